@@ -1,0 +1,156 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// oldest is the oldest PostgreSQL whose SQL and settings we use.
+const oldest = 15
+
+// ErrNoPostgres says that this machine has no usable PostgreSQL and that none
+// could be downloaded. Its text names the ways to install one.
+var ErrNoPostgres = errors.New("no PostgreSQL " + strconv.Itoa(oldest) + " or newer found")
+
+// binaries is a directory with initdb and postgres of one release.
+type binaries struct {
+	dir   string
+	major int
+}
+
+func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
+
+// findBinaries looks for PostgreSQL in PGBIN, on PATH, in the directories that
+// packagers use and in our download cache, and at last downloads it. When a
+// data directory exists already, major is its release and only that one will
+// do; else major is 0.
+func findBinaries(ctx context.Context, major int) (binaries, error) {
+	var looked []string
+	try := func(dir string) (binaries, bool) {
+		b, err := inspect(ctx, dir)
+		if err == nil && major != 0 && b.major != major {
+			err = fmt.Errorf("is release %d, the data directory needs %d", b.major, major)
+		}
+		if err != nil {
+			looked = append(looked, fmt.Sprintf("%s: %v", dir, err))
+			return binaries{}, false
+		}
+		return b, true
+	}
+
+	if dir := os.Getenv("PGBIN"); dir != "" {
+		b, ok := try(dir)
+		if !ok {
+			// The operator has named a directory: do not quietly take another.
+			return binaries{}, fmt.Errorf("%w: PGBIN names %s", ErrNoPostgres, looked[0])
+		}
+		return b, nil
+	}
+	for _, dir := range usualDirectories() {
+		if b, ok := try(dir); ok {
+			return b, nil
+		}
+	}
+	dir, err := download(ctx)
+	if err == nil {
+		if b, ok := try(dir); ok {
+			return b, nil
+		}
+	} else {
+		looked = append(looked, "download: "+err.Error())
+	}
+	return binaries{}, fmt.Errorf(`%w.
+Any one of these will do:
+  - install it:            apt-get install postgresql   (or dnf install postgresql-server, brew install postgresql@17)
+  - name its programs:     PGBIN=/path/to/postgresql/bin
+  - name a running server: DATABASE_URL=postgres://user:password@host/database
+  - install npm, and it is downloaded as the package %s
+Looked at:
+  %s`, ErrNoPostgres, npmPackage(), strings.Join(looked, "\n  "))
+}
+
+// usualDirectories lists where the programs may be, best first.
+func usualDirectories() []string {
+	var dirs []string
+	add := func(dir string) {
+		for _, d := range dirs {
+			if d == dir {
+				return
+			}
+		}
+		dirs = append(dirs, dir)
+	}
+	if p, err := exec.LookPath("postgres"); err == nil {
+		// Debian puts symbolic links on PATH; the programs find their shared
+		// files relative to where they really are.
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			add(filepath.Dir(real))
+		}
+	}
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin",
+		"/usr/pgsql-*/bin",
+		"/usr/libexec/postgresql*",
+		"/opt/homebrew/opt/postgresql@*/bin",
+		"/usr/local/opt/postgresql@*/bin",
+		"/usr/local/pgsql/bin",
+		"/Applications/Postgres.app/Contents/Versions/*/bin",
+	} {
+		found, _ := filepath.Glob(pattern)
+		sort.Slice(found, func(i, j int) bool { return numberIn(found[i]) > numberIn(found[j]) })
+		for _, dir := range found {
+			add(dir)
+		}
+	}
+	return dirs
+}
+
+var (
+	digits  = regexp.MustCompile(`\d+`)
+	version = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
+)
+
+func numberIn(path string) int {
+	n, _ := strconv.Atoi(digits.FindString(path))
+	return n
+}
+
+// inspect checks that dir holds the programs we need and asks for their release.
+func inspect(ctx context.Context, dir string) (binaries, error) {
+	for _, program := range []string{"initdb", "postgres"} {
+		if _, err := exec.LookPath(filepath.Join(dir, program)); err != nil {
+			return binaries{}, fmt.Errorf("no %s there", program)
+		}
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").CombinedOutput()
+	if err != nil {
+		return binaries{}, fmt.Errorf("postgres --version: %v: %s", err, bytes.TrimSpace(out))
+	}
+	m := version.FindSubmatch(out)
+	if m == nil {
+		return binaries{}, fmt.Errorf("postgres --version says %q", bytes.TrimSpace(out))
+	}
+	major, _ := strconv.Atoi(string(m[1]))
+	if major < oldest {
+		return binaries{}, fmt.Errorf("is release %d, too old", major)
+	}
+	return binaries{dir, major}, nil
+}
+
+func platform() string {
+	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
+	if arch == "" {
+		arch = runtime.GOARCH
+	}
+	return runtime.GOOS + "-" + arch
+}

@@ -1,0 +1,144 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+func write(t *testing.T, brokers []string, topic, value string) {
+	t.Helper()
+	w := &kafka.Writer{Addr: kafka.TCP(brokers...), Topic: topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond}
+	defer w.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := w.WriteMessages(ctx, kafka.Message{Value: []byte(value)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func create(t *testing.T, brokers []string, topic string) {
+	t.Helper()
+	c := &kafka.Client{Addr: kafka.TCP(brokers...)}
+	r, err := c.CreateTopics(context.Background(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}})
+	if err != nil || r.Errors[topic] != nil {
+		t.Fatal(err, r)
+	}
+}
+
+func read(t *testing.T, brokers []string, topic string, n int) []string {
+	t.Helper()
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: brokers, Topic: topic, MaxWait: 100 * time.Millisecond})
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var got []string
+	for range n {
+		m, err := r.ReadMessage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(m.Value))
+	}
+	return got
+}
+
+func TestKafkaKeepsItsDirectory(t *testing.T) {
+	dir := t.TempDir()
+	var first []string
+	for i := range 3 {
+		k, err := StartKafka(KafkaOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = k.Brokers()
+			create(t, first, "kept")
+			if _, err := StartKafka(KafkaOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), "locked") {
+				t.Errorf("a second broker on the directory: %v, want an error about the lock", err)
+			}
+		}
+		if got := k.Brokers(); !slices.Equal(got, first) {
+			t.Errorf("start %d listens on %v, want %v as before", i, got, first)
+		}
+		write(t, first, "kept", fmt.Sprint(i))
+		if err := k.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := StartKafka(KafkaOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	if got, want := read(t, first, "kept", 3), []string{"0", "1", "2"}; !slices.Equal(got, want) {
+		t.Errorf("read %v, want %v", got, want)
+	}
+}
+
+func TestKafkaListensOnLoopback(t *testing.T) {
+	k, err := StartKafka(KafkaOptions{Nodes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	if got := len(k.Brokers()); got != 3 {
+		t.Errorf("%d brokers, want 3", got)
+	}
+	for _, b := range k.Brokers() {
+		host, _, err := net.SplitHostPort(b)
+		if err != nil || !net.ParseIP(host).IsLoopback() {
+			t.Errorf("listens on %s, want loopback", b)
+		}
+	}
+}
+
+func TestKafkaPortTaken(t *testing.T) {
+	dir := t.TempDir()
+	k, err := StartKafka(KafkaOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := k.Brokers()[0]
+	if err := k.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	if _, err := StartKafka(KafkaOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), port) {
+		t.Errorf("taken port: %v, want an error that names %s", err, port)
+	}
+}
+
+func TestKafkaChildIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	var want []string
+	for i := range 3 {
+		c, err := StartKafkaChild(KafkaOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			create(t, c.Brokers(), "kept")
+		}
+		value := fmt.Sprint(i)
+		write(t, c.Brokers(), "kept", value)
+		want = append(want, value)
+		if got := read(t, c.Brokers(), "kept", len(want)); !slices.Equal(got, want) {
+			t.Errorf("read %v, want %v", got, want)
+		}
+		if err := c.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func start(t *testing.T, opts PostgresOptions) *Postgres {
+	t.Helper()
+	p, err := StartPostgres(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func TestKeptDirectory(t *testing.T) {
+	// As root this directory is closed to the user that the server runs as,
+	// like the ones that mktemp -d makes.
+	closed := t.TempDir()
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(closed, "postgres")
+
+	p := start(t, PostgresOptions{Dir: dir, Durable: true})
+	if err := p.Create(context.Background(), "mezhved"); err != nil {
+		t.Fatal(err)
+	}
+	first := p.URL("mezhved")
+	do(t, first, "CREATE TABLE kept AS SELECT 7 AS n")
+	if got, want := query[string](t, first, "SHOW fsync"), "on"; got != want {
+		t.Errorf("fsync of a durable cluster is %s, want %s", got, want)
+	}
+	if got, want := query[string](t, first, "SHOW listen_addresses"), ""; got != want {
+		t.Errorf("listens on %q, want no address", got)
+	}
+
+	_, err := StartPostgres(context.Background(), PostgresOptions{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "locked") {
+		t.Errorf("a second start on a used directory: %v, want an error about the lock", err)
+	}
+	if got := query[int](t, first, "SELECT n FROM kept"); got != 7 {
+		t.Errorf("after the refused second start: %d, want 7", got)
+	}
+
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, PostgresOptions{Dir: dir, Durable: true})
+	if got, want := p.URL("mezhved"), first; got != want {
+		t.Errorf("URL after a restart is %s, want the same as before, %s", got, want)
+	}
+	if got := query[int](t, p.URL("mezhved"), "SELECT n FROM kept"); got != 7 {
+		t.Errorf("after a restart: %d, want 7", got)
+	}
+	if err := p.Create(context.Background(), "mezhved"); err != nil {
+		t.Errorf("creating a database that exists: %v", err)
+	}
+}
+
+func TestTemporaryDirectoryGoes(t *testing.T) {
+	p := start(t, PostgresOptions{})
+	do(t, p.URL("postgres"), "SELECT 1")
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, p.dir)
+	gone(t, p.socket)
+}
+
+func TestKillAndStart(t *testing.T) {
+	p := start(t, PostgresOptions{Durable: true, Dir: filepath.Join(t.TempDir(), "pg")})
+	do(t, p.URL("postgres"), "CREATE TABLE kept AS SELECT 7 AS n")
+	for range 3 {
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := pgx.Connect(context.Background(), p.URL("postgres")); err == nil {
+			conn.Close(context.Background())
+			t.Fatal("a killed server answers")
+		}
+		if err := p.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[int](t, p.URL("postgres"), "SELECT n FROM kept"); got != 7 {
+			t.Fatalf("after a kill: %d, want 7", got)
+		}
+	}
+}
+
+// child starts this binary in a role and gives what it prints first.
+func child(t *testing.T, role, dir string) (*osexec.Cmd, string) {
+	t.Helper()
+	cmd := osexec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "MEZHVED_TEST_ROLE="+role, "MEZHVED_TEST_DIR="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || strings.HasPrefix(line, "error") {
+		t.Fatalf("child says %q, %v", line, err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd, strings.TrimSpace(line)
+}
+
+func TestServerEndsWithItsParent(t *testing.T) {
+	cmd, line := child(t, "postgres-exit", "")
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	url, dir, _ := strings.Cut(line, " ")
+	gone(t, dir)
+	gone(t, strings.TrimPrefix(url, "postgres://postgres@/postgres?host="))
+}
+
+func TestServerEndsWhenItsParentIsKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pg")
+	cmd, url := child(t, "postgres", dir)
+	do(t, url, "CREATE TABLE kept AS SELECT 7 AS n")
+	cmd.Process.Kill()
+	cmd.Wait()
+
+	// At once: the old server may still be shutting down.
+	p := start(t, PostgresOptions{Dir: dir, Durable: true})
+	if got := query[int](t, p.URL("postgres"), "SELECT n FROM kept"); got != 7 {
+		t.Errorf("after the parent was killed: %d, want 7", got)
+	}
+}
+
+func TestOrphanIsStopped(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("finds the watcher through /proc")
+	}
+	dir := filepath.Join(t.TempDir(), "pg")
+	cmd, url := child(t, "postgres", dir)
+	do(t, url, "CREATE TABLE kept AS SELECT 7 AS n")
+	pid, err := postmaster(filepath.Join(dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The watcher is the server's parent. Kill both, watcher first and with
+	// its whole process group but the server, so that nobody stops it.
+	watcher := parentOf(t, pid)
+	for _, c := range childrenOf(watcher) {
+		if c != pid {
+			syscall.Kill(c, syscall.SIGKILL)
+		}
+	}
+	syscall.Kill(watcher, syscall.SIGKILL)
+	cmd.Process.Kill()
+	cmd.Wait()
+	if got := query[int](t, url, "SELECT n FROM kept"); got != 7 {
+		t.Fatalf("the orphan does not serve: %d", got)
+	}
+
+	p := start(t, PostgresOptions{Dir: dir, Durable: true})
+	if now, _ := postmaster(filepath.Join(dir, "data")); now == pid {
+		t.Error("the orphan still serves the directory")
+	}
+	if got := query[int](t, p.URL("postgres"), "SELECT n FROM kept"); got != 7 {
+		t.Errorf("after the orphan: %d, want 7", got)
+	}
+}
+
+func TestStaleProcessIDIsNobodyElsesDeath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pg")
+	p := start(t, PostgresOptions{Dir: dir})
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	// The number in a stale file belongs to another process now: ours.
+	stale := fmt.Sprintf("%d\n%s\n0\n5432\n%s\n\n0 0\nready\n", os.Getpid(), filepath.Join(dir, "data"), p.socket)
+	if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := stopOrphan(filepath.Join(dir, "data")); err != nil {
+		t.Errorf("an unrelated process in postmaster.pid: %v", err)
+	}
+}
+
+func TestNoBinaries(t *testing.T) {
+	t.Setenv("PGBIN", t.TempDir())
+	_, err := findBinaries(context.Background(), 0)
+	if !errors.Is(err, ErrNoPostgres) {
+		t.Errorf("PGBIN without programs: %v, want ErrNoPostgres", err)
+	}
+
+	t.Setenv("PGBIN", "")
+	_, err = findBinaries(context.Background(), 99)
+	if !errors.Is(err, ErrNoPostgres) {
+		t.Fatalf("release 99: %v, want ErrNoPostgres", err)
+	}
+	for _, way := range []string{"apt-get install", "PGBIN=", "DATABASE_URL=", "npm"} {
+		if !strings.Contains(err.Error(), way) {
+			t.Errorf("the error does not name %s:\n%v", way, err)
+		}
+	}
+}
+
+// The download is tried for real where asked for: it takes 24 MB.
+func TestDownload(t *testing.T) {
+	if os.Getenv("MEZHVED_TEST_DOWNLOAD") == "" {
+		t.Skip("set MEZHVED_TEST_DOWNLOAD=1 to download PostgreSQL with npm")
+	}
+	dir, err := download(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGBIN", dir)
+	p := start(t, PostgresOptions{})
+	if got := query[string](t, p.URL("postgres"), "SHOW server_version"); !strings.HasPrefix(got, "18.") {
+		t.Errorf("version %s, want 18", got)
+	}
+}
+
+func TestTamperedDownloadIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "a.tgz")
+	if err := os.WriteFile(archive, []byte("not what was pinned"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := unpack(archive, npmDigests["linux-x64"], filepath.Join(dir, "out"))
+	if err == nil || !strings.Contains(err.Error(), "SHA-512") {
+		t.Errorf("tampered archive: %v, want a digest error", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out")); err == nil {
+		t.Error("something was unpacked")
+	}
+}
+
+func TestDatabasePerTest(t *testing.T) {
+	migrations := 0
+	migrate := func(ctx context.Context, url string) error {
+		migrations++
+		return execute(ctx, url, "CREATE TABLE made_by_migration (n int)")
+	}
+	var urls []string
+	for range 2 {
+		t.Run("", func(t *testing.T) {
+			url := Test(t, migrate)
+			if got := query[int](t, url, "SELECT count(*) FROM made_by_migration"); got != 0 {
+				t.Errorf("%d rows, want a database of its own", got)
+			}
+			do(t, url, "INSERT INTO made_by_migration VALUES (1)")
+			urls = append(urls, url)
+		})
+	}
+	if urls[0] == urls[1] {
+		t.Error("two tests share a database")
+	}
+	if os.Getenv("DATABASE_URL") == "" && migrations != 1 {
+		t.Errorf("migrated %d times, want once", migrations)
+	}
+	if err := execute(context.Background(), urls[0], "SELECT 1"); err == nil {
+		t.Error("the database outlives its test")
+	}
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parent int
+	var state string
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	if _, err := fmt.Sscan(rest, &state, &parent); err != nil {
+		t.Fatal(err)
+	}
+	return parent
+}
+
+// gone waits until a path has been removed by the watcher.
+func gone(t *testing.T, path string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s is still there", path)
+		}
+	}
+}
