@@ -1,0 +1,56 @@
+package adapter
+
+import "context"
+
+// Broker is the bus between accept and queue. package kafka implements it.
+// All methods are safe for concurrent use.
+type Broker interface {
+	// Publish returns nil when every record is acknowledged by all in-sync
+	// replicas, in order per key. It repeats what failed until ctx ends; a
+	// record may be written twice, never lost. A record that the broker will
+	// never take (too large) is reported by a *RejectedError while the others
+	// are written.
+	Publish(ctx context.Context, records []Record) error
+
+	// Consume calls handle for batches of one partition, in offset order, and
+	// commits the offsets after handle returned nil. An error from handle is
+	// retried with the same batch. It returns when ctx ends, or with an error
+	// that will not pass. topics grows over time: the function is asked again
+	// every few seconds.
+	Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, Partition, []Record) error) error
+
+	// Ensure creates the topics that are missing.
+	Ensure(ctx context.Context, topics []string) error
+
+	// Health is nil when the broker answers and every topic has a leader.
+	Health(ctx context.Context) error
+}
+
+// Record is one record on the bus.
+type Record struct {
+	Topic   string
+	Key     []byte
+	Value   []byte
+	Headers []Header
+	Offset  int64 // set on consumed records
+}
+
+// Header is one header of a record.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// RejectedError names the records, by index in the published batch, that the
+// broker refuses for good.
+type RejectedError struct {
+	Indexes []int
+	Err     error
+}
+
+func (e *RejectedError) Error() string {
+	return "the broker refuses records for good: " + e.Err.Error()
+}
+
+// Unwrap gives the broker's own words.
+func (e *RejectedError) Unwrap() error { return e.Err }

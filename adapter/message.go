@@ -1,0 +1,113 @@
+package adapter
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Mnemonic names an information system, as registered (500502_3T, MNSV05).
+type Mnemonic string
+
+// MessageID is a sender's identifier of a message: a UUID in lower case, 36 characters.
+type MessageID string
+
+// Direction says what a message is to its recipient.
+type Direction string
+
+// The directions. A request and a broadcast wait in a request queue, the
+// others in a response queue, except that push failures go to the status queue.
+const (
+	DirRequest   Direction = "request"
+	DirBroadcast Direction = "broadcast"
+	DirResponse  Direction = "response"  // final, with content
+	DirRejection Direction = "rejection" // final, RequestRejected
+	DirStatus    Direction = "status"    // intermediate, RequestStatus
+	DirAsync     Direction = "async"     // made by the gateway, AsyncProcessingStatus
+)
+
+// Final reports whether a message of this direction closes its request.
+func (d Direction) Final() bool { return d == DirResponse || d == DirRejection || d == DirAsync }
+
+// QueueKind is the kind of an incoming queue of an information system.
+type QueueKind string
+
+// The three incoming queues of a system.
+const (
+	QueueRequests  QueueKind = "request"
+	QueueResponses QueueKind = "response"
+	QueueStatus    QueueKind = "status"
+)
+
+// Queue identifies one incoming queue. Node is the NodeID of the request that
+// is answered and is empty for requests.
+type Queue struct {
+	System Mnemonic
+	Kind   QueueKind
+	Node   string
+}
+
+// QName is an expanded XML name.
+type QName struct{ Space, Local string }
+
+func (q QName) String() string { return "{" + q.Space + "}" + q.Local }
+
+// Span is a byte range of Message.Body.
+type Span struct {
+	Off int `json:"o"`
+	Len int `json:"l"`
+}
+
+// Binding is a namespace declaration in scope; Prefix is empty for the default one.
+type Binding struct {
+	Prefix string `json:"p,omitempty"`
+	URI    string `json:"u"`
+}
+
+// Parts says where in the received body the delivered pieces are. The pieces
+// are handed on byte for byte; Scope are the namespace declarations that they
+// inherit from the elements round them.
+type Parts struct {
+	Data      Span      `json:"data"`          // SenderProvidedRequestData or SenderProvidedResponseData
+	Signature Span      `json:"sig,omitzero"`  // ds:Signature of the sender's system
+	Scope     []Binding `json:"ns,omitempty"`  // in scope at the parent of Data
+	SigScope  []Binding `json:"sns,omitempty"` // in scope at the parent of Signature
+}
+
+// Attachment is one attachment carried inside the message, decoded.
+type Attachment struct {
+	ID      string // AttachmentContent/Id
+	Content []byte
+}
+
+// Message is what accept commits and poll delivers.
+type Message struct {
+	ID              uuid.UUID // UUIDv7, ours
+	MessageID       MessageID // the sender's
+	Direction       Direction
+	Original        MessageID // for replies: MessageID of the request
+	Request         uuid.UUID // for replies: our id of the request; zero for requests
+	Reference       MessageID
+	TransactionCode string
+
+	Sender     Mnemonic
+	Recipients []Queue // one, or all subscribers of a broadcast
+	Service    string
+	Version    string // of the service
+	Root       QName  // root element of the content; of the request's content for statuses, rejections and async, so that selectors find them
+	VIP        bool
+	Test       bool
+	EOL        time.Time // zero: none
+	Accepted   time.Time // SendingTimestamp; deadlines count from here
+	Deadline   time.Time // zero: none
+
+	Wire        string // "1.1", "1.2" or "1.3": the version in which the sender signed
+	Body        []byte // the SOAP envelope (root part) as received; DirAsync: the gateway's own words as JSON, rendered in the version of whoever reads them
+	Parts       Parts
+	Attachments []Attachment
+	ReplyTo     string // authenticated token that the answer must carry in To
+
+	Digest      [32]byte // SHA-256 of Body
+	Certificate [32]byte // SHA-256 of the sender's certificate (DER)
+	Trace       string   // W3C traceparent of the accepting call, may be empty
+}

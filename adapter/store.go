@@ -1,0 +1,169 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter/journal"
+)
+
+// Store is the durable memory of the gateway. package postgres implements it.
+// Every method is safe for concurrent use. A nil error means that the effect is
+// committed and survives a crash; an error that is not one of the Err values
+// below means "unknown or not done" and the caller may repeat the same call:
+// each method done twice has the effect of once.
+type Store interface {
+	// Accept commits the message, its dedup key, one outbox row per recipient,
+	// the journal events and, for a final reply, the mark on its request, in
+	// one statement. A repeated MessageID of the same sender gives
+	// Accepted.First with the earlier message and commits only the events of
+	// the duplicate given by the caller's next Record. A second final reply to
+	// one request gives ErrAnswered.
+	Accept(ctx context.Context, m *Message, events []journal.Event) (Accepted, error)
+
+	// Record commits events that change nothing else: summaries, changes of the
+	// configuration, evidence read.
+	Record(ctx context.Context, events ...journal.Event) error
+
+	// Refuse commits the event of a refused call together with the bytes that
+	// were refused (the HTTP body as far as it was read, already capped by the
+	// caller; nil when there is nothing to keep). They are found again by
+	// ev.Incident and kept for the store's refusal retention. Repeating an
+	// incident changes nothing.
+	Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error
+
+	// Refused gives back what Refuse kept; ErrNotFound when there is no such
+	// incident or its bytes were dropped by retention.
+	Refused(ctx context.Context, incident string) (ev journal.Event, contentType string, body []byte, err error)
+
+	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
+	// queue), oldest first, gives them to publish and, when that returns nil,
+	// deletes them and commits the events that publish returned ("routed", or
+	// "dead" for what the bus refuses for good). It holds the shard's advisory
+	// lock meanwhile; ErrShardTaken says that another node does. n is the number
+	// of rows taken. Nothing waiting: 0, nil and publish is not called.
+	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
+
+	// Enqueue puts arrivals of one topic partition into their queues and stores
+	// the highest offset, in one transaction with the arrivals' events (those of
+	// the newly queued only). Offsets at or below the stored one, and messages
+	// that a queue has or had, are skipped. n is the number newly queued.
+	Enqueue(ctx context.Context, from Partition, arrivals []Arrival) (n int, err error)
+
+	// Lease hands out the next message that the poll matches, VIP first and
+	// else in queue order, makes it invisible until now+p.For and commits the
+	// "delivered" event. No message: nil, nil. A message whose EOL has passed
+	// is not handed out.
+	Lease(ctx context.Context, p Poll) (*Delivery, error)
+
+	// Ack removes a delivered message from a queue of its system and commits
+	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
+	// of this system has been delivered and not acknowledged.
+	Ack(ctx context.Context, system Mnemonic, id MessageID, now time.Time, ev journal.Event) error
+
+	// Sweep does what time brings: leases that ran out ("returned" events),
+	// ends of life ("expired" events), low-water marks, old dedup keys, refusals
+	// and partitions. It does a bounded amount of work and says whether more
+	// waits. An expired request is among Swept.Expired in every sweep until its
+	// final reply has been accepted (the gateway's own AsyncProcessingStatus),
+	// so a crash between the two loses nothing.
+	Sweep(ctx context.Context, now time.Time) (Swept, error)
+
+	// Depths tells the number of messages waiting in each queue.
+	Depths(ctx context.Context) ([]Depth, error)
+
+	// Find gives a message by the sender's MessageID, newest first (MessageIDs
+	// are unique per sender only), ErrNotFound when none.
+	Find(ctx context.Context, id MessageID) ([]Message, error)
+
+	// Trace gives the journal events that bear the id: our message id, a
+	// MessageID (and the replies to it), or an incident. Oldest first.
+	Trace(ctx context.Context, id string) ([]journal.Event, error)
+
+	// Health is nil when the store can commit now.
+	Health(ctx context.Context) error
+}
+
+// The errors of a Store that a caller acts on.
+var (
+	ErrNotAwaiting = errors.New("message is not awaiting acknowledgement")
+	ErrAnswered    = errors.New("request has its final reply already")
+	ErrShardTaken  = errors.New("outbox shard is held by another node")
+	ErrNotFound    = errors.New("not found")
+)
+
+// Accepted is the outcome of Accept. First is nil when the message was
+// committed by this call (or by an earlier try of this very call); else it is
+// the earlier message with the same sender and MessageID.
+type Accepted struct{ First *Message }
+
+// Shards is the number of outbox shards. Each is relayed by one node at a time.
+const Shards = 4
+
+// ShardOf is the outbox shard of a queue: what goes to one queue is relayed in
+// the order of acceptance.
+func ShardOf(q Queue) int {
+	h := fnv.New32a()
+	io.WriteString(h, string(q.System)+"\x00"+string(q.Kind)+"\x00"+q.Node)
+	return int(h.Sum32() % Shards)
+}
+
+// Outgoing is one outbox row: a message on its way to one recipient's topic.
+type Outgoing struct {
+	Seq     int64
+	Message *Message
+	Queue   Queue
+}
+
+// Partition is a place in the bus. Epoch identifies the topic's incarnation
+// (cluster id and topic id), so that a recreated topic is not taken for the
+// old one with lower offsets.
+type Partition struct {
+	Epoch     string
+	Topic     string
+	Partition int
+}
+
+// Arrival is one record of the bus that the intake puts into a queue.
+type Arrival struct {
+	Offset  int64
+	Message uuid.UUID
+	Queue   Queue
+	Event   journal.Event // "queued", as the record's headers tell it; empty Kind: none
+}
+
+// Poll is one party's question for its next message.
+type Poll struct {
+	Queue Queue
+	Roots []QName // the selector, all versions and both roots of a service; empty: any
+	Now   time.Time
+	For   time.Duration // lease
+	Event journal.Event // what the caller knows: node, operation, certificate
+}
+
+// Delivery is a leased message. Attempt counts from 1.
+type Delivery struct {
+	Message *Message
+	Attempt int
+	Until   time.Time
+}
+
+// Swept tells what a sweep did.
+type Swept struct {
+	Returned int
+	Expired  []Message
+	More     bool
+}
+
+// Depth is the number of messages in one queue.
+type Depth struct {
+	Queue   Queue
+	Waiting int
+	Leased  int
+	Oldest  time.Time
+}

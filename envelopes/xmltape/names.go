@@ -1,0 +1,315 @@
+package xmltape
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
+)
+
+// seed makes hashes unpredictable from outside: an attacker cannot choose names
+// that collide.
+var seed = rand.Uint64()
+
+func hash(b []byte, h uint64) uint32 {
+	const k1, k2 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db
+	h ^= seed ^ uint64(len(b))<<32
+	for len(b) >= 8 {
+		hi, lo := bits.Mul64(h^binary.LittleEndian.Uint64(b), k1)
+		h = hi ^ lo
+		b = b[8:]
+	}
+	var tail uint64
+	switch {
+	case len(b) >= 4:
+		tail = uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))<<32
+	case len(b) > 0:
+		tail = uint64(b[0]) | uint64(b[len(b)/2])<<8 | uint64(b[len(b)-1])<<16
+	}
+	hi, lo := bits.Mul64(h^tail, k2^seed)
+	return uint32(hi ^ lo ^ (hi^lo)>>32)
+}
+
+// HashName is the hash that Tape.NameHash gives for {space}local in every tape
+// of this process.
+func HashName(space, local string) uint32 {
+	return hash([]byte(local), uint64(hash([]byte(space), 0)))
+}
+
+// fixedSpaces are the namespaces of every tape, by SpaceID.
+var fixedSpaces = [][]byte{NoSpace: nil, XMLSpace: []byte(XMLURI), XMLNSSpace: []byte(XMLNSURI)}
+
+// resetNames forgets the names of the document before.
+func (t *Tape) resetNames() {
+	if t.nameTab == nil {
+		t.nameTab = make([]uint32, 256)
+		t.spaceTab = make([]uint32, 64)
+		t.prefixTab = make([]uint32, 64)
+	}
+	// Only the slots in use are cleared: a small document after a large one stays cheap.
+	if len(t.names)*8 < len(t.nameTab) {
+		for _, n := range t.names[min(1, len(t.names)):] {
+			t.clearSlots(t.nameTab, n.hash)
+		}
+	} else {
+		clear(t.nameTab)
+	}
+	t.spaceTab = cleared(t.spaceTab, 64)
+	t.prefixTab = cleared(t.prefixTab, 64)
+	t.names = append(t.names[:0], nameEntry{})
+	t.spaces = t.spaces[:0]
+	t.prefixes = append(t.prefixes[:0], prefixEntry{decl: -1}) // [0]: the default namespace
+	clear(t.seen)
+	t.serial = 0
+	for _, uri := range fixedSpaces {
+		t.internSpace(uri)
+	}
+}
+
+// cleared gives an empty table: the same one, or a small one when an unusual
+// document has made it large.
+func cleared(tab []uint32, small int) []uint32 {
+	if len(tab) > 64*small {
+		return make([]uint32, small)
+	}
+	clear(tab)
+	return tab
+}
+
+// clearSlots frees the run of used slots that begins at or after a hash's home.
+func (t *Tape) clearSlots(tab []uint32, h uint32) {
+	mask := uint32(len(tab) - 1)
+	for i := h & mask; tab[i] != 0; i = (i + 1) & mask {
+		tab[i] = 0
+	}
+}
+
+func (t *Tape) findSpace(uri []byte) (SpaceID, bool) {
+	if len(t.spaces) == 0 {
+		return 0, false
+	}
+	h := hash(uri, 0)
+	mask := uint32(len(t.spaceTab) - 1)
+	for i := h & mask; t.spaceTab[i] != 0; i = (i + 1) & mask {
+		if e := &t.spaces[t.spaceTab[i]-1]; e.hash == h && string(e.uri) == string(uri) {
+			return SpaceID(t.spaceTab[i] - 1), true
+		}
+	}
+	return 0, false
+}
+
+// internSpace gives the ID of a namespace name; uri must stay as it is while the tape is in use.
+func (t *Tape) internSpace(uri []byte) SpaceID {
+	if id, ok := t.findSpace(uri); ok {
+		return id
+	}
+	t.spaces = append(t.spaces, spaceEntry{uri: uri, hash: hash(uri, 0)})
+	if len(t.spaces)*2 > len(t.spaceTab) {
+		t.spaceTab = make([]uint32, len(t.spaceTab)*4)
+		for i := range t.spaces {
+			insertSlot(t.spaceTab, t.spaces[i].hash, uint32(i+1))
+		}
+	} else {
+		insertSlot(t.spaceTab, t.spaces[len(t.spaces)-1].hash, uint32(len(t.spaces)))
+	}
+	return SpaceID(len(t.spaces) - 1)
+}
+
+func insertSlot(tab []uint32, h, v uint32) {
+	mask := uint32(len(tab) - 1)
+	i := h & mask
+	for tab[i] != 0 {
+		i = (i + 1) & mask
+	}
+	tab[i] = v
+}
+
+func (t *Tape) findName(s SpaceID, local []byte) NameID {
+	id, _ := t.probeName(s, local)
+	return id
+}
+
+func (t *Tape) probeName(s SpaceID, local []byte) (NameID, uint32) {
+	h := hash(local, uint64(t.spaces[s].hash))
+	mask := uint32(len(t.nameTab) - 1)
+	for i := h & mask; t.nameTab[i] != 0; i = (i + 1) & mask {
+		e := &t.names[t.nameTab[i]]
+		if e.hash == h && e.space == s && string(t.src[e.off:e.off+e.len]) == string(local) {
+			return NameID(t.nameTab[i]), h
+		}
+	}
+	return 0, h
+}
+
+// internName gives the ID of {s}local, whose local part stands at [off,end) of the source.
+func (p *parser) internName(s SpaceID, off, end int) (NameID, *Error) {
+	t := p.t
+	id, h := t.probeName(s, p.src[off:end])
+	if id != 0 {
+		return id, nil
+	}
+	if len(t.names) > t.lim.Names {
+		return 0, fail(CodeLimitNames, off, "more than %d different names", t.lim.Names)
+	}
+	t.names = append(t.names, nameEntry{space: s, off: uint32(off), len: uint32(end - off), hash: h})
+	if len(t.names)*2 > len(t.nameTab) {
+		t.nameTab = make([]uint32, len(t.nameTab)*4)
+		for i := 1; i < len(t.names); i++ {
+			insertSlot(t.nameTab, t.names[i].hash, uint32(i))
+		}
+	} else {
+		insertSlot(t.nameTab, h, uint32(len(t.names)-1))
+	}
+	return NameID(len(t.names) - 1), nil
+}
+
+// prefix gives the index of a prefix in the tape's table, entering it when it is new.
+func (t *Tape) prefix(off, n int) int32 {
+	if n == 0 {
+		return 0
+	}
+	b := t.src[off : off+n]
+	h := hash(b, 1)
+	mask := uint32(len(t.prefixTab) - 1)
+	i := h & mask
+	for ; t.prefixTab[i] != 0; i = (i + 1) & mask {
+		e := &t.prefixes[t.prefixTab[i]]
+		if e.hash == h && string(t.src[e.off:e.off+e.len]) == string(b) {
+			return int32(t.prefixTab[i])
+		}
+	}
+	t.prefixes = append(t.prefixes, prefixEntry{off: uint32(off), len: uint32(n), hash: h, decl: -1})
+	id := uint32(len(t.prefixes) - 1)
+	if len(t.prefixes)*2 > len(t.prefixTab) {
+		t.prefixTab = make([]uint32, len(t.prefixTab)*4)
+		for k := 1; k < len(t.prefixes); k++ {
+			insertSlot(t.prefixTab, t.prefixes[k].hash, uint32(k))
+		}
+	} else {
+		t.prefixTab[i] = id
+	}
+	return int32(id)
+}
+
+// declare brings the declarations from index first on into force, as
+// Namespaces in XML 1.0 section 3 allows them.
+func (p *parser) declare(first int) *Error {
+	t := p.t
+	if p.inside += len(t.Decls) - first; p.inside > t.lim.Spaces {
+		return fail(CodeLimitSpaces, int(t.Decls[first].PrefixOff), "more than %d namespace declarations in scope", t.lim.Spaces)
+	}
+	if len(t.Decls) > t.lim.TotalDecls {
+		return fail(CodeLimitSpaces, int(t.Decls[first].PrefixOff), "more than %d namespace declarations", t.lim.TotalDecls)
+	}
+	for k := first; k < len(t.Decls); k++ {
+		d := &t.Decls[k]
+		uri := p.src[d.ValOff:d.ValEnd]
+		if d.Flags&Decode != 0 {
+			from := len(t.scratch)
+			t.scratch = appendAttrValue(t.scratch, uri)
+			uri = t.scratch[from:len(t.scratch):len(t.scratch)]
+		}
+		at, prefix := int(d.PrefixOff), t.DeclPrefix(d)
+		switch {
+		case string(prefix) == "xmlns":
+			return fail(CodeNamespace, at, "the prefix xmlns may not be declared")
+		case (string(prefix) == "xml") != (string(uri) == XMLURI):
+			return fail(CodeNamespace, at, "the prefix xml and its namespace belong to each other only")
+		case string(uri) == XMLNSURI:
+			return fail(CodeNamespace, at, "the namespace %s may not be declared", XMLNSURI)
+		case len(prefix) > 0 && len(uri) == 0:
+			return fail(CodeNamespace, at, "prefix %s is bound to no namespace", quote(prefix))
+		}
+		d.Space = t.internSpace(uri)
+		d.prefix = t.prefix(at, int(d.PrefixLen))
+		e := &t.prefixes[d.prefix]
+		if int(e.decl) >= first {
+			return fail(CodeDuplicate, at, "prefix %s is declared twice in one element", quote(prefix))
+		}
+		d.shadowed, e.decl = e.decl, int32(k)
+		d.Outer, p.scope = p.scope, int32(k)
+	}
+	return nil
+}
+
+// resolve gives the namespace of a prefix written at [off,off+n).
+func (p *parser) resolve(off, n int) (SpaceID, *Error) {
+	t := p.t
+	e := &t.prefixes[t.prefix(off, n)]
+	if e.decl >= 0 {
+		s := t.Decls[e.decl].Space
+		if s != NoSpace && s != XMLSpace && !isAbsoluteURI(t.spaces[s].uri) {
+			return 0, fail(CodeNamespace, off, "the relative namespace name %s is in use; Canonical XML knows no such thing", quote(t.spaces[s].uri))
+		}
+		return s, nil
+	}
+	switch b := p.src[off : off+n]; string(b) {
+	case "":
+		return NoSpace, nil
+	case "xml":
+		return XMLSpace, nil
+	default:
+		return 0, fail(CodePrefix, off, "prefix %s is not declared", quote(b))
+	}
+}
+
+// isAbsoluteURI reports whether a namespace name begins with a scheme (RFC 3986 section 3.1).
+func isAbsoluteURI(uri []byte) bool {
+	for i, c := range uri {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		case i > 0 && (c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'):
+		case i > 0 && c == ':':
+			return true
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func (p *parser) elementName(off int, tok *Token) (NameID, *Error) {
+	if tok.PrefixLen == 5 && string(p.src[off:off+5]) == "xmlns" {
+		return 0, fail(CodeNamespace, off, "an element may not have the prefix xmlns")
+	}
+	s, err := p.resolve(off, int(tok.PrefixLen))
+	if err != nil {
+		return 0, err
+	}
+	local := off
+	if tok.PrefixLen > 0 {
+		local += int(tok.PrefixLen) + 1
+	}
+	return p.internName(s, local, off+int(tok.NameLen))
+}
+
+// attributeNames resolves the names of one element's attributes and refuses
+// two of one expanded name, in time proportional to their number.
+func (p *parser) attributeNames(attrs []Attr) *Error {
+	t := p.t
+	t.serial++
+	for k := range attrs {
+		a := &attrs[k]
+		off := int(a.Off)
+		space, local := NoSpace, off
+		if a.PrefixLen > 0 {
+			var err *Error
+			if space, err = p.resolve(off, int(a.PrefixLen)); err != nil {
+				return err
+			}
+			local += int(a.PrefixLen) + 1
+		}
+		id, err := p.internName(space, local, off+int(a.NameLen))
+		if err != nil {
+			return err
+		}
+		for int(id) >= len(t.seen) {
+			t.seen = append(t.seen, 0)
+		}
+		if t.seen[id] == t.serial {
+			return fail(CodeDuplicate, off, "attribute %s stands twice in one element", quote(p.src[off:off+int(a.NameLen)]))
+		}
+		t.seen[id] = t.serial
+		a.Name = id
+	}
+	return nil
+}

@@ -1,0 +1,602 @@
+package xmltape
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Parse reads src into the tape, forgetting what was there. The error, if any,
+// is an *Error, and the tape then holds no document. src must not change while
+// the tape is in use.
+func (t *Tape) Parse(src []byte, lim Limits) error {
+	t.reset(src, lim.withDefaults())
+	p := parser{t: t, src: src, scope: -1}
+	if err := p.document(); err != nil {
+		err.Line, err.Col = position(src, err.Offset)
+		t.reset(nil, t.lim)
+		return err
+	}
+	return nil
+}
+
+func (t *Tape) reset(src []byte, lim Limits) {
+	t.src, t.lim, t.root = src, lim, 0
+	t.Tokens, t.Attrs, t.Decls = t.Tokens[:0], t.Attrs[:0], t.Decls[:0]
+	t.open, t.scratch = t.open[:0], t.scratch[:0]
+	t.resetNames()
+}
+
+// parser is the state of one pass. Its methods take the offset at which they
+// stand and give the offset behind what they read.
+type parser struct {
+	t      *Tape
+	src    []byte
+	scope  int32 // innermost declaration in force
+	inside int   // declarations in force
+}
+
+func fail(code Code, off int, format string, args ...any) *Error {
+	return &Error{Code: code, Offset: off, Detail: fmt.Sprintf(format, args...)}
+}
+
+// document is [1] document ::= prolog element Misc*.
+func (p *parser) document() *Error {
+	if len(p.src) > p.t.lim.Size {
+		return fail(CodeLimitSize, p.t.lim.Size, "document of %d bytes; at most %d are taken", len(p.src), p.t.lim.Size)
+	}
+	if err := p.checkEncoding(); err != nil {
+		return err
+	}
+	i := 0
+	if bytes.HasPrefix(p.src, []byte("\xef\xbb\xbf")) {
+		i = 3
+	}
+	if isXMLDecl(p.src[i:]) {
+		var err *Error
+		if i, err = p.xmlDecl(i); err != nil {
+			return err
+		}
+	}
+	i, err := p.misc(i)
+	if err != nil {
+		return err
+	}
+	if i == len(p.src) {
+		return fail(CodeNoRoot, i, "no document element")
+	}
+	p.t.root = int32(len(p.t.Tokens))
+	if i, err = p.content(i); err != nil {
+		return err
+	}
+	if i, err = p.misc(i); err != nil {
+		return err
+	}
+	if i < len(p.src) {
+		return fail(CodeOutside, i, "a second document element")
+	}
+	return nil
+}
+
+// checkEncoding refuses what is not UTF-8. The BOMs and first bytes of other
+// encodings get a sentence of their own.
+func (p *parser) checkEncoding() *Error {
+	switch s := p.src; {
+	case bytes.HasPrefix(s, []byte("\xfe\xff")), bytes.HasPrefix(s, []byte("\xff\xfe")),
+		bytes.HasPrefix(s, []byte("\x00<")), bytes.HasPrefix(s, []byte("<\x00")), bytes.HasPrefix(s, []byte("\x00\x00\x00<")):
+		return fail(CodeEncoding, 0, "looks like UTF-16 or UTF-32; send UTF-8")
+	case utf8.Valid(s):
+		return nil
+	}
+	off := 0
+	for off < len(p.src) {
+		r, n := utf8.DecodeRune(p.src[off:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		off += n
+	}
+	return fail(CodeEncoding, off, "byte 0x%02x is not UTF-8 here", p.src[off])
+}
+
+// misc reads [27] Misc* and stops at the document element or the end.
+func (p *parser) misc(i int) (int, *Error) {
+	for {
+		i = skipSpace(p.src, i)
+		if i == len(p.src) {
+			return i, nil
+		}
+		if p.src[i] != '<' {
+			return i, fail(CodeOutside, i, "text outside the document element")
+		}
+		var err *Error
+		switch {
+		case hasPrefixAt(p.src, i, "<?"):
+			i, err = p.pi(i)
+		case hasPrefixAt(p.src, i, "<!--"):
+			i, err = p.comment(i)
+		case hasPrefixAt(p.src, i, "<!"):
+			return i, p.markupDecl(i)
+		default:
+			return i, nil
+		}
+		if err != nil {
+			return i, err
+		}
+	}
+}
+
+// markupDecl names what begins with <! and may not stand where it stands.
+func (p *parser) markupDecl(i int) *Error {
+	const doctype = "<!DOCTYPE"
+	switch rest := p.src[i:min(len(p.src), i+len(doctype))]; {
+	case bytes.EqualFold(rest, []byte(doctype)):
+		return fail(CodeDoctype, i, "a document type declaration; send the document without it")
+	case bytes.HasPrefix(rest, []byte("<![CDATA[")):
+		return fail(CodeOutside, i, "a CDATA section outside the document element")
+	}
+	return fail(CodeTag, i, "<! begins neither a comment nor a CDATA section")
+}
+
+// content reads the document element with all that is in it. It is one loop
+// over an explicit stack: depth costs no goroutine stack.
+func (p *parser) content(i int) (int, *Error) {
+	t, src := p.t, p.src
+	for {
+		// i stands at '<' or, inside the document element, at text.
+		var err *Error
+		if i >= len(src) {
+			return i, p.unclosed()
+		}
+		if src[i] != '<' {
+			if i, err = p.text(i); err != nil {
+				return i, err
+			}
+			continue
+		}
+		if len(t.Tokens) >= t.lim.Tokens {
+			return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", t.lim.Tokens)
+		}
+		if i+1 >= len(src) {
+			return i, fail(CodeTag, i, "the document ends in a tag")
+		}
+		switch src[i+1] {
+		case '/':
+			if len(t.open) == 0 {
+				return i, fail(CodeMismatch, i, "an end tag before any start tag")
+			}
+			if i, err = p.endTag(i); err != nil {
+				return i, err
+			}
+		case '!':
+			switch {
+			case hasPrefixAt(src, i, "<!--"):
+				i, err = p.comment(i)
+			case hasPrefixAt(src, i, "<![CDATA["):
+				i, err = p.cdata(i)
+			default:
+				err = p.markupDecl(i)
+			}
+			if err != nil {
+				return i, err
+			}
+			continue
+		case '?':
+			if i, err = p.pi(i); err != nil {
+				return i, err
+			}
+			continue
+		default:
+			if i, err = p.startTag(i); err != nil {
+				return i, err
+			}
+		}
+		if len(t.open) == 0 {
+			return i, nil
+		}
+	}
+}
+
+func (p *parser) unclosed() *Error {
+	tok := &p.t.Tokens[p.t.open[len(p.t.open)-1]]
+	return fail(CodeUnclosed, int(tok.Off), "element %s is never closed", quote(p.src[tok.Off+1:tok.Off+1+uint32(tok.NameLen)]))
+}
+
+// text reads [14] CharData with references up to the next '<'.
+func (p *parser) text(start int) (int, *Error) {
+	src := p.src
+	var flags Flags
+	i := start
+	for i < len(src) && spaceTable[src[i]] {
+		if src[i] == '\r' {
+			flags |= Decode
+		}
+		i++
+	}
+	blank := true
+scan:
+	for i < len(src) {
+		c := textTable[src[i]]
+		if c == 0 {
+			i++
+			for i < len(src) && textTable[src[i]] == 0 {
+				i++
+			}
+			blank = false
+			continue
+		}
+		switch c {
+		case clSpecial: // '<'
+			break scan
+		case clSpace:
+			if src[i] == '\r' {
+				flags |= Decode
+			}
+			i++
+		case clAmp:
+			end, r, err := p.reference(i)
+			if err != nil {
+				return i, err
+			}
+			blank = blank && isSpaceRune(r)
+			flags |= Decode
+			for i = end; i < len(src) && spaceTable[src[i]]; i++ {
+			}
+		case clBracket:
+			if hasPrefixAt(src, i, "]]>") {
+				return i, fail(CodeCDEnd, i, "]]> in text; write ]]&gt;")
+			}
+			blank = false
+			i++
+		case clHigh:
+			if err := p.checkHigh(i); err != nil {
+				return i, err
+			}
+			blank = false
+			i++
+		default:
+			return i, badChar(src, i)
+		}
+	}
+	if blank {
+		flags |= Blank
+	} else {
+		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
+	}
+	p.push(Token{Kind: Text, Flags: flags, Off: uint32(start), End: uint32(i), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	return i, nil
+}
+
+func (p *parser) push(tok Token) { p.t.Tokens = append(p.t.Tokens, tok) }
+
+// checkHigh refuses U+FFFE and U+FFFF; the byte at i is 0xEF and the text is valid UTF-8.
+func (p *parser) checkHigh(i int) *Error {
+	if p.src[i+1] == 0xbf && p.src[i+2] >= 0xbe {
+		return badChar(p.src, i)
+	}
+	return nil
+}
+
+func badChar(src []byte, i int) *Error {
+	r, _ := utf8.DecodeRune(src[i:])
+	return fail(CodeChar, i, "character U+%04X is not allowed in XML", r)
+}
+
+// checkChars refuses the characters that XML forbids in a run without markup.
+func (p *parser) checkChars(from, to int) *Error {
+	for i := from; i < to; i++ {
+		switch textTable[p.src[i]] {
+		case clBad:
+			return badChar(p.src, i)
+		case clHigh:
+			if err := p.checkHigh(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cdata reads [18] CDSect.
+func (p *parser) cdata(i int) (int, *Error) {
+	from := i + len("<![CDATA[")
+	n := bytes.Index(p.src[from:], []byte("]]>"))
+	if n < 0 {
+		return i, fail(CodeCData, i, "a CDATA section that is never closed")
+	}
+	to := from + n
+	if err := p.checkChars(from, to); err != nil {
+		return i, err
+	}
+	var flags Flags
+	value := p.src[from:to]
+	if bytes.IndexByte(value, '\r') >= 0 {
+		flags |= Decode
+	}
+	if skipSpace(value, 0) == len(value) {
+		flags |= Blank
+	} else {
+		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
+	}
+	end := to + len("]]>")
+	p.push(Token{Kind: CData, Flags: flags, Off: uint32(i), End: uint32(end), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	return end, nil
+}
+
+// comment reads [15] Comment.
+func (p *parser) comment(i int) (int, *Error) {
+	from := i + len("<!--")
+	n := bytes.Index(p.src[from:], []byte("--"))
+	if n < 0 {
+		return i, fail(CodeComment, i, "a comment that is never closed")
+	}
+	to := from + n
+	if to-from > p.t.lim.ValueLen {
+		return i, fail(CodeLimitValue, i, "a comment of more than %d bytes", p.t.lim.ValueLen)
+	}
+	if to+2 >= len(p.src) || p.src[to+2] != '>' {
+		return i, fail(CodeComment, to, "-- inside a comment")
+	}
+	if err := p.checkChars(from, to); err != nil {
+		return i, err
+	}
+	if len(p.t.Tokens) >= p.t.lim.Tokens {
+		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
+	}
+	p.push(Token{Kind: Comment, Off: uint32(i), End: uint32(to + 3), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	return to + 3, nil
+}
+
+// pi reads [16] PI. Its target is an NCName other than "xml".
+func (p *parser) pi(i int) (int, *Error) {
+	nameEnd, prefix, err := p.qname(i + 2)
+	if err != nil {
+		return i, err
+	}
+	target := p.src[i+2 : nameEnd]
+	if prefix > 0 {
+		return i, fail(CodePI, i, "a colon in the target %s of a processing instruction", quote(target))
+	}
+	if bytes.EqualFold(target, []byte("xml")) {
+		return i, fail(CodeDeclaration, i, "an XML declaration may stand only at the very start of the document")
+	}
+	n := bytes.Index(p.src[nameEnd:], []byte("?>"))
+	if n < 0 {
+		return i, fail(CodePI, i, "a processing instruction that is never closed")
+	}
+	to := nameEnd + n
+	if n > 0 && !spaceTable[p.src[nameEnd]] {
+		return i, fail(CodePI, nameEnd, "no space after the target %s of a processing instruction", quote(target))
+	}
+	if n > p.t.lim.ValueLen {
+		return i, fail(CodeLimitValue, i, "a processing instruction of more than %d bytes", p.t.lim.ValueLen)
+	}
+	if err := p.checkChars(nameEnd, to); err != nil {
+		return i, err
+	}
+	if len(p.t.Tokens) >= p.t.lim.Tokens {
+		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
+	}
+	p.push(Token{Kind: PI, NameLen: uint16(len(target)), Off: uint32(i), End: uint32(to + 2), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	return to + 2, nil
+}
+
+// endTag reads [42] ETag and closes the element.
+func (p *parser) endTag(i int) (int, *Error) {
+	t := p.t
+	start := t.open[len(t.open)-1]
+	st := &t.Tokens[start]
+	name := p.src[st.Off+1 : st.Off+1+uint32(st.NameLen)]
+	j := i + 2
+	if len(p.src)-j <= len(name) || !bytes.Equal(p.src[j:j+len(name)], name) || nameTable[p.src[j+len(name)]] != 0 {
+		return i, p.mismatch(i, name)
+	}
+	j += len(name)
+	if p.src[j] != '>' {
+		if j = skipSpace(p.src, j); j >= len(p.src) || p.src[j] != '>' {
+			return i, fail(CodeTag, i, "the end tag of %s is not closed by >", quote(name))
+		}
+	}
+	p.close(start, i, j+1)
+	return j + 1, nil
+}
+
+func (p *parser) mismatch(i int, open []byte) *Error {
+	end, _, err := p.qname(i + 2)
+	if err != nil {
+		return err
+	}
+	return fail(CodeMismatch, i, "end tag of %s where %s is open", quote(p.src[i+2:end]), quote(open))
+}
+
+// close writes the End token of an open element and takes its declarations out of force.
+func (p *parser) close(start int32, off, end int) {
+	t := p.t
+	st := &t.Tokens[start]
+	st.Match = int32(len(t.Tokens))
+	tok := Token{Kind: End, PrefixLen: st.PrefixLen, NameLen: st.NameLen, Depth: st.Depth, Off: uint32(off), End: uint32(end),
+		Name: st.Name, Match: start, Scope: st.Scope}
+	if st.NDecl > 0 {
+		for k := int(st.NDecl) - 1; k >= 0; k-- {
+			d := &t.Decls[int(st.Decl)+k]
+			t.prefixes[d.prefix].decl = d.shadowed
+		}
+		p.scope = t.Decls[st.Decl].Outer
+		p.inside -= int(st.NDecl)
+	}
+	t.open = t.open[:len(t.open)-1]
+	t.Tokens = append(t.Tokens, tok)
+}
+
+// startTag reads [40] STag or [44] EmptyElemTag: first the attributes as
+// written, then, with all declarations known, the names.
+func (p *parser) startTag(i int) (int, *Error) {
+	t, src := p.t, p.src
+	j, prefix, err := p.qname(i + 1)
+	if err != nil {
+		return i, err
+	}
+	if len(t.open) >= t.lim.Depth {
+		return i, fail(CodeLimitDepth, i, "elements nested deeper than %d", t.lim.Depth)
+	}
+	tok := Token{Kind: Start, PrefixLen: uint16(prefix), NameLen: uint16(j - i - 1), Depth: uint16(len(t.open)),
+		Off: uint32(i), Attr: uint32(len(t.Attrs)), Decl: uint32(len(t.Decls))}
+	for {
+		k := skipSpace(src, j)
+		if k >= len(src) {
+			return i, fail(CodeTag, i, "the document ends inside the tag of %s", quote(src[i+1:i+1+int(tok.NameLen)]))
+		}
+		if c := src[k]; c == '>' {
+			j = k + 1
+			break
+		} else if c == '/' {
+			if k+1 >= len(src) || src[k+1] != '>' {
+				return i, fail(CodeTag, k, "/ inside a tag is not followed by >")
+			}
+			tok.Flags |= SelfClosing
+			j = k + 2
+			break
+		}
+		if k == j {
+			return i, fail(CodeAttribute, k, "no space before an attribute, or a character that may not stand in a tag")
+		}
+		if n := len(t.Attrs) - int(tok.Attr) + len(t.Decls) - int(tok.Decl); n >= t.lim.Attrs {
+			return i, fail(CodeLimitAttrs, k, "more than %d attributes in one element", t.lim.Attrs)
+		}
+		if j, err = p.attribute(k); err != nil {
+			return i, err
+		}
+	}
+	tok.End = uint32(j)
+	tok.NAttr = uint16(len(t.Attrs) - int(tok.Attr))
+	tok.NDecl = uint16(len(t.Decls) - int(tok.Decl))
+	if tok.NDecl > 0 {
+		if err := p.declare(int(tok.Decl)); err != nil {
+			return i, err
+		}
+	}
+	tok.Scope = p.scope
+	if tok.Name, err = p.elementName(i+1, &tok); err != nil {
+		return i, err
+	}
+	if tok.NAttr > 0 {
+		if err := p.attributeNames(t.Attrs[tok.Attr:]); err != nil {
+			return i, err
+		}
+	}
+	t.open = append(t.open, int32(len(t.Tokens)))
+	t.Tokens = append(t.Tokens, tok)
+	if tok.Flags&SelfClosing != 0 {
+		p.close(int32(len(t.Tokens)-1), j, j)
+	}
+	return j, nil
+}
+
+// attribute reads [41] Attribute and files it as attribute or declaration.
+func (p *parser) attribute(i int) (int, *Error) {
+	src := p.src
+	nameEnd, prefix, err := p.qname(i)
+	if err != nil {
+		return i, err
+	}
+	j := skipSpace(src, nameEnd)
+	if j >= len(src) || src[j] != '=' {
+		return i, fail(CodeAttribute, i, "attribute %s has no value", quote(src[i:nameEnd]))
+	}
+	j = skipSpace(src, j+1)
+	if j >= len(src) || (src[j] != '"' && src[j] != '\'') {
+		return i, fail(CodeAttribute, i, "the value of attribute %s is not in quotes", quote(src[i:nameEnd]))
+	}
+	from := j + 1
+	to, flags, err := p.attrValue(from, src[j])
+	if err != nil {
+		return i, err
+	}
+	t := p.t
+	name := src[i:nameEnd]
+	switch {
+	case prefix == 0 && string(name) == "xmlns":
+		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
+	case prefix == 5 && string(name[:5]) == "xmlns":
+		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i + 6), PrefixLen: uint16(nameEnd - i - 6), ValOff: uint32(from), ValEnd: uint32(to)})
+	default:
+		t.Attrs = append(t.Attrs, Attr{Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i), Off: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
+	}
+	return to + 1, nil
+}
+
+// attrValue reads [10] AttValue up to its quote.
+func (p *parser) attrValue(from int, quoteChar byte) (end int, flags Flags, err *Error) {
+	src := p.src
+	i := from
+	for {
+		for i < len(src) && attrTable[src[i]] == 0 {
+			i++
+		}
+		if i >= len(src) {
+			return i, 0, fail(CodeAttribute, from, "an attribute value that is never closed")
+		}
+		switch attrTable[src[i]] {
+		case clQuote:
+			if src[i] == quoteChar {
+				if i-from > p.t.lim.ValueLen {
+					return i, 0, fail(CodeLimitValue, from, "an attribute value of more than %d bytes", p.t.lim.ValueLen)
+				}
+				return i, flags, nil
+			}
+			i++
+		case clSpecial:
+			return i, 0, fail(CodeAttribute, i, "< in an attribute value; write &lt;")
+		case clSpace:
+			flags |= Decode
+			i++
+		case clAmp:
+			if i, _, err = p.reference(i); err != nil {
+				return i, 0, err
+			}
+			flags |= Decode
+		case clHigh:
+			if err := p.checkHigh(i); err != nil {
+				return i, 0, err
+			}
+			i++
+		default:
+			return i, 0, badChar(src, i)
+		}
+	}
+}
+
+// maxReference is the length of a reference with & and ;, beyond which it is
+// refused: the longest useful one is &#x10FFFF; and some senders pad with zeros.
+const maxReference = 16
+
+// reference reads [67] Reference: one of the five entities or a character reference.
+func (p *parser) reference(i int) (end int, r rune, err *Error) {
+	window := p.src[i:min(len(p.src), i+maxReference)]
+	n := bytes.IndexByte(window, ';')
+	if n < 0 {
+		if len(window) == maxReference && bytes.HasPrefix(window, []byte("&#")) {
+			return i, 0, fail(CodeLimitReference, i, "a character reference of more than %d characters", maxReference)
+		}
+		return i, 0, fail(CodeReference, i, "& begins no reference; write &amp;")
+	}
+	r, ok := decodeReference(window[1:n])
+	if !ok {
+		return i, 0, fail(CodeReference, i, "%s is none of the five predefined entities and no reference to an XML character", quote(window[:n+1]))
+	}
+	return i + n + 1, r, nil
+}
+
+// quote makes a short, printable quotation of bytes of the document for a message.
+func quote(b []byte) string {
+	const most = 40
+	if len(b) > most {
+		cut := most
+		for cut > 0 && !utf8.RuneStart(b[cut]) {
+			cut--
+		}
+		return fmt.Sprintf("%+q…", b[:cut])
+	}
+	s := fmt.Sprintf("%q", b)
+	return s
+}
