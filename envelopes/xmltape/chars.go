@@ -1,6 +1,7 @@
 package xmltape
 
 import (
+	"encoding/binary"
 	"strconv"
 	"unicode/utf8"
 )
@@ -118,6 +119,36 @@ func (p *parser) qname(i int) (end, prefix int, err *Error) {
 		return i, 0, fail(CodeLimitName, start, "a name of more than %d bytes", p.t.lim.NameLen)
 	}
 	return i, prefix, nil
+}
+
+// validUTF8 is utf8.Valid, faster where it matters here: on Cyrillic text,
+// where it takes four letters of U+0400 to U+047F at a step.
+func validUTF8(b []byte) bool {
+	const (
+		ascii    = 0x8080808080808080
+		pair     = 0xC0FEC0FEC0FEC0FE // of lead and continuation, little-endian
+		cyrillic = 0x80D080D080D080D0 // leads D0 and D1
+	)
+	for len(b) >= 8 {
+		switch v := binary.LittleEndian.Uint64(b); {
+		case v&ascii == 0, v&pair == cyrillic:
+			b = b[8:]
+			continue
+		}
+		switch c := b[0]; {
+		case c < 0x80:
+			b = b[1:]
+		case c >= 0xC2 && c <= 0xDF && b[1]&0xC0 == 0x80:
+			b = b[2:]
+		default:
+			r, n := utf8.DecodeRune(b)
+			if r == utf8.RuneError && n == 1 {
+				return false
+			}
+			b = b[n:]
+		}
+	}
+	return utf8.Valid(b)
 }
 
 // isNameStart is [4] NameStartChar beyond ASCII.

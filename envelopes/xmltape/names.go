@@ -234,7 +234,12 @@ func (p *parser) declare(first int) *Error {
 // resolve gives the namespace of a prefix written at [off,off+n).
 func (p *parser) resolve(off, n int) (SpaceID, *Error) {
 	t := p.t
-	e := &t.prefixes[t.prefix(off, n)]
+	if n == 0 {
+		p.lastPrefix, p.lastLen = 0, 0
+	} else if n != p.lastLen || string(p.src[off:off+n]) != string(p.src[p.lastOff:p.lastOff+n]) {
+		p.lastPrefix, p.lastOff, p.lastLen = t.prefix(off, n), off, n
+	}
+	e := &t.prefixes[p.lastPrefix]
 	if e.decl >= 0 {
 		s := t.Decls[e.decl].Space
 		if s != NoSpace && s != XMLSpace && !isAbsoluteURI(t.spaces[s].uri) {

@@ -34,6 +34,10 @@ type parser struct {
 	src    []byte
 	scope  int32 // innermost declaration in force
 	inside int   // declarations in force
+
+	// The prefix met last, since neighbours mostly share theirs.
+	lastOff, lastLen int
+	lastPrefix       int32
 }
 
 func fail(code Code, off int, format string, args ...any) *Error {
@@ -85,7 +89,7 @@ func (p *parser) checkEncoding() *Error {
 	case bytes.HasPrefix(s, []byte("\xfe\xff")), bytes.HasPrefix(s, []byte("\xff\xfe")),
 		bytes.HasPrefix(s, []byte("\x00<")), bytes.HasPrefix(s, []byte("<\x00")), bytes.HasPrefix(s, []byte("\x00\x00\x00<")):
 		return fail(CodeEncoding, 0, "looks like UTF-16 or UTF-32; send UTF-8")
-	case utf8.Valid(s):
+	case validUTF8(s):
 		return nil
 	}
 	off := 0
