@@ -1,0 +1,107 @@
+package xsdregex
+
+import (
+	"unicode/utf8"
+	"unsafe"
+)
+
+// Limits bound what one expression may cost. A zero field takes its default.
+type Limits struct {
+	Length int // bytes of the expression; default 65536
+	Depth  int // nesting of groups and classes; default 200
+
+	// Positions bounds the characters and classes of the expression after
+	// expansion of counts, where a counted class ([0-9]{1,1000}) is one; it
+	// bounds the work per character of a value. Default 10000.
+	Positions int
+	// States bounds the deterministic automaton. Beyond, the expression is
+	// simulated, at a cost per character of up to Positions. Default 2000.
+	States int
+	// Table bounds the transition table of the deterministic automaton, in
+	// bytes. Default 262144.
+	Table int
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	set(&l.Length, 65536)
+	set(&l.Depth, 200)
+	set(&l.Positions, 10000)
+	set(&l.States, 2000)
+	set(&l.Table, 256<<10)
+	return l
+}
+
+// Regexp is a compiled expression, immutable and safe for concurrent use.
+type Regexp struct {
+	pattern string
+	dfa     *dfa // nil when it would have exceeded the limits
+	nfa     *nfa // nil when there is a dfa
+}
+
+// Compile compiles an expression. The error is a *SyntaxError or a *BudgetError.
+func Compile(pattern string, limits Limits) (*Regexp, error) {
+	limits = limits.withDefaults()
+	if len(pattern) > limits.Length {
+		return nil, overBudget(pattern, "Length", limits.Length)
+	}
+	tree, err := parse(pattern, limits.Depth)
+	if err != nil {
+		return nil, err
+	}
+	tree = simplify(tree)
+	if size(tree, false) > limits.Positions {
+		return nil, overBudget(pattern, "Positions", limits.Positions)
+	}
+	re := &Regexp{pattern: pattern}
+	// Each copy of a counted class is a state at least, so this is no loss.
+	if size(tree, true) <= limits.States {
+		re.dfa = newDFA(newProgram(tree, true), limits)
+	}
+	if re.dfa == nil {
+		re.nfa = newNFA(newProgram(tree, false))
+	}
+	return re, nil
+}
+
+// String returns the expression.
+func (re *Regexp) String() string { return re.pattern }
+
+// Deterministic reports whether the expression runs as a deterministic
+// automaton: one table step a character.
+func (re *Regexp) Deterministic() bool { return re.dfa != nil }
+
+// Match reports whether the whole of value, which is UTF-8, is in the language
+// of the expression. Anything that is not UTF-8 is not.
+func (re *Regexp) Match(value []byte) bool {
+	if re.dfa != nil {
+		return re.dfa.match(value)
+	}
+	return re.nfa.match(value)
+}
+
+// MatchString is Match for a string.
+func (re *Regexp) MatchString(value string) bool {
+	return re.Match(unsafe.Slice(unsafe.StringData(value), len(value)))
+}
+
+// IsNameStart reports whether r may begin an XML name: Letter | '_' | ':' of
+// XML 1.0 Second Edition.
+func IsNameStart(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_' || r == ':'
+	}
+	return nameStart.contains(r)
+}
+
+// IsNameChar reports whether r is a NameChar of XML 1.0 Second Edition.
+func IsNameChar(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == ':' || r == '-' || r == '.'
+	}
+	return nameChar.contains(r)
+}
