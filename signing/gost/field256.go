@@ -1,0 +1,219 @@
+package gost
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// field256 is arithmetic modulo an odd prime p of at most 256 bits. Elements
+// are always below p. In a field reduced byMontgomery they are held as x*R mod
+// p with R = 2^256, in the others as they are: enter and leave convert.
+//
+// Methods whose names end in Vartime take time that depends on the values and
+// are for public ones only; all others run in constant time.
+type field256 struct {
+	modulus   fe256
+	reduction reduction
+	small     uint64 // distance from the power of two
+	inverse   uint64 // -1/p mod 2^64
+	square    fe256  // R*R mod p, which enter multiplies by
+	one       fe256
+	fermat    fe256 // p - 2
+}
+
+// newField256 prepares the field of a modulus given in big-endian octets.
+// Scalars are few and their moduli have no shape: they set folding to false.
+func newField256(modulus []byte, folding bool) *field256 {
+	f := &field256{modulus: words256of(modulus)}
+	f.inverse = 1
+	for range 6 { // Newton: each step doubles the number of right bits.
+		f.inverse *= 2 - f.modulus[0]*f.inverse
+	}
+	f.inverse = -f.inverse
+	if folding {
+		f.chooseFolding()
+	}
+
+	// R mod p by doubling 1, and then R*R the same way: add needs nothing but
+	// the modulus.
+	x := fe256{1}
+	for range 64 * words256 {
+		f.add(&x, &x, &x)
+	}
+	f.one = x
+	for range 64 * words256 {
+		f.add(&x, &x, &x)
+	}
+	f.square = x
+	if f.reduction != byMontgomery {
+		f.one = fe256{1}
+	}
+	f.fermat = f.modulus
+	f.fermat[0] -= 2 // p is odd and above 2, so nothing is borrowed
+	return f
+}
+
+// chooseFolding recognises a modulus that lies up to 2^16 below
+// 2^256 or above one half of it.
+func (f *field256) chooseFolding() {
+	const near = 1 << 16
+	low, top := f.modulus[0], f.modulus[words256-1]
+	middle, ones := uint64(0), ^uint64(0)
+	for _, word := range f.modulus[1 : words256-1] {
+		middle |= word
+		ones &= word
+	}
+	switch {
+	case top == 1<<63 && middle == 0 && low < near:
+		f.reduction, f.small = byPlus, low
+	case top == ^uint64(0) && ones == ^uint64(0) && -low < near:
+		f.reduction, f.small = byMinus, -low
+	}
+}
+
+func (f *field256) mul(z, x, y *fe256) {
+	var t [2 * words256]uint64
+	product256(&t, x, y)
+	f.reduce(z, &t)
+}
+
+func (f *field256) sqr(z, x *fe256) {
+	var t [2 * words256]uint64
+	square256(&t, x)
+	f.reduce(z, &t)
+}
+
+func (f *field256) reduce(z *fe256, t *[2 * words256]uint64) {
+	switch f.reduction {
+	case byMinus:
+		f.foldMinus(z, t)
+	case byPlus:
+		f.foldPlus(z, t)
+	default:
+		f.montgomery(z, t)
+	}
+}
+
+// enter takes a plain number of any size below 2^256 into the field.
+func (f *field256) enter(z, x *fe256) {
+	if f.reduction == byMontgomery {
+		f.mul(z, x, &f.square)
+		return
+	}
+	var t [2 * words256]uint64
+	copy(t[:], x[:])
+	f.reduce(z, &t)
+}
+
+// leave gives the plain number, below p, that x stands for.
+func (f *field256) leave(z, x *fe256) {
+	*z = *x
+	if f.reduction == byMontgomery {
+		var t [2 * words256]uint64
+		copy(t[:], x[:])
+		f.montgomery(z, &t)
+	}
+}
+
+// invert sets z to 1/x, or to 0 for 0, by raising x to p-2. The steps depend
+// on p alone.
+func (f *field256) invert(z, x *fe256) {
+	var powers [16]fe256
+	powers[0] = f.one
+	for i := 1; i < len(powers); i++ {
+		f.mul(&powers[i], &powers[i-1], x)
+	}
+	result := f.one
+	for i := words256 - 1; i >= 0; i-- {
+		for shift := 60; shift >= 0; shift -= 4 {
+			for range 4 {
+				f.sqr(&result, &result)
+			}
+			f.mul(&result, &result, &powers[f.fermat[i]>>shift&15])
+		}
+	}
+	*z = result
+}
+
+// invertVartime sets z to the inverse of the plain number x, 0 < x < p, also
+// plain, by the binary form of the extended algorithm of Euclid.
+func (f *field256) invertVartime(z, x *fe256) {
+	u, v := *x, f.modulus
+	a, b := fe256{1}, fe256{} // a*x = u and b*x = v mod p
+	for !u.isZero() {
+		f.halveVartime(&u, &a)
+		if u.less(&v) {
+			u, v, a, b = v, u, b, a
+		}
+		u.subtract(&v)
+		f.sub(&a, &a, &b)
+	}
+	*z = b
+}
+
+// halveVartime halves u while it is even, and a with it modulo p.
+func (f *field256) halveVartime(u, a *fe256) {
+	for u[0]&1 == 0 && !u.isZero() {
+		u.shiftRight(0)
+		var carry uint64
+		if a[0]&1 == 1 {
+			for i := range a {
+				a[i], carry = bits.Add64(a[i], f.modulus[i], carry)
+			}
+		}
+		a.shiftRight(carry)
+	}
+}
+
+// shiftRight halves x, taking top in as bit 256.
+func (x *fe256) shiftRight(top uint64) {
+	for i := words256 - 1; i >= 0; i-- {
+		x[i], top = x[i]>>1|top<<63, x[i]&1
+	}
+}
+
+// subtract sets x to x - y modulo 2^256 and returns the borrow.
+func (x *fe256) subtract(y *fe256) (borrow uint64) {
+	for i := range x {
+		x[i], borrow = bits.Sub64(x[i], y[i], borrow)
+	}
+	return borrow
+}
+
+// less reports x < y.
+func (x *fe256) less(y *fe256) bool {
+	difference := *x
+	return difference.subtract(y) == 1
+}
+
+func (x *fe256) isZero() bool {
+	var any uint64
+	for _, word := range x {
+		any |= word
+	}
+	return any == 0
+}
+
+// choose sets x to y when mask is all ones and leaves it when mask is zero.
+func (x *fe256) choose(y *fe256, mask uint64) {
+	for i := range x {
+		x[i] ^= (x[i] ^ y[i]) & mask
+	}
+}
+
+// words256of reads big-endian octets.
+func words256of(octets []byte) (x fe256) {
+	for i := range x {
+		x[i] = binary.BigEndian.Uint64(octets[8*(words256-1-i):])
+	}
+	return x
+}
+
+// octets gives x in big-endian octets.
+func (x *fe256) octets() []byte {
+	octets := make([]byte, 0, octets256)
+	for i := words256 - 1; i >= 0; i-- {
+		octets = binary.BigEndian.AppendUint64(octets, x[i])
+	}
+	return octets
+}
