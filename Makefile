@@ -1,0 +1,48 @@
+# Every target says what it does: `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+GO ?= go
+BENCHTIME ?= 1s
+
+.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients tools clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: ## start everything, play real exchanges, stay up for a look (Ctrl-C ends it)
+	$(GO) run ./cmd/mezhved demo
+
+build: ## build bin/mezhved and bin/mezhved-audit
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+test: ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
+	$(GO) test ./...
+
+check: fmt vet test ## what CI runs: formatting, vet, all tests
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
+	.ci/test-kafka
+
+test-clients: ## unmodified third-party SOAP clients against the demo (needs python3; node is optional)
+	.ci/test-clients
+
+fuzz: ## every fuzzer for FUZZTIME (default 30s)
+	.ci/fuzz $${FUZZTIME:-30s}
+
+bench: ## benchmarks of the stages, then of the whole gateway
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./envelopes/... ./signing/... ./xsd/... ./adapter/...
+	$(GO) run ./cmd/mezhved bench pipeline --message testdata/bench/request-4k.xml --services testdata/services
+	$(GO) run ./cmd/mezhved bench accept
+	$(GO) run ./cmd/mezhved bench exchange
+
+tools: ## install what the tests use as oracles where it is missing (Debian, root)
+	.ci/tools
+
+clean: ## remove what was built
+	rm -rf bin
