@@ -1,0 +1,87 @@
+package journal
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Head is where the log stands and what the next batch starts from.
+type Head struct {
+	Origin      string
+	Epoch       int64 // counts the origins, from 1
+	Tree        tlog.Tree
+	Logged      time.Time      // of the last entry
+	PeriodFrom  int64          // first entry of the open period
+	PeriodStart time.Time      // when it began
+	Totals      map[Kind]int64 // its entries so far, by kind
+	Stopped     string         // why nothing may be appended; empty when all is well
+}
+
+// Pending is a row that was committed with the act it tells of and waits for its
+// place in the log.
+type Pending struct {
+	ID    int64
+	Event []byte // an Event as JSON, see Event.Row
+}
+
+// Entry is a leaf in its place.
+type Entry struct {
+	Index int64
+	Leaf  *Leaf
+	Bytes []byte
+}
+
+// Batch is everything that one step of the sequencer changes. It is written in
+// one transaction or not at all.
+type Batch struct {
+	Was, Head Head
+	Entries   []Entry            // from Was.Tree.N to Head.Tree.N-1, in order
+	Sealed    []Sealed           // openings of their commitments
+	Tiles     []Tile             // tiles that changed, whole
+	Counters  map[string]Counter // new values of those that changed
+	Taken     []int64            // the pending rows that the entries came from
+}
+
+// Tx is one transaction of a Book that holds the head locked. Not for
+// concurrent use.
+type Tx interface {
+	TileSource
+	// Head locks the head row and reads it.
+	Head(ctx context.Context) (Head, error)
+	// Pending reads up to limit committed rows in the order of their ids. Rows
+	// of transactions still open are not seen and come in a later batch.
+	Pending(ctx context.Context, limit int) ([]Pending, error)
+	// Counters reads the counters of the parties, or of all parties for nil.
+	// Parties without one are absent.
+	Counters(ctx context.Context, parties []string) (map[string]Counter, error)
+	// Last finds the latest entry of each message; messages without one are
+	// absent.
+	Last(ctx context.Context, messages []string) (map[string]int64, error)
+	// Write stores a batch.
+	Write(ctx context.Context, b *Batch) error
+}
+
+// Book is where a log is kept. Safe for concurrent use, by several nodes too.
+type Book interface {
+	TileSource
+	// Sequence runs step in a transaction and commits it. When it returns nil
+	// the batch is durable; when it returns an error, the batch may have been
+	// committed nevertheless, and the next Head tells.
+	Sequence(ctx context.Context, step func(Tx) error) error
+	// Head reads the committed head without locking it.
+	Head(ctx context.Context) (Head, error)
+	// Lead reports whether this node may sequence: at most one node should. It
+	// is asked before each step. Safety does not rest on it.
+	Lead(ctx context.Context) (bool, error)
+	// Resign lets another node lead.
+	Resign()
+	// SaveCheckpoint keeps a signed checkpoint as the latest. Saving a smaller
+	// one than the latest does nothing.
+	SaveCheckpoint(ctx context.Context, c *Checkpoint) error
+	// Checkpoint gives the latest, or fs.ErrNotExist.
+	Checkpoint(ctx context.Context) (*Checkpoint, error)
+	// Stop writes into the head why nothing may be appended any more.
+	Stop(ctx context.Context, why string) error
+}

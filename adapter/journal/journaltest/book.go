@@ -1,0 +1,297 @@
+// Package journaltest is for tests of the journal and of whoever uses it: a Book
+// in memory, events to fill it, and the suite that every Book must pass. Only
+// tests may enter.
+package journaltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+
+	"mezhved/adapter/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Book is a journal.Book in memory. Break, when set, is called with the name of
+// each statement before it runs, and of each again with " done" after it ran; an
+// error from it fails the statement, and " done" after commit is the commit that
+// happened and was reported failed.
+type Book struct {
+	Break func(statement string) error
+
+	lock    chan struct{} // the head row
+	mu      sync.Mutex
+	head    journal.Head
+	entries [][]byte
+	tiles   map[[2]int64][]byte
+	count   map[string]journal.Counter
+	last    map[string]int64
+	pending []journal.Pending
+	nextID  int64
+	sealed  []journal.Sealed
+	latest  *journal.Checkpoint
+}
+
+// NewBook makes an empty log of an origin.
+func NewBook(origin string) *Book {
+	empty, _ := tlog.TreeHash(0, nil)
+	return &Book{lock: make(chan struct{}, 1), head: journal.Head{Origin: origin, Epoch: 1, Tree: tlog.Tree{Hash: empty}},
+		tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]int64{}}
+}
+
+// Add commits events as pending rows.
+func (b *Book) Add(events ...journal.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range events {
+		row, err := e.Row()
+		if err != nil {
+			return err
+		}
+		b.nextID++
+		b.pending = append(b.pending, journal.Pending{ID: b.nextID, Event: row})
+	}
+	return nil
+}
+
+// Restore makes the book what the snapshot was: a backup brought back.
+func (b *Book) Restore(snapshot *Book) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := snapshot.Snapshot()
+	b.head, b.entries, b.tiles, b.count, b.last, b.pending, b.nextID, b.sealed, b.latest =
+		c.head, c.entries, c.tiles, c.count, c.last, c.pending, c.nextID, c.sealed, c.latest
+}
+
+// Snapshot copies the book.
+func (b *Book) Snapshot() *Book {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return &Book{lock: make(chan struct{}, 1), head: b.head, entries: slices.Clone(b.entries), tiles: maps.Clone(b.tiles), count: maps.Clone(b.count),
+		last: maps.Clone(b.last), pending: slices.Clone(b.pending), nextID: b.nextID, sealed: slices.Clone(b.sealed), latest: b.latest}
+}
+
+// Sealed lists the stored openings of an entry.
+func (b *Book) Sealed(index int64) []journal.Sealed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []journal.Sealed
+	for _, s := range b.sealed {
+		if s.Index == index {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Entry gives the bytes of an entry.
+func (b *Book) Entry(index int64) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.entries[index]
+}
+
+func (b *Book) breaks(statement string) error {
+	if b.Break == nil {
+		return nil
+	}
+	return b.Break(statement)
+}
+
+// Tile implements journal.TileSource.
+func (b *Book) Tile(_ context.Context, level int, n int64, width int) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if level == journal.EntriesLevel {
+		var out []byte
+		for i := n * journal.TileWidth; i < n*journal.TileWidth+int64(width); i++ {
+			if i >= int64(len(b.entries)) {
+				return nil, fs.ErrNotExist
+			}
+			out = journal.AppendEntry(out, b.entries[i])
+		}
+		return out, nil
+	}
+	data := b.tiles[[2]int64{int64(level), n}]
+	if len(data) < width*tlog.HashSize {
+		return nil, fs.ErrNotExist
+	}
+	return data, nil
+}
+
+// Sequence implements journal.Book.
+func (b *Book) Sequence(ctx context.Context, step func(journal.Tx) error) error {
+	select {
+	case b.lock <- struct{}{}:
+		defer func() { <-b.lock }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := b.breaks("begin"); err != nil {
+		return err
+	}
+	t := &tx{Book: b}
+	if err := step(t); err != nil {
+		return err
+	}
+	if err := b.breaks("commit"); err != nil {
+		return err
+	}
+	if t.batch != nil {
+		b.apply(t.batch)
+	}
+	return b.breaks("commit done")
+}
+
+func (b *Book) apply(batch *journal.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.head = batch.Head
+	for _, e := range batch.Entries {
+		b.entries = append(b.entries, e.Bytes)
+		if e.Leaf.Message != "" {
+			b.last[e.Leaf.Message] = e.Index
+		}
+	}
+	for _, t := range batch.Tiles {
+		b.tiles[[2]int64{int64(t.Level), t.N}] = t.Data
+	}
+	maps.Copy(b.count, batch.Counters)
+	b.sealed = append(b.sealed, batch.Sealed...)
+	b.pending = slices.DeleteFunc(b.pending, func(p journal.Pending) bool { return slices.Contains(batch.Taken, p.ID) })
+}
+
+type tx struct {
+	*Book
+	batch *journal.Batch
+}
+
+func (t *tx) Head(context.Context) (journal.Head, error) {
+	err := t.breaks("head")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.head, err
+}
+
+func (t *tx) Pending(_ context.Context, limit int) ([]journal.Pending, error) {
+	err := t.breaks("pending")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.pending[:min(limit, len(t.pending))]), err
+}
+
+func (t *tx) Counters(_ context.Context, parties []string) (map[string]journal.Counter, error) {
+	err := t.breaks("counters")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if parties == nil {
+		return maps.Clone(t.count), err
+	}
+	out := map[string]journal.Counter{}
+	for _, p := range parties {
+		if c, ok := t.count[p]; ok {
+			out[p] = c
+		}
+	}
+	return out, err
+}
+
+func (t *tx) Last(_ context.Context, messages []string) (map[string]int64, error) {
+	err := t.breaks("last")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[string]int64{}
+	for _, m := range messages {
+		if i, ok := t.last[m]; ok {
+			out[m] = i
+		}
+	}
+	return out, err
+}
+
+func (t *tx) Write(_ context.Context, batch *journal.Batch) error {
+	if t.batch != nil {
+		return errors.New("two batches in one transaction")
+	}
+	t.batch = batch
+	return t.breaks("write")
+}
+
+// Head implements journal.Book.
+func (b *Book) Head(context.Context) (journal.Head, error) {
+	err := b.breaks("read head")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.head, err
+}
+
+// Lead implements journal.Book: everybody leads.
+func (b *Book) Lead(context.Context) (bool, error) { return true, b.breaks("lead") }
+
+// Resign implements journal.Book.
+func (b *Book) Resign() {}
+
+// SaveCheckpoint implements journal.Book.
+func (b *Book) SaveCheckpoint(_ context.Context, c *journal.Checkpoint) error {
+	if err := b.breaks("save checkpoint"); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest == nil || b.latest.Origin != c.Origin || b.latest.Tree.N <= c.Tree.N {
+		b.latest = c
+	}
+	return nil
+}
+
+// Checkpoint implements journal.Book.
+func (b *Book) Checkpoint(context.Context) (*journal.Checkpoint, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest == nil {
+		return nil, fmt.Errorf("no checkpoint yet: %w", fs.ErrNotExist)
+	}
+	return b.latest, nil
+}
+
+// Stop implements journal.Book.
+func (b *Book) Stop(_ context.Context, why string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.head.Stopped = why
+	return nil
+}
+
+// Files writes the log out as a directory that a mirror would have, in memory.
+func (b *Book) Files() map[string][]byte {
+	b.mu.Lock()
+	size := b.head.Tree.N
+	var signed []byte
+	if b.latest != nil {
+		signed, size = b.latest.Note, b.latest.Tree.N
+	}
+	b.mu.Unlock()
+	out := map[string][]byte{"checkpoint": signed}
+	for _, level := range []int{journal.EntriesLevel, 0, 1, 2, 3} {
+		for n := int64(0); ; n++ {
+			width := journal.TileSize(level, n, size)
+			if width == 0 {
+				break
+			}
+			data, err := b.Tile(context.Background(), level, n, width)
+			if err != nil {
+				panic(err)
+			}
+			if level != journal.EntriesLevel {
+				data = data[:width*tlog.HashSize]
+			}
+			out[journal.TilePath(level, n, width)] = slices.Clone(data)
+		}
+	}
+	return out
+}

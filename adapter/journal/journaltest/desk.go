@@ -1,0 +1,127 @@
+package journaltest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+)
+
+// Clock is a time that tests move. Safe for concurrent use.
+type Clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// NewClock starts at Start.
+func NewClock() *Clock { return &Clock{at: Start} }
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+// Move puts the clock forward, or back.
+func (c *Clock) Move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// Desk is a log with everything around it: key, signer, vault, clock.
+type Desk struct {
+	T      testing.TB
+	Dir    string
+	Clock  *Clock
+	Secret string // the log's signing key
+	Signer *journal.FileSigner
+	Vault  *journal.Vault
+	Policy *journal.Policy
+}
+
+// Origin is the name of the logs that desks make.
+const Origin = "journal.example.gov/mezhved"
+
+// NewDesk makes a fresh key, signer state and vault in a temporary directory.
+func NewDesk(t testing.TB) *Desk {
+	t.Helper()
+	d := &Desk{T: t, Dir: t.TempDir(), Clock: NewClock()}
+	secret, public, err := journal.NewKey(Origin)
+	d.ok(err)
+	d.Secret = secret
+	state := filepath.Join(d.Dir, "signer.json")
+	d.ok(journal.CreateSignerState(state, secret))
+	d.Signer, err = journal.NewFileSigner(state, secret, d.Clock.Now)
+	d.ok(err)
+	t.Cleanup(func() { d.Signer.Close() })
+	d.Vault, err = journal.OpenVault(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	d.ok(err)
+	d.Policy, err = journal.LogPolicy(public)
+	d.ok(err)
+	return d
+}
+
+func (d *Desk) ok(err error) {
+	d.T.Helper()
+	if err != nil {
+		d.T.Fatal(err)
+	}
+}
+
+// Sequencer makes one over book with the desk's signer and vault.
+func (d *Desk) Sequencer(book journal.Book) *journal.Sequencer {
+	return &journal.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: time.Nanosecond}
+}
+
+// Settle sequences everything that is pending and has the head signed.
+func (d *Desk) Settle(s *journal.Sequencer) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // Run then only takes up what is left and publishes
+	if err := s.Run(ctx); err != nil {
+		return err
+	}
+	return s.Writable()
+}
+
+// Filled is a book with n events in it, signed.
+func (d *Desk) Filled(seed uint64, n int) *Book {
+	d.T.Helper()
+	book := NewBook(Origin)
+	seq := d.Sequencer(book)
+	events := Events(seed, n)
+	for i := 0; i < n; i += 700 {
+		part := events[i:min(i+700, n)]
+		d.ok(book.Add(part...))
+		if at := part[len(part)-1].Time; at.After(d.Clock.Now()) {
+			d.Clock.Move(at.Sub(d.Clock.Now()))
+		}
+		d.ok(d.Settle(seq))
+	}
+	return book
+}
+
+// Checkpoint opens the book's latest checkpoint with the desk's policy.
+func (d *Desk) Checkpoint(book journal.Book) *journal.Checkpoint {
+	d.T.Helper()
+	latest, err := book.Checkpoint(context.Background())
+	d.ok(err)
+	c, err := d.Policy.Open(latest.Note)
+	d.ok(err)
+	return c
+}
+
+// Audit verifies the whole log as a stranger would, from its files.
+func (d *Desk) Audit(log journal.TileSource, checkpoint []byte, known ...*journal.Checkpoint) *journal.LogReport {
+	d.T.Helper()
+	rep, err := journal.VerifyLog(context.Background(), log, d.Policy, checkpoint, known)
+	d.ok(err)
+	return rep
+}

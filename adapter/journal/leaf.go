@@ -1,0 +1,507 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Limits of the format.
+const (
+	LeafVersion = 1    // "v" of every leaf written by this package
+	MaxLeaf     = 4096 // bytes of one leaf
+
+	maxText     = 128 // bytes of a text field in a leaf; longer ones end in "…"
+	maxPersonal = 8   // committed fields of one leaf, besides digest
+	maxFields   = 8   // names in Fields
+	placeRoom   = 160 // bytes that the sequencer may add: logged, prev and both counters
+)
+
+// NoEntry stands for "there is no such entry" where an index is expected.
+const NoEntry int64 = -1
+
+// Hash is a node of the tree: SHA-256 as RFC 6962 prefixes it.
+type Hash = tlog.Hash
+
+// Leaf is one entry of the log, decoded. Its Event has no Digest and no
+// Personal: the leaf holds only commitments to them.
+type Leaf struct {
+	Event
+	Logged       time.Time       // when the sequencer took it up; never goes back from one entry to the next
+	Prev         int64           // the previous entry of the same message, or NoEntry
+	SenderSeq    int64           // counts from 1 the entries that name Sender as sender; 0 without a sender
+	RecipientSeq int64           // the same for Recipient as recipient
+	Commit       map[string]Hash // by field name
+	Period       *Period         // period-close only
+}
+
+// Period is what a period-close leaf asserts about the entries since the last
+// one. A reader of the whole log recounts it.
+type Period struct {
+	From     int64          // first entry of the period
+	To       int64          // the entry after its last, which is the close itself
+	Totals   map[Kind]int64 // entries by kind, kinds without entries absent
+	Parties  int64          // parties that have a counter
+	Counters string         // hex SHA-256 of all counters: see CountersDigest
+}
+
+// Counter says how many entries so far name a party as sender and as recipient.
+type Counter struct {
+	Sent, Received int64
+}
+
+// CountersDigest is hex SHA-256 over one line for each party, sorted by name:
+// name, TAB, Sent, TAB, Received, LF.
+func CountersDigest(counters map[string]Counter) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(counters)) {
+		fmt.Fprintf(h, "%s\t%d\t%d\n", name, counters[name].Sent, counters[name].Received)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// Opening is what turns a commitment back into a value: keep it apart from the
+// log, give it to whom it concerns, delete it to forget.
+type Opening struct {
+	Field string   `json:"field"`
+	Class string   `json:"class"`
+	Salt  [32]byte `json:"-"`
+	Value string   `json:"value"`
+}
+
+type openingJSON struct {
+	Field string `json:"field"`
+	Class string `json:"class"`
+	Salt  []byte `json:"salt"`
+	Value string `json:"value"`
+}
+
+// MarshalJSON writes the salt as standard base64.
+func (o Opening) MarshalJSON() ([]byte, error) {
+	return json.Marshal(openingJSON{o.Field, o.Class, o.Salt[:], o.Value})
+}
+
+// UnmarshalJSON refuses a salt that is not 32 bytes long: HMAC pads short keys
+// with zeros, so two lengths would be two openings of one commitment.
+func (o *Opening) UnmarshalJSON(b []byte) error {
+	var j openingJSON
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
+		return err
+	}
+	if len(j.Salt) != 32 {
+		return fmt.Errorf("opening of %q: salt has %d bytes, want 32", j.Field, len(j.Salt))
+	}
+	*o = Opening{Field: j.Field, Class: j.Class, Salt: [32]byte(j.Salt), Value: j.Value}
+	return nil
+}
+
+// Commitment is HMAC-SHA-256 with the salt as key and the value as message.
+func (o Opening) Commitment() Hash {
+	m := hmac.New(sha256.New, o.Salt[:])
+	io.WriteString(m, o.Value)
+	return Hash(m.Sum(nil))
+}
+
+// FieldDigest and FieldRow are the names under which the digest of the envelope
+// and an inexpressible row are committed to.
+const (
+	FieldDigest = "digest"
+	FieldRow    = "row"
+)
+
+// NewLeaf turns an event into a leaf and the openings of its commitments. The
+// sequencer fills in place and counters afterwards. salts is a source of random
+// bytes. Texts are cut to the format's limits; an event that cannot be a leaf at
+// all (unknown kind, impossible names, too many fields) is an error: the caller
+// then uses UnknownLeaf, for nothing that was written down may be lost.
+func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
+	if !kinds[e.Kind] {
+		return Leaf{}, nil, fmt.Errorf("event kind %q is not one this version knows", e.Kind)
+	}
+	if ms := e.Time.UnixMilli(); ms <= 0 || ms > maxInteger {
+		return Leaf{}, nil, fmt.Errorf("event %s has no usable time: %s", e.Kind, e.Time)
+	}
+	if len(e.Personal) > maxPersonal || len(e.Fields) > maxFields {
+		return Leaf{}, nil, fmt.Errorf("event %s has %d personal values and %d field names, at most %d and %d are possible",
+			e.Kind, len(e.Personal), len(e.Fields), maxPersonal, maxFields)
+	}
+	l := Leaf{Event: e, Prev: NoEntry}
+	l.Time = e.Time.UTC().Truncate(time.Millisecond)
+	if !e.Deadline.IsZero() {
+		l.Deadline = e.Deadline.UTC().Truncate(time.Millisecond)
+	}
+	for _, n := range []int{e.Line, e.Col, e.Attempt, e.Count, e.Size} {
+		if n < 0 || n > maxInteger {
+			return Leaf{}, nil, fmt.Errorf("event %s has number %d", e.Kind, n)
+		}
+	}
+	if e.Target != nil && (*e.Target < 0 || *e.Target > maxInteger) {
+		return Leaf{}, nil, fmt.Errorf("event %s has target %d", e.Kind, *e.Target)
+	}
+	if !e.Deadline.IsZero() && (l.Deadline.UnixMilli() <= 0 || l.Deadline.UnixMilli() > maxInteger) {
+		return Leaf{}, nil, fmt.Errorf("event %s has deadline %s", e.Kind, e.Deadline)
+	}
+	for _, s := range l.texts() {
+		*s = clip(*s)
+	}
+	for _, f := range e.Fields {
+		if !validName(f) {
+			return Leaf{}, nil, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
+		}
+	}
+
+	var open []Opening
+	if e.Digest != "" {
+		open = append(open, Opening{Field: FieldDigest, Class: ClassEnvelope, Value: e.Digest})
+	}
+	for _, p := range e.Personal {
+		class := p.Class
+		if class == "" {
+			class = ClassPersonal
+		}
+		open = append(open, Opening{Field: p.Field, Class: class, Value: p.Value})
+	}
+	if err := l.commit(open, salts); err != nil {
+		return Leaf{}, nil, err
+	}
+	l.Digest, l.Personal = "", nil
+	if n := len(l.Append(nil)); n > MaxLeaf-placeRoom {
+		return Leaf{}, nil, fmt.Errorf("event %s makes a leaf of %d bytes, at most %d are possible", e.Kind, n, MaxLeaf-placeRoom)
+	}
+	return l, open, nil
+}
+
+// UnknownLeaf stands for a row that cannot be expressed, so that it neither
+// stops the log nor disappears: the leaf commits to the row's bytes.
+func UnknownLeaf(row []byte, at time.Time, salts io.Reader) (Leaf, []Opening, error) {
+	l := Leaf{Event: Event{Kind: KindUnknown, Time: at.UTC().Truncate(time.Millisecond), Size: len(row)}, Prev: NoEntry}
+	open := []Opening{{Field: FieldRow, Class: ClassPersonal, Value: string(row)}}
+	err := l.commit(open, salts)
+	return l, open, err
+}
+
+// commit draws the salts of open and writes the commitments into the leaf.
+func (l *Leaf) commit(open []Opening, salts io.Reader) error {
+	if len(open) == 0 {
+		return nil
+	}
+	l.Commit = make(map[string]Hash, len(open))
+	for i := range open {
+		o := &open[i]
+		if !validName(o.Field) || !validName(o.Class) {
+			return fmt.Errorf("event %s: field %q of class %q: names are a-z, 0-9 and '-', at most 32 long", l.Kind, o.Field, o.Class)
+		}
+		if _, twice := l.Commit[o.Field]; twice {
+			return fmt.Errorf("event %s: field %q stands twice", l.Kind, o.Field)
+		}
+		if _, err := io.ReadFull(salts, o.Salt[:]); err != nil {
+			return fmt.Errorf("draw a salt for field %q: %w", o.Field, err)
+		}
+		l.Commit[o.Field] = o.Commitment()
+	}
+	return nil
+}
+
+func validName(s string) bool {
+	if s == "" || len(s) > 32 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !('a' <= c && c <= 'z' || i > 0 && ('0' <= c && c <= '9' || c == '-')) {
+			return false
+		}
+	}
+	return true
+}
+
+// texts lists the leaf's free strings, for clipping.
+func (l *Leaf) texts() []*string {
+	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Sender, &l.Recipient,
+		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground}
+}
+
+// clip makes s valid UTF-8 without control characters, of at most maxText bytes.
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
+		s = strings.Map(func(c rune) rune {
+			if unicode.IsControl(c) {
+				return ' '
+			}
+			return c
+		}, s)
+	}
+	if len(s) <= maxText {
+		return s
+	}
+	end := maxText - len("…")
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// Append adds the leaf's bytes to b: canonical JSON, one object, no newline.
+func (l *Leaf) Append(b []byte) []byte {
+	w := writer{b: b}
+	w.open()
+	w.num("attempt", int64(l.Attempt))
+	w.str("certificate", l.Certificate)
+	w.num("col", int64(l.Col))
+	if len(l.Commit) > 0 {
+		w.key("commit")
+		w.open()
+		for _, f := range slices.Sorted(maps.Keys(l.Commit)) {
+			h := l.Commit[f]
+			w.str(f, base64.StdEncoding.EncodeToString(h[:]))
+		}
+		w.close()
+	}
+	w.num("count", int64(l.Count))
+	if !l.Deadline.IsZero() {
+		w.num("deadline", l.Deadline.UnixMilli())
+	}
+	w.str("direction", l.Direction)
+	if len(l.Fields) > 0 {
+		w.key("fields")
+		for i, f := range l.Fields {
+			w.b = append(w.b, "[,"[min(i, 1)])
+			w.b = appendString(w.b, f)
+		}
+		w.b = append(w.b, ']')
+	}
+	w.str("ground", l.Ground)
+	w.str("incident", l.Incident)
+	w.str("kind", string(l.Kind))
+	w.num("line", int64(l.Line))
+	if l.Log != nil {
+		w.key("log")
+		w.open()
+		w.str("key", l.Log.Key)
+		w.str("oldOrigin", l.Log.OldOrigin)
+		w.str("oldRoot", l.Log.OldRoot)
+		w.num("oldSize", l.Log.OldSize)
+		w.str("origin", l.Log.Origin)
+		w.close()
+	}
+	w.num("logged", l.Logged.UnixMilli())
+	w.str("message", l.Message)
+	w.str("messageId", l.MessageID)
+	w.str("node", l.Node)
+	w.str("operation", l.Operation)
+	w.str("original", l.Original)
+	w.str("outcome", l.Outcome)
+	if p := l.Period; p != nil {
+		w.key("period")
+		w.open()
+		w.str("counters", p.Counters)
+		w.index("from", p.From)
+		w.index("parties", p.Parties)
+		w.index("to", p.To)
+		w.key("totals")
+		w.open()
+		for _, k := range slices.Sorted(maps.Keys(p.Totals)) {
+			w.num(string(k), p.Totals[k])
+		}
+		w.close()
+		w.close()
+	}
+	if l.Prev != NoEntry {
+		w.index("prev", l.Prev)
+	}
+	w.str("recipient", l.Recipient)
+	w.num("recipientSeq", l.RecipientSeq)
+	w.str("revocation", l.Revocation)
+	w.str("rule", l.Rule)
+	w.str("schema", l.Schema)
+	w.str("sender", l.Sender)
+	w.num("senderSeq", l.SenderSeq)
+	w.str("service", l.Service)
+	w.num("size", int64(l.Size))
+	if l.Target != nil {
+		w.index("target", *l.Target)
+	}
+	w.num("time", l.Time.UnixMilli())
+	w.num("v", LeafVersion)
+	w.str("version", l.Version)
+	w.close()
+	return w.b
+}
+
+// ParseLeaf decodes a leaf and refuses every byte string that Append would not
+// have written: one leaf has one form.
+func ParseLeaf(b []byte) (Leaf, error) {
+	l := Leaf{Prev: NoEntry}
+	if len(b) > MaxLeaf {
+		return l, fmt.Errorf("leaf has %d bytes, at most %d are allowed", len(b), MaxLeaf)
+	}
+	r := reader{b: b}
+	var version int64
+	r.object(func(key []byte) { l.member(&r, string(key), &version) })
+	if r.err == nil && r.i != len(b) {
+		r.fail("the end of the leaf")
+	}
+	if r.err != nil {
+		return l, fmt.Errorf("leaf: %w", r.err)
+	}
+	if version != LeafVersion {
+		return l, fmt.Errorf("leaf has format version %d, this program knows %d: use a newer one", version, LeafVersion)
+	}
+	if !kinds[l.Kind] {
+		return l, fmt.Errorf("leaf has unknown kind %q", l.Kind)
+	}
+	if l.Time.IsZero() || l.Logged.IsZero() {
+		return l, fmt.Errorf("leaf of kind %q lacks its times", l.Kind)
+	}
+	var again [1024]byte
+	if !bytes.Equal(l.Append(again[:0]), b) {
+		return l, fmt.Errorf("leaf of kind %q is not in canonical form", l.Kind)
+	}
+	return l, nil
+}
+
+// decodeHash reads 32 bytes of standard base64.
+func decodeHash(text []byte) (Hash, bool) {
+	var raw [33]byte
+	if len(text) != 44 {
+		return Hash{}, false
+	}
+	n, err := base64.StdEncoding.Strict().Decode(raw[:], text)
+	return Hash(raw[:32]), err == nil && n == len(Hash{})
+}
+
+func (l *Leaf) member(r *reader, key string, version *int64) {
+	switch key {
+	case "attempt":
+		l.Attempt = int(r.num())
+	case "certificate":
+		l.Certificate = r.str()
+	case "col":
+		l.Col = int(r.num())
+	case "commit":
+		l.Commit = map[string]Hash{}
+		r.object(func(field []byte) {
+			text := r.raw()
+			h, ok := decodeHash(text)
+			if !ok || !validName(string(field)) {
+				r.fail("a field name and a commitment of 32 bytes in base64")
+			}
+			l.Commit[string(field)] = h
+		})
+	case "count":
+		l.Count = int(r.num())
+	case "deadline":
+		l.Deadline = time.UnixMilli(r.num()).UTC()
+	case "direction":
+		l.Direction = r.str()
+	case "fields":
+		l.Fields = r.strings()
+	case "ground":
+		l.Ground = r.str()
+	case "incident":
+		l.Incident = r.str()
+	case "kind":
+		l.Kind = Kind(r.str())
+	case "line":
+		l.Line = int(r.num())
+	case "log":
+		l.Log = &LogChange{}
+		r.object(func(key []byte) {
+			switch string(key) {
+			case "key":
+				l.Log.Key = r.str()
+			case "oldOrigin":
+				l.Log.OldOrigin = r.str()
+			case "oldRoot":
+				l.Log.OldRoot = r.str()
+			case "oldSize":
+				l.Log.OldSize = r.num()
+			case "origin":
+				l.Log.Origin = r.str()
+			default:
+				r.fail("a member of log")
+			}
+		})
+	case "logged":
+		l.Logged = time.UnixMilli(r.num()).UTC()
+	case "message":
+		l.Message = r.str()
+	case "messageId":
+		l.MessageID = r.str()
+	case "node":
+		l.Node = r.str()
+	case "operation":
+		l.Operation = r.str()
+	case "original":
+		l.Original = r.str()
+	case "outcome":
+		l.Outcome = r.str()
+	case "period":
+		l.period(r)
+	case "prev":
+		l.Prev = r.num()
+	case "recipient":
+		l.Recipient = r.str()
+	case "recipientSeq":
+		l.RecipientSeq = r.num()
+	case "revocation":
+		l.Revocation = r.str()
+	case "rule":
+		l.Rule = r.str()
+	case "schema":
+		l.Schema = r.str()
+	case "sender":
+		l.Sender = r.str()
+	case "senderSeq":
+		l.SenderSeq = r.num()
+	case "service":
+		l.Service = r.str()
+	case "size":
+		l.Size = int(r.num())
+	case "target":
+		n := r.num()
+		l.Target = &n
+	case "time":
+		l.Time = time.UnixMilli(r.num()).UTC()
+	case "v":
+		*version = r.num()
+	case "version":
+		l.Version = r.str()
+	default:
+		r.fail("a member of a leaf")
+	}
+}
+
+func (l *Leaf) period(r *reader) {
+	l.Period = &Period{Totals: map[Kind]int64{}}
+	r.object(func(key []byte) {
+		switch string(key) {
+		case "counters":
+			l.Period.Counters = r.str()
+		case "from":
+			l.Period.From = r.num()
+		case "parties":
+			l.Period.Parties = r.num()
+		case "to":
+			l.Period.To = r.num()
+		case "totals":
+			r.object(func(kind []byte) { l.Period.Totals[Kind(kind)] = r.num() })
+		default:
+			r.fail("a member of period")
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package journal_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+
+	"pgregory.net/rapid"
+)
+
+// canonical writes b again with the standard library: sorted keys, no escapes
+// beyond those that are needed. It agrees with RFC 8785 on what leaves contain,
+// but for U+2028 and U+2029, which encoding/json escapes and RFC 8785 does not.
+func canonical(t *testing.T, b []byte) []byte {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("leaf is not JSON: %v\n%s", err, b)
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	s := strings.TrimSuffix(out.String(), "\n")
+	return []byte(strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace(s))
+}
+
+func anyEvent() *rapid.Generator[journal.Event] {
+	text := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.StringMatching(`[ -~]{0,300}`))
+	return rapid.Custom(func(t *rapid.T) journal.Event {
+		n := rapid.IntRange(0, 1<<40)
+		e := journal.Event{
+			Kind: rapid.SampledFrom([]journal.Kind{journal.KindAccepted, journal.KindRefused, journal.KindErased, journal.KindDead}).Draw(t, "kind"),
+			Time: time.UnixMilli(rapid.Int64Range(1, 1<<45).Draw(t, "time")), Node: text.Draw(t, "node"), Message: text.Draw(t, "message"),
+			MessageID: text.Draw(t, "messageId"), Sender: text.Draw(t, "sender"), Recipient: text.Draw(t, "recipient"), Rule: text.Draw(t, "rule"),
+			Line: n.Draw(t, "line"), Attempt: n.Draw(t, "attempt"), Size: n.Draw(t, "size"), Ground: text.Draw(t, "ground"), Digest: text.Draw(t, "digest"),
+		}
+		if rapid.Bool().Draw(t, "targeted") {
+			i := rapid.Int64Range(0, 1<<50).Draw(t, "target")
+			e.Target = &i
+			e.Fields = rapid.SliceOfN(rapid.StringMatching(`[a-z][a-z0-9-]{0,31}`), 0, 8).Draw(t, "fields")
+		}
+		for i := range rapid.IntRange(0, 8).Draw(t, "personal") {
+			e.Personal = append(e.Personal, journal.PersonalField{Field: string(rune('a' + i)), Value: rapid.String().Draw(t, "value")})
+		}
+		return e
+	})
+}
+
+func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := anyEvent().Draw(t, "event")
+		l, open, err := journal.NewLeaf(e, rand.Reader)
+		if err != nil {
+			if strings.Contains(err.Error(), "bytes, at most") {
+				return // too large for a leaf, whole: the sequencer uses UnknownLeaf
+			}
+			t.Fatal(err)
+		}
+		l.Logged, l.Prev, l.SenderSeq, l.RecipientSeq = l.Time, 1<<52, 1<<52, 1<<52
+		if l.Sender == "" {
+			l.SenderSeq = 0
+		}
+		b := l.Append(nil)
+		if len(b) > journal.MaxLeaf {
+			t.Fatalf("leaf has %d bytes", len(b))
+		}
+		back, err := journal.ParseLeaf(b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		if got := back.Append(nil); !bytes.Equal(got, b) {
+			t.Fatalf("parsed and written again:\n%s\nwant\n%s", got, b)
+		}
+		for _, o := range open {
+			if o.Commitment() != back.Commit[o.Field] {
+				t.Fatalf("opening of %q does not open the leaf's commitment", o.Field)
+			}
+			if len(o.Value) > 3 && bytes.Contains(b, []byte(o.Value)) && !strings.Contains(e.Node+e.Message+e.MessageID+e.Sender+e.Recipient+e.Rule+e.Ground, o.Value) {
+				t.Fatalf("value of %q stands in the leaf", o.Field)
+			}
+		}
+	})
+}
+
+func TestLeafIsCanonicalJSONOfRFC8785(t *testing.T) {
+	for _, e := range append(journaltest.Events(1, 300), journal.Event{Kind: journal.KindRefused, Time: journaltest.Start,
+		Rule: "quote \" backslash \\ slash / tab \t nul \x00 del \x7f <&> \u2028 é 😀", Personal: []journal.PersonalField{{Field: "z"}, {Field: "a"}}}) {
+		l, _, err := journal.NewLeaf(e, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Logged = l.Time
+		b := l.Append(nil)
+		if want := canonical(t, b); !bytes.Equal(b, want) {
+			t.Errorf("got  %s\nwant %s", b, want)
+		}
+	}
+}
+
+func TestParseLeafRefusesOtherSpellings(t *testing.T) {
+	l, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Logged = l.Time
+	good := string(l.Append(nil))
+	if _, err := journal.ParseLeaf([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]string{
+		"empty":               "",
+		"space":               strings.Replace(good, ":", ": ", 1),
+		"newline at the end":  good + "\n",
+		"two objects":         good + good,
+		"unknown member":      strings.Replace(good, `"kind"`, `"kine":1,"kind"`, 1),
+		"member twice":        strings.Replace(good, `"kind":"accepted"`, `"kind":"accepted","kind":"accepted"`, 1),
+		"members disordered":  strings.Replace(good, `"certificate"`, `"zertificate"`, 1),
+		"escaped ASCII":       strings.Replace(good, `"accepted"`, `"\u0061ccepted"`, 1),
+		"number with zero":    strings.Replace(good, `"size":`, `"size":0`, 1),
+		"fraction":            strings.Replace(good, `"v":1`, `"v":1.0`, 1),
+		"other version":       strings.Replace(good, `"v":1`, `"v":2`, 1),
+		"unknown kind":        strings.Replace(good, `"accepted"`, `"acceptad"`, 1),
+		"number too large":    strings.Replace(good, `"size":`, `"size":99999999999999999999`, 1),
+		"empty string member": strings.Replace(good, `"kind"`, `"ground":"","kind"`, 1),
+		"bad UTF-8":           strings.Replace(good, `"node-1"`, "\"node-\xff\"", 1),
+		"short commitment":    strings.Replace(good, `="`, `"`, 1),
+		"no time":             strings.Replace(good, `"time":`, `"timf":`, 1),
+		"cut":                 good[:len(good)/2],
+		"too long":            strings.Replace(good, `"node-1"`, `"`+strings.Repeat("n", 5000)+`"`, 1),
+	} {
+		if bad == good {
+			t.Fatalf("%s: the test changes nothing", name)
+		}
+		if _, err := journal.ParseLeaf([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted %s", name, bad)
+		}
+	}
+}
+
+func TestRowsSurviveWhatStrangersSend(t *testing.T) {
+	e := journaltest.Events(1, 1)[0]
+	e.Rule, e.Outcome = "cvc\x00\xff", "\u0000"
+	e.Personal = append(e.Personal, journal.PersonalField{Field: "nul", Value: "a\x00b\xffc"})
+	row, err := e.Row()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(row, []byte(`\u0000`)) || !json.Valid(row) {
+		t.Errorf("jsonb would refuse %s", row)
+	}
+	back, err := journal.ParseRow(row)
+	if err != nil || back.Message != e.Message || !back.Time.Equal(e.Time) || len(back.Personal) != 3 {
+		t.Errorf("read back %+v, %v", back, err)
+	}
+	if _, err := journal.ParseRow([]byte(`{"kind":"accepted","newer":1}`)); err == nil {
+		t.Error("a member of a newer version was dropped in silence")
+	}
+}
+
+func FuzzParseLeaf(f *testing.F) {
+	for _, e := range journaltest.Events(1, 20) {
+		l, _, err := journal.NewLeaf(e, rand.Reader)
+		if err != nil {
+			f.Fatal(err)
+		}
+		l.Logged = l.Time
+		f.Add(l.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := journal.ParseLeaf(b)
+		if err != nil {
+			return
+		}
+		if want := canonical(t, b); !bytes.Equal(b, want) {
+			t.Fatalf("accepted %q, canonical is %q", b, want)
+		}
+		if got := l.Append(nil); !bytes.Equal(got, b) {
+			t.Fatalf("accepted %q, writes %q", b, got)
+		}
+	})
+}

@@ -1,0 +1,493 @@
+package journal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Sequencer gives committed events their place in the log and has the log's
+// head signed. Every node runs one; Book.Lead lets one of them work at a time,
+// and the locked head row keeps two that work at once from forking the log.
+//
+// Set the fields before Run and leave them.
+type Sequencer struct {
+	Book   Book
+	Signer Signer
+	Vault  *Vault
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	Batch     int           // rows in one step; 0 means 8192
+	Tick      time.Duration // pause when there is nothing to do; 0 means 50 ms
+	Publish   time.Duration // least time between checkpoints of a growing log; 0 means 1 s less two ticks
+	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
+	Period    time.Duration // between period-close entries; 0 means 1 h
+	Patience  time.Duration // a silence of the database after which the journal counts as unwritable; 0 means 900 ms
+	Unsigned  time.Duration // how long the signer may be unreachable before the journal counts as unwritable; 0 means 10 s
+
+	salts     io.Reader
+	edge      *Edge // of the tree that this sequencer committed last
+	published time.Time
+	signed    tlog.Tree
+
+	mu      sync.Mutex
+	contact time.Time // the database answered last
+	err     error     // of the last step
+	unsign  time.Time // the signer has been failing since; zero when it works
+	signErr error
+}
+
+// StoppedError says that the log was stopped and why. Only reopening it under a
+// new origin goes on.
+type StoppedError struct{ Why string }
+
+func (e *StoppedError) Error() string { return "the journal was stopped: " + e.Why }
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Run sequences and publishes until ctx ends, then takes up what is left and
+// publishes a last checkpoint. It returns nil when ctx ended, and never
+// otherwise: every failure is tried again, and told by Writable meanwhile.
+func (s *Sequencer) Run(ctx context.Context) error {
+	tick := or(s.Tick, 50*time.Millisecond)
+	defer s.Book.Resign()
+	for ctx.Err() == nil {
+		more, err := s.turn(ctx, false)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("journal: step", "error", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(tick):
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for {
+		more, err := s.turn(last, true)
+		if err != nil {
+			s.Log.Warn("journal: last checkpoint", "error", err)
+			return nil
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// turn is one pass of the loop; more says that rows are waiting.
+func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
+	leads, err := s.Book.Lead(ctx)
+	if err != nil {
+		s.note(err)
+		return false, fmt.Errorf("ask for the lead: %w", err)
+	}
+	if !leads {
+		head, err := s.Book.Head(ctx)
+		if err == nil && head.Stopped != "" {
+			err = &StoppedError{head.Stopped}
+		}
+		s.note(err)
+		return false, err
+	}
+	n, err := s.Step(ctx)
+	s.note(err)
+	if err != nil {
+		return false, err
+	}
+	if err := s.publish(ctx, now); err != nil {
+		return false, err
+	}
+	return n >= or(s.Batch, 8192), nil
+}
+
+func (s *Sequencer) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+	if err == nil {
+		s.contact = s.Now()
+	}
+}
+
+func (s *Sequencer) touched() {
+	s.mu.Lock()
+	s.contact = s.Now()
+	s.mu.Unlock()
+}
+
+// Writable says why nothing may be accepted now, or nil: the last step failed,
+// the database has been silent for Patience, the log was stopped, or the signer
+// refuses or is away. Ask it before each accept; it costs a lock.
+func (s *Sequencer) Writable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return fmt.Errorf("journal is not writable: %w", s.err)
+	}
+	if s.contact.IsZero() {
+		return errors.New("journal is not writable: the sequencer has not reached the database yet")
+	}
+	if silent := s.Now().Sub(s.contact); silent > or(s.Patience, 900*time.Millisecond) {
+		return fmt.Errorf("journal is not writable: the database has not answered for %s", silent.Round(time.Millisecond))
+	}
+	if back := (*RollbackError)(nil); errors.As(s.signErr, &back) {
+		return fmt.Errorf("journal is not writable: %w", s.signErr)
+	}
+	if s.signErr != nil && s.Now().Sub(s.unsign) > or(s.Unsigned, 10*time.Second) {
+		return fmt.Errorf("journal is not writable: no checkpoint could be signed since %s: %w", s.unsign.Format(time.RFC3339), s.signErr)
+	}
+	return nil
+}
+
+// Step takes up one batch and says how many rows it took. When it returns an
+// error the batch may have been committed or not; the next Step finds out from
+// the head. Rows leave journal_pending in the transaction that gives them their
+// places, so none is lost and none comes twice.
+func (s *Sequencer) Step(ctx context.Context) (int, error) {
+	edge := s.edge
+	s.edge = nil // kept only when the commit is known to have happened
+	taken := 0
+	err := s.Book.Sequence(ctx, func(tx Tx) error {
+		s.touched()
+		head, err := tx.Head(ctx)
+		if err != nil {
+			return fmt.Errorf("lock the head: %w", err)
+		}
+		if head.Stopped != "" {
+			return &StoppedError{head.Stopped}
+		}
+		if head.Origin != s.Signer.Origin() {
+			return fmt.Errorf("the log goes on as %s (epoch %d), this node signs for %s: give it the new key and signer state", head.Origin, head.Epoch, s.Signer.Origin())
+		}
+		rows, err := tx.Pending(ctx, or(s.Batch, 8192))
+		if err != nil {
+			return fmt.Errorf("read pending rows: %w", err)
+		}
+		s.touched()
+		taken = len(rows)
+		now := s.Now().UTC().Truncate(time.Millisecond)
+		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
+		if taken == 0 && !closing {
+			return nil
+		}
+		if edge == nil || edge.Size() != head.Tree.N || edge.Root() != head.Tree.Hash {
+			if edge, err = LoadEdge(ctx, head.Tree, tx); err != nil {
+				return err
+			}
+		}
+		b, err := s.place(ctx, tx, head, edge, rows, closing, now)
+		if err != nil {
+			return err
+		}
+		s.touched()
+		if err := tx.Write(ctx, b); err != nil {
+			return fmt.Errorf("write %d entries: %w", len(b.Entries), err)
+		}
+		s.touched()
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.edge = edge
+	return taken, nil
+}
+
+// place makes the batch: leaves, indexes, counters, tiles, the new head.
+func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
+	b := &Batch{Was: head, Counters: map[string]Counter{}}
+	if now.Before(head.Logged) {
+		now = head.Logged // a clock that went back must not make the log go back
+	}
+	var opened [][]Opening
+	var leaves []*Leaf
+	var parties, messages []string
+	for _, row := range rows {
+		l, open, err := s.leaf(row, now)
+		if err != nil {
+			return nil, err
+		}
+		leaves, opened = append(leaves, &l), append(opened, open)
+		b.Taken = append(b.Taken, row.ID)
+		parties = appendNew(parties, b.Counters, l.Sender)
+		parties = appendNew(parties, b.Counters, l.Recipient)
+		// An accepted or refused message has no earlier entry; looking for one
+		// would be the dearest statement of the batch.
+		if l.chained() {
+			messages = append(messages, l.Message)
+		}
+	}
+	var all map[string]Counter
+	if closing {
+		var err error
+		if all, err = tx.Counters(ctx, nil); err != nil {
+			return nil, fmt.Errorf("read all counters: %w", err)
+		}
+	}
+	if len(parties) > 0 {
+		have, err := tx.Counters(ctx, parties)
+		if err != nil {
+			return nil, fmt.Errorf("read counters: %w", err)
+		}
+		for party, c := range have {
+			b.Counters[party] = c
+		}
+	}
+	last := map[string]int64{}
+	if len(messages) > 0 {
+		var err error
+		if last, err = tx.Last(ctx, messages); err != nil {
+			return nil, fmt.Errorf("find the messages' last entries: %w", err)
+		}
+	}
+
+	next := head
+	next.Totals = map[Kind]int64{}
+	for k, n := range head.Totals {
+		next.Totals[k] = n
+	}
+	if head.Tree.N == 0 {
+		next.PeriodStart = now
+	}
+	put := func(l *Leaf, open []Opening) error {
+		index := edge.Size()
+		l.Logged = now
+		bytes := l.Append(make([]byte, 0, 640))
+		for _, o := range open {
+			sealed, err := s.Vault.Seal(index, o)
+			if err != nil {
+				return fmt.Errorf("seal field %s of entry %d: %w", o.Field, index, err)
+			}
+			b.Sealed = append(b.Sealed, sealed)
+		}
+		b.Entries = append(b.Entries, Entry{index, l, bytes})
+		edge.Append(tlog.RecordHash(bytes))
+		next.Totals[l.Kind]++
+		return nil
+	}
+	if closing {
+		to := edge.Size()
+		closed := &Leaf{Event: Event{Kind: KindPeriodClose, Time: now}, Prev: NoEntry, Period: &Period{
+			From: head.PeriodFrom, To: to, Totals: head.Totals, Parties: int64(len(all)), Counters: CountersDigest(all)}}
+		next.PeriodFrom, next.PeriodStart, next.Totals = to, now, map[Kind]int64{}
+		if err := put(closed, nil); err != nil {
+			return nil, err
+		}
+	}
+	for i, l := range leaves {
+		index := edge.Size()
+		if prev, ok := last[l.Message]; ok && l.chained() {
+			l.Prev = prev
+		}
+		if l.Message != "" {
+			last[l.Message] = index
+		}
+		if l.Sender != "" {
+			c := b.Counters[l.Sender]
+			c.Sent++
+			b.Counters[l.Sender], l.SenderSeq = c, c.Sent
+		}
+		if l.Recipient != "" {
+			c := b.Counters[l.Recipient]
+			c.Received++
+			b.Counters[l.Recipient], l.RecipientSeq = c, c.Received
+		}
+		if err := put(l, opened[i]); err != nil {
+			return nil, err
+		}
+	}
+	next.Logged = now
+	next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
+	b.Head, b.Tiles = next, edge.Take()
+	return b, nil
+}
+
+// leaf turns a row into a leaf, one way or the other.
+func (s *Sequencer) leaf(row Pending, now time.Time) (Leaf, []Opening, error) {
+	salts := s.salts
+	if salts == nil {
+		salts = rand.Reader
+	}
+	e, err := ParseRow(row.Event)
+	if err == nil {
+		var l Leaf
+		var open []Opening
+		if l, open, err = NewLeaf(e, salts); err == nil {
+			return l, open, nil
+		}
+	}
+	s.Log.Error("journal: a row cannot be expressed and is committed to whole; a node of another version, or our bug", "row", row.ID, "error", err)
+	return UnknownLeaf(row.Event, now, salts)
+}
+
+func appendNew(list []string, seen map[string]Counter, name string) []string {
+	if name == "" {
+		return list
+	}
+	if _, ok := seen[name]; !ok {
+		seen[name] = Counter{}
+		list = append(list, name)
+	}
+	return list
+}
+
+// chained says whether the leaf names the previous entry of its message.
+func (l *Leaf) chained() bool {
+	return l.Message != "" && l.Kind != KindAccepted && l.Kind != KindRefused
+}
+
+// Reopen continues a log whose old signer refuses, or whose key is given up,
+// under the origin and key of signer. It appends a key-changed entry that says
+// where the old log ended (old, as its signer or its last published checkpoint
+// has it), raises the epoch and lifts the stop. A log that is already of that
+// origin is left alone.
+func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now time.Time) error {
+	return book.Sequence(ctx, func(tx Tx) error {
+		head, err := tx.Head(ctx)
+		if err != nil || head.Origin == signer.Origin() {
+			return err
+		}
+		edge, err := LoadEdge(ctx, head.Tree, tx)
+		if err != nil {
+			return err
+		}
+		now = now.UTC().Truncate(time.Millisecond)
+		if now.Before(head.Logged) {
+			now = head.Logged
+		}
+		l := &Leaf{Event: Event{Kind: KindKeyChanged, Time: now, Log: &LogChange{
+			Origin: signer.Origin(), Key: signer.Key(), OldOrigin: head.Origin, OldSize: old.N, OldRoot: rootText(old.Hash)}},
+			Prev: NoEntry, Logged: now}
+		bytes := l.Append(nil)
+		if len(bytes) > MaxLeaf {
+			return fmt.Errorf("the new origin %q is too long", signer.Origin())
+		}
+		next := head
+		next.Totals = map[Kind]int64{KindKeyChanged: head.Totals[KindKeyChanged] + 1}
+		for k, n := range head.Totals {
+			if k != KindKeyChanged {
+				next.Totals[k] = n
+			}
+		}
+		if head.Tree.N == 0 {
+			next.PeriodStart = now
+		}
+		edge.Append(tlog.RecordHash(bytes))
+		next.Origin, next.Epoch, next.Stopped, next.Logged = signer.Origin(), head.Epoch+1, "", now
+		next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
+		return tx.Write(ctx, &Batch{Was: head, Head: next, Entries: []Entry{{head.Tree.N, l, bytes}}, Tiles: edge.Take()})
+	})
+}
+
+// Row is the event as a pending row holds it: JSON that PostgreSQL's jsonb takes,
+// whatever bytes a stranger's message has brought into it.
+func (e Event) Row() ([]byte, error) {
+	l := Leaf{Event: e}
+	for _, text := range l.texts() {
+		*text = clip(*text)
+	}
+	l.Personal = nil
+	for _, p := range e.Personal {
+		p.Value = strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD")
+		l.Personal = append(l.Personal, p)
+	}
+	return json.Marshal(l.Event)
+}
+
+// ParseRow reads what Row wrote and refuses members that it does not know: a
+// newer node may have written them, and dropping them silently would be a lie.
+func ParseRow(row []byte) (Event, error) {
+	var e Event
+	d := json.NewDecoder(strings.NewReader(string(row)))
+	d.DisallowUnknownFields()
+	err := d.Decode(&e)
+	return e, err
+}
+
+// publish has the head signed when it has grown and Publish has passed, or when
+// Heartbeat has, or when now is set and it has grown.
+func (s *Sequencer) publish(ctx context.Context, now bool) error {
+	tick := or(s.Tick, 50*time.Millisecond)
+	since := s.Now().Sub(s.published)
+	if !now && since < or(s.Publish, time.Second-2*tick) {
+		return nil
+	}
+	head, err := s.Book.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read the head: %w", err)
+	}
+	grown := head.Tree != s.signed
+	if s.published.IsZero() {
+		grown = true // after a start, find out what the signer remembers
+	}
+	if !grown && (now || since < or(s.Heartbeat, 10*time.Minute)) {
+		return nil
+	}
+	err = s.sign(ctx, head)
+	back := (*RollbackError)(nil)
+	if errors.As(err, &back) {
+		if stop := s.Book.Stop(ctx, back.Error()); stop != nil {
+			s.Log.Error("journal: stop the log", "error", stop)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signErr = err
+	switch {
+	case err == nil:
+		s.unsign = time.Time{}
+		s.published, s.signed = s.Now(), head.Tree
+	case s.unsign.IsZero():
+		s.unsign = s.Now()
+	}
+	return err
+}
+
+func (s *Sequencer) sign(ctx context.Context, head Head) error {
+	last, err := s.Signer.Last(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the signer: %w", err)
+	}
+	var proof []Hash
+	if last.N < head.Tree.N {
+		if proof, err = NewProver(ctx, head.Tree, s.Book).Consistency(last.N); err != nil {
+			return fmt.Errorf("prove that %d entries continue %d: %w", head.Tree.N, last.N, err)
+		}
+	}
+	signed, err := s.Signer.Sign(ctx, head.Tree, proof)
+	if err != nil {
+		return err
+	}
+	policy, err := LogPolicy(s.Signer.Key())
+	if err != nil {
+		return err
+	}
+	c, err := policy.Open(signed)
+	if err != nil {
+		return fmt.Errorf("the signer's own signature: %w", err)
+	}
+	if err := s.Book.SaveCheckpoint(ctx, c); err != nil {
+		return fmt.Errorf("save checkpoint %d: %w", c.Tree.N, err)
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// DirSource reads tiles from a directory laid out as https://c2sp.org/tlog-tiles
+// has it. Of an unfinished tile it finds the file of the exact width or of the
+// finished tile.
+type DirSource struct{ FS fs.FS }
+
+// Tile implements TileSource.
+func (d DirSource) Tile(_ context.Context, level int, n int64, width int) ([]byte, error) {
+	data, err := fs.ReadFile(d.FS, TilePath(level, n, width))
+	if errors.Is(err, fs.ErrNotExist) && width < TileWidth {
+		width = TileWidth
+		data, err = fs.ReadFile(d.FS, TilePath(level, n, width))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, checkTile(level, width, data)
+}
+
+// checkTile checks that a tile holds as much as its name says, no more and no
+// less.
+func checkTile(level, width int, data []byte) error {
+	if level != EntriesLevel {
+		if len(data) != width*tlog.HashSize {
+			return fmt.Errorf("tile has %d bytes, want %d", len(data), width*tlog.HashSize)
+		}
+		return nil
+	}
+	entries, err := Entries(data)
+	if err != nil {
+		return err
+	}
+	if len(entries) != width {
+		return fmt.Errorf("entry bundle holds %d entries, want %d", len(entries), width)
+	}
+	return nil
+}
+
+// LogReport is what a whole log was found to be.
+type LogReport struct {
+	Checkpoint *Checkpoint
+	Recount    *Recount
+	Tiles      int64 // hash tiles compared
+	Known      int   // earlier checkpoints found to be the log's beginning
+}
+
+// OK says that nothing was found.
+func (r *LogReport) OK() bool { return r.Recount.Found == 0 }
+
+// VerifyLog reads a whole log and checks it against a signed checkpoint: each
+// leaf's form and hash, every hash tile, the root, the bookkeeping, and that
+// each of the earlier checkpoints in known was a beginning of this log. What is
+// wrong with the log is in the report; the error is for what kept it from being
+// read (a checkpoint that does not verify among it).
+func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint []byte, known []*Checkpoint) (*LogReport, error) {
+	c, err := policy.Open(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	rep := &LogReport{Checkpoint: c, Recount: NewRecount()}
+	r := rep.Recount
+	known = slices.SortedFunc(slices.Values(known), func(a, b *Checkpoint) int { return int(a.Tree.N - b.Tree.N) })
+	for len(known) > 0 && known[len(known)-1].Tree.N > c.Tree.N {
+		r.find(NoEntry, "the log has %d entries, a checkpoint seen earlier had %d: it has shrunk", c.Tree.N, known[len(known)-1].Tree.N)
+		known = known[:len(known)-1]
+	}
+	edge := &Edge{}
+	same := func() { // compare with the checkpoints of this size
+		for len(known) > 0 && known[0].Tree.N == edge.Size() {
+			if known[0].Tree.Hash == edge.Root() {
+				rep.Known++
+			} else {
+				r.find(NoEntry, "the first %d entries are not those of the checkpoint seen earlier: something in them was changed", edge.Size())
+			}
+			known = known[1:]
+		}
+	}
+	same()
+	for b := range bundles(ctx, log, c.Tree.N) {
+		if b.err != nil {
+			if errors.Is(b.err, context.Canceled) || errors.Is(b.err, context.DeadlineExceeded) {
+				return nil, b.err
+			}
+			r.find(b.n*TileWidth, "%s cannot be read: %v", TilePath(EntriesLevel, b.n, b.width), b.err)
+			return rep, nil
+		}
+		for i := range b.hashes {
+			index := r.Size
+			r.Size++
+			if b.errs[i] != nil {
+				r.find(index, "%v", b.errs[i])
+			} else {
+				r.add(index, &b.leaves[i])
+			}
+			edge.Append(b.hashes[i])
+			same()
+		}
+		if len(edge.full) > 0 {
+			if err := rep.compare(ctx, log, edge.full); err != nil {
+				return nil, err
+			}
+			edge.full = nil
+		}
+	}
+	edge.touched = len(edge.levels)
+	if err := rep.compare(ctx, log, edge.Take()); err != nil {
+		return nil, err
+	}
+	if root := edge.Root(); root != c.Tree.Hash {
+		r.find(NoEntry, "the entries make root %s, the checkpoint of %d entries says %s: something was changed, moved, removed or added", root, c.Tree.N, c.Tree.Hash)
+	}
+	return rep, nil
+}
+
+// compare checks stored hash tiles against those that the leaves make.
+func (rep *LogReport) compare(ctx context.Context, log TileSource, tiles []Tile) error {
+	for _, t := range tiles {
+		stored, err := log.Tile(ctx, t.Level, t.N, t.Width())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		path := TilePath(t.Level, t.N, t.Width())
+		switch {
+		case err != nil:
+			rep.Recount.find(NoEntry, "%s cannot be read: %v", path, err)
+		case len(stored) < len(t.Data) || !bytes.Equal(stored[:len(t.Data)], t.Data):
+			rep.Recount.find(NoEntry, "%s is not what the entries make", path)
+		default:
+			rep.Tiles++
+		}
+	}
+	return nil
+}
+
+// bundle is one entry bundle, read, hashed and parsed.
+type bundle struct {
+	n      int64
+	width  int
+	hashes []Hash
+	leaves []Leaf
+	errs   []error // by entry: why its leaf cannot be parsed
+	err    error   // the bundle as a whole
+}
+
+// bundles reads the entry bundles of a log in order; reading, hashing and
+// parsing go on ahead, on every core.
+func bundles(ctx context.Context, log TileSource, size int64) func(yield func(bundle) bool) {
+	return func(yield func(bundle) bool) {
+		const ahead = 32
+		ctx, cancel := context.WithCancel(ctx)
+		var done sync.WaitGroup
+		defer done.Wait()
+		defer cancel()
+		queue := make(chan chan bundle, ahead)
+		done.Go(func() {
+			defer close(queue)
+			running := make(chan struct{}, runtime.GOMAXPROCS(0))
+			for n := int64(0); n*TileWidth < size; n++ {
+				slot := make(chan bundle, 1)
+				select {
+				case queue <- slot:
+				case <-ctx.Done():
+					return
+				}
+				running <- struct{}{}
+				done.Go(func() {
+					defer func() { <-running }()
+					slot <- readBundle(ctx, log, n, TileSize(0, n, size))
+				})
+			}
+		})
+		for slot := range queue {
+			if !yield(<-slot) {
+				return
+			}
+		}
+	}
+}
+
+func readBundle(ctx context.Context, log TileSource, n int64, width int) bundle {
+	b := bundle{n: n, width: width}
+	if b.err = ctx.Err(); b.err != nil {
+		return b
+	}
+	var data []byte
+	if data, b.err = log.Tile(ctx, EntriesLevel, n, width); b.err != nil {
+		return b
+	}
+	leaves, err := Entries(data)
+	if err == nil && len(leaves) < width {
+		err = fmt.Errorf("entry bundle holds %d entries, want %d", len(leaves), width)
+	}
+	if err != nil {
+		b.err = err
+		return b
+	}
+	leaves = leaves[:width]
+	b.hashes, b.leaves, b.errs = make([]Hash, width), make([]Leaf, width), make([]error, width)
+	for i, leaf := range leaves {
+		b.hashes[i] = tlog.RecordHash(leaf)
+		b.leaves[i], b.errs[i] = ParseLeaf(leaf)
+	}
+	return b
+}
+
+func (f *Recount) String() string {
+	return fmt.Sprintf("%d entries, %d parties, %d periods closed, %d late, %d findings", f.Size, len(f.Counters), f.Closes, f.Late, f.Found)
+}
