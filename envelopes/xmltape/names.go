@@ -272,19 +272,19 @@ func isAbsoluteURI(uri []byte) bool {
 	return false
 }
 
-func (p *parser) elementName(off int, tok *Token) (NameID, *Error) {
-	if tok.PrefixLen == 5 && string(p.src[off:off+5]) == "xmlns" {
+// elementName resolves the QName at [off,end).
+func (p *parser) elementName(off, end, prefix int) (NameID, *Error) {
+	if prefix == 5 && string(p.src[off:off+5]) == "xmlns" {
 		return 0, fail(CodeNamespace, off, "an element may not have the prefix xmlns")
 	}
-	s, err := p.resolve(off, int(tok.PrefixLen))
+	s, err := p.resolve(off, prefix)
 	if err != nil {
 		return 0, err
 	}
-	local := off
-	if tok.PrefixLen > 0 {
-		local += int(tok.PrefixLen) + 1
+	if prefix > 0 {
+		off += prefix + 1
 	}
-	return p.internName(s, local, off+int(tok.NameLen))
+	return p.internName(s, off, end)
 }
 
 // attributeNames resolves the names of one element's attributes and refuses

@@ -443,54 +443,54 @@ func (p *parser) startTag(i int) (int, *Error) {
 	if len(t.open) >= t.lim.Depth {
 		return i, fail(CodeLimitDepth, i, "elements nested deeper than %d", t.lim.Depth)
 	}
-	tok := Token{Kind: Start, PrefixLen: uint16(prefix), NameLen: uint16(j - i - 1), Depth: uint16(len(t.open)),
-		Off: uint32(i), Attr: uint32(len(t.Attrs)), Decl: uint32(len(t.Decls))}
-	for {
+	nameEnd, attr, decl := j, len(t.Attrs), len(t.Decls)
+	var flags Flags
+	for src[min(j, len(src)-1)] != '>' { // most tags have no attributes
 		k := skipSpace(src, j)
 		if k >= len(src) {
-			return i, fail(CodeTag, i, "the document ends inside the tag of %s", quote(src[i+1:i+1+int(tok.NameLen)]))
+			return i, fail(CodeTag, i, "the document ends inside the tag of %s", quote(src[i+1:nameEnd]))
 		}
 		if c := src[k]; c == '>' {
-			j = k + 1
+			j = k
 			break
 		} else if c == '/' {
 			if k+1 >= len(src) || src[k+1] != '>' {
 				return i, fail(CodeTag, k, "/ inside a tag is not followed by >")
 			}
-			tok.Flags |= SelfClosing
-			j = k + 2
+			flags = SelfClosing
+			j = k + 1
 			break
 		}
 		if k == j {
 			return i, fail(CodeAttribute, k, "no space before an attribute, or a character that may not stand in a tag")
 		}
-		if n := len(t.Attrs) - int(tok.Attr) + len(t.Decls) - int(tok.Decl); n >= t.lim.Attrs {
+		if n := len(t.Attrs) - attr + len(t.Decls) - decl; n >= t.lim.Attrs {
 			return i, fail(CodeLimitAttrs, k, "more than %d attributes in one element", t.lim.Attrs)
 		}
 		if j, err = p.attribute(k); err != nil {
 			return i, err
 		}
 	}
-	tok.End = uint32(j)
-	tok.NAttr = uint16(len(t.Attrs) - int(tok.Attr))
-	tok.NDecl = uint16(len(t.Decls) - int(tok.Decl))
-	if tok.NDecl > 0 {
-		if err := p.declare(int(tok.Decl)); err != nil {
+	j++
+	if len(t.Decls) > decl {
+		if err := p.declare(decl); err != nil {
 			return i, err
 		}
 	}
-	tok.Scope = p.scope
-	if tok.Name, err = p.elementName(i+1, &tok); err != nil {
+	name, err := p.elementName(i+1, nameEnd, prefix)
+	if err != nil {
 		return i, err
 	}
-	if tok.NAttr > 0 {
-		if err := p.attributeNames(t.Attrs[tok.Attr:]); err != nil {
+	if len(t.Attrs) > attr {
+		if err := p.attributeNames(t.Attrs[attr:]); err != nil {
 			return i, err
 		}
 	}
 	t.open = append(t.open, int32(len(t.Tokens)))
-	t.Tokens = append(t.Tokens, tok)
-	if tok.Flags&SelfClosing != 0 {
+	t.Tokens = append(t.Tokens, Token{Kind: Start, Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i - 1),
+		NAttr: uint16(len(t.Attrs) - attr), NDecl: uint16(len(t.Decls) - decl), Depth: uint16(len(t.open) - 1),
+		Off: uint32(i), End: uint32(j), Name: name, Attr: uint32(attr), Decl: uint32(decl), Scope: p.scope})
+	if flags&SelfClosing != 0 {
 		p.close(int32(len(t.Tokens)-1), j, j)
 	}
 	return j, nil

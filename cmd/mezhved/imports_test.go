@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// rooms says which rooms of the house each room may enter. A room may always
+// enter its own internal packages and the rooms that it lists; what is not
+// listed here as a key is listed nowhere.
+var rooms = map[string][]string{
+	"envelopes/xmltape": {},
+	"envelopes":         {"envelopes/xmltape"},
+	"signing/gost":      {},
+	"signing":           {"signing/gost", "envelopes/xmltape"},
+	"xsd":               {"envelopes/xmltape"},
+	"adapter/journal":   {},
+	"adapter":           {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
+}
+
+// drivers are the modules that belong to certain rooms. The embedded room
+// speaks to its own private server to see whether it is up and to make
+// databases; every statement about messages is in adapter/postgres.
+var drivers = map[string][]string{
+	"github.com/jackc/pgx/v5":       {"adapter/postgres", "adapter/embedded"},
+	"github.com/segmentio/kafka-go": {"adapter/kafka"},
+	"github.com/twmb/franz-go":      {"adapter/embedded"},
+	"github.com/go-chi/chi/v5":      {"adapter", "adapter/console"},
+}
+
+// TestImportArrows holds the arrows of the design: technology points inwards,
+// the leaves do not know one another.
+func TestImportArrows(t *testing.T) {
+	for _, p := range listPackages(t) {
+		room := strings.TrimPrefix(p.ImportPath, "mezhved/")
+		owner := strings.Split(room, "/internal")[0]
+		allowed, closed := rooms[owner]
+		for _, imp := range p.Imports {
+			if inner, ok := strings.CutPrefix(imp, "mezhved/"); ok && closed {
+				if strings.Split(inner, "/internal")[0] == owner {
+					continue
+				}
+				if !contains(allowed, inner) {
+					t.Errorf("%s imports %s; it may enter only %v", room, inner, allowed)
+				}
+			}
+			for module, homes := range drivers {
+				if (imp == module || strings.HasPrefix(imp, module+"/")) && !contains(homes, owner) {
+					t.Errorf("%s imports %s, which belongs to %v", room, imp, homes)
+				}
+			}
+		}
+	}
+}
+
+// TestAuditorImports: the offline verifier reaches no database and no bus.
+func TestAuditorImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "mezhved/cmd/mezhved-audit").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dep := range strings.Fields(string(out)) {
+		for _, bad := range []string{"github.com/jackc/", "github.com/segmentio/", "github.com/twmb/", "mezhved/adapter/postgres", "mezhved/adapter/kafka", "database/sql"} {
+			if strings.HasPrefix(dep, bad) {
+				t.Errorf("mezhved-audit depends on %s", dep)
+			}
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "mezhved/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 8 {
+		t.Fatalf("go list found %d packages", len(all))
+	}
+	return all
+}
