@@ -115,8 +115,8 @@ type Attachment struct {
 	Content []byte
 }
 
-// Routing is the routing block of 1.3. Its RoutingSignature must cover
-// RoutingInformation; Proof tells where both are.
+// Routing is the routing block of 1.3. Signature must cover Information; the
+// fields say what Information says.
 type Routing struct {
 	ID          string // attribute Id of RoutingInformation; Build gives one when empty
 	MessageID   string
@@ -124,7 +124,6 @@ type Routing struct {
 	Identifiers []string
 	Records     []RecordRouting
 
-	XML         Fragment     // Build: the sealed rout:Routing element, spliced as it is (see Routing.Build)
 	Information xmltape.Node // RoutingInformation
 	Signature   xmltape.Node // ds:Signature in RoutingSignature
 }

@@ -3,7 +3,6 @@ package envelopes
 import (
 	"encoding/base64"
 	"strconv"
-	"strings"
 	"time"
 
 	"mezhved/envelopes/xmltape"
@@ -71,7 +70,7 @@ func (c *SendRequestCall) Build(v Version, xop bool) Draft {
 	parts := w.callAttachments(c.Attachments, xop)
 	return w.closeCall(SendRequest, id, parts, func() {
 		if v == V13 && c.Routing != nil {
-			w.b = append(w.b, c.Routing.XML.standalone()...)
+			w.routing(force, c.Routing)
 		}
 	})
 }
@@ -270,8 +269,21 @@ func (c *StatisticsCall) Build() Draft {
 	return w.closeCall(GetIncomingQueueStatistics, id, nil, nil)
 }
 
-// Build writes the rout:Routing element of 1.3 as a document of its own, to be
-// signed before the call is written; the sealed bytes go into Routing.XML.
+// routing writes rout:Routing round the signed information and its signature.
+func (w *writer) routing(force inForce, r *Routing) {
+	info, sig := FragmentOf(r.Information), FragmentOf(r.Signature)
+	p := freePrefix("rout", RoutingSpace, info.Scope, sig.Scope)
+	w.raw("<" + p + ":Routing")
+	force = w.declare(force, p, RoutingSpace, info.Scope)
+	w.raw(">")
+	w.b = append(w.b, info.XML...)
+	w.splice(force, p, RoutingSpace, "RoutingSignature", sig)
+	w.raw("</" + p + ":Routing>")
+}
+
+// Build writes the rout:Routing element of 1.3 as a document of its own. It is
+// signed before the call is written: ReadRouting makes of the sealed document
+// what SendRequestCall.Build takes.
 func (r *Routing) Build() Draft {
 	w := newWriter(V13, 1024)
 	id := or(r.ID, "SIGNED_ROUTING")
@@ -309,43 +321,4 @@ func (w *writer) routingValues(dynamic, identifiers []string) {
 	}
 	list("DynamicRouting", "DynamicValue", dynamic)
 	list("IdentifierRouting", "IdentifierValue", identifiers)
-}
-
-// standalone writes a fragment so that it needs no context: declarations that
-// its start tag lacks are added to it.
-func (f Fragment) standalone() []byte {
-	var t xmltape.Tape
-	w := newWriter(V13, len(f.XML)+256)
-	w.raw("<x")
-	w.declare(nil, "", "", f.Scope)
-	w.raw(">")
-	w.b = append(w.b, f.XML...)
-	w.raw("</x>")
-	if err := t.Parse(w.b, xmltape.Limits{}); err != nil {
-		return f.XML
-	}
-	n := t.Root().First()
-	own := map[string]bool{}
-	tok := n.Token()
-	for i := range t.Decls[tok.Decl : tok.Decl+uint32(tok.NDecl)] {
-		own[string(t.DeclPrefix(&t.Decls[int(tok.Decl)+i]))] = true
-	}
-	var decls strings.Builder
-	for _, b := range f.Scope {
-		if !own[b.Prefix] && b.Prefix != "xml" {
-			d := newWriter(V13, 64)
-			d.raw(" xmlns")
-			if b.Prefix != "" {
-				d.raw(":" + b.Prefix)
-			}
-			d.raw(`="`)
-			d.attr(b.URI)
-			d.raw(`"`)
-			decls.Write(d.b)
-		}
-	}
-	at := 1 + int(tok.NameLen)
-	out := append([]byte(nil), f.XML[:at]...)
-	out = append(out, decls.String()...)
-	return append(out, f.XML[at:]...)
 }

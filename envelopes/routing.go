@@ -9,7 +9,7 @@ func (r *reader) routing(n xmltape.Node) *Routing {
 	if !n.Valid() {
 		return nil
 	}
-	out := &Routing{XML: FragmentOf(n)}
+	out := &Routing{}
 	s := r.sequence(n)
 	out.Information = s.required(RoutingSpace, "RoutingInformation")
 	out.Signature = r.signature(s.required(RoutingSpace, "RoutingSignature"))
@@ -23,6 +23,22 @@ func (r *reader) routing(n xmltape.Node) *Routing {
 		d.end()
 	}
 	return out
+}
+
+// ReadRouting reads a sealed rout:Routing document, as Routing.Build and
+// Draft.Seal make it. The error is an *xmltape.Error or a *FormatError.
+func ReadRouting(doc []byte) (*Routing, error) {
+	t := new(xmltape.Tape)
+	if err := t.Parse(doc, xmltape.Limits{}); err != nil {
+		return nil, err
+	}
+	r := newReader(&Envelope{version: V13, operation: SendRequest, tape: t})
+	if n := t.Root(); !n.Is(RoutingSpace, "Routing") {
+		r.wrong("cvc-elt.1", n, 0, quote(n.Local()), "{"+RoutingSpace+"}Routing")
+		return nil, r.verdict()
+	}
+	out := r.routing(t.Root())
+	return out, r.verdict()
 }
 
 // values reads DynamicRouting or IdentifierRouting.
