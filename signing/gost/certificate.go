@@ -38,9 +38,10 @@ func CheckSignature(key *PublicKey, algorithm asn1.ObjectIdentifier, signed, sig
 	return key.VerifyMessage(signed, signature)
 }
 
-// ErrIssuer is wrapped by the error of CheckSignatureFrom when the issuer may
-// not sign certificates.
-var ErrIssuer = errors.New("the issuer may not sign certificates")
+// ErrIssuer is wrapped by the error of CheckSignatureFrom and
+// CheckRevocationListFrom when the certificate of the issuer does not allow it
+// to sign such objects.
+var ErrIssuer = errors.New("issuer not allowed to sign this")
 
 // CheckSignatureFrom checks that parent's key signed child and that parent is
 // allowed to: a certification authority whose key usage, if stated, includes
@@ -55,11 +56,8 @@ func CheckSignatureFrom(child, parent *x509.Certificate) error {
 	if err != nil {
 		return fmt.Errorf("key of the issuer: %w", err)
 	}
-	if parent.Version != 3 || !parent.BasicConstraintsValid || !parent.IsCA {
-		return fmt.Errorf("gost: %w: %s is not a certification authority", ErrIssuer, parent.Subject)
-	}
-	if parent.KeyUsage != 0 && parent.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return fmt.Errorf("gost: %w: the key usage of %s does not include it", ErrIssuer, parent.Subject)
+	if err := mayIssue(parent, x509.KeyUsageCertSign); err != nil {
+		return err
 	}
 	return checkEnvelope(key, child.Raw, child.RawTBSCertificate, child.Signature)
 }
@@ -85,11 +83,22 @@ func CheckRevocationListFrom(list *x509.RevocationList, issuer *x509.Certificate
 	if err != nil {
 		return fmt.Errorf("key of the issuer: %w", err)
 	}
-	if issuer.Version == 3 && (!issuer.BasicConstraintsValid || !issuer.IsCA) ||
-		issuer.KeyUsage != 0 && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
-		return fmt.Errorf("gost: %s may not sign revocation lists", issuer.Subject)
+	if err := mayIssue(issuer, x509.KeyUsageCRLSign); err != nil {
+		return err
 	}
 	return checkEnvelope(key, list.Raw, list.RawTBSRevocationList, list.Signature)
+}
+
+// mayIssue checks that a certificate is one of a certification authority and
+// that its key usage, if stated, includes the given one.
+func mayIssue(issuer *x509.Certificate, usage x509.KeyUsage) error {
+	if issuer.Version != 3 || !issuer.BasicConstraintsValid || !issuer.IsCA {
+		return fmt.Errorf("gost: %w: %s is not a certification authority", ErrIssuer, issuer.Subject)
+	}
+	if issuer.KeyUsage != 0 && issuer.KeyUsage&usage == 0 {
+		return fmt.Errorf("gost: %w: the key usage of %s does not include it", ErrIssuer, issuer.Subject)
+	}
+	return nil
 }
 
 // checkEnvelope checks SEQUENCE { signed, algorithm, signature }. crypto/x509
@@ -129,10 +138,7 @@ func CreateCertificate(random io.Reader, template, parent *x509.Certificate, pub
 	draft := *template
 	draft.SignatureAlgorithm = x509.ECDSAWithSHA256
 	drafter := *parent
-	drafter.PublicKey = nil
-	if parent == template {
-		drafter.SubjectKeyId = nil
-	}
+	drafter.PublicKey = nil // a key found there would be compared with the stand-in
 
 	stand, err := standIn()
 	if err != nil {
