@@ -1,0 +1,145 @@
+package signing
+
+import (
+	"bytes"
+	"hash/maphash"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// idIndex is the scratch for looking at all attributes of a document that anyone
+// might take for an identifier: Id, ID, id, iD, with a prefix or without, xml:id.
+//
+// Which of them XMLDSig software takes for an Id differs from library to library;
+// a document in which two elements claim one name means one thing to us and
+// another to the next reader, and that is what signature wrapping lives on. So a
+// name may be claimed once in the whole document, over all spellings. The one
+// exception: business content is full of lower-case, unprefixed id attributes
+// that are no identifiers of this kind (<row id="1"/>). Two of those may be
+// equal, unless a signature refers to the name.
+type idIndex struct {
+	claims []idClaim
+	table  []int32 // open addressing over claims, -1: free
+	value  []byte
+}
+
+type idClaim struct {
+	value []byte
+	token int32 // the Start token
+	weak  bool  // lower case and without prefix
+}
+
+var idSeed = maphash.MakeSeed()
+
+// find gives the element whose attribute Id is the name, after making sure that
+// no name is claimed twice in the document.
+func (x *idIndex) find(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
+	if err := x.collect(t); err != nil {
+		return xmltape.Node{}, err
+	}
+	at, err := x.only(t, name)
+	if err != nil {
+		return xmltape.Node{}, err
+	}
+	if v, ok := attrValue(at, "Id", x.value); ok {
+		x.value = v
+		if bytes.Equal(v, name) {
+			return at, nil
+		}
+	}
+	return xmltape.Node{}, &Error{Code: WrongTarget, Detail: "no element has the Id " + clip(name)}
+}
+
+// only gives the single element that claims the name under any spelling, or an
+// invalid Node; collect comes before.
+func (x *idIndex) only(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
+	var at xmltape.Node
+	for i := range x.claims {
+		c := &x.claims[i]
+		if !bytes.Equal(c.value, name) {
+			continue
+		}
+		n := t.NodeAt(int(c.token))
+		if at.Valid() {
+			return xmltape.Node{}, refuse(DuplicateID, n, "Id %s is claimed twice", clip(name))
+		}
+		at = n
+	}
+	return at, nil
+}
+
+// collect lists the claims of the document and refuses two of one name.
+func (x *idIndex) collect(t *xmltape.Tape) error {
+	x.claims = x.claims[:0]
+	strong := false
+	for i := range t.Tokens {
+		tok := &t.Tokens[i]
+		if tok.Kind != xmltape.Start || tok.NAttr == 0 {
+			continue
+		}
+		for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {
+			attr := &t.Attrs[a]
+			_, local := t.AttrName(attr)
+			if len(local) != 2 || local[0]|0x20 != 'i' || local[1]|0x20 != 'd' {
+				continue
+			}
+			v := t.AttrValue(attr, nil)
+			weak := attr.PrefixLen == 0 && string(local) == "id"
+			strong = strong || !weak
+			x.claims = append(x.claims, idClaim{bytes.Trim(v, " \t\r\n"), int32(i), weak})
+		}
+	}
+	if !strong || len(x.claims) < 2 {
+		return nil
+	}
+	return x.unique(t)
+}
+
+// unique refuses two claims of one name of which one at least is not weak.
+func (x *idIndex) unique(t *xmltape.Tape) error {
+	if len(x.claims) <= 8 {
+		for i := range x.claims {
+			for j := range i {
+				a, b := &x.claims[j], &x.claims[i]
+				if !(a.weak && b.weak) && bytes.Equal(a.value, b.value) {
+					return duplicate(t, b)
+				}
+			}
+		}
+		return nil
+	}
+	size := 16
+	for size < 2*len(x.claims) {
+		size *= 2
+	}
+	if cap(x.table) < size {
+		x.table = make([]int32, size)
+	}
+	x.table = x.table[:size]
+	for i := range x.table {
+		x.table[i] = -1
+	}
+	for i := range x.claims {
+		c := &x.claims[i]
+		for h := maphash.Bytes(idSeed, c.value) & uint64(size-1); ; h = (h + 1) & uint64(size-1) {
+			k := x.table[h]
+			if k < 0 {
+				x.table[h] = int32(i)
+				break
+			}
+			first := &x.claims[k]
+			if !bytes.Equal(first.value, c.value) {
+				continue
+			}
+			if !(first.weak && c.weak) {
+				return duplicate(t, c)
+			}
+			break // the first weak claim stands for all of this name
+		}
+	}
+	return nil
+}
+
+func duplicate(t *xmltape.Tape, c *idClaim) error {
+	return refuse(DuplicateID, t.NodeAt(int(c.token)), "Id %s is claimed twice", clip(c.value))
+}

@@ -1,0 +1,55 @@
+package signing
+
+import (
+	"hash"
+	"sync"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// scratch is what one verification or signature needs to work in; it grows to
+// the size of the traffic and is used again.
+type scratch struct {
+	smev      smevEmitter
+	c14n      canonEmitter
+	structure structureReader
+	ids       idIndex
+	hashes    []hash.Hash // by index in digests
+	sum       [64]byte
+	uri       []byte
+	out       []byte
+	tape      *xmltape.Tape
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// hasher gives the k-th digest algorithm, reset.
+func (s *scratch) hasher(k int) hash.Hash {
+	for len(s.hashes) <= k {
+		s.hashes = append(s.hashes, nil)
+	}
+	if s.hashes[k] == nil {
+		s.hashes[k] = digests[k].new()
+	}
+	s.hashes[k].Reset()
+	return s.hashes[k]
+}
+
+// digest transforms and digests an element in one walk. The result is good until
+// the next digest.
+func (s *scratch) digest(k int, element xmltape.Node, form Form) ([]byte, error) {
+	h := s.hasher(k)
+	if err := s.smev.run(h, element, form); err != nil {
+		return nil, err
+	}
+	return h.Sum(s.sum[:0]), nil
+}
+
+// digestSignedInfo canonicalises and digests ds:SignedInfo.
+func (s *scratch) digestSignedInfo(k int, signedInfo xmltape.Node) ([]byte, error) {
+	h := s.hasher(k)
+	if err := s.c14n.run(h, Subset{Element: signedInfo}, Exclusive); err != nil {
+		return nil, err
+	}
+	return h.Sum(s.sum[:0]), nil
+}

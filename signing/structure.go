@@ -1,0 +1,327 @@
+package signing
+
+import (
+	"encoding/base64"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// Namespace is the namespace of XML signatures.
+const Namespace = "http://www.w3.org/2000/09/xmldsig#"
+
+const envelopedURI = Namespace + "enveloped-signature"
+
+// Lengths of base64 text that are looked at, white space included.
+const (
+	maxDigestText = 512
+	maxValueText  = 8 << 10
+	maxCertText   = 2 * MaxCertificate
+)
+
+// structure is a ds:Signature as the SMEV profile has it, taken apart. The byte
+// slices belong to the scratch it was read with.
+type structure struct {
+	signedInfo xmltape.Node
+	reference  xmltape.Node
+	method     *method
+	digest     int // index in digests
+	uri        []byte
+	wantDigest []byte
+	value      []byte
+	cert       []byte // DER
+	valueAt    xmltape.Node
+	certAt     xmltape.Node
+	enveloped  bool
+}
+
+// structureReader holds the buffers of one structure and the policy it is read by.
+type structureReader struct {
+	blank bool // white space between the elements is tolerated
+	nodes []xmltape.Node
+	text  []byte
+	uri   []byte
+	bytes [3][]byte // DigestValue, SignatureValue, X509Certificate
+}
+
+// read takes sig apart and refuses all that the profile does not name: unknown
+// children and attributes, text, comments, another number of references,
+// transforms or certificates. Algorithms are only looked up; whether they are
+// allowed is the Verifier's policy.
+func (r *structureReader) read(sig xmltape.Node) (st structure, err error) {
+	if !sig.Valid() {
+		return st, &Error{Code: NoSignature, Detail: "no ds:Signature"}
+	}
+	if !sig.Is(Namespace, "Signature") {
+		return st, refuse(Malformed, sig, "ds:Signature expected")
+	}
+	parts, err := r.children(sig, "Id", "SignedInfo", "SignatureValue", "KeyInfo")
+	if err != nil {
+		return st, err
+	}
+	var signatureValue, keyInfo xmltape.Node
+	st.signedInfo, signatureValue, keyInfo = parts[0], parts[1], parts[2]
+
+	if parts, err = r.children(st.signedInfo, "Id", "CanonicalizationMethod", "SignatureMethod", "Reference"); err != nil {
+		return st, err
+	}
+	canonicalization, signatureMethod := parts[0], parts[1]
+	st.reference = parts[2]
+	uri, err := r.algorithm(canonicalization)
+	if err != nil {
+		return st, err
+	}
+	if string(uri) != Exclusive.URI() {
+		return st, refuse(BadAlgorithm, canonicalization, "canonicalisation %q: only exclusive canonicalisation without comments is allowed", clip(uri))
+	}
+	if uri, err = r.algorithm(signatureMethod); err != nil {
+		return st, err
+	}
+	if st.method = methodByURI(string(uri)); st.method == nil {
+		return st, refuse(BadAlgorithm, signatureMethod, "signature algorithm %q is not known", clip(uri))
+	}
+	if err = r.readReference(&st); err != nil {
+		return st, err
+	}
+	st.valueAt = signatureValue
+	if st.value, err = r.base64(signatureValue, 1, maxValueText, "Id"); err != nil {
+		return st, err
+	}
+	err = r.readKeyInfo(&st, keyInfo)
+	return st, err
+}
+
+func (r *structureReader) readReference(st *structure) error {
+	ref := st.reference
+	parts, err := r.childrenOf(ref, []string{"Id", "URI", "Type"}, "Transforms", "DigestMethod", "DigestValue")
+	if err != nil {
+		return err
+	}
+	transforms, digestMethod, digestValue := parts[0], parts[1], parts[2]
+	var ok bool
+	if r.uri, ok = attrValue(ref, "URI", r.uri); !ok {
+		return refuse(Malformed, ref, "ds:Reference without URI")
+	}
+	st.uri = r.uri
+	uri, err := r.algorithm(digestMethod)
+	if err != nil {
+		return err
+	}
+	if st.digest = digestByURI(string(uri)); st.digest < 0 {
+		return refuse(BadAlgorithm, digestMethod, "digest algorithm %q is not known", clip(uri))
+	}
+	if st.wantDigest, err = r.base64(digestValue, 0, maxDigestText); err != nil {
+		return err
+	}
+
+	// Exactly exclusive canonicalisation and the SMEV transform, in this order.
+	// Some clients put enveloped-signature before them; it is without effect,
+	// because the signature is never inside its target.
+	list, err := r.childrenAny(transforms, nil)
+	if err != nil {
+		return err
+	}
+	var steps [3]xmltape.Node
+	if len(list) > len(steps) {
+		return refuse(BadAlgorithm, list[len(steps)], "more transforms than the profile knows")
+	}
+	n := copy(steps[:], list)
+	step := 0
+	for i, tr := range steps[:n] {
+		if !tr.Is(Namespace, "Transform") {
+			return refuse(Malformed, tr, "ds:Transform expected")
+		}
+		uri, err := r.algorithm(tr)
+		if err != nil {
+			return err
+		}
+		switch {
+		case i == 0 && string(uri) == envelopedURI:
+			st.enveloped = true
+		case step == 0 && string(uri) == Exclusive.URI(), step == 1 && string(uri) == TransformURI:
+			step++
+		default:
+			return refuse(BadAlgorithm, tr, "transform %q: exactly exclusive canonicalisation and the SMEV transform are allowed", clip(uri))
+		}
+	}
+	if step != 2 {
+		return refuse(BadAlgorithm, transforms, "exclusive canonicalisation and the SMEV transform must both be there")
+	}
+	return nil
+}
+
+func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error {
+	parts, err := r.childrenAny(keyInfo, []string{"Id"})
+	if err != nil {
+		return err
+	}
+	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Data") {
+		return refuse(CertificateMissing, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
+	}
+	data := parts[0]
+	if parts, err = r.childrenAny(data, nil); err != nil {
+		return err
+	}
+	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Certificate") {
+		return refuse(CertificateMissing, data, "ds:X509Data must hold one ds:X509Certificate and nothing else")
+	}
+	st.certAt = parts[0]
+	st.cert, err = r.base64(st.certAt, 2, maxCertText)
+	return err
+}
+
+// algorithm gives the Algorithm of an element that has this attribute and no
+// content. The bytes are good until the next call.
+func (r *structureReader) algorithm(n xmltape.Node) ([]byte, error) {
+	parts, err := r.childrenAny(n, []string{"Algorithm"})
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) > 0 {
+		return nil, refuse(BadAlgorithm, parts[0], "parameters of an algorithm are not allowed")
+	}
+	var ok bool
+	if r.text, ok = attrValue(n, "Algorithm", r.text); !ok {
+		return nil, refuse(Malformed, n, "attribute Algorithm is missing")
+	}
+	return r.text, nil
+}
+
+// children gives the child elements of n, which must be the named ones of
+// XMLDSig in this order, and checks that n has no other attribute than attr.
+func (r *structureReader) children(n xmltape.Node, attr string, names ...string) ([3]xmltape.Node, error) {
+	return r.childrenOf(n, []string{attr}, names...)
+}
+
+func (r *structureReader) childrenOf(n xmltape.Node, attrs []string, names ...string) (out [3]xmltape.Node, err error) {
+	parts, err := r.childrenAny(n, attrs)
+	if err != nil {
+		return out, err
+	}
+	for i, name := range names {
+		if i >= len(parts) {
+			return out, missing(n, name)
+		}
+		if !parts[i].Is(Namespace, name) {
+			return out, refuse(Malformed, parts[i], "ds:%s expected", name)
+		}
+		out[i] = parts[i]
+	}
+	if len(parts) > len(names) {
+		return out, refuse(Malformed, parts[len(names)], "unexpected element in ds:%s", n.Local())
+	}
+	return out, nil
+}
+
+func missing(n xmltape.Node, name string) *Error {
+	if name == "KeyInfo" {
+		return refuse(CertificateMissing, n, "ds:KeyInfo is missing")
+	}
+	return refuse(Malformed, n, "ds:%s is missing", name)
+}
+
+// childrenAny gives the child elements of n and checks that there is nothing
+// else, and no attribute but attrs. The slice is good until the next call.
+func (r *structureReader) childrenAny(n xmltape.Node, attrs []string) ([]xmltape.Node, error) {
+	if err := onlyAttrs(n, attrs); err != nil {
+		return nil, err
+	}
+	t := n.Tape()
+	r.nodes = r.nodes[:0]
+	for i := n.Index() + 1; i < int(n.Token().Match); i++ {
+		tok := &t.Tokens[i]
+		switch {
+		case tok.Kind == xmltape.Start:
+			if t.Space(tok.Name) == xmltape.NoSpace || !t.NodeAt(i).Is(Namespace, string(t.Local(tok.Name))) {
+				return nil, refuse(Malformed, t.NodeAt(i), "element of another namespace in ds:%s", n.Local())
+			}
+			r.nodes = append(r.nodes, t.NodeAt(i))
+			i = int(tok.Match)
+		case tok.Kind == xmltape.Text && tok.Flags&xmltape.Blank != 0 && r.blank:
+		case tok.Kind == xmltape.Text && tok.Flags&xmltape.Blank != 0:
+			return nil, refuseAt(Malformed, n, tok.Off, "white space in ds:%s: the profile allows none between the elements of a signature", n.Local())
+		default:
+			return nil, refuseAt(Malformed, n, tok.Off, "text, comment or instruction in ds:%s", n.Local())
+		}
+	}
+	return r.nodes, nil
+}
+
+func onlyAttrs(n xmltape.Node, attrs []string) error {
+	t, tok := n.Tape(), n.Token()
+next:
+	for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {
+		name := t.Attrs[a].Name
+		if t.Space(name) == xmltape.NoSpace {
+			for _, want := range attrs {
+				if string(t.Local(name)) == want {
+					continue next
+				}
+			}
+		}
+		return refuseAt(Malformed, n, t.Attrs[a].Off, "unexpected attribute in ds:%s", n.Local())
+	}
+	return nil
+}
+
+// base64 decodes the text of an element that holds nothing else into buffer k.
+func (r *structureReader) base64(n xmltape.Node, k, limit int, attrs ...string) ([]byte, error) {
+	if err := onlyAttrs(n, attrs); err != nil {
+		return nil, err
+	}
+	t := n.Tape()
+	i := n.Index() + 1
+	if int(n.Token().Match) != i+1 || t.Tokens[i].Kind != xmltape.Text {
+		return nil, refuse(Malformed, n, "ds:%s must hold one run of base64 and nothing else", n.Local())
+	}
+	tok := &t.Tokens[i]
+	if int(tok.End-tok.Off) > limit {
+		return nil, refuse(Malformed, n, "ds:%s is longer than %d bytes", n.Local(), limit)
+	}
+	r.text = r.text[:0]
+	for _, c := range t.CharData(tok, nil) {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			r.text = append(r.text, c)
+		}
+	}
+	size := base64.StdEncoding.DecodedLen(len(r.text))
+	if cap(r.bytes[k]) < size {
+		r.bytes[k] = make([]byte, size)
+	}
+	m, err := base64.StdEncoding.Decode(r.bytes[k][:size], r.text)
+	if err != nil || m == 0 {
+		return nil, refuse(Malformed, n, "ds:%s is not base64", n.Local())
+	}
+	return r.bytes[k][:m], nil
+}
+
+// attrValue gives the value of an unqualified attribute, in buf's memory.
+func attrValue(n xmltape.Node, local string, buf []byte) ([]byte, bool) {
+	t, tok := n.Tape(), n.Token()
+	for i := tok.Attr; i < tok.Attr+uint32(tok.NAttr); i++ {
+		a := &t.Attrs[i]
+		if t.Space(a.Name) != xmltape.NoSpace || string(t.Local(a.Name)) != local {
+			continue
+		}
+		v := t.AttrValue(a, buf[:0])
+		if a.Flags&xmltape.Decode == 0 {
+			v = append(buf[:0], v...)
+		}
+		return v, true
+	}
+	return buf[:0], false
+}
+
+// refuseAt is refuse with the place inside the element.
+func refuseAt(code Code, in xmltape.Node, off uint32, format string, args ...any) *Error {
+	e := refuse(code, in, format, args...)
+	e.Offset = int(off)
+	return e
+}
+
+// clip shortens what a message quotes of a document.
+func clip(b []byte) string {
+	if len(b) > 120 {
+		return string(b[:120]) + "…"
+	}
+	return string(b)
+}

@@ -1,0 +1,239 @@
+package signing
+
+import "bytes"
+
+// Woodstox writes a text shorter than this many UTF-16 units by its String
+// routine and any other by its array routine, in chunks; the two differ in where
+// they escape ">" (BufferingXmlWriter, BaseStreamWriter).
+const (
+	woodstoxShort = 12
+	woodstoxChunk = 512
+)
+
+// woodstoxText writes a text event as Woodstox's UTF-8 writer does: "<", "&" and
+// CR always as references, DEL and C1 controls too; ">" when it is the first
+// unit of the text (in the array routine: of a chunk), or follows "]", or, in the
+// array routine, follows a unit that was itself escaped.
+func (e *smevEmitter) woodstoxText(v []byte) {
+	if bytes.IndexByte(v, '>') < 0 {
+		e.woodstoxPlain(v)
+		return
+	}
+	long := utf16Len(v) >= woodstoxShort
+	unit := 0 // UTF-16 units before v[i]
+	var prev byte
+	escaped := false
+	from := 0 // v[from:i] is to be written as it is
+	for i := 0; i < len(v); i++ {
+		c := v[i]
+		var ref string
+		switch {
+		case c == '<':
+			ref = "&lt;"
+		case c == '&':
+			ref = "&amp;"
+		case c == '\r':
+			ref = "&#xd;"
+		case c == '>':
+			first := unit == 0 || long && unit%woodstoxChunk == 0
+			if first || prev == ']' || long && escaped {
+				ref = "&gt;"
+			}
+		case c == 0x7f || c == 0xc2 && v[i+1] < 0xa0:
+			e.out.piece(v[from:i])
+			if c == 0xc2 {
+				i++
+			}
+			e.out.buf = appendHexRef(e.out.buf, v[i])
+			e.out.room()
+			from = i + 1
+			prev, escaped = 0, true
+			unit++
+			continue
+		}
+		prev, escaped = c, ref != ""
+		if escaped {
+			e.out.piece(v[from:i])
+			e.out.buf = append(e.out.buf, ref...)
+			e.out.room()
+			from = i + 1
+		}
+		switch {
+		case c >= 0xf0:
+			unit += 2
+		case c < 0x80 || c >= 0xc0:
+			unit++
+		}
+	}
+	e.out.piece(v[from:])
+}
+
+// woodstoxPlain is woodstoxText for a text without ">".
+func (e *smevEmitter) woodstoxPlain(v []byte) {
+	from := 0
+	for i := 0; i < len(v); i++ {
+		c := v[i]
+		if c > '&' && c != '<' && c < 0x7f || c > 0xc2 {
+			continue
+		}
+		var ref string
+		switch {
+		case c == '<':
+			ref = "&lt;"
+		case c == '&':
+			ref = "&amp;"
+		case c == '\r':
+			ref = "&#xd;"
+		case c == 0x7f || c == 0xc2 && v[i+1] < 0xa0:
+			e.out.piece(v[from:i])
+			if c == 0xc2 {
+				i++
+			}
+			e.out.buf = appendHexRef(e.out.buf, v[i])
+			e.out.room()
+			from = i + 1
+			continue
+		default:
+			continue
+		}
+		e.out.piece(v[from:i])
+		e.out.buf = append(e.out.buf, ref...)
+		e.out.room()
+		from = i + 1
+	}
+	e.out.piece(v[from:])
+}
+
+// jdkText writes the events into which the JDK's scanner splits a text of the
+// canonical document, blank ones left out. Every reference is an event of its
+// own; between references the scanner stops where a line ends, every second
+// time, or behind a run of "]".
+func (e *smevEmitter) jdkText(v []byte) {
+	for i := 0; i < len(v); {
+		e.out.room()
+		switch v[i] {
+		case '&':
+			e.out.buf = append(e.out.buf, "&amp;"...)
+			i++
+			continue
+		case '<':
+			e.out.buf = append(e.out.buf, "&lt;"...)
+			i++
+			continue
+		case '>':
+			e.out.buf = append(e.out.buf, "&gt;"...)
+			i++
+			continue
+		case '\r':
+			i++ // an event of one blank character
+			continue
+		}
+		end := jdkScan(v, i)
+		if end < len(v) && !jdkReference(v[end]) {
+			end = jdkBrackets(v, end)
+			end = jdkScan(v, end)
+			end = jdkBrackets(v, end)
+		}
+		if !blank(v[i:end]) {
+			e.out.piece(v[i:end]) // holds nothing that is escaped
+		}
+		i = end
+	}
+}
+
+// jdkScan is XMLEntityScanner.scanContent: line ends at the beginning, then up
+// to the next line end, "]" or reference.
+func jdkScan(v []byte, i int) int {
+	for i < len(v) && v[i] == '\n' {
+		i++
+	}
+	for i < len(v) && v[i] != '\n' && v[i] != ']' && !jdkReference(v[i]) {
+		i++
+	}
+	return i
+}
+
+func jdkBrackets(v []byte, i int) int {
+	for i < len(v) && v[i] == ']' {
+		i++
+	}
+	return i
+}
+
+// jdkReference reports whether the canonical form writes the character as a reference.
+func jdkReference(c byte) bool { return c == '&' || c == '<' || c == '>' || c == '\r' }
+
+// appendWoodstoxAttr escapes an attribute value or namespace name as Woodstox does.
+func appendWoodstoxAttr(out, v []byte) []byte {
+	from := 0
+	for i := 0; i < len(v); i++ {
+		var ref string
+		switch v[i] {
+		case '<':
+			ref = "&lt;"
+		case '&':
+			ref = "&amp;"
+		case '"':
+			ref = "&quot;"
+		case '\r':
+			ref = "&#xd;"
+		case '\n':
+			ref = "&#xa;"
+		case '\t':
+			ref = "&#x9;"
+		default:
+			continue
+		}
+		out = append(out, v[from:i]...)
+		out = append(out, ref...)
+		from = i + 1
+	}
+	return append(out, v[from:]...)
+}
+
+// appendJDKAttr escapes an attribute value or namespace name as SJSXP does.
+func appendJDKAttr(out, v []byte) []byte {
+	from := 0
+	for i := 0; i < len(v); i++ {
+		var ref string
+		switch v[i] {
+		case '<':
+			ref = "&lt;"
+		case '&':
+			ref = "&amp;"
+		case '>':
+			ref = "&gt;"
+		case '"':
+			ref = "&quot;"
+		default:
+			continue
+		}
+		out = append(out, v[from:i]...)
+		out = append(out, ref...)
+		from = i + 1
+	}
+	return append(out, v[from:]...)
+}
+
+// appendHexRef writes U+007F-U+009F, all of two digits, in lower-case hexadecimal.
+func appendHexRef(out []byte, c byte) []byte {
+	const digits = "0123456789abcdef"
+	return append(out, '&', '#', 'x', digits[c>>4], digits[c&15], ';')
+}
+
+// utf16Len counts UTF-16 code units, no further than it takes to tell a short text.
+func utf16Len(v []byte) int {
+	n := 0
+	for _, c := range v {
+		switch {
+		case c >= 0xf0:
+			n += 2
+		case c < 0x80 || c >= 0xc0:
+			n++
+		}
+		if n >= woodstoxShort {
+			return n
+		}
+	}
+	return n
+}

@@ -1,0 +1,257 @@
+package signing
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"fmt"
+	"time"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// Options is the policy of a Verifier. The zero value proves the signature and
+// the dates of the certificate, and nothing about who issued it.
+type Options struct {
+	// Now is the clock; certificates are judged as of the moment of receipt.
+	// Default time.Now.
+	Now func() time.Time
+	// SignatureOnly leaves dates, trust and revocation out: for looking at old
+	// documents, never for admitting anyone.
+	SignatureOnly bool
+	// Trust judges certificates: chains, registration, revocation. Nil: dates only.
+	Trust *Trust
+	// Algorithms are the allowed signature algorithms; empty: every one in the
+	// table that is not legacy. Legacy ones (GOST R 34.10-2001) must be named.
+	Algorithms []Algorithm
+	// Blank tolerates white space between the elements of ds:Signature. MR 3.3
+	// forbids it (some clients write it unless told not to).
+	Blank bool
+	// Certificates is the number of certificates kept read; default 4096.
+	Certificates int
+}
+
+// Verifier proves signatures under one policy. It is safe for concurrent use.
+type Verifier struct {
+	opt     Options
+	allowed map[Algorithm]bool
+	certs   certCache
+}
+
+// NewVerifier makes a Verifier. An algorithm that is not known is an error.
+func NewVerifier(opt Options) (*Verifier, error) {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Certificates <= 0 {
+		opt.Certificates = 4096
+	}
+	v := &Verifier{opt: opt, allowed: map[Algorithm]bool{}}
+	v.certs.limit = opt.Certificates
+	for _, a := range opt.Algorithms {
+		if methodByURI(string(a)) == nil {
+			return nil, fmt.Errorf("signature algorithm %q is not known", a)
+		}
+		v.allowed[a] = true
+	}
+	if len(opt.Algorithms) == 0 {
+		for _, m := range methods {
+			v.allowed[m.uri] = !m.legacy
+		}
+	}
+	return v, nil
+}
+
+// Signed is an element that was proved to be signed: whoever holds one may use
+// the element and nothing round it. Only a Verifier makes one that is not empty.
+type Signed struct {
+	element     xmltape.Node
+	signature   xmltape.Node
+	certificate *Certificate
+	algorithm   Algorithm
+	form        Form
+	digest      [64]byte
+	digestLen   uint8
+}
+
+// Element is the signed element, on the tape that was verified.
+func (s Signed) Element() xmltape.Node { return s.element }
+
+// Signature is the ds:Signature.
+func (s Signed) Signature() xmltape.Node { return s.signature }
+
+// Certificate is whose key signed.
+func (s Signed) Certificate() *Certificate { return s.certificate }
+
+// Algorithm is the signature algorithm.
+func (s Signed) Algorithm() Algorithm { return s.algorithm }
+
+// Form is the octet form in which the digest matched: "woodstox" or "jdk".
+func (s Signed) Form() string { return s.form.String() }
+
+// Digest is the digest of the element, as the Reference states it.
+func (s Signed) Digest() []byte { return append([]byte(nil), s.digest[:s.digestLen]...) }
+
+// Verify proves that the ds:Signature element sig is a valid signature, under
+// the SMEV profile and this Verifier's policy, of exactly the element target, at
+// this moment. The caller names the target by its position in the document; sig
+// must be on the same tape and not inside it. An error is an *Error.
+func (v *Verifier) Verify(sig, target xmltape.Node) (Signed, error) {
+	return v.VerifyAt(sig, target, v.opt.Now())
+}
+
+// VerifyAt is Verify with certificates judged as of another moment.
+func (v *Verifier) VerifyAt(sig, target xmltape.Node, at time.Time) (Signed, error) {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return v.verify(s, sig, target, at)
+}
+
+func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (Signed, error) {
+	s.structure.blank = v.opt.Blank
+	st, err := s.structure.read(sig)
+	if err != nil {
+		return Signed{}, err
+	}
+	if err := v.checkMethods(&st); err != nil {
+		return Signed{}, err
+	}
+	if err := checkTarget(s, &st, sig, target); err != nil {
+		return Signed{}, err
+	}
+	cert, err := v.admit(&st, at)
+	if err != nil {
+		return Signed{}, err
+	}
+	if err := checkValue(s, &st, cert); err != nil {
+		return Signed{}, err
+	}
+	form, got, err := checkDigest(s, &st, target)
+	if err != nil {
+		return Signed{}, err
+	}
+	// Asked last, and only for those who have shown that they hold the key:
+	// nobody else can make us ask a revocation service.
+	if !v.opt.SignatureOnly && v.opt.Trust != nil {
+		if err := v.opt.Trust.checkRevocation(cert, at); err != nil {
+			return Signed{}, placed(err, st.certAt)
+		}
+	}
+	signed := Signed{element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
+	copy(signed.digest[:], got)
+	return signed, nil
+}
+
+// checkMethods holds the algorithms against the policy.
+func (v *Verifier) checkMethods(st *structure) error {
+	if !v.allowed[st.method.uri] {
+		return refuse(BadAlgorithm, st.signedInfo, "signature algorithm %s is not allowed", st.method.name)
+	}
+	d := &digests[st.digest]
+	if d.legacy && !st.method.legacy {
+		return refuse(BadAlgorithm, st.reference, "digest algorithm %s is not allowed with %s", d.name, st.method.name)
+	}
+	if len(st.wantDigest) != d.size {
+		return refuse(Malformed, st.reference, "DigestValue of %d bytes: %s has %d", len(st.wantDigest), d.name, d.size)
+	}
+	return nil
+}
+
+// checkTarget makes sure that the Reference names the prescribed element, that
+// nothing else in the document claims its Id, and that the signature is not in it.
+func checkTarget(s *scratch, st *structure, sig, target xmltape.Node) error {
+	if !target.Valid() || target.Tape() != sig.Tape() {
+		return refuse(WrongTarget, sig, "the element that is to be signed is not there")
+	}
+	if len(st.uri) < 2 || st.uri[0] != '#' || !isNCName(st.uri[1:]) {
+		return refuse(WrongTarget, st.reference, "URI %q does not name an Id", clip(st.uri))
+	}
+	name := st.uri[1:]
+	if err := s.ids.collect(target.Tape()); err != nil {
+		return err
+	}
+	at, err := s.ids.only(target.Tape(), name)
+	if err != nil {
+		return err
+	}
+	id, ok := attrValue(target, "Id", s.uri)
+	s.uri = id
+	if !ok {
+		return refuse(WrongTarget, target, "the element that is to be signed has no Id")
+	}
+	if !bytes.Equal(id, name) || at != target {
+		return refuse(WrongTarget, st.reference, "Reference names %s, the element that is to be signed is %s", clip(name), clip(id))
+	}
+	if i := sig.Index(); i >= target.Index() && i <= int(target.Token().Match) {
+		return refuse(WrongTarget, sig, "the signature is inside the element that it covers")
+	}
+	return nil
+}
+
+// admit reads the certificate and judges it as far as that costs no network.
+func (v *Verifier) admit(st *structure, at time.Time) (*Certificate, error) {
+	cert, err := v.certs.get(st.cert)
+	if err != nil {
+		e := refuse(CertificateMalformed, st.certAt, "X509Certificate cannot be read")
+		e.Err = err
+		return nil, e
+	}
+	if cert.key == nil {
+		e := refuse(KeyUnfit, st.certAt, "the key may not be used")
+		e.Err, e.Certificate = cert.keyErr, cert
+		return nil, e
+	}
+	if cert.key.kind() != st.method.kind {
+		e := refuse(KeyUnfit, st.certAt, "a key %s does not fit %s", cert.key, st.method.name)
+		e.Certificate = cert
+		return nil, e
+	}
+	if v.opt.SignatureOnly {
+		return cert, nil
+	}
+	if err := cert.checkDates(at); err != nil {
+		return nil, placed(err, st.certAt)
+	}
+	if v.opt.Trust != nil {
+		if err := v.opt.Trust.check(cert, at); err != nil {
+			return nil, placed(err, st.certAt)
+		}
+	}
+	return cert, nil
+}
+
+// checkValue verifies SignatureValue over the canonical SignedInfo.
+func checkValue(s *scratch, st *structure, cert *Certificate) error {
+	sum, err := s.digestSignedInfo(digestByURI(string(st.method.digest)), st.signedInfo)
+	if err != nil {
+		return err
+	}
+	if !cert.key.verify(st.method, sum, st.value) {
+		e := refuse(ValueInvalid, st.valueAt, "SignatureValue does not match SignedInfo and certificate")
+		e.Certificate = cert
+		return e
+	}
+	return nil
+}
+
+// checkDigest digests the target in the Woodstox form and, when that is not what
+// was signed, in the JDK form. Content that the reference cannot sign is refused
+// whatever the JDK would write for it.
+func checkDigest(s *scratch, st *structure, target xmltape.Node) (Form, []byte, error) {
+	for form := Woodstox; form <= JDK; form++ {
+		got, err := s.digest(st.digest, target, form)
+		if err != nil {
+			return 0, nil, err
+		}
+		if subtle.ConstantTimeCompare(got, st.wantDigest) == 1 {
+			return form, got, nil
+		}
+	}
+	return 0, nil, refuse(DigestMismatch, target, "the element is not what was signed")
+}
+
+// placed adds the place to an error about a certificate.
+func placed(e *Error, n xmltape.Node) *Error {
+	e.Offset, _ = n.Range()
+	e.Path = n.XPath()
+	return e
+}
