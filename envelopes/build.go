@@ -147,7 +147,9 @@ func BuildRequestDelivery(v Version, d RequestDelivery) Draft {
 	w.b = append(w.b, d.Data.XML...)
 	w.metadata(p, d.Metadata)
 	w.files(force, d.Files)
-	w.leafIf(p+":ReplyTo", d.ReplyTo)
+	if d.ReplyTo != "" || v == V11 {
+		w.leaf(p+":ReplyTo", d.ReplyTo)
+	}
 	w.senderSignature(p, force, d.Signature)
 	w.raw("</" + p + ":Request>")
 	parts := w.attachments(d.Attachments, d.XOP)
