@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	cosign "github.com/transparency-dev/formats/note"
-	"github.com/transparency-dev/formats/witness"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -66,77 +63,6 @@ func PeekCheckpoint(signed []byte) (origin string, tree tlog.Tree, err error) {
 	return parseCheckpointText(string(text) + "\n")
 }
 
-// Policy says whose signatures are enough: the log's key, and which of which
-// witnesses. It is what an auditor must get from somebody other than the log.
-type Policy struct {
-	log     note.Verifier
-	time    note.Verifier // the same key, for its timestamped cosignature
-	witness witness.Group
-	text    []byte
-}
-
-// ParsePolicy reads a policy in the format of https://c2sp.org/tlog-policy with
-// one line for each thing:
-//
-//	log <vkey> [<url>]
-//	witness <name> <vkey> <url>
-//	group <name> <n|any|all> <members...>
-//	quorum <name|none>
-//
-// There is exactly one log. "quorum none" trusts the log's signature alone.
-func ParsePolicy(text []byte) (*Policy, error) {
-	p := &Policy{text: bytes.Clone(text)}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 || fields[0] != "log" {
-			continue
-		}
-		if len(fields) < 2 || p.log != nil {
-			return nil, errors.New("policy must have one line 'log <vkey>'")
-		}
-		if err := p.setLog(fields[1]); err != nil {
-			return nil, err
-		}
-	}
-	if p.log == nil {
-		return nil, errors.New("policy has no line 'log <vkey>'")
-	}
-	var err error
-	if p.witness, err = witness.ParsePolicy(text); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return p, nil
-}
-
-// LogPolicy is the policy that trusts the log's own signature and no witness.
-func LogPolicy(vkey string) (*Policy, error) {
-	return ParsePolicy([]byte("log " + vkey + "\nquorum none\n"))
-}
-
-func (p *Policy) setLog(vkey string) error {
-	var err error
-	if p.log, err = note.NewVerifier(vkey); err != nil {
-		return fmt.Errorf("policy: log key %q: %w", vkey, err)
-	}
-	if p.time, err = cosign.NewVerifierForCosignatureV1(vkey); err != nil {
-		return fmt.Errorf("policy: log key %q: %w", vkey, err)
-	}
-	return nil
-}
-
-// Origin is the name of the log that the policy is about.
-func (p *Policy) Origin() string { return p.log.Name() }
-
-// Text is the policy as it was parsed.
-func (p *Policy) Text() []byte { return p.text }
-
-// Witnesses gives the add-checkpoint URL of every witness and its verifier.
-func (p *Policy) Witnesses() map[string]note.Verifier { return p.witness.Endpoints() }
-
-// Quorum is how many of the policy's top group must cosign; 0 is none.
-func (p *Policy) Quorum() int { return p.witness.N }
-
 // QuorumError says that a checkpoint carries the log's signature but too few of
 // the witnesses'.
 type QuorumError struct {
@@ -146,41 +72,6 @@ type QuorumError struct {
 
 func (e *QuorumError) Error() string {
 	return fmt.Sprintf("checkpoint %d of %s lacks the cosignatures that the policy asks for", e.Size, e.Origin)
-}
-
-// Open verifies a signed checkpoint: the log's signature and the witnesses'
-// quorum. A *QuorumError comes with the checkpoint filled in, for a caller that
-// is itself collecting cosignatures.
-func (p *Policy) Open(signed []byte) (*Checkpoint, error) {
-	if len(signed) > MaxCheckpoint {
-		return nil, fmt.Errorf("checkpoint has %d bytes, at most %d are allowed", len(signed), MaxCheckpoint)
-	}
-	n, err := note.Open(signed, note.VerifierList(p.log, p.time))
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	c := &Checkpoint{Note: bytes.Clone(signed)}
-	if c.Origin, c.Tree, err = parseCheckpointText(n.Text); err != nil {
-		return nil, err
-	}
-	if c.Origin != p.Origin() {
-		return nil, fmt.Errorf("checkpoint is of %q, the policy is about %q", c.Origin, p.Origin())
-	}
-	signedByLog := false
-	for _, s := range n.Sigs {
-		if s.Hash == p.log.KeyHash() {
-			signedByLog = true
-		} else if c.Signed, err = cosign.CoSigV1Timestamp(s); err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
-		}
-	}
-	if !signedByLog {
-		return nil, fmt.Errorf("checkpoint of %s has a time but not the log's signature", c.Origin)
-	}
-	if !p.witness.Satisfied(signed) {
-		return c, &QuorumError{c.Origin, c.Tree.N}
-	}
-	return c, nil
 }
 
 // NewKey makes an Ed25519 key for a log or witness of the given name: skey is
@@ -224,14 +115,19 @@ const (
 	algCosignature = 4
 )
 
-// line is a signature line: em dash, name, base64 of key hash and signature.
-func (k *key) line(alg byte, sig []byte) string {
+// keyID is the four bytes by which a signature line names its key.
+func keyID(name string, alg byte, public ed25519.PublicKey) uint32 {
 	h := sha256.New()
-	io.WriteString(h, k.name+"\n")
+	io.WriteString(h, name+"\n")
 	h.Write([]byte{alg})
-	h.Write(k.priv.Public().(ed25519.PublicKey))
-	raw := append(h.Sum(nil)[:4], sig...)
-	return "— " + k.name + " " + base64.StdEncoding.EncodeToString(raw) + "\n"
+	h.Write(public)
+	return binary.BigEndian.Uint32(h.Sum(nil))
+}
+
+// line is a signature line: em dash, name, base64 of key id and signature.
+func (k *key) line(alg byte, sig []byte) string {
+	raw := binary.BigEndian.AppendUint32(nil, keyID(k.name, alg, k.priv.Public().(ed25519.PublicKey)))
+	return "— " + k.name + " " + base64.StdEncoding.EncodeToString(append(raw, sig...)) + "\n"
 }
 
 func (k *key) sign(text string) string {
@@ -241,7 +137,54 @@ func (k *key) sign(text string) string {
 // cosign signs text and time, as https://c2sp.org/tlog-cosignature has it.
 func (k *key) cosign(text string, at time.Time) string {
 	seconds := uint64(at.Unix())
-	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", seconds, text)
 	sig := binary.BigEndian.AppendUint64(nil, seconds)
-	return k.line(algCosignature, append(sig, ed25519.Sign(k.priv, []byte(message))...))
+	return k.line(algCosignature, append(sig, ed25519.Sign(k.priv, cosigned(seconds, []byte(text)))...))
+}
+
+// cosigned is what a cosignature signs.
+func cosigned(seconds uint64, text []byte) []byte {
+	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", seconds), text...)
+}
+
+// cosigner verifies the timestamped Ed25519 cosignatures of a key.
+type cosigner struct {
+	name string
+	id   uint32
+	key  ed25519.PublicKey
+}
+
+// newCosigner takes the vkey of an Ed25519 note key (type 1) or of a cosigner's
+// (type 4): the same key, named differently.
+func newCosigner(vkey string) (*cosigner, error) {
+	name, rest, _ := strings.Cut(vkey, "+")
+	id, data, ok := strings.Cut(rest, "+")
+	raw, err := base64.StdEncoding.Strict().DecodeString(data)
+	if !ok || err != nil || len(raw) != 1+ed25519.PublicKeySize || raw[0] != algEd25519 && raw[0] != algCosignature {
+		return nil, fmt.Errorf("key %q is not an Ed25519 verifier key", vkey)
+	}
+	public := ed25519.PublicKey(raw[1:])
+	if name == "" || strings.ContainsAny(name, " +\n") || id != fmt.Sprintf("%08x", keyID(name, raw[0], public)) {
+		return nil, fmt.Errorf("key %q: its number is not that of its name and key", vkey)
+	}
+	return &cosigner{name, keyID(name, algCosignature, public), public}, nil
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.id }
+
+func (c *cosigner) Verify(msg, sig []byte) bool {
+	return len(sig) == 8+ed25519.SignatureSize && ed25519.Verify(c.key, cosigned(binary.BigEndian.Uint64(sig), msg), sig[8:])
+}
+
+// cosignatureTime is when a verified cosignature says that it was made.
+func cosignatureTime(s note.Signature) (time.Time, error) {
+	raw, err := base64.StdEncoding.DecodeString(s.Base64)
+	if err != nil || len(raw) != 4+8+ed25519.SignatureSize {
+		return time.Time{}, errors.New("malformed cosignature")
+	}
+	seconds := binary.BigEndian.Uint64(raw[4:])
+	if seconds > maxInteger/1000 {
+		return time.Time{}, errors.New("cosignature of an impossible time")
+	}
+	return time.Unix(int64(seconds), 0).UTC(), nil
 }

@@ -443,7 +443,10 @@ func (s *Sequencer) publish(ctx context.Context, now bool) error {
 	if !grown && (now || since < or(s.Heartbeat, 10*time.Minute)) {
 		return nil
 	}
-	err = s.sign(ctx, head)
+	signed, err := s.sign(ctx)
+	if errors.Is(err, ErrSignedMeanwhile) {
+		return nil // the next turn begins again
+	}
 	back := (*RollbackError)(nil)
 	if errors.As(err, &back) {
 		if stop := s.Book.Stop(ctx, back.Error()); stop != nil {
@@ -456,38 +459,47 @@ func (s *Sequencer) publish(ctx context.Context, now bool) error {
 	switch {
 	case err == nil:
 		s.unsign = time.Time{}
-		s.published, s.signed = s.Now(), head.Tree
+		s.published, s.signed = s.Now(), signed
 	case s.unsign.IsZero():
 		s.unsign = s.Now()
 	}
 	return err
 }
 
-func (s *Sequencer) sign(ctx context.Context, head Head) error {
+func (s *Sequencer) sign(ctx context.Context) (tlog.Tree, error) {
+	// Last before the head: a head read earlier may be older than what another
+	// node has had signed in between, and would look like a rollback.
 	last, err := s.Signer.Last(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the signer: %w", err)
+		return last, fmt.Errorf("ask the signer: %w", err)
+	}
+	head, err := s.Book.Head(ctx)
+	if err != nil {
+		return last, fmt.Errorf("read the head: %w", err)
+	}
+	if head.Origin != s.Signer.Origin() {
+		return last, fmt.Errorf("the log goes on as %s, this node signs for %s", head.Origin, s.Signer.Origin())
 	}
 	var proof []Hash
 	if last.N < head.Tree.N {
 		if proof, err = NewProver(ctx, head.Tree, s.Book).Consistency(last.N); err != nil {
-			return fmt.Errorf("prove that %d entries continue %d: %w", head.Tree.N, last.N, err)
+			return last, fmt.Errorf("prove that %d entries continue %d: %w", head.Tree.N, last.N, err)
 		}
 	}
-	signed, err := s.Signer.Sign(ctx, head.Tree, proof)
+	note, err := s.Signer.Sign(ctx, last, head.Tree, proof)
 	if err != nil {
-		return err
+		return last, err
 	}
 	policy, err := LogPolicy(s.Signer.Key())
 	if err != nil {
-		return err
+		return last, err
 	}
-	c, err := policy.Open(signed)
+	c, err := policy.Open(note)
 	if err != nil {
-		return fmt.Errorf("the signer's own signature: %w", err)
+		return last, fmt.Errorf("the signer's own signature: %w", err)
 	}
 	if err := s.Book.SaveCheckpoint(ctx, c); err != nil {
-		return fmt.Errorf("save checkpoint %d: %w", c.Tree.N, err)
+		return last, fmt.Errorf("save checkpoint %d: %w", c.Tree.N, err)
 	}
-	return nil
+	return c.Tree, nil
 }

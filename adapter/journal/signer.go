@@ -22,16 +22,23 @@ import (
 type Signer interface {
 	// Last is the tree that was signed last; size 0 before the first.
 	Last(ctx context.Context) (tlog.Tree, error)
-	// Sign remembers tree durably and then returns the signed checkpoint. proof
-	// shows that Last is the beginning of tree. A tree that is not is refused
-	// with *RollbackError, and nothing is remembered. Signing the same tree again
-	// is a heartbeat and takes an empty proof.
-	Sign(ctx context.Context, tree tlog.Tree, proof []Hash) ([]byte, error)
+	// Sign remembers tree durably and then returns the signed checkpoint. last is
+	// what Last returned before the log's head was read, and proof shows that it
+	// is the beginning of tree. A tree that is not its continuation is refused
+	// with *RollbackError; when somebody else had a tree signed since last, the
+	// answer is ErrSignedMeanwhile. In both cases nothing is remembered. Signing
+	// the same tree again is a heartbeat and takes an empty proof.
+	Sign(ctx context.Context, last, tree tlog.Tree, proof []Hash) ([]byte, error)
 	// Origin is the log that this signer signs for.
 	Origin() string
 	// Key is the verifier key, as a policy names it.
 	Key() string
 }
+
+// ErrSignedMeanwhile says that another node had a checkpoint signed between Last
+// and Sign: begin again with Last. Without it, two nodes that publish at once
+// would look like a log that goes back.
+var ErrSignedMeanwhile = errors.New("another checkpoint was signed meanwhile")
 
 // RollbackError is the signer's refusal: the log that it is shown is not a
 // continuation of what it has signed. The database was restored from a backup,
@@ -143,7 +150,7 @@ func (s *FileSigner) read() (tlog.Tree, error) {
 
 // Sign implements Signer. The memory is written and synced before the signature
 // exists: a crash in between loses a signature, never the memory of one.
-func (s *FileSigner) Sign(_ context.Context, tree tlog.Tree, proof []Hash) ([]byte, error) {
+func (s *FileSigner) Sign(_ context.Context, from, tree tlog.Tree, proof []Hash) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The file, not memory alone: somebody may have mended or replaced it.
@@ -154,6 +161,9 @@ func (s *FileSigner) Sign(_ context.Context, tree tlog.Tree, proof []Hash) ([]by
 	if last != s.last {
 		return nil, fmt.Errorf("signer state %s was changed under a running signer: it says %d entries, this process has signed %d; stop and find out who wrote it",
 			s.path, last.N, s.last.N)
+	}
+	if from != last {
+		return nil, ErrSignedMeanwhile
 	}
 	if err := CheckConsistency(tree, last, proof); err != nil {
 		return nil, &RollbackError{Origin: s.key.name, Signed: last, Shown: tree, Cause: err}

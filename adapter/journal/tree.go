@@ -337,3 +337,6 @@ func CheckInclusion(tree tlog.Tree, index int64, leaf []byte, proof []Hash) erro
 	}
 	return nil
 }
+
+// LeafHash is the RFC 6962 hash of a leaf: SHA-256 of a zero byte and its bytes.
+func LeafHash(leaf []byte) Hash { return tlog.RecordHash(leaf) }

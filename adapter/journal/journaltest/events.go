@@ -65,3 +65,5 @@ func Events(seed uint64, n int) []journal.Event {
 	}
 	return out
 }
+
+func hexSHA256(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }

@@ -1,0 +1,279 @@
+package journal_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+
+	cosign "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+)
+
+func unzip(t *testing.T, b []byte) map[string][]byte {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[f.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func rezip(t *testing.T, files map[string][]byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(files[name])
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func verify(b []byte, policy *journal.Policy) (*journal.Evidence, error) {
+	return journal.VerifyBundle(bytes.NewReader(b), int64(len(b)), policy)
+}
+
+// same says whether two verified bundles say the same.
+func same(a, b *journal.Evidence) bool {
+	if a.Title != b.Title || !a.Created.Equal(b.Created) || a.Checkpoint.Tree != b.Checkpoint.Tree || a.Export.Index != b.Export.Index || len(a.Entries) != len(b.Entries) {
+		return false
+	}
+	for i := range a.Entries {
+		x, y := a.Entries[i], b.Entries[i]
+		if x.Index != y.Index || !bytes.Equal(x.Bytes, y.Bytes) || !slices.Equal(x.Openings, y.Openings) || !bytes.Equal(x.Envelope, y.Envelope) ||
+			!bytes.Equal(x.Certificate, y.Certificate) || !bytes.Equal(x.Revocation, y.Revocation) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestNoMutationOfABundleGoesUnnoticed(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(31, 500)
+	envelope := []byte("<Envelope>" + strings.Repeat("тело ", 300) + "</Envelope>")
+	b, indexes := d.Exchange(book, envelope)
+	honest, err := verify(b, d.Policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(honest.Entries) != len(indexes) || !honest.Pinned || len(honest.Gaps) != 0 || !bytes.Equal(honest.Entries[0].Envelope, envelope) ||
+		len(honest.Entries[0].Openings) != 2 || honest.Entries[0].Certificate == nil || honest.Entries[0].Revocation == nil {
+		t.Fatalf("verified %+v", honest)
+	}
+	if own, err := verify(b, nil); err != nil || own.Pinned {
+		t.Fatalf("with its own policy: %v", err)
+	}
+	files := unzip(t, b)
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		bad := maps.Clone(files)
+		delete(bad, name)
+		if _, err := verify(rezip(t, bad), d.Policy); err == nil {
+			t.Errorf("%s was taken out and nobody noticed", name)
+		}
+		bad = maps.Clone(files)
+		bad[name+"x"] = files[name]
+		if _, err := verify(rezip(t, bad), d.Policy); err == nil {
+			t.Errorf("%sx was put in and nobody noticed", name)
+		}
+		for _, other := range names {
+			if bytes.Equal(files[name], files[other]) {
+				continue
+			}
+			bad = maps.Clone(files)
+			bad[name], bad[other] = files[other], files[name]
+			if _, err := verify(rezip(t, bad), d.Policy); err == nil {
+				t.Errorf("%s and %s were swapped and nobody noticed", name, other)
+			}
+		}
+	}
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 9))
+	for range mutations(t) {
+		name := names[r.IntN(len(names))]
+		bad := maps.Clone(files)
+		bad[name] = mutate(r, files[name])
+		if e, err := verify(rezip(t, bad), d.Policy); err == nil && (!same(e, honest) || !strings.HasSuffix(name, ".tlog-proof")) {
+			t.Fatalf("%s was changed and nobody noticed:\n%s", name, bad[name])
+		}
+		if e, err := verify(mutate(r, b), d.Policy); err == nil && !same(e, honest) {
+			t.Fatal("the zip was changed and says something else now")
+		}
+	}
+}
+
+// A bundle of another log with the same origin and another key must not pass.
+func TestABundleOfAnotherKeyIsRefused(t *testing.T) {
+	d, other := journaltest.NewDesk(t), journaltest.NewDesk(t)
+	b, _ := other.Exchange(other.Filled(33, 20), []byte("<a/>"))
+	if _, err := verify(b, other.Policy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify(b, d.Policy); err == nil {
+		t.Error("verified with a policy of another key")
+	}
+}
+
+// After erasure the leaf and its proof stay, and nothing that is left gives the
+// value back to one who tries all values.
+func TestErasedValuesCannotBeGuessed(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(35, 50)
+	l, err := journal.ParseLeaf(book.Entry(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, ok := l.Commit["snils"]
+	open, err := d.Openings(book, 0)
+	if err != nil || !ok {
+		t.Fatal(err, ok)
+	}
+	i := slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == "snils" })
+	if open[i].Commitment() != want {
+		t.Fatal("the opening does not open")
+	}
+	// The dictionary holds the value itself; what the attacker lacks is the salt.
+	// He tries none, the zero salt, and everything public about the entry.
+	value := open[i].Value
+	salts := [][32]byte{{}, l.Commit["applicant"], l.Commit["digest"], want, [32]byte(journal.LeafHash(book.Entry(0)))}
+	for _, salt := range salts {
+		if (journal.Opening{Salt: salt, Value: value}).Commitment() == want {
+			t.Fatal("guessed without the salt")
+		}
+	}
+	seen := map[journal.Hash]bool{}
+	for _, o := range open {
+		if seen[journal.Hash(o.Salt)] {
+			t.Error("a salt was used twice")
+		}
+		seen[journal.Hash(o.Salt)] = true
+	}
+	if bytes.Contains(book.Entry(0), []byte(value)) {
+		t.Error("the value stands in the leaf")
+	}
+}
+
+// Our checkpoints are read, and our cosignatures verified, by code that is not
+// ours; and the other way round.
+func TestCheckpointsAndCosignaturesAgreeWithTheReferenceCode(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(37, 10)
+	c := d.Checkpoint(book)
+	_, logKey, _ := strings.Cut(string(d.Policy.Text()), " ")
+	logKey, _, _ = strings.Cut(logKey, "\n")
+	v, err := note.NewVerifier(logKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timed, err := cosign.NewVerifierForCosignatureV1(logKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := note.Open(c.Note, note.VerifierList(v, timed))
+	if err != nil || len(n.Sigs) != 2 || len(n.UnverifiedSigs) != 0 {
+		t.Fatalf("reference code: %v, %+v", err, n)
+	}
+	at, err := cosign.CoSigV1Timestamp(n.Sigs[1])
+	if err != nil || !at.Equal(c.Signed) {
+		t.Errorf("time %s, %v; want %s", at, err, c.Signed)
+	}
+
+	// Two of three witnesses, who sign with the reference code.
+	text := "log " + logKey + "\n"
+	var lines [][]byte
+	for _, name := range []string{"w1", "w2", "w3"} {
+		secret, public, err := journal.NewKey(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := cosign.NewSignerForCosignatureV1(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := note.Sign(&note.Note{Text: n.Text}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, line, _ := bytes.Cut(signed, []byte("\n\n"))
+		lines = append(lines, line)
+		if name == "w1" { // as a cosigner's key, type 4
+			if public, err = cosign.VKeyToCosignatureV1(public); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text += "witness " + name + " " + public + " https://" + name + ".example/\n"
+	}
+	policy, err := journal.ParsePolicy([]byte(text + "group g 2 w1 w2 w3\nquorum g\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c2 := range []struct {
+		lines []int
+		ok    bool
+	}{{nil, false}, {[]int{0}, false}, {[]int{1, 1}, false}, {[]int{0, 2}, true}, {[]int{0, 1, 2}, true}} {
+		signed := c.Note
+		for _, i := range c2.lines {
+			if signed, err = journal.MergeCosignatures(signed, lines[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := policy.Open(signed); (err == nil) != c2.ok {
+			t.Errorf("with cosignatures %v: %v", c2.lines, err)
+		}
+	}
+}
+
+func TestPoliciesThatAreRefused(t *testing.T) {
+	_, k, err := journal.NewKey("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, w, err := journal.NewKey("w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"empty":                "",
+		"no log":               "quorum none\n",
+		"no quorum":            "log " + k + "\n",
+		"two logs":             "log " + k + "\nlog " + w + "\nquorum none\n",
+		"two quorums":          "log " + k + "\nquorum none\nquorum none\n",
+		"unknown member":       "log " + k + "\nquorum w\n",
+		"unknown line":         "log " + k + "\nquorun none\n",
+		"broken key":           "log " + k[:len(k)-6] + "\nquorum none\n",
+		"one key, two names":   "log " + k + "\nwitness a " + w + "\nwitness b " + w + "\ngroup g 2 a b\nquorum g\n",
+		"one witness twice":    "log " + k + "\nwitness a " + w + "\ngroup g 2 a a\nquorum g\n",
+		"more than its number": "log " + k + "\nwitness a " + w + "\ngroup g 2 a\nquorum g\n",
+		"nobody needed":        "log " + k + "\nwitness a " + w + "\ngroup g 0 a\nquorum g\n",
+		"not an address":       "log " + k + "\nwitness a " + w + " file:///etc\nquorum a\n",
+	} {
+		if _, err := journal.ParsePolicy([]byte(text)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -1,0 +1,360 @@
+package journal_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// whole checks from outside that the log of book holds exactly these messages'
+// accepted and other entries: nothing lost, doubled or out of order.
+func whole(t *testing.T, d *journaltest.Desk, book *journaltest.Book, events []journal.Event) *journal.LogReport {
+	t.Helper()
+	rep := d.Audit(book, d.Checkpoint(book).Note)
+	for _, f := range rep.Recount.Findings {
+		t.Errorf("finding: %s", f)
+	}
+	i := 0
+	for index := range rep.Recount.Size {
+		l, err := journal.ParseLeaf(book.Entry(index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Kind == journal.KindPeriodClose || l.Kind == journal.KindKeyChanged {
+			continue
+		}
+		if i == len(events) {
+			t.Fatalf("more entries than events: %d is %s", index, book.Entry(index))
+		}
+		if want := events[i]; l.Kind != want.Kind || l.Message != want.Message || !l.Time.Equal(want.Time) {
+			t.Fatalf("entry %d: got %s of %q, want %s of %q", index, l.Kind, l.Message, want.Kind, want.Message)
+		}
+		i++
+	}
+	if i != len(events) {
+		t.Fatalf("%d events in the log, want %d", i, len(events))
+	}
+	return rep
+}
+
+func TestEventsBecomeALogThatAStrangerAccepts(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	const n = 3000
+	book := d.Filled(7, n)
+	d.Clock.Move(2 * time.Hour)
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	rep := whole(t, d, book, journaltest.Events(7, n))
+	if rep.Recount.Closes == 0 || rep.Recount.Kinds[journal.KindAccepted] == 0 || len(rep.Recount.Counters) != 24 {
+		t.Errorf("recounted %s", rep.Recount)
+	}
+	if signed := d.Checkpoint(book).Signed; !signed.Equal(d.Clock.Now().Truncate(time.Second)) {
+		t.Errorf("checkpoint signed at %s, want %s", signed, d.Clock.Now())
+	}
+}
+
+// A break at each statement of a step, before it and, for the commit, after it:
+// the next step must go on with nothing lost, doubled or moved.
+func TestBreakAtEachStatement(t *testing.T) {
+	for _, statement := range []string{"lead", "begin", "head", "pending", "counters", "last", "write", "commit", "commit done", "read head", "save checkpoint"} {
+		for at := 1; at <= 3; at++ {
+			t.Run(fmt.Sprintf("%s %d", statement, at), func(t *testing.T) {
+				d := journaltest.NewDesk(t)
+				book := journaltest.NewBook(journaltest.Origin)
+				events := journaltest.Events(9, 450)
+				if err := book.Add(events...); err != nil {
+					t.Fatal(err)
+				}
+				d.Clock.Move(3 * time.Minute)
+				seen, broken := 0, 0
+				book.Break = func(s string) error {
+					if s == statement {
+						if seen++; seen == at {
+							broken++
+							return errors.New("the connection broke")
+						}
+					}
+					return nil
+				}
+				seq := d.Sequencer(book)
+				for range 8 {
+					err := d.Settle(seq)
+					d.Clock.Move(time.Second)
+					if err == nil {
+						seq = d.Sequencer(book) // and a restart in between
+					}
+				}
+				if broken != 1 {
+					t.Fatalf("statement %q ran %d times, the test broke none", statement, seen)
+				}
+				whole(t, d, book, events)
+			})
+		}
+	}
+}
+
+func TestTwoSequencersAtOnceDoNotFork(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	events := journaltest.Events(11, 4000)
+	d.Clock.Move(10 * time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	for range 2 {
+		seq := d.Sequencer(book)
+		seq.Batch = 17
+		done.Go(func() { seq.Run(ctx) })
+	}
+	for i := 0; i < len(events); i += 50 {
+		if err := book.Add(events[i : i+50]...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	done.Wait()
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, d, book, events)
+}
+
+func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(13, 900)
+	yesterday := book.Snapshot()
+	events := journaltest.Events(13, 900)
+	more := journaltest.Events(14, 300)
+	if err := book.Add(more[:200]...); err != nil {
+		t.Fatal(err)
+	}
+	d.Clock.Move(time.Minute)
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	before := d.Checkpoint(book)
+
+	book.Restore(yesterday)
+	if err := book.Add(more[200:]...); err != nil {
+		t.Fatal(err)
+	}
+	seq := d.Sequencer(book)
+	var back *journal.RollbackError
+	if err := d.Settle(seq); !errors.As(err, &back) {
+		t.Fatalf("got %v, want a *RollbackError", err)
+	}
+	if back.Signed != before.Tree {
+		t.Errorf("the signer remembers %v, want %v", back.Signed, before.Tree)
+	}
+	var stopped *journal.StoppedError
+	other := d.Sequencer(book)
+	if err := d.Settle(other); !errors.As(err, &stopped) {
+		t.Fatalf("another node: got %v, want a *StoppedError", err)
+	}
+	if c := d.Checkpoint(book); c.Tree.N > before.Tree.N || len(c.Note) == 0 {
+		t.Errorf("a checkpoint of %d entries was published", c.Tree.N)
+	}
+
+	// The way out: a new origin, announced.
+	secret, public, err := journal.NewKey(journaltest.Origin + "/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(d.Dir, "signer2.json")
+	if err := journal.CreateSignerState(state, secret); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := journal.NewFileSigner(state, secret, d.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer signer.Close()
+	for range 2 { // twice equals once
+		if err := journal.Reopen(context.Background(), book, signer, before.Tree, d.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Settle(d.Sequencer(book)); err == nil || !strings.Contains(err.Error(), "goes on as") {
+		t.Errorf("a node with the old key: %v", err)
+	}
+	d.Signer = signer
+	if d.Policy, err = journal.LogPolicy(public); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	rep := whole(t, d, book, append(events, more[200:]...))
+	if rep.Recount.Kinds[journal.KindKeyChanged] != 1 {
+		t.Errorf("%d key-changed entries, want 1", rep.Recount.Kinds[journal.KindKeyChanged])
+	}
+}
+
+func TestSignerRefuses(t *testing.T) {
+	ctx := context.Background()
+	d := journaltest.NewDesk(t)
+	book := d.Filled(17, 600)
+	last := d.Checkpoint(book).Tree
+	prover := journal.NewProver(ctx, last, book)
+	good, err := prover.Consistency(300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := last
+	other.Hash[0] ^= 1
+	for name, tree := range map[string]tlog.Tree{"smaller": {N: 300}, "same size, other root": other, "larger, not a continuation": {N: 700, Hash: last.Hash}} {
+		for _, p := range [][]journal.Hash{nil, good} {
+			var back *journal.RollbackError
+			if _, err := d.Signer.Sign(ctx, last, tree, p); !errors.As(err, &back) {
+				t.Errorf("%s: got %v, want a *RollbackError", name, err)
+			}
+		}
+	}
+	if again, err := d.Signer.Sign(ctx, last, last, nil); err != nil || len(again) == 0 {
+		t.Errorf("a heartbeat: %v", err)
+	}
+	if _, err := d.Signer.Sign(ctx, tlog.Tree{N: 300}, last, nil); !errors.Is(err, journal.ErrSignedMeanwhile) {
+		t.Errorf("from a tree that is not the last: got %v, want ErrSignedMeanwhile", err)
+	}
+	state := filepath.Join(d.Dir, "signer.json")
+	if _, err := journal.NewFileSigner(state, d.Secret, d.Clock.Now); err == nil {
+		t.Error("two signers opened one memory")
+	}
+	if err := journal.CreateSignerState(state, d.Secret); err == nil {
+		t.Error("a signer's memory was begun again")
+	}
+	if _, err := journal.NewFileSigner(filepath.Join(d.Dir, "none.json"), d.Secret, d.Clock.Now); err == nil {
+		t.Error("a signer without memory was opened")
+	}
+}
+
+func TestRowsThatCannotBeExpressedAreKeptWhole(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	events := journaltest.Events(19, 3)
+	events[1].Kind = "invented-tomorrow"
+	if err := book.Add(events...); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := journal.ParseLeaf(book.Entry(1))
+	if err != nil || l.Kind != journal.KindUnknown {
+		t.Fatalf("got %s, %v; want an unknown entry", l.Kind, err)
+	}
+	o, err := d.Vault.Unseal(book.Sealed(1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Commitment() != l.Commit[journal.FieldRow] || !strings.Contains(o.Value, "invented-tomorrow") {
+		t.Errorf("opening %+v does not give the row back", o)
+	}
+}
+
+func TestUnwritableIsKnownWithinASecond(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	seq := d.Sequencer(book)
+	if seq.Writable() == nil {
+		t.Error("writable before the database was ever reached")
+	}
+	if err := d.Settle(seq); err != nil {
+		t.Fatal(err)
+	}
+	d.Clock.Move(time.Second)
+	if seq.Writable() == nil {
+		t.Error("writable although the database has been silent for a second")
+	}
+	if err := d.Settle(seq); err != nil {
+		t.Fatal(err)
+	}
+	book.Break = func(string) error { return errors.New("disk full") }
+	if err := d.Settle(seq); err == nil {
+		t.Error("writable with a disk that is full")
+	}
+	book.Break = nil
+	if err := d.Settle(seq); err != nil {
+		t.Errorf("not writable again: %v", err)
+	}
+}
+
+// The signer's device may be away for a while; a log without checkpoints for
+// long must not accept.
+func TestSignerAway(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	book.Break = func(s string) error {
+		if s == "save checkpoint" {
+			return errors.New("away")
+		}
+		return nil
+	}
+	seq := d.Sequencer(book)
+	if err := d.Settle(seq); err != nil {
+		t.Errorf("not writable at once: %v", err)
+	}
+	d.Clock.Move(11 * time.Second)
+	if err := d.Settle(seq); err == nil {
+		t.Error("writable after 11 s without a checkpoint")
+	}
+	book.Break = nil
+	if err := d.Settle(seq); err != nil {
+		t.Errorf("not writable again: %v", err)
+	}
+}
+
+func TestVault(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	o := journal.Opening{Field: "snils", Class: "personal", Salt: [32]byte{1}, Value: "12345678901"}
+	s, err := d.Vault.Seal(5, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := d.Vault.Unseal(s)
+	if err != nil || back != o {
+		t.Fatalf("got %+v, %v", back, err)
+	}
+	moved := s
+	moved.Index = 6
+	if _, err := d.Vault.Unseal(moved); err == nil {
+		t.Error("opened at another entry")
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o2 journal.Opening
+	if err := json.Unmarshal([]byte(strings.Replace(string(b), "AQAA", "AQ==", 1)), &o2); err == nil {
+		t.Error("a short salt was accepted")
+	}
+	// A second process with the same directory has the same keys.
+	again, err := journal.OpenVault(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := again.Unseal(s); err != nil || back != o {
+		t.Fatalf("got %+v, %v", back, err)
+	}
+	if gone, err := again.Destroy("personal", d.Clock.Now()); err != nil || len(gone) != 0 {
+		t.Errorf("destroyed %v of the running month, %v", gone, err)
+	}
+	if gone, err := again.Destroy("personal", d.Clock.Now().AddDate(0, 1, 0)); err != nil || len(gone) != 1 {
+		t.Errorf("destroyed %v, %v; want the key of one month", gone, err)
+	}
+	if _, err := again.Unseal(s); !errors.Is(err, journal.ErrKeyDestroyed) {
+		t.Errorf("got %v, want ErrKeyDestroyed", err)
+	}
+}
