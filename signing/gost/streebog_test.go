@@ -2,6 +2,7 @@ package gost
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"encoding/hex"
 	"hash"
 	"math/rand/v2"
@@ -143,4 +144,26 @@ func unhex(t testing.TB, s string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func hexOf(octets []byte) string { return hex.EncodeToString(octets) }
+
+// HMAC over Streebog, RFC 7836, appendix B: the package's hash.Hash keeps the
+// contract that crypto/hmac relies on.
+func TestHMACVectors(t *testing.T) {
+	key := unhex(t, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+	message := unhex(t, "0126bdb87800af214341456563780100")
+	for _, v := range []struct {
+		newHash func() hash.Hash
+		want    string
+	}{
+		{NewStreebog256, "a1aa5f7de402d7b3d323f2991c8d4534013137010a83754fd0af6d7cd4922ed9"},
+		{NewStreebog512, "a59bab22ecae19c65fbde6e5f4e9f5d8549d31f037f9df9b905500e171923a773d5f1530f2ed7e964cb2eedc29e9ad2f3afe93b2814f79f5000ffc0366c251e6"},
+	} {
+		mac := hmac.New(v.newHash, key)
+		mac.Write(message)
+		if got := hexOf(mac.Sum(nil)); got != v.want {
+			t.Errorf("HMAC with %d octets: %s, want %s", mac.Size(), got, v.want)
+		}
+	}
 }
