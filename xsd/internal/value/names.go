@@ -72,6 +72,24 @@ func splitQName(v []byte) (prefix, local []byte, r Reason, at int) {
 	return prefix, local, ReasonNone, 0
 }
 
+// checkURI refuses what section 3.2.17 cannot make a URI reference by escaping:
+// a per cent sign that is not an escape, a second fragment, an empty scheme.
+// All else is taken, as processors do; RFC 2396 is not looked at further.
+func checkURI(v []byte) (Reason, int) {
+	fragment := false
+	for i, c := range v {
+		switch {
+		case c == '%' && (i+2 >= len(v) || hexDigit(v[i+1]) < 0 || hexDigit(v[i+2]) < 0),
+			c == '#' && fragment,
+			c == ':' && i == 0:
+			return ReasonCharacter, i
+		case c == '#':
+			fragment = true
+		}
+	}
+	return ReasonNone, 0
+}
+
 // xmlNamespace is bound to the prefix xml everywhere.
 const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
 

@@ -1,5 +1,10 @@
 package value
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // normalize applies a whiteSpace facet. It returns raw itself, or a part of
 // it, where that is possible, and otherwise builds the value in *buf.
 func normalize(raw []byte, w Whitespace, buf *[]byte) []byte {
@@ -78,4 +83,21 @@ func (f *fields) next() (item []byte, ok bool) {
 	}
 	f.rest = r[j:]
 	return r[i:j], true
+}
+
+// characters counts the characters of UTF-8 text: the bytes that do not
+// continue one, eight at a time.
+func characters(v []byte) int {
+	n := len(v)
+	for ; len(v) >= 8; v = v[8:] {
+		w := binary.LittleEndian.Uint64(v)
+		// Bit 7 set and bit 6 clear.
+		n -= bits.OnesCount64(w & ^(w << 1) & 0x8080808080808080)
+	}
+	for _, b := range v {
+		if b>>6 == 0b10 {
+			n--
+		}
+	}
+	return n
 }

@@ -3,7 +3,6 @@ package value
 import (
 	"encoding/binary"
 	"strings"
-	"unicode/utf8"
 )
 
 // atom is a parsed atomic value; which part is set depends on the primitive.
@@ -181,7 +180,7 @@ func (t *Type) checkAtomicFacets(v []byte, ctx *Context) bool {
 			}
 		case QName, NOTATION: // every value has every length
 		default:
-			if !t.checkLength(utf8.RuneCount(v), ctx) {
+			if !t.checkLength(characters(v), ctx) {
 				return false
 			}
 		}
@@ -444,7 +443,3 @@ func (t *Type) Compare(a, b []byte, ctx *Context) (o Order, ok bool) {
 	}
 	return Incomparable, true
 }
-
-// checkURI takes nearly everything: section 3.2.17 escapes what is not allowed
-// in a URI before it is looked at.
-func checkURI(v []byte) (Reason, int) { return ReasonNone, 0 }

@@ -108,11 +108,12 @@ func (c *classes) search(r rune) uint16 {
 }
 
 // dfa is a deterministic automaton over classes. State 0 is dead, state 1 the
-// start. The row of state s begins at s<<shift.
+// start. The row of state s begins at s<<shift, and that is what next holds
+// for the state s.
 type dfa struct {
 	classes *classes
 	shift   uint
-	next    []uint16
+	next    []uint32
 	accept  []bool
 }
 
@@ -127,17 +128,17 @@ func newDFA(p *program, limits Limits) *dfa {
 	for 1<<d.shift < cl.n {
 		d.shift++
 	}
-	maxStates := min(limits.States, limits.Table/2>>d.shift, 1<<16)
+	maxStates := min(limits.States, limits.Table/4>>d.shift)
 	work := 1000 * limits.States // steps over instructions; enough for all but the degenerate
 
-	ids := map[string]uint16{"": 0}
+	ids := map[string]uint32{"": 0}
 	sets := [][]int{nil} // instructions of each state
 	d.accept = []bool{false}
 	seen := newMarks(len(p.insts))
 	var stack, members []int
 	var key []byte
 	// closure returns the state of everything reachable from pcs without input.
-	closure := func(pcs []int) (uint16, bool) {
+	closure := func(pcs []int) (uint32, bool) {
 		seen.reset()
 		members = members[:0]
 		stack = append(stack[:0], pcs...)
@@ -164,7 +165,7 @@ func newDFA(p *program, limits Limits) *dfa {
 			if len(sets) >= maxStates {
 				return 0, false
 			}
-			id = uint16(len(sets))
+			id = uint32(len(sets))
 			ids[string(key)] = id
 			sets = append(sets, slices.Clone(members))
 			d.accept = append(d.accept, slices.ContainsFunc(members, func(pc int) bool { return p.insts[pc].op == instMatch }))
@@ -174,10 +175,10 @@ func newDFA(p *program, limits Limits) *dfa {
 	if _, ok := closure([]int{p.start}); !ok {
 		return nil
 	}
-	d.next = make([]uint16, 1<<d.shift, 2<<d.shift) // the dead state's row
+	d.next = make([]uint32, 1<<d.shift, 2<<d.shift) // the dead state's row
 	var outs []int
 	for s := 1; s < len(sets); s++ {
-		row := make([]uint16, 1<<d.shift)
+		row := make([]uint32, 1<<d.shift)
 		for class := range cl.n {
 			outs = outs[:0]
 			for _, pc := range sets[s] {
@@ -195,7 +196,7 @@ func newDFA(p *program, limits Limits) *dfa {
 			if !ok {
 				return nil
 			}
-			row[class] = id
+			row[class] = id << d.shift
 		}
 		d.next = append(d.next, row...)
 	}
@@ -204,8 +205,8 @@ func newDFA(p *program, limits Limits) *dfa {
 }
 
 func (d *dfa) match(value []byte) bool {
-	cl, next, shift := d.classes, d.next, d.shift
-	state := uint16(1)
+	cl, next := d.classes, d.next
+	state := uint32(1) << d.shift
 	for i := 0; i < len(value); {
 		b := value[i]
 		var class uint16
@@ -224,12 +225,12 @@ func (d *dfa) match(value []byte) bool {
 			class = cl.search(r)
 			i += n
 		}
-		state = next[int(state)<<shift|int(class)]
+		state = next[state+uint32(class)]
 		if state == 0 {
 			return false
 		}
 	}
-	return d.accept[state]
+	return d.accept[state>>d.shift]
 }
 
 // marks is a set of small integers that is emptied in constant time.

@@ -1,9 +1,6 @@
 package xsdregex
 
-import (
-	"unicode/utf8"
-	"unsafe"
-)
+import "unsafe"
 
 // Limits bound what one expression may cost. A zero field takes its default.
 type Limits struct {
@@ -87,21 +84,4 @@ func (re *Regexp) Match(value []byte) bool {
 // MatchString is Match for a string.
 func (re *Regexp) MatchString(value string) bool {
 	return re.Match(unsafe.Slice(unsafe.StringData(value), len(value)))
-}
-
-// IsNameStart reports whether r may begin an XML name: Letter | '_' | ':' of
-// XML 1.0 Second Edition.
-func IsNameStart(r rune) bool {
-	if r < utf8.RuneSelf {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_' || r == ':'
-	}
-	return nameStart.contains(r)
-}
-
-// IsNameChar reports whether r is a NameChar of XML 1.0 Second Edition.
-func IsNameChar(r rune) bool {
-	if r < utf8.RuneSelf {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == ':' || r == '-' || r == '.'
-	}
-	return nameChar.contains(r)
 }
