@@ -2,6 +2,7 @@ package envelopes
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -73,7 +74,7 @@ func (w *writer) declare(force inForce, own, space string, scope []xmltape.Bindi
 	}
 	put(own, space)
 	hasDefault := false
-	for _, b := range scope {
+	for _, b := range slices.Backward(scope) { // outermost first
 		if b.Prefix == "xml" {
 			continue
 		}
