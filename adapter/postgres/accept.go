@@ -1,0 +1,355 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// Bounds of one batch. Bytes bound what one statement may carry, so that a few
+// large messages do not make hundreds of small ones wait.
+const (
+	batchRows  = 256
+	batchBytes = 8 << 20
+)
+
+// accept is one message on its way through the writer. Everything that costs
+// time is done by the caller before, in parallel.
+type accept struct {
+	ctx         context.Context
+	message     *adapter.Message
+	key         []byte
+	root        int32
+	body        packed
+	attachments []packed
+	recipients  []byte  // JSON
+	parts       []byte  // JSON
+	queues      []int32 // of the recipients
+	events      []string
+	done        chan outcome // of capacity 1: the writer never waits for a caller
+}
+
+// outcome of an accept: committed, a duplicate of first, answered, or an error.
+type outcome struct {
+	first uuid.UUID // zero: committed
+	err   error
+}
+
+func (a *accept) final() bool { return a.message.Direction.Final() && a.message.Request != uuid.Nil }
+
+func (a *accept) bytes() int {
+	n := len(a.body.bytes)
+	for _, p := range a.attachments {
+		n += len(p.bytes)
+	}
+	return n
+}
+
+// Accept is adapter.Store.Accept.
+func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal.Event) (adapter.Accepted, error) {
+	a, err := s.prepare(ctx, m, events)
+	if err != nil {
+		return adapter.Accepted{}, err
+	}
+	select {
+	case s.accepts <- a:
+	case <-ctx.Done():
+		return adapter.Accepted{}, fmt.Errorf("message %s was not accepted: the writer is busy: %w", m.MessageID, ctx.Err())
+	case <-s.stopped:
+		return adapter.Accepted{}, fmt.Errorf("message %s was not accepted: %w", m.MessageID, errClosed)
+	}
+	select {
+	case o := <-a.done:
+		if o.err != nil || o.first == uuid.Nil {
+			return adapter.Accepted{}, o.err
+		}
+		first, err := s.load(ctx, o.first, true)
+		if errors.Is(err, adapter.ErrNotFound) {
+			// Retention was quicker than the dedup key. What is known is enough
+			// to say that it is a duplicate.
+			first, err = &adapter.Message{ID: o.first, MessageID: m.MessageID, Sender: m.Sender, Accepted: timeOf(o.first)}, nil
+		}
+		return adapter.Accepted{First: first}, err
+	case <-ctx.Done():
+		return adapter.Accepted{}, &UnknownError{m.MessageID, ctx.Err()}
+	case <-s.stopped:
+		return adapter.Accepted{}, &UnknownError{m.MessageID, errClosed}
+	}
+}
+
+var errClosed = errors.New("the store is closed")
+
+// prepare packs the bodies and looks up the numbers.
+func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journal.Event) (*accept, error) {
+	a := &accept{ctx: ctx, message: m, key: dedupKey(m.Sender, m.MessageID), body: s.bodies.pack(m.Body), done: make(chan outcome, 1)}
+	var err error
+	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
+		return nil, err
+	}
+	to := make([]recipient, len(m.Recipients))
+	a.queues = make([]int32, len(m.Recipients))
+	for i, q := range m.Recipients {
+		to[i] = recipient(q)
+		if a.queues[i], err = s.names.queueID(ctx, s.pool, q, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range m.Attachments {
+		a.attachments = append(a.attachments, s.bodies.pack(x.Content))
+	}
+	if a.recipients, err = json.Marshal(to); err != nil {
+		return nil, err
+	}
+	if a.parts, err = json.Marshal(m.Parts); err != nil {
+		return nil, err
+	}
+	a.events, err = encodeEvents(events)
+	return a, err
+}
+
+func encodeEvents(events []journal.Event) ([]string, error) {
+	encoded := make([]string, len(events))
+	for i := range events {
+		b, err := json.Marshal(&events[i])
+		if err != nil {
+			return nil, fmt.Errorf("encoding a journal event: %w", err)
+		}
+		encoded[i] = string(b)
+	}
+	return encoded, nil
+}
+
+// startWriters starts the goroutines that commit batches. They end with Close.
+func (s *Store) startWriters() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop, s.stopped = stop, make(chan struct{})
+	s.accepts = make(chan *accept, 4*batchRows)
+	for range s.opts.Writers {
+		s.writing.Go(func() { s.write(ctx) })
+	}
+}
+
+// write takes whatever has come in while the last batch was committed, and
+// commits it. There is no timer: alone, a message goes at once.
+func (s *Store) write(ctx context.Context) {
+	var next *accept
+	for {
+		batch, bytes := make([]*accept, 0, 16), 0
+		if next == nil {
+			select {
+			case next = <-s.accepts:
+			case <-ctx.Done():
+				return
+			}
+		}
+		for next != nil && len(batch) < batchRows && (len(batch) == 0 || bytes+next.bytes() <= batchBytes) {
+			batch, bytes = append(batch, next), bytes+next.bytes()
+			select {
+			case next = <-s.accepts:
+			default:
+				next = nil
+			}
+		}
+		s.commit(batch)
+	}
+}
+
+// commit brings a batch to its end: it tries the same statement again while
+// the trouble is of the passing kind, and halves a batch in which a row is bad
+// until the bad row is alone.
+func (s *Store) commit(batch []*accept) {
+	// Who has gone before anything was written need not be written.
+	live := batch[:0]
+	for _, a := range batch {
+		if err := a.ctx.Err(); err != nil {
+			a.done <- outcome{err: fmt.Errorf("message %s was not accepted: %w", a.message.MessageID, err)}
+			continue
+		}
+		live = append(live, a)
+	}
+	batch = live
+	if len(batch) == 0 {
+		return
+	}
+	deadline := time.Now().Add(s.opts.AcceptTimeout)
+	pause := 5 * time.Millisecond
+	for {
+		err := s.tryCommit(batch, deadline)
+		if err == nil {
+			return
+		}
+		switch kind := classify(err); {
+		case kind == data && len(batch) > 1:
+			s.commit(batch[:len(batch)/2])
+			s.commit(batch[len(batch)/2:])
+			return
+		case kind == data:
+			batch[0].done <- outcome{err: fmt.Errorf("message %s cannot be stored: %w", batch[0].message.MessageID, err)}
+			return
+		case kind == passing && time.Now().Add(pause).Before(deadline):
+			s.log.Warn("accept is tried again", "messages", len(batch), "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, 250*time.Millisecond)
+			continue
+		}
+		for _, a := range batch {
+			a.done <- outcome{err: &UnknownError{a.message.MessageID, err}}
+		}
+		return
+	}
+}
+
+// tryCommit runs the statement once and tells every caller its outcome, or
+// tells nobody and returns an error.
+func (s *Store) tryCommit(batch []*accept, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	committed, err := s.insert(ctx, batch)
+	switch {
+	case err == nil && len(committed) == len(batch):
+		for _, a := range batch {
+			a.done <- outcome{}
+		}
+		return nil
+	case isCode(err, divisionByZero) && len(batch) == 1:
+		committed = nil // its MessageID is taken: the look-up below finds by whom
+	case err != nil:
+		return err
+	}
+	outcomes, err := s.conflicts(ctx, batch, committed)
+	if err != nil {
+		return err
+	}
+	for i, a := range batch {
+		a.done <- outcomes[i]
+	}
+	return nil
+}
+
+const divisionByZero = "22012"
+
+// acceptSQL is the one statement of an accept. $1… are parallel arrays with a
+// row per message, then one group each for attachments, outbox rows and events.
+//
+//   - "a" marks the requests of final replies, "d" takes the dedup keys. Only
+//     messages in "d" are written; ids that are not returned met a conflict.
+//   - A reply that got its mark but not its key would leave a request answered
+//     by nothing. The division by zero undoes the whole statement then; the
+//     batch is halved until that message is alone.
+//   - Keys are inserted in order, so that two writers with the same keys wait
+//     for each other and do not deadlock.
+//   - "(… IN (SELECT …)) IS TRUE" keeps the planner at a hashed subplan. It
+//     does not know how long the arrays are, and its join would be quadratic.
+const acceptSQL = `
+WITH i AS MATERIALIZED (
+	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[]) AS t(id, key, request)
+), a AS (
+	INSERT INTO answered (request, reply) SELECT request, id FROM i WHERE request IS NOT NULL ORDER BY request
+	ON CONFLICT DO NOTHING RETURNING reply
+), d AS (
+	INSERT INTO dedup (key, id) SELECT key, id FROM i WHERE request IS NULL OR id IN (SELECT reply FROM a) ORDER BY key
+	ON CONFLICT DO NOTHING RETURNING id
+), m AS (
+	INSERT INTO message (id, sender, message_id, direction, original, request, reference, transaction_code,
+		recipients, service, version, root, vip, test, eol, accepted, deadline,
+		wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body)
+	SELECT t.* FROM unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
+		$11::jsonb[], $12::text[], $13::text[], $14::int[], $15::bool[], $16::bool[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
+		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[]) AS t(id)
+	WHERE (t.id IN (SELECT id FROM d)) IS TRUE
+), x AS (
+	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
+	SELECT t.* FROM unnest($31::uuid[], $32::int[], $33::text[], $34::smallint[], $35::int[], $36::int[], $37::bytea[]) AS t(message)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
+), o AS (
+	INSERT INTO outbox (message, shard, queue)
+	SELECT t.message, t.shard, t.queue FROM unnest($38::uuid[], $39::smallint[], $40::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
+), e AS (
+	INSERT INTO journal_pending (event)
+	SELECT t.event FROM unnest($41::uuid[], $42::jsonb[]) WITH ORDINALITY AS t(message, event, n)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
+)
+SELECT id, 1 FROM d
+UNION ALL
+SELECT NULL, 1 / (CASE WHEN EXISTS (SELECT FROM a WHERE reply NOT IN (SELECT id FROM d)) THEN 0 ELSE 1 END)`
+
+// insert runs the statement and gives the ids that it committed.
+func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool, error) {
+	p := newAcceptArrays(len(batch))
+	for _, a := range batch {
+		p.add(a)
+	}
+	rows, err := s.pool.Query(ctx, acceptSQL, p.arguments()...)
+	if err != nil {
+		return nil, err
+	}
+	committed := make(map[uuid.UUID]bool, len(batch))
+	var id *[16]byte
+	_, err = pgx.ForEachRow(rows, []any{&id, nil}, func() error {
+		if id != nil {
+			committed[*id] = true
+		}
+		return nil
+	})
+	return committed, err
+}
+
+// conflicts finds out why messages of a batch were not inserted: an earlier
+// run of the same batch has committed them, or another message has their
+// MessageID, or their request has another reply.
+func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uuid.UUID]bool) ([]outcome, error) {
+	var keys [][]byte
+	var requests [][16]byte
+	for _, a := range batch {
+		if !committed[a.message.ID] {
+			keys = append(keys, a.key)
+			if a.final() {
+				requests = append(requests, a.message.Request)
+			}
+		}
+	}
+	holders := make(map[string]uuid.UUID, len(keys))
+	rows, _ := s.pool.Query(ctx, "SELECT key, id FROM dedup WHERE key = ANY ($1)", keys)
+	var key []byte
+	var id [16]byte
+	if _, err := pgx.ForEachRow(rows, []any{&key, &id}, func() error {
+		holders[string(key)] = id
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	answered := make(map[uuid.UUID]bool, len(requests))
+	if len(requests) > 0 {
+		rows, _ := s.pool.Query(ctx, "SELECT request FROM answered WHERE request = ANY ($1)", requests)
+		if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			answered[id] = true
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	outcomes := make([]outcome, len(batch))
+	for i, a := range batch {
+		holder, held := holders[string(a.key)]
+		switch {
+		case committed[a.message.ID], held && holder == a.message.ID:
+		case held:
+			outcomes[i].first = holder
+		case a.final() && answered[a.message.Request]:
+			outcomes[i].err = adapter.ErrAnswered
+		default:
+			// The holder has gone in between, by retention. As good as new.
+			outcomes[i].err = &UnknownError{a.message.MessageID, errors.New("its dedup key changed meanwhile")}
+		}
+	}
+	return outcomes, nil
+}

@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"time"
+
+	"mezhved/adapter"
+)
+
+// acceptArrays are the arguments of acceptSQL. pgx sends them in binary form.
+type acceptArrays struct {
+	ids, requests       []*[16]byte
+	answers             []*[16]byte // request of a final reply, else nil
+	keys                [][]byte
+	sender, messageID   []string
+	direction, original []string
+	reference, code     []string
+	recipients          []string
+	service, version    []string
+	roots               []int32
+	vip, test           []bool
+	eol                 []*time.Time
+	accepted            []time.Time
+	deadline            []*time.Time
+	wire, parts         []string
+	replyTo             []string
+	digest, certificate [][]byte
+	trace               []string
+	attachments         []int32
+	bodies              packedArrays
+
+	attachmentOf []*[16]byte
+	attachmentN  []int32
+	attachmentID []string
+	contents     packedArrays
+
+	outboxOf    []*[16]byte
+	outboxShard []int16
+	outboxQueue []int32
+
+	eventOf []*[16]byte
+	event   []string
+}
+
+type packedArrays struct {
+	codec            []int16
+	dictionary, size []int32
+	bytes            [][]byte
+}
+
+func (a *packedArrays) add(p packed) {
+	a.codec = append(a.codec, p.codec)
+	a.dictionary = append(a.dictionary, p.dictionary)
+	a.size = append(a.size, p.size)
+	a.bytes = append(a.bytes, nonNil(p.bytes))
+}
+
+// nonNil because nil is NULL to pgx.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func newAcceptArrays(n int) *acceptArrays {
+	return &acceptArrays{ids: make([]*[16]byte, 0, n)}
+}
+
+func (p *acceptArrays) add(a *accept) {
+	m := a.message
+	id := (*[16]byte)(&m.ID)
+	p.ids = append(p.ids, id)
+	p.keys = append(p.keys, a.key)
+	if a.final() {
+		p.answers = append(p.answers, (*[16]byte)(&m.Request))
+	} else {
+		p.answers = append(p.answers, nil)
+	}
+	if m.Request == [16]byte{} {
+		p.requests = append(p.requests, nil)
+	} else {
+		p.requests = append(p.requests, (*[16]byte)(&m.Request))
+	}
+	p.sender = append(p.sender, string(m.Sender))
+	p.messageID = append(p.messageID, string(m.MessageID))
+	p.direction = append(p.direction, string(m.Direction))
+	p.original = append(p.original, string(m.Original))
+	p.reference = append(p.reference, string(m.Reference))
+	p.code = append(p.code, m.TransactionCode)
+	p.recipients = append(p.recipients, string(a.recipients))
+	p.service = append(p.service, m.Service)
+	p.version = append(p.version, m.Version)
+	p.roots = append(p.roots, a.root)
+	p.vip = append(p.vip, m.VIP)
+	p.test = append(p.test, m.Test)
+	p.eol = append(p.eol, timeOrNull(m.EOL))
+	p.accepted = append(p.accepted, m.Accepted)
+	p.deadline = append(p.deadline, timeOrNull(m.Deadline))
+	p.wire = append(p.wire, m.Wire)
+	p.parts = append(p.parts, string(a.parts))
+	p.replyTo = append(p.replyTo, m.ReplyTo)
+	p.digest = append(p.digest, m.Digest[:])
+	p.certificate = append(p.certificate, m.Certificate[:])
+	p.trace = append(p.trace, m.Trace)
+	p.attachments = append(p.attachments, int32(len(a.attachments)))
+	p.bodies.add(a.body)
+	for n, content := range a.attachments {
+		p.attachmentOf = append(p.attachmentOf, id)
+		p.attachmentN = append(p.attachmentN, int32(n))
+		p.attachmentID = append(p.attachmentID, m.Attachments[n].ID)
+		p.contents.add(content)
+	}
+	for n, queue := range a.queues {
+		p.outboxOf = append(p.outboxOf, id)
+		p.outboxShard = append(p.outboxShard, int16(adapter.ShardOf(m.Recipients[n])))
+		p.outboxQueue = append(p.outboxQueue, queue)
+	}
+	for _, e := range a.events {
+		p.eventOf = append(p.eventOf, id)
+		p.event = append(p.event, e)
+	}
+}
+
+// arguments lists the arrays in the order of their numbers in acceptSQL.
+func (p *acceptArrays) arguments() []any {
+	return []any{
+		p.ids, p.keys, p.answers,
+		p.sender, p.messageID, p.direction, p.original, p.requests, p.reference, p.code,
+		p.recipients, p.service, p.version, p.roots, p.vip, p.test, p.eol, p.accepted, p.deadline,
+		p.wire, p.parts, p.replyTo, p.digest, p.certificate, p.trace, p.attachments,
+		p.bodies.codec, p.bodies.dictionary, p.bodies.size, p.bodies.bytes,
+		p.attachmentOf, p.attachmentN, p.attachmentID, p.contents.codec, p.contents.dictionary, p.contents.size, p.contents.bytes,
+		p.outboxOf, p.outboxShard, p.outboxQueue,
+		p.eventOf, p.event,
+	}
+}

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/klauspost/compress/zstd"
+)
+
+// How a body is stored. The numbers are in the database for ever.
+const (
+	codecRaw  int16 = 0
+	codecZstd int16 = 1
+)
+
+// maxBody bounds what decompression may produce, against a damaged or forged
+// row.
+const maxBody = 1 << 30
+
+// packed is a body as stored.
+type packed struct {
+	codec      int16
+	dictionary int32
+	size       int32
+	bytes      []byte
+}
+
+// bodies packs with this node's dictionary and unpacks with any.
+type bodies struct {
+	pool       *pgxpool.Pool
+	dictionary int32
+	encoder    *zstd.Encoder
+
+	mu       sync.RWMutex
+	decoders map[int32]*zstd.Decoder
+}
+
+// openBodies registers the dictionary of this node. Nodes with the same
+// samples share one.
+func openBodies(ctx context.Context, pool *pgxpool.Pool, samples [][]byte) (*bodies, error) {
+	content := buildDictionary(samples)
+	digest := sha256.Sum256(content)
+	var id int32
+	_, err := pool.Exec(ctx, "INSERT INTO dictionary (digest, content) VALUES ($1, $2) ON CONFLICT DO NOTHING", digest[:], content)
+	if err == nil {
+		err = pool.QueryRow(ctx, "SELECT id FROM dictionary WHERE digest = $1", digest[:]).Scan(&id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering the compression dictionary: %w", err)
+	}
+	encoder, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderDictRaw(uint32(id), content),
+		zstd.WithWindowSize(1<<20),
+		zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &bodies{pool: pool, dictionary: id, encoder: encoder, decoders: map[int32]*zstd.Decoder{}}, nil
+}
+
+// pack compresses, unless that does not pay. The result does not alias body
+// when it is compressed, and is body when it is not.
+func (b *bodies) pack(body []byte) packed {
+	small := b.encoder.EncodeAll(body, make([]byte, 0, len(body)/4+64))
+	if len(small) >= len(body) {
+		return packed{codec: codecRaw, size: int32(len(body)), bytes: body}
+	}
+	return packed{codec: codecZstd, dictionary: b.dictionary, size: int32(len(body)), bytes: small}
+}
+
+// unpack gives the body as it was received, or an error when the row is
+// damaged: the frame carries a checksum.
+func (b *bodies) unpack(ctx context.Context, p packed) ([]byte, error) {
+	switch p.codec {
+	case codecRaw:
+		return p.bytes, nil
+	case codecZstd:
+	default:
+		return nil, fmt.Errorf("body with unknown codec %d", p.codec)
+	}
+	if p.size < 0 || p.size > maxBody {
+		return nil, fmt.Errorf("body of %d bytes", p.size)
+	}
+	decoder, err := b.decoder(ctx, p.dictionary)
+	if err != nil {
+		return nil, err
+	}
+	body, err := decoder.DecodeAll(p.bytes, make([]byte, 0, p.size))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking a body: %w", err)
+	}
+	if len(body) != int(p.size) {
+		return nil, fmt.Errorf("unpacking a body: %d bytes, want %d", len(body), p.size)
+	}
+	return body, nil
+}
+
+func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {
+	b.mu.RLock()
+	d := b.decoders[id]
+	b.mu.RUnlock()
+	if d != nil {
+		return d, nil
+	}
+	opts := []zstd.DOption{zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true)}
+	if id != 0 {
+		var content []byte
+		err := b.pool.QueryRow(ctx, "SELECT content FROM dictionary WHERE id = $1", id).Scan(&content)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, fmt.Errorf("compression dictionary %d is missing", id)
+		}
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, zstd.WithDecoderDictRaw(uint32(id), content))
+	}
+	d, err := zstd.NewReader(nil, opts...)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if other := b.decoders[id]; other != nil {
+		d.Close()
+		return other, nil
+	}
+	b.decoders[id] = d
+	return d, nil
+}
+
+// close frees what the codecs hold.
+func (b *bodies) close() {
+	b.encoder.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.decoders {
+		d.Close()
+	}
+}

@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const undefinedTable = "42P01"
+
+// daily are the tables with a partition for each day, by UUIDv7.
+var daily = []string{"message", "attachment", "answered", "placed"}
+
+// ahead is how many days get their partitions before they come.
+const ahead = 7
+
+// days knows which daily partitions there are.
+type days struct {
+	mu    sync.RWMutex
+	known map[string]bool // "message_20260131"
+}
+
+// partition names the partition of a table that has the messages of a time.
+func partition(table string, t time.Time) string {
+	return table + "_" + t.UTC().Format("20060102")
+}
+
+// leaf names the partition to look into for an id, or the whole table when the
+// day has none of its own.
+func (d *days) leaf(table string, id uuid.UUID) string {
+	name := partition(table, timeOf(id))
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.known[name] {
+		return name
+	}
+	return table
+}
+
+// timeOf reads the time in a UUIDv7.
+func timeOf(id uuid.UUID) time.Time {
+	ms := binary.BigEndian.Uint64(id[:8]) >> 16
+	return time.UnixMilli(int64(ms)).UTC()
+}
+
+// floor is the least UUIDv7 of a time.
+func floor(t time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
+	return id
+}
+
+// ensure makes the partitions of yesterday, today and the days ahead, and
+// learns of those that other nodes have made. A day whose messages are in the
+// default partition already stays there.
+func (d *days) ensure(ctx context.Context, pool *pgxpool.Pool, now time.Time) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", lockClass, lockDays); err != nil {
+			return err
+		}
+		known, err := partitions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		today := now.UTC().Truncate(24 * time.Hour)
+		for n := -1; n <= ahead; n++ {
+			day := today.AddDate(0, 0, n)
+			for _, table := range daily {
+				name := partition(table, day)
+				if known[name] {
+					continue
+				}
+				made, err := attach(ctx, tx, table, name, day)
+				if err != nil {
+					return fmt.Errorf("making partition %s: %w", name, err)
+				}
+				known[name] = made
+			}
+		}
+		d.mu.Lock()
+		d.known = known
+		d.mu.Unlock()
+		return nil
+	})
+}
+
+// attach makes a table like its parent and attaches it. Unlike CREATE TABLE …
+// PARTITION OF this does not lock the parent against readers and writers.
+func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (bool, error) {
+	step, err := tx.Begin(ctx) // a savepoint
+	if err != nil {
+		return false, err
+	}
+	_, err = step.Exec(ctx, fmt.Sprintf(
+		`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING ALL);
+		 ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`,
+		name, table, floor(day), floor(day.AddDate(0, 0, 1))))
+	if err == nil {
+		return true, step.Commit(ctx)
+	}
+	if rollback := step.Rollback(ctx); rollback != nil {
+		return false, rollback
+	}
+	if isCode(err, "23514") { // rows of this day are in the default partition
+		return false, nil
+	}
+	return false, err
+}
+
+func partitions(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
+	rows, _ := tx.Query(ctx, `SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = ANY (SELECT to_regclass(t) FROM unnest($1::text[]) t) AND c.relname ~ '_[0-9]{8}$'`, daily)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	known := make(map[string]bool, len(names))
+	for _, n := range names {
+		known[n] = true
+	}
+	return known, err
+}
+
+// drop removes the partitions of days that ended before the time, oldest first
+// and one day a call, unless a message of that day still waits somewhere. It
+// says whether it dropped one.
+func (d *days) drop(ctx context.Context, pool *pgxpool.Pool, before time.Time) (dropped bool, err error) {
+	d.mu.RLock()
+	var old []string
+	for name := range d.known {
+		day, ok := strings.CutPrefix(name, "message_")
+		if t, err := time.Parse("20060102", day); ok && err == nil && !t.AddDate(0, 0, 1).After(before) {
+			old = append(old, day)
+		}
+	}
+	d.mu.RUnlock()
+	sort.Strings(old)
+	for _, day := range old {
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			t, _ := time.Parse("20060102", day)
+			var waits bool
+			err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM queue WHERE message >= $1 AND message < $2)
+				OR EXISTS (SELECT FROM outbox WHERE message >= $1 AND message < $2)`,
+				[16]byte(floor(t)), [16]byte(floor(t.AddDate(0, 0, 1)))).Scan(&waits)
+			if err != nil || waits {
+				return err
+			}
+			for _, table := range daily {
+				if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+table+"_"+day); err != nil {
+					return err
+				}
+			}
+			dropped = true
+			return nil
+		})
+		if err != nil {
+			return false, fmt.Errorf("dropping the messages of %s: %w", day, err)
+		}
+		if dropped {
+			d.mu.Lock()
+			for _, table := range daily {
+				delete(d.known, table+"_"+day)
+			}
+			d.mu.Unlock()
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,21 @@
+// Package postgres is the room where every line of SQL lives. It implements
+// adapter.Store: messages, the duplicate check, the outbox, the queues and the
+// events of the journal, all in one PostgreSQL database (15 or newer).
+//
+// What holds here:
+//
+//   - One promise is one statement, or one transaction: the message, its dedup
+//     key, its outbox rows and its journal events are committed together or not
+//     at all. Nothing returns nil before the commit has returned.
+//   - Accepts are batched without a timer: while one batch commits, the next
+//     one gathers. Alone, a message waits for nobody.
+//   - A statement whose outcome is unknown (the connection was lost) is run
+//     again with the same ids; the dedup key tells what the first run did.
+//   - A lease is a HOT update of a narrow row, and the index is read from a
+//     low-water mark on, so that dead rows cost nothing.
+//   - Message bodies are kept byte for byte, compressed with a dictionary of
+//     what every envelope repeats.
+//
+// Whoever can write to this database can rewrite the queues. The journal, whose
+// head is signed elsewhere, is what shows it.
+package postgres

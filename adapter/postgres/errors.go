@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"mezhved/adapter"
+)
+
+// UnknownError says that a message may or may not have been accepted: the
+// database did not answer in time. Sent again with the same MessageID it is
+// accepted if it was not, and answered as a duplicate if it was.
+type UnknownError struct {
+	MessageID adapter.MessageID
+	Err       error
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("whether message %s was accepted is unknown: send it again with the same MessageID: %v", e.MessageID, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// trouble says what is to be done about an error of the database.
+type trouble int
+
+const (
+	broken  trouble = iota // ours or the administrator's to mend; repeating does not help
+	passing                // the same statement may succeed soon, its last run may have committed
+	data                   // a row that PostgreSQL will never take
+)
+
+// classify sorts an error by its SQLSTATE. Anything that is not an answer of
+// the server is a lost connection.
+func classify(err error) trouble {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return passing
+	}
+	switch {
+	case strings.HasPrefix(pg.Code, "08"), // connection
+		strings.HasPrefix(pg.Code, "53"), // disk full, out of memory, too many connections
+		strings.HasPrefix(pg.Code, "57"), // statement timeout, shutdown, starting up
+		strings.HasPrefix(pg.Code, "58"), // i/o error
+		strings.HasPrefix(pg.Code, "40"), // serialization, deadlock
+		pg.Code == "55P03",               // lock timeout
+		pg.Code == "25006":               // read-only: a standby about to be promoted
+		return passing
+	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
+		return data
+	default:
+		return broken
+	}
+}
+
+// isCode tells whether err is an answer of the server with this SQLSTATE.
+func isCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
+}
+
+// interrupted tells whether a call ended because its caller gave up.
+func interrupted(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+const recordSQL = `INSERT INTO journal_pending (event) SELECT e FROM unnest($1::jsonb[]) WITH ORDINALITY t(e, n) ORDER BY n`
+
+// Record is adapter.Store.Record.
+func (s *Store) Record(ctx context.Context, events ...journal.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	encoded, err := encodeEvents(events)
+	if err != nil {
+		return err
+	}
+	if _, err := s.pool.Exec(ctx, recordSQL, encoded); err != nil {
+		return fmt.Errorf("recording %d journal events: %w", len(events), err)
+	}
+	return nil
+}
+
+// Refuse is adapter.Store.Refuse.
+func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
+	encoded, err := encodeEvents([]journal.Event{ev})
+	if err != nil {
+		return err
+	}
+	p := s.bodies.pack(body)
+	_, err = s.pool.Exec(ctx, `
+WITH r AS (
+	INSERT INTO refusal (incident, at, event, content_type, codec, dictionary, size, body)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING event
+)
+INSERT INTO journal_pending (event) SELECT event FROM r`,
+		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes))
+	if err != nil {
+		return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
+	}
+	return nil
+}
+
+// Refused is adapter.Store.Refused.
+func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event, contentType string, body []byte, err error) {
+	var p packed
+	var event []byte
+	err = s.pool.QueryRow(ctx, "SELECT event, content_type, codec, dictionary, size, body FROM refusal WHERE incident = $1", incident).
+		Scan(&event, &contentType, &p.codec, &p.dictionary, &p.size, &p.bytes)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ev, "", nil, fmt.Errorf("incident %s: %w", incident, adapter.ErrNotFound)
+	}
+	if err != nil {
+		return ev, "", nil, err
+	}
+	if err := json.Unmarshal(event, &ev); err != nil {
+		return ev, "", nil, fmt.Errorf("incident %s: %w", incident, err)
+	}
+	body, err = s.bodies.unpack(ctx, p)
+	return ev, contentType, body, err
+}
+
+// Trace is adapter.Store.Trace over the events that the journal has not taken
+// up yet.
+func (s *Store) Trace(ctx context.Context, id string) ([]journal.Event, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT event FROM journal_pending
+		WHERE event->>'message' = $1 OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
+		ORDER BY id`, id)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (e journal.Event, err error) {
+		var b []byte
+		if err = r.Scan(&b); err == nil {
+			err = json.Unmarshal(b, &e)
+		}
+		return e, err
+	})
+}
+
+// Depths is adapter.Store.Depths. A lease that ran out counts as one until it
+// is swept. It counts the rows of all queues: ask it
+// every few seconds, not every few milliseconds.
+func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
+	rows, _ := s.pool.Query(ctx, `
+SELECT n.system, n.kind, n.node, c.waiting, c.leased, c.oldest
+FROM (
+	SELECT queue, count(*) FILTER (WHERE attempts = returned) AS waiting, count(*) FILTER (WHERE attempts > returned) AS leased,
+		min(message::text) AS oldest
+	FROM queue GROUP BY queue
+) c JOIN queue_name n ON n.id = c.queue ORDER BY 1, 2, 3`)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (d adapter.Depth, err error) {
+		var oldest string // as text UUIDv7 sort by time, too
+		if err = r.Scan(&d.Queue.System, &d.Queue.Kind, &d.Queue.Node, &d.Waiting, &d.Leased, &oldest); err != nil {
+			return d, err
+		}
+		id, err := uuid.Parse(oldest)
+		d.Oldest = timeOf(id)
+		return d, err
+	})
+}
+
+// healthCheck keeps the last answer for a moment: many may ask, one writes.
+type healthCheck struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// healthAge is how long an answer is good.
+const healthAge = 250 * time.Millisecond
+
+// Health is adapter.Store.Health. It commits a row, on a path that also needs
+// the journal's table to be writable.
+func (s *Store) Health(ctx context.Context) error {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if time.Since(s.health.at) < healthAge {
+		return s.health.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, `WITH h AS (UPDATE health SET at = now())
+		INSERT INTO journal_pending (event) SELECT '{}'::jsonb WHERE false`)
+	if err != nil {
+		err = fmt.Errorf("the database cannot be written to: %w", err)
+	}
+	s.health.at, s.health.err = time.Now(), err
+	return err
+}

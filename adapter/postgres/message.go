@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// recipient is an adapter.Queue as the message row has it.
+type recipient struct {
+	System adapter.Mnemonic  `json:"s"`
+	Kind   adapter.QueueKind `json:"k"`
+	Node   string            `json:"n,omitempty"`
+}
+
+// messageColumns are read by scanMessage, in this order.
+const messageColumns = `id, sender, message_id, direction, original, request, reference, transaction_code,
+	recipients, service, version, root, vip, test, eol, accepted, deadline,
+	wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body`
+
+// row is a message row as read, before what needs other tables is filled in.
+type row struct {
+	message     adapter.Message
+	root        int32
+	attachments int32
+	packed      packed
+}
+
+func scanMessage(r pgx.CollectableRow) (row, error) {
+	var (
+		w                  row
+		m                  = &w.message
+		id                 [16]byte
+		request            pgtype.UUID
+		recipients, parts  []byte
+		eol, deadline      *time.Time
+		digest, certficate []byte
+	)
+	err := r.Scan(&id, &m.Sender, &m.MessageID, &m.Direction, &m.Original, &request, &m.Reference, &m.TransactionCode,
+		&recipients, &m.Service, &m.Version, &w.root, &m.VIP, &m.Test, &eol, &m.Accepted, &deadline,
+		&m.Wire, &parts, &m.ReplyTo, &digest, &certficate, &m.Trace, &w.attachments,
+		&w.packed.codec, &w.packed.dictionary, &w.packed.size, &w.packed.bytes)
+	if err != nil {
+		return w, err
+	}
+	m.ID = id
+	if request.Valid {
+		m.Request = request.Bytes
+	}
+	m.Accepted = m.Accepted.UTC()
+	if eol != nil {
+		m.EOL = eol.UTC()
+	}
+	if deadline != nil {
+		m.Deadline = deadline.UTC()
+	}
+	copy(m.Digest[:], digest)
+	copy(m.Certificate[:], certficate)
+	var to []recipient
+	if err := errors.Join(json.Unmarshal(recipients, &to), json.Unmarshal(parts, &m.Parts)); err != nil {
+		return w, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	m.Recipients = make([]adapter.Queue, len(to))
+	for i, q := range to {
+		m.Recipients[i] = adapter.Queue(q)
+	}
+	return w, nil
+}
+
+// complete fills in what the row refers to: the root's name, the body and, if
+// wanted, the attachments.
+func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapter.Message, error) {
+	m := &w.message
+	var err error
+	if m.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+		return nil, err
+	}
+	if m.Body, err = s.bodies.unpack(ctx, w.packed); err != nil {
+		return nil, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	if w.attachments == 0 || !attachments {
+		return m, nil
+	}
+	rows, err := s.pool.Query(ctx, "SELECT id, codec, dictionary, size, content FROM "+s.days.leaf("attachment", m.ID)+" WHERE message = $1 ORDER BY n", [16]byte(m.ID))
+	if err != nil {
+		return nil, err
+	}
+	m.Attachments, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (a adapter.Attachment, err error) {
+		var p packed
+		if err = r.Scan(&a.ID, &p.codec, &p.dictionary, &p.size, &p.bytes); err == nil {
+			a.Content, err = s.bodies.unpack(ctx, p)
+		}
+		return a, err
+	})
+	if err == nil && len(m.Attachments) != int(w.attachments) {
+		err = fmt.Errorf("message %s: %d attachments, want %d", m.ID, len(m.Attachments), w.attachments)
+	}
+	return m, err
+}
+
+// load gives a message by our id, ErrNotFound when it is not there any more.
+func (s *Store) load(ctx context.Context, id uuid.UUID, attachments bool) (*adapter.Message, error) {
+	// Naming the day's partition itself keeps the plan and its locks
+	// independent of the number of days kept.
+	leaf := s.days.leaf("message", id)
+	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM "+leaf+" WHERE id = $1", [16]byte(id))
+	w, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	if errors.Is(err, pgx.ErrNoRows) || isCode(err, undefinedTable) {
+		return nil, fmt.Errorf("message %s: %w", id, adapter.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.complete(ctx, &w, attachments)
+}
+
+// Find is adapter.Store.Find.
+func (s *Store) Find(ctx context.Context, id adapter.MessageID) ([]adapter.Message, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM message WHERE message_id = $1 ORDER BY id DESC", string(id))
+	found, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("message %s: %w", id, adapter.ErrNotFound)
+	}
+	messages := make([]adapter.Message, len(found))
+	for i := range found {
+		m, err := s.complete(ctx, &found[i], true)
+		if err != nil {
+			return nil, err
+		}
+		messages[i] = *m
+	}
+	return messages, nil
+}
+
+// facts is what every later event of a message in a queue says about it. It is
+// stored in the queue row, so that lease and acknowledgement write their
+// events without reading the message.
+func facts(m *adapter.Message, to adapter.Queue) journal.Event {
+	return journal.Event{
+		Message:   m.ID.String(),
+		MessageID: string(m.MessageID),
+		Original:  string(m.Original),
+		Direction: string(m.Direction),
+		Sender:    string(m.Sender),
+		Recipient: string(to.System),
+		Service:   m.Service,
+		Version:   m.Version,
+		Deadline:  m.Deadline,
+		Digest:    hex.EncodeToString(m.Digest[:]),
+		Size:      len(m.Body),
+	}
+}
+
+// dedupKey is under which a sender's MessageID is remembered.
+func dedupKey(sender adapter.Mnemonic, id adapter.MessageID) []byte {
+	h := sha256.New()
+	h.Write([]byte(sender))
+	h.Write([]byte{0})
+	h.Write([]byte(id))
+	return h.Sum(nil)[:16]
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// Bounds of one sweep.
+const (
+	sweepRows  = 500
+	sweepPages = 400 // of one dedup partition, 8 KB each
+
+	// leaseScan is how often the leases are looked through. A lease that ran
+	// out earlier is free earlier all the same; only its event waits.
+	leaseScan = 15 * time.Second
+	// dayCheck is how often partitions are made and dropped.
+	dayCheck = 10 * time.Minute
+)
+
+// sweeps remembers when this node did what.
+type sweeps struct {
+	mu        sync.Mutex
+	leases    time.Time
+	days      time.Time
+	partition int   // dedup partition to purge next
+	page      int64 // and its first page
+}
+
+// Sweep is adapter.Store.Sweep. Several nodes may sweep at once.
+func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error) {
+	s.sweeps.mu.Lock()
+	defer s.sweeps.mu.Unlock()
+	var swept adapter.Swept
+	var more [4]bool
+	var errs [5]error
+	// One part's trouble does not keep the others from their work.
+	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
+	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
+	errs[2] = s.sweepDedup(ctx, now)
+	more[2], errs[3] = s.sweepRefusals(ctx, now)
+	more[3], errs[4] = s.sweepDays(ctx, now)
+	for _, m := range more {
+		swept.More = swept.More || m
+	}
+	return swept, errors.Join(errs[:]...)
+}
+
+// sweepLeases writes the "returned" events of leases that ran out. The lease
+// columns are in no index, so this reads the whole queue table, not often.
+func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, error) {
+	if d := now.Sub(s.sweeps.leases); d >= 0 && d < leaseScan {
+		return 0, false, nil
+	}
+	event, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
+	if err != nil {
+		return 0, false, err
+	}
+	tag, err := s.pool.Exec(ctx, `
+WITH s AS (
+	SELECT queue, prio, seq, visible_at AS ran_out_at FROM queue
+	WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+), u AS (
+	UPDATE queue q SET returned = attempts FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+	RETURNING q.facts, q.attempts, s.ran_out_at
+)
+INSERT INTO journal_pending (event)
+SELECT facts || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts) FROM u ORDER BY ran_out_at`, now, sweepRows, event)
+	if err != nil {
+		return 0, false, fmt.Errorf("returning leases that ran out: %w", err)
+	}
+	n := int(tag.RowsAffected())
+	if n < sweepRows {
+		s.sweeps.leases = now
+	}
+	return n, n == sweepRows, nil
+}
+
+// sweepExpired takes messages out of their queues whose life ended before
+// delivery. A request stays, undeliverable, until it has its final reply: the
+// caller is told of it here each time, so that the sender is told even if the
+// gateway dies in between.
+func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
+	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
+	if err != nil {
+		return nil, false, err
+	}
+	const ended = `FROM queue q WHERE q.eol <= $1 AND q.visible_at <= $1`
+	const answerable = `q.facts->>'direction' = 'request' AND NOT EXISTS (SELECT FROM answered a WHERE a.request = q.message)`
+	tag, err := s.pool.Exec(ctx, `
+WITH s AS (
+	SELECT queue, prio, seq `+ended+` AND NOT (`+answerable+`) LIMIT $2 FOR UPDATE SKIP LOCKED
+), d AS (
+	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
+)
+INSERT INTO journal_pending (event) SELECT facts || $3::jsonb FROM d`, now, sweepRows, event)
+	if err != nil {
+		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
+	}
+	rows, _ := s.pool.Query(ctx, `SELECT q.message `+ended+` AND `+answerable+` ORDER BY q.eol LIMIT $2`, now, sweepRows)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return nil, false, fmt.Errorf("looking for expired requests: %w", err)
+	}
+	loaded, err := s.loadMany(ctx, ids)
+	if err != nil {
+		return nil, false, err
+	}
+	var expired []adapter.Message
+	for _, id := range ids {
+		if m := loaded[id]; m != nil {
+			expired = append(expired, *m)
+		}
+	}
+	return expired, tag.RowsAffected() == sweepRows || len(ids) == sweepRows, nil
+}
+
+// sweepDedup forgets MessageIDs whose life is over. The keys have no index by
+// age; instead each sweep looks at some pages of one partition, in turn.
+func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
+	table := fmt.Sprintf("dedup_%d", s.sweeps.partition)
+	var pages int64
+	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
+		return fmt.Errorf("purging dedup keys: %w", err)
+	}
+	from, to := s.sweeps.page, s.sweeps.page+sweepPages
+	_, err := s.pool.Exec(ctx, "DELETE FROM "+table+" WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND id < $3",
+		fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to), [16]byte(floor(now.Add(-s.opts.DedupLife))))
+	if err != nil {
+		return fmt.Errorf("purging dedup keys: %w", err)
+	}
+	s.sweeps.page = to
+	if to >= pages {
+		s.sweeps.partition, s.sweeps.page = (s.sweeps.partition+1)%16, 0
+	}
+	return nil
+}
+
+func (s *Store) sweepRefusals(ctx context.Context, now time.Time) (bool, error) {
+	tag, err := s.pool.Exec(ctx, "DELETE FROM refusal WHERE incident IN (SELECT incident FROM refusal WHERE at < $1 ORDER BY at LIMIT $2)",
+		now.Add(-s.opts.KeepRefusals), sweepRows)
+	if err != nil {
+		return false, fmt.Errorf("dropping old refusals: %w", err)
+	}
+	return tag.RowsAffected() == sweepRows, nil
+}
+
+func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
+	if d := now.Sub(s.sweeps.days); d >= 0 && d < dayCheck {
+		return false, nil
+	}
+	if err := s.days.ensure(ctx, s.pool, now); err != nil {
+		return false, err
+	}
+	if s.opts.Keep > 0 {
+		dropped, err := s.days.drop(ctx, s.pool, now.Add(-s.opts.Keep))
+		if err != nil || dropped {
+			return dropped, err
+		}
+	}
+	s.sweeps.days = now
+	return false, nil
+}
