@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +46,15 @@ type Queue struct {
 	System Mnemonic
 	Kind   QueueKind
 	Node   string
+}
+
+// destination is the queue's name as the real bus writes it in faults and statistics.
+func (q Queue) destination() string {
+	s := "delivery." + string(q.System) + "._" + strings.ToUpper(string(q.Kind)) + "_"
+	if q.Node != "" {
+		s += "." + q.Node
+	}
+	return s
 }
 
 // QName is an expanded XML name.

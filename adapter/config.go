@@ -1,0 +1,342 @@
+package adapter
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is what an operator decides. The zero value of every field has a
+// useful meaning, or is refused by name in Check. Secrets are paths of files.
+type Config struct {
+	Node    string `yaml:"node"`    // name of this gateway node in the journal; default: the host name
+	Contour string `yaml:"contour"` // prefix of fault codes; default mezhved
+	Name    string `yaml:"name"`    // mnemonic of the gateway itself as sender of its own messages; default SMEV
+
+	Listen string    `yaml:"listen"` // default 127.0.0.1:7500
+	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL; default: from the Host header
+	TLS    TLSConfig `yaml:"tls"`
+
+	Services string `yaml:"services"` // folder; default services
+	Parties  string `yaml:"parties"`  // folder; default parties
+
+	Database DatabaseConfig `yaml:"database"`
+	Kafka    KafkaConfig    `yaml:"kafka"`
+	Journal  JournalConfig  `yaml:"journal"`
+
+	Signature SignatureConfig `yaml:"signature"`
+	Trust     TrustConfig     `yaml:"trust"`
+	ReplyTo   ReplyToConfig   `yaml:"replyTo"`
+	MessageID MessageIDConfig `yaml:"messageId"`
+	Limits    LimitsConfig    `yaml:"limits"`
+	Queues    QueuesConfig    `yaml:"queues"`
+	Times     TimesConfig     `yaml:"times"`
+}
+
+// TLSConfig is the transport security of the doors. Without a certificate the
+// doors speak plain HTTP, which is right behind a cryptographic gateway only.
+type TLSConfig struct {
+	Certificate   string `yaml:"certificate"`   // PEM, chain included
+	Key           string `yaml:"key"`           // PEM
+	ClientCAs     string `yaml:"clientCAs"`     // PEM bundle; client certificates are verified against it
+	RequireClient bool   `yaml:"requireClient"` // refuse connections without a client certificate
+}
+
+// DatabaseConfig says where PostgreSQL is. One of the two is given, or neither
+// for the private server of a demo.
+type DatabaseConfig struct {
+	URL     string `yaml:"url"`     // without a password
+	URLFile string `yaml:"urlFile"` // file with the whole URL, password included
+	Private string `yaml:"private"` // directory of a private PostgreSQL that the gateway starts; not for production
+}
+
+// KafkaConfig says where the bus is.
+type KafkaConfig struct {
+	Brokers      []string `yaml:"brokers"`
+	Private      string   `yaml:"private"`      // directory of the in-process broker; not for production
+	Replication  int      `yaml:"replication"`  // of topics that are created; default: the cluster's
+	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1, which keeps the order of a queue
+	TLS          bool     `yaml:"tls"`          //
+	CAs          string   `yaml:"cas"`          // PEM bundle; default: the system's
+	Certificate  string   `yaml:"certificate"`  // PEM, for client authentication
+	Key          string   `yaml:"key"`          // PEM
+	SASL         string   `yaml:"sasl"`         // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
+	User         string   `yaml:"user"`         //
+	PasswordFile string   `yaml:"passwordFile"` //
+	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
+	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
+	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+}
+
+// JournalConfig is the evidence log's identity.
+type JournalConfig struct {
+	Origin string `yaml:"origin"` // C2SP log origin; default mezhved.local/<node>
+	Key    string `yaml:"key"`    // file with the note signer's key
+	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
+}
+
+// SignatureConfig is the gateway's own key: the "bus signature" on answers.
+type SignatureConfig struct {
+	Key          string `yaml:"key"`          // PEM or PKCS#12
+	Certificate  string `yaml:"certificate"`  // PEM; not with PKCS#12
+	PasswordFile string `yaml:"passwordFile"` // of the PKCS#12
+	Off          bool   `yaml:"off"`          // answers are not signed (emulators only)
+}
+
+// TrustConfig is what callers' certificates are held against beside their
+// registration.
+type TrustConfig struct {
+	Roots       []string `yaml:"roots"`       // PEM files; empty: registration by exact certificate is the trust
+	CRLs        []string `yaml:"crls"`        // DER or PEM files
+	IgnoreDates bool     `yaml:"ignoreDates"` // accept expired certificates (for old test material only)
+}
+
+// ReplyToConfig holds the keys of reply addresses. The first makes, all verify.
+type ReplyToConfig struct {
+	Keys []string `yaml:"keys"` // files of 32 or more random bytes (raw or base64)
+}
+
+// MessageIDConfig says which MessageIDs are good (MR 3.3, section 3.2.1).
+type MessageIDConfig struct {
+	AnyUUID   bool   `yaml:"anyUuid"`   // accept UUIDs that are not version 1; their age cannot be told
+	ShelfLife Period `yaml:"shelfLife"` // default 24h
+	Skew      Period `yaml:"skew"`      // how far in the future an id may be; default 5m
+	Strict    bool   `yaml:"strict"`    // answer MessageIsAlreadySent also to a repetition of the same message
+}
+
+// LimitsConfig bounds what one call, one caller and one queue may cost.
+type LimitsConfig struct {
+	Body        Size    `yaml:"body"`        // HTTP body; default 16MB
+	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
+	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
+	Depth       int     `yaml:"depth"`       // nested elements; default 100
+	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
+	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
+	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
+	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address before it is told to wait; default 5
+	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
+	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls of strangers kept in a minute; default 20
+}
+
+// QueuesConfig is how queues behave.
+type QueuesConfig struct {
+	Lease    Period `yaml:"lease"`    // default 15m (MR 3.3, section 2.5.2)
+	Limit    int    `yaml:"limit"`    // messages in one queue before DestinationOverflow; default 1,000,000
+	LongPoll Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
+}
+
+// TimesConfig is how often loops look round when nobody wakes them.
+type TimesConfig struct {
+	Relay    Period `yaml:"relay"`    // default 2s
+	Poll     Period `yaml:"poll"`     // re-check of waiting polls, for messages queued by another node; default 1s
+	Sweep    Period `yaml:"sweep"`    // default 2s
+	Depths   Period `yaml:"depths"`   // default 5s
+	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
+	Request  Period `yaml:"request"`  // longest time a call may take; default 30s
+	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
+}
+
+// LoadConfig reads a configuration file. The error holds every mistake in it as
+// Findings. Relative paths are taken from the file's own folder.
+func LoadConfig(file string) (Config, error) {
+	var c Config
+	f := readYAML(file, &c)
+	c.resolve(filepath.Dir(file))
+	c = c.WithDefaults()
+	c.check(f)
+	if bad := Findings(f.findings).Errors(); len(bad) > 0 {
+		return c, bad
+	}
+	return c, nil
+}
+
+// WithDefaults fills what was left open.
+func (c Config) WithDefaults() Config {
+	host, _ := os.Hostname()
+	def(&c.Node, host)
+	def(&c.Node, "node")
+	def(&c.Contour, "mezhved")
+	def(&c.Name, "SMEV")
+	def(&c.Listen, "127.0.0.1:7500")
+	def(&c.Services, "services")
+	def(&c.Parties, "parties")
+	def(&c.Kafka.Group, "mezhved-intake")
+	def(&c.Kafka.Prefix, "mezhved")
+	def(&c.Kafka.Partitions, 1)
+	def(&c.Kafka.MaxRecord, 900<<10)
+	def(&c.Journal.Origin, "mezhved.local/"+c.Node)
+	def(&c.MessageID.ShelfLife, Period(24*time.Hour))
+	def(&c.MessageID.Skew, Period(5*time.Minute))
+	def(&c.Limits.Body, 16<<20)
+	def(&c.Limits.Content, 5<<20)
+	def(&c.Limits.Attachments, 5<<20)
+	def(&c.Limits.Depth, 100)
+	def(&c.Limits.Concurrent, 256)
+	def(&c.Limits.PerSecond, 2000)
+	def(&c.Limits.Burst, int(2*c.Limits.PerSecond)+1)
+	def(&c.Limits.Strangers, 5)
+	def(&c.Limits.Kept, 256<<10)
+	def(&c.Limits.KeptPerMin, 20)
+	def(&c.Queues.Lease, Period(15*time.Minute))
+	def(&c.Queues.Limit, 1_000_000)
+	def(&c.Queues.LongPoll, Period(20*time.Second))
+	def(&c.Times.Relay, Period(2*time.Second))
+	def(&c.Times.Poll, Period(time.Second))
+	def(&c.Times.Sweep, Period(2*time.Second))
+	def(&c.Times.Depths, Period(5*time.Second))
+	def(&c.Times.Summary, Period(time.Minute))
+	def(&c.Times.Request, Period(30*time.Second))
+	def(&c.Times.Shutdown, Period(10*time.Second))
+	return c
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// resolve makes relative paths relative to dir.
+func (c *Config) resolve(dir string) {
+	paths := []*string{
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
+		&c.Database.URLFile, &c.Database.Private,
+		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
+		&c.Journal.Key, &c.Journal.State, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+	}
+	def(&c.Services, "services")
+	def(&c.Parties, "parties")
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.CRLs} {
+		for i := range list {
+			paths = append(paths, &list[i])
+		}
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// check names what cannot work. It looks at the files that are named, not at
+// the network.
+func (c Config) check(f *yamlFile) {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		f.errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
+	}
+	if c.URL != "" {
+		if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			f.errorf("url", "an http or https address is expected, not %q", c.URL)
+		}
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		f.errorf("tls", "certificate and key go together")
+	}
+	if c.TLS.ClientCAs != "" && c.TLS.Certificate == "" {
+		f.errorf("tls.clientCAs", "client certificates need TLS: give certificate and key")
+	}
+	if c.TLS.RequireClient && c.TLS.ClientCAs == "" {
+		f.errorf("tls.requireClient", "needs clientCAs to verify them against")
+	}
+	c.checkStores(f)
+	if c.Signature.Key == "" && !c.Signature.Off {
+		f.errorf("signature", "the gateway needs a key to sign its answers (key, certificate); for an emulator set off: true")
+	}
+	if c.Signature.Key != "" && c.Signature.Certificate == "" && !isPKCS12(c.Signature.Key) {
+		f.errorf("signature.certificate", "is needed with a PEM key")
+	}
+	if len(c.ReplyTo.Keys) == 0 {
+		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: head -c 32 /dev/urandom > replyto.key)")
+	}
+	if c.MessageID.ShelfLife.D() < time.Minute {
+		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if c.Queues.Lease.D() < time.Second {
+		f.errorf("queues.lease", "is shorter than a second")
+	}
+	if c.Limits.Content > c.Limits.Body {
+		f.errorf("limits.content", "is larger than limits.body, so it would never be reached")
+	}
+	c.checkFiles(f)
+}
+
+func isPKCS12(name string) bool {
+	ext := strings.ToLower(filepath.Ext(name))
+	return ext == ".p12" || ext == ".pfx"
+}
+
+func (c Config) checkStores(f *yamlFile) {
+	ways := 0
+	for _, v := range []string{c.Database.URL, c.Database.URLFile, c.Database.Private} {
+		if v != "" {
+			ways++
+		}
+	}
+	if ways != 1 {
+		f.errorf("database", "exactly one of url, urlFile and private is needed")
+	}
+	if u, err := url.Parse(c.Database.URL); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has {
+			f.errorf("database.url", "holds a password: put the whole URL into a file and name it in urlFile")
+		}
+	}
+	if (len(c.Kafka.Brokers) == 0) == (c.Kafka.Private == "") {
+		f.errorf("kafka", "exactly one of brokers and private is needed")
+	}
+	switch c.Kafka.SASL {
+	case "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+	default:
+		f.errorf("kafka.sasl", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected, not %q", c.Kafka.SASL)
+	}
+	if c.Kafka.SASL != "" && (c.Kafka.User == "" || c.Kafka.PasswordFile == "") {
+		f.errorf("kafka.sasl", "needs user and passwordFile")
+	}
+	if (c.Kafka.Certificate == "") != (c.Kafka.Key == "") {
+		f.errorf("kafka.certificate", "certificate and key go together")
+	}
+}
+
+func (c Config) checkFiles(f *yamlFile) {
+	type named struct {
+		path, file string
+		dir        bool
+	}
+	files := []named{
+		{"tls.certificate", c.TLS.Certificate, false}, {"tls.key", c.TLS.Key, false}, {"tls.clientCAs", c.TLS.ClientCAs, false},
+		{"services", c.Services, true}, {"parties", c.Parties, true},
+		{"database.urlFile", c.Database.URLFile, false},
+		{"kafka.cas", c.Kafka.CAs, false}, {"kafka.certificate", c.Kafka.Certificate, false},
+		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
+		{"journal.key", c.Journal.Key, false},
+		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
+		{"signature.passwordFile", c.Signature.PasswordFile, false},
+	}
+	for i, k := range c.ReplyTo.Keys {
+		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Trust.Roots {
+		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})
+	}
+	for i, k := range c.Trust.CRLs {
+		files = append(files, named{fmt.Sprintf("trust.crls.%d", i), k, false})
+	}
+	for _, n := range files {
+		if n.file == "" {
+			continue
+		}
+		info, err := os.Stat(n.file)
+		switch {
+		case err != nil:
+			f.errorf(n.path, "%v", err)
+		case info.IsDir() != n.dir && n.dir:
+			f.errorf(n.path, "%s is not a folder", n.file)
+		case info.IsDir() != n.dir:
+			f.errorf(n.path, "%s is a folder, a file is expected", n.file)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package adapter
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"mezhved/envelopes"
+)
+
+// remoteHost is the caller's address without its port.
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9.\-]+(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?$`)
+
+// base is the address under which the caller reached us. A Host header that is
+// no host is not repeated.
+func (g *Gateway) base(r *http.Request) string {
+	if g.config.URL != "" {
+		return strings.TrimRight(g.config.URL, "/")
+	}
+	host := r.Host
+	if !hostForm.MatchString(host) {
+		host = g.config.Listen
+	}
+	if r.TLS != nil {
+		return "https://" + host
+	}
+	return "http://" + host
+}
+
+// serveDescription answers GET on a door: its WSDL, or how to get it.
+func (g *Gateway) serveDescription(v envelopes.Version) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, asked := r.URL.Query()["wsdl"]; !asked {
+			if _, asked = r.URL.Query()["WSDL"]; !asked && !strings.HasSuffix(r.URL.Path, ".wsdl") {
+				http.Error(w, "This is a SOAP 1.1 door: POST an envelope, or GET "+r.URL.Path+"?wsdl for its description.", http.StatusMethodNotAllowed)
+				return
+			}
+		}
+		if v == anyVersion {
+			v = envelopes.V12
+		}
+		writeXML(w, envelopes.WSDL(v, g.base(r)+r.URL.Path))
+	}
+}
+
+// serveDocument answers GET beside a door: the schemas that the WSDL refers to
+// by relative location, and the WSDL under its file name.
+func (g *Gateway) serveDocument(w http.ResponseWriter, r *http.Request) {
+	name := chi.URLParam(r, "file")
+	if doc, ok := envelopes.Document(name); ok {
+		writeXML(w, doc)
+		return
+	}
+	for _, v := range envelopes.Versions {
+		if name == envelopes.WSDLName(v) {
+			writeXML(w, envelopes.WSDL(v, g.base(r)+"/smev/v"+v.String()+"/ws"))
+			return
+		}
+	}
+	http.NotFound(w, r)
+}
+
+func writeXML(w http.ResponseWriter, doc []byte) {
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	w.Write(doc)
+}
+
+// serveHealth says that the process answers; it looks at nothing else.
+func (g *Gateway) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, "ok")
+}
+
+// serveReadiness says whether calls would be accepted now. The bus being away
+// is told but is no reason to send callers elsewhere: accepts go on.
+func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	state := struct {
+		Ready    bool   `json:"ready"`
+		Draining bool   `json:"draining,omitempty"`
+		Store    string `json:"store"`
+		Bus      string `json:"bus"`
+		Services int    `json:"services"`
+		Parties  int    `json:"parties"`
+	}{Draining: g.draining.Load(), Store: "ok", Bus: "ok", Services: len(g.Catalog().services), Parties: len(g.Catalog().parties)}
+	state.Ready = !state.Draining
+	if err := g.store.Health(ctx); err != nil {
+		g.log.Warn("not ready: the store does not commit", "error", err)
+		state.Ready, state.Store = false, "unavailable"
+	}
+	if err := g.broker.Health(ctx); err != nil {
+		g.log.Warn("the bus is away; accepted messages wait in the outbox", "error", err)
+		state.Bus = "unavailable"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !state.Ready {
+		w.Header().Set("Retry-After", "5")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	json.NewEncoder(w).Encode(state)
+}
+
+// serveFront tells a person who opened the address in a browser where they are.
+func (g *Gateway) serveFront(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	base := g.base(r)
+	fmt.Fprintf(w, "Межвед: шлюз межведомственного обмена, узел %s\n\n", g.config.Node)
+	fmt.Fprintln(w, "Адреса обмена (SOAP 1.1, POST; описание: GET с ?wsdl):")
+	for _, v := range envelopes.Versions {
+		fmt.Fprintf(w, "  %s/smev/v%s/ws\n", base, v)
+	}
+	fmt.Fprintf(w, "  %s/ws  (любая версия, по содержимому конверта)\n\n", base)
+	fmt.Fprintf(w, "Подпись ЭП-ОВ обязательна; сертификат должен быть зарегистрирован у оператора узла.\n")
+	fmt.Fprintf(w, "Предельный размер сообщения: %d байт, вложений в сообщении: %d байт.\n", g.config.Limits.Body, g.config.Limits.Attachments)
+	fmt.Fprintf(w, "Сообщение выдаётся повторно, если не подтверждено за %s.\n", g.config.Queues.Lease.D())
+	fmt.Fprintf(w, "Опрос с ожиданием: заголовок Prefer: wait=N, не более %d секунд.\n\n", int(g.config.Queues.LongPoll.D().Seconds()))
+	fmt.Fprintf(w, "Состояние: %s/healthz, %s/readyz, %s/metrics\n", base, base, base)
+}

@@ -1,0 +1,312 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+	"mezhved/xsd"
+)
+
+// reason names a row of the table: why a call is not carried out. Reasons are
+// stable; metrics and the journal's Rule bear them.
+type reason string
+
+// row is one line of the table that every refusal goes through.
+type row struct {
+	fault  envelopes.FaultKind
+	sub    envelopes.SignatureFault // SignatureVerificationFault only
+	module string                   // of the code: SPS signatures, PP processing, DAS delivery
+	n      int                      // number within the module
+	text   string                   // the standard's Russian sentence (MR 3.3, appendix 6); %s are filled by the refusal
+	status int                      // HTTP; SOAP 1.1 wants 500 for every fault, others are for what happens before SOAP
+	do     string                   // what the sender should do next
+}
+
+const (
+	doFixResend = "исправьте сообщение и отправьте его заново"
+	doRetry     = "повторяйте отправку с тем же MessageID, пока не получите ответ"
+	doRegister  = "обратитесь к оператору узла для регистрации"
+	doNothing   = "повторять не нужно"
+	doSupport   = "обратитесь в службу поддержки и назовите идентификатор инцидента"
+)
+
+// table is the one place where a reason becomes what the sender sees.
+var table = map[reason]row{
+	// Before SOAP.
+	"method":       {fault: envelopes.InvalidContent, module: "PP", n: 1, text: "Поддерживаются только методы POST и GET ?wsdl.", status: http.StatusMethodNotAllowed, do: "отправьте конверт методом POST"},
+	"content-type": {fault: envelopes.InvalidContent, module: "PP", n: 2, text: "Тип содержимого не поддерживается: ожидается text/xml, application/soap+xml или multipart/related.", status: http.StatusUnsupportedMediaType, do: doFixResend},
+	"too-large":    {fault: envelopes.InvalidContent, module: "PP", n: 3, text: "Размер сообщения превышает допустимый: %s байт.", status: http.StatusRequestEntityTooLarge, do: "уменьшите сообщение или передайте файлы через файловое хранилище"},
+	"incomplete":   {fault: envelopes.InvalidContent, module: "PP", n: 4, text: "Сообщение получено не полностью.", status: http.StatusBadRequest, do: doRetry},
+	"wrong-door":   {fault: envelopes.InvalidContent, module: "PP", n: 5, text: "Конверт версии %s отправлен по адресу версии %s.", status: 500, do: "отправьте конверт по адресу своей версии или по адресу /ws"},
+
+	// The envelope.
+	"xml":      {fault: envelopes.InvalidContent, module: "PP", n: 54, text: "Нарушен формат бизнес-конверта.", status: 500, do: doFixResend},
+	"envelope": {fault: envelopes.InvalidContent, module: "PP", n: 55, text: "Нарушен формат бизнес-конверта.", status: 500, do: doFixResend},
+
+	// Signatures.
+	"signature-missing":            {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 1, text: "Отсутствует ЭП-ОВ", status: 500, do: "подпишите сообщение и отправьте его заново"},
+	"signature-target":             {fault: envelopes.SignatureVerificationFault, sub: envelopes.IncorrectSignatureTarget, module: "SPS", n: 2, text: "%s подписывает не тот элемент, который предписан операцией", status: 500, do: doFixResend},
+	"signature-format":             {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 3, text: "Элемент подписи %s построен неверно: %s", status: 500, do: doFixResend},
+	"certificate-expired":          {fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsExpired, module: "SPS", n: 4, text: "Срок действия сертификата %s истёк. Сертификат действителен до %s", status: 500, do: "подпишите сообщение действующим сертификатом"},
+	"certificate-early":            {fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsExpired, module: "SPS", n: 5, text: "Срок действия сертификата %s не начался. Сертификат действителен с %s", status: 500, do: "подпишите сообщение действующим сертификатом"},
+	"signature-value":              {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 6, text: "%s не соответствует подписанным данным: значение подписи неверно", status: 500, do: doFixResend},
+	"signature-digest":             {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 7, text: "%s не соответствует подписанным данным: данные изменены после подписания", status: 500, do: doFixResend},
+	"certificate-missing":          {fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsNotFound, module: "SPS", n: 8, text: "В %s отсутствует сертификат или он не читается", status: 500, do: doFixResend},
+	"certificate-untrusted":        {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 9, text: "Сертификат %s не является доверенным", status: 500, do: doRegister},
+	"certificate-revoked":          {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 10, text: "Сертификат %s отозван", status: 500, do: "получите новый сертификат"},
+	"algorithm":                    {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 11, text: "Алгоритм или преобразование %s не поддерживается", status: 500, do: doFixResend},
+	"personal-signature-missing":   {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 12, text: "ЭП-СП отсутствует в сообщении %s", status: 500, do: "подпишите содержимое ЭП-СП и отправьте сообщение заново"},
+	"personal-signature-forbidden": {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 13, text: "ЭП-СП не предусмотрена для этого вида сведений (сообщение %s)", status: 500, do: doFixResend},
+	"revocation-unknown":           {fault: envelopes.SMEVFailure, module: "SPS", n: 14, text: "Не удалось проверить, не отозван ли сертификат %s.", status: http.StatusServiceUnavailable, do: doRetry},
+
+	// Who calls.
+	"stranger": {fault: envelopes.SenderIsNotRegistered, module: "SPS", n: 20, text: "Предъявленный сертификат пользователя %s не зарегистрирован в СМЭВ", status: 500, do: doRegister},
+
+	// Identifiers.
+	"message-id-format": {fault: envelopes.InvalidMessageIdFormat, module: "PP", n: 10, text: "Недопустимый формат идентификатора сообщения. См. RFC-4122.", status: 500, do: "создайте MessageID как UUID версии 1 в нижнем регистре"},
+	"message-id-stale":  {fault: envelopes.StaleMessageId, module: "PP", n: 11, text: "Timestamp идентификатора сообщения слишком давний.", status: 500, do: "проверьте часы и отправьте сообщение с новым MessageID"},
+	"message-id-future": {fault: envelopes.InvalidMessageIdFormat, module: "PP", n: 12, text: "Timestamp идентификатора сообщения находится в будущем. См. RFC-4122.", status: 500, do: "проверьте часы и отправьте сообщение с новым MessageID"},
+	"duplicate":         {fault: envelopes.MessageIsAlreadySent, module: "PP", n: 13, text: "Сообщение с идентификатором %s было послано ранее.", status: 500, do: doNothing},
+	"answered":          {fault: envelopes.MessageIsAlreadySent, module: "PP", n: 14, text: "Окончательный ответ на запрос %s был принят ранее.", status: 500, do: doNothing},
+
+	// What is asked.
+	"not-a-type":      {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 20, text: "Неподдерживаемый тип запроса.", status: 500, do: "проверьте корневой элемент и пространство имён содержимого"},
+	"wrong-category":  {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 21, text: "Попытка послать сообщение %s через метод sendRequest, в то время как этот тип сообщений зарегистрирован как %s", status: 500, do: doFixResend},
+	"not-in-use":      {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 22, text: "Неподдерживаемый тип запроса: вид сведений %s %s не находится в эксплуатации (%s).", status: 500, do: "перейдите на действующую версию вида сведений"},
+	"not-a-response":  {fault: envelopes.InvalidContent, module: "PP", n: 23, text: "Попытка послать сообщение %s через метод sendResponse, в то время как этот тип сообщений не зарегистрирован в СМЭВ.", status: 500, do: doFixResend},
+	"other-response":  {fault: envelopes.IncorrectResponseContentType, module: "PP", n: 24, text: "Сообщение %s не является ответом на запрос вида сведений %s %s.", status: 500, do: doFixResend},
+	"async-forbidden": {fault: envelopes.InvalidContent, module: "PP", n: 25, text: "AsyncProcessingStatus формируется только СМЭВ.", status: 500, do: doFixResend},
+	"content":         {fault: envelopes.InvalidContent, module: "PP:BSV", n: 3, text: "Бизнес-данные сообщения не соответствуют схеме, зарегистрированной в СМЭВ. MessageId = %s", status: 500, do: doFixResend},
+	"content-size":    {fault: envelopes.InvalidContent, module: "PP", n: 26, text: "Размер структурированной части сообщения превышает допустимый: %s байт.", status: 500, do: "передайте данные вложением"},
+	"unsignable":      {fault: envelopes.InvalidContent, module: "PP", n: 27, text: "Содержимое нельзя подписать по правилам СМЭВ: %s", status: 500, do: doFixResend},
+
+	// Attachments.
+	"attachment-no-header":  {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 30, text: "Количество вложений - %s, количество заголовков - %s", status: 500, do: doFixResend},
+	"attachment-unknown":    {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 31, text: "Вложение [Id=\"%s\"] не имеет заголовка.", status: 500, do: doFixResend},
+	"attachment-file-store": {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 32, text: "Некорректная информация о фтп вложениях; message id = %s", status: 500, do: "файловое хранилище не подключено: передайте файлы в сообщении"},
+	"attachment-size":       {fault: envelopes.AttachmentSizeLimitExceeded, module: "PP", n: 33, text: "Превышен максимально допустимый суммарный размер присоединённых файлов.", status: 500, do: "уменьшите вложения"},
+
+	// Where it goes.
+	"no-recipient":     {fault: envelopes.RecipientIsNotFound, module: "PP", n: 40, text: "Невозможно определить получателя для сообщения. Полное имя корневого элемента: %s", status: 500, do: "проверьте код маршрутизации в запросе"},
+	"no-code":          {fault: envelopes.RecipientIsNotFound, module: "PP", n: 41, text: "Не удалось найти получателя по причине неполноты входных данных: %s", status: 500, do: "укажите код маршрутизации в запросе"},
+	"no-reply-address": {fault: envelopes.RecipientIsNotFound, module: "PP", n: 42, text: "Невозможно определить получателя для ответа на запрос. Адресная информация: %s", status: 500, do: "перенесите в To значение ReplyTo из запроса без изменений"},
+	"not-the-provider": {fault: envelopes.RecipientIsNotFound, module: "PP", n: 43, text: "Невозможно определить получателя для ответа на запрос: запрос был направлен другому участнику. Адресная информация: %s", status: 500, do: doNothing},
+	"access":           {fault: envelopes.AccessDenied, module: "PP", n: 44, text: "Доступ запрещён", status: 500, do: "запросите доступ к виду сведений у его владельца"},
+	"end-of-life":      {fault: envelopes.EndOfLifeReached, module: "PP", n: 45, text: "Срок жизни сообщения истёк.", status: 500, do: "отправьте запрос заново с более поздним EOL"},
+	"no-routing-block": {fault: envelopes.InvalidContent, module: "PP", n: 46, text: "Блок Routing не поддерживается для этого вида сведений.", status: 500, do: "отправьте запрос без блока Routing"},
+
+	// Queues.
+	"overflow":          {fault: envelopes.DestinationOverflow, module: "PP", n: 15, text: "Очередь, в которую должно быть отправлено сообщение, переполнена.", status: 500, do: doRetry},
+	"no-such-queue":     {fault: envelopes.UnknownMessageType, module: "DAS", n: 3, text: "Входящая очередь запрошенного типа сообщений, принадлежащая пользователю %s не зарегистрирована в СМЭВ", status: 500, do: "проверьте селектор или запросите доступ к виду сведений"},
+	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "считайте сообщение подтверждённым"},
+	"rate":              {fault: envelopes.SMEVFailure, module: "PP", n: 50, text: "Превышена допустимая частота обращений.", status: http.StatusTooManyRequests, do: "повторите позже: через сколько секунд, сказано в Retry-After"},
+	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
+	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
+	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
+	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
+}
+
+// refusal is why one call is not carried out: a row of the table and what fills
+// it. It is the only error that an operation needs to return.
+type refusal struct {
+	reason reason
+	args   []any // for the row's text
+	marks  []mark
+	cause  error // for the log only
+
+	retryAfter time.Duration
+	size       [2]int64 // permitted and real, AttachmentSizeLimitExceeded
+	root       QName    // BusinessDataTypeIsNotSupported
+	queue      Queue    // DestinationOverflow
+
+	op       envelopes.Operation
+	incident string
+}
+
+// mark is one place in the envelope that is wrong: a ValidationError of the fault.
+type mark struct {
+	rule      string
+	text      string // Russian
+	offset    int
+	line, col int
+}
+
+func (r *refusal) Error() string {
+	s := string(r.reason)
+	if len(r.marks) > 0 {
+		m := r.marks[0]
+		s += fmt.Sprintf(" at line %d, column %d: %s", m.line, m.col, m.rule)
+	}
+	if r.cause != nil {
+		s += ": " + r.cause.Error()
+	}
+	return s
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// because makes a refusal of a row.
+func because(why reason, args ...any) *refusal { return &refusal{reason: why, args: args} }
+
+// unavailable marks an error of store or bus: the same call may succeed later.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &refusal{reason: "unavailable", cause: err, retryAfter: 5 * time.Second}
+}
+
+// refuse finds the row for an error of any room. What it does not know is our
+// own failure.
+func refuse(err error) *refusal {
+	var (
+		done    *refusal
+		gate    *xmltape.Error
+		parse   *envelopes.ParseError
+		format  *envelopes.FormatError
+		sig     *signing.Error
+		invalid *xsd.Invalid
+		route   *RouteError
+		id      idRefusal
+	)
+	switch {
+	case errors.As(err, &done):
+		return done
+	case errors.As(err, &gate):
+		return &refusal{reason: "xml", cause: err, marks: []mark{{
+			rule: "xml." + string(gate.Code), text: fmt.Sprintf("строка %d, позиция %d: %s: %s", gate.Line, gate.Col, gate.Code, gate.Detail),
+			offset: gate.Offset, line: gate.Line, col: gate.Col,
+		}}}
+	case errors.As(err, &parse):
+		return refuseParse(parse)
+	case errors.As(err, &format):
+		r := &refusal{reason: "envelope", cause: err}
+		for i := range format.Violations {
+			v := &format.Violations[i]
+			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col})
+		}
+		return r
+	case errors.As(err, &sig):
+		return refuseSignature("ЭП-ОВ", sig)
+	case errors.As(err, &invalid):
+		r := &refusal{reason: "content", args: []any{""}, cause: err}
+		for _, v := range invalid.Violations {
+			text := fmt.Sprintf("%s: строка %d, позиция %d: %s: %s", v.Rule, v.Line, v.Col, v.XPath, v.Russian())
+			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col})
+		}
+		return r
+	case errors.As(err, &route):
+		if route.Missing != "" {
+			return &refusal{reason: "no-code", args: []any{route.Missing}, cause: err}
+		}
+		return &refusal{reason: "no-recipient", args: []any{""}, cause: err}
+	case errors.As(err, &id):
+		return &refusal{reason: reason(id), cause: err}
+	case errors.Is(err, ErrNotAwaiting):
+		return &refusal{reason: "not-awaiting", args: []any{""}, cause: err}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &refusal{reason: "unavailable", cause: err, retryAfter: 5 * time.Second}
+	}
+	return &refusal{reason: "failure", cause: err}
+}
+
+func refuseParse(e *envelopes.ParseError) *refusal {
+	r := &refusal{reason: "envelope", cause: e}
+	switch e.Code {
+	case envelopes.ParseContentType, envelopes.ParseCharset:
+		r.reason = "content-type"
+	case envelopes.ParseTooLarge:
+		r.reason, r.args = "too-large", []any{e.Detail}
+	}
+	r.marks = []mark{{
+		rule: "soap." + string(e.Code), text: fmt.Sprintf("строка %d, позиция %d: %s: %s", e.Line, e.Col, e.Code, e.Detail),
+		offset: e.Offset, line: e.Line, col: e.Col,
+	}}
+	return r
+}
+
+// signatureReasons are the rows for the codes of package signing.
+var signatureReasons = map[signing.Code]reason{
+	signing.NoSignature: "signature-missing", signing.WrongTarget: "signature-target", signing.DuplicateID: "signature-target",
+	signing.Malformed: "signature-format", signing.BadAlgorithm: "algorithm", signing.Unsignable: "unsignable",
+	signing.CertificateMissing: "certificate-missing", signing.CertificateMalformed: "certificate-missing", signing.KeyUnfit: "algorithm",
+	signing.CertificateExpired: "certificate-expired", signing.CertificateNotYetValid: "certificate-early",
+	signing.CertificateUntrusted: "certificate-untrusted", signing.CertificateUsage: "certificate-untrusted",
+	signing.CertificateUnregistered: "certificate-untrusted", signing.CertificateRevoked: "certificate-revoked",
+	signing.RevocationUnknown: "revocation-unknown", signing.ValueInvalid: "signature-value", signing.DigestMismatch: "signature-digest",
+}
+
+// refuseSignature fills a signature row. kind is ЭП-ОВ or ЭП-СП.
+func refuseSignature(kind string, e *signing.Error) *refusal {
+	why, ok := signatureReasons[e.Code]
+	if !ok {
+		return &refusal{reason: "failure", cause: e}
+	}
+	r := &refusal{reason: why, cause: e, args: []any{kind}}
+	const minute = "2006-01-02 15:04"
+	switch why {
+	case "signature-missing":
+		r.args = nil
+	case "signature-format":
+		r.args = []any{kind, e.Detail}
+	case "unsignable":
+		r.args = []any{e.Detail}
+	case "certificate-expired":
+		r.args = []any{kind, e.NotAfter.In(moscow).Format(minute)}
+	case "certificate-early":
+		r.args = []any{kind, e.NotBefore.In(moscow).Format(minute)}
+	case "revocation-unknown":
+		r.retryAfter = time.Minute
+	}
+	r.marks = []mark{{rule: "signature." + string(e.Code), offset: e.Offset}}
+	return r
+}
+
+// moscow is the time zone of the bus: its answers bear +03:00 all year.
+var moscow = time.FixedZone("MSK", 3*60*60)
+
+// text is the sentence of the standard, filled.
+func (r *refusal) text() string {
+	t := table[r.reason].text
+	if !strings.Contains(t, "%") {
+		return t
+	}
+	return fmt.Sprintf(t, r.args...)
+}
+
+// fault is the refusal in the protocol's words. The faultstring is the
+// standard's sentence alone; the description adds what to do and the incident.
+func (r *refusal) fault(contour string) *envelopes.Fault {
+	t := table[r.reason]
+	f := &envelopes.Fault{
+		Kind: t.fault, Signature: t.sub, Code: fmt.Sprintf("%s : TR:SYNC:%s:%d", contour, t.module, t.n), Text: r.text(),
+		Root: envelopes.Name(r.root), Permitted: r.size[0], Real: r.size[1],
+	}
+	f.Description = fmt.Sprintf("SMEV-%d:%s Что делать: %s. Инцидент %s", t.fault.Number(), f.Text, t.do, r.incident)
+	for _, m := range r.marks {
+		if m.text != "" {
+			f.Validation = append(f.Validation, envelopes.ValidationError{Position: m.offset, Text: m.text})
+		}
+	}
+	if r.queue != (Queue{}) {
+		f.Destination = r.queue.destination()
+	}
+	return f
+}
+
+// event is the refusal as the journal keeps it.
+func (r *refusal) event(ev journal.Event) journal.Event {
+	ev.Kind, ev.Outcome, ev.Incident, ev.Rule = journal.KindRefused, string(table[r.reason].fault), r.incident, string(r.reason)
+	if len(r.marks) > 0 {
+		ev.Rule, ev.Line, ev.Col = r.marks[0].rule, r.marks[0].line, r.marks[0].col
+	}
+	return ev
+}

@@ -1,0 +1,341 @@
+package adapter
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+// Rooms are what a gateway is put together from. Store, Broker, Registry,
+// Verifier and ReplyKeys are needed; the rest has defaults.
+type Rooms struct {
+	Store    Store
+	Broker   Broker
+	Registry *Registry
+	Verifier *signing.Verifier // of ЭП-ОВ
+	Personal *signing.Verifier // of ЭП-СП; default: Verifier
+	Signer   signing.Signer    // the bus signature, a RotatingSigner where the key is to change while running; nil only with Config.Signature.Off
+	// ReplyKeys are the secrets of reply addresses, 32 bytes or more each; the
+	// first makes, all verify. Default: the files of Config.ReplyTo.
+	ReplyKeys [][]byte
+
+	Log     *slog.Logger
+	Now     func() time.Time
+	Metrics *prometheus.Registry
+
+	Loops []Loop                      // run beside the gateway's own, such as the journal's sequencer
+	Last  func(context.Context) error // after the loops have ended: the last checkpoint
+	Mount func(chi.Router)            // more doors: the console and its API
+}
+
+// Loop is work that goes on until its context ends. An error starts it again
+// after a pause.
+type Loop struct {
+	Name string
+	Run  func(context.Context) error
+}
+
+// Gateway is one node of the exchange. New builds it, Run runs its loops,
+// Handler is its doors; Serve does both in the right order.
+type Gateway struct {
+	config   Config
+	store    Store
+	broker   Broker
+	registry *Registry
+	verifier *signing.Verifier
+	personal *signing.Verifier
+	signer   signing.Signer // nil: answers are not signed
+	replies  replyKeys
+	log      *slog.Logger
+	now      func() time.Time
+	metrics  *metrics
+	tracer   trace.Tracer
+	rooms    Rooms
+
+	doors     http.Handler
+	slots     chan struct{} // one per call at work
+	scratches sync.Pool
+	strangers *strangers
+	rates     rates
+	outbox    [Shards]bell // rung when something was accepted for the shard
+	arrivals  bells        // rung when something was queued
+	depth     depths
+	draining  atomic.Bool
+}
+
+// scratch is what one call needs and the next may reuse.
+type scratch struct {
+	body []byte
+	tape xmltape.Tape
+}
+
+// New puts a gateway together. The error names everything that is missing.
+func New(c Config, p Rooms) (*Gateway, error) {
+	c = c.WithDefaults()
+	var missing []error
+	need := func(ok bool, what string) {
+		if !ok {
+			missing = append(missing, errors.New(what))
+		}
+	}
+	need(p.Store != nil, "a Store is needed")
+	need(p.Broker != nil, "a Broker is needed")
+	need(p.Registry != nil, "a Registry is needed")
+	need(p.Verifier != nil, "a Verifier is needed")
+	need(p.Signer != nil || c.Signature.Off, "a Signer is needed, or Signature.Off")
+	keys := replyKeys(p.ReplyKeys)
+	if len(keys) == 0 {
+		read, err := readReplyKeys(c.ReplyTo.Keys)
+		if err != nil {
+			missing = append(missing, err)
+		}
+		keys = read
+	}
+	need(len(keys) > 0, "a key of reply addresses is needed")
+	for _, k := range keys {
+		need(len(k) >= 32, "a key of reply addresses is shorter than 32 bytes")
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g := &Gateway{
+		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
+		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
+		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), tracer: otel.Tracer("mezhved/adapter"), rooms: p,
+		slots:     make(chan struct{}, c.Limits.Concurrent),
+		scratches: sync.Pool{New: func() any { return new(scratch) }},
+	}
+	if g.personal == nil {
+		g.personal = p.Verifier
+	}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	for i := range g.outbox {
+		g.outbox[i] = newBell()
+	}
+	g.strangers = newStrangers(c.Limits, g.now)
+	g.rates.config = c.Limits
+	g.metrics.certificates(p.Registry.Catalog())
+	g.doors = g.routes()
+	return g, nil
+}
+
+// Handler is the doors.
+func (g *Gateway) Handler() http.Handler { return g.doors }
+
+// Config is the configuration in force, defaults filled in.
+func (g *Gateway) Config() Config { return g.config }
+
+// Catalog is the set of services and parties in force.
+func (g *Gateway) Catalog() *Catalog { return g.registry.Catalog() }
+
+// Reload reads services and parties again. With errors among the findings the
+// old set stays in force; warnings do not stop it.
+func (g *Gateway) Reload(ctx context.Context) Findings {
+	before := g.registry.Catalog().Digest
+	found := g.registry.Reload()
+	if bad := found.Errors(); len(bad) > 0 {
+		g.metrics.reloads.WithLabelValues("refused").Inc()
+		g.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())
+		return found
+	}
+	g.metrics.reloads.WithLabelValues("ok").Inc()
+	c := g.registry.Catalog()
+	g.metrics.certificates(c)
+	if c.Digest == before {
+		return found
+	}
+	g.log.Info("registry reloaded", "services", len(c.services), "parties", len(c.parties), "digest", c.Digest)
+	if err := g.configChanged(ctx, c.Digest); err != nil {
+		g.log.Error("the reload is not in the journal", "error", err)
+	}
+	return found
+}
+
+// Run runs the loops until ctx ends and they have finished the batch in hand.
+// Each loop starts again after an error: what is normal at start-up mends what
+// a crash left.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.prepare(ctx); err != nil {
+		return err
+	}
+	loops := []Loop{
+		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
+	}
+	for shard := range Shards {
+		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})
+	}
+	loops = append(loops, g.rooms.Loops...)
+	var wg sync.WaitGroup
+	for _, l := range loops {
+		wg.Go(func() { g.keepRunning(ctx, l) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// keepRunning starts the loop again after an error, ever more slowly up to half
+// a minute.
+func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
+	pause := 200 * time.Millisecond
+	for {
+		started := time.Now()
+		err := g.guarded(ctx, l)
+		if ctx.Err() != nil {
+			return
+		}
+		g.metrics.loops.WithLabelValues(l.Name).Inc()
+		if time.Since(started) > time.Minute {
+			pause = 200 * time.Millisecond
+		}
+		g.log.Error("loop ended, it starts again", "loop", l.Name, "pause", pause, "error", err)
+		if !sleep(ctx, pause) {
+			return
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+}
+
+func (g *Gateway) guarded(ctx context.Context, l Loop) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, stack())
+		}
+	}()
+	return l.Run(ctx)
+}
+
+// sleep waits; false says that ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// prepare makes what the loops need. The bus being away is no reason not to
+// start: accepts go on without it.
+func (g *Gateway) prepare(ctx context.Context) error {
+	all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
+	tctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := g.broker.Ensure(tctx, all); err != nil {
+		g.log.Error("topics could not be made yet; messages are accepted and wait in the outbox", "error", err)
+	}
+	return nil
+}
+
+// watchTopics makes the topics of parties that a reload has brought.
+func (g *Gateway) watchTopics(ctx context.Context) error {
+	made := ""
+	for {
+		if c := g.registry.Catalog(); c.Digest != made {
+			all, _ := c.Topics(g.config.Kafka.Prefix)
+			if err := g.broker.Ensure(ctx, all); err != nil {
+				return fmt.Errorf("making topics: %w", err)
+			}
+			made = c.Digest
+		}
+		if !sleep(ctx, 2*time.Second) {
+			return nil
+		}
+	}
+}
+
+// Listen opens the configured address, with TLS when it is configured. A taken
+// address is an error that names it.
+func (g *Gateway) Listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", g.config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", g.config.Listen, err)
+	}
+	if g.config.TLS.Certificate == "" {
+		return l, nil
+	}
+	tc, err := g.config.TLS.load()
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return tls.NewListener(l, tc), nil
+}
+
+// Serve runs the gateway on the listener until ctx ends. It stops in this
+// order: doors (open calls are answered), loops (the batch in hand is
+// finished), the last checkpoint. The store's pool is the caller's to close
+// after that.
+func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
+	loopCtx, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	loops := make(chan error, 1)
+	go func() { loops <- g.Run(loopCtx) }()
+
+	server := &http.Server{
+		Handler:           g.doors,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       g.config.Times.Request.D(),
+		WriteTimeout:      g.config.Times.Request.D() + g.config.Queues.LongPoll.D(),
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	g.log.Info("gateway is open", "address", l.Addr().String(), "node", g.config.Node, "tls", g.config.TLS.Certificate != "")
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	g.draining.Store(true)
+	g.arrivals.ringAll()
+	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.Times.Shutdown.D())
+	defer cancel()
+	if e := server.Shutdown(down); e != nil {
+		err = errors.Join(err, fmt.Errorf("closing the doors: %w", e), server.Close())
+	}
+	stopLoops()
+	err = errors.Join(err, <-loops)
+	if g.rooms.Last != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.Times.Shutdown.D())
+		defer cancel()
+		if e := g.rooms.Last(last); e != nil {
+			err = errors.Join(err, fmt.Errorf("last checkpoint: %w", e))
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	g.log.Info("gateway is closed")
+	return err
+}
+
+// limits of the gate, from the configuration.
+func (g *Gateway) envelopeLimits() envelopes.Limits {
+	return envelopes.Limits{XML: xmltape.Limits{Size: int(g.config.Limits.Body), Depth: g.config.Limits.Depth, ValueLen: int(g.config.Limits.Content)}}
+}

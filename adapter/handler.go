@@ -1,0 +1,339 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// anyVersion is the door /ws: the body says its version.
+const anyVersion envelopes.Version = 0
+
+// routes are the doors. The paths are those of the real bus, so that a client
+// changes nothing but the host.
+func (g *Gateway) routes() http.Handler {
+	r := chi.NewRouter()
+	soap := func(path string, v envelopes.Version) {
+		r.Post(path, g.serveSOAP(v))
+		r.Get(path, g.serveDescription(v))
+		r.Put(path, g.serveSOAP(v)) // refused there, in the words of SOAP
+	}
+	for _, v := range envelopes.Versions {
+		soap("/smev/v"+v.String()+"/ws", v)
+		r.Get("/smev/v"+v.String()+"/{file}", g.serveDocument)
+	}
+	soap("/ws", anyVersion)
+	soap("/ws/smev-message-exchange-service-1.3.wsdl", envelopes.V13)
+	r.Get("/ws/{file}", g.serveDocument)
+	r.Get("/{file:smev-message-exchange-.*}", g.serveDocument)
+	r.Get("/healthz", g.serveHealth)
+	r.Get("/readyz", g.serveReadiness)
+	r.Handle("/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	r.Get("/", g.serveFront)
+	if g.rooms.Mount != nil {
+		g.rooms.Mount(r)
+	}
+	return r
+}
+
+// call is one request record: everything about a call from its first byte to
+// its answer.
+type call struct {
+	g           *Gateway
+	door        envelopes.Version
+	remote      string
+	contentType string
+	accepts     string // Accept header
+	wait        time.Duration
+	started     time.Time
+	catalog     *Catalog // one set of services and parties for the whole call
+	trace       string
+	span        trace.Span
+
+	scratch  *scratch
+	body     []byte
+	envelope *envelopes.Envelope
+	signed   signing.Signed
+	party    *Party // nil until authenticate has proved it
+	claimed  [32]byte
+	event    journal.Event // what is known of the call so far
+
+	answer  envelopes.Draft
+	outcome string // for metrics: ok, empty, repeated, or the fault
+}
+
+// version is the protocol version in which the call is answered: its own, or
+// while that is unknown the door's.
+func (c *call) version() envelopes.Version {
+	switch {
+	case c.envelope != nil:
+		return c.envelope.Version()
+	case c.door != anyVersion:
+		return c.door
+	}
+	return envelopes.V12
+}
+
+func (c *call) operation() envelopes.Operation {
+	if c.envelope == nil {
+		return 0
+	}
+	return c.envelope.Operation()
+}
+
+// serveSOAP is the first step of the corridor: one HTTP call in, one answer or
+// fault out, whatever happens in between.
+func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		g.metrics.atWork.Inc()
+		defer g.metrics.atWork.Dec()
+		c := g.begin(door, r)
+		defer func() { g.end(c) }()
+		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(r.Context(), c.span), g.config.Times.Request.D()+c.wait)
+		defer cancel()
+
+		out, err := g.serveCall(ctx, c, w, r)
+		if err != nil {
+			g.writeFault(ctx, c, w, err)
+			return
+		}
+		g.write(c, w, http.StatusOK, out, c.answer.Parts)
+	}
+}
+
+// begin opens the request record.
+func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
+	c := &call{
+		g: g, door: door, remote: remoteHost(r), contentType: r.Header.Get("Content-Type"), accepts: r.Header.Get("Accept"),
+		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
+		scratch: g.scratches.Get().(*scratch),
+	}
+	parent := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	sctx, span := g.tracer.Start(parent, "smev", trace.WithSpanKind(trace.SpanKindServer))
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(sctx, carrier)
+	c.trace, c.span = carrier["traceparent"], span
+	c.event = journal.Event{Time: c.started, Node: g.config.Node}
+	return c
+}
+
+// end closes the request record. A scratch that somebody may still be reading
+// has been taken out of the record and is not used again.
+func (g *Gateway) end(c *call) {
+	op, v := "none", "none"
+	if c.envelope != nil {
+		op, v = c.operation().String(), c.version().String()
+	}
+	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
+	c.span.End()
+	if c.scratch != nil && cap(c.scratch.body) <= 4<<20 {
+		g.scratches.Put(c.scratch)
+	}
+}
+
+// serveCall reads, works and signs; it gives the bytes of the answer.
+func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter, r *http.Request) (out []byte, err error) {
+	// A panic is our bug and one caller's bad luck: it ends this call only.
+	defer func() {
+		if p := recover(); p != nil {
+			g.metrics.panics.Inc()
+			c.scratch = nil
+			err = &refusal{reason: "failure", cause: fmt.Errorf("panic: %v\n%s", p, stack())}
+		}
+	}()
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST, GET")
+		return nil, because("method")
+	}
+	if err := g.takeSlot(ctx); err != nil {
+		return nil, err
+	}
+	defer g.giveSlot()
+	if err := g.read(c, w, r); err != nil {
+		return nil, err
+	}
+	if err := g.handle(ctx, c); err != nil {
+		return nil, err
+	}
+	return g.sign(ctx, c)
+}
+
+// takeSlot bounds the calls at work. The wait is short: whoever does not get in
+// is told when to come again.
+func (g *Gateway) takeSlot(ctx context.Context) error {
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(2 * time.Second)
+	defer t.Stop()
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	case <-t.C:
+		return &refusal{reason: "unavailable", retryAfter: 2 * time.Second, cause: errors.New("too many calls at work")}
+	}
+}
+
+func (g *Gateway) giveSlot() { <-g.slots }
+
+// read takes the body, up to the limit and no further.
+func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
+	defer g.metrics.stage("read")()
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return &refusal{reason: "content-type", cause: fmt.Errorf("content encoding %q", e)}
+	}
+	limit := int64(g.config.Limits.Body)
+	if r.ContentLength > limit {
+		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: fmt.Errorf("%d bytes announced", r.ContentLength)}
+	}
+	buf := c.scratch.body[:0]
+	if n := r.ContentLength; n > int64(cap(buf)) {
+		buf = make([]byte, 0, n+1)
+	}
+	buf, err := readAll(buf, http.MaxBytesReader(w, r.Body, limit))
+	c.scratch.body, c.body = buf, buf
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: err}
+	case err != nil:
+		return &refusal{reason: "incomplete", cause: err}
+	}
+	c.event.Size = len(buf)
+	return nil
+}
+
+func readAll(buf []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}
+
+// handle is the corridor: bytes -> envelope -> proof of the caller -> the
+// operation's own steps.
+func (g *Gateway) handle(ctx context.Context, c *call) error {
+	if err := g.parse(c); err != nil {
+		return err
+	}
+	if err := g.authenticate(c); err != nil {
+		return err
+	}
+	switch c.operation() {
+	case envelopes.SendRequest:
+		return g.submit(ctx, c)
+	case envelopes.SendResponse:
+		return g.reply(ctx, c)
+	case envelopes.GetRequest, envelopes.GetResponse:
+		return g.poll(ctx, c)
+	case envelopes.Ack:
+		return g.ack(ctx, c)
+	case envelopes.GetStatus:
+		return g.status(ctx, c)
+	default:
+		return g.statistics(ctx, c)
+	}
+}
+
+func (g *Gateway) parse(c *call) error {
+	defer g.metrics.stage("parse")()
+	e, err := envelopes.Parse(c.contentType, c.body, &c.scratch.tape, g.envelopeLimits())
+	if err != nil {
+		return err
+	}
+	c.envelope = e
+	c.event.Operation = e.Operation().String()
+	if c.door != anyVersion && c.door != e.Version() {
+		return because("wrong-door", e.Version(), c.door)
+	}
+	return nil
+}
+
+// sign puts the bus signature into the answer's slot.
+func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
+	if c.answer.SignID == "" || g.signer == nil {
+		return c.answer.XML, nil
+	}
+	defer g.metrics.stage("sign")()
+	out, err := signing.SignInto(ctx, c.answer.XML, c.answer.SignID, c.answer.Slot, g.signer)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("signing the answer: %w", err))
+	}
+	return out, nil
+}
+
+// write sends an answer. Clients that neither sent nor asked for multipart get
+// plain text/xml, unlike from the real bus, because many of them break on it.
+func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, parts []envelopes.Part) {
+	contentType := "text/xml; charset=utf-8"
+	if len(parts) > 0 {
+		contentType, xml = multipart(xml, parts)
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(xml)))
+	w.WriteHeader(status)
+	if _, err := w.Write(xml); err != nil {
+		g.log.Debug("the caller went away before its answer", "operation", c.operation().String(), "error", err)
+	}
+}
+
+// multipart writes a root part and its attachments as the real bus does;
+// clients look for the literal "--uuid:".
+func multipart(xml []byte, parts []envelopes.Part) (contentType string, body []byte) {
+	const root = "root.message@cxf.apache.org"
+	boundary := "uuid:" + uuid.NewString()
+	b := fmt.Appendf(nil, "--%s\r\nContent-Type: application/xop+xml; charset=UTF-8; type=\"text/xml\"\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <%s>\r\n\r\n", boundary, root)
+	b = append(b, xml...)
+	for _, p := range parts {
+		b = fmt.Appendf(b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <%s>\r\n\r\n", boundary, p.ContentType, p.ContentID)
+		b = append(b, p.Data...)
+	}
+	b = fmt.Appendf(b, "\r\n--%s--", boundary)
+	return fmt.Sprintf(`multipart/related; type="application/xop+xml"; boundary="%s"; start="<%s>"; start-info="text/xml"`, boundary, root), b
+}
+
+// askedWait is how long an empty poll may wait: Prefer: wait=N (RFC 7240), an
+// extension of ours that no client of SMEV 3 sends by accident.
+func (g *Gateway) askedWait(prefer []string) time.Duration {
+	for _, line := range prefer {
+		for p := range strings.SplitSeq(line, ",") {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "wait="); ok {
+				if n, err := strconv.Atoi(v); err == nil && n > 0 {
+					return min(time.Duration(n)*time.Second, g.config.Queues.LongPoll.D())
+				}
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,257 @@
+package adapter
+
+import (
+	"context"
+	"encoding/hex"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"mezhved/adapter/journal"
+)
+
+func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
+
+// rates hold each party to its calls per second.
+type rates struct {
+	config LimitsConfig
+	mu     sync.Mutex
+	party  map[Mnemonic]*partyRate
+}
+
+type partyRate struct {
+	limiter *rate.Limiter
+	over    int // calls refused since the last summary
+}
+
+// admit takes one call of the party's allowance. Calls over it are counted, and
+// journalled in summary: a flood must not become a flood of journal entries.
+func (r *rates) admit(p *Party, now time.Time) error {
+	per, burst := p.PerSecond, p.Burst
+	def(&per, r.config.PerSecond)
+	if burst == 0 {
+		burst = max(int(2*per), 1)
+		if p.PerSecond == 0 {
+			burst = r.config.Burst
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one := r.party[p.Mnemonic]
+	if one == nil {
+		if r.party == nil {
+			r.party = map[Mnemonic]*partyRate{}
+		}
+		one = &partyRate{limiter: rate.NewLimiter(rate.Limit(per), burst)}
+		r.party[p.Mnemonic] = one
+	}
+	if float64(one.limiter.Limit()) != per || one.limiter.Burst() != burst { // changed by a reload
+		one.limiter.SetLimitAt(now, rate.Limit(per))
+		one.limiter.SetBurstAt(now, burst)
+	}
+	if one.limiter.AllowN(now, 1) {
+		return nil
+	}
+	one.over++
+	return &refusal{reason: "rate", retryAfter: time.Second}
+}
+
+// take gives the calls refused since the last time, by party.
+func (r *rates) take() map[Mnemonic]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[Mnemonic]int{}
+	for m, one := range r.party {
+		if one.over > 0 {
+			out[m], one.over = one.over, 0
+		}
+	}
+	return out
+}
+
+// strangers counts callers that could not be proved to be a party, holds each
+// address to a rate, and keeps some of what they sent, so that a partner who is
+// just being connected can be helped.
+type strangers struct {
+	config  LimitsConfig
+	now     func() time.Time
+	mu      sync.Mutex
+	address map[string]*rate.Limiter
+	counts  map[reason]int
+	kept    int
+	minute  time.Time
+}
+
+// maxAddresses bounds the memory that strangers can take; past it the table is
+// begun anew.
+const maxAddresses = 10_000
+
+func newStrangers(c LimitsConfig, now func() time.Time) *strangers {
+	return &strangers{config: c, now: now, address: map[string]*rate.Limiter{}, counts: map[reason]int{}}
+}
+
+// admit takes one refused call of an address's allowance.
+func (s *strangers) admit(address string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.address[address]
+	if l == nil {
+		if len(s.address) >= maxAddresses {
+			clear(s.address)
+		}
+		l = rate.NewLimiter(rate.Limit(s.config.Strangers), max(int(4*s.config.Strangers), 1))
+		s.address[address] = l
+	}
+	if !l.AllowN(s.now(), 1) {
+		return &refusal{reason: "rate", retryAfter: 10 * time.Second}
+	}
+	return nil
+}
+
+// count notes a refused call and says whether its bytes are to be kept.
+func (s *strangers) count(why reason) (keep bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[why]++
+	now := s.now()
+	if now.Sub(s.minute) >= time.Minute || now.Before(s.minute) {
+		s.minute, s.kept = now, 0
+	}
+	if why == "rate" || s.kept >= s.config.KeptPerMin {
+		return false
+	}
+	s.kept++
+	return true
+}
+
+// take gives the counts since the last time.
+func (s *strangers) take() map[reason]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.counts
+	s.counts = map[reason]int{}
+	return out
+}
+
+// summarise puts into the journal, once a minute, what is too much to put there
+// call by call. What could not be written is written with the next summary.
+func (g *Gateway) summarise(ctx context.Context) error {
+	for sleep(ctx, g.config.Times.Summary.D()) {
+		if err := g.writeSummary(ctx); err != nil {
+			return err
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return g.writeSummary(last)
+}
+
+func (g *Gateway) writeSummary(ctx context.Context) error {
+	now := g.now().UTC()
+	var events []journal.Event
+	unknown := g.strangers.take()
+	for why, n := range unknown {
+		events = append(events, journal.Event{Kind: journal.KindStrangers, Time: now, Node: g.config.Node, Rule: string(why), Outcome: string(table[why].fault), Count: n})
+	}
+	over := g.rates.take()
+	for m, n := range over {
+		events = append(events, journal.Event{Kind: journal.KindRefused, Time: now, Node: g.config.Node, Sender: string(m), Rule: "rate", Outcome: string(table["rate"].fault), Count: n})
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	err := g.store.Record(ctx, events...)
+	if err != nil {
+		g.strangers.giveBack(unknown)
+		g.rates.giveBack(over)
+	}
+	return err
+}
+
+func (s *strangers) giveBack(counts map[reason]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for why, n := range counts {
+		s.counts[why] += n
+	}
+}
+
+func (r *rates) giveBack(over map[Mnemonic]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for m, n := range over {
+		if one := r.party[m]; one != nil {
+			one.over += n
+		}
+	}
+}
+
+// configChanged puts a new set of services and parties into the journal.
+func (g *Gateway) configChanged(ctx context.Context, digest string) error {
+	return g.store.Record(ctx, journal.Event{Kind: journal.KindConfigChanged, Time: g.now().UTC(), Node: g.config.Node, Digest: digest})
+}
+
+// depths is what was last seen of the queues, with what this node has accepted
+// since added. It is good enough to refuse before a queue grows without end.
+type depths struct {
+	mu    sync.Mutex
+	seen  map[Queue]Depth
+	since map[Queue]int
+}
+
+// full reports whether one more message would go over the limit.
+func (d *depths) full(q Queue, limit int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.seen[q]
+	return s.Waiting+s.Leased+d.since[q] >= limit
+}
+
+func (d *depths) add(queues []Queue) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since == nil {
+		d.since = map[Queue]int{}
+	}
+	for _, q := range queues {
+		d.since[q]++
+	}
+}
+
+func (d *depths) set(list []Depth) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen, d.since = make(map[Queue]Depth, len(list)), map[Queue]int{}
+	for _, one := range list {
+		d.seen[one.Queue] = one
+	}
+}
+
+// of lists the queues of one system.
+func (d *depths) of(m Mnemonic) []Depth {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []Depth
+	for q, one := range d.seen {
+		if q.System == m {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// watchDepths looks at the queues every few seconds.
+func (g *Gateway) watchDepths(ctx context.Context) error {
+	for {
+		list, err := g.store.Depths(ctx)
+		if err != nil {
+			return err
+		}
+		g.depth.set(list)
+		g.metrics.depths(list, g.now())
+		if !sleep(ctx, g.config.Times.Depths.D()) {
+			return nil
+		}
+	}
+}

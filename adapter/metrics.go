@@ -1,0 +1,112 @@
+package adapter
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics is what the gateway counts. Labels come from closed sets: operations,
+// reasons, stages, registered mnemonics; nothing that a caller invents.
+type metrics struct {
+	registry  *prometheus.Registry
+	calls     *prometheus.CounterVec
+	stages    *prometheus.HistogramVec
+	refused   *prometheus.CounterVec
+	repeated  prometheus.Counter
+	relayed   prometheus.Counter
+	queued    prometheus.Counter
+	dead      prometheus.Counter
+	foreign   prometheus.Counter
+	returned  prometheus.Counter
+	expired   prometheus.Counter
+	panics    prometheus.Counter
+	loops     *prometheus.CounterVec
+	waiting   *prometheus.GaugeVec
+	leased    *prometheus.GaugeVec
+	oldest    *prometheus.GaugeVec
+	certExp   *prometheus.GaugeVec
+	atWork    prometheus.Gauge
+	reloads   *prometheus.CounterVec
+	lastRelay prometheus.Gauge
+}
+
+func newMetrics(r *prometheus.Registry) *metrics {
+	if r == nil {
+		r = prometheus.NewRegistry()
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, labels)
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "mezhved", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry: r,
+		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault).", "operation", "version", "outcome"),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
+			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+		}, []string{"stage"}),
+		refused:   counters("refused_total", "Refused calls by reason; known says whether the caller was proved to be a registered party.", "reason", "known"),
+		repeated:  counter("repeated_total", "Calls that repeated an accepted message and were given its receipt again."),
+		relayed:   counter("relayed_total", "Messages acknowledged by the bus."),
+		queued:    counter("queued_total", "Messages put into recipients' queues."),
+		dead:      counter("dead_total", "Messages that the bus refused for good."),
+		foreign:   counter("foreign_records_total", "Records on our topics that this gateway did not write."),
+		returned:  counter("returned_total", "Leases that ran out."),
+		expired:   counter("expired_total", "Messages whose end of life came before delivery."),
+		panics:    counter("panics_total", "Calls that ended in a panic of ours."),
+		loops:     counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
+		waiting:   gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
+		leased:    gauges("queue_leased", "Messages delivered and not acknowledged.", "system", "kind"),
+		oldest:    gauges("queue_oldest_seconds", "Age of the oldest message of a queue.", "system", "kind"),
+		certExp:   gauges("certificate_expires_seconds", "Unix time at which the last certificate of a party expires.", "system"),
+		atWork:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calls_at_work", Help: "Calls being served now."}),
+		reloads:   counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
+		lastRelay: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "relay_last_success_seconds", Help: "Unix time of the last pass of the relay that the bus acknowledged or that found nothing to do."}),
+	}
+	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.dead, m.foreign, m.returned, m.expired,
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.lastRelay)
+	return m
+}
+
+// stage measures one stage: defer m.stage("verify")() or end := ...; end().
+func (m *metrics) stage(name string) func() {
+	start := time.Now() // a duration, not a time of the domain
+	return func() { m.stages.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
+}
+
+// depths publishes the depth of every queue, nodes of one system together.
+func (m *metrics) depths(list []Depth, now time.Time) {
+	m.waiting.Reset()
+	m.leased.Reset()
+	m.oldest.Reset()
+	oldest := map[[2]string]float64{}
+	for _, d := range list {
+		l := [2]string{string(d.Queue.System), string(d.Queue.Kind)}
+		m.waiting.WithLabelValues(l[:]...).Add(float64(d.Waiting))
+		m.leased.WithLabelValues(l[:]...).Add(float64(d.Leased))
+		if age := now.Sub(d.Oldest).Seconds(); !d.Oldest.IsZero() && age > oldest[l] {
+			oldest[l] = age
+			m.oldest.WithLabelValues(l[:]...).Set(age)
+		}
+	}
+}
+
+func (m *metrics) certificates(c *Catalog) {
+	m.certExp.Reset()
+	for _, p := range c.Parties() {
+		var last time.Time
+		for _, cert := range p.Certificates {
+			if cert.NotAfter.After(last) {
+				last = cert.NotAfter
+			}
+		}
+		m.certExp.WithLabelValues(string(p.Mnemonic)).Set(float64(last.Unix()))
+	}
+}

@@ -1,0 +1,166 @@
+package adapter
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+)
+
+// poll carries out GetRequest and GetResponse: the next message of the caller's
+// queue is leased and handed out. A crash after the lease leaves the message
+// invisible until the lease runs out; then it is delivered again.
+func (g *Gateway) poll(ctx context.Context, c *call) error {
+	ask, err := envelopes.DecodePoll(c.envelope, c.signed)
+	if err != nil {
+		return err
+	}
+	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, For: g.config.Queues.Lease.D()}
+	if ask.Operation == envelopes.GetResponse {
+		p.Queue.Kind, p.Queue.Node = QueueResponses, ask.NodeID
+	}
+	if p.Roots, err = g.selected(c, ask); err != nil {
+		return err
+	}
+	d, err := g.lease(ctx, c, p)
+	if err != nil {
+		return unavailable(err)
+	}
+	if d == nil {
+		c.outcome = "empty"
+		c.answer = envelopes.BuildEmpty(c.version(), c.operation())
+		return nil
+	}
+	c.outcome = "ok"
+	return g.deliver(c, d)
+}
+
+// selected are the roots that the selector stands for; nil means any. A
+// selector for a service that the caller neither provides nor calls names a
+// queue that it does not own.
+func (g *Gateway) selected(c *call, ask *envelopes.PollCall) ([]QName, error) {
+	if !ask.Selects() {
+		return nil, nil
+	}
+	s := c.catalog.ByRoot(QName(ask.Root))
+	owns := false
+	if s != nil {
+		if ask.Operation == envelopes.GetRequest {
+			owns = c.catalog.Provides(c.party.Mnemonic, s)
+		} else {
+			owns = c.catalog.Calls(c.party.Mnemonic, s)
+		}
+	}
+	if !owns {
+		return nil, because("no-such-queue", c.signed.Certificate().Subject())
+	}
+	return c.catalog.Selected(s), nil
+}
+
+// lease asks the store for the next message and, when the caller is willing to
+// wait, waits for one: woken by this node's intake, and looking again once a
+// second for what other nodes have queued.
+func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error) {
+	end := time.Now().Add(c.wait) // a duration of the connection, not a time of the domain
+	for {
+		rung, done := g.arrivals.wait(p.Queue)
+		p.Now = g.now().UTC().Truncate(time.Millisecond)
+		p.Event = c.event
+		p.Event.Kind, p.Event.Time, p.Event.Outcome, p.Event.Sender = journal.KindDelivered, p.Now, "ok", ""
+		p.Event.Recipient, p.Event.Size = string(c.party.Mnemonic), 0
+		stage := g.metrics.stage("lease")
+		d, err := g.store.Lease(ctx, p)
+		stage()
+		left := time.Until(end)
+		if d != nil || err != nil || left <= 0 || g.draining.Load() {
+			done()
+			return d, err
+		}
+		g.giveSlot() // who waits does not work
+		t := time.NewTimer(min(left, g.config.Times.Poll.D()))
+		select {
+		case <-rung:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		done()
+		g.slots <- struct{}{}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// deliver writes the answer round the sender's bytes. The answer speaks the
+// version in which the message was signed: the signed element bears that
+// version's namespace, and another one round it would either break the
+// signature or be no document of either schema. What the gateway itself has to
+// say is said in the reader's version.
+func (g *Gateway) deliver(c *call, d *Delivery) error {
+	m := d.Message
+	if m.Direction == DirAsync {
+		return g.deliverAsync(c, m)
+	}
+	v, ok := envelopes.VersionOf(m.Wire)
+	if !ok {
+		return fmt.Errorf("stored message %s has the unknown version %q", m.ID, m.Wire)
+	}
+	data := piece(m.Body, m.Parts.Data)
+	if len(data) == 0 {
+		return fmt.Errorf("stored message %s: its pieces are not within its body", m.ID)
+	}
+	meta := g.metadata(c, m)
+	meta.Delivered, meta.Status = g.now(), v.Delivered()
+	body := envelopes.Fragment{XML: data, Scope: bindings(m.Parts.Scope)}
+	signature := envelopes.Fragment{XML: piece(m.Body, m.Parts.Signature), Scope: bindings(m.Parts.SigScope)}
+	files := make([]envelopes.Attachment, len(m.Attachments))
+	for i, a := range m.Attachments {
+		files[i] = envelopes.Attachment{ID: a.ID, Content: a.Content}
+	}
+	xop := c.envelope.Multipart() || strings.Contains(c.accepts, "multipart/related")
+	if c.operation() == envelopes.GetRequest {
+		c.answer = envelopes.BuildRequestDelivery(v, envelopes.RequestDelivery{
+			Data: body, Metadata: meta, ReplyTo: m.ReplyTo, Signature: signature, Attachments: files, XOP: xop,
+		})
+		return nil
+	}
+	c.answer = envelopes.BuildResponseDelivery(v, envelopes.ResponseDelivery{
+		OriginalMessageID: string(m.Original), OriginalTransactionCode: m.TransactionCode, ReferenceMessageID: string(m.Reference),
+		Data: body, Metadata: meta, Signature: signature, Attachments: files, XOP: xop,
+	})
+	return nil
+}
+
+// deliverAsync writes the gateway's own words about a message, in the version
+// of whoever reads them.
+func (g *Gateway) deliverAsync(c *call, m *Message) error {
+	var own envelopes.AsyncMessage
+	if err := json.Unmarshal(m.Body, &own); err != nil {
+		return fmt.Errorf("stored message %s: %w", m.ID, err)
+	}
+	if c.operation() == envelopes.GetStatus {
+		c.answer = envelopes.BuildStatus(c.version(), own.AsyncStatus)
+		return nil
+	}
+	meta := g.metadata(c, m)
+	meta.Delivered, meta.Status = g.now(), c.version().Delivered()
+	c.answer = envelopes.BuildResponseDelivery(c.version(), envelopes.ResponseDelivery{
+		OriginalMessageID: string(m.Original), OriginalTransactionCode: m.TransactionCode, ReferenceMessageID: string(m.Reference),
+		Data: envelopes.BuildAsyncData(c.version(), own), Metadata: meta,
+	})
+	return nil
+}
+
+func bindings(in []Binding) []xmltape.Binding {
+	out := make([]xmltape.Binding, len(in))
+	for i, b := range in {
+		out[i] = xmltape.Binding{Prefix: b.Prefix, URI: b.URI}
+	}
+	return out
+}

@@ -1,0 +1,147 @@
+package adapter
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+)
+
+// writeFault ends a call that is not carried out: the sender gets the table's
+// sentence, the log gets the cause, the journal the event and the bytes; the
+// incident id joins the three.
+func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter, err error) {
+	r := refuse(err)
+	r.incident = newIncident()
+	r = g.declared(c, r)
+	r = g.keepRefusal(ctx, c, r)
+	g.logRefusal(c, r)
+	g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
+	c.outcome = string(table[r.reason].fault)
+
+	h := w.Header()
+	h.Set("X-Mezhved-Incident", r.incident)
+	if r.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(max(int(r.retryAfter.Round(time.Second).Seconds()), 1)))
+	}
+	if r.reason == "too-large" || r.reason == "incomplete" {
+		h.Set("Connection", "close")
+	}
+	g.write(c, w, table[r.reason].status, r.fault(g.config.Contour).Build(c.version()), nil)
+}
+
+// newIncident is an id that a caller can read to somebody over the telephone
+// and that tells the time: a UUID of version 7.
+func newIncident() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic("no randomness: " + err.Error())
+	}
+	return id.String()
+}
+
+// declared turns a fault that the operation's WSDL does not declare into
+// SMEVFailure: clients have no exception for it. That is our bug, and logged as one.
+func (g *Gateway) declared(c *call, r *refusal) *refusal {
+	op := c.operation()
+	kind := table[r.reason].fault
+	if op == 0 || envelopes.Declared(c.version(), op, kind) {
+		return r
+	}
+	g.log.Error("a fault that the operation does not declare", "operation", op.String(), "version", c.version().String(), "fault", string(kind), "reason", string(r.reason), "incident", r.incident)
+	return &refusal{reason: "undeclared", cause: r, incident: r.incident, marks: r.marks}
+}
+
+// keepRefusal journals a refused call with what was refused. A known party's
+// refusal that cannot be journalled is answered as an outage instead: the
+// audit line that cannot be written stops the act it would have told of.
+func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal {
+	if c.party == nil {
+		if !g.strangers.count(r.reason) {
+			return r
+		}
+	} else if r.reason == "rate" || r.reason == "unavailable" {
+		return r // counted in summary; or the store itself is what fails
+	}
+	ev := r.event(c.event)
+	if c.party == nil && c.claimed != [32]byte{} {
+		ev.Certificate = hexDigest(c.claimed)
+	}
+	body := c.body
+	if len(body) > 0 {
+		ev.Digest = hexDigest(sha256.Sum256(c.envelopeBytes()))
+	}
+	if most := int(g.config.Limits.Kept); len(body) > most {
+		body = body[:most]
+	}
+	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := g.store.Refuse(kctx, ev, c.contentType, body); err != nil {
+		c.scratch = nil // the store may still be reading the body
+		if c.party == nil {
+			g.log.Warn("a stranger's refusal was not kept", "incident", r.incident, "error", err)
+			return r
+		}
+		return &refusal{reason: "journal-unwritten", cause: errors.Join(r, fmt.Errorf("journal: %w", err)), incident: r.incident, retryAfter: 5 * time.Second}
+	}
+	return r
+}
+
+// envelopeBytes is the root part when it was found, else the body.
+func (c *call) envelopeBytes() []byte {
+	if c.envelope != nil {
+		return c.envelope.Bytes()
+	}
+	return c.body
+}
+
+func (g *Gateway) logRefusal(c *call, r *refusal) {
+	attrs := []any{"incident", r.incident, "reason", string(r.reason), "operation", c.operation().String(), "remote", c.remote}
+	if c.party != nil {
+		attrs = append(attrs, "party", string(c.party.Mnemonic))
+	}
+	if c.event.MessageID != "" {
+		attrs = append(attrs, "messageId", c.event.MessageID)
+	}
+	if c.trace != "" {
+		attrs = append(attrs, "trace", c.trace)
+	}
+	attrs = append(attrs, "cause", r.Error())
+	switch table[r.reason].fault {
+	case envelopes.SMEVFailure:
+		if r.reason == "rate" {
+			g.log.Info("call refused", attrs...)
+			return
+		}
+		g.log.Error("call failed", attrs...)
+	default:
+		g.log.Info("call refused", attrs...)
+	}
+}
+
+// acceptedEvent is the beginning of a message's life in the journal.
+func acceptedEvent(c *call, m *Message) journal.Event {
+	ev := c.event
+	ev.Kind, ev.Outcome = journal.KindAccepted, "ok"
+	ev.Digest = hexDigest(m.Digest)
+	describe(&ev, m)
+	return ev
+}
+
+// describe fills an event with what a message tells about itself.
+func describe(ev *journal.Event, m *Message) {
+	ev.Message, ev.MessageID, ev.Original = m.ID.String(), string(m.MessageID), string(m.Original)
+	ev.Direction, ev.Sender, ev.Service, ev.Version = string(m.Direction), string(m.Sender), m.Service, m.Version
+	ev.Deadline = m.Deadline
+	if len(m.Recipients) == 1 {
+		ev.Recipient = string(m.Recipients[0].System)
+	}
+}

@@ -1,0 +1,296 @@
+package adapter
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mezhved/envelopes/xmltape"
+	"mezhved/xsd"
+)
+
+// Registry is the set of services and parties in force, read from folders. A
+// reload swaps the whole set or nothing: a call sees one set from its first
+// check to its last.
+type Registry struct {
+	services, parties string
+	now               func() time.Time
+
+	mu       sync.Mutex // one reload at a time
+	compiled map[[32]byte]*xsd.Schema
+	current  atomic.Pointer[Catalog]
+}
+
+// OpenRegistry reads both folders. With errors among the findings the registry
+// is nil; warnings alone do not stop it. now is asked for the dates of
+// certificates.
+func OpenRegistry(services, parties string, now func() time.Time) (*Registry, Findings) {
+	r := &Registry{services: services, parties: parties, now: now, compiled: map[[32]byte]*xsd.Schema{}}
+	found := r.Reload()
+	if len(found.Errors()) > 0 {
+		return nil, found
+	}
+	return r, found
+}
+
+// Reload reads the folders again. With errors among the findings the set in
+// force stays as it is.
+func (r *Registry) Reload() Findings {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reader := catalogReader{now: r.now(), old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
+	c := reader.read(r.services, r.parties)
+	if len(reader.findings.Errors()) > 0 {
+		return reader.findings
+	}
+	r.compiled = reader.compiled
+	r.current.Store(c)
+	return reader.findings
+}
+
+// Catalog is the set in force.
+func (r *Registry) Catalog() *Catalog { return r.current.Load() }
+
+// Catalog is one consistent set of services and parties. It does not change.
+type Catalog struct {
+	Digest string // hex SHA-256 over everything that was read, for the journal
+
+	parties  map[Mnemonic]*Party
+	byCert   map[[32]byte]*Party
+	services []*Service // by name, then version as read
+	byRoot   map[QName]*Service
+	byName   map[string][]*Service
+}
+
+// Party is a registered information system.
+type Party struct {
+	Mnemonic     Mnemonic
+	Name         string // for people
+	VIP          bool   // its requests are delivered first (MR 3.3, section 2.3.5)
+	StatusQueue  bool   // the gateway's asynchronous errors go to its status queue, not to its response queue
+	Certificates []RegisteredCertificate
+	PerSecond    float64 // 0: the gateway's default
+	Burst        int
+	QueueLimit   int // 0: the gateway's default
+}
+
+// RegisteredCertificate is one certificate by which a party is known. Several
+// may overlap, so that a key is changed without a gap.
+type RegisteredCertificate struct {
+	File      string
+	SHA256    [32]byte
+	Subject   string // RFC 2253
+	NotBefore time.Time
+	NotAfter  time.Time
+}
+
+// Stage is the stage of a service version's life.
+type Stage string
+
+// The stages.
+const (
+	StageDraft     Stage = "draft"     // loaded and linted, refused to everybody
+	StageTest      Stage = "test"      // messages marked TestMessage only
+	StagePublished Stage = "published" // for use
+	StageRetired   Stage = "retired"   // no new requests; answers and queues live on
+)
+
+// Personal says what a service wants of the official's signature (ЭП-СП).
+type Personal string
+
+// The wishes. A personal signature that is there is always verified.
+const (
+	PersonalOptional  Personal = "optional"
+	PersonalRequired  Personal = "required"
+	PersonalForbidden Personal = "forbidden"
+)
+
+// Service is one version of a kind of data («вид сведений»).
+type Service struct {
+	Name, Version string
+	Title         string
+	Request       QName
+	Response      QName // zero for a broadcast
+	Broadcast     bool
+	Providers     []Mnemonic // who may receive; subscribers of a broadcast
+	Stage         Stage
+	Deadline      time.Duration // 0: none
+	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
+	Content       int64         // bytes of the structured part; 0: the gateway's default
+	Attachments   int64
+	QueueLimit    int
+	Personal      Personal
+	Stream        bool // providers read their topic on the bus instead of polling
+
+	Schema       *xsd.Schema
+	SchemaDigest string // hex
+
+	callers    map[Mnemonic]bool // nil: every registered party
+	code       *codePath         // routing code; nil: fixed
+	table      map[string]Mnemonic
+	otherwise  Mnemonic // for codes outside the table
+	validators sync.Pool
+}
+
+// Party finds a party by its mnemonic; nil when unknown.
+func (c *Catalog) Party(m Mnemonic) *Party { return c.parties[m] }
+
+// PartyOf finds the party that registered a certificate; nil when none did.
+func (c *Catalog) PartyOf(sha256 [32]byte) *Party { return c.byCert[sha256] }
+
+// Parties lists the parties by mnemonic.
+func (c *Catalog) Parties() []*Party {
+	out := make([]*Party, 0, len(c.parties))
+	for _, p := range c.parties {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *Party) int { return compare(a.Mnemonic, b.Mnemonic) })
+	return out
+}
+
+func compare(a, b Mnemonic) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Services lists all versions of all services.
+func (c *Catalog) Services() []*Service { return c.services }
+
+// ByRoot finds the service version whose request or response has the root.
+func (c *Catalog) ByRoot(root QName) *Service { return c.byRoot[root] }
+
+// Service finds a version of a service by name.
+func (c *Catalog) Service(name, version string) *Service {
+	for _, s := range c.byName[name] {
+		if s.Version == version {
+			return s
+		}
+	}
+	return nil
+}
+
+// Selected are the roots that a selector means: request and response roots of
+// all versions of the service (MR 3.3, section 2.5.1).
+func (c *Catalog) Selected(s *Service) []QName {
+	var roots []QName
+	for _, v := range c.byName[s.Name] {
+		roots = append(roots, v.Request)
+		if v.Response.Local != "" {
+			roots = append(roots, v.Response)
+		}
+	}
+	return roots
+}
+
+// Provides reports whether the party may find requests of any version of the
+// service in its queue.
+func (c *Catalog) Provides(p Mnemonic, s *Service) bool {
+	return slices.ContainsFunc(c.byName[s.Name], func(v *Service) bool { return slices.Contains(v.Providers, p) })
+}
+
+// Calls reports whether the party may send requests of any version of the
+// service, and so find responses to them in its queue.
+func (c *Catalog) Calls(p Mnemonic, s *Service) bool {
+	return slices.ContainsFunc(c.byName[s.Name], func(v *Service) bool { return v.Admits(p) })
+}
+
+// Topics are the topics of the bus that the catalog needs, and those that the
+// intake reads.
+func (c *Catalog) Topics(prefix string) (all, intake []string) {
+	for _, p := range c.Parties() {
+		requests, responses := requestTopic(prefix, p.Mnemonic), responseTopic(prefix, p.Mnemonic)
+		intake = append(intake, requests, responses)
+	}
+	all = append(slices.Clone(intake), prefix+".journal", prefix+".dead")
+	return all, intake
+}
+
+// Admits reports whether the party may send requests of this version.
+func (s *Service) Admits(p Mnemonic) bool { return s.callers == nil || s.callers[p] }
+
+// Callers lists who may call; nil means every registered party.
+func (s *Service) Callers() []Mnemonic {
+	if s.callers == nil {
+		return nil
+	}
+	out := make([]Mnemonic, 0, len(s.callers))
+	for m := range s.callers {
+		out = append(out, m)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Route finds the recipients of a request from its content. The error is a
+// *RouteError.
+func (s *Service) Route(content xmltape.Node) ([]Mnemonic, error) {
+	if s.Broadcast || s.code == nil {
+		return s.Providers, nil
+	}
+	code, ok := s.code.find(content)
+	if !ok {
+		return nil, &RouteError{Missing: s.code.String()}
+	}
+	if to, ok := s.table[code]; ok {
+		return []Mnemonic{to}, nil
+	}
+	if s.otherwise != "" {
+		return []Mnemonic{s.otherwise}, nil
+	}
+	return nil, &RouteError{Code: code}
+}
+
+// RouteError says why no recipient was found.
+type RouteError struct {
+	Missing string // the XPath that found nothing
+	Code    string // the routing code that the table does not know
+}
+
+func (e *RouteError) Error() string {
+	if e.Missing != "" {
+		return "routing code is missing: " + e.Missing
+	}
+	return "routing code is not in the table: " + e.Code
+}
+
+// Validate checks content against the service's schema. The error is an *xsd.Invalid.
+func (s *Service) Validate(content xmltape.Node) error {
+	v, _ := s.validators.Get().(*xsd.Validator)
+	if v == nil {
+		v = s.Schema.NewValidator()
+	}
+	defer s.validators.Put(v)
+	return v.Validate(content)
+}
+
+func requestTopic(prefix string, m Mnemonic) string  { return prefix + ".requests." + topicName(m) }
+func responseTopic(prefix string, m Mnemonic) string { return prefix + ".responses." + topicName(m) }
+
+// topicName makes a mnemonic fit for a topic: what Kafka does not allow there
+// is replaced, and a digest keeps two such names apart.
+func topicName(m Mnemonic) string {
+	safe := []byte(m)
+	changed := false
+	for i, b := range safe {
+		ok := b == '.' || b == '-' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+		if !ok {
+			safe[i], changed = '-', changed || b != '_'
+		}
+		if b == '_' { // kept: Kafka warns only of mixing '.' and '_' in metric names
+			safe[i] = '_'
+		}
+	}
+	if !changed {
+		return string(safe)
+	}
+	sum := sha256.Sum256([]byte(m))
+	return string(safe) + "-" + hex.EncodeToString(sum[:4])
+}

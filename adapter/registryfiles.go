@@ -1,0 +1,533 @@
+package adapter
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/xsd"
+)
+
+// partyFile is parties/<mnemonic>.yaml.
+type partyFile struct {
+	Mnemonic     string      `yaml:"mnemonic"`     // default: the file's name; given when a name cannot be a file's
+	Name         string      `yaml:"name"`         // for people
+	Certificates []string    `yaml:"certificates"` // PEM or DER; default: <mnemonic>.pem (.crt, .cer, .der) and those in the folder <mnemonic>/
+	VIP          bool        `yaml:"vip"`
+	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
+	Limits       partyLimits `yaml:"limits"`
+}
+
+type partyLimits struct {
+	PerSecond float64 `yaml:"perSecond"`
+	Burst     int     `yaml:"burst"`
+	Queue     int     `yaml:"queue"`
+}
+
+// serviceFile is services/<name>/<version>/service.yaml.
+type serviceFile struct {
+	Title     string        `yaml:"title"`
+	Root      serviceRoot   `yaml:"root"`
+	Schemas   []string      `yaml:"schemas"` // root documents; default: every .xsd in the folder itself
+	Imports   []importFile  `yaml:"imports"` // where imported namespaces are found in the folder
+	Broadcast bool          `yaml:"broadcast"`
+	Providers []string      `yaml:"providers"`
+	Routing   *routingFile  `yaml:"routing"`
+	Callers   []string      `yaml:"callers"` // mnemonics, or "*" for every registered party
+	Deadline  Period        `yaml:"deadline"`
+	EndOfLife Period        `yaml:"endOfLife"`
+	Personal  string        `yaml:"personalSignature"` // optional (default), required, forbidden
+	Limits    serviceLimits `yaml:"limits"`
+	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
+	Delivery  string        `yaml:"delivery"` // poll (default) or stream
+}
+
+type serviceRoot struct {
+	Namespace string `yaml:"namespace"`
+	Request   string `yaml:"request"`
+	Response  string `yaml:"response"`
+}
+
+type importFile struct {
+	Namespace string `yaml:"namespace"`
+	File      string `yaml:"file"`
+}
+
+type routingFile struct {
+	XPath      string            `yaml:"xpath"`
+	Namespaces map[string]string `yaml:"namespaces"`
+	Table      map[string]string `yaml:"table"`
+	Otherwise  string            `yaml:"otherwise"`
+}
+
+type serviceLimits struct {
+	Content     Size `yaml:"content"`
+	Attachments Size `yaml:"attachments"`
+	Queue       int  `yaml:"queue"`
+}
+
+// catalogReader reads one set. It goes on after a mistake, so that the operator
+// sees all of them at once.
+type catalogReader struct {
+	now      time.Time
+	old      map[[32]byte]*xsd.Schema // compiled before, by bundle
+	compiled map[[32]byte]*xsd.Schema
+	sum      hash.Hash
+	catalog  *Catalog
+	findings Findings
+}
+
+// Lint reads both folders as OpenRegistry does and gives everything that is
+// wrong in them.
+func Lint(services, parties string, now time.Time) (*Catalog, Findings) {
+	r := catalogReader{now: now, compiled: map[[32]byte]*xsd.Schema{}}
+	c := r.read(services, parties)
+	return c, r.findings
+}
+
+func (r *catalogReader) read(services, parties string) *Catalog {
+	r.sum = sha256.New()
+	r.catalog = &Catalog{
+		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
+		byRoot: map[QName]*Service{}, byName: map[string][]*Service{},
+	}
+	r.readParties(parties)
+	r.readServices(services)
+	r.catalog.Digest = hex.EncodeToString(r.sum.Sum(nil))
+	return r.catalog
+}
+
+func (r *catalogReader) errorf(file, format string, args ...any) {
+	r.findings = append(r.findings, Finding{File: file, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *catalogReader) digest(name string, content []byte) {
+	var n [8]byte
+	for _, b := range [][]byte{[]byte(name), content} {
+		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+		r.sum.Write(n[:])
+		r.sum.Write(b)
+	}
+}
+
+// take reads a settings file and adds it to the digest of the set.
+func (r *catalogReader) take(name string, v any) *yamlFile {
+	f := readYAML(name, v)
+	src, _ := os.ReadFile(name)
+	r.digest(filepath.Base(name), src)
+	return f
+}
+
+var mnemonicForm = regexp.MustCompile(`^[\pL\pN][\pL\pN_.\-]{0,99}$`)
+
+func (r *catalogReader) readParties(dir string) {
+	names, err := filepath.Glob(filepath.Join(globQuote(dir), "*.yaml"))
+	if err == nil && len(names) == 0 {
+		_, err = os.Stat(dir)
+	}
+	if err != nil {
+		r.errorf(dir, "%v", err)
+		return
+	}
+	if len(names) == 0 {
+		r.findings = append(r.findings, Finding{File: dir, Warning: true, Text: "no party is registered: nobody can call (add <mnemonic>.yaml beside its certificate)"})
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		r.readParty(name)
+	}
+}
+
+// globQuote keeps a folder's name from being read as a pattern.
+func globQuote(s string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(s)
+}
+
+func (r *catalogReader) readParty(name string) {
+	var in partyFile
+	f := r.take(name, &in)
+	defer func() { r.findings = append(r.findings, f.findings...) }()
+	base := strings.TrimSuffix(filepath.Base(name), ".yaml")
+	def(&in.Mnemonic, base)
+	p := &Party{
+		Mnemonic: Mnemonic(in.Mnemonic), Name: in.Name, VIP: in.VIP,
+		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue,
+	}
+	def(&p.Name, in.Mnemonic)
+	if !mnemonicForm.MatchString(in.Mnemonic) {
+		f.errorf("mnemonic", "%q: letters, digits, _ . and - are expected, 100 at most", in.Mnemonic)
+	}
+	switch in.AsyncErrors {
+	case "", "responses":
+	case "statuses":
+		p.StatusQueue = true
+	default:
+		f.errorf("asyncErrors", "responses or statuses is expected, not %q", in.AsyncErrors)
+	}
+	if in.Limits.PerSecond < 0 || in.Limits.Burst < 0 || in.Limits.Queue < 0 {
+		f.errorf("limits", "must not be negative")
+	}
+	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
+	if r.catalog.parties[p.Mnemonic] != nil {
+		f.errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
+		return
+	}
+	r.catalog.parties[p.Mnemonic] = p
+}
+
+func (r *catalogReader) readCertificates(f *yamlFile, p *Party, dir, base string, files []string) {
+	given := len(files) > 0
+	if !given {
+		for _, ext := range []string{"pem", "crt", "cer", "der"} {
+			if _, err := os.Stat(filepath.Join(dir, base+"."+ext)); err == nil {
+				files = append(files, base+"."+ext)
+			}
+			found, _ := filepath.Glob(filepath.Join(globQuote(filepath.Join(dir, base)), "*."+ext))
+			for _, one := range found {
+				files = append(files, filepath.Join(base, filepath.Base(one)))
+			}
+		}
+	}
+	valid := false
+	for i, one := range files {
+		path := "certificates"
+		if given {
+			path = fmt.Sprintf("certificates.%d", i)
+		}
+		file := one
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, one)
+		}
+		certs, err := readCertificateFile(file)
+		if err != nil {
+			f.errorf(path, "%v", err)
+			continue
+		}
+		if len(certs) == 0 && given {
+			f.errorf(path, "%s holds no certificate", one)
+		}
+		for _, c := range certs {
+			reg := RegisteredCertificate{File: file, SHA256: sha256.Sum256(c.Raw), Subject: c.Subject.String(), NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+			r.digest(filepath.Base(file), c.Raw)
+			if other := r.catalog.byCert[reg.SHA256]; other != nil && other != p {
+				f.errorf(path, "certificate %s is registered for %s already: a certificate names one system", one, other.Mnemonic)
+				continue
+			}
+			r.catalog.byCert[reg.SHA256] = p
+			p.Certificates = append(p.Certificates, reg)
+			switch {
+			case r.now.After(c.NotAfter):
+				f.warnf(path, "certificate %s expired on %s", one, c.NotAfter.Format(time.DateOnly))
+			case c.NotAfter.Sub(r.now) < 30*24*time.Hour:
+				f.warnf(path, "certificate %s expires on %s: register its successor beside it now", one, c.NotAfter.Format(time.DateOnly))
+				valid = true
+			default:
+				valid = true
+			}
+		}
+	}
+	if len(p.Certificates) == 0 {
+		f.errorf("certificates", "no certificate of %s was found, so it could never call", p.Mnemonic)
+	} else if !valid {
+		f.warnf("certificates", "%s has no valid certificate: it cannot call", p.Mnemonic)
+	}
+}
+
+// readCertificateFile reads all certificates of a PEM file, or the one of a DER
+// file. Private keys in the file are passed over.
+func readCertificateFile(name string) ([]*x509.Certificate, error) {
+	src, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(src, []byte("-----BEGIN ")) {
+		c, err := x509.ParseCertificate(src)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+		return []*x509.Certificate{c}, nil
+	}
+	var out []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, src = pem.Decode(src); block == nil {
+			return out, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+		out = append(out, c)
+	}
+}
+
+func (r *catalogReader) readServices(dir string) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		r.errorf(dir, "%v", errors.Unwrap(err))
+		return
+	}
+	for _, n := range names {
+		if !n.IsDir() || hidden(n.Name()) {
+			continue
+		}
+		versions, err := os.ReadDir(filepath.Join(dir, n.Name()))
+		if err != nil {
+			r.errorf(filepath.Join(dir, n.Name()), "%v", errors.Unwrap(err))
+			continue
+		}
+		for _, v := range versions {
+			if v.IsDir() && !hidden(v.Name()) {
+				r.readService(filepath.Join(dir, n.Name(), v.Name()), n.Name(), v.Name())
+			}
+		}
+		if len(r.catalog.byName[n.Name()]) == 0 {
+			r.findings = append(r.findings, Finding{File: filepath.Join(dir, n.Name()), Warning: true, Text: "no version of this service was loaded (expected: <version>/service.yaml)"})
+		}
+	}
+}
+
+func hidden(name string) bool { return name[0] == '.' || name[0] == '_' }
+
+func (r *catalogReader) readService(dir, name, version string) {
+	var in serviceFile
+	f := r.take(filepath.Join(dir, "service.yaml"), &in)
+	defer func() { r.findings = append(r.findings, f.findings...) }()
+	if len(f.findings) > 0 && len(f.at) == 0 {
+		return // the file itself cannot be read
+	}
+	s := &Service{
+		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,
+		Request:  QName{in.Root.Namespace, in.Root.Request},
+		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(),
+		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
+		Stage: Stage(in.Stage), Personal: Personal(in.Personal), Stream: in.Delivery == "stream",
+	}
+	def(&s.Stage, StagePublished)
+	def(&s.Personal, PersonalOptional)
+	if in.Root.Response != "" {
+		s.Response = QName{in.Root.Namespace, in.Root.Response}
+	}
+	r.checkService(f, s, &in)
+	r.checkParties(f, s, &in)
+	r.compile(f, s, dir, &in)
+	r.catalog.services = append(r.catalog.services, s)
+	r.catalog.byName[name] = append(r.catalog.byName[name], s)
+	for _, root := range []struct {
+		path string
+		name QName
+	}{{"root.request", s.Request}, {"root.response", s.Response}} {
+		if root.name.Local == "" {
+			continue
+		}
+		if other := r.catalog.byRoot[root.name]; other != nil {
+			f.errorf(root.path, "%s is a root of %s %s already: a namespace names one version of one service", root.name, other.Name, other.Version)
+			continue
+		}
+		r.catalog.byRoot[root.name] = s
+	}
+}
+
+func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
+	if s.Title == "" {
+		f.warnf("title", "is missing: people will see the folder's name only")
+	}
+	if in.Root.Namespace == "" {
+		f.errorf("root.namespace", "is missing: content without a namespace cannot be signed")
+	}
+	if in.Root.Request == "" {
+		f.errorf("root.request", "is missing")
+	}
+	switch {
+	case in.Broadcast && in.Root.Response != "":
+		f.errorf("root.response", "a broadcast is not answered")
+	case !in.Broadcast && in.Root.Response == "":
+		f.errorf("root.response", "is missing (only a broadcast has none)")
+	case in.Root.Response != "" && in.Root.Response == in.Root.Request:
+		f.errorf("root.response", "is the request's root too")
+	}
+	switch s.Stage {
+	case StageDraft, StageTest, StagePublished, StageRetired:
+	default:
+		f.errorf("stage", "draft, test, published or retired is expected, not %q", in.Stage)
+	}
+	switch s.Personal {
+	case PersonalOptional, PersonalRequired, PersonalForbidden:
+	default:
+		f.errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Personal)
+	}
+	switch in.Delivery {
+	case "", "poll", "stream":
+	default:
+		f.errorf("delivery", "poll or stream is expected, not %q", in.Delivery)
+	}
+	if s.EndOfLife > 0 && s.Deadline > s.EndOfLife {
+		f.warnf("deadline", "is later than endOfLife")
+	}
+	if in.Limits.Queue < 0 {
+		f.errorf("limits.queue", "must not be negative")
+	}
+}
+
+func (r *catalogReader) checkParties(f *yamlFile, s *Service, in *serviceFile) {
+	known := func(path, m string) Mnemonic {
+		if r.catalog.parties[Mnemonic(m)] == nil {
+			f.errorf(path, "party %q is not registered (parties/%s.yaml is missing)", m, m)
+		}
+		return Mnemonic(m)
+	}
+	for i, m := range in.Providers {
+		if p := known(fmt.Sprintf("providers.%d", i), m); slices.Contains(s.Providers, p) {
+			f.errorf(fmt.Sprintf("providers.%d", i), "%s is listed twice", m)
+		} else {
+			s.Providers = append(s.Providers, p)
+		}
+	}
+	switch {
+	case in.Routing != nil:
+		r.checkRouting(f, s, in.Routing, known)
+	case len(in.Providers) == 0:
+		f.errorf("providers", "who receives the requests? give one provider, or routing")
+	case len(in.Providers) > 1 && !in.Broadcast:
+		f.errorf("providers", "several providers need routing to choose between them")
+	}
+	if len(in.Callers) == 0 {
+		f.errorf("callers", "nobody may call: list mnemonics, or \"*\" for every registered party")
+	}
+	s.callers = map[Mnemonic]bool{}
+	for i, m := range in.Callers {
+		if m == "*" {
+			s.callers = nil
+			break
+		}
+		s.callers[known(fmt.Sprintf("callers.%d", i), m)] = true
+	}
+}
+
+func (r *catalogReader) checkRouting(f *yamlFile, s *Service, in *routingFile, known func(path, m string) Mnemonic) {
+	if s.Broadcast {
+		f.errorf("routing", "a broadcast goes to all providers: leave routing out")
+	}
+	code, err := parseCodePath(in.XPath, in.Namespaces)
+	if err != nil {
+		f.errorf("routing.xpath", "%v", err)
+		return
+	}
+	s.code, s.table = code, map[string]Mnemonic{}
+	add := func(path, m string) Mnemonic {
+		p := known(path, m)
+		if !slices.Contains(s.Providers, p) {
+			if f.has("providers") {
+				f.errorf(path, "%s is not among the providers", m)
+			}
+			s.Providers = append(s.Providers, p)
+		}
+		return p
+	}
+	codes := make([]string, 0, len(in.Table))
+	for c := range in.Table {
+		codes = append(codes, c)
+	}
+	slices.Sort(codes)
+	for _, c := range codes {
+		if len([]rune(c)) > 200 {
+			f.errorf("routing.table", "code %.20q… is longer than 200 characters", c)
+		}
+		s.table[c] = add(join("routing.table", c), in.Table[c])
+	}
+	if in.Otherwise != "" {
+		s.otherwise = add("routing.otherwise", in.Otherwise)
+	}
+	if len(s.table) == 0 && s.otherwise == "" {
+		f.errorf("routing.table", "is empty: no request could be routed")
+	}
+}
+
+// compile finds the compiled schema of the same bundle, or compiles it.
+func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *serviceFile) {
+	roots := in.Schemas
+	if len(roots) == 0 {
+		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
+		for _, one := range found {
+			roots = append(roots, filepath.Base(one))
+		}
+	}
+	slices.Sort(roots)
+	if len(roots) == 0 {
+		f.errorf("schemas", "there is no .xsd in %s: the content could not be checked", dir)
+		return
+	}
+	opts := xsd.Options{Catalog: map[string]string{}}
+	for _, i := range in.Imports {
+		opts.Catalog[i.Namespace] = i.File
+	}
+	key, err := bundleDigest(dir, roots, in.Imports)
+	if err != nil {
+		f.errorf("schemas", "%v", err)
+		return
+	}
+	r.digest(s.Name+"/"+s.Version, key[:])
+	schema := r.old[key]
+	if schema == nil {
+		schema = r.compiled[key]
+	}
+	if schema == nil {
+		if schema, err = xsd.Compile(os.DirFS(dir), roots, opts); err != nil {
+			var ce *xsd.CompileError
+			if !errors.As(err, &ce) {
+				f.errorf("schemas", "%v", err)
+				return
+			}
+			for _, one := range ce.Findings {
+				r.findings = append(r.findings, Finding{File: filepath.Join(dir, one.File), Line: one.Line, Col: one.Col, Text: one.Rule + ": " + one.Russian()})
+			}
+			return
+		}
+	}
+	r.compiled[key] = schema
+	digest := schema.Digest()
+	s.Schema, s.SchemaDigest = schema, hex.EncodeToString(digest[:])
+	if s.Request.Local != "" && !schema.HasElement(s.Request.Space, s.Request.Local) {
+		f.errorf("root.request", "the schema declares no global element %s", s.Request)
+	}
+	if s.Response.Local != "" && !schema.HasElement(s.Response.Space, s.Response.Local) {
+		f.errorf("root.response", "the schema declares no global element %s", s.Response)
+	}
+}
+
+// bundleDigest is over every schema document in the folder and how it is compiled.
+func bundleDigest(dir string, roots []string, imports []importFile) (out [32]byte, err error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q\n", roots, imports)
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(name) != ".xsd" {
+			return err
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, name)
+		fmt.Fprintf(h, "%q %d\n", filepath.ToSlash(rel), len(src))
+		h.Write(src)
+		return nil
+	})
+	copy(out[:], h.Sum(nil))
+	return out, err
+}

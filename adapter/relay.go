@@ -1,0 +1,264 @@
+package adapter
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+)
+
+// relayBatch is how many outbox rows go to the bus at once.
+const relayBatch = 500
+
+// relay takes one shard of the outbox to the bus, woken by accept. All nodes try
+// all shards; the store lets one have a shard at a time. A crash between the
+// bus's acknowledgement and the deletion of the rows publishes them again, and
+// intake enqueues them once.
+func (g *Gateway) relay(ctx context.Context, shard int) error {
+	for {
+		n, err := g.store.Relay(ctx, shard, relayBatch, g.publish)
+		wait := g.config.Times.Relay.D()
+		switch {
+		case errors.Is(err, ErrShardTaken):
+			wait = 50 * time.Millisecond // its holder may have looked before our row was there
+		case err != nil:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("relaying shard %d: %w", shard, err)
+		case n > 0:
+			g.metrics.relayed.Add(float64(n))
+			g.metrics.lastRelay.Set(float64(g.now().Unix()))
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		default:
+			g.metrics.lastRelay.Set(float64(g.now().Unix()))
+		}
+		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
+			return nil
+		}
+	}
+}
+
+// pause waits for the bell or the timer; false says that ctx ended. With again
+// the bell stays unheard, so that a shard held by another node is not asked
+// for in a spin.
+func (g *Gateway) pause(ctx context.Context, b bell, d time.Duration, again bool) bool {
+	if again {
+		return sleep(ctx, d)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-b:
+	case <-t.C:
+	}
+	return true
+}
+
+// publish puts a batch on the bus and gives its journal events. What the bus
+// refuses for good goes to the dead letters, and its sender is told, before the
+// rows are deleted.
+func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+	defer g.metrics.stage("publish")()
+	// The store holds a transaction meanwhile. When the bus is away, it is let
+	// go and tried again.
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	records := make([]Record, len(batch))
+	for i := range batch {
+		records[i] = g.record(&batch[i])
+	}
+	err := g.broker.Publish(ctx, records)
+	var rejected *RejectedError
+	if err != nil && !errors.As(err, &rejected) {
+		return nil, err
+	}
+	dead := map[int]bool{}
+	if rejected != nil {
+		for _, i := range rejected.Indexes {
+			dead[i] = true
+			if err := g.bury(ctx, &batch[i], records[i], rejected.Err); err != nil {
+				return nil, err
+			}
+		}
+	}
+	events := make([]journal.Event, len(batch))
+	for i := range batch {
+		ev := journal.Event{Kind: journal.KindRouted, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
+		describe(&ev, batch[i].Message)
+		ev.Recipient = string(batch[i].Queue.System)
+		if dead[i] {
+			ev.Kind, ev.Outcome = journal.KindDead, "rejected by the bus"
+		}
+		events[i] = ev
+	}
+	return events, nil
+}
+
+// bury keeps what the bus will not take: a note on the dead topic, and word to
+// the sender. The message itself stays in the store.
+func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) error {
+	m := o.Message
+	g.metrics.dead.Inc()
+	g.log.Error("the bus refuses a message for good; its sender is told", "message", m.ID, "messageId", string(m.MessageID), "recipient", string(o.Queue.System), "error", cause)
+	note := Record{Topic: g.config.Kafka.Prefix + ".dead", Key: r.Key, Headers: r.Headers}
+	if err := g.broker.Publish(ctx, []Record{note}); err != nil {
+		var rejected *RejectedError
+		if !errors.As(err, &rejected) {
+			return err
+		}
+		g.log.Error("the dead letter topic refuses a note too", "message", m.ID, "error", err)
+	}
+	why := "Сообщение не может быть доставлено получателю."
+	return g.tellSender(ctx, m, envelopes.AsyncStatus{
+		Category: envelopes.StatusRequestIsRejectedBySmev, Details: why,
+		Fault: &envelopes.Fault{Kind: envelopes.SMEVFailure, Code: g.config.Contour + " : TR:ASYNC:DAS:1", Text: why},
+	})
+}
+
+// Headers of a record. Those who read the topics beside us may rely on them.
+const (
+	headerID      = "mezhved-id"    // our id of the message
+	headerQueue   = "mezhved-queue" // recipient queue as JSON
+	headerSeal    = "mezhved-seal"  // MAC over id and queue: only a gateway can enqueue
+	headerEvent   = "mezhved-event" // what the journal is to hear when the record is queued
+	headerBody    = "mezhved-body"  // "store": the value is left out because it is too large
+	headerMessage = "message-id"    // the sender's MessageID
+	headerTrace   = "traceparent"   // W3C trace context
+)
+
+// record makes a bus record. Its key is the recipient queue, which keeps the
+// order of acceptance within it; where providers read the topic themselves the
+// conversation is added, so that they may share the work.
+func (g *Gateway) record(o *Outgoing) Record {
+	m := o.Message
+	topic := responseTopic(g.config.Kafka.Prefix, o.Queue.System)
+	if o.Queue.Kind == QueueRequests {
+		topic = requestTopic(g.config.Kafka.Prefix, o.Queue.System)
+	}
+	key := o.Queue.destination()
+	if s := g.Catalog().Service(m.Service, m.Version); s != nil && s.Stream {
+		key += "/" + string(conversation(m))
+	}
+	queue, err := json.Marshal(o.Queue)
+	if err != nil {
+		panic("relay: " + err.Error()) // strings only
+	}
+	ev := journal.Event{Kind: journal.KindQueued, Outcome: "ok"}
+	describe(&ev, m)
+	ev.Recipient = string(o.Queue.System)
+	event, err := json.Marshal(ev)
+	if err != nil {
+		panic("relay: " + err.Error())
+	}
+	r := Record{Topic: topic, Key: []byte(key), Value: busValue(m), Headers: []Header{
+		{headerID, []byte(m.ID.String())}, {headerQueue, queue}, {headerSeal, g.seal(m.ID.String(), queue)}, {headerEvent, event},
+		{headerMessage, []byte(m.MessageID)}, {"original", []byte(m.Original)}, {"direction", []byte(m.Direction)},
+		{"sender", []byte(m.Sender)}, {"recipient", []byte(o.Queue.System)}, {"service", []byte(m.Service)}, {"service-version", []byte(m.Version)},
+		{"wire", []byte(m.Wire)}, {"conversation", []byte(conversation(m))}, {"reply-to", []byte(m.ReplyTo)}, {headerTrace, []byte(m.Trace)},
+	}}
+	if Size(len(r.Value)) > g.config.Kafka.MaxRecord {
+		r.Value = nil
+		r.Headers = append(r.Headers, Header{headerBody, []byte("store")})
+	}
+	return r
+}
+
+// seal lets the intake tell our records from others' on the same topic.
+func (g *Gateway) seal(id string, queue []byte) []byte {
+	return sealRecord(g.replies[0], id, queue)
+}
+
+func sealRecord(key []byte, id string, queue []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	fmt.Fprintf(h, "mezhved record 1\x00%s\x00", id)
+	h.Write(queue)
+	return h.Sum(nil)[:16]
+}
+
+// conversation is the chain that a message belongs to.
+func conversation(m *Message) MessageID {
+	switch {
+	case m.Reference != "":
+		return m.Reference
+	case m.Original != "":
+		return m.Original
+	}
+	return m.MessageID
+}
+
+// busValue is what a record carries: the sender's signed element and its
+// signature, byte for byte, under the namespace declarations that they were
+// written under. The wrapper's own prefix is chosen so as to hide none of them.
+func busValue(m *Message) []byte {
+	if m.Direction == DirAsync {
+		return m.Body // the gateway's own words
+	}
+	const space = "urn:mezhved:bus:1"
+	prefix := "mz"
+	for inUse(prefix, m.Parts.Scope) || inUse(prefix, m.Parts.SigScope) {
+		prefix += "z"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<%[1]s:message xmlns:%[1]s="%[2]s"><%[1]s:signed`, prefix, space)
+	declare(&b, m.Parts.Scope)
+	b.WriteByte('>')
+	b.Write(piece(m.Body, m.Parts.Data))
+	fmt.Fprintf(&b, `</%s:signed>`, prefix)
+	if m.Parts.Signature.Len > 0 {
+		fmt.Fprintf(&b, `<%s:signature`, prefix)
+		declare(&b, m.Parts.SigScope)
+		b.WriteByte('>')
+		b.Write(piece(m.Body, m.Parts.Signature))
+		fmt.Fprintf(&b, `</%s:signature>`, prefix)
+	}
+	fmt.Fprintf(&b, `</%s:message>`, prefix)
+	return b.Bytes()
+}
+
+func inUse(prefix string, scope []Binding) bool {
+	for _, b := range scope {
+		if b.Prefix == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+func declare(b *bytes.Buffer, scope []Binding) {
+	for _, d := range scope {
+		if d.Prefix == "xml" {
+			continue
+		}
+		b.WriteString(" xmlns")
+		if d.Prefix != "" {
+			b.WriteString(":" + d.Prefix)
+		}
+		b.WriteString(`="`)
+		for _, r := range d.URI {
+			switch r {
+			case '&':
+				b.WriteString("&amp;")
+			case '<':
+				b.WriteString("&lt;")
+			case '"':
+				b.WriteString("&quot;")
+			default:
+				b.WriteRune(r)
+			}
+		}
+		b.WriteByte('"')
+	}
+}

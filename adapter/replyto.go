@@ -1,0 +1,112 @@
+package adapter
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// replyAddress is what a ReplyTo says. It is all that the route of an answer
+// needs, so an answer is accepted without looking the request up.
+type replyAddress struct {
+	Request   uuid.UUID `json:"rid"` // ours
+	MessageID MessageID `json:"mid"`
+	Sender    Mnemonic  `json:"mnm"` // of the request: the answer goes to it
+	Node      string    `json:"nid,omitempty"`
+	Provider  Mnemonic  `json:"prv"` // who may answer
+	Service   string    `json:"svc"`
+	Version   string    `json:"ver"`
+	Wire      string    `json:"wir"`           // protocol version of the request
+	EOL       int64     `json:"eol,omitempty"` // Unix milliseconds; 0: none
+	Reference MessageID `json:"ref,omitempty"`
+	Code      string    `json:"tcd,omitempty"`  // TransactionCode
+	LongCode  bool      `json:"tcdl,omitempty"` // the code is too long to be carried: it is found with the request
+	Test      bool      `json:"tst,omitempty"`
+}
+
+// replyKeys make and check ReplyTo tokens. Whoever holds a key can write
+// answers to any request in the name of its provider's address, but still needs
+// that provider's signing key to have them accepted.
+type replyKeys [][]byte
+
+// maxCodeInToken keeps the token under the 4000 characters of To and ReplyTo.
+const maxCodeInToken = 1000
+
+const tokenVersion = 1
+
+var errReplyTo = errors.New("reply address was not made by this gateway")
+
+// readReplyKeys reads key files: 32 or more bytes, raw or in base64.
+func readReplyKeys(files []string) (replyKeys, error) {
+	var keys replyKeys
+	var bad []error
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		if text, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(src))); err == nil && len(text) >= 32 {
+			src = text
+		}
+		if len(src) < 32 {
+			bad = append(bad, fmt.Errorf("reply key %s: %d bytes, 32 or more are needed", name, len(src)))
+			continue
+		}
+		keys = append(keys, src)
+	}
+	return keys, errors.Join(bad...)
+}
+
+// seal writes the token: version, MAC and JSON in base64. It is opaque to
+// parties; the JSON inside looks like the real bus's for those who peek.
+func (k replyKeys) seal(a replyAddress) string {
+	if len(a.Code) > maxCodeInToken {
+		a.Code, a.LongCode = "", true
+	}
+	body, err := json.Marshal(a)
+	if err != nil {
+		panic("replyto: " + err.Error()) // only strings and numbers are in it
+	}
+	token := append(make([]byte, 0, 1+sha256.Size+len(body)), tokenVersion)
+	token = append(token, mac(k[0], body)...)
+	return base64.StdEncoding.EncodeToString(append(token, body...))
+}
+
+// open reads a token. White space round it is forgiven, nothing else is.
+func (k replyKeys) open(token string) (a replyAddress, err error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(token))
+	if err != nil || len(raw) < 1+sha256.Size || raw[0] != tokenVersion {
+		return a, errReplyTo
+	}
+	given, body := raw[1:1+sha256.Size], raw[1+sha256.Size:]
+	for _, key := range k {
+		if hmac.Equal(given, mac(key, body)) {
+			return a, json.Unmarshal(body, &a)
+		}
+	}
+	return a, errReplyTo
+}
+
+func mac(key, body []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("mezhved reply address 1\x00"))
+	h.Write(body)
+	return h.Sum(nil)
+}
+
+func (a replyAddress) eol() time.Time {
+	if a.EOL == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(a.EOL).UTC()
+}

@@ -1,0 +1,260 @@
+package adapter
+
+import (
+	"context"
+	"crypto/sha256"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+)
+
+// admitted is a message that may be accepted: its sender is proved, its ids are
+// good, its content holds against the schema, its route is found and its sender
+// may take it. Only admitRequest and admitReply make one.
+type admitted struct {
+	message *Message
+	service *Service
+}
+
+// submit carries out SendRequest.
+func (g *Gateway) submit(ctx context.Context, c *call) error {
+	req, err := envelopes.DecodeSendRequest(c.envelope, c.signed)
+	if err != nil {
+		return err
+	}
+	c.event.MessageID = req.MessageID
+	a, err := g.admitRequest(c, req)
+	if err != nil {
+		if first := g.acceptedBefore(ctx, c, req.MessageID, req.Data); first != nil {
+			return g.repeat(c, first)
+		}
+		return err
+	}
+	return g.accept(ctx, c, a)
+}
+
+// admitRequest holds a request against the rules, in the order of the real bus:
+// identifier, type, schema, personal signature, attachments, route, access,
+// end of life, room in the queue.
+func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitted, error) {
+	defer g.metrics.stage("admit")()
+	id, err := admitMessageID(req.MessageID, c.started, g.config.MessageID)
+	if err != nil {
+		return admitted{}, err
+	}
+	s, err := g.requestService(c, req)
+	if err != nil {
+		return admitted{}, err
+	}
+	c.event.Service, c.event.Version, c.event.Schema = s.Name, s.Version, s.SchemaDigest
+	if err := g.checkContent(c, s, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
+		return admitted{}, err
+	}
+	files, err := g.checkAttachments(s, req.MessageID, req.Headers, req.References, req.Attachments)
+	if err != nil {
+		return admitted{}, err
+	}
+	if req.Routing != nil {
+		return admitted{}, because("no-routing-block")
+	}
+	to, err := g.recipients(c, s, req.Content)
+	if err != nil {
+		return admitted{}, err
+	}
+	if !s.Admits(c.party.Mnemonic) {
+		return admitted{}, because("access")
+	}
+	eol := req.EOL
+	switch {
+	case !eol.IsZero() && !eol.After(c.started):
+		return admitted{}, because("end-of-life")
+	case eol.IsZero() && s.EndOfLife > 0:
+		eol = c.started.Add(s.EndOfLife)
+	}
+	if err := g.checkRoom(c, s, to); err != nil {
+		return admitted{}, err
+	}
+
+	m := g.message(c, req.Data, req.Signature)
+	m.MessageID, m.Direction = id, DirRequest
+	m.Reference, m.TransactionCode = MessageID(req.ReferenceMessageID), req.TransactionCode
+	m.Recipients, m.Root, m.Test, m.EOL = to, s.Request, req.Test, eol
+	m.Service, m.Version = s.Name, s.Version
+	m.Attachments = files
+	if s.Deadline > 0 {
+		m.Deadline = m.Accepted.Add(s.Deadline)
+	}
+	if s.Broadcast {
+		m.Direction = DirBroadcast
+		return admitted{m, s}, nil
+	}
+	m.VIP = c.party.VIP
+	address := replyAddress{
+		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,
+		Wire: m.Wire, Reference: m.Reference, Code: m.TransactionCode, Test: m.Test,
+	}
+	if !eol.IsZero() {
+		address.EOL = eol.UnixMilli()
+	}
+	m.ReplyTo = g.replies.seal(address)
+	return admitted{m, s}, nil
+}
+
+// requestService finds the service version that the content's root names, and
+// refuses what is not a request in use.
+func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*Service, error) {
+	root := QName{req.Content.Space(), req.Content.Local()}
+	s := c.catalog.ByRoot(root)
+	switch {
+	case s == nil:
+		return nil, &refusal{reason: "not-a-type", root: root}
+	case s.Request != root:
+		return nil, &refusal{reason: "wrong-category", args: []any{root, "RESPONSE"}, root: root}
+	case s.Stage == StageDraft, s.Stage == StageRetired:
+		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
+	case s.Stage == StageTest && !req.Test:
+		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
+	}
+	return s, nil
+}
+
+var stageText = map[Stage]string{
+	StageDraft: "черновик", StageTest: "только сообщения с признаком TestMessage", StageRetired: "выведен из эксплуатации",
+}
+
+// checkContent validates the content where it stands and checks the official's
+// signature over it.
+func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmltape.Node, id string) error {
+	limit := s.Content
+	def(&limit, int64(g.config.Limits.Content))
+	if off, end := data.Range(); int64(end-off) > limit {
+		return because("content-size", strconv.FormatInt(limit, 10))
+	}
+	done := g.metrics.stage("validate")
+	err := s.Validate(content)
+	done()
+	if err != nil {
+		r := refuse(err)
+		r.args = []any{id}
+		return r
+	}
+	return g.verifyPersonal(c, s, personal, content, id)
+}
+
+// checkAttachments holds contents against the signed headers: each has its
+// counterpart, none is there twice, together they are not too large.
+func (g *Gateway) checkAttachments(s *Service, id string, headers []envelopes.AttachmentHeader, refs []envelopes.AttachmentReference, contents []envelopes.Attachment) ([]Attachment, error) {
+	if len(refs) > 0 {
+		return nil, because("attachment-file-store", id)
+	}
+	if len(headers) != len(contents) {
+		return nil, because("attachment-no-header", strconv.Itoa(len(contents)), strconv.Itoa(len(headers)))
+	}
+	if len(contents) == 0 {
+		return nil, nil
+	}
+	awaited := make(map[string]bool, len(headers))
+	for _, h := range headers {
+		awaited[h.ContentID] = true
+	}
+	out := make([]Attachment, 0, len(contents))
+	var total int64
+	for _, a := range contents {
+		if !awaited[a.ID] {
+			return nil, because("attachment-unknown", a.ID)
+		}
+		delete(awaited, a.ID)
+		total += int64(len(a.Content))
+		out = append(out, Attachment{ID: a.ID, Content: a.Content})
+	}
+	limit := s.Attachments
+	def(&limit, int64(g.config.Limits.Attachments))
+	if total > limit {
+		return nil, &refusal{reason: "attachment-size", size: [2]int64{limit, total}}
+	}
+	return out, nil
+}
+
+// recipients finds the queues that the request goes to. A broadcast goes to all
+// subscribers but its sender.
+func (g *Gateway) recipients(c *call, s *Service, content xmltape.Node) ([]Queue, error) {
+	to, err := s.Route(content)
+	if err != nil {
+		r := refuse(err)
+		if r.reason == "no-recipient" {
+			r.args = []any{s.Request}
+		}
+		return nil, r
+	}
+	queues := make([]Queue, 0, len(to))
+	for _, m := range to {
+		if s.Broadcast && m == c.party.Mnemonic {
+			continue
+		}
+		queues = append(queues, Queue{System: m, Kind: QueueRequests})
+	}
+	if len(queues) == 0 {
+		return nil, because("no-recipient", s.Request)
+	}
+	return queues, nil
+}
+
+// checkRoom refuses what would make a queue grow past its limit.
+func (g *Gateway) checkRoom(c *call, s *Service, to []Queue) error {
+	for _, q := range to {
+		limit := g.config.Queues.Limit
+		if s != nil && s.QueueLimit > 0 {
+			limit = s.QueueLimit
+		}
+		if p := c.catalog.Party(q.System); p != nil && p.QueueLimit > 0 {
+			limit = min(limit, p.QueueLimit)
+		}
+		if g.depth.full(q, limit) {
+			return &refusal{reason: "overflow", queue: q, retryAfter: 30 * time.Second}
+		}
+	}
+	return nil
+}
+
+// message begins the record of what was received: its bytes, its pieces, its
+// sender. data and signature are on the call's tape.
+func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
+	body := c.envelope.Bytes()
+	m := &Message{
+		ID: newID(), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
+		Body: body, Digest: sha256.Sum256(body), Certificate: c.signed.Certificate().SHA256, Trace: c.trace,
+		Parts: Parts{Data: span(data), Scope: scope(data)},
+	}
+	if signature.Valid() {
+		m.Parts.Signature, m.Parts.SigScope = span(signature), scope(signature)
+	}
+	return m
+}
+
+// newID is the gateway's own id of a message.
+func newID() uuid.UUID {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic("no randomness: " + err.Error())
+	}
+	return id
+}
+
+func span(n xmltape.Node) Span {
+	off, end := n.Range()
+	return Span{Off: off, Len: end - off}
+}
+
+// scope is what an element inherits from those round it.
+func scope(n xmltape.Node) []Binding {
+	in := n.Parent().InScope()
+	out := make([]Binding, len(in))
+	for i, b := range in {
+		out[i] = Binding{Prefix: b.Prefix, URI: b.URI}
+	}
+	return out
+}
