@@ -21,29 +21,10 @@ type nfa struct {
 	scratch  sync.Pool // *nfaScratch
 }
 
-// quickSet answers for ASCII from two words.
-type quickSet struct {
-	ascii [2]uint64
-	set   charset
-}
-
-func (q *quickSet) contains(r rune) bool {
-	if r < utf8.RuneSelf {
-		return q.ascii[r>>6]>>(r&63)&1 != 0
-	}
-	return q.set.contains(r)
-}
-
 func newNFA(p *program) *nfa {
 	n := &nfa{program: *p, counters: make([]int, len(p.insts))}
 	for _, set := range p.sets {
-		q := quickSet{set: set}
-		for r := rune(0); r < utf8.RuneSelf; r++ {
-			if set.contains(r) {
-				q.ascii[r>>6] |= 1 << (r & 63)
-			}
-		}
-		n.quick = append(n.quick, q)
+		n.quick = append(n.quick, newQuickSet(set))
 	}
 	for pc, i := range p.insts {
 		n.counters[pc] = -1

@@ -1,6 +1,9 @@
 package xsdregex
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // size returns how many character positions the program of n will have. With
 // expand, counted classes are copied, without they are one position. It
@@ -40,8 +43,9 @@ func mul(a, b int) int {
 }
 
 // simplify removes what matches only the empty string from repetitions and
-// alternatives, and joins nested repetitions, so that the size of a program is
-// in proportion to its positions.
+// alternatives, so that the size of a program is in proportion to its
+// positions, and joins nested repetitions and single characters that are
+// alternatives, so that more of them can be counted.
 func simplify(n *node) *node {
 	for i, s := range n.subs {
 		n.subs[i] = simplify(s)
@@ -63,12 +67,19 @@ func simplify(n *node) *node {
 		}
 	case opAlt:
 		kept, empty := n.subs[:0], false
+		var single *node // the alternatives of one character, together
 		for _, s := range n.subs {
-			if s.op == opEmpty {
-				if empty {
-					continue
-				}
+			switch {
+			case s.op == opEmpty && empty:
+				continue
+			case s.op == opEmpty:
 				empty = true
+			case s.op == opClass && single != nil:
+				single.set = normalize(slices.Concat(single.set, s.set))
+				continue
+			case s.op == opClass:
+				s = &node{op: opClass, set: s.set}
+				single = s
 			}
 			kept = append(kept, s)
 		}
@@ -139,12 +150,13 @@ type builder struct {
 	program
 	expand bool
 	index  map[string]int // content of a set -> index in sets
+	known  map[*node]int  // the same for nodes that have been copied before
 }
 
 // newProgram translates a simplified tree. With expand, counted classes are
 // copied instead of counted.
 func newProgram(tree *node, expand bool) *program {
-	b := &builder{expand: expand, index: make(map[string]int)}
+	b := &builder{expand: expand, index: make(map[string]int), known: make(map[*node]int)}
 	b.start = b.add(tree, b.emit(inst{op: instMatch}))
 	return &b.program
 }
@@ -154,9 +166,12 @@ func (b *builder) emit(i inst) int {
 	return len(b.insts) - 1
 }
 
-func (b *builder) setIndex(set charset) int {
+func (b *builder) setIndex(n *node) int {
+	if i, ok := b.known[n]; ok {
+		return i
+	}
 	var key strings.Builder
-	for _, s := range set {
+	for _, s := range n.set {
 		for _, r := range [2]rune{s.lo, s.hi} {
 			key.Write([]byte{byte(r >> 16), byte(r >> 8), byte(r)})
 		}
@@ -164,9 +179,10 @@ func (b *builder) setIndex(set charset) int {
 	i, ok := b.index[key.String()]
 	if !ok {
 		i = len(b.sets)
-		b.sets = append(b.sets, set)
+		b.sets = append(b.sets, n.set)
 		b.index[key.String()] = i
 	}
+	b.known[n] = i
 	return i
 }
 
@@ -174,7 +190,7 @@ func (b *builder) setIndex(set charset) int {
 func (b *builder) add(n *node, next int) int {
 	switch n.op {
 	case opClass:
-		return b.emit(inst{op: instClass, set: b.setIndex(n.set), out: next})
+		return b.emit(inst{op: instClass, set: b.setIndex(n), out: next})
 	case opConcat:
 		for i := len(n.subs) - 1; i >= 0; i-- {
 			next = b.add(n.subs[i], next)
@@ -196,7 +212,7 @@ func (b *builder) repeat(n *node, next int) int {
 	sub := n.subs[0]
 	counted := n.min > 1 || n.max > 1 && n.max < unbounded
 	if counted && sub.op == opClass && !b.expand {
-		entry := b.emit(inst{op: instCount, set: b.setIndex(sub.set), out: next, min: max(n.min, 1), max: n.max})
+		entry := b.emit(inst{op: instCount, set: b.setIndex(sub), out: next, min: max(n.min, 1), max: n.max})
 		if n.min == 0 {
 			entry = b.emit(inst{op: instSplit, out: entry, alt: next})
 		}

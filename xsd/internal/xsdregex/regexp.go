@@ -36,8 +36,11 @@ func (l Limits) withDefaults() Limits {
 // Regexp is a compiled expression, immutable and safe for concurrent use.
 type Regexp struct {
 	pattern string
-	dfa     *dfa // nil when it would have exceeded the limits
-	nfa     *nfa // nil when there is a dfa
+
+	// One of these is set.
+	count *countedClass // nothing but a long counted class
+	dfa   *dfa          // within the limits
+	nfa   *nfa          // all else
 }
 
 // Compile compiles an expression. The error is a *SyntaxError or a *BudgetError.
@@ -55,6 +58,9 @@ func Compile(pattern string, limits Limits) (*Regexp, error) {
 		return nil, overBudget(pattern, "Positions", limits.Positions)
 	}
 	re := &Regexp{pattern: pattern}
+	if re.count = newCountedClass(tree); re.count != nil {
+		return re, nil
+	}
 	// Each copy of a counted class is a state at least, so this is no loss.
 	if size(tree, true) <= limits.States {
 		re.dfa = newDFA(newProgram(tree, true), limits)
@@ -69,14 +75,17 @@ func Compile(pattern string, limits Limits) (*Regexp, error) {
 func (re *Regexp) String() string { return re.pattern }
 
 // Deterministic reports whether the expression runs as a deterministic
-// automaton: one table step a character.
-func (re *Regexp) Deterministic() bool { return re.dfa != nil }
+// automaton: one step a character, whatever the size of the expression.
+func (re *Regexp) Deterministic() bool { return re.nfa == nil }
 
 // Match reports whether the whole of value, which is UTF-8, is in the language
 // of the expression. Anything that is not UTF-8 is not.
 func (re *Regexp) Match(value []byte) bool {
-	if re.dfa != nil {
+	switch {
+	case re.dfa != nil:
 		return re.dfa.match(value)
+	case re.count != nil:
+		return re.count.match(value)
 	}
 	return re.nfa.match(value)
 }
