@@ -76,9 +76,16 @@ type canonEmitter struct {
 	decls  []int32     // into bound: to be declared on this element
 	attrs  []uint32    // attributes of this element in output order
 	value  []byte
-	base   []byte // the fixed-up xml:base of a C14N 1.1 apex
-	listed []int32
+	base   []byte  // the fixed-up xml:base of a C14N 1.1 apex
+	listed []int32 // into bound: the PrefixList
+
+	// With a limit the run ends behind the token that reaches so many bytes, and
+	// offsets tells where each token's form begins.
+	limit   int
+	offsets []canonOffset
 }
+
+type canonOffset struct{ token, offset int32 }
 
 // canonPrefix is a prefix and the namespace that the nearest written ancestor
 // binds to it; NoSpace: none, or, for the empty prefix, no default namespace.
@@ -122,6 +129,12 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 			i = skipTo
 			continue
 		}
+		if e.limit > 0 {
+			if e.out.total() >= e.limit {
+				break
+			}
+			e.offsets = append(e.offsets, canonOffset{int32(i), int32(e.out.total())})
+		}
 		tok := &t.Tokens[i]
 		switch tok.Kind {
 		case xmltape.Start:
@@ -159,6 +172,7 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 func (e *canonEmitter) reset(w io.Writer, method C14N, prefixes []string) {
 	e.out.reset(w)
 	e.method = method
+	e.offsets = e.offsets[:0]
 	e.bound, e.undo, e.marks = e.bound[:0], e.undo[:0], e.marks[:0]
 	if e.index == nil {
 		e.index = map[string]int32{}

@@ -122,7 +122,7 @@ func mayIssue(issuer, c *Certificate, below int, at time.Time) string {
 
 // checkCertificateSignature verifies the issuer's signature on c.
 func checkCertificateSignature(issuer, c *Certificate) error {
-	return checkX509Signature(issuer, c.X509.SignatureAlgorithm, c.X509.RawTBSCertificate, c.X509.Signature, c.DER)
+	return checkX509Signature(issuer, c.X509.SignatureAlgorithm, outerAlgorithm(c.DER), c.X509.RawTBSCertificate, c.X509.Signature)
 }
 
 func hasNameConstraints(x *x509.Certificate) bool {

@@ -83,10 +83,13 @@ func (x *idIndex) collect(t *xmltape.Tape) error {
 			if len(local) != 2 || local[0]|0x20 != 'i' || local[1]|0x20 != 'd' {
 				continue
 			}
-			v := t.AttrValue(attr, nil)
+			v := bytes.Trim(t.AttrValue(attr, nil), " \t\r\n")
+			if len(v) == 0 {
+				continue
+			}
 			weak := attr.PrefixLen == 0 && string(local) == "id"
 			strong = strong || !weak
-			x.claims = append(x.claims, idClaim{bytes.Trim(v, " \t\r\n"), int32(i), weak})
+			x.claims = append(x.claims, idClaim{v, int32(i), weak})
 		}
 	}
 	if !strong || len(x.claims) < 2 {

@@ -7,6 +7,7 @@ import "io"
 type sink struct {
 	w   io.Writer
 	buf []byte
+	n   int // bytes handed on
 	err error
 }
 
@@ -16,7 +17,7 @@ const (
 )
 
 func (s *sink) reset(w io.Writer) {
-	s.w, s.err = w, nil
+	s.w, s.n, s.err = w, 0, nil
 	if s.buf == nil {
 		s.buf = make([]byte, 0, sinkBlock+sinkDirect)
 	}
@@ -51,8 +52,12 @@ func (s *sink) write(p []byte) {
 	if s.err != nil {
 		return
 	}
+	s.n += len(p)
 	_, s.err = s.w.Write(p)
 }
+
+// total counts the bytes written, those in the buffer included.
+func (s *sink) total() int { return s.n + len(s.buf) }
 
 // close hands on the rest and drops the writer.
 func (s *sink) close() error {

@@ -296,6 +296,9 @@ func (r *structureReader) base64(n xmltape.Node, k, limit int, attrs ...string) 
 
 // attrValue gives the value of an unqualified attribute, in buf's memory.
 func attrValue(n xmltape.Node, local string, buf []byte) ([]byte, bool) {
+	if !n.Valid() {
+		return buf[:0], false
+	}
 	t, tok := n.Tape(), n.Token()
 	for i := tok.Attr; i < tok.Attr+uint32(tok.NAttr); i++ {
 		a := &t.Attrs[i]

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"testing"
@@ -46,3 +47,5 @@ func parse(t testing.TB, doc string) *xmltape.Tape {
 	}
 	return tape
 }
+
+func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

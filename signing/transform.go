@@ -23,9 +23,9 @@ const (
 	Woodstox Form = iota
 	// JDK is what the same program writes over the JDK's own StAX (SJSXP): every
 	// ">" escaped, carriage returns lost, blank pieces of a text dropped where
-	// its scanner happens to split it. How that scanner splits a text at the
-	// ends of its read buffer is not modelled: a blank run of a text that
-	// straddles such an end gives a form that is not recognised.
+	// its scanner happens to split it. It splits at the ends of its reads too:
+	// the first, of 31 bytes, is modelled; the later ones, 8 KiB apart, are
+	// not, so a text whose blank run straddles one of them is not recognised.
 	JDK
 )
 
@@ -61,7 +61,8 @@ type smevEmitter struct {
 	value  []byte            // a decoded value
 	next   uint32
 	form   Form
-	plain  bool // no DEL and no C1 control anywhere in the range
+	head   *canonEmitter // of the JDK form: the beginning of the canonical document
+	plain  bool          // no DEL and no C1 control anywhere in the range
 }
 
 // smevPrefix is the text of an allocated prefix with its colon ("ns12:"); n is 0 when
@@ -91,29 +92,32 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	src := t.Source()
 	first := element.Index()
 	last := int(element.Token().Match)
-	gathered := false // e.text holds a text that may go on in the next token
+	gathered := 0 // token at which the text in e.text began; 0: there is none
+	if form == JDK {
+		e.jdkHead(element)
+	}
 	for i := first; i <= last; i++ {
 		tok := &t.Tokens[i]
 		switch tok.Kind {
 		case xmltape.Start:
-			if gathered {
-				e.gatheredText()
-				gathered = false
+			if gathered > 0 {
+				e.textValue(e.text, gathered)
+				gathered = 0
 			}
 			if err := e.start(t, src, i, tok); err != nil {
 				return err
 			}
 			e.out.room()
 		case xmltape.End:
-			if gathered {
-				e.gatheredText()
-				gathered = false
+			if gathered > 0 {
+				e.textValue(e.text, gathered)
+				gathered = 0
 			}
 			e.end(t, src, tok)
 		case xmltape.Text, xmltape.CData:
 			// A text before a tag is whole; anything else may have to be joined
 			// with what follows a comment or CDATA section.
-			if k := t.Tokens[i+1].Kind; !gathered && (k == xmltape.Start || k == xmltape.End) {
+			if k := t.Tokens[i+1].Kind; gathered == 0 && (k == xmltape.Start || k == xmltape.End) {
 				if tok.Flags&xmltape.Blank != 0 {
 					continue
 				}
@@ -126,18 +130,18 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 					}
 					continue
 				}
-				e.textValue(e.charData(t, tok))
+				e.textValue(e.charData(t, tok), i)
 				continue
 			}
-			if !gathered {
+			if gathered == 0 {
 				e.text = e.text[:0]
-				gathered = true
+				gathered = i
 			}
 			e.text = append(e.text, e.charData(t, tok)...)
 		case xmltape.PI:
-			if gathered {
-				e.gatheredText()
-				gathered = false
+			if gathered > 0 {
+				e.textValue(e.text, gathered)
+				gathered = 0
 			}
 		}
 	}
@@ -283,18 +287,55 @@ func (e *smevEmitter) sortAttrs(t *xmltape.Tape) {
 	}
 }
 
-// gatheredText writes a text that was made of several tokens.
-func (e *smevEmitter) gatheredText() { e.textValue(e.text) }
-
-// textValue writes one text event unless it is blank.
-func (e *smevEmitter) textValue(v []byte) {
+// textValue writes one text that began with token i, unless it is blank.
+func (e *smevEmitter) textValue(v []byte, i int) {
 	if e.form == JDK {
-		e.jdkText(v)
+		e.jdkText(v, e.jdkCut(v, i))
 		return
 	}
 	if !blank(v) {
 		e.woodstoxText(v)
 	}
+}
+
+// jdkFirstRead is where the JDK's reader ends its first read of the canonical
+// document: three bytes in which it looks for a byte order mark, and 28 for an
+// XML declaration.
+const jdkFirstRead = 31
+
+// jdkHead canonicalises the beginning of the element, to see where the first
+// read ends; mostly that is inside its start tag.
+func (e *smevEmitter) jdkHead(element xmltape.Node) {
+	if e.head == nil {
+		e.head = new(canonEmitter)
+	}
+	e.head.limit = jdkFirstRead
+	e.head.run(io.Discard, Subset{Element: element}, Exclusive)
+}
+
+// jdkCut finds the end of the first read in a text that began with token i; -1
+// when it is not there.
+func (e *smevEmitter) jdkCut(v []byte, i int) int {
+	for _, at := range e.head.offsets {
+		if int(at.token) != i {
+			continue
+		}
+		canonical := int(at.offset)
+		for k, c := range v {
+			if canonical >= jdkFirstRead && c&0xc0 != 0x80 {
+				return k
+			}
+			switch c {
+			case '&', '\r':
+				canonical += 5
+			case '<', '>':
+				canonical += 4
+			default:
+				canonical++
+			}
+		}
+	}
+	return -1
 }
 
 func (e *smevEmitter) attrValue(out, v []byte) []byte {

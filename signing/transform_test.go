@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -55,5 +56,69 @@ func TestTransformVectors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The generated vectors come from the transform's StAX program run over
+// Woodstox 6.2.1 and JDK 17: random documents with references, CDATA, comments,
+// instructions, prefixes rebound, controls and characters beyond U+FFFF. A null
+// output is one that the library refused.
+func TestTransformGenerated(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(repoRoot(t), "testdata", "signing", "transform-generated.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Input         string
+		Woodstox, JDK *string
+	}
+	if err := json.Unmarshal(data, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for i, v := range vectors {
+		tape := parse(t, v.Input)
+		for form, want := range []*string{v.Woodstox, v.JDK} {
+			if want == nil {
+				continue
+			}
+			var got bytes.Buffer
+			if err := Transform(&got, tape.Root(), Form(form)); err != nil || got.String() != *want {
+				t.Errorf("vector %d, %s:\ninput %q\ngot   %q, %v\nwant  %q", i, Form(form), v.Input, got.String(), err, *want)
+			}
+			compared++
+		}
+	}
+	if compared < 400 {
+		t.Errorf("%d outputs compared, want at least 400", compared)
+	}
+}
+
+// What the transform writes for a subtree does not depend on what stands round it.
+func TestTransformInPlace(t *testing.T) {
+	const inner = `<x:a xmlns:x="u:a" Id="I"><y xmlns="u:b">1</y><x:z x:q="2"/></x:a>`
+	var alone, inside bytes.Buffer
+	if err := Transform(&alone, parse(t, inner).Root(), Woodstox); err != nil {
+		t.Fatal(err)
+	}
+	outer := parse(t, `<o xmlns="u:o" xmlns:y="u:b"><w>before</w>`+inner+`<w>after</w></o>`)
+	if err := Transform(&inside, outer.Root().Child("u:a", "a"), Woodstox); err != nil {
+		t.Fatal(err)
+	}
+	if inside.String() != alone.String() {
+		t.Errorf("in place: got %q, want %q", inside.String(), alone.String())
+	}
+}
+
+// Names of attributes are ordered by UTF-16 code units, not by code points.
+func TestCompareUTF16(t *testing.T) {
+	order := []string{"", "A", "B", "_", "a", "ab", "b", "Я", "а", "\U00010000", "\U0001F600", "\uE000", "\uF900", "\uFFFD"}
+	for i := range order {
+		for j := range order {
+			got := compareUTF16([]byte(order[i]), []byte(order[j]))
+			if (got < 0) != (i < j) || (got == 0) != (i == j) {
+				t.Errorf("compare %q and %q: got %d", order[i], order[j], got)
+			}
+		}
 	}
 }

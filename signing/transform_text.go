@@ -104,11 +104,14 @@ func (e *smevEmitter) woodstoxPlain(v []byte) {
 	e.out.piece(v[from:])
 }
 
-// jdkText writes the events into which the JDK's scanner splits a text of the
-// canonical document, blank ones left out. Every reference is an event of its
-// own; between references the scanner stops where a line ends, every second
-// time, or behind a run of "]".
-func (e *smevEmitter) jdkText(v []byte) {
+// jdkText writes the events into which the JDK's scanner (XMLEntityScanner,
+// XMLDocumentFragmentScannerImpl) splits a text of the canonical document, blank
+// ones left out. Every reference and every character beyond U+FFFF is an event of
+// its own, or ends one; between them the scanner stops at line ends, every second
+// time, behind a run of "]", and where its first read ended: at v[:cut], when cut
+// is not negative.
+func (e *smevEmitter) jdkText(v []byte, cut int) {
+	sc := jdkScanner{v, cut}
 	for i := 0; i < len(v); {
 		e.out.room()
 		switch v[i] {
@@ -128,12 +131,7 @@ func (e *smevEmitter) jdkText(v []byte) {
 			i++ // an event of one blank character
 			continue
 		}
-		end := jdkScan(v, i)
-		if end < len(v) && !jdkReference(v[end]) {
-			end = jdkBrackets(v, end)
-			end = jdkScan(v, end)
-			end = jdkBrackets(v, end)
-		}
+		end := sc.event(i)
 		if !blank(v[i:end]) {
 			e.out.piece(v[i:end]) // holds nothing that is escaped
 		}
@@ -141,22 +139,82 @@ func (e *smevEmitter) jdkText(v []byte) {
 	}
 }
 
-// jdkScan is XMLEntityScanner.scanContent: line ends at the beginning, then up
-// to the next line end, "]" or reference.
-func jdkScan(v []byte, i int) int {
-	for i < len(v) && v[i] == '\n' {
-		i++
-	}
-	for i < len(v) && v[i] != '\n' && v[i] != ']' && !jdkReference(v[i]) {
-		i++
-	}
-	return i
+// jdkScanner is the JDK's view of one text.
+type jdkScanner struct {
+	v   []byte
+	cut int // where the read buffer ends inside v; -1: it does not
 }
 
-func jdkBrackets(v []byte, i int) int {
-	for i < len(v) && v[i] == ']' {
+// event gives the end of the event that begins at i, which is no reference.
+func (s *jdkScanner) event(i int) int {
+	end, known := s.scan(i)
+	if end == len(s.v) {
+		return end
+	}
+	s.loaded(end) // the scanner looks whether "<" follows
+	if known {
+		switch c := s.v[end]; {
+		case jdkReference(c):
+			return end
+		case c >= 0xf0:
+			return end + 4
+		}
+	}
+	if s.v[end] == ']' && known {
+		end = s.brackets(end)
+	}
+	end, known = s.scan(end)
+	if known && end < len(s.v) && s.v[end] == ']' {
+		end = s.brackets(end)
+	}
+	return end
+}
+
+// scan is scanContent: line ends at the beginning, then up to the next line end,
+// "]", reference or large character. known is false when it stopped because its
+// buffer ended, and the scanner has not seen what follows.
+func (s *jdkScanner) scan(i int) (end int, known bool) {
+	if s.cut >= 0 && (i >= s.cut || s.last(i)) {
+		s.cut = -1
+	}
+	if i < len(s.v) && s.v[i] == '\n' {
+		for i < len(s.v) && s.v[i] == '\n' && !s.last(i) {
+			i++
+		}
+		if s.last(i) {
+			return i, false
+		}
+	}
+	for ; i < len(s.v) && i != s.cut; i++ {
+		if c := s.v[i]; c == '\n' || c == ']' || c >= 0xf0 || jdkReference(c) {
+			return i, true
+		}
+	}
+	return i, i != s.cut
+}
+
+// last tells whether the character at i is the last of the buffer.
+func (s *jdkScanner) last(i int) bool {
+	if s.cut < 0 || i >= s.cut {
+		return false
+	}
+	for i++; i < s.cut && s.v[i]&0xc0 == 0x80; i++ {
+	}
+	return i == s.cut
+}
+
+// loaded notes that the scanner has looked at the character at i.
+func (s *jdkScanner) loaded(i int) {
+	if i >= s.cut {
+		s.cut = -1
+	}
+}
+
+func (s *jdkScanner) brackets(i int) int {
+	for i < len(s.v) && s.v[i] == ']' {
 		i++
 	}
+	s.loaded(i)
 	return i
 }
 
