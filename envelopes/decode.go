@@ -258,7 +258,7 @@ func (r *reader) archive(n xmltape.Node) []ArchiveFile {
 func (r *reader) mimeType(n xmltape.Node) string {
 	s := r.text(n, 0)
 	if n.Valid() && !isMimeType(s) {
-		r.value("cvc-pattern-valid", n, s, "a media type like application/pdf")
+		r.value("cvc-pattern-valid", n, s, saysMimeType)
 	}
 	return s
 }
@@ -278,9 +278,9 @@ func (r *reader) attachments(n xmltape.Node) []Attachment {
 		a := Attachment{ID: r.collapsed(idNode)}
 		if idNode.Valid() {
 			if !isNCName(a.ID) {
-				r.value("cvc-datatype-valid.1.2.1", idNode, a.ID, "an XML name without a colon: it must not begin with a digit")
+				r.value("cvc-datatype-valid.1.2.1", idNode, a.ID, saysName)
 			} else if seen[a.ID] {
-				r.value("cvc-id.2", idNode, a.ID, "an Id that no other attachment has")
+				r.value("cvc-id.2", idNode, a.ID, saysUnique)
 			}
 			seen[a.ID] = true
 		}
@@ -306,7 +306,7 @@ func (r *reader) attached(n xmltape.Node) []byte {
 	p, ok := byReference(r.e.parts, href)
 	if !ok {
 		off, _ := inc.Range()
-		r.wrong("xop-include", inc, off, quote(href), "href naming a MIME part by cid:")
+		r.wrong("xop-include", inc, off, quote(href), saysPart)
 		return nil
 	}
 	return p.data
@@ -340,10 +340,10 @@ func decodePoll(e *Envelope, p Proven) (*PollCall, error) {
 		s.end()
 		if (out.Root.Space == "") != (out.Root.Local == "") {
 			off, _ := selector.Range()
-			r.wrong("cvc-complex-type.2.4.b", selector, off, quote(out.Root.String()), "both NamespaceURI and RootElementLocalName, or none of them")
+			r.wrong("cvc-complex-type.2.4.b", selector, off, quote(out.Root.String()), saysSelector)
 		}
 		if out.Root.Local != "" && !isNCName(out.Root.Local) {
-			r.value("cvc-datatype-valid.1.2.1", local, out.Root.Local, "an XML name without a colon")
+			r.value("cvc-datatype-valid.1.2.1", local, out.Root.Local, saysName)
 		}
 	}
 	return out, r.verdict()
@@ -397,12 +397,12 @@ func decodeAck(e *Envelope, p Proven) (*AckCall, error) {
 		out.ID = r.identifier(n)
 		off, _ := n.Range()
 		if out.ID == "" {
-			r.wrong("cvc-complex-type.4", n, off, "no attribute «Id»", "attribute «Id»")
+			r.wrong("cvc-complex-type.4", n, off, saysMissing+"«Id»", saysAttribute+"«Id»")
 		}
 		if s, ok := n.Attr("", "accepted"); ok {
 			out.Accepted = r.boolean(n, s)
 		} else if r.v == V11 {
-			r.wrong("cvc-complex-type.4", n, off, "no attribute «accepted»", "attribute «accepted»")
+			r.wrong("cvc-complex-type.4", n, off, saysMissing+"«accepted»", saysAttribute+"«accepted»")
 		}
 	}
 	return out, r.verdict()

@@ -39,20 +39,24 @@ func (e *FormatError) Error() string {
 
 // Russian gives the violation as a sentence for the sender.
 func (v *Violation) Russian() string {
-	return v.sentence("строка %d, позиция %d: ", "%s: ", "найдено %s", "конец элемента", "ожидалось %s", " или ")
+	r := Violation{Rule: v.Rule, Line: v.Line, Col: v.Col, XPath: v.XPath, Found: russian(v.Found)}
+	for _, e := range v.Expected {
+		r.Expected = append(r.Expected, russian(e))
+	}
+	return r.sentence("строка %d, позиция %d: ", "найдено: %s", "конец элемента", "ожидалось: %s", " или ")
 }
 
 // English gives the violation as a sentence for logs and tools.
 func (v *Violation) English() string {
-	return v.sentence("line %d, column %d: ", "%s: ", "found %s", "the end of the element", "expected %s", " or ")
+	return v.sentence("line %d, column %d: ", "found %s", "the end of the element", "expected %s", " or ")
 }
 
-func (v *Violation) sentence(place, path, found, end, expected, or string) string {
+func (v *Violation) sentence(place, found, end, expected, or string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, place, v.Line, v.Col)
 	b.WriteString(v.Rule + ": ")
 	if v.XPath != "" {
-		fmt.Fprintf(&b, path, v.XPath)
+		b.WriteString(v.XPath + ": ")
 	}
 	what := v.Found
 	if what == "" {
@@ -65,10 +69,78 @@ func (v *Violation) sentence(place, path, found, end, expected, or string) strin
 	return b.String()
 }
 
+// The phrases of violations, with which Violation.Found and Expected are made of
+// more than names.
+const (
+	saysText       = "text"
+	saysElements   = "elements only"
+	saysOnlyText   = "text only"
+	saysNoFurther  = "no further element"
+	saysUUID       = "a UUID in lower case"
+	saysDateTime   = "a date and time like 2020-02-27T07:01:04.000+03:00"
+	saysZone       = "a time zone after the date and time"
+	saysBase64     = "base64"
+	saysInt        = "a whole number of 32 bits"
+	saysBoolean    = "true or false"
+	saysMimeType   = "a media type like application/pdf"
+	saysName       = "an XML name without a colon, which does not begin with a digit"
+	saysUnique     = "an Id that no other attachment has"
+	saysSelector   = "both NamespaceURI and RootElementLocalName, or none of them"
+	saysPart       = "href naming a MIME part by cid:"
+	saysAttribute  = "attribute "
+	saysMissing    = "no attribute "
+	saysForeign    = "an element of a namespace other than "
+	saysAtMost     = "at most "
+	saysCharacters = " characters"
+)
+
+var inRussian = map[string]string{
+	saysText:      "текст",
+	saysElements:  "только элементы",
+	saysOnlyText:  "только текст",
+	saysNoFurther: "конец элемента",
+	saysUUID:      "UUID строчными буквами",
+	saysDateTime:  "дата и время вида 2020-02-27T07:01:04.000+03:00",
+	saysZone:      "часовой пояс после даты и времени",
+	saysBase64:    "данные в base64",
+	saysInt:       "целое число (32 бита)",
+	saysBoolean:   "true или false",
+	saysMimeType:  "тип вида application/pdf",
+	saysName:      "имя XML без двоеточия, не начинающееся с цифры",
+	saysUnique:    "Id, которого нет у другого вложения",
+	saysSelector:  "оба поля NamespaceURI и RootElementLocalName или ни одного",
+	saysPart:      "ссылка cid: на часть MIME",
+	saysAttribute: "атрибут ",
+	saysMissing:   "нет атрибута ",
+	saysForeign:   "элемент пространства имён, отличного от ",
+}
+
+// russian translates a phrase; names and values stay as they are.
+func russian(s string) string {
+	if t, ok := inRussian[s]; ok {
+		return t
+	}
+	for _, prefix := range []string{saysAttribute, saysMissing, saysForeign} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			return inRussian[prefix] + rest
+		}
+	}
+	if n, ok := strings.CutPrefix(s, saysAtMost); ok {
+		if n, ok := strings.CutSuffix(n, saysCharacters); ok {
+			return "не более " + n + " символов"
+		}
+	}
+	return s
+}
+
 // quote makes a value of the document fit for a message: short, in quotes, with
 // nothing in it that a terminal or a log would act on.
-func quote(s string) string {
-	const most = 60
+func quote(s string) string { return quoteUpTo(60, s) }
+
+// quoteName does the same with an expanded name.
+func quoteName(n xmltape.Node) string { return quoteUpTo(200, "{"+n.Space()+"}"+n.Local()) }
+
+func quoteUpTo(most int, s string) string {
 	r := []rune(s)
 	cut := len(r) > most
 	if cut {

@@ -70,7 +70,7 @@ func Parse(contentType string, body []byte, tape *xmltape.Tape, lim Limits) (*En
 	op := callNamed(child.Local())
 	if !ok || !op.In(v) {
 		off, _ := child.Range()
-		return nil, refuse(tape, off, ParseUnknown, fmt.Sprintf("%s is no operation of the exchange service", quote("{"+child.Space()+"}"+child.Local())))
+		return nil, refuse(tape, off, ParseUnknown, fmt.Sprintf("%s is no operation of the exchange service", quoteName(child)))
 	}
 	e.version, e.operation, e.call = v, op, child
 	return e, nil

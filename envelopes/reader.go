@@ -75,7 +75,7 @@ func (r *reader) sequence(n xmltape.Node, attrs ...string) *seq {
 	r.attributes(n, attrs...)
 	if n.Token().Flags&xmltape.HasText != 0 {
 		off, _ := n.Range()
-		r.wrong("cvc-complex-type.2.3", n, off, "text", "elements only")
+		r.wrong("cvc-complex-type.2.3", n, off, saysText, saysElements)
 	}
 	return s
 }
@@ -95,7 +95,7 @@ func (r *reader) attributes(n xmltape.Node, allowed ...string) {
 		} else if string(space) == XSISpace && (string(local) == "schemaLocation" || string(local) == "noNamespaceSchemaLocation") {
 			continue
 		}
-		r.wrong("cvc-complex-type.3.2.2", n, int(a.Off), "attribute "+quote(string(local)), quoted(allowed)...)
+		r.wrong("cvc-complex-type.3.2.2", n, int(a.Off), saysAttribute+quote(string(local)), quoted(allowed)...)
 	}
 }
 
@@ -111,7 +111,7 @@ func contains(list []string, b []byte) bool {
 func quoted(names []string) []string {
 	var out []string
 	for _, n := range names {
-		out = append(out, "attribute "+quote(n))
+		out = append(out, saysAttribute+quote(n))
 	}
 	return out
 }
@@ -163,7 +163,7 @@ func (s *seq) foreign(not string, required bool) xmltape.Node {
 	if sp := s.next.Space(); s.next.Valid() && sp != "" && sp != not {
 		return s.take()
 	}
-	s.missed("", "an element of a namespace other than "+quote(not), required)
+	s.missed("", saysForeign+quoteUpTo(200, not), required)
 	if required {
 		s.fail()
 	}
@@ -196,10 +196,10 @@ func (s *seq) fail() {
 	}
 	rule := "cvc-complex-type.2.4.a"
 	if len(expected) == 0 {
-		rule, expected = "cvc-complex-type.2.4.d", []string{"no further element"}
+		rule, expected = "cvc-complex-type.2.4.d", []string{saysNoFurther}
 	}
 	off, _ := s.next.Range()
-	s.r.wrong(rule, s.next, off, quote("{"+s.next.Space()+"}"+s.next.Local()), expected...)
+	s.r.wrong(rule, s.next, off, quoteName(s.next), expected...)
 }
 
 // end closes the sequence: nothing may follow.
@@ -217,12 +217,12 @@ func (r *reader) text(n xmltape.Node, max int, attrs ...string) string {
 	r.attributes(n, attrs...)
 	if c := n.First(); c.Valid() {
 		off, _ := c.Range()
-		r.wrong("cvc-type.3.1.2", c, off, quote(c.Local()), "text only")
+		r.wrong("cvc-type.3.1.2", c, off, quote(c.Local()), saysOnlyText)
 		return ""
 	}
 	b := n.Text()
 	if max > 0 && len(b) > max && utf8.RuneCount(b) > max {
-		r.value("cvc-maxLength-valid", n, string(b), "at most "+strconv.Itoa(max)+" characters")
+		r.value("cvc-maxLength-valid", n, string(b), saysAtMost+strconv.Itoa(max)+saysCharacters)
 	}
 	return string(b)
 }
@@ -249,7 +249,7 @@ func (r *reader) identifier(n xmltape.Node) string {
 	}
 	if id = strings.Trim(id, " \t\r\n"); !isNCName(id) {
 		off, _ := n.Range()
-		r.wrong("cvc-id.1", n, off, quote(id), "an Id that is an XML name without a colon")
+		r.wrong("cvc-id.1", n, off, quote(id), saysName)
 	}
 	return id
 }
@@ -260,7 +260,7 @@ func (r *reader) identifier(n xmltape.Node) string {
 func (r *reader) uuid(n xmltape.Node, attrs ...string) string {
 	s := r.text(n, 0, attrs...)
 	if n.Valid() && !looksLikeUUID(s) {
-		r.value("cvc-pattern-valid", n, s, "a UUID in lower case")
+		r.value("cvc-pattern-valid", n, s, saysUUID)
 	}
 	return s
 }
@@ -274,9 +274,9 @@ func (r *reader) dateTime(n xmltape.Node, zoned bool, attrs ...string) time.Time
 	t, hasZone, ok := parseDateTime(s)
 	switch {
 	case !ok:
-		r.value("cvc-datatype-valid.1.2.1", n, s, "a date and time like 2020-02-27T07:01:04.000+03:00")
+		r.value("cvc-datatype-valid.1.2.1", n, s, saysDateTime)
 	case zoned && !hasZone:
-		r.value("cvc-pattern-valid", n, s, "a time zone after the date and time")
+		r.value("cvc-pattern-valid", n, s, saysZone)
 	}
 	return t
 }
@@ -289,7 +289,7 @@ func (r *reader) base64(n xmltape.Node) []byte {
 	s := r.text(n, 0)
 	b, err := decodeBase64([]byte(s))
 	if err != nil {
-		r.value("cvc-datatype-valid.1.2.1", n, s, "base64")
+		r.value("cvc-datatype-valid.1.2.1", n, s, saysBase64)
 	}
 	return b
 }
@@ -302,7 +302,7 @@ func (r *reader) integer(n xmltape.Node) int {
 	s := r.collapsed(n)
 	i, err := strconv.ParseInt(s, 10, 32)
 	if err != nil {
-		r.value("cvc-datatype-valid.1.2.1", n, s, "a whole number of 32 bits")
+		r.value("cvc-datatype-valid.1.2.1", n, s, saysInt)
 	}
 	return int(i)
 }
@@ -315,7 +315,7 @@ func (r *reader) boolean(at xmltape.Node, s string) bool {
 	case "false", "0":
 		return false
 	}
-	r.value("cvc-datatype-valid.1.2.1", at, s, "true or false")
+	r.value("cvc-datatype-valid.1.2.1", at, s, saysBoolean)
 	return false
 }
 
