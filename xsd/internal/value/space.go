@@ -26,7 +26,7 @@ func normalize(raw []byte, w Whitespace, buf *[]byte) []byte {
 		raw = raw[:len(raw)-1]
 	}
 	for i, c := range raw {
-		if c <= ' ' && (c == ' ' && raw[i+1] == ' ' || c == '\t' || c == '\n' || c == '\r') {
+		if c <= ' ' && (c == ' ' && isSpace(raw[i+1]) || c == '\t' || c == '\n' || c == '\r') {
 			return collapseFrom(raw, i, buf)
 		}
 	}
