@@ -70,7 +70,9 @@ func (ca *TestCA) Issue(subject TestSubject, now time.Time) (*Identity, error) {
 }
 
 // SelfSigned makes a key and a certificate signed by itself.
-func SelfSigned(subject TestSubject, now time.Time) (*Identity, error) { return issue(subject, now, nil) }
+func SelfSigned(subject TestSubject, now time.Time) (*Identity, error) {
+	return issue(subject, now, nil)
+}
 
 // Signer is the identity as a Signer with the usual algorithm of its key.
 func (id *Identity) Signer() (Signer, error) { return NewSigner(id.Key, id.Certificate, "") }
