@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -59,7 +58,7 @@ type call struct {
 	door        envelopes.Version
 	remote      string
 	contentType string
-	accepts     string // Accept header
+	multipart   bool // the caller understands a multipart answer
 	wait        time.Duration
 	started     time.Time
 	catalog     *Catalog // one set of services and parties for the whole call
@@ -120,7 +119,7 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 // begin opens the request record.
 func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	c := &call{
-		g: g, door: door, remote: remoteHost(r), contentType: r.Header.Get("Content-Type"), accepts: r.Header.Get("Accept"),
+		g: g, door: door, remote: remoteHost(r), contentType: r.Header.Get("Content-Type"), multipart: envelopes.TakesMultipart(r.Header),
 		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
 		scratch: g.scratches.Get().(*scratch),
 	}
@@ -295,10 +294,7 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 // write sends an answer. Clients that neither sent nor asked for multipart get
 // plain text/xml, unlike from the real bus, because many of them break on it.
 func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, parts []envelopes.Part) {
-	contentType := "text/xml; charset=utf-8"
-	if len(parts) > 0 {
-		contentType, xml = multipart(xml, parts)
-	}
+	contentType, xml := envelopes.Package(xml, parts, false)
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(xml)))
@@ -306,21 +302,6 @@ func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, 
 	if _, err := w.Write(xml); err != nil {
 		g.log.Debug("the caller went away before its answer", "operation", c.operation().String(), "error", err)
 	}
-}
-
-// multipart writes a root part and its attachments as the real bus does;
-// clients look for the literal "--uuid:".
-func multipart(xml []byte, parts []envelopes.Part) (contentType string, body []byte) {
-	const root = "root.message@cxf.apache.org"
-	boundary := "uuid:" + uuid.NewString()
-	b := fmt.Appendf(nil, "--%s\r\nContent-Type: application/xop+xml; charset=UTF-8; type=\"text/xml\"\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <%s>\r\n\r\n", boundary, root)
-	b = append(b, xml...)
-	for _, p := range parts {
-		b = fmt.Appendf(b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <%s>\r\n\r\n", boundary, p.ContentType, p.ContentID)
-		b = append(b, p.Data...)
-	}
-	b = fmt.Appendf(b, "\r\n--%s--", boundary)
-	return fmt.Sprintf(`multipart/related; type="application/xop+xml"; boundary="%s"; start="<%s>"; start-info="text/xml"`, boundary, root), b
 }
 
 // askedWait is how long an empty poll may wait: Prefer: wait=N (RFC 7240), an

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -123,16 +122,15 @@ func (g *Gateway) deliver(c *call, d *Delivery) error {
 	for i, a := range m.Attachments {
 		files[i] = envelopes.Attachment{ID: a.ID, Content: a.Content}
 	}
-	xop := c.envelope.Multipart() || strings.Contains(c.accepts, "multipart/related")
 	if c.operation() == envelopes.GetRequest {
 		c.answer = envelopes.BuildRequestDelivery(v, envelopes.RequestDelivery{
-			Data: body, Metadata: meta, ReplyTo: m.ReplyTo, Signature: signature, Attachments: files, XOP: xop,
+			Data: body, Metadata: meta, ReplyTo: m.ReplyTo, Signature: signature, Attachments: files, XOP: c.multipart,
 		})
 		return nil
 	}
 	c.answer = envelopes.BuildResponseDelivery(v, envelopes.ResponseDelivery{
 		OriginalMessageID: string(m.Original), OriginalTransactionCode: m.TransactionCode, ReferenceMessageID: string(m.Reference),
-		Data: body, Metadata: meta, Signature: signature, Attachments: files, XOP: xop,
+		Data: body, Metadata: meta, Signature: signature, Attachments: files, XOP: c.multipart,
 	})
 	return nil
 }

@@ -1,0 +1,199 @@
+package adaptertest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// ErrBroken is what a broken write says.
+var ErrBroken = errors.New("broken by the test")
+
+// How a write breaks.
+type How int
+
+// The two ways: nothing was done, or all was done and the word of it was lost.
+const (
+	Failed How = iota + 1
+	DoneButFailed
+)
+
+// breaker breaks the next calls of named methods.
+type breaker struct {
+	mu    sync.Mutex
+	next  map[string][]How
+	calls map[string]int
+}
+
+// Break makes the next call of the method go wrong; several calls of Break
+// break several.
+func (b *breaker) Break(method string, how How) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next == nil {
+		b.next = map[string][]How{}
+	}
+	b.next[method] = append(b.next[method], how)
+}
+
+// Calls is how often a method was called.
+func (b *breaker) Calls(method string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls[method]
+}
+
+// Unbroken reports whether every break has happened.
+func (b *breaker) Unbroken() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, list := range b.next {
+		if len(list) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *breaker) do(method string, act func() error) error {
+	b.mu.Lock()
+	how := How(0)
+	if list := b.next[method]; len(list) > 0 {
+		how, b.next[method] = list[0], list[1:]
+	}
+	if b.calls == nil {
+		b.calls = map[string]int{}
+	}
+	b.calls[method]++
+	b.mu.Unlock()
+	if how == Failed {
+		return ErrBroken
+	}
+	err := act()
+	if how == DoneButFailed {
+		return ErrBroken
+	}
+	return err
+}
+
+// Breakable is a store whose writes can be broken.
+type Breakable struct {
+	adapter.Store
+	breaker
+	accepted []*adapter.Message
+}
+
+// Accepted are the messages whose acceptance was committed, broken or not.
+func (b *Breakable) Accepted() []*adapter.Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.accepted)
+}
+
+// Accept is adapter.Store.Accept.
+func (b *Breakable) Accept(ctx context.Context, m *adapter.Message, events []journal.Event) (out adapter.Accepted, err error) {
+	err = b.do("Accept", func() error {
+		if out, err = b.Store.Accept(ctx, m, events); err == nil && out.First == nil {
+			kept := *m // the body is the call's, which will reuse it
+			kept.Body, kept.Attachments = nil, nil
+			b.mu.Lock()
+			b.accepted = append(b.accepted, &kept)
+			b.mu.Unlock()
+		}
+		return err
+	})
+	if err != nil {
+		out = adapter.Accepted{}
+	}
+	return out, err
+}
+
+// Record is adapter.Store.Record.
+func (b *Breakable) Record(ctx context.Context, events ...journal.Event) error {
+	return b.do("Record", func() error { return b.Store.Record(ctx, events...) })
+}
+
+// Refuse is adapter.Store.Refuse.
+func (b *Breakable) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
+	return b.do("Refuse", func() error { return b.Store.Refuse(ctx, ev, contentType, body) })
+}
+
+// Relay is adapter.Store.Relay. Only passes that have something to relay break.
+func (b *Breakable) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, err error) {
+	n, err = b.Store.Relay(ctx, shard, max, func(ctx context.Context, batch []adapter.Outgoing) (events []journal.Event, err error) {
+		err = b.do("Relay", func() error { events, err = publish(ctx, batch); return err })
+		return events, err
+	})
+	return n, err
+}
+
+// Enqueue is adapter.Store.Enqueue.
+func (b *Breakable) Enqueue(ctx context.Context, from adapter.Partition, arrivals []adapter.Arrival) (n int, err error) {
+	err = b.do("Enqueue", func() error { n, err = b.Store.Enqueue(ctx, from, arrivals); return err })
+	return n, err
+}
+
+// Lease is adapter.Store.Lease.
+func (b *Breakable) Lease(ctx context.Context, p adapter.Poll) (d *adapter.Delivery, err error) {
+	err = b.do("Lease", func() error { d, err = b.Store.Lease(ctx, p); return err })
+	if err != nil {
+		d = nil
+	}
+	return d, err
+}
+
+// Ack is adapter.Store.Ack.
+func (b *Breakable) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event) error {
+	return b.do("Ack", func() error { return b.Store.Ack(ctx, system, id, now, ev) })
+}
+
+// Sweep is adapter.Store.Sweep.
+func (b *Breakable) Sweep(ctx context.Context, now time.Time) (out adapter.Swept, err error) {
+	err = b.do("Sweep", func() error { out, err = b.Store.Sweep(ctx, now); return err })
+	return out, err
+}
+
+// BreakableBus is a broker whose writes can be broken.
+type BreakableBus struct {
+	adapter.Broker
+	breaker
+	mu     sync.Mutex
+	reject func(adapter.Record) bool
+}
+
+// Reject makes the bus refuse for good the records that match; nil: none.
+func (b *BreakableBus) Reject(match func(adapter.Record) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reject = match
+}
+
+// Publish is adapter.Broker.Publish.
+func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
+	return b.do("Publish", func() error {
+		b.mu.Lock()
+		reject := b.reject
+		b.mu.Unlock()
+		var good []adapter.Record
+		var bad []int
+		for i, r := range records {
+			if reject != nil && reject(r) {
+				bad = append(bad, i)
+			} else {
+				good = append(good, r)
+			}
+		}
+		if err := b.Broker.Publish(ctx, good); err != nil {
+			return err
+		}
+		if len(bad) > 0 {
+			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,140 @@
+package adaptertest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// Check holds the world against the gateway's promises. It first waits until
+// everything in motion has come to rest. Then every message whose acceptance
+// was committed, whatever the caller was told, must be where it can be found:
+// acknowledged, waiting, expired or dead; acknowledged once at most; and its
+// life in the journal must be a possible one.
+func (w *World) Check() {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, m := range w.Store.Accepted() {
+		var wrong error
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if wrong = w.checkMessage(ctx, m); wrong == nil || time.Now().After(end) {
+				break
+			}
+		}
+		if wrong != nil {
+			w.T.Errorf("message %s (%s from %s): %v", m.MessageID, m.Direction, m.Sender, wrong)
+		}
+	}
+	w.checkDepths(ctx)
+}
+
+// checkMessage reads one message's life in the journal.
+func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
+	events, err := w.Store.Store.Trace(ctx, m.ID.String())
+	if err != nil {
+		return err
+	}
+	var accepted []journal.Event
+	for _, e := range events {
+		if e.Kind == journal.KindAccepted && e.Message == m.ID.String() {
+			accepted = append(accepted, e)
+		}
+	}
+	if len(accepted) != 1 {
+		return fmt.Errorf("%d accepted events, want 1", len(accepted))
+	}
+	if got, want := accepted[0].Digest, fmt.Sprintf("%x", m.Digest); got != want {
+		return fmt.Errorf("journal says digest %s, want %s", got, want)
+	}
+	for _, q := range m.Recipients {
+		var life []journal.Event
+		for _, e := range events {
+			if e.Message == m.ID.String() && e.Recipient == string(q.System) && e.Kind != journal.KindAccepted {
+				life = append(life, e)
+			}
+		}
+		if err := possible(life); err != nil {
+			return fmt.Errorf("for %s: %w", q.System, err)
+		}
+	}
+	return nil
+}
+
+// possible walks a life through the states that it may have.
+func possible(life []journal.Event) error {
+	var kinds []string
+	state := "outbox"
+	attempt := 0
+	for _, e := range life {
+		kinds = append(kinds, string(e.Kind))
+		next, ok := map[string]map[journal.Kind]string{
+			"outbox":    {journal.KindRouted: "bus", journal.KindDead: "dead", journal.KindQueued: "early"},
+			"early":     {journal.KindRouted: "queue", journal.KindDelivered: "early-out", journal.KindExpired: "early"},
+			"early-out": {journal.KindRouted: "out", journal.KindAcknowledged: "early-end", journal.KindReturned: "early"},
+			"early-end": {journal.KindRouted: "end"},
+			"bus":       {journal.KindQueued: "queue"},
+			"queue":     {journal.KindDelivered: "out", journal.KindExpired: "expired"},
+			"out":       {journal.KindReturned: "queue", journal.KindAcknowledged: "end", journal.KindExpired: "expired"},
+			"end":       {},
+			"dead":      {},
+			"expired":   {},
+		}[state][e.Kind]
+		if e.Kind == journal.KindAnswered {
+			continue // may come at any time after delivery, from the other direction
+		}
+		if !ok {
+			return fmt.Errorf("%s cannot follow in %v", e.Kind, kinds)
+		}
+		if e.Kind == journal.KindDelivered {
+			if attempt++; e.Attempt != attempt {
+				return fmt.Errorf("delivery %d is journalled as attempt %d", attempt, e.Attempt)
+			}
+		}
+		state = next
+	}
+	if !slices.Contains([]string{"queue", "out", "end", "dead", "expired"}, state) {
+		return fmt.Errorf("is at rest nowhere: %v", kinds)
+	}
+	return nil
+}
+
+// checkDepths compares the queues with what the journal says must stand in them.
+func (w *World) checkDepths(ctx context.Context) {
+	w.T.Helper()
+	waiting := 0
+	for _, m := range w.Store.Accepted() {
+		events, err := w.Store.Store.Trace(ctx, m.ID.String())
+		w.must(err)
+		for _, q := range m.Recipients {
+			in := false
+			for _, e := range events {
+				if e.Message != m.ID.String() || e.Recipient != string(q.System) {
+					continue
+				}
+				switch e.Kind {
+				case journal.KindQueued:
+					in = true
+				case journal.KindAcknowledged, journal.KindExpired:
+					in = false
+				}
+			}
+			if in {
+				waiting++
+			}
+		}
+	}
+	depths, err := w.Store.Store.Depths(ctx)
+	w.must(err)
+	stand := 0
+	for _, d := range depths {
+		stand += d.Waiting + d.Leased
+	}
+	if stand != waiting {
+		w.T.Errorf("%d messages stand in queues, by the journal it should be %d", stand, waiting)
+	}
+}

@@ -1,0 +1,248 @@
+package adaptertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/postgres"
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// World is a gateway and everything round it.
+type World struct {
+	T       testing.TB
+	Config  adapter.Config
+	Gateway *adapter.Gateway
+	Store   *Breakable // the gateway's store, for breaking and for looking
+	Bus     *BreakableBus
+	Clock   *Clock
+	URL     string // of the doors
+	HTTP    *http.Client
+	Dir     string // services and parties
+	Log     *Log
+
+	parties  map[string]*Party
+	bus      *Party // the gateway's own key
+	verifier *signing.Verifier
+	registry *adapter.Registry
+	stop     func()
+	key      []byte
+}
+
+// Clock is the world's clock: it runs like the real one, and the test moves it.
+type Clock struct{ ahead atomic.Int64 }
+
+// Now is the time in the world.
+func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// Log keeps the gateway's log for the test.
+type Log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write is for the handler.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// String is everything that was logged.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// Option changes the world before it starts.
+type Option func(*World)
+
+// WithConfig changes the gateway's configuration.
+func WithConfig(change func(*adapter.Config)) Option {
+	return func(w *World) { change(&w.Config) }
+}
+
+// Start makes a world and opens its gateway; it ends with the test.
+func Start(t testing.TB, options ...Option) *World {
+	t.Helper()
+	w := &World{T: t, Clock: &Clock{}, parties: map[string]*Party{}, HTTP: &http.Client{Timeout: 60 * time.Second}, Log: &Log{}}
+	w.Dir = t.TempDir()
+	now := w.Clock.Now()
+	for _, name := range append([]string{"STRANGER", "SMEV"}, Parties...) {
+		w.parties[name] = newParty(w, name, now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
+	}
+	w.bus = w.parties["SMEV"]
+	w.must(os.MkdirAll(w.path("parties"), 0o755))
+	for _, name := range Parties {
+		w.parties[name].register(w.path("parties"), "")
+	}
+	w.must(writeServices(w.path("services")))
+
+	var err error
+	w.verifier, err = signing.NewVerifier(signing.Options{Now: w.Clock.Now})
+	w.must(err)
+	prefix := fmt.Sprintf("t%d", time.Now().UnixNano())
+	w.Config = adapter.Config{
+		Node: "test", Listen: "127.0.0.1:0", Services: w.path("services"), Parties: w.path("parties"),
+		Kafka: adapter.KafkaConfig{Prefix: prefix, Group: prefix},
+		Times: adapter.TimesConfig{
+			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond),
+			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond),
+		},
+	}.WithDefaults()
+	w.Config.Listen = "127.0.0.1:0"
+	for _, o := range options {
+		o(w)
+	}
+	store := openStore(t, w.Config.Node)
+	w.Store = &Breakable{Store: store}
+	w.Bus = &BreakableBus{Broker: openBus(t)}
+	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
+	if bad := findings.Errors(); len(bad) > 0 {
+		t.Fatalf("registry of the world:\n%v", bad)
+	}
+	w.registry = registry
+	w.key = make([]byte, 32)
+	rand.Read(w.key)
+	w.open()
+	t.Cleanup(func() {
+		w.stop()
+		if t.Failed() {
+			t.Logf("log of the gateway:\n%s", w.Log.String())
+		}
+	})
+	return w
+}
+
+func openStore(t testing.TB, node string) *postgres.Store {
+	t.Helper()
+	url := embedded.Test(t, postgres.Migrate)
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// open starts a gateway on the world's store and bus.
+func (w *World) open() {
+	w.T.Helper()
+	g, err := adapter.New(w.Config, adapter.Rooms{
+		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key},
+		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(),
+	})
+	w.must(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Serve(ctx, l) }()
+	w.Gateway, w.URL = g, "http://"+l.Addr().String()
+	var once sync.Once
+	w.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				w.T.Errorf("the gateway did not close well: %v", err)
+			}
+			w.HTTP.CloseIdleConnections()
+		})
+	}
+}
+
+// Restart closes the gateway and opens another on the same store and bus.
+func (w *World) Restart() {
+	w.T.Helper()
+	w.stop()
+	w.open()
+}
+
+// Party is a party of the world.
+func (w *World) Party(mnemonic string) *Party {
+	w.T.Helper()
+	p := w.parties[mnemonic]
+	if p == nil {
+		w.T.Fatalf("there is no party %s in the world", mnemonic)
+	}
+	return p
+}
+
+// Register writes a party's settings anew and reloads the registry.
+func (w *World) Register(mnemonic, settings string) {
+	w.T.Helper()
+	w.Party(mnemonic).register(w.path("parties"), settings)
+	w.Reload()
+}
+
+// NewParty makes a party with a certificate of the given dates, not registered yet.
+func (w *World) NewParty(mnemonic string, from, to time.Time) *Party {
+	w.T.Helper()
+	p := newParty(w, mnemonic, from, to)
+	w.parties[mnemonic] = p
+	return p
+}
+
+// Reload reloads the registry, which must be good.
+func (w *World) Reload() {
+	w.T.Helper()
+	if bad := w.Gateway.Reload(context.Background()).Errors(); len(bad) > 0 {
+		w.T.Fatalf("reload:\n%v", bad)
+	}
+}
+
+// Write puts a file under the world's folder.
+func (w *World) Write(name, content string) {
+	w.T.Helper()
+	w.must(os.MkdirAll(filepath.Dir(w.path(name)), 0o755))
+	w.must(os.WriteFile(w.path(name), []byte(content), 0o644))
+}
+
+func (w *World) path(name string) string { return filepath.Join(w.Dir, filepath.FromSlash(name)) }
+
+func (w *World) must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Eventually waits until what is asked holds, 10 s at most.
+func (w *World) Eventually(what string, holds func() bool) {
+	w.T.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.T.Fatalf("still not true: %s", what)
+		}
+	}
+}
+
+// Exchange sends a request of ns and gives what its provider receives.
+func (w *World) Exchange(from, to, ns string) (id string, delivered Answered) {
+	w.T.Helper()
+	sent := w.Party(from).Send(Request{Content: Content(ns)})
+	if sent.Fault != nil {
+		w.T.Fatalf("%s was refused: %v", from, sent.Fault)
+	}
+	return sent.Receipt.MessageID, w.Party(to).Await(envelopes.GetRequest, "")
+}
