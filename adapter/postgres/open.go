@@ -77,6 +77,7 @@ type Store struct {
 	writing sync.WaitGroup
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when no writer is left
+	close   sync.Once
 }
 
 var _ adapter.Store = (*Store)(nil)
@@ -226,11 +227,13 @@ func poolConfig(opts Options) (*pgxpool.Config, error) {
 }
 
 // Close ends the writers after the batch in hand, and the connections. An
-// Accept that still waits then returns an error.
+// Accept that still waits then returns an error. It may be called twice.
 func (s *Store) Close() {
-	s.stop()
-	s.writing.Wait()
-	close(s.stopped)
-	s.pool.Close()
-	s.bodies.close()
+	s.close.Do(func() {
+		s.stop()
+		s.writing.Wait()
+		close(s.stopped)
+		s.pool.Close()
+		s.bodies.close()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	embedded.ServeKafkaChild()
+	flag.Set("rapid.checks", "20") // of real databases; -rapid.checks=1000 for a long look
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,466 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"mezhved/adapter/journal"
+)
+
+// Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
+// Any number of nodes may have one on the same database.
+type Journal struct {
+	pool  *pgxpool.Pool
+	vault *journal.Vault
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	lead *pgxpool.Conn // holds the advisory lock while this node leads
+	mark int64         // pending rows below this id are looked for only now and then
+	full time.Time     // when all were last looked for
+	kept time.Time     // when checkpoints were last thinned out
+}
+
+var _ journal.Book = (*Journal)(nil)
+
+// journalLead is the advisory lock of the node that sequences.
+const journalLead = 0x6d657a68_6c6f67 // "mezhlog"
+
+// Journal opens the journal in the store's database and begins the log under
+// origin if there is none yet. vault has the keys of what the entries commit to.
+// A log that exists goes on under its own origin: Head tells which.
+func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault) (*Journal, error) {
+	return openJournal(ctx, s.pool, origin, vault, s.log)
+}
+
+func openJournal(ctx context.Context, pool *pgxpool.Pool, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+	empty, _ := tlog.TreeHash(0, nil)
+	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
+		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
+	if err != nil {
+		return nil, fmt.Errorf("begin the journal: %w", err)
+	}
+	return &Journal{pool: pool, vault: vault, log: log}, nil
+}
+
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+const headSQL = `SELECT origin, epoch, size, root, coalesce(logged, '-infinity'), period_from, coalesce(period_start, '-infinity'), totals, stopped FROM journal_head`
+
+func readHead(ctx context.Context, q querier, sql string) (journal.Head, error) {
+	var h journal.Head
+	var root, totals []byte
+	var logged, start pgxTime
+	err := q.QueryRow(ctx, sql).Scan(&h.Origin, &h.Epoch, &h.Tree.N, &root, &logged, &h.PeriodFrom, &start, &totals, &h.Stopped)
+	if err != nil {
+		return h, fmt.Errorf("read the journal's head: %w", err)
+	}
+	if len(root) != tlog.HashSize {
+		return h, &journal.BrokenError{What: fmt.Sprintf("the head's root has %d bytes", len(root))}
+	}
+	h.Tree.Hash, h.Logged, h.PeriodStart = tlog.Hash(root), time.Time(logged), time.Time(start)
+	if err := json.Unmarshal(totals, &h.Totals); err != nil {
+		return h, &journal.BrokenError{What: "the head's totals: " + err.Error()}
+	}
+	return h, nil
+}
+
+// pgxTime reads a timestamp; -infinity is the zero time.
+type pgxTime time.Time
+
+// ScanTimestamptz implements pgtype.TimestamptzScanner.
+func (t *pgxTime) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*t = pgxTime(time.Time{})
+	if v.Valid && v.InfinityModifier == 0 {
+		*t = pgxTime(v.Time.UTC())
+	}
+	return nil
+}
+
+// Head implements journal.Book.
+func (j *Journal) Head(ctx context.Context) (journal.Head, error) {
+	return readHead(ctx, j.pool, headSQL)
+}
+
+// Stop implements journal.Book.
+func (j *Journal) Stop(ctx context.Context, why string) error {
+	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET stopped = $1`, why)
+	return err
+}
+
+// Lead implements journal.Book with an advisory lock that falls with its session.
+func (j *Journal) Lead(ctx context.Context) (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.lead != nil {
+		if _, err := j.lead.Exec(ctx, "SELECT 1"); err == nil {
+			return true, nil
+		}
+		j.dropLead()
+	}
+	c, err := j.pool.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	var got bool
+	if err := c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(journalLead)).Scan(&got); err != nil || !got {
+		c.Release()
+		return false, err
+	}
+	j.lead = c
+	return true, nil
+}
+
+// dropLead closes the session, and with it the lock.
+func (j *Journal) dropLead() {
+	c := j.lead.Hijack()
+	j.lead = nil
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c.Close(ctx)
+}
+
+// Resign implements journal.Book.
+func (j *Journal) Resign() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.lead == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := j.lead.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(journalLead)); err != nil {
+		j.dropLead()
+		return
+	}
+	j.lead.Release()
+	j.lead = nil
+}
+
+// Sequence implements journal.Book.
+func (j *Journal) Sequence(ctx context.Context, step func(journal.Tx) error) error {
+	return pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+		return step(&journalTx{tx, j})
+	})
+}
+
+// journalTx is one transaction of the sequencer.
+type journalTx struct {
+	tx pgx.Tx
+	j  *Journal
+}
+
+// Head implements journal.Tx: the lock that makes two sequencers take turns.
+func (t *journalTx) Head(ctx context.Context) (journal.Head, error) {
+	return readHead(ctx, t.tx, headSQL+" FOR UPDATE")
+}
+
+// pendingSlack is how far below the oldest row of the last batch new rows may
+// still appear and be found at once: transactions that were slow to commit.
+// Older ones are found within pendingFull.
+const (
+	pendingSlack = 50_000
+	pendingFull  = 2 * time.Second
+)
+
+// Pending implements journal.Tx. It begins at a low-water mark, so that rows
+// already taken but not vacuumed yet are not read again and again.
+func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, error) {
+	j := t.j
+	j.mu.Lock()
+	from := j.mark
+	if time.Since(j.full) > pendingFull {
+		from, j.full = 0, time.Now()
+	}
+	j.mu.Unlock()
+	rows, _ := t.tx.Query(ctx, `SELECT id, event::text FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2`, from, limit)
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p journal.Pending, err error) {
+		err = r.Scan(&p.ID, &p.Event)
+		return p, err
+	})
+	if len(out) > 0 {
+		j.mu.Lock()
+		j.mark = out[0].ID - pendingSlack
+		j.mu.Unlock()
+	}
+	return out, err
+}
+
+// Counters implements journal.Tx.
+func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error) {
+	rows, _ := t.tx.Query(ctx, `SELECT party, sent, received FROM journal_counter WHERE $1::text[] IS NULL OR party = ANY ($1)`, parties)
+	out := map[string]journal.Counter{}
+	var party string
+	var c journal.Counter
+	_, err := pgx.ForEachRow(rows, []any{&party, &c.Sent, &c.Received}, func() error {
+		out[party] = c
+		return nil
+	})
+	return out, err
+}
+
+// Last implements journal.Tx.
+func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]int64, error) {
+	rows, _ := t.tx.Query(ctx, `
+SELECT m, e.idx FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
+LATERAL (SELECT idx FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
+	out := map[string]int64{}
+	var message string
+	var index int64
+	_, err := pgx.ForEachRow(rows, []any{&message, &index}, func() error {
+		out[message] = index
+		return nil
+	})
+	return out, err
+}
+
+// Tile implements journal.TileSource.
+func (t *journalTx) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
+	return readTile(ctx, t.tx, level, n, width)
+}
+
+// Tile implements journal.TileSource.
+func (j *Journal) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
+	return readTile(ctx, j.pool, level, n, width)
+}
+
+func readTile(ctx context.Context, q querier, level int, n int64, width int) ([]byte, error) {
+	if level == journal.EntriesLevel {
+		return readEntries(ctx, q, n, width)
+	}
+	var data []byte
+	err := q.QueryRow(ctx, "SELECT data FROM journal_tile WHERE level = $1 AND n = $2", level, n).Scan(&data)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
+		return nil, fs.ErrNotExist
+	}
+	return data, err
+}
+
+func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, error) {
+	rows, _ := q.Query(ctx, "SELECT idx, leaf FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx", n*journal.TileWidth, n*journal.TileWidth+int64(width))
+	var out, leaf []byte
+	var index int64
+	next := n * journal.TileWidth
+	_, err := pgx.ForEachRow(rows, []any{&index, &leaf}, func() error {
+		if index != next {
+			return fmt.Errorf("entry %d is not there: %w", next, fs.ErrNotExist)
+		}
+		next++
+		out = journal.AppendEntry(out, leaf)
+		return nil
+	})
+	if err == nil && next != n*journal.TileWidth+int64(width) {
+		err = fs.ErrNotExist
+	}
+	return out, err
+}
+
+// Write implements journal.Tx.
+func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
+	if err := t.partitions(ctx, b); err != nil {
+		return err
+	}
+	_, err := t.tx.CopyFrom(ctx, pgx.Identifier{"journal_entry"}, entryColumns, pgx.CopyFromSlice(len(b.Entries), func(i int) ([]any, error) {
+		e := &b.Entries[i]
+		l := e.Leaf
+		return []any{e.Index, l.Logged, string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome,
+			l.Incident, l.Certificate, e.Bytes}, nil
+	}))
+	if err != nil {
+		return fmt.Errorf("entries: %w", err)
+	}
+	if len(b.Sealed) > 0 {
+		_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"journal_open"}, []string{"key", "idx", "field", "class", "box", "blind"}, pgx.CopyFromSlice(len(b.Sealed), func(i int) ([]any, error) {
+			s := &b.Sealed[i]
+			return []any{s.Key, s.Index, s.Field, s.Class, s.Box, s.Blind}, nil
+		}))
+		if err != nil {
+			return fmt.Errorf("openings: %w", err)
+		}
+	}
+	return t.rest(ctx, b)
+}
+
+var entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "leaf"}
+
+// rest writes everything but the rows of Write's two copies, in one round trip.
+func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
+	batch := &pgx.Batch{}
+	want := []int64{} // rows that each statement must have changed, -1 for any
+	add := func(rows int64, sql string, args ...any) {
+		batch.Queue(sql, args...)
+		want = append(want, rows)
+	}
+	if len(b.Taken) > 0 {
+		// Fewer rows than were read: somebody else has taken them, and this
+		// transaction must not take them again.
+		add(int64(len(b.Taken)), "DELETE FROM journal_pending WHERE id = ANY ($1)", b.Taken)
+	}
+	levels, ns, data := []int16{}, []int64{}, [][]byte{}
+	for _, tile := range b.Tiles {
+		levels, ns, data = append(levels, int16(tile.Level)), append(ns, tile.N), append(data, tile.Data)
+	}
+	add(int64(len(b.Tiles)), `INSERT INTO journal_tile (level, n, data) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
+		ON CONFLICT (level, n) DO UPDATE SET data = excluded.data`, levels, ns, data)
+	if len(b.Counters) > 0 {
+		parties := slices.Sorted(maps.Keys(b.Counters))
+		sent, received := []int64{}, []int64{}
+		for _, p := range parties {
+			sent, received = append(sent, b.Counters[p].Sent), append(received, b.Counters[p].Received)
+		}
+		add(int64(len(parties)), `INSERT INTO journal_counter (party, sent, received) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+			ON CONFLICT (party) DO UPDATE SET sent = excluded.sent, received = excluded.received`, parties, sent, received)
+	}
+	queueTotals(add, b.Entries)
+	totals, err := json.Marshal(b.Head.Totals)
+	if err != nil {
+		return err
+	}
+	h := b.Head
+	add(1, `UPDATE journal_head SET origin = $1, epoch = $2, size = $3, root = $4, logged = $5, period_from = $6, period_start = $7, totals = $8, stopped = $9
+		WHERE size = $10 AND epoch = $11`,
+		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
+	results := t.tx.SendBatch(ctx, batch)
+	defer results.Close()
+	for i, rows := range want {
+		tag, err := results.Exec()
+		if err == nil && rows >= 0 && tag.RowsAffected() != rows {
+			err = fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), rows)
+		}
+		if err != nil {
+			verb, _, _ := strings.Cut(batch.QueuedQueries[i].SQL, "(")
+			return fmt.Errorf("%s: %w", strings.TrimSpace(verb), err)
+		}
+	}
+	return results.Close()
+}
+
+// totalKey is a row of journal_total without its count.
+type totalKey struct{ day, kind, sender, recipient, service, version, outcome string }
+
+func queueTotals(add func(int64, string, ...any), entries []journal.Entry) {
+	count := map[totalKey]int64{}
+	for _, e := range entries {
+		l := e.Leaf
+		count[totalKey{l.Logged.UTC().Format(time.DateOnly), string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}]++
+	}
+	var columns [7][]string
+	var counts []int64
+	for k, n := range count {
+		for i, v := range []string{k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome} {
+			columns[i] = append(columns[i], v)
+		}
+		counts = append(counts, n)
+	}
+	add(int64(len(counts)), `INSERT INTO journal_total AS t (day, kind, sender, recipient, service, version, outcome, entries)
+		SELECT d::date, k, s, r, v, w, o, n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[]) u(d, k, s, r, v, w, o, n)
+		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries`,
+		columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6], counts)
+}
+
+// partitions makes those that the batch is the first to need. They appear with
+// the batch or not at all.
+func (t *journalTx) partitions(ctx context.Context, b *journal.Batch) error {
+	var rows int64
+	if err := t.tx.QueryRow(ctx, "SELECT partition FROM journal_head").Scan(&rows); err != nil {
+		return err
+	}
+	first := b.Entries[0].Index
+	for from := first / rows * rows; from < b.Head.Tree.N; from += rows {
+		if from >= first { // the batch has the partition's first entry
+			if err := t.attach(ctx, "journal_entry", fmt.Sprintf("journal_entry_%d", from/rows), fmt.Sprintf("FROM (%d) TO (%d)", from, from+rows)); err != nil {
+				return err
+			}
+		}
+	}
+	keys := map[string]bool{}
+	for _, s := range b.Sealed {
+		keys[s.Key] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		// The key's name is made of a class and a month, both checked.
+		if err := t.attach(ctx, "journal_open", "journal_open_"+strings.ReplaceAll(key, "-", "_"), "IN ('"+key+"')"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach makes a partition if it is not there. ATTACH lets readers of the parent
+// go on; CREATE TABLE ... PARTITION OF would wait for the longest of them.
+func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) error {
+	var there bool
+	err := t.tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	quoted := pgx.Identifier{name}.Sanitize()
+	_, err = t.tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL); ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", quoted, parent, parent, quoted, bounds))
+	if err != nil {
+		return fmt.Errorf("make partition %s: %w", name, err)
+	}
+	return nil
+}
+
+// SaveCheckpoint implements journal.Book. Checkpoints older than an hour are
+// thinned out to one a minute.
+func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error {
+	_, err := j.pool.Exec(ctx, `INSERT INTO journal_checkpoint (origin, size, root, signed, note) SELECT $1, $2, $3, $4, $5
+		WHERE NOT EXISTS (SELECT FROM (SELECT * FROM journal_checkpoint ORDER BY id DESC LIMIT 1) l WHERE l.origin = $1 AND l.size > $2)`,
+		c.Origin, c.Tree.N, c.Tree.Hash[:], c.Signed, c.Note)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	due := c.Signed.Sub(j.kept) > 5*time.Minute
+	if due {
+		j.kept = c.Signed
+	}
+	j.mu.Unlock()
+	if !due {
+		return nil
+	}
+	_, err = j.pool.Exec(ctx, `DELETE FROM journal_checkpoint c USING journal_checkpoint k
+		WHERE c.signed < $1 AND c.signed >= $1 - interval '1 day' AND k.signed >= date_trunc('minute', c.signed) AND k.signed < date_trunc('minute', c.signed) + interval '1 minute'
+		AND k.id > c.id AND k.origin = c.origin`, c.Signed.Add(-time.Hour))
+	if err != nil {
+		j.log.Warn("journal: thin out old checkpoints", "error", err)
+	}
+	return nil
+}
+
+// Checkpoint implements journal.Book.
+func (j *Journal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	var c journal.Checkpoint
+	var root []byte
+	err := j.pool.QueryRow(ctx, "SELECT origin, size, root, signed, note FROM journal_checkpoint ORDER BY id DESC LIMIT 1").
+		Scan(&c.Origin, &c.Tree.N, &root, &c.Signed, &c.Note)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("no checkpoint has been signed yet: %w", fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(root) != tlog.HashSize {
+		return nil, &journal.BrokenError{What: "the root of the latest checkpoint"}
+	}
+	c.Tree.Hash = tlog.Hash(root)
+	return &c, nil
+}

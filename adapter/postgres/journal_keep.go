@@ -1,0 +1,252 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"mezhved/adapter/journal"
+)
+
+// Openings gives the values behind the commitments of an entry that still exist
+// and whose key does; none is no error.
+func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening, error) {
+	rows, _ := j.pool.Query(ctx, "SELECT idx, field, class, key, box, blind FROM journal_open WHERE idx = $1 ORDER BY field", index)
+	sealed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[journal.Sealed])
+	if err != nil {
+		return nil, fmt.Errorf("openings of entry %d: %w", index, err)
+	}
+	var out []journal.Opening
+	for _, s := range sealed {
+		o, err := j.vault.Unseal(s)
+		if errors.Is(err, journal.ErrKeyDestroyed) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// Find is journal.Bundler.Find: the first entry of a message and its openings.
+func (j *Journal) Find(ctx context.Context, message string) (int64, []journal.Opening, error) {
+	var index int64
+	err := j.pool.QueryRow(ctx, "SELECT idx FROM journal_entry WHERE message = $1 AND message <> '' ORDER BY idx LIMIT 1", message).Scan(&index)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil, fmt.Errorf("message %s: %w", message, fs.ErrNotExist)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	open, err := j.Openings(ctx, index)
+	return index, open, err
+}
+
+// Append puts events into the journal that are part of no other act: reading,
+// erasing, configuration. They are durable on return.
+func (j *Journal) Append(ctx context.Context, events ...journal.Event) error {
+	rows := make([]string, len(events))
+	for i, e := range events {
+		row, err := e.Row()
+		if err != nil {
+			return err
+		}
+		rows[i] = string(row)
+	}
+	if _, err := j.pool.Exec(ctx, recordSQL, rows); err != nil {
+		return fmt.Errorf("append %d events to the journal: %w", len(events), err)
+	}
+	return nil
+}
+
+// Erase removes the values and salts of fields of an entry and says which it
+// removed. The removal, an entry that tells of it and the register that repeats
+// it after a restore are one transaction. ground is the legal ground, without
+// names; by, the actor, is committed to like any personal value. Erasing what is
+// gone already does nothing and leaves no second entry. The leaf and its proofs
+// stay as they are.
+func (j *Journal) Erase(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) ([]string, error) {
+	if ground == "" {
+		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
+	}
+	var gone []string
+	err := pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", index, fields)
+		var err error
+		if gone, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(gone) == 0 {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO journal_erasure (target, fields, ground, at) VALUES ($1, $2, $3, $4)", index, gone, ground, now); err != nil {
+			return err
+		}
+		row, err := (journal.Event{Kind: journal.KindErased, Time: now, Target: &index, Fields: gone, Ground: ground,
+			Personal: []journal.PersonalField{{Field: "actor", Value: by}}}).Row()
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, recordSQL, []string{string(row)})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("erase fields of entry %d: %w", index, err)
+	}
+	return gone, nil
+}
+
+// Erasure is a line of the register: keep a copy of the register outside the
+// database, and give it to Reerase after a restore.
+type Erasure struct {
+	Target int64     `json:"target"`
+	Fields []string  `json:"fields"`
+	Ground string    `json:"ground"`
+	At     time.Time `json:"at"`
+}
+
+// Erasures lists the register in order.
+func (j *Journal) Erasures(ctx context.Context) ([]Erasure, error) {
+	rows, _ := j.pool.Query(ctx, "SELECT target, fields, ground, at FROM journal_erasure ORDER BY id")
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Erasure])
+}
+
+// Reerase repeats erasures of a register that a restored backup has forgotten,
+// each with its own entry, and says how many it found to do.
+func (j *Journal) Reerase(ctx context.Context, register []Erasure, by string, now time.Time) (int, error) {
+	done := 0
+	for _, e := range register {
+		gone, err := j.Erase(ctx, e.Target, e.Fields, e.Ground, by, now)
+		if err != nil {
+			return done, err
+		}
+		if len(gone) > 0 {
+			done++
+		}
+	}
+	return done, nil
+}
+
+// Forget is retention of values: it destroys the vault's keys of a class for all
+// months before the given one and drops their partitions. What they sealed is
+// unreadable from then on, in backups too; leaves and proofs stay. An entry
+// tells of it, with the class in Fields.
+func (j *Journal) Forget(ctx context.Context, class string, before time.Time, ground string, now time.Time) ([]string, error) {
+	if ground == "" {
+		return nil, errors.New("forgetting needs a ground: it is what the journal will show")
+	}
+	keys, err := j.vault.Destroy(class, before)
+	if err != nil {
+		return keys, err
+	}
+	// Partitions whose keys went in an earlier run that did not end, too.
+	rows, _ := j.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = 'journal_open'::regclass AND c.relname LIKE $1`, "journal\\_open\\_"+strings.ReplaceAll(class, "-", "\\_")+"\\_%")
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return keys, err
+	}
+	for _, table := range tables {
+		month, err := time.Parse("2006_01", strings.TrimPrefix(table, "journal_open_"+strings.ReplaceAll(class, "-", "_")+"_"))
+		if err != nil || month.AddDate(0, 1, 0).After(before) {
+			continue // another class that begins with this one's name, or a month that is kept
+		}
+		if err := j.dropPartition(ctx, "journal_open", table); err != nil {
+			return keys, err
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return keys, j.Append(ctx, journal.Event{Kind: journal.KindErased, Time: now, Count: len(keys), Fields: []string{class}, Ground: ground})
+}
+
+func (j *Journal) dropPartition(ctx context.Context, parent, table string) error {
+	quoted := pgx.Identifier{table}.Sanitize()
+	// Detached concurrently, so that neither readers nor the sequencer wait; not
+	// possible inside a transaction.
+	_, err := j.pool.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY", parent, quoted))
+	if err == nil {
+		_, err = j.pool.Exec(ctx, "DROP TABLE "+quoted)
+	}
+	if err != nil {
+		return fmt.Errorf("drop %s: %w", table, err)
+	}
+	return nil
+}
+
+// Archive moves whole partitions of entries that were all logged before the
+// given time into dir, as the entry bundles of a tlog-tiles log, and drops them.
+// Each bundle is checked against the log's hash tiles before its entries go, and
+// is on the disk before. Hash tiles, totals and checkpoints stay, so every proof
+// of an archived entry can still be built from its bundle. It returns how many
+// entries were archived.
+func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (int64, error) {
+	done := int64(0)
+	for {
+		var rows, dropped, size int64
+		if err := j.pool.QueryRow(ctx, "SELECT partition, dropped, size FROM journal_head").Scan(&rows, &dropped, &size); err != nil {
+			return done, err
+		}
+		end := dropped + rows
+		if end >= size { // the next partition must have begun
+			return done, nil
+		}
+		var last time.Time
+		if err := j.pool.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", end-1).Scan(&last); err != nil {
+			return done, err
+		}
+		if !last.Before(before) {
+			return done, nil
+		}
+		for n := dropped / journal.TileWidth; n*journal.TileWidth < end; n++ {
+			if err := j.archiveBundle(ctx, n, dir); err != nil {
+				return done, err
+			}
+		}
+		// First the mark, then the rows: searches begin at the mark.
+		if _, err := j.pool.Exec(ctx, "UPDATE journal_head SET dropped = $1 WHERE dropped = $2", end, dropped); err != nil {
+			return done, err
+		}
+		if err := j.dropPartition(ctx, "journal_entry", fmt.Sprintf("journal_entry_%d", dropped/rows)); err != nil {
+			return done, err
+		}
+		done += rows
+	}
+}
+
+func (j *Journal) archiveBundle(ctx context.Context, n int64, dir string) error {
+	bundle, err := j.Tile(ctx, journal.EntriesLevel, n, journal.TileWidth)
+	if err != nil {
+		return fmt.Errorf("archive entry bundle %d: %w", n, err)
+	}
+	hashes, err := j.Tile(ctx, 0, n, journal.TileWidth)
+	if err != nil {
+		return fmt.Errorf("archive entry bundle %d: its hashes: %w", n, err)
+	}
+	entries, err := journal.Entries(bundle)
+	if err != nil {
+		return err
+	}
+	var made []byte
+	for _, leaf := range entries {
+		h := journal.LeafHash(leaf)
+		made = append(made, h[:]...)
+	}
+	if !bytes.Equal(made, hashes[:journal.TileWidth*tlog.HashSize]) {
+		return &journal.BrokenError{What: fmt.Sprintf("entries %d to %d are not those that the log's tiles were made of; nothing is dropped", n*journal.TileWidth, (n+1)*journal.TileWidth-1)}
+	}
+	path := filepath.Join(dir, filepath.FromSlash(journal.TilePath(journal.EntriesLevel, n, journal.TileWidth)))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return journal.ReplaceFile(path, bundle, 0o644)
+}

@@ -1,0 +1,409 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/journal"
+)
+
+// Query is an auditor's question. Empty fields do not restrict. Times are those
+// at which the journal logged the entries, which is within a second of the event
+// unless the journal was stopped.
+type Query struct {
+	From, To         time.Time // From inclusive, To exclusive
+	Kind             journal.Kind
+	Sender           string
+	Recipient        string // the provider, for requests
+	Service, Version string
+	Outcome          string
+	ID               string // our id, the sender's MessageID, the MessageID answered, or an incident: the whole exchange
+	Certificate      string // hex SHA-256
+	Incident         string
+	Person           *journal.PersonalField // exact value of a committed field; found while it is not erased
+
+	Descending bool  // newest first
+	After      int64 // the last index of the page before; with HasAfter
+	HasAfter   bool
+	Limit      int // of a page; 0 means 50
+}
+
+// Row is one entry as the auditor sees it.
+type Row struct {
+	Index int64
+	Leaf  journal.Leaf
+	Bytes []byte
+}
+
+// where is a query as SQL: conditions over journal_entry e.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) add(condition string, args ...any) {
+	for _, a := range args {
+		w.args = append(w.args, a)
+		condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.args)), 1)
+	}
+	w.conditions = append(w.conditions, condition)
+}
+
+func (w *where) sql() string {
+	if len(w.conditions) == 0 {
+		return "true"
+	}
+	return strings.Join(w.conditions, " AND ")
+}
+
+// narrow says whether the query is answered by few rows, whatever the size of
+// the journal; others are counted from the daily totals.
+func (q *Query) narrow() bool {
+	return q.ID != "" || q.Incident != "" || q.Certificate != "" || q.Person != nil
+}
+
+// dimensions adds the conditions on columns that journal_total has, too.
+func (q *Query) dimensions(w *where) {
+	for _, c := range []struct{ column, value string }{{"kind", string(q.Kind)}, {"sender", q.Sender}, {"recipient", q.Recipient},
+		{"service", q.Service}, {"version", q.Version}, {"outcome", q.Outcome}} {
+		if c.value == "" {
+			continue
+		}
+		w.add(c.column+" = ?", c.value)
+		switch c.column {
+		case "sender", "recipient", "service":
+			w.conditions = append(w.conditions, c.column+" <> ''") // the partial index's own condition
+		}
+	}
+}
+
+// entries is the query over journal_entry within the indexes from and to.
+func (j *Journal) entries(ctx context.Context, db querier, q *Query, from, to int64, w *where) error {
+	q.dimensions(w)
+	w.add("idx >= ?", from)
+	w.add("idx < ?", to)
+	if q.Certificate != "" {
+		w.add("certificate = ? AND certificate <> ''", strings.ToLower(q.Certificate))
+	}
+	if q.Incident != "" {
+		w.add("incident = ? AND incident <> ''", q.Incident)
+	}
+	if q.ID != "" {
+		if err := exchange(ctx, db, q.ID, w); err != nil {
+			return err
+		}
+	}
+	if q.Person != nil {
+		messages, indexes, err := j.person(ctx, db, *q.Person)
+		if err != nil {
+			return err
+		}
+		w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
+	}
+	return nil
+}
+
+// exchange restricts w to the entries of every message that id names: by our
+// id, by the sender's MessageID, as the request that it answers, or by incident.
+func exchange(ctx context.Context, db querier, id string, w *where) error {
+	rows, _ := db.Query(ctx, `
+SELECT idx, message FROM journal_entry WHERE message_id = $1 AND kind IN ('accepted', 'refused') AND message_id <> ''
+UNION ALL SELECT idx, message FROM journal_entry WHERE original = $1 AND kind IN ('accepted', 'refused') AND original <> ''
+UNION ALL SELECT idx, message FROM journal_entry WHERE incident = $1 AND incident <> ''`, id)
+	messages, indexes := []string{id}, []int64{}
+	var index int64
+	var message string
+	_, err := pgx.ForEachRow(rows, []any{&index, &message}, func() error {
+		indexes = append(indexes, index)
+		if message != "" {
+			messages = append(messages, message)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("find the messages of %q: %w", id, err)
+	}
+	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
+	return nil
+}
+
+// person finds the entries that commit to a value, and their messages.
+func (j *Journal) person(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+	blind, err := j.vault.Blind(p.Field, p.Value)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = $1 AND o.field = $2`, blind, p.Field)
+	var index int64
+	var message string
+	_, err = pgx.ForEachRow(rows, []any{&index, &message}, func() error {
+		indexes = append(indexes, index)
+		if message != "" {
+			messages = append(messages, message)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the entries of a person: %w", err)
+	}
+	return messages, indexes, nil
+}
+
+// bounds gives the indexes of the entries logged in the query's time: from the
+// first at or after From up to the first at or after To. logged never goes back,
+// so a binary search over the primary key finds them without an index on time.
+func (j *Journal) bounds(ctx context.Context, db querier, q *Query) (from, to int64, err error) {
+	var dropped, size int64
+	if err := db.QueryRow(ctx, "SELECT dropped, size FROM journal_head").Scan(&dropped, &size); err != nil {
+		return 0, 0, err
+	}
+	from, to = dropped, size
+	if !q.From.IsZero() {
+		if from, err = firstAt(ctx, db, q.From, dropped, size); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !q.To.IsZero() {
+		if to, err = firstAt(ctx, db, q.To, from, size); err != nil {
+			return 0, 0, err
+		}
+	}
+	return from, max(from, to), nil
+}
+
+// firstAt is the first entry of [low, high) that was logged at or after t, or
+// high.
+func firstAt(ctx context.Context, db querier, t time.Time, low, high int64) (int64, error) {
+	for low < high {
+		middle := low + (high-low)/2
+		var logged time.Time
+		if err := db.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", middle).Scan(&logged); err != nil {
+			return 0, fmt.Errorf("time of entry %d: %w", middle, err)
+		}
+		if logged.Before(t) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// Search gives one page of the entries that the query asks for, in the order of
+// the log. The next page has After set to the last Index of this one.
+func (j *Journal) Search(ctx context.Context, q Query) ([]Row, error) {
+	from, to, err := j.bounds(ctx, j.pool, &q)
+	if err != nil {
+		return nil, err
+	}
+	return j.page(ctx, &q, from, to)
+}
+
+func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, error) {
+	order := "idx"
+	if q.Descending {
+		order = "idx DESC"
+	}
+	if q.HasAfter {
+		if q.Descending {
+			to = min(to, q.After)
+		} else {
+			from = max(from, q.After+1)
+		}
+	}
+	w := &where{}
+	if err := j.entries(ctx, j.pool, q, from, to, w); err != nil {
+		return nil, err
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = 50
+	}
+	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT idx, leaf FROM journal_entry WHERE %s ORDER BY %s LIMIT %d", w.sql(), order, limit), w.args...)
+	return pgx.CollectRows(rows, readRow)
+}
+
+func readRow(r pgx.CollectableRow) (Row, error) {
+	var row Row
+	if err := r.Scan(&row.Index, &row.Bytes); err != nil {
+		return row, err
+	}
+	var err error
+	if row.Leaf, err = journal.ParseLeaf(row.Bytes); err != nil {
+		// A person must see this, not an empty page.
+		return row, &journal.BrokenError{What: fmt.Sprintf("entry %d: %v", row.Index, err)}
+	}
+	return row, nil
+}
+
+// Each calls f for every entry that the query asks for, however many, in the
+// order of the log; Limit and After do not apply. It reads page by page, so that
+// no transaction stays open while a slow reader takes its time.
+func (j *Journal) Each(ctx context.Context, q Query, f func(Row) error) error {
+	from, to, err := j.bounds(ctx, j.pool, &q)
+	if err != nil {
+		return err
+	}
+	q.Limit, q.HasAfter = 2000, false
+	for {
+		rows, err := j.page(ctx, &q, from, to)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := f(row); err != nil {
+				return err
+			}
+		}
+		if len(rows) < q.Limit {
+			return nil
+		}
+		q.After, q.HasAfter = rows[len(rows)-1].Index, true
+	}
+}
+
+// Trace gives every entry of an exchange in the order of the log: id is our id,
+// a MessageID (its replies come too), or an incident.
+func (j *Journal) Trace(ctx context.Context, id string) ([]Row, error) {
+	if id == "" {
+		return nil, errors.New("trace what? give a message id or an incident")
+	}
+	var out []Row
+	err := j.Each(ctx, Query{ID: id}, func(r Row) error {
+		out = append(out, r)
+		return nil
+	})
+	return out, err
+}
+
+// Total is how many entries have the same day, service or outcome: whatever
+// Totals was asked to group by; other fields are empty.
+type Total struct {
+	Day     string // 2026-03-02, UTC
+	Kind    string
+	Sender  string
+	Service string
+	Version string
+	Outcome string
+	Entries int64
+}
+
+// groupable are the columns by which Totals groups.
+var groupable = []string{"day", "kind", "sender", "service", "version", "outcome"}
+
+// Count is the exact number of entries that the query asks for.
+func (j *Journal) Count(ctx context.Context, q Query) (int64, error) {
+	totals, err := j.Totals(ctx, q)
+	if err != nil || len(totals) == 0 {
+		return 0, err
+	}
+	return totals[0].Entries, nil
+}
+
+// Totals counts the entries that the query asks for, grouped by any of day,
+// kind, sender, service, version, outcome, in that order. Whole days come from
+// the daily totals, the rest is counted; both are exact, and read from one
+// snapshot. Entries that retention has taken stay counted in whole days.
+func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, error) {
+	for _, column := range by {
+		if !slices.Contains(groupable, column) {
+			return nil, fmt.Errorf("totals by %q: it can be one of %s", column, strings.Join(groupable, ", "))
+		}
+	}
+	var out []Total
+	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		sql, args, err := j.totals(ctx, tx, &q, by)
+		if err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, sql, args...)
+		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (t Total, err error) {
+			err = r.Scan(&t.Day, &t.Kind, &t.Sender, &t.Service, &t.Version, &t.Outcome, &t.Entries)
+			return t, err
+		})
+		return err
+	})
+	return out, err
+}
+
+const oneDay = 24 * time.Hour
+
+// totals writes the statement: counts by group over up to three parts, the days
+// that the time covers wholly and the pieces before and after them.
+func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (string, []any, error) {
+	w := &where{}
+	var parts []string
+	counted := func(from, to int64) error {
+		if from >= to {
+			return nil
+		}
+		piece := &where{args: w.args}
+		if err := j.entries(ctx, db, q, from, to, piece); err != nil {
+			return err
+		}
+		w.args = piece.args
+		parts = append(parts, "SELECT "+columns(by, "(logged AT TIME ZONE 'UTC')::date::text")+", count(*) AS n FROM journal_entry WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		return nil
+	}
+	from, to, err := j.bounds(ctx, db, q)
+	if err != nil {
+		return "", nil, err
+	}
+	first, last := q.From.UTC().Truncate(oneDay), q.To.UTC().Truncate(oneDay)
+	if first.Before(q.From) {
+		first = first.Add(oneDay)
+	}
+	var newest pgxTime
+	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity') FROM journal_head").Scan(&newest); err != nil {
+		return "", nil, err
+	}
+	if q.To.IsZero() || q.To.After(time.Time(newest)) {
+		last = time.Time(newest).Truncate(oneDay).Add(oneDay) // today is whole: it has no more than its total yet
+	}
+	if q.narrow() || !first.Before(last) {
+		err = counted(from, to)
+	} else {
+		days := &where{args: w.args}
+		days.add("day >= ?", first.Format(time.DateOnly))
+		days.add("day < ?", last.Format(time.DateOnly))
+		q.dimensions(days)
+		w.args = days.args
+		parts = append(parts, "SELECT "+columns(by, "day::text")+", sum(entries) AS n FROM journal_total WHERE "+days.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		var head, tail int64
+		if head, tail, err = j.bounds(ctx, db, &Query{From: first, To: last}); err == nil {
+			if err = counted(from, min(head, to)); err == nil {
+				err = counted(max(tail, from), to)
+			}
+		}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if len(parts) == 0 {
+		parts = []string{"SELECT '' AS day, '' AS kind, '' AS sender, '' AS service, '' AS version, '' AS outcome, 0 AS n WHERE false"}
+	}
+	return "SELECT day, kind, sender, service, version, outcome, sum(n)::bigint FROM (" + strings.Join(parts, " UNION ALL ") +
+		") t GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) > 0 ORDER BY 1, 2, 3, 4, 5, 6", w.args, nil
+}
+
+// columns selects what is grouped by; the rest is empty.
+func columns(by []string, day string) string {
+	var out []string
+	for _, name := range groupable {
+		expression := "''"
+		if slices.Contains(by, name) {
+			expression = name
+			if name == "day" {
+				expression = day
+			}
+		}
+		out = append(out, expression+" AS "+name)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,469 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
+)
+
+// archive is a journal on a database of its own, with a desk around it.
+type archive struct {
+	*journaltest.Desk
+	*postgres.Journal
+	pool *pgxpool.Pool
+	url  string
+}
+
+func openArchive(t testing.TB) *archive {
+	t.Helper()
+	a := &archive{Desk: journaltest.NewDesk(t), url: embedded.Test(t, postgres.Migrate)}
+	a.Journal, a.pool = a.node(t, nil)
+	return a
+}
+
+// node is one more gateway node's journal on the same database.
+func (a *archive) node(t testing.TB, tracer pgx.QueryTracer) (*postgres.Journal, *pgxpool.Pool) {
+	t.Helper()
+	j, pool, err := postgres.OpenTracedJournal(context.Background(), a.url, journaltest.Origin, a.Vault, tracer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		j.Resign()
+		pool.Close()
+	})
+	return j, pool
+}
+
+func (a *archive) must(err error) {
+	a.T.Helper()
+	if err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// fill appends events and settles.
+func (a *archive) fill(events []journal.Event) {
+	a.T.Helper()
+	seq := a.Sequencer(a.Journal)
+	for i := 0; i < len(events); i += 500 {
+		part := events[i:min(i+500, len(events))]
+		a.must(a.Append(context.Background(), part...))
+		if at := part[len(part)-1].Time; at.After(a.Clock.Now()) {
+			a.Clock.Move(at.Sub(a.Clock.Now()))
+		}
+		a.must(a.Settle(seq))
+	}
+}
+
+// drain settles until nothing is pending: a broken session holds the lead until
+// the server has noticed.
+func (a *archive) drain() {
+	a.T.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		a.must(a.Settle(a.Sequencer(a.Journal)))
+		var left int
+		a.must(a.pool.QueryRow(context.Background(), "SELECT count(*) FROM journal_pending").Scan(&left))
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			a.T.Fatalf("%d rows are not taken up", left)
+		}
+	}
+}
+
+// check audits the log from outside and compares it, entry by entry, with the
+// events that went in.
+func (a *archive) check(t testing.TB, events []journal.Event) *journal.LogReport {
+	t.Helper()
+	ctx := context.Background()
+	rep := a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note)
+	for _, f := range rep.Recount.Findings {
+		t.Errorf("finding: %s", f)
+	}
+	i := 0
+	a.must(a.Each(ctx, postgres.Query{}, func(r postgres.Row) error {
+		if r.Leaf.Kind == journal.KindPeriodClose || r.Leaf.Kind == journal.KindKeyChanged {
+			return nil
+		}
+		if i >= len(events) {
+			t.Fatalf("entry %d is one more than there were events: %s", r.Index, r.Bytes)
+		}
+		if want := events[i]; r.Leaf.Kind != want.Kind || r.Leaf.Message != want.Message || !r.Leaf.Time.Equal(want.Time) {
+			t.Fatalf("entry %d: got %s of %q, want %s of %q", r.Index, r.Leaf.Kind, r.Leaf.Message, want.Kind, want.Message)
+		}
+		i++
+		return nil
+	}))
+	if i != len(events) {
+		t.Fatalf("%d events in the log, want %d", i, len(events))
+	}
+	return rep
+}
+
+func TestJournalKeepsALogThatAStrangerAccepts(t *testing.T) {
+	a := openArchive(t)
+	events := journaltest.Events(1, 3000)
+	a.fill(events)
+	a.Clock.Move(2 * time.Hour)
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	rep := a.check(t, events)
+	if rep.Recount.Closes == 0 || rep.Tiles < 12 {
+		t.Errorf("%s, %d tiles", rep.Recount, rep.Tiles)
+	}
+	var left int
+	a.must(a.pool.QueryRow(context.Background(), "SELECT count(*) FROM journal_pending").Scan(&left))
+	if left != 0 {
+		t.Errorf("%d rows are still pending", left)
+	}
+}
+
+// breaker breaks the connection at the n-th statement that it sees. mode says
+// how: "close" the socket before the statement, "kill" the server's process, or
+// let a commit happen and close the socket before its answer is read ("deaf").
+type breaker struct {
+	admin *pgxpool.Pool
+	mode  string
+
+	mu   sync.Mutex
+	at   int
+	seen int
+	what string // the statement that was broken
+}
+
+func (b *breaker) strike(ctx context.Context, c *pgx.Conn, sql string) {
+	b.mu.Lock()
+	b.seen++
+	hit := b.seen == b.at
+	if hit {
+		b.what = sql
+	}
+	b.mu.Unlock()
+	if !hit {
+		return
+	}
+	switch {
+	case b.mode == "kill":
+		if _, err := b.admin.Exec(ctx, "SELECT pg_terminate_backend($1)", c.PgConn().PID()); err != nil {
+			panic(err)
+		}
+		return
+	case b.mode == "deaf" && sql == "commit":
+		if _, err := c.PgConn().Exec(ctx, "commit").ReadAll(); err != nil {
+			panic(err)
+		}
+	}
+	c.PgConn().Conn().Close()
+}
+
+func (b *breaker) TraceQueryStart(ctx context.Context, c *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	b.strike(ctx, c, d.SQL)
+	return ctx
+}
+func (b *breaker) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (b *breaker) TraceBatchStart(ctx context.Context, c *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	b.strike(ctx, c, "batch")
+	return ctx
+}
+func (b *breaker) TraceBatchQuery(ctx context.Context, c *pgx.Conn, d pgx.TraceBatchQueryData) {
+	b.strike(ctx, c, "in batch: "+d.SQL)
+}
+func (b *breaker) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+func (b *breaker) TraceCopyFromStart(ctx context.Context, c *pgx.Conn, d pgx.TraceCopyFromStartData) context.Context {
+	b.strike(ctx, c, "copy "+d.TableName.Sanitize())
+	return ctx
+}
+func (b *breaker) TraceCopyFromEnd(context.Context, *pgx.Conn, pgx.TraceCopyFromEndData) {}
+
+// The connection is lost at each statement of the sequencer, in three ways:
+// nothing is lost, doubled or moved.
+func TestJournalSurvivesABreakAtEachStatement(t *testing.T) {
+	for _, mode := range []string{"close", "kill", "deaf"} {
+		t.Run(mode, func(t *testing.T) {
+			a := openArchive(t)
+			b := &breaker{admin: a.pool, mode: mode}
+			j, _ := a.node(t, b)
+			events := journaltest.Events(2, 4000)
+			broken := map[string]bool{}
+			next := 0
+			for at := 1; ; at++ {
+				part := events[next : next+30]
+				next += 30
+				a.must(a.Append(context.Background(), part...))
+				a.Clock.Move(25 * time.Minute) // periods close on the way
+				for leads := false; !leads; {
+					leads, _ = j.Lead(context.Background())
+				}
+				b.mu.Lock()
+				b.at, b.seen, b.what = at, 0, ""
+				b.mu.Unlock()
+				err := a.Settle(a.Sequencer(j))
+				b.mu.Lock()
+				b.at = 0
+				what, seen := b.what, b.seen
+				b.mu.Unlock()
+				if what == "" && seen < 10 {
+					t.Fatalf("the node saw only %d statements: it does not lead", seen)
+				}
+				if what == "" {
+					a.must(err)
+					break // past the last statement
+				}
+				broken[what] = true
+				j.Resign()
+				a.must(a.Settle(a.Sequencer(j)))
+			}
+			a.check(t, events[:next])
+			if len(broken) < 12 {
+				t.Errorf("only %d different statements were broken: %v", len(broken), broken)
+			}
+			if mode == "deaf" && !broken["commit"] {
+				t.Error("no commit was broken")
+			}
+		})
+	}
+}
+
+func TestTwoSequencersOnOneDatabaseDoNotFork(t *testing.T) {
+	a := openArchive(t)
+	events := journaltest.Events(3, 3000)
+	ctx := context.Background()
+	a.Clock.Move(time.Hour)
+	var done sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		j, _ := a.node(t, nil)
+		seq := a.Sequencer(j)
+		seq.Batch = 13
+		done.Go(func() {
+			for {
+				// Step itself, without asking who leads.
+				if _, err := seq.Step(ctx); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := 0; i < len(events); i += 100 {
+		a.must(a.Append(ctx, events[i:i+100]...))
+	}
+	for left := 1; left > 0; {
+		a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_pending").Scan(&left))
+	}
+	close(stop)
+	done.Wait()
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	a.check(t, events)
+}
+
+func TestOneLeads(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	other, _ := a.node(t, nil)
+	for _, c := range []struct {
+		j    *postgres.Journal
+		want bool
+	}{{a.Journal, true}, {a.Journal, true}, {other, false}} {
+		if got, err := c.j.Lead(ctx); err != nil || got != c.want {
+			t.Fatalf("leads %v, %v; want %v", got, err, c.want)
+		}
+	}
+	// The leader's connection dies: the other takes over.
+	_, err := a.pool.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	a.must(err)
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		if got, err := other.Lead(ctx); err == nil && got {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody leads")
+		}
+	}
+	if got, _ := a.Lead(ctx); got {
+		t.Error("two lead")
+	}
+}
+
+func TestARestoredDatabaseStopsTheLog(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	events := journaltest.Events(4, 900)
+	a.fill(events[:600])
+	tables := []string{"journal_entry", "journal_open", "journal_tile", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
+	for _, table := range tables {
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
+		a.must(err)
+	}
+	a.fill(events[600:])
+	signed := a.Desk.Checkpoint(a.Journal)
+	a.Resign()
+	for _, table := range tables {
+		override := ""
+		if table == "journal_checkpoint" {
+			override = "OVERRIDING SYSTEM VALUE"
+		}
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s %s TABLE backup_%s", table, table, override, table))
+		a.must(err)
+	}
+	var back *journal.RollbackError
+	if err := a.Settle(a.Sequencer(a.Journal)); !errors.As(err, &back) {
+		t.Fatalf("got %v, want a *RollbackError", err)
+	}
+	if back.Signed != signed.Tree || back.Shown.N != 600 {
+		t.Errorf("signed %d, shown %d; want %d and 600", back.Signed.N, back.Shown.N, signed.Tree.N)
+	}
+	other, _ := a.node(t, nil)
+	var stopped *journal.StoppedError
+	a.Resign()
+	if err := a.Settle(a.Sequencer(other)); !errors.As(err, &stopped) {
+		t.Errorf("another node: got %v, want a *StoppedError", err)
+	}
+}
+
+// Somebody with the database's password changes a row, a tile, the head: the
+// triggers refuse the plain way, and an audit finds what was done past them.
+func TestTamperingWithTheDatabase(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(5, 1000)
+	a.fill(events)
+	for _, sql := range []string{
+		"UPDATE journal_entry SET leaf = 'x' WHERE idx = 5",
+		"DELETE FROM journal_entry WHERE idx = 5",
+		"UPDATE journal_tile SET data = overlay(data placing '\\x00' from 5) WHERE level = 0 AND n = 0",
+		"DELETE FROM journal_tile",
+	} {
+		if _, err := a.pool.Exec(ctx, sql); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	checkpoint := a.Desk.Checkpoint(a.Journal).Note
+	_, err := a.pool.Exec(ctx, "ALTER TABLE journal_entry DISABLE TRIGGER USER; ALTER TABLE journal_entry_0 DISABLE TRIGGER USER; ALTER TABLE journal_tile DISABLE TRIGGER USER")
+	a.must(err)
+	for _, c := range []struct{ do, undo string }{
+		{"UPDATE journal_entry SET leaf = overlay(leaf placing 'X' from 30) WHERE idx = 5", "UPDATE journal_entry SET leaf = b.leaf FROM b WHERE journal_entry.idx = 5 AND b.idx = 5"},
+		{"DELETE FROM journal_entry WHERE idx = 999", "INSERT INTO journal_entry SELECT * FROM b WHERE idx = 999"},
+		{"UPDATE journal_entry e SET leaf = b.leaf FROM b WHERE (e.idx, b.idx) IN ((5, 6), (6, 5))", "UPDATE journal_entry e SET leaf = b.leaf FROM b WHERE e.idx = b.idx AND e.idx IN (5, 6)"},
+		{"UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 0 AND n = 1", "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 0 AND n = 1"},
+		{"UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1", "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1"},
+	} {
+		_, err := a.pool.Exec(ctx, "CREATE TABLE b AS TABLE journal_entry")
+		a.must(err)
+		_, err = a.pool.Exec(ctx, c.do)
+		a.must(err)
+		if rep := a.Audit(a.Journal, checkpoint); rep.OK() {
+			t.Errorf("%s: not found", c.do)
+		}
+		_, err = a.pool.Exec(ctx, c.undo)
+		a.must(err)
+		_, err = a.pool.Exec(ctx, "DROP TABLE b")
+		a.must(err)
+		if rep := a.Audit(a.Journal, checkpoint); !rep.OK() {
+			t.Fatalf("%s: undone, and yet %v", c.do, rep.Recount.Findings)
+		}
+	}
+	// A tampered right edge stops the sequencer itself.
+	_, err = a.pool.Exec(ctx, "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1")
+	a.must(err)
+	a.must(a.Append(ctx, journaltest.Events(6, 1)...))
+	var broken *journal.BrokenError
+	if err := a.Settle(a.Sequencer(a.Journal)); !errors.As(err, &broken) {
+		t.Errorf("sequenced on a broken log: %v", err)
+	}
+}
+
+// A row committed late by a slow transaction is taken when it appears, and
+// nothing waits for it.
+func TestSlowTransactionsAreNotSkipped(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	events := journaltest.Events(7, 40)
+	slow, err := a.pool.Begin(ctx)
+	a.must(err)
+	row, err := events[0].Row()
+	a.must(err)
+	_, err = slow.Exec(ctx, "INSERT INTO journal_pending (event) VALUES ($1)", string(row))
+	a.must(err)
+	a.fill(events[1:])
+	if head, err := a.Head(ctx); err != nil || head.Tree.N != 39 {
+		t.Fatalf("%d entries, %v; want 39", head.Tree.N, err)
+	}
+	a.must(slow.Commit(ctx))
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	a.check(t, append(events[1:], events[0]))
+}
+
+func TestPartitionsAppearAsTheLogGrows(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	_, err := a.pool.Exec(ctx, "UPDATE journal_head SET partition = 256")
+	a.must(err)
+	events := journaltest.Events(8, 1300)
+	a.fill(events)
+	var n int
+	a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal_entry'::regclass").Scan(&n))
+	if n != 6 {
+		t.Errorf("%d partitions, want 6", n)
+	}
+	a.check(t, events)
+
+	// Whole partitions go to an archive; their proofs still verify.
+	dir := t.TempDir()
+	c := a.Desk.Checkpoint(a.Journal)
+	proofs := map[int64][]byte{}
+	prover := journal.NewProver(ctx, c.Tree, a.Journal)
+	leaves := map[int64][]byte{}
+	for _, index := range []int64{0, 255, 300} {
+		rows, err := a.Search(ctx, postgres.Query{After: index - 1, HasAfter: true, Limit: 1})
+		a.must(err)
+		leaves[index] = rows[0].Bytes
+		hashes, err := prover.Inclusion(index)
+		a.must(err)
+		proofs[index] = journal.MarshalProof(index, hashes, c.Note)
+	}
+	done, err := a.Archive(ctx, a.Clock.Now().Add(time.Hour), dir)
+	if err != nil || done != 1280 {
+		t.Fatalf("archived %d, %v; want 1280", done, err)
+	}
+	if _, err := a.Tile(ctx, journal.EntriesLevel, 0, 256); err == nil {
+		t.Error("archived entries are still in the database")
+	}
+	for index, proof := range proofs {
+		if _, err := journal.VerifyProof(a.Policy, leaves[index], proof); err != nil {
+			t.Errorf("entry %d: %v", index, err)
+		}
+		hashes, err := journal.NewProver(ctx, c.Tree, a.Journal).Inclusion(index)
+		a.must(err)
+		if _, err := journal.VerifyProof(a.Policy, leaves[index], journal.MarshalProof(index, hashes, c.Note)); err != nil {
+			t.Errorf("entry %d, proven after it was archived: %v", index, err)
+		}
+	}
+	a.fill(journaltest.Events(9, 300)) // the log goes on
+	rows, err := a.Search(ctx, postgres.Query{Limit: 1})
+	if err != nil || len(rows) != 1 || rows[0].Index != 1280 {
+		t.Errorf("search after archiving: %v, %v", rows, err)
+	}
+	var root tlog.Hash
+	if head, err := a.Head(ctx); err != nil || head.Tree.Hash == root || head.Tree.N != 1600 {
+		t.Errorf("head %+v, %v", head, err)
+	}
+}

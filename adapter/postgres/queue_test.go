@@ -1,0 +1,446 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+func TestLeaseOrder(t *testing.T) {
+	w := open(t)
+	vip := func(m *adapter.Message) { m.VIP = true }
+	a, b, c, d := w.message(), w.message(vip), w.message(), w.message(vip)
+	answer := w.message(vip, func(m *adapter.Message) { m.Direction = adapter.DirBroadcast })
+	w.put(a, b, answer, c, d)
+	for i, want := range []*adapter.Message{b, d, a, answer, c} {
+		got := w.lease(adapter.Poll{})
+		if got == nil || got.Message.ID != want.ID || got.Attempt != 1 {
+			t.Fatalf("lease %d: %+v, want message %s for the first time", i, got, want.ID)
+		}
+	}
+	if got := w.lease(adapter.Poll{}); got != nil {
+		t.Errorf("all are leased, got %+v", got)
+	}
+
+	// Leases run out: back to the head, in the old order, before new ones.
+	e := w.message()
+	w.put(e)
+	w.now = w.now.Add(16 * time.Minute)
+	for i, want := range []*adapter.Message{b, d, a, answer, c, e} {
+		attempt := 2
+		if want == e {
+			attempt = 1
+		}
+		got := w.lease(adapter.Poll{})
+		if got == nil || got.Message.ID != want.ID || got.Attempt != attempt {
+			t.Fatalf("lease %d after the return: %+v, want message %s, attempt %d", i, got, want.ID, attempt)
+		}
+	}
+	w.wantKinds(a, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered)
+}
+
+func TestSelector(t *testing.T) {
+	w := open(t)
+	other := adapter.QName{Space: "urn:x:other", Local: "Request"}
+	a, b, c := w.message(), w.message(func(m *adapter.Message) { m.Root = other }), w.message(func(m *adapter.Message) { m.Root, m.VIP = other, true })
+	w.put(a, b, c)
+	if d := w.lease(adapter.Poll{Roots: []adapter.QName{{Space: "urn:x:none", Local: "None"}}}); d != nil {
+		t.Errorf("an unknown root gives %v", d.Message.ID)
+	}
+	both := []adapter.QName{{Space: "urn:x:none", Local: "None"}, other}
+	for _, want := range []*adapter.Message{c, b} {
+		if d := w.lease(adapter.Poll{Roots: both}); d == nil || d.Message.ID != want.ID {
+			t.Fatalf("selector gives %+v, want %s", d, want.ID)
+		}
+	}
+	if d := w.lease(adapter.Poll{Roots: both}); d != nil {
+		t.Errorf("nothing more matches, got %v", d.Message.ID)
+	}
+	if d := w.lease(adapter.Poll{Roots: []adapter.QName{other, extract}}); d == nil || d.Message.ID != a.ID {
+		t.Errorf("got %+v, want the message behind", d)
+	}
+	// A message that lost the choice among roots is not locked or leased.
+	w.put(w.message(func(m *adapter.Message) { m.Root = other }), w.message())
+	for range 2 {
+		if d := w.lease(adapter.Poll{Roots: []adapter.QName{extract, other}}); d == nil || d.Attempt != 1 {
+			t.Errorf("got %+v, want a first delivery", d)
+		}
+	}
+}
+
+func TestNodeQueues(t *testing.T) {
+	w := open(t)
+	queue := func(node string) adapter.Queue {
+		return adapter.Queue{System: "MNSV05", Kind: adapter.QueueResponses, Node: node}
+	}
+	m := w.message(func(m *adapter.Message) { m.Recipients = []adapter.Queue{queue("n1")} })
+	w.put(m)
+	for _, q := range []adapter.Queue{queue(""), queue("n2"), {System: "MNSV05", Kind: adapter.QueueRequests, Node: "n1"}, {System: "FNS001", Kind: adapter.QueueResponses, Node: "n1"}} {
+		if d := w.lease(adapter.Poll{Queue: q}); d != nil {
+			t.Errorf("queue %v gives a message of %v", q, m.Recipients)
+		}
+	}
+	if d := w.lease(adapter.Poll{Queue: queue("n1")}); d == nil || d.Message.ID != m.ID {
+		t.Errorf("got %+v, want the message of the node", d)
+	}
+}
+
+func TestBroadcast(t *testing.T) {
+	w := open(t)
+	var queues []adapter.Queue
+	for i := range 5 {
+		queues = append(queues, adapter.Queue{System: adapter.Mnemonic(fmt.Sprint("SYS", i)), Kind: adapter.QueueRequests})
+	}
+	m := w.message(func(m *adapter.Message) { m.Direction, m.Recipients = adapter.DirBroadcast, queues })
+	w.put(m)
+	for _, q := range queues {
+		if d := w.lease(adapter.Poll{Queue: q}); d == nil || d.Message.ID != m.ID {
+			t.Errorf("%v has not got the broadcast", q)
+		}
+		if err := w.Ack(context.Background(), q.System, m.MessageID, w.now, journal.Event{}); err != nil {
+			t.Errorf("%v cannot acknowledge: %v", q, err)
+		}
+	}
+}
+
+func TestAck(t *testing.T) {
+	w := open(t)
+	m := w.message()
+	w.put(m)
+	ctx := context.Background()
+	if err := w.ack(m.MessageID); !errors.Is(err, adapter.ErrNotAwaiting) {
+		t.Errorf("ack before delivery: %v, want ErrNotAwaiting", err)
+	}
+	w.lease(adapter.Poll{})
+	if err := w.Ack(ctx, "FNS001", m.MessageID, w.now, journal.Event{}); !errors.Is(err, adapter.ErrNotAwaiting) {
+		t.Errorf("ack by another system: %v, want ErrNotAwaiting", err)
+	}
+	if err := w.ack("no such message"); !errors.Is(err, adapter.ErrNotAwaiting) {
+		t.Errorf("ack of an unknown message: %v, want ErrNotAwaiting", err)
+	}
+	w.now = w.now.Add(time.Hour)
+	if err := w.ack(m.MessageID); err != nil {
+		t.Errorf("ack after the lease ran out: %v, want it taken", err)
+	}
+	if err := w.ack(m.MessageID); !errors.Is(err, adapter.ErrNotAwaiting) {
+		t.Errorf("second ack: %v, want ErrNotAwaiting", err)
+	}
+	if d := w.lease(adapter.Poll{}); d != nil {
+		t.Error("acknowledged, and delivered again")
+	}
+	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindAcknowledged)
+
+	events, err := w.Trace(ctx, string(m.MessageID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := events[len(events)-1]
+	want := journal.Event{
+		Kind: journal.KindAcknowledged, Time: w.now, Node: "node-1", Message: m.ID.String(), MessageID: string(m.MessageID),
+		Operation: "Ack", Direction: "request", Sender: "MNSV05", Recipient: "RRTR01", Service: m.Service, Version: m.Version, Outcome: "ok",
+		Attempt: 1, Digest: fmt.Sprintf("%x", m.Digest), Size: len(m.Body),
+	}
+	if fmt.Sprintf("%+v", last) != fmt.Sprintf("%+v", want) {
+		t.Errorf("event\n%+v, want\n%+v", last, want)
+	}
+	if d := events[len(events)-2]; d.Certificate != "cafe" || d.Operation != "GetRequest" || d.Attempt != 1 || d.Recipient != "RRTR01" {
+		t.Errorf("delivered event lacks what the caller knew: %+v", d)
+	}
+}
+
+func TestSweepReturnsLeases(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	m := w.message()
+	w.put(m)
+	leased := w.lease(adapter.Poll{For: time.Minute})
+	sweep := func(after time.Duration, want int) {
+		t.Helper()
+		if s, err := w.Sweep(ctx, w.now.Add(after)); err != nil || s.Returned != want {
+			t.Errorf("sweep after %v: %+v, %v, want %d returned", after, s, err, want)
+		}
+	}
+	sweep(30*time.Second, 0)
+	sweep(61*time.Second, 1)
+	sweep(2*time.Minute, 0)
+	sweep(3*time.Minute, 0)
+	events, err := w.Trace(ctx, m.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := events[len(events)-1]; e.Kind != journal.KindReturned || !e.Time.Equal(leased.Until) || e.Attempt != 1 || e.Sender != "MNSV05" {
+		t.Errorf("event %+v, want the return at %v", e, leased.Until)
+	}
+	w.now = w.now.Add(5 * time.Minute)
+	if d := w.lease(adapter.Poll{}); d == nil || d.Attempt != 2 {
+		t.Errorf("got %+v, want attempt 2", d)
+	}
+	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered)
+}
+
+func TestEndOfLife(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	eol := func(m *adapter.Message) { m.EOL = w.now.Add(time.Minute) }
+	request := w.message(eol)
+	broadcast := w.message(eol, func(m *adapter.Message) { m.Direction = adapter.DirBroadcast })
+	delivered := w.message(eol, func(m *adapter.Message) { m.VIP = true })
+	w.put(request, broadcast, delivered)
+	if d := w.lease(adapter.Poll{For: 15 * time.Minute}); d.Message.ID != delivered.ID {
+		t.Fatal("the VIP message is not first")
+	}
+
+	w.now = w.now.Add(2 * time.Minute)
+	if d := w.lease(adapter.Poll{}); d != nil {
+		t.Errorf("a message is delivered after its end of life")
+	}
+	for range 2 { // until it is answered
+		s, err := w.Sweep(ctx, w.now)
+		if err != nil || len(s.Expired) != 1 || s.Expired[0].ID != request.ID {
+			t.Fatalf("sweep: %+v, %v, want the request", s, err)
+		}
+		w.now = w.now.Add(time.Second)
+	}
+	w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+	w.wantKinds(broadcast, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
+	w.accept(w.message(func(m *adapter.Message) {
+		m.Direction, m.Request, m.Original = adapter.DirAsync, request.ID, request.MessageID
+		m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses}}
+	}))
+	if s, err := w.Sweep(ctx, w.now); err != nil || len(s.Expired) != 0 {
+		t.Errorf("sweep after the answer: %+v, %v, want nothing", s, err)
+	}
+	w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
+	if err := w.ack(delivered.MessageID); err != nil {
+		t.Errorf("a message that was delivered in time cannot be acknowledged: %v", err)
+	}
+}
+
+func TestSweepForgetsMessageIDs(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	at := func(age time.Duration) *adapter.Message {
+		return w.message(func(m *adapter.Message) { m.ID = idAt(w.now.Add(-age)) })
+	}
+	old, young := at(8*24*time.Hour), at(6*24*time.Hour)
+	w.accept(old)
+	w.accept(young)
+	for range 16 {
+		if _, err := w.Sweep(ctx, w.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for m, want := range map[*adapter.Message]bool{old: false, young: true} {
+		again := w.message(func(x *adapter.Message) { x.MessageID = m.MessageID })
+		if a := w.accept(again); (a.First != nil) != want {
+			t.Errorf("message of %v: first %v, want a duplicate: %v", m.ID, a.First, want)
+		}
+	}
+}
+
+// idAt is a UUIDv7 of a time.
+func idAt(t time.Time) uuid.UUID {
+	id := uuid.Must(uuid.NewV7())
+	ms := t.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}
+
+func TestDays(t *testing.T) {
+	w := newWorld(t)
+	w.Store = w.another(postgres.Options{Keep: 30 * 24 * time.Hour, DedupLife: 90 * 24 * time.Hour})
+	ctx := context.Background()
+	partitions := func(table string) (names []string) {
+		w.query(func(c *pgx.Conn) error {
+			rows, _ := c.Query(ctx, "SELECT relid::text FROM pg_partition_tree($1) WHERE isleaf ORDER BY 1", table)
+			var err error
+			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+		return names
+	}
+	day := func(table string, d int) string { return table + w.now.AddDate(0, 0, d).Format("_20060102") }
+	for _, table := range []string{"message", "attachment", "answered", "placed"} {
+		names := partitions(table)
+		for d := -1; d <= 7; d++ {
+			if !slices.Contains(names, day(table, d)) {
+				t.Errorf("no partition %s in %v", day(table, d), names)
+			}
+		}
+	}
+
+	// A message of a day without a partition is not lost, nor in the way later.
+	far := w.message(func(m *adapter.Message) { m.ID = idAt(w.now.AddDate(0, 0, 20)) })
+	today := w.message()
+	w.put(far, today)
+	if _, err := w.Sweep(ctx, w.now.AddDate(0, 0, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if names := partitions("message"); slices.Contains(names, day("message", 20)) || !slices.Contains(names, day("message", 21)) {
+		t.Errorf("partitions %v, want the day of the stray message without and the next with", names)
+	}
+	for _, m := range []*adapter.Message{far, today} {
+		if found, err := w.Find(ctx, m.MessageID); err != nil || len(found) != 1 {
+			t.Errorf("message of %v: %v %v", m.ID, found, err)
+		}
+	}
+
+	// Old days go when nothing of theirs waits.
+	later := w.now.AddDate(0, 0, 35)
+	sweep := func() {
+		for {
+			if s, err := w.Sweep(ctx, later); err != nil {
+				t.Fatal(err)
+			} else if !s.More {
+				break
+			}
+		}
+		later = later.Add(time.Hour)
+	}
+	sweep()
+	if names := partitions("message"); !slices.Contains(names, day("message", 0)) || slices.Contains(names, day("message", -1)) {
+		t.Errorf("partitions %v: want yesterday gone, and today kept for the message that waits", names)
+	}
+	for range 2 {
+		d := w.lease(adapter.Poll{})
+		if err := w.ack(d.Message.MessageID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	for _, table := range []string{"message", "attachment", "answered", "placed"} {
+		if names := partitions(table); slices.Contains(names, day(table, 0)) {
+			t.Errorf("partitions %v: want today gone", names)
+		}
+	}
+	if _, err := w.Find(ctx, today.MessageID); !errors.Is(err, adapter.ErrNotFound) {
+		t.Errorf("a dropped message: %v, want ErrNotFound", err)
+	}
+	// Its dedup key may outlive it.
+	again := w.message(func(m *adapter.Message) { m.MessageID = today.MessageID })
+	if a := w.accept(again); a.First == nil || a.First.ID != today.ID {
+		t.Errorf("first is %v, want what is known of the dropped message", a.First)
+	}
+}
+
+func TestDepths(t *testing.T) {
+	w := open(t)
+	first := w.message()
+	w.put(first, w.message(), w.message(func(m *adapter.Message) {
+		m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses, Node: "n"}}
+	}))
+	w.lease(adapter.Poll{})
+	depths, err := w.Depths(context.Background())
+	if err != nil || len(depths) != 2 {
+		t.Fatal(depths, err)
+	}
+	if d := depths[1]; d.Queue != rosreestr || d.Waiting != 1 || d.Leased != 1 || d.Oldest.UnixMilli() != int64(first.ID[0])<<40|int64(first.ID[1])<<32|int64(first.ID[2])<<24|int64(first.ID[3])<<16|int64(first.ID[4])<<8|int64(first.ID[5]) {
+		t.Errorf("depth %+v", d)
+	}
+	if d := depths[0]; d.Queue.Node != "n" || d.Waiting != 1 || d.Leased != 0 {
+		t.Errorf("depth %+v", d)
+	}
+}
+
+// The lease must stay a HOT update, and the poll must not read dead rows.
+func TestLeaseIsCheap(t *testing.T) {
+	w := open(t)
+	w.query(func(c *pgx.Conn) error {
+		rows, _ := c.Query(context.Background(), "SELECT indexdef FROM pg_indexes WHERE tablename = 'queue'")
+		defs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, def := range defs {
+			for _, column := range []string{"visible_at", "attempts", "returned"} {
+				if strings.Contains(def, column) {
+					t.Errorf("%s: a lease would not be a HOT update", def)
+				}
+			}
+		}
+		if len(defs) == 0 {
+			t.Error("no indexes found")
+		}
+		return err
+	})
+	messages := make([]*adapter.Message, 300)
+	for i := range messages {
+		messages[i] = w.message()
+	}
+	w.put(messages...)
+	for range messages {
+		if d := w.lease(adapter.Poll{}); d == nil {
+			t.Fatal("nothing to lease")
+		}
+	}
+	time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
+	w.lease(adapter.Poll{})
+	hot := w.count("SELECT 100 * n_tup_hot_upd / greatest(n_tup_upd, 1) FROM pg_stat_user_tables WHERE relname = 'queue'")
+	if hot < 80 {
+		t.Errorf("%d %% of the leases were HOT updates, want nearly all", hot)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	ev := journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: "inc-1", Sender: "MNSV05", Outcome: "SignatureVerificationFault"}
+	body := []byte("what was refused \x00\xff")
+	for range 2 {
+		if err := w.Refuse(ctx, ev, "text/xml", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := ev
+	empty.Incident = "inc-2"
+	if err := w.Refuse(ctx, empty, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	got, contentType, bytes, err := w.Refused(ctx, "inc-1")
+	if err != nil || contentType != "text/xml" || string(bytes) != string(body) || got.Outcome != ev.Outcome {
+		t.Errorf("refused: %+v %q %q %v", got, contentType, bytes, err)
+	}
+	if events, err := w.Trace(ctx, "inc-1"); err != nil || len(events) != 1 {
+		t.Errorf("trace of the incident: %v, %v, want one event", events, err)
+	}
+	if _, _, bytes, err := w.Refused(ctx, "inc-2"); err != nil || len(bytes) != 0 {
+		t.Errorf("refused without bytes: %q %v", bytes, err)
+	}
+	if _, err := w.Sweep(ctx, w.now.AddDate(0, 0, 31)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := w.Refused(ctx, "inc-1"); !errors.Is(err, adapter.ErrNotFound) {
+		t.Errorf("after its retention: %v, want ErrNotFound", err)
+	}
+}
+
+func TestRecordAndTrace(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	request := w.message()
+	w.accept(request)
+	reply := w.message(func(m *adapter.Message) {
+		m.Direction, m.Original, m.Request = adapter.DirResponse, request.MessageID, request.ID
+	})
+	w.accept(reply)
+	if err := w.Record(ctx, journal.Event{Kind: journal.KindStrangers, Time: w.now, Count: 7}, journal.Event{Kind: journal.KindConfigChanged, Time: w.now}); err != nil {
+		t.Fatal(err)
+	}
+	events, err := w.Trace(ctx, string(request.MessageID))
+	if err != nil || len(events) != 2 || events[0].Message != request.ID.String() || events[1].Message != reply.ID.String() {
+		t.Errorf("trace of the request: %+v, %v, want it and its reply", events, err)
+	}
+	if got := w.count("SELECT sum((event->>'count')::int) FROM journal_pending WHERE event->>'kind' = 'strangers'"); got != 7 {
+		t.Errorf("count %d, want 7", got)
+	}
+}
