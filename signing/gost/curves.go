@@ -45,6 +45,7 @@ type group interface {
 
 // point is a point that its group admitted.
 type point interface {
+	// verify checks a signature whose r and s are inRange.
 	verify(e, r, s []byte) bool
 	// withTable returns the same point with tables that speed verify up.
 	withTable() point

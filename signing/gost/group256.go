@@ -154,13 +154,11 @@ func (p *point256) withTable() point {
 	return &point256{p.group, p.affine256, p.group.tableOf(&p.affine256)}
 }
 
-// verify checks a signature as GOST R 34.10-2012, section 6.2, has it.
+// verify checks a signature as GOST R 34.10-2012, section 6.2, has it from
+// step 2 on.
 func (p *point256) verify(e, r, s []byte) bool {
 	g, q := p.group, p.group.scalars
 	rn, sn := words256of(r), words256of(s)
-	if rn.isZero() || sn.isZero() || !rn.less(&g.order) || !sn.less(&g.order) {
-		return false
-	}
 	// v = 1/e, z1 = s*v, z2 = -r*v. A factor in the form of the field and one
 	// as it is give a product as it is.
 	var v, z1, z2 fe256

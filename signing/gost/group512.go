@@ -156,13 +156,11 @@ func (p *point512) withTable() point {
 	return &point512{p.group, p.affine512, p.group.tableOf(&p.affine512)}
 }
 
-// verify checks a signature as GOST R 34.10-2012, section 6.2, has it.
+// verify checks a signature as GOST R 34.10-2012, section 6.2, has it from
+// step 2 on.
 func (p *point512) verify(e, r, s []byte) bool {
 	g, q := p.group, p.group.scalars
 	rn, sn := words512of(r), words512of(s)
-	if rn.isZero() || sn.isZero() || !rn.less(&g.order) || !sn.less(&g.order) {
-		return false
-	}
 	// v = 1/e, z1 = s*v, z2 = -r*v. A factor in the form of the field and one
 	// as it is give a product as it is.
 	var v, z1, z2 fe512

@@ -48,14 +48,11 @@ func TestSignatureOfEveryCurve(t *testing.T) {
 		if err := public.Precomputed().VerifyDigest(s.digest, s.signature); err != nil {
 			t.Errorf("%s, precomputed: %v", c.Name(), err)
 		}
-		for bit := range 8 * len(s.signature) {
-			if bit%37 != 0 { // every octet in turn over the curves, a few bits of each
-				continue
-			}
+		for i := range s.signature {
 			bad := bytes.Clone(s.signature)
-			bad[bit/8] ^= 1 << (bit % 8)
+			bad[i] ^= 1 << (i % 8)
 			if public.VerifyDigest(s.digest, bad) == nil {
-				t.Errorf("%s: verifies with bit %d flipped", c.Name(), bit)
+				t.Errorf("%s: verifies with a bit of octet %d flipped", c.Name(), i)
 			}
 		}
 		bad := bytes.Clone(s.digest)
@@ -99,10 +96,6 @@ func TestMalformedSignatures(t *testing.T) {
 				if err := key.VerifyDigest(s.digest, signature); !errors.Is(err, ErrMalformed) {
 					t.Errorf("%s, %s: %v, want ErrMalformed", c.Name(), name, err)
 				}
-			}
-			// The arithmetic below refuses on its own what has the right width.
-			if len(signature) == 2*size && s.key.PublicKey().point.verify(reversed(s.digest), signature[size:], signature[:size]) {
-				t.Errorf("%s, %s: the group accepts it", c.Name(), name)
 			}
 		}
 		for _, digest := range [][]byte{nil, {}, s.digest[1:], append(bytes.Clone(s.digest), 0)} {
