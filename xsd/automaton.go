@@ -1,0 +1,729 @@
+package xsd
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// model is a compiled content model: a deterministic automaton over the
+// columns of its own small alphabet, or an xs:all.
+type model struct {
+	columns  columnTable
+	names    []qname // by column; zero for a column of namespaces
+	syms     []int32 // by column, once symbols are given; -1 for a column of namespaces
+	spaces   []spaceColumn
+	other    int32 // column of the namespaces not listed; -1: none
+	terms    []term
+	rows     []transition // by state*width+column
+	width    int32
+	accept   []int32 // by state: 0 no, 1 yes, else -(index+1) into exits
+	guarded  [][]guarded
+	exits    [][][]counterOp // alternatives, each a conjunction of guards
+	counters []counterRange
+
+	isAll    bool
+	optional bool // an xs:all that may be missing altogether
+	needed   []bool
+	members  []term // xs:all: by column
+	slots    []int32
+}
+
+// term is what a child element is matched with.
+type term struct {
+	elem *elementDecl
+	wild *wildcard
+	leaf *leaf
+}
+
+// transition is one cell of the automaton. next < 0: guarded[-next-2], or no
+// way when -1.
+type transition struct{ next, term int32 }
+
+const noWay = -1
+
+// guarded is a transition that counters take part in.
+type guarded struct {
+	ops  []counterOp
+	next int32
+	term int32
+}
+
+type counterOp struct {
+	kind    opKind
+	counter int32
+}
+
+type opKind uint8
+
+const (
+	enterCount opKind = iota // first turn
+	loopCount                // another turn: needs count < max
+	leaveCount               // no more: needs count >= min
+)
+
+type counterRange struct{ min, max int32 } // max -1: unbounded
+
+type spaceColumn struct {
+	space  string
+	id     int32 // of the namespace, once numbered
+	column int32
+}
+
+// columnTable finds the column of a symbol: open addressing, at most half full.
+type columnTable struct {
+	keys []int32 // symbol+1, 0: free
+	cols []int32
+	mask uint32
+}
+
+func (t *columnTable) build(syms []int32) {
+	size := 2
+	for size < 2*len(syms)+1 {
+		size *= 2
+	}
+	t.keys, t.cols, t.mask = make([]int32, size), make([]int32, size), uint32(size-1)
+	for col, sym := range syms {
+		if sym < 0 {
+			continue
+		}
+		h := hashSymbol(sym) & t.mask
+		for t.keys[h] != 0 {
+			h = (h + 1) & t.mask
+		}
+		t.keys[h], t.cols[h] = sym+1, int32(col)
+	}
+}
+
+func hashSymbol(sym int32) uint32 {
+	h := uint32(sym) * 0x9E3779B1
+	return h ^ h>>15
+}
+
+func (t *columnTable) find(sym int32) int32 {
+	if len(t.keys) == 0 {
+		return -1
+	}
+	for h := hashSymbol(sym) & t.mask; ; h = (h + 1) & t.mask {
+		switch t.keys[h] {
+		case sym + 1:
+			return t.cols[h]
+		case 0:
+			return -1
+		}
+	}
+}
+
+// edge leads to a position of the written-out model, or to its end.
+type edge struct {
+	pos int32 // atEnd: the end
+	ops int32 // index into builder.ops; 0: none
+}
+
+const atEnd = -1
+
+// builder makes an automaton from a written-out expression.
+type builder struct {
+	c        *compiler
+	at       *node
+	leaves   []*leaf
+	position []*leaf // by position
+	follow   []int32 // by position: index into sets
+	sets     [][]edge
+	setIndex map[string]int32
+	setCache map[*edge]int32 // by identity of the slice
+	ops      [][]counterOp
+	opIndex  map[string]int32
+	counters []counterRange
+	firsts   map[*expr][]edge
+	edges    int
+	number   map[*expr]int32 // positions of leaves
+
+	alphabet *alphabet
+}
+
+func newBuilder(c *compiler, at *node, a *alphabet) *builder {
+	return &builder{c: c, at: at, alphabet: a, setIndex: map[string]int32{}, setCache: map[*edge]int32{},
+		ops: [][]counterOp{nil}, opIndex: map[string]int32{"": 0}, firsts: map[*expr][]edge{}, number: map[*expr]int32{}}
+}
+
+func (b *builder) op(ops []counterOp) int32 {
+	var k strings.Builder
+	for _, o := range ops {
+		k.WriteByte(byte(o.kind))
+		k.WriteString(itoa(int(o.counter)))
+	}
+	if i, ok := b.opIndex[k.String()]; ok {
+		return i
+	}
+	i := int32(len(b.ops))
+	b.ops = append(b.ops, ops)
+	b.opIndex[k.String()] = i
+	return i
+}
+
+// prefixed puts operations before those of each edge.
+func (b *builder) prefixed(ops []counterOp, edges []edge) []edge {
+	out := make([]edge, len(edges))
+	for i, e := range edges {
+		out[i] = edge{e.pos, b.op(slices.Concat(ops, b.ops[e.ops]))}
+	}
+	b.spend(len(out))
+	return out
+}
+
+func (b *builder) spend(n int) {
+	b.c.tick()
+	if b.edges += n; b.edges > b.c.lim.TotalRows {
+		b.c.exceededAt(b.at, "rows", b.c.lim.TotalRows)
+	}
+}
+
+// union merges sorted edge lists.
+func (b *builder) union(x, y []edge) []edge {
+	if len(x) == 0 {
+		return y
+	}
+	if len(y) == 0 {
+		return x
+	}
+	out := slices.Concat(x, y)
+	slices.SortFunc(out, func(e, f edge) int { return cmp.Or(cmp.Compare(e.pos, f.pos), cmp.Compare(e.ops, f.ops)) })
+	out = slices.Compact(out)
+	b.spend(len(out))
+	return out
+}
+
+// count numbers counters and positions.
+func (b *builder) count(e *expr) {
+	switch e.op {
+	case opLeaf:
+		b.number[e] = int32(len(b.position))
+		b.position = append(b.position, e.leaf)
+		return
+	case opCount:
+		e.leaves = len(b.counters) // the number of its counter
+		b.counters = append(b.counters, counterRange{int32(e.min), int32(e.max)})
+		if e.kids[0].empty {
+			b.counters[e.leaves].min = 0
+		}
+	}
+	for _, k := range e.kids {
+		b.count(k)
+	}
+}
+
+// first is the edges into an expression.
+func (b *builder) first(e *expr) []edge {
+	if f, ok := b.firsts[e]; ok {
+		return f
+	}
+	var f []edge
+	switch e.op {
+	case opLeaf:
+		f = []edge{{pos: b.number[e]}}
+	case opSequence, opRepeat:
+		for _, k := range e.kids {
+			f = b.union(f, b.first(k))
+			if !k.empty {
+				break
+			}
+		}
+	case opChoice:
+		for _, k := range e.kids {
+			f = b.union(f, b.first(k))
+		}
+	case opCount:
+		f = b.prefixed([]counterOp{{enterCount, int32(e.leaves)}}, b.first(e.kids[0]))
+	}
+	b.firsts[e] = f
+	return f
+}
+
+// link gives each position below e what follows it, next being what follows e.
+func (b *builder) link(e *expr, next []edge) {
+	switch e.op {
+	case opLeaf:
+		b.follow[b.number[e]] = b.set(next)
+	case opSequence:
+		for i := len(e.kids) - 1; i >= 0; i-- {
+			k := e.kids[i]
+			b.link(k, next)
+			if k.empty {
+				next = b.union(b.first(k), next)
+			} else {
+				next = b.first(k)
+			}
+		}
+	case opChoice:
+		for _, k := range e.kids {
+			b.link(k, next)
+		}
+	case opRepeat:
+		after := next
+		for i := len(e.kids) - 1; i >= 0; i-- {
+			k := e.kids[i]
+			if i == len(e.kids)-1 && e.max == unbounded {
+				after = b.union(b.first(k), next)
+			}
+			b.link(k, after)
+			// What follows the copy before: this copy, and the end when enough were seen.
+			before := b.first(k)
+			if k.empty {
+				before = b.union(before, after)
+			}
+			if i >= e.min {
+				before = b.union(before, next)
+			}
+			after = before
+		}
+	case opCount:
+		n := int32(e.leaves)
+		k := e.kids[0]
+		loop := b.prefixed([]counterOp{{loopCount, n}}, b.first(k))
+		leave := b.prefixed([]counterOp{{leaveCount, n}}, next)
+		b.link(k, b.union(loop, leave))
+	}
+}
+
+// set interns a list of edges.
+func (b *builder) set(edges []edge) int32 {
+	if len(edges) > 0 {
+		if i, ok := b.setCache[&edges[0]]; ok && len(b.sets[i]) == len(edges) {
+			return i
+		}
+	}
+	buf := make([]byte, 0, 8*len(edges))
+	for _, e := range edges {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(e.pos))
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(e.ops))
+	}
+	i, ok := b.setIndex[string(buf)]
+	if !ok {
+		i = int32(len(b.sets))
+		b.sets = append(b.sets, edges)
+		b.setIndex[string(buf)] = i
+	}
+	if len(edges) > 0 {
+		b.setCache[&edges[0]] = i
+	}
+	return i
+}
+
+// outcome of building an automaton.
+type outcome uint8
+
+const (
+	built     outcome = iota
+	ambiguous         // counters cannot tell which way to go: write the ranges out
+)
+
+// conflict is two places that one child could be matched with.
+type conflict struct {
+	a, b *leaf
+	name string
+}
+
+// automaton runs the subset construction. With conflicts it only looks for
+// violations of Unique Particle Attribution.
+func (b *builder) automaton(e *expr, conflicts func(conflict) bool) (*model, outcome) {
+	b.count(e)
+	b.follow = make([]int32, len(b.position))
+	end := []edge{{pos: atEnd}}
+	start := b.first(e)
+	b.link(e, end)
+	if e.empty {
+		start = b.union(start, end)
+	}
+	a := b.alphabet
+	m := &model{width: int32(a.width()), counters: b.counters, other: -1}
+
+	// A state is a sorted set of follow sets; nearly always one.
+	states := map[string]int32{}
+	var queue [][]int32
+	state := func(sets []int32) int32 {
+		slices.Sort(sets)
+		sets = slices.Compact(sets)
+		buf := make([]byte, 0, 4*len(sets))
+		for _, s := range sets {
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(s))
+		}
+		if i, ok := states[string(buf)]; ok {
+			return i
+		}
+		i := int32(len(queue))
+		if len(queue) >= b.c.lim.States {
+			b.c.exceededAt(b.at, "states", b.c.lim.States)
+		}
+		states[string(buf)] = i
+		queue = append(queue, sets)
+		return i
+	}
+	state([]int32{b.set(start)})
+	byColumn := make([][]edge, a.width())
+	for done := 0; done < len(queue); done++ {
+		b.c.tick()
+		var all []edge
+		for _, s := range queue[done] {
+			all = b.union(all, b.sets[s])
+		}
+		for i := range byColumn {
+			byColumn[i] = byColumn[i][:0]
+		}
+		var exits [][]counterOp
+		accept := int32(0)
+		for _, x := range all {
+			if x.pos == atEnd {
+				if x.ops == 0 {
+					accept = 1
+				} else {
+					exits = append(exits, b.ops[x.ops])
+				}
+				continue
+			}
+			for _, col := range a.columnsOf[b.position[x.pos].id] {
+				byColumn[col] = append(byColumn[col], x)
+			}
+		}
+		if accept == 0 && exits != nil {
+			m.exits = append(m.exits, exits)
+			accept = -int32(len(m.exits))
+		}
+		m.accept = append(m.accept, accept)
+		if b.c.rows += a.width(); b.c.rows > b.c.lim.TotalRows {
+			b.c.exceededAt(b.at, "rows", b.c.lim.TotalRows)
+		}
+		for col, edges := range byColumn {
+			if len(edges) == 0 {
+				m.rows = append(m.rows, transition{noWay, 0})
+				continue
+			}
+			first := b.position[edges[0].pos]
+			if conflicts != nil {
+				for _, x := range edges[1:] {
+					if l := b.position[x.pos]; l != first && !conflicts(conflict{first, l, a.describe(col)}) {
+						return nil, built
+					}
+				}
+			}
+			plain := true
+			for _, x := range edges {
+				plain = plain && x.ops == 0
+			}
+			if plain {
+				var targets []int32
+				for _, x := range edges {
+					targets = append(targets, b.follow[x.pos])
+				}
+				m.rows = append(m.rows, transition{state(targets), a.term(m, first, col)})
+				continue
+			}
+			if !b.exclusive(edges) {
+				return nil, ambiguous
+			}
+			var alternatives []guarded
+			for _, x := range edges {
+				alternatives = append(alternatives, guarded{b.ops[x.ops], state([]int32{b.follow[x.pos]}), a.term(m, b.position[x.pos], col)})
+			}
+			m.guarded = append(m.guarded, alternatives)
+			m.rows = append(m.rows, transition{-int32(len(m.guarded)) - 1, 0})
+		}
+	}
+	return m, built
+}
+
+// exclusive: of the edges at most one is open at a time. Two edges exclude each
+// other when the same counter must go on for one and be finished for the other,
+// and its range is a single number.
+func (b *builder) exclusive(edges []edge) bool {
+	for i, x := range edges {
+		for _, y := range edges[:i] {
+			if !b.excludes(b.ops[x.ops], b.ops[y.ops]) && !b.excludes(b.ops[y.ops], b.ops[x.ops]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (b *builder) excludes(x, y []counterOp) bool {
+	for _, o := range x {
+		if o.kind != loopCount || b.counters[o.counter].min != b.counters[o.counter].max {
+			continue
+		}
+		if slices.Contains(y, counterOp{leaveCount, o.counter}) {
+			return true
+		}
+	}
+	return false
+}
+
+// alphabet is the columns of a content model: one for each name in it, one for
+// each way in which its wildcards tell other namespaces apart.
+type alphabet struct {
+	names     []qname
+	index     map[qname]int
+	spaces    []string // listed namespaces that have a column, sorted
+	spaceCols []int
+	other     int // column of other namespaces; -1: none
+	columns   int
+	columnsOf [][]int // by leaf
+	terms     map[termKey]int32
+	decls     map[qname]map[int]*elementDecl // the declaration that a name means at a leaf
+}
+
+type termKey struct {
+	leaf int
+	col  int
+}
+
+func (a *alphabet) width() int { return a.columns }
+
+func (a *alphabet) describe(col int) string {
+	if col < len(a.names) {
+		return a.names[col].short()
+	}
+	for i, c := range a.spaceCols {
+		if c == col {
+			if a.spaces[i] == "" {
+				return "*"
+			}
+			return "{" + a.spaces[i] + "}*"
+		}
+	}
+	return "*"
+}
+
+// term is the index of what a leaf means in a column.
+func (a *alphabet) term(m *model, l *leaf, col int) int32 {
+	k := termKey{l.id, col}
+	if l.wild != nil {
+		k.col = -1
+	}
+	if len(m.terms) == 0 {
+		a.terms = map[termKey]int32{}
+	}
+	if i, ok := a.terms[k]; ok {
+		return i
+	}
+	t := term{wild: l.wild, leaf: l}
+	if l.wild == nil {
+		t.elem = a.decls[a.names[col]][l.id]
+	}
+	i := int32(len(m.terms))
+	m.terms = append(m.terms, t)
+	a.terms[k] = i
+	return i
+}
+
+func (c *compiler) newAlphabet(leaves []*leaf) *alphabet {
+	a := &alphabet{index: map[qname]int{}, other: -1, columnsOf: make([][]int, len(leaves)), decls: map[qname]map[int]*elementDecl{}}
+	var wilds []*leaf
+	mentioned := map[string]bool{"": true}
+	for _, l := range leaves {
+		if l.wild != nil {
+			wilds = append(wilds, l)
+			for _, s := range l.wild.spaces.set {
+				mentioned[s] = true
+			}
+			mentioned[l.wild.spaces.not] = true
+			continue
+		}
+		for _, e := range substitutes(l.elem) {
+			c.tick()
+			col, ok := a.index[e.name]
+			if !ok {
+				col = len(a.names)
+				a.index[e.name] = col
+				a.names = append(a.names, e.name)
+				a.decls[e.name] = map[int]*elementDecl{}
+			}
+			if a.decls[e.name][l.id] == nil {
+				a.columnsOf[l.id] = append(a.columnsOf[l.id], col)
+				a.decls[e.name][l.id] = e
+			}
+		}
+	}
+	a.columns = len(a.names)
+	if len(wilds) == 0 {
+		return a
+	}
+	for col, name := range a.names {
+		for _, l := range wilds {
+			c.tick()
+			if l.wild.spaces.contains(name.space) {
+				a.columnsOf[l.id] = append(a.columnsOf[l.id], col)
+			}
+		}
+	}
+	signatures := map[string]int{}
+	column := func(contains func(spaceSet) bool) int {
+		var sig []byte
+		for i, l := range wilds {
+			c.tick()
+			if contains(l.wild.spaces) {
+				sig = binary.AppendUvarint(sig, uint64(i))
+			}
+		}
+		if sig == nil {
+			return -1
+		}
+		col, ok := signatures[string(sig)]
+		if !ok {
+			col = a.columns
+			a.columns++
+			signatures[string(sig)] = col
+			for _, l := range wilds {
+				if contains(l.wild.spaces) {
+					a.columnsOf[l.id] = append(a.columnsOf[l.id], col)
+				}
+			}
+		}
+		return col
+	}
+	a.other = column(func(s spaceSet) bool { return s.kind != someSpaces })
+	for s := range mentioned {
+		a.spaces = append(a.spaces, s)
+	}
+	sort.Strings(a.spaces)
+	for _, s := range a.spaces {
+		a.spaceCols = append(a.spaceCols, column(func(set spaceSet) bool { return set.contains(s) }))
+	}
+	return a
+}
+
+// substitutes is an element and all that may stand for it.
+func substitutes(e *elementDecl) []*elementDecl {
+	if !e.global || len(e.members) == 0 {
+		return []*elementDecl{e}
+	}
+	return append([]*elementDecl{e}, e.members...)
+}
+
+// contentModel makes the automaton of a type and checks cos-nonambig and
+// cos-element-consistent on the way; nil after a finding, or when the content
+// is empty.
+func (c *compiler) contentModel(t *complexType) *model {
+	p := t.particle
+	var leaves []*leaf
+	e := c.expand(p, &leaves)
+	a := c.newAlphabet(leaves)
+	if !c.consistent(t, leaves) {
+		return nil
+	}
+	if p.isAll() {
+		return c.allModel(t, a, leaves)
+	}
+	if e == nil {
+		e = &expr{op: opSequence, min: 1, max: 1, empty: true}
+	}
+	at := p.node
+	if at == nil {
+		at = t.node
+	}
+
+	// Unique Particle Attribution on a model with shortened ranges.
+	found := false
+	u := &unrolling{reduced: true, limit: c.lim.Positions}
+	w := e.write(u)
+	if w == nil {
+		c.exceededAt(at, "positions", c.lim.Positions)
+	}
+	saved := c.rows
+	newBuilder(c, at, a).automaton(w, func(x conflict) bool {
+		found = true
+		where := x.b.node
+		if where == nil {
+			where = at
+		}
+		c.find(where, "cos-nonambig", "неоднозначность: %[1]s можно отнести к двум местам модели содержимого (строка %[2]d и эта)", "ambiguous: %[1]s can be matched with two places of the content model (line %[2]d and this one)", x.name, lineOf(x.a.node))
+		return false
+	})
+	c.rows = saved
+	if found {
+		return nil
+	}
+
+	u = &unrolling{limit: c.lim.Positions}
+	if w = e.write(u); w == nil {
+		c.exceededAt(at, "positions", c.lim.Positions)
+	}
+	m, how := newBuilder(c, at, a).automaton(w, nil)
+	if how == ambiguous {
+		u = &unrolling{full: true, limit: c.lim.Positions}
+		if w = e.write(u); w == nil {
+			c.exceededAt(at, "positions", c.lim.Positions)
+		}
+		m, _ = newBuilder(c, at, a).automaton(w, nil)
+	}
+	m.alphabet(a)
+	return m
+}
+
+func lineOf(n *node) int {
+	if n == nil {
+		return 0
+	}
+	line, _ := n.doc.tape.Position(int(n.el.Token().Off))
+	return line
+}
+
+// alphabet keeps what the runtime needs of the columns.
+func (m *model) alphabet(a *alphabet) {
+	m.width = int32(a.columns)
+	m.names = make([]qname, a.columns)
+	copy(m.names, a.names)
+	m.other = int32(a.other)
+	for i, s := range a.spaces {
+		if col := a.spaceCols[i]; col != a.other {
+			m.spaces = append(m.spaces, spaceColumn{space: s, column: int32(col)})
+		}
+	}
+}
+
+// consistent is cos-element-consistent: one name, one type.
+func (c *compiler) consistent(t *complexType, leaves []*leaf) bool {
+	types := map[qname]*elementDecl{}
+	for _, l := range leaves {
+		if l.elem == nil {
+			continue
+		}
+		for _, e := range substitutes(l.elem) {
+			c.tick()
+			if o := types[e.name]; o == nil {
+				types[e.name] = e
+			} else if o.typ != e.typ {
+				c.find(l.node, "cos-element-consistent", "элемент %[1]s встречается в одном содержимом с разными типами: %[2]s и %[3]s", "element %[1]s occurs in one content model with different types: %[2]s and %[3]s",
+					e.name.short(), o.typ.display(), e.typ.display())
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// allModel makes the model of an xs:all.
+func (c *compiler) allModel(t *complexType, a *alphabet, leaves []*leaf) *model {
+	m := &model{isAll: true, optional: t.particle.min == 0}
+	m.alphabet(a)
+	m.members = make([]term, a.columns)
+	m.slots = make([]int32, a.columns)
+	needed := map[int]bool{}
+	for _, p := range t.particle.group.particles {
+		needed[len(needed)] = p.min > 0
+	}
+	for _, l := range leaves {
+		m.needed = append(m.needed, needed[l.id])
+		for _, col := range a.columnsOf[l.id] {
+			if o := m.members[col].leaf; o != nil {
+				c.find(l.node, "cos-nonambig", "неоднозначность: %[1]s можно отнести к двум местам модели содержимого (строка %[2]d и эта)", "ambiguous: %[1]s can be matched with two places of the content model (line %[2]d and this one)", a.describe(col), lineOf(o.node))
+				return nil
+			}
+			m.members[col] = term{elem: a.decls[a.names[col]][l.id], leaf: l}
+			m.slots[col] = int32(l.id)
+		}
+	}
+	return m
+}
