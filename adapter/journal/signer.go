@@ -184,14 +184,14 @@ func writeState(path string, st signerState) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(path, append(b, '\n'), 0o600); err != nil {
+	if err := ReplaceFile(path, append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write signer state: %w", err)
 	}
 	return nil
 }
 
-// replaceFile writes, syncs, renames and syncs the directory.
-func replaceFile(path string, content []byte, mode os.FileMode) error {
+// ReplaceFile writes, syncs, renames and syncs the directory.
+func ReplaceFile(path string, content []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
