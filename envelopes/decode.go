@@ -32,6 +32,16 @@ func decodeSendRequest(e *Envelope, p Proven) (*SendRequestCall, error) {
 		out.Data = p.Element()
 	}
 
+	r.requestData(out)
+	out.Attachments = r.attachments(contents)
+	out.Signature = r.signature(signature)
+	out.Routing = r.routing(routing)
+	return out, r.verdict()
+}
+
+// requestData reads SenderProvidedRequestData.
+func (r *reader) requestData(out *SendRequestCall) {
+	types, basic := r.v.TypesSpace(), r.v.BasicSpace()
 	if d := r.sequence(out.Data, "Id"); !d.broken {
 		out.ID = r.identifier(out.Data)
 		out.MessageID = r.text(d.required(types, "MessageID"), 0)
@@ -48,10 +58,6 @@ func decodeSendRequest(e *Envelope, p Proven) (*SendRequestCall, error) {
 		out.Test = r.empty(d.optional(types, "TestMessage"))
 		d.end()
 	}
-	out.Attachments = r.attachments(contents)
-	out.Signature = r.signature(signature)
-	out.Routing = r.routing(routing)
-	return out, r.verdict()
 }
 
 // DecodeSendResponse reads a SendResponse from SenderProvidedResponseData, which
@@ -78,16 +84,21 @@ func decodeSendResponse(e *Envelope, p Proven) (*SendResponseCall, error) {
 		out.Data = p.Element()
 	}
 
-	if d := r.sequence(out.Data, "Id"); !d.broken {
-		out.ID = r.identifier(out.Data)
-		out.MessageID = r.text(d.required(types, "MessageID"), 0)
-		out.To = r.text(d.required(types, "To"), 4000)
-		r.answer(d, out)
-		d.end()
-	}
+	r.responseData(out)
 	out.Attachments = r.attachments(contents)
 	out.Signature = r.signature(signature)
 	return out, r.verdict()
+}
+
+// responseData reads SenderProvidedResponseData.
+func (r *reader) responseData(out *SendResponseCall) {
+	if d := r.sequence(out.Data, "Id"); !d.broken {
+		out.ID = r.identifier(out.Data)
+		out.MessageID = r.text(d.required(r.v.TypesSpace(), "MessageID"), 0)
+		out.To = r.text(d.required(r.v.TypesSpace(), "To"), 4000)
+		r.answer(d, out)
+		d.end()
+	}
 }
 
 // answer reads the choice in SenderProvidedResponseData. AsyncProcessingStatus
