@@ -1,8 +1,329 @@
 package signing
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+)
 
-// Revocation will be asked.
-type Revocation struct{}
+// RevocationOptions says where to learn which certificates are revoked. Only
+// what is configured here is ever read or asked; the addresses that stand in
+// certificates, which their makers chose, are never followed.
+type RevocationOptions struct {
+	// CRLs are files or http(s) addresses of complete revocation lists, DER or PEM.
+	CRLs []string
+	// OCSP are http(s) addresses of responders, asked in this order for what no
+	// fresh list answers.
+	OCSP []string
+	// FailOpen accepts a certificate of which nobody could say anything. The
+	// default is to fail closed: RevocationUnknown. State it per environment.
+	FailOpen bool
+	// MaxAge is how old a list or answer may be at most, whatever its
+	// nextUpdate says; zero: until nextUpdate, and nothing without one.
+	MaxAge time.Duration
+	// Refresh is how often the lists are read again by Run; default 15 minutes.
+	Refresh time.Duration
+	// Timeout bounds each read of a list and each question; default 5 s.
+	Timeout time.Duration
+	// MaxCRL bounds the size of a list; default 64 MiB.
+	MaxCRL int64
+	// Client makes the requests; default one that follows no redirects.
+	Client *http.Client
+}
 
-func (t *Trust) checkRevocation(c *Certificate, at time.Time) *Error { return nil }
+// Revocation answers whether certificates are revoked, from lists and responders
+// that are configured. It is safe for concurrent use.
+type Revocation struct {
+	opt RevocationOptions
+
+	mu      sync.Mutex
+	lists   map[string]*revocationList // by where they come from
+	failed  map[string]error
+	loaded  bool
+	answers map[[32]byte]cachedAnswer
+}
+
+type cachedAnswer struct {
+	answer ocspAnswer
+	until  time.Time
+}
+
+// maxAnswers bounds the answers kept; ocspKept is how long one without nextUpdate
+// or with a far one is used.
+const (
+	maxAnswers = 10_000
+	ocspKept   = time.Hour
+)
+
+// NewRevocation makes a Revocation. Nothing configured, or an address that is no
+// file and no http(s) URL, is an error.
+func NewRevocation(opt RevocationOptions) (*Revocation, error) {
+	if len(opt.CRLs)+len(opt.OCSP) == 0 {
+		return nil, errors.New("revocation needs revocation lists, OCSP responders, or both")
+	}
+	for _, u := range opt.OCSP {
+		if !isHTTP(u) {
+			return nil, fmt.Errorf("OCSP responder %q is no http(s) address", u)
+		}
+	}
+	if opt.Refresh <= 0 {
+		opt.Refresh = 15 * time.Minute
+	}
+	if opt.Timeout <= 0 {
+		opt.Timeout = 5 * time.Second
+	}
+	if opt.MaxCRL <= 0 {
+		opt.MaxCRL = 64 << 20
+	}
+	if opt.Client == nil {
+		opt.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("a revocation service may not redirect")
+		}}
+	}
+	return &Revocation{opt: opt, lists: map[string]*revocationList{}, failed: map[string]error{}, answers: map[[32]byte]cachedAnswer{}}, nil
+}
+
+// Run reads the lists now and again every Refresh until ctx ends. Without it they
+// are read once, at the first question.
+func (r *Revocation) Run(ctx context.Context) error {
+	ticker := time.NewTicker(r.opt.Refresh)
+	defer ticker.Stop()
+	for {
+		r.Load(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// Load reads the lists. A list that cannot be read keeps its former contents,
+// which go stale by their own dates; the errors are joined.
+func (r *Revocation) Load(ctx context.Context) error {
+	var errs []error
+	for _, from := range r.opt.CRLs {
+		list, err := r.read(ctx, from)
+		r.mu.Lock()
+		if err != nil {
+			err = fmt.Errorf("revocation list %s: %w", from, err)
+			errs = append(errs, err)
+			r.failed[from] = err
+		} else {
+			r.lists[from] = list
+			delete(r.failed, from)
+		}
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	r.loaded = true
+	r.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// Problems lists what an operator should know: lists that could not be read, and
+// lists that are stale at the moment.
+func (r *Revocation) Problems(at time.Time) []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []error
+	for _, from := range r.opt.CRLs {
+		if err := r.failed[from]; err != nil {
+			out = append(out, err)
+		}
+		if l := r.lists[from]; l != nil && !l.fresh(at, r.opt.MaxAge) {
+			out = append(out, fmt.Errorf("revocation list %s is stale: made %s, next due %s", from,
+				l.x.ThisUpdate.UTC().Format(time.RFC3339), l.x.NextUpdate.UTC().Format(time.RFC3339)))
+		}
+	}
+	return out
+}
+
+func (r *Revocation) read(ctx context.Context, from string) (*revocationList, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opt.Timeout)
+	defer cancel()
+	var body io.ReadCloser
+	if isHTTP(from) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := r.opt.Client.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			resp.Body.Close()
+			return nil, fmt.Errorf("answered %s", resp.Status)
+		}
+		body = resp.Body
+	} else {
+		f, err := os.Open(from)
+		if err != nil {
+			return nil, err
+		}
+		body = f
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, r.opt.MaxCRL+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > r.opt.MaxCRL {
+		return nil, fmt.Errorf("longer than %d bytes", r.opt.MaxCRL)
+	}
+	return parseRevocationList(data)
+}
+
+// check says whether cert, issued by issuer, is revoked at a moment: nil, or an
+// *Error CertificateRevoked or RevocationUnknown.
+func (r *Revocation) check(cert, issuer *Certificate, at time.Time) *Error {
+	known, revokedAt, revoked := r.fromLists(cert, issuer, at)
+	why := errors.New("no fresh revocation list of its issuer")
+	if !known {
+		var answer *ocspAnswer
+		if answer, why = r.fromOCSP(cert, issuer, at); answer != nil {
+			known, revoked, revokedAt = true, answer.revoked, answer.revokedAt
+		}
+	}
+	switch {
+	case revoked && !revokedAt.After(at):
+		return &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
+			Detail: fmt.Sprintf("certificate %s was revoked on %s", cert.Subject(), revokedAt.UTC().Format(time.RFC3339))}
+	case known || r.opt.FailOpen:
+		return nil
+	}
+	return &Error{Code: RevocationUnknown, Certificate: cert, Err: why,
+		Detail: "nobody can say whether certificate " + cert.Subject() + " is revoked"}
+}
+
+// fromLists looks into the fresh lists of the issuer; a certificate is good when
+// one of them does not name it and none does.
+func (r *Revocation) fromLists(cert, issuer *Certificate, at time.Time) (known bool, when time.Time, revoked bool) {
+	r.mu.Lock()
+	loaded := r.loaded
+	r.mu.Unlock()
+	if !loaded && len(r.opt.CRLs) > 0 {
+		r.Load(context.Background())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.lists {
+		if !l.by(issuer) {
+			continue
+		}
+		// A stale list still knows whom it named.
+		if when, revoked = l.revoked[string(cert.X509.SerialNumber.Bytes())]; revoked {
+			return true, when, true
+		}
+		known = known || l.fresh(at, r.opt.MaxAge)
+	}
+	return known, time.Time{}, false
+}
+
+// fromOCSP asks the responders one after the other, or takes an answer that is
+// kept.
+func (r *Revocation) fromOCSP(cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
+	r.mu.Lock()
+	kept, ok := r.answers[cert.SHA256]
+	r.mu.Unlock()
+	if ok && !at.After(kept.until) && !at.Before(kept.answer.thisUpdate.Add(-clockSkew)) {
+		return &kept.answer, nil
+	}
+	why := errors.New("no fresh revocation list of its issuer")
+	for _, u := range r.opt.OCSP {
+		ctx, cancel := context.WithTimeout(context.Background(), r.opt.Timeout)
+		answer, err := askOCSP(ctx, r.opt.Client, u, cert, issuer, at)
+		cancel()
+		if err == nil {
+			err = r.freshAnswer(answer, at)
+		}
+		if err != nil {
+			why = fmt.Errorf("OCSP %s: %w", u, err)
+			continue
+		}
+		r.keep(cert, answer, at)
+		return answer, nil
+	}
+	return nil, why
+}
+
+func (r *Revocation) freshAnswer(a *ocspAnswer, at time.Time) error {
+	switch {
+	case a.thisUpdate.After(at.Add(clockSkew)):
+		return errors.New("the answer is from the future")
+	case !a.nextUpdate.IsZero() && at.After(a.nextUpdate):
+		return errors.New("the answer is stale")
+	case r.opt.MaxAge > 0 && at.Sub(a.thisUpdate) > r.opt.MaxAge:
+		return errors.New("the answer is older than allowed")
+	case a.nextUpdate.IsZero() && r.opt.MaxAge == 0 && at.Sub(a.thisUpdate) > ocspKept:
+		return errors.New("the answer has no nextUpdate and is old")
+	}
+	return nil
+}
+
+func (r *Revocation) keep(cert *Certificate, a *ocspAnswer, at time.Time) {
+	until := at.Add(ocspKept)
+	if !a.nextUpdate.IsZero() && a.nextUpdate.Before(until) {
+		until = a.nextUpdate
+	}
+	if r.opt.MaxAge > 0 {
+		if oldest := a.thisUpdate.Add(r.opt.MaxAge); oldest.Before(until) {
+			until = oldest
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k := range r.answers {
+		if len(r.answers) < maxAnswers {
+			break
+		}
+		delete(r.answers, k)
+	}
+	r.answers[cert.SHA256] = cachedAnswer{*a, until}
+}
+
+// checkRevocation asks about every certificate of the chain below the root.
+// Without chains the issuer is looked for among the intermediates.
+func (t *Trust) checkRevocation(c *Certificate, at time.Time) *Error {
+	if t.opt.Revocation == nil {
+		return nil
+	}
+	chain, err := t.Chain(c, at)
+	if err != nil || len(chain) == 0 {
+		issuer := t.issuerOf(c, at)
+		if issuer == nil {
+			if t.opt.Revocation.opt.FailOpen {
+				return nil
+			}
+			return &Error{Code: RevocationUnknown, Certificate: c, Detail: "the issuer's certificate is not configured, so nobody can be asked"}
+		}
+		chain = []*Certificate{c, issuer}
+	}
+	for i := 0; i+1 < len(chain); i++ {
+		if e := t.opt.Revocation.check(chain[i], chain[i+1], at); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+func (t *Trust) issuerOf(c *Certificate, at time.Time) *Certificate {
+	for _, issuer := range t.opt.Intermediates {
+		if string(issuer.X509.RawSubject) == string(c.X509.RawIssuer) && mayIssue(issuer, c, 0, at) == "" {
+			return issuer
+		}
+	}
+	return nil
+}
+
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}

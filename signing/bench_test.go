@@ -1,0 +1,120 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// benchContent is business content of about n bytes: Cyrillic names and values,
+// attributes, a few references, no white space between elements in half of it.
+func benchContent(n int) string {
+	var b strings.Builder
+	b.WriteString(`<r:Выписка xmlns:r="urn://mezhved/egrn/extract/1.0" xmlns:c="urn://mezhved/egrn/common/1.0">`)
+	for i := 0; b.Len() < n-200; i++ {
+		fmt.Fprintf(&b, `<r:Объект><c:КадастровыйНомер>77:01:%07d:%d</c:КадастровыйНомер><c:Площадь единица="кв.м">%d.5</c:Площадь>`, i*7919%10000000, i, 30+i%70)
+		fmt.Fprintf(&b, "\n    <c:Адрес>г. Москва, ул. Тверская, д. %d, корп. 2 &quot;А&quot;</c:Адрес>\n    <r:Правообладатель>", i)
+		fmt.Fprintf(&b, `<c:Наименование>ООО «Ромашка-%d» &amp; партнёры</c:Наименование><c:ИНН>77%08d</c:ИНН><c:Дата>2026-0%d-1%dT10:00:00+03:00</c:Дата></r:Правообладатель></r:Объект>`, i, i*31, 1+i%9, i%10)
+	}
+	b.WriteString(`</r:Выписка>`)
+	return b.String()
+}
+
+var benchSizes = []int{4 << 10, 40 << 10, 200 << 10}
+
+func BenchmarkTransform(b *testing.B) {
+	for _, size := range benchSizes {
+		doc, _ := request(benchContent(size))
+		tape := parse(b, doc)
+		target := tape.Root().First().First().Child(typesNS, "SenderProvidedRequestData")
+		for _, form := range []Form{Woodstox, JDK} {
+			b.Run(fmt.Sprintf("%s/%dK", form, size>>10), func(b *testing.B) {
+				b.SetBytes(int64(len(target.Bytes())))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := Transform(io.Discard, target, form); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkCanonicalize(b *testing.B) {
+	for _, size := range benchSizes {
+		doc, _ := request(benchContent(size))
+		tape := parse(b, doc)
+		target := tape.Root().First().First().Child(typesNS, "SenderProvidedRequestData")
+		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {
+			b.SetBytes(int64(len(target.Bytes())))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Canonicalize(io.Discard, Subset{Element: target}, Exclusive); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMessage parses and verifies a whole message, as the gateway does.
+func BenchmarkMessage(b *testing.B) {
+	for _, kind := range keyTypes {
+		for _, size := range benchSizes {
+			doc := []byte(signedRequest(b, benchContent(size), signer(b, kind)))
+			v := verifier(b, Options{})
+			b.Run(fmt.Sprintf("%s/%dK", kind, size>>10), func(b *testing.B) {
+				tape := new(xmltape.Tape)
+				b.SetBytes(int64(len(doc)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := tape.Parse(doc, xmltape.Limits{}); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := v.Verify(caller(tape)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, size := range benchSizes {
+		doc := []byte(signedRequest(b, benchContent(size), signer(b, KeyECDSA256)))
+		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {
+			tape := new(xmltape.Tape)
+			b.SetBytes(int64(len(doc)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := tape.Parse(doc, xmltape.Limits{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkReceipt signs the answer to a SendRequest: parse, transform, sign, splice.
+func BenchmarkReceipt(b *testing.B) {
+	receipt := []byte(`<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Body><ns2:SendRequestResponse xmlns="` + basicNS + `" xmlns:ns2="` + typesNS + `"><ns2:MessageMetadata Id="SIGNED_BY_SMEV"><ns2:MessageId>db0486d0-3c08-11e5-95e2-d4c9eff07b77</ns2:MessageId><ns2:MessageType>REQUEST</ns2:MessageType><ns2:Sender><ns2:Mnemonic>500502_3T</ns2:Mnemonic></ns2:Sender><ns2:SendingTimestamp>2020-02-27T07:01:04.000+03:00</ns2:SendingTimestamp><ns2:Recipient><ns2:Mnemonic>FNSR01_3T</ns2:Mnemonic></ns2:Recipient><ns2:Status>requestIsQueued</ns2:Status></ns2:MessageMetadata><ns2:SMEVSignature></ns2:SMEVSignature></ns2:SendRequestResponse></S:Body></S:Envelope>`)
+	slot := bytes.Index(receipt, []byte("</ns2:SMEVSignature>"))
+	for _, kind := range keyTypes {
+		b.Run(string(kind), func(b *testing.B) {
+			s := signer(b, kind)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := SignInto(context.Background(), receipt, "SIGNED_BY_SMEV", slot, s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
