@@ -149,7 +149,7 @@ func TestErasedValuesCannotBeGuessed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, ok := l.Commit["snils"]
-	open, err := d.Openings(book, 0)
+	open, err := d.Opened(book, 0)
 	if err != nil || !ok {
 		t.Fatal(err, ok)
 	}

@@ -101,6 +101,9 @@ func (j *Journal) Erase(ctx context.Context, index int64, fields []string, groun
 	if err != nil {
 		return nil, fmt.Errorf("erase fields of entry %d: %w", index, err)
 	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
 	return gone, nil
 }
 

@@ -26,13 +26,13 @@ func (d *Desk) Bundler(book *Book) *journal.Bundler {
 			if !ok {
 				return 0, nil, fs.ErrNotExist
 			}
-			open, err := d.Openings(book, index)
+			open, err := d.Opened(book, index)
 			return index, open, err
 		}}
 }
 
-// Openings unseals everything that is kept for an entry.
-func (d *Desk) Openings(book *Book, index int64) ([]journal.Opening, error) {
+// Opened unseals everything that is kept for an entry.
+func (d *Desk) Opened(book *Book, index int64) ([]journal.Opening, error) {
 	var out []journal.Opening
 	for _, s := range book.Sealed(index) {
 		o, err := d.Vault.Unseal(s)
@@ -69,7 +69,7 @@ func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 	for i := range events {
 		x := journal.Exhibit{Index: head.Tree.N + int64(i)}
 		if i == 0 {
-			all, err := d.Openings(book, x.Index)
+			all, err := d.Opened(book, x.Index)
 			d.ok(err)
 			x.Openings, x.Envelope, x.Certificate, x.Revocation = all[:2], envelope, certificate, revocation
 		}

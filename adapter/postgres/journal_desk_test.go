@@ -1,0 +1,352 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
+)
+
+// everything reads the whole log, decoded.
+func (a *archive) everything() []postgres.Row {
+	a.T.Helper()
+	var out []postgres.Row
+	a.must(a.Each(context.Background(), postgres.Query{}, func(r postgres.Row) error {
+		out = append(out, r)
+		return nil
+	}))
+	return out
+}
+
+// matches is the query in plain Go, for comparison.
+func matches(q *postgres.Query, r *postgres.Row, of map[string]bool, person map[int64]bool) bool {
+	l := &r.Leaf
+	eq := func(want, have string) bool { return want == "" || want == have }
+	return (q.From.IsZero() || !l.Logged.Before(q.From)) && (q.To.IsZero() || l.Logged.Before(q.To)) && eq(string(q.Kind), string(l.Kind)) &&
+		eq(q.Sender, l.Sender) && eq(q.Recipient, l.Recipient) && eq(q.Service, l.Service) && eq(q.Version, l.Version) && eq(q.Outcome, l.Outcome) &&
+		eq(q.Certificate, l.Certificate) && eq(q.Incident, l.Incident) &&
+		(q.ID == "" || l.Message != "" && of[l.Message] || l.Message == "" && (l.MessageID == q.ID || l.Incident == q.ID)) &&
+		(q.Person == nil || person[r.Index])
+}
+
+// Random questions over days of entries: every answer, page by page, and every
+// count must be what reading the whole log gives.
+func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(41, 3000)
+	people := map[string][]journal.PersonalField{} // message to its fields
+	for i := range events {
+		// Four days: 3000 events, 2 minutes apart.
+		events[i].Time = journaltest.Start.Add(time.Duration(i) * 2 * time.Minute)
+		if events[i].Kind == journal.KindAccepted && i%5 == 0 && i > 0 {
+			events[i].Original = events[i-1].MessageID
+		}
+		if len(events[i].Personal) > 0 {
+			events[i].Personal[0].Value = fmt.Sprintf("%011d", i%7)
+			people[events[i].Message] = events[i].Personal
+		}
+	}
+	for i := 0; i < len(events); i += 60 {
+		a.Clock.Move(events[i].Time.Sub(a.Clock.Now()))
+		a.fill(events[i : i+60])
+	}
+	all := a.everything()
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	pick := func(f func(l *journal.Leaf) string) string {
+		if r.IntN(3) > 0 {
+			return ""
+		}
+		return f(&all[r.IntN(len(all))].Leaf)
+	}
+	moment := func() time.Time {
+		switch r.IntN(4) {
+		case 0:
+			return time.Time{}
+		case 1: // a whole day
+			return journaltest.Start.Truncate(24 * time.Hour).AddDate(0, 0, r.IntN(6))
+		}
+		return journaltest.Start.Add(time.Duration(r.Int64N(int64(110 * time.Hour))))
+	}
+	found := 0
+	for round := range 150 {
+		q := postgres.Query{From: moment(), To: moment(), Limit: 1 + r.IntN(200), Descending: r.IntN(2) == 0,
+			Kind: journal.Kind(pick(func(l *journal.Leaf) string { return string(l.Kind) })), Sender: pick(func(l *journal.Leaf) string { return l.Sender }),
+			Recipient: pick(func(l *journal.Leaf) string { return l.Recipient }), Outcome: pick(func(l *journal.Leaf) string { return l.Outcome })}
+		q.Service = pick(func(l *journal.Leaf) string { return l.Service })
+		if q.Service != "" {
+			q.Version = "1.2"
+		}
+		of, person := map[string]bool{}, map[int64]bool{}
+		switch r.IntN(6) {
+		case 0:
+			q.Certificate = pick(func(l *journal.Leaf) string { return l.Certificate })
+		case 1:
+			q.Incident = pick(func(l *journal.Leaf) string { return l.Incident })
+		case 2:
+			q.ID = pick(func(l *journal.Leaf) string {
+				return []string{l.Message, l.MessageID, l.Original, l.Incident}[r.IntN(4)]
+			})
+			for _, row := range all {
+				l := row.Leaf
+				first := l.Kind == journal.KindAccepted || l.Kind == journal.KindRefused
+				if q.ID != "" && (l.Message == q.ID || first && (l.MessageID == q.ID || l.Original == q.ID) || l.Incident == q.ID) {
+					of[l.Message] = true
+				}
+			}
+		case 3:
+			q.Person = &journal.PersonalField{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}
+			for _, row := range all {
+				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Person.Value {
+					person[row.Index] = true
+				}
+			}
+		}
+		var want []int64
+		groups := map[string]int64{}
+		for _, row := range all {
+			if matches(&q, &row, of, person) {
+				want = append(want, row.Index)
+				groups[row.Leaf.Logged.Format(time.DateOnly)+" "+row.Leaf.Service+" "+row.Leaf.Outcome]++
+			}
+		}
+		found += len(want)
+		count, err := a.Count(ctx, q)
+		a.must(err)
+		if count != int64(len(want)) {
+			t.Fatalf("round %d: %+v: count %d, want %d", round, q, count, len(want))
+		}
+		totals, err := a.Totals(ctx, q, "day", "service", "outcome")
+		a.must(err)
+		for _, g := range totals {
+			key := g.Day + " " + g.Service + " " + g.Outcome
+			if groups[key] != g.Entries {
+				t.Fatalf("round %d: %+v: total of %s is %d, want %d", round, q, key, g.Entries, groups[key])
+			}
+			delete(groups, key)
+		}
+		if len(groups) > 0 {
+			t.Fatalf("round %d: %+v: totals lack %v", round, q, groups)
+		}
+		var got []int64
+		for {
+			page, err := a.Search(ctx, q)
+			a.must(err)
+			for _, row := range page {
+				got = append(got, row.Index)
+			}
+			if len(page) < q.Limit {
+				break
+			}
+			q.After, q.HasAfter = page[len(page)-1].Index, true
+		}
+		if q.Descending {
+			slices.Reverse(got)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: %+v: got %d entries %.20v, want %d %.20v", round, q, len(got), got, len(want), want)
+		}
+	}
+	if found < 5000 {
+		t.Errorf("the questions found only %d entries: the test asks too little", found)
+	}
+}
+
+func TestTraceTellsAnExchangeByAnyOfItsNames(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	at := journaltest.Start
+	e := journal.Event{Kind: journal.KindAccepted, Time: at, Message: "0190-req", MessageID: "m-req", Sender: "MUNI01", Recipient: "FED1", Service: "s"}
+	delivered, reply, refused := e, e, e
+	delivered.Kind = journal.KindDelivered
+	reply.Message, reply.MessageID, reply.Original, reply.Sender, reply.Recipient = "0190-rep", "m-rep", "m-req", "FED1", "MUNI01"
+	refused.Kind, refused.Message, refused.MessageID, refused.Incident = journal.KindRefused, "", "m-bad", "INC-7"
+	a.fill([]journal.Event{e, delivered, refused, reply})
+	for id, want := range map[string][]int64{"m-req": {0, 1, 3}, "0190-req": {0, 1}, "m-rep": {3}, "INC-7": {2}, "m-bad": {2}, "nothing": nil} {
+		rows, err := a.Trace(ctx, id)
+		a.must(err)
+		var got []int64
+		for _, r := range rows {
+			got = append(got, r.Index)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("trace of %s: entries %v, want %v", id, got, want)
+		}
+	}
+}
+
+// anywhere looks for a text or bytes in every column of every table.
+func (a *archive) anywhere(needles ...[]byte) []string {
+	a.T.Helper()
+	ctx := context.Background()
+	rows, _ := a.pool.Query(ctx, "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = 'public'")
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	a.must(err)
+	var found []string
+	for _, table := range tables {
+		rows, _ := a.pool.Query(ctx, fmt.Sprintf("SELECT t::text FROM %s t", pgx.Identifier{table}.Sanitize()))
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		a.must(err)
+		for _, line := range lines {
+			for _, n := range needles {
+				if strings.Contains(line, string(n)) || strings.Contains(line, hex.EncodeToString(n)) || strings.Contains(line, base64.StdEncoding.EncodeToString(n)) {
+					found = append(found, table)
+				}
+			}
+		}
+	}
+	return found
+}
+
+func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(43, 200))
+	const snils = "11223344595"
+	e := journal.Event{Kind: journal.KindAccepted, Time: a.Clock.Now(), Message: "0190-x", Sender: "MUNI01", Recipient: "FED1", Digest: strings.Repeat("ab", 32),
+		Personal: []journal.PersonalField{{Field: "snils", Value: snils}, {Field: "applicant", Value: "Петрова Анна"}}}
+	a.fill([]journal.Event{e})
+	index, open, err := a.Find(ctx, "0190-x")
+	a.must(err)
+	if len(open) != 3 {
+		t.Fatalf("%d openings, want 3", len(open))
+	}
+	if found := a.anywhere([]byte(snils), []byte("Петрова Анна")); found != nil {
+		t.Errorf("a personal value stands in clear in %v", found)
+	}
+	rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}})
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("search by person: %d entries, %v; want 1", len(rows), err)
+	}
+	c := a.Desk.Checkpoint(a.Journal)
+	hashes, err := journal.NewProver(ctx, c.Tree, a.Journal).Inclusion(index)
+	a.must(err)
+	proof := journal.MarshalProof(index, hashes, c.Note)
+
+	if _, err := a.Erase(ctx, index, []string{"snils"}, "", "registrar", a.Clock.Now()); err == nil {
+		t.Error("erased without a legal ground")
+	}
+	gone, err := a.Erase(ctx, index, []string{"snils"}, "art. 21 of the data law", "registrar", a.Clock.Now())
+	if err != nil || !slices.Equal(gone, []string{"snils"}) {
+		t.Fatalf("erased %v, %v", gone, err)
+	}
+	if again, err := a.Erase(ctx, index, []string{"snils"}, "again", "registrar", a.Clock.Now()); err != nil || again != nil {
+		t.Errorf("erased %v twice, %v", again, err)
+	}
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+
+	salt := open[slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == "snils" })].Salt
+	blind, err := a.Vault.Blind("snils", snils)
+	a.must(err)
+	if found := a.anywhere([]byte(snils), salt[:], blind); found != nil {
+		t.Errorf("value, salt or search token is left in %v", found)
+	}
+	left, err := a.Openings(ctx, index)
+	if err != nil || len(left) != 2 {
+		t.Errorf("%d openings are left, %v; want 2", len(left), err)
+	}
+	if rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}}); err != nil || len(rows) != 0 {
+		t.Errorf("search by person still finds %d, %v", len(rows), err)
+	}
+	page, err := a.Search(ctx, postgres.Query{Kind: journal.KindErased})
+	if err != nil || len(page) != 1 || *page[0].Leaf.Target != index || page[0].Leaf.Ground == "" || bytes.Contains(page[0].Bytes, []byte("registrar")) {
+		t.Errorf("erased entry: %v, %v", page, err)
+	}
+	trace, err := a.Trace(ctx, "0190-x")
+	a.must(err)
+	if _, err := journal.VerifyProof(a.Policy, trace[0].Bytes, proof); err != nil {
+		t.Errorf("the old proof: %v", err)
+	}
+	a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note, c)
+
+	// After a restore the register does it again, once.
+	register, err := a.Erasures(ctx)
+	if err != nil || len(register) != 1 {
+		t.Fatalf("register %v, %v", register, err)
+	}
+	if n, err := a.Reerase(ctx, register, "restore", a.Clock.Now()); err != nil || n != 0 {
+		t.Errorf("erased again what is gone: %d, %v", n, err)
+	}
+	register[0].Fields = []string{"applicant"}
+	if n, err := a.Reerase(ctx, register, "restore", a.Clock.Now()); err != nil || n != 1 {
+		t.Errorf("re-erased %d, %v; want 1", n, err)
+	}
+}
+
+func TestForgetTakesAMonthOfValues(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(45, 100))
+	march := a.Clock.Now()
+	a.Clock.Move(40 * 24 * time.Hour)
+	april := journaltest.Events(46, 50)
+	a.fill(april)
+	gone, err := a.Forget(ctx, journal.ClassPersonal, march.AddDate(0, 1, 0), "retention of personal values: one month", a.Clock.Now())
+	if err != nil || !slices.Equal(gone, []string{"personal-2026-03"}) {
+		t.Fatalf("forgot %v, %v", gone, err)
+	}
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	fields := map[string]int{}
+	for _, row := range a.everything() {
+		open, err := a.Openings(ctx, row.Index)
+		a.must(err)
+		month := "march"
+		if row.Leaf.Logged.After(march) {
+			month = "april"
+		}
+		for _, o := range open {
+			fields[month+" "+o.Class]++
+		}
+	}
+	if fields["march personal"] != 0 || fields["march envelope"] == 0 || fields["april personal"] == 0 {
+		t.Errorf("openings that are left: %v", fields)
+	}
+	if rep := a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note); !rep.OK() {
+		t.Errorf("%v", rep.Recount.Findings)
+	}
+}
+
+// A bundle made from the database verifies, and its making is in the journal.
+func TestABundleFromTheDatabaseVerifies(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	a := openArchive(t)
+	a.fill(journaltest.Events(47, 500))
+	run, stop := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- a.Sequencer(a.Journal).Run(run) }()
+	rows, err := a.Search(ctx, postgres.Query{Sender: "MUNI03", Limit: 10})
+	a.must(err)
+	var exhibits []journal.Exhibit
+	for _, r := range rows {
+		open, err := a.Openings(ctx, r.Index)
+		a.must(err)
+		exhibits = append(exhibits, journal.Exhibit{Index: r.Index, Openings: open})
+	}
+	b := &journal.Bundler{Tiles: a.Journal, Policy: a.Policy, Now: a.Clock.Now, Checkpoint: a.Journal.Checkpoint, Find: a.Find,
+		Append: func(ctx context.Context, e journal.Event) error { return a.Append(ctx, e) }}
+	var out bytes.Buffer
+	a.must(b.Write(ctx, &out, "MUNI03", exhibits, journal.Event{Time: a.Clock.Now(), Message: "0190-read"}))
+	stop()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	e, err := journal.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), a.Policy)
+	a.must(err)
+	if len(e.Entries) != len(exhibits) || len(e.Entries) == 0 {
+		t.Errorf("%d entries, want %d", len(e.Entries), len(exhibits))
+	}
+}
