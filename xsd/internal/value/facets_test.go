@@ -356,7 +356,10 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		t.Errorf("got %v, want the pattern's own error within", err)
 	}
 	var te *TypeError
-	if _, err := BuiltinType("anySimpleType").Restrict(Name{}, nil, Options{}); !errors.As(err, &te) || te.Rule != RuleRestrictBase {
+	if typ, err := BuiltinType("anySimpleType").Restrict(Name{}, nil, Options{}); err != nil || typ.Variety() != Absent {
+		t.Errorf("content of anySimpleType: got %v", err)
+	}
+	if _, err := BuiltinType("anySimpleType").Restrict(Name{}, facets("length=1"), Options{}); !errors.As(err, &te) || te.Rule != RuleRestrictBase {
 		t.Errorf("restriction of anySimpleType: got %v, want %s", err, RuleRestrictBase)
 	}
 }

@@ -15,7 +15,9 @@ func checkName(v []byte, lex lexis) (Reason, int) {
 	for i := 0; i < len(v); {
 		r, n := rune(v[i]), 1
 		if r >= utf8.RuneSelf {
-			r, n = utf8.DecodeRune(v[i:])
+			if r, n = utf8.DecodeRune(v[i:]); r == utf8.RuneError && n == 1 {
+				return ReasonUTF8, i
+			}
 		}
 		switch {
 		case r == ':' && lex == lexNCName, !xsdregex.IsNameChar(r), i == 0 && lex != lexNMTOKEN && !xsdregex.IsNameStart(r):
@@ -34,7 +36,7 @@ func checkLanguage(v []byte) (Reason, int) {
 	part, first := 0, true
 	for i, c := range v {
 		switch {
-		case c|0x20 >= 'a' && c|0x20 <= 'z', !first && c >= '0' && c <= '9':
+		case isLetter(c), !first && c >= '0' && c <= '9':
 			if part++; part > 8 {
 				return ReasonCharacter, i
 			}
@@ -73,22 +75,29 @@ func splitQName(v []byte) (prefix, local []byte, r Reason, at int) {
 }
 
 // checkURI refuses what section 3.2.17 cannot make a URI reference by escaping:
-// a per cent sign that is not an escape, a second fragment, an empty scheme.
-// All else is taken, as processors do; RFC 2396 is not looked at further.
+// a per cent sign that is not an escape, a second fragment, a colon in the
+// first segment without a scheme before it. All else is taken, as processors
+// do; RFC 2396 is not looked at further.
 func checkURI(v []byte) (Reason, int) {
-	fragment := false
+	first, scheme, fragment := true, len(v) > 0 && isLetter(v[0]), false
 	for i, c := range v {
 		switch {
 		case c == '%' && (i+2 >= len(v) || hexDigit(v[i+1]) < 0 || hexDigit(v[i+2]) < 0),
 			c == '#' && fragment,
-			c == ':' && i == 0:
+			c == ':' && first && !scheme:
 			return ReasonCharacter, i
 		case c == '#':
-			fragment = true
+			first, fragment = false, true
+		case c == ':' || c == '/' || c == '?':
+			first = false
+		case first && !isLetter(c) && c-'0' > 9 && c != '+' && c != '-' && c != '.':
+			scheme = false
 		}
 	}
 	return ReasonNone, 0
 }
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // xmlNamespace is bound to the prefix xml everywhere.
 const xmlNamespace = "http://www.w3.org/XML/1998/namespace"

@@ -52,10 +52,13 @@ type restriction struct {
 }
 
 // Restrict derives a type by restriction. The facets are those of the step in
-// document order. The error is FacetErrors with all faults of the step; a base
-// that cannot be restricted is a *TypeError.
+// document order. The error is FacetErrors with all faults of the step.
+//
+// A simple type cannot restrict anySimpleType (cos-st-restricts.1.1), but a
+// complex type can, where that is its content: without facets it is restricted
+// to itself, with facets the error is a *TypeError.
 func (t *Type) Restrict(name Name, facets []Facet, opts Options) (*Type, error) {
-	if t.variety == Absent {
+	if t.variety == Absent && len(facets) > 0 {
 		return nil, &TypeError{Rule: RuleRestrictBase, Type: t}
 	}
 	u := *t

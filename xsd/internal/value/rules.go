@@ -77,7 +77,7 @@ const (
 	ReasonBase64                // base64 length or final bits are wrong
 	ReasonPrefix                // the prefix of a QName is not declared
 	ReasonName                  // not a name of the required kind
-	ReasonUTF8                  // not UTF-8, or a character XML forbids
+	ReasonUTF8                  // a name that is not UTF-8
 )
 
 var reasonText = [...]string{

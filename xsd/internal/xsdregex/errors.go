@@ -30,28 +30,29 @@ const (
 	CodeMetacharacter     Code = "metacharacter"      // a character that must be escaped outside a class
 )
 
-var codeText = map[Code]string{
-	CodeUTF8:              "not UTF-8",
-	CodeNothingToRepeat:   "nothing before the quantifier %s to repeat",
-	CodeDoubleQuantifier:  "quantifier %s follows a quantifier",
-	CodeQuantity:          "malformed quantifier; {n}, {n,} or {n,m} expected",
-	CodeQuantityOrder:     "quantifier {%s,%s} has its bounds in the wrong order",
-	CodeUnclosedGroup:     "parenthesis is not closed",
-	CodeUnopenedGroup:     "closing parenthesis without an opening one",
-	CodeGroupExtension:    "groups of the form (?...) do not exist in XML Schema",
-	CodeUnclosedClass:     "character class is not closed",
-	CodeEmptyClass:        "empty character class",
-	CodeClassChar:         "character %s must be escaped in a character class",
-	CodeHyphen:            "hyphen in the middle of a character class must be escaped",
-	CodeRangeOrder:        "range %s-%s has its ends in the wrong order",
-	CodeRangeEnd:          "a range cannot end or begin with the class %s",
-	CodeSubtraction:       "a subtraction must be the end of its character class",
-	CodeEscape:            "unknown escape %s",
-	CodeTrailingBackslash: "backslash at the end",
-	CodeProperty:          "malformed property; \\p{Name} expected",
-	CodeUnknownCategory:   "unknown category %s",
-	CodeUnknownBlock:      "unknown block %s",
-	CodeMetacharacter:     "character %s must be escaped",
+// codeText has a sentence in English and one in Russian for each code.
+var codeText = map[Code][2]string{
+	CodeUTF8:              {"not UTF-8", "не UTF-8"},
+	CodeNothingToRepeat:   {"nothing before the quantifier %s to repeat", "перед квантификатором %s нечего повторять"},
+	CodeDoubleQuantifier:  {"quantifier %s follows a quantifier", "квантификатор %s стоит после квантификатора"},
+	CodeQuantity:          {"malformed quantifier; {n}, {n,} or {n,m} expected", "неправильный квантификатор: нужно {n}, {n,} или {n,m}"},
+	CodeQuantityOrder:     {"quantifier {%s,%s} has its bounds in the wrong order", "в квантификаторе {%s,%s} наименьшее больше наибольшего"},
+	CodeUnclosedGroup:     {"parenthesis is not closed", "скобка не закрыта"},
+	CodeUnopenedGroup:     {"closing parenthesis without an opening one", "закрывающая скобка без открывающей"},
+	CodeGroupExtension:    {"groups of the form (?...) do not exist in XML Schema", "групп вида (?...) в XML Schema нет"},
+	CodeUnclosedClass:     {"character class is not closed", "класс символов не закрыт"},
+	CodeEmptyClass:        {"empty character class", "пустой класс символов"},
+	CodeClassChar:         {"character %s must be escaped in a character class", "в классе символов перед %s нужна обратная косая черта"},
+	CodeHyphen:            {"hyphen in the middle of a character class must be escaped", "перед дефисом в середине класса символов нужна обратная косая черта"},
+	CodeRangeOrder:        {"range %s-%s has its ends in the wrong order", "границы диапазона %s-%s стоят в обратном порядке"},
+	CodeRangeEnd:          {"a range cannot end or begin with the class %s", "диапазон не может начинаться или кончаться классом %s"},
+	CodeSubtraction:       {"a subtraction must be the end of its character class", "вычитание должно стоять в конце класса символов"},
+	CodeEscape:            {"unknown escape %s", "неизвестная последовательность %s"},
+	CodeTrailingBackslash: {"backslash at the end", "обратная косая черта в конце"},
+	CodeProperty:          {"malformed property; \\p{Name} expected", "неправильное свойство: нужно \\p{Имя}"},
+	CodeUnknownCategory:   {"unknown category %s", "неизвестная категория %s"},
+	CodeUnknownBlock:      {"unknown block %s", "неизвестный блок %s"},
+	CodeMetacharacter:     {"character %s must be escaped", "перед %s нужна обратная косая черта"},
 }
 
 // SyntaxError is an expression that is not one of Appendix F.
@@ -62,13 +63,23 @@ type SyntaxError struct {
 	Args    []string // see the codes
 }
 
-// Error returns an English sentence.
+// Error returns an English sentence with the expression.
 func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("pattern %q, byte %d: %s", e.Pattern, e.Offset, e.English())
+}
+
+// English says what is wrong, without the expression and the place.
+func (e *SyntaxError) English() string { return e.text(0) }
+
+// Russian says what is wrong, without the expression and the place.
+func (e *SyntaxError) Russian() string { return e.text(1) }
+
+func (e *SyntaxError) text(language int) string {
 	args := make([]any, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = a
 	}
-	return fmt.Sprintf("pattern %q, byte %d: %s", e.Pattern, e.Offset, fmt.Sprintf(codeText[e.Code], args...))
+	return fmt.Sprintf(codeText[e.Code][language], args...)
 }
 
 // BudgetError is an expression that is too long, too deep or too big for the
@@ -79,9 +90,17 @@ type BudgetError struct {
 	Max     int    // its value
 }
 
-// Error returns an English sentence.
-func (e *BudgetError) Error() string {
-	return fmt.Sprintf("pattern %q exceeds limit %s = %d", e.Pattern, e.Limit, e.Max)
+// Error returns an English sentence with the expression.
+func (e *BudgetError) Error() string { return fmt.Sprintf("pattern %q: %s", e.Pattern, e.English()) }
+
+// English says what is exceeded, without the expression.
+func (e *BudgetError) English() string {
+	return fmt.Sprintf("exceeds the limit %s = %d", e.Limit, e.Max)
+}
+
+// Russian says what is exceeded, without the expression.
+func (e *BudgetError) Russian() string {
+	return fmt.Sprintf("превышен предел %s = %d", e.Limit, e.Max)
 }
 
 func overBudget(pattern, limit string, max int) *BudgetError {

@@ -164,8 +164,10 @@ func TestSyntaxErrors(t *testing.T) {
 		if args := strings.Join(syntax.Args, " "); syntax.Code != c.code || syntax.Offset != c.offset || args != c.args {
 			t.Errorf("%q: got %s at %d (%s), want %s at %d (%s)", c.pattern, syntax.Code, syntax.Offset, args, c.code, c.offset, c.args)
 		}
-		if s := syntax.Error(); strings.Contains(s, "%!") {
-			t.Errorf("%q: %s", c.pattern, s)
+		for _, s := range []string{syntax.Error(), syntax.Russian()} {
+			if s == "" || strings.Contains(s, "%!") {
+				t.Errorf("%q: %s", c.pattern, s)
+			}
 		}
 	}
 }
