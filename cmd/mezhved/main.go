@@ -1,3 +1,119 @@
+// Command mezhved is the gateway and everything that is done with it at a
+// terminal: it serves, it plays a demonstration, it is a party that sends and
+// polls, an operator who looks after queues, and an auditor who traces.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitNo          = 1 // the answer is no: refused, invalid, not found, lost
+	exitUsage       = 2 // the call or a file it names cannot be understood
+	exitUnavailable = 3 // a server did not answer, or said "later": the same call may be repeated
+)
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func no(err error) error          { return &exitError{exitNo, err} }
+func usage(err error) error       { return &exitError{exitUsage, err} }
+func unavailable(err error) error { return &exitError{exitUnavailable, err} }
+
+type cli struct {
+	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
+	Demo     demoCmd     `cmd:"" help:"Start everything privately and play real exchanges."`
+	Send     sendCmd     `cmd:"" group:"party" help:"Send a request and print the receipt."`
+	Poll     pollCmd     `cmd:"" group:"party" help:"Take the next request or response from the party's queue."`
+	Reply    replyCmd    `cmd:"" group:"party" help:"Answer a request: content, status or rejection."`
+	Ack      ackCmd      `cmd:"" group:"party" help:"Acknowledge a message that was taken."`
+	Status   statusCmd   `cmd:"" group:"party" help:"Take the next message from the party's status queue."`
+	Keys     keysCmd     `cmd:"" group:"tools" help:"Make and look at keys and certificates for tests."`
+	Sign     signCmd     `cmd:"" group:"tools" help:"Sign an element of an XML file under the SMEV profile."`
+	Verify   verifyCmd   `cmd:"" group:"tools" help:"Verify the SMEV signatures of an XML file, and explain."`
+	XSD      xsdCmd      `cmd:"" name:"xsd" group:"tools" help:"Validate documents, check and compare schemas."`
+	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
+	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
+	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
+	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
+	Doctor   doctorCmd   `cmd:"" group:"operator" help:"Check a configuration, its database and its bus, and say what to do."`
+	Bench    benchCmd    `cmd:"" group:"operator" help:"Measure, and check that nothing is lost."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// stdio are the streams of one run, so that a test can give its own.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var c cli
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("mezhved"),
+		kong.Description("Mezhved: a gateway for interdepartmental exchange that speaks SMEV 3.\n\n"+
+			"Exit codes: 0 done; 1 the answer is no (refused, invalid, not found, lost); 2 the call or a file cannot be understood; "+
+			"3 a server does not answer, the same call may be repeated."),
+		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(n int) { code = n }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "party", Title: "A party at a terminal (against any SMEV 3 address):"},
+			{Key: "tools", Title: "Keys, signatures, schemas:"},
+			{Key: "operator", Title: "An operator:"},
+			{Key: "auditor", Title: "An auditor:"},
+		}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&stdio{in, out, errOut}),
+	)
+	if err != nil {
+		fmt.Fprintln(errOut, "mezhved:", err)
+		return exitUsage
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if code >= 0 { // --help has been printed
+		return code
+	}
+	if err != nil {
+		fmt.Fprintln(errOut, "mezhved:", err)
+		fmt.Fprintln(errOut, "See mezhved --help, or mezhved COMMAND --help for examples.")
+		return exitUsage
+	}
+	if err := k.Run(); err != nil {
+		if !errors.Is(err, errSaid) {
+			fmt.Fprintln(errOut, "mezhved:", err)
+		}
+		var e *exitError
+		if errors.As(err, &e) {
+			return e.code
+		}
+		return exitNo
+	}
+	return 0
+}
+
+// errSaid ends a command that has printed its bad news already.
+var errSaid = errors.New("said")

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/kafka"
+	"mezhved/adapter/postgres"
+	"mezhved/signing"
+)
+
+// node is one gateway with everything that it stands on.
+type node struct {
+	config    adapter.Config
+	url       string // of the database
+	store     *postgres.Store
+	book      *postgres.Journal  // nil: another node signs the journal
+	sequencer *journal.Sequencer // nil: another node signs the journal
+	signerKey string             // public half of the journal's key
+	gateway   *adapter.Gateway
+	log       *slog.Logger
+	closers   []func() error
+}
+
+// openNode builds a gateway from its configuration: database and bus (private
+// ones are started), migrations, registry, keys, journal. What was opened is
+// closed again when a later step fails.
+func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node, err error) {
+	n = &node{config: c, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	registry, findings := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
+	for _, f := range findings {
+		if f.Warning {
+			log.Warn("registry", "finding", f.String())
+		}
+	}
+	if bad := findings.Errors(); len(bad) > 0 {
+		return n, usage(fmt.Errorf("services and parties:\n%w", bad))
+	}
+	url, stop, err := databaseURL(ctx, c.Database, log)
+	if err != nil {
+		return n, err
+	}
+	n.url = url
+	n.onClose(stop)
+	if err = postgres.Migrate(ctx, n.url); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: n.url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Log: log})
+	if err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
+	n.onClose(func() error { n.store.Close(); return nil })
+	broker, err := n.openBroker()
+	if err != nil {
+		return n, err
+	}
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Mount: n.mount}
+	if rooms.Verifier, err = newVerifier(c.Trust); err != nil {
+		return n, usage(err)
+	}
+	if !c.Signature.Off {
+		signer, err := signing.LoadSigner(ctx, keySource(c.Signature.Key, c.Signature.Certificate, c.Signature.PasswordFile))
+		if err != nil {
+			return n, usage(fmt.Errorf("the gateway's key: %w", err))
+		}
+		for _, e := range signing.ExpiringWithin(30*24*time.Hour, time.Now(), signer.Certificate()) {
+			log.Warn("the gateway's certificate", "warning", e.Warning())
+		}
+		rooms.Signer = signing.NewRotatingSigner(signer)
+	}
+	if err = n.openJournal(ctx, &rooms); err != nil {
+		return n, err
+	}
+	if n.gateway, err = adapter.New(c, rooms); err != nil {
+		return n, usage(err)
+	}
+	return n, nil
+}
+
+// serve runs the gateway until ctx ends. SIGHUP reads services, parties and the
+// gateway's key again.
+func (n *node) serve(ctx context.Context) error {
+	l, err := n.gateway.Listen()
+	if err != nil {
+		return unavailable(err)
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				n.gateway.Reload(ctx)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return n.gateway.Serve(ctx, l)
+}
+
+func (n *node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
+// close undoes openNode, last things first.
+func (n *node) close() error {
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}
+
+// databaseURL says where the database is, starting the private server if that
+// is what the configuration asks for.
+func databaseURL(ctx context.Context, c adapter.DatabaseConfig, log *slog.Logger) (url string, stop func() error, err error) {
+	none := func() error { return nil }
+	switch {
+	case c.Private != "":
+		log.Warn("private PostgreSQL: for demonstrations and tests, not for production", "dir", c.Private)
+		pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: c.Private, Durable: true})
+		if err != nil {
+			return "", none, unavailable(err)
+		}
+		if err := pg.Create(ctx, "mezhved"); err != nil {
+			return "", none, unavailable(errors.Join(err, pg.Stop()))
+		}
+		return pg.URL("mezhved"), pg.Stop, nil
+	case c.URLFile != "":
+		src, err := os.ReadFile(c.URLFile)
+		if err != nil {
+			return "", none, usage(err)
+		}
+		return strings.TrimSpace(string(src)), none, nil
+	}
+	return c.URL, none, nil
+}
+
+func (n *node) openBroker() (*kafka.Broker, error) {
+	c := n.config.Kafka
+	if c.Private != "" {
+		n.log.Warn("in-process Kafka broker: for demonstrations and tests, not for production", "dir", c.Private)
+		k, err := embedded.StartKafka(embedded.KafkaOptions{Dir: c.Private, Durable: true})
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		n.onClose(k.Stop)
+		c.Brokers, c.Replication = k.Brokers(), 1
+	}
+	b, err := openKafka(c, n.log)
+	if err != nil {
+		return nil, usage(err)
+	}
+	n.onClose(b.Close)
+	return b, nil
+}
+
+// openKafka connects to the bus of a configuration.
+func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
+	opt := kafka.Options{Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
+	if c.TLS {
+		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.CAs != "" {
+			pem, err := os.ReadFile(c.CAs)
+			if err != nil {
+				return nil, err
+			}
+			opt.TLS.RootCAs = x509.NewCertPool()
+			if !opt.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("kafka.cas: %s holds no certificate", c.CAs)
+			}
+		}
+		if c.Certificate != "" {
+			pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+			if err != nil {
+				return nil, fmt.Errorf("kafka.certificate: %w", err)
+			}
+			opt.TLS.Certificates = []tls.Certificate{pair}
+		}
+	}
+	if c.SASL != "" {
+		password, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return nil, err
+		}
+		opt.SASL = kafka.SASL{Mechanism: c.SASL, User: c.User, Password: strings.TrimRight(string(password), "\r\n")}
+	}
+	return kafka.Open(opt)
+}
+
+func newVerifier(c adapter.TrustConfig) (*signing.Verifier, error) {
+	opt := signing.Options{SignatureOnly: c.IgnoreDates}
+	if len(c.Roots) > 0 {
+		var roots []*signing.Certificate
+		for _, name := range c.Roots {
+			src, err := os.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			certs, err := signing.ParsePEMCertificates(src)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			roots = append(roots, certs...)
+		}
+		trust, err := signing.NewTrust(signing.TrustOptions{Roots: roots})
+		if err != nil {
+			return nil, err
+		}
+		opt.Trust = trust
+	}
+	return signing.NewVerifier(opt)
+}
+
+// openJournal opens the log and, on the node that has the key, its sequencer.
+func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
+	c := n.config.Journal
+	if c.Key == "" {
+		n.log.Warn("this node does not sign the journal (journal.key is not set): another one must")
+		return nil
+	}
+	skey, err := os.ReadFile(c.Key)
+	if err != nil {
+		return usage(err)
+	}
+	vault, err := journal.OpenVault(c.Vault, time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
+		return unavailable(err)
+	}
+	if _, err := os.Stat(c.State); errors.Is(err, fs.ErrNotExist) {
+		head, err := n.book.Head(ctx)
+		if err != nil {
+			return unavailable(err)
+		}
+		if head.Size > 0 {
+			return usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or reopen the journal under a new origin", head.Size, c.State))
+		}
+		if err := journal.CreateSignerState(c.State, strings.TrimSpace(string(skey))); err != nil {
+			return usage(err)
+		}
+	}
+	signer, err := journal.NewFileSigner(c.State, strings.TrimSpace(string(skey)), time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	n.onClose(signer.Close)
+	n.signerKey = signer.Key()
+	n.sequencer = &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: time.Now, Log: n.log}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "sequencer", Run: n.sequencer.Run})
+	rooms.Store = writableStore{Store: n.store, journal: n.sequencer}
+	return nil
+}
+
+// writableStore accepts only while the journal takes entries: an act that the
+// journal could not tell of does not happen.
+type writableStore struct {
+	adapter.Store
+	journal *journal.Sequencer
+}
+
+func (s writableStore) Accept(ctx context.Context, m *adapter.Message, events []journal.Event) (adapter.Accepted, error) {
+	if err := s.journal.Writable(); err != nil {
+		return adapter.Accepted{}, err
+	}
+	return s.Store.Accept(ctx, m, events)
+}
+
+func (s writableStore) Health(ctx context.Context) error {
+	return errors.Join(s.journal.Writable(), s.Store.Health(ctx))
+}
+
+// certificateSamples are what signed envelopes repeat: certificates in base64.
+func certificateSamples(c *adapter.Catalog) [][]byte {
+	var out [][]byte
+	for _, p := range c.Parties() {
+		for _, reg := range p.Certificates {
+			src, err := os.ReadFile(reg.File)
+			if err != nil {
+				continue
+			}
+			if certs, err := signing.ParsePEMCertificates(src); err == nil {
+				for _, cert := range certs {
+					out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
+				}
+			}
+		}
+	}
+	return out
+}
+
+func newMetricsRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
