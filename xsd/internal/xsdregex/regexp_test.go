@@ -261,6 +261,9 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 		mustCompile(t, `.{1,100000}`, Limits{}),
 		simulated(t, `(\d{10}|\d{12})`),
 	} {
+		if raceDetector && re.nfa != nil {
+			continue
+		}
 		v := []byte("770708389300")
 		if n := testing.AllocsPerRun(100, func() { re.Match(v) }); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", re, n)

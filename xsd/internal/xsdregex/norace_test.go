@@ -1,0 +1,5 @@
+//go:build !race
+
+package xsdregex
+
+const raceDetector = false
