@@ -77,6 +77,7 @@ type JournalConfig struct {
 	Origin string `yaml:"origin"` // C2SP log origin; default mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
+	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
 }
 
 // SignatureConfig is the gateway's own key: the "bus signature" on answers.
@@ -145,6 +146,9 @@ type TimesConfig struct {
 func LoadConfig(file string) (Config, error) {
 	var c Config
 	f := readYAML(file, &c)
+	if f.broken {
+		return c, Findings(f.findings)
+	}
 	c.resolve(filepath.Dir(file))
 	c = c.WithDefaults()
 	c.check(f)
@@ -169,6 +173,9 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
 	def(&c.Journal.Origin, "mezhved.local/"+c.Node)
+	if c.Journal.State != "" {
+		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
+	}
 	def(&c.MessageID.ShelfLife, Period(24*time.Hour))
 	def(&c.MessageID.Skew, Period(5*time.Minute))
 	def(&c.Limits.Body, 16<<20)
@@ -207,7 +214,7 @@ func (c *Config) resolve(dir string) {
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
-		&c.Journal.Key, &c.Journal.State, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
@@ -255,6 +262,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if (c.Journal.Key == "") != (c.Journal.State == "") {
+		f.errorf("journal", "key and state go together: the node that signs the journal has both")
 	}
 	if c.Queues.Lease.D() < time.Second {
 		f.errorf("queues.lease", "is shorter than a second")

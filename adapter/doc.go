@@ -1,3 +1,76 @@
-// Package adapter is the gateway itself: one flat package, one file per step
-// of an envelope's way from the door to the journal.
+// Package adapter is the gateway itself: one flat package, one file per step of
+// a message's way. A stranger with one question, "what happens to my message?",
+// reads the files in this order and is answered.
+//
+//	consumer                                                          provider
+//	   | POST SendRequest                                      POST GetRequest |
+//	   v                                                                       v
+//	handler.go       serveSOAP     body up to the limit, one request record; all
+//	                               operations come through this door
+//	                 parse         bytes -> envelopes.Envelope (untrusted)
+//	authenticate.go  authenticate  -> signing.Signed -> Party, by registered
+//	                               certificate
+//	submit.go        submit        identifier, service, schema, personal
+//	                               signature, attachments, route, access, end of
+//	                               life, room -> admitted
+//	accept.go        accept        ONE statement: dedup key, message, outbox,
+//	                               journal. Nothing is promised before it
+//	                 receipt       signed, answered
+//	relay.go         relay (loop)  outbox -> bus, journal "routed"
+//	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
+//	poll.go          poll          queue -> lease, journal "delivered" -> answer,
+//	                               signed
+//	ack.go           ack           out of the queue, journal "acknowledged"
+//	reply.go         reply         SendResponse: the route is in To; then accept,
+//	                               relay, intake and poll as for a request
+//	status.go        status        GetStatus, GetIncomingQueueStatistics
+//	sweep.go         sweep (loop)  leases run out, ends of life; tellSender
+//	faults.go        table         every reason to refuse -> fault, code, text,
+//	                               HTTP status, what the sender should do
+//	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
+//
+// Round the corridor: gateway.go (New, Run, Serve), registry.go,
+// registryfiles.go and routecode.go (services and parties as folders), replyto.go
+// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
+// queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
+// tls.go, bell.go (wake-ups), metrics.go. The seams are message.go, store.go and
+// broker.go; packages postgres and kafka stand behind them.
+//
+// A reply is no special case: it is a message whose route was fixed by its
+// request, so it takes the same accept. So do statuses, rejections and the
+// gateway's own asynchronous errors.
+//
+// # Three proofs
+//
+// An Envelope offers nothing but what is needed to verify it. A Signed is an
+// element that was proved to be signed. An admitted holds against identifier
+// rules, schema, route and rights. Only the function that proves a thing makes
+// the next type, and what was verified is what is used: there is no second
+// parse and no writing anew of what a sender signed.
+//
+// # Crashes
+//
+// Before accept has committed: nothing has happened, the sender asks again.
+// After it, before the answer: the sender asks again with the same MessageID and
+// is given the same receipt. Between the bus's acknowledgement and the outbox
+// row's deletion: the record is on the bus twice and queued once, because the
+// offset is stored with the queue row. After a lease: the message comes back
+// when the lease runs out, at the head. Nobody has to mend anything; a restart
+// is the normal path run again.
+//
+// # Versions
+//
+// A message is delivered in the version of the protocol in which its sender
+// signed it, whatever version the reader's poll speaks. The signed element bears
+// that version's namespace, so a rewritten one would lose the sender's
+// signature, and an unchanged one inside the other version's envelope would be
+// valid in neither. Receipts, faults and the gateway's own messages speak the
+// reader's version.
+//
+// # Trust
+//
+// Who can write to the database can do everything. Who can write to the bus can
+// repeat records and hold them back, but cannot fill a queue: records bear a MAC.
+// Who holds the reply keys can make reply addresses, and still needs the key of
+// the provider that an address names.
 package adapter

@@ -160,6 +160,9 @@ func (r *catalogReader) readParty(name string) {
 	var in partyFile
 	f := r.take(name, &in)
 	defer func() { r.findings = append(r.findings, f.findings...) }()
+	if f.broken {
+		return
+	}
 	base := strings.TrimSuffix(filepath.Base(name), ".yaml")
 	def(&in.Mnemonic, base)
 	p := &Party{
@@ -309,8 +312,8 @@ func (r *catalogReader) readService(dir, name, version string) {
 	var in serviceFile
 	f := r.take(filepath.Join(dir, "service.yaml"), &in)
 	defer func() { r.findings = append(r.findings, f.findings...) }()
-	if len(f.findings) > 0 && len(f.at) == 0 {
-		return // the file itself cannot be read
+	if f.broken {
+		return
 	}
 	s := &Service{
 		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,

@@ -8,7 +8,6 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
-	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 )
 
@@ -88,5 +87,431 @@ func life(t *testing.T, w *adaptertest.World, id string) string {
 	return strings.Join(kinds, " ")
 }
 
-var _ = journal.KindAccepted
-var _ = time.Second
+// fatal stops at a refusal that the story does not expect.
+func accepted(t *testing.T, a adaptertest.Answered) adaptertest.Answered {
+	t.Helper()
+	if a.Fault != nil {
+		t.Fatalf("refused: %v", a.Fault)
+	}
+	return a
+}
+
+// take polls until the expected message is there, and acknowledges it.
+func take(t *testing.T, p *adaptertest.Party, op envelopes.Operation, node string) *envelopes.Delivered {
+	t.Helper()
+	m := p.Await(op, node).Message
+	accepted(t, p.Ack(m.Metadata.MessageID))
+	return m
+}
+
+// queued waits until the provider's queue holds n messages.
+func queued(t *testing.T, w *adaptertest.World, system string, kind adapter.QueueKind, n int) {
+	t.Helper()
+	w.Eventually(system+"'s queue is filled", func() bool {
+		depths, err := w.Store.Depths(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := 0
+		for _, d := range depths {
+			if d.Queue.System == adapter.Mnemonic(system) && d.Queue.Kind == kind {
+				have += d.Waiting + d.Leased
+			}
+		}
+		return have == n
+	})
+}
+
+func request(ns string) adaptertest.Request {
+	return adaptertest.Request{Content: adaptertest.Content(ns)}
+}
+
+// What is not acknowledged comes back, at the head, until it is.
+func TestWhatIsNotAcknowledgedComesBack(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	first := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+	second := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+
+	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
+		t.Errorf("first poll gives %s, want %s", got, first)
+	}
+	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != second {
+		t.Errorf("second poll gives %s, want the next one, %s", got, second)
+	}
+	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+		t.Errorf("third poll gives %s within the lease", a.Message.Metadata.MessageID)
+	}
+	accepted(t, registry.Ack(second))
+	third := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+	w.Clock.Advance(16 * time.Minute)
+	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
+		t.Errorf("after the lease the poll gives %s, want the first again, %s", got, first)
+	}
+	accepted(t, registry.Ack(first))
+	if a := registry.Ack(first); a.Fault == nil || a.Fault.Kind != envelopes.TargetMessageIsNotFound {
+		t.Errorf("a second Ack: %v, want TargetMessageIsNotFound", a.Fault)
+	}
+	if got := take(t, registry, envelopes.GetRequest, "").Metadata.MessageID; got != third {
+		t.Errorf("then %s, want %s", got, third)
+	}
+	if got, want := life(t, w, first), "accepted routed queued delivered returned delivered acknowledged refused"; got != want {
+		t.Errorf("life: %s, want %s", got, want)
+	}
+	w.Check()
+}
+
+// Requests of VIP systems are delivered first; answers to them are not.
+func TestVIPFirst(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Register("MFC", "vip: true\n")
+	plain := accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1))).Receipt.MessageID
+	vip := accepted(t, w.Party("MFC").Send(request(adaptertest.Extract1))).Receipt.MessageID
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+	for _, want := range []string{vip, plain} {
+		if got := take(t, w.Party("REGISTRY"), envelopes.GetRequest, "").Metadata.MessageID; got != want {
+			t.Errorf("delivered %s, want %s", got, want)
+		}
+	}
+	w.Check()
+}
+
+// A selector takes the messages of one service, whichever of its versions and
+// roots it names, and leaves the others in their places.
+func TestSelectors(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	official := w.NewParty("ИВАНОВА", w.Clock.Now().AddDate(-1, 0, 0), w.Clock.Now().AddDate(1, 0, 0)).Signer
+	personal := `<e:ExtractRequest xmlns:e="` + adaptertest.Signed + `" Id="PERSONAL"><e:КадастровыйНомер>77:01:000101:42</e:КадастровыйНомер></e:ExtractRequest>`
+	other := accepted(t, muni.Send(adaptertest.Request{Content: personal, Personal: official})).Receipt.MessageID
+	v1 := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+	v2 := accepted(t, muni.Send(request(adaptertest.Extract2))).Receipt.MessageID
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 3)
+
+	one := registry.Get(envelopes.GetRequest, adapter.QName{Space: adaptertest.Extract2, Local: "ExtractResponse"}, "").Message
+	if one == nil || one.Metadata.MessageID != v1 {
+		t.Fatalf("the response root of 2.0 selects %+v, want the request in 1.0", one)
+	}
+	two := registry.Get(envelopes.GetRequest, adapter.QName{Space: adaptertest.Extract1, Local: "ExtractRequest"}, "").Message
+	if two == nil || two.Metadata.MessageID != v2 {
+		t.Fatalf("the request root of 1.0 selects %+v, want the request in 2.0", two)
+	}
+	if a := registry.Get(envelopes.GetRequest, adapter.QName{Space: adaptertest.Extract1, Local: "ExtractRequest"}, ""); a.Message != nil {
+		t.Error("nothing of the service is left, yet a message came")
+	}
+	if got := take(t, registry, envelopes.GetRequest, "").Metadata.MessageID; got != other {
+		t.Errorf("without a selector: %s, want %s", got, other)
+	}
+	accepted(t, registry.Ack(v1))
+	accepted(t, registry.Ack(v2))
+
+	// Statuses and rejections are of the service too.
+	accepted(t, registry.Reply(one.ReplyTo, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 1, Description: "принято"}}))
+	queued(t, w, "MUNI", adapter.QueueResponses, 1)
+	if a := muni.Get(envelopes.GetResponse, adapter.QName{Space: adaptertest.Extract2, Local: "ExtractRequest"}, ""); a.Message == nil || a.Message.Response.Status == nil {
+		t.Errorf("the selector does not find a status: %+v", a.Message)
+	}
+	w.Check()
+}
+
+// Answers to a request with NodeID are for polls with that NodeID only.
+func TestNodeID(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Node: "отдел-7"}))
+	to := take(t, registry, envelopes.GetRequest, "").ReplyTo
+	accepted(t, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	queued(t, w, "MUNI", adapter.QueueResponses, 1)
+	for _, node := range []string{"", "отдел-8"} {
+		if a := muni.Get(envelopes.GetResponse, anything, node); a.Message != nil {
+			t.Errorf("NodeID %q was given an answer to отдел-7", node)
+		}
+	}
+	take(t, muni, envelopes.GetResponse, "отдел-7")
+	w.Check()
+}
+
+// A broadcast reaches every subscriber, names no recipient and cannot be answered.
+func TestBroadcast(t *testing.T) {
+	w := adaptertest.Start(t)
+	sent := accepted(t, w.Party("REGISTRY").Send(request(adaptertest.News)))
+	if sent.Receipt.Recipient.Mnemonic != "" || sent.Receipt.Type != envelopes.TypeBroadcast {
+		t.Errorf("receipt: %+v", sent.Receipt)
+	}
+	for _, name := range []string{"MUNI", "MFC"} {
+		m := take(t, w.Party(name), envelopes.GetRequest, "")
+		if m.Metadata.MessageID != sent.Receipt.MessageID || m.Metadata.Type != envelopes.TypeBroadcast || m.ReplyTo != "" || m.Metadata.Recipient.Mnemonic != "" {
+			t.Errorf("%s got %+v, reply to %q", name, m.Metadata, m.ReplyTo)
+		}
+	}
+	w.Check()
+}
+
+// A request whose end of life comes before anybody took it is answered by the
+// gateway itself, in the response queue of the same node.
+func TestEndOfLife(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni := w.Party("MUNI")
+	sent := accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour), Node: "n1", Code: "код"}))
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
+	w.Clock.Advance(2 * time.Hour)
+	m := take(t, muni.In(envelopes.V13), envelopes.GetResponse, "n1")
+	if m.Async == nil || m.Async.OriginalMessageID != sent.Receipt.MessageID || m.Async.Category != envelopes.StatusRequestIsRejectedBySmev || m.OriginalTransactionCode != "код" {
+		t.Fatalf("the sender is told %+v", m)
+	}
+	if m.Metadata.Sender.Mnemonic != "SMEV" {
+		t.Errorf("sender %s, want SMEV", m.Metadata.Sender.Mnemonic)
+	}
+	if a := w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+		t.Error("an expired request was delivered")
+	}
+	w.Eventually("the request has left the queue", func() bool {
+		return life(t, w, sent.Receipt.MessageID) == "accepted routed queued answered expired"
+	})
+	w.Check()
+}
+
+// A system registered for status messages reads the gateway's own words there,
+// once, without an Ack.
+func TestStatusQueue(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Register("MUNI", "asyncErrors: statuses\n")
+	muni := w.Party("MUNI").In(envelopes.V11)
+	sent := accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
+	w.Eventually("the queue is in the statistics", func() bool {
+		list, err := envelopes.DecodeQueueStatistics(w.Party("REGISTRY").In(envelopes.V11).Statistics().Envelope)
+		return err == nil && len(list) == 1 && list[0].Name == "delivery.REGISTRY._REQUEST_" && list[0].Pending == 1
+	})
+	w.Clock.Advance(2 * time.Hour)
+	queued(t, w, "MUNI", adapter.QueueStatus, 1)
+	a := accepted(t, muni.GetStatus())
+	if a.State == nil || a.State.OriginalMessageID != sent.Receipt.MessageID || a.State.Category != envelopes.StatusRequestIsRejectedBySmev {
+		t.Fatalf("the status is %+v", a.State)
+	}
+	if a := accepted(t, muni.GetStatus()); a.State != nil {
+		t.Errorf("it was given twice: %+v", a.State)
+	}
+	w.Check()
+}
+
+// A provider may send any number of statuses before it answers, or refuse.
+func TestStatusesAndRejection(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	accepted(t, muni.Send(request(adaptertest.Extract1)))
+	to := take(t, registry, envelopes.GetRequest, "").ReplyTo
+	for n := range 3 {
+		accepted(t, registry.Reply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: n, Description: "в работе"}}))
+	}
+	accepted(t, registry.Reply(to, adaptertest.Reply{Reject: []envelopes.Rejection{{Code: envelopes.RejectNoData, Description: "сведения отсутствуют"}}}))
+	for n := range 3 {
+		m := take(t, muni, envelopes.GetResponse, "")
+		if m.Response.Status == nil || m.Response.Status.Code != n {
+			t.Errorf("status %d is %+v", n, m.Response.Status)
+		}
+	}
+	m := take(t, muni, envelopes.GetResponse, "")
+	if len(m.Response.Rejections) != 1 || m.Response.Rejections[0].Code != envelopes.RejectNoData {
+		t.Errorf("rejection: %+v", m.Response.Rejections)
+	}
+	refused{fault: envelopes.MessageIsAlreadySent, rule: "answered"}.check(t, w, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	w.Check()
+}
+
+// A sender whose connection dropped asks again with the same MessageID and is
+// told what it would have been told; another message under that id is refused.
+func TestRepetition(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	kind, body, id := muni.BuildRequest(request(adaptertest.Extract1))
+	first := accepted(t, muni.Post("/ws", kind, body))
+	w.Clock.Advance(time.Minute)
+	again := accepted(t, muni.Post("/ws", kind, body))
+	if !again.Receipt.Sent.Equal(first.Receipt.Sent) {
+		t.Errorf("the second receipt says %v, want the first time, %v", again.Receipt.Sent, first.Receipt.Sent)
+	}
+	signedAnew := accepted(t, muni.Send(adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract1)}))
+	if !signedAnew.Receipt.Sent.Equal(first.Receipt.Sent) {
+		t.Error("signed anew, the message is taken for another one")
+	}
+	refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}.
+		check(t, w, muni.Send(adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract2)}))
+	w.Clock.Advance(25 * time.Hour) // stale by now, and yet it was accepted once
+	accepted(t, muni.Post("/ws", kind, body))
+
+	to := take(t, registry, envelopes.GetRequest, "").ReplyTo
+	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+		t.Error("the request was delivered twice")
+	}
+	kind, body, _ = registry.BuildReply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)})
+	accepted(t, registry.Post("/ws", kind, body))
+	accepted(t, registry.Post("/ws", kind, body))
+	take(t, muni, envelopes.GetResponse, "")
+	if a := muni.Get(envelopes.GetResponse, anything, ""); a.Message != nil {
+		t.Error("the answer was delivered twice")
+	}
+	w.Check()
+}
+
+// In strict mode a repetition is told what the real bus tells it.
+func TestRepetitionInStrictMode(t *testing.T) {
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.MessageID.Strict = true }))
+	kind, body, _ := w.Party("MUNI").BuildRequest(request(adaptertest.Extract1))
+	accepted(t, w.Party("MUNI").Post("/ws", kind, body))
+	refused{fault: envelopes.MessageIsAlreadySent, rule: "duplicate"}.check(t, w, w.Party("MUNI").Post("/ws", kind, body))
+	w.Check()
+}
+
+// Routing codes find the region; TestMessage opens a service on trial and is
+// carried; attachments arrive as sent, inline or as parts.
+func TestCarried(t *testing.T) {
+	w := adaptertest.Start(t)
+	muni := w.Party("MUNI")
+	accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "50")}))
+	take(t, w.Party("OBLAST"), envelopes.GetRequest, "")
+
+	accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Trial), Test: true}))
+	if m := take(t, w.Party("REGISTRY"), envelopes.GetRequest, ""); !m.Request.Test {
+		t.Error("TestMessage was lost")
+	}
+
+	scan := []byte("%PDF-1.7 \x00\xff скан")
+	for _, xop := range []bool{false, true} {
+		accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Files: map[string][]byte{"scan1": scan}, XOP: xop}))
+		m := take(t, w.Party("REGISTRY"), envelopes.GetRequest, "")
+		if len(m.Attachments) != 1 || string(m.Attachments[0].Content) != string(scan) || m.Attachments[0].ID != "scan1" {
+			t.Errorf("XOP %v: attachments %+v", xop, m.Attachments)
+		}
+	}
+	w.Check()
+}
+
+// A message is delivered in the version in which it was signed, because another
+// would break the signature; queues do not care which version asks.
+func TestVersionsMix(t *testing.T) {
+	w := adaptertest.Start(t)
+	accepted(t, w.Party("MUNI").In(envelopes.V13).Send(request(adaptertest.Extract1)))
+	a := w.Party("REGISTRY").In(envelopes.V11).Await(envelopes.GetRequest, "")
+	if got, want := a.Envelope.Version(), envelopes.V13; got != want {
+		t.Errorf("delivered in %s, want %s", got, want)
+	}
+	accepted(t, w.Party("REGISTRY").In(envelopes.V12).Ack(a.Message.Metadata.MessageID))
+	w.Check()
+}
+
+// A party changes its key without a gap: both certificates are good for a while.
+func TestOverlappingCertificates(t *testing.T) {
+	w := adaptertest.Start(t)
+	old := *w.Party("MUNI")
+	successor := w.NewParty("MUNI", w.Clock.Now().AddDate(0, -1, 0), w.Clock.Now().AddDate(2, 0, 0))
+	refused{fault: envelopes.SenderIsNotRegistered, rule: "stranger", stranger: true}.check(t, w, successor.Send(request(adaptertest.Extract1)))
+	successor.AddCertificate("MUNI/2027.pem")
+	w.Reload()
+	accepted(t, successor.Send(request(adaptertest.Extract1)))
+	accepted(t, old.Send(request(adaptertest.Extract1)))
+	w.Check()
+}
+
+// A bad registry changes nothing; a mended one is taken at once.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Write("services/extract/1.0/service.yaml", "title: x\nroot: {namespace: a}\nprovider: [NOBODY]\n")
+	found := w.Gateway.Reload(context.Background()).Errors()
+	if len(found) == 0 {
+		t.Fatal("a bad registry was taken")
+	}
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	w.Write("services/extract/1.0/service.yaml", "title: Выписка\nroot: {namespace: '"+adaptertest.Extract1+"', request: ExtractRequest, response: ExtractResponse}\nproviders: REGISTRY\ncallers: MFC\n")
+	w.Reload()
+	refused{fault: envelopes.AccessDenied, rule: "access"}.check(t, w, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	w.Check()
+}
+
+// A queue that is full refuses more, and says which one.
+func TestOverflow(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Register("REGISTRY", "limits: {queue: 2}\n")
+	for range 2 {
+		accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	}
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+	var a adaptertest.Answered
+	w.Eventually("the gateway has seen the queue", func() bool {
+		a = w.Party("MUNI").Send(request(adaptertest.Extract1))
+		return a.Fault != nil
+	})
+	refused{fault: envelopes.DestinationOverflow, text: "SMEV-600:Очередь", rule: "overflow"}.check(t, w, a)
+	if got, want := a.Fault.Destination, "delivery.REGISTRY._REQUEST_"; got != want {
+		t.Errorf("destination %s, want %s", got, want)
+	}
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("Retry-After is missing")
+	}
+	w.Check()
+}
+
+// What the bus refuses for good is told to its sender.
+func TestDeadLetter(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Bus.Reject(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+	sent := accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	m := take(t, w.Party("MUNI"), envelopes.GetResponse, "")
+	if m.Async == nil || m.Async.OriginalMessageID != sent.Receipt.MessageID {
+		t.Fatalf("the sender is told %+v", m)
+	}
+	if got, want := life(t, w, sent.Receipt.MessageID), "accepted answered dead"; got != want {
+		t.Errorf("life: %s, want %s", got, want)
+	}
+	w.Check()
+}
+
+// A record that no gateway wrote reaches no queue and stops nothing.
+func TestForgedRecord(t *testing.T) {
+	w := adaptertest.Start(t)
+	topic := w.Config.Kafka.Prefix + ".requests.REGISTRY"
+	forged := adapter.Record{Topic: topic, Key: []byte("k"), Value: []byte("<x/>"), Headers: []adapter.Header{
+		{Key: "mezhved-id", Value: []byte("0197b3a0-0000-7000-8000-000000000000")}, {Key: "mezhved-queue", Value: []byte(`{"System":"REGISTRY","Kind":"request"}`)},
+		{Key: "mezhved-seal", Value: []byte("0123456789abcdef")}, {Key: "mezhved-event", Value: []byte("{}")},
+	}}
+	if err := w.Bus.Broker.Publish(context.Background(), []adapter.Record{forged}); err != nil {
+		t.Fatal(err)
+	}
+	id, got := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	if got.Message.Metadata.MessageID != id {
+		t.Errorf("got %s, want %s", got.Message.Metadata.MessageID, id)
+	}
+	w.Check()
+}
+
+// Everything survives a restart in the middle of an exchange.
+func TestRestart(t *testing.T) {
+	w := adaptertest.Start(t)
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	w.Restart()
+	to := take(t, w.Party("REGISTRY"), envelopes.GetRequest, "").ReplyTo
+	w.Restart()
+	accepted(t, w.Party("REGISTRY").Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	w.Restart()
+	take(t, w.Party("MUNI"), envelopes.GetResponse, "")
+	w.Check()
+}
+
+// A poll that is willing to wait is woken by the message it waits for.
+func TestLongPoll(t *testing.T) {
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Times.Poll = adapter.Period(15 * time.Second) }))
+	got := make(chan time.Duration, 1)
+	start := time.Now()
+	go func() {
+		w.Party("REGISTRY").Await(envelopes.GetRequest, "")
+		got <- time.Since(start)
+	}()
+	time.Sleep(100 * time.Millisecond)
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	if d := <-got; d > 5*time.Second {
+		t.Errorf("the waiting poll was woken after %v", d)
+	}
+	w.Check()
+}

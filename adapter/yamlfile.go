@@ -65,6 +65,7 @@ func (f Findings) Errors() Findings {
 // that checks made later can still point at it.
 type yamlFile struct {
 	name     string
+	broken   bool              // not YAML at all: what was read means nothing
 	at       map[string][2]int // dotted path of a value -> line and column
 	findings Findings
 }
@@ -89,6 +90,7 @@ func readYAML(name string, v any) *yamlFile {
 	f := &yamlFile{name: name, at: map[string][2]int{}}
 	src, err := os.ReadFile(name)
 	if err != nil {
+		f.broken = true
 		f.findings = append(f.findings, Finding{File: name, Text: errors.Unwrap(err).Error()})
 		return f
 	}
@@ -97,8 +99,9 @@ func readYAML(name string, v any) *yamlFile {
 }
 
 func (f *yamlFile) decode(src []byte, v any) {
-	file, err := parser.ParseBytes(src, 0)
+	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey()) // told of below, with its full name
 	if err != nil {
+		f.broken = true
 		found := Finding{File: f.name, Text: err.Error()}
 		var se yaml.Error
 		if errors.As(err, &se) {
@@ -347,7 +350,7 @@ func parseSize(s string) (Size, error) {
 		}
 	}
 	x, err := strconv.ParseFloat(num, 64)
-	if err != nil || x < 0 || x*float64(unit) > 1<<50 {
+	if err != nil || !(x >= 0 && x*float64(unit) <= 1<<50) { // NaN is in no range
 		return 0, fmt.Errorf("a size such as 512, 64KB or 5MB is expected, not %q", s)
 	}
 	return Size(x * float64(unit)), nil

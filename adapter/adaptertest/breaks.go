@@ -23,6 +23,14 @@ const (
 	DoneButFailed
 )
 
+// String names the way in a test's name.
+func (h How) String() string {
+	if h == DoneButFailed {
+		return "done-but-failed"
+	}
+	return "failed"
+}
+
 // breaker breaks the next calls of named methods.
 type breaker struct {
 	mu    sync.Mutex

@@ -68,6 +68,12 @@ func (p *Party) register(dir, settings string) {
 	p.w.must(os.WriteFile(filepath.Join(dir, p.Mnemonic+".yaml"), []byte("name: Ведомство "+p.Mnemonic+"\n"+settings), 0o644))
 }
 
+// AddCertificate writes the party's certificate beside its others; a reload takes it.
+func (p *Party) AddCertificate(name string) {
+	p.w.T.Helper()
+	p.w.Write("parties/"+name, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.DER})))
+}
+
 // Request is what a party sends. The zero value of everything but Content is good.
 type Request struct {
 	ID        string // default: a fresh UUID of version 1

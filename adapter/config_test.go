@@ -1,0 +1,188 @@
+package adapter
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sampleFolder is the sample configuration with the files that it names.
+func sampleFolder(t *testing.T, change func([]byte) []byte) string {
+	t.Helper()
+	src, err := os.ReadFile("testdata/mezhved.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		src = change(src)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"tls.pem", "tls.key", "partners.pem", "database.url", "kafka-ca.pem", "kafka.password", "journal.key", "bus.key", "bus.pem", "replyto.key", "roots.pem", "issuer.crl", "kafka.pem", "kafka.key", "bus.password"} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"services", "parties"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "mezhved.yaml")
+	if err := os.WriteFile(file, src, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestSampleConfig(t *testing.T) {
+	file := sampleFolder(t, nil)
+	c, err := LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Database.URLFile, filepath.Join(filepath.Dir(file), "database.url"); got != want {
+		t.Errorf("database.urlFile %s, want %s", got, want)
+	}
+	if c.Node != "gate-1" || !c.Kafka.TLS || c.Kafka.Brokers[2] != "kafka-3:9093" || c.Queues.Lease.D() != 15*time.Minute {
+		t.Errorf("read as %+v", c)
+	}
+}
+
+// The sample names every setting, and what it shows as a default is one.
+func TestSampleConfigIsWholeAndTrue(t *testing.T) {
+	src, err := os.ReadFile("testdata/mezhved.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings func(typ reflect.Type, path string)
+	settings = func(typ reflect.Type, path string) {
+		for f := range typ.Fields() {
+			tag := f.Tag.Get("yaml")
+			if f.Type.Kind() == reflect.Struct {
+				settings(f.Type, tag)
+			} else if !regexp.MustCompile(`(?m)^\s*(# )?` + tag + `:`).Match(src) {
+				t.Errorf("the sample does not show %s.%s", path, tag)
+			}
+		}
+	}
+	settings(reflect.TypeFor[Config](), "")
+
+	// Defaults, uncommented, read as what an empty file means.
+	section := ""
+	var b strings.Builder
+	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true}
+	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
+		line := s.Text()
+		if m := regexp.MustCompile(`^(\w+):\s*(#.*)?$`).FindStringSubmatch(line); m != nil {
+			section = m[1]
+			b.WriteString(section + ":\n")
+		}
+		if m := value.FindStringSubmatch(line); m != nil && !notDefault[m[2]] {
+			b.WriteString(m[1] + m[2] + ": " + m[3] + "\n")
+		}
+	}
+	var shown Config
+	f := &yamlFile{name: "sample", at: map[string][2]int{}}
+	f.decode([]byte(b.String()), &shown)
+	if len(f.findings) > 0 {
+		t.Fatalf("%v\n%s", f.findings, b.String())
+	}
+	if got, want := shown.WithDefaults(), (Config{}).WithDefaults(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the sample shows\n%+v\nthe defaults are\n%+v", got, want)
+	}
+	if shown.Limits.Body == 0 || shown.Times.Shutdown == 0 || shown.Kafka.MaxRecord == 0 {
+		t.Errorf("defaults were not found in the sample: %+v", shown)
+	}
+}
+
+// All mistakes are told at once, each with its line.
+func TestConfigMistakes(t *testing.T) {
+	file := sampleFolder(t, func(src []byte) []byte {
+		for _, r := range [][2]string{
+			{"listen: 127.0.0.1:7500", "listen: 7500"},
+			{"# lease: 15m", "lease: soon"},
+			{"# depth: 100", "depth: deep"},
+			{"tls: true", "tls: yes please"},
+			{"passwordFile: kafka.password", "passwordFile: nowhere.password"},
+			{"sasl: SCRAM-SHA-512", "sasl: KERBEROS"},
+			{"urlFile: database.url", "url: postgres://me:secret@h/db"},
+			{"keys: [replyto.key]", "keyes: [replyto.key]"},
+			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
+			{"# shelfLife: 24h", "shelfLife: 1s"},
+		} {
+			if !bytes.Contains(src, []byte(r[0])) {
+				t.Fatalf("%q is not in the sample", r[0])
+			}
+			src = bytes.Replace(src, []byte(r[0]), []byte(r[1]), 1)
+		}
+		return src
+	})
+	_, err := LoadConfig(file)
+	var found Findings
+	if !errors.As(err, &found) {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{
+		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
+		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
+		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not among the mistakes:\n%v", want, err)
+		}
+	}
+	for _, one := range found {
+		if one.Line == 0 {
+			t.Errorf("no line: %s", one)
+		}
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Error("the password is repeated")
+	}
+}
+
+func TestConfigThatIsNoYAML(t *testing.T) {
+	for _, src := range []string{"listen: [", "a: b: c", "\t", "- list"} {
+		file := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(file, []byte(src), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadConfig(file); err == nil {
+			t.Errorf("%q was read", src)
+		}
+	}
+	if _, err := LoadConfig("testdata/none.yaml"); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestSizesAndPeriods(t *testing.T) {
+	for in, want := range map[string]Size{"512": 512, "64KB": 64 << 10, "1.5MB": 3 << 19, "2 GB": 2 << 30, "10b": 10} {
+		if got, err := parseSize(in); got != want || err != nil {
+			t.Errorf("%s: %d %v, want %d", in, got, err, want)
+		}
+	}
+	for in, want := range map[string]time.Duration{"90s": 90 * time.Second, "30d": 720 * time.Hour, "1h30m": 90 * time.Minute, "0.5d": 12 * time.Hour} {
+		if got, err := parsePeriod(in); got.D() != want || err != nil {
+			t.Errorf("%s: %v %v, want %v", in, got.D(), err, want)
+		}
+	}
+	for _, bad := range []string{"", "five", "-1", "1e99GB", "NaN"} {
+		if _, err := parseSize(bad); err == nil {
+			t.Errorf("size %q was taken", bad)
+		}
+	}
+	for _, bad := range []string{"", "5", "-5s", "d", "NaNd", "99999999d"} {
+		if _, err := parsePeriod(bad); err == nil {
+			t.Errorf("period %q was taken", bad)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package adapter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+)
+
+// refused says what a refused sender must see, and the journal with it.
+type refused struct {
+	fault    envelopes.FaultKind
+	sub      envelopes.SignatureFault
+	status   int
+	text     string // in the description
+	rule     string // prefix of the journal's rule
+	place    bool   // line and column are journalled
+	position bool   // the fault has a ValidationError with a position
+	stranger bool   // journalled without a sender
+}
+
+func (r refused) check(t *testing.T, w *adaptertest.World, a adaptertest.Answered) {
+	t.Helper()
+	if a.Fault == nil {
+		t.Fatalf("it was not refused: status %d\n%s", a.Status, a.Body)
+	}
+	if a.Fault.Kind != r.fault || a.Fault.Signature != r.sub {
+		t.Errorf("fault %s/%s, want %s/%s (%v)", a.Fault.Kind, a.Fault.Signature, r.fault, r.sub, a.Fault)
+	}
+	status := r.status
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	if a.Status != status {
+		t.Errorf("HTTP %d, want %d", a.Status, status)
+	}
+	if !strings.Contains(a.Fault.Description, r.text) {
+		t.Errorf("description %q does not say %q", a.Fault.Description, r.text)
+	}
+	if r.position {
+		if len(a.Fault.Validation) == 0 || a.Fault.Validation[0].Position <= 0 || !strings.Contains(a.Fault.Validation[0].Text, "cvc-") {
+			t.Errorf("validation errors %+v have no rule and position", a.Fault.Validation)
+		}
+	}
+	incident := a.Header.Get("X-Mezhved-Incident")
+	if incident == "" || !strings.Contains(a.Fault.Description, incident) {
+		t.Fatalf("the incident %q is not in the description %q", incident, a.Fault.Description)
+	}
+	ev, _, body, err := w.Store.Refused(context.Background(), incident)
+	if err != nil {
+		t.Fatalf("the incident leads nowhere: %v", err)
+	}
+	if ev.Kind != journal.KindRefused || !strings.HasPrefix(ev.Rule, r.rule) || ev.Outcome != string(r.fault) {
+		t.Errorf("journal: %s %s %s, want refused %s… %s", ev.Kind, ev.Rule, ev.Outcome, r.rule, r.fault)
+	}
+	if r.place && (ev.Line == 0 || ev.Col == 0) {
+		t.Errorf("journal: no place: %+v", ev)
+	}
+	if (ev.Sender == "") != r.stranger {
+		t.Errorf("journal: sender %q", ev.Sender)
+	}
+	if len(body) == 0 {
+		t.Error("the refused bytes are not kept")
+	}
+	if !strings.Contains(w.Log.String(), incident) {
+		t.Error("the log does not know the incident")
+	}
+}
+
+// Each kind of refusal is told to the sender in the protocol's words, and its
+// incident leads to cause and envelope.
+func TestRefusals(t *testing.T) {
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Attachments = 1000
+		c.Limits.KeptPerMin = 1000
+		c.Limits.Strangers = 1000
+	}))
+	muni, mfc, registry := w.Party("MUNI"), w.Party("MFC"), w.Party("REGISTRY")
+	good := adaptertest.Content(adaptertest.Extract1)
+	now := w.Clock.Now()
+	expired := w.NewParty("EXPIRED", now.AddDate(-2, 0, 0), now.AddDate(0, 0, -1))
+	early := w.NewParty("EARLY", now.AddDate(0, 0, 1), now.AddDate(2, 0, 0))
+
+	replace := func(old, new string) func([]byte) []byte {
+		return func(b []byte) []byte {
+			if !bytes.Contains(b, []byte(old)) {
+				t.Fatalf("%q is not in the envelope to be tampered with", old)
+			}
+			return bytes.Replace(b, []byte(old), []byte(new), 1)
+		}
+	}
+	cut := func(from, to string) func([]byte) []byte {
+		return func(b []byte) []byte {
+			i, j := bytes.Index(b, []byte(from)), bytes.Index(b, []byte(to))
+			if i < 0 || j < i {
+				t.Fatalf("%q … %q is not in the envelope to be tampered with", from, to)
+			}
+			return append(append([]byte(nil), b[:i]...), b[j+len(to):]...)
+		}
+	}
+
+	tests := []struct {
+		name string
+		from *adaptertest.Party
+		send adaptertest.Request
+		want refused
+	}{
+		{"not well-formed", muni, adaptertest.Request{Content: good, Tamper: replace("</e:ExtractRequest>", "</e:Extract>")},
+			refused{fault: envelopes.InvalidContent, text: "Нарушен формат бизнес-конверта", rule: "xml.mismatched-tag", place: true, stranger: true}},
+		{"a document type", muni, adaptertest.Request{Content: good, Tamper: func(b []byte) []byte { return append([]byte("<!DOCTYPE x>"), b...) }},
+			refused{fault: envelopes.InvalidContent, text: "Нарушен формат", rule: "xml.", place: true, stranger: true}},
+		{"envelope out of order", muni, adaptertest.Request{Content: good, Tamper: func(b []byte) []byte {
+			return bytes.ReplaceAll(b, []byte(":MessageID>"), []byte(":MessageXX>"))
+		}}, refused{fault: envelopes.InvalidContent, text: "Нарушен формат", rule: "cvc-", place: true, position: true, stranger: true}},
+		{"no signature", muni, adaptertest.Request{Content: good, Tamper: func(b []byte) []byte {
+			i := bytes.Index(b, []byte("CallerInformationSystemSignature>"))
+			i = bytes.LastIndexByte(b[:i], '<')
+			j := bytes.LastIndex(b, []byte("CallerInformationSystemSignature>")) + len("CallerInformationSystemSignature>")
+			return append(append([]byte(nil), b[:i]...), b[j:]...)
+		}}, refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, text: "SMEV-100:Отсутствует ЭП-ОВ", rule: "signature-missing", stranger: true}},
+		{"changed after signing", muni, adaptertest.Request{Content: good, Tamper: replace("77:01:000101:42", "77:01:000101:43")},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, text: "данные изменены", rule: "signature.digest-mismatch", stranger: true}},
+		{"no certificate", muni, adaptertest.Request{Content: good, Tamper: cut("<ds:KeyInfo>", "</ds:KeyInfo>")},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsNotFound, rule: "signature.", stranger: true}},
+		{"expired certificate", expired, adaptertest.Request{Content: good},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsExpired, text: "Срок действия сертификата ЭП-ОВ истёк. Сертификат действителен до 20", rule: "signature.certificate-expired", stranger: true}},
+		{"certificate not yet valid", early, adaptertest.Request{Content: good},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsExpired, text: "не начался", rule: "signature.certificate-not-yet-valid", stranger: true}},
+		{"nobody knows the certificate", w.Party("STRANGER"), adaptertest.Request{Content: good},
+			refused{fault: envelopes.SenderIsNotRegistered, text: "STRANGER", rule: "stranger", stranger: true}},
+		{"MessageID of version 4", muni, adaptertest.Request{ID: "6f1e2c1a-2f0b-4c3f-9a51-2f8f1d6f7a10", Content: good},
+			refused{fault: envelopes.InvalidMessageIdFormat, text: "SMEV-300:Недопустимый формат идентификатора", rule: "message-id-format"}},
+		{"stale MessageID", muni, adaptertest.Request{ID: adaptertest.MessageIDAt(now.Add(-25 * time.Hour)), Content: good},
+			refused{fault: envelopes.StaleMessageId, text: "слишком давний", rule: "message-id-stale"}},
+		{"MessageID of tomorrow", muni, adaptertest.Request{ID: adaptertest.MessageIDAt(now.Add(time.Hour)), Content: good},
+			refused{fault: envelopes.InvalidMessageIdFormat, text: "в будущем", rule: "message-id-future"}},
+		{"no such service", muni, adaptertest.Request{Content: adaptertest.Content("urn://nobody")},
+			refused{fault: envelopes.BusinessDataTypeIsNotSupported, text: "Неподдерживаемый тип", rule: "not-a-type"}},
+		{"a response as a request", muni, adaptertest.Request{Content: adaptertest.Answer(adaptertest.Extract1)},
+			refused{fault: envelopes.BusinessDataTypeIsNotSupported, text: "зарегистрирован как RESPONSE", rule: "wrong-category"}},
+		{"a draft service", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Draft)},
+			refused{fault: envelopes.BusinessDataTypeIsNotSupported, text: "черновик", rule: "not-in-use"}},
+		{"a service on trial", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Trial)},
+			refused{fault: envelopes.BusinessDataTypeIsNotSupported, text: "TestMessage", rule: "not-in-use"}},
+		{"content against the schema", muni, adaptertest.Request{Content: strings.Replace(good, "77:01:000101:42", "сорок два", 1)},
+			refused{fault: envelopes.InvalidContent, text: "Бизнес-данные сообщения не соответствуют схеме", rule: "cvc-", place: true, position: true}},
+		{"no personal signature", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Signed)},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, text: "ЭП-СП отсутствует", rule: "personal-signature-missing"}},
+		{"attachment without header", muni, adaptertest.Request{Content: good, Files: map[string][]byte{"f1": []byte("x")}, Headless: true},
+			refused{fault: envelopes.AttachmentContentMiscoordination, text: "Количество вложений - 1, количество заголовков - 0", rule: "attachment-no-header"}},
+		{"attachments too large", muni, adaptertest.Request{Content: good, Files: map[string][]byte{"f1": make([]byte, 600), "f2": make([]byte, 600)}},
+			refused{fault: envelopes.AttachmentSizeLimitExceeded, text: "Превышен", rule: "attachment-size"}},
+		{"no routing code", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Regional)},
+			refused{fault: envelopes.RecipientIsNotFound, text: "неполноты входных данных", rule: "no-code"}},
+		{"unknown routing code", muni, adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "99")},
+			refused{fault: envelopes.RecipientIsNotFound, text: adaptertest.Regional, rule: "no-recipient"}},
+		{"not among the callers", mfc, adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "77")},
+			refused{fault: envelopes.AccessDenied, text: "Доступ запрещён", rule: "access"}},
+		{"end of life has passed", muni, adaptertest.Request{Content: good, EOL: now.Add(-time.Minute)},
+			refused{fault: envelopes.EndOfLifeReached, rule: "end-of-life"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.check(t, w, tt.from.Send(tt.send))
+		})
+	}
+
+	t.Run("an answer to nowhere", func(t *testing.T) {
+		refused{fault: envelopes.RecipientIsNotFound, text: "Адресная информация: MUNI|1", rule: "no-reply-address"}.
+			check(t, w, registry.Reply("MUNI|1", adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	})
+	t.Run("ack of nothing", func(t *testing.T) {
+		refused{fault: envelopes.TargetMessageIsNotFound, text: "SMEV-501:Сообщение", rule: "not-awaiting"}.check(t, w, muni.Ack(muni.ID()))
+	})
+	t.Run("a queue of somebody else", func(t *testing.T) {
+		refused{fault: envelopes.UnknownMessageType, text: "MUNI", rule: "no-such-queue"}.
+			check(t, w, muni.Get(envelopes.GetRequest, adapter.QName{Space: adaptertest.Extract1, Local: "ExtractRequest"}, ""))
+	})
+	t.Run("wrong door", func(t *testing.T) {
+		kind, body, _ := muni.BuildRequest(adaptertest.Request{Content: good})
+		refused{fault: envelopes.InvalidContent, text: "версии 1.2 отправлен по адресу версии 1.1", rule: "wrong-door", stranger: true}.check(t, w, muni.Post("/smev/v1.1/ws", kind, body))
+	})
+	t.Run("content type", func(t *testing.T) {
+		_, body, _ := muni.BuildRequest(adaptertest.Request{Content: good})
+		refused{fault: envelopes.InvalidContent, status: http.StatusUnsupportedMediaType, rule: "soap.content-type", stranger: true}.check(t, w, muni.Post("/ws", "application/json", body))
+	})
+	t.Run("too large", func(t *testing.T) {
+		body := bytes.Repeat([]byte(" "), int(w.Gateway.Config().Limits.Body)+1)
+		a := muni.Post("/ws", envelopes.TextXML, body)
+		if got, want := a.Status, http.StatusRequestEntityTooLarge; got != want || a.Fault.Kind != envelopes.InvalidContent {
+			t.Errorf("HTTP %d %s, want %d", got, a.Fault.Kind, want)
+		}
+	})
+	if n := len(w.Store.Accepted()); n != 0 {
+		t.Errorf("%d messages were accepted", n)
+	}
+	w.Eventually("strangers are in the journal's summary", func() bool {
+		return w.Store.Calls("Record") > 0
+	})
+}
+
+// An answer is taken from the provider that was asked, once, and must be one to
+// the service that was asked.
+func TestAnswersThatAreRefused(t *testing.T) {
+	w := adaptertest.Start(t)
+	registry, moscow := w.Party("REGISTRY"), w.Party("MOSCOW")
+	id, got := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	to := got.Message.ReplyTo
+	answer := adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}
+	forged := to[:80] + string(to[80]^1) + to[81:]
+
+	refused{fault: envelopes.RecipientIsNotFound, text: "другому участнику", rule: "not-the-provider"}.check(t, w, moscow.Reply(to, answer))
+	refused{fault: envelopes.RecipientIsNotFound, rule: "no-reply-address"}.check(t, w, registry.Reply(forged, answer))
+	refused{fault: envelopes.InvalidContent, text: "через метод sendResponse", rule: "not-a-response"}.
+		check(t, w, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer("urn://nobody")}))
+	refused{fault: envelopes.IncorrectResponseContentType, text: "extract 1.0", rule: "other-response"}.
+		check(t, w, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract2)}))
+	refused{fault: envelopes.IncorrectResponseContentType, rule: "other-response"}.
+		check(t, w, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Content(adaptertest.Extract1)}))
+	refused{fault: envelopes.InvalidContent, rule: "cvc-", position: true, place: true}.
+		check(t, w, registry.Reply(to, adaptertest.Reply{Content: strings.Replace(answer.Content, "54.3", "много", 1)}))
+	if a := registry.Reply(to, answer); a.Fault != nil {
+		t.Fatalf("the answer was refused: %v", a.Fault)
+	}
+	refused{fault: envelopes.MessageIsAlreadySent, text: id, rule: "answered"}.check(t, w, registry.Reply(to, answer))
+	w.Check()
+}
+
+// A refusal of a known party that the journal cannot take is an outage.
+func TestARefusalThatCannotBeJournalled(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Store.Break("Refuse", adaptertest.Failed)
+	a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content("urn://nobody")})
+	if got, want := a.Status, http.StatusServiceUnavailable; got != want || a.Fault.Kind != envelopes.SMEVFailure {
+		t.Errorf("HTTP %d %s, want %d SMEVFailure", got, a.Fault.Kind, want)
+	}
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("Retry-After is missing")
+	}
+}
+
+// Parties over their rate are told to wait; the journal hears of it in summary.
+func TestRate(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Register("MUNI", "limits: {perSecond: 1, burst: 2}\n")
+	var last adaptertest.Answered
+	for range 4 {
+		last = w.Party("MUNI").Get(envelopes.GetResponse, anything, "")
+	}
+	if got, want := last.Status, http.StatusTooManyRequests; got != want {
+		t.Errorf("HTTP %d, want %d", got, want)
+	}
+	if last.Header.Get("Retry-After") == "" {
+		t.Error("Retry-After is missing")
+	}
+	w.Clock.Advance(5 * time.Second)
+	if a := w.Party("MUNI").Get(envelopes.GetResponse, anything, ""); a.Fault != nil {
+		t.Errorf("after five seconds: %v", a.Fault)
+	}
+	if a := w.Party("MFC").Get(envelopes.GetResponse, anything, ""); a.Fault != nil {
+		t.Errorf("another party: %v", a.Fault)
+	}
+	w.Eventually("the summary is in the journal", func() bool { return w.Store.Calls("Record") > 0 })
+}
+
+// Strangers from one address are turned away after a while, before any
+// arithmetic; parties from the same address are not.
+func TestStrangersAreSlowedDown(t *testing.T) {
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Strangers = 1 }))
+	var last adaptertest.Answered
+	for range 8 {
+		last = w.Party("STRANGER").Get(envelopes.GetResponse, anything, "")
+	}
+	if got, want := last.Status, http.StatusTooManyRequests; got != want {
+		t.Errorf("HTTP %d, want %d", got, want)
+	}
+	if a := w.Party("MUNI").Get(envelopes.GetResponse, anything, ""); a.Fault != nil {
+		t.Errorf("a party from the same address: %v", a.Fault)
+	}
+	if _, _, _, err := w.Store.Refused(context.Background(), last.Header.Get("X-Mezhved-Incident")); !errors.Is(err, adapter.ErrNotFound) {
+		t.Errorf("a flood's bytes were kept: %v", err)
+	}
+}

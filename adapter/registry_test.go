@@ -1,0 +1,116 @@
+package adapter_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+)
+
+// Lint names every problem of a registry at once, with file and line.
+func TestLint(t *testing.T) {
+	w := adaptertest.Start(t)
+	write := func(name, text string) {
+		t.Helper()
+		w.Write(name, text)
+	}
+	const schema = `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="NS" elementFormDefault="qualified"><xs:element name="A" type="xs:string"/><xs:element name="B" type="xs:string"/></xs:schema>`
+	good := "title: t\nroot: {namespace: NS, request: A, response: B}\nproviders: REGISTRY\ncallers: '*'\n"
+	service := func(dir, yaml string) {
+		ns := "urn://lint/" + dir
+		write("services/"+dir+"/service.yaml", strings.ReplaceAll(yaml, "NS", ns))
+		write("services/"+dir+"/s.xsd", strings.ReplaceAll(schema, "NS", ns))
+	}
+	service("ok/1", good)
+	service("typo/1", strings.Replace(good, "callers", "caller", 1))
+	service("nobody/1", strings.Replace(good, "REGISTRY", "[REGISTRY, NOBODY]", 1))
+	service("noroot/1", strings.Replace(good, "request: A", "request: Z", 1))
+	service("stage/1", good+"stage: soon\ndelivery: pigeon\npersonalSignature: maybe\n")
+	service("cast/1", good+"broadcast: true\nrouting: {xpath: /A}\n")
+	service("route/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: //A\n", 1))
+	service("table/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A\n  table: {\"1\": MOSCOW}\n", 1))
+	write("services/twice/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/ok/1"))
+	write("services/twice/1/s.xsd", strings.ReplaceAll(schema, "NS", "urn://lint/ok/1"))
+	write("services/noxsd/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/noxsd"))
+	service("badxsd/1", good)
+	write("services/badxsd/1/s.xsd", `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn://lint/badxsd/1"><xs:element name="A" type="xs:strange"/><xs:element name="B"/></xs:schema>`)
+	write("services/missing/1/readme.txt", "x")
+	write("services/_shared/x.txt", "not a service")
+	write("parties/NOCERT.yaml", "name: x\n")
+	write("parties/BAD.yaml", "certificates: [none.pem, BAD.txt]\nasyncErrors: pigeon\n")
+	write("parties/BAD.txt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	write("parties/COPY.yaml", "certificates: MUNI.pem\n")
+	old := w.NewParty("OLD", time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-1, 0, 0))
+	old.AddCertificate("OLD.pem")
+	write("parties/OLD.yaml", "")
+	soon := w.NewParty("SOON", time.Now().AddDate(-3, 0, 0), time.Now().AddDate(0, 0, 5))
+	soon.AddCertificate("SOON/a.pem")
+	write("parties/SOON.yaml", "name: x\n")
+
+	_, found := adapter.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
+	var lines []string
+	for _, f := range found {
+		if rel, err := filepath.Rel(w.Dir, f.File); err == nil {
+			f.File = rel
+		}
+		lines = append(lines, f.String())
+	}
+	all := strings.Join(lines, "\n")
+	for _, want := range []string{
+		"services/typo/1/service.yaml:4:9: caller: no such setting",
+		"services/typo/1/service.yaml: callers: nobody may call",
+		"services/nobody/1/service.yaml:3:23: providers.1: party \"NOBODY\" is not registered",
+		"services/nobody/1/service.yaml:3:12: providers: several providers need routing",
+		"services/noroot/1/service.yaml:2:",
+		"declares no global element {urn://lint/noroot/1}Z",
+		"services/stage/1/service.yaml:5:8: stage: draft, test, published or retired is expected",
+		"services/stage/1/service.yaml:6:11: delivery: poll or stream",
+		"services/stage/1/service.yaml:7:20: personalSignature",
+		"root.response: a broadcast is not answered",
+		"routing: a broadcast goes to all providers",
+		"services/route/1/service.yaml:5:10: routing.xpath: path \"//A\"",
+		"services/table/1/service.yaml:6:16: routing.table.1: MOSCOW is not among the providers",
+		"is a root of ok 1 already",
+		"services/noxsd/1/service.yaml: schemas: there is no .xsd",
+		"services/badxsd/1/s.xsd:1:",
+		"services/missing/1/service.yaml: no such file",
+		"parties/NOCERT.yaml: certificates: no certificate of NOCERT was found",
+		"parties/BAD.yaml:1:16: certificates.0:",
+		"parties/BAD.yaml:1:26: certificates.1: BAD.txt",
+		"parties/BAD.yaml:2:14: asyncErrors",
+		"parties/MUNI.yaml: certificates: certificate MUNI.pem is registered for COPY already",
+		"parties/OLD.yaml: warning: certificates: certificate OLD.pem expired",
+		"parties/SOON.yaml: warning: certificates: certificate SOON/a.pem expires on",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("lint does not say %q", want)
+		}
+	}
+	if strings.Contains(all, "/ok/1/") {
+		t.Error("lint finds fault with a good service")
+	}
+	if t.Failed() {
+		t.Logf("lint says:\n%s", all)
+	}
+}
+
+// An empty registry is one that nobody can call, and says so.
+func TestEmptyRegistry(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"services", "parties"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, found := adapter.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), time.Now())
+	if len(found.Errors()) > 0 || len(found) != 1 || len(c.Services()) != 0 {
+		t.Errorf("findings %v", found)
+	}
+	if _, found := adapter.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), time.Now()); len(found.Errors()) != 2 {
+		t.Errorf("missing folders: %v", found)
+	}
+}

@@ -1,0 +1,217 @@
+package adapter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+func TestAdmitMessageID(t *testing.T) {
+	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) string { return string(ownMessageID(uuid.New(), now.Add(d))) }
+	rules := Config{}.WithDefaults().MessageID
+	lax := rules
+	lax.AnyUUID = true
+	for _, tt := range []struct {
+		name, id string
+		rules    MessageIDConfig
+		want     error
+	}{
+		{"fresh", at(0), rules, nil},
+		{"a day old", at(-24*time.Hour + time.Second), rules, nil},
+		{"stale", at(-24*time.Hour - time.Second), rules, idStale},
+		{"clock a little ahead", at(4 * time.Minute), rules, nil},
+		{"future", at(6 * time.Minute), rules, idFuture},
+		{"upper case", strings.ToUpper(at(0)), rules, idMalformed},
+		{"braces", "{" + at(0) + "}", rules, idMalformed},
+		{"urn", "urn:uuid:" + at(0), rules, idMalformed},
+		{"no hyphens", strings.ReplaceAll(at(0), "-", ""), rules, idMalformed},
+		{"empty", "", rules, idMalformed},
+		{"version 4", "6f1e2c1a-2f0b-4c3f-9a51-2f8f1d6f7a10", rules, idMalformed},
+		{"version 4 where any is good", "6f1e2c1a-2f0b-4c3f-9a51-2f8f1d6f7a10", lax, nil},
+		{"stale where any is good", at(-48 * time.Hour), lax, idStale},
+		{"no variant", "6f1e2c1a-2f0b-1c3f-1a51-2f8f1d6f7a10", rules, idMalformed},
+	} {
+		if _, err := admitMessageID(tt.id, now, tt.rules); err != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestOwnMessageID(t *testing.T) {
+	about, at := uuid.New(), time.Date(2026, 3, 14, 12, 0, 0, 123_000_000, time.UTC)
+	id := ownMessageID(about, at)
+	if again := ownMessageID(about, at); again != id {
+		t.Errorf("said twice: %s and %s", id, again)
+	}
+	u, ok := parseLowerUUID(string(id))
+	if !ok || u.Version() != 1 || u.Variant() != uuid.RFC4122 || !uuidTime(u).Equal(at) {
+		t.Errorf("%s is no UUID of version 1 at %v", id, at)
+	}
+}
+
+func TestReplyAddress(t *testing.T) {
+	k1, k2 := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	address := replyAddress{Request: uuid.New(), MessageID: "m", Sender: "MUNI", Node: "узел", Provider: "P", Service: "s", Version: "1", Code: strings.Repeat("ж", 1500)}
+	old := replyKeys{k1}.seal(address)
+	if n := len(old); n > 4000 {
+		t.Errorf("a token of %d characters, 4000 are allowed", n)
+	}
+	got, err := replyKeys{k2, k1}.open("\n " + old + "\n")
+	if err != nil || !got.LongCode || got.Request != address.Request || got.Node != "узел" {
+		t.Errorf("opened with the older key: %+v, %v", got, err)
+	}
+	if _, err := (replyKeys{k2}).open(old); !errors.Is(err, errReplyTo) {
+		t.Errorf("opened with a key that did not make it: %v", err)
+	}
+	short := replyKeys{k1}.seal(replyAddress{MessageID: "m", Code: "c"})
+	for i := range len(short) {
+		for _, b := range []byte{'A', 'z', '=', ' '} {
+			forged := short[:i] + string(b) + short[i+1:]
+			if forged == short || strings.TrimSpace(forged) == short {
+				continue
+			}
+			if _, err := (replyKeys{k1}).open(forged); err == nil {
+				t.Fatalf("opened after a change at %d: %s", i, forged)
+			}
+		}
+	}
+	for _, junk := range []string{"", "AQ==", "MUNI|1", strings.Repeat("A", 4000)} {
+		if _, err := (replyKeys{k1}).open(junk); err == nil {
+			t.Errorf("opened %.20q", junk)
+		}
+	}
+}
+
+func TestReadReplyKeys(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, b []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	raw := file("raw", bytes.Repeat([]byte{0xff}, 32))
+	text := file("text", []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"))
+	keys, err := readReplyKeys([]string{raw, text})
+	if err != nil || len(keys) != 2 || len(keys[1]) != 32 || keys[1][31] != 31 {
+		t.Errorf("keys %v, %v", keys, err)
+	}
+	_, err = readReplyKeys([]string{file("small", []byte("x")), filepath.Join(dir, "none")})
+	if err == nil || !strings.Contains(err.Error(), "small") || !strings.Contains(err.Error(), "none") {
+		t.Errorf("not both mistakes are named: %v", err)
+	}
+}
+
+func TestCodePath(t *testing.T) {
+	const doc = `<a:Req xmlns:a="urn:a"><x:Region xmlns:x="urn:x"><Code/></x:Region><x:Region xmlns:x="urn:x" okato="45"><Code> 77 </Code></x:Region><a:K> 50
+</a:K></a:Req>`
+	tape := new(xmltape.Tape)
+	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	spaces := map[string]string{"a": "urn:a", "x": "urn:x"}
+	for path, want := range map[string]string{
+		`/Req/K`:      "50",
+		`/a:Req/a:K`:  "50",
+		`/x:Req/a:K`:  "",
+		`/*/K/text()`: "50",
+		`/*[local-name()="Req"]/*[local-name()='K']/text()`:               "50",
+		`/*[local-name()="Req" and namespace-uri()="urn:a"]/K`:            "50",
+		`/*[local-name()="Req" and namespace-uri()="http://other/a/b"]/K`: "",
+		`/Req/Region/Code`:     "77",
+		`/Req/x:Region/@okato`: "45",
+		`/Req/Region/@x:okato`: "",
+		`/Req/Nothing`:         "",
+	} {
+		p, err := parseCodePath(path, spaces)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got, ok := p.find(tape.Root()); got != want || ok != (want != "") {
+			t.Errorf("%s finds %q, want %q", path, got, want)
+		}
+	}
+	for _, bad := range []string{"", "Req/K", "//K", "/Req//K", "/Req/", "/Req/K[1]", "/Req[K]/K", "/u:Req", "/Req/.", "/Req/..", `/*[local-name()="Req]`, "/text()", "/@a", "/Req/@a/b", "/Req|/K", "/count(K)"} {
+		if _, err := parseCodePath(bad, spaces); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// Every row of the table is a fault that its operations declare, fills its
+// text, and says what to do; and every code of the rooms behind has a row.
+func TestTable(t *testing.T) {
+	anywhere := map[envelopes.FaultKind]bool{}
+	for _, v := range envelopes.Versions {
+		for _, k := range envelopes.FaultKinds(v) {
+			anywhere[k] = true
+		}
+	}
+	for why, row := range table {
+		if !anywhere[row.fault] {
+			t.Errorf("%s: %s is no fault of the protocol", why, row.fault)
+		}
+		if (row.fault == envelopes.SignatureVerificationFault) != (row.sub != "") {
+			t.Errorf("%s: %s with %q", why, row.fault, row.sub)
+		}
+		if row.text == "" || row.do == "" || row.status < 400 || row.module == "" || row.n == 0 {
+			t.Errorf("%s is not filled: %+v", why, row)
+		}
+		if code := fmt.Sprintf("mezhved : TR:SYNC:%s:%d", row.module, row.n); len(code) > 50 {
+			t.Errorf("%s: code %q is longer than 50 characters", why, code)
+		}
+	}
+	codes := map[string]reason{}
+	for why, row := range table {
+		code := fmt.Sprintf("%s:%d", row.module, row.n)
+		if other, taken := codes[code]; taken {
+			t.Errorf("%s and %s have the code %s", why, other, code)
+		}
+		codes[code] = why
+	}
+	for code, why := range signatureReasons {
+		if _, ok := table[why]; !ok {
+			t.Errorf("signature code %s: there is no row %s", code, why)
+		}
+		r := refuseSignature("ЭП-ОВ", &signing.Error{Code: code, Detail: "d"})
+		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") {
+			t.Errorf("signature code %s: text %q", code, text)
+		}
+	}
+	for _, why := range []idRefusal{idMalformed, idStale, idFuture} {
+		if _, ok := table[reason(why)]; !ok {
+			t.Errorf("there is no row %s", why)
+		}
+	}
+}
+
+func TestTopicName(t *testing.T) {
+	for in, want := range map[Mnemonic]string{"500502_3T": "500502_3T", "MNSV05": "MNSV05", "a.b-c": "a.b-c"} {
+		if got := topicName(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	a, b := topicName("ФНС"), topicName("ПФР")
+	if a == b || len(a) > 200 {
+		t.Errorf("%s and %s", a, b)
+	}
+	for _, c := range a {
+		if c > 127 {
+			t.Errorf("%s is no name of a topic", a)
+		}
+	}
+}
