@@ -1,0 +1,122 @@
+package party
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// Selector says which messages a poll wants. The zero value takes any.
+type Selector struct {
+	Root   envelopes.Name // request or response root of a service
+	NodeID string         // responses to requests that were sent with this NodeID
+}
+
+// Message is a message taken from a queue. It comes again after the bus's lease
+// unless it is acknowledged: store it, then Ack Metadata.MessageID. Faults of
+// requests (Async) are to be acknowledged as well.
+type Message struct {
+	*envelopes.Delivered
+	Certificate       *signing.Certificate // of the bus; nil when it did not sign
+	SenderCertificate *signing.Certificate // of the author; nil when it was not verified
+	XML               []byte               // the envelope as received
+}
+
+// PollRequest takes the next request; nil when there is none.
+func (c *Client) PollRequest(ctx context.Context, s Selector) (*Message, error) {
+	return c.poll(ctx, envelopes.GetRequest, s)
+}
+
+// PollResponse takes the next response, status, rejection or fault; nil when
+// there is none.
+func (c *Client) PollResponse(ctx context.Context, s Selector) (*Message, error) {
+	return c.poll(ctx, envelopes.GetResponse, s)
+}
+
+func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (*Message, error) {
+	call := &envelopes.PollCall{Operation: op, Root: s.Root, NodeID: s.NodeID, Timestamp: c.now()}
+	out, err := c.call(ctx, op, call.Build(c.version()))
+	if err != nil {
+		return nil, err
+	}
+	a := out.AnswerEnvelope
+	if a.Empty() {
+		return nil, nil
+	}
+	proof, cert, err := c.prove(a)
+	if err != nil {
+		return nil, err
+	}
+	d, err := envelopes.DecodeDelivery(a, proof)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Delivered: d, Certificate: cert, XML: a.Bytes()}
+	if c.Sender != nil {
+		if sig, data := a.SenderSigned(proof); sig.Valid() {
+			signed, err := c.Sender.Verify(sig, data)
+			if err != nil {
+				return nil, fmt.Errorf("the author's signature on message %s: %w", d.Metadata.MessageID, err)
+			}
+			m.SenderCertificate = signed.Certificate()
+		}
+	}
+	return m, nil
+}
+
+// Ack confirms a message; accepted is false when the bus's signature did not
+// hold. A message that the bus does not await gives a *FaultError with
+// TargetMessageIsNotFound, which means that it is acknowledged already, or was
+// never handed out; after an attempt whose answer was lost it means success.
+func (c *Client) Ack(ctx context.Context, messageID string, accepted bool) error {
+	call := &envelopes.AckCall{MessageID: messageID, Accepted: accepted}
+	out, err := c.call(ctx, envelopes.Ack, call.Build(c.version()))
+	var fault *FaultError
+	if out.unsure && errors.As(err, &fault) && fault.Fault.Kind == envelopes.TargetMessageIsNotFound {
+		return nil
+	}
+	return err
+}
+
+// StatusMessage is a message of the status queue. Taking it consumes it.
+type StatusMessage struct {
+	*envelopes.AsyncStatus
+	Certificate *signing.Certificate
+	XML         []byte
+}
+
+// Status takes the next message of the status queue; nil when there is none.
+func (c *Client) Status(ctx context.Context) (*StatusMessage, error) {
+	call := &envelopes.GetStatusCall{Timestamp: c.now()}
+	out, err := c.call(ctx, envelopes.GetStatus, call.Build(c.version()))
+	if err != nil {
+		return nil, err
+	}
+	if out.Empty() {
+		return nil, nil
+	}
+	proof, cert, err := c.prove(out.AnswerEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	s, err := envelopes.DecodeStatusMessage(out.AnswerEnvelope, proof)
+	if err != nil {
+		return nil, err
+	}
+	return &StatusMessage{AsyncStatus: s, Certificate: cert, XML: out.Bytes()}, nil
+}
+
+// Statistics tells how many messages wait in the party's queues. Version 1.1
+// alone has this call; it is made in 1.1 whatever the Client's version. The bus
+// does not sign the answer.
+func (c *Client) Statistics(ctx context.Context, nodeID string) ([]envelopes.QueueStatistics, error) {
+	call := &envelopes.StatisticsCall{NodeID: nodeID, Timestamp: c.now()}
+	out, err := c.call(ctx, envelopes.GetIncomingQueueStatistics, call.Build())
+	if err != nil {
+		return nil, err
+	}
+	return envelopes.DecodeQueueStatistics(out.AnswerEnvelope)
+}

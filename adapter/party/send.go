@@ -1,0 +1,187 @@
+package party
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+// Attachment is a file sent inside the message.
+type Attachment struct {
+	ID       string // an XML name; empty: one is made
+	MimeType string // default application/octet-stream
+	Content  []byte
+	PKCS7    []byte // detached signature over Content; may be nil
+}
+
+// Request is what a consumer sends.
+type Request struct {
+	MessageID       string         // default: a new one; give the old one to repeat a request whose fate is unknown
+	Content         []byte         // the business document
+	Official        signing.Signer // signs the content (ЭП-СП); nil: nobody
+	Attachments     []Attachment
+	References      []envelopes.AttachmentReference // files in the file store
+	Reference       string                          // ReferenceMessageID
+	TransactionCode string
+	NodeID          string
+	EOL             time.Time
+	Process         []byte // the elements of BusinessProcessMetadata, as one XML element that holds them
+	Test            bool
+	Routing         *envelopes.Routing // 1.3: signed by SignRouting
+}
+
+// Reply is what a provider answers. Exactly one of Content, Rejections and
+// Status is set.
+type Reply struct {
+	MessageID   string // of the answer; default: a new one
+	To          string // ReplyTo of the request, unchanged
+	Content     []byte
+	Official    signing.Signer
+	Attachments []Attachment
+	References  []envelopes.AttachmentReference
+	Rejections  []envelopes.Rejection
+	Status      *envelopes.RequestStatus
+}
+
+// Receipt is the bus's word that it has a message.
+type Receipt struct {
+	envelopes.Metadata
+	Certificate *signing.Certificate // of the bus; nil when it did not sign
+	XML         []byte               // the envelope as received
+	// Repeated: an attempt whose answer was lost had arrived, and the bus now
+	// says that it has the message. Of Metadata only MessageID is known then.
+	Repeated bool
+}
+
+// SendRequest sends a request. The same MessageID goes out at every attempt, so
+// the bus takes the message once. On an error, other than a *FaultError that
+// does not ask for a retry, the message may have arrived: send it again under
+// the MessageID of the Receipt, which is given with the error too.
+func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
+	if r.MessageID == "" {
+		r.MessageID = NewMessageID(c.now())
+	}
+	receipt := &Receipt{Metadata: envelopes.Metadata{MessageID: r.MessageID}}
+	call := &envelopes.SendRequestCall{
+		MessageID: r.MessageID, ReferenceMessageID: r.Reference, TransactionCode: r.TransactionCode, NodeID: r.NodeID, EOL: r.EOL,
+		References: r.References, Test: r.Test, Routing: r.Routing,
+	}
+	if r.Routing != nil && c.version() != envelopes.V13 {
+		return receipt, fmt.Errorf("routing: version %s has no routing block, 1.3 has", c.version())
+	}
+	var err error
+	if call.Content, call.PersonalSignature, err = contentOf(ctx, r.Content, r.Official); err != nil {
+		return receipt, err
+	}
+	if r.Process != nil {
+		if call.Process, err = parseContent(r.Process); err != nil {
+			return receipt, fmt.Errorf("process metadata: %w", err)
+		}
+	}
+	if call.Headers, call.Attachments, err = attach(r.Attachments); err != nil {
+		return receipt, err
+	}
+	return receipt, c.send(ctx, envelopes.SendRequest, call.Build(c.version(), c.XOP), receipt)
+}
+
+// Reply sends an answer, a status or a rejection; see SendRequest about errors.
+func (c *Client) Reply(ctx context.Context, r Reply) (*Receipt, error) {
+	if r.MessageID == "" {
+		r.MessageID = NewMessageID(c.now())
+	}
+	receipt := &Receipt{Metadata: envelopes.Metadata{MessageID: r.MessageID}}
+	kinds := 0
+	for _, set := range []bool{r.Content != nil, len(r.Rejections) > 0, r.Status != nil} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return receipt, errors.New("a reply has exactly one of content, rejections and a status")
+	}
+	call := &envelopes.SendResponseCall{MessageID: r.MessageID, To: r.To, References: r.References, Rejections: r.Rejections, Status: r.Status}
+	var err error
+	if r.Content != nil {
+		if call.Content, call.PersonalSignature, err = contentOf(ctx, r.Content, r.Official); err != nil {
+			return receipt, err
+		}
+	} else if len(r.Attachments) > 0 || len(r.References) > 0 {
+		return receipt, errors.New("only a reply with content carries attachments")
+	}
+	if call.Headers, call.Attachments, err = attach(r.Attachments); err != nil {
+		return receipt, err
+	}
+	return receipt, c.send(ctx, envelopes.SendResponse, call.Build(c.version(), c.XOP), receipt)
+}
+
+func contentOf(ctx context.Context, xml []byte, official signing.Signer) (content, signature xmltape.Node, err error) {
+	if official != nil {
+		return signContent(ctx, xml, official)
+	}
+	content, err = parseContent(xml)
+	return content, signature, err
+}
+
+func attach(list []Attachment) (headers []envelopes.AttachmentHeader, contents []envelopes.Attachment, err error) {
+	seen := map[string]bool{}
+	for i, a := range list {
+		id := a.ID
+		if id == "" {
+			id = fmt.Sprintf("attachment-%d", i+1)
+		}
+		if seen[id] {
+			return nil, nil, fmt.Errorf("two attachments have the id %q", id)
+		}
+		seen[id] = true
+		kind := a.MimeType
+		if kind == "" {
+			kind = "application/octet-stream"
+		}
+		headers = append(headers, envelopes.AttachmentHeader{ContentID: id, MimeType: kind, PKCS7: a.PKCS7})
+		contents = append(contents, envelopes.Attachment{ID: id, Content: a.Content})
+	}
+	return headers, contents, nil
+}
+
+// send posts a SendRequest or SendResponse and fills the receipt.
+func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.Draft, receipt *Receipt) error {
+	out, err := c.call(ctx, op, d)
+	var fault *FaultError
+	if out.unsure && errors.As(err, &fault) && fault.Fault.Kind == envelopes.MessageIsAlreadySent {
+		receipt.Repeated, receipt.XML = true, fault.XML
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	proof, cert, err := c.prove(out.AnswerEnvelope)
+	if err != nil {
+		return err
+	}
+	m, err := envelopes.DecodeReceipt(out.AnswerEnvelope, proof)
+	if err != nil {
+		return err
+	}
+	if m.MessageID != "" && m.MessageID != receipt.MessageID {
+		return fmt.Errorf("the bus gives a receipt for message %s, not for %s", m.MessageID, receipt.MessageID)
+	}
+	m.MessageID = receipt.MessageID
+	receipt.Metadata, receipt.Certificate, receipt.XML = *m, cert, out.Bytes()
+	return nil
+}
+
+// SignRouting signs a routing block of 1.3 with the system's key, ready for
+// Request.Routing. Its MessageID must be the request's.
+func (c *Client) SignRouting(ctx context.Context, r *envelopes.Routing) (*envelopes.Routing, error) {
+	d := r.Build()
+	sealed, err := signing.SignInto(ctx, d.XML, d.SignID, d.Slot, c.Signer)
+	if err != nil {
+		return nil, fmt.Errorf("signing the routing block: %w", err)
+	}
+	return envelopes.ReadRouting(sealed)
+}
