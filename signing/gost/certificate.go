@@ -92,7 +92,7 @@ func CheckRevocationListFrom(list *x509.RevocationList, issuer *x509.Certificate
 // mayIssue checks that a certificate is one of a certification authority and
 // that its key usage, if stated, includes the given one.
 func mayIssue(issuer *x509.Certificate, usage x509.KeyUsage) error {
-	if issuer.Version != 3 || !issuer.BasicConstraintsValid || !issuer.IsCA {
+	if !issuer.BasicConstraintsValid || !issuer.IsCA {
 		return fmt.Errorf("gost: %w: %s is not a certification authority", ErrIssuer, issuer.Subject)
 	}
 	if issuer.KeyUsage != 0 && issuer.KeyUsage&usage == 0 {

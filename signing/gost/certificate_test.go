@@ -58,8 +58,9 @@ func TestCertificatesOfEveryCurve(t *testing.T) {
 		if key, err := PublicKeyOf(root.certificate); err != nil || !key.Equal(root.key.Public()) {
 			t.Errorf("%s: key of the certificate: %v", c.Name(), err)
 		}
-		if len(root.certificate.SubjectKeyId) != 20 {
-			t.Errorf("%s: no subject key identifier", c.Name())
+		digest := SumStreebog256(root.key.PublicKey().Octets())
+		if !bytes.Equal(root.certificate.SubjectKeyId, digest[:20]) {
+			t.Errorf("%s: subject key identifier %x is not made of the key", c.Name(), root.certificate.SubjectKeyId)
 		}
 
 		leafKey, err := GenerateKey(nil, Curve256B)
@@ -70,7 +71,7 @@ func TestCertificatesOfEveryCurve(t *testing.T) {
 			SerialNumber: big.NewInt(77), Subject: pkix.Name{CommonName: "ИС муниципалитета"},
 			NotBefore: notBefore, NotAfter: notAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, DNSNames: []string{"is.example"},
-			BasicConstraintsValid: true,
+			BasicConstraintsValid: true, SubjectKeyId: []byte("chosen"),
 		}
 		der, err := CreateCertificate(nil, template, root.certificate, leafKey.Public(), root.key)
 		if err != nil {
@@ -85,7 +86,7 @@ func TestCertificatesOfEveryCurve(t *testing.T) {
 		}
 		if !bytes.Equal(leaf.AuthorityKeyId, root.certificate.SubjectKeyId) || !bytes.Equal(leaf.RawIssuer, root.certificate.RawSubject) ||
 			leaf.Subject.CommonName != "ИС муниципалитета" || leaf.DNSNames[0] != "is.example" || !leaf.NotAfter.Equal(notAfter) ||
-			leaf.SerialNumber.Int64() != 77 || leaf.KeyUsage != x509.KeyUsageDigitalSignature {
+			leaf.SerialNumber.Int64() != 77 || string(leaf.SubjectKeyId) != "chosen" || leaf.KeyUsage != x509.KeyUsageDigitalSignature {
 			t.Errorf("%s: the leaf does not say what its template said", c.Name())
 		}
 
@@ -268,6 +269,25 @@ func TestSignerWithWrongOctetsIsNoticed(t *testing.T) {
 	_, err := CreateCertificate(nil, template, template, key.Public(), reversedSigner{key})
 	if !errors.Is(err, ErrMismatch) && !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "CryptoPro") {
 		t.Errorf("%v, want a refusal that names the form", err)
+	}
+}
+
+// counter counts what is read from the broken generator.
+type counter struct{ octets int }
+
+func (c *counter) Read(p []byte) (int, error) {
+	c.octets += len(p)
+	return zeros{}.Read(p)
+}
+
+func TestRandomnessGoesToTheSigner(t *testing.T) {
+	key := newSigned(t, Curve256A).key
+	template, random := authorityTemplate("УЦ"), new(counter)
+	if _, err := CreateCertificate(random, template, template, key.Public(), key); err != nil {
+		t.Fatal(err)
+	}
+	if random.octets != 32 {
+		t.Errorf("the signer read %d octets of the given generator, want 32", random.octets)
 	}
 }
 

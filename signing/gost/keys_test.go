@@ -215,6 +215,8 @@ func TestPublicKeysRefused(t *testing.T) {
 		}
 		refuse("short coordinates", p.x[1:], p.y[1:])
 		refuse("long coordinates", append([]byte{0}, p.x...), append([]byte{0}, p.y...))
+		refuse("a short x", p.x[1:], p.y)
+		refuse("a short y", p.x, p.y[1:])
 		refuse("no coordinates", nil, nil)
 		if _, err := NewPublicKey(Algorithm(0), c, p.x, p.y); err == nil {
 			t.Errorf("%s: a key without an algorithm is taken", c.Name())
@@ -334,6 +336,8 @@ func TestFormOf(t *testing.T) {
 		s := newSigned(t, c)
 		public, size := s.key.PublicKey(), c.Size()
 		swapped := append(bytes.Clone(s.signature[size:]), s.signature[:size]...)
+		r, sn := new(big.Int).SetBytes(s.signature[size:]), new(big.Int).SetBytes(s.signature[:size])
+		pair := append(marshal(t, r), marshal(t, sn)...)
 		der := func(first, second []byte) []byte {
 			return marshalPair(t, new(big.Int).SetBytes(first), new(big.Int).SetBytes(second))
 		}
@@ -348,6 +352,13 @@ func TestFormOf(t *testing.T) {
 			{"swapped and reversed", reversed(swapped), FormSwappedReversed},
 			{"DER r, s", der(s.signature[size:], s.signature[:size]), FormDER},
 			{"DER s, r", der(s.signature[:size], s.signature[size:]), FormDER},
+			{"DER of other numbers", der(s.signature[:size], s.digest), FormUnknown},
+			{"DER of three numbers", marshal(t, []*big.Int{r, sn, r}), FormUnknown},
+			{"DER of one number", marshal(t, []*big.Int{r}), FormUnknown},
+			{"DER of too long numbers", marshal(t, []*big.Int{new(big.Int).Lsh(r, 8), new(big.Int).Lsh(sn, 8)}), FormUnknown},
+			{"DER of a first number too long", marshal(t, []*big.Int{new(big.Int).Lsh(r, 8), sn}), FormUnknown},
+			{"DER of a second number too long", marshal(t, []*big.Int{r, new(big.Int).Lsh(sn, 8)}), FormUnknown},
+			{"DER of numbers and a string", append([]byte{0x30, byte(len(pair)) + 2}, append(pair, 4, 0)...), FormUnknown},
 			{"DER with an octet after it", append(der(s.signature[size:], s.signature[:size]), 0), FormUnknown},
 			{"nothing", nil, FormUnknown},
 			{"short", s.signature[1:], FormUnknown},

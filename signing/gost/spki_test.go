@@ -136,6 +136,30 @@ func TestPublicKeyDER(t *testing.T) {
 		}
 	}
 
+	for name, der := range map[string][]byte{
+		"an element after the key": marshal(t, struct {
+			Info keyAlgorithm
+			Key  asn1.BitString
+			More int
+		}{keyAlgorithm{oidKey256, sets(t, pro)}, good, 5}),
+		"an element after the parameters": marshal(t, struct {
+			Info struct {
+				OID  asn1.ObjectIdentifier
+				Sets asn1.RawValue
+				More int
+			}
+			Key asn1.BitString
+		}{struct {
+			OID  asn1.ObjectIdentifier
+			Sets asn1.RawValue
+			More int
+		}{oidKey256, sets(t, pro), 5}, good}),
+	} {
+		if _, err := ParsePublicKey(der); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+
 	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +170,19 @@ func TestPublicKeyDER(t *testing.T) {
 	}
 	if _, err := ParsePublicKey(der); !errors.Is(err, ErrNotGOST) {
 		t.Errorf("an ECDSA key: %v, want ErrNotGOST", err)
+	}
+}
+
+// RFC 9215, section 4.2: the parameter sets of CryptoPro name the digest, the
+// newer ones do not.
+func TestDigestParametersWritten(t *testing.T) {
+	for _, c := range Curves() {
+		der := MarshalPublicKey(newSigned(t, c).key.PublicKey())
+		digest := marshal(t, algorithmOf(c).digestOID())
+		want := strings.HasPrefix(c.Name(), "id-GostR3410-2001-")
+		if got := bytes.Contains(der, digest); got != want {
+			t.Errorf("%s: digest named: %v, want %v", c.Name(), got, want)
+		}
 	}
 }
 
@@ -174,8 +211,8 @@ func TestPrivateKeyDER(t *testing.T) {
 		{"version 1", info{1, algorithm, plain, asn1.RawValue{}}, "version"},
 		{"with something else", info{0, algorithm, plain, public}, "attributes"},
 		{"masked", info{0, algorithm, append(bytes.Clone(plain), plain...), asn1.RawValue{}}, "masks"},
-		{"short", info{0, algorithm, plain[1:], asn1.RawValue{}}, "31 octets"},
-		{"empty", info{0, algorithm, nil, asn1.RawValue{}}, "0 octets"},
+		{"short", info{0, algorithm, plain[1:], asn1.RawValue{}}, "31 octets, want 32"},
+		{"empty", info{0, algorithm, nil, asn1.RawValue{}}, "0 octets, want 32"},
 		{"negative", info{0, algorithm, marshal(t, new(big.Int).Neg(number)), asn1.RawValue{}}, "octets"},
 		{"zero", info{0, algorithm, make([]byte, 32), asn1.RawValue{}}, "zero"},
 		{"2001", info{0, keyAlgorithm{oidKey2001, sets(t, CurveCryptoProA.oid)}, plain, asn1.RawValue{}}, "verifies"},
