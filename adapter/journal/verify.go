@@ -90,7 +90,7 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 		}
 	}
 	same()
-	for b := range bundles(ctx, log, c.Tree.N) {
+	for b := range bundles(ctx, log, 0, c.Tree.N) {
 		if b.err != nil {
 			if errors.Is(b.err, context.Canceled) || errors.Is(b.err, context.DeadlineExceeded) {
 				return nil, b.err
@@ -99,13 +99,7 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 			return rep, nil
 		}
 		for i := range b.hashes {
-			index := r.Size
-			r.Size++
-			if b.errs[i] != nil {
-				r.find(index, "%v", b.errs[i])
-			} else {
-				r.add(index, &b.leaves[i])
-			}
+			r.take(&b, i)
 			edge.Append(b.hashes[i])
 			same()
 		}
@@ -150,15 +144,27 @@ func (rep *LogReport) compare(ctx context.Context, log TileSource, tiles []Tile)
 type bundle struct {
 	n      int64
 	width  int
+	data   []byte
 	hashes []Hash
 	leaves []Leaf
 	errs   []error // by entry: why its leaf cannot be parsed
 	err    error   // the bundle as a whole
 }
 
-// bundles reads the entry bundles of a log in order; reading, hashing and
-// parsing go on ahead, on every core.
-func bundles(ctx context.Context, log TileSource, size int64) func(yield func(bundle) bool) {
+// take is Add for an entry that was parsed already.
+func (r *Recount) take(b *bundle, i int) {
+	index := r.Size
+	r.Size++
+	if b.errs[i] != nil {
+		r.find(index, "%v", b.errs[i])
+		return
+	}
+	r.add(index, &b.leaves[i])
+}
+
+// bundles reads the entry bundles of a log in order from number first on;
+// reading, hashing and parsing go on ahead, on every core.
+func bundles(ctx context.Context, log TileSource, first, size int64) func(yield func(bundle) bool) {
 	return func(yield func(bundle) bool) {
 		const ahead = 32
 		ctx, cancel := context.WithCancel(ctx)
@@ -169,7 +175,7 @@ func bundles(ctx context.Context, log TileSource, size int64) func(yield func(bu
 		done.Go(func() {
 			defer close(queue)
 			running := make(chan struct{}, runtime.GOMAXPROCS(0))
-			for n := int64(0); n*TileWidth < size; n++ {
+			for n := first; n*TileWidth < size; n++ {
 				slot := make(chan bundle, 1)
 				select {
 				case queue <- slot:
@@ -209,6 +215,11 @@ func readBundle(ctx context.Context, log TileSource, n int64, width int) bundle 
 		return b
 	}
 	leaves = leaves[:width]
+	used := 0
+	for _, leaf := range leaves {
+		used += 2 + len(leaf)
+	}
+	b.data = data[:used]
 	b.hashes, b.leaves, b.errs = make([]Hash, width), make([]Leaf, width), make([]error, width)
 	for i, leaf := range leaves {
 		b.hashes[i] = tlog.RecordHash(leaf)

@@ -422,9 +422,19 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 // SaveCheckpoint implements journal.Book. Checkpoints older than an hour are
 // thinned out to one a minute.
 func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error {
-	_, err := j.pool.Exec(ctx, `INSERT INTO journal_checkpoint (origin, size, root, signed, note) SELECT $1, $2, $3, $4, $5
-		WHERE NOT EXISTS (SELECT FROM (SELECT * FROM journal_checkpoint ORDER BY id DESC LIMIT 1) l WHERE l.origin = $1 AND l.size > $2)`,
-		c.Origin, c.Tree.N, c.Tree.Hash[:], c.Signed, c.Note)
+	return j.saveCheckpoint(ctx, c, false)
+}
+
+// SaveCosigned keeps a checkpoint that a quorum of witnesses has cosigned: the
+// one to publish, see Published.
+func (j *Journal) SaveCosigned(ctx context.Context, c *journal.Checkpoint) error {
+	return j.saveCheckpoint(ctx, c, true)
+}
+
+func (j *Journal) saveCheckpoint(ctx context.Context, c *journal.Checkpoint, cosigned bool) error {
+	_, err := j.pool.Exec(ctx, `INSERT INTO journal_checkpoint (origin, size, root, signed, note, cosigned) SELECT $1, $2, $3, $4, $5, $6
+		WHERE NOT EXISTS (SELECT FROM (SELECT * FROM journal_checkpoint WHERE cosigned = $6 ORDER BY id DESC LIMIT 1) l WHERE l.origin = $1 AND l.size > $2)`,
+		c.Origin, c.Tree.N, c.Tree.Hash[:], c.Signed, c.Note, cosigned)
 	if err != nil {
 		return err
 	}
@@ -439,7 +449,7 @@ func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) err
 	}
 	_, err = j.pool.Exec(ctx, `DELETE FROM journal_checkpoint c USING journal_checkpoint k
 		WHERE c.signed < $1 AND c.signed >= $1 - interval '1 day' AND k.signed >= date_trunc('minute', c.signed) AND k.signed < date_trunc('minute', c.signed) + interval '1 minute'
-		AND k.id > c.id AND k.origin = c.origin`, c.Signed.Add(-time.Hour))
+		AND k.id > c.id AND k.origin = c.origin AND k.cosigned = c.cosigned`, c.Signed.Add(-time.Hour))
 	if err != nil {
 		j.log.Warn("journal: thin out old checkpoints", "error", err)
 	}
@@ -448,9 +458,29 @@ func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) err
 
 // Checkpoint implements journal.Book.
 func (j *Journal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	return j.checkpoint(ctx, false)
+}
+
+// Published is the log as the world may see it (remote.Log): its latest
+// checkpoint that witnesses have cosigned, or the latest of all when the log has
+// no witnesses.
+func (j *Journal) Published(cosigned bool) PublishedJournal { return PublishedJournal{j, cosigned} }
+
+// PublishedJournal is a Journal whose Checkpoint is fit for publishing.
+type PublishedJournal struct {
+	*Journal
+	cosigned bool
+}
+
+// Checkpoint gives the latest published checkpoint, or fs.ErrNotExist.
+func (p PublishedJournal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	return p.checkpoint(ctx, p.cosigned)
+}
+
+func (j *Journal) checkpoint(ctx context.Context, cosigned bool) (*journal.Checkpoint, error) {
 	var c journal.Checkpoint
 	var root []byte
-	err := j.pool.QueryRow(ctx, "SELECT origin, size, root, signed, note FROM journal_checkpoint ORDER BY id DESC LIMIT 1").
+	err := j.pool.QueryRow(ctx, "SELECT origin, size, root, signed, note FROM journal_checkpoint WHERE cosigned = $1 ORDER BY id DESC LIMIT 1", cosigned).
 		Scan(&c.Origin, &c.Tree.N, &root, &c.Signed, &c.Note)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("no checkpoint has been signed yet: %w", fs.ErrNotExist)

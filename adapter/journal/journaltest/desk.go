@@ -125,3 +125,17 @@ func (d *Desk) Audit(log journal.TileSource, checkpoint []byte, known ...*journa
 	d.ok(err)
 	return rep
 }
+
+// Forged is another history under the desk's own key, with a forged signer
+// memory: what an operator could make who holds every key.
+func (d *Desk) Forged(seed uint64, n int) *Book {
+	d.T.Helper()
+	state := filepath.Join(d.T.TempDir(), "forged.json")
+	d.ok(journal.CreateSignerState(state, d.Secret))
+	forged, err := journal.NewFileSigner(state, d.Secret, d.Clock.Now)
+	d.ok(err)
+	defer forged.Close()
+	other := *d
+	other.Signer = forged
+	return other.Filled(seed, n)
+}

@@ -95,8 +95,10 @@ CREATE TABLE journal_checkpoint (
     size   bigint NOT NULL,
     root   bytea NOT NULL,
     signed timestamptz NOT NULL,
-    note   bytea NOT NULL
+    note   bytea NOT NULL,
+    cosigned bool NOT NULL -- by a quorum of witnesses
 );
+CREATE INDEX journal_checkpoint_latest ON journal_checkpoint (cosigned, id);
 CREATE INDEX journal_checkpoint_signed ON journal_checkpoint (signed);
 
 -- What was erased and must be erased again after a restore.
