@@ -1,0 +1,275 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"mezhved/adapter"
+)
+
+// Options of a broker connection. Only Brokers is needed.
+type Options struct {
+	// Brokers are some of the cluster's addresses, host:port.
+	Brokers []string
+	// ClientID is told to the brokers, "mezhved" when empty.
+	ClientID string
+	// TLS makes every connection a TLS one. Its ServerName is usually left
+	// empty: it is then that of the broker connected to.
+	TLS *tls.Config
+	// SASL logs every connection in, unless Mechanism is empty.
+	SASL SASL
+
+	// Partitions of a topic that Ensure creates, 4 when zero. More let more
+	// gateway nodes share the work of one topic.
+	Partitions int
+	// Replication is the replication factor of such a topic, 3 when zero.
+	Replication int
+	// MinInSync is its min.insync.replicas, 2 when zero and Replication is more
+	// than 2, else 1. With 3 and 2 an acknowledged record survives the loss of
+	// any one broker, and writing goes on meanwhile.
+	MinInSync int
+	// Retention is how long such a topic keeps records, 7 days when zero. The
+	// store keeps messages longer: the bus needs them until they are queued.
+	Retention time.Duration
+	// MaxRecord is the largest record in bytes that such a topic takes, 1 MiB
+	// when zero. A larger record is rejected for good.
+	MaxRecord int
+
+	// Log gets what an operator should know, slog.Default when nil.
+	Log *slog.Logger
+}
+
+// SASL is a login. Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+type SASL struct{ Mechanism, User, Password string }
+
+// Broker is an adapter.Broker on a Kafka cluster.
+type Broker struct {
+	opts      Options
+	log       *slog.Logger
+	mechanism sasl.Mechanism
+	transport *kafka.Transport
+	client    *kafka.Client
+
+	mu         sync.Mutex
+	partitions map[string][]int // of topics that were written to
+	ours       map[string]bool  // topics that Ensure has seen to
+}
+
+var _ adapter.Broker = (*Broker)(nil)
+
+// Open checks the options; it does not connect. Close it after the last call
+// has returned.
+func Open(opts Options) (*Broker, error) {
+	if len(opts.Brokers) == 0 {
+		return nil, errors.New("kafka: no brokers are named")
+	}
+	for _, b := range opts.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return nil, fmt.Errorf("kafka: broker %q is not host:port", b)
+		}
+	}
+	orDefault(&opts.ClientID, "mezhved")
+	orDefault(&opts.Partitions, 4)
+	orDefault(&opts.Replication, 3)
+	if opts.MinInSync == 0 {
+		opts.MinInSync = 1
+		if opts.Replication > 2 {
+			opts.MinInSync = 2
+		}
+	}
+	if opts.MinInSync > opts.Replication {
+		return nil, fmt.Errorf("kafka: min.insync.replicas %d is more than the replication factor %d; nothing could be written", opts.MinInSync, opts.Replication)
+	}
+	orDefault(&opts.Retention, 7*24*time.Hour)
+	orDefault(&opts.MaxRecord, 1<<20)
+	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}}
+	if b.log == nil {
+		b.log = slog.Default()
+	}
+	var err error
+	if b.mechanism, err = mechanism(opts.SASL); err != nil {
+		return nil, err
+	}
+	b.transport = &kafka.Transport{
+		ClientID:    opts.ClientID,
+		TLS:         opts.TLS,
+		SASL:        b.mechanism,
+		DialTimeout: 5 * time.Second,
+		MetadataTTL: time.Second, // the default of 6 s is how long a moved leader would not be found
+	}
+	b.client = &kafka.Client{Addr: kafka.TCP(opts.Brokers...), Transport: b.transport}
+	return b, nil
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func mechanism(s SASL) (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "PLAIN":
+		return plain.Mechanism{Username: s.User, Password: s.Password}, nil
+	case "SCRAM-SHA-256":
+		return scram.Mechanism(scram.SHA256, s.User, s.Password)
+	case "SCRAM-SHA-512":
+		return scram.Mechanism(scram.SHA512, s.User, s.Password)
+	}
+	return nil, fmt.Errorf("kafka: SASL mechanism %q; known are PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512", s.Mechanism)
+}
+
+// Close closes idle connections.
+func (b *Broker) Close() { b.transport.CloseIdleConnections() }
+
+// Ensure is adapter.Broker.Ensure. It returns when every topic has its
+// leaders. Topics that are there already are left as they are.
+func (b *Broker) Ensure(ctx context.Context, topics []string) error {
+	for {
+		missing, leaderless, err := b.look(ctx, topics)
+		if err == nil && len(missing) == 0 && len(leaderless) == 0 {
+			break
+		}
+		if err == nil && len(missing) > 0 {
+			err = b.create(ctx, missing)
+		}
+		if err != nil && !b.passes(err) {
+			return err
+		}
+		if err == nil {
+			err = fmt.Errorf("topics without a leader: %v", leaderless)
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("kafka: making topics: %w (%w)", err, ctx.Err())
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range topics {
+		b.ours[t] = true
+	}
+	return nil
+}
+
+// look asks a broker for the topics and says which are missing, and which
+// partitions have no leader.
+func (b *Broker) look(ctx context.Context, topics []string) (missing, leaderless []string, err error) {
+	m, err := b.metadata(ctx, topics)
+	if err != nil {
+		return nil, nil, err
+	}
+	there := map[string]bool{}
+	for _, t := range m.Topics {
+		switch e := kafka.Error(t.ErrorCode); {
+		case t.Topic == nil || e == kafka.UnknownTopicOrPartition:
+			continue
+		case e != 0 && e != kafka.LeaderNotAvailable:
+			return nil, nil, fmt.Errorf("kafka: topic %s: %w", *t.Topic, e)
+		}
+		there[*t.Topic] = true
+		for _, p := range t.Partitions {
+			if p.Leader < 0 || kafka.Error(p.ErrorCode) == kafka.LeaderNotAvailable {
+				leaderless = append(leaderless, *t.Topic+"/"+strconv.Itoa(int(p.Partition)))
+			}
+		}
+		if len(t.Partitions) == 0 {
+			leaderless = append(leaderless, *t.Topic)
+		}
+	}
+	for _, t := range topics {
+		if !there[t] {
+			missing = append(missing, t)
+		}
+	}
+	return missing, leaderless, nil
+}
+
+func (b *Broker) create(ctx context.Context, topics []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	request := &kafka.CreateTopicsRequest{}
+	for _, t := range topics {
+		request.Topics = append(request.Topics, kafka.TopicConfig{
+			Topic: t, NumPartitions: b.opts.Partitions, ReplicationFactor: b.opts.Replication,
+			ConfigEntries: []kafka.ConfigEntry{
+				{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(b.opts.MinInSync)},
+				{ConfigName: "unclean.leader.election.enable", ConfigValue: "false"},
+				{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(b.opts.Retention.Milliseconds(), 10)},
+				{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(b.opts.MaxRecord + recordOverhead)},
+			},
+		})
+	}
+	answer, err := b.client.CreateTopics(ctx, request)
+	if err != nil {
+		return fmt.Errorf("kafka: creating topics: %w", err)
+	}
+	for topic, err := range answer.Errors {
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("kafka: creating topic %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// Health is adapter.Broker.Health, of the topics that Ensure has seen to.
+func (b *Broker) Health(ctx context.Context) error {
+	b.mu.Lock()
+	topics := make([]string, 0, len(b.ours))
+	for t := range b.ours {
+		topics = append(topics, t)
+	}
+	b.mu.Unlock()
+	missing, leaderless, err := b.look(ctx, topics)
+	switch {
+	case err != nil:
+		return err
+	case len(missing) > 0:
+		return fmt.Errorf("kafka: topics are missing: %v", missing)
+	case len(leaderless) > 0:
+		return fmt.Errorf("kafka: partitions have no leader: %v", leaderless)
+	}
+	return nil
+}
+
+// passes tells whether an error may go away by itself. What does not: being
+// refused, and requests that the cluster cannot fulfil.
+func (b *Broker) passes(err error) bool {
+	for _, lasting := range []error{
+		kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState,
+		kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed,
+		kafka.InvalidTopic, kafka.InvalidPartitionNumber, kafka.InvalidReplicationFactor, kafka.InvalidConfiguration, kafka.PolicyViolation,
+	} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	var certificate *tls.CertificateVerificationError
+	return !errors.As(err, &certificate)
+}
+
+// sleep says whether the time was slept through.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

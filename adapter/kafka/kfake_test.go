@@ -1,0 +1,299 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/kafka"
+)
+
+func TestMain(m *testing.M) {
+	embedded.ServeKafkaChild()
+	os.Exit(m.Run())
+}
+
+func startKafka(t *testing.T, opts embedded.KafkaOptions) *embedded.Kafka {
+	t.Helper()
+	opts.Dir = t.TempDir()
+	k, err := embedded.StartKafka(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Stop() })
+	return k
+}
+
+func TestContract(t *testing.T) {
+	k := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	contract(t, bus{brokers: k.Brokers(), replication: 3, move: func(t *testing.T, topic string) {
+		for _, p := range k.Cluster().PartitionInfos(topic) {
+			if err := k.Cluster().MoveTopicPartition(topic, p.Partition, (k.Cluster().LeaderFor(topic, p.Partition)+1)%3); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}})
+}
+
+func TestFaults(t *testing.T) {
+	for _, fault := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.UnknownTopicOrPartition, kerr.KafkaStorageError, kerr.UnknownServerError} {
+		t.Run(fault.Message, func(t *testing.T) {
+			e := startKafka(t, embedded.KafkaOptions{})
+			k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+			ensure(t, k, topic)
+			h := e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: fault, Count: 5})
+			if err := k.Publish(within(t, 60*time.Second), numbered(topic, 0, 100)); err != nil {
+				t.Fatal(err)
+			}
+			if h.Hits() == 0 {
+				t.Error("the fault was not met")
+			}
+			e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.OffsetCommit}, Topic: topic, Err: fault, Count: 3})
+			var s sink
+			consume(t, k, name(t), list(topic), s.take(t))
+			s.wait(t, 100)
+			complete(t, &s, 100)
+		})
+	}
+}
+
+func TestLastingRefusalIsReported(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	ensure(t, k, topic)
+	e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 1))
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("publish without the right to: %v, want to be told at once", err)
+	}
+}
+
+// The broker is killed and started again under load, in a process of its own.
+func TestBrokerIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	start := func() *embedded.KafkaChild {
+		c, err := embedded.StartKafkaChild(embedded.KafkaOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	child := start()
+	b := bus{brokers: child.Brokers(), replication: 1}
+	k, topic := b.open(t), name(t)
+	ensure(t, k, topic)
+	var s sink
+	stop := consume(t, k, name(t), list(topic), s.take(t))
+	var written atomic.Int64
+	done := make(chan error, 1)
+	const total = 5000
+	go func() {
+		for i := 0; i < total; i += 50 {
+			if err := k.Publish(context.Background(), numbered(topic, i, i+50)); err != nil {
+				done <- err
+				return
+			}
+			written.Store(int64(i + 50))
+			time.Sleep(5 * time.Millisecond)
+		}
+		done <- nil
+	}()
+	for range 3 {
+		time.Sleep(150 * time.Millisecond)
+		if err := child.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Health(within(t, 5*time.Second)); err == nil {
+			t.Error("healthy without a broker")
+		}
+		time.Sleep(200 * time.Millisecond)
+		child = start()
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t, total)
+	complete(t, &s, total)
+	stop()
+	child.Stop()
+}
+
+func TestTopicMadeAnewHasAnotherEpoch(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	for i := range 2 {
+		ensure(t, k, topic)
+		if err := k.Publish(within(t, 60*time.Second), numbered(topic, 100*i, 100*i+20)); err != nil {
+			t.Fatal(err)
+		}
+		s.wait(t, 20*(i+1))
+		if err := e.Cluster().DeleteTopic(topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, second := s.from[0].Epoch, s.from[39].Epoch; first == second {
+		t.Errorf("both topics have the epoch %s", first)
+	}
+}
+
+func TestTLSAndSASL(t *testing.T) {
+	config, pool := selfSigned(t)
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		t.Run(mechanism, func(t *testing.T) {
+			e := startKafka(t, embedded.KafkaOptions{TLS: config, Users: []embedded.KafkaUser{{Mechanism: mechanism, Name: "mezhved", Password: "пароль"}}})
+			b := bus{brokers: e.Brokers(), replication: 1}
+			login := func(password string, roots *x509.CertPool) func(*kafka.Options) {
+				return func(o *kafka.Options) {
+					o.TLS = &tls.Config{RootCAs: roots}
+					o.SASL = kafka.SASL{Mechanism: mechanism, User: "mezhved", Password: password}
+				}
+			}
+			k, topic := b.open(t, login("пароль", pool)), name(t)
+			ensure(t, k, topic)
+			if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 10)); err != nil {
+				t.Fatal(err)
+			}
+			var s sink
+			consume(t, k, name(t), list(topic), s.take(t))
+			s.wait(t, 10)
+
+			for what, other := range map[string]*kafka.Broker{
+				"a wrong password":  b.open(t, login("wrong", pool)),
+				"an unknown issuer": b.open(t, login("пароль", x509.NewCertPool())),
+				"no login":          b.open(t, func(o *kafka.Options) { o.TLS = &tls.Config{RootCAs: pool} }),
+				"no TLS":            b.open(t),
+			} {
+				if err := other.Health(within(t, 10*time.Second)); err == nil {
+					t.Errorf("%s: the broker answers", what)
+				}
+			}
+			err := b.open(t, login("пароль", x509.NewCertPool())).Ensure(within(t, 20*time.Second), []string{topic})
+			if err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("an unknown issuer: %v, want to be told at once", err)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for want, opts := range map[string]kafka.Options{
+		"no brokers":          {},
+		"host:port":           {Brokers: []string{"kafka"}},
+		"SASL mechanism":      {Brokers: []string{"kafka:9092"}, SASL: kafka.SASL{Mechanism: "GSSAPI"}},
+		"min.insync.replicas": {Brokers: []string{"kafka:9092"}, Replication: 1, MinInSync: 2},
+	} {
+		if _, err := kafka.Open(opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want an error about %s", opts, err, want)
+		}
+	}
+}
+
+func TestEnsureSetsTheTopicUp(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	k, topic := bus{brokers: e.Brokers()}.open(t, func(o *kafka.Options) { o.Replication, o.Partitions = 0, 6 }), name(t)
+	ensure(t, k, topic)
+	info := e.Cluster().TopicInfo(topic)
+	if got := fmt.Sprintf("%+v", info); !strings.Contains(got, "min.insync.replicas") {
+		t.Errorf("topic %s", got)
+	}
+	if got := len(e.Cluster().PartitionInfos(topic)); got != 6 {
+		t.Errorf("%d partitions, want 6", got)
+	}
+}
+
+func TestNothingIsLeftRunning(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	ignore := goleak.IgnoreCurrent()
+	b := bus{brokers: e.Brokers(), replication: 1}
+	k, topic := b.open(t), name(t)
+	ensure(t, k, topic)
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	stop := consume(t, k, name(t), list(topic), s.take(t))
+	s.wait(t, 10)
+	stop()
+	k.Close()
+	goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"), goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"))
+}
+
+// BenchmarkPublish is the relay's share: batches as it makes them, from as many
+// shards as there are.
+func BenchmarkPublish(b *testing.B) {
+	e, err := embedded.StartKafka(embedded.KafkaOptions{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Stop()
+	k, err := kafka.Open(kafka.Options{Brokers: e.Brokers(), Replication: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer k.Close()
+	if err := k.Ensure(context.Background(), []string{"bench"}); err != nil {
+		b.Fatal(err)
+	}
+	const batch = 500
+	records := make([]adapter.Record, batch)
+	for i := range records {
+		records[i] = adapter.Record{Topic: "bench", Key: fmt.Append(nil, i%32), Value: noise(4096)}
+	}
+	b.SetBytes(batch * 4096)
+	b.SetParallelism(2)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := k.Publish(context.Background(), records); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "records/s")
+}
+
+func selfSigned(t *testing.T) (*tls.Config, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, pool
+}
