@@ -3,7 +3,6 @@ package envelopes
 import (
 	"encoding/base64"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -326,6 +325,3 @@ func BuildStatistics(queues []QueueStatistics) Draft {
 	w.closeAnswer(GetIncomingQueueStatistics)
 	return Draft{XML: w.b}
 }
-
-// ExpiryText is the form of dates in the bus's texts.
-func ExpiryText(t time.Time) string { return t.In(moscow).Format("2006-01-02 15:04") }

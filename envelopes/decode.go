@@ -96,7 +96,7 @@ func (r *reader) responseData(out *SendResponseCall) {
 		out.ID = r.identifier(out.Data)
 		out.MessageID = r.text(d.required(r.v.TypesSpace(), "MessageID"), 0)
 		out.To = r.text(d.required(r.v.TypesSpace(), "To"), 4000)
-		r.answer(d, out)
+		r.answer(&d, out)
 		d.end()
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -61,7 +60,7 @@ func TestFaultsOfEveryKindAndVersion(t *testing.T) {
 // TestVoidFaultsCarryCodeByType holds the trick of the live bus: a fault that
 // the schema leaves empty says Code and Description as an xsi:type SmevFault.
 func TestVoidFaultsCarryCodeByType(t *testing.T) {
-	b := string((&Fault{Kind: MessageIsAlreadySent, Code: "c", Text: TextAlreadySent(someID)}).Build(V12))
+	b := string((&Fault{Kind: MessageIsAlreadySent, Code: "c", Text: "Сообщение с идентификатором " + someID + " было послано ранее."}).Build(V12))
 	for _, want := range []string{
 		`<ns3:MessageIsAlreadySent xmlns="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2"`,
 		`xsi:type="SmevFault"`, `<Code>c</Code><Description>SMEV-301:Сообщение с идентификатором ` + someID + ` было послано ранее.</Description>`,
@@ -71,7 +70,7 @@ func TestVoidFaultsCarryCodeByType(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, b)
 		}
 	}
-	if b := string((&Fault{Kind: PersonalAccessDenied, Text: TextAccessDenied}).Build(V12)); !strings.Contains(b, "<ns3:AccessDenied ") {
+	if b := string((&Fault{Kind: PersonalAccessDenied, Text: "Доступ запрещён"}).Build(V12)); !strings.Contains(b, "<ns3:AccessDenied ") {
 		t.Errorf("1.2 has no PersonalAccessDenied, but: %s", b)
 	}
 }
@@ -124,41 +123,6 @@ func TestMatrixIsTheWSDL(t *testing.T) {
 			t.Errorf("%s: %d operations in the WSDL, want %d", v, seen, want)
 		}
 	}
-}
-
-func TestTexts(t *testing.T) {
-	root := Name{"urn://test/1", "Корень"}
-	at := time.Date(2018, 12, 29, 9, 27, 0, 0, time.UTC)
-	for got, want := range map[string]string{
-		TextCertificateExpired(at):                                  "Срок действия сертификата ЭП-ОВ истёк. Сертификат действителен до 2018-12-29 12:27",
-		TextNoRecipient(root, ""):                                   "Невозможно определить получателя для сообщения. Полное имя корневого элемента: {urn://test/1}Корень",
-		TextNotAwaiting("x"):                                        "Сообщение x не найдено среди неподтверждённых.",
-		Miscoordination(nil, someFiles("a")):                        "Количество вложений - 1, нет ни одного заголовка.",
-		Miscoordination(someHeaders("a"), nil):                      "Количество вложений - 0, количество заголовков - 1",
-		Miscoordination(someHeaders("a", "b"), someFiles("a", "c")): `Вложение [Id="c"] не имеет заголовка.`,
-		Miscoordination(someHeaders("a", "a"), someFiles("a", "c")): TextAttachmentFields,
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	if got := Miscoordination(someHeaders("a", "b"), someFiles("b", "a")); got != "" {
-		t.Errorf("matching attachments: %q", got)
-	}
-}
-
-func someHeaders(ids ...string) (out []AttachmentHeader) {
-	for _, id := range ids {
-		out = append(out, AttachmentHeader{ContentID: id})
-	}
-	return out
-}
-
-func someFiles(ids ...string) (out []Attachment) {
-	for _, id := range ids {
-		out = append(out, Attachment{ID: id})
-	}
-	return out
 }
 
 func TestDocuments(t *testing.T) {

@@ -26,12 +26,12 @@ var xmlTypes = map[string]bool{
 
 // openBody finds the envelope in an HTTP body.
 func openBody(contentType string, body []byte, lim Limits) (root []byte, parts []part, multi bool, err error) {
+	if kind, rest, _ := strings.Cut(contentType, ";"); xmlTypes[strings.ToLower(strings.TrimSpace(kind))] {
+		return body, nil, false, charset(parameter(rest, "charset"), body)
+	}
 	kind, params, err := mediaType(contentType)
 	if err != nil {
 		return nil, nil, false, err
-	}
-	if xmlTypes[kind] {
-		return body, nil, false, charset(params["charset"], body)
 	}
 	if kind != "multipart/related" {
 		return nil, nil, false, &ParseError{Code: ParseContentType, Detail: "content type " + quote(kind) + "; send text/xml, application/soap+xml or multipart/related"}
@@ -53,16 +53,25 @@ func openBody(contentType string, body []byte, lim Limits) (root []byte, parts [
 			return nil, nil, false, &ParseError{Code: ParseMultipart, Detail: "no part has the Content-ID " + quote(start) + " that start names"}
 		}
 	}
-	rootKind, rootParams, err := mediaType(parts[first].kind)
-	if err != nil {
-		return nil, nil, false, err
-	}
-	if !xmlTypes[rootKind] {
+	rootKind, rootParams, _ := strings.Cut(parts[first].kind, ";")
+	if !xmlTypes[strings.ToLower(strings.TrimSpace(rootKind))] {
 		return nil, nil, false, &ParseError{Code: ParseContentType, Detail: "content type " + quote(rootKind) + " of the root part; send application/xop+xml or text/xml"}
 	}
 	root = parts[first].data
 	rest := append(parts[:first:first], parts[first+1:]...)
-	return root, rest, true, charset(rootParams["charset"], root)
+	return root, rest, true, charset(parameter(rootParams, "charset"), root)
+}
+
+// parameter gives a parameter of a media type whose values hold no semicolon.
+func parameter(params, name string) string {
+	for params != "" {
+		var field string
+		field, params, _ = strings.Cut(params, ";")
+		if k, v, _ := strings.Cut(field, "="); strings.EqualFold(strings.TrimSpace(k), name) {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
 }
 
 // mediaType reads a Content-Type as forgivingly as clients need: parameters
@@ -93,8 +102,8 @@ func mediaType(s string) (string, map[string]string, error) {
 // is plain ASCII, which all of them share: the gate reads UTF-8 only, and a
 // label it does not follow must not matter.
 func charset(label string, body []byte) error {
-	switch strings.ToLower(strings.Trim(label, `"' `)) {
-	case "", "utf-8", "utf8", "unicode-1-1-utf-8":
+	label = strings.Trim(label, `"' `)
+	if label == "" || strings.EqualFold(label, "utf-8") || strings.EqualFold(label, "utf8") {
 		return nil
 	}
 	for _, c := range body {

@@ -59,7 +59,6 @@ type seq struct {
 	r      *reader
 	parent xmltape.Node
 	next   xmltape.Node
-	last   xmltape.Node // consumed last
 	broken bool
 	open   [12]step // allowed here and not there
 	nopen  int
@@ -67,8 +66,8 @@ type seq struct {
 
 // sequence opens an element with element-only content. attrs are its
 // unqualified attributes.
-func (r *reader) sequence(n xmltape.Node, attrs ...string) *seq {
-	s := &seq{r: r, parent: n, next: n.First(), broken: !n.Valid()}
+func (r *reader) sequence(n xmltape.Node, attrs ...string) seq {
+	s := seq{r: r, parent: n, next: n.First(), broken: !n.Valid()}
 	if s.broken {
 		return s
 	}
@@ -118,7 +117,7 @@ func quoted(names []string) []string {
 
 func (s *seq) take() xmltape.Node {
 	n := s.next
-	s.last, s.next, s.nopen = n, n.Next(), 0
+	s.next, s.nopen = n.Next(), 0
 	return n
 }
 
@@ -237,7 +236,8 @@ func (r *reader) empty(n xmltape.Node) bool {
 	if !n.Valid() {
 		return false
 	}
-	r.sequence(n).end()
+	s := r.sequence(n)
+	s.end()
 	return true
 }
 

@@ -17,6 +17,8 @@ import (
 	"mezhved/envelopes/xmltape"
 )
 
+var notAwaiting = "Сообщение " + someID + " не найдено среди неподтверждённых."
+
 // bus is the least of a bus: it serves the documents, reads calls strictly and
 // answers, so that a foreign SOAP stack has somebody to talk to.
 func bus(t *testing.T) *httptest.Server {
@@ -54,7 +56,7 @@ func bus(t *testing.T) *httptest.Server {
 			switch e.Operation() {
 			case Ack:
 				w.WriteHeader(http.StatusInternalServerError)
-				_, _ = w.Write((&Fault{Kind: TargetMessageIsNotFound, Code: "mezhved:501", Text: TextNotAwaiting(someID)}).Build(v))
+				_, _ = w.Write((&Fault{Kind: TargetMessageIsNotFound, Code: "mezhved:501", Text: notAwaiting}).Build(v))
 			case GetResponse:
 				_, _ = w.Write(BuildEmpty(v, GetResponse).XML)
 			default:
@@ -121,7 +123,7 @@ func TestForeignSOAPStacks(t *testing.T) {
 				if !slices.Equal(got.Operations, operations) {
 					t.Errorf("operations %v, want %v", got.Operations, operations)
 				}
-				text := TextNotAwaiting(someID)
+				text := notAwaiting
 				if got.Mnemonic != "MNSV05" || got.Status != string(v.Delivered()) || got.ReplyTo != someReply || !strings.Contains(got.Content, "Запрос") ||
 					got.Receipt != someID || !got.Empty || got.Fault != text || !strings.HasSuffix(got.Detail, "TargetMessageIsNotFound") || got.Description != "SMEV-501:"+text {
 					t.Errorf("the client read %s", b)
