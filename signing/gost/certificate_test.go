@@ -294,7 +294,7 @@ func TestRandomnessGoesToTheSigner(t *testing.T) {
 func TestCheckSignatureHoldsTheAlgorithm(t *testing.T) {
 	key := newSigned(t, Curve256A).key
 	message := []byte("tbs")
-	signature, err := key.SignMessage(message)
+	signature, err := key.SignMessage(nil, message, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

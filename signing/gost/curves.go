@@ -52,7 +52,8 @@ type point interface {
 }
 
 // The parameter sets. CryptoPro's of RFC 4357 serve GOST R 34.10-2001 and
-// -2012; those of RFC 7836 serve -2012.
+// -2012; those of RFC 7836 serve -2012. CurveTest and Curve512Test are those of
+// the standards' examples and not for use.
 var (
 	CurveTest          = curve("id-GostR3410-2001-TestParamSet", &test256, 1, 2, 643, 2, 2, 35, 0)
 	CurveCryptoProA    = curve("id-GostR3410-2001-CryptoPro-A-ParamSet", &tc26B256, 1, 2, 643, 2, 2, 35, 1)

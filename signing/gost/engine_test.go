@@ -207,7 +207,7 @@ func TestEngineBothWays(t *testing.T) {
 			if err != nil || !derived.Equal(ours.Public()) {
 				t.Errorf("the engine derives another public key: %v", err)
 			}
-			signature, err := ours.SignMessage(message)
+			signature, err := ours.SignMessage(nil, message, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -304,7 +304,7 @@ func TestEngineManySignatures(t *testing.T) {
 		if err := key.PublicKey().VerifyMessage(message, e.read("sig")); err != nil {
 			t.Errorf("signature %d of the engine over %x: %v", i, message, err)
 		}
-		signature, err := key.SignMessage(message)
+		signature, err := key.SignMessage(nil, message, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,7 +148,7 @@ func (k *PublicKey) VerifyDigest(digest, signature []byte) error {
 }
 
 // PrivateKey is a key of GOST R 34.10-2012 in memory. It implements
-// crypto.Signer. It does not change and may be used by several goroutines.
+// crypto.Signer and crypto.MessageSigner. It does not change and may be used by several goroutines.
 type PrivateKey struct {
 	public *PublicKey
 	d      []byte // big-endian
@@ -242,12 +242,12 @@ func (k *PrivateKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpt
 	}
 }
 
-// SignMessage hashes a message and signs the digest, with fresh randomness of
-// crypto/rand.
-func (k *PrivateKey) SignMessage(message []byte) ([]byte, error) {
+// SignMessage hashes a message with the key's own hash and signs the digest as
+// Sign does. It is the method of crypto.MessageSigner.
+func (k *PrivateKey) SignMessage(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	h := k.public.algorithm.NewHash()
 	h.Write(message)
-	return k.Sign(nil, h.Sum(nil), nil)
+	return k.Sign(random, h.Sum(nil), opts)
 }
 
 // VerifyMessage hashes a message and checks a signature as VerifyDigest does.

@@ -11,6 +11,8 @@ import (
 	"testing"
 )
 
+var _ crypto.MessageSigner = (*PrivateKey)(nil)
+
 // zeros is a random generator that is broken.
 type zeros struct{}
 
