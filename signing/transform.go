@@ -29,12 +29,18 @@ const (
 	JDK
 )
 
-// String is "woodstox" or "jdk".
+// canonicalForm is the Form of what was digested without the SMEV transform.
+const canonicalForm Form = 255
+
+// String is "woodstox", "jdk" or, for signatures outside the SMEV profile, "canonical".
 func (f Form) String() string {
-	if f == JDK {
+	switch f {
+	case Woodstox:
+		return "woodstox"
+	case JDK:
 		return "jdk"
 	}
-	return "woodstox"
+	return "canonical"
 }
 
 // Transform writes the octets that a SMEV signature digests for the element:

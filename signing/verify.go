@@ -85,7 +85,8 @@ func (s Signed) Certificate() *Certificate { return s.certificate }
 // Algorithm is the signature algorithm.
 func (s Signed) Algorithm() Algorithm { return s.algorithm }
 
-// Form is the octet form in which the digest matched: "woodstox" or "jdk".
+// Form is the octet form in which the digest matched: "woodstox" or "jdk", or
+// "canonical" outside the SMEV profile.
 func (s Signed) Form() string { return s.form.String() }
 
 // Digest is the digest of the element, as the Reference states it.
