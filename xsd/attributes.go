@@ -167,6 +167,28 @@ func (v *Validator) attributes(i int32, tok *xmltape.Token, ct *complexType) {
 	if required < t.required {
 		v.missingAttributes(i, tok, ct)
 	}
+	if t.references {
+		v.defaultReferences(i, attrs, t)
+	}
+}
+
+// defaultReferences notes the IDREFs in default values of attributes that are
+// not there: they refer like written ones.
+func (v *Validator) defaultReferences(i int32, attrs []xmltape.Attr, t *attrTable) {
+next:
+	for _, u := range t.uses {
+		c := u.effective()
+		if c.kind == noValue || !u.decl.typ.refers {
+			continue
+		}
+		for k := range attrs {
+			if v.name(attrs[k].Name).sym == u.decl.sym {
+				continue next
+			}
+		}
+		v.attr = append(v.attr[:0], c.value...)
+		v.identities(i, u.decl.typ, v.attr)
+	}
 }
 
 // attribute checks the value of one attribute.

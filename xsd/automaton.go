@@ -400,6 +400,9 @@ func (b *builder) automaton(e *expr, conflicts func(conflict) bool) (*model, out
 				m.rows = append(m.rows, transition{noWay, 0})
 				continue
 			}
+			if conflicts == nil {
+				edges = b.undominated(edges)
+			}
 			first := b.position[edges[0].pos]
 			if conflicts != nil {
 				for _, x := range edges[1:] {
@@ -432,6 +435,72 @@ func (b *builder) automaton(e *expr, conflicts func(conflict) bool) (*model, out
 		}
 	}
 	return m, built
+}
+
+// undominated leaves out an edge when another one to the same position keeps
+// every way open that it would: the counters decide alone, and are better off.
+func (b *builder) undominated(edges []edge) []edge {
+	kept := edges[:0]
+	for i, x := range edges {
+		dominated := false
+		for j, y := range edges {
+			if i != j && x.pos == y.pos && b.dominates(b.ops[y.ops], b.ops[x.ops]) && (j < i || !b.dominates(b.ops[x.ops], b.ops[y.ops])) {
+				dominated = true
+			}
+		}
+		if !dominated {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+// effect of operations on one counter.
+type effect uint8
+
+const (
+	unchanged effect = iota
+	another          // one more turn
+	restarted        // left and entered again
+	entered
+	left
+)
+
+func effectOn(ops []counterOp, counter int32) effect {
+	e := unchanged
+	for _, o := range ops {
+		if o.counter != counter {
+			continue
+		}
+		switch {
+		case o.kind == loopCount:
+			e = another
+		case o.kind == leaveCount:
+			e = left
+		case e == left:
+			e = restarted
+		default:
+			e = entered
+		}
+	}
+	return e
+}
+
+// dominates: after y's operations no document is possible that is not possible
+// after x's. A counter that needs no minimum likes to be low, one without
+// maximum likes to be high.
+func (b *builder) dominates(x, y []counterOp) bool {
+	for n, r := range b.counters {
+		ex, ey := effectOn(x, int32(n)), effectOn(y, int32(n))
+		switch {
+		case ex == ey:
+		case r.min <= 1 && ex == unchanged && ey == another:
+		case r.max < 0 && ex == another && (ey == restarted || ey == unchanged):
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // exclusive: of the edges at most one is open at a time. Two edges exclude each
@@ -606,7 +675,7 @@ func substitutes(e *elementDecl) []*elementDecl {
 // cos-element-consistent on the way; nil after a finding, or when the content
 // is empty.
 func (c *compiler) contentModel(t *complexType) *model {
-	p := t.particle
+	p := orEmpty(t.particle)
 	var leaves []*leaf
 	e := c.expand(p, &leaves)
 	a := c.newAlphabet(leaves)

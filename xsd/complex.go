@@ -24,6 +24,9 @@ func (c *compiler) needComplex(t *complexType) bool {
 	t.final = n.derivationSet("final", "finalDefault", byExtension|byRestriction)
 	switch k := n.kid("simpleContent", "complexContent"); {
 	case k == nil:
+		if t.original != nil {
+			c.find(n, "src-redefine.5", "переопределение типа %[1]s должно быть его собственным расширением или ограничением", "a redefinition of type %[1]s must extend or restrict itself", t.display())
+		}
 		c.complexBody(t, n, n.boolean("mixed"))
 	case k.name == "complexContent":
 		mixed := n.boolean("mixed")
@@ -147,6 +150,9 @@ func (c *compiler) restrictContent(t *complexType, d *node, base *simpleType) *s
 		if base != nil && !from.faulty && !base.faulty && !simpleDerivedOK(from, base, 0) {
 			c.find(k, "derivation-ok-restriction.5.2.2.1", "вложенный тип не выведен из типа содержимого основы %[1]s", "the nested type is not derived from the content type %[1]s of the base", base.display())
 		}
+	}
+	if d.kid(facetNames...) == nil && from != nil {
+		return from
 	}
 	return c.restricted(&simpleType{node: d}, d, from)
 }

@@ -286,6 +286,7 @@ type wildcard struct {
 // redefinitions. Bodies are read later.
 func (c *compiler) register() {
 	c.registerBuiltins()
+	c.registerXML()
 	for _, doc := range c.order {
 		for _, n := range doc.root.kids {
 			c.registerOne(doc, n, nil)

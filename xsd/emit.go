@@ -29,6 +29,8 @@ type attrTable struct {
 	required int
 	defaults bool // some use has a default or fixed value
 	hasID    bool
+	// references: some default or fixed value holds IDREFs.
+	references bool
 }
 
 // emit makes the tables of the runtime.
@@ -68,7 +70,7 @@ func (c *compiler) emit(roots []string) *Schema {
 	for _, ct := range c.complexes {
 		c.tick()
 		c.emitAttributes(t, ct)
-		if ct.particle != nil && (ct.content == elementContent || ct.content == mixedContent) {
+		if ct.content == elementContent || ct.content == mixedContent {
 			if ct.model = c.contentModel(ct); ct.model != nil {
 				ct.model.number(t)
 			}
@@ -103,6 +105,7 @@ func (c *compiler) emitAttributes(t *symbolTable, ct *complexType) {
 			a.required++
 		}
 		a.defaults = a.defaults || u.effective().kind != noValue
+		a.references = a.references || u.effective().kind != noValue && u.decl.typ.refers
 		a.hasID = a.hasID || u.decl.typ.id
 	}
 	if len(syms) > 0 {

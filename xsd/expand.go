@@ -99,11 +99,17 @@ func (e *expr) times(lo, hi int) *expr {
 	if e.empty {
 		lo = 0 // an empty turn costs nothing
 	}
+	if hi >= beyondDocuments {
+		hi = unbounded
+	}
 	switch {
 	case lo == 1 && hi == 1:
 		return e
 	case e.min == 1 && e.max == 1:
 		e.min, e.max = lo, hi
+		if e.op == opChoice && lo <= 1 && hi == unbounded {
+			e.loosen()
+		}
 		return e
 	}
 	// e{min,max}{lo,hi}: the counts min*k..max*k for k in lo..hi leave no gap when
@@ -127,6 +133,20 @@ func (e *expr) times(lo, hi int) *expr {
 		return e
 	}
 	return &expr{op: opSequence, min: lo, max: hi, kids: []*expr{e}, leaves: e.leaves, empty: e.nullable()}
+}
+
+// beyondDocuments is more children than any document within the limits of the
+// XML gate can have (2 GiB at four bytes each): as good as unbounded.
+const beyondDocuments = 1 << 29
+
+// loosen: in (a{m,n} | b)* neighbouring runs of a flow together, so that when the
+// multiples of m..n leave no gap, n says nothing: it is (a{m,unbounded} | b)*.
+func (e *expr) loosen() {
+	for _, k := range e.kids {
+		if k.max > 1 && mulCount(k.min, 2) <= k.max+1 {
+			k.max = unbounded
+		}
+	}
 }
 
 // unrolling says how occurrence ranges are written out.

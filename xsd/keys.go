@@ -234,10 +234,12 @@ func (v *Validator) fieldAttributes(i int32, tok *xmltape.Token, typ typeDef, p 
 	}
 	for k := range attrs {
 		info := v.name(attrs[k].Name)
-		if !p.path.attr.matches(info.sym, info.space) || v.ofInstance(info) {
+		if !p.path.attr.matches(info.sym, info.space) {
 			continue
 		}
-		if col := ct.attrTable.columns.find(info.sym); info.sym != 0 && col >= 0 {
+		if v.ofInstance(info) {
+			take(v.s.anySimpleType, v.attrValue(&attrs[k]))
+		} else if col := ct.attrTable.columns.find(info.sym); info.sym != 0 && col >= 0 {
 			take(ct.attrTable.uses[col].decl.typ, v.attrValue(&attrs[k]))
 		} else if decl := v.s.attributes[info.sym]; decl != nil && ct.wildcard != nil && ct.wildcard.process != skip {
 			take(decl.typ, v.attrValue(&attrs[k]))

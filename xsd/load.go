@@ -235,7 +235,9 @@ func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error)
 	}
 	target, has := root.Attr("", "targetNamespace")
 	if has && target == "" {
-		has = false // reported when the structure is checked
+		c.report(Finding{Rule: "s4s-att-invalid-value", File: ref.path, Line: 1, Col: 1,
+			ru: "пустой targetNamespace: уберите атрибут", en: "an empty targetNamespace: leave the attribute out"})
+		has = false
 	}
 	chameleon := false
 	switch ref.kind {

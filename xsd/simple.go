@@ -2,8 +2,10 @@ package xsd
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
+	"mezhved/envelopes/xmltape"
 	"mezhved/xsd/internal/value"
 )
 
@@ -24,6 +26,57 @@ func (c *compiler) registerBuiltins() {
 	}}}
 	c.types[c.anyType.name] = c.anyType
 	c.complexes = append(c.complexes, c.anyType)
+}
+
+// registerXML makes the attributes of the XML namespace when documents import
+// it and the bundle does not have a schema for it.
+func (c *compiler) registerXML() {
+	imported := false
+	for _, d := range c.order {
+		if d.target == xmltape.XMLURI {
+			return
+		}
+		imported = imported || d.imports[xmltape.XMLURI]
+	}
+	if !imported {
+		return
+	}
+	wrap := func(v *value.Type) *simpleType {
+		t := &simpleType{v: v, base: c.anySimpleType, variety: union, state: done, members: []*simpleType{c.byValue[value.BuiltinType("language")]}}
+		if v.Variety() == value.Atomic {
+			t.base, t.variety, t.members = c.byValue[v.Base()], atomic, nil
+		}
+		t.classify()
+		return t
+	}
+	enumerated := func(base string, values ...string) *value.Type {
+		var f []value.Facet
+		for _, v := range values {
+			f = append(f, value.Facet{Kind: value.Enumeration, Value: v})
+		}
+		t, err := value.BuiltinType(base).Restrict(value.Name{}, f, value.Options{})
+		if err != nil {
+			panic(err)
+		}
+		return t
+	}
+	lang, err := value.UnionOf(value.Name{}, value.BuiltinType("language"), enumerated("string", ""))
+	if err != nil {
+		panic(err)
+	}
+	group := &attributeGroup{name: qname{xmltape.XMLURI, "specialAttrs"}, state: done}
+	for local, t := range map[string]*simpleType{
+		"lang":  wrap(lang),
+		"space": wrap(enumerated("NCName", "default", "preserve")),
+		"base":  c.byValue[value.BuiltinType("anyURI")],
+		"id":    c.byValue[value.BuiltinType("ID")],
+	} {
+		a := &attributeDecl{name: qname{xmltape.XMLURI, local}, global: true, typ: t, state: done}
+		c.attributes[a.name] = a
+		group.uses = append(group.uses, &attributeUse{decl: a})
+	}
+	slices.SortFunc(group.uses, func(a, b *attributeUse) int { return strings.Compare(a.decl.name.local, b.decl.name.local) })
+	c.attrGroups[group.name] = group
 }
 
 // builtin wraps a built-in type and those that it is made of.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mezhved/envelopes/xmltape"
+	"mezhved/xsd/internal/value"
 )
 
 // The structure of schema documents: which attributes and children each
@@ -52,6 +53,9 @@ type structure struct {
 }
 
 const facetNamesModel = "length|minLength|maxLength|pattern|enumeration|whiteSpace|maxInclusive|maxExclusive|minInclusive|minExclusive|totalDigits|fractionDigits"
+
+var facetNames = strings.Split(facetNamesModel, "|")
+
 const attributesModel = "(attribute|attributeGroup)*,anyAttribute?"
 
 var grammar = map[grammarKey]*structure{}
@@ -158,6 +162,8 @@ func init() {
 	delete(grammar["documentation"].attrs, "id")
 }
 
+var languageType = value.BuiltinType("language")
+
 // checkStructure checks a whole document against the grammar and then leaves
 // annotations out of the tree.
 func (c *compiler) checkStructure(doc *document) {
@@ -224,6 +230,11 @@ func (c *compiler) checkAttributes(n *node, rule *structure, ids map[string]bool
 	for i := range int(tok.NAttr) {
 		a := &n.doc.tape.Attrs[int(tok.Attr)+i]
 		switch string(n.doc.tape.SpaceURI(n.doc.tape.Space(a.Name))) {
+		case xmltape.XMLURI:
+			lang := n.doc.tape.AttrValue(a, nil)
+			if string(n.doc.tape.Local(a.Name)) == "lang" && languageType.Validate(lang, &value.Context{}) != nil {
+				c.findOff(n.doc, int(a.Off), "s4s-att-invalid-value", "xml:lang=%[1]s — не код языка", "xml:lang=%[1]s is no language code", quoteString(string(lang)))
+			}
 		case xsdSpace:
 			c.findOff(n.doc, int(a.Off), "s4s-att-not-allowed", "атрибут %[1]s с пространством имён XML Schema не допустим", "attribute %[1]s of the XML Schema namespace is not allowed",
 				quoteName(string(n.doc.tape.Local(a.Name))))
@@ -331,7 +342,7 @@ func checkLexical(lex lexical, value string) (want string, ok bool) {
 			return "", true
 		}
 		for f := range strings.FieldsSeq(v) {
-			if strings.HasPrefix(f, "##") && f != "##targetNamespace" && f != "##local" || !isAnyURI(f) {
+			if f != "##targetNamespace" && f != "##local" && (strings.HasPrefix(f, "##") || !isAnyURI(f)) {
 				return "##any | ##other | (anyURI | ##targetNamespace | ##local)*", false
 			}
 		}

@@ -16,9 +16,8 @@ type Validator struct {
 	// MaxKeys bounds the entries of identity constraints and the IDs of one
 	// document; default 200,000.
 	MaxKeys int
-	// LaxRoot accepts an element that the schema does not declare as a root: it
-	// is checked against its xsi:type, or laxly. Without it that is a violation.
-	LaxRoot bool
+	// Root says what to do with a root that the schema does not declare.
+	Root RootPolicy
 
 	s      *Schema
 	tape   *xmltape.Tape
@@ -45,6 +44,17 @@ type Validator struct {
 	violations []Violation
 	more       bool
 }
+
+// RootPolicy is what may be the root of a document.
+type RootPolicy uint8
+
+// The policies. A gateway wants the first; the others are for those who check
+// documents in the looser ways that the standard knows (Part 1, 5.2).
+const (
+	DeclaredRoot RootPolicy = iota // an element that the schema declares; all else is a violation
+	TypedRoot                      // or one that names a type of the schema by xsi:type
+	LaxRoot                        // or any: what the schema does not know is not checked
+)
 
 type nameInfo struct {
 	serial uint32
@@ -209,7 +219,7 @@ func (v *Validator) run() {
 func (v *Validator) rootElement() int32 {
 	info := v.name(v.tokens[v.root].Name)
 	decl := v.s.elements[info.sym]
-	if decl == nil && !v.LaxRoot {
+	if decl == nil && v.Root != LaxRoot && !(v.Root == TypedRoot && v.hasXsiType(v.root)) {
 		v.report(v.root, "cvc-elt.1", v.nameAt(v.root), nil,
 			"корневой элемент %[1]s в схеме не объявлен", "root element %[1]s is not declared in the schema", v.nameAt(v.root))
 		return v.root
@@ -418,7 +428,7 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 		v.leave(i, decl)
 		return tok.Match + 1
 	}
-	if tok.NAttr > 0 || ct.attrTable.required > 0 {
+	if tok.NAttr > 0 || ct.attrTable.required > 0 || ct.attrTable.references {
 		v.attributes(i, tok, ct)
 	}
 	switch {

@@ -1,0 +1,361 @@
+package xsd
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"mezhved/envelopes/xmltape"
+)
+
+var xstsDir = flag.String("xsts", "", "folder of the W3C XML Schema test suite (with tests.tsv); default ../shared/xsts beside the repository")
+
+// w3cTest is a line of tests.tsv.
+type w3cTest struct {
+	kind        string // S: schema, I: instance
+	contributor string
+	id          string
+	valid       bool
+	schemas     []string
+	instance    string
+}
+
+// The bars: what part of the tests of each kind must pass.
+var w3cBars = map[string]float64{"S": 0.995, "I": 0.998}
+
+const w3cSlow = 2 * time.Second
+
+// TestW3C runs the W3C XML Schema 1.0 test suite:
+//
+//	go test ./xsd -run TestW3C -args -xsts DIR
+//
+// One line is printed per contributor and kind, with the ids that fail; each is
+// explained in README.md.
+func TestW3C(t *testing.T) {
+	dir := w3cDir(t)
+	tests := readW3C(t, dir)
+	bundle := absoluteNames{os.DirFS(dir)}
+
+	type result struct {
+		pass   bool
+		note   string
+		took   time.Duration
+		refuse bool
+	}
+	results := make([]result, len(tests))
+	groups := map[string][]int{}
+	soundSchema := map[string]bool{} // said to be valid by a test of its own
+	hints := make([]w3cHints, len(tests))
+	var order []string
+	for i, test := range tests {
+		schemas := test.schemas
+		if len(schemas) == 0 {
+			hints[i] = readHints(bundle, test.instance)
+			schemas = hints[i].found
+		}
+		k := strings.Join(schemas, "|")
+		soundSchema[k] = soundSchema[k] || test.kind == "S" && test.valid
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], i)
+	}
+	work := make(chan string)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for k := range work {
+				began := time.Now()
+				var roots []string
+				if k != "" {
+					roots = strings.Split(k, "|")
+				}
+				schema, err := Compile(bundle, roots, Options{IgnoreMissing: true})
+				compileTime := time.Since(began)
+				for _, i := range groups[k] {
+					test, began := tests[i], time.Now()
+					r := &results[i]
+					switch {
+					case test.kind == "S":
+						r.pass = (err == nil) == test.valid
+						if err != nil {
+							r.note = firstLine(err)
+						}
+					case err != nil:
+						// Nothing is valid against a bad schema; but when the suite calls it
+						// good, the instance was not tested at all.
+						r.pass = !test.valid && !soundSchema[k]
+						r.note = "schema refused: " + firstLine(err)
+					default:
+						invalid := validateW3C(schema, bundle, test.instance, hints[i])
+						r.pass = (invalid == nil) == test.valid
+						if invalid != nil {
+							r.note = firstLine(invalid)
+						}
+					}
+					r.took = time.Since(began) + compileTime
+				}
+			}
+		}()
+	}
+	for _, k := range order {
+		work <- k
+	}
+	close(work)
+	wg.Wait()
+
+	type tally struct {
+		passed, total int
+		failed        []string
+	}
+	lines := map[string]*tally{}
+	kinds := map[string]*tally{"S": {}, "I": {}}
+	for i, test := range tests {
+		k := test.contributor + " " + test.kind
+		if lines[k] == nil {
+			lines[k] = &tally{}
+		}
+		for _, l := range []*tally{lines[k], kinds[test.kind]} {
+			l.total++
+			if results[i].pass {
+				l.passed++
+			}
+		}
+		if !results[i].pass {
+			lines[k].failed = append(lines[k].failed, test.id)
+			if testing.Verbose() {
+				expected := "invalid"
+				if test.valid {
+					expected = "valid"
+				}
+				t.Logf("%s %s (%s) is %s: %s %s: %s", test.kind, test.id, test.contributor, expected, strings.Join(test.schemas, " "), test.instance, results[i].note)
+			}
+		}
+		if results[i].took > w3cSlow {
+			t.Errorf("%s %s took %v, more than %v", test.kind, test.id, results[i].took, w3cSlow)
+		}
+	}
+	var names []string
+	for k := range lines {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	for _, k := range names {
+		l := lines[k]
+		contributor, kind, _ := strings.Cut(k, " ")
+		fmt.Printf("%s %s: %d/%d", contributor, map[string]string{"S": "schema", "I": "instance"}[kind], l.passed, l.total)
+		if len(l.failed) > 0 {
+			fmt.Printf(" failed: %s", strings.Join(l.failed, " "))
+		}
+		fmt.Println()
+	}
+	for kind, l := range kinds {
+		if l.total > 0 && float64(l.passed) < w3cBars[kind]*float64(l.total) {
+			t.Errorf("%s tests: %d of %d passed, want %.1f %%", kind, l.passed, l.total, 100*w3cBars[kind])
+		}
+	}
+}
+
+func firstLine(err error) string {
+	s, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "schema refused: "), "\n")
+	return s
+}
+
+// absoluteNames shows the suite with relative namespace names made absolute. A
+// good part of its instances uses relative ones, which the XML gate refuses
+// because Canonical XML knows no such thing; the mapping is one to one and the
+// same in schemas and instances, so it does not touch what is tested.
+type absoluteNames struct{ fs.FS }
+
+var (
+	spaceAttribute = regexp.MustCompile(`(\s(?:xmlns(?::[^\s=]+)?|targetNamespace|namespace)\s*=\s*)("[^"<]*"|'[^'<]*')`)
+	scheme         = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*:`)
+)
+
+func (a absoluteNames) Open(name string) (fs.File, error) {
+	f, err := a.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		return f, err
+	}
+	f.Close()
+	src, err := fs.ReadFile(a.FS, name)
+	if err != nil {
+		return nil, err
+	}
+	src = spaceAttribute.ReplaceAllFunc(src, func(m []byte) []byte {
+		parts := spaceAttribute.FindSubmatch(m)
+		out := append([]byte{}, parts[1]...)
+		value := string(parts[2])
+		words := strings.Fields(value[1 : len(value)-1])
+		for i, w := range words {
+			if !scheme.MatchString(w) && !strings.HasPrefix(w, "##") {
+				words[i] = "relative:" + w
+			}
+		}
+		if len(words) == 0 {
+			return m
+		}
+		out = append(out, value[0])
+		out = append(out, strings.Join(words, " ")...)
+		return append(out, value[0])
+	})
+	return fstest.MapFS{name: &fstest.MapFile{Data: src}}.Open(name)
+}
+
+func validateW3C(s *Schema, bundle fs.FS, instance string, hints w3cHints) error {
+	src, err := fs.ReadFile(bundle, instance)
+	if err != nil {
+		return err
+	}
+	if hints.late != "" {
+		return fmt.Errorf("a schema for namespace %q is named after its first use", hints.late)
+	}
+	var tape xmltape.Tape
+	if err := tape.Parse(src, xmltape.Limits{}); err != nil {
+		return err
+	}
+	v := s.NewValidator()
+	v.Root = TypedRoot // the suite has instances whose root only xsi:type knows
+	if len(hints.found) > 0 && hints.missing[tape.Root().Space()] {
+		v.Root = LaxRoot // the schema of the root's namespace is not in this copy of the suite
+	}
+	return v.Validate(tape.Root())
+}
+
+// w3cHints are what the schemaLocation attributes of an instance say. The
+// suite's tests without a schema of their own rely on them; the product never
+// follows them.
+type w3cHints struct {
+	found   []string
+	missing map[string]bool // by namespace: named, but not in this copy of the suite
+	late    string          // a namespace whose schema is named after its first use, which Part 1, 4.3.2 forbids
+}
+
+func readHints(bundle fs.FS, instance string) (h w3cHints) {
+	h.missing = map[string]bool{}
+	src, err := fs.ReadFile(bundle, instance)
+	if err != nil {
+		return h
+	}
+	var tape xmltape.Tape
+	if tape.Parse(src, xmltape.Limits{}) != nil {
+		return h
+	}
+	used, seen := map[string]bool{}, map[string]bool{}
+	hint := func(space, location string) {
+		p := path.Join(path.Dir(instance), location)
+		if used[space] {
+			h.late = space
+		}
+		if _, err := fs.Stat(bundle, p); err != nil {
+			h.missing[space] = true
+		} else if !seen[p] {
+			seen[p] = true
+			h.found = append(h.found, p)
+		}
+	}
+	for i := range tape.Tokens {
+		n := tape.NodeAt(i)
+		if !n.Valid() {
+			continue
+		}
+		if v, ok := n.Attr(xsiSpace, "schemaLocation"); ok {
+			f := strings.Fields(v)
+			for k := 1; k < len(f); k += 2 {
+				space := f[k-1]
+				if !scheme.MatchString(space) {
+					space = "relative:" + space
+				}
+				hint(space, f[k])
+			}
+		}
+		if v, ok := n.Attr(xsiSpace, "noNamespaceSchemaLocation"); ok {
+			hint("", strings.TrimSpace(v))
+		}
+		used[n.Space()] = true
+	}
+	return h
+}
+
+func w3cDir(t *testing.T) string {
+	t.Helper()
+	if *xstsDir != "" {
+		for _, d := range []string{*xstsDir, filepath.Join(repository(t), *xstsDir)} {
+			if _, err := os.Stat(filepath.Join(d, "tests.tsv")); err == nil {
+				return d
+			}
+		}
+		t.Fatalf("-xsts %s: no tests.tsv there", *xstsDir)
+	}
+	d := filepath.Join(repository(t), "..", "shared", "xsts")
+	if _, err := os.Stat(filepath.Join(d, "tests.tsv")); err != nil {
+		t.Skipf("the W3C suite is not at %s; give its folder with -args -xsts DIR", d)
+	}
+	return d
+}
+
+// repository is the folder of go.mod.
+func repository(t testing.TB) string {
+	t.Helper()
+	d, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d
+		}
+		up := filepath.Dir(d)
+		if up == d {
+			t.Fatal("no go.mod above the package")
+		}
+		d = up
+	}
+}
+
+func readW3C(t *testing.T, dir string) (tests []w3cTest) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, "tests.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		c := strings.Split(lines.Text(), "\t")
+		if len(c) < 5 {
+			continue
+		}
+		test := w3cTest{kind: c[0], contributor: c[1], id: c[2], valid: c[3] == "valid"}
+		for _, s := range strings.Split(c[4], "|") {
+			if s != "" {
+				test.schemas = append(test.schemas, path.Clean(s))
+			}
+		}
+		if len(c) > 5 {
+			test.instance = path.Clean(c[5])
+		}
+		tests = append(tests, test)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return tests
+}
