@@ -54,11 +54,20 @@ type FaultError struct {
 	Fault  *envelopes.Fault
 	Status int    // of HTTP
 	XML    []byte // the envelope as received
+	// Incident leads the operator of a Mezhved gateway to the journal entry of
+	// this refusal; other buses give none.
+	Incident string
 
 	after time.Duration // of Retry-After
 }
 
-func (e *FaultError) Error() string { return "the bus refuses: " + e.Fault.Error() }
+func (e *FaultError) Error() string {
+	s := "the bus refuses: " + e.Fault.Error()
+	if e.Incident != "" && !strings.Contains(s, e.Incident) {
+		s += " (incident " + e.Incident + ")"
+	}
+	return s
+}
 
 // Unwrap gives the *envelopes.Fault.
 func (e *FaultError) Unwrap() error { return e.Fault }
@@ -124,12 +133,29 @@ type outcome struct {
 // call seals a draft and posts it until it is answered. A fault is a
 // *FaultError; when it comes back, unsure tells of earlier attempts.
 func (c *Client) call(ctx context.Context, op envelopes.Operation, d envelopes.Draft) (outcome, error) {
+	return c.callWaiting(ctx, op, d, 0)
+}
+
+// callWaiting is call with the wish that the bus keeps an empty poll waiting.
+func (c *Client) callWaiting(ctx context.Context, op envelopes.Operation, d envelopes.Draft, wait time.Duration) (outcome, error) {
 	var out outcome
 	sealed, err := signing.SignInto(ctx, d.XML, d.SignID, d.Slot, c.Signer)
 	if err != nil {
 		return out, fmt.Errorf("signing %s: %w", op, err)
 	}
+	header := http.Header{
+		"Accept":     {"text/xml"},
+		"Soapaction": {`"urn:` + op.String() + `"`},
+		"User-Agent": {"mezhved"},
+	}
+	if c.XOP {
+		header.Set("Accept", "text/xml, multipart/related")
+	}
+	if wait > 0 {
+		header.Set("Prefer", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
 	kind, body := envelopes.Package(sealed, d.Parts, false)
+	header.Set("Content-Type", kind)
 	attempts, pause := max(c.Attempts, 0), c.Pause
 	if attempts == 0 {
 		attempts = 3
@@ -138,7 +164,7 @@ func (c *Client) call(ctx context.Context, op envelopes.Operation, d envelopes.D
 		pause = time.Second
 	}
 	for try := 1; ; try++ {
-		out.AnswerEnvelope, err = c.post(ctx, op, kind, body)
+		out.AnswerEnvelope, err = c.post(ctx, op, header, body)
 		again, after := retry(err)
 		if !again || try == attempts || ctx.Err() != nil {
 			return out, err
@@ -191,15 +217,12 @@ func (c *Client) wait(ctx context.Context, d time.Duration) error {
 var defaultHTTP = &http.Client{Timeout: time.Minute}
 
 // post makes one attempt.
-func (c *Client) post(ctx context.Context, op envelopes.Operation, kind string, body []byte) (*envelopes.AnswerEnvelope, error) {
+func (c *Client) post(ctx context.Context, op envelopes.Operation, header http.Header, body []byte) (*envelopes.AnswerEnvelope, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", c.URL, err)
 	}
-	req.Header.Set("Content-Type", kind)
-	req.Header.Set("Accept", "text/xml, multipart/related")
-	req.Header.Set("SOAPAction", `"urn:`+op.String()+`"`)
-	req.Header.Set("User-Agent", "mezhved")
+	req.Header = header
 	client := c.HTTP
 	if client == nil {
 		client = defaultHTTP
@@ -208,7 +231,7 @@ func (c *Client) post(ctx context.Context, op envelopes.Operation, kind string, 
 	if err != nil {
 		return nil, &lostError{err}
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing is written
+	defer func() { _ = resp.Body.Close() }()
 	limit := c.Limit
 	if limit <= 0 {
 		limit = 64 << 20
@@ -232,7 +255,7 @@ func (c *Client) read(resp *http.Response, op envelopes.Operation, body []byte) 
 		return nil, &HTTPError{Status: resp.StatusCode, Body: body[:min(len(body), 1024)], Err: err, after: after}
 	}
 	if f := a.Fault(); f != nil {
-		return a, &FaultError{Fault: f, Status: resp.StatusCode, XML: a.Bytes(), after: after}
+		return a, &FaultError{Fault: f, Status: resp.StatusCode, XML: a.Bytes(), Incident: resp.Header.Get("X-Mezhved-Incident"), after: after}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, &HTTPError{Status: resp.StatusCode, Body: body[:min(len(body), 1024)], after: after}

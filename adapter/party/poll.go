@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"mezhved/envelopes"
 	"mezhved/signing"
@@ -13,6 +14,10 @@ import (
 type Selector struct {
 	Root   envelopes.Name // request or response root of a service
 	NodeID string         // responses to requests that were sent with this NodeID
+	// Wait asks the bus to answer an empty queue only after this time (Prefer:
+	// wait, RFC 7240), in whole seconds. Buses that do not know it answer at
+	// once. Client.HTTP must be more patient.
+	Wait time.Duration
 }
 
 // Message is a message taken from a queue. It comes again after the bus's lease
@@ -38,7 +43,7 @@ func (c *Client) PollResponse(ctx context.Context, s Selector) (*Message, error)
 
 func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (*Message, error) {
 	call := &envelopes.PollCall{Operation: op, Root: s.Root, NodeID: s.NodeID, Timestamp: c.now()}
-	out, err := c.call(ctx, op, call.Build(c.version()))
+	out, err := c.callWaiting(ctx, op, call.Build(c.version()), s.Wait)
 	if err != nil {
 		return nil, err
 	}
