@@ -78,6 +78,7 @@ func (r refused) check(t *testing.T, w *adaptertest.World, a adaptertest.Answere
 // Each kind of refusal is told to the sender in the protocol's words, and its
 // incident leads to cause and envelope.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
 		c.Limits.Attachments = 1000
 		c.Limits.KeptPerMin = 1000
@@ -210,6 +211,7 @@ func TestRefusals(t *testing.T) {
 // An answer is taken from the provider that was asked, once, and must be one to
 // the service that was asked.
 func TestAnswersThatAreRefused(t *testing.T) {
+	t.Parallel()
 	w := adaptertest.Start(t)
 	registry, moscow := w.Party("REGISTRY"), w.Party("MOSCOW")
 	id, got := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
@@ -236,6 +238,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 
 // A refusal of a known party that the journal cannot take is an outage.
 func TestARefusalThatCannotBeJournalled(t *testing.T) {
+	t.Parallel()
 	w := adaptertest.Start(t)
 	w.Store.Break("Refuse", adaptertest.Failed)
 	a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content("urn://nobody")})
@@ -249,6 +252,7 @@ func TestARefusalThatCannotBeJournalled(t *testing.T) {
 
 // Parties over their rate are told to wait; the journal hears of it in summary.
 func TestRate(t *testing.T) {
+	t.Parallel()
 	w := adaptertest.Start(t)
 	w.Register("MUNI", "limits: {perSecond: 1, burst: 2}\n")
 	var last adaptertest.Answered
@@ -274,6 +278,7 @@ func TestRate(t *testing.T) {
 // Strangers from one address are turned away after a while, before any
 // arithmetic; parties from the same address are not.
 func TestStrangersAreSlowedDown(t *testing.T) {
+	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Strangers = 1 }))
 	var last adaptertest.Answered
 	for range 8 {

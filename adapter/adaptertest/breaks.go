@@ -17,10 +17,11 @@ var ErrBroken = errors.New("broken by the test")
 // How a write breaks.
 type How int
 
-// The two ways: nothing was done, or all was done and the word of it was lost.
+// The ways: nothing was done; all was done and the word of it was lost; a panic.
 const (
 	Failed How = iota + 1
 	DoneButFailed
+	Panicked
 )
 
 // String names the way in a test's name.
@@ -79,8 +80,11 @@ func (b *breaker) do(method string, act func() error) error {
 	}
 	b.calls[method]++
 	b.mu.Unlock()
-	if how == Failed {
+	switch how {
+	case Failed:
 		return ErrBroken
+	case Panicked:
+		panic(ErrBroken)
 	}
 	err := act()
 	if how == DoneButFailed {
@@ -170,8 +174,16 @@ func (b *Breakable) Sweep(ctx context.Context, now time.Time) (out adapter.Swept
 type BreakableBus struct {
 	adapter.Broker
 	breaker
-	mu     sync.Mutex
-	reject func(adapter.Record) bool
+	mu        sync.Mutex
+	reject    func(adapter.Record) bool
+	published []adapter.Record
+}
+
+// Published are the records that the bus has acknowledged.
+func (b *BreakableBus) Published() []adapter.Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.published)
 }
 
 // Reject makes the bus refuse for good the records that match; nil: none.
@@ -199,6 +211,9 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 		if err := b.Broker.Publish(ctx, good); err != nil {
 			return err
 		}
+		b.mu.Lock()
+		b.published = append(b.published, good...)
+		b.mu.Unlock()
 		if len(bad) > 0 {
 			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}
 		}

@@ -32,7 +32,23 @@ type Party struct {
 	Version  envelopes.Version
 	DER      []byte
 
-	w *World
+	w  *World
+	at string // address of the doors; empty: the world's gateway
+}
+
+// At is the same party calling another node.
+func (p *Party) At(url string) *Party {
+	q := *p
+	q.at = url
+	return &q
+}
+
+// URL is the address that the party calls.
+func (p *Party) URL() string {
+	if p.at != "" {
+		return p.at
+	}
+	return p.w.URL
 }
 
 // In is the same party speaking another version.
@@ -247,7 +263,7 @@ func (p *Party) Post(path, contentType string, body []byte) Answered {
 
 func (p *Party) post(path, contentType string, body []byte, wait time.Duration) Answered {
 	p.w.T.Helper()
-	req, err := http.NewRequest(http.MethodPost, p.w.URL+path, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, p.URL()+path, bytes.NewReader(body))
 	p.w.must(err)
 	req.Header.Set("Content-Type", contentType)
 	if wait > 0 {

@@ -18,8 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
-	"mezhved/adapter/embedded"
-	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -134,21 +132,25 @@ func Start(t testing.TB, options ...Option) *World {
 	return w
 }
 
-func openStore(t testing.TB, node string) *postgres.Store {
-	t.Helper()
-	url := embedded.Test(t, postgres.Migrate)
-	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
-}
-
-// open starts a gateway on the world's store and bus.
+// open starts the world's gateway on its store and bus.
 func (w *World) open() {
 	w.T.Helper()
-	g, err := adapter.New(w.Config, adapter.Rooms{
+	w.Gateway, w.URL, w.stop = w.start(w.Config)
+}
+
+// Join starts one more node on the same store and bus and gives its address.
+func (w *World) Join(node string) string {
+	w.T.Helper()
+	c := w.Config
+	c.Node = node
+	_, url, stop := w.start(c)
+	w.T.Cleanup(stop)
+	return url
+}
+
+func (w *World) start(c adapter.Config) (g *adapter.Gateway, url string, stop func()) {
+	w.T.Helper()
+	g, err := adapter.New(c, adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key},
 		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(),
 	})
@@ -158,17 +160,13 @@ func (w *World) open() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(ctx, l) }()
-	w.Gateway, w.URL = g, "http://"+l.Addr().String()
-	var once sync.Once
-	w.stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				w.T.Errorf("the gateway did not close well: %v", err)
-			}
-			w.HTTP.CloseIdleConnections()
-		})
-	}
+	return g, "http://" + l.Addr().String(), sync.OnceFunc(func() {
+		w.HTTP.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			w.T.Errorf("the gateway did not close well: %v", err)
+		}
+	})
 }
 
 // Restart closes the gateway and opens another on the same store and bus.

@@ -1,0 +1,53 @@
+package adaptertest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/kafka"
+	"mezhved/adapter/postgres"
+)
+
+// openStore gives a database of this test alone.
+func openStore(t testing.TB, node string) *postgres.Store {
+	t.Helper()
+	url := embedded.Test(t, postgres.Migrate)
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// openBus gives the brokers of KAFKA_BROKERS, or a broker of this test alone,
+// which takes less than a millisecond to start. Topics bear the test's own prefix.
+func openBus(t testing.TB) *kafka.Broker {
+	t.Helper()
+	addresses := strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
+	if addresses[0] == "" {
+		k, err := embedded.StartKafka(embedded.KafkaOptions{})
+		if err != nil {
+			t.Fatalf("broker for tests: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := k.Stop(); err != nil {
+				t.Logf("broker for tests: %v", err)
+			}
+		})
+		addresses = k.Brokers()
+	}
+	b, err := kafka.Open(kafka.Options{Brokers: addresses, Partitions: 1, Replication: 1, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
