@@ -3,6 +3,7 @@ package gost
 import (
 	"crypto/hmac"
 	"crypto/sha512"
+	"slices"
 )
 
 // nonces is the generator of RFC 6979, section 3.2, with the fresh octets of
@@ -17,10 +18,11 @@ import (
 type nonces struct {
 	curve      *Curve
 	key, value []byte
+	drawn      bool // value was used: the state has to move on first
 }
 
 func newNonces(c *Curve, d, digest, fresh []byte) *nonces {
-	n := &nonces{c, make([]byte, sha512.Size), make([]byte, sha512.Size)}
+	n := &nonces{curve: c, key: make([]byte, sha512.Size), value: make([]byte, sha512.Size)}
 	for i := range n.value {
 		n.value[i] = 1
 	}
@@ -34,10 +36,13 @@ func newNonces(c *Curve, d, digest, fresh []byte) *nonces {
 // next returns a number k, 0 < k < q, and another one each time.
 func (n *nonces) next() []byte {
 	for {
+		if n.drawn {
+			n.key = n.hmac(n.value, []byte{0})
+			n.value = n.hmac(n.value)
+		}
 		n.value = n.hmac(n.value)
-		k := append([]byte(nil), n.value[:n.curve.size]...)
-		n.key = n.hmac(n.value, []byte{0})
-		n.value = n.hmac(n.value)
+		n.drawn = true
+		k := slices.Clone(n.value[:n.curve.size])
 		n.curve.narrow(k)
 		if n.curve.group.inRange(k) {
 			return k
