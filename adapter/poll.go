@@ -20,6 +20,9 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 		return err
 	}
 	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, For: g.config.Queues.Lease.D()}
+	if c.party.Lease > 0 {
+		p.For = c.party.Lease
+	}
 	if ask.Operation == envelopes.GetResponse {
 		p.Queue.Kind, p.Queue.Node = QueueResponses, ask.NodeID
 	}

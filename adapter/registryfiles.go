@@ -28,6 +28,7 @@ type partyFile struct {
 	Certificates []string    `yaml:"certificates"` // PEM or DER; default: <mnemonic>.pem (.crt, .cer, .der) and those in the folder <mnemonic>/
 	VIP          bool        `yaml:"vip"`
 	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
+	Lease        Period      `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
 	Limits       partyLimits `yaml:"limits"`
 }
 
@@ -167,7 +168,7 @@ func (r *catalogReader) readParty(name string) {
 	def(&in.Mnemonic, base)
 	p := &Party{
 		Mnemonic: Mnemonic(in.Mnemonic), Name: in.Name, VIP: in.VIP,
-		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue,
+		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue, Lease: in.Lease.D(),
 	}
 	def(&p.Name, in.Mnemonic)
 	if !mnemonicForm.MatchString(in.Mnemonic) {
@@ -179,6 +180,9 @@ func (r *catalogReader) readParty(name string) {
 		p.StatusQueue = true
 	default:
 		f.errorf("asyncErrors", "responses or statuses is expected, not %q", in.AsyncErrors)
+	}
+	if in.Lease != 0 && in.Lease.D() < time.Second {
+		f.errorf("lease", "is shorter than a second")
 	}
 	if in.Limits.PerSecond < 0 || in.Limits.Burst < 0 || in.Limits.Queue < 0 {
 		f.errorf("limits", "must not be negative")

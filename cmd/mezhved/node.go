@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -99,13 +100,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	return n, nil
 }
 
-// serve runs the gateway until ctx ends. SIGHUP reads services, parties and the
+// serve runs the gateway on the listener until ctx ends. SIGHUP reads services, parties and the
 // gateway's key again.
-func (n *node) serve(ctx context.Context) error {
-	l, err := n.gateway.Listen()
-	if err != nil {
-		return unavailable(err)
-	}
+func (n *node) serve(ctx context.Context, l net.Listener) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -176,7 +173,7 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	n.onClose(b.Close)
+	n.onClose(func() error { b.Close(); return nil })
 	return b, nil
 }
 
@@ -260,8 +257,8 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		if head.Size > 0 {
-			return usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or reopen the journal under a new origin", head.Size, c.State))
+		if head.Tree.N > 0 {
+			return usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or reopen the journal under a new origin", head.Tree.N, c.State))
 		}
 		if err := journal.CreateSignerState(c.State, strings.TrimSpace(string(skey))); err != nil {
 			return usage(err)

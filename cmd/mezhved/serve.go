@@ -39,7 +39,11 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	return n.serve(ctx)
+	l, err := n.gateway.Listen()
+	if err != nil {
+		return unavailable(err)
+	}
+	return n.serve(ctx, l)
 }
 
 func newLog(out *stdio, asJSON, debug bool) *slog.Logger {

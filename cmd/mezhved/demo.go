@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/signing"
+	"mezhved/testdata/services"
+)
+
+type demoCmd struct {
+	Dir    string `default:"mezhved-demo" help:"Folder that keeps everything of the demo; a second start on it goes on."`
+	Listen string `default:"127.0.0.1:7500" help:"Address of the doors."`
+	Once   bool   `help:"Play and end: exit code 0 only if every exchange ended as announced."`
+}
+
+func (demoCmd) Help() string {
+	return `Starts a private PostgreSQL, an in-process Kafka broker and a gateway, makes test keys for five departments,
+plays their exchanges and says where to look. Nothing has to be configured. It is a demonstration: the keys and
+certificates are test ones, and nothing of it belongs into production.
+
+Examples:
+  mezhved demo
+  mezhved demo --dir /tmp/demo --listen 127.0.0.1:7600 --once
+  mezhved serve --config mezhved-demo/mezhved.yaml     # the same gateway without the play`
+}
+
+// demoParty is a department of the demonstration.
+type demoParty struct{ mnemonic, name, settings string }
+
+var demoParties = []demoParty{
+	{"PRIMERSK", "Администрация города Примерска (муниципалитет)", ""},
+	{"MFC01", "Многофункциональный центр", ""},
+	{"ROSREESTR", "Росреестр", ""},
+	{"FNS01", "Федеральная налоговая служба", ""},
+	{"SFR01", "Социальный фонд (пенсионный фонд)", "# Its system takes and acknowledges at once: what it has not acknowledged in 3 s comes again.\nlease: 3s\n"},
+}
+
+func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
+	fmt.Fprintln(out.out, "Mezhved demonstration: test keys, private database and broker. Not for production.")
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return usage(err)
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return unavailable(fmt.Errorf("the address %s cannot be used: %w. Choose another one with --listen, or stop the program that has it", c.Listen, err))
+	}
+	defer l.Close()
+	config, err := prepareDemo(dir, l.Addr().String())
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(dir, "gateway.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return usage(err)
+	}
+	defer logFile.Close()
+	log := slog.New(slog.NewTextHandler(logFile, nil))
+
+	n, err := openNode(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- n.serve(serving, l) }()
+
+	base := "http://" + l.Addr().String()
+	err = awaitReady(ctx, base, 30*time.Second)
+	if err == nil {
+		err = c.show(ctx, out.out, dir, base, n)
+	}
+	stop()
+	return errors.Join(err, <-served)
+}
+
+// show plays and, unless once was asked for, waits for the interrupt.
+func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *node) error {
+	p, err := newPlay(ctx, out, dir, base)
+	if err != nil {
+		return err
+	}
+	p.run(ctx)
+	p.whereToLook(dir, base)
+	if p.failures > 0 {
+		err = no(fmt.Errorf("%d of %d scenes did not end as announced; the gateway's log is %s", p.failures, p.scenes, filepath.Join(dir, "gateway.log")))
+	}
+	if c.Once {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintln(out, "\n"+err.Error())
+	}
+	fmt.Fprintf(out, "\nReady. The gateway stays open at %s until it is interrupted (Ctrl-C).\n", base)
+	<-ctx.Done()
+	return nil
+}
+
+// awaitReady asks /readyz until it says yes.
+func awaitReady(ctx context.Context, base string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	last := "no answer"
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			text, _ := io.ReadAll(io.LimitReader(resp.Body, 2000))
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			last = strings.TrimSpace(string(text))
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable(fmt.Errorf("the gateway did not get ready: %s", last))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+const demoConfig = `# Configuration of the demonstration. mezhved serve --config takes it as it is.
+# The private database and broker are for demonstrations and tests only.
+node: demo
+listen: %s
+services: services
+parties: parties
+database:
+  private: postgres
+kafka:
+  private: kafka
+journal:
+  origin: mezhved.demo/journal
+  key: keys/journal.key
+  state: keys/journal.state
+signature:
+  key: keys/bus/key.pem
+  certificate: keys/bus/cert.pem
+replyTo:
+  keys: [keys/replyto.key]
+`
+
+var listenLine = regexp.MustCompile(`(?m)^listen:.*$`)
+
+// prepareDemo makes what is missing in the folder: keys, certificates, parties,
+// services, configuration. What is there stays, but for the address.
+func prepareDemo(dir, listen string) (adapter.Config, error) {
+	for _, sub := range []string{"", "keys", "parties", "services"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return adapter.Config{}, usage(err)
+		}
+	}
+	if err := makeDemoKeys(dir); err != nil {
+		return adapter.Config{}, err
+	}
+	if err := copyMissing(filepath.Join(dir, "services"), services.FS); err != nil {
+		return adapter.Config{}, usage(err)
+	}
+	file := filepath.Join(dir, "mezhved.yaml")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(fmt.Sprintf(demoConfig, listen))
+	} else if err != nil {
+		return adapter.Config{}, usage(err)
+	}
+	text = listenLine.ReplaceAll(text, []byte("listen: "+listen))
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return adapter.Config{}, usage(err)
+	}
+	config, err := adapter.LoadConfig(file)
+	if err != nil {
+		return config, usage(err)
+	}
+	return config, nil
+}
+
+// makeDemoKeys makes a test authority, the bus's key, a key and registration
+// for each department, and the secrets of the gateway.
+func makeDemoKeys(dir string) error {
+	quiet := &stdio{strings.NewReader(""), io.Discard, io.Discard}
+	caDir := filepath.Join(dir, "keys", "ca")
+	if missing(filepath.Join(caDir, "key.pem")) {
+		if err := (&keysCACmd{Name: "Mezhved demo CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {
+			return err
+		}
+	}
+	identity := func(folder, name, org string) error {
+		if !missing(filepath.Join(folder, "key.pem")) {
+			return nil
+		}
+		c := keysNewCmd{Name: name, Org: org, Type: string(signing.KeyECDSA256), CA: caDir, Days: 365, Out: folder}
+		return c.Run(quiet)
+	}
+	if err := identity(filepath.Join(dir, "keys", "bus"), "SMEV", "Mezhved demo bus"); err != nil {
+		return err
+	}
+	for _, p := range demoParties {
+		if err := identity(filepath.Join(dir, "parties", p.mnemonic), p.mnemonic, p.name); err != nil {
+			return err
+		}
+		file := filepath.Join(dir, "parties", p.mnemonic+".yaml")
+		if missing(file) {
+			text := "name: " + p.name + "\ncertificates: [" + p.mnemonic + "/cert.pem]\n" + p.settings
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				return usage(err)
+			}
+		}
+	}
+	for _, secret := range []string{"replyto.key", "operator.token", "auditor.token"} {
+		if name := filepath.Join(dir, "keys", secret); missing(name) {
+			if err := writeSecret(name); err != nil {
+				return err
+			}
+		}
+	}
+	if name := filepath.Join(dir, "keys", "journal.key"); missing(name) {
+		if _, err := writeJournalKey("mezhved.demo/journal", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func missing(name string) bool {
+	_, err := os.Stat(name)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// copyMissing copies the files of a tree that dir does not have yet.
+func copyMissing(dir string, tree fs.FS) error {
+	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o755)
+		}
+		if !missing(to) {
+			return nil
+		}
+		src, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, src, 0o644)
+	})
+}

@@ -1,0 +1,554 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/adapter/party"
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// partyFlags say who calls and whom.
+type partyFlags struct {
+	keyFlags
+	URL      string `default:"http://127.0.0.1:7500/smev/v1.2/ws" env:"MEZHVED_URL" help:"Address of the bus. The version follows from it when it names one."`
+	Version  string `name:"smev" placeholder:"1.2" help:"Version of the protocol: 1.1, 1.2 or 1.3."`
+	Bus      string `placeholder:"FILE" type:"existingfile" help:"Certificate of the bus: its signature must be made with this one. Without it any valid certificate will do."`
+	Unsigned bool   `help:"Accept answers that the bus has not signed (emulators)."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+func (f *partyFlags) client(ctx context.Context) (*party.Client, error) {
+	signer, err := f.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &party.Client{URL: f.URL, Version: envelopes.V12, Signer: signer, AllowUnsigned: f.Unsigned}
+	version := f.Version
+	for _, v := range envelopes.Versions {
+		if version == "" && strings.Contains(f.URL, v.String()) {
+			version = v.String()
+		}
+	}
+	if version != "" {
+		v, ok := envelopes.VersionOf(version)
+		if !ok {
+			return nil, usage(fmt.Errorf("--smev %s: 1.1, 1.2 or 1.3 is expected", version))
+		}
+		c.Version = v
+	}
+	if f.Bus != "" {
+		if c.Bus, err = busVerifier(f.Bus); err != nil {
+			return nil, usage(err)
+		}
+	}
+	return c, nil
+}
+
+// busVerifier trusts the certificates of one file and no others.
+func busVerifier(file string) (*signing.Verifier, error) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := signing.ParsePEMCertificates(src)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Registered: func(c *signing.Certificate) bool {
+		return slices.ContainsFunc(certs, func(known *signing.Certificate) bool { return known.SHA256 == c.SHA256 })
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return signing.NewVerifier(signing.Options{Trust: trust})
+}
+
+// failed puts what went wrong with a call into the exit codes.
+func failed(out *stdio, asJSON bool, err error) error {
+	var fault *party.FaultError
+	if !errors.As(err, &fault) {
+		return unavailable(err)
+	}
+	code := exitNo
+	if fault.Retry() {
+		code = exitUnavailable
+	}
+	if !asJSON {
+		return &exitError{code, err}
+	}
+	f := fault.Fault
+	places := []string{}
+	for _, v := range f.Validation {
+		places = append(places, v.Text)
+	}
+	return &exitError{code, errors.Join(errSaid, printJSON(out.out, map[string]any{
+		"fault": string(f.Kind), "signature": string(f.Signature), "code": f.Code, "text": f.Text, "description": f.Description, "violations": places,
+	}))}
+}
+
+type sendCmd struct {
+	partyFlags
+	File      string        `arg:"" optional:"" help:"The content: the business document (XML); - or nothing is standard input."`
+	ID        string        `name:"id" placeholder:"UUID" help:"MessageID; give the old one to repeat a request whose fate is unknown. Default: a new one."`
+	Reference string        `placeholder:"UUID" help:"MessageID of the first message of the chain."`
+	NodeID    string        `name:"node" help:"NodeID: responses come to the queue of this node."`
+	EOL       time.Time     `name:"eol" placeholder:"TIME" help:"End of life (RFC 3339): the request is not delivered after it."`
+	Code      string        `name:"transaction-code" help:"TransactionCode."`
+	Test      bool          `help:"Mark as TestMessage."`
+	Official  string        `placeholder:"FILE" type:"existingfile" help:"Key with certificate of the official who signs the content (PEM with both, or PKCS#12)."`
+	Attach    []string      `placeholder:"FILE" type:"existingfile" help:"Attachments, carried inside the message."`
+	XOP       bool          `name:"xop" help:"Send attachments as MIME parts."`
+	Wait      time.Duration `placeholder:"30s" help:"Wait for the answer this long, acknowledge and print it."`
+}
+
+func (sendCmd) Help() string {
+	return `Examples:
+  mezhved send --key mfc/key.pem --cert mfc/cert.pem request.xml
+  mezhved send --key mfc.p12 --password-file mfc.pass --url http://bus.example/smev/v1.3/ws --wait 1m request.xml`
+}
+
+// sentJSON is what send and reply print.
+type sentJSON struct {
+	MessageID string    `json:"messageId"`
+	Status    string    `json:"status,omitempty"`
+	Recipient string    `json:"recipient,omitempty"`
+	Accepted  time.Time `json:"accepted,omitzero"`
+	Repeated  bool      `json:"repeated,omitempty"`
+	Bus       string    `json:"bus,omitempty"`
+}
+
+func sentOf(r *party.Receipt) sentJSON {
+	s := sentJSON{MessageID: r.MessageID, Status: string(r.Status), Recipient: r.Recipient.Mnemonic, Accepted: r.Sent, Repeated: r.Repeated}
+	if r.Certificate != nil {
+		s.Bus = r.Certificate.Subject()
+	}
+	return s
+}
+
+func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	client.XOP = c.XOP
+	content, err := readInput(out, c.File)
+	if err != nil {
+		return err
+	}
+	r := party.Request{MessageID: c.ID, Content: content, Reference: c.Reference, TransactionCode: c.Code, NodeID: c.NodeID, EOL: c.EOL, Test: c.Test}
+	if c.Official != "" {
+		if r.Official, err = signing.LoadSigner(ctx, keySource(c.Official, "", c.PasswordFile)); err != nil {
+			return usage(fmt.Errorf("--official: %w", err))
+		}
+	}
+	if r.Attachments, err = readAttachments(c.Attach); err != nil {
+		return usage(err)
+	}
+	receipt, err := client.SendRequest(ctx, r)
+	if err != nil {
+		if receipt != nil && receipt.MessageID != "" {
+			var fault *party.FaultError
+			if !errors.As(err, &fault) {
+				err = fmt.Errorf("%w\nThe request may have arrived. Send it again with --id %s: the bus takes it once", err, receipt.MessageID)
+			}
+		}
+		return failed(out, c.JSON, err)
+	}
+	if c.JSON && c.Wait == 0 {
+		return printJSON(out.out, sentOf(receipt))
+	}
+	if !c.JSON {
+		fmt.Fprintf(out.out, "%s %s\n", receipt.MessageID, receipt.Status)
+	}
+	if c.Wait == 0 {
+		return nil
+	}
+	return c.awaitAnswer(ctx, out, client, receipt.MessageID)
+}
+
+// awaitAnswer polls until the final answer to the request came, acknowledging
+// what it takes. A message to another request goes back to the queue when its
+// lease ends.
+func (c *sendCmd) awaitAnswer(ctx context.Context, out *stdio, client *party.Client, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Wait)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		m, err := client.PollResponse(ctx, party.Selector{NodeID: c.NodeID})
+		switch {
+		case err == nil && m != nil && m.OriginalMessageID == id:
+			if err := printMessage(out, c.JSON, "", m); err != nil {
+				return err
+			}
+			if err := client.Ack(ctx, m.Metadata.MessageID, true); err != nil {
+				return failed(out, c.JSON, err)
+			}
+			if m.Response == nil || m.Response.Status == nil {
+				return nil
+			}
+			pause = 100 * time.Millisecond
+			continue
+		case err != nil && ctx.Err() == nil:
+			return failed(out, c.JSON, err)
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable(fmt.Errorf("no answer to %s within %s: take it later with mezhved poll responses", id, c.Wait))
+		case <-time.After(pause):
+		}
+	}
+}
+
+func readAttachments(files []string) ([]party.Attachment, error) {
+	var out []party.Attachment
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		kind, _, _ := mime.ParseMediaType(mime.TypeByExtension(filepath.Ext(name)))
+		out = append(out, party.Attachment{MimeType: kind, Content: content})
+	}
+	return out, nil
+}
+
+type pollCmd struct {
+	partyFlags
+	Queue  string        `arg:"" enum:"requests,responses" help:"requests or responses."`
+	Type   string        `placeholder:"{NS}ROOT" help:"Only messages of this kind: {namespace}root of its request or response."`
+	NodeID string        `name:"node" help:"Responses to requests sent with this NodeID."`
+	Ack    bool          `help:"Acknowledge the message when it has been printed or stored."`
+	Out    string        `placeholder:"DIR" help:"Store the envelope, the content and attachments in this folder."`
+	Wait   time.Duration `placeholder:"30s" help:"Wait this long for a message."`
+}
+
+func (pollCmd) Help() string {
+	return `A message that is taken and not acknowledged comes again after the bus's lease (15 minutes, by default).
+Exit code 1 says that the queue is empty.
+
+Examples:
+  mezhved poll requests --key fns/key.pem --cert fns/cert.pem --out inbox --ack
+  mezhved poll responses --key mfc/key.pem --cert mfc/cert.pem --wait 1m --json`
+}
+
+func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	selector := party.Selector{NodeID: c.NodeID}
+	if c.Type != "" {
+		space, local, ok := strings.Cut(strings.TrimPrefix(c.Type, "{"), "}")
+		if !ok {
+			return usage(fmt.Errorf("--type %s: {namespace}root is expected", c.Type))
+		}
+		selector.Root = envelopes.Name{Space: space, Local: local}
+	}
+	poll := client.PollRequest
+	if c.Queue == "responses" {
+		poll = client.PollResponse
+	}
+	end := time.Now().Add(c.Wait)
+	for {
+		m, err := poll(ctx, selector)
+		if err != nil {
+			return failed(out, c.JSON, err)
+		}
+		if m != nil {
+			if err := printMessage(out, c.JSON, c.Out, m); err != nil {
+				return err
+			}
+			if c.Ack {
+				if err := client.Ack(ctx, m.Metadata.MessageID, true); err != nil {
+					return failed(out, c.JSON, err)
+				}
+			}
+			return nil
+		}
+		if time.Now().After(end) {
+			if c.JSON {
+				return no(errors.Join(errSaid, printJSON(out.out, nil)))
+			}
+			return no(errors.New("the queue is empty"))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// messageJSON is what poll prints.
+type messageJSON struct {
+	MessageID   string           `json:"messageId"`
+	Type        string           `json:"type"`
+	Sender      string           `json:"sender,omitempty"`
+	Sent        time.Time        `json:"sent,omitzero"`
+	Original    string           `json:"originalMessageId,omitempty"`
+	ReplyTo     string           `json:"replyTo,omitempty"`
+	NodeID      string           `json:"nodeId,omitempty"`
+	Test        bool             `json:"test,omitempty"`
+	Content     string           `json:"content,omitempty"`
+	Status      *statusJSON      `json:"status,omitempty"`
+	Rejections  []rejectionJSON  `json:"rejections,omitempty"`
+	Async       *asyncJSON       `json:"async,omitempty"`
+	Attachments []attachmentJSON `json:"attachments,omitempty"`
+	Stored      string           `json:"stored,omitempty"`
+}
+
+type statusJSON struct {
+	Code int    `json:"code"`
+	Text string `json:"text"`
+}
+
+type rejectionJSON struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+type asyncJSON struct {
+	Category string `json:"category"`
+	Text     string `json:"text,omitempty"`
+}
+
+type attachmentJSON struct {
+	ID      string `json:"id"`
+	Size    int    `json:"size"`
+	Content string `json:"content,omitempty"` // base64, unless stored
+}
+
+func messageOf(m *party.Message) messageJSON {
+	j := messageJSON{MessageID: m.Metadata.MessageID, Type: string(m.Metadata.Type), Sender: m.Metadata.Sender.Mnemonic, Sent: m.Metadata.Sent,
+		Original: m.OriginalMessageID, ReplyTo: m.ReplyTo}
+	switch {
+	case m.Request != nil:
+		j.Content, j.NodeID, j.Test = string(m.Request.Content.Bytes()), m.Request.NodeID, m.Request.Test
+	case m.Async != nil:
+		j.Async = &asyncJSON{string(m.Async.Category), m.Async.Details}
+	case m.Response != nil:
+		j.Content = string(m.Response.Content.Bytes())
+		if s := m.Response.Status; s != nil {
+			j.Status = &statusJSON{s.Code, s.Description}
+		}
+		for _, r := range m.Response.Rejections {
+			j.Rejections = append(j.Rejections, rejectionJSON{string(r.Code), r.Description})
+		}
+	}
+	for _, a := range m.Attachments {
+		j.Attachments = append(j.Attachments, attachmentJSON{a.ID, len(a.Content), base64.StdEncoding.EncodeToString(a.Content)})
+	}
+	return j
+}
+
+// printMessage prints a message and, when dir is given, stores it there first.
+func printMessage(out *stdio, asJSON bool, dir string, m *party.Message) error {
+	j := messageOf(m)
+	if dir != "" {
+		var err error
+		if j.Stored, err = storeMessage(dir, m, j); err != nil {
+			return usage(err)
+		}
+		for i := range j.Attachments {
+			j.Attachments[i].Content = ""
+		}
+	}
+	if asJSON {
+		return printJSON(out.out, j)
+	}
+	w := out.out
+	fmt.Fprintf(w, "%s %s from %s\n", j.Type, j.MessageID, j.Sender)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-10s %s\n", name, value)
+		}
+	}
+	line("answers", j.Original)
+	line("reply to", j.ReplyTo)
+	line("node", j.NodeID)
+	if j.Status != nil {
+		line("status", fmt.Sprintf("%d %s", j.Status.Code, j.Status.Text))
+	}
+	for _, r := range j.Rejections {
+		line("rejected", r.Code+" "+r.Text)
+	}
+	if j.Async != nil {
+		line("the bus", j.Async.Category+" "+j.Async.Text)
+	}
+	for _, a := range j.Attachments {
+		line("attachment", fmt.Sprintf("%s, %d bytes", a.ID, a.Size))
+	}
+	line("stored in", j.Stored)
+	if j.Content != "" && dir == "" {
+		fmt.Fprintf(w, "\n%s\n", j.Content)
+	}
+	return nil
+}
+
+// storeMessage writes a folder per message and gives its name. It is complete
+// on the disk when it returns: what is stored may be acknowledged.
+func storeMessage(dir string, m *party.Message, j messageJSON) (string, error) {
+	folder := filepath.Join(dir, j.MessageID)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
+	}
+	files := map[string][]byte{"envelope.xml": m.XML}
+	if j.Content != "" {
+		files["content.xml"] = []byte(j.Content)
+	}
+	if j.ReplyTo != "" {
+		files["replyto.txt"] = []byte(j.ReplyTo)
+	}
+	for i, a := range m.Attachments {
+		files[fmt.Sprintf("attachment-%d", i+1)] = a.Content
+	}
+	for name, content := range files {
+		if err := writeDurably(filepath.Join(folder, name), content); err != nil {
+			return "", err
+		}
+	}
+	return folder, nil
+}
+
+func writeDurably(name string, content []byte) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+type replyCmd struct {
+	partyFlags
+	File   string            `arg:"" optional:"" help:"The content of the answer (XML); - is standard input."`
+	To     string            `required:"" placeholder:"REPLYTO" help:"ReplyTo of the request, or @FILE with it."`
+	ID     string            `name:"id" placeholder:"UUID" help:"MessageID of the answer; give the old one to repeat it."`
+	Reject string            `placeholder:"CODE" help:"Reject: ACCESS_DENIED, NO_DATA, UNKNOWN_REQUEST_DESCRIPTION or FAILURE."`
+	Status *int              `placeholder:"CODE" help:"Intermediate status: a number of the provider's own."`
+	Text   string            `help:"Words of the rejection or status."`
+	Param  map[string]string `placeholder:"KEY=VALUE" help:"Parameters of the status."`
+	Attach []string          `placeholder:"FILE" type:"existingfile" help:"Attachments, carried inside the message."`
+}
+
+func (replyCmd) Help() string {
+	return `Exactly one of FILE, --reject and --status is given.
+
+Examples:
+  mezhved reply --key fns/key.pem --cert fns/cert.pem --to @inbox/ID/replyto.txt response.xml
+  mezhved reply --key fns/key.pem --cert fns/cert.pem --to @inbox/ID/replyto.txt --reject NO_DATA --text "Сведения не найдены"
+  mezhved reply --key fns/key.pem --cert fns/cert.pem --to @inbox/ID/replyto.txt --status 10 --text "Запрос в работе"`
+}
+
+func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	r := party.Reply{MessageID: c.ID, To: c.To}
+	if name, ok := strings.CutPrefix(c.To, "@"); ok {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return usage(err)
+		}
+		r.To = strings.TrimSpace(string(src))
+	}
+	ways := 0
+	if c.File != "" {
+		ways++
+		if r.Content, err = readInput(out, c.File); err != nil {
+			return err
+		}
+	}
+	if c.Reject != "" {
+		ways++
+		r.Rejections = []envelopes.Rejection{{Code: envelopes.RejectionCode(c.Reject), Description: c.Text}}
+	}
+	if c.Status != nil {
+		ways++
+		r.Status = &envelopes.RequestStatus{Code: *c.Status, Description: c.Text}
+		for k, v := range c.Param {
+			r.Status.Parameters = append(r.Status.Parameters, envelopes.StatusParameter{Key: k, Value: v})
+		}
+	}
+	if ways != 1 {
+		return usage(errors.New("exactly one of a file, --reject and --status is needed"))
+	}
+	if r.Attachments, err = readAttachments(c.Attach); err != nil {
+		return usage(err)
+	}
+	receipt, err := client.Reply(ctx, r)
+	if err != nil {
+		return failed(out, c.JSON, err)
+	}
+	if c.JSON {
+		return printJSON(out.out, sentOf(receipt))
+	}
+	fmt.Fprintf(out.out, "%s %s\n", receipt.MessageID, receipt.Status)
+	return nil
+}
+
+type ackCmd struct {
+	partyFlags
+	ID       string `arg:"" name:"message-id" help:"MessageID of the message as delivered (the first thing that poll prints)."`
+	Rejected bool   `help:"Acknowledge with accepted=\"false\": the signature of the bus did not hold."`
+}
+
+func (ackCmd) Help() string {
+	return "Example:\n  mezhved ack --key fns/key.pem --cert fns/cert.pem 8d384e7d-c6cb-11f0-8de9-0242ac120002"
+}
+
+func (c *ackCmd) Run(ctx context.Context, out *stdio) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	if err := client.Ack(ctx, c.ID, !c.Rejected); err != nil {
+		return failed(out, c.JSON, err)
+	}
+	if c.JSON {
+		return printJSON(out.out, map[string]string{"acknowledged": c.ID})
+	}
+	_, err = io.WriteString(out.out, "acknowledged\n")
+	return err
+}
+
+type statusCmd struct{ partyFlags }
+
+func (statusCmd) Help() string {
+	return `Takes the next message of the party's status queue (GetStatus); taking it consumes it. Exit code 1 says that
+the queue is empty. Answers and statuses of providers are in the response queue: mezhved poll responses.
+
+Example:
+  mezhved status --key mfc/key.pem --cert mfc/cert.pem`
+}
+
+func (c *statusCmd) Run(ctx context.Context, out *stdio) error {
+	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	switch {
+	case err != nil:
+		return failed(out, c.JSON, err)
+	case s == nil && c.JSON:
+		return no(errors.Join(errSaid, printJSON(out.out, nil)))
+	case s == nil:
+		return no(errors.New("the status queue is empty"))
+	case c.JSON:
+		return printJSON(out.out, map[string]string{"originalMessageId": s.OriginalMessageID, "category": string(s.Category), "text": s.Details})
+	}
+	fmt.Fprintf(out.out, "%s %s\n  %s\n", s.OriginalMessageID, s.Category, s.Details)
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"mezhved/adapter"
+)
+
+// foldersFlags name the registry's folders, directly or through a configuration.
+type foldersFlags struct {
+	Config   string `short:"c" placeholder:"FILE" type:"existingfile" help:"Configuration that names the folders."`
+	Services string `placeholder:"DIR" type:"existingdir" help:"Services folder; default: of the configuration, or services."`
+	Parties  string `placeholder:"DIR" type:"existingdir" help:"Parties folder; default: of the configuration, or parties."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+func (f *foldersFlags) open() (*adapter.Registry, adapter.Findings, error) {
+	services, parties := "services", "parties"
+	if f.Config != "" {
+		c, err := adapter.LoadConfig(f.Config)
+		if err != nil {
+			return nil, nil, usage(err)
+		}
+		services, parties = c.Services, c.Parties
+	}
+	if f.Services != "" {
+		services = f.Services
+	}
+	if f.Parties != "" {
+		parties = f.Parties
+	}
+	r, found := adapter.OpenRegistry(services, parties, time.Now)
+	return r, found, nil
+}
+
+// lint prints findings; errors among them make the exit code 1.
+func (f *foldersFlags) lint(out *stdio) error {
+	_, found, err := f.open()
+	if err != nil {
+		return err
+	}
+	if f.JSON {
+		if found == nil {
+			found = adapter.Findings{}
+		}
+		err = printJSON(out.out, found)
+	} else {
+		for _, one := range found {
+			fmt.Fprintln(out.out, one)
+		}
+	}
+	bad := len(found.Errors())
+	if bad > 0 {
+		if !f.JSON {
+			fmt.Fprintf(out.out, "%d errors, %d warnings: a gateway would keep its old set\n", bad, len(found)-bad)
+		}
+		return no(errors.Join(errSaid, err))
+	}
+	if !f.JSON {
+		fmt.Fprintf(out.out, "good, %d warnings\n", len(found))
+	}
+	return err
+}
+
+// catalog opens folders that must be good.
+func (f *foldersFlags) catalog() (*adapter.Catalog, error) {
+	r, found, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	if bad := found.Errors(); len(bad) > 0 {
+		return nil, no(fmt.Errorf("%w\nSee mezhved services lint", bad))
+	}
+	return r.Catalog(), nil
+}
+
+type servicesCmd struct {
+	List servicesListCmd `cmd:"" help:"List services and versions."`
+	Lint servicesLintCmd `cmd:"" help:"Name every problem of the folders at once, with file and line."`
+}
+
+type servicesListCmd struct{ foldersFlags }
+
+func (servicesListCmd) Help() string {
+	return "Example:\n  mezhved services list --services services --parties parties"
+}
+
+func (c *servicesListCmd) Run(out *stdio) error {
+	catalog, err := c.catalog()
+	if err != nil {
+		return err
+	}
+	type row struct {
+		Service   string             `json:"service"`
+		Version   string             `json:"version"`
+		Stage     adapter.Stage      `json:"stage"`
+		Request   string             `json:"request"`
+		Response  string             `json:"response,omitempty"`
+		Broadcast bool               `json:"broadcast,omitempty"`
+		Providers []adapter.Mnemonic `json:"providers"`
+		Callers   []adapter.Mnemonic `json:"callers,omitempty"`
+		Memory    int                `json:"schemaBytes"`
+		Title     string             `json:"title"`
+	}
+	rows := []row{}
+	for _, s := range catalog.Services() {
+		r := row{Service: s.Name, Version: s.Version, Stage: s.Stage, Request: s.Request.String(), Broadcast: s.Broadcast,
+			Providers: s.Providers, Callers: s.Callers(), Memory: s.Schema.Memory(), Title: s.Title}
+		if s.Response.Local != "" {
+			r.Response = s.Response.String()
+		}
+		rows = append(rows, r)
+	}
+	if c.JSON {
+		return printJSON(out.out, rows)
+	}
+	lines := [][]string{{"SERVICE", "VERSION", "STAGE", "PROVIDERS", "SCHEMA", "TITLE"}}
+	for _, r := range rows {
+		lines = append(lines, []string{r.Service, r.Version, string(r.Stage), fmt.Sprint(r.Providers), fmt.Sprintf("%d KB", (r.Memory+1023)/1024), r.Title})
+	}
+	return table(out.out, lines)
+}
+
+type servicesLintCmd struct{ foldersFlags }
+
+func (servicesLintCmd) Help() string {
+	return "Examples:\n  mezhved services lint --services services --parties parties\n  mezhved services lint --config mezhved.yaml --json"
+}
+
+func (c *servicesLintCmd) Run(out *stdio) error { return c.lint(out) }
+
+type partiesCmd struct {
+	List partiesListCmd `cmd:"" default:"1" help:"List parties and their certificates."`
+	Lint partiesLintCmd `cmd:"" help:"Name every problem of the folders at once, with file and line."`
+}
+
+type partiesListCmd struct{ foldersFlags }
+
+func (partiesListCmd) Help() string { return "Example:\n  mezhved parties list --config mezhved.yaml" }
+
+func (c *partiesListCmd) Run(out *stdio) error {
+	catalog, err := c.catalog()
+	if err != nil {
+		return err
+	}
+	type certificate struct {
+		Subject  string    `json:"subject"`
+		SHA256   string    `json:"sha256"`
+		NotAfter time.Time `json:"notAfter"`
+	}
+	type row struct {
+		Mnemonic     adapter.Mnemonic `json:"mnemonic"`
+		Name         string           `json:"name"`
+		VIP          bool             `json:"vip,omitempty"`
+		Certificates []certificate    `json:"certificates"`
+	}
+	rows := []row{}
+	lines := [][]string{{"MNEMONIC", "VIP", "CERTIFICATE UNTIL", "NAME"}}
+	for _, p := range catalog.Parties() {
+		r := row{Mnemonic: p.Mnemonic, Name: p.Name, VIP: p.VIP}
+		until := ""
+		for _, reg := range p.Certificates {
+			r.Certificates = append(r.Certificates, certificate{reg.Subject, fmt.Sprintf("%x", reg.SHA256), reg.NotAfter})
+			until += reg.NotAfter.Format(time.DateOnly) + " "
+		}
+		rows = append(rows, r)
+		lines = append(lines, []string{string(p.Mnemonic), map[bool]string{true: "VIP"}[p.VIP], until, p.Name})
+	}
+	if c.JSON {
+		return printJSON(out.out, rows)
+	}
+	return table(out.out, lines)
+}
+
+type partiesLintCmd struct{ foldersFlags }
+
+func (c *partiesLintCmd) Run(out *stdio) error { return c.lint(out) }
