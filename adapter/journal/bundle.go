@@ -346,6 +346,10 @@ func check(files map[string][]byte, policy *Policy) (*Evidence, error) {
 	if err := strictJSON(files["export/opening.json"], &o); err != nil {
 		return nil, fmt.Errorf("export/opening.json: %w", err)
 	}
+	// Nothing else vouches for this file's spelling.
+	if again, err := json.Marshal(o); err != nil || !bytes.Equal(again, files["export/opening.json"]) {
+		return nil, errors.New("export/opening.json is not in its only spelling")
+	}
 	if c, ok := e.Export.Leaf.Commit[FieldDigest]; e.Export.Leaf.Kind != KindEvidenceRead || !ok || o.Field != FieldDigest || o.Class != ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
 		return nil, errors.New("the entry that tells of the bundle's making is not about this manifest: the bundle was changed after it was made")
 	}

@@ -83,7 +83,7 @@ func TestNoMutationOfABundleGoesUnnoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(honest.Entries) != len(indexes) || !honest.Pinned || len(honest.Gaps) != 0 || !bytes.Equal(honest.Entries[0].Envelope, envelope) ||
-		len(honest.Entries[0].Openings) != 2 || honest.Entries[0].Certificate == nil || honest.Entries[0].Revocation == nil {
+		len(honest.Entries[0].Openings) != 3 || honest.Entries[0].Certificate == nil || honest.Entries[0].Revocation == nil {
 		t.Fatalf("verified %+v", honest)
 	}
 	if own, err := verify(b, nil); err != nil || own.Pinned {

@@ -71,7 +71,7 @@ func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 		if i == 0 {
 			all, err := d.Opened(book, x.Index)
 			d.ok(err)
-			x.Openings, x.Envelope, x.Certificate, x.Revocation = all[:2], envelope, certificate, revocation
+			x.Openings, x.Envelope, x.Certificate, x.Revocation = all, envelope, certificate, revocation
 		}
 		exhibits, indexes = append(exhibits, x), append(indexes, x.Index)
 	}

@@ -9,6 +9,7 @@ package remote
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -150,4 +151,19 @@ func (d Dir) Checkpoint(context.Context) (*journal.Checkpoint, error) {
 		return nil, fmt.Errorf("the mirror's checkpoint: %w", err)
 	}
 	return c, nil
+}
+
+// Bearer is an Admit for one shared token, for a log served to a few: everybody
+// else is refused. The comparison takes the same time for every wrong token.
+func Bearer(token string) func(*http.Request) error {
+	return func(r *http.Request) error {
+		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			return ErrUnauthenticated
+		}
+		if token == "" || subtle.ConstantTimeCompare([]byte(got), []byte(token)) != 1 {
+			return ErrForbidden
+		}
+		return nil
+	}
 }

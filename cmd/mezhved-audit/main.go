@@ -1,0 +1,73 @@
+// Command mezhved-audit is the auditor's own program: it verifies evidence
+// bundles and whole logs of a Mezhved journal on a machine that need not trust,
+// or reach, the gateway.
+//
+// The commands verify, report, page and keygen use no network; mirror and witness
+// are the two that do. Built with -tags offline, the program has only the former,
+// and no network code is linked in at all. No build has a database or Kafka among
+// its imports; a test holds this.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// program is the command line.
+type program struct {
+	Verify verifyCommand `cmd:"" help:"Verify an evidence bundle, or a whole log in a directory."`
+	Report reportCommand `cmd:"" help:"Verify a bundle and print what it proves, as a page to read and print."`
+	Page   pageCommand   `cmd:"" help:"Write the single-file page that verifies a bundle in a browser, offline."`
+	Keygen keygenCommand `cmd:"" help:"Make a signing key for a log or a witness."`
+
+	networkCommands
+}
+
+const description = `The auditor's program for the Mezhved journal.
+
+Get the policy file from the audit body, not from the journal's operator: it names the keys that you trust.
+
+Examples:
+  mezhved-audit verify --policy policy.txt bundle.zip
+  mezhved-audit verify log --policy policy.txt ./mirror
+  mezhved-audit report --policy policy.txt --lang ru bundle.zip > report.html
+  mezhved-audit page > verify.html
+` + networkExamples
+
+// errFindings ends the program with status 1 when everything has been said.
+var errFindings = errors.New("the verification has failed")
+
+// streams is where commands write.
+type streams struct{ out, err io.Writer }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main for tests: 0 is verified, 1 not, 2 a mistake in the command line.
+func run(args []string, out, errs io.Writer) (status int) {
+	exit := -1
+	parser, err := kong.New(&program{}, kong.Name("mezhved-audit"), kong.Description(description), kong.Writers(out, errs),
+		kong.Exit(func(code int) { exit = code }), kong.UsageOnError())
+	if err != nil {
+		panic(err) // the struct above is wrong
+	}
+	ctx, err := parser.Parse(args)
+	if exit >= 0 { // --help
+		return exit
+	}
+	if err != nil {
+		parser.Errorf("%s", err)
+		return 2
+	}
+	err = ctx.Run(&streams{out, errs})
+	switch {
+	case err == nil:
+		return 0
+	case !errors.Is(err, errFindings):
+		fmt.Fprintf(errs, "mezhved-audit: %v\n", err)
+	}
+	return 1
+}

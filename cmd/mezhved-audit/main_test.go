@@ -1,0 +1,263 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/journal/remote"
+)
+
+// audit runs the program.
+func audit(t *testing.T, want int, args ...string) (out string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	if got := run(args, &o, &e); got != want {
+		t.Fatalf("mezhved-audit %s: status %d, want %d\n%s%s", strings.Join(args, " "), got, want, &o, &e)
+	}
+	return o.String() + e.String()
+}
+
+// write puts content into a file of the test's directory.
+func write(t *testing.T, dir, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func contains(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestVerifyABundle(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	b, _ := d.Exchange(d.Filled(1, 100), []byte("<envelope/>"))
+	dir := t.TempDir()
+	bundle, policy := write(t, dir, "b.zip", b), write(t, dir, "policy", d.Policy.Text())
+	contains(t, audit(t, 0, "verify", "--policy", policy, bundle), "VERIFIED under", "snils = 11223344595", "envelope of 11 bytes", "acknowledged")
+	contains(t, audit(t, 0, "verify", bundle), "the policy is the bundle's own")
+	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "ru", bundle), "Выписка из журнала", "Петрова &lt;Анна&gt; &amp; Ко")
+	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
+	stranger := write(t, dir, "stranger", journaltest.NewDesk(t).Policy.Text())
+	contains(t, audit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
+	b[len(b)/2] ^= 1
+	contains(t, audit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
+	audit(t, 2, "verify")
+	audit(t, 2, "nonsense")
+	contains(t, audit(t, 0, "--help"), "Examples:")
+}
+
+func TestVerifyALog(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(2, 900)
+	early := d.Checkpoint(d.Forged(9, 300)).Note // signed by the same key, of another history
+	dir, policy := t.TempDir(), ""
+	policy = write(t, t.TempDir(), "policy", d.Policy.Text())
+	files := book.Files()
+	for name, content := range files {
+		write(t, dir, name, content)
+	}
+	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "VERIFIED: 0 missing, 0 changed", "checked    900 entries")
+	contains(t, audit(t, 1, "verify", "log", "--policy", policy, "--known", write(t, t.TempDir(), "early", early), dir), "FINDING", "changed")
+	bundle := bytes.Clone(files["tile/entries/001"])
+	bundle[700] ^= 1
+	write(t, dir, "tile/entries/001", bundle)
+	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "NOT VERIFIED")
+	os.Remove(filepath.Join(dir, "tile", "entries", "001"))
+	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "cannot be read")
+}
+
+func TestMirror(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(3, 500)
+	server := httptest.NewServer(&remote.Server{Log: book, Slog: slog.New(slog.DiscardHandler), Admit: remote.Bearer("secret")})
+	defer server.Close()
+	dir, files := filepath.Join(t.TempDir(), "m"), t.TempDir()
+	policy, token := write(t, files, "policy", d.Policy.Text()), write(t, files, "token", []byte("secret\n"))
+	args := []string{"mirror", "--policy", policy, "--token-file", token, server.URL, dir}
+	contains(t, audit(t, 1, "mirror", "--policy", policy, server.URL, dir), "401")
+	contains(t, audit(t, 0, args...), "first visit: 500 entries, 0 missing")
+	if err := book.Add(journaltest.Events(4, 70)...); err != nil {
+		t.Fatal(err)
+	}
+	d.Clock.Move(time.Minute)
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, audit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
+	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
+	book.Restore(d.Forged(5, 900))
+	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
+}
+
+func TestKeygen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "k")
+	public := strings.TrimSpace(audit(t, 0, "keygen", "witness.example.gov", path))
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := journal.NewCosigner(t.TempDir(), strings.TrimSpace(string(secret)), nil, time.Now)
+	if err != nil || c.Key() != public {
+		t.Errorf("%v, key %s, printed %s", err, c.Key(), public)
+	}
+	audit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
+}
+
+// The offline build must not have so much as a socket among its imports; no
+// build may have a database or Kafka.
+func TestImports(t *testing.T) {
+	for _, c := range []struct {
+		tags      string
+		forbidden *regexp.Regexp
+	}{
+		{"offline", regexp.MustCompile(`(?m)^(net|net/http|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|console).*)$`)},
+		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|console).*)$`)},
+	} {
+		list, err := exec.Command("go", "list", "-deps", "-tags", c.tags, ".").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(list, []byte("mezhved/adapter/journal\n")) {
+			t.Fatalf("go list says\n%s", list)
+		}
+		if bad := c.forbidden.FindAllString(string(list), -1); bad != nil {
+			t.Errorf("with tags %q the program imports %v", c.tags, bad)
+		}
+	}
+	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal").Output()
+	if err != nil || regexp.MustCompile(`(?m)^(net|net/http|os/exec)$`).Match(list) {
+		t.Errorf("adapter/journal imports the network (%v)", err)
+	}
+}
+
+// The page's script verifies the same bundles in Node.js, with its own Ed25519
+// and with the platform's, and refuses changed ones.
+func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("Node.js is not installed: the page's script cannot be run here")
+	}
+	page := audit(t, 0, "page")
+	script := regexp.MustCompile(`(?s)<script>(.*)</script>`).FindStringSubmatch(page)
+	if script == nil {
+		t.Fatal("the page has no script")
+	}
+	if regexp.MustCompile(`(?i)(src|href)=|fetch\(|XMLHttpRequest|import\(`).MatchString(page) {
+		t.Error("the page reaches out for something")
+	}
+	d := journaltest.NewDesk(t)
+	b, _ := d.Exchange(d.Filled(6, 300), []byte("<envelope>"+strings.Repeat("текст", 500)+"</envelope>"))
+	dir := t.TempDir()
+	write(t, dir, "0-good.zip", b)
+	files := map[string][]byte{}
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[f.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range files {
+		if name == "README.txt" || strings.HasPrefix(name, "report.") {
+			continue // the page says that it does not vouch for these
+		}
+		for _, at := range []float64{0.1, 0.5, 0.9} {
+			var out bytes.Buffer
+			z := zip.NewWriter(&out)
+			for other, content := range files {
+				w, err := z.Create(other)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if other == name {
+					content = bytes.Clone(content)
+					content[int(at*float64(len(content)))] ^= 1
+				}
+				w.Write(content)
+			}
+			z.Close()
+			write(t, dir, strings.ReplaceAll(name, "/", "_")+strings.Repeat("x", int(at*10))+".zip", out.Bytes())
+		}
+	}
+	write(t, dir, "policy", d.Policy.Text())
+	write(t, dir, "foreign", journaltest.NewDesk(t).Policy.Text())
+	run := write(t, dir, "run.js", []byte(script[1]+`
+const fs = require('fs'), dir = process.argv[2], policy = fs.readFileSync(dir + '/policy', 'utf8'), foreign = fs.readFileSync(dir + '/foreign', 'utf8');
+const attempt = async (name, policy) => { try { const r = await verifyBundle(new Uint8Array(fs.readFileSync(dir + '/' + name)), policy); return 'ok ' + r.pinned + ' ' + r.entries.length; } catch (e) { return 'no ' + e.message; } };
+(async () => {
+  const out = {};
+  for (const name of fs.readdirSync(dir)) if (name.endsWith('.zip')) out[name] = await attempt(name, policy);
+  out.own = await attempt('0-good.zip', '');
+  out.foreign = await attempt('0-good.zip', foreign);
+  ed25519 = ed25519ByHand;
+  out.byHand = await attempt('0-good.zip', policy);
+  out.foreignByHand = await attempt('0-good.zip', foreign);
+  console.log(JSON.stringify(out));
+})();`))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, "--no-warnings", run, dir)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("node: %v\n%s", err, &errs)
+	}
+	var got map[string]string
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for name, verdict := range got {
+		switch name {
+		case "0-good.zip", "byHand":
+			if verdict != "ok true 5" {
+				t.Errorf("%s: %s", name, verdict)
+			}
+		case "own":
+			if verdict != "ok false 5" {
+				t.Errorf("%s: %s", name, verdict)
+			}
+		default:
+			if refused++; !strings.HasPrefix(verdict, "no ") {
+				// A cosignature line of the log, of which only the time can be told:
+				// every change of it must still be refused, so nothing is exempt.
+				t.Errorf("%s: %s", name, verdict)
+			}
+		}
+	}
+	if refused < 30 {
+		t.Errorf("only %d changed bundles were tried", refused)
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/adapter/journal"
+)
+
+type verifyCommand struct {
+	Bundle verifyBundleCommand `cmd:"" default:"withargs" help:"Verify an evidence bundle."`
+	Log    verifyLogCommand    `cmd:"" help:"Verify a whole log: every entry, tile, counter and total, and the checkpoints of earlier visits."`
+}
+
+type verifyBundleCommand struct {
+	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust. Without it the bundle is only checked against itself."`
+	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+}
+
+// openBundle verifies the bundle in a file.
+func openBundle(path, policyPath string) (*journal.Evidence, error) {
+	var policy *journal.Policy
+	if policyPath != "" {
+		var err error
+		if policy, err = readPolicy(policyPath); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	e, err := journal.VerifyBundle(f, info.Size(), policy)
+	if err != nil {
+		return nil, fmt.Errorf("%s is NOT verified: %w", path, err)
+	}
+	return e, nil
+}
+
+func readPolicy(path string) (*journal.Policy, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := journal.ParsePolicy(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return policy, nil
+}
+
+// Run implements the command.
+func (c *verifyBundleCommand) Run(s *streams) error {
+	e, err := openBundle(c.Bundle, c.Policy)
+	if err != nil {
+		return err
+	}
+	if e.Pinned {
+		fmt.Fprintf(s.out, "%s: VERIFIED under %s\n", c.Bundle, c.Policy)
+	} else {
+		fmt.Fprintf(s.out, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
+	}
+	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
+	if !e.Checkpoint.Signed.IsZero() {
+		fmt.Fprintf(s.out, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
+	}
+	fmt.Fprintf(s.out, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
+	for _, x := range e.Entries {
+		l := x.Leaf
+		fmt.Fprintf(s.out, "entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
+		for _, o := range x.Openings {
+			fmt.Fprintf(s.out, "      %s = %s\n", o.Field, o.Value)
+		}
+		if x.Envelope != nil {
+			fmt.Fprintf(s.out, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
+		}
+	}
+	for _, g := range e.Gaps {
+		fmt.Fprintf(s.out, "note: %s\n", g)
+	}
+	return nil
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+type verifyLogCommand struct {
+	Policy string   `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	Known  []string `placeholder:"FILE" type:"existingfile" help:"Checkpoints that you saw earlier; those of the mirror's own visits are used in any case."`
+	Dir    string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+}
+
+// Run implements the command.
+func (c *verifyLogCommand) Run(s *streams) error {
+	policy, err := readPolicy(c.Policy)
+	if err != nil {
+		return err
+	}
+	signed, err := os.ReadFile(filepath.Join(c.Dir, "checkpoint"))
+	if err != nil {
+		return err
+	}
+	known, skipped, err := journal.KnownCheckpoints(c.Dir, policy)
+	if err != nil {
+		return err
+	}
+	for _, path := range c.Known {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		k, err := policy.Open(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		known = append(known, k)
+	}
+	begin := time.Now()
+	rep, err := journal.VerifyLog(context.Background(), journal.DirSource{FS: os.DirFS(c.Dir)}, policy, signed, known)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	r := rep.Recount
+	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
+	fmt.Fprintf(s.out, "from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
+	fmt.Fprintf(s.out, "checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
+	if skipped > 0 {
+		fmt.Fprintf(s.out, "note: %d checkpoints of earlier visits are not signed by this policy and were not used\n", skipped)
+	}
+	recounted(s, r)
+	if rep.OK() {
+		fmt.Fprintln(s.out, "VERIFIED: 0 missing, 0 changed")
+		return nil
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(s.out, "FINDING: %s\n", f)
+	}
+	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", r.Found)
+	return errFindings
+}
+
+// recounted prints the bookkeeping of a log.
+func recounted(s *streams, r *journal.Recount) {
+	fmt.Fprintf(s.out, "recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
+	kinds := make([]string, 0, len(r.Kinds))
+	for k, n := range r.Kinds {
+		kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
+	}
+	slices.Sort(kinds)
+	fmt.Fprintf(s.out, "           %s\n", strings.Join(kinds, ", "))
+}
+
+type reportCommand struct {
+	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	Lang   string `default:"ru" enum:"ru,en" help:"Language: ru or en."`
+	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+}
+
+// Run implements the command.
+func (c *reportCommand) Run(s *streams) error {
+	e, err := openBundle(c.Bundle, c.Policy)
+	if err != nil {
+		return err
+	}
+	if !e.Pinned {
+		fmt.Fprintln(s.err, "mezhved-audit: without --policy the bundle is only checked against itself")
+	}
+	page, err := e.Report(c.Lang)
+	if err != nil {
+		return err
+	}
+	_, err = s.out.Write(page)
+	return err
+}
+
+//go:embed verify.html
+var verifyPage []byte
+
+type pageCommand struct{}
+
+// Run implements the command.
+func (*pageCommand) Run(s *streams) error {
+	_, err := s.out.Write(verifyPage)
+	return err
+}
+
+type keygenCommand struct {
+	Name string `arg:"" help:"Name of the key: a log's origin, or a witness's name, like a URL without scheme."`
+	Out  string `arg:"" type:"path" help:"File for the secret key; must not exist."`
+}
+
+// Run implements the command.
+func (c *keygenCommand) Run(s *streams) error {
+	secret, public, err := journal.NewKey(c.Name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(f, secret); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s\n", public)
+	return nil
+}
