@@ -173,7 +173,7 @@ def exchange(base, version, parties, services):
     taken = poll(provider.service.GetRequest)
     inner = taken.Request if hasattr(taken, "Request") else taken["_value_1"]["Request"]
     expect("provider received", inner.SenderProvidedRequestData.MessageID, message_id)
-    provider.service.Ack(AckTargetMessage={"_value_1": message_id, "accepted": True})
+    provider.service.Ack(AckTargetMessage={"_value_1": message_id, "Id": "SIGNED_BY_CALLER", "accepted": True})
 
     reply_id = str(uuid.uuid1())
     answer = {"MessageID": reply_id, "To": inner.ReplyTo, "MessagePrimaryContent": {"_value_1": response}}
@@ -183,9 +183,9 @@ def exchange(base, version, parties, services):
     taken = poll(consumer.service.GetResponse)
     expect("consumer received", taken.Response.SenderProvidedResponseData.MessageID, reply_id)
     expect("in answer to", taken.Response.OriginalMessageId, message_id)
-    consumer.service.Ack(AckTargetMessage={"_value_1": reply_id, "accepted": True})
+    consumer.service.Ack(AckTargetMessage={"_value_1": reply_id, "Id": "SIGNED_BY_CALLER", "accepted": True})
 
-    name, text = fault_of(lambda: consumer.service.Ack(AckTargetMessage={"_value_1": reply_id, "accepted": True}))
+    name, text = fault_of(lambda: consumer.service.Ack(AckTargetMessage={"_value_1": reply_id, "Id": "SIGNED_BY_CALLER", "accepted": True}))
     expect("second Ack", name, "TargetMessageIsNotFound")
     broken = zeep.Client(wsdl, plugins=[Signer(parties / "MFC01", break_after_signing=True)])
     name, text = fault_of(lambda: send(broken, str(uuid.uuid1()), content(samples / "request.xml")))
