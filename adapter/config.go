@@ -35,6 +35,7 @@ type Config struct {
 	Limits    LimitsConfig    `yaml:"limits"`
 	Queues    QueuesConfig    `yaml:"queues"`
 	Times     TimesConfig     `yaml:"times"`
+	Console   ConsoleConfig   `yaml:"console"`
 }
 
 // TLSConfig is the transport security of the doors. Without a certificate the
@@ -141,6 +142,19 @@ type TimesConfig struct {
 	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
 }
 
+// ConsoleConfig says who may sit down at the desk of operators and auditors, in
+// a browser and over its API. Without tokens the desk is closed.
+type ConsoleConfig struct {
+	Tokens []TokenConfig `yaml:"tokens"`
+}
+
+// TokenConfig is one person or program that is let in.
+type TokenConfig struct {
+	Name string `yaml:"name"` // of the person or program, for the journal
+	Role string `yaml:"role"` // operator or auditor
+	File string `yaml:"file"` // holds the token alone: 20 characters or more, random
+}
+
 // LoadConfig reads a configuration file. The error holds every mistake in it as
 // Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
@@ -223,6 +237,9 @@ func (c *Config) resolve(dir string) {
 			paths = append(paths, &list[i])
 		}
 	}
+	for i := range c.Console.Tokens {
+		paths = append(paths, &c.Console.Tokens[i].File)
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -272,7 +289,28 @@ func (c Config) check(f *yamlFile) {
 	if c.Limits.Content > c.Limits.Body {
 		f.errorf("limits.content", "is larger than limits.body, so it would never be reached")
 	}
+	c.checkConsole(f)
 	c.checkFiles(f)
+}
+
+func (c Config) checkConsole(f *yamlFile) {
+	names := map[string]bool{}
+	for i, t := range c.Console.Tokens {
+		at := fmt.Sprintf("console.tokens.%d", i)
+		switch {
+		case t.Name == "":
+			f.errorf(at, "name is missing: the journal says by it who has read")
+		case names[t.Name]:
+			f.errorf(at, "there are two tokens named %q", t.Name)
+		}
+		names[t.Name] = true
+		if t.Role != "operator" && t.Role != "auditor" {
+			f.errorf(at, "role: operator or auditor is expected, not %q", t.Role)
+		}
+		if t.File == "" {
+			f.errorf(at, "file is missing (make one with: openssl rand -hex 32 > %s.token)", t.Name)
+		}
+	}
 }
 
 func isPKCS12(name string) bool {
@@ -334,6 +372,9 @@ func (c Config) checkFiles(f *yamlFile) {
 	}
 	for i, k := range c.Trust.CRLs {
 		files = append(files, named{fmt.Sprintf("trust.crls.%d", i), k, false})
+	}
+	for i, t := range c.Console.Tokens {
+		files = append(files, named{fmt.Sprintf("console.tokens.%d", i), t.File, false})
 	}
 	for _, n := range files {
 		if n.file == "" {
