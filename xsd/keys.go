@@ -84,6 +84,7 @@ type keyTable struct {
 
 type keyReference struct {
 	ident    *identity
+	scope    int32
 	off, len uint32
 	tok      int32
 }
@@ -366,7 +367,7 @@ func (v *Validator) tuple(t *target) {
 	seq := s.arena[off:]
 	if t.ident.kind == keyref {
 		if t.ident.refer != nil {
-			s.refs = append(s.refs, keyReference{t.ident, uint32(off), uint32(len(seq)), t.tok})
+			s.refs = append(s.refs, keyReference{t.ident, t.scope, uint32(off), uint32(len(seq)), t.tok})
 		}
 		return
 	}
@@ -412,7 +413,12 @@ func (s *identityState) table(scope int32, ident *identity) *keyTable {
 func (v *Validator) closeScope(n int32) {
 	s := &v.idc
 	sc := &s.scopes[n]
+	kept := s.refs[:sc.refs]
 	for _, r := range s.refs[sc.refs:] {
+		if r.scope != n {
+			kept = append(kept, r) // of a scope further out
+			continue
+		}
 		seq := s.arena[r.off : r.off+r.len]
 		found := false
 		for k := sc.table; k >= 0; k = s.tables[k].next {
@@ -425,7 +431,7 @@ func (v *Validator) closeScope(n int32) {
 			v.report(r.tok, "cvc-identity-constraint.4.3", v.nameAt(r.tok), nil, "ссылка %[1]s: ключа %[2]s с таким значением нет", "reference %[1]s: there is no key %[2]s of that value", r.ident.name.short(), r.ident.refer.name.short())
 		}
 	}
-	s.refs = s.refs[:sc.refs]
+	s.refs = kept
 	for k := sc.table; k >= 0; {
 		next := s.tables[k].next
 		if n > 0 && s.tables[k].ident.referred {
