@@ -179,12 +179,22 @@ func (s *Store) commit(batch []*accept) {
 	if len(batch) == 0 {
 		return
 	}
-	deadline := time.Now().Add(s.opts.AcceptTimeout)
+	start := time.Now()
+	deadline := start.Add(s.opts.AcceptTimeout)
 	pause := 5 * time.Millisecond
+	doubt := false // some try may have committed
 	for {
 		err := s.tryCommit(batch, deadline)
 		if err == nil {
 			return
+		}
+		doubt = doubt || uncertain(err)
+		if !doubt {
+			// Nothing was done, and that can be said: a sender who is told soon
+			// is better off than one who waits for a database that is down.
+			deadline = start.Add(min(s.opts.AcceptTimeout, unreachable))
+		} else {
+			deadline = start.Add(s.opts.AcceptTimeout)
 		}
 		switch kind := classify(err); {
 		case kind == data && len(batch) > 1:
@@ -201,11 +211,18 @@ func (s *Store) commit(batch []*accept) {
 			continue
 		}
 		for _, a := range batch {
-			a.done <- outcome{err: &UnknownError{a.message.MessageID, err}}
+			if doubt {
+				a.done <- outcome{err: &UnknownError{a.message.MessageID, err}}
+			} else {
+				a.done <- outcome{err: fmt.Errorf("message %s was not accepted: %w", a.message.MessageID, err)}
+			}
 		}
 		return
 	}
 }
+
+// unreachable is how long a batch is tried while nothing can have come of it.
+const unreachable = time.Second
 
 // tryCommit runs the statement once and tells every caller its outcome, or
 // tells nobody and returns an error.

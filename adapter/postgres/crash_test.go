@@ -107,6 +107,26 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// While the database is down, senders are told soon, and that nothing was done.
+func TestDatabaseIsDown(t *testing.T) {
+	p, w := durable(t)
+	w.accept(w.message())
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.Accept(context.Background(), w.message(), nil) // finds the old connections broken
+	start := time.Now()
+	_, err := w.Accept(context.Background(), w.message(), nil)
+	var unknown *postgres.UnknownError
+	if err == nil || errors.As(err, &unknown) || time.Since(start) > 2*time.Second {
+		t.Errorf("accept without a database: %v after %v, want to be told within two seconds that it was not accepted", err, time.Since(start))
+	}
+	if err := p.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.accept(w.message())
+}
+
 func TestHealth(t *testing.T) {
 	p, w := durable(t)
 	ctx := context.Background()

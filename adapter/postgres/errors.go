@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -58,13 +57,24 @@ func classify(err error) trouble {
 	}
 }
 
+// uncertain tells whether the statement that ended in err may have committed
+// all the same. An answer of the server says that it has not, except when the
+// server was told to end: that may come after the commit. Neither has one that
+// was not sent.
+func uncertain(err error) bool {
+	var pg *pgconn.PgError
+	var connect *pgconn.ConnectError
+	switch {
+	case errors.As(err, &pg):
+		return strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08")
+	case errors.As(err, &connect), pgconn.SafeToRetry(err):
+		return false
+	}
+	return true
+}
+
 // isCode tells whether err is an answer of the server with this SQLSTATE.
 func isCode(err error, code string) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == code
-}
-
-// interrupted tells whether a call ended because its caller gave up.
-func interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -71,19 +71,54 @@ func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event,
 	return ev, contentType, body, err
 }
 
-// Trace is adapter.Store.Trace over the events that the journal has not taken
-// up yet.
-func (s *Store) Trace(ctx context.Context, id string) ([]journal.Event, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT event FROM journal_pending
-		WHERE event->>'message' = $1 OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
-		ORDER BY id`, id)
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (e journal.Event, err error) {
-		var b []byte
-		if err = r.Scan(&b); err == nil {
-			err = json.Unmarshal(b, &e)
+// Trace is adapter.Store.Trace: what the journal has taken up, and behind it
+// what still waits for that. An entry of the journal holds no digest, only a
+// commitment to it.
+func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, err error) {
+	// From one snapshot: an event that is taken up meanwhile is seen once.
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		w := &where{}
+		if err := exchange(ctx, tx, id, w); err != nil {
+			return err
 		}
-		return e, err
+		rows, _ := tx.Query(ctx, "SELECT leaf FROM journal_entry WHERE "+w.sql()+" ORDER BY idx", w.args...)
+		events, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (journal.Event, error) {
+			var b []byte
+			if err := r.Scan(&b); err != nil {
+				return journal.Event{}, err
+			}
+			leaf, err := journal.ParseLeaf(b)
+			if err != nil {
+				return journal.Event{}, err
+			}
+			return leaf.Event, nil
+		})
+		if err != nil {
+			return err
+		}
+		messages := []string{id}
+		for _, e := range events {
+			if e.Message != "" {
+				messages = append(messages, e.Message)
+			}
+		}
+		rows, _ = tx.Query(ctx, `SELECT event FROM journal_pending
+			WHERE event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
+			ORDER BY id`, id, messages)
+		pending, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (e journal.Event, err error) {
+			var b []byte
+			if err = r.Scan(&b); err == nil {
+				err = json.Unmarshal(b, &e)
+			}
+			return e, err
+		})
+		events = append(events, pending...)
+		return err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("tracing %q: %w", id, err)
+	}
+	return events, nil
 }
 
 // Depths is adapter.Store.Depths. A lease that ran out counts as one until it

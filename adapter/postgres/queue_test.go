@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
@@ -442,5 +443,36 @@ func TestRecordAndTrace(t *testing.T) {
 	}
 	if got := w.count("SELECT sum((event->>'count')::int) FROM journal_pending WHERE event->>'kind' = 'strangers'"); got != 7 {
 		t.Errorf("count %d, want 7", got)
+	}
+}
+
+// The journal takes events up while the exchange goes on.
+func TestTraceOverTheJournal(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	desk := journaltest.NewDesk(t)
+	book, pool, err := postgres.OpenTracedJournal(ctx, w.url, journaltest.Origin, desk.Vault, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { book.Resign(); pool.Close() })
+	m := w.message()
+	w.put(m, w.message())
+	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+	if err := desk.Settle(desk.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.count("SELECT count(*) FROM journal_pending"); got != 0 {
+		t.Fatalf("%d events are not taken up", got)
+	}
+	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+	w.lease(adapter.Poll{})
+	if err := w.ack(m.MessageID); err != nil {
+		t.Fatal(err)
+	}
+	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindAcknowledged)
+	events, err := w.Trace(ctx, string(m.MessageID))
+	if err != nil || len(events) != 5 || events[0].MessageID != string(m.MessageID) || events[0].Sender != "MNSV05" {
+		t.Errorf("trace by MessageID: %+v, %v, want the same five events", events, err)
 	}
 }
