@@ -15,6 +15,9 @@ import (
 // message is never lost, and a crash from here on leaves the sender to ask again
 // with the same MessageID and be told what it would have been told now.
 func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
+	if err := g.writable(); err != nil {
+		return err
+	}
 	m := a.message
 	c.event.Message, c.event.Direction, c.event.Original = m.ID.String(), string(m.Direction), string(m.Original)
 	done := g.metrics.stage("commit")

@@ -96,13 +96,18 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		Draining bool   `json:"draining,omitempty"`
 		Store    string `json:"store"`
 		Bus      string `json:"bus"`
+		Journal  string `json:"journal"`
 		Services int    `json:"services"`
 		Parties  int    `json:"parties"`
-	}{Draining: g.draining.Load(), Store: "ok", Bus: "ok", Services: len(g.Catalog().services), Parties: len(g.Catalog().parties)}
+	}{Draining: g.draining.Load(), Store: "ok", Bus: "ok", Journal: "ok", Services: len(g.Catalog().services), Parties: len(g.Catalog().parties)}
 	state.Ready = !state.Draining
 	if err := g.store.Health(ctx); err != nil {
 		g.log.Warn("not ready: the store does not commit", "error", err)
 		state.Ready, state.Store = false, "unavailable"
+	}
+	if err := g.writable(); err != nil {
+		g.log.Warn("not ready: the journal cannot be written", "error", err)
+		state.Ready, state.Journal = false, "unavailable"
 	}
 	if err := g.broker.Health(ctx); err != nil {
 		g.log.Warn("the bus is away; accepted messages wait in the outbox", "error", err)

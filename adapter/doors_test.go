@@ -15,6 +15,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -282,7 +283,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := &http.Server{Handler: w.Gateway.Handler(), ErrorLog: nil}
+	front := &http.Server{Handler: w.Gateway.Handler(), ErrorLog: log.New(io.Discard, "", 0)}
 	go front.Serve(l)
 	defer front.Close()
 	pool := x509.NewCertPool()

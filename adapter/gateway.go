@@ -39,9 +39,19 @@ type Rooms struct {
 	Now     func() time.Time
 	Metrics *prometheus.Registry
 
-	Loops []Loop                      // run beside the gateway's own, such as the journal's sequencer
-	Last  func(context.Context) error // after the loops have ended: the last checkpoint
-	Mount func(chi.Router)            // more doors: the console and its API
+	Journal Journal          // nil: events are kept, but nobody puts them into a log
+	Loops   []Loop           // run beside the gateway's own
+	Mount   func(chi.Router) // more doors: the console and its API
+}
+
+// Journal puts committed events into the log and has it signed; the sequencer
+// of package journal is one.
+type Journal interface {
+	// Run works until ctx ends, takes up what is left and publishes a last
+	// checkpoint.
+	Run(ctx context.Context) error
+	// Writable says why nothing may be accepted now, or nil.
+	Writable() error
 }
 
 // Loop is work that goes on until its context ends. An error starts it again
@@ -186,11 +196,30 @@ func (g *Gateway) Run(ctx context.Context) error {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})
 	}
 	loops = append(loops, g.rooms.Loops...)
-	var wg sync.WaitGroup
-	for _, l := range loops {
-		wg.Go(func() { g.keepRunning(ctx, l) })
+	var journal, work sync.WaitGroup
+	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopJournal()
+	if j := g.rooms.Journal; j != nil {
+		journal.Go(func() { g.keepRunning(journalCtx, Loop{"journal", j.Run}) })
 	}
-	wg.Wait()
+	for _, l := range loops {
+		work.Go(func() { g.keepRunning(ctx, l) })
+	}
+	work.Wait()
+	stopJournal() // last: what the other loops have written is in its last checkpoint
+	journal.Wait()
+	return nil
+}
+
+// writable is nil when an accepted message's evidence can be written. The
+// journal that cannot be written stops the act it would have told of.
+func (g *Gateway) writable() error {
+	if g.rooms.Journal == nil {
+		return nil
+	}
+	if err := g.rooms.Journal.Writable(); err != nil {
+		return &refusal{reason: "journal-unwritten", cause: err, retryAfter: 5 * time.Second}
+	}
 	return nil
 }
 
@@ -286,8 +315,8 @@ func (g *Gateway) Listen() (net.Listener, error) {
 
 // Serve runs the gateway on the listener until ctx ends. It stops in this
 // order: doors (open calls are answered), loops (the batch in hand is
-// finished), the last checkpoint. The store's pool is the caller's to close
-// after that.
+// finished), the journal with its last checkpoint. The store's pool is the
+// caller's to close after that.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	loopCtx, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
@@ -302,6 +331,11 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	for range 60 { // the journal needs a moment before the first call can be accepted
+		if g.writable() == nil || !sleep(ctx, 50*time.Millisecond) {
+			break
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -321,13 +355,6 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	}
 	stopLoops()
 	err = errors.Join(err, <-loops)
-	if g.rooms.Last != nil {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.Times.Shutdown.D())
-		defer cancel()
-		if e := g.rooms.Last(last); e != nil {
-			err = errors.Join(err, fmt.Errorf("last checkpoint: %w", e))
-		}
-	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

@@ -29,6 +29,9 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	defer g.metrics.stage("enqueue")()
 	arrivals := make([]Arrival, 0, len(records))
 	for i := range records {
+		if streamed(&records[i]) {
+			continue // its recipient reads it here
+		}
 		a, err := g.arrival(&records[i])
 		if err != nil {
 			// Not ours, or not whole: nobody but a gateway may fill queues. It
@@ -51,6 +54,15 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 		g.arrivals.ring(a.Queue)
 	}
 	return nil
+}
+
+func streamed(r *Record) bool {
+	for _, h := range r.Headers {
+		if h.Key == headerStream {
+			return true
+		}
+	}
+	return false
 }
 
 // arrival reads a record's headers.

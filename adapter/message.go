@@ -82,6 +82,7 @@ type Parts struct {
 	Signature Span      `json:"sig,omitzero"`  // ds:Signature of the sender's system
 	Scope     []Binding `json:"ns,omitempty"`  // in scope at the parent of Data
 	SigScope  []Binding `json:"sns,omitempty"` // in scope at the parent of Signature
+	Attached  int       `json:"a,omitzero"`    // number of attachments, also where they are not loaded
 }
 
 // Attachment is one attachment carried inside the message, decoded.

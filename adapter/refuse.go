@@ -68,8 +68,8 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if !g.strangers.count(r.reason) {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "unavailable" {
-		return r // counted in summary; or the store itself is what fails
+	} else if r.reason == "rate" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
+		return r // counted in summary; or the store or the journal is what fails
 	}
 	ev := r.event(c.event)
 	if c.party == nil && c.claimed != [32]byte{} {

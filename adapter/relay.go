@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -77,8 +79,9 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	records := make([]Record, len(batch))
+	stream := make([]bool, len(batch))
 	for i := range batch {
-		records[i] = g.record(&batch[i])
+		records[i], stream[i] = g.record(&batch[i])
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
@@ -94,7 +97,7 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 			}
 		}
 	}
-	events := make([]journal.Event, len(batch))
+	events := make([]journal.Event, 0, len(batch))
 	for i := range batch {
 		ev := journal.Event{Kind: journal.KindRouted, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
 		describe(&ev, batch[i].Message)
@@ -102,7 +105,11 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 		if dead[i] {
 			ev.Kind, ev.Outcome = journal.KindDead, "rejected by the bus"
 		}
-		events[i] = ev
+		events = append(events, ev)
+		if stream[i] && !dead[i] {
+			ev.Kind, ev.Outcome, ev.Attempt = journal.KindDelivered, "stream", 1
+			events = append(events, ev)
+		}
 	}
 	return events, nil
 }
@@ -135,52 +142,81 @@ const (
 	headerSeal    = "mezhved-seal"  // MAC over id and queue: only a gateway can enqueue
 	headerEvent   = "mezhved-event" // what the journal is to hear when the record is queued
 	headerBody    = "mezhved-body"  // "store": the value is left out because it is too large
+	headerStream  = "mezhved-to"    // "stream": the recipient reads this topic itself, no queue is filled
 	headerMessage = "message-id"    // the sender's MessageID
 	headerTrace   = "traceparent"   // W3C trace context
 )
 
 // record makes a bus record. Its key is the recipient queue, which keeps the
-// order of acceptance within it; where providers read the topic themselves the
-// conversation is added, so that they may share the work.
-func (g *Gateway) record(o *Outgoing) Record {
+// order of acceptance within it. Where providers read the topic themselves
+// (stream) the conversation is added, so that they may share the work; such a
+// record is the delivery, and the intake passes over it. What is too large for
+// the bus travels without its body; it and what has attachments, which stay in
+// the store, wait in the queue, for those providers too.
+func (g *Gateway) record(o *Outgoing) (r Record, stream bool) {
 	m := o.Message
-	topic := responseTopic(g.config.Kafka.Prefix, o.Queue.System)
+	r = Record{Topic: responseTopic(g.config.Kafka.Prefix, o.Queue.System), Key: []byte(o.Queue.destination()), Value: busValue(m)}
 	if o.Queue.Kind == QueueRequests {
-		topic = requestTopic(g.config.Kafka.Prefix, o.Queue.System)
+		r.Topic = requestTopic(g.config.Kafka.Prefix, o.Queue.System)
+		if s := g.Catalog().Service(m.Service, m.Version); s != nil {
+			stream = s.Stream
+		}
 	}
-	key := o.Queue.destination()
-	if s := g.Catalog().Service(m.Service, m.Version); s != nil && s.Stream {
-		key += "/" + string(conversation(m))
-	}
-	queue, err := json.Marshal(o.Queue)
-	if err != nil {
-		panic("relay: " + err.Error()) // strings only
-	}
-	ev := journal.Event{Kind: journal.KindQueued, Outcome: "ok"}
-	describe(&ev, m)
-	ev.Recipient = string(o.Queue.System)
-	event, err := json.Marshal(ev)
-	if err != nil {
-		panic("relay: " + err.Error())
-	}
-	r := Record{Topic: topic, Key: []byte(key), Value: busValue(m), Headers: []Header{
-		{headerID, []byte(m.ID.String())}, {headerQueue, queue}, {headerSeal, g.seal(m.ID.String(), queue)}, {headerEvent, event},
-		{headerMessage, []byte(m.MessageID)}, {"original", []byte(m.Original)}, {"direction", []byte(m.Direction)},
-		{"sender", []byte(m.Sender)}, {"recipient", []byte(o.Queue.System)}, {"service", []byte(m.Service)}, {"service-version", []byte(m.Version)},
-		{"wire", []byte(m.Wire)}, {"conversation", []byte(conversation(m))}, {"reply-to", []byte(m.ReplyTo)}, {headerTrace, []byte(m.Trace)},
-	}}
+	add := func(key string, value []byte) { r.Headers = append(r.Headers, Header{key, value}) }
 	if Size(len(r.Value)) > g.config.Kafka.MaxRecord {
-		r.Value = nil
-		r.Headers = append(r.Headers, Header{headerBody, []byte("store")})
+		r.Value, stream = nil, false
+		add(headerBody, []byte("store"))
 	}
-	return r
+	if n := m.Parts.Attached; n > 0 {
+		stream = false
+		add("attachments", []byte(strconv.Itoa(n)))
+	}
+	id := m.ID.String()
+	add(headerID, []byte(id))
+	if stream {
+		r.Key = append(r.Key, "/"+conversation(m)...)
+		add(headerStream, []byte("stream"))
+	} else {
+		queue, event := g.arrivalHeaders(o)
+		add(headerQueue, queue)
+		add(headerSeal, sealRecord(g.replies[0], id, queue))
+		add(headerEvent, event)
+	}
+	for _, h := range [][2]string{
+		{headerMessage, string(m.MessageID)}, {"original", string(m.Original)}, {"direction", string(m.Direction)},
+		{"sender", string(m.Sender)}, {"recipient", string(o.Queue.System)}, {"service", m.Service}, {"service-version", m.Version},
+		{"wire", m.Wire}, {"conversation", string(conversation(m))}, {"transaction-code", m.TransactionCode}, {"reply-to", m.ReplyTo}, {headerTrace, m.Trace},
+	} {
+		if h[1] != "" {
+			add(h[0], []byte(h[1]))
+		}
+	}
+	if !m.EOL.IsZero() {
+		add("eol", []byte(m.EOL.UTC().Format(time.RFC3339)))
+	}
+	if m.Test {
+		add("test", []byte("true"))
+	}
+	return r, stream
 }
 
-// seal lets the intake tell our records from others' on the same topic.
-func (g *Gateway) seal(id string, queue []byte) []byte {
-	return sealRecord(g.replies[0], id, queue)
+// arrivalHeaders are what the intake needs: the queue, and what the journal is
+// to hear when the message stands in it.
+func (g *Gateway) arrivalHeaders(o *Outgoing) (queue, event []byte) {
+	ev := journal.Event{Kind: journal.KindQueued, Outcome: "ok"}
+	describe(&ev, o.Message)
+	ev.Recipient = string(o.Queue.System)
+	queue, err := json.Marshal(o.Queue)
+	if err == nil {
+		event, err = json.Marshal(ev)
+	}
+	if err != nil {
+		panic("relay: " + err.Error()) // strings and times only
+	}
+	return queue, event
 }
 
+// sealRecord lets the intake tell our records from others' on the same topic.
 func sealRecord(key []byte, id string, queue []byte) []byte {
 	h := hmac.New(sha256.New, key)
 	fmt.Fprintf(h, "mezhved record 1\x00%s\x00", id)
@@ -247,18 +283,14 @@ func declare(b *bytes.Buffer, scope []Binding) {
 			b.WriteString(":" + d.Prefix)
 		}
 		b.WriteString(`="`)
-		for _, r := range d.URI {
-			switch r {
-			case '&':
-				b.WriteString("&amp;")
-			case '<':
-				b.WriteString("&lt;")
-			case '"':
-				b.WriteString("&quot;")
-			default:
-				b.WriteRune(r)
-			}
-		}
+		escape(b, d.URI)
 		b.WriteByte('"')
 	}
 }
+
+// escape writes an attribute value.
+func escape(b *bytes.Buffer, s string) {
+	attributeEscapes.WriteString(b, s)
+}
+
+var attributeEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;")

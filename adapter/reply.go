@@ -56,6 +56,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		if m.Attachments, err = g.checkAttachments(s, resp.MessageID, resp.Headers, resp.References, resp.Attachments); err != nil {
 			return admitted{}, err
 		}
+		m.Parts.Attached = len(m.Attachments)
 	case len(resp.Rejections) > 0:
 		m.Direction = DirRejection
 	case resp.Status != nil:

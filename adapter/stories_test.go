@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
 )
 
 var anything = adapter.QName{}
@@ -536,5 +538,67 @@ func TestLongPoll(t *testing.T) {
 	if d := <-got; d > 5*time.Second {
 		t.Errorf("the waiting poll was woken after %v", d)
 	}
+	w.Check()
+}
+
+// A provider that reads its topic itself finds there all that it needs, its
+// queue stays empty, and its answer goes the usual way. What has attachments
+// waits in the queue.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	w.Write("services/stream/1.0/service.yaml", "title: Поток\nroot: {namespace: 'urn://mezhved.test/stream/1.0', request: ExtractRequest, response: ExtractResponse}\nproviders: REGISTRY\ncallers: MUNI\ndelivery: stream\n")
+	const ns = "urn://mezhved.test/stream/1.0"
+	w.Write("services/stream/1.0/s.xsd", adaptertest.Schema(ns))
+	w.Reload()
+	sent := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(ns)}))
+	var to, value string
+	w.Eventually("the request is on the topic", func() bool {
+		for _, r := range w.Bus.Published() {
+			for _, h := range r.Headers {
+				if h.Key == "reply-to" {
+					to, value = string(h.Value), string(r.Value)
+				}
+			}
+		}
+		return to != ""
+	})
+	for _, want := range []string{adaptertest.Content(ns), "<ds:SignatureValue>"} {
+		if !strings.Contains(value, want) {
+			t.Errorf("the record has no %s:\n%s", want, value)
+		}
+	}
+	tape := new(xmltape.Tape)
+	if err := tape.Parse([]byte(value), xmltape.Limits{}); err != nil {
+		t.Errorf("the record is no XML: %v", err)
+	}
+	accepted(t, w.Party("REGISTRY").Reply(to, adaptertest.Reply{Content: adaptertest.Answer(ns)}))
+	take(t, w.Party("MUNI"), envelopes.GetResponse, "")
+	if got, want := life(t, w, sent.Receipt.MessageID), "accepted delivered answered"; got != want {
+		t.Errorf("life: %s, want %s", got, want)
+	}
+
+	file := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(ns), Files: map[string][]byte{"f1": make([]byte, 1<<10)}}))
+	if got := take(t, w.Party("REGISTRY"), envelopes.GetRequest, ""); got.Metadata.MessageID != file.Receipt.MessageID || len(got.Attachments[0].Content) != 1<<10 {
+		t.Errorf("the one with a file: %+v", got.Metadata)
+	}
+	w.Check()
+}
+
+// While the journal cannot be written nothing is accepted, and the gateway says
+// that it is not ready.
+func TestJournalStopsAccepts(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	w.Journal.Stop(errors.New("the signer refuses"))
+	a := w.Party("MUNI").Send(request(adaptertest.Extract1))
+	if a.Status != 503 || a.Fault.Kind != envelopes.SMEVFailure || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", a.Status, a.Fault)
+	}
+	if status, _, _ := get(t, w.URL+"/readyz"); status != 503 {
+		t.Errorf("/readyz: %d", status)
+	}
+	w.Journal.Stop(nil)
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
 	w.Check()
 }

@@ -84,7 +84,7 @@ func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitte
 	m.Reference, m.TransactionCode = MessageID(req.ReferenceMessageID), req.TransactionCode
 	m.Recipients, m.Root, m.Test, m.EOL = to, s.Request, req.Test, eol
 	m.Service, m.Version = s.Name, s.Version
-	m.Attachments = files
+	m.Attachments, m.Parts.Attached = files, len(files)
 	if s.Deadline > 0 {
 		m.Deadline = m.Accepted.Add(s.Deadline)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
 )
 
 // Check holds the world against the gateway's promises. It first waits until
@@ -31,6 +33,33 @@ func (w *World) Check() {
 		}
 	}
 	w.checkDepths(ctx)
+	w.audit(ctx)
+}
+
+// audit puts the events into the log and verifies it as an auditor does, from
+// outside. After it the events are no longer where Trace looks, so a story
+// checks once, at its end.
+func (w *World) audit(ctx context.Context) {
+	w.T.Helper()
+	desk := journaltest.NewDesk(w.T)
+	desk.Clock.Move(w.Clock.Now().Sub(desk.Clock.Now()))
+	book, err := w.store.Journal(ctx, journaltest.Origin, desk.Vault)
+	w.must(err)
+	w.must(desk.Settle(desk.Sequencer(book)))
+	report := desk.Audit(book, desk.Checkpoint(book).Note)
+	for _, f := range report.Recount.Findings {
+		w.T.Errorf("the auditor finds: %s", f)
+	}
+	entries := map[string]bool{}
+	w.must(book.Each(ctx, postgres.Query{Kind: journal.KindAccepted}, func(r postgres.Row) error {
+		entries[r.Leaf.Message] = true
+		return nil
+	}))
+	for _, m := range w.Store.Accepted() {
+		if !entries[m.ID.String()] {
+			w.T.Errorf("message %s is not in the log", m.MessageID)
+		}
+	}
 }
 
 // checkMessage reads one message's life in the journal.
@@ -77,7 +106,8 @@ func possible(life []journal.Event) error {
 			"early":     {journal.KindRouted: "queue", journal.KindDelivered: "early-out", journal.KindExpired: "early"},
 			"early-out": {journal.KindRouted: "out", journal.KindAcknowledged: "early-end", journal.KindReturned: "early"},
 			"early-end": {journal.KindRouted: "end"},
-			"bus":       {journal.KindQueued: "queue"},
+			"bus":       {journal.KindQueued: "queue", journal.KindDelivered: "stream"},
+			"stream":    {},
 			"queue":     {journal.KindDelivered: "out", journal.KindExpired: "expired"},
 			"out":       {journal.KindReturned: "queue", journal.KindAcknowledged: "end", journal.KindExpired: "expired"},
 			"end":       {},
@@ -97,7 +127,7 @@ func possible(life []journal.Event) error {
 		}
 		state = next
 	}
-	if !slices.Contains([]string{"queue", "out", "end", "dead", "expired"}, state) {
+	if !slices.Contains([]string{"queue", "out", "end", "dead", "expired", "stream"}, state) {
 		return fmt.Errorf("is at rest nowhere: %v", kinds)
 	}
 	return nil

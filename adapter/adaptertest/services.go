@@ -24,7 +24,8 @@ type service struct {
 	dir, yaml, xsd string
 }
 
-func extract(ns string) string {
+// Schema is the schema of every service in the world, for another namespace.
+func Schema(ns string) string {
 	return strings.ReplaceAll(`<?xml version="1.0" encoding="UTF-8"?>
 <xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="NS" xmlns="NS" elementFormDefault="qualified">
   <xs:element name="ExtractRequest">
@@ -54,13 +55,13 @@ func root(ns string) string {
 }
 
 var services = []service{
-	{"extract/1.0", "title: Выписка из реестра\n" + root(Extract1) + "providers: [REGISTRY]\ncallers: [MUNI, MFC]\ndeadline: 5d\n", extract(Extract1)},
-	{"extract/2.0", "title: Выписка из реестра\n" + root(Extract2) + "providers: [REGISTRY]\ncallers: [MUNI, MFC]\n", extract(Extract2)},
-	{"regional/1.0", "title: Региональный запрос\n" + root(Regional) + "routing:\n  xpath: /*[local-name()=\"ExtractRequest\"]/*[local-name()=\"RegionCode\"]/text()\n  table: {\"77\": MOSCOW, \"50\": OBLAST}\ncallers: [MUNI]\n", extract(Regional)},
-	{"news/1.0", "title: Рассылка\nroot:\n  namespace: " + News + "\n  request: ExtractRequest\nbroadcast: true\nproviders: [MUNI, MFC]\ncallers: [REGISTRY]\n", extract(News)},
-	{"signed/1.0", "title: Запрос с подписью должностного лица\n" + root(Signed) + "providers: [REGISTRY]\ncallers: [MUNI]\npersonalSignature: required\n", extract(Signed)},
-	{"draft/1.0", "title: Черновик\n" + root(Draft) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: draft\n", extract(Draft)},
-	{"trial/1.0", "title: На испытании\n" + root(Trial) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: test\n", extract(Trial)},
+	{"extract/1.0", "title: Выписка из реестра\n" + root(Extract1) + "providers: [REGISTRY]\ncallers: [MUNI, MFC]\ndeadline: 5d\n", Schema(Extract1)},
+	{"extract/2.0", "title: Выписка из реестра\n" + root(Extract2) + "providers: [REGISTRY]\ncallers: [MUNI, MFC]\n", Schema(Extract2)},
+	{"regional/1.0", "title: Региональный запрос\n" + root(Regional) + "routing:\n  xpath: /*[local-name()=\"ExtractRequest\"]/*[local-name()=\"RegionCode\"]/text()\n  table: {\"77\": MOSCOW, \"50\": OBLAST}\ncallers: [MUNI]\n", Schema(Regional)},
+	{"news/1.0", "title: Рассылка\nroot:\n  namespace: " + News + "\n  request: ExtractRequest\nbroadcast: true\nproviders: [MUNI, MFC]\ncallers: [REGISTRY]\n", Schema(News)},
+	{"signed/1.0", "title: Запрос с подписью должностного лица\n" + root(Signed) + "providers: [REGISTRY]\ncallers: [MUNI]\npersonalSignature: required\n", Schema(Signed)},
+	{"draft/1.0", "title: Черновик\n" + root(Draft) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: draft\n", Schema(Draft)},
+	{"trial/1.0", "title: На испытании\n" + root(Trial) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: test\n", Schema(Trial)},
 }
 
 func writeServices(dir string) error {

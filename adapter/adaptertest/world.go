@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
+	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -34,6 +35,9 @@ type World struct {
 	HTTP    *http.Client
 	Dir     string // services and parties
 	Log     *Log
+	Journal *Switch // what the gateway is told of the journal
+
+	store *postgres.Store
 
 	parties  map[string]*Party
 	bus      *Party // the gateway's own key
@@ -72,6 +76,27 @@ func (l *Log) String() string {
 	return l.buf.String()
 }
 
+// Switch is the gateway's view of the journal: writable, or stopped by the test.
+// The log itself is made and verified by Check.
+type Switch struct{ why atomic.Pointer[error] }
+
+// Stop makes the journal unwritable; nil makes it writable again.
+func (s *Switch) Stop(why error) { s.why.Store(&why) }
+
+// Run is adapter.Journal.Run.
+func (s *Switch) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Writable is adapter.Journal.Writable.
+func (s *Switch) Writable() error {
+	if why := s.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
 // Option changes the world before it starts.
 type Option func(*World)
 
@@ -83,7 +108,7 @@ func WithConfig(change func(*adapter.Config)) Option {
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
 	t.Helper()
-	w := &World{T: t, Clock: &Clock{}, parties: map[string]*Party{}, HTTP: &http.Client{Timeout: 60 * time.Second}, Log: &Log{}}
+	w := &World{T: t, Clock: &Clock{}, parties: map[string]*Party{}, HTTP: &http.Client{Timeout: 60 * time.Second}, Log: &Log{}, Journal: &Switch{}}
 	w.Dir = t.TempDir()
 	now := w.Clock.Now()
 	for _, name := range append([]string{"STRANGER", "SMEV"}, Parties...) {
@@ -112,8 +137,8 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	store := openStore(t, w.Config.Node)
-	w.Store = &Breakable{Store: store}
+	w.store = openStore(t, w.Config.Node)
+	w.Store = &Breakable{Store: w.store}
 	w.Bus = &BreakableBus{Broker: openBus(t)}
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
@@ -151,7 +176,7 @@ func (w *World) Join(node string) string {
 func (w *World) start(c adapter.Config) (g *adapter.Gateway, url string, stop func()) {
 	w.T.Helper()
 	g, err := adapter.New(c, adapter.Rooms{
-		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key},
+		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(),
 	})
 	w.must(err)
