@@ -1,6 +1,7 @@
 package envelopes
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -72,38 +73,53 @@ func bus(t *testing.T) *httptest.Server {
 // TestForeignSOAPStacks lets clients that are not ours load the WSDL unmodified
 // and call. It wants ZEEP_PYTHON, a Python interpreter with zeep
 // (pip install zeep), and SOAP_NODE_PATH, a node_modules folder with the package
-// soap (npm install soap); python3 and node on PATH are tried without them.
+// soap (npm install soap); python3 and node on PATH are tried without them. With
+// SOAP_MAVEN=1 Maven fetches Apache CXF, which makes Java classes of the WSDL.
 func TestForeignSOAPStacks(t *testing.T) {
-	stacks := map[string]func(t *testing.T) *exec.Cmd{
-		"zeep": func(t *testing.T) *exec.Cmd {
+	stacks := map[string]func(t *testing.T, wsdl string, v Version) *exec.Cmd{
+		"zeep": func(t *testing.T, wsdl string, v Version) *exec.Cmd {
 			python := or(os.Getenv("ZEEP_PYTHON"), "python3")
 			if err := exec.Command(python, "-c", "import zeep").Run(); err != nil {
 				t.Skipf("%s cannot import zeep: pip install zeep, and set ZEEP_PYTHON to its interpreter", python)
 			}
-			return exec.Command(python, filepath.Join("testdata", "zeep_client.py"))
+			return exec.Command(python, filepath.Join("testdata", "zeep_client.py"), wsdl, v.String())
 		},
-		"npm soap": func(t *testing.T) *exec.Cmd {
+		"npm soap": func(t *testing.T, wsdl string, v Version) *exec.Cmd {
 			c := exec.Command("node", "-e", "require('soap')")
 			c.Env = append(os.Environ(), "NODE_PATH="+os.Getenv("SOAP_NODE_PATH"))
 			if err := c.Run(); err != nil {
 				t.Skip("node cannot load the package soap: npm install soap, and set SOAP_NODE_PATH to its node_modules")
 			}
-			c = exec.Command("node", filepath.Join("testdata", "soap_client.js"))
+			c = exec.Command("node", filepath.Join("testdata", "soap_client.js"), wsdl, v.String())
 			c.Env = append(os.Environ(), "NODE_PATH="+os.Getenv("SOAP_NODE_PATH"))
+			return c
+		},
+		"cxf": func(t *testing.T, wsdl string, v Version) *exec.Cmd {
+			if os.Getenv("SOAP_MAVEN") == "" {
+				t.Skip("set SOAP_MAVEN=1 to let Maven fetch Apache CXF and make a Java client of the WSDL")
+			}
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "cxf"))); err != nil {
+				t.Fatal(err)
+			}
+			c := exec.Command("mvn", "-q", "-B", "-Dwsdl="+wsdl, "-Dv="+v.String(), "compile", "exec:java", "-Dexec.mainClass=Main", "-Dexec.args="+wsdl)
+			c.Dir = dir
 			return c
 		},
 	}
 	for name, command := range stacks {
 		for _, v := range Versions {
 			t.Run(name+"/"+v.String(), func(t *testing.T) {
-				c := command(t)
-				c.Args = append(c.Args, bus(t).URL+"/smev/v"+v.String()+"/ws?wsdl", v.String())
+				c := command(t, bus(t).URL+"/smev/v"+v.String()+"/ws?wsdl", v)
 				c.WaitDelay = time.Minute
 				var stderr strings.Builder
 				c.Stderr = &stderr
 				b, err := c.Output()
 				if err != nil {
-					t.Fatalf("%v\n%s", err, stderr.String())
+					t.Fatalf("%v\n%s\n%s", err, stderr.String(), b)
+				}
+				if i, j := bytes.IndexByte(b, '{'), bytes.LastIndexByte(b, '}'); i >= 0 && j > i {
+					b = b[i : j+1] // Maven prints colours round it
 				}
 				var got struct {
 					Operations                                                              []string
