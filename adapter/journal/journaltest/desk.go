@@ -78,7 +78,7 @@ func (d *Desk) ok(err error) {
 // Sequencer makes one over book with the desk's signer and vault.
 func (d *Desk) Sequencer(book journal.Book) *journal.Sequencer {
 	return &journal.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: time.Nanosecond}
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: -1}
 }
 
 // Settle sequences everything that is pending and has the head signed.
