@@ -166,6 +166,19 @@ func parsePKCS8(der []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
+// certificateFile reads the first certificate of a file.
+func certificateFile(path string) (*Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := ParsePEMCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("certificate file %s: %w", path, err)
+	}
+	return chain[0], nil
+}
+
 // readSecret reads a file that nobody but its owner and group may read.
 func readSecret(path string) ([]byte, error) {
 	info, err := os.Stat(path)

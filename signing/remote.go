@@ -81,15 +81,9 @@ func NewRemoteSigner(ctx context.Context, src RemoteSource, certificate string, 
 		},
 	}}
 	if certificate != "" {
-		data, err := os.ReadFile(certificate)
-		if err != nil {
+		if s.cert, err = certificateFile(certificate); err != nil {
 			return nil, err
 		}
-		chain, err := ParsePEMCertificates(data)
-		if err != nil {
-			return nil, fmt.Errorf("certificate file %s: %w", certificate, err)
-		}
-		s.cert = chain[0]
 	} else {
 		answer, err := s.ask(ctx, http.MethodGet, nil)
 		if err != nil {

@@ -42,6 +42,9 @@ func NewSigner(key crypto.Signer, cert *Certificate, algorithm Algorithm) (Signe
 	if m == nil {
 		return nil, fmt.Errorf("signature algorithm %q is not known", algorithm)
 	}
+	if m.legacy {
+		return nil, fmt.Errorf("%s is legacy: it is only verified, never signed with", m.name)
+	}
 	if m.kind != cert.key.kind() {
 		return nil, fmt.Errorf("algorithm %s does not fit a key %s", m.name, cert.key)
 	}
