@@ -208,3 +208,101 @@ func TestXOPReferences(t *testing.T) {
 		}
 	}
 }
+
+// TestSignedValuesInParts: a client with MTOM put a signed base64 value into a
+// part; the envelope is read as it was signed.
+func TestSignedValuesInParts(t *testing.T) {
+	include := func(id string) string { return `<xop:Include xmlns:xop="` + XOPSpace + `" href="cid:` + id + `"/>` }
+	inline := requestOf(V12, `<t:SenderProvidedRequestData Id="x">`+goodID+`<b:MessagePrimaryContent><q:A xmlns:q="urn:q"><q:B>VALUE1</q:B></q:A></b:MessagePrimaryContent><b:AttachmentHeaderList><b:AttachmentHeader><b:contentId>a</b:contentId><b:MimeType>a/b</b:MimeType><b:SignaturePKCS7>VALUE2</b:SignaturePKCS7></b:AttachmentHeader></b:AttachmentHeaderList></t:SenderProvidedRequestData><b:AttachmentContentList><b:AttachmentContent><b:Id>a</b:Id><b:Content>`+include("file")+`</b:Content></b:AttachmentContent></b:AttachmentContentList>`)
+	inline = strings.Replace(inline, "a/b", "text/plain", 1)
+	with := func(one, two string) string {
+		return strings.Replace(strings.Replace(inline, "VALUE1", one, 1), "VALUE2", two, 1)
+	}
+	send := func(root string) (*Envelope, error) {
+		body := mimeBody("b", "\r\n", "Content-Type: application/xop+xml\r\n\r\n"+root, "Content-ID: <one>\r\n\r\nhello", "Content-ID: <two>\r\n\r\npkcs7", "Content-ID: <file>\r\n\r\nfile")
+		return Parse(`multipart/related; boundary="b"`, []byte(body), new(xmltape.Tape), Limits{})
+	}
+	e, err := send(with(include("one"), include("two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(e.Bytes()), with("aGVsbG8=", "cGtjczc="); got != want {
+		t.Errorf("envelope\ngot  %s\nwant %s", got, want)
+	}
+	c, err := DecodeSendRequest(e, proof(e))
+	if err != nil || string(c.Headers[0].PKCS7) != "pkcs7" || string(c.Attachments[0].Content) != "file" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	var refused *ParseError
+	if _, err := send(with(include("one"), include("one"))); !errors.As(err, &refused) || refused.Code != ParseMultipart {
+		t.Errorf("one part for two values: %v", err)
+	}
+	var bad *FormatError
+	for _, two := range []string{include("none"), "x" + include("two"), include("two") + include("one"), "<i>" + include("two") + "</i>"} {
+		e, err := send(with("", two))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Check(); !errors.As(err, &bad) {
+			t.Errorf("%s: %v", two, err)
+		}
+	}
+}
+
+// TestCallerByPosition: the signature and its target are where the operation
+// prescribes, or they are not there.
+func TestCallerByPosition(t *testing.T) {
+	data := func(id string) string {
+		return `<t:SenderProvidedRequestData Id="` + id + `">` + goodID + goodContent + `</t:SenderProvidedRequestData>`
+	}
+	sig := func(inside string) string {
+		return `<t:CallerInformationSystemSignature>` + inside + `</t:CallerInformationSystemSignature>`
+	}
+	files := `<b:AttachmentContentList><b:AttachmentContent><b:Id>a</b:Id><b:Content/></b:AttachmentContent></b:AttachmentContentList>`
+	for name, c := range map[string]struct {
+		inside         string
+		signed, target bool
+		format         bool
+	}{
+		"right":                        {data("x") + sig(signature), true, true, true},
+		"with attachments":             {data("x") + files + sig(signature), true, true, true},
+		"no signature":                 {data("x"), false, true, true},
+		"empty wrapper":                {data("x") + sig(""), false, true, false},
+		"two signatures":               {data("x") + sig(signature+signature), false, true, false},
+		"not a signature":              {data("x") + sig(`<d:SignedInfo xmlns:d="`+DSigSpace+`"/>`), false, true, false},
+		"signature first":              {sig(signature) + data("x"), false, false, false},
+		"attachments first":            {files + data("x") + sig(signature), false, false, false},
+		"forged copy before":           {data("forged") + data("x") + sig(signature), false, true, false},
+		"forged copy after":            {data("x") + data("forged") + sig(signature), false, true, false},
+		"wrapped data":                 {`<t:Wrapper>` + data("x") + `</t:Wrapper>` + sig(signature), false, false, false},
+		"wrapped signature":            {data("x") + `<t:Wrapper>` + sig(signature) + `</t:Wrapper>`, false, true, false},
+		"signature inside the data":    {strings.Replace(data("x"), "</t:SenderProvidedRequestData>", sig(signature)+"</t:SenderProvidedRequestData>", 1), false, true, false},
+		"two wrappers":                 {data("x") + sig(signature) + sig(signature), true, true, false},
+		"something before the wrapper": {data("x") + `<t:X/>` + sig(signature), false, true, false},
+		"response data":                {strings.ReplaceAll(data("x"), "RequestData", "ResponseData") + sig(signature), false, false, false},
+	} {
+		e := parse(t, "text/xml", []byte(requestOf(V12, c.inside)))
+		s, target := e.Caller()
+		if s.Valid() != c.signed || target.Valid() != c.target {
+			t.Errorf("%s: signature %v, target %v; want %v, %v", name, s.Valid(), target.Valid(), c.signed, c.target)
+		}
+		if name == "forged copy before" {
+			if id, _ := target.Attr("", "Id"); id != "forged" {
+				t.Errorf("the target is %q: it was searched for, not taken by position", id)
+			}
+		}
+		if err := e.Check(); (err == nil) != c.format {
+			t.Errorf("%s: check says %v", name, err)
+		}
+	}
+}
+
+func TestFaultOfSOAPItself(t *testing.T) {
+	a, err := ParseAnswer("text/xml", BuildSOAPFault("VersionMismatch", "SOAP 1.1 <нужен>"), new(xmltape.Tape), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := a.Fault(); f == nil || f.Kind != "" || f.Code != "soap:VersionMismatch" || f.Text != "SOAP 1.1 <нужен>" || a.Version() != 0 {
+		t.Errorf("fault %+v", a.Fault())
+	}
+}

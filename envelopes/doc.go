@@ -12,6 +12,23 @@
 // covers (attachment contents, the routing block with its own signature) are
 // read from the Envelope and are marked as such.
 //
+// Decode holds calls against the schemas that are served (package data under
+// schemas), and differs from them on purpose in a few places, all of them tested
+// against libxml2 in TestCheckAgreesWithTheSchema:
+//
+//   - The sender's own MessageID may be any text here: what is no UUID of version 1
+//     has a fault of its own, InvalidMessageIdFormat, and whether it matters is
+//     the gateway's configuration. References to such ids must then pass as well:
+//     AckTargetMessage is any text, other UUIDs may be in upper case.
+//   - A missing CallerInformationSystemSignature is no matter of format, not even
+//     where the schema requires it (GetStatus): the fault is NoSignatureFound.
+//   - NamespaceURI and RootElementLocalName of a selector come together or not at
+//     all, and empty ones count as absent. The schema has them independently
+//     optional, as the live WSDL of 1.2 has: generic clients cannot write an
+//     optional sequence.
+//   - AsyncProcessingStatus is the bus's own; a participant who sends it is refused.
+//   - Ids of attachments must differ, which xs:ID says and libxml2 does not check.
+//
 // The package knows no keys, no parties and no queues. It verifies nothing; it
 // says where a signature must sit and what it must cover.
 package envelopes

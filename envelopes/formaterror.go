@@ -141,6 +141,9 @@ func quote(s string) string { return quoteUpTo(60, s) }
 func quoteName(n xmltape.Node) string { return quoteUpTo(200, "{"+n.Space()+"}"+n.Local()) }
 
 func quoteUpTo(most int, s string) string {
+	if len(s) > 5*most { // the most bytes that can matter
+		s = s[:5*most]
+	}
 	r := []rune(s)
 	cut := len(r) > most
 	if cut {

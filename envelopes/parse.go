@@ -46,7 +46,9 @@ func (e *Envelope) Version() Version { return e.version }
 func (e *Envelope) Operation() Operation { return e.operation }
 
 // Bytes is the SOAP envelope as received: the root part of a multipart body,
-// else the body. Offsets of nodes and violations are offsets in it.
+// else the body; base64 values that the client put into parts by XOP are back in
+// it, contents of attachments excepted. Offsets of nodes and violations are
+// offsets in it.
 func (e *Envelope) Bytes() []byte { return e.tape.Source() }
 
 // Tape is the tape that the envelope stands on.
@@ -94,6 +96,15 @@ func (e *Envelope) read(contentType string, body []byte, lim Limits) (xmltape.No
 	}
 	if err := e.tape.Parse(root, lim.XML); err != nil {
 		return xmltape.Node{}, err
+	}
+	whole, err := reconstitute(e.tape, parts)
+	if err != nil {
+		return xmltape.Node{}, err
+	}
+	if whole != nil {
+		if err := e.tape.Parse(whole, lim.XML); err != nil {
+			return xmltape.Node{}, err
+		}
 	}
 	e.parts, e.multipart = parts, multi
 	return soapBody(e.tape)

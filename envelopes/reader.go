@@ -208,18 +208,24 @@ func (s *seq) end() {
 	}
 }
 
-// text reads an element of simple content with at most max characters; 0: no limit.
-func (r *reader) text(n xmltape.Node, max int, attrs ...string) string {
+// simple reads the text of an element of simple content; the bytes may belong to
+// the tape.
+func (r *reader) simple(n xmltape.Node, attrs ...string) []byte {
 	if !n.Valid() {
-		return ""
+		return nil
 	}
 	r.attributes(n, attrs...)
 	if c := n.First(); c.Valid() {
 		off, _ := c.Range()
 		r.wrong("cvc-type.3.1.2", c, off, quote(c.Local()), saysOnlyText)
-		return ""
+		return nil
 	}
-	b := n.Text()
+	return n.Text()
+}
+
+// text reads an element of simple content with at most max characters; 0: no limit.
+func (r *reader) text(n xmltape.Node, max int, attrs ...string) string {
+	b := r.simple(n, attrs...)
 	if max > 0 && len(b) > max && utf8.RuneCount(b) > max {
 		r.value("cvc-maxLength-valid", n, string(b), saysAtMost+strconv.Itoa(max)+saysCharacters)
 	}
@@ -286,10 +292,9 @@ func (r *reader) base64(n xmltape.Node) []byte {
 	if !n.Valid() {
 		return nil
 	}
-	s := r.text(n, 0)
-	b, err := decodeBase64([]byte(s))
+	b, err := decodeBase64(r.simple(n))
 	if err != nil {
-		r.value("cvc-datatype-valid.1.2.1", n, s, saysBase64)
+		r.value("cvc-datatype-valid.1.2.1", n, string(n.Text()), saysBase64)
 	}
 	return b
 }
