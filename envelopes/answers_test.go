@@ -379,3 +379,49 @@ func splitHTTP(t testing.TB, b []byte) (string, []byte) {
 	}
 	return kind, []byte(body)
 }
+
+// TestWhatIsAcceptedCanBeDelivered bends calls up to the limits of the gate: each
+// is refused, or its delivery is within the same limits.
+func TestWhatIsAcceptedCanBeDelivered(t *testing.T) {
+	nested := func(n int) string {
+		return strings.Repeat(`<q:a>`, n) + strings.Repeat(`</q:a>`, n)
+	}
+	declared := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, ` xmlns:p%d="urn:%d"`, i, i)
+		}
+		return b.String()
+	}
+	call := func(decls, content string) string {
+		return `<e:Envelope xmlns:e="` + SOAPSpace + `"` + decls + `><e:Body><t:SendRequestRequest xmlns:t="` + V12.TypesSpace() + `" xmlns:b="` + V12.BasicSpace() + `"><t:SenderProvidedRequestData Id="x">` + goodID + `<b:MessagePrimaryContent><q:r xmlns:q="urn:q">` + content + `</q:r></b:MessagePrimaryContent></t:SenderProvidedRequestData></t:SendRequestRequest></e:Body></e:Envelope>`
+	}
+	for name, bent := range map[string]func(n int) string{
+		"depth":        func(n int) string { return call("", nested(n)) },
+		"declarations": func(n int) string { return call(declared(n), "") },
+		"declarations inside": func(n int) string {
+			return call(declared(n/2), `<q:a`+strings.ReplaceAll(declared(n-n/2), "xmlns:p", "xmlns:q")+`/>`)
+		},
+	} {
+		accepted, refused := 0, 0
+		for n := 60; n < 140; n++ {
+			e, err := Parse("text/xml", []byte(bent(n)), new(xmltape.Tape), Limits{})
+			if err != nil {
+				refused++
+				continue
+			}
+			accepted++
+			c, err := DecodeSendRequest(e, proof(e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := BuildRequestDelivery(V12, RequestDelivery{Data: FragmentOf(c.Data), Metadata: someMetadata(TypeRequest, StatusMessageIsDelivered), ReplyTo: someReply})
+			if err := new(xmltape.Tape).Parse(d.Seal([]byte(signature)), xmltape.Limits{}); err != nil {
+				t.Errorf("%s %d: accepted, and the delivery is refused: %v", name, n, err)
+			}
+		}
+		if accepted == 0 || refused == 0 {
+			t.Errorf("%s: %d accepted, %d refused: the test does not reach the limit", name, accepted, refused)
+		}
+	}
+}

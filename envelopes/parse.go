@@ -9,7 +9,7 @@ import (
 
 // Limits bounds what a body may cost. Zero fields mean the defaults.
 type Limits struct {
-	XML     xmltape.Limits // of the root part
+	XML     xmltape.Limits // of the root part; a call gets a little less, see Parse
 	Parts   int            // MIME parts, the root included; default 128
 	Headers int            // header lines of one part; default 32
 	Header  int            // bytes of the headers of one part; default 8 KiB
@@ -25,6 +25,27 @@ func (l Limits) withDefaults() Limits {
 	if l.Header <= 0 {
 		l.Header = 8 << 10
 	}
+	return l
+}
+
+// headroom lowers the limits of a call a little below those of a document of
+// ours: what is let in must still fit when it stands in a delivery, two elements
+// deeper, under a few more declarations and beside what the bus adds. A message
+// that could be accepted and never delivered would stop its recipient's queue.
+func headroom(l xmltape.Limits) xmltape.Limits {
+	d := xmltape.DefaultLimits
+	lower := func(v, def, by int) int {
+		if v <= 0 {
+			v = def
+		}
+		return max(v-by, 1)
+	}
+	l.Size = lower(l.Size, d.Size, 64<<10)
+	l.Depth = lower(l.Depth, d.Depth, 4)
+	l.Tokens = lower(l.Tokens, d.Tokens, 1000)
+	l.Spaces = lower(l.Spaces, d.Spaces, 16)
+	l.TotalDecls = lower(l.TotalDecls, d.TotalDecls, 1000)
+	l.Names = lower(l.Names, d.Names, 100)
 	return l
 }
 
@@ -60,9 +81,11 @@ func (e *Envelope) Multipart() bool { return e.multipart }
 
 // Parse reads an HTTP body of a content type that clients of SMEV 3 use
 // (text/xml, application/soap+xml, application/xml, or multipart/related with
-// such a root part) onto the tape, and finds the operation. The error is a
-// *ParseError or an *xmltape.Error. body must not change while the tape is in use.
+// such a root part) onto the tape, and finds the operation. The limits are applied
+// with some room left, so that a delivery round the call stays within them. The
+// error is a *ParseError or an *xmltape.Error. body must not change while the tape is in use.
 func Parse(contentType string, body []byte, tape *xmltape.Tape, lim Limits) (*Envelope, error) {
+	lim.XML = headroom(lim.XML)
 	e := &Envelope{tape: tape}
 	child, err := e.read(contentType, body, lim)
 	if err != nil {
