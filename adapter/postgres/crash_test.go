@@ -110,6 +110,7 @@ func TestKilledUnderLoad(t *testing.T) {
 // While the database is down, senders are told soon, and that nothing was done.
 func TestDatabaseIsDown(t *testing.T) {
 	p, w := durable(t)
+	w.Store = w.another(postgres.Options{AcceptTimeout: 1500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	w.accept(w.message())
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
@@ -118,8 +119,8 @@ func TestDatabaseIsDown(t *testing.T) {
 	start := time.Now()
 	_, err := w.Accept(context.Background(), w.message(), nil)
 	var unknown *postgres.UnknownError
-	if err == nil || errors.As(err, &unknown) || time.Since(start) > 2*time.Second {
-		t.Errorf("accept without a database: %v after %v, want to be told within two seconds that it was not accepted", err, time.Since(start))
+	if err == nil || errors.As(err, &unknown) || time.Since(start) > 1400*time.Millisecond {
+		t.Errorf("accept without a database: %v after %v, want to be told in about a second that it was not accepted", err, time.Since(start))
 	}
 	if err := p.Start(context.Background()); err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		seq     int64
 		attempt int
 	)
-	err = s.pool.QueryRow(ctx, sql, args...).Scan(&id, &prio, &seq, &attempt)
+	err = s.polls.QueryRow(ctx, sql, args...).Scan(&id, &prio, &seq, &attempt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -155,7 +155,7 @@ func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.Mes
 	if err != nil {
 		return err
 	}
-	tag, err := s.pool.Exec(ctx, `
+	tag, err := s.polls.Exec(ctx, `
 WITH s AS (
 	SELECT queue, prio, seq FROM queue
 	WHERE message_id = $2 AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
@@ -227,7 +227,7 @@ func (m *marks) refresh(ctx context.Context, s *Store, queue int32) error {
 		return nil
 	}
 	var first [2]*int64
-	err := s.pool.QueryRow(ctx, `SELECT
+	err := s.polls.QueryRow(ctx, `SELECT
 		(SELECT seq FROM queue WHERE queue = $1 AND prio = 0 ORDER BY seq LIMIT 1),
 		(SELECT seq FROM queue WHERE queue = $1 AND prio = 1 ORDER BY seq LIMIT 1)`, queue).Scan(&first[0], &first[1])
 	m.mu.Lock()

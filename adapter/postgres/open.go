@@ -36,8 +36,8 @@ type Options struct {
 	// Writers is the number of accept batches that may be in commit at a time,
 	// 1 when zero. 2 help where one is busy all the time.
 	Writers int
-	// Connections is the size of the pool beside the writers, 8 per core when
-	// zero.
+	// Connections bounds the connections for polls, and again those for all
+	// else beside the writers; 8 per core when zero.
 	Connections int
 	// AcceptTimeout bounds how long an accept is tried again after lost
 	// connections, 10 s when zero. A caller's own deadline may be shorter.
@@ -65,6 +65,10 @@ type Store struct {
 	opts Options
 	log  *slog.Logger
 	pool *pgxpool.Pool
+	// polls are the sessions of leases and acknowledgements. Their plans are
+	// made once, often while a queue is empty, and must still be right when it
+	// holds a million: there they are told never to read the table through.
+	polls *pgxpool.Pool
 
 	names  names
 	bodies *bodies
@@ -153,10 +157,17 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
+	config = config.Copy()
+	config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	if s.polls, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
 	}
 	if err != nil {
+		s.polls.Close()
 		s.pool.Close()
 		return nil, err
 	}
@@ -233,6 +244,7 @@ func (s *Store) Close() {
 		s.stop()
 		s.writing.Wait()
 		close(s.stopped)
+		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()
 	})

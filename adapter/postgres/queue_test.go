@@ -392,6 +392,41 @@ func TestLeaseIsCheap(t *testing.T) {
 	}
 }
 
+// Plans that were made while the queue was empty must do when it is full, and
+// before statistics say so.
+func TestPlansOfAnEmptyQueue(t *testing.T) {
+	w := open(t)
+	m := w.message()
+	w.put(m)
+	w.lease(adapter.Poll{})
+	if err := w.ack(m.MessageID); err != nil {
+		t.Fatal(err)
+	}
+	w.query(exec("ALTER TABLE queue SET (autovacuum_enabled = off)"))
+	w.query(exec("VACUUM ANALYZE queue"))
+	for range 20 { // the plans are cached after some uses
+		w.lease(adapter.Poll{})
+		w.lease(adapter.Poll{Roots: []adapter.QName{extract}})
+		w.ack("none")
+	}
+	w.query(exec(fmt.Sprintf("INSERT INTO queue (queue, prio, message, message_id, root, facts) SELECT 1, 1, '%s', g::text, 1, '{}' FROM generate_series(1, 50000) g", m.ID)))
+	before := w.count("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'queue'")
+	for i := range 20 {
+		if d := w.lease(adapter.Poll{}); d == nil {
+			t.Fatal("nothing to lease")
+		}
+		w.lease(adapter.Poll{Roots: []adapter.QName{extract}})
+		if err := w.ack(adapter.MessageID(fmt.Sprint(2*i + 1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
+	w.lease(adapter.Poll{})
+	if read := w.count("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'queue'") - before; read > 0 {
+		t.Errorf("%d rows were read by scans of the whole table, want none", read)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	w := open(t)
 	ctx := context.Background()
