@@ -24,11 +24,13 @@ var rooms = map[string][]string{
 
 // drivers are the modules that belong to certain rooms. The embedded room
 // speaks to its own private server to see whether it is up and to make
-// databases; every statement about messages is in adapter/postgres.
+// databases; every statement about messages is in adapter/postgres. The kafka
+// room takes from franz-go the one request that kafka-go has in an old version
+// only, metadata with topic ids.
 var drivers = map[string][]string{
 	"github.com/jackc/pgx/v5":       {"adapter/postgres", "adapter/embedded"},
 	"github.com/segmentio/kafka-go": {"adapter/kafka"},
-	"github.com/twmb/franz-go":      {"adapter/embedded"},
+	"github.com/twmb/franz-go":      {"adapter/embedded", "adapter/kafka"},
 	"github.com/go-chi/chi/v5":      {"adapter", "adapter/console"},
 }
 

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Examination is what a look at a database found.
+type Examination struct {
+	Version string          // of the server
+	Commit  time.Duration   // median time of a durable commit of one small row
+	Skew    time.Duration   // the server's clock minus ours
+	Advice  []string        // what to change, and why
+	Errors  []string        // what cannot work
+	Sizes   map[string]Size // the largest tables by name
+}
+
+// Size is how large a table is.
+type Size struct {
+	Bytes int64
+	Rows  int64 // estimated
+}
+
+// minimum is the oldest server that the statements were written for.
+const minimum = 150000
+
+// Examine connects to a database and looks at what a gateway needs of it. It
+// changes nothing. An error means that it could not be looked at.
+func Examine(ctx context.Context, url string) (*Examination, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	x := &Examination{Sizes: map[string]Size{}}
+	setting := func(name string) string {
+		var v string
+		if e := conn.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&v); e != nil && err == nil {
+			err = e
+		}
+		return v
+	}
+	x.Version = setting("server_version")
+	if n, _ := strconv.Atoi(setting("server_version_num")); n < minimum {
+		x.Errors = append(x.Errors, "PostgreSQL 15 or newer is needed, this is "+x.Version)
+	}
+	if v := setting("fsync"); v != "on" {
+		x.Errors = append(x.Errors, "fsync is "+v+": a power cut loses accepted messages; set it on")
+	}
+	if v := setting("synchronous_commit"); v == "off" {
+		x.Errors = append(x.Errors, "synchronous_commit is off: a crash loses accepted messages; set it on")
+	}
+	if v := setting("synchronous_standby_names"); v == "" {
+		x.Advice = append(x.Advice, "synchronous_standby_names is empty: the loss of this one server loses what was accepted; name a standby")
+	}
+	if v := setting("autovacuum_naptime"); !slices.Contains([]string{"1s", "2s", "3s", "4s", "5s"}, v) {
+		x.Advice = append(x.Advice, "autovacuum_naptime is "+v+": with busy queues dead rows pile up; set 5s")
+	}
+	if v := setting("default_toast_compression"); v != "lz4" {
+		x.Advice = append(x.Advice, "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
+	}
+	if v := setting("idle_in_transaction_session_timeout"); v == "0" {
+		x.Advice = append(x.Advice, "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := x.measure(ctx, conn); err != nil {
+		return nil, err
+	}
+	return x, x.sizes(ctx, conn)
+}
+
+// measure times commits that write nothing but a WAL record, and compares clocks.
+func (x *Examination) measure(ctx context.Context, conn *pgx.Conn) error {
+	const tries = 25
+	var times []time.Duration
+	for range tries {
+		start := time.Now()
+		if _, err := conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'mezhved', 'doctor')"); err != nil {
+			return fmt.Errorf("timing a commit: %w", err)
+		}
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	x.Commit = times[tries/2]
+	if x.Commit > 3*time.Millisecond {
+		x.Advice = append(x.Advice, fmt.Sprintf("a durable commit takes %.1f ms: accepting stays below 5 ms only where it takes less than 2; put the WAL on a faster disk", float64(x.Commit.Microseconds())/1000))
+	}
+	before := time.Now()
+	var server time.Time
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
+		return err
+	}
+	after := time.Now()
+	x.Skew = server.Sub(before.Add(after.Sub(before) / 2))
+	if x.Skew.Abs() > time.Second {
+		x.Errors = append(x.Errors, fmt.Sprintf("the clocks of server and gateway differ by %s: synchronise both", x.Skew.Round(time.Millisecond)))
+	}
+	return nil
+}
+
+func (x *Examination) sizes(ctx context.Context, conn *pgx.Conn) error {
+	rows, _ := conn.Query(ctx, `
+SELECT c.relname, sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid)))::bigint, sum(greatest(coalesce(p.reltuples, c.reltuples), 0))::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class p ON p.oid = i.inhrelid
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition GROUP BY 1 ORDER BY 2 DESC LIMIT 6`)
+	var name string
+	var s Size
+	_, err := pgx.ForEachRow(rows, []any{&name, &s.Bytes, &s.Rows}, func() error {
+		x.Sizes[name] = s
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/postgres"
+	"mezhved/signing"
+)
+
+type doctorCmd struct {
+	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"Configuration (YAML)."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+func (doctorCmd) Help() string {
+	return `Looks at everything that the configuration names and says of each thing whether it is good, and what to do
+where it is not. It changes nothing. Exit code 1 says that a gateway would not run or could lose messages.
+
+Example:
+  mezhved doctor --config /etc/mezhved/mezhved.yaml`
+}
+
+// check is one line of the doctor's report.
+type check struct {
+	Name   string `json:"name"`
+	State  string `json:"state"` // good, advice, bad
+	Detail string `json:"detail"`
+}
+
+type report struct{ checks []check }
+
+func (r *report) add(state, name, format string, args ...any) {
+	r.checks = append(r.checks, check{name, state, fmt.Sprintf(format, args...)})
+}
+
+func (r *report) bad() (n int) {
+	for _, c := range r.checks {
+		if c.State == "bad" {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
+	r := &report{}
+	config, err := adapter.LoadConfig(c.Config)
+	if err != nil {
+		r.add("bad", "configuration", "%v", err)
+	} else {
+		r.add("good", "configuration", "%s", c.Config)
+		r.folders(config)
+		r.keys(ctx, config)
+		r.address(config)
+		r.database(ctx, config)
+		r.bus(ctx, config)
+		r.journal(config)
+	}
+	if c.JSON {
+		err = printJSON(out.out, r.checks)
+	} else {
+		for _, one := range r.checks {
+			fmt.Fprintf(out.out, "%-7s %-14s %s\n", one.State, one.Name, one.Detail)
+		}
+	}
+	if n := r.bad(); n > 0 {
+		if !c.JSON {
+			fmt.Fprintf(out.out, "\n%d things must be mended first.\n", n)
+		}
+		return no(errors.Join(errSaid, err))
+	}
+	return err
+}
+
+func (r *report) folders(c adapter.Config) {
+	registry, found := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
+	for _, f := range found {
+		state := "bad"
+		if f.Warning {
+			state = "advice"
+		}
+		r.add(state, "registry", "%s", f.String())
+	}
+	if registry != nil {
+		r.add("good", "registry", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	}
+}
+
+func (r *report) keys(ctx context.Context, c adapter.Config) {
+	if c.Signature.Off {
+		r.add("advice", "bus key", "signature.off: answers are not signed; right for an emulator only")
+		return
+	}
+	s, err := signing.LoadSigner(ctx, keySource(c.Signature.Key, c.Signature.Certificate, c.Signature.PasswordFile))
+	if err != nil {
+		r.add("bad", "bus key", "%v", err)
+		return
+	}
+	for _, e := range signing.ExpiringWithin(30*24*time.Hour, time.Now(), s.Certificate()) {
+		r.add("advice", "bus key", "%s", e.Warning())
+	}
+	r.add("good", "bus key", "%s, valid until %s", s.Certificate().Subject(), s.Certificate().NotAfter().Format(time.DateOnly))
+}
+
+func (r *report) address(c adapter.Config) {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		r.add("advice", "address", "%s is in use: by a running gateway, or choose another with listen", c.Listen)
+		return
+	}
+	l.Close()
+	r.add("good", "address", "%s is free", c.Listen)
+}
+
+func (r *report) database(ctx context.Context, c adapter.Config) {
+	if c.Database.Private != "" {
+		r.add("advice", "database", "private (%s): for demonstrations and tests, not for production", c.Database.Private)
+		if _, err := os.Stat(filepath.Join(c.Database.Private, "data")); err == nil {
+			return // it may be running under a gateway, which alone may start it
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	url, stop, err := databaseURL(ctx, c.Database, quietLog())
+	if err != nil {
+		r.add("bad", "database", "%v", err)
+		return
+	}
+	defer stop()
+	x, err := postgres.Examine(ctx, url)
+	if err != nil {
+		r.add("bad", "database", "%v", err)
+		return
+	}
+	for _, e := range x.Errors {
+		r.add("bad", "database", "%s", e)
+	}
+	for _, a := range x.Advice {
+		r.add("advice", "database", "%s", a)
+	}
+	r.add("good", "database", "PostgreSQL %s, a durable commit takes %.2f ms, clocks differ by %s", x.Version, float64(x.Commit.Microseconds())/1000, x.Skew.Round(time.Millisecond))
+	names := make([]string, 0, len(x.Sizes))
+	for name := range x.Sizes {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool { return x.Sizes[names[i]].Bytes > x.Sizes[names[j]].Bytes })
+	for _, name := range names {
+		if s := x.Sizes[name]; s.Bytes > 100<<20 {
+			r.add("good", "database", "table %s: %d MB, about %d rows", name, s.Bytes>>20, s.Rows)
+		}
+	}
+}
+
+func (r *report) bus(ctx context.Context, c adapter.Config) {
+	if c.Kafka.Private != "" {
+		r.add("advice", "kafka", "in-process (%s): for demonstrations and tests, not for production", c.Kafka.Private)
+		return
+	}
+	b, err := openKafka(c.Kafka, quietLog())
+	if err != nil {
+		r.add("bad", "kafka", "%v", err)
+		return
+	}
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := b.Health(ctx); err != nil {
+		r.add("bad", "kafka", "%v: messages would be accepted and wait in the outbox", err)
+		return
+	}
+	r.add("good", "kafka", "%d addresses, the cluster answers", len(c.Kafka.Brokers))
+	if c.Kafka.Replication == 1 {
+		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
+	}
+}
+
+func (r *report) journal(c adapter.Config) {
+	switch _, err := os.Stat(c.Journal.State); {
+	case c.Journal.Key == "":
+		r.add("advice", "journal", "this node does not sign the journal (journal.key is not set): another one must")
+	case err != nil:
+		r.add("advice", "journal", "%s is not there yet: it is begun at the first start, with an empty journal only", c.Journal.State)
+	default:
+		r.add("good", "journal", "origin %s", c.Journal.Origin)
+	}
+}
+
+func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
