@@ -18,7 +18,7 @@ func (c *compiler) needComplex(t *complexType) bool {
 	if t.original != nil {
 		c.needComplex(t.original)
 	}
-	t.base, t.method = c.anyType, byRestriction
+	t.base, t.method, t.about = c.anyType, byRestriction, n.about
 	t.abstract = n.boolean("abstract")
 	t.block = n.derivationSet("block", "blockDefault", byExtension|byRestriction)
 	t.final = n.derivationSet("final", "finalDefault", byExtension|byRestriction)

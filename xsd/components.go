@@ -80,7 +80,7 @@ type universe struct {
 type variety uint8
 
 const (
-	atomic variety = iota
+	atomicType variety = iota
 	list
 	union
 	anySimple // the simple ur-type
@@ -140,6 +140,7 @@ type complexType struct {
 
 	uses     []*attributeUse
 	wildcard *wildcard
+	about    string // documentation
 	content  contentKind
 	simple   *simpleType // of simple content
 	particle *particle   // of element and mixed content; nil: nothing
@@ -177,6 +178,7 @@ type elementDecl struct {
 	constraint valueConstraint
 	nillable   bool
 	abstract   bool
+	about      string       // documentation
 	head       *elementDecl // of the substitution group it joins
 	final      derivation
 	block      derivation
@@ -200,6 +202,7 @@ type attributeDecl struct {
 
 type attributeUse struct {
 	decl       *attributeDecl
+	about      string // documentation
 	required   bool
 	prohibited bool // only while attributes of one type are gathered
 	constraint valueConstraint

@@ -1,10 +1,16 @@
 package xsd
 
-import "mezhved/xsd/internal/value"
+import (
+	"sync"
+
+	"mezhved/envelopes/xmltape"
+	"mezhved/xsd/internal/value"
+)
 
 // Schema is a compiled schema: immutable, to be shared by all goroutines.
 type Schema struct {
 	universe
+	pool    sync.Pool // of *Validator, for Validate
 	digest  [32]byte
 	files   []string
 	symbols *symbolTable
@@ -289,6 +295,17 @@ func releaseSimple(t *simpleType) {
 			releaseSimple(m)
 		}
 	}
+}
+
+// Validate is Validator.Validate with a validator of the schema's own, safe for
+// concurrent use.
+func (s *Schema) Validate(element xmltape.Node) error {
+	v, ok := s.pool.Get().(*Validator)
+	if !ok {
+		v = s.NewValidator()
+	}
+	defer s.pool.Put(v)
+	return v.Validate(element)
 }
 
 // Digest is the SHA-256 over the documents of the schema and their paths.

@@ -45,6 +45,7 @@ type node struct {
 	parent *node
 	kids   []*node // children in the XSD namespace, annotations left out
 	attrs  []attribute
+	about  string // its documentation, shortened
 	key    grammarKey
 }
 

@@ -116,6 +116,7 @@ func (c *compiler) needElement(e *elementDecl) {
 func (c *compiler) elementBody(e *elementDecl) {
 	n := e.node
 	e.typ = c.typeOf(n)
+	e.about = n.about
 	e.nillable = n.boolean("nillable")
 	e.abstract = n.boolean("abstract")
 	e.block = n.derivationSet("block", "blockDefault", byExtension|byRestriction|bySubstitution)
@@ -266,7 +267,7 @@ func (c *compiler) attributeType(n *node) *simpleType {
 
 // attributeUse reads an attribute inside a type or group; nil after a finding.
 func (c *compiler) attributeUse(n *node) *attributeUse {
-	u := &attributeUse{node: n}
+	u := &attributeUse{node: n, about: n.about}
 	switch n.token("use") {
 	case "required":
 		u.required = true

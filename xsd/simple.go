@@ -44,7 +44,7 @@ func (c *compiler) registerXML() {
 	wrap := func(v *value.Type) *simpleType {
 		t := &simpleType{v: v, base: c.anySimpleType, variety: union, state: done, members: []*simpleType{c.byValue[value.BuiltinType("language")]}}
 		if v.Variety() == value.Atomic {
-			t.base, t.variety, t.members = c.byValue[v.Base()], atomic, nil
+			t.base, t.variety, t.members = c.byValue[v.Base()], atomicType, nil
 		}
 		t.classify()
 		return t
@@ -84,7 +84,7 @@ func (c *compiler) builtin(v *value.Type) *simpleType {
 	if t := c.byValue[v]; t != nil {
 		return t
 	}
-	t := &simpleType{name: qname{v.Name().Space, v.Name().Local}, v: v, state: done, variety: atomic}
+	t := &simpleType{name: qname{v.Name().Space, v.Name().Local}, v: v, state: done, variety: atomicType}
 	c.byValue[v] = t
 	if v.Base() != nil {
 		t.base = c.builtin(v.Base())
@@ -105,7 +105,7 @@ func (t *simpleType) classify() {
 	t.id = t.v.Variety() == value.Atomic && t.v.Identity() == value.ID
 	t.refers = t.v.MayIdentify()
 	switch t.variety {
-	case atomic:
+	case atomicType:
 		t.notation = t.v.Primitive() == value.NOTATION
 		t.qname = t.notation || t.v.Primitive() == value.QName
 	case list:
@@ -149,7 +149,7 @@ func (c *compiler) needSimple(t *simpleType) bool {
 
 // stand lets a faulty type be used without further findings.
 func (c *compiler) stand(t *simpleType) *simpleType {
-	t.faulty, t.base, t.variety, t.v = true, c.anySimpleType, atomic, value.BuiltinType("string")
+	t.faulty, t.base, t.variety, t.v = true, c.anySimpleType, atomicType, value.BuiltinType("string")
 	return t
 }
 

@@ -220,9 +220,30 @@ func (c *compiler) checkNode(n *node, ids map[string]bool) {
 		c.checkNode(kid, ids)
 		if kid.name != "annotation" {
 			kept = append(kept, kid)
+		} else if n.about == "" {
+			n.about = documentation(kid)
 		}
 	}
 	n.kids = kept
+}
+
+// maxAbout is how many bytes of a documentation are kept.
+const maxAbout = 400
+
+// documentation is the text of the first xs:documentation of an annotation.
+func documentation(annotation *node) string {
+	for _, k := range annotation.kids {
+		if k.name == "documentation" {
+			text := collapse(string(k.el.Text()))
+			if len(text) > maxAbout {
+				text = strings.ToValidUTF8(text[:maxAbout], "") + "..."
+			}
+			if text != "" {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 func (c *compiler) checkAttributes(n *node, rule *structure, ids map[string]bool) {
