@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -48,7 +49,12 @@ type Kafka struct {
 	brokers   []string
 	lock      *os.File
 	temporary string
+	stop      func() // ends retain
 }
+
+// retention is how often the retention of topics is applied; the broker does
+// not do it by itself.
+const retention = 10 * time.Minute
 
 // kafkaState is the file that makes a second start on a directory the same
 // cluster on the same ports: clients and config files keep working.
@@ -111,7 +117,27 @@ func (k *Kafka) start(dir string, opts KafkaOptions) error {
 		return err
 	}
 	k.brokers = k.cluster.ListenAddrs()
+	done, stopped := make(chan struct{}), make(chan struct{})
+	k.stop = func() { close(done); <-stopped }
+	go func() {
+		defer close(stopped)
+		k.retain(done)
+	}()
 	return nil
+}
+
+// retain drops what topics need not keep, at the start and then regularly.
+func (k *Kafka) retain(done <-chan struct{}) {
+	tick := time.NewTicker(retention)
+	defer tick.Stop()
+	for {
+		k.cluster.ApplyRetention()
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		}
+	}
 }
 
 // readKafkaState reads the ports of an earlier start, or chooses free ones and
@@ -167,6 +193,10 @@ func (k *Kafka) Cluster() *kfake.Cluster { return k.cluster }
 
 // Stop ends the broker. It may be called more than once.
 func (k *Kafka) Stop() error {
+	if k.stop != nil {
+		k.stop()
+		k.stop = nil
+	}
 	if k.cluster != nil {
 		k.cluster.Close()
 	}

@@ -142,3 +142,38 @@ func TestKafkaChildIsKilled(t *testing.T) {
 		}
 	}
 }
+
+func TestKafkaKeepsToItsRetention(t *testing.T) {
+	dir := t.TempDir()
+	start := func() *Kafka {
+		k, err := StartKafka(KafkaOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	k := start()
+	if err := k.Cluster().CreateTopic("short", 1, map[string]string{"retention.ms": "50"}); err != nil {
+		t.Fatal(err)
+	}
+	create(t, k.Brokers(), "long")
+	write(t, k.Brokers(), "short", "old")
+	write(t, k.Brokers(), "long", "kept")
+	if err := k.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	k = start()
+	defer k.Stop()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if k.Cluster().PartitionInfo("short", 0).LogStartOffset > 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("an old record is kept: %+v", k.Cluster().PartitionInfo("short", 0))
+		}
+	}
+	if got := read(t, k.Brokers(), "long", 1); got[0] != "kept" {
+		t.Errorf("read %v", got)
+	}
+}
