@@ -116,6 +116,7 @@ type LimitsConfig struct {
 	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
+	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once; past it callers get 503; default 512MB
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -196,6 +197,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.Content, 5<<20)
 	def(&c.Limits.Attachments, 5<<20)
 	def(&c.Limits.Depth, 100)
+	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
 	def(&c.Limits.PerSecond, 2000)
 	def(&c.Limits.Burst, int(2*c.Limits.PerSecond)+1)

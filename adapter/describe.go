@@ -51,10 +51,11 @@ func (g *Gateway) serveDescription(v envelopes.Version) http.HandlerFunc {
 				return
 			}
 		}
+		described := v
 		if v == anyVersion {
-			v = envelopes.V12
+			described = envelopes.V12
 		}
-		writeXML(w, envelopes.WSDL(v, g.base(r)+r.URL.Path))
+		writeXML(w, envelopes.WSDL(described, g.base(r)+r.URL.Path))
 	}
 }
 

@@ -395,3 +395,49 @@ func TestPanicEndsOneCall(t *testing.T) {
 	}
 	accepted(t, w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""))
 }
+
+// A caller that trickles its body holds nobody up, and many large bodies at
+// once are turned away with a time to come again.
+func TestSlowAndLargeBodies(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Concurrent, c.Limits.Body, c.Limits.Memory = 1, 1<<20, 4<<20
+	}))
+	slow := func(announced, sent int) net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "POST /ws HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n", announced)
+		if _, err := conn.Write(bytes.Repeat([]byte(" "), sent)); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	for range 20 {
+		slow(1<<20, 10)
+	}
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+
+	turnedAway := make(chan bool, 20)
+	for range 20 {
+		conn := slow(1<<20, 1<<20-1)
+		go func() {
+			conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			b := make([]byte, 1000)
+			n, _ := conn.Read(b)
+			turnedAway <- strings.Contains(string(b[:n]), "503") && strings.Contains(string(b[:n]), "Retry-After")
+		}()
+	}
+	away := 0
+	for range 20 {
+		if <-turnedAway {
+			away++
+		}
+	}
+	if away == 0 || away == 20 {
+		t.Errorf("%d of 20 large bodies were turned away", away)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/semaphore"
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -79,7 +80,8 @@ type Gateway struct {
 	rooms    Rooms
 
 	doors     http.Handler
-	slots     chan struct{} // one per call at work
+	slots     chan struct{}       // one per call at work
+	memory    *semaphore.Weighted // bytes of bodies being read
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -129,6 +131,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), tracer: otel.Tracer("mezhved/adapter"), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
+		memory:    semaphore.NewWeighted(int64(c.Limits.Memory)),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
 	if g.personal == nil {
@@ -223,8 +226,8 @@ func (g *Gateway) writable() error {
 	return nil
 }
 
-// keepRunning starts the loop again after an error, ever more slowly up to half
-// a minute.
+// keepRunning starts the loop again after an error, ever more slowly up to five
+// seconds.
 func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 	pause := 200 * time.Millisecond
 	for {
@@ -241,7 +244,7 @@ func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 		if !sleep(ctx, pause) {
 			return
 		}
-		pause = min(2*pause, 30*time.Second)
+		pause = min(2*pause, 5*time.Second)
 	}
 }
 

@@ -66,6 +66,7 @@ type call struct {
 	span        trace.Span
 
 	scratch  *scratch
+	reserved int64 // bytes taken from the gateway's budget
 	body     []byte
 	envelope *envelopes.Envelope
 	signed   signing.Signed
@@ -142,7 +143,8 @@ func (g *Gateway) end(c *call) {
 	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
-	if c.scratch != nil && cap(c.scratch.body) <= 4<<20 {
+	g.memory.Release(c.reserved)
+	if c.scratch != nil && cap(c.scratch.body) <= 1<<20 {
 		g.scratches.Put(c.scratch)
 	}
 }
@@ -161,13 +163,15 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 		w.Header().Set("Allow", "POST, GET")
 		return nil, because("method")
 	}
+	// Read first: a caller that trickles its body must hold no place of those
+	// that work.
+	if err := g.read(c, w, r); err != nil {
+		return nil, err
+	}
 	if err := g.takeSlot(ctx); err != nil {
 		return nil, err
 	}
 	defer g.giveSlot()
-	if err := g.read(c, w, r); err != nil {
-		return nil, err
-	}
 	if err := g.handle(ctx, c); err != nil {
 		return nil, err
 	}
@@ -206,14 +210,13 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > limit {
 		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: fmt.Errorf("%d bytes announced", r.ContentLength)}
 	}
-	buf := c.scratch.body[:0]
-	if n := r.ContentLength; n > int64(cap(buf)) {
-		buf = make([]byte, 0, n+1)
-	}
-	buf, err := readAll(buf, http.MaxBytesReader(w, r.Body, limit))
+	buf, err := g.readAll(c, http.MaxBytesReader(w, r.Body, limit))
 	c.scratch.body, c.body = buf, buf
 	var over *http.MaxBytesError
+	var full *refusal
 	switch {
+	case errors.As(err, &full):
+		return full
 	case errors.As(err, &over):
 		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: err}
 	case err != nil:
@@ -223,10 +226,18 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func readAll(buf []byte, r io.Reader) ([]byte, error) {
+// readAll reads into the call's buffer. The buffer grows with what has come,
+// not with what was announced, and all buffers together stay within a budget.
+func (g *Gateway) readAll(c *call, r io.Reader) ([]byte, error) {
+	buf := c.scratch.body[:0]
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+			larger := max(2*cap(buf), 8<<10)
+			if !g.memory.TryAcquire(int64(larger)) {
+				return buf, &refusal{reason: "unavailable", retryAfter: 2 * time.Second, cause: errors.New("too many large bodies at once")}
+			}
+			c.reserved += int64(larger)
+			buf = append(make([]byte, 0, larger), buf...)
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
