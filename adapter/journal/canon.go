@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -95,10 +94,11 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// reader scans what writer writes. It accepts a little more than canonical
-// JSON; ParseLeaf closes the difference by writing the leaf again.
+// reader scans what writer writes and nothing else: one value has one spelling.
+// The strings that it returns share the memory of s, so that reading a leaf costs
+// one copy and not thirty.
 type reader struct {
-	b   []byte
+	s   string
 	i   int
 	err error
 }
@@ -109,11 +109,11 @@ func (r *reader) fail(what string) {
 	}
 }
 
+// at says whether the next byte is c.
+func (r *reader) at(c byte) bool { return r.err == nil && r.i < len(r.s) && r.s[r.i] == c }
+
 func (r *reader) byte(c byte) {
-	if r.err != nil {
-		return
-	}
-	if r.i >= len(r.b) || r.b[r.i] != c {
+	if !r.at(c) {
 		r.fail(strconv.QuoteRune(rune(c)))
 		return
 	}
@@ -122,16 +122,16 @@ func (r *reader) byte(c byte) {
 
 // object calls member for each key, with the reader standing at its value. Keys
 // must ascend: a duplicate or a disordered key is an error at its place.
-func (r *reader) object(member func(key []byte)) {
+func (r *reader) object(member func(key string)) {
 	r.byte('{')
-	if r.err == nil && r.i < len(r.b) && r.b[r.i] == '}' {
+	if r.at('}') {
 		r.i++
 		return
 	}
-	var last []byte
+	last := ""
 	for r.err == nil {
-		key := r.raw()
-		if last != nil && slices.Compare(last, key) >= 0 {
+		key := r.str()
+		if key <= last {
 			r.fail("keys in ascending order")
 		}
 		last = key
@@ -140,7 +140,7 @@ func (r *reader) object(member func(key []byte)) {
 			return
 		}
 		member(key)
-		if r.err == nil && r.i < len(r.b) && r.b[r.i] == ',' {
+		if r.at(',') {
 			r.i++
 			continue
 		}
@@ -149,122 +149,131 @@ func (r *reader) object(member func(key []byte)) {
 	}
 }
 
-// raw reads a string without escapes and returns the bytes in place.
-func (r *reader) raw() []byte {
+// str reads a string that is not empty.
+func (r *reader) str() string {
 	r.byte('"')
 	from := r.i
-	for r.err == nil {
-		if r.i >= len(r.b) || r.b[r.i] < 0x20 || r.b[r.i] == '\\' {
-			r.fail("a plain string")
-			return nil
+	high := byte(0)
+	for i := r.i; r.err == nil && i < len(r.s); i++ {
+		switch c := r.s[i]; {
+		case c == '"':
+			r.i = i + 1
+			return r.text(r.s[from:i], high)
+		case c == '\\':
+			return r.escaped(from)
+		case c < 0x20:
+			r.fail("an escape for a control character")
+		default:
+			high |= c
 		}
-		if r.b[r.i] == '"' {
-			r.i++
-			return r.b[from : r.i-1]
-		}
-		r.i++
 	}
-	return nil
+	r.fail("the end of a string")
+	return ""
 }
 
-func (r *reader) str() string {
-	if r.err != nil {
-		return ""
+// text ends a string; high has the bits of all its bytes.
+func (r *reader) text(s string, high byte) string {
+	if s == "" {
+		r.fail("a string that is not empty")
 	}
-	// Nearly every string of a leaf has no escape.
-	for j := r.i + 1; r.i < len(r.b) && r.b[r.i] == '"' && j < len(r.b) && r.b[j] != '\\'; j++ {
-		if r.b[j] == '"' {
-			s := r.b[r.i+1 : j]
-			if !utf8.Valid(s) {
-				r.fail("UTF-8")
-				return ""
-			}
-			r.i = j + 1
-			return string(s)
-		}
+	if high >= utf8.RuneSelf && !utf8.ValidString(s) {
+		r.fail("UTF-8")
 	}
-	r.byte('"')
+	return s
+}
+
+// escaped reads a string that has escapes, from its first byte.
+func (r *reader) escaped(from int) string {
 	var out []byte
-	for r.err == nil {
-		if r.i >= len(r.b) {
-			r.fail("the end of a string")
-			return ""
-		}
-		c := r.b[r.i]
-		r.i++
-		switch c {
-		case '"':
-			if !utf8.Valid(out) {
-				r.fail("UTF-8")
-			}
-			return string(out)
-		case '\\':
+	for r.i = from; r.err == nil && r.i < len(r.s); r.i++ {
+		switch c := r.s[r.i]; {
+		case c == '"':
+			r.i++
+			return r.text(string(out), utf8.RuneSelf)
+		case c == '\\':
 			out = append(out, r.escape())
+		case c < 0x20:
+			r.fail("an escape for a control character")
 		default:
 			out = append(out, c)
 		}
 	}
+	r.fail("the end of a string")
 	return ""
 }
 
+// escape reads an escape up to its last byte. Only the spelling that writer would
+// use is one.
 func (r *reader) escape() byte {
-	if r.i >= len(r.b) {
-		r.fail("an escape")
-		return 0
-	}
-	c := r.b[r.i]
-	r.i++
-	switch c {
-	case '"', '\\':
-		return c
-	case 'b':
-		return '\b'
-	case 't':
-		return '\t'
-	case 'n':
-		return '\n'
-	case 'f':
-		return '\f'
-	case 'r':
-		return '\r'
-	case 'u':
-		if r.i+4 <= len(r.b) {
-			if n, err := strconv.ParseUint(string(r.b[r.i:r.i+4]), 16, 8); err == nil && n < 0x20 {
-				r.i += 4
-				return byte(n)
-			}
+	for n := 2; n <= 6 && r.i+n <= len(r.s); n += 4 {
+		c, ok := unescape(r.s[r.i : r.i+n])
+		if ok {
+			r.i += n - 1
+			return c
 		}
 	}
 	r.fail("an escape of RFC 8785")
 	return 0
 }
 
-func (r *reader) num() int64 {
-	if r.err != nil {
-		return 0
+func unescape(escape string) (byte, bool) {
+	c := escape[1]
+	switch c {
+	case 'b':
+		c = '\b'
+	case 't':
+		c = '\t'
+	case 'n':
+		c = '\n'
+	case 'f':
+		c = '\f'
+	case 'r':
+		c = '\r'
+	case 'u':
+		n, err := strconv.ParseUint(escape[2:], 16, 8)
+		if err != nil {
+			return 0, false
+		}
+		c = byte(n)
 	}
+	var written [16]byte
+	return c, string(appendString(written[:0], string([]byte{c}))) == `"`+escape+`"`
+}
+
+// index reads an integer.
+func (r *reader) index() int64 {
 	var n int64
 	from := r.i
-	for r.i < len(r.b) && '0' <= r.b[r.i] && r.b[r.i] <= '9' {
-		n = n*10 + int64(r.b[r.i]-'0')
+	for r.err == nil && r.i < len(r.s) && '0' <= r.s[r.i] && r.s[r.i] <= '9' {
+		n = n*10 + int64(r.s[r.i]-'0')
 		r.i++
 		if n > maxInteger {
 			r.fail("an integer below 2^53")
 			return 0
 		}
 	}
-	if r.i == from {
+	if r.i == from || r.s[from] == '0' && r.i > from+1 {
 		r.fail("an integer")
 	}
 	return n
 }
 
+// num reads an integer that is not 0.
+func (r *reader) num() int64 {
+	n := r.index()
+	if n == 0 {
+		r.fail("an integer that is not 0")
+	}
+	return n
+}
+
+// strings reads an array that is not empty, of strings that are not.
 func (r *reader) strings() []string {
 	r.byte('[')
-	out := []string{}
+	var out []string
 	for r.err == nil {
 		out = append(out, r.str())
-		if r.err == nil && r.i < len(r.b) && r.b[r.i] == ',' {
+		if r.at(',') {
 			r.i++
 			continue
 		}

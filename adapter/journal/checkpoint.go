@@ -43,7 +43,7 @@ func parseCheckpointText(text string) (origin string, tree tlog.Tree, err error)
 		return "", tree, errors.New("checkpoint has fewer than three lines")
 	}
 	n, err := strconv.ParseInt(lines[1], 10, 64)
-	h, ok := decodeHash([]byte(lines[2]))
+	h, ok := decodeHash(lines[2])
 	if err != nil || !ok || n < 0 || n > maxInteger || strconv.FormatInt(n, 10) != lines[1] {
 		return "", tree, errors.New("checkpoint has a malformed size or root")
 	}

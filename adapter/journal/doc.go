@@ -1,3 +1,103 @@
-// Package journal is the gateway's evidence: what happened to every message,
-// in a form that a stranger can verify. It is pure: storage is given to it.
+// Package journal is the gateway's evidence: what happened to every message, in
+// a form that a stranger can verify without trusting the gateway, its operator or
+// its database. Everybody may enter; the package itself knows no database, no
+// broker and no network (a test holds that). Storage is given to it as a Book,
+// the network lives in adapter/journal/remote.
+//
+// This comment is the specification.
+//
+// # Events and pending rows
+//
+// An Event is what the gateway tells: digests, parties, codes, places. It is
+// written as a pending row (Event.Row) in the very transaction of the act that it
+// tells of; an act whose event cannot be written does not happen. Personal values
+// stand in Event.Personal and nowhere else.
+//
+// # Leaves
+//
+// The Sequencer turns each event into one leaf: a JSON object in the canonical
+// form of RFC 8785, UTF-8, no newline, at most 4096 bytes. ParseLeaf accepts
+// exactly what Leaf.Append writes. Members, all optional but those in capitals:
+//
+//	attempt, col, count, line, size   integers, absent when 0
+//	certificate, revocation, schema   hex SHA-256
+//	commit                            object: field name to commitment
+//	deadline, TIME, LOGGED            milliseconds since 1970 UTC
+//	direction, incident, message, messageId, node, operation, original,
+//	outcome, recipient, rule, sender, service, version, ground
+//	                                  texts of at most 128 bytes, longer ones
+//	                                  end in "…", control characters are spaces
+//	fields                            names of fields
+//	KIND                              one of the Kind constants
+//	log                               key-changed: origin, key, oldOrigin, oldSize, oldRoot
+//	period                            period-close: from, to, totals, parties, counters
+//	prev                              index of the message's previous entry
+//	recipientSeq, senderSeq           counters, see below
+//	target                            erased: index of the entry
+//	V                                 1, the version of this format
+//
+// A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
+// and the value as message. Every value that may be personal or that may be
+// guessed is committed to: the fields of Event.Personal, the digest of the
+// envelope ("digest", whose value is its hex SHA-256), and a row that could not
+// be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
+// a Vault, and can be removed: what remains is a random number.
+//
+// logged is the sequencer's clock and never goes back from one entry to the next;
+// time is the gateway node's.
+//
+// # Counters, chains, periods
+//
+// senderSeq counts from 1, without gaps and in the order of the log, the entries
+// that name the same sender; recipientSeq does the same for recipients. So each
+// party can tell from its own entries that none of them is missing.
+//
+// prev names the latest earlier entry of the same message. Entries of kind
+// accepted and refused begin a message and have none.
+//
+// Every hour, and at the first step after a longer silence, a period-close entry
+// asserts the number of entries by kind from the previous close (or entry 0) up
+// to itself, excluded, and the SHA-256 of all counters (see CountersDigest).
+// Recount does all of this bookkeeping again.
+//
+// # The tree
+//
+// Leaves are hashed into the Merkle tree of RFC 6962 (SHA-256; 0x00 before a
+// leaf, 0x01 before a pair). Tiles and entry bundles are those of
+// https://c2sp.org/tlog-tiles: height 8, paths tile/<L>/<N>[.p/<W>] and
+// tile/entries/<N>[.p/<W>]. Any program for such logs can read ours.
+//
+// # Checkpoints
+//
+// A checkpoint is a signed note (https://c2sp.org/tlog-checkpoint): origin, size,
+// root. The log signs with one Ed25519 key, whose name is the origin, twice: as a
+// plain note signature, and as a timestamped cosignature/v1
+// (https://c2sp.org/tlog-cosignature), which says when. Witnesses add
+// cosignatures. A Policy (https://c2sp.org/tlog-policy) says whose signatures are
+// enough; an auditor must have it from somebody other than the log's operator.
+//
+// A Signer remembers the last tree it signed, outside the database, and signs only
+// what continues it. A database that was restored or rewritten is refused
+// (RollbackError) and the log is stopped. The way out is Reopen: the log goes on
+// under a new origin and key, and its key-changed entry says where the old one
+// ended.
+//
+// # Proofs and bundles
+//
+// The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
+// An evidence bundle is a zip of leaves, proofs, openings, envelopes and
+// certificates, with a manifest of their digests; making it leaves an
+// evidence-read entry in the log that commits to the manifest, and the bundle
+// carries that entry and its proof. VerifyBundle accepts a bundle only when every
+// file in it is vouched for. The recipe for checking by hand is README.txt in
+// every bundle.
+//
+// # What an attacker can do who can write here
+//
+// Who can write to the database can add false events before they are sequenced,
+// stop the log, and destroy values; he cannot change, remove, insert or reorder
+// what a checkpoint covers without every holder of an older checkpoint noticing.
+// Who has the log's key and the signer's memory too can show different logs to
+// different people; witnesses and mirrors are against that. Who has the vault can
+// read values, and nothing else.
 package journal

@@ -176,6 +176,13 @@ func FuzzParseLeaf(f *testing.F) {
 		l.Logged = l.Time
 		f.Add(l.Append(nil))
 	}
+	for _, l := range []journal.Leaf{
+		{Event: journal.Event{Kind: journal.KindPeriodClose, Time: journaltest.Start}, Logged: journaltest.Start, Prev: 0, Period: &journal.Period{
+			To: 9, Totals: map[journal.Kind]int64{journal.KindDead: 2, journal.KindAccepted: 3}, Parties: 1, Counters: "ab"}},
+		{Event: journal.Event{Kind: journal.KindKeyChanged, Time: journaltest.Start, Log: &journal.LogChange{Origin: "o\n\x01\"", OldSize: 5}}, Logged: journaltest.Start},
+	} {
+		f.Add(l.Append(nil))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := journal.ParseLeaf(b)
 		if err != nil {

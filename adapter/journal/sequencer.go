@@ -68,7 +68,10 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	tick := or(s.Tick, 50*time.Millisecond)
 	defer s.Book.Resign()
 	for ctx.Err() == nil {
-		more, err := s.turn(ctx, false)
+		// A connection that hangs must not hang the log: the next turn gets another.
+		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+		more, err := s.turn(bounded, false)
+		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("journal: step", "error", err)
 		}

@@ -77,7 +77,7 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 		case 0:
 			return time.Time{}
 		case 1: // a whole day
-			return journaltest.Start.Truncate(24 * time.Hour).AddDate(0, 0, r.IntN(6))
+			return journaltest.Start.Truncate(24*time.Hour).AddDate(0, 0, r.IntN(6))
 		}
 		return journaltest.Start.Add(time.Duration(r.Int64N(int64(110 * time.Hour))))
 	}

@@ -1,0 +1,284 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
+)
+
+// benchJournal is a sequencer with the real clock over a store's database.
+func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *journal.Sequencer) {
+	b.Helper()
+	d := journaltest.NewDesk(b)
+	vault, err := journal.OpenVault(filepath.Join(d.Dir, "vault"), time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	j, err := s.Journal(context.Background(), journaltest.Origin, vault)
+	if err != nil {
+		b.Fatal(err)
+	}
+	seq := d.Sequencer(j)
+	seq.Vault, seq.Now, seq.Batch, seq.Tick, seq.Publish = vault, time.Now, 0, 0, 0
+	return j, seq
+}
+
+// What a gateway accepts stands in the log, and what its store has written by
+// itself can be expressed: nothing becomes an unknown entry.
+func TestAcceptedMessagesReachTheLog(t *testing.T) {
+	ctx := context.Background()
+	w := open(t)
+	j, seq := benchJournal(t, w.Store)
+	const n = 20
+	for i := range n {
+		m := benchMessage(i % 3)
+		if _, err := w.Store.Accept(ctx, m, benchEvents(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run, stop := context.WithCancel(ctx)
+	stop()
+	if err := seq.Run(run); err != nil {
+		t.Fatal(err)
+	}
+	if err := seq.Writable(); err != nil {
+		t.Fatal(err)
+	}
+	count, err := j.Count(ctx, postgres.Query{Kind: journal.KindAccepted})
+	if err != nil || count != n {
+		t.Errorf("%d accepted entries, %v; want %d", count, err, n)
+	}
+	if count, err := j.Count(ctx, postgres.Query{Kind: journal.KindUnknown}); err != nil || count != 0 {
+		t.Errorf("%d entries could not be expressed, %v", count, err)
+	}
+}
+
+// BenchmarkJournalShare accepts with the sequencer off and on, turn by turn in
+// one run, and reports what the sequencer costs; and how long an event waits for
+// its place.
+func BenchmarkJournalShare(b *testing.B) {
+	s := benchStore(b, 2)
+	j, seq := benchJournal(b, s)
+	ctx := context.Background()
+	const turns, each, callers = 6, 4000, 64
+	var rate [2]float64
+	for range b.N {
+		for turn := range turns {
+			on := turn % 2
+			messages := make([]*adapter.Message, each)
+			for i := range messages {
+				messages[i] = benchMessage(i % 8)
+			}
+			run, stop := context.WithCancel(ctx)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if on == 1 {
+					seq.Run(run)
+				}
+			}()
+			var next atomic.Int64
+			var all sync.WaitGroup
+			start := time.Now()
+			for range callers {
+				all.Go(func() {
+					for i := next.Add(1) - 1; i < each; i = next.Add(1) - 1 {
+						if _, err := s.Accept(ctx, messages[i], benchEvents(messages[i])); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			rate[on] += each / time.Since(start).Seconds() / (turns / 2)
+			stop()
+			<-done
+			if on == 0 { // the rows of this turn must not burden the next
+				ended, cancel := context.WithCancel(ctx)
+				cancel()
+				seq.Run(ended)
+			}
+		}
+	}
+	off, on := rate[0]/float64(b.N), rate[1]/float64(b.N)
+	b.ReportMetric(off, "accepts/s-off")
+	b.ReportMetric(on, "accepts/s-on")
+	b.ReportMetric(100*(1-on/off), "%-lost")
+	b.ReportMetric(float64(fsync(b).Microseconds())/1000, "fsync-ms")
+
+	// From accept to the tree, at a moderate rate.
+	run, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); seq.Run(run) }()
+	at := map[string]time.Time{}
+	for i := range 1000 {
+		m := benchMessage(i % 8)
+		if _, err := s.Accept(ctx, m, benchEvents(m)); err != nil {
+			b.Fatal(err)
+		}
+		at[m.ID.String()] = time.Now()
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	stop()
+	<-done
+	var waits []time.Duration
+	for id, accepted := range at {
+		rows, err := j.Trace(ctx, id)
+		if err != nil || len(rows) == 0 {
+			b.Fatal(err, len(rows))
+		}
+		waits = append(waits, rows[0].Leaf.Logged.Sub(accepted))
+	}
+	slices.Sort(waits)
+	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "place-p99-ms")
+}
+
+// BenchmarkJournalSequence is the sequencer alone: rows that wait, to entries.
+func BenchmarkJournalSequence(b *testing.B) {
+	s := benchStore(b, 1)
+	j, seq := benchJournal(b, s)
+	ctx := context.Background()
+	events := journaltest.Events(1, 20_000)
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		for i := 0; i < len(events); i += 1000 {
+			if err := j.Append(ctx, events[i:i+1000]...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		for more := 1; more > 0; n += more {
+			var err error
+			if more, err = seq.Step(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// BenchmarkJournalSearch asks what auditors ask of journals of several sizes,
+// generated: MEZHVED_ENTRIES lists the sizes, 100000 when it is empty.
+func BenchmarkJournalSearch(b *testing.B) {
+	sizes := strings.FieldsFunc(os.Getenv("MEZHVED_ENTRIES"), func(r rune) bool { return r == ',' })
+	if len(sizes) == 0 {
+		sizes = []string{"100000"}
+	}
+	ctx := context.Background()
+	for _, text := range sizes {
+		size, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(text, func(b *testing.B) {
+			j := filled(b, size)
+			r := rand.New(rand.NewPCG(1, 1))
+			days := size/40_000 + 1
+			questions := map[string]func() postgres.Query{
+				"one sender in a week, refused": func() postgres.Query {
+					from := journaltest.Start.AddDate(0, 0, r.IntN(days)).Truncate(24 * time.Hour)
+					return postgres.Query{Sender: fmt.Sprintf("MUNI%02d", r.IntN(20)), Outcome: "ValidationFailure", From: from, To: from.AddDate(0, 0, 7)}
+				},
+				"one service to one agency, newest first": func() postgres.Query {
+					return postgres.Query{Service: fmt.Sprintf("urn:x-service-%d", r.IntN(5)), Recipient: fmt.Sprintf("FED%d", r.IntN(4)), Descending: true}
+				},
+				"by message": func() postgres.Query { return postgres.Query{ID: message(r.IntN(size))} },
+				"everything": func() postgres.Query { return postgres.Query{} },
+			}
+			var pages, counts []time.Duration
+			for b.Loop() {
+				for _, ask := range questions {
+					q := ask()
+					start := time.Now()
+					if _, err := j.Search(ctx, q); err != nil {
+						b.Fatal(err)
+					}
+					pages = append(pages, time.Since(start))
+					start = time.Now()
+					if _, err := j.Totals(ctx, q, "day", "service", "outcome"); err != nil {
+						b.Fatal(err)
+					}
+					counts = append(counts, time.Since(start))
+				}
+			}
+			p95 := func(d []time.Duration) float64 {
+				slices.Sort(d)
+				return float64(d[len(d)*95/100].Microseconds()) / 1000
+			}
+			b.ReportMetric(p95(pages), "page-p95-ms")
+			b.ReportMetric(p95(counts), "totals-p95-ms")
+		})
+	}
+}
+
+func message(i int) string { return fmt.Sprintf("019c0000-0000-7000-8000-%012x", i/5) }
+
+// filled generates a journal in SQL: entries and totals, which is all that
+// searching reads; there is no tree under it.
+func filled(b *testing.B, size int) *postgres.Journal {
+	b.Helper()
+	ctx := context.Background()
+	p, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { p.Stop() })
+	url := p.URL("postgres")
+	if err := postgres.Migrate(ctx, url); err != nil {
+		b.Fatal(err)
+	}
+	d := journaltest.NewDesk(b)
+	j, pool, err := postgres.OpenTracedJournal(ctx, url+"&statement_timeout=0", journaltest.Origin, d.Vault, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(pool.Close)
+	leaf, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.NewChaCha8([32]byte{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	leaf.Logged = leaf.Time
+	for n := 0; n*4194304 < size; n++ {
+		_, err := pool.Exec(ctx, fmt.Sprintf("CREATE TABLE journal_entry_%d PARTITION OF journal_entry FOR VALUES FROM (%d) TO (%d)", n, n*4194304, (n+1)*4194304))
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	// 40 000 entries a day; five entries to a message.
+	_, err = pool.Exec(ctx, `INSERT INTO journal_entry (idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf)
+		SELECT i, $1::timestamptz + i * interval '2.16 s', (ARRAY['accepted', 'routed', 'queued', 'delivered', 'acknowledged'])[i % 5 + 1],
+			'019c0000-0000-7000-8000-' || lpad(to_hex(i / 5), 12, '0'), 'm' || i / 5, '', 'MUNI' || lpad((i / 5 * 7 % 20)::text, 2, '0'), 'FED' || i / 5 % 4, 'urn:x-service-' || i / 5 % 5, '1.2',
+			CASE WHEN i % 50 = 0 THEN 'ValidationFailure' ELSE 'ok' END, '', '', $2
+		FROM generate_series(0, $3::bigint - 1) i`, journaltest.Start, leaf.Append(nil), size)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO journal_total SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, count(*) FROM journal_entry GROUP BY 1, 2, 3, 4, 5, 6, 7`,
+		`UPDATE journal_head SET size = (SELECT count(*) FROM journal_entry), logged = (SELECT max(logged) FROM journal_entry)`,
+		`VACUUM ANALYZE journal_entry`, `VACUUM ANALYZE journal_total`,
+	} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return j
+}
