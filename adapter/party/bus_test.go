@@ -37,6 +37,19 @@ type bus struct {
 	xop   bool
 }
 
+// with lets a test look into the bus, or change it, between calls.
+func (b *bus) with(do func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	do()
+}
+
+// counted is the number of calls that arrived.
+func (b *bus) counted() (n int) {
+	b.with(func() { n = b.calls })
+	return n
+}
+
 // stored is a message as the bus keeps it: the bytes, and where in them the pieces are.
 type stored struct {
 	version     envelopes.Version

@@ -29,7 +29,8 @@ func TestExchange(t *testing.T) {
 		for _, v := range envelopes.Versions {
 			for _, xop := range []bool{false, true} {
 				w := newWorld(t, key)
-				w.client.Version, w.client.XOP, w.xop = v, xop, xop
+				w.client.Version, w.client.XOP = v, xop
+				w.with(func() { w.xop = xop })
 				file := Attachment{ID: "scan", MimeType: "application/pdf", Content: []byte("%PDF\r\n--\x00\xff")}
 				receipt, err := w.client.SendRequest(ctx, Request{Content: []byte(document), Attachments: []Attachment{file}, NodeID: "узел", Official: w.client.Signer})
 				if err != nil {
@@ -104,9 +105,9 @@ func TestStatusesRejectionsAndQueues(t *testing.T) {
 		"content is no XML":     {To: "t", Content: []byte("<a>")},
 		"two files of one name": {To: "t", Content: []byte(document), Attachments: []Attachment{{ID: "a"}, {ID: "a"}}},
 	} {
-		calls := w.calls
-		if _, err := w.client.Reply(ctx, r); err == nil || w.calls != calls {
-			t.Errorf("%s: error %v after %d calls", name, err, w.calls-calls)
+		calls := w.counted()
+		if _, err := w.client.Reply(ctx, r); err == nil || w.counted() != calls {
+			t.Errorf("%s: error %v after %d calls", name, err, w.counted()-calls)
 		}
 	}
 }
@@ -123,7 +124,9 @@ func TestRoutingIsSigned(t *testing.T) {
 	if _, err := w.client.SendRequest(ctx, Request{MessageID: id, Content: []byte(document), Routing: routing}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := envelopes.Parse("text/xml", w.requests[0].envelope, new(xmltape.Tape), envelopes.Limits{})
+	var kept []byte
+	w.with(func() { kept = w.requests[0].envelope })
+	e, err := envelopes.Parse("text/xml", kept, new(xmltape.Tape), envelopes.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,13 +189,18 @@ func TestLostAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, signing.KeyECDSA256)
-			w.spoil = func(call int, rw http.ResponseWriter, take func()) bool { return c.spoil(t, call, rw, take) }
+			w.with(func() {
+				w.spoil = func(call int, rw http.ResponseWriter, take func()) bool { return c.spoil(t, call, rw, take) }
+			})
 			r, err := w.client.SendRequest(ctx, Request{Content: []byte(document)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if w.calls != c.calls || r.Repeated != c.repeated || len(w.requests) != 1 || w.requests[0].id != r.MessageID {
-				t.Errorf("%d calls, repeated %v, %d messages; want %d, %v, 1", w.calls, r.Repeated, len(w.requests), c.calls, c.repeated)
+			calls := w.counted()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if calls != c.calls || r.Repeated != c.repeated || len(w.requests) != 1 || w.requests[0].id != r.MessageID {
+				t.Errorf("%d calls, repeated %v, %d messages; want %d, %v, 1", calls, r.Repeated, len(w.requests), c.calls, c.repeated)
 			}
 			if len(w.waits) != len(c.waits) || w.waits[0] != c.waits[0] {
 				t.Errorf("waits %v, want %v", w.waits, c.waits)
@@ -203,40 +211,47 @@ func TestLostAnswers(t *testing.T) {
 
 func TestGivesUpAndKeepsTheID(t *testing.T) {
 	w := newWorld(t, signing.KeyECDSA256)
-	w.spoil = func(call int, rw http.ResponseWriter, take func()) bool { breakConnection(t, rw); return true }
+	w.with(func() {
+		w.spoil = func(call int, rw http.ResponseWriter, take func()) bool { breakConnection(t, rw); return true }
+	})
 	r, err := w.client.SendRequest(t.Context(), Request{Content: []byte(document)})
-	if err == nil || w.calls != 3 || r.MessageID == "" {
-		t.Fatalf("receipt %+v, %v after %d calls", r, err, w.calls)
+	if err == nil || w.counted() != 3 || r.MessageID == "" {
+		t.Fatalf("receipt %+v, %v after %d calls", r, err, w.counted())
 	}
-	w.spoil = nil
+	w.with(func() { w.spoil = nil })
 	again, err := w.client.SendRequest(t.Context(), Request{MessageID: r.MessageID, Content: []byte(document)})
 	if err != nil || again.MessageID != r.MessageID {
 		t.Errorf("second try: %+v, %v", again, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	calls := w.calls
-	if _, err := w.client.SendRequest(ctx, Request{Content: []byte(document)}); !errors.Is(err, context.Canceled) || w.calls != calls {
-		t.Errorf("after cancel: %v, %d calls", err, w.calls-calls)
+	calls := w.counted()
+	if _, err := w.client.SendRequest(ctx, Request{Content: []byte(document)}); !errors.Is(err, context.Canceled) || w.counted() != calls {
+		t.Errorf("after cancel: %v, %d calls", err, w.counted()-calls)
 	}
 }
 
 func TestLostAck(t *testing.T) {
 	w := newWorld(t, signing.KeyECDSA256)
-	if err := w.client.Ack(t.Context(), "x", true); !isFault(err, envelopes.TargetMessageIsNotFound) || w.calls != 1 {
-		t.Errorf("ack of nothing: %v after %d calls", err, w.calls)
+	if err := w.client.Ack(t.Context(), "x", true); !isFault(err, envelopes.TargetMessageIsNotFound) || w.counted() != 1 {
+		t.Errorf("ack of nothing: %v after %d calls", err, w.counted())
 	}
-	w.awaiting["x"] = true
-	w.spoil = func(call int, rw http.ResponseWriter, take func()) bool {
-		if call == 2 {
-			take()
-			breakConnection(t, rw)
+	w.with(func() {
+		w.awaiting["x"] = true
+		w.spoil = func(call int, rw http.ResponseWriter, take func()) bool {
+			if call == 2 {
+				take()
+				breakConnection(t, rw)
+			}
+			return call == 2
 		}
-		return call == 2
-	}
-	if err := w.client.Ack(t.Context(), "x", true); err != nil || w.awaiting["x"] {
-		t.Errorf("ack whose answer was lost: %v", err)
-	}
+	})
+	err := w.client.Ack(t.Context(), "x", true)
+	w.with(func() {
+		if err != nil || w.awaiting["x"] {
+			t.Errorf("ack whose answer was lost: %v", err)
+		}
+	})
 }
 
 func isFault(err error, kind envelopes.FaultKind) bool {
@@ -252,8 +267,8 @@ func TestFaultsAreTyped(t *testing.T) {
 		_, _ = w.client.SendRequest(t.Context(), Request{MessageID: id, Content: []byte(document)})
 	}
 	_, err := w.client.SendRequest(t.Context(), Request{MessageID: id, Content: []byte(document)})
-	if !isFault(err, envelopes.MessageIsAlreadySent) || w.calls != 3 {
-		t.Errorf("repeated on purpose: %v after %d calls", err, w.calls)
+	if !isFault(err, envelopes.MessageIsAlreadySent) || w.counted() != 3 {
+		t.Errorf("repeated on purpose: %v after %d calls", err, w.counted())
 	}
 }
 
@@ -300,7 +315,7 @@ func TestLiars(t *testing.T) {
 			if _, err := w.client.SendRequest(ctx, Request{Content: []byte(document)}); err != nil {
 				t.Fatalf("the honest bus: %v", err)
 			}
-			c.arrange(w)
+			w.with(func() { c.arrange(w) })
 			r, err := w.client.SendRequest(ctx, Request{Content: []byte(document)})
 			if err == nil || !c.want(err) || r.Status != "" {
 				t.Errorf("receipt %+v, error %v", r, err)
@@ -319,7 +334,8 @@ func TestLiars(t *testing.T) {
 	})
 	t.Run("unsigned is allowed", func(t *testing.T) {
 		w := newWorld(t, signing.KeyECDSA256)
-		w.signer, w.client.AllowUnsigned = nil, true
+		w.client.AllowUnsigned = true
+		w.with(func() { w.signer = nil })
 		r, err := w.client.SendRequest(ctx, Request{Content: []byte(document)})
 		if err != nil || r.Certificate != nil || r.Status != envelopes.StatusRequestIsQueued {
 			t.Errorf("receipt %+v, %v", r, err)
