@@ -95,13 +95,16 @@ func (c *comparison) elements(p pair) {
 	if v := p.new.constraint; v.kind == fixedValue && (p.old.constraint.kind != fixedValue || p.old.constraint.value != v.value) {
 		c.add(true, "value-fixed", p.path, "значение теперь должно быть %[1]s", "the value must now be %[1]s", quoteString(v.value))
 	}
-	k := [2]typeDef{p.old.typ, p.new.typ}
-	if c.seen[k] {
-		return
-	}
-	c.seen[k] = true
 	o, oldComplex := p.old.typ.(*complexType)
 	n, newComplex := p.new.typ.(*complexType)
+	if oldComplex && newComplex {
+		// A type that is used in many places is compared at the first.
+		k := [2]typeDef{o, n}
+		if c.seen[k] {
+			return
+		}
+		c.seen[k] = true
+	}
 	so, sn := contentType(p.old.typ), contentType(p.new.typ)
 	if oldComplex || newComplex {
 		c.attributes(p.path, o, n)
@@ -353,6 +356,20 @@ func (c *comparison) content(path string, o, n *complexType) {
 				c.add(true, "element-required", path, "содержимое больше не может на этом закончиться; нужно ещё: %[1]s", "the content may no longer end there; needed: %[1]s", joinNames(displayNames(names))).Added = displayNames(names)
 			}
 		}
+		if inserted := c.inserted(fa, fb, s.a, s.b, narrowed); inserted != nil {
+			// The new version wants something first: say so and go on behind it.
+			for _, name := range inserted {
+				if !narrowed[name] {
+					once(true, "element-required", name, "новый обязательный элемент", "a new required element")
+				}
+				tb, _ := fb.step(s.b, name)
+				if next := (states{s.a, tb}); !seen[next] {
+					seen[next] = true
+					queue = append(queue, next)
+				}
+			}
+			continue
+		}
 		for _, name := range fa.names(s.a) {
 			to := c.renamed(name)
 			ta, ea := fa.step(s.a, name)
@@ -383,6 +400,26 @@ func (c *comparison) content(path string, o, n *complexType) {
 			}
 		}
 	}
+}
+
+// inserted gives what a state of the new version asks for before anything else
+// and the old one does not ask for at all; nil when there is no such thing.
+func (c *comparison) inserted(fa, fb *frameless, a, b int32, narrowed map[qname]bool) []qname {
+	names := fb.names(b)
+	if fb.m.isAll || fb.mayEnd(b) || len(names) == 0 {
+		return nil
+	}
+	for _, name := range names {
+		if fa.knows(name, c) && !narrowed[name] {
+			return nil
+		}
+		for _, n := range fa.names(a) {
+			if c.renamed(n) == name && len(fa.names(a)) == 1 {
+				return nil // both ask for it
+			}
+		}
+	}
+	return names
 }
 
 // counts compares how often each child may occur, where both models say it in one place.

@@ -214,6 +214,12 @@ func Rule(id string, lang Language) string {
 		}
 	}
 	if best < 0 {
+		for _, f := range facetNames {
+			if strings.HasPrefix(id, f+"-") {
+				return lang.pick("Фасеты типа не должны противоречить друг другу и могут только сужать основу. (XML Schema 1.0, Part 2, 4.3)",
+					"The facets of a type must not contradict each other and may only narrow the base. (XML Schema 1.0, Part 2, 4.3)")
+			}
+		}
 		return ""
 	}
 	r := ruleTexts[best]
@@ -279,6 +285,30 @@ var ruleTexts = []ruleText{
 	{"e-props-correct", "Part 1, 3.3.6", "Объявление элемента противоречиво.", "The declaration of the element contradicts itself."},
 	{"a-props-correct", "Part 1, 3.2.6", "Объявление атрибута противоречиво.", "The declaration of the attribute contradicts itself."},
 	{"au-props-correct", "Part 1, 3.5.6", "Использование атрибута противоречит его объявлению.", "The use of the attribute contradicts its declaration."},
+	{"src-element", "Part 1, 3.3.3", "Объявление элемента записано неверно: либо name, либо ref; либо type, либо вложенный тип; либо default, либо fixed.", "The element is written wrongly: name or ref, type or a nested type, default or fixed, one of each two."},
+	{"src-attribute", "Part 1, 3.2.3", "Объявление атрибута записано неверно: либо name, либо ref; либо type, либо вложенный тип; либо default, либо fixed.", "The attribute is written wrongly: name or ref, type or a nested type, default or fixed, one of each two."},
+	{"src-attribute_group", "Part 1, 3.6.3", "Группа атрибутов не может содержать саму себя, а пересечение её anyAttribute должно быть выразимо.", "An attribute group cannot contain itself, and the intersection of its wildcards must be expressible."},
+	{"ag-props-correct", "Part 1, 3.6.6", "В группе атрибутов имя встречается один раз, и тип xs:ID тоже.", "In an attribute group a name occurs once, and so does type xs:ID."},
+	{"mg-props-correct", "Part 1, 3.8.6", "Группа не может содержать саму себя.", "A group cannot contain itself."},
+	{"p-props-correct", "Part 1, 3.9.6", "minOccurs не может быть больше maxOccurs.", "minOccurs cannot exceed maxOccurs."},
+	{"no-xmlns", "Part 1, 3.2.6", "Атрибут не может называться xmlns.", "An attribute may not be named xmlns."},
+	{"no-xsi", "Part 1, 3.2.6", "Атрибуты пространства имён xsi уже определены стандартом.", "Attributes of the xsi namespace are the standard's own."},
+	{"no-element", "", "Проверять нечего: элемента нет.", "There is no element to check."},
+	{"src-ct", "Part 1, 3.4.3", "simpleContent и complexContent должны подходить к своей основе.", "simpleContent and complexContent must fit their base."},
+	{"src-simple-type", "Part 1, 3.14.3", "Определение простого типа записано неверно.", "The simple type is written wrongly."},
+	{"src-restriction-base-or-simpleType", "Part 1, 3.14.3", "Основа restriction — либо атрибут base, либо вложенный тип.", "A restriction has a base attribute or a nested type."},
+	{"src-list-itemType-or-simpleType", "Part 1, 3.14.3", "Тип элементов списка — либо атрибут itemType, либо вложенный тип.", "A list has an itemType attribute or a nested type."},
+	{"src-union-memberTypes-or-simpleTypes", "Part 1, 3.14.3", "В объединении должен быть хотя бы один тип.", "A union has at least one member type."},
+	{"cos-list-of-atomic", "Part 2, 2.5.1.2", "Элементами списка могут быть только атомарные значения.", "The items of a list must be atomic."},
+	{"cos-valid-default", "Part 1, 3.3.6", "Значение по умолчанию возможно только там, где содержимое простое или смешанное и может быть пустым.", "A default is possible only where the content is simple, or mixed and possibly empty."},
+	{"cvc-simple-type", "Part 1, 3.14.4", "Имя сущности должно быть объявлено в DTD, а документы с DTD не принимаются.", "An entity must be declared in a DTD, and documents with a DTD are not accepted."},
+	{"src-qname", "Part 1, 3.15.3", "Префикс имени должен быть объявлен.", "The prefix of a name must be declared."},
+	{"src-notation", "Part 1, 3.12.3", "У нотации должен быть public или system.", "A notation has public or system."},
+	{"enumeration-required-notation", "Part 2, 3.2.19", "Тип xs:NOTATION можно использовать только с перечислением нотаций.", "Type xs:NOTATION can only be used with an enumeration of notations."},
+	{"enumeration-valid-restriction", "Part 2, 4.3.5", "Перечисленные значения должны принадлежать типу-основе.", "Enumerated values must be of the base type."},
+	{"src-single-facet-value", "Part 2, 4.3", "Фасет указывают один раз.", "A facet is given once."},
+	{"st-restrict-facets", "Part 1, 3.14.6", "Фасет закреплён в основе (fixed) с другим значением.", "The base has fixed the facet at another value."},
+	{"src-pattern-value", "Part 2, 4.3.4", "Ошибка в регулярном выражении.", "The regular expression is wrong."},
 	{"c-selector-xpath", "Part 1, 3.11.6", "Путь selector: шаги по дочерним элементам, в начале может стоять .//, условий и осей нет.", "A selector is child steps, with .// at the start if need be; no predicates, no axes."},
 	{"c-fields-xpaths", "Part 1, 3.11.6", "Путь field: как selector, в конце может стоять атрибут.", "A field is like a selector and may end in an attribute."},
 	{"c-props-correct", "Part 1, 3.11.6", "keyref должен ссылаться на key или unique с тем же числом полей.", "A keyref must refer to a key or unique with as many fields."},

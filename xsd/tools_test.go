@@ -1,0 +1,287 @@
+package xsd
+
+import (
+	"bytes"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+)
+
+const propertySpace = "urn://x-artefacts-mezhved/property/1.0.0"
+
+func propertyBundle(t testing.TB) fs.FS {
+	return os.DirFS(filepath.Join(repository(t), "testdata/xsd/property"))
+}
+
+// edited is a bundle with one text replaced in one file.
+func edited(t testing.TB, bundle fs.FS, file string, replacements ...string) fstest.MapFS {
+	t.Helper()
+	out := fstest.MapFS{}
+	err := fs.WalkDir(bundle, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(bundle, p)
+		if p == file {
+			for i := 0; i < len(replacements); i += 2 {
+				if !bytes.Contains(data, []byte(replacements[i])) {
+					t.Fatalf("%s does not hold %q", file, replacements[i])
+				}
+				data = bytes.ReplaceAll(data, []byte(replacements[i]), []byte(replacements[i+1]))
+			}
+		}
+		out[p] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRegistryReload: readers see the old set or the new one, never a bad one;
+// what did not change keeps its identity.
+func TestRegistryReload(t *testing.T) {
+	bundle := propertyBundle(t)
+	var r Registry
+	if _, ok := r.Schema("property", "1.0.0"); ok {
+		t.Error("an empty registry has a schema")
+	}
+	entry := Entry{Service: "property", Version: "1.0.0", Bundle: bundle, Roots: []string{"request.xsd"}}
+	if err := r.Load([]Entry{entry}); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := r.Schema("property", "1.0.0")
+	doc := parseTape(t, propertyDocument(3000)).Root()
+
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s, ok := r.Schema("property", "1.0.0")
+				if !ok || s.Validate(doc) != nil {
+					t.Error("a reader found no schema, or a valid document refused")
+					return
+				}
+			}
+		}()
+	}
+	bad := entry
+	bad.Version = "2.0.0"
+	bad.Bundle = edited(t, bundle, "common/okato.xsd", "xs:enumeration", "xs:enumeratio")
+	err := r.Load([]Entry{entry, bad})
+	var refused *CompileError
+	var which *EntryError
+	if !errors.As(err, &refused) || !errors.As(err, &which) || which.Version != "2.0.0" {
+		t.Errorf("a bad schema: got %v", err)
+	}
+	if s, _ := r.Schema("property", "1.0.0"); s != first {
+		t.Error("a refused reload changed the set")
+	}
+	second := entry
+	second.Version = "1.1.0"
+	second.Bundle = edited(t, bundle, "request.xsd", "property/1.0.0", "property/1.1.0")
+	if err := r.Load([]Entry{entry, second}); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	readers.Wait()
+	if s, _ := r.Schema("property", "1.0.0"); s != first {
+		t.Error("an unchanged schema was replaced")
+	}
+	u := r.Usage()
+	if len(u) != 2 || u[0].Bytes < 1000 || u[0].Documents != 3 {
+		t.Errorf("usage: %+v", u)
+	}
+	if err := r.Load([]Entry{entry, entry}); err == nil {
+		t.Error("one version registered twice")
+	}
+}
+
+func TestLint(t *testing.T) {
+	good := Registration{Request: Name{propertySpace, "ЗапросСведений"}, Response: Name{propertySpace, "ОтветСведений"}}
+	rules := func(bundle fs.FS, reg Registration) (out []string) {
+		t.Helper()
+		remarks, err := Lint(bundle, []string{"request.xsd"}, reg, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range remarks {
+			out = append(out, r.Severity.String()+" "+r.Rule)
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	bundle := propertyBundle(t)
+	for _, c := range []struct {
+		name   string
+		bundle fs.FS
+		reg    Registration
+		want   []string
+	}{
+		{"a good service", bundle, good, nil},
+		{"no response", bundle, Registration{Request: good.Request}, []string{"fault smev-root"}},
+		{"broadcast", bundle, Registration{Request: good.Request, Broadcast: true}, nil},
+		{"broadcast with response", bundle, Registration{Request: good.Request, Response: good.Response, Broadcast: true}, []string{"fault smev-broadcast"}},
+		{"unknown root", bundle, Registration{Request: Name{propertySpace, "Нет"}, Response: good.Response}, []string{"fault smev-root"}},
+		{"roots in two namespaces", bundle, Registration{Request: good.Request, Response: Name{"urn:other", "ОтветСведений"}}, []string{"fault smev-one-namespace", "fault smev-root"}},
+		{"unqualified", edited(t, bundle, "request.xsd", ` elementFormDefault="qualified"`, "", `xpath="Объекты/Объект"`, `xpath="Объекты/Объект"`), good, []string{"warning smev-unqualified"}},
+		{"no version", edited(t, bundle, "request.xsd", "property/1.0.0", "property"), Registration{}, []string{"warning smev-target-namespace"}},
+		{"any, mixed, list, untyped", edited(t, bundle, "request.xsd", `<xs:element name="НетСведений" type="типы:Строка500"/>`,
+			`<xs:element name="НетСведений"/><xs:any namespace="##other"/>`, `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="Л"><xs:list itemType="xs:int"/></xs:simpleType><xs:element name="Всё" type="xs:anyType"/><xs:complexType name="ТОтвет" mixed="true">`), good,
+			[]string{"advice smev-list", "warning smev-any-type", "warning smev-mixed", "warning smev-untyped", "warning smev-wildcard"}},
+		{"not a schema", edited(t, bundle, "request.xsd", "xs:enumeration", "xs:enumeratio"), good, []string{"fault s4s-elt-must-match.1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := rules(c.bundle, c.reg); !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	twice := DuplicateTargets(map[string]Registration{"a 1.0.0": good, "b 1.0.0": good, "c": {Request: Name{"urn:c", "x"}}})
+	if len(twice) != 1 || !strings.Contains(twice[0].English(), "a 1.0.0, b 1.0.0") {
+		t.Errorf("duplicate targets: %v", twice)
+	}
+}
+
+// TestCompare: what a sender must change from one version to the next.
+func TestCompare(t *testing.T) {
+	bundle := propertyBundle(t)
+	old := propertySchema(t)
+	compare := func(file string, replacements ...string) (out []string) {
+		t.Helper()
+		next := edited(t, edited(t, bundle, file, replacements...), "request.xsd", "property/1.0.0", "property/1.1.0")
+		s, err := Compile(next, []string{"request.xsd"}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, err := Compare(old, s, Name{propertySpace, "ЗапросСведений"}, Name{"urn://x-artefacts-mezhved/property/1.1.0", "ЗапросСведений"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			mark := " "
+			if c.Breaking {
+				mark = "!"
+			}
+			if c.Russian() == "" || strings.Contains(c.Russian()+c.English(), "%!") {
+				t.Errorf("bad text: %q %q", c.Russian(), c.English())
+			}
+			out = append(out, mark+c.Kind+" "+strings.TrimPrefix(c.Path, "ЗапросСведений/"))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name         string
+		file         string
+		replacements []string
+		want         []string
+	}{
+		{"nothing", "request.xsd", nil, nil},
+		{"an enumerated value less and one more", "request.xsd", []string{`<xs:enumeration value="Машино-место"/>`, `<xs:enumeration value="Гараж"/>`},
+			[]string{"!value-narrowed Объекты/Объект/Вид", " value-widened Объекты/Объект/Вид"}},
+		{"an optional element becomes required", "request.xsd", []string{`<xs:element name="Основание" type="типы:Строка500" minOccurs="0"/>`, `<xs:element name="Основание" type="типы:Строка500"/>`},
+			[]string{"!count-narrowed Основание"}},
+		{"a required element becomes optional", "request.xsd", []string{`<xs:element name="Площадь" type="ТПлощадь"/>`, `<xs:element name="Площадь" type="ТПлощадь" minOccurs="0"/>`},
+			[]string{" count-widened Объекты/Объект/Площадь"}},
+		{"an element is gone", "request.xsd", []string{`<xs:element name="Стоимость" type="ТДеньги" minOccurs="0"/>`, ``},
+			[]string{"!element-removed Объекты/Объект/Стоимость"}},
+		{"a new required element", "request.xsd", []string{`<xs:element name="Вид" type="ТВид"/>`, `<xs:element name="Вид" type="ТВид"/><xs:element name="Этаж" type="xs:int"/>`},
+			[]string{"!element-required Объекты/Объект/Этаж"}},
+		{"fewer objects", "request.xsd", []string{`maxOccurs="5000"`, `maxOccurs="100"`}, []string{"!count-narrowed Объекты/Объект"}},
+		{"a new required attribute", "request.xsd", []string{`<xs:attribute name="Дата"`, `<xs:attribute name="Канал" type="xs:string" use="required"/><xs:attribute name="Дата"`},
+			[]string{"!attribute-required @Канал"}},
+		{"shorter strings", "common/types.xsd", []string{`<xs:maxLength value="500"/>`, `<xs:maxLength value="200"/>`},
+			[]string{"!value-narrowed Основание", "!value-narrowed Объекты/Объект/Адрес/Город", "!value-narrowed Объекты/Объект/Адрес/Улица", "!value-narrowed Объекты/Объект/Адрес/Дом", "!value-narrowed Заявитель/Организация/Наименование"}},
+		{"another pattern", "common/types.xsd", []string{`\d{13}`, `\d{13}|\d{15}`},
+			[]string{"!pattern-changed Заявитель/Организация/ОГРН", " pattern-changed Заявитель/Организация/ОГРН"}},
+		{"another type", "request.xsd", []string{`name="ДатаПостановки" type="xs:dateTime"`, `name="ДатаПостановки" type="xs:date"`}, []string{"!type-changed Объекты/Объект/ДатаПостановки"}},
+		{"no longer nillable", "request.xsd", []string{` nillable="true"`, ``}, []string{"!nil-forbidden Объекты/Объект/Примечание"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := compare(c.file, c.replacements...)
+			want := slices.Clone(c.want)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestOutline(t *testing.T) {
+	var b strings.Builder
+	if err := propertySchema(t).Outline(&b, Name{propertySpace, "ЗапросСведений"}, Russian); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"ЗапросСведений — Запрос сведений об объектах недвижимости", "key НомерОбъекта", "@Дата: xs:date", "одно из:", "Объект [1..5000]",
+		`СНИЛС (xs:string); pattern="\\d{3}-\\d{3}-\\d{3} \\d{2}"`, `"Земельный участок", "Здание"`, "fractionDigits=2", "Примечание [0..1] nillable",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// TestRulesAreExplained: each rule id that the package can utter has a text.
+func TestRulesAreExplained(t *testing.T) {
+	id := regexp.MustCompile(`^(cvc|cos|src|sch|ct|st|e|a|au|ag|mg|p|c|s4s|no|derivation-ok|enumeration|limit|budget|document|smev|length|(min|max)(Length|Inclusive|Exclusive)|totalDigits|fractionDigits|whiteSpace)-[A-Za-z0-9_.-]+$`)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("internal/value/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, f := range append(files, more...) {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), f, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			s, err := strconv.Unquote(lit.Value)
+			if err != nil || !id.MatchString(s) {
+				return true
+			}
+			count++
+			if Rule(s, Russian) == "" || Rule(s, English) == "" {
+				t.Errorf("%s: rule %q has no text", f, s)
+			}
+			return true
+		})
+	}
+	if count < 150 {
+		t.Errorf("only %d rule ids found: the search is broken", count)
+	}
+}
