@@ -137,6 +137,7 @@ type RecordRouting struct {
 }
 
 // RegistryRecord is one record of a registry message (directive schema of 1.3).
+// Record, with its attribute Id, is what Signature must cover.
 type RegistryRecord struct {
 	RecordID   int
 	Record     xmltape.Node // direct:Record, signed by Signature

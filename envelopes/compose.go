@@ -103,6 +103,11 @@ func (w *writer) primary(force inForce, content, personal xmltape.Node, headers 
 	if personal.Valid() {
 		w.splice(force, callTypes, types, "PersonalSignature", FragmentOf(personal))
 	}
+	w.attachmentLists(headers, refs)
+}
+
+// attachmentLists writes AttachmentHeaderList and RefAttachmentHeaderList.
+func (w *writer) attachmentLists(headers []AttachmentHeader, refs []AttachmentReference) {
 	b := callBasic + ":"
 	if len(headers) > 0 {
 		w.raw("<" + b + "AttachmentHeaderList>")
