@@ -90,11 +90,17 @@ type SignatureConfig struct {
 }
 
 // TrustConfig is what callers' certificates are held against beside their
-// registration.
+// registration. Without roots the registration of the exact certificate is the
+// trust, and an official's personal signature proves no more than that its
+// certificate's key made it.
 type TrustConfig struct {
-	Roots       []string `yaml:"roots"`       // PEM files; empty: registration by exact certificate is the trust
-	CRLs        []string `yaml:"crls"`        // DER or PEM files
-	IgnoreDates bool     `yaml:"ignoreDates"` // accept expired certificates (for old test material only)
+	Roots         []string `yaml:"roots"`         // PEM files
+	Intermediates []string `yaml:"intermediates"` // PEM files
+	CRLs          []string `yaml:"crls"`          // files or http(s) addresses; addresses in certificates are never followed
+	OCSP          []string `yaml:"ocsp"`          // http(s) addresses
+	FailOpen      bool     `yaml:"failOpen"`      // accept what no list and no responder could tell about
+	Algorithms    []string `yaml:"algorithms"`    // URIs of signature algorithms; default: all but legacy ones
+	IgnoreDates   bool     `yaml:"ignoreDates"`   // accept expired certificates (for old test material only)
 }
 
 // ReplyToConfig holds the keys of reply addresses. The first makes, all verify.
@@ -234,9 +240,11 @@ func (c *Config) resolve(dir string) {
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
-			paths = append(paths, &list[i])
+			if !isURL(list[i]) {
+				paths = append(paths, &list[i])
+			}
 		}
 	}
 	for i := range c.Console.Tokens {
@@ -276,6 +284,12 @@ func (c Config) check(f *yamlFile) {
 	if c.Signature.Key != "" && c.Signature.Certificate == "" && !isPKCS12(c.Signature.Key) {
 		f.errorf("signature.certificate", "is needed with a PEM key")
 	}
+	if len(c.Trust.CRLs)+len(c.Trust.OCSP)+len(c.Trust.Intermediates) > 0 && len(c.Trust.Roots) == 0 {
+		f.errorf("trust", "revocation and intermediates need roots: who issued a certificate is not known without them")
+	}
+	if c.Trust.IgnoreDates && len(c.Trust.Roots) > 0 {
+		f.errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
+	}
 	if len(c.ReplyTo.Keys) == 0 {
 		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: head -c 32 /dev/urandom > replyto.key)")
 	}
@@ -313,6 +327,10 @@ func (c Config) checkConsole(f *yamlFile) {
 			f.errorf(at, "file is missing (make one with: openssl rand -hex 32 > %s.token)", t.Name)
 		}
 	}
+}
+
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
 func isPKCS12(name string) bool {
@@ -372,8 +390,13 @@ func (c Config) checkFiles(f *yamlFile) {
 	for i, k := range c.Trust.Roots {
 		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})
 	}
+	for i, k := range c.Trust.Intermediates {
+		files = append(files, named{fmt.Sprintf("trust.intermediates.%d", i), k, false})
+	}
 	for i, k := range c.Trust.CRLs {
-		files = append(files, named{fmt.Sprintf("trust.crls.%d", i), k, false})
+		if !isURL(k) {
+			files = append(files, named{fmt.Sprintf("trust.crls.%d", i), k, false})
+		}
 	}
 	for i, t := range c.Console.Tokens {
 		files = append(files, named{fmt.Sprintf("console.tokens.%d", i), t.File, false})

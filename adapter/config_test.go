@@ -3,7 +3,13 @@ package adapter
 import (
 	"bufio"
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -78,7 +84,7 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	section := ""
 	var b strings.Builder
 	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
-	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true}
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true}
 	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
 		line := s.Text()
 		if m := regexp.MustCompile(`^(\w+):\s*(#.*)?$`).FindStringSubmatch(line); m != nil {
@@ -184,5 +190,48 @@ func TestSizesAndPeriods(t *testing.T) {
 		if _, err := parsePeriod(bad); err == nil {
 			t.Errorf("period %q was taken", bad)
 		}
+	}
+}
+
+// The keys that a configuration names are opened; a caller's chain is asked for
+// where roots are given.
+func TestKeysOfAConfig(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	c := Config{Signature: SignatureConfig{Key: filepath.Join(dir, "k.pem"), Certificate: filepath.Join(dir, "c.pem")}, Trust: TrustConfig{Roots: []string{filepath.Join(dir, "c.pem")}}}
+	for file, block := range map[string]*pem.Block{c.Signature.Key: {Type: "PRIVATE KEY", Bytes: pkcs8}, c.Signature.Certificate: {Type: "CERTIFICATE", Bytes: der}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := c.LoadSigner(t.Context())
+	if err != nil || !bytes.Equal(s.Certificate().DER, der) {
+		t.Errorf("signer %v, %v", s, err)
+	}
+	if _, revocation, err := c.LoadVerifier(time.Now); err != nil || revocation != nil {
+		t.Errorf("verifier: %v, revocation %v", err, revocation)
+	}
+	c.Trust.CRLs = []string{filepath.Join(dir, "none.crl")}
+	if _, revocation, err := c.LoadVerifier(time.Now); err != nil || revocation == nil {
+		t.Errorf("verifier with revocation: %v", err)
+	}
+	c.Trust.Roots = []string{filepath.Join(dir, "none.pem"), c.Signature.Key}
+	if _, _, err := c.LoadVerifier(time.Now); err == nil || !strings.Contains(err.Error(), "none.pem") || !strings.Contains(err.Error(), "k.pem") {
+		t.Errorf("bad roots: %v", err)
+	}
+	if s, err := (Config{Signature: SignatureConfig{Off: true}}).LoadSigner(t.Context()); s != nil || err != nil {
+		t.Errorf("off: %v %v", s, err)
 	}
 }

@@ -110,6 +110,9 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	need(p.Broker != nil, "a Broker is needed")
 	need(p.Registry != nil, "a Registry is needed")
 	need(p.Verifier != nil, "a Verifier is needed")
+	if r, ok := p.Signer.(*signing.RotatingSigner); ok && r == nil {
+		p.Signer = nil // what Config.LoadSigner gives with Signature.Off
+	}
 	need(p.Signer != nil || c.Signature.Off, "a Signer is needed, or Signature.Off")
 	keys := replyKeys(p.ReplyKeys)
 	if len(keys) == 0 {
