@@ -1,0 +1,230 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/remote"
+	"mezhved/adapter/postgres"
+	"mezhved/signing"
+)
+
+// Rooms are what the desk looks into. Gateway, Store, Tokens, Log and Now are
+// needed.
+type Rooms struct {
+	// Gateway gives the gateway whose desk this is. It is asked only while a
+	// question is answered, so it may be set after the desk is mounted.
+	Gateway func() *adapter.Gateway
+	Store   adapter.Store
+	// Journal and Policy are nil on a node that does not keep the journal: its
+	// desk shows queues, services and parties and sends auditors elsewhere.
+	Journal  *postgres.Journal
+	Policy   *journal.Policy   // under which evidence is given out
+	Cosigned bool              // proofs are given only under checkpoints that witnesses have cosigned
+	Verifier *signing.Verifier // explains refused signatures; default: one that checks signatures alone
+	Tokens   []Token
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Console is the desk. It is safe for concurrent use.
+type Console struct {
+	Rooms
+	pages *pages
+	doors remote.Server
+}
+
+// New puts a desk together.
+func New(r Rooms) (*Console, error) {
+	switch {
+	case r.Gateway == nil, r.Store == nil, r.Log == nil, r.Now == nil:
+		return nil, errors.New("console: gateway, store, log and clock are needed")
+	case len(r.Tokens) == 0:
+		return nil, errors.New("console: without tokens nobody could enter")
+	case (r.Journal == nil) != (r.Policy == nil):
+		return nil, errors.New("console: journal and policy go together")
+	}
+	if r.Verifier == nil {
+		v, err := signing.NewVerifier(signing.Options{SignatureOnly: true})
+		if err != nil {
+			return nil, fmt.Errorf("console: %w", err)
+		}
+		r.Verifier = v
+	}
+	c := &Console{Rooms: r}
+	var err error
+	if c.pages, err = loadPages(); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	return c, nil
+}
+
+//go:embed openapi.json
+var openAPI []byte
+
+//go:embed static
+var static embed.FS
+
+// Mount opens the desk's doors on a router.
+func (c *Console) Mount(r chi.Router) {
+	// Requests of other sites' pages that would change something are refused,
+	// whatever credentials the browser adds.
+	foreign := http.NewCrossOriginProtection()
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	r.Group(func(r chi.Router) {
+		r.Use(guarded, foreign.Handler)
+		r.Get("/api/openapi.json", c.serveDescription)
+		r.Get("/desk/static/*", http.StripPrefix("/desk/static/", http.FileServerFS(files)).ServeHTTP)
+		r.Route("/api/v1", c.api)
+		r.Route("/desk", c.desk)
+	})
+}
+
+// Public is the journal's own doors: /checkpoint and /tile/ as c2sp.org/tlog-tiles
+// has them. Entries go to auditors and operators only, and their reading is noted.
+func (c *Console) Public(r chi.Router) {
+	if c.Journal == nil {
+		return
+	}
+	c.doors = remote.Server{Log: c.Journal.Published(c.Cosigned), Slog: c.Log, Admit: func(r *http.Request) error {
+		who, ok := c.bearer(r)
+		if !ok {
+			return remote.ErrUnauthenticated
+		}
+		return c.note(r.Context(), who, reading{act: "entries", query: r.URL.Path, always: true})
+	}}
+	r.Handle("/checkpoint", &c.doors)
+	r.Handle("/tile/*", &c.doors)
+}
+
+func (c *Console) api(r chi.Router) {
+	open := func(method, path string, serve func(http.ResponseWriter, *http.Request, Actor) error, roles ...Role) {
+		r.Method(method, path, c.answer(serve, roles...))
+	}
+	open("GET", "/overview", c.serveOverview)
+	open("GET", "/queues", c.serveQueues)
+	open("GET", "/services", c.serveServices)
+	open("GET", "/parties", c.serveParties)
+	open("GET", "/journal/entries", c.serveSearch)
+	open("POST", "/journal/search", c.serveSearch)
+	open("GET", "/journal/totals", c.serveTotals)
+	open("GET", "/journal/entries/{index}", c.serveEntry)
+	open("GET", "/journal/entries/{index}/proof", c.serveProof)
+	open("POST", "/journal/entries/{index}/erase", c.serveErase, Operator)
+	open("GET", "/journal/export", c.serveExport)
+	open("GET", "/journal/bundle", c.serveBundle)
+	open("GET", "/journal/trace/{id}", c.serveTrace)
+	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)
+	open("GET", "/messages/{message}/envelope", c.serveMessageEnvelope)
+}
+
+// guarded sets what every answer of the desk bears. Scripts and styles come from
+// the desk's own files; nothing is fetched from elsewhere, framed, cached or
+// guessed at.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *Console) serveDescription(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(openAPI)
+}
+
+// Problem is an error as the API says it (RFC 9457).
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"` // what to do next
+}
+
+func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
+
+func problem(status int, format string, args ...any) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// errElsewhere is said on a node without the journal.
+var errElsewhere = problem(http.StatusServiceUnavailable, "This node does not keep the journal: ask the node whose configuration has journal.key.")
+
+// known turns any error into what the asker may see; what is nobody's mistake
+// but ours is logged and told without its cause.
+func (c *Console) known(r *http.Request, err error) *Problem {
+	var p *Problem
+	var broken *journal.BrokenError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, adapter.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return problem(http.StatusNotFound, "There is no such thing here, or its time of keeping has passed.")
+	case errors.As(err, &broken):
+		c.Log.Error("console: the journal is broken", "path", r.URL.Path, "error", err)
+		return problem(http.StatusInternalServerError, "The journal does not hold: %v. Verify the log with mezhved-audit, and keep the database as it is.", broken)
+	case errors.Is(err, context.Canceled):
+		return problem(499, "The asker went away.")
+	}
+	c.Log.Error("console: answer", "path", r.URL.Path, "error", err)
+	return problem(http.StatusServiceUnavailable, "The answer could not be given now; ask again in a few seconds. The log of the node has the cause.")
+}
+
+// answer wraps a question of the API: who asks, may they, and errors as problems.
+func (c *Console) answer(serve func(http.ResponseWriter, *http.Request, Actor) error, roles ...Role) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, err := c.admit(r, roles...)
+		if err == nil {
+			err = serve(w, r, who)
+		}
+		if err == nil {
+			return
+		}
+		p := c.known(r, err)
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="mezhved", Basic realm="mezhved", charset="UTF-8"`)
+		}
+		if p.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Del("Content-Disposition")
+		w.WriteHeader(p.Status)
+		json.NewEncoder(w).Encode(p) // a reader who went away is no error of ours
+	}
+}
+
+// writeJSON ends an answer of the API.
+func writeJSON(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("answer as JSON: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(b, '\n'))
+	return nil
+}

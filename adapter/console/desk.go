@@ -1,0 +1,295 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"mezhved/adapter/journal"
+)
+
+// desk are the pages.
+func (c *Console) desk(r chi.Router) {
+	r.Use(c.languages)
+	r.Get("/login", func(w http.ResponseWriter, r *http.Request) {
+		c.render(w, r, http.StatusOK, "login", Actor{}, loginPage{Next: local(r.URL.Query().Get("next"))})
+	})
+	r.Post("/login", c.login)
+	r.Post("/logout", c.logout)
+	r.Get("/", c.page("overview", c.pageOverview))
+	r.Get("/queues", c.page("queues", c.pageQueues))
+	r.Get("/search", c.page("search", c.pageSearch))
+	r.Get("/trace", c.goTrace)
+	r.Get("/trace/{id}", c.page("trace", c.pageTrace))
+	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))
+	r.Get("/message/{message}", c.page("message", c.pageMessage))
+	r.Get("/entry/{index}", c.page("entry", c.pageEntry))
+	r.Get("/services", c.page("services", func(*http.Request, Actor) (any, error) { return c.services(), nil }))
+	r.Get("/parties", c.page("parties", func(*http.Request, Actor) (any, error) { return c.parties(), nil }))
+}
+
+const languageCookie = "mezhved_language"
+
+// languages takes ?lang=ru|en off the address and remembers it.
+func (c *Console) languages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		values := r.URL.Query()
+		to := values.Get("lang")
+		if r.Method != http.MethodGet || to != "ru" && to != "en" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		values.Del("lang")
+		http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: to, Path: "/desk", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
+		back := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: values.Encode()}
+		http.Redirect(w, r, local(back.String()), http.StatusSeeOther)
+	})
+}
+
+func language(r *http.Request) string {
+	if cookie, err := r.Cookie(languageCookie); err == nil && cookie.Value == "en" {
+		return "en"
+	}
+	return "ru"
+}
+
+// local is an address within the desk; anything else is the desk's first page.
+func local(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(to, "\\") || u.Path != "/desk" && !strings.HasPrefix(u.Path, "/desk/") {
+		return "/desk/"
+	}
+	return u.String()
+}
+
+// page wraps a page: who asks, what they see, errors as pages.
+func (c *Console) page(name string, look func(*http.Request, Actor) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, ok := c.bearer(r)
+		if !ok {
+			http.Redirect(w, r, "/desk/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+			return
+		}
+		data, err := look(r, who)
+		if err != nil {
+			p := c.known(r, err)
+			c.render(w, r, p.Status, "problem", who, p)
+			return
+		}
+		c.render(w, r, http.StatusOK, name, who, data)
+	}
+}
+
+type loginPage struct {
+	Next  string
+	Wrong bool
+}
+
+// login lets a person in with a token and gives the browser a session.
+func (c *Console) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
+	next := local(r.PostFormValue("next"))
+	who, ok := c.find(strings.TrimSpace(r.PostFormValue("token")))
+	if !ok {
+		c.Log.Info("console: a wrong token", "remote", r.RemoteAddr)
+		c.render(w, r, http.StatusForbidden, "login", Actor{}, loginPage{Next: next, Wrong: true})
+		return
+	}
+	c.cookie(w, r, c.newSession(who), int(sessionLength.Seconds()))
+	c.Log.Info("console: somebody sits down", "actor", who.Name, "role", string(who.Role), "remote", r.RemoteAddr)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
+	c.cookie(w, r, "", -1)
+	http.Redirect(w, r, "/desk/login", http.StatusSeeOther)
+}
+
+func (c *Console) cookie(w http.ResponseWriter, r *http.Request, value string, age int) {
+	secure := r.TLS != nil || strings.HasPrefix(c.Gateway().Config().URL, "https:")
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode})
+}
+
+func (c *Console) pageOverview(r *http.Request, who Actor) (any, error) {
+	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
+		return nil, err
+	}
+	return c.overview(r.Context(), who)
+}
+
+func (c *Console) pageQueues(r *http.Request, _ Actor) (any, error) { return c.queues(r.Context()) }
+
+// searchPage is the form with its answer. Asked is false for the empty form,
+// which reads nothing.
+type searchPage struct {
+	Question *question
+	Asked    bool
+	By       string // group of the totals
+	Found    *Found
+	Totals   *Totals
+	Most     int64 // largest total, for the bars
+	Kinds    []journal.Kind
+	NextPage string
+	Bundle   string // addresses of what can be taken away
+	CSV      string
+	JSON     string
+}
+
+func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
+	values := r.URL.Query()
+	for name, v := range values { // a browser sends every field of a form
+		if len(v) == 1 && v[0] == "" {
+			values.Del(name)
+		}
+	}
+	by := values.Get("by")
+	switch by {
+	case "day", "service", "outcome", "sender", "kind":
+	default:
+		by = "day"
+	}
+	p := &searchPage{Question: &question{}, By: by, Kinds: kinds, Asked: len(values) > 0}
+	if err := p.Question.read(values, []string{"by"}); err != nil {
+		return nil, err
+	}
+	if err := p.Question.check(); err != nil {
+		return nil, err
+	}
+	if !p.Asked {
+		return p, nil
+	}
+	if err := c.note(r.Context(), who, p.Question.reading("search")); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.Found, err = c.search(r.Context(), p.Question); err != nil {
+		return nil, err
+	}
+	if p.Totals, err = c.totals(r.Context(), p.Question, by); err != nil {
+		return nil, err
+	}
+	for _, t := range p.Totals.Totals {
+		p.Most = max(p.Most, t.Entries)
+	}
+	q := p.Question.values()
+	if p.Found.Next != "" {
+		next := clone(q)
+		next.Set("after", p.Found.Next)
+		next.Set("by", by)
+		p.NextPage = "/desk/search?" + next.Encode()
+	}
+	q.Del("after")
+	q.Del("limit")
+	q.Del("order")
+	p.Bundle = "/api/v1/journal/bundle?" + q.Encode()
+	q.Set("format", "csv")
+	p.CSV = "/api/v1/journal/export?" + q.Encode()
+	q.Set("format", "json")
+	p.JSON = "/api/v1/journal/export?" + q.Encode()
+	return p, nil
+}
+
+func clone(v url.Values) url.Values {
+	out := url.Values{}
+	for name, list := range v {
+		out[name] = append([]string(nil), list...)
+	}
+	return out
+}
+
+// goTrace takes the id that was typed into the head of a page to its page.
+func (c *Console) goTrace(w http.ResponseWriter, r *http.Request) {
+	id := strings.TrimSpace(r.URL.Query().Get("id"))
+	if id == "" {
+		http.Redirect(w, r, "/desk/search", http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, "/desk/trace/"+url.PathEscape(id), http.StatusSeeOther)
+}
+
+func (c *Console) pageTrace(r *http.Request, who Actor) (any, error) {
+	id := param(r, "id")
+	if err := c.note(r.Context(), who, reading{act: "trace", query: id, fields: []string{"id"}}); err != nil {
+		return nil, err
+	}
+	return c.trace(r.Context(), id)
+}
+
+// incidentPage is the way from an incident to its cause and its envelope.
+type incidentPage struct {
+	Event    *Entry
+	Refusal  *Refusal
+	Envelope *envelopeView
+}
+
+func (c *Console) pageIncident(r *http.Request, who Actor) (any, error) {
+	incident := param(r, "incident")
+	if err := c.note(r.Context(), who, reading{act: "envelope", query: "incident " + incident, fields: []string{"incident"}, always: true}); err != nil {
+		return nil, err
+	}
+	t := &Trace{}
+	if err := c.gather(r.Context(), t, incident); err != nil {
+		return nil, err
+	}
+	p := &incidentPage{}
+	for i := range t.Events {
+		if e := &t.Events[i]; e.Incident == incident && e.Kind == string(journal.KindRefused) {
+			p.Event = e
+		}
+	}
+	if p.Event == nil {
+		return nil, problem(http.StatusNotFound, "There is no incident %q.", clipped(incident, 80))
+	}
+	p.Refusal = c.refusal(r.Context(), p.Event)
+	if p.Refusal.Kept > 0 {
+		_, contentType, body, err := c.Store.Refused(r.Context(), incident)
+		if err != nil {
+			return nil, err
+		}
+		p.Envelope = viewOf(contentType, body, p.Refusal.Line, p.Refusal.Col)
+	}
+	return p, nil
+}
+
+type messagePage struct {
+	ID, MessageID, Sender, Service, Version string
+	Trace, Download                         string
+	Envelope                                *envelopeView
+}
+
+func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
+	id := param(r, "message")
+	if err := c.note(r.Context(), who, reading{act: "envelope", query: "message " + id, fields: []string{"message"}, always: true}); err != nil {
+		return nil, err
+	}
+	m, err := c.message(r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	return &messagePage{ID: id, MessageID: string(m.MessageID), Sender: string(m.Sender), Service: m.Service, Version: m.Version,
+		Trace: "/desk/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0)}, nil
+}
+
+func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {
+	index, err := indexOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.note(r.Context(), who, reading{act: "entry", query: r.URL.Path}); err != nil {
+		return nil, err
+	}
+	return c.single(r.Context(), index)
+}
+
+// single is an entry without its openings.
+func (c *Console) single(ctx context.Context, index int64) (*Single, error) {
+	row, covered, err := c.entry(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	hash := journal.LeafHash(row.Bytes)
+	return &Single{Entry: rowEntry(row, covered), Leaf: string(row.Bytes), Hash: hexHash(hash)}, nil
+}

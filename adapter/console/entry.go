@@ -1,0 +1,270 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// State says how far an event has come on its way into the evidence.
+type State string
+
+// The states.
+const (
+	Pending State = "pending" // committed; the journal takes it up within a moment
+	Logged  State = "logged"  // stands in the log; no checkpoint covers it yet
+	Proved  State = "proved"  // a signed checkpoint covers it: a proof can be had
+)
+
+// Entry is one event as the API shows it. Times are UTC. Personal values and
+// the digest of an envelope are not in it; Committed names those that the entry
+// commits to.
+type Entry struct {
+	Index *int64    `json:"index,omitempty"` // place in the log; absent while pending
+	State State     `json:"state"`
+	Kind  string    `json:"kind"`
+	Time  time.Time `json:"time"`
+	// Logged is when the journal took the event up; absent while pending.
+	Logged time.Time `json:"logged,omitzero"`
+	Node   string    `json:"node,omitempty"`
+
+	Message   string `json:"message,omitempty"`
+	MessageID string `json:"messageId,omitempty"`
+	Original  string `json:"original,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	Direction string `json:"direction,omitempty"`
+
+	Sender    string `json:"sender,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	Service   string `json:"service,omitempty"`
+	Version   string `json:"version,omitempty"`
+	Schema    string `json:"schema,omitempty"`
+
+	Outcome  string    `json:"outcome,omitempty"`
+	Incident string    `json:"incident,omitempty"`
+	Rule     string    `json:"rule,omitempty"`
+	Line     int       `json:"line,omitempty"`
+	Col      int       `json:"col,omitempty"`
+	Attempt  int       `json:"attempt,omitempty"`
+	Count    int       `json:"count,omitempty"`
+	Deadline time.Time `json:"deadline,omitzero"`
+
+	Certificate string   `json:"certificate,omitempty"`
+	Size        int      `json:"size,omitempty"`
+	Target      *int64   `json:"target,omitempty"`
+	Fields      []string `json:"fields,omitempty"`
+	Ground      string   `json:"ground,omitempty"`
+	Committed   []string `json:"committed,omitempty"`
+}
+
+func entryOf(e *journal.Event) Entry {
+	return Entry{State: Pending, Kind: string(e.Kind), Time: e.Time.UTC(), Node: e.Node,
+		Message: e.Message, MessageID: e.MessageID, Original: e.Original, Operation: e.Operation, Direction: e.Direction,
+		Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version, Schema: e.Schema,
+		Outcome: e.Outcome, Incident: e.Incident, Rule: e.Rule, Line: e.Line, Col: e.Col, Attempt: e.Attempt, Count: e.Count, Deadline: e.Deadline,
+		Certificate: e.Certificate, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
+}
+
+// rowEntry is an entry of the log of which the first covered have a checkpoint.
+func rowEntry(r *postgres.Row, covered int64) Entry {
+	e := entryOf(&r.Leaf.Event)
+	e.Index, e.Logged, e.State = &r.Index, r.Leaf.Logged, Logged
+	if r.Index < covered {
+		e.State = Proved
+	}
+	e.Committed = slices.Sorted(maps.Keys(r.Leaf.Commit))
+	return e
+}
+
+// checkpoint is the latest one under which proofs are given; nil before the first.
+func (c *Console) checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	cp, err := c.Journal.Published(c.Cosigned).Checkpoint(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return cp, err
+}
+
+// covered is how many entries the latest checkpoint covers.
+func (c *Console) covered(ctx context.Context) (int64, error) {
+	cp, err := c.checkpoint(ctx)
+	if err != nil || cp == nil {
+		return 0, err
+	}
+	return cp.Tree.N, nil
+}
+
+// Trace is everything that happened to one exchange or one refused call.
+type Trace struct {
+	ID     string  `json:"id"`
+	Events []Entry `json:"events"`
+	// Messages are the messages of the exchange in the order of their first event.
+	Messages []Message `json:"messages"`
+	// Refusal is the cause of the refused call, when ID is an incident or a refused
+	// MessageID.
+	Refusal *Refusal `json:"refusal,omitempty"`
+}
+
+// Message is one message of an exchange, with where it stands.
+type Message struct {
+	Message   string    `json:"message"`
+	MessageID string    `json:"messageId,omitempty"`
+	Direction string    `json:"direction,omitempty"`
+	Sender    string    `json:"sender,omitempty"`
+	Recipient string    `json:"recipient,omitempty"`
+	Service   string    `json:"service,omitempty"`
+	Version   string    `json:"version,omitempty"`
+	Stands    string    `json:"stands"` // kind of the last event that moved it
+	Accepted  time.Time `json:"accepted,omitzero"`
+	Answered  time.Time `json:"answered,omitzero"`
+	Deadline  time.Time `json:"deadline,omitzero"`
+	Late      bool      `json:"late,omitempty"` // the deadline passed without a final answer, or the answer came after it
+	Envelope  string    `json:"envelope"`       // where it is to be had
+}
+
+// trace gathers what the log and the rows that it has not taken up yet say about
+// an exchange. id may be any name of any of its messages, or an incident.
+func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
+	t := &Trace{ID: id, Events: []Entry{}, Messages: []Message{}}
+	if err := c.gather(ctx, t, id); err != nil {
+		return nil, err
+	}
+	// An exchange is a request and what answers it: begin again at the request.
+	if root := requestOf(t.Events); root != "" && root != id {
+		if err := c.gather(ctx, t, root); err != nil {
+			return nil, err
+		}
+	}
+	if len(t.Events) == 0 {
+		return nil, problem(404, "Nothing in the journal bears %q: give a MessageID, an id of this gateway, or an incident.", clipped(id, 80))
+	}
+	slices.SortStableFunc(t.Events, before)
+	t.Messages = messagesOf(t.Events, c.Now())
+	for i := range t.Events {
+		if e := &t.Events[i]; e.Kind == string(journal.KindRefused) && e.Incident != "" && (e.Incident == id || t.Refusal == nil) {
+			t.Refusal = c.refusal(ctx, e)
+		}
+	}
+	return t, nil
+}
+
+// gather adds the events that bear id and are not in t yet. The rows that wait
+// are read first: one that the journal takes up meanwhile is then seen twice, and
+// left out once, instead of never.
+func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
+	waiting, err := c.Store.Trace(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.Journal != nil {
+		covered, err := c.covered(ctx)
+		if err != nil {
+			return err
+		}
+		rows, err := c.Journal.Trace(ctx, id)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if e := rowEntry(&rows[i], covered); !slices.ContainsFunc(t.Events, func(o Entry) bool { return o.Index != nil && *o.Index == *e.Index }) {
+				t.Events = append(t.Events, e)
+			}
+		}
+	}
+	for i := range waiting {
+		if e := entryOf(&waiting[i]); !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
+			t.Events = append(t.Events, e)
+		}
+	}
+	return nil
+}
+
+// same reports whether both tell of one event.
+func same(a, b *Entry) bool {
+	return a.Kind == b.Kind && a.Message == b.Message && a.MessageID == b.MessageID && a.Recipient == b.Recipient && a.Incident == b.Incident && a.Attempt == b.Attempt &&
+		a.Time.Truncate(time.Millisecond).Equal(b.Time.Truncate(time.Millisecond))
+}
+
+// before orders events as they happened: by the log where it has both, else by
+// their times. Two nodes' clocks may differ; the log's order is the one that
+// counts.
+func before(a, b Entry) int {
+	if a.Index != nil && b.Index != nil {
+		return int(*a.Index - *b.Index)
+	}
+	if a.Index != nil || b.Index != nil {
+		if a.Index != nil {
+			return -1
+		}
+		return 1
+	}
+	return a.Time.Compare(b.Time)
+}
+
+// requestOf is the MessageID of the request that the events are about.
+func requestOf(events []Entry) string {
+	for _, e := range events {
+		if e.Original != "" {
+			return e.Original
+		}
+	}
+	for _, e := range events {
+		if e.Kind == string(journal.KindAccepted) && e.MessageID != "" {
+			return e.MessageID
+		}
+	}
+	return ""
+}
+
+// messagesOf reads the lives of the messages out of their events.
+func messagesOf(events []Entry, now time.Time) []Message {
+	list := []Message{}
+	for _, e := range events {
+		if e.Message == "" || e.Kind == string(journal.KindEvidenceRead) {
+			continue
+		}
+		i := slices.IndexFunc(list, func(m Message) bool { return m.Message == e.Message })
+		if i < 0 {
+			list = append(list, Message{Message: e.Message, Envelope: "/api/v1/messages/" + e.Message + "/envelope"})
+			i = len(list) - 1
+		}
+		m := &list[i]
+		for _, f := range []struct {
+			to   *string
+			from string
+		}{{&m.MessageID, e.MessageID}, {&m.Direction, e.Direction}, {&m.Sender, e.Sender}, {&m.Recipient, e.Recipient}, {&m.Service, e.Service}, {&m.Version, e.Version}} {
+			if *f.to == "" {
+				*f.to = f.from
+			}
+		}
+		if m.Deadline.IsZero() {
+			m.Deadline = e.Deadline
+		}
+		switch journal.Kind(e.Kind) {
+		case journal.KindAccepted:
+			m.Accepted = e.Time
+		case journal.KindAnswered:
+			m.Answered = e.Time
+			continue // an answered request may still wait for its Ack
+		}
+		m.Stands = e.Kind
+	}
+	for i := range list {
+		m := &list[i]
+		if m.Direction != "request" || m.Deadline.IsZero() {
+			continue
+		}
+		ended := m.Answered
+		if ended.IsZero() {
+			ended = now
+		}
+		m.Late = ended.After(m.Deadline)
+	}
+	return list
+}

@@ -1,0 +1,155 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+func newMessage() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic("no randomness: " + err.Error())
+	}
+	return id.String()
+}
+
+// exhibits add to entries what they vouch for: the envelope as received, with the
+// opening of its digest, and the certificate. Personal values stay closed.
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row) ([]journal.Exhibit, error) {
+	out := make([]journal.Exhibit, 0, len(rows))
+	shown := map[string]bool{} // certificates
+	for i := range rows {
+		x := journal.Exhibit{Index: rows[i].Index}
+		leaf := &rows[i].Leaf
+		if _, ok := leaf.Commit[journal.FieldDigest]; ok {
+			if err := c.envelope(ctx, leaf, &x); err != nil {
+				return nil, err
+			}
+		}
+		if sum := leaf.Certificate; sum != "" && !shown[sum] {
+			x.Certificate = c.certificate(sum, x.Envelope)
+			shown[sum] = x.Certificate != nil
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// envelope adds the envelope that an entry commits to, when it is still kept.
+func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *journal.Exhibit) error {
+	open, err := c.Journal.Openings(ctx, x.Index)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == journal.FieldDigest })
+	if i < 0 {
+		return nil // erased, or past its time
+	}
+	x.Openings = open[i : i+1]
+	for _, body := range c.candidates(ctx, leaf) {
+		if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) == open[i].Value {
+			x.Envelope = body
+			return nil
+		}
+	}
+	return nil
+}
+
+// candidates are kept bytes that an entry may be about.
+func (c *Console) candidates(ctx context.Context, leaf *journal.Leaf) [][]byte {
+	var out [][]byte
+	switch leaf.Kind {
+	case journal.KindAccepted:
+		found, err := c.Store.Find(ctx, adapter.MessageID(leaf.MessageID))
+		if err != nil && !errors.Is(err, adapter.ErrNotFound) {
+			c.Log.Warn("console: the envelope of a message", "message", leaf.Message, "error", err)
+		}
+		for i := range found {
+			if found[i].ID.String() == leaf.Message {
+				out = append(out, found[i].Body)
+			}
+		}
+	case journal.KindRefused:
+		_, contentType, body, err := c.Store.Refused(ctx, leaf.Incident)
+		if err != nil {
+			return nil
+		}
+		out = append(out, body)
+		// The entry commits to the root part where there was one.
+		if e, err := envelopes.Parse(contentType, body, new(xmltape.Tape), envelopes.Limits{}); err == nil {
+			out = append(out, e.Bytes())
+		}
+	}
+	return out
+}
+
+// certificate finds a certificate by the digest that an entry names: in the
+// envelope, else among the registered ones; nil when neither has it.
+func (c *Console) certificate(sum string, envelope []byte) []byte {
+	if der := certificateIn(sum, envelope); der != nil {
+		return der
+	}
+	for _, p := range c.Gateway().Catalog().Parties() {
+		for _, reg := range p.Certificates {
+			if hex.EncodeToString(reg.SHA256[:]) == sum {
+				return certificateFile(reg.File, reg.SHA256)
+			}
+		}
+	}
+	return nil
+}
+
+func certificateIn(sum string, envelope []byte) []byte {
+	if len(envelope) == 0 {
+		return nil
+	}
+	tape := new(xmltape.Tape)
+	if err := tape.Parse(envelope, xmltape.Limits{}); err != nil {
+		return nil
+	}
+	for i := range tape.Tokens {
+		n := tape.NodeAt(i)
+		if !n.Is(signing.Namespace, "X509Certificate") {
+			continue
+		}
+		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.TrimText()), ""))
+		if got := sha256.Sum256(der); err == nil && hex.EncodeToString(got[:]) == sum {
+			return der
+		}
+	}
+	return nil
+}
+
+func certificateFile(file string, sum [32]byte) []byte {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	certs, err := signing.ParsePEMCertificates(src)
+	if err != nil {
+		if cert, err := signing.ParseCertificate(src); err == nil {
+			certs = []*signing.Certificate{cert}
+		}
+	}
+	for _, cert := range certs {
+		if cert.SHA256 == sum {
+			return cert.DER
+		}
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed pages
+var pageFiles embed.FS
+
+// pages are the templates of every page in both languages.
+type pages struct {
+	of map[string]map[string]*template.Template
+}
+
+var pageNames = []string{"login", "overview", "queues", "search", "trace", "incident", "message", "entry", "services", "parties", "problem"}
+
+func loadPages() (*pages, error) {
+	p := &pages{of: map[string]map[string]*template.Template{}}
+	for _, lang := range []string{"ru", "en"} {
+		p.of[lang] = map[string]*template.Template{}
+		for _, name := range pageNames {
+			t, err := template.New("frame.html").Funcs(functions(lang)).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html", "pages/"+name+".html")
+			if err != nil {
+				return nil, err
+			}
+			p.of[lang][name] = t
+		}
+	}
+	return p, nil
+}
+
+// sheet is what every page is made of.
+type sheet struct {
+	Lang  string
+	Other string // address of this page in the other language
+	Page  string
+	Node  string
+	Who   Actor
+	Now   time.Time
+	D     any
+}
+
+// render writes a page. It is made whole before the first byte goes out, and
+// what a browser would not show as it stands is made visible in all of it.
+func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name string, who Actor, data any) {
+	lang := language(r)
+	to := "en"
+	if lang == "en" {
+		to = "ru"
+	}
+	values := r.URL.Query()
+	values.Set("lang", to)
+	s := sheet{Lang: lang, Other: (&url.URL{Path: r.URL.Path, RawQuery: values.Encode()}).String(), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
+	var b bytes.Buffer
+	if err := c.pages.of[lang][name].Execute(&b, s); err != nil {
+		c.Log.Error("console: a page", "page", name, "error", err)
+		http.Error(w, "The page could not be made; the log of the node has the cause.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write([]byte(visibleLines(b.String())))
+}
+
+// functions are what the templates may call. t chooses the language.
+func functions(lang string) template.FuncMap {
+	in := func(t Text) string {
+		if lang == "en" {
+			return t.EN
+		}
+		return t.RU
+	}
+	return template.FuncMap{
+		"t":        func(ru, en string) string { return in(Text{ru, en}) },
+		"text":     in,
+		"word":     func(s any) string { return word(fmt.Sprint(s), in) },
+		"sentence": func(e Entry) string { what, _ := sentence(e.Rule, e.Outcome); return in(what) },
+		"time": func(t time.Time) string {
+			if t.IsZero() {
+				return "—"
+			}
+			return t.UTC().Format("02.01.2006 15:04:05.000")
+		},
+		"minute":  func(t time.Time) string { return t.UTC().Format("02.01.2006 15:04") },
+		"day":     func(t time.Time) string { return t.UTC().Format("02.01.2006") },
+		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"age":     func(now, then time.Time) string { return age(now.Sub(then), in) },
+		"number":  number,
+		"bar": func(n, most int64) string {
+			if most == 0 {
+				return "0"
+			}
+			return strconv.FormatFloat(100*float64(n)/float64(most), 'f', 1, 64)
+		},
+		"path":  url.PathEscape,
+		"join":  strings.Join,
+		"short": func(s string) string { return clipped(s, 13) },
+		"deref": func(n *int64) int64 { return *n },
+		"int64": func(n int) int64 { return int64(n) },
+		"trim":  func(s string) string { return clipped(s, 400) },
+		"link":  func(s string) string { return local(s) },
+	}
+}
+
+// number groups the digits of a count by thousands.
+func number(n any) string {
+	s := fmt.Sprint(n)
+	var b strings.Builder
+	for i, d := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteString("\u00a0")
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// age tells a length of time in its largest unit.
+func age(d time.Duration, in func(Text) string) string {
+	switch {
+	case d < 0:
+		return in(Text{"0 с", "0 s"})
+	case d < time.Minute:
+		return fmt.Sprintf("%d "+in(Text{"с", "s"}), int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d "+in(Text{"мин", "min"}), int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d "+in(Text{"ч", "h"}), int(d.Hours()))
+	}
+	return fmt.Sprintf("%d "+in(Text{"дн", "days"}), int(d.Hours()/24))
+}
+
+// word is a word of the program in the reader's language; what is no word of the
+// program stays as it is.
+func word(s string, in func(Text) string) string {
+	if t, ok := dictionary[s]; ok {
+		return in(t)
+	}
+	return s
+}
+
+var dictionary = map[string]Text{
+	"accepted": {"принято", "accepted"}, "refused": {"отказано", "refused"}, "routed": {"передано в шину", "routed"}, "queued": {"в очереди", "queued"},
+	"delivered": {"выдано", "delivered"}, "returned": {"возвращено в очередь", "returned"}, "acknowledged": {"подтверждено", "acknowledged"},
+	"answered": {"дан ответ", "answered"}, "expired": {"срок жизни истёк", "expired"}, "dead": {"доставить нельзя", "dead"}, "strangers": {"отказы неизвестным", "strangers refused"},
+	"config-changed": {"изменены настройки", "configuration changed"}, "erased": {"значения удалены", "values erased"}, "evidence-read": {"чтение журнала", "evidence read"},
+	"period-close": {"закрытие периода", "period closed"}, "key-changed": {"смена ключа", "key changed"}, "unknown": {"неизвестная запись", "unknown row"},
+	"pending": {"ожидает журнала", "pending"}, "logged": {"в журнале", "in the log"}, "proved": {"доказуемо", "provable"},
+	"request": {"запрос", "request"}, "response": {"ответ", "response"}, "rejection": {"отказ поставщика", "rejection"}, "status": {"статус", "status"},
+	"async": {"сообщение шлюза", "gateway's notice"}, "broadcast": {"рассылка", "broadcast"},
+	"draft": {"черновик", "draft"}, "test": {"испытание", "test"}, "published": {"в эксплуатации", "published"}, "retired": {"выведена", "retired"},
+	"operator": {"оператор", "operator"}, "auditor": {"аудитор", "auditor"},
+	"store": {"Хранилище (PostgreSQL)", "Store (PostgreSQL)"}, "bus": {"Шина (Kafka)", "Bus (Kafka)"}, "journal": {"Журнал", "Journal"}, "gateway": {"Шлюз", "Gateway"},
+	"day": {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"},
+}

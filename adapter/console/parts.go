@@ -1,0 +1,300 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// Overview is what whoever sits down at the desk sees first.
+type Overview struct {
+	Node     string    `json:"node"`
+	At       time.Time `json:"at"`
+	Ready    bool      `json:"ready"` // new messages are accepted
+	Parts    []Part    `json:"parts"`
+	Queues   Queues    `json:"queues"`
+	Services int       `json:"services"`
+	Parties  int       `json:"parties"`
+	Journal  *Log      `json:"journal,omitempty"`  // absent on a node that does not keep it
+	Today    []Total   `json:"today,omitempty"`    // entries of the last 24 hours by kind
+	Refusals []Entry   `json:"refusals,omitempty"` // the latest, newest first
+	// Expiring are registered certificates that end within 30 days, or have ended.
+	Expiring []Expiring `json:"expiring"`
+}
+
+// Part is a part of the node and whether it works.
+type Part struct {
+	Name   string `json:"name"` // store, bus, journal, signer
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Log says where the journal stands.
+type Log struct {
+	Origin  string    `json:"origin"`
+	Size    int64     `json:"size"`    // entries
+	Covered int64     `json:"covered"` // of them under the latest checkpoint
+	Signed  time.Time `json:"signed,omitzero"`
+	Stopped string    `json:"stopped,omitempty"` // why, when it is
+}
+
+// Expiring is a certificate whose end is near.
+type Expiring struct {
+	Party    string    `json:"party"`
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"notAfter"`
+	Expired  bool      `json:"expired"`
+}
+
+// Queues tells what waits.
+type Queues struct {
+	Waiting int     `json:"waiting"`
+	Leased  int     `json:"leased"`
+	Queues  []Queue `json:"queues"`
+}
+
+// Queue is one queue of a system that is not empty.
+type Queue struct {
+	System  string    `json:"system"`
+	Kind    string    `json:"kind"` // request, response or status
+	Node    string    `json:"node,omitempty"`
+	Waiting int       `json:"waiting"`
+	Leased  int       `json:"leased"` // handed out and not acknowledged yet
+	Oldest  time.Time `json:"oldest,omitzero"`
+}
+
+func (c *Console) queues(ctx context.Context) (Queues, error) {
+	out := Queues{Queues: []Queue{}}
+	depths, err := c.Store.Depths(ctx)
+	for _, d := range depths {
+		out.Waiting, out.Leased = out.Waiting+d.Waiting, out.Leased+d.Leased
+		out.Queues = append(out.Queues, Queue{string(d.Queue.System), string(d.Queue.Kind), d.Queue.Node, d.Waiting, d.Leased, d.Oldest.UTC()})
+	}
+	return out, err
+}
+
+func (c *Console) serveQueues(w http.ResponseWriter, r *http.Request, who Actor) error {
+	q, err := c.queues(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, q)
+}
+
+// Service is one version of a service.
+type Service struct {
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`
+	Title     string   `json:"title"`
+	Stage     string   `json:"stage"`
+	Request   string   `json:"request"` // {namespace}local
+	Response  string   `json:"response,omitempty"`
+	Broadcast bool     `json:"broadcast,omitempty"`
+	Providers []string `json:"providers"`
+	Callers   []string `json:"callers,omitempty"` // absent: every registered party
+	Deadline  string   `json:"deadline,omitempty"`
+	Schema    string   `json:"schema"` // hex SHA-256, as entries name it
+}
+
+func (c *Console) services() []Service {
+	out := []Service{}
+	for _, s := range c.Gateway().Catalog().Services() {
+		v := Service{Name: s.Name, Version: s.Version, Title: s.Title, Stage: string(s.Stage), Request: s.Request.String(), Broadcast: s.Broadcast, Schema: s.SchemaDigest,
+			Providers: words(s.Providers), Callers: words(s.Callers())}
+		if s.Response.Local != "" {
+			v.Response = s.Response.String()
+		}
+		if s.Deadline > 0 {
+			v.Deadline = s.Deadline.String()
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func words(list []adapter.Mnemonic) []string {
+	var out []string
+	for _, m := range list {
+		out = append(out, string(m))
+	}
+	return out
+}
+
+func (c *Console) serveServices(w http.ResponseWriter, _ *http.Request, _ Actor) error {
+	return writeJSON(w, map[string]any{"services": c.services()})
+}
+
+// Party is a registered system.
+type Party struct {
+	Mnemonic     string        `json:"mnemonic"`
+	Name         string        `json:"name"`
+	VIP          bool          `json:"vip,omitempty"`
+	Certificates []Certificate `json:"certificates"`
+}
+
+// Certificate is one by which a party is known.
+type Certificate struct {
+	Subject   string    `json:"subject"`
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
+	DaysLeft  int       `json:"daysLeft"` // whole days until it ends, negative after
+}
+
+func (c *Console) parties() []Party {
+	out := []Party{}
+	now := c.Now()
+	for _, p := range c.Gateway().Catalog().Parties() {
+		v := Party{Mnemonic: string(p.Mnemonic), Name: p.Name, VIP: p.VIP, Certificates: []Certificate{}}
+		for _, reg := range p.Certificates {
+			v.Certificates = append(v.Certificates, Certificate{reg.Subject, hex.EncodeToString(reg.SHA256[:]), reg.NotBefore.UTC(), reg.NotAfter.UTC(), daysLeft(reg.NotAfter, now)})
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func daysLeft(end, now time.Time) int {
+	d := end.Sub(now)
+	days := int(d / (24 * time.Hour))
+	if d < 0 {
+		days--
+	}
+	return days
+}
+
+func (c *Console) serveParties(w http.ResponseWriter, _ *http.Request, _ Actor) error {
+	return writeJSON(w, map[string]any{"parties": c.parties()})
+}
+
+// expiryNear is when a certificate's end is worth a line on the first page.
+const expiryNear = 30
+
+func (c *Console) expiring() []Expiring {
+	out := []Expiring{}
+	for _, p := range c.parties() {
+		for _, cert := range p.Certificates {
+			if cert.DaysLeft < expiryNear {
+				out = append(out, Expiring{p.Mnemonic, cert.Subject, cert.NotAfter, cert.DaysLeft < 0})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Expiring) int { return a.NotAfter.Compare(b.NotAfter) })
+	return out
+}
+
+func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Actor) error {
+	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
+		return err
+	}
+	o, err := c.overview(r.Context(), who)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, o)
+}
+
+// overview gathers the state of the parts. A part that does not answer is a line
+// of the answer, not its end.
+func (c *Console) overview(ctx context.Context, _ Actor) (*Overview, error) {
+	g := c.Gateway()
+	o := &Overview{Node: g.Config().Node, At: c.Now().UTC(), Queues: Queues{Queues: []Queue{}}, Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()), Expiring: c.expiring()}
+	o.Ready, o.Parts = readiness(ctx, g)
+	q, err := c.queues(ctx)
+	if err != nil {
+		c.Log.Warn("console: depths of queues", "error", err)
+	} else {
+		o.Queues = q
+	}
+	if c.Journal == nil {
+		return o, nil
+	}
+	if err := c.journalState(ctx, o); err != nil {
+		c.Log.Warn("console: state of the journal", "error", err)
+		o.Parts = append(o.Parts, Part{Name: "journal", Detail: "it cannot be read now"})
+	}
+	return o, nil
+}
+
+func (c *Console) journalState(ctx context.Context, o *Overview) error {
+	head, err := c.Journal.Head(ctx)
+	if err != nil {
+		return err
+	}
+	cp, err := c.checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	o.Journal = &Log{Origin: head.Origin, Size: head.Tree.N, Stopped: head.Stopped}
+	part := Part{Name: "journal", OK: head.Stopped == "" && cp != nil, Detail: head.Stopped}
+	if cp != nil {
+		o.Journal.Covered, o.Journal.Signed = cp.Tree.N, cp.Signed.UTC()
+	} else if part.Detail == "" {
+		part.Detail = "no checkpoint yet"
+	}
+	o.Parts = append(o.Parts, part)
+
+	day := postgres.Query{From: c.Now().Add(-24 * time.Hour)}
+	totals, err := c.Journal.Totals(ctx, day, "kind")
+	if err != nil {
+		return err
+	}
+	for _, t := range totals {
+		o.Today = append(o.Today, Total(t))
+	}
+	rows, err := c.Journal.Search(ctx, postgres.Query{Kind: journal.KindRefused, Descending: true, Limit: 10})
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		o.Refusals = append(o.Refusals, rowEntry(&rows[i], o.Journal.Covered))
+	}
+	return nil
+}
+
+// readiness asks the gateway's own door what it would tell a load balancer.
+func readiness(ctx context.Context, g *adapter.Gateway) (bool, []Part) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil)
+	if err != nil {
+		return false, nil
+	}
+	var answer kept
+	g.Handler().ServeHTTP(&answer, r)
+	var state struct {
+		Ready      bool
+		Store, Bus string
+	}
+	if err := json.Unmarshal(answer.Bytes(), &state); err != nil {
+		return false, []Part{{Name: "gateway", Detail: "its readiness cannot be read"}}
+	}
+	part := func(name, said string) Part {
+		if said == "ok" {
+			return Part{Name: name, OK: true}
+		}
+		return Part{Name: name, Detail: said}
+	}
+	return state.Ready, []Part{part("store", state.Store), part("bus", state.Bus)}
+}
+
+// kept is an answer that stays here.
+type kept struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (k *kept) Header() http.Header {
+	if k.header == nil {
+		k.header = http.Header{}
+	}
+	return k.header
+}
+
+func (k *kept) WriteHeader(int) {}

@@ -1,0 +1,243 @@
+package console
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// question is what is asked of the journal, in the words of the API. The JSON
+// form is the body of POST /journal/search; the same names are the parameters of
+// the GET forms, except person, which must not stand in an address.
+type question struct {
+	From        string  `json:"from,omitempty"`
+	To          string  `json:"to,omitempty"`
+	Kind        string  `json:"kind,omitempty"`
+	Sender      string  `json:"sender,omitempty"`
+	Recipient   string  `json:"recipient,omitempty"`
+	Service     string  `json:"service,omitempty"`
+	Version     string  `json:"version,omitempty"`
+	Outcome     string  `json:"outcome,omitempty"`
+	ID          string  `json:"id,omitempty"`
+	Certificate string  `json:"certificate,omitempty"`
+	Incident    string  `json:"incident,omitempty"`
+	Person      *person `json:"person,omitempty"`
+	Order       string  `json:"order,omitempty"` // newest (default) or oldest
+	After       string  `json:"after,omitempty"` // "next" of the page before
+	Limit       int     `json:"limit,omitempty"` // of a page: 50, 500 at most
+
+	query postgres.Query
+}
+
+// person is a value that entries commit to, such as a snils.
+type person struct {
+	Field string `json:"field"`
+	Value string `json:"value"`
+}
+
+// Sizes of a page.
+const (
+	pageDefault = 50
+	pageMost    = 500
+)
+
+// fields are the parameters by name, in the order of the API's description.
+func (q *question) fields() []struct {
+	name  string
+	value *string
+} {
+	return []struct {
+		name  string
+		value *string
+	}{
+		{"from", &q.From}, {"to", &q.To}, {"kind", &q.Kind}, {"sender", &q.Sender}, {"recipient", &q.Recipient}, {"service", &q.Service},
+		{"version", &q.Version}, {"outcome", &q.Outcome}, {"id", &q.ID}, {"certificate", &q.Certificate}, {"incident", &q.Incident},
+		{"order", &q.Order}, {"after", &q.After},
+	}
+}
+
+// ask reads the question of a request. others are parameters that the path has
+// beside those of a question. A parameter that nobody knows is an error: a
+// mistyped restriction must not answer with everything.
+func ask(r *http.Request, others ...string) (*question, error) {
+	q := &question{}
+	if r.Method == http.MethodPost {
+		d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 64<<10))
+		d.DisallowUnknownFields()
+		if err := d.Decode(q); err != nil {
+			return nil, problem(http.StatusBadRequest, "The question is not the JSON object of the description: %v.", err)
+		}
+		if _, err := d.Token(); !errors.Is(err, io.EOF) {
+			return nil, problem(http.StatusBadRequest, "Something follows the question.")
+		}
+	} else if err := q.read(r.URL.Query(), others); err != nil {
+		return nil, err
+	}
+	return q, q.check()
+}
+
+func (q *question) read(values url.Values, others []string) error {
+	known := slices.Clone(others)
+	known = append(known, "limit")
+	for _, f := range q.fields() {
+		known = append(known, f.name)
+		*f.value = strings.TrimSpace(values.Get(f.name))
+	}
+	for name, list := range values {
+		if !slices.Contains(known, name) {
+			return problem(http.StatusBadRequest, "%q is no parameter of this question; there are %s.", name, strings.Join(known, ", "))
+		}
+		if len(list) > 1 {
+			return problem(http.StatusBadRequest, "%s is given %d times.", name, len(list))
+		}
+	}
+	if s := values.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return problem(http.StatusBadRequest, "limit: a number from 1 to %d is expected, not %q.", pageMost, s)
+		}
+		q.Limit = n
+	}
+	return nil
+}
+
+// check turns the words into the journal's question.
+func (q *question) check() error {
+	p := &q.query
+	for _, f := range q.fields() {
+		if len(*f.value) > 512 || strings.ContainsRune(*f.value, 0) {
+			return problem(http.StatusBadRequest, "%s: a text without zero characters, of 512 bytes at most, is expected.", f.name)
+		}
+	}
+	var err error
+	if p.From, err = moment("from", q.From); err != nil {
+		return err
+	}
+	if p.To, err = moment("to", q.To); err != nil {
+		return err
+	}
+	p.Kind, p.Sender, p.Recipient, p.Service, p.Version = journal.Kind(q.Kind), q.Sender, q.Recipient, q.Service, q.Version
+	p.Outcome, p.ID, p.Certificate, p.Incident = q.Outcome, q.ID, strings.ToLower(q.Certificate), q.Incident
+	if q.Kind != "" && !slices.Contains(kinds, p.Kind) {
+		return problem(http.StatusBadRequest, "kind: there is no event %q; there are %s.", q.Kind, listed(kinds))
+	}
+	if raw, err := hex.DecodeString(p.Certificate); p.Certificate != "" && (err != nil || len(raw) != 32) {
+		return problem(http.StatusBadRequest, "certificate: 64 hexadecimal digits are expected, the SHA-256 of the certificate (openssl x509 -outform der | sha256sum).")
+	}
+	switch q.Order {
+	case "", "newest":
+		p.Descending = true
+	case "oldest":
+	default:
+		return problem(http.StatusBadRequest, "order: newest or oldest is expected, not %q.", q.Order)
+	}
+	if q.After != "" {
+		if p.After, err = strconv.ParseInt(q.After, 10, 64); err != nil || p.After < 0 {
+			return problem(http.StatusBadRequest, "after: the value of next of the page before is expected, not %q.", q.After)
+		}
+		p.HasAfter = true
+	}
+	if q.Limit < 0 || q.Limit > pageMost {
+		return problem(http.StatusBadRequest, "limit: a number from 1 to %d is expected, not %d.", pageMost, q.Limit)
+	}
+	if p.Limit = q.Limit; p.Limit == 0 {
+		p.Limit = pageDefault
+	}
+	if q.Person != nil {
+		if q.Person.Field == "" || q.Person.Value == "" {
+			return problem(http.StatusBadRequest, "person: field and value are both needed.")
+		}
+		p.Person = &journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}
+	}
+	return nil
+}
+
+// moment reads a time with its zone, or a day in UTC, which begins it.
+func moment(name, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	// A browser's field of date and time has no zone; the pages are in UTC.
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, problem(http.StatusBadRequest, "%s: a time such as 2026-03-02T15:04:05+03:00 or a day such as 2026-03-02 (UTC) is expected, not %q.", name, s)
+}
+
+// values are the question as parameters, for the next page and for exports. A
+// person is left out.
+func (q *question) values() url.Values {
+	v := url.Values{}
+	for _, f := range q.fields() {
+		if *f.value != "" {
+			v.Set(f.name, *f.value)
+		}
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+// reading is the question as the journal keeps it.
+func (q *question) reading(act string) reading {
+	text := q.values().Encode()
+	r := reading{act: act, query: text}
+	for _, f := range q.fields() {
+		if *f.value != "" && f.name != "order" && f.name != "after" {
+			r.fields = append(r.fields, f.name)
+		}
+	}
+	if q.Person != nil {
+		r.query += fmt.Sprintf(" person %s=%s", q.Person.Field, q.Person.Value)
+		r.fields, r.always = append([]string{"person"}, r.fields...), true
+	}
+	return r
+}
+
+// kinds are the events that can be asked for.
+var kinds = []journal.Kind{
+	journal.KindAccepted, journal.KindRefused, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned,
+	journal.KindAcknowledged, journal.KindAnswered, journal.KindExpired, journal.KindDead, journal.KindStrangers,
+	journal.KindConfigChanged, journal.KindErased, journal.KindEvidenceRead, journal.KindPeriodClose, journal.KindKeyChanged, journal.KindUnknown,
+}
+
+func listed(list []journal.Kind) string {
+	var out []string
+	for _, k := range list {
+		out = append(out, string(k))
+	}
+	return strings.Join(out, ", ")
+}
+
+// param is a part of the path, decoded.
+func param(r *http.Request, name string) string {
+	raw := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return raw // chi has routed by the decoded path
+	}
+	if s, err := url.PathUnescape(raw); err == nil {
+		return s
+	}
+	return raw
+}

@@ -1,0 +1,270 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/xsd"
+)
+
+// Text is a sentence for people in both languages.
+type Text struct {
+	RU string `json:"ru"`
+	EN string `json:"en"`
+}
+
+// Refusal is why one call was refused: what the journal keeps, and what looking
+// again at the kept bytes shows.
+type Refusal struct {
+	Incident string `json:"incident"`
+	Outcome  string `json:"outcome"`        // the fault that the caller was given
+	Rule     string `json:"rule,omitempty"` // of the standard, or the check that refused
+	Line     int    `json:"line,omitempty"`
+	Col      int    `json:"col,omitempty"`
+	Sentence Text   `json:"sentence"`
+	Advice   Text   `json:"advice"` // what the sender should do
+	// Findings come from checking the kept bytes again, now. Same says whether
+	// this found what refused the call; a changed service or certificate makes a
+	// difference.
+	Findings []Finding `json:"findings"`
+	Same     bool      `json:"same"`
+	// Envelope is where the kept bytes are to be had; empty when none are kept.
+	Envelope    string `json:"envelope,omitempty"`
+	ContentType string `json:"contentType,omitempty"`
+	Size        int    `json:"size,omitempty"` // bytes of the call
+	Kept        int    `json:"kept,omitempty"` // bytes of it that are kept
+}
+
+// Finding is one thing that is wrong with the kept bytes.
+type Finding struct {
+	Rule     string   `json:"rule"`
+	Line     int      `json:"line,omitempty"`
+	Col      int      `json:"col,omitempty"`
+	XPath    string   `json:"xpath,omitempty"`
+	Found    string   `json:"found,omitempty"`
+	Expected []string `json:"expected,omitempty"`
+	Text     Text     `json:"text"`
+}
+
+// refusal tells the cause of a refused call from its event. What is not kept any
+// more leaves the event's own words.
+func (c *Console) refusal(ctx context.Context, e *Entry) *Refusal {
+	r := &Refusal{Incident: e.Incident, Outcome: e.Outcome, Rule: e.Rule, Line: e.Line, Col: e.Col, Size: e.Size, Findings: []Finding{}}
+	r.Sentence, r.Advice = sentence(e.Rule, e.Outcome)
+	ev, contentType, body, err := c.Store.Refused(ctx, e.Incident)
+	if err != nil {
+		if !errors.Is(err, adapter.ErrNotFound) {
+			c.Log.Warn("console: the bytes of a refused call", "incident", e.Incident, "error", err)
+		}
+		return r
+	}
+	if len(body) == 0 {
+		return r
+	}
+	r.Envelope, r.ContentType, r.Kept = "/api/v1/incidents/"+e.Incident+"/envelope", contentType, len(body)
+	r.Findings = append(r.Findings, c.lookAgain(&ev, contentType, body)...)
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		if f.Rule != r.Rule {
+			continue
+		}
+		if r.Line == 0 {
+			r.Line, r.Col = f.Line, f.Col
+		}
+		r.Same = r.Same || f.Line == r.Line && f.Col == r.Col
+	}
+	return r
+}
+
+// supposed stands for the proof of a signature where nothing is admitted: the
+// kept bytes are only looked at.
+type supposed struct{ target xmltape.Node }
+
+func (s supposed) Element() xmltape.Node { return s.target }
+
+// lookAgain walks the kept bytes through the checks that need nothing but them
+// and the catalog: form, signatures as of then, content. Nothing comes of it but
+// words.
+func (c *Console) lookAgain(ev *journal.Event, contentType string, body []byte) []Finding {
+	tape := new(xmltape.Tape)
+	limits := c.Gateway().Config().Limits
+	e, err := envelopes.Parse(contentType, body, tape, envelopes.Limits{XML: xmltape.Limits{Size: int(limits.Body), Depth: limits.Depth, ValueLen: int(limits.Content)}})
+	if err != nil {
+		return findingsOf(err)
+	}
+	if strings.HasPrefix(ev.Rule, "signature.") {
+		return c.explain(e, ev)
+	}
+	_, target := e.Caller()
+	var content xmltape.Node
+	switch e.Operation() {
+	case envelopes.SendRequest:
+		var call *envelopes.SendRequestCall
+		if call, err = envelopes.DecodeSendRequest(e, supposed{target}); err == nil {
+			content = call.Content
+		}
+	case envelopes.SendResponse:
+		var call *envelopes.SendResponseCall
+		if call, err = envelopes.DecodeSendResponse(e, supposed{target}); err == nil {
+			content = call.Content
+		}
+	case envelopes.GetRequest, envelopes.GetResponse:
+		_, err = envelopes.DecodePoll(e, supposed{target})
+	case envelopes.Ack:
+		_, err = envelopes.DecodeAck(e, supposed{target})
+	case envelopes.GetStatus:
+		_, err = envelopes.DecodeGetStatus(e, supposed{target})
+	}
+	if err != nil {
+		return findingsOf(err)
+	}
+	if !content.Valid() {
+		return nil
+	}
+	root := adapter.QName{Space: content.Space(), Local: content.Local()}
+	if s := c.Gateway().Catalog().ByRoot(root); s != nil {
+		return findingsOf(s.Validate(content))
+	}
+	return nil
+}
+
+// findingsOf puts the errors of the leaves into one form.
+func findingsOf(err error) []Finding {
+	var (
+		gate    *xmltape.Error
+		parse   *envelopes.ParseError
+		format  *envelopes.FormatError
+		invalid *xsd.Invalid
+		out     []Finding
+	)
+	switch {
+	case errors.As(err, &gate):
+		text := fmt.Sprintf("%s: %s", gate.Code, gate.Detail)
+		out = append(out, Finding{Rule: "xml." + string(gate.Code), Line: gate.Line, Col: gate.Col, Text: Text{text, text}})
+	case errors.As(err, &parse):
+		text := fmt.Sprintf("%s: %s", parse.Code, parse.Detail)
+		out = append(out, Finding{Rule: "soap." + string(parse.Code), Line: parse.Line, Col: parse.Col, Text: Text{text, text}})
+	case errors.As(err, &format):
+		for i := range format.Violations {
+			v := &format.Violations[i]
+			out = append(out, Finding{v.Rule, v.Line, v.Col, v.XPath, v.Found, v.Expected, Text{v.Russian(), v.English()}})
+		}
+	case errors.As(err, &invalid):
+		for _, v := range invalid.Violations {
+			out = append(out, Finding{v.Rule, v.Line, v.Col, v.XPath, v.Found, v.Expected, Text{v.Russian(), v.English()}})
+		}
+	}
+	return out
+}
+
+// explain says what is wrong with the signatures, judged as of the call.
+func (c *Console) explain(e *envelopes.Envelope, ev *journal.Event) []Finding {
+	var out []Finding
+	sig, target := e.Caller()
+	for _, x := range c.Verifier.Explain(e.Tape(), ev.Time) {
+		if x.Verdict == "valid" {
+			continue
+		}
+		ru, en := []string{x.Reason}, []string{x.Reason}
+		for _, d := range x.Deviations {
+			ru, en = append(ru, d.Russian), append(en, d.English)
+		}
+		f := Finding{Rule: "signature." + string(x.Code), XPath: x.Place, Text: Text{strings.Join(ru, " "), strings.Join(en, " ")}}
+		if x.ActualDigest != "" && x.ActualDigest != x.ExpectedDigest {
+			f.Found, f.Expected = x.ActualDigest, []string{x.ExpectedDigest}
+		}
+		for _, n := range []xmltape.Node{sig, target, target.Parent()} {
+			if n.Valid() && n.XPath() == x.Place {
+				off, _ := n.Range()
+				f.Line, f.Col = e.Tape().Position(off)
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// serveRefusedEnvelope gives the bytes of a refused call as they were received.
+func (c *Console) serveRefusedEnvelope(w http.ResponseWriter, r *http.Request, who Actor) error {
+	incident := param(r, "incident")
+	if err := c.note(r.Context(), who, reading{act: "envelope", query: "incident " + incident, fields: []string{"incident"}, always: true}); err != nil {
+		return err
+	}
+	_, contentType, body, err := c.Store.Refused(r.Context(), incident)
+	if err != nil {
+		return err
+	}
+	writeBytes(w, "refused-"+incident, contentType, body)
+	return nil
+}
+
+// serveMessageEnvelope gives an accepted message as it was received.
+func (c *Console) serveMessageEnvelope(w http.ResponseWriter, r *http.Request, who Actor) error {
+	id := param(r, "message")
+	if err := c.note(r.Context(), who, reading{act: "envelope", query: "message " + id, fields: []string{"message"}, always: true}); err != nil {
+		return err
+	}
+	m, err := c.message(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	writeBytes(w, "message-"+m.ID.String(), "text/xml; charset=UTF-8", m.Body)
+	return nil
+}
+
+// message finds a stored message by our id.
+func (c *Console) message(ctx context.Context, id string) (*adapter.Message, error) {
+	t := &Trace{}
+	if err := c.gather(ctx, t, id); err != nil {
+		return nil, err
+	}
+	for _, e := range t.Events {
+		if e.Message != id || e.MessageID == "" {
+			continue
+		}
+		found, err := c.Store.Find(ctx, adapter.MessageID(e.MessageID))
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			if found[i].ID.String() == id {
+				return &found[i], nil
+			}
+		}
+		break
+	}
+	return nil, fmt.Errorf("message %s: %w", id, adapter.ErrNotFound)
+}
+
+// writeBytes gives what somebody has sent as a file to keep: a browser must
+// neither show it as a page nor guess at it. What the sender called it stands in
+// a header of our own.
+func writeBytes(w http.ResponseWriter, name, contentType string, body []byte) {
+	sum := sha256.Sum256(body)
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", `attachment; filename="`+fileName(name)+`.xml"`)
+	h.Set("X-Mezhved-Content-Type", Visible(contentType))
+	h.Set("X-Mezhved-Sha256", hex.EncodeToString(sum[:]))
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	w.Write(body)
+}
+
+// fileName keeps what is harmless in a name of a file.
+func fileName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' {
+			return r
+		}
+		return '_'
+	}, clipped(s, 80))
+}
