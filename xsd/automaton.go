@@ -182,14 +182,15 @@ func (b *builder) spend(n int) {
 }
 
 // union merges sorted edge lists.
-func (b *builder) union(x, y []edge) []edge {
-	if len(x) == 0 {
-		return y
+func (b *builder) union(lists ...[]edge) []edge {
+	lists = slices.DeleteFunc(lists, func(l []edge) bool { return len(l) == 0 })
+	switch len(lists) {
+	case 0:
+		return nil
+	case 1:
+		return lists[0]
 	}
-	if len(y) == 0 {
-		return x
-	}
-	out := slices.Concat(x, y)
+	out := slices.Concat(lists...)
 	slices.SortFunc(out, func(e, f edge) int { return cmp.Or(cmp.Compare(e.pos, f.pos), cmp.Compare(e.ops, f.ops)) })
 	out = slices.Compact(out)
 	b.spend(len(out))
@@ -225,16 +226,20 @@ func (b *builder) first(e *expr) []edge {
 	case opLeaf:
 		f = []edge{{pos: b.number[e]}}
 	case opSequence, opRepeat:
+		var all [][]edge
 		for _, k := range e.kids {
-			f = b.union(f, b.first(k))
+			all = append(all, b.first(k))
 			if !k.empty {
 				break
 			}
 		}
+		f = b.union(all...)
 	case opChoice:
-		for _, k := range e.kids {
-			f = b.union(f, b.first(k))
+		all := make([][]edge, len(e.kids))
+		for i, k := range e.kids {
+			all[i] = b.first(k)
 		}
+		f = b.union(all...)
 	case opCount:
 		f = b.prefixed([]counterOp{{enterCount, int32(e.leaves)}}, b.first(e.kids[0]))
 	}
