@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"slices"
-	"strconv"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -65,7 +64,7 @@ type smevEmitter struct {
 	attrs  []uint32          // attributes of one element in output order
 	text   []byte            // a text that is made of several tokens
 	value  []byte            // a decoded value
-	next   uint32
+	next   counter
 	form   Form
 	head   *canonEmitter // of the JDK form: the beginning of the canonical document
 	plain  bool          // no DEL and no C1 control anywhere in the range
@@ -74,9 +73,16 @@ type smevEmitter struct {
 // smevPrefix is the text of an allocated prefix with its colon ("ns12:"); n is 0 when
 // the namespace has none now.
 type smevPrefix struct {
-	text [15]byte
+	text [14]byte
 	n    uint8
+	name uint8 // what writing the namespace name takes; uriUnknown at first
 }
+
+const (
+	uriUnknown = iota
+	uriPlain   // nothing to escape
+	uriEscaped
+)
 
 func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	if !element.Valid() {
@@ -85,7 +91,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	t := element.Tape()
 	e.out.reset(w)
 	e.form = form
-	e.next = 0
+	e.next.reset()
 	if n := t.NumSpaces(); cap(e.prefix) < n {
 		e.prefix = make([]smevPrefix, n)
 	} else {
@@ -127,13 +133,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				if tok.Flags&xmltape.Blank != 0 {
 					continue
 				}
-				if tok.Kind == xmltape.Text && tok.Flags&xmltape.Decode == 0 && form == Woodstox {
-					raw := src[tok.Off:tok.End]
-					if e.plain && bytes.IndexByte(raw, '>') < 0 {
-						e.out.piece(raw)
-					} else {
-						e.woodstoxText(raw)
-					}
+				if tok.Kind == xmltape.Text && form == Woodstox && e.plain && e.woodstoxRaw(src[tok.Off:tok.End], tok.Flags&xmltape.Decode != 0) {
 					continue
 				}
 				e.textValue(e.charData(t, tok), i)
@@ -176,7 +176,13 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 		e.allocate(space)
 	}
 	out = append(out, p.text[:p.n]...)
-	out = append(out, localOf(src, tok.Off+1, tok.PrefixLen, tok.NameLen)...)
+	local := localOf(src, tok.Off+1, tok.PrefixLen, tok.NameLen)
+	if !fresh && tok.End == tok.Off+2+uint32(tok.NameLen) {
+		// "<p:local>" needs nothing but its prefix changed.
+		e.out.buf = append(out, local[:len(local)+1]...)
+		return nil
+	}
+	out = append(out, local...)
 	if fresh {
 		out = e.declare(out, t, space)
 	}
@@ -235,11 +241,18 @@ func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 	start := &t.Tokens[tok.Match]
 	out := append(e.out.buf, '<', '/')
 	out = append(out, p.text[:p.n]...)
-	out = append(out, localOf(src, start.Off+1, start.PrefixLen, start.NameLen)...)
-	e.out.buf = append(out, '>')
+	local := localOf(src, start.Off+1, start.PrefixLen, start.NameLen)
+	if start.End == start.Off+2+uint32(start.NameLen) {
+		e.out.buf = append(out, local[:len(local)+1]...) // the start tag's ">" is as good
+	} else {
+		e.out.buf = append(append(out, local...), '>')
+	}
 	top := len(e.marks) - 1
 	mark := int(e.marks[top])
 	e.marks = e.marks[:top]
+	if len(e.undo) == mark {
+		return
+	}
 	for _, space := range e.undo[mark:] {
 		e.prefix[space].n = 0
 	}
@@ -248,12 +261,34 @@ func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 
 // allocate gives a namespace the next prefix; numbers never come back.
 func (e *smevEmitter) allocate(space xmltape.SpaceID) {
-	e.next++
 	p := &e.prefix[space]
-	b := append(p.text[:0], 'n', 's')
-	b = strconv.AppendUint(b, uint64(e.next), 10)
-	p.n = uint8(len(append(b, ':')))
+	p.n = e.next.increment(&p.text)
 	e.undo = append(e.undo, space)
+}
+
+// counter counts in decimal, because that is how its numbers are used.
+type counter struct {
+	digits [10]byte // right-aligned
+	from   uint8
+}
+
+func (c *counter) reset() { *c = counter{from: uint8(len(c.digits))} }
+
+// increment counts on and writes "ns", the number and a colon to text; it gives the length.
+func (c *counter) increment(text *[14]byte) uint8 {
+	i := len(c.digits) - 1
+	for ; i >= int(c.from) && c.digits[i] == '9'; i-- {
+		c.digits[i] = '0'
+	}
+	if i < int(c.from) {
+		c.from = uint8(i)
+		c.digits[i] = '0'
+	}
+	c.digits[i]++
+	text[0], text[1] = 'n', 's'
+	n := 2 + copy(text[2:], c.digits[c.from:])
+	text[n] = ':'
+	return uint8(n + 1)
 }
 
 func (e *smevEmitter) declare(out []byte, t *xmltape.Tape, space xmltape.SpaceID) []byte {
@@ -261,7 +296,18 @@ func (e *smevEmitter) declare(out []byte, t *xmltape.Tape, space xmltape.SpaceID
 	out = append(out, " xmlns:"...)
 	out = append(out, p.text[:p.n-1]...)
 	out = append(out, '=', '"')
-	out = e.attrValue(out, t.SpaceURI(space))
+	uri := t.SpaceURI(space)
+	if p.name == uriUnknown {
+		p.name = uriPlain
+		if bytes.ContainsAny(uri, "<>&\"\t\r\n") {
+			p.name = uriEscaped
+		}
+	}
+	if p.name == uriPlain {
+		out = append(out, uri...)
+	} else {
+		out = e.attrValue(out, uri)
+	}
 	return append(out, '"')
 }
 

@@ -68,6 +68,70 @@ func (e *smevEmitter) woodstoxText(v []byte) {
 	e.out.piece(v[from:])
 }
 
+// woodstoxRaw writes a text from its source, where its value need not be looked
+// at: there is no ">", no carriage return and no reference but those whose form
+// is certain. It tells whether it did; the caller has made sure that there is no
+// C1 control.
+func (e *smevEmitter) woodstoxRaw(raw []byte, decode bool) bool {
+	if bytes.IndexByte(raw, '>') >= 0 {
+		return false
+	}
+	if !decode {
+		e.out.piece(raw)
+		return true
+	}
+	if bytes.IndexByte(raw, '\r') >= 0 {
+		return false
+	}
+	for i := bytes.IndexByte(raw, '&'); i < len(raw); i++ {
+		if _, ok := certainReference(raw[i:]); !ok {
+			return false
+		}
+		next := bytes.IndexByte(raw[i+1:], '&')
+		if next < 0 {
+			break
+		}
+		i += next
+	}
+	for {
+		i := bytes.IndexByte(raw, '&')
+		if i < 0 {
+			e.out.piece(raw)
+			return true
+		}
+		kept, _ := certainReference(raw[i:])
+		switch kept {
+		case 0: // a quotation mark or apostrophe
+			e.out.piece(raw[:i])
+			c := byte('"')
+			if raw[i+1] == 'a' {
+				c = '\''
+			}
+			e.out.buf = append(e.out.buf, c)
+			raw = raw[i+len("&quot;"):]
+		default:
+			e.out.piece(raw[:i+kept])
+			raw = raw[i+kept:]
+		}
+		e.out.room()
+	}
+}
+
+// certainReference tells how many bytes of a reference Woodstox would write as
+// they are: all of "&amp;" and "&lt;", none of "&quot;" and "&apos;". ok is false
+// for any other, whose form depends on what stands round it.
+func certainReference(b []byte) (kept int, ok bool) {
+	switch {
+	case len(b) >= 5 && string(b[:5]) == "&amp;":
+		return 5, true
+	case len(b) >= 4 && string(b[:4]) == "&lt;":
+		return 4, true
+	case len(b) >= 6 && (string(b[:6]) == "&quot;" || string(b[:6]) == "&apos;"):
+		return 0, true
+	}
+	return 0, false
+}
+
 // woodstoxPlain is woodstoxText for a text without ">".
 func (e *smevEmitter) woodstoxPlain(v []byte) {
 	from := 0
