@@ -159,6 +159,29 @@ func TestTopicMadeAnewHasAnotherEpoch(t *testing.T) {
 	}
 }
 
+// A topic made anew with fewer partitions does not keep records waiting for
+// the ones that it has lost.
+func TestTopicMadeAnewWithFewerPartitions(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	b := bus{brokers: e.Brokers(), replication: 1}
+	k, topic := b.open(t, func(o *kafka.Options) { o.Partitions = 8 }), name(t)
+	ensure(t, k, topic)
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 50)); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Cluster().DeleteTopic(topic); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, b.open(t, func(o *kafka.Options) { o.Partitions = 1 }), topic)
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 100, 150)); err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	s.wait(t, 50)
+	complete(t, &s, 50)
+}
+
 func TestTLSAndSASL(t *testing.T) {
 	config, pool := selfSigned(t)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {

@@ -36,60 +36,70 @@ type place struct {
 // at a time, which the broker takes or refuses as a whole, so what is sent
 // again stays in its order.
 func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
-	pending, rejected, err := b.assign(ctx, records)
-	if err != nil {
-		return err
+	rejected := &adapter.RejectedError{}
+	left := make([]int, len(records))
+	for i := range left {
+		left[i] = i
 	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for at, indexes := range pending {
-		wg.Go(func() {
-			refused, e := b.write(ctx, at, records, indexes)
-			mu.Lock()
-			defer mu.Unlock()
-			if rejected == nil {
-				rejected = refused
-			} else if refused != nil {
-				rejected.Indexes = append(rejected.Indexes, refused.Indexes...)
-			}
-			err = errors.Join(err, e)
-		})
+	for len(left) > 0 {
+		pending, err := b.assign(ctx, records, left, rejected)
+		if err != nil {
+			return err
+		}
+		// What is left was for partitions that are not there any more, and is
+		// assigned anew.
+		if left, err = b.writeAll(ctx, pending, records, rejected); err != nil {
+			return fmt.Errorf("kafka: publishing: %w", err)
+		}
 	}
-	wg.Wait()
-	if err != nil {
-		return fmt.Errorf("kafka: publishing: %w", err)
-	}
-	if rejected != nil {
+	if len(rejected.Indexes) > 0 {
 		sort.Ints(rejected.Indexes)
 		return rejected
 	}
 	return nil
 }
 
+// writeAll writes to all partitions at a time.
+func (b *Broker) writeAll(ctx context.Context, pending map[place][]int, records []adapter.Record, rejected *adapter.RejectedError) (left []int, err error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for at, indexes := range pending {
+		wg.Go(func() {
+			refused, rest, e := b.write(ctx, at, records, indexes)
+			mu.Lock()
+			defer mu.Unlock()
+			rejected.Indexes = append(rejected.Indexes, refused.Indexes...)
+			rejected.Err = errors.Join(rejected.Err, refused.Err)
+			left = append(left, rest...)
+			err = errors.Join(err, e)
+		})
+	}
+	wg.Wait()
+	sort.Ints(left)
+	return left, err
+}
+
 // assign chooses the partition of every record. Topics that do not exist are
 // waited for: Ensure may still be at it. What is too large is sorted out here,
 // before a broker would drop the connection over it.
-func (b *Broker) assign(ctx context.Context, records []adapter.Record) (map[place][]int, *adapter.RejectedError, error) {
+func (b *Broker) assign(ctx context.Context, records []adapter.Record, indexes []int, rejected *adapter.RejectedError) (map[place][]int, error) {
 	balancer := kafka.Murmur2Balancer{Consistent: true}
 	pending := map[place][]int{}
-	var rejected *adapter.RejectedError
-	for i := range records {
+	for _, i := range indexes {
 		r := &records[i]
 		if n := size(r); n > b.opts.MaxRecord {
-			if rejected == nil {
-				rejected = &adapter.RejectedError{Err: fmt.Errorf("kafka: record of %d bytes for %s, allowed are %d: %w", n, r.Topic, b.opts.MaxRecord, kafka.MessageSizeTooLarge)}
-			}
+			rejected.Err = fmt.Errorf("kafka: record of %d bytes for %s, allowed are %d: %w", n, r.Topic, b.opts.MaxRecord, kafka.MessageSizeTooLarge)
 			rejected.Indexes = append(rejected.Indexes, i)
 			continue
 		}
 		partitions, err := b.partitionsOf(ctx, r.Topic)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		partition := balancer.Balance(kafka.Message{Key: r.Key}, partitions...)
 		pending[place{r.Topic, partition}] = append(pending[place{r.Topic, partition}], i)
 	}
-	return pending, rejected, nil
+	return pending, nil
 }
 
 // size of a record as far as the broker counts it.
@@ -101,8 +111,8 @@ func size(r *adapter.Record) int {
 	return n
 }
 
-// partitionsOf gives the partitions of a topic. They are asked for once: to
-// notice that there are more would move keys in mid-stream.
+// partitionsOf gives the partitions of a topic. They are asked for once, until
+// one is gone: to notice that there are more would move keys in mid-stream.
 func (b *Broker) partitionsOf(ctx context.Context, topic string) ([]int, error) {
 	b.mu.Lock()
 	known := b.partitions[topic]
@@ -154,9 +164,10 @@ func (b *Broker) askPartitions(ctx context.Context, topic string) ([]int, error)
 }
 
 // write sends the records with these indexes to one partition, in order,
-// request by request, each until it is taken or ctx ends.
-func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, indexes []int) (*adapter.RejectedError, error) {
-	var rejected *adapter.RejectedError
+// request by request, each until it is taken or ctx ends. It gives back those
+// that the broker refuses for good, and those that it has not come to because
+// the partition does not exist any more.
+func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, indexes []int) (refused adapter.RejectedError, rest []int, err error) {
 	limit := requestBytes
 	pause := 20 * time.Millisecond
 	for len(indexes) > 0 {
@@ -175,24 +186,28 @@ func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, 
 			limit = bytes / 2 // together too large for this topic; one by one in the end
 			continue
 		case tooLarge(err) || errors.Is(err, kafka.InvalidRecord) || errors.Is(err, kafka.InvalidTimestamp):
-			if rejected == nil {
-				rejected = &adapter.RejectedError{Err: err}
-			}
-			rejected.Indexes = append(rejected.Indexes, indexes[0])
+			refused.Err = fmt.Errorf("%s: %w", at.topic, err)
+			refused.Indexes = append(refused.Indexes, indexes[0])
 			indexes = indexes[1:]
 			continue
 		case !b.passes(err):
-			return rejected, err
+			return refused, nil, err
 		}
 		if pause >= time.Second {
 			b.log.Warn("kafka: a partition does not take records; trying on", "topic", at.topic, "partition", at.partition, "error", err)
 		}
 		if !sleep(ctx, pause) {
-			return rejected, fmt.Errorf("%s/%d: %w (%w)", at.topic, at.partition, err, ctx.Err())
+			return refused, nil, fmt.Errorf("%s/%d: %w (%w)", at.topic, at.partition, err, ctx.Err())
 		}
 		pause = min(2*pause, time.Second)
+		if errors.Is(err, kafka.UnknownTopicOrPartition) {
+			b.mu.Lock()
+			delete(b.partitions, at.topic)
+			b.mu.Unlock()
+			return refused, indexes, nil
+		}
 	}
-	return rejected, nil
+	return refused, nil, nil
 }
 
 func tooLarge(err error) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,53 @@ func TestSelector(t *testing.T) {
 	for range 2 {
 		if d := w.lease(adapter.Poll{Roots: []adapter.QName{extract, other}}); d == nil || d.Attempt != 1 {
 			t.Errorf("got %+v, want a first delivery", d)
+		}
+	}
+}
+
+func TestLeaseByManyAtOnce(t *testing.T) {
+	w := open(t)
+	other := w.another(postgres.Options{})
+	var messages []*adapter.Message
+	for i := range 400 {
+		messages = append(messages, w.message(func(m *adapter.Message) { m.VIP = i%5 == 0 }))
+	}
+	w.put(messages...)
+	var mu sync.Mutex
+	leased := map[uuid.UUID]int{}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		s, poll := w.Store, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute}
+		if i%2 == 0 {
+			s = other
+		}
+		if i%3 == 0 {
+			poll.Roots = []adapter.QName{extract}
+		}
+		wg.Go(func() {
+			for empty := 0; empty < 3; { // a row that another is taking is passed over
+				d, err := s.Lease(context.Background(), poll)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if d == nil {
+					empty++
+					continue
+				}
+				mu.Lock()
+				leased[d.Message.ID]++
+				mu.Unlock()
+				if err := s.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, journal.Event{}); err != nil {
+					t.Errorf("ack of what was just leased: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, m := range messages {
+		if leased[m.ID] != 1 {
+			t.Errorf("message %s was leased %d times, want once", m.ID, leased[m.ID])
 		}
 	}
 }

@@ -66,7 +66,10 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 		seqs[i] = out[i].Seq
 	}
 	// On the session that holds the lock: if it is lost, nothing is deleted and
-	// the rows are published again.
+	// the rows are published again. A caller who is told to stop meanwhile gets
+	// this batch finished.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
+	defer cancel()
 	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2))
 		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::jsonb[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded)
 	if err != nil {
