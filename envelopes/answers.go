@@ -13,8 +13,12 @@ type Draft struct {
 	Parts  []Part // attachments that XML refers to by XOP; then it must travel as multipart
 }
 
-// Seal gives the document with the signature in its slot. The draft is left as it is.
+// Seal gives the document with the signature in its slot; a complete document
+// stays as it is. The draft is not changed.
 func (d Draft) Seal(signature []byte) []byte {
+	if d.SignID == "" {
+		return d.XML
+	}
 	out := make([]byte, 0, len(d.XML)+len(signature))
 	out = append(out, d.XML[:d.Slot]...)
 	out = append(out, signature...)

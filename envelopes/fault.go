@@ -201,7 +201,7 @@ func (f *Fault) description() string {
 
 // Build writes the SOAP envelope with the fault; it goes out with HTTP status
 // 500. PersonalAccessDenied, which only 1.3 has, is written as AccessDenied in
-// the other versions.
+// the other versions; a kind that the schema does not have as SMEVFailure.
 func (f *Fault) Build(v Version) []byte {
 	w := newWriter(v, 1024)
 	w.envelope()
@@ -233,14 +233,15 @@ func (f *Fault) element(w *writer) {
 	if w.v != V13 && kind == PersonalAccessDenied {
 		kind = AccessDenied
 	}
+	row := faultInfo(kind)
+	if row == nil {
+		kind = SMEVFailure
+		row = faultInfo(kind)
+	}
+	shape := row.content
 	w.raw("<ns3:")
 	w.raw(string(kind))
 	w.answerSpaces()
-	row := faultInfo(kind)
-	shape := void
-	if row != nil {
-		shape = row.content
-	}
 	if w.v == V13 && kind == EndOfLifeReached {
 		shape = smevFault
 	}

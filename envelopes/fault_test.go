@@ -75,6 +75,13 @@ func TestVoidFaultsCarryCodeByType(t *testing.T) {
 	}
 }
 
+func TestFaultOfNoKnownKind(t *testing.T) {
+	a, err := ParseAnswer("text/xml", (&Fault{Kind: "Oops><x", Text: "сбой"}).Build(V12), new(xmltape.Tape), Limits{})
+	if err != nil || a.Fault().Kind != SMEVFailure {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
 // TestMatrixIsTheWSDL compares Declared with what the WSDL tells the clients.
 func TestMatrixIsTheWSDL(t *testing.T) {
 	const wsdl = "http://schemas.xmlsoap.org/wsdl/"
