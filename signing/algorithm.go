@@ -99,6 +99,16 @@ var digests = []digestMethod{
 	{uri: SHA384, name: "SHA-384", size: 48, new: sha512.New384},
 }
 
+// Algorithms lists every signature algorithm that can be verified, legacy ones
+// too: for looking at documents. A Verifier that admits somebody names its own.
+func Algorithms() []Algorithm {
+	out := make([]Algorithm, len(methods))
+	for i := range methods {
+		out[i] = methods[i].uri
+	}
+	return out
+}
+
 func methodByURI(uri string) *method {
 	for i := range methods {
 		if string(methods[i].uri) == uri {

@@ -101,7 +101,7 @@ func (r *report) keys(ctx context.Context, c adapter.Config) {
 		r.add("advice", "bus key", "signature.off: answers are not signed; right for an emulator only")
 		return
 	}
-	s, err := signing.LoadSigner(ctx, keySource(c.Signature.Key, c.Signature.Certificate, c.Signature.PasswordFile))
+	s, err := c.LoadSigner(ctx)
 	if err != nil {
 		r.add("bad", "bus key", "%v", err)
 		return

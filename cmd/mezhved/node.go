@@ -32,9 +32,10 @@ type node struct {
 	config    adapter.Config
 	url       string // of the database
 	store     *postgres.Store
-	book      *postgres.Journal  // nil: another node signs the journal
-	sequencer *journal.Sequencer // nil: another node signs the journal
-	signerKey string             // public half of the journal's key
+	book      *postgres.Journal       // nil: another node signs the journal
+	sequencer *journal.Sequencer      // nil: another node signs the journal
+	signerKey string                  // public half of the journal's key
+	signer    *signing.RotatingSigner // the bus signature; nil: answers are not signed
 	gateway   *adapter.Gateway
 	log       *slog.Logger
 	closers   []func() error
@@ -78,18 +79,20 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, err
 	}
 	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Mount: n.mount}
-	if rooms.Verifier, err = newVerifier(c.Trust); err != nil {
+	verifier, revocation, err := c.LoadVerifier(time.Now)
+	if err != nil {
 		return n, usage(err)
 	}
-	if !c.Signature.Off {
-		signer, err := signing.LoadSigner(ctx, keySource(c.Signature.Key, c.Signature.Certificate, c.Signature.PasswordFile))
-		if err != nil {
-			return n, usage(fmt.Errorf("the gateway's key: %w", err))
-		}
-		for _, e := range signing.ExpiringWithin(30*24*time.Hour, time.Now(), signer.Certificate()) {
-			log.Warn("the gateway's certificate", "warning", e.Warning())
-		}
-		rooms.Signer = signing.NewRotatingSigner(signer)
+	rooms.Verifier = verifier
+	if revocation != nil {
+		rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "revocation", Run: revocation.Run})
+	}
+	if n.signer, err = c.LoadSigner(ctx); err != nil {
+		return n, usage(err)
+	}
+	if n.signer != nil {
+		n.warnExpiry()
+		rooms.Signer = n.signer
 	}
 	if err = n.openJournal(ctx, &rooms); err != nil {
 		return n, err
@@ -113,12 +116,37 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 			select {
 			case <-hangup:
 				n.gateway.Reload(ctx)
+				n.reloadKey(ctx)
 			case <-done:
 				return
 			}
 		}
 	}()
 	return n.gateway.Serve(ctx, l)
+}
+
+// reloadKey takes the gateway's key from its place again; the old one stays
+// when that cannot be read.
+func (n *node) reloadKey(ctx context.Context) {
+	if n.signer == nil {
+		return
+	}
+	fresh, err := n.config.LoadSigner(ctx)
+	if err != nil {
+		n.log.Error("the gateway's key was not read again, the old one stays", "error", err)
+		return
+	}
+	if fresh.Certificate().SHA256 != n.signer.Certificate().SHA256 {
+		n.signer.Replace(fresh.Current())
+		n.log.Info("the gateway signs with a new key", "certificate", fresh.Certificate().Fingerprint())
+	}
+	n.warnExpiry()
+}
+
+func (n *node) warnExpiry() {
+	for _, e := range signing.ExpiringWithin(30*24*time.Hour, time.Now(), n.signer.Certificate()) {
+		n.log.Warn("the gateway's certificate", "warning", e.Warning())
+	}
 }
 
 func (n *node) onClose(f func() error) { n.closers = append(n.closers, f) }
@@ -208,30 +236,6 @@ func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
 		opt.SASL = kafka.SASL{Mechanism: c.SASL, User: c.User, Password: strings.TrimRight(string(password), "\r\n")}
 	}
 	return kafka.Open(opt)
-}
-
-func newVerifier(c adapter.TrustConfig) (*signing.Verifier, error) {
-	opt := signing.Options{SignatureOnly: c.IgnoreDates}
-	if len(c.Roots) > 0 {
-		var roots []*signing.Certificate
-		for _, name := range c.Roots {
-			src, err := os.ReadFile(name)
-			if err != nil {
-				return nil, err
-			}
-			certs, err := signing.ParsePEMCertificates(src)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			roots = append(roots, certs...)
-		}
-		trust, err := signing.NewTrust(signing.TrustOptions{Roots: roots})
-		if err != nil {
-			return nil, err
-		}
-		opt.Trust = trust
-	}
-	return signing.NewVerifier(opt)
 }
 
 // openJournal opens the log and, on the node that has the key, its sequencer.
