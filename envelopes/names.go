@@ -54,20 +54,17 @@ const (
 )
 
 // spaces are the namespaces of one version.
-type spaces struct{ service, types, basic, faults string }
+type spaces struct{ types, basic, faults string }
 
 var versionSpaces = func() (t [V13 + 1]spaces) {
 	for _, v := range Versions {
 		t[v] = spaces{
-			service: smev + v.String(), types: smev + "types/" + v.String(),
+			types: smev + "types/" + v.String(),
 			basic: smev + "types/basic/" + v.String(), faults: smev + "types/faults/" + v.String(),
 		}
 	}
 	return t
 }()
-
-// ServiceSpace is the target namespace of the WSDL.
-func (v Version) ServiceSpace() string { return versionSpaces[v].service }
 
 // TypesSpace is the namespace of the operation elements.
 func (v Version) TypesSpace() string { return versionSpaces[v].types }
