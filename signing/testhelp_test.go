@@ -49,3 +49,11 @@ func parse(t testing.TB, doc string) *xmltape.Tape {
 }
 
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// rounds is how often a test repeats; a twentieth with -short.
+func rounds(n int) int {
+	if testing.Short() {
+		return n/20 + 1
+	}
+	return n
+}

@@ -44,7 +44,7 @@ func attack(t *testing.T, doc string, v *Verifier, every int) int {
 				continue
 			}
 			seen[sum] = true
-			if len(seen)%every != 0 {
+			if len(seen)%every != 0 || testing.Short() && len(seen)%(5*every) != 0 {
 				continue
 			}
 			if changed.Parse(variant.Doc, xmltape.Limits{}) != nil {
