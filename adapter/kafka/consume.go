@@ -7,8 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -64,7 +62,7 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		StartOffset:            kafka.FirstOffset,
 		MinBytes:               1,
 		MaxBytes:               max(8<<20, b.opts.MaxRecord+recordOverhead),
-		MaxWait:                250 * time.Millisecond,
+		MaxWait:                time.Second, // a record ends the wait; many idle partitions cost little
 		QueueCapacity:          1000,
 		HeartbeatInterval:      3 * time.Second,
 		SessionTimeout:         30 * time.Second,
@@ -152,15 +150,11 @@ func (s *session) deliver(ctx context.Context, batch []kafka.Message) error {
 		at := place{m.Topic, m.Partition}
 		parts[at] = append(parts[at], m)
 	}
-	places := slices.Collect(maps.Keys(parts))
-	sort.Slice(places, func(i, j int) bool {
-		return strings.Compare(places[i].topic, places[j].topic) < 0 || places[i].topic == places[j].topic && places[i].partition < places[j].partition
-	})
 	if err := s.same(ctx, parts); err != nil {
 		return err
 	}
-	for _, at := range places {
-		if err := s.take(ctx, at, parts[at]); err != nil {
+	for at, messages := range parts {
+		if err := s.take(ctx, at, messages); err != nil {
 			return err
 		}
 	}

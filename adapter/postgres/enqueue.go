@@ -172,11 +172,11 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 	seen := make(map[place]bool, len(arrivals)) // a copy may follow at once
 	var dead []journal.Event
 	for i, a := range arrivals {
-		if at := (place{a.Message, queues[i]}); seen[at] {
+		at := place{a.Message, queues[i]}
+		if seen[at] {
 			continue
-		} else {
-			seen[at] = true
 		}
+		seen[at] = true
 		k, ok := known[a.Message]
 		if !ok {
 			s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
