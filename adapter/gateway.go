@@ -278,7 +278,7 @@ func (g *Gateway) prepare(ctx context.Context) error {
 	all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
 	tctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	if err := g.broker.Ensure(tctx, all); err != nil {
+	if err := g.broker.Ensure(tctx, all); err != nil && ctx.Err() == nil {
 		g.log.Error("topics could not be made yet; messages are accepted and wait in the outbox", "error", err)
 	}
 	return nil
@@ -370,5 +370,5 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 
 // limits of the gate, from the configuration.
 func (g *Gateway) envelopeLimits() envelopes.Limits {
-	return envelopes.Limits{XML: xmltape.Limits{Size: int(g.config.Limits.Body), Depth: g.config.Limits.Depth, ValueLen: int(g.config.Limits.Content)}}
+	return envelopes.Limits{XML: xmltape.Limits{Size: int(g.config.Limits.Body), Depth: g.config.Limits.Depth}}
 }

@@ -114,3 +114,33 @@ func TestEmptyRegistry(t *testing.T) {
 		t.Errorf("missing folders: %v", found)
 	}
 }
+
+// The sample service and party, which operators copy, are good, and name every
+// setting.
+func TestSampleRegistry(t *testing.T) {
+	w := adaptertest.Start(t)
+	if err := os.CopyFS(filepath.Join(w.Dir, "sample"), os.DirFS("testdata/registry")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"MUNI", "DISTRICT_1", "DISTRICT_2"} {
+		p := w.NewParty(name, w.Clock.Now().AddDate(-1, 0, 0), w.Clock.Now().AddDate(1, 0, 0))
+		p.AddCertificate("../sample/parties/" + name + ".pem")
+	}
+	c, found := adapter.Lint(filepath.Join(w.Dir, "sample/services"), filepath.Join(w.Dir, "sample/parties"), w.Clock.Now())
+	if len(found) > 0 {
+		t.Fatalf("the sample has mistakes:\n%v", found)
+	}
+	s := c.Service("example", "1.0.0")
+	if s == nil || len(s.Providers) != 2 || s.Deadline != 120*time.Hour || !s.Admits("MUNI") || s.Admits("DISTRICT_1") {
+		t.Errorf("read as %+v", s)
+	}
+	for _, f := range adapter.RegistrySettings() {
+		src, err := os.ReadFile(map[bool]string{true: "testdata/registry/services/example/1.0.0/service.yaml", false: "testdata/registry/parties/MUNI.yaml"}[f.Service])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(src), f.Name+":") {
+			t.Errorf("the sample does not show %s", f.Name)
+		}
+	}
+}

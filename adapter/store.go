@@ -46,7 +46,8 @@ type Store interface {
 	// deletes them and commits the events that publish returned ("routed", or
 	// "dead" for what the bus refuses for good). It holds the shard's advisory
 	// lock meanwhile; ErrShardTaken says that another node does. n is the number
-	// of rows taken. Nothing waiting: 0, nil and publish is not called.
+	// of rows taken. Nothing waiting: 0, nil and publish is not called. The
+	// messages come without their attachments, which the bus does not carry.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores

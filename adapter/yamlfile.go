@@ -114,7 +114,7 @@ func (f *yamlFile) decode(src []byte, v any) {
 		return
 	}
 	if len(file.Docs) > 1 {
-		f.report(file.Docs[1], "only one document is expected in this file")
+		f.findings = append(f.findings, Finding{File: f.name, Text: "only one document is expected in this file: it is divided by ---"})
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return

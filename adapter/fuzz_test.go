@@ -1,0 +1,64 @@
+package adapter
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"mezhved/envelopes/xmltape"
+)
+
+// A routing path that is taken finds only what stands in the document, and one
+// that is not taken is an error, whatever is written.
+func FuzzCodePath(f *testing.F) {
+	for _, s := range []string{`/Req/K`, `/*[local-name()="Req"]/*[local-name()='K']/text()`, `/x:Req/@x:a`, `//`, `/Req[`} {
+		f.Add(s)
+	}
+	tape := new(xmltape.Tape)
+	const doc = `<Req xmlns="urn:a"><K>77</K><L a="50"/></Req>`
+	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		p, err := parseCodePath(path, map[string]string{"x": "urn:a"})
+		if err != nil {
+			return
+		}
+		if code, ok := p.find(tape.Root()); ok && code != "77" && code != "50" {
+			t.Errorf("%q finds %q", path, code)
+		}
+	})
+}
+
+// Whatever an operator writes is read or told with places inside the file.
+func FuzzYAMLFile(f *testing.F) {
+	for _, s := range []string{"listen: x\n", "a:\n - b\n", "kafka: {brokers: [a, b]}", "a: &b c\nd: *b\n", "<<: {}\n", "? x\n: y\n", "!!str a: b", "- 1\n---\n- 2\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		var c Config
+		y := &yamlFile{name: "f", at: map[string][2]int{}}
+		y.decode([]byte(src), &c)
+		lines := strings.Count(src, "\n") + strings.Count(src, "\r") + 2
+		for _, one := range y.findings {
+			if one.Line < 0 || one.Line > lines || one.Text == "" {
+				t.Errorf("%q: %v", src, one)
+			}
+		}
+	})
+}
+
+// Nothing but what seal has made is opened.
+func FuzzReplyAddress(f *testing.F) {
+	keys := replyKeys{[]byte(strings.Repeat("k", 32))}
+	made := keys.seal(replyAddress{Request: uuid.Nil, MessageID: "m", Provider: "P"})
+	f.Add(made)
+	f.Add("")
+	f.Add("AQ==")
+	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := keys.open(token); err == nil && strings.NewReplacer("\r", "", "\n", "").Replace(strings.TrimSpace(token)) != made {
+			t.Errorf("opened %q", token)
+		}
+	})
+}
