@@ -12,7 +12,11 @@ import (
 // SenderInformationSystemSignature out. The business content and the official's
 // signature over it stay byte for byte, in the namespace context in which they
 // were written. Fields that the other version does not have are dropped.
-func Translate(data xmltape.Node, from, to Version) (Fragment, error) {
+func Translate(f Fragment, from, to Version) (Fragment, error) {
+	data, err := f.parse()
+	if err != nil {
+		return Fragment{}, fmt.Errorf("a stored message of version %s: %w", from, err)
+	}
 	r := newReader(&Envelope{version: from, tape: data.Tape()})
 	force := inForce{{Prefix: callTypes, URI: to.TypesSpace()}, {Prefix: callBasic, URI: to.BasicSpace()}}
 	out := Fragment{Scope: force}
@@ -37,4 +41,19 @@ func Translate(data xmltape.Node, from, to Version) (Fragment, error) {
 	}
 	out.XML = w.b
 	return out, r.verdict()
+}
+
+// parse reads a fragment in the namespace context in which it was written.
+func (f Fragment) parse() (xmltape.Node, error) {
+	w := newWriter(0, len(f.XML)+1024)
+	w.raw("<x")
+	w.declare(nil, "", "", f.Scope)
+	w.raw(">")
+	w.b = append(w.b, f.XML...)
+	w.raw("</x>")
+	t := new(xmltape.Tape)
+	if err := t.Parse(w.b, xmltape.Limits{}); err != nil {
+		return xmltape.Node{}, err
+	}
+	return t.Root().First(), nil
 }

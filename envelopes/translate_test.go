@@ -10,7 +10,7 @@ func TestTranslateBetweenAllVersions(t *testing.T) {
 			for _, name := range []string{"SendRequest", "SendResponse", "SendResponse-status", "SendResponse-rejected"} {
 				e := parse(t, "text/xml", someCalls(t, from)[name].Seal([]byte(signature)))
 				_, target := e.Caller()
-				data, err := Translate(target, from, to)
+				data, err := Translate(FragmentOf(target), from, to)
 				if err != nil {
 					t.Fatalf("%s %s to %s: %v", name, from, to, err)
 				}
@@ -48,7 +48,7 @@ func TestTranslateBetweenAllVersions(t *testing.T) {
 			}
 			async := AsyncStatus{OriginalMessageID: someID, Category: StatusRequestIsRejectedBySmev, Fault: someFault(InvalidContent)}
 			made := BuildAsyncData(from, AsyncMessage{MessageID: otherID, To: someReply, AsyncStatus: async})
-			data, err := Translate(element(t, string(made.XML)), from, to)
+			data, err := Translate(made, from, to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,10 @@ func TestTranslateBetweenAllVersions(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Translate(element(t, someContent), V11, V12); err == nil {
+	if _, err := Translate(Fragment{XML: []byte(someContent)}, V11, V12); err == nil {
 		t.Errorf("a business document was translated")
+	}
+	if _, err := Translate(Fragment{XML: []byte("<a>")}, V11, V12); err == nil {
+		t.Errorf("what is no XML was translated")
 	}
 }
