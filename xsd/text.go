@@ -27,9 +27,8 @@ func quoteString(s string) string {
 			b.WriteString(`\x`)
 			b.WriteByte(hexDigits[s[i]>>4])
 			b.WriteByte(hexDigits[s[i]&15])
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
+		case r == '"':
+			b.WriteString(`\"`)
 		case harmless(r):
 			b.WriteRune(r)
 		default:
