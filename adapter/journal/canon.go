@@ -154,22 +154,38 @@ func (r *reader) str() string {
 	r.byte('"')
 	from := r.i
 	high := byte(0)
-	for i := r.i; r.err == nil && i < len(r.s); i++ {
-		switch c := r.s[i]; {
-		case c == '"':
+	if r.err != nil {
+		return ""
+	}
+	for i, rest := from, r.s[from:]; i-from < len(rest); i++ {
+		c := rest[i-from]
+		if class[c] == plain {
+			high |= c
+			continue
+		}
+		switch c {
+		case '"':
 			r.i = i + 1
 			return r.text(r.s[from:i], high)
-		case c == '\\':
+		case '\\':
 			return r.escaped(from)
-		case c < 0x20:
-			r.fail("an escape for a control character")
-		default:
-			high |= c
 		}
+		r.fail("an escape for a control character")
+		return ""
 	}
 	r.fail("the end of a string")
 	return ""
 }
+
+// class tells the bytes of a string that mean themselves from the others.
+var class = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c >= 0x20 && c != '"' && c != '\\'
+	}
+	return table
+}()
+
+const plain = true
 
 // text ends a string; high has the bits of all its bytes.
 func (r *reader) text(s string, high byte) string {

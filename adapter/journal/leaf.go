@@ -350,29 +350,43 @@ func (l *Leaf) Append(b []byte) []byte {
 // ParseLeaf decodes a leaf and refuses every byte string that Append would not
 // have written: one leaf has one form. The leaf's texts share one copy of b.
 func ParseLeaf(b []byte) (Leaf, error) {
-	l := Leaf{Prev: NoEntry}
+	var l Leaf
 	if len(b) > MaxLeaf {
-		return l, fmt.Errorf("leaf has %d bytes, at most %d are allowed", len(b), MaxLeaf)
+		return l, tooLong(len(b))
 	}
-	r := reader{s: string(b)}
+	err := l.parse(string(b))
+	return l, err
+}
+
+func tooLong(n int) error {
+	return fmt.Errorf("leaf has %d bytes, at most %d are allowed", n, MaxLeaf)
+}
+
+// parse is ParseLeaf into l, whatever l was before. l's texts are parts of s.
+func (l *Leaf) parse(s string) error {
+	if len(s) > MaxLeaf {
+		return tooLong(len(s))
+	}
+	*l = Leaf{Prev: NoEntry}
+	r := reader{s: s}
 	var version int64
 	r.object(func(key string) { l.member(&r, key, &version) })
-	if r.err == nil && r.i != len(b) {
+	if r.err == nil && r.i != len(s) {
 		r.fail("the end of the leaf")
 	}
 	if r.err != nil {
-		return l, fmt.Errorf("leaf: %w", r.err)
+		return fmt.Errorf("leaf: %w", r.err)
 	}
 	if version != LeafVersion {
-		return l, fmt.Errorf("leaf has format version %d, this program knows %d: use a newer one", version, LeafVersion)
+		return fmt.Errorf("leaf has format version %d, this program knows %d: use a newer one", version, LeafVersion)
 	}
 	if !kinds[l.Kind] {
-		return l, fmt.Errorf("leaf has unknown kind %q", l.Kind)
+		return fmt.Errorf("leaf has unknown kind %q", l.Kind)
 	}
 	if l.Time.IsZero() || l.Logged.IsZero() {
-		return l, fmt.Errorf("leaf of kind %q lacks its times", l.Kind)
+		return fmt.Errorf("leaf of kind %q lacks its times", l.Kind)
 	}
-	return l, nil
+	return nil
 }
 
 // decodeHash reads 32 bytes of standard base64.

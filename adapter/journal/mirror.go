@@ -141,7 +141,7 @@ func (m *mirror) pull(ctx context.Context, source TileSource, edge *Edge, size i
 				}
 				continue
 			}
-			m.state.Recount.take(&b, i)
+			m.state.Recount.add(&b.leaves[i])
 		}
 		for _, h := range b.hashes[max(have, 0):] {
 			edge.Append(h)
@@ -156,6 +156,7 @@ func (m *mirror) pull(ctx context.Context, source TileSource, edge *Edge, size i
 		}
 		edge.full = nil
 	}
+	m.state.Recount.settle()
 	for _, t := range edge.Take() {
 		if err := m.write(TilePath(t.Level, t.N, t.Width()), t.Data); err != nil {
 			return "", err

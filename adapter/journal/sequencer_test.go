@@ -57,7 +57,7 @@ func TestEventsBecomeALogThatAStrangerAccepts(t *testing.T) {
 		t.Fatal(err)
 	}
 	rep := whole(t, d, book, journaltest.Events(7, n))
-	if rep.Recount.Closes == 0 || rep.Recount.Kinds[journal.KindAccepted] == 0 || len(rep.Recount.Counters) != 24 {
+	if rep.Recount.Closes == 0 || rep.Recount.Kinds()[journal.KindAccepted] == 0 || len(rep.Recount.Counters) != 24 {
 		t.Errorf("recounted %s", rep.Recount)
 	}
 	if signed := d.Checkpoint(book).Signed; !signed.Equal(d.Clock.Now().Truncate(time.Second)) {
@@ -197,8 +197,8 @@ func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	rep := whole(t, d, book, append(events, more[200:]...))
-	if rep.Recount.Kinds[journal.KindKeyChanged] != 1 {
-		t.Errorf("%d key-changed entries, want 1", rep.Recount.Kinds[journal.KindKeyChanged])
+	if rep.Recount.Kinds()[journal.KindKeyChanged] != 1 {
+		t.Errorf("%d key-changed entries, want 1", rep.Recount.Kinds()[journal.KindKeyChanged])
 	}
 }
 

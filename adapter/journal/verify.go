@@ -95,11 +95,12 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 			if errors.Is(b.err, context.Canceled) || errors.Is(b.err, context.DeadlineExceeded) {
 				return nil, b.err
 			}
+			r.settle()
 			r.find(b.n*TileWidth, "%s cannot be read: %v", TilePath(EntriesLevel, b.n, b.width), b.err)
 			return rep, nil
 		}
 		for i := range b.hashes {
-			r.take(&b, i)
+			r.add(&b.leaves[i])
 			edge.Append(b.hashes[i])
 			same()
 		}
@@ -110,6 +111,7 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 			edge.full = nil
 		}
 	}
+	r.settle()
 	edge.touched = len(edge.levels)
 	if err := rep.compare(ctx, log, edge.Take()); err != nil {
 		return nil, err
@@ -146,20 +148,8 @@ type bundle struct {
 	width  int
 	data   []byte
 	hashes []Hash
-	leaves []Leaf
-	errs   []error // by entry: why its leaf cannot be parsed
-	err    error   // the bundle as a whole
-}
-
-// take is Add for an entry that was parsed already.
-func (r *Recount) take(b *bundle, i int) {
-	index := r.Size
-	r.Size++
-	if b.errs[i] != nil {
-		r.find(index, "%v", b.errs[i])
-		return
-	}
-	r.add(index, &b.leaves[i])
+	leaves []counted
+	err    error // the bundle as a whole
 }
 
 // bundles reads the entry bundles of a log in order from number first on;
@@ -220,10 +210,14 @@ func readBundle(ctx context.Context, log TileSource, n int64, width int) bundle 
 		used += 2 + len(leaf)
 	}
 	b.data = data[:used]
-	b.hashes, b.leaves, b.errs = make([]Hash, width), make([]Leaf, width), make([]error, width)
+	b.hashes, b.leaves = make([]Hash, width), make([]counted, width)
+	// The leaves' texts are parts of one string: a copy for each would cost more
+	// than reading them.
+	text, at, room := string(b.data), 0, &Leaf{}
 	for i, leaf := range leaves {
 		b.hashes[i] = tlog.RecordHash(leaf)
-		b.leaves[i], b.errs[i] = ParseLeaf(leaf)
+		at += 2 + len(leaf)
+		b.leaves[i].countable(text[at-len(leaf):at], room)
 	}
 	return b
 }

@@ -158,8 +158,8 @@ func (c *verifyLogCommand) Run(s *streams) error {
 // recounted prints the bookkeeping of a log.
 func recounted(s *streams, r *journal.Recount) {
 	fmt.Fprintf(s.out, "recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
-	kinds := make([]string, 0, len(r.Kinds))
-	for k, n := range r.Kinds {
+	kinds := []string{}
+	for k, n := range r.Kinds() {
 		kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
 	}
 	slices.Sort(kinds)
