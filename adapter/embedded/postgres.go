@@ -241,7 +241,11 @@ func (p *Postgres) log() string { return filepath.Join(p.dir, "log") }
 // URL is the connection string of a database of this cluster. It stays the
 // same as long as the directory does.
 func (p *Postgres) URL(database string) string {
-	return "postgres://postgres@/" + database + "?host=" + p.socket
+	u := "postgres://postgres@/" + database + "?host=" + p.socket
+	if port := p.opts.Settings["port"]; port != "" {
+		u += "&port=" + port // it is in the socket's name
+	}
+	return u
 }
 
 // Create makes a database unless it is there.

@@ -77,7 +77,10 @@ func TestKeptDirectory(t *testing.T) {
 }
 
 func TestTemporaryDirectoryGoes(t *testing.T) {
-	p := start(t, PostgresOptions{})
+	p := start(t, PostgresOptions{Settings: map[string]string{"port": "54321", "work_mem": "7MB"}})
+	if got, want := query[string](t, p.URL("postgres"), "SHOW work_mem"), "7MB"; got != want {
+		t.Errorf("work_mem is %s, want the given %s", got, want)
+	}
 	do(t, p.URL("postgres"), "SELECT 1")
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)

@@ -278,7 +278,14 @@ func TestDeadlineLeavesTheOutcomeUnknown(t *testing.T) {
 // A lock that is held longer than lock_timeout is waited out, not given up on.
 func TestPassingTroubleIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
-	w.url += "&lock_timeout=50"
+	u, err := url.Parse(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("lock_timeout", "50")
+	u.RawQuery = q.Encode()
+	w.url = u.String()
 	w.Store = w.another(postgres.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	w.accept(w.message())
 	release := w.block("LOCK TABLE outbox IN EXCLUSIVE MODE")
@@ -304,7 +311,7 @@ func TestCloseEndsWaitingCalls(t *testing.T) {
 }
 
 func TestConnectionWantsTLS(t *testing.T) {
-	w := newWorld(t)
+	_, w := durable(t)
 	proxy := cut(t, strings.SplitN(w.url, "host=", 2)[1]+"/.s.PGSQL.5432")
 	_, err := postgres.Open(context.Background(), postgres.Options{URL: "postgres://postgres@" + proxy.addr + "/postgres?sslmode=require"})
 	if err == nil || !strings.Contains(err.Error(), "TLS") {
@@ -316,7 +323,7 @@ func TestConnectionWantsTLS(t *testing.T) {
 // it and checks who answers.
 func TestTLS(t *testing.T) {
 	ctx := context.Background()
-	plain := newWorld(t)
+	_, plain := durable(t)
 	config, ca := selfSigned(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
