@@ -74,7 +74,7 @@ func (x *idIndex) collect(t *xmltape.Tape) error {
 	strong := false
 	for i := range t.Tokens {
 		tok := &t.Tokens[i]
-		if tok.Kind != xmltape.Start || tok.NAttr == 0 {
+		if tok.Kind != xmltape.Start {
 			continue
 		}
 		for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {

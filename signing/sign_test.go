@@ -260,6 +260,7 @@ func TestRefusals(t *testing.T) {
 		{"prefixed Id claimed elsewhere", replace("<S:Body>", `<S:Body S:Id="SIGNED_BY_CONSUMER">`), DuplicateID},
 		{"two Ids on the target", replace(`Id="SIGNED_BY_CONSUMER"`, `Id="SIGNED_BY_CONSUMER" ID="SIGNED_BY_CONSUMER"`), DuplicateID},
 		{"two other elements of one Id", replace("<S:Body>", `<S:Body Id="X"><!-- --><S:y Id="X"/>`), DuplicateID},
+		{"names that are no Id", replace("<S:Body>", `<S:Body xd="SIGNED_BY_CONSUMER" ix="SIGNED_BY_CONSUMER" ids="SIGNED_BY_CONSUMER" i="SIGNED_BY_CONSUMER" S:name="SIGNED_BY_CONSUMER">`), ""},
 		{"rows of one id are content", replace("<S:Body>", `<S:Body id="1">`), ""},
 		{"signature is not ds:Signature", strings.NewReplacer("<ds:Signature ", "<ds:Signatur ", "</ds:Signature>", "</ds:Signatur>").Replace(doc), Malformed},
 		{"no namespace in content", replace(sampleContent, `<a xmlns="">x</a>`), Unsignable},
@@ -340,6 +341,27 @@ func TestPolicy(t *testing.T) {
 	}
 	if _, err := NewVerifier(Options{Algorithms: []Algorithm{"urn:x"}}); err == nil {
 		t.Error("a policy with an unknown algorithm was accepted")
+	}
+}
+
+// The cache of certificates is bounded: whoever sends many costs readings, not memory.
+func TestCertificateCacheIsBounded(t *testing.T) {
+	v := verifier(t, Options{Certificates: 2})
+	for i := range 5 {
+		id, err := SelfSigned(TestSubject{CommonName: fmt.Sprint(i)}, testNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := v.certs.get(id.Certificate.DER)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := v.certs.get(id.Certificate.DER); again != first {
+			t.Error("a certificate was read twice in a row")
+		}
+	}
+	if n := len(v.certs.certs); n > 2 {
+		t.Errorf("%d certificates are kept, want at most 2", n)
 	}
 }
 

@@ -1,0 +1,100 @@
+package signing
+
+import (
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"testing"
+	"time"
+
+	"mezhved/signing/gost"
+)
+
+// gostResponse makes an OCSP response that a GOST key signs.
+func gostResponse(t *testing.T, issuer *TestCA, serial *big.Int, revoked time.Time) []byte {
+	t.Helper()
+	var spki struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(issuer.Certificate.X509.RawSubjectPublicKeyInfo, &spki); err != nil {
+		t.Fatal(err)
+	}
+	name, key := sha1.Sum(issuer.Certificate.X509.RawSubject), sha1.Sum(spki.Key.RightAlign())
+	single := ocspSingle{
+		ID:         ocspID{pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, name[:], key[:], serial},
+		ThisUpdate: testNow.Add(-time.Minute), NextUpdate: testNow.Add(time.Hour),
+	}
+	if revoked.IsZero() {
+		single.Good = true
+	} else {
+		single.Revoked = ocspRevoked{At: revoked, Reason: 1}
+	}
+	responder, err := asn1.MarshalWithParams(key[:], "explicit,tag:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tbs, err := asn1.Marshal(ocspData{Responder: asn1.RawValue{FullBytes: responder}, ProducedAt: testNow, Responses: []ocspSingle{single}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := issuer.Key.(*gost.PrivateKey)
+	h := private.PublicKey().Algorithm().NewHash()
+	h.Write(tbs)
+	value, err := private.Sign(rand.Reader, h.Sum(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	basic, err := asn1.Marshal(ocspBasic{TBS: asn1.RawValue{FullBytes: tbs}, Algorithm: pkix.AlgorithmIdentifier{Algorithm: private.PublicKey().Algorithm().SignatureOID()},
+		Signature: asn1.BitString{Bytes: value, BitLength: 8 * len(value)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := asn1.Marshal(ocspEnvelope{Response: ocspBytes{oidOCSPBasic, basic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// Russian responders sign with GOST keys.
+func TestOCSPByGOST(t *testing.T) {
+	for _, kind := range []KeyType{KeyGOST256, KeyGOST512} {
+		p := newPKI(t, kind)
+		leaf, mid := p.leaf.Certificate, p.mid.Certificate
+		answer, err := parseOCSP(gostResponse(t, p.mid, leaf.X509.SerialNumber, time.Time{}), leaf, mid, testNow)
+		if err != nil || answer.revoked {
+			t.Errorf("%s: got %+v, %v, want good", kind, answer, err)
+		}
+		answer, err = parseOCSP(gostResponse(t, p.mid, leaf.X509.SerialNumber, testNow.Add(-time.Hour)), leaf, mid, testNow)
+		if err != nil || !answer.revoked || !answer.revokedAt.Equal(testNow.Add(-time.Hour)) {
+			t.Errorf("%s: got %+v, %v, want revoked", kind, answer, err)
+		}
+		if _, err := parseOCSP(gostResponse(t, p.mid, big.NewInt(7), time.Time{}), leaf, mid, testNow); err == nil {
+			t.Errorf("%s: an answer about another certificate was taken", kind)
+		}
+		if _, err := parseOCSP(gostResponse(t, newPKI(t, kind).mid, leaf.X509.SerialNumber, time.Time{}), leaf, mid, testNow); err == nil {
+			t.Errorf("%s: an answer of a stranger was taken", kind)
+		}
+		der := gostResponse(t, p.mid, leaf.X509.SerialNumber, time.Time{})
+		for i := range der {
+			changed := append([]byte(nil), der...)
+			changed[i] ^= 0x10
+			if a, err := parseOCSP(changed, leaf, mid, testNow); err == nil && a.revoked {
+				t.Errorf("%s: byte %d changed gives another answer", kind, i)
+			}
+		}
+	}
+}
+
+func FuzzOCSP(f *testing.F) {
+	p := newPKI(f, KeyECDSA256)
+	f.Add([]byte{0x30, 0x03, 0x0a, 0x01, 0x06})
+	f.Fuzz(func(t *testing.T, der []byte) {
+		if a, err := parseOCSP(der, p.leaf.Certificate, p.mid.Certificate, testNow); err == nil {
+			t.Errorf("an answer that nobody signed was taken: %+v", a)
+		}
+	})
+}
