@@ -504,13 +504,11 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 
 func (x *exchangeLoad) poll(ctx context.Context, poll func(context.Context, party.Selector) (*party.Message, error), got func(*party.Message)) {
 	for ctx.Err() == nil {
-		m, err := poll(ctx, party.Selector{})
+		m, err := poll(ctx, party.Selector{Wait: 5 * time.Second})
 		x.note(err)
 		if m != nil {
 			got(m)
-			continue
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -93,7 +93,7 @@ func failed(out *stdio, asJSON bool, err error) error {
 		places = append(places, v.Text)
 	}
 	return &exitError{code, errors.Join(errSaid, printJSON(out.out, map[string]any{
-		"fault": string(f.Kind), "signature": string(f.Signature), "code": f.Code, "text": f.Text, "description": f.Description, "violations": places,
+		"fault": string(f.Kind), "signature": string(f.Signature), "code": f.Code, "text": f.Text, "description": f.Description, "violations": places, "incident": fault.Incident,
 	}))}
 }
 
@@ -260,6 +260,7 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	end := time.Now().Add(c.Wait)
 	for {
+		selector.Wait = max(min(time.Until(end), 15*time.Second), 0)
 		m, err := poll(ctx, selector)
 		if err != nil {
 			return failed(out, c.JSON, err)

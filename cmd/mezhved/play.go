@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -103,24 +102,16 @@ func (p *play) send(ctx context.Context, from string, v envelopes.Version, servi
 // take polls until the message comes that the scene waits for. What others have
 // left in the queue is passed over and comes back to it.
 func (p *play) take(ctx context.Context, poll func(context.Context, party.Selector) (*party.Message, error), match func(*party.Message) bool) (*party.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		m, err := poll(ctx, party.Selector{})
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		m, err := poll(ctx, party.Selector{Wait: time.Second})
 		if err != nil {
 			return nil, fmt.Errorf("polling: %w", err)
 		}
 		if m != nil && match(m) {
 			return m, nil
 		}
-		if m == nil {
-			select {
-			case <-ctx.Done():
-				return nil, errors.New("the message did not come")
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
 	}
+	return nil, errors.New("the message did not come")
 }
 
 func byID(id string) func(*party.Message) bool {
@@ -195,8 +186,6 @@ func count(n xmltape.Node, space, local string) (found int) {
 	return found
 }
 
-var incidentOf = regexp.MustCompile(`Инцидент ([0-9a-f-]{36})`)
-
 // refusal demands that a call was refused with the fault, and tells it.
 func (p *play) refusal(err error, kind envelopes.FaultKind) (*envelopes.Fault, error) {
 	var refused *party.FaultError
@@ -209,11 +198,10 @@ func (p *play) refusal(err error, kind envelopes.FaultKind) (*envelopes.Fault, e
 	for _, v := range f.Validation {
 		p.say("%s", v.Text)
 	}
-	m := incidentOf.FindStringSubmatch(f.Description)
-	if m == nil {
+	if refused.Incident == "" {
 		return nil, fmt.Errorf("the refusal names no incident: %s", f.Description)
 	}
-	p.incident = m[1]
+	p.incident = refused.Incident
 	p.say("incident %s", p.incident)
 	return f, expect("fault", f.Kind, kind)
 }
