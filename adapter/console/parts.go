@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
@@ -262,6 +264,8 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 
 // readiness asks the gateway's own door what it would tell a load balancer.
 func readiness(ctx context.Context, g *adapter.Gateway) (bool, []Part) {
+	// The route that led to this question must not be gone on with.
+	ctx = context.WithValue(ctx, chi.RouteCtxKey, (*chi.Context)(nil))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil)
 	if err != nil {
 		return false, nil

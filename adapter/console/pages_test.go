@@ -1,0 +1,177 @@
+package console
+
+import (
+	"context"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+)
+
+// visit opens a page as the operator in a language.
+func (d *desk) visit(path, lang string) string {
+	d.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, d.site.URL+path, nil)
+	d.must(err)
+	req.Header.Set("Authorization", "Bearer "+operatorToken)
+	req.AddCookie(&http.Cookie{Name: languageCookie, Value: lang})
+	a := d.do(req)
+	if a.StatusCode != http.StatusOK {
+		d.t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)
+	}
+	return string(a.body)
+}
+
+var (
+	comes  = regexp.MustCompile(`(?i)(src|href|action)\s*=\s*"([^"]*)"`)
+	active = regexp.MustCompile(`(?i)<(script|iframe|object|embed|base|meta|form|svg|img|style|link)\b|\son[a-z]+\s*=|style\s*=|javascript:`)
+)
+
+// The texts that a sender can choose stand in many places: identifiers, names of
+// elements, values in error messages, whole envelopes. None becomes markup, and
+// none changes the direction or the look of a line unseen.
+func TestWhatASenderWritesIsOnlyText(t *testing.T) {
+	d := openDesk(t)
+	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>` + "\u202egnp.exe\u2066\u200b\u0007"
+	forXML := strings.NewReplacer("<", "&lt;", ">", "&gt;", `"`, "&quot;", "\u0007", "").Replace(evil)
+	incident, _ := d.refused(broken(forXML))
+	// An element whose name turns the line, and an unknown root.
+	d.refused(`<e:ExtractRequest xmlns:e="` + adaptertest.Extract1 + `"><e:Номер-javascript.alert._х onclick="alert(1)">1</e:Номер-javascript.alert._х></e:ExtractRequest>`)
+	d.refused(`<x xmlns="javascript:alert(1)"/>`)
+	id := d.Party("MUNI").ID()
+	d.Party("MUNI").Send(adaptertest.Request{ID: id[:20] + "<b>bold</b>\"onload", Content: adaptertest.Content(adaptertest.Extract1)})
+	raw := d.Party("MUNI").Post("/ws", `text/xml; x="<script>alert(3)</script>"`, []byte(`<a>`+evil+`]]>`))
+	// What a broken or hostile node could put into the journal.
+	d.must(d.Store.Store.Record(context.Background(), journal.Event{Kind: journal.KindRefused, Time: d.Clock.Now(), MessageID: evil, Sender: evil, Recipient: evil, Service: evil, Version: evil, Outcome: evil, Rule: evil, Incident: evil, Node: evil, Ground: evil, Message: evil}))
+	d.settle()
+
+	pages := []string{"/desk/", "/desk/search?order=newest&by=service", "/desk/search?id=" + url.QueryEscape(evil), "/desk/trace/" + incident, "/desk/incident/" + incident, "/desk/trace/" + url.PathEscape(strings.ReplaceAll(evil, "\u0007", " ")),
+		"/desk/incident/" + raw.Header.Get("X-Mezhved-Incident"), "/desk/entry/0", "/desk/queues", "/desk/services", "/desk/parties"}
+	for i, e := range ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=refused").Entries {
+		if e.Incident != "" {
+			pages = append(pages, "/desk/incident/"+url.PathEscape(e.Incident), "/desk/trace/"+url.PathEscape(e.Incident))
+		}
+		if i > 20 {
+			break
+		}
+	}
+	shown := 0
+	for _, path := range pages {
+		for _, lang := range []string{"ru", "en"} {
+			page := d.visit(path, lang)
+			if strings.ContainsFunc(page, func(r rune) bool { return hidden(r, true) }) {
+				t.Errorf("%s: characters that are not seen stand in the page", path)
+			}
+			shown += strings.Count(page, "⟨U+202E⟩")
+			for _, bad := range []string{"<script>", "<img src=x", "<b>bold", "</script>\"", "javascript:alert(1)\""} {
+				if strings.Contains(page, bad) {
+					t.Errorf("%s: %q stands in the page", path, bad)
+				}
+			}
+			for _, m := range comes.FindAllStringSubmatch(page, -1) {
+				if to := html.UnescapeString(m[2]); !strings.HasPrefix(to, "/desk/") && !strings.HasPrefix(to, "/api/") && to != "#main" && to != "#bad" {
+					t.Errorf("%s: leads to %q", path, to)
+				}
+			}
+			// The frame's own markup, and nothing of the kind besides.
+			allowed := strings.NewReplacer(`<meta charset`, "", `<meta name="viewport"`, "", `<meta name="color-scheme"`, "", `<link rel="stylesheet"`, "", `<link rel="icon"`, "", `<script src="/desk/static/desk.js"`, "",
+				`<img src="/desk/static/mark.svg"`, "", `<form class="find"`, "", `<form action="/desk/logout"`, "", `<form class="filters`, "", `<svg viewBox="0 0 100 10"`, "").Replace(page)
+			tags := regexp.MustCompile(`<[^>]*>`).FindAllString(allowed, -1)
+			for _, tag := range tags {
+				plain := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, `""`)
+				if active.MatchString(plain) {
+					t.Errorf("%s: %s", path, tag)
+				}
+			}
+		}
+	}
+	if shown < 10 {
+		t.Errorf("the hostile text was shown %d times: the test looks at too little", shown)
+	}
+}
+
+func TestPagesSpeakBothLanguages(t *testing.T) {
+	d := openDesk(t)
+	id := d.exchange()
+	incident, _ := d.refused(broken("нет"))
+	d.settle()
+	message := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0].Message
+	for path, want := range map[string][2]string{
+		"/desk/": {"Последние отказы", "Latest refusals"}, "/desk/search?sender=MUNI": {"Найдено записей", "Entries found"}, "/desk/trace/" + id: {"Ход событий", "Timeline"},
+		"/desk/incident/" + incident: {"Сообщение не соответствует схеме", "does not hold against its schema"}, "/desk/message/" + message: {"Как получен", "As received"},
+		"/desk/services": {"Срок ответа", "Deadline"}, "/desk/parties": {"Сертификаты", "Certificates"}, "/desk/queues": {"Очереди", "Queues"}, "/desk/entry/0": {"Байты листа", "Bytes of the leaf"},
+	} {
+		for i, lang := range []string{"ru", "en"} {
+			page := d.visit(path, lang)
+			if !strings.Contains(page, want[i]) || strings.Contains(page, want[1-i]) || !strings.Contains(page, `<html lang="`+lang+`"`) {
+				t.Errorf("%s in %s does not say %q alone", path, lang, want[i])
+			}
+		}
+	}
+	a := d.ask(operatorToken, "/desk/search?sender=MUNI&lang=en", nil)
+	if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/desk/search?sender=MUNI" || len(a.Cookies()) != 1 || a.Cookies()[0].Value != "en" {
+		t.Errorf("the switch: %d to %q, %v", a.StatusCode, a.Header.Get("Location"), a.Cookies())
+	}
+}
+
+func TestTheIncidentPageMarksThePlace(t *testing.T) {
+	d := openDesk(t)
+	incident, _ := d.refused(broken("семь"))
+	d.settle()
+	page := d.visit("/desk/incident/"+incident, "ru")
+	if mark := regexp.MustCompile(`<mark>([^<]*)</mark>`).FindStringSubmatch(page); mark == nil || !strings.Contains(html.UnescapeString(mark[1]), "КадастровыйНомер") {
+		t.Errorf("marked %q", mark)
+	}
+	if !strings.Contains(page, `id="bad"`) || !strings.Contains(page, "cvc-pattern-valid") {
+		t.Error("the page does not lead to the place")
+	}
+}
+
+func TestVisible(t *testing.T) {
+	for in, want := range map[string]string{
+		"Выписка из ЕГРН № 7": "Выписка из ЕГРН № 7", "a\u202eb": "a⟨U+202E⟩b", "a\x00\n\tb": "a⟨U+0000⟩⟨U+000A⟩⟨U+0009⟩b", "\u200f\ufeff\u2028": "⟨U+200F⟩⟨U+FEFF⟩⟨U+2028⟩",
+		"a\xffb\xc3": "a⟨FF⟩b⟨C3⟩", "\u00ad": "⟨U+00AD⟩", "\u061c": "⟨U+061C⟩", "\x1b[31m": "⟨U+001B⟩[31m", "\u3164": "⟨U+3164⟩",
+	} {
+		if got := Visible(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	if got := visibleLines("a\n\tb\r"); got != "a\n\tb⟨U+000D⟩" {
+		t.Errorf("lines: %q", got)
+	}
+}
+
+func TestThePlaceIsCutAtCharacters(t *testing.T) {
+	for _, c := range []struct {
+		text                string
+		col                 int
+		before, mark, after string
+	}{
+		{"<а><б>в</б></а>", 4, "<а>", "<б>", "в</б></а>"}, {"абв", 2, "а", "бв", ""}, {"абв", 99, "абв", "", ""}, {"", 1, "", "", ""}, {"<a>", 0, "", "<a>", ""},
+		{strings.Repeat("я", 300), 1, "", strings.Repeat("я", 100), strings.Repeat("я", 200)},
+	} {
+		if b, m, a := around(c.text, c.col); b != c.before || m != c.mark || a != c.after {
+			t.Errorf("%.20q at %d: %q, %q, %q", c.text, c.col, b, m, a)
+		}
+	}
+}
+
+// A document that would fill the stack of a recursive reader is shown as it is.
+func TestDeepDocumentsAreNotIndented(t *testing.T) {
+	deep := strings.Repeat("<a>", 60_000)
+	v := viewOf("text/xml", []byte(deep), 0, 0)
+	if v.Pretty != nil || len(v.Raw) != 1 {
+		t.Errorf("%d lines indented", len(v.Pretty))
+	}
+	if v := viewOf("text/xml", []byte("<a><b>1</b></a>"), 0, 0); len(v.Pretty) != 3 {
+		t.Errorf("indented into %d lines, want 3", len(v.Pretty))
+	}
+	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0); v.Pretty != nil {
+		t.Error("a document with a DOCTYPE was parsed for display")
+	}
+}
