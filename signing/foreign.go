@@ -150,7 +150,7 @@ func (f *foreign) resolve(s *scratch, sig xmltape.Node) (Subset, xmltape.Node, e
 			return subset, target, err
 		}
 		if !at.Valid() {
-			return subset, target, refuse(WrongTarget, f.reference, "no element has the Id %s", clip([]byte(name)))
+			return subset, target, refuse(WrongTarget, f.reference, "no element has the Id %q", clip([]byte(name)))
 		}
 		target = at
 		subset.Element = at

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
 
 	"mezhved/envelopes/xmltape"
@@ -47,7 +48,7 @@ func (x *idIndex) find(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
 			return at, nil
 		}
 	}
-	return xmltape.Node{}, &Error{Code: WrongTarget, Detail: "no element has the Id " + clip(name)}
+	return xmltape.Node{}, &Error{Code: WrongTarget, Detail: fmt.Sprintf("no element has the Id %q", clip(name))}
 }
 
 // only gives the single element that claims the name under any spelling, or an
@@ -61,7 +62,7 @@ func (x *idIndex) only(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
 		}
 		n := t.NodeAt(int(c.token))
 		if at.Valid() {
-			return xmltape.Node{}, refuse(DuplicateID, n, "Id %s is claimed twice", clip(name))
+			return xmltape.Node{}, refuse(DuplicateID, n, "Id %q is claimed twice", clip(name))
 		}
 		at = n
 	}
@@ -92,7 +93,7 @@ func (x *idIndex) collect(t *xmltape.Tape) error {
 			x.claims = append(x.claims, idClaim{v, int32(i), weak})
 		}
 	}
-	if !strong || len(x.claims) < 2 {
+	if !strong {
 		return nil
 	}
 	return x.unique(t)
@@ -144,5 +145,5 @@ func (x *idIndex) unique(t *xmltape.Tape) error {
 }
 
 func duplicate(t *xmltape.Tape, c *idClaim) error {
-	return refuse(DuplicateID, t.NodeAt(int(c.token)), "Id %s is claimed twice", clip(c.value))
+	return refuse(DuplicateID, t.NodeAt(int(c.token)), "Id %q is claimed twice", clip(c.value))
 }

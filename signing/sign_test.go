@@ -344,6 +344,36 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// Names claimed twice are found among few claims and among many, whichever of
+// the two comes first; lower-case ids of rows are content.
+func TestDuplicateIDs(t *testing.T) {
+	many := ""
+	for i := range 40 {
+		many += fmt.Sprintf(`<x Id="n%d"/>`, i)
+	}
+	for _, tt := range []struct {
+		name, doc string
+		want      Code
+	}{
+		{"two strong", `<x Id="A"/><x ID="A"/>`, DuplicateID},
+		{"strong, weak", `<x Id="A"/><x id="A"/>`, DuplicateID},
+		{"weak, strong", `<x id="A"/><x Id="A"/>`, DuplicateID},
+		{"weak, weak, strong", `<x id="A"/><x id="A"/><x xml:id="A"/>`, DuplicateID},
+		{"weak, weak", `<x id="A"/><x id="A"/><x Id="B"/>`, ""},
+		{"different", `<x Id="A"/><x Id="a"/><x ID="B"/><x id="C"/>`, ""},
+		{"empty", `<x Id=""/><x Id=""/>`, ""},
+		{"one element", `<x Id="A" ID="A"/>`, DuplicateID},
+	} {
+		for _, more := range []string{"", many} {
+			tape := parse(t, `<r xmlns="u:r" Id="T">`+tt.doc+more+`</r>`)
+			var x idIndex
+			if got := code(x.collect(tape)); got != tt.want {
+				t.Errorf("%s, %d more: got %q, want %q", tt.name, len(more), got, tt.want)
+			}
+		}
+	}
+}
+
 // The cache of certificates is bounded: whoever sends many costs readings, not memory.
 func TestCertificateCacheIsBounded(t *testing.T) {
 	v := verifier(t, Options{Certificates: 2})

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -155,5 +154,3 @@ func ExpiringWithin(within time.Duration, now time.Time, certs ...*Certificate) 
 	}
 	return out
 }
-
-var errNoKey = errors.New("no private key found")

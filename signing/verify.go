@@ -180,7 +180,7 @@ func checkTarget(s *scratch, st *structure, sig, target xmltape.Node) error {
 		return refuse(WrongTarget, target, "the element that is to be signed has no Id")
 	}
 	if !bytes.Equal(id, name) || at != target {
-		return refuse(WrongTarget, st.reference, "Reference names %s, the element that is to be signed is %s", clip(name), clip(id))
+		return refuse(WrongTarget, st.reference, "Reference names %q, the element that is to be signed is %q", clip(name), clip(id))
 	}
 	if i := sig.Index(); i >= target.Index() && i <= int(target.Token().Match) {
 		return refuse(WrongTarget, sig, "the signature is inside the element that it covers")
