@@ -72,6 +72,9 @@ type Book interface {
 	Sequence(ctx context.Context, step func(Tx) error) error
 	// Head reads the committed head without locking it.
 	Head(ctx context.Context) (Head, error)
+	// Oldest is the time of the event that has waited longest in a pending row,
+	// zero when none waits.
+	Oldest(ctx context.Context) (time.Time, error)
 	// Lead reports whether this node may sequence: at most one node should. It
 	// is asked before each step. Safety does not rest on it.
 	Lead(ctx context.Context) (bool, error)

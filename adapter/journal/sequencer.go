@@ -19,6 +19,9 @@ import (
 // head signed. Every node runs one; Book.Lead lets one of them work at a time,
 // and the locked head row keeps two that work at once from forking the log.
 //
+// A node without the log's key has one without Signer and Vault: it never
+// leads, and tells by Writable when the node that should lead does not.
+//
 // Set the fields before Run and leave them.
 type Sequencer struct {
 	Book   Book
@@ -33,6 +36,7 @@ type Sequencer struct {
 	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
 	Period    time.Duration // between period-close entries; 0 means 1 h
 	Patience  time.Duration // a silence of the database after which the journal counts as unwritable; 0 means 900 ms
+	Alone     time.Duration // how old a pending row may grow, on a node that does not lead, before the journal counts as unwritable; 0 means 30 s
 	Unsigned  time.Duration // how long the signer may be unreachable before the journal counts as unwritable; 0 means 10 s
 
 	salts     io.Reader
@@ -41,6 +45,7 @@ type Sequencer struct {
 	signed    tlog.Tree
 
 	mu      sync.Mutex
+	status  Status    // without Err
 	contact time.Time // the database answered last
 	err     error     // of the last step
 	unsign  time.Time // the signer has been failing since; zero when it works
@@ -99,17 +104,19 @@ func (s *Sequencer) Run(ctx context.Context) error {
 
 // turn is one pass of the loop; more says that rows are waiting.
 func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
-	leads, err := s.Book.Lead(ctx)
-	if err != nil {
-		s.note(err)
-		return false, fmt.Errorf("ask for the lead: %w", err)
+	leads := false
+	if s.Signer != nil {
+		if leads, err = s.Book.Lead(ctx); err != nil {
+			s.note(err)
+			return false, fmt.Errorf("ask for the lead: %w", err)
+		}
 	}
 	if !leads {
-		head, err := s.Book.Head(ctx)
-		if err == nil && head.Stopped != "" {
-			err = &StoppedError{head.Stopped}
-		}
+		err := s.watch(ctx)
 		s.note(err)
+		s.mu.Lock()
+		s.status.Leads = false
+		s.mu.Unlock()
 		return false, err
 	}
 	n, err := s.Step(ctx)
@@ -121,6 +128,26 @@ func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 		return false, err
 	}
 	return n >= or(s.Batch, 8192), nil
+}
+
+// watch is the turn of a node that does not lead: it looks whether another does.
+func (s *Sequencer) watch(ctx context.Context) error {
+	head, err := s.Book.Head(ctx)
+	if err != nil {
+		return err
+	}
+	s.touched()
+	if head.Stopped != "" {
+		return &StoppedError{head.Stopped}
+	}
+	oldest, err := s.Book.Oldest(ctx)
+	if err != nil {
+		return fmt.Errorf("look for rows that wait: %w", err)
+	}
+	if waits := s.Now().Sub(oldest); !oldest.IsZero() && waits > or(s.Alone, 30*time.Second) {
+		return fmt.Errorf("an event has waited for its place since %s: no node with the log's key is at work", oldest.Format(time.RFC3339))
+	}
+	return nil
 }
 
 func (s *Sequencer) note(err error) {
@@ -160,6 +187,25 @@ func (s *Sequencer) Writable() error {
 		return fmt.Errorf("journal is not writable: no checkpoint could be signed since %s: %w", s.unsign.Format(time.RFC3339), s.signErr)
 	}
 	return nil
+}
+
+// Status is what an operator should see of a Sequencer.
+type Status struct {
+	Leads    bool      // this node sequences and signs
+	Size     int64     // entries at this node's last step as the leader
+	Signed   int64     // entries under the last checkpoint that this node had signed
+	SignedAt time.Time // when that was
+	Err      error     // what Writable says
+}
+
+// Status tells how the sequencer is doing. Safe for concurrent use.
+func (s *Sequencer) Status() Status {
+	err := s.Writable()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	st.Err = err
+	return st
 }
 
 // Step takes up one batch and says how many rows it took. When it returns an
@@ -213,6 +259,12 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	s.edge = edge
+	s.mu.Lock()
+	s.status.Leads = true
+	if edge != nil {
+		s.status.Size = edge.Size()
+	}
+	s.mu.Unlock()
 	return taken, nil
 }
 
@@ -463,6 +515,7 @@ func (s *Sequencer) publish(ctx context.Context, now bool) error {
 	case err == nil:
 		s.unsign = time.Time{}
 		s.published, s.signed = s.Now(), signed
+		s.status.Signed, s.status.SignedAt = signed.N, s.published
 	case s.unsign.IsZero():
 		s.unsign = s.Now()
 	}

@@ -358,3 +358,49 @@ func TestVault(t *testing.T) {
 		t.Errorf("got %v, want ErrKeyDestroyed", err)
 	}
 }
+
+// A node without the log's key watches: it knows when the log is stopped, and
+// when nobody takes up what is accepted.
+func TestANodeWithoutTheKeyWatches(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	watcher := d.Sequencer(book)
+	watcher.Signer, watcher.Vault = nil, nil
+	if err := d.Settle(watcher); err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Add(journaltest.Events(1, 5)...); err != nil {
+		t.Fatal(err)
+	}
+	d.Clock.Move(10 * time.Second)
+	if err := d.Settle(watcher); err != nil {
+		t.Errorf("after 10 s: %v", err)
+	}
+	if head, err := book.Head(context.Background()); err != nil || head.Tree.N != 0 {
+		t.Fatalf("it has sequenced %d entries", head.Tree.N)
+	}
+	d.Clock.Move(time.Minute)
+	if err := d.Settle(watcher); err == nil {
+		t.Error("writable although rows have waited for a minute")
+	}
+	leader := d.Sequencer(book)
+	if err := d.Settle(leader); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(watcher); err != nil {
+		t.Errorf("after the leader's turn: %v", err)
+	}
+	if got, want := leader.Status(), int64(5); !got.Leads || got.Size != want || got.Signed != want || got.Err != nil {
+		t.Errorf("the leader's status: %+v", got)
+	}
+	if watcher.Status().Leads {
+		t.Error("the watcher says that it leads")
+	}
+	if err := book.Stop(context.Background(), "restored"); err != nil {
+		t.Fatal(err)
+	}
+	var stopped *journal.StoppedError
+	if err := d.Settle(watcher); !errors.As(err, &stopped) {
+		t.Errorf("a stopped log: %v", err)
+	}
+}

@@ -41,7 +41,8 @@ var _ journal.Book = (*Journal)(nil)
 const journalLead = 0x6d657a68_6c6f67 // "mezhlog"
 
 // Journal opens the journal in the store's database and begins the log under
-// origin if there is none yet. vault has the keys of what the entries commit to.
+// origin if there is none yet. vault has the keys of what the entries commit to;
+// on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
 func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault) (*Journal, error) {
 	return openJournal(ctx, s.pool, origin, vault, s.log)
@@ -103,6 +104,24 @@ func (j *Journal) Head(ctx context.Context) (journal.Head, error) {
 func (j *Journal) Stop(ctx context.Context, why string) error {
 	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET stopped = $1`, why)
 	return err
+}
+
+// Oldest implements journal.Book. The row with the least id has waited longest,
+// or nearly so.
+func (j *Journal) Oldest(ctx context.Context) (time.Time, error) {
+	var row []byte
+	err := j.pool.QueryRow(ctx, "SELECT event::text FROM journal_pending ORDER BY id LIMIT 1").Scan(&row)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	e, err := journal.ParseRow(row)
+	if err != nil {
+		return time.Time{}, nil // of another version: the node that leads will say so
+	}
+	return e.Time, nil
 }
 
 // Lead implements journal.Book with an advisory lock that falls with its session.

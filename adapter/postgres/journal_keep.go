@@ -20,6 +20,9 @@ import (
 // Openings gives the values behind the commitments of an entry that still exist
 // and whose key does; none is no error.
 func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening, error) {
+	if j.vault == nil {
+		return nil, ErrNoVault
+	}
 	rows, _ := j.pool.Query(ctx, "SELECT idx, field, class, key, box, blind FROM journal_open WHERE idx = $1 ORDER BY field", index)
 	sealed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[journal.Sealed])
 	if err != nil {
@@ -145,6 +148,9 @@ func (j *Journal) Reerase(ctx context.Context, register []Erasure, by string, no
 func (j *Journal) Forget(ctx context.Context, class string, before time.Time, ground string, now time.Time) ([]string, error) {
 	if ground == "" {
 		return nil, errors.New("forgetting needs a ground: it is what the journal will show")
+	}
+	if j.vault == nil {
+		return nil, ErrNoVault
 	}
 	keys, err := j.vault.Destroy(class, before)
 	if err != nil {

@@ -133,8 +133,15 @@ UNION ALL SELECT idx, message FROM journal_entry WHERE incident = $1 AND inciden
 	return nil
 }
 
+// ErrNoVault says that this node has not the keys of the values behind the
+// entries' commitments: ask the node that has.
+var ErrNoVault = errors.New("this node has not the keys of the journal's values")
+
 // person finds the entries that commit to a value, and their messages.
 func (j *Journal) person(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+	if j.vault == nil {
+		return nil, nil, ErrNoVault
+	}
 	blind, err := j.vault.Blind(p.Field, p.Value)
 	if err != nil {
 		return nil, nil, err

@@ -74,14 +74,14 @@ func (a *archive) fill(events []journal.Event) {
 func (a *archive) drain() {
 	a.T.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		a.must(a.Settle(a.Sequencer(a.Journal)))
+		err := a.Settle(a.Sequencer(a.Journal))
 		var left int
 		a.must(a.pool.QueryRow(context.Background(), "SELECT count(*) FROM journal_pending").Scan(&left))
-		if left == 0 {
+		if left == 0 && err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			a.T.Fatalf("%d rows are not taken up", left)
+			a.T.Fatalf("%d rows are not taken up: %v", left, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"mezhved/adapter/journal"
 
@@ -228,6 +229,17 @@ func (b *Book) Head(context.Context) (journal.Head, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.head, err
+}
+
+// Oldest implements journal.Book.
+func (b *Book) Oldest(context.Context) (time.Time, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) == 0 {
+		return time.Time{}, nil
+	}
+	e, err := journal.ParseRow(b.pending[0].Event)
+	return e.Time, err
 }
 
 // Lead implements journal.Book: everybody leads.
