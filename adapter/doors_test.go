@@ -232,6 +232,8 @@ func TestOutages(t *testing.T) {
 	for range 5 {
 		w.Bus.Break("Publish", adaptertest.Failed)
 	}
+	w.Bus.Break("Ensure", adaptertest.Failed)
+	w.Restart()
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
 	take(t, w.Party("REGISTRY"), envelopes.GetRequest, "")
 	w.Check()
@@ -439,5 +441,16 @@ func TestSlowAndLargeBodies(t *testing.T) {
 	}
 	if away == 0 || away == 20 {
 		t.Errorf("%d of 20 large bodies were turned away", away)
+	}
+}
+
+// What a gateway cannot do without is named at once.
+func TestNewNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, err := adapter.New(adapter.Config{}, adapter.Rooms{ReplyKeys: [][]byte{{1, 2, 3}}})
+	for _, want := range []string{"Store", "Broker", "Registry", "Verifier", "Signer", "shorter than 32 bytes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not named: %v", want, err)
+		}
 	}
 }

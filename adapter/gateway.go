@@ -122,6 +122,9 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		}
 		keys = read
 	}
+	if p.Registry != nil {
+		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
+	}
 	need(len(keys) > 0, "a key of reply addresses is needed")
 	for _, k := range keys {
 		need(len(k) >= 32, "a key of reply addresses is shorter than 32 bytes")
@@ -192,9 +195,6 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 // Each loop starts again after an error: what is normal at start-up mends what
 // a crash left.
 func (g *Gateway) Run(ctx context.Context) error {
-	if err := g.prepare(ctx); err != nil {
-		return err
-	}
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
 	}
@@ -272,19 +272,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// prepare makes what the loops need. The bus being away is no reason not to
-// start: accepts go on without it.
-func (g *Gateway) prepare(ctx context.Context) error {
-	all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
-	tctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if err := g.broker.Ensure(tctx, all); err != nil && ctx.Err() == nil {
-		g.log.Error("topics could not be made yet; messages are accepted and wait in the outbox", "error", err)
-	}
-	return nil
-}
-
-// watchTopics makes the topics of parties that a reload has brought.
+// watchTopics makes the topics, at the start and of parties that a reload has
+// brought. The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
 	made := ""
 	for {

@@ -193,6 +193,11 @@ func (b *BreakableBus) Reject(match func(adapter.Record) bool) {
 	b.reject = match
 }
 
+// Ensure is adapter.Broker.Ensure.
+func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
+	return b.do("Ensure", func() error { return b.Broker.Ensure(ctx, topics) })
+}
+
 // Publish is adapter.Broker.Publish.
 func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
 	return b.do("Publish", func() error {
