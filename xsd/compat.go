@@ -515,7 +515,7 @@ func (f *frameless) step(state int32, name qname) (int32, *elementDecl) {
 		return -1, nil
 	}
 	if f.m.isAll {
-		return 0, f.m.members[col].elem
+		return 0, f.decl(f.m.members[col], name)
 	}
 	tr := f.m.rows[state*f.m.width+int32(col)]
 	if tr.next == noWay {
@@ -523,9 +523,21 @@ func (f *frameless) step(state int32, name qname) (int32, *elementDecl) {
 	}
 	if tr.next < noWay {
 		g := f.m.guarded[-tr.next-2][0]
-		return g.next, f.m.terms[g.term].elem
+		return g.next, f.decl(f.m.terms[g.term], name)
 	}
-	return tr.next, f.m.terms[tr.term].elem
+	return tr.next, f.decl(f.m.terms[tr.term], name)
+}
+
+// decl is the declaration of a name that was matched with a term.
+func (f *frameless) decl(t term, name qname) *elementDecl {
+	if t.head {
+		for _, m := range t.elem.members {
+			if m.name == name {
+				return m
+			}
+		}
+	}
+	return t.elem
 }
 
 func (f *frameless) mayEnd(state int32) bool {

@@ -204,18 +204,51 @@ func (n *nameTest) matches(sym, space int32) bool {
 }
 
 // measure estimates the bytes that the schema holds: its tables to the byte,
-// components and their names roughly.
+// components by what they cost on average. It is within a factor of two.
 func (s *Schema) measure() int {
-	const pointer, component = 8, 256
-	n := len(s.symbols.slots)*4 + len(s.symbols.entries)*48 + (len(s.elements)+len(s.attributes)+2*len(s.types))*pointer
+	const (
+		pointer   = 8
+		component = 500  // a declaration or definition with its share of maps and names
+		pattern   = 4000 // the automaton of a pattern
+	)
+	n := len(s.symbols.slots)*4 + len(s.symbols.entries)*56 + (len(s.elements)+len(s.attributes)+2*len(s.types))*pointer
 	for _, e := range s.symbols.entries {
 		n += len(e.name.local)
 	}
-	n += (len(s.allElems) + len(s.identities)) * component
+	simples := map[*simpleType]bool{}
+	simple := func(t typeDef) {
+		st, ok := t.(*simpleType)
+		if !ok || st == nil || simples[st] {
+			return
+		}
+		simples[st] = true
+		n += component
+		for _, v := range st.v.Allowed() {
+			n += 2*len(v) + 64
+		}
+		for _, f := range st.v.Facets() {
+			if n += 64; f.Kind == value.Pattern {
+				n += pattern + 16*len(f.Value)
+			}
+		}
+	}
+	for _, t := range s.typeIndex {
+		simple(t)
+	}
+	for _, e := range s.allElems {
+		n += component + len(e.about)
+		simple(e.typ)
+	}
+	n += len(s.identities) * component
 	for _, ct := range s.complexes {
-		n += component + len(ct.attrTable.columns.keys)*8 + len(ct.uses)*64
+		n += component + len(ct.attrTable.columns.keys)*8
+		simple(ct.simple)
+		for _, u := range ct.uses {
+			n += 64
+			simple(u.decl.typ)
+		}
 		if m := ct.model; m != nil {
-			n += component + len(m.rows)*8 + len(m.accept)*4 + len(m.columns.keys)*8 + len(m.names)*40 + len(m.terms)*32
+			n += component + len(m.rows)*8 + len(m.accept)*4 + len(m.columns.keys)*8 + len(m.names)*44 + len(m.terms)*32
 		}
 	}
 	return n

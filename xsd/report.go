@@ -164,10 +164,8 @@ func (v *Validator) expected(f *frame) []string {
 // nobody can write.
 func (m *model) columnName(col int) string {
 	if n := m.names[col]; n.local != "" {
-		for i := range m.terms {
-			if e := m.terms[i].elem; e != nil && e.name == n && e.abstract {
-				return ""
-			}
+		if m.hidden[col] {
+			return ""
 		}
 		return n.String()
 	}

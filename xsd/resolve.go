@@ -150,7 +150,9 @@ func (c *compiler) elementBody(e *elementDecl) {
 func (c *compiler) inheritedType(e *elementDecl) typeDef {
 	seen := map[*elementDecl]bool{e: true}
 	for h := e.head; h != nil && !seen[h]; {
-		seen[h] = true
+		if seen[h] = true; len(seen) > c.lim.Nesting {
+			c.exceededAt(e.node, "nesting", c.lim.Nesting)
+		}
 		if h.node.has("type") || h.node.kid("simpleType", "complexType") != nil {
 			c.enter(e.node)
 			c.needElement(h)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -283,5 +284,29 @@ func TestRulesAreExplained(t *testing.T) {
 	}
 	if count < 150 {
 		t.Errorf("only %d rule ids found: the search is broken", count)
+	}
+}
+
+// TestMemory: the estimate is of the size of the heap that a schema takes.
+func TestMemory(t *testing.T) {
+	for _, c := range []struct{ dir, root string }{{"property", "request.xsd"}, {"hostile", "wide-choice.xsd"}, {"hostile", "substitution-width.xsd"}} {
+		bundle := os.DirFS(filepath.Join(repository(t), "testdata/xsd", c.dir))
+		var before, after runtime.MemStats
+		kept := make([]*Schema, 4)
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range kept {
+			s, err := Compile(bundle, []string{c.root}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept[i] = s
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		real := int(after.HeapAlloc-before.HeapAlloc) / len(kept)
+		if stated := kept[0].Memory(); stated < real/2 || stated > real*2 {
+			t.Errorf("%s: stated %d bytes, the heap grew by %d", c.root, stated, real)
+		}
 	}
 }

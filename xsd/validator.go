@@ -269,9 +269,18 @@ func (v *Validator) child(i int32, tok *xmltape.Token) int32 {
 		return v.astray(i, m, col, info)
 	}
 	if t.elem != nil {
-		return v.element(i, t.elem)
+		return v.element(i, v.meant(t, info))
 	}
 	return v.wild(i, t.wild, info)
+}
+
+// meant is the declaration of a child that was matched with an element: of its
+// own name, where that has a substitution group (cvc-accept of 3.9.4).
+func (v *Validator) meant(t *term, info *nameInfo) *elementDecl {
+	if t.head {
+		return v.s.elements[info.sym]
+	}
+	return t.elem
 }
 
 // spaceColumn is the column of a name that the model does not list.
@@ -343,14 +352,15 @@ func (v *Validator) wild(i int32, w *wildcard, info *nameInfo) int32 {
 func (v *Validator) astray(i int32, m *model, col int32, info *nameInfo) int32 {
 	if col >= 0 && m.syms[col] == info.sym && info.sym != 0 {
 		if m.isAll {
-			if e := m.members[col].elem; e != nil {
-				return v.element(i, e)
-			}
+			return v.element(i, v.meant(&m.members[col], info))
 		}
 		for k := range m.terms {
 			if e := m.terms[k].elem; e != nil && e.sym == info.sym {
 				return v.element(i, e)
 			}
+		}
+		if e := v.s.elements[info.sym]; e != nil {
+			return v.element(i, e) // a member of some substitution group here
 		}
 	}
 	return v.tokens[i].Match + 1
