@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,26 @@ type loadFlags struct {
 	Senders  int           `default:"64" help:"Senders at work at once."`
 	Duration time.Duration `default:"10s" help:"How long."`
 	Key      string        `default:"ecdsa-p256" help:"Type of the senders' keys: ecdsa-p256 or rsa-2048."`
+	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the measured time (go tool pprof reads it)."`
 	JSON     bool          `name:"json" help:"Print JSON."`
+}
+
+// profile starts the CPU profile that was asked for.
+func (f *loadFlags) profile() (stop func(), err error) {
+	if f.Profile == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(f.Profile)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		file.Close()
+	}, nil
 }
 
 // bed is the gateway under load, with the parties that drive it.
@@ -164,6 +184,10 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) (err error) {
 	client := httpClient(c.Senders)
 	var next, refused, broken atomic.Int64
 	accepted := make([][]string, c.Senders)
+	stopProfile, err := c.profile()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	end := start.Add(c.Duration)
 	var senders sync.WaitGroup
@@ -190,6 +214,7 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) (err error) {
 	}
 	senders.Wait()
 	took := time.Since(start)
+	stopProfile()
 	want := map[string]int{}
 	for _, ids := range accepted {
 		for _, id := range ids {
@@ -381,7 +406,12 @@ func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
 	x := &exchangeLoad{bed: b, client: httpClient(c.Senders + c.Providers), times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
+	stopProfile, err := c.profile()
+	if err != nil {
+		return err
+	}
 	took := x.drive(ctx, c.Senders, c.Providers, c.Duration)
+	stopProfile()
 	r := exchangeResult{Exchanges: x.done, PerSecond: float64(x.inTime) / c.Duration.Seconds(), P50: x.times.ms(50), P99: x.times.ms(99), Lost: len(x.open),
 		Failed: x.failed, Senders: c.Senders, Providers: c.Providers, Cores: runtime.NumCPU()}
 	for _, n := range x.answered {
