@@ -85,13 +85,17 @@ const (
 )
 
 // Places lists the signatures of a document: of the SMEV operation that is its
-// root or the first element in its SOAP body. Elements of these names anywhere
-// else are content and no signatures of the protocol.
+// root, or the first element in its SOAP body, or in a body saved without its
+// envelope. Elements of these names anywhere else are content and no signatures
+// of the protocol.
 func Places(t *xmltape.Tape) []Place {
 	op := t.Root()
 	for _, soap := range [2]string{soap11Namespace, soap12Namespace} {
 		if op.Is(soap, "Envelope") {
-			op = op.Child(soap, "Body").First()
+			op = op.Child(soap, "Body")
+		}
+		if op.Is(soap, "Body") {
+			op = op.First()
 			break
 		}
 	}

@@ -130,7 +130,7 @@ func TestPlacesOfOperations(t *testing.T) {
 		{"SendResponseResponse", "t:SMEVSignature", "t:MessageMetadata", RoleSMEV},
 	} {
 		for _, version := range []string{"1.1", "1.2", "1.3"} {
-			for _, wrap := range []string{"%s", `<S:Envelope xmlns:S="` + soap11Namespace + `"><S:Header/><S:Body>%s</S:Body></S:Envelope>`, `<S:Envelope xmlns:S="` + soap12Namespace + `"><S:Body>%s</S:Body></S:Envelope>`} {
+			for _, wrap := range []string{"%s", `<S:Envelope xmlns:S="` + soap11Namespace + `"><S:Header/><S:Body>%s</S:Body></S:Envelope>`, `<S:Envelope xmlns:S="` + soap12Namespace + `"><S:Body>%s</S:Body></S:Envelope>`, `<S:Body xmlns:S="` + soap11Namespace + `">%s</S:Body>`} {
 				op := fmt.Sprintf(`<t:%[1]s xmlns:t="%[2]s" xmlns:b="%[3]s"><%[4]s Id="X"/><%[5]s>«X»</%[5]s></t:%[1]s>`, tt.op, typesPrefix+version, basicPrefix+version, tt.target, tt.holder)
 				tape := parse(t, holes(t, fmt.Sprintf(wrap, op), signer(t, KeyECDSA256), "X"))
 				got := Places(tape)
