@@ -42,7 +42,6 @@ type Rooms struct {
 type Console struct {
 	Rooms
 	pages *pages
-	doors remote.Server
 }
 
 // New puts a desk together.
@@ -77,7 +76,7 @@ var openAPI []byte
 var static embed.FS
 
 // Mount opens the desk's doors on a router.
-func (c *Console) Mount(r chi.Router) {
+func (c *Console) Mount(r Doors) {
 	// Requests of other sites' pages that would change something are refused,
 	// whatever credentials the browser adds.
 	foreign := http.NewCrossOriginProtection()
@@ -94,21 +93,26 @@ func (c *Console) Mount(r chi.Router) {
 	})
 }
 
-// Public is the journal's own doors: /checkpoint and /tile/ as c2sp.org/tlog-tiles
-// has them. Entries go to auditors and operators only, and their reading is noted.
-func (c *Console) Public(r chi.Router) {
-	if c.Journal == nil {
-		return
+// Doors is the router on which a node mounts its doors.
+type Doors = chi.Router
+
+// Public opens the journal's own doors: /checkpoint and /tile/ as
+// c2sp.org/tlog-tiles has them. Entries go to whom admit lets in, and to nobody
+// when it is nil.
+func Public(r Doors, book *postgres.Journal, cosigned bool, log *slog.Logger, admit func(*http.Request) error) {
+	s := &remote.Server{Log: book.Published(cosigned), Admit: admit, Slog: log}
+	r.Handle("/checkpoint", s)
+	r.Handle("/tile/*", s)
+}
+
+// AdmitReader lets the bearers of tokens read entries at the journal's own
+// doors, and notes the reading.
+func (c *Console) AdmitReader(r *http.Request) error {
+	who, ok := c.bearer(r)
+	if !ok {
+		return remote.ErrUnauthenticated
 	}
-	c.doors = remote.Server{Log: c.Journal.Published(c.Cosigned), Slog: c.Log, Admit: func(r *http.Request) error {
-		who, ok := c.bearer(r)
-		if !ok {
-			return remote.ErrUnauthenticated
-		}
-		return c.note(r.Context(), who, reading{act: "entries", query: r.URL.Path, always: true})
-	}}
-	r.Handle("/checkpoint", &c.doors)
-	r.Handle("/tile/*", &c.doors)
+	return c.note(r.Context(), who, reading{act: "entries", query: r.URL.Path, always: true})
 }
 
 func (c *Console) api(r chi.Router) {

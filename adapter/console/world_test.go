@@ -94,7 +94,7 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 	d.must(err)
 	r := chi.NewRouter()
 	d.console.Mount(r)
-	d.console.Public(r)
+	Public(r, d.book, false, d.console.Log, d.console.AdmitReader)
 	d.site = httptest.NewServer(r)
 	t.Cleanup(d.site.Close)
 	return d

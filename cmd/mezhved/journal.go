@@ -1,0 +1,429 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"mezhved/adapter/console"
+)
+
+type journalCmd struct {
+	Trace  journalTraceCmd  `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
+	Search journalSearchCmd `cmd:"" help:"Find entries, with their exact count."`
+	Export journalExportCmd `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
+	Bundle journalBundleCmd `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
+	Erase  journalEraseCmd  `cmd:"" help:"Remove personal values behind an entry, on a legal ground."`
+}
+
+type journalTraceCmd struct {
+	deskFlags
+	ID       string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
+	Envelope bool   `help:"Print the envelope instead: of the refused call, or of the message."`
+}
+
+func (journalTraceCmd) Help() string {
+	return `Examples:
+  mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --config mezhved.yaml       # an incident: cause, rule, line, column
+  mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --envelope > refused.xml    # what was refused, byte for byte
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange`
+}
+
+func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	var t console.Trace
+	if err := desk.get(ctx, "/api/v1/journal/trace/"+url.PathEscape(c.ID), nil, &t); err != nil {
+		return err
+	}
+	switch {
+	case c.Envelope:
+		return c.envelope(ctx, out, desk, &t)
+	case c.JSON:
+		return printJSON(out.out, t)
+	}
+	return printTrace(out.out, &t)
+}
+
+// envelope prints what was sent: for a program byte for byte, for a person at a
+// terminal with what would steer the terminal made visible.
+func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskClient, t *console.Trace) error {
+	from := ""
+	switch {
+	case t.Refusal != nil && t.Refusal.Envelope != "":
+		from = t.Refusal.Envelope
+	case t.Refusal != nil:
+		return no(fmt.Errorf("the bytes of incident %s are not kept", t.Refusal.Incident))
+	case len(t.Messages) > 0:
+		from = t.Messages[0].Envelope
+	default:
+		return no(errors.New("there is no message in this trace"))
+	}
+	for _, m := range t.Messages { // the one that was asked for, else the request
+		if m.Message == c.ID || m.MessageID == c.ID {
+			from = m.Envelope
+		}
+	}
+	r, _, err := desk.open(ctx, from, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if !terminal(out.out) {
+		_, err = io.Copy(out.out, r)
+	} else {
+		var all []byte
+		if all, err = io.ReadAll(r); err == nil {
+			for line := range strings.Lines(string(all)) {
+				fmt.Fprintln(out.out, console.Visible(strings.TrimRight(line, "\r\n")))
+			}
+		}
+	}
+	if err != nil {
+		return unavailable(fmt.Errorf("the envelope did not come whole: %w", err))
+	}
+	return nil
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printTrace tells a trace to a person. Whatever a sender has written is made
+// visible: a terminal obeys more than a page does.
+func printTrace(w io.Writer, t *console.Trace) error {
+	see := console.Visible
+	if r := t.Refusal; r != nil {
+		fmt.Fprintf(w, "%s\n", see(r.Sentence.RU))
+		fmt.Fprintf(w, "  fault     %s\n  rule      %s\n", see(r.Outcome), see(r.Rule))
+		if r.Line > 0 {
+			fmt.Fprintf(w, "  place     line %d, column %d\n", r.Line, r.Col)
+		}
+		fmt.Fprintf(w, "  incident  %s\n", see(r.Incident))
+		for _, f := range r.Findings {
+			fmt.Fprintf(w, "  cause     %s\n", see(f.Text.RU))
+			if f.XPath != "" {
+				fmt.Fprintf(w, "            at %s\n", see(f.XPath))
+			}
+			if f.Found != "" {
+				fmt.Fprintf(w, "            found %s\n", see(f.Found))
+			}
+			if len(f.Expected) > 0 {
+				fmt.Fprintf(w, "            expected %s\n", see(strings.Join(f.Expected, ", ")))
+			}
+		}
+		if len(r.Findings) > 0 && !r.Same {
+			fmt.Fprintln(w, "            (checked again now: the service or the certificates have changed since)")
+		}
+		fmt.Fprintf(w, "  sender    %s\n", see(r.Advice.RU))
+		if r.Envelope != "" {
+			fmt.Fprintf(w, "  envelope  %d of %d bytes: mezhved journal trace %s --envelope\n", r.Kept, r.Size, see(r.Incident))
+		}
+		fmt.Fprintln(w)
+	}
+	if len(t.Messages) > 0 {
+		rows := [][]string{{"MESSAGE", "DIRECTION", "FROM", "TO", "SERVICE", "STANDS", "DEADLINE"}}
+		for _, m := range t.Messages {
+			deadline := "-"
+			if !m.Deadline.IsZero() {
+				deadline = m.Deadline.Format(time.RFC3339)
+				if m.Late {
+					deadline += " LATE"
+				}
+			}
+			rows = append(rows, []string{see(m.MessageID), m.Direction, see(m.Sender), see(m.Recipient), see(m.Service + " " + m.Version), m.Stands, deadline})
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	return printEntries(w, t.Events)
+}
+
+func printEntries(w io.Writer, list []console.Entry) error {
+	see := console.Visible
+	rows := [][]string{{"TIME", "EVENT", "FROM", "TO", "SERVICE", "OUTCOME", "MESSAGE", "ENTRY"}}
+	for _, e := range list {
+		entry := "pending"
+		if e.Index != nil {
+			entry = strconv.FormatInt(*e.Index, 10) + " " + string(e.State)
+		}
+		kind := e.Kind
+		if e.Attempt > 1 {
+			kind += fmt.Sprintf(" (%d)", e.Attempt)
+		}
+		outcome := e.Outcome
+		if e.Incident != "" {
+			outcome += " " + e.Incident
+		}
+		rows = append(rows, []string{e.Time.Format("2006-01-02T15:04:05.000Z"), kind, see(e.Sender), see(e.Recipient), see(strings.TrimSpace(e.Service + " " + e.Version)), see(outcome), see(e.MessageID), entry})
+	}
+	return table(w, rows)
+}
+
+// questionFlags restrict what is asked for.
+type questionFlags struct {
+	From        string `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or a day (UTC)."`
+	To          string `placeholder:"TIME" help:"Up to this time, exclusive."`
+	Kind        string `help:"Event: accepted, refused, delivered, ..."`
+	Sender      string `help:"Mnemonic of the sender."`
+	Recipient   string `aliases:"provider" help:"Mnemonic of the recipient; for requests, of the provider."`
+	Service     string `help:"Name of the service."`
+	Version     string `help:"Version of the service."`
+	Outcome     string `help:"ok, or the name of a fault."`
+	ID          string `name:"id" help:"Any name of an exchange: the gateway's id, a MessageID, an incident."`
+	Certificate string `placeholder:"SHA256" help:"Certificate of the caller."`
+	Incident    string `help:"Incident."`
+}
+
+func (q *questionFlags) values() url.Values {
+	v := url.Values{}
+	for name, value := range map[string]string{"from": q.From, "to": q.To, "kind": q.Kind, "sender": q.Sender, "recipient": q.Recipient, "service": q.Service, "version": q.Version,
+		"outcome": q.Outcome, "id": q.ID, "certificate": q.Certificate, "incident": q.Incident} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	return v
+}
+
+type journalSearchCmd struct {
+	deskFlags
+	questionFlags
+	Person string   `placeholder:"FIELD=VALUE" help:"Entries about a person: snils=11223344595. It is noted in the journal, the value erasable."`
+	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome."`
+	Oldest bool     `help:"Oldest first."`
+	Limit  int      `default:"50" help:"Entries of a page, 500 at most."`
+	After  string   `help:"The page after: the value that the page before ended with."`
+}
+
+func (journalSearchCmd) Help() string {
+	return `Examples:
+  mezhved journal search --sender MUNI01 --provider FNS001 --from 2026-03-01 --to 2026-04-01 --kind refused
+  mezhved journal search --from 2026-03-01 --totals day,outcome
+  mezhved journal search --person snils=11223344595 --json`
+}
+
+func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	v := c.values()
+	if len(c.Totals) > 0 {
+		return c.totals(ctx, out, desk, v)
+	}
+	v.Set("limit", strconv.Itoa(c.Limit))
+	if c.Oldest {
+		v.Set("order", "oldest")
+	}
+	if c.After != "" {
+		v.Set("after", c.After)
+	}
+	var found console.Found
+	if c.Person == "" {
+		err = desk.get(ctx, "/api/v1/journal/entries?"+v.Encode(), nil, &found)
+	} else {
+		field, value, ok := strings.Cut(c.Person, "=")
+		if !ok {
+			return usage(fmt.Errorf("--person %s: FIELD=VALUE is expected", c.Person))
+		}
+		question := map[string]any{"person": map[string]string{"field": field, "value": value}}
+		for name := range v {
+			question[name] = v.Get(name)
+		}
+		question["limit"] = c.Limit
+		err = desk.get(ctx, "/api/v1/journal/search", question, &found)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.out, found)
+	}
+	if err := printEntries(out.out, found.Entries); err != nil {
+		return err
+	}
+	fmt.Fprintf(out.out, "\n%d entries in all\n", found.Count)
+	if found.Next != "" {
+		fmt.Fprintf(out.out, "next page: --after %s\n", found.Next)
+	}
+	return nil
+}
+
+func (c *journalSearchCmd) totals(ctx context.Context, out *stdio, desk *deskClient, v url.Values) error {
+	if c.Person != "" {
+		return usage(errors.New("--totals and --person do not go together"))
+	}
+	v.Set("by", strings.Join(c.Totals, ","))
+	var t console.Totals
+	if err := desk.get(ctx, "/api/v1/journal/totals?"+v.Encode(), nil, &t); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.out, t)
+	}
+	head := []string{}
+	for _, by := range t.By {
+		head = append(head, strings.ToUpper(by))
+	}
+	rows := [][]string{append(head, "ENTRIES")}
+	for _, one := range t.Totals {
+		row := []string{}
+		for _, by := range t.By {
+			row = append(row, console.Visible(map[string]string{"day": one.Day, "kind": one.Kind, "sender": one.Sender, "service": one.Service, "version": one.Version, "outcome": one.Outcome}[by]))
+		}
+		rows = append(rows, append(row, strconv.FormatInt(one.Entries, 10)))
+	}
+	if err := table(out.out, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(out.out, "\n%d entries in all\n", t.Count)
+	return nil
+}
+
+type journalExportCmd struct {
+	deskFlags
+	questionFlags
+	Format string `default:"csv" enum:"csv,json" help:"csv or json."`
+	Out    string `short:"o" placeholder:"FILE" help:"File to write; it appears when it is whole. Default: standard output."`
+}
+
+func (journalExportCmd) Help() string {
+	return `Every entry, however many, in the order of the log. Exit code 3 says that the export broke off: what was printed is then not whole.
+
+Examples:
+  mezhved journal export --from 2026-03-01 --to 2026-04-01 -o march.csv
+  mezhved journal export --sender MUNI01 --format json | jq '.entries[].kind'`
+}
+
+func (c *journalExportCmd) Run(ctx context.Context, out *stdio) error {
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	v := c.values()
+	v.Set("format", c.Format)
+	r, _, err := desk.open(ctx, "/api/v1/journal/export?"+v.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return take(out, r, c.Out)
+}
+
+// take copies an answer to a file that appears only when it is whole, or to
+// standard output.
+func take(out *stdio, r io.Reader, name string) error {
+	if name == "" || name == "-" {
+		if _, err := io.Copy(out.out, r); err != nil {
+			return unavailable(fmt.Errorf("the answer broke off, what was printed is not whole: %w", err))
+		}
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".mezhved-*")
+	if err != nil {
+		return usage(err)
+	}
+	defer os.Remove(f.Name()) // not there any more after the rename
+	n, err := io.Copy(f, r)
+	if err != nil {
+		f.Close()
+		return unavailable(fmt.Errorf("the answer broke off, %s was not written: %w", name, err))
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return usage(err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return usage(err)
+	}
+	fmt.Fprintf(out.err, "%s: %d bytes\n", name, n)
+	return nil
+}
+
+type journalBundleCmd struct {
+	deskFlags
+	questionFlags
+	Exchange string `arg:"" optional:"" help:"Any name of an exchange; or a question by flags."`
+	Out      string `short:"o" required:"" placeholder:"FILE" help:"The zip to write."`
+}
+
+func (journalBundleCmd) Help() string {
+	return `The bundle holds the entries, their proofs, the envelopes as received, certificates and a report in two languages. Verify it with
+mezhved-audit verify FILE, on a machine without network.
+
+Examples:
+  mezhved journal bundle fbaaa8e0-e60f-11f1-b256-e3ebba651313 -o evidence.zip
+  mezhved journal bundle --sender MUNI01 --kind refused --from 2026-03-01 --to 2026-03-02 -o evidence.zip`
+}
+
+func (c *journalBundleCmd) Run(ctx context.Context, out *stdio) error {
+	v := c.values()
+	if (c.Exchange == "") == (len(v) == 0) {
+		return usage(errors.New("give either the name of an exchange or a question by flags"))
+	}
+	if c.Exchange != "" {
+		v.Set("exchange", c.Exchange)
+	}
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	r, _, err := desk.open(ctx, "/api/v1/journal/bundle?"+v.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return take(out, r, c.Out)
+}
+
+type journalEraseCmd struct {
+	deskFlags
+	Index  int64    `arg:"" help:"Number of the entry."`
+	Field  []string `required:"" placeholder:"NAME" help:"Names of the fields to remove, such as snils."`
+	Ground string   `required:"" help:"Legal ground, without names of people: it stands in the journal for ever."`
+}
+
+func (journalEraseCmd) Help() string {
+	return `Removes values and salts; it cannot be undone. The entry itself and every proof of it stay valid, and the erasure is an entry of
+its own. Needs an operator's token. Doing it twice does nothing more.
+
+Example:
+  mezhved journal erase 48112 --field snils --field applicant --ground "152-FZ, art. 21"`
+}
+
+func (c *journalEraseCmd) Run(ctx context.Context, out *stdio) error {
+	desk, err := c.client(console.Operator)
+	if err != nil {
+		return err
+	}
+	var done console.Erased
+	order := map[string]any{"fields": c.Field, "ground": c.Ground}
+	if err := desk.get(ctx, fmt.Sprintf("/api/v1/journal/entries/%d/erase", c.Index), order, &done); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.out, done)
+	}
+	if len(done.Erased) == 0 {
+		fmt.Fprintf(out.out, "entry %d: nothing was left to erase\n", done.Index)
+		return nil
+	}
+	fmt.Fprintf(out.out, "entry %d: erased %s\n", done.Index, strings.Join(done.Erased, ", "))
+	return nil
+}
