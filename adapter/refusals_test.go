@@ -90,6 +90,10 @@ func TestRefusals(t *testing.T) {
 	expired := w.NewParty("EXPIRED", now.AddDate(-2, 0, 0), now.AddDate(0, 0, -1))
 	early := w.NewParty("EARLY", now.AddDate(0, 0, 1), now.AddDate(2, 0, 0))
 
+	personal := func(number string) string {
+		return `<e:ExtractRequest xmlns:e="` + adaptertest.Signed + `" Id="PERSONAL"><e:КадастровыйНомер>` + number + `</e:КадастровыйНомер></e:ExtractRequest>`
+	}
+
 	replace := func(old, new string) func([]byte) []byte {
 		return func(b []byte) []byte {
 			if !bytes.Contains(b, []byte(old)) {
@@ -128,7 +132,7 @@ func TestRefusals(t *testing.T) {
 			return append(append([]byte(nil), b[:i]...), b[j:]...)
 		}}, refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, text: "SMEV-100:Отсутствует ЭП-ОВ", rule: "signature-missing", stranger: true}},
 		{"changed after signing", muni, adaptertest.Request{Content: good, Tamper: replace("77:01:000101:42", "77:01:000101:43")},
-			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, text: "данные изменены", rule: "signature.digest-mismatch", stranger: true}},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, text: "данные изменены", rule: "signature.digest-mismatch", place: true, stranger: true}},
 		{"no certificate", muni, adaptertest.Request{Content: good, Tamper: cut("<ds:KeyInfo>", "</ds:KeyInfo>")},
 			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsNotFound, rule: "signature.", stranger: true}},
 		{"expired certificate", expired, adaptertest.Request{Content: good},
@@ -155,6 +159,10 @@ func TestRefusals(t *testing.T) {
 			refused{fault: envelopes.InvalidContent, text: "Бизнес-данные сообщения не соответствуют схеме", rule: "cvc-", place: true, position: true}},
 		{"no personal signature", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Signed)},
 			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, text: "ЭП-СП отсутствует", rule: "personal-signature-missing"}},
+		{"the official signed something else", muni, adaptertest.Request{Content: personal("77:01:000101:42"), Shown: personal("77:01:000101:41"), Personal: muni.Signer},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, text: "ЭП-СП не соответствует подписанным данным", rule: "signature.digest-mismatch"}},
+		{"the official's certificate has expired", muni, adaptertest.Request{Content: personal("77:01:000101:42"), Personal: expired.Signer},
+			refused{fault: envelopes.SignatureVerificationFault, sub: envelopes.CertificateIsExpired, text: "Срок действия сертификата ЭП-СП истёк", rule: "signature.certificate-expired"}},
 		{"attachment without header", muni, adaptertest.Request{Content: good, Files: map[string][]byte{"f1": []byte("x")}, Headless: true},
 			refused{fault: envelopes.AttachmentContentMiscoordination, text: "Количество вложений - 1, количество заголовков - 0", rule: "attachment-no-header"}},
 		{"attachments too large", muni, adaptertest.Request{Content: good, Files: map[string][]byte{"f1": make([]byte, 600), "f2": make([]byte, 600)}},

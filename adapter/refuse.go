@@ -21,6 +21,13 @@ import (
 func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter, err error) {
 	r := refuse(err)
 	r.incident = newIncident()
+	if c.envelope != nil {
+		for i := range r.marks {
+			if m := &r.marks[i]; m.line == 0 {
+				m.line, m.col = c.envelope.Tape().Position(m.offset)
+			}
+		}
+	}
 	r = g.declared(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)

@@ -100,6 +100,7 @@ type Request struct {
 	Code      string
 	Test      bool
 	Personal  signing.Signer // signs the content, which must then have an Id
+	Shown     string         // what the official was shown and signed, when it was not Content
 	Files     map[string][]byte
 	Headless  bool // leave the attachment headers out
 	XOP       bool
@@ -139,7 +140,7 @@ func (p *Party) BuildRequest(r Request) (contentType string, body []byte, id str
 	call := envelopes.SendRequestCall{
 		MessageID: r.ID, ReferenceMessageID: r.Reference, TransactionCode: r.Code, NodeID: r.Node, EOL: r.EOL, Test: r.Test,
 	}
-	call.Content, call.PersonalSignature = p.content(r.Content, r.Personal)
+	call.Content, call.PersonalSignature = p.content(r.Content, r.Shown, r.Personal)
 	call.Headers, call.Attachments = files(r.Files)
 	if r.Headless {
 		call.Headers = nil
@@ -175,7 +176,7 @@ func (p *Party) BuildReply(to string, r Reply) (contentType string, body []byte,
 	}
 	call := envelopes.SendResponseCall{MessageID: r.ID, To: to, Rejections: r.Reject, Status: r.Status}
 	if r.Content != "" {
-		call.Content, _ = p.content(r.Content, nil)
+		call.Content, _ = p.content(r.Content, "", nil)
 	}
 	call.Headers, call.Attachments = files(r.Files)
 	draft := call.Build(p.Version, false)
@@ -191,12 +192,15 @@ func files(in map[string][]byte) (h []envelopes.AttachmentHeader, a []envelopes.
 	return h, a
 }
 
-func (p *Party) content(xml string, personal signing.Signer) (content, signature xmltape.Node) {
+func (p *Party) content(xml, shown string, personal signing.Signer) (content, signature xmltape.Node) {
 	p.w.T.Helper()
 	t := new(xmltape.Tape)
 	p.w.must(t.Parse([]byte(xml), xmltape.Limits{}))
 	if personal == nil {
 		return t.Root(), xmltape.Node{}
+	}
+	if shown != "" {
+		p.w.must(t.Parse([]byte(shown), xmltape.Limits{}))
 	}
 	sig, err := signing.Sign(context.Background(), t.Root(), personal)
 	p.w.must(err)
