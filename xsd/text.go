@@ -11,7 +11,8 @@ const maxQuoted = 60
 
 // quoteString repeats a value of a document in a message: at most maxQuoted
 // characters, everything that could disturb a log, a terminal or the direction
-// of the line escaped.
+// of the line escaped. Backslashes stand as they are, because patterns are full
+// of them and have to be readable.
 func quoteString(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
