@@ -287,6 +287,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A policy may tolerate white space between the elements of the signature, and
+// then that alone.
+func TestBlankPolicy(t *testing.T) {
+	doc := signedRequest(t, sampleContent, signer(t, KeyECDSA256))
+	v := verifier(t, Options{Blank: true})
+	for with, want := range map[string]Code{"\n  ": "", "&#32;": "", "x": Malformed, "\u00a0": Malformed, "<!-- -->": Malformed, "<?p?>": Malformed, "<![CDATA[ ]]>": Malformed} {
+		changed := strings.Replace(doc, "</ds:SignedInfo>", "</ds:SignedInfo>"+with, 1)
+		if _, err := v.Verify(caller(parse(t, changed))); code(err) != want {
+			t.Errorf("%q between the elements: got %v, want %q", with, err, want)
+		}
+	}
+	// White space inside SignedInfo is signed, so there it must have been from
+	// the beginning.
+	inside := strings.Replace(doc, "</ds:Reference>", "</ds:Reference>\n", 1)
+	if _, err := v.Verify(caller(parse(t, inside))); code(err) != ValueInvalid {
+		t.Errorf("white space put into SignedInfo: got %v, want %s", err, ValueInvalid)
+	}
+}
+
 // The caller prescribes the target; a good signature of another element is no
 // signature of this one.
 func TestPrescribedTarget(t *testing.T) {
@@ -435,6 +454,50 @@ func assemble(t testing.TB, signedInfo []byte, s Signer) []byte {
 	}
 	return fmt.Appendf(nil, "%s%s<ds:SignatureValue>%s</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>%s%s",
 		signatureHead, signedInfo, b64(value), b64(s.Certificate().DER), signatureTail)
+}
+
+// Signatures as clients write them: with enveloped-signature first, without a
+// prefix, with another, with Ids, with self-closing elements and wrapped base64.
+func TestSignaturesOfClients(t *testing.T) {
+	s := signer(t, KeyECDSA256)
+	doc, slot := request(sampleContent)
+	target := parse(t, doc).Root().First().First().Child(typesNS, "SenderProvidedRequestData")
+	m := methodByURI(string(s.Algorithm()))
+	sum, err := new(scratch).digest(digestByURI(string(m.digest)), target, Woodstox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := string(appendSignedInfo(nil, m, []byte("SIGNED_BY_CONSUMER"), sum))
+	for name, tt := range map[string]struct {
+		info  string              // what is signed
+		shape func(string) string // what is sent
+	}{
+		"enveloped-signature first": {strings.Replace(info, "<ds:Transforms>", `<ds:Transforms><ds:Transform Algorithm="`+envelopedURI+`"></ds:Transform>`, 1), nil},
+		"no prefix": {strings.NewReplacer("</ds:", "</", "<ds:", "<", "xmlns:ds", "xmlns").Replace(info), func(sig string) string {
+			return strings.NewReplacer("</ds:", "</", "<ds:", "<", "xmlns:ds", "xmlns").Replace(sig)
+		}},
+		"Ids": {strings.NewReplacer("<ds:SignedInfo", `<ds:SignedInfo`, `xmldsig#"><ds:Canon`, `xmldsig#" Id="I1"><ds:Canon`, "<ds:Reference", `<ds:Reference Id="I2"`).Replace(info), func(sig string) string {
+			return strings.NewReplacer("<ds:SignatureValue>", `<ds:SignatureValue Id="I3">`, "<ds:KeyInfo>", `<ds:KeyInfo Id="I4">`).Replace(sig)
+		}},
+		"self-closing elements": {info, func(sig string) string {
+			return strings.NewReplacer("></ds:CanonicalizationMethod>", "/>", "></ds:SignatureMethod>", " />", "></ds:Transform>", "/>", "></ds:DigestMethod>", "\n/>").Replace(sig)
+		}},
+		"single quotes and declarations": {info, func(sig string) string {
+			return strings.NewReplacer("Algorithm=\"", "Algorithm = '", "\"></ds:Transform>", "'></ds:Transform>", "\"></ds:CanonicalizationMethod>", "'></ds:CanonicalizationMethod>", "\"></ds:SignatureMethod>", "'></ds:SignatureMethod>", "\"></ds:DigestMethod>", "'></ds:DigestMethod>", "<ds:KeyInfo>", `<ds:KeyInfo xmlns:x="urn:x">`).Replace(sig)
+		}},
+		"wrapped base64": {info, func(sig string) string {
+			return strings.NewReplacer("</ds:SignatureValue>", "\r\n</ds:SignatureValue>", "<ds:X509Certificate>", "<ds:X509Certificate>\n  ").Replace(sig)
+		}},
+	} {
+		sig := string(assemble(t, []byte(tt.info), s))
+		if tt.shape != nil {
+			sig = tt.shape(sig)
+		}
+		signed, err := verifier(t, Options{}).Verify(caller(parse(t, string(Splice([]byte(doc), slot, []byte(sig))))))
+		if err != nil || signed.Form() != "woodstox" {
+			t.Errorf("%s: %v\n%s", name, err, sig)
+		}
+	}
 }
 
 func TestSignRefuses(t *testing.T) {

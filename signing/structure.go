@@ -231,7 +231,7 @@ func (r *structureReader) childrenAny(n xmltape.Node, attrs []string) ([]xmltape
 		tok := &t.Tokens[i]
 		switch {
 		case tok.Kind == xmltape.Start:
-			if t.Space(tok.Name) == xmltape.NoSpace || !t.NodeAt(i).Is(Namespace, string(t.Local(tok.Name))) {
+			if string(t.SpaceURI(t.Space(tok.Name))) != Namespace {
 				return nil, refuse(Malformed, t.NodeAt(i), "element of another namespace in ds:%s", n.Local())
 			}
 			r.nodes = append(r.nodes, t.NodeAt(i))
