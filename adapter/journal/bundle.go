@@ -36,6 +36,7 @@ var recipe []byte
 // Index is optional; what is given must match the entry.
 type Exhibit struct {
 	Index       int64
+	Leaf        []byte    // the entry's bytes, if at hand; else they are read
 	Openings    []Opening // of the commitments that may be disclosed
 	Envelope    []byte    // as received; needs the opening of its digest
 	Certificate []byte    // DER, as the entry names it
@@ -51,6 +52,10 @@ type Manifest struct {
 	Created time.Time         `json:"created"`
 	Files   map[string]string `json:"files"` // name to hex SHA-256
 }
+
+// ErrBundleTooLarge says that more was asked for than a bundle may hold: ask for
+// less at a time, or mirror the log.
+var ErrBundleTooLarge = fmt.Errorf("more than a bundle holds: %d files, %d MB", maxBundleFiles, maxBundle>>20)
 
 // Bundler makes evidence bundles.
 type Bundler struct {
@@ -71,18 +76,29 @@ type Bundler struct {
 // Kind and Digest are set here. Write waits until that entry stands under a
 // checkpoint that satisfies the policy; ctx bounds the wait, a second or two.
 func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits []Exhibit, read Event) error {
-	files := map[string][]byte{"policy": b.Policy.Text()}
+	if _, _, err := b.Find(ctx, read.Message); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("evidence: the reading needs a fresh message id, %q is not (%v)", read.Message, err)
+	}
+	files, total := map[string][]byte{"policy": b.Policy.Text()}, 0
 	exhibits = slices.SortedFunc(slices.Values(exhibits), func(a, b Exhibit) int { return int(a.Index - b.Index) })
 	for i, x := range exhibits {
 		if i > 0 && exhibits[i-1].Index == x.Index {
 			return fmt.Errorf("evidence: entry %d is asked for twice", x.Index)
 		}
-		leaf, err := entryAt(ctx, b.Tiles, x.Index)
-		if err != nil {
-			return fmt.Errorf("evidence: read entry %d: %w", x.Index, err)
+		leaf := x.Leaf
+		if leaf == nil {
+			var err error
+			if leaf, err = entryAt(ctx, b.Tiles, x.Index); err != nil {
+				return fmt.Errorf("evidence: read entry %d: %w", x.Index, err)
+			}
 		}
 		if err := x.put(files, leaf); err != nil {
 			return fmt.Errorf("evidence: entry %d: %w", x.Index, err)
+		}
+		// Half of the limits, for proofs and reports come on top.
+		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + MaxProof/8
+		if total > maxBundle/2 || len(files)+i > maxBundleFiles/2 {
+			return fmt.Errorf("evidence: %w", ErrBundleTooLarge)
 		}
 	}
 	m := Manifest{Format: BundleFormat, Title: title, Created: b.Now().UTC().Truncate(time.Second), Files: map[string]string{}}

@@ -72,13 +72,20 @@ func or[T comparable](v, otherwise T) T {
 func (s *Sequencer) Run(ctx context.Context) error {
 	tick := or(s.Tick, 50*time.Millisecond)
 	defer s.Book.Resign()
+	var told string // the last error logged, and when: a database that is away would fill the disk with lines
+	var toldAt time.Time
 	for ctx.Err() == nil {
 		// A connection that hangs must not hang the log: the next turn gets another.
 		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 		more, err := s.turn(bounded, false)
 		cancel()
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil && told != "":
+			s.Log.Info("journal: at work again")
+			told = ""
+		case err != nil && ctx.Err() == nil && (err.Error() != told || s.Now().Sub(toldAt) > 10*time.Second):
 			s.Log.Error("journal: step", "error", err)
+			told, toldAt = err.Error(), s.Now()
 		}
 		if more && err == nil {
 			continue

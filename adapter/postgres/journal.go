@@ -265,7 +265,9 @@ func readTile(ctx context.Context, q querier, level int, n int64, width int) ([]
 		return readEntries(ctx, q, n, width)
 	}
 	var data []byte
-	err := q.QueryRow(ctx, "SELECT data FROM journal_tile WHERE level = $1 AND n = $2", level, n).Scan(&data)
+	// A tile that has just been finished may stand in both: the longer one is it.
+	err := q.QueryRow(ctx, `SELECT data FROM (SELECT data FROM journal_tile WHERE level = $1 AND n = $2
+		UNION ALL SELECT data FROM journal_edge WHERE level = $1 AND n = $2) t ORDER BY octet_length(data) DESC LIMIT 1`, level, n).Scan(&data)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
 		return nil, fs.ErrNotExist
 	}
@@ -332,12 +334,7 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 		// transaction must not take them again.
 		add(int64(len(b.Taken)), "DELETE FROM journal_pending WHERE id = ANY ($1)", b.Taken)
 	}
-	levels, ns, data := []int16{}, []int64{}, [][]byte{}
-	for _, tile := range b.Tiles {
-		levels, ns, data = append(levels, int16(tile.Level)), append(ns, tile.N), append(data, tile.Data)
-	}
-	add(int64(len(b.Tiles)), `INSERT INTO journal_tile (level, n, data) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
-		ON CONFLICT (level, n) DO UPDATE SET data = excluded.data`, levels, ns, data)
+	queueTiles(add, b.Tiles)
 	if len(b.Counters) > 0 {
 		parties := slices.Sorted(maps.Keys(b.Counters))
 		sent, received := []int64{}, []int64{}
@@ -369,6 +366,30 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 		}
 	}
 	return results.Close()
+}
+
+// queueTiles writes finished tiles, once and for ever, and the edge.
+func queueTiles(add func(int64, string, ...any), tiles []journal.Tile) {
+	type columns struct {
+		levels []int16
+		ns     []int64
+		data   [][]byte
+	}
+	var full, edge columns
+	for _, t := range tiles {
+		c := &edge
+		if t.Width() == journal.TileWidth {
+			c = &full
+		}
+		c.levels, c.ns, c.data = append(c.levels, int16(t.Level)), append(c.ns, t.N), append(c.data, t.Data)
+	}
+	const values = " SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])"
+	if n := int64(len(full.ns)); n > 0 {
+		add(n, "INSERT INTO journal_tile (level, n, data)"+values, full.levels, full.ns, full.data)
+	}
+	if n := int64(len(edge.ns)); n > 0 {
+		add(n, "INSERT INTO journal_edge (level, n, data)"+values+" ON CONFLICT (level) DO UPDATE SET n = excluded.n, data = excluded.data", edge.levels, edge.ns, edge.data)
+	}
 }
 
 // totalKey is a row of journal_total without its count.

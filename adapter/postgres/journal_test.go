@@ -301,7 +301,7 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	ctx := context.Background()
 	events := journaltest.Events(4, 900)
 	a.fill(events[:600])
-	tables := []string{"journal_entry", "journal_open", "journal_tile", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
+	tables := []string{"journal_entry", "journal_open", "journal_tile", "journal_edge", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
 	for _, table := range tables {
 		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
 		a.must(err)
@@ -357,7 +357,7 @@ func TestTamperingWithTheDatabase(t *testing.T) {
 		{"DELETE FROM journal_entry WHERE idx = 999", "INSERT INTO journal_entry SELECT * FROM b WHERE idx = 999"},
 		{"UPDATE journal_entry e SET leaf = b.leaf FROM b WHERE (e.idx, b.idx) IN ((5, 6), (6, 5))", "UPDATE journal_entry e SET leaf = b.leaf FROM b WHERE e.idx = b.idx AND e.idx IN (5, 6)"},
 		{"UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 0 AND n = 1", "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 0 AND n = 1"},
-		{"UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1", "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1"},
+		{"UPDATE journal_edge SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1", "UPDATE journal_edge SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1"},
 	} {
 		_, err := a.pool.Exec(ctx, "CREATE TABLE b AS TABLE journal_entry")
 		a.must(err)
@@ -375,7 +375,7 @@ func TestTamperingWithTheDatabase(t *testing.T) {
 		}
 	}
 	// A tampered right edge stops the sequencer itself.
-	_, err = a.pool.Exec(ctx, "UPDATE journal_tile SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1")
+	_, err = a.pool.Exec(ctx, "UPDATE journal_edge SET data = set_byte(data, 40, get_byte(data, 40) # 1) WHERE level = 1")
 	a.must(err)
 	a.must(a.Append(ctx, journaltest.Events(6, 1)...))
 	var broken *journal.BrokenError

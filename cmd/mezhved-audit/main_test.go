@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -260,4 +261,74 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 	if refused < 30 {
 		t.Errorf("only %d changed bundles were tried", refused)
 	}
+}
+
+// byHand is README.txt of a bundle, "BY HAND", as a script: for the entry $1, with
+// nothing but openssl, xxd, base64 and sha256sum. It prints what each step gives.
+const byHand = `set -eu
+N=$1
+hash() { sha256sum | cut -d' ' -f1; }
+hex() { base64 -d | xxd -p -c 64; }
+h=$({ printf '\0'; cat leaves/$N.json; } | hash)
+csplit -s -f part proofs/$N.tlog-proof '/^$/'
+tail -n +2 part01 >checkpoint
+i=$(sed -n 's/^index //p' part00)
+s=$(( $(sed -n 2p checkpoint) - 1 ))
+for line in $(tail -n +3 part00); do
+  p=$(echo $line | hex)
+  if [ $((i % 2)) = 1 ] || [ $i = $s ]; then
+    h=$(echo 01$p$h | xxd -r -p | hash)
+    while [ $((i % 2)) = 0 ] && [ $i != 0 ]; do i=$((i / 2)); s=$((s / 2)); done
+  else
+    h=$(echo 01$h$p | xxd -r -p | hash)
+  fi
+  i=$((i / 2)); s=$((s / 2))
+done
+[ $s = 0 ]
+[ $h = $(sed -n 3p checkpoint | hex) ] && echo "root ok"
+head -3 checkpoint >text
+sed -n 5p checkpoint | cut -d' ' -f3 | base64 -d | tail -c 64 >sig
+KEY=$(sed -n 's/^log [^+]*+[^+]*+//p' policy)
+{ echo 302a300506032b6570032100 | xxd -r -p; echo $KEY | base64 -d | tail -c 32; } >key.der
+openssl pkeyutl -verify -pubin -keyform DER -inkey key.der -rawin -in text -sigfile sig
+opened() { sed 's/[{}]/\n/g' $1 | grep "\"field\":\"$2\"" | sed "s/.*\"$3\":\"\([^\"]*\)\".*/\1/"; }
+SALT=$(opened openings/$N.json snils salt | hex)
+C=$(sed 's/.*"snils":"\([^"]*\)".*/\1/' leaves/$N.json | hex)
+[ "$(printf %s "$(opened openings/$N.json snils value)" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$SALT | sed 's/.*= //')" = $C ] && echo "value ok"
+[ $(hash <envelopes/$N.xml) = $(opened openings/$N.json digest value) ] && echo "envelope ok"
+[ $(hash <manifest.json) = $(opened export/opening.json digest value) ] && echo "manifest ok"
+`
+
+func TestTheRecipeByHandWorks(t *testing.T) {
+	for _, tool := range []string{"bash", "openssl", "xxd", "sha256sum", "csplit", "base64"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed: the recipe for checking by hand cannot be tried here", tool)
+		}
+	}
+	d := journaltest.NewDesk(t)
+	book := d.Filled(8, 700)
+	b, indexes := d.Exchange(book, []byte("<envelope/>"))
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, f.Name, content)
+	}
+	cmd := exec.Command("bash", "-c", byHand, "by-hand", strconv.FormatInt(indexes[0], 10))
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	contains(t, string(out), "root ok", "Signature Verified Successfully", "value ok", "envelope ok", "manifest ok")
 }
