@@ -76,6 +76,8 @@ type ocspAnswer struct {
 	revokedAt  time.Time
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: not stated
+	source     string    // who was asked
+	der        []byte    // the response as it came
 }
 
 // askOCSP asks one configured endpoint.
@@ -102,7 +104,12 @@ func askOCSP(ctx context.Context, client *http.Client, url string, cert, issuer 
 	if err != nil {
 		return nil, err
 	}
-	return parseOCSP(data, cert, issuer, at)
+	answer, err := parseOCSP(data, cert, issuer, at)
+	if err != nil {
+		return nil, err
+	}
+	answer.source, answer.der = url, data
+	return answer, nil
 }
 
 // parseOCSP reads a response and makes sure that it is about cert and signed by

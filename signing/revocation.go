@@ -42,6 +42,8 @@ type RevocationOptions struct {
 type Revocation struct {
 	opt RevocationOptions
 
+	loading sync.Mutex // held by the one who reads the lists for the first time
+
 	mu      sync.Mutex
 	lists   map[string]*revocationList // by where they come from
 	failed  map[string]error
@@ -206,12 +208,7 @@ func (r *Revocation) check(cert, issuer *Certificate, at time.Time) *Error {
 // fromLists looks into the fresh lists of the issuer; a certificate is good when
 // one of them does not name it and none does.
 func (r *Revocation) fromLists(cert, issuer *Certificate, at time.Time) (known bool, when time.Time, revoked bool) {
-	r.mu.Lock()
-	loaded := r.loaded
-	r.mu.Unlock()
-	if !loaded && len(r.opt.CRLs) > 0 {
-		r.Load(context.Background())
-	}
+	r.firstLoad()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range r.lists {
@@ -225,6 +222,59 @@ func (r *Revocation) fromLists(cert, issuer *Certificate, at time.Time) (known b
 		known = known || l.fresh(at, r.opt.MaxAge)
 	}
 	return known, time.Time{}, false
+}
+
+// firstLoad reads the lists when nobody has.
+func (r *Revocation) firstLoad() {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	r.mu.Lock()
+	loaded := r.loaded
+	r.mu.Unlock()
+	if !loaded {
+		r.Load(context.Background())
+	}
+}
+
+// RevocationEvidence is a list or an answer by which a certificate was judged,
+// as it was received.
+type RevocationEvidence struct {
+	Kind       string // "crl" or "ocsp"
+	Source     string // the configured file or address
+	DER        []byte
+	ThisUpdate time.Time
+	NextUpdate time.Time // zero: not stated
+}
+
+// Evidence gives what a judgement of the certificate at a moment rests on: its
+// chain, and the lists and answers by which its members below the root were found
+// not to be revoked, as far as they are still here. It asks nobody.
+func (t *Trust) Evidence(c *Certificate, at time.Time) (chain []*Certificate, revocation []RevocationEvidence) {
+	chain, err := t.Chain(c, at)
+	if err != nil || t.opt.Revocation == nil {
+		return chain, nil
+	}
+	for i := 0; i+1 < len(chain); i++ {
+		if e, ok := t.opt.Revocation.evidence(chain[i], chain[i+1], at); ok {
+			revocation = append(revocation, e)
+		}
+	}
+	return chain, revocation
+}
+
+func (r *Revocation) evidence(cert, issuer *Certificate, at time.Time) (RevocationEvidence, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, from := range r.opt.CRLs {
+		if l := r.lists[from]; l != nil && l.by(issuer) && l.fresh(at, r.opt.MaxAge) {
+			return RevocationEvidence{"crl", from, l.x.Raw, l.x.ThisUpdate, l.x.NextUpdate}, true
+		}
+	}
+	if kept, ok := r.answers[cert.SHA256]; ok {
+		a := kept.answer
+		return RevocationEvidence{"ocsp", a.source, a.der, a.thisUpdate, a.nextUpdate}, true
+	}
+	return RevocationEvidence{}, false
 }
 
 // fromOCSP asks the responders one after the other, or takes an answer that is

@@ -298,6 +298,13 @@ func TestBlankPolicy(t *testing.T) {
 			t.Errorf("%q between the elements: got %v, want %q", with, err, want)
 		}
 	}
+	// The strict reader names white space, because senders do not see it.
+	for with, says := range map[string]string{"\n": "white space", "x": "text, comment", "<!-- -->": "text, comment"} {
+		changed := strings.Replace(doc, "</ds:SignedInfo>", "</ds:SignedInfo>"+with, 1)
+		if _, err := verifier(t, Options{}).Verify(caller(parse(t, changed))); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q between the elements: got %v, want it to say %q", with, err, says)
+		}
+	}
 	// White space inside SignedInfo is signed, so there it must have been from
 	// the beginning.
 	inside := strings.Replace(doc, "</ds:Reference>", "</ds:Reference>\n", 1)

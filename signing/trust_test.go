@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -317,6 +318,13 @@ func TestOCSP(t *testing.T) {
 			for range 3 {
 				if err := tr.Check(leaf, testNow); code(err) != tt.want {
 					t.Fatalf("got %v, want %q", err, tt.want)
+				}
+			}
+			if tt.want == "" {
+				chain, evidence := tr.Evidence(leaf, testNow)
+				if len(chain) != 3 || len(evidence) != 2 || evidence[0].Kind != "ocsp" || evidence[0].Source != srv.URL || len(evidence[0].DER) == 0 ||
+					evidence[1].Kind != "crl" || evidence[1].Source != rootPath || !bytes.Equal(evidence[1].DER, rootList) {
+					t.Errorf("evidence: %d certificates, %+v", len(chain), evidence)
 				}
 			}
 			if tt.want == "" && r.asked.Load() != 1 {
