@@ -156,6 +156,10 @@ signature:
   certificate: keys/bus/cert.pem
 replyTo:
   keys: [keys/replyto.key]
+console:
+  tokens:
+    - {name: demo-operator, role: operator, file: keys/operator.token}
+    - {name: demo-auditor, role: auditor, file: keys/auditor.token}
 `
 
 var listenLine = regexp.MustCompile(`(?m)^listen:.*$`)
