@@ -102,6 +102,11 @@ func TestSeveralSignatures(t *testing.T) {
 			}
 		}
 	}
+	for i, want := range map[int]string{4: "RequestMessage/Request/SenderProvidedRequestData", 5: "RequestMessage/Request"} {
+		if got[i].Prescribed != want {
+			t.Errorf("prescribed: got %s, want %s", got[i].Prescribed, want)
+		}
+	}
 	data := tape.Root().First().First().First()
 	if n := len(PersonalPlaces(data)); n != 4 {
 		t.Errorf("%d personal and record signatures in what the sender provided, want 4", n)
@@ -134,7 +139,7 @@ func TestPlacesOfOperations(t *testing.T) {
 				op := fmt.Sprintf(`<t:%[1]s xmlns:t="%[2]s" xmlns:b="%[3]s"><%[4]s Id="X"/><%[5]s>«X»</%[5]s></t:%[1]s>`, tt.op, typesPrefix+version, basicPrefix+version, tt.target, tt.holder)
 				tape := parse(t, holes(t, fmt.Sprintf(wrap, op), signer(t, KeyECDSA256), "X"))
 				got := Places(tape)
-				if len(got) != 1 || got[0].Role != tt.role || got[0].Target.Local() != tt.target[2:] {
+				if len(got) != 1 || got[0].Role != tt.role || got[0].Prescribed != tt.target[2:] || got[0].Target.Local() != tt.target[2:] {
 					t.Fatalf("%s %s: got %+v", tt.op, version, got)
 				}
 				if _, err := verifier(t, Options{}).Verify(got[0].Signature, got[0].Target); err != nil {
@@ -181,7 +186,39 @@ func TestPlacesElsewhere(t *testing.T) {
 			t.Errorf("%s: target %q, want %q", tt.name, id, tt.target)
 		}
 	}
+	two := Places(parse(t, `<t:AckRequest `+ns+`><b:AckTargetMessage Id="P"/>`+caller+caller+`</t:AckRequest>`))
+	if len(two) != 2 || !two[0].Target.Valid() || two[1].Target.Valid() {
+		t.Errorf("two callers' signatures: got %+v; the second has no target", two)
+	}
+	for name, held := range map[string]string{
+		"two signatures": `<ds:Signature xmlns:ds="` + Namespace + `"/><ds:Signature xmlns:ds="` + Namespace + `"/>`, "another element": "<b:x/>",
+		"another before": `<b:x/><ds:Signature xmlns:ds="` + Namespace + `"/>`, "another after": `<ds:Signature xmlns:ds="` + Namespace + `"/><b:x/>`, "nothing": "",
+	} {
+		got := Places(parse(t, `<t:AckRequest `+ns+`><b:AckTargetMessage Id="P"/><t:CallerInformationSystemSignature>`+held+`</t:CallerInformationSystemSignature></t:AckRequest>`))
+		if len(got) != 1 || got[0].Signature.Valid() {
+			t.Errorf("%s in the holder: got %+v, want a place without a signature", name, got)
+		}
+	}
 	if got := PlacesOf(xmltape.Node{}); got != nil {
 		t.Errorf("places of nothing: %v", got)
+	}
+}
+
+// Personal and record signatures are found in what a sender provided, request or
+// response, and nowhere else; a record may have several personal ones.
+func TestPersonalPlaces(t *testing.T) {
+	ns := `xmlns:t="` + typesPrefix + `1.3" xmlns:b="` + basicPrefix + `1.3" xmlns:d="` + directiveSpace + `"`
+	holder := `<d:PersonalSignature><ds:Signature xmlns:ds="` + Namespace + `"/></d:PersonalSignature>`
+	content := `<b:MessagePrimaryContent><d:Registry><d:RegistryRecord><d:Record><d:RecordContent Id="C"/>` + holder + holder + `</d:Record></d:RegistryRecord></d:Registry></b:MessagePrimaryContent>`
+	for name, want := range map[string]int{"t:SenderProvidedRequestData": 2, "t:SenderProvidedResponseData": 2, "t:MessageMetadata": 0, "b:SenderProvidedRequestData": 0, "d:SenderProvidedResponseData": 0} {
+		got := PersonalPlaces(parse(t, "<"+name+" "+ns+">"+content+"</"+name+">").Root())
+		if len(got) != want {
+			t.Errorf("%s: %d places, want %d", name, len(got), want)
+		}
+		for _, p := range got {
+			if p.Role != RolePersonal || p.Target.Local() != "RecordContent" || !p.Signature.Valid() {
+				t.Errorf("%s: got %+v", name, p)
+			}
+		}
 	}
 }
