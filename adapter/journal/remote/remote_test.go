@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,11 +95,14 @@ func TestServing(t *testing.T) {
 // counted counts what is fetched.
 type counted struct {
 	http.Handler
+	mu    sync.Mutex
 	paths []string
 }
 
 func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
 	c.paths = append(c.paths, r.URL.Path)
+	c.mu.Unlock()
 	c.Handler.ServeHTTP(w, r)
 }
 
@@ -170,14 +174,34 @@ func TestMirrorPullsOnlyWhatIsNew(t *testing.T) {
 
 // lying serves tiles through a function that may change them.
 type lying struct {
-	remote.Log
+	mu   sync.Mutex // requests of a visit that was given up may still be running
+	log  remote.Log
 	tile func(level int, n int64, data []byte) []byte
 }
 
+func (l *lying) now() (remote.Log, func(level int, n int64, data []byte) []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log, l.tile
+}
+
+// becomes changes the log served, and how it lies.
+func (l *lying) becomes(log remote.Log, tile func(level int, n int64, data []byte) []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log, l.tile = log, tile
+}
+
+func (l *lying) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	log, _ := l.now()
+	return log.Checkpoint(ctx)
+}
+
 func (l *lying) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
-	data, err := l.Log.Tile(ctx, level, n, width)
-	if err == nil && l.tile != nil {
-		data = l.tile(level, n, slices.Clone(data))
+	log, lie := l.now()
+	data, err := log.Tile(ctx, level, n, width)
+	if err == nil && lie != nil {
+		data = lie(level, n, slices.Clone(data))
 	}
 	return data, err
 }
@@ -185,7 +209,7 @@ func (l *lying) Tile(ctx context.Context, level int, n int64, width int) ([]byte
 func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 	d := journaltest.NewDesk(t)
 	book := d.Filled(55, 700)
-	liar := &lying{Log: book}
+	liar := &lying{log: book}
 	m := &mirrored{d, serve(t, &remote.Server{Log: liar, Admit: bearer, Slog: quiet}), t.TempDir()}
 	honest, err := m.visit()
 	if err != nil {
@@ -202,7 +226,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for range 60 {
 		bundle, entry, bit := 2+r.Int64N(3), r.IntN(188), byte(1)<<r.IntN(8)
-		liar.tile = func(level int, n int64, data []byte) []byte {
+		liar.becomes(book, func(level int, n int64, data []byte) []byte {
 			if level == journal.EntriesLevel && n == bundle {
 				entries, err := journal.Entries(data)
 				if err != nil {
@@ -212,7 +236,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 				leaf[len(leaf)/2] ^= bit
 			}
 			return data
-		}
+		})
 		if _, err := m.visit(); err == nil {
 			t.Fatal("a lie was taken into the mirror")
 		}
@@ -220,7 +244,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 			t.Fatal("a failed visit has changed the mirror")
 		}
 	}
-	liar.tile = nil
+	liar.becomes(book, nil)
 	v, err := m.visit()
 	if err != nil || v.Before.Tree != honest.Now.Tree {
 		t.Fatalf("an honest visit afterwards: %v", err)
@@ -228,7 +252,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 
 	// The log itself is rewritten by its operator, with every key.
 	other := d.Forged(57, 1300)
-	liar.Log = other
+	liar.becomes(other, nil)
 	var fork *journal.ForkError
 	if _, err := m.visit(); !errors.As(err, &fork) {
 		t.Errorf("a rewritten log: got %v, want a *ForkError", err)
