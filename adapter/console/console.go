@@ -87,9 +87,9 @@ func (c *Console) Mount(r Doors) {
 	r.Group(func(r chi.Router) {
 		r.Use(guarded, foreign.Handler)
 		r.Get("/api/openapi.json", c.serveDescription)
-		r.Get("/desk/static/*", http.StripPrefix("/desk/static/", http.FileServerFS(files)).ServeHTTP)
+		r.Get("/console/static/*", http.StripPrefix("/console/static/", http.FileServerFS(files)).ServeHTTP)
 		r.Route("/api/v1", c.api)
-		r.Route("/desk", c.desk)
+		r.Route("/console", c.desk)
 	})
 }
 

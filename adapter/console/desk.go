@@ -43,7 +43,7 @@ func (c *Console) languages(next http.Handler) http.Handler {
 			return
 		}
 		values.Del("lang")
-		http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: to, Path: "/desk", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: to, Path: "/console", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
 		back := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: values.Encode()}
 		http.Redirect(w, r, local(back.String()), http.StatusSeeOther)
 	})
@@ -59,8 +59,8 @@ func language(r *http.Request) string {
 // local is an address within the desk; anything else is the desk's first page.
 func local(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(to, "\\") || u.Path != "/desk" && !strings.HasPrefix(u.Path, "/desk/") {
-		return "/desk/"
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(to, "\\") || u.Path != "/console" && !strings.HasPrefix(u.Path, "/console/") {
+		return "/console/"
 	}
 	return u.String()
 }
@@ -70,7 +70,7 @@ func (c *Console) page(name string, look func(*http.Request, Actor) (any, error)
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, ok := c.bearer(r)
 		if !ok {
-			http.Redirect(w, r, "/desk/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+			http.Redirect(w, r, "/console/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 			return
 		}
 		data, err := look(r, who)
@@ -105,7 +105,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	c.cookie(w, r, "", -1)
-	http.Redirect(w, r, "/desk/login", http.StatusSeeOther)
+	http.Redirect(w, r, "/console/login", http.StatusSeeOther)
 }
 
 func (c *Console) cookie(w http.ResponseWriter, r *http.Request, value string, age int) {
@@ -179,7 +179,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 		next := clone(q)
 		next.Set("after", p.Found.Next)
 		next.Set("by", by)
-		p.NextPage = "/desk/search?" + next.Encode()
+		p.NextPage = "/console/search?" + next.Encode()
 	}
 	q.Del("after")
 	q.Del("limit")
@@ -204,10 +204,10 @@ func clone(v url.Values) url.Values {
 func (c *Console) goTrace(w http.ResponseWriter, r *http.Request) {
 	id := strings.TrimSpace(r.URL.Query().Get("id"))
 	if id == "" {
-		http.Redirect(w, r, "/desk/search", http.StatusSeeOther)
+		http.Redirect(w, r, "/console/search", http.StatusSeeOther)
 		return
 	}
-	http.Redirect(w, r, "/desk/trace/"+url.PathEscape(id), http.StatusSeeOther)
+	http.Redirect(w, r, "/console/trace/"+url.PathEscape(id), http.StatusSeeOther)
 }
 
 func (c *Console) pageTrace(r *http.Request, who Actor) (any, error) {
@@ -270,7 +270,7 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 		return nil, err
 	}
 	return &messagePage{ID: id, MessageID: string(m.MessageID), Sender: string(m.Sender), Service: m.Service, Version: m.Version,
-		Trace: "/desk/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0)}, nil
+		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0)}, nil
 }
 
 func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {

@@ -1,5 +1,5 @@
 // Package console is the desk of operators and auditors: pages for a person at a
-// browser (/desk) and the JSON API under them (/api/v1, described at
+// browser (/console) and the JSON API under them (/api/v1, described at
 // /api/openapi.json). Pages ask the same questions as the API and get the same
 // answers.
 //

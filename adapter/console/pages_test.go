@@ -50,11 +50,11 @@ func TestWhatASenderWritesIsOnlyText(t *testing.T) {
 	d.must(d.Store.Store.Record(context.Background(), journal.Event{Kind: journal.KindRefused, Time: d.Clock.Now(), MessageID: evil, Sender: evil, Recipient: evil, Service: evil, Version: evil, Outcome: evil, Rule: evil, Incident: evil, Node: evil, Ground: evil, Message: evil}))
 	d.settle()
 
-	pages := []string{"/desk/", "/desk/search?order=newest&by=service", "/desk/search?id=" + url.QueryEscape(evil), "/desk/trace/" + incident, "/desk/incident/" + incident, "/desk/trace/" + url.PathEscape(strings.ReplaceAll(evil, "\u0007", " ")),
-		"/desk/incident/" + raw.Header.Get("X-Mezhved-Incident"), "/desk/entry/0", "/desk/queues", "/desk/services", "/desk/parties"}
+	pages := []string{"/console/", "/console/search?order=newest&by=service", "/console/search?id=" + url.QueryEscape(evil), "/console/trace/" + incident, "/console/incident/" + incident, "/console/trace/" + url.PathEscape(strings.ReplaceAll(evil, "\u0007", " ")),
+		"/console/incident/" + raw.Header.Get("X-Mezhved-Incident"), "/console/entry/0", "/console/queues", "/console/services", "/console/parties"}
 	for i, e := range ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=refused").Entries {
 		if e.Incident != "" {
-			pages = append(pages, "/desk/incident/"+url.PathEscape(e.Incident), "/desk/trace/"+url.PathEscape(e.Incident))
+			pages = append(pages, "/console/incident/"+url.PathEscape(e.Incident), "/console/trace/"+url.PathEscape(e.Incident))
 		}
 		if i > 20 {
 			break
@@ -74,13 +74,13 @@ func TestWhatASenderWritesIsOnlyText(t *testing.T) {
 				}
 			}
 			for _, m := range comes.FindAllStringSubmatch(page, -1) {
-				if to := html.UnescapeString(m[2]); !strings.HasPrefix(to, "/desk/") && !strings.HasPrefix(to, "/api/") && to != "#main" && to != "#bad" {
+				if to := html.UnescapeString(m[2]); !strings.HasPrefix(to, "/console/") && !strings.HasPrefix(to, "/api/") && to != "#main" && to != "#bad" {
 					t.Errorf("%s: leads to %q", path, to)
 				}
 			}
 			// The frame's own markup, and nothing of the kind besides.
-			allowed := strings.NewReplacer(`<meta charset`, "", `<meta name="viewport"`, "", `<meta name="color-scheme"`, "", `<link rel="stylesheet"`, "", `<link rel="icon"`, "", `<script src="/desk/static/desk.js"`, "",
-				`<img src="/desk/static/mark.svg"`, "", `<form class="find"`, "", `<form action="/desk/logout"`, "", `<form class="filters`, "", `<svg viewBox="0 0 100 10"`, "").Replace(page)
+			allowed := strings.NewReplacer(`<meta charset`, "", `<meta name="viewport"`, "", `<meta name="color-scheme"`, "", `<link rel="stylesheet"`, "", `<link rel="icon"`, "", `<script src="/console/static/desk.js"`, "",
+				`<img src="/console/static/mark.svg"`, "", `<form class="find"`, "", `<form action="/console/logout"`, "", `<form class="filters`, "", `<svg viewBox="0 0 100 10"`, "").Replace(page)
 			tags := regexp.MustCompile(`<[^>]*>`).FindAllString(allowed, -1)
 			for _, tag := range tags {
 				plain := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, `""`)
@@ -102,9 +102,9 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 	d.settle()
 	message := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0].Message
 	for path, want := range map[string][2]string{
-		"/desk/": {"Последние отказы", "Latest refusals"}, "/desk/search?sender=MUNI": {"Найдено записей", "Entries found"}, "/desk/trace/" + id: {"Ход событий", "Timeline"},
-		"/desk/incident/" + incident: {"Сообщение не соответствует схеме", "does not hold against its schema"}, "/desk/message/" + message: {"Как получен", "As received"},
-		"/desk/services": {"Срок ответа", "Deadline"}, "/desk/parties": {"Сертификаты", "Certificates"}, "/desk/queues": {"Очереди", "Queues"}, "/desk/entry/0": {"Байты листа", "Bytes of the leaf"},
+		"/console/": {"Последние отказы", "Latest refusals"}, "/console/search?sender=MUNI": {"Найдено записей", "Entries found"}, "/console/trace/" + id: {"Ход событий", "Timeline"},
+		"/console/incident/" + incident: {"Сообщение не соответствует схеме", "does not hold against its schema"}, "/console/message/" + message: {"Как получен", "As received"},
+		"/console/services": {"Срок ответа", "Deadline"}, "/console/parties": {"Сертификаты", "Certificates"}, "/console/queues": {"Очереди", "Queues"}, "/console/entry/0": {"Байты листа", "Bytes of the leaf"},
 	} {
 		for i, lang := range []string{"ru", "en"} {
 			page := d.visit(path, lang)
@@ -113,8 +113,8 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 			}
 		}
 	}
-	a := d.ask(operatorToken, "/desk/search?sender=MUNI&lang=en", nil)
-	if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/desk/search?sender=MUNI" || len(a.Cookies()) != 1 || a.Cookies()[0].Value != "en" {
+	a := d.ask(operatorToken, "/console/search?sender=MUNI&lang=en", nil)
+	if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/console/search?sender=MUNI" || len(a.Cookies()) != 1 || a.Cookies()[0].Value != "en" {
 		t.Errorf("the switch: %d to %q, %v", a.StatusCode, a.Header.Get("Location"), a.Cookies())
 	}
 }
@@ -123,7 +123,7 @@ func TestTheIncidentPageMarksThePlace(t *testing.T) {
 	d := openDesk(t)
 	incident, _ := d.refused(broken("семь"))
 	d.settle()
-	page := d.visit("/desk/incident/"+incident, "ru")
+	page := d.visit("/console/incident/"+incident, "ru")
 	if mark := regexp.MustCompile(`<mark>([^<]*)</mark>`).FindStringSubmatch(page); mark == nil || !strings.Contains(html.UnescapeString(mark[1]), "КадастровыйНомер") {
 		t.Errorf("marked %q", mark)
 	}

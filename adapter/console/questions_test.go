@@ -464,7 +464,7 @@ func TestANodeWithoutTheJournalSendsAuditorsElsewhere(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}
 	}
-	for _, path := range []string{"/api/v1/overview", "/api/v1/queues", "/desk/", "/desk/queues", "/desk/search"} {
+	for _, path := range []string{"/api/v1/overview", "/api/v1/queues", "/console/", "/console/queues", "/console/search"} {
 		if a := d.ask(operatorToken, path, nil); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}

@@ -51,8 +51,8 @@ func TestNobodyEntersWithoutAToken(t *testing.T) {
 			}
 		}
 	}
-	for _, page := range []string{"/desk/", "/desk/search", "/desk/trace/x", "/desk/incident/x", "/desk/message/x", "/desk/entry/0", "/desk/services", "/desk/parties", "/desk/queues"} {
-		if a := d.ask("", page, nil); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/desk/login?next=") {
+	for _, page := range []string{"/console/", "/console/search", "/console/trace/x", "/console/incident/x", "/console/message/x", "/console/entry/0", "/console/services", "/console/parties", "/console/queues"} {
+		if a := d.ask("", page, nil); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/console/login?next=") {
 			t.Errorf("%s: %d to %q", page, a.StatusCode, a.Header.Get("Location"))
 		}
 	}
@@ -66,14 +66,14 @@ func TestATokenIsTakenAsBearerPasswordAndSession(t *testing.T) {
 	if a := d.ask(operatorToken, "/api/v1/queues", nil); a.StatusCode != http.StatusOK {
 		t.Errorf("bearer: %d", a.StatusCode)
 	}
-	req, _ := http.NewRequest(http.MethodGet, d.site.URL+"/desk/", nil)
+	req, _ := http.NewRequest(http.MethodGet, d.site.URL+"/console/", nil)
 	req.SetBasicAuth("anybody", operatorToken)
 	if a := d.do(req); a.StatusCode != http.StatusOK {
 		t.Errorf("password: %d", a.StatusCode)
 	}
 
 	form := func(token, next, origin string) reply {
-		req, err := http.NewRequest(http.MethodPost, d.site.URL+"/desk/login", strings.NewReader(url.Values{"token": {token}, "next": {next}}.Encode()))
+		req, err := http.NewRequest(http.MethodPost, d.site.URL+"/console/login", strings.NewReader(url.Values{"token": {token}, "next": {next}}.Encode()))
 		d.must(err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if origin != "" {
@@ -81,16 +81,16 @@ func TestATokenIsTakenAsBearerPasswordAndSession(t *testing.T) {
 		}
 		return d.do(req)
 	}
-	if a := form("wrong-token-of-some-length", "/desk/", ""); a.StatusCode != http.StatusForbidden || len(a.Cookies()) > 0 {
+	if a := form("wrong-token-of-some-length", "/console/", ""); a.StatusCode != http.StatusForbidden || len(a.Cookies()) > 0 {
 		t.Errorf("a wrong token: %d, cookies %v", a.StatusCode, a.Cookies())
 	}
-	if a := form(auditorToken, "/desk/", "https://elsewhere.example"); a.StatusCode != http.StatusForbidden || len(a.Cookies()) > 0 {
+	if a := form(auditorToken, "/console/", "https://elsewhere.example"); a.StatusCode != http.StatusForbidden || len(a.Cookies()) > 0 {
 		t.Errorf("a form of another site: %d, cookies %v", a.StatusCode, a.Cookies())
 	}
-	for next, want := range map[string]string{"/desk/services": "/desk/services", "https://evil.example/": "/desk/", "//evil.example/desk/": "/desk/", "/\\evil.example": "/desk/", "/desk/../../x": "/desk/", "/deskx": "/desk/"} {
+	for next, want := range map[string]string{"/console/services": "/console/services", "https://evil.example/": "/console/", "//evil.example/console/": "/console/", "/\\evil.example": "/console/", "/console/../../x": "/console/", "/consolex": "/console/"} {
 		a := form(operatorToken, next, "")
 		got := a.Header.Get("Location")
-		if next == "/desk/../../x" { // a browser resolves it on this host, which is harmless
+		if next == "/console/../../x" { // a browser resolves it on this host, which is harmless
 			continue
 		}
 		if a.StatusCode != http.StatusSeeOther || got != want {
@@ -98,7 +98,7 @@ func TestATokenIsTakenAsBearerPasswordAndSession(t *testing.T) {
 		}
 	}
 
-	a := form(operatorToken, "/desk/parties", d.site.URL)
+	a := form(operatorToken, "/console/parties", d.site.URL)
 	if len(a.Cookies()) != 1 {
 		t.Fatalf("sign in: %d, cookies %v", a.StatusCode, a.Cookies())
 	}
@@ -107,7 +107,7 @@ func TestATokenIsTakenAsBearerPasswordAndSession(t *testing.T) {
 		t.Errorf("the session's cookie is %v", cookie)
 	}
 	with := func(value string) int {
-		req, _ := http.NewRequest(http.MethodGet, d.site.URL+"/desk/parties", nil)
+		req, _ := http.NewRequest(http.MethodGet, d.site.URL+"/console/parties", nil)
 		req.AddCookie(&http.Cookie{Name: cookie.Name, Value: value})
 		return d.do(req).StatusCode
 	}
@@ -179,8 +179,8 @@ func TestWhatAnAuditorReadsIsAnEntryBeforeTheAnswer(t *testing.T) {
 		{"/api/v1/journal/entries/0", "entry"}, {"/api/v1/journal/entries/0/proof", "proof"}, {"/api/v1/journal/export?format=csv", "export"},
 		{"/api/v1/journal/trace/" + id, "trace"}, {"/api/v1/journal/bundle?exchange=" + id, "bundle"},
 		{"/api/v1/incidents/" + incident + "/envelope", "envelope"}, {"/api/v1/messages/" + message + "/envelope", "envelope"},
-		{"/desk/", "overview"}, {"/desk/search?kind=refused", "search"}, {"/desk/trace/" + id, "trace"}, {"/desk/incident/" + incident, "envelope"},
-		{"/desk/message/" + message, "envelope"}, {"/desk/entry/0", "entry"}, {"/tile/entries/000.p/1", "entries"},
+		{"/console/", "overview"}, {"/console/search?kind=refused", "search"}, {"/console/trace/" + id, "trace"}, {"/console/incident/" + incident, "envelope"},
+		{"/console/message/" + message, "envelope"}, {"/console/entry/0", "entry"}, {"/tile/entries/000.p/1", "entries"},
 	}
 	for i, read := range reads {
 		if a := d.ask(auditorToken, read.path, nil); a.StatusCode != http.StatusOK {
@@ -192,10 +192,10 @@ func TestWhatAnAuditorReadsIsAnEntryBeforeTheAnswer(t *testing.T) {
 		}
 	}
 	// What nobody's secrets are in leaves no entry; neither do an operator's questions that disclose nothing.
-	for _, path := range []string{"/api/v1/queues", "/api/v1/services", "/api/v1/parties", "/desk/services", "/desk/search"} {
+	for _, path := range []string{"/api/v1/queues", "/api/v1/services", "/api/v1/parties", "/console/services", "/console/search"} {
 		d.ask(auditorToken, path, nil)
 	}
-	for _, path := range []string{"/api/v1/overview", "/api/v1/journal/entries", "/api/v1/journal/trace/" + id, "/desk/"} {
+	for _, path := range []string{"/api/v1/overview", "/api/v1/journal/entries", "/api/v1/journal/trace/" + id, "/console/"} {
 		d.ask(operatorToken, path, nil)
 	}
 	if acts, _ := d.readings(); len(acts) != len(reads) {
@@ -246,7 +246,7 @@ func TestTokensThatAreNoTokens(t *testing.T) {
 
 func TestEveryAnswerBearsItsHeaders(t *testing.T) {
 	d := openDesk(t)
-	for _, path := range []string{"/desk/login", "/desk/", "/desk/search", "/desk/static/desk.css", "/desk/static/desk.js", "/api/openapi.json", "/api/v1/queues", "/api/v1/nothing", "/desk/nothing"} {
+	for _, path := range []string{"/console/login", "/console/", "/console/search", "/console/static/desk.css", "/console/static/desk.js", "/api/openapi.json", "/api/v1/queues", "/api/v1/nothing", "/console/nothing"} {
 		a := d.ask(operatorToken, path, nil)
 		h := a.Header
 		csp := h.Get("Content-Security-Policy")
