@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -331,4 +332,55 @@ func TestTheRecipeByHandWorks(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	contains(t, string(out), "root ok", "Signature Verified Successfully", "value ok", "envelope ok", "manifest ok")
+}
+
+// The page itself, opened from a file in a browser: the bundle is put into its
+// file field, the button is pressed, and the verdict is read.
+func TestPageInABrowser(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed: the page cannot be opened here")
+	}
+	d := journaltest.NewDesk(t)
+	b, _ := d.Exchange(d.Filled(9, 100), []byte("<envelope/>"))
+	bad := bytes.Clone(b)
+	bad[len(bad)/3] ^= 1
+	for _, c := range []struct {
+		name, policy, want string
+		bundle             []byte
+	}{
+		{"good", string(d.Policy.Text()), `class="good"`, b},
+		{"its own policy", "", `class="own"`, b},
+		{"changed", string(d.Policy.Text()), `class="bad"`, bad},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			driver := `<script>
+const given = new DataTransfer();
+given.items.add(new File([Uint8Array.from(atob('` + base64.StdEncoding.EncodeToString(c.bundle) + `'), c => c.charCodeAt(0))], 'b.zip'));
+document.getElementById('bundle').files = given.files;
+document.getElementById('policy').value = ` + strconv.Quote(c.policy) + `;
+document.getElementById('go').click();
+// The browser's clock below is virtual and leaps to its end when nothing is timed.
+const waiting = setInterval(() => { if (document.getElementById('verdict').className) clearInterval(waiting); }, 1);
+</script></body>`
+			page := write(t, dir, "verify.html", bytes.Replace(verifyPage, []byte("</body>"), []byte(driver), 1))
+			ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+				"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=900000", "--dump-dom", "file://"+page)
+			cmd.WaitDelay = time.Second
+			out, err := cmd.Output()
+			if err != nil {
+				t.Skipf("chromium does not run here: %v", err)
+			}
+			verdict := regexp.MustCompile(`(?s)<div id="verdict".*?</div>`).FindString(string(out))
+			if !strings.Contains(verdict, c.want) {
+				t.Errorf("the page says %s, want %s", verdict, c.want)
+			}
+			if c.name == "good" && !t.Failed() {
+				contains(t, string(out), "acknowledged", "snils = 11223344595", "envelope, 11 bytes")
+			}
+		})
+	}
 }
