@@ -157,35 +157,33 @@ func (r *reader) str() string {
 	if r.err != nil {
 		return ""
 	}
-	for i, rest := from, r.s[from:]; i-from < len(rest); i++ {
-		c := rest[i-from]
-		if class[c] == plain {
-			high |= c
-			continue
-		}
-		switch c {
-		case '"':
-			r.i = i + 1
-			return r.text(r.s[from:i], high)
-		case '\\':
-			return r.escaped(from)
-		}
-		r.fail("an escape for a control character")
-		return ""
+	rest := r.s[from:]
+	n := 0
+	for n < len(rest) && plain[rest[n]] {
+		high |= rest[n]
+		n++
 	}
-	r.fail("the end of a string")
+	switch {
+	case n == len(rest):
+		r.fail("the end of a string")
+	case rest[n] == '"':
+		r.i = from + n + 1
+		return r.text(rest[:n], high)
+	case rest[n] == '\\':
+		return r.escaped(from)
+	default:
+		r.fail("an escape for a control character")
+	}
 	return ""
 }
 
-// class tells the bytes of a string that mean themselves from the others.
-var class = func() (table [256]bool) {
+// plain are the bytes of a string that mean themselves.
+var plain = func() (table [256]bool) {
 	for c := range table {
 		table[c] = c >= 0x20 && c != '"' && c != '\\'
 	}
 	return table
 }()
-
-const plain = true
 
 // text ends a string; high has the bits of all its bytes.
 func (r *reader) text(s string, high byte) string {

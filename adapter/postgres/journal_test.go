@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -329,6 +330,25 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	a.Resign()
 	if err := a.Settle(a.Sequencer(other)); !errors.As(err, &stopped) {
 		t.Errorf("another node: got %v, want a *StoppedError", err)
+	}
+
+	// The way out: a new origin, whose first entry says where the old log ended.
+	secret, _, err := journal.NewKey(journaltest.Origin + "/2")
+	a.must(err)
+	state := filepath.Join(a.Dir, "second.json")
+	a.must(journal.CreateSignerState(state, secret))
+	a.Signer, err = journal.NewFileSigner(state, secret, a.Clock.Now)
+	a.must(err)
+	defer a.Signer.Close()
+	a.must(journal.Reopen(ctx, other, a.Signer, signed.Tree, a.Clock.Now()))
+	a.Policy, err = journal.LogPolicy(a.Signer.Key())
+	a.must(err)
+	a.must(a.Append(ctx, events[600:]...))
+	a.must(a.Settle(a.Sequencer(other)))
+	a.check(t, events)
+	rows, err := a.Search(ctx, postgres.Query{Kind: journal.KindKeyChanged})
+	if err != nil || len(rows) != 1 || rows[0].Index != 600 || rows[0].Leaf.Log.OldSize != signed.Tree.N {
+		t.Errorf("key-changed entries: %v, %v", rows, err)
 	}
 }
 
