@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"mezhved/adapter/embedded"
+)
+
+// scratch is a folder of this run of the tests: the built programs are in it.
+var scratch string
+
+func TestMain(m *testing.M) {
+	embedded.ServeKafkaChild()
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "mezhved-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
+	return m.Run()
+}
+
+// programs builds mezhved and mezhved-audit as they are shipped, once, and gives
+// the folder that they are in.
+var programs = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "build", "-o", scratch+string(filepath.Separator), "mezhved/cmd/mezhved", "mezhved/cmd/mezhved-audit").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the programs: %w\n%s", err, out)
+	}
+	return scratch, nil
+})
+
+// program is the path of a built program.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// leash runs a program and passes on the signals that it reads, one a line.
+// When its standard input closes, at the latest with the end of the test's own
+// process, however that ends, the program is killed.
+const leash = `
+exec 9<&0
+"$@" </dev/null 9<&- &
+child=$!
+{ while read -r signal <&9; do kill -"$signal" $child; done; kill -KILL $child; } 2>/dev/null &
+waiter=$!
+wait $child
+status=$?
+kill $waiter 2>/dev/null
+exit $status
+`
+
+// running is a program in a process of its own, to be killed.
+type running struct {
+	in   io.WriteCloser
+	done chan struct{}
+	err  error // how it ended; read after done
+	out  *tail
+}
+
+// launch starts a built program. It does not outlive the test.
+func launch(t testing.TB, name string, args ...string) *running {
+	t.Helper()
+	r := &running{done: make(chan struct{}), out: &tail{}}
+	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "leash", program(t, name)}, args...)...)
+	cmd.Stdout, cmd.Stderr = r.out, r.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var err error
+	if r.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		r.err = cmd.Wait()
+		close(r.done)
+	}()
+	t.Cleanup(r.kill)
+	return r
+}
+
+// kill ends the program by SIGKILL and waits until it is gone.
+func (r *running) kill() {
+	r.in.Close()
+	<-r.done
+}
+
+// terminate ends the program as a service manager does and gives its exit code.
+func (r *running) terminate() int {
+	fmt.Fprintln(r.in, "TERM")
+	<-r.done
+	r.in.Close()
+	var exit *exec.ExitError
+	if errors.As(r.err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// tail keeps the end of what a program says.
+type tail struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+const tailSize = 64 << 10
+
+func (o *tail) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.buf.Len() > 2*tailSize {
+		o.buf.Next(o.buf.Len() - tailSize)
+	}
+	return o.buf.Write(p)
+}
+
+func (o *tail) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// freeAddress is a loopback address that nobody listens on now.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// replaceIn changes one place of a file.
+func replaceIn(t testing.TB, file, old, fresh string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), old) != 1 {
+		t.Fatalf("%s: %q is not there once", file, old)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, fresh, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
