@@ -144,6 +144,64 @@ func TestVerdictAndDates(t *testing.T) {
 	}
 }
 
+// A chain is built once an hour, or as often as the policy says, and not more
+// verdicts are kept than it says.
+func TestVerdictsAreKept(t *testing.T) {
+	p := newPKI(t, KeyECDSA256)
+	for _, tt := range []struct{ ttl, kept time.Duration }{{0, time.Hour}, {time.Minute, time.Minute}} {
+		tr := p.trust(t, TrustOptions{VerdictTTL: tt.ttl, Verdicts: 2})
+		if err := tr.Check(p.leaf.Certificate, testNow); err != nil {
+			t.Fatal(err)
+		}
+		tr.opt.Intermediates = nil // a chain built from now on would be none
+		if err := tr.Check(p.leaf.Certificate, testNow.Add(tt.kept)); err != nil {
+			t.Errorf("within %v: built again: %v", tt.kept, err)
+		}
+		if err := tr.Check(p.leaf.Certificate, testNow.Add(-time.Second)); code(err) != CertificateUntrusted {
+			t.Errorf("before it was built: got %v", err)
+		}
+		if err := tr.Check(p.leaf.Certificate, testNow.Add(tt.kept+time.Second)); code(err) != CertificateUntrusted {
+			t.Errorf("after %v: the old verdict was used: %v", tt.kept, err)
+		}
+		for i := range 5 {
+			tr.Check(p.issue(t, TestSubject{CommonName: fmt.Sprint(i)}).Certificate, testNow)
+		}
+		if n := len(tr.verdicts); n > 2 {
+			t.Errorf("%d verdicts are kept, want at most 2", n)
+		}
+	}
+	// Many are kept by default.
+	tr := p.trust(t, TrustOptions{})
+	for i := range 10 {
+		tr.Check(p.issue(t, TestSubject{CommonName: fmt.Sprint(i)}).Certificate, testNow)
+	}
+	if n := len(tr.verdicts); n != 10 {
+		t.Errorf("%d verdicts are kept, want all 10", n)
+	}
+}
+
+// An intermediate that expires ends its chain, whatever verdict is kept.
+func TestVerdictOfExpiredIssuer(t *testing.T) {
+	begin := testNow.AddDate(0, -2, 0)
+	root, err := NewTestCA("Root", KeyECDSA256, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mid, err := root.Issue(TestSubject{CommonName: "Mid", CA: true, NotBefore: begin, Lifetime: testNow.Sub(begin) + 10*time.Minute}, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pki{root: root, mid: &TestCA{mid.Certificate, mid.Key}}
+	leaf := p.issue(t, TestSubject{CommonName: "Leaf"}).Certificate
+	tr := p.trust(t, TrustOptions{})
+	if err := tr.Check(leaf, testNow); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Check(leaf, testNow.Add(11*time.Minute)); code(err) != CertificateUntrusted {
+		t.Errorf("got %v, want %s", err, CertificateUntrusted)
+	}
+}
+
 // Trust is asked in Verify, before the signature value costs anything.
 func TestVerifyWithTrust(t *testing.T) {
 	p := newPKI(t, KeyECDSA256)
