@@ -395,11 +395,14 @@ func queueTiles(add func(int64, string, ...any), tiles []journal.Tile) {
 // totalKey is a row of journal_total without its count.
 type totalKey struct{ day, kind, sender, recipient, service, version, outcome string }
 
+func keyOf(l *journal.Leaf) totalKey {
+	return totalKey{l.Logged.UTC().Format(time.DateOnly), string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}
+}
+
 func queueTotals(add func(int64, string, ...any), entries []journal.Entry) {
 	count := map[totalKey]int64{}
 	for _, e := range entries {
-		l := e.Leaf
-		count[totalKey{l.Logged.UTC().Format(time.DateOnly), string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}]++
+		count[keyOf(e.Leaf)]++
 	}
 	var columns [7][]string
 	var counts []int64

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/journal"
+)
+
+// Examine reads every entry that is kept and says where the columns by which it
+// is found, the daily totals or the counters differ from what the leaves say. The
+// leaves themselves are what journal.VerifyLog checks: the two together leave
+// nothing in these tables that could be changed unnoticed. It reads in pages, so
+// it may run beside a working journal; entries that are sequenced after it began
+// are not examined. Totals and counters are compared only while nothing has been
+// archived.
+func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
+	var out []journal.Finding
+	find := func(index int64, format string, args ...any) {
+		out = append(out, journal.Finding{Index: index, What: fmt.Sprintf(format, args...)})
+	}
+	var dropped, size int64
+	totals, counters := map[totalKey]int64{}, map[string]journal.Counter{}
+	// One snapshot for what the pages must add up to.
+	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, "SELECT dropped, size FROM journal_head").Scan(&dropped, &size); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, "SELECT day::text, kind, sender, recipient, service, version, outcome, entries FROM journal_total")
+		var k totalKey
+		var n int64
+		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &n}, func() error {
+			totals[k] = n
+			return nil
+		}); err != nil {
+			return err
+		}
+		var err error
+		counters, err = (&journalTx{tx, j}).Counters(ctx, nil)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("examine the journal: %w", err)
+	}
+	seen := map[string]journal.Counter{}
+	next := dropped
+	for next < size {
+		to := min(next+2000, size)
+		rows, _ := j.pool.Query(ctx, `SELECT idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf
+			FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx`, next, to)
+		var index int64
+		var logged time.Time
+		var have [11]string
+		var leaf []byte
+		into := []any{&index, &logged}
+		for i := range have {
+			into = append(into, &have[i])
+		}
+		_, err := pgx.ForEachRow(rows, append(into, &leaf), func() error {
+			for ; next < index; next++ {
+				find(next, "is missing from the table")
+			}
+			next++
+			l, err := journal.ParseLeaf(leaf)
+			if err != nil {
+				find(index, "%v", err)
+				return nil
+			}
+			want := [11]string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate}
+			for i, column := range entryColumns[2:13] {
+				if have[i] != want[i] {
+					find(index, "column %s says %q, the leaf %q: it could not be found by what it is", column, have[i], want[i])
+				}
+			}
+			if !logged.Equal(l.Logged) {
+				find(index, "column logged says %s, the leaf %s", logged.UTC().Format(time.RFC3339Nano), l.Logged.Format(time.RFC3339Nano))
+			}
+			totals[keyOf(&l)]--
+			count(seen, &l)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
+		}
+		for ; next < to; next++ {
+			find(next, "is missing from the table")
+		}
+	}
+	if dropped > 0 {
+		return out, nil
+	}
+	for k, n := range totals {
+		if n != 0 {
+			find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) is off by %d", k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, n)
+		}
+	}
+	maps.DeleteFunc(counters, func(party string, c journal.Counter) bool { return seen[party] == c })
+	for _, party := range slices.Sorted(maps.Keys(counters)) {
+		find(journal.NoEntry, "the counters of %s say %+v, its entries %+v", party, counters[party], seen[party])
+	}
+	return out, nil
+}
+
+// count adds a leaf to the counters that its entries make.
+func count(seen map[string]journal.Counter, l *journal.Leaf) {
+	if l.Sender != "" {
+		c := seen[l.Sender]
+		c.Sent++
+		seen[l.Sender] = c
+	}
+	if l.Recipient != "" {
+		c := seen[l.Recipient]
+		c.Received++
+		seen[l.Recipient] = c
+	}
+}

@@ -1,0 +1,83 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal/journaltest"
+)
+
+// Random rows of every table of the log are changed, removed or doubled past the
+// triggers, one at a time, and put back afterwards: the
+// examination or the audit finds each.
+func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(101, 600))
+	checkpoint := a.Desk.Checkpoint(a.Journal).Note
+	clean := func() []string {
+		findings, err := a.Examine(ctx)
+		a.must(err)
+		var out []string
+		for _, f := range findings {
+			out = append(out, f.String())
+		}
+		for _, f := range a.Audit(a.Journal, checkpoint).Recount.Findings {
+			out = append(out, f.String())
+		}
+		return out
+	}
+	if found := clean(); found != nil {
+		t.Fatalf("the honest journal: %v", found)
+	}
+	_, err := a.pool.Exec(ctx, `ALTER TABLE journal_entry DISABLE TRIGGER USER; ALTER TABLE journal_entry_0 DISABLE TRIGGER USER; ALTER TABLE journal_tile DISABLE TRIGGER USER;
+		CREATE TABLE b_entry AS TABLE journal_entry; CREATE TABLE b_tile AS TABLE journal_tile; CREATE TABLE b_edge AS TABLE journal_edge;
+		CREATE TABLE b_total AS TABLE journal_total; CREATE TABLE b_counter AS TABLE journal_counter`)
+	a.must(err)
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	texts := []string{"kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate"}
+	mutation := func() string {
+		i := r.IntN(600)
+		switch r.IntN(9) {
+		case 0, 1, 2:
+			return fmt.Sprintf("UPDATE journal_entry SET %s = %s || 'x' WHERE idx = %d", texts[r.IntN(len(texts))], "left("+texts[r.IntN(len(texts))]+", 3)", i)
+		case 3:
+			return fmt.Sprintf("UPDATE journal_entry SET leaf = set_byte(leaf, %d, get_byte(leaf, %d) # %d) WHERE idx = %d", r.IntN(200), 7, 1+r.IntN(255), i)
+		case 4:
+			return fmt.Sprintf("UPDATE journal_entry SET logged = logged + interval '%d ms' WHERE idx = %d", 1+r.IntN(1e6), i)
+		case 5:
+			return fmt.Sprintf("DELETE FROM journal_entry WHERE idx = %d", i)
+		case 6:
+			table := []string{"journal_tile", "journal_edge"}[r.IntN(2)]
+			return fmt.Sprintf("UPDATE %s SET data = set_byte(data, %d, get_byte(data, %d) # %d) WHERE level = 0", table, 40, 40, 1+r.IntN(255))
+		case 7:
+			return fmt.Sprintf("UPDATE journal_total SET entries = entries + %d WHERE ctid = (SELECT ctid FROM journal_total OFFSET %d LIMIT 1)", 1+r.IntN(3), r.IntN(50))
+		}
+		return fmt.Sprintf("UPDATE journal_counter SET sent = sent + %d WHERE party = (SELECT party FROM journal_counter ORDER BY party OFFSET %d LIMIT 1)", 1+r.IntN(3), r.IntN(20))
+	}
+	n := 120
+	if testing.Short() {
+		n = 30
+	}
+	for range n {
+		sql := mutation()
+		tag, err := a.pool.Exec(ctx, sql)
+		a.must(err)
+		var same bool
+		a.must(a.pool.QueryRow(ctx, `SELECT NOT EXISTS (TABLE journal_entry EXCEPT TABLE b_entry) AND (SELECT count(*) FROM journal_entry) = 600
+			AND NOT EXISTS (TABLE journal_tile EXCEPT TABLE b_tile) AND NOT EXISTS (TABLE journal_edge EXCEPT TABLE b_edge)
+			AND NOT EXISTS (TABLE journal_total EXCEPT TABLE b_total) AND NOT EXISTS (TABLE journal_counter EXCEPT TABLE b_counter)`).Scan(&same))
+		if found := clean(); (found == nil) != same {
+			t.Errorf("%s (%d rows): found %v, changed nothing: %v", sql, tag.RowsAffected(), found, same)
+		}
+		_, err = a.pool.Exec(ctx, `TRUNCATE journal_entry, journal_tile, journal_edge, journal_total, journal_counter; INSERT INTO journal_entry TABLE b_entry; INSERT INTO journal_tile TABLE b_tile;
+			INSERT INTO journal_edge TABLE b_edge; INSERT INTO journal_total TABLE b_total; INSERT INTO journal_counter TABLE b_counter`)
+		a.must(err)
+	}
+	if found := clean(); found != nil {
+		t.Fatalf("after all was undone: %v", found)
+	}
+}
