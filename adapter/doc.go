@@ -60,12 +60,14 @@
 //
 // # Versions
 //
-// A message is delivered in the version of the protocol in which its sender
-// signed it, whatever version the reader's poll speaks. The signed element bears
-// that version's namespace, so a rewritten one would lose the sender's
-// signature, and an unchanged one inside the other version's envelope would be
-// valid in neither. Receipts, faults and the gateway's own messages speak the
-// reader's version.
+// Every answer speaks the version of its call. A message whose sender signed it
+// in the reader's version is delivered byte for byte, sender's signature and
+// all. For a reader of another version it is written anew: the signed element
+// bears the namespace of its version, so the sender's signature cannot come
+// along and is left out, and the reader relies on the bus's. The business
+// content and the official's signature over it are the same bytes in either
+// case. The journal says of such a delivery that it was "rewrapped"; the store
+// keeps what the sender signed.
 //
 // # Trust
 //

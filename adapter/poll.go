@@ -19,7 +19,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, For: g.config.Queues.Lease.D()}
+	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, Wire: c.version().String(), For: g.config.Queues.Lease.D()}
 	if c.party.Lease > 0 {
 		p.For = c.party.Lease
 	}
@@ -99,28 +99,24 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 	}
 }
 
-// deliver writes the answer round the sender's bytes. The answer speaks the
-// version in which the message was signed: the signed element bears that
-// version's namespace, and another one round it would either break the
-// signature or be no document of either schema. What the gateway itself has to
-// say is said in the reader's version.
+// deliver writes the answer, in the reader's version: round the sender's bytes
+// and under the sender's signature when the message was signed in that version.
+// The signed element bears its version's namespace, so for a reader of another
+// one it is written anew and goes without that signature. The business content,
+// and the official's signature over it, stay byte for byte; the bus's signature
+// covers all of it.
 func (g *Gateway) deliver(c *call, d *Delivery) error {
 	m := d.Message
 	if m.Direction == DirAsync {
 		return g.deliverAsync(c, m)
 	}
-	v, ok := envelopes.VersionOf(m.Wire)
-	if !ok {
-		return fmt.Errorf("stored message %s has the unknown version %q", m.ID, m.Wire)
-	}
-	data := piece(m.Body, m.Parts.Data)
-	if len(data) == 0 {
-		return fmt.Errorf("stored message %s: its pieces are not within its body", m.ID)
+	v := c.version()
+	body, signature, err := inVersion(m, v)
+	if err != nil {
+		return err
 	}
 	meta := g.metadata(c, m)
 	meta.Delivered, meta.Status = g.now(), v.Delivered()
-	body := envelopes.Fragment{XML: data, Scope: bindings(m.Parts.Scope)}
-	signature := envelopes.Fragment{XML: piece(m.Body, m.Parts.Signature), Scope: bindings(m.Parts.SigScope)}
 	files := make([]envelopes.Attachment, len(m.Attachments))
 	for i, a := range m.Attachments {
 		files[i] = envelopes.Attachment{ID: a.ID, Content: a.Content}
@@ -136,6 +132,27 @@ func (g *Gateway) deliver(c *call, d *Delivery) error {
 		Data: body, Metadata: meta, Signature: signature, Attachments: files, XOP: c.multipart,
 	})
 	return nil
+}
+
+// inVersion gives the sender's element and signature to a reader of version v;
+// the signature is empty when the element had to be written anew.
+func inVersion(m *Message, v envelopes.Version) (body, signature envelopes.Fragment, err error) {
+	signed, ok := envelopes.VersionOf(m.Wire)
+	if !ok {
+		return body, signature, fmt.Errorf("stored message %s has the unknown version %q", m.ID, m.Wire)
+	}
+	body = envelopes.Fragment{XML: piece(m.Body, m.Parts.Data), Scope: bindings(m.Parts.Scope)}
+	if len(body.XML) == 0 {
+		return body, signature, fmt.Errorf("stored message %s: its pieces are not within its body", m.ID)
+	}
+	if signed != v {
+		if body, err = envelopes.Translate(body, signed, v); err != nil {
+			err = fmt.Errorf("stored message %s: %w", m.ID, err)
+		}
+		return body, signature, err
+	}
+	signature = envelopes.Fragment{XML: piece(m.Body, m.Parts.Signature), Scope: bindings(m.Parts.SigScope)}
+	return body, signature, nil
 }
 
 // deliverAsync writes the gateway's own words about a message, in the version

@@ -58,7 +58,8 @@ type Store interface {
 
 	// Lease hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
-	// "delivered" event. No message: nil, nil. A message whose EOL has passed
+	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
+	// and is not the version that the message is in. No message: nil, nil. A message whose EOL has passed
 	// is not handed out.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
@@ -144,8 +145,13 @@ type Poll struct {
 	Roots []QName // the selector, all versions and both roots of a service; empty: any
 	Now   time.Time
 	For   time.Duration // lease
+	Wire  string        // the version that the reader speaks
 	Event journal.Event // what the caller knows: node, operation, certificate
 }
+
+// OutcomeRewrapped is the outcome of the "delivered" event of a message that was
+// written anew in the reader's version, without its sender's signature.
+const OutcomeRewrapped = "rewrapped"
 
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {

@@ -406,20 +406,6 @@ func TestCarried(t *testing.T) {
 	w.Check()
 }
 
-// A message is delivered in the version in which it was signed, because another
-// would break the signature; queues do not care which version asks.
-func TestVersionsMix(t *testing.T) {
-	t.Parallel()
-	w := adaptertest.Start(t)
-	accepted(t, w.Party("MUNI").In(envelopes.V13).Send(request(adaptertest.Extract1)))
-	a := w.Party("REGISTRY").In(envelopes.V11).Await(envelopes.GetRequest, "")
-	if got, want := a.Envelope.Version(), envelopes.V13; got != want {
-		t.Errorf("delivered in %s, want %s", got, want)
-	}
-	accepted(t, w.Party("REGISTRY").In(envelopes.V12).Ack(a.Message.Metadata.MessageID))
-	w.Check()
-}
-
 // A party changes its key without a gap: both certificates are good for a while.
 func TestOverlappingCertificates(t *testing.T) {
 	t.Parallel()

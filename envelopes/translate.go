@@ -52,7 +52,7 @@ func (f Fragment) parse() (xmltape.Node, error) {
 	w.b = append(w.b, f.XML...)
 	w.raw("</x>")
 	t := new(xmltape.Tape)
-	if err := t.Parse(w.b, xmltape.Limits{}); err != nil {
+	if err := t.Parse(w.b, xmltape.Widest); err != nil {
 		return xmltape.Node{}, err
 	}
 	return t.Root().First(), nil

@@ -92,7 +92,7 @@ func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signe
 	if s.tape == nil {
 		s.tape = new(xmltape.Tape)
 	}
-	if err := s.tape.Parse(xml, xmltape.Limits{}); err != nil {
+	if err := s.tape.Parse(xml, xmltape.Widest); err != nil {
 		return nil, fmt.Errorf("parsing the document to sign: %w", err)
 	}
 	element, err := s.ids.find(s.tape, []byte(id))

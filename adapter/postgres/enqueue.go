@@ -107,6 +107,7 @@ func after(stored int64, arrivals []adapter.Arrival, queues []int32) (fresh []ad
 // arrived is what a queue row takes from its message.
 type arrived struct {
 	event     journal.Event
+	wire      string // empty for the gateway's own words, which are of no version
 	messageID string
 	prio      int16
 	root      int32
@@ -118,7 +119,7 @@ func loadFacts(ctx context.Context, tx pgx.Tx, arrivals []adapter.Arrival) (map[
 	for i, a := range arrivals {
 		ids[i] = a.Message
 	}
-	rows, _ := tx.Query(ctx, `SELECT id, sender, message_id, direction, original, service, version, root, vip, eol, deadline, digest, size
+	rows, _ := tx.Query(ctx, `SELECT id, sender, message_id, direction, original, service, version, root, vip, eol, deadline, digest, size, wire
 		FROM message WHERE id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, ids)
 	found := make(map[uuid.UUID]arrived, len(arrivals))
 	var (
@@ -128,7 +129,7 @@ func loadFacts(ctx context.Context, tx pgx.Tx, arrivals []adapter.Arrival) (map[
 		eol, deadline *time.Time
 		digest        []byte
 	)
-	_, err := pgx.ForEachRow(rows, []any{&id, &m.Sender, &m.MessageID, &m.Direction, &m.Original, &m.Service, &m.Version, &root, &m.VIP, &eol, &deadline, &digest, &size}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &m.Sender, &m.MessageID, &m.Direction, &m.Original, &m.Service, &m.Version, &root, &m.VIP, &eol, &deadline, &digest, &size, &m.Wire}, func() error {
 		m.ID = id
 		copy(m.Digest[:], digest)
 		m.Deadline = time.Time{}
@@ -137,6 +138,9 @@ func loadFacts(ctx context.Context, tx pgx.Tx, arrivals []adapter.Arrival) (map[
 		}
 		a := arrived{event: facts(&m, adapter.Queue{}), messageID: string(m.MessageID), prio: 1, root: root, eol: eol}
 		a.event.Size = int(size)
+		if m.Direction != adapter.DirAsync {
+			a.wire = m.Wire
+		}
 		if m.VIP && m.Direction == adapter.DirRequest {
 			a.prio = 0 // answers of VIP systems and broadcasts wait like all others
 		}
@@ -189,7 +193,7 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			continue
 		}
 		k.event.Recipient = string(a.Queue.System)
-		facts, err := encodeFacts(k.event)
+		facts, err := encodeFacts(k.event, k.wire)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -214,12 +218,15 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 	return p, encoded, err
 }
 
-// encodeFacts leaves out what every event brings itself.
-func encodeFacts(e journal.Event) (string, error) {
+// encodeFacts leaves out what every event brings itself. It adds what no event
+// says: the version that the message is in, for the lease to compare with the
+// reader's. Whoever makes an event of facts takes it off.
+func encodeFacts(e journal.Event, wire string) (string, error) {
 	b, err := json.Marshal(struct {
 		journal.Event
 		Kind journal.Kind `json:"kind,omitzero"`
 		Time time.Time    `json:"time,omitzero"`
-	}{Event: e})
+		Wire string       `json:"wire,omitempty"`
+	}{Event: e, Wire: wire})
 	return string(b), err
 }

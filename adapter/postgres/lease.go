@@ -21,6 +21,8 @@ import (
 // that another poll is taking is skipped.
 //
 // A lease that ran out is told of here when the sweep has not been quicker.
+// $8 is the version that the reader speaks; where the message is in another, the
+// event says that it was handed out rewrapped.
 const (
 	leaseAny = `
 WITH v AS (
@@ -36,15 +38,15 @@ WITH v AS (
 )` + leaseTake
 
 	// With a selector the index on the root is read, once per root; the best of
-	// the rows found is taken. $8 are the numbers of the roots.
+	// the rows found is taken. $9 are the numbers of the roots.
 	leaseRoots = `
 WITH v AS (
-	SELECT l.* FROM unnest($8::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($9::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
 ), n AS (
-	SELECT l.* FROM unnest($8::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($9::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
@@ -63,8 +65,9 @@ WITH v AS (
 ), e AS (
 	INSERT INTO journal_pending (event)
 	SELECT event FROM u, LATERAL (VALUES
-		(1, facts || $7::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)),
-		(2, facts || $4::jsonb || jsonb_build_object('attempt', attempts))) t(n, event)
+		(1, facts - 'wire' || $7::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)),
+		(2, facts - 'wire' || $4::jsonb || jsonb_build_object('attempt', attempts) ||
+			CASE WHEN facts->>'wire' <> $8::text THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END)) t(n, event)
 	WHERE n = 2 OR u.ran_out ORDER BY n
 )
 SELECT message, prio, seq, attempts FROM u`
@@ -89,7 +92,7 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	}
 	vip, normal := s.marks.get(queue)
 	until := p.Now.Add(p.For)
-	sql, args := leaseAny, []any{queue, p.Now, until, delivered, vip, normal, returned}
+	sql, args := leaseAny, []any{queue, p.Now, until, delivered, vip, normal, returned, p.Wire}
 	if len(p.Roots) > 0 {
 		roots, err := s.rootIDs(ctx, p.Roots)
 		if err != nil || len(roots) == 0 {
@@ -164,7 +167,7 @@ WITH s AS (
 	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
 	RETURNING q.facts, q.attempts
 )
-INSERT INTO journal_pending (event) SELECT facts || $3::jsonb || jsonb_build_object('attempt', attempts) FROM d`,
+INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('attempt', attempts) FROM d`,
 		string(system), string(id), event)
 	if err != nil {
 		return fmt.Errorf("acknowledging %s: %w", id, err)

@@ -72,7 +72,7 @@ WITH s AS (
 	RETURNING q.facts, q.attempts, s.ran_out_at
 )
 INSERT INTO journal_pending (event)
-SELECT facts || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts) FROM u ORDER BY ran_out_at`, now, sweepRows, event)
+SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts) FROM u ORDER BY ran_out_at`, now, sweepRows, event)
 	if err != nil {
 		return 0, false, fmt.Errorf("returning leases that ran out: %w", err)
 	}
@@ -100,7 +100,7 @@ WITH s AS (
 ), d AS (
 	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
 )
-INSERT INTO journal_pending (event) SELECT facts || $3::jsonb FROM d`, now, sweepRows, event)
+INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d`, now, sweepRows, event)
 	if err != nil {
 		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
 	}

@@ -72,6 +72,13 @@ var DefaultLimits = Limits{
 	ValueLen: 1 << 20, Spaces: 128, TotalDecls: 100_000, Names: 20_000,
 }
 
+// Widest are limits that only the tape itself sets. They are for documents of
+// our own making, out of what has passed the limits of the door.
+var Widest = Limits{
+	Size: 1<<31 - 1, Depth: 1 << 15, Tokens: 1<<31 - 1, Attrs: 1 << 15, NameLen: 1 << 15,
+	ValueLen: 1<<31 - 1, Spaces: 1<<31 - 1, TotalDecls: 1<<31 - 1, Names: 1<<31 - 1,
+}
+
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits
 	set := func(v, def int) int {
