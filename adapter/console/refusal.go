@@ -175,6 +175,9 @@ func (c *Console) explain(e *envelopes.Envelope, ev *journal.Event) []Finding {
 			continue
 		}
 		ru, en := []string{x.Reason}, []string{x.Reason}
+		if what, ok := sentences[signatureSentences[string(x.Code)]]; ok { // the reason itself is in English
+			ru = []string{what.what.RU}
+		}
 		for _, d := range x.Deviations {
 			ru, en = append(ru, d.Russian), append(en, d.English)
 		}

@@ -27,6 +27,7 @@ type journalTraceCmd struct {
 	deskFlags
 	ID       string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
 	Envelope bool   `help:"Print the envelope instead: of the refused call, or of the message."`
+	Lang     string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
 }
 
 func (journalTraceCmd) Help() string {
@@ -51,7 +52,7 @@ func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
 	case c.JSON:
 		return printJSON(out.out, t)
 	}
-	return printTrace(out.out, &t)
+	return printTrace(out.out, &t, c.Lang == "en")
 }
 
 // envelope prints what was sent: for a program byte for byte, for a person at a
@@ -105,17 +106,23 @@ func terminal(w io.Writer) bool {
 
 // printTrace tells a trace to a person. Whatever a sender has written is made
 // visible: a terminal obeys more than a page does.
-func printTrace(w io.Writer, t *console.Trace) error {
+func printTrace(w io.Writer, t *console.Trace, english bool) error {
 	see := console.Visible
+	say := func(s console.Text) string {
+		if english {
+			return see(s.EN)
+		}
+		return see(s.RU)
+	}
 	if r := t.Refusal; r != nil {
-		fmt.Fprintf(w, "%s\n", see(r.Sentence.RU))
+		fmt.Fprintf(w, "%s\n", say(r.Sentence))
 		fmt.Fprintf(w, "  fault     %s\n  rule      %s\n", see(r.Outcome), see(r.Rule))
 		if r.Line > 0 {
 			fmt.Fprintf(w, "  place     line %d, column %d\n", r.Line, r.Col)
 		}
 		fmt.Fprintf(w, "  incident  %s\n", see(r.Incident))
 		for _, f := range r.Findings {
-			fmt.Fprintf(w, "  cause     %s\n", see(f.Text.RU))
+			fmt.Fprintf(w, "  cause     %s\n", say(f.Text))
 			if f.XPath != "" {
 				fmt.Fprintf(w, "            at %s\n", see(f.XPath))
 			}
@@ -129,7 +136,7 @@ func printTrace(w io.Writer, t *console.Trace) error {
 		if len(r.Findings) > 0 && !r.Same {
 			fmt.Fprintln(w, "            (checked again now: the service or the certificates have changed since)")
 		}
-		fmt.Fprintf(w, "  sender    %s\n", see(r.Advice.RU))
+		fmt.Fprintf(w, "  sender    %s\n", say(r.Advice))
 		if r.Envelope != "" {
 			fmt.Fprintf(w, "  envelope  %d of %d bytes: mezhved journal trace %s --envelope\n", r.Kept, r.Size, see(r.Incident))
 		}

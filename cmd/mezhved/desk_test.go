@@ -1,0 +1,280 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/console"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// deskNode is a whole node with one exchange and one refusal behind it, and the
+// configuration by which the commands find it.
+type deskNode struct {
+	t                *testing.T
+	config           string
+	traced, incident string
+	node             *node
+}
+
+func openDeskNode(t *testing.T) *deskNode {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	config, err := prepareDemo(dir, l.Addr().String())
+	must(err)
+	config.Database = adapter.DatabaseConfig{URL: embedded.Test(t, postgres.Migrate)}
+	ctx, stop := context.WithCancel(context.Background())
+	n, err := openNode(ctx, config, slog.New(slog.DiscardHandler))
+	must(err)
+	served := make(chan error, 1)
+	go func() { served <- n.serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("the node did not close well: %v", err)
+		}
+		if err := n.close(); err != nil {
+			t.Errorf("closing the node: %v", err)
+		}
+	})
+	base := "http://" + l.Addr().String()
+	must(awaitReady(ctx, base, 30*time.Second))
+	p, err := newPlay(ctx, io.Discard, dir, base)
+	must(err)
+	must(p.answered(ctx))
+	must(p.refusedBySchema(ctx))
+	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n}
+	// The commands may come before the checkpoint; what they say is then "pending".
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var trace console.Trace
+		d.json(&trace, "journal", "trace", d.incident)
+		if trace.Events[0].State == console.Proved {
+			return d
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no checkpoint covers the refusal: %+v", trace.Events)
+		}
+	}
+}
+
+// run runs a command against the node.
+func (d *deskNode) run(args ...string) (code int, out, errOut string) {
+	d.t.Helper()
+	var o, e bytes.Buffer
+	code = run(append(args, "--config", d.config), strings.NewReader(""), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func (d *deskNode) good(args ...string) string {
+	d.t.Helper()
+	code, out, errOut := d.run(args...)
+	if code != 0 {
+		d.t.Fatalf("%v: exit code %d\n%s%s", args, code, out, errOut)
+	}
+	return out
+}
+
+func (d *deskNode) json(into any, args ...string) {
+	d.t.Helper()
+	if err := json.Unmarshal([]byte(d.good(append(args, "--json")...)), into); err != nil {
+		d.t.Fatalf("%v: %v", args, err)
+	}
+}
+
+// One node answers all the commands: starting it costs more than asking.
+func TestTheDeskAtATerminal(t *testing.T) {
+	d := openDeskNode(t)
+	dir := t.TempDir()
+
+	t.Run("an incident leads to its cause in one step", func(t *testing.T) {
+		for lang, sentence := range map[string]string{"ru": "Сообщение не соответствует схеме.", "en": "The message does not hold against its schema."} {
+			out := d.good("journal", "trace", d.incident, "--lang", lang)
+			for _, want := range []string{sentence, "cvc-pattern-valid", "line 7, column 22", "CadastralNumber", d.incident, "--envelope"} {
+				if !strings.Contains(out, want) {
+					t.Errorf("%s: %q is missing from\n%s", lang, want, out)
+				}
+			}
+		}
+		envelope := d.good("journal", "trace", d.incident, "--envelope")
+		_, _, kept, err := d.node.store.Refused(context.Background(), d.incident)
+		if err != nil || envelope != string(kept) {
+			t.Errorf("the envelope is not what was refused (%v):\n%s", err, envelope)
+		}
+	})
+	t.Run("an exchange", func(t *testing.T) {
+		out := d.good("journal", "trace", d.traced)
+		for _, want := range []string{"accepted", "routed", "queued", "delivered", "acknowledged", "answered", "PRIMERSK", "ROSREESTR"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing from\n%s", want, out)
+			}
+		}
+		found, err := d.node.store.Find(context.Background(), adapter.MessageID(d.traced))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%d messages, %v", len(found), err)
+		}
+		if got := d.good("journal", "trace", d.traced, "--envelope"); got != string(found[0].Body) {
+			t.Errorf("the envelope is not what was accepted:\n%s", got)
+		}
+	})
+	t.Run("search", func(t *testing.T) {
+		var found console.Found
+		d.json(&found, "journal", "search", "--kind", "refused", "--sender", "PRIMERSK")
+		if found.Count != 1 || found.Entries[0].Incident != d.incident {
+			t.Errorf("%+v", found)
+		}
+		d.json(&found, "journal", "search", "--id", d.traced, "--oldest", "--limit", "3")
+		if found.Count < 11 || len(found.Entries) != 3 || found.Next == "" {
+			t.Errorf("%+v", found)
+		}
+		var totals console.Totals
+		d.json(&totals, "journal", "search", "--totals", "kind", "--id", d.traced)
+		if totals.Count != found.Count {
+			t.Errorf("totals make %d, the search found %d", totals.Count, found.Count)
+		}
+		if out := d.good("journal", "search", "--provider", "ROSREESTR", "--limit", "1"); !strings.Contains(out, "entries in all") || !strings.Contains(out, "--after ") {
+			t.Errorf("said\n%s", out)
+		}
+	})
+	t.Run("export", func(t *testing.T) {
+		records, err := csv.NewReader(strings.NewReader(d.good("journal", "export", "--id", d.traced))).ReadAll()
+		if err != nil || len(records) < 12 {
+			t.Errorf("%d records, %v", len(records), err)
+		}
+		file := filepath.Join(dir, "all.json")
+		d.good("journal", "export", "--format", "json", "-o", file)
+		var whole struct {
+			Entries []console.Entry
+			Count   int
+		}
+		src, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(src, &whole)
+		}
+		if err != nil || whole.Count == 0 || whole.Count != len(whole.Entries) {
+			t.Errorf("%d entries, count %d, %v", len(whole.Entries), whole.Count, err)
+		}
+	})
+	t.Run("bundle", func(t *testing.T) {
+		file := filepath.Join(dir, "evidence.zip")
+		d.good("journal", "bundle", d.traced, "-o", file)
+		policy, err := journal.LogPolicy(d.node.signerKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := journal.VerifyBundle(f, info.Size(), policy); err != nil || len(e.Entries) < 11 {
+			t.Errorf("the bundle does not verify: %v", err)
+		}
+		if _, err := zip.NewReader(f, info.Size()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("erase", func(t *testing.T) {
+		e := journal.Event{Kind: journal.KindAccepted, Time: time.Now(), Message: "0190-erase", Sender: "PRIMERSK", Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}}}
+		if err := d.node.store.Record(context.Background(), e); err != nil {
+			t.Fatal(err)
+		}
+		var found console.Found
+		for end := time.Now().Add(10 * time.Second); found.Count == 0 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			d.json(&found, "journal", "search", "--person", "snils=11223344595")
+		}
+		if found.Count != 1 {
+			t.Fatalf("%+v", found)
+		}
+		index := strconv.FormatInt(*found.Entries[0].Index, 10)
+		if out := d.good("journal", "erase", index, "--field", "snils", "--ground", "152-FZ, art. 21"); !strings.Contains(out, "erased snils") {
+			t.Errorf("said %q", out)
+		}
+		if out := d.good("journal", "erase", index, "--field", "snils", "--ground", "152-FZ, art. 21"); !strings.Contains(out, "nothing was left") {
+			t.Errorf("the second time said %q", out)
+		}
+	})
+	t.Run("queues", func(t *testing.T) {
+		if out := d.good("queues"); !strings.Contains(out, "all queues are empty") {
+			t.Errorf("said %q", out)
+		}
+	})
+	t.Run("exit codes", func(t *testing.T) {
+		for want, args := range map[int][][]string{
+			exitNo:    {{"journal", "trace", "nothing"}, {"journal", "bundle", "nothing", "-o", filepath.Join(dir, "none.zip")}, {"journal", "erase", "999999", "--field", "snils", "--ground", "x"}},
+			exitUsage: {{"journal", "search", "--kind", "x"}, {"journal", "search", "--from", "yesterday"}, {"journal", "bundle", "-o", filepath.Join(dir, "none.zip")}, {"journal", "search", "--person", "x"}},
+		} {
+			for _, a := range args {
+				if code, out, errOut := d.run(a...); code != want || out != "" || !strings.HasPrefix(errOut, "mezhved: ") {
+					t.Errorf("%v: exit code %d, want %d: %s%s", a, code, want, out, errOut)
+				}
+			}
+		}
+		if code, _, errOut := d.run("queues", "--url", "http://127.0.0.1:1"); code != exitUnavailable || !strings.Contains(errOut, "127.0.0.1:1") {
+			t.Errorf("nobody there: exit code %d: %s", code, errOut)
+		}
+		wrong := filepath.Join(dir, "wrong.token")
+		if err := os.WriteFile(wrong, []byte("not-a-token-of-anybody-at-all"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, errOut := d.run("queues", "--token-file", wrong); code != exitNo || !strings.Contains(errOut, "token") {
+			t.Errorf("a wrong token: exit code %d: %s", code, errOut)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "none.zip")); err == nil {
+			t.Error("a refused bundle left a file")
+		}
+	})
+}
+
+// What steers a terminal comes out as a number.
+func TestATerminalIsNotSteered(t *testing.T) {
+	const evil = "\x1b[2J\u202eevil\n\x07"
+	n := int64(1)
+	var out bytes.Buffer
+	err := printTrace(&out, &console.Trace{ID: evil,
+		Events:   []console.Entry{{Index: &n, Kind: "refused", Sender: evil, Recipient: evil, Service: evil, Version: evil, Outcome: evil, Incident: evil, MessageID: evil}},
+		Messages: []console.Message{{MessageID: evil, Sender: evil, Recipient: evil, Service: evil, Version: evil}},
+		Refusal: &console.Refusal{Incident: evil, Outcome: evil, Rule: evil, Sentence: console.Text{RU: evil, EN: evil}, Advice: console.Text{RU: evil, EN: evil}, Envelope: "/x",
+			Findings: []console.Finding{{Rule: evil, XPath: evil, Found: evil, Expected: []string{evil}, Text: console.Text{RU: evil, EN: evil}}}},
+	}, false)
+	if err != nil || strings.ContainsAny(out.String(), "\x1b\u202e\x07") || strings.Count(out.String(), "⟨U+001B⟩") < 12 {
+		t.Errorf("%v:\n%q", err, out.String())
+	}
+}
+
+func TestAddressOfAConfiguration(t *testing.T) {
+	for want, c := range map[string]adapter.Config{
+		"http://127.0.0.1:7500": {Listen: "127.0.0.1:7500"}, "http://127.0.0.1:80": {Listen: "0.0.0.0:80"}, "http://127.0.0.1:81": {Listen: ":81"}, "http://127.0.0.1:82": {Listen: "[::]:82"},
+		"https://10.0.0.1:443": {Listen: "10.0.0.1:443", TLS: adapter.TLSConfig{Certificate: "x"}}, "https://gate.example": {Listen: ":1", URL: "https://gate.example"},
+	} {
+		if got := addressOf(c); got != want {
+			t.Errorf("%+v: %s, want %s", c, got, want)
+		}
+	}
+}
