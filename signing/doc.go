@@ -23,6 +23,11 @@
 // Cheap refusals come first. A Signed can be made by a Verifier alone, so a
 // function that takes one takes what was verified, and not a second reading of it.
 //
+// Files in reading order: verify, structure, ids, places (what covers what), c14n,
+// transform, algorithm, gost; certificate, trust, chain, revocation, crl, ocsp;
+// sign, signer, keys, remote, pkcs11; explain and what it searches; foreign, for
+// signatures outside the profile. docs/signatures.md tells senders and operators.
+//
 // What an attacker could do who can write here: everything. Every comparison in
 // this package is a lock of the gateway; the tests flip them one by one.
 package signing
