@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -349,4 +352,52 @@ func TestABundleFromTheDatabaseVerifies(t *testing.T) {
 	if len(e.Entries) != len(exhibits) || len(e.Entries) == 0 {
 		t.Errorf("%d entries, want %d", len(e.Entries), len(exhibits))
 	}
+}
+
+func TestRetentionKeepsToItsPolicy(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	_, err := a.pool.Exec(ctx, "UPDATE journal_head SET partition = 256")
+	a.must(err)
+	a.fill(journaltest.Events(48, 700))
+	a.Clock.Move(100 * 24 * time.Hour)
+	a.fill(journaltest.Events(49, 300))
+	r := &postgres.Retention{Journal: a.Journal, Keep: map[string]time.Duration{journal.ClassPersonal: 30 * 24 * time.Hour}, Ground: "order 7",
+		Archive: 60 * 24 * time.Hour, Dir: t.TempDir(), Now: a.Clock.Now, Log: slog.New(slog.DiscardHandler)}
+	for range 2 { // twice equals once
+		a.must(r.Once(ctx))
+		a.must(a.Settle(a.Sequencer(a.Journal)))
+	}
+	erased, err := a.Search(ctx, postgres.Query{Kind: journal.KindErased})
+	if err != nil || len(erased) != 1 || erased[0].Leaf.Ground != "order 7" || !slices.Equal(erased[0].Leaf.Fields, []string{"personal"}) {
+		t.Errorf("erased entries: %v, %v", erased, err)
+	}
+	first, err := a.Search(ctx, postgres.Query{Limit: 1})
+	if err != nil || first[0].Index != 512 {
+		t.Errorf("the first entry kept is %v, %v; want 512", first, err)
+	}
+	// The archive and the database together are still the whole log.
+	both := archived{journal.DirSource{FS: os.DirFS(r.Dir)}, a.Journal}
+	if rep := a.Audit(both, a.Desk.Checkpoint(a.Journal).Note); !rep.OK() || rep.Recount.Size != 1002 {
+		t.Errorf("%d entries, %v", rep.Recount.Size, rep.Recount.Findings)
+	}
+	for _, bad := range []*postgres.Retention{{Keep: r.Keep}, {Archive: time.Hour, Dir: "d"}, {Archive: 90 * 24 * time.Hour}, {Keep: map[string]time.Duration{"x": time.Hour}, Ground: "g"}} {
+		if bad.Run(ctx) == nil {
+			t.Errorf("policy %+v was taken", bad)
+		}
+	}
+}
+
+// archived reads entries from the archive where the database has none.
+type archived struct {
+	old journal.TileSource
+	now journal.TileSource
+}
+
+func (s archived) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
+	data, err := s.now.Tile(ctx, level, n, width)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.old.Tile(ctx, level, n, width)
+	}
+	return data, err
 }

@@ -196,7 +196,9 @@ func (j *Journal) dropPartition(ctx context.Context, parent, table string) error
 // given time into dir, as the entry bundles of a tlog-tiles log, and drops them.
 // Each bundle is checked against the log's hash tiles before its entries go, and
 // is on the disk before. Hash tiles, totals and checkpoints stay, so every proof
-// of an archived entry can still be built from its bundle. It returns how many
+// of an archived entry can still be built from its bundle. Entries of messages
+// that are still on their way must not be archived: what comes later could not
+// name them as the entries before it. It returns how many
 // entries were archived.
 func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (int64, error) {
 	done := int64(0)
