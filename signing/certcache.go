@@ -5,15 +5,16 @@ import (
 	"sync"
 )
 
-// certCache keeps certificates read, by the SHA-256 of their DER. When it is full
-// an arbitrary entry goes: whoever floods it with certificates costs the others a
-// reading each, and no memory.
+// certCache keeps certificates read, by the SHA-256 of their DER. Only those come
+// in whose key has made a signature that holds, so a stranger cannot push the
+// others out; when it is full an arbitrary entry goes.
 type certCache struct {
 	mu    sync.RWMutex
 	certs map[[32]byte]*Certificate
 	limit int
 }
 
+// get gives the certificate that is kept, or reads it.
 func (c *certCache) get(der []byte) (*Certificate, error) {
 	sum := sha256.Sum256(der)
 	c.mu.RLock()
@@ -22,9 +23,16 @@ func (c *certCache) get(der []byte) (*Certificate, error) {
 	if cert != nil {
 		return cert, nil
 	}
-	cert, err := ParseCertificate(der)
-	if err != nil {
-		return nil, err
+	return ParseCertificate(der)
+}
+
+// keep puts a certificate in that has proved useful.
+func (c *certCache) keep(cert *Certificate) {
+	c.mu.RLock()
+	kept := c.certs[cert.SHA256] != nil
+	c.mu.RUnlock()
+	if kept {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -37,6 +45,5 @@ func (c *certCache) get(der []byte) (*Certificate, error) {
 		}
 		delete(c.certs, k)
 	}
-	c.certs[sum] = cert
-	return cert, nil
+	c.certs[cert.SHA256] = cert
 }

@@ -122,6 +122,7 @@ func (v *Verifier) foreignKey(s *scratch, f *foreign, at time.Time) (*Certificat
 				return nil, placed(err, f.certAt)
 			}
 		}
+		v.certs.keep(cert)
 		return cert, nil
 	}
 	if unfit != nil {

@@ -404,24 +404,38 @@ func TestDuplicateIDs(t *testing.T) {
 	}
 }
 
-// The cache of certificates is bounded: whoever sends many costs readings, not memory.
-func TestCertificateCacheIsBounded(t *testing.T) {
+// The cache of certificates is bounded, and nobody gets in whose signature does
+// not hold.
+func TestCertificateCache(t *testing.T) {
 	v := verifier(t, Options{Certificates: 2})
 	for i := range 5 {
 		id, err := SelfSigned(TestSubject{CommonName: fmt.Sprint(i)}, testNow)
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, err := v.certs.get(id.Certificate.DER)
+		s, err := id.Signer()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, _ := v.certs.get(id.Certificate.DER); again != first {
-			t.Error("a certificate was read twice in a row")
+		good := signedRequest(t, sampleContent, s)
+		bad := strings.Replace(good, "<ds:SignatureValue>", "<ds:SignatureValue>AAAA", 1)
+		if _, err := v.Verify(caller(parse(t, bad))); code(err) != ValueInvalid || v.certs.certs[id.Certificate.SHA256] != nil {
+			t.Errorf("a stranger's certificate is kept (%v)", err)
+		}
+		first, err := v.Verify(caller(parse(t, good)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := v.Verify(caller(parse(t, good)))
+		if err != nil || first.Certificate() != again.Certificate() {
+			t.Errorf("a certificate was read twice in a row (%v)", err)
 		}
 	}
-	if n := len(v.certs.certs); n > 2 {
-		t.Errorf("%d certificates are kept, want at most 2", n)
+	if n := len(v.certs.certs); n != 2 {
+		t.Errorf("%d certificates are kept, want 2", n)
+	}
+	if n := verifier(t, Options{}).certs.limit; n != 1024 {
+		t.Errorf("%d certificates by default, want 1024", n)
 	}
 }
 

@@ -26,7 +26,8 @@ type Options struct {
 	// Blank tolerates white space between the elements of ds:Signature. MR 3.3
 	// forbids it (some clients write it unless told not to).
 	Blank bool
-	// Certificates is the number of certificates kept read; default 4096.
+	// Certificates is the number of certificates kept read, some 30 KB each at
+	// most; default 1024.
 	Certificates int
 }
 
@@ -43,7 +44,7 @@ func NewVerifier(opt Options) (*Verifier, error) {
 		opt.Now = time.Now
 	}
 	if opt.Certificates <= 0 {
-		opt.Certificates = 4096
+		opt.Certificates = 1024
 	}
 	v := &Verifier{opt: opt, allowed: map[Algorithm]bool{}}
 	v.certs.limit = opt.Certificates
@@ -126,6 +127,7 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	if err := checkValue(s, &st, cert); err != nil {
 		return Signed{}, err
 	}
+	v.certs.keep(cert)
 	form, got, err := checkDigest(s, &st, target)
 	if err != nil {
 		return Signed{}, err
