@@ -11,6 +11,8 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+
+	"mezhved/signing/gost"
 )
 
 // Every algorithm of the tables has a name, a digest and its place; strangers
@@ -165,6 +167,32 @@ func marshal(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return der
+}
+
+// The curves that the standards give as examples are refused, the others are fit.
+func TestGOSTCurves(t *testing.T) {
+	for _, curve := range gost.Curves() {
+		key, err := gost.GenerateKey(nil, curve)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template, err := TestSubject{CommonName: curve.Name()}.template(testNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := gost.CreateCertificate(nil, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		example := curve == gost.CurveTest || curve == gost.Curve512Test
+		if (c.key == nil) != example {
+			t.Errorf("%s: key %v, %v", curve.Name(), c.key, c.keyErr)
+		}
+	}
 }
 
 // A GOST key gets its tables after some signatures that hold, and verifies the
