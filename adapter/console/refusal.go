@@ -80,6 +80,11 @@ func (c *Console) refusal(ctx context.Context, e *Entry) *Refusal {
 		if r.Line == 0 {
 			r.Line, r.Col = f.Line, f.Col
 		}
+		if strings.HasPrefix(f.Rule, "signature.") && !r.Same {
+			// The explanation names the signature; the refusal, what in it or
+			// under it is wrong.
+			f.Line, f.Col = r.Line, r.Col
+		}
 		r.Same = r.Same || f.Line == r.Line && f.Col == r.Col
 	}
 	return r
