@@ -382,14 +382,15 @@ func (p *play) whereToLook(dir, base string) {
 	config := filepath.Join(dir, "mezhved.yaml")
 	fmt.Fprintf(p.out, `
 Where to look next
-   the console      %s/console/   (any user name; the password is in %s)
+   the console      %s/console/   (the token is in %s)
    one exchange     mezhved journal trace --config %s %s
    one refusal      mezhved journal trace --config %s %s
+   the evidence     mezhved journal bundle --config %s %s -o evidence.zip; mezhved-audit verify evidence.zip
    as a party       mezhved poll requests --key %s --cert %s
    the WSDL         %s/smev/v1.2/ws?wsdl
    the log          %s
 `,
-		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident,
+		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident, config, p.traced,
 		filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
 		base, filepath.Join(dir, "gateway.log"))
 }
