@@ -22,6 +22,7 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/", c.page("overview", c.pageOverview))
 	r.Get("/queues", c.page("queues", c.pageQueues))
 	r.Get("/search", c.page("search", c.pageSearch))
+	r.Post("/search", c.page("search", c.pagePerson))
 	r.Get("/trace", c.goTrace)
 	r.Get("/trace/{id}", c.page("trace", c.pageTrace))
 	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))
@@ -189,6 +190,31 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	p.CSV = "/api/v1/journal/export?" + q.Encode()
 	q.Set("format", "json")
 	p.JSON = "/api/v1/journal/export?" + q.Encode()
+	return p, nil
+}
+
+// pagePerson searches by a value that entries commit to. It is a form that is
+// posted, so that the value stands in no address, history or log.
+func (c *Console) pagePerson(r *http.Request, who Actor) (any, error) {
+	r.Body = http.MaxBytesReader(nil, r.Body, 8<<10)
+	q := &question{Person: &person{Field: strings.TrimSpace(r.PostFormValue("field")), Value: strings.TrimSpace(r.PostFormValue("value"))}, Limit: pageMost}
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	if err := c.note(r.Context(), who, q.reading("search")); err != nil {
+		return nil, err
+	}
+	p := &searchPage{Question: q, By: "kind", Kinds: kinds, Asked: true}
+	var err error
+	if p.Found, err = c.search(r.Context(), q); err != nil {
+		return nil, err
+	}
+	if p.Totals, err = c.totals(r.Context(), q, p.By); err != nil {
+		return nil, err
+	}
+	for _, t := range p.Totals.Totals {
+		p.Most = max(p.Most, t.Entries)
+	}
 	return p, nil
 }
 

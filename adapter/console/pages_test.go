@@ -80,7 +80,7 @@ func TestWhatASenderWritesIsOnlyText(t *testing.T) {
 			}
 			// The frame's own markup, and nothing of the kind besides.
 			allowed := strings.NewReplacer(`<meta charset`, "", `<meta name="viewport"`, "", `<meta name="color-scheme"`, "", `<link rel="stylesheet"`, "", `<link rel="icon"`, "", `<script src="/console/static/desk.js"`, "",
-				`<img src="/console/static/mark.svg"`, "", `<form class="find"`, "", `<form action="/console/logout"`, "", `<form class="filters`, "", `<svg viewBox="0 0 100 10"`, "").Replace(page)
+				`<img src="/console/static/mark.svg"`, "", `<form class="find"`, "", `<form action="/console/logout"`, "", `<form class="filters`, "", `<form class="filters panel" action="/console/search" method="post"`, "", `<svg viewBox="0 0 100 10"`, "").Replace(page)
 			tags := regexp.MustCompile(`<[^>]*>`).FindAllString(allowed, -1)
 			for _, tag := range tags {
 				plain := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, `""`)
@@ -173,5 +173,40 @@ func TestDeepDocumentsAreNotIndented(t *testing.T) {
 	}
 	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0); v.Pretty != nil {
 		t.Error("a document with a DOCTYPE was parsed for display")
+	}
+}
+
+func TestASearchByPersonStandsInNoAddress(t *testing.T) {
+	d := openDesk(t)
+	id := newMessage()
+	d.must(d.Store.Store.Record(context.Background(), journal.Event{Kind: journal.KindAccepted, Time: d.Clock.Now(), Message: id, Sender: "MUNI", Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}}}))
+	d.settle()
+	post := func(value, origin string) reply {
+		req, err := http.NewRequest(http.MethodPost, d.site.URL+"/console/search", strings.NewReader(url.Values{"field": {"snils"}, "value": {value}}.Encode()))
+		d.must(err)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Authorization", "Bearer "+auditorToken)
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		return d.do(req)
+	}
+	if a := post("11223344595", ""); a.StatusCode != http.StatusOK || !strings.Contains(string(a.body), id) || strings.Contains(string(a.body), "11223344595") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if a := post("11223344596", ""); a.StatusCode != http.StatusOK || strings.Contains(string(a.body), id) {
+		t.Errorf("another value: %d", a.StatusCode)
+	}
+	if a := post("11223344595", "https://elsewhere.example"); a.StatusCode != http.StatusForbidden {
+		t.Errorf("a form of another site: %d", a.StatusCode)
+	}
+	if a := post("", ""); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("no value: %d", a.StatusCode)
+	}
+	if acts, opened := d.readings(); len(acts) != 2 || !strings.Contains(opened[0], "snils=11223344595") {
+		t.Errorf("readings %v %v", acts, opened)
+	}
+	if a := d.ask(auditorToken, "/console/search?person=1", nil); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("a person in an address: %d", a.StatusCode)
 	}
 }
