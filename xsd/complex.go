@@ -239,9 +239,9 @@ func (c *compiler) inheritAttributes(t *complexType, own []*attributeUse, wild *
 		return
 	}
 	if t.method == byExtension {
-		t.uses = append(slices.Clone(base.uses), kept...)
+		t.uses = append(slices.Clone(base.uses), slices.DeleteFunc(kept, func(u *attributeUse) bool { return slices.Contains(base.uses, u) })...)
 		for _, u := range base.uses {
-			if o := named[u.decl.name]; o != nil && !o.prohibited {
+			if o := named[u.decl.name]; o != nil && !o.prohibited && o != u {
 				c.find(o.node, "ct-props-correct.4", "атрибут %[1]s уже есть в основе %[2]s", "the base %[2]s already has attribute %[1]s", u.decl.name.short(), base.display())
 			}
 		}

@@ -332,13 +332,17 @@ func (c *compiler) attributeUse(n *node) *attributeUse {
 // redefined, if any.
 func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attributeUse, wild *wildcard) {
 	var groups []*wildcard
-	byName := map[qname]bool{}
+	byName := map[qname]*attributeUse{}
 	add := func(at *node, u *attributeUse) {
 		if u.prohibited {
 			uses = append(uses, u)
 			return
 		}
-		if byName[u.decl.name] {
+		old := byName[u.decl.name]
+		if old == u {
+			return // the same group by two ways: attribute uses are a set
+		}
+		if old != nil {
 			rule := "ct-props-correct.4"
 			if n.name == "attributeGroup" {
 				rule = "ag-props-correct.2"
@@ -346,7 +350,7 @@ func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attr
 			c.find(at, rule, "атрибут %[1]s указан дважды", "attribute %[1]s occurs twice", u.decl.name.short())
 			return
 		}
-		byName[u.decl.name] = true
+		byName[u.decl.name] = u
 		uses = append(uses, u)
 	}
 	selfSeen := false

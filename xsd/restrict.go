@@ -170,7 +170,7 @@ func (r *restriction) valid(d, b *rnode, counted bool) bool {
 			return !counted || r.ranges(d, b)
 		case d.wild != nil: // NSSubset
 			switch {
-			case counted && !r.ranges(d, b):
+			case !r.ranges(d, b):
 				return false
 			case !d.wild.spaces.subsetOf(b.wild.spaces):
 				return r.no(d.node, "xs:any допускает больше пространств имён, чем в основе", "the wildcard allows more namespaces than that of the base")

@@ -301,7 +301,7 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 			m = t.original
 		}
 		if !c.needSimple(m) {
-			c.find(at, "cos-st-restricts.3.3.3", "объединение %[1]s содержит само себя", "union %[1]s contains itself", m.display())
+			c.find(at, "src-simple-type.4", "объединение %[1]s содержит само себя", "union %[1]s contains itself", m.display())
 			faulty = true
 			return
 		}

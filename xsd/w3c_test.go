@@ -161,6 +161,19 @@ func TestW3C(t *testing.T) {
 			t.Errorf("%s %s took %v, more than %v", test.kind, test.id, results[i].took, w3cSlow)
 		}
 	}
+	if *xstsDir == "" {
+		readme, err := os.ReadFile("README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lines {
+			for _, id := range l.failed {
+				if !bytes.Contains(readme, []byte("`"+path.Base(id)+"`")) {
+					t.Errorf("%s fails and README.md does not say why", id)
+				}
+			}
+		}
+	}
 	var names []string
 	for k := range lines {
 		names = append(names, k)
