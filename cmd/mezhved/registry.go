@@ -176,4 +176,8 @@ func (c *partiesListCmd) Run(out *stdio) error {
 
 type partiesLintCmd struct{ foldersFlags }
 
+func (partiesLintCmd) Help() string {
+	return "Example:\n  mezhved parties lint --services services --parties parties"
+}
+
 func (c *partiesLintCmd) Run(out *stdio) error { return c.lint(out) }

@@ -8,6 +8,8 @@ import (
 
 type versionCmd struct{}
 
+func (versionCmd) Help() string { return "Example:\n  mezhved version" }
+
 func (versionCmd) Run(out *stdio) error {
 	version := "development"
 	if info, ok := debug.ReadBuildInfo(); ok {
