@@ -19,6 +19,11 @@ type Broker interface {
 	// every few seconds.
 	Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, Partition, []Record) error) error
 
+	// Committed gives the offsets that a consumer group has committed in a
+	// topic: everything below them it has read. Partitions without a committed
+	// offset, and topics that do not exist, are absent.
+	Committed(ctx context.Context, group, topic string) (map[Partition]int64, error)
+
 	// Ensure creates the topics that are missing.
 	Ensure(ctx context.Context, topics []string) error
 

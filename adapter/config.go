@@ -144,6 +144,7 @@ type TimesConfig struct {
 	Poll     Period `yaml:"poll"`     // re-check of waiting polls, for messages queued by another node; default 1s
 	Sweep    Period `yaml:"sweep"`    // default 2s
 	Depths   Period `yaml:"depths"`   // default 5s
+	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
 	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
 	Request  Period `yaml:"request"`  // longest time a call may take; default 30s
 	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
@@ -217,6 +218,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Poll, Period(time.Second))
 	def(&c.Times.Sweep, Period(2*time.Second))
 	def(&c.Times.Depths, Period(5*time.Second))
+	def(&c.Times.Streams, Period(5*time.Second))
 	def(&c.Times.Summary, Period(time.Minute))
 	def(&c.Times.Request, Period(30*time.Second))
 	def(&c.Times.Shutdown, Period(10*time.Second))

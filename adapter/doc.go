@@ -24,6 +24,9 @@
 //	reply.go         reply         SendResponse: the route is in To; then accept,
 //	                               relay, intake and poll as for a request
 //	status.go        status        GetStatus, GetIncomingQueueStatistics
+//	stream.go        watchStreams (loop)  what providers read from the bus
+//	                               themselves: journal "delivered"
+//	feed.go          feed (loop)   the journal's log -> its topic on the bus
 //	sweep.go         sweep (loop)  leases run out, ends of life; tellSender
 //	faults.go        table         every reason to refuse -> fault, code, text,
 //	                               HTTP status, what the sender should do
@@ -57,6 +60,12 @@
 // offset is stored with the queue row. After a lease: the message comes back
 // when the lease runs out, at the head. Nobody has to mend anything; a restart
 // is the normal path run again.
+//
+// A provider that reads its topic itself (delivery: stream) has a message when
+// its consumer group has committed an offset beyond it. The intake stores where
+// such records stand; what was read while no gateway ran is journalled by the
+// next one. The topic of the journal has each entry of the log at least once and
+// in order; after a crash the last batch may come again, known by its index.
 //
 // # Versions
 //

@@ -29,9 +29,6 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	defer g.metrics.stage("enqueue")()
 	arrivals := make([]Arrival, 0, len(records))
 	for i := range records {
-		if streamed(&records[i]) {
-			continue // its recipient reads it here
-		}
 		a, err := g.arrival(&records[i])
 		if err != nil {
 			// Not ours, or not whole: nobody but a gateway may fill queues. It
@@ -51,23 +48,17 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	}
 	g.metrics.queued.Add(float64(n))
 	for _, a := range arrivals {
-		g.arrivals.ring(a.Queue)
-	}
-	return nil
-}
-
-func streamed(r *Record) bool {
-	for _, h := range r.Headers {
-		if h.Key == headerStream {
-			return true
+		if !a.Stream {
+			g.arrivals.ring(a.Queue)
 		}
 	}
-	return false
+	return nil
 }
 
 // arrival reads a record's headers.
 func (g *Gateway) arrival(r *Record) (Arrival, error) {
 	var id, queue, seal, event []byte
+	stream := false
 	for _, h := range r.Headers {
 		switch h.Key {
 		case headerID:
@@ -78,18 +69,23 @@ func (g *Gateway) arrival(r *Record) (Arrival, error) {
 			seal = h.Value
 		case headerEvent:
 			event = h.Value
+		case headerStream:
+			stream = true
 		}
 	}
-	if !g.sealed(string(id), queue, seal) {
+	if !g.sealed(string(id), queue, stream, seal) {
 		return Arrival{}, errors.New("the seal is missing or wrong")
 	}
-	a := Arrival{Offset: r.Offset}
+	a := Arrival{Offset: r.Offset, Stream: stream}
 	var err error
 	if a.Message, err = uuid.ParseBytes(id); err != nil {
 		return Arrival{}, err
 	}
 	if err := json.Unmarshal(queue, &a.Queue); err != nil {
 		return Arrival{}, err
+	}
+	if stream {
+		return a, nil // it is told of when its recipient has read it
 	}
 	if err := json.Unmarshal(event, &a.Event); err != nil {
 		return Arrival{}, err
@@ -98,9 +94,9 @@ func (g *Gateway) arrival(r *Record) (Arrival, error) {
 	return a, nil
 }
 
-func (g *Gateway) sealed(id string, queue, seal []byte) bool {
+func (g *Gateway) sealed(id string, queue []byte, stream bool, seal []byte) bool {
 	for _, k := range g.replies {
-		if hmac.Equal(seal, sealRecord(k, id, queue)) {
+		if hmac.Equal(seal, sealRecord(k, id, queue, stream)) {
 			return true
 		}
 	}

@@ -16,6 +16,8 @@ type metrics struct {
 	repeated  prometheus.Counter
 	relayed   prometheus.Counter
 	queued    prometheus.Counter
+	streamed  prometheus.Counter
+	fed       prometheus.Counter
 	dead      prometheus.Counter
 	foreign   prometheus.Counter
 	returned  prometheus.Counter
@@ -56,6 +58,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		repeated:  counter("repeated_total", "Calls that repeated an accepted message and were given its receipt again."),
 		relayed:   counter("relayed_total", "Messages acknowledged by the bus."),
 		queued:    counter("queued_total", "Messages put into recipients' queues."),
+		streamed:  counter("streamed_total", "Messages that their recipients have read from the bus themselves."),
+		fed:       counter("journal_fed_total", "Entries of the journal put on its topic."),
 		dead:      counter("dead_total", "Messages that the bus refused for good."),
 		foreign:   counter("foreign_records_total", "Records on our topics that this gateway did not write."),
 		returned:  counter("returned_total", "Leases that ran out."),
@@ -70,7 +74,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		reloads:   counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
 		lastRelay: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "relay_last_success_seconds", Help: "Unix time of the last pass of the relay that the bus acknowledged or that found nothing to do."}),
 	}
-	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.dead, m.foreign, m.returned, m.expired,
+	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
 		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.lastRelay)
 	return m
 }

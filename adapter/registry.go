@@ -70,6 +70,7 @@ type Party struct {
 	Mnemonic     Mnemonic
 	Name         string // for people
 	VIP          bool   // its requests are delivered first (MR 3.3, section 2.3.5)
+	Group        string // consumer group in which it reads its topic, for services with delivery: stream
 	StatusQueue  bool   // the gateway's asynchronous errors go to its status queue, not to its response queue
 	Certificates []RegisteredCertificate
 	PerSecond    float64 // 0: the gateway's default

@@ -27,6 +27,7 @@ type partyFile struct {
 	Name         string      `yaml:"name"`         // for people
 	Certificates []string    `yaml:"certificates"` // PEM or DER; default: <mnemonic>.pem (.crt, .cer, .der) and those in the folder <mnemonic>/
 	VIP          bool        `yaml:"vip"`
+	Group        string      `yaml:"group"`       // Kafka consumer group of delivery: stream; default: the mnemonic
 	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
 	Lease        Period      `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
 	Limits       partyLimits `yaml:"limits"`
@@ -171,6 +172,8 @@ func (r *catalogReader) readParty(name string) {
 		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue, Lease: in.Lease.D(),
 	}
 	def(&p.Name, in.Mnemonic)
+	p.Group = in.Group
+	def(&p.Group, in.Mnemonic)
 	if !mnemonicForm.MatchString(in.Mnemonic) {
 		f.errorf("mnemonic", "%q: letters, digits, _ . and - are expected, 100 at most", in.Mnemonic)
 	}

@@ -79,9 +79,8 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	records := make([]Record, len(batch))
-	stream := make([]bool, len(batch))
 	for i := range batch {
-		records[i], stream[i] = g.record(&batch[i])
+		records[i] = g.record(&batch[i])
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
@@ -106,10 +105,6 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 			ev.Kind, ev.Outcome = journal.KindDead, "rejected by the bus"
 		}
 		events = append(events, ev)
-		if stream[i] && !dead[i] {
-			ev.Kind, ev.Outcome, ev.Attempt = journal.KindDelivered, "stream", 1
-			events = append(events, ev)
-		}
 	}
 	return events, nil
 }
@@ -139,7 +134,7 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 const (
 	headerID      = "mezhved-id"    // our id of the message
 	headerQueue   = "mezhved-queue" // recipient queue as JSON
-	headerSeal    = "mezhved-seal"  // MAC over id and queue: only a gateway can enqueue
+	headerSeal    = "mezhved-seal"  // MAC over id, queue and whether a queue is filled: only a gateway can enqueue
 	headerEvent   = "mezhved-event" // what the journal is to hear when the record is queued
 	headerBody    = "mezhved-body"  // "store": the value is left out because it is too large
 	headerStream  = "mezhved-to"    // "stream": the recipient reads this topic itself, no queue is filled
@@ -149,13 +144,14 @@ const (
 
 // record makes a bus record. Its key is the recipient queue, which keeps the
 // order of acceptance within it. Where providers read the topic themselves
-// (stream) the conversation is added, so that they may share the work; such a
-// record is the delivery, and the intake passes over it. What is too large for
+// (stream) the conversation is added, so that they may share the work; of such a
+// record the intake only remembers where it stands (see stream.go). What is too large for
 // the bus travels without its body; it and what has attachments, which stay in
 // the store, wait in the queue, for those providers too.
-func (g *Gateway) record(o *Outgoing) (r Record, stream bool) {
+func (g *Gateway) record(o *Outgoing) Record {
 	m := o.Message
-	r = Record{Topic: responseTopic(g.config.Kafka.Prefix, o.Queue.System), Key: []byte(o.Queue.destination()), Value: busValue(m)}
+	stream := false
+	r := Record{Topic: responseTopic(g.config.Kafka.Prefix, o.Queue.System), Key: []byte(o.Queue.destination()), Value: busValue(m)}
 	if o.Queue.Kind == QueueRequests {
 		r.Topic = requestTopic(g.config.Kafka.Prefix, o.Queue.System)
 		if s := g.Catalog().Service(m.Service, m.Version); s != nil {
@@ -173,13 +169,13 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool) {
 	}
 	id := m.ID.String()
 	add(headerID, []byte(id))
+	queue, event := g.arrivalHeaders(o)
+	add(headerQueue, queue)
+	add(headerSeal, sealRecord(g.replies[0], id, queue, stream))
 	if stream {
 		r.Key = append(r.Key, "/"+conversation(m)...)
 		add(headerStream, []byte("stream"))
 	} else {
-		queue, event := g.arrivalHeaders(o)
-		add(headerQueue, queue)
-		add(headerSeal, sealRecord(g.replies[0], id, queue))
 		add(headerEvent, event)
 	}
 	for _, h := range [][2]string{
@@ -197,7 +193,7 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool) {
 	if m.Test {
 		add("test", []byte("true"))
 	}
-	return r, stream
+	return r
 }
 
 // arrivalHeaders are what the intake needs: the queue, and what the journal is
@@ -217,9 +213,13 @@ func (g *Gateway) arrivalHeaders(o *Outgoing) (queue, event []byte) {
 }
 
 // sealRecord lets the intake tell our records from others' on the same topic.
-func sealRecord(key []byte, id string, queue []byte) []byte {
+func sealRecord(key []byte, id string, queue []byte, stream bool) []byte {
 	h := hmac.New(sha256.New, key)
-	fmt.Fprintf(h, "mezhved record 1\x00%s\x00", id)
+	what := "mezhved record 1"
+	if stream {
+		what = "mezhved stream 1"
+	}
+	fmt.Fprintf(h, "%s\x00%s\x00", what, id)
 	h.Write(queue)
 	return h.Sum(nil)[:16]
 }

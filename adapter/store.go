@@ -52,9 +52,25 @@ type Store interface {
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
 	// the highest offset, in one transaction with the arrivals' events (those of
-	// the newly queued only). Offsets at or below the stored one, and messages
+	// the newly queued only). Of an arrival that its recipient reads itself it
+	// only remembers where it stands, for Passed. Offsets at or below the stored one, and messages
 	// that a queue has or had, are skipped. n is the number newly queued.
 	Enqueue(ctx context.Context, from Partition, arrivals []Arrival) (n int, err error)
+
+	// Streaming tells of the partitions in which records wait to be read by
+	// their recipients themselves.
+	Streaming(ctx context.Context) ([]Streaming, error)
+
+	// Passed takes the records below the committed offset for read by their
+	// recipient and commits their "delivered" events. n is their number.
+	Passed(ctx context.Context, from Partition, committed int64, now time.Time) (n int, err error)
+
+	// Feed gives the next entries of the log, up to max and in their order, to
+	// publish and, when that returns nil, remembers how far it has come: what
+	// was published is not given again unless a crash came between the two. One
+	// node feeds at a time; ErrShardTaken says that another one does. n is the
+	// number of entries. Nothing new: 0, nil and publish is not called.
+	Feed(ctx context.Context, max int, publish func(context.Context, []LogEntry) error) (n int, err error)
 
 	// Lease hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
@@ -137,6 +153,21 @@ type Arrival struct {
 	Message uuid.UUID
 	Queue   Queue
 	Event   journal.Event // "queued", as the record's headers tell it; empty Kind: none
+	Stream  bool          // the recipient reads the record where it stands: no queue is filled
+}
+
+// Streaming is a partition in which records wait to be read by their recipient.
+type Streaming struct {
+	From      Partition
+	Recipient Mnemonic
+}
+
+// LogEntry is an entry of the journal's log, as the bus is told of it.
+type LogEntry struct {
+	Index   int64  // its place in the log, from 0 and without gaps
+	Kind    string // a journal.Kind
+	Message string // our id of the message; empty for entries about something else
+	Leaf    []byte // canonical JSON, see package journal: commitments in place of personal values
 }
 
 // Poll is one party's question for its next message.

@@ -532,11 +532,8 @@ func TestLongPoll(t *testing.T) {
 // waits in the queue.
 func TestStream(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t)
-	w.Write("services/stream/1.0/service.yaml", "title: Поток\nroot: {namespace: 'urn://mezhved.test/stream/1.0', request: ExtractRequest, response: ExtractResponse}\nproviders: REGISTRY\ncallers: MUNI\ndelivery: stream\n")
-	const ns = "urn://mezhved.test/stream/1.0"
-	w.Write("services/stream/1.0/s.xsd", adaptertest.Schema(ns))
-	w.Reload()
+	w := streamWorld(t)
+	const ns = streamNS
 	sent := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(ns)}))
 	var to, value string
 	w.Eventually("the request is on the topic", func() bool {
@@ -560,9 +557,14 @@ func TestStream(t *testing.T) {
 	}
 	accepted(t, w.Party("REGISTRY").Reply(to, adaptertest.Reply{Content: adaptertest.Answer(ns)}))
 	take(t, w.Party("MUNI"), envelopes.GetResponse, "")
-	if got, want := life(t, w, sent.Receipt.MessageID), "accepted delivered answered"; got != want {
-		t.Errorf("life: %s, want %s", got, want)
+	if got, want := life(t, w, sent.Receipt.MessageID), "accepted answered"; got != want {
+		t.Errorf("life before the provider's group has committed: %s, want %s", got, want)
 	}
+	w.Restart()
+	read(t, w, "REGISTRY", sent.Receipt.MessageID)
+	w.Eventually("the journal has the delivery", func() bool {
+		return life(t, w, sent.Receipt.MessageID) == "accepted answered delivered"
+	})
 
 	file := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(ns), Files: map[string][]byte{"f1": make([]byte, 1<<10)}}))
 	if got := take(t, w.Party("REGISTRY"), envelopes.GetRequest, ""); got.Metadata.MessageID != file.Receipt.MessageID || len(got.Attachments[0].Content) != 1<<10 {

@@ -144,6 +144,19 @@ func (b *Breakable) Relay(ctx context.Context, shard, max int, publish func(cont
 	return n, err
 }
 
+// Feed is adapter.Store.Feed. Only passes that have something to feed break.
+func (b *Breakable) Feed(ctx context.Context, max int, publish func(context.Context, []adapter.LogEntry) error) (n int, err error) {
+	return b.Store.Feed(ctx, max, func(ctx context.Context, entries []adapter.LogEntry) error {
+		return b.do("Feed", func() error { return publish(ctx, entries) })
+	})
+}
+
+// Passed is adapter.Store.Passed.
+func (b *Breakable) Passed(ctx context.Context, from adapter.Partition, committed int64, now time.Time) (n int, err error) {
+	err = b.do("Passed", func() error { n, err = b.Store.Passed(ctx, from, committed, now); return err })
+	return n, err
+}
+
 // Enqueue is adapter.Store.Enqueue.
 func (b *Breakable) Enqueue(ctx context.Context, from adapter.Partition, arrivals []adapter.Arrival) (n int, err error) {
 	err = b.do("Enqueue", func() error { n, err = b.Store.Enqueue(ctx, from, arrivals); return err })

@@ -36,16 +36,26 @@ func (w *World) Check() {
 	w.audit(ctx)
 }
 
+// Sequence puts the events that wait into the log and has it signed, as the
+// journal's node would.
+func (w *World) Sequence() {
+	w.T.Helper()
+	if w.desk == nil {
+		w.desk = journaltest.NewDesk(w.T)
+		book, err := w.store.Journal(context.Background(), journaltest.Origin, w.desk.Vault)
+		w.must(err)
+		w.book = book
+	}
+	w.desk.Clock.Move(w.Clock.Now().Sub(w.desk.Clock.Now()))
+	w.must(w.desk.Settle(w.desk.Sequencer(w.book)))
+}
+
 // audit puts the events into the log and verifies it as an auditor does, from
-// outside. After it the events are no longer where Trace looks, so a story
-// checks once, at its end.
+// outside. In the log events bear no digests, so a story checks once, at its end.
 func (w *World) audit(ctx context.Context) {
 	w.T.Helper()
-	desk := journaltest.NewDesk(w.T)
-	desk.Clock.Move(w.Clock.Now().Sub(desk.Clock.Now()))
-	book, err := w.store.Journal(ctx, journaltest.Origin, desk.Vault)
-	w.must(err)
-	w.must(desk.Settle(desk.Sequencer(book)))
+	w.Sequence()
+	desk, book := w.desk, w.book
 	report := desk.Audit(book, desk.Checkpoint(book).Note)
 	for _, f := range report.Recount.Findings {
 		w.T.Errorf("the auditor finds: %s", f)
@@ -77,7 +87,8 @@ func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
 	if len(accepted) != 1 {
 		return fmt.Errorf("%d accepted events, want 1", len(accepted))
 	}
-	if got, want := accepted[0].Digest, fmt.Sprintf("%x", m.Digest); got != want {
+	sequenced := w.desk != nil && accepted[0].Digest == "" // entries of the log have commitments in place of digests
+	if got, want := accepted[0].Digest, fmt.Sprintf("%x", m.Digest); got != want && !sequenced {
 		return fmt.Errorf("journal says digest %s, want %s", got, want)
 	}
 	for _, q := range m.Recipients {
@@ -102,17 +113,18 @@ func possible(life []journal.Event) error {
 	for _, e := range life {
 		kinds = append(kinds, string(e.Kind))
 		next, ok := map[string]map[journal.Kind]string{
-			"outbox":    {journal.KindRouted: "bus", journal.KindDead: "dead", journal.KindQueued: "early"},
-			"early":     {journal.KindRouted: "queue", journal.KindDelivered: "early-out", journal.KindExpired: "early"},
-			"early-out": {journal.KindRouted: "out", journal.KindAcknowledged: "early-end", journal.KindReturned: "early"},
-			"early-end": {journal.KindRouted: "end"},
-			"bus":       {journal.KindQueued: "queue", journal.KindDelivered: "stream"},
-			"stream":    {},
-			"queue":     {journal.KindDelivered: "out", journal.KindExpired: "expired"},
-			"out":       {journal.KindReturned: "queue", journal.KindAcknowledged: "end", journal.KindExpired: "expired"},
-			"end":       {},
-			"dead":      {},
-			"expired":   {},
+			"outbox":       {journal.KindRouted: "bus", journal.KindDead: "dead", journal.KindQueued: "early", journal.KindDelivered: "early-stream"},
+			"early":        {journal.KindRouted: "queue", journal.KindDelivered: "early-out", journal.KindExpired: "early"},
+			"early-out":    {journal.KindRouted: "out", journal.KindAcknowledged: "early-end", journal.KindReturned: "early"},
+			"early-end":    {journal.KindRouted: "end"},
+			"bus":          {journal.KindQueued: "queue", journal.KindDelivered: "stream"},
+			"early-stream": {journal.KindRouted: "stream"},
+			"stream":       {},
+			"queue":        {journal.KindDelivered: "out", journal.KindExpired: "expired"},
+			"out":          {journal.KindReturned: "queue", journal.KindAcknowledged: "end", journal.KindExpired: "expired"},
+			"end":          {},
+			"dead":         {},
+			"expired":      {},
 		}[state][e.Kind]
 		if e.Kind == journal.KindAnswered {
 			continue // may come at any time after delivery, from the other direction

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/signing"
@@ -38,6 +39,8 @@ type World struct {
 	Journal *Switch // what the gateway is told of the journal
 
 	store *postgres.Store
+	desk  *journaltest.Desk // of the journal, once it was needed
+	book  *postgres.Journal
 
 	parties  map[string]*Party
 	bus      *Party // the gateway's own key
@@ -129,7 +132,7 @@ func Start(t testing.TB, options ...Option) *World {
 		Node: "test", Listen: "127.0.0.1:0", Services: w.path("services"), Parties: w.path("parties"),
 		Kafka: adapter.KafkaConfig{Prefix: prefix, Group: prefix},
 		Times: adapter.TimesConfig{
-			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond),
+			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond), Streams: adapter.Period(100 * time.Millisecond),
 			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond),
 		},
 	}.WithDefaults()

@@ -297,6 +297,41 @@ func (s *session) behind(ctx context.Context) bool {
 	return true
 }
 
+// Committed is adapter.Broker.Committed. The topic's epoch is asked for before
+// the offsets and after them, so that offsets of a topic that was made anew
+// meanwhile do not pass for the old one's.
+func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapter.Partition]int64, error) {
+	epochs, err := b.epochs(ctx, []string{topic})
+	if err != nil || epochs[topic] == "" {
+		return nil, err
+	}
+	partitions, err := b.askPartitions(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
+	if err == nil {
+		err = answer.Error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
+	}
+	committed := map[adapter.Partition]int64{}
+	for _, p := range answer.Topics[topic] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("kafka: offsets of group %s in %s/%d: %w", group, topic, p.Partition, p.Error)
+		}
+		if p.CommittedOffset >= 0 {
+			committed[adapter.Partition{Epoch: epochs[topic], Topic: topic, Partition: p.Partition}] = p.CommittedOffset
+		}
+	}
+	again, err := b.epochs(ctx, []string{topic})
+	if err != nil || again[topic] != epochs[topic] {
+		return nil, err
+	}
+	return committed, nil
+}
+
 // ends gives the end offset of every partition.
 func (b *Broker) ends(ctx context.Context, topics []string) (map[place]int64, error) {
 	request := &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{}}

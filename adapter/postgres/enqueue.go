@@ -65,6 +65,9 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(enqueueSQL, placement.arguments()...).QueryRow(func(r pgx.Row) error { return r.Scan(&n) })
+		if len(placement.streams.messages) > 0 {
+			batch.Queue(streamSQL, placement.streams.arguments(from)...)
+		}
 		batch.Queue(`UPDATE kafka_offset SET "offset" = $4 WHERE epoch = $1 AND topic = $2 AND partition = $3`,
 			from.Epoch, from.Topic, from.Partition, last)
 		if len(dead) > 0 {
@@ -159,6 +162,7 @@ type placements struct {
 	roots         []int32
 	eols          []*time.Time
 	facts, events []*string
+	streams       streams // those that are only noted
 }
 
 func (p *placements) arguments() []any {
@@ -193,6 +197,18 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			continue
 		}
 		k.event.Recipient = string(a.Queue.System)
+		if a.Stream {
+			facts, err := encodeFacts(k.event, "")
+			if err != nil {
+				return nil, nil, err
+			}
+			p.streams.messages = append(p.streams.messages, a.Message)
+			p.streams.queues = append(p.streams.queues, queues[i])
+			p.streams.offsets = append(p.streams.offsets, a.Offset)
+			p.streams.systems = append(p.streams.systems, string(a.Queue.System))
+			p.streams.facts = append(p.streams.facts, facts)
+			continue
+		}
 		facts, err := encodeFacts(k.event, k.wire)
 		if err != nil {
 			return nil, nil, err

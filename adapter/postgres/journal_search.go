@@ -146,7 +146,7 @@ func (j *Journal) person(ctx context.Context, db querier, p journal.PersonalFiel
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = $1 AND o.field = $2`, blind, p.Field)
+	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = $1 AND o.blind <> '' AND o.field = $2`, blind, p.Field)
 	var index int64
 	var message string
 	_, err = pgx.ForEachRow(rows, []any{&index, &message}, func() error {

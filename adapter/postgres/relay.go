@@ -16,6 +16,7 @@ import (
 const (
 	lockClass = 0x6d7a // ours, of all users of this database
 	lockDays  = 1000   // making and dropping partitions
+	lockFeed  = 1001   // putting the log on the bus
 	// 0 to adapter.Shards-1 are the shards of the outbox.
 )
 
@@ -78,12 +79,12 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	return len(out), nil
 }
 
-// unlock lets go of a shard. When that cannot be done the connection is closed,
+// unlock lets go of a lock. When that cannot be done the connection is closed,
 // and the lock with it.
-func (s *Store) unlock(conn *pgx.Conn, shard int) {
+func (s *Store) unlock(conn *pgx.Conn, number int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1, $2)", lockClass, shard); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1, $2)", lockClass, number); err != nil {
 		conn.Close(ctx)
 	}
 }

@@ -70,10 +70,9 @@ CREATE TABLE journal_open (
     class text NOT NULL,
     box   bytea NOT NULL,
     blind bytea NOT NULL,
-    PRIMARY KEY (key, idx, field)
+    PRIMARY KEY (idx, field, key)
 ) PARTITION BY LIST (key);
-CREATE INDEX journal_open_idx ON journal_open (idx);
-CREATE INDEX journal_open_blind ON journal_open (blind);
+CREATE INDEX journal_open_blind ON journal_open (blind) WHERE blind <> '';
 
 -- Finished tiles never change. The unfinished ones of the right edge, one for each
 -- level, are written again with every batch: apart, so that only a handful of rows

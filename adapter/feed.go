@@ -1,0 +1,76 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+const (
+	// feedBatch is how many entries go to the bus at once.
+	feedBatch = 1000
+	// feedPause is how long the feed rests when it has come to the log's end.
+	// Nobody waits for it, and full batches are the cheap ones.
+	feedPause = 500 * time.Millisecond
+)
+
+// Headers of a record on the journal's topic.
+const (
+	headerIndex = "mezhved-index" // the entry's place in the log, decimal: a copy is known by it
+	headerKind  = "mezhved-kind"  // a journal.Kind
+)
+
+// feed puts the log on its topic, for those who build on it: each entry as it
+// is in the log, in the log's order, at least once. Entries of one message have
+// its id for their key. The position is the store's, so a crash repeats one
+// batch at most; it follows the log and not the accepts, and slows none of them.
+func (g *Gateway) feed(ctx context.Context) error {
+	for {
+		n, err := g.store.Feed(ctx, feedBatch, g.publishLog)
+		switch {
+		case errors.Is(err, ErrShardTaken): // another node is at it
+		case err != nil:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("feeding the log to the bus: %w", err)
+		}
+		g.metrics.fed.Add(float64(n))
+		if n == feedBatch && ctx.Err() == nil {
+			continue
+		}
+		if !sleep(ctx, feedPause) {
+			return nil
+		}
+	}
+}
+
+// publishLog publishes entries. An entry that the bus refuses for good would
+// stop the feed for ever and is in the log for everyone to read, so it is left
+// out with a word to the operator.
+func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	topic := g.config.Kafka.Prefix + ".journal"
+	records := make([]Record, len(entries))
+	for i, e := range entries {
+		key := e.Message
+		if key == "" {
+			key = e.Kind
+		}
+		records[i] = Record{Topic: topic, Key: []byte(key), Value: e.Leaf, Headers: []Header{
+			{headerIndex, strconv.AppendInt(nil, e.Index, 10)}, {headerKind, []byte(e.Kind)},
+		}}
+	}
+	err := g.broker.Publish(ctx, records)
+	var rejected *RejectedError
+	if errors.As(err, &rejected) {
+		for _, i := range rejected.Indexes {
+			g.log.Error("the bus refuses an entry of the log for good; its readers miss it", "index", entries[i].Index, "error", rejected.Err)
+		}
+		return nil
+	}
+	return err
+}
