@@ -60,6 +60,9 @@ type stop struct{}
 // Compile compiles the schema documents at the paths roots of fsys and all
 // that they include, import and redefine. The error is a *CompileError when
 // the schema is at fault, or names what could not be read.
+//
+// Nothing outside fsys is opened. A folder is best given as os.OpenRoot(dir).FS(),
+// which, other than os.DirFS, symbolic links do not lead out of.
 func Compile(fsys fs.FS, roots []string, opts Options) (s *Schema, err error) {
 	c := newCompiler(fsys, opts)
 	defer func() {
