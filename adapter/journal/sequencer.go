@@ -31,7 +31,7 @@ type Sequencer struct {
 	Log    *slog.Logger
 
 	Batch     int           // rows in one step; 0 means 8192
-	Tick      time.Duration // pause when there is nothing to do; 0 means 50 ms
+	Tick      time.Duration // pause when there is nothing to do; 0 means 100 ms
 	Publish   time.Duration // least time between checkpoints of a growing log; 0 means 1 s less two ticks
 	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
 	Period    time.Duration // between period-close entries; 0 means 1 h
@@ -70,7 +70,7 @@ func or[T comparable](v, otherwise T) T {
 // publishes a last checkpoint. It returns nil when ctx ended, and never
 // otherwise: every failure is tried again, and told by Writable meanwhile.
 func (s *Sequencer) Run(ctx context.Context) error {
-	tick := or(s.Tick, 50*time.Millisecond)
+	tick := or(s.Tick, 100*time.Millisecond)
 	defer s.Book.Resign()
 	var told string // the last error logged, and when: a database that is away would fill the disk with lines
 	var toldAt time.Time
@@ -489,7 +489,7 @@ func ParseRow(row []byte) (Event, error) {
 // publish has the head signed when it has grown and Publish has passed, or when
 // Heartbeat has, or when now is set and it has grown.
 func (s *Sequencer) publish(ctx context.Context, now bool) error {
-	tick := or(s.Tick, 50*time.Millisecond)
+	tick := or(s.Tick, 100*time.Millisecond)
 	since := s.Now().Sub(s.published)
 	if !now && since < or(s.Publish, time.Second-2*tick) {
 		return nil

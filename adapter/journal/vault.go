@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +27,8 @@ type Sealed struct {
 	Field string
 	Class string
 	Key   string // name of the key: class and month
-	Box   []byte // AES-256-GCM: nonce, then ciphertext of the opening as JSON
-	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value
+	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
+	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
 }
 
 // ErrKeyDestroyed says that values cannot be read because their key is gone, as
@@ -40,10 +39,11 @@ var ErrKeyDestroyed = errors.New("the key of these values was destroyed")
 // database and its backups. It makes a key when a class and month first need it.
 // Safe for concurrent use.
 type Vault struct {
-	dir  string
-	now  func() time.Time
-	mu   sync.Mutex
-	keys map[string][]byte
+	dir   string
+	now   func() time.Time
+	mu    sync.Mutex
+	keys  map[string][]byte
+	boxes map[string]cipher.AEAD // made of keys
 }
 
 // OpenVault uses a directory that only this account may enter; it is made when
@@ -52,7 +52,7 @@ func OpenVault(dir string, now func() time.Time) (*Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("journal keys: %w", err)
 	}
-	return &Vault{dir: dir, now: now, keys: map[string][]byte{}}, nil
+	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}}, nil
 }
 
 // key gives the named key; make says whether a missing one is made.
@@ -120,6 +120,12 @@ func (v *Vault) create(name, path string) ([]byte, error) {
 }
 
 func (v *Vault) box(name string, make bool) (cipher.AEAD, error) {
+	v.mu.Lock()
+	aead, ok := v.boxes[name]
+	v.mu.Unlock()
+	if ok {
+		return aead, nil
+	}
 	k, err := v.key(name, make)
 	if err != nil {
 		return nil, err
@@ -128,7 +134,13 @@ func (v *Vault) box(name string, make bool) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block)
+	if aead, err = cipher.NewGCM(block); err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	v.boxes[name] = aead
+	v.mu.Unlock()
+	return aead, nil
 }
 
 // sealedFor ties a box to its place: moved to another entry or field, it does
@@ -144,14 +156,14 @@ func (v *Vault) Seal(index int64, o Opening) (Sealed, error) {
 	if err != nil {
 		return s, err
 	}
-	plain, err := json.Marshal(o)
-	if err != nil {
-		return s, err
-	}
+	plain := append(o.Salt[:], o.Value...)
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	rand.Read(nonce)
 	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s))
-	s.Blind, err = v.Blind(o.Field, o.Value)
+	s.Blind = []byte{}
+	if o.Field != FieldDigest { // nobody asks who has a given digest; the envelope's message says it
+		s.Blind, err = v.Blind(o.Field, o.Value)
+	}
 	return s, err
 }
 
@@ -169,10 +181,11 @@ func (v *Vault) Unseal(s Sealed) (Opening, error) {
 	if err != nil {
 		return Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err)
 	}
-	var o Opening
-	if err := json.Unmarshal(plain, &o); err != nil {
-		return Opening{}, fmt.Errorf("opening of field %s of entry %d: %w", s.Field, s.Index, err)
+	o := Opening{Field: s.Field, Class: s.Class}
+	if len(plain) < len(o.Salt) {
+		return Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
+	o.Value = string(plain[copy(o.Salt[:], plain):])
 	return o, nil
 }
 
@@ -214,6 +227,7 @@ func (v *Vault) Destroy(class string, before time.Time) ([]string, error) {
 			return gone, fmt.Errorf("destroy journal key %s: %w", name, err)
 		}
 		delete(v.keys, name)
+		delete(v.boxes, name)
 		gone = append(gone, name)
 	}
 	return gone, nil
