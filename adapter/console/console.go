@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -152,6 +153,13 @@ func guarded(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		if r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		// Another site's page must not make readings in the name of somebody whose
+		// browser knows a password here. A link that is followed to a page is the
+		// reader's own act.
+		if r.Header.Get("Sec-Fetch-Site") == "cross-site" && (strings.HasPrefix(r.URL.Path, "/api/v1/") || r.Header.Get("Sec-Fetch-Mode") != "navigate") {
+			http.Error(w, "this is not for other sites' pages", http.StatusForbidden)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

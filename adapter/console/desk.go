@@ -118,7 +118,7 @@ func (c *Console) pageOverview(r *http.Request, who Actor) (any, error) {
 	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
 		return nil, err
 	}
-	return c.overview(r.Context(), who)
+	return c.overview(r.Context())
 }
 
 func (c *Console) pageQueues(r *http.Request, _ Actor) (any, error) { return c.queues(r.Context()) }

@@ -56,8 +56,8 @@ func (c *Console) serveExport(w http.ResponseWriter, r *http.Request, who Actor)
 	if err != nil {
 		return err
 	}
-	question := whole(q.query)
-	question.Descending = q.Order == "newest" // else as the log has it
+	asked := whole(q.query)
+	asked.Descending = q.Order == "newest" // else as the log has it
 	control := http.NewResponseController(w)
 	begun, count := false, int64(0)
 	begin := func() error {
@@ -67,7 +67,7 @@ func (c *Console) serveExport(w http.ResponseWriter, r *http.Request, who Actor)
 		h.Set("Content-Disposition", `attachment; filename="journal-`+c.Now().UTC().Format("20060102-150405")+"."+format+`"`)
 		return out.begin()
 	}
-	err = c.Journal.Each(r.Context(), question, func(row postgres.Row) error {
+	err = c.Journal.Each(r.Context(), asked, func(row postgres.Row) error {
 		if !begun {
 			if err := begin(); err != nil {
 				return err

@@ -197,7 +197,7 @@ func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Acto
 	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
 		return err
 	}
-	o, err := c.overview(r.Context(), who)
+	o, err := c.overview(r.Context())
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Acto
 
 // overview gathers the state of the parts. A part that does not answer is a line
 // of the answer, not its end.
-func (c *Console) overview(ctx context.Context, _ Actor) (*Overview, error) {
+func (c *Console) overview(ctx context.Context) (*Overview, error) {
 	g := c.Gateway()
 	o := &Overview{Node: g.Config().Node, At: c.Now().UTC(), Queues: Queues{Queues: []Queue{}}, Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()), Expiring: c.expiring()}
 	o.Ready, o.Parts = readiness(ctx, g)

@@ -470,3 +470,31 @@ func TestANodeWithoutTheJournalSendsAuditorsElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryKindOfTheJournalCanBeAskedFor(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../journal/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok {
+			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Kind" {
+				kind, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, kind)
+			}
+		}
+		return true
+	})
+	if got, want := listed(kinds), strings.Join(all, ", "); got != want || len(all) < 15 {
+		t.Errorf("can be asked for: %s\nthe journal has: %s", got, want)
+	}
+	for _, k := range all {
+		if d, ok := dictionary[k]; !ok || d.RU == "" || d.EN == "" {
+			t.Errorf("the pages have no word for %s", k)
+		}
+	}
+}

@@ -255,3 +255,45 @@ func TestEveryAnswerBearsItsHeaders(t *testing.T) {
 		}
 	}
 }
+
+func TestOtherSitesMakeNoReadings(t *testing.T) {
+	d := openDesk(t)
+	for _, c := range []struct {
+		path, site, mode string
+		want             int
+	}{
+		{"/api/v1/journal/entries", "cross-site", "no-cors", 403}, {"/api/v1/journal/entries", "cross-site", "navigate", 403}, {"/console/search?sender=MUNI", "cross-site", "no-cors", 403},
+		{"/console/services", "cross-site", "navigate", 200}, {"/console/services", "same-origin", "cors", 200}, {"/api/v1/queues", "none", "navigate", 200},
+	} {
+		req, err := http.NewRequest(http.MethodGet, d.site.URL+c.path, nil)
+		d.must(err)
+		req.SetBasicAuth("court", auditorToken)
+		req.Header.Set("Sec-Fetch-Site", c.site)
+		req.Header.Set("Sec-Fetch-Mode", c.mode)
+		if a := d.do(req); a.StatusCode != c.want {
+			t.Errorf("%s from %s by %s: %d, want %d", c.path, c.site, c.mode, a.StatusCode, c.want)
+		}
+	}
+	if acts, _ := d.readings(); len(acts) != 0 {
+		t.Errorf("other sites have made readings: %v", acts)
+	}
+}
+
+func TestTheConfigurationNamesEveryMistakeOfTheDesk(t *testing.T) {
+	src, err := os.ReadFile("../testdata/mezhved.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mezhved.yaml")
+	bad := strings.Replace(string(src), "tokens: []", "tokens: [{name: a, role: operator, file: none.token}, {name: a, role: root}, {role: auditor, file: none.token}]", 1)
+	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = adapter.LoadConfig(file)
+	for _, want := range []string{"two tokens named", "operator or auditor is expected", "file is missing", "name is missing", filepath.Join(dir, "none.token")} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said in %v", want, err)
+		}
+	}
+}
