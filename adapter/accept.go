@@ -20,7 +20,7 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	}
 	m := a.message
 	c.event.Message, c.event.Direction, c.event.Original = m.ID.String(), string(m.Direction), string(m.Original)
-	done := g.metrics.stage("commit")
+	done := c.stage("accept")
 	out, err := g.commit(ctx, m, g.acceptEvents(c, m))
 	done()
 	if err != nil {

@@ -27,7 +27,7 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 		ev.Outcome = "rejected"
 		g.log.Error("a recipient rejected a message because our signature did not hold for it: compare its view of our certificate", "party", string(c.party.Mnemonic), "messageId", a.MessageID)
 	}
-	done := g.metrics.stage("ack")
+	done := c.stage("ack")
 	err = g.store.Ack(ctx, c.party.Mnemonic, MessageID(a.MessageID), c.started, ev)
 	done()
 	switch {

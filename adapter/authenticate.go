@@ -17,7 +17,7 @@ import (
 // When the signature fails, the layout of the envelope is looked at first, as
 // the real bus does: a sender whose envelope is broken hears of that.
 func (g *Gateway) authenticate(c *call) error {
-	defer g.metrics.stage("verify")()
+	defer c.stage("authenticate")()
 	sig, target := c.envelope.Caller()
 	if !sig.Valid() || !target.Valid() {
 		if err := c.envelope.Check(); err != nil {

@@ -36,7 +36,7 @@
 // registryfiles.go and routecode.go (services and parties as folders), replyto.go
 // (reply addresses), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
-// tls.go, bell.go (wake-ups), metrics.go. The seams are message.go, store.go and
+// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go and
 // broker.go; packages postgres and kafka stand behind them.
 //
 // A reply is no special case: it is a message whose route was fixed by its

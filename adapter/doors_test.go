@@ -143,7 +143,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	for _, want := range []string{
 		`mezhved_calls_total{operation="SendRequest",outcome="ok",version="1.2"} 1`,
 		`mezhved_refused_total{known="false",reason="stranger"} 1`,
-		`mezhved_stage_seconds_count{stage="verify"}`, `mezhved_relayed_total 1`, `mezhved_queued_total 1`, `mezhved_certificate_expires_seconds{system="MUNI"}`,
+		`mezhved_stage_seconds_count{stage="authenticate"}`, `mezhved_relayed_total 1`, `mezhved_queued_total 1`, `mezhved_certificate_expires_seconds{system="MUNI"}`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("/metrics has no %s", want)

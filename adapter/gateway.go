@@ -39,6 +39,7 @@ type Rooms struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *prometheus.Registry
+	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
 	Journal Journal          // nil: events are kept, but nobody puts them into a log
 	Loops   []Loop           // run beside the gateway's own
@@ -135,11 +136,15 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g := &Gateway{
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
-		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), tracer: otel.Tracer("mezhved/adapter"), rooms: p,
+		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    semaphore.NewWeighted(int64(c.Limits.Memory)),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
+	if p.Tracing == nil {
+		p.Tracing = otel.GetTracerProvider()
+	}
+	g.tracer = p.Tracing.Tracer("mezhved/adapter")
 	if g.personal == nil {
 		g.personal = p.Verifier
 	}

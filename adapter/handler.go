@@ -78,6 +78,20 @@ type call struct {
 	outcome string // for metrics: ok, empty, repeated, or the fault
 }
 
+// stage begins one stage of the call, for the metrics and as a span of its trace;
+// what it gives ends it.
+func (c *call) stage(name string) (end func()) {
+	measured := c.g.metrics.stage(name)
+	if !c.span.IsRecording() {
+		return measured
+	}
+	_, span := c.g.tracer.Start(trace.ContextWithSpan(context.Background(), c.span), name)
+	return func() {
+		span.End()
+		measured()
+	}
+}
+
 // version is the protocol version in which the call is answered: its own, or
 // while that is unknown the door's.
 func (c *call) version() envelopes.Version {
@@ -202,7 +216,7 @@ func (g *Gateway) giveSlot() { <-g.slots }
 
 // read takes the body, up to the limit and no further.
 func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
-	defer g.metrics.stage("read")()
+	defer c.stage("read")()
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return &refusal{reason: "content-type", cause: fmt.Errorf("content encoding %q", e)}
 	}
@@ -276,7 +290,7 @@ func (g *Gateway) handle(ctx context.Context, c *call) error {
 }
 
 func (g *Gateway) parse(c *call) error {
-	defer g.metrics.stage("parse")()
+	defer c.stage("parse")()
 	e, err := envelopes.Parse(c.contentType, c.body, &c.scratch.tape, g.envelopeLimits())
 	if err != nil {
 		return err
@@ -294,7 +308,7 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 	if c.answer.SignID == "" || g.signer == nil {
 		return c.answer.XML, nil
 	}
-	defer g.metrics.stage("sign")()
+	defer c.stage("sign")()
 	out, err := signing.SignInto(ctx, c.answer.XML, c.answer.SignID, c.answer.Slot, g.signer)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("signing the answer: %w", err))

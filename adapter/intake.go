@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -26,7 +27,8 @@ func (g *Gateway) intake(ctx context.Context) error {
 // enqueue puts one batch of one partition into its queues and wakes the polls
 // that wait there.
 func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record) error {
-	defer g.metrics.stage("enqueue")()
+	defer g.metrics.stage("intake")()
+	began := time.Now()
 	arrivals := make([]Arrival, 0, len(records))
 	for i := range records {
 		a, err := g.arrival(&records[i])
@@ -47,9 +49,21 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 		return fmt.Errorf("enqueueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}
 	g.metrics.queued.Add(float64(n))
+	for i := range records {
+		g.span(string(headerOf(&records[i], headerTrace)), "intake", began)
+	}
 	for _, a := range arrivals {
 		if !a.Stream {
 			g.arrivals.ring(a.Queue)
+		}
+	}
+	return nil
+}
+
+func headerOf(r *Record, key string) []byte {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return h.Value
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -39,6 +41,9 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 		return nil
 	}
 	c.outcome = "ok"
+	if c.span.IsRecording() {
+		c.span.AddLink(trace.LinkFromContext(carried(d.Message.Trace)))
+	}
 	return g.deliver(c, d)
 }
 
@@ -75,7 +80,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 		p.Event = c.event
 		p.Event.Kind, p.Event.Time, p.Event.Outcome, p.Event.Sender = journal.KindDelivered, p.Now, "ok", ""
 		p.Event.Recipient, p.Event.Size = string(c.party.Mnemonic), 0
-		stage := g.metrics.stage("lease")
+		stage := c.stage("lease")
 		d, err := g.store.Lease(ctx, p)
 		stage()
 		left := time.Until(end)

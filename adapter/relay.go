@@ -73,7 +73,8 @@ func (g *Gateway) pause(ctx context.Context, b bell, d time.Duration, again bool
 // refuses for good goes to the dead letters, and its sender is told, before the
 // rows are deleted.
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
-	defer g.metrics.stage("publish")()
+	defer g.metrics.stage("relay")()
+	began := time.Now()
 	// The store holds a transaction meanwhile. When the bus is away, it is let
 	// go and tried again.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -98,6 +99,7 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 	}
 	events := make([]journal.Event, 0, len(batch))
 	for i := range batch {
+		g.span(batch[i].Message.Trace, "relay", began)
 		ev := journal.Event{Kind: journal.KindRouted, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
 		describe(&ev, batch[i].Message)
 		ev.Recipient = string(batch[i].Queue.System)

@@ -23,7 +23,7 @@ type Store interface {
 	// one statement. A repeated MessageID of the same sender gives
 	// Accepted.First with the earlier message and commits only the events of
 	// the duplicate given by the caller's next Record. A second final reply to
-	// one request gives ErrAnswered.
+	// one request gives ErrAnswered, and so does a status after the final reply.
 	Accept(ctx context.Context, m *Message, events []journal.Event) (Accepted, error)
 
 	// Record commits events that change nothing else: summaries, changes of the

@@ -335,6 +335,34 @@ func TestStatusesAndRejection(t *testing.T) {
 	w.Check()
 }
 
+// After the final reply there is nothing to report on: a status is refused like
+// a second reply. One that was accepted before it and is repeated now is given
+// its receipt.
+func TestStatusAfterTheFinalReply(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	accepted(t, muni.Send(request(adaptertest.Extract1)))
+	to := take(t, registry, envelopes.GetRequest, "").ReplyTo
+	kind, early, id := registry.BuildReply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 1, Description: "в работе"}})
+	accepted(t, registry.Post("/ws", kind, early))
+	accepted(t, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	refused{fault: envelopes.MessageIsAlreadySent, rule: "answered"}.check(t, w, registry.Reply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 2, Description: "ещё в работе"}}))
+	if again := accepted(t, registry.Post("/ws", kind, early)); again.Receipt.MessageID != id {
+		t.Errorf("the repeated status is answered for %s, want %s", again.Receipt.MessageID, id)
+	}
+	if s := take(t, muni, envelopes.GetResponse, ""); s.Response.Status == nil || s.Response.Status.Code != 1 {
+		t.Errorf("first: %+v", s.Response)
+	}
+	if r := take(t, muni, envelopes.GetResponse, ""); !r.Response.Content.Valid() {
+		t.Errorf("second: %+v", r.Response)
+	}
+	if a := muni.Get(envelopes.GetResponse, anything, ""); a.Message != nil {
+		t.Errorf("a third message was delivered: %+v", a.Message)
+	}
+	w.Check()
+}
+
 // A sender whose connection dropped asks again with the same MessageID and is
 // told what it would have been told; another message under that id is refused.
 func TestRepetition(t *testing.T) {

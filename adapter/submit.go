@@ -41,7 +41,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 // identifier, type, schema, personal signature, attachments, route, access,
 // end of life, room in the queue.
 func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitted, error) {
-	defer g.metrics.stage("admit")()
+	defer c.stage("admit")()
 	id, err := admitMessageID(req.MessageID, c.started, g.config.MessageID)
 	if err != nil {
 		return admitted{}, err
@@ -134,7 +134,7 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 	if off, end := data.Range(); int64(end-off) > limit {
 		return because("content-size", strconv.FormatInt(limit, 10))
 	}
-	done := g.metrics.stage("validate")
+	done := c.stage("validate")
 	err := s.Validate(content)
 	done()
 	if err != nil {

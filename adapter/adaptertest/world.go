@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal/journaltest"
@@ -37,6 +38,8 @@ type World struct {
 	Dir     string // services and parties
 	Log     *Log
 	Journal *Switch // what the gateway is told of the journal
+
+	tracing trace.TracerProvider
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -107,6 +110,9 @@ type Option func(*World)
 func WithConfig(change func(*adapter.Config)) Option {
 	return func(w *World) { change(&w.Config) }
 }
+
+// WithTracing gives the gateway a tracer.
+func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
@@ -180,7 +186,7 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url string, stop fu
 	w.T.Helper()
 	g, err := adapter.New(c, adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
-		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
 	})
 	w.must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

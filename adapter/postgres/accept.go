@@ -45,6 +45,11 @@ type outcome struct {
 
 func (a *accept) final() bool { return a.message.Direction.Final() && a.message.Request != uuid.Nil }
 
+// replies reports whether the message needs its request to be open.
+func (a *accept) replies() bool {
+	return a.final() || a.message.Direction == adapter.DirStatus && a.message.Request != uuid.Nil
+}
+
 func (a *accept) bytes() int {
 	n := len(a.body.bytes)
 	for _, p := range a.attachments {
@@ -59,6 +64,12 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 	if err != nil {
 		return adapter.Accepted{}, err
 	}
+	if m.Direction == adapter.DirStatus {
+		late, err := s.late(ctx, a)
+		if err != nil || late != nil {
+			return s.accepted(ctx, m, late, err)
+		}
+	}
 	select {
 	case s.accepts <- a:
 	case <-ctx.Done():
@@ -68,21 +79,47 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 	}
 	select {
 	case o := <-a.done:
-		if o.err != nil || o.first == uuid.Nil {
-			return adapter.Accepted{}, o.err
-		}
-		first, err := s.load(ctx, o.first, true)
-		if errors.Is(err, adapter.ErrNotFound) {
-			// Retention was quicker than the dedup key. What is known is enough
-			// to say that it is a duplicate.
-			first, err = &adapter.Message{ID: o.first, MessageID: m.MessageID, Sender: m.Sender, Accepted: timeOf(o.first)}, nil
-		}
-		return adapter.Accepted{First: first}, err
+		return s.accepted(ctx, m, &o, nil)
 	case <-ctx.Done():
 		return adapter.Accepted{}, &UnknownError{m.MessageID, ctx.Err()}
 	case <-s.stopped:
 		return adapter.Accepted{}, &UnknownError{m.MessageID, errClosed}
 	}
+}
+
+// accepted is what the caller is told of an outcome.
+func (s *Store) accepted(ctx context.Context, m *adapter.Message, o *outcome, err error) (adapter.Accepted, error) {
+	if err != nil || o.err != nil || o.first == uuid.Nil {
+		if err == nil {
+			err = o.err
+		}
+		return adapter.Accepted{}, err
+	}
+	first, err := s.load(ctx, o.first, true)
+	if errors.Is(err, adapter.ErrNotFound) {
+		// Retention was quicker than the dedup key. What is known is enough
+		// to say that it is a duplicate.
+		first, err = &adapter.Message{ID: o.first, MessageID: m.MessageID, Sender: m.Sender, Accepted: timeOf(o.first)}, nil
+	}
+	return adapter.Accepted{First: first}, err
+}
+
+// late gives the outcome of a status whose request has its final reply already:
+// the receipt of an earlier copy of it, or ErrAnswered. It is nil when the
+// request is open. A status that is on its way while the final reply is
+// accepted counts as the earlier of the two.
+func (s *Store) late(ctx context.Context, a *accept) (*outcome, error) {
+	m := a.message
+	var answered bool
+	err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+s.days.leaf("answered", m.Request)+" WHERE request = $1)", [16]byte(m.Request)).Scan(&answered)
+	if err != nil || !answered {
+		return nil, err
+	}
+	outcomes, err := s.conflicts(ctx, []*accept{a}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &outcomes[0], nil
 }
 
 var errClosed = errors.New("the store is closed")
@@ -329,7 +366,7 @@ func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uu
 	for _, a := range batch {
 		if !committed[a.message.ID] {
 			keys = append(keys, a.key)
-			if a.final() {
+			if a.replies() {
 				requests = append(requests, a.message.Request)
 			}
 		}
@@ -361,7 +398,7 @@ func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uu
 		case committed[a.message.ID], held && holder == a.message.ID:
 		case held:
 			outcomes[i].first = holder
-		case a.final() && answered[a.message.Request]:
+		case a.replies() && answered[a.message.Request]:
 			outcomes[i].err = adapter.ErrAnswered
 		default:
 			// The holder has gone in between, by retention. As good as new.
