@@ -501,7 +501,12 @@ func (f *frameless) names(state int32) (out []qname) {
 		if n.local == "" {
 			continue
 		}
-		if next, _ := f.step(state, n); next >= 0 && (!f.m.isAll || f.m.members[i].elem != nil) {
+		switch {
+		case f.m.isAll:
+			if f.m.members[i].elem != nil {
+				out = append(out, n)
+			}
+		case f.m.rows[state*f.m.width+int32(i)].next != noWay:
 			out = append(out, n)
 		}
 	}

@@ -163,17 +163,19 @@ func (c *compiler) findAt(doc *document, el xmltape.Node, rule, ru, en string, a
 
 func (c *compiler) findOff(doc *document, off int, rule, ru, en string, args ...any) {
 	line, col := 0, 0
-	if len(c.findings) <= c.lim.Findings { // positions cost a scan of the document
+	if len(c.findings) < c.lim.Findings { // positions cost a scan of the document
 		line, col = doc.tape.Position(off)
 	}
 	c.report(Finding{Rule: rule, File: doc.path, Line: line, Col: col, ru: fmt.Sprintf(ru, args...), en: fmt.Sprintf(en, args...)})
 }
 
+// report notes a finding, once. It ends the compilation when there are too many.
 func (c *compiler) report(f Finding) {
 	switch {
 	case c.seen[f]:
 	case len(c.findings) >= c.lim.Findings:
 		c.more = true
+		panic(stop{}) // enough to be repaired first
 	default:
 		c.seen[f] = true
 		c.findings = append(c.findings, f)

@@ -2,10 +2,12 @@ package xsd
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -459,5 +461,25 @@ func TestInPlace(t *testing.T) {
 	}
 	if err := v.Validate(xmltape.Node{}); err == nil {
 		t.Error("no element is valid")
+	}
+}
+
+// TestFindingLimit: the list of findings is bounded, says so, and ends the work.
+func TestFindingLimit(t *testing.T) {
+	var b strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "<xs:element name=\"e%d\" type=\"Nothing\"/>\n", i)
+	}
+	began := time.Now()
+	_, err := compileText(t, Options{Limits: Limits{Findings: 10}}, inSchema(b.String()))
+	var refused *CompileError
+	if !errors.As(err, &refused) || len(refused.Findings) != 10 || !refused.More {
+		t.Fatalf("got %.300v, want 10 findings and more", err)
+	}
+	if took := time.Since(began); took > hostileTime {
+		t.Errorf("took %v", took)
+	}
+	if f := refused.Findings[9]; f.Line != 10 || f.File != "a.xsd" {
+		t.Errorf("the tenth finding is at %s:%d", f.File, f.Line)
 	}
 }
