@@ -325,7 +325,7 @@ func envelopedXPath(tr xmltape.Node) error {
 	}
 	signatures := 0
 	for i := range t.Tokens {
-		if t.Tokens[i].Kind == xmltape.Start && t.Is(t.Tokens[i].Name, Namespace, "Signature") {
+		if t.NodeAt(i).Is(Namespace, "Signature") {
 			signatures++
 		}
 	}
