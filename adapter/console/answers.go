@@ -49,22 +49,27 @@ func (c *Console) search(ctx context.Context, q *question) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The log grows meanwhile: what was counted first is found afterwards.
+	count, err := c.Journal.Count(ctx, whole(q.query))
+	if err != nil {
+		return nil, err
+	}
 	page := q.query
 	page.Limit++ // one more tells whether there is a next page
 	rows, err := c.Journal.Search(ctx, page)
 	if err != nil {
 		return nil, err
 	}
-	out := &Found{Entries: []Entry{}}
+	out := &Found{Entries: []Entry{}, Count: count}
 	if len(rows) == page.Limit {
 		rows = rows[:q.query.Limit]
 		out.Next = strconv.FormatInt(rows[len(rows)-1].Index, 10)
 	}
+	out.Count = max(out.Count, int64(len(rows)))
 	for i := range rows {
 		out.Entries = append(out.Entries, rowEntry(&rows[i], covered))
 	}
-	out.Count, err = c.Journal.Count(ctx, whole(q.query))
-	return out, err
+	return out, nil
 }
 
 // whole is the question without its page.
