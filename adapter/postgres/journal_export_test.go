@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
@@ -23,4 +24,16 @@ func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.V
 	}
 	j, err := openJournal(ctx, pool, origin, vault, slog.New(slog.DiscardHandler))
 	return j, pool, err
+}
+
+// ServerPID is the process of the server itself, which has the sessions' processes
+// as children.
+func ServerPID(j *Journal) (pid int, err error) {
+	ctx := context.Background()
+	var file string
+	err = j.pool.QueryRow(ctx, "SELECT pg_read_file('postmaster.pid')").Scan(&file)
+	if err == nil {
+		_, err = fmt.Sscan(file, &pid)
+	}
+	return pid, err
 }
