@@ -81,23 +81,31 @@ type running struct {
 // launch starts a built program. It does not outlive the test.
 func launch(t testing.TB, name string, args ...string) *running {
 	t.Helper()
+	r, err := launchProgram(program(t, name), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.kill)
+	return r
+}
+
+func launchProgram(path string, args ...string) (*running, error) {
 	r := &running{done: make(chan struct{}), out: &tail{}}
-	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "leash", program(t, name)}, args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "leash", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = r.out, r.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if r.in, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() {
 		r.err = cmd.Wait()
 		close(r.done)
 	}()
-	t.Cleanup(r.kill)
-	return r
+	return r, nil
 }
 
 // kill ends the program by SIGKILL and waits until it is gone.
