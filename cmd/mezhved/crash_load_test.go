@@ -131,6 +131,7 @@ type load struct {
 	leave    context.CancelFunc
 	ctx      context.Context
 	absent   sync.Map // systems whose requests nobody takes at the moment
+	unasked  sync.Map // systems that nobody sends new requests to
 	throttle int64    // exchanges that may be under way at once
 }
 
@@ -239,6 +240,9 @@ func (l *load) send(n int) {
 			continue
 		}
 		tr := trades[i%len(trades)]
+		if _, skip := l.unasked.Load(tr.to); skip {
+			continue
+		}
 		s := &sent{recipients: tr.broadcast, broadcast: tr.broadcast != nil}
 		if !s.broadcast {
 			s.recipients = []string{tr.to}
