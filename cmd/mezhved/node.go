@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"mezhved/adapter"
+	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/kafka"
@@ -51,6 +52,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 			err = errors.Join(err, n.close())
 		}
 	}()
+	if _, err := console.LoadTokens(c.Console); err != nil {
+		return n, usage(err)
+	}
 	registry, findings := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
 	for _, f := range findings {
 		if f.Warning {
