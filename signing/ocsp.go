@@ -133,7 +133,7 @@ func parseOCSP(data []byte, cert, issuer *Certificate, at time.Time) (*ocspAnswe
 		return nil, err
 	}
 	var tbs ocspData
-	if rest, err := asn1.Unmarshal(basic.TBS.FullBytes, &tbs); err != nil || len(rest) > 0 {
+	if _, err := asn1.Unmarshal(basic.TBS.FullBytes, &tbs); err != nil {
 		return nil, errors.New("OCSP response data is not understood")
 	}
 	for i := range tbs.Responses {
@@ -156,7 +156,7 @@ func parseOCSP(data []byte, cert, issuer *Certificate, at time.Time) (*ocspAnswe
 // names tells whether the response's identifier, in the hash that our request
 // asked with, is that of cert.
 func (id *ocspID) names(cert, issuer *Certificate) bool {
-	if !id.Hash.Algorithm.Equal(oidSHA1) || id.SerialNumber == nil || id.SerialNumber.Cmp(cert.X509.SerialNumber) != 0 {
+	if !id.Hash.Algorithm.Equal(oidSHA1) || id.SerialNumber.Cmp(cert.X509.SerialNumber) != 0 {
 		return false
 	}
 	var spki struct {

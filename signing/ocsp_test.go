@@ -15,6 +15,20 @@ import (
 // gostResponse makes an OCSP response that a GOST key signs.
 func gostResponse(t *testing.T, issuer *TestCA, serial *big.Int, revoked time.Time) []byte {
 	t.Helper()
+	return wrapResponse(t, basicResponse(t, issuer, serial, revoked, oidSHA1))
+}
+
+func wrapResponse(t *testing.T, basic []byte) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(ocspEnvelope{Response: ocspBytes{oidOCSPBasic, basic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func basicResponse(t *testing.T, issuer *TestCA, serial *big.Int, revoked time.Time, hash asn1.ObjectIdentifier) []byte {
+	t.Helper()
 	var spki struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Key       asn1.BitString
@@ -24,7 +38,7 @@ func gostResponse(t *testing.T, issuer *TestCA, serial *big.Int, revoked time.Ti
 	}
 	name, key := sha1.Sum(issuer.Certificate.X509.RawSubject), sha1.Sum(spki.Key.RightAlign())
 	single := ocspSingle{
-		ID:         ocspID{pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, name[:], key[:], serial},
+		ID:         ocspID{pkix.AlgorithmIdentifier{Algorithm: hash, Parameters: asn1.NullRawValue}, name[:], key[:], serial},
 		ThisUpdate: testNow.Add(-time.Minute), NextUpdate: testNow.Add(time.Hour),
 	}
 	if revoked.IsZero() {
@@ -52,11 +66,7 @@ func gostResponse(t *testing.T, issuer *TestCA, serial *big.Int, revoked time.Ti
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := asn1.Marshal(ocspEnvelope{Response: ocspBytes{oidOCSPBasic, basic}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
+	return basic
 }
 
 // Russian responders sign with GOST keys.
@@ -77,6 +87,15 @@ func TestOCSPByGOST(t *testing.T) {
 		}
 		if _, err := parseOCSP(gostResponse(t, newPKI(t, kind).mid, leaf.X509.SerialNumber, time.Time{}), leaf, mid, testNow); err == nil {
 			t.Errorf("%s: an answer of a stranger was taken", kind)
+		}
+		basic := basicResponse(t, p.mid, leaf.X509.SerialNumber, time.Time{}, oidSHA1)
+		for name, bad := range map[string][]byte{
+			"more after the response": append(wrapResponse(t, basic), 0), "more after the basic response": wrapResponse(t, append(basic[:len(basic):len(basic)], 0)), "nothing": nil, "half": wrapResponse(t, basic)[:40],
+			"another hash": wrapResponse(t, basicResponse(t, p.mid, leaf.X509.SerialNumber, time.Time{}, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1})),
+		} {
+			if _, err := parseOCSP(bad, leaf, mid, testNow); err == nil {
+				t.Errorf("%s: %s: taken", kind, name)
+			}
 		}
 		der := gostResponse(t, p.mid, leaf.X509.SerialNumber, time.Time{})
 		for i := range der {
