@@ -108,6 +108,35 @@ func TestOCSPByGOST(t *testing.T) {
 	}
 }
 
+// An answer is about a certificate when hash, serial number, and the issuer's
+// name and key all say so.
+func TestOCSPIdentifier(t *testing.T) {
+	p := newPKI(t, KeyECDSA256)
+	leaf, mid := p.leaf.Certificate, p.mid.Certificate
+	var spki struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(mid.X509.RawSubjectPublicKeyInfo, &spki); err != nil {
+		t.Fatal(err)
+	}
+	name, key := sha1.Sum(mid.X509.RawSubject), sha1.Sum(spki.Key.RightAlign())
+	good := ocspID{pkix.AlgorithmIdentifier{Algorithm: oidSHA1}, name[:], key[:], leaf.X509.SerialNumber}
+	if !good.names(leaf, mid) {
+		t.Fatal("the right identifier is not recognised")
+	}
+	for what, change := range map[string]func(*ocspID){
+		"hash": func(id *ocspID) { id.Hash.Algorithm = asn1.ObjectIdentifier{1, 2, 3} }, "name": func(id *ocspID) { id.NameHash = key[:] },
+		"key": func(id *ocspID) { id.KeyHash = name[:] }, "number": func(id *ocspID) { id.SerialNumber = big.NewInt(1) },
+	} {
+		id := good
+		change(&id)
+		if id.names(leaf, mid) {
+			t.Errorf("another %s: taken for the certificate", what)
+		}
+	}
+}
+
 func FuzzOCSP(f *testing.F) {
 	p := newPKI(f, KeyECDSA256)
 	f.Add([]byte{0x30, 0x03, 0x0a, 0x01, 0x06})

@@ -345,9 +345,11 @@ func TestOCSP(t *testing.T) {
 	rootPath := filepath.Join(dir, "root.crl")
 	os.WriteFile(rootPath, rootList, 0o600)
 
-	appointed := ocspSigner(t, p.mid, true)
-	notAppointed := ocspSigner(t, p.mid, false)
+	appointed := ocspSigner(t, p.mid, true, 0)
+	notAppointed := ocspSigner(t, p.mid, false, 0)
+	expired := ocspSigner(t, p.mid, true, time.Hour)
 	stranger := newPKI(t, KeyECDSA256)
+	strangers := ocspSigner(t, stranger.mid, true, 0)
 	for _, tt := range []struct {
 		name string
 		r    *responder
@@ -358,6 +360,8 @@ func TestOCSP(t *testing.T) {
 		{"unknown", &responder{issuer: p.mid, status: map[string]int{leaf.X509.SerialNumber.String(): ocsp.Unknown}}, RevocationUnknown},
 		{"appointed responder", &responder{issuer: p.mid, by: appointed}, ""},
 		{"responder not appointed", &responder{issuer: p.mid, by: notAppointed}, RevocationUnknown},
+		{"responder expired", &responder{issuer: p.mid, by: expired}, RevocationUnknown},
+		{"responder of another authority", &responder{issuer: p.mid, by: strangers}, RevocationUnknown},
 		{"signed by a stranger", &responder{issuer: &TestCA{p.mid.Certificate, stranger.mid.Key}}, RevocationUnknown},
 		{"stale", &responder{issuer: p.mid, at: testNow.AddDate(0, 0, -3), next: testNow.AddDate(0, 0, -2)}, RevocationUnknown},
 		{"from the future", &responder{issuer: p.mid, at: testNow.Add(time.Hour), next: testNow.Add(2 * time.Hour)}, RevocationUnknown},
@@ -397,13 +401,13 @@ func TestOCSP(t *testing.T) {
 	}
 }
 
-func ocspSigner(t *testing.T, ca *TestCA, appoint bool) *Identity {
+func ocspSigner(t *testing.T, ca *TestCA, appoint bool, lifetime time.Duration) *Identity {
 	t.Helper()
 	key, err := GenerateKey(KeyECDSA256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template, err := TestSubject{CommonName: "Responder"}.template(testNow.AddDate(0, -1, 0))
+	template, err := TestSubject{CommonName: "Responder", Lifetime: lifetime}.template(testNow.AddDate(0, -1, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
