@@ -101,6 +101,9 @@ func TestHostileDocuments(t *testing.T) {
 		<xs:element name="d" type="xs:decimal" minOccurs="0"/><xs:element name="i" type="xs:int" minOccurs="0"/><xs:element name="t" type="xs:dateTime" minOccurs="0"/><xs:element name="u" type="xs:duration" minOccurs="0"/>
 		<xs:element name="p" minOccurs="0"><xs:simpleType><xs:restriction base="xs:string"><xs:pattern value="(a+)+(a|aa)*([a-z]*[a-z]*)*!"/></xs:restriction></xs:simpleType></xs:element>
 		</xs:sequence></xs:complexType></xs:element>`)
+	wide := inSchema(`<xs:element name="root" type="T"/><xs:complexType name="T"><xs:sequence><xs:element name="r" type="T" minOccurs="0"/></xs:sequence><xs:attribute name="k" type="xs:string"/></xs:complexType>
+		<xs:element name="top"><xs:complexType><xs:sequence><xs:element name="r" type="T"/></xs:sequence></xs:complexType>
+		<xs:unique name="U"><xs:selector xpath=".//t:r"/><xs:field xpath=".//@k"/></xs:unique></xs:element>`)
 	digits := strings.Repeat("9", 500_000)
 	many := func(format string, n int) string {
 		var b strings.Builder
@@ -117,6 +120,7 @@ func TestHostileDocuments(t *testing.T) {
 		{"the same key again and again", keys, `<r xmlns="urn:t">` + strings.Repeat(`<a k="v"/>`, 100_000) + `</r>`, "cvc-identity-constraint.4.2.2"},
 		{"more keys than allowed", keys, `<r xmlns="urn:t">` + many(`<a k="v%d"/>`, 250_000) + `</r>`, "limit-keys"},
 		{"deep targets with many fields", nested, `<root xmlns="urn:t">` + strings.Repeat(strings.Repeat("<r>", 90)+strings.Repeat("</r>", 90), 200) + `</root>`, ""},
+		{"one giant value in every key", wide, `<top xmlns="urn:t">` + strings.Repeat("<r>", 90) + `<r k="` + strings.Repeat("x", 1_000_000) + `"/>` + strings.Repeat("</r>", 90) + `</top>`, "limit-keys"},
 		{"giant numbers", values, `<r xmlns="urn:t"><d>` + digits + `</d></r>`, ""},
 		{"giant int", values, `<r xmlns="urn:t"><i>` + digits + `</i></r>`, "cvc-maxInclusive-valid"},
 		{"giant year", values, `<r xmlns="urn:t"><t>` + digits + `-01-01T00:00:00Z</t></r>`, "cvc-datatype-valid.1.2.1"},

@@ -97,6 +97,9 @@ type idRef struct {
 func (t *idTable) reset() {
 	t.arena, t.refs, t.limit = t.arena[:0], t.refs[:0], false
 	t.ids.reset()
+	if cap(t.arena) > maxKeptBytes {
+		t.arena = nil
+	}
 }
 
 func (t *idTable) used() bool { return len(t.refs) > 0 }
@@ -111,7 +114,7 @@ func (v *Validator) identities(i int32, t *simpleType, raw []byte) {
 
 func (v *Validator) visitIdentity(kind value.Identity, name []byte) {
 	t := &v.ids
-	if len(t.ids.entries)+len(t.refs) >= v.maxKeys() {
+	if len(t.ids.entries)+len(t.refs) >= v.maxKeys() || len(t.arena)+len(name) > maxKeyBytes {
 		if !t.limit {
 			t.limit = true
 			v.report(v.at, "limit-keys", "", nil, "в документе больше %[1]d идентификаторов и ссылок", "the document has more than %[1]d identifiers and references", v.maxKeys())

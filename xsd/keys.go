@@ -94,11 +94,35 @@ func (s *identityState) reset() {
 	s.levels, s.bits, s.paths, s.targets = s.levels[:0], s.bits[:0], s.paths[:0], s.targets[:0]
 	s.values, s.scopes, s.refs, s.arena = s.values[:0], s.scopes[:0], s.refs[:0], s.arena[:0]
 	s.entries, s.limit = 0, false
+	if cap(s.arena) > maxKeptBytes {
+		s.arena = nil
+	}
 	s.free = s.free[:0]
 	for i := range s.tables {
 		s.tables[i].set.reset()
 		s.free = append(s.free, int32(i))
 	}
+}
+
+// maxKeyBytes bounds the values that identity constraints and IDs of one
+// document may hold: one long value can be a field of every element round it.
+const maxKeyBytes = 64 << 20
+
+// maxKeptBytes is how much of that a validator keeps for the next document.
+const maxKeptBytes = 4 << 20
+
+// room reports whether n more bytes may be kept; the first time they may not,
+// that is a violation.
+func (v *Validator) room(i int32, n int) bool {
+	s := &v.idc
+	if len(s.arena)+n <= maxKeyBytes {
+		return true
+	}
+	if !s.limit {
+		s.limit = true
+		v.report(i, "limit-keys", "", nil, "значения ключей документа длиннее %[1]d МиБ", "the key values of the document are longer than %[1]d MiB", maxKeyBytes>>20)
+	}
+	return false
 }
 
 // active: some scope is open.
@@ -225,6 +249,10 @@ func (v *Validator) fieldAttributes(i int32, tok *xmltape.Token, typ typeDef, p 
 	attrs := v.attrsOf(tok)
 	take := func(t *simpleType, raw []byte) {
 		off := len(s.arena)
+		if !v.room(i, len(raw)) {
+			v.setField(i, p, wrongField, 0)
+			return
+		}
 		key, ok := t.v.AppendKey(s.arena, raw, &v.ctx)
 		if !ok {
 			v.setField(i, p, wrongField, 0)
@@ -261,6 +289,10 @@ uses:
 			}
 		}
 		off := len(s.arena)
+		if !v.room(i, len(c.key)) {
+			v.setField(i, p, wrongField, 0)
+			continue
+		}
 		s.arena = append(s.arena, c.key...)
 		v.setField(i, p, presentField, uint32(off))
 	}
@@ -292,7 +324,10 @@ func (v *Validator) identityEnd(i int32, decl *elementDecl, t *simpleType, raw [
 		}
 		if !taken {
 			v.scope.scope = v.tokens[i].Scope
-			key, ok := t.v.AppendKey(s.arena, raw, &v.ctx)
+			key, ok := s.arena, v.room(i, len(raw))
+			if ok {
+				key, ok = t.v.AppendKey(s.arena, raw, &v.ctx)
+			}
 			if !ok {
 				f.state = wrongField
 				continue
@@ -357,6 +392,13 @@ func (v *Validator) tuple(t *target) {
 			s.limit = true
 			v.report(t.tok, "limit-keys", "", nil, "в документе больше %[1]d ключей и ссылок", "the document has more than %[1]d keys and references", v.maxKeys())
 		}
+		return
+	}
+	size := 0
+	for _, f := range fields {
+		size += int(f.len) + binary.MaxVarintLen32
+	}
+	if !v.room(t.tok, size) {
 		return
 	}
 	off := len(s.arena)
