@@ -221,11 +221,15 @@ func TestRevocationListsOverHTTP(t *testing.T) {
 		t.Errorf("after a failed reading: got %v; the list that was read is still fresh", err)
 	}
 	status.Store(http.StatusOK)
-	body.Store(&bad)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
+	before := reads.Load()
 	go func() { done <- r.Run(ctx) }()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
+	for reads.Load() == before && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	body.Store(&bad) // found when Run reads again
 	for code(tr.Check(leaf, testNow)) != CertificateRevoked {
 		if time.Now().After(deadline) {
 			t.Fatal("the new list was not read")
@@ -239,6 +243,9 @@ func TestRevocationListsOverHTTP(t *testing.T) {
 	cancel()
 	if err := <-done; err != context.Canceled {
 		t.Errorf("Run ended with %v", err)
+	}
+	if d := revocation(t, RevocationOptions{CRLs: []string{"x"}}).opt; d.Refresh != 15*time.Minute || d.Timeout != 5*time.Second || d.MaxCRL != 64<<20 {
+		t.Errorf("defaults: got %v, %v, %d", d.Refresh, d.Timeout, d.MaxCRL)
 	}
 	small := revocation(t, RevocationOptions{CRLs: []string{srv.URL}, MaxCRL: 10})
 	if err := small.Load(context.Background()); err == nil || !strings.Contains(err.Error(), "longer than") {

@@ -288,8 +288,12 @@ func TestRevocationLists(t *testing.T) {
 			if err := r.Load(context.Background()); err == nil {
 				t.Error("garbage was loaded")
 			}
-			if got := len(r.Problems(testNow)); got != 2 {
-				t.Errorf("%d problems, want 2", got)
+			problems := fmt.Sprint(r.Problems(testNow))
+			if len(r.Problems(testNow)) != 2 || !strings.Contains(problems, stale+" is stale") || !strings.Contains(problems, garbage) {
+				t.Errorf("got %s, want the stale list and the garbage", problems)
+			}
+			if got := revocation(t, RevocationOptions{CRLs: []string{rootList, clean}}); got.Load(context.Background()) != nil || len(got.Problems(testNow)) != 0 {
+				t.Errorf("good lists are a problem: %v", got.Problems(testNow))
 			}
 		})
 	}
