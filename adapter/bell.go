@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
@@ -18,57 +19,92 @@ func (b bell) ring() {
 	}
 }
 
-// bells wake the polls that wait at a queue.
+// bells wake the polls that wait at a queue: one poll for each message that has
+// come, since the others would only look in vain. Polls with a selector may not
+// be able to take what has come; they are woken besides, all of them.
 type bells struct {
-	mu    sync.Mutex
-	queue map[Queue]*waiters
+	mu      sync.Mutex
+	waiters map[Queue][]*waiter // longest waiting first
 }
 
-type waiters struct {
-	rung  chan struct{}
-	count int
+type waiter struct {
+	queue    Queue
+	selects  bool
+	rung     chan struct{} // of capacity 1
+	standing bool          // in the row of waiters
 }
 
-// wait gives a channel that is closed at the queue's next ring, and a function
-// to be called when the wait is over. Ask for it before looking into the queue,
-// or a ring between the two is lost.
-func (b *bells) wait(q Queue) (rung <-chan struct{}, done func()) {
+// wait takes a place at a queue. Take it before looking into the queue, or a ring
+// between the two is lost, and leave it when the wait is over.
+func (b *bells) wait(q Queue, selects bool) *waiter {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := b.queue[q]
-	if w == nil {
-		if b.queue == nil {
-			b.queue = map[Queue]*waiters{}
-		}
-		w = &waiters{rung: make(chan struct{})}
-		b.queue[q] = w
+	if b.waiters == nil {
+		b.waiters = map[Queue][]*waiter{}
 	}
-	w.count++
-	return w.rung, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if w.count--; w.count == 0 && b.queue[q] == w {
-			delete(b.queue, q)
+	w := &waiter{queue: q, selects: selects, rung: make(chan struct{}, 1), standing: true}
+	b.waiters[q] = append(b.waiters[q], w)
+	return w
+}
+
+// leave gives the place up. A ring that came and was not heard, because the poll
+// found a message before or its caller went away, goes to the next in the row.
+func (b *bells) leave(w *waiter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.standing {
+		b.keep(w.queue, slices.DeleteFunc(b.waiters[w.queue], func(other *waiter) bool { return other == w }))
+		return
+	}
+	select {
+	case <-w.rung:
+		if !w.selects {
+			b.wake(w.queue, 1, false)
 		}
+	default:
 	}
 }
 
-func (b *bells) ring(q Queue) {
+// ring tells that n messages have come into the queue.
+func (b *bells) ring(q Queue, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w := b.queue[q]; w != nil {
-		close(w.rung)
-		delete(b.queue, q)
-	}
+	b.wake(q, n, true)
 }
 
 func (b *bells) ringAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for q, w := range b.queue {
-		close(w.rung)
-		delete(b.queue, q)
+	for q, row := range b.waiters {
+		b.wake(q, len(row), true)
 	}
+}
+
+// wake wakes the first n of those who take anything and, if told to, those who select.
+func (b *bells) wake(q Queue, n int, selecting bool) {
+	row := b.waiters[q]
+	left := row[:0]
+	for _, w := range row {
+		switch {
+		case w.selects && !selecting, !w.selects && n == 0:
+			left = append(left, w)
+			continue
+		case !w.selects:
+			n--
+		}
+		w.standing = false
+		w.rung <- struct{}{}
+	}
+	clear(row[len(left):])
+	b.keep(q, left)
+}
+
+func (b *bells) keep(q Queue, row []*waiter) {
+	if len(row) == 0 {
+		delete(b.waiters, q)
+		return
+	}
+	b.waiters[q] = row
 }
 
 func stack() string { return string(debug.Stack()) }

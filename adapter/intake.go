@@ -52,12 +52,21 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	for i := range records {
 		g.span(string(headerOf(&records[i], headerTrace)), "intake", began)
 	}
-	for _, a := range arrivals {
-		if !a.Stream {
-			g.arrivals.ring(a.Queue)
-		}
+	for q, n := range arrived(arrivals) {
+		g.arrivals.ring(q, n)
 	}
 	return nil
+}
+
+// arrived counts the arrivals of each queue.
+func arrived(arrivals []Arrival) map[Queue]int {
+	count := map[Queue]int{}
+	for _, a := range arrivals {
+		if !a.Stream {
+			count[a.Queue]++
+		}
+	}
+	return count
 }
 
 func headerOf(r *Record, key string) []byte {

@@ -75,7 +75,7 @@ func (g *Gateway) selected(c *call, ask *envelopes.PollCall) ([]QName, error) {
 func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error) {
 	end := time.Now().Add(c.wait) // a duration of the connection, not a time of the domain
 	for {
-		rung, done := g.arrivals.wait(p.Queue)
+		place := g.arrivals.wait(p.Queue, len(p.Roots) > 0)
 		p.Now = g.now().UTC().Truncate(time.Millisecond)
 		p.Event = c.event
 		p.Event.Kind, p.Event.Time, p.Event.Outcome, p.Event.Sender = journal.KindDelivered, p.Now, "ok", ""
@@ -85,18 +85,18 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 		stage()
 		left := time.Until(end)
 		if d != nil || err != nil || left <= 0 || g.draining.Load() {
-			done()
+			g.arrivals.leave(place)
 			return d, err
 		}
 		g.giveSlot() // who waits does not work
 		t := time.NewTimer(min(left, g.config.Times.Poll.D()))
 		select {
-		case <-rung:
+		case <-place.rung:
 		case <-t.C:
 		case <-ctx.Done():
 		}
 		t.Stop()
-		done()
+		g.arrivals.leave(place)
 		g.slots <- struct{}{}
 		if err := ctx.Err(); err != nil {
 			return nil, err
