@@ -79,6 +79,19 @@ type JournalConfig struct {
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
+	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
+
+	Retention RetentionConfig `yaml:"retention"`
+}
+
+// RetentionConfig says how long what stands behind the journal's entries is
+// kept. The entries' commitments and the proofs stay for ever.
+type RetentionConfig struct {
+	Personal Period `yaml:"personal"` // values about people; default: for ever
+	Envelope Period `yaml:"envelope"` // digests of envelopes; default: for ever
+	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with either
+	Archive  Period `yaml:"archive"`  // entries older than this leave the database for dir, 45d at least; default: they stay
+	Dir      string `yaml:"dir"`      // of the archive, in the layout of tlog-tiles
 }
 
 // SignatureConfig is the gateway's own key: the "bus signature" on answers.
@@ -238,7 +251,7 @@ func (c *Config) resolve(dir string) {
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
-		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
@@ -300,6 +313,11 @@ func (c Config) check(f *yamlFile) {
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")
+	}
+	if r := c.Journal.Retention; (r.Personal > 0 || r.Envelope > 0) && r.Ground == "" {
+		f.errorf("journal.retention", "forgetting values needs a ground, which the journal will show")
+	} else if r.Archive > 0 && r.Dir == "" {
+		f.errorf("journal.retention", "archiving needs a dir")
 	}
 	if c.Queues.Lease.D() < time.Second {
 		f.errorf("queues.lease", "is shorter than a second")
@@ -382,7 +400,7 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"database.urlFile", c.Database.URLFile, false},
 		{"kafka.cas", c.Kafka.CAs, false}, {"kafka.certificate", c.Kafka.Certificate, false},
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
-		{"journal.key", c.Journal.Key, false},
+		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false},
 	}

@@ -17,7 +17,6 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
-	"mezhved/adapter/journal"
 )
 
 // mount opens the doors of a node that are not the gateway's: the desk, and the
@@ -34,7 +33,7 @@ func (n *node) mount(r console.Doors) {
 		admit = desk.AdmitReader
 	}
 	if n.book != nil {
-		console.Public(r, n.book, false, n.log, admit)
+		console.Public(r, n.book, n.cosigned(), n.log, admit)
 	}
 }
 
@@ -57,9 +56,7 @@ func (n *node) desk() (*console.Console, error) {
 	}
 	if n.book != nil {
 		rooms.Journal = n.book
-		if rooms.Policy, err = journal.LogPolicy(n.signerKey); err != nil {
-			return nil, err
-		}
+		rooms.Policy, rooms.Cosigned = n.policy, n.cosigned()
 	}
 	return console.New(rooms)
 }

@@ -180,7 +180,11 @@ func TestTheDeskAtATerminal(t *testing.T) {
 	t.Run("bundle", func(t *testing.T) {
 		file := filepath.Join(dir, "evidence.zip")
 		d.good("journal", "bundle", d.traced, "-o", file)
-		policy, err := journal.LogPolicy(d.node.signerKey)
+		public, err := os.ReadFile(d.node.config.Journal.Key + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy, err := journal.LogPolicy(strings.TrimSpace(string(public)))
 		if err != nil {
 			t.Fatal(err)
 		}

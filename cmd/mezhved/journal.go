@@ -21,6 +21,7 @@ type journalCmd struct {
 	Export journalExportCmd `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
 	Bundle journalBundleCmd `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
 	Erase  journalEraseCmd  `cmd:"" help:"Remove personal values behind an entry, on a legal ground."`
+	Reopen journalReopenCmd `cmd:"" help:"Go on under a new origin when the signer refuses."`
 }
 
 type journalTraceCmd struct {

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -30,16 +29,15 @@ import (
 
 // node is one gateway with everything that it stands on.
 type node struct {
-	config    adapter.Config
-	url       string // of the database
-	store     *postgres.Store
-	book      *postgres.Journal       // nil: another node signs the journal
-	sequencer *journal.Sequencer      // nil: another node signs the journal
-	signerKey string                  // public half of the journal's key
-	signer    *signing.RotatingSigner // the bus signature; nil: answers are not signed
-	gateway   *adapter.Gateway
-	log       *slog.Logger
-	closers   []func() error
+	config  adapter.Config
+	url     string // of the database
+	store   *postgres.Store
+	book    *postgres.Journal       // nil: another node signs the journal
+	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
+	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
+	gateway *adapter.Gateway
+	log     *slog.Logger
+	closers []func() error
 }
 
 // openNode builds a gateway from its configuration: database and bus (private
@@ -240,66 +238,6 @@ func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
 		opt.SASL = kafka.SASL{Mechanism: c.SASL, User: c.User, Password: strings.TrimRight(string(password), "\r\n")}
 	}
 	return kafka.Open(opt)
-}
-
-// openJournal opens the log and, on the node that has the key, its sequencer.
-func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
-	c := n.config.Journal
-	if c.Key == "" {
-		n.log.Warn("this node does not sign the journal (journal.key is not set): another one must")
-		return nil
-	}
-	skey, err := os.ReadFile(c.Key)
-	if err != nil {
-		return usage(err)
-	}
-	vault, err := journal.OpenVault(c.Vault, time.Now)
-	if err != nil {
-		return usage(err)
-	}
-	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
-		return unavailable(err)
-	}
-	if _, err := os.Stat(c.State); errors.Is(err, fs.ErrNotExist) {
-		head, err := n.book.Head(ctx)
-		if err != nil {
-			return unavailable(err)
-		}
-		if head.Tree.N > 0 {
-			return usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or reopen the journal under a new origin", head.Tree.N, c.State))
-		}
-		if err := journal.CreateSignerState(c.State, strings.TrimSpace(string(skey))); err != nil {
-			return usage(err)
-		}
-	}
-	signer, err := journal.NewFileSigner(c.State, strings.TrimSpace(string(skey)), time.Now)
-	if err != nil {
-		return usage(err)
-	}
-	n.onClose(signer.Close)
-	n.signerKey = signer.Key()
-	n.sequencer = &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: time.Now, Log: n.log}
-	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "sequencer", Run: n.sequencer.Run})
-	rooms.Store = writableStore{Store: n.store, journal: n.sequencer}
-	return nil
-}
-
-// writableStore accepts only while the journal takes entries: an act that the
-// journal could not tell of does not happen.
-type writableStore struct {
-	adapter.Store
-	journal *journal.Sequencer
-}
-
-func (s writableStore) Accept(ctx context.Context, m *adapter.Message, events []journal.Event) (adapter.Accepted, error) {
-	if err := s.journal.Writable(); err != nil {
-		return adapter.Accepted{}, err
-	}
-	return s.Store.Accept(ctx, m, events)
-}
-
-func (s writableStore) Health(ctx context.Context) error {
-	return errors.Join(s.journal.Writable(), s.Store.Health(ctx))
 }
 
 // certificateSamples are what signed envelopes repeat: certificates in base64.

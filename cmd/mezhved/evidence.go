@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/remote"
+	"mezhved/adapter/postgres"
+)
+
+// openJournal opens the log. The node that has the key sequences and signs it,
+// asks the witnesses and keeps to the retention; every other node watches, and
+// accepts nothing while nobody does.
+func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
+	c := n.config.Journal
+	if c.Key == "" {
+		n.log.Warn("this node does not sign the journal (journal.key is not set): another one must")
+		book, err := n.store.Journal(ctx, c.Origin, nil)
+		if err != nil {
+			return unavailable(err)
+		}
+		rooms.Journal = &journal.Sequencer{Book: book, Now: time.Now, Log: n.log}
+		return nil
+	}
+	skey, err := os.ReadFile(c.Key)
+	if err != nil {
+		return usage(err)
+	}
+	vault, err := journal.OpenVault(c.Vault, time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
+		return unavailable(err)
+	}
+	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)))
+	if err != nil {
+		return err
+	}
+	n.onClose(signer.Close)
+	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: time.Now, Log: n.log}
+	rooms.Journal = sequencer
+	if c.Policy == "" {
+		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
+			return usage(err)
+		}
+	} else if err := n.openWitnesses(rooms, sequencer); err != nil {
+		return usage(err)
+	}
+	n.openRetention(rooms)
+	return nil
+}
+
+// openJournalSigner opens the signer's memory. It is begun with an empty log
+// only: a signer without memory would sign a rewritten history.
+func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey string) (*journal.FileSigner, error) {
+	if _, err := os.Stat(state); errors.Is(err, fs.ErrNotExist) {
+		head, err := book.Head(ctx)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if head.Tree.N > 0 {
+			return nil, usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or go on under a new origin with mezhved journal reopen", head.Tree.N, state))
+		}
+		if err := journal.CreateSignerState(state, skey); err != nil {
+			return nil, usage(err)
+		}
+	}
+	signer, err := journal.NewFileSigner(state, skey, time.Now)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return signer, nil
+}
+
+// witnessed is a journal whose checkpoints need a quorum of witnesses.
+type witnessed struct {
+	*journal.Sequencer
+	witnesses *remote.Collector
+}
+
+// Writable joins what the log and its witnesses have against accepting.
+func (w witnessed) Writable() error {
+	return errors.Join(w.Sequencer.Writable(), w.witnesses.Writable())
+}
+
+// openWitnesses starts asking the witnesses that the policy names.
+func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *journal.Sequencer) error {
+	text, err := os.ReadFile(n.config.Journal.Policy)
+	if err != nil {
+		return err
+	}
+	if n.policy, err = journal.ParsePolicy(text); err != nil {
+		return fmt.Errorf("%s: %w", n.config.Journal.Policy, err)
+	}
+	if len(n.policy.Witnesses()) == 0 {
+		return nil
+	}
+	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: time.Now, Slog: n.log}
+	rooms.Journal = witnessed{sequencer, collector}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "witnesses", Run: collector.Run})
+	return nil
+}
+
+// openRetention starts forgetting what the configuration says is to be forgotten.
+func (n *node) openRetention(rooms *adapter.Rooms) {
+	c := n.config.Journal.Retention
+	keep := map[string]time.Duration{}
+	if c.Personal > 0 {
+		keep[journal.ClassPersonal] = c.Personal.D()
+	}
+	if c.Envelope > 0 {
+		keep[journal.ClassEnvelope] = c.Envelope.D()
+	}
+	if len(keep) == 0 && c.Archive == 0 {
+		return
+	}
+	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: time.Now, Log: n.log}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
+}
+
+// cosigned says whether the log publishes only what a quorum of witnesses signed.
+func (n *node) cosigned() bool { return n.policy != nil && len(n.policy.Witnesses()) > 0 }
+
+type journalReopenCmd struct {
+	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration, which names the new origin, key and state already."`
+}
+
+func (journalReopenCmd) Help() string {
+	return `The way out when the signer refuses to go on, as it does when the database was restored from a backup, or when a
+key is given up. Find out first what happened: entries that were signed and are missing were lost or taken away.
+Stop the gateways, make a new key with a new origin (mezhved keys journal), name origin, key and a new state file in
+the configuration, and run this once. The log goes on under the new origin; an entry in it says where the old one ended.
+
+Example:
+  mezhved journal reopen --config /etc/mezhved/mezhved.yaml`
+}
+
+func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
+	config, err := adapter.LoadConfig(c.Config)
+	if err != nil {
+		return usage(err)
+	}
+	if config.Journal.Key == "" {
+		return usage(errors.New("the configuration names no journal.key"))
+	}
+	log := newLog(out, false, false)
+	url, stop, err := databaseURL(ctx, config.Database, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Log: log})
+	if err != nil {
+		return unavailable(err)
+	}
+	defer store.Close()
+	vault, err := journal.OpenVault(config.Journal.Vault, time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	book, err := store.Journal(ctx, config.Journal.Origin, vault)
+	if err != nil {
+		return unavailable(err)
+	}
+	skey, err := os.ReadFile(config.Journal.Key)
+	if err != nil {
+		return usage(err)
+	}
+	return reopen(ctx, out, book, config.Journal.State, strings.TrimSpace(string(skey)))
+}
+
+func reopen(ctx context.Context, out *stdio, book *postgres.Journal, state, skey string) error {
+	last, err := book.Checkpoint(ctx)
+	if err != nil {
+		return no(fmt.Errorf("the old log has published nothing: %w", err))
+	}
+	if missing(state) {
+		if err := journal.CreateSignerState(state, skey); err != nil {
+			return usage(err)
+		}
+	}
+	signer, err := journal.NewFileSigner(state, skey, time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	defer signer.Close()
+	if err := journal.Reopen(ctx, book, signer, last.Tree, time.Now()); err != nil {
+		return no(err)
+	}
+	_, err = fmt.Fprintf(out.out, "the log goes on as %s; give auditors its key: %s\n", signer.Origin(), signer.Key())
+	return err
+}

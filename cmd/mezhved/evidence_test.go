@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/postgres"
+)
+
+// TestTheLogGoesOnUnderANewOrigin: a node whose signer has lost its memory does
+// not start; after reopen, under a new origin, key and state, it exchanges again
+// and what was logged before is still there.
+func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	address := l.Addr().String()
+	must(l.Close())
+	_, err = prepareDemo(dir, address)
+	must(err)
+	file := filepath.Join(dir, "mezhved.yaml")
+	edit := func(pairs ...string) {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		must(err)
+		must(os.WriteFile(file, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o644))
+	}
+	edit("  private: postgres\n", "  url: "+embedded.Test(t, postgres.Migrate)+"\n")
+
+	// exchange starts a node, plays one exchange and gives the size of the log.
+	exchange := func() (size int64) {
+		t.Helper()
+		config, err := adapter.LoadConfig(file)
+		must(err)
+		n, err := openNode(ctx, config, slog.New(slog.DiscardHandler))
+		must(err)
+		l, err := n.gateway.Listen()
+		must(err)
+		serving, stop := context.WithCancel(ctx)
+		served := make(chan error, 1)
+		go func() { served <- n.serve(serving, l) }()
+		must(awaitReady(ctx, "http://"+address, 30*time.Second))
+		p, err := newPlay(ctx, io.Discard, dir, "http://"+address)
+		must(err)
+		must(p.answered(ctx))
+		stop()
+		must(<-served)
+		head, err := n.book.Head(ctx)
+		must(err)
+		must(n.close())
+		return head.Tree.N
+	}
+	before := exchange()
+
+	must(os.Rename(filepath.Join(dir, "keys", "journal.state"), filepath.Join(dir, "keys", "lost.state")))
+	config, err := adapter.LoadConfig(file)
+	must(err)
+	if n, err := openNode(ctx, config, slog.New(slog.DiscardHandler)); err == nil {
+		n.close()
+		t.Fatal("a node whose signer has lost its memory opened")
+	} else if !strings.Contains(err.Error(), "mezhved journal reopen") {
+		t.Errorf("the error does not name the way out: %v", err)
+	}
+
+	command := func(args ...string) string {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		if code := run(args, strings.NewReader(""), &out, &errOut); code != 0 {
+			t.Fatalf("%v: exit code %d\n%s%s", args, code, out.String(), errOut.String())
+		}
+		return out.String()
+	}
+	command("keys", "journal", "--origin", "mezhved.demo/journal/2", "--out", filepath.Join(dir, "keys", "journal2.key"))
+	edit("origin: mezhved.demo/journal\n", "origin: mezhved.demo/journal/2\n", "keys/journal.key", "keys/journal2.key", "keys/journal.state", "keys/journal2.state")
+	if said := command("journal", "reopen", "--config", file); !strings.Contains(said, "mezhved.demo/journal/2") {
+		t.Errorf("reopen says %q", said)
+	}
+	if after := exchange(); after <= before {
+		t.Errorf("%d entries after, %d before", after, before)
+	}
+}
