@@ -195,7 +195,7 @@ next:
 func (v *Validator) attribute(i int32, a *xmltape.Attr, decl *attributeDecl, constraint *valueConstraint) {
 	raw := v.attrValue(a)
 	if f := decl.typ.v.Validate(raw, &v.ctx); f != nil {
-		v.badAttribute(i, a, decl.typ, raw, f)
+		v.badAttribute(i, a, raw, f)
 		return
 	}
 	if constraint.kind == fixedValue {

@@ -181,13 +181,13 @@ func (c *compiler) complexBody(t *complexType, n *node, mixed bool) {
 	case explicit == nil && (base.content == emptyContent || base.content == mixedContent):
 		t.content, t.particle = mixedContent, base.particle
 	case base.content == emptyContent:
-		t.content, t.particle, t.own = kind, explicit, explicit
+		t.content, t.particle = kind, explicit
 	case base.content == simpleContent:
 		c.find(n, "cos-ct-extends.1.4.3", "основа %[1]s имеет простое содержимое: добавить к нему элементы или текст нельзя", "the base %[1]s has simple content: elements cannot be added", base.display())
 	case base.content != kind:
 		c.find(n, "cos-ct-extends.1.4.3.2.2.1", "тип и его основа %[1]s должны быть оба смешанными или оба нет (mixed)", "the type and its base %[1]s must both be mixed, or neither", base.display())
 	default:
-		t.content, t.own = kind, explicit
+		t.content = kind
 		switch {
 		case base.particle == nil:
 			t.particle = explicit

@@ -104,7 +104,6 @@ type simpleType struct {
 	qname    bool // values are QNames or NOTATIONs, or may hold some
 	notation bool // derived from xs:NOTATION
 	spread   int  // member types of a union, nested ones counted
-	sym      int32
 }
 
 func (t *simpleType) typeName() qname { return t.name }
@@ -144,7 +143,6 @@ type complexType struct {
 	content  contentKind
 	simple   *simpleType // of simple content
 	particle *particle   // of element and mixed content; nil: nothing
-	own      *particle   // of an extension: what it adds
 
 	attrTable *attrTable // made by emit
 	model     *model     // made by emit; nil unless element or mixed content
@@ -186,7 +184,6 @@ type elementDecl struct {
 	state      progress
 
 	members []*elementDecl // what may stand for it, itself left out; by check
-	index   int32          // in Schema.elements; by emit
 	sym     int32
 }
 

@@ -62,7 +62,6 @@ func (c *compiler) emit(roots []string) *Schema {
 	for _, e := range c.allElems {
 		e.sym = t.add(e.name)
 		for _, i := range e.identities {
-			i.index = int32(len(s.identities))
 			s.identities = append(s.identities, i)
 			c.numberPaths(t, i)
 		}
@@ -296,7 +295,6 @@ func (s *Schema) release() {
 		}
 		releaseSimple(ct.simple)
 		particles(ct.particle)
-		particles(ct.own)
 		if ct.model != nil {
 			for i := range ct.model.terms {
 				ct.model.terms[i].leaf = nil

@@ -14,7 +14,7 @@ type leaf struct {
 	node *node
 }
 
-// term is a node of the expanded content model.
+// expr is a node of the expanded content model.
 type expr struct {
 	op       exprOp
 	min, max int

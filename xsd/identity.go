@@ -22,8 +22,7 @@ type identity struct {
 	fields   [][]xpath
 	refer    *identity // of a keyref
 
-	referred bool  // some keyref refers to it
-	index    int32 // in Schema.identities; by emit
+	referred bool // some keyref refers to it
 }
 
 // xpath is one alternative of the XPath subset of 3.11.6.

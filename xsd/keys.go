@@ -69,8 +69,6 @@ const (
 )
 
 type scope struct {
-	decl  *elementDecl
-	tok   int32
 	depth int
 	table int32 // first of its tables; -1: none
 	refs  int   // where its keyrefs begin
@@ -154,7 +152,7 @@ func (v *Validator) identityStart(i int32, tok *xmltape.Token, decl *elementDecl
 		}
 	}
 	if own {
-		s.scopes = append(s.scopes, scope{decl: decl, tok: i, depth: s.depth, table: -1, refs: len(s.refs)})
+		s.scopes = append(s.scopes, scope{depth: s.depth, table: -1, refs: len(s.refs)})
 		for _, ident := range decl.identities {
 			for p := range ident.selector {
 				v.startPath(i, tok, typ, activePath{path: &ident.selector[p], depth: s.depth, scope: int32(len(s.scopes) - 1), ident: ident})

@@ -177,7 +177,7 @@ func (c *compiler) digest(roots []string) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// pendingLoad is a document to be read: an explicit list, not recursion, so
+// reference is a document to be read: an explicit list, not recursion, so
 // that a long chain of includes costs no stack.
 type reference struct {
 	from *document // nil for a root

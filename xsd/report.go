@@ -181,7 +181,7 @@ func (m *model) columnName(col int) string {
 }
 
 // badValue reports the value of an element that its type refuses.
-func (v *Validator) badValue(i int32, _ int, t *simpleType, raw []byte, f *value.Failure) {
+func (v *Validator) badValue(i int32, raw []byte, f *value.Failure) {
 	at := i
 	if v.tokens[i].Match > i+1 {
 		at = i + 1
@@ -191,7 +191,7 @@ func (v *Validator) badValue(i int32, _ int, t *simpleType, raw []byte, f *value
 		quote(raw), v.nameAt(i), ru, en)
 }
 
-func (v *Validator) badAttribute(i int32, a *xmltape.Attr, t *simpleType, raw []byte, f *value.Failure) {
+func (v *Validator) badAttribute(i int32, a *xmltape.Attr, raw []byte, f *value.Failure) {
 	ru, en := describe(f)
 	v.add(int(a.ValOff), v.path(i)+"/@"+v.attrNameAt(a), string(f.Rule), quote(raw), allowed(f), "значение %[1]s атрибута %[2]s не годится: %[3]s%.0[4]s", "value %[1]s of attribute %[2]s is not valid: %.0[3]s%[4]s",
 		quote(raw), v.attrNameAt(a), ru, en)

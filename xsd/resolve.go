@@ -327,7 +327,7 @@ func (c *compiler) attributeUse(n *node) *attributeUse {
 	return u
 }
 
-// attributes gathers the uses and the wildcard under a type, a derivation or
+// gatherAttributes reads the uses and the wildcard under a type, a derivation or
 // an attribute group (Part 1, 3.4.2 and 3.6.2). self is the group being
 // redefined, if any.
 func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attributeUse, wild *wildcard) {

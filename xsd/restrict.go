@@ -35,9 +35,6 @@ func (r *restriction) check(derived, base *particle, at *node) {
 	if r.valid(d, b, true) {
 		return
 	}
-	if r.at == nil || r.at.doc == nil {
-		r.at = at
-	}
 	if r.at == nil {
 		r.at = at
 	}

@@ -72,7 +72,6 @@ type spaceInfo struct {
 // simple or empty content need none.
 type frame struct {
 	decl   *elementDecl // nil: the element has no declaration
-	typ    *complexType
 	model  *model
 	state  int32
 	counts int32 // where its counters begin
@@ -448,10 +447,10 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 		v.simpleElement(i, tok, decl, ct.simple, false)
 		return tok.Match + 1
 	case ct.content == emptyContent || ct.model == nil:
-		v.emptyElement(i, tok, ct)
+		v.emptyElement(i, tok)
 	default:
 		if ct.content == elementContent && tok.Flags&xmltape.HasText != 0 {
-			v.strayText(i, tok, ct)
+			v.strayText(i, tok)
 		}
 		if decl != nil && decl.constraint.kind == fixedValue && ct.content == mixedContent && v.fixedMixed(i, tok, decl) {
 			break
@@ -475,7 +474,7 @@ func (v *Validator) leave(i int32, decl *elementDecl) {
 
 func (v *Validator) push(i int32, decl *elementDecl, ct *complexType) {
 	m := ct.model
-	f := frame{decl: decl, typ: ct, model: m, counts: int32(len(v.counts)), tok: i}
+	f := frame{decl: decl, model: m, counts: int32(len(v.counts)), tok: i}
 	n := len(m.counters)
 	if m.isAll {
 		n = len(m.needed)
@@ -514,7 +513,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		}
 	}
 	if f := t.v.Validate(raw, &v.ctx); f != nil {
-		v.badValue(i, -1, t, raw, f)
+		v.badValue(i, raw, f)
 		if v.idc.active() {
 			v.identityEnd(i, decl, nil, nil)
 		}
@@ -580,7 +579,7 @@ func (v *Validator) appendChars(buf []byte, t *xmltape.Token) []byte {
 }
 
 // emptyElement checks an element whose type allows neither text nor children.
-func (v *Validator) emptyElement(i int32, tok *xmltape.Token, ct *complexType) {
+func (v *Validator) emptyElement(i int32, tok *xmltape.Token) {
 	for k := i + 1; k < tok.Match; k++ {
 		switch t := &v.tokens[k]; t.Kind {
 		case xmltape.Start:
@@ -633,7 +632,7 @@ func (v *Validator) fixedMixed(i int32, tok *xmltape.Token, decl *elementDecl) b
 }
 
 // strayText finds the text that element-only content may not have.
-func (v *Validator) strayText(i int32, tok *xmltape.Token, ct *complexType) {
+func (v *Validator) strayText(i int32, tok *xmltape.Token) {
 	for k := i + 1; k < tok.Match; k++ {
 		switch t := &v.tokens[k]; t.Kind {
 		case xmltape.Start:

@@ -71,22 +71,6 @@ func (s spaceSet) subsetOf(super spaceSet) bool {
 	return true
 }
 
-// overlaps reports whether some namespace is in both.
-func (s spaceSet) overlaps(o spaceSet) bool {
-	if s.kind == someSpaces && o.kind != someSpaces {
-		s, o = o, s
-	}
-	if o.kind != someSpaces {
-		return true // there is always another namespace
-	}
-	for _, n := range o.set {
-		if s.contains(n) {
-			return true
-		}
-	}
-	return false
-}
-
 // intersect is cos-aw-intersect; false: not expressible.
 func intersect(a, b spaceSet) (spaceSet, bool) {
 	switch {
