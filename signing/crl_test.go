@@ -261,3 +261,70 @@ func TestRevocationListsOverHTTP(t *testing.T) {
 		}
 	}
 }
+
+// With registered certificates and no roots, the issuer is looked for among the
+// intermediates; when it is not there, nobody can be asked.
+func TestRevocationOfRegistered(t *testing.T) {
+	p := newPKI(t, KeyECDSA256)
+	leaf := p.leaf.Certificate
+	dir := t.TempDir()
+	clean := writeFile(t, filepath.Join(dir, "clean.crl"), crl(t, p.mid, func(*x509.RevocationList) {}))
+	names := writeFile(t, filepath.Join(dir, "names.crl"), crl(t, p.mid, func(l *x509.RevocationList) {
+		l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: leaf.X509.SerialNumber, RevocationTime: testNow, ReasonCode: 1}}
+	}))
+	all := func(*Certificate) bool { return true }
+	other := newPKI(t, KeyECDSA256)
+	for _, tt := range []struct {
+		name         string
+		intermediate *Certificate
+		opt          RevocationOptions
+		want         Code
+	}{
+		{"good", p.mid.Certificate, RevocationOptions{CRLs: []string{clean}}, ""},
+		{"revoked", p.mid.Certificate, RevocationOptions{CRLs: []string{names}}, CertificateRevoked},
+		{"issuer not configured", p.root.Certificate, RevocationOptions{CRLs: []string{clean}}, RevocationUnknown},
+		{"issuer of the same name", other.mid.Certificate, RevocationOptions{CRLs: []string{clean}}, RevocationUnknown},
+		{"issuer not configured, open", p.root.Certificate, RevocationOptions{CRLs: []string{clean}, FailOpen: true}, ""},
+	} {
+		tr, err := NewTrust(TrustOptions{Registered: all, Intermediates: []*Certificate{tt.intermediate}, Revocation: revocation(t, tt.opt)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := code(tr.Check(leaf, testNow)); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	// A chain that cannot be built leaves the issuer to be looked for, too.
+	if chain, evidence := p.trust(t, TrustOptions{}).Evidence(leaf, testNow); len(chain) != 3 || evidence != nil {
+		t.Errorf("evidence without revocation: %d certificates, %v", len(chain), evidence)
+	}
+	if chain, evidence := other.trust(t, TrustOptions{Revocation: revocation(t, RevocationOptions{CRLs: []string{clean}})}).Evidence(leaf, testNow); chain != nil || evidence != nil {
+		t.Errorf("evidence for a stranger: %v, %v", chain, evidence)
+	}
+}
+
+// Answers that are kept are bounded.
+func TestAnswersAreBounded(t *testing.T) {
+	r := revocation(t, RevocationOptions{OCSP: []string{"http://localhost/"}})
+	cert := identity(t, KeyECDSA256).Certificate
+	answer := &ocspAnswer{thisUpdate: testNow}
+	r.keep(cert, answer, testNow)
+	if len(r.answers) != 1 {
+		t.Fatal("an answer was not kept")
+	}
+	for i := range maxAnswers + 10 {
+		r.answers[[32]byte{byte(i), byte(i >> 8), 1}] = cachedAnswer{}
+	}
+	r.keep(cert, answer, testNow)
+	if n := len(r.answers); n > maxAnswers {
+		t.Errorf("%d answers are kept, want at most %d", n, maxAnswers)
+	}
+	other := *cert
+	other.SHA256 = [32]byte{9, 9, 9}
+	small := revocation(t, RevocationOptions{OCSP: []string{"http://localhost/"}})
+	small.keep(cert, answer, testNow)
+	small.keep(&other, answer, testNow)
+	if n := len(small.answers); n != 2 {
+		t.Errorf("%d answers are kept, want both", n)
+	}
+}
