@@ -4,7 +4,7 @@ SHELL := bash
 GO ?= go
 BENCHTIME ?= 1s
 
-.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients tools clean
+.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients test-outside tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ vet:
 
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka
+
+test-outside: ## other people's tools on our journal: Tessera's fsck and client, a reference witness
+	cd adapter/journal/outside && $(GO) test ./...
 
 test-clients: ## unmodified third-party SOAP clients against the demo (needs python3; node is optional)
 	.ci/test-clients

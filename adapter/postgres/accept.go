@@ -155,7 +155,7 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 func encodeEvents(events []journal.Event) ([]string, error) {
 	encoded := make([]string, len(events))
 	for i := range events {
-		b, err := json.Marshal(&events[i])
+		b, err := events[i].Row()
 		if err != nil {
 			return nil, fmt.Errorf("encoding a journal event: %w", err)
 		}
