@@ -274,6 +274,7 @@ func TestRevocationOfRegistered(t *testing.T) {
 	}))
 	all := func(*Certificate) bool { return true }
 	other := newPKI(t, KeyECDSA256)
+	othersList := writeFile(t, filepath.Join(dir, "other.crl"), crl(t, other.mid, func(*x509.RevocationList) {}))
 	for _, tt := range []struct {
 		name         string
 		intermediate *Certificate
@@ -284,6 +285,7 @@ func TestRevocationOfRegistered(t *testing.T) {
 		{"revoked", p.mid.Certificate, RevocationOptions{CRLs: []string{names}}, CertificateRevoked},
 		{"issuer not configured", p.root.Certificate, RevocationOptions{CRLs: []string{clean}}, RevocationUnknown},
 		{"issuer of the same name", other.mid.Certificate, RevocationOptions{CRLs: []string{clean}}, RevocationUnknown},
+		{"list of an issuer of the same name", other.mid.Certificate, RevocationOptions{CRLs: []string{othersList}}, RevocationUnknown},
 		{"issuer not configured, open", p.root.Certificate, RevocationOptions{CRLs: []string{clean}, FailOpen: true}, ""},
 	} {
 		tr, err := NewTrust(TrustOptions{Registered: all, Intermediates: []*Certificate{tt.intermediate}, Revocation: revocation(t, tt.opt)})
