@@ -498,7 +498,12 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 		schema = r.compiled[key]
 	}
 	if schema == nil {
-		if schema, err = xsd.Compile(os.DirFS(dir), roots, opts); err != nil {
+		var bundle *os.Root // unlike os.DirFS it follows no link out of the folder
+		if bundle, err = os.OpenRoot(dir); err == nil {
+			schema, err = xsd.Compile(bundle.FS(), roots, opts)
+			bundle.Close()
+		}
+		if err != nil {
 			var ce *xsd.CompileError
 			if !errors.As(err, &ce) {
 				f.errorf("schemas", "%v", err)

@@ -39,8 +39,13 @@ func bundle(name string) (fsys fs.FS, roots []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	dir := name
 	if !info.IsDir() {
-		return os.DirFS(filepath.Dir(name)), []string{filepath.Base(name)}, nil
+		dir, roots = filepath.Dir(name), []string{filepath.Base(name)}
+	}
+	root, err := os.OpenRoot(dir) // unlike os.DirFS it follows no link out of the folder
+	if err != nil || roots != nil {
+		return rootFS(root), roots, err
 	}
 	found, err := filepath.Glob(filepath.Join(name, "*.xsd"))
 	if err != nil {
@@ -52,7 +57,15 @@ func bundle(name string) (fsys fs.FS, roots []string, err error) {
 	if len(roots) == 0 {
 		return nil, nil, fmt.Errorf("%s holds no .xsd file", name)
 	}
-	return os.DirFS(name), roots, nil
+	return rootFS(root), roots, nil
+}
+
+// rootFS is the folder as a file system; it stays open as long as the program.
+func rootFS(root *os.Root) fs.FS {
+	if root == nil {
+		return nil
+	}
+	return root.FS()
 }
 
 func compileBundle(name string) (*xsd.Schema, error) {

@@ -12,6 +12,7 @@ exits 0 when the exchange went through and every refusal came as announced.
 import base64
 import pathlib
 import sys
+import time
 import uuid
 from datetime import datetime, timezone
 
@@ -164,14 +165,15 @@ def exchange(base, version, parties, services):
     expect("status", receipt.MessageMetadata.Status, "requestIsQueued")
 
     def poll(operation):
-        for _ in range(50):
+        for _ in range(300):
             answer = operation(MessageTypeSelector=selector(request))
             if answer is not None:
                 return answer
+            time.sleep(0.1)
         sys.exit("nothing came to the queue")
 
     taken = poll(provider.service.GetRequest)
-    inner = taken.Request if hasattr(taken, "Request") else taken["_value_1"]["Request"]
+    inner = taken.Request
     expect("provider received", inner.SenderProvidedRequestData.MessageID, message_id)
     provider.service.Ack(AckTargetMessage={"_value_1": message_id, "Id": "SIGNED_BY_CALLER", "accepted": True})
 
