@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,20 +20,21 @@ import (
 // that another poll is taking is skipped.
 //
 // A lease that ran out is told of here when the sweep has not been quicker.
-// $8 is the version that the reader speaks; where the message is in another, the
-// event says that it was handed out rewrapped.
+// $3, $4 and $8 are arrays with a place per poll: until when, its event, and the
+// version that the reader speaks; where the message is in another, the event says
+// that it was handed out rewrapped. The first poll gets the first message.
 const (
 	leaseAny = `
 WITH v AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED
+	ORDER BY seq LIMIT cardinality($4::jsonb[]) FOR UPDATE SKIP LOCKED
 ), n AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2) AND NOT EXISTS (SELECT FROM v)
-	ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED
+	WHERE queue = $1 AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT cardinality($4::jsonb[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
 ), s AS (
-	SELECT * FROM v UNION ALL SELECT * FROM n
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
 	// With a selector the index on the root is read, once per root; the best of
@@ -52,38 +52,121 @@ WITH v AS (
 		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
 	WHERE NOT EXISTS (SELECT FROM v)
 ), s AS (
-	SELECT * FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY seq LIMIT 1
+	SELECT *, 1 AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY seq LIMIT 1
 )` + leaseTake
 
 	// timeText is how encoding/json writes a time in milliseconds, UTC.
 	timeText = `to_char(ran_out_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
 	leaseTake = `, u AS (
-	UPDATE queue q SET visible_at = $3, attempts = q.attempts + 1, returned = q.attempts
+	UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
 	FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING q.message, q.prio, q.seq, q.attempts, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
+	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
 ), e AS (
 	INSERT INTO journal_pending (event)
 	SELECT event FROM u, LATERAL (VALUES
 		(1, facts - 'wire' || $7::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)),
-		(2, facts - 'wire' || $4::jsonb || jsonb_build_object('attempt', attempts) ||
-			CASE WHEN facts->>'wire' <> $8::text THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END)) t(n, event)
-	WHERE n = 2 OR u.ran_out ORDER BY n
+		(2, facts - 'wire' || ($4::jsonb[])[place] || jsonb_build_object('attempt', attempts) ||
+			CASE WHEN facts->>'wire' <> ($8::text[])[place] THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END)) t(n, event)
+	WHERE n = 2 OR u.ran_out ORDER BY place, n
 )
-SELECT message, prio, seq, attempts FROM u`
+SELECT place, message, attempts FROM u`
 )
 
-// Lease is adapter.Store.Lease.
+// lease is one poll on its way to the database.
+type lease struct {
+	ctx   context.Context
+	poll  adapter.Poll
+	event string
+	roots []int32 // of the selector
+	done  chan leased
+}
+
+// leased is the outcome of a lease; attempt is 0 when there was no message.
+type leased struct {
+	id      [16]byte
+	attempt int
+	err     error
+}
+
+// Lease is adapter.Store.Lease. Polls of one queue that come at the same time are
+// served by one statement; those with a selector each by its own.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
 	if err != nil || queue == 0 {
 		return nil, err // a queue that nothing has ever been put into
 	}
-	delivered, err := s.stamp(p.Event, journal.KindDelivered, p.Now)
-	if err != nil {
+	l := &lease{ctx: ctx, poll: p, done: make(chan leased, 1)}
+	if l.event, err = s.stamp(p.Event, journal.KindDelivered, p.Now); err != nil {
 		return nil, err
 	}
-	returned, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, p.Now)
+	if len(p.Roots) == 0 {
+		s.leases.join(queue, l)
+	} else {
+		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil || len(l.roots) == 0 {
+			return nil, err
+		}
+		s.lease(queue, []*lease{l})
+	}
+	var out leased
+	select {
+	case out = <-l.done:
+	case <-ctx.Done():
+		out.err = ctx.Err() // if it was leased, it comes back when the lease runs out
+	}
+	if out.err != nil {
+		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, out.err)
+	}
+	if out.attempt == 0 {
+		return nil, nil
+	}
+	m, err := s.load(ctx, out.id, true)
+	if err != nil {
+		// Leased, and not handed out: it comes back when the lease runs out.
+		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, err)
+	}
+	return &adapter.Delivery{Message: m, Attempt: out.attempt, Until: p.Now.Add(p.For)}, nil
+}
+
+// lease runs the statement for polls of one queue and tells each its outcome.
+func (s *Store) lease(queue int32, batch []*lease) {
+	// Whose caller has gone must not be given a message.
+	live := make([]*lease, 0, len(batch))
+	for _, l := range batch {
+		if err := l.ctx.Err(); err != nil {
+			l.done <- leased{err: err}
+			continue
+		}
+		live = append(live, l)
+	}
+	if len(live) == 0 {
+		return
+	}
+	outcomes, err := s.leaseRows(queue, live)
+	for i, l := range live {
+		if err != nil {
+			l.done <- leased{err: err}
+		} else {
+			l.done <- outcomes[i]
+		}
+	}
+}
+
+func (s *Store) leaseRows(queue int32, batch []*lease) ([]leased, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+	defer cancel()
+	now := batch[0].poll.Now
+	untils, events, wires := make([]time.Time, len(batch)), make([]string, len(batch)), make([]*string, len(batch))
+	for i, l := range batch {
+		if l.poll.Now.After(now) {
+			now = l.poll.Now
+		}
+		untils[i], events[i] = l.poll.Now.Add(l.poll.For), l.event
+		if l.poll.Wire != "" {
+			wires[i] = &l.poll.Wire
+		}
+	}
+	returned, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
 	if err != nil {
 		return nil, err
 	}
@@ -91,34 +174,22 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		return nil, err
 	}
 	vip, normal := s.marks.get(queue)
-	until := p.Now.Add(p.For)
-	sql, args := leaseAny, []any{queue, p.Now, until, delivered, vip, normal, returned, p.Wire}
-	if len(p.Roots) > 0 {
-		roots, err := s.rootIDs(ctx, p.Roots)
-		if err != nil || len(roots) == 0 {
-			return nil, err
-		}
+	sql, args := leaseAny, []any{queue, now, untils, events, vip, normal, returned, wires}
+	if roots := batch[0].roots; len(roots) > 0 {
 		sql, args = leaseRoots, append(args, roots)
 	}
-	var (
-		id      [16]byte
-		prio    int16
-		seq     int64
-		attempt int
-	)
-	err = s.polls.QueryRow(ctx, sql, args...).Scan(&id, &prio, &seq, &attempt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
+	rows, err := s.polls.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, err)
+		return nil, err
 	}
-	m, err := s.load(ctx, id, true)
-	if err != nil {
-		// Leased, and not handed out: it comes back when the lease runs out.
-		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, err)
-	}
-	return &adapter.Delivery{Message: m, Attempt: attempt, Until: until}, nil
+	outcomes := make([]leased, len(batch))
+	var place int
+	var out leased
+	_, err = pgx.ForEachRow(rows, []any{&place, &out.id, &out.attempt}, func() error {
+		outcomes[place-1] = out
+		return nil
+	})
+	return outcomes, err
 }
 
 // rootIDs gives the numbers of those roots that any message has had.
@@ -148,34 +219,6 @@ func (s *Store) stamp(e journal.Event, kind journal.Kind, now time.Time) (string
 		return "", err
 	}
 	return encoded[0], nil
-}
-
-// Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
-// whose lease has run out meanwhile, as long as it has not been taken out of
-// the queue: the recipient has it, and to hand it out again helps nobody.
-func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event) error {
-	event, err := s.stamp(ev, journal.KindAcknowledged, now)
-	if err != nil {
-		return err
-	}
-	tag, err := s.polls.Exec(ctx, `
-WITH s AS (
-	SELECT queue, prio, seq FROM queue
-	WHERE message_id = $2 AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
-	ORDER BY seq LIMIT 1 FOR UPDATE
-), d AS (
-	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING q.facts, q.attempts
-)
-INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('attempt', attempts) FROM d`,
-		string(system), string(id), event)
-	if err != nil {
-		return fmt.Errorf("acknowledging %s: %w", id, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("%s: %w", id, adapter.ErrNotAwaiting)
-	}
-	return nil
 }
 
 // marks are the low-water marks of the queues that this node polls: where in

@@ -69,6 +69,9 @@ type Store struct {
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
 	polls *pgxpool.Pool
+	// Calls that come together are served together.
+	leases line[int32, *lease]          // by queue
+	acks   line[adapter.Mnemonic, *ack] // by system
 
 	names  names
 	bodies *bodies
@@ -171,6 +174,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	s.leases.run, s.acks.run = s.lease, s.ack
 	s.startWriters()
 	return s, nil
 }
@@ -244,6 +248,8 @@ func (s *Store) Close() {
 		s.stop()
 		s.writing.Wait()
 		close(s.stopped)
+		s.leases.working.Wait()
+		s.acks.working.Wait()
 		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()

@@ -559,3 +559,73 @@ func TestTraceOverTheJournal(t *testing.T) {
 		t.Errorf("trace by MessageID: %+v, %v, want the same five events", events, err)
 	}
 }
+
+// Polls and acknowledgements that come together are served together: each poll
+// gets a message of its own with its own lease and event, in the order of the
+// queue; each acknowledgement is told what became of it.
+func TestPollsAndAcksTogether(t *testing.T) {
+	w := open(t)
+	const n = 40
+	var ids []adapter.MessageID
+	for range n {
+		m := w.message()
+		w.put(m)
+		ids = append(ids, m.MessageID)
+	}
+	ctx := context.Background()
+	together := func(count int, do func(i int)) {
+		var wg sync.WaitGroup
+		for i := range count {
+			wg.Go(func() { do(i) })
+		}
+		wg.Wait()
+	}
+	got := make([]*adapter.Delivery, n+10)
+	together(len(got), func(i int) {
+		var err error
+		poll := adapter.Poll{Queue: adapter.Queue{System: "RRTR01", Kind: adapter.QueueRequests}, Now: w.now, For: time.Duration(i+1) * time.Minute,
+			Event: journal.Event{Operation: fmt.Sprint("poll-", i)}}
+		if got[i], err = w.Lease(ctx, poll); err != nil {
+			t.Error(err)
+		}
+	})
+	by := map[adapter.MessageID]int{}
+	for i, d := range got {
+		if d == nil {
+			continue
+		}
+		if before, twice := by[d.Message.MessageID]; twice {
+			t.Errorf("%s went to polls %d and %d", d.Message.MessageID, before, i)
+		}
+		by[d.Message.MessageID] = i
+		if want := w.now.Add(time.Duration(i+1) * time.Minute); !d.Until.Equal(want) {
+			t.Errorf("poll %d has its message until %v, want %v", i, d.Until, want)
+		}
+	}
+	if len(by) != n {
+		t.Fatalf("%d messages were handed out, want %d", len(by), n)
+	}
+	for _, id := range ids {
+		events, err := w.Trace(ctx, string(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := events[len(events)-1]
+		if last.Kind != journal.KindDelivered || last.Operation != fmt.Sprint("poll-", by[id]) {
+			t.Errorf("%s went to poll %d, the journal says %s of %s", id, by[id], last.Kind, last.Operation)
+		}
+	}
+	told := make([]error, n+1)
+	together(len(told), func(i int) {
+		id := adapter.MessageID("unknown")
+		if i < n {
+			id = ids[i]
+		}
+		told[i] = w.Ack(ctx, "RRTR01", id, w.now, journal.Event{})
+	})
+	for i, err := range told {
+		if i < n && err != nil || i == n && !errors.Is(err, adapter.ErrNotAwaiting) {
+			t.Errorf("acknowledgement %d is told %v", i, err)
+		}
+	}
+}
