@@ -40,9 +40,10 @@ fuzz: ## every fuzzer for FUZZTIME (default 30s)
 
 bench: ## benchmarks of the stages, then of the whole gateway
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./envelopes/... ./signing/... ./xsd/... ./adapter/...
-	$(GO) run ./cmd/mezhved bench pipeline --message testdata/bench/request-4k.xml --services testdata/services
-	$(GO) run ./cmd/mezhved bench accept
-	$(GO) run ./cmd/mezhved bench exchange
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && $(GO) build -o "$$dir/mezhved" ./cmd/mezhved && \
+	"$$dir/mezhved" bench message --out "$$dir/messages" && \
+	for m in "$$dir"/messages/*.xml; do "$$dir/mezhved" bench pipeline --message "$$m" --services testdata/services; done && \
+	"$$dir/mezhved" bench accept && "$$dir/mezhved" bench exchange
 
 tools: ## install what the tests use as oracles where it is missing (Debian, root)
 	.ci/tools
