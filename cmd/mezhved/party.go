@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"mezhved/adapter/party"
@@ -159,7 +160,7 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 	if err != nil {
 		if receipt != nil && receipt.MessageID != "" {
 			var fault *party.FaultError
-			if !errors.As(err, &fault) {
+			if !errors.As(err, &fault) && !errors.Is(err, syscall.ECONNREFUSED) {
 				err = fmt.Errorf("%w\nThe request may have arrived. Send it again with --id %s: the bus takes it once", err, receipt.MessageID)
 			}
 		}
