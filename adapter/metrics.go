@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,8 @@ type metrics struct {
 	atWork    prometheus.Gauge
 	reloads   *prometheus.CounterVec
 	lastRelay prometheus.Gauge
+
+	observers sync.Map // of stages, by name: a label need not be looked up for every message
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -82,7 +85,11 @@ func newMetrics(r *prometheus.Registry) *metrics {
 // stage measures one stage: defer m.stage("verify")() or end := ...; end().
 func (m *metrics) stage(name string) func() {
 	start := time.Now() // a duration, not a time of the domain
-	return func() { m.stages.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
+	o, ok := m.observers.Load(name)
+	if !ok {
+		o, _ = m.observers.LoadOrStore(name, m.stages.WithLabelValues(name))
+	}
+	return func() { o.(prometheus.Observer).Observe(time.Since(start).Seconds()) }
 }
 
 // depths publishes the depth of every queue, nodes of one system together.

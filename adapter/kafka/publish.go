@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 
 	"mezhved/adapter"
@@ -24,6 +25,10 @@ const (
 	// produceTimeout is how long one request may take; then it is sent again.
 	produceTimeout = 15 * time.Second
 )
+
+// Records are mostly signatures and certificates in base64: higher levels cost
+// twice the time and save nothing worth it. The codec is kafka-go's only one.
+func init() { compress.ZstdCodec.Level = 1 }
 
 // place is where a record goes.
 type place struct {

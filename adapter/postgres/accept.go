@@ -329,7 +329,7 @@ WITH i AS MATERIALIZED (
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
 	INSERT INTO journal_pending (event)
-	SELECT t.event FROM unnest($41::uuid[], $42::jsonb[]) WITH ORDINALITY AS t(message, event, n)
+	SELECT t.event FROM unnest($41::uuid[], $42::json[]) WITH ORDINALITY AS t(message, event, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 )
 SELECT id, 1 FROM d

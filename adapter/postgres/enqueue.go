@@ -18,7 +18,7 @@ import (
 // acknowledged is known too.
 const enqueueSQL = `
 WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::int[], $6::timestamptz[], $7::jsonb[], $8::jsonb[])
+	SELECT * FROM unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::int[], $6::timestamptz[], $7::jsonb[], $8::json[])
 	WITH ORDINALITY AS t(message, queue, prio, message_id, root, eol, facts, event, n)
 ), p AS (
 	INSERT INTO placed (message, queue) SELECT message, queue FROM i ORDER BY message, queue

@@ -15,7 +15,7 @@ import (
 	"mezhved/adapter/journal"
 )
 
-const recordSQL = `INSERT INTO journal_pending (event) SELECT e FROM unnest($1::jsonb[]) WITH ORDINALITY t(e, n) ORDER BY n`
+const recordSQL = `INSERT INTO journal_pending (event) SELECT e FROM unnest($1::json[]) WITH ORDINALITY t(e, n) ORDER BY n`
 
 // Record is adapter.Store.Record.
 func (s *Store) Record(ctx context.Context, events ...journal.Event) error {

@@ -72,7 +72,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
 	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2))
-		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::jsonb[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded)
+		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::json[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded)
 	if err != nil {
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
 	}
