@@ -380,6 +380,9 @@ func (l *load) acknowledge(c *party.Client, key inbox, t *taken) {
 			continue
 		case refused:
 			var fault *party.FaultError
+			l.mu.Lock()
+			asked = t.asked // askAgain may have asked, too, while we waited
+			l.mu.Unlock()
 			if errors.As(err, &fault); fault.Fault.Kind != envelopes.TargetMessageIsNotFound || asked == 1 {
 				l.violated("%s acknowledges %s for the time %d: %v", key.system, key.id, asked, err)
 				return
