@@ -307,8 +307,10 @@ func TestOneFinalReply(t *testing.T) {
 			m.Direction, m.Original, m.Request, m.Sender = direction, request.MessageID, request.ID, "RRTR01"
 		}}, change...)...)
 	}
+	var early *adapter.Message
 	for range 3 {
-		w.accept(reply(adapter.DirStatus))
+		early = reply(adapter.DirStatus)
+		w.accept(early)
 	}
 
 	// A reply whose MessageID is taken must not leave the request answered.
@@ -340,7 +342,17 @@ func TestOneFinalReply(t *testing.T) {
 	if a := w.accept(repeated); a.First == nil || a.First.ID != final.ID {
 		t.Errorf("the final reply sent again: first is %v, want it", a.First)
 	}
-	w.accept(reply(adapter.DirStatus))
+	// A status comes too late now, unless it is one that was accepted before.
+	if _, err := w.Accept(context.Background(), reply(adapter.DirStatus), nil); !errors.Is(err, adapter.ErrAnswered) {
+		t.Errorf("status after the final reply: %v, want ErrAnswered", err)
+	}
+	again := reply(adapter.DirStatus, func(m *adapter.Message) { m.MessageID = early.MessageID })
+	if a := w.accept(again); a.First == nil || a.First.ID != early.ID {
+		t.Errorf("an early status sent again: first is %v, want it", a.First)
+	}
+	if a := w.accept(early); a.First != nil {
+		t.Error("the same call again is a duplicate")
+	}
 }
 
 func TestFinalRepliesAtTheSameTime(t *testing.T) {
