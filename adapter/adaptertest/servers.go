@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,7 +45,8 @@ func openBus(t testing.TB) *kafka.Broker {
 		})
 		addresses = k.Brokers()
 	}
-	b, err := kafka.Open(kafka.Options{Brokers: addresses, Partitions: 1, Replication: 1, Log: quiet})
+	replication, _ := strconv.Atoi(os.Getenv("KAFKA_REPLICATION"))
+	b, err := kafka.Open(kafka.Options{Brokers: addresses, Partitions: 1, Replication: max(replication, 1), Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,8 +65,8 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		MaxWait:                time.Second, // a record ends the wait; many idle partitions cost little
 		QueueCapacity:          1000,
 		HeartbeatInterval:      3 * time.Second,
-		SessionTimeout:         30 * time.Second,
-		RebalanceTimeout:       30 * time.Second,
+		SessionTimeout:         10 * time.Second,
+		RebalanceTimeout:       15 * time.Second,
 		CommitInterval:         0, // a commit is done when CommitMessages returns
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: look,

@@ -78,7 +78,11 @@ func busVerifier(file string) (*signing.Verifier, error) {
 // failed puts what went wrong with a call into the exit codes.
 func failed(out *stdio, asJSON bool, err error) error {
 	var fault *party.FaultError
-	if !errors.As(err, &fault) {
+	var bad *signing.Error
+	switch {
+	case errors.As(err, &bad), errors.Is(err, party.ErrUnsigned):
+		return no(fmt.Errorf("the answer is not the bus's: %w", err))
+	case !errors.As(err, &fault):
 		return unavailable(err)
 	}
 	code := exitNo
