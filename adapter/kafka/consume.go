@@ -313,6 +313,9 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 	if err == nil {
 		err = answer.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return nil, nil // nobody has read in its name yet
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
 	}

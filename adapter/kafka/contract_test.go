@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -183,6 +184,43 @@ func contract(t *testing.T, b bus) {
 			if s.from[i].Epoch == "" || s.from[i].Topic != topic || r.Topic != topic {
 				t.Fatalf("from %+v", s.from[i])
 			}
+		}
+	})
+
+	t.Run("committed offsets of a group", func(t *testing.T) {
+		k, topic, group := b.open(t), name(t), name(t)
+		if got, err := k.Committed(within(t, 30*time.Second), group, topic); err != nil || len(got) != 0 {
+			t.Errorf("of a topic that is not there: %v, %v", got, err)
+		}
+		ensure(t, k, topic)
+		if got, err := k.Committed(within(t, 30*time.Second), group, topic); err != nil || len(got) != 0 {
+			t.Errorf("of a group that is not there: %v, %v", got, err)
+		}
+		if err := k.Publish(within(t, 60*time.Second), numbered(topic, 0, 50)); err != nil {
+			t.Fatal(err)
+		}
+		var s sink
+		stop := consume(t, k, group, list(topic), s.take(t))
+		s.wait(t, 50)
+		want := map[adapter.Partition]int64{}
+		s.mu.Lock()
+		for from, last := range s.last {
+			want[from] = last + 1
+		}
+		s.mu.Unlock()
+		var got map[adapter.Partition]int64
+		for end := time.Now().Add(30 * time.Second); !maps.Equal(got, want) && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			var err error
+			if got, err = k.Committed(within(t, 30*time.Second), group, topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		if !maps.Equal(got, want) {
+			t.Errorf("committed are %v, want %v", got, want)
+		}
+		if other, err := k.Committed(within(t, 30*time.Second), group+".other", topic); err != nil || len(other) != 0 {
+			t.Errorf("of another group: %v, %v", other, err)
 		}
 	})
 
