@@ -75,6 +75,9 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	if err := writeListen(dir, l.Addr().String()); err != nil {
+		return err
+	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
@@ -179,21 +182,32 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 		return adapter.Config{}, usage(err)
 	}
 	file := filepath.Join(dir, "mezhved.yaml")
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(fmt.Sprintf(demoConfig, listen))
-	} else if err != nil {
-		return adapter.Config{}, usage(err)
-	}
-	text = listenLine.ReplaceAll(text, []byte("listen: "+listen))
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		return adapter.Config{}, usage(err)
+	if missing(file) {
+		if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, listen), 0o644); err != nil {
+			return adapter.Config{}, usage(err)
+		}
 	}
 	config, err := adapter.LoadConfig(file)
 	if err != nil {
 		return config, usage(err)
 	}
+	config.Listen = listen
 	return config, nil
+}
+
+// writeListen puts the address of this start into the configuration, for the
+// commands that read it. It comes when the folder's database is ours: a start
+// that finds another demo at work there must not lead those commands astray.
+func writeListen(dir, listen string) error {
+	file := filepath.Join(dir, "mezhved.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return usage(err)
+	}
+	if err := os.WriteFile(file, listenLine.ReplaceAll(text, []byte("listen: "+listen)), 0o644); err != nil {
+		return usage(err)
+	}
+	return nil
 }
 
 // makeDemoKeys makes a test authority, the bus's key, a key and registration

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +19,7 @@ import (
 
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
 
@@ -29,17 +33,24 @@ type partyFlags struct {
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
+// versionInPath finds the version that the path of an address names:
+// /smev/v1.2/ws, /ws/smev-message-exchange-service-1.3.wsdl. The host is not
+// looked at: 10.1.2.3 names no version.
+var versionInPath = regexp.MustCompile(`[/v-](1\.[123])(?:[/.]|$)`)
+
 func (f *partyFlags) client(ctx context.Context) (*party.Client, error) {
 	signer, err := f.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c := &party.Client{URL: f.URL, Version: envelopes.V12, Signer: signer, AllowUnsigned: f.Unsigned}
+	address, err := url.Parse(f.URL)
+	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
+		return nil, usage(fmt.Errorf("--url %s: an address such as http://bus.example/smev/v1.2/ws is expected", f.URL))
+	}
 	version := f.Version
-	for _, v := range envelopes.Versions {
-		if version == "" && strings.Contains(f.URL, v.String()) {
-			version = v.String()
-		}
+	if named := versionInPath.FindStringSubmatch(address.Path); version == "" && named != nil {
+		version = named[1]
 	}
 	if version != "" {
 		v, ok := envelopes.VersionOf(version)
@@ -75,11 +86,42 @@ func busVerifier(file string) (*signing.Verifier, error) {
 	return signing.NewVerifier(signing.Options{Trust: trust})
 }
 
+// noDoor reports that the address is no door of a bus: nothing has arrived.
+func noDoor(err error) bool {
+	var odd *party.HTTPError
+	return errors.As(err, &odd) && (odd.Status == http.StatusNotFound || odd.Status == http.StatusMethodNotAllowed)
+}
+
+// readContent reads a business document. What is no XML is the caller's file,
+// not the bus's answer: nothing is sent.
+func readContent(out *stdio, name string) ([]byte, error) {
+	src, err := readInput(out, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := new(xmltape.Tape).Parse(src, xmltape.Limits{}); err != nil {
+		if name == "" || name == "-" {
+			name = "standard input"
+		}
+		return nil, usage(fmt.Errorf("content of %s: %w; nothing has been sent", name, err))
+	}
+	return src, nil
+}
+
+// unsignable reports that a call was not signed and so not sent: the content
+// has what the SMEV transform is not defined for. A receipt never has that.
+func unsignable(err error) bool {
+	var bad *signing.Error
+	return errors.As(err, &bad) && bad.Code == signing.Unsignable
+}
+
 // failed puts what went wrong with a call into the exit codes.
 func failed(out *stdio, asJSON bool, err error) error {
 	var fault *party.FaultError
 	var bad *signing.Error
 	switch {
+	case noDoor(err):
+		return usage(fmt.Errorf("%w. Look at the path of --url: a bus is at one such as /smev/v1.2/ws", err))
 	case errors.As(err, &bad), errors.Is(err, party.ErrUnsigned):
 		return no(fmt.Errorf("the answer is not the bus's: %w", err))
 	case !errors.As(err, &fault):
@@ -147,7 +189,7 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 		return err
 	}
 	client.XOP = c.XOP
-	content, err := readInput(out, c.File)
+	content, err := readContent(out, c.File)
 	if err != nil {
 		return err
 	}
@@ -161,10 +203,13 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 		return usage(err)
 	}
 	receipt, err := client.SendRequest(ctx, r)
+	if unsignable(err) {
+		return usage(fmt.Errorf("%w; nothing has been sent", err))
+	}
 	if err != nil {
 		if receipt != nil && receipt.MessageID != "" {
 			var fault *party.FaultError
-			if !errors.As(err, &fault) && !errors.Is(err, syscall.ECONNREFUSED) {
+			if !errors.As(err, &fault) && !errors.Is(err, syscall.ECONNREFUSED) && !noDoor(err) {
 				err = fmt.Errorf("%w\nThe request may have arrived. Send it again with --id %s: the bus takes it once", err, receipt.MessageID)
 			}
 		}
@@ -472,7 +517,7 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 	ways := 0
 	if c.File != "" {
 		ways++
-		if r.Content, err = readInput(out, c.File); err != nil {
+		if r.Content, err = readContent(out, c.File); err != nil {
 			return err
 		}
 	}
@@ -494,6 +539,9 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 		return usage(err)
 	}
 	receipt, err := client.Reply(ctx, r)
+	if unsignable(err) {
+		return usage(fmt.Errorf("%w; nothing has been sent", err))
+	}
 	if err != nil {
 		return failed(out, c.JSON, err)
 	}

@@ -386,11 +386,11 @@ Where to look next
    one exchange     mezhved journal trace --config %s %s
    one refusal      mezhved journal trace --config %s %s
    the evidence     mezhved journal bundle --config %s %s -o evidence.zip; mezhved-audit verify evidence.zip
-   as a party       mezhved poll requests --key %s --cert %s
+   as a party       mezhved poll requests --url %s/smev/v1.2/ws --key %s --cert %s
    the WSDL         %s/smev/v1.2/ws?wsdl
    the log          %s
 `,
 		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident, config, p.traced,
-		filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
+		base, filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
 		base, filepath.Join(dir, "gateway.log"))
 }
