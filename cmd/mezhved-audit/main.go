@@ -41,6 +41,10 @@ Examples:
 // errFindings ends the program with status 1 when everything has been said.
 var errFindings = errors.New("the verification has failed")
 
+// errUnusable ends a command that could not begin: exit code 2, as for a call
+// that cannot be understood.
+var errUnusable = errors.New("the policy cannot be used")
+
 // streams is where commands write.
 type streams struct{ out, err io.Writer }
 
@@ -68,6 +72,9 @@ func run(args []string, out, errs io.Writer) (status int) {
 		return 0
 	case !errors.Is(err, errFindings):
 		fmt.Fprintf(errs, "mezhved-audit: %v\n", err)
+	}
+	if errors.Is(err, errUnusable) {
+		return 2
 	}
 	return 1
 }

@@ -66,6 +66,7 @@ func TestVerifyABundle(t *testing.T) {
 	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
 	stranger := write(t, dir, "stranger", journaltest.NewDesk(t).Policy.Text())
 	contains(t, audit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
+	contains(t, audit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
 	b[len(b)/2] ^= 1
 	contains(t, audit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
 	audit(t, 2, "verify")

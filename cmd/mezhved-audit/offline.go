@@ -48,14 +48,16 @@ func openBundle(path, policyPath string) (*journal.Evidence, error) {
 	return e, nil
 }
 
+// readPolicy reads a policy. One that cannot be used says nothing about the
+// evidence: its error is errUnusable.
 func readPolicy(path string) (*journal.Policy, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	policy, err := journal.ParsePolicy(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%w: %s: %w", errUnusable, path, err)
 	}
 	return policy, nil
 }
