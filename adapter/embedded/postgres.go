@@ -194,9 +194,10 @@ func (p *Postgres) Start(ctx context.Context) error {
 		}
 		p.server = nil
 	}
-	// Children of a killed server may hold its shared memory for a moment
-	// longer, and the new one refuses to start until they are gone.
-	deadline := time.Now().Add(10 * time.Second)
+	// Children of a killed server may hold its shared memory longer than it
+	// lived, and the new one refuses to start until they are gone. Nobody else
+	// may use the directory, so what still runs on it can be ended.
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		s, err := p.launch()
 		if err != nil {
@@ -211,6 +212,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 		if ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
+		endLeftovers(p.data())
 		time.Sleep(200 * time.Millisecond)
 	}
 }

@@ -309,3 +309,39 @@ func gone(t *testing.T, path string) {
 		}
 	}
 }
+
+// A child that outlives its killed postmaster holds the shared memory; the next
+// start ends it instead of waiting for ever.
+func TestStartEndsWhatAKilledServerLeft(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("children that were left are ended on Linux only")
+	}
+	ctx := context.Background()
+	p, err := StartPostgres(ctx, PostgresOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	pid, err := postmaster(p.data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	children := childrenOf(pid)
+	if len(children) == 0 {
+		t.Fatal("the server has no children")
+	}
+	// A stopped process cannot notice that its parent has died.
+	if err := syscall.Kill(children[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.server.done
+	if err := p.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if serves(children[0], p.data()) {
+		t.Errorf("process %d of the killed server is still there", children[0])
+	}
+}

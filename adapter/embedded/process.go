@@ -172,6 +172,23 @@ func serves(pid int, data string) bool {
 	return err == nil && strings.Contains(string(out), data)
 }
 
+// endLeftovers kills the server processes that still stand in the data directory
+// though their postmaster has gone: a child that was being forked when it was
+// killed is nobody's child that we know of. Linux only; elsewhere they are waited
+// for.
+func endLeftovers(data string) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !serves(pid, data) {
+			continue
+		}
+		if comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm")); err == nil && strings.HasPrefix(string(comm), "postgres") {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
 // childrenOf lists the processes whose parent is pid.
 func childrenOf(pid int) []int {
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
