@@ -118,8 +118,8 @@ func (q *question) read(values url.Values, others []string) error {
 func (q *question) check() error {
 	p := &q.query
 	for _, f := range q.fields() {
-		if len(*f.value) > 512 || strings.ContainsRune(*f.value, 0) {
-			return problem(http.StatusBadRequest, "%s: a text without zero characters, of 512 bytes at most, is expected.", f.name)
+		if len(*f.value) > 512 || *f.value != storable(*f.value) {
+			return problem(http.StatusBadRequest, "%s: a text in UTF-8 without zero characters, of 512 bytes at most, is expected.", f.name)
 		}
 	}
 	var err error
@@ -171,13 +171,13 @@ func moment(name, s string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() > 0 {
 			return t.UTC(), nil
 		}
 	}
 	// A browser's field of date and time has no zone; the pages are in UTC.
 	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() > 0 {
 			return t, nil
 		}
 	}
@@ -230,14 +230,20 @@ func listed(list []journal.Kind) string {
 	return strings.Join(out, ", ")
 }
 
-// param is a part of the path, decoded.
+// param is a part of the path, decoded. What no text of the database can be
+// becomes a text that none is, so that it is looked for and not found.
 func param(r *http.Request, name string) string {
 	raw := chi.URLParam(r, name)
-	if r.URL.RawPath == "" {
-		return raw // chi has routed by the decoded path
+	if r.URL.RawPath != "" { // else chi has routed by the decoded path
+		if s, err := url.PathUnescape(raw); err == nil {
+			raw = s
+		}
 	}
-	if s, err := url.PathUnescape(raw); err == nil {
-		return s
-	}
-	return raw
+	return storable(raw)
+}
+
+// storable is the text with U+FFFD for what PostgreSQL takes into no text: bytes
+// that are not UTF-8, and zero characters.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

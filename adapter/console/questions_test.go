@@ -134,13 +134,13 @@ func TestPagesAreWholeAndCountsExact(t *testing.T) {
 
 func TestAMistypedQuestionIsNoQuestion(t *testing.T) {
 	d := openDesk(t)
-	for _, bad := range []string{"sendr=MUNI", "from=yesterday", "to=2026-13-01", "kind=refuse", "limit=0", "limit=501", "limit=x", "order=up", "after=x", "after=-1", "certificate=ab", "sender=A&sender=B", "person=1", "id=%00"} {
+	for _, bad := range []string{"sendr=MUNI", "from=yesterday", "to=2026-13-01", "kind=refuse", "limit=0", "limit=501", "limit=x", "order=up", "after=x", "after=-1", "certificate=ab", "sender=A&sender=B", "person=1", "id=%00", "id=%ff%fe", "from=0000-01-01"} {
 		if a := d.ask(operatorToken, "/api/v1/journal/entries?"+bad, nil); a.StatusCode != http.StatusBadRequest || !strings.HasPrefix(a.Header.Get("Content-Type"), "application/problem+json") {
 			t.Errorf("%s: %d %s", bad, a.StatusCode, a.body)
 		}
 	}
 	for path, want := range map[string]int{"/journal/totals?by=hour": 400, "/journal/export?format=xls": 400, "/journal/entries/x": 400, "/journal/entries/-1": 400, "/journal/entries/99999999": 404,
-		"/journal/entries/99999999/proof": 404, "/journal/trace/nothing": 404, "/incidents/nothing/envelope": 404, "/messages/nothing/envelope": 404, "/journal/bundle?exchange=nothing": 404, "/journal/bundle?sender=NOBODY": 404} {
+		"/journal/entries/99999999/proof": 404, "/journal/trace/nothing": 404, "/journal/trace/%00": 404, "/journal/trace/%ff": 404, "/incidents/%00/envelope": 404, "/incidents/nothing/envelope": 404, "/messages/nothing/envelope": 404, "/journal/bundle?exchange=nothing": 404, "/journal/bundle?sender=NOBODY": 404} {
 		if a := d.ask(operatorToken, "/api/v1"+path, nil); a.StatusCode != want {
 			t.Errorf("%s: %d %s, want %d", path, a.StatusCode, a.body, want)
 		}

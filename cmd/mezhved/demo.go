@@ -54,6 +54,9 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return usage(err)
 	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return usage(fmt.Errorf("--listen %s: an address such as 127.0.0.1:7500 is expected", c.Listen))
+	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return unavailable(fmt.Errorf("the address %s cannot be used: %w. Choose another one with --listen, or stop the program that has it", c.Listen, err))

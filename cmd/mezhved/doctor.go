@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/console"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -61,6 +62,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.add("good", "configuration", "%s", c.Config)
 		r.folders(config)
 		r.keys(ctx, config)
+		r.desk(config)
 		r.address(config)
 		r.database(ctx, config)
 		r.bus(ctx, config)
@@ -75,7 +77,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	if n := r.bad(); n > 0 {
 		if !c.JSON {
-			fmt.Fprintf(out.out, "\n%d things must be mended first.\n", n)
+			fmt.Fprintf(out.out, "\nTo be mended first: %d.\n", n)
 		}
 		return no(errors.Join(errSaid, err))
 	}
@@ -110,6 +112,18 @@ func (r *report) keys(ctx context.Context, c adapter.Config) {
 		r.add("advice", "bus key", "%s", e.Warning())
 	}
 	r.add("good", "bus key", "%s, valid until %s", s.Certificate().Subject(), s.Certificate().NotAfter().Format(time.DateOnly))
+}
+
+// desk looks at the tokens of operators and auditors.
+func (r *report) desk(c adapter.Config) {
+	switch tokens, err := console.LoadTokens(c.Console); {
+	case err != nil:
+		r.add("bad", "desk", "%v", err)
+	case len(tokens) == 0:
+		r.add("advice", "desk", "nobody has a token (console.tokens), so the desk stays closed")
+	default:
+		r.add("good", "desk", "%d tokens", len(tokens))
+	}
 }
 
 func (r *report) address(c adapter.Config) {

@@ -510,7 +510,7 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 	if name, ok := strings.CutPrefix(c.To, "@"); ok {
 		src, err := os.ReadFile(name)
 		if err != nil {
-			return usage(err)
+			return usage(fmt.Errorf("--to: %w", err))
 		}
 		r.To = strings.TrimSpace(string(src))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -39,7 +40,7 @@ func (c *verifyCmd) Run(out *stdio) error {
 	}
 	var tape xmltape.Tape
 	if err := tape.Parse(src, xmltape.Limits{Size: 256 << 20}); err != nil {
-		return usage(fmt.Errorf("the file is no XML that the gate lets in: %w", err))
+		return usage(fmt.Errorf("%s is no XML that the gate lets in: %w", cmp.Or(c.File, "standard input"), err))
 	}
 	v, err := c.verifier()
 	if err != nil {
