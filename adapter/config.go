@@ -135,7 +135,7 @@ type LimitsConfig struct {
 	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
-	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once; past it callers get 503; default 512MB
+	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds

@@ -444,6 +444,49 @@ func TestSlowAndLargeBodies(t *testing.T) {
 	}
 }
 
+// Bodies that stall are charged with what they hold, and from one address they
+// leave room for the bodies of others.
+func TestStalledBodiesLeaveRoom(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Body, c.Limits.Memory = mb, 8*mb
+	}))
+	stall := func(from string) (turnedAway bool) {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := d.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
+		if err != nil {
+			t.Skipf("this machine has no address %s to call from: %v", from, err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "POST /ws HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n", mb)
+		if _, err := conn.Write(bytes.Repeat([]byte(" "), mb*5/8)); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		b := make([]byte, 100)
+		n, _ := conn.Read(b)
+		return strings.Contains(string(b[:n]), "503")
+	}
+	away := 0
+	for range 8 {
+		if stall("127.0.0.2") {
+			away++
+		}
+	}
+	// Each that is let in holds 1 MB of its address's 2 MB.
+	if away != 7 {
+		t.Errorf("%d of 8 stalled bodies of one address were turned away", away)
+	}
+	for _, from := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"} {
+		if stall(from) {
+			t.Errorf("a body from %s had no room", from)
+		}
+	}
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+}
+
 // What a gateway cannot do without is named at once.
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()

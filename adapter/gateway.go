@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/semaphore"
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -81,8 +80,8 @@ type Gateway struct {
 	rooms    Rooms
 
 	doors     http.Handler
-	slots     chan struct{}       // one per call at work
-	memory    *semaphore.Weighted // bytes of bodies being read
+	slots     chan struct{} // one per call at work
+	memory    *bodyBudget
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -138,7 +137,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
-		memory:    semaphore.NewWeighted(int64(c.Limits.Memory)),
+		memory:    newBodyBudget(c.Limits),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
 	if p.Tracing == nil {

@@ -66,7 +66,7 @@ type call struct {
 	span        trace.Span
 
 	scratch  *scratch
-	reserved int64 // bytes taken from the gateway's budget
+	reserved int64 // bytes held of the gateway's budget
 	body     []byte
 	envelope *envelopes.Envelope
 	signed   signing.Signed
@@ -157,7 +157,7 @@ func (g *Gateway) end(c *call) {
 	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
-	g.memory.Release(c.reserved)
+	g.memory.giveBack(c.remote, c.reserved)
 	if c.scratch != nil && cap(c.scratch.body) <= 1<<20 {
 		g.scratches.Put(c.scratch)
 	}
@@ -243,15 +243,17 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 // readAll reads into the call's buffer. The buffer grows with what has come,
 // not with what was announced, and all buffers together stay within a budget.
 func (g *Gateway) readAll(c *call, r io.Reader) ([]byte, error) {
+	most := int(g.config.Limits.Body) + 1 // one more, so that the end of a body of full length is seen
 	buf := c.scratch.body[:0]
 	for {
 		if len(buf) == cap(buf) {
-			larger := max(2*cap(buf), 8<<10)
-			if !g.memory.TryAcquire(int64(larger)) {
+			larger, before := min(max(2*cap(buf), 8<<10), most), c.reserved
+			if !g.memory.take(c.remote, int64(larger)) {
 				return buf, &refusal{reason: "unavailable", retryAfter: 2 * time.Second, cause: errors.New("too many large bodies at once")}
 			}
-			c.reserved += int64(larger)
 			buf = append(make([]byte, 0, larger), buf...)
+			g.memory.giveBack(c.remote, before)
+			c.reserved = int64(larger)
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
