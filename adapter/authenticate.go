@@ -30,6 +30,7 @@ func (g *Gateway) authenticate(c *call) error {
 		if c.catalog.PartyOf(claimed) == nil {
 			// A stranger whatever the signature says: those who come too often
 			// are turned away before it costs us arithmetic.
+			c.counted = true
 			if err := g.strangers.admit(c.remote); err != nil {
 				return err
 			}

@@ -72,6 +72,7 @@ type call struct {
 	signed   signing.Signed
 	party    *Party // nil until authenticate has proved it
 	claimed  [32]byte
+	counted  bool          // the call was taken off its address's allowance of strangers
 	event    journal.Event // what is known of the call so far
 
 	answer  envelopes.Draft

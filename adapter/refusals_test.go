@@ -302,3 +302,38 @@ func TestStrangersAreSlowedDown(t *testing.T) {
 		t.Errorf("a flood's bytes were kept: %v", err)
 	}
 }
+
+// Calls that prove no party, whatever is wrong with them, count against their
+// address; what a known party does wrong does not.
+func TestBadCallsAreSlowedDown(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, kind, body string }{
+		{"malformed", envelopes.TextXML, "<a>"},
+		{"no envelope", envelopes.TextXML, "<a/>"},
+		{"no XML at all", "application/json", "{}"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Strangers = 1 }))
+			muni := w.Party("MUNI")
+			for range 8 {
+				if a := muni.Send(adaptertest.Request{Content: adaptertest.Content("urn://nobody")}); a.Status == http.StatusTooManyRequests {
+					t.Fatal("a known party's refusals were counted as a stranger's")
+				}
+			}
+			for i := range 8 {
+				a := muni.Post("/ws", tt.kind, []byte(tt.body))
+				if told := a.Status == http.StatusTooManyRequests; told != (i >= 4) || told != (a.Header.Get("Retry-After") != "") {
+					t.Errorf("call %d: HTTP %d, Retry-After %q", i+1, a.Status, a.Header.Get("Retry-After"))
+				}
+			}
+			if a := muni.Get(envelopes.GetResponse, anything, ""); a.Fault != nil {
+				t.Errorf("a party from the same address: %v", a.Fault)
+			}
+			w.Clock.Advance(5 * time.Second)
+			if a := muni.Post("/ws", tt.kind, []byte(tt.body)); a.Status == http.StatusTooManyRequests {
+				t.Error("still told to wait after five seconds")
+			}
+		})
+	}
+}

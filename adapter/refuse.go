@@ -29,6 +29,8 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 		}
 	}
 	r = g.declared(c, r)
+	cut := r.reason == "too-large" || r.reason == "incomplete"
+	r = g.slowDown(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
 	g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
@@ -39,7 +41,7 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	if r.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(int(r.retryAfter.Round(time.Second).Seconds()), 1)))
 	}
-	if r.reason == "too-large" || r.reason == "incomplete" {
+	if cut {
 		h.Set("Connection", "close")
 	}
 	g.write(c, w, table[r.reason].status, r.fault(g.config.Contour).Build(c.version()), nil)
@@ -65,6 +67,21 @@ func (g *Gateway) declared(c *call, r *refusal) *refusal {
 	}
 	g.log.Error("a fault that the operation does not declare", "operation", op.String(), "version", c.version().String(), "fault", string(kind), "reason", string(r.reason), "incident", r.incident)
 	return &refusal{reason: "undeclared", cause: r, incident: r.incident, marks: r.marks}
+}
+
+// slowDown counts a refusal of a caller that was not proved to be a party
+// against its address, and tells it to wait when there are too many. What is our
+// own failure is not held against it.
+func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
+	if c.party != nil || c.counted || table[r.reason].fault == envelopes.SMEVFailure {
+		return r
+	}
+	var over *refusal
+	if errors.As(g.strangers.admit(c.remote), &over) {
+		over.incident, over.cause = r.incident, r
+		return over
+	}
+	return r
 }
 
 // keepRefusal journals a refused call with what was refused. A known party's
