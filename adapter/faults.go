@@ -43,7 +43,7 @@ var table = map[reason]row{
 	// Before SOAP.
 	"method":       {fault: envelopes.InvalidContent, module: "PP", n: 1, text: "Поддерживаются только методы POST и GET ?wsdl.", status: http.StatusMethodNotAllowed, do: "отправьте конверт методом POST"},
 	"content-type": {fault: envelopes.InvalidContent, module: "PP", n: 2, text: "Тип содержимого не поддерживается: ожидается text/xml, application/soap+xml или multipart/related.", status: http.StatusUnsupportedMediaType, do: doFixResend},
-	"too-large":    {fault: envelopes.InvalidContent, module: "PP", n: 3, text: "Размер сообщения превышает допустимый: %s байт.", status: http.StatusRequestEntityTooLarge, do: "уменьшите сообщение или передайте файлы через файловое хранилище"},
+	"too-large":    {fault: envelopes.InvalidContent, module: "PP", n: 3, text: "Размер сообщения превышает допустимый: %s.", status: http.StatusRequestEntityTooLarge, do: "уменьшите сообщение или передайте файлы через файловое хранилище"},
 	"incomplete":   {fault: envelopes.InvalidContent, module: "PP", n: 4, text: "Сообщение получено не полностью.", status: http.StatusBadRequest, do: doRetry},
 	"wrong-door":   {fault: envelopes.InvalidContent, module: "PP", n: 5, text: "Конверт версии %s отправлен по адресу версии %s.", status: 500, do: "отправьте конверт по адресу своей версии или по адресу /ws"},
 
@@ -224,7 +224,7 @@ func refuseParse(e *envelopes.ParseError) *refusal {
 	case envelopes.ParseContentType, envelopes.ParseCharset:
 		r.reason = "content-type"
 	case envelopes.ParseTooLarge:
-		r.reason, r.args = "too-large", []any{e.Detail}
+		r.reason, r.args = "too-large", []any{"слишком много частей MIME или слишком длинные их заголовки"}
 	}
 	r.marks = []mark{{
 		rule: "soap." + string(e.Code), text: fmt.Sprintf("строка %d, позиция %d: %s: %s", e.Line, e.Col, e.Code, e.Detail),

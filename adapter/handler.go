@@ -223,7 +223,7 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	}
 	limit := int64(g.config.Limits.Body)
 	if r.ContentLength > limit {
-		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: fmt.Errorf("%d bytes announced", r.ContentLength)}
+		return tooLarge(limit, fmt.Errorf("%d bytes announced", r.ContentLength))
 	}
 	buf, err := g.readAll(c, http.MaxBytesReader(w, r.Body, limit))
 	c.scratch.body, c.body = buf, buf
@@ -233,12 +233,17 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	case errors.As(err, &full):
 		return full
 	case errors.As(err, &over):
-		return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10)}, cause: err}
+		return tooLarge(limit, err)
 	case err != nil:
 		return &refusal{reason: "incomplete", cause: err}
 	}
 	c.event.Size = len(buf)
 	return nil
+}
+
+// tooLarge refuses a body of more than limit bytes.
+func tooLarge(limit int64, cause error) *refusal {
+	return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10) + " байт"}, cause: cause}
 }
 
 // readAll reads into the call's buffer. The buffer grows with what has come,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -201,11 +202,19 @@ func TestRefusals(t *testing.T) {
 		_, body, _ := muni.BuildRequest(adaptertest.Request{Content: good})
 		refused{fault: envelopes.InvalidContent, status: http.StatusUnsupportedMediaType, rule: "soap.content-type", stranger: true}.check(t, w, muni.Post("/ws", "application/json", body))
 	})
+	t.Run("too many MIME parts", func(t *testing.T) {
+		body := []byte(strings.Repeat("--b\r\n\r\n\r\n", 10_000) + "--b--\r\n")
+		refused{fault: envelopes.InvalidContent, status: http.StatusRequestEntityTooLarge, text: "превышает допустимый: слишком много частей MIME или слишком длинные их заголовки. Что", rule: "soap.too-large", stranger: true}.
+			check(t, w, muni.Post("/ws", `multipart/related; boundary="b"`, body))
+	})
 	t.Run("too large", func(t *testing.T) {
 		body := bytes.Repeat([]byte(" "), int(w.Gateway.Config().Limits.Body)+1)
 		a := muni.Post("/ws", envelopes.TextXML, body)
 		if got, want := a.Status, http.StatusRequestEntityTooLarge; got != want || a.Fault.Kind != envelopes.InvalidContent {
 			t.Errorf("HTTP %d %s, want %d", got, a.Fault.Kind, want)
+		}
+		if want := strconv.Itoa(len(body)-1) + " байт."; !strings.Contains(a.Fault.Text, want) {
+			t.Errorf("%q does not say %q", a.Fault.Text, want)
 		}
 	})
 	if n := len(w.Store.Accepted()); n != 0 {
