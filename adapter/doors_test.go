@@ -158,6 +158,7 @@ func TestHealthAndMetrics(t *testing.T) {
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	w := adaptertest.Start(t)
+	said := ""
 	post := func(method string, body io.Reader, header ...string) *http.Response {
 		t.Helper()
 		req, err := http.NewRequest(method, w.URL+"/ws", body)
@@ -172,7 +173,11 @@ func TestBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		io.Copy(io.Discard, resp.Body)
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = string(answer)
 		resp.Body.Close()
 		return resp
 	}
@@ -185,6 +190,9 @@ func TestBodies(t *testing.T) {
 	z.Close()
 	if got := post("POST", &zipped, "Content-Encoding", "gzip"); got.StatusCode != 415 {
 		t.Errorf("gzip: %d", got.StatusCode)
+	}
+	if !strings.Contains(said, "Content-Encoding") || !strings.Contains(said, "без сжатия") || strings.Contains(said, "text/xml") {
+		t.Errorf("gzip: it is not said what is wrong: %s", said)
 	}
 	if got := post("POST", strings.NewReader("")); got.StatusCode != 500 {
 		t.Errorf("empty body: %d", got.StatusCode)

@@ -38,11 +38,19 @@ const (
 	doSupport   = "обратитесь в службу поддержки и назовите идентификатор инцидента"
 )
 
+// What may be wrong with the headers that describe the body: the sentences of
+// "content-type".
+const (
+	saysMediaType = "Тип содержимого не поддерживается: ожидается text/xml, application/soap+xml или multipart/related."
+	saysCharset   = "Кодировка символов, указанная в Content-Type, не поддерживается: ожидается UTF-8 (charset=utf-8)."
+	saysEncoding  = "Сжатие тела (заголовок Content-Encoding) не поддерживается: ожидается тело без сжатия и без этого заголовка."
+)
+
 // table is the one place where a reason becomes what the sender sees.
 var table = map[reason]row{
 	// Before SOAP.
 	"method":       {fault: envelopes.InvalidContent, module: "PP", n: 1, text: "Поддерживаются только методы POST и GET ?wsdl.", status: http.StatusMethodNotAllowed, do: "отправьте конверт методом POST"},
-	"content-type": {fault: envelopes.InvalidContent, module: "PP", n: 2, text: "Тип содержимого не поддерживается: ожидается text/xml, application/soap+xml или multipart/related.", status: http.StatusUnsupportedMediaType, do: doFixResend},
+	"content-type": {fault: envelopes.InvalidContent, module: "PP", n: 2, text: "%s", status: http.StatusUnsupportedMediaType, do: doFixResend},
 	"too-large":    {fault: envelopes.InvalidContent, module: "PP", n: 3, text: "Размер сообщения превышает допустимый: %s.", status: http.StatusRequestEntityTooLarge, do: "уменьшите сообщение или передайте файлы через файловое хранилище"},
 	"incomplete":   {fault: envelopes.InvalidContent, module: "PP", n: 4, text: "Сообщение получено не полностью.", status: http.StatusBadRequest, do: doRetry},
 	"wrong-door":   {fault: envelopes.InvalidContent, module: "PP", n: 5, text: "Конверт версии %s отправлен по адресу версии %s.", status: 500, do: "отправьте конверт по адресу своей версии или по адресу /ws"},
@@ -221,8 +229,10 @@ func refuse(err error) *refusal {
 func refuseParse(e *envelopes.ParseError) *refusal {
 	r := &refusal{reason: "envelope", cause: e}
 	switch e.Code {
-	case envelopes.ParseContentType, envelopes.ParseCharset:
-		r.reason = "content-type"
+	case envelopes.ParseContentType:
+		r.reason, r.args = "content-type", []any{saysMediaType}
+	case envelopes.ParseCharset:
+		r.reason, r.args = "content-type", []any{saysCharset}
 	case envelopes.ParseTooLarge:
 		r.reason, r.args = "too-large", []any{"слишком много частей MIME или слишком длинные их заголовки"}
 	}

@@ -219,7 +219,7 @@ func (g *Gateway) giveSlot() { <-g.slots }
 func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	defer c.stage("read")()
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return &refusal{reason: "content-type", cause: fmt.Errorf("content encoding %q", e)}
+		return &refusal{reason: "content-type", args: []any{saysEncoding}, cause: fmt.Errorf("content encoding %q", e)}
 	}
 	limit := int64(g.config.Limits.Body)
 	if r.ContentLength > limit {

@@ -200,7 +200,11 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("content type", func(t *testing.T) {
 		_, body, _ := muni.BuildRequest(adaptertest.Request{Content: good})
-		refused{fault: envelopes.InvalidContent, status: http.StatusUnsupportedMediaType, rule: "soap.content-type", stranger: true}.check(t, w, muni.Post("/ws", "application/json", body))
+		refused{fault: envelopes.InvalidContent, status: http.StatusUnsupportedMediaType, text: "ожидается text/xml", rule: "soap.content-type", stranger: true}.check(t, w, muni.Post("/ws", "application/json", body))
+	})
+	t.Run("charset", func(t *testing.T) {
+		refused{fault: envelopes.InvalidContent, status: http.StatusUnsupportedMediaType, text: "ожидается UTF-8", rule: "soap.charset", stranger: true}.
+			check(t, w, muni.Post("/ws", "text/xml; charset=windows-1251", []byte("<a>\xc0</a>")))
 	})
 	t.Run("too many MIME parts", func(t *testing.T) {
 		body := []byte(strings.Repeat("--b\r\n\r\n\r\n", 10_000) + "--b--\r\n")
