@@ -306,7 +306,7 @@ func (c Config) check(f *yamlFile) {
 		f.errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
 	}
 	if len(c.ReplyTo.Keys) == 0 {
-		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: head -c 32 /dev/urandom > replyto.key)")
+		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: mezhved keys secret --out replyto.key)")
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")

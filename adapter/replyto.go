@@ -45,11 +45,21 @@ const tokenVersion = 1
 
 var errReplyTo = errors.New("reply address was not made by this gateway")
 
-// readReplyKeys reads key files: 32 or more bytes, raw or in base64.
+// readReplyKeys reads key files: 32 or more bytes, raw or in base64, which only
+// their owner and group may read.
 func readReplyKeys(files []string) (replyKeys, error) {
 	var keys replyKeys
 	var bad []error
 	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		if mode := info.Mode().Perm(); mode&0o007 != 0 {
+			bad = append(bad, fmt.Errorf("reply key %s can be read by everyone (mode %o): chmod 600 it", name, mode))
+			continue
+		}
 		src, err := os.ReadFile(name)
 		if err != nil {
 			bad = append(bad, err)

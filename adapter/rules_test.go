@@ -113,6 +113,13 @@ func TestReadReplyKeys(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "small") || !strings.Contains(err.Error(), "none") {
 		t.Errorf("not both mistakes are named: %v", err)
 	}
+	open := file("open", bytes.Repeat([]byte{0xff}, 32))
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err = readReplyKeys([]string{raw, open}); err == nil || !strings.Contains(err.Error(), open) || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a key that everyone can read was taken: %v, %v", keys, err)
+	}
 }
 
 func TestCodePath(t *testing.T) {
