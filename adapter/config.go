@@ -136,6 +136,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
+	PollAge     Period  `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -306,7 +307,7 @@ func (c Config) check(f *yamlFile) {
 		f.errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
 	}
 	if len(c.ReplyTo.Keys) == 0 {
-		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: mezhved keys secret --out replyto.key)")
+		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: umask 077; head -c 32 /dev/urandom > replyto.key)")
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
@@ -324,6 +325,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.Limits.Content > c.Limits.Body {
 		f.errorf("limits.content", "is larger than limits.body, so it would never be reached")
+	}
+	if age := c.Limits.PollAge.D(); age != 0 && age < time.Second {
+		f.errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
 	}
 	c.checkConsole(f)
 	c.checkFiles(f)

@@ -83,5 +83,7 @@
 // Who can write to the database can do everything. Who can write to the bus can
 // repeat records and hold them back, but cannot fill a queue: records bear a MAC.
 // Who holds the reply keys can make reply addresses, and still needs the key of
-// the provider that an address names.
+// the provider that an address names. Without TLS and without limits.pollAge,
+// whoever captures a signed poll can repeat it at any time and be handed what
+// waits in that queue; with the window alone, for as long as the window lasts.
 package adapter

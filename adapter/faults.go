@@ -57,7 +57,7 @@ var table = map[reason]row{
 
 	// The envelope.
 	"xml":      {fault: envelopes.InvalidContent, module: "PP", n: 54, text: "Нарушен формат бизнес-конверта.", status: 500, do: doFixResend},
-	"envelope": {fault: envelopes.InvalidContent, module: "PP", n: 55, text: "Нарушен формат бизнес-конверта.", status: 500, do: doFixResend},
+	"envelope": {fault: envelopes.InvalidContent, module: "PP", n: 55, text: "Нарушен формат бизнес-конверта%s.", status: 500, do: doFixResend},
 
 	// Signatures.
 	"signature-missing":            {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 1, text: "Отсутствует ЭП-ОВ", status: 500, do: "подпишите сообщение и отправьте его заново"},
@@ -196,7 +196,7 @@ func refuse(err error) *refusal {
 	case errors.As(err, &parse):
 		return refuseParse(parse)
 	case errors.As(err, &format):
-		r := &refusal{reason: "envelope", cause: err}
+		r := &refusal{reason: "envelope", args: []any{""}, cause: err}
 		for i := range format.Violations {
 			v := &format.Violations[i]
 			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col})
@@ -227,7 +227,7 @@ func refuse(err error) *refusal {
 }
 
 func refuseParse(e *envelopes.ParseError) *refusal {
-	r := &refusal{reason: "envelope", cause: e}
+	r := &refusal{reason: "envelope", args: []any{""}, cause: e}
 	switch e.Code {
 	case envelopes.ParseContentType:
 		r.reason, r.args = "content-type", []any{saysMediaType}

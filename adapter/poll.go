@@ -21,6 +21,9 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := g.fresh(c, ask.Timestamp); err != nil {
+		return err
+	}
 	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, Wire: c.version().String(), For: g.config.Queues.Lease.D()}
 	if c.party.Lease > 0 {
 		p.For = c.party.Lease
@@ -45,6 +48,22 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 		c.span.AddLink(trace.LinkFromContext(carried(d.Message.Trace)))
 	}
 	return g.deliver(c, d)
+}
+
+// fresh holds the Timestamp that a caller signed against the window for polls:
+// beyond it the call may be one that somebody captured and repeats. The WSDL
+// declares no fault for that; InvalidContent is the nearest.
+func (g *Gateway) fresh(c *call, signed time.Time) error {
+	window := g.config.Limits.PollAge.D()
+	if window == 0 || c.started.Sub(signed).Abs() <= window {
+		return nil
+	}
+	says := fmt.Sprintf(": Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с, проверьте часы и подпишите вызов заново",
+		signed.In(moscow).Format(time.RFC3339), c.started.In(moscow).Format(time.RFC3339), int64(window/time.Second))
+	r := because("envelope", says)
+	off, _ := c.signed.Element().Range()
+	r.marks = []mark{{rule: "soap.timestamp", offset: off}}
+	return r
 }
 
 // selected are the roots that the selector stands for; nil means any. A

@@ -14,6 +14,7 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
+	"mezhved/signing"
 )
 
 // refused says what a refused sender must see, and the journal with it.
@@ -227,6 +228,48 @@ func TestRefusals(t *testing.T) {
 	w.Eventually("strangers are in the journal's summary", func() bool {
 		return w.Store.Calls("Record") > 0
 	})
+}
+
+// With a window for polls, one whose Timestamp lies outside of it is refused,
+// as a repetition of a captured one would be; without, any is good.
+func TestStalePolls(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = adapter.Period(5 * time.Minute) }))
+	muni := w.Party("MUNI")
+	for _, tt := range []struct {
+		name  string
+		draft func(at time.Time) envelopes.Draft
+	}{
+		{"GetRequest", func(at time.Time) envelopes.Draft {
+			return (&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: at}).Build(envelopes.V12)
+		}},
+		{"GetResponse", func(at time.Time) envelopes.Draft {
+			return (&envelopes.PollCall{Operation: envelopes.GetResponse, Timestamp: at}).Build(envelopes.V13)
+		}},
+		{"GetStatus", func(at time.Time) envelopes.Draft {
+			return (&envelopes.GetStatusCall{Timestamp: at}).Build(envelopes.V12)
+		}},
+		{"GetIncomingQueueStatistics", func(at time.Time) envelopes.Draft { return (&envelopes.StatisticsCall{Timestamp: at}).Build() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			poll := func(away time.Duration) adaptertest.Answered {
+				d := tt.draft(w.Clock.Now().Add(away))
+				signed, err := signing.SignInto(context.Background(), d.XML, d.SignID, d.Slot, muni.Signer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return muni.Post("/ws", envelopes.TextXML, signed)
+			}
+			for _, away := range []time.Duration{-4 * time.Minute, 0, 4 * time.Minute} {
+				if a := poll(away); a.Fault != nil {
+					t.Errorf("%v away: %v", away, a.Fault)
+				}
+			}
+			for _, away := range []time.Duration{-6 * time.Minute, 6 * time.Minute} {
+				refused{fault: envelopes.InvalidContent, text: "больше чем на 300 с, проверьте часы", rule: "soap.timestamp", place: true}.check(t, w, poll(away))
+			}
+		})
+	}
 }
 
 // An answer is taken from the provider that was asked, once, and must be one to

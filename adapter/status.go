@@ -15,7 +15,11 @@ import (
 // The protocol has no Ack for it, so a message that was read is consumed; it is
 // taken off the queue before the answer goes out.
 func (g *Gateway) status(ctx context.Context, c *call) error {
-	if _, err := envelopes.DecodeGetStatus(c.envelope, c.signed); err != nil {
+	ask, err := envelopes.DecodeGetStatus(c.envelope, c.signed)
+	if err != nil {
+		return err
+	}
+	if err := g.fresh(c, ask.Timestamp); err != nil {
 		return err
 	}
 	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute})
@@ -44,6 +48,9 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 func (g *Gateway) statistics(_ context.Context, c *call) error {
 	ask, err := envelopes.DecodeStatistics(c.envelope, c.signed)
 	if err != nil {
+		return err
+	}
+	if err := g.fresh(c, ask.Timestamp); err != nil {
 		return err
 	}
 	var out []envelopes.QueueStatistics
