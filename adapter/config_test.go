@@ -123,6 +123,7 @@ func TestConfigMistakes(t *testing.T) {
 			{"keys: [replyto.key]", "keyes: [replyto.key]"},
 			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
 			{"# shelfLife: 24h", "shelfLife: 1s"},
+			{"# pollAge: 0s", "pollAge: 5ms"},
 		} {
 			if !bytes.Contains(src, []byte(r[0])) {
 				t.Fatalf("%q is not in the sample", r[0])
@@ -139,7 +140,7 @@ func TestConfigMistakes(t *testing.T) {
 	for _, want := range []string{
 		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
 		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
-		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter",
+		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "limits.pollAge: is shorter",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the mistakes:\n%v", want, err)
