@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -112,11 +111,4 @@ func mac(key, body []byte) []byte {
 	h.Write([]byte("mezhved reply address 1\x00"))
 	h.Write(body)
 	return h.Sum(nil)
-}
-
-func (a replyAddress) eol() time.Time {
-	if a.EOL == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(a.EOL).UTC()
 }

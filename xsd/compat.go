@@ -26,14 +26,6 @@ func (c Change) Russian() string { return c.ru }
 // English is the change in a sentence, without its place.
 func (c Change) English() string { return c.en }
 
-func (c Change) String() string {
-	mark := "  "
-	if c.Breaking {
-		mark = "! "
-	}
-	return mark + c.Path + ": " + c.en
-}
-
 // Compare says what a sender of documents with the old root must change to
 // send the new one. Names of the old root's namespace are taken for those of
 // the new root's, because a new version of a service has a new namespace.

@@ -80,19 +80,11 @@ func loadCA(dir string) (*signing.TestCA, error) {
 	if err != nil {
 		return nil, err
 	}
-	certPEM, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
-	if err != nil {
-		return nil, err
-	}
-	return parseCA(keyPEM, certPEM)
-}
-
-func parseCA(keyPEM, certPEM []byte) (*signing.TestCA, error) {
 	key, err := signing.ParsePrivateKey(keyPEM)
 	if err != nil {
 		return nil, err
 	}
-	certs, err := signing.ParsePEMCertificates(certPEM)
+	certs, err := readCertificates([]string{filepath.Join(dir, "cert.pem")})
 	if err != nil {
 		return nil, err
 	}
@@ -151,17 +143,9 @@ type shownCertificate struct {
 func (c *keysShowCmd) Run(out *stdio) error {
 	var shown []shownCertificate
 	for _, name := range c.Files {
-		src, err := os.ReadFile(name)
+		certs, err := readCertificates([]string{name})
 		if err != nil {
 			return usage(err)
-		}
-		certs, err := signing.ParsePEMCertificates(src)
-		if err != nil {
-			one, derErr := signing.ParseCertificate(src)
-			if derErr != nil {
-				return usage(fmt.Errorf("%s: %w", name, err))
-			}
-			certs = []*signing.Certificate{one}
 		}
 		for _, cert := range certs {
 			s := shownCertificate{File: name, Subject: cert.Subject(), Issuer: cert.Issuer(), NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),

@@ -30,7 +30,6 @@ import (
 // node is one gateway with everything that it stands on.
 type node struct {
 	config  adapter.Config
-	url     string // of the database
 	store   *postgres.Store
 	book    *postgres.Journal       // nil: another node signs the journal
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
@@ -66,12 +65,11 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err != nil {
 		return n, err
 	}
-	n.url = url
 	n.onClose(stop)
-	if err = postgres.Migrate(ctx, n.url); err != nil {
+	if err = postgres.Migrate(ctx, url); err != nil {
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: n.url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Log: log})
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Log: log})
 	if err != nil {
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
@@ -170,14 +168,11 @@ func databaseURL(ctx context.Context, c adapter.DatabaseConfig, log *slog.Logger
 	switch {
 	case c.Private != "":
 		log.Warn("private PostgreSQL: for demonstrations and tests, not for production", "dir", c.Private)
-		pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: c.Private, Durable: true})
+		url, stop, err := embedded.Database(ctx, embedded.PostgresOptions{Dir: c.Private, Durable: true})
 		if err != nil {
 			return "", none, unavailable(err)
 		}
-		if err := pg.Create(ctx, "mezhved"); err != nil {
-			return "", none, unavailable(errors.Join(err, pg.Stop()))
-		}
-		return pg.URL("mezhved"), pg.Stop, nil
+		return url, stop, nil
 	case c.URLFile != "":
 		src, err := os.ReadFile(c.URLFile)
 		if err != nil {
@@ -245,14 +240,12 @@ func certificateSamples(c *adapter.Catalog) [][]byte {
 	var out [][]byte
 	for _, p := range c.Parties() {
 		for _, reg := range p.Certificates {
-			src, err := os.ReadFile(reg.File)
+			certs, err := readCertificates([]string{reg.File})
 			if err != nil {
-				continue
+				continue // samples help to compress; the registry has reported the file
 			}
-			if certs, err := signing.ParsePEMCertificates(src); err == nil {
-				for _, cert := range certs {
-					out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
-				}
+			for _, cert := range certs {
+				out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
 			}
 		}
 	}

@@ -69,13 +69,9 @@ func (f *partyFlags) client(ctx context.Context) (*party.Client, error) {
 
 // busVerifier trusts the certificates of one file and no others.
 func busVerifier(file string) (*signing.Verifier, error) {
-	src, err := os.ReadFile(file)
+	certs, err := readCertificates([]string{file})
 	if err != nil {
 		return nil, err
-	}
-	certs, err := signing.ParsePEMCertificates(src)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	trust, err := signing.NewTrust(signing.TrustOptions{Registered: func(c *signing.Certificate) bool {
 		return slices.ContainsFunc(certs, func(known *signing.Certificate) bool { return known.SHA256 == c.SHA256 })
