@@ -41,7 +41,6 @@ type Batch struct {
 	Sealed    []Sealed           // openings of their commitments
 	Tiles     []Tile             // tiles that changed, whole
 	Counters  map[string]Counter // new values of those that changed
-	Taken     []int64            // the pending rows that the entries came from
 }
 
 // Tx is one transaction of a Book that holds the head locked. Not for
@@ -50,8 +49,9 @@ type Tx interface {
 	TileSource
 	// Head locks the head row and reads it.
 	Head(ctx context.Context) (Head, error)
-	// Pending reads up to limit committed rows in the order of their ids. Rows
-	// of transactions still open are not seen and come in a later batch.
+	// Pending takes up to limit committed rows in the order of their ids: they
+	// are gone when the transaction commits. Rows of transactions still open are
+	// not seen and come in a later batch.
 	Pending(ctx context.Context, limit int) ([]Pending, error)
 	// Counters reads the counters of the parties, or of all parties for nil.
 	// Parties without one are absent.

@@ -183,10 +183,27 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 		return Leaf{}, nil, err
 	}
 	l.Digest, l.Personal = "", nil
-	if n := len(l.Append(nil)); n > MaxLeaf-placeRoom {
-		return Leaf{}, nil, fmt.Errorf("event %s makes a leaf of %d bytes, at most %d are possible", e.Kind, n, MaxLeaf-placeRoom)
+	if l.roomiest() > MaxLeaf-placeRoom {
+		if n := len(l.Append(nil)); n > MaxLeaf-placeRoom {
+			return Leaf{}, nil, fmt.Errorf("event %s makes a leaf of %d bytes, at most %d are possible", e.Kind, n, MaxLeaf-placeRoom)
+		}
 	}
 	return l, open, nil
+}
+
+// roomiest is a length that the leaf of an event cannot exceed: its texts have no
+// control characters any more, so none of their bytes takes more than two.
+func (l *Leaf) roomiest() int {
+	const names = 512      // of all members, with their marks
+	const numbers = 8 * 17 // integers below 2^53 and times
+	n := names + numbers + 96*len(l.Commit)
+	for _, s := range l.texts() {
+		n += 2 * len(*s)
+	}
+	for _, f := range l.Fields {
+		n += len(f) + 3
+	}
+	return n
 }
 
 // UnknownLeaf stands for a row that cannot be expressed, so that it neither
@@ -240,6 +257,9 @@ func (l *Leaf) texts() []*string {
 
 // clip makes s valid UTF-8 without control characters, of at most maxText bytes.
 func clip(s string) string {
+	if len(s) <= maxText && harmless(s) {
+		return s
+	}
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
 		s = strings.Map(func(c rune) rune {
@@ -257,6 +277,17 @@ func clip(s string) string {
 		end--
 	}
 	return s[:end] + "…"
+}
+
+// harmless says that s is ASCII without control characters, as nearly all texts
+// of an event are.
+func harmless(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] >= 0x7F {
+			return false
+		}
+	}
+	return true
 }
 
 // Append adds the leaf's bytes to b: canonical JSON, one object, no newline.

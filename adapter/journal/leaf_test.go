@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,58 @@ func TestRowsSurviveWhatStrangersSend(t *testing.T) {
 	if _, err := journal.ParseRow([]byte(`{"kind":"accepted","newer":1}`)); err == nil {
 		t.Error("a member of a newer version was dropped in silence")
 	}
+}
+
+// Rows are read in one of two ways; which of them may not show.
+func TestRowsAreReadAlike(t *testing.T) {
+	target := int64(7)
+	events := append(journaltest.Events(3, 500),
+		journal.Event{Kind: journal.KindErased, Time: journaltest.Start, Target: &target, Fields: []string{"snils", "inn"}, Ground: "152-ФЗ, ст. 21 \"п. 5\" \\"},
+		journal.Event{Kind: journal.KindExpired, Time: journaltest.Start.In(time.FixedZone("", 3*3600)), Deadline: journaltest.Start.Add(time.Nanosecond), Service: "Россия\u2028<&>"},
+		journal.Event{Kind: "none"})
+	for _, e := range events {
+		row, err := e.Row()
+		if err != nil {
+			t.Fatal(err)
+		}
+		alike(t, string(row))
+		got, err := journal.ParseRow(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Time, e.Deadline = e.Time.UTC(), e.Deadline.UTC()
+		if !reflect.DeepEqual(got, e) {
+			t.Errorf("%s\ngot  %+v\nwant %+v", row, got, e)
+		}
+	}
+	if _, err := (journal.Event{Kind: journal.KindDead, Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}).Row(); err == nil {
+		t.Error("a year that RFC 3339 does not have was written")
+	}
+}
+
+// alike reads a row with ParseRow and with package json.
+func alike(t *testing.T, row string) {
+	t.Helper()
+	got, gotErr := journal.ParseRow([]byte(row))
+	var want journal.Event
+	d := json.NewDecoder(strings.NewReader(row))
+	d.DisallowUnknownFields()
+	wantErr := d.Decode(&want)
+	if (gotErr == nil) != (wantErr == nil) || gotErr == nil && !reflect.DeepEqual(got, want) {
+		t.Errorf("%s\nParseRow %+v, %v\njson     %+v, %v", row, got, gotErr, want, wantErr)
+	}
+}
+
+func FuzzRow(f *testing.F) {
+	for _, e := range journaltest.Events(3, 20) {
+		row, err := e.Row()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(row))
+	}
+	f.Add(`{"kind":"erased","time":"2026-03-02T1:00:00Z","target":7,"fields":["a","b"],"ground":"x","personal":[{"field":"a","value":"","class":"c"}]}`)
+	f.Fuzz(alike)
 }
 
 func FuzzParseLeaf(f *testing.F) {

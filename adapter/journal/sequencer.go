@@ -3,11 +3,11 @@ package journal
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -40,7 +40,8 @@ type Sequencer struct {
 	Unsigned  time.Duration // how long the signer may be unreachable before the journal counts as unwritable; 0 means 10 s
 
 	salts     io.Reader
-	edge      *Edge // of the tree that this sequencer committed last
+	edge      *Edge  // of the tree that this sequencer committed last
+	recent    recent // entries under that edge
 	published time.Time
 	signed    tlog.Tree
 
@@ -223,6 +224,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	edge := s.edge
 	s.edge = nil // kept only when the commit is known to have happened
 	taken := 0
+	var b *Batch
 	err := s.Book.Sequence(ctx, func(tx Tx) error {
 		s.touched()
 		head, err := tx.Head(ctx)
@@ -247,11 +249,12 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 			return nil
 		}
 		if edge == nil || edge.Size() != head.Tree.N || edge.Root() != head.Tree.Hash {
+			s.recent = recent{} // of a log that went another way
 			if edge, err = LoadEdge(ctx, head.Tree, tx); err != nil {
 				return err
 			}
 		}
-		b, err := s.place(ctx, tx, head, edge, rows, closing, now)
+		b, err = s.place(ctx, tx, head, edge, rows, closing, now)
 		if err != nil {
 			return err
 		}
@@ -266,6 +269,11 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	s.edge = edge
+	if b != nil {
+		for _, e := range b.Entries {
+			s.recent.put(e.Leaf.Message, e.Index)
+		}
+	}
 	s.mu.Lock()
 	s.status.Leads = true
 	if edge != nil {
@@ -281,23 +289,28 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	if now.Before(head.Logged) {
 		now = head.Logged // a clock that went back must not make the log go back
 	}
-	var opened [][]Opening
-	var leaves []*Leaf
+	opened, leaves := make([][]Opening, len(rows)), make([]Leaf, len(rows))
+	b.Entries = make([]Entry, 0, len(rows)+1)
+	last := map[string]int64{}
 	var parties, messages []string
-	for _, row := range rows {
+	for i, row := range rows {
 		l, open, err := s.leaf(row, now)
 		if err != nil {
 			return nil, err
 		}
-		leaves, opened = append(leaves, &l), append(opened, open)
-		b.Taken = append(b.Taken, row.ID)
+		leaves[i], opened[i] = l, open
 		parties = appendNew(parties, b.Counters, l.Sender)
 		parties = appendNew(parties, b.Counters, l.Recipient)
 		// An accepted or refused message has no earlier entry; looking for one
 		// would be the dearest statement of the batch.
-		if l.chained() {
-			messages = append(messages, l.Message)
+		if !l.chained() {
+			continue
 		}
+		if index, ok := s.recent.get(l.Message); ok {
+			last[l.Message] = index
+			continue
+		}
+		messages = append(messages, l.Message)
 	}
 	var all map[string]Counter
 	if closing {
@@ -315,12 +328,12 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 			b.Counters[party] = c
 		}
 	}
-	last := map[string]int64{}
 	if len(messages) > 0 {
-		var err error
-		if last, err = tx.Last(ctx, messages); err != nil {
+		found, err := tx.Last(ctx, messages)
+		if err != nil {
 			return nil, fmt.Errorf("find the messages' last entries: %w", err)
 		}
+		maps.Copy(last, found)
 	}
 
 	next := head
@@ -356,8 +369,8 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 			return nil, err
 		}
 	}
-	for i, l := range leaves {
-		index := edge.Size()
+	for i := range leaves {
+		l, index := &leaves[i], edge.Size()
 		if prev, ok := last[l.Message]; ok && l.chained() {
 			l.Prev = prev
 		}
@@ -400,6 +413,32 @@ func (s *Sequencer) leaf(row Pending, now time.Time) (Leaf, []Opening, error) {
 	}
 	s.Log.Error("journal: a row cannot be expressed and is committed to whole; a node of another version, or our bug", "row", row.ID, "error", err)
 	return UnknownLeaf(row.Event, now, salts)
+}
+
+// recent remembers the latest entries of the messages that are on their way, so
+// that the database is asked only for those that have rested. What it knows is
+// true; what it does not know says nothing. The older half is forgotten when the
+// younger is full.
+type recent struct{ young, old map[string]int64 }
+
+const recentHalf = 32_768 // messages
+
+func (r *recent) get(message string) (int64, bool) {
+	if index, ok := r.young[message]; ok {
+		return index, true
+	}
+	index, ok := r.old[message]
+	return index, ok
+}
+
+func (r *recent) put(message string, index int64) {
+	if message == "" {
+		return
+	}
+	if r.young == nil || len(r.young) >= recentHalf {
+		r.old, r.young = r.young, make(map[string]int64, recentHalf)
+	}
+	r.young[strings.Clone(message)] = index // not the whole row that it is part of
 }
 
 func appendNew(list []string, seen map[string]Counter, name string) []string {
@@ -459,31 +498,6 @@ func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now ti
 		next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
 		return tx.Write(ctx, &Batch{Was: head, Head: next, Entries: []Entry{{head.Tree.N, l, bytes}}, Tiles: edge.Take()})
 	})
-}
-
-// Row is the event as a pending row holds it: JSON that PostgreSQL's jsonb takes,
-// whatever bytes a stranger's message has brought into it.
-func (e Event) Row() ([]byte, error) {
-	l := Leaf{Event: e}
-	for _, text := range l.texts() {
-		*text = clip(*text)
-	}
-	l.Personal = nil
-	for _, p := range e.Personal {
-		p.Value = strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD")
-		l.Personal = append(l.Personal, p)
-	}
-	return json.Marshal(l.Event)
-}
-
-// ParseRow reads what Row wrote and refuses members that it does not know: a
-// newer node may have written them, and dropping them silently would be a lie.
-func ParseRow(row []byte) (Event, error) {
-	var e Event
-	d := json.NewDecoder(strings.NewReader(string(row)))
-	d.DisallowUnknownFields()
-	err := d.Decode(&e)
-	return e, err
 }
 
 // publish has the head signed when it has grown and Publish has passed, or when

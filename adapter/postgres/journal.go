@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -200,7 +201,9 @@ const (
 )
 
 // Pending implements journal.Tx. It begins at a low-water mark, so that rows
-// already taken but not vacuumed yet are not read again and again.
+// already taken but not vacuumed yet are not read again and again. The rows are
+// found, read and removed in one pass; their places on the page are safe to go by
+// because nobody ever updates one.
 func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, error) {
 	j := t.j
 	j.mu.Lock()
@@ -209,11 +212,13 @@ func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, 
 		from, j.full = 0, time.Now()
 	}
 	j.mu.Unlock()
-	rows, _ := t.tx.Query(ctx, `SELECT id, event::text FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2`, from, limit)
+	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
+		RETURNING id, event::text`, from, limit)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p journal.Pending, err error) {
 		err = r.Scan(&p.ID, &p.Event)
 		return p, err
 	})
+	slices.SortFunc(out, func(a, b journal.Pending) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) > 0 {
 		j.mu.Lock()
 		j.mark = out[0].ID - pendingSlack
@@ -298,28 +303,44 @@ func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
 	if err := t.partitions(ctx, b); err != nil {
 		return err
 	}
-	_, err := t.tx.CopyFrom(ctx, pgx.Identifier{"journal_entry"}, entryColumns, pgx.CopyFromSlice(len(b.Entries), func(i int) ([]any, error) {
+	entries := newCopied(1200 * len(b.Entries))
+	for i := range b.Entries {
 		e := &b.Entries[i]
 		l := e.Leaf
-		return []any{e.Index, l.Logged, string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome,
-			l.Incident, l.Certificate, e.Bytes}, nil
-	}))
-	if err != nil {
+		entries.row(len(entryColumns))
+		entries.bigint(e.Index)
+		entries.timestamptz(l.Logged)
+		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate} {
+			entries.text(text)
+		}
+		entries.bytea(e.Bytes)
+	}
+	if err := entries.into(ctx, t.tx, "journal_entry", entryColumns); err != nil {
 		return fmt.Errorf("entries: %w", err)
 	}
 	if len(b.Sealed) > 0 {
-		_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"journal_open"}, []string{"key", "idx", "field", "class", "box", "blind"}, pgx.CopyFromSlice(len(b.Sealed), func(i int) ([]any, error) {
+		open := newCopied(256 * len(b.Sealed))
+		for i := range b.Sealed {
 			s := &b.Sealed[i]
-			return []any{s.Key, s.Index, s.Field, s.Class, s.Box, s.Blind}, nil
-		}))
-		if err != nil {
+			open.row(len(openColumns))
+			open.text(s.Key)
+			open.bigint(s.Index)
+			open.text(s.Field)
+			open.text(s.Class)
+			open.bytea(s.Box)
+			open.bytea(s.Blind)
+		}
+		if err := open.into(ctx, t.tx, "journal_open", openColumns); err != nil {
 			return fmt.Errorf("openings: %w", err)
 		}
 	}
 	return t.rest(ctx, b)
 }
 
-var entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "leaf"}
+var (
+	entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "leaf"}
+	openColumns  = []string{"key", "idx", "field", "class", "box", "blind"}
+)
 
 // rest writes everything but the rows of Write's two copies, in one round trip.
 func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
@@ -328,11 +349,6 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 	add := func(rows int64, sql string, args ...any) {
 		batch.Queue(sql, args...)
 		want = append(want, rows)
-	}
-	if len(b.Taken) > 0 {
-		// Fewer rows than were read: somebody else has taken them, and this
-		// transaction must not take them again.
-		add(int64(len(b.Taken)), "DELETE FROM journal_pending WHERE id = ANY ($1)", b.Taken)
 	}
 	queueTiles(add, b.Tiles)
 	if len(b.Counters) > 0 {
@@ -344,7 +360,7 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 		add(int64(len(parties)), `INSERT INTO journal_counter (party, sent, received) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
 			ON CONFLICT (party) DO UPDATE SET sent = excluded.sent, received = excluded.received`, parties, sent, received)
 	}
-	queueTotals(add, b.Entries)
+	queueTerms(add, b.Entries)
 	totals, err := json.Marshal(b.Head.Totals)
 	if err != nil {
 		return err
@@ -353,6 +369,9 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 	add(1, `UPDATE journal_head SET origin = $1, epoch = $2, size = $3, root = $4, logged = $5, period_from = $6, period_start = $7, totals = $8, stopped = $9
 		WHERE size = $10 AND epoch = $11`,
 		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
+	if h.Tree.N/rollEvery > b.Was.Tree.N/rollEvery {
+		queueRoll(add, h.Tree.N)
+	}
 	results := t.tx.SendBatch(ctx, batch)
 	defer results.Close()
 	for i, rows := range want {
@@ -392,30 +411,78 @@ func queueTiles(add func(int64, string, ...any), tiles []journal.Tile) {
 	}
 }
 
-// totalKey is a row of journal_total without its count.
-type totalKey struct{ day, kind, sender, recipient, service, version, outcome string }
+// combination is what the daily totals count by, beside the day.
+type combination struct{ kind, sender, recipient, service, version, outcome string }
 
-func keyOf(l *journal.Leaf) totalKey {
-	return totalKey{l.Logged.UTC().Format(time.DateOnly), string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}
+func combinationOf(l *journal.Leaf) combination {
+	return combination{string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}
 }
 
-func queueTotals(add func(int64, string, ...any), entries []journal.Entry) {
-	count := map[totalKey]int64{}
-	for _, e := range entries {
-		count[keyOf(e.Leaf)]++
+// places is where entries stand: how many, and the first and the last of them.
+type places struct{ entries, first, last int64 }
+
+func (p *places) add(index int64) {
+	if p.entries == 0 {
+		p.first = index
 	}
-	var columns [7][]string
-	var counts []int64
-	for k, n := range count {
-		for i, v := range []string{k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome} {
-			columns[i] = append(columns[i], v)
+	p.entries, p.last = p.entries+1, index
+}
+
+// chunkSize is how many entries one row of journal_term speaks of.
+const chunkSize = 1024
+
+// term is a row of journal_term: a value that some entry of the chunk has in the
+// column dim.
+type term struct {
+	dim, value string
+	chunk      int64
+}
+
+// terms are the terms of a combination in a chunk; those with an empty value are
+// not rows.
+func (c *combination) terms(chunk int64) [5]term {
+	return [...]term{{"sender", c.sender, chunk}, {"recipient", c.recipient, chunk}, {"service", c.service, chunk},
+		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}}
+}
+
+// queueTerms writes the batch's terms. Most are there already; nothing may
+// remember which, since the transaction that wrote them may have been undone.
+func queueTerms(add func(int64, string, ...any), entries []journal.Entry) {
+	met := map[combination]bool{}
+	seen := map[term]bool{}
+	var dims, values []string
+	var chunks []int64
+	for i, e := range entries {
+		chunk := e.Index / chunkSize
+		if i > 0 && e.Index%chunkSize == 0 {
+			clear(met)
 		}
-		counts = append(counts, n)
+		c := combinationOf(e.Leaf)
+		if met[c] {
+			continue
+		}
+		met[c] = true
+		for _, t := range c.terms(chunk) {
+			if t.value != "" && !seen[t] {
+				seen[t] = true
+				dims, values, chunks = append(dims, t.dim), append(values, t.value), append(chunks, t.chunk)
+			}
+		}
 	}
-	add(int64(len(counts)), `INSERT INTO journal_total AS t (day, kind, sender, recipient, service, version, outcome, entries)
-		SELECT d::date, k, s, r, v, w, o, n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[]) u(d, k, s, r, v, w, o, n)
-		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries`,
-		columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6], counts)
+	add(-1, `INSERT INTO journal_term (dim, value, chunk) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING`, dims, values, chunks)
+}
+
+// rollEvery is how many entries the daily totals may be behind. Who asks for
+// totals counts these one by one.
+const rollEvery = 32_768
+
+// queueRoll brings the daily totals up to the entry before size.
+func queueRoll(add func(int64, string, ...any), size int64) {
+	add(-1, `INSERT INTO journal_total AS t (day, kind, sender, recipient, service, version, outcome, entries, first, last)
+		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, count(*), min(idx), max(idx)
+		FROM journal_entry WHERE idx >= (SELECT rolled FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7
+		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
+	add(1, `UPDATE journal_head SET rolled = $1`, size)
 }
 
 // partitions makes those that the batch is the first to need. They appear with

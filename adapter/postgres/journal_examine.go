@@ -12,8 +12,9 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// Examine reads every entry that is kept and says where the columns by which it
-// is found, the daily totals or the counters differ from what the leaves say. The
+// Examine reads every entry that is kept and says where the columns and terms by
+// which it is found, the daily totals or the counters differ from what the leaves
+// say. The
 // leaves themselves are what journal.VerifyLog checks: the two together leave
 // nothing in these tables that could be changed unnoticed. It reads in pages, so
 // it may run beside a working journal; entries that are sequenced after it began
@@ -24,18 +25,18 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 	find := func(index int64, format string, args ...any) {
 		out = append(out, journal.Finding{Index: index, What: fmt.Sprintf(format, args...)})
 	}
-	var dropped, size int64
-	totals, counters := map[totalKey]int64{}, map[string]journal.Counter{}
+	var dropped, size, rolled int64
+	totals, counters := map[dayCombination]places{}, map[string]journal.Counter{}
 	// One snapshot for what the pages must add up to.
 	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, "SELECT dropped, size FROM journal_head").Scan(&dropped, &size); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT dropped, size, rolled FROM journal_head").Scan(&dropped, &size, &rolled); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, "SELECT day::text, kind, sender, recipient, service, version, outcome, entries FROM journal_total")
-		var k totalKey
-		var n int64
-		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &n}, func() error {
-			totals[k] = n
+		rows, _ := tx.Query(ctx, "SELECT day::text, kind, sender, recipient, service, version, outcome, entries, first, last FROM journal_total")
+		var k dayCombination
+		var p places
+		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &p.entries, &p.first, &p.last}, func() error {
+			totals[k] = p
 			return nil
 		}); err != nil {
 			return err
@@ -47,10 +48,14 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("examine the journal: %w", err)
 	}
-	seen := map[string]journal.Counter{}
+	seen, made := map[string]journal.Counter{}, map[dayCombination]places{}
 	next := dropped
 	for next < size {
 		to := min(next+2000, size)
+		terms, err := j.termsOf(ctx, next, to)
+		if err != nil {
+			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
+		}
 		rows, _ := j.pool.Query(ctx, `SELECT idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf
 			FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx`, next, to)
 		var index int64
@@ -61,7 +66,7 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 		for i := range have {
 			into = append(into, &have[i])
 		}
-		_, err := pgx.ForEachRow(rows, append(into, &leaf), func() error {
+		_, err = pgx.ForEachRow(rows, append(into, &leaf), func() error {
 			for ; next < index; next++ {
 				find(next, "is missing from the table")
 			}
@@ -80,7 +85,18 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 			if !logged.Equal(l.Logged) {
 				find(index, "column logged says %s, the leaf %s", logged.UTC().Format(time.RFC3339Nano), l.Logged.Format(time.RFC3339Nano))
 			}
-			totals[keyOf(&l)]--
+			c := combinationOf(&l)
+			for _, t := range c.terms(index / chunkSize) {
+				if t.value != "" && !terms[t] {
+					find(index, "%s %q is not among the terms of its %d entries: it could not be found by it", t.dim, t.value, chunkSize)
+				}
+			}
+			if index < rolled {
+				k := dayCombination{l.Logged.UTC().Format(time.DateOnly), c}
+				p := made[k]
+				p.add(index)
+				made[k] = p
+			}
 			count(seen, &l)
 			return nil
 		})
@@ -94,16 +110,39 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 	if dropped > 0 {
 		return out, nil
 	}
-	for k, n := range totals {
-		if n != 0 {
-			find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) is off by %d", k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, n)
+	for k, p := range made {
+		if totals[k] != p {
+			find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) says %d entries from %d to %d, there are %d from %d to %d",
+				k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, totals[k].entries, totals[k].first, totals[k].last, p.entries, p.first, p.last)
 		}
+		delete(totals, k)
+	}
+	for k, p := range totals {
+		find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) says %d entries, there are none", k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, p.entries)
 	}
 	maps.DeleteFunc(counters, func(party string, c journal.Counter) bool { return seen[party] == c })
 	for _, party := range slices.Sorted(maps.Keys(counters)) {
 		find(journal.NoEntry, "the counters of %s say %+v, its entries %+v", party, counters[party], seen[party])
 	}
 	return out, nil
+}
+
+// dayCombination is what a daily total is of.
+type dayCombination struct {
+	day string
+	combination
+}
+
+// termsOf are the terms of the chunks of the entries from from up to to.
+func (j *Journal) termsOf(ctx context.Context, from, to int64) (map[term]bool, error) {
+	out := map[term]bool{}
+	rows, _ := j.pool.Query(ctx, "SELECT dim, value, chunk FROM journal_term WHERE chunk >= $1 AND chunk <= $2", from/chunkSize, (to-1)/chunkSize)
+	var t term
+	_, err := pgx.ForEachRow(rows, []any{&t.dim, &t.value, &t.chunk}, func() error {
+		out[t] = true
+		return nil
+	})
+	return out, err
 }
 
 // count adds a leaf to the counters that its entries make.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
+	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
 )
 
 // Random rows of every table of the log are changed, removed or doubled past the
@@ -16,7 +19,10 @@ import (
 func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
 	ctx := context.Background()
 	a := openArchive(t)
-	a.fill(journaltest.Events(101, 600))
+	events := journaltest.Events(101, 600)
+	a.fill(events[:500])
+	a.must(a.Roll(ctx))
+	a.fill(events[500:])
 	checkpoint := a.Desk.Checkpoint(a.Journal).Note
 	clean := func() []string {
 		findings, err := a.Examine(ctx)
@@ -35,13 +41,13 @@ func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
 	}
 	_, err := a.pool.Exec(ctx, `ALTER TABLE journal_entry DISABLE TRIGGER USER; ALTER TABLE journal_entry_0 DISABLE TRIGGER USER; ALTER TABLE journal_tile DISABLE TRIGGER USER;
 		CREATE TABLE b_entry AS TABLE journal_entry; CREATE TABLE b_tile AS TABLE journal_tile; CREATE TABLE b_edge AS TABLE journal_edge;
-		CREATE TABLE b_total AS TABLE journal_total; CREATE TABLE b_counter AS TABLE journal_counter`)
+		CREATE TABLE b_total AS TABLE journal_total; CREATE TABLE b_counter AS TABLE journal_counter; CREATE TABLE b_term AS TABLE journal_term`)
 	a.must(err)
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	texts := []string{"kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate"}
 	mutation := func() string {
 		i := r.IntN(600)
-		switch r.IntN(9) {
+		switch r.IntN(11) {
 		case 0, 1, 2:
 			return fmt.Sprintf("UPDATE journal_entry SET %s = %s || 'x' WHERE idx = %d", texts[r.IntN(len(texts))], "left("+texts[r.IntN(len(texts))]+", 3)", i)
 		case 3:
@@ -55,6 +61,10 @@ func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
 			return fmt.Sprintf("UPDATE %s SET data = set_byte(data, %d, get_byte(data, %d) # %d) WHERE level = 0", table, 40, 40, 1+r.IntN(255))
 		case 7:
 			return fmt.Sprintf("UPDATE journal_total SET entries = entries + %d WHERE ctid = (SELECT ctid FROM journal_total OFFSET %d LIMIT 1)", 1+r.IntN(3), r.IntN(50))
+		case 8:
+			return fmt.Sprintf("UPDATE journal_total SET %s = %[1]s + %d WHERE ctid = (SELECT ctid FROM journal_total OFFSET %d LIMIT 1)", []string{"first", "last"}[r.IntN(2)], 1+r.IntN(3), r.IntN(50))
+		case 9:
+			return fmt.Sprintf("DELETE FROM journal_term WHERE ctid = (SELECT ctid FROM journal_term OFFSET %d LIMIT 1)", r.IntN(40))
 		}
 		return fmt.Sprintf("UPDATE journal_counter SET sent = sent + %d WHERE party = (SELECT party FROM journal_counter ORDER BY party OFFSET %d LIMIT 1)", 1+r.IntN(3), r.IntN(20))
 	}
@@ -69,15 +79,58 @@ func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
 		var same bool
 		a.must(a.pool.QueryRow(ctx, `SELECT NOT EXISTS (TABLE journal_entry EXCEPT TABLE b_entry) AND (SELECT count(*) FROM journal_entry) = 600
 			AND NOT EXISTS (TABLE journal_tile EXCEPT TABLE b_tile) AND NOT EXISTS (TABLE journal_edge EXCEPT TABLE b_edge)
-			AND NOT EXISTS (TABLE journal_total EXCEPT TABLE b_total) AND NOT EXISTS (TABLE journal_counter EXCEPT TABLE b_counter)`).Scan(&same))
+			AND NOT EXISTS (TABLE journal_total EXCEPT TABLE b_total) AND NOT EXISTS (TABLE b_term EXCEPT TABLE journal_term) AND NOT EXISTS (TABLE journal_counter EXCEPT TABLE b_counter)`).Scan(&same))
 		if found := clean(); (found == nil) != same {
 			t.Errorf("%s (%d rows): found %v, changed nothing: %v", sql, tag.RowsAffected(), found, same)
 		}
-		_, err = a.pool.Exec(ctx, `TRUNCATE journal_entry, journal_tile, journal_edge, journal_total, journal_counter; INSERT INTO journal_entry TABLE b_entry; INSERT INTO journal_tile TABLE b_tile;
-			INSERT INTO journal_edge TABLE b_edge; INSERT INTO journal_total TABLE b_total; INSERT INTO journal_counter TABLE b_counter`)
+		_, err = a.pool.Exec(ctx, `TRUNCATE journal_entry, journal_tile, journal_edge, journal_total, journal_counter, journal_term; INSERT INTO journal_entry TABLE b_entry; INSERT INTO journal_tile TABLE b_tile;
+			INSERT INTO journal_edge TABLE b_edge; INSERT INTO journal_total TABLE b_total; INSERT INTO journal_counter TABLE b_counter;
+			INSERT INTO journal_term TABLE b_term`)
 		a.must(err)
 	}
 	if found := clean(); found != nil {
 		t.Fatalf("after all was undone: %v", found)
+	}
+}
+
+// A log that an older gateway has written is found by its terms and counted by
+// its totals after the change, and again after a step back and forth.
+func TestAnOldLogGetsTermsAndTotals(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(103, 2600)
+	a.fill(events[:1500])
+	a.Clock.Move(40 * time.Hour)
+	a.fill(events[1500:2500])
+	a.must(a.Roll(ctx))
+	a.fill(events[2500:]) // the totals are behind when the database goes back
+	before, err := a.Totals(ctx, postgres.Query{}, "day", "sender")
+	a.must(err)
+	a.must(postgres.MigrateTo(ctx, a.url, 21))
+	var old int64
+	a.must(a.pool.QueryRow(ctx, "SELECT sum(entries) FROM journal_total").Scan(&old))
+	var size int64
+	a.must(a.pool.QueryRow(ctx, "SELECT size FROM journal_head").Scan(&size))
+	if old != size {
+		t.Errorf("the older gateway's totals count %d entries of %d", old, size)
+	}
+	a.must(postgres.Migrate(ctx, a.url))
+	findings, err := a.Examine(ctx)
+	if err != nil || findings != nil {
+		t.Errorf("after the change: %v, %v", findings, err)
+	}
+	after, err := a.Totals(ctx, postgres.Query{}, "day", "sender")
+	if err != nil || !slices.Equal(before, after) {
+		t.Errorf("totals %v, %v; want %v", after, err, before)
+	}
+	q := postgres.Query{Sender: "MUNI07", Kind: journal.KindDelivered, Limit: 1000}
+	rows, err := a.Search(ctx, q)
+	a.must(err)
+	if n, err := a.Count(ctx, q); err != nil || n == 0 || int64(len(rows)) != n {
+		t.Errorf("%d entries found, %d counted, %v", len(rows), n, err)
+	}
+	a.fill(journaltest.Events(104, 100)) // and it goes on
+	if findings, err := a.Examine(ctx); err != nil || findings != nil {
+		t.Errorf("later: %v, %v", findings, err)
 	}
 }

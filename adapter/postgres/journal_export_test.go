@@ -37,3 +37,20 @@ func ServerPID(j *Journal) (pid int, err error) {
 	}
 	return pid, err
 }
+
+// Roll brings the daily totals up to date at once.
+func (j *Journal) Roll(ctx context.Context) error { return j.roll(ctx) }
+
+// MigrateTo brings a database down, and then up, to a version.
+func MigrateTo(ctx context.Context, url string, version int64) error {
+	p, closeAll, err := migrator(url)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if _, err := p.DownTo(ctx, version); err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, version)
+	return err
+}

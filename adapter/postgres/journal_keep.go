@@ -223,6 +223,9 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 				return done, err
 			}
 		}
+		if err := j.roll(ctx); err != nil { // while the entries can be counted
+			return done, err
+		}
 		// First the mark, then the rows: searches begin at the mark.
 		if _, err := j.pool.Exec(ctx, "UPDATE journal_head SET dropped = $1 WHERE dropped = $2", end, dropped); err != nil {
 			return done, err
@@ -230,8 +233,27 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if err := j.dropPartition(ctx, "journal_entry", fmt.Sprintf("journal_entry_%d", dropped/rows)); err != nil {
 			return done, err
 		}
+		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_term WHERE chunk < $1", end/chunkSize); err != nil {
+			return done, fmt.Errorf("archive: the terms of dropped entries: %w", err)
+		}
 		done += rows
 	}
+}
+
+// roll brings the daily totals up to date. It takes its turn with the sequencer.
+func (j *Journal) roll(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+		var size int64
+		if err := tx.QueryRow(ctx, "SELECT size FROM journal_head FOR UPDATE").Scan(&size); err != nil {
+			return err
+		}
+		batch := &pgx.Batch{}
+		queueRoll(func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }, size)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("daily totals of the journal: %w", err)
+		}
+		return nil
+	})
 }
 
 func (j *Journal) archiveBundle(ctx context.Context, n int64, dir string) error {

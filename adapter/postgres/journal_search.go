@@ -76,11 +76,42 @@ func (q *Query) dimensions(w *where) {
 			continue
 		}
 		w.add(c.column+" = ?", c.value)
-		switch c.column {
-		case "sender", "recipient", "service":
-			w.conditions = append(w.conditions, c.column+" <> ''") // the partial index's own condition
-		}
 	}
+}
+
+// terms are the query's conditions that journal_term has, too.
+func (q *Query) terms() []term {
+	c := combination{kind: string(q.Kind), sender: q.Sender, recipient: q.Recipient, service: q.Service, outcome: q.Outcome}
+	all := c.terms(0)
+	return slices.DeleteFunc(all[:], func(t term) bool { return t.value == "" })
+}
+
+// source is what to select from for the query's entries within the indexes from
+// and to: the whole table, or stretch by stretch those in which every one of the
+// query's values stands somewhere. order sorts what is selected, without
+// reading more than it must.
+func (q *Query) source(from, to int64, w *where) (source, order string) {
+	down := ""
+	if q.Descending {
+		down = " DESC"
+	}
+	terms := q.terms()
+	if q.narrow() || len(terms) == 0 || from >= to {
+		return "journal_entry", "idx" + down
+	}
+	var chunks []string
+	c := &where{args: w.args}
+	for _, t := range terms {
+		c.conditions = nil
+		c.add("dim = ?", t.dim)
+		c.add("value = ?", t.value)
+		c.add("chunk >= ?", from/chunkSize)
+		c.add("chunk <= ?", (to-1)/chunkSize)
+		chunks = append(chunks, "SELECT chunk FROM journal_term WHERE "+c.sql())
+	}
+	w.args = c.args
+	return fmt.Sprintf(`(%s) c CROSS JOIN LATERAL (SELECT * FROM journal_entry WHERE idx >= c.chunk * %d AND idx < c.chunk * %[2]d + %[2]d) e`,
+		strings.Join(chunks, " INTERSECT "), chunkSize), "chunk" + down + ", idx" + down
 }
 
 // entries is the query over journal_entry within the indexes from and to.
@@ -212,11 +243,10 @@ func (j *Journal) Search(ctx context.Context, q Query) ([]Row, error) {
 	return j.page(ctx, &q, from, to)
 }
 
+// page reads one page. What the daily totals can tell is asked of them first: on
+// which days there is anything, and between which entries. Without that, a
+// question after what is not there would read everything.
 func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, error) {
-	order := "idx"
-	if q.Descending {
-		order = "idx DESC"
-	}
 	if q.HasAfter {
 		if q.Descending {
 			to = min(to, q.After)
@@ -224,16 +254,97 @@ func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, er
 			from = max(from, q.After+1)
 		}
 	}
-	w := &where{}
-	if err := j.entries(ctx, j.pool, q, from, to, w); err != nil {
-		return nil, err
-	}
 	limit := q.Limit
 	if limit == 0 {
 		limit = 50
 	}
-	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT idx, leaf FROM journal_entry WHERE %s ORDER BY %s LIMIT %d", w.sql(), order, limit), w.args...)
+	if q.narrow() || len(q.terms()) == 0 {
+		return j.stretch(ctx, q, from, to, limit)
+	}
+	var rolled int64
+	if err := j.pool.QueryRow(ctx, "SELECT rolled FROM journal_head").Scan(&rolled); err != nil {
+		return nil, err
+	}
+	var out []Row
+	for len(out) < limit && from < to {
+		days, err := j.days(ctx, q, from, to, rolled)
+		if err != nil || len(days) == 0 {
+			return out, err
+		}
+		for _, day := range days {
+			rows, err := j.stretch(ctx, q, day.from, day.to, limit-len(out))
+			if err != nil {
+				return nil, err
+			}
+			if out = append(out, rows...); len(out) == limit {
+				return out, nil
+			}
+		}
+		if last := days[len(days)-1]; q.Descending {
+			to = last.from
+		} else {
+			from = last.to
+		}
+	}
+	return out, nil
+}
+
+// stretch reads the first limit of the query's entries from from up to to.
+func (j *Journal) stretch(ctx context.Context, q *Query, from, to int64, limit int) ([]Row, error) {
+	w := &where{}
+	if err := j.entries(ctx, j.pool, q, from, to, w); err != nil {
+		return nil, err
+	}
+	source, order := q.source(from, to, w)
+	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT idx, leaf FROM %s WHERE %s ORDER BY %s LIMIT %d", source, w.sql(), order, limit), w.args...)
 	return pgx.CollectRows(rows, readRow)
+}
+
+// span is a run of entries: from inclusive, to exclusive.
+type span struct{ from, to int64 }
+
+// daysAtOnce is for how many days the totals are asked at a time.
+const daysAtOnce = 32
+
+// days gives the next days, in the query's order, on which an entry that it asks
+// for may stand between from and to, each cut to where that can be. The entries
+// from rolled on, of which the totals do not speak, stand for one more day.
+func (j *Journal) days(ctx context.Context, q *Query, from, to, rolled int64) ([]span, error) {
+	late := span{max(from, rolled), to}
+	if late.from < late.to && (q.Descending || late.from == from) {
+		return []span{late}, nil
+	}
+	edge := from
+	if q.Descending {
+		edge = to - 1
+	}
+	var logged time.Time
+	if err := j.pool.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", edge).Scan(&logged); err != nil {
+		return nil, fmt.Errorf("time of entry %d: %w", edge, err)
+	}
+	w, order := &where{}, "day"
+	if q.Descending {
+		w.add("day <= ?", logged.UTC().Format(time.DateOnly))
+		order = "day DESC"
+	} else {
+		w.add("day >= ?", logged.UTC().Format(time.DateOnly))
+	}
+	// The totals may have been brought further than rolled meanwhile.
+	w.add("last >= ?", from)
+	w.add("first < ?", min(to, rolled))
+	q.dimensions(w)
+	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT min(first), max(last) + 1 FROM journal_total WHERE %s GROUP BY day ORDER BY %s LIMIT %d", w.sql(), order, daysAtOnce), w.args...)
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (s span, err error) {
+		err = r.Scan(&s.from, &s.to)
+		return span{max(s.from, from), min(s.to, to, rolled)}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("days of a search: %w", err)
+	}
+	if len(out) < daysAtOnce && late.from < late.to {
+		out = append(out, late)
+	}
+	return out, nil
 }
 
 func readRow(r pgx.CollectableRow) (Row, error) {
@@ -354,8 +465,9 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		if err := j.entries(ctx, db, q, from, to, piece); err != nil {
 			return err
 		}
+		source, _ := q.source(from, to, piece)
 		w.args = piece.args
-		parts = append(parts, "SELECT "+columns(by, "(logged AT TIME ZONE 'UTC')::date::text")+", count(*) AS n FROM journal_entry WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		parts = append(parts, "SELECT "+columns(by, "(logged AT TIME ZONE 'UTC')::date::text")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
 		return nil
 	}
 	from, to, err := j.bounds(ctx, db, q)
@@ -367,7 +479,8 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		first = first.Add(oneDay)
 	}
 	var newest pgxTime
-	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity') FROM journal_head").Scan(&newest); err != nil {
+	var rolled int64
+	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity'), rolled FROM journal_head").Scan(&newest, &rolled); err != nil {
 		return "", nil, err
 	}
 	if q.To.IsZero() || q.To.After(time.Time(newest)) {
@@ -384,9 +497,10 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		parts = append(parts, "SELECT "+columns(by, "day::text")+", sum(entries) AS n FROM journal_total WHERE "+days.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
 		var head, tail int64
 		if head, tail, err = j.bounds(ctx, db, &Query{From: first, To: last}); err == nil {
-			if err = counted(from, min(head, to)); err == nil {
-				err = counted(max(tail, from), to)
-			}
+			err = counted(from, min(head, to))
+		}
+		if err == nil { // what the totals do not know yet, and what is beyond the last whole day
+			err = counted(max(min(tail, max(head, rolled)), from), to)
 		}
 	}
 	if err != nil {

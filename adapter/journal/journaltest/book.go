@@ -146,6 +146,9 @@ func (b *Book) Sequence(ctx context.Context, step func(journal.Tx) error) error 
 	if t.batch != nil {
 		b.apply(t.batch)
 	}
+	b.mu.Lock()
+	b.pending = b.pending[t.taken:] // what was appended meanwhile stands behind them
+	b.mu.Unlock()
 	return b.breaks("commit done")
 }
 
@@ -164,12 +167,12 @@ func (b *Book) apply(batch *journal.Batch) {
 	}
 	maps.Copy(b.count, batch.Counters)
 	b.sealed = append(b.sealed, batch.Sealed...)
-	b.pending = slices.DeleteFunc(b.pending, func(p journal.Pending) bool { return slices.Contains(batch.Taken, p.ID) })
 }
 
 type tx struct {
 	*Book
 	batch *journal.Batch
+	taken int
 }
 
 func (t *tx) Head(context.Context) (journal.Head, error) {
@@ -183,7 +186,8 @@ func (t *tx) Pending(_ context.Context, limit int) ([]journal.Pending, error) {
 	err := t.breaks("pending")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.pending[:min(limit, len(t.pending))]), err
+	t.taken = min(limit, len(t.pending))
+	return slices.Clone(t.pending[:t.taken]), err
 }
 
 func (t *tx) Counters(_ context.Context, parties []string) (map[string]journal.Counter, error) {
