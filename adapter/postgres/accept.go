@@ -93,6 +93,9 @@ func (s *Store) accepted(ctx context.Context, m *adapter.Message, o *outcome, er
 		if err == nil {
 			err = o.err
 		}
+		if err == nil {
+			s.fresh.put(m)
+		}
 		return adapter.Accepted{}, err
 	}
 	first, err := s.load(ctx, o.first, true)

@@ -13,6 +13,8 @@
 //     again with the same ids; the dedup key tells what the first run did.
 //   - A lease is a HOT update of a narrow row, and the index is read from a
 //     low-water mark on, so that dead rows cost nothing.
+//   - What this node committed a moment ago is handed out from memory (fresh.go);
+//     a message never changes.
 //   - The journal has few indexes. journal_term says in which stretches of 1024
 //     entries a value stands, journal_total on which days a combination of values
 //     does and between which entries; a search reads what both leave.

@@ -111,6 +111,9 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 
 // load gives a message by our id, ErrNotFound when it is not there any more.
 func (s *Store) load(ctx context.Context, id uuid.UUID, attachments bool) (*adapter.Message, error) {
+	if m := s.fresh.get(id); m != nil {
+		return m, nil
+	}
 	// Naming the day's partition itself keeps the plan and its locks
 	// independent of the number of days kept.
 	leaf := s.days.leaf("message", id)

@@ -76,6 +76,7 @@ type Store struct {
 	names  names
 	bodies *bodies
 	days   days
+	fresh  fresh
 	marks  marks
 	health healthCheck
 	sweeps sweeps

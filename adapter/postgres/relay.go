@@ -139,14 +139,25 @@ func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 
 // loadMany gives messages by our ids, without attachments.
 func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]*adapter.Message, error) {
+	loaded := make(map[uuid.UUID]*adapter.Message, len(ids))
+	var rest [][16]byte
+	for _, id := range ids {
+		if m := s.fresh.get(id); m != nil {
+			loaded[id] = m
+		} else {
+			rest = append(rest, id)
+		}
+	}
+	if len(rest) == 0 {
+		return loaded, nil
+	}
 	// Planned each time (no cached plan), so that only the partitions of these
 	// ids are opened and locked.
-	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
+	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, rest)
 	found, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		return nil, err
 	}
-	loaded := make(map[uuid.UUID]*adapter.Message, len(found))
 	for i := range found {
 		m, err := s.complete(ctx, &found[i], false)
 		if err != nil {

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -226,6 +227,48 @@ func TestMessageIsKeptByteForByte(t *testing.T) {
 	}
 	if _, err := w.Find(context.Background(), "no such"); !errors.Is(err, adapter.ErrNotFound) {
 		t.Errorf("find an unknown id: %v, want ErrNotFound", err)
+	}
+}
+
+// A node hands out what it has in memory, another one what it reads: the same
+// message, and the one that was accepted, whatever the caller does to its buffer.
+func TestWhatIsKeptInMemoryIsWhatIsStored(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	other, err := postgres.Open(ctx, postgres.Options{URL: w.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for i := range 8 {
+		m := w.message(func(m *adapter.Message) {
+			m.Trace, m.VIP = "00-trace", i%2 == 1
+			m.Accepted = m.Accepted.Add(123 * time.Nanosecond).In(time.FixedZone("", 3*3600))
+			if i > 3 {
+				m.EOL, m.Deadline = w.now.Add(time.Hour), w.now.Add(2*time.Hour)
+				m.Parts.SigScope = []adapter.Binding{{URI: "urn:default"}}
+			}
+		})
+		want := *m
+		want.Body, want.Accepted = bytes.Clone(m.Body), m.Accepted.UTC().Truncate(time.Microsecond)
+		w.put(m)
+		clear(m.Body) // the caller's buffer is used again
+		for name, store := range map[string]*postgres.Store{"memory": w.Store, "database": other} {
+			d, err := store.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: -time.Second, Event: journal.Event{Node: name}})
+			if err != nil || d == nil {
+				t.Fatal(d, err)
+			}
+			if diff := difference(d.Message, &want); diff != "" {
+				t.Errorf("message %d from %s: %s", i, name, diff)
+			}
+			d.Message.Sender, d.Message.Recipients = "changed", nil // it is the reader's
+		}
+		if d := w.lease(adapter.Poll{}); d == nil || d.Message.Sender != want.Sender {
+			t.Fatalf("message %d was changed by who read it before", i)
+		}
+		if err := w.ack(m.MessageID); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

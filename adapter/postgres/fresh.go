@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+)
+
+// fresh keeps what this node committed last, as it would be read back: nearly
+// every message is taken by the relay and handed out within seconds, and each
+// reading costs a statement, a row of thirty columns and an unpacking. A message
+// never changes, so what is kept is true while it is kept; whoever is not found
+// here is read. It is forgotten by age, so that retention is not outlived, and by
+// room: the older half goes when the younger is full. The zero value is ready.
+type fresh struct {
+	mu         sync.Mutex
+	young, old map[uuid.UUID]*adapter.Message
+	room       int       // of the younger half, what is left
+	turned     time.Time // when the younger half was begun
+}
+
+const (
+	freshRoom = 16 << 20 // bytes of bodies in one half
+	freshBody = 256 << 10
+	freshAge  = time.Minute // of a half, and so at most twice that of a message
+)
+
+// put keeps a message that has been committed. Its body is copied: the caller's
+// buffer is used again. What has attachments is not kept.
+func (f *fresh) put(m *adapter.Message) {
+	if len(m.Body) > freshBody || len(m.Attachments) > 0 {
+		return
+	}
+	kept := *m
+	kept.Body, kept.Attachments = bytes.Clone(m.Body), nil
+	kept.Recipients = slices.Clone(m.Recipients)
+	for _, t := range []*time.Time{&kept.EOL, &kept.Accepted, &kept.Deadline} {
+		*t = t.UTC().Truncate(time.Microsecond) // as the database keeps it
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn(time.Now())
+	if f.room < len(kept.Body) {
+		f.old, f.young, f.room, f.turned = f.young, nil, freshRoom, time.Now()
+	}
+	if f.young == nil {
+		f.young = map[uuid.UUID]*adapter.Message{}
+	}
+	f.young[kept.ID] = &kept
+	f.room -= len(kept.Body)
+}
+
+// turn forgets by age.
+func (f *fresh) turn(now time.Time) {
+	switch age := now.Sub(f.turned); {
+	case age > 2*freshAge:
+		f.old, f.young, f.room, f.turned = nil, nil, freshRoom, now
+	case age > freshAge:
+		f.old, f.young, f.room, f.turned = f.young, nil, freshRoom, now
+	}
+}
+
+// get gives a message that is the caller's, but for its body, which nobody may
+// write to; nil when it is not kept.
+func (f *fresh) get(id uuid.UUID) *adapter.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn(time.Now())
+	m := f.young[id]
+	if m == nil {
+		m = f.old[id]
+	}
+	if m == nil {
+		return nil
+	}
+	out := *m
+	return &out
+}
