@@ -2,11 +2,16 @@ package adapter_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
@@ -18,13 +23,7 @@ import (
 // gateway, its database and its bus together; the envelopes are signed before.
 func BenchmarkAccept(b *testing.B) {
 	w := adaptertest.Start(b, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PerSecond = 1e6 }))
-	muni := w.Party("MUNI")
-	bodies := make([][]byte, b.N)
-	padding := "<!--" + strings.Repeat("x", 1500) + "-->"
-	content := strings.Replace(adaptertest.Content(adaptertest.Extract1), "><e:", ">"+padding+"<e:", 1)
-	for i := range bodies {
-		_, bodies[i], _ = muni.BuildRequest(adaptertest.Request{Content: content})
-	}
+	bodies := requests(w, b.N)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	var next, bad atomic.Int64
 	b.SetBytes(int64(len(bodies[0])))
@@ -47,4 +46,83 @@ func BenchmarkAccept(b *testing.B) {
 		b.Fatalf("%d calls failed", bad.Load())
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepted/s")
+}
+
+// requests are n signed requests of some 4 KB.
+func requests(w *adaptertest.World, n int) [][]byte {
+	muni := w.Party("MUNI")
+	padding := "<!--" + strings.Repeat("x", 1500) + "-->"
+	content := strings.Replace(adaptertest.Content(adaptertest.Extract1), "><e:", ">"+padding+"<e:", 1)
+	bodies := make([][]byte, n)
+	for i := range bodies {
+		_, bodies[i], _ = muni.BuildRequest(adaptertest.Request{Content: content})
+	}
+	return bodies
+}
+
+// BenchmarkJournalShareOfGateway is what the journal takes of a gateway's accepts:
+// the same calls with the sequencer standing still and at work, turn by turn. A
+// turn ends when all its messages are accepted, on the bus and in their queues,
+// and, with the sequencer, in the log: three entries a message.
+func BenchmarkJournalShareOfGateway(b *testing.B) {
+	w := adaptertest.Start(b, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PerSecond = 1e6 }))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	const turns, each, callers = 8, 3000, 32
+	var took, used [2]time.Duration
+	queued := 0
+	for range b.N {
+		for turn := range turns {
+			on := turn % 2
+			bodies := requests(w, each)
+			w.Sequence()
+			runtime.GC()
+			began, before := time.Now(), processorTime(b)
+			stop := func() {}
+			if on == 1 {
+				stop = w.StartSequencer()
+			}
+			var next atomic.Int64
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					for i := next.Add(1) - 1; i < each; i = next.Add(1) - 1 {
+						resp, err := client.Post(w.URL+"/ws", envelopes.TextXML, bytes.NewReader(bodies[i]))
+						if err != nil || resp.StatusCode != 200 {
+							b.Error("a call failed", err)
+							return
+						}
+						io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				})
+			}
+			all.Wait()
+			queued += each
+			w.AwaitQueued(queued)
+			stop()
+			took[on] += time.Since(began)
+			used[on] += processorTime(b) - before
+		}
+	}
+	rate := func(on int) float64 { return turns / 2 * each * float64(b.N) / took[on].Seconds() }
+	b.ReportMetric(rate(0), "accepts/s-off")
+	b.ReportMetric(rate(1), "accepts/s-on")
+	b.ReportMetric(100*(1-rate(1)/rate(0)), "%-lost")
+	b.ReportMetric(100*(1-used[0].Seconds()/used[1].Seconds()), "%-cpu")
+}
+
+// processorTime is what the whole machine has worked so far: the sessions of the
+// private PostgreSQL come and go and cannot be asked one by one. On a machine
+// that others use the share means little.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		b.Skip("the share of processor time is read from /proc/stat")
+	}
+	var user, nice, system int64
+	if _, err := fmt.Sscanf(string(stat), "cpu %d %d %d", &user, &nice, &system); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(user+nice+system) * 10 * time.Millisecond
 }

@@ -40,6 +40,12 @@ func (w *World) Check() {
 // journal's node would.
 func (w *World) Sequence() {
 	w.T.Helper()
+	w.openJournal()
+	w.must(w.desk.Settle(w.desk.Sequencer(w.book)))
+}
+
+func (w *World) openJournal() {
+	w.T.Helper()
 	if w.desk == nil {
 		w.desk = journaltest.NewDesk(w.T)
 		book, err := w.store.Journal(context.Background(), journaltest.Origin, w.desk.Vault)
@@ -47,7 +53,44 @@ func (w *World) Sequence() {
 		w.book = book
 	}
 	w.desk.Clock.Move(w.Clock.Now().Sub(w.desk.Clock.Now()))
-	w.must(w.desk.Settle(w.desk.Sequencer(w.book)))
+}
+
+// StartSequencer lets the journal's node work beside the gateway at the pace of
+// real life. stop waits until nothing is left that was committed before it.
+func (w *World) StartSequencer() (stop func()) {
+	w.T.Helper()
+	w.openJournal()
+	s := w.desk.Sequencer(w.book)
+	s.Now, s.Batch, s.Tick, s.Publish = w.Clock.Now, 0, 0, 0
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// AwaitQueued waits until n messages stand in queues.
+func (w *World) AwaitQueued(n int) {
+	w.T.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		depths, err := w.Store.Store.Depths(context.Background())
+		w.must(err)
+		have := 0
+		for _, d := range depths {
+			have += int(d.Waiting)
+		}
+		if have >= n {
+			return
+		}
+		if time.Now().After(end) {
+			w.T.Fatalf("%d messages stand in queues, want %d", have, n)
+		}
+	}
 }
 
 // audit puts the events into the log and verifies it as an auditor does, from
