@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Row is the event as a pending row holds it: JSON that PostgreSQL's json and
@@ -137,17 +138,13 @@ func (r *rowReader) quoted() string {
 		r.ok = false
 		return ""
 	}
-	n := 0
-	for n < len(r.s) && plain[r.s[n]] && r.s[n] < 0x80 {
+	n, high := 0, byte(0)
+	for n < len(r.s) && r.s[n] != '"' && r.s[n] != '\\' && r.s[n] >= ' ' {
+		high |= r.s[n]
 		n++
 	}
-	if n < len(r.s) && r.s[n] >= 0x80 {
-		for n < len(r.s) && plain[r.s[n]] {
-			n++
-		}
-		// package json replaces what is not UTF-8.
-		r.ok = r.ok && strings.ToValidUTF8(r.s[:n], "") == r.s[:n]
-	}
+	// package json replaces what is not UTF-8.
+	r.ok = r.ok && (high < utf8.RuneSelf || utf8.ValidString(r.s[:n]))
 	if n == len(r.s) || r.s[n] != '"' {
 		r.ok = false
 		return ""
