@@ -211,13 +211,10 @@ func readBundle(ctx context.Context, log TileSource, n int64, width int) bundle 
 	}
 	b.data = data[:used]
 	b.hashes, b.leaves = make([]Hash, width), make([]counted, width)
-	// The leaves' texts are parts of one string: a copy for each would cost more
-	// than reading them.
-	text, at, room := string(b.data), 0, &Leaf{}
+	room := &form{}
 	for i, leaf := range leaves {
-		b.hashes[i] = tlog.RecordHash(leaf)
-		at += 2 + len(leaf)
-		b.leaves[i].countable(text[at-len(leaf):at], room)
+		b.leaves[i].countable(leaf, room)
+		b.hashes[i] = room.hash()
 	}
 	return b
 }
