@@ -26,5 +26,14 @@ func (r *FactsReader) Read(leaf []byte) (Facts, error) {
 		c.prev, c.senderSeq, c.recipientSeq, c.period, r.form.hash()}, nil
 }
 
+// Chains is the table of messages, by their ids.
+type Chains struct{ c *chains }
+
+func NewChains() Chains { return Chains{newChains()} }
+
+func (c Chains) Follow(message string, index int64) int64 {
+	return c.c.follow(keyOf([]byte(message)), index)
+}
+
 // UUIDKey is the key of a message whose id is a UUID in lower case.
 func UUIDKey(message string) (key [2]uint64, uuid bool) { return uuidKey([]byte(message)) }

@@ -236,3 +236,24 @@ func TestKeyOfAUUIDIsItsSixteenBytes(t *testing.T) {
 		}
 	}
 }
+
+// The table must know what a map knows, through all its growing.
+func TestChainsAreAMap(t *testing.T) {
+	r := mathrand.New(mathrand.NewPCG(uint64(time.Now().UnixNano()), 13))
+	table, model := journal.NewChains(), map[string]int64{}
+	for index := range int64(200_000) {
+		n := r.IntN(60_000)
+		message := fmt.Sprintf("%08x-0000-7000-8000-%012x", n&7, n)
+		if n%10 == 0 {
+			message = fmt.Sprint("message ", n)
+		}
+		want, known := model[message]
+		if !known {
+			want = journal.NoEntry
+		}
+		if got := table.Follow(message, index); got != want {
+			t.Fatalf("entry %d of %s follows %d, want %d", index, message, got, want)
+		}
+		model[message] = index
+	}
+}

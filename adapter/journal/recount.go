@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"time"
@@ -52,7 +50,7 @@ type Recount struct {
 	parties        map[string]*Counter
 	logged         int64 // milliseconds
 	period, closed kindTotals
-	chains         map[messageKey]int64
+	chains         *chains
 	from           int64 // chains are known from this entry on
 }
 
@@ -75,43 +73,6 @@ func totalsOf(counts map[Kind]int64) (t kindTotals) {
 		t[numberOfKind[kind]] = n
 	}
 	return t
-}
-
-// messageKey is a message id in the least memory: a full log has very many. A
-// UUID is its 16 bytes; anything else is the beginning of its SHA-256.
-type messageKey [2]uint64
-
-func keyOf(message []byte) messageKey {
-	if key, uuid := uuidKey(message); uuid {
-		return key
-	}
-	h := sha256.Sum256(message)
-	return messageKey{binary.BigEndian.Uint64(h[:]), binary.BigEndian.Uint64(h[8:])}
-}
-
-// uuidKey reads a UUID in lower case.
-func uuidKey(text []byte) (key messageKey, uuid bool) {
-	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
-		return key, false
-	}
-	four := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(text[i:])) }
-	a, ok1 := eightHexDigits(binary.LittleEndian.Uint64(text))
-	b, ok2 := eightHexDigits(four(9) | four(14)<<32)
-	c, ok3 := eightHexDigits(four(19) | four(24)<<32)
-	d, ok4 := eightHexDigits(binary.LittleEndian.Uint64(text[28:]))
-	return messageKey{a<<32 | b, c<<32 | d}, ok1 && ok2 && ok3 && ok4
-}
-
-// eightHexDigits makes 4 bytes of eight lower-case hex digits, one for one; their
-// order in the result is nobody's concern.
-func eightHexDigits(w uint64) (value uint64, digits bool) {
-	n := w&(0x0f*each) + w>>6&each*9
-	letters := (n + 6*each) >> 4 & each
-	// Written again, the digits must be what was read.
-	digits = n&(0xf0*each) == 0 && n+'0'*each+letters*('a'-'0'-10) == w
-	n = (n | n>>4) & 0x00ff00ff00ff00ff
-	n = (n | n>>8) & 0x0000ffff0000ffff
-	return (n | n>>16) & 0xffffffff, digits
 }
 
 // counted is what of a leaf is needed for counting it. Its texts are parts of the
@@ -173,7 +134,7 @@ func (r *Recount) Resume() {
 	}
 	r.logged = r.Logged.UnixMilli()
 	r.period, r.closed = totalsOf(r.Period), totalsOf(r.Closed)
-	r.chains, r.from = map[messageKey]int64{}, r.Size
+	r.chains, r.from = newChains(), r.Size
 }
 
 // settle brings the exported fields up to date.
@@ -293,7 +254,7 @@ func (r *Recount) chain(index int64, c *counted) {
 		}
 		return
 	}
-	last, known := r.chains[c.key]
+	last := r.chains.follow(c.key, index)
 	kind := kindByNumber[c.kind]
 	switch {
 	case kind == KindAccepted || kind == KindRefused:
@@ -302,10 +263,9 @@ func (r *Recount) chain(index int64, c *counted) {
 		}
 	case c.prev >= index:
 		r.find(index, "names entry %d as the one before it", c.prev)
-	case known && c.prev != last:
+	case last != NoEntry && c.prev != last:
 		r.find(index, "message %s: names entry %d as the one before it, that was %d", c.message, c.prev, last)
-	case !known && c.prev >= r.from:
+	case last == NoEntry && c.prev >= r.from:
 		r.find(index, "message %s: names entry %d as the one before it, which is not of this message", c.message, c.prev)
 	}
-	r.chains[c.key] = index
 }
