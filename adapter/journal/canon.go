@@ -1,7 +1,8 @@
 package journal
 
 import (
-	"fmt"
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -94,23 +95,173 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// reader scans what writer writes and nothing else: one value has one spelling.
-// The strings that it returns share the memory of s, so that reading a leaf costs
-// one copy and not thirty.
+// What follows reads what writer writes and nothing else: one value has one
+// spelling. wrong is what was expected at byte end; it is empty when nothing is
+// wrong.
+
+// sheet is a leaf laid out for reading. A zero byte stands before it, as it is
+// hashed, and zeros after it, as many as may be looked at beyond its end: no value
+// has zeros, so nobody who reads need ask where the end is.
+type sheet [sheetStart + MaxLeaf + 64]byte
+
+const sheetStart = 1
+
+// lay lays out a leaf.
+func (s *sheet) lay(leaf []byte) (end int) {
+	end = sheetStart + copy(s[sheetStart:sheetStart+MaxLeaf], leaf)
+	clear(s[end : end+64])
+	return end
+}
+
+// word is the 8 bytes from i on.
+func (s *sheet) word(i int) uint64 { return binary.LittleEndian.Uint64(s[i : i+8]) }
+
+// Eight bytes at a time: a byte of each word, repeated.
+const (
+	each    = 0x0101010101010101
+	highBit = 0x80 * each
+)
+
+// quoted reads a string that is not empty, with its quotes. escaped says that it
+// is not what stands between them: see unescaped.
+func (s *sheet) quoted(i int) (end int, escaped bool, wrong string) {
+	if s[i] != '"' {
+		return i, false, "a string"
+	}
+	from := i + 1
+	for i = from; ; i += 8 {
+		w := s.word(i)
+		// Subtracting sets the high bit of each byte that is less; a borrow may set
+		// it falsely, but only above such a byte, and the lowest is what counts.
+		// With bit 1 turned, '"' and the control characters are what is below 0x21.
+		turned, slash := w^2*each, w^'\\'*each
+		if stops := ((turned-0x21*each)&^turned | (slash-each)&^slash | w) & highBit; stops != 0 {
+			i += bits.TrailingZeros64(stops) / 8
+			break
+		}
+	}
+	if s[i] == '"' && i > from {
+		return i + 1, false, ""
+	}
+	return s.otherText(from, i)
+}
+
+// otherText reads a string that is empty, or not of ASCII, or has escapes, or is
+// wrong. It has been read up to i.
+func (s *sheet) otherText(from, i int) (end int, escaped bool, wrong string) {
+	for s[i] >= ' ' && s[i] != '"' {
+		n := 1
+		if s[i] == '\\' {
+			if _, n = unescape(s[i : i+6]); n == 0 {
+				return i, true, "an escape of RFC 8785"
+			}
+			escaped = true
+		}
+		i += n
+	}
+	switch {
+	case s[i] != '"':
+		return i, escaped, "an escape for a control character, or the end of a string"
+	case i == from:
+		return i, escaped, "a string that is not empty"
+	case !utf8.Valid(s[from:i]):
+		return from, escaped, "UTF-8"
+	}
+	return i + 1, escaped, ""
+}
+
+// unescape reads the escape that text begins with: its byte and its length. Only
+// the spelling that writer would use is one; the length of others is 0.
+func unescape(text []byte) (c byte, n int) {
+	for n := 2; n <= 6 && n <= len(text); n += 4 {
+		c := text[1]
+		switch c {
+		case 'b':
+			c = '\b'
+		case 't':
+			c = '\t'
+		case 'n':
+			c = '\n'
+		case 'f':
+			c = '\f'
+		case 'r':
+			c = '\r'
+		case 'u':
+			u, err := strconv.ParseUint(string(text[2:n]), 16, 8)
+			if err != nil {
+				continue
+			}
+			c = byte(u)
+		}
+		var written [16]byte
+		if string(appendString(written[:0], string([]byte{c}))) == `"`+string(text[:n])+`"` {
+			return c, n
+		}
+	}
+	return 0, 0
+}
+
+// unescaped is the string that raw stands for; quoted must have found it in order.
+func unescaped(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); {
+		c, n := raw[i], 1
+		if c == '\\' {
+			c, n = unescape(raw[i:])
+		}
+		out = append(out, c)
+		i += n
+	}
+	return out
+}
+
+// integer reads an integer, of which a 17th digit is not part: no value goes on
+// with one.
+func (s *sheet) integer(i int) (n int64, end int, wrong string) {
+	n, digits := leadingDigits(s.word(i))
+	if digits == 8 {
+		more, k := leadingDigits(s.word(i + 8))
+		n, digits = n*powersOf10[k]+more, 8+k
+	}
+	switch end = i + digits; {
+	case digits == 0 || s[i] == '0' && digits > 1:
+		return 0, end, "an integer"
+	case n > maxInteger:
+		return 0, end, "an integer below 2^53"
+	}
+	return n, end, ""
+}
+
+var powersOf10 = [9]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// leadingDigits reads the digits, 0 to 8, with which a word begins.
+func leadingDigits(w uint64) (value int64, digits int) {
+	// With the bits of '0' turned, digits are what is at most 9.
+	turned := w ^ '0'*each
+	others := (turned&(0x7f*each) + 0x76*each | turned) & highBit
+	digits = bits.TrailingZeros64(others) / 8
+	turned <<= 8 * (8 - digits)                             // zeros go before them
+	turned = (turned*10 + turned>>8) & 0x00ff00ff00ff00ff   // four pairs
+	turned = (turned*100 + turned>>16) & 0x0000ffff0000ffff // two fours
+	return int64(turned&0xffffffff)*10000 + int64(turned>>32), digits
+}
+
+// reader decodes what few leaves have. After the first thing that is wrong it
+// stands still.
 type reader struct {
-	s   string
-	i   int
-	err error
+	*sheet
+	i     int
+	wrong string
 }
 
 func (r *reader) fail(what string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("byte %d: expected %s", r.i, what)
+	if r.wrong == "" {
+		r.wrong = what
 	}
 }
 
 // at says whether the next byte is c.
-func (r *reader) at(c byte) bool { return r.err == nil && r.i < len(r.s) && r.s[r.i] == c }
+func (r *reader) at(c byte) bool { return r.wrong == "" && r.sheet[r.i] == c }
 
 func (r *reader) byte(c byte) {
 	if !r.at(c) {
@@ -129,14 +280,14 @@ func (r *reader) object(member func(key string)) {
 		return
 	}
 	last := ""
-	for r.err == nil {
+	for r.wrong == "" {
 		key := r.str()
 		if key <= last {
 			r.fail("keys in ascending order")
 		}
 		last = key
 		r.byte(':')
-		if r.err != nil {
+		if r.wrong != "" {
 			return
 		}
 		member(key)
@@ -151,123 +302,25 @@ func (r *reader) object(member func(key string)) {
 
 // str reads a string that is not empty.
 func (r *reader) str() string {
-	r.byte('"')
-	from := r.i
-	high := byte(0)
-	if r.err != nil {
+	if r.wrong != "" {
 		return ""
 	}
-	rest := r.s[from:]
-	n := 0
-	for n < len(rest) && plain[rest[n]] {
-		high |= rest[n]
-		n++
-	}
+	from := r.i + 1
+	var escaped bool
+	r.i, escaped, r.wrong = r.quoted(r.i)
 	switch {
-	case n == len(rest):
-		r.fail("the end of a string")
-	case rest[n] == '"':
-		r.i = from + n + 1
-		return r.text(rest[:n], high)
-	case rest[n] == '\\':
-		return r.escaped(from)
-	default:
-		r.fail("an escape for a control character")
+	case r.wrong != "":
+		return ""
+	case escaped:
+		return string(unescaped(r.sheet[from : r.i-1]))
 	}
-	return ""
-}
-
-// plain are the bytes of a string that mean themselves.
-var plain = func() (table [256]bool) {
-	for c := range table {
-		table[c] = c >= 0x20 && c != '"' && c != '\\'
-	}
-	return table
-}()
-
-// text ends a string; high has the bits of all its bytes.
-func (r *reader) text(s string, high byte) string {
-	if s == "" {
-		r.fail("a string that is not empty")
-	}
-	if high >= utf8.RuneSelf && !utf8.ValidString(s) {
-		r.fail("UTF-8")
-	}
-	return s
-}
-
-// escaped reads a string that has escapes, from its first byte.
-func (r *reader) escaped(from int) string {
-	var out []byte
-	for r.i = from; r.err == nil && r.i < len(r.s); r.i++ {
-		switch c := r.s[r.i]; {
-		case c == '"':
-			r.i++
-			return r.text(string(out), utf8.RuneSelf)
-		case c == '\\':
-			out = append(out, r.escape())
-		case c < 0x20:
-			r.fail("an escape for a control character")
-		default:
-			out = append(out, c)
-		}
-	}
-	r.fail("the end of a string")
-	return ""
-}
-
-// escape reads an escape up to its last byte. Only the spelling that writer would
-// use is one.
-func (r *reader) escape() byte {
-	for n := 2; n <= 6 && r.i+n <= len(r.s); n += 4 {
-		c, ok := unescape(r.s[r.i : r.i+n])
-		if ok {
-			r.i += n - 1
-			return c
-		}
-	}
-	r.fail("an escape of RFC 8785")
-	return 0
-}
-
-func unescape(escape string) (byte, bool) {
-	c := escape[1]
-	switch c {
-	case 'b':
-		c = '\b'
-	case 't':
-		c = '\t'
-	case 'n':
-		c = '\n'
-	case 'f':
-		c = '\f'
-	case 'r':
-		c = '\r'
-	case 'u':
-		n, err := strconv.ParseUint(escape[2:], 16, 8)
-		if err != nil {
-			return 0, false
-		}
-		c = byte(n)
-	}
-	var written [16]byte
-	return c, string(appendString(written[:0], string([]byte{c}))) == `"`+escape+`"`
+	return string(r.sheet[from : r.i-1])
 }
 
 // index reads an integer.
-func (r *reader) index() int64 {
-	var n int64
-	from := r.i
-	for r.err == nil && r.i < len(r.s) && '0' <= r.s[r.i] && r.s[r.i] <= '9' {
-		n = n*10 + int64(r.s[r.i]-'0')
-		r.i++
-		if n > maxInteger {
-			r.fail("an integer below 2^53")
-			return 0
-		}
-	}
-	if r.i == from || r.s[from] == '0' && r.i > from+1 {
-		r.fail("an integer")
+func (r *reader) index() (n int64) {
+	if r.wrong == "" {
+		n, r.i, r.wrong = r.integer(r.i)
 	}
 	return n
 }
@@ -285,7 +338,7 @@ func (r *reader) num() int64 {
 func (r *reader) strings() []string {
 	r.byte('[')
 	var out []string
-	for r.err == nil {
+	for r.wrong == "" {
 		out = append(out, r.str())
 		if r.at(',') {
 			r.i++

@@ -1,10 +1,8 @@
 package journal
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 )
 
@@ -48,66 +46,57 @@ type Recount struct {
 	Findings   []Finding          `json:"findings,omitempty"`
 	Found      int64              `json:"found"` // findings, listed or not
 
-	parties map[string]*Counter // Counters, while counting
-	chains  map[messageKey]int64
-	from    int64 // chains are known from this entry on
+	// While counting: settle brings what stands above up to date.
+	parties        map[string]*Counter
+	logged         int64 // milliseconds
+	period, closed kindTotals
+	chains         *chains
+	from           int64 // chains are known from this entry on
 }
 
-// messageKey is a message id in the least memory: a full log has very many. A
-// UUID is its 16 bytes; anything else is the beginning of its SHA-256.
-type messageKey [16]byte
+// kindTotals counts entries by kind.
+type kindTotals [kindNumbers]int64
 
-func keyOf(message string) messageKey {
-	var k messageKey
-	if len(message) == 36 && message[8] == '-' && message[13] == '-' && message[18] == '-' && message[23] == '-' {
-		n := 0
-		for i := 0; i < len(message); i++ {
-			if c := message[i]; c != '-' {
-				d := hexDigit[c]
-				if d == 0 || n == 32 {
-					n = 0
-					break
-				}
-				k[n/2] = k[n/2]<<4 | (d - 1)
-				n++
-			}
-		}
-		if n == 32 {
-			return k
+// byKind leaves out the kinds without entries.
+func (t *kindTotals) byKind() map[Kind]int64 {
+	out := map[Kind]int64{}
+	for n, count := range t {
+		if count != 0 {
+			out[kindByNumber[n]] = count
 		}
 	}
-	h := sha256.Sum256([]byte(message))
-	return messageKey(h[:16])
+	return out
 }
 
-// hexDigit is the value of a lower-case hex digit plus 1, and 0 for other bytes.
-var hexDigit = func() (table [256]byte) {
-	for i := range hexDigits {
-		table[hexDigits[i]] = byte(i + 1)
+func totalsOf(counts map[Kind]int64) (t kindTotals) {
+	for kind, n := range counts {
+		t[numberOfKind[kind]] = n
 	}
-	return table
-}()
+	return t
+}
 
-// counted is what of a leaf is needed for counting it.
+// counted is what of a leaf is needed for counting it. Its texts are parts of the
+// leaf, without escapes.
 type counted struct {
-	kind                          Kind
-	sender, recipient, message    string
+	sender, recipient, message    []byte
 	key                           messageKey
-	time, logged                  time.Time
+	time, logged                  int64
 	prev, senderSeq, recipientSeq int64
-	chained                       bool
+	kind                          kindNumber
 	period                        *Period
 	err                           error // why it cannot be counted
 }
 
-// countable parses a leaf into c; l is room to work in.
-func (c *counted) countable(leaf string, l *Leaf) {
-	if c.err = l.parse(leaf); c.err != nil {
+// countable reads a leaf into c; f is room to work in.
+func (c *counted) countable(leaf []byte, f *form) {
+	if c.err = f.read(leaf); c.err != nil {
 		return
 	}
-	*c = counted{kind: l.Kind, sender: l.Sender, recipient: l.Recipient, message: l.Message, time: l.Time, logged: l.Logged,
-		prev: l.Prev, senderSeq: l.SenderSeq, recipientSeq: l.RecipientSeq, chained: l.chained(), period: l.Period}
-	if c.message != "" {
+	c.sender, c.recipient, c.message = f.plain(mSender), f.plain(mRecipient), f.plain(mMessage)
+	c.time, c.logged = f.number(mTime), f.number(mLogged)
+	c.prev, c.senderSeq, c.recipientSeq = f.index(mPrev), f.number(mSenderSeq), f.number(mRecipientSeq)
+	c.kind, c.period = f.kind, f.period
+	if len(c.message) > 0 {
 		c.key = keyOf(c.message)
 	}
 }
@@ -143,13 +132,19 @@ func (r *Recount) Resume() {
 	for party, c := range r.Counters {
 		r.parties[party] = &c
 	}
-	r.chains, r.from = map[messageKey]int64{}, r.Size
+	r.logged = r.Logged.UnixMilli()
+	r.period, r.closed = totalsOf(r.Period), totalsOf(r.Closed)
+	r.chains, r.from = newChains(), r.Size
 }
 
-// settle brings Counters up to date.
+// settle brings the exported fields up to date.
 func (r *Recount) settle() {
 	for party, c := range r.parties {
 		r.Counters[party] = *c
+	}
+	r.Period, r.Closed = r.period.byKind(), r.closed.byKind()
+	if r.logged > r.Logged.UnixMilli() {
+		r.Logged = clock(r.logged)
 	}
 }
 
@@ -162,13 +157,15 @@ func (r *Recount) find(index int64, format string, args ...any) {
 
 // Add takes the next entry of the log. Counters are those of all entries added.
 func (r *Recount) Add(leaf []byte) {
+	f := forms.Get().(*form)
+	defer forms.Put(f)
 	var c counted
-	c.countable(string(leaf), &Leaf{})
+	c.countable(leaf, f)
 	r.add(&c)
 	r.settle()
 }
 
-// add takes the next entry; settle must follow before Counters are read.
+// add takes the next entry; settle must follow before the exported fields are read.
 func (r *Recount) add(c *counted) {
 	index := r.Size
 	r.Size++
@@ -177,53 +174,54 @@ func (r *Recount) add(c *counted) {
 		return
 	}
 	if index == 0 {
-		r.First = c.logged
+		r.First = clock(c.logged)
 	}
-	if c.logged.Before(r.Logged) {
-		r.find(index, "logged at %s, before the entry above it (%s): back-dated or moved", c.logged.Format(time.RFC3339Nano), r.Logged.Format(time.RFC3339Nano))
+	if c.logged < r.logged {
+		r.find(index, "logged at %s, before the entry above it (%s): back-dated or moved",
+			clock(c.logged).Format(time.RFC3339Nano), clock(r.logged).Format(time.RFC3339Nano))
 	} else {
-		r.Logged = c.logged
+		r.logged = c.logged
 	}
-	if late := c.logged.Sub(c.time); late > LateAfter {
+	const lateAfter = int64(LateAfter / time.Millisecond)
+	if late := c.logged - c.time; late > lateAfter {
 		r.Late++
-	} else if late < -LateAfter {
-		r.find(index, "its time is %s after it was logged", -late)
+	} else if late < -lateAfter {
+		r.find(index, "its time is %s after it was logged", clock(c.time).Sub(clock(c.logged)))
 	}
-	if c.sender != "" || c.senderSeq != 0 {
+	if len(c.sender) > 0 || c.senderSeq != 0 {
 		have := r.party(c.sender)
 		r.follows(index, "sender", c.sender, c.senderSeq, have.Sent)
 		have.Sent = c.senderSeq
 	}
-	if c.recipient != "" || c.recipientSeq != 0 {
+	if len(c.recipient) > 0 || c.recipientSeq != 0 {
 		have := r.party(c.recipient)
 		r.follows(index, "recipient", c.recipient, c.recipientSeq, have.Received)
 		have.Received = c.recipientSeq
 	}
-	if (c.kind == KindPeriodClose) != (c.period != nil) {
+	if (kindByNumber[c.kind] == KindPeriodClose) != (c.period != nil) {
 		r.find(index, "a period where none belongs, or none where one does")
 	}
 	if c.period != nil {
-		r.settle()
 		r.close(index, c.period)
 	}
 	r.chain(index, c)
-	r.Period[c.kind]++
+	r.period[c.kind]++
 }
 
-func (r *Recount) party(name string) *Counter {
-	c := r.parties[name]
+func (r *Recount) party(name []byte) *Counter {
+	c := r.parties[string(name)]
 	if c == nil {
 		c = &Counter{}
-		if name != "" { // a counter without a party is a finding, not a party
-			r.parties[strings.Clone(name)] = c
+		if len(name) > 0 { // a counter without a party is a finding, not a party
+			r.parties[string(name)] = c
 		}
 	}
 	return c
 }
 
-func (r *Recount) follows(index int64, role, party string, seq, have int64) {
+func (r *Recount) follows(index int64, role string, party []byte, seq, have int64) {
 	switch {
-	case party == "":
+	case len(party) == 0:
 		r.find(index, "a %s counter without a %s", role, role)
 	case seq != have+1:
 		r.find(index, "%s %s has counter %d, the one before was %d: %d entries are missing or moved", role, party, seq, have, seq-have-1)
@@ -231,6 +229,7 @@ func (r *Recount) follows(index int64, role, party string, seq, have int64) {
 }
 
 func (r *Recount) close(index int64, p *Period) {
+	r.settle()
 	if p.From != r.PeriodFrom || p.To != index {
 		r.find(index, "closes the period of entries %d to %d, which is %d to %d", p.From, p.To, r.PeriodFrom, index)
 	}
@@ -242,29 +241,31 @@ func (r *Recount) close(index int64, p *Period) {
 	}
 	r.Closes++
 	r.PeriodFrom = index
-	r.Closed = r.Kinds()
-	r.Period = map[Kind]int64{}
+	for n, count := range r.period {
+		r.closed[n] += count
+	}
+	r.period = kindTotals{}
 }
 
 func (r *Recount) chain(index int64, c *counted) {
-	if c.message == "" {
+	if len(c.message) == 0 {
 		if c.prev != NoEntry {
 			r.find(index, "names an entry before it, but no message")
 		}
 		return
 	}
-	last, known := r.chains[c.key]
+	last := r.chains.follow(c.key, index)
+	kind := kindByNumber[c.kind]
 	switch {
-	case !c.chained:
+	case kind == KindAccepted || kind == KindRefused:
 		if c.prev != NoEntry {
 			r.find(index, "begins message %s and yet names an entry before it", c.message)
 		}
 	case c.prev >= index:
 		r.find(index, "names entry %d as the one before it", c.prev)
-	case known && c.prev != last:
+	case last != NoEntry && c.prev != last:
 		r.find(index, "message %s: names entry %d as the one before it, that was %d", c.message, c.prev, last)
-	case !known && c.prev >= r.from:
+	case last == NoEntry && c.prev >= r.from:
 		r.find(index, "message %s: names entry %d as the one before it, which is not of this message", c.message, c.prev)
 	}
-	r.chains[c.key] = index
 }

@@ -112,22 +112,39 @@ func AppendEntry(bundle, leaf []byte) []byte {
 
 // Entries cuts an entry bundle into its entries, which share its memory.
 func Entries(bundle []byte) ([][]byte, error) {
-	out := make([][]byte, 0, TileWidth)
-	for len(bundle) > 0 {
-		if len(bundle) < 2 {
-			return nil, errors.New("entry bundle ends inside a length")
-		}
-		n := int(binary.BigEndian.Uint16(bundle))
-		if len(bundle) < 2+n {
-			return nil, errors.New("entry bundle ends inside an entry")
-		}
-		out = append(out, bundle[2:2+n:2+n])
-		bundle = bundle[2+n:]
+	n, err := countEntries(bundle)
+	if err != nil {
+		return nil, err
 	}
-	if len(out) > TileWidth {
-		return nil, fmt.Errorf("entry bundle holds %d entries, at most %d belong there", len(out), TileWidth)
+	out := make([][]byte, n)
+	for i := range out {
+		out[i], bundle = cutEntry(bundle)
 	}
 	return out, nil
+}
+
+// countEntries checks that an entry bundle can be cut into its entries.
+func countEntries(bundle []byte) (n int, err error) {
+	for len(bundle) > 0 {
+		if len(bundle) < 2 {
+			return 0, errors.New("entry bundle ends inside a length")
+		}
+		if len(bundle) < 2+int(binary.BigEndian.Uint16(bundle)) {
+			return 0, errors.New("entry bundle ends inside an entry")
+		}
+		_, bundle = cutEntry(bundle)
+		n++
+	}
+	if n > TileWidth {
+		return 0, fmt.Errorf("entry bundle holds %d entries, at most %d belong there", n, TileWidth)
+	}
+	return n, nil
+}
+
+// cutEntry takes the first entry off a bundle that was counted.
+func cutEntry(bundle []byte) (leaf, rest []byte) {
+	end := 2 + int(binary.BigEndian.Uint16(bundle))
+	return bundle[2:end:end], bundle[end:]
 }
 
 // Edge is the right edge of a tree: for each level the hashes of its last,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"runtime"
 	"slices"
@@ -20,15 +21,45 @@ type DirSource struct{ FS fs.FS }
 
 // Tile implements TileSource.
 func (d DirSource) Tile(_ context.Context, level int, n int64, width int) ([]byte, error) {
-	data, err := fs.ReadFile(d.FS, TilePath(level, n, width))
+	return d.read(nil, level, n, width)
+}
+
+// read reads a tile into room.
+func (d DirSource) read(room []byte, level int, n int64, width int) ([]byte, error) {
+	data, err := readFile(d.FS, TilePath(level, n, width), room)
 	if errors.Is(err, fs.ErrNotExist) && width < TileWidth {
 		width = TileWidth
-		data, err = fs.ReadFile(d.FS, TilePath(level, n, width))
+		data, err = readFile(d.FS, TilePath(level, n, width), room)
 	}
 	if err != nil {
-		return nil, err
+		return data, err
 	}
 	return data, checkTile(level, width, data)
+}
+
+// readFile is fs.ReadFile into room.
+func readFile(files fs.FS, name string, room []byte) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return room, err
+	}
+	defer f.Close()
+	size := int64(0)
+	if info, err := f.Stat(); err == nil {
+		size = min(info.Size(), 1<<20) // as it says; more is made room for when it comes
+	}
+	room = slices.Grow(room, int(size)+1) // the end is found by reading beyond it
+	for {
+		n, err := f.Read(room[len(room):cap(room)])
+		room = room[:len(room)+n]
+		if err == io.EOF {
+			return room, nil
+		}
+		if err != nil {
+			return room, err
+		}
+		room = slices.Grow(room, 1)
+	}
 }
 
 // checkTile checks that a tile holds as much as its name says, no more and no
@@ -40,12 +71,12 @@ func checkTile(level, width int, data []byte) error {
 		}
 		return nil
 	}
-	entries, err := Entries(data)
+	entries, err := countEntries(data)
 	if err != nil {
 		return err
 	}
-	if len(entries) != width {
-		return fmt.Errorf("entry bundle holds %d entries, want %d", len(entries), width)
+	if entries != width {
+		return fmt.Errorf("entry bundle holds %d entries, want %d", entries, width)
 	}
 	return nil
 }
@@ -142,31 +173,37 @@ func (rep *LogReport) compare(ctx context.Context, log TileSource, tiles []Tile)
 	return nil
 }
 
-// bundle is one entry bundle, read, hashed and parsed.
+// bundle is one entry bundle, read, hashed and parsed. Its memory is used again
+// for another one as soon as it was looked at.
 type bundle struct {
 	n      int64
 	width  int
-	data   []byte
+	data   []byte // of the entries wanted, and of no more
 	hashes []Hash
 	leaves []counted
 	err    error // the bundle as a whole
+
+	file []byte // room for what is read
+	form form
 }
 
 // bundles reads the entry bundles of a log in order from number first on;
-// reading, hashing and parsing go on ahead, on every core.
-func bundles(ctx context.Context, log TileSource, first, size int64) func(yield func(bundle) bool) {
-	return func(yield func(bundle) bool) {
-		const ahead = 32
+// reading, hashing and parsing go on ahead, on every core. What is yielded must
+// not be kept.
+func bundles(ctx context.Context, log TileSource, first, size int64) func(yield func(*bundle) bool) {
+	return func(yield func(*bundle) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var done sync.WaitGroup
 		defer done.Wait()
 		defer cancel()
-		queue := make(chan chan bundle, ahead)
+		// Few at once: what was read should still be in the cache when it is counted.
+		queue := make(chan chan *bundle, 2*runtime.GOMAXPROCS(0))
+		spare := sync.Pool{New: func() any { return &bundle{} }}
 		done.Go(func() {
 			defer close(queue)
 			running := make(chan struct{}, runtime.GOMAXPROCS(0))
 			for n := first; n*TileWidth < size; n++ {
-				slot := make(chan bundle, 1)
+				slot := make(chan *bundle, 1)
 				select {
 				case queue <- slot:
 				case <-ctx.Done():
@@ -175,51 +212,58 @@ func bundles(ctx context.Context, log TileSource, first, size int64) func(yield 
 				running <- struct{}{}
 				done.Go(func() {
 					defer func() { <-running }()
-					slot <- readBundle(ctx, log, n, TileSize(0, n, size))
+					b := spare.Get().(*bundle)
+					b.n, b.width = n, TileSize(0, n, size)
+					b.err = b.read(ctx, log)
+					slot <- b
 				})
 			}
 		})
 		for slot := range queue {
-			if !yield(<-slot) {
+			b := <-slot
+			if !yield(b) {
 				return
 			}
+			spare.Put(b)
 		}
 	}
 }
 
-func readBundle(ctx context.Context, log TileSource, n int64, width int) bundle {
-	b := bundle{n: n, width: width}
-	if b.err = ctx.Err(); b.err != nil {
-		return b
+func (b *bundle) read(ctx context.Context, log TileSource) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	var data []byte
-	if data, b.err = log.Tile(ctx, EntriesLevel, n, width); b.err != nil {
-		return b
+	data, err := b.fetch(ctx, log)
+	if err != nil {
+		return err
 	}
-	leaves, err := Entries(data)
-	if err == nil && len(leaves) < width {
-		err = fmt.Errorf("entry bundle holds %d entries, want %d", len(leaves), width)
+	entries, err := countEntries(data)
+	if err == nil && entries < b.width {
+		err = fmt.Errorf("entry bundle holds %d entries, want %d", entries, b.width)
 	}
 	if err != nil {
-		b.err = err
-		return b
+		return err
 	}
-	leaves = leaves[:width]
-	used := 0
-	for _, leaf := range leaves {
-		used += 2 + len(leaf)
+	b.hashes, b.leaves = slices.Grow(b.hashes[:0], TileWidth)[:b.width], slices.Grow(b.leaves[:0], TileWidth)[:b.width]
+	rest := data
+	for i := range b.width {
+		var leaf []byte
+		leaf, rest = cutEntry(rest)
+		b.leaves[i].countable(leaf, &b.form)
+		b.hashes[i] = b.form.hash()
 	}
-	b.data = data[:used]
-	b.hashes, b.leaves = make([]Hash, width), make([]counted, width)
-	// The leaves' texts are parts of one string: a copy for each would cost more
-	// than reading them.
-	text, at, room := string(b.data), 0, &Leaf{}
-	for i, leaf := range leaves {
-		b.hashes[i] = tlog.RecordHash(leaf)
-		at += 2 + len(leaf)
-		b.leaves[i].countable(text[at-len(leaf):at], room)
+	b.data = data[:len(data)-len(rest)]
+	return nil
+}
+
+// fetch gives the bundle as its source has it; what a file has goes into b.file,
+// for a verification reads very many.
+func (b *bundle) fetch(ctx context.Context, log TileSource) (data []byte, err error) {
+	if dir, ok := log.(DirSource); ok {
+		b.file, err = dir.read(b.file[:0], EntriesLevel, b.n, b.width)
+		return b.file, err
 	}
-	return b
+	return log.Tile(ctx, EntriesLevel, b.n, b.width)
 }
 
 func (f *Recount) String() string {
