@@ -267,11 +267,32 @@ scan:
 	} else {
 		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
 	}
-	p.push(Token{Kind: Text, Flags: flags, Off: uint32(start), End: uint32(i), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(Text, flags, start, i)
 	return i, nil
 }
 
-func (p *parser) push(tok Token) { p.t.Tokens = append(p.t.Tokens, tok) }
+// token adds a token, all zero.
+func (t *Tape) token() *Token {
+	n := len(t.Tokens)
+	if n == cap(t.Tokens) {
+		t.Tokens = append(t.Tokens, Token{})
+		return &t.Tokens[n]
+	}
+	t.Tokens = t.Tokens[:n+1]
+	tok := &t.Tokens[n]
+	*tok = Token{}
+	return tok
+}
+
+// push adds a token that is no tag. Tokens are written field by field where
+// they are to stay: a literal would be put together elsewhere and copied in wide
+// moves, each of which has to wait for the narrow ones.
+func (p *parser) push(kind Kind, flags Flags, off, end int) *Token {
+	tok := p.t.token()
+	tok.Kind, tok.Flags, tok.Depth = kind, flags, uint16(len(p.t.open))
+	tok.Off, tok.End, tok.Scope = uint32(off), uint32(end), p.scope
+	return tok
+}
 
 // checkHigh refuses U+FFFE and U+FFFF; the byte at i is 0xEF and the text is valid UTF-8.
 func (p *parser) checkHigh(i int) *Error {
@@ -323,7 +344,7 @@ func (p *parser) cdata(i int) (int, *Error) {
 		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
 	}
 	end := to + len("]]>")
-	p.push(Token{Kind: CData, Flags: flags, Off: uint32(i), End: uint32(end), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(CData, flags, i, end)
 	return end, nil
 }
 
@@ -347,7 +368,7 @@ func (p *parser) comment(i int) (int, *Error) {
 	if len(p.t.Tokens) >= p.t.lim.Tokens {
 		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
 	}
-	p.push(Token{Kind: Comment, Off: uint32(i), End: uint32(to + 3), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(Comment, 0, i, to+3)
 	return to + 3, nil
 }
 
@@ -381,7 +402,7 @@ func (p *parser) pi(i int) (int, *Error) {
 	if len(p.t.Tokens) >= p.t.lim.Tokens {
 		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
 	}
-	p.push(Token{Kind: PI, NameLen: uint16(len(target)), Off: uint32(i), End: uint32(to + 2), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(PI, 0, i, to+2).NameLen = uint16(len(target))
 	return to + 2, nil
 }
 
@@ -416,10 +437,11 @@ func (p *parser) mismatch(i int, open []byte) *Error {
 // close writes the End token of an open element and takes its declarations out of force.
 func (p *parser) close(start int32, off, end int) {
 	t := p.t
+	tok := t.token()
 	st := &t.Tokens[start]
-	st.Match = int32(len(t.Tokens))
-	tok := Token{Kind: End, PrefixLen: st.PrefixLen, NameLen: st.NameLen, Depth: st.Depth, Off: uint32(off), End: uint32(end),
-		Name: st.Name, Match: start, Scope: st.Scope}
+	st.Match = int32(len(t.Tokens) - 1)
+	tok.Kind, tok.PrefixLen, tok.NameLen, tok.Depth = End, st.PrefixLen, st.NameLen, st.Depth
+	tok.Off, tok.End, tok.Name, tok.Match, tok.Scope = uint32(off), uint32(end), st.Name, start, st.Scope
 	if st.NDecl > 0 {
 		for k := int(st.NDecl) - 1; k >= 0; k-- {
 			d := &t.Decls[int(st.Decl)+k]
@@ -429,7 +451,6 @@ func (p *parser) close(start int32, off, end int) {
 		p.inside -= int(st.NDecl)
 	}
 	t.open = t.open[:len(t.open)-1]
-	t.Tokens = append(t.Tokens, tok)
 }
 
 // startTag reads [40] STag or [44] EmptyElemTag: first the attributes as
@@ -487,9 +508,10 @@ func (p *parser) startTag(i int) (int, *Error) {
 		}
 	}
 	t.open = append(t.open, int32(len(t.Tokens)))
-	t.Tokens = append(t.Tokens, Token{Kind: Start, Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i - 1),
-		NAttr: uint16(len(t.Attrs) - attr), NDecl: uint16(len(t.Decls) - decl), Depth: uint16(len(t.open) - 1),
-		Off: uint32(i), End: uint32(j), Name: name, Attr: uint32(attr), Decl: uint32(decl), Scope: p.scope})
+	tok := t.token()
+	tok.Kind, tok.Flags, tok.PrefixLen, tok.NameLen = Start, flags, uint16(prefix), uint16(nameEnd-i-1)
+	tok.NAttr, tok.NDecl, tok.Depth = uint16(len(t.Attrs)-attr), uint16(len(t.Decls)-decl), uint16(len(t.open)-1)
+	tok.Off, tok.End, tok.Name, tok.Attr, tok.Decl, tok.Scope = uint32(i), uint32(j), name, uint32(attr), uint32(decl), p.scope
 	if flags&SelfClosing != 0 {
 		p.close(int32(len(t.Tokens)-1), j, j)
 	}
