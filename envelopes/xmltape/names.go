@@ -44,6 +44,11 @@ func (t *Tape) resetNames() {
 		t.nameTab = make([]uint32, 256)
 		t.spaceTab = make([]uint32, 64)
 		t.prefixTab = make([]uint32, 64)
+		t.tags = make([]tagName, tagNames)
+	}
+	if t.document++; t.document == 0 { // wrapped: old entries could look new
+		clear(t.tags)
+		t.document = 1
 	}
 	// Only the slots in use are cleared: a small document after a large one stays cheap.
 	if len(t.names)*8 < len(t.nameTab) {
@@ -272,8 +277,71 @@ func isAbsoluteURI(uri []byte) bool {
 	return false
 }
 
-// elementName resolves the QName at [off,end).
-func (p *parser) elementName(off, end, prefix int) (NameID, *Error) {
+// tagNames is how many names of start tags a tape remembers; a power of two.
+const tagNames = 256
+
+// tagName reads the QName of a start tag at i: its end, and its entry. Documents
+// repeat their names, and in the same order; so the name that followed the tag
+// before when that was last met is tried first.
+func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
+	t := p.t
+	tag = &t.tags[p.next&(tagNames-1)]
+	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+		switch p.src[end] {
+		case '>', ' ', '/', '\n', '\t', '\r':
+			p.last, p.next = p.next, tag.next
+			return end, tag, nil
+		}
+	}
+	end, prefix, err := p.qname(i)
+	if err != nil {
+		return end, nil, err
+	}
+	k := hash(p.src[i:end], 2) & (tagNames - 1)
+	t.tags[p.last&(tagNames-1)].next = k
+	tag = &t.tags[k]
+	p.last, p.next = k, tag.next
+	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
+		return end, tag, nil
+	}
+	*tag = tagName{document: t.document, next: tag.next, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix)}
+	if tag.mask = 1<<64 - 1; end-i < 8 {
+		tag.mask >>= 64 - 8*(end-i)
+	}
+	for k := range min(end-i, 8) {
+		tag.first |= uint64(p.src[i+k]) << (8 * k)
+	}
+	return end, tag, nil
+}
+
+// again tells whether the name of a tag stands at i, where there are eight bytes more.
+func (p *parser) again(tag *tagName, i int) bool {
+	if word(p.src, i)&tag.mask != tag.first {
+		return false
+	}
+	n := int(tag.len)
+	return n <= 8 || string(p.src[i+8:i+n]) == string(p.src[int(tag.off)+8:int(tag.off)+n])
+}
+
+// elementName resolves the name of an element. What it was resolved to before
+// still holds when its prefix is bound by the same declaration.
+func (p *parser) elementName(tag *tagName, off, end int) (NameID, *Error) {
+	t := p.t
+	if tag.name != 0 && t.prefixes[tag.prefix].decl == tag.decl {
+		return tag.name, nil
+	}
+	prefix := int(tag.prefixLen)
+	name, err := p.resolveElement(off, end, prefix)
+	if err != nil {
+		return 0, err
+	}
+	tag.name, tag.prefix = name, p.lastPrefix
+	tag.decl = t.prefixes[p.lastPrefix].decl
+	return name, nil
+}
+
+// resolveElement resolves the QName at [off,end).
+func (p *parser) resolveElement(off, end, prefix int) (NameID, *Error) {
 	if prefix == 5 && string(p.src[off:off+5]) == "xmlns" {
 		return 0, fail(CodeNamespace, off, "an element may not have the prefix xmlns")
 	}

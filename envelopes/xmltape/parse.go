@@ -34,10 +34,13 @@ type parser struct {
 	src    []byte
 	scope  int32 // innermost declaration in force
 	inside int   // declarations in force
+	ef     bool  // the byte 0xEF, with which U+FFFE and U+FFFF begin, is somewhere in src
 
 	// The prefix met last, since neighbours mostly share theirs.
 	lastOff, lastLen int
 	lastPrefix       int32
+
+	last, next uint32 // into the tape's tags: the start tag before, and the one that is expected
 }
 
 func fail(code Code, off int, format string, args ...any) *Error {
@@ -89,7 +92,10 @@ func (p *parser) checkEncoding() *Error {
 	case bytes.HasPrefix(s, []byte("\xfe\xff")), bytes.HasPrefix(s, []byte("\xff\xfe")),
 		bytes.HasPrefix(s, []byte("\x00<")), bytes.HasPrefix(s, []byte("<\x00")), bytes.HasPrefix(s, []byte("\x00\x00\x00<")):
 		return fail(CodeEncoding, 0, "looks like UTF-16 or UTF-32; send UTF-8")
-	case validUTF8(s):
+	}
+	valid, ef := validUTF8(p.src)
+	if valid {
+		p.ef = ef
 		return nil
 	}
 	off := 0
@@ -211,6 +217,14 @@ func (p *parser) text(start int) (int, *Error) {
 	src := p.src
 	var flags Flags
 	i := start
+	if c := src[i]; c == '\n' || c == ' ' { // mostly the end of a line and an indent, and nothing else
+		for i++; i+8 <= len(src); i += 8 {
+			if x := word(src, i) ^ ' '*ones; x != 0 {
+				i += stop(x)
+				break
+			}
+		}
+	}
 	for i < len(src) && spaceTable[src[i]] {
 		if src[i] == '\r' {
 			flags |= Decode
@@ -223,6 +237,15 @@ scan:
 		c := textTable[src[i]]
 		if c == 0 {
 			i++
+			if !p.ef {
+				for i+8 <= len(src) {
+					if m := textStops(word(src, i)); m != 0 {
+						i += stop(m)
+						break
+					}
+					i += 8
+				}
+			}
 			for i < len(src) && textTable[src[i]] == 0 {
 				i++
 			}
@@ -457,7 +480,7 @@ func (p *parser) close(start int32, off, end int) {
 // written, then, with all declarations known, the names.
 func (p *parser) startTag(i int) (int, *Error) {
 	t, src := p.t, p.src
-	j, prefix, err := p.qname(i + 1)
+	j, tag, err := p.tagName(i + 1)
 	if err != nil {
 		return i, err
 	}
@@ -498,7 +521,7 @@ func (p *parser) startTag(i int) (int, *Error) {
 			return i, err
 		}
 	}
-	name, err := p.elementName(i+1, nameEnd, prefix)
+	name, err := p.elementName(tag, i+1, nameEnd)
 	if err != nil {
 		return i, err
 	}
@@ -509,7 +532,7 @@ func (p *parser) startTag(i int) (int, *Error) {
 	}
 	t.open = append(t.open, int32(len(t.Tokens)))
 	tok := t.token()
-	tok.Kind, tok.Flags, tok.PrefixLen, tok.NameLen = Start, flags, uint16(prefix), uint16(nameEnd-i-1)
+	tok.Kind, tok.Flags, tok.PrefixLen, tok.NameLen = Start, flags, tag.prefixLen, tag.len
 	tok.NAttr, tok.NDecl, tok.Depth = uint16(len(t.Attrs)-attr), uint16(len(t.Decls)-decl), uint16(len(t.open)-1)
 	tok.Off, tok.End, tok.Name, tok.Attr, tok.Decl, tok.Scope = uint32(i), uint32(j), name, uint32(attr), uint32(decl), p.scope
 	if flags&SelfClosing != 0 {
@@ -555,7 +578,17 @@ func (p *parser) attribute(i int) (int, *Error) {
 func (p *parser) attrValue(from int, quoteChar byte) (end int, flags Flags, err *Error) {
 	src := p.src
 	i := from
+	quotes := uint64(quoteChar) * ones
 	for {
+		if !p.ef {
+			for i+8 <= len(src) {
+				if m := valueStops(word(src, i), quotes); m != 0 {
+					i += stop(m)
+					break
+				}
+				i += 8
+			}
+		}
 		for i < len(src) && attrTable[src[i]] == 0 {
 			i++
 		}

@@ -108,7 +108,9 @@ type Tape struct {
 	seen      []uint32 // per NameID: serial of the element on which it was last an attribute
 	serial    uint32
 	open      []int32 // Start tokens of the open elements
-	scratch   []byte  // decoded namespace names
+	tags      []tagName
+	document  uint32 // counts documents: entries of tags with another number are of the past
+	scratch   []byte // decoded namespace names
 	lim       Limits
 }
 
@@ -122,6 +124,21 @@ type nameEntry struct {
 type spaceEntry struct {
 	uri  []byte
 	hash uint32
+}
+
+// tagName is the name of a start tag as it was written before, and what came of
+// it. The tape keeps a fixed number of them, found by hash, the younger driving
+// out the older: they are a memory, not a table on which anything depends.
+type tagName struct {
+	first, mask uint64 // its first eight bytes
+	document    uint32
+	off         uint32
+	len         uint16
+	prefixLen   uint16
+	prefix      int32  // index into prefixes
+	decl        int32  // the declaration of the prefix that was in force
+	name        NameID // 0: not resolved yet
+	next        uint32 // index of the start tag that followed
 }
 
 type prefixEntry struct {
