@@ -145,12 +145,9 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 			if i < root || i > rootEnd {
 				continue
 			}
-			if tok.Kind == xmltape.Text && tok.Flags&xmltape.Decode == 0 {
-				raw := src[tok.Off:tok.End]
-				if bytes.IndexByte(raw, '>') < 0 {
-					e.out.piece(raw)
-					continue
-				}
+			if tok.Kind == xmltape.Text && tok.Flags&(xmltape.Decode|xmltape.Greater) == 0 {
+				e.out.piece(src[tok.Off:tok.End])
+				continue
 			}
 			v := t.CharData(tok, e.value[:0])
 			if tok.Flags&xmltape.Decode != 0 {

@@ -59,30 +59,40 @@ func Transform(w io.Writer, element xmltape.Node, form Form) error {
 type smevEmitter struct {
 	out    sink
 	prefix []smevPrefix
-	undo   []xmltape.SpaceID // declared by the open elements, innermost last
-	marks  []uint32          // len(undo) when each open element began
-	attrs  []uint32          // attributes of one element in output order
-	text   []byte            // a text that is made of several tokens
-	value  []byte            // a decoded value
+	names  []byte     // of the namespaces that have been declared, as they are written
+	undo   []smevUndo // prefixes of the open elements, innermost last
+	attrs  []uint32   // attributes of one element in output order
+	text   []byte     // a text that is made of several tokens
+	value  []byte     // a decoded value
 	next   counter
 	form   Form
 	head   *canonEmitter // of the JDK form: the beginning of the canonical document
 	plain  bool          // no DEL and no C1 control anywhere in the range
+
+	// src[from:to] is to be written as it is. It waits because most often what
+	// follows in the source is to be written as it is too.
+	src      []byte
+	from, to int
 }
 
-// smevPrefix is the text of an allocated prefix with its colon ("ns12:"); n is 0 when
-// the namespace has none now.
+// smevPrefix is an allocated prefix as a start tag and an end tag begin with it,
+// "<ns12:" and "</ns12:"; n is the length of "ns12:", or 0 when the namespace has
+// none now.
 type smevPrefix struct {
-	text [14]byte
-	n    uint8
-	name uint8 // what writing the namespace name takes; uriUnknown at first
+	start, end [16]byte
+	n          uint8
+	name       uint32 // of the namespace, in smevEmitter.names, once it has been written
+	nameLen    uint32 // with the quotation mark behind it
 }
 
-const (
-	uriUnknown = iota
-	uriPlain   // nothing to escape
-	uriEscaped
-)
+// text is the prefix with its colon.
+func (p *smevPrefix) text() []byte { return p.start[1 : 1+p.n] }
+
+// smevUndo is a namespace to which the element that is open at a depth gave a prefix.
+type smevUndo struct {
+	space xmltape.SpaceID
+	depth uint16
+}
 
 func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	if !element.Valid() {
@@ -98,10 +108,11 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 		e.prefix = e.prefix[:n]
 		clear(e.prefix)
 	}
-	e.undo, e.marks = e.undo[:0], e.marks[:0]
+	e.names, e.undo = e.names[:0], e.undo[:0]
 	e.plain = form == JDK || !hasC1(element.Bytes())
 
 	src := t.Source()
+	e.src, e.from, e.to = src, 0, 0
 	first := element.Index()
 	last := int(element.Token().Match)
 	gathered := 0 // token at which the text in e.text began; 0: there is none
@@ -117,9 +128,9 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				gathered = 0
 			}
 			if err := e.start(t, src, i, tok); err != nil {
+				e.src = nil
 				return err
 			}
-			e.out.room()
 		case xmltape.End:
 			if gathered > 0 {
 				e.textValue(e.text, gathered)
@@ -133,7 +144,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				if tok.Flags&xmltape.Blank != 0 {
 					continue
 				}
-				if tok.Kind == xmltape.Text && form == Woodstox && e.plain && e.woodstoxRaw(src[tok.Off:tok.End], tok.Flags&xmltape.Decode != 0) {
+				if tok.Kind == xmltape.Text && form == Woodstox && e.plain && e.woodstoxRaw(tok) {
 					continue
 				}
 				e.textValue(e.charData(t, tok), i)
@@ -151,7 +162,61 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 			}
 		}
 	}
+	e.release()
+	e.src = nil
 	return e.out.close()
+}
+
+// keep notes that src[from:to] is to be written as it is.
+func (e *smevEmitter) keep(from, to int) {
+	if from != e.to {
+		e.release()
+		e.from = from
+	}
+	e.to = to
+}
+
+// release writes what has been kept; whoever writes anything else calls it first.
+func (e *smevEmitter) release() {
+	if k, kept := len(e.out.buf), e.to-e.from; kept == 0 {
+		return
+	} else if kept <= smevShort && e.from+smevShort <= len(e.src) && k+smevShort <= cap(e.out.buf) {
+		copyShort((*[smevShort]byte)(e.out.buf[k:k+smevShort]), (*[smevShort]byte)(e.src[e.from:]))
+		e.out.buf = e.out.buf[:k+kept]
+	} else {
+		e.out.piece(e.src[e.from:e.to])
+		e.out.room()
+	}
+	e.from = e.to
+}
+
+// tag writes what has been kept and the beginning of a tag, n bytes of it, and
+// keeps src[from:to].
+func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
+	k, kept := len(e.out.buf), e.to-e.from
+	if kept > smevShort || e.from+smevShort > len(e.src) || k+smevShort+16 > cap(e.out.buf) {
+		e.release()
+		e.out.piece(begin[:n])
+		e.out.room()
+	} else {
+		dst := (*[smevShort + 16]byte)(e.out.buf[k : k+smevShort+16])
+		copyShort((*[smevShort]byte)(dst[:]), (*[smevShort]byte)(e.src[e.from:]))
+		*(*[16]byte)(dst[kept:]) = *begin
+		e.out.buf = e.out.buf[:k+kept+n]
+	}
+	e.from, e.to = from, to
+}
+
+// smevShort is how much is copied without a call and whatever the length: a name
+// and a short value are shorter. The surplus is overwritten by what comes next.
+const smevShort = 64
+
+// copyShort copies in the widest moves that the compiler knows.
+func copyShort(dst, src *[smevShort]byte) {
+	*(*[16]byte)(dst[:]) = *(*[16]byte)(src[:])
+	*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
+	*(*[16]byte)(dst[32:]) = *(*[16]byte)(src[32:])
+	*(*[16]byte)(dst[48:]) = *(*[16]byte)(src[48:])
 }
 
 // charData gives the value of a text token, in e.value where it had to be decoded.
@@ -168,26 +233,28 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 	if space == xmltape.NoSpace && e.form == Woodstox {
 		return refuse(Unsignable, t.NodeAt(i), "element in no namespace: the SMEV transform is not defined for it")
 	}
-	e.marks = append(e.marks, uint32(len(e.undo)))
-	out := append(e.out.buf, '<')
 	p := &e.prefix[space]
 	fresh := p.n == 0
 	if fresh {
-		e.allocate(space)
+		e.allocate(space, tok.Depth)
 	}
-	out = append(out, p.text[:p.n]...)
-	local := localOf(src, tok.Off+1, tok.PrefixLen, tok.NameLen)
-	if !fresh && tok.End == tok.Off+2+uint32(tok.NameLen) {
-		// "<p:local>" needs nothing but its prefix changed.
-		e.out.buf = append(out, local[:len(local)+1]...)
+	local := int(tok.Off) + 1 // where the local part begins
+	if tok.PrefixLen > 0 {
+		local += int(tok.PrefixLen) + 1
+	}
+	nameEnd := int(tok.Off) + 1 + int(tok.NameLen)
+	if !fresh && int(tok.End) == nameEnd+1 {
+		e.tag(&p.start, 1+int(p.n), local, nameEnd+1) // nothing but the prefix changes
 		return nil
 	}
-	out = append(out, local...)
+	e.tag(&p.start, 1+int(p.n), local, nameEnd)
+	e.release()
+	e.from, e.to = int(tok.End), int(tok.End)
 	if fresh {
-		out = e.declare(out, t, space)
+		e.declare(t, space)
 	}
 	if tok.NAttr == 0 {
-		e.out.buf = append(out, '>')
+		e.out.buf = append(e.out.buf, '>')
 		return nil
 	}
 	e.attrs = e.attrs[:0]
@@ -208,16 +275,16 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 			return refuse(Unsignable, t.NodeAt(i), "attribute of the xml namespace: the SMEV transform is not defined for it")
 		}
 		if e.prefix[space].n == 0 {
-			e.allocate(space)
-			out = e.declare(out, t, space)
+			e.allocate(space, tok.Depth)
+			e.declare(t, space)
 		}
 	}
+	out := e.out.buf
 	for _, ai := range e.attrs {
 		a := &t.Attrs[ai]
 		out = append(out, ' ')
 		if space := t.Space(a.Name); space != xmltape.NoSpace {
-			p := &e.prefix[space]
-			out = append(out, p.text[:p.n]...)
+			out = append(out, e.prefix[space].text()...)
 		}
 		out = append(out, localOf(src, a.Off, a.PrefixLen, a.NameLen)...)
 		out = append(out, '=', '"')
@@ -233,82 +300,105 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 		out = append(out, '"')
 	}
 	e.out.buf = append(out, '>')
+	e.out.room()
 	return nil
 }
 
 func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 	p := &e.prefix[t.Space(tok.Name)]
-	start := &t.Tokens[tok.Match]
-	out := append(e.out.buf, '<', '/')
-	out = append(out, p.text[:p.n]...)
-	local := localOf(src, start.Off+1, start.PrefixLen, start.NameLen)
-	if start.End == start.Off+2+uint32(start.NameLen) {
-		e.out.buf = append(out, local[:len(local)+1]...) // the start tag's ">" is as good
+	at := tok.Off + 2
+	if tok.End == tok.Off {
+		at = t.Tokens[tok.Match].Off + 1 // of a self-closing tag
+	}
+	nameEnd := int(at) + int(tok.NameLen)
+	local := int(at)
+	if tok.PrefixLen > 0 {
+		local += int(tok.PrefixLen) + 1
+	}
+	if int(tok.End) == nameEnd+1 {
+		e.tag(&p.end, 2+int(p.n), local, nameEnd+1)
 	} else {
-		e.out.buf = append(append(out, local...), '>')
+		e.tag(&p.end, 2+int(p.n), local, nameEnd)
+		e.release()
+		e.out.buf = append(e.out.buf, '>')
+		e.from, e.to = int(tok.End), int(tok.End)
 	}
-	top := len(e.marks) - 1
-	mark := int(e.marks[top])
-	e.marks = e.marks[:top]
-	if len(e.undo) == mark {
-		return
+	n := len(e.undo)
+	for n > 0 && e.undo[n-1].depth == tok.Depth {
+		n--
+		e.prefix[e.undo[n].space].n = 0
 	}
-	for _, space := range e.undo[mark:] {
-		e.prefix[space].n = 0
-	}
-	e.undo = e.undo[:mark]
+	e.undo = e.undo[:n]
 }
 
 // allocate gives a namespace the next prefix; numbers never come back.
-func (e *smevEmitter) allocate(space xmltape.SpaceID) {
+func (e *smevEmitter) allocate(space xmltape.SpaceID, depth uint16) {
 	p := &e.prefix[space]
-	p.n = e.next.increment(&p.text)
-	e.undo = append(e.undo, space)
+	p.start, p.end, p.n = e.next.start, e.next.end, e.next.n
+	e.next.increment()
+	e.undo = append(e.undo, smevUndo{space, depth})
 }
 
-// counter counts in decimal, because that is how its numbers are used.
+// counter is the prefix that comes next. It counts in decimal, because that is
+// how its numbers are used, and behind the use: what has just been written byte
+// by byte is slow to copy. Ten digits have room, and no document that many prefixes.
 type counter struct {
-	digits [10]byte // right-aligned
-	from   uint8
+	start, end [16]byte // as in smevPrefix
+	n          uint8
 }
 
-func (c *counter) reset() { *c = counter{from: uint8(len(c.digits))} }
-
-// increment counts on and writes "ns", the number and a colon to text; it gives the length.
-func (c *counter) increment(text *[14]byte) uint8 {
-	i := len(c.digits) - 1
-	for ; i >= int(c.from) && c.digits[i] == '9'; i-- {
-		c.digits[i] = '0'
-	}
-	if i < int(c.from) {
-		c.from = uint8(i)
-		c.digits[i] = '0'
-	}
-	c.digits[i]++
-	text[0], text[1] = 'n', 's'
-	n := 2 + copy(text[2:], c.digits[c.from:])
-	text[n] = ':'
-	return uint8(n + 1)
+func (c *counter) reset() {
+	*c = counter{n: uint8(len("ns1:"))}
+	copy(c.start[:], "<ns1:")
+	copy(c.end[:], "</ns1:")
 }
 
-func (e *smevEmitter) declare(out []byte, t *xmltape.Tape, space xmltape.SpaceID) []byte {
+func (c *counter) increment() {
+	const first = len("<ns")
+	i := int(c.n) - 1 // the last digit, in start
+	for ; i >= first && c.start[i] == '9'; i-- {
+		c.start[i], c.end[i+1] = '0', '0'
+	}
+	if i >= first {
+		c.start[i]++
+		c.end[i+1]++
+		return
+	}
+	c.start[first], c.end[first+1] = '1', '1'
+	c.n++
+	n := int(c.n)
+	c.start[n-1], c.start[n] = '0', ':'
+	c.end[n], c.end[n+1] = '0', ':'
+}
+
+// declare writes the declaration of a prefix that has just been allocated.
+func (e *smevEmitter) declare(t *xmltape.Tape, space xmltape.SpaceID) {
 	p := &e.prefix[space]
-	out = append(out, " xmlns:"...)
-	out = append(out, p.text[:p.n-1]...)
-	out = append(out, '=', '"')
-	uri := t.SpaceURI(space)
-	if p.name == uriUnknown {
-		p.name = uriPlain
-		if bytes.ContainsAny(uri, "<>&\"\t\r\n") {
-			p.name = uriEscaped
-		}
+	if p.nameLen == 0 {
+		p.name = uint32(len(e.names))
+		e.names = append(e.attrValue(e.names, t.SpaceURI(space)), '"')
+		p.nameLen = uint32(len(e.names)) - p.name
+		e.names = append(e.names, make([]byte, smevShort)...) // to be copied with it
 	}
-	if p.name == uriPlain {
-		out = append(out, uri...)
-	} else {
-		out = e.attrValue(out, uri)
+	name := e.names[p.name : p.name+p.nameLen+smevShort]
+	const begin = " xmlns:ns"
+	need := len(begin) + len(p.start) + len(name) + smevShort
+	if len(e.out.buf)+need > cap(e.out.buf) {
+		e.out.flush()
+		e.out.buf = slices.Grow(e.out.buf, need)
 	}
-	return append(out, '"')
+	k := len(e.out.buf)
+	dst := e.out.buf[k : k+need]
+	// "<ns12:" with its "<" where the colon of xmlns: comes, and the beginning over it.
+	*(*[16]byte)(dst[len(begin)-len("<ns"):]) = p.start
+	copy(dst, begin)
+	n := len(begin) - len("ns") + int(p.n)
+	dst[n-1], dst[n] = '=', '"'
+	n++
+	for from := 0; from < int(p.nameLen); from += smevShort {
+		copyShort((*[smevShort]byte)(dst[n+from:]), (*[smevShort]byte)(name[from:]))
+	}
+	e.out.buf = e.out.buf[:k+n+int(p.nameLen)]
 }
 
 // sortAttrs puts qualified attributes first, by namespace name and local part,
@@ -341,6 +431,7 @@ func (e *smevEmitter) sortAttrs(t *xmltape.Tape) {
 
 // textValue writes one text that began with token i, unless it is blank.
 func (e *smevEmitter) textValue(v []byte, i int) {
+	e.release()
 	if e.form == JDK {
 		e.jdkText(v, e.jdkCut(v, i))
 		return

@@ -17,6 +17,7 @@ const (
 	clHigh    // 0xEF: may begin U+FFFE or U+FFFF
 	clBad     // a control character
 	clQuote
+	clGreater // '>'
 )
 
 var (
@@ -41,6 +42,7 @@ func init() {
 	textTable['<'], attrTable['<'] = clSpecial, clSpecial
 	textTable['&'], attrTable['&'] = clAmp, clAmp
 	textTable[']'] = clBracket
+	textTable['>'] = clGreater
 	textTable[0xef], attrTable[0xef] = clHigh, clHigh
 	attrTable['"'], attrTable['\''] = clQuote, clQuote
 
@@ -191,11 +193,11 @@ const (
 
 func word(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
 
-// textStops marks the bytes of a word that text has to look at: '<', '&', ']'
-// and control characters. 0xEF is not among them.
+// textStops marks the bytes of a word that text has to look at: '<', '>', '&',
+// ']' and control characters. 0xEF is not among them.
 func textStops(v uint64) uint64 {
 	low := v & lows
-	goesOn := ((low ^ '<'*ones) + lows) & ((low ^ '&'*ones) + lows) & ((low ^ ']'*ones) + lows) & (low + 0x60*ones)
+	goesOn := ((low | 2*ones ^ '>'*ones) + lows) & ((low ^ '&'*ones) + lows) & ((low ^ ']'*ones) + lows) & (low + 0x60*ones)
 	return ^(goesOn | v) & highs
 }
 

@@ -269,6 +269,10 @@ scan:
 			flags |= Decode
 			for i = end; i < len(src) && spaceTable[src[i]]; i++ {
 			}
+		case clGreater:
+			flags |= Greater
+			blank = false
+			i++
 		case clBracket:
 			if hasPrefixAt(src, i, "]]>") {
 				return i, fail(CodeCDEnd, i, "]]> in text; write ]]&gt;")

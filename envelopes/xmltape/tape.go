@@ -28,6 +28,8 @@ const (
 	SelfClosing
 	// HasText: somewhere directly in this element there is a non-blank Text or CData.
 	HasText
+	// Greater: a Text in which ">" stands as it is; canonical forms write it otherwise.
+	Greater
 )
 
 // NameID identifies an expanded name within one tape; 0 is no name. IDs are
