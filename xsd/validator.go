@@ -38,7 +38,9 @@ type Validator struct {
 	visit func(value.Identity, []byte)
 	at    int32 // token of the element whose value is being visited
 
-	idc identityState
+	idc     identityState
+	watched []watched
+	asleep  int32 // elements open below the innermost watched one, where no path can reach anything
 
 	root       int32
 	violations []Violation
@@ -149,6 +151,7 @@ func (v *Validator) begin(element xmltape.Node) {
 	v.frames, v.counts = v.frames[:0], v.counts[:0]
 	v.ids.reset()
 	v.idc.reset()
+	v.watched, v.asleep = v.watched[:0], 0
 	v.violations, v.more = nil, false
 }
 
@@ -371,9 +374,7 @@ func (v *Validator) end(i int32) {
 	if !f.broken && !v.complete(f) {
 		v.incomplete(i, f)
 	}
-	if v.idc.active() {
-		v.identityEnd(f.tok, f.decl, nil, nil)
-	}
+	v.exit(f.tok, f.decl, nil, nil)
 	v.counts = v.counts[:f.counts]
 	v.frames = v.frames[:len(v.frames)-1]
 }
@@ -422,7 +423,7 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 		typ, nilled = v.instanceAttributes(i, tok, decl, typ)
 	}
 	if v.s.identities != nil {
-		v.identityStart(i, tok, decl, typ)
+		v.enter(i, tok, decl, typ)
 	}
 	ct, complex := typ.(*complexType)
 	if !complex {
@@ -466,15 +467,66 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 }
 
 // leave ends an element without a frame for the identity constraints.
-func (v *Validator) leave(i int32, decl *elementDecl) {
-	if v.idc.active() {
-		v.identityEnd(i, decl, nil, nil)
+func (v *Validator) leave(i int32, decl *elementDecl) { v.exit(i, decl, nil, nil) }
+
+// watched is an open element that the paths of identity constraints have been
+// stepped into.
+type watched struct {
+	asleep int32 // Validator.asleep when it began
+	lively bool  // some path goes on into its children
+}
+
+// enter steps the paths of identity constraints into an element. Below an
+// element in which all paths have ended or failed there is nothing to step, but
+// for a scope of its own that an element may begin: most of a document is like
+// that, and only counted.
+func (v *Validator) enter(i int32, tok *xmltape.Token, decl *elementDecl, typ typeDef) {
+	s := &v.idc
+	if decl == nil || len(decl.identities) == 0 {
+		if !s.active() {
+			return
+		}
+		if !v.watched[len(v.watched)-1].lively {
+			v.asleep++
+			return
+		}
+	}
+	v.watched = append(v.watched, watched{asleep: v.asleep})
+	v.asleep = 0
+	v.identityStart(i, tok, decl, typ)
+	for k, bits := range s.bits[s.levels[s.depth-1]:] {
+		if path := s.paths[k].path; bits&(1<<len(path.steps)-1) != 0 || path.descend && bits&1 != 0 {
+			v.watched[len(v.watched)-1].lively = true
+			break
+		}
+	}
+}
+
+// exit ends an element for the identity constraints; t and raw are its simple
+// type and value, nil when it has none that is valid.
+func (v *Validator) exit(i int32, decl *elementDecl, t *simpleType, raw []byte) {
+	switch {
+	case !v.idc.active():
+	case v.asleep > 0:
+		v.asleep--
+	default:
+		v.identityEnd(i, decl, t, raw)
+		top := len(v.watched) - 1
+		v.asleep = v.watched[top].asleep
+		v.watched = v.watched[:top]
 	}
 }
 
 func (v *Validator) push(i int32, decl *elementDecl, ct *complexType) {
 	m := ct.model
-	f := frame{decl: decl, model: m, counts: int32(len(v.counts)), tok: i}
+	at := len(v.frames)
+	if at == cap(v.frames) {
+		v.frames = append(v.frames, frame{})
+	}
+	// Field by field: a literal would be put together elsewhere and copied.
+	v.frames = v.frames[:at+1]
+	f := &v.frames[at]
+	f.decl, f.model, f.state, f.counts, f.tok, f.broken = decl, m, 0, int32(len(v.counts)), i, false
 	n := len(m.counters)
 	if m.isAll {
 		n = len(m.needed)
@@ -482,7 +534,6 @@ func (v *Validator) push(i int32, decl *elementDecl, ct *complexType) {
 	for range n {
 		v.counts = append(v.counts, 0)
 	}
-	v.frames = append(v.frames, f)
 }
 
 // simpleElement checks an element with simple content.
@@ -494,9 +545,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	}
 	raw, ok := v.content(i, tok)
 	if !ok {
-		if v.idc.active() {
-			v.identityEnd(i, decl, nil, nil)
-		}
+		v.exit(i, decl, nil, nil)
 		return
 	}
 	v.scope.scope = tok.Scope
@@ -504,9 +553,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		if len(raw) == 0 {
 			raw = v.defaulted(decl)
 			if v.s.elementDefaultKnown(decl, t) {
-				if v.idc.active() {
-					v.identityEnd(i, decl, t, raw)
-				}
+				v.exit(i, decl, t, raw)
 				v.identities(i, t, raw)
 				return
 			}
@@ -514,9 +561,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	}
 	if f := t.v.Validate(raw, &v.ctx); f != nil {
 		v.badValue(i, raw, f)
-		if v.idc.active() {
-			v.identityEnd(i, decl, nil, nil)
-		}
+		v.exit(i, decl, nil, nil)
 		return
 	}
 	if decl != nil && decl.constraint.kind == fixedValue {
@@ -526,9 +571,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		}
 	}
 	v.identities(i, t, raw)
-	if v.idc.active() {
-		v.identityEnd(i, decl, t, raw)
-	}
+	v.exit(i, decl, t, raw)
 }
 
 // elementDefaultKnown: the default of a declaration was checked against just
