@@ -62,6 +62,8 @@ type nameInfo struct {
 	serial uint32
 	sym    int32 // 0: the schema does not know the name
 	space  int32 // unknownSpace: nor its namespace
+	column int32 // of the name in model, with which it was last met as a child; -1: the model does not list it
+	model  *model
 }
 
 type spaceInfo struct {
@@ -178,7 +180,7 @@ func (v *Validator) name(id xmltape.NameID) *nameInfo {
 	if info.serial != v.serial {
 		info.serial = v.serial
 		info.space = v.space(v.tape.Space(id))
-		info.sym = 0
+		info.sym, info.model = 0, nil
 		if info.space != unknownSpace {
 			info.sym = v.s.symbols.find(v.tape.NameHash(id), info.space, v.tape.Local(id))
 		}
@@ -235,13 +237,16 @@ func (v *Validator) child(i int32, tok *xmltape.Token) int32 {
 	f := &v.frames[len(v.frames)-1]
 	info := v.name(tok.Name)
 	m := f.model
-	col := int32(-1)
-	if info.sym != 0 {
-		col = m.columns.find(info.sym)
+	if info.model != m {
+		info.model, info.column = m, -1
+		if info.sym != 0 {
+			info.column = m.columns.find(info.sym)
+		}
+		if info.column < 0 {
+			info.column = m.spaceColumn(info.space)
+		}
 	}
-	if col < 0 {
-		col = m.spaceColumn(info.space)
-	}
+	col := info.column
 	if f.broken {
 		return v.astray(i, m, col, info)
 	}
