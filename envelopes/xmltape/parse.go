@@ -224,6 +224,10 @@ func (p *parser) text(start int) (int, *Error) {
 				break
 			}
 		}
+		if i < len(src) && src[i] == '<' {
+			p.push(Text, Blank, start, i)
+			return i, nil
+		}
 	}
 	for i < len(src) && spaceTable[src[i]] {
 		if src[i] == '\r' {
@@ -234,29 +238,24 @@ func (p *parser) text(start int) (int, *Error) {
 	blank := true
 scan:
 	for i < len(src) {
-		c := textTable[src[i]]
-		if c == 0 {
-			i++
-			if !p.ef {
-				for i+8 <= len(src) {
-					if m := textStops(word(src, i)); m != 0 {
-						i += stop(m)
-						break
-					}
-					i += 8
+		if from := i; !p.ef {
+			for i+8 <= len(src) {
+				if m := textStops(word(src, i)); m != 0 {
+					i += stop(m)
+					break
 				}
+				i += 8
 			}
-			for i < len(src) && textTable[src[i]] == 0 {
-				i++
-			}
-			blank = false
-			continue
+			blank = blank && i == from
 		}
-		switch c {
+		if i >= len(src) {
+			break
+		}
+		switch c := src[i]; textTable[c] {
 		case clSpecial: // '<'
 			break scan
 		case clSpace:
-			if src[i] == '\r' {
+			if c == '\r' {
 				flags |= Decode
 			}
 			i++
@@ -285,8 +284,11 @@ scan:
 			}
 			blank = false
 			i++
-		default:
+		case clBad:
 			return i, badChar(src, i)
+		default:
+			blank = false
+			i++
 		}
 	}
 	if blank {
@@ -314,11 +316,10 @@ func (t *Tape) token() *Token {
 // push adds a token that is no tag. Tokens are written field by field where
 // they are to stay: a literal would be put together elsewhere and copied in wide
 // moves, each of which has to wait for the narrow ones.
-func (p *parser) push(kind Kind, flags Flags, off, end int) *Token {
+func (p *parser) push(kind Kind, flags Flags, off, end int) {
 	tok := p.t.token()
 	tok.Kind, tok.Flags, tok.Depth = kind, flags, uint16(len(p.t.open))
 	tok.Off, tok.End, tok.Scope = uint32(off), uint32(end), p.scope
-	return tok
 }
 
 // checkHigh refuses U+FFFE and U+FFFF; the byte at i is 0xEF and the text is valid UTF-8.
@@ -429,7 +430,8 @@ func (p *parser) pi(i int) (int, *Error) {
 	if len(p.t.Tokens) >= p.t.lim.Tokens {
 		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
 	}
-	p.push(PI, 0, i, to+2).NameLen = uint16(len(target))
+	p.push(PI, 0, i, to+2)
+	p.t.Tokens[len(p.t.Tokens)-1].NameLen = uint16(len(target))
 	return to + 2, nil
 }
 
