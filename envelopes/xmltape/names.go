@@ -308,8 +308,8 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 	if tag.mask = 1<<64 - 1; end-i < 8 {
 		tag.mask >>= 64 - 8*(end-i)
 	}
-	for k := range min(end-i, 8) {
-		tag.first |= uint64(p.src[i+k]) << (8 * k)
+	if i+8 <= len(p.src) { // otherwise there will be no tag for which it could be tried
+		tag.first = word(p.src, i) & tag.mask
 	}
 	return end, tag, nil
 }

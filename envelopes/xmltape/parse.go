@@ -485,7 +485,7 @@ func (p *parser) close(start int32, off, end int) {
 // startTag reads [40] STag or [44] EmptyElemTag: first the attributes as
 // written, then, with all declarations known, the names.
 func (p *parser) startTag(i int) (int, *Error) {
-	t, src := p.t, p.src
+	t := p.t
 	j, tag, err := p.tagName(i + 1)
 	if err != nil {
 		return i, err
@@ -493,9 +493,32 @@ func (p *parser) startTag(i int) (int, *Error) {
 	if len(t.open) >= t.lim.Depth {
 		return i, fail(CodeLimitDepth, i, "elements nested deeper than %d", t.lim.Depth)
 	}
+	if j >= len(p.src) || p.src[j] != '>' {
+		return p.fullTag(i, j, tag)
+	}
+	// Most tags have no attributes.
+	name := tag.name
+	if name == 0 || t.prefixes[tag.prefix].decl != tag.decl {
+		if name, err = p.elementName(tag, i+1, j); err != nil {
+			return i, err
+		}
+	}
+	depth := len(t.open)
+	t.open = append(t.open, int32(len(t.Tokens)))
+	tok := t.token()
+	tok.Kind, tok.PrefixLen, tok.NameLen, tok.Depth = Start, tag.prefixLen, tag.len, uint16(depth)
+	tok.Off, tok.End, tok.Name, tok.Scope = uint32(i), uint32(j+1), name, p.scope
+	tok.Attr, tok.Decl = uint32(len(t.Attrs)), uint32(len(t.Decls))
+	return j + 1, nil
+}
+
+// fullTag reads a start tag from the end of its name at j, with what it may have
+// before its ">".
+func (p *parser) fullTag(i, j int, tag *tagName) (_ int, err *Error) {
+	t, src := p.t, p.src
 	nameEnd, attr, decl := j, len(t.Attrs), len(t.Decls)
 	var flags Flags
-	for src[min(j, len(src)-1)] != '>' { // most tags have no attributes
+	for j >= len(src) || src[j] != '>' {
 		k := skipSpace(src, j)
 		if k >= len(src) {
 			return i, fail(CodeTag, i, "the document ends inside the tag of %s", quote(src[i+1:nameEnd]))
