@@ -137,24 +137,24 @@ func validUTF8(b []byte) (valid, ef bool) {
 		bad1, carry1 := oddUTF8(binary.LittleEndian.Uint64(w[8:]), carry0)
 		bad2, carry2 := oddUTF8(binary.LittleEndian.Uint64(w[16:]), carry1)
 		bad3, carry3 := oddUTF8(binary.LittleEndian.Uint64(w[24:]), carry2)
-		if bad0|bad1|bad2|bad3 == 0 {
+		if (bad0|bad1|bad2|bad3)&highs == 0 {
 			carry = carry3
 			i += 32
 			continue
 		}
 		switch { // on to the word that is odd, and in it to the beginning of a character
-		case bad0 != 0:
-		case bad1 != 0:
+		case bad0&highs != 0:
+		case bad1&highs != 0:
 			i, carry = i+8, carry0
-		case bad2 != 0:
+		case bad2&highs != 0:
 			i, carry = i+16, carry1
 		default:
 			i, carry = i+24, carry2
 		}
-		if carry != 0 {
+		if carry&0x80 != 0 {
 			i--
-			carry = 0
 		}
+		carry = 0
 		for first := true; i < len(b) && (first || b[i] >= 0xe0); first = false {
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
@@ -164,22 +164,22 @@ func validUTF8(b []byte) (valid, ef bool) {
 			i += n
 		}
 	}
-	if carry != 0 {
+	if carry&0x80 != 0 {
 		i--
 	}
 	return utf8.Valid(b[i:]), ef || bytes.IndexByte(b[i:], 0xef) >= 0
 }
 
-// oddUTF8 looks at eight bytes: bad is not 0 when there is anything but ASCII
-// and letters of two bytes in them, in which every continuation byte follows a
-// lead byte and the other way round. carry, of the word before and for the next,
-// is 0x80 when that ends in a lead byte.
+// oddUTF8 looks at eight bytes: bad has a high bit in some byte when there is
+// anything but ASCII and letters of two bytes in them, in which every
+// continuation byte follows a lead byte and the other way round. carry, of the
+// word before and for the next, has bit 7 when that ends in a lead byte. The
+// other bits of both mean nothing: to clear them here would take as long as the
+// rest.
 func oddUTF8(v, carry uint64) (bad, next uint64) {
-	x := v & 0x8080808080808080
-	lead := v << 1 & x
-	longer := v << 2 & lead
-	overlong := lead &^ (v&0x1e1e1e1e1e1e1e1e + 0x7e7e7e7e7e7e7e7e) // C0 and C1
-	return x ^ lead ^ (lead<<8 | carry) | longer | overlong, lead >> 56
+	lead := v & (v << 1)
+	overlong := highs - v&(0x1e*ones) // C0 and C1
+	return v ^ lead ^ (lead<<8 | carry) | lead&(v<<2|overlong), lead >> 56
 }
 
 // Eight bytes at once. A mask has the high bit of each byte that is meant; each
