@@ -61,6 +61,7 @@ type smevEmitter struct {
 	prefix []smevPrefix
 	names  []byte     // of the namespaces that have been declared, as they are written
 	undo   []smevUndo // prefixes of the open elements, innermost last
+	keys   []uint64   // by NameID: attrKey, 0 when not known
 	attrs  []uint32   // attributes of one element in output order
 	text   []byte     // a text that is made of several tokens
 	value  []byte     // a decoded value
@@ -107,6 +108,12 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	} else {
 		e.prefix = e.prefix[:n]
 		clear(e.prefix)
+	}
+	if n := t.NumNames(); cap(e.keys) < n {
+		e.keys = make([]uint64, n)
+	} else {
+		e.keys = e.keys[:n]
+		clear(e.keys)
 	}
 	e.names, e.undo = e.names[:0], e.undo[:0]
 	e.plain = form == JDK || !hasC1(element.Bytes())
@@ -248,15 +255,29 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 		return nil
 	}
 	e.tag(&p.start, 1+int(p.n), local, nameEnd)
-	e.release()
-	e.from, e.to = int(tok.End), int(tok.End)
 	if fresh {
+		e.release()
 		e.declare(t, space)
 	}
-	if tok.NAttr == 0 {
-		e.out.buf = append(e.out.buf, '>')
-		return nil
+	if tok.NAttr > 0 {
+		if err := e.attributes(t, i, tok); err != nil {
+			return err
+		}
 	}
+	if end := int(tok.End); end == e.to+1 {
+		e.keep(e.to, end)
+	} else {
+		e.release()
+		e.out.buf = append(e.out.buf, '>')
+		e.out.room()
+		e.from, e.to = end, end
+	}
+	return nil
+}
+
+// attributes writes the attributes of a start tag, and the declarations that
+// they need.
+func (e *smevEmitter) attributes(t *xmltape.Tape, i int, tok *xmltape.Token) error {
 	e.attrs = e.attrs[:0]
 	for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {
 		e.attrs = append(e.attrs, a)
@@ -276,31 +297,44 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 		}
 		if e.prefix[space].n == 0 {
 			e.allocate(space, tok.Depth)
+			e.release()
 			e.declare(t, space)
 		}
 	}
-	out := e.out.buf
 	for _, ai := range e.attrs {
 		a := &t.Attrs[ai]
-		out = append(out, ' ')
+		from, nameEnd := int(a.Off), int(a.Off)+int(a.NameLen)
 		if space := t.Space(a.Name); space != xmltape.NoSpace {
-			out = append(out, e.prefix[space].text()...)
-		}
-		out = append(out, localOf(src, a.Off, a.PrefixLen, a.NameLen)...)
-		out = append(out, '=', '"')
-		if a.Flags&xmltape.Decode == 0 && e.form == Woodstox && src[a.ValOff-1] == '"' {
-			out = append(out, src[a.ValOff:a.ValEnd]...)
-		} else {
-			v := t.AttrValue(a, e.value[:0])
-			if a.Flags&xmltape.Decode != 0 {
-				e.value = v
+			e.release()
+			e.out.buf = append(append(e.out.buf, ' '), e.prefix[space].text()...)
+			if a.PrefixLen > 0 {
+				from += int(a.PrefixLen) + 1
 			}
-			out = e.attrValue(out, v)
+		} else if e.src[from-1] == ' ' {
+			from--
+		} else {
+			e.release()
+			e.out.buf = append(e.out.buf, ' ')
 		}
-		out = append(out, '"')
+		asWritten := a.Flags&xmltape.Decode == 0 && e.form == Woodstox && e.src[a.ValOff-1] == '"'
+		if asWritten && int(a.ValOff) == nameEnd+len(`="`) {
+			e.keep(from, int(a.ValEnd)+1)
+			continue
+		}
+		e.keep(from, nameEnd)
+		e.release()
+		e.out.buf = append(e.out.buf, '=', '"')
+		if asWritten {
+			e.keep(int(a.ValOff), int(a.ValEnd)+1)
+			continue
+		}
+		v := t.AttrValue(a, e.value[:0])
+		if a.Flags&xmltape.Decode != 0 {
+			e.value = v
+		}
+		e.out.buf = append(e.attrValue(e.out.buf, v), '"')
+		e.out.room()
 	}
-	e.out.buf = append(out, '>')
-	e.out.room()
 	return nil
 }
 
@@ -418,15 +452,57 @@ func (e *smevEmitter) sortAttrs(t *xmltape.Tape) {
 		}
 		return compareUTF16(t.Local(nx), t.Local(ny))
 	}
-	if len(e.attrs) > 12 {
+	if len(e.attrs) > smevFew {
 		slices.SortFunc(e.attrs, compare)
 		return
 	}
-	for i := 1; i < len(e.attrs); i++ {
-		for j := i; j > 0 && compare(e.attrs[j], e.attrs[j-1]) < 0; j-- {
-			e.attrs[j], e.attrs[j-1] = e.attrs[j-1], e.attrs[j]
+	// Most attributes are unqualified and differ in their first letters.
+	var keys [smevFew]uint64
+	for i, a := range e.attrs {
+		key := e.attrKey(t, t.Attrs[a].Name)
+		j := i
+		for ; j > 0; j-- {
+			if before := keys[j-1]; key == noKey || before == noKey || key == before {
+				if compare(a, e.attrs[j-1]) >= 0 {
+					break
+				}
+			} else if key > before {
+				break
+			}
+			keys[j], e.attrs[j] = keys[j-1], e.attrs[j-1]
+		}
+		keys[j], e.attrs[j] = key, a
+	}
+}
+
+// smevFew is the number of attributes beyond which they are sorted by the library.
+const smevFew = 12
+
+// noKey is the sort key of a name that has to be compared as such.
+const noKey = 1
+
+// attrKey gives the beginning of an unqualified name as a number, in the order
+// of compareUTF16.
+func (e *smevEmitter) attrKey(t *xmltape.Tape, name xmltape.NameID) uint64 {
+	if key := e.keys[name]; key != 0 {
+		return key
+	}
+	key := uint64(noKey)
+	if t.Space(name) == xmltape.NoSpace {
+		local := t.Local(name)
+		for i := range 8 {
+			key <<= 8
+			if i < len(local) {
+				key |= uint64(local[i])
+			}
+			if key&0xff >= 0xee {
+				key = noKey
+				break
+			}
 		}
 	}
+	e.keys[name] = key
+	return key
 }
 
 // textValue writes one text that began with token i, unless it is blank.
@@ -486,15 +562,6 @@ func (e *smevEmitter) attrValue(out, v []byte) []byte {
 		return appendJDKAttr(out, v)
 	}
 	return appendWoodstoxAttr(out, v)
-}
-
-// localOf gives the local part of a QName as written at off.
-func localOf(src []byte, off uint32, prefixLen, nameLen uint16) []byte {
-	from := off
-	if prefixLen > 0 {
-		from += uint32(prefixLen) + 1
-	}
-	return src[from : off+uint32(nameLen)]
 }
 
 // blank is Java's String.trim().isEmpty(): no character above U+0020.
