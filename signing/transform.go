@@ -188,7 +188,7 @@ func (e *smevEmitter) release() {
 	if k, kept := len(e.out.buf), e.to-e.from; kept == 0 {
 		return
 	} else if kept <= smevShort && e.from+smevShort <= len(e.src) && k+smevShort <= cap(e.out.buf) {
-		copyShort((*[smevShort]byte)(e.out.buf[k:k+smevShort]), (*[smevShort]byte)(e.src[e.from:]))
+		copyShort((*[smevShort]byte)(e.out.buf[k:k+smevShort]), (*[smevShort]byte)(e.src[e.from:]), kept)
 		e.out.buf = e.out.buf[:k+kept]
 	} else {
 		e.out.piece(e.src[e.from:e.to])
@@ -207,7 +207,7 @@ func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
 		e.out.room()
 	} else {
 		dst := (*[smevShort + 16]byte)(e.out.buf[k : k+smevShort+16])
-		copyShort((*[smevShort]byte)(dst[:]), (*[smevShort]byte)(e.src[e.from:]))
+		copyShort((*[smevShort]byte)(dst[:]), (*[smevShort]byte)(e.src[e.from:]), kept)
 		*(*[16]byte)(dst[kept:]) = *begin
 		e.out.buf = e.out.buf[:k+kept+n]
 	}
@@ -218,12 +218,14 @@ func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
 // and a short value are shorter. The surplus is overwritten by what comes next.
 const smevShort = 64
 
-// copyShort copies in the widest moves that the compiler knows.
-func copyShort(dst, src *[smevShort]byte) {
+// copyShort copies n bytes, and more, in the widest moves that the compiler knows.
+func copyShort(dst, src *[smevShort]byte, n int) {
 	*(*[16]byte)(dst[:]) = *(*[16]byte)(src[:])
 	*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
-	*(*[16]byte)(dst[32:]) = *(*[16]byte)(src[32:])
-	*(*[16]byte)(dst[48:]) = *(*[16]byte)(src[48:])
+	if n > smevShort/2 {
+		*(*[16]byte)(dst[32:]) = *(*[16]byte)(src[32:])
+		*(*[16]byte)(dst[48:]) = *(*[16]byte)(src[48:])
+	}
 }
 
 // charData gives the value of a text token, in e.value where it had to be decoded.
@@ -430,7 +432,7 @@ func (e *smevEmitter) declare(t *xmltape.Tape, space xmltape.SpaceID) {
 	dst[n-1], dst[n] = '=', '"'
 	n++
 	for from := 0; from < int(p.nameLen); from += smevShort {
-		copyShort((*[smevShort]byte)(dst[n+from:]), (*[smevShort]byte)(name[from:]))
+		copyShort((*[smevShort]byte)(dst[n+from:]), (*[smevShort]byte)(name[from:]), int(p.nameLen)-from)
 	}
 	e.out.buf = e.out.buf[:k+n+int(p.nameLen)]
 }
