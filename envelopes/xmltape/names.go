@@ -44,10 +44,11 @@ func (t *Tape) resetNames() {
 		t.nameTab = make([]uint32, 256)
 		t.spaceTab = make([]uint32, 64)
 		t.prefixTab = make([]uint32, 64)
-		t.tags = make([]tagName, tagNames)
+		t.tags, t.attrNames = make([]tagName, tagNames), make([]tagName, tagNames)
 	}
 	if t.document++; t.document == 0 { // wrapped: old entries could look new
 		clear(t.tags)
+		clear(t.attrNames)
 		t.document = 1
 	}
 	// Only the slots in use are cleared: a small document after a large one stays cheap.
@@ -277,7 +278,8 @@ func isAbsoluteURI(uri []byte) bool {
 	return false
 }
 
-// tagNames is how many names of start tags a tape remembers; a power of two.
+// tagNames is how many names of start tags a tape remembers, and how many of
+// attributes; a power of two.
 const tagNames = 256
 
 // tagName reads the QName of a start tag at i: its end, and its entry. Documents
@@ -297,20 +299,32 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 	if err != nil {
 		return end, nil, err
 	}
-	k := hash(p.src[i:end], 2) & (tagNames - 1)
+	k := p.remember(t.tags, i, end, prefix)
 	t.tags[p.last&(tagNames-1)].next = k
 	tag = &t.tags[k]
 	p.last, p.next = k, tag.next
-	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
-		return end, tag, nil
+	return end, tag, nil
+}
+
+// attrName is tagName for an attribute or declaration.
+func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
+	t := p.t
+	tag = &t.attrNames[*p.expected&(tagNames-1)]
+	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+		switch p.src[end] {
+		case '=', ' ', '\n', '\t', '\r':
+			tag.at, p.expected = uint32(i), &tag.next
+			return end, tag, nil
+		}
 	}
-	*tag = tagName{document: t.document, next: tag.next, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix)}
-	if tag.mask = 1<<64 - 1; end-i < 8 {
-		tag.mask >>= 64 - 8*(end-i)
+	end, prefix, err := p.qname(i)
+	if err != nil {
+		return end, nil, err
 	}
-	if i+8 <= len(p.src) { // otherwise there will be no tag for which it could be tried
-		tag.first = word(p.src, i) & tag.mask
-	}
+	k := p.remember(t.attrNames, i, end, prefix)
+	*p.expected = k
+	tag = &t.attrNames[k]
+	tag.at, p.expected = uint32(i), &tag.next
 	return end, tag, nil
 }
 
@@ -321,6 +335,26 @@ func (p *parser) again(tag *tagName, i int) bool {
 	}
 	n := int(tag.len)
 	return n <= 8 || string(p.src[i+8:i+n]) == string(p.src[int(tag.off)+8:int(tag.off)+n])
+}
+
+// remember gives the index of the name at [i,end) among those that are
+// remembered, entering it when it is not.
+func (p *parser) remember(names []tagName, i, end, prefix int) uint32 {
+	t := p.t
+	k := hash(p.src[i:end], 2) & (tagNames - 1)
+	tag := &names[k]
+	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
+		return k
+	}
+	// What followed is kept: it may well be the same that followed in the document before.
+	*tag = tagName{document: t.document, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix), next: tag.next, attr: tag.attr}
+	if tag.mask = 1<<64 - 1; end-i < 8 {
+		tag.mask >>= 64 - 8*(end-i)
+	}
+	if i+8 <= len(p.src) { // otherwise there will be no name for which it could be tried
+		tag.first = word(p.src, i) & tag.mask
+	}
+	return k
 }
 
 // elementName resolves the name of an element. What it was resolved to before
@@ -355,6 +389,24 @@ func (p *parser) resolveElement(off, end, prefix int) (NameID, *Error) {
 	return p.internName(s, off, end)
 }
 
+// attributeName resolves the name of an attribute. One without a prefix stays
+// what it is for the rest of the document.
+func (p *parser) attributeName(a *Attr) (NameID, *Error) {
+	off, end := int(a.Off), int(a.Off)+int(a.NameLen)
+	if a.PrefixLen > 0 {
+		space, err := p.resolve(off, int(a.PrefixLen))
+		if err != nil {
+			return 0, err
+		}
+		return p.internName(space, off+int(a.PrefixLen)+1, end)
+	}
+	id, err := p.internName(NoSpace, off, end)
+	if tag := &p.t.attrNames[hash(p.src[off:end], 2)&(tagNames-1)]; tag.at == a.Off {
+		tag.name = id
+	}
+	return id, err
+}
+
 // attributeNames resolves the names of one element's attributes and refuses
 // two of one expanded name, in time proportional to their number.
 func (p *parser) attributeNames(attrs []Attr) *Error {
@@ -362,18 +414,12 @@ func (p *parser) attributeNames(attrs []Attr) *Error {
 	t.serial++
 	for k := range attrs {
 		a := &attrs[k]
-		off := int(a.Off)
-		space, local := NoSpace, off
-		if a.PrefixLen > 0 {
+		id, off := a.Name, int(a.Off)
+		if id == 0 {
 			var err *Error
-			if space, err = p.resolve(off, int(a.PrefixLen)); err != nil {
+			if id, err = p.attributeName(a); err != nil {
 				return err
 			}
-			local += int(a.PrefixLen) + 1
-		}
-		id, err := p.internName(space, local, off+int(a.NameLen))
-		if err != nil {
-			return err
 		}
 		for int(id) >= len(t.seen) {
 			t.seen = append(t.seen, 0)

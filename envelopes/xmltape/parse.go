@@ -40,7 +40,8 @@ type parser struct {
 	lastOff, lastLen int
 	lastPrefix       int32
 
-	last, next uint32 // into the tape's tags: the start tag before, and the one that is expected
+	last, next uint32  // into the tape's tags: the start tag before, and the one that is expected
+	expected   *uint32 // into its attrNames: the attribute that is expected
 }
 
 func fail(code Code, off int, format string, args ...any) *Error {
@@ -518,6 +519,7 @@ func (p *parser) fullTag(i, j int, tag *tagName) (_ int, err *Error) {
 	t, src := p.t, p.src
 	nameEnd, attr, decl := j, len(t.Attrs), len(t.Decls)
 	var flags Flags
+	p.expected = &tag.attr
 	for j >= len(src) || src[j] != '>' {
 		k := skipSpace(src, j)
 		if k >= len(src) {
@@ -573,15 +575,20 @@ func (p *parser) fullTag(i, j int, tag *tagName) (_ int, err *Error) {
 // attribute reads [41] Attribute and files it as attribute or declaration.
 func (p *parser) attribute(i int) (int, *Error) {
 	src := p.src
-	nameEnd, prefix, err := p.qname(i)
+	nameEnd, tag, err := p.attrName(i)
 	if err != nil {
 		return i, err
 	}
-	j := skipSpace(src, nameEnd)
+	j := nameEnd
+	if j >= len(src) || src[j] != '=' {
+		j = skipSpace(src, nameEnd)
+	}
 	if j >= len(src) || src[j] != '=' {
 		return i, fail(CodeAttribute, i, "attribute %s has no value", quote(src[i:nameEnd]))
 	}
-	j = skipSpace(src, j+1)
+	if j++; j < len(src) && src[j] != '"' {
+		j = skipSpace(src, j)
+	}
 	if j >= len(src) || (src[j] != '"' && src[j] != '\'') {
 		return i, fail(CodeAttribute, i, "the value of attribute %s is not in quotes", quote(src[i:nameEnd]))
 	}
@@ -591,14 +598,20 @@ func (p *parser) attribute(i int) (int, *Error) {
 		return i, err
 	}
 	t := p.t
-	name := src[i:nameEnd]
-	switch {
-	case prefix == 0 && string(name) == "xmlns":
+	switch prefix := int(tag.prefixLen); {
+	case prefix == 0 && string(src[i:nameEnd]) == "xmlns":
 		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
-	case prefix == 5 && string(name[:5]) == "xmlns":
+	case prefix == 5 && string(src[i:i+5]) == "xmlns":
 		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i + 6), PrefixLen: uint16(nameEnd - i - 6), ValOff: uint32(from), ValEnd: uint32(to)})
 	default:
-		t.Attrs = append(t.Attrs, Attr{Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i), Off: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
+		n := len(t.Attrs)
+		if n == cap(t.Attrs) {
+			t.Attrs = append(t.Attrs, Attr{})
+		}
+		t.Attrs = t.Attrs[:n+1]
+		a := &t.Attrs[n]
+		a.Flags, a.PrefixLen, a.NameLen, a.Name = flags, tag.prefixLen, tag.len, tag.name
+		a.Off, a.ValOff, a.ValEnd = uint32(i), uint32(from), uint32(to)
 	}
 	return to + 1, nil
 }

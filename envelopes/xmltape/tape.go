@@ -109,10 +109,11 @@ type Tape struct {
 	prefixes  []prefixEntry
 	seen      []uint32 // per NameID: serial of the element on which it was last an attribute
 	serial    uint32
-	open      []int32 // Start tokens of the open elements
-	tags      []tagName
-	document  uint32 // counts documents: entries of tags with another number are of the past
-	scratch   []byte // decoded namespace names
+	open      []int32   // Start tokens of the open elements
+	tags      []tagName // of start tags
+	attrNames []tagName // of attributes and declarations
+	document  uint32    // counts documents: entries of tags with another number are of the past
+	scratch   []byte    // decoded namespace names
 	lim       Limits
 }
 
@@ -128,19 +129,20 @@ type spaceEntry struct {
 	hash uint32
 }
 
-// tagName is the name of a start tag as it was written before, and what came of
+// tagName is a name as it was written before in a start tag, and what came of
 // it. The tape keeps a fixed number of them, found by hash, the younger driving
 // out the older: they are a memory, not a table on which anything depends.
 type tagName struct {
 	first, mask uint64 // its first eight bytes
 	document    uint32
-	off         uint32
+	off, at     uint32 // where it stood first and last
 	len         uint16
 	prefixLen   uint16
 	prefix      int32  // index into prefixes
 	decl        int32  // the declaration of the prefix that was in force
 	name        NameID // 0: not resolved yet
-	next        uint32 // index of the start tag that followed
+	next        uint32 // index of the name of its kind that followed
+	attr        uint32 // of a start tag: index of its first attribute
 }
 
 type prefixEntry struct {
