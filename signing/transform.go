@@ -126,8 +126,9 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	if form == JDK {
 		e.jdkHead(element)
 	}
-	for i := first; i <= last; i++ {
-		tok := &t.Tokens[i]
+	tokens, raw := t.Tokens[:last+1], form == Woodstox && e.plain
+	for i := first; i < len(tokens); i++ {
+		tok := &tokens[i]
 		switch tok.Kind {
 		case xmltape.Start:
 			if gathered > 0 {
@@ -147,12 +148,18 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 		case xmltape.Text, xmltape.CData:
 			// A text before a tag is whole; anything else may have to be joined
 			// with what follows a comment or CDATA section.
-			if k := t.Tokens[i+1].Kind; gathered == 0 && (k == xmltape.Start || k == xmltape.End) {
+			if k := tokens[i+1].Kind; gathered == 0 && (k == xmltape.Start || k == xmltape.End) {
 				if tok.Flags&xmltape.Blank != 0 {
 					continue
 				}
-				if tok.Kind == xmltape.Text && form == Woodstox && e.plain && e.woodstoxRaw(tok) {
-					continue
+				if raw && tok.Kind == xmltape.Text {
+					if tok.Flags&(xmltape.Greater|xmltape.Decode) == 0 {
+						e.keep(int(tok.Off), int(tok.End))
+						continue
+					}
+					if e.woodstoxRaw(tok) {
+						continue
+					}
 				}
 				e.textValue(e.charData(t, tok), i)
 				continue

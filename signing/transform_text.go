@@ -80,10 +80,6 @@ func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
 	if tok.Flags&xmltape.Greater != 0 {
 		return false
 	}
-	if tok.Flags&xmltape.Decode == 0 {
-		e.keep(int(tok.Off), int(tok.End))
-		return true
-	}
 	raw := e.src[tok.Off:tok.End]
 	if bytes.IndexByte(raw, '\r') >= 0 {
 		return false
