@@ -69,11 +69,6 @@ type smevEmitter struct {
 	form   Form
 	head   *canonEmitter // of the JDK form: the beginning of the canonical document
 	plain  bool          // no DEL and no C1 control anywhere in the range
-
-	// src[from:to] is to be written as it is. It waits because most often what
-	// follows in the source is to be written as it is too.
-	src      []byte
-	from, to int
 }
 
 // smevPrefix is an allocated prefix as a start tag and an end tag begin with it,
@@ -100,7 +95,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 		return &Error{Code: NoSignature, Detail: "no element to transform"}
 	}
 	t := element.Tape()
-	e.out.reset(w)
+	e.out.reset(w, t.Source())
 	e.form = form
 	e.next.reset()
 	if n := t.NumSpaces(); cap(e.prefix) < n {
@@ -118,8 +113,6 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	e.names, e.undo = e.names[:0], e.undo[:0]
 	e.plain = form == JDK || !hasC1(element.Bytes())
 
-	src := t.Source()
-	e.src, e.from, e.to = src, 0, 0
 	first := element.Index()
 	last := int(element.Token().Match)
 	gathered := 0 // token at which the text in e.text began; 0: there is none
@@ -135,8 +128,8 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				e.textValue(e.text, gathered)
 				gathered = 0
 			}
-			if err := e.start(t, src, i, tok); err != nil {
-				e.src = nil
+			if err := e.start(t, i, tok); err != nil {
+				e.out.src = nil // the scratch outlives the document
 				return err
 			}
 		case xmltape.End:
@@ -144,7 +137,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				e.textValue(e.text, gathered)
 				gathered = 0
 			}
-			e.end(t, src, tok)
+			e.end(t, tok)
 		case xmltape.Text, xmltape.CData:
 			// A text before a tag is whole; anything else may have to be joined
 			// with what follows a comment or CDATA section.
@@ -154,7 +147,7 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 				}
 				if raw && tok.Kind == xmltape.Text {
 					if tok.Flags&(xmltape.Greater|xmltape.Decode) == 0 {
-						e.keep(int(tok.Off), int(tok.End))
+						e.out.keep(int(tok.Off), int(tok.End))
 						continue
 					}
 					if e.woodstoxRaw(tok) {
@@ -176,63 +169,24 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 			}
 		}
 	}
-	e.release()
-	e.src = nil
 	return e.out.close()
-}
-
-// keep notes that src[from:to] is to be written as it is.
-func (e *smevEmitter) keep(from, to int) {
-	if from != e.to {
-		e.release()
-		e.from = from
-	}
-	e.to = to
-}
-
-// release writes what has been kept; whoever writes anything else calls it first.
-func (e *smevEmitter) release() {
-	if k, kept := len(e.out.buf), e.to-e.from; kept == 0 {
-		return
-	} else if kept <= smevShort && e.from+smevShort <= len(e.src) && k+smevShort <= cap(e.out.buf) {
-		copyShort((*[smevShort]byte)(e.out.buf[k:k+smevShort]), (*[smevShort]byte)(e.src[e.from:]), kept)
-		e.out.buf = e.out.buf[:k+kept]
-	} else {
-		e.out.piece(e.src[e.from:e.to])
-		e.out.room()
-	}
-	e.from = e.to
 }
 
 // tag writes what has been kept and the beginning of a tag, n bytes of it, and
 // keeps src[from:to].
 func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
-	k, kept := len(e.out.buf), e.to-e.from
-	if kept > smevShort || e.from+smevShort > len(e.src) || k+smevShort+16 > cap(e.out.buf) {
-		e.release()
+	k, kept := len(e.out.buf), e.out.to-e.out.from
+	if kept > short || e.out.from+short > len(e.out.src) || k+short+16 > cap(e.out.buf) {
+		e.out.release()
 		e.out.piece(begin[:n])
 		e.out.room()
 	} else {
-		dst := (*[smevShort + 16]byte)(e.out.buf[k : k+smevShort+16])
-		copyShort((*[smevShort]byte)(dst[:]), (*[smevShort]byte)(e.src[e.from:]), kept)
+		dst := (*[short + 16]byte)(e.out.buf[k : k+short+16])
+		copyShort((*[short]byte)(dst[:]), (*[short]byte)(e.out.src[e.out.from:]), kept)
 		*(*[16]byte)(dst[kept:]) = *begin
 		e.out.buf = e.out.buf[:k+kept+n]
 	}
-	e.from, e.to = from, to
-}
-
-// smevShort is how much is copied without a call and whatever the length: a name
-// and a short value are shorter. The surplus is overwritten by what comes next.
-const smevShort = 64
-
-// copyShort copies n bytes, and more, in the widest moves that the compiler knows.
-func copyShort(dst, src *[smevShort]byte, n int) {
-	*(*[16]byte)(dst[:]) = *(*[16]byte)(src[:])
-	*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
-	if n > smevShort/2 {
-		*(*[16]byte)(dst[32:]) = *(*[16]byte)(src[32:])
-		*(*[16]byte)(dst[48:]) = *(*[16]byte)(src[48:])
-	}
+	e.out.from, e.out.to = from, to
 }
 
 // charData gives the value of a text token, in e.value where it had to be decoded.
@@ -244,7 +198,7 @@ func (e *smevEmitter) charData(t *xmltape.Tape, tok *xmltape.Token) []byte {
 	return v
 }
 
-func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Token) error {
+func (e *smevEmitter) start(t *xmltape.Tape, i int, tok *xmltape.Token) error {
 	space := t.Space(tok.Name)
 	if space == xmltape.NoSpace && e.form == Woodstox {
 		return refuse(Unsignable, t.NodeAt(i), "element in no namespace: the SMEV transform is not defined for it")
@@ -265,7 +219,7 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 	}
 	e.tag(&p.start, 1+int(p.n), local, nameEnd)
 	if fresh {
-		e.release()
+		e.out.release()
 		e.declare(t, space)
 	}
 	if tok.NAttr > 0 {
@@ -273,13 +227,13 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 			return err
 		}
 	}
-	if end := int(tok.End); end == e.to+1 {
-		e.keep(e.to, end)
+	if end := int(tok.End); end == e.out.to+1 {
+		e.out.keep(e.out.to, end)
 	} else {
-		e.release()
+		e.out.release()
 		e.out.buf = append(e.out.buf, '>')
 		e.out.room()
-		e.from, e.to = end, end
+		e.out.from, e.out.to = end, end
 	}
 	return nil
 }
@@ -306,7 +260,7 @@ func (e *smevEmitter) attributes(t *xmltape.Tape, i int, tok *xmltape.Token) err
 		}
 		if e.prefix[space].n == 0 {
 			e.allocate(space, tok.Depth)
-			e.release()
+			e.out.release()
 			e.declare(t, space)
 		}
 	}
@@ -314,27 +268,27 @@ func (e *smevEmitter) attributes(t *xmltape.Tape, i int, tok *xmltape.Token) err
 		a := &t.Attrs[ai]
 		from, nameEnd := int(a.Off), int(a.Off)+int(a.NameLen)
 		if space := t.Space(a.Name); space != xmltape.NoSpace {
-			e.release()
+			e.out.release()
 			e.out.buf = append(append(e.out.buf, ' '), e.prefix[space].text()...)
 			if a.PrefixLen > 0 {
 				from += int(a.PrefixLen) + 1
 			}
-		} else if e.src[from-1] == ' ' {
+		} else if e.out.src[from-1] == ' ' {
 			from--
 		} else {
-			e.release()
+			e.out.release()
 			e.out.buf = append(e.out.buf, ' ')
 		}
-		asWritten := a.Flags&xmltape.Decode == 0 && e.form == Woodstox && e.src[a.ValOff-1] == '"'
+		asWritten := a.Flags&xmltape.Decode == 0 && e.form == Woodstox && e.out.src[a.ValOff-1] == '"'
 		if asWritten && int(a.ValOff) == nameEnd+len(`="`) {
-			e.keep(from, int(a.ValEnd)+1)
+			e.out.keep(from, int(a.ValEnd)+1)
 			continue
 		}
-		e.keep(from, nameEnd)
-		e.release()
+		e.out.keep(from, nameEnd)
+		e.out.release()
 		e.out.buf = append(e.out.buf, '=', '"')
 		if asWritten {
-			e.keep(int(a.ValOff), int(a.ValEnd)+1)
+			e.out.keep(int(a.ValOff), int(a.ValEnd)+1)
 			continue
 		}
 		v := t.AttrValue(a, e.value[:0])
@@ -347,7 +301,7 @@ func (e *smevEmitter) attributes(t *xmltape.Tape, i int, tok *xmltape.Token) err
 	return nil
 }
 
-func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
+func (e *smevEmitter) end(t *xmltape.Tape, tok *xmltape.Token) {
 	p := &e.prefix[t.Space(tok.Name)]
 	at := tok.Off + 2
 	if tok.End == tok.Off {
@@ -362,9 +316,9 @@ func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 		e.tag(&p.end, 2+int(p.n), local, nameEnd+1)
 	} else {
 		e.tag(&p.end, 2+int(p.n), local, nameEnd)
-		e.release()
+		e.out.release()
 		e.out.buf = append(e.out.buf, '>')
-		e.from, e.to = int(tok.End), int(tok.End)
+		e.out.from, e.out.to = int(tok.End), int(tok.End)
 	}
 	n := len(e.undo)
 	for n > 0 && e.undo[n-1].depth == tok.Depth {
@@ -421,11 +375,11 @@ func (e *smevEmitter) declare(t *xmltape.Tape, space xmltape.SpaceID) {
 		p.name = uint32(len(e.names))
 		e.names = append(e.attrValue(e.names, t.SpaceURI(space)), '"')
 		p.nameLen = uint32(len(e.names)) - p.name
-		e.names = append(e.names, make([]byte, smevShort)...) // to be copied with it
+		e.names = append(e.names, make([]byte, short)...) // to be copied with it
 	}
-	name := e.names[p.name : p.name+p.nameLen+smevShort]
+	name := e.names[p.name : p.name+p.nameLen+short]
 	const begin = " xmlns:ns"
-	need := len(begin) + len(p.start) + len(name) + smevShort
+	need := len(begin) + len(p.start) + len(name) + short
 	if len(e.out.buf)+need > cap(e.out.buf) {
 		e.out.flush()
 		e.out.buf = slices.Grow(e.out.buf, need)
@@ -438,8 +392,8 @@ func (e *smevEmitter) declare(t *xmltape.Tape, space xmltape.SpaceID) {
 	n := len(begin) - len("ns") + int(p.n)
 	dst[n-1], dst[n] = '=', '"'
 	n++
-	for from := 0; from < int(p.nameLen); from += smevShort {
-		copyShort((*[smevShort]byte)(dst[n+from:]), (*[smevShort]byte)(name[from:]), int(p.nameLen)-from)
+	for from := 0; from < int(p.nameLen); from += short {
+		copyShort((*[short]byte)(dst[n+from:]), (*[short]byte)(name[from:]), int(p.nameLen)-from)
 	}
 	e.out.buf = e.out.buf[:k+n+int(p.nameLen)]
 }
@@ -516,7 +470,7 @@ func (e *smevEmitter) attrKey(t *xmltape.Tape, name xmltape.NameID) uint64 {
 
 // textValue writes one text that began with token i, unless it is blank.
 func (e *smevEmitter) textValue(v []byte, i int) {
-	e.release()
+	e.out.release()
 	if e.form == JDK {
 		e.jdkText(v, e.jdkCut(v, i))
 		return

@@ -80,7 +80,7 @@ func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
 	if tok.Flags&xmltape.Greater != 0 {
 		return false
 	}
-	raw := e.src[tok.Off:tok.End]
+	raw := e.out.src[tok.Off:tok.End]
 	if bytes.IndexByte(raw, '\r') >= 0 {
 		return false
 	}
@@ -94,7 +94,7 @@ func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
 		}
 		i += next
 	}
-	e.release()
+	e.out.release()
 	for {
 		i := bytes.IndexByte(raw, '&')
 		if i < 0 {
