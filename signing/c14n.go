@@ -149,6 +149,9 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 				e.out.keep(int(tok.Off), int(tok.End))
 				continue
 			}
+			if tok.Kind == xmltape.Text && tok.Flags&xmltape.Greater == 0 && e.rawText(tok) {
+				continue
+			}
 			e.out.release()
 			v := t.CharData(tok, e.value[:0])
 			if tok.Flags&xmltape.Decode != 0 {
@@ -254,7 +257,11 @@ func (e *canonEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.To
 			out = append(out, b.text...)
 		}
 		out = append(out, '=', '"')
-		out = appendCanonAttr(out, t.SpaceURI(b.written))
+		if uri := t.SpaceURI(b.written); bytes.ContainsAny(uri, "<&\"\r\n\t") {
+			out = appendCanonAttr(out, uri)
+		} else {
+			out = append(out, uri...)
+		}
 		e.out.buf = append(out, '"')
 	}
 	for _, ai := range e.attrs {
@@ -435,6 +442,54 @@ func (e *canonEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 		e.bound[u.prefix].written = u.was
 	}
 	e.undo = e.undo[:mark]
+}
+
+// rawText writes a text from its source, where it has no reference but those
+// that stay as they are, and quotation marks. It tells whether it did.
+func (e *canonEmitter) rawText(tok *xmltape.Token) bool {
+	from, end := int(tok.Off), int(tok.End)
+	raw := e.out.src[from:end]
+	if bytes.IndexByte(raw, '\r') >= 0 {
+		return false
+	}
+	for i := bytes.IndexByte(raw, '&'); i < len(raw); i++ {
+		if _, ok := canonReference(raw[i:]); !ok {
+			return false
+		}
+		next := bytes.IndexByte(raw[i+1:], '&')
+		if next < 0 {
+			break
+		}
+		i += next
+	}
+	for {
+		i := bytes.IndexByte(e.out.src[from:end], '&')
+		if i < 0 {
+			e.out.keep(from, end)
+			return true
+		}
+		kept, _ := canonReference(e.out.src[from+i : end])
+		e.out.keep(from, from+i+kept)
+		from += i + kept
+		if kept == 0 {
+			e.out.release()
+			c := byte('"')
+			if e.out.src[from+1] == 'a' {
+				c = '\''
+			}
+			e.out.buf = append(e.out.buf, c)
+			e.out.room()
+			from += len("&quot;")
+		}
+	}
+}
+
+// canonReference is certainReference for the canonical form, which keeps "&gt;" too.
+func canonReference(b []byte) (kept int, ok bool) {
+	if len(b) >= 4 && string(b[:4]) == "&gt;" {
+		return 4, true
+	}
+	return certainReference(b)
 }
 
 // text escapes character data.
