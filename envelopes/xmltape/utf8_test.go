@@ -24,3 +24,25 @@ func FuzzValidUTF8(f *testing.F) {
 		}
 	})
 }
+
+// TestStops: a word stops where its bytes, looked up one by one, would; but for
+// 0xEF, and for the white space that the tables let pass.
+func TestStops(t *testing.T) {
+	quotes := uint64('"') * ones
+	for c := range 256 {
+		for _, around := range []byte{'a', 0xbf, '<', '=', '&', 0x7f, 0xff, 0, ' ', '"'} {
+			for at := range 8 {
+				w := bytes.Repeat([]byte{around}, 8)
+				w[at] = byte(c)
+				v := word(w, 0)
+				control := c < ' '
+				if got, want := textStops(v)>>(8*at+7)&1 != 0, control || textTable[c] != 0 && c != 0xef; got != want {
+					t.Errorf("text stops at %#x among %#x: %v, want %v", c, around, got, want)
+				}
+				if got, want := valueStops(v, quotes)>>(8*at+7)&1 != 0, control || c == '"' || c == '<' || c == '&'; got != want {
+					t.Errorf("a value stops at %#x among %#x: %v, want %v", c, around, got, want)
+				}
+			}
+		}
+	}
+}
