@@ -44,7 +44,9 @@ func (t *Tape) resetNames() {
 		t.nameTab = make([]uint32, 256)
 		t.spaceTab = make([]uint32, 64)
 		t.prefixTab = make([]uint32, 64)
-		t.tags, t.attrNames = make([]tagName, tagNames), make([]tagName, tagNames)
+	}
+	if n := tagNames(len(t.src)); len(t.tags) < n {
+		t.tags, t.attrNames = make([]tagName, n), make([]tagName, n)
 	}
 	if t.document++; t.document == 0 { // wrapped: old entries could look new
 		clear(t.tags)
@@ -279,15 +281,21 @@ func isAbsoluteURI(uri []byte) bool {
 }
 
 // tagNames is how many names of start tags a tape remembers, and how many of
-// attributes; a power of two.
-const tagNames = 256
+// attributes, for a source of so many bytes; a power of two. Small documents
+// repeat little, and many a tape is for one of them only.
+func tagNames(size int) int {
+	if size < 4<<10 {
+		return 64
+	}
+	return 256
+}
 
 // tagName reads the QName of a start tag at i: its end, and its entry. Documents
 // repeat their names, and in the same order; so the name that followed the tag
 // before when that was last met is tried first.
 func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 	t := p.t
-	tag = &t.tags[p.next&(tagNames-1)]
+	tag = &t.tags[p.next&uint32(len(t.tags)-1)]
 	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '>', ' ', '/', '\n', '\t', '\r':
@@ -300,7 +308,7 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 		return end, nil, err
 	}
 	k := p.remember(t.tags, i, end, prefix)
-	t.tags[p.last&(tagNames-1)].next = k
+	t.tags[p.last&uint32(len(t.tags)-1)].next = k
 	tag = &t.tags[k]
 	p.last, p.next = k, tag.next
 	return end, tag, nil
@@ -309,7 +317,7 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 // attrName is tagName for an attribute or declaration.
 func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
 	t := p.t
-	tag = &t.attrNames[*p.expected&(tagNames-1)]
+	tag = &t.attrNames[*p.expected&uint32(len(t.attrNames)-1)]
 	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '=', ' ', '\n', '\t', '\r':
@@ -341,7 +349,7 @@ func (p *parser) again(tag *tagName, i int) bool {
 // remembered, entering it when it is not.
 func (p *parser) remember(names []tagName, i, end, prefix int) uint32 {
 	t := p.t
-	k := hash(p.src[i:end], 2) & (tagNames - 1)
+	k := hash(p.src[i:end], 2) & uint32(len(names)-1)
 	tag := &names[k]
 	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
 		return k
@@ -401,7 +409,8 @@ func (p *parser) attributeName(a *Attr) (NameID, *Error) {
 		return p.internName(space, off+int(a.PrefixLen)+1, end)
 	}
 	id, err := p.internName(NoSpace, off, end)
-	if tag := &p.t.attrNames[hash(p.src[off:end], 2)&(tagNames-1)]; tag.at == a.Off {
+	memory := p.t.attrNames
+	if tag := &memory[hash(p.src[off:end], 2)&uint32(len(memory)-1)]; tag.at == a.Off {
 		tag.name = id
 	}
 	return id, err
