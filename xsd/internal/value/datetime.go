@@ -116,8 +116,12 @@ var daysBefore = [13]int{0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 33
 // -0001-12-31 is 0001-01-01.
 func dayNumber(year int64, month, day int) int64 {
 	y := year - 1
-	n := y*365 + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400)
-	if year < 0 {
+	var n int64
+	if y >= 0 { // shifts and products instead of divisions that round down
+		u := uint64(y)
+		n = int64(u*365 + u/4 - u/100 + u/400)
+	} else {
+		n = y*365 + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400)
 		n += 366 // the leap year that 0000 would have been
 	}
 	n += int64(daysBefore[month] + day - 1)
@@ -355,8 +359,10 @@ func parseInstant(v []byte, p Primitive, out *instant) (Reason, int) {
 		return r.reason, r.at
 	}
 	total := int64(sec - offset)
-	out.day = dayNumber(year, month, day) + floorDiv(total, 86400)
-	out.sec = int32(floorMod(total, 86400))
-	out.zone = zone
+	out.day, out.sec, out.zone = dayNumber(year, month, day), 0, zone
+	if total != 0 {
+		out.day += floorDiv(total, 86400)
+		out.sec = int32(floorMod(total, 86400))
+	}
 	return ReasonNone, 0
 }
