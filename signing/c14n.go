@@ -111,7 +111,7 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 	if t == nil || !t.Root().Valid() {
 		return &Error{Code: NoSignature, Detail: "nothing to canonicalise"}
 	}
-	e.reset(w, method, sub.Prefixes)
+	e.reset(w, t.Source(), method, sub.Prefixes)
 	skipFrom, skipTo := -1, -1
 	if sub.Without.Valid() {
 		skipFrom, skipTo = sub.Without.Index(), int(sub.Without.Token().Match)
@@ -145,13 +145,14 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 			if i < root || i > rootEnd {
 				continue
 			}
-			if tok.Kind == xmltape.Text && tok.Flags&xmltape.Decode == 0 {
-				raw := src[tok.Off:tok.End]
-				if bytes.IndexByte(raw, '>') < 0 {
-					e.out.piece(raw)
-					continue
-				}
+			if tok.Kind == xmltape.Text && tok.Flags&(xmltape.Decode|xmltape.Greater) == 0 {
+				e.out.keep(int(tok.Off), int(tok.End))
+				continue
 			}
+			if tok.Kind == xmltape.Text && tok.Flags&xmltape.Greater == 0 && e.rawText(tok) {
+				continue
+			}
+			e.out.release()
 			v := t.CharData(tok, e.value[:0])
 			if tok.Flags&xmltape.Decode != 0 {
 				e.value = v
@@ -169,8 +170,8 @@ func (e *canonEmitter) run(w io.Writer, sub Subset, method C14N) error {
 	return e.out.close()
 }
 
-func (e *canonEmitter) reset(w io.Writer, method C14N, prefixes []string) {
-	e.out.reset(w)
+func (e *canonEmitter) reset(w io.Writer, src []byte, method C14N, prefixes []string) {
+	e.out.reset(w, src)
 	e.method = method
 	e.offsets = e.offsets[:0]
 	e.bound, e.undo, e.marks = e.bound[:0], e.undo[:0], e.marks[:0]
@@ -244,41 +245,70 @@ func (e *canonEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.To
 	if len(e.attrs) > 1 {
 		slices.SortFunc(e.attrs, func(x, y uint32) int { return compareAttrs(t, x, y) })
 	}
-	out := append(e.out.buf, src[tok.Off:tok.Off+1+uint32(tok.NameLen)]...)
+	e.out.keep(int(tok.Off), int(tok.Off)+1+int(tok.NameLen))
+	if len(e.decls) > 0 {
+		e.out.release()
+	}
 	for _, k := range e.decls {
 		b := &e.bound[k]
-		out = append(out, " xmlns"...)
+		out := append(e.out.buf, " xmlns"...)
 		if len(b.text) > 0 {
 			out = append(out, ':')
 			out = append(out, b.text...)
 		}
 		out = append(out, '=', '"')
-		out = appendCanonAttr(out, t.SpaceURI(b.written))
-		out = append(out, '"')
+		if uri := t.SpaceURI(b.written); bytes.ContainsAny(uri, "<&\"\r\n\t") {
+			out = appendCanonAttr(out, uri)
+		} else {
+			out = append(out, uri...)
+		}
+		e.out.buf = append(out, '"')
 	}
 	for _, ai := range e.attrs {
-		out = append(out, ' ')
-		if ai == baseAttr {
-			out = append(out, `xml:base="`...)
-			out = appendCanonAttr(out, e.base)
-			out = append(out, '"')
-			continue
-		}
-		a := &t.Attrs[ai]
-		out = append(out, src[a.Off:a.Off+uint32(a.NameLen)]...)
-		out = append(out, '=', '"')
-		if a.Flags&xmltape.Decode == 0 && src[a.ValOff-1] == '"' {
-			out = append(out, src[a.ValOff:a.ValEnd]...)
-		} else {
-			v := t.AttrValue(a, e.value[:0])
-			if a.Flags&xmltape.Decode != 0 {
-				e.value = v
-			}
-			out = appendCanonAttr(out, v)
-		}
-		out = append(out, '"')
+		e.attribute(t, ai)
 	}
-	e.out.buf = append(out, '>')
+	if end := int(tok.End); end == e.out.to+1 {
+		e.out.keep(e.out.to, end)
+	} else {
+		e.out.release()
+		e.out.buf = append(e.out.buf, '>')
+		e.out.from, e.out.to = end, end
+	}
+}
+
+// attribute writes an attribute, as it stands where that is canonical.
+func (e *canonEmitter) attribute(t *xmltape.Tape, ai uint32) {
+	if ai == baseAttr {
+		e.out.release()
+		out := append(e.out.buf, ` xml:base="`...)
+		e.out.buf = append(appendCanonAttr(out, e.base), '"')
+		return
+	}
+	a := &t.Attrs[ai]
+	from, nameEnd := int(a.Off), int(a.Off)+int(a.NameLen)
+	if e.out.src[from-1] == ' ' {
+		from--
+	} else {
+		e.out.release()
+		e.out.buf = append(e.out.buf, ' ')
+	}
+	asWritten := a.Flags&xmltape.Decode == 0 && e.out.src[a.ValOff-1] == '"'
+	if asWritten && int(a.ValOff) == nameEnd+len(`="`) {
+		e.out.keep(from, int(a.ValEnd)+1)
+		return
+	}
+	e.out.keep(from, nameEnd)
+	e.out.release()
+	e.out.buf = append(e.out.buf, '=', '"')
+	if asWritten {
+		e.out.keep(int(a.ValOff), int(a.ValEnd)+1)
+		return
+	}
+	v := t.AttrValue(a, e.value[:0])
+	if a.Flags&xmltape.Decode != 0 {
+		e.value = v
+	}
+	e.out.buf = append(appendCanonAttr(e.out.buf, v), '"')
 }
 
 // utilised finds the declarations of the exclusive method: prefixes that the
@@ -395,10 +425,15 @@ func (e *canonEmitter) inherit(t *xmltape.Tape, i int) {
 }
 
 func (e *canonEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
-	start := &t.Tokens[tok.Match]
-	out := append(e.out.buf, '<', '/')
-	out = append(out, src[start.Off+1:start.Off+1+uint32(start.NameLen)]...)
-	e.out.buf = append(out, '>')
+	if tok.End == tok.Off+3+uint32(tok.NameLen) {
+		e.out.keep(int(tok.Off), int(tok.End))
+	} else {
+		start := &t.Tokens[tok.Match]
+		e.out.release()
+		out := append(e.out.buf, '<', '/')
+		out = append(out, src[start.Off+1:start.Off+1+uint32(start.NameLen)]...)
+		e.out.buf = append(out, '>')
+	}
 	top := len(e.marks) - 1
 	mark := int(e.marks[top])
 	e.marks = e.marks[:top]
@@ -407,6 +442,54 @@ func (e *canonEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
 		e.bound[u.prefix].written = u.was
 	}
 	e.undo = e.undo[:mark]
+}
+
+// rawText writes a text from its source, where it has no reference but those
+// that stay as they are, and quotation marks. It tells whether it did.
+func (e *canonEmitter) rawText(tok *xmltape.Token) bool {
+	from, end := int(tok.Off), int(tok.End)
+	raw := e.out.src[from:end]
+	if bytes.IndexByte(raw, '\r') >= 0 {
+		return false
+	}
+	for i := bytes.IndexByte(raw, '&'); i < len(raw); i++ {
+		if _, ok := canonReference(raw[i:]); !ok {
+			return false
+		}
+		next := bytes.IndexByte(raw[i+1:], '&')
+		if next < 0 {
+			break
+		}
+		i += next
+	}
+	for {
+		i := bytes.IndexByte(e.out.src[from:end], '&')
+		if i < 0 {
+			e.out.keep(from, end)
+			return true
+		}
+		kept, _ := canonReference(e.out.src[from+i : end])
+		e.out.keep(from, from+i+kept)
+		from += i + kept
+		if kept == 0 {
+			e.out.release()
+			c := byte('"')
+			if e.out.src[from+1] == 'a' {
+				c = '\''
+			}
+			e.out.buf = append(e.out.buf, c)
+			e.out.room()
+			from += len("&quot;")
+		}
+	}
+}
+
+// canonReference is certainReference for the canonical form, which keeps "&gt;" too.
+func canonReference(b []byte) (kept int, ok bool) {
+	if len(b) >= 4 && string(b[:4]) == "&gt;" {
+		return 4, true
+	}
+	return certainReference(b)
 }
 
 // text escapes character data.
@@ -437,6 +520,7 @@ func (e *canonEmitter) text(v []byte) {
 // outside writes a comment or instruction with the line feed that stands
 // between it and the root when it is outside.
 func (e *canonEmitter) outside(i, root, rootEnd int, write func()) {
+	e.out.release()
 	if i > rootEnd {
 		e.out.buf = append(e.out.buf, '\n')
 	}

@@ -178,7 +178,7 @@ func (w *deviantWriter) text(v []byte) {
 		w.out = append(w.out, strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(string(v))...)
 	default:
 		var b bytes.Buffer
-		w.e.out.reset(&b)
+		w.e.out.reset(&b, nil)
 		if w.escape == "jdk" {
 			w.e.jdkText(v, -1)
 		} else {

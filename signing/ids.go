@@ -2,8 +2,10 @@ package signing
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -73,30 +75,33 @@ func (x *idIndex) only(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
 func (x *idIndex) collect(t *xmltape.Tape) error {
 	x.claims = x.claims[:0]
 	strong := false
-	for i := range t.Tokens {
-		tok := &t.Tokens[i]
-		if tok.Kind != xmltape.Start {
+	for i := range t.Attrs {
+		attr := &t.Attrs[i]
+		if attr.NameLen != 2 && (attr.PrefixLen == 0 || attr.NameLen != attr.PrefixLen+3) {
 			continue
 		}
-		for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {
-			attr := &t.Attrs[a]
-			_, local := t.AttrName(attr)
-			if len(local) != 2 || local[0]|0x20 != 'i' || local[1]|0x20 != 'd' {
-				continue
-			}
-			v := bytes.Trim(t.AttrValue(attr, nil), " \t\r\n")
-			if len(v) == 0 {
-				continue
-			}
-			weak := attr.PrefixLen == 0 && string(local) == "id"
-			strong = strong || !weak
-			x.claims = append(x.claims, idClaim{v, int32(i), weak})
+		_, local := t.AttrName(attr)
+		if len(local) != 2 || local[0]|0x20 != 'i' || local[1]|0x20 != 'd' {
+			continue
 		}
+		v := bytes.Trim(t.AttrValue(attr, nil), " \t\r\n")
+		if len(v) == 0 {
+			continue
+		}
+		weak := attr.PrefixLen == 0 && string(local) == "id"
+		strong = strong || !weak
+		x.claims = append(x.claims, idClaim{v, startOf(t, attr), weak})
 	}
 	if !strong {
 		return nil
 	}
 	return x.unique(t)
+}
+
+// startOf finds the Start token of an attribute: the last token that begins before it.
+func startOf(t *xmltape.Tape, attr *xmltape.Attr) int32 {
+	n, _ := slices.BinarySearchFunc(t.Tokens, attr.Off, func(tok xmltape.Token, off uint32) int { return cmp.Compare(tok.Off, off) })
+	return int32(n - 1)
 }
 
 // unique refuses two claims of one name of which one at least is not weak.

@@ -9,6 +9,12 @@ type sink struct {
 	buf []byte
 	n   int // bytes handed on
 	err error
+
+	// src[from:to] is to be written as it is. It waits because most often what
+	// follows in the source is to be written as it is too. Whoever writes to buf
+	// calls release first.
+	src      []byte
+	from, to int
 }
 
 const (
@@ -16,8 +22,9 @@ const (
 	sinkDirect = 2 << 10 // pieces from this size are not copied
 )
 
-func (s *sink) reset(w io.Writer) {
+func (s *sink) reset(w io.Writer, src []byte) {
 	s.w, s.n, s.err = w, 0, nil
+	s.src, s.from, s.to = src, 0, 0
 	if s.buf == nil {
 		s.buf = make([]byte, 0, sinkBlock+sinkDirect)
 	}
@@ -32,6 +39,43 @@ func (s *sink) piece(p []byte) {
 		return
 	}
 	s.buf = append(s.buf, p...)
+}
+
+// keep notes that src[from:to] is to be written as it is.
+func (s *sink) keep(from, to int) {
+	if from != s.to {
+		s.release()
+		s.from = from
+	}
+	s.to = to
+}
+
+// release writes what has been kept.
+func (s *sink) release() {
+	if k, kept := len(s.buf), s.to-s.from; kept == 0 {
+		return
+	} else if kept <= short && s.from+short <= len(s.src) && k+short <= cap(s.buf) {
+		copyShort((*[short]byte)(s.buf[k:k+short]), (*[short]byte)(s.src[s.from:]), kept)
+		s.buf = s.buf[:k+kept]
+	} else {
+		s.piece(s.src[s.from:s.to])
+		s.room()
+	}
+	s.from = s.to
+}
+
+// short is how much is copied without a call and whatever the length: a name and
+// a short value are shorter. The surplus is overwritten by what comes next.
+const short = 64
+
+// copyShort copies n bytes, and more, in the widest moves that the compiler knows.
+func copyShort(dst, src *[short]byte, n int) {
+	*(*[16]byte)(dst[:]) = *(*[16]byte)(src[:])
+	*(*[16]byte)(dst[16:]) = *(*[16]byte)(src[16:])
+	if n > short/2 {
+		*(*[16]byte)(dst[32:]) = *(*[16]byte)(src[32:])
+		*(*[16]byte)(dst[48:]) = *(*[16]byte)(src[48:])
+	}
 }
 
 // room hands on a full buffer; emitters call it once a token.
@@ -56,12 +100,13 @@ func (s *sink) write(p []byte) {
 	_, s.err = s.w.Write(p)
 }
 
-// total counts the bytes written, those in the buffer included.
-func (s *sink) total() int { return s.n + len(s.buf) }
+// total counts the bytes written, those in the buffer and those kept included.
+func (s *sink) total() int { return s.n + len(s.buf) + s.to - s.from }
 
-// close hands on the rest and drops the writer.
+// close hands on the rest and drops writer and source.
 func (s *sink) close() error {
+	s.release()
 	s.flush()
-	s.w = nil
+	s.w, s.src = nil, nil
 	return s.err
 }

@@ -59,37 +59,43 @@ func Transform(w io.Writer, element xmltape.Node, form Form) error {
 type smevEmitter struct {
 	out    sink
 	prefix []smevPrefix
-	undo   []xmltape.SpaceID // declared by the open elements, innermost last
-	marks  []uint32          // len(undo) when each open element began
-	attrs  []uint32          // attributes of one element in output order
-	text   []byte            // a text that is made of several tokens
-	value  []byte            // a decoded value
+	names  []byte     // of the namespaces that have been declared, as they are written
+	undo   []smevUndo // prefixes of the open elements, innermost last
+	keys   []uint64   // by NameID: attrKey, 0 when not known
+	attrs  []uint32   // attributes of one element in output order
+	text   []byte     // a text that is made of several tokens
+	value  []byte     // a decoded value
 	next   counter
 	form   Form
 	head   *canonEmitter // of the JDK form: the beginning of the canonical document
 	plain  bool          // no DEL and no C1 control anywhere in the range
 }
 
-// smevPrefix is the text of an allocated prefix with its colon ("ns12:"); n is 0 when
-// the namespace has none now.
+// smevPrefix is an allocated prefix as a start tag and an end tag begin with it,
+// "<ns12:" and "</ns12:"; n is the length of "ns12:", or 0 when the namespace has
+// none now.
 type smevPrefix struct {
-	text [14]byte
-	n    uint8
-	name uint8 // what writing the namespace name takes; uriUnknown at first
+	start, end [16]byte
+	n          uint8
+	name       uint32 // of the namespace, in smevEmitter.names, once it has been written
+	nameLen    uint32 // with the quotation mark behind it
 }
 
-const (
-	uriUnknown = iota
-	uriPlain   // nothing to escape
-	uriEscaped
-)
+// text is the prefix with its colon.
+func (p *smevPrefix) text() []byte { return p.start[1 : 1+p.n] }
+
+// smevUndo is a namespace to which the element that is open at a depth gave a prefix.
+type smevUndo struct {
+	space xmltape.SpaceID
+	depth uint16
+}
 
 func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	if !element.Valid() {
 		return &Error{Code: NoSignature, Detail: "no element to transform"}
 	}
 	t := element.Tape()
-	e.out.reset(w)
+	e.out.reset(w, t.Source())
 	e.form = form
 	e.next.reset()
 	if n := t.NumSpaces(); cap(e.prefix) < n {
@@ -98,43 +104,55 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 		e.prefix = e.prefix[:n]
 		clear(e.prefix)
 	}
-	e.undo, e.marks = e.undo[:0], e.marks[:0]
+	if n := t.NumNames(); cap(e.keys) < n {
+		e.keys = make([]uint64, n)
+	} else {
+		e.keys = e.keys[:n]
+		clear(e.keys)
+	}
+	e.names, e.undo = e.names[:0], e.undo[:0]
 	e.plain = form == JDK || !hasC1(element.Bytes())
 
-	src := t.Source()
 	first := element.Index()
 	last := int(element.Token().Match)
 	gathered := 0 // token at which the text in e.text began; 0: there is none
 	if form == JDK {
 		e.jdkHead(element)
 	}
-	for i := first; i <= last; i++ {
-		tok := &t.Tokens[i]
+	tokens, raw := t.Tokens[:last+1], form == Woodstox && e.plain
+	for i := first; i < len(tokens); i++ {
+		tok := &tokens[i]
 		switch tok.Kind {
 		case xmltape.Start:
 			if gathered > 0 {
 				e.textValue(e.text, gathered)
 				gathered = 0
 			}
-			if err := e.start(t, src, i, tok); err != nil {
+			if err := e.start(t, i, tok); err != nil {
+				e.out.src = nil // the scratch outlives the document
 				return err
 			}
-			e.out.room()
 		case xmltape.End:
 			if gathered > 0 {
 				e.textValue(e.text, gathered)
 				gathered = 0
 			}
-			e.end(t, src, tok)
+			e.end(t, tok)
 		case xmltape.Text, xmltape.CData:
 			// A text before a tag is whole; anything else may have to be joined
 			// with what follows a comment or CDATA section.
-			if k := t.Tokens[i+1].Kind; gathered == 0 && (k == xmltape.Start || k == xmltape.End) {
+			if k := tokens[i+1].Kind; gathered == 0 && (k == xmltape.Start || k == xmltape.End) {
 				if tok.Flags&xmltape.Blank != 0 {
 					continue
 				}
-				if tok.Kind == xmltape.Text && form == Woodstox && e.plain && e.woodstoxRaw(src[tok.Off:tok.End], tok.Flags&xmltape.Decode != 0) {
-					continue
+				if raw && tok.Kind == xmltape.Text {
+					if tok.Flags&(xmltape.Greater|xmltape.Decode) == 0 {
+						e.out.keep(int(tok.Off), int(tok.End))
+						continue
+					}
+					if e.woodstoxRaw(tok) {
+						continue
+					}
 				}
 				e.textValue(e.charData(t, tok), i)
 				continue
@@ -154,6 +172,23 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	return e.out.close()
 }
 
+// tag writes what has been kept and the beginning of a tag, n bytes of it, and
+// keeps src[from:to].
+func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
+	k, kept := len(e.out.buf), e.out.to-e.out.from
+	if kept > short || e.out.from+short > len(e.out.src) || k+short+16 > cap(e.out.buf) {
+		e.out.release()
+		e.out.piece(begin[:n])
+		e.out.room()
+	} else {
+		dst := (*[short + 16]byte)(e.out.buf[k : k+short+16])
+		copyShort((*[short]byte)(dst[:]), (*[short]byte)(e.out.src[e.out.from:]), kept)
+		*(*[16]byte)(dst[kept:]) = *begin
+		e.out.buf = e.out.buf[:k+kept+n]
+	}
+	e.out.from, e.out.to = from, to
+}
+
 // charData gives the value of a text token, in e.value where it had to be decoded.
 func (e *smevEmitter) charData(t *xmltape.Tape, tok *xmltape.Token) []byte {
 	v := t.CharData(tok, e.value[:0])
@@ -163,33 +198,49 @@ func (e *smevEmitter) charData(t *xmltape.Tape, tok *xmltape.Token) []byte {
 	return v
 }
 
-func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Token) error {
+func (e *smevEmitter) start(t *xmltape.Tape, i int, tok *xmltape.Token) error {
 	space := t.Space(tok.Name)
 	if space == xmltape.NoSpace && e.form == Woodstox {
 		return refuse(Unsignable, t.NodeAt(i), "element in no namespace: the SMEV transform is not defined for it")
 	}
-	e.marks = append(e.marks, uint32(len(e.undo)))
-	out := append(e.out.buf, '<')
 	p := &e.prefix[space]
 	fresh := p.n == 0
 	if fresh {
-		e.allocate(space)
+		e.allocate(space, tok.Depth)
 	}
-	out = append(out, p.text[:p.n]...)
-	local := localOf(src, tok.Off+1, tok.PrefixLen, tok.NameLen)
-	if !fresh && tok.End == tok.Off+2+uint32(tok.NameLen) {
-		// "<p:local>" needs nothing but its prefix changed.
-		e.out.buf = append(out, local[:len(local)+1]...)
+	local := int(tok.Off) + 1 // where the local part begins
+	if tok.PrefixLen > 0 {
+		local += int(tok.PrefixLen) + 1
+	}
+	nameEnd := int(tok.Off) + 1 + int(tok.NameLen)
+	if !fresh && int(tok.End) == nameEnd+1 {
+		e.tag(&p.start, 1+int(p.n), local, nameEnd+1) // nothing but the prefix changes
 		return nil
 	}
-	out = append(out, local...)
+	e.tag(&p.start, 1+int(p.n), local, nameEnd)
 	if fresh {
-		out = e.declare(out, t, space)
+		e.out.release()
+		e.declare(t, space)
 	}
-	if tok.NAttr == 0 {
-		e.out.buf = append(out, '>')
-		return nil
+	if tok.NAttr > 0 {
+		if err := e.attributes(t, i, tok); err != nil {
+			return err
+		}
 	}
+	if end := int(tok.End); end == e.out.to+1 {
+		e.out.keep(e.out.to, end)
+	} else {
+		e.out.release()
+		e.out.buf = append(e.out.buf, '>')
+		e.out.room()
+		e.out.from, e.out.to = end, end
+	}
+	return nil
+}
+
+// attributes writes the attributes of a start tag, and the declarations that
+// they need.
+func (e *smevEmitter) attributes(t *xmltape.Tape, i int, tok *xmltape.Token) error {
 	e.attrs = e.attrs[:0]
 	for a := tok.Attr; a < tok.Attr+uint32(tok.NAttr); a++ {
 		e.attrs = append(e.attrs, a)
@@ -208,107 +259,143 @@ func (e *smevEmitter) start(t *xmltape.Tape, src []byte, i int, tok *xmltape.Tok
 			return refuse(Unsignable, t.NodeAt(i), "attribute of the xml namespace: the SMEV transform is not defined for it")
 		}
 		if e.prefix[space].n == 0 {
-			e.allocate(space)
-			out = e.declare(out, t, space)
+			e.allocate(space, tok.Depth)
+			e.out.release()
+			e.declare(t, space)
 		}
 	}
 	for _, ai := range e.attrs {
 		a := &t.Attrs[ai]
-		out = append(out, ' ')
+		from, nameEnd := int(a.Off), int(a.Off)+int(a.NameLen)
 		if space := t.Space(a.Name); space != xmltape.NoSpace {
-			p := &e.prefix[space]
-			out = append(out, p.text[:p.n]...)
-		}
-		out = append(out, localOf(src, a.Off, a.PrefixLen, a.NameLen)...)
-		out = append(out, '=', '"')
-		if a.Flags&xmltape.Decode == 0 && e.form == Woodstox && src[a.ValOff-1] == '"' {
-			out = append(out, src[a.ValOff:a.ValEnd]...)
-		} else {
-			v := t.AttrValue(a, e.value[:0])
-			if a.Flags&xmltape.Decode != 0 {
-				e.value = v
+			e.out.release()
+			e.out.buf = append(append(e.out.buf, ' '), e.prefix[space].text()...)
+			if a.PrefixLen > 0 {
+				from += int(a.PrefixLen) + 1
 			}
-			out = e.attrValue(out, v)
+		} else if e.out.src[from-1] == ' ' {
+			from--
+		} else {
+			e.out.release()
+			e.out.buf = append(e.out.buf, ' ')
 		}
-		out = append(out, '"')
+		asWritten := a.Flags&xmltape.Decode == 0 && e.form == Woodstox && e.out.src[a.ValOff-1] == '"'
+		if asWritten && int(a.ValOff) == nameEnd+len(`="`) {
+			e.out.keep(from, int(a.ValEnd)+1)
+			continue
+		}
+		e.out.keep(from, nameEnd)
+		e.out.release()
+		e.out.buf = append(e.out.buf, '=', '"')
+		if asWritten {
+			e.out.keep(int(a.ValOff), int(a.ValEnd)+1)
+			continue
+		}
+		v := t.AttrValue(a, e.value[:0])
+		if a.Flags&xmltape.Decode != 0 {
+			e.value = v
+		}
+		e.out.buf = append(e.attrValue(e.out.buf, v), '"')
+		e.out.room()
 	}
-	e.out.buf = append(out, '>')
 	return nil
 }
 
-func (e *smevEmitter) end(t *xmltape.Tape, src []byte, tok *xmltape.Token) {
+func (e *smevEmitter) end(t *xmltape.Tape, tok *xmltape.Token) {
 	p := &e.prefix[t.Space(tok.Name)]
-	start := &t.Tokens[tok.Match]
-	out := append(e.out.buf, '<', '/')
-	out = append(out, p.text[:p.n]...)
-	local := localOf(src, start.Off+1, start.PrefixLen, start.NameLen)
-	if start.End == start.Off+2+uint32(start.NameLen) {
-		e.out.buf = append(out, local[:len(local)+1]...) // the start tag's ">" is as good
+	at := tok.Off + 2
+	if tok.End == tok.Off {
+		at = t.Tokens[tok.Match].Off + 1 // of a self-closing tag
+	}
+	nameEnd := int(at) + int(tok.NameLen)
+	local := int(at)
+	if tok.PrefixLen > 0 {
+		local += int(tok.PrefixLen) + 1
+	}
+	if int(tok.End) == nameEnd+1 {
+		e.tag(&p.end, 2+int(p.n), local, nameEnd+1)
 	} else {
-		e.out.buf = append(append(out, local...), '>')
+		e.tag(&p.end, 2+int(p.n), local, nameEnd)
+		e.out.release()
+		e.out.buf = append(e.out.buf, '>')
+		e.out.from, e.out.to = int(tok.End), int(tok.End)
 	}
-	top := len(e.marks) - 1
-	mark := int(e.marks[top])
-	e.marks = e.marks[:top]
-	if len(e.undo) == mark {
-		return
+	n := len(e.undo)
+	for n > 0 && e.undo[n-1].depth == tok.Depth {
+		n--
+		e.prefix[e.undo[n].space].n = 0
 	}
-	for _, space := range e.undo[mark:] {
-		e.prefix[space].n = 0
-	}
-	e.undo = e.undo[:mark]
+	e.undo = e.undo[:n]
 }
 
 // allocate gives a namespace the next prefix; numbers never come back.
-func (e *smevEmitter) allocate(space xmltape.SpaceID) {
+func (e *smevEmitter) allocate(space xmltape.SpaceID, depth uint16) {
 	p := &e.prefix[space]
-	p.n = e.next.increment(&p.text)
-	e.undo = append(e.undo, space)
+	p.start, p.end, p.n = e.next.start, e.next.end, e.next.n
+	e.next.increment()
+	e.undo = append(e.undo, smevUndo{space, depth})
 }
 
-// counter counts in decimal, because that is how its numbers are used.
+// counter is the prefix that comes next. It counts in decimal, because that is
+// how its numbers are used, and behind the use: what has just been written byte
+// by byte is slow to copy. Ten digits have room, and no document that many prefixes.
 type counter struct {
-	digits [10]byte // right-aligned
-	from   uint8
+	start, end [16]byte // as in smevPrefix
+	n          uint8
 }
 
-func (c *counter) reset() { *c = counter{from: uint8(len(c.digits))} }
-
-// increment counts on and writes "ns", the number and a colon to text; it gives the length.
-func (c *counter) increment(text *[14]byte) uint8 {
-	i := len(c.digits) - 1
-	for ; i >= int(c.from) && c.digits[i] == '9'; i-- {
-		c.digits[i] = '0'
-	}
-	if i < int(c.from) {
-		c.from = uint8(i)
-		c.digits[i] = '0'
-	}
-	c.digits[i]++
-	text[0], text[1] = 'n', 's'
-	n := 2 + copy(text[2:], c.digits[c.from:])
-	text[n] = ':'
-	return uint8(n + 1)
+func (c *counter) reset() {
+	*c = counter{n: uint8(len("ns1:"))}
+	copy(c.start[:], "<ns1:")
+	copy(c.end[:], "</ns1:")
 }
 
-func (e *smevEmitter) declare(out []byte, t *xmltape.Tape, space xmltape.SpaceID) []byte {
+func (c *counter) increment() {
+	const first = len("<ns")
+	i := int(c.n) - 1 // the last digit, in start
+	for ; i >= first && c.start[i] == '9'; i-- {
+		c.start[i], c.end[i+1] = '0', '0'
+	}
+	if i >= first {
+		c.start[i]++
+		c.end[i+1]++
+		return
+	}
+	c.start[first], c.end[first+1] = '1', '1'
+	c.n++
+	n := int(c.n)
+	c.start[n-1], c.start[n] = '0', ':'
+	c.end[n], c.end[n+1] = '0', ':'
+}
+
+// declare writes the declaration of a prefix that has just been allocated.
+func (e *smevEmitter) declare(t *xmltape.Tape, space xmltape.SpaceID) {
 	p := &e.prefix[space]
-	out = append(out, " xmlns:"...)
-	out = append(out, p.text[:p.n-1]...)
-	out = append(out, '=', '"')
-	uri := t.SpaceURI(space)
-	if p.name == uriUnknown {
-		p.name = uriPlain
-		if bytes.ContainsAny(uri, "<>&\"\t\r\n") {
-			p.name = uriEscaped
-		}
+	if p.nameLen == 0 {
+		p.name = uint32(len(e.names))
+		e.names = append(e.attrValue(e.names, t.SpaceURI(space)), '"')
+		p.nameLen = uint32(len(e.names)) - p.name
+		e.names = append(e.names, make([]byte, short)...) // to be copied with it
 	}
-	if p.name == uriPlain {
-		out = append(out, uri...)
-	} else {
-		out = e.attrValue(out, uri)
+	name := e.names[p.name : p.name+p.nameLen+short]
+	const begin = " xmlns:ns"
+	need := len(begin) + len(p.start) + len(name) + short
+	if len(e.out.buf)+need > cap(e.out.buf) {
+		e.out.flush()
+		e.out.buf = slices.Grow(e.out.buf, need)
 	}
-	return append(out, '"')
+	k := len(e.out.buf)
+	dst := e.out.buf[k : k+need]
+	// "<ns12:" with its "<" where the colon of xmlns: comes, and the beginning over it.
+	*(*[16]byte)(dst[len(begin)-len("<ns"):]) = p.start
+	copy(dst, begin)
+	n := len(begin) - len("ns") + int(p.n)
+	dst[n-1], dst[n] = '=', '"'
+	n++
+	for from := 0; from < int(p.nameLen); from += short {
+		copyShort((*[short]byte)(dst[n+from:]), (*[short]byte)(name[from:]), int(p.nameLen)-from)
+	}
+	e.out.buf = e.out.buf[:k+n+int(p.nameLen)]
 }
 
 // sortAttrs puts qualified attributes first, by namespace name and local part,
@@ -328,19 +415,62 @@ func (e *smevEmitter) sortAttrs(t *xmltape.Tape) {
 		}
 		return compareUTF16(t.Local(nx), t.Local(ny))
 	}
-	if len(e.attrs) > 12 {
+	if len(e.attrs) > smevFew {
 		slices.SortFunc(e.attrs, compare)
 		return
 	}
-	for i := 1; i < len(e.attrs); i++ {
-		for j := i; j > 0 && compare(e.attrs[j], e.attrs[j-1]) < 0; j-- {
-			e.attrs[j], e.attrs[j-1] = e.attrs[j-1], e.attrs[j]
+	// Most attributes are unqualified and differ in their first letters.
+	var keys [smevFew]uint64
+	for i, a := range e.attrs {
+		key := e.attrKey(t, t.Attrs[a].Name)
+		j := i
+		for ; j > 0; j-- {
+			if before := keys[j-1]; key == noKey || before == noKey || key == before {
+				if compare(a, e.attrs[j-1]) >= 0 {
+					break
+				}
+			} else if key > before {
+				break
+			}
+			keys[j], e.attrs[j] = keys[j-1], e.attrs[j-1]
+		}
+		keys[j], e.attrs[j] = key, a
+	}
+}
+
+// smevFew is the number of attributes beyond which they are sorted by the library.
+const smevFew = 12
+
+// noKey is the sort key of a name that has to be compared as such.
+const noKey = 1
+
+// attrKey gives the beginning of an unqualified name as a number, in the order
+// of compareUTF16.
+func (e *smevEmitter) attrKey(t *xmltape.Tape, name xmltape.NameID) uint64 {
+	if key := e.keys[name]; key != 0 {
+		return key
+	}
+	key := uint64(noKey)
+	if t.Space(name) == xmltape.NoSpace {
+		local := t.Local(name)
+		for i := range 8 {
+			key <<= 8
+			if i < len(local) {
+				key |= uint64(local[i])
+			}
+			if key&0xff >= 0xee {
+				key = noKey
+				break
+			}
 		}
 	}
+	e.keys[name] = key
+	return key
 }
 
 // textValue writes one text that began with token i, unless it is blank.
 func (e *smevEmitter) textValue(v []byte, i int) {
+	e.out.release()
 	if e.form == JDK {
 		e.jdkText(v, e.jdkCut(v, i))
 		return
@@ -395,15 +525,6 @@ func (e *smevEmitter) attrValue(out, v []byte) []byte {
 		return appendJDKAttr(out, v)
 	}
 	return appendWoodstoxAttr(out, v)
-}
-
-// localOf gives the local part of a QName as written at off.
-func localOf(src []byte, off uint32, prefixLen, nameLen uint16) []byte {
-	from := off
-	if prefixLen > 0 {
-		from += uint32(prefixLen) + 1
-	}
-	return src[from : off+uint32(nameLen)]
 }
 
 // blank is Java's String.trim().isEmpty(): no character above U+0020.

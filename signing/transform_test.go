@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"unicode/utf16"
 )
 
 type transformVector struct {
@@ -118,6 +121,30 @@ func TestCompareUTF16(t *testing.T) {
 			got := compareUTF16([]byte(order[i]), []byte(order[j]))
 			if (got < 0) != (i < j) || (got == 0) != (i == j) {
 				t.Errorf("compare %q and %q: got %d", order[i], order[j], got)
+			}
+		}
+	}
+}
+
+// TestAttributeOrder: unqualified attributes stand in the order of their UTF-16
+// units, whatever they begin with and however long they are.
+func TestAttributeOrder(t *testing.T) {
+	names := []string{"a", "b", "ab", "abcdefgh", "abcdefghi", "abcdefgi", "abcdefghijk", "abcdefghijl", "имя", "именем", "имена", "Имя", "\uD7FFx", "\uF900", "\uF900a", "\uFA0E", "\U00010000", "\U00010000a", "a\U00010000", "a\uF900", "abcdefg\uF900", "abcdefg\U00010000"}
+	for _, x := range names {
+		for _, y := range names {
+			if x == y {
+				continue
+			}
+			var out bytes.Buffer
+			if err := Transform(&out, parse(t, fmt.Sprintf(`<r xmlns="urn:r" %s="" %s=""/>`, x, y)).Root(), Woodstox); err != nil {
+				t.Fatal(err)
+			}
+			first, second := x, y
+			if slices.Compare(utf16.Encode([]rune(x)), utf16.Encode([]rune(y))) > 0 {
+				first, second = y, x
+			}
+			if want := fmt.Sprintf(`<ns1:r xmlns:ns1="urn:r" %s="" %s=""></ns1:r>`, first, second); out.String() != want {
+				t.Errorf("got %s, want %s", out.String(), want)
 			}
 		}
 	}

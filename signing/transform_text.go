@@ -1,6 +1,10 @@
 package signing
 
-import "bytes"
+import (
+	"bytes"
+
+	"mezhved/envelopes/xmltape"
+)
 
 // Woodstox writes a text shorter than this many UTF-16 units by its String
 // routine and any other by its array routine, in chunks; the two differ in where
@@ -72,14 +76,11 @@ func (e *smevEmitter) woodstoxText(v []byte) {
 // at: there is no ">", no carriage return and no reference but those whose form
 // is certain. It tells whether it did; the caller has made sure that there is no
 // C1 control.
-func (e *smevEmitter) woodstoxRaw(raw []byte, decode bool) bool {
-	if bytes.IndexByte(raw, '>') >= 0 {
+func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
+	if tok.Flags&xmltape.Greater != 0 {
 		return false
 	}
-	if !decode {
-		e.out.piece(raw)
-		return true
-	}
+	raw := e.out.src[tok.Off:tok.End]
 	if bytes.IndexByte(raw, '\r') >= 0 {
 		return false
 	}
@@ -93,6 +94,7 @@ func (e *smevEmitter) woodstoxRaw(raw []byte, decode bool) bool {
 		}
 		i += next
 	}
+	e.out.release()
 	for {
 		i := bytes.IndexByte(raw, '&')
 		if i < 0 {

@@ -235,6 +235,26 @@ func TestCorners(t *testing.T) {
 			{doc(`<p><a>x</a><b>1</b></p><p><a>x</a><b>01</b></p>`), "cvc-identity-constraint.4.1"},
 			{doc(`<p><a xsi:nil="true"/><b>1</b></p><p><a xsi:nil="true"/><b>1</b></p>`), ""},
 		}},
+		{"a scope far below where the paths of the outer one have ended", `
+			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType><xs:sequence>
+				<xs:element name="x"><xs:complexType><xs:sequence>
+					<xs:element name="y" type="xs:int" minOccurs="0"/>
+					<xs:element name="s" minOccurs="0" maxOccurs="unbounded"><xs:complexType><xs:sequence>
+						<xs:element name="i" maxOccurs="unbounded"><xs:complexType><xs:sequence><xs:element name="n" type="xs:decimal"/></xs:sequence></xs:complexType></xs:element>
+					</xs:sequence></xs:complexType>
+						<xs:unique name="U"><xs:selector xpath="t:i"/><xs:field xpath="t:n"/></xs:unique>
+					</xs:element>
+					<xs:element name="z" type="xs:int" minOccurs="0"/>
+				</xs:sequence></xs:complexType></xs:element>
+			</xs:sequence><xs:attribute name="id" type="xs:int"/></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:key name="K"><xs:selector xpath="t:p"/><xs:field xpath="@id"/></xs:key>
+			</xs:element>`, []check{
+			{doc(`<p id="1"><x><y>1</y><s><i><n>1</n></i><i><n>2</n></i></s><s><i><n>1</n></i></s><z>1</z></x></p><p id="2"><x><s><i><n>1</n></i></s></x></p>`), ""},
+			{doc(`<p id="1"><x><y>1</y><s><i><n>1</n></i></s><s><i><n>1</n></i><i><n>1.0</n></i></s><z>1</z></x></p>`), "cvc-identity-constraint.4.1"},
+			{doc(`<p id="1"><x><s><i><n>1</n></i></s><z>1</z></x></p><p id="01"><x/></p>`), "cvc-identity-constraint.4.2.2"},
+			{doc(`<p id="1"><x><s><i><n>1</n></i></s></x></p><p><x><y>1</y></x></p>`), "cvc-identity-constraint.4.2.1"},
+			{doc(`<p id="1"><x><y>a</y><s><i><n>b</n></i><i><n>1</n></i><i><n>1</n></i></s></x></p><p id="1"><x/></p>`), "cvc-datatype-valid.1.2.1 cvc-datatype-valid.1.2.1 cvc-identity-constraint.4.1 cvc-identity-constraint.4.2.2"},
+		}},
 		{"ID and IDREF", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="e" maxOccurs="unbounded"><xs:complexType>
 				<xs:attribute name="id" type="xs:ID"/><xs:attribute name="to" type="xs:IDREFS"/>

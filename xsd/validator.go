@@ -38,7 +38,9 @@ type Validator struct {
 	visit func(value.Identity, []byte)
 	at    int32 // token of the element whose value is being visited
 
-	idc identityState
+	idc     identityState
+	watched []watched
+	asleep  int32 // elements open below the innermost watched one, where no path can reach anything
 
 	root       int32
 	violations []Violation
@@ -60,6 +62,8 @@ type nameInfo struct {
 	serial uint32
 	sym    int32 // 0: the schema does not know the name
 	space  int32 // unknownSpace: nor its namespace
+	column int32 // of the name in model, with which it was last met as a child; -1: the model does not list it
+	model  *model
 }
 
 type spaceInfo struct {
@@ -149,6 +153,7 @@ func (v *Validator) begin(element xmltape.Node) {
 	v.frames, v.counts = v.frames[:0], v.counts[:0]
 	v.ids.reset()
 	v.idc.reset()
+	v.watched, v.asleep = v.watched[:0], 0
 	v.violations, v.more = nil, false
 }
 
@@ -175,7 +180,7 @@ func (v *Validator) name(id xmltape.NameID) *nameInfo {
 	if info.serial != v.serial {
 		info.serial = v.serial
 		info.space = v.space(v.tape.Space(id))
-		info.sym = 0
+		info.sym, info.model = 0, nil
 		if info.space != unknownSpace {
 			info.sym = v.s.symbols.find(v.tape.NameHash(id), info.space, v.tape.Local(id))
 		}
@@ -232,13 +237,16 @@ func (v *Validator) child(i int32, tok *xmltape.Token) int32 {
 	f := &v.frames[len(v.frames)-1]
 	info := v.name(tok.Name)
 	m := f.model
-	col := int32(-1)
-	if info.sym != 0 {
-		col = m.columns.find(info.sym)
+	if info.model != m {
+		info.model, info.column = m, -1
+		if info.sym != 0 {
+			info.column = m.columns.find(info.sym)
+		}
+		if info.column < 0 {
+			info.column = m.spaceColumn(info.space)
+		}
 	}
-	if col < 0 {
-		col = m.spaceColumn(info.space)
-	}
+	col := info.column
 	if f.broken {
 		return v.astray(i, m, col, info)
 	}
@@ -371,9 +379,7 @@ func (v *Validator) end(i int32) {
 	if !f.broken && !v.complete(f) {
 		v.incomplete(i, f)
 	}
-	if v.idc.active() {
-		v.identityEnd(f.tok, f.decl, nil, nil)
-	}
+	v.exit(f.tok, f.decl, nil, nil)
 	v.counts = v.counts[:f.counts]
 	v.frames = v.frames[:len(v.frames)-1]
 }
@@ -422,7 +428,7 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 		typ, nilled = v.instanceAttributes(i, tok, decl, typ)
 	}
 	if v.s.identities != nil {
-		v.identityStart(i, tok, decl, typ)
+		v.enter(i, tok, decl, typ)
 	}
 	ct, complex := typ.(*complexType)
 	if !complex {
@@ -466,15 +472,66 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 }
 
 // leave ends an element without a frame for the identity constraints.
-func (v *Validator) leave(i int32, decl *elementDecl) {
-	if v.idc.active() {
-		v.identityEnd(i, decl, nil, nil)
+func (v *Validator) leave(i int32, decl *elementDecl) { v.exit(i, decl, nil, nil) }
+
+// watched is an open element that the paths of identity constraints have been
+// stepped into.
+type watched struct {
+	asleep int32 // Validator.asleep when it began
+	lively bool  // some path goes on into its children
+}
+
+// enter steps the paths of identity constraints into an element. Below an
+// element in which all paths have ended or failed there is nothing to step, but
+// for a scope of its own that an element may begin: most of a document is like
+// that, and only counted.
+func (v *Validator) enter(i int32, tok *xmltape.Token, decl *elementDecl, typ typeDef) {
+	s := &v.idc
+	if decl == nil || len(decl.identities) == 0 {
+		if !s.active() {
+			return
+		}
+		if !v.watched[len(v.watched)-1].lively {
+			v.asleep++
+			return
+		}
+	}
+	v.watched = append(v.watched, watched{asleep: v.asleep})
+	v.asleep = 0
+	v.identityStart(i, tok, decl, typ)
+	for k, bits := range s.bits[s.levels[s.depth-1]:] {
+		if path := s.paths[k].path; bits&(1<<len(path.steps)-1) != 0 || path.descend && bits&1 != 0 {
+			v.watched[len(v.watched)-1].lively = true
+			break
+		}
+	}
+}
+
+// exit ends an element for the identity constraints; t and raw are its simple
+// type and value, nil when it has none that is valid.
+func (v *Validator) exit(i int32, decl *elementDecl, t *simpleType, raw []byte) {
+	switch {
+	case !v.idc.active():
+	case v.asleep > 0:
+		v.asleep--
+	default:
+		v.identityEnd(i, decl, t, raw)
+		top := len(v.watched) - 1
+		v.asleep = v.watched[top].asleep
+		v.watched = v.watched[:top]
 	}
 }
 
 func (v *Validator) push(i int32, decl *elementDecl, ct *complexType) {
 	m := ct.model
-	f := frame{decl: decl, model: m, counts: int32(len(v.counts)), tok: i}
+	at := len(v.frames)
+	if at == cap(v.frames) {
+		v.frames = append(v.frames, frame{})
+	}
+	// Field by field: a literal would be put together elsewhere and copied.
+	v.frames = v.frames[:at+1]
+	f := &v.frames[at]
+	f.decl, f.model, f.state, f.counts, f.tok, f.broken = decl, m, 0, int32(len(v.counts)), i, false
 	n := len(m.counters)
 	if m.isAll {
 		n = len(m.needed)
@@ -482,7 +539,6 @@ func (v *Validator) push(i int32, decl *elementDecl, ct *complexType) {
 	for range n {
 		v.counts = append(v.counts, 0)
 	}
-	v.frames = append(v.frames, f)
 }
 
 // simpleElement checks an element with simple content.
@@ -494,9 +550,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	}
 	raw, ok := v.content(i, tok)
 	if !ok {
-		if v.idc.active() {
-			v.identityEnd(i, decl, nil, nil)
-		}
+		v.exit(i, decl, nil, nil)
 		return
 	}
 	v.scope.scope = tok.Scope
@@ -504,9 +558,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		if len(raw) == 0 {
 			raw = v.defaulted(decl)
 			if v.s.elementDefaultKnown(decl, t) {
-				if v.idc.active() {
-					v.identityEnd(i, decl, t, raw)
-				}
+				v.exit(i, decl, t, raw)
 				v.identities(i, t, raw)
 				return
 			}
@@ -514,9 +566,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	}
 	if f := t.v.Validate(raw, &v.ctx); f != nil {
 		v.badValue(i, raw, f)
-		if v.idc.active() {
-			v.identityEnd(i, decl, nil, nil)
-		}
+		v.exit(i, decl, nil, nil)
 		return
 	}
 	if decl != nil && decl.constraint.kind == fixedValue {
@@ -526,9 +576,7 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		}
 	}
 	v.identities(i, t, raw)
-	if v.idc.active() {
-		v.identityEnd(i, decl, t, raw)
-	}
+	v.exit(i, decl, t, raw)
 }
 
 // elementDefaultKnown: the default of a declaration was checked against just

@@ -1,7 +1,9 @@
 package xmltape
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -15,6 +17,7 @@ const (
 	clHigh    // 0xEF: may begin U+FFFE or U+FFFF
 	clBad     // a control character
 	clQuote
+	clGreater // '>'
 )
 
 var (
@@ -39,6 +42,7 @@ func init() {
 	textTable['<'], attrTable['<'] = clSpecial, clSpecial
 	textTable['&'], attrTable['&'] = clAmp, clAmp
 	textTable[']'] = clBracket
+	textTable['>'] = clGreater
 	textTable[0xef], attrTable[0xef] = clHigh, clHigh
 	attrTable['"'], attrTable['\''] = clQuote, clQuote
 
@@ -122,37 +126,91 @@ func (p *parser) qname(i int) (end, prefix int, err *Error) {
 }
 
 // validUTF8 is utf8.Valid, faster where it matters here: on letters of two
-// bytes, Cyrillic among them, mixed with ASCII. It takes eight bytes at a step:
-// every continuation byte must follow a lead byte and the other way round. What
-// has longer sequences goes character by character.
-func validUTF8(b []byte) bool {
-	const high = 0x8080808080808080
+// bytes, Cyrillic among them, mixed with ASCII. What has longer sequences goes
+// character by character. ef: the byte 0xEF, with which U+FFFE and U+FFFF begin,
+// is somewhere in b.
+func validUTF8(b []byte) (valid, ef bool) {
 	i, carry := 0, uint64(0) // carry: the byte before i is a lead byte
-	for i+8 <= len(b) {
-		v := binary.LittleEndian.Uint64(b[i:])
-		b7, b6, b5 := v&high, v<<1&high, v<<2&high
-		lead, cont, longer := b7&b6&^b5, b7&^b6, b7&b6&b5
-		overlong := lead &^ (v&0x1E1E1E1E1E1E1E1E + 0x7E7E7E7E7E7E7E7E) // C0 and C1
-		if longer|overlong|(cont^(lead<<8|carry)) == 0 {
-			carry = lead >> 56
-			i += 8
+	for i+32 <= len(b) {
+		w := (*[32]byte)(b[i:])
+		bad0, carry0 := oddUTF8(binary.LittleEndian.Uint64(w[0:]), carry)
+		bad1, carry1 := oddUTF8(binary.LittleEndian.Uint64(w[8:]), carry0)
+		bad2, carry2 := oddUTF8(binary.LittleEndian.Uint64(w[16:]), carry1)
+		bad3, carry3 := oddUTF8(binary.LittleEndian.Uint64(w[24:]), carry2)
+		if (bad0|bad1|bad2|bad3)&highs == 0 {
+			carry = carry3
+			i += 32
 			continue
 		}
-		if carry != 0 {
+		switch { // on to the word that is odd, and in it to the beginning of a character
+		case bad0&highs != 0:
+		case bad1&highs != 0:
+			i, carry = i+8, carry0
+		case bad2&highs != 0:
+			i, carry = i+16, carry1
+		default:
+			i, carry = i+24, carry2
+		}
+		if carry&0x80 != 0 {
 			i--
-			carry = 0
 		}
-		r, n := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && n == 1 {
-			return false
+		carry = 0
+		for first := true; i < len(b) && (first || b[i] >= 0xe0); first = false {
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				return false, false
+			}
+			ef = ef || b[i] == 0xef
+			i += n
 		}
-		i += n
 	}
-	if carry != 0 {
+	if carry&0x80 != 0 {
 		i--
 	}
-	return utf8.Valid(b[i:])
+	return utf8.Valid(b[i:]), ef || bytes.IndexByte(b[i:], 0xef) >= 0
 }
+
+// oddUTF8 looks at eight bytes: bad has a high bit in some byte when there is
+// anything but ASCII and letters of two bytes in them, in which every
+// continuation byte follows a lead byte and the other way round. carry, of the
+// word before and for the next, has bit 7 when that ends in a lead byte. The
+// other bits of both mean nothing: to clear them here would take as long as the
+// rest.
+func oddUTF8(v, carry uint64) (bad, next uint64) {
+	lead := v & (v << 1)
+	overlong := highs - v&(0x1e*ones) // C0 and C1
+	return v ^ lead ^ (lead<<8 | carry) | lead&(v<<2|overlong), lead >> 56
+}
+
+// Eight bytes at once. A mask has the high bit of each byte that is meant; each
+// byte of v plus 0x7F, with its own high bit off, has its high bit on unless it
+// is zero.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+	lows  = 0x7f * ones
+)
+
+func word(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
+
+// textStops marks the bytes of a word that text has to look at: '<', '>', '&',
+// ']' and control characters. 0xEF is not among them.
+func textStops(v uint64) uint64 {
+	low := v & lows
+	goesOn := ((low | 2*ones ^ '>'*ones) + lows) & ((low ^ '&'*ones) + lows) & ((low ^ ']'*ones) + lows) & (low + 0x60*ones)
+	return ^(goesOn | v) & highs
+}
+
+// valueStops marks the bytes that an attribute value has to look at: its quote,
+// '<', '&' and control characters. 0xEF is not among them.
+func valueStops(v, quotes uint64) uint64 {
+	low := v & lows
+	goesOn := ((low ^ '<'*ones) + lows) & ((low ^ '&'*ones) + lows) & ((low ^ quotes) + lows) & (low + 0x60*ones)
+	return ^(goesOn | v) & highs
+}
+
+// stop is the index of the first byte that a mask marks.
+func stop(mask uint64) int { return bits.TrailingZeros64(mask) >> 3 }
 
 // isNameStart is [4] NameStartChar beyond ASCII.
 func isNameStart(r rune) bool {

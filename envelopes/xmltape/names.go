@@ -45,6 +45,14 @@ func (t *Tape) resetNames() {
 		t.spaceTab = make([]uint32, 64)
 		t.prefixTab = make([]uint32, 64)
 	}
+	if n := tagNames(len(t.src)); len(t.tags) < n {
+		t.tags, t.attrNames = make([]tagName, n), make([]tagName, n)
+	}
+	if t.document++; t.document == 0 { // wrapped: old entries could look new
+		clear(t.tags)
+		clear(t.attrNames)
+		t.document = 1
+	}
 	// Only the slots in use are cleared: a small document after a large one stays cheap.
 	if len(t.names)*8 < len(t.nameTab) {
 		for _, n := range t.names[min(1, len(t.names)):] {
@@ -272,8 +280,110 @@ func isAbsoluteURI(uri []byte) bool {
 	return false
 }
 
-// elementName resolves the QName at [off,end).
-func (p *parser) elementName(off, end, prefix int) (NameID, *Error) {
+// tagNames is how many names of start tags a tape remembers, and how many of
+// attributes, for a source of so many bytes; a power of two. Small documents
+// repeat little, and many a tape is for one of them only.
+func tagNames(size int) int {
+	if size < 4<<10 {
+		return 64
+	}
+	return 256
+}
+
+// tagName reads the QName of a start tag at i: its end, and its entry. Documents
+// repeat their names, and in the same order; so the name that followed the tag
+// before when that was last met is tried first.
+func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
+	t := p.t
+	tag = &t.tags[p.next&uint32(len(t.tags)-1)]
+	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+		switch p.src[end] {
+		case '>', ' ', '/', '\n', '\t', '\r':
+			p.last, p.next = p.next, tag.next
+			return end, tag, nil
+		}
+	}
+	end, prefix, err := p.qname(i)
+	if err != nil {
+		return end, nil, err
+	}
+	k := p.remember(t.tags, i, end, prefix)
+	t.tags[p.last&uint32(len(t.tags)-1)].next = k
+	tag = &t.tags[k]
+	p.last, p.next = k, tag.next
+	return end, tag, nil
+}
+
+// attrName is tagName for an attribute or declaration.
+func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
+	t := p.t
+	tag = &t.attrNames[*p.expected&uint32(len(t.attrNames)-1)]
+	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+		switch p.src[end] {
+		case '=', ' ', '\n', '\t', '\r':
+			tag.at, p.expected = uint32(i), &tag.next
+			return end, tag, nil
+		}
+	}
+	end, prefix, err := p.qname(i)
+	if err != nil {
+		return end, nil, err
+	}
+	k := p.remember(t.attrNames, i, end, prefix)
+	*p.expected = k
+	tag = &t.attrNames[k]
+	tag.at, p.expected = uint32(i), &tag.next
+	return end, tag, nil
+}
+
+// again tells whether the name of a tag stands at i, where there are eight bytes more.
+func (p *parser) again(tag *tagName, i int) bool {
+	if word(p.src, i)&tag.mask != tag.first {
+		return false
+	}
+	n := int(tag.len)
+	return n <= 8 || string(p.src[i+8:i+n]) == string(p.src[int(tag.off)+8:int(tag.off)+n])
+}
+
+// remember gives the index of the name at [i,end) among those that are
+// remembered, entering it when it is not.
+func (p *parser) remember(names []tagName, i, end, prefix int) uint32 {
+	t := p.t
+	k := hash(p.src[i:end], 2) & uint32(len(names)-1)
+	tag := &names[k]
+	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
+		return k
+	}
+	// What followed is kept: it may well be the same that followed in the document before.
+	*tag = tagName{document: t.document, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix), next: tag.next, attr: tag.attr}
+	if tag.mask = 1<<64 - 1; end-i < 8 {
+		tag.mask >>= 64 - 8*(end-i)
+	}
+	if i+8 <= len(p.src) { // otherwise there will be no name for which it could be tried
+		tag.first = word(p.src, i) & tag.mask
+	}
+	return k
+}
+
+// elementName resolves the name of an element. What it was resolved to before
+// still holds when its prefix is bound by the same declaration.
+func (p *parser) elementName(tag *tagName, off, end int) (NameID, *Error) {
+	t := p.t
+	if tag.name != 0 && t.prefixes[tag.prefix].decl == tag.decl {
+		return tag.name, nil
+	}
+	prefix := int(tag.prefixLen)
+	name, err := p.resolveElement(off, end, prefix)
+	if err != nil {
+		return 0, err
+	}
+	tag.name, tag.prefix = name, p.lastPrefix
+	tag.decl = t.prefixes[p.lastPrefix].decl
+	return name, nil
+}
+
+// resolveElement resolves the QName at [off,end).
+func (p *parser) resolveElement(off, end, prefix int) (NameID, *Error) {
 	if prefix == 5 && string(p.src[off:off+5]) == "xmlns" {
 		return 0, fail(CodeNamespace, off, "an element may not have the prefix xmlns")
 	}
@@ -287,6 +397,25 @@ func (p *parser) elementName(off, end, prefix int) (NameID, *Error) {
 	return p.internName(s, off, end)
 }
 
+// attributeName resolves the name of an attribute. One without a prefix stays
+// what it is for the rest of the document.
+func (p *parser) attributeName(a *Attr) (NameID, *Error) {
+	off, end := int(a.Off), int(a.Off)+int(a.NameLen)
+	if a.PrefixLen > 0 {
+		space, err := p.resolve(off, int(a.PrefixLen))
+		if err != nil {
+			return 0, err
+		}
+		return p.internName(space, off+int(a.PrefixLen)+1, end)
+	}
+	id, err := p.internName(NoSpace, off, end)
+	memory := p.t.attrNames
+	if tag := &memory[hash(p.src[off:end], 2)&uint32(len(memory)-1)]; tag.at == a.Off {
+		tag.name = id
+	}
+	return id, err
+}
+
 // attributeNames resolves the names of one element's attributes and refuses
 // two of one expanded name, in time proportional to their number.
 func (p *parser) attributeNames(attrs []Attr) *Error {
@@ -294,18 +423,12 @@ func (p *parser) attributeNames(attrs []Attr) *Error {
 	t.serial++
 	for k := range attrs {
 		a := &attrs[k]
-		off := int(a.Off)
-		space, local := NoSpace, off
-		if a.PrefixLen > 0 {
+		id, off := a.Name, int(a.Off)
+		if id == 0 {
 			var err *Error
-			if space, err = p.resolve(off, int(a.PrefixLen)); err != nil {
+			if id, err = p.attributeName(a); err != nil {
 				return err
 			}
-			local += int(a.PrefixLen) + 1
-		}
-		id, err := p.internName(space, local, off+int(a.NameLen))
-		if err != nil {
-			return err
 		}
 		for int(id) >= len(t.seen) {
 			t.seen = append(t.seen, 0)

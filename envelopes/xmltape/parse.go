@@ -34,10 +34,14 @@ type parser struct {
 	src    []byte
 	scope  int32 // innermost declaration in force
 	inside int   // declarations in force
+	ef     bool  // the byte 0xEF, with which U+FFFE and U+FFFF begin, is somewhere in src
 
 	// The prefix met last, since neighbours mostly share theirs.
 	lastOff, lastLen int
 	lastPrefix       int32
+
+	last, next uint32  // into the tape's tags: the start tag before, and the one that is expected
+	expected   *uint32 // into its attrNames: the attribute that is expected
 }
 
 func fail(code Code, off int, format string, args ...any) *Error {
@@ -89,7 +93,10 @@ func (p *parser) checkEncoding() *Error {
 	case bytes.HasPrefix(s, []byte("\xfe\xff")), bytes.HasPrefix(s, []byte("\xff\xfe")),
 		bytes.HasPrefix(s, []byte("\x00<")), bytes.HasPrefix(s, []byte("<\x00")), bytes.HasPrefix(s, []byte("\x00\x00\x00<")):
 		return fail(CodeEncoding, 0, "looks like UTF-16 or UTF-32; send UTF-8")
-	case validUTF8(s):
+	}
+	valid, ef := validUTF8(p.src)
+	if valid {
+		p.ef = ef
 		return nil
 	}
 	off := 0
@@ -211,6 +218,18 @@ func (p *parser) text(start int) (int, *Error) {
 	src := p.src
 	var flags Flags
 	i := start
+	if c := src[i]; c == '\n' || c == ' ' { // mostly the end of a line and an indent, and nothing else
+		for i++; i+8 <= len(src); i += 8 {
+			if x := word(src, i) ^ ' '*ones; x != 0 {
+				i += stop(x)
+				break
+			}
+		}
+		if i < len(src) && src[i] == '<' {
+			p.push(Text, Blank, start, i)
+			return i, nil
+		}
+	}
 	for i < len(src) && spaceTable[src[i]] {
 		if src[i] == '\r' {
 			flags |= Decode
@@ -220,20 +239,24 @@ func (p *parser) text(start int) (int, *Error) {
 	blank := true
 scan:
 	for i < len(src) {
-		c := textTable[src[i]]
-		if c == 0 {
-			i++
-			for i < len(src) && textTable[src[i]] == 0 {
-				i++
+		if from := i; !p.ef {
+			for i+8 <= len(src) {
+				if m := textStops(word(src, i)); m != 0 {
+					i += stop(m)
+					break
+				}
+				i += 8
 			}
-			blank = false
-			continue
+			blank = blank && i == from
 		}
-		switch c {
+		if i >= len(src) {
+			break
+		}
+		switch c := src[i]; textTable[c] {
 		case clSpecial: // '<'
 			break scan
 		case clSpace:
-			if src[i] == '\r' {
+			if c == '\r' {
 				flags |= Decode
 			}
 			i++
@@ -246,6 +269,10 @@ scan:
 			flags |= Decode
 			for i = end; i < len(src) && spaceTable[src[i]]; i++ {
 			}
+		case clGreater:
+			flags |= Greater
+			blank = false
+			i++
 		case clBracket:
 			if hasPrefixAt(src, i, "]]>") {
 				return i, fail(CodeCDEnd, i, "]]> in text; write ]]&gt;")
@@ -258,8 +285,11 @@ scan:
 			}
 			blank = false
 			i++
-		default:
+		case clBad:
 			return i, badChar(src, i)
+		default:
+			blank = false
+			i++
 		}
 	}
 	if blank {
@@ -267,11 +297,31 @@ scan:
 	} else {
 		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
 	}
-	p.push(Token{Kind: Text, Flags: flags, Off: uint32(start), End: uint32(i), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(Text, flags, start, i)
 	return i, nil
 }
 
-func (p *parser) push(tok Token) { p.t.Tokens = append(p.t.Tokens, tok) }
+// token adds a token, all zero.
+func (t *Tape) token() *Token {
+	n := len(t.Tokens)
+	if n == cap(t.Tokens) {
+		t.Tokens = append(t.Tokens, Token{})
+		return &t.Tokens[n]
+	}
+	t.Tokens = t.Tokens[:n+1]
+	tok := &t.Tokens[n]
+	*tok = Token{}
+	return tok
+}
+
+// push adds a token that is no tag. Tokens are written field by field where
+// they are to stay: a literal would be put together elsewhere and copied in wide
+// moves, each of which has to wait for the narrow ones.
+func (p *parser) push(kind Kind, flags Flags, off, end int) {
+	tok := p.t.token()
+	tok.Kind, tok.Flags, tok.Depth = kind, flags, uint16(len(p.t.open))
+	tok.Off, tok.End, tok.Scope = uint32(off), uint32(end), p.scope
+}
 
 // checkHigh refuses U+FFFE and U+FFFF; the byte at i is 0xEF and the text is valid UTF-8.
 func (p *parser) checkHigh(i int) *Error {
@@ -323,7 +373,7 @@ func (p *parser) cdata(i int) (int, *Error) {
 		p.t.Tokens[p.t.open[len(p.t.open)-1]].Flags |= HasText
 	}
 	end := to + len("]]>")
-	p.push(Token{Kind: CData, Flags: flags, Off: uint32(i), End: uint32(end), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(CData, flags, i, end)
 	return end, nil
 }
 
@@ -347,7 +397,7 @@ func (p *parser) comment(i int) (int, *Error) {
 	if len(p.t.Tokens) >= p.t.lim.Tokens {
 		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
 	}
-	p.push(Token{Kind: Comment, Off: uint32(i), End: uint32(to + 3), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(Comment, 0, i, to+3)
 	return to + 3, nil
 }
 
@@ -381,7 +431,8 @@ func (p *parser) pi(i int) (int, *Error) {
 	if len(p.t.Tokens) >= p.t.lim.Tokens {
 		return i, fail(CodeLimitTokens, i, "more than %d pieces of markup and text", p.t.lim.Tokens)
 	}
-	p.push(Token{Kind: PI, NameLen: uint16(len(target)), Off: uint32(i), End: uint32(to + 2), Scope: p.scope, Depth: uint16(len(p.t.open))})
+	p.push(PI, 0, i, to+2)
+	p.t.Tokens[len(p.t.Tokens)-1].NameLen = uint16(len(target))
 	return to + 2, nil
 }
 
@@ -416,10 +467,11 @@ func (p *parser) mismatch(i int, open []byte) *Error {
 // close writes the End token of an open element and takes its declarations out of force.
 func (p *parser) close(start int32, off, end int) {
 	t := p.t
+	tok := t.token()
 	st := &t.Tokens[start]
-	st.Match = int32(len(t.Tokens))
-	tok := Token{Kind: End, PrefixLen: st.PrefixLen, NameLen: st.NameLen, Depth: st.Depth, Off: uint32(off), End: uint32(end),
-		Name: st.Name, Match: start, Scope: st.Scope}
+	st.Match = int32(len(t.Tokens) - 1)
+	tok.Kind, tok.PrefixLen, tok.NameLen, tok.Depth = End, st.PrefixLen, st.NameLen, st.Depth
+	tok.Off, tok.End, tok.Name, tok.Match, tok.Scope = uint32(off), uint32(end), st.Name, start, st.Scope
 	if st.NDecl > 0 {
 		for k := int(st.NDecl) - 1; k >= 0; k-- {
 			d := &t.Decls[int(st.Decl)+k]
@@ -429,23 +481,46 @@ func (p *parser) close(start int32, off, end int) {
 		p.inside -= int(st.NDecl)
 	}
 	t.open = t.open[:len(t.open)-1]
-	t.Tokens = append(t.Tokens, tok)
 }
 
 // startTag reads [40] STag or [44] EmptyElemTag: first the attributes as
 // written, then, with all declarations known, the names.
 func (p *parser) startTag(i int) (int, *Error) {
-	t, src := p.t, p.src
-	j, prefix, err := p.qname(i + 1)
+	t := p.t
+	j, tag, err := p.tagName(i + 1)
 	if err != nil {
 		return i, err
 	}
 	if len(t.open) >= t.lim.Depth {
 		return i, fail(CodeLimitDepth, i, "elements nested deeper than %d", t.lim.Depth)
 	}
+	if j >= len(p.src) || p.src[j] != '>' {
+		return p.fullTag(i, j, tag)
+	}
+	// Most tags have no attributes.
+	name := tag.name
+	if name == 0 || t.prefixes[tag.prefix].decl != tag.decl {
+		if name, err = p.elementName(tag, i+1, j); err != nil {
+			return i, err
+		}
+	}
+	depth := len(t.open)
+	t.open = append(t.open, int32(len(t.Tokens)))
+	tok := t.token()
+	tok.Kind, tok.PrefixLen, tok.NameLen, tok.Depth = Start, tag.prefixLen, tag.len, uint16(depth)
+	tok.Off, tok.End, tok.Name, tok.Scope = uint32(i), uint32(j+1), name, p.scope
+	tok.Attr, tok.Decl = uint32(len(t.Attrs)), uint32(len(t.Decls))
+	return j + 1, nil
+}
+
+// fullTag reads a start tag from the end of its name at j, with what it may have
+// before its ">".
+func (p *parser) fullTag(i, j int, tag *tagName) (_ int, err *Error) {
+	t, src := p.t, p.src
 	nameEnd, attr, decl := j, len(t.Attrs), len(t.Decls)
 	var flags Flags
-	for src[min(j, len(src)-1)] != '>' { // most tags have no attributes
+	p.expected = &tag.attr
+	for j >= len(src) || src[j] != '>' {
 		k := skipSpace(src, j)
 		if k >= len(src) {
 			return i, fail(CodeTag, i, "the document ends inside the tag of %s", quote(src[i+1:nameEnd]))
@@ -477,7 +552,7 @@ func (p *parser) startTag(i int) (int, *Error) {
 			return i, err
 		}
 	}
-	name, err := p.elementName(i+1, nameEnd, prefix)
+	name, err := p.elementName(tag, i+1, nameEnd)
 	if err != nil {
 		return i, err
 	}
@@ -487,9 +562,10 @@ func (p *parser) startTag(i int) (int, *Error) {
 		}
 	}
 	t.open = append(t.open, int32(len(t.Tokens)))
-	t.Tokens = append(t.Tokens, Token{Kind: Start, Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i - 1),
-		NAttr: uint16(len(t.Attrs) - attr), NDecl: uint16(len(t.Decls) - decl), Depth: uint16(len(t.open) - 1),
-		Off: uint32(i), End: uint32(j), Name: name, Attr: uint32(attr), Decl: uint32(decl), Scope: p.scope})
+	tok := t.token()
+	tok.Kind, tok.Flags, tok.PrefixLen, tok.NameLen = Start, flags, tag.prefixLen, tag.len
+	tok.NAttr, tok.NDecl, tok.Depth = uint16(len(t.Attrs)-attr), uint16(len(t.Decls)-decl), uint16(len(t.open)-1)
+	tok.Off, tok.End, tok.Name, tok.Attr, tok.Decl, tok.Scope = uint32(i), uint32(j), name, uint32(attr), uint32(decl), p.scope
 	if flags&SelfClosing != 0 {
 		p.close(int32(len(t.Tokens)-1), j, j)
 	}
@@ -499,15 +575,20 @@ func (p *parser) startTag(i int) (int, *Error) {
 // attribute reads [41] Attribute and files it as attribute or declaration.
 func (p *parser) attribute(i int) (int, *Error) {
 	src := p.src
-	nameEnd, prefix, err := p.qname(i)
+	nameEnd, tag, err := p.attrName(i)
 	if err != nil {
 		return i, err
 	}
-	j := skipSpace(src, nameEnd)
+	j := nameEnd
+	if j >= len(src) || src[j] != '=' {
+		j = skipSpace(src, nameEnd)
+	}
 	if j >= len(src) || src[j] != '=' {
 		return i, fail(CodeAttribute, i, "attribute %s has no value", quote(src[i:nameEnd]))
 	}
-	j = skipSpace(src, j+1)
+	if j++; j < len(src) && src[j] != '"' {
+		j = skipSpace(src, j)
+	}
 	if j >= len(src) || (src[j] != '"' && src[j] != '\'') {
 		return i, fail(CodeAttribute, i, "the value of attribute %s is not in quotes", quote(src[i:nameEnd]))
 	}
@@ -517,14 +598,20 @@ func (p *parser) attribute(i int) (int, *Error) {
 		return i, err
 	}
 	t := p.t
-	name := src[i:nameEnd]
-	switch {
-	case prefix == 0 && string(name) == "xmlns":
+	switch prefix := int(tag.prefixLen); {
+	case prefix == 0 && string(src[i:nameEnd]) == "xmlns":
 		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
-	case prefix == 5 && string(name[:5]) == "xmlns":
+	case prefix == 5 && string(src[i:i+5]) == "xmlns":
 		t.Decls = append(t.Decls, Decl{Flags: flags, PrefixOff: uint32(i + 6), PrefixLen: uint16(nameEnd - i - 6), ValOff: uint32(from), ValEnd: uint32(to)})
 	default:
-		t.Attrs = append(t.Attrs, Attr{Flags: flags, PrefixLen: uint16(prefix), NameLen: uint16(nameEnd - i), Off: uint32(i), ValOff: uint32(from), ValEnd: uint32(to)})
+		n := len(t.Attrs)
+		if n == cap(t.Attrs) {
+			t.Attrs = append(t.Attrs, Attr{})
+		}
+		t.Attrs = t.Attrs[:n+1]
+		a := &t.Attrs[n]
+		a.Flags, a.PrefixLen, a.NameLen, a.Name = flags, tag.prefixLen, tag.len, tag.name
+		a.Off, a.ValOff, a.ValEnd = uint32(i), uint32(from), uint32(to)
 	}
 	return to + 1, nil
 }
@@ -533,7 +620,17 @@ func (p *parser) attribute(i int) (int, *Error) {
 func (p *parser) attrValue(from int, quoteChar byte) (end int, flags Flags, err *Error) {
 	src := p.src
 	i := from
+	quotes := uint64(quoteChar) * ones
 	for {
+		if !p.ef {
+			for i+8 <= len(src) {
+				if m := valueStops(word(src, i), quotes); m != 0 {
+					i += stop(m)
+					break
+				}
+				i += 8
+			}
+		}
 		for i < len(src) && attrTable[src[i]] == 0 {
 			i++
 		}

@@ -28,6 +28,8 @@ const (
 	SelfClosing
 	// HasText: somewhere directly in this element there is a non-blank Text or CData.
 	HasText
+	// Greater: a Text in which ">" stands as it is; canonical forms write it otherwise.
+	Greater
 )
 
 // NameID identifies an expanded name within one tape; 0 is no name. IDs are
@@ -107,8 +109,11 @@ type Tape struct {
 	prefixes  []prefixEntry
 	seen      []uint32 // per NameID: serial of the element on which it was last an attribute
 	serial    uint32
-	open      []int32 // Start tokens of the open elements
-	scratch   []byte  // decoded namespace names
+	open      []int32   // Start tokens of the open elements
+	tags      []tagName // of start tags
+	attrNames []tagName // of attributes and declarations
+	document  uint32    // counts documents: entries of tags with another number are of the past
+	scratch   []byte    // decoded namespace names
 	lim       Limits
 }
 
@@ -122,6 +127,22 @@ type nameEntry struct {
 type spaceEntry struct {
 	uri  []byte
 	hash uint32
+}
+
+// tagName is a name as it was written before in a start tag, and what came of
+// it. The tape keeps a fixed number of them, found by hash, the younger driving
+// out the older: they are a memory, not a table on which anything depends.
+type tagName struct {
+	first, mask uint64 // its first eight bytes
+	document    uint32
+	off, at     uint32 // where it stood first and last
+	len         uint16
+	prefixLen   uint16
+	prefix      int32  // index into prefixes
+	decl        int32  // the declaration of the prefix that was in force
+	name        NameID // 0: not resolved yet
+	next        uint32 // index of the name of its kind that followed
+	attr        uint32 // of a start tag: index of its first attribute
 }
 
 type prefixEntry struct {

@@ -2,10 +2,14 @@ package xmltape_test
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
+	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -123,6 +127,96 @@ func TestBlank(t *testing.T) {
 		tok := parse(t, src).Tokens[1]
 		if got := tok.Flags&xmltape.Blank != 0; got != want {
 			t.Errorf("%q: blank %v, want %v", src, got, want)
+		}
+	}
+}
+
+func TestGreater(t *testing.T) {
+	for src, want := range map[string]bool{
+		"<a>x</a>": false, "<a>a lot of text and &gt; after it</a>": false, "<a>&#62;</a>": false, "<a> &amp; &lt; </a>": false,
+		"<a>></a>": true, "<a>x > y</a>": true, "<a>a lot of text and > after it</a>": true, "<a>&amp;></a>": true, "<a>]]] ></a>": true, "<a>\uFEFF></a>": true,
+	} {
+		tok := parse(t, src).Tokens[1]
+		if got := tok.Flags&xmltape.Greater != 0; got != want {
+			t.Errorf("%q: greater %v, want %v", src, got, want)
+		}
+	}
+}
+
+// TestNamesMetAgain: what a name was resolved to before, in this document or in
+// one before it, says nothing where its prefix is bound otherwise. The other
+// opinion is that of encoding/xml.
+func TestNamesMetAgain(t *testing.T) {
+	names := []string{"a", "b", "p:a", "q:a", "abcdefgh", "abcdefghi", "abcdefghj", "p:abcdefgh", "p:abcdefghi", "p:abcdefghj", "имя", "имена", "p:имя"}
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(of ...string) string { return of[random.IntN(len(of))] }
+	var element func(b *strings.Builder, depth int)
+	element = func(b *strings.Builder, depth int) {
+		name := pick(names...)
+		b.WriteString("<" + name)
+		attrs := map[string]bool{}
+		for range random.IntN(4) {
+			if attr := pick(names...); attr != "q:a" && !attrs[attr] { // p and q may be one namespace
+				attrs[attr] = true
+				b.WriteString(" " + attr + `="v"`)
+			}
+		}
+		for _, prefix := range []string{"xmlns", "xmlns:p", "xmlns:q"} {
+			if random.IntN(6) == 0 {
+				b.WriteString(" " + prefix + `="urn:` + pick("1", "2", "3") + `"`)
+			}
+		}
+		b.WriteString(pick(">", ">", " >", "\n>"))
+		for range random.IntN(4) {
+			if depth < 5 {
+				element(b, depth+1)
+			}
+		}
+		b.WriteString("</" + name + ">")
+	}
+	var tape xmltape.Tape
+	for range 3000 {
+		var b strings.Builder
+		b.WriteString(`<r xmlns:p="urn:1" xmlns:q="urn:2">`)
+		for range 4 {
+			element(&b, 0)
+		}
+		b.WriteString("</r>")
+		src := b.String()
+		if err := tape.Parse([]byte(src), xmltape.Limits{}); err != nil {
+			t.Fatalf("%v\n%s", err, src)
+		}
+		var got, want []string
+		for i := range tape.Tokens {
+			tok := &tape.Tokens[i]
+			if tok.Kind != xmltape.Start {
+				continue
+			}
+			got = append(got, tape.NodeAt(i).Space()+" "+tape.NodeAt(i).Local())
+			for _, a := range tape.Attrs[tok.Attr : tok.Attr+uint32(tok.NAttr)] {
+				got = append(got, "@"+string(tape.SpaceURI(tape.Space(a.Name)))+" "+string(tape.Local(a.Name)))
+			}
+		}
+		for d := xml.NewDecoder(strings.NewReader(src)); ; {
+			tok, err := d.Token()
+			if err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			start, ok := tok.(xml.StartElement)
+			if !ok {
+				continue
+			}
+			want = append(want, start.Name.Space+" "+start.Name.Local)
+			for _, a := range start.Attr {
+				if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
+					want = append(want, "@"+a.Name.Space+" "+a.Name.Local)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%s\n%q, want\n%q", src, got, want)
 		}
 	}
 }

@@ -116,8 +116,12 @@ var daysBefore = [13]int{0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 33
 // -0001-12-31 is 0001-01-01.
 func dayNumber(year int64, month, day int) int64 {
 	y := year - 1
-	n := y*365 + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400)
-	if year < 0 {
+	var n int64
+	if y >= 0 { // shifts and products instead of divisions that round down
+		u := uint64(y)
+		n = int64(u*365 + u/4 - u/100 + u/400)
+	} else {
+		n = y*365 + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400)
 		n += 366 // the leap year that 0000 would have been
 	}
 	n += int64(daysBefore[month] + day - 1)
@@ -153,6 +157,33 @@ func (r *dateReader) expect(c byte) {
 	default:
 		r.i++
 	}
+}
+
+// plainDate reads YYYY-MM-DD of the years that most values are from, eight
+// characters at once. It leaves everything else, mistakes above all, to those
+// who read character by character.
+func (r *dateReader) plainDate(year *int64, month, day *int) bool {
+	const (
+		zeros  = 0x2d30302d30303030 // "0000-00-", the first character lowest
+		beyond = 0x7f76767f76767676 // what takes a digit over 9, and anything in place of a hyphen, beyond 0x7F
+		highs  = 0x8080808080808080
+	)
+	if len(r.v) < len("0000-00-00") {
+		return false
+	}
+	w := binary.LittleEndian.Uint64(r.v) ^ zeros
+	d0, d1 := r.v[8]-'0', r.v[9]-'0'
+	if (w|(w+beyond))&highs != 0 || d0 > 9 || d1 > 9 {
+		return false
+	}
+	y := int64(w&15)*1000 + int64(w>>8&15)*100 + int64(w>>16&15)*10 + int64(w>>24&15)
+	m, d := int(w>>40&15)*10+int(w>>48&15), int(d0)*10+int(d1)
+	if y == 0 || m == 0 || m > 12 || d == 0 || d > daysIn(y, m) {
+		return false
+	}
+	*year, *month, *day = y, m, d
+	r.i = len("0000-00-00")
+	return true
 }
 
 // two reads two digits with a value in range.
@@ -279,6 +310,13 @@ func parseInstant(v []byte, p Primitive, out *instant) (Reason, int) {
 	out.frac = nil
 	switch p {
 	case DateTime, Date, GYearMonth, GYear:
+		if (p == DateTime || p == Date) && r.plainDate(&year, &month, &day) {
+			if p == DateTime {
+				r.expect('T')
+				sec, out.frac = r.clock()
+			}
+			break
+		}
 		year = r.year()
 		if p == GYear {
 			month, day = 1, 1
@@ -321,8 +359,10 @@ func parseInstant(v []byte, p Primitive, out *instant) (Reason, int) {
 		return r.reason, r.at
 	}
 	total := int64(sec - offset)
-	out.day = dayNumber(year, month, day) + floorDiv(total, 86400)
-	out.sec = int32(floorMod(total, 86400))
-	out.zone = zone
+	out.day, out.sec, out.zone = dayNumber(year, month, day), 0, zone
+	if total != 0 {
+		out.day += floorDiv(total, 86400)
+		out.sec = int32(floorMod(total, 86400))
+	}
 	return ReasonNone, 0
 }

@@ -74,10 +74,15 @@ func (t *Type) failure(raw []byte, ctx *Context) *Failure {
 func (t *Type) check(raw []byte, ctx *Context) bool {
 	switch t.variety {
 	case Atomic:
-		v := normalize(raw, t.space, &ctx.norm)
-		if r, at := t.parse(v, ctx); r != ReasonNone {
-			ctx.fail = fault{rule: RuleLexical, typ: t, reason: r, at: at}
-			return false
+		v := raw
+		if t.space != Preserve {
+			v = normalize(raw, t.space, &ctx.norm)
+		}
+		if t.primitive != String || t.lex != lexAny {
+			if r, at := t.parse(v, ctx); r != ReasonNone {
+				ctx.fail = fault{rule: RuleLexical, typ: t, reason: r, at: at}
+				return false
+			}
 		}
 		ctx.Member = t
 		return t.free || t.checkAtomicFacets(v, ctx)
@@ -169,7 +174,7 @@ func compareAtoms(p Primitive, a, b *atom) Order {
 // checkAtomicFacets checks the facets of an atomic type against v, which has
 // just been parsed.
 func (t *Type) checkAtomicFacets(v []byte, ctx *Context) bool {
-	if !t.checkPatterns(v, ctx) {
+	if len(t.patterns) > 0 && !t.checkPatterns(v, ctx) {
 		return false
 	}
 	if t.length != nil || t.minLength != nil || t.maxLength != nil {
