@@ -35,6 +35,8 @@ type Rooms struct {
 	// first makes, all verify. Default: the files of Config.ReplyTo.
 	ReplyKeys [][]byte
 
+	Files FileStore // nil: messages that refer to files in the file store are refused
+
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *prometheus.Registry
