@@ -380,3 +380,24 @@ func FuzzPaths(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkBring brings a file over FTP, digests and all.
+func BenchmarkBring(b *testing.B) {
+	_, d, _ := openDoor(b, nil)
+	content := bytes.Repeat([]byte("0123456789abcdef"), 16<<20/16)
+	c, err := ftp.Dial(d.Addr().String(), ftp.DialWithTimeout(10*time.Second))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Quit()
+	if err := c.Login("anonymous", "smev"); err != nil {
+		b.Fatal(err)
+	}
+	name := newID(b).String() + "/f"
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		if err := c.Stor(name, bytes.NewReader(content)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
