@@ -177,6 +177,7 @@ type FilesConfig struct {
 	Recipient Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
 	Total     Size   `yaml:"total"`     // all files; default 100GB
 	Idle      Period `yaml:"idle"`      // a file that no message refers to is removed after this; default 24h
+	S3        bool   `yaml:"s3"`        // a door for clients of S3 beside the SOAP doors, at /attachment
 	Access    Period `yaml:"access"`    // an account that a poll gave is good so long, at most until the Ack; default 24h
 }
 

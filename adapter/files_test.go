@@ -182,6 +182,33 @@ func TestNoFileStore(t *testing.T) {
 	w.Check()
 }
 
+// The door for clients of S3 stands beside the SOAP doors, where it is asked for.
+func TestObjectsDoor(t *testing.T) {
+	t.Parallel()
+	for s3, want := range map[bool]int{true: 403, false: 404} {
+		w := adaptertest.Start(t, adaptertest.WithFiles(func(c *adapter.Config) { c.Files.S3 = s3 }))
+		for _, path := range []string{"/attachment", "/attachment/", "/attachment/" + w.NewMessageID() + "/f"} {
+			resp, err := w.HTTP.Get(w.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("s3: %v: %s gives %d, want %d", s3, path, resp.StatusCode, want)
+			}
+		}
+		front, err := w.HTTP.Get(w.URL + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(front.Body)
+		front.Body.Close()
+		if strings.Contains(string(text), "S3") != s3 || !strings.Contains(string(text), "FTP") {
+			t.Errorf("s3: %v: the front page says %s", s3, text)
+		}
+	}
+}
+
 // Each delivery has an account of its own; all of them see the files of their
 // message and nothing else, and write nothing.
 func TestAccountsOfDeliveries(t *testing.T) {

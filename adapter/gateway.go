@@ -35,7 +35,8 @@ type Rooms struct {
 	// first makes, all verify. Default: the files of Config.ReplyTo.
 	ReplyKeys [][]byte
 
-	Files FileStore // nil: messages that refer to files in the file store are refused
+	Files   FileStore    // nil: messages that refer to files in the file store are refused
+	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
 
 	Log     *slog.Logger
 	Now     func() time.Time

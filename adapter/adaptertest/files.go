@@ -34,11 +34,15 @@ func (w *World) openFiles(c adapter.Config, rooms *adapter.Rooms) (address strin
 		return ""
 	}
 	s, err := files.Open(files.Options{
-		Config: c.Files, Index: w.FileIndex, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: prometheus.NewRegistry(),
+		Config: c.Files, Index: w.FileIndex, Keys: [][]byte{w.key}, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: prometheus.NewRegistry(),
 	})
 	w.must(err)
 	door, err := s.Listen(c.FTP)
 	w.must(err)
+	if c.Files.S3 {
+		rooms.Objects, err = s.S3(c.FTP)
+		w.must(err)
+	}
 	rooms.Files = s
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "files", Run: s.Run}, adapter.Loop{Name: "ftp", Run: door.Run})
 	return door.Addr().String()

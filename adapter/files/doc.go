@@ -1,6 +1,6 @@
 // Package files is the file store: the room for files that are too large to
-// travel in messages. A sender brings a file through a door of its own (FTP,
-// passive mode), into a folder that it names with a UUID of version 1, and then
+// travel in messages. A sender brings a file through a door of its own (FTP in
+// passive mode, or the part of S3 that it takes), into a folder that it names with a UUID of version 1, and then
 // sends a message that refers to the folder and says the file's digest. Whoever
 // is handed that message is handed an account with it, and fetches the file
 // under it. When all recipients have acknowledged, the file goes.
@@ -18,7 +18,8 @@
 // that a caller wrote but a UUID that was parsed. Bytes are written under a name
 // that begins with "part-", synced, renamed, the folder synced, and only then
 // put into the index. They never change after that: a file that is brought again
-// gets new bytes under another name.
+// gets new bytes under another name. The parts of an S3 upload lie there under
+// such names too, until they are put together.
 //
 // # Crashes
 //

@@ -33,34 +33,43 @@ type Door struct {
 	listener net.Listener
 	log      *slog.Logger
 
-	mu        sync.Mutex
-	closing   bool
-	open      map[net.Conn]bool
-	addresses map[string]int
-	working   sync.WaitGroup
+	gate    *gate
+	mu      sync.Mutex
+	closing bool
+	open    map[net.Conn]bool
+	working sync.WaitGroup
 }
 
 // Listen opens the door's address. A taken one is an error that names it.
 func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
-	d := &Door{store: s, config: c, log: s.log, open: map[net.Conn]bool{}, addresses: map[string]int{}}
+	d := &Door{store: s, config: c, log: s.log, open: map[net.Conn]bool{}, gate: newGate(c.Connections, c.PerAddress)}
 	var err error
 	if d.from, d.to, err = c.DataPorts(); err != nil {
 		return nil, fmt.Errorf("ftp.ports: %w", err)
 	}
-	if c.PasswordFile != "" {
-		src, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("ftp.passwordFile: %w", err)
-		}
-		d.password = []byte(strings.TrimRight(string(src), "\r\n"))
-		if len(d.password) == 0 {
-			return nil, fmt.Errorf("ftp.passwordFile: %s is empty", c.PasswordFile)
-		}
+	if d.password, err = uploadPassword(c); err != nil {
+		return nil, err
 	}
 	if d.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with ftp.listen)", c.Listen, err)
 	}
 	return d, nil
+}
+
+// uploadPassword is the password under which files are brought; nil: any.
+func uploadPassword(c adapter.FTPConfig) ([]byte, error) {
+	if c.PasswordFile == "" {
+		return nil, nil
+	}
+	src, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("ftp.passwordFile: %w", err)
+	}
+	password := []byte(strings.TrimRight(string(src), "\r\n"))
+	if len(password) == 0 {
+		return nil, fmt.Errorf("ftp.passwordFile: %s is empty", c.PasswordFile)
+	}
+	return password, nil
 }
 
 // Addr is where the door is.
@@ -102,32 +111,25 @@ func (d *Door) Run(ctx context.Context) error {
 
 // enter counts a connection in, or says why it may not come.
 func (d *Door) enter(conn net.Conn) string {
-	address := host(conn.RemoteAddr())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.closing:
+	if d.closing {
 		return "the file store is closing"
-	case len(d.open) >= d.config.Connections:
-		return "too many connections, come again later"
-	case d.addresses[address] >= d.config.PerAddress:
-		return "too many connections from your address"
+	}
+	if why := d.gate.enter(host(conn.RemoteAddr())); why != "" {
+		return why
 	}
 	d.open[conn] = true
-	d.addresses[address]++
 	d.store.metrics.connections.Set(float64(len(d.open)))
 	return ""
 }
 
 func (d *Door) leave(conn net.Conn) {
 	conn.Close()
-	address := host(conn.RemoteAddr())
+	d.gate.leave(host(conn.RemoteAddr()))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.open, conn)
-	if d.addresses[address]--; d.addresses[address] <= 0 {
-		delete(d.addresses, address)
-	}
 	d.store.metrics.connections.Set(float64(len(d.open)))
 }
 

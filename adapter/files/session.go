@@ -312,9 +312,11 @@ func (s *session) granted() ([]shown, error) {
 	ctx, cancel := s.patience()
 	defer cancel()
 	_, entries, err := s.d.store.index.GrantedFiles(ctx, s.user, s.d.store.now().UTC())
-	if err != nil {
-		return nil, err
-	}
+	return showAll(entries), err
+}
+
+// showAll names the files as a reader sees them side by side.
+func showAll(entries []adapter.FileEntry) []shown {
 	files := make([]adapter.File, len(entries))
 	for i := range entries {
 		files[i] = entries[i].File
@@ -323,7 +325,7 @@ func (s *session) granted() ([]shown, error) {
 	for i, name := range adapter.FileNames(files) {
 		out[i] = shown{entries[i], name}
 	}
-	return out, nil
+	return out
 }
 
 // find gives the file of a path: a reader's, or one that a sender has brought.

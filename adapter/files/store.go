@@ -41,12 +41,13 @@ type Index interface {
 	ReleaseFiles(ctx context.Context, now, idle time.Time) (gone []adapter.FileEntry, more bool, err error)
 }
 
-// Options of a store. Config.Dir and Index are needed.
+// Options of a store. Config.Dir, Index and Keys are needed.
 type Options struct {
 	Config  adapter.FilesConfig // with its defaults
 	AnyUUID bool                // take folders that are not named by a UUID of version 1
 	Sweep   time.Duration       // how often the sweep looks round; default 2 s
 	Index   Index
+	Keys    [][]byte // of the passwords of accounts, 32 bytes or more each, the same on all nodes; the first makes
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics prometheus.Registerer
@@ -59,6 +60,7 @@ type Store struct {
 	anyUUID bool
 	pause   time.Duration
 	index   Index
+	keys    [][]byte
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
@@ -73,9 +75,9 @@ var _ adapter.FileStore = (*Store)(nil)
 
 // Open makes the directory ready. It is an error when it cannot be written to.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Config.Dir, config: o.Config, anyUUID: o.AnyUUID, pause: o.Sweep, index: o.Index, log: o.Log, now: o.Now, flying: map[string]int64{}}
-	if s.dir == "" || s.index == nil {
-		return nil, errors.New("file store: a directory and an index are needed")
+	s := &Store{dir: o.Config.Dir, config: o.Config, anyUUID: o.AnyUUID, pause: o.Sweep, index: o.Index, keys: o.Keys, log: o.Log, now: o.Now, flying: map[string]int64{}}
+	if s.dir == "" || s.index == nil || len(s.keys) == 0 || len(s.keys[0]) < 32 {
+		return nil, errors.New("file store: a directory, an index and a key are needed")
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -208,7 +210,8 @@ func (s *Store) Held(ctx context.Context, sender adapter.Mnemonic, to []adapter.
 
 // Grant is adapter.FileStore.Grant. Only a digest of the password is kept.
 func (s *Store) Grant(ctx context.Context, message uuid.UUID, to adapter.Queue) (user, password string, err error) {
-	user, password = "f"+strings.ToLower(rand.Text()[:15]), strings.ToLower(rand.Text())
+	user = "f" + strings.ToLower(rand.Text())
+	password = derived(s.keys[0], user)
 	err = s.index.GrantFiles(ctx, adapter.FileGrant{
 		User: user, Secret: sha256.Sum256([]byte(password)), Message: message, Queue: to, Until: s.now().UTC().Add(s.config.Access.D()),
 	})
@@ -228,6 +231,7 @@ type upload struct {
 	limit   string
 	gost    hash.Hash
 	sha     hash.Hash
+	beside  int64 // bytes of the same file that lie elsewhere: parts
 	counted int64 // of flying
 	ended   bool
 }
@@ -319,11 +323,11 @@ func (u *upload) takeOver(before adapter.FileEntry, from int64) error {
 func (u *upload) Write(p []byte) (int, error) {
 	n := int64(len(p))
 	switch {
-	case u.size+n > int64(u.s.config.File):
+	case u.beside+u.size+n > int64(u.s.config.File):
 		err := &LimitError{"file", int64(u.s.config.File)}
 		u.s.metrics.refuse(err)
 		return 0, err
-	case u.size+n > u.room:
+	case u.beside+u.size+n > u.room:
 		err := &LimitError{u.limit, int64(u.s.config.Waiting)}
 		u.s.metrics.refuse(err)
 		return 0, err
@@ -400,6 +404,60 @@ func (u *upload) settle(ctx context.Context, whole bool) (err error) {
 	}
 	u.s.metrics.brought.Add(float64(u.size))
 	return nil
+}
+
+// leave leaves what has come in the folder, under a name that begins with "part-":
+// it is durable, and no entry names it.
+func (u *upload) leave(name string) error {
+	if u.ended {
+		return errors.New("the upload has ended")
+	}
+	u.ended = true
+	u.count(-u.counted)
+	err := u.file.Sync()
+	if e := u.file.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(u.file.Name(), u.s.path(u.id, name))
+	}
+	if err == nil {
+		err = syncDir(u.s.path(u.id, ""))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("keeping a part of file %s: %w", u.id, err), os.Remove(u.file.Name()))
+	}
+	return nil
+}
+
+// appendPart takes over a part that was left, which must be the one that its
+// sender has been told of.
+func (u *upload) appendPart(name, tag string) error {
+	f, err := os.Open(u.s.path(u.id, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errPart
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(u, sum), f); err != nil {
+		return err
+	}
+	if strings.Trim(etag(sum.Sum(nil)), `"`) != tag {
+		return errPart
+	}
+	return nil
+}
+
+// note puts into the index how much of a file has come in parts.
+func (s *Store) note(ctx context.Context, id uuid.UUID, owner, name string, size int64) error {
+	old, err := s.index.PutFile(ctx, adapter.FileEntry{File: adapter.File{ID: id, Name: name, Size: size}, Owner: owner}, s.now().UTC())
+	if err == nil && old != "" {
+		s.remove(id, old)
+	}
+	return err
 }
 
 // abort forgets what has come.

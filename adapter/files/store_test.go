@@ -131,7 +131,7 @@ func openStore(t testing.TB, index Index, c adapter.FilesConfig) *Store {
 	if c.Dir == "" {
 		c.Dir = filepath.Join(t.TempDir(), "files")
 	}
-	s, err := Open(Options{Config: c, Index: index, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()})
+	s, err := Open(Options{Config: c, Index: index, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +479,7 @@ func TestOpenRefuses(t *testing.T) {
 	for _, dir := range []string{"", file, filepath.Join(file, "below")} {
 		c := limits()
 		c.Dir = dir
-		if _, err := Open(Options{Config: c, Index: newMemory()}); err == nil {
+		if _, err := Open(Options{Config: c, Index: newMemory(), Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}}); err == nil {
 			t.Errorf("%q was opened", dir)
 		}
 	}

@@ -185,6 +185,7 @@ replyTo:
 files:
   dir: files
   total: 4GB
+  s3: true
 ftp:
   listen: 127.0.0.1:0   # any free port, the log says which
 console:

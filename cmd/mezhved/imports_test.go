@@ -20,7 +20,7 @@ var rooms = map[string][]string{
 	"xsd":               {"envelopes/xmltape"},
 	"adapter/journal":   {},
 	"adapter":           {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
-	"adapter/files":     {"adapter", "signing/gost"},
+	"adapter/files":     {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
 // drivers are the modules that belong to certain rooms. The embedded room

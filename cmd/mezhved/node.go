@@ -113,7 +113,12 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	if n.config.Files.Dir == "" {
 		return nil
 	}
+	keys, err := n.config.LoadReplyKeys()
+	if err != nil {
+		return usage(err)
+	}
 	store, err := files.Open(files.Options{
+		Keys:   keys,
 		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics,
 	})
 	if err != nil {
@@ -123,6 +128,11 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 		return unavailable(err)
 	}
 	n.onClose(func() error { n.files.Close(); return nil }) // when it was never run
+	if n.config.Files.S3 {
+		if rooms.Objects, err = store.S3(n.config.FTP); err != nil {
+			return usage(err)
+		}
+	}
 	rooms.Files = store
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "files", Run: store.Run}, adapter.Loop{Name: "ftp", Run: n.files.Run})
 	return nil
