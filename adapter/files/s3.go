@@ -89,7 +89,15 @@ func (d *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer d.gate.leave(address)
 	if err := q.prove(address); err != nil {
-		d.store.metrics.refused.WithLabelValues("login").Inc()
+		var denied *sigError
+		if errors.As(err, &denied) {
+			d.store.metrics.refused.WithLabelValues("login").Inc()
+			d.store.log.Info("a call of the S3 door was refused", "remote", address, "reason", denied.code)
+			select { // as at the other door: whoever guesses does it slowly, and holds its place meanwhile
+			case <-time.After(loginPause):
+			case <-r.Context().Done():
+			}
+		}
 		q.fail(err)
 		return
 	}

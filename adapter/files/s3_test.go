@@ -370,3 +370,29 @@ func TestS3Password(t *testing.T) {
 		t.Errorf("in chunks: %d %s", status, answer)
 	}
 }
+
+// FuzzChunked: whatever comes in the encoding aws-chunked, what is taken without
+// an error is as long as was announced, and is the chunks one after the other.
+func FuzzChunked(f *testing.F) {
+	f.Add([]byte("3\r\nabc\r\n0\r\n\r\n"), int64(3))
+	f.Add([]byte("3;chunk-signature=00\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n"), int64(5))
+	f.Add([]byte("-1\r\n"), int64(0))
+	f.Add([]byte("ffffffffffffffff\r\n"), int64(1))
+	f.Add([]byte("0\r\n"), int64(0))
+	f.Add([]byte("3\r\nabcd\r\n0\r\n\r\n"), int64(4))
+	f.Fuzz(func(t *testing.T, in []byte, length int64) {
+		r := httptest.NewRequest("PUT", "/attachment/x/y", bytes.NewReader(in))
+		r.Header.Set("X-Amz-Decoded-Content-Length", fmt.Sprint(length))
+		body, err := (&sigV4{payload: openTrailer}).body(r)
+		if err != nil {
+			return
+		}
+		got, err := io.ReadAll(body)
+		if err == nil && int64(len(got)) != length {
+			t.Fatalf("%d bytes were taken, %d announced", len(got), length)
+		}
+		if !bytes.Contains(in, got) && err == nil && bytes.Count(in, []byte("\n")) < 3 {
+			t.Fatalf("%q became %q", in, got)
+		}
+	})
+}

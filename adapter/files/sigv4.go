@@ -245,7 +245,10 @@ func (c *chunked) Read(p []byte) (int, error) {
 func (c *chunked) next() error {
 	if c.begun {
 		if line, err := c.line(); err != nil || line != "" {
-			return errors.Join(errPayload, err)
+			if err == nil {
+				err = errPayload
+			}
+			return err
 		}
 		if err := c.prove(); err != nil {
 			return err
@@ -276,12 +279,13 @@ func (c *chunked) next() error {
 	}
 	for { // trailers: checksums that our own digests stand in for
 		line, err := c.line()
-		if line == "" || errors.Is(err, io.EOF) {
-			return nil
+		if err == nil && line != "" {
+			continue
 		}
-		if err != nil {
-			return err
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil // all chunks have come; some clients leave the last line out
 		}
+		return err
 	}
 }
 
@@ -303,6 +307,9 @@ func (c *chunked) prove() error {
 
 func (c *chunked) line() (string, error) {
 	line, err := c.in.ReadSlice('\n')
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // a body that ends here was cut off
+	}
 	if err != nil {
 		return "", err
 	}

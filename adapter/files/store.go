@@ -68,7 +68,8 @@ type Store struct {
 	mu      sync.Mutex
 	flying  map[string]int64 // bytes that are being brought, by owner
 	all     int64            // the same, together
-	scanned time.Time        // when the disk was last compared with the index
+	scanned time.Time        // when the disk was last compared with the index; the sweep's alone, like added
+	added   time.Time        // when the files were last added up
 }
 
 var _ adapter.FileStore = (*Store)(nil)

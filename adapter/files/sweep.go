@@ -18,6 +18,8 @@ const (
 	orphanAge = 2 * time.Hour
 	// scanEvery is how often the disk is compared with the index.
 	scanEvery = 30 * time.Minute
+	// addEvery is how often all files are added up for the metrics.
+	addEvery = 15 * time.Second
 	// scanBatch is how many folders are looked up at once.
 	scanBatch = 500
 )
@@ -58,13 +60,17 @@ func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 		s.remove(e.ID, e.Blob)
 		s.metrics.swept.Inc()
 	}
-	use, err := s.index.FileUse(ctx, "")
-	if err != nil {
-		return false, err
+	// Ages on the disk, and how often we look, are of this machine's clock, not of
+	// the domain's.
+	if time.Since(s.added) >= addEvery {
+		use, err := s.index.FileUse(ctx, "")
+		if err != nil {
+			return false, err
+		}
+		s.metrics.files.Set(float64(use.Files))
+		s.metrics.bytes.Set(float64(use.Bytes))
+		s.added = time.Now()
 	}
-	s.metrics.files.Set(float64(use.Files))
-	s.metrics.bytes.Set(float64(use.Bytes))
-	// Ages on the disk are of this machine's clock, not of the domain's.
 	if time.Since(s.scanned) >= scanEvery {
 		if err := s.scan(ctx, time.Now().Add(-orphanAge)); err != nil {
 			return more, fmt.Errorf("comparing the file store's disk with its index: %w", err)
