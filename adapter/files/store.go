@@ -145,6 +145,9 @@ func (e *NameError) Error() string { return e.Why }
 // waitingFiles is how many files one owner may have that no message holds.
 const waitingFiles = 10_000
 
+// syncEvery is how many bytes of an upload the disk may be behind.
+const syncEvery = 64 << 20
+
 // checkName refuses what is no name of a file, and what readers could not be
 // told or could be hurt by: paths, control characters, marks that turn text round.
 func checkName(name string) error {
@@ -232,6 +235,7 @@ type upload struct {
 	limit   string
 	gost    hash.Hash
 	sha     hash.Hash
+	dirty   int64 // bytes since the last sync
 	beside  int64 // bytes of the same file that lie elsewhere: parts
 	counted int64 // of flying
 	ended   bool
@@ -338,6 +342,11 @@ func (u *upload) Write(p []byte) (int, error) {
 	u.sha.Write(p)
 	written, err := u.file.Write(p)
 	u.size += int64(written)
+	// Synced on the way, so that the end of a large file is not a long silence in
+	// which its sender gives up.
+	if u.dirty += int64(written); err == nil && u.dirty >= syncEvery {
+		u.dirty, err = 0, u.file.Sync()
+	}
 	return written, err
 }
 
