@@ -29,8 +29,9 @@ vet:
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka
 
-test-outside: ## other people's tools on our journal: Tessera's fsck and client, a reference witness
+test-outside: ## other people's tools: Tessera's fsck and client and a reference witness on our journal, MinIO's client on our file store
 	cd adapter/journal/outside && $(GO) test ./...
+	cd adapter/files/outside && $(GO) test ./...
 
 test-clients: ## unmodified third-party SOAP clients against the demo (needs python3; node is optional)
 	.ci/test-clients

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
@@ -25,8 +26,11 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	done()
 	if err != nil {
 		c.scratch = nil // the store may still be reading the body
-		if errors.Is(err, ErrAnswered) {
+		switch {
+		case errors.Is(err, ErrAnswered):
 			return &refusal{reason: "answered", args: []any{m.Original}, cause: err}
+		case errors.Is(err, ErrFileGone):
+			return &refusal{reason: "attachment-file-missing", args: []any{m.MessageID, fileIDs(m.Files)}, cause: err}
 		}
 		return unavailable(err)
 	}
@@ -39,6 +43,14 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	c.outcome = "ok"
 	c.answer = g.receipt(c, m)
 	return nil
+}
+
+func fileIDs(files []File) string {
+	ids := make([]string, len(files))
+	for i, f := range files {
+		ids[i] = f.ID.String()
+	}
+	return strings.Join(ids, ", ")
 }
 
 // commit gives a message to the store and wakes the relay.

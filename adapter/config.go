@@ -35,6 +35,8 @@ type Config struct {
 	Limits    LimitsConfig    `yaml:"limits"`
 	Queues    QueuesConfig    `yaml:"queues"`
 	Times     TimesConfig     `yaml:"times"`
+	Files     FilesConfig     `yaml:"files"`
+	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
 }
 
@@ -164,6 +166,33 @@ type TimesConfig struct {
 	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
 }
 
+// FilesConfig is the file store, for files too large to travel in messages.
+// Without a folder there is none, and messages that refer to one are refused.
+type FilesConfig struct {
+	Dir       string `yaml:"dir"`       // folder of the files, shared by all nodes
+	File      Size   `yaml:"file"`      // one file; default 1GB
+	Message   Size   `yaml:"message"`   // the files of one message together (MR 3.3, section 5); default 1GB
+	Waiting   Size   `yaml:"waiting"`   // files from one address that no message refers to yet; default 4GB
+	Sender    Size   `yaml:"sender"`    // files in messages of one sender that wait; default 20GB
+	Recipient Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
+	Total     Size   `yaml:"total"`     // all files; default 100GB
+	Idle      Period `yaml:"idle"`      // a file that no message refers to is removed after this; default 24h
+	S3        bool   `yaml:"s3"`        // a door for clients of S3 beside the SOAP doors, at /attachment
+	Access    Period `yaml:"access"`    // an account that a poll gave is good so long, at most until the Ack; default 24h
+}
+
+// FTPConfig is the door of the file store.
+type FTPConfig struct {
+	Listen       string `yaml:"listen"`       // default 127.0.0.1:2121
+	Public       string `yaml:"public"`       // IPv4 address told to clients for data connections; default: the one that they reached
+	Ports        string `yaml:"ports"`        // of data connections, such as 50000-50099; default: any
+	PasswordFile string `yaml:"passwordFile"` // the password of the login anonymous, under which files are brought; default: any, because the one that the protocol's toolset ships with is known to everybody
+	Connections  int    `yaml:"connections"`  // at once; default 200
+	PerAddress   int    `yaml:"perAddress"`   // of these from one address; default 20
+	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
+	Stall        Period `yaml:"stall"`        // a transfer on which nothing moves breaks off after this; default 1m
+}
+
 // ConsoleConfig says who may sit down at the desk of operators and auditors, in
 // a browser and over its API. Without tokens the desk is closed.
 type ConsoleConfig struct {
@@ -236,6 +265,19 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Summary, Period(time.Minute))
 	def(&c.Times.Request, Period(30*time.Second))
 	def(&c.Times.Shutdown, Period(10*time.Second))
+	def(&c.Files.File, 1<<30)
+	def(&c.Files.Message, 1<<30)
+	def(&c.Files.Waiting, 4<<30)
+	def(&c.Files.Sender, 20<<30)
+	def(&c.Files.Recipient, 50<<30)
+	def(&c.Files.Total, 100<<30)
+	def(&c.Files.Idle, Period(24*time.Hour))
+	def(&c.Files.Access, Period(24*time.Hour))
+	def(&c.FTP.Listen, "127.0.0.1:2121")
+	def(&c.FTP.Connections, 200)
+	def(&c.FTP.PerAddress, 20)
+	def(&c.FTP.Silence, Period(5*time.Minute))
+	def(&c.FTP.Stall, Period(time.Minute))
 	return c
 }
 
@@ -253,6 +295,7 @@ func (c *Config) resolve(dir string) {
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+		&c.Files.Dir, &c.FTP.PasswordFile,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
@@ -329,8 +372,41 @@ func (c Config) check(f *yamlFile) {
 	if age := c.Limits.PollAge.D(); age != 0 && age < time.Second {
 		f.errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
 	}
+	c.checkFileStore(f)
 	c.checkConsole(f)
 	c.checkFiles(f)
+}
+
+func (c Config) checkFileStore(f *yamlFile) {
+	if c.Files.Idle.D() < 10*time.Minute {
+		f.errorf("files.idle", "is shorter than ten minutes: a file must outlive the way from its upload to its message")
+	}
+	if c.Files.Access.D() < c.Queues.Lease.D() {
+		f.errorf("files.access", "is shorter than queues.lease: readers could not fetch the files of what they were handed")
+	}
+	if c.Files.File > c.Files.Total || c.Files.File > c.Files.Waiting {
+		f.errorf("files.file", "is larger than files.total or files.waiting, so it would never be reached")
+	}
+	if _, _, err := net.SplitHostPort(c.FTP.Listen); err != nil {
+		f.errorf("ftp.listen", "an address such as 127.0.0.1:2121 is expected, not %q", c.FTP.Listen)
+	}
+	if ip := net.ParseIP(c.FTP.Public); c.FTP.Public != "" && ip.To4() == nil {
+		f.errorf("ftp.public", "an IPv4 address is expected, not %q", c.FTP.Public)
+	}
+	if _, _, err := c.FTP.DataPorts(); err != nil {
+		f.errorf("ftp.ports", "%v", err)
+	}
+}
+
+// DataPorts reads Ports; 0 and 0 stand for any.
+func (c FTPConfig) DataPorts() (from, to int, err error) {
+	if c.Ports == "" {
+		return 0, 0, nil
+	}
+	if n, _ := fmt.Sscanf(c.Ports, "%d-%d", &from, &to); n != 2 || fmt.Sprintf("%d-%d", from, to) != c.Ports || from < 1 || to < from || to > 65535 {
+		return 0, 0, fmt.Errorf("a range such as 50000-50099 is expected, not %q", c.Ports)
+	}
+	return from, to, nil
 }
 
 func (c Config) checkConsole(f *yamlFile) {
@@ -406,7 +482,7 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
 		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
-		{"signature.passwordFile", c.Signature.PasswordFile, false},
+		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})

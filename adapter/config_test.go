@@ -35,7 +35,7 @@ func sampleFolder(t *testing.T, change func([]byte) []byte) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"services", "parties"} {
+	for _, name := range []string{"services", "parties", "files"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	section := ""
 	var b strings.Builder
 	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
-	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true}
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true}
 	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
 		line := s.Text()
 		if m := regexp.MustCompile(`^(\w+):\s*(#.*)?$`).FindStringSubmatch(line); m != nil {
@@ -124,6 +124,10 @@ func TestConfigMistakes(t *testing.T) {
 			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
 			{"# shelfLife: 24h", "shelfLife: 1s"},
 			{"# pollAge: 0s", "pollAge: 5ms"},
+			{"dir: files ", "dir: nofiles "},
+			{"# idle: 24h", "idle: 1m"},
+			{"# public: 10.1.2.3", "public: files.example"},
+			{"# ports: 50000-50099", "ports: 50099-50000"},
 		} {
 			if !bytes.Contains(src, []byte(r[0])) {
 				t.Fatalf("%q is not in the sample", r[0])
@@ -141,6 +145,7 @@ func TestConfigMistakes(t *testing.T) {
 		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
 		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
 		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "limits.pollAge: is shorter",
+		"files.dir: ", "files.idle: is shorter", "ftp.public: an IPv4", "ftp.ports: a range",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the mistakes:\n%v", want, err)

@@ -134,6 +134,12 @@ func (g *Gateway) serveFront(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "  %s/ws  (любая версия, по содержимому конверта)\n\n", base)
 	fmt.Fprintf(w, "Подпись ЭП-ОВ обязательна; сертификат должен быть зарегистрирован у оператора узла.\n")
 	fmt.Fprintf(w, "Предельный размер сообщения: %d байт, вложений в сообщении: %d байт.\n", g.config.Limits.Body, g.config.Limits.Attachments)
+	if g.rooms.Files != nil {
+		fmt.Fprintf(w, "Файлы большего размера: через файловое хранилище (FTP, вход anonymous), в сообщении не более %d байт.\n", g.config.Files.Message)
+	}
+	if g.rooms.Objects != nil {
+		fmt.Fprintf(w, "То же хранилище для клиентов S3: %s, бакет attachment, ключи <uuid>/<имя файла>.\n", base)
+	}
 	fmt.Fprintf(w, "Сообщение выдаётся повторно, если не подтверждено за %s.\n", g.config.Queues.Lease.D())
 	fmt.Fprintf(w, "Опрос с ожиданием: заголовок Prefer: wait=N, не более %d секунд.\n\n", int(g.config.Queues.LongPoll.D().Seconds()))
 	fmt.Fprintf(w, "Состояние: %s/healthz, %s/readyz, %s/metrics\n", base, base, base)

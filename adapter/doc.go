@@ -12,14 +12,15 @@
 //	                               certificate
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
-//	                               life, room -> admitted
-//	accept.go        accept        ONE statement: dedup key, message, outbox,
-//	                               journal. Nothing is promised before it
+//	                               life, room, files in the store -> admitted
+//	accept.go        accept        ONE statement: dedup key, message, outbox, hold
+//	                               on its files, journal. Nothing is promised
+//	                               before it
 //	                 receipt       signed, answered
 //	relay.go         relay (loop)  outbox -> bus, journal "routed"
 //	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
-//	poll.go          poll          queue -> lease, journal "delivered" -> answer,
-//	                               signed
+//	poll.go          poll          queue -> lease, journal "delivered" -> account
+//	                               for its files -> answer, signed
 //	ack.go           ack           out of the queue, journal "acknowledged"
 //	reply.go         reply         SendResponse: the route is in To; then accept,
 //	                               relay, intake and poll as for a request
@@ -36,8 +37,8 @@
 // registryfiles.go and routecode.go (services and parties as folders), replyto.go
 // (reply addresses), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
-// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go and
-// broker.go; packages postgres and kafka stand behind them.
+// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
+// broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the

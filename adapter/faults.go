@@ -97,10 +97,15 @@ var table = map[reason]row{
 	"unsignable":      {fault: envelopes.InvalidContent, module: "PP", n: 27, text: "Содержимое нельзя подписать по правилам СМЭВ: %s", status: 500, do: doFixResend},
 
 	// Attachments.
-	"attachment-no-header":  {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 30, text: "Количество вложений - %s, количество заголовков - %s", status: 500, do: doFixResend},
-	"attachment-unknown":    {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 31, text: "Вложение [Id=\"%s\"] не имеет заголовка.", status: 500, do: doFixResend},
-	"attachment-file-store": {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 32, text: "Некорректная информация о фтп вложениях; message id = %s", status: 500, do: "файловое хранилище не подключено: передайте файлы в сообщении"},
-	"attachment-size":       {fault: envelopes.AttachmentSizeLimitExceeded, module: "PP", n: 33, text: "Превышен максимально допустимый суммарный размер присоединённых файлов.", status: 500, do: "уменьшите вложения"},
+	"attachment-no-header":    {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 30, text: "Количество вложений - %s, количество заголовков - %s", status: 500, do: doFixResend},
+	"attachment-unknown":      {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 31, text: "Вложение [Id=\"%s\"] не имеет заголовка.", status: 500, do: doFixResend},
+	"attachment-file-store":   {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 32, text: "Некорректная информация о фтп вложениях; message id = %s", status: 500, do: "файловое хранилище не подключено: передайте файлы в сообщении"},
+	"attachment-file-twice":   {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 34, text: "Некорректная информация о фтп вложениях; message id = %s: на файл %s ссылаются дважды.", status: 500, do: doFixResend},
+	"attachment-file-missing": {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 35, text: "Некорректная информация о фтп вложениях; message id = %s: файл %s не найден в файловом хранилище или загружен не полностью.", status: 500, do: "загрузите файл в хранилище и отправьте сообщение заново"},
+	"attachment-file-digest":  {fault: envelopes.AttachmentContentMiscoordination, module: "PP", n: 36, text: "Некорректная информация о фтп вложениях; message id = %s: Hash файла %s не совпадает с хэшем загруженного (ГОСТ Р 34.11-2012, 256 бит, base64).", status: 500, do: "загрузите файл ещё раз под новым uuid или исправьте Hash и отправьте сообщение заново"},
+	"attachment-file-size":    {fault: envelopes.AttachmentSizeLimitExceeded, module: "PP", n: 37, text: "Превышен максимально допустимый суммарный размер присоединённых ftp файлов.", status: 500, do: "разделите файлы на несколько сообщений"},
+	"attachment-file-quota":   {fault: envelopes.QuoteLimitExceeded, module: "PP", n: 38, text: "Квота на файловое хранилище для %s превышена!", status: 500, do: "повторите отправку с тем же MessageID, когда получатели примут прежние сообщения"},
+	"attachment-size":         {fault: envelopes.AttachmentSizeLimitExceeded, module: "PP", n: 33, text: "Превышен максимально допустимый суммарный размер присоединённых файлов.", status: 500, do: "уменьшите вложения"},
 
 	// Where it goes.
 	"no-recipient":     {fault: envelopes.RecipientIsNotFound, module: "PP", n: 40, text: "Невозможно определить получателя для сообщения. Полное имя корневого элемента: %s", status: 500, do: "проверьте код маршрутизации в запросе"},

@@ -35,6 +35,9 @@ type Rooms struct {
 	// first makes, all verify. Default: the files of Config.ReplyTo.
 	ReplyKeys [][]byte
 
+	Files   FileStore    // nil: messages that refer to files in the file store are refused
+	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
+
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *prometheus.Registry

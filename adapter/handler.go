@@ -45,6 +45,10 @@ func (g *Gateway) routes() http.Handler {
 	r.Get("/readyz", g.serveReadiness)
 	r.Handle("/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	r.Get("/", g.serveFront)
+	if g.rooms.Objects != nil {
+		r.Handle("/attachment", g.rooms.Objects)
+		r.Handle("/attachment/*", g.rooms.Objects)
+	}
 	if g.rooms.Mount != nil {
 		g.rooms.Mount(r)
 	}

@@ -83,6 +83,7 @@ type Parts struct {
 	Scope     []Binding `json:"ns,omitempty"`  // in scope at the parent of Data
 	SigScope  []Binding `json:"sns,omitempty"` // in scope at the parent of Signature
 	Attached  int       `json:"a,omitzero"`    // number of attachments, also where they are not loaded
+	Files     int       `json:"f,omitzero"`    // number of files in the file store, also where they are not loaded
 }
 
 // Attachment is one attachment carried inside the message, decoded.
@@ -116,6 +117,7 @@ type Message struct {
 	Body        []byte // the SOAP envelope (root part) as received; DirAsync: the gateway's own words as JSON, rendered in the version of whoever reads them
 	Parts       Parts
 	Attachments []Attachment
+	Files       []File // in the file store, until the message has been taken by all its recipients
 	ReplyTo     string // authenticated token that the answer must carry in To
 
 	Digest      [32]byte // SHA-256 of Body

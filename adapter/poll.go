@@ -47,7 +47,32 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if c.span.IsRecording() {
 		c.span.AddLink(trace.LinkFromContext(carried(d.Message.Trace)))
 	}
-	return g.deliver(c, d)
+	waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
+	if err != nil {
+		return err
+	}
+	return g.deliver(c, d, waiting)
+}
+
+// grantFiles gives the reader an account for the message's files in the file
+// store, new at each delivery. When that fails the message is not handed out: it
+// comes back when its lease runs out.
+func (g *Gateway) grantFiles(ctx context.Context, m *Message, q Queue) ([]envelopes.FSAttachment, error) {
+	if m.Parts.Files == 0 {
+		return nil, nil
+	}
+	if g.rooms.Files == nil || len(m.Files) != m.Parts.Files {
+		return nil, unavailable(fmt.Errorf("message %s has %d files in the file store, of which this node finds %d: configure it like the node that accepted the message (files.dir)", m.ID, m.Parts.Files, len(m.Files)))
+	}
+	user, password, err := g.rooms.Files.Grant(ctx, m.ID, q)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]envelopes.FSAttachment, len(m.Files))
+	for i, name := range FileNames(m.Files) {
+		out[i] = envelopes.FSAttachment{UUID: m.Files[i].ID.String(), UserName: user, Password: password, FileName: name}
+	}
+	return out, nil
 }
 
 // fresh holds the Timestamp that a caller signed against the window for polls:
@@ -129,7 +154,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 // one it is written anew and goes without that signature. The business content,
 // and the official's signature over it, stay byte for byte; the bus's signature
 // covers all of it.
-func (g *Gateway) deliver(c *call, d *Delivery) error {
+func (g *Gateway) deliver(c *call, d *Delivery, waiting []envelopes.FSAttachment) error {
 	m := d.Message
 	if m.Direction == DirAsync {
 		return g.deliverAsync(c, m)
@@ -147,13 +172,13 @@ func (g *Gateway) deliver(c *call, d *Delivery) error {
 	}
 	if c.operation() == envelopes.GetRequest {
 		c.answer = envelopes.BuildRequestDelivery(v, envelopes.RequestDelivery{
-			Data: body, Metadata: meta, ReplyTo: m.ReplyTo, Signature: signature, Attachments: files, XOP: c.multipart,
+			Data: body, Metadata: meta, ReplyTo: m.ReplyTo, Signature: signature, Files: waiting, Attachments: files, XOP: c.multipart,
 		})
 		return nil
 	}
 	c.answer = envelopes.BuildResponseDelivery(v, envelopes.ResponseDelivery{
 		OriginalMessageID: string(m.Original), OriginalTransactionCode: m.TransactionCode, ReferenceMessageID: string(m.Reference),
-		Data: body, Metadata: meta, Signature: signature, Attachments: files, XOP: c.multipart,
+		Data: body, Metadata: meta, Signature: signature, Files: waiting, Attachments: files, XOP: c.multipart,
 	})
 	return nil
 }

@@ -168,7 +168,7 @@ func (g *Gateway) record(o *Outgoing) Record {
 		r.Value, stream = nil, false
 		add(headerBody, []byte("store"))
 	}
-	if n := m.Parts.Attached; n > 0 {
+	if n := m.Parts.Attached + m.Parts.Files; n > 0 {
 		stream = false
 		add("attachments", []byte(strconv.Itoa(n)))
 	}

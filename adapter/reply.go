@@ -53,10 +53,13 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		if err := g.checkContent(c, s, resp.Data, resp.Content, resp.PersonalSignature, resp.MessageID); err != nil {
 			return admitted{}, err
 		}
-		if m.Attachments, err = g.checkAttachments(s, resp.MessageID, resp.Headers, resp.References, resp.Attachments); err != nil {
+		if m.Attachments, err = g.checkAttachments(s, resp.Headers, resp.Attachments); err != nil {
 			return admitted{}, err
 		}
-		m.Parts.Attached = len(m.Attachments)
+		if m.Files, err = g.checkFiles(ctx, c, resp.MessageID, resp.References, m.Recipients); err != nil {
+			return admitted{}, err
+		}
+		m.Parts.Attached, m.Parts.Files = len(m.Attachments), len(m.Files)
 	case len(resp.Rejections) > 0:
 		m.Direction = DirRejection
 	case resp.Status != nil:

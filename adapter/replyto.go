@@ -44,6 +44,10 @@ const tokenVersion = 1
 
 var errReplyTo = errors.New("reply address was not made by this gateway")
 
+// LoadReplyKeys reads the keys of reply addresses. The passwords of accounts of
+// the file store are made with them too.
+func (c Config) LoadReplyKeys() ([][]byte, error) { return readReplyKeys(c.ReplyTo.Keys) }
+
 // readReplyKeys reads key files: 32 or more bytes, raw or in base64, which only
 // their owner and group may read.
 func readReplyKeys(files []string) (replyKeys, error) {

@@ -19,8 +19,9 @@ import (
 // each method done twice has the effect of once.
 type Store interface {
 	// Accept commits the message, its dedup key, one outbox row per recipient,
-	// the journal events and, for a final reply, the mark on its request, in
-	// one statement. A repeated MessageID of the same sender gives
+	// its hold on its files, the journal events and, for a final reply, the mark
+	// on its request, in one statement. A file that has gone or changed since it
+	// was looked at gives ErrFileGone. A repeated MessageID of the same sender gives
 	// Accepted.First with the earlier message and commits only the events of
 	// the duplicate given by the caller's next Record. A second final reply to
 	// one request gives ErrAnswered, and so does a status after the final reply.

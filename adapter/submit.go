@@ -1,8 +1,10 @@
 package adapter
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -27,7 +29,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 		return err
 	}
 	c.event.MessageID = req.MessageID
-	a, err := g.admitRequest(c, req)
+	a, err := g.admitRequest(ctx, c, req)
 	if err != nil {
 		if first := g.acceptedBefore(ctx, c, req.MessageID, req.Data); first != nil {
 			return g.repeat(c, first)
@@ -39,8 +41,8 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 
 // admitRequest holds a request against the rules, in the order of the real bus:
 // identifier, type, schema, personal signature, attachments, route, access,
-// end of life, room in the queue.
-func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitted, error) {
+// end of life, room in the queue; then the files in the file store.
+func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
 	defer c.stage("admit")()
 	id, err := admitMessageID(req.MessageID, c.started, g.config.MessageID)
 	if err != nil {
@@ -54,7 +56,7 @@ func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitte
 	if err := g.checkContent(c, s, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
 		return admitted{}, err
 	}
-	files, err := g.checkAttachments(s, req.MessageID, req.Headers, req.References, req.Attachments)
+	attached, err := g.checkAttachments(s, req.Headers, req.Attachments)
 	if err != nil {
 		return admitted{}, err
 	}
@@ -78,13 +80,18 @@ func (g *Gateway) admitRequest(c *call, req *envelopes.SendRequestCall) (admitte
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
+	files, err := g.checkFiles(ctx, c, req.MessageID, req.References, to)
+	if err != nil {
+		return admitted{}, err
+	}
 
 	m := g.message(c, req.Data, req.Signature)
 	m.MessageID, m.Direction = id, DirRequest
 	m.Reference, m.TransactionCode = MessageID(req.ReferenceMessageID), req.TransactionCode
 	m.Recipients, m.Root, m.Test, m.EOL = to, s.Request, req.Test, eol
 	m.Service, m.Version = s.Name, s.Version
-	m.Attachments, m.Parts.Attached = files, len(files)
+	m.Attachments, m.Parts.Attached = attached, len(attached)
+	m.Files, m.Parts.Files = files, len(files)
 	if s.Deadline > 0 {
 		m.Deadline = m.Accepted.Add(s.Deadline)
 	}
@@ -147,10 +154,7 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 
 // checkAttachments holds contents against the signed headers: each has its
 // counterpart, none is there twice, together they are not too large.
-func (g *Gateway) checkAttachments(s *Service, id string, headers []envelopes.AttachmentHeader, refs []envelopes.AttachmentReference, contents []envelopes.Attachment) ([]Attachment, error) {
-	if len(refs) > 0 {
-		return nil, because("attachment-file-store", id)
-	}
+func (g *Gateway) checkAttachments(s *Service, headers []envelopes.AttachmentHeader, contents []envelopes.Attachment) ([]Attachment, error) {
 	if len(headers) != len(contents) {
 		return nil, because("attachment-no-header", strconv.Itoa(len(contents)), strconv.Itoa(len(headers)))
 	}
@@ -177,6 +181,72 @@ func (g *Gateway) checkAttachments(s *Service, id string, headers []envelopes.At
 		return nil, &refusal{reason: "attachment-size", size: [2]int64{limit, total}}
 	}
 	return out, nil
+}
+
+// checkFiles holds references against the file store: each file was brought
+// whole and has the digest that its sender signed, together they are not too
+// large, and neither sender nor recipient has too much waiting. The digests were
+// made while the files came, so this reads no file.
+//
+// The real bus looks at files only after its receipt and tells the sender later,
+// in a message to its response queue. We say it at once: the WSDL declares these
+// faults for SendRequest and SendResponse, so every client has an exception for
+// them, and a sender that still has its file at hand is helped more than one that
+// finds a message about it tomorrow. Nothing is left to be found out later: from
+// here on a file cannot change, and Accept refuses one that did in between.
+func (g *Gateway) checkFiles(ctx context.Context, c *call, id string, refs []envelopes.AttachmentReference, to []Queue) ([]File, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	store := g.rooms.Files
+	if store == nil {
+		return nil, because("attachment-file-store", id)
+	}
+	defer c.stage("files")()
+	ids := make([]uuid.UUID, len(refs))
+	seen := map[uuid.UUID]bool{}
+	for i, r := range refs {
+		u, ok := parseLowerUUID(r.UUID)
+		if !ok || seen[u] {
+			return nil, because("attachment-file-twice", id, r.UUID)
+		}
+		ids[i], seen[u] = u, true
+	}
+	found, err := store.Find(ctx, ids)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("looking up files: %w", err))
+	}
+	files := make([]File, len(refs))
+	var total int64
+	for i, r := range refs {
+		f, ok := found[ids[i]]
+		switch {
+		case !ok:
+			return nil, because("attachment-file-missing", id, r.UUID)
+		case !bytes.Equal(r.Hash, f.GOST[:]):
+			// The digest that would be right is told to the log alone: with it
+			// anybody could send other people's files to himself.
+			return nil, &refusal{reason: "attachment-file-digest", args: []any{id, r.UUID}, cause: fmt.Errorf("file %s has the digest %x, the message says %x", f.ID, f.GOST, r.Hash)}
+		}
+		files[i] = f
+		total += f.Size
+	}
+	if limit := int64(g.config.Files.Message); total > limit {
+		return nil, &refusal{reason: "attachment-file-size", size: [2]int64{limit, total}}
+	}
+	sent, waiting, err := store.Held(ctx, c.party.Mnemonic, to)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	// Two messages that come at the same moment may pass both: the quota is to
+	// keep order, the limit of the whole store is what protects the disk.
+	if left := int64(g.config.Files.Sender) - sent; total > left {
+		return nil, &refusal{reason: "attachment-file-quota", args: []any{"отправителя"}, size: [2]int64{max(left, 0), total}, retryAfter: time.Minute}
+	}
+	if left := int64(g.config.Files.Recipient) - waiting; total > left {
+		return nil, &refusal{reason: "attachment-file-quota", args: []any{"получателя"}, size: [2]int64{max(left, 0), total}, retryAfter: time.Minute}
+	}
+	return files, nil
 }
 
 // recipients finds the queues that the request goes to. A broadcast goes to all

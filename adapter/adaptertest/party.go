@@ -102,7 +102,8 @@ type Request struct {
 	Personal  signing.Signer // signs the content, which must then have an Id
 	Shown     string         // what the official was shown and signed, when it was not Content
 	Files     map[string][]byte
-	Headless  bool // leave the attachment headers out
+	Stored    []envelopes.AttachmentReference // files in the file store
+	Headless  bool                            // leave the attachment headers out
 	XOP       bool
 	Tamper    func([]byte) []byte // changes the sealed envelope
 }
@@ -114,6 +115,7 @@ type Reply struct {
 	Reject  []envelopes.Rejection
 	Status  *envelopes.RequestStatus
 	Files   map[string][]byte
+	Stored  []envelopes.AttachmentReference
 }
 
 // Answer is what came back over HTTP.
@@ -141,10 +143,10 @@ func (p *Party) BuildRequest(r Request) (contentType string, body []byte, id str
 		r.ID = p.ID()
 	}
 	call := envelopes.SendRequestCall{
-		MessageID: r.ID, ReferenceMessageID: r.Reference, TransactionCode: r.Code, NodeID: r.Node, EOL: r.EOL, Test: r.Test,
+		MessageID: r.ID, ReferenceMessageID: r.Reference, TransactionCode: r.Code, NodeID: r.Node, EOL: r.EOL, Test: r.Test, References: r.Stored,
 	}
 	call.Content, call.PersonalSignature = p.content(r.Content, r.Shown, r.Personal)
-	call.Headers, call.Attachments = files(r.Files)
+	call.Headers, call.Attachments = inside(r.Files)
 	if r.Headless {
 		call.Headers = nil
 	}
@@ -177,17 +179,17 @@ func (p *Party) BuildReply(to string, r Reply) (contentType string, body []byte,
 	if r.ID == "" {
 		r.ID = p.ID()
 	}
-	call := envelopes.SendResponseCall{MessageID: r.ID, To: to, Rejections: r.Reject, Status: r.Status}
+	call := envelopes.SendResponseCall{MessageID: r.ID, To: to, Rejections: r.Reject, Status: r.Status, References: r.Stored}
 	if r.Content != "" {
 		call.Content, _ = p.content(r.Content, "", nil)
 	}
-	call.Headers, call.Attachments = files(r.Files)
+	call.Headers, call.Attachments = inside(r.Files)
 	draft := call.Build(p.Version, false)
 	contentType, body = envelopes.Package(p.seal(draft), draft.Parts, false)
 	return contentType, body, r.ID
 }
 
-func files(in map[string][]byte) (h []envelopes.AttachmentHeader, a []envelopes.Attachment) {
+func inside(in map[string][]byte) (h []envelopes.AttachmentHeader, a []envelopes.Attachment) {
 	for id, content := range in {
 		h = append(h, envelopes.AttachmentHeader{ContentID: id, MimeType: "application/pdf"})
 		a = append(a, envelopes.Attachment{ID: id, Content: content})

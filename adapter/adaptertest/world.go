@@ -39,6 +39,9 @@ type World struct {
 	Log     *Log
 	Journal *Switch // what the gateway is told of the journal
 
+	FileIndex  *BreakableFiles // of the file store, for breaking
+	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
+
 	tracing trace.TracerProvider
 
 	store *postgres.Store
@@ -148,6 +151,7 @@ func Start(t testing.TB, options ...Option) *World {
 	}
 	w.store = openStore(t, w.Config.Node)
 	w.Store = &Breakable{Store: w.store}
+	w.FileIndex = &BreakableFiles{Index: w.store}
 	w.Bus = &BreakableBus{Broker: openBus(t)}
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
@@ -169,7 +173,7 @@ func Start(t testing.TB, options ...Option) *World {
 // open starts the world's gateway on its store and bus.
 func (w *World) open() {
 	w.T.Helper()
-	w.Gateway, w.URL, w.stop = w.start(w.Config)
+	w.Gateway, w.URL, w.FTPAddress, w.stop = w.start(w.Config)
 }
 
 // Join starts one more node on the same store and bus and gives its address.
@@ -177,24 +181,26 @@ func (w *World) Join(node string) string {
 	w.T.Helper()
 	c := w.Config
 	c.Node = node
-	_, url, stop := w.start(c)
+	_, url, _, stop := w.start(c)
 	w.T.Cleanup(stop)
 	return url
 }
 
-func (w *World) start(c adapter.Config) (g *adapter.Gateway, url string, stop func()) {
+func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, stop func()) {
 	w.T.Helper()
-	g, err := adapter.New(c, adapter.Rooms{
+	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
-	})
+	}
+	ftp = w.openFiles(c, &rooms)
+	g, err := adapter.New(c, rooms)
 	w.must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(ctx, l) }()
-	return g, "http://" + l.Addr().String(), sync.OnceFunc(func() {
+	return g, "http://" + l.Addr().String(), ftp, sync.OnceFunc(func() {
 		w.HTTP.CloseIdleConnections()
 		cancel()
 		if err := <-done; err != nil {

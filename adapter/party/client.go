@@ -41,6 +41,9 @@ type Client struct {
 	XOP      bool                                             // send attachments as MIME parts, not inline
 	Limit    int64                                            // bytes of an answer; default 64 MiB
 
+	Store  *FileStore // where attachments go that are more than Inline together; nil: they go inside the message
+	Stored bool       // bring attachments there whatever their size
+
 	once     sync.Once
 	dateOnly *signing.Verifier // stands in for Bus
 	broken   error

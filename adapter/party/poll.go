@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mezhved/envelopes"
@@ -39,6 +40,29 @@ func (c *Client) PollRequest(ctx context.Context, s Selector) (*Message, error) 
 // there is none.
 func (c *Client) PollResponse(ctx context.Context, s Selector) (*Message, error) {
 	return c.poll(ctx, envelopes.GetResponse, s)
+}
+
+// References are what the sender signed about the message's files in the file
+// store; Files say how to fetch them.
+func (m *Message) References() []envelopes.AttachmentReference {
+	switch {
+	case m.Request != nil:
+		return m.Request.References
+	case m.Response != nil:
+		return m.Response.References
+	}
+	return nil
+}
+
+// Hash is the digest that the sender signed for a file; nil when it signed none,
+// and then the file is not of this message.
+func (m *Message) Hash(f envelopes.FSAttachment) []byte {
+	for _, r := range m.References() {
+		if strings.EqualFold(r.UUID, f.UUID) {
+			return r.Hash
+		}
+	}
+	return nil
 }
 
 func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (*Message, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"mezhved/envelopes"
@@ -11,12 +12,24 @@ import (
 	"mezhved/signing"
 )
 
-// Attachment is a file sent inside the message.
+// Attachment is a file that goes with the message: inside it, or over the file
+// store when Client.Store is set and the attachments of the message are more than
+// Inline together.
 type Attachment struct {
 	ID       string // an XML name; empty: one is made
+	Name     string // in the file store; empty: made of the id
 	MimeType string // default application/octet-stream
 	Content  []byte
+	Source   Source // instead of Content, for files that need not be in memory
+	Size     int64  // of Source
 	PKCS7    []byte // detached signature over Content; may be nil
+}
+
+func (a *Attachment) size() int64 {
+	if a.Source != nil {
+		return a.Size
+	}
+	return int64(len(a.Content))
 }
 
 // Request is what a consumer sends.
@@ -69,7 +82,7 @@ func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
 	receipt := &Receipt{Metadata: envelopes.Metadata{MessageID: r.MessageID}}
 	call := &envelopes.SendRequestCall{
 		MessageID: r.MessageID, ReferenceMessageID: r.Reference, TransactionCode: r.TransactionCode, NodeID: r.NodeID, EOL: r.EOL,
-		References: r.References, Test: r.Test, Routing: r.Routing,
+		Test: r.Test, Routing: r.Routing,
 	}
 	if r.Routing != nil && c.version() != envelopes.V13 {
 		return receipt, fmt.Errorf("routing: version %s has no routing block, 1.3 has", c.version())
@@ -83,7 +96,7 @@ func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
 			return receipt, fmt.Errorf("process metadata: %w", err)
 		}
 	}
-	if call.Headers, call.Attachments, err = attach(r.Attachments); err != nil {
+	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Attachments, r.References); err != nil {
 		return receipt, err
 	}
 	return receipt, c.send(ctx, envelopes.SendRequest, call.Build(c.version(), c.XOP), receipt)
@@ -104,7 +117,7 @@ func (c *Client) Reply(ctx context.Context, r Reply) (*Receipt, error) {
 	if kinds != 1 {
 		return receipt, errors.New("a reply has exactly one of content, rejections and a status")
 	}
-	call := &envelopes.SendResponseCall{MessageID: r.MessageID, To: r.To, References: r.References, Rejections: r.Rejections, Status: r.Status}
+	call := &envelopes.SendResponseCall{MessageID: r.MessageID, To: r.To, Rejections: r.Rejections, Status: r.Status}
 	var err error
 	if r.Content != nil {
 		if call.Content, call.PersonalSignature, err = contentOf(ctx, r.Content, r.Official); err != nil {
@@ -113,7 +126,7 @@ func (c *Client) Reply(ctx context.Context, r Reply) (*Receipt, error) {
 	} else if len(r.Attachments) > 0 || len(r.References) > 0 {
 		return receipt, errors.New("only a reply with content carries attachments")
 	}
-	if call.Headers, call.Attachments, err = attach(r.Attachments); err != nil {
+	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Attachments, r.References); err != nil {
 		return receipt, err
 	}
 	return receipt, c.send(ctx, envelopes.SendResponse, call.Build(c.version(), c.XOP), receipt)
@@ -127,25 +140,65 @@ func contentOf(ctx context.Context, xml []byte, official signing.Signer) (conten
 	return content, signature, err
 }
 
-func attach(list []Attachment) (headers []envelopes.AttachmentHeader, contents []envelopes.Attachment, err error) {
+// attach puts attachments into the message, or, all of them, into the file store.
+func (c *Client) attach(ctx context.Context, list []Attachment, refs []envelopes.AttachmentReference) (headers []envelopes.AttachmentHeader, contents []envelopes.Attachment, references []envelopes.AttachmentReference, err error) {
 	seen := map[string]bool{}
-	for i, a := range list {
-		id := a.ID
-		if id == "" {
-			id = fmt.Sprintf("attachment-%d", i+1)
-		}
-		if seen[id] {
-			return nil, nil, fmt.Errorf("two attachments have the id %q", id)
-		}
-		seen[id] = true
-		kind := a.MimeType
-		if kind == "" {
-			kind = "application/octet-stream"
-		}
-		headers = append(headers, envelopes.AttachmentHeader{ContentID: id, MimeType: kind, PKCS7: a.PKCS7})
-		contents = append(contents, envelopes.Attachment{ID: id, Content: a.Content})
+	var total int64
+	for i := range list {
+		total += list[i].size()
 	}
-	return headers, contents, nil
+	stored := c.Store != nil && (total > Inline || c.Stored)
+	references = append(references, refs...)
+	for i := range list {
+		a := list[i]
+		if a.ID == "" {
+			a.ID = fmt.Sprintf("attachment-%d", i+1)
+		}
+		if seen[a.ID] {
+			return nil, nil, nil, fmt.Errorf("two attachments have the id %q", a.ID)
+		}
+		seen[a.ID] = true
+		if a.MimeType == "" {
+			a.MimeType = "application/octet-stream"
+		}
+		if stored {
+			ref, err := c.bring(ctx, a)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			references = append(references, ref)
+			continue
+		}
+		if a.Source != nil {
+			if a.Content, err = readSource(a.Source); err != nil {
+				return nil, nil, nil, fmt.Errorf("attachment %s: %w", a.ID, err)
+			}
+		}
+		headers = append(headers, envelopes.AttachmentHeader{ContentID: a.ID, MimeType: a.MimeType, PKCS7: a.PKCS7})
+		contents = append(contents, envelopes.Attachment{ID: a.ID, Content: a.Content})
+	}
+	return headers, contents, references, nil
+}
+
+func (c *Client) bring(ctx context.Context, a Attachment) (envelopes.AttachmentReference, error) {
+	if a.Name == "" {
+		a.Name = a.ID
+	}
+	if a.Source == nil {
+		a.Source = Bytes(a.Content)
+	}
+	ref, err := c.Store.Bring(ctx, a.Name, a.MimeType, a.Source)
+	ref.PKCS7 = a.PKCS7
+	return ref, err
+}
+
+func readSource(src Source) ([]byte, error) {
+	r, err := src()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }
 
 // send posts a SendRequest or SendResponse and fills the receipt.

@@ -241,6 +241,9 @@ func (s *Store) commit(batch []*accept) {
 			s.commit(batch[:len(batch)/2])
 			s.commit(batch[len(batch)/2:])
 			return
+		case kind == data && violates(err, "message_file_file"):
+			batch[0].done <- outcome{err: fmt.Errorf("message %s: %w", batch[0].message.MessageID, adapter.ErrFileGone)}
+			return
 		case kind == data:
 			batch[0].done <- outcome{err: fmt.Errorf("message %s cannot be stored: %w", batch[0].message.MessageID, err)}
 			return
@@ -294,7 +297,8 @@ func (s *Store) tryCommit(batch []*accept, deadline time.Time) error {
 const divisionByZero = "22012"
 
 // acceptSQL is the one statement of an accept. $1… are parallel arrays with a
-// row per message, then one group each for attachments, outbox rows and events.
+// row per message, then one group each for attachments, outbox rows, events,
+// files and the queues that files are awaited from.
 //
 //   - "a" marks the requests of final replies, "d" takes the dedup keys. Only
 //     messages in "d" are written; ids that are not returned met a conflict.
@@ -334,6 +338,14 @@ WITH i AS MATERIALIZED (
 	INSERT INTO journal_pending (event)
 	SELECT t.event FROM unnest($41::uuid[], $42::json[]) WITH ORDINALITY AS t(message, event, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
+), f AS (
+	INSERT INTO message_file (message, n, file, gost, size, sender)
+	SELECT t.* FROM unnest($43::uuid[], $44::int[], $45::uuid[], $46::bytea[], $47::bigint[], $48::text[]) AS t(message)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.message
+), w AS (
+	INSERT INTO file_awaited (message, queue, message_id)
+	SELECT t.* FROM unnest($49::uuid[], $50::int[], $51::text[]) AS t(message)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 )
 SELECT id, 1 FROM d
 UNION ALL

@@ -39,6 +39,17 @@ type acceptArrays struct {
 
 	eventOf []*[16]byte
 	event   []string
+
+	fileOf     []*[16]byte
+	fileN      []int32
+	file       []*[16]byte
+	fileGOST   [][]byte
+	fileSize   []int64
+	fileSender []string
+
+	awaitedOf    []*[16]byte
+	awaitedQueue []int32
+	awaitedID    []string
 }
 
 type packedArrays struct {
@@ -119,6 +130,22 @@ func (p *acceptArrays) add(a *accept) {
 		p.eventOf = append(p.eventOf, id)
 		p.event = append(p.event, e)
 	}
+	for n := range m.Files {
+		f := &m.Files[n]
+		p.fileOf = append(p.fileOf, id)
+		p.fileN = append(p.fileN, int32(n))
+		p.file = append(p.file, (*[16]byte)(&f.ID))
+		p.fileGOST = append(p.fileGOST, f.GOST[:])
+		p.fileSize = append(p.fileSize, f.Size)
+		p.fileSender = append(p.fileSender, string(m.Sender))
+	}
+	if len(m.Files) > 0 {
+		for _, queue := range a.queues {
+			p.awaitedOf = append(p.awaitedOf, id)
+			p.awaitedQueue = append(p.awaitedQueue, queue)
+			p.awaitedID = append(p.awaitedID, string(m.MessageID))
+		}
+	}
 }
 
 // arguments lists the arrays in the order of their numbers in acceptSQL.
@@ -132,5 +159,7 @@ func (p *acceptArrays) arguments() []any {
 		p.attachmentOf, p.attachmentN, p.attachmentID, p.contents.codec, p.contents.dictionary, p.contents.size, p.contents.bytes,
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
+		p.fileOf, p.fileN, p.file, p.fileGOST, p.fileSize, p.fileSender,
+		p.awaitedOf, p.awaitedQueue, p.awaitedID,
 	}
 }

@@ -79,7 +79,7 @@ func scanMessage(r pgx.CollectableRow) (row, error) {
 }
 
 // complete fills in what the row refers to: the root's name, the body and, if
-// wanted, the attachments.
+// wanted, the attachments and files.
 func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapter.Message, error) {
 	m := &w.message
 	var err error
@@ -88,6 +88,11 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	}
 	if m.Body, err = s.bodies.unpack(ctx, w.packed); err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	if m.Parts.Files > 0 && attachments {
+		if m.Files, err = s.filesOf(ctx, m.ID); err != nil {
+			return nil, fmt.Errorf("message %s: %w", m.ID, err)
+		}
 	}
 	if w.attachments == 0 || !attachments {
 		return m, nil

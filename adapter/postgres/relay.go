@@ -71,12 +71,26 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	// this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
-	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2))
-		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::json[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded)
+	// What the bus refused for good nobody will take: it holds no files.
+	dead, systems := buried(events)
+	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2)),
+		f AS (DELETE FROM file_awaited a USING unnest($4::uuid[], $5::text[]) t(message, system), queue_name q
+			WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message)
+		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::json[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded, dead, systems)
 	if err != nil {
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
 	}
 	return len(out), nil
+}
+
+// buried are the messages of "dead" events and their recipients.
+func buried(events []journal.Event) (messages [][16]byte, systems []string) {
+	for i := range events {
+		if id, err := uuid.Parse(events[i].Message); err == nil && events[i].Kind == journal.KindDead {
+			messages, systems = append(messages, id), append(systems, events[i].Recipient)
+		}
+	}
+	return messages, systems
 }
 
 // unlock lets go of a lock. When that cannot be done the connection is closed,

@@ -30,8 +30,12 @@ type sweeps struct {
 	mu        sync.Mutex
 	leases    time.Time
 	days      time.Time
-	partition int   // dedup partition to purge next
-	page      int64 // and its first page
+	partition int      // dedup partition to purge next
+	page      int64    // and its first page
+	awaited   struct { // the next look at messages with files begins behind this one
+		message [16]byte
+		queue   int32
+	}
 }
 
 // Sweep is adapter.Store.Sweep. Several nodes may sweep at once.

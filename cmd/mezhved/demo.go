@@ -23,6 +23,7 @@ import (
 type demoCmd struct {
 	Dir    string `default:"mezhved-demo" help:"Folder that keeps everything of the demo; a second start on it goes on."`
 	Listen string `default:"127.0.0.1:7500" help:"Address of the doors."`
+	FTP    string `name:"ftp" default:"127.0.0.1:2121" help:"Address of the file store's door; when it is in use, another port is taken."`
 	Once   bool   `help:"Play and end: exit code 0 only if every exchange ended as announced."`
 }
 
@@ -66,6 +67,9 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return err
 	}
+	if config.FTP.Listen, err = freePort(c.FTP); err != nil {
+		return usage(fmt.Errorf("--ftp %s: %w", c.FTP, err))
+	}
 	logFile, err := os.OpenFile(filepath.Join(dir, "gateway.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return usage(err)
@@ -101,6 +105,9 @@ func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *
 	if err != nil {
 		return err
 	}
+	if n.files != nil {
+		p.store = "ftp://" + n.files.Addr().String()
+	}
 	p.run(ctx)
 	p.whereToLook(dir, base)
 	if p.failures > 0 {
@@ -115,6 +122,19 @@ func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *
 	fmt.Fprintf(out, "\nReady. The gateway stays open at %s until it is interrupted (Ctrl-C).\n", base)
 	<-ctx.Done()
 	return nil
+}
+
+// freePort is the address, with another port when that one is in use.
+func freePort(address string) (string, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return net.JoinHostPort(host, "0"), nil
+	}
+	return address, l.Close()
 }
 
 // awaitReady asks /readyz until it says yes.
@@ -162,6 +182,12 @@ signature:
   certificate: keys/bus/cert.pem
 replyTo:
   keys: [keys/replyto.key]
+files:
+  dir: files
+  total: 4GB
+  s3: true
+ftp:
+  listen: 127.0.0.1:0   # any free port, the log says which
 console:
   tokens:
     - {name: demo-operator, role: operator, file: keys/operator.token}
@@ -173,7 +199,7 @@ var listenLine = regexp.MustCompile(`(?m)^listen:.*$`)
 // prepareDemo makes what is missing in the folder: keys, certificates, parties,
 // services, configuration. What is there stays, but for the address.
 func prepareDemo(dir, listen string) (adapter.Config, error) {
-	for _, sub := range []string{"", "keys", "parties", "services"} {
+	for _, sub := range []string{"", "keys", "parties", "services", "files"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return adapter.Config{}, usage(err)
 		}

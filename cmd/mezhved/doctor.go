@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
+	"mezhved/adapter/files"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -64,6 +65,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.keys(ctx, config)
 		r.desk(config)
 		r.address(config)
+		r.files(config)
 		r.database(ctx, config)
 		r.bus(ctx, config)
 		r.journal(config)
@@ -134,6 +136,34 @@ func (r *report) address(c adapter.Config) {
 	}
 	l.Close()
 	r.add("good", "address", "%s is free", c.Listen)
+}
+
+// files looks at the file store's folder and door.
+func (r *report) files(c adapter.Config) {
+	if c.Files.Dir == "" {
+		r.add("advice", "files", "there is no file store (files.dir): messages that refer to files in it are refused, and clients use it for more than 5 MB")
+		return
+	}
+	if err := files.Writable(c.Files.Dir); err != nil {
+		r.add("bad", "files", "%v", err)
+		return
+	}
+	free, err := files.Free(c.Files.Dir)
+	switch {
+	case err != nil:
+		r.add("bad", "files", "%v", err)
+	case free < int64(c.Files.Total):
+		r.add("advice", "files", "%s has %d MB free, less than files.total (%d MB) allows: a full disk would refuse files that the limits promise to take", c.Files.Dir, free>>20, int64(c.Files.Total)>>20)
+	default:
+		r.add("good", "files", "%s, %d MB free", c.Files.Dir, free>>20)
+	}
+	l, err := net.Listen("tcp", c.FTP.Listen)
+	if err != nil {
+		r.add("advice", "files", "ftp.listen: %s is in use: by a running gateway, or choose another", c.FTP.Listen)
+		return
+	}
+	l.Close()
+	r.add("good", "files", "ftp.listen: %s is free", c.FTP.Listen)
 }
 
 func (r *report) database(ctx context.Context, c adapter.Config) {

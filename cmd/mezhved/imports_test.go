@@ -20,6 +20,7 @@ var rooms = map[string][]string{
 	"xsd":               {"envelopes/xmltape"},
 	"adapter/journal":   {},
 	"adapter":           {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
+	"adapter/files":     {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
 // drivers are the modules that belong to certain rooms. The embedded room
@@ -32,6 +33,7 @@ var drivers = map[string][]string{
 	"github.com/segmentio/kafka-go": {"adapter/kafka"},
 	"github.com/twmb/franz-go":      {"adapter/embedded", "adapter/kafka"},
 	"github.com/go-chi/chi/v5":      {"adapter", "adapter/console"},
+	"github.com/jlaffaye/ftp":       {"adapter/party", "adapter/adaptertest"},
 }
 
 // TestImportArrows holds the arrows of the design: technology points inwards,

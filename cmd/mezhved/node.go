@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
+	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
@@ -35,6 +36,7 @@ type node struct {
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
 	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
 	gateway *adapter.Gateway
+	files   *files.Door // of the file store; nil: there is none
 	log     *slog.Logger
 	closers []func() error
 }
@@ -97,10 +99,43 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openJournal(ctx, &rooms); err != nil {
 		return n, err
 	}
+	if err = n.openFiles(&rooms); err != nil {
+		return n, err
+	}
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}
 	return n, nil
+}
+
+// openFiles opens the file store and its door, if the configuration has one.
+func (n *node) openFiles(rooms *adapter.Rooms) error {
+	if n.config.Files.Dir == "" {
+		return nil
+	}
+	keys, err := n.config.LoadReplyKeys()
+	if err != nil {
+		return usage(err)
+	}
+	store, err := files.Open(files.Options{
+		Keys:   keys,
+		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics,
+	})
+	if err != nil {
+		return usage(err)
+	}
+	if n.files, err = store.Listen(n.config.FTP); err != nil {
+		return unavailable(err)
+	}
+	n.onClose(func() error { n.files.Close(); return nil }) // when it was never run
+	if n.config.Files.S3 {
+		if rooms.Objects, err = store.S3(n.config.FTP); err != nil {
+			return usage(err)
+		}
+	}
+	rooms.Files = store
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "files", Run: store.Run}, adapter.Loop{Name: "ftp", Run: n.files.Run})
+	return nil
 }
 
 // serve runs the gateway on the listener until ctx ends. SIGHUP reads services, parties and the

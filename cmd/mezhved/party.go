@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
@@ -31,6 +33,31 @@ type partyFlags struct {
 	Bus      string `placeholder:"FILE" type:"existingfile" help:"Certificate of the bus: its signature must be made with this one. Without it any valid certificate will do."`
 	Unsigned bool   `help:"Accept answers that the bus has not signed (emulators)."`
 	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+// storeFlags say where the file store is.
+type storeFlags struct {
+	FileStore string `name:"file-store" env:"MEZHVED_FILE_STORE" placeholder:"ftp://HOST:PORT" help:"Address of the bus's file store. Default: port 21 of the bus's host."`
+}
+
+// store is the file store of a bus at the address.
+func (f *storeFlags) store(bus string) (*party.FileStore, error) {
+	if f.FileStore == "" {
+		u, err := url.Parse(bus)
+		if err != nil {
+			return nil, usage(err)
+		}
+		return &party.FileStore{URL: (&url.URL{Scheme: "ftp", Host: net.JoinHostPort(u.Hostname(), "21")}).String()}, nil
+	}
+	u, err := url.Parse(f.FileStore)
+	if err != nil || u.Scheme != "ftp" || u.Hostname() == "" {
+		return nil, usage(fmt.Errorf("--file-store %s: an address such as ftp://bus.example:21 is expected", f.FileStore))
+	}
+	s := &party.FileStore{User: u.User.Username()}
+	s.Password, _ = u.User.Password()
+	u.User = nil
+	s.URL = u.String()
+	return s, nil
 }
 
 // versionInPath finds the version that the path of an address names:
@@ -142,6 +169,7 @@ func failed(out *stdio, asJSON bool, err error) error {
 
 type sendCmd struct {
 	partyFlags
+	storeFlags
 	File      string        `arg:"" optional:"" help:"The content: the business document (XML); - or nothing is standard input."`
 	ID        string        `name:"id" placeholder:"UUID" help:"MessageID; give the old one to repeat a request whose fate is unknown. Default: a new one."`
 	Reference string        `placeholder:"UUID" help:"MessageID of the first message of the chain."`
@@ -150,7 +178,8 @@ type sendCmd struct {
 	Code      string        `name:"transaction-code" help:"TransactionCode."`
 	Test      bool          `help:"Mark as TestMessage."`
 	Official  string        `placeholder:"FILE" type:"existingfile" help:"Key with certificate of the official who signs the content (PEM with both, or PKCS#12)."`
-	Attach    []string      `placeholder:"FILE" type:"existingfile" help:"Attachments, carried inside the message."`
+	Attach    []string      `placeholder:"FILE" type:"existingfile" help:"Attachments: inside the message, or over the file store when they are more than 5 MB together."`
+	Stored    bool          `help:"Bring attachments to the file store whatever their size."`
 	XOP       bool          `name:"xop" help:"Send attachments as MIME parts."`
 	Wait      time.Duration `placeholder:"30s" help:"Wait for the answer this long, acknowledge and print it."`
 }
@@ -158,7 +187,8 @@ type sendCmd struct {
 func (sendCmd) Help() string {
 	return `Examples:
   mezhved send --key mfc/key.pem --cert mfc/cert.pem request.xml
-  mezhved send --key mfc.p12 --password-file mfc.pass --url http://bus.example/smev/v1.3/ws --wait 1m request.xml`
+  mezhved send --key mfc.p12 --password-file mfc.pass --url http://bus.example/smev/v1.3/ws --wait 1m request.xml
+  mezhved send --key mfc/key.pem --cert mfc/cert.pem --file-store ftp://127.0.0.1:2121 --attach plan.zip request.xml`
 }
 
 // sentJSON is what send and reply print.
@@ -184,7 +214,10 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 	if err != nil {
 		return err
 	}
-	client.XOP = c.XOP
+	client.XOP, client.Stored = c.XOP, c.Stored
+	if client.Store, err = c.store(c.URL); err != nil {
+		return err
+	}
 	content, err := readContent(out, c.File)
 	if err != nil {
 		return err
@@ -233,8 +266,11 @@ func (c *sendCmd) awaitAnswer(ctx context.Context, out *stdio, client *party.Cli
 		m, err := client.PollResponse(ctx, party.Selector{NodeID: c.NodeID})
 		switch {
 		case err == nil && m != nil && m.OriginalMessageID == id:
-			if err := printMessage(out, c.JSON, "", m); err != nil {
+			if err := printMessage(out, c.JSON, "", m, nil); err != nil {
 				return err
+			}
+			if len(m.Files) > 0 {
+				return no(fmt.Errorf("the answer has files in the file store, so it is not acknowledged: fetch them with mezhved poll responses --out DIR --ack when it comes again (after the bus's lease)"))
 			}
 			if err := client.Ack(ctx, m.Metadata.MessageID, true); err != nil {
 				return failed(out, c.JSON, err)
@@ -258,23 +294,24 @@ func (c *sendCmd) awaitAnswer(ctx context.Context, out *stdio, client *party.Cli
 func readAttachments(files []string) ([]party.Attachment, error) {
 	var out []party.Attachment
 	for _, name := range files {
-		content, err := os.ReadFile(name)
+		info, err := os.Stat(name)
 		if err != nil {
 			return nil, err
 		}
 		kind, _, _ := mime.ParseMediaType(mime.TypeByExtension(filepath.Ext(name)))
-		out = append(out, party.Attachment{MimeType: kind, Content: content})
+		out = append(out, party.Attachment{Name: filepath.Base(name), MimeType: kind, Size: info.Size(), Source: func() (io.ReadCloser, error) { return os.Open(name) }})
 	}
 	return out, nil
 }
 
 type pollCmd struct {
 	partyFlags
+	storeFlags
 	Queue  string        `arg:"" enum:"requests,responses" help:"requests or responses."`
 	Type   string        `placeholder:"{NS}ROOT" help:"Only messages of this kind: {namespace}root of its request or response."`
 	NodeID string        `name:"node" help:"Responses to requests sent with this NodeID."`
 	Ack    bool          `help:"Acknowledge the message when it has been printed or stored."`
-	Out    string        `placeholder:"DIR" help:"Store the envelope, the content and attachments in this folder."`
+	Out    string        `placeholder:"DIR" help:"Store the envelope, the content and attachments in this folder; files in the file store are fetched."`
 	Wait   time.Duration `placeholder:"30s" help:"Wait this long for a message."`
 }
 
@@ -284,11 +321,16 @@ Exit code 1 says that the queue is empty.
 
 Examples:
   mezhved poll requests --key fns/key.pem --cert fns/cert.pem --out inbox --ack
-  mezhved poll responses --key mfc/key.pem --cert mfc/cert.pem --wait 1m --json`
+  mezhved poll responses --key mfc/key.pem --cert mfc/cert.pem --wait 1m --json
+  mezhved poll requests --key fns/key.pem --cert fns/cert.pem --file-store ftp://127.0.0.1:2121 --out inbox --ack`
 }
 
 func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 	client, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := c.store(c.URL) // before a message is taken
 	if err != nil {
 		return err
 	}
@@ -312,8 +354,15 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 			return failed(out, c.JSON, err)
 		}
 		if m != nil {
-			if err := printMessage(out, c.JSON, c.Out, m); err != nil {
+			files, err := c.fetch(ctx, store, m)
+			if err != nil {
 				return err
+			}
+			if err := printMessage(out, c.JSON, c.Out, m, files); err != nil {
+				return err
+			}
+			if c.Ack && len(files) < len(m.Files) {
+				return usage(errors.New("the message has files in the file store, which go when it is acknowledged: give --out to fetch them. It was not acknowledged"))
 			}
 			if c.Ack {
 				if err := client.Ack(ctx, m.Metadata.MessageID, true); err != nil {
@@ -336,6 +385,65 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 	}
 }
 
+// fetch gets the message's files in the file store into its folder, when there is
+// one. They are on the disk when it returns.
+func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Message) ([]fileJSON, error) {
+	if c.Out == "" || len(m.Files) == 0 {
+		return nil, nil
+	}
+	folder := filepath.Join(c.Out, m.Metadata.MessageID, "files")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, usage(err)
+	}
+	var fetched []fileJSON
+	taken := map[string]bool{}
+	for _, f := range m.Files {
+		name := fileName(f.FileName)
+		if name == "" || taken[name] {
+			name = strings.TrimSuffix(fileName(f.UUID)+"-"+name, "-")
+		}
+		taken[name] = true
+		one, err := fetchFile(ctx, store, f, m.Hash(f), filepath.Join(folder, name))
+		switch {
+		case errors.Is(err, party.ErrDigest):
+			return nil, no(fmt.Errorf("%w; the message was not acknowledged", err))
+		case err != nil:
+			return nil, unavailable(fmt.Errorf("%w. The message was not acknowledged and comes again. Is the file store at %s? Say where with --file-store", err, store.URL))
+		}
+		fetched = append(fetched, one)
+	}
+	return fetched, nil
+}
+
+// fileName makes of a sender's name one that is safe in our folder.
+func fileName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r == ':' || !unicode.IsGraphic(r) {
+			return '_'
+		}
+		return r
+	}, strings.TrimLeft(name, "/"))
+	if strings.Trim(name, ".") == "" {
+		return ""
+	}
+	return name
+}
+
+// fetchFile writes one file. Under its name it is whole and right; what broke off
+// stays under another.
+func fetchFile(ctx context.Context, store *party.FileStore, f envelopes.FSAttachment, hash []byte, name string) (fileJSON, error) {
+	part, err := os.Create(name + ".part")
+	if err != nil {
+		return fileJSON{}, err
+	}
+	err = store.Fetch(ctx, f, hash, part)
+	size, _ := part.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, part.Sync(), part.Close()); err == nil {
+		err = os.Rename(part.Name(), name)
+	}
+	return fileJSON{UUID: f.UUID, Name: f.FileName, Size: size, Stored: name}, err
+}
+
 // messageJSON is what poll prints.
 type messageJSON struct {
 	MessageID   string           `json:"messageId"`
@@ -351,6 +459,7 @@ type messageJSON struct {
 	Rejections  []rejectionJSON  `json:"rejections,omitempty"`
 	Async       *asyncJSON       `json:"async,omitempty"`
 	Attachments []attachmentJSON `json:"attachments,omitempty"`
+	Files       []fileJSON       `json:"files,omitempty"` // in the file store
 	Stored      string           `json:"stored,omitempty"`
 }
 
@@ -373,6 +482,13 @@ type attachmentJSON struct {
 	ID      string `json:"id"`
 	Size    int    `json:"size"`
 	Content string `json:"content,omitempty"` // base64, unless stored
+}
+
+type fileJSON struct {
+	UUID   string `json:"uuid"`
+	Name   string `json:"name"`
+	Size   int64  `json:"size,omitempty"`   // once fetched
+	Stored string `json:"stored,omitempty"` // where it was fetched to
 }
 
 func messageOf(m *party.Message) messageJSON {
@@ -399,8 +515,14 @@ func messageOf(m *party.Message) messageJSON {
 }
 
 // printMessage prints a message and, when dir is given, stores it there first.
-func printMessage(out *stdio, asJSON bool, dir string, m *party.Message) error {
+// files are those of the file store that were fetched.
+func printMessage(out *stdio, asJSON bool, dir string, m *party.Message, files []fileJSON) error {
 	j := messageOf(m)
+	if j.Files = files; files == nil {
+		for _, f := range m.Files {
+			j.Files = append(j.Files, fileJSON{UUID: f.UUID, Name: f.FileName})
+		}
+	}
 	if dir != "" {
 		var err error
 		if j.Stored, err = storeMessage(dir, m, j); err != nil {
@@ -434,6 +556,13 @@ func printMessage(out *stdio, asJSON bool, dir string, m *party.Message) error {
 	}
 	for _, a := range j.Attachments {
 		line("attachment", fmt.Sprintf("%s, %d bytes", a.ID, a.Size))
+	}
+	for _, f := range j.Files {
+		if f.Stored != "" {
+			line("file", fmt.Sprintf("%s, %d bytes, the digest is the one that was signed", f.Name, f.Size))
+		} else {
+			line("file", f.Name+" (in the file store: --out fetches it)")
+		}
 	}
 	line("stored in", j.Stored)
 	if j.Content != "" && dir == "" {
@@ -478,6 +607,7 @@ func writeDurably(name string, content []byte) error {
 
 type replyCmd struct {
 	partyFlags
+	storeFlags
 	File   string            `arg:"" optional:"" help:"The content of the answer (XML); - is standard input."`
 	To     string            `required:"" placeholder:"REPLYTO" help:"ReplyTo of the request, or @FILE with it."`
 	ID     string            `name:"id" placeholder:"UUID" help:"MessageID of the answer; give the old one to repeat it."`
@@ -485,7 +615,8 @@ type replyCmd struct {
 	Status *int              `placeholder:"CODE" help:"Intermediate status: a number of the provider's own."`
 	Text   string            `help:"Words of the rejection or status."`
 	Param  map[string]string `placeholder:"KEY=VALUE" help:"Parameters of the status."`
-	Attach []string          `placeholder:"FILE" type:"existingfile" help:"Attachments, carried inside the message."`
+	Attach []string          `placeholder:"FILE" type:"existingfile" help:"Attachments: inside the message, or over the file store when they are more than 5 MB together."`
+	Stored bool              `help:"Bring attachments to the file store whatever their size."`
 }
 
 func (replyCmd) Help() string {
@@ -500,6 +631,10 @@ Examples:
 func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 	client, err := c.client(ctx)
 	if err != nil {
+		return err
+	}
+	client.Stored = c.Stored
+	if client.Store, err = c.store(c.URL); err != nil {
 		return err
 	}
 	r := party.Reply{MessageID: c.ID, To: c.To}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 type play struct {
 	out      io.Writer
 	base     string
+	store    string // address of the file store; empty: a folder of an earlier version has none
 	dir      string
 	bus      *signing.Verifier
 	signers  map[string]signing.Signer
@@ -52,14 +54,19 @@ func newPlay(ctx context.Context, out io.Writer, dir, base string) (*play, error
 // client speaks for a department in a version of the protocol. It verifies what
 // the bus signs, against the demo bus's certificate and no other.
 func (p *play) client(mnemonic string, v envelopes.Version) *party.Client {
-	return &party.Client{URL: p.base + "/smev/v" + v.String() + "/ws", Version: v, Signer: p.signers[mnemonic], Bus: p.bus}
+	c := &party.Client{URL: p.base + "/smev/v" + v.String() + "/ws", Version: v, Signer: p.signers[mnemonic], Bus: p.bus}
+	if p.store != "" {
+		c.Store = &party.FileStore{URL: p.store}
+	}
+	return c
 }
 
 func (p *play) run(ctx context.Context) {
-	for _, s := range []struct {
+	type scene struct {
 		title string
 		act   func(context.Context) error
-	}{
+	}
+	scenes := []scene{
 		{"A request and its answer: Primersk asks Rosreestr for an extract from the real estate register", p.answered},
 		{"Refused by the schema: a cadastral number of the wrong form, refused at once with line and rule", p.refusedBySchema},
 		{"Refused by the signature: a digit was changed after signing", p.refusedBySignature},
@@ -68,7 +75,11 @@ func (p *play) run(ctx context.Context) {
 		{"Redelivered after a lost acknowledgement: the social fund gets the same message again", p.redelivered},
 		{"Routed by territory code, in SMEV 1.3: the centre asks the municipality for an advertising permit", p.routed},
 		{"Broadcast, in SMEV 1.1: the tax service tells everybody who subscribed", p.broadcast},
-	} {
+	}
+	if p.store != "" {
+		scenes = append(scenes, scene{"A file too large for a message: Primersk brings a plan of 12 MB to the file store, Rosreestr fetches it", p.stored})
+	}
+	for _, s := range scenes {
 		p.scenes++
 		fmt.Fprintf(p.out, "\n%d. %s\n", p.scenes, s.title)
 		if err := s.act(ctx); err != nil {
@@ -369,6 +380,45 @@ func (p *play) broadcast(ctx context.Context) error {
 	return nil
 }
 
+func (p *play) stored(ctx context.Context) error {
+	plan := bytes.Repeat([]byte("план участка\n"), 12<<20/24)
+	receipt, err := p.client("PRIMERSK", envelopes.V12).SendRequest(ctx, party.Request{Content: sample("egrn-extract", "1.1.0", "request"),
+		Attachments: []party.Attachment{{Name: "план участка.txt", MimeType: "text/plain", Content: plan}}})
+	if err != nil {
+		return fmt.Errorf("sending: %w", err)
+	}
+	p.say("PRIMERSK brought the file over FTP and sent %s, which refers to it by its digest: %s", receipt.MessageID, receipt.Status)
+	registry := p.client("ROSREESTR", envelopes.V12)
+	m, err := p.take(ctx, registry.PollRequest, byID(receipt.MessageID))
+	if err != nil {
+		return err
+	}
+	if err := expect("files", len(m.Files), 1); err != nil {
+		return err
+	}
+	f := m.Files[0]
+	var got bytes.Buffer
+	if err := registry.Store.Fetch(ctx, f, m.Hash(f), &got); err != nil {
+		return err
+	}
+	p.say("ROSREESTR was given an account for %s, fetched %d bytes under it, and the digest is the one that PRIMERSK signed", f.FileName, got.Len())
+	if err := expect("the file is the same", bytes.Equal(got.Bytes(), plan), true); err != nil {
+		return err
+	}
+	if err := registry.Ack(ctx, receipt.MessageID, true); err != nil {
+		return fmt.Errorf("acknowledging: %w", err)
+	}
+	if err := registry.Store.Fetch(ctx, f, m.Hash(f), io.Discard); err == nil {
+		return errors.New("the account is good after the acknowledgement")
+	}
+	p.say("after the acknowledgement the account is refused; the sweep removes the file")
+	if _, err := registry.Reply(ctx, party.Reply{To: m.ReplyTo, Content: sample("egrn-extract", "1.1.0", "response")}); err != nil {
+		return fmt.Errorf("answering: %w", err)
+	}
+	_, err = p.collect(ctx, p.client("PRIMERSK", envelopes.V12), receipt.MessageID)
+	return err
+}
+
 // expect is the comparison of a scene.
 func expect[T comparable](what string, got, want T) error {
 	if got != want {
@@ -388,9 +438,10 @@ Where to look next
    the evidence     mezhved journal bundle --config %s %s -o evidence.zip; mezhved-audit verify evidence.zip
    as a party       mezhved poll requests --url %s/smev/v1.2/ws --key %s --cert %s
    the WSDL         %s/smev/v1.2/ws?wsdl
+   the file store   %s   (mezhved send --file-store …, or any FTP client as anonymous)
    the log          %s
 `,
 		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident, config, p.traced,
 		base, filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
-		base, filepath.Join(dir, "gateway.log"))
+		base, cmp.Or(p.store, "none: this folder is of an earlier version"), filepath.Join(dir, "gateway.log"))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,12 +27,12 @@ import (
 //	stop                          end that gateway as a service manager does; it must end well
 //	listen CONFIG ADDRESS         change the address in a configuration
 //
-// and the variables DEMO and URL, folder and address of one demonstration that
-// stays open for all of them, FREE, an address that nobody uses, and SERVICES,
+// and the variables DEMO, URL and STORE, folder, address and file store of one
+// demonstration that stays open for all of them, FREE, an address that nobody uses, and SERVICES,
 // the demonstration's services with their samples.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(program(t, "mezhved"))
-	demo, address := openDemo(t)
+	demo, address, store := openDemo(t)
 	services, err := filepath.Abs("../../testdata/services")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +46,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DEMO", demo)
 			e.Setenv("URL", "http://"+address)
 			e.Setenv("ADDRESS", address)
+			e.Setenv("STORE", store)
 			e.Setenv("SERVICES", services)
 			e.Setenv("FREE", freeAddress(t))
 			// Private servers are looked for, and kept, where the user's own are.
@@ -63,10 +65,10 @@ func TestScripts(t *testing.T) {
 }
 
 // openDemo starts "mezhved demo" and leaves it open until the test ends.
-func openDemo(t *testing.T) (dir, address string) {
+func openDemo(t *testing.T) (dir, address, store string) {
 	t.Helper()
 	dir, address = filepath.Join(t.TempDir(), "demo"), freeAddress(t)
-	r := launch(t, "mezhved", "demo", "--dir", dir, "--listen", address)
+	r := launch(t, "mezhved", "demo", "--dir", dir, "--listen", address, "--ftp", "127.0.0.1:0")
 	for end := time.Now().Add(patience); !strings.Contains(r.out.String(), "\nReady."); time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-r.done:
@@ -86,7 +88,11 @@ func openDemo(t *testing.T) (dir, address string) {
 			t.Errorf("the demonstration ends with exit code %d\n%s", code, r.out)
 		}
 	})
-	return dir, address
+	told := regexp.MustCompile(`ftp://[0-9.]+:[1-9][0-9]*`).FindString(r.out.String())
+	if told == "" {
+		t.Fatalf("the demonstration does not say where its file store is:\n%s", r.out)
+	}
+	return dir, address, told
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -3,13 +3,18 @@
 The client loads the gateway's WSDL, and everything on the wire is zeep's own:
 only the signature is added, by a zeep plug-in, with a signer written here
 against the published rules, so that the gateway is checked by other code than
-its own.
+its own. A file goes over the file store, by the ftplib of Python and by MinIO's
+client, with the digest of another implementation of GOST R 34.11-2012; what of
+these is not installed is left out.
 
-    zeep_exchange.py URL PARTIES_DIR SERVICES_DIR
+    zeep_exchange.py URL PARTIES_DIR SERVICES_DIR [FTP_ADDRESS]
 
 exits 0 when the exchange went through and every refusal came as announced.
 """
 import base64
+import ftplib
+import io
+import os
 import pathlib
 import sys
 import time
@@ -198,10 +203,101 @@ def exchange(base, version, parties, services):
     expect("against the schema", name, "InvalidContent")
 
 
+def file_exchange(base, version, parties, services, address, over_s3):
+    """A request with a file in the store: brought, referred to, fetched, gone."""
+    try:
+        from gostcrypto import gosthash
+    except ImportError:
+        print("gostcrypto is not here: the exchange of a file is left out")
+        return
+    try:
+        from minio import Minio
+    except ImportError:
+        if over_s3:
+            print("minio is not here: the exchange of a file over S3 is left out")
+            return
+    host, port = address.rsplit("/", 1)[-1].split(":")
+
+    def s3(user, password):
+        return Minio(base.split("://")[1], access_key=user, secret_key=password, secure=False)
+
+    def ftp(user, password):
+        client = ftplib.FTP(timeout=30, encoding="utf-8")
+        client.connect(host, int(port))
+        client.login(user, password)
+        return client
+
+    wsdl = "%s/smev/%s/ws?wsdl" % (base, ROUNDS[version])
+    print("SMEV %s, a file over %s" % (version, "S3" if over_s3 else address))
+    consumer = zeep.Client(wsdl, plugins=[Signer(parties / "MFC01")])
+    provider = zeep.Client(wsdl, plugins=[Signer(parties / "FNS01")])
+    request = content(services / "egrul-extract" / "2.0.0" / "samples" / "request.xml")
+    name, plan = "план участка.zip", os.urandom(200_000)  # small, because the other digest is slow
+
+    folder = str(uuid.uuid1())
+    if over_s3:
+        s3("anonymous", "anonymous").put_object("attachment", folder + "/" + name, io.BytesIO(plan), len(plan))
+    else:
+        up = ftp("anonymous", "smev")
+        up.mkd(folder)
+        up.cwd(folder)
+        up.storbinary("STOR " + name, io.BytesIO(plan))
+        expect("size told", up.size(name), len(plan))
+        up.quit()
+
+    def data(digest):
+        return {
+            "MessageID": str(uuid.uuid1()),
+            "MessagePrimaryContent": {"_value_1": request},
+            "RefAttachmentHeaderList": {"RefAttachmentHeader": [{"uuid": folder, "Hash": digest, "MimeType": "application/zip"}]},
+        }
+
+    name_of_fault, _ = fault_of(lambda: consumer.service.SendRequest(SenderProvidedRequestData=data(b"x" * 32)))
+    expect("another digest", name_of_fault, "AttachmentContentMiscoordination")
+    sent = data(bytes(gosthash.new("streebog256", data=bytearray(plan)).digest()))
+    receipt = consumer.service.SendRequest(SenderProvidedRequestData=sent)
+    expect("request with a file accepted", receipt.MessageMetadata.MessageId, sent["MessageID"])
+
+    q = etree.QName(request)
+    for _ in range(300):
+        taken = provider.service.GetRequest(MessageTypeSelector={"NamespaceURI": q.namespace, "RootElementLocalName": q.localname, "Timestamp": datetime.now(timezone.utc)})
+        if taken is not None:
+            break
+        time.sleep(0.1)
+    attachment = taken.Request.FSAttachmentsList.FSAttachment[0]
+    expect("file of the message", attachment.uuid, folder)
+    down, got = ftp(attachment.UserName, attachment.Password), io.BytesIO()
+    down.retrbinary("RETR " + attachment.FileName, got.write)
+    expect("file fetched whole", got.getvalue() == plan, True)
+    down.cwd(folder.upper())
+    expect("listed in its folder", down.nlst(), [attachment.FileName])
+    try:
+        down.storbinary("STOR " + attachment.FileName, io.BytesIO(b"forged"))
+        sys.exit("a reader could write")
+    except ftplib.error_perm:
+        pass
+    down.quit()
+    if over_s3:
+        account = s3(attachment.UserName, attachment.Password)
+        for key in (attachment.uuid + "/" + attachment.FileName, attachment.FileName):
+            answer = account.get_object("attachment", key)
+            expect("fetched over S3 as " + key, answer.read() == plan, True)
+            answer.close()
+    provider.service.Ack(AckTargetMessage={"_value_1": sent["MessageID"], "Id": "SIGNED_BY_CALLER", "accepted": True})
+    try:
+        ftp(attachment.UserName, attachment.Password)
+        sys.exit("the account is good after the Ack")
+    except ftplib.error_perm:
+        print("  after the Ack: refused")
+
+
 def main():
     base, parties, services = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     for version in ROUNDS:
         exchange(base.rstrip("/"), version, parties, services)
+        if len(sys.argv) > 4:
+            for over_s3 in (False, True):
+                file_exchange(base.rstrip("/"), version, parties, services, sys.argv[4], over_s3)
     print("zeep %s: every exchange ended as it should" % zeep.__version__)
 
 

@@ -1,0 +1,49 @@
+// Package files is the file store: the room for files that are too large to
+// travel in messages. A sender brings a file through a door of its own (FTP in
+// passive mode, or the part of S3 that it takes), into a folder that it names with a UUID of version 1, and then
+// sends a message that refers to the folder and says the file's digest. Whoever
+// is handed that message is handed an account with it, and fetches the file
+// under it. When all recipients have acknowledged, the file goes.
+//
+// Who may enter: cmd/mezhved, which builds the store and its door and gives them
+// to the gateway as adapter.FileStore, and tests. The index, which file is where
+// and which message holds it, is in the database (package postgres) and comes as
+// an Index; here are the bytes and the door.
+//
+// # The disk
+//
+// All nodes share one directory. In it is one folder for each file, named by its
+// UUID, and in that the bytes under a random name: names that senders give are
+// kept in the index and never reach the disk, and neither does anything else
+// that a caller wrote but a UUID that was parsed. Bytes are written under a name
+// that begins with "part-", synced, renamed, the folder synced, and only then
+// put into the index. They never change after that: a file that is brought again
+// gets new bytes under another name. The parts of an S3 upload lie there under
+// such names too, until they are put together.
+//
+// # Crashes
+//
+// Killed while a file is brought: a part is left, which no entry names, and the
+// sender brings the file again. Killed between the rename and the index: the
+// same. Killed after the index: the old bytes of a replaced file are left. Killed
+// between forgetting a file and removing its bytes: the bytes are left. What no
+// entry names is removed by the sweep once it is old, so nobody has to mend
+// anything. The other way round, an entry whose bytes are not there, cannot come
+// of a crash; should the disk have lost them, a message that refers to them is
+// refused, because Find looks.
+//
+// A file that a message holds cannot be changed or forgotten: the reference and
+// the message are committed by one statement, and the database refuses both ways
+// of being too late (the file was replaced or swept while the message was
+// accepted; the message was accepted while the file was being swept).
+//
+// # Trust
+//
+// Who reaches the door and has the upload password, if one is set (the protocol's
+// own toolset ships with one that everybody knows), can fill the store up to its
+// limits, can write only into folders made from its own address, and can read
+// nothing. Who has an account from a poll can read the
+// files of that one message while it waits. FTP is in the clear: like the bus's
+// own it belongs into a protected network. Content is safe from change all the
+// same, because the digest is in what the sender signed; it is not kept secret.
+package files

@@ -1,0 +1,173 @@
+package files
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"mezhved/adapter"
+)
+
+// Door is the FTP door of the store (RFC 959, 2389, 2428, 2640, 3659): passive
+// mode only, so that nobody can make it connect to anywhere, and of the commands
+// those that bring and fetch files. What a session may see depends on its login:
+// "anonymous" brings files and reads none, an account from a poll reads the files
+// of its message and writes none.
+//
+// It is our own because what a door needs whose callers are not trusted, bounds on
+// lines, connections, silence and data ports, the libraries that could be had do
+// not have.
+type Door struct {
+	store    *Store
+	config   adapter.FTPConfig
+	password []byte // of anonymous; nil: any
+	from, to int    // data ports; 0: any
+	listener net.Listener
+	log      *slog.Logger
+
+	gate    *gate
+	mu      sync.Mutex
+	closing bool
+	open    map[net.Conn]bool
+	working sync.WaitGroup
+}
+
+// Listen opens the door's address. A taken one is an error that names it.
+func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
+	d := &Door{store: s, config: c, log: s.log, open: map[net.Conn]bool{}, gate: newGate(c.Connections, c.PerAddress)}
+	var err error
+	if d.from, d.to, err = c.DataPorts(); err != nil {
+		return nil, fmt.Errorf("ftp.ports: %w", err)
+	}
+	if d.password, err = uploadPassword(c); err != nil {
+		return nil, err
+	}
+	if d.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with ftp.listen)", c.Listen, err)
+	}
+	return d, nil
+}
+
+// uploadPassword is the password under which files are brought; nil: any.
+func uploadPassword(c adapter.FTPConfig) ([]byte, error) {
+	if c.PasswordFile == "" {
+		return nil, nil
+	}
+	src, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("ftp.passwordFile: %w", err)
+	}
+	password := []byte(strings.TrimRight(string(src), "\r\n"))
+	if len(password) == 0 {
+		return nil, fmt.Errorf("ftp.passwordFile: %s is empty", c.PasswordFile)
+	}
+	return password, nil
+}
+
+// Addr is where the door is.
+func (d *Door) Addr() net.Addr { return d.listener.Addr() }
+
+// Close closes the door, for one that is not run.
+func (d *Door) Close() error { return d.listener.Close() }
+
+// Run lets callers in until ctx ends; then it closes all connections and waits
+// for their sessions. What broke off is kept for its sender to go on.
+func (d *Door) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, d.closeAll)
+	defer stop()
+	defer d.working.Wait()
+	d.log.Info("the file store's door is open", "address", d.Addr().String())
+	for {
+		conn, err := d.listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			d.log.Warn("a connection to the file store failed", "error", err)
+			time.Sleep(50 * time.Millisecond) // out of descriptors, for instance
+			continue
+		}
+		if why := d.enter(conn); why != "" {
+			d.store.metrics.refused.WithLabelValues("connections").Inc()
+			conn.SetDeadline(time.Now().Add(time.Second))
+			fmt.Fprintf(conn, "421 %s\r\n", why)
+			conn.Close()
+			continue
+		}
+		d.working.Go(func() {
+			defer d.leave(conn)
+			newSession(d, conn).serve(ctx)
+		})
+	}
+}
+
+// enter counts a connection in, or says why it may not come.
+func (d *Door) enter(conn net.Conn) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return "the file store is closing"
+	}
+	if why := d.gate.enter(host(conn.RemoteAddr())); why != "" {
+		return why
+	}
+	d.open[conn] = true
+	d.store.metrics.connections.Set(float64(len(d.open)))
+	return ""
+}
+
+func (d *Door) leave(conn net.Conn) {
+	conn.Close()
+	d.gate.leave(host(conn.RemoteAddr()))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.open, conn)
+	d.store.metrics.connections.Set(float64(len(d.open)))
+}
+
+func (d *Door) closeAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closing = true
+	d.listener.Close()
+	for conn := range d.open {
+		conn.Close()
+	}
+}
+
+func host(a net.Addr) string {
+	h, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return h
+}
+
+// listenData opens a port for one data connection, at the address that the
+// caller has reached.
+func (d *Door) listenData(at net.IP) (*net.TCPListener, error) {
+	if d.from == 0 {
+		return net.ListenTCP("tcp", &net.TCPAddr{IP: at})
+	}
+	n := d.to - d.from + 1
+	start, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		l, e := net.ListenTCP("tcp", &net.TCPAddr{IP: at, Port: d.from + (int(start.Int64())+i)%n})
+		if e == nil {
+			return l, nil
+		}
+		err = e
+	}
+	return nil, fmt.Errorf("all data ports are in use: %w", err)
+}

@@ -1,0 +1,486 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/postgres"
+	"mezhved/signing/gost"
+)
+
+// memory is an index without messages. It passes the same suite as the real one.
+type memory struct {
+	mu      sync.Mutex
+	entries map[uuid.UUID]adapter.FileEntry
+	changed map[uuid.UUID]time.Time
+	broken  error
+}
+
+func newMemory() *memory {
+	return &memory{entries: map[uuid.UUID]adapter.FileEntry{}, changed: map[uuid.UUID]time.Time{}}
+}
+
+func (m *memory) FindFiles(_ context.Context, ids []uuid.UUID) (out []adapter.FileEntry, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if e, ok := m.entries[id]; ok {
+			out = append(out, e)
+		}
+	}
+	return out, m.broken
+}
+
+func (m *memory) MakeFile(_ context.Context, id uuid.UUID, owner string, now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[id]
+	if ok && e.Owner != owner {
+		return adapter.ErrFileTaken
+	}
+	if !ok {
+		m.entries[id], m.changed[id] = adapter.FileEntry{File: adapter.File{ID: id}, Owner: owner}, now
+	}
+	return m.broken
+}
+
+func (m *memory) PutFile(_ context.Context, f adapter.FileEntry, now time.Time) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return "", m.broken
+	}
+	old, ok := m.entries[f.ID]
+	if ok && old.Owner != f.Owner {
+		return "", adapter.ErrFileTaken
+	}
+	m.entries[f.ID], m.changed[f.ID] = f, now
+	return old.Blob, nil
+}
+
+func (m *memory) DropFile(_ context.Context, id uuid.UUID, owner string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries[id].Owner == owner {
+		delete(m.entries, id)
+	}
+	return nil
+}
+
+func (m *memory) FileUse(_ context.Context, owner string) (u adapter.FileUse, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries {
+		u.Files, u.Bytes = u.Files+1, u.Bytes+e.Size
+		if e.Owner == owner {
+			u.OwnerFiles, u.OwnerBytes = u.OwnerFiles+1, u.OwnerBytes+e.Size
+		}
+	}
+	return u, nil
+}
+
+func (m *memory) HeldFiles(context.Context, adapter.Mnemonic, []adapter.Queue) (int64, int64, error) {
+	return 0, 0, nil
+}
+
+func (m *memory) GrantFiles(context.Context, adapter.FileGrant) error { return nil }
+
+func (m *memory) GrantedFiles(context.Context, string, time.Time) (s [32]byte, f []adapter.FileEntry, err error) {
+	return s, nil, adapter.ErrNotFound
+}
+
+func (m *memory) ReleaseFiles(_ context.Context, _, idle time.Time) (gone []adapter.FileEntry, more bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, at := range m.changed {
+		if e, ok := m.entries[id]; ok && at.Before(idle) {
+			gone = append(gone, e)
+			delete(m.entries, id)
+			delete(m.changed, id)
+		}
+	}
+	return gone, false, m.broken
+}
+
+// limits are small, so that tests can reach them.
+func limits() adapter.FilesConfig {
+	c := adapter.Config{Files: adapter.FilesConfig{File: 1000, Waiting: 2500, Total: 4000}}.WithDefaults().Files
+	return c
+}
+
+func openStore(t testing.TB, index Index, c adapter.FilesConfig) *Store {
+	t.Helper()
+	if c.Dir == "" {
+		c.Dir = filepath.Join(t.TempDir(), "files")
+	}
+	s, err := Open(Options{Config: c, Index: index, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newID(t testing.TB) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewUUID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// onDisk lists everything below the directory, paths relative to it.
+func onDisk(t testing.TB, s *Store) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(s.dir, func(p string, d fs.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(s.dir, p); err == nil && !d.IsDir() {
+			names = append(names, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func put(t testing.TB, s *Store, id uuid.UUID, owner, name string, content []byte, from int64) error {
+	t.Helper()
+	u, err := s.bring(t.Context(), id, owner, name, from)
+	if err != nil {
+		return err
+	}
+	defer u.abort()
+	for part := range slices.Chunk(content, 100) {
+		if _, err := u.Write(part); err != nil {
+			return err
+		}
+	}
+	return u.finish(t.Context())
+}
+
+// TestStore is the suite of a store, on the real index and on the one of tests.
+func TestStore(t *testing.T) {
+	for name, index := range map[string]func(t *testing.T) Index{
+		"memory": func(*testing.T) Index { return newMemory() },
+		"postgres": func(t *testing.T) Index {
+			p, err := postgres.Open(t.Context(), postgres.Options{URL: embedded.Test(t, postgres.Migrate)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.Close)
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("a file is kept whole", func(t *testing.T) { testKept(t, index(t)) })
+			t.Run("what broke off is gone on with", func(t *testing.T) { testGoneOn(t, index(t)) })
+			t.Run("limits", func(t *testing.T) { testLimits(t, index(t)) })
+			t.Run("owners", func(t *testing.T) { testOwners(t, index(t)) })
+			t.Run("the sweep", func(t *testing.T) { testSweep(t, index(t)) })
+			t.Run("lost by the disk", func(t *testing.T) { testLost(t, index(t)) })
+		})
+	}
+}
+
+func testKept(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	id, content := newID(t), bytes.Repeat([]byte("план "), 100)
+	if err := put(t, s, id, "a", "план участка.zip", content, 0); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Find(t.Context(), []uuid.UUID{id, newID(t)})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	h := gost.NewStreebog256()
+	h.Write(content)
+	f := found[id]
+	if f.Name != "план участка.zip" || f.Size != int64(len(content)) || !bytes.Equal(f.GOST[:], h.Sum(nil)) || f.SHA256 != sha256.Sum256(content) {
+		t.Errorf("found %+v", f)
+	}
+	if names := onDisk(t, s); len(names) != 1 || !regexp.MustCompile(`^`+id.String()+`/[a-z2-7]{26}$`).MatchString(names[0]) {
+		t.Errorf("on the disk: %q", names)
+	}
+	// Brought again, it is the new one, and the old bytes have gone.
+	if err := put(t, s, id, "a", "other", []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.Find(t.Context(), []uuid.UUID{id}); err != nil || found[id].Name != "other" || found[id].Size != 1 {
+		t.Errorf("replaced: %+v, %v", found, err)
+	}
+	if names := onDisk(t, s); len(names) != 1 {
+		t.Errorf("on the disk: %q", names)
+	}
+	// An empty file is a file.
+	empty := newID(t)
+	if err := put(t, s, empty, "a", "empty", nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.Find(t.Context(), []uuid.UUID{empty}); err != nil || len(found) != 1 {
+		t.Errorf("an empty file: %+v, %v", found, err)
+	}
+}
+
+func testGoneOn(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	id := newID(t)
+	u, err := s.bring(t.Context(), id, "a", "f", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Write([]byte("first and"))
+	if err := u.keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.Find(t.Context(), []uuid.UUID{id}); err != nil || len(found) != 0 {
+		t.Errorf("what broke off is found: %+v, %v", found, err)
+	}
+	if err := put(t, s, id, "a", "f", []byte("!"), 10); !errors.Is(err, errOffset) {
+		t.Errorf("behind the end: %v", err)
+	}
+	if err := put(t, s, id, "a", "f", []byte(" then"), 5); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Find(t.Context(), []uuid.UUID{id})
+	if err != nil || found[id].SHA256 != sha256.Sum256([]byte("first then")) {
+		t.Errorf("gone on with: %+v, %v", found, err)
+	}
+	// What broke off before the first byte leaves nothing.
+	if u, err = s.bring(t.Context(), newID(t), "a", "f", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.keep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if names := onDisk(t, s); len(names) != 1 {
+		t.Errorf("on the disk: %q", names)
+	}
+}
+
+func testLimits(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	kb := make([]byte, 1000)
+	limit := func(err error) string {
+		var l *LimitError
+		if errors.As(err, &l) {
+			return l.Limit
+		}
+		return ""
+	}
+	first := newID(t)
+	for i, step := range []struct {
+		id    uuid.UUID
+		owner string
+		size  int
+		want  string
+	}{
+		{newID(t), "a", 1001, "file"}, {first, "a", 1000, ""}, {newID(t), "a", 1000, ""}, {newID(t), "a", 600, "waiting"}, {newID(t), "a", 500, ""},
+		{first, "a", 1000, ""}, // replaced: its old bytes make room
+		{newID(t), "b", 1000, ""}, {newID(t), "b", 600, "total"}, {newID(t), "b", 500, ""}, {newID(t), "c", 1, "total"},
+	} {
+		err := put(t, s, step.id, step.owner, "f", append(kb, 0)[:step.size], 0)
+		if got := limit(err); got != step.want || step.want == "" && err != nil {
+			t.Errorf("step %d: limit %q (%v), want %q", i, got, err, step.want)
+		}
+	}
+	if names := onDisk(t, s); len(names) != 5 {
+		t.Errorf("%d files on the disk, want 5", len(names))
+	}
+	if len(s.flying) != 0 || s.all != 0 {
+		t.Errorf("uploads that have ended are counted: %v, %d", s.flying, s.all)
+	}
+}
+
+// Two uploads at once share what is left.
+func TestUploadsAtOnce(t *testing.T) {
+	s := openStore(t, newMemory(), limits())
+	var errs []error
+	for range 3 {
+		u, err := s.bring(t.Context(), newID(t), "a", "f", 0)
+		if err == nil {
+			_, err = u.Write(make([]byte, 900))
+			defer u.abort()
+		}
+		errs = append(errs, err)
+	}
+	var l *LimitError
+	if errs[0] != nil || errs[1] != nil || !errors.As(errs[2], &l) || l.Limit != "waiting" {
+		t.Errorf("three uploads of 900 bytes where 2500 may wait: %v", errs)
+	}
+}
+
+func testOwners(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	id := newID(t)
+	if got, err := s.makeFolder(t.Context(), strings.ToUpper(id.String()), "a"); err != nil || got != id {
+		t.Fatal(got, err)
+	}
+	if _, err := s.makeFolder(t.Context(), id.String(), "a"); err != nil {
+		t.Errorf("made twice: %v", err)
+	}
+	if _, err := s.makeFolder(t.Context(), id.String(), "b"); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("another's folder: %v", err)
+	}
+	if err := put(t, s, id, "b", "f", []byte("x"), 0); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("into another's folder: %v", err)
+	}
+	if err := put(t, s, id, "a", "f", []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := index.FindFiles(t.Context(), []uuid.UUID{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := entries[0]
+	theirs.Owner = "b"
+	if err := s.drop(t.Context(), theirs); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("another's file was deleted: %v", err)
+	}
+	if err := s.drop(t.Context(), entries[0]); err != nil || len(onDisk(t, s)) != 0 {
+		t.Errorf("deleting: %v, %q", err, onDisk(t, s))
+	}
+}
+
+func testSweep(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	young, old := newID(t), newID(t)
+	if err := put(t, s, old, "a", "old", []byte("old"), 0); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(23 * time.Hour)
+	if err := put(t, s, young, "a", "young", []byte("young"), 0); err != nil {
+		t.Fatal(err)
+	}
+	// What crashes leave: a part, bytes that were replaced, bytes of no entry, an
+	// empty folder. And what is not ours.
+	stray := newID(t)
+	for _, f := range []string{young.String() + "/part-X", young.String() + "/replaced", stray.String() + "/bytes", "README", "not-a-uuid/file"} {
+		f = filepath.Join(s.dir, f)
+		os.MkdirAll(filepath.Dir(f), 0o700)
+		if err := os.WriteFile(f, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Mkdir(filepath.Join(s.dir, newID(t).String()), 0o700)
+	sweep := func() {
+		t.Helper()
+		s.scanned = time.Time{}
+		if _, err := s.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	if n := len(onDisk(t, s)); n != 7 {
+		t.Errorf("nothing is old yet, %d files are left of 7: %q", n, onDisk(t, s))
+	}
+	for _, f := range onDisk(t, s) {
+		day := time.Now().Add(-24 * time.Hour)
+		os.Chtimes(filepath.Join(s.dir, f), day, day)
+	}
+	now = now.Add(2 * time.Hour)
+	sweep()
+	entries, err := index.FindFiles(t.Context(), []uuid.UUID{young, old})
+	if err != nil || len(entries) != 1 || entries[0].ID != young {
+		t.Fatalf("in the index: %+v, %v", entries, err)
+	}
+	want := []string{young.String() + "/" + entries[0].Blob, "README", "not-a-uuid/file"}
+	slices.Sort(want)
+	got := onDisk(t, s)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("on the disk %q, want %q", got, want)
+	}
+	if folders, _ := os.ReadDir(s.dir); len(folders) != 3 {
+		t.Errorf("empty folders are left: %v", folders)
+	}
+}
+
+func testLost(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	id := newID(t)
+	if err := put(t, s, id, "a", "f", []byte("content"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, lose := range []func(string) error{func(f string) error { return os.Truncate(f, 3) }, os.Remove} {
+		if err := lose(filepath.Join(s.dir, onDisk(t, s)[0])); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := s.Find(t.Context(), []uuid.UUID{id}); err != nil || len(found) != 0 {
+			t.Errorf("a file that the disk has lost is found: %+v, %v", found, err)
+		}
+	}
+}
+
+// The index does not answer: the bytes stay, because the entry may be there.
+func TestIndexOutOfOrder(t *testing.T) {
+	index := newMemory()
+	s := openStore(t, index, limits())
+	u, err := s.bring(t.Context(), newID(t), "a", "f", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Write([]byte("x"))
+	index.broken = errors.New("down")
+	if err := u.finish(t.Context()); err == nil {
+		t.Error("an upload that was not noted is said to be kept")
+	}
+	if n := len(onDisk(t, s)); n != 1 {
+		t.Errorf("%d files on the disk", n)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, good := range []string{"a", "план участка.zip", "..a", "a..", "a b", "выписка № 1 (копия).pdf", strings.Repeat("я", 127)} {
+		if err := checkName(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", ".", "..", "a/b", "/a", `a\b`, "a\x00b", "a\nb", "a\r\nDELE x", "\xff", "\u202egpj.exe", "\ufeffa", strings.Repeat("я", 128), "a\ufffd", "\u0085"} {
+		if err := checkName(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	s := openStore(t, newMemory(), limits())
+	for _, bad := range []string{"", "..", "a", "6f1e2c1a-2f0b-4c3f-9a51-2f8f1d6f7a10", "{6f1e2c1a-2f0b-1c3f-9a51-2f8f1d6f7a10}", "urn:uuid:6f1e2c1a-2f0b-1c3f-9a51-2f8f1d6f7a10", "6f1e2c1a2f0b1c3f9a512f8f1d6f7a10", "6f1e2c1a-2f0b-1c3f-1a51-2f8f1d6f7a10"} {
+		if _, err := s.folder(bad); err == nil {
+			t.Errorf("folder %q was taken", bad)
+		}
+	}
+	if _, err := s.folder("6F1E2C1A-2F0B-1C3F-9A51-2F8F1D6F7A10"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o600)
+	for _, dir := range []string{"", file, filepath.Join(file, "below")} {
+		c := limits()
+		c.Dir = dir
+		if _, err := Open(Options{Config: c, Index: newMemory(), Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}}); err == nil {
+			t.Errorf("%q was opened", dir)
+		}
+	}
+}
