@@ -31,9 +31,10 @@ const (
 )
 
 // put keeps a message that has been committed. Its body is copied: the caller's
-// buffer is used again. What has attachments is not kept.
+// buffer is used again. What has attachments is not kept, nor what has files:
+// those go when they have been taken.
 func (f *fresh) put(m *adapter.Message) {
-	if len(m.Body) > freshBody || len(m.Attachments) > 0 {
+	if len(m.Body) > freshBody || len(m.Attachments) > 0 || m.Parts.Files > 0 {
 		return
 	}
 	kept := *m
