@@ -2,7 +2,6 @@ package adapter_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
-	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 )
 
@@ -539,11 +537,7 @@ func TestAFileGoesWhileItsMessageIsAccepted(t *testing.T) {
 	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithFiles())
 	ref := w.Bring("a", []byte("a"))
-	files, err := w.FileIndex.FindFiles(context.Background(), nil)
-	if err != nil || len(files) != 0 {
-		t.Fatal(files, err)
-	}
-	gone := &vanishing{Store: w.Store.Store, act: func() {
+	w.Store.Before("Accept", func() {
 		c, err := w.FTP("anonymous", "smev")
 		if err == nil {
 			err = c.Stor(ref.UUID+"/a", strings.NewReader("b"))
@@ -552,26 +546,11 @@ func TestAFileGoesWhileItsMessageIsAccepted(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	}}
-	w.Store.Store = gone
+	})
 	got := w.Party("MUNI").Send(withFile(ref))
 	if got.Fault == nil || got.Fault.Kind != envelopes.AttachmentContentMiscoordination || !strings.Contains(got.Fault.Text, ref.UUID) {
 		t.Errorf("refused as %v", got.Fault)
 	}
 	accepted(t, w.Party("MUNI").Send(withFile(adaptertest.Reference(ref.UUID, []byte("b")))))
 	w.Check()
-}
-
-// vanishing does something just before the first accept.
-type vanishing struct {
-	adapter.Store
-	act func()
-}
-
-func (v *vanishing) Accept(ctx context.Context, m *adapter.Message, events []journal.Event) (adapter.Accepted, error) {
-	if v.act != nil {
-		v.act()
-		v.act = nil
-	}
-	return v.Store.Accept(ctx, m, events)
 }

@@ -36,6 +36,7 @@ func (h How) String() string {
 type breaker struct {
 	mu    sync.Mutex
 	next  map[string][]How
+	first map[string]func()
 	calls map[string]int
 }
 
@@ -48,6 +49,16 @@ func (b *breaker) Break(method string, how How) {
 		b.next = map[string][]How{}
 	}
 	b.next[method] = append(b.next[method], how)
+}
+
+// Before has something done just before the next call of the method.
+func (b *breaker) Before(method string, act func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.first == nil {
+		b.first = map[string]func(){}
+	}
+	b.first[method] = act
 }
 
 // Calls is how often a method was called.
@@ -79,7 +90,12 @@ func (b *breaker) do(method string, act func() error) error {
 		b.calls = map[string]int{}
 	}
 	b.calls[method]++
+	first := b.first[method]
+	delete(b.first, method)
 	b.mu.Unlock()
+	if first != nil {
+		first()
+	}
 	switch how {
 	case Failed:
 		return ErrBroken

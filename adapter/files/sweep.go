@@ -62,7 +62,7 @@ func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 	}
 	// Ages on the disk, and how often we look, are of this machine's clock, not of
 	// the domain's.
-	if time.Since(s.added) >= addEvery {
+	if len(gone) > 0 || time.Since(s.added) >= addEvery {
 		use, err := s.index.FileUse(ctx, "")
 		if err != nil {
 			return false, err
