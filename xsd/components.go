@@ -347,12 +347,11 @@ func (c *compiler) registerOne(doc *document, n *node, base *document) {
 	name := qname{doc.target, n.token("name")}
 	known := func(old *node, exists bool) bool {
 		if base == nil {
-			if exists {
-				where := "xs"
-				if old != nil {
-					line, _ := old.doc.tape.Position(int(old.el.Token().Off))
-					where = old.doc.path + ":" + itoa(line)
-				}
+			// Without a node it is built in: the schema for schemas, when a bundle
+			// holds it, defines those once more, and they stay what they are.
+			if exists && old != nil {
+				line, _ := old.doc.tape.Position(int(old.el.Token().Off))
+				where := old.doc.path + ":" + itoa(line)
 				c.find(n, "sch-props-correct.2", "компонент %[1]s %[2]s уже объявлен: %[3]s", "component %[1]s %[2]s is declared already: %[3]s", n.name, name.short(), where)
 			}
 			return exists

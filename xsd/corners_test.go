@@ -94,6 +94,21 @@ func TestCorners(t *testing.T) {
 			{doc(`<e xsi:type="X"/>`), "cvc-elt.4.3"},
 			{doc(`<e/>`), ""},
 		}},
+		{"a member of a union stands for it, unless restriction is blocked", `
+			<xs:element name="r"><xs:complexType><xs:choice><xs:element name="e" type="U"/><xs:element name="b" type="U" block="restriction"/></xs:choice></xs:complexType></xs:element>
+			<xs:simpleType name="U"><xs:union memberTypes="xs:int V"/></xs:simpleType>
+			<xs:simpleType name="V"><xs:union memberTypes="xs:boolean xs:NMTOKENS"/></xs:simpleType>
+			<xs:simpleType name="W"><xs:restriction base="U"><xs:pattern value="1|true"/></xs:restriction></xs:simpleType>`, []check{
+			{doc(`<e xsi:type="xs:int">1</e>`), ""},
+			{doc(`<e xsi:type="xs:byte">1</e>`), ""},
+			{doc(`<e xsi:type="xs:boolean">true</e>`), ""},
+			{doc(`<e xsi:type="W">true</e>`), ""},
+			{doc(`<e xsi:type="xs:string">1</e>`), "cvc-elt.4.3"},
+			{doc(`<e xsi:type="xs:NMTOKEN">1</e>`), "cvc-elt.4.3"},
+			{doc(`<b xsi:type="U">1</b>`), ""},
+			{doc(`<b xsi:type="xs:int">1</b>`), "cvc-elt.4.3"},
+			{doc(`<b xsi:type="W">1</b>`), "cvc-elt.4.3"},
+		}},
 		{"abstract types and elements", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element ref="h"/></xs:sequence></xs:complexType></xs:element>
 			<xs:element name="h" abstract="true" type="A"/>

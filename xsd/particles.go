@@ -50,7 +50,7 @@ func (c *compiler) particle(n *node, whole bool) *particle {
 			return nil // after a finding
 		}
 		p.group = g.model
-		if g.model.compositor == all && (!whole || p.max > 1 || p.max == unbounded) {
+		if g.model.compositor == all && p.max != 0 && (!whole || p.max != 1) {
 			c.find(n, "cos-all-limited.1.2", "группа %[1]s состоит из xs:all и может быть только всем содержимым типа, не более одного раза", "group %[1]s is an xs:all and may only be the whole content of a type, once at most", name.short())
 		}
 	default:

@@ -344,24 +344,30 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 }
 
 // simpleDerivedOK is cos-st-derived-ok: d is validly derived from b without
-// the methods in excluded.
+// the methods in excluded. A member of a union is derived from it as if by
+// restriction, and the same exclusions apply to it.
 func simpleDerivedOK(d, b *simpleType, excluded derivation) bool {
-	for t := d; t != nil; t = t.base {
-		if t == b {
+	if d == b {
+		return true
+	}
+	if excluded&byRestriction != 0 {
+		return false
+	}
+	for t := d; t.base != nil && t.base.final&byRestriction == 0; t = t.base {
+		if t.base == b || t.memberOf(b) || t.base.memberOf(b) {
 			return true
-		}
-		if b.variety == union {
-			for _, m := range b.members {
-				if simpleDerivedOK(t, m, excluded) {
-					return true
-				}
-			}
-		}
-		if excluded&byRestriction != 0 || t.base != nil && t.base.final&byRestriction != 0 {
-			return false
 		}
 	}
 	return false
+}
+
+// memberOf: t is a member type of the union, or of a union in it. How many there
+// are is bounded by Limits.Members.
+func (t *simpleType) memberOf(b *simpleType) bool {
+	if b.variety != union {
+		return false
+	}
+	return slices.ContainsFunc(b.members, func(m *simpleType) bool { return m == t || t.memberOf(m) })
 }
 
 // derivedOK is cos-st-derived-ok or cos-ct-derived-ok, whichever applies.
