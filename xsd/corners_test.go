@@ -177,6 +177,40 @@ func TestCorners(t *testing.T) {
 			{doc(`<d> </d><f/><s/>`), "cvc-datatype-valid.1.2.1"},
 			{doc(`<d/><f>2</f><s/>`), "cvc-elt.5.2.2.2.2"},
 		}},
+		{"fixed values under xsi:type", `
+			<xs:element name="r"><xs:complexType><xs:choice>
+				<xs:element name="e" fixed="alpha"/><xs:element name="u" fixed="1"><xs:simpleType><xs:union memberTypes="xs:boolean xs:int xs:string"/></xs:simpleType></xs:element>
+				<xs:element name="d" default="alpha"/>
+			</xs:choice></xs:complexType></xs:element>
+			<xs:complexType name="Elements"><xs:sequence><xs:element name="a" minOccurs="0"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Mixed" mixed="true"><xs:sequence><xs:element name="a"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Loose" mixed="true"><xs:sequence><xs:element name="a" minOccurs="0"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Nothing"/>`, []check{
+			{doc(`<d xsi:type="Elements"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Elements"> </d>`), ""},
+			{doc(`<d xsi:type="Elements"><a/></d>`), ""},
+			{doc(`<d xsi:type="Nothing"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Mixed"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Mixed"><!-- --><a/></d>`), ""},
+			{doc(`<d xsi:type="Loose"><!-- --></d>`), ""},
+			{doc(`<e xsi:type="Elements"/>`), "cvc-elt.5.1.1"},
+			{doc(`<e xsi:type="Elements"><a/></e>`), "cvc-elt.5.2.2.1"},
+			{doc(`<e xsi:type="Mixed">alpha</e>`), "cvc-complex-type.2.4.b"},
+			{doc(`<e xsi:type="Loose">alpha</e>`), ""},
+			{doc(`<e xsi:type="Loose">beta</e>`), "cvc-elt.5.2.2.2.1"},
+			{doc(`<e xsi:type="Loose">alpha<a/></e>`), "cvc-elt.5.2.2.1"},
+			{doc(`<e>alpha</e>`), ""},
+			{doc(`<e> alpha</e>`), "cvc-elt.5.2.2.2.1"},
+			{doc(`<e xsi:type="xs:string">alpha</e>`), ""},
+			{doc(`<e xsi:type="xs:token"> alpha </e>`), ""},
+			{doc(`<e xsi:type="xs:string">beta</e>`), "cvc-elt.5.2.2.2.2"},
+			{doc(`<e xsi:type="xs:string"/>`), ""},
+			{doc(`<e xsi:type="xs:int"/>`), "cvc-datatype-valid.1.2.1"},
+			{doc(`<u xsi:type="xs:token"/>`), ""},
+			{doc(`<u>true</u>`), ""},
+			{doc(`<u xsi:type="xs:boolean">true</u>`), ""},
+			{doc(`<u xsi:type="xs:int">1</u>`), "cvc-elt.5.2.2.2.2"},
+		}},
 		{"mixed and element content", `
 			<xs:element name="r"><xs:complexType><xs:sequence>
 				<xs:element name="m" minOccurs="0"><xs:complexType mixed="true"><xs:sequence><xs:element name="b" type="xs:string" minOccurs="0"/></xs:sequence></xs:complexType></xs:element>

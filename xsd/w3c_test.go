@@ -314,7 +314,6 @@ func TestPlain(t *testing.T) {
 
 var (
 	spaceAttribute = regexp.MustCompile(`(\s(?:xmlns(?::[^\s=]+)?|targetNamespace|namespace)\s*=\s*)("[^"<]*"|'[^'<]*')`)
-	scheme         = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*:`)
 )
 
 func (a absoluteNames) Open(name string) (fs.File, error) {
@@ -337,9 +336,7 @@ func (a absoluteNames) Open(name string) (fs.File, error) {
 		value := string(parts[2])
 		words := strings.Fields(value[1 : len(value)-1])
 		for i, w := range words {
-			if !scheme.MatchString(w) && !strings.HasPrefix(w, "##") {
-				words[i] = "relative:" + w
-			}
+			words[i] = absoluteName(w)
 		}
 		if len(words) == 0 {
 			return m
@@ -349,6 +346,19 @@ func (a absoluteNames) Open(name string) (fs.File, error) {
 		return append(out, value[0])
 	})
 	return fstest.MapFS{name: &fstest.MapFile{Data: src}}.Open(name)
+}
+
+// absoluteName puts a scheme before a relative name. What is no URI reference at
+// all stays what it is.
+func absoluteName(name string) string {
+	segment, _, colon := strings.Cut(name, ":")
+	switch {
+	case strings.HasPrefix(name, "##"), colon && !strings.ContainsAny(segment, "/?#"):
+		return name
+	case strings.HasPrefix(name, "#"):
+		return "relative-fragment:/" + name
+	}
+	return "relative:" + name
 }
 
 func validateW3C(s *Schema, bundle fs.FS, instance string, hints w3cHints, units bool) error {
@@ -424,11 +434,7 @@ func readHints(bundle fs.FS, instance string) (h w3cHints) {
 		if v, ok := n.Attr(xsiSpace, "schemaLocation"); ok {
 			f := strings.Fields(v)
 			for k := 1; k < len(f); k += 2 {
-				space := f[k-1]
-				if !scheme.MatchString(space) {
-					space = "relative:" + space
-				}
-				hint(space, f[k])
+				hint(absoluteName(f[k-1]), f[k])
 			}
 		}
 		if v, ok := n.Attr(xsiSpace, "noNamespaceSchemaLocation"); ok {
