@@ -64,7 +64,7 @@ func methodOf(d *node) derivation {
 func (c *compiler) baseOf(t *complexType, d *node) bool {
 	base := c.typeNamed(d, d.token("base"))
 	if t.original != nil {
-		if base != typeDef(t) {
+		if base == nil || base.typeName() != t.name {
 			c.find(d, "src-redefine.5", "переопределение типа %[1]s должно быть его собственным расширением или ограничением", "a redefinition of type %[1]s must extend or restrict itself", t.display())
 			return false
 		}

@@ -352,6 +352,15 @@ func TestRefusedSchemas(t *testing.T) {
 		{"final type extended", []string{inSchema(`<xs:complexType name="B" final="extension"/><xs:complexType name="X"><xs:complexContent><xs:extension base="B"/></xs:complexContent></xs:complexType>`)}, "cos-ct-extends.1.1"},
 		{"keyref of unknown key", []string{inSchema(`<xs:element name="a"><xs:keyref name="k" refer="nothing"><xs:selector xpath="*"/><xs:field xpath="@a"/></xs:keyref></xs:element>`)}, "src-resolve"},
 		{"selector beyond the subset", []string{inSchema(`<xs:element name="a"><xs:key name="k"><xs:selector xpath="a[1]"/><xs:field xpath="@a"/></xs:key></xs:element>`)}, "c-selector-xpath"},
+		{"a document that redefines itself", []string{inSchema(`<xs:redefine schemaLocation="a.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>
+			<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`)}, "sch-props-correct.2"},
+		{"a document redefined by a part of it", []string{inSchema(`<xs:include schemaLocation="b.xsd"/><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`),
+			inSchema(`<xs:redefine schemaLocation="a.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`)}, "sch-props-correct.2"},
+		{"two redefinitions beside each other", []string{
+			inSchema(`<xs:include schemaLocation="b.xsd"/><xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
+			inSchema(`<xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
+			inSchema(`<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`)}, "sch-props-correct.2"},
+		{"redefinition of what is not there", []string{inSchema(`<xs:redefine schemaLocation="b.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`), inSchema(``)}, "src-redefine.6"},
 		{"missing document", []string{inSchema(`<xs:include schemaLocation="nothing.xsd"/>`)}, "document-missing"},
 		{"document outside the bundle", []string{inSchema(`<xs:include schemaLocation="../../etc/passwd"/>`)}, "document-missing"},
 		{"remote document", []string{inSchema(`<xs:import namespace="urn:x" schemaLocation="http://example.org/x.xsd"/>`)}, "document-missing"},
@@ -414,6 +423,42 @@ func TestComposition(t *testing.T) {
 				t.Errorf("%s breaks %v, want %v", doc, got, want)
 			}
 		}
+	})
+	t.Run("a redefinition of a redefinition takes what the inner one left", func(t *testing.T) {
+		outer := inSchema(`<xs:include schemaLocation="b.xsd"/><xs:redefine schemaLocation="d.xsd">
+				<xs:simpleType name="S"><xs:restriction base="S"><xs:maxInclusive value="5"/></xs:restriction></xs:simpleType>
+				<xs:complexType name="T"><xs:complexContent><xs:extension base="T"><xs:sequence><xs:element name="c" type="S"/></xs:sequence></xs:extension></xs:complexContent></xs:complexType>
+				<xs:group name="G"><xs:sequence><xs:group ref="G"/><xs:element name="i"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attributeGroup ref="A"/><xs:attribute name="z"/></xs:attributeGroup>
+			</xs:redefine>`)
+		inner := inSchema(`<xs:redefine schemaLocation="c.xsd">
+				<xs:simpleType name="S"><xs:restriction base="S"><xs:minInclusive value="2"/></xs:restriction></xs:simpleType>
+				<xs:complexType name="T"><xs:complexContent><xs:extension base="T"><xs:sequence><xs:element name="b" type="S"/></xs:sequence></xs:extension></xs:complexContent></xs:complexType>
+				<xs:group name="G"><xs:sequence><xs:group ref="G"/><xs:element name="h"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attributeGroup ref="A"/><xs:attribute name="y"/></xs:attributeGroup>
+			</xs:redefine>`)
+		s := mustCompile(t, outer, inner,
+			inSchema(`<xs:complexType name="T"><xs:sequence><xs:group ref="G"/></xs:sequence><xs:attributeGroup ref="A"/></xs:complexType>
+				<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>
+				<xs:group name="G"><xs:sequence><xs:element name="g"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attribute name="x"/></xs:attributeGroup>
+				<xs:element name="r" type="T"/>`),
+			inSchema(`<xs:include schemaLocation="b.xsd"/>`)) // reaches the inner one a second way
+		for doc, want := range map[string][]string{
+			`<r xmlns="urn:t" x="1" y="2" z="3"><g/><h/><i/><b>2</b><c>5</c></r>`: nil,
+			`<r xmlns="urn:t"><g/><h/><i/><b>1</b><c>5</c></r>`:                   {"cvc-minInclusive-valid"},
+			`<r xmlns="urn:t"><g/><h/><i/><b>2</b><c>6</c></r>`:                   {"cvc-maxInclusive-valid"},
+			`<r xmlns="urn:t"><g/><i/><b>2</b><c>3</c></r>`:                       {"cvc-complex-type.2.4.a"},
+			`<r xmlns="urn:t"><g/><h/><i/><c>3</c></r>`:                           {"cvc-complex-type.2.4.a"},
+		} {
+			if got := rulesOf(t, s, doc); !slices.Equal(got, want) {
+				t.Errorf("%s breaks %v, want %v", doc, got, want)
+			}
+		}
+	})
+	t.Run("a redefinition from within a circle", func(t *testing.T) {
+		redefinition := `<xs:simpleType name="S"><xs:restriction base="S"><xs:maxInclusive value="5"/></xs:restriction></xs:simpleType>`
+		mustCompile(t, inSchema(`<xs:redefine schemaLocation="b.xsd">`+redefinition+`</xs:redefine>`), inSchema(`<xs:include schemaLocation="a.xsd"/><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`))
 	})
 	t.Run("includes in a circle", func(t *testing.T) {
 		mustCompile(t, inSchema(`<xs:include schemaLocation="b.xsd"/><xs:element name="a" type="T"/>`), inSchema(`<xs:include schemaLocation="a.xsd"/><xs:simpleType name="T"><xs:restriction base="xs:int"/></xs:simpleType>`))

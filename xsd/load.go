@@ -100,6 +100,7 @@ func isXMLSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r ==
 // into two namespaces is two documents.
 type document struct {
 	path             string
+	number           int // in the order of loading
 	target           string
 	chameleon        bool // took its target namespace from the includer
 	root             *node
@@ -267,7 +268,7 @@ func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error)
 			c.exceeded(ref.path, "documents", c.lim.Documents)
 		}
 		fresh = true
-		doc = &document{path: ref.path, target: target, chameleon: chameleon, tape: f.tape,
+		doc = &document{path: ref.path, number: len(c.order), target: target, chameleon: chameleon, tape: f.tape,
 			imports: map[string]bool{}, missing: map[string]string{}}
 		c.docs[key] = doc
 		c.order = append(c.order, doc)

@@ -164,7 +164,7 @@ func (c *compiler) component(t *simpleType, n *node, attr, rule string) *simpleT
 	var s *simpleType
 	if inline != nil {
 		s = c.anonymousSimple(inline)
-	} else if s = c.simpleNamed(n, n.token(attr), "src-simple-type"); s != nil && s == t && t.original != nil {
+	} else if s = c.simpleNamed(n, n.token(attr), "src-simple-type"); s != nil && t.original != nil && s.name == t.name {
 		s = t.original
 	}
 	if s == nil {
@@ -297,7 +297,7 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 			faulty = true
 			return
 		}
-		if t.original != nil && m == t {
+		if t.original != nil && m.name == t.name {
 			m = t.original
 		}
 		if !c.needSimple(m) {
