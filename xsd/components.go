@@ -287,6 +287,7 @@ type wildcard struct {
 func (c *compiler) register() {
 	c.registerBuiltins()
 	c.registerXML()
+	c.registerInstance()
 	for _, doc := range c.order {
 		for _, n := range doc.root.kids {
 			c.registerOne(doc, n, nil)

@@ -360,6 +360,7 @@ func TestRefusedSchemas(t *testing.T) {
 			inSchema(`<xs:include schemaLocation="b.xsd"/><xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
 			inSchema(`<xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
 			inSchema(`<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`)}, "sch-props-correct.2"},
+		{"a document that imports itself for another namespace", []string{inSchema(`<xs:import namespace="urn:x" schemaLocation=""/>`)}, "src-import.3"},
 		{"redefinition of what is not there", []string{inSchema(`<xs:redefine schemaLocation="b.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`), inSchema(``)}, "src-redefine.6"},
 		{"missing document", []string{inSchema(`<xs:include schemaLocation="nothing.xsd"/>`)}, "document-missing"},
 		{"document outside the bundle", []string{inSchema(`<xs:include schemaLocation="../../etc/passwd"/>`)}, "document-missing"},
@@ -468,6 +469,22 @@ func TestComposition(t *testing.T) {
 			inSchema(`<xs:import namespace="urn:x" schemaLocation="b.xsd"/><xs:import namespace="urn:x" schemaLocation="c.xsd"/><xs:element name="a" type="x:S" xmlns:x="urn:x"/><xs:element name="b" type="x:U" xmlns:x="urn:x"/>`),
 			`<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:x"><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType></xs:schema>`,
 			`<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:x"><xs:simpleType name="U"><xs:restriction base="xs:int"/></xs:simpleType></xs:schema>`)
+	})
+	t.Run("the attributes of xsi can be referred to", func(t *testing.T) {
+		s := mustCompile(t, inSchema(`<xs:import namespace="http://www.w3.org/2001/XMLSchema-instance"/>
+			<xs:element name="r" type="T"/><xs:complexType name="T"><xs:attribute ref="xsi:type" use="required" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"/></xs:complexType>`))
+		for doc, want := range map[string][]string{
+			`<r xmlns="urn:t" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="T"/>`:                        nil,
+			`<r xmlns="urn:t" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="T" xsi:schemaLocation="["/>`: nil,
+			`<r xmlns="urn:t"/>`: {"cvc-complex-type.4"},
+		} {
+			if got := rulesOf(t, s, doc); !slices.Equal(got, want) {
+				t.Errorf("%s breaks %v, want %v", doc, got, want)
+			}
+		}
+	})
+	t.Run("an empty location is the document itself", func(t *testing.T) {
+		mustCompile(t, inSchema(`<xs:include schemaLocation=""/><xs:include schemaLocation="#part"/><xs:element name="a"/>`))
 	})
 	t.Run("a catalog stands for the network", func(t *testing.T) {
 		_, err := compileText(t, Options{Catalog: map[string]string{"urn:x": "b.xsd"}},

@@ -346,13 +346,17 @@ func (c *compiler) follow(doc *document, at *node) (reference, bool) {
 	return ref, true
 }
 
-// relative resolves a location against the path of its document. Absolute
-// locations and those outside the bundle give false.
+// relative resolves a location against the path of its document; an empty one
+// is that document (RFC 2396, 4.2). Absolute locations and those outside the
+// bundle give false.
 func relative(from, location string) (string, bool) {
 	location, _, _ = strings.Cut(location, "#")
 	u, err := url.Parse(location)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.Path == "" {
+	if err != nil || u.Scheme != "" || u.Host != "" {
 		return "", false
+	}
+	if u.Path == "" && u.RawQuery == "" {
+		return from, true // the document itself
 	}
 	p := strings.ReplaceAll(u.Path, "\\", "/")
 	if strings.HasPrefix(p, "/") {

@@ -79,6 +79,30 @@ func (c *compiler) registerXML() {
 	c.attrGroups[group.name] = group
 }
 
+// registerInstance makes the four attributes that every schema has (Part 1,
+// 3.2.7) when documents import their namespace and so may refer to them.
+func (c *compiler) registerInstance() {
+	if !slices.ContainsFunc(c.order, func(d *document) bool { return d.imports[xsiSpace] }) {
+		return
+	}
+	uri := c.byValue[value.BuiltinType("anyURI")]
+	uris, err := value.ListOf(value.Name{}, uri.v)
+	if err != nil {
+		panic(err)
+	}
+	locations := &simpleType{v: uris, base: c.anySimpleType, variety: list, item: uri, state: done}
+	locations.classify()
+	for local, t := range map[string]*simpleType{
+		"type":                      c.byValue[value.BuiltinType("QName")],
+		"nil":                       c.byValue[value.BuiltinType("boolean")],
+		"schemaLocation":            locations,
+		"noNamespaceSchemaLocation": uri,
+	} {
+		a := &attributeDecl{name: qname{xsiSpace, local}, global: true, typ: t, state: done}
+		c.attributes[a.name] = a
+	}
+}
+
 // builtin wraps a built-in type and those that it is made of.
 func (c *compiler) builtin(v *value.Type) *simpleType {
 	if t := c.byValue[v]; t != nil {
