@@ -526,6 +526,19 @@ func TestViolationHelps(t *testing.T) {
 		t.Errorf("missing element: %+v", second)
 	}
 
+	// A root of another version of the schema: which namespace it should have.
+	wrong := strings.ReplaceAll(src, "property/1.0.0", "property/0.9.0")
+	if err := tape.Parse([]byte(wrong), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NewValidator().Validate(tape.Root()); !errors.As(err, &invalid) {
+		t.Fatalf("got %v, want *Invalid", err)
+	}
+	root := invalid.Violations[0]
+	if root.Rule != "cvc-elt.1" || root.Found != "{urn://x-artefacts-mezhved/property/0.9.0}ЗапросСведений" || !slices.Equal(root.Expected, []string{"{urn://x-artefacts-mezhved/property/1.0.0}ЗапросСведений"}) {
+		t.Errorf("root of another namespace: %+v", root)
+	}
+
 	s = mustCompile(t, inSchema(`<xs:element name="r" type="xs:int"/>`))
 	if err := tape.Parse([]byte("<r xmlns=\"urn:t\">\u202e\u200b&#x9b;"+strings.Repeat("x", 5000)+"</r>"), xmltape.Limits{}); err != nil {
 		t.Fatal(err)

@@ -219,8 +219,7 @@ func (v *Validator) rootElement() int32 {
 	info := v.name(v.tokens[v.root].Name)
 	decl := v.s.elements[info.sym]
 	if decl == nil && v.Root != LaxRoot && !(v.Root == TypedRoot && v.hasXsiType(v.root)) {
-		v.report(v.root, "cvc-elt.1", v.nameAt(v.root), nil,
-			"корневой элемент %[1]s в схеме не объявлен", "root element %[1]s is not declared in the schema", v.nameAt(v.root))
+		v.unknownRoot()
 		return v.root
 	}
 	return v.element(v.root, decl)
