@@ -249,6 +249,15 @@ func TestCorners(t *testing.T) {
 			{doc(strings.Repeat("<a/><b/><b/>", 501) + "<c/>"), "cvc-complex-type.2.4.a"},
 			{doc("<a/><a/><a/>" + strings.Repeat("<b/>", 201) + "<c/>"), "cvc-complex-type.2.4.a"},
 		}},
+		{"counted elements in a counted choice", `
+			<xs:element name="r"><xs:complexType><xs:choice maxOccurs="1000">
+				<xs:element name="a" minOccurs="5" maxOccurs="5"/><xs:element name="b" maxOccurs="6000"/>
+			</xs:choice></xs:complexType></xs:element>`, []check{
+			{doc(strings.Repeat("<b/>", 6001) + strings.Repeat("<a/>", 5*998)), ""},
+			{doc(strings.Repeat("<b/>", 6001) + strings.Repeat("<a/>", 5*999)), "cvc-complex-type.2.4.d"},
+			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 5*999)), ""},
+			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 4)), "cvc-complex-type.2.4.b"},
+		}},
 		{"xs:all", `
 			<xs:element name="r"><xs:complexType><xs:all>
 				<xs:element name="a"/><xs:element name="b" minOccurs="0"/><xs:element name="c"/>
