@@ -4,9 +4,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd/internal/value"
+	"mezhved/xsd/internal/xsdregex"
 )
 
 // registerBuiltins makes the components that every schema has: the built-in
@@ -288,8 +290,20 @@ func facetRussian(f *value.FacetError) string {
 		s += ": в основе значение закреплено (fixed)"
 	case value.RulePatternSyntax:
 		s += ": ошибка в регулярном выражении"
+		var syntax *xsdregex.SyntaxError
+		var budget *xsdregex.BudgetError
+		switch {
+		case errors.As(f.Err, &syntax):
+			s += ", символ " + itoa(utf8.RuneCountInString(syntax.Pattern[:min(syntax.Offset, len(syntax.Pattern))])+1) + ": " + strings.ReplaceAll(syntax.Russian(), "%", "%%")
+		case errors.As(f.Err, &budget):
+			s += ": " + strings.ReplaceAll(budget.Russian(), "%", "%%")
+		}
 	case value.RuleEnumRestriction:
 		s += ": значение не принадлежит типу"
+	}
+	if f.Cause != nil && f.Other == value.NoFacet {
+		ru, _ := describe(f.Cause)
+		s += ": " + strings.ReplaceAll(ru, "%", "%%")
 	}
 	return s + "%.0[3]s"
 }

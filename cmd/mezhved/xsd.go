@@ -212,11 +212,15 @@ func (c *xsdLintCmd) Run(out *stdio) error {
 	}
 	type remark struct {
 		Severity string `json:"severity"`
+		Rule     string `json:"rule"`
+		File     string `json:"file,omitempty"`
+		Line     int    `json:"line,omitempty"`
+		Col      int    `json:"col,omitempty"`
 		Text     string `json:"text"`
 	}
 	list, faults := []remark{}, 0
 	for _, r := range remarks {
-		list = append(list, remark{r.Severity.String(), r.In(c.language())})
+		list = append(list, remark{r.Severity.String(), r.Rule, r.File, r.Line, r.Col, r.In(c.language())})
 		if r.Severity == xsd.Fault {
 			faults++
 		}
