@@ -215,7 +215,18 @@ func (r *restriction) valid(d, b *rnode, counted bool) bool {
 		return r.nameAndType(d, b)
 	case d.elem != nil: // RecurseAsIfGroup
 		d = &rnode{min: 1, max: 1, op: b.op, kids: []*rnode{d}, node: d.node}
+	case d.ofHead(): // an element all the same, where that fits
+		saved := *r
+		if r.group(&rnode{min: 1, max: 1, op: b.op, kids: []*rnode{d}, node: d.node}, b) {
+			return true
+		}
+		r.at, r.ru, r.en = saved.at, saved.ru, saved.en
 	}
+	return r.group(d, b)
+}
+
+// group is the part of the table where both are groups.
+func (r *restriction) group(d, b *rnode) bool {
 	switch {
 	case d.op == b.op && d.op != choice:
 		return r.recurse(d, b)

@@ -23,6 +23,9 @@ func TestAcceptedSchemas(t *testing.T) {
 		// 3.9.6: a head is a choice of all that may stand for it, in no order.
 		{"members of a substitution group in another order", []string{restricts(`<xs:element ref="head"/>`, `<xs:choice><xs:element ref="m1"/><xs:element ref="m2"/></xs:choice>`)}},
 		{"two members where a choice of the base has the head", []string{restricts(`<xs:choice><xs:element ref="head"/><xs:element ref="x"/></xs:choice>`, `<xs:choice><xs:element ref="m1"/><xs:element ref="m2"/><xs:element ref="x"/></xs:choice>`)}},
+		{"a head alone where the base has a sequence", []string{restricts(`<xs:element ref="x" minOccurs="0"/><xs:element ref="head"/>`, `<xs:element ref="head"/>`)}},
+		{"a head alone where the base repeats a choice", []string{restricts(`<xs:choice maxOccurs="unbounded"><xs:element ref="head" maxOccurs="unbounded"/></xs:choice>`, `<xs:element ref="m1" maxOccurs="unbounded"/>`)}},
+		{"exactly two turns, then the same again", []string{inSchema(`<xs:complexType name="T"><xs:sequence><xs:choice minOccurs="2" maxOccurs="2"><xs:any namespace="##targetNamespace"/><xs:any namespace="##other"/></xs:choice><xs:any namespace="##targetNamespace"/></xs:sequence></xs:complexType>`)}},
 		{"a member that is a head itself", []string{restricts(`<xs:element ref="head" maxOccurs="3"/>`, `<xs:choice maxOccurs="2"><xs:element ref="m1"/><xs:element ref="m2"/></xs:choice>`)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
