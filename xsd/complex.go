@@ -230,7 +230,9 @@ func (c *compiler) inheritAttributes(t *complexType, own []*attributeUse, wild *
 	base, _ := t.base.(*complexType)
 	named := map[qname]*attributeUse{}
 	for _, u := range own {
-		named[u.decl.name] = u
+		if o := named[u.decl.name]; o == nil || o.prohibited { // a prohibition beside a use says nothing
+			named[u.decl.name] = u
+		}
 	}
 	kept := slices.DeleteFunc(slices.Clone(own), func(u *attributeUse) bool { return u.prohibited })
 	t.wildcard = wild

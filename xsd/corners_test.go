@@ -293,6 +293,32 @@ func TestCorners(t *testing.T) {
 			{doc(`<p><a>x</a><b>1</b></p><p><a>x</a><b>01</b></p>`), "cvc-identity-constraint.4.1"},
 			{doc(`<p><a xsi:nil="true"/><b>1</b></p><p><a xsi:nil="true"/><b>1</b></p>`), ""},
 		}},
+		{"a nilled field is a node all the same", `
+			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType><xs:sequence>
+				<xs:element name="a" type="xs:int" maxOccurs="2" nillable="true"/>
+			</xs:sequence></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:unique name="U"><xs:selector xpath="t:p"/><xs:field xpath="t:a"/></xs:unique>
+			</xs:element>`, []check{
+			{doc(`<p><a xsi:nil="true"/></p><p><a xsi:nil="true"/></p><p><a>1</a></p>`), ""},
+			{doc(`<p><a xsi:nil="true"/><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><a xsi:nil="true"/><a>1</a></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><a>1</a><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+		}},
+		{"a node that two alternatives of a field reach is one", `
+			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType>
+				<xs:sequence><xs:element name="e" type="xs:int" minOccurs="0" maxOccurs="2"/><xs:element name="g" minOccurs="0" maxOccurs="2"><xs:complexType><xs:attribute name="h" default="1"/></xs:complexType></xs:element></xs:sequence>
+				<xs:attribute name="a" type="xs:int"/><xs:attribute name="d" type="xs:int" default="7"/></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:unique name="U"><xs:selector xpath="t:p|*"/><xs:field xpath="@a|./@a|.//@a"/><xs:field xpath="@d|@d"/></xs:unique>
+				<xs:unique name="V"><xs:selector xpath="t:p"/><xs:field xpath="t:e|./t:e"/></xs:unique>
+				<xs:unique name="W"><xs:selector xpath="t:p"/><xs:field xpath=".//@h|t:g/@h"/></xs:unique>
+			</xs:element>`, []check{
+			{doc(`<p a="1"><g/></p><p a="2"><g h="2"/></p>`), ""},
+			{doc(`<p><g/><g/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><g h="1"/><g/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p a="1"><e>1</e></p><p a="2"><e>2</e></p><p a="1" d="8"/>`), ""},
+			{doc(`<p a="1"/><p a="1" d="7"/>`), "cvc-identity-constraint.4.1"},
+			{doc(`<p><e>1</e><e>2</e></p>`), "cvc-identity-constraint.3"},
+		}},
 		{"ID and IDREF", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="e" maxOccurs="unbounded"><xs:complexType>
 				<xs:attribute name="id" type="xs:ID"/><xs:attribute name="to" type="xs:IDREFS"/>
@@ -358,6 +384,8 @@ func TestRefusedSchemas(t *testing.T) {
 		{"two IDs", []string{inSchema(`<xs:complexType name="T"><xs:attribute name="a" type="xs:ID"/><xs:attribute name="b" type="xs:ID"/></xs:complexType>`)}, "ct-props-correct.5"},
 		{"xs:all in a sequence", []string{inSchema(`<xs:complexType name="T"><xs:sequence><xs:all><xs:element name="a"/></xs:all></xs:sequence></xs:complexType>`)}, "s4s-elt-must-match.1"},
 		{"unknown attribute", []string{inSchema(`<xs:element name="a" nome="a"/>`)}, "s4s-att-not-allowed"},
+		{"extension repeats an attribute and prohibits it too", []string{inSchema(`<xs:complexType name="B"><xs:attribute name="a"/></xs:complexType>
+			<xs:complexType name="X"><xs:complexContent><xs:extension base="B"><xs:attribute name="a"/><xs:attribute name="a" use="prohibited"/></xs:extension></xs:complexContent></xs:complexType>`)}, "ct-props-correct.4"},
 		{"final type extended", []string{inSchema(`<xs:complexType name="B" final="extension"/><xs:complexType name="X"><xs:complexContent><xs:extension base="B"/></xs:complexContent></xs:complexType>`)}, "cos-ct-extends.1.1"},
 		{"keyref of unknown key", []string{inSchema(`<xs:element name="a"><xs:keyref name="k" refer="nothing"><xs:selector xpath="*"/><xs:field xpath="@a"/></xs:keyref></xs:element>`)}, "src-resolve"},
 		{"selector beyond the subset", []string{inSchema(`<xs:element name="a"><xs:key name="k"><xs:selector xpath="a[1]"/><xs:field xpath="@a"/></xs:key></xs:element>`)}, "c-selector-xpath"},
