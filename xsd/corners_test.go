@@ -295,12 +295,17 @@ func TestCorners(t *testing.T) {
 		}},
 		{"a nilled field is a node all the same", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType><xs:sequence>
-				<xs:element name="a" type="xs:int" maxOccurs="2" nillable="true"/>
+				<xs:element name="a" type="xs:int" minOccurs="0" maxOccurs="2" nillable="true"/><xs:element name="m" minOccurs="0" nillable="true"/>
 			</xs:sequence></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:unique name="M"><xs:selector xpath="t:p"/><xs:field xpath="t:m"/></xs:unique>
 				<xs:unique name="U"><xs:selector xpath="t:p"/><xs:field xpath="t:a"/></xs:unique>
 			</xs:element>`, []check{
 			{doc(`<p><a xsi:nil="true"/></p><p><a xsi:nil="true"/></p><p><a>1</a></p>`), ""},
 			{doc(`<p><a xsi:nil="true"/><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:type="xs:anyType"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:type="xs:int" xsi:nil="true"/></p><p><m xsi:type="xs:int">1</m></p>`), ""},
 			{doc(`<p><a xsi:nil="true"/><a>1</a></p>`), "cvc-identity-constraint.3"},
 			{doc(`<p><a>1</a><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
 		}},

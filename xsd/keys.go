@@ -319,7 +319,7 @@ func (v *Validator) identityEnd(i int32, decl *elementDecl, t *simpleType, raw [
 			continue
 		}
 		if t == nil {
-			v.noSimpleValue(i, f, p)
+			v.noSimpleValue(i, decl, f, p)
 			continue
 		}
 		if decl != nil && decl.nillable && p.ident.kind == key {
@@ -360,18 +360,14 @@ func (v *Validator) identityEnd(i int32, decl *elementDecl, t *simpleType, raw [
 
 // noSimpleValue: a field chose an element without a simple value. That is a
 // violation when its type has none; a nilled element has no value to compare.
-func (v *Validator) noSimpleValue(i int32, f *fieldValue, p activePath) {
+func (v *Validator) noSimpleValue(i int32, decl *elementDecl, f *fieldValue, p activePath) {
 	f.state = nilledField
 	if len(v.violations) > 0 {
 		f.state = wrongField // it may well be because of what was found before
 		return
 	}
-	tok := &v.tokens[i]
-	attrs := v.attrsOf(tok)
-	for k := range attrs {
-		if v.name(attrs[k].Name).sym == v.s.xsiNil {
-			return
-		}
+	if decl != nil && v.hasInstance(i, v.s.xsiNil) && (contentType(decl.typ) != nil || v.hasInstance(i, v.s.xsiType)) {
+		return
 	}
 	f.state = wrongField
 	v.report(i, "cvc-identity-constraint.3", v.nameAt(i), nil, "поле %[1]d ограничения %[2]s находит элемент %[3]s, содержимое которого не простое", "field %[1]d of %[2]s finds element %[3]s, whose content is not simple", p.field+1, p.ident.name.short(), v.nameAt(i))
