@@ -22,10 +22,13 @@ func (v *Validator) attrValue(a *xmltape.Attr) []byte {
 	return v.attr
 }
 
-func (v *Validator) hasXsiType(i int32) bool {
-	tok := &v.tokens[i]
-	for k := range v.attrsOf(tok) {
-		if v.name(v.attrsOf(tok)[k].Name).sym == v.s.xsiType {
+func (v *Validator) hasXsiType(i int32) bool { return v.hasInstance(i, v.s.xsiType) }
+
+// hasInstance: the element has the attribute, one of those of xsi.
+func (v *Validator) hasInstance(i, sym int32) bool {
+	attrs := v.attrsOf(&v.tokens[i])
+	for k := range attrs {
+		if v.name(attrs[k].Name).sym == sym {
 			return true
 		}
 	}

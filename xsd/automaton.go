@@ -429,7 +429,7 @@ func (b *builder) automaton(e *expr, conflicts func(conflict) bool) (*model, out
 				m.rows = append(m.rows, transition{state(targets), a.term(m, first)})
 				continue
 			}
-			if !b.exclusive(edges) {
+			if !b.decided(edges) {
 				return nil, ambiguous
 			}
 			var alternatives []guarded
@@ -509,13 +509,23 @@ func (b *builder) dominates(x, y []counterOp) bool {
 	return true
 }
 
-// exclusive: of the edges at most one is open at a time. Two edges exclude each
-// other when the same counter must go on for one and be finished for the other,
-// and its range is a single number.
-func (b *builder) exclusive(edges []edge) bool {
-	for i, x := range edges {
-		for _, y := range edges[:i] {
-			if !b.excludes(b.ops[x.ops], b.ops[y.ops]) && !b.excludes(b.ops[y.ops], b.ops[x.ops]) {
+// decided puts the edges into the order in which they are to be tried. The first
+// that is open is right when of any two, if both are, the earlier keeps every
+// way open that the later would. It gives false when there is no such order.
+func (b *builder) decided(edges []edge) bool {
+	slices.SortStableFunc(edges, func(x, y edge) int {
+		switch {
+		case b.prefers(b.ops[x.ops], b.ops[y.ops]) && x.pos == y.pos:
+			return -1
+		case b.prefers(b.ops[y.ops], b.ops[x.ops]) && x.pos == y.pos:
+			return 1
+		}
+		return 0
+	})
+	for i, y := range edges {
+		for _, x := range edges[:i] {
+			first, second := b.ops[x.ops], b.ops[y.ops]
+			if !b.excludes(first, second) && !b.excludes(second, first) && (x.pos != y.pos || !b.prefers(first, second)) {
 				return false
 			}
 		}
@@ -523,6 +533,33 @@ func (b *builder) exclusive(edges []edge) bool {
 	return true
 }
 
+// prefers: with the operations x, the counters that differ come out lower than
+// with y, the outer ones weighing more, and none of them has a minimum to reach:
+// another turn of an inner thing, for instance, against another turn of what is
+// round it. Whatever may follow y may then follow x: where x is at the end of an
+// inner range first, it has a turn of the outer one to spare.
+func (b *builder) prefers(x, y []counterOp) bool {
+	lower := false
+	for n, r := range b.counters { // outer ones have lower numbers
+		ex, ey := effectOn(x, int32(n)), effectOn(y, int32(n))
+		switch {
+		case ex == ey:
+		case r.min > 1:
+			return false
+		case !lower:
+			if ex != unchanged || ey != another {
+				return false
+			}
+			lower = true
+		case ey != restarted || ex != unchanged && ex != another:
+			return false
+		}
+	}
+	return lower
+}
+
+// excludes: two edges exclude each other when the same counter must go on for
+// one and be finished for the other, and its range is a single number.
 func (b *builder) excludes(x, y []counterOp) bool {
 	for _, o := range x {
 		if o.kind != loopCount || b.counters[o.counter].min != b.counters[o.counter].max {

@@ -167,7 +167,8 @@ func (c *compiler) checkValue(n *node, rule string, t *simpleType, v *valueConst
 	}
 	ctx := &value.Context{Namespaces: v.node}
 	if f := t.v.Validate([]byte(v.value), ctx); f != nil {
-		c.find(n, rule+".2", "значение %[1]s не принадлежит типу %[2]s (%[3]s)", "value %[1]s is not of type %[2]s (%[3]s)", quoteString(v.value), t.display(), f.Error())
+		ru, en := describe(f)
+		c.find(n, rule+".2", "значение %[1]s не принадлежит типу %[2]s: %[3]s%.0[4]s", "value %[1]s is not of type %[2]s: %.0[3]s%[4]s", quoteString(v.value), t.display(), ru, en)
 		return
 	}
 	v.key, _ = t.v.AppendKey(nil, []byte(v.value), ctx)

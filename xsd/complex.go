@@ -64,7 +64,7 @@ func methodOf(d *node) derivation {
 func (c *compiler) baseOf(t *complexType, d *node) bool {
 	base := c.typeNamed(d, d.token("base"))
 	if t.original != nil {
-		if base != typeDef(t) {
+		if base == nil || base.typeName() != t.name {
 			c.find(d, "src-redefine.5", "переопределение типа %[1]s должно быть его собственным расширением или ограничением", "a redefinition of type %[1]s must extend or restrict itself", t.display())
 			return false
 		}
@@ -230,7 +230,9 @@ func (c *compiler) inheritAttributes(t *complexType, own []*attributeUse, wild *
 	base, _ := t.base.(*complexType)
 	named := map[qname]*attributeUse{}
 	for _, u := range own {
-		named[u.decl.name] = u
+		if o := named[u.decl.name]; o == nil || o.prohibited { // a prohibition beside a use says nothing
+			named[u.decl.name] = u
+		}
 	}
 	kept := slices.DeleteFunc(slices.Clone(own), func(u *attributeUse) bool { return u.prohibited })
 	t.wildcard = wild

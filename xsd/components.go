@@ -287,14 +287,13 @@ type wildcard struct {
 func (c *compiler) register() {
 	c.registerBuiltins()
 	c.registerXML()
+	c.registerInstance()
 	for _, doc := range c.order {
 		for _, n := range doc.root.kids {
 			c.registerOne(doc, n, nil)
 		}
 	}
-	// Deeper documents were loaded later: their redefinitions come first.
-	for i := len(c.order) - 1; i >= 0; i-- {
-		doc := c.order[i]
+	for _, doc := range c.innermostFirst() {
 		for _, r := range doc.root.kids {
 			if r.name != "redefine" {
 				continue
@@ -318,6 +317,38 @@ func (c *compiler) register() {
 			}
 		}
 	}
+}
+
+// innermostFirst orders the documents so that what a document includes or
+// redefines comes before it, as far as there is no circle: a redefinition of a
+// redefinition takes what the inner one left.
+func (c *compiler) innermostFirst() []*document {
+	var out []*document
+	seen := map[*document]bool{}
+	type visit struct {
+		doc  *document
+		next int
+	}
+	for _, d := range c.order {
+		if seen[d] {
+			continue
+		}
+		seen[d] = true
+		for stack := []visit{{doc: d}}; len(stack) > 0; {
+			top := &stack[len(stack)-1]
+			if top.next == len(top.doc.includes) {
+				out = append(out, top.doc)
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			inner := top.doc.includes[top.next]
+			if top.next++; !seen[inner] {
+				seen[inner] = true
+				stack = append(stack, visit{doc: inner})
+			}
+		}
+	}
+	return out
 }
 
 // closure reports whether doc includes or redefines of, over any number of steps.
@@ -347,17 +378,25 @@ func (c *compiler) registerOne(doc *document, n *node, base *document) {
 	name := qname{doc.target, n.token("name")}
 	known := func(old *node, exists bool) bool {
 		if base == nil {
-			if exists {
-				where := "xs"
-				if old != nil {
-					line, _ := old.doc.tape.Position(int(old.el.Token().Off))
-					where = old.doc.path + ":" + itoa(line)
-				}
+			// Without a node it is built in: the schema for schemas, when a bundle
+			// holds it, defines those once more, and they stay what they are.
+			if exists && old != nil {
+				line, _ := old.doc.tape.Position(int(old.el.Token().Off))
+				where := old.doc.path + ":" + itoa(line)
 				c.find(n, "sch-props-correct.2", "компонент %[1]s %[2]s уже объявлен: %[3]s", "component %[1]s %[2]s is declared already: %[3]s", n.name, name.short(), where)
 			}
 			return exists
 		}
-		if !exists || old == nil || !closure(base, old.doc) {
+		switch {
+		case exists && old != nil && old.doc.number <= doc.number && closure(old.doc, doc):
+			// The document that declares it holds the redefinition: both would be there.
+			c.find(n, "sch-props-correct.2", "%[1]s %[2]s переопределяется документом, который сам входит в %[3]s, где это объявлено", "%[1]s %[2]s is redefined by a document that is itself part of %[3]s, where it is declared", n.name, name.short(), old.doc.path)
+			return true
+		case exists && old != nil && old.parent.name == "redefine" && !closure(base, old.doc):
+			line, _ := old.doc.tape.Position(int(old.el.Token().Off))
+			c.find(n, "sch-props-correct.2", "компонент %[1]s уже переопределён: %[2]s:%[3]d", "component %[1]s is redefined already: %[2]s:%[3]d", name.short(), old.doc.path, line)
+			return true
+		case !exists || old == nil || !closure(base, old.doc):
 			c.find(n, "src-redefine.6", "переопределяется %[1]s %[2]s, но в документе %[3]s такого нет", "%[1]s %[2]s is redefined, but document %[3]s has none", n.name, name.short(), base.path)
 			return true
 		}

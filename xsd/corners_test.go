@@ -94,6 +94,21 @@ func TestCorners(t *testing.T) {
 			{doc(`<e xsi:type="X"/>`), "cvc-elt.4.3"},
 			{doc(`<e/>`), ""},
 		}},
+		{"a member of a union stands for it, unless restriction is blocked", `
+			<xs:element name="r"><xs:complexType><xs:choice><xs:element name="e" type="U"/><xs:element name="b" type="U" block="restriction"/></xs:choice></xs:complexType></xs:element>
+			<xs:simpleType name="U"><xs:union memberTypes="xs:int V"/></xs:simpleType>
+			<xs:simpleType name="V"><xs:union memberTypes="xs:boolean xs:NMTOKENS"/></xs:simpleType>
+			<xs:simpleType name="W"><xs:restriction base="U"><xs:pattern value="1|true"/></xs:restriction></xs:simpleType>`, []check{
+			{doc(`<e xsi:type="xs:int">1</e>`), ""},
+			{doc(`<e xsi:type="xs:byte">1</e>`), ""},
+			{doc(`<e xsi:type="xs:boolean">true</e>`), ""},
+			{doc(`<e xsi:type="W">true</e>`), ""},
+			{doc(`<e xsi:type="xs:string">1</e>`), "cvc-elt.4.3"},
+			{doc(`<e xsi:type="xs:NMTOKEN">1</e>`), "cvc-elt.4.3"},
+			{doc(`<b xsi:type="U">1</b>`), ""},
+			{doc(`<b xsi:type="xs:int">1</b>`), "cvc-elt.4.3"},
+			{doc(`<b xsi:type="W">1</b>`), "cvc-elt.4.3"},
+		}},
 		{"abstract types and elements", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element ref="h"/></xs:sequence></xs:complexType></xs:element>
 			<xs:element name="h" abstract="true" type="A"/>
@@ -162,6 +177,40 @@ func TestCorners(t *testing.T) {
 			{doc(`<d> </d><f/><s/>`), "cvc-datatype-valid.1.2.1"},
 			{doc(`<d/><f>2</f><s/>`), "cvc-elt.5.2.2.2.2"},
 		}},
+		{"fixed values under xsi:type", `
+			<xs:element name="r"><xs:complexType><xs:choice>
+				<xs:element name="e" fixed="alpha"/><xs:element name="u" fixed="1"><xs:simpleType><xs:union memberTypes="xs:boolean xs:int xs:string"/></xs:simpleType></xs:element>
+				<xs:element name="d" default="alpha"/>
+			</xs:choice></xs:complexType></xs:element>
+			<xs:complexType name="Elements"><xs:sequence><xs:element name="a" minOccurs="0"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Mixed" mixed="true"><xs:sequence><xs:element name="a"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Loose" mixed="true"><xs:sequence><xs:element name="a" minOccurs="0"/></xs:sequence></xs:complexType>
+			<xs:complexType name="Nothing"/>`, []check{
+			{doc(`<d xsi:type="Elements"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Elements"> </d>`), ""},
+			{doc(`<d xsi:type="Elements"><a/></d>`), ""},
+			{doc(`<d xsi:type="Nothing"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Mixed"/>`), "cvc-elt.5.1.1"},
+			{doc(`<d xsi:type="Mixed"><!-- --><a/></d>`), ""},
+			{doc(`<d xsi:type="Loose"><!-- --></d>`), ""},
+			{doc(`<e xsi:type="Elements"/>`), "cvc-elt.5.1.1"},
+			{doc(`<e xsi:type="Elements"><a/></e>`), "cvc-elt.5.2.2.1"},
+			{doc(`<e xsi:type="Mixed">alpha</e>`), "cvc-complex-type.2.4.b"},
+			{doc(`<e xsi:type="Loose">alpha</e>`), ""},
+			{doc(`<e xsi:type="Loose">beta</e>`), "cvc-elt.5.2.2.2.1"},
+			{doc(`<e xsi:type="Loose">alpha<a/></e>`), "cvc-elt.5.2.2.1"},
+			{doc(`<e>alpha</e>`), ""},
+			{doc(`<e> alpha</e>`), "cvc-elt.5.2.2.2.1"},
+			{doc(`<e xsi:type="xs:string">alpha</e>`), ""},
+			{doc(`<e xsi:type="xs:token"> alpha </e>`), ""},
+			{doc(`<e xsi:type="xs:string">beta</e>`), "cvc-elt.5.2.2.2.2"},
+			{doc(`<e xsi:type="xs:string"/>`), ""},
+			{doc(`<e xsi:type="xs:int"/>`), "cvc-datatype-valid.1.2.1"},
+			{doc(`<u xsi:type="xs:token"/>`), ""},
+			{doc(`<u>true</u>`), ""},
+			{doc(`<u xsi:type="xs:boolean">true</u>`), ""},
+			{doc(`<u xsi:type="xs:int">1</u>`), "cvc-elt.5.2.2.2.2"},
+		}},
 		{"mixed and element content", `
 			<xs:element name="r"><xs:complexType><xs:sequence>
 				<xs:element name="m" minOccurs="0"><xs:complexType mixed="true"><xs:sequence><xs:element name="b" type="xs:string" minOccurs="0"/></xs:sequence></xs:complexType></xs:element>
@@ -199,6 +248,15 @@ func TestCorners(t *testing.T) {
 			{doc(strings.Repeat("<a/><b/><b/>", 500) + "<c/>"), ""},
 			{doc(strings.Repeat("<a/><b/><b/>", 501) + "<c/>"), "cvc-complex-type.2.4.a"},
 			{doc("<a/><a/><a/>" + strings.Repeat("<b/>", 201) + "<c/>"), "cvc-complex-type.2.4.a"},
+		}},
+		{"counted elements in a counted choice", `
+			<xs:element name="r"><xs:complexType><xs:choice maxOccurs="1000">
+				<xs:element name="a" minOccurs="5" maxOccurs="5"/><xs:element name="b" maxOccurs="6000"/>
+			</xs:choice></xs:complexType></xs:element>`, []check{
+			{doc(strings.Repeat("<b/>", 6001) + strings.Repeat("<a/>", 5*998)), ""},
+			{doc(strings.Repeat("<b/>", 6001) + strings.Repeat("<a/>", 5*999)), "cvc-complex-type.2.4.d"},
+			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 5*999)), ""},
+			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 4)), "cvc-complex-type.2.4.b"},
 		}},
 		{"xs:all", `
 			<xs:element name="r"><xs:complexType><xs:all>
@@ -254,6 +312,37 @@ func TestCorners(t *testing.T) {
 			{doc(`<p id="1"><x><s><i><n>1</n></i></s><z>1</z></x></p><p id="01"><x/></p>`), "cvc-identity-constraint.4.2.2"},
 			{doc(`<p id="1"><x><s><i><n>1</n></i></s></x></p><p><x><y>1</y></x></p>`), "cvc-identity-constraint.4.2.1"},
 			{doc(`<p id="1"><x><y>a</y><s><i><n>b</n></i><i><n>1</n></i><i><n>1</n></i></s></x></p><p id="1"><x/></p>`), "cvc-datatype-valid.1.2.1 cvc-datatype-valid.1.2.1 cvc-identity-constraint.4.1 cvc-identity-constraint.4.2.2"},
+		}},
+		{"a nilled field is a node all the same", `
+			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType><xs:sequence>
+				<xs:element name="a" type="xs:int" minOccurs="0" maxOccurs="2" nillable="true"/><xs:element name="m" minOccurs="0" nillable="true"/>
+			</xs:sequence></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:unique name="M"><xs:selector xpath="t:p"/><xs:field xpath="t:m"/></xs:unique>
+				<xs:unique name="U"><xs:selector xpath="t:p"/><xs:field xpath="t:a"/></xs:unique>
+			</xs:element>`, []check{
+			{doc(`<p><a xsi:nil="true"/></p><p><a xsi:nil="true"/></p><p><a>1</a></p>`), ""},
+			{doc(`<p><a xsi:nil="true"/><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:type="xs:anyType"/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><m xsi:type="xs:int" xsi:nil="true"/></p><p><m xsi:type="xs:int">1</m></p>`), ""},
+			{doc(`<p><a xsi:nil="true"/><a>1</a></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><a>1</a><a xsi:nil="true"/></p>`), "cvc-identity-constraint.3"},
+		}},
+		{"a node that two alternatives of a field reach is one", `
+			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="p" maxOccurs="unbounded"><xs:complexType>
+				<xs:sequence><xs:element name="e" type="xs:int" minOccurs="0" maxOccurs="2"/><xs:element name="g" minOccurs="0" maxOccurs="2"><xs:complexType><xs:attribute name="h" default="1"/></xs:complexType></xs:element></xs:sequence>
+				<xs:attribute name="a" type="xs:int"/><xs:attribute name="d" type="xs:int" default="7"/></xs:complexType></xs:element></xs:sequence></xs:complexType>
+				<xs:unique name="U"><xs:selector xpath="t:p|*"/><xs:field xpath="@a|./@a|.//@a"/><xs:field xpath="@d|@d"/></xs:unique>
+				<xs:unique name="V"><xs:selector xpath="t:p"/><xs:field xpath="t:e|./t:e"/></xs:unique>
+				<xs:unique name="W"><xs:selector xpath="t:p"/><xs:field xpath=".//@h|t:g/@h"/></xs:unique>
+			</xs:element>`, []check{
+			{doc(`<p a="1"><g/></p><p a="2"><g h="2"/></p>`), ""},
+			{doc(`<p><g/><g/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p><g h="1"/><g/></p>`), "cvc-identity-constraint.3"},
+			{doc(`<p a="1"><e>1</e></p><p a="2"><e>2</e></p><p a="1" d="8"/>`), ""},
+			{doc(`<p a="1"/><p a="1" d="7"/>`), "cvc-identity-constraint.4.1"},
+			{doc(`<p><e>1</e><e>2</e></p>`), "cvc-identity-constraint.3"},
 		}},
 		{"ID and IDREF", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="e" maxOccurs="unbounded"><xs:complexType>
@@ -320,9 +409,21 @@ func TestRefusedSchemas(t *testing.T) {
 		{"two IDs", []string{inSchema(`<xs:complexType name="T"><xs:attribute name="a" type="xs:ID"/><xs:attribute name="b" type="xs:ID"/></xs:complexType>`)}, "ct-props-correct.5"},
 		{"xs:all in a sequence", []string{inSchema(`<xs:complexType name="T"><xs:sequence><xs:all><xs:element name="a"/></xs:all></xs:sequence></xs:complexType>`)}, "s4s-elt-must-match.1"},
 		{"unknown attribute", []string{inSchema(`<xs:element name="a" nome="a"/>`)}, "s4s-att-not-allowed"},
+		{"extension repeats an attribute and prohibits it too", []string{inSchema(`<xs:complexType name="B"><xs:attribute name="a"/></xs:complexType>
+			<xs:complexType name="X"><xs:complexContent><xs:extension base="B"><xs:attribute name="a"/><xs:attribute name="a" use="prohibited"/></xs:extension></xs:complexContent></xs:complexType>`)}, "ct-props-correct.4"},
 		{"final type extended", []string{inSchema(`<xs:complexType name="B" final="extension"/><xs:complexType name="X"><xs:complexContent><xs:extension base="B"/></xs:complexContent></xs:complexType>`)}, "cos-ct-extends.1.1"},
 		{"keyref of unknown key", []string{inSchema(`<xs:element name="a"><xs:keyref name="k" refer="nothing"><xs:selector xpath="*"/><xs:field xpath="@a"/></xs:keyref></xs:element>`)}, "src-resolve"},
 		{"selector beyond the subset", []string{inSchema(`<xs:element name="a"><xs:key name="k"><xs:selector xpath="a[1]"/><xs:field xpath="@a"/></xs:key></xs:element>`)}, "c-selector-xpath"},
+		{"a document that redefines itself", []string{inSchema(`<xs:redefine schemaLocation="a.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>
+			<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`)}, "sch-props-correct.2"},
+		{"a document redefined by a part of it", []string{inSchema(`<xs:include schemaLocation="b.xsd"/><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`),
+			inSchema(`<xs:redefine schemaLocation="a.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`)}, "sch-props-correct.2"},
+		{"two redefinitions beside each other", []string{
+			inSchema(`<xs:include schemaLocation="b.xsd"/><xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
+			inSchema(`<xs:redefine schemaLocation="c.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`),
+			inSchema(`<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`)}, "sch-props-correct.2"},
+		{"a document that imports itself for another namespace", []string{inSchema(`<xs:import namespace="urn:x" schemaLocation=""/>`)}, "src-import.3"},
+		{"redefinition of what is not there", []string{inSchema(`<xs:redefine schemaLocation="b.xsd"><xs:simpleType name="S"><xs:restriction base="S"/></xs:simpleType></xs:redefine>`), inSchema(``)}, "src-redefine.6"},
 		{"missing document", []string{inSchema(`<xs:include schemaLocation="nothing.xsd"/>`)}, "document-missing"},
 		{"document outside the bundle", []string{inSchema(`<xs:include schemaLocation="../../etc/passwd"/>`)}, "document-missing"},
 		{"remote document", []string{inSchema(`<xs:import namespace="urn:x" schemaLocation="http://example.org/x.xsd"/>`)}, "document-missing"},
@@ -386,6 +487,42 @@ func TestComposition(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a redefinition of a redefinition takes what the inner one left", func(t *testing.T) {
+		outer := inSchema(`<xs:include schemaLocation="b.xsd"/><xs:redefine schemaLocation="d.xsd">
+				<xs:simpleType name="S"><xs:restriction base="S"><xs:maxInclusive value="5"/></xs:restriction></xs:simpleType>
+				<xs:complexType name="T"><xs:complexContent><xs:extension base="T"><xs:sequence><xs:element name="c" type="S"/></xs:sequence></xs:extension></xs:complexContent></xs:complexType>
+				<xs:group name="G"><xs:sequence><xs:group ref="G"/><xs:element name="i"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attributeGroup ref="A"/><xs:attribute name="z"/></xs:attributeGroup>
+			</xs:redefine>`)
+		inner := inSchema(`<xs:redefine schemaLocation="c.xsd">
+				<xs:simpleType name="S"><xs:restriction base="S"><xs:minInclusive value="2"/></xs:restriction></xs:simpleType>
+				<xs:complexType name="T"><xs:complexContent><xs:extension base="T"><xs:sequence><xs:element name="b" type="S"/></xs:sequence></xs:extension></xs:complexContent></xs:complexType>
+				<xs:group name="G"><xs:sequence><xs:group ref="G"/><xs:element name="h"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attributeGroup ref="A"/><xs:attribute name="y"/></xs:attributeGroup>
+			</xs:redefine>`)
+		s := mustCompile(t, outer, inner,
+			inSchema(`<xs:complexType name="T"><xs:sequence><xs:group ref="G"/></xs:sequence><xs:attributeGroup ref="A"/></xs:complexType>
+				<xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>
+				<xs:group name="G"><xs:sequence><xs:element name="g"/></xs:sequence></xs:group>
+				<xs:attributeGroup name="A"><xs:attribute name="x"/></xs:attributeGroup>
+				<xs:element name="r" type="T"/>`),
+			inSchema(`<xs:include schemaLocation="b.xsd"/>`)) // reaches the inner one a second way
+		for doc, want := range map[string][]string{
+			`<r xmlns="urn:t" x="1" y="2" z="3"><g/><h/><i/><b>2</b><c>5</c></r>`: nil,
+			`<r xmlns="urn:t"><g/><h/><i/><b>1</b><c>5</c></r>`:                   {"cvc-minInclusive-valid"},
+			`<r xmlns="urn:t"><g/><h/><i/><b>2</b><c>6</c></r>`:                   {"cvc-maxInclusive-valid"},
+			`<r xmlns="urn:t"><g/><i/><b>2</b><c>3</c></r>`:                       {"cvc-complex-type.2.4.a"},
+			`<r xmlns="urn:t"><g/><h/><i/><c>3</c></r>`:                           {"cvc-complex-type.2.4.a"},
+		} {
+			if got := rulesOf(t, s, doc); !slices.Equal(got, want) {
+				t.Errorf("%s breaks %v, want %v", doc, got, want)
+			}
+		}
+	})
+	t.Run("a redefinition from within a circle", func(t *testing.T) {
+		redefinition := `<xs:simpleType name="S"><xs:restriction base="S"><xs:maxInclusive value="5"/></xs:restriction></xs:simpleType>`
+		mustCompile(t, inSchema(`<xs:redefine schemaLocation="b.xsd">`+redefinition+`</xs:redefine>`), inSchema(`<xs:include schemaLocation="a.xsd"/><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType>`))
+	})
 	t.Run("includes in a circle", func(t *testing.T) {
 		mustCompile(t, inSchema(`<xs:include schemaLocation="b.xsd"/><xs:element name="a" type="T"/>`), inSchema(`<xs:include schemaLocation="a.xsd"/><xs:simpleType name="T"><xs:restriction base="xs:int"/></xs:simpleType>`))
 	})
@@ -394,6 +531,22 @@ func TestComposition(t *testing.T) {
 			inSchema(`<xs:import namespace="urn:x" schemaLocation="b.xsd"/><xs:import namespace="urn:x" schemaLocation="c.xsd"/><xs:element name="a" type="x:S" xmlns:x="urn:x"/><xs:element name="b" type="x:U" xmlns:x="urn:x"/>`),
 			`<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:x"><xs:simpleType name="S"><xs:restriction base="xs:int"/></xs:simpleType></xs:schema>`,
 			`<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:x"><xs:simpleType name="U"><xs:restriction base="xs:int"/></xs:simpleType></xs:schema>`)
+	})
+	t.Run("the attributes of xsi can be referred to", func(t *testing.T) {
+		s := mustCompile(t, inSchema(`<xs:import namespace="http://www.w3.org/2001/XMLSchema-instance"/>
+			<xs:element name="r" type="T"/><xs:complexType name="T"><xs:attribute ref="xsi:type" use="required" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"/></xs:complexType>`))
+		for doc, want := range map[string][]string{
+			`<r xmlns="urn:t" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="T"/>`:                        nil,
+			`<r xmlns="urn:t" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="T" xsi:schemaLocation="["/>`: nil,
+			`<r xmlns="urn:t"/>`: {"cvc-complex-type.4"},
+		} {
+			if got := rulesOf(t, s, doc); !slices.Equal(got, want) {
+				t.Errorf("%s breaks %v, want %v", doc, got, want)
+			}
+		}
+	})
+	t.Run("an empty location is the document itself", func(t *testing.T) {
+		mustCompile(t, inSchema(`<xs:include schemaLocation=""/><xs:include schemaLocation="#part"/><xs:element name="a"/>`))
 	})
 	t.Run("a catalog stands for the network", func(t *testing.T) {
 		_, err := compileText(t, Options{Catalog: map[string]string{"urn:x": "b.xsd"}},
@@ -433,6 +586,19 @@ func TestViolationHelps(t *testing.T) {
 	}
 	if second.Rule != "cvc-complex-type.2.4.a" || second.Found != "ns:Стоимость" || !slices.Equal(second.Expected, []string{"{urn://x-artefacts-mezhved/property/1.0.0}Площадь"}) {
 		t.Errorf("missing element: %+v", second)
+	}
+
+	// A root of another version of the schema: which namespace it should have.
+	wrong := strings.ReplaceAll(src, "property/1.0.0", "property/0.9.0")
+	if err := tape.Parse([]byte(wrong), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NewValidator().Validate(tape.Root()); !errors.As(err, &invalid) {
+		t.Fatalf("got %v, want *Invalid", err)
+	}
+	root := invalid.Violations[0]
+	if root.Rule != "cvc-elt.1" || root.Found != "{urn://x-artefacts-mezhved/property/0.9.0}ЗапросСведений" || !slices.Equal(root.Expected, []string{"{urn://x-artefacts-mezhved/property/1.0.0}ЗапросСведений"}) {
+		t.Errorf("root of another namespace: %+v", root)
 	}
 
 	s = mustCompile(t, inSchema(`<xs:element name="r" type="xs:int"/>`))

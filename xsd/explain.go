@@ -18,7 +18,8 @@ const (
 	English
 )
 
-func (l Language) pick(ru, en string) string {
+// Pick is the one of two texts that is in the language.
+func (l Language) Pick(ru, en string) string {
 	if l == Russian {
 		return ru
 	}
@@ -74,7 +75,7 @@ func (o *outline) element(e *elementDecl, min, max, depth int) {
 		text += " nillable"
 	}
 	if e.abstract {
-		text += o.lang.pick(" (абстрактный)", " (abstract)")
+		text += o.lang.Pick(" (абстрактный)", " (abstract)")
 	}
 	if v := e.constraint; v.kind != noValue {
 		text += valueText(&v)
@@ -89,7 +90,7 @@ func (o *outline) element(e *elementDecl, min, max, depth int) {
 		return
 	}
 	for _, m := range e.members {
-		o.line(depth+1, "%s %s", o.lang.pick("или:", "or:"), m.name)
+		o.line(depth+1, "%s %s", o.lang.Pick("или:", "or:"), m.name)
 	}
 	for _, i := range e.identities {
 		o.line(depth+1, "%s %s", i.kind, i.name.local)
@@ -99,7 +100,7 @@ func (o *outline) element(e *elementDecl, min, max, depth int) {
 		return
 	}
 	if o.seen[ct] && ct.name.local != "" {
-		o.line(depth+1, "%s %s", o.lang.pick("как тип", "as type"), ct.display())
+		o.line(depth+1, "%s %s", o.lang.Pick("как тип", "as type"), ct.display())
 		return
 	}
 	o.seen[ct] = true
@@ -121,7 +122,7 @@ func (o *outline) element(e *elementDecl, min, max, depth int) {
 		o.line(depth+1, "@* (%s)", ct.wildcard.spaces)
 	}
 	if ct.content == mixedContent {
-		o.line(depth+1, "%s", o.lang.pick("(и текст)", "(and text)"))
+		o.line(depth+1, "%s", o.lang.Pick("(и текст)", "(and text)"))
 	}
 	if ct.content != simpleContent && ct.particle != nil {
 		o.particle(ct.particle, depth+1, true)
@@ -144,7 +145,7 @@ func (o *outline) particle(p *particle, depth int, top bool) {
 		o.line(depth, "* [%s] (%s)", occurs(p.min, p.max), p.wild.spaces)
 	default:
 		if !top || p.group.compositor != sequence || p.min != 1 || p.max != 1 {
-			words := [...]string{o.lang.pick("по порядку", "in order"), o.lang.pick("одно из", "one of"), o.lang.pick("в любом порядке", "in any order")}
+			words := [...]string{o.lang.Pick("по порядку", "in order"), o.lang.Pick("одно из", "one of"), o.lang.Pick("в любом порядке", "in any order")}
 			text := words[p.group.compositor]
 			if p.min != 1 || p.max != 1 {
 				text += " [" + occurs(p.min, p.max) + "]"
@@ -174,13 +175,13 @@ func (o *outline) simple(t *simpleType) string {
 	}
 	switch t.variety {
 	case list:
-		text += o.lang.pick(", список из ", ", list of ") + t.item.display()
+		text += o.lang.Pick(", список из ", ", list of ") + t.item.display()
 	case union:
 		var m []string
 		for _, x := range t.members {
 			m = append(m, o.simple(x))
 		}
-		text = o.lang.pick("одно из: ", "one of: ") + strings.Join(m, " | ")
+		text = o.lang.Pick("одно из: ", "one of: ") + strings.Join(m, " | ")
 	}
 	if t.name.space == xsdSpace {
 		return text
@@ -216,14 +217,14 @@ func Rule(id string, lang Language) string {
 	if best < 0 {
 		for _, f := range facetNames {
 			if strings.HasPrefix(id, f+"-") {
-				return lang.pick("Фасеты типа не должны противоречить друг другу и могут только сужать основу. (XML Schema 1.0, Part 2, 4.3)",
+				return lang.Pick("Фасеты типа не должны противоречить друг другу и могут только сужать основу. (XML Schema 1.0, Part 2, 4.3)",
 					"The facets of a type must not contradict each other and may only narrow the base. (XML Schema 1.0, Part 2, 4.3)")
 			}
 		}
 		return ""
 	}
 	r := ruleTexts[best]
-	text := lang.pick(r.ru, r.en)
+	text := lang.Pick(r.ru, r.en)
 	if r.clause != "" {
 		text += " (XML Schema 1.0, " + r.clause + ")"
 	}

@@ -22,11 +22,15 @@ func (f Finding) Russian() string { return f.ru }
 func (f Finding) English() string { return f.en }
 
 // String gives place, rule and the English sentence.
-func (f Finding) String() string {
-	if f.Line == 0 {
-		return fmt.Sprintf("%s: %s: %s", f.File, f.Rule, f.en)
+func (f Finding) String() string { return f.In(English) }
+
+// In gives place, rule and the sentence in a language.
+func (f Finding) In(l Language) string {
+	place := f.File
+	if f.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col)
 	}
-	return fmt.Sprintf("%s:%d:%d: %s: %s", f.File, f.Line, f.Col, f.Rule, f.en)
+	return fmt.Sprintf("%s: %s: %s", place, f.Rule, l.Pick(f.ru, f.en))
 }
 
 // CompileError says why a schema was refused: all findings, in the order of

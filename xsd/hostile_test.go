@@ -160,13 +160,17 @@ func TestMutatedSchemas(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	accepted, refused := 0, 0
 	seen := map[string]bool{}
-	for _, test := range readW3C(t, dir) {
+	root, tests, _ := readW3C(t, dir)
+	for _, test := range tests {
 		if test.kind != "S" || len(test.schemas) != 1 || seen[test.schemas[0]] {
 			continue
 		}
 		name := test.schemas[0]
 		seen[name] = true
-		src, err := os.ReadFile(filepath.Join(dir, name))
+		src, err := os.ReadFile(filepath.Join(root, name))
+		if errors.Is(err, fs.ErrNotExist) && *xstsDir != "" {
+			continue // a suite of somebody else, with gaps
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +183,7 @@ func TestMutatedSchemas(t *testing.T) {
 		if r.IntN(2) == 0 && again.Parse(m.text, xmltape.Limits{}) == nil && again.Root().First().Valid() {
 			m = mutate(r, m.text)
 		}
-		bundle := overlay{os.DirFS(dir), name, m.text}
+		bundle := overlay{os.DirFS(root), name, m.text}
 		began := time.Now()
 		func() {
 			defer func() {

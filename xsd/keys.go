@@ -56,8 +56,12 @@ type target struct {
 
 type fieldValue struct {
 	state    fieldState
+	node     int64 // of an attribute: its element and which one
 	off, len uint32
 }
+
+// defaultedNode marks an attribute that is there by default.
+const defaultedNode = 1 << 31
 
 type fieldState uint8
 
@@ -65,7 +69,8 @@ const (
 	absentField fieldState = iota
 	openField              // the element was found, its value is not known yet
 	presentField
-	wrongField // reported, or of an invalid value
+	nilledField // the element was found and has no value: as if absent, but it is there
+	wrongField  // reported, or of an invalid value
 )
 
 type scope struct {
@@ -213,23 +218,24 @@ func (v *Validator) reached(i int32, tok *xmltape.Token, typ typeDef, p activePa
 		v.fieldAttributes(i, tok, typ, p)
 		return
 	}
-	v.setField(i, p, openField, 0)
+	v.setField(i, p, openField, 0, 0)
 }
 
-// setField notes that a field has a node. A second node is a violation.
-func (v *Validator) setField(i int32, p activePath, state fieldState, off uint32) {
+// setField notes that a field has a node. A second node is a violation; one that
+// two alternatives reach is one.
+func (v *Validator) setField(i int32, p activePath, state fieldState, node int64, off uint32) {
 	s := &v.idc
 	t := &s.targets[p.target]
 	f := &s.values[t.values+p.field]
 	switch f.state {
 	case absentField:
-		*f = fieldValue{state: state, off: off, len: uint32(len(s.arena)) - off}
+		*f = fieldValue{state: state, node: node, off: off, len: uint32(len(s.arena)) - off}
 		if state != presentField {
 			*f = fieldValue{state: state, off: uint32(i)}
 		}
-	case openField, presentField:
-		if f.state == openField && state == openField && f.off == uint32(i) {
-			return // two alternatives reached one element
+	case openField, presentField, nilledField:
+		if f.state == openField && state == openField && f.off == uint32(i) || f.node != 0 && f.node == node {
+			return
 		}
 		f.state = wrongField
 		v.report(i, "cvc-identity-constraint.3", v.nameAt(i), nil, "поле %[1]d ограничения %[2]s находит больше одного узла", "field %[1]d of %[2]s finds more than one node", p.field+1, t.ident.name.short())
@@ -245,31 +251,32 @@ func (v *Validator) fieldAttributes(i int32, tok *xmltape.Token, typ typeDef, p 
 	s := &v.idc
 	v.scope.scope = tok.Scope
 	attrs := v.attrsOf(tok)
-	take := func(t *simpleType, raw []byte) {
+	take := func(t *simpleType, raw []byte, node int64) {
 		off := len(s.arena)
 		if !v.room(i, len(raw)) {
-			v.setField(i, p, wrongField, 0)
+			v.setField(i, p, wrongField, node, 0)
 			return
 		}
 		key, ok := t.v.AppendKey(s.arena, raw, &v.ctx)
 		if !ok {
-			v.setField(i, p, wrongField, 0)
+			v.setField(i, p, wrongField, node, 0)
 			return
 		}
 		s.arena = key
-		v.setField(i, p, presentField, uint32(off))
+		v.setField(i, p, presentField, node, uint32(off))
 	}
 	for k := range attrs {
 		info := v.name(attrs[k].Name)
 		if !p.path.attr.matches(info.sym, info.space) {
 			continue
 		}
+		node := int64(i)<<32 | int64(k+1)
 		if v.ofInstance(info) {
-			take(v.s.anySimpleType, v.attrValue(&attrs[k]))
+			take(v.s.anySimpleType, v.attrValue(&attrs[k]), node)
 		} else if col := ct.attrTable.columns.find(info.sym); info.sym != 0 && col >= 0 {
-			take(ct.attrTable.uses[col].decl.typ, v.attrValue(&attrs[k]))
+			take(ct.attrTable.uses[col].decl.typ, v.attrValue(&attrs[k]), node)
 		} else if decl := v.s.attributes[info.sym]; decl != nil && ct.wildcard != nil && ct.wildcard.process != skip {
-			take(decl.typ, v.attrValue(&attrs[k]))
+			take(decl.typ, v.attrValue(&attrs[k]), node)
 		}
 	}
 	if !ct.attrTable.defaults {
@@ -286,13 +293,13 @@ uses:
 				continue uses
 			}
 		}
-		off := len(s.arena)
+		off, node := len(s.arena), int64(i)<<32|defaultedNode|int64(u.decl.sym)
 		if !v.room(i, len(c.key)) {
-			v.setField(i, p, wrongField, 0)
+			v.setField(i, p, wrongField, node, 0)
 			continue
 		}
 		s.arena = append(s.arena, c.key...)
-		v.setField(i, p, presentField, uint32(off))
+		v.setField(i, p, presentField, node, uint32(off))
 	}
 }
 
@@ -312,7 +319,7 @@ func (v *Validator) identityEnd(i int32, decl *elementDecl, t *simpleType, raw [
 			continue
 		}
 		if t == nil {
-			v.noSimpleValue(i, f, p)
+			v.noSimpleValue(i, decl, f, p)
 			continue
 		}
 		if decl != nil && decl.nillable && p.ident.kind == key {
@@ -352,19 +359,15 @@ func (v *Validator) identityEnd(i int32, decl *elementDecl, t *simpleType, raw [
 }
 
 // noSimpleValue: a field chose an element without a simple value. That is a
-// violation when its type has none; a nilled or invalid element is as absent.
-func (v *Validator) noSimpleValue(i int32, f *fieldValue, p activePath) {
-	f.state = absentField
+// violation when its type has none; a nilled element has no value to compare.
+func (v *Validator) noSimpleValue(i int32, decl *elementDecl, f *fieldValue, p activePath) {
+	f.state = nilledField
 	if len(v.violations) > 0 {
 		f.state = wrongField // it may well be because of what was found before
 		return
 	}
-	tok := &v.tokens[i]
-	attrs := v.attrsOf(tok)
-	for k := range attrs {
-		if v.name(attrs[k].Name).sym == v.s.xsiNil {
-			return
-		}
+	if decl != nil && v.hasInstance(i, v.s.xsiNil) && (contentType(decl.typ) != nil || v.hasInstance(i, v.s.xsiType)) {
+		return
 	}
 	f.state = wrongField
 	v.report(i, "cvc-identity-constraint.3", v.nameAt(i), nil, "поле %[1]d ограничения %[2]s находит элемент %[3]s, содержимое которого не простое", "field %[1]d of %[2]s finds element %[3]s, whose content is not simple", p.field+1, p.ident.name.short(), v.nameAt(i))
@@ -378,7 +381,7 @@ func (v *Validator) tuple(t *target) {
 		switch f.state {
 		case wrongField:
 			return
-		case absentField, openField:
+		case absentField, openField, nilledField:
 			if t.ident.kind == key {
 				v.report(t.tok, "cvc-identity-constraint.4.2.1", v.nameAt(t.tok), nil, "у элемента %[1]s нет поля %[2]d ключа %[3]s", "element %[1]s lacks field %[2]d of key %[3]s", v.nameAt(t.tok), n+1, t.ident.name.short())
 			}

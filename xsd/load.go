@@ -100,6 +100,7 @@ func isXMLSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r ==
 // into two namespaces is two documents.
 type document struct {
 	path             string
+	number           int // in the order of loading
 	target           string
 	chameleon        bool // took its target namespace from the includer
 	root             *node
@@ -267,7 +268,7 @@ func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error)
 			c.exceeded(ref.path, "documents", c.lim.Documents)
 		}
 		fresh = true
-		doc = &document{path: ref.path, target: target, chameleon: chameleon, tape: f.tape,
+		doc = &document{path: ref.path, number: len(c.order), target: target, chameleon: chameleon, tape: f.tape,
 			imports: map[string]bool{}, missing: map[string]string{}}
 		c.docs[key] = doc
 		c.order = append(c.order, doc)
@@ -345,13 +346,17 @@ func (c *compiler) follow(doc *document, at *node) (reference, bool) {
 	return ref, true
 }
 
-// relative resolves a location against the path of its document. Absolute
-// locations and those outside the bundle give false.
+// relative resolves a location against the path of its document; an empty one
+// is that document (RFC 2396, 4.2). Absolute locations and those outside the
+// bundle give false.
 func relative(from, location string) (string, bool) {
 	location, _, _ = strings.Cut(location, "#")
 	u, err := url.Parse(location)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.Path == "" {
+	if err != nil || u.Scheme != "" || u.Host != "" {
 		return "", false
+	}
+	if u.Path == "" && u.RawQuery == "" {
+		return from, true // the document itself
 	}
 	p := strings.ReplaceAll(u.Path, "\\", "/")
 	if strings.HasPrefix(p, "/") {

@@ -35,12 +35,12 @@ func (c *compiler) particle(n *node, whole bool) *particle {
 			c.unresolved(n, "группа", "group", name)
 			return nil
 		}
-		if c.redefining != nil && g == c.redefining && g.original != nil {
+		if c.redefining != nil && c.redefining.original != nil && name == c.redefining.name {
 			c.selfReferences++
 			if p.min != 1 || p.max != 1 {
 				c.find(n, "src-redefine.6.1.2", "ссылка переопределяемой группы на себя должна иметь minOccurs=maxOccurs=1", "the reference of a redefined group to itself must have minOccurs=maxOccurs=1")
 			}
-			g = g.original
+			g = c.redefining.original
 		}
 		if !c.needGroup(g) {
 			c.find(n, "mg-props-correct.2", "группа %[1]s содержит сама себя", "group %[1]s contains itself", name.short())
@@ -50,7 +50,7 @@ func (c *compiler) particle(n *node, whole bool) *particle {
 			return nil // after a finding
 		}
 		p.group = g.model
-		if g.model.compositor == all && (!whole || p.max > 1 || p.max == unbounded) {
+		if g.model.compositor == all && p.max != 0 && (!whole || p.max != 1) {
 			c.find(n, "cos-all-limited.1.2", "группа %[1]s состоит из xs:all и может быть только всем содержимым типа, не более одного раза", "group %[1]s is an xs:all and may only be the whole content of a type, once at most", name.short())
 		}
 	default:

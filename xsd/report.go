@@ -99,6 +99,32 @@ func (v *Validator) unexpected(i int32, f *frame, col int32) {
 	}
 }
 
+// unknownRoot reports a root that the schema does not declare. Senders who take
+// another version of a schema get the namespace wrong and nothing else: those
+// names come first.
+func (v *Validator) unknownRoot() {
+	tok := &v.tokens[v.root]
+	local := string(v.tape.Local(tok.Name))
+	space := string(v.tape.SpaceURI(v.tape.Space(tok.Name)))
+	var same, others []string
+	for _, e := range v.s.elements {
+		switch {
+		case e == nil || e.abstract:
+		case e.name.local == local && len(same) < maxExpected:
+			same = append(same, e.name.String())
+		case len(others) < maxExpected:
+			others = append(others, e.name.String())
+		}
+	}
+	expected := same
+	if len(same) == 0 {
+		expected = others
+	}
+	v.report(v.root, "cvc-elt.1", quoteName(qname{space, local}.String()), expected,
+		"корневой элемент %[1]s (пространство имён %[2]s) в схеме не объявлен; объявлены: %[3]s", "root element %[1]s (namespace %[2]s) is not declared in the schema; declared are: %[3]s",
+		v.nameAt(v.root), quoteString(space), joinNames(expected))
+}
+
 // otherNamespace is the namespace in which the name of a child would be
 // expected, when only its namespace is wrong: the commonest mistake of senders.
 func (v *Validator) otherNamespace(i int32, f *frame) string {

@@ -370,7 +370,7 @@ func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attr
 				c.unresolved(k, "группа атрибутов", "attribute group", name)
 				continue
 			}
-			if self != nil && g == self && self.original != nil {
+			if self != nil && self.original != nil && name == self.name {
 				if selfSeen {
 					c.find(k, "src-redefine.7.1", "переопределяемая группа атрибутов ссылается на себя дважды", "the redefined attribute group refers to itself twice")
 					continue

@@ -26,11 +26,11 @@ type rnode struct {
 
 func (r *restriction) check(derived, base *particle, at *node) {
 	d, b := r.normal(derived), r.normal(base)
-	if d == nil {
-		d = &rnode{min: 1, max: 1}
-	}
 	if b == nil {
 		b = &rnode{min: 1, max: 1}
+	}
+	if d == nil {
+		d = r.nothing(derived, b)
 	}
 	if r.valid(d, b, true) {
 		return
@@ -42,6 +42,18 @@ func (r *restriction) check(derived, base *particle, at *node) {
 		r.ru, r.en = "порядок, состав или число элементов", "order, kinds or number of elements"
 	}
 	r.c.find(r.at, r.rule, "содержимое не является ограничением содержимого основы: %[1]s%.0[2]s", "the content is not a restriction of the content of the base: %.0[1]s%[2]s", r.ru, r.en)
+}
+
+// nothing is what stands for derived content that has only pointless particles.
+// Between groups the table still asks of which kind the content was.
+func (r *restriction) nothing(derived *particle, b *rnode) *rnode {
+	for g := derived.group; b.isGroup() && g.compositor != sequence; g = derived.group {
+		if len(g.particles) != 1 || g.particles[0].group == nil {
+			return &rnode{min: derived.min, max: derived.max, op: g.compositor, node: derived.node}
+		}
+		derived = g.particles[0]
+	}
+	return &rnode{min: 1, max: 1}
 }
 
 // normal takes pointless particles away (3.9.6, table note); nil when nothing is left.
@@ -68,14 +80,14 @@ func (r *restriction) normal(p *particle) *rnode {
 		kid := r.normal(k)
 		switch {
 		case kid == nil:
-		case kid.isGroup() && kid.min == 1 && kid.max == 1 && kid.op == n.op && n.op != all && kid.source != nil && kid.source.elem == nil:
+		case kid.isGroup() && kid.min == 1 && kid.max == 1 && kid.op == n.op && n.op != all && kid.source != nil && !kid.ofHead():
 			n.kids = append(n.kids, kid.kids...)
 		default:
 			n.kids = append(n.kids, kid)
 		}
 	}
 	switch {
-	case len(n.kids) == 0 && (n.op != choice || n.min == 0):
+	case len(n.kids) == 0 && (n.op != choice || n.min == 0 || len(p.group.particles) == 1 && n.min == 1 && n.max == 1):
 		return nil
 	case len(n.kids) == 1 && n.min == 1 && n.max == 1:
 		return n.kids[0]
@@ -84,6 +96,9 @@ func (r *restriction) normal(p *particle) *rnode {
 }
 
 func (n *rnode) isGroup() bool { return n.elem == nil && n.wild == nil }
+
+// ofHead: the choice that stands for the head of a substitution group.
+func (n *rnode) ofHead() bool { return n.isGroup() && n.source != nil && n.source.elem != nil }
 
 // total is the effective total range.
 func (n *rnode) total() (lo, hi int) {
@@ -200,7 +215,18 @@ func (r *restriction) valid(d, b *rnode, counted bool) bool {
 		return r.nameAndType(d, b)
 	case d.elem != nil: // RecurseAsIfGroup
 		d = &rnode{min: 1, max: 1, op: b.op, kids: []*rnode{d}, node: d.node}
+	case d.ofHead(): // an element all the same, where that fits
+		saved := *r
+		if r.group(&rnode{min: 1, max: 1, op: b.op, kids: []*rnode{d}, node: d.node}, b) {
+			return true
+		}
+		r.at, r.ru, r.en = saved.at, saved.ru, saved.en
 	}
+	return r.group(d, b)
+}
+
+// group is the part of the table where both are groups.
+func (r *restriction) group(d, b *rnode) bool {
 	switch {
 	case d.op == b.op && d.op != choice:
 		return r.recurse(d, b)
@@ -312,20 +338,38 @@ func (r *restriction) recurse(d, b *rnode) bool {
 	return true
 }
 
-// recurseLax is rcase-RecurseLax: in order, anything may be left out.
+// recurseLax is rcase-RecurseLax: in order, anything may be left out. The
+// choice that stands for the head of a substitution group has no order of its
+// own; inside another choice it counts as its members, as many places as they are.
 func (r *restriction) recurseLax(d, b *rnode) bool {
 	if !r.ranges(d, b) {
 		return false
 	}
+	kids, unordered := d.kids, b.ofHead()
+	if unordered {
+		kids = nil
+		for _, k := range d.kids {
+			if k.ofHead() && k.min == 1 && k.max == 1 {
+				kids = append(kids, k.kids...)
+			} else {
+				kids = append(kids, k)
+			}
+		}
+	}
 	i := 0
-	for _, k := range d.kids {
+	for _, k := range kids {
+		if unordered {
+			i = 0
+		}
 		for ; ; i++ {
 			if i == len(b.kids) {
 				return r.no(k.node, "в выборе основы нет такой частицы в таком порядке", "the choice of the base has no such particle in this order")
 			}
 			saved := *r
 			if r.valid(k, b.kids[i], true) {
-				i++
+				if x := b.kids[i]; !x.ofHead() || x.min != 1 || x.max != 1 {
+					i++
+				}
 				break
 			}
 			r.at, r.ru, r.en = saved.at, saved.ru, saved.en

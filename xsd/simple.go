@@ -4,9 +4,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd/internal/value"
+	"mezhved/xsd/internal/xsdregex"
 )
 
 // registerBuiltins makes the components that every schema has: the built-in
@@ -77,6 +79,30 @@ func (c *compiler) registerXML() {
 	}
 	slices.SortFunc(group.uses, func(a, b *attributeUse) int { return strings.Compare(a.decl.name.local, b.decl.name.local) })
 	c.attrGroups[group.name] = group
+}
+
+// registerInstance makes the four attributes that every schema has (Part 1,
+// 3.2.7) when documents import their namespace and so may refer to them.
+func (c *compiler) registerInstance() {
+	if !slices.ContainsFunc(c.order, func(d *document) bool { return d.imports[xsiSpace] }) {
+		return
+	}
+	uri := c.byValue[value.BuiltinType("anyURI")]
+	uris, err := value.ListOf(value.Name{}, uri.v)
+	if err != nil {
+		panic(err)
+	}
+	locations := &simpleType{v: uris, base: c.anySimpleType, variety: list, item: uri, state: done}
+	locations.classify()
+	for local, t := range map[string]*simpleType{
+		"type":                      c.byValue[value.BuiltinType("QName")],
+		"nil":                       c.byValue[value.BuiltinType("boolean")],
+		"schemaLocation":            locations,
+		"noNamespaceSchemaLocation": uri,
+	} {
+		a := &attributeDecl{name: qname{xsiSpace, local}, global: true, typ: t, state: done}
+		c.attributes[a.name] = a
+	}
 }
 
 // builtin wraps a built-in type and those that it is made of.
@@ -164,7 +190,7 @@ func (c *compiler) component(t *simpleType, n *node, attr, rule string) *simpleT
 	var s *simpleType
 	if inline != nil {
 		s = c.anonymousSimple(inline)
-	} else if s = c.simpleNamed(n, n.token(attr), "src-simple-type"); s != nil && s == t && t.original != nil {
+	} else if s = c.simpleNamed(n, n.token(attr), "src-simple-type"); s != nil && t.original != nil && s.name == t.name {
 		s = t.original
 	}
 	if s == nil {
@@ -264,8 +290,20 @@ func facetRussian(f *value.FacetError) string {
 		s += ": в основе значение закреплено (fixed)"
 	case value.RulePatternSyntax:
 		s += ": ошибка в регулярном выражении"
+		var syntax *xsdregex.SyntaxError
+		var budget *xsdregex.BudgetError
+		switch {
+		case errors.As(f.Err, &syntax):
+			s += ", символ " + itoa(utf8.RuneCountInString(syntax.Pattern[:min(syntax.Offset, len(syntax.Pattern))])+1) + ": " + strings.ReplaceAll(syntax.Russian(), "%", "%%")
+		case errors.As(f.Err, &budget):
+			s += ": " + strings.ReplaceAll(budget.Russian(), "%", "%%")
+		}
 	case value.RuleEnumRestriction:
 		s += ": значение не принадлежит типу"
+	}
+	if f.Cause != nil && f.Other == value.NoFacet {
+		ru, _ := describe(f.Cause)
+		s += ": " + strings.ReplaceAll(ru, "%", "%%")
 	}
 	return s + "%.0[3]s"
 }
@@ -297,7 +335,7 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 			faulty = true
 			return
 		}
-		if t.original != nil && m == t {
+		if t.original != nil && m.name == t.name {
 			m = t.original
 		}
 		if !c.needSimple(m) {
@@ -344,24 +382,30 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 }
 
 // simpleDerivedOK is cos-st-derived-ok: d is validly derived from b without
-// the methods in excluded.
+// the methods in excluded. A member of a union is derived from it as if by
+// restriction, and the same exclusions apply to it.
 func simpleDerivedOK(d, b *simpleType, excluded derivation) bool {
-	for t := d; t != nil; t = t.base {
-		if t == b {
+	if d == b {
+		return true
+	}
+	if excluded&byRestriction != 0 {
+		return false
+	}
+	for t := d; t.base != nil && t.base.final&byRestriction == 0; t = t.base {
+		if t.base == b || t.memberOf(b) || t.base.memberOf(b) {
 			return true
-		}
-		if b.variety == union {
-			for _, m := range b.members {
-				if simpleDerivedOK(t, m, excluded) {
-					return true
-				}
-			}
-		}
-		if excluded&byRestriction != 0 || t.base != nil && t.base.final&byRestriction != 0 {
-			return false
 		}
 	}
 	return false
+}
+
+// memberOf: t is a member type of the union, or of a union in it. How many there
+// are is bounded by Limits.Members.
+func (t *simpleType) memberOf(b *simpleType) bool {
+	if b.variety != union {
+		return false
+	}
+	return slices.ContainsFunc(b.members, func(m *simpleType) bool { return m == t || t.memberOf(m) })
 }
 
 // derivedOK is cos-st-derived-ok or cos-ct-derived-ok, whichever applies.

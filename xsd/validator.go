@@ -224,8 +224,7 @@ func (v *Validator) rootElement() int32 {
 	info := v.name(v.tokens[v.root].Name)
 	decl := v.s.elements[info.sym]
 	if decl == nil && v.Root != LaxRoot && !(v.Root == TypedRoot && v.hasXsiType(v.root)) {
-		v.report(v.root, "cvc-elt.1", v.nameAt(v.root), nil,
-			"корневой элемент %[1]s в схеме не объявлен", "root element %[1]s is not declared in the schema", v.nameAt(v.root))
+		v.unknownRoot()
 		return v.root
 	}
 	return v.element(v.root, decl)
@@ -452,17 +451,12 @@ func (v *Validator) element(i int32, decl *elementDecl) int32 {
 	case ct.content == simpleContent:
 		v.simpleElement(i, tok, decl, ct.simple, false)
 		return tok.Match + 1
+	case decl != nil && decl.constraint.kind != noValue && v.constrained(i, tok, decl, ct):
 	case ct.content == emptyContent || ct.model == nil:
 		v.emptyElement(i, tok)
 	default:
 		if ct.content == elementContent && tok.Flags&xmltape.HasText != 0 {
 			v.strayText(i, tok)
-		}
-		if decl != nil && decl.constraint.kind == fixedValue && ct.content == mixedContent && v.fixedMixed(i, tok, decl) {
-			break
-		}
-		if decl != nil && decl.constraint.kind == defaultValue && tok.Match == i+1 {
-			break // the default stands for the content
 		}
 		v.push(i, decl, ct)
 		return i + 1
@@ -554,9 +548,10 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		return
 	}
 	v.scope.scope = tok.Scope
+	fixed := decl != nil && decl.constraint.kind == fixedValue
 	if decl != nil && decl.constraint.kind != noValue {
 		if len(raw) == 0 {
-			raw = v.defaulted(decl)
+			raw, fixed = v.defaulted(decl), false
 			if v.s.elementDefaultKnown(decl, t) {
 				v.exit(i, decl, t, raw)
 				v.identities(i, t, raw)
@@ -569,14 +564,28 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 		v.exit(i, decl, nil, nil)
 		return
 	}
-	if decl != nil && decl.constraint.kind == fixedValue {
-		v.key, _ = t.v.AppendKey(v.key[:0], raw, &v.ctx)
-		if string(v.key) != string(decl.constraint.key) {
-			v.report(i, "cvc-elt.5.2.2.2.2", quote(raw), []string{decl.constraint.value}, "значение %[1]s, а должно быть %[2]s (fixed)", "the value is %[1]s but must be %[2]s (fixed)", quote(raw), quoteString(decl.constraint.value))
-		}
+	if fixed && !v.sameAsFixed(decl, t, raw) {
+		v.report(i, "cvc-elt.5.2.2.2.2", quote(raw), []string{decl.constraint.value}, "значение %[1]s, а должно быть %[2]s (fixed)", "the value is %[1]s but must be %[2]s (fixed)", quote(raw), quoteString(decl.constraint.value))
 	}
 	v.identities(i, t, raw)
 	v.exit(i, decl, t, raw)
+}
+
+// sameAsFixed compares a value with the fixed one of a declaration. Where that
+// declares mixed content, whose fixed value is a string, and xsi:type a simple
+// type, it is read as a value of the latter.
+func (v *Validator) sameAsFixed(decl *elementDecl, t *simpleType, raw []byte) bool {
+	v.key, _ = t.v.AppendKey(v.key[:0], raw, &v.ctx)
+	if contentType(decl.typ) != nil {
+		return string(v.key) == string(decl.constraint.key)
+	}
+	n := len(v.key)
+	v.attr = append(v.attr[:0], decl.constraint.value...)
+	if t.v.Validate(v.attr, &v.ctx) != nil {
+		return false
+	}
+	v.key, _ = t.v.AppendKey(v.key, v.attr, &v.ctx)
+	return string(v.key[:n]) == string(v.key[n:])
 }
 
 // elementDefaultKnown: the default of a declaration was checked against just
@@ -658,25 +667,43 @@ func (v *Validator) nilElement(i int32, tok *xmltape.Token, decl *elementDecl) {
 	}
 }
 
-// fixedMixed checks mixed content with a fixed value; true ends the element.
-func (v *Validator) fixedMixed(i int32, tok *xmltape.Token, decl *elementDecl) bool {
-	if tok.Match == i+1 {
-		return true
-	}
+// constrained holds a default or fixed value against content that is not
+// simple; true ends the element. That the declared type may have such a value
+// was checked with the schema, but xsi:type may name another one.
+func (v *Validator) constrained(i int32, tok *xmltape.Token, decl *elementDecl, ct *complexType) bool {
+	fixed := decl.constraint.kind == fixedValue
 	v.text = v.text[:0]
-	for k := i + 1; k < tok.Match; k++ {
+	for k := i + 1; k < tok.Match && (fixed || len(v.text) == 0); k++ {
 		switch t := &v.tokens[k]; t.Kind {
 		case xmltape.Start:
-			v.report(k, "cvc-elt.5.2.2.1", v.nameAt(k), nil, "у элемента %[1]s постоянное значение (fixed): вложенных элементов быть не может", "element %[1]s has a fixed value: it may have no children", v.nameAt(i))
-			return true
+			if fixed {
+				v.report(k, "cvc-elt.5.2.2.1", v.nameAt(k), nil, "у элемента %[1]s постоянное значение (fixed): вложенных элементов быть не может", "element %[1]s has a fixed value: it may have no children", v.nameAt(i))
+			}
+			return fixed
 		case xmltape.Text, xmltape.CData:
 			v.text = v.appendChars(v.text, t)
 		}
 	}
-	if len(v.text) > 0 && string(v.text) != decl.constraint.value {
-		v.report(i, "cvc-elt.5.2.2.2.1", quote(v.text), []string{decl.constraint.value}, "значение %[1]s, а должно быть %[2]s (fixed)", "the value is %[1]s but must be %[2]s (fixed)", quote(v.text), quoteString(decl.constraint.value))
+	if len(v.text) == 0 { // the value stands for the content
+		if ct.content != mixedContent || ct.model != nil && !ct.model.emptiable() {
+			v.report(i, "cvc-elt.5.1.1", "", nil, "элемент %[1]s пуст, и значение %[2]s заняло бы его место, но тип %[3]s такого не допускает", "element %[1]s is empty, and the value %[2]s would take its place, but type %[3]s does not allow that",
+				v.nameAt(i), quoteString(decl.constraint.value), ct.display())
+		}
+		return true
 	}
-	return true
+	if fixed && ct.content == mixedContent && string(v.text) != decl.constraint.value {
+		v.report(i, "cvc-elt.5.2.2.2.1", quote(v.text), []string{decl.constraint.value}, "значение %[1]s, а должно быть %[2]s (fixed)", "the value is %[1]s but must be %[2]s (fixed)", quote(v.text), quoteString(decl.constraint.value))
+		return true
+	}
+	return false
+}
+
+// emptiable: no child is needed.
+func (m *model) emptiable() bool {
+	if m.isAll {
+		return m.optional || !slices.Contains(m.needed, true)
+	}
+	return m.accept[0] == 1
 }
 
 // strayText finds the text that element-only content may not have.

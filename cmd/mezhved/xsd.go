@@ -68,14 +68,27 @@ func rootFS(root *os.Root) fs.FS {
 	return root.FS()
 }
 
-func compileBundle(name string) (*xsd.Schema, error) {
+// compile makes the schema of a bundle; what is wrong with it is said in the
+// language asked for.
+func (f *schemaFlags) compile(name string) (*xsd.Schema, error) {
 	fsys, roots, err := bundle(name)
 	if err != nil {
 		return nil, usage(err)
 	}
 	s, err := xsd.Compile(fsys, roots, xsd.Options{})
+	var refused *xsd.CompileError
+	if errors.As(err, &refused) {
+		lines := []string{f.language().Pick(name+" — не годная схема:", name+" is no valid schema:")}
+		for _, one := range refused.Findings {
+			lines = append(lines, one.In(f.language()))
+		}
+		if refused.More {
+			lines = append(lines, f.language().Pick("... и другие", "... and more"))
+		}
+		return nil, usage(errors.New(strings.Join(lines, "\n")))
+	}
 	if err != nil {
-		return nil, usage(fmt.Errorf("%s is no valid schema:\n%w", name, err))
+		return nil, usage(err)
 	}
 	return s, nil
 }
@@ -87,7 +100,8 @@ type xsdValidateCmd struct {
 }
 
 func (xsdValidateCmd) Help() string {
-	return `Exit code 1: a document is not valid. Exit code 2: a file cannot be read, or the schema is none.
+	return `Every file is checked. Exit code 1: a document is not valid, or no XML as the gateway takes it (rule xml). Exit code 2: a file cannot
+be read, or the schema is none.
 
 Example:
   mezhved xsd validate --schema services/egrn-extract/1.1.0 request.xml`
@@ -106,51 +120,63 @@ type violationJSON struct {
 }
 
 func (c *xsdValidateCmd) Run(out *stdio) error {
-	s, err := compileBundle(c.Schema)
+	s, err := c.compile(c.Schema)
 	if err != nil {
 		return err
 	}
 	v := s.NewValidator()
-	var tape xmltape.Tape
-	found := []violationJSON{}
+	var unread error
+	all := []violationJSON{}
 	for _, name := range c.Files {
 		src, err := readInput(out, name)
 		if err != nil {
-			return err
+			unread = err
+			fmt.Fprintln(out.err, "mezhved:", err)
+			continue
 		}
-		if err := tape.Parse(src, xmltape.Limits{Size: 1 << 30}); err != nil {
-			return usage(fmt.Errorf("%s: %w", name, err))
-		}
-		err = v.Validate(tape.Root())
-		var invalid *xsd.Invalid
-		if err != nil && !errors.As(err, &invalid) {
-			return usage(fmt.Errorf("%s: %w", name, err))
-		}
-		if invalid != nil {
-			for _, one := range invalid.Violations {
-				text := one.English()
-				if c.Lang == "ru" {
-					text = one.Russian()
-				}
-				found = append(found, violationJSON{name, one.Rule, one.Line, one.Col, one.XPath, one.Found, one.Expected, text})
+		found, more := c.check(v, name, src)
+		all = append(all, found...)
+		if !c.JSON {
+			for _, one := range found {
+				fmt.Fprintf(out.out, "%s:%d:%d: %s: %s\n", one.File, one.Line, one.Col, one.Rule, strings.TrimPrefix(one.XPath+": "+one.Text, ": "))
 			}
-		} else if !c.JSON {
-			fmt.Fprintf(out.out, "%s: valid\n", name)
+			if len(found) == 0 {
+				fmt.Fprintf(out.out, "%s: %s\n", name, c.language().Pick("соответствует схеме", "valid"))
+			}
+		}
+		if more {
+			fmt.Fprintf(out.err, "mezhved: %s: %s\n", name, c.language().Pick("показаны не все нарушения", "there are more violations than these"))
 		}
 	}
 	if c.JSON {
-		if err := printJSON(out.out, found); err != nil {
+		if err := printJSON(out.out, all); err != nil {
 			return err
 		}
-	} else {
-		for _, one := range found {
-			fmt.Fprintf(out.out, "%s:%d:%d: %s: %s: %s\n", one.File, one.Line, one.Col, one.Rule, one.XPath, one.Text)
-		}
 	}
-	if len(found) > 0 {
+	switch {
+	case unread != nil:
+		return usage(errors.Join(errSaid, unread))
+	case len(all) > 0:
 		return no(errSaid)
 	}
 	return nil
+}
+
+// check validates one document.
+func (c *xsdValidateCmd) check(v *xsd.Validator, name string, src []byte) (found []violationJSON, more bool) {
+	var tape xmltape.Tape
+	var xe *xmltape.Error
+	if err := tape.Parse(src, xmltape.Limits{Size: 1 << 30}); errors.As(err, &xe) {
+		return []violationJSON{{File: name, Rule: "xml", Line: xe.Line, Col: xe.Col, Text: c.language().Pick("это не XML, который принимает шлюз", "no XML that the gateway takes") + ": " + string(xe.Code) + ": " + xe.Detail}}, false
+	}
+	var invalid *xsd.Invalid
+	if !errors.As(v.Validate(tape.Root()), &invalid) {
+		return nil, false
+	}
+	for _, one := range invalid.Violations {
+		found = append(found, violationJSON{name, one.Rule, one.Line, one.Col, one.XPath, one.Found, one.Expected, c.language().Pick(one.Russian(), one.English())})
+	}
+	return found, invalid.More
 }
 
 type xsdLintCmd struct {
@@ -186,15 +212,15 @@ func (c *xsdLintCmd) Run(out *stdio) error {
 	}
 	type remark struct {
 		Severity string `json:"severity"`
+		Rule     string `json:"rule"`
+		File     string `json:"file,omitempty"`
+		Line     int    `json:"line,omitempty"`
+		Col      int    `json:"col,omitempty"`
 		Text     string `json:"text"`
 	}
 	list, faults := []remark{}, 0
 	for _, r := range remarks {
-		text := r.Finding.String()
-		if c.Lang == "ru" {
-			text = r.Russian()
-		}
-		list = append(list, remark{r.Severity.String(), text})
+		list = append(list, remark{r.Severity.String(), r.Rule, r.File, r.Line, r.Col, r.In(c.language())})
 		if r.Severity == xsd.Fault {
 			faults++
 		}
@@ -243,11 +269,11 @@ Example:
 }
 
 func (c *xsdCompatCmd) Run(out *stdio) error {
-	before, err := compileBundle(c.Old)
+	before, err := c.compile(c.Old)
 	if err != nil {
 		return err
 	}
-	after, err := compileBundle(c.New)
+	after, err := c.compile(c.New)
 	if err != nil {
 		return err
 	}
@@ -275,11 +301,7 @@ func (c *xsdCompatCmd) Run(out *stdio) error {
 	}
 	list, breaking := []change{}, 0
 	for _, one := range changes {
-		text := one.English()
-		if c.Lang == "ru" {
-			text = one.Russian()
-		}
-		list = append(list, change{one.Breaking, one.Kind, one.Path, one.Removed, one.Added, text})
+		list = append(list, change{one.Breaking, one.Kind, one.Path, one.Removed, one.Added, c.language().Pick(one.Russian(), one.English())})
 		if one.Breaking {
 			breaking++
 		}
@@ -319,7 +341,7 @@ func (c *xsdExplainCmd) Run(out *stdio) error {
 		_, err := fmt.Fprintln(out.out, text)
 		return err
 	}
-	s, err := compileBundle(c.Schema)
+	s, err := c.compile(c.Schema)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ var lexical = []struct{ typ, yes, no string }{
 	{"gMonth", "--01|--12|--06Z|--06+03:00", "_|--00|--13|--1|01|--01--|-01|--01-"},
 	{"hexBinary", "_|00|0aFF|DEADBEEF", "0|0g|0 0|abc"},
 	{"base64Binary", "_|AAAA|AA==|AAA=|A A A A|TWFu TWE= |TWE =|AQ= =", "A|AA|AAA|A===|AB==|AAB=|AAAA=|AA=A|AA= =A|A*AA|====|AA==AAAA|="},
-	{"anyURI", "_|http://www.example.org/a?b#c|urn:a:b|../x|#f|документ.xml|a b|http://[::1]/|%20|{}|a:b:c|./1:2|?1:2|#1:2|a+b-c.1:x|127.0.0.1", ":a|%|%2|%zz|a#b#c|1a:b|127.0.0.1:80/|имя:x|-a:b"},
+	{"anyURI", "_|http://www.example.org/a?b#c|urn:a:b|../x|#f|документ.xml|a b|http://[::1]/|%20|{}|a:b:c|./1:2|?1:2|#1:2|a+b-c.1:x|127.0.0.1|file:///C:/a|a:/|a://|//h|http://u@[FE80::1]:80/x|http://[::ffff:1.2.3.4]|x?y[1]|#xpointer(//a[1])|urn:a[1]|a::|http://:x@y:z", "b:|b:#x|[1]|x[1].xml|]]>|a:[|http://[|http://[]|http://[x]/|http://h[1]/|http://[::1]x|http://[::1]:x|//[::1|a/b]|http://h/[?x|:a|%|%2|%zz|a#b#c|1a:b|127.0.0.1:80/|имя:x|-a:b"},
 	{"QName", "a|p:a|_x:_y|имя:тег", "_|:a|a:|a:b:c|1a|a:1|a b|-a"},
 	{"NOTATION", "a|p:a", "_|:a|1"},
 	{"language", "ru|en-US|x-klingon|i-navajo|a-b1c2d3-abcdefgh| ru ", "_|1a|ru_RU|abcdefghi|en-|-en|en--US|ru-абв"},

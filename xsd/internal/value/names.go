@@ -1,6 +1,7 @@
 package value
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"mezhved/xsd/internal/xsdregex"
@@ -74,27 +75,84 @@ func splitQName(v []byte) (prefix, local []byte, r Reason, at int) {
 	return prefix, local, ReasonNone, 0
 }
 
-// checkURI refuses what section 3.2.17 cannot make a URI reference by escaping:
-// a per cent sign that is not an escape, a second fragment, a colon in the
-// first segment without a scheme before it. All else is taken, as processors
-// do; RFC 2396 is not looked at further.
+// checkURI refuses what section 3.2.17 cannot make a URI reference of RFC 2396
+// by escaping. The escaping of XLink leaves the per cent sign, the number sign
+// and, for addresses of RFC 2732, square brackets as they are; of the grammar
+// the scheme and the colon of a first segment remain. Every other character is
+// either allowed or escaped.
 func checkURI(v []byte) (Reason, int) {
-	first, scheme, fragment := true, len(v) > 0 && isLetter(v[0]), false
+	rest := 0 // where the part behind the scheme begins
+	for i := 0; i < len(v) && (isLetter(v[i]) || i > 0 && (v[i]-'0' <= 9 || v[i] == '+' || v[i] == '-' || v[i] == '.')); i++ {
+		if i+1 < len(v) && v[i+1] == ':' {
+			if rest = i + 2; rest == len(v) || v[rest] == '#' {
+				return ReasonCharacter, i + 1 // nothing behind it
+			}
+			break
+		}
+	}
+	path := rest // where brackets are not allowed from; up to the query
+	switch {
+	case rest > 0 && v[rest] != '/': // opaque: brackets may stand behind the first character
+		path = len(v)
+		if v[rest] == '[' || v[rest] == ']' {
+			return ReasonCharacter, rest
+		}
+	case rest+1 < len(v) && v[rest] == '/' && v[rest+1] == '/':
+		path = rest + 2
+		for path < len(v) && v[path] != '/' && v[path] != '?' && v[path] != '#' {
+			path++
+		}
+		if at := checkAuthority(v[rest+2 : path]); at >= 0 {
+			return ReasonCharacter, rest + 2 + at
+		}
+	}
+	first, query, fragment := rest == 0, false, false
 	for i, c := range v {
 		switch {
 		case c == '%' && (i+2 >= len(v) || hexDigit(v[i+1]) < 0 || hexDigit(v[i+2]) < 0),
 			c == '#' && fragment,
-			c == ':' && first && !scheme:
+			c == ':' && first,
+			(c == '[' || c == ']') && i >= path && !query:
 			return ReasonCharacter, i
 		case c == '#':
-			first, fragment = false, true
-		case c == ':' || c == '/' || c == '?':
+			first, query, fragment = false, true, true
+		case c == '?':
+			first, query = false, true
+		case c == '/':
 			first = false
-		case first && !isLetter(c) && c-'0' > 9 && c != '+' && c != '-' && c != '.':
-			scheme = false
 		}
 	}
 	return ReasonNone, 0
+}
+
+// checkAuthority finds the bracket in an authority that does not belong to an
+// IPv6 address; -1: none.
+func checkAuthority(a []byte) int {
+	open := bytes.IndexByte(a, '[')
+	if open < 0 {
+		return bytes.IndexByte(a, ']')
+	}
+	if open > 0 && a[open-1] != '@' {
+		return open
+	}
+	colons, i := 0, open+1
+	for ; i < len(a) && (a[i] == ':' || a[i] == '.' || hexDigit(a[i]) >= 0); i++ {
+		if a[i] == ':' {
+			colons++
+		}
+	}
+	if i == len(a) || a[i] != ']' || colons < 2 {
+		return open
+	}
+	if i++; i < len(a) && a[i] != ':' {
+		return i
+	}
+	for i++; i < len(a); i++ {
+		if a[i]-'0' > 9 {
+			return i
+		}
+	}
+	return -1
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -91,6 +91,15 @@ func (r *restriction) conflict(rule Rule, i int, other FacetKind, value string) 
 	e.Other, e.OtherValue = other, value
 }
 
+// clash is a conflict of two facets of the type, one of them or both stated in
+// this step: it is shown at the later one of those and names the other.
+func (r *restriction) clash(rule Rule, a FacetKind, aValue string, b FacetKind, bValue string) {
+	if r.at[b] > r.at[a] {
+		a, b, bValue = b, a, aValue
+	}
+	r.conflict(rule, r.at[a], b, bValue)
+}
+
 // sort finds the facets of each kind and refuses those that do not apply or
 // are stated twice.
 func (r *restriction) sort() {
@@ -211,16 +220,14 @@ func (r *restriction) lengths() {
 	if length == nil && least == nil && most == nil {
 		return
 	}
-	// Where a fault of two facets is shown: at one that this step states.
-	place := func(a, b FacetKind) int { return max(r.at[a], r.at[b]) }
 	if l, m := t.length, t.minLength; l != nil && m != nil && (m.n > l.n || !r.statedBefore(m.n, func(b *Type) *count { return b.minLength })) {
-		r.conflict(RuleLengthAndMinMax, place(Length, MinLength), MinLength, m.literal)
+		r.clash(RuleLengthAndMinMax, Length, l.literal, MinLength, m.literal)
 	}
 	if l, m := t.length, t.maxLength; l != nil && m != nil && (m.n < l.n || !r.statedBefore(m.n, func(b *Type) *count { return b.maxLength })) {
-		r.conflict(RuleLengthAndMinMax, place(Length, MaxLength), MaxLength, m.literal)
+		r.clash(RuleLengthAndMinMax, Length, l.literal, MaxLength, m.literal)
 	}
 	if a, b := t.minLength, t.maxLength; a != nil && b != nil && a.n > b.n {
-		r.conflict(RuleMinLEMaxLength, place(MinLength, MaxLength), MaxLength, b.literal)
+		r.clash(RuleMinLEMaxLength, MinLength, a.literal, MaxLength, b.literal)
 	}
 }
 
@@ -241,7 +248,7 @@ func (r *restriction) digits() {
 	r.narrow(TotalDigits, &t.totalDigits, total, RuleTotalDigitsRestr, atMost)
 	r.narrow(FractionDigits, &t.fractionDigits, fraction, RuleFracDigitsRestr, atMost)
 	if (total != nil || fraction != nil) && t.totalDigits != nil && t.fractionDigits != nil && t.fractionDigits.n > t.totalDigits.n {
-		r.conflict(RuleFracLETotalDigits, max(r.at[TotalDigits], r.at[FractionDigits]), TotalDigits, t.totalDigits.literal)
+		r.clash(RuleFracLETotalDigits, TotalDigits, t.totalDigits.literal, FractionDigits, t.fractionDigits.literal)
 	}
 }
 
@@ -253,7 +260,7 @@ var boundRestrictionRules = [facetKinds]Rule{
 func (r *restriction) bounds() {
 	both := func(in, ex FacetKind, rule Rule) bool {
 		if r.at[in] >= 0 && r.at[ex] >= 0 {
-			r.conflict(rule, max(r.at[in], r.at[ex]), in, r.facets[r.at[in]].Value)
+			r.clash(rule, in, r.facets[r.at[in]].Value, ex, r.facets[r.at[ex]].Value)
 			return true
 		}
 		return false
@@ -288,7 +295,7 @@ func (r *restriction) bounds() {
 		rule = RuleMinExclLEMaxExcl
 	}
 	if bad {
-		r.conflict(rule, max(r.at[lo.kind], r.at[hi.kind]), hi.kind, hi.literal)
+		r.clash(rule, lo.kind, lo.literal, hi.kind, hi.literal)
 	}
 }
 
