@@ -31,6 +31,9 @@ const (
 	KindUnknown       Kind = "unknown"       // a row that the sequencer could not express; it is committed to whole, as field "row"
 )
 
+// begins says that an event of this kind is the first of its message.
+func (k Kind) begins() bool { return k == KindAccepted || k == KindRefused }
+
 // Event is one thing that happened, as the gateway tells it to the journal. It
 // carries no content: digests, parties, codes and places only. Personal values
 // stand in Personal and nowhere else; they and Digest never reach a leaf, only

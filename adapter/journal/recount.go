@@ -255,9 +255,8 @@ func (r *Recount) chain(index int64, c *counted) {
 		return
 	}
 	last := r.chains.follow(c.key, index)
-	kind := kindByNumber[c.kind]
 	switch {
-	case kind == KindAccepted || kind == KindRefused:
+	case kindByNumber[c.kind].begins():
 		if c.prev != NoEntry {
 			r.find(index, "begins message %s and yet names an entry before it", c.message)
 		}

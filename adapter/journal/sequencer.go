@@ -454,7 +454,7 @@ func appendNew(list []string, seen map[string]Counter, name string) []string {
 
 // chained says whether the leaf names the previous entry of its message.
 func (l *Leaf) chained() bool {
-	return l.Message != "" && l.Kind != KindAccepted && l.Kind != KindRefused
+	return l.Message != "" && !l.Kind.begins()
 }
 
 // Reopen continues a log whose old signer refuses, or whose key is given up,
