@@ -258,6 +258,16 @@ func TestCorners(t *testing.T) {
 			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 5*999)), ""},
 			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 4)), "cvc-complex-type.2.4.b"},
 		}},
+		{"counted elements in a choice of few turns", `
+			<xs:element name="r"><xs:complexType><xs:choice maxOccurs="3">
+				<xs:element name="a" minOccurs="5" maxOccurs="5"/><xs:element name="b" maxOccurs="6000"/>
+			</xs:choice></xs:complexType></xs:element>`, []check{
+			{doc(strings.Repeat("<b/>", 6001) + "<a/><a/><a/><a/><a/>"), ""},
+			{doc(strings.Repeat("<b/>", 18000)), ""},
+			{doc(strings.Repeat("<b/>", 18001)), "cvc-complex-type.2.4.d"},
+			{doc("<b/><a/><a/><a/><a/><a/><b/>"), ""},
+			{doc("<b/><a/><a/><a/><a/><a/><b/><a/>"), "cvc-complex-type.2.4.a"},
+		}},
 		{"xs:all", `
 			<xs:element name="r"><xs:complexType><xs:all>
 				<xs:element name="a"/><xs:element name="b" minOccurs="0"/><xs:element name="c"/>
