@@ -280,6 +280,11 @@ func TestCorners(t *testing.T) {
 			{doc("<b/><a/><a/><a/><a/><a/><b/>"), ""},
 			{doc("<b/><a/><a/><a/><a/><a/><b/><a/>"), "cvc-complex-type.2.4.a"},
 		}},
+		{"a choice of nothing", `
+			<xs:element name="r"><xs:complexType><xs:choice/></xs:complexType></xs:element>`, []check{
+			{doc(``), "cvc-complex-type.2.4.b"},
+			{doc(`<a/>`), "cvc-complex-type.2.4.d"},
+		}},
 		{"xs:all", `
 			<xs:element name="r"><xs:complexType><xs:all>
 				<xs:element name="a"/><xs:element name="b" minOccurs="0"/><xs:element name="c"/>
