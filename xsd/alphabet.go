@@ -184,20 +184,19 @@ func (c *compiler) contentModel(t *complexType) *model {
 		return nil
 	}
 
-	u = &unrolling{limit: c.lim.Positions}
-	if w = e.write(u); w == nil {
-		c.exceededAt(at, "positions", c.lim.Positions)
-	}
-	m, how := newBuilder(c, at, a).automaton(w, nil)
-	if how == ambiguous {
-		u = &unrolling{full: true, limit: c.lim.Positions}
-		if w = e.write(u); w == nil {
+	// As the sizes suggest; else with counters alone, which can be told apart where
+	// copies beside counters cannot; else all written out.
+	for _, u := range []unrolling{{}, {counted: true}, {full: true}} {
+		u.limit = c.lim.Positions
+		if w = e.write(&u); w == nil {
 			c.exceededAt(at, "positions", c.lim.Positions)
 		}
-		m, _ = newBuilder(c, at, a).automaton(w, nil)
+		if m, how := newBuilder(c, at, a).automaton(w, nil); how == built {
+			m.alphabet(a)
+			return m
+		}
 	}
-	m.alphabet(a)
-	return m
+	panic("xsd: a model without counters is ambiguous")
 }
 
 func lineOf(n *node) int {

@@ -103,7 +103,8 @@ type simpleType struct {
 	refers   bool // values may hold an ID, IDREF or ENTITY
 	qname    bool // values are QNames or NOTATIONs, or may hold some
 	notation bool // derived from xs:NOTATION
-	spread   int  // member types of a union, nested ones counted
+
+	loosened []*simpleType // members of a union that are restricted unions: their facets are lost
 }
 
 func (t *simpleType) typeName() qname { return t.name }

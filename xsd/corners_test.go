@@ -109,6 +109,18 @@ func TestCorners(t *testing.T) {
 			{doc(`<b xsi:type="xs:int">1</b>`), "cvc-elt.4.3"},
 			{doc(`<b xsi:type="W">1</b>`), "cvc-elt.4.3"},
 		}},
+		{"a union in a union gives its members, not its facets", `
+			<xs:element name="r"><xs:complexType><xs:choice><xs:element name="e" type="N"/><xs:element name="n" type="U"/></xs:choice></xs:complexType></xs:element>
+			<xs:simpleType name="U"><xs:restriction><xs:simpleType><xs:union memberTypes="xs:int xs:boolean"/></xs:simpleType><xs:pattern value="1|true"/></xs:restriction></xs:simpleType>
+			<xs:simpleType name="N"><xs:union memberTypes="U xs:date"/></xs:simpleType>`, []check{
+			{doc(`<n>1</n>`), ""},
+			{doc(`<n>5</n>`), "cvc-pattern-valid"},
+			{doc(`<e>5</e>`), ""},
+			{doc(`<e>2024-02-29</e>`), ""},
+			{doc(`<e>x</e>`), "cvc-datatype-valid.1.2.3"},
+			{doc(`<e xsi:type="xs:boolean">false</e>`), ""},
+			{doc(`<e xsi:type="U">1</e>`), "cvc-elt.4.3"},
+		}},
 		{"abstract types and elements", `
 			<xs:element name="r"><xs:complexType><xs:sequence><xs:element ref="h"/></xs:sequence></xs:complexType></xs:element>
 			<xs:element name="h" abstract="true" type="A"/>
@@ -257,6 +269,21 @@ func TestCorners(t *testing.T) {
 			{doc(strings.Repeat("<b/>", 6001) + strings.Repeat("<a/>", 5*999)), "cvc-complex-type.2.4.d"},
 			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 5*999)), ""},
 			{doc(strings.Repeat("<b/>", 6000) + strings.Repeat("<a/>", 4)), "cvc-complex-type.2.4.b"},
+		}},
+		{"counted elements in a choice of few turns", `
+			<xs:element name="r"><xs:complexType><xs:choice maxOccurs="3">
+				<xs:element name="a" minOccurs="5" maxOccurs="5"/><xs:element name="b" maxOccurs="6000"/>
+			</xs:choice></xs:complexType></xs:element>`, []check{
+			{doc(strings.Repeat("<b/>", 6001) + "<a/><a/><a/><a/><a/>"), ""},
+			{doc(strings.Repeat("<b/>", 18000)), ""},
+			{doc(strings.Repeat("<b/>", 18001)), "cvc-complex-type.2.4.d"},
+			{doc("<b/><a/><a/><a/><a/><a/><b/>"), ""},
+			{doc("<b/><a/><a/><a/><a/><a/><b/><a/>"), "cvc-complex-type.2.4.a"},
+		}},
+		{"a choice of nothing", `
+			<xs:element name="r"><xs:complexType><xs:choice/></xs:complexType></xs:element>`, []check{
+			{doc(``), "cvc-complex-type.2.4.b"},
+			{doc(`<a/>`), "cvc-complex-type.2.4.d"},
 		}},
 		{"xs:all", `
 			<xs:element name="r"><xs:complexType><xs:all>

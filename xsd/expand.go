@@ -153,6 +153,7 @@ func (e *expr) loosen() {
 type unrolling struct {
 	reduced bool // only as much as Unique Particle Attribution can see
 	full    bool // never with counters
+	counted bool // with counters for all, however small the range
 	copies  int  // places made so far
 	limit   int
 }
@@ -190,7 +191,7 @@ func (e *expr) write(u *unrolling) *expr {
 	if hi == unbounded {
 		copies = max(lo, 1)
 	}
-	if !u.reduced && !u.full && copies > 1 && (mulCount(copies, e.leaves) > smallRange || u.copies+mulCount(copies, e.leaves) > smallModel) {
+	if !u.reduced && !u.full && copies > 1 && (mulCount(copies, e.leaves) > smallRange || u.copies+mulCount(copies, e.leaves) > smallModel || u.counted) {
 		kid := e.body(u)
 		if kid == nil {
 			return nil

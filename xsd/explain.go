@@ -238,6 +238,7 @@ var ruleTexts = []ruleText{
 	{"cvc-elt.2", "Part 1, 3.3.4", "Абстрактный элемент в документе стоять не может: нужен элемент его группы подстановки.", "An abstract element may not stand in a document: a member of its substitution group is needed."},
 	{"cvc-elt.3", "Part 1, 3.3.4", "xsi:nil=\"true\" возможен только у элемента, объявленного nillable, и такой элемент должен быть совсем пуст, без пробелов и вложенных элементов.", "xsi:nil=\"true\" is possible only for an element declared nillable, and such an element must be quite empty, without white space or children."},
 	{"cvc-elt.4", "Part 1, 3.3.4", "xsi:type должен называть тип этой схемы, выведенный из объявленного, и такая замена не должна быть закрыта.", "xsi:type must name a type of this schema derived from the declared one, and the substitution must not be blocked."},
+	{"cvc-elt.5.1", "Part 1, 3.3.4", "Значение по умолчанию или постоянное (default, fixed) занимает место пустого содержимого и должно годиться для типа, который назван в xsi:type.", "A default or fixed value takes the place of empty content and must suit the type that xsi:type names."},
 	{"cvc-elt.5", "Part 1, 3.3.4", "У элемента постоянное значение (fixed): другого быть не может.", "The element has a fixed value: no other is possible."},
 	{"cvc-type.2", "Part 1, 3.4.4", "Тип абстрактный: назовите выведенный из него через xsi:type.", "The type is abstract: name one derived from it by xsi:type."},
 	{"cvc-type.3.1.1", "Part 1, 3.4.4", "У элемента простого типа не бывает атрибутов, кроме xsi:type, xsi:nil и указаний на схему.", "An element of simple type has no attributes but xsi:type, xsi:nil and schema locations."},
@@ -316,5 +317,6 @@ var ruleTexts = []ruleText{
 	{"s4s-", "Part 1, appendix A", "Документ схемы построен не по правилам языка схем.", "The schema document is not built as the schema language asks."},
 	{"document-missing", "", "Все документы схемы должны лежать в её пакете: из сети ничего не берётся.", "All documents of a schema must be in its bundle: nothing is fetched from the network."},
 	{"budget-", "", "Схема превышает предел сложности: упростите её или поднимите предел.", "The schema exceeds a limit of complexity: simplify it or raise the limit."},
+	{"smev-union-facets", "Part 1, 3.14.2", "Объединение, вошедшее в другое, заменяется своими членами: фасеты, которыми его ограничили, при этом теряются.", "A union inside another one is replaced by its members: facets that it was restricted by are lost."},
 	{"smev-", "", "Правило для схем, регистрируемых в СМЭВ.", "A rule for schemas registered in SMEV."},
 }

@@ -50,7 +50,7 @@ var versioned = regexp.MustCompile(`^urn://.+/\d+\.\d+\.\d+$|^(https?|urn):.*[/:
 // what is better avoided. A zero Registration leaves the roots unchecked. The
 // error is nil or says what could not be read; a bad schema is not an error
 // but remarks.
-func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) ([]Remark, error) {
+func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) (remarks []Remark, err error) {
 	s, err := Compile(fsys, roots, opts)
 	var refused *CompileError
 	if err != nil && !errors.As(err, &refused) {
@@ -64,10 +64,18 @@ func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) ([]Remark,
 		return out, nil
 	}
 	c := newCompiler(fsys, opts)
+	l := &linter{c: c, schema: s}
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(stop); !ok {
+				panic(r)
+			}
+			remarks, err = l.out, c.refusal() // it was compiled once: only time can have run out
+		}
+	}()
 	if err := c.load(roots); err != nil {
 		return nil, err
 	}
-	l := &linter{c: c, schema: s}
 	l.registration(reg)
 	own := map[string]bool{}
 	for _, r := range roots {
@@ -79,6 +87,14 @@ func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) ([]Remark,
 	}
 	for _, d := range c.order {
 		l.document(d, own[d.target])
+	}
+	c.register()
+	c.resolve()
+	for _, t := range c.simples {
+		for _, m := range t.loosened {
+			l.add(Warning, t.node, "smev-union-facets", "объединение берёт из типа %[1]s только его члены: ограничения, наложенные на %[1]s, в нём не действуют; наложите их на само объединение или на члены",
+				"the union takes only the members of type %[1]s: the facets put on %[1]s do not hold in it; put them on the union itself or on the members", m.display())
+		}
 	}
 	sort.SliceStable(l.out, func(i, j int) bool { return l.out[i].Severity > l.out[j].Severity })
 	return l.out, nil

@@ -145,6 +145,10 @@ func (v *Validator) otherNamespace(i int32, f *frame) string {
 // incomplete reports content that ends too early.
 func (v *Validator) incomplete(i int32, f *frame) {
 	expected := v.expected(f)
+	if len(expected) == 0 { // a choice of nothing: the schema's doing
+		v.report(i, "cvc-complex-type.2.4.b", "", nil, "содержимое элемента %[1]s по схеме не может быть полным: выбирать не из чего", "by the schema the content of element %[1]s can never be complete: there is nothing to choose from", v.nameAt(f.tok))
+		return
+	}
 	v.report(i, "cvc-complex-type.2.4.b", "", expected, "содержимое элемента %[1]s не полно; ожидается: %[2]s", "the content of element %[1]s is not complete; expected: %[2]s", v.nameAt(f.tok), joinNames(expected))
 }
 

@@ -226,7 +226,7 @@ func (c *compiler) restricted(t *simpleType, n *node, base *simpleType) *simpleT
 	if base == nil || base.faulty {
 		return c.stand(t)
 	}
-	t.base, t.variety, t.item, t.members, t.spread = base, base.variety, base.item, base.members, base.spread
+	t.base, t.variety, t.item, t.members = base, base.variety, base.item, base.members
 	var facets []value.Facet
 	var places []*node
 	for _, k := range n.kids {
@@ -347,7 +347,18 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 			c.find(at, "cos-st-restricts.3.3.1.1", "тип %[1]s закрыт (final) для объединений", "type %[1]s is final for unions", m.display())
 		}
 		faulty = faulty || m.faulty
-		members = append(members, m)
+		if m.variety != union {
+			members = append(members, m)
+			return
+		}
+		// In 1.0 the members of a union take its place, without the facets that a
+		// restriction may have put on it (Part 1, 3.14.2).
+		if members = append(members, m.members...); m.base.variety == union {
+			t.loosened = append(t.loosened, m)
+		}
+		if len(members) > c.lim.Members {
+			c.exceededAt(n, "members", c.lim.Members)
+		}
 	}
 	for f := range strings.FieldsSeq(n.token("memberTypes")) {
 		add(n, c.simpleNamed(n, f, "src-union-memberTypes-or-simpleTypes"))
@@ -366,10 +377,6 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 	values := make([]*value.Type, len(members))
 	for i, m := range members {
 		values[i] = m.v
-		t.spread += max(m.spread, 1)
-	}
-	if t.spread > c.lim.Members {
-		c.exceededAt(n, "members", c.lim.Members)
 	}
 	v, err := value.UnionOf(value.Name{Space: t.name.space, Local: t.name.local}, values...)
 	if err != nil {
@@ -399,13 +406,10 @@ func simpleDerivedOK(d, b *simpleType, excluded derivation) bool {
 	return false
 }
 
-// memberOf: t is a member type of the union, or of a union in it. How many there
-// are is bounded by Limits.Members.
+// memberOf: t is a member type of the union. How many there are is bounded by
+// Limits.Members.
 func (t *simpleType) memberOf(b *simpleType) bool {
-	if b.variety != union {
-		return false
-	}
-	return slices.ContainsFunc(b.members, func(m *simpleType) bool { return m == t || t.memberOf(m) })
+	return b.variety == union && slices.Contains(b.members, t)
 }
 
 // derivedOK is cos-st-derived-ok or cos-ct-derived-ok, whichever applies.

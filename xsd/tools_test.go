@@ -151,6 +151,9 @@ func TestLint(t *testing.T) {
 			`<xs:element name="НетСведений"/><xs:any namespace="##other"/>`, `<xs:complexType name="ТОтвет">`,
 			`<xs:simpleType name="Л"><xs:list itemType="xs:int"/></xs:simpleType><xs:element name="Всё" type="xs:anyType"/><xs:complexType name="ТОтвет" mixed="true">`), good,
 			[]string{"advice smev-list", "warning smev-any-type", "warning smev-mixed", "warning smev-untyped", "warning smev-wildcard"}},
+		{"a restricted union in a union", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="В"><xs:union memberTypes="xs:int xs:date"/></xs:simpleType><xs:simpleType name="У"><xs:restriction base="В"><xs:pattern value="1"/></xs:restriction></xs:simpleType>
+			<xs:simpleType name="О"><xs:union memberTypes="У xs:boolean"/></xs:simpleType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-union-facets"}},
 		{"not a schema", edited(t, bundle, "request.xsd", "xs:enumeration", "xs:enumeratio"), good, []string{"fault s4s-elt-must-match.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
