@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,6 +181,27 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 	}
 	if sent, waiting, err := w.HeldFiles(t.Context(), "MNSV05", []adapter.Queue{rosreestr, {System: "NOBODY"}}); err != nil || sent != 1 || waiting != 1 {
 		t.Errorf("held: %d, %d, %v", sent, waiting, err)
+	}
+}
+
+// The parts of a new file are told of at the same time: each of them is, and the
+// file is there once.
+func TestNotesOfOneFileAtOnce(t *testing.T) {
+	w := open(t)
+	for range 30 {
+		f := adapter.FileEntry{File: adapter.File{ID: uuid.Must(uuid.NewUUID()), Name: "parts", Size: 5}, Owner: "o"}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if _, err := w.PutFile(t.Context(), f, w.now); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if w.known(f.File) != 1 {
+			t.Fatal("the file is not there")
+		}
 	}
 }
 
