@@ -23,8 +23,14 @@ func TestTraceOfAMessage(t *testing.T) {
 
 	var of trace.TraceID
 	var root trace.SpanID
+	var names []string
+	defer func() {
+		if t.Failed() {
+			t.Log("spans of the trace:", names)
+		}
+	}()
 	w.Eventually("the spans are there", func() bool {
-		var names []string
+		names = nil
 		for _, s := range spans.GetSpans() {
 			if s.Name == "validate" {
 				of, root = s.SpanContext.TraceID(), s.Parent.SpanID()
@@ -43,6 +49,9 @@ func TestTraceOfAMessage(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
+		// A bus that appends a record and then cannot confirm it to its replicas
+		// gets it again, and every copy is taken in: one stage may have two spans.
+		names = slices.Compact(names)
 		want := []string{"accept", "admit", "authenticate", "intake", "parse", "read", "relay", "sign", "smev", "validate"}
 		return slices.Equal(names, want)
 	})
