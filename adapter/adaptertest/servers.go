@@ -2,7 +2,6 @@ package adaptertest
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -15,10 +14,10 @@ import (
 )
 
 // openStore gives a database of this test alone.
-func openStore(t testing.TB, node string) *postgres.Store {
+func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
-	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: quiet})
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +25,9 @@ func openStore(t testing.TB, node string) *postgres.Store {
 	return s
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
 // openBus gives the brokers of KAFKA_BROKERS, or a broker of this test alone,
 // which takes less than a millisecond to start. Topics bear the test's own prefix.
-func openBus(t testing.TB) *kafka.Broker {
+func openBus(t testing.TB, log *slog.Logger) *kafka.Broker {
 	t.Helper()
 	addresses := strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
 	if addresses[0] == "" {
@@ -46,7 +43,7 @@ func openBus(t testing.TB) *kafka.Broker {
 		addresses = k.Brokers()
 	}
 	replication, _ := strconv.Atoi(os.Getenv("KAFKA_REPLICATION"))
-	b, err := kafka.Open(kafka.Options{Brokers: addresses, Partitions: 1, Replication: max(replication, 1), Log: quiet})
+	b, err := kafka.Open(kafka.Options{Brokers: addresses, Partitions: 1, Replication: max(replication, 1), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,10 +149,10 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	w.store = openStore(t, w.Config.Node)
+	w.store = openStore(t, w.Config.Node, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
-	w.Bus = &BreakableBus{Broker: openBus(t)}
+	w.Bus = &BreakableBus{Broker: openBus(t, w.logger())}
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
@@ -186,11 +186,15 @@ func (w *World) Join(node string) string {
 	return url
 }
 
+func (w *World) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, stop func()) {
 	w.T.Helper()
 	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
-		Log: slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
+		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)

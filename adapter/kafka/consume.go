@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -24,6 +27,8 @@ const (
 	// stalled is how long a reader may bring nothing while records wait and
 	// nobody in the group gets on. Then it is closed and opened again.
 	stalled = 30 * time.Second
+	// settling is how long brokers may take to hear of a topic.
+	settling = 10 * time.Second
 )
 
 // Consume is adapter.Broker.Consume.
@@ -57,6 +62,7 @@ func topicSet(topics func() []string) []string {
 // session reads one set of topics until the set changes, the reader stalls or
 // ctx ends.
 func (b *Broker) session(ctx context.Context, group string, topics func() []string, epochs map[string]string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
+	b.settle(ctx, epochs)
 	r := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: b.opts.Brokers, GroupID: group, GroupTopics: slices.Sorted(maps.Keys(epochs)), Dialer: b.dialer(),
 		StartOffset:            kafka.FirstOffset,
@@ -103,6 +109,41 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 			return fmt.Errorf("the reader has brought nothing for %v while records wait", stalled)
 		}
 	}
+}
+
+// settle waits until every broker that answers knows the topics. The leader of a
+// group shares out the partitions that the group's coordinator knows of. Those of
+// a topic that it has yet to hear of go to nobody, and when it hears of it before
+// kafka-go begins to watch the topic, nobody notices that either.
+func (b *Broker) settle(ctx context.Context, epochs map[string]string) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	topics := slices.Sorted(maps.Keys(epochs))
+	answer, err := b.metadata(ctx, topics)
+	if err != nil {
+		return // the reader meets the same trouble and says so
+	}
+	var wg sync.WaitGroup
+	for _, node := range answer.Brokers {
+		address := net.JoinHostPort(node.Host, strconv.Itoa(int(node.Port)))
+		wg.Go(func() {
+			l, err := b.line(ctx, address)
+			if err != nil {
+				return // it coordinates nothing
+			}
+			defer l.conn.Close()
+			for {
+				answer, err := l.metadata(ctx, topics)
+				if err != nil || maps.Equal(epochsIn(answer), epochs) {
+					return
+				}
+				if !sleep(ctx, 100*time.Millisecond) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // session is one reader's life.

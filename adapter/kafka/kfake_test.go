@@ -182,6 +182,69 @@ func TestTopicMadeAnewWithFewerPartitions(t *testing.T) {
 	complete(t, &s, 50)
 }
 
+// A topic is new, and the broker that coordinates the group has not heard of it
+// when partitions are shared out; right after that it has. What no member was
+// given would wait until somebody notices.
+func TestCoordinatorHearsOfATopicLate(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	b := bus{brokers: e.Brokers(), replication: 3}
+	k, topic := b.open(t), name(t)
+	ensure(t, k, topic)
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	group := name(t)
+	for e.Cluster().CoordinatorFor(group) == 0 {
+		group = name(t) // not the one that Consume asks first
+	}
+	late, shared := e.Cluster().CoordinatorFor(group), atomic.Bool{}
+	heard := time.Now().Add(time.Second)
+	e.Cluster().ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		shared.Store(true)
+		return nil, nil, false
+	})
+	e.Cluster().ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		if e.Cluster().CurrentNode() != late || shared.Load() || time.Now().After(heard) {
+			return nil, nil, false
+		}
+		answer := r.ResponseKind().(*kmsg.MetadataResponse)
+		for _, asked := range r.(*kmsg.MetadataRequest).Topics {
+			topic := kmsg.NewMetadataResponseTopic()
+			topic.Topic, topic.ErrorCode = asked.Topic, kerr.UnknownTopicOrPartition.Code
+			answer.Topics = append(answer.Topics, topic)
+		}
+		return answer, nil, true
+	})
+	var s sink
+	consume(t, k, group, list(topic), s.take(t))
+	began := time.Now()
+	s.wait(t, 10)
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("the records came after %v", took)
+	}
+}
+
+// A broker gets the time to hear from its replicas that a request of ours leaves
+// it. A request that is given up is written all the same, and once more when it
+// is sent again.
+func TestReplicasGetTime(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	ensure(t, k, topic)
+	var least atomic.Int32
+	e.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		least.Store(r.(*kmsg.ProduceRequest).TimeoutMillis)
+		return nil, nil, false
+	})
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := time.Duration(least.Load()) * time.Millisecond; got < 5*time.Second {
+		t.Errorf("the broker gives its replicas %v", got)
+	}
+}
+
 func TestTLSAndSASL(t *testing.T) {
 	config, pool := selfSigned(t)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {

@@ -221,14 +221,12 @@ func tooLarge(err error) bool {
 
 // produce sends one request and waits until all in-sync replicas have it.
 func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record, indexes []int) error {
-	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
-	defer cancel()
 	batch := make([]kafka.Record, len(indexes))
 	for i, index := range indexes {
 		r := &records[index]
 		batch[i] = kafka.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value), Headers: headersOut(r.Headers)}
 	}
-	answer, err := b.client.Produce(ctx, &kafka.ProduceRequest{
+	answer, err := b.producer.Produce(ctx, &kafka.ProduceRequest{
 		Topic: at.topic, Partition: at.partition,
 		RequiredAcks: kafka.RequireAll, // the zero value would ask for none
 		Records:      kafka.NewRecordReader(batch...),
