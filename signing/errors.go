@@ -43,6 +43,7 @@ type Error struct {
 	NotBefore   time.Time
 	NotAfter    time.Time    // set with the certificate codes
 	Certificate *Certificate // as far as it was read
+	Slip        *Deviation   // what its signer did wrong, where a file's signature tells
 	Err         error        // the cause, if any
 }
 

@@ -198,28 +198,30 @@ func (v *Verifier) admit(st *structure, at time.Time) (*Certificate, error) {
 		e.Err = err
 		return nil, e
 	}
-	if cert.key == nil {
-		e := refuse(KeyUnfit, st.certAt, "the key may not be used")
-		e.Err, e.Certificate = cert.keyErr, cert
-		return nil, e
-	}
-	if cert.key.kind() != st.method.kind {
-		e := refuse(KeyUnfit, st.certAt, "a key %s does not fit %s", cert.key, st.method.name)
-		e.Certificate = cert
-		return nil, e
-	}
-	if v.opt.SignatureOnly {
-		return cert, nil
-	}
-	if err := cert.checkDates(at); err != nil {
-		return nil, placed(err, st.certAt)
-	}
-	if v.opt.Trust != nil {
-		if err := v.opt.Trust.check(cert, at); err != nil {
-			return nil, placed(err, st.certAt)
-		}
+	if e := v.judge(cert, st.method, at); e != nil {
+		return nil, placed(e, st.certAt)
 	}
 	return cert, nil
+}
+
+// judge holds a certificate against a method and the policy.
+func (v *Verifier) judge(cert *Certificate, m *method, at time.Time) *Error {
+	if cert.key == nil {
+		return &Error{Code: KeyUnfit, Detail: "the key may not be used", Err: cert.keyErr, Certificate: cert}
+	}
+	if cert.key.kind() != m.kind {
+		return &Error{Code: KeyUnfit, Detail: fmt.Sprintf("a key %s does not fit %s", cert.key, m.name), Certificate: cert}
+	}
+	if v.opt.SignatureOnly {
+		return nil
+	}
+	if e := cert.checkDates(at); e != nil {
+		return e
+	}
+	if v.opt.Trust != nil {
+		return v.opt.Trust.check(cert, at)
+	}
+	return nil
 }
 
 // checkValue verifies SignatureValue over the canonical SignedInfo.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mezhved/signing/internal/openssl"
 )
 
 func BenchmarkHash(b *testing.B) {
@@ -83,15 +85,15 @@ func BenchmarkParsePublicKey(b *testing.B) {
 // in one run. The metric "x-engine" is how many times as fast as the engine we
 // are: above one is faster.
 func BenchmarkBesideEngine(b *testing.B) {
-	e := newEngine(b)
-	program := e.dir + "/engine_bench"
+	e := openssl.WithGOST(b)
+	program := e.Dir + "/engine_bench"
 	if out, err := exec.Command("cc", "-O2", "-o", program, "testdata/engine_bench.c", "-lcrypto").CombinedOutput(); err != nil {
 		b.Skipf("no C compiler with OpenSSL's headers (Debian: gcc libssl-dev): %v\n%s", err, out)
 	}
 	theirs := func(b *testing.B, args ...string) float64 {
 		b.Helper()
 		command := exec.Command(program, args...)
-		command.Env = append(command.Environ(), "OPENSSL_CONF="+e.config)
+		command.Env = append(command.Environ(), "OPENSSL_CONF="+e.Config)
 		out, err := command.Output()
 		if err != nil {
 			b.Fatalf("engine_bench %s: %v", strings.Join(args, " "), err)

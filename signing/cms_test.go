@@ -1,0 +1,386 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/signing/gost"
+	"mezhved/signing/internal/openssl"
+)
+
+var cmsMoment = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+
+// cmsWorld is an authority, its root as the only trust, and a signer of a key type.
+type cmsWorld struct {
+	ca       *TestCA
+	id       *Identity
+	signer   Signer
+	verifier *Verifier
+}
+
+func newCMSWorld(t testing.TB, key KeyType) *cmsWorld {
+	t.Helper()
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	w := &cmsWorld{}
+	var err error
+	w.ca, err = NewTestCA("Files", key, cmsMoment.AddDate(-1, 0, 0))
+	must(err)
+	w.id, err = w.ca.Issue(TestSubject{CommonName: "Signer of files", Key: key, NotBefore: cmsMoment.AddDate(0, -1, 0)}, cmsMoment)
+	must(err)
+	w.signer, err = w.id.Signer()
+	must(err)
+	trust, err := NewTrust(TrustOptions{Roots: []*Certificate{w.ca.Certificate}})
+	must(err)
+	w.verifier, err = NewVerifier(Options{Now: func() time.Time { return cmsMoment }, Trust: trust})
+	must(err)
+	return w
+}
+
+func (w *cmsWorld) sign(t testing.TB, content []byte) []byte {
+	t.Helper()
+	der, err := SignCMS(context.Background(), Octets{Bytes: content}, w.signer, cmsMoment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// refused checks code and slip of a refusal.
+func refused(t testing.TB, err error, code Code, name string) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Fatalf("%v, want %s", err, code)
+	}
+	got := ""
+	if e.Slip != nil {
+		got = e.Slip.Name
+		if e.Slip.English == "" || e.Slip.Russian == "" {
+			t.Errorf("the slip %q has no words", got)
+		}
+	}
+	if got != name {
+		t.Fatalf("%v: slip %q, want %q", err, got, name)
+	}
+}
+
+var cmsKeyTypes = []KeyType{KeyECDSA256, KeyECDSA384, KeyRSA2048, KeyGOST256, KeyGOST512}
+
+func TestCMSRoundTrip(t *testing.T) {
+	content := []byte("Выписка\r\nиз реестра\n")
+	for _, key := range cmsKeyTypes {
+		t.Run(string(key), func(t *testing.T) {
+			w := newCMSWorld(t, key)
+			der := w.sign(t, content)
+			signed, err := w.verifier.VerifyCMS(der, Octets{Bytes: content})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if signed.Certificate().SHA256 != w.id.Certificate.SHA256 || signed.Algorithm() != w.signer.Algorithm() || !signed.Claimed().Equal(cmsMoment) {
+				t.Errorf("signed by %s with %s at %v", signed.Certificate().Subject(), signed.Algorithm(), signed.Claimed())
+			}
+			// The same where only digests are at hand.
+			far := Octets{Digest: func(d Digest) ([]byte, error) {
+				h := digests[digestByURI(string(d))].new()
+				h.Write(content)
+				return h.Sum(nil), nil
+			}}
+			if _, err := w.verifier.VerifyCMS(der, far); err != nil {
+				t.Error(err)
+			}
+			_, err = w.verifier.VerifyCMS(der, Octets{Bytes: append(content, ' ')})
+			refused(t, err, DigestMismatch, "")
+			other := newCMSWorld(t, key)
+			_, err = other.verifier.VerifyCMS(der, Octets{Bytes: content})
+			refused(t, err, CertificateUntrusted, "")
+			_, err = w.verifier.VerifyCMSAt(der, Octets{Bytes: content}, cmsMoment.AddDate(3, 0, 0))
+			refused(t, err, CertificateExpired, "")
+		})
+	}
+}
+
+// No octet of a signature can be changed so that it holds for other content or
+// another signer; and no change makes it hold for what it did not cover.
+func TestCMSChangedOctets(t *testing.T) {
+	content := []byte("content")
+	w := newCMSWorld(t, KeyECDSA256)
+	der := w.sign(t, content)
+	for i := range der {
+		for _, mask := range []byte{1, 0x20, 0x80, 0xff} {
+			changed := slices.Clone(der)
+			changed[i] ^= mask
+			signed, err := w.verifier.VerifyCMS(changed, Octets{Bytes: content})
+			if err == nil && signed.Certificate().SHA256 != w.id.Certificate.SHA256 {
+				t.Errorf("octet %d ^ %#x: signed by another", i, mask)
+			}
+			if _, err := w.verifier.VerifyCMS(changed, Octets{Bytes: []byte("contents")}); err == nil {
+				t.Errorf("octet %d ^ %#x: it holds for other content", i, mask)
+			}
+		}
+		if _, err := w.verifier.VerifyCMS(der[:i], Octets{Bytes: content}); err == nil {
+			t.Errorf("the first %d octets hold", i)
+		}
+	}
+	_, err := w.verifier.VerifyCMS(append(der, 0), Octets{Bytes: content})
+	refused(t, err, Malformed, "not-cms")
+}
+
+// The slips of signers that are known are told by name.
+func TestCMSSlips(t *testing.T) {
+	content := []byte("line\nline\n")
+	w := newCMSWorld(t, KeyGOST256)
+	// resigned makes the signature again with other attributes or another value.
+	resigned := func(der []byte, value func(attributes []byte) []byte) []byte {
+		c, err := readCMS(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Replace(der, c.value, value(c.attributes), 1)
+	}
+	signedValue := func(octets []byte) []byte {
+		v, err := w.signer.Sign(context.Background(), octets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	good := w.sign(t, content)
+	sum := func(b []byte) []byte { h := gost.NewStreebog256(); h.Write(b); return h.Sum(nil) }
+	backwards := sum(content)
+	slices.Reverse(backwards)
+	stated := func(sum []byte) []byte { // a signature that states this digest
+		der, err := SignCMS(context.Background(), Octets{Digest: func(Digest) ([]byte, error) { return sum, nil }}, w.signer, cmsMoment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	for _, c := range []struct {
+		slip string
+		code Code
+		der  []byte
+	}{
+		{"value-form", ValueInvalid, resigned(good, func(a []byte) []byte { v := signedValue(a); slices.Reverse(v); return v })},
+		{"value-form", ValueInvalid, resigned(good, func(a []byte) []byte { v := signedValue(a); return append(v[32:], v[:32]...) })},
+		{"attributes-tag", ValueInvalid, resigned(good, func(a []byte) []byte { a[0] = 0xa0; return signedValue(a) })},
+		{"attributes-not-signed", ValueInvalid, resigned(good, func([]byte) []byte { return signedValue(content) })},
+		{"", ValueInvalid, resigned(good, func([]byte) []byte { return signedValue([]byte("something else")) })},
+		{"digest-reversed", DigestMismatch, stated(backwards)},
+		{"signed-base64", DigestMismatch, w.sign(t, []byte(base64.StdEncoding.EncodeToString(content)))},
+		{"signed-digest", DigestMismatch, w.sign(t, sum(content))},
+		{"line-ends-rewritten", DigestMismatch, w.sign(t, []byte("line\r\nline\r\n"))},
+		{"empty", DigestMismatch, w.sign(t, nil)},
+		{"digest-length", DigestMismatch, stated(make([]byte, 64))},
+		{"not-cms", Malformed, []byte("0")},
+		{"not-cms", Malformed, w.id.Certificate.DER},
+		{"not-cms", Malformed, make([]byte, maxCMS+1)},
+	} {
+		_, err := w.verifier.VerifyCMS(c.der, Octets{Bytes: content})
+		refused(t, err, c.code, c.slip)
+	}
+	e := newCMSWorld(t, KeyECDSA256)
+	der := e.sign(t, content)
+	c, err := readCMS(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := ecdsaValue(e.id.Certificate.key.(ecdsaPublicKey).k.Curve, c.value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.method, c.value = methodByURI(string(ECDSASHA256)), raw
+	if d := c.explainValue(e.id.Certificate, Octets{Bytes: content}); d == nil || d.Name != "value-form" {
+		t.Errorf("r || s: %v", d)
+	}
+}
+
+// A certificate of the same name and number does not pass for the signer's when
+// the signer has said which one is his.
+func TestCMSSigningCertificate(t *testing.T) {
+	w := newCMSWorld(t, KeyECDSA256)
+	twin, err := w.ca.Issue(TestSubject{CommonName: "Twin", Serial: w.id.Certificate.X509.SerialNumber, NotBefore: cmsMoment.AddDate(0, -1, 0)}, cmsMoment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := bytes.Replace(w.sign(t, []byte("x")), w.id.Certificate.DER, nil, 1)
+	// Without the certificates the lengths are wrong; the signer is given apart.
+	c, err := readCMS(w.sign(t, []byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.choose(twin.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c.checkValue(twin.Certificate, Octets{Bytes: []byte("x")}), ValueInvalid, "signing-certificate")
+	if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: []byte("x")}); err == nil {
+		t.Error("a signature with wrong lengths holds")
+	}
+}
+
+// indefinite gives the constructed values down to a depth lengths of the
+// indefinite form, as BouncyCastle writes them.
+func indefinite(t testing.TB, der []byte, depth int) []byte {
+	t.Helper()
+	var out []byte
+	for len(der) > 0 {
+		tag, length, body, err := readHeader(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := der[:len(der)-len(body)+length]
+		if der = body[length:]; tag[0]&0x20 == 0 || depth == 0 {
+			out = append(out, whole...)
+			continue
+		}
+		out = append(append(append(out, tag[0], 0x80), indefinite(t, body[:length], depth-1)...), 0, 0)
+	}
+	return out
+}
+
+// What OpenSSL signs is accepted in all the ways that it has, and it accepts what
+// we sign.
+func TestCMSOfOpenSSL(t *testing.T) {
+	content := []byte("Заявление\r\nо выдаче\n")
+	for _, key := range cmsKeyTypes {
+		t.Run(string(key), func(t *testing.T) {
+			p := openssl.Plain(t)
+			digest := "sha256"
+			switch key {
+			case KeyGOST256:
+				p, digest = openssl.WithGOST(t), "md_gost12_256"
+			case KeyGOST512:
+				p, digest = openssl.WithGOST(t), "md_gost12_512"
+			}
+			w := newCMSWorld(t, key)
+			private, certificate, err := w.id.PEM()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.File("key.pem", private)
+			p.File("cert.pem", certificate)
+			p.File("ca.pem", w.ca.Certificate.PEM())
+			p.File("content", content)
+			p.File("ours", w.sign(t, content))
+			p.Run("cms", "-verify", "-binary", "-inform", "DER", "-in", "ours", "-content", "content", "-CAfile", "ca.pem", "-purpose", "any", "-attime", fmt.Sprint(cmsMoment.Unix()), "-out", "out")
+
+			sign := func(more ...string) []byte {
+				p.Run(append([]string{"cms", "-sign", "-binary", "-in", "content", "-signer", "cert.pem", "-inkey", "key.pem", "-md", digest, "-outform", "DER", "-out", "sig"}, more...)...)
+				return p.Read("sig")
+			}
+			for _, more := range [][]string{nil, {"-cades"}, {"-certfile", "ca.pem"}} {
+				der := sign(more...)
+				if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: content}); err != nil {
+					t.Errorf("openssl cms -sign %s: %v", strings.Join(more, " "), err)
+				}
+				if _, err := w.verifier.VerifyCMS(indefinite(t, der, 4), Octets{Bytes: content}); err != nil {
+					t.Errorf("the same in BER: %v", err)
+				}
+			}
+			authority, _, err := (&Identity{w.ca.Certificate, w.ca.Key}).PEM()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.File("ca-key.pem", authority)
+			p.Run("cms", "-sign", "-binary", "-in", "content", "-signer", "ca.pem", "-inkey", "ca-key.pem", "-md", digest, "-keyid", "-outform", "DER", "-out", "sig")
+			looking, err := NewVerifier(Options{SignatureOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if signed, err := looking.VerifyCMS(p.Read("sig"), Octets{Bytes: content}); err != nil || signed.Certificate().SHA256 != w.ca.Certificate.SHA256 {
+				t.Errorf("named by its key's identifier: %v", err)
+			}
+			der := sign("-nocerts")
+			_, err = w.verifier.VerifyCMS(der, Octets{Bytes: content})
+			refused(t, err, CertificateMissing, "certificate-missing")
+			if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: content}, nil, w.ca.Certificate, w.id.Certificate); err != nil {
+				t.Errorf("with the certificate known: %v", err)
+			}
+			_, err = w.verifier.VerifyCMS(sign("-noattr"), Octets{Bytes: content})
+			refused(t, err, Malformed, "no-signed-attributes")
+			_, err = w.verifier.VerifyCMS(sign("-nodetach"), Octets{Bytes: content})
+			refused(t, err, Malformed, "attached-content")
+			_, err = w.verifier.VerifyCMS(sign("-econtent_type", "1.2.840.113549.1.9.16.1.4"), Octets{Bytes: content})
+			refused(t, err, Malformed, "content-type")
+			_, err = w.verifier.VerifyCMS(sign("-signer", "ca.pem", "-inkey", "ca-key.pem"), Octets{Bytes: content})
+			refused(t, err, Malformed, "several-signers")
+			if key == KeyRSA2048 {
+				p.Run("cms", "-sign", "-binary", "-in", "content", "-signer", "cert.pem", "-inkey", "key.pem", "-md", "sha1", "-outform", "DER", "-out", "sig")
+				_, err = w.verifier.VerifyCMS(p.Read("sig"), Octets{Bytes: content})
+				refused(t, err, BadAlgorithm, "digest-algorithm")
+				_, err = w.verifier.VerifyCMS(sign("-keyopt", "rsa_padding_mode:pss"), Octets{Bytes: content})
+				refused(t, err, BadAlgorithm, "signature-algorithm")
+			}
+		})
+	}
+}
+
+// What the policy does not allow is refused; what cannot be read is an outage.
+func TestCMSPolicy(t *testing.T) {
+	w := newCMSWorld(t, KeyECDSA256)
+	der := w.sign(t, []byte("x"))
+	v, err := NewVerifier(Options{Algorithms: []Algorithm{GOST2012_256}, Now: func() time.Time { return cmsMoment }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.VerifyCMS(der, Octets{Bytes: []byte("x")})
+	refused(t, err, BadAlgorithm, "")
+	failing := errors.New("the disk is away")
+	_, err = w.verifier.VerifyCMS(der, Octets{Digest: func(Digest) ([]byte, error) { return nil, failing }})
+	var e *Error
+	if !errors.Is(err, failing) || errors.As(err, &e) {
+		t.Errorf("%v: an outage is no refusal", err)
+	}
+}
+
+func TestParseCMS(t *testing.T) {
+	w := newCMSWorld(t, KeyECDSA256)
+	der := w.sign(t, []byte("x"))
+	for name, file := range map[string][]byte{
+		"DER": der, "base64": []byte(base64.StdEncoding.EncodeToString(der)),
+		"PEM": pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: der}),
+	} {
+		got, err := ParseCMS(file)
+		if err != nil || !bytes.Equal(got, der) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, file := range []string{"", "-----BEGIN PKCS7-----\nMII", "пустое"} {
+		if _, err := ParseCMS([]byte(file)); err == nil {
+			t.Errorf("%q is read", file)
+		}
+	}
+}
+
+// FuzzCMS: nothing holds for content that was not signed, nothing panics.
+func FuzzCMS(f *testing.F) {
+	w := newCMSWorld(f, KeyECDSA256)
+	content := []byte("content")
+	der := w.sign(f, content)
+	f.Add(der)
+	f.Add([]byte{0x30, 0x80, 0x24, 0x80, 0x04, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00})
+	wrong := sha256.Sum256(content)
+	f.Fuzz(func(t *testing.T, der []byte) {
+		if out, err := definite(der); err == nil {
+			if again, err := definite(out); err != nil || !bytes.Equal(out, again) {
+				t.Errorf("definite lengths are rewritten again: %v", err)
+			}
+		}
+		if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: wrong[:]}); err == nil {
+			t.Error("it holds for what was not signed")
+		}
+	})
+}
