@@ -98,3 +98,23 @@ func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node,
 	}
 	return err
 }
+
+// verifyFile checks a file's own signature (SignaturePKCS7): of an official or,
+// when no person signs, of the calling system (MR 3.3, 4.3.1 and 4.5.4).
+func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, octets signing.Octets) error {
+	if len(pkcs7) == 0 {
+		if s.FileSignature == PersonalRequired {
+			return because("file-signature-missing", name)
+		}
+		return nil
+	}
+	_, err := g.personal.VerifyCMSAt(pkcs7, octets, c.started, c.signed.Certificate())
+	var e *signing.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		return refuseFile(name, e)
+	}
+	return unavailable(err)
+}

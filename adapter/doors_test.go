@@ -136,7 +136,7 @@ func TestHealthAndMetrics(t *testing.T) {
 		Store, Bus string
 		Services   int
 	}
-	if err := json.Unmarshal([]byte(text), &state); err != nil || status != 200 || !state.Ready || state.Store != "ok" || state.Bus != "ok" || state.Services != 7 {
+	if err := json.Unmarshal([]byte(text), &state); err != nil || status != 200 || !state.Ready || state.Store != "ok" || state.Bus != "ok" || state.Services != 8 {
 		t.Errorf("/readyz: %d %s %v", status, text, err)
 	}
 	_, _, text = get(t, w.URL+"/metrics")

@@ -72,6 +72,8 @@ var table = map[reason]row{
 	"certificate-revoked":          {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 10, text: "Сертификат %s отозван", status: 500, do: "получите новый сертификат"},
 	"algorithm":                    {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 11, text: "Алгоритм или преобразование %s не поддерживается", status: 500, do: doFixResend},
 	"personal-signature-missing":   {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 12, text: "ЭП-СП отсутствует в сообщении %s", status: 500, do: "подпишите содержимое ЭП-СП и отправьте сообщение заново"},
+	"file-signature":               {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 21, text: "ЭП вложения %s (PKCS#7) построена неверно: %s", status: 500, do: doFixResend},
+	"file-signature-missing":       {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 22, text: "У вложения %s нет ЭП (PKCS#7), для этого вида сведений она обязательна", status: 500, do: "подпишите файл (SignaturePKCS7) и отправьте сообщение заново"},
 	"personal-signature-forbidden": {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 13, text: "ЭП-СП не предусмотрена для этого вида сведений (сообщение %s)", status: 500, do: doFixResend},
 	"revocation-unknown":           {fault: envelopes.SMEVFailure, module: "SPS", n: 14, text: "Не удалось проверить, не отозван ли сертификат %s.", status: http.StatusServiceUnavailable, do: doRetry},
 
@@ -131,7 +133,8 @@ var table = map[reason]row{
 // it. It is the only error that an operation needs to return.
 type refusal struct {
 	reason reason
-	args   []any // for the row's text
+	args   []any  // for the row's text
+	slip   string // what the sender did wrong, in Russian, where it is known
 	marks  []mark
 	cause  error // for the log only
 
@@ -285,16 +288,32 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	return r
 }
 
+// refuseFile is refuseSignature for a file's own signature.
+func refuseFile(name string, e *signing.Error) *refusal {
+	r := refuseSignature("ЭП вложения "+name+" (PKCS#7)", e)
+	switch {
+	case e.Slip == nil:
+	case r.reason == "signature-format":
+		r.reason, r.args = "file-signature", []any{name, e.Slip.Russian}
+	default:
+		r.slip = e.Slip.Russian
+	}
+	return r
+}
+
 // moscow is the time zone of the bus: its answers bear +03:00 all year.
 var moscow = time.FixedZone("MSK", 3*60*60)
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {
 	t := table[r.reason].text
-	if !strings.Contains(t, "%") {
-		return t
+	if strings.Contains(t, "%") {
+		t = fmt.Sprintf(t, r.args...)
 	}
-	return fmt.Sprintf(t, r.args...)
+	if r.slip != "" {
+		t += ": " + r.slip
+	}
+	return t
 }
 
 // fault is the refusal in the protocol's words. The faultstring is the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type FileStore interface {
 	// Find gives those of the files that have been brought whole and whose bytes
 	// are on the disk; the others are not in the answer.
 	Find(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]File, error)
+
+	// Read gives the bytes of a file that Find has found.
+	Read(ctx context.Context, id uuid.UUID) (io.ReadCloser, error)
 
 	// Held tells how many bytes of files wait in messages of the sender, and in
 	// messages to that one of the recipients for whom most waits.

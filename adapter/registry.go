@@ -125,7 +125,8 @@ type Service struct {
 	Attachments   int64
 	QueueLimit    int
 	Personal      Personal
-	Stream        bool // providers read their topic on the bus instead of polling
+	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
+	Stream        bool     // providers read their topic on the bus instead of polling
 
 	Schema       *xsd.Schema
 	SchemaDigest string // hex

@@ -52,6 +52,7 @@ type serviceFile struct {
 	Deadline  Period        `yaml:"deadline"`
 	EndOfLife Period        `yaml:"endOfLife"`
 	Personal  string        `yaml:"personalSignature"` // optional (default), required, forbidden
+	Files     string        `yaml:"fileSignature"`     // optional (default), required
 	Limits    serviceLimits `yaml:"limits"`
 	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
 	Delivery  string        `yaml:"delivery"` // poll (default) or stream
@@ -327,10 +328,11 @@ func (r *catalogReader) readService(dir, name, version string) {
 		Request:  QName{in.Root.Namespace, in.Root.Request},
 		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(),
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
-		Stage: Stage(in.Stage), Personal: Personal(in.Personal), Stream: in.Delivery == "stream",
+		Stage: Stage(in.Stage), Personal: Personal(in.Personal), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
 	def(&s.Stage, StagePublished)
 	def(&s.Personal, PersonalOptional)
+	def(&s.FileSignature, PersonalOptional)
 	if in.Root.Response != "" {
 		s.Response = QName{in.Root.Namespace, in.Root.Response}
 	}
@@ -381,6 +383,11 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 	case PersonalOptional, PersonalRequired, PersonalForbidden:
 	default:
 		f.errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Personal)
+	}
+	switch s.FileSignature {
+	case PersonalOptional, PersonalRequired:
+	default:
+		f.errorf("fileSignature", "optional or required is expected, not %q", in.Files)
 	}
 	switch in.Delivery {
 	case "", "poll", "stream":

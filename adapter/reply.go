@@ -53,10 +53,10 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		if err := g.checkContent(c, s, resp.Data, resp.Content, resp.PersonalSignature, resp.MessageID); err != nil {
 			return admitted{}, err
 		}
-		if m.Attachments, err = g.checkAttachments(s, resp.Headers, resp.Attachments); err != nil {
+		if m.Attachments, err = g.checkAttachments(c, s, resp.Headers, resp.Attachments); err != nil {
 			return admitted{}, err
 		}
-		if m.Files, err = g.checkFiles(ctx, c, resp.MessageID, resp.References, m.Recipients); err != nil {
+		if m.Files, err = g.checkFiles(ctx, c, s, resp.MessageID, resp.References, m.Recipients); err != nil {
 			return admitted{}, err
 		}
 		m.Parts.Attached, m.Parts.Files = len(m.Attachments), len(m.Files)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
 )
 
 // admitted is a message that may be accepted: its sender is proved, its ids are
@@ -56,7 +58,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	if err := g.checkContent(c, s, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
 		return admitted{}, err
 	}
-	attached, err := g.checkAttachments(s, req.Headers, req.Attachments)
+	attached, err := g.checkAttachments(c, s, req.Headers, req.Attachments)
 	if err != nil {
 		return admitted{}, err
 	}
@@ -80,7 +82,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
-	files, err := g.checkFiles(ctx, c, req.MessageID, req.References, to)
+	files, err := g.checkFiles(ctx, c, s, req.MessageID, req.References, to)
 	if err != nil {
 		return admitted{}, err
 	}
@@ -153,24 +155,26 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 }
 
 // checkAttachments holds contents against the signed headers: each has its
-// counterpart, none is there twice, together they are not too large.
-func (g *Gateway) checkAttachments(s *Service, headers []envelopes.AttachmentHeader, contents []envelopes.Attachment) ([]Attachment, error) {
+// counterpart, none is there twice, together they are not too large, and their
+// own signatures hold.
+func (g *Gateway) checkAttachments(c *call, s *Service, headers []envelopes.AttachmentHeader, contents []envelopes.Attachment) ([]Attachment, error) {
 	if len(headers) != len(contents) {
 		return nil, because("attachment-no-header", strconv.Itoa(len(contents)), strconv.Itoa(len(headers)))
 	}
 	if len(contents) == 0 {
 		return nil, nil
 	}
-	awaited := make(map[string]bool, len(headers))
-	for _, h := range headers {
-		awaited[h.ContentID] = true
+	awaited := make(map[string]*envelopes.AttachmentHeader, len(headers))
+	for i := range headers {
+		awaited[headers[i].ContentID] = &headers[i]
 	}
-	out := make([]Attachment, 0, len(contents))
+	out, signatures := make([]Attachment, 0, len(contents)), make([][]byte, 0, len(contents))
 	var total int64
 	for _, a := range contents {
-		if !awaited[a.ID] {
+		if awaited[a.ID] == nil {
 			return nil, because("attachment-unknown", a.ID)
 		}
+		signatures = append(signatures, awaited[a.ID].PKCS7)
 		delete(awaited, a.ID)
 		total += int64(len(a.Content))
 		out = append(out, Attachment{ID: a.ID, Content: a.Content})
@@ -180,13 +184,19 @@ func (g *Gateway) checkAttachments(s *Service, headers []envelopes.AttachmentHea
 	if total > limit {
 		return nil, &refusal{reason: "attachment-size", size: [2]int64{limit, total}}
 	}
+	for i, a := range out {
+		if err := g.verifyFile(c, s, a.ID, signatures[i], signing.Octets{Bytes: a.Content}); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
 }
 
 // checkFiles holds references against the file store: each file was brought
 // whole and has the digest that its sender signed, together they are not too
-// large, and neither sender nor recipient has too much waiting. The digests were
-// made while the files came, so this reads no file.
+// large, neither sender nor recipient has too much waiting, and the files' own
+// signatures hold. The digests were made while the files came, so this reads a
+// file only for a signature over another digest.
 //
 // The real bus looks at files only after its receipt and tells the sender later,
 // in a message to its response queue. We say it at once: the WSDL declares these
@@ -194,7 +204,7 @@ func (g *Gateway) checkAttachments(s *Service, headers []envelopes.AttachmentHea
 // them, and a sender that still has its file at hand is helped more than one that
 // finds a message about it tomorrow. Nothing is left to be found out later: from
 // here on a file cannot change, and Accept refuses one that did in between.
-func (g *Gateway) checkFiles(ctx context.Context, c *call, id string, refs []envelopes.AttachmentReference, to []Queue) ([]File, error) {
+func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string, refs []envelopes.AttachmentReference, to []Queue) ([]File, error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}
@@ -246,7 +256,32 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, id string, refs []env
 	if left := int64(g.config.Files.Recipient) - waiting; total > left {
 		return nil, &refusal{reason: "attachment-file-quota", args: []any{"получателя"}, size: [2]int64{max(left, 0), total}, retryAfter: time.Minute}
 	}
+	for i, f := range files {
+		if err := g.verifyFile(c, s, f.Name, refs[i].PKCS7, signing.Octets{Digest: func(d signing.Digest) ([]byte, error) { return fileDigest(ctx, store, f, d) }}); err != nil {
+			return nil, err
+		}
+	}
 	return files, nil
+}
+
+// fileDigest is a digest of a file in the file store.
+func fileDigest(ctx context.Context, store FileStore, f File, d signing.Digest) ([]byte, error) {
+	switch d {
+	case signing.Streebog256:
+		return f.GOST[:], nil
+	case signing.SHA256:
+		return f.SHA256[:], nil
+	}
+	r, err := store.Read(ctx, f.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	h := d.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return nil, err
+	}
+	return h.Sum(nil), nil
 }
 
 // recipients finds the queues that the request goes to. A broadcast goes to all

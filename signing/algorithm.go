@@ -63,6 +63,14 @@ func (d Digest) String() string {
 	return string(d)
 }
 
+// New makes a hash of the algorithm; nil of one that is not known.
+func (d Digest) New() hash.Hash {
+	if k := digestByURI(string(d)); k >= 0 {
+		return digests[k].new()
+	}
+	return nil
+}
+
 // method is one line of the table of signature algorithms. fits says why a key
 // cannot be used with it. Legacy methods verify only where the policy names them.
 type method struct {

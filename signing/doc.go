@@ -25,8 +25,8 @@
 //
 // Files in reading order: verify, structure, ids, places (what covers what), c14n,
 // transform, algorithm, gost; certificate, trust, chain, revocation, crl, ocsp;
-// sign, signer, keys, remote, pkcs11; explain and what it searches; foreign, for
-// signatures outside the profile. docs/signatures.md tells senders and operators.
+// sign, signer, keys, remote, pkcs11; explain and what it searches; cms, for files;
+// foreign, for signatures outside the profile. docs/signatures.md tells senders and operators.
 //
 // What an attacker could do who can write here: everything. Every comparison in
 // this package is a lock of the gateway; the tests flip them one by one.

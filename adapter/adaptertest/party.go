@@ -102,6 +102,7 @@ type Request struct {
 	Personal  signing.Signer // signs the content, which must then have an Id
 	Shown     string         // what the official was shown and signed, when it was not Content
 	Files     map[string][]byte
+	PKCS7     map[string][]byte               // signatures of some of Files
 	Stored    []envelopes.AttachmentReference // files in the file store
 	Headless  bool                            // leave the attachment headers out
 	XOP       bool
@@ -115,6 +116,7 @@ type Reply struct {
 	Reject  []envelopes.Rejection
 	Status  *envelopes.RequestStatus
 	Files   map[string][]byte
+	PKCS7   map[string][]byte
 	Stored  []envelopes.AttachmentReference
 }
 
@@ -146,7 +148,7 @@ func (p *Party) BuildRequest(r Request) (contentType string, body []byte, id str
 		MessageID: r.ID, ReferenceMessageID: r.Reference, TransactionCode: r.Code, NodeID: r.Node, EOL: r.EOL, Test: r.Test, References: r.Stored,
 	}
 	call.Content, call.PersonalSignature = p.content(r.Content, r.Shown, r.Personal)
-	call.Headers, call.Attachments = inside(r.Files)
+	call.Headers, call.Attachments = inside(r.Files, r.PKCS7)
 	if r.Headless {
 		call.Headers = nil
 	}
@@ -183,15 +185,15 @@ func (p *Party) BuildReply(to string, r Reply) (contentType string, body []byte,
 	if r.Content != "" {
 		call.Content, _ = p.content(r.Content, "", nil)
 	}
-	call.Headers, call.Attachments = inside(r.Files)
+	call.Headers, call.Attachments = inside(r.Files, r.PKCS7)
 	draft := call.Build(p.Version, false)
 	contentType, body = envelopes.Package(p.seal(draft), draft.Parts, false)
 	return contentType, body, r.ID
 }
 
-func inside(in map[string][]byte) (h []envelopes.AttachmentHeader, a []envelopes.Attachment) {
+func inside(in, pkcs7 map[string][]byte) (h []envelopes.AttachmentHeader, a []envelopes.Attachment) {
 	for id, content := range in {
-		h = append(h, envelopes.AttachmentHeader{ContentID: id, MimeType: "application/pdf"})
+		h = append(h, envelopes.AttachmentHeader{ContentID: id, MimeType: "application/pdf", PKCS7: pkcs7[id]})
 		a = append(a, envelopes.Attachment{ID: id, Content: content})
 	}
 	return h, a

@@ -13,6 +13,7 @@ const (
 	Regional = "urn://mezhved.test/regional/1.0" // routed by region code: 77 to MOSCOW, 50 to OBLAST
 	News     = "urn://mezhved.test/news/1.0"     // a broadcast of REGISTRY to MUNI and MFC
 	Signed   = "urn://mezhved.test/signed/1.0"   // wants a personal signature
+	Sealed   = "urn://mezhved.test/sealed/1.0"   // wants every file signed
 	Draft    = "urn://mezhved.test/draft/1.0"    // stage draft
 	Trial    = "urn://mezhved.test/trial/1.0"    // stage test
 )
@@ -60,6 +61,7 @@ var services = []service{
 	{"regional/1.0", "title: Региональный запрос\n" + root(Regional) + "routing:\n  xpath: /*[local-name()=\"ExtractRequest\"]/*[local-name()=\"RegionCode\"]/text()\n  table: {\"77\": MOSCOW, \"50\": OBLAST}\ncallers: [MUNI]\n", Schema(Regional)},
 	{"news/1.0", "title: Рассылка\nroot:\n  namespace: " + News + "\n  request: ExtractRequest\nbroadcast: true\nproviders: [MUNI, MFC]\ncallers: [REGISTRY]\n", Schema(News)},
 	{"signed/1.0", "title: Запрос с подписью должностного лица\n" + root(Signed) + "providers: [REGISTRY]\ncallers: [MUNI]\npersonalSignature: required\n", Schema(Signed)},
+	{"sealed/1.0", "title: Запрос с подписанными файлами\n" + root(Sealed) + "providers: [REGISTRY]\ncallers: [MUNI]\nfileSignature: required\n", Schema(Sealed)},
 	{"draft/1.0", "title: Черновик\n" + root(Draft) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: draft\n", Schema(Draft)},
 	{"trial/1.0", "title: На испытании\n" + root(Trial) + "providers: [REGISTRY]\ncallers: \"*\"\nstage: test\n", Schema(Trial)},
 }

@@ -207,6 +207,20 @@ func (s *Store) Find(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]adapte
 	return found, nil
 }
 
+// Read is adapter.FileStore.Read.
+func (s *Store) Read(ctx context.Context, id uuid.UUID) (io.ReadCloser, error) {
+	entries, err := s.index.FindFiles(ctx, []uuid.UUID{id})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.ID == id && e.Whole {
+			return s.open(e)
+		}
+	}
+	return nil, fmt.Errorf("file %s: %w", id, fs.ErrNotExist)
+}
+
 // Held is adapter.FileStore.Held.
 func (s *Store) Held(ctx context.Context, sender adapter.Mnemonic, to []adapter.Queue) (sent, waiting int64, err error) {
 	return s.index.HeldFiles(ctx, sender, to)

@@ -54,6 +54,33 @@ func (m *Message) References() []envelopes.AttachmentReference {
 	return nil
 }
 
+// Headers are what the sender signed about the message's attachments.
+func (m *Message) Headers() []envelopes.AttachmentHeader {
+	switch {
+	case m.Request != nil:
+		return m.Request.Headers
+	case m.Response != nil:
+		return m.Response.Headers
+	}
+	return nil
+}
+
+// PKCS7 is the signature of the attachment or the file in the file store of this
+// id or uuid; nil when it has none.
+func (m *Message) PKCS7(id string) []byte {
+	for _, h := range m.Headers() {
+		if h.ContentID == id {
+			return h.PKCS7
+		}
+	}
+	for _, r := range m.References() {
+		if strings.EqualFold(r.UUID, id) {
+			return r.PKCS7
+		}
+	}
+	return nil
+}
+
 // Hash is the digest that the sender signed for a file; nil when it signed none,
 // and then the file is not of this message.
 func (m *Message) Hash(f envelopes.FSAttachment) []byte {

@@ -1,6 +1,7 @@
 package party
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type Attachment struct {
 	Content  []byte
 	Source   Source // instead of Content, for files that need not be in memory
 	Size     int64  // of Source
-	PKCS7    []byte // detached signature over Content; may be nil
+	PKCS7    []byte // detached CMS signature over the file; nil: one is made, of the official or of the system
 }
 
 func (a *Attachment) size() int64 {
@@ -96,7 +97,7 @@ func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
 			return receipt, fmt.Errorf("process metadata: %w", err)
 		}
 	}
-	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Attachments, r.References); err != nil {
+	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Official, r.Attachments, r.References); err != nil {
 		return receipt, err
 	}
 	return receipt, c.send(ctx, envelopes.SendRequest, call.Build(c.version(), c.XOP), receipt)
@@ -126,7 +127,7 @@ func (c *Client) Reply(ctx context.Context, r Reply) (*Receipt, error) {
 	} else if len(r.Attachments) > 0 || len(r.References) > 0 {
 		return receipt, errors.New("only a reply with content carries attachments")
 	}
-	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Attachments, r.References); err != nil {
+	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Official, r.Attachments, r.References); err != nil {
 		return receipt, err
 	}
 	return receipt, c.send(ctx, envelopes.SendResponse, call.Build(c.version(), c.XOP), receipt)
@@ -140,8 +141,9 @@ func contentOf(ctx context.Context, xml []byte, official signing.Signer) (conten
 	return content, signature, err
 }
 
-// attach puts attachments into the message, or, all of them, into the file store.
-func (c *Client) attach(ctx context.Context, list []Attachment, refs []envelopes.AttachmentReference) (headers []envelopes.AttachmentHeader, contents []envelopes.Attachment, references []envelopes.AttachmentReference, err error) {
+// attach signs attachments and puts them into the message, or, all of them, into
+// the file store.
+func (c *Client) attach(ctx context.Context, official signing.Signer, list []Attachment, refs []envelopes.AttachmentReference) (headers []envelopes.AttachmentHeader, contents []envelopes.Attachment, references []envelopes.AttachmentReference, err error) {
 	seen := map[string]bool{}
 	var total int64
 	for i := range list {
@@ -161,6 +163,17 @@ func (c *Client) attach(ctx context.Context, list []Attachment, refs []envelopes
 		if a.MimeType == "" {
 			a.MimeType = "application/octet-stream"
 		}
+		if a.Source != nil && !stored {
+			if a.Content, err = readSource(a.Source); err != nil {
+				return nil, nil, nil, fmt.Errorf("attachment %s: %w", a.ID, err)
+			}
+			a.Source = nil
+		}
+		if a.PKCS7 == nil {
+			if a.PKCS7, err = signing.SignCMS(ctx, a.octets(), cmp.Or(official, c.Signer), c.now()); err != nil {
+				return nil, nil, nil, fmt.Errorf("signing attachment %s: %w", a.ID, err)
+			}
+		}
 		if stored {
 			ref, err := c.bring(ctx, a)
 			if err != nil {
@@ -169,15 +182,32 @@ func (c *Client) attach(ctx context.Context, list []Attachment, refs []envelopes
 			references = append(references, ref)
 			continue
 		}
-		if a.Source != nil {
-			if a.Content, err = readSource(a.Source); err != nil {
-				return nil, nil, nil, fmt.Errorf("attachment %s: %w", a.ID, err)
-			}
-		}
 		headers = append(headers, envelopes.AttachmentHeader{ContentID: a.ID, MimeType: a.MimeType, PKCS7: a.PKCS7})
 		contents = append(contents, envelopes.Attachment{ID: a.ID, Content: a.Content})
 	}
 	return headers, contents, references, nil
+}
+
+// octets are the attachment's, for its signature.
+func (a *Attachment) octets() signing.Octets {
+	if a.Source == nil {
+		return signing.Octets{Bytes: a.Content}
+	}
+	return DigestOf(a.Source)
+}
+
+// DigestOf are the octets of a source, read once for each digest.
+func DigestOf(src Source) signing.Octets {
+	return signing.Octets{Digest: func(d signing.Digest) ([]byte, error) {
+		r, err := src()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		h := d.New()
+		_, err = io.Copy(h, r)
+		return h.Sum(nil), err
+	}}
 }
 
 func (c *Client) bring(ctx context.Context, a Attachment) (envelopes.AttachmentReference, error) {

@@ -404,6 +404,9 @@ func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Me
 		}
 		taken[name] = true
 		one, err := fetchFile(ctx, store, f, m.Hash(f), filepath.Join(folder, name))
+		if err == nil {
+			one.signedJSON = signedOf(m.PKCS7(f.UUID), party.DigestOf(func() (io.ReadCloser, error) { return os.Open(one.Stored) }), m.SenderCertificate)
+		}
 		switch {
 		case errors.Is(err, party.ErrDigest):
 			return nil, no(fmt.Errorf("%w; the message was not acknowledged", err))
@@ -482,6 +485,7 @@ type attachmentJSON struct {
 	ID      string `json:"id"`
 	Size    int    `json:"size"`
 	Content string `json:"content,omitempty"` // base64, unless stored
+	signedJSON
 }
 
 type fileJSON struct {
@@ -489,6 +493,39 @@ type fileJSON struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size,omitempty"`   // once fetched
 	Stored string `json:"stored,omitempty"` // where it was fetched to
+	signedJSON
+}
+
+// signedJSON is what a file's own signature (PKCS#7) says.
+type signedJSON struct {
+	SignedBy string `json:"signedBy,omitempty"`
+	BadSign  string `json:"signatureError,omitempty"`
+}
+
+func (s signedJSON) String() string {
+	switch {
+	case s.BadSign != "":
+		return "; its signature does not hold: " + s.BadSign
+	case s.SignedBy != "":
+		return "; signed by " + s.SignedBy
+	}
+	return ""
+}
+
+// signedOf looks at a file's own signature. The certificate's dates count, and
+// not who issued it: the bus has judged that.
+func signedOf(pkcs7 []byte, octets signing.Octets, known *signing.Certificate) signedJSON {
+	if pkcs7 == nil {
+		return signedJSON{}
+	}
+	v, err := signing.NewVerifier(signing.Options{Algorithms: signing.Algorithms()})
+	if err == nil {
+		var signed signing.SignedFile
+		if signed, err = v.VerifyCMS(pkcs7, octets, known); err == nil {
+			return signedJSON{SignedBy: signed.Certificate().Subject()}
+		}
+	}
+	return signedJSON{BadSign: err.Error()}
 }
 
 func messageOf(m *party.Message) messageJSON {
@@ -509,7 +546,8 @@ func messageOf(m *party.Message) messageJSON {
 		}
 	}
 	for _, a := range m.Attachments {
-		j.Attachments = append(j.Attachments, attachmentJSON{a.ID, len(a.Content), base64.StdEncoding.EncodeToString(a.Content)})
+		j.Attachments = append(j.Attachments, attachmentJSON{a.ID, len(a.Content), base64.StdEncoding.EncodeToString(a.Content),
+			signedOf(m.PKCS7(a.ID), signing.Octets{Bytes: a.Content}, m.SenderCertificate)})
 	}
 	return j
 }
@@ -555,11 +593,11 @@ func printMessage(out *stdio, asJSON bool, dir string, m *party.Message, files [
 		line("the bus", j.Async.Category+" "+j.Async.Text)
 	}
 	for _, a := range j.Attachments {
-		line("attachment", fmt.Sprintf("%s, %d bytes", a.ID, a.Size))
+		line("attachment", fmt.Sprintf("%s, %d bytes%s", a.ID, a.Size, a.signedJSON))
 	}
 	for _, f := range j.Files {
 		if f.Stored != "" {
-			line("file", fmt.Sprintf("%s, %d bytes, the digest is the one that was signed", f.Name, f.Size))
+			line("file", fmt.Sprintf("%s, %d bytes, the digest is the one that was signed%s", f.Name, f.Size, f.signedJSON))
 		} else {
 			line("file", f.Name+" (in the file store: --out fetches it)")
 		}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -43,20 +45,23 @@ func readInput(io_ *stdio, name string) ([]byte, error) {
 
 type signCmd struct {
 	keyFlags
-	File string `arg:"" optional:"" help:"XML file; - or nothing is standard input."`
-	ID   string `name:"id" help:"Id of the element to sign. Without it FILE is a SMEV call and what the operation prescribes is signed."`
-	Out  string `placeholder:"FILE" help:"Where the result goes; default standard output."`
-	Bare bool   `help:"Print only the ds:Signature element."`
+	File     string `arg:"" optional:"" help:"XML file, or with --detached any file; - or nothing is standard input."`
+	Detached bool   `help:"Sign the file as it is: a detached CMS signature (PKCS#7), as PEM."`
+	ID       string `name:"id" help:"Id of the element to sign. Without it FILE is a SMEV call and what the operation prescribes is signed."`
+	Out      string `placeholder:"FILE" help:"Where the result goes; default standard output."`
+	Bare     bool   `help:"Print only the ds:Signature element."`
 }
 
 func (signCmd) Help() string {
 	return `The signature is detached: exclusive canonicalisation, the SMEV transform, one reference.
 Without --id the file is a whole SMEV call (SOAP envelope or bare operation): the element that the operation
 prescribes is signed and the signature put into CallerInformationSystemSignature.
+With --detached the file may be anything, and the result is what SignaturePKCS7 of an attachment holds.
 
 Examples:
   mezhved sign --key key.pem --cert cert.pem request.xml > signed.xml
-  mezhved sign --key key.pem --cert cert.pem --id PERSONAL_SIGNATURE --bare content.xml`
+  mezhved sign --key key.pem --cert cert.pem --id PERSONAL_SIGNATURE --bare content.xml
+  mezhved sign --key key.pem --cert cert.pem --detached plan.zip > plan.zip.p7s`
 }
 
 func (c *signCmd) Run(ctx context.Context, out *stdio) error {
@@ -68,7 +73,11 @@ func (c *signCmd) Run(ctx context.Context, out *stdio) error {
 	if err != nil {
 		return err
 	}
-	signed, err := c.sign(ctx, src, signer)
+	sign := c.sign
+	if c.Detached {
+		sign = detached
+	}
+	signed, err := sign(ctx, src, signer)
 	if err != nil {
 		return err
 	}
@@ -77,6 +86,14 @@ func (c *signCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	_, err = out.out.Write(signed)
 	return err
+}
+
+func detached(ctx context.Context, src []byte, signer signing.Signer) ([]byte, error) {
+	der, err := signing.SignCMS(ctx, signing.Octets{Bytes: src}, signer, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: der}), nil
 }
 
 func (c *signCmd) sign(ctx context.Context, src []byte, signer signing.Signer) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"mezhved/envelopes/xmltape"
@@ -11,7 +12,8 @@ import (
 )
 
 type verifyCmd struct {
-	File          string    `arg:"" optional:"" help:"XML file; - or nothing is standard input."`
+	File          string    `arg:"" optional:"" help:"XML file, or with --detached any file; - or nothing is standard input."`
+	Detached      string    `placeholder:"SIGNATURE" type:"existingfile" help:"Detached CMS signature (PKCS#7: PEM, base64 or DER) of the file."`
 	Explain       bool      `help:"Say everything about each signature: what it covers, by whom, which known deviation would match."`
 	Octets        bool      `help:"With --explain: print the canonical and the transformed octets too (content of the document)."`
 	At            time.Time `placeholder:"TIME" help:"Judge certificates as of this moment (RFC 3339); default now."`
@@ -25,22 +27,19 @@ type verifyCmd struct {
 
 func (verifyCmd) Help() string {
 	return `Takes any XML file that carries SMEV signatures: a request, an answer of the bus, a bare operation, a saved SOAP
-body. Exit code 0: every signature holds; 1: one does not, or there is none; 2: the file cannot be read.
+body; or, with --detached, any file and its own signature. Exit code 0: every signature holds; 1: one does not, or there is none; 2: the file cannot be read.
 
 Examples:
   mezhved verify request.xml
   mezhved verify --explain --lang ru request.xml
-  mezhved verify --json --at 2021-03-01T12:00:00Z --roots roots.pem answer.xml`
+  mezhved verify --json --at 2021-03-01T12:00:00Z --roots roots.pem answer.xml
+  mezhved verify --detached plan.zip.p7s plan.zip`
 }
 
 func (c *verifyCmd) Run(out *stdio) error {
 	src, err := readInput(out, c.File)
 	if err != nil {
 		return err
-	}
-	var tape xmltape.Tape
-	if err := tape.Parse(src, xmltape.Limits{Size: 256 << 20}); err != nil {
-		return usage(fmt.Errorf("%s is no XML that the gate lets in: %w", cmp.Or(c.File, "standard input"), err))
 	}
 	v, err := c.verifier()
 	if err != nil {
@@ -49,6 +48,13 @@ func (c *verifyCmd) Run(out *stdio) error {
 	at := c.At
 	if at.IsZero() {
 		at = time.Now()
+	}
+	if c.Detached != "" {
+		return c.detached(out, v, src, at)
+	}
+	var tape xmltape.Tape
+	if err := tape.Parse(src, xmltape.Limits{Size: 256 << 20}); err != nil {
+		return usage(fmt.Errorf("%s is no XML that the gate lets in: %w", cmp.Or(c.File, "standard input"), err))
 	}
 	found := v.Explain(&tape, at)
 	bad := len(found) == 0
@@ -62,6 +68,71 @@ func (c *verifyCmd) Run(out *stdio) error {
 		return err
 	}
 	if bad {
+		return no(errSaid)
+	}
+	return nil
+}
+
+// detachedJSON is the verdict on a file's own signature.
+type detachedJSON struct {
+	Verdict     string             `json:"verdict"` // valid or invalid
+	Code        signing.Code       `json:"code,omitempty"`
+	Reason      string             `json:"reason,omitempty"`
+	Deviation   *signing.Deviation `json:"deviation,omitempty"`
+	Certificate string             `json:"certificate,omitempty"` // subject
+	Algorithm   string             `json:"algorithm,omitempty"`
+	Claimed     time.Time          `json:"claimed,omitzero"`
+}
+
+func (c *verifyCmd) detached(out *stdio, v *signing.Verifier, src []byte, at time.Time) error {
+	file, err := os.ReadFile(c.Detached)
+	if err != nil {
+		return usage(err)
+	}
+	der, err := signing.ParseCMS(file)
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", c.Detached, err))
+	}
+	j := detachedJSON{Verdict: "valid"}
+	signed, err := v.VerifyCMSAt(der, signing.Octets{Bytes: src}, at)
+	var e *signing.Error
+	switch {
+	case err == nil:
+		j.Certificate, j.Algorithm, j.Claimed = signed.Certificate().Subject(), signed.Algorithm().String(), signed.Claimed()
+	case errors.As(err, &e):
+		j.Verdict, j.Code, j.Reason, j.Deviation = "invalid", e.Code, e.Detail, e.Slip
+		if e.Err != nil {
+			j.Reason += ": " + e.Err.Error()
+		}
+		if e.Certificate != nil {
+			j.Certificate = e.Certificate.Subject()
+		}
+	default:
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(out.out, j); err != nil {
+			return err
+		}
+	} else {
+		by, reason := "", j.Reason
+		if j.Certificate != "" {
+			by = " by " + j.Certificate
+		}
+		switch {
+		case j.Verdict == "valid":
+			reason = j.Algorithm
+			if !j.Claimed.IsZero() {
+				reason += ", signed at " + j.Claimed.Format(time.RFC3339) + " by the signer's own clock"
+			}
+		case j.Deviation != nil && c.Lang == "ru":
+			reason = j.Deviation.Russian
+		case j.Deviation != nil && j.Deviation.English != j.Reason:
+			reason += ": " + j.Deviation.English
+		}
+		fmt.Fprintf(out.out, "%-7s %s%s\n        %s\n", j.Verdict, cmp.Or(c.File, "standard input"), by, reason)
+	}
+	if j.Verdict != "valid" {
 		return no(errSaid)
 	}
 	return nil
