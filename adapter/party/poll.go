@@ -45,35 +45,31 @@ func (c *Client) PollResponse(ctx context.Context, s Selector) (*Message, error)
 // References are what the sender signed about the message's files in the file
 // store; Files say how to fetch them.
 func (m *Message) References() []envelopes.AttachmentReference {
-	switch {
-	case m.Request != nil:
-		return m.Request.References
-	case m.Response != nil:
-		return m.Response.References
-	}
-	return nil
+	_, references := m.headers()
+	return references
 }
 
-// Headers are what the sender signed about the message's attachments.
-func (m *Message) Headers() []envelopes.AttachmentHeader {
+// headers are what the sender signed about the message's files.
+func (m *Message) headers() ([]envelopes.AttachmentHeader, []envelopes.AttachmentReference) {
 	switch {
 	case m.Request != nil:
-		return m.Request.Headers
+		return m.Request.Headers, m.Request.References
 	case m.Response != nil:
-		return m.Response.Headers
+		return m.Response.Headers, m.Response.References
 	}
-	return nil
+	return nil, nil
 }
 
 // PKCS7 is the signature of the attachment or the file in the file store of this
 // id or uuid; nil when it has none.
 func (m *Message) PKCS7(id string) []byte {
-	for _, h := range m.Headers() {
+	inside, stored := m.headers()
+	for _, h := range inside {
 		if h.ContentID == id {
 			return h.PKCS7
 		}
 	}
-	for _, r := range m.References() {
+	for _, r := range stored {
 		if strings.EqualFold(r.UUID, id) {
 			return r.PKCS7
 		}
