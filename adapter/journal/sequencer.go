@@ -40,8 +40,9 @@ type Sequencer struct {
 	Unsigned  time.Duration // how long the signer may be unreachable before the journal counts as unwritable; 0 means 10 s
 
 	salts     io.Reader
-	edge      *Edge  // of the tree that this sequencer committed last
-	recent    recent // entries under that edge
+	edge      *Edge              // of the tree that this sequencer committed last
+	recent    recent             // entries under that edge
+	counters  map[string]Counter // of some parties, as they are with that edge
 	published time.Time
 	signed    tlog.Tree
 
@@ -249,7 +250,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 			return nil
 		}
 		if edge == nil || edge.Size() != head.Tree.N || edge.Root() != head.Tree.Hash {
-			s.recent = recent{} // of a log that went another way
+			s.recent, s.counters = recent{}, nil // of a log that went another way
 			if edge, err = LoadEdge(ctx, head.Tree, tx); err != nil {
 				return err
 			}
@@ -273,6 +274,12 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		for _, e := range b.Entries {
 			s.recent.put(e.Leaf.Message, e.Index)
 		}
+		if s.counters == nil || len(s.counters) > mostCounters {
+			s.counters = map[string]Counter{}
+		}
+		for party, c := range b.Counters {
+			s.counters[strings.Clone(party)] = c
+		}
 	}
 	s.mu.Lock()
 	s.status.Leads = true
@@ -292,6 +299,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	opened, leaves := make([][]Opening, len(rows)), make([]Leaf, len(rows))
 	b.Entries = make([]Entry, 0, len(rows)+1)
 	last := map[string]int64{}
+	begun := map[string]bool{} // in this batch
 	var parties, messages []string
 	for i, row := range rows {
 		l, open, err := s.leaf(row, now)
@@ -299,11 +307,15 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 			return nil, err
 		}
 		leaves[i], opened[i] = l, open
-		parties = appendNew(parties, b.Counters, l.Sender)
-		parties = appendNew(parties, b.Counters, l.Recipient)
+		parties = s.unknown(parties, b.Counters, l.Sender)
+		parties = s.unknown(parties, b.Counters, l.Recipient)
 		// An accepted or refused message has no earlier entry; looking for one
 		// would be the dearest statement of the batch.
 		if !l.chained() {
+			begun[l.Message] = true
+			continue
+		}
+		if begun[l.Message] {
 			continue
 		}
 		if index, ok := s.recent.get(l.Message); ok {
@@ -421,7 +433,10 @@ func (s *Sequencer) leaf(row Pending, now time.Time) (Leaf, []Opening, error) {
 // younger is full.
 type recent struct{ young, old map[string]int64 }
 
-const recentHalf = 32_768 // messages
+const (
+	recentHalf   = 32_768 // messages
+	mostCounters = 10_000 // parties
+)
 
 func (r *recent) get(message string) (int64, bool) {
 	if index, ok := r.young[message]; ok {
@@ -441,12 +456,18 @@ func (r *recent) put(message string, index int64) {
 	r.young[strings.Clone(message)] = index // not the whole row that it is part of
 }
 
-func appendNew(list []string, seen map[string]Counter, name string) []string {
+// unknown puts the counter of a party into counters, as far as it is remembered,
+// and lists those that have to be read.
+func (s *Sequencer) unknown(list []string, counters map[string]Counter, name string) []string {
 	if name == "" {
 		return list
 	}
-	if _, ok := seen[name]; !ok {
-		seen[name] = Counter{}
+	if _, ok := counters[name]; ok {
+		return list
+	}
+	c, ok := s.counters[name]
+	counters[name] = c
+	if !ok {
 		list = append(list, name)
 	}
 	return list

@@ -74,9 +74,7 @@ func TestBreakAtEachStatement(t *testing.T) {
 				d := journaltest.NewDesk(t)
 				book := journaltest.NewBook(journaltest.Origin)
 				events := journaltest.Events(9, 450)
-				if err := book.Add(events...); err != nil {
-					t.Fatal(err)
-				}
+				left := events
 				d.Clock.Move(3 * time.Minute)
 				seen, broken := 0, 0
 				book.Break = func(s string) error {
@@ -90,6 +88,12 @@ func TestBreakAtEachStatement(t *testing.T) {
 				}
 				seq := d.Sequencer(book)
 				for range 8 {
+					// Messages begin in one step and go on in another.
+					n := min(len(left), 70)
+					if err := book.Add(left[:n]...); err != nil {
+						t.Fatal(err)
+					}
+					left = left[n:]
 					err := d.Settle(seq)
 					d.Clock.Move(time.Second)
 					if err == nil {

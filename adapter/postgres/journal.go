@@ -34,6 +34,9 @@ type Journal struct {
 	mark int64         // pending rows below this id are looked for only now and then
 	full time.Time     // when all were last looked for
 	kept time.Time     // when checkpoints were last thinned out
+
+	partition int64           // entries to a partition; 0: not read yet
+	made      map[string]bool // partitions that are there
 }
 
 var _ journal.Book = (*Journal)(nil)
@@ -176,15 +179,31 @@ func (j *Journal) Resign() {
 
 // Sequence implements journal.Book.
 func (j *Journal) Sequence(ctx context.Context, step func(journal.Tx) error) error {
-	return pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
-		return step(&journalTx{tx, j})
+	t := &journalTx{j: j}
+	err := pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+		t.tx = tx
+		return step(t)
 	})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil {
+		j.made, j.partition = nil, 0 // one of them may be what has gone
+		return err
+	}
+	for _, name := range t.made {
+		if j.made == nil {
+			j.made = map[string]bool{}
+		}
+		j.made[name] = true
+	}
+	return nil
 }
 
 // journalTx is one transaction of the sequencer.
 type journalTx struct {
-	tx pgx.Tx
-	j  *Journal
+	tx   pgx.Tx
+	j    *Journal
+	made []string // partitions that are there when it commits
 }
 
 // Head implements journal.Tx: the lock that makes two sequencers take turns.
@@ -488,9 +507,16 @@ func queueRoll(add func(int64, string, ...any), size int64) {
 // partitions makes those that the batch is the first to need. They appear with
 // the batch or not at all.
 func (t *journalTx) partitions(ctx context.Context, b *journal.Batch) error {
-	var rows int64
-	if err := t.tx.QueryRow(ctx, "SELECT partition FROM journal_head").Scan(&rows); err != nil {
-		return err
+	t.j.mu.Lock()
+	rows := t.j.partition
+	t.j.mu.Unlock()
+	if rows == 0 {
+		if err := t.tx.QueryRow(ctx, "SELECT partition FROM journal_head").Scan(&rows); err != nil {
+			return err
+		}
+		t.j.mu.Lock()
+		t.j.partition = rows
+		t.j.mu.Unlock()
 	}
 	first := b.Entries[0].Index
 	for from := first / rows * rows; from < b.Head.Tree.N; from += rows {
@@ -516,7 +542,13 @@ func (t *journalTx) partitions(ctx context.Context, b *journal.Batch) error {
 // attach makes a partition if it is not there. ATTACH lets readers of the parent
 // go on; CREATE TABLE ... PARTITION OF would wait for the longest of them.
 func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) error {
-	var there bool
+	t.j.mu.Lock()
+	there := t.j.made[name]
+	t.j.mu.Unlock()
+	if there {
+		return nil
+	}
+	t.made = append(t.made, name)
 	err := t.tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there)
 	if err != nil || there {
 		return err

@@ -42,7 +42,7 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 			return err
 		}
 		var err error
-		counters, err = (&journalTx{tx, j}).Counters(ctx, nil)
+		counters, err = (&journalTx{tx: tx, j: j}).Counters(ctx, nil)
 		return err
 	})
 	if err != nil {
