@@ -67,7 +67,7 @@ func requests(w *adaptertest.World, n int) [][]byte {
 func BenchmarkJournalShareOfGateway(b *testing.B) {
 	w := adaptertest.Start(b, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PerSecond = 1e6 }))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	const turns, each, callers = 8, 3000, 32
+	const turns, each, callers = 6, 9000, 32
 	var took, used [2]time.Duration
 	queued := 0
 	for range b.N {

@@ -274,7 +274,8 @@ func (w *crashWorld) progress(when string) {
 // until the end.
 func (w *crashWorld) leaveSomeWaiting() {
 	w.load.absent.Store("ROSREESTR", true)
-	w.await("messages wait for ROSREESTR", func() bool { return len(w.load.open("ROSREESTR")) >= 20 })
+	// What was handed out before it went may still be acknowledged.
+	w.await("messages wait for ROSREESTR", func() bool { return len(w.load.open("ROSREESTR")) >= 50 })
 	w.load.unasked.Store("ROSREESTR", true)
 }
 
