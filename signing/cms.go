@@ -527,9 +527,6 @@ func SignCMS(ctx context.Context, octets Octets, signer Signer, now time.Time) (
 		return nil, fmt.Errorf("digest of what is to be signed: %w", err)
 	}
 	digestOID, keyOID := writtenCMS(m)
-	if digestOID == nil || keyOID == nil {
-		return nil, &Error{Code: SignerFailed, Detail: m.name + " has no identifier in CMS"}
-	}
 	h := digests[d].new()
 	h.Write(cert.DER)
 	attributes := signedAttributes(digestOID, sum, h.Sum(nil), now)
@@ -648,9 +645,9 @@ func ParseCMS(file []byte) ([]byte, error) {
 	}
 	text := string(file)
 	if begin := strings.Index(text, "-----BEGIN "); begin >= 0 {
-		_, after, ok := strings.Cut(text[begin+len("-----BEGIN "):], "-----")
-		body, _, end := strings.Cut(after, "-----END ")
-		if !ok || !end {
+		_, after, _ := strings.Cut(text[begin+len("-----BEGIN "):], "-----")
+		body, _, ends := strings.Cut(after, "-----END ")
+		if !ends {
 			return nil, errors.New("the PEM block does not end")
 		}
 		text = body

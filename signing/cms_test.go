@@ -4,14 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 
 	"mezhved/signing/gost"
 	"mezhved/signing/internal/openssl"
@@ -80,6 +88,12 @@ func refused(t testing.TB, err error, code Code, name string) {
 
 var cmsKeyTypes = []KeyType{KeyECDSA256, KeyECDSA384, KeyRSA2048, KeyGOST256, KeyGOST512}
 
+// written are the identifiers of signatures that we write.
+var written = map[KeyType]string{
+	KeyRSA2048: "1.2.840.113549.1.1.1", KeyECDSA256: "1.2.840.10045.4.3.2", KeyECDSA384: "1.2.840.10045.4.3.2",
+	KeyGOST256: "1.2.643.7.1.1.1.1", KeyGOST512: "1.2.643.7.1.1.1.2",
+}
+
 func TestCMSRoundTrip(t *testing.T) {
 	content := []byte("Выписка\r\nиз реестра\n")
 	for _, key := range cmsKeyTypes {
@@ -101,6 +115,13 @@ func TestCMSRoundTrip(t *testing.T) {
 			}}
 			if _, err := w.verifier.VerifyCMS(der, far); err != nil {
 				t.Error(err)
+			}
+			c, err := readCMS(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.signature.String(); got != written[key] {
+				t.Errorf("signature algorithm %s, want %s", got, written[key])
 			}
 			_, err = w.verifier.VerifyCMS(der, Octets{Bytes: append(content, ' ')})
 			refused(t, err, DigestMismatch, "")
@@ -303,10 +324,22 @@ func TestCMSOfOpenSSL(t *testing.T) {
 			if signed, err := looking.VerifyCMS(p.Read("sig"), Octets{Bytes: content}); err != nil || signed.Certificate().SHA256 != w.ca.Certificate.SHA256 {
 				t.Errorf("named by its key's identifier: %v", err)
 			}
+			p.Run("cms", "-sign", "-binary", "-in", "content", "-signer", "ca.pem", "-inkey", "ca-key.pem", "-md", digest, "-keyid", "-nocerts", "-outform", "DER", "-out", "sig")
+			if _, err := looking.VerifyCMS(p.Read("sig"), Octets{Bytes: content}, w.id.Certificate, w.ca.Certificate); err != nil {
+				t.Errorf("named by its key's identifier, among others that are known: %v", err)
+			}
+			others, err := NewTestCA("Others", key, cmsMoment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			namesake, err := others.Issue(TestSubject{CommonName: "Of another authority", Key: key, Serial: w.id.Certificate.X509.SerialNumber}, cmsMoment)
+			if err != nil {
+				t.Fatal(err)
+			}
 			der := sign("-nocerts")
 			_, err = w.verifier.VerifyCMS(der, Octets{Bytes: content})
 			refused(t, err, CertificateMissing, "certificate-missing")
-			if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: content}, nil, w.ca.Certificate, w.id.Certificate); err != nil {
+			if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: content}, nil, w.ca.Certificate, namesake.Certificate, w.id.Certificate); err != nil {
 				t.Errorf("with the certificate known: %v", err)
 			}
 			_, err = w.verifier.VerifyCMS(sign("-noattr"), Octets{Bytes: content})
@@ -343,6 +376,191 @@ func TestCMSPolicy(t *testing.T) {
 	var e *Error
 	if !errors.Is(err, failing) || errors.As(err, &e) {
 		t.Errorf("%v: an outage is no refusal", err)
+	}
+}
+
+// A certificate that was revoked signs files no more than messages; whoever only
+// looks is told nothing about that.
+func TestCMSRevoked(t *testing.T) {
+	w := newCMSWorld(t, KeyECDSA256)
+	der := w.sign(t, []byte("x"))
+	list, err := createRevocationList(&x509.RevocationList{Number: big.NewInt(1), ThisUpdate: cmsMoment.Add(-time.Hour), NextUpdate: cmsMoment.Add(time.Hour),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: w.id.Certificate.X509.SerialNumber, RevocationTime: cmsMoment.Add(-time.Minute)}}}, w.ca.Certificate.X509, w.ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "list.crl")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	revocation, err := NewRevocation(RevocationOptions{CRLs: []string{file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := NewTrust(TrustOptions{Roots: []*Certificate{w.ca.Certificate}, Revocation: revocation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, looks := range []bool{false, true} {
+		v, err := NewVerifier(Options{Now: func() time.Time { return cmsMoment }, Trust: trust, SignatureOnly: looks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = v.VerifyCMS(der, Octets{Bytes: []byte("x")})
+		if looks && err != nil {
+			t.Error(err)
+		} else if !looks {
+			refused(t, err, CertificateRevoked, "")
+		}
+	}
+	dates, err := NewVerifier(Options{Now: func() time.Time { return cmsMoment }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dates.VerifyCMS(der, Octets{Bytes: []byte("x")}); err != nil {
+		t.Errorf("without trust: %v", err)
+	}
+}
+
+// reshaped gives the values that come of der by leaving one part out, and by
+// adding one at the end of one, each with its place: child numbers from the root.
+func reshaped(t testing.TB, der []byte) map[string][]byte {
+	t.Helper()
+	type node struct {
+		tag      byte
+		body     []byte
+		children []*node
+	}
+	var read func([]byte) []*node
+	read = func(b []byte) (list []*node) {
+		for len(b) > 0 {
+			tag, length, body, err := readHeader(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := &node{tag: tag[0], body: body[:length]}
+			if n.tag&0x20 != 0 {
+				n.children = read(n.body)
+			}
+			list, b = append(list, n), body[length:]
+		}
+		return list
+	}
+	var write func([]*node) []byte
+	write = func(list []*node) (out []byte) {
+		for _, n := range list {
+			body := n.body
+			if n.tag&0x20 != 0 {
+				body = write(n.children)
+			}
+			out = append(appendLength(append(out, n.tag), len(body)), body...)
+		}
+		return out
+	}
+	tree := read(der)
+	out := map[string][]byte{}
+	var walk func(place string, n *node)
+	walk = func(place string, n *node) {
+		whole := n.children
+		n.children = append(slices.Clip(whole), &node{tag: 0x05})
+		out[place+"+"] = write(tree)
+		for i, c := range whole {
+			n.children = slices.Delete(slices.Clone(whole), i, i+1)
+			out[fmt.Sprintf("%s.%d-", place, i)] = write(tree)
+			if c.tag&0x20 != 0 && !strings.HasPrefix(place, "0.1.0.3") { // not within certificates
+				n.children = whole
+				walk(fmt.Sprintf("%s.%d", place, i), c)
+			}
+		}
+		n.children = whole
+	}
+	walk("0", tree[0])
+	return out
+}
+
+// The structure has no room for anything but what the standard has there.
+func TestCMSStructure(t *testing.T) {
+	content := []byte("content")
+	w := newCMSWorld(t, KeyECDSA256)
+	taken := map[string]bool{}
+	for place, der := range reshaped(t, w.sign(t, content)) {
+		if _, err := w.verifier.VerifyCMS(der, Octets{Bytes: content}); err == nil {
+			taken[place] = true
+		}
+	}
+	for place, why := range map[string]string{
+		"0.1.0.1+":     "digestAlgorithms lists what a reader may want to begin with",
+		"0.1.0.1.0-":   "the same",
+		"0.1.0.1.0+":   "the same",
+		"0.1.0.1.0.0-": "the same",
+		"0.1.0.3+":     "a certificate of another form",
+		"0.1.0.4.0.2+": "parameters of the digest algorithm",
+		"0.1.0.4.0.4+": "parameters of the signature algorithm",
+	} {
+		if !taken[place] {
+			t.Errorf("%s is refused: %s", place, why)
+		}
+		delete(taken, place)
+	}
+	if len(taken) > 0 {
+		t.Errorf("accepted: %v", slices.Sorted(maps.Keys(taken)))
+	}
+}
+
+// Attributes that say something say it once and in one way.
+func TestCMSAttributes(t *testing.T) {
+	const (
+		contentType = "301806092a864886f70d010903310b06092a864886f70d010701"
+		digest      = "301306092a864886f70d010904310604040102030" + "4"
+		moment      = "301c06092a864886f70d010905310f170d3236313132373132303030305a"
+	)
+	for attributes, slip := range map[string]string{
+		contentType + digest + moment: "",
+		contentType + digest:          "",
+		digest:                        "no-signed-attributes",
+		contentType:                   "no-signed-attributes",
+		contentType + digest + digest: "not-cms",
+		contentType + digest + "3000": "not-cms",
+		contentType + "301506092a864886f70d0109043106040401020304" + "0500":                                "not-cms", // more after the values
+		contentType + "301506092a864886f70d0109043108040401020304" + "0500":                                "not-cms", // two values
+		contentType + "301106092a864886f70d010904310402020102":                                             "not-cms", // no octets
+		"301a06092a864886f70d010903310d06092a864886f70d0107010500" + digest:                                "not-cms",
+		"301106092a864886f70d010903310402020102" + digest:                                                  "not-cms",
+		"301806092a864886f70d010903310b06092a864886f70d010702" + digest:                                    "content-type",
+		contentType + digest + "301e06092a864886f70d0109053111170d3236313132373132303030305a0500":          "not-cms",
+		contentType + digest + "301106092a864886f70d010905310402020102":                                    "not-cms",
+		contentType + digest + "3020060b2a864886f70d010910022f3111300f300d300b300506032a03040402" + "0102": "not-cms", // an unknown hash
+		contentType + digest + "301a060b2a864886f70d010910022f310b30093007300504030102" + "03":             "",        // SHA-256, the default
+		contentType + digest + "3019060b2a864886f70d010910022f310a300830063004020201" + "02":               "not-cms",
+		contentType + digest + "300f06032a03043108300604040102030" + "4":                                   "", // an attribute that we do not know
+	} {
+		b, err := hex.DecodeString(attributes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&cms{}).readAttributes(cryptobyte.String(b))
+		if slip == "" {
+			if err != nil {
+				t.Errorf("%s: %v", attributes, err)
+			}
+			continue
+		}
+		refused(t, err, Malformed, slip)
+	}
+	for year, tag := range map[int]byte{1950: 0x17, 2026: 0x17, 2049: 0x17, 2050: 0x18, 1949: 0x18} {
+		at := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		set := signedAttributes(cmsDigests[0].oid, make([]byte, 32), make([]byte, 32), at)
+		var c cms
+		_, _, body, err := readHeader(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.readAttributes(cryptobyte.String(body)); err != nil || !c.claimed.Equal(at) {
+			t.Errorf("%d: %v, %v", year, c.claimed, err)
+		}
+		if !bytes.Contains(set, []byte{tag, map[byte]byte{0x17: 13, 0x18: 15}[tag]}) {
+			t.Errorf("%d: no time of type %#x", year, tag)
+		}
 	}
 }
 
