@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,16 +68,18 @@ func requests(w *adaptertest.World, n int) [][]byte {
 func BenchmarkJournalShareOfGateway(b *testing.B) {
 	w := adaptertest.Start(b, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PerSecond = 1e6 }))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	const turns, each, callers = 6, 9000, 32
+	const turns, each, callers = 12, 4000, 32
 	var took, used [2]time.Duration
+	var shares []float64 // of time, of neighbours: the machine's pace changes from turn to turn
+	var before time.Duration
 	queued := 0
 	for range b.N {
 		for turn := range turns {
-			on := turn % 2
+			on := (turn + turn/2) % 2 // off, on, on, off: what grows in the run weighs on both alike
 			bodies := requests(w, each)
 			w.Sequence()
 			runtime.GC()
-			began, before := time.Now(), processorTime(b)
+			began, worked := time.Now(), processorTime(b)
 			stop := func() {}
 			if on == 1 {
 				stop = w.StartSequencer()
@@ -100,14 +103,24 @@ func BenchmarkJournalShareOfGateway(b *testing.B) {
 			queued += each
 			w.AwaitQueued(queued)
 			stop()
-			took[on] += time.Since(began)
-			used[on] += processorTime(b) - before
+			this := time.Since(began)
+			took[on] += this
+			used[on] += processorTime(b) - worked
+			if turn%2 == 1 {
+				off, with := before, this
+				if on == 0 {
+					off, with = this, before
+				}
+				shares = append(shares, 100*(1-off.Seconds()/with.Seconds()))
+			}
+			before = this
 		}
 	}
 	rate := func(on int) float64 { return turns / 2 * each * float64(b.N) / took[on].Seconds() }
 	b.ReportMetric(rate(0), "accepts/s-off")
 	b.ReportMetric(rate(1), "accepts/s-on")
-	b.ReportMetric(100*(1-rate(1)/rate(0)), "%-lost")
+	slices.Sort(shares)
+	b.ReportMetric(shares[len(shares)/2], "%-lost")
 	b.ReportMetric(100*(1-used[0].Seconds()/used[1].Seconds()), "%-cpu")
 }
 

@@ -284,16 +284,19 @@ func (d *depths) of(m Mnemonic) []Depth {
 	return out
 }
 
-// watchDepths looks at the queues every few seconds.
+// watchDepths looks at the queues every few seconds; less often when they have so
+// many messages that counting them takes long.
 func (g *Gateway) watchDepths(ctx context.Context) error {
 	for {
+		began := time.Now()
 		list, err := g.store.Depths(ctx)
+		took := time.Since(began)
 		if err != nil {
 			return err
 		}
 		g.depth.set(list)
 		g.metrics.depths(list, g.now())
-		if !sleep(ctx, g.config.Times.Depths.D()) {
+		if !sleep(ctx, max(g.config.Times.Depths.D(), 20*took)) {
 			return nil
 		}
 	}
