@@ -361,6 +361,34 @@ func TestCMSOfOpenSSL(t *testing.T) {
 	}
 }
 
+// What BouncyCastle 1.78.1 wrote with its stream generator, in BER, is accepted: a
+// test key of each kind over one content. (It also verifies what we sign.)
+func TestCMSOfBouncyCastle(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(repoRoot(t), "testdata", "signing", "cms", "bouncycastle-*.p7s"))
+	if err != nil || len(files) != 5 {
+		t.Fatal(files, err)
+	}
+	v, err := NewVerifier(Options{SignatureOnly: true, Algorithms: Algorithms()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		der, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if der[1] != 0x80 {
+			t.Errorf("%s has a length of the definite form", name)
+		}
+		signed, err := v.VerifyCMS(der, Octets{Bytes: []byte("план\r\nучастка\n")})
+		if err != nil || !strings.Contains(signed.Certificate().Subject(), testUnit) {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err = v.VerifyCMS(der, Octets{Bytes: []byte("план\nучастка\n")})
+		refused(t, err, DigestMismatch, "")
+	}
+}
+
 // What the policy does not allow is refused; what cannot be read is an outage.
 func TestCMSPolicy(t *testing.T) {
 	w := newCMSWorld(t, KeyECDSA256)
