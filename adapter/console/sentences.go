@@ -76,6 +76,8 @@ var sentences = map[string]struct {
 	"algorithm":                    {Text{"Алгоритм или преобразование подписи не поддерживается.", "An algorithm or transform of the signature is not allowed."}, "resend"},
 	"personal-signature-missing":   {Text{"Нет подписи должностного лица (ЭП-СП), обязательной для этого вида сведений.", "The official's signature, which this service requires, is missing."}, "resend"},
 	"personal-signature-forbidden": {Text{"Подпись должностного лица (ЭП-СП) для этого вида сведений не предусмотрена.", "This service takes no official's signature."}, "resend"},
+	"file-signature":               {Text{"Подпись файла (PKCS#7) построена неверно.", "A file's own signature (PKCS#7) is not built as it has to be."}, "resend"},
+	"file-signature-missing":       {Text{"У файла нет подписи (PKCS#7), обязательной для этого вида сведений.", "A file has no signature (PKCS#7), which this service requires."}, "resend"},
 	"stranger":                     {Text{"Подпись верна, но сертификат не зарегистрирован за участником.", "The signature holds, but no party has registered this certificate."}, "register"},
 
 	"message-id-format": {Text{"MessageID не является UUID версии 1.", "MessageID is not a UUID of version 1."}, "resend"},

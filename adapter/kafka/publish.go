@@ -205,7 +205,7 @@ func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, 
 			return refused, nil, fmt.Errorf("%s/%d: %w (%w)", at.topic, at.partition, err, ctx.Err())
 		}
 		pause = min(2*pause, time.Second)
-		if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		if gone(err) {
 			b.mu.Lock()
 			delete(b.partitions, at.topic)
 			b.mu.Unlock()
@@ -213,6 +213,12 @@ func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, 
 		}
 	}
 	return refused, nil, nil
+}
+
+// gone says that the partition is not there any more, as the broker or kafka-go's
+// own list of partitions has it.
+func gone(err error) bool {
+	return errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoPartition) || errors.Is(err, protocol.ErrNoTopic)
 }
 
 func tooLarge(err error) bool {
