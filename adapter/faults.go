@@ -72,9 +72,9 @@ var table = map[reason]row{
 	"certificate-revoked":          {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 10, text: "Сертификат %s отозван", status: 500, do: "получите новый сертификат"},
 	"algorithm":                    {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 11, text: "Алгоритм или преобразование %s не поддерживается", status: 500, do: doFixResend},
 	"personal-signature-missing":   {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 12, text: "ЭП-СП отсутствует в сообщении %s", status: 500, do: "подпишите содержимое ЭП-СП и отправьте сообщение заново"},
+	"personal-signature-forbidden": {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 13, text: "ЭП-СП не предусмотрена для этого вида сведений (сообщение %s)", status: 500, do: doFixResend},
 	"file-signature":               {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 21, text: "ЭП вложения %s (PKCS#7) построена неверно: %s", status: 500, do: doFixResend},
 	"file-signature-missing":       {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 22, text: "У вложения %s нет ЭП (PKCS#7), для этого вида сведений она обязательна", status: 500, do: "подпишите файл (SignaturePKCS7) и отправьте сообщение заново"},
-	"personal-signature-forbidden": {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 13, text: "ЭП-СП не предусмотрена для этого вида сведений (сообщение %s)", status: 500, do: doFixResend},
 	"revocation-unknown":           {fault: envelopes.SMEVFailure, module: "SPS", n: 14, text: "Не удалось проверить, не отозван ли сертификат %s.", status: http.StatusServiceUnavailable, do: doRetry},
 
 	// Who calls.

@@ -84,7 +84,6 @@ func TestRefusedFileSignatures(t *testing.T) {
 	w := adaptertest.Start(t)
 	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
 	plan := []byte("план\nучастка\n")
-	good := signFile(t, plan, muni.Signer)
 	request := func(ns string, signature []byte) adaptertest.Request {
 		r := adaptertest.Request{Content: adaptertest.Content(ns), Files: map[string][]byte{"plan": plan}}
 		if signature != nil {
@@ -97,7 +96,7 @@ func TestRefusedFileSignatures(t *testing.T) {
 		"ЭП вложения plan (PKCS#7) построена неверно: это не подпись PKCS#7: нарушена структура ASN.1":                                         request(adaptertest.Extract1, []byte("подпись")),
 		"ЭП вложения plan (PKCS#7) не соответствует подписанным данным: данные изменены после подписания: файл подписан с концами строк CR LF": request(adaptertest.Extract1, signFile(t, []byte("план\r\nучастка\r\n"), muni.Signer)),
 		"ЭП вложения plan (PKCS#7) не соответствует подписанным данным: данные изменены после подписания":                                      request(adaptertest.Extract1, signFile(t, []byte("другой план"), muni.Signer)),
-		"ЭП вложения plan (PKCS#7) не соответствует подписанным данным: значение подписи неверно: подписано само содержимое, а не атрибуты":    request(adaptertest.Extract1, contentSigned(t, good, plan, muni.Signer)),
+		"ЭП вложения plan (PKCS#7) не соответствует подписанным данным: значение подписи неверно: подписано само содержимое, а не атрибуты":    request(adaptertest.Extract1, signFile(t, plan, contentSigner{muni.Signer, plan})),
 	} {
 		a := muni.Send(r)
 		if a.Fault == nil || a.Fault.Kind != envelopes.SignatureVerificationFault || a.Fault.Text != want {
@@ -113,41 +112,12 @@ func TestRefusedFileSignatures(t *testing.T) {
 	w.Check()
 }
 
-// contentSigned gives a signature the value over the content itself.
-func contentSigned(t *testing.T, der, content []byte, by signing.Signer) []byte {
-	t.Helper()
-	value, err := by.Sign(context.Background(), content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, s := value[:len(value)/2], value[len(value)/2:]
-	integer := func(n []byte) []byte {
-		for len(n) > 1 && n[0] == 0 {
-			n = n[1:]
-		}
-		if n[0] >= 0x80 {
-			n = append([]byte{0}, n...)
-		}
-		return append([]byte{2, byte(len(n))}, n...)
-	}
-	sequence := append(integer(r), integer(s)...)
-	sequence = append([]byte{0x30, byte(len(sequence))}, sequence...)
-	// The value is the last thing in the signature; the outer lengths do not
-	// change with values of one length, so others are tried until one fits.
-	old := lastOctets(der)
-	if len(sequence) != old {
-		return contentSigned(t, der, content, by)
-	}
-	return append(der[:len(der)-len(sequence):len(der)-len(sequence)], sequence...)
+// contentSigner signs a content whatever it is asked to sign.
+type contentSigner struct {
+	signing.Signer
+	content []byte
 }
 
-// lastOctets is the length of the octet string that ends the signature: of an
-// ECDSA value on P-256.
-func lastOctets(der []byte) int {
-	for n := 68; n <= 72; n++ {
-		if at := len(der) - n - 2; der[at] == 4 && int(der[at+1]) == n && der[at+2] == 0x30 {
-			return n
-		}
-	}
-	return 0
+func (s contentSigner) Sign(ctx context.Context, _ []byte) ([]byte, error) {
+	return s.Signer.Sign(ctx, s.content)
 }

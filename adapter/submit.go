@@ -257,31 +257,26 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string
 		return nil, &refusal{reason: "attachment-file-quota", args: []any{"получателя"}, size: [2]int64{max(left, 0), total}, retryAfter: time.Minute}
 	}
 	for i, f := range files {
-		if err := g.verifyFile(c, s, f.Name, refs[i].PKCS7, signing.Octets{Digest: func(d signing.Digest) ([]byte, error) { return fileDigest(ctx, store, f, d) }}); err != nil {
+		if err := g.verifyFile(c, s, f.Name, refs[i].PKCS7, fileOctets(ctx, store, f)); err != nil {
 			return nil, err
 		}
 	}
 	return files, nil
 }
 
-// fileDigest is a digest of a file in the file store.
-func fileDigest(ctx context.Context, store FileStore, f File, d signing.Digest) ([]byte, error) {
-	switch d {
-	case signing.Streebog256:
-		return f.GOST[:], nil
-	case signing.SHA256:
-		return f.SHA256[:], nil
-	}
-	r, err := store.Read(ctx, f.ID)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	h := d.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return nil, err
-	}
-	return h.Sum(nil), nil
+// fileOctets are those of a file in the file store, by the digests that are kept
+// where they serve.
+func fileOctets(ctx context.Context, store FileStore, f File) signing.Octets {
+	whole := signing.OctetsOf(func() (io.ReadCloser, error) { return store.Read(ctx, f.ID) })
+	return signing.Octets{Digest: func(d signing.Digest) ([]byte, error) {
+		switch d {
+		case signing.Streebog256:
+			return f.GOST[:], nil
+		case signing.SHA256:
+			return f.SHA256[:], nil
+		}
+		return whole.Digest(d)
+	}}
 }
 
 // recipients finds the queues that the request goes to. A broadcast goes to all

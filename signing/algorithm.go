@@ -63,14 +63,6 @@ func (d Digest) String() string {
 	return string(d)
 }
 
-// New makes a hash of the algorithm; nil of one that is not known.
-func (d Digest) New() hash.Hash {
-	if k := digestByURI(string(d)); k >= 0 {
-		return digests[k].new()
-	}
-	return nil
-}
-
 // method is one line of the table of signature algorithms. fits says why a key
 // cannot be used with it. Legacy methods verify only where the policy names them.
 type method struct {
@@ -134,6 +126,13 @@ func digestByURI(uri string) int {
 		}
 	}
 	return -1
+}
+
+// digestOf digests octets by line k of digests.
+func digestOf(k int, octets []byte) []byte {
+	h := digests[k].new()
+	h.Write(octets)
+	return h.Sum(nil)
 }
 
 type keyKind uint8
@@ -219,11 +218,7 @@ func (p ecdsaPublicKey) verify(_ *method, digest, value []byte) bool {
 func appendECDSA(out, r, s []byte) []byte {
 	r, s = trimZeros(r), trimZeros(s)
 	size := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
-	out = append(out, 0x30)
-	if size >= 0x80 {
-		out = append(out, 0x81)
-	}
-	out = append(out, byte(size))
+	out = appendLength(append(out, 0x30), size)
 	for _, v := range [2][]byte{r, s} {
 		out = append(out, 0x02, byte(len(v)+int(v[0]>>7)))
 		if v[0]&0x80 != 0 {

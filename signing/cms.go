@@ -6,16 +6,16 @@ import (
 	"crypto/subtle"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
-
-	"mezhved/signing/gost"
 )
 
 // Octets is what a detached signature covers: bytes at hand, or the digests of
@@ -29,9 +29,21 @@ func (o Octets) digest(d int) ([]byte, error) {
 	if o.Digest != nil {
 		return o.Digest(digests[d].uri)
 	}
-	h := digests[d].new()
-	h.Write(o.Bytes)
-	return h.Sum(nil), nil
+	return digestOf(d, o.Bytes), nil
+}
+
+// OctetsOf are octets that open gives to read: once for each digest asked for.
+func OctetsOf(open func() (io.ReadCloser, error)) Octets {
+	return Octets{Digest: func(d Digest) ([]byte, error) {
+		r, err := open()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		h := digests[digestByURI(string(d))].new()
+		_, err = io.Copy(h, r)
+		return h.Sum(nil), err
+	}}
 }
 
 // SignedFile says who signed octets outside of XML. Only a Verifier makes one
@@ -55,8 +67,8 @@ func (s SignedFile) Claimed() time.Time { return s.claimed }
 // and appendix 3) over octets, under this Verifier's policy, at this moment. der
 // may have lengths of the indefinite form. There is one signer; his signed
 // attributes have at least content type and message digest. His certificate
-// stands in the signature or is one of known. An error is an *Error; where the
-// signer's slip can be told, its Slip says it.
+// stands in the signature or is one of known. An error is an *Error, whose
+// Slip says what the signer did where that can be told, or that of octets.Digest.
 func (v *Verifier) VerifyCMS(der []byte, octets Octets, known ...*Certificate) (SignedFile, error) {
 	return v.VerifyCMSAt(der, octets, v.opt.Now(), known...)
 }
@@ -408,9 +420,7 @@ func (c *cms) choose(cert *Certificate) error {
 // checkValue verifies the signature over the signed attributes.
 func (c *cms) checkValue(cert *Certificate, octets Octets) error {
 	if c.certHash != nil {
-		h := digests[c.certDigest].new()
-		h.Write(cert.DER)
-		if subtle.ConstantTimeCompare(h.Sum(nil), c.certHash) != 1 {
+		if subtle.ConstantTimeCompare(digestOf(c.certDigest, cert.DER), c.certHash) != 1 {
 			e := slip(ValueInvalid, "signing-certificate", "the signed attribute signingCertificateV2 names another certificate", "подписанный атрибут signingCertificateV2 называет другой сертификат")
 			e.Certificate = cert
 			return e
@@ -419,15 +429,12 @@ func (c *cms) checkValue(cert *Certificate, octets Octets) error {
 	if c.holds(cert, c.attributes, c.value) {
 		return nil
 	}
-	e := &Error{Code: ValueInvalid, Detail: "the value does not match attributes and certificate", Certificate: cert, Slip: c.explainValue(cert, octets)}
-	return e
+	return &Error{Code: ValueInvalid, Detail: "the value does not match attributes and certificate", Certificate: cert, Slip: c.explainValue(cert, octets)}
 }
 
 // holds says whether value, in the form of CMS, signs octets.
 func (c *cms) holds(cert *Certificate, octets, value []byte) bool {
-	h := digests[c.digest].new()
-	h.Write(octets)
-	return c.holdsDigest(cert, h.Sum(nil), value)
+	return c.holdsDigest(cert, digestOf(c.digest, octets), value)
 }
 
 func (c *cms) holdsDigest(cert *Certificate, sum, value []byte) bool {
@@ -442,13 +449,11 @@ func (c *cms) holdsDigest(cert *Certificate, sum, value []byte) bool {
 
 // explainValue looks for the slip that would make the value right.
 func (c *cms) explainValue(cert *Certificate, octets Octets) *Deviation {
-	h := digests[c.digest].new()
-	h.Write(c.attributes)
-	sum := h.Sum(nil)
+	sum := digestOf(c.digest, c.attributes)
 	switch p := cert.key.(type) {
 	case *gostPublicKey:
-		if f := p.k.FormOf(sum, c.value); f != gost.FormUnknown && f != gost.FormXMLDSig {
-			return &Deviation{Name: "value-form", English: "the GOST value is in another order: " + f.String(), Russian: "байты значения ЭП ГОСТ в другом порядке: " + f.String()}
+		if d := p.otherForm(sum, c.value); d != nil {
+			return d
 		}
 	case ecdsaPublicKey:
 		if p.verify(c.method, sum, c.value) {
@@ -503,9 +508,7 @@ func (c *cms) explainDigest(got []byte, octets Octets) *Deviation {
 		{"line-ends-rewritten", "the file was signed with line ends LF", "файл подписан с концами строк LF", bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))},
 		{"empty", "nothing was signed: the digest is that of no octets", "подписан пустой файл", nil},
 	} {
-		h := d.new()
-		h.Write(s.octets)
-		if bytes.Equal(h.Sum(nil), c.wantDigest) {
+		if bytes.Equal(digestOf(c.digest, s.octets), c.wantDigest) {
 			return &Deviation{Name: s.name, English: s.en, Russian: s.ru}
 		}
 	}
@@ -527,9 +530,7 @@ func SignCMS(ctx context.Context, octets Octets, signer Signer, now time.Time) (
 		return nil, fmt.Errorf("digest of what is to be signed: %w", err)
 	}
 	digestOID, keyOID := writtenCMS(m)
-	h := digests[d].new()
-	h.Write(cert.DER)
-	attributes := signedAttributes(digestOID, sum, h.Sum(nil), now)
+	attributes := signedAttributes(digestOID, sum, digestOf(d, cert.DER), now)
 	value, err := signer.Sign(ctx, attributes)
 	if err != nil {
 		return nil, &Error{Code: SignerFailed, Detail: "the key's holder did not sign", Err: err}
@@ -643,16 +644,10 @@ func ParseCMS(file []byte) ([]byte, error) {
 	if len(file) > 0 && file[0] == 0x30 {
 		return file, nil
 	}
-	text := string(file)
-	if begin := strings.Index(text, "-----BEGIN "); begin >= 0 {
-		_, after, _ := strings.Cut(text[begin+len("-----BEGIN "):], "-----")
-		body, _, ends := strings.Cut(after, "-----END ")
-		if !ends {
-			return nil, errors.New("the PEM block does not end")
-		}
-		text = body
+	if block, _ := pem.Decode(file); block != nil {
+		return block.Bytes, nil
 	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(file)), ""))
 	if err != nil || len(der) == 0 {
 		return nil, errors.New("neither DER nor base64 nor PEM")
 	}

@@ -303,12 +303,6 @@ func canonicalOctets(n xmltape.Node, method C14N) []byte {
 	return b.Bytes()
 }
 
-func digestOf(k int, octets []byte) []byte {
-	h := digests[k].new()
-	h.Write(octets)
-	return h.Sum(nil)
-}
-
 // derValue tells whether value is a DER signature of the key over the digest.
 func derValue(key publicKey, digest, value []byte) bool {
 	p, ok := key.(ecdsaPublicKey)

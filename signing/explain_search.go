@@ -12,7 +12,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"mezhved/envelopes/xmltape"
-	"mezhved/signing/gost"
 )
 
 // maxSearch is the size of content up to which pairs of deviations are tried.
@@ -92,8 +91,8 @@ func (x *Explanation) searchValue(st *structure, cert *Certificate, info []byte,
 		return
 	}
 	if p, ok := cert.key.(*gostPublicKey); ok {
-		if f := p.k.FormOf(sum, st.value); f != gost.FormUnknown && f != gost.FormXMLDSig {
-			x.deviate("value-form", "the GOST value is in another order: "+f.String(), "байты значения ЭП ГОСТ в другом порядке: "+f.String(), nil, nil)
+		if d := p.otherForm(sum, st.value); d != nil {
+			x.deviate(d.Name, d.English, d.Russian, nil, nil)
 			return
 		}
 	}

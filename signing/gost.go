@@ -83,6 +83,15 @@ func (p *gostPublicKey) verify(_ *method, digest, value []byte) bool {
 	return true
 }
 
+// otherForm says in which other order of octets a value would verify; nil: in none.
+func (p *gostPublicKey) otherForm(digest, value []byte) *Deviation {
+	f := p.k.FormOf(digest, value)
+	if f == gost.FormUnknown || f == gost.FormXMLDSig {
+		return nil
+	}
+	return &Deviation{Name: "value-form", English: "the GOST value is in another order: " + f.String(), Russian: "байты значения ЭП ГОСТ в другом порядке: " + f.String()}
+}
+
 func (p *gostPublicKey) same(other crypto.PublicKey) bool { return p.k.Equal(other) }
 
 func (p *gostPublicKey) String() string {

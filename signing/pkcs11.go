@@ -192,9 +192,7 @@ func (s *tokenSigner) Sign(ctx context.Context, octets []byte) ([]byte, error) {
 		return nil, ctx.Err()
 	}
 	defer func() { s.sessions <- session }()
-	h := digests[digestByURI(string(s.method.digest))].new()
-	h.Write(octets)
-	digest := h.Sum(nil)
+	digest := digestOf(digestByURI(string(s.method.digest)), octets)
 	mechanism, input, err := s.mechanism(digest)
 	if err != nil {
 		return nil, err

@@ -120,9 +120,7 @@ func (s *remoteSigner) Sign(ctx context.Context, octets []byte) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("remote signer: %w", err)
 	}
-	h := digests[digestByURI(string(s.method.digest))].new()
-	h.Write(octets)
-	if !s.cert.key.verify(s.method, h.Sum(nil), answer.Value) {
+	if !s.cert.key.verify(s.method, digestOf(digestByURI(string(s.method.digest)), octets), answer.Value) {
 		return nil, errors.New("remote signer: the value does not verify with the certificate; has the key been changed there?")
 	}
 	return answer.Value, nil

@@ -73,9 +73,7 @@ func (s *softSigner) Sign(ctx context.Context, octets []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h := digests[digestByURI(string(s.method.digest))].new()
-	h.Write(octets)
-	digest := h.Sum(nil)
+	digest := digestOf(digestByURI(string(s.method.digest)), octets)
 	switch key := s.key.(type) {
 	case *rsa.PrivateKey:
 		return rsa.SignPKCS1v15(nil, key, s.method.hash, digest)

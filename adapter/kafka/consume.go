@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"mezhved/adapter"
 )
@@ -34,9 +35,10 @@ const (
 // Consume is adapter.Broker.Consume.
 func (b *Broker) Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
 	for ctx.Err() == nil {
-		epochs, err := b.epochs(ctx, topicSet(topics))
-		if err == nil && len(epochs) > 0 {
-			err = b.session(ctx, group, topics, epochs, handle)
+		known, err := b.metadata(ctx, topicSet(topics))
+		if err == nil && len(epochsIn(known)) > 0 {
+			b.settle(ctx, known)
+			err = b.session(ctx, group, topics, epochsIn(known), handle)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -62,7 +64,6 @@ func topicSet(topics func() []string) []string {
 // session reads one set of topics until the set changes, the reader stalls or
 // ctx ends.
 func (b *Broker) session(ctx context.Context, group string, topics func() []string, epochs map[string]string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
-	b.settle(ctx, epochs)
 	r := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: b.opts.Brokers, GroupID: group, GroupTopics: slices.Sorted(maps.Keys(epochs)), Dialer: b.dialer(),
 		StartOffset:            kafka.FirstOffset,
@@ -111,20 +112,17 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 	}
 }
 
-// settle waits until every broker that answers knows the topics. The leader of a
+// settle waits until every broker that answers knows the topics that one knows. The leader of a
 // group shares out the partitions that the group's coordinator knows of. Those of
 // a topic that it has yet to hear of go to nobody, and when it hears of it before
 // kafka-go begins to watch the topic, nobody notices that either.
-func (b *Broker) settle(ctx context.Context, epochs map[string]string) {
+func (b *Broker) settle(ctx context.Context, known *kmsg.MetadataResponse) {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
+	epochs := epochsIn(known)
 	topics := slices.Sorted(maps.Keys(epochs))
-	answer, err := b.metadata(ctx, topics)
-	if err != nil {
-		return // the reader meets the same trouble and says so
-	}
 	var wg sync.WaitGroup
-	for _, node := range answer.Brokers {
+	for _, node := range known.Brokers {
 		address := net.JoinHostPort(node.Host, strconv.Itoa(int(node.Port)))
 		wg.Go(func() {
 			l, err := b.line(ctx, address)

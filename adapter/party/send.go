@@ -193,21 +193,7 @@ func (a *Attachment) octets() signing.Octets {
 	if a.Source == nil {
 		return signing.Octets{Bytes: a.Content}
 	}
-	return DigestOf(a.Source)
-}
-
-// DigestOf are the octets of a source, read once for each digest.
-func DigestOf(src Source) signing.Octets {
-	return signing.Octets{Digest: func(d signing.Digest) ([]byte, error) {
-		r, err := src()
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		h := d.New()
-		_, err = io.Copy(h, r)
-		return h.Sum(nil), err
-	}}
+	return signing.OctetsOf(a.Source)
 }
 
 func (c *Client) bring(ctx context.Context, a Attachment) (envelopes.AttachmentReference, error) {

@@ -405,7 +405,7 @@ func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Me
 		taken[name] = true
 		one, err := fetchFile(ctx, store, f, m.Hash(f), filepath.Join(folder, name))
 		if err == nil {
-			one.signedJSON = signedOf(m.PKCS7(f.UUID), party.DigestOf(func() (io.ReadCloser, error) { return os.Open(one.Stored) }), m.SenderCertificate)
+			one.signedJSON = signedOf(m.PKCS7(f.UUID), signing.OctetsOf(func() (io.ReadCloser, error) { return os.Open(one.Stored) }), m.SenderCertificate)
 		}
 		switch {
 		case errors.Is(err, party.ErrDigest):

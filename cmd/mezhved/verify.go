@@ -27,7 +27,8 @@ type verifyCmd struct {
 
 func (verifyCmd) Help() string {
 	return `Takes any XML file that carries SMEV signatures: a request, an answer of the bus, a bare operation, a saved SOAP
-body; or, with --detached, any file and its own signature. Exit code 0: every signature holds; 1: one does not, or there is none; 2: the file cannot be read.
+body; or, with --detached, any file and its own signature. Exit code 0: every signature holds; 1: one does not, or there
+is none; 2: the file cannot be read.
 
 Examples:
   mezhved verify request.xml
