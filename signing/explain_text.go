@@ -35,7 +35,7 @@ var codeRussian = map[Code]string{
 	CertificateUsage:        "сертификат не предназначен для подписи",
 	CertificateRevoked:      "сертификат отозван",
 	RevocationUnknown:       "не удалось узнать, отозван ли сертификат",
-	ValueInvalid:            "значение подписи не соответствует SignedInfo и сертификату",
+	ValueInvalid:            "значение подписи не соответствует тому, что подписано, или сертификату",
 	DigestMismatch:          "подписанное содержимое изменено",
 	SignerFailed:            "ключ не создал подпись",
 }

@@ -128,6 +128,8 @@ func (c *verifyCmd) detached(out *stdio, v *signing.Verifier, src []byte, at tim
 			}
 		case j.Deviation != nil && c.Lang == "ru":
 			reason = j.Deviation.Russian
+		case c.Lang == "ru":
+			reason = j.Code.Russian() + " (" + j.Reason + ")"
 		case j.Deviation != nil && j.Deviation.English != j.Reason:
 			reason += ": " + j.Deviation.English
 		}
