@@ -72,6 +72,8 @@ func TestMatch(t *testing.T) {
 		{`[\--/]+`, []string{"-./"}, []string{","}},
 		{`[A-ЯЁ\-]+`, []string{"АБ-ВЁz"}, []string{"ё"}},
 		{`\n\r\t\\\|\.\?\*\+\(\)\{\}\-\[\]\^`, []string{"\n\r\t\\|.?*+(){}-[]^"}, nil},
+		{"\\!\\\"\\#\\$\\%\\,\\/\\:\\;\\=\\@\\`\\~", []string{"!\"#$%,/:;=@`~"}, nil}, // not in the grammar
+		{`[\//]{2}`, []string{"//"}, []string{"\\/"}},
 		{`a{0}`, []string{""}, []string{"a"}},
 		{`a{2}`, []string{"aa"}, []string{"a", "aaa"}},
 		{`a{2,}`, []string{"aa", "aaaaa"}, []string{"a"}},
@@ -145,7 +147,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{`[\w-z]`, CodeRangeEnd, 1, `\w`},
 		{"[a-[b]c]", CodeSubtraction, 2, ""},
 		{`a\q`, CodeEscape, 1, `\q`},
-		{`a\$`, CodeEscape, 1, `\$`},
+		{`a\_`, CodeEscape, 1, `\_`},
+		{`a\<`, CodeEscape, 1, `\<`},
 		{`a\`, CodeTrailingBackslash, 1, ""},
 		{`\pL`, CodeProperty, 0, ""},
 		{`\p{L`, CodeProperty, 0, ""},
