@@ -13,7 +13,7 @@
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
 //	                               life, room, files in the store -> admitted
-//	accept.go        accept        ONE statement: dedup key, message, outbox, hold
+//	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it
 //	                 receipt       signed, answered
@@ -42,7 +42,8 @@
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the
-// gateway's own asynchronous errors.
+// gateway's own asynchronous errors. A MessageID is used once on the bus among
+// all of them, because an Ack names what it takes out by nothing else.
 //
 // # Three proofs
 //
@@ -84,7 +85,8 @@
 // Who can write to the database can do everything. Who can write to the bus can
 // repeat records and hold them back, but cannot fill a queue: records bear a MAC.
 // Who holds the reply keys can make reply addresses, and still needs the key of
-// the provider that an address names. Without TLS and without limits.pollAge,
+// the provider that an address names. Who learns a MessageID before its message is
+// accepted can use it first: its sender is refused and takes another. Without TLS and without limits.pollAge,
 // whoever captures a signed poll can repeat it at any time and be handed what
 // waits in that queue; with the window alone, for as long as the window lasts.
 package adapter

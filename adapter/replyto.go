@@ -116,3 +116,11 @@ func mac(key, body []byte) []byte {
 	h.Write(body)
 	return h.Sum(nil)
 }
+
+// derived is a key for another use than reply addresses. Neither it nor what is
+// made with it helps to find the other.
+func (k replyKeys) derived(i int, use string) []byte {
+	h := hmac.New(sha256.New, k[i])
+	h.Write([]byte("mezhved key 1\x00" + use))
+	return h.Sum(nil)
+}

@@ -19,7 +19,7 @@ import (
 
 func TestAdmitMessageID(t *testing.T) {
 	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) string { return string(ownMessageID(uuid.New(), now.Add(d))) }
+	at := func(d time.Duration) string { return string(ownMessageID(nil, uuid.New(), now.Add(d))) }
 	rules := Config{}.WithDefaults().MessageID
 	lax := rules
 	lax.AnyUUID = true
@@ -51,9 +51,12 @@ func TestAdmitMessageID(t *testing.T) {
 
 func TestOwnMessageID(t *testing.T) {
 	about, at := uuid.New(), time.Date(2026, 3, 14, 12, 0, 0, 123_000_000, time.UTC)
-	id := ownMessageID(about, at)
-	if again := ownMessageID(about, at); again != id {
+	id := ownMessageID([]byte("key"), about, at)
+	if again := ownMessageID([]byte("key"), about, at); again != id {
 		t.Errorf("said twice: %s and %s", id, again)
+	}
+	if other := ownMessageID([]byte("another key"), about, at); other == id {
+		t.Errorf("%s can be foretold without the key", id)
 	}
 	u, ok := parseLowerUUID(string(id))
 	if !ok || u.Version() != 1 || u.Variant() != uuid.RFC4122 || !uuidTime(u).Equal(at) {
