@@ -35,7 +35,7 @@
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
 // registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
+// (reply addresses), seal.go (what proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
@@ -83,10 +83,18 @@
 // # Trust
 //
 // Who can write to the database can do everything. Who can write to the bus can
-// repeat records and hold them back, but cannot fill a queue: records bear a MAC.
+// repeat records and hold them back, but can neither fill a queue nor have the
+// journal hear what is not so: a seal covers all of a record that is used, and what
+// the journal hears of a message is what the store knows (seal.go). Who can commit
+// offsets for a provider's group can have a streamed message told of as read. Those
+// who read the topics beside us have no key of seals: to them the sender's signature
+// in a record's value proves something, its headers do not; and an entry on the
+// journal's topic is proved by the log's tiles and checkpoints.
+//
 // Who holds the reply keys can make reply addresses, and still needs the key of
 // the provider that an address names. Who learns a MessageID before its message is
-// accepted can use it first: its sender is refused and takes another. Without TLS and without limits.pollAge,
-// whoever captures a signed poll can repeat it at any time and be handed what
+// accepted can use it first: its sender is refused and takes another.
+//
+// Without TLS and without limits.pollAge, whoever captures a signed poll can repeat it at any time and be handed what
 // waits in that queue; with the window alone, for as long as the window lasts.
 package adapter

@@ -108,11 +108,11 @@ func TestReadReplyKeys(t *testing.T) {
 	}
 	raw := file("raw", bytes.Repeat([]byte{0xff}, 32))
 	text := file("text", []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"))
-	keys, err := readReplyKeys([]string{raw, text})
+	keys, err := readKeys("reply key", []string{raw, text})
 	if err != nil || len(keys) != 2 || len(keys[1]) != 32 || keys[1][31] != 31 {
 		t.Errorf("keys %v, %v", keys, err)
 	}
-	_, err = readReplyKeys([]string{file("small", []byte("x")), filepath.Join(dir, "none")})
+	_, err = readKeys("reply key", []string{file("small", []byte("x")), filepath.Join(dir, "none")})
 	if err == nil || !strings.Contains(err.Error(), "small") || !strings.Contains(err.Error(), "none") {
 		t.Errorf("not both mistakes are named: %v", err)
 	}
@@ -120,7 +120,7 @@ func TestReadReplyKeys(t *testing.T) {
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if keys, err = readReplyKeys([]string{raw, open}); err == nil || !strings.Contains(err.Error(), open) || !strings.Contains(err.Error(), "chmod 600") {
+	if keys, err = readKeys("reply key", []string{raw, open}); err == nil || !strings.Contains(err.Error(), open) || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that everyone can read was taken: %v, %v", keys, err)
 	}
 }

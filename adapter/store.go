@@ -59,6 +59,10 @@ type Store interface {
 	// that a queue has or had, are skipped. n is the number newly queued.
 	Enqueue(ctx context.Context, from Partition, arrivals []Arrival) (n int, err error)
 
+	// Awaited reports whether the message was accepted for the queue and has not
+	// come to it yet.
+	Awaited(ctx context.Context, message uuid.UUID, q Queue) (bool, error)
+
 	// Streaming tells of the partitions in which records wait to be read by
 	// their recipients themselves.
 	Streaming(ctx context.Context) ([]Streaming, error)
@@ -158,7 +162,7 @@ type Arrival struct {
 	Offset  int64
 	Message uuid.UUID
 	Queue   Queue
-	Event   journal.Event // "queued", as the record's headers tell it; empty Kind: none
+	Event   journal.Event // "queued": when and where; the store adds what it knows of the message; empty Kind: none
 	Stream  bool          // the recipient reads the record where it stands: no queue is filled
 }
 

@@ -546,25 +546,6 @@ func TestDeadLetter(t *testing.T) {
 	w.Check()
 }
 
-// A record that no gateway wrote reaches no queue and stops nothing.
-func TestForgedRecord(t *testing.T) {
-	t.Parallel()
-	w := adaptertest.Start(t)
-	topic := w.Config.Kafka.Prefix + ".requests.REGISTRY"
-	forged := adapter.Record{Topic: topic, Key: []byte("k"), Value: []byte("<x/>"), Headers: []adapter.Header{
-		{Key: "mezhved-id", Value: []byte("0197b3a0-0000-7000-8000-000000000000")}, {Key: "mezhved-queue", Value: []byte(`{"System":"REGISTRY","Kind":"request"}`)},
-		{Key: "mezhved-seal", Value: []byte("0123456789abcdef")}, {Key: "mezhved-event", Value: []byte("{}")},
-	}}
-	if err := w.Bus.Broker.Publish(context.Background(), []adapter.Record{forged}); err != nil {
-		t.Fatal(err)
-	}
-	id, got := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
-	if got.Message.Metadata.MessageID != id {
-		t.Errorf("got %s, want %s", got.Message.Metadata.MessageID, id)
-	}
-	w.Check()
-}
-
 // Everything survives a restart in the middle of an exchange.
 func TestRestart(t *testing.T) {
 	t.Parallel()
