@@ -51,7 +51,9 @@
 // element that was proved to be signed. An admitted holds against identifier
 // rules, schema, route and rights. Only the function that proves a thing makes
 // the next type, and what was verified is what is used: there is no second
-// parse and no writing anew of what a sender signed.
+// parse and no writing anew of what a sender signed. What a prefix in a value is
+// bound to is not under a SMEV signature: such a name is admitted only when the
+// schema leaves it one meaning.
 //
 // # Crashes
 //
