@@ -96,6 +96,7 @@ func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) (remarks [
 				"the union takes only the members of type %[1]s: the facets put on %[1]s do not hold in it; put them on the union itself or on the members", m.display())
 		}
 	}
+	l.unsigned()
 	sort.SliceStable(l.out, func(i, j int) bool { return l.out[i].Severity > l.out[j].Severity })
 	return l.out, nil
 }
@@ -113,6 +114,27 @@ func (l *linter) add(sev Severity, n *node, rule, ru, en string, args ...any) {
 		f.Line, f.Col = n.doc.tape.Position(int(n.el.Token().Off))
 	}
 	l.out = append(l.out, Remark{f, sev})
+}
+
+// unsigned finds where messages could bear names whose prefixes the SMEV signature
+// does not cover: the gateway refuses those (rule unsigned-prefix).
+func (l *linter) unsigned() {
+	seen := map[*node]bool{}
+	value := func(n *node, name qname, t typeDef, fixed bool) {
+		if s := contentType(t); n != nil && !seen[n] && s != nil && !fixed && s.v.Unsettled() {
+			seen[n] = true
+			l.add(Warning, n, "smev-unsigned-name", "значение %[1]s — имя с префиксом (xs:QName или xs:NOTATION), а подпись СМЭВ не охватывает объявлений таких префиксов: шлюз такие значения отвергает; передайте имя строкой или перечислите допустимые имена",
+				"the value of %[1]s is a name with a prefix (xs:QName or xs:NOTATION), and the SMEV signature does not cover what such a prefix stands for: the gateway refuses such values; give the name as a string, or enumerate the names", name.short())
+		}
+	}
+	for _, e := range l.c.allElems {
+		value(e.node, e.name, e.typ, e.constraint.kind == fixedValue)
+	}
+	for _, t := range l.c.complexes {
+		for _, u := range t.uses {
+			value(u.decl.node, u.decl.name, u.decl.typ, u.effective().kind == fixedValue)
+		}
+	}
 }
 
 // registration checks what MR 2.2.2 to 2.2.4 ask of the roots.

@@ -125,6 +125,7 @@ type xsdValidateCmd struct {
 	schemaFlags
 	treeFlags
 	Schema string   `required:"" short:"s" placeholder:"FILE|DIR" help:"Schema, or a folder of schemas and all below it."`
+	Signed bool     `help:"As the gateway takes signed content: names in values must have one meaning whatever their prefixes are bound to."`
 	Files  []string `arg:"" help:"XML documents; - is standard input."`
 }
 
@@ -155,6 +156,7 @@ func (c *xsdValidateCmd) Run(out *stdio) error {
 		return err
 	}
 	v := s.NewValidator()
+	v.PrefixesUnsigned = c.Signed
 	var unread error
 	all := []violationJSON{}
 	for _, name := range c.Files {
