@@ -141,7 +141,7 @@ func (s *session) store(verb, path string) {
 			return
 		}
 	}
-	u, err := s.d.store.bring(ctx, id, s.owner, parts[1], rest)
+	u, err := s.d.store.bring(ctx, id, s.by, parts[1], rest)
 	if err != nil {
 		s.fail(err)
 		return
@@ -167,7 +167,7 @@ func (s *session) receive(conn net.Conn, u *upload) error {
 		ctx, cancel := s.patience()
 		defer cancel()
 		if errors.Is(err, io.EOF) {
-			return u.finish(ctx)
+			return u.finish(ctx, "")
 		}
 		if e := u.keep(ctx); e != nil {
 			s.d.log.Warn("what came of a broken upload was not kept", "file", u.id.String(), "error", e)
