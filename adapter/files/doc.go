@@ -66,7 +66,11 @@
 // Who reaches the door and has the upload password, if one is set (the protocol's
 // own toolset ships with one that everybody knows), can fill the store up to its
 // limits, and can read nothing. Who has an account from a poll can read the
-// files of that one message while it waits. FTP is in the clear: like the bus's
-// own it belongs into a protected network. Content is safe from change all the
-// same, because the digest is in what the sender signed; it is not kept secret.
+// files of that one message while it waits. FTP without AUTH TLS is in the clear:
+// like the bus's own it belongs into a protected network. Content is safe from change
+// all the same, because the digest is in what the sender signed; it is not kept
+// secret. Under TLS (RFC 4217) what was said before AUTH counts for nothing, and an
+// upload that ends without TLS's goodbye is one that broke off. A data connection
+// must come from the address of its session; that it takes up the TLS session of that
+// one is not demanded, because clients in use do not.
 package files

@@ -46,6 +46,9 @@ type session struct {
 	made   []uuid.UUID
 	rest   int64
 	data   *net.TCPListener
+	secure bool // the control connection is under TLS
+	sized  bool // PBSZ has come
+	hidden bool // data connections are to be under TLS
 	done   bool
 }
 
@@ -115,14 +118,18 @@ func (s *session) obey(verb, arg string) {
 	case "SYST":
 		s.reply(215, "UNIX Type: L8")
 	case "FEAT":
-		s.write("211-Extensions:\r\n UTF8\r\n EPSV\r\n PASV\r\n SIZE\r\n MDTM\r\n REST STREAM\r\n MLST type*;size*;modify*;\r\n211 End\r\n")
+		s.features()
+	case "AUTH":
+		s.auth(arg)
+	case "PBSZ", "PROT":
+		s.protect(verb, arg)
 	case "OPTS":
 		if words := strings.Fields(strings.ToUpper(arg)); len(words) > 0 && (words[0] == "UTF8" || words[0] == "UTF-8" || words[0] == "MLST") {
 			s.reply(200, "ok")
 		} else {
 			s.reply(501, "there is no such option")
 		}
-	case "AUTH", "PORT", "EPRT", "RNFR", "RNTO", "SITE", "REIN", "ACCT", "SMNT", "STOU":
+	case "PORT", "EPRT", "RNFR", "RNTO", "SITE", "REIN", "ACCT", "SMNT", "STOU":
 		s.reply(502, "%s is not for this file store; data connections are passive", verb)
 	default:
 		if s.by.owner == "" && !s.reader {
@@ -141,6 +148,10 @@ func (s *session) write(text string) {
 }
 
 func (s *session) login(user string) {
+	if s.d.config.RequireTLS && !s.secure {
+		s.reply(530, "AUTH TLS comes first: logins in the clear are not taken here")
+		return
+	}
 	s.user, s.by.owner, s.reader, s.cwd, s.made = user, "", false, nil, nil
 	s.reply(331, "now the password")
 }
