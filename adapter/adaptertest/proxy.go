@@ -16,19 +16,19 @@ import (
 // as the proxy, so keepalives and TCP_USER_TIMEOUT see a peer that lives. Only
 // packets dropped between network namespaces show whether those work.
 type Proxy struct {
-	network, target string
-	listener        net.Listener
+	listener net.Listener
+	work     sync.WaitGroup
 
-	mu      sync.Mutex
-	changed sync.Cond // swallowed, or some link's broken
-	links   map[*link]struct{}
-	held    Way // nothing passes
-	hides   bool
-	refuses bool
-	delay   time.Duration
-	pace    int // bytes a second; 0: any
-	closed  bool
-	work    sync.WaitGroup
+	mu              sync.Mutex
+	changed         sync.Cond // any of these, or some link's broken
+	network, target string
+	links           map[*link]struct{}
+	held            Way // nothing passes
+	hides           bool
+	refuses         bool
+	delay           time.Duration
+	pace            int // bytes a second; 0: any
+	closed          bool
 }
 
 // Way is a direction through a Proxy, or both.
@@ -107,6 +107,11 @@ func (p *Proxy) Swallow(w Way) { p.set(func() { p.held = w }) }
 // server is told nothing.
 func (p *Proxy) HideEnds() { p.set(func() { p.hides = true }) }
 
+// Redirect sends new connections to another server.
+func (p *Proxy) Redirect(network, target string) {
+	p.set(func() { p.network, p.target = network, target })
+}
+
 // Delay makes every piece of data late.
 func (p *Proxy) Delay(d time.Duration) { p.set(func() { p.delay = d }) }
 
@@ -179,7 +184,10 @@ func (p *Proxy) serve(l *link) {
 	if !p.await(l, Up) {
 		return
 	}
-	server, err := net.DialTimeout(p.network, p.target, 10*time.Second)
+	p.mu.Lock()
+	network, target := p.network, p.target
+	p.mu.Unlock()
+	server, err := net.DialTimeout(network, target, 10*time.Second)
 	if err != nil {
 		return
 	}

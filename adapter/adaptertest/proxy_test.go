@@ -136,4 +136,19 @@ func TestProxy(t *testing.T) {
 	f := call(t, p)
 	f.say("five")
 	f.wants("five")
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p.Redirect("tcp", l.Addr().String())
+	call(t, p)
+	if c, err := l.Accept(); err != nil {
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	f.say("six") // where there is a connection, it stays
+	f.wants("six")
 }
