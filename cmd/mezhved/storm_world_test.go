@@ -263,7 +263,7 @@ func unmountAfter(t *testing.T, dir string) {
 
 // fill takes up all room of a file system that is left; the returned function
 // gives it back.
-func fill(dir string) (free func(), err error) {
+func fillDisk(dir string) (free func(), err error) {
 	filler := filepath.Join(dir, "filler")
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
