@@ -636,7 +636,7 @@ func pooler(w *stormWorld) func() {
 		}
 		args = []string{"-u", name, ini}
 	}
-	bouncer, err := launchProgram(must(exec.LookPath("pgbouncer")), args...)
+	bouncer, err := launchProgram(nil, must(exec.LookPath("pgbouncer")), args...)
 	w.must(err)
 	through := "postgres://postgres@127.0.0.1:" + port + "/mezhved?sslmode=disable"
 	for _, n := range w.nodes {
