@@ -308,7 +308,7 @@ func (n *stormNode) useDatabase(url string) {
 
 // launch starts the node without waiting for it.
 func (n *stormNode) launch() {
-	r, err := launchProgram(n.program, "serve", "--config", n.config())
+	r, err := launchProgram(nil, n.program, "serve", "--config", n.config())
 	n.w.must(err)
 	n.run = r
 }
