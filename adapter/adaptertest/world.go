@@ -44,6 +44,7 @@ type World struct {
 
 	tracing trace.TracerProvider
 	way     func(url string) string // to the database; nil: straight
+	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -120,6 +121,9 @@ func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.trac
 
 // WithWay lets the gateway reach its database by another URL.
 func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
+
+// WithRooms changes what the world's gateways are put together from.
+func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
 
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
@@ -199,6 +203,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
+	}
+	if w.rooms != nil {
+		w.rooms(&rooms)
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)
