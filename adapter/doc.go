@@ -37,7 +37,8 @@
 // registryfiles.go and routecode.go (services and parties as folders), replyto.go
 // (reply addresses), seal.go (what proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
-// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
+// tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
+// have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 //
 // A reply is no special case: it is a message whose route was fixed by its
@@ -81,6 +82,15 @@
 // content and the official's signature over it are the same bytes in either
 // case. The journal says of such a delivery that it was "rewrapped"; the store
 // keeps what the sender signed.
+//
+// # The log of the process
+//
+// It is for the operator and holds no value of a message, no header and no name
+// that a caller makes up; nor do traces and metrics. A refusal is a line with
+// reason, rule, place and element; the sentence that quotes the message goes to
+// who sent it, and the incident id leads to the journal and the bytes. What a
+// stranger or a broken neighbour can cause at will comes out a few times a minute
+// and is counted. Nothing waits for a line: see package oplog.
 //
 // # Trust
 //

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 const (
@@ -32,7 +34,7 @@ func (g *Gateway) feed(ctx context.Context) error {
 	for {
 		n, err := g.store.Feed(ctx, feedBatch, g.publishLog)
 		switch {
-		case errors.Is(err, ErrShardTaken): // another node is at it
+		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil:
 			if ctx.Err() != nil {
 				return nil

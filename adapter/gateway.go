@@ -271,7 +271,7 @@ func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 		if time.Since(started) > time.Minute {
 			pause = 200 * time.Millisecond
 		}
-		g.log.Error("loop ended, it starts again", "loop", l.Name, "pause", pause, "error", err)
+		g.log.Error("loop ended, it starts again", "loop", l.Name, "pause", pause, "error", loggable(err))
 		if !sleep(ctx, pause) {
 			return
 		}
@@ -282,7 +282,7 @@ func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 func (g *Gateway) guarded(ctx context.Context, l Loop) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, stack())
+			err = Caught(p)
 		}
 	}()
 	return l.Run(ctx)

@@ -18,7 +18,7 @@ import (
 const relayBatch = 500
 
 // relay takes one shard of the outbox to the bus, woken by accept. All nodes try
-// all shards; the store lets one have a shard at a time. A crash between the
+// all shards; the store lets one lead a shard at a time, for a batch. A crash between the
 // bus's acknowledgement and the deletion of the rows publishes them again, and
 // intake enqueues them once.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
@@ -28,6 +28,8 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		switch {
 		case errors.Is(err, ErrShardTaken):
 			wait = 50 * time.Millisecond // its holder may have looked before our row was there
+		case errors.Is(err, journal.ErrDeposed):
+			g.log.Warn("this node was too slow: another one relays the shard", "shard", shard, "error", err)
 		case err != nil:
 			if ctx.Err() != nil {
 				return nil
@@ -76,8 +78,8 @@ func (g *Gateway) pause(ctx context.Context, b bell, d time.Duration, again bool
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 	defer g.metrics.stage("relay")()
 	began := time.Now()
-	// The store holds a transaction meanwhile. When the bus is away, it is let
-	// go and tried again.
+	// The shard is led meanwhile. When the bus is away, it is let go and tried
+	// again, here or at another node.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	records := make([]Record, len(batch))

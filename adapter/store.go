@@ -46,10 +46,13 @@ type Store interface {
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, gives them to publish and, when that returns nil,
 	// deletes them and commits the events that publish returned ("routed", or
-	// "dead" for what the bus refuses for good). It holds the shard's advisory
-	// lock meanwhile; ErrShardTaken says that another node does. n is the number
-	// of rows taken. Nothing waiting: 0, nil and publish is not called. The
-	// messages come without their attachments, which the bus does not carry.
+	// "dead" for what the bus refuses for good). It leads the shard meanwhile;
+	// ErrShardTaken says that another node does. A lead that is not renewed, since
+	// its node has died or stands still, runs out, and what is committed under it
+	// later fails with journal.ErrDeposed: the rows are another's, and publish has
+	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
+	// 0, nil and publish is not called. The messages come without their
+	// attachments, which the bus does not carry.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -74,7 +77,8 @@ type Store interface {
 	// Feed gives the next entries of the log, up to max and in their order, to
 	// publish and, when that returns nil, remembers how far it has come: what
 	// was published is not given again unless a crash came between the two. One
-	// node feeds at a time; ErrShardTaken says that another one does. n is the
+	// node feeds at a time; ErrShardTaken says that another one does, and
+	// journal.ErrDeposed that one has begun meanwhile, as in Relay. n is the
 	// number of entries. Nothing new: 0, nil and publish is not called.
 	Feed(ctx context.Context, max int, publish func(context.Context, []LogEntry) error) (n int, err error)
 

@@ -176,8 +176,14 @@ func (l *linter) document(d *document, own bool) {
 	if src := string(d.tape.Source()); !strings.HasPrefix(strings.TrimPrefix(src, "\ufeff"), "<?xml") {
 		l.add(Warning, d.root, "smev-encoding", "нет объявления XML с кодировкой: начните файл с <?xml version=\"1.0\" encoding=\"UTF-8\"?>", "no XML declaration with an encoding: begin the file with <?xml version=\"1.0\" encoding=\"UTF-8\"?>")
 	}
+	for _, n := range l.c.files[d.path].notes {
+		l.add(Warning, d.root, "smev-document", "%.0[2]s%[1]s; сохраните файл в UTF-8 и без DOCTYPE: такой прочтут все", "%[2]s; save the file as UTF-8 without a DOCTYPE: that is read by everybody", n.Russian, n.English)
+	}
 	l.node(d.root)
 }
+
+// foreignEscape finds an escape that the grammar of patterns does not have.
+var foreignEscape = regexp.MustCompile("^(?:[^\\\\]|\\\\[^!\"#$%,/:;=@`~])*(\\\\[!\"#$%,/:;=@`~])")
 
 // node walks over a document; the depth limit of the XML gate bounds the recursion.
 func (l *linter) node(n *node) {
@@ -207,6 +213,11 @@ func (l *linter) node(n *node) {
 		}
 		if t := n.token("type"); !n.has("ref") && n.kid("simpleType") == nil && t == "" && n.token("use") != "prohibited" {
 			l.add(Warning, n, "smev-untyped", "у атрибута %[1]s нет типа: его значение не проверяется", "attribute %[1]s has no type: its value is not checked", quoteName(n.token("name")))
+		}
+	case "pattern":
+		if v, _ := n.attr("value"); foreignEscape.MatchString(v) {
+			l.add(Warning, n, "smev-pattern-escape", "в образце %[1]s: такого экранирования в XML Schema нет, не каждый обработчик его примет; знак пишется без обратной черты",
+				"%[1]s in the pattern: XML Schema has no such escape, and not every processor takes it; write the character without the backslash", foreignEscape.FindStringSubmatch(v)[1])
 		}
 	case "import":
 		if !n.has("schemaLocation") && l.c.opts.Catalog[n.token("namespace")] == "" && n.token("namespace") != xmltape.XMLURI {

@@ -154,6 +154,11 @@ func TestLint(t *testing.T) {
 		{"a restricted union in a union", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
 			`<xs:simpleType name="В"><xs:union memberTypes="xs:int xs:date"/></xs:simpleType><xs:simpleType name="У"><xs:restriction base="В"><xs:pattern value="1"/></xs:restriction></xs:simpleType>
 			<xs:simpleType name="О"><xs:union memberTypes="У xs:boolean"/></xs:simpleType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-union-facets"}},
+		{"another encoding and a DOCTYPE", edited(t, bundle, "request.xsd", `<?xml version="1.0" encoding="UTF-8"?>`, `<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE xs:schema SYSTEM "XMLSchema.dtd">`), good, []string{"warning smev-document"}},
+		{"an escape of other languages", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="В"><xs:restriction base="xs:string"><xs:pattern value="\\\.\/"/></xs:restriction></xs:simpleType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-pattern-escape"}},
+		{"no such escape", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="В"><xs:restriction base="xs:string"><xs:pattern value="\\/\d"/></xs:restriction></xs:simpleType><xs:complexType name="ТОтвет">`), good, nil},
 		{"names in values", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
 			`<xs:element name="Имя" type="xs:QName"/><xs:complexType name="ТОтвет">`), good, []string{"warning smev-unsigned-name"}},
 		{"names in attributes", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,

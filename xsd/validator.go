@@ -603,11 +603,11 @@ const (
 )
 
 // sameAsFixed compares a value with the fixed one of a declaration. Where that
-// declares mixed content, whose fixed value is a string, and xsi:type a simple
-// type, it is read as a value of the latter.
+// declares mixed content or xs:anySimpleType, whose fixed value is as it is
+// written, and xsi:type a simple type, it is read as a value of the latter.
 func (v *Validator) sameAsFixed(decl *elementDecl, t *simpleType, raw []byte) bool {
 	v.key, _ = t.v.AppendKey(v.key[:0], raw, &v.ctx)
-	if contentType(decl.typ) != nil {
+	if declared := contentType(decl.typ); declared != nil && declared != v.s.anySimpleType {
 		return string(v.key) == string(decl.constraint.key)
 	}
 	n := len(v.key)

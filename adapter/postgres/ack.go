@@ -36,7 +36,7 @@ func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.Mes
 		err = ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("acknowledging %s: %w", id, err)
+		return fmt.Errorf("acknowledging a message: %w", err)
 	}
 	return nil
 }
