@@ -220,7 +220,7 @@ func (a *auditLog) visit() (entries int64) {
 		checkpoint, err := published.Checkpoint(ctx)
 		if err == nil {
 			var v *journal.Visit
-			if v, err = journal.Follow(ctx, a.mirror, published, checkpoint.Note, a.policy, time.Now()); err == nil {
+			if v, err = (&journal.Mirror{Dir: a.mirror, Policy: a.policy}).Follow(ctx, published, checkpoint.Note, time.Now()); err == nil {
 				entries = v.Now.Tree.N
 				for _, f := range v.Recount.Findings {
 					a.w.t.Errorf("the auditor finds: %s", f)
