@@ -34,8 +34,8 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
+// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// (what lint says of their samples), replyto.go (reply addresses), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
