@@ -85,7 +85,7 @@ func checkSample(s *Service, file, base string) (found Findings, refused bool) {
 		return found, false
 	}
 	var invalid *xsd.Invalid
-	if errors.As(s.Validate(content), &invalid) {
+	if _, err := s.Validate(content); errors.As(err, &invalid) {
 		for _, v := range invalid.Violations {
 			errorf(v.Line, v.Col, "%s: %s", v.Rule, v.Russian())
 		}
