@@ -34,8 +34,9 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), seal.go (what proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
+// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// (what lint says of their samples), replyto.go (reply addresses), seal.go (what
+// proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
 // have of an error). The seams are message.go, store.go,

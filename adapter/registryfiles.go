@@ -89,15 +89,16 @@ type catalogReader struct {
 	now      time.Time
 	old      map[[32]byte]*xsd.Schema // compiled before, by bundle
 	compiled map[[32]byte]*xsd.Schema
+	samples  bool // look at them too
 	sum      hash.Hash
 	catalog  *Catalog
 	findings Findings
 }
 
-// Lint reads both folders as OpenRegistry does and gives everything that is
-// wrong in them.
+// Lint reads both folders as OpenRegistry does, and the services' samples, and gives
+// everything that is wrong in them.
 func Lint(services, parties string, now time.Time) (*Catalog, Findings) {
-	r := catalogReader{now: now, compiled: map[[32]byte]*xsd.Schema{}}
+	r := catalogReader{now: now, samples: true, compiled: map[[32]byte]*xsd.Schema{}}
 	c := r.read(services, parties)
 	return c, r.findings
 }
@@ -358,6 +359,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
 	r.compile(f, s, dir, &in)
+	if r.samples && s.Schema != nil {
+		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
+	}
 	r.catalog.services = append(r.catalog.services, s)
 	r.catalog.byName[name] = append(r.catalog.byName[name], s)
 	for _, root := range []struct {
