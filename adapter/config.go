@@ -73,6 +73,7 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
 
 // JournalConfig is the evidence log's identity.
@@ -305,7 +306,7 @@ func (c *Config) resolve(dir string) {
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
 				paths = append(paths, &list[i])
@@ -498,6 +499,9 @@ func (c Config) checkFiles(f *yamlFile) {
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Kafka.SealKeys {
+		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})
 	}
 	for i, k := range c.Trust.Roots {
 		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})

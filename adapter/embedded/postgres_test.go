@@ -309,3 +309,38 @@ func TestStartEndsWhatAKilledServerLeft(t *testing.T) {
 		t.Errorf("process %d of the killed server is still there", children[0])
 	}
 }
+
+// A standby has what was committed, and goes on alone when it is promoted after
+// the first server's death.
+func TestStandby(t *testing.T) {
+	ctx := context.Background()
+	p := start(t, PostgresOptions{Durable: true})
+	do(t, p.URL("postgres"), "CREATE TABLE kept AS SELECT 7 AS n")
+	s, err := p.Standby(ctx, PostgresOptions{Dir: t.TempDir(), Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	do(t, p.URL("postgres"), "ALTER SYSTEM SET synchronous_standby_names = '*'")
+	do(t, p.URL("postgres"), "SELECT pg_reload_conf()")
+	for end := time.Now().Add(time.Minute); query[int](t, p.URL("postgres"), "SELECT count(*)::int FROM pg_stat_replication WHERE sync_state = 'sync'") == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the standby is not waited for")
+		}
+	}
+	do(t, p.URL("postgres"), "UPDATE kept SET n = 8")
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !query[bool](t, s.URL("postgres"), "SELECT pg_promote()") {
+		t.Fatal("the standby is not promoted")
+	}
+	do(t, s.URL("postgres"), "UPDATE kept SET n = n + 1")
+	if got, want := query[int](t, s.URL("postgres"), "SELECT n FROM kept"), 9; got != want {
+		t.Errorf("the promoted standby has %d, want %d", got, want)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +69,7 @@ func (s *session) serve(ctx context.Context) {
 	defer s.closeData()
 	defer func() {
 		if p := recover(); p != nil {
-			s.d.log.Error("a session of the file store panicked", "panic", p, "stack", string(debug.Stack()))
+			s.d.log.Error("a session of the file store panicked", "error", adapter.Caught(p))
 		}
 	}()
 	s.reply(220, "Mezhved file store")
@@ -169,7 +168,8 @@ func (s *session) pass(password string) {
 		s.reply(230, "welcome")
 	case errors.As(err, &denied):
 		s.d.store.metrics.refused.WithLabelValues("login").Inc()
-		s.d.log.Info("a login to the file store was refused", "user", s.user, "remote", host(s.conn.RemoteAddr()), "reason", denied.why)
+		// Not who: what a stranger types as its name may be anything.
+		s.d.log.Info("a login to the file store was refused", "remote", host(s.conn.RemoteAddr()), "reason", denied.why)
 		select {
 		case <-time.After(loginPause):
 		case <-s.ctx.Done():

@@ -318,7 +318,7 @@ ORDER BY m.n`, user, now)
 		err = adapter.ErrNotFound
 	}
 	if err != nil {
-		return secret, nil, fmt.Errorf("account %q: %w", user, err)
+		return secret, nil, fmt.Errorf("looking up an account: %w", err)
 	}
 	return secret, files, nil
 }

@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"signing":           {"signing/gost", "envelopes/xmltape"},
 	"xsd":               {"envelopes/xmltape"},
 	"adapter/journal":   {},
+	"adapter/oplog":     {},
 	"adapter":           {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
 	"adapter/files":     {"adapter", "signing/gost", "envelopes/xmltape"},
 }
