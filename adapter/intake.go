@@ -108,6 +108,7 @@ func (g *Gateway) arrival(r *Record) (Arrival, error) {
 		return Arrival{}, err
 	}
 	if stream {
+		a.Event.Time, a.Event.Node = g.now().UTC(), g.config.Node
 		return a, nil // it is told of when its recipient has read it
 	}
 	if err := json.Unmarshal(event, &a.Event); err != nil {

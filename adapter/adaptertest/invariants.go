@@ -141,11 +141,25 @@ func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
 				life = append(life, e)
 			}
 		}
+		if w.lossy {
+			life = routedOnce(life)
+		}
 		if err := possible(life); err != nil {
 			return fmt.Errorf("for %s: %w", q.System, err)
 		}
 	}
 	return nil
+}
+
+// routedOnce leaves out that a message was put on the bus once more, because the
+// bus had lost it.
+func routedOnce(life []journal.Event) []journal.Event {
+	routed := false
+	return slices.DeleteFunc(life, func(e journal.Event) bool {
+		again := routed && e.Kind == journal.KindRouted
+		routed = routed || e.Kind == journal.KindRouted
+		return again
+	})
 }
 
 // possible walks a life through the states that it may have.

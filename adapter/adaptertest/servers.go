@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
 
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
@@ -25,9 +28,25 @@ func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
 	return s
 }
 
+// DeleteTopics takes topics away from a running bus, and waits until they have gone.
+func (w *World) DeleteTopics(topics ...string) {
+	w.T.Helper()
+	w.lossy = true
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c := &kafkago.Client{Addr: kafkago.TCP(w.brokers...)}
+	answer, err := c.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: topics})
+	w.must(err)
+	for topic, err := range answer.Errors {
+		if err != nil {
+			w.T.Fatalf("deleting topic %s: %v", topic, err)
+		}
+	}
+}
+
 // openBus gives the brokers of KAFKA_BROKERS, or a broker of this test alone,
 // which takes less than a millisecond to start. Topics bear the test's own prefix.
-func openBus(t testing.TB, log *slog.Logger) *kafka.Broker {
+func openBus(t testing.TB, log *slog.Logger) (*kafka.Broker, []string) {
 	t.Helper()
 	addresses := strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
 	if addresses[0] == "" {
@@ -48,5 +67,5 @@ func openBus(t testing.TB, log *slog.Logger) *kafka.Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	return b
+	return b, addresses
 }

@@ -52,6 +52,8 @@ type World struct {
 	bus      *Party // the gateway's own key
 	verifier *signing.Verifier
 	registry *adapter.Registry
+	brokers  []string // addresses of the bus
+	lossy    bool     // the bus has lost topics
 	stop     func()
 	key      []byte
 }
@@ -142,7 +144,7 @@ func Start(t testing.TB, options ...Option) *World {
 		Kafka: adapter.KafkaConfig{Prefix: prefix, Group: prefix},
 		Times: adapter.TimesConfig{
 			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond), Streams: adapter.Period(100 * time.Millisecond),
-			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond),
+			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond), Watch: adapter.Period(200 * time.Millisecond),
 		},
 	}.WithDefaults()
 	w.Config.Listen = "127.0.0.1:0"
@@ -152,7 +154,8 @@ func Start(t testing.TB, options ...Option) *World {
 	w.store = openStore(t, w.Config.Node, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
-	w.Bus = &BreakableBus{Broker: openBus(t, w.logger())}
+	bus, brokers := openBus(t, w.logger())
+	w.Bus, w.brokers = &BreakableBus{Broker: bus}, brokers
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)

@@ -13,3 +13,6 @@ func Setting(t *testing.T, s *Store, name string) (value string) {
 	}
 	return value
 }
+
+// StandingSQL is what Standing asks.
+const StandingSQL = standingSQL

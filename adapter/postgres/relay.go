@@ -73,7 +73,11 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	defer cancel()
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
-	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2)),
+	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2) RETURNING message, queue),
+		r AS (INSERT INTO relayed (message, queue, shard) SELECT message, queue, $1 FROM o
+			WHERE NOT EXISTS (SELECT FROM unnest($4::uuid[], $5::text[]) t(message, system), queue_name q
+				WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)
+			ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at),
 		f AS (DELETE FROM file_awaited a USING unnest($4::uuid[], $5::text[]) t(message, system), queue_name q
 			WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message)
 		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::json[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded, dead, systems)

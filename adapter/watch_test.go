@@ -1,0 +1,71 @@
+package adapter_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+)
+
+// Topics vanish under a running node: somebody deletes them, or a broker comes
+// back without its data. The node makes them again, what waits in the outbox goes,
+// and what the bus had acknowledged and lost is put there once more.
+func TestTopicsThatVanish(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	prefix := w.Config.Kafka.Prefix
+	hold, held := make(chan struct{}), make(chan struct{})
+	w.Store.Before("Enqueue", func() { close(held); <-hold })
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release()
+
+	send := func() { accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})) }
+	send()
+	<-held // the intake has the first in hand
+	for range 3 {
+		send()
+	}
+	w.Eventually("all four are on the bus", func() bool { return len(w.Bus.Published()) >= 4 })
+	gone := []string{prefix + ".requests.REGISTRY", prefix + ".responses.MUNI", prefix + ".journal", prefix + ".dead"}
+	w.DeleteTopics(gone...)
+	send() // waits in the outbox
+	w.Eventually("the topics are made again, and it is told", func() bool {
+		return strings.Contains(w.Log.String(), "topics have vanished and are made again")
+	})
+	release()
+	w.AwaitQueued(5)
+	w.Eventually("what was lost is told", func() bool {
+		return strings.Contains(w.Log.String(), "the bus has lost records before they came to their queue")
+	})
+	if n := strings.Count(w.Log.String(), "topics have vanished"); n > len(gone) {
+		t.Errorf("%d lines about topics that have vanished", n)
+	}
+	w.Check()
+}
+
+// A provider that reads its topic itself has not read what stood on it when it
+// was deleted: it stands on the new one.
+func TestStreamThatVanishes(t *testing.T) {
+	t.Parallel()
+	w := streamWorld(t)
+	id := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(streamNS)})).Receipt.MessageID
+	w.Eventually("the intake has noted the record", func() bool { return w.Store.Calls("Enqueue") > 0 })
+	w.DeleteTopics(w.Config.Kafka.Prefix + ".requests.REGISTRY")
+	w.Eventually("what was lost is told", func() bool {
+		return strings.Contains(w.Log.String(), "the bus has lost records before they were read")
+	})
+	// The record may stand there twice: the provider reads on.
+	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		topics := func() []string { return []string{w.Config.Kafka.Prefix + ".requests.REGISTRY"} }
+		w.Bus.Consume(ctx, "REGISTRY", topics, func(context.Context, adapter.Partition, []adapter.Record) error { return nil })
+	})
+	defer reading.Wait()
+	defer cancel()
+	w.Eventually("it is delivered", func() bool { return strings.HasSuffix(life(t, w, id), "delivered") })
+	w.Check()
+}
