@@ -58,13 +58,18 @@ func (c *Clock) init() {
 			c.Wall = time.Now
 		}
 		if c.Ticks == nil {
-			start := time.Now()
-			c.Ticks = func() time.Duration { return time.Since(start) }
+			c.Ticks = ticks()
 		}
 		if c.Log == nil {
 			c.Log = slog.Default()
 		}
 	})
+}
+
+// ticks is the machine's monotonic counter.
+func ticks() func() time.Duration {
+	start := time.Now()
+	return func() time.Duration { return time.Since(start) }
 }
 
 // Now is the database's time as far as this node knows it; before the database

@@ -79,6 +79,7 @@ type Gateway struct {
 	replies  replyKeys
 	log      *slog.Logger
 	now      func() time.Time
+	ticks    func() time.Duration // monotonic: for how long something has been so
 	metrics  *metrics
 	tracer   trace.Tracer
 	rooms    Rooms
@@ -162,7 +163,13 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	if g.now == nil {
 		g.now = time.Now
 	}
-	g.watched = watcher{still: map[Oldest]*stillTold{}, began: time.Now()}
+	if p.Clock != nil {
+		p.Clock.init()
+		g.ticks = p.Clock.Ticks
+	} else {
+		g.ticks = ticks()
+	}
+	g.watched = watcher{still: map[Oldest]*stillTold{}, seen: g.ticks()}
 	g.metrics.blind(func() time.Duration {
 		g.watchMu.Lock()
 		defer g.watchMu.Unlock()
@@ -229,6 +236,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		journal.Go(func() { g.keepRunning(journalCtx, Loop{"journal", j.Run}) })
 	}
 	for _, l := range loops {
+		g.metrics.loops.WithLabelValues(l.Name) // at 0: what begins at 1 has not increased, as Prometheus sees it
 		work.Go(func() { g.keepRunning(ctx, l) })
 	}
 	work.Wait()

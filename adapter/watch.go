@@ -2,8 +2,6 @@ package adapter
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -33,15 +31,14 @@ const stillAgain = 15 * time.Minute
 // watcher is what this node knows of what waits.
 type watcher struct {
 	still map[Oldest]*stillTold // key: station and shard alone
-	began time.Time             // of the watch
-	seen  time.Time             // the last look that was answered; monotonic
+	seen  time.Duration         // the tick of the last look that was answered, or of the start
 	now   []Still
 	blind string // why nothing can be seen, since the last look failed
 }
 
 type stillTold struct {
 	since time.Time
-	told  time.Time // monotonic
+	told  time.Duration // tick
 }
 
 // watch looks, from the data alone, whether what was promised gets on: the loops
@@ -70,7 +67,7 @@ func (g *Gateway) watchOnce(ctx context.Context) {
 		w.blind = err.Error()
 		return
 	}
-	w.blind, w.seen = "", time.Now()
+	w.blind, w.seen = "", g.ticks()
 	g.metrics.standing(standing)
 	w.now = w.now[:0:0]
 	stand := map[Oldest]bool{}
@@ -89,10 +86,10 @@ func (g *Gateway) watchOnce(ctx context.Context) {
 		switch {
 		case told == nil:
 			g.log.Error("it stands still: "+s.Text, "station", o.Station, "shard", o.Shard, "since", s.Since, "for", o.Age.Round(time.Second))
-			w.still[key] = &stillTold{since: s.Since, told: time.Now()}
-		case time.Since(told.told) > stillAgain:
+			w.still[key] = &stillTold{since: s.Since, told: g.ticks()}
+		case g.ticks()-told.told > stillAgain:
 			g.log.Error("it still stands still: "+s.Text, "station", o.Station, "shard", o.Shard, "since", s.Since, "for", o.Age.Round(time.Second))
-			told.told = time.Now()
+			told.told = g.ticks()
 		}
 	}
 	for key, told := range w.still {
@@ -129,17 +126,4 @@ func (g *Gateway) stillNow() []Still {
 }
 
 // blindFor is how long ago the last look was answered. Call it with watchMu held.
-func (g *Gateway) blindFor() time.Duration {
-	if g.watched.seen.IsZero() {
-		return time.Since(g.watched.began)
-	}
-	return time.Since(g.watched.seen)
-}
-
-func (s Still) String() string {
-	where := string(s.Station)
-	if s.Shard != nil {
-		where += " shard " + strconv.Itoa(*s.Shard)
-	}
-	return fmt.Sprintf("%s since %s: %s", where, s.Since.Format(time.RFC3339), s.Text)
-}
+func (g *Gateway) blindFor() time.Duration { return g.ticks() - g.watched.seen }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	kafkago "github.com/segmentio/kafka-go"
 
 	"mezhved/adapter/embedded"
@@ -17,7 +18,7 @@ import (
 )
 
 // openStore gives a database of this test alone.
-func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
+func openStore(t testing.TB, node string, log *slog.Logger) (*postgres.Store, string) {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
 	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
@@ -25,7 +26,17 @@ func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s
+	return s, url
+}
+
+// SQL changes the world's database behind the gateway's back.
+func (w *World) SQL(sql string, args ...any) {
+	w.T.Helper()
+	conn, err := pgx.Connect(context.Background(), w.database)
+	w.must(err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), sql, args...)
+	w.must(err)
 }
 
 // DeleteTopics takes topics away from a running bus, and waits until they have gone.

@@ -43,6 +43,7 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
+	machine *Clock
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -52,20 +53,38 @@ type World struct {
 	bus      *Party // the gateway's own key
 	verifier *signing.Verifier
 	registry *adapter.Registry
+	database string   // its address
 	brokers  []string // addresses of the bus
 	lossy    bool     // the bus has lost topics
 	stop     func()
 	key      []byte
 }
 
-// Clock is the world's clock: it runs like the real one, and the test moves it.
-type Clock struct{ ahead atomic.Int64 }
+// Clock is a machine's clock: it runs like the real one, and the test moves it.
+type Clock struct{ ahead, waited atomic.Int64 }
 
 // Now is the time in the world.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // Advance moves the clock.
 func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// Ticks is the machine's monotonic counter, which goes on by what Wait adds.
+func (c *Clock) Ticks() time.Duration {
+	return time.Since(began) + time.Duration(c.waited.Load())
+}
+
+// Wait lets time pass: the clock and the counter go on.
+func (c *Clock) Wait(d time.Duration) {
+	c.ahead.Add(int64(d))
+	c.waited.Add(int64(d))
+}
+
+var began = time.Now()
+
+// WithMachine gives the node a clock of its own that is set to something else
+// than the database's: the gateway goes by adapter.Clock, as a real node does.
+func WithMachine(machine *Clock) Option { return func(w *World) { w.machine = machine } }
 
 // Log keeps the gateway's log for the test.
 type Log struct {
@@ -151,7 +170,7 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	w.store = openStore(t, w.Config.Node, w.logger())
+	w.store, w.database = openStore(t, w.Config.Node, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())
@@ -199,6 +218,11 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
 	}
+	if m := w.machine; m != nil {
+		rooms.Now = nil
+		rooms.Clock = &adapter.Clock{Ask: w.store.Time, Wall: m.Now, Ticks: m.Ticks, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: w.logger()}
+		w.must(rooms.Clock.Measure(context.Background()))
+	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)
 	w.must(err)
@@ -215,6 +239,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 		}
 	})
 }
+
+// Stop closes the gateway.
+func (w *World) Stop() { w.stop() }
 
 // Restart closes the gateway and opens another on the same store and bus.
 func (w *World) Restart() {

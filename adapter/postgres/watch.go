@@ -53,6 +53,12 @@ func (s *Store) Standing(ctx context.Context) (adapter.Standing, error) {
 	return out, nil
 }
 
+// Time is the database's clock, which all nodes go by.
+func (s *Store) Time(ctx context.Context) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), err
+}
+
 const (
 	// strayRows is how many of the oldest rows of a shard are looked at in one go.
 	strayRows = 1000
