@@ -268,7 +268,7 @@ func (g *Gateway) keepClock(ctx context.Context) error {
 func (g *Gateway) writable() error {
 	if err := g.rooms.Clock.Trusted(); err != nil {
 		skew, _ := g.rooms.Clock.Skew()
-		return &refusal{reason: "clock", args: []any{skew.Abs().Round(time.Second)}, cause: err, retryAfter: 30 * time.Second}
+		return &refusal{reason: "clock", args: []any{int(skew.Abs().Round(time.Second).Seconds())}, cause: err, retryAfter: 30 * time.Second}
 	}
 	if g.rooms.Journal == nil {
 		return nil

@@ -100,6 +100,7 @@ func (w *World) audit(ctx context.Context) {
 	w.Sequence()
 	desk, book := w.desk, w.book
 	report := desk.Audit(book, desk.Checkpoint(book).Note)
+	w.Late = int(report.Recount.Late)
 	for _, f := range report.Recount.Findings {
 		w.T.Errorf("the auditor finds: %s", f)
 	}

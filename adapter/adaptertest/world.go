@@ -40,6 +40,7 @@ type World struct {
 	Journal *Switch // what the gateway is told of the journal
 
 	FileIndex  *BreakableFiles // of the file store, for breaking
+	Late       int             // entries that the last Check found logged long after their time
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
@@ -199,10 +200,16 @@ func (w *World) open() {
 }
 
 // Join starts one more node on the same store and bus and gives its address.
-func (w *World) Join(node string) string {
+func (w *World) Join(node string) string { return w.JoinMachine(node, w.machine) }
+
+// JoinMachine does so on a machine with a clock of its own.
+func (w *World) JoinMachine(node string, machine *Clock) string {
 	w.T.Helper()
 	c := w.Config
 	c.Node = node
+	first := w.machine
+	w.machine = machine
+	defer func() { w.machine = first }()
 	_, url, _, stop := w.start(c)
 	w.T.Cleanup(stop)
 	return url

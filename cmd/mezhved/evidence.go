@@ -26,26 +26,26 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		rooms.Journal = &journal.Sequencer{Book: book, Now: time.Now, Log: n.log}
+		rooms.Journal = &journal.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 		return nil
 	}
 	skey, err := os.ReadFile(c.Key)
 	if err != nil {
 		return usage(err)
 	}
-	vault, err := journal.OpenVault(c.Vault, time.Now)
+	vault, err := journal.OpenVault(c.Vault, n.clock.Now)
 	if err != nil {
 		return usage(err)
 	}
 	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
 		return unavailable(err)
 	}
-	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)))
+	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)), n.clock.Now)
 	if err != nil {
 		return err
 	}
 	n.onClose(signer.Close)
-	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: time.Now, Log: n.log}
+	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -60,7 +60,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 
 // openJournalSigner opens the signer's memory. It is begun with an empty log
 // only: a signer without memory would sign a rewritten history.
-func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey string) (*journal.FileSigner, error) {
+func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey string, now func() time.Time) (*journal.FileSigner, error) {
 	if _, err := os.Stat(state); errors.Is(err, fs.ErrNotExist) {
 		head, err := book.Head(ctx)
 		if err != nil {
@@ -73,7 +73,7 @@ func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey 
 			return nil, usage(err)
 		}
 	}
-	signer, err := journal.NewFileSigner(state, skey, time.Now)
+	signer, err := journal.NewFileSigner(state, skey, now)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -103,7 +103,7 @@ func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *journal.Sequencer)
 	if len(n.policy.Witnesses()) == 0 {
 		return nil
 	}
-	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: time.Now, Slog: n.log}
+	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: n.clock.Now, Slog: n.log}
 	rooms.Journal = witnessed{sequencer, collector}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "witnesses", Run: collector.Run})
 	return nil
@@ -122,7 +122,7 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 	if len(keep) == 0 && c.Archive == 0 {
 		return
 	}
-	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: time.Now, Log: n.log}
+	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: n.clock.Now, Log: n.log}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
 }
 
@@ -174,10 +174,10 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return usage(err)
 	}
-	return reopen(ctx, out, book, config.Journal.State, strings.TrimSpace(string(skey)))
+	return reopen(ctx, out, store, book, config.Journal.State, strings.TrimSpace(string(skey)))
 }
 
-func reopen(ctx context.Context, out *stdio, book *postgres.Journal, state, skey string) error {
+func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgres.Journal, state, skey string) error {
 	last, err := book.Checkpoint(ctx)
 	if err != nil {
 		return no(fmt.Errorf("the old log has published nothing: %w", err))
@@ -192,7 +192,11 @@ func reopen(ctx context.Context, out *stdio, book *postgres.Journal, state, skey
 		return usage(err)
 	}
 	defer signer.Close()
-	if err := journal.Reopen(ctx, book, signer, last.Tree, time.Now()); err != nil {
+	now, err := store.Time(ctx) // the log's times are of one clock
+	if err != nil {
+		return unavailable(err)
+	}
+	if err := journal.Reopen(ctx, book, signer, last.Tree, now); err != nil {
 		return no(err)
 	}
 	_, err = fmt.Fprintf(out.out, "the log goes on as %s; give auditors its key: %s\n", signer.Origin(), signer.Key())

@@ -3,7 +3,7 @@
 -- How long a row waits is told by this database's clock and nobody else's. The
 -- columns fill themselves, so that a node of the release before goes on writing.
 ALTER TABLE outbox ADD COLUMN at timestamptz NOT NULL DEFAULT now();
-ALTER TABLE journal_pending ADD COLUMN at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE journal_pending ADD COLUMN IF NOT EXISTS at timestamptz NOT NULL DEFAULT now();
 
 -- Acknowledged by the bus and not in its queue yet. The row goes with the
 -- transaction that fills the queue; when the bus has lost the record, it goes
@@ -19,5 +19,4 @@ CREATE INDEX relayed_at ON relayed (shard, at);
 
 -- +goose Down
 DROP TABLE relayed;
-ALTER TABLE journal_pending DROP COLUMN at;
 ALTER TABLE outbox DROP COLUMN at;
