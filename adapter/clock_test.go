@@ -248,3 +248,27 @@ func TestNodeWithAWrongClock(t *testing.T) {
 	})
 	w.Check()
 }
+
+// A machine's clock that is an hour ahead for seconds would leave the log's time
+// there, because that never goes back: for an hour no entry would say when it was
+// logged.
+func TestAStepDoesNotPinTheLog(t *testing.T) {
+	t.Parallel()
+	machine := &adaptertest.Clock{}
+	w := adaptertest.Start(t, adaptertest.WithMachine(machine))
+	stop := w.StartSequencer()
+	for _, step := range []time.Duration{0, time.Hour, -time.Hour} {
+		machine.Advance(step)
+		for range 3 {
+			accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)}))
+		}
+		looks := w.Store.Calls("Standing")
+		w.Eventually("clocks were compared", func() bool { return w.Store.Calls("Standing") > looks+3 })
+	}
+	w.AwaitQueued(9)
+	stop()
+	w.Check()
+	if w.Late != 0 {
+		t.Errorf("%d entries are late", w.Late)
+	}
+}

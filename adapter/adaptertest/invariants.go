@@ -62,6 +62,9 @@ func (w *World) StartSequencer() (stop func()) {
 	w.openJournal()
 	s := w.desk.Sequencer(w.book)
 	s.Now, s.Batch, s.Tick, s.Publish = w.Clock.Now, 0, 0, 0
+	if w.clock != nil {
+		s.Now, s.Steady = w.clock.Now, w.clock.Trusted
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

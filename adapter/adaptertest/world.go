@@ -44,7 +44,8 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
-	machine *Clock
+	machine *Clock         // the gateway's
+	clock   *adapter.Clock // what the gateway goes by; nil: Clock
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -229,6 +230,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 		rooms.Now = nil
 		rooms.Clock = &adapter.Clock{Ask: w.store.Time, Wall: m.Now, Ticks: m.Ticks, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: w.logger()}
 		w.must(rooms.Clock.Measure(context.Background()))
+		if w.clock == nil {
+			w.clock = rooms.Clock
+		}
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)

@@ -100,6 +100,15 @@ func parseKey(skey string) (*key, error) {
 	return &key{signer.Name(), ed25519.NewKeyFromSeed(raw[1:])}, nil
 }
 
+// KeyOrigin is the log that a signing key is for.
+func KeyOrigin(skey string) (string, error) {
+	k, err := parseKey(skey)
+	if err != nil {
+		return "", err
+	}
+	return k.name, nil
+}
+
 // vkey is the public half, as policies name it.
 func (k *key) vkey() string {
 	v, err := note.NewEd25519VerifierKey(k.name, k.priv.Public().(ed25519.PublicKey))

@@ -278,6 +278,22 @@ func (b *Broker) Health(ctx context.Context) error {
 	return nil
 }
 
+// Try does what a gateway will do: it makes a topic, writes a record to it, and
+// asks how far the group has read. The topic stays.
+func (b *Broker) Try(ctx context.Context, topic, group string) error {
+	if err := b.Ensure(ctx, []string{topic}); err != nil {
+		return err
+	}
+	if err := b.Publish(ctx, []adapter.Record{{Topic: topic, Key: []byte("doctor"), Value: []byte("mezhved doctor was here")}}); err != nil {
+		return err
+	}
+	if _, err := b.Extents(ctx, topic); err != nil {
+		return err
+	}
+	_, err := b.Committed(ctx, group, topic)
+	return err
+}
+
 // passes tells whether an error may go away by itself. What does not: being
 // refused, and requests that the cluster cannot fulfil.
 func (b *Broker) passes(err error) bool {

@@ -2,22 +2,30 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/journal"
 )
 
 // Examination is what a look at a database found.
 type Examination struct {
-	Version string          // of the server
-	Commit  time.Duration   // median time of a durable commit of one small row
-	Skew    time.Duration   // the server's clock minus ours
-	Advice  []string        // what to change, and why
-	Errors  []string        // what cannot work
-	Sizes   map[string]Size // the largest tables by name
+	Version string        // of the server
+	Commit  time.Duration // median time of a durable commit of one small row
+	Skew    time.Duration // our clock minus the server's
+	Within  time.Duration // how wrong Skew may be
+	Head    journal.Head  // of the journal; without an origin when there is none yet
+
+	ReadOnly bool // nothing can be written, as Errors says
+
+	Advice []string        // what to change, and why
+	Errors []string        // what cannot work
+	Sizes  map[string]Size // the largest tables by name
 }
 
 // Size is how large a table is.
@@ -29,10 +37,10 @@ type Size struct {
 // minimum is the oldest server that the statements were written for.
 const minimum = 150000
 
-// Examine connects to a database and looks at what a gateway needs of it. It
-// changes nothing. An error means that it could not be looked at.
+// Examine connects to a database as a gateway does and tries what a gateway needs
+// of it. Nothing of that stays. An error means that it could not be looked at.
 func Examine(ctx context.Context, url string) (*Examination, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, settings, err := sessionFor(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -70,13 +78,44 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.measure(ctx, conn); err != nil {
+	if err := x.try(ctx, conn, settings); err != nil {
+		return nil, err
+	}
+	if err := x.clocks(ctx, conn); err != nil {
+		return nil, err
+	}
+	if !x.ReadOnly {
+		if err := x.measure(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	if x.Head, err = readHead(ctx, conn, headSQL); isCode(err, undefinedTable) || errors.Is(err, pgx.ErrNoRows) {
+		x.Head = journal.Head{} // never started yet
+	} else if isCode(err, "42501") {
+		x.Head = journal.Head{} // it was said that the role may not read the tables
+	} else if err != nil {
 		return nil, err
 	}
 	return x, x.sizes(ctx, conn)
 }
 
-// measure times commits that write nothing but a WAL record, and compares clocks.
+// clocks compares the two, by the quickest of some answers.
+func (x *Examination) clocks(ctx context.Context, conn *pgx.Conn) error {
+	for i := range 5 {
+		var server time.Time
+		before := time.Now()
+		if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
+			return fmt.Errorf("asking for the server's time: %w", err)
+		}
+		way := time.Since(before)
+		if i == 0 || way/2 < x.Within {
+			x.Skew, x.Within = before.Round(0).Add(way/2).Sub(server), way/2
+		}
+	}
+	return nil
+}
+
+// measure times commits that write nothing but a WAL record.
 func (x *Examination) measure(ctx context.Context, conn *pgx.Conn) error {
 	const tries = 25
 	var times []time.Duration
@@ -91,16 +130,6 @@ func (x *Examination) measure(ctx context.Context, conn *pgx.Conn) error {
 	x.Commit = times[tries/2]
 	if x.Commit > 3*time.Millisecond {
 		x.Advice = append(x.Advice, fmt.Sprintf("a durable commit takes %.1f ms: accepting stays below 5 ms only where it takes less than 2; put the WAL on a faster disk", float64(x.Commit.Microseconds())/1000))
-	}
-	before := time.Now()
-	var server time.Time
-	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
-		return err
-	}
-	after := time.Now()
-	x.Skew = server.Sub(before.Add(after.Sub(before) / 2))
-	if x.Skew.Abs() > time.Second {
-		x.Errors = append(x.Errors, fmt.Sprintf("the clocks of server and gateway differ by %s: synchronise both", x.Skew.Round(time.Millisecond)))
 	}
 	return nil
 }

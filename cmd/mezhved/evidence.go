@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
 		return unavailable(err)
 	}
-	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)), n.clock.Now)
+	signer, err := openJournalSigner(ctx, c, n.book, strings.TrimSpace(string(skey)), n.clock.Now)
 	if err != nil {
 		return err
 	}
@@ -60,15 +59,16 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 
 // openJournalSigner opens the signer's memory. It is begun with an empty log
 // only: a signer without memory would sign a rewritten history.
-func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey string, now func() time.Time) (*journal.FileSigner, error) {
-	if _, err := os.Stat(state); errors.Is(err, fs.ErrNotExist) {
-		head, err := book.Head(ctx)
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if head.Tree.N > 0 {
-			return nil, usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or go on under a new origin with mezhved journal reopen", head.Tree.N, state))
-		}
+func openJournalSigner(ctx context.Context, c adapter.JournalConfig, book *postgres.Journal, skey string, now func() time.Time) (*journal.FileSigner, error) {
+	head, err := book.Head(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if err := joins(c, head, skey); err != nil {
+		return nil, usage(err)
+	}
+	state := c.State
+	if missing(state) {
 		if err := journal.CreateSignerState(state, skey); err != nil {
 			return nil, usage(err)
 		}
@@ -78,6 +78,31 @@ func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey 
 		return nil, usage(err)
 	}
 	return signer, nil
+}
+
+// joins says what a node lacks that has a key and is to sign a journal which
+// others have begun; nil when it lacks nothing, or when the journal is new.
+func joins(c adapter.JournalConfig, head journal.Head, skey string) error {
+	if head.Tree.N == 0 {
+		return nil
+	}
+	origin, err := journal.KeyOrigin(skey)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Key, err)
+	}
+	copied := fmt.Sprintf("copy from the node that signs: its journal.key to %s, its journal.state to %s, and let journal.vault (%s) be the same folder as there", c.Key, c.State, c.Vault)
+	if c.Policy != "" {
+		copied += ", and journal.policy (" + c.Policy + ")"
+	}
+	switch {
+	case origin != head.Origin:
+		return fmt.Errorf("this database's journal is %s with %d entries, and this node's key is of %s. To join it, %s; "+
+			"or leave journal.key out: then this node signs nothing and needs none of them. Only to give the old log up: mezhved journal reopen", head.Origin, head.Tree.N, origin, copied)
+	case missing(c.State):
+		return fmt.Errorf("the journal %s has %d entries and its signer's memory %s is not on this node. If the node joins others, %s. "+
+			"If it was the only one that signs, put the file back from its own backup, or go on under a new origin with mezhved journal reopen", head.Origin, head.Tree.N, c.State, copied)
+	}
+	return nil
 }
 
 // witnessed is a journal whose checkpoints need a quorum of witnesses.
