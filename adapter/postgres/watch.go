@@ -71,7 +71,7 @@ const (
 func (s *Store) sweepRelayed(ctx context.Context) (bool, error) {
 	tag, err := s.polls.Exec(ctx, `WITH o AS MATERIALIZED (
 		SELECT r.* FROM generate_series(0, $1::int - 1) s, LATERAL (
-			SELECT message, queue FROM relayed WHERE shard = s AND at < clock_timestamp() - interval '`+settleAfter+`' ORDER BY at LIMIT $2) r
+			SELECT message, queue FROM relayed WHERE shard = s AND at < now() - interval '`+settleAfter+`' ORDER BY at LIMIT $2) r
 	), d AS MATERIALIZED (
 		SELECT message, queue FROM o WHERE EXISTS (SELECT FROM placed p WHERE p.message = o.message AND p.queue = o.queue)
 	) DELETE FROM relayed r USING d WHERE r.message = d.message AND r.queue = d.queue`, adapter.Shards, strayRows)
@@ -84,7 +84,7 @@ func (s *Store) sweepRelayed(ctx context.Context) (bool, error) {
 // Strays is adapter.Store.Strays.
 func (s *Store) Strays(ctx context.Context, age time.Duration) ([]adapter.Queue, error) {
 	rows, _ := s.polls.Query(ctx, `SELECT DISTINCT q.system, q.kind, q.node FROM generate_series(0, $1::int - 1) s, LATERAL (
-			SELECT queue FROM relayed WHERE shard = s AND at < clock_timestamp() - $3::interval ORDER BY at LIMIT $2) r
+			SELECT queue FROM relayed WHERE shard = s AND at < now() - $3::interval ORDER BY at LIMIT $2) r
 		JOIN queue_name q ON q.id = r.queue`, adapter.Shards, strayRows, age)
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (q adapter.Queue, err error) {
 		err = r.Scan(&q.System, &q.Kind, &q.Node)
@@ -104,7 +104,7 @@ func (s *Store) Recall(ctx context.Context, q adapter.Queue, age time.Duration) 
 		return 0, err
 	}
 	err = s.polls.QueryRow(ctx, `WITH o AS MATERIALIZED (
-		SELECT message, queue, shard FROM relayed WHERE shard = $1 AND queue = $2 AND at < clock_timestamp() - $3::interval
+		SELECT message, queue, shard FROM relayed WHERE shard = $1 AND queue = $2 AND at < now() - $3::interval
 		ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED
 	), d AS (
 		DELETE FROM relayed r USING o WHERE r.message = o.message AND r.queue = o.queue
