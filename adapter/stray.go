@@ -63,11 +63,3 @@ func (g *Gateway) readToEnd(ctx context.Context, topic string) (bool, error) {
 	}
 	return true, nil
 }
-
-// topicOf is the topic that leads to a queue.
-func (g *Gateway) topicOf(q Queue) string {
-	if q.Kind == QueueRequests {
-		return requestTopic(g.config.Kafka.Prefix, q.System)
-	}
-	return responseTopic(g.config.Kafka.Prefix, q.System)
-}

@@ -46,6 +46,7 @@ type World struct {
 	tracing trace.TracerProvider
 	machine *Clock         // the gateway's
 	clock   *adapter.Clock // what the gateway goes by; nil: Clock
+	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -140,6 +141,9 @@ func WithConfig(change func(*adapter.Config)) Option {
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
+// WithRooms changes what the world's gateways are put together from.
+func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
+
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
 	t.Helper()
@@ -233,6 +237,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 		if w.clock == nil {
 			w.clock = rooms.Clock
 		}
+	}
+	if w.rooms != nil {
+		w.rooms(&rooms)
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)
