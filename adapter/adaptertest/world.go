@@ -44,8 +44,9 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
-	machine *Clock         // the gateway's
-	clock   *adapter.Clock // what the gateway goes by; nil: Clock
+	machine *Clock                  // the gateway's
+	clock   *adapter.Clock          // what the gateway goes by; nil: Clock
+	way     func(url string) string // to the database; nil: straight
 	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
@@ -141,6 +142,9 @@ func WithConfig(change func(*adapter.Config)) Option {
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
+// WithWay lets the gateway reach its database by another URL.
+func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
+
 // WithRooms changes what the world's gateways are put together from.
 func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
 
@@ -176,7 +180,7 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	w.store, w.database = openStore(t, w.Config.Node, w.logger())
+	w.store, w.database = openStore(t, w.Config.Node, w.way, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())

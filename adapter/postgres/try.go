@@ -8,34 +8,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// sessionFor connects as a gateway does, with everything that its sessions rely on.
-func sessionFor(ctx context.Context, url string) (conn *pgx.Conn, settings map[string]string, err error) {
-	config, err := poolConfig(Options{URL: url, StatementTimeout: 15 * time.Second})
-	if err != nil {
-		return nil, nil, err
-	}
-	c := config.ConnConfig
-	c.RuntimeParams["enable_seqscan"] = "off" // of the sessions of polls
-	conn, err = pgx.ConnectConfig(ctx, c)
-	if wrong := (*pgconn.PgError)(nil); errors.As(err, &wrong) && wrong.Code == "08P01" {
-		return nil, nil, fmt.Errorf("what stands between gateway and PostgreSQL does not take our session settings (%s): a pooler such as PgBouncer; connect to PostgreSQL itself, or let the pooler pass them on", wrong.Message)
-	}
-	return conn, c.RuntimeParams, err
-}
 
 // try does, in transactions that are rolled back, what a gateway will do, and says
 // what it cannot. Rights that are only read from a catalogue are not enough: a
 // server may be read-only, a schema missing, a pooler in between.
-func (x *Examination) try(ctx context.Context, conn *pgx.Conn, settings map[string]string) error {
+func (x *Examination) try(ctx context.Context, pool *sessions) error {
 	var user, schema string
 	var standby, readOnly bool
-	err := conn.QueryRow(ctx, "SELECT current_user, coalesce(current_schema(), ''), pg_is_in_recovery(), current_setting('transaction_read_only')::bool").Scan(&user, &schema, &standby, &readOnly)
+	err := pool.QueryRow(ctx, "SELECT current_user, coalesce(current_schema(), ''), pg_is_in_recovery(), current_setting('transaction_read_only')::bool").Scan(&user, &schema, &standby, &readOnly)
 	switch {
 	case err != nil:
 		return err
@@ -47,56 +30,49 @@ func (x *Examination) try(ctx context.Context, conn *pgx.Conn, settings map[stri
 		x.Errors = append(x.Errors, "there is no schema to make tables in: search_path of role "+user+" names none that is there")
 	}
 	x.ReadOnly = standby || readOnly
-	if err := x.trySettings(ctx, conn, settings); err != nil {
+	if err := x.trySettings(ctx, pool); err != nil {
 		return err
 	}
 	if x.ReadOnly || schema == "" {
 		return nil
 	}
-	if err := x.tryWork(ctx, conn); err != nil {
+	if err := x.tryWork(ctx, pool); err != nil {
 		x.Errors = append(x.Errors, fmt.Sprintf("role %s cannot do in schema %s what a gateway does: %v; let it own the schema, or GRANT CREATE, USAGE ON SCHEMA %s TO %s", user, schema, err, schema, user))
 	}
-	return x.tryTables(ctx, conn, user)
+	return x.tryTables(ctx, pool, user)
 }
 
-// trySettings compares what sessions have with what they were told to have, in
-// several transactions: a pooler may give each of them another session.
-func (x *Examination) trySettings(ctx context.Context, conn *pgx.Conn, settings map[string]string) error {
-	dropped := map[string]string{}
+// trySettings looks whether transactions have the bounds that a gateway relies on,
+// several of them: a pooler may give each of them another session.
+func (x *Examination) trySettings(ctx context.Context, pool *sessions) error {
+	off := map[string]bool{}
 	for range 3 {
-		err := rolledBack(ctx, conn, func(tx pgx.Tx) error {
-			for name, want := range settings {
-				if name == "application_name" {
-					continue
-				}
+		err := rolledBack(ctx, pool, func(tx pgx.Tx) error {
+			for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
 				var have string
 				if err := tx.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&have); err != nil {
 					return err
 				}
-				// set_config gives the value back as the server writes it.
-				if err := tx.QueryRow(ctx, "SELECT set_config($1, $2, true)", name, want).Scan(&want); err != nil {
-					return err
-				}
-				if have != want {
-					dropped[name] = fmt.Sprintf("%s is %s instead of %s", name, have, want)
+				if have == "0" {
+					off[name] = true
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("transactions one after another: %w (a pooler that does not keep prepared statements?)", err)
+			return fmt.Errorf("transactions one after another: %w", err)
 		}
 	}
-	if len(dropped) > 0 {
-		x.Errors = append(x.Errors, fmt.Sprintf("what stands between gateway and PostgreSQL drops our session settings (%s): a pooler such as PgBouncer; connect to PostgreSQL itself, or let the pooler pass them on",
-			strings.Join(slices.Sorted(maps.Values(dropped)), ", ")))
+	if len(off) > 0 {
+		x.Errors = append(x.Errors, fmt.Sprintf("%s would be off in a gateway's transactions, and one that hangs would hold up all others: the connection string, or what stands between gateway and PostgreSQL, turns it off; leave it out there",
+			strings.Join(slices.Sorted(maps.Keys(off)), ", ")))
 	}
 	return nil
 }
 
 // tryWork makes, writes, locks and changes tables like ours.
-func (x *Examination) tryWork(ctx context.Context, conn *pgx.Conn) error {
-	return rolledBack(ctx, conn, func(tx pgx.Tx) error {
+func (x *Examination) tryWork(ctx context.Context, pool *sessions) error {
+	return rolledBack(ctx, pool, func(tx pgx.Tx) error {
 		for _, step := range []struct{ what, sql string }{
 			{"make a table", "CREATE TABLE mezhved_doctor (id uuid PRIMARY KEY, event json NOT NULL) PARTITION BY RANGE (id)"},
 			{"make a partition", "CREATE TABLE mezhved_doctor_1 (LIKE mezhved_doctor INCLUDING ALL); ALTER TABLE mezhved_doctor ATTACH PARTITION mezhved_doctor_1 DEFAULT"},
@@ -140,12 +116,12 @@ func tables() (names []string, err error) {
 
 // tryTables looks at the tables that are there already: a gateway writes to all of
 // them and makes and drops partitions, for which it must own them.
-func (x *Examination) tryTables(ctx context.Context, conn *pgx.Conn, user string) error {
+func (x *Examination) tryTables(ctx context.Context, pool *sessions, user string) error {
 	names, err := tables()
 	if err != nil {
 		return err
 	}
-	rows, _ := conn.Query(ctx, `SELECT c.relname::text, r.rolname::text, pg_has_role(c.relowner, 'USAGE'),
+	rows, _ := pool.Query(ctx, `SELECT c.relname::text, r.rolname::text, pg_has_role(c.relowner, 'USAGE'),
 		has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
 		FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
 		WHERE c.oid = ANY (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 1`, names)
@@ -171,8 +147,8 @@ func (x *Examination) tryTables(ctx context.Context, conn *pgx.Conn, user string
 }
 
 // rolledBack runs a transaction of which nothing stays.
-func rolledBack(ctx context.Context, conn *pgx.Conn, work func(pgx.Tx) error) error {
-	tx, err := conn.Begin(ctx)
+func rolledBack(ctx context.Context, pool *sessions, work func(pgx.Tx) error) error {
+	tx, err := pool.Begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,18 +3,12 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
-	osexec "os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/postgres"
 )
@@ -83,6 +77,7 @@ func TestExamineTriesWhatServeNeeds(t *testing.T) {
 		{"a role that does not own the tables", as(t, w.url, writer), "does not own the tables"},
 		{"a role without rights to the tables", as(t, w.url, maker), "may not read and write the tables"},
 		{"read-only sessions", as(t, w.url, "", "default_transaction_read_only", "on"), "sessions are read-only"},
+		{"no bound on statements", as(t, w.url, "", "statement_timeout", "0"), "statement_timeout would be off"},
 		{"no schema", as(t, w.url, "", "search_path", "nowhere"), "there is no schema to make tables in"},
 	} {
 		if bad := examined(t, c.url); !strings.Contains(bad, c.says) {
@@ -91,76 +86,17 @@ func TestExamineTriesWhatServeNeeds(t *testing.T) {
 	}
 }
 
-// A pooler that drops session settings, or refuses them, is named.
+// A pooler of transactions is good, and named.
 func TestExamineBehindAPooler(t *testing.T) {
 	t.Parallel()
-	program, err := osexec.LookPath("pgbouncer")
-	if err != nil {
-		t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer): what a pooler does is not tried")
-	}
-	p, err := embedded.StartPostgres(context.Background(), embedded.PostgresOptions{})
+	x, err := postgres.Examine(context.Background(), adaptertest.Pooler(t, embedded.Test(t, postgres.Migrate), "transaction"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Stop() })
-	target, err := pgx.ParseConfig(p.URL("postgres"))
-	if err != nil {
-		t.Fatal(err)
+	if bad := strings.Join(x.Errors, "\n"); strings.Contains(bad, "would be off") || strings.Contains(bad, "cannot do") || strings.Contains(bad, "tables") {
+		t.Errorf("behind a pooler: %s", bad)
 	}
-	for _, c := range []struct{ ignore, says string }{
-		{"", "does not take our session settings"},
-		{"statement_timeout,lock_timeout,idle_in_transaction_session_timeout,work_mem,enable_seqscan,default_transaction_isolation,timezone,extra_float_digits",
-			"drops our session settings"},
-	} {
-		address := pooler(t, program, target, "ignore_startup_parameters = "+c.ignore)
-		if bad := examined(t, as(t, address, "", "default_query_exec_mode", "exec")); !strings.Contains(bad, c.says) || c.ignore != "" && !strings.Contains(bad, "statement_timeout is 0 instead of 15s") {
-			t.Errorf("ignoring %q: %q, want %q", c.ignore, bad, c.says)
-		}
+	if advice := strings.Join(x.Advice, "\n"); !strings.Contains(advice, "a pooler stands between") {
+		t.Errorf("the pooler is not named: %s", advice)
 	}
-}
-
-// pooler starts PgBouncer in transaction mode before a server and gives its address.
-func pooler(t *testing.T, program string, target *pgx.ConnConfig, settings string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	dir, err := os.MkdirTemp("", "mezhved-pooler-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil { // it leaves root
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "pgbouncer.ini")
-	ini := fmt.Sprintf("[databases]\npostgres = host=%s port=%d dbname=postgres user=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n%s\n",
-		target.Host, target.Port, target.User, port, settings)
-	if err := os.WriteFile(file, []byte(ini), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{file}
-	if os.Getuid() == 0 {
-		args = []string{"-u", "postgres", file}
-	}
-	c := osexec.Command(program, args...)
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the pooler does not listen: %v", err)
-		}
-	}
-	return "postgres://" + target.User + "@" + address + "/postgres?sslmode=disable"
 }
