@@ -79,7 +79,8 @@
 // its consumer group has committed an offset beyond it. The intake stores where
 // such records stand; what was read while no gateway ran is journalled by the
 // next one. The topic of the journal has each entry of the log at least once and
-// in order; after a crash the last batch may come again, known by its index.
+// in order; after a crash the last batch may come again, and on a topic that was
+// made anew the last week, known by the index.
 //
 // # Standing still
 //

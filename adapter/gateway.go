@@ -359,7 +359,7 @@ func (g *Gateway) watchTopics(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("making topics: %w", err)
 		}
-		if err := g.recallStrays(ctx); err != nil {
+		if err := errors.Join(g.recallStrays(ctx), g.refeed(ctx)); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -101,6 +101,11 @@ type Store interface {
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)
 
+	// Refeed says which incarnation of its topic the log is fed to. When it is
+	// another than before, again is true and Feed begins again with what the topic
+	// that is gone would still hold.
+	Refeed(ctx context.Context, epoch string) (again bool, err error)
+
 	// Lease hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given

@@ -47,6 +47,9 @@ func TestTopicsThatVanish(t *testing.T) {
 	if n := strings.Count(w.Log.String(), "topics have vanished"); n > len(gone) {
 		t.Errorf("%d lines about topics that have vanished", n)
 	}
+	w.Eventually("that the log is fed again is told", func() bool {
+		return strings.Contains(w.Log.String(), "the log's topic was made anew")
+	})
 	w.Check()
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
@@ -184,5 +185,56 @@ func TestStandingIsCheap(t *testing.T) {
 			t.Errorf("a table is read through:\n%s", strings.Join(plan, "\n"))
 			break
 		}
+	}
+}
+
+// The log's topic was deleted and made anew: it is fed again what it would still hold.
+func TestRefeed(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := open(t)
+	desk := journaltest.NewDesk(t)
+	j, err := w.Journal(ctx, journaltest.Origin, desk.Vault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*adapter.Message{w.message(), w.message(), w.message()} {
+		w.accept(m)
+	}
+	if err := desk.Settle(desk.Sequencer(j)); err != nil {
+		t.Fatal(err)
+	}
+	fed := func() (from, n int) {
+		t.Helper()
+		n, err := w.Feed(ctx, 100, func(_ context.Context, entries []adapter.LogEntry) error {
+			from = int(entries[0].Index)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from, n
+	}
+	refeed := func(epoch string, want bool) {
+		t.Helper()
+		if again, err := w.Refeed(ctx, epoch); err != nil || again != want {
+			t.Errorf("refeed to %s: %v, %v, want %v", epoch, again, err, want)
+		}
+	}
+	refeed("one", false)
+	if _, n := fed(); n != 3 {
+		t.Errorf("fed %d entries, want 3", n)
+	}
+	refeed("one", false)
+	if _, n := fed(); n != 0 {
+		t.Errorf("fed %d entries twice", n)
+	}
+	refeed("two", true)
+	refeed("two", false)
+	if from, n := fed(); from != 0 || n != 3 {
+		t.Errorf("fed %d entries from %d to the new topic, want all 3", n, from)
+	}
+	if s := w.standing(); s[adapter.StationFeed] != 0 {
+		t.Errorf("the feed waits: %v", s)
 	}
 }
