@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
@@ -25,7 +24,7 @@ import (
 // Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
 // Any number of nodes may have one on the same database.
 type Journal struct {
-	pool  *pgxpool.Pool
+	pool  *sessions
 	leads *leads
 	vault *journal.Vault
 	log   *slog.Logger
@@ -49,7 +48,7 @@ func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault
 	return openJournal(ctx, s.pool, s.leads, origin, vault, s.log)
 }
 
-func openJournal(ctx context.Context, pool *pgxpool.Pool, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
 	empty, _ := tlog.TreeHash(0, nil)
 	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
 		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
