@@ -263,7 +263,7 @@ func unmountAfter(t *testing.T, dir string) {
 
 // fill takes up all room of a file system that is left; the returned function
 // gives it back.
-func fill(dir string) (free func(), err error) {
+func fillDisk(dir string) (free func(), err error) {
 	filler := filepath.Join(dir, "filler")
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -308,7 +308,7 @@ func (n *stormNode) useDatabase(url string) {
 
 // launch starts the node without waiting for it.
 func (n *stormNode) launch() {
-	r, err := launchProgram(n.program, "serve", "--config", n.config())
+	r, err := launchProgram(nil, n.program, "serve", "--config", n.config())
 	n.w.must(err)
 	n.run = r
 }
