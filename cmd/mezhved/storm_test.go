@@ -90,6 +90,7 @@ type storm struct {
 	records  []record
 	mu       sync.Mutex
 	findings []string
+	told     map[int]int // findings, by round
 	accepted int64
 	took     time.Duration
 	absent   map[string]string // kinds that cannot be here, and why
@@ -103,7 +104,7 @@ type record struct {
 
 func newStorm(t *testing.T) *storm {
 	seed := variable(t, "MEZHVED_STORM_SEED", 1)
-	s := &storm{t: t, seed: seed, rand: rand.New(rand.NewPCG(uint64(seed), 0)), begun: time.Now(), results: map[string]*result{}, buses: map[string]int{}, absent: map[string]string{}}
+	s := &storm{t: t, seed: seed, rand: rand.New(rand.NewPCG(uint64(seed), 0)), begun: time.Now(), results: map[string]*result{}, told: map[int]int{}, buses: map[string]int{}, absent: map[string]string{}}
 	asked := strings.FieldsFunc(os.Getenv("MEZHVED_STORM_KINDS"), func(r rune) bool { return r == ',' })
 	for i := range faults {
 		f := &faults[i]
@@ -181,11 +182,19 @@ func (s *storm) result(f *fault) *result {
 	return r
 }
 
-// found notes what must not be.
+// found notes what must not be. Of a round that has many such things a few are
+// enough.
 func (s *storm) found(round int, format string, args ...any) {
 	text := fmt.Sprintf("seed %d, round %d (%s): ", s.seed, round, s.names(round)) + fmt.Sprintf(format, args...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	const enough = 6
+	if s.told[round]++; s.told[round] > enough {
+		return
+	}
+	if s.told[round] == enough {
+		text += "; and more"
+	}
 	s.findings = append(s.findings, text)
 	s.t.Log("FOUND: " + text)
 }

@@ -24,6 +24,7 @@ import (
 	"mezhved/adapter/kafka/realkafka"
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
+	"mezhved/signing"
 )
 
 // Bounds of the storm. Nothing that is right comes near them, even on a busy
@@ -107,6 +108,7 @@ console:
 // openStormWorld starts everything but the nodes.
 func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 	w := &stormWorld{crashWorld: &crashWorld{t: t, dir: t.TempDir()}, s: s, ctx: t.Context(), name: bus}
+	w.must(ageKeys(w.dir, time.Now().AddDate(-1, 0, 0)))
 	_, err := prepareDemo(w.dir, "127.0.0.1:0")
 	w.must(err)
 	w.mountDisk()
@@ -153,6 +155,28 @@ func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 	mountSmall(t, filepath.Join(w.dir, "files"), "64m")
 	replaceIn(t, filepath.Join(w.dir, "parties", "SFR01.yaml"), "lease: 3s\n", "lease: 5s\n")
 	return w
+}
+
+// ageKeys makes the keys of the bus and the parties with certificates that are
+// good since then: clocks will go back.
+func ageKeys(dir string, since time.Time) error {
+	ca, err := signing.NewTestCA("Mezhved storm CA", signing.KeyECDSA256, since)
+	if err != nil {
+		return err
+	}
+	quiet := &stdio{strings.NewReader(""), io.Discard, io.Discard}
+	issue := func(folder, name string) error {
+		id, err := ca.Issue(signing.TestSubject{CommonName: name, Lifetime: 3 * 365 * 24 * time.Hour}, since)
+		if err != nil {
+			return err
+		}
+		return writeIdentity(quiet, folder, id)
+	}
+	errs := []error{writeIdentity(quiet, filepath.Join(dir, "keys", "ca"), &signing.Identity{Certificate: ca.Certificate, Key: ca.Key}), issue(filepath.Join(dir, "keys", "bus"), "SMEV")}
+	for _, p := range demoParties {
+		errs = append(errs, issue(filepath.Join(dir, "parties", p.mnemonic), p.mnemonic))
+	}
+	return errors.Join(errs...)
 }
 
 func (w *stormWorld) postgres(i int) embedded.PostgresOptions {
@@ -500,6 +524,13 @@ func (w *stormWorld) run(rounds int) {
 		}
 	}
 	close(w.load.noMore)
+	sent := make(chan struct{})
+	go func() { w.load.sending.Wait(); close(sent) }()
+	select {
+	case <-sent:
+	case <-time.After(wellAgain):
+		w.finds("%d messages are still not answered %s after all is well", w.load.unsure(), wellAgain)
+	}
 	w.audit()
 	w.s.took += time.Since(began)
 	w.s.accepted += w.load.accepted.Load()
@@ -597,7 +628,7 @@ func (w *stormWorld) round(list []*fault) bool {
 	w.load.mu.Lock()
 	w.load.round = s.round
 	w.load.mu.Unlock()
-	before, accepted, began := w.gauges(), w.load.accepted.Load(), time.Now()
+	before, accepted, repeated, began := w.gauges(), w.load.accepted.Load(), w.load.repeated.Load(), time.Now()
 	found := len(s.findings)
 
 	var heals []func()
@@ -651,8 +682,8 @@ func (w *stormWorld) round(list []*fault) bool {
 	if len(s.findings) > found {
 		state = "NOT WELL"
 	}
-	w.t.Logf("round %d, %s: %s in %s; accepted %d; accepts again after %s, delivers %s, signs %s", s.round, kindsOf(list), state, time.Since(began).Round(10*time.Millisecond),
-		w.load.accepted.Load()-accepted, since(p.accepted, p.since), since(p.delivered, p.since), since(p.signed, p.since))
+	w.t.Logf("round %d, %s: %s in %s; accepted %d, repeated %d; accepts again after %s, delivers %s, signs %s", s.round, kindsOf(list), state, time.Since(began).Round(10*time.Millisecond),
+		w.load.accepted.Load()-accepted, w.load.repeated.Load()-repeated, since(p.accepted, p.since), since(p.delivered, p.since), since(p.signed, p.since))
 	return well
 }
 
