@@ -30,6 +30,7 @@ type fault struct {
 	part       string // of the world; two kinds of different parts may come together
 	weight     int    // how often it is in the bag; 0 counts as 1
 	alone      bool   // it comes together with nothing else
+	begins     bool   // it comes at the beginning of a world and never later
 	least      time.Duration
 	most       time.Duration // it lasts
 	// carries: the rest of the world goes on while it lasts. It lasts until
@@ -51,8 +52,6 @@ const (
 	ofDatabase = "the database"
 	ofBus      = "the bus"
 	ofFiles    = "the file store"
-
-	rollingUpgrade = "rolling-upgrade"
 )
 
 var previous = sync.OnceValues(buildPrevious)
@@ -149,12 +148,11 @@ func init() { // the table speaks of what speaks of it
 			}
 		}},
 		{name: "journal-state-full", what: "a full disk where a node's journal state lies", part: ofNode, carries: true, cannot: func(w *stormWorld) string { return needsMount(w.nodes[0].dir) }, strike: func(w *stormWorld) func() {
-			free, err := fill(w.anyNode().dir)
+			free, err := fill(w.signing().dir)
 			w.must(err)
 			return free
 		}},
-		{name: rollingUpgrade, what: "node by node from the previous release", part: ofNode, alone: true, weight: 1,
-			cannot: func(w *stormWorld) string { return "" }, carries: true, strike: upgrade},
+		{name: "rolling-upgrade", what: "node by node from the previous release", part: ofNode, begins: true, carries: true, strike: upgrade},
 
 		// The database.
 		{name: "database-fast", what: "PostgreSQL restarted, fast", part: ofDatabase, weight: 2, least: 0, most: time.Second, strike: endDatabase(syscall.SIGINT)},
@@ -349,6 +347,19 @@ func init() { // the table speaks of what speaks of it
 
 func (w *stormWorld) anyNode() *stormNode { return w.nodes[w.s.rand.IntN(len(w.nodes))] }
 
+// signing is the node that signs the journal: the one that wrote its state last.
+func (w *stormWorld) signing() (n *stormNode) {
+	last := time.Time{}
+	for _, one := range w.nodes {
+		info, err := os.Stat(filepath.Join(one.dir, "journal.state"))
+		w.must(err)
+		if n == nil || info.ModTime().After(last) {
+			n, last = one, info.ModTime()
+		}
+	}
+	return n
+}
+
 // all does something to each node at once, and gives what undoes it.
 func (w *stormWorld) all(do, undo func(*stormNode)) (heal func()) {
 	each := func(act func(*stormNode)) {
@@ -461,19 +472,10 @@ func upgrade(w *stormWorld) func() {
 		var p progress
 		watch := w.load.watch()
 		if !w.within(goesOn, func() bool { w.look(&p, watch); return p.whole() && time.Since(p.since) > 5*time.Second }) {
-			w.stands([]*fault{faultNamed(rollingUpgrade)}, "with one node of either release, after %s: %s", goesOn, p.missing())
+			w.stands([]*fault{w.s.upgrade}, "with one node of either release, after %s: %s", goesOn, p.missing())
 		}
 	}
 	return nothing
-}
-
-func faultNamed(name string) *fault {
-	for i := range faults {
-		if faults[i].name == name {
-			return &faults[i]
-		}
-	}
-	return nil
 }
 
 func endDatabase(signal syscall.Signal) func(*stormWorld) func() {
@@ -613,7 +615,7 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 500
 default_pool_size = 40
-ignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,enable_seqscan,options
+ignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,work_mem,default_transaction_isolation,enable_seqscan,options
 `
 
 // pooler puts PgBouncer between both nodes and the database. A node that does not

@@ -84,6 +84,8 @@ type storm struct {
 	begun time.Time
 	drawn []*fault // of all kinds that were asked for, each as often as it weighs
 
+	upgrade *fault // with which worlds begin; nil: with none
+
 	bag      []*fault
 	results  map[string]*result
 	buses    map[string]int // rounds
@@ -106,18 +108,23 @@ func newStorm(t *testing.T) *storm {
 	seed := variable(t, "MEZHVED_STORM_SEED", 1)
 	s := &storm{t: t, seed: seed, rand: rand.New(rand.NewPCG(uint64(seed), 0)), begun: time.Now(), results: map[string]*result{}, told: map[int]int{}, buses: map[string]int{}, absent: map[string]string{}}
 	asked := strings.FieldsFunc(os.Getenv("MEZHVED_STORM_KINDS"), func(r rune) bool { return r == ',' })
+	unknown := slices.Clone(asked)
 	for i := range faults {
 		f := &faults[i]
 		if len(asked) > 0 && !slices.Contains(asked, f.name) {
 			continue
 		}
-		asked = slices.DeleteFunc(asked, func(name string) bool { return name == f.name && len(asked) > 1 })
+		unknown = slices.DeleteFunc(unknown, func(name string) bool { return name == f.name })
+		if f.begins {
+			s.upgrade = f
+			continue
+		}
 		for range max(f.weight, 1) {
 			s.drawn = append(s.drawn, f)
 		}
 	}
-	if len(s.drawn) == 0 || len(asked) > 1 {
-		t.Fatalf("MEZHVED_STORM_KINDS: there is no kind of fault %q", asked)
+	if len(unknown) > 0 {
+		t.Fatalf("MEZHVED_STORM_KINDS: there is no kind of fault %q", unknown)
 	}
 	return s
 }

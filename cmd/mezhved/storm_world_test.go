@@ -482,11 +482,10 @@ func (w *stormWorld) ask(sql string) (n int64, ok bool) {
 func (w *stormWorld) run(rounds int) {
 	began := time.Now()
 	old := ""
-	upgrade := slices.IndexFunc(w.s.drawn, func(f *fault) bool { return f.name == rollingUpgrade })
-	if upgrade >= 0 {
+	if w.s.upgrade != nil {
 		var err error
 		if old, err = previous(); err != nil {
-			w.s.absent[rollingUpgrade] = err.Error()
+			w.s.absent[w.s.upgrade.name] = err.Error()
 		}
 	}
 	for _, n := range w.nodes {
@@ -509,7 +508,7 @@ func (w *stormWorld) run(rounds int) {
 		w.t.Fatalf("the world does not even begin%s\n%s", w.state(), lastOf(w.nodes[0].run.out.String(), 30))
 	}
 	if old != "" {
-		w.round([]*fault{w.s.drawn[upgrade]})
+		w.round([]*fault{w.s.upgrade})
 		rounds--
 	}
 	w.log = w.openAuditLog(w.nodes[0].url())
@@ -676,7 +675,7 @@ func (w *stormWorld) round(list []*fault) bool {
 	}
 	w.overdue()
 	if w.log != nil && s.round%10 == 0 {
-		w.visitSoon()
+		w.visit()
 	}
 	state := "well"
 	if len(s.findings) > found {
@@ -767,19 +766,25 @@ func (w *stormWorld) overdue() {
 	}
 }
 
-// visitSoon lets the auditor follow the log and gives its size.
-func (w *stormWorld) visitSoon() (entries int64) {
+// visit lets the auditor follow the log and gives its size.
+func (w *stormWorld) visit() int64 {
+	var v *journal.Visit
 	var err error
-	if !w.within(wellAgain, func() bool {
+	fork := (*journal.ForkError)(nil)
+	w.within(wellAgain, func() bool {
 		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 		defer cancel()
-		entries, err = w.log.follow(ctx)
-		var fork *journal.ForkError
+		v, err = w.log.follow(ctx)
 		return err == nil || errors.As(err, &fork)
-	}) || err != nil {
+	})
+	if err != nil {
 		w.finds("the auditor's visit: %v", err)
+		return 0
 	}
-	return entries
+	if n := v.Recount.Found; n > 0 {
+		w.finds("the auditor finds %d things, such as: %s", n, v.Recount.Findings[0])
+	}
+	return v.Now.Tree.N
 }
 
 // audit ends the world: everything comes to rest, the auditor's program mirrors
@@ -826,7 +831,7 @@ func (w *stormWorld) audit() {
 	if w.log == nil {
 		return
 	}
-	entries := w.visitSoon()
+	entries := w.visit()
 	for _, p := range l.compare(w.log.livesIn(entries)) {
 		round := w.s.round
 		if s := l.sent[p.id]; s != nil {
@@ -841,7 +846,7 @@ func (w *stormWorld) audit() {
 		}
 		w.s.blame(v.round, what, v.text)
 	}
-	w.t.Logf("world of %s: %d messages accepted, %d entries in the log", w.name, l.accepted.Load(), entries)
+	w.t.Logf("the world of %s ends: %d messages accepted, %d entries in the log", w.name, l.accepted.Load(), entries)
 	for _, n := range w.nodes {
 		n.terminate()
 	}
@@ -876,7 +881,8 @@ func (w *stormWorld) mirror() {
 	} {
 		out, err := exec.Command(program(w.t, "mezhved-audit"), args...).CombinedOutput()
 		if err != nil {
-			w.finds("mezhved-audit %s: %v\n%s", args[0], err, out)
+			lines := strings.Split(string(out), "\n")
+			w.finds("mezhved-audit %s: %v\n%s", args[0], err, strings.Join(lines[:min(len(lines), 6)], "\n"))
 			return
 		}
 		w.t.Logf("mezhved-audit %s:\n%s", args[0], out)
