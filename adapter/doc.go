@@ -13,7 +13,7 @@
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
 //	                               life, room, files in the store -> admitted
-//	accept.go        accept        ONE statement: dedup key, message, outbox, hold
+//	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it
 //	                 receipt       signed, answered
@@ -35,14 +35,16 @@
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
 // registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
+// (reply addresses), seal.go (what proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
-// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
+// tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
+// have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the
-// gateway's own asynchronous errors.
+// gateway's own asynchronous errors. A MessageID is used once on the bus among
+// all of them, because an Ack names what it takes out by nothing else.
 //
 // # Three proofs
 //
@@ -50,7 +52,9 @@
 // element that was proved to be signed. An admitted holds against identifier
 // rules, schema, route and rights. Only the function that proves a thing makes
 // the next type, and what was verified is what is used: there is no second
-// parse and no writing anew of what a sender signed.
+// parse and no writing anew of what a sender signed. What a prefix in a value is
+// bound to is not under a SMEV signature: such a name is admitted only when the
+// schema leaves it one meaning.
 //
 // # Crashes
 //
@@ -79,12 +83,30 @@
 // case. The journal says of such a delivery that it was "rewrapped"; the store
 // keeps what the sender signed.
 //
+// # The log of the process
+//
+// It is for the operator and holds no value of a message, no header and no name
+// that a caller makes up; nor do traces and metrics. A refusal is a line with
+// reason, rule, place and element; the sentence that quotes the message goes to
+// who sent it, and the incident id leads to the journal and the bytes. What a
+// stranger or a broken neighbour can cause at will comes out a few times a minute
+// and is counted. Nothing waits for a line: see package oplog.
+//
 // # Trust
 //
 // Who can write to the database can do everything. Who can write to the bus can
-// repeat records and hold them back, but cannot fill a queue: records bear a MAC.
+// repeat records and hold them back, but can neither fill a queue nor have the
+// journal hear what is not so: a seal covers all of a record that is used, and what
+// the journal hears of a message is what the store knows (seal.go). Who can commit
+// offsets for a provider's group can have a streamed message told of as read. Those
+// who read the topics beside us have no key of seals: to them the sender's signature
+// in a record's value proves something, its headers do not; and an entry on the
+// journal's topic is proved by the log's tiles and checkpoints.
+//
 // Who holds the reply keys can make reply addresses, and still needs the key of
-// the provider that an address names. Without TLS and without limits.pollAge,
-// whoever captures a signed poll can repeat it at any time and be handed what
+// the provider that an address names. Who learns a MessageID before its message is
+// accepted can use it first: its sender is refused and takes another.
+//
+// Without TLS and without limits.pollAge, whoever captures a signed poll can repeat it at any time and be handed what
 // waits in that queue; with the window alone, for as long as the window lasts.
 package adapter

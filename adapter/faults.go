@@ -150,16 +150,27 @@ type refusal struct {
 // mark is one place in the envelope that is wrong: a ValidationError of the fault.
 type mark struct {
 	rule      string
-	text      string // Russian
+	text      string // Russian, for the sender alone: it may quote the message
 	offset    int
 	line, col int
+	path      string // XPath of the element or attribute, where it is known
+}
+
+func (m mark) String() string {
+	s := m.rule
+	if m.line > 0 {
+		s = fmt.Sprintf("at line %d, column %d: %s", m.line, m.col, m.rule)
+	}
+	if m.path != "" {
+		s += " " + m.path
+	}
+	return s
 }
 
 func (r *refusal) Error() string {
 	s := string(r.reason)
 	if len(r.marks) > 0 {
-		m := r.marks[0]
-		s += fmt.Sprintf(" at line %d, column %d: %s", m.line, m.col, m.rule)
+		s += " " + r.marks[0].String()
 	}
 	if r.cause != nil {
 		s += ": " + r.cause.Error()
@@ -207,7 +218,7 @@ func refuse(err error) *refusal {
 		r := &refusal{reason: "envelope", args: []any{""}, cause: err}
 		for i := range format.Violations {
 			v := &format.Violations[i]
-			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col})
+			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col, v.XPath})
 		}
 		return r
 	case errors.As(err, &sig):
@@ -216,7 +227,7 @@ func refuse(err error) *refusal {
 		r := &refusal{reason: "content", args: []any{""}, cause: err}
 		for _, v := range invalid.Violations {
 			text := fmt.Sprintf("%s: строка %d, позиция %d: %s: %s", v.Rule, v.Line, v.Col, v.XPath, v.Russian())
-			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col})
+			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col, v.XPath})
 		}
 		return r
 	case errors.As(err, &route):
@@ -284,7 +295,7 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
-	r.marks = []mark{{rule: "signature." + string(e.Code), offset: e.Offset}}
+	r.marks = []mark{{rule: "signature." + string(e.Code), offset: e.Offset, path: e.Path}}
 	return r
 }
 

@@ -45,7 +45,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	}
 	c.outcome = "ok"
 	if c.span.IsRecording() {
-		c.span.AddLink(trace.LinkFromContext(carried(d.Message.Trace)))
+		c.span.AddLink(trace.LinkFromContext(carried(context.Background(), d.Message.Trace)))
 	}
 	waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
 	if err != nil {

@@ -31,7 +31,6 @@ type structure struct {
 	cert       []byte // DER
 	valueAt    xmltape.Node
 	certAt     xmltape.Node
-	enveloped  bool
 }
 
 // structureReader holds the buffers of one structure and the policy it is read by.
@@ -113,20 +112,21 @@ func (r *structureReader) readReference(st *structure) error {
 		return err
 	}
 
-	// Exactly exclusive canonicalisation and the SMEV transform, in this order.
-	// Some clients put enveloped-signature before them; it is without effect,
-	// because the signature is never inside its target.
+	// Exclusive canonicalisation, then the SMEV transform. Some clients put
+	// canonicalisation between the two, which finds its work done, or
+	// enveloped-signature anywhere, which finds nothing to take away, because the
+	// signature is never inside its target: neither changes an octet.
 	list, err := r.childrenAny(transforms, nil)
 	if err != nil {
 		return err
 	}
-	var steps [3]xmltape.Node
+	var steps [4]xmltape.Node
 	if len(list) > len(steps) {
 		return refuse(BadAlgorithm, list[len(steps)], "more transforms than the profile knows")
 	}
 	n := copy(steps[:], list)
-	step := 0
-	for i, tr := range steps[:n] {
+	step, enveloped, idle := 0, false, false
+	for _, tr := range steps[:n] {
 		if !tr.Is(Namespace, "Transform") {
 			return refuse(Malformed, tr, "ds:Transform expected")
 		}
@@ -135,8 +135,10 @@ func (r *structureReader) readReference(st *structure) error {
 			return err
 		}
 		switch {
-		case i == 0 && string(uri) == envelopedURI:
-			st.enveloped = true
+		case !enveloped && string(uri) == envelopedURI:
+			enveloped = true
+		case step == 1 && !idle && (string(uri) == Exclusive.URI() || string(uri) == Inclusive10.URI()):
+			idle = true
 		case step == 0 && string(uri) == Exclusive.URI(), step == 1 && string(uri) == TransformURI:
 			step++
 		default:

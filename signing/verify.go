@@ -49,10 +49,11 @@ func NewVerifier(opt Options) (*Verifier, error) {
 	v := &Verifier{opt: opt, allowed: map[Algorithm]bool{}}
 	v.certs.limit = opt.Certificates
 	for _, a := range opt.Algorithms {
-		if methodByURI(string(a)) == nil {
+		m := methodByURI(string(a))
+		if m == nil {
 			return nil, fmt.Errorf("signature algorithm %q is not known", a)
 		}
-		v.allowed[a] = true
+		v.allowed[m.uri] = true
 	}
 	if len(opt.Algorithms) == 0 {
 		for _, m := range methods {
@@ -169,9 +170,6 @@ func checkTarget(s *scratch, st *structure, sig, target xmltape.Node) error {
 		return refuse(WrongTarget, st.reference, "URI %q does not name an Id", clip(st.uri))
 	}
 	name := st.uri[1:]
-	if err := s.ids.collect(target.Tape()); err != nil {
-		return err
-	}
 	at, err := s.ids.only(target.Tape(), name)
 	if err != nil {
 		return err

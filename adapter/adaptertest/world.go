@@ -43,6 +43,7 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
+	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -116,6 +117,9 @@ func WithConfig(change func(*adapter.Config)) Option {
 
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
+
+// WithRooms changes what the world's gateways are put together from.
+func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
 
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
@@ -195,6 +199,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
+	}
+	if w.rooms != nil {
+		w.rooms(&rooms)
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)

@@ -93,7 +93,7 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.bin, err = findBinaries(ctx, major); err != nil {
+	if p.bin, err = findBinaries(ctx, major, fetch); err != nil {
 		return err
 	}
 	if p.socket, err = socketDirectory(p.dir, p.run); err != nil {

@@ -78,7 +78,7 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: look,
 		MaxAttempts:            10,
-		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: " + fmt.Sprintf(f, a...)) }),
+		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
 	})
 	defer r.Close() // leaves the group; else it would wait for SessionTimeout
 	s := &session{b: b, r: r, group: group, epochs: epochs, handle: handle, progress: time.Now()}

@@ -4,12 +4,19 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter/journal"
 )
+
+// SequenceBegin begins a transaction of the sequencer.
+const SequenceBegin = sequenceBegin
+
+// shortTerm is how long a journal of these tests leads without renewing its lease.
+const shortTerm = 400 * time.Millisecond
 
 // OpenTracedJournal opens a journal over connections that tracer sees.
 func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.Vault, tracer pgx.QueryTracer) (*Journal, *pgxpool.Pool, error) {
@@ -22,7 +29,8 @@ func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.V
 	if err != nil {
 		return nil, nil, err
 	}
-	j, err := openJournal(ctx, pool, origin, vault, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, vault, log)
 	return j, pool, err
 }
 

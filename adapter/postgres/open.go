@@ -44,6 +44,10 @@ type Options struct {
 	AcceptTimeout time.Duration
 	// StatementTimeout is PostgreSQL's statement_timeout, 15 s when zero.
 	StatementTimeout time.Duration
+	// Term is how long a node leads the journal, the feed or a shard of the outbox
+	// without renewing its lease, 10 s when zero: the longest that their work rests
+	// after a leader's host has died.
+	Term time.Duration
 	// DedupLife is how long a MessageID is remembered after its acceptance, 7
 	// days when zero. It must exceed the shelf life of MessageIDs.
 	DedupLife time.Duration
@@ -76,6 +80,7 @@ type Store struct {
 	names  names
 	bodies *bodies
 	days   days
+	leads  *leads
 	fresh  fresh
 	marks  marks
 	health healthCheck
@@ -167,6 +172,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	s.leads = newLeads(s.pool, opts, s.log)
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
 	}

@@ -19,6 +19,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/remote"
+	"mezhved/adapter/oplog"
 )
 
 const networkExamples = `  mezhved-audit mirror --policy policy.txt --token-file token https://journal.example.gov/log ./mirror
@@ -138,7 +139,10 @@ func (c *witnessCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: &remote.Witness{Cosigner: cosigner, Slog: slog.New(slog.NewTextHandler(s.err, nil))},
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a lost reader of the log must not end the witness
+	log := oplog.Open(s.err, oplog.Options{})
+	defer log.Close(2 * time.Second)
+	server := &http.Server{Handler: &remote.Witness{Cosigner: cosigner, Slog: log.Logger()}, ErrorLog: slog.NewLogLogger(log.Logger().Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	fmt.Fprintf(s.out, "witness %s listens on http://%s\n", cosigner.Key(), listener.Addr())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

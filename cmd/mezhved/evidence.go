@@ -151,7 +151,7 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.Journal.Key == "" {
 		return usage(errors.New("the configuration names no journal.key"))
 	}
-	log := newLog(out, false, false)
+	log := out.openLog(false, false)
 	url, stop, err := databaseURL(ctx, config.Database, log)
 	if err != nil {
 		return err

@@ -82,7 +82,13 @@ type running struct {
 // launch starts a built program. It does not outlive the test.
 func launch(t testing.TB, name string, args ...string) *running {
 	t.Helper()
-	r, err := launchProgram(program(t, name), args...)
+	return launchTo(t, nil, name, args...)
+}
+
+// launchTo is launch with a standard error of the test's own; nil: r.out.
+func launchTo(t testing.TB, stderr *os.File, name string, args ...string) *running {
+	t.Helper()
+	r, err := launchProgram(stderr, program(t, name), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +96,13 @@ func launch(t testing.TB, name string, args ...string) *running {
 	return r
 }
 
-func launchProgram(path string, args ...string) (*running, error) {
+func launchProgram(stderr *os.File, path string, args ...string) (*running, error) {
 	r := &running{done: make(chan struct{}), out: &tail{}}
 	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "leash", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = r.out, r.out
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if r.in, err = cmd.StdinPipe(); err != nil {

@@ -24,6 +24,7 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/kafka"
+	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -80,12 +81,15 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err != nil {
 		return n, err
 	}
-	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Mount: n.mount}
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(log), Mount: n.mount}
 	verifier, revocation, err := c.LoadVerifier(time.Now)
 	if err != nil {
 		return n, usage(err)
 	}
 	rooms.Verifier = verifier
+	if rooms.OldSeals, err = n.store.OldSeals(ctx); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
 	if revocation != nil {
 		rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "revocation", Run: revocation.Run})
 	}
@@ -287,8 +291,17 @@ func certificateSamples(c *adapter.Catalog) [][]byte {
 	return out
 }
 
-func newMetricsRegistry() *prometheus.Registry {
+// newMetricsRegistry begins a node's metrics with those of the process and of
+// its log.
+func newMetricsRegistry(log *slog.Logger) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if l := oplog.Of(log); l != nil {
+		counter := func(name, help string, value func() uint64) prometheus.Collector {
+			return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, func() float64 { return float64(value()) })
+		}
+		r.MustRegister(counter("log_lost_total", "Lines of the process's log that its reader did not take.", l.Lost),
+			counter("log_counted_total", "Lines of the process's log that were counted instead of written, because others of their kind had been.", l.Counted))
+	}
 	return r
 }

@@ -37,7 +37,7 @@ type partyFlags struct {
 
 // storeFlags say where the file store is.
 type storeFlags struct {
-	FileStore string `name:"file-store" env:"MEZHVED_FILE_STORE" placeholder:"ftp://HOST:PORT" help:"Address of the bus's file store. Default: port 21 of the bus's host."`
+	FileStore string `name:"file-store" env:"MEZHVED_FILE_STORE" placeholder:"ftp://HOST:PORT" help:"Address of the bus's file store; ftpes:// for TLS. Default: port 21 of the bus's host."`
 }
 
 // store is the file store of a bus at the address.
@@ -50,8 +50,8 @@ func (f *storeFlags) store(bus string) (*party.FileStore, error) {
 		return &party.FileStore{URL: (&url.URL{Scheme: "ftp", Host: net.JoinHostPort(u.Hostname(), "21")}).String()}, nil
 	}
 	u, err := url.Parse(f.FileStore)
-	if err != nil || u.Scheme != "ftp" || u.Hostname() == "" {
-		return nil, usage(fmt.Errorf("--file-store %s: an address such as ftp://bus.example:21 is expected", f.FileStore))
+	if err != nil || u.Scheme != "ftp" && u.Scheme != "ftpes" || u.Hostname() == "" {
+		return nil, usage(fmt.Errorf("--file-store %s: an address such as ftp://bus.example:21, or ftpes:// for TLS, is expected", f.FileStore))
 	}
 	s := &party.FileStore{User: u.User.Username()}
 	s.Password, _ = u.User.Password()

@@ -148,7 +148,7 @@ func init() { // the table speaks of what speaks of it
 			}
 		}},
 		{name: "journal-state-full", what: "a full disk where a node's journal state lies", part: ofNode, carries: true, cannot: func(w *stormWorld) string { return needsMount(w.nodes[0].dir) }, strike: func(w *stormWorld) func() {
-			free, err := fill(w.signing().dir)
+			free, err := fillDisk(w.signing().dir)
 			w.must(err)
 			return free
 		}},
@@ -193,7 +193,7 @@ func init() { // the table speaks of what speaks of it
 			}
 			return ""
 		}, strike: func(w *stormWorld) func() {
-			free, err := fill(w.disk)
+			free, err := fillDisk(w.disk)
 			w.must(err)
 			return func() {
 				free()
@@ -649,7 +649,7 @@ func pooler(w *stormWorld) func() {
 		}
 		args = []string{"-u", name, ini}
 	}
-	bouncer, err := launchProgram(must(exec.LookPath("pgbouncer")), args...)
+	bouncer, err := launchProgram(nil, must(exec.LookPath("pgbouncer")), args...)
 	w.must(err)
 	for _, n := range w.nodes {
 		n.useDatabase(through)
@@ -773,7 +773,7 @@ func fillFiles(w *stormWorld) func() {
 		store := party.FileStore{URL: w.load.store.URL, Attempts: attempts, Pause: w.load.store.Pause}
 		return store.Bring(w.ctx, "план.txt", "text/plain", func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
 	}
-	free, err := fill(filepath.Join(w.dir, "files"))
+	free, err := fillDisk(filepath.Join(w.dir, "files"))
 	w.must(err)
 	if _, err := bring(1); err == nil {
 		w.finds("a file was taken onto a full disk")

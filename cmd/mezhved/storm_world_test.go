@@ -164,7 +164,7 @@ func ageKeys(dir string, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	quiet := &stdio{strings.NewReader(""), io.Discard, io.Discard}
+	quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
 	issue := func(folder, name string) error {
 		id, err := ca.Issue(signing.TestSubject{CommonName: name, Lifetime: 3 * 365 * 24 * time.Hour}, since)
 		if err != nil {
@@ -287,7 +287,7 @@ func unmountAfter(t *testing.T, dir string) {
 
 // fill takes up all room of a file system that is left; the returned function
 // gives it back.
-func fill(dir string) (free func(), err error) {
+func fillDisk(dir string) (free func(), err error) {
 	filler := filepath.Join(dir, "filler")
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -332,7 +332,7 @@ func (n *stormNode) useDatabase(url string) {
 
 // launch starts the node without waiting for it.
 func (n *stormNode) launch() {
-	r, err := launchProgram(n.program, "serve", "--config", n.config())
+	r, err := launchProgram(nil, n.program, "serve", "--config", n.config())
 	n.w.must(err)
 	n.run = r
 }
