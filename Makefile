@@ -30,9 +30,9 @@ fmt:
 vet:
 	$(GO) vet ./...
 
-storm: ## faults drawn at random against two nodes under load: ROUNDS (default 30), SEED, KINDS, BUS (kfake,kafka1,kafka3), TABLE (a file)
-	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
-		$(GO) test -v -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/mezhved
+storm: ## faults drawn at random against two nodes under load: ROUNDS (default 30), SEED, KINDS, BUS (kfake,kafka1,kafka3), WORLD (rounds of one), TABLE (a file)
+	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_WORLD=$(WORLD) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
+		$$([ "$$(id -u)" = 0 ] && command -v unshare >/dev/null && echo unshare -m) $(GO) test -v -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/mezhved
 
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka
