@@ -43,6 +43,7 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
+	way     func(url string) string // to the database; nil: straight
 	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
@@ -118,6 +119,9 @@ func WithConfig(change func(*adapter.Config)) Option {
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
+// WithWay lets the gateway reach its database by another URL.
+func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
+
 // WithRooms changes what the world's gateways are put together from.
 func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
 
@@ -153,7 +157,7 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	w.store = openStore(t, w.Config.Node, w.logger())
+	w.store = openStore(t, w.Config.Node, w.way, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	w.Bus = &BreakableBus{Broker: openBus(t, w.logger())}

@@ -123,7 +123,9 @@ func (s *Sequencer) Run(ctx context.Context) error {
 
 // turn is one pass of the loop; more says that rows are waiting.
 func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
-	st, err := s.Book.Look(ctx, Claim{Term: s.term, Want: s.Signer != nil, Behind: s.Now().Before(s.aside)})
+	soon, cancel := context.WithTimeout(ctx, lookPatience) // of connections that are dead the next one may not be
+	st, err := s.Book.Look(soon, Claim{Term: s.term, Want: s.Signer != nil, Behind: s.Now().Before(s.aside)})
+	cancel()
 	s.looked(st, err)
 	if err != nil {
 		return false, fmt.Errorf("look how the log stands: %w", err)
@@ -144,6 +146,9 @@ func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 	}
 	return n >= or(s.Batch, 8192), nil
 }
+
+// lookPatience is how long one look at the log may take.
+const lookPatience = 4 * time.Second
 
 // looked takes up how the log stands.
 func (s *Sequencer) looked(st Standing, err error) {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
@@ -25,7 +24,7 @@ import (
 // Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
 // Any number of nodes may have one on the same database.
 type Journal struct {
-	pool  *pgxpool.Pool
+	pool  *sessions
 	leads *leads
 	vault *journal.Vault
 	log   *slog.Logger
@@ -49,7 +48,7 @@ func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault
 	return openJournal(ctx, s.pool, s.leads, origin, vault, s.log)
 }
 
-func openJournal(ctx context.Context, pool *pgxpool.Pool, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
 	empty, _ := tlog.TreeHash(0, nil)
 	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
 		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
@@ -57,6 +56,16 @@ func openJournal(ctx context.Context, pool *pgxpool.Pool, leads *leads, origin s
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
 	return &Journal{pool: pool, leads: leads, vault: vault, log: log}, nil
+}
+
+// Name gives the log its origin while it has neither an entry nor a signature: a node
+// without the log's key may have begun it, under a name of its own.
+func (j *Journal) Name(ctx context.Context, origin string) error {
+	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET origin = $1 WHERE origin <> $1 AND size = 0 AND epoch = 1 AND NOT EXISTS (SELECT FROM journal_checkpoint)`, origin)
+	if err != nil {
+		return fmt.Errorf("name the journal: %w", err)
+	}
+	return nil
 }
 
 type querier interface {

@@ -20,18 +20,13 @@ const shortTerm = 400 * time.Millisecond
 
 // OpenTracedJournal opens a journal over connections that tracer sees.
 func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.Vault, tracer pgx.QueryTracer) (*Journal, *pgxpool.Pool, error) {
-	config, err := poolConfig(Options{URL: url, Connections: 8})
-	if err != nil {
-		return nil, nil, err
-	}
-	config.ConnConfig.Tracer = tracer
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 8, tracer: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
 	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, vault, log)
-	return j, pool, err
+	return j, pool.Pool, err
 }
 
 // ServerPID is the process of the server itself, which has the sessions' processes

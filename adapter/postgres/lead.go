@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter/journal"
 )
@@ -85,7 +84,7 @@ func (e *DeposedError) Is(target error) bool { return target == journal.ErrDepos
 
 // leads is this node as a candidate and leader.
 type leads struct {
-	pool   *pgxpool.Pool
+	pool   *sessions
 	node   string
 	term   time.Duration
 	holder uuid.UUID // of this run alone: an epoch that a fail-over has lost may be counted again, by another
@@ -102,7 +101,7 @@ type stuck struct {
 	since time.Time // of this process: only a time that passes is measured
 }
 
-func newLeads(pool *pgxpool.Pool, opts Options, log *slog.Logger) *leads {
+func newLeads(pool *sessions, opts Options, log *slog.Logger) *leads {
 	orDefault(&opts.Term, 10*time.Second)
 	return &leads{pool: pool, node: opts.Node, term: opts.Term, holder: uuid.New(), log: log, evicted: map[string]time.Time{}, stuck: map[string]stuck{}}
 }
