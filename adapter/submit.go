@@ -333,7 +333,7 @@ func (g *Gateway) checkRoom(c *call, s *Service, to []Queue) error {
 func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 	body := c.envelope.Bytes()
 	m := &Message{
-		ID: newID(), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
+		ID: newID(c.started), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
 		Body: body, Digest: sha256.Sum256(body), Certificate: c.signed.Certificate().SHA256, Trace: c.trace,
 		Parts: Parts{Data: span(data), Scope: scope(data)},
 	}
@@ -344,10 +344,14 @@ func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 }
 
 // newID is the gateway's own id of a message.
-func newID() uuid.UUID {
+func newID(now time.Time) uuid.UUID {
 	id, err := uuid.NewV7()
 	if err != nil {
 		panic("no randomness: " + err.Error())
+	}
+	ms := uint64(now.UnixMilli()) // and not the machine's: the store's days and keys go by it
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
 	}
 	return id
 }
