@@ -79,7 +79,7 @@ type KafkaConfig struct {
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
-	Origin string `yaml:"origin"` // C2SP log origin; default mezhved.local/<node>
+	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
@@ -140,7 +140,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
-	PollAge     Period  `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 0: any
+	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -239,6 +239,10 @@ func LoadConfig(file string) (Config, error) {
 	return c, nil
 }
 
+// DefaultOrigin is the log's name when nobody has chosen one. A node that has the
+// log's key begins it under the key's.
+func (c Config) DefaultOrigin() string { return "mezhved.local/" + c.Node }
+
 // WithDefaults fills what was left open.
 func (c Config) WithDefaults() Config {
 	host, _ := os.Hostname()
@@ -253,7 +257,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
-	def(&c.Journal.Origin, "mezhved.local/"+c.Node)
+	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
@@ -263,6 +267,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.Content, 5<<20)
 	def(&c.Limits.Attachments, 5<<20)
 	def(&c.Limits.Depth, 100)
+	def(&c.Limits.PollAge, new(Period(5*time.Minute)))
 	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
 	def(&c.Limits.PerSecond, 2000)

@@ -36,10 +36,11 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), seal.go (what proves a record to be ours), messageid.go,
-// limits.go (rates, strangers, depths of queues), describe.go (WSDL, health, the
-// front page), watch.go (what stands still), clock.go, config.go, yamlfile.go,
+// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// (what lint says of their samples), replyto.go (reply addresses), seal.go (what
+// proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
+// queues), describe.go (WSDL, health, the front page), watch.go (what stands
+// still), clock.go (whose time), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
 // have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
@@ -137,6 +138,13 @@
 // the provider that an address names. Who learns a MessageID before its message is
 // accepted can use it first: its sender is refused and takes another.
 //
-// Without TLS and without limits.pollAge, whoever captures a signed poll can repeat it at any time and be handed what
-// waits in that queue; with the window alone, for as long as the window lasts.
+// A signed poll names its time, and not which operation it is. It is taken within
+// limits.pollAge (5 minutes) of its Timestamp, and on all nodes only as the
+// operation that it came as first. What is left without TLS: whoever captures a poll
+// can repeat it as it is for that long and be handed what waits in that queue, and
+// whoever stands on the way and holds one back can turn a GetRequest into a
+// GetResponse of the same system, because nothing in it says otherwise. With
+// limits.pollAge: 0s both hold for ever. An Ack bears no time; repeated, it finds
+// nothing, because the id of what it took out is not used again. A message that is
+// repeated is known by its MessageID.
 package adapter

@@ -113,6 +113,11 @@ type Store interface {
 	// is not handed out.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
+	// FirstUse notes that a signed poll, known by its mark, came with an operation,
+	// and gives the operation that it came with first. It is remembered until the
+	// given time, by all nodes; a crash of the store may forget it.
+	FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (first string, err error)
+
 	// Ack removes a delivered message from a queue of its system and commits
 	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
 	// of this system has been delivered and not acknowledged. Where two messages
@@ -121,7 +126,7 @@ type Store interface {
 	Ack(ctx context.Context, system Mnemonic, id MessageID, now time.Time, ev journal.Event) error
 
 	// Sweep does what time brings: leases that ran out ("returned" events),
-	// ends of life ("expired" events), low-water marks, old dedup keys, refusals
+	// ends of life ("expired" events), low-water marks, old dedup keys and polls, refusals
 	// and partitions. It does a bounded amount of work and says whether more
 	// waits. An expired request is among Swept.Expired in every sweep until its
 	// final reply has been accepted (the gateway's own AsyncProcessingStatus),

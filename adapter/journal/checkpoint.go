@@ -80,6 +80,16 @@ func NewKey(name string) (skey, vkey string, err error) {
 	return note.GenerateKey(rand.Reader, name)
 }
 
+// KeyOf tells which log a signing key is of, and its verifier key, as policies name
+// it.
+func KeyOf(skey string) (origin, vkey string, err error) {
+	k, err := parseKey(skey)
+	if err != nil {
+		return "", "", err
+	}
+	return k.name, k.vkey(), nil
+}
+
 // key is an Ed25519 key from an skey, for signing with our own clock.
 type key struct {
 	name string
@@ -98,15 +108,6 @@ func parseKey(skey string) (*key, error) {
 		return nil, errors.New("signing key is not an Ed25519 note key (PRIVATE+KEY+name+hash+data)")
 	}
 	return &key{signer.Name(), ed25519.NewKeyFromSeed(raw[1:])}, nil
-}
-
-// KeyOrigin is the log that a signing key is for.
-func KeyOrigin(skey string) (string, error) {
-	k, err := parseKey(skey)
-	if err != nil {
-		return "", err
-	}
-	return k.name, nil
 }
 
 // vkey is the public half, as policies name it.

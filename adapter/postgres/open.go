@@ -65,6 +65,7 @@ type Store struct {
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
+	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
@@ -119,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	s.leases.run, s.acks.run = s.lease, s.ack
+	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
 	s.startWriters()
 	return s, nil
 }

@@ -278,7 +278,7 @@ func (a *auditLog) follow(ctx context.Context) (entries int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	v, err := journal.Follow(ctx, a.mirror, published, checkpoint.Note, a.policy, time.Now())
+	v, err := (&journal.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
 	if err != nil {
 		return 0, err
 	}
