@@ -204,7 +204,7 @@ func TestEveryAlertFires(t *testing.T) {
 			})
 			return l
 		}},
-		"MezhvedRecords": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+		"MezhvedBusLost": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
 			l := &timeline{step: 30 * time.Second}
 			during(l, w, func() {
 				hold, held := make(chan struct{}), make(chan struct{})
