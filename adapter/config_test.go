@@ -109,6 +109,19 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	}
 }
 
+// The window for polls is five minutes unless a configuration says otherwise; one
+// that turned it off keeps it off.
+func TestPollAgeOfAConfig(t *testing.T) {
+	for line, want := range map[string]time.Duration{"": 5 * time.Minute, "pollAge:": 5 * time.Minute, "pollAge: 0s": 0, "pollAge: 0": 0, "pollAge: 90s": 90 * time.Second} {
+		c, err := LoadConfig(sampleFolder(t, func(src []byte) []byte {
+			return bytes.Replace(src, []byte("  # pollAge: 5m"), []byte("  "+line+" #"), 1)
+		}))
+		if err != nil || c.Limits.PollAge.D() != want {
+			t.Errorf("%q: %v, %v, want %v", line, c.Limits.PollAge, err, want)
+		}
+	}
+}
+
 // All mistakes are told at once, each with its line.
 func TestConfigMistakes(t *testing.T) {
 	file := sampleFolder(t, func(src []byte) []byte {
@@ -123,7 +136,7 @@ func TestConfigMistakes(t *testing.T) {
 			{"keys: [replyto.key]", "keyes: [replyto.key]"},
 			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
 			{"# shelfLife: 24h", "shelfLife: 1s"},
-			{"# pollAge: 0s", "pollAge: 5ms"},
+			{"# pollAge: 5m", "pollAge: 5ms"},
 			{"dir: files ", "dir: nofiles "},
 			{"# idle: 24h", "idle: 1m"},
 			{"# public: 10.1.2.3", "public: files.example"},

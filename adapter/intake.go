@@ -135,8 +135,9 @@ func (g *Gateway) arrival(topic string, r *Record) (a Arrival, trace string, err
 	if topic != g.topicOf(a.Queue) {
 		return a, "", fmt.Errorf("it stands on another topic than that of its queue, %s", g.topicOf(a.Queue))
 	}
+	a.Event = journal.Event{Time: g.now().UTC(), Node: g.config.Node}
 	if !a.Stream { // that one is told of when its recipient has read it
-		a.Event = journal.Event{Kind: journal.KindQueued, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
+		a.Event.Kind, a.Event.Outcome = journal.KindQueued, "ok"
 	}
 	return a, trace, nil
 }

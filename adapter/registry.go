@@ -75,8 +75,9 @@ type Party struct {
 	Certificates []RegisteredCertificate
 	PerSecond    float64 // 0: the gateway's default
 	Burst        int
-	QueueLimit   int           // 0: the gateway's default
-	Lease        time.Duration // how long it has to acknowledge; 0: the gateway's default
+	QueueLimit   int            // 0: the gateway's default
+	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
+	Zone         *time.Location // of the times in its calls that say none
 }
 
 // RegisteredCertificate is one certificate by which a party is known. Several

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -156,17 +157,35 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 	if err != nil {
 		return err
 	}
-	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Data") {
+	if !slices.ContainsFunc(parts, func(p xmltape.Node) bool { return p.Is(Namespace, "X509Data") }) {
 		return refuse(CertificateMissing, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
+	}
+	if len(parts) != 1 {
+		return refuse(Malformed, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
 	}
 	data := parts[0]
 	if parts, err = r.childrenAny(data, nil); err != nil {
 		return err
 	}
-	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Certificate") {
-		return refuse(CertificateMissing, data, "ds:X509Data must hold one ds:X509Certificate and nothing else")
+	// What names the certificate may stand beside it. It is not read: the certificate
+	// says it itself, and KeyInfo is not signed.
+	certificates := 0
+	for _, p := range parts {
+		switch {
+		case p.Is(Namespace, "X509Certificate"):
+			st.certAt = p
+			certificates++
+		case p.Is(Namespace, "X509SubjectName"), p.Is(Namespace, "X509IssuerSerial"), p.Is(Namespace, "X509SKI"):
+		default:
+			return refuse(Malformed, p, "unexpected element in ds:X509Data")
+		}
 	}
-	st.certAt = parts[0]
+	switch {
+	case certificates == 0:
+		return refuse(CertificateMissing, data, "ds:X509Data must hold the signer's certificate, ds:X509Certificate")
+	case certificates > 1:
+		return refuse(Malformed, data, "ds:X509Data must hold one ds:X509Certificate: the signer's alone")
+	}
 	st.cert, err = r.base64(st.certAt, 2, maxCertText)
 	return err
 }

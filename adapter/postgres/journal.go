@@ -58,6 +58,16 @@ func openJournal(ctx context.Context, pool *sessions, leads *leads, origin strin
 	return &Journal{pool: pool, leads: leads, vault: vault, log: log}, nil
 }
 
+// Name gives the log its origin while it has neither an entry nor a signature: a node
+// without the log's key may have begun it, under a name of its own.
+func (j *Journal) Name(ctx context.Context, origin string) error {
+	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET origin = $1 WHERE origin <> $1 AND size = 0 AND epoch = 1 AND NOT EXISTS (SELECT FROM journal_checkpoint)`, origin)
+	if err != nil {
+		return fmt.Errorf("name the journal: %w", err)
+	}
+	return nil
+}
+
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

@@ -65,6 +65,7 @@ type Store struct {
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
+	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
@@ -91,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	orDefault(&opts.Writers, 1)
 	orDefault(&opts.Connections, 8*runtime.GOMAXPROCS(0))
 	orDefault(&opts.AcceptTimeout, 10*time.Second)
-	orDefault(&opts.StatementTimeout, 15*time.Second)
+	orDefault(&opts.StatementTimeout, statementTimeout)
 	orDefault(&opts.DedupLife, 7*24*time.Hour)
 	orDefault(&opts.KeepRefusals, 30*24*time.Hour)
 	s := &Store{opts: opts, log: opts.Log}
@@ -106,7 +107,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, setting{"enable_seqscan", "off"}); err != nil {
+	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	s.leases.run, s.acks.run = s.lease, s.ack
+	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
 	s.startWriters()
 	return s, nil
 }
