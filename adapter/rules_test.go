@@ -14,6 +14,7 @@ import (
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
+	"mezhved/internal/sentences"
 	"mezhved/signing"
 )
 
@@ -159,6 +160,11 @@ func TestCodePath(t *testing.T) {
 	}
 }
 
+// terms stand in Latin letters in the sentences of the table: names of fields,
+// headers and operations, and words of the standard's own texts.
+var terms = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
+	"sendRequest", "sendResponse", "AsyncProcessingStatus", "PKCS", "SignaturePKCS7", "Timestamp", "Routing", "ftp"}
+
 // Every row of the table is a fault that its operations declare, fills its
 // text, and says what to do; and every code of the rooms behind has a row.
 func TestTable(t *testing.T) {
@@ -178,6 +184,14 @@ func TestTable(t *testing.T) {
 		if row.text == "" || row.do == "" || row.status < 400 || row.module == "" || row.n == 0 {
 			t.Errorf("%s is not filled: %+v", why, row)
 		}
+		for _, s := range []string{row.text, row.do} {
+			if prose := sentences.Latin(s, terms...); prose != nil {
+				t.Errorf("%s: %q has the Latin words %q", why, s, prose)
+			}
+		}
+		if d := (&refusal{reason: why}).fault("x").Description; !strings.Contains(d, ". Что делать: ") && !strings.Contains(d, "! Что делать: ") {
+			t.Errorf("%s: no full stop before the advice: %q", why, d)
+		}
 		if code := fmt.Sprintf("mezhved : TR:SYNC:%s:%d", row.module, row.n); len(code) > 50 {
 			t.Errorf("%s: code %q is longer than 50 characters", why, code)
 		}
@@ -195,13 +209,36 @@ func TestTable(t *testing.T) {
 			t.Errorf("signature code %s: there is no row %s", code, why)
 		}
 		r := refuseSignature("ЭП-ОВ", &signing.Error{Code: code, Detail: "d"})
-		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") {
+		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") || sentences.Latin(text, terms...) != nil {
 			t.Errorf("signature code %s: text %q", code, text)
 		}
 	}
 	for _, why := range []idRefusal{idMalformed, idStale, idFuture} {
 		if _, ok := table[reason(why)]; !ok {
 			t.Errorf("there is no row %s", why)
+		}
+	}
+}
+
+// What is wrong with the body has no place in the envelope, and none is told; what
+// is wrong in it is told in Russian, with what exactly.
+func TestFindingsInSentences(t *testing.T) {
+	parse := func(kind, body string) error {
+		_, err := envelopes.Parse(kind, []byte(body), new(xmltape.Tape), envelopes.Limits{})
+		return err
+	}
+	const soap = `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">`
+	for _, one := range []struct {
+		err  error
+		want string
+	}{
+		{parse(`multipart/related; boundary="b"; start="<a>"`, "--b\r\nContent-ID: <x>\r\n\r\n<a/>\r\n--b--"), "soap.multipart: нет части с Content-ID «a», названной в start"},
+		{parse("text/xml", soap+"<s:Header>\n<x s:mustUnderstand='1'/></s:Header></s:Envelope>"), "строка 2, позиция 1: soap.must-understand: заголовок SOAP «x» обязателен для понимания, но неизвестен"},
+		{parse("text/xml", "<a>&b;</a>"), `строка 1, позиция 4: xml.bad-reference: "&b;" — не одна из пяти предопределённых сущностей и не ссылка на символ XML`},
+	} {
+		r := refuse(one.err)
+		if len(r.marks) != 1 || r.marks[0].text != one.want {
+			t.Errorf("%v: %+v, want %s", one.err, r.marks, one.want)
 		}
 	}
 }

@@ -155,18 +155,29 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 		return err
 	}
 	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Data") {
-		return refuse(CertificateMissing, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
+		return refuse(missingAmong(parts, "X509Data"), keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
 	}
 	data := parts[0]
 	if parts, err = r.childrenAny(data, nil); err != nil {
 		return err
 	}
 	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Certificate") {
-		return refuse(CertificateMissing, data, "ds:X509Data must hold one ds:X509Certificate and nothing else")
+		return refuse(missingAmong(parts, "X509Certificate"), data, "ds:X509Data must hold one ds:X509Certificate and nothing else")
 	}
 	st.certAt = parts[0]
 	st.cert, err = r.base64(st.certAt, 2, maxCertText)
 	return err
+}
+
+// missingAmong is the code of a holder of certificates that does not hold one and
+// nothing else: none is there, or more than the profile has.
+func missingAmong(parts []xmltape.Node, name string) Code {
+	for _, p := range parts {
+		if p.Is(Namespace, name) {
+			return Malformed
+		}
+	}
+	return CertificateMissing
 }
 
 // algorithm gives the Algorithm of an element that has this attribute and no
