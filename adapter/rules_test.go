@@ -73,6 +73,16 @@ func TestReplyAddress(t *testing.T) {
 	if err != nil || !got.LongCode || got.Request != address.Request || got.Node != "узел" {
 		t.Errorf("opened with the older key: %+v, %v", got, err)
 	}
+	broken := ""
+	for i, c := range old { // indented and broken into lines
+		if i%60 == 0 {
+			broken += "\r\n\t  "
+		}
+		broken += string(c)
+	}
+	if got, err := (replyKeys{k1}).open(broken); err != nil || got.Request != address.Request {
+		t.Errorf("a token in lines: %+v, %v", got, err)
+	}
 	if _, err := (replyKeys{k2}).open(old); !errors.Is(err, errReplyTo) {
 		t.Errorf("opened with a key that did not make it: %v", err)
 	}

@@ -155,7 +155,7 @@ func (c *compiler) readFile(p string) (*file, error) {
 			return nil, fmt.Errorf("schema document %s: %w", p, err)
 		}
 		c.report(Finding{Rule: "xml", File: p, Line: xe.Line, Col: xe.Col,
-			ru: fmt.Sprintf("это не правильно построенный XML (%s): %s", xe.Code, xe.Detail),
+			ru: fmt.Sprintf("это не правильно построенный XML (%s): %s", xe.Code, xe.Russian()),
 			en: fmt.Sprintf("not well-formed XML (%s): %s", xe.Code, xe.Detail)})
 	}
 	return f, nil
