@@ -230,6 +230,16 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Whatever is wrong with services and parties can be told in Russian.
+func TestEverySayingHasItsRussianForm(t *testing.T) {
+	sentences.Room{
+		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2}, Russian: sayingsRussian,
+		Files: []string{"registryfiles.go", "yamlfile.go", "routecode.go"},
+		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
+			"responses statuses draft test published retired"),
+	}.Check(t)
+}
+
 // What is wrong with the body has no place in the envelope, and none is told; what
 // is wrong in it is told in Russian, with what exactly.
 func TestFindingsInSentences(t *testing.T) {

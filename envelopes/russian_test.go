@@ -14,7 +14,7 @@ import (
 // Every reason why a body is no call can be told in Russian.
 func TestEveryReasonHasItsRussianSentence(t *testing.T) {
 	t.Parallel()
-	sentences.Every(t, map[string]int{"refuse": 3, "refuseBody": 2}, parseRussian)
+	sentences.Room{Makers: map[string]int{"refuse": 3, "refuseBody": 2}, Russian: parseRussian}.Check(t)
 }
 
 // So can every phrase of a violation.

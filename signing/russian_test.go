@@ -9,5 +9,5 @@ import (
 // Every reason at a place of a document can be told in Russian.
 func TestEveryReasonHasItsRussianSentence(t *testing.T) {
 	t.Parallel()
-	sentences.Every(t, map[string]int{"refuse": 2, "refuseAt": 3}, inRussian)
+	sentences.Room{Makers: map[string]int{"refuse": 2, "refuseAt": 3}, Russian: inRussian}.Check(t)
 }

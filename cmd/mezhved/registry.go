@@ -16,6 +16,12 @@ type foldersFlags struct {
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
+// lintFlags are foldersFlags with a language.
+type lintFlags struct {
+	foldersFlags
+	Lang string `default:"en" enum:"en,ru" help:"Language of the words: en or ru."`
+}
+
 func (f *foldersFlags) open() (*adapter.Registry, adapter.Findings, error) {
 	services, parties := "services", "parties"
 	if f.Config != "" {
@@ -36,10 +42,15 @@ func (f *foldersFlags) open() (*adapter.Registry, adapter.Findings, error) {
 }
 
 // lint prints findings; errors among them make the exit code 1.
-func (f *foldersFlags) lint(out *stdio) error {
+func (f *lintFlags) lint(out *stdio) error {
 	_, found, err := f.open()
 	if err != nil {
 		return err
+	}
+	if f.Lang == "ru" {
+		for i := range found {
+			found[i] = found[i].Russian()
+		}
 	}
 	if f.JSON {
 		if found == nil {
@@ -54,14 +65,21 @@ func (f *foldersFlags) lint(out *stdio) error {
 	bad := len(found.Errors())
 	if bad > 0 {
 		if !f.JSON {
-			fmt.Fprintf(out.out, "%d errors, %d warnings: a gateway would keep its old set\n", bad, len(found)-bad)
+			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; шлюз оставил бы прежний набор\n", "%d errors, %d warnings: a gateway would keep its old set\n"), bad, len(found)-bad)
 		}
 		return no(errors.Join(errSaid, err))
 	}
 	if !f.JSON {
-		fmt.Fprintf(out.out, "good, %d warnings\n", len(found))
+		fmt.Fprintf(out.out, f.pick("годится, предупреждений: %d\n", "good, %d warnings\n"), len(found))
 	}
 	return err
+}
+
+func (f *lintFlags) pick(ru, en string) string {
+	if f.Lang == "ru" {
+		return ru
+	}
+	return en
 }
 
 // catalog opens folders that must be good.
@@ -123,10 +141,10 @@ func (c *servicesListCmd) Run(out *stdio) error {
 	return table(out.out, lines)
 }
 
-type servicesLintCmd struct{ foldersFlags }
+type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
-	return "Examples:\n  mezhved services lint --services services --parties parties\n  mezhved services lint --config mezhved.yaml --json"
+	return "Examples:\n  mezhved services lint --services services --parties parties\n  mezhved services lint --config mezhved.yaml --json\n  mezhved services lint --lang ru"
 }
 
 func (c *servicesLintCmd) Run(out *stdio) error { return c.lint(out) }
@@ -174,7 +192,7 @@ func (c *partiesListCmd) Run(out *stdio) error {
 	return table(out.out, lines)
 }
 
-type partiesLintCmd struct{ foldersFlags }
+type partiesLintCmd struct{ lintFlags }
 
 func (partiesLintCmd) Help() string {
 	return "Example:\n  mezhved parties lint --services services --parties parties"

@@ -10,7 +10,7 @@ import (
 // Every reason of the gate can be told in Russian.
 func TestEveryReasonHasItsRussianSentence(t *testing.T) {
 	t.Parallel()
-	sentences.Every(t, map[string]int{"fail": 2}, inRussian)
+	sentences.Room{Makers: map[string]int{"fail": 2}, Russian: inRussian}.Check(t)
 	var tape Tape
 	err := tape.Parse([]byte("<a>\n<b></c></a>"), Limits{})
 	e, ok := err.(*Error)

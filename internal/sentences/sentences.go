@@ -15,22 +15,31 @@ import (
 	"testing"
 )
 
-// Every checks the sentences of the package in the current directory. makers are
-// the functions that take a sentence, with the index of that argument; a sentence
-// is a literal, whose arguments follow it. russian gives the Russian form of each.
-func Every(t *testing.T, makers map[string]int, russian map[string]string) {
+// Room is a package, in the current directory, whose sentences are checked.
+type Room struct {
+	// Makers are the functions that take a sentence, with the index of that
+	// argument. A sentence is a literal, whose arguments follow it.
+	Makers  map[string]int
+	Russian map[string]string // the Russian form of each sentence
+	Files   []string          // only these are read; default: all
+	Terms   []string          // what stands in Latin letters in Russian, too, beside what Latin knows
+}
+
+// Check holds that every sentence of the room has a Russian form that takes the
+// same arguments and has no Latin prose, and that every form is of a sentence.
+func (r Room) Check(t *testing.T) {
 	t.Helper()
 	used := map[string]bool{}
-	for where, s := range literals(t, makers) {
+	for where, s := range r.literals(t) {
 		used[s] = true
-		ru, ok := russian[s]
+		ru, ok := r.Russian[s]
 		switch {
 		case !ok:
 			t.Errorf("%s: %q has no Russian form", where, s)
 		case !slices.Equal(verbs(s), verbs(ru)):
 			t.Errorf("%s: %q and %q take different arguments", where, s, ru)
 		default:
-			if prose := Latin(ru); prose != nil {
+			if prose := Latin(ru, r.Terms...); prose != nil {
 				t.Errorf("%s: %q has the Latin words %q", where, ru, prose)
 			}
 		}
@@ -38,7 +47,7 @@ func Every(t *testing.T, makers map[string]int, russian map[string]string) {
 	if len(used) == 0 {
 		t.Fatal("no sentence was found")
 	}
-	for s := range russian {
+	for s := range r.Russian {
 		if !used[s] {
 			t.Errorf("nobody says %q", s)
 		}
@@ -46,19 +55,19 @@ func Every(t *testing.T, makers map[string]int, russian map[string]string) {
 }
 
 // literals finds the sentences, by their places.
-func literals(t *testing.T, makers map[string]int) map[string]string {
+func (r Room) literals(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	names, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := token.NewFileSet()
+	set := token.NewFileSet()
 	for _, name := range names {
-		if !strings.HasSuffix(name.Name(), ".go") || strings.HasSuffix(name.Name(), "_test.go") {
+		if !strings.HasSuffix(name.Name(), ".go") || strings.HasSuffix(name.Name(), "_test.go") || len(r.Files) > 0 && !slices.Contains(r.Files, name.Name()) {
 			continue
 		}
-		f, err := parser.ParseFile(files, name.Name(), nil, 0)
+		f, err := parser.ParseFile(set, name.Name(), nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,19 +76,22 @@ func literals(t *testing.T, makers map[string]int) map[string]string {
 			if !ok {
 				return true
 			}
-			fun, ok := call.Fun.(*ast.Ident)
-			if !ok {
+			name := ""
+			switch fun := call.Fun.(type) {
+			case *ast.Ident:
+				name = fun.Name
+			case *ast.SelectorExpr:
+				name = fun.Sel.Name
+			}
+			i, ok := r.Makers[name]
+			if !ok || i >= len(call.Args) {
 				return true
 			}
-			i, ok := makers[fun.Name]
-			if !ok {
-				return true
-			}
-			where := files.Position(call.Pos()).String()
+			where := set.Position(call.Pos()).String()
 			lit, ok := call.Args[i].(*ast.BasicLit)
 			if !ok {
 				if id, ok := call.Args[i].(*ast.Ident); !ok || id.Name != "format" { // a maker that hands it on
-					t.Errorf("%s: the sentence of %s is no literal", where, fun.Name)
+					t.Errorf("%s: the sentence of %s is no literal", where, name)
 				}
 				return true
 			}
@@ -95,7 +107,7 @@ func literals(t *testing.T, makers map[string]int) map[string]string {
 }
 
 var (
-	verb = regexp.MustCompile(`(?:0x)?%[+#]?[0-9]*[a-zA-Z]`)
+	verb = regexp.MustCompile(`(?:0x)?%[+#]?[0-9.]*[a-zA-Z]`)
 	word = regexp.MustCompile(`[A-Za-z][A-Za-z0-9:./_-]*`)
 	// names are what stands in Latin letters in Russian, too: names of elements and
 	// headers, of formats and algorithms, and what is to be typed as it is.
