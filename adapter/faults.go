@@ -304,9 +304,9 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	case "signature-target", "algorithm", "certificate-missing":
 		r.slip = e.Russian()
 	case "certificate-expired":
-		r.args = []any{kind, e.NotAfter.In(moscow).Format(minute)}
+		r.args = []any{kind, e.NotAfter.In(Moscow).Format(minute)}
 	case "certificate-early":
-		r.args = []any{kind, e.NotBefore.In(moscow).Format(minute)}
+		r.args = []any{kind, e.NotBefore.In(Moscow).Format(minute)}
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
@@ -327,8 +327,8 @@ func refuseFile(name string, e *signing.Error) *refusal {
 	return r
 }
 
-// moscow is the time zone of the bus: its answers bear +03:00 all year.
-var moscow = time.FixedZone("MSK", 3*60*60)
+// Moscow is the time zone of the bus: its answers bear +03:00 all year.
+var Moscow = time.FixedZone("MSK", 3*60*60)
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {

@@ -84,7 +84,7 @@ func (g *Gateway) fresh(c *call, signed time.Time) error {
 		return nil
 	}
 	says := fmt.Sprintf(": Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с, проверьте часы и подпишите вызов заново",
-		signed.In(moscow).Format(time.RFC3339), c.started.In(moscow).Format(time.RFC3339), int64(window/time.Second))
+		signed.In(Moscow).Format(time.RFC3339), c.started.In(Moscow).Format(time.RFC3339), int64(window/time.Second))
 	r := because("envelope", says)
 	off, _ := c.signed.Element().Range()
 	r.marks = []mark{{rule: "soap.timestamp", offset: off}}
