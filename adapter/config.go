@@ -73,11 +73,12 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
-	Origin string `yaml:"origin"` // C2SP log origin; default mezhved.local/<node>
+	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
@@ -138,7 +139,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
-	PollAge     Period  `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 0: any
+	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -187,6 +188,9 @@ type FTPConfig struct {
 	Public       string `yaml:"public"`       // IPv4 address told to clients for data connections; default: the one that they reached
 	Ports        string `yaml:"ports"`        // of data connections, such as 50000-50099; default: any
 	PasswordFile string `yaml:"passwordFile"` // the password of the login anonymous, under which files are brought; default: any, because the one that the protocol's toolset ships with is known to everybody
+	Certificate  string `yaml:"certificate"`  // PEM, chain included, for AUTH TLS; default: the one of the other doors; without any there is no TLS
+	Key          string `yaml:"key"`          // PEM
+	RequireTLS   bool   `yaml:"requireTLS"`   // no login and no transfer in the clear
 	Connections  int    `yaml:"connections"`  // at once; default 200
 	PerAddress   int    `yaml:"perAddress"`   // of these from one address; default 20
 	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
@@ -232,6 +236,10 @@ func LoadConfig(file string) (Config, error) {
 	return c, nil
 }
 
+// DefaultOrigin is the log's name when nobody has chosen one. A node that has the
+// log's key begins it under the key's.
+func (c Config) DefaultOrigin() string { return "mezhved.local/" + c.Node }
+
 // WithDefaults fills what was left open.
 func (c Config) WithDefaults() Config {
 	host, _ := os.Hostname()
@@ -246,7 +254,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
-	def(&c.Journal.Origin, "mezhved.local/"+c.Node)
+	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
@@ -256,6 +264,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.Content, 5<<20)
 	def(&c.Limits.Attachments, 5<<20)
 	def(&c.Limits.Depth, 100)
+	def(&c.Limits.PollAge, new(Period(5*time.Minute)))
 	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
 	def(&c.Limits.PerSecond, 2000)
@@ -283,6 +292,9 @@ func (c Config) WithDefaults() Config {
 	def(&c.Files.Idle, Period(24*time.Hour))
 	def(&c.Files.Access, Period(24*time.Hour))
 	def(&c.FTP.Listen, "127.0.0.1:2121")
+	if c.FTP.Certificate == "" && c.FTP.Key == "" {
+		c.FTP.Certificate, c.FTP.Key = c.TLS.Certificate, c.TLS.Key
+	}
 	def(&c.FTP.Connections, 200)
 	def(&c.FTP.PerAddress, 20)
 	def(&c.FTP.Silence, Period(5*time.Minute))
@@ -304,11 +316,11 @@ func (c *Config) resolve(dir string) {
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
-		&c.Files.Dir, &c.FTP.PasswordFile,
+		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
 				paths = append(paths, &list[i])
@@ -402,6 +414,12 @@ func (c Config) checkFileStore(f *yamlFile) {
 	if ip := net.ParseIP(c.FTP.Public); c.FTP.Public != "" && ip.To4() == nil {
 		f.errorf("ftp.public", "an IPv4 address is expected, not %q", c.FTP.Public)
 	}
+	if (c.FTP.Certificate == "") != (c.FTP.Key == "") {
+		f.errorf("ftp", "certificate and key are given together or not at all")
+	}
+	if c.FTP.RequireTLS && c.FTP.Certificate == "" {
+		f.errorf("ftp.requireTLS", "needs a certificate: ftp.certificate and ftp.key, or tls.certificate and tls.key")
+	}
 	if _, _, err := c.FTP.DataPorts(); err != nil {
 		f.errorf("ftp.ports", "%v", err)
 	}
@@ -494,10 +512,13 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
 		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
-		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false},
+		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Kafka.SealKeys {
+		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})
 	}
 	for i, k := range c.Trust.Roots {
 		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})

@@ -13,7 +13,7 @@
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
 //	                               life, room, files in the store -> admitted
-//	accept.go        accept        ONE statement: dedup key, message, outbox, hold
+//	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it
 //	                 receipt       signed, answered
@@ -34,8 +34,9 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
+// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// (what lint says of their samples), replyto.go (reply addresses), seal.go (what
+// proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
 // have of an error). The seams are message.go, store.go,
@@ -43,7 +44,8 @@
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the
-// gateway's own asynchronous errors.
+// gateway's own asynchronous errors. A MessageID is used once on the bus among
+// all of them, because an Ack names what it takes out by nothing else.
 //
 // # Three proofs
 //
@@ -51,7 +53,9 @@
 // element that was proved to be signed. An admitted holds against identifier
 // rules, schema, route and rights. Only the function that proves a thing makes
 // the next type, and what was verified is what is used: there is no second
-// parse and no writing anew of what a sender signed.
+// parse and no writing anew of what a sender signed. What a prefix in a value is
+// bound to is not under a SMEV signature: such a name is admitted only when the
+// schema leaves it one meaning.
 //
 // # Crashes
 //
@@ -92,9 +96,25 @@
 // # Trust
 //
 // Who can write to the database can do everything. Who can write to the bus can
-// repeat records and hold them back, but cannot fill a queue: records bear a MAC.
+// repeat records and hold them back, but can neither fill a queue nor have the
+// journal hear what is not so: a seal covers all of a record that is used, and what
+// the journal hears of a message is what the store knows (seal.go). Who can commit
+// offsets for a provider's group can have a streamed message told of as read. Those
+// who read the topics beside us have no key of seals: to them the sender's signature
+// in a record's value proves something, its headers do not; and an entry on the
+// journal's topic is proved by the log's tiles and checkpoints.
+//
 // Who holds the reply keys can make reply addresses, and still needs the key of
-// the provider that an address names. Without TLS and without limits.pollAge,
-// whoever captures a signed poll can repeat it at any time and be handed what
-// waits in that queue; with the window alone, for as long as the window lasts.
+// the provider that an address names. Who learns a MessageID before its message is
+// accepted can use it first: its sender is refused and takes another.
+//
+// A signed poll names its time, and not which operation it is. It is taken within
+// limits.pollAge (5 minutes) of its Timestamp, and on all nodes only as the
+// operation that it came as first. What is left without TLS: whoever captures a poll
+// can repeat it as it is for that long and be handed what waits in that queue, and
+// whoever stands on the way and holds one back can turn a GetRequest into a
+// GetResponse of the same system, because nothing in it says otherwise. With
+// limits.pollAge: 0s both hold for ever. An Ack bears no time; repeated, it finds
+// nothing, because the id of what it took out is not used again. A message that is
+// repeated is known by its MessageID.
 package adapter

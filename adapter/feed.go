@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 const (
@@ -26,11 +28,13 @@ const (
 // is in the log, in the log's order, at least once. Entries of one message have
 // its id for their key. The position is the store's, so a crash repeats one
 // batch at most; it follows the log and not the accepts, and slows none of them.
+// Who can write to the topic can put false entries there: a reader who must be sure
+// asks the log for the proof that the entry is at its index.
 func (g *Gateway) feed(ctx context.Context) error {
 	for {
 		n, err := g.store.Feed(ctx, feedBatch, g.publishLog)
 		switch {
-		case errors.Is(err, ErrShardTaken): // another node is at it
+		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil:
 			if ctx.Err() != nil {
 				return nil

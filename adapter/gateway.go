@@ -34,6 +34,14 @@ type Rooms struct {
 	// ReplyKeys are the secrets of reply addresses, 32 bytes or more each; the
 	// first makes, all verify. Default: the files of Config.ReplyTo.
 	ReplyKeys [][]byte
+	// SealKeys are the secrets of the seals on the bus, 32 bytes or more each; the
+	// first makes, all verify. Default: the files of Config.Kafka, or made from
+	// ReplyKeys.
+	SealKeys [][]byte
+	// OldSeals is when the last node of before is taken to be upgraded: until then
+	// records bear the seal of before too, and of messages accepted before it that
+	// one is enough. Zero: there are no such nodes. See seal.go.
+	OldSeals time.Time
 
 	Files   FileStore    // nil: messages that refer to files in the file store are refused
 	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
@@ -76,6 +84,7 @@ type Gateway struct {
 	personal *signing.Verifier
 	signer   signing.Signer // nil: answers are not signed
 	replies  replyKeys
+	seals    sealKeys
 	log      *slog.Logger
 	now      func() time.Time
 	metrics  *metrics
@@ -119,11 +128,19 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	need(p.Signer != nil || c.Signature.Off, "a Signer is needed, or Signature.Off")
 	keys := replyKeys(p.ReplyKeys)
 	if len(keys) == 0 {
-		read, err := readReplyKeys(c.ReplyTo.Keys)
+		read, err := c.LoadReplyKeys()
 		if err != nil {
 			missing = append(missing, err)
 		}
 		keys = read
+	}
+	seals := sealKeys(p.SealKeys)
+	if len(seals) == 0 {
+		read, err := c.LoadSealKeys(keys)
+		if err != nil {
+			missing = append(missing, err)
+		}
+		seals = read
 	}
 	if p.Registry != nil {
 		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
@@ -132,12 +149,15 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	for _, k := range keys {
 		need(len(k) >= 32, "a key of reply addresses is shorter than 32 bytes")
 	}
+	for _, k := range seals {
+		need(len(k) >= 32, "a key of seals is shorter than 32 bytes")
+	}
 	if err := errors.Join(missing...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
-		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
+		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    newBodyBudget(c.Limits),

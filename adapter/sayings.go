@@ -23,13 +23,21 @@ func (s *saying) Russian() string {
 	}
 	args := make([]any, len(s.args))
 	for i, a := range s.args {
-		if inner, ok := a.(*saying); ok {
+		if inner, ok := a.(interface{ Russian() string }); ok {
 			a = inner.Russian()
 		}
 		args[i] = a
 	}
 	return fmt.Sprintf(format, args...)
 }
+
+// both is an argument that is itself a sentence, in English and in Russian.
+type both struct{ english, russian string }
+
+func (b both) String() string { return b.english }
+
+// Russian is the Russian one.
+func (b both) Russian() string { return b.russian }
 
 // sayingsRussian has the sentences about services and parties in Russian, by
 // their English form; both take the same arguments.
@@ -64,6 +72,8 @@ var sayingsRussian = map[string]string{
 	"no certificate of %s was found, so it could never call":                      "у %s нет ни одного сертификата: он не сможет обратиться",
 	"%s has no valid certificate: it cannot call":                                 "у %s нет действующего сертификата: он не может обращаться",
 
+	"an offset from UTC such as +10:00 is expected, not %q": "ожидается смещение от UTC вида +10:00, а не %q",
+
 	// A service.
 	"%s is a root of %s %s already: a namespace names one version of one service": "%s — уже корневой элемент вида сведений %s %s: пространство имён называет одну версию одного вида сведений",
 	"is missing: people will see the folder's name only":                          "не указано: люди увидят только имя папки",
@@ -88,6 +98,12 @@ var sayingsRussian = map[string]string{
 	"is empty: no request could be routed":                                 "пусто: ни один запрос нельзя направить",
 	"there is no .xsd in %s: the content could not be checked":             "в %s нет ни одного .xsd: содержимое нечем проверить",
 	"the schema declares no global element %s":                             "в схеме не объявлен глобальный элемент %s",
+
+	// Samples.
+	"is there to show what is refused, and nothing is wrong with it":               "должен показывать, что отвергается, а ошибок в нём нет",
+	"a broadcast has no response":                                                  "у рассылки нет ответа",
+	"the root is %s, here %s is expected":                                          "корневой элемент — %s, а здесь ожидается %s",
+	"the root is %s, which is neither the request nor the response of the service": "корневой элемент — %s, а это ни запрос, ни ответ этого вида сведений",
 
 	// The path of a routing code.
 	"the path %q must begin with /":       "путь %q должен начинаться с /",

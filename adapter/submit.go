@@ -135,6 +135,11 @@ var stageText = map[Stage]string{
 	StageDraft: "черновик", StageTest: "только сообщения с признаком TestMessage", StageRetired: "выведен из эксплуатации",
 }
 
+// ruleUnsignedPrefix is package xsd's rule for names in values. On an accepted
+// message it says that some were there, and meant what they did whatever their
+// prefixes were bound to.
+const ruleUnsignedPrefix = "unsigned-prefix"
+
 // checkContent validates the content where it stands and checks the official's
 // signature over it.
 func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmltape.Node, id string) error {
@@ -144,12 +149,15 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 		return because("content-size", strconv.FormatInt(limit, 10))
 	}
 	done := c.stage("validate")
-	err := s.Validate(content)
+	settled, err := s.Validate(content)
 	done()
 	if err != nil {
 		r := refuse(err)
 		r.args = []any{id}
 		return r
+	}
+	if settled > 0 {
+		c.event.Rule = ruleUnsignedPrefix
 	}
 	return g.verifyPersonal(c, s, personal, content, id)
 }

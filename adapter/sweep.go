@@ -66,7 +66,7 @@ func (g *Gateway) tellSender(ctx context.Context, about *Message, s envelopes.As
 	now := g.now().UTC()
 	s.OriginalMessageID = string(about.MessageID)
 	m := &Message{
-		ID: newID(), MessageID: ownMessageID(about.ID, about.Accepted), Direction: DirAsync, Original: about.MessageID,
+		ID: newID(), MessageID: ownMessageID(g.replies.derived(0, "own message"), about.ID, about.Accepted), Direction: DirAsync, Original: about.MessageID,
 		Reference: about.Reference, TransactionCode: about.TransactionCode, Sender: Mnemonic(g.config.Name), Service: about.Service, Version: about.Version,
 		Root: about.Root, Test: about.Test, Accepted: now, Wire: about.Wire, Trace: about.Trace,
 		Recipients: []Queue{{System: about.Sender, Kind: QueueResponses}},

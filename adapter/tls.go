@@ -38,6 +38,20 @@ func (c TLSConfig) load() (*tls.Config, error) {
 	return out, nil
 }
 
+// LoadTLS makes the transport security of the file store's FTP door; nil where it
+// has none. What is offered by name (ALPN) is ftp alone, so that nobody can lead a
+// client of another protocol here that takes the certificate for its own server's.
+func (c FTPConfig) LoadTLS() (*tls.Config, error) {
+	if c.Certificate == "" {
+		return nil, nil
+	}
+	out, err := TLSConfig{Certificate: c.Certificate, Key: c.Key}.load()
+	if err == nil {
+		out.NextProtos = []string{"ftp"}
+	}
+	return out, err
+}
+
 // certificateFile is a key pair on disk.
 type certificateFile struct {
 	cert, key string

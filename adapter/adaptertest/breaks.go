@@ -205,6 +205,7 @@ type BreakableBus struct {
 	breaker
 	mu        sync.Mutex
 	reject    func(adapter.Record) bool
+	withhold  func(adapter.Record) bool
 	published []adapter.Record
 }
 
@@ -222,6 +223,14 @@ func (b *BreakableBus) Reject(match func(adapter.Record) bool) {
 	b.reject = match
 }
 
+// Withhold makes the bus acknowledge the records that match and keep them to
+// itself, as whoever rules it could; nil: none.
+func (b *BreakableBus) Withhold(match func(adapter.Record) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.withhold = match
+}
+
 // Ensure is adapter.Broker.Ensure.
 func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
 	return b.do("Ensure", func() error { return b.Broker.Ensure(ctx, topics) })
@@ -231,14 +240,17 @@ func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
 func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
 	return b.do("Publish", func() error {
 		b.mu.Lock()
-		reject := b.reject
+		reject, withhold := b.reject, b.withhold
 		b.mu.Unlock()
-		var good []adapter.Record
+		var good, kept []adapter.Record
 		var bad []int
 		for i, r := range records {
-			if reject != nil && reject(r) {
+			switch {
+			case reject != nil && reject(r):
 				bad = append(bad, i)
-			} else {
+			case withhold != nil && withhold(r):
+				kept = append(kept, r)
+			default:
 				good = append(good, r)
 			}
 		}
@@ -246,7 +258,7 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 			return err
 		}
 		b.mu.Lock()
-		b.published = append(b.published, good...)
+		b.published = append(append(b.published, good...), kept...)
 		b.mu.Unlock()
 		if len(bad) > 0 {
 			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}

@@ -13,10 +13,13 @@ import (
 	"mezhved/adapter/postgres"
 )
 
-// openStore gives a database of this test alone.
-func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
+// openStore gives a database of this test alone, reached by way when it is given.
+func openStore(t testing.TB, node string, way func(url string) string, log *slog.Logger) *postgres.Store {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
+	if way != nil {
+		url = way(url)
+	}
 	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
 	if err != nil {
 		t.Fatal(err)

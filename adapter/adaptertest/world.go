@@ -43,6 +43,8 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
+	way     func(url string) string // to the database; nil: straight
+	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -117,6 +119,12 @@ func WithConfig(change func(*adapter.Config)) Option {
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
+// WithWay lets the gateway reach its database by another URL.
+func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
+
+// WithRooms changes what the world's gateways are put together from.
+func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
+
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
 	t.Helper()
@@ -149,7 +157,7 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
-	w.store = openStore(t, w.Config.Node, w.logger())
+	w.store = openStore(t, w.Config.Node, w.way, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	w.Bus = &BreakableBus{Broker: openBus(t, w.logger())}
@@ -195,6 +203,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
+	}
+	if w.rooms != nil {
+		w.rooms(&rooms)
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)

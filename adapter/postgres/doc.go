@@ -9,6 +9,8 @@
 //     at all. Nothing returns nil before the commit has returned.
 //   - Accepts are batched without a timer: while one batch commits, the next
 //     one gathers. Alone, a message waits for nobody.
+//   - A MessageID is used once, whoever sends it (used_id). Nodes of before kept
+//     it by sender; migration 00050 says how the two work side by side.
 //   - A statement whose outcome is unknown (the connection was lost) is run
 //     again with the same ids; the dedup key tells what the first run did.
 //   - A lease is a HOT update of a narrow row, and the index is read from a

@@ -215,7 +215,11 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		}
 		var event *string
 		if a.Event.Kind != "" {
-			encoded, err := encodeEvents([]journal.Event{a.Event})
+			// Of the message the journal hears what the store knows, not what
+			// the bus says.
+			e := k.event
+			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
+			encoded, err := encodeEvents([]journal.Event{e})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -245,4 +249,30 @@ func encodeFacts(e journal.Event, wire string) (string, error) {
 		Wire string       `json:"wire,omitempty"`
 	}{Event: e, Wire: wire})
 	return string(b), err
+}
+
+// Awaited is adapter.Store.Awaited.
+func (s *Store) Awaited(ctx context.Context, message uuid.UUID, q adapter.Queue) (awaited bool, err error) {
+	to, err := json.Marshal(recipient(q))
+	if err != nil {
+		return false, err
+	}
+	queue, err := s.names.queueID(ctx, s.pool, q, false)
+	if err != nil || queue == 0 {
+		return false, err
+	}
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM message, jsonb_array_elements(recipients) r WHERE message.id = $1 AND r = $2::jsonb)
+		AND NOT EXISTS (SELECT FROM placed WHERE message = $1 AND queue = $3)`, [16]byte(message), string(to), queue).Scan(&awaited)
+	return awaited, err
+}
+
+// OldSeals is the time for adapter.Rooms.OldSeals: a week after the database
+// learnt of seals of today, or zero when it was new then.
+func (s *Store) OldSeals(ctx context.Context) (time.Time, error) {
+	var until *time.Time
+	err := s.pool.QueryRow(ctx, "SELECT old_until FROM record_seal").Scan(&until)
+	if err != nil || until == nil {
+		return time.Time{}, err
+	}
+	return until.UTC(), nil
 }

@@ -32,12 +32,24 @@ const minimum = 150000
 // Examine connects to a database and looks at what a gateway needs of it. It
 // changes nothing. An error means that it could not be looked at.
 func Examine(ctx context.Context, url string) (*Examination, error) {
-	conn, err := pgx.Connect(ctx, url)
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	connecting(config, 15*time.Second+slack, nil)
+	pooled, err := behindPooler(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	x := &Examination{Sizes: map[string]Size{}}
+	if pooled {
+		x.Advice = append(x.Advice, "a pooler stands between gateway and PostgreSQL: that works, and costs each statement its settings anew; connect straight where there are connections enough")
+	}
 	setting := func(name string) string {
 		var v string
 		if e := conn.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&v); e != nil && err == nil {

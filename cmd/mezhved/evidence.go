@@ -37,8 +37,22 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err != nil {
 		return usage(err)
 	}
-	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
+	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", c.Key, err))
+	}
+	begin := c.Origin
+	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
+		begin = origin
+	}
+	if n.book, err = n.store.Journal(ctx, begin, vault); err != nil {
 		return unavailable(err)
+	}
+	if err := n.book.Name(ctx, begin); err != nil {
+		return unavailable(err)
+	}
+	if err := n.ownsLog(ctx, origin, public); err != nil {
+		return err
 	}
 	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)))
 	if err != nil {
@@ -55,6 +69,37 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return usage(err)
 	}
 	n.openRetention(rooms)
+	return nil
+}
+
+// ownsLog refuses a key that is not the log's: with it nothing would be signed, and
+// so nothing accepted.
+func (n *node) ownsLog(ctx context.Context, origin, public string) error {
+	c := n.config.Journal
+	head, err := n.book.Head(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	last, err := n.book.Checkpoint(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return unavailable(err)
+	}
+	const wayOut = "name the log's own key and signer state (journal.key, journal.state); or, when that key is given up, stop the gateways and go on under the new origin with mezhved journal reopen"
+	switch {
+	case head.Origin == origin && last == nil:
+		return nil
+	case head.Origin != origin && head.Tree.N == 0 && last == nil:
+		return usage(fmt.Errorf("journal.origin is %s, and journal.key (%s) is the key of %s, so the log could not be signed: set journal.origin to %s, or name the key of %s", c.Origin, c.Key, origin, origin, c.Origin))
+	case head.Origin != origin:
+		return usage(fmt.Errorf("the log in the database is %s, with %d entries, and journal.key (%s) is the key of %s (%s): %s", head.Origin, head.Tree.N, c.Key, origin, public, wayOut))
+	}
+	policy, err := journal.LogPolicy(public)
+	if err != nil {
+		return usage(err)
+	}
+	if _, err := policy.Open(last.Note); err != nil && last.Origin == origin {
+		return usage(fmt.Errorf("the log in the database is %s, with %d entries, and was signed with another key of this name than journal.key (%s, %s): %s", head.Origin, head.Tree.N, c.Key, public, wayOut))
+	}
 	return nil
 }
 

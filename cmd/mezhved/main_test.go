@@ -72,6 +72,7 @@ exit $status
 
 // running is a program in a process of its own, to be killed.
 type running struct {
+	pid  int // of the leash, whose child the program is
 	in   io.WriteCloser
 	done chan struct{}
 	err  error // how it ended; read after done
@@ -110,6 +111,7 @@ func launchProgram(stderr *os.File, path string, args ...string) (*running, erro
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	r.pid = cmd.Process.Pid
 	go func() {
 		r.err = cmd.Wait()
 		close(r.done)
@@ -137,15 +139,54 @@ func (r *running) terminate() int {
 
 // tail keeps the end of what a program says.
 type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu     sync.Mutex
+	buf    bytes.Buffer
+	stands chan struct{} // until it is closed nobody reads; nil: somebody does
+	left   bool          // the reader has gone
 }
 
 const tailSize = 64 << 10
 
-func (o *tail) Write(p []byte) (int, error) {
+var errReaderLeft = errors.New("nobody reads any more")
+
+// stall stops reading what the program says, until flow.
+func (o *tail) stall() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.stands == nil {
+		o.stands = make(chan struct{})
+	}
+}
+
+// flow reads on.
+func (o *tail) flow() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stands != nil {
+		close(o.stands)
+		o.stands = nil
+	}
+}
+
+// leave closes the reading end for good.
+func (o *tail) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = true
+}
+
+func (o *tail) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	stands := o.stands
+	o.mu.Unlock()
+	if stands != nil {
+		<-stands
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.left {
+		return 0, errReaderLeft
+	}
 	if o.buf.Len() > 2*tailSize {
 		o.buf.Next(o.buf.Len() - tailSize)
 	}

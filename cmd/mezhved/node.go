@@ -87,6 +87,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, usage(err)
 	}
 	rooms.Verifier = verifier
+	if rooms.OldSeals, err = n.store.OldSeals(ctx); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
 	if revocation != nil {
 		rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "revocation", Run: revocation.Run})
 	}

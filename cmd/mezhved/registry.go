@@ -22,12 +22,12 @@ type lintFlags struct {
 	Lang string `default:"en" enum:"en,ru" help:"Language of the words: en or ru."`
 }
 
-func (f *foldersFlags) open() (*adapter.Registry, adapter.Findings, error) {
-	services, parties := "services", "parties"
+func (f *foldersFlags) folders() (services, parties string, err error) {
+	services, parties = "services", "parties"
 	if f.Config != "" {
 		c, err := adapter.LoadConfig(f.Config)
 		if err != nil {
-			return nil, nil, usage(err)
+			return "", "", usage(err)
 		}
 		services, parties = c.Services, c.Parties
 	}
@@ -37,16 +37,16 @@ func (f *foldersFlags) open() (*adapter.Registry, adapter.Findings, error) {
 	if f.Parties != "" {
 		parties = f.Parties
 	}
-	r, found := adapter.OpenRegistry(services, parties, time.Now)
-	return r, found, nil
+	return services, parties, nil
 }
 
 // lint prints findings; errors among them make the exit code 1.
 func (f *lintFlags) lint(out *stdio) error {
-	_, found, err := f.open()
+	services, parties, err := f.folders()
 	if err != nil {
 		return err
 	}
+	_, found := adapter.Lint(services, parties, time.Now())
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
@@ -62,10 +62,19 @@ func (f *lintFlags) lint(out *stdio) error {
 			fmt.Fprintln(out.out, one)
 		}
 	}
-	bad := len(found.Errors())
+	bad, samples := len(found.Errors()), 0
+	for _, one := range found {
+		if one.Sample {
+			samples++
+		}
+	}
 	if bad > 0 {
 		if !f.JSON {
-			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; шлюз оставил бы прежний набор\n", "%d errors, %d warnings: a gateway would keep its old set\n"), bad, len(found)-bad)
+			what := f.pick("шлюз оставил бы прежний набор", "a gateway would keep its old set")
+			if bad == samples {
+				what = f.pick("образцы не то, что они показывают; шлюз их не читает, читают люди", "samples are not what they show; a gateway does not read them, people do")
+			}
+			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; %s\n", "%d errors, %d warnings: %s\n"), bad, len(found)-bad, what)
 		}
 		return no(errors.Join(errSaid, err))
 	}
@@ -84,10 +93,11 @@ func (f *lintFlags) pick(ru, en string) string {
 
 // catalog opens folders that must be good.
 func (f *foldersFlags) catalog() (*adapter.Catalog, error) {
-	r, found, err := f.open()
+	services, parties, err := f.folders()
 	if err != nil {
 		return nil, err
 	}
+	r, found := adapter.OpenRegistry(services, parties, time.Now)
 	if bad := found.Errors(); len(bad) > 0 {
 		return nil, no(fmt.Errorf("%w\nSee mezhved services lint", bad))
 	}
@@ -144,7 +154,13 @@ func (c *servicesListCmd) Run(out *stdio) error {
 type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
-	return "Examples:\n  mezhved services lint --services services --parties parties\n  mezhved services lint --config mezhved.yaml --json\n  mezhved services lint --lang ru"
+	return `Samples are looked at too: each .xml of <service>/<version>/samples must be content as the gateway takes it. request….xml and
+response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be.
+
+Examples:
+  mezhved services lint --services services --parties parties
+  mezhved services lint --config mezhved.yaml --json
+  mezhved services lint --lang ru`
 }
 
 func (c *servicesLintCmd) Run(out *stdio) error { return c.lint(out) }
