@@ -236,10 +236,10 @@ func TestTable(t *testing.T) {
 // Whatever is wrong with services and parties can be told in Russian.
 func TestEverySayingHasItsRussianForm(t *testing.T) {
 	sentences.Room{
-		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2}, Russian: sayingsRussian,
-		Files: []string{"registryfiles.go", "yamlfile.go", "routecode.go"},
+		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2, "say": 2}, Russian: sayingsRussian,
+		Files: []string{"registryfiles.go", "yamlfile.go", "routecode.go", "samples.go"},
 		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
-			"responses statuses draft test published retired"),
+			"UTC responses statuses draft test published retired"),
 	}.Check(t)
 }
 
