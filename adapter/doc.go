@@ -70,6 +70,14 @@
 // when the lease runs out, at the head. Nobody has to mend anything; a restart
 // is the normal path run again.
 //
+// What one node does at a time (the journal, each shard of the outbox, the feed)
+// it does under a lease of ten seconds in the database, by the database's clock.
+// When its host dies, or the network to it, and nobody is told, another node goes
+// on after that time; what the first one commits late fails (journal.ErrDeposed).
+// A leader that cannot place events or sign gives the lead up after three seconds,
+// and a node that cannot reach the store leaves what it reads from the bus to
+// others. Accepts ask whether anybody does the journal's work, not who.
+//
 // A topic that vanishes, because somebody deletes it or a broker comes back
 // without its data, is made again by any running node. What waited in the outbox
 // goes; what the bus had acknowledged, no queue has, and the topic, read to its

@@ -15,8 +15,15 @@ import (
 // intake takes records from the bus into queues. The store keeps the offset in
 // the same transaction as the queue rows, so a record that comes twice, after a
 // crash or a rebalance or from a relay that published twice, is queued once.
+//
+// A node that cannot reach the store takes no part: what the bus has given it to
+// read would stand still, and another node can read it.
 func (g *Gateway) intake(ctx context.Context) error {
 	topics := func() []string {
+		if err := g.storeAway(ctx); err != nil {
+			g.log.Warn("the intake leaves the bus to other nodes until the store answers", "error", err)
+			return nil
+		}
 		_, intake := g.Catalog().Topics(g.config.Kafka.Prefix)
 		return intake
 	}
