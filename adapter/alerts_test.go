@@ -249,7 +249,7 @@ func TestEveryAlertFires(t *testing.T) {
 		}},
 		"MezhvedLoops": {step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
 			w.Store.Always("Sweep", adaptertest.Failed)
-			for sweeps := 1; sweeps < 8; sweeps++ { // with the loop's own pauses between
+			for sweeps := 1; sweeps < 11; sweeps++ { // with the loop's own pauses between
 				l.scrape(w)
 				w.Eventually("the loop has failed again", func() bool { return w.Store.Calls("Sweep") >= sweeps })
 			}
