@@ -81,7 +81,7 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
 	})
 	defer r.Close() // leaves the group; else it would wait for SessionTimeout
-	s := &session{b: b, r: r, group: group, epochs: epochs, handle: handle, progress: time.Now()}
+	s := &session{b: b, r: r, group: group, topics: topics, epochs: epochs, handle: handle, progress: time.Now()}
 	defer s.hangUp()
 	looked := time.Now()
 	for {
@@ -149,6 +149,7 @@ type session struct {
 	b         *Broker
 	r         *kafka.Reader
 	group     string
+	topics    func() []string // that the caller wants
 	epochs    map[string]string
 	handle    func(context.Context, adapter.Partition, []adapter.Record) error
 	line      *line     // to ask for epochs
@@ -263,7 +264,8 @@ func (s *session) hangUp() {
 	}
 }
 
-// take gives one partition's records to the handler until it has them.
+// take gives one partition's records to the handler until it has them, or until
+// the caller wants the topic no more: then they are another's to take.
 func (s *session) take(ctx context.Context, at place, messages []kafka.Message) error {
 	records := make([]adapter.Record, len(messages))
 	for i, m := range messages {
@@ -274,6 +276,9 @@ func (s *session) take(ctx context.Context, at place, messages []kafka.Message) 
 		err := s.handle(ctx, from, records)
 		if err == nil {
 			return nil
+		}
+		if !slices.Contains(s.topics(), at.topic) {
+			return fmt.Errorf("topic %s is let go, its records could not be taken in: %w", at.topic, err)
 		}
 		s.b.log.Warn("kafka: records could not be taken in; trying again", "topic", at.topic, "partition", at.partition, "records", len(records), "error", err)
 		if !sleep(ctx, pause) {
