@@ -1,9 +1,10 @@
 // Package files is the file store: the room for files that are too large to
 // travel in messages. A sender brings a file through a door of its own (FTP in
-// passive mode, or the part of S3 that it takes), into a folder that it names with a UUID of version 1, and then
-// sends a message that refers to the folder and says the file's digest. Whoever
-// is handed that message is handed an account with it, and fetches the file
-// under it. When all recipients have acknowledged, the file goes.
+// passive mode, or the part of S3 that it takes), into a folder that it names with
+// a UUID of version 1, and then sends a message that refers to the folder and says
+// the file's digest. Whoever is handed that message is handed an account with it,
+// and fetches the file under it. When all recipients have acknowledged, the file
+// goes.
 //
 // Who may enter: cmd/mezhved, which builds the store and its door and gives them
 // to the gateway as adapter.FileStore, and tests. The index, which file is where
@@ -30,9 +31,9 @@
 //
 // Killed while a file is brought: a part is left, which no entry names, and the
 // sender brings the file again. Killed between the rename and the index: the
-// same. Killed after the index: the old bytes of a replaced file or part are left. Killed
-// between forgetting a file and removing its bytes: the bytes are left. What no
-// entry names is removed by the sweep once it is old, so nobody has to mend
+// same. Killed after the index: the old bytes of a replaced file or part are left.
+// Killed between forgetting a file and removing its bytes: the bytes are left. What
+// no entry names is removed by the sweep once it is old, so nobody has to mend
 // anything. The other way round, an entry whose bytes are not there, cannot come
 // of a crash; should the disk have lost them, a message that refers to them is
 // refused, because Find looks.
@@ -49,8 +50,8 @@
 // a folder. It holds what was brought into it, by each session its own, and a message
 // says by the digest that was signed which of these files it means. Only the session
 // of the FTP door that has brought a file may replace or delete it, until a message
-// refers to it; from then on nobody brings anything else into the folder. What another
-// session brings lies beside it, also under the same name. A sender that has lost an
+// refers to it. What anybody else brings, or it brings later, lies beside it, also under
+// the same name. A sender that has lost an
 // answer does all of it again (MKD, CWD, STOR): the same bytes under the same name,
 // from the same address, are not kept twice, and as two have been told that they are
 // kept, no session may delete them any more. A call of the S3 door is a session by

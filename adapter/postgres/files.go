@@ -55,17 +55,11 @@ func raw(ids []uuid.UUID) [][16]byte {
 }
 
 // MakeFile makes an empty entry in a folder for its owner, unless it has one there.
-// ErrFileTaken says that a message holds a file of the folder.
 func (s *Store) MakeFile(ctx context.Context, folder uuid.UUID, owner, session string, now time.Time) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		there, held, err := lockFolder(ctx, tx, folder)
-		switch {
-		case err != nil:
+		there, _, err := lockFolder(ctx, tx, folder)
+		if err != nil || slices.ContainsFunc(there, func(e adapter.FileEntry) bool { return e.Owner == owner }) {
 			return err
-		case held:
-			return adapter.ErrFileTaken
-		case slices.ContainsFunc(there, func(e adapter.FileEntry) bool { return e.Owner == owner }):
-			return nil
 		}
 		return writeFile(ctx, tx, adapter.FileEntry{File: adapter.File{ID: folder, Entry: newEntry(there, folder)}, Owner: owner, Session: session}, now)
 	})
@@ -76,23 +70,26 @@ func (s *Store) MakeFile(ctx context.Context, folder uuid.UUID, owner, session s
 }
 
 // lockFolder keeps others from changing what is in a folder until the transaction
-// ends, and gives it. held is whether a message holds any of it: a message that is
-// being accepted holds the keys of its rows, so it has come before, or it finds
-// what it refers to changed.
-func lockFolder(ctx context.Context, tx pgx.Tx, folder uuid.UUID) (there []adapter.FileEntry, held bool, err error) {
+// ends, and gives it, and those of it that a message holds: one that is being accepted
+// holds the keys of its rows, so it has come before, or it finds what it refers to
+// changed.
+func lockFolder(ctx context.Context, tx pgx.Tx, folder uuid.UUID) (there []adapter.FileEntry, held []uuid.UUID, err error) {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 5730))", folder.String()); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	rows, _ := tx.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE coalesce(f.folder, f.id) = $1 ORDER BY id FOR UPDATE", [16]byte(folder))
 	if there, err = pgx.CollectRows(rows, scanFile); err != nil || len(there) == 0 {
-		return nil, false, err
+		return nil, nil, err
 	}
 	// Asked behind the locks: a message may have come while we waited for them.
-	entries := make([][16]byte, len(there))
+	entries := make([]uuid.UUID, len(there))
 	for i, e := range there {
 		entries[i] = e.Entry
 	}
-	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM message_file WHERE file = ANY ($1))", entries).Scan(&held)
+	rows, _ = tx.Query(ctx, "SELECT DISTINCT file FROM message_file WHERE file = ANY ($1)", raw(entries))
+	held, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (id uuid.UUID, err error) {
+		return id, r.Scan((*[16]byte)(&id))
+	})
 	return there, held, err
 }
 
@@ -120,11 +117,11 @@ func writeFile(ctx context.Context, tx pgx.Tx, f adapter.FileEntry, now time.Tim
 // PutFile says that the bytes of a file are on the disk, put together of the parts
 // of an upload when one is named. It gives the blobs that nothing refers to any
 // more: the one from before, those of the parts, or the new one itself where the
-// same file was there already. ErrFileTaken says that a message holds a file of the
-// folder, or that a whole one would become a part; ErrNotFound that there is no
-// such upload, or not any more.
+// same file was there already. ErrFileTaken says that a whole one would become a
+// part; ErrNotFound that there is no such upload, or not any more.
 //
-// What is whole and another session's stays, and the new one lies beside it
+// What a message holds stays, and what is whole and another session's, and the new
+// one lies beside it
 // (adapter.Replaced): the digest that a message says is that of the file that it
 // means. Only the very same file, of the same owner, is not kept twice; it is of no
 // session from then on, because two have been told that it is kept.
@@ -154,10 +151,8 @@ func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, upload string,
 			_, err = tx.Exec(ctx, "UPDATE file SET session = '', changed = greatest(changed, $2) WHERE id = $1", [16]byte(there[i].Entry), now)
 			return err
 		}
-		if held {
-			return adapter.ErrFileTaken
-		}
 		f.Entry = newEntry(there, f.ID)
+		there = slices.DeleteFunc(there, func(e adapter.FileEntry) bool { return slices.Contains(held, e.Entry) })
 		if i := adapter.Replaced(there, f.Owner, f.Session); i >= 0 {
 			if there[i].Whole && !f.Whole {
 				return adapter.ErrFileTaken

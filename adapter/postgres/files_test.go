@@ -176,17 +176,17 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 	// What a message holds cannot be changed.
 	other := b
 	other.GOST = [32]byte{9}
-	if _, err := w.PutFile(t.Context(), adapter.FileEntry{File: other, Owner: "o", Session: "s", Blob: "y", Whole: true}, "", w.now); !errors.Is(err, adapter.ErrFileTaken) {
-		t.Errorf("replacing a held file: %v", err)
+	if gone, err := w.PutFile(t.Context(), adapter.FileEntry{File: other, Owner: "o", Session: "s", Blob: "z", Whole: true}, "", w.now); err != nil || len(gone) != 0 || w.known(b) != 2 {
+		t.Errorf("another file beside a held one, of the same session: %q, %v", gone, err)
+	}
+	if gone, err := w.DropFile(t.Context(), b.ID, "s"); err != nil || len(gone) != 1 || gone[0] != "z" {
+		t.Errorf("dropping what is not held: %q, %v", gone, err)
 	}
 	if gone, err := w.PutFile(t.Context(), adapter.FileEntry{File: b, Owner: "o", Session: "s", Blob: "y", Whole: true}, "", w.now); err != nil || len(gone) != 1 || gone[0] != "y" {
 		t.Errorf("bringing a held file again: %q, %v, want that it is there", gone, err)
 	}
 	if _, err := w.DropFile(t.Context(), b.ID, "s"); err != nil || w.known(b) != 1 {
 		t.Errorf("dropping a held file: %v", err)
-	}
-	if err := w.MakeFile(t.Context(), b.ID, "o", "s", w.now); !errors.Is(err, adapter.ErrFileTaken) {
-		t.Errorf("making a held file's folder: %v", err)
 	}
 	if sent, waiting, err := w.HeldFiles(t.Context(), "MNSV05", []adapter.Queue{rosreestr, {System: "NOBODY"}}); err != nil || sent != 1 || waiting != 1 {
 		t.Errorf("held: %d, %d, %v", sent, waiting, err)
