@@ -401,7 +401,7 @@ func TestPanicEndsOneCall(t *testing.T) {
 		t.Errorf("%d %v", a.Status, a.Fault)
 	}
 	if strings.Contains(string(a.Body), "goroutine") || !strings.Contains(w.Log.String(), "panic: *errors.errorString") {
-		t.Error("the cause belongs into the log, not into the answer")
+		t.Error("the place of the panic belongs into the log, not into the answer")
 	}
 	accepted(t, w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""))
 }
