@@ -14,9 +14,10 @@ type Broker interface {
 
 	// Consume calls handle for batches of one partition, in offset order, and
 	// commits the offsets after handle returned nil. An error from handle is
-	// retried with the same batch. It returns when ctx ends, or with an error
-	// that will not pass. topics grows over time: the function is asked again
-	// every few seconds.
+	// retried with the same batch for as long as topics names its topic. It
+	// returns when ctx ends, or with an error that will not pass. topics is asked
+	// again every few seconds; what it names no more is let go, and others of the
+	// group are given it.
 	Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, Partition, []Record) error) error
 
 	// Committed gives the offsets that a consumer group has committed in a
@@ -24,12 +25,21 @@ type Broker interface {
 	// offset, and topics that do not exist, are absent.
 	Committed(ctx context.Context, group, topic string) (map[Partition]int64, error)
 
-	// Ensure creates the topics that are missing.
+	// Extents gives the offsets between which the records of a topic stand. A
+	// topic that does not exist has no partitions.
+	Extents(ctx context.Context, topic string) (map[Partition]Extent, error)
+
+	// Ensure creates the topics that are missing, also those that were there and
+	// have gone.
 	Ensure(ctx context.Context, topics []string) error
 
 	// Health is nil when the broker answers and every topic has a leader.
 	Health(ctx context.Context) error
 }
+
+// Extent is where the records of a partition stand: from First, up to End
+// excluded.
+type Extent struct{ First, End int64 }
 
 // Record is one record on the bus.
 type Record struct {

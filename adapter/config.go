@@ -35,6 +35,7 @@ type Config struct {
 	Limits    LimitsConfig    `yaml:"limits"`
 	Queues    QueuesConfig    `yaml:"queues"`
 	Times     TimesConfig     `yaml:"times"`
+	Clock     ClockConfig     `yaml:"clock"`
 	Files     FilesConfig     `yaml:"files"`
 	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
@@ -162,9 +163,20 @@ type TimesConfig struct {
 	Sweep    Period `yaml:"sweep"`    // default 2s
 	Depths   Period `yaml:"depths"`   // default 5s
 	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
+	Watch    Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
 	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
+	Still    Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
 	Request  Period `yaml:"request"`  // longest time a call may take; default 30s
 	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
+}
+
+// ClockConfig says how far this machine's clock may be from the database's, which
+// all nodes go by. Beyond Refuse one of the two is wrong by as much as the
+// protocol allows a sender's clock to be (messageId.skew, limits.pollAge): honest
+// senders would be refused and stale polls taken, and nobody knows by which.
+type ClockConfig struct {
+	Tell   Period `yaml:"tell"`   // a larger difference is told: log, metric, doctor; default 2s, which synchronised machines never have
+	Refuse Period `yaml:"refuse"` // a larger one, when it lasts a minute, stops accepting (503); default 5m
 }
 
 // FilesConfig is the file store, for files too large to travel in messages.
@@ -271,9 +283,13 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Sweep, Period(2*time.Second))
 	def(&c.Times.Depths, Period(5*time.Second))
 	def(&c.Times.Streams, Period(5*time.Second))
+	def(&c.Times.Watch, Period(5*time.Second))
 	def(&c.Times.Summary, Period(time.Minute))
+	def(&c.Times.Still, Period(time.Minute))
 	def(&c.Times.Request, Period(30*time.Second))
 	def(&c.Times.Shutdown, Period(10*time.Second))
+	def(&c.Clock.Tell, Period(2*time.Second))
+	def(&c.Clock.Refuse, Period(5*time.Minute))
 	def(&c.Files.File, 1<<30)
 	def(&c.Files.Message, 1<<30)
 	def(&c.Files.Waiting, 4<<30)
@@ -383,6 +399,12 @@ func (c Config) check(f *yamlFile) {
 	}
 	if age := c.Limits.PollAge.D(); age != 0 && age < time.Second {
 		f.errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
+	}
+	if c.Times.Still.D() < 10*time.Second {
+		f.errorf("times.still", "is shorter than ten seconds: what is only busy would be told to stand still")
+	}
+	if c.Clock.Tell > c.Clock.Refuse || c.Clock.Tell.D() < 100*time.Millisecond {
+		f.errorf("clock.tell", "is expected between 100ms and clock.refuse")
 	}
 	c.checkFileStore(f)
 	c.checkConsole(f)

@@ -17,7 +17,8 @@
 //	                               on its files, journal. Nothing is promised
 //	                               before it
 //	                 receipt       signed, answered
-//	relay.go         relay (loop)  outbox -> bus, journal "routed"
+//	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
+//	                               queued, the store remembers it
 //	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
 //	poll.go          poll          queue -> lease, journal "delivered" -> account
 //	                               for its files -> answer, signed
@@ -25,6 +26,7 @@
 //	reply.go         reply         SendResponse: the route is in To; then accept,
 //	                               relay, intake and poll as for a request
 //	status.go        status        GetStatus, GetIncomingQueueStatistics
+//	stray.go         recallStrays  what the bus has acknowledged and lost -> outbox
 //	stream.go        watchStreams (loop)  what providers read from the bus
 //	                               themselves: journal "delivered"
 //	feed.go          feed (loop)   the journal's log -> its topic on the bus
@@ -37,7 +39,8 @@
 // registryfiles.go, routecode.go (services and parties as folders) and samples.go
 // (what lint says of their samples), replyto.go (reply addresses), seal.go (what
 // proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
-// queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
+// queues), describe.go (WSDL, health, the front page), watch.go (what stands
+// still), clock.go, config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
 // have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
@@ -67,11 +70,38 @@
 // when the lease runs out, at the head. Nobody has to mend anything; a restart
 // is the normal path run again.
 //
+// A topic that vanishes, because somebody deletes it or a broker comes back
+// without its data, is made again by any running node. What waited in the outbox
+// goes; what the bus had acknowledged, no queue has, and the topic, read to its
+// end, does not hold, is put there once more. Offsets are stored by incarnation of
+// the topic, so those of the new one are not taken for the old one's.
+//
 // A provider that reads its topic itself (delivery: stream) has a message when
 // its consumer group has committed an offset beyond it. The intake stores where
 // such records stand; what was read while no gateway ran is journalled by the
 // next one. The topic of the journal has each entry of the log at least once and
-// in order; after a crash the last batch may come again, known by its index.
+// in order; after a crash the last batch may come again, and on a topic that was
+// made anew the last week, known by the index.
+//
+// # Standing still
+//
+// A loop that believes that all is well is no proof. Every node asks the data, every
+// few seconds: how old is the oldest row of the outbox and of what is on the bus and
+// not queued, by shard; the oldest event without a place in the log, entry without a
+// checkpoint, entry that is not on its topic, message past its end of life. Ages are
+// the database's. What waits longer than times.still is told in /readyz (degraded,
+// and still 200, since accepts go on and every node would say the same), by
+// mezhved_waiting_seconds and in the log: once when it begins, once when it ends.
+//
+// # Time
+//
+// All nodes go by one clock, the database's (Clock): leases, lives, shelf lives,
+// poll ages and the journal's times are of it, and a node's own clock, when it is
+// set, moves none of them. The difference between the two is measured with each
+// answer of the database, told beyond clock.tell, and beyond clock.refuse, when it
+// lasts a minute, the node accepts, sweeps and journals nothing: one of the clocks
+// is wrong, nobody knows which, and what a wrong time ends is not given back. Polls
+// and acknowledgements go on.
 //
 // # Versions
 //

@@ -126,6 +126,7 @@ var table = map[reason]row{
 	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
 	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
+	"clock":             {fault: envelopes.SMEVFailure, module: "PP", n: 94, text: "Приём приостановлен: часы узла и базы данных СМЭВ расходятся на %d с.", status: http.StatusServiceUnavailable, do: "повторяйте отправку с тем же MessageID, пока не получите ответ; оператор узла должен синхронизировать часы"},
 	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 }
 

@@ -51,13 +51,35 @@ func (g *Gateway) feed(ctx context.Context) error {
 	}
 }
 
+func (g *Gateway) logTopic() string { return g.config.Kafka.Prefix + ".journal" }
+
+// refeed begins again when the log's topic was made anew: it promises each entry,
+// and has lost them.
+func (g *Gateway) refeed(ctx context.Context) error {
+	there, err := g.broker.Extents(ctx, g.logTopic())
+	if err != nil {
+		return fmt.Errorf("looking at the log's topic: %w", err)
+	}
+	for at := range there {
+		again, err := g.store.Refeed(ctx, at.Epoch)
+		if err != nil {
+			return err
+		}
+		if again {
+			g.log.Error("the log's topic was made anew and has lost its entries; those of the last week are put there again", "topic", at.Topic)
+		}
+		return nil
+	}
+	return nil
+}
+
 // publishLog publishes entries. An entry that the bus refuses for good would
 // stop the feed for ever and is in the log for everyone to read, so it is left
 // out with a word to the operator.
 func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	topic := g.config.Kafka.Prefix + ".journal"
+	topic := g.logTopic()
 	records := make([]Record, len(entries))
 	for i, e := range entries {
 		key := e.Message

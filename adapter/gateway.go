@@ -47,7 +47,8 @@ type Rooms struct {
 	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
 
 	Log     *slog.Logger
-	Now     func() time.Time
+	Clock   *Clock           // the time that all nodes go by; nil: Now
+	Now     func() time.Time // default: Clock's, or the machine's
 	Metrics *prometheus.Registry
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
@@ -87,6 +88,7 @@ type Gateway struct {
 	seals    sealKeys
 	log      *slog.Logger
 	now      func() time.Time
+	ticks    func() time.Duration // monotonic: for how long something has been so
 	metrics  *metrics
 	tracer   trace.Tracer
 	rooms    Rooms
@@ -101,6 +103,8 @@ type Gateway struct {
 	arrivals  bells        // rung when something was queued
 	depth     depths
 	draining  atomic.Bool
+	watchMu   sync.Mutex
+	watched   watcher
 }
 
 // scratch is what one call needs and the next may reuse.
@@ -173,9 +177,24 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.Default()
 	}
+	if g.now == nil && p.Clock != nil {
+		g.now = p.Clock.Now
+	}
 	if g.now == nil {
 		g.now = time.Now
 	}
+	if p.Clock != nil {
+		p.Clock.init()
+		g.ticks = p.Clock.Ticks
+	} else {
+		g.ticks = ticks()
+	}
+	g.watched = watcher{still: map[Oldest]*stillTold{}, seen: g.ticks()}
+	g.metrics.blind(func() time.Duration {
+		g.watchMu.Lock()
+		defer g.watchMu.Unlock()
+		return g.blindFor()
+	})
 	for i := range g.outbox {
 		g.outbox[i] = newBell()
 	}
@@ -224,7 +243,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 func (g *Gateway) Run(ctx context.Context) error {
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
-		{"streams", g.watchStreams}, {"feed", g.feed},
+		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"clock", g.keepClock},
 	}
 	for shard := range Shards {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})
@@ -237,6 +256,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		journal.Go(func() { g.keepRunning(journalCtx, Loop{"journal", j.Run}) })
 	}
 	for _, l := range loops {
+		g.metrics.loops.WithLabelValues(l.Name) // at 0: what begins at 1 has not increased, as Prometheus sees it
 		work.Go(func() { g.keepRunning(ctx, l) })
 	}
 	work.Wait()
@@ -245,9 +265,31 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// keepClock keeps the time of this node at the database's.
+func (g *Gateway) keepClock(ctx context.Context) error {
+	c := g.rooms.Clock
+	if c == nil {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		skew, within := c.Skew()
+		g.metrics.skew.Set(skew.Seconds())
+		g.metrics.skewErr.Set(within.Seconds())
+		if !c.keep(ctx, g.config.Times.Watch.D()) {
+			return nil
+		}
+	}
+}
+
 // writable is nil when an accepted message's evidence can be written. The
-// journal that cannot be written stops the act it would have told of.
+// journal that cannot be written stops the act it would have told of; so does a
+// clock that nobody can rely on.
 func (g *Gateway) writable() error {
+	if err := g.rooms.Clock.Trusted(); err != nil {
+		skew, _ := g.rooms.Clock.Skew()
+		return &refusal{reason: "clock", args: []any{int(skew.Abs().Round(time.Second).Seconds())}, cause: err, retryAfter: 30 * time.Second}
+	}
 	if g.rooms.Journal == nil {
 		return nil
 	}
@@ -300,19 +342,30 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// watchTopics makes the topics, at the start and of parties that a reload has
-// brought. The bus being away is no reason not to start: accepts go on without it.
+// watchTopics makes the topics: at the start, of parties that a reload has
+// brought, and those that have vanished while the node runs, with what they held.
+// The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
-	made := ""
 	for {
-		if c := g.registry.Catalog(); c.Digest != made {
-			all, _ := c.Topics(g.config.Kafka.Prefix)
-			if err := g.broker.Ensure(ctx, all); err != nil {
-				return fmt.Errorf("making topics: %w", err)
-			}
-			made = c.Digest
+		all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
+		// Bounded, so that topics of a later registry are not left out for as long
+		// as one cannot be made.
+		round, cancel := context.WithTimeout(ctx, time.Minute)
+		err := g.broker.Ensure(round, all)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
 		}
-		if !sleep(ctx, 2*time.Second) {
+		if err != nil {
+			return fmt.Errorf("making topics: %w", err)
+		}
+		if err := errors.Join(g.recallStrays(ctx), g.refeed(ctx)); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if !sleep(ctx, g.config.Times.Watch.D()) {
 			return nil
 		}
 	}

@@ -92,8 +92,8 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if !g.strangers.count(r.reason) {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
-		return r // counted in summary; or the store or the journal is what fails
+	} else if r.reason == "rate" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+		return r // counted in summary; or the store, the journal or the time is what fails
 	}
 	ev := r.event(c.event)
 	if c.party == nil && c.claimed != [32]byte{} {

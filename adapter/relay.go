@@ -37,7 +37,6 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			return fmt.Errorf("relaying shard %d: %w", shard, err)
 		case n > 0:
 			g.metrics.relayed.Add(float64(n))
-			g.metrics.lastRelay.Set(float64(g.now().Unix()))
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -45,8 +44,6 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell.
-		default:
-			g.metrics.lastRelay.Set(float64(g.now().Unix()))
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
 			return nil

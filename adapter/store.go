@@ -46,7 +46,8 @@ type Store interface {
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, gives them to publish and, when that returns nil,
 	// deletes them and commits the events that publish returned ("routed", or
-	// "dead" for what the bus refuses for good). It leads the shard meanwhile;
+	// "dead" for what the bus refuses for good). What was routed is remembered
+	// until Enqueue has it, for Strays. It leads the shard meanwhile;
 	// ErrShardTaken says that another node does. A lead that is not renewed, since
 	// its node has died or stands still, runs out, and what is committed under it
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
@@ -81,6 +82,29 @@ type Store interface {
 	// journal.ErrDeposed that one has begun meanwhile, as in Relay. n is the
 	// number of entries. Nothing new: 0, nil and publish is not called.
 	Feed(ctx context.Context, max int, publish func(context.Context, []LogEntry) error) (n int, err error)
+
+	// Strays gives queues for which the bus has acknowledged messages longer
+	// than age ago that have not come to the queue: queues of the oldest, when
+	// there are very many.
+	Strays(ctx context.Context, age time.Duration) ([]Queue, error)
+
+	// Recall puts such messages of a queue into the outbox again, a bounded
+	// number at a time: the caller knows that the bus has lost them. What has come
+	// to its queue meanwhile is left there. n is the number put back.
+	Recall(ctx context.Context, q Queue, age time.Duration) (n int, err error)
+
+	// Restream does the same for records that their recipient was to read in a
+	// partition that is gone.
+	Restream(ctx context.Context, w Streaming) (n int, err error)
+
+	// Standing tells what has waited longest at each station, by the store's own
+	// clock. It is cheap however much waits.
+	Standing(ctx context.Context) (Standing, error)
+
+	// Refeed says which incarnation of its topic the log is fed to. When it is
+	// another than before, again is true and Feed begins again with what the topic
+	// that is gone would still hold.
+	Refeed(ctx context.Context, epoch string) (again bool, err error)
 
 	// Lease hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
@@ -179,6 +203,35 @@ type Arrival struct {
 type Streaming struct {
 	From      Partition
 	Recipient Mnemonic
+}
+
+// Station is a place where what was accepted, or is to be told of it, waits for
+// the next step.
+type Station string
+
+// The stations. Outbox and Bus are told by shard.
+const (
+	StationOutbox     Station = "outbox"     // accepted, and not on the bus
+	StationBus        Station = "bus"        // on the bus, and not in its queue
+	StationJournal    Station = "journal"    // events without a place in the log
+	StationCheckpoint Station = "checkpoint" // entries of the log that no checkpoint covers
+	StationFeed       Station = "feed"       // entries of the log that are not on its topic
+	StationTerm       Station = "term"       // messages past their end of life that were not taken out
+)
+
+// Oldest is what has waited longest at a station.
+type Oldest struct {
+	Station Station
+	Shard   int
+	Since   time.Time
+	Age     time.Duration
+}
+
+// Standing is what waits at a time of the store's clock. Stations where nothing
+// waits are absent.
+type Standing struct {
+	At     time.Time
+	Oldest []Oldest
 }
 
 // LogEntry is an entry of the journal's log, as the bus is told of it.

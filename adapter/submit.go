@@ -222,15 +222,15 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string
 	}
 	defer c.stage("files")()
 	ids := make([]uuid.UUID, len(refs))
-	seen := map[uuid.UUID]bool{}
+	digests := map[uuid.UUID][]byte{}
 	for i, r := range refs {
 		u, ok := parseLowerUUID(r.UUID)
-		if !ok || seen[u] {
+		if _, seen := digests[u]; !ok || seen {
 			return nil, because("attachment-file-twice", id, r.UUID)
 		}
-		ids[i], seen[u] = u, true
+		ids[i], digests[u] = u, r.Hash
 	}
-	found, err := store.Find(ctx, ids)
+	found, err := store.Find(ctx, digests)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("looking up files: %w", err))
 	}
@@ -275,7 +275,7 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string
 // fileOctets are those of a file in the file store, by the digests that are kept
 // where they serve.
 func fileOctets(ctx context.Context, store FileStore, f File) signing.Octets {
-	whole := signing.OctetsOf(func() (io.ReadCloser, error) { return store.Read(ctx, f.ID) })
+	whole := signing.OctetsOf(func() (io.ReadCloser, error) { return store.Read(ctx, f) })
 	return signing.Octets{Digest: func(d signing.Digest) ([]byte, error) {
 		switch d {
 		case signing.Streebog256:
@@ -333,7 +333,7 @@ func (g *Gateway) checkRoom(c *call, s *Service, to []Queue) error {
 func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 	body := c.envelope.Bytes()
 	m := &Message{
-		ID: newID(), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
+		ID: newID(c.started), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
 		Body: body, Digest: sha256.Sum256(body), Certificate: c.signed.Certificate().SHA256, Trace: c.trace,
 		Parts: Parts{Data: span(data), Scope: scope(data)},
 	}
@@ -344,10 +344,14 @@ func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 }
 
 // newID is the gateway's own id of a message.
-func newID() uuid.UUID {
+func newID(now time.Time) uuid.UUID {
 	id, err := uuid.NewV7()
 	if err != nil {
 		panic("no randomness: " + err.Error())
+	}
+	ms := uint64(now.UnixMilli()) // and not the machine's: the store's days and keys go by it
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
 	}
 	return id
 }

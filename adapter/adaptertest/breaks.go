@@ -34,10 +34,11 @@ func (h How) String() string {
 
 // breaker breaks the next calls of named methods.
 type breaker struct {
-	mu    sync.Mutex
-	next  map[string][]How
-	first map[string]func()
-	calls map[string]int
+	mu     sync.Mutex
+	next   map[string][]How
+	always map[string]How
+	first  map[string]func()
+	calls  map[string]int
 }
 
 // Break makes the next call of the method go wrong; several calls of Break
@@ -49,6 +50,16 @@ func (b *breaker) Break(method string, how How) {
 		b.next = map[string][]How{}
 	}
 	b.next[method] = append(b.next[method], how)
+}
+
+// Always makes every call of the method go wrong from now on; 0 mends it.
+func (b *breaker) Always(method string, how How) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.always == nil {
+		b.always = map[string]How{}
+	}
+	b.always[method] = how
 }
 
 // Before has something done just before the next call of the method.
@@ -82,7 +93,7 @@ func (b *breaker) Unbroken() bool {
 
 func (b *breaker) do(method string, act func() error) error {
 	b.mu.Lock()
-	how := How(0)
+	how := b.always[method]
 	if list := b.next[method]; len(list) > 0 {
 		how, b.next[method] = list[0], list[1:]
 	}
@@ -171,6 +182,12 @@ func (b *Breakable) Feed(ctx context.Context, max int, publish func(context.Cont
 func (b *Breakable) Passed(ctx context.Context, from adapter.Partition, committed int64, now time.Time) (n int, err error) {
 	err = b.do("Passed", func() error { n, err = b.Store.Passed(ctx, from, committed, now); return err })
 	return n, err
+}
+
+// Standing is adapter.Store.Standing.
+func (b *Breakable) Standing(ctx context.Context) (s adapter.Standing, err error) {
+	err = b.do("Standing", func() error { s, err = b.Store.Standing(ctx); return err })
+	return s, err
 }
 
 // Enqueue is adapter.Store.Enqueue.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jlaffaye/ftp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
 	"mezhved/adapter/files"
@@ -34,7 +33,7 @@ func (w *World) openFiles(c adapter.Config, rooms *adapter.Rooms) (address strin
 		return ""
 	}
 	s, err := files.Open(files.Options{
-		Config: c.Files, Index: w.FileIndex, Keys: [][]byte{w.key}, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: prometheus.NewRegistry(),
+		Config: c.Files, Index: w.FileIndex, Keys: [][]byte{w.key}, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: rooms.Metrics,
 	})
 	w.must(err)
 	door, err := s.Listen(c.FTP)

@@ -34,6 +34,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		orphans:     counter("orphans_total", "Bytes of no file that were removed from the disk: a crash or a broken upload had left them."),
 		connections: gauge("connections", "Connections to the FTP door."),
 	}
+	for _, reason := range []string{"file", "waiting", "total", "name", "taken", "login", "connections"} {
+		m.refused.WithLabelValues(reason) // at 0: what begins at 1 has not increased, as Prometheus sees it
+	}
 	if r != nil {
 		r.MustRegister(m.files, m.bytes, m.brought, m.fetched, m.refused, m.swept, m.orphans, m.connections)
 	}

@@ -74,12 +74,33 @@ func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 		s.added = time.Now()
 	}
 	if time.Since(s.scanned) >= scanEvery {
-		if err := s.scan(ctx, time.Now().Add(-orphanAge)); err != nil {
+		now, err := s.diskTime()
+		if err == nil {
+			err = s.scan(ctx, now.Add(-orphanAge))
+		}
+		if err != nil {
 			return more, fmt.Errorf("comparing the file store's disk with its index: %w", err)
 		}
 		s.scanned = time.Now()
 	}
 	return more, nil
+}
+
+// diskTime is the time of the clock that gives files their times: of a folder that
+// nodes share it is the file server's. By a clock that is hours ahead of it, what
+// another node is writing would look left behind.
+func (s *Store) diskTime() (time.Time, error) {
+	f, err := os.CreateTemp(s.dir, ".time-*")
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }
 
 // scan removes bytes from before the time that no entry names.
@@ -137,7 +158,7 @@ func (s *Store) scanFolders(ctx context.Context, names []string, before time.Tim
 		known[blob{e.ID, e.Blob}] = true
 	}
 	for _, p := range parts {
-		known[blob{p.File, p.Blob}] = true
+		known[blob{p.Folder, p.Blob}] = true
 	}
 	for i, id := range ids {
 		for _, f := range listed[i] {

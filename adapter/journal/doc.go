@@ -43,8 +43,13 @@
 // be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
 // a Vault, and can be removed: what remains is a random number.
 //
-// logged is the sequencer's clock and never goes back from one entry to the next;
-// time is the gateway node's.
+// logged is when the sequencer gave the entry its place, and never goes back from
+// one entry to the next; time is when the gateway node saw what the entry tells of.
+// Both are of one clock, the database's, as the nodes have it: their difference is
+// how long the event waited. An auditor counts entries that waited for more than a
+// minute (late), and takes it for a finding when logged goes back or when time is
+// more than a minute after logged. logged cannot be taken back, so a sequencer logs
+// nothing while the clock cannot be relied on (Sequencer.Steady).
 //
 // # Counters, chains, periods
 //

@@ -31,7 +31,8 @@ type Sequencer struct {
 	Book   Book
 	Signer Signer
 	Vault  *Vault
-	Now    func() time.Time
+	Now    func() time.Time // one clock on all nodes: the database's
+	Steady func() error     // why Now cannot be relied on; nil: it always can
 	Log    *slog.Logger
 
 	Batch     int           // rows in one step; 0 means 8192
@@ -51,6 +52,7 @@ type Sequencer struct {
 	counters  map[string]Counter // of some parties, as they are with that edge
 	published time.Time
 	signed    tlog.Tree
+	ahead     time.Time // it was said that the log's time is ahead of the clock
 	term      int64     // under which this node leads; 0: it does not
 	failing   time.Time // the leader's work has been failing since; zero when it is done
 	aside     time.Time // others go first until then
@@ -285,6 +287,13 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		}
 		s.touched()
 		taken = len(rows)
+		// The log's time never goes back, so a wrong one stays: for as long as the
+		// clock is ahead, no entry would say when it was logged.
+		if s.Steady != nil {
+			if err := s.Steady(); err != nil {
+				return fmt.Errorf("tell the time: %w", err)
+			}
+		}
 		now := s.Now().UTC().Truncate(time.Millisecond)
 		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
 		if taken == 0 && !closing {
@@ -340,6 +349,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
 	b := &Batch{Was: head, Counters: map[string]Counter{}}
 	if now.Before(head.Logged) {
+		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
 	opened, leaves := make([][]Opening, len(rows)), make([]Leaf, len(rows))
@@ -453,6 +463,16 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
 	b.Head, b.Tiles = next, edge.Take()
 	return b, nil
+}
+
+// tellAhead says that the log's time is ahead of the clock: entries are logged at
+// the log's time until the clock has come up to it.
+func (s *Sequencer) tellAhead(by time.Duration) {
+	if by < LateAfter || !s.ahead.IsZero() && s.Now().Sub(s.ahead).Abs() < 10*time.Minute {
+		return
+	}
+	s.ahead = s.Now()
+	s.Log.Warn("journal: the log's time is ahead of the clock, which was set back or was wrong before; entries bear the log's time until the clock comes up to it", "ahead", by.Round(time.Second))
 }
 
 // leaf turns a row into a leaf, one way or the other.

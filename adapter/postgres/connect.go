@@ -146,6 +146,13 @@ func (c *bounded) judge(start time.Time, err error) error {
 	return err
 }
 
+// statementTimeout is the default of Options.
+const statementTimeout = 15 * time.Second
+
+// noSeqScan is of the sessions whose plans are made while tables are empty and must
+// be right when they are not.
+var noSeqScan = setting{"enable_seqscan", "off"}
+
 // setting is a session setting that our statements rely on.
 type setting struct{ name, value string }
 
@@ -205,7 +212,7 @@ func openSessions(ctx context.Context, opts Options, more ...setting) (*sessions
 	if err != nil {
 		return nil, err
 	}
-	orDefault(&opts.StatementTimeout, 15*time.Second)
+	orDefault(&opts.StatementTimeout, statementTimeout)
 	config.MaxConns = int32(max(opts.Connections+opts.Writers, 4))
 	config.MinIdleConns = 1
 	config.HealthCheckPeriod = 15 * time.Second

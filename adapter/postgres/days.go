@@ -143,7 +143,8 @@ func (d *days) drop(ctx context.Context, pool *sessions, before time.Time) (drop
 			t, _ := time.Parse("20060102", day)
 			var waits bool
 			err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM queue WHERE message >= $1 AND message < $2)
-				OR EXISTS (SELECT FROM outbox WHERE message >= $1 AND message < $2)`,
+				OR EXISTS (SELECT FROM outbox WHERE message >= $1 AND message < $2)
+				OR EXISTS (SELECT FROM relayed WHERE message >= $1 AND message < $2)`,
 				[16]byte(floor(t)), [16]byte(floor(t.AddDate(0, 0, 1)))).Scan(&waits)
 			if err != nil || waits {
 				return err

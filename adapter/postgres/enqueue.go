@@ -27,6 +27,8 @@ WITH i AS MATERIALIZED (
 	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
 	SELECT queue, prio, message, message_id, root, eol, facts FROM i
 	WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
+), r AS (
+	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
 ), e AS (
 	INSERT INTO journal_pending (event) SELECT event FROM i
 	WHERE event IS NOT NULL AND ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
@@ -86,6 +88,8 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 // waits here and then finds its work done.
 func lockOffset(ctx context.Context, tx pgx.Tx, from adapter.Partition) (offset int64, err error) {
 	batch := &pgx.Batch{}
+	// What is planned here while the tables are empty must be right when they are not.
+	batch.Queue("SET LOCAL enable_seqscan = off")
 	batch.Queue(`INSERT INTO kafka_offset (epoch, topic, partition, "offset") VALUES ($1, $2, $3, -1) ON CONFLICT DO NOTHING`,
 		from.Epoch, from.Topic, from.Partition)
 	batch.Queue(`SELECT "offset" FROM kafka_offset WHERE epoch = $1 AND topic = $2 AND partition = $3 FOR UPDATE`,
@@ -190,9 +194,6 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
 			e := a.Event
 			e.Kind, e.Message, e.Recipient, e.Outcome = journal.KindDead, a.Message.String(), string(a.Queue.System), "unknown message"
-			if e.Time.IsZero() {
-				e.Time = time.Now().UTC().Truncate(time.Millisecond)
-			}
 			dead = append(dead, e)
 			continue
 		}

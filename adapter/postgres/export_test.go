@@ -16,6 +16,9 @@ func Setting(t *testing.T, s *Store, name string) (value string) {
 	return value
 }
 
+// StandingSQL is what Standing asks.
+const StandingSQL = standingSQL
+
 // SettingInTransaction reads it as a transaction of the store has it.
 func SettingInTransaction(t *testing.T, s *Store, name string) (value string) {
 	t.Helper()

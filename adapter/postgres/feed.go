@@ -21,6 +21,8 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
 		return err
 	})
+	var epoch string
+	batch.Queue("SELECT epoch FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch) })
 	err = s.pool.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
@@ -46,13 +48,14 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	if stop(); err != nil {
 		return 0, cmp.Or(deposed(kept), err)
 	}
-	// Like the end of Relay, and never back.
+	// Like the end of Relay, and never back, but for a topic that was made anew
+	// meanwhile (Refeed).
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
 	next := out[len(out)-1].Index + 1
 	var led bool
-	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND EXISTS (SELECT FROM l))
-		SELECT EXISTS (SELECT FROM l)`, append(s.leads.proof(feedWork, got.epoch), next)...).Scan(&led)
+	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND epoch = $5 AND EXISTS (SELECT FROM l))
+		SELECT EXISTS (SELECT FROM l)`, append(s.leads.proof(feedWork, got.epoch), next, epoch)...).Scan(&led)
 	if err == nil && !led {
 		err = &DeposedError{feedWork.name, got.epoch}
 	}
@@ -61,4 +64,21 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	}
 	done = true
 	return len(out), nil
+}
+
+// refeedFor is how long a topic keeps its records when nobody has said otherwise.
+const refeedFor = "7 days"
+
+// Refeed is adapter.Store.Refeed. Where a day begins in the log is told by the
+// daily totals, or they do not know of it yet.
+func (s *Store) Refeed(ctx context.Context, epoch string) (again bool, err error) {
+	err = s.pool.QueryRow(ctx, `WITH b AS MATERIALIZED (SELECT epoch FROM journal_feed), u AS (
+	UPDATE journal_feed SET epoch = $1, next = CASE epoch WHEN '' THEN next ELSE least(next, coalesce(
+		(SELECT min(first) FROM journal_total WHERE day >= (now() - interval '`+refeedFor+`')::date AND first >= 0), (SELECT rolled FROM journal_head), 0)) END
+	WHERE epoch <> $1 RETURNING 1
+) SELECT EXISTS (SELECT FROM u) AND EXISTS (SELECT FROM b WHERE epoch <> '')`, epoch).Scan(&again)
+	if err != nil {
+		return false, fmt.Errorf("feeding the log to a topic that was made anew: %w", err)
+	}
+	return again, nil
 }

@@ -92,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	orDefault(&opts.Writers, 1)
 	orDefault(&opts.Connections, 8*runtime.GOMAXPROCS(0))
 	orDefault(&opts.AcceptTimeout, 10*time.Second)
-	orDefault(&opts.StatementTimeout, 15*time.Second)
+	orDefault(&opts.StatementTimeout, statementTimeout)
 	orDefault(&opts.DedupLife, 7*24*time.Hour)
 	orDefault(&opts.KeepRefusals, 30*24*time.Hour)
 	s := &Store{opts: opts, log: opts.Log}
@@ -107,7 +107,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, setting{"enable_seqscan", "off"}); err != nil {
+	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
 		s.pool.Close()
 		return nil, err
 	}

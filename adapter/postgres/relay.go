@@ -77,15 +77,20 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	return len(out), nil
 }
 
-// relayedSQL takes a batch out of the outbox, writes its events and ends the term
-// that it proves. Without the term nothing is done. When rows have gone all the
+// relayedSQL takes a batch out of the outbox, remembers that it is on the bus,
+// writes its events and ends the term that it proves. Without the term nothing is done. When rows have gone all the
 // same, a relay of an older release was at work: the division by zero undoes the
 // statement, and what is left is relayed again.
 const relayedSQL = `
 WITH l AS (
 	` + releaseSQL + ` RETURNING work
 ), o AS (
-	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING seq
+	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
+), r AS (
+	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o
+	WHERE NOT EXISTS (SELECT FROM unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)
+	ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at
 ), f AS (
 	DELETE FROM file_awaited a USING unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
 	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)

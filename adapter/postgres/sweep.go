@@ -43,8 +43,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
-	var more [5]bool
-	var errs [6]error
+	var more [6]bool
+	var errs [7]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -52,6 +52,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	more[2], errs[3] = s.sweepRefusals(ctx, now)
 	more[3], errs[4] = s.sweepDays(ctx, now)
 	more[4], errs[5] = s.sweepUses(ctx, now)
+	more[5], errs[6] = s.sweepRelayed(ctx)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}

@@ -73,14 +73,27 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 	before := exchange()
 
 	must(os.Rename(filepath.Join(dir, "keys", "journal.state"), filepath.Join(dir, "keys", "lost.state")))
-	config, err := adapter.LoadConfig(file)
-	must(err)
-	if n, err := openNode(ctx, config, slog.New(slog.DiscardHandler)); err == nil {
-		n.close()
-		t.Fatal("a node whose signer has lost its memory opened")
-	} else if !strings.Contains(err.Error(), "mezhved journal reopen") {
-		t.Errorf("the error does not name the way out: %v", err)
+	// lacks says what a node and the doctor must say before it may sign.
+	lacks := func(what string, sentences ...string) {
+		t.Helper()
+		config, err := adapter.LoadConfig(file)
+		must(err)
+		n, err := openNode(ctx, config, slog.New(slog.DiscardHandler))
+		if err == nil {
+			n.close()
+			t.Fatalf("%s: it opened", what)
+		}
+		var out, errOut bytes.Buffer
+		if code := run([]string{"doctor", "--config", file}, strings.NewReader(""), &out, &errOut); code != 1 {
+			t.Errorf("%s: the doctor's exit code is %d", what, code)
+		}
+		for _, s := range append(sentences, "mezhved journal reopen") {
+			if !strings.Contains(err.Error(), s) || !strings.Contains(out.String(), s) {
+				t.Errorf("%s: neither node nor doctor may leave out %q:\n%v\n%s", what, s, err, out.String())
+			}
+		}
 	}
+	lacks("a signer without its memory", "is not on this node", "copy from the node that signs: its journal.key to", "its journal.state to", "be the same folder as there")
 
 	command := func(args ...string) string {
 		t.Helper()
@@ -124,6 +137,7 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 
 	command("keys", "journal", "--origin", "mezhved.demo/journal/2", "--out", filepath.Join(dir, "keys", "journal2.key"))
 	edit("origin: mezhved.demo/journal\n", "origin: mezhved.demo/journal/2\n", "keys/journal.key", "keys/journal2.key", "keys/journal.state", "keys/journal2.state")
+	lacks("a node with a key of its own", "the log in the database is mezhved.demo/journal, with ", "is the key of mezhved.demo/journal/2", "To join it, copy from the node that signs")
 	if said := command("journal", "reopen", "--config", file); !strings.Contains(said, "mezhved.demo/journal/2") {
 		t.Errorf("reopen says %q", said)
 	}

@@ -33,6 +33,7 @@ import (
 type node struct {
 	config  adapter.Config
 	store   *postgres.Store
+	clock   *adapter.Clock          // the database's, which all nodes go by
 	book    *postgres.Journal       // nil: another node signs the journal
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
 	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
@@ -77,12 +78,19 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
 	n.onClose(func() error { n.store.Close(); return nil })
+	n.clock = &adapter.Clock{Ask: n.store.Time, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: log}
+	if err = n.clock.Measure(ctx); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
+	if err := n.clock.Trusted(); err != nil {
+		log.Error("this node accepts nothing for now", "error", err) // polls and acknowledgements go on
+	}
 	broker, err := n.openBroker()
 	if err != nil {
 		return n, err
 	}
-	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(log), Mount: n.mount}
-	verifier, revocation, err := c.LoadVerifier(time.Now)
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Mount: n.mount}
+	verifier, revocation, err := c.LoadVerifier(n.clock.Now)
 	if err != nil {
 		return n, usage(err)
 	}
@@ -123,7 +131,7 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	}
 	store, err := files.Open(files.Options{
 		Keys:   keys,
-		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics,
+		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Now: n.clock.Now, Metrics: rooms.Metrics,
 	})
 	if err != nil {
 		return usage(err)
