@@ -353,10 +353,7 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 	if err != nil {
 		return nil, err
 	}
-	answer, err := b.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
-	if err == nil {
-		err = answer.Error
-	}
+	answer, err := b.groupOffsets(ctx, group, map[string][]int{topic: partitions})
 	if errors.Is(err, kafka.GroupIdNotFound) {
 		return nil, nil // nobody has read in its name yet
 	}
@@ -377,6 +374,25 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 		return nil, err
 	}
 	return committed, nil
+}
+
+// groupOffsets asks a group's coordinator, which on a young cluster, or after its
+// broker has died, takes a moment to be one.
+func (b *Broker) groupOffsets(ctx context.Context, group string, topics map[string][]int) (answer *kafka.OffsetFetchResponse, err error) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	for {
+		answer, err = b.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: topics})
+		if err == nil {
+			err = answer.Error
+		}
+		if !errors.Is(err, kafka.NotCoordinatorForGroup) && !errors.Is(err, kafka.GroupCoordinatorNotAvailable) && !errors.Is(err, kafka.GroupLoadInProgress) {
+			return answer, err
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return nil, err
+		}
+	}
 }
 
 // Extents is adapter.Broker.Extents. As in Committed, what a topic made anew
