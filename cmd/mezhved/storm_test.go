@@ -31,6 +31,10 @@ import (
 //	MEZHVED_STORM_BUS     buses, one world after the other: kfake, kafka1, kafka3; default kfake
 //	MEZHVED_STORM_WORLD   how many rounds a world lasts, 100 by default; each begins with an empty database
 //	MEZHVED_STORM_TABLE   a file for the table, in Markdown
+//
+// Full disks need root, a pooler needs PgBouncer, moved clocks need Linux on
+// amd64, a rolling upgrade needs the repository's history, kafka1 and kafka3 need
+// Java and Maven. A kind that cannot be here is named below the table.
 func TestStorm(t *testing.T) {
 	if os.Getenv("MEZHVED_STORM") == "" {
 		t.Skip("MEZHVED_STORM says how many rounds (make storm)")
@@ -282,7 +286,7 @@ func spread(list []time.Duration) string {
 		return "-"
 	}
 	slices.Sort(list)
-	return fmt.Sprintf("%.1f/%.1f", list[len(list)/2].Seconds(), list[len(list)-1].Seconds())
+	return fmt.Sprintf("%.1f/%.1f", list[(len(list)-1)/2].Seconds(), list[len(list)-1].Seconds())
 }
 
 // change is the median of a gauge before the rounds and after them.
