@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -16,7 +17,7 @@ import (
 //
 // When the signature fails, the layout of the envelope is looked at first, as
 // the real bus does: a sender whose envelope is broken hears of that.
-func (g *Gateway) authenticate(c *call) error {
+func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	defer c.stage("authenticate")()
 	sig, target := c.envelope.Caller()
 	if !sig.Valid() || !target.Valid() {
@@ -36,6 +37,9 @@ func (g *Gateway) authenticate(c *call) error {
 			}
 		}
 	}
+	if err := c.holding.Hold(ctx, c.holding.bytes+int64(signing.Cost(c.envelope.Tape()))); err != nil {
+		return err
+	}
 	signed, err := g.verifier.VerifyAt(sig, target, c.started)
 	if err != nil {
 		var e *signing.Error
@@ -52,6 +56,7 @@ func (g *Gateway) authenticate(c *call) error {
 		return because("stranger", cert.Subject())
 	}
 	c.signed, c.party = signed, party
+	c.holding.Prove("party " + string(party.Mnemonic))
 	c.event.Sender = string(party.Mnemonic)
 	c.event.Certificate = hexDigest(cert.SHA256)
 	return g.rates.admit(party, c.started)
@@ -65,15 +70,15 @@ func claimedCertificate(sig xmltape.Node) (sum [32]byte, ok bool) {
 	if !cert.Valid() {
 		return sum, false
 	}
+	if off, end := cert.Range(); end-off > 32<<10 {
+		return sum, false
+	}
 	text := strings.Map(func(r rune) rune {
 		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
 			return -1
 		}
 		return r
 	}, string(cert.Text()))
-	if len(text) > 16<<10 {
-		return sum, false
-	}
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return sum, false

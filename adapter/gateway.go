@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -41,6 +42,7 @@ type Rooms struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *prometheus.Registry
+	Memory  *Memory              // what calls may hold, shared with the other doors of the process; default: one of the gateway's own
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
 	Journal Journal          // nil: events are kept, but nobody puts them into a log
@@ -84,7 +86,8 @@ type Gateway struct {
 
 	doors     http.Handler
 	slots     chan struct{} // one per call at work
-	memory    *bodyBudget
+	memory    *Memory
+	discards  *rate.Limiter // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -140,8 +143,12 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
-		memory:    newBodyBudget(c.Limits),
+		memory:    p.Memory,
+		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
+	}
+	if g.memory == nil {
+		g.memory = NewMemory(c.Limits)
 	}
 	if p.Tracing == nil {
 		p.Tracing = otel.GetTracerProvider()
@@ -364,6 +371,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	g.log.Info("gateway is closed")
 	return err
 }
+
+// Memory is what the calls at the doors of this process may hold.
+func (g *Gateway) Memory() *Memory { return g.memory }
 
 // limits of the gate, from the configuration.
 func (g *Gateway) envelopeLimits() envelopes.Limits {

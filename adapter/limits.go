@@ -6,55 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"mezhved/adapter/journal"
 )
 
 func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
-
-// bodyBudget is the bytes that bodies being read may hold: together, and those
-// from one address, so that one caller that stalls leaves room for the others.
-type bodyBudget struct {
-	all   *semaphore.Weighted
-	share int64 // of one address
-
-	mu   sync.Mutex
-	held map[string]int64 // by address; only those that hold something
-}
-
-// newBodyBudget gives one address a quarter, but always room for one body,
-// which while its buffer grows is held in two.
-func newBodyBudget(c LimitsConfig) *bodyBudget {
-	return &bodyBudget{
-		all: semaphore.NewWeighted(int64(c.Memory)), share: max(int64(c.Memory)/4, 2*(int64(c.Body)+1)),
-		held: map[string]int64{},
-	}
-}
-
-// take holds n bytes more for a body from address, if there is room.
-func (b *bodyBudget) take(address string, n int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held[address]+n > b.share || !b.all.TryAcquire(n) {
-		return false
-	}
-	b.held[address] += n
-	return true
-}
-
-func (b *bodyBudget) giveBack(address string, n int64) {
-	if n == 0 {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all.Release(n)
-	if b.held[address] -= n; b.held[address] == 0 {
-		delete(b.held, address)
-	}
-}
 
 // rates hold each party to its calls per second.
 type rates struct {
@@ -161,7 +118,7 @@ func (s *strangers) count(why reason) (keep bool) {
 	if now.Sub(s.minute) >= time.Minute || now.Before(s.minute) {
 		s.minute, s.kept = now, 0
 	}
-	if why == "rate" || s.kept >= s.config.KeptPerMin {
+	if why == "rate" || why == "no-room" || s.kept >= s.config.KeptPerMin {
 		return false
 	}
 	s.kept++

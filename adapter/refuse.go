@@ -29,7 +29,6 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 		}
 	}
 	r = g.declared(c, r)
-	cut := r.reason == "too-large" || r.reason == "incomplete"
 	r = g.slowDown(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
@@ -40,9 +39,6 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	h.Set("X-Mezhved-Incident", r.incident)
 	if r.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(int(r.retryAfter.Round(time.Second).Seconds()), 1)))
-	}
-	if cut {
-		h.Set("Connection", "close")
 	}
 	g.write(c, w, table[r.reason].status, r.fault(g.config.Contour).Build(c.version()), nil)
 }
@@ -92,7 +88,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if !g.strangers.count(r.reason) {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
+	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
 		return r // counted in summary; or the store or the journal is what fails
 	}
 	ev := r.event(c.event)
@@ -141,7 +137,7 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	attrs = append(attrs, "cause", r.Error())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
-		if r.reason == "rate" {
+		if r.reason == "rate" || r.reason == "no-room" {
 			g.log.Info("call refused", attrs...)
 			return
 		}

@@ -62,7 +62,7 @@ func (v *Verifier) VerifyForeignAt(sig xmltape.Node, at time.Time) (Signed, erro
 		return Signed{}, refuse(BadAlgorithm, sig, "digest algorithm %s is not allowed", digests[f.digest].name)
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	subset, target, err := f.resolve(s, sig)
 	if err != nil {
 		return Signed{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"unsafe"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -71,13 +72,33 @@ func (x *idIndex) only(t *xmltape.Tape, name []byte) (xmltape.Node, error) {
 	return at, nil
 }
 
+// mayClaim tells an attribute whose name is as long as one of an identifier.
+func mayClaim(attr *xmltape.Attr) bool {
+	return attr.NameLen == 2 || attr.PrefixLen > 0 && attr.NameLen == attr.PrefixLen+3
+}
+
+func numClaims(t *xmltape.Tape) (n int) {
+	for i := range t.Attrs {
+		if mayClaim(&t.Attrs[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// claimCost is what one claim takes: its entry, and up to four slots of the table.
+const claimCost = int(unsafe.Sizeof(idClaim{})) + 16
+
 // collect lists the claims of the document and refuses two of one name.
 func (x *idIndex) collect(t *xmltape.Tape) error {
+	if n := numClaims(t); cap(x.claims) < n {
+		x.claims = make([]idClaim, 0, n)
+	}
 	x.claims = x.claims[:0]
 	strong := false
 	for i := range t.Attrs {
 		attr := &t.Attrs[i]
-		if attr.NameLen != 2 && (attr.PrefixLen == 0 || attr.NameLen != attr.PrefixLen+3) {
+		if !mayClaim(attr) {
 			continue
 		}
 		_, local := t.AttrName(attr)

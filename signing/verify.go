@@ -104,7 +104,7 @@ func (v *Verifier) Verify(sig, target xmltape.Node) (Signed, error) {
 // VerifyAt is Verify with certificates judged as of another moment.
 func (v *Verifier) VerifyAt(sig, target xmltape.Node, at time.Time) (Signed, error) {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	return v.verify(s, sig, target, at)
 }
 

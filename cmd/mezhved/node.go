@@ -80,7 +80,8 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err != nil {
 		return n, err
 	}
-	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Mount: n.mount}
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
 	verifier, revocation, err := c.LoadVerifier(time.Now)
 	if err != nil {
 		return n, usage(err)
