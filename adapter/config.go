@@ -137,7 +137,7 @@ type LimitsConfig struct {
 	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
-	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
+	Memory      Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
 	PollAge     Period  `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000

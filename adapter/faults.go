@@ -193,7 +193,7 @@ func refuse(err error) *refusal {
 		invalid *xsd.Invalid
 		route   *RouteError
 		id      idRefusal
-		never   *tooMuchToHold
+		never   *TooMuchError
 	)
 	switch {
 	case errors.As(err, &done):
@@ -233,7 +233,7 @@ func refuse(err error) *refusal {
 	case errors.Is(err, ErrNoRoom):
 		return &refusal{reason: "no-room", cause: err, retryAfter: 2 * time.Second}
 	case errors.As(err, &never):
-		return &refusal{reason: "too-large", cause: err, args: []any{fmt.Sprintf("для его разметки нужно %d байт памяти, одному вызову даётся %d", never.bytes, never.most)}}
+		return &refusal{reason: "too-large", cause: err, args: []any{fmt.Sprintf("для его разметки нужно %d байт памяти, одному вызову даётся %d", never.Bytes, never.Most)}}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &refusal{reason: "unavailable", cause: err, retryAfter: 5 * time.Second}
 	}

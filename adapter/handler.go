@@ -240,7 +240,7 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	buf, err := g.readAll(ctx, c, http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	c.scratch.body, c.body = buf, buf
 	var over *http.MaxBytesError
-	var never *tooMuchToHold
+	var never *TooMuchError
 	switch {
 	case errors.Is(err, ErrNoRoom), errors.As(err, &never):
 		return err

@@ -69,11 +69,11 @@ type Holding struct {
 // ErrNoRoom says that others hold too much just now.
 var ErrNoRoom = errors.New("too much is being received at once")
 
-// tooMuchToHold says that a call would never find room.
-type tooMuchToHold struct{ bytes, most int64 }
+// TooMuchError says that a call would never find room.
+type TooMuchError struct{ Bytes, Most int64 }
 
-func (e *tooMuchToHold) Error() string {
-	return fmt.Sprintf("%d bytes of memory are needed, %d are allowed to one call", e.bytes, e.most)
+func (e *TooMuchError) Error() string {
+	return fmt.Sprintf("%d bytes of memory are needed, %d are allowed to one call", e.Bytes, e.Most)
 }
 
 // Begin opens the account of a call. who is its caller, as far as that is known;
@@ -99,7 +99,7 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 	m := h.m
 	if n > h.bytes && n > smallCall {
 		if most := min(m.share, m.ceiling(n, h.known)); n > most {
-			return &tooMuchToHold{n, most}
+			return &TooMuchError{n, most}
 		}
 	}
 	var patience <-chan time.Time

@@ -275,7 +275,9 @@ func (c *Console) pageIncident(r *http.Request, who Actor) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Envelope = viewOf(contentType, body, p.Refusal.Line, p.Refusal.Col)
+		hold, release := c.holding(r.Context(), len(body))
+		defer release()
+		p.Envelope = viewOf(contentType, body, p.Refusal.Line, p.Refusal.Col, hold)
 	}
 	return p, nil
 }
@@ -295,8 +297,10 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	hold, release := c.holding(r.Context(), len(m.Body))
+	defer release()
 	return &messagePage{ID: id, MessageID: string(m.MessageID), Sender: string(m.Sender), Service: m.Service, Version: m.Version,
-		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0)}, nil
+		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
 }
 
 func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {

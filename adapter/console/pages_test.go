@@ -164,14 +164,14 @@ func TestThePlaceIsCutAtCharacters(t *testing.T) {
 // A document that would fill the stack of a recursive reader is shown as it is.
 func TestDeepDocumentsAreNotIndented(t *testing.T) {
 	deep := strings.Repeat("<a>", 60_000)
-	v := viewOf("text/xml", []byte(deep), 0, 0)
+	v := viewOf("text/xml", []byte(deep), 0, 0, nil)
 	if v.Pretty != nil || len(v.Raw) != 1 {
 		t.Errorf("%d lines indented", len(v.Pretty))
 	}
-	if v := viewOf("text/xml", []byte("<a><b>1</b></a>"), 0, 0); len(v.Pretty) != 3 {
+	if v := viewOf("text/xml", []byte("<a><b>1</b></a>"), 0, 0, nil); len(v.Pretty) != 3 {
 		t.Errorf("indented into %d lines, want 3", len(v.Pretty))
 	}
-	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0); v.Pretty != nil {
+	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0, nil); v.Pretty != nil {
 		t.Error("a document with a DOCTYPE was parsed for display")
 	}
 }

@@ -120,7 +120,7 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	}
 	store, err := files.Open(files.Options{
 		Keys:   keys,
-		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics,
+		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics, Memory: rooms.Memory,
 	})
 	if err != nil {
 		return usage(err)
