@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -26,13 +27,13 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 		}
 		return because("signature-missing")
 	}
-	if claimed, ok := claimedCertificate(sig); ok {
+	if claimed, ok := certificateDigest(sig.Child(sig.Space(), "KeyInfo").Child(sig.Space(), "X509Data").Child(sig.Space(), "X509Certificate").Text()); ok {
 		c.claimed = claimed
 		if c.catalog.PartyOf(claimed) == nil {
 			// A stranger whatever the signature says: those who come too often
 			// are turned away before it costs us arithmetic.
 			c.counted = true
-			if err := g.strangers.admit(c.remote); err != nil {
+			if err := g.strangers.admit(c.account()); err != nil {
 				return err
 			}
 		}
@@ -62,28 +63,51 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	return g.rates.admit(party, c.started)
 }
 
-// claimedCertificate is the digest of the certificate that a signature brings
-// along. Nothing is proved about it: it may only be used to refuse more cheaply.
-func claimedCertificate(sig xmltape.Node) (sum [32]byte, ok bool) {
-	ds := sig.Space()
-	cert := sig.Child(ds, "KeyInfo").Child(ds, "X509Data").Child(ds, "X509Certificate")
-	if !cert.Valid() {
+// certificateDigest is the digest of a certificate that a signature brings along,
+// from its base64. Nothing is proved about it: it may only be used to refuse more
+// cheaply, and to tell apart those who share an address.
+func certificateDigest(text []byte) (sum [32]byte, ok bool) {
+	if len(text) == 0 || len(text) > 32<<10 {
 		return sum, false
 	}
-	if off, end := cert.Range(); end-off > 32<<10 {
-		return sum, false
-	}
-	text := strings.Map(func(r rune) rune {
+	packed := strings.Map(func(r rune) rune {
 		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
 			return -1
 		}
 		return r
-	}, string(cert.Text()))
-	der, err := base64.StdEncoding.DecodeString(text)
+	}, string(text))
+	der, err := base64.StdEncoding.DecodeString(packed)
 	if err != nil {
 		return sum, false
 	}
 	return sha256.Sum256(der), true
+}
+
+// seems is the party that an unproved call claims to come from by the certificate
+// of its signature, which is looked for at the end of a body that could not be
+// parsed. Nil: nobody we know.
+func (c *call) seems() *Party {
+	if c.claimed == [32]byte{} && c.envelope == nil {
+		end := c.body[max(0, len(c.body)-64<<10):]
+		if i := bytes.LastIndex(end, []byte("X509Certificate>")); i > 0 {
+			text := end[:max(0, bytes.LastIndexByte(end[:i], '<'))]
+			c.claimed, _ = certificateDigest(text[bytes.LastIndexByte(text, '>')+1:])
+		}
+	}
+	return c.catalog.PartyOf(c.claimed)
+}
+
+// account is to whom an unproved call is charged: the client certificate of its
+// connection, else its address, and at an address to whom it seems to come from, so
+// that strangers who share it take nothing from him.
+func (c *call) account() string {
+	if c.connection != "" {
+		return "certificate " + c.connection
+	}
+	if p := c.seems(); p != nil {
+		return c.remote + " as " + string(p.Mnemonic)
+	}
+	return c.remote
 }
 
 // verifyPersonal checks the official's signature (ЭП-СП) over the content.

@@ -18,8 +18,11 @@ type Config struct {
 	Name    string `yaml:"name"`    // mnemonic of the gateway itself as sender of its own messages; default SMEV
 
 	Listen string    `yaml:"listen"` // default 127.0.0.1:7500
-	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL; default: from the Host header
+	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL and the console, with a path where a proxy gives them one; default: from the Host header
 	TLS    TLSConfig `yaml:"tls"`
+
+	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
+	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol); default X-Forwarded-For
 
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
@@ -231,6 +234,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Contour, "mezhved")
 	def(&c.Name, "SMEV")
 	def(&c.Listen, "127.0.0.1:7500")
+	def(&c.ProxyHeader, tellsForwardedFor)
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
 	def(&c.Kafka.Group, "mezhved-intake")
@@ -327,6 +331,9 @@ func (c Config) check(f *yamlFile) {
 			f.errorf("url", "an http or https address is expected, not %q", c.URL)
 		}
 	}
+	if _, err := c.proxies(); err != nil {
+		f.errorf("trustedProxies", "%v", err)
+	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		f.errorf("tls", "certificate and key go together")
 	}
@@ -396,6 +403,16 @@ func (c Config) checkFileStore(f *yamlFile) {
 	if _, _, err := c.FTP.DataPorts(); err != nil {
 		f.errorf("ftp.ports", "%v", err)
 	}
+}
+
+// PathPrefix is the path of URL, without its last slash: where a proxy has put the
+// doors.
+func (c Config) PathPrefix() string {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(u.EscapedPath(), "/")
 }
 
 // DataPorts reads Ports; 0 and 0 stand for any.

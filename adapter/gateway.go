@@ -87,6 +87,7 @@ type Gateway struct {
 	doors     http.Handler
 	slots     chan struct{} // one per call at work
 	memory    *Memory
+	proxies   proxies
 	discards  *rate.Limiter // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
@@ -135,6 +136,10 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	for _, k := range keys {
 		need(len(k) >= 32, "a key of reply addresses is shorter than 32 bytes")
 	}
+	proxies, err := c.proxies()
+	if err != nil {
+		missing = append(missing, err)
+	}
 	if err := errors.Join(missing...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -144,6 +149,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    p.Memory,
+		proxies:   proxies,
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
@@ -169,7 +175,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g.strangers = newStrangers(c.Limits, g.now)
 	g.rates.config = c.Limits
 	g.metrics.certificates(p.Registry.Catalog())
-	g.doors = g.routes()
+	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil
 }
 
@@ -312,6 +318,7 @@ func (g *Gateway) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", g.config.Listen, err)
 	}
+	l = g.proxies.listener(l)
 	if g.config.TLS.Certificate == "" {
 		return l, nil
 	}

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -24,21 +26,31 @@ import (
 // anyVersion is the door /ws: the body says its version.
 const anyVersion envelopes.Version = 0
 
+// soapDoors are the paths of the doors that speak SOAP, with their versions.
+var soapDoors = func() map[string]envelopes.Version {
+	doors := map[string]envelopes.Version{"/ws": anyVersion, "/ws/smev-message-exchange-service-1.3.wsdl": envelopes.V13}
+	for _, v := range envelopes.Versions {
+		doors["/smev/v"+v.String()+"/ws"] = v
+	}
+	return doors
+}()
+
 // routes are the doors. The paths are those of the real bus, so that a client
 // changes nothing but the host.
 func (g *Gateway) routes() http.Handler {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead) // HEAD where GET works
+	r.MethodNotAllowed(g.serveNotAllowed)
 	soap := func(path string, v envelopes.Version) {
 		r.Post(path, g.serveSOAP(v))
 		r.Get(path, g.serveDescription(v))
-		r.Put(path, g.serveSOAP(v)) // refused there, in the words of SOAP
+	}
+	for path, v := range soapDoors {
+		soap(path, v)
 	}
 	for _, v := range envelopes.Versions {
-		soap("/smev/v"+v.String()+"/ws", v)
 		r.Get("/smev/v"+v.String()+"/{file}", g.serveDocument)
 	}
-	soap("/ws", anyVersion)
-	soap("/ws/smev-message-exchange-service-1.3.wsdl", envelopes.V13)
 	r.Get("/ws/{file}", g.serveDocument)
 	r.Get("/{file:smev-message-exchange-.*}", g.serveDocument)
 	r.Get("/healthz", g.serveHealth)
@@ -55,12 +67,53 @@ func (g *Gateway) routes() http.Handler {
 	return r
 }
 
+// serveNotAllowed refuses a method that a door does not have; one that speaks SOAP
+// says it in SOAP.
+func (g *Gateway) serveNotAllowed(w http.ResponseWriter, r *http.Request) {
+	doors := chi.RouteContext(r.Context()).Routes
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if doors.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			if allowed = append(allowed, method); method == http.MethodGet {
+				allowed = append(allowed, http.MethodHead)
+			}
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	if door, ok := soapDoors[r.URL.Path]; ok {
+		g.serveSOAP(door)(w, r)
+		return
+	}
+	http.Error(w, "This address takes "+strings.Join(allowed, ", ")+".", http.StatusMethodNotAllowed)
+}
+
+// within takes the path of the configured address off, for proxies that leave it
+// there.
+func (g *Gateway) within(doors http.Handler) http.Handler {
+	path := g.config.PathPrefix()
+	if path == "" {
+		return doors
+	}
+	stripped := http.StripPrefix(path, doors)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == path:
+			http.Redirect(w, r, path+"/", http.StatusMovedPermanently)
+		case strings.HasPrefix(r.URL.Path, path+"/"):
+			stripped.ServeHTTP(w, r)
+		default:
+			doors.ServeHTTP(w, r)
+		}
+	})
+}
+
 // call is one request record: everything about a call from its first byte to
 // its answer.
 type call struct {
 	g           *Gateway
 	door        envelopes.Version
 	remote      string
+	connection  string // digest of the verified client certificate of the connection
 	contentType string
 	multipart   bool // the caller understands a multipart answer
 	wait        time.Duration
@@ -156,7 +209,10 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
 	c.event = journal.Event{Time: c.started, Node: g.config.Node}
-	c.holding = g.memory.Begin(c.remote, false)
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
+	}
+	c.holding = g.memory.Begin(c.account(), c.connection != "")
 	return c
 }
 
@@ -187,7 +243,6 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 		}
 	}()
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST, GET")
 		return nil, because("method")
 	}
 	// Read first: a caller that trickles its body must hold no place of those

@@ -66,14 +66,14 @@ func (g *Gateway) declared(c *call, r *refusal) *refusal {
 }
 
 // slowDown counts a refusal of a caller that was not proved to be a party
-// against its address, and tells it to wait when there are too many. What is our
+// against its account, and tells it to wait when there are too many. What is our
 // own failure is not held against it.
 func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 	if c.party != nil || c.counted || table[r.reason].fault == envelopes.SMEVFailure {
 		return r
 	}
 	var over *refusal
-	if errors.As(g.strangers.admit(c.remote), &over) {
+	if errors.As(g.strangers.admit(c.account()), &over) {
 		over.incident, over.cause = r.incident, r
 		return over
 	}
@@ -85,7 +85,11 @@ func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 // audit line that cannot be written stops the act it would have told of.
 func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal {
 	if c.party == nil {
-		if !g.strangers.count(r.reason) {
+		seems := c.connection
+		if p := c.seems(); p != nil {
+			seems = string(p.Mnemonic)
+		}
+		if !g.strangers.count(r.reason, seems) {
 			return r
 		}
 	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
