@@ -227,7 +227,8 @@ func poolConfig(opts Options) (*pgxpool.Config, error) {
 		"idle_in_transaction_session_timeout": "30000",
 		"default_transaction_isolation":       "read committed",
 		"timezone":                            "UTC",
-		"work_mem":                            "32MB", // a batch of bodies is unnested in memory
+		"datestyle":                           "ISO, YMD", // what values in text are read as
+		"work_mem":                            "32MB",     // a batch of bodies is unnested in memory
 	} {
 		if _, ok := set[name]; !ok {
 			set[name] = value
