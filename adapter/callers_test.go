@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,87 @@ func TestCertificateOfTheConnection(t *testing.T) {
 	if got := post(pair); got != 500 {
 		t.Errorf("the one with a certificate: HTTP %d, want the fault", got)
 	}
+}
+
+// Certificate and authorities are renewed while the doors are open; what cannot be
+// read leaves the old in force, and either is told.
+func TestTLSIsRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, serverKey := selfSigned(t, dir, "server")
+	second, secondKey := selfSigned(t, dir, "second")
+	client, clientKey := selfSigned(t, dir, "client")
+	other, otherKey := selfSigned(t, dir, "other")
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.TLS = adapter.TLSConfig{Certificate: server, Key: serverKey, ClientCAs: filepath.Join(dir, "authorities.pem"), RequireClient: true}
+	}))
+	lay := func(from, to string) {
+		t.Helper()
+		b, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	authorities := filepath.Join(dir, "authorities.pem")
+	lay(client, authorities)
+	address := front(t, w)
+	shake := func(cert, key string) (subject string) { // empty: refused
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			return ""
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /healthz HTTP/1.0\r\n\r\n")
+		if _, err := io.ReadAll(conn); err != nil {
+			return ""
+		}
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	told := func(metric, line string) {
+		t.Helper()
+		_, _, text := get(t, w.URL+"/metrics")
+		if !strings.Contains(text, metric) {
+			t.Errorf("/metrics has no %s", metric)
+		}
+		if !strings.Contains(w.Log.String(), line) {
+			t.Errorf("the log does not say %q", line)
+		}
+	}
+	if got := shake(client, clientKey); got != "server" {
+		t.Errorf("at first: %q", got)
+	}
+	if got := shake(other, otherKey); got != "" {
+		t.Error("a client of another authority got in")
+	}
+	lay(other, authorities)
+	lay(serverKey, server) // no certificate
+	w.Reload()
+	if got := shake(other, otherKey); got != "server" {
+		t.Errorf("the new authority, the old certificate: %q", got)
+	}
+	if got := shake(client, clientKey); got != "" {
+		t.Error("a client of the former authority got in")
+	}
+	told(`mezhved_tls_reads_total{outcome="failed",what="certificate"} 1`, "the certificate of the doors was not read again")
+	told(`mezhved_tls_reads_total{outcome="ok",what="clientCAs"} 1`, "the authorities of client certificates were read again")
+	lay(secondKey, authorities) // no certificate
+	lay(second, server)
+	lay(secondKey, serverKey)
+	w.Reload()
+	if got := shake(other, otherKey); got != "second" {
+		t.Errorf("the new certificate, authorities that cannot be read: %q", got)
+	}
+	told(`mezhved_tls_reads_total{outcome="ok",what="certificate"} 2`, "CN=second")
+	told(`mezhved_tls_reads_total{outcome="failed",what="clientCAs"} 1`, "the authorities of client certificates were not read again")
+	told("mezhved_tls_certificate_expires_seconds ", "")
 }
 
 // HEAD works where GET does; what a door does not take is told in one line.

@@ -88,7 +88,8 @@ type Gateway struct {
 	slots     chan struct{} // one per call at work
 	memory    *Memory
 	proxies   proxies
-	discards  *rate.Limiter // bytes of bodies that are refused and read to their end
+	transport atomic.Pointer[transport] // nil: plain HTTP
+	discards  *rate.Limiter             // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -188,9 +189,12 @@ func (g *Gateway) Config() Config { return g.config }
 // Catalog is the set of services and parties in force.
 func (g *Gateway) Catalog() *Catalog { return g.registry.Catalog() }
 
-// Reload reads services and parties again. With errors among the findings the
+// Reload reads services, parties and what the doors' TLS stands on again. With errors among the findings the
 // old set stays in force; warnings do not stop it.
 func (g *Gateway) Reload(ctx context.Context) Findings {
+	if t := g.transport.Load(); t != nil {
+		t.reload()
+	}
 	before := g.registry.Catalog().Digest
 	found := g.registry.Reload()
 	if bad := found.Errors(); len(bad) > 0 {
@@ -322,12 +326,13 @@ func (g *Gateway) Listen() (net.Listener, error) {
 	if g.config.TLS.Certificate == "" {
 		return l, nil
 	}
-	tc, err := g.config.TLS.load()
+	t, err := newTransport(g.config.TLS, g.log, g.metrics)
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	return tls.NewListener(l, tc), nil
+	g.transport.Store(t)
+	return tls.NewListener(l, t.forListener()), nil
 }
 
 // Serve runs the gateway on the listener until ctx ends. It stops in this

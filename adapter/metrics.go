@@ -31,6 +31,8 @@ type metrics struct {
 	certExp   *prometheus.GaugeVec
 	atWork    prometheus.Gauge
 	reloads   *prometheus.CounterVec
+	transport *prometheus.CounterVec
+	doorExp   prometheus.Gauge
 	lastRelay prometheus.Gauge
 
 	observers sync.Map // of stages, by name: a label need not be looked up for every message
@@ -75,10 +77,12 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		certExp:   gauges("certificate_expires_seconds", "Unix time at which the last certificate of a party expires.", "system"),
 		atWork:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calls_at_work", Help: "Calls being served now."}),
 		reloads:   counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
+		transport: counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome"),
+		doorExp:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."}),
 		lastRelay: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "relay_last_success_seconds", Help: "Unix time of the last pass of the relay that the bus acknowledged or that found nothing to do."}),
 	}
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.lastRelay)
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.transport, m.doorExp, m.lastRelay)
 	return m
 }
 
