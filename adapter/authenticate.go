@@ -60,6 +60,7 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	c.holding.Prove("party " + string(party.Mnemonic))
 	c.event.Sender = string(party.Mnemonic)
 	c.event.Certificate = hexDigest(cert.SHA256)
+	c.unchecked("caller", signed.Unchecked())
 	return g.rates.admit(party, c.started)
 }
 
@@ -110,6 +111,18 @@ func (c *call) account() string {
 	return c.remote
 }
 
+// unchecked notes that nobody could say whether the certificate of a signature is
+// revoked, which trust.failOpen lets pass: it is counted, and stands in the call's
+// journal entries.
+func (c *call) unchecked(whose string, why error) {
+	if why == nil {
+		return
+	}
+	c.event.Rule = "signature." + string(signing.RevocationUnknown)
+	c.g.metrics.unchecked.WithLabelValues(whose).Inc()
+	c.g.log.Debug("nobody could say whether a certificate is revoked; failOpen lets it pass", "whose", whose, "reason", why)
+}
+
 // verifyPersonal checks the official's signature (ЭП-СП) over the content.
 func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node, id string) error {
 	switch {
@@ -120,11 +133,12 @@ func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node,
 	case s.Personal == PersonalForbidden:
 		return because("personal-signature-forbidden", id)
 	}
-	_, err := g.personal.VerifyAt(sig, content, c.started)
+	signed, err := g.personal.VerifyAt(sig, content, c.started)
 	var e *signing.Error
 	if errors.As(err, &e) {
 		return refuseSignature("ЭП-СП", e)
 	}
+	c.unchecked("person", signed.Unchecked())
 	return err
 }
 
@@ -137,10 +151,11 @@ func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, oct
 		}
 		return nil
 	}
-	_, err := g.personal.VerifyCMSAt(pkcs7, octets, c.started, c.signed.Certificate())
+	signed, err := g.personal.VerifyCMSAt(pkcs7, octets, c.started, c.signed.Certificate())
 	var e *signing.Error
 	switch {
 	case err == nil:
+		c.unchecked("file", signed.Unchecked())
 		return nil
 	case errors.As(err, &e):
 		return refuseFile(name, e)

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +19,9 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
 	"mezhved/envelopes"
+	"mezhved/signing"
 )
 
 // front opens the gateway's own listener, as the program does.
@@ -370,5 +373,39 @@ func TestRefusedBeforeTheEnd(t *testing.T) {
 		if head := fmt.Sprintf("HTTP/1.1 %d ", tt.status); err != nil || !bytes.HasPrefix(answer, []byte(head)) || !bytes.Contains(answer, []byte("Connection: close")) || !bytes.Contains(answer, []byte("Fault>")) {
 			t.Errorf("%s: %v %.200s", tt.name, err, answer)
 		}
+	}
+}
+
+// With failOpen a call whose certificate nobody could tell about is counted, and its
+// entries in the journal say so.
+func TestUncheckedRevocationIsTold(t *testing.T) {
+	t.Parallel()
+	responder := httptest.NewServer(http.NotFoundHandler())
+	defer responder.Close()
+	revocation, err := signing.NewRevocation(signing.RevocationOptions{OCSP: []string{responder.URL}, FailOpen: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Revocation: revocation, Registered: func(*signing.Certificate) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := adaptertest.Start(t, adaptertest.WithTrust(trust))
+	id, _ := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	events, err := w.Store.Trace(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[journal.Kind]int{}
+	for _, e := range events {
+		if e.Rule == "signature.revocation-unknown" && e.Outcome == "ok" {
+			told[e.Kind]++
+		}
+	}
+	if told[journal.KindAccepted] != 1 || told[journal.KindDelivered] != 1 {
+		t.Errorf("entries that say that the certificate was not checked: %v", told)
+	}
+	if _, _, text := get(t, w.URL+"/metrics"); !strings.Contains(text, `mezhved_revocations_unchecked_total{whose="caller"}`) {
+		t.Error("not counted")
 	}
 }

@@ -116,7 +116,7 @@ type TrustConfig struct {
 	Intermediates []string `yaml:"intermediates"` // PEM files
 	CRLs          []string `yaml:"crls"`          // files or http(s) addresses; addresses in certificates are never followed
 	OCSP          []string `yaml:"ocsp"`          // http(s) addresses
-	FailOpen      bool     `yaml:"failOpen"`      // accept what no list and no responder could tell about
+	FailOpen      bool     `yaml:"failOpen"`      // accept what no list and no responder could tell about; each is counted and stands in its journal entry
 	Algorithms    []string `yaml:"algorithms"`    // URIs of signature algorithms; default: all but legacy ones
 	IgnoreDates   bool     `yaml:"ignoreDates"`   // accept expired certificates (for old test material only)
 }

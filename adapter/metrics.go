@@ -24,6 +24,7 @@ type metrics struct {
 	returned  prometheus.Counter
 	expired   prometheus.Counter
 	panics    prometheus.Counter
+	unchecked *prometheus.CounterVec
 	loops     *prometheus.CounterVec
 	waiting   *prometheus.GaugeVec
 	leased    *prometheus.GaugeVec
@@ -69,6 +70,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		foreign:   counter("foreign_records_total", "Records on our topics that this gateway did not write."),
 		returned:  counter("returned_total", "Leases that ran out."),
 		expired:   counter("expired_total", "Messages whose end of life came before delivery."),
+		unchecked: counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose"),
 		panics:    counter("panics_total", "Calls that ended in a panic of ours."),
 		loops:     counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
 		waiting:   gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
@@ -82,7 +84,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		lastRelay: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "relay_last_success_seconds", Help: "Unix time of the last pass of the relay that the bus acknowledged or that found nothing to do."}),
 	}
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.transport, m.doorExp, m.lastRelay)
+		m.panics, m.unchecked, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.transport, m.doorExp, m.lastRelay)
 	return m
 }
 
