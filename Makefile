@@ -3,20 +3,21 @@
 SHELL := bash
 GO ?= go
 BENCHTIME ?= 1s
+TESTS ?= ./...
 
-.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients test-outside tools clean
+.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients test-outside test-bare tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: ## start everything, play real exchanges, stay up for a look (Ctrl-C ends it)
-	$(GO) run ./cmd/mezhved demo
+	$(GO) run ./cmd/mezhved demo $(DEMO)
 
 build: ## build bin/mezhved and bin/mezhved-audit
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
 test: ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
-	$(GO) test ./...
+	$(GO) test $(TESTS)
 
 check: fmt vet test ## what CI runs: formatting, vet, all tests
 
@@ -32,6 +33,9 @@ test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (ne
 test-outside: ## other people's tools: Tessera's fsck and client and a reference witness on our journal, MinIO's client on our file store
 	cd adapter/journal/outside && $(GO) test ./...
 	cd adapter/files/outside && $(GO) test ./...
+
+test-bare: ## the demonstration on a machine with Go, make and git alone, as root and as an ordinary user (fetches PostgreSQL)
+	.ci/bare
 
 test-clients: ## unmodified third-party SOAP clients against the demo (needs python3; node is optional)
 	.ci/test-clients

@@ -29,6 +29,8 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 		switch {
 		case errors.Is(err, ErrAnswered):
 			return &refusal{reason: "answered", args: []any{m.Original}, cause: err}
+		case errors.Is(err, ErrTaken):
+			return &refusal{reason: "duplicate", args: []any{m.MessageID}, cause: err}
 		case errors.Is(err, ErrFileGone):
 			return &refusal{reason: "attachment-file-missing", args: []any{m.MessageID, fileIDs(m.Files)}, cause: err}
 		}

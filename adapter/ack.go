@@ -25,7 +25,6 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 	ev.Kind, ev.Outcome, ev.Recipient, ev.Sender, ev.Size = journal.KindAcknowledged, "accepted", string(c.party.Mnemonic), "", 0
 	if !a.Accepted {
 		ev.Outcome = "rejected"
-		g.log.Error("a recipient rejected a message because our signature did not hold for it: compare its view of our certificate", "party", string(c.party.Mnemonic), "messageId", a.MessageID)
 	}
 	done := c.stage("ack")
 	err = g.store.Ack(ctx, c.party.Mnemonic, MessageID(a.MessageID), c.started, ev)
@@ -35,6 +34,9 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 		return &refusal{reason: "not-awaiting", args: []any{a.MessageID}, cause: err}
 	case err != nil:
 		return unavailable(err)
+	}
+	if !a.Accepted {
+		g.log.Error("a recipient rejected a message because our signature did not hold for it: compare its view of our certificate", "party", string(c.party.Mnemonic), "messageId", a.MessageID)
 	}
 	c.outcome = "ok"
 	c.answer = envelopes.BuildAck(c.version())

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"mezhved/envelopes/xmltape"
@@ -111,6 +112,17 @@ func (c *call) account() string {
 	return c.remote
 }
 
+// letPass notes in the call's journal entries a check whose outcome was let pass or
+// decided.
+func (c *call) letPass(rule string) {
+	switch noted := strings.Fields(c.event.Rule); {
+	case len(noted) == 0:
+		c.event.Rule = rule
+	case !slices.Contains(noted, rule):
+		c.event.Rule += " " + rule
+	}
+}
+
 // unchecked notes that nobody could say whether the certificate of a signature is
 // revoked, which trust.failOpen lets pass: it is counted, and stands in the call's
 // journal entries.
@@ -118,7 +130,7 @@ func (c *call) unchecked(whose string, why error) {
 	if why == nil {
 		return
 	}
-	c.event.Rule = "signature." + string(signing.RevocationUnknown)
+	c.letPass("signature." + string(signing.RevocationUnknown))
 	c.g.metrics.unchecked.WithLabelValues(whose).Inc()
 	c.g.log.Debug("nobody could say whether a certificate is revoked; failOpen lets it pass", "whose", whose, "reason", why)
 }

@@ -1,7 +1,6 @@
 package adapter
 
 import (
-	"runtime/debug"
 	"slices"
 	"sync"
 )
@@ -106,5 +105,3 @@ func (b *bells) keep(q Queue, row []*waiter) {
 	}
 	b.waiters[q] = row
 }
-
-func stack() string { return string(debug.Stack()) }

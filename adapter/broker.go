@@ -24,12 +24,21 @@ type Broker interface {
 	// offset, and topics that do not exist, are absent.
 	Committed(ctx context.Context, group, topic string) (map[Partition]int64, error)
 
-	// Ensure creates the topics that are missing.
+	// Extents gives the offsets between which the records of a topic stand. A
+	// topic that does not exist has no partitions.
+	Extents(ctx context.Context, topic string) (map[Partition]Extent, error)
+
+	// Ensure creates the topics that are missing, also those that were there and
+	// have gone.
 	Ensure(ctx context.Context, topics []string) error
 
 	// Health is nil when the broker answers and every topic has a leader.
 	Health(ctx context.Context) error
 }
+
+// Extent is where the records of a partition stand: from First, up to End
+// excluded.
+type Extent struct{ First, End int64 }
 
 // Record is one record on the bus.
 type Record struct {

@@ -288,7 +288,7 @@ func TestTLSIsRenewed(t *testing.T) {
 	if got := shake(client, clientKey); got != "" {
 		t.Error("a client of the former authority got in")
 	}
-	told(`mezhved_tls_reads_total{outcome="failed",what="certificate"} 1`, "the certificate of the doors was not read again")
+	told(`mezhved_tls_reads_total{outcome="failed",what="certificate"} 1`, "a door's certificate was not read again")
 	told(`mezhved_tls_reads_total{outcome="ok",what="clientCAs"} 1`, "the authorities of client certificates were read again")
 	lay(secondKey, authorities) // no certificate
 	lay(second, server)

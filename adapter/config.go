@@ -38,6 +38,7 @@ type Config struct {
 	Limits    LimitsConfig    `yaml:"limits"`
 	Queues    QueuesConfig    `yaml:"queues"`
 	Times     TimesConfig     `yaml:"times"`
+	Clock     ClockConfig     `yaml:"clock"`
 	Files     FilesConfig     `yaml:"files"`
 	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
@@ -76,11 +77,12 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
-	Origin string `yaml:"origin"` // C2SP log origin; default mezhved.local/<node>
+	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
@@ -141,7 +143,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
-	PollAge     Period  `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 0: any
+	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -164,9 +166,20 @@ type TimesConfig struct {
 	Sweep    Period `yaml:"sweep"`    // default 2s
 	Depths   Period `yaml:"depths"`   // default 5s
 	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
+	Watch    Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
 	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
+	Still    Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
 	Request  Period `yaml:"request"`  // longest time a call may take; default 30s
 	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
+}
+
+// ClockConfig says how far this machine's clock may be from the database's, which
+// all nodes go by. Beyond Refuse one of the two is wrong by as much as the
+// protocol allows a sender's clock to be (messageId.skew, limits.pollAge): honest
+// senders would be refused and stale polls taken, and nobody knows by which.
+type ClockConfig struct {
+	Tell   Period `yaml:"tell"`   // a larger difference is told: log, metric, doctor; default 2s, which synchronised machines never have
+	Refuse Period `yaml:"refuse"` // a larger one, when it lasts a minute, stops accepting (503); default 5m
 }
 
 // FilesConfig is the file store, for files too large to travel in messages.
@@ -190,6 +203,9 @@ type FTPConfig struct {
 	Public       string `yaml:"public"`       // IPv4 address told to clients for data connections; default: the one that they reached
 	Ports        string `yaml:"ports"`        // of data connections, such as 50000-50099; default: any
 	PasswordFile string `yaml:"passwordFile"` // the password of the login anonymous, under which files are brought; default: any, because the one that the protocol's toolset ships with is known to everybody
+	Certificate  string `yaml:"certificate"`  // PEM, chain included, for AUTH TLS; default: the one of the other doors; without any there is no TLS
+	Key          string `yaml:"key"`          // PEM
+	RequireTLS   bool   `yaml:"requireTLS"`   // no login and no transfer in the clear
 	Connections  int    `yaml:"connections"`  // at once; default 200
 	PerAddress   int    `yaml:"perAddress"`   // of these from one address; default 20
 	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
@@ -226,6 +242,10 @@ func LoadConfig(file string) (Config, error) {
 	return c, nil
 }
 
+// DefaultOrigin is the log's name when nobody has chosen one. A node that has the
+// log's key begins it under the key's.
+func (c Config) DefaultOrigin() string { return "mezhved.local/" + c.Node }
+
 // WithDefaults fills what was left open.
 func (c Config) WithDefaults() Config {
 	host, _ := os.Hostname()
@@ -241,7 +261,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
-	def(&c.Journal.Origin, "mezhved.local/"+c.Node)
+	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
@@ -251,6 +271,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.Content, 5<<20)
 	def(&c.Limits.Attachments, 5<<20)
 	def(&c.Limits.Depth, 100)
+	def(&c.Limits.PollAge, new(Period(5*time.Minute)))
 	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
 	def(&c.Limits.PerSecond, 2000)
@@ -266,9 +287,13 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Sweep, Period(2*time.Second))
 	def(&c.Times.Depths, Period(5*time.Second))
 	def(&c.Times.Streams, Period(5*time.Second))
+	def(&c.Times.Watch, Period(5*time.Second))
 	def(&c.Times.Summary, Period(time.Minute))
+	def(&c.Times.Still, Period(time.Minute))
 	def(&c.Times.Request, Period(30*time.Second))
 	def(&c.Times.Shutdown, Period(10*time.Second))
+	def(&c.Clock.Tell, Period(2*time.Second))
+	def(&c.Clock.Refuse, Period(5*time.Minute))
 	def(&c.Files.File, 1<<30)
 	def(&c.Files.Message, 1<<30)
 	def(&c.Files.Waiting, 4<<30)
@@ -278,6 +303,9 @@ func (c Config) WithDefaults() Config {
 	def(&c.Files.Idle, Period(24*time.Hour))
 	def(&c.Files.Access, Period(24*time.Hour))
 	def(&c.FTP.Listen, "127.0.0.1:2121")
+	if c.FTP.Certificate == "" && c.FTP.Key == "" {
+		c.FTP.Certificate, c.FTP.Key = c.TLS.Certificate, c.TLS.Key
+	}
 	def(&c.FTP.Connections, 200)
 	def(&c.FTP.PerAddress, 20)
 	def(&c.FTP.Silence, Period(5*time.Minute))
@@ -299,11 +327,11 @@ func (c *Config) resolve(dir string) {
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
-		&c.Files.Dir, &c.FTP.PasswordFile,
+		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
 				paths = append(paths, &list[i])
@@ -379,6 +407,12 @@ func (c Config) check(f *yamlFile) {
 	if age := c.Limits.PollAge.D(); age != 0 && age < time.Second {
 		f.errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
 	}
+	if c.Times.Still.D() < 10*time.Second {
+		f.errorf("times.still", "is shorter than ten seconds: what is only busy would be told to stand still")
+	}
+	if c.Clock.Tell > c.Clock.Refuse || c.Clock.Tell.D() < 100*time.Millisecond {
+		f.errorf("clock.tell", "is expected between 100ms and clock.refuse")
+	}
 	c.checkFileStore(f)
 	c.checkConsole(f)
 	c.checkFiles(f)
@@ -399,6 +433,12 @@ func (c Config) checkFileStore(f *yamlFile) {
 	}
 	if ip := net.ParseIP(c.FTP.Public); c.FTP.Public != "" && ip.To4() == nil {
 		f.errorf("ftp.public", "an IPv4 address is expected, not %q", c.FTP.Public)
+	}
+	if (c.FTP.Certificate == "") != (c.FTP.Key == "") {
+		f.errorf("ftp", "certificate and key are given together or not at all")
+	}
+	if c.FTP.RequireTLS && c.FTP.Certificate == "" {
+		f.errorf("ftp.requireTLS", "needs a certificate: ftp.certificate and ftp.key, or tls.certificate and tls.key")
 	}
 	if _, _, err := c.FTP.DataPorts(); err != nil {
 		f.errorf("ftp.ports", "%v", err)
@@ -499,10 +539,13 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
 		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
-		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false},
+		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Kafka.SealKeys {
+		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})
 	}
 	for i, k := range c.Trust.Roots {
 		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})

@@ -84,7 +84,7 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	section := ""
 	var b strings.Builder
 	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
-	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true}
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true, "sealKeys": true}
 	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
 		line := s.Text()
 		if m := regexp.MustCompile(`^(\w+):\s*(#.*)?$`).FindStringSubmatch(line); m != nil {
@@ -109,6 +109,19 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	}
 }
 
+// The window for polls is five minutes unless a configuration says otherwise; one
+// that turned it off keeps it off.
+func TestPollAgeOfAConfig(t *testing.T) {
+	for line, want := range map[string]time.Duration{"": 5 * time.Minute, "pollAge:": 5 * time.Minute, "pollAge: 0s": 0, "pollAge: 0": 0, "pollAge: 90s": 90 * time.Second} {
+		c, err := LoadConfig(sampleFolder(t, func(src []byte) []byte {
+			return bytes.Replace(src, []byte("  # pollAge: 5m"), []byte("  "+line+" #"), 1)
+		}))
+		if err != nil || c.Limits.PollAge.D() != want {
+			t.Errorf("%q: %v, %v, want %v", line, c.Limits.PollAge, err, want)
+		}
+	}
+}
+
 // All mistakes are told at once, each with its line.
 func TestConfigMistakes(t *testing.T) {
 	file := sampleFolder(t, func(src []byte) []byte {
@@ -123,11 +136,12 @@ func TestConfigMistakes(t *testing.T) {
 			{"keys: [replyto.key]", "keyes: [replyto.key]"},
 			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
 			{"# shelfLife: 24h", "shelfLife: 1s"},
-			{"# pollAge: 0s", "pollAge: 5ms"},
+			{"# pollAge: 5m", "pollAge: 5ms"},
 			{"dir: files ", "dir: nofiles "},
 			{"# idle: 24h", "idle: 1m"},
 			{"# public: 10.1.2.3", "public: files.example"},
 			{"# ports: 50000-50099", "ports: 50099-50000"},
+			{"# certificate: ftp.pem", "certificate: nowhere.pem"},
 		} {
 			if !bytes.Contains(src, []byte(r[0])) {
 				t.Fatalf("%q is not in the sample", r[0])
@@ -145,7 +159,7 @@ func TestConfigMistakes(t *testing.T) {
 		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
 		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
 		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "limits.pollAge: is shorter",
-		"files.dir: ", "files.idle: is shorter", "ftp.public: an IPv4", "ftp.ports: a range",
+		"files.dir: ", "files.idle: is shorter", "ftp.public: an IPv4", "ftp.ports: a range", "nowhere.pem", "ftp: certificate and key",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the mistakes:\n%v", want, err)

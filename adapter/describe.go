@@ -88,26 +88,37 @@ func (g *Gateway) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// serveReadiness says whether calls would be accepted now. The bus being away
-// is told but is no reason to send callers elsewhere: accepts go on.
+// serveReadiness says whether calls would be accepted now. That the bus is away,
+// or that something stands still, is told ("degraded") but is no reason to send
+// callers elsewhere: accepts go on, and every other node would say the same.
+// Only what makes this node refuse has the status 503.
 func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
 	state := struct {
-		Ready    bool   `json:"ready"`
-		Draining bool   `json:"draining,omitempty"`
-		Store    string `json:"store"`
-		Bus      string `json:"bus"`
-		Journal  string `json:"journal"`
-		Services int    `json:"services"`
-		Parties  int    `json:"parties"`
-	}{Draining: g.draining.Load(), Store: "ok", Bus: "ok", Journal: "ok", Services: len(g.Catalog().services), Parties: len(g.Catalog().parties)}
+		Ready    bool    `json:"ready"`
+		State    string  `json:"state"` // ready, degraded, unavailable
+		Draining bool    `json:"draining,omitempty"`
+		Store    string  `json:"store"`
+		Bus      string  `json:"bus"`
+		Journal  string  `json:"journal"`
+		Clock    string  `json:"clock"`
+		Standing []Still `json:"standing"`
+		Services int     `json:"services"`
+		Parties  int     `json:"parties"`
+	}{
+		Draining: g.draining.Load(), State: "ready", Store: "ok", Bus: "ok", Journal: "ok", Clock: "ok",
+		Standing: g.stillNow(), Services: len(g.Catalog().services), Parties: len(g.Catalog().parties),
+	}
 	state.Ready = !state.Draining
 	if err := g.store.Health(ctx); err != nil {
 		g.log.Warn("not ready: the store does not commit", "error", err)
 		state.Ready, state.Store = false, "unavailable"
 	}
-	if err := g.writable(); err != nil {
+	if err := g.rooms.Clock.Trusted(); err != nil {
+		g.log.Warn("not ready: the time cannot be relied on", "error", err)
+		state.Ready, state.Clock = false, err.Error()
+	} else if err := g.writable(); err != nil {
 		g.log.Warn("not ready: the journal cannot be written", "error", err)
 		state.Ready, state.Journal = false, "unavailable"
 	}
@@ -116,9 +127,13 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		state.Bus = "unavailable"
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if !state.Ready {
+	switch {
+	case !state.Ready:
+		state.State = "unavailable"
 		w.Header().Set("Retry-After", "5")
 		w.WriteHeader(http.StatusServiceUnavailable)
+	case state.Bus != "ok" || len(state.Standing) > 0:
+		state.State = "degraded"
 	}
 	json.NewEncoder(w).Encode(state)
 }

@@ -15,11 +15,12 @@
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
 //	                               life, room, files in the store -> admitted
-//	accept.go        accept        ONE statement: dedup key, message, outbox, hold
+//	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it
 //	                 receipt       signed, answered
-//	relay.go         relay (loop)  outbox -> bus, journal "routed"
+//	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
+//	                               queued, the store remembers it
 //	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
 //	poll.go          poll          queue -> lease, journal "delivered" -> account
 //	                               for its files -> answer, signed
@@ -27,6 +28,7 @@
 //	reply.go         reply         SendResponse: the route is in To; then accept,
 //	                               relay, intake and poll as for a request
 //	status.go        status        GetStatus, GetIncomingQueueStatistics
+//	stray.go         recallStrays  what the bus has acknowledged and lost -> outbox
 //	stream.go        watchStreams (loop)  what providers read from the bus
 //	                               themselves: journal "delivered"
 //	feed.go          feed (loop)   the journal's log -> its topic on the bus
@@ -36,15 +38,19 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go and routecode.go (services and parties as folders), replyto.go
-// (reply addresses), messageid.go, limits.go (rates, strangers, depths of
-// queues), describe.go (WSDL, health, the front page), config.go, yamlfile.go,
-// tls.go, bell.go (wake-ups), metrics.go, tracing.go. The seams are message.go, store.go,
+// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// (what lint says of their samples), replyto.go (reply addresses), seal.go (what
+// proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
+// queues), describe.go (WSDL, health, the front page), watch.go (what stands
+// still), clock.go, config.go, yamlfile.go,
+// tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
+// have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the
-// gateway's own asynchronous errors.
+// gateway's own asynchronous errors. A MessageID is used once on the bus among
+// all of them, because an Ack names what it takes out by nothing else.
 //
 // # Three proofs
 //
@@ -52,7 +58,9 @@
 // element that was proved to be signed. An admitted holds against identifier
 // rules, schema, route and rights. Only the function that proves a thing makes
 // the next type, and what was verified is what is used: there is no second
-// parse and no writing anew of what a sender signed.
+// parse and no writing anew of what a sender signed. What a prefix in a value is
+// bound to is not under a SMEV signature: such a name is admitted only when the
+// schema leaves it one meaning.
 //
 // # Crashes
 //
@@ -64,11 +72,38 @@
 // when the lease runs out, at the head. Nobody has to mend anything; a restart
 // is the normal path run again.
 //
+// A topic that vanishes, because somebody deletes it or a broker comes back
+// without its data, is made again by any running node. What waited in the outbox
+// goes; what the bus had acknowledged, no queue has, and the topic, read to its
+// end, does not hold, is put there once more. Offsets are stored by incarnation of
+// the topic, so those of the new one are not taken for the old one's.
+//
 // A provider that reads its topic itself (delivery: stream) has a message when
 // its consumer group has committed an offset beyond it. The intake stores where
 // such records stand; what was read while no gateway ran is journalled by the
 // next one. The topic of the journal has each entry of the log at least once and
-// in order; after a crash the last batch may come again, known by its index.
+// in order; after a crash the last batch may come again, and on a topic that was
+// made anew the last week, known by the index.
+//
+// # Standing still
+//
+// A loop that believes that all is well is no proof. Every node asks the data, every
+// few seconds: how old is the oldest row of the outbox and of what is on the bus and
+// not queued, by shard; the oldest event without a place in the log, entry without a
+// checkpoint, entry that is not on its topic, message past its end of life. Ages are
+// the database's. What waits longer than times.still is told in /readyz (degraded,
+// and still 200, since accepts go on and every node would say the same), by
+// mezhved_waiting_seconds and in the log: once when it begins, once when it ends.
+//
+// # Time
+//
+// All nodes go by one clock, the database's (Clock): leases, lives, shelf lives,
+// poll ages and the journal's times are of it, and a node's own clock, when it is
+// set, moves none of them. The difference between the two is measured with each
+// answer of the database, told beyond clock.tell, and beyond clock.refuse, when it
+// lasts a minute, the node accepts, sweeps and journals nothing: one of the clocks
+// is wrong, nobody knows which, and what a wrong time ends is not given back. Polls
+// and acknowledgements go on.
 //
 // # Versions
 //
@@ -91,12 +126,37 @@
 // its signature is proved a call counts for its party. What is refused before its
 // end is read on and thrown away, within bounds, so that its sender reads why.
 //
+// # The log of the process
+//
+// It is for the operator and holds no value of a message, no header and no name
+// that a caller makes up; nor do traces and metrics. A refusal is a line with
+// reason, rule, place and element; the sentence that quotes the message goes to
+// who sent it, and the incident id leads to the journal and the bytes. What a
+// stranger or a broken neighbour can cause at will comes out a few times a minute
+// and is counted. Nothing waits for a line: see package oplog.
+//
 // # Trust
 //
 // Who can write to the database can do everything. Who can write to the bus can
-// repeat records and hold them back, but cannot fill a queue: records bear a MAC.
+// repeat records and hold them back, but can neither fill a queue nor have the
+// journal hear what is not so: a seal covers all of a record that is used, and what
+// the journal hears of a message is what the store knows (seal.go). Who can commit
+// offsets for a provider's group can have a streamed message told of as read. Those
+// who read the topics beside us have no key of seals: to them the sender's signature
+// in a record's value proves something, its headers do not; and an entry on the
+// journal's topic is proved by the log's tiles and checkpoints.
+//
 // Who holds the reply keys can make reply addresses, and still needs the key of
-// the provider that an address names. Without TLS and without limits.pollAge,
-// whoever captures a signed poll can repeat it at any time and be handed what
-// waits in that queue; with the window alone, for as long as the window lasts.
+// the provider that an address names. Who learns a MessageID before its message is
+// accepted can use it first: its sender is refused and takes another.
+//
+// A signed poll names its time, and not which operation it is. It is taken within
+// limits.pollAge (5 minutes) of its Timestamp, and on all nodes only as the
+// operation that it came as first. What is left without TLS: whoever captures a poll
+// can repeat it as it is for that long and be handed what waits in that queue, and
+// whoever stands on the way and holds one back can turn a GetRequest into a
+// GetResponse of the same system, because nothing in it says otherwise. With
+// limits.pollAge: 0s both hold for ever. An Ack bears no time; repeated, it finds
+// nothing, because the id of what it took out is not used again. A message that is
+// repeated is known by its MessageID.
 package adapter

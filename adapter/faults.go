@@ -127,6 +127,7 @@ var table = map[reason]row{
 	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
 	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
+	"clock":             {fault: envelopes.SMEVFailure, module: "PP", n: 94, text: "Приём приостановлен: часы узла и базы данных СМЭВ расходятся на %d с.", status: http.StatusServiceUnavailable, do: "повторяйте отправку с тем же MessageID, пока не получите ответ; оператор узла должен синхронизировать часы"},
 	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 }
 
@@ -151,16 +152,27 @@ type refusal struct {
 // mark is one place in the envelope that is wrong: a ValidationError of the fault.
 type mark struct {
 	rule      string
-	text      string // Russian
+	text      string // Russian, for the sender alone: it may quote the message
 	offset    int
 	line, col int
+	path      string // XPath of the element or attribute, where it is known
+}
+
+func (m mark) String() string {
+	s := m.rule
+	if m.line > 0 {
+		s = fmt.Sprintf("at line %d, column %d: %s", m.line, m.col, m.rule)
+	}
+	if m.path != "" {
+		s += " " + m.path
+	}
+	return s
 }
 
 func (r *refusal) Error() string {
 	s := string(r.reason)
 	if len(r.marks) > 0 {
-		m := r.marks[0]
-		s += fmt.Sprintf(" at line %d, column %d: %s", m.line, m.col, m.rule)
+		s += " " + r.marks[0].String()
 	}
 	if r.cause != nil {
 		s += ": " + r.cause.Error()
@@ -209,7 +221,7 @@ func refuse(err error) *refusal {
 		r := &refusal{reason: "envelope", args: []any{""}, cause: err}
 		for i := range format.Violations {
 			v := &format.Violations[i]
-			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col})
+			r.marks = append(r.marks, mark{v.Rule, v.Russian(), v.Offset, v.Line, v.Col, v.XPath})
 		}
 		return r
 	case errors.As(err, &sig):
@@ -218,7 +230,7 @@ func refuse(err error) *refusal {
 		r := &refusal{reason: "content", args: []any{""}, cause: err}
 		for _, v := range invalid.Violations {
 			text := fmt.Sprintf("%s: строка %d, позиция %d: %s: %s", v.Rule, v.Line, v.Col, v.XPath, v.Russian())
-			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col})
+			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col, v.XPath})
 		}
 		return r
 	case errors.As(err, &route):
@@ -290,7 +302,7 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
-	r.marks = []mark{{rule: "signature." + string(e.Code), offset: e.Offset}}
+	r.marks = []mark{{rule: "signature." + string(e.Code), offset: e.Offset, path: e.Path}}
 	return r
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 const (
@@ -26,11 +28,13 @@ const (
 // is in the log, in the log's order, at least once. Entries of one message have
 // its id for their key. The position is the store's, so a crash repeats one
 // batch at most; it follows the log and not the accepts, and slows none of them.
+// Who can write to the topic can put false entries there: a reader who must be sure
+// asks the log for the proof that the entry is at its index.
 func (g *Gateway) feed(ctx context.Context) error {
 	for {
 		n, err := g.store.Feed(ctx, feedBatch, g.publishLog)
 		switch {
-		case errors.Is(err, ErrShardTaken): // another node is at it
+		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil:
 			if ctx.Err() != nil {
 				return nil
@@ -47,13 +51,35 @@ func (g *Gateway) feed(ctx context.Context) error {
 	}
 }
 
+func (g *Gateway) logTopic() string { return g.config.Kafka.Prefix + ".journal" }
+
+// refeed begins again when the log's topic was made anew: it promises each entry,
+// and has lost them.
+func (g *Gateway) refeed(ctx context.Context) error {
+	there, err := g.broker.Extents(ctx, g.logTopic())
+	if err != nil {
+		return fmt.Errorf("looking at the log's topic: %w", err)
+	}
+	for at := range there {
+		again, err := g.store.Refeed(ctx, at.Epoch)
+		if err != nil {
+			return err
+		}
+		if again {
+			g.log.Error("the log's topic was made anew and has lost its entries; those of the last week are put there again", "topic", at.Topic)
+		}
+		return nil
+	}
+	return nil
+}
+
 // publishLog publishes entries. An entry that the bus refuses for good would
 // stop the feed for ever and is in the log for everyone to read, so it is left
 // out with a word to the operator.
 func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	topic := g.config.Kafka.Prefix + ".journal"
+	topic := g.logTopic()
 	records := make([]Record, len(entries))
 	for i, e := range entries {
 		key := e.Message

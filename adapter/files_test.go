@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -321,20 +322,28 @@ func TestWhoBringsFiles(t *testing.T) {
 	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithFiles())
 	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
-	ref := w.Bring("a.zip", []byte("first"))
 	c, err := w.FTP("anonymous", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Quit()
-	if _, err := c.Retr(ref.UUID + "/a.zip"); err == nil {
-		t.Error("anonymous fetched a file")
+	neighbour, err := w.FTP("anonymous", "") // behind the same address
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer neighbour.Quit()
 	if names, err := c.NameList("/"); err != nil || len(names) != 0 {
 		t.Errorf("anonymous sees %q, %v", names, err)
 	}
-	// Brought again before its message: replaced. And gone on with behind what
-	// is there.
+	ref := adaptertest.Reference(w.NewMessageID(), []byte("first"))
+	if err := errors.Join(c.MakeDir(ref.UUID), c.Stor(ref.UUID+"/a.zip", strings.NewReader("first"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Retr(ref.UUID + "/a.zip"); err == nil {
+		t.Error("anonymous fetched a file")
+	}
+	// Brought again by its session before its message: replaced. And gone on with
+	// behind what is there.
 	if err := c.Stor(ref.UUID+"/a.zip", strings.NewReader("second")); err != nil {
 		t.Error(err)
 	}
@@ -348,6 +357,19 @@ func TestWhoBringsFiles(t *testing.T) {
 		t.Error("went on behind the end")
 	}
 	ref = adaptertest.Reference(ref.UUID, []byte("second half"))
+	for what, err := range map[string]error{
+		"STOR": neighbour.Stor(ref.UUID+"/a.zip", strings.NewReader("forged")), "another name": neighbour.Stor(ref.UUID+"/b.zip", strings.NewReader("second half")),
+		"APPE": neighbour.Append(ref.UUID+"/a.zip", strings.NewReader("x")), "REST": neighbour.StorFrom(ref.UUID+"/a.zip", strings.NewReader("x"), 3),
+		"DELE": neighbour.Delete(ref.UUID + "/a.zip"), "RMD": neighbour.RemoveDir(ref.UUID),
+	} {
+		if err == nil {
+			t.Errorf("%s of another session's file was carried out", what)
+		}
+	}
+	// A sender that does not know whether it was done does it again: MKD, CWD, STOR.
+	if err := errors.Join(neighbour.MakeDir(ref.UUID), neighbour.ChangeDir(ref.UUID), neighbour.Stor("a.zip", strings.NewReader("second half"))); err != nil {
+		t.Errorf("the same file again, by another session: %v", err)
+	}
 	accepted(t, muni.Send(withFile(ref)))
 	for what, err := range map[string]error{
 		"STOR": c.Stor(ref.UUID+"/a.zip", strings.NewReader("forged")), "APPE": c.Append(ref.UUID+"/a.zip", strings.NewReader("x")),
@@ -536,14 +558,17 @@ func age(t *testing.T, dir string) {
 func TestAFileGoesWhileItsMessageIsAccepted(t *testing.T) {
 	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithFiles())
-	ref := w.Bring("a", []byte("a"))
+	ref := adaptertest.Reference(w.NewMessageID(), []byte("a"))
+	c, err := w.FTP("anonymous", "smev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Quit()
+	if err := c.Stor(ref.UUID+"/a", strings.NewReader("a")); err != nil {
+		t.Fatal(err)
+	}
 	w.Store.Before("Accept", func() {
-		c, err := w.FTP("anonymous", "smev")
-		if err == nil {
-			err = c.Stor(ref.UUID+"/a", strings.NewReader("b"))
-			c.Quit()
-		}
-		if err != nil {
+		if err := c.Stor(ref.UUID+"/a", strings.NewReader("b")); err != nil {
 			t.Error(err)
 		}
 	})

@@ -47,15 +47,26 @@ type File struct {
 // FileEntry is what the index of the file store knows of a file.
 type FileEntry struct {
 	File
-	Owner string // who may change it, until a message holds it
-	Blob  string // name of its bytes in the folder on the disk; empty: nothing was brought yet
-	Whole bool   // false: its upload broke off, or has not begun
+	Owner   string // whom it is counted to, until a message holds it
+	Session string // who has brought it, and may change it until then; secret; empty: nobody
+	Blob    string // name of its bytes in the folder on the disk; empty: nothing was brought yet
+	Whole   bool   // false: its upload broke off, or has not begun
+}
+
+// FilePart is what the index knows of one part of an upload that is not complete.
+type FilePart struct {
+	File   uuid.UUID
+	Upload string // secret
+	N      int    // 0: the upload itself, which has no bytes
+	Blob   string
+	Size   int64
+	SHA256 [32]byte
 }
 
 // FileUse is how full the file store is.
 type FileUse struct {
 	Files, Bytes           int64 // all
-	OwnerFiles, OwnerBytes int64 // of one owner, in no message yet
+	OwnerFiles, OwnerBytes int64 // of one owner, in no message yet; uploads of parts count as files
 }
 
 // FileGrant is an account for the files of one delivered message.
@@ -67,11 +78,11 @@ type FileGrant struct {
 	Until   time.Time
 }
 
-// ErrFileTaken says that a file belongs to another owner or to a message, and
-// cannot be changed. ErrFileGone says that a file that a message refers to is
+// ErrFileTaken says that a file was brought by another session or belongs to a
+// message, and cannot be changed. ErrFileGone says that a file that a message refers to is
 // not there any more, or is not what it was.
 var (
-	ErrFileTaken = errors.New("the file belongs to somebody else or to a message")
+	ErrFileTaken = errors.New("there is a file already, of another session or of a message: bring this one under another UUID")
 	ErrFileGone  = errors.New("the file is not there any more, or was replaced")
 )
 

@@ -35,12 +35,21 @@ type Rooms struct {
 	// ReplyKeys are the secrets of reply addresses, 32 bytes or more each; the
 	// first makes, all verify. Default: the files of Config.ReplyTo.
 	ReplyKeys [][]byte
+	// SealKeys are the secrets of the seals on the bus, 32 bytes or more each; the
+	// first makes, all verify. Default: the files of Config.Kafka, or made from
+	// ReplyKeys.
+	SealKeys [][]byte
+	// OldSeals is when the last node of before is taken to be upgraded: until then
+	// records bear the seal of before too, and of messages accepted before it that
+	// one is enough. Zero: there are no such nodes. See seal.go.
+	OldSeals time.Time
 
 	Files   FileStore    // nil: messages that refer to files in the file store are refused
 	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
 
 	Log     *slog.Logger
-	Now     func() time.Time
+	Clock   *Clock           // the time that all nodes go by; nil: Now
+	Now     func() time.Time // default: Clock's, or the machine's
 	Metrics *prometheus.Registry
 	Memory  *Memory              // what calls may hold, shared with the other doors of the process; default: one of the gateway's own
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
@@ -78,8 +87,10 @@ type Gateway struct {
 	personal *signing.Verifier
 	signer   signing.Signer // nil: answers are not signed
 	replies  replyKeys
+	seals    sealKeys
 	log      *slog.Logger
 	now      func() time.Time
+	ticks    func() time.Duration // monotonic: for how long something has been so
 	metrics  *metrics
 	tracer   trace.Tracer
 	rooms    Rooms
@@ -97,6 +108,8 @@ type Gateway struct {
 	arrivals  bells        // rung when something was queued
 	depth     depths
 	draining  atomic.Bool
+	watchMu   sync.Mutex
+	watched   watcher
 }
 
 // scratch is what one call needs and the next may reuse.
@@ -124,11 +137,19 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	need(p.Signer != nil || c.Signature.Off, "a Signer is needed, or Signature.Off")
 	keys := replyKeys(p.ReplyKeys)
 	if len(keys) == 0 {
-		read, err := readReplyKeys(c.ReplyTo.Keys)
+		read, err := c.LoadReplyKeys()
 		if err != nil {
 			missing = append(missing, err)
 		}
 		keys = read
+	}
+	seals := sealKeys(p.SealKeys)
+	if len(seals) == 0 {
+		read, err := c.LoadSealKeys(keys)
+		if err != nil {
+			missing = append(missing, err)
+		}
+		seals = read
 	}
 	if p.Registry != nil {
 		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
@@ -136,6 +157,9 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	need(len(keys) > 0, "a key of reply addresses is needed")
 	for _, k := range keys {
 		need(len(k) >= 32, "a key of reply addresses is shorter than 32 bytes")
+	}
+	for _, k := range seals {
+		need(len(k) >= 32, "a key of seals is shorter than 32 bytes")
 	}
 	proxies, err := c.proxies()
 	if err != nil {
@@ -146,7 +170,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	g := &Gateway{
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
-		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys,
+		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    p.Memory,
@@ -167,9 +191,24 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.Default()
 	}
+	if g.now == nil && p.Clock != nil {
+		g.now = p.Clock.Now
+	}
 	if g.now == nil {
 		g.now = time.Now
 	}
+	if p.Clock != nil {
+		p.Clock.init()
+		g.ticks = p.Clock.Ticks
+	} else {
+		g.ticks = ticks()
+	}
+	g.watched = watcher{still: map[Oldest]*stillTold{}, seen: g.ticks()}
+	g.metrics.blind(func() time.Duration {
+		g.watchMu.Lock()
+		defer g.watchMu.Unlock()
+		return g.blindFor()
+	})
 	for i := range g.outbox {
 		g.outbox[i] = newBell()
 	}
@@ -221,7 +260,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 func (g *Gateway) Run(ctx context.Context) error {
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
-		{"streams", g.watchStreams}, {"feed", g.feed},
+		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"clock", g.keepClock},
 	}
 	for shard := range Shards {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})
@@ -234,6 +273,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		journal.Go(func() { g.keepRunning(journalCtx, Loop{"journal", j.Run}) })
 	}
 	for _, l := range loops {
+		g.metrics.loops.WithLabelValues(l.Name) // at 0: what begins at 1 has not increased, as Prometheus sees it
 		work.Go(func() { g.keepRunning(ctx, l) })
 	}
 	work.Wait()
@@ -242,9 +282,31 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// keepClock keeps the time of this node at the database's.
+func (g *Gateway) keepClock(ctx context.Context) error {
+	c := g.rooms.Clock
+	if c == nil {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		skew, within := c.Skew()
+		g.metrics.skew.Set(skew.Seconds())
+		g.metrics.skewErr.Set(within.Seconds())
+		if !c.keep(ctx, g.config.Times.Watch.D()) {
+			return nil
+		}
+	}
+}
+
 // writable is nil when an accepted message's evidence can be written. The
-// journal that cannot be written stops the act it would have told of.
+// journal that cannot be written stops the act it would have told of; so does a
+// clock that nobody can rely on.
 func (g *Gateway) writable() error {
+	if err := g.rooms.Clock.Trusted(); err != nil {
+		skew, _ := g.rooms.Clock.Skew()
+		return &refusal{reason: "clock", args: []any{int(skew.Abs().Round(time.Second).Seconds())}, cause: err, retryAfter: 30 * time.Second}
+	}
 	if g.rooms.Journal == nil {
 		return nil
 	}
@@ -268,7 +330,7 @@ func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 		if time.Since(started) > time.Minute {
 			pause = 200 * time.Millisecond
 		}
-		g.log.Error("loop ended, it starts again", "loop", l.Name, "pause", pause, "error", err)
+		g.log.Error("loop ended, it starts again", "loop", l.Name, "pause", pause, "error", loggable(err))
 		if !sleep(ctx, pause) {
 			return
 		}
@@ -279,7 +341,7 @@ func (g *Gateway) keepRunning(ctx context.Context, l Loop) {
 func (g *Gateway) guarded(ctx context.Context, l Loop) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, stack())
+			err = Caught(p)
 		}
 	}()
 	return l.Run(ctx)
@@ -297,19 +359,30 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// watchTopics makes the topics, at the start and of parties that a reload has
-// brought. The bus being away is no reason not to start: accepts go on without it.
+// watchTopics makes the topics: at the start, of parties that a reload has
+// brought, and those that have vanished while the node runs, with what they held.
+// The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
-	made := ""
 	for {
-		if c := g.registry.Catalog(); c.Digest != made {
-			all, _ := c.Topics(g.config.Kafka.Prefix)
-			if err := g.broker.Ensure(ctx, all); err != nil {
-				return fmt.Errorf("making topics: %w", err)
-			}
-			made = c.Digest
+		all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
+		// Bounded, so that topics of a later registry are not left out for as long
+		// as one cannot be made.
+		round, cancel := context.WithTimeout(ctx, time.Minute)
+		err := g.broker.Ensure(round, all)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
 		}
-		if !sleep(ctx, 2*time.Second) {
+		if err != nil {
+			return fmt.Errorf("making topics: %w", err)
+		}
+		if err := errors.Join(g.recallStrays(ctx), g.refeed(ctx)); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if !sleep(ctx, g.config.Times.Watch.D()) {
 			return nil
 		}
 	}
@@ -326,7 +399,7 @@ func (g *Gateway) Listen() (net.Listener, error) {
 	if g.config.TLS.Certificate == "" {
 		return l, nil
 	}
-	t, err := newTransport(g.config.TLS, g.log, g.metrics)
+	t, err := newTransport(g.config.TLS, g.log, g.metrics.countTransport)
 	if err != nil {
 		l.Close()
 		return nil, err

@@ -41,6 +41,7 @@ func (g *Gateway) routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead) // HEAD where GET works
 	r.MethodNotAllowed(g.serveNotAllowed)
+	r.Use(g.surviving)
 	soap := func(path string, v envelopes.Version) {
 		r.Post(path, g.serveSOAP(v))
 		r.Get(path, g.serveDescription(v))
@@ -203,8 +204,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
 		scratch: g.scratches.Get().(*scratch),
 	}
-	parent := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	sctx, span := g.tracer.Start(parent, "smev", trace.WithSpanKind(trace.SpanKindServer))
+	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", trace.WithSpanKind(trace.SpanKindServer))
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
@@ -239,7 +239,7 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 		if p := recover(); p != nil {
 			g.metrics.panics.Inc()
 			c.scratch = nil
-			err = &refusal{reason: "failure", cause: fmt.Errorf("panic: %v\n%s", p, stack())}
+			err = &refusal{reason: "failure", cause: Caught(p)}
 		}
 	}()
 	if r.Method != http.MethodPost {

@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,9 +28,20 @@ func (g *Gateway) intake(ctx context.Context) error {
 func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record) error {
 	defer g.metrics.stage("intake")()
 	began := time.Now()
-	arrivals := make([]Arrival, 0, len(records))
+	arrivals, traces := make([]Arrival, 0, len(records)), make([]string, 0, len(records))
 	for i := range records {
-		a, err := g.arrival(&records[i])
+		a, trace, err := g.arrival(from.Topic, &records[i])
+		if errors.Is(err, errSealKey) {
+			// Ours all the same when it brings what was accepted and has not come
+			// yet. To pass over it would lose it: the partition waits for the key.
+			awaited, bad := g.store.Awaited(ctx, a.Message, a.Queue)
+			if bad != nil {
+				return bad
+			}
+			if awaited {
+				return fmt.Errorf("the record of message %s at %s/%d, offset %d, cannot be queued: %w", a.Message, from.Topic, from.Partition, records[i].Offset, err)
+			}
+		}
 		if err != nil {
 			// Not ours, or not whole: nobody but a gateway may fill queues. It
 			// is passed over, because an error would stop the partition for ever.
@@ -39,7 +49,7 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 			g.log.Warn("a record that no gateway wrote is passed over", "topic", from.Topic, "partition", from.Partition, "offset", records[i].Offset, "error", err)
 			continue
 		}
-		arrivals = append(arrivals, a)
+		arrivals, traces = append(arrivals, a), append(traces, trace)
 	}
 	if len(arrivals) == 0 {
 		return nil
@@ -49,8 +59,8 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 		return fmt.Errorf("enqueueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}
 	g.metrics.queued.Add(float64(n))
-	for i := range records {
-		g.span(string(headerOf(&records[i], headerTrace)), "intake", began)
+	for _, trace := range traces {
+		g.span(trace, "intake", began)
 	}
 	for q, n := range arrived(arrivals) {
 		g.arrivals.ring(q, n)
@@ -69,59 +79,49 @@ func arrived(arrivals []Arrival) map[Queue]int {
 	return count
 }
 
-func headerOf(r *Record, key string) []byte {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return h.Value
-		}
+// arrival reads a record's headers, those that its seal covers. With errSealKey
+// it says what the record claims to be.
+func (g *Gateway) arrival(topic string, r *Record) (a Arrival, trace string, err error) {
+	covered, bad := g.seals.open(topic, r)
+	if errors.Is(bad, errNotSealed) {
+		covered, bad = g.openOld(r)
 	}
-	return nil
-}
-
-// arrival reads a record's headers.
-func (g *Gateway) arrival(r *Record) (Arrival, error) {
-	var id, queue, seal, event []byte
-	stream := false
-	for _, h := range r.Headers {
+	if bad != nil && !errors.Is(bad, errSealKey) {
+		return a, "", bad
+	}
+	a.Offset = r.Offset
+	for _, h := range covered {
 		switch h.Key {
 		case headerID:
-			id = h.Value
+			a.Message, err = uuid.ParseBytes(h.Value)
 		case headerQueue:
-			queue = h.Value
-		case headerSeal:
-			seal = h.Value
-		case headerEvent:
-			event = h.Value
+			err = json.Unmarshal(h.Value, &a.Queue)
 		case headerStream:
-			stream = true
+			a.Stream = true
+		case headerTrace:
+			trace = string(h.Value)
+		}
+		if err != nil {
+			return a, "", err
 		}
 	}
-	if !g.sealed(string(id), queue, stream, seal) {
-		return Arrival{}, errors.New("the seal is missing or wrong")
+	if bad != nil {
+		return a, "", bad
 	}
-	a := Arrival{Offset: r.Offset, Stream: stream}
-	var err error
-	if a.Message, err = uuid.ParseBytes(id); err != nil {
-		return Arrival{}, err
+	if topic != g.topicOf(a.Queue) {
+		return a, "", fmt.Errorf("it stands on another topic than that of its queue, %s", g.topicOf(a.Queue))
 	}
-	if err := json.Unmarshal(queue, &a.Queue); err != nil {
-		return Arrival{}, err
+	a.Event = journal.Event{Time: g.now().UTC(), Node: g.config.Node}
+	if !a.Stream { // that one is told of when its recipient has read it
+		a.Event.Kind, a.Event.Outcome = journal.KindQueued, "ok"
 	}
-	if stream {
-		return a, nil // it is told of when its recipient has read it
-	}
-	if err := json.Unmarshal(event, &a.Event); err != nil {
-		return Arrival{}, err
-	}
-	a.Event.Kind, a.Event.Time, a.Event.Node = journal.KindQueued, g.now().UTC(), g.config.Node
-	return a, nil
+	return a, trace, nil
 }
 
-func (g *Gateway) sealed(id string, queue []byte, stream bool, seal []byte) bool {
-	for _, k := range g.replies {
-		if hmac.Equal(seal, sealRecord(k, id, queue, stream)) {
-			return true
-		}
+// topicOf is where the records of a queue stand.
+func (g *Gateway) topicOf(q Queue) string {
+	if q.Kind == QueueRequests {
+		return requestTopic(g.config.Kafka.Prefix, q.System)
 	}
-	return false
+	return responseTopic(g.config.Kafka.Prefix, q.System)
 }

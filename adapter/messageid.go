@@ -1,6 +1,8 @@
 package adapter
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -68,15 +70,20 @@ func uuidTime(id uuid.UUID) time.Time {
 const gregorian = 0x01b21dd213814000
 
 // ownMessageID is the MessageID of the gateway's own message about another: a
-// version 1 UUID with the time of the message and a node part taken from what
-// it is about, so that saying the same thing twice gives the same id.
-func ownMessageID(about uuid.UUID, at time.Time) MessageID {
+// version 1 UUID with the time of the message and a node part made with a key
+// from what it is about, so that saying the same thing twice gives the same id.
+// Without the key it cannot be foretold: ids are used once on the bus, and whoever
+// used this one before us would keep a sender from hearing what became of his
+// message.
+func ownMessageID(key []byte, about uuid.UUID, at time.Time) MessageID {
 	var id uuid.UUID
 	t := uint64(at.UnixNano()/100) + gregorian
 	binary.BigEndian.PutUint32(id[0:], uint32(t))
 	binary.BigEndian.PutUint16(id[4:], uint16(t>>32))
 	binary.BigEndian.PutUint16(id[6:], uint16(t>>48)&0x0fff|0x1000)
-	copy(id[8:], about[8:])
+	h := hmac.New(sha256.New, key)
+	h.Write(about[:])
+	copy(id[8:], h.Sum(nil))
 	id[8] = id[8]&0x3f | 0x80
 	id[10] |= 1 // multicast bit: no network card has this address (RFC 9562, section 6.10)
 	return MessageID(id.String())

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -10,31 +11,35 @@ import (
 // metrics is what the gateway counts. Labels come from closed sets: operations,
 // reasons, stages, registered mnemonics; nothing that a caller invents.
 type metrics struct {
-	registry  *prometheus.Registry
-	calls     *prometheus.CounterVec
-	stages    *prometheus.HistogramVec
-	refused   *prometheus.CounterVec
-	repeated  prometheus.Counter
-	relayed   prometheus.Counter
-	queued    prometheus.Counter
-	streamed  prometheus.Counter
-	fed       prometheus.Counter
-	dead      prometheus.Counter
-	foreign   prometheus.Counter
-	returned  prometheus.Counter
-	expired   prometheus.Counter
-	panics    prometheus.Counter
+	registry *prometheus.Registry
+	calls    *prometheus.CounterVec
+	stages   *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+	repeated prometheus.Counter
+	relayed  prometheus.Counter
+	queued   prometheus.Counter
+	streamed prometheus.Counter
+	fed      prometheus.Counter
+	dead     prometheus.Counter
+	foreign  prometheus.Counter
+	returned prometheus.Counter
+	expired  prometheus.Counter
+	panics   prometheus.Counter
+	loops    *prometheus.CounterVec
+	waiting  *prometheus.GaugeVec
+	leased   *prometheus.GaugeVec
+	oldest   *prometheus.GaugeVec
+	certExp  *prometheus.GaugeVec
+	atWork   prometheus.Gauge
+	reloads  *prometheus.CounterVec
+	recalled prometheus.Counter
+	waits    *prometheus.GaugeVec
+	skew     prometheus.Gauge
+	skewErr  prometheus.Gauge
+
 	unchecked *prometheus.CounterVec
-	loops     *prometheus.CounterVec
-	waiting   *prometheus.GaugeVec
-	leased    *prometheus.GaugeVec
-	oldest    *prometheus.GaugeVec
-	certExp   *prometheus.GaugeVec
-	atWork    prometheus.Gauge
-	reloads   *prometheus.CounterVec
 	transport *prometheus.CounterVec
 	doorExp   prometheus.Gauge
-	lastRelay prometheus.Gauge
 
 	observers sync.Map // of stages, by name: a label need not be looked up for every message
 }
@@ -60,32 +65,43 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		}, []string{"stage"}),
-		refused:   counters("refused_total", "Refused calls by reason; known says whether the caller was proved to be a registered party.", "reason", "known"),
-		repeated:  counter("repeated_total", "Calls that repeated an accepted message and were given its receipt again."),
-		relayed:   counter("relayed_total", "Messages acknowledged by the bus."),
-		queued:    counter("queued_total", "Messages put into recipients' queues."),
-		streamed:  counter("streamed_total", "Messages that their recipients have read from the bus themselves."),
-		fed:       counter("journal_fed_total", "Entries of the journal put on its topic."),
-		dead:      counter("dead_total", "Messages that the bus refused for good."),
-		foreign:   counter("foreign_records_total", "Records on our topics that this gateway did not write."),
-		returned:  counter("returned_total", "Leases that ran out."),
-		expired:   counter("expired_total", "Messages whose end of life came before delivery."),
-		unchecked: counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose"),
-		panics:    counter("panics_total", "Calls that ended in a panic of ours."),
-		loops:     counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
-		waiting:   gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
-		leased:    gauges("queue_leased", "Messages delivered and not acknowledged.", "system", "kind"),
-		oldest:    gauges("queue_oldest_seconds", "Age of the oldest message of a queue.", "system", "kind"),
-		certExp:   gauges("certificate_expires_seconds", "Unix time at which the last certificate of a party expires.", "system"),
-		atWork:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calls_at_work", Help: "Calls being served now."}),
-		reloads:   counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
-		transport: counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome"),
-		doorExp:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."}),
-		lastRelay: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "relay_last_success_seconds", Help: "Unix time of the last pass of the relay that the bus acknowledged or that found nothing to do."}),
+		refused:  counters("refused_total", "Refused calls by reason; known says whether the caller was proved to be a registered party.", "reason", "known"),
+		repeated: counter("repeated_total", "Calls that repeated an accepted message and were given its receipt again."),
+		relayed:  counter("relayed_total", "Messages acknowledged by the bus."),
+		queued:   counter("queued_total", "Messages put into recipients' queues."),
+		streamed: counter("streamed_total", "Messages that their recipients have read from the bus themselves."),
+		fed:      counter("journal_fed_total", "Entries of the journal put on its topic."),
+		dead:     counter("dead_total", "Messages that the bus refused for good."),
+		foreign:  counter("foreign_records_total", "Records on our topics that this gateway did not write."),
+		returned: counter("returned_total", "Leases that ran out."),
+		expired:  counter("expired_total", "Messages whose end of life came before delivery."),
+		panics:   counter("panics_total", "Calls that ended in a panic of ours."),
+		loops:    counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
+		waiting:  gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
+		leased:   gauges("queue_leased", "Messages delivered and not acknowledged.", "system", "kind"),
+		oldest:   gauges("queue_oldest_seconds", "Age of the oldest message of a queue.", "system", "kind"),
+		certExp:  gauges("certificate_expires_seconds", "Unix time at which the last certificate of a party expires.", "system"),
+		atWork:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calls_at_work", Help: "Calls being served now."}),
+		reloads:  counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
+		recalled: counter("recalled_total", "Records that the bus has acknowledged and lost, and that were put there again."),
+		waits:    gauges("waiting_seconds", "Age of what has waited longest at a station, by the database's clock; 0: nothing waits.", "station", "shard"),
+		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
+		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
+	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
+	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.unchecked, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.transport, m.doorExp, m.lastRelay)
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.skew, m.skewErr,
+		m.unchecked, m.transport, m.doorExp)
 	return m
+}
+
+// blind publishes how long ago this node last saw what waits. It grows when the
+// watch itself stands still.
+func (m *metrics) blind(age func() time.Duration) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "watch_age_seconds", Help: "How long ago waiting_seconds was last read from the database."},
+		func() float64 { return age().Seconds() }))
 }
 
 // stage measures one stage: defer m.stage("verify")() or end := ...; end().
@@ -96,6 +112,14 @@ func (m *metrics) stage(name string) func() {
 		o, _ = m.observers.LoadOrStore(name, m.stages.WithLabelValues(name))
 	}
 	return func() { o.(prometheus.Observer).Observe(time.Since(start).Seconds()) }
+}
+
+// countTransport counts a reading of what the doors' TLS stands on.
+func (m *metrics) countTransport(what, outcome string, expires time.Time) {
+	m.transport.WithLabelValues(what, outcome).Inc()
+	if !expires.IsZero() {
+		m.doorExp.Set(float64(expires.Unix()))
+	}
 }
 
 // depths publishes the depth of every queue, nodes of one system together.
@@ -112,6 +136,22 @@ func (m *metrics) depths(list []Depth, now time.Time) {
 			oldest[l] = age
 			m.oldest.WithLabelValues(l[:]...).Set(age)
 		}
+	}
+}
+
+// standing publishes how long things have waited, each station and shard always:
+// an alert cannot be raised by a series that is not there.
+func (m *metrics) standing(s Standing) {
+	for _, stage := range []Station{StationOutbox, StationBus} {
+		for shard := range Shards {
+			m.waits.WithLabelValues(string(stage), strconv.Itoa(shard)).Set(0)
+		}
+	}
+	for _, stage := range []Station{StationJournal, StationCheckpoint, StationFeed, StationTerm} {
+		m.waits.WithLabelValues(string(stage), "0").Set(0)
+	}
+	for _, o := range s.Oldest {
+		m.waits.WithLabelValues(string(o.Station), strconv.Itoa(o.Shard)).Set(o.Age.Seconds())
 	}
 }
 

@@ -21,7 +21,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(c, ask.Timestamp); err != nil {
+	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
 		return err
 	}
 	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, Wire: c.version().String(), For: g.config.Queues.Lease.D()}
@@ -45,7 +45,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	}
 	c.outcome = "ok"
 	if c.span.IsRecording() {
-		c.span.AddLink(trace.LinkFromContext(carried(d.Message.Trace)))
+		c.span.AddLink(trace.LinkFromContext(carried(context.Background(), d.Message.Trace)))
 	}
 	waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
 	if err != nil {
@@ -76,19 +76,58 @@ func (g *Gateway) grantFiles(ctx context.Context, m *Message, q Queue) ([]envelo
 }
 
 // fresh holds the Timestamp that a caller signed against the window for polls:
-// beyond it the call may be one that somebody captured and repeats. The WSDL
-// declares no fault for that; InvalidContent is the nearest.
-func (g *Gateway) fresh(c *call, signed time.Time) error {
+// beyond it the call may be one that somebody captured and repeats. Within it, a
+// call that came with one operation does not come with another: which of them is
+// meant is not under the signature. The WSDL declares no fault for either;
+// InvalidContent is the nearest.
+func (g *Gateway) fresh(ctx context.Context, c *call, signed time.Time, zoneless bool) error {
 	window := g.config.Limits.PollAge.D()
-	if window == 0 || c.started.Sub(signed).Abs() <= window {
+	if window == 0 {
 		return nil
 	}
-	says := fmt.Sprintf(": Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с, проверьте часы и подпишите вызов заново",
-		signed.In(moscow).Format(time.RFC3339), c.started.In(moscow).Format(time.RFC3339), int64(window/time.Second))
-	r := because("envelope", says)
+	if zoneless {
+		signed = inZone(signed, c.party.Zone)
+	}
+	away := signed.Sub(c.started)
+	if away.Abs() > window {
+		return stale(c, "soap.timestamp", fmt.Sprintf("Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с%s, проверьте часы и подпишите вызов заново",
+			signed.Format(time.RFC3339), c.started.In(moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
+	}
+	first, err := g.store.FirstUse(ctx, c.signed.Mark(), c.operation().String(), signed.Add(window))
+	if err != nil {
+		return unavailable(err)
+	}
+	if first != c.operation().String() {
+		return stale(c, "soap.replay", fmt.Sprintf("вызов с этой подписью уже был операцией %s, для операции %s подпишите вызов заново", first, c.operation()))
+	}
+	return nil
+}
+
+func stale(c *call, rule, says string) *refusal {
+	r := because("envelope", ": "+says)
 	off, _ := c.signed.Element().Range()
-	r.marks = []mark{{rule: "soap.timestamp", offset: off}}
+	r.marks = []mark{{rule: rule, offset: off}}
 	return r
+}
+
+// inZone reads the clock face of a time anew, in another zone.
+func inZone(t time.Time, zone *time.Location) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone)
+}
+
+// zoneHint says what is likely wrong when two times are apart by the difference of
+// two zones, which come in quarters of an hour.
+func zoneHint(signed time.Time, away, window time.Duration, zoneless bool) string {
+	const most = 14 * time.Hour
+	whole := away.Round(15 * time.Minute)
+	likely := whole != 0 && whole.Abs() <= most && (away-whole).Abs() <= min(window, 2*time.Minute)
+	switch {
+	case zoneless:
+		return fmt.Sprintf(" (часовой пояс во времени не указан, принят %s: указывайте его или сообщите свой для регистрации, timeZone)", signed.Format("-07:00"))
+	case likely:
+		return " (похоже, в нём указан не тот часовой пояс)"
+	}
+	return ""
 }
 
 // selected are the roots that the selector stands for; nil means any. A

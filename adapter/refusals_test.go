@@ -3,8 +3,13 @@ package adapter_test
 import (
 	"bytes"
 	"context"
+	"crypto/elliptic"
+	"encoding/base64"
 	"errors"
+	"math/big"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -230,46 +235,159 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// With a window for polls, one whose Timestamp lies outside of it is refused,
-// as a repetition of a captured one would be; without, any is good.
+// pollDrafts make the calls that ask for what waits, each in a version that has it.
+var pollDrafts = map[envelopes.Operation]func(at time.Time) envelopes.Draft{
+	envelopes.GetRequest: func(at time.Time) envelopes.Draft {
+		return (&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: at}).Build(envelopes.V12)
+	},
+	envelopes.GetResponse: func(at time.Time) envelopes.Draft {
+		return (&envelopes.PollCall{Operation: envelopes.GetResponse, Timestamp: at}).Build(envelopes.V13)
+	},
+	envelopes.GetStatus: func(at time.Time) envelopes.Draft {
+		return (&envelopes.GetStatusCall{Timestamp: at}).Build(envelopes.V12)
+	},
+	envelopes.GetIncomingQueueStatistics: func(at time.Time) envelopes.Draft {
+		return (&envelopes.StatisticsCall{Timestamp: at}).Build()
+	},
+}
+
+// signed makes the bytes of a call; change edits the draft before it is signed.
+func signed(t *testing.T, p *adaptertest.Party, d envelopes.Draft, change func([]byte) []byte) []byte {
+	t.Helper()
+	if change != nil {
+		xml := change(d.XML)
+		d.Slot += len(xml) - len(d.XML)
+		d.XML = xml
+	}
+	out, err := signing.SignInto(context.Background(), d.XML, d.SignID, d.Slot, p.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A poll whose Timestamp is further away than five minutes is refused, as a
+// repetition of a captured one would be; a configuration that says so takes any.
 func TestStalePolls(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = adapter.Period(5 * time.Minute) }))
+	w := adaptertest.Start(t)
 	muni := w.Party("MUNI")
-	for _, tt := range []struct {
-		name  string
-		draft func(at time.Time) envelopes.Draft
-	}{
-		{"GetRequest", func(at time.Time) envelopes.Draft {
-			return (&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: at}).Build(envelopes.V12)
-		}},
-		{"GetResponse", func(at time.Time) envelopes.Draft {
-			return (&envelopes.PollCall{Operation: envelopes.GetResponse, Timestamp: at}).Build(envelopes.V13)
-		}},
-		{"GetStatus", func(at time.Time) envelopes.Draft {
-			return (&envelopes.GetStatusCall{Timestamp: at}).Build(envelopes.V12)
-		}},
-		{"GetIncomingQueueStatistics", func(at time.Time) envelopes.Draft { return (&envelopes.StatisticsCall{Timestamp: at}).Build() }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for op, draft := range pollDrafts {
+		t.Run(op.String(), func(t *testing.T) {
 			poll := func(away time.Duration) adaptertest.Answered {
-				d := tt.draft(w.Clock.Now().Add(away))
-				signed, err := signing.SignInto(context.Background(), d.XML, d.SignID, d.Slot, muni.Signer)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return muni.Post("/ws", envelopes.TextXML, signed)
+				return muni.Post("/ws", envelopes.TextXML, signed(t, muni, draft(w.Clock.Now().Add(away)), nil))
 			}
 			for _, away := range []time.Duration{-4 * time.Minute, 0, 4 * time.Minute} {
 				if a := poll(away); a.Fault != nil {
 					t.Errorf("%v away: %v", away, a.Fault)
 				}
 			}
-			for _, away := range []time.Duration{-6 * time.Minute, 6 * time.Minute} {
-				refused{fault: envelopes.InvalidContent, text: "больше чем на 300 с, проверьте часы", rule: "soap.timestamp", place: true}.check(t, w, poll(away))
+			stale := refused{fault: envelopes.InvalidContent, text: "больше чем на 300 с, проверьте часы", rule: "soap.timestamp", place: true}
+			for _, away := range []time.Duration{-6 * time.Minute, 6 * time.Minute, -100 * 24 * time.Hour} {
+				stale.check(t, w, poll(away))
+			}
+			stale.text = "больше чем на 300 с (похоже, в нём указан не тот часовой пояс), проверьте часы"
+			stale.check(t, w, poll(3*time.Hour)) // Moscow's clock face under the name of UTC
+		})
+	}
+	any := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(adapter.Period) }))
+	for op, draft := range pollDrafts {
+		p := any.Party("MUNI")
+		if a := p.Post("/ws", envelopes.TextXML, signed(t, p, draft(any.Clock.Now().AddDate(-1, 0, 0)), nil)); a.Fault != nil {
+			t.Errorf("%s without a window: %v", op, a.Fault)
+		}
+	}
+}
+
+// Clients write times with a zone or without one. Without it is what the party's
+// registration says, else Moscow's.
+func TestTimesOfPolls(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	w.Register("MFC", "timeZone: '+10:00'\n")
+	zone := func(hours int) *time.Location { return time.FixedZone("", hours*3600) }
+	for _, tt := range []struct {
+		name, party, layout string
+		zone                *time.Location
+		refused             string
+	}{
+		{"milliseconds and an offset", "MUNI", "2006-01-02T15:04:05.000Z07:00", zone(3), ""},
+		{"UTC", "MUNI", "2006-01-02T15:04:05Z07:00", time.UTC, ""},
+		{"an offset of the east", "MUNI", "2006-01-02T15:04:05.0000000Z07:00", zone(12), ""},
+		{"no zone, in Moscow", "MUNI", "2006-01-02T15:04:05", zone(3), ""},
+		{"no zone, registered in Vladivostok", "MFC", "2006-01-02T15:04:05.999999", zone(10), ""},
+		{"a zone beside a registered one", "MFC", "2006-01-02T15:04:05Z07:00", zone(3), ""},
+		{"no zone, in Vladivostok, not registered", "MUNI", "2006-01-02T15:04:05", zone(10), "принят +03:00"},
+		{"no zone, UTC", "MFC", "2006-01-02T15:04:05", time.UTC, "принят +10:00"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := w.Party(tt.party)
+			for op, draft := range pollDrafts {
+				d := draft(w.Clock.Now())
+				written := w.Clock.Now().In(tt.zone).Format(tt.layout)
+				a := p.Post("/ws", envelopes.TextXML, signed(t, p, d, func(b []byte) []byte {
+					return regexp.MustCompile(`(Timestamp[^>]*>)[^<]+`).ReplaceAll(b, []byte("${1}"+written))
+				}))
+				switch {
+				case tt.refused != "":
+					refused{fault: envelopes.InvalidContent, text: tt.refused, rule: "soap.timestamp", place: true}.check(t, w, a)
+				case a.Fault != nil:
+					t.Errorf("%s with %s: %v", op, written, a.Fault)
+				}
 			}
 		})
 	}
+}
+
+// Which operation a poll is, is not under its signature. One that was captured
+// empties no other queue than the one that it asked for: on no node, and not with
+// the second value that its ECDSA signature has. Within the window it can be
+// repeated as it was.
+func TestCapturedPolls(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni := w.Party("MUNI")
+	other := muni.At(w.Join("test-2"))
+	accepted(t, muni.Send(request(adaptertest.Extract1)))
+	to := take(t, w.Party("REGISTRY"), envelopes.GetRequest, "").ReplyTo
+	accepted(t, w.Party("REGISTRY").Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	queued(t, w, "MUNI", adapter.QueueResponses, 1)
+
+	as := func(b []byte, from, to envelopes.Operation) []byte {
+		return bytes.ReplaceAll(b, []byte(from.String()+"Request"), []byte(to.String()+"Request"))
+	}
+	replay := refused{fault: envelopes.InvalidContent, text: "вызов с этой подписью уже был операцией GetRequest", rule: "soap.replay", place: true}
+	captured := signed(t, muni, (&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: w.Clock.Now()}).Build(envelopes.V12), nil)
+	accepted(t, muni.Post("/ws", envelopes.TextXML, captured))
+	for _, p := range []*adaptertest.Party{muni, other} {
+		replay.check(t, w, p.Post("/ws", envelopes.TextXML, as(captured, envelopes.GetRequest, envelopes.GetResponse)))
+		replay.check(t, w, p.Post("/ws", envelopes.TextXML, as(negated(t, captured), envelopes.GetRequest, envelopes.GetResponse)))
+		accepted(t, p.Post("/ws", envelopes.TextXML, captured))
+	}
+	statistics := signed(t, muni, (&envelopes.StatisticsCall{Timestamp: w.Clock.Now()}).Build(), nil)
+	accepted(t, muni.Post("/ws", envelopes.TextXML, statistics))
+	replay.text = "уже был операцией GetIncomingQueueStatistics"
+	replay.check(t, w, muni.Post("/ws", envelopes.TextXML, as(statistics, envelopes.GetIncomingQueueStatistics, envelopes.GetStatus)))
+
+	w.Clock.Advance(20 * time.Minute) // forgotten by now, and too old
+	swept := w.Store.Calls("Sweep")
+	w.Eventually("the sweep has looked", func() bool { return w.Store.Calls("Sweep") > swept+1 })
+	refused{fault: envelopes.InvalidContent, rule: "soap.timestamp", place: true}.check(t, w, other.Post("/ws", envelopes.TextXML, as(captured, envelopes.GetRequest, envelopes.GetResponse)))
+	take(t, muni, envelopes.GetResponse, "")
+	w.Check()
+}
+
+// negated is the envelope with the other value that its ECDSA P-256 signature has.
+func negated(t *testing.T, envelope []byte) []byte {
+	t.Helper()
+	m := regexp.MustCompile(`SignatureValue>([^<]+)<`).FindSubmatchIndex(envelope)
+	value, err := base64.StdEncoding.DecodeString(string(envelope[m[2]:m[3]]))
+	if err != nil || len(value) != 64 {
+		t.Fatalf("signature value of %d bytes: %v", len(value), err)
+	}
+	s := new(big.Int).SetBytes(value[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(value[32:])
+	return slices.Concat(envelope[:m[2]], []byte(base64.StdEncoding.EncodeToString(value)), envelope[m[3]:])
 }
 
 // An answer is taken from the provider that was asked, once, and must be one to

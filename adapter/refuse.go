@@ -92,8 +92,8 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if !g.strangers.count(r.reason, seems) {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" {
-		return r // counted in summary; or the store or the journal is what fails
+	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+		return r // counted in summary; or the store, the journal or the time is what fails
 	}
 	ev := r.event(c.event)
 	if c.party == nil && c.claimed != [32]byte{} {
@@ -111,7 +111,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	if err := g.store.Refuse(kctx, ev, c.contentType, body); err != nil {
 		c.scratch = nil // the store may still be reading the body
 		if c.party == nil {
-			g.log.Warn("a stranger's refusal was not kept", "incident", r.incident, "error", err)
+			g.log.Warn("a stranger's refusal was not kept", "incident", r.incident, "error", loggable(err))
 			return r
 		}
 		return &refusal{reason: "journal-unwritten", cause: errors.Join(r, fmt.Errorf("journal: %w", err)), incident: r.incident, retryAfter: 5 * time.Second}
@@ -132,13 +132,13 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	if c.party != nil {
 		attrs = append(attrs, "party", string(c.party.Mnemonic))
 	}
-	if c.event.MessageID != "" {
-		attrs = append(attrs, "messageId", c.event.MessageID)
+	if id, err := uuid.Parse(c.event.MessageID); err == nil { // else it may be anything
+		attrs = append(attrs, "messageId", id.String())
 	}
 	if c.trace != "" {
 		attrs = append(attrs, "trace", c.trace)
 	}
-	attrs = append(attrs, "cause", r.Error())
+	attrs = append(attrs, "cause", r.WithoutValues())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
 		if r.reason == "rate" || r.reason == "no-room" {

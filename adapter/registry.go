@@ -75,8 +75,9 @@ type Party struct {
 	Certificates []RegisteredCertificate
 	PerSecond    float64 // 0: the gateway's default
 	Burst        int
-	QueueLimit   int           // 0: the gateway's default
-	Lease        time.Duration // how long it has to acknowledge; 0: the gateway's default
+	QueueLimit   int            // 0: the gateway's default
+	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
+	Zone         *time.Location // of the times in its calls that say none
 }
 
 // RegisteredCertificate is one certificate by which a party is known. Several
@@ -264,14 +265,19 @@ func (e *RouteError) Error() string {
 	return "routing code is not in the table: " + e.Code
 }
 
-// Validate checks content against the service's schema. The error is an *xsd.Invalid.
-func (s *Service) Validate(content xmltape.Node) error {
+// Validate checks signed content against the service's schema. The error is an
+// *xsd.Invalid. The SMEV transform drops what a prefix is bound to that occurs in
+// values only, and renames all others, so a name in a value is taken only when the
+// schema leaves it one meaning; settled is how many were.
+func (s *Service) Validate(content xmltape.Node) (settled int, err error) {
 	v, _ := s.validators.Get().(*xsd.Validator)
 	if v == nil {
 		v = s.Schema.NewValidator()
+		v.PrefixesUnsigned = true
 	}
 	defer s.validators.Put(v)
-	return v.Validate(content)
+	err = v.Validate(content)
+	return v.Settled(), err
 }
 
 func requestTopic(prefix string, m Mnemonic) string  { return prefix + ".requests." + topicName(m) }

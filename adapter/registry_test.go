@@ -41,7 +41,7 @@ func TestLint(t *testing.T) {
 	write("services/missing/1/readme.txt", "x")
 	write("services/_shared/x.txt", "not a service")
 	write("parties/NOCERT.yaml", "name: x\n")
-	write("parties/BAD.yaml", "certificates: [none.pem, BAD.txt]\nasyncErrors: pigeon\n")
+	write("parties/BAD.yaml", "certificates: [none.pem, BAD.txt]\nasyncErrors: pigeon\ntimeZone: Europe/Moscow\n")
 	write("parties/BAD.txt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	write("parties/COPY.yaml", "certificates: MUNI.pem\n")
 	old := w.NewParty("OLD", time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-1, 0, 0))
@@ -82,6 +82,7 @@ func TestLint(t *testing.T) {
 		"parties/BAD.yaml:1:16: certificates.0:",
 		"parties/BAD.yaml:1:26: certificates.1: BAD.txt",
 		"parties/BAD.yaml:2:14: asyncErrors",
+		"parties/BAD.yaml:3:11: timeZone: an offset from UTC such as +10:00",
 		"parties/MUNI.yaml: certificates: certificate MUNI.pem is registered for COPY already",
 		"parties/OLD.yaml: warning: certificates: certificate OLD.pem expired",
 		"parties/SOON.yaml: warning: certificates: certificate SOON/a.pem expires on",

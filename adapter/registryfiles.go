@@ -30,6 +30,7 @@ type partyFile struct {
 	Group        string      `yaml:"group"`       // Kafka consumer group of delivery: stream; default: the mnemonic
 	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
 	Lease        Period      `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
+	TimeZone     string      `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
 	Limits       partyLimits `yaml:"limits"`
 }
 
@@ -88,15 +89,16 @@ type catalogReader struct {
 	now      time.Time
 	old      map[[32]byte]*xsd.Schema // compiled before, by bundle
 	compiled map[[32]byte]*xsd.Schema
+	samples  bool // look at them too
 	sum      hash.Hash
 	catalog  *Catalog
 	findings Findings
 }
 
-// Lint reads both folders as OpenRegistry does and gives everything that is
-// wrong in them.
+// Lint reads both folders as OpenRegistry does, and the services' samples, and gives
+// everything that is wrong in them.
 func Lint(services, parties string, now time.Time) (*Catalog, Findings) {
-	r := catalogReader{now: now, compiled: map[[32]byte]*xsd.Schema{}}
+	r := catalogReader{now: now, samples: true, compiled: map[[32]byte]*xsd.Schema{}}
 	c := r.read(services, parties)
 	return c, r.findings
 }
@@ -185,6 +187,10 @@ func (r *catalogReader) readParty(name string) {
 	default:
 		f.errorf("asyncErrors", "responses or statuses is expected, not %q", in.AsyncErrors)
 	}
+	var ok bool
+	if p.Zone, ok = parseZone(in.TimeZone); !ok {
+		f.errorf("timeZone", "an offset from UTC such as +10:00 is expected, not %q", in.TimeZone)
+	}
 	if in.Lease != 0 && in.Lease.D() < time.Second {
 		f.errorf("lease", "is shorter than a second")
 	}
@@ -197,6 +203,20 @@ func (r *catalogReader) readParty(name string) {
 		return
 	}
 	r.catalog.parties[p.Mnemonic] = p
+}
+
+// parseZone reads an offset from UTC; empty: Moscow's. Names of zones are not
+// taken, because what they mean depends on the machine.
+func parseZone(s string) (*time.Location, bool) {
+	if s == "" {
+		return moscow, true
+	}
+	t, err := time.Parse("-07:00", s)
+	if err != nil {
+		return nil, false
+	}
+	_, offset := t.Zone()
+	return time.FixedZone(s, offset), true
 }
 
 func (r *catalogReader) readCertificates(f *yamlFile, p *Party, dir, base string, files []string) {
@@ -339,6 +359,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
 	r.compile(f, s, dir, &in)
+	if r.samples && s.Schema != nil {
+		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
+	}
 	r.catalog.services = append(r.catalog.services, s)
 	r.catalog.byName[name] = append(r.catalog.byName[name], s)
 	for _, root := range []struct {

@@ -3,8 +3,6 @@ package adapter
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +18,7 @@ import (
 const relayBatch = 500
 
 // relay takes one shard of the outbox to the bus, woken by accept. All nodes try
-// all shards; the store lets one have a shard at a time. A crash between the
+// all shards; the store lets one lead a shard at a time, for a batch. A crash between the
 // bus's acknowledgement and the deletion of the rows publishes them again, and
 // intake enqueues them once.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
@@ -30,6 +28,8 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		switch {
 		case errors.Is(err, ErrShardTaken):
 			wait = 50 * time.Millisecond // its holder may have looked before our row was there
+		case errors.Is(err, journal.ErrDeposed):
+			g.log.Warn("this node was too slow: another one relays the shard", "shard", shard, "error", err)
 		case err != nil:
 			if ctx.Err() != nil {
 				return nil
@@ -37,7 +37,6 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			return fmt.Errorf("relaying shard %d: %w", shard, err)
 		case n > 0:
 			g.metrics.relayed.Add(float64(n))
-			g.metrics.lastRelay.Set(float64(g.now().Unix()))
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -45,8 +44,6 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell.
-		default:
-			g.metrics.lastRelay.Set(float64(g.now().Unix()))
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
 			return nil
@@ -78,8 +75,8 @@ func (g *Gateway) pause(ctx context.Context, b bell, d time.Duration, again bool
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 	defer g.metrics.stage("relay")()
 	began := time.Now()
-	// The store holds a transaction meanwhile. When the bus is away, it is let
-	// go and tried again.
+	// The shard is led meanwhile. When the bus is away, it is let go and tried
+	// again, here or at another node.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	records := make([]Record, len(batch))
@@ -120,7 +117,12 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 	m := o.Message
 	g.metrics.dead.Inc()
 	g.log.Error("the bus refuses a message for good; its sender is told", "message", m.ID, "messageId", string(m.MessageID), "recipient", string(o.Queue.System), "error", cause)
-	note := Record{Topic: g.config.Kafka.Prefix + ".dead", Key: r.Key, Headers: r.Headers}
+	note := Record{Topic: g.config.Kafka.Prefix + ".dead", Key: r.Key}
+	for _, h := range r.Headers {
+		if h.Key != headerSeal && h.Key != headerOldSeal { // nobody is to find here what fills a queue
+			note.Headers = append(note.Headers, h)
+		}
+	}
 	if err := g.broker.Publish(ctx, []Record{note}); err != nil {
 		var rejected *RejectedError
 		if !errors.As(err, &rejected) {
@@ -137,14 +139,15 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 
 // Headers of a record. Those who read the topics beside us may rely on them.
 const (
-	headerID      = "mezhved-id"    // our id of the message
-	headerQueue   = "mezhved-queue" // recipient queue as JSON
-	headerSeal    = "mezhved-seal"  // MAC over id, queue and whether a queue is filled: only a gateway can enqueue
-	headerEvent   = "mezhved-event" // what the journal is to hear when the record is queued
-	headerBody    = "mezhved-body"  // "store": the value is left out because it is too large
-	headerStream  = "mezhved-to"    // "stream": the recipient reads this topic itself, no queue is filled
-	headerMessage = "message-id"    // the sender's MessageID
-	headerTrace   = "traceparent"   // W3C trace context
+	headerID      = "mezhved-id"     // our id of the message
+	headerQueue   = "mezhved-queue"  // recipient queue as JSON
+	headerSeal    = "mezhved-seal-2" // covers the record and all headers before it: see seal.go
+	headerOldSeal = "mezhved-seal"   // of gateways of before
+	headerEvent   = "mezhved-event"  // what gateways of before have journalled when the record is queued
+	headerBody    = "mezhved-body"   // "store": the value is left out because it is too large
+	headerStream  = "mezhved-to"     // "stream": the recipient reads this topic itself, no queue is filled
+	headerMessage = "message-id"     // the sender's MessageID
+	headerTrace   = "traceparent"    // W3C trace context
 )
 
 // record makes a bus record. Its key is the recipient queue, which keeps the
@@ -156,9 +159,8 @@ const (
 func (g *Gateway) record(o *Outgoing) Record {
 	m := o.Message
 	stream := false
-	r := Record{Topic: responseTopic(g.config.Kafka.Prefix, o.Queue.System), Key: []byte(o.Queue.destination()), Value: busValue(m)}
+	r := Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Value: busValue(m)}
 	if o.Queue.Kind == QueueRequests {
-		r.Topic = requestTopic(g.config.Kafka.Prefix, o.Queue.System)
 		if s := g.Catalog().Service(m.Service, m.Version); s != nil {
 			stream = s.Stream
 		}
@@ -174,14 +176,18 @@ func (g *Gateway) record(o *Outgoing) Record {
 	}
 	id := m.ID.String()
 	add(headerID, []byte(id))
-	queue, event := g.arrivalHeaders(o)
+	queue, err := json.Marshal(o.Queue)
+	if err != nil {
+		panic("relay: " + err.Error()) // strings only
+	}
 	add(headerQueue, queue)
-	add(headerSeal, sealRecord(g.replies[0], id, queue, stream))
 	if stream {
 		r.Key = append(r.Key, "/"+conversation(m)...)
 		add(headerStream, []byte("stream"))
-	} else {
-		add(headerEvent, event)
+	}
+	if g.now().Before(g.rooms.OldSeals) {
+		add(headerOldSeal, oldSeal(g.replies[0], id, queue, stream))
+		add(headerEvent, oldEvent(o))
 	}
 	for _, h := range [][2]string{
 		{headerMessage, string(m.MessageID)}, {"original", string(m.Original)}, {"direction", string(m.Direction)},
@@ -198,35 +204,21 @@ func (g *Gateway) record(o *Outgoing) Record {
 	if m.Test {
 		add("test", []byte("true"))
 	}
+	g.seals.seal(&r)
 	return r
 }
 
-// arrivalHeaders are what the intake needs: the queue, and what the journal is
-// to hear when the message stands in it.
-func (g *Gateway) arrivalHeaders(o *Outgoing) (queue, event []byte) {
+// oldEvent is what a gateway of before, reading beside us during an upgrade, has
+// the journal hear when the message stands in its queue.
+func oldEvent(o *Outgoing) []byte {
 	ev := journal.Event{Kind: journal.KindQueued, Outcome: "ok"}
 	describe(&ev, o.Message)
 	ev.Recipient = string(o.Queue.System)
-	queue, err := json.Marshal(o.Queue)
-	if err == nil {
-		event, err = json.Marshal(ev)
-	}
+	event, err := json.Marshal(ev)
 	if err != nil {
 		panic("relay: " + err.Error()) // strings and times only
 	}
-	return queue, event
-}
-
-// sealRecord lets the intake tell our records from others' on the same topic.
-func sealRecord(key []byte, id string, queue []byte, stream bool) []byte {
-	h := hmac.New(sha256.New, key)
-	what := "mezhved record 1"
-	if stream {
-		what = "mezhved stream 1"
-	}
-	fmt.Fprintf(h, "%s\x00%s\x00", what, id)
-	h.Write(queue)
-	return h.Sum(nil)[:16]
+	return event
 }
 
 // conversation is the chain that a message belongs to.

@@ -46,12 +46,12 @@ var errReplyTo = errors.New("reply address was not made by this gateway")
 
 // LoadReplyKeys reads the keys of reply addresses. The passwords of accounts of
 // the file store are made with them too.
-func (c Config) LoadReplyKeys() ([][]byte, error) { return readReplyKeys(c.ReplyTo.Keys) }
+func (c Config) LoadReplyKeys() ([][]byte, error) { return readKeys("reply key", c.ReplyTo.Keys) }
 
-// readReplyKeys reads key files: 32 or more bytes, raw or in base64, which only
-// their owner and group may read.
-func readReplyKeys(files []string) (replyKeys, error) {
-	var keys replyKeys
+// readKeys reads key files: 32 or more bytes, raw or in base64, which only their
+// owner and group may read. kind is what they are called.
+func readKeys(kind string, files []string) ([][]byte, error) {
+	var keys [][]byte
 	var bad []error
 	for _, name := range files {
 		info, err := os.Stat(name)
@@ -60,7 +60,7 @@ func readReplyKeys(files []string) (replyKeys, error) {
 			continue
 		}
 		if mode := info.Mode().Perm(); mode&0o007 != 0 {
-			bad = append(bad, fmt.Errorf("reply key %s can be read by everyone (mode %o): chmod 600 it", name, mode))
+			bad = append(bad, fmt.Errorf("%s %s can be read by everyone (mode %o): chmod 600 it", kind, name, mode))
 			continue
 		}
 		src, err := os.ReadFile(name)
@@ -72,7 +72,7 @@ func readReplyKeys(files []string) (replyKeys, error) {
 			src = text
 		}
 		if len(src) < 32 {
-			bad = append(bad, fmt.Errorf("reply key %s: %d bytes, 32 or more are needed", name, len(src)))
+			bad = append(bad, fmt.Errorf("%s %s: %d bytes, 32 or more are needed", kind, name, len(src)))
 			continue
 		}
 		keys = append(keys, src)
@@ -114,5 +114,13 @@ func mac(key, body []byte) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte("mezhved reply address 1\x00"))
 	h.Write(body)
+	return h.Sum(nil)
+}
+
+// derived is a key for another use than reply addresses. Neither it nor what is
+// made with it helps to find the other.
+func (k replyKeys) derived(i int, use string) []byte {
+	h := hmac.New(sha256.New, k[i])
+	h.Write([]byte("mezhved key 1\x00" + use))
 	return h.Sum(nil)
 }

@@ -19,7 +19,7 @@ import (
 
 func TestAdmitMessageID(t *testing.T) {
 	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) string { return string(ownMessageID(uuid.New(), now.Add(d))) }
+	at := func(d time.Duration) string { return string(ownMessageID(nil, uuid.New(), now.Add(d))) }
 	rules := Config{}.WithDefaults().MessageID
 	lax := rules
 	lax.AnyUUID = true
@@ -51,9 +51,12 @@ func TestAdmitMessageID(t *testing.T) {
 
 func TestOwnMessageID(t *testing.T) {
 	about, at := uuid.New(), time.Date(2026, 3, 14, 12, 0, 0, 123_000_000, time.UTC)
-	id := ownMessageID(about, at)
-	if again := ownMessageID(about, at); again != id {
+	id := ownMessageID([]byte("key"), about, at)
+	if again := ownMessageID([]byte("key"), about, at); again != id {
 		t.Errorf("said twice: %s and %s", id, again)
+	}
+	if other := ownMessageID([]byte("another key"), about, at); other == id {
+		t.Errorf("%s can be foretold without the key", id)
 	}
 	u, ok := parseLowerUUID(string(id))
 	if !ok || u.Version() != 1 || u.Variant() != uuid.RFC4122 || !uuidTime(u).Equal(at) {
@@ -105,11 +108,11 @@ func TestReadReplyKeys(t *testing.T) {
 	}
 	raw := file("raw", bytes.Repeat([]byte{0xff}, 32))
 	text := file("text", []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"))
-	keys, err := readReplyKeys([]string{raw, text})
+	keys, err := readKeys("reply key", []string{raw, text})
 	if err != nil || len(keys) != 2 || len(keys[1]) != 32 || keys[1][31] != 31 {
 		t.Errorf("keys %v, %v", keys, err)
 	}
-	_, err = readReplyKeys([]string{file("small", []byte("x")), filepath.Join(dir, "none")})
+	_, err = readKeys("reply key", []string{file("small", []byte("x")), filepath.Join(dir, "none")})
 	if err == nil || !strings.Contains(err.Error(), "small") || !strings.Contains(err.Error(), "none") {
 		t.Errorf("not both mistakes are named: %v", err)
 	}
@@ -117,7 +120,7 @@ func TestReadReplyKeys(t *testing.T) {
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if keys, err = readReplyKeys([]string{raw, open}); err == nil || !strings.Contains(err.Error(), open) || !strings.Contains(err.Error(), "chmod 600") {
+	if keys, err = readKeys("reply key", []string{raw, open}); err == nil || !strings.Contains(err.Error(), open) || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that everyone can read was taken: %v, %v", keys, err)
 	}
 }

@@ -19,7 +19,7 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(c, ask.Timestamp); err != nil {
+	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
 		return err
 	}
 	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute})
@@ -45,12 +45,12 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 
 // statistics carries out GetIncomingQueueStatistics of 1.1: the depths of the
 // caller's queues as they were a few seconds ago at most.
-func (g *Gateway) statistics(_ context.Context, c *call) error {
+func (g *Gateway) statistics(ctx context.Context, c *call) error {
 	ask, err := envelopes.DecodeStatistics(c.envelope, c.signed)
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(c, ask.Timestamp); err != nil {
+	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
 		return err
 	}
 	var out []envelopes.QueueStatistics

@@ -21,9 +21,10 @@ type Store interface {
 	// Accept commits the message, its dedup key, one outbox row per recipient,
 	// its hold on its files, the journal events and, for a final reply, the mark
 	// on its request, in one statement. A file that has gone or changed since it
-	// was looked at gives ErrFileGone. A repeated MessageID of the same sender gives
-	// Accepted.First with the earlier message and commits only the events of
-	// the duplicate given by the caller's next Record. A second final reply to
+	// was looked at gives ErrFileGone. A MessageID is used once on the bus,
+	// whatever it names: repeated by the same sender it gives Accepted.First with
+	// the earlier message and commits only the events of the duplicate given by the
+	// caller's next Record; used by another sender it gives ErrTaken. A second final reply to
 	// one request gives ErrAnswered, and so does a status after the final reply.
 	Accept(ctx context.Context, m *Message, events []journal.Event) (Accepted, error)
 
@@ -45,10 +46,14 @@ type Store interface {
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, gives them to publish and, when that returns nil,
 	// deletes them and commits the events that publish returned ("routed", or
-	// "dead" for what the bus refuses for good). It holds the shard's advisory
-	// lock meanwhile; ErrShardTaken says that another node does. n is the number
-	// of rows taken. Nothing waiting: 0, nil and publish is not called. The
-	// messages come without their attachments, which the bus does not carry.
+	// "dead" for what the bus refuses for good). What was routed is remembered
+	// until Enqueue has it, for Strays. It leads the shard meanwhile;
+	// ErrShardTaken says that another node does. A lead that is not renewed, since
+	// its node has died or stands still, runs out, and what is committed under it
+	// later fails with journal.ErrDeposed: the rows are another's, and publish has
+	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
+	// 0, nil and publish is not called. The messages come without their
+	// attachments, which the bus does not carry.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -57,6 +62,10 @@ type Store interface {
 	// only remembers where it stands, for Passed. Offsets at or below the stored one, and messages
 	// that a queue has or had, are skipped. n is the number newly queued.
 	Enqueue(ctx context.Context, from Partition, arrivals []Arrival) (n int, err error)
+
+	// Awaited reports whether the message was accepted for the queue and has not
+	// come to it yet.
+	Awaited(ctx context.Context, message uuid.UUID, q Queue) (bool, error)
 
 	// Streaming tells of the partitions in which records wait to be read by
 	// their recipients themselves.
@@ -69,9 +78,33 @@ type Store interface {
 	// Feed gives the next entries of the log, up to max and in their order, to
 	// publish and, when that returns nil, remembers how far it has come: what
 	// was published is not given again unless a crash came between the two. One
-	// node feeds at a time; ErrShardTaken says that another one does. n is the
+	// node feeds at a time; ErrShardTaken says that another one does, and
+	// journal.ErrDeposed that one has begun meanwhile, as in Relay. n is the
 	// number of entries. Nothing new: 0, nil and publish is not called.
 	Feed(ctx context.Context, max int, publish func(context.Context, []LogEntry) error) (n int, err error)
+
+	// Strays gives queues for which the bus has acknowledged messages longer
+	// than age ago that have not come to the queue: queues of the oldest, when
+	// there are very many.
+	Strays(ctx context.Context, age time.Duration) ([]Queue, error)
+
+	// Recall puts such messages of a queue into the outbox again, a bounded
+	// number at a time: the caller knows that the bus has lost them. What has come
+	// to its queue meanwhile is left there. n is the number put back.
+	Recall(ctx context.Context, q Queue, age time.Duration) (n int, err error)
+
+	// Restream does the same for records that their recipient was to read in a
+	// partition that is gone.
+	Restream(ctx context.Context, w Streaming) (n int, err error)
+
+	// Standing tells what has waited longest at each station, by the store's own
+	// clock. It is cheap however much waits.
+	Standing(ctx context.Context) (Standing, error)
+
+	// Refeed says which incarnation of its topic the log is fed to. When it is
+	// another than before, again is true and Feed begins again with what the topic
+	// that is gone would still hold.
+	Refeed(ctx context.Context, epoch string) (again bool, err error)
 
 	// Lease hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
@@ -80,13 +113,20 @@ type Store interface {
 	// is not handed out.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
+	// FirstUse notes that a signed poll, known by its mark, came with an operation,
+	// and gives the operation that it came with first. It is remembered until the
+	// given time, by all nodes; a crash of the store may forget it.
+	FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (first string, err error)
+
 	// Ack removes a delivered message from a queue of its system and commits
 	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
-	// of this system has been delivered and not acknowledged.
+	// of this system has been delivered and not acknowledged. Where two messages
+	// bear the id, from the time when ids were unique by sender only, it counts
+	// only when one of them alone is out; else ErrNotAwaiting too.
 	Ack(ctx context.Context, system Mnemonic, id MessageID, now time.Time, ev journal.Event) error
 
 	// Sweep does what time brings: leases that ran out ("returned" events),
-	// ends of life ("expired" events), low-water marks, old dedup keys, refusals
+	// ends of life ("expired" events), low-water marks, old dedup keys and polls, refusals
 	// and partitions. It does a bounded amount of work and says whether more
 	// waits. An expired request is among Swept.Expired in every sweep until its
 	// final reply has been accepted (the gateway's own AsyncProcessingStatus),
@@ -96,8 +136,9 @@ type Store interface {
 	// Depths tells the number of messages waiting in each queue.
 	Depths(ctx context.Context) ([]Depth, error)
 
-	// Find gives a message by the sender's MessageID, newest first (MessageIDs
-	// are unique per sender only), ErrNotFound when none.
+	// Find gives a message by the sender's MessageID, newest first (several
+	// can have one from the time when ids were unique by sender only, or with
+	// longer retention than dedup keys have), ErrNotFound when none.
 	Find(ctx context.Context, id MessageID) ([]Message, error)
 
 	// Trace gives the journal events that bear the id: our message id, a
@@ -112,6 +153,7 @@ type Store interface {
 var (
 	ErrNotAwaiting = errors.New("message is not awaiting acknowledgement")
 	ErrAnswered    = errors.New("request has its final reply already")
+	ErrTaken       = errors.New("another sender's message has this MessageID")
 	ErrShardTaken  = errors.New("outbox shard is held by another node")
 	ErrNotFound    = errors.New("not found")
 )
@@ -153,7 +195,7 @@ type Arrival struct {
 	Offset  int64
 	Message uuid.UUID
 	Queue   Queue
-	Event   journal.Event // "queued", as the record's headers tell it; empty Kind: none
+	Event   journal.Event // "queued": when and where; the store adds what it knows of the message; empty Kind: none
 	Stream  bool          // the recipient reads the record where it stands: no queue is filled
 }
 
@@ -161,6 +203,35 @@ type Arrival struct {
 type Streaming struct {
 	From      Partition
 	Recipient Mnemonic
+}
+
+// Station is a place where what was accepted, or is to be told of it, waits for
+// the next step.
+type Station string
+
+// The stations. Outbox and Bus are told by shard.
+const (
+	StationOutbox     Station = "outbox"     // accepted, and not on the bus
+	StationBus        Station = "bus"        // on the bus, and not in its queue
+	StationJournal    Station = "journal"    // events without a place in the log
+	StationCheckpoint Station = "checkpoint" // entries of the log that no checkpoint covers
+	StationFeed       Station = "feed"       // entries of the log that are not on its topic
+	StationTerm       Station = "term"       // messages past their end of life that were not taken out
+)
+
+// Oldest is what has waited longest at a station.
+type Oldest struct {
+	Station Station
+	Shard   int
+	Since   time.Time
+	Age     time.Duration
+}
+
+// Standing is what waits at a time of the store's clock. Stations where nothing
+// waits are absent.
+type Standing struct {
+	At     time.Time
+	Oldest []Oldest
 }
 
 // LogEntry is an entry of the journal's log, as the bus is told of it.

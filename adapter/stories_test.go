@@ -399,6 +399,48 @@ func TestRepetition(t *testing.T) {
 	w.Check()
 }
 
+// A MessageID is used once on the bus. Whoever comes with one that another sender
+// has used, in a request, a reply, a status or a rejection, is refused and has
+// changed nothing: the Ack of the message that bears it can mean no other.
+func TestAnothersMessageID(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni, mfc, registry := w.Party("MUNI"), w.Party("MFC"), w.Party("REGISTRY")
+	kind, body, id := muni.BuildRequest(request(adaptertest.Extract1))
+	first := accepted(t, muni.Post("/ws", kind, body))
+	taken := refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}
+
+	hostile := adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract1)}
+	taken.check(t, w, mfc.Send(hostile))
+	to := registry.Await(envelopes.GetRequest, "").Message.ReplyTo
+	for name, r := range map[string]adaptertest.Reply{
+		"reply":     {ID: id, Content: adaptertest.Answer(adaptertest.Extract1)},
+		"status":    {ID: id, Status: &envelopes.RequestStatus{Code: 1, Description: "принято"}},
+		"rejection": {ID: id, Reject: []envelopes.Rejection{{Code: envelopes.RejectNoData, Description: "нет"}}},
+	} {
+		t.Run(name, func(t *testing.T) { taken.check(t, w, registry.Reply(to, r)) })
+	}
+	again := accepted(t, muni.Post("/ws", kind, body))
+	if !again.Receipt.Sent.Equal(first.Receipt.Sent) {
+		t.Errorf("a repetition's receipt says %v, want the first time, %v", again.Receipt.Sent, first.Receipt.Sent)
+	}
+
+	// The request is open still, and the id of its answer is used as well.
+	status := accepted(t, registry.Reply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 1, Description: "принято"}})).Receipt.MessageID
+	mfcHas := refused{fault: envelopes.MessageIsAlreadySent, rule: "duplicate"}
+	mfcHas.check(t, w, mfc.Send(adaptertest.Request{ID: status, Content: adaptertest.Content(adaptertest.Extract1)}))
+	accepted(t, registry.Ack(id))
+	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+		t.Errorf("%s of %s was delivered too", a.Message.Metadata.MessageID, a.Message.Metadata.Sender.Mnemonic)
+	}
+	if got := take(t, muni, envelopes.GetResponse, "").Metadata.MessageID; got != status {
+		t.Errorf("MUNI got %s, want the status %s", got, status)
+	}
+	accepted(t, registry.Reply(to, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	take(t, muni, envelopes.GetResponse, "")
+	w.Check()
+}
+
 // In strict mode a repetition is told what the real bus tells it.
 func TestRepetitionInStrictMode(t *testing.T) {
 	t.Parallel()
@@ -500,25 +542,6 @@ func TestDeadLetter(t *testing.T) {
 	}
 	if got, want := life(t, w, sent.Receipt.MessageID), "accepted answered dead"; got != want {
 		t.Errorf("life: %s, want %s", got, want)
-	}
-	w.Check()
-}
-
-// A record that no gateway wrote reaches no queue and stops nothing.
-func TestForgedRecord(t *testing.T) {
-	t.Parallel()
-	w := adaptertest.Start(t)
-	topic := w.Config.Kafka.Prefix + ".requests.REGISTRY"
-	forged := adapter.Record{Topic: topic, Key: []byte("k"), Value: []byte("<x/>"), Headers: []adapter.Header{
-		{Key: "mezhved-id", Value: []byte("0197b3a0-0000-7000-8000-000000000000")}, {Key: "mezhved-queue", Value: []byte(`{"System":"REGISTRY","Kind":"request"}`)},
-		{Key: "mezhved-seal", Value: []byte("0123456789abcdef")}, {Key: "mezhved-event", Value: []byte("{}")},
-	}}
-	if err := w.Bus.Broker.Publish(context.Background(), []adapter.Record{forged}); err != nil {
-		t.Fatal(err)
-	}
-	id, got := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
-	if got.Message.Metadata.MessageID != id {
-		t.Errorf("got %s, want %s", got.Message.Metadata.MessageID, id)
 	}
 	w.Check()
 }

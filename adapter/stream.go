@@ -28,7 +28,19 @@ func (g *Gateway) streamsOnce(ctx context.Context) error {
 	}
 	type asked struct{ group, topic string }
 	known := map[asked]map[Partition]int64{}
+	there := map[string]map[Partition]Extent{}
 	for _, w := range waiting {
+		if _, ok := there[w.From.Topic]; !ok {
+			if there[w.From.Topic], err = g.broker.Extents(ctx, w.From.Topic); err != nil {
+				return fmt.Errorf("looking at the records of %s: %w", w.Recipient, err)
+			}
+		}
+		if _, ok := there[w.From.Topic][w.From]; !ok && len(there[w.From.Topic]) > 0 {
+			if err := g.restream(ctx, w); err != nil {
+				return err
+			}
+			continue
+		}
 		p := g.Catalog().Party(w.Recipient)
 		if p == nil {
 			continue // not registered now: nobody knows its group
@@ -49,5 +61,22 @@ func (g *Gateway) streamsOnce(ctx context.Context) error {
 		}
 		g.metrics.streamed.Add(float64(n))
 	}
+	return nil
+}
+
+// restream relays once more what stood in a partition that is gone, because its
+// topic was deleted or the bus has lost its data, and was not read, as far as the
+// recipient's group has said.
+func (g *Gateway) restream(ctx context.Context, w Streaming) error {
+	n, err := g.store.Restream(ctx, w)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return nil
+	}
+	g.metrics.recalled.Add(float64(n))
+	g.outbox[ShardOf(Queue{System: w.Recipient, Kind: QueueRequests})].ring()
+	g.log.Error("the bus has lost records before they were read; they are put there again", "topic", w.From.Topic, "partition", w.From.Partition, "recipient", w.Recipient, "records", n)
 	return nil
 }

@@ -17,16 +17,16 @@ import (
 // gateway reloads: they are renewed without a restart. What cannot be read leaves
 // the old in force, and is told.
 type transport struct {
-	config  TLSConfig
-	log     *slog.Logger
-	metrics *metrics
+	config TLSConfig
+	log    *slog.Logger
+	count  func(what, outcome string, expires time.Time) // each reading after which something is told; expires is of a certificate in use
 
 	pair  certificateFile
 	inUse atomic.Pointer[tls.Config] // with the authorities in force
 }
 
-func newTransport(c TLSConfig, log *slog.Logger, m *metrics) (*transport, error) {
-	t := &transport{config: c, log: log, metrics: m, pair: certificateFile{cert: c.Certificate, key: c.Key}}
+func newTransport(c TLSConfig, log *slog.Logger, count func(what, outcome string, expires time.Time)) (*transport, error) {
+	t := &transport{config: c, log: log, count: count, pair: certificateFile{cert: c.Certificate, key: c.Key}}
 	if _, err := t.certificate(false); err != nil {
 		return nil, err
 	}
@@ -47,11 +47,11 @@ func (t *transport) reload() {
 		return
 	}
 	if err := t.readAuthorities(); err != nil {
-		t.metrics.transport.WithLabelValues("clientCAs", "failed").Inc()
+		t.count("clientCAs", "failed", time.Time{})
 		t.log.Error("the authorities of client certificates were not read again, the old ones stay: mend the file and reload", "error", err)
 		return
 	}
-	t.metrics.transport.WithLabelValues("clientCAs", "ok").Inc()
+	t.count("clientCAs", "ok", time.Time{})
 	t.log.Info("the authorities of client certificates were read again", "file", t.config.ClientCAs)
 }
 
@@ -83,16 +83,33 @@ func (t *transport) certificate(now bool) (*tls.Certificate, error) {
 	pair, fresh, err := t.pair.get(now)
 	switch {
 	case err != nil && pair != nil:
-		t.metrics.transport.WithLabelValues("certificate", "failed").Inc()
-		t.log.Error("the certificate of the doors was not read again, the old one stays: mend the files", "error", err, "expires", pair.Leaf.NotAfter)
+		t.count("certificate", "failed", pair.Leaf.NotAfter)
+		t.log.Error("a door's certificate was not read again, the old one stays: mend the files", "error", err, "expires", pair.Leaf.NotAfter)
 	case err != nil:
 		return nil, err
 	case fresh:
-		t.metrics.transport.WithLabelValues("certificate", "ok").Inc()
-		t.metrics.doorExp.Set(float64(pair.Leaf.NotAfter.Unix()))
-		t.log.Info("the doors have a certificate", "file", t.config.Certificate, "subject", pair.Leaf.Subject.String(), "expires", pair.Leaf.NotAfter)
+		t.count("certificate", "ok", pair.Leaf.NotAfter)
+		t.log.Info("a door has a certificate", "file", t.config.Certificate, "subject", pair.Leaf.Subject.String(), "expires", pair.Leaf.NotAfter)
 	}
 	return pair, nil
+}
+
+// LoadTLS makes the transport security of the file store's FTP door; nil where it
+// has none. What is offered by name (ALPN) is ftp alone, so that nobody can lead a
+// client of another protocol here that takes the certificate for its own server's.
+// The certificate is read again when its file changes, which is logged and counted
+// with its outcome, ok or failed.
+func (c FTPConfig) LoadTLS(log *slog.Logger, count func(outcome string)) (*tls.Config, error) {
+	if c.Certificate == "" {
+		return nil, nil
+	}
+	t, err := newTransport(TLSConfig{Certificate: c.Certificate, Key: c.Key}, log, func(_, outcome string, _ time.Time) { count(outcome) })
+	if err != nil {
+		return nil, err
+	}
+	out := t.inUse.Load()
+	out.NextProtos = []string{"ftp"}
+	return out, nil
 }
 
 // certificateFile is a key pair on disk.

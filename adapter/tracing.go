@@ -15,12 +15,13 @@ import (
 // relay and intake, on whatever node and after whatever restart, are spans of
 // the same trace, and the poll that delivers it is linked to it.
 
-// carried is the context of a message's trace.
-func carried(traceparent string) context.Context {
+// carried is the context of a call's or a message's trace. The caller's tracestate
+// is not taken along: it is free text, and would be exported.
+func carried(ctx context.Context, traceparent string) context.Context {
 	if traceparent == "" {
-		return context.Background()
+		return ctx
 	}
-	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
 }
 
 // span records a stage of a message's way that has just ended. Messages whose
@@ -29,6 +30,6 @@ func (g *Gateway) span(traceparent, name string, began time.Time) {
 	if !strings.HasSuffix(traceparent, "1") && !strings.HasSuffix(traceparent, "3") {
 		return // the last digit's lowest bit says that the trace is recorded
 	}
-	_, s := g.tracer.Start(carried(traceparent), name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindInternal))
+	_, s := g.tracer.Start(carried(context.Background(), traceparent), name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindInternal))
 	s.End()
 }

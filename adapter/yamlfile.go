@@ -21,6 +21,7 @@ type Finding struct {
 	Line    int    `json:"line,omitempty"` // from 1; 0: the whole file
 	Col     int    `json:"col,omitempty"`
 	Warning bool   `json:"warning,omitempty"`
+	Sample  bool   `json:"sample,omitempty"` // in a sample: people read those, a gateway does not
 	Text    string `json:"text"`
 }
 

@@ -155,6 +155,7 @@ type PollCall struct {
 	ID        string
 	Root      Name // the selector: a request or response root of a service; zero: any
 	Timestamp time.Time
+	Zoneless  bool // Timestamp came without a zone and was read as Moscow time
 	NodeID    string
 
 	Signature xmltape.Node
@@ -167,6 +168,7 @@ func (p *PollCall) Selects() bool { return p.Root.Local != "" }
 type GetStatusCall struct {
 	ID        string
 	Timestamp time.Time
+	Zoneless  bool // as in PollCall
 
 	Signature xmltape.Node
 }
@@ -185,6 +187,7 @@ type StatisticsCall struct {
 	ID        string
 	NodeID    string // stands outside the signed Timestamp
 	Timestamp time.Time
+	Zoneless  bool // as in PollCall
 
 	Signature xmltape.Node
 }

@@ -346,7 +346,7 @@ func decodePoll(e *Envelope, p Proven) (*PollCall, error) {
 		space := s.optional(basic, "NamespaceURI")
 		local := s.optional(basic, "RootElementLocalName")
 		out.Root = Name{r.collapsed(space), r.collapsed(local)}
-		out.Timestamp = r.dateTime(s.required(basic, "Timestamp"), false)
+		out.Timestamp, out.Zoneless = r.moment(s.required(basic, "Timestamp"))
 		out.NodeID = r.text(s.optional(basic, "NodeID"), 50)
 		s.end()
 		if (out.Root.Space == "") != (out.Root.Local == "") {
@@ -386,7 +386,7 @@ func decodeGetStatus(e *Envelope, p Proven) (*GetStatusCall, error) {
 	r := newReader(e)
 	out := &GetStatusCall{}
 	n := r.signedCall(r.v.BasicSpace(), "Timestamp", p, &out.Signature)
-	out.Timestamp = r.dateTime(n, false, "Id")
+	out.Timestamp, out.Zoneless = r.moment(n, "Id")
 	out.ID = r.identifier(n)
 	return out, r.verdict()
 }
@@ -439,7 +439,7 @@ func decodeStatistics(e *Envelope, p Proven) (*StatisticsCall, error) {
 	if p.Element().Valid() {
 		n = p.Element()
 	}
-	out.Timestamp = r.dateTime(n, false, "Id")
+	out.Timestamp, out.Zoneless = r.moment(n, "Id")
 	out.ID = r.identifier(n)
 	return out, r.verdict()
 }

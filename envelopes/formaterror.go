@@ -37,6 +37,13 @@ func (e *FormatError) Error() string {
 	return s
 }
 
+// WithoutValues says where the call breaks which rule, and nothing of what stands
+// there, for logs.
+func (e *FormatError) WithoutValues() string {
+	v := &e.Violations[0]
+	return fmt.Sprintf("%s %s: line %d, column %d: %s: %s", e.Operation, e.Version, v.Line, v.Col, v.XPath, v.Rule)
+}
+
 // Russian gives the violation as a sentence for the sender.
 func (v *Violation) Russian() string {
 	r := Violation{Rule: v.Rule, Line: v.Line, Col: v.Col, XPath: v.XPath, Found: russian(v.Found)}
@@ -190,6 +197,14 @@ func (e *ParseError) Error() string {
 		return "line " + strconv.Itoa(e.Line) + ", column " + strconv.Itoa(e.Col) + ": " + string(e.Code) + ": " + e.Detail
 	}
 	return string(e.Code) + ": " + e.Detail
+}
+
+// WithoutValues is code and place, for logs.
+func (e *ParseError) WithoutValues() string {
+	if e.Line > 0 {
+		return "line " + strconv.Itoa(e.Line) + ", column " + strconv.Itoa(e.Col) + ": " + string(e.Code)
+	}
+	return string(e.Code)
 }
 
 func refuse(t *xmltape.Tape, off int, code ParseCode, detail string) *ParseError {

@@ -273,18 +273,25 @@ func (r *reader) uuid(n xmltape.Node, attrs ...string) string {
 
 // dateTime reads an xs:dateTime; zoned says that a time zone must be there.
 func (r *reader) dateTime(n xmltape.Node, zoned bool, attrs ...string) time.Time {
-	if !n.Valid() {
-		return time.Time{}
-	}
-	s := r.collapsed(n, attrs...)
-	t, hasZone, ok := parseDateTime(s)
-	switch {
-	case !ok:
-		r.value("cvc-datatype-valid.1.2.1", n, s, saysDateTime)
-	case zoned && !hasZone:
-		r.value("cvc-pattern-valid", n, s, saysZone)
+	t, zoneless := r.moment(n, attrs...)
+	if zoned && zoneless {
+		r.value("cvc-pattern-valid", n, r.collapsed(n, attrs...), saysZone)
 	}
 	return t
+}
+
+// moment reads an xs:dateTime and says whether it came without a zone.
+func (r *reader) moment(n xmltape.Node, attrs ...string) (t time.Time, zoneless bool) {
+	if !n.Valid() {
+		return t, false
+	}
+	s := r.collapsed(n, attrs...)
+	t, zoned, ok := parseDateTime(s)
+	if !ok {
+		r.value("cvc-datatype-valid.1.2.1", n, s, saysDateTime)
+		return t, false
+	}
+	return t, !zoned
 }
 
 // base64 reads an xs:base64Binary.

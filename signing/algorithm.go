@@ -67,6 +67,7 @@ func (d Digest) String() string {
 // cannot be used with it. Legacy methods verify only where the policy names them.
 type method struct {
 	uri    Algorithm
+	alias  Algorithm // another name that is written for it; it counts as uri
 	name   string
 	digest Digest
 	kind   keyKind
@@ -76,6 +77,7 @@ type method struct {
 
 type digestMethod struct {
 	uri    Digest
+	alias  Digest
 	name   string
 	size   int
 	legacy bool
@@ -111,7 +113,7 @@ func Algorithms() []Algorithm {
 
 func methodByURI(uri string) *method {
 	for i := range methods {
-		if string(methods[i].uri) == uri {
+		if string(methods[i].uri) == uri || uri != "" && string(methods[i].alias) == uri {
 			return &methods[i]
 		}
 	}
@@ -121,7 +123,7 @@ func methodByURI(uri string) *method {
 // digestByURI gives the index in digests, -1 for none.
 func digestByURI(uri string) int {
 	for i := range digests {
-		if string(digests[i].uri) == uri {
+		if string(digests[i].uri) == uri || uri != "" && string(digests[i].alias) == uri {
 			return i
 		}
 	}

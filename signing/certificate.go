@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 	"time"
 )
 
@@ -41,6 +43,7 @@ func ParseCertificate(der []byte) (*Certificate, error) {
 // ParsePEMCertificates reads every CERTIFICATE block of a PEM file; a file that
 // is DER is read as one certificate. No certificate at all is an error.
 func ParsePEMCertificates(data []byte) ([]*Certificate, error) {
+	data = plainText(data)
 	var out []*Certificate
 	for rest := data; ; {
 		var block *pem.Block
@@ -88,6 +91,15 @@ func (c *Certificate) Key() string {
 		return "unusable: " + c.keyErr.Error()
 	}
 	return c.key.String()
+}
+
+// plainText takes away the mark that editors and shells of Windows put before text,
+// and with it UTF-16. Nothing in DER begins with such a mark.
+func plainText(data []byte) []byte {
+	if text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data); err == nil {
+		return text
+	}
+	return data
 }
 
 // PEM is the certificate as a PEM block.

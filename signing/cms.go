@@ -436,6 +436,12 @@ func (c *cms) checkValue(cert *Certificate, octets Octets) error {
 	if c.holds(cert, c.attributes, c.value) {
 		return nil
 	}
+	// What is signed is the DER encoding of the attributes, whatever the encoding in
+	// the message (RFC 5652, 5.4): some signers sort them for the one and not for the
+	// other. The set is the same, so nothing else is signed by it.
+	if sorted, ok := derSet(c.attributes); ok && c.holds(cert, sorted, c.value) {
+		return nil
+	}
 	return &Error{Code: ValueInvalid, Detail: "the value does not match attributes and certificate", Certificate: cert, Slip: c.explainValue(cert, octets)}
 }
 
@@ -636,6 +642,11 @@ func signedAttributes(digest asn1.ObjectIdentifier, sum, certHash []byte, now ti
 			})
 		}),
 	}
+	return setOf(list)
+}
+
+// setOf is the SET of elements in the order of DER.
+func setOf(list [][]byte) []byte {
 	slices.SortFunc(list, bytes.Compare)
 	var b cryptobyte.Builder
 	b.AddASN1(tag.SET, func(b *cryptobyte.Builder) {
@@ -646,8 +657,28 @@ func signedAttributes(digest asn1.ObjectIdentifier, sum, certHash []byte, now ti
 	return b.BytesOrPanic()
 }
 
+// derSet puts the elements of a SET into the order of DER; it says false where they
+// have that order already.
+func derSet(set []byte) ([]byte, bool) {
+	var list [][]byte
+	var in, element cryptobyte.String
+	whole := cryptobyte.String(set)
+	if !whole.ReadASN1(&in, tag.SET) {
+		return nil, false
+	}
+	for !in.Empty() {
+		if !in.ReadAnyASN1Element(&element, new(tag.Tag)) {
+			return nil, false
+		}
+		list = append(list, element)
+	}
+	sorted := setOf(list)
+	return sorted, !bytes.Equal(sorted, set)
+}
+
 // ParseCMS takes a signature out of a file: PEM, base64 or DER.
 func ParseCMS(file []byte) ([]byte, error) {
+	file = plainText(file)
 	if len(file) > 0 && file[0] == 0x30 {
 		return file, nil
 	}

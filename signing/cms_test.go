@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"golang.org/x/text/encoding/unicode"
 
 	"mezhved/signing/gost"
 	"mezhved/signing/internal/openssl"
@@ -592,12 +594,113 @@ func TestCMSAttributes(t *testing.T) {
 	}
 }
 
+func pemOf(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: der}) }
+
+// utf16Of is what a shell of Windows makes of a text.
+func utf16Of(t *testing.T, order unicode.Endianness, text string) []byte {
+	t.Helper()
+	out, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().Bytes([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Certificates and keys that were saved on Windows are read as well.
+func TestMarkedPEM(t *testing.T) {
+	w := newCMSWorld(t, KeyGOST256)
+	key, _, err := w.id.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, marked := range []func([]byte) []byte{
+		func(b []byte) []byte { return append([]byte("\xef\xbb\xbf"), b...) },
+		func(b []byte) []byte { return utf16Of(t, unicode.LittleEndian, string(b)) },
+	} {
+		if got, err := ParsePEMCertificates(marked(w.id.Certificate.PEM())); err != nil || got[0].SHA256 != w.id.Certificate.SHA256 {
+			t.Errorf("a certificate: %v", err)
+		}
+		if _, err := ParsePrivateKey(marked(key)); err != nil {
+			t.Errorf("a key: %v", err)
+		}
+	}
+}
+
+// Attributes that are written in another order than DER's, and signed in that one, as
+// RFC 5652, 5.4, wants it: the vectors are of a program, this one (-update).
+func TestCMSAttributesOutOfOrder(t *testing.T) {
+	content := []byte("план\r\nучастка\n")
+	dir := filepath.Join(repoRoot(t), "testdata", "signing", "cms")
+	for _, key := range []KeyType{KeyECDSA256, KeyRSA2048, KeyGOST256, KeyGOST512} {
+		file := filepath.Join(dir, "attributes-out-of-order-"+strings.ToLower(string(key))+".p7s")
+		if *update {
+			w := newCMSWorld(t, key)
+			if err := os.WriteFile(file, reversedAttributes(t, w.sign(t, content)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		der, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := readCMS(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, other := derSet(c.attributes); !other {
+			t.Errorf("%s: the attributes are in order", file)
+		}
+		v, err := NewVerifier(Options{SignatureOnly: true, Algorithms: Algorithms()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.VerifyCMS(der, Octets{Bytes: content}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		_, err = v.VerifyCMS(der, Octets{Bytes: []byte("план\nучастка\n")})
+		refused(t, err, DigestMismatch, "")
+		// Any other set of attributes is not what was signed.
+		changed := bytes.Replace(der, c.attributes[len(c.attributes)-8:], append(slices.Clone(c.attributes[len(c.attributes)-8:len(c.attributes)-1]), c.attributes[len(c.attributes)-1]^1), 1)
+		if _, err := v.VerifyCMS(changed, Octets{Bytes: content}); err == nil {
+			t.Errorf("%s: holds with a changed attribute", file)
+		}
+	}
+}
+
+// reversedAttributes writes the signed attributes of a signature in reverse.
+func reversedAttributes(t *testing.T, der []byte) []byte {
+	t.Helper()
+	c, err := readCMS(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list [][]byte
+	var in, element cryptobyte.String
+	whole := cryptobyte.String(c.attributes)
+	if !whole.ReadASN1(&in, 0x31) {
+		t.Fatal("no SET")
+	}
+	body := slices.Clone([]byte(in))
+	for !in.Empty() {
+		if !in.ReadAnyASN1Element(&element, new(cryptobyte_asn1.Tag)) {
+			t.Fatal("no element")
+		}
+		list = append(list, element)
+	}
+	slices.Reverse(list)
+	return bytes.Replace(der, body, bytes.Join(list, nil), 1)
+}
+
 func TestParseCMS(t *testing.T) {
 	w := newCMSWorld(t, KeyECDSA256)
 	der := w.sign(t, []byte("x"))
 	for name, file := range map[string][]byte{
 		"DER": der, "base64": []byte(base64.StdEncoding.EncodeToString(der)),
-		"PEM": pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: der}),
+		"PEM":                  pemOf(der),
+		"PEM with a mark":      append([]byte("\xef\xbb\xbf"), pemOf(der)...),
+		"base64 with a mark":   []byte("\xef\xbb\xbf" + base64.StdEncoding.EncodeToString(der)),
+		"PEM in UTF-16":        utf16Of(t, unicode.LittleEndian, string(pemOf(der))),
+		"PEM in UTF-16, large": utf16Of(t, unicode.BigEndian, string(pemOf(der))),
 	} {
 		got, err := ParseCMS(file)
 		if err != nil || !bytes.Equal(got, der) {

@@ -25,6 +25,7 @@ var (
 // parseRevocationList reads a CRL, DER or PEM. Delta CRLs and CRLs that cover only
 // some certificates or reasons are refused: absence from them means nothing.
 func parseRevocationList(data []byte) (*revocationList, error) {
+	data = plainText(data)
 	if block, _ := pem.Decode(data); block != nil && block.Type == "X509 CRL" {
 		data = block.Bytes
 	}

@@ -47,6 +47,19 @@ type Error struct {
 	Err         error        // the cause, if any
 }
 
+// WithoutValues is code and place, for logs: a detail may name what the caller
+// wrote, a cause the certificate's subject.
+func (e *Error) WithoutValues() string {
+	s := "signature: " + string(e.Code)
+	if e.Path != "" {
+		s += " at " + e.Path
+	}
+	if e.Code == RevocationUnknown && e.Err != nil {
+		s += ": " + e.Err.Error() // of the authority's servers
+	}
+	return s
+}
+
 // Error gives code, place and detail.
 func (e *Error) Error() string {
 	s := "signature: " + string(e.Code)

@@ -138,9 +138,6 @@ func (v *Verifier) foreignKey(s *scratch, f *foreign, at time.Time) (*Certificat
 func (f *foreign) resolve(s *scratch, sig xmltape.Node) (Subset, xmltape.Node, error) {
 	t := sig.Tape()
 	subset := Subset{Prefixes: f.refPrefix}
-	if err := s.ids.collect(t); err != nil {
-		return subset, xmltape.Node{}, err
-	}
 	target := t.Root()
 	if f.uri == "" {
 		subset.Document = t

@@ -34,12 +34,12 @@ func init() {
 	methods = append(methods,
 		method{uri: GOST2012_256, name: "GOST R 34.10-2012 256", digest: Streebog256, kind: gost2012Key256},
 		method{uri: GOST2012_512, name: "GOST R 34.10-2012 512", digest: Streebog512, kind: gost2012Key512},
-		method{uri: GOST2001, name: "GOST R 34.10-2001", digest: GOST94, kind: gost2001Key, legacy: true},
+		method{uri: GOST2001, alias: "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102001-gostr3411", name: "GOST R 34.10-2001", digest: GOST94, kind: gost2001Key, legacy: true},
 	)
 	digests = append(digests,
 		digestMethod{uri: Streebog256, name: "GOST R 34.11-2012 256", size: gost.Streebog256Size, new: gost.NewStreebog256},
 		digestMethod{uri: Streebog512, name: "GOST R 34.11-2012 512", size: gost.Streebog512Size, new: gost.NewStreebog512},
-		digestMethod{uri: GOST94, name: "GOST R 34.11-94", size: gost.GOST94Size, legacy: true, new: gost.NewGOST94},
+		digestMethod{uri: GOST94, alias: "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr3411", name: "GOST R 34.11-94", size: gost.GOST94Size, legacy: true, new: gost.NewGOST94},
 	)
 }
 

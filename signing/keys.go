@@ -131,6 +131,7 @@ var errNoKey = errors.New("no private key found")
 // ParsePrivateKey reads the first private key of a PEM file: PKCS#8, GOST
 // included, PKCS#1 or SEC 1. Encrypted keys are refused by name.
 func ParsePrivateKey(data []byte) (crypto.Signer, error) {
+	data = plainText(data)
 	for {
 		block, rest := pem.Decode(data)
 		if block == nil {

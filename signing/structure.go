@@ -2,6 +2,7 @@ package signing
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -31,7 +32,6 @@ type structure struct {
 	cert       []byte // DER
 	valueAt    xmltape.Node
 	certAt     xmltape.Node
-	enveloped  bool
 }
 
 // structureReader holds the buffers of one structure and the policy it is read by.
@@ -113,20 +113,21 @@ func (r *structureReader) readReference(st *structure) error {
 		return err
 	}
 
-	// Exactly exclusive canonicalisation and the SMEV transform, in this order.
-	// Some clients put enveloped-signature before them; it is without effect,
-	// because the signature is never inside its target.
+	// Exclusive canonicalisation, then the SMEV transform. Some clients put
+	// canonicalisation between the two, which finds its work done, or
+	// enveloped-signature anywhere, which finds nothing to take away, because the
+	// signature is never inside its target: neither changes an octet.
 	list, err := r.childrenAny(transforms, nil)
 	if err != nil {
 		return err
 	}
-	var steps [3]xmltape.Node
+	var steps [4]xmltape.Node
 	if len(list) > len(steps) {
 		return refuse(BadAlgorithm, list[len(steps)], "more transforms than the profile knows")
 	}
 	n := copy(steps[:], list)
-	step := 0
-	for i, tr := range steps[:n] {
+	step, enveloped, idle := 0, false, false
+	for _, tr := range steps[:n] {
 		if !tr.Is(Namespace, "Transform") {
 			return refuse(Malformed, tr, "ds:Transform expected")
 		}
@@ -135,8 +136,10 @@ func (r *structureReader) readReference(st *structure) error {
 			return err
 		}
 		switch {
-		case i == 0 && string(uri) == envelopedURI:
-			st.enveloped = true
+		case !enveloped && string(uri) == envelopedURI:
+			enveloped = true
+		case step == 1 && !idle && (string(uri) == Exclusive.URI() || string(uri) == Inclusive10.URI()):
+			idle = true
 		case step == 0 && string(uri) == Exclusive.URI(), step == 1 && string(uri) == TransformURI:
 			step++
 		default:
@@ -154,17 +157,35 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 	if err != nil {
 		return err
 	}
-	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Data") {
+	if !slices.ContainsFunc(parts, func(p xmltape.Node) bool { return p.Is(Namespace, "X509Data") }) {
 		return refuse(CertificateMissing, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
+	}
+	if len(parts) != 1 {
+		return refuse(Malformed, keyInfo, "ds:KeyInfo must hold one ds:X509Data and nothing else")
 	}
 	data := parts[0]
 	if parts, err = r.childrenAny(data, nil); err != nil {
 		return err
 	}
-	if len(parts) != 1 || !parts[0].Is(Namespace, "X509Certificate") {
-		return refuse(CertificateMissing, data, "ds:X509Data must hold one ds:X509Certificate and nothing else")
+	// What names the certificate may stand beside it. It is not read: the certificate
+	// says it itself, and KeyInfo is not signed.
+	certificates := 0
+	for _, p := range parts {
+		switch {
+		case p.Is(Namespace, "X509Certificate"):
+			st.certAt = p
+			certificates++
+		case p.Is(Namespace, "X509SubjectName"), p.Is(Namespace, "X509IssuerSerial"), p.Is(Namespace, "X509SKI"):
+		default:
+			return refuse(Malformed, p, "unexpected element in ds:X509Data")
+		}
 	}
-	st.certAt = parts[0]
+	switch {
+	case certificates == 0:
+		return refuse(CertificateMissing, data, "ds:X509Data must hold the signer's certificate, ds:X509Certificate")
+	case certificates > 1:
+		return refuse(Malformed, data, "ds:X509Data must hold one ds:X509Certificate: the signer's alone")
+	}
 	st.cert, err = r.base64(st.certAt, 2, maxCertText)
 	return err
 }

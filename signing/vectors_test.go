@@ -128,9 +128,6 @@ func TestExclusiveOutputs(t *testing.T) {
 	}
 	tape := parse(t, string(data))
 	var ids idIndex
-	if err := ids.collect(tape); err != nil {
-		t.Fatal(err)
-	}
 	target, err := ids.only(tape, []byte("to-be-signed"))
 	if err != nil || !target.Valid() {
 		t.Fatal(target.Valid(), err)

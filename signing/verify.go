@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
 	"time"
@@ -49,10 +50,11 @@ func NewVerifier(opt Options) (*Verifier, error) {
 	v := &Verifier{opt: opt, allowed: map[Algorithm]bool{}}
 	v.certs.limit = opt.Certificates
 	for _, a := range opt.Algorithms {
-		if methodByURI(string(a)) == nil {
+		m := methodByURI(string(a))
+		if m == nil {
 			return nil, fmt.Errorf("signature algorithm %q is not known", a)
 		}
-		v.allowed[a] = true
+		v.allowed[m.uri] = true
 	}
 	if len(opt.Algorithms) == 0 {
 		for _, m := range methods {
@@ -73,6 +75,7 @@ type Signed struct {
 	unchecked   error
 	digest      [64]byte
 	digestLen   uint8
+	mark        [32]byte
 }
 
 // Element is the signed element, on the tape that was verified.
@@ -97,6 +100,24 @@ func (s Signed) Form() string { return s.form.String() }
 
 // Digest is the digest of the element, as the Reference states it.
 func (s Signed) Digest() []byte { return append([]byte(nil), s.digest[:s.digestLen]...) }
+
+// Mark tells one act of signing from all others: it is the same for a signature
+// and for whatever else somebody without the key can make of it, such as other
+// base64, another place in a document, or the second value that every ECDSA
+// signature has. Two acts have one mark where the algorithm draws no random
+// numbers (RSA) and the same element was signed.
+func (s Signed) Mark() [32]byte { return s.mark }
+
+// markOf is over the certificate, the digest and what of the value nobody else
+// can change: of ECDSA's r and s the s may be negated.
+func markOf(cert *Certificate, m *method, digest, value []byte) [32]byte {
+	if m.kind == ecdsaKey {
+		value = value[:len(value)/2]
+	}
+	var room [2048]byte
+	b := append(append(room[:0], "mezhved mark\x00"...), cert.SHA256[:]...)
+	return sha256.Sum256(append(append(b, digest...), value...))
+}
 
 // Verify proves that the ds:Signature element sig is a valid signature, under
 // the SMEV profile and this Verifier's policy, of exactly the element target, at
@@ -149,6 +170,7 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	}
 	signed := Signed{unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
 	copy(signed.digest[:], got)
+	signed.mark = markOf(cert, st.method, got, st.value)
 	return signed, nil
 }
 
@@ -177,9 +199,6 @@ func checkTarget(s *scratch, st *structure, sig, target xmltape.Node) error {
 		return refuse(WrongTarget, st.reference, "URI %q does not name an Id", clip(st.uri))
 	}
 	name := st.uri[1:]
-	if err := s.ids.collect(target.Tape()); err != nil {
-		return err
-	}
 	at, err := s.ids.only(target.Tape(), name)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 
 	"mezhved/envelopes/xmltape"
@@ -76,10 +77,23 @@ func attack(t *testing.T, doc string, v *Verifier, every int) int {
 	return len(seen)
 }
 
+// twoOfOneID is a request with a personal signature and a caller's, as libraries
+// make them that give every signature the same Id.
+func twoOfOneID(t *testing.T, s Signer) string {
+	ns := fmt.Sprintf(`xmlns:t="%s" xmlns:b="%s"`, typesPrefix+"1.2", basicPrefix+"1.2")
+	doc := holes(t, `<t:SendRequestRequest `+ns+`><t:SenderProvidedRequestData Id="CALLER"><t:MessageID>1</t:MessageID><b:MessagePrimaryContent><q:a xmlns:q="urn://q" Id="PERSON">1</q:a></b:MessagePrimaryContent>`+
+		`<t:PersonalSignature>«PERSON»</t:PersonalSignature></t:SenderProvidedRequestData><t:CallerInformationSystemSignature>«CALLER»</t:CallerInformationSystemSignature></t:SendRequestRequest>`, s, "PERSON")
+	doc = strings.Replace(doc, "<ds:Signature ", `<ds:Signature Id="sigID" `, 1) // before the caller signs over it
+	doc = holes(t, doc, s, "CALLER")
+	at := strings.LastIndex(doc, "<ds:Signature ")
+	return doc[:at] + strings.Replace(doc[at:], "<ds:Signature ", `<ds:Signature Id="sigID" `, 1)
+}
+
 func TestWrapping(t *testing.T) {
 	v := verifier(t, Options{})
 	s := signer(t, KeyECDSA256)
 	ns := fmt.Sprintf(`xmlns:t="%s" xmlns:b="%s"`, typesPrefix+"1.2", basicPrefix+"1.2")
+	plain, slot := request(sampleContent)
 	for _, tt := range []struct {
 		name, doc string
 		every     int // every so many variants are run; all take ten seconds
@@ -87,6 +101,8 @@ func TestWrapping(t *testing.T) {
 		{"SendRequest", signedRequest(t, sampleContent, s), 1},
 		{"bare Ack", holes(t, `<t:AckRequest `+ns+`><b:AckTargetMessage Id="ACK" accepted="true">db0486d0-3c08-11e5-95e2-d4c9eff07b77</b:AckTargetMessage><t:CallerInformationSystemSignature>«ACK»</t:CallerInformationSystemSignature></t:AckRequest>`, s, "ACK"), 1},
 		{"GetRequestResponse with six signatures", holes(t, registry("1.3"), s, "C1", "R1", "R2", "PERSON", "SENDER", "SMEV"), 10},
+		{"SendRequest with looser transforms", looserly(t, plain, "SIGNED_BY_CONSUMER", slot, s, looserForms["inclusive between, enveloped last"]), 3},
+		{"two signatures of one Id", twoOfOneID(t, s), 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if n := attack(t, tt.doc, v, tt.every); n < 1000 {

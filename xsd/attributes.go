@@ -2,6 +2,8 @@ package xsd
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd/internal/value"
@@ -90,7 +92,7 @@ func (v *Validator) instanceType(i int32, tok *xmltape.Token, a *xmltape.Attr, d
 		v.reportAttr(i, a, "cvc-elt.4.2", quote(raw), nil, "типа xsi:type=%[1]s в схеме нет", "the schema has no type xsi:type=%[1]s", quote(raw))
 		return declared
 	}
-	if typ == declared {
+	if typ == declared && !v.PrefixesUnsigned {
 		return typ
 	}
 	var blocked derivation
@@ -105,7 +107,31 @@ func (v *Validator) instanceType(i int32, tok *xmltape.Token, a *xmltape.Attr, d
 			"type xsi:type=%[1]s is not derived from the declared type %[2]s, or the substitution is blocked", quote(raw), declared.display())
 		return declared
 	}
+	if v.PrefixesUnsigned {
+		v.onlyType(i, a, typ, raw, declared, blocked&^bySubstitution)
+	}
 	return typ
+}
+
+// onlyType holds that no other type with the local name of typ could stand where
+// xsi:type names that one: bound to any other namespace, the name would be refused.
+func (v *Validator) onlyType(i int32, a *xmltape.Attr, typ typeDef, raw []byte, declared typeDef, blocked derivation) {
+	var others []string
+	for _, t := range v.s.typesOf[typ.typeName().local] {
+		if ct, ok := t.(*complexType); t == typ || ok && ct.abstract || !v.s.derivedOK(t, declared, blocked) {
+			continue
+		}
+		others = append(others, t.typeName().String())
+	}
+	if len(others) == 0 {
+		v.settled++
+		return
+	}
+	slices.Sort(others)
+	v.reportAttr(i, a, "unsigned-prefix", quote(raw), nil,
+		"xsi:type=%[1]s может означать здесь не только %[2]s, но и %[3]s, а подпись не охватывает, какому пространству имён соответствует префикс: по дороге это можно изменить",
+		"xsi:type=%[1]s may mean here not only %[2]s but also %[3]s, and what namespace the prefix stands for is not under the signature: it can be changed on the way",
+		quote(raw), typ.typeName().String(), strings.Join(others, ", "))
 }
 
 // noAttributes: an element of simple type has none but those of xsi.
@@ -206,6 +232,9 @@ func (v *Validator) attribute(i int32, a *xmltape.Attr, decl *attributeDecl, con
 		if string(v.key) != string(constraint.key) {
 			v.reportAttr(i, a, "cvc-au", quote(raw), []string{constraint.value}, "значение атрибута %[3]s — %[1]s, а должно быть %[2]s (fixed)", "attribute %[3]s is %[1]s but must be %[2]s (fixed)", quote(raw), quoteString(constraint.value), v.attrNameAt(a))
 		}
+	}
+	if v.PrefixesUnsigned && decl.typ.qname && !v.meansOne(decl.typ, raw, constraint.kind == fixedValue) {
+		v.reportAttr(i, a, "unsigned-prefix", quote(raw), nil, unsignedValueRU, unsignedValueEN, quote(raw))
 	}
 	v.identities(i, decl.typ, raw)
 }

@@ -51,7 +51,7 @@ func Catalog(fsys fs.FS, dir string) (map[string]string, error) {
 			return err
 		}
 		var tape xmltape.Tape
-		if err := tape.Parse(src, xmltape.Limits{}); err != nil {
+		if _, err := parse(&tape, src); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", p, err))
 			return nil
 		}

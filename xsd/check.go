@@ -38,8 +38,10 @@ func (c *compiler) check() {
 		c.checkContent(t)
 	}
 	for _, g := range c.redefinedGroups {
-		// src-redefine.6.2.2
-		r := &restriction{c: c, rule: "src-redefine.6.2.2"}
+		// Compared are two model groups, not the particles of anything: whether the
+		// outermost ones are pointless, which 3.9.6 says of the particle round a
+		// group, is therefore left open, and either reading will do.
+		r := &restriction{c: c, rule: "src-redefine.6.2.2", groups: true}
 		one := func(m *modelGroup) *particle { return &particle{min: 1, max: 1, group: m, node: m.node} }
 		r.check(one(g.model), one(g.original.model), g.node)
 	}

@@ -19,6 +19,7 @@ type compiler struct {
 	// Loading.
 	files     map[string]*file
 	docs      map[docKey]*document
+	copies    map[copyKey]*document
 	order     []*document         // in the order of loading
 	redefined map[*node]*document // what a redefine redefines
 	bytes     int
@@ -97,7 +98,7 @@ func Compile(fsys fs.FS, roots []string, opts Options) (s *Schema, err error) {
 
 func newCompiler(fsys fs.FS, opts Options) *compiler {
 	c := &compiler{fsys: fsys, opts: opts, lim: opts.Limits.withDefaults(),
-		files: map[string]*file{}, docs: map[docKey]*document{}, redefined: map[*node]*document{},
+		files: map[string]*file{}, docs: map[docKey]*document{}, copies: map[copyKey]*document{}, redefined: map[*node]*document{},
 		types: map[qname]typeDef{}, elements: map[qname]*elementDecl{}, attributes: map[qname]*attributeDecl{},
 		groups: map[qname]*groupDef{}, attrGroups: map[qname]*attributeGroup{}, notations: map[qname]*notation{},
 		identities: map[qname]*identity{}, seen: map[Finding]bool{},

@@ -15,9 +15,10 @@ type Schema struct {
 	files   []string
 	symbols *symbolTable
 
-	elements   []*elementDecl   // global ones by symbol; nil: none
-	attributes []*attributeDecl // global ones by symbol
-	types      []typeDef        // named ones by symbol
+	elements   []*elementDecl       // global ones by symbol; nil: none
+	attributes []*attributeDecl     // global ones by symbol
+	types      []typeDef            // named ones by symbol
+	typesOf    map[string][]typeDef // named ones by local name
 	typeIndex  map[qname]typeDef
 	identities []*identity
 	complexes  []*complexType
@@ -92,8 +93,10 @@ func (c *compiler) emit(roots []string) *Schema {
 	for _, a := range c.attributes {
 		s.attributes[a.sym] = a
 	}
+	s.typesOf = make(map[string][]typeDef, len(c.types))
 	for name, typ := range c.types {
 		s.types[t.add(name)] = typ
+		s.typesOf[name.local] = append(s.typesOf[name.local], typ)
 	}
 	s.memory = s.measure()
 	s.release()
@@ -210,7 +213,7 @@ func (s *Schema) measure() int {
 		component = 500  // a declaration or definition with its share of maps and names
 		pattern   = 4000 // the automaton of a pattern
 	)
-	n := len(s.symbols.slots)*4 + len(s.symbols.entries)*56 + (len(s.elements)+len(s.attributes)+2*len(s.types))*pointer
+	n := len(s.symbols.slots)*4 + len(s.symbols.entries)*56 + (len(s.elements)+len(s.attributes)+2*len(s.types)+6*len(s.typeIndex))*pointer
 	for _, e := range s.symbols.entries {
 		n += len(e.name.local)
 	}

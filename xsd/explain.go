@@ -234,6 +234,7 @@ func Rule(id string, lang Language) string {
 type ruleText struct{ prefix, clause, ru, en string }
 
 var ruleTexts = []ruleText{
+	{"unsigned-prefix", "", "Подпись СМЭВ не охватывает объявлений префиксов, которые встречаются только в значениях. Имя в значении (xsi:type, xs:QName, xs:NOTATION) принимается, только если схема оставляет ему единственный смысл: один подходящий тип с таким локальным именем, одно такое имя в перечислении или постоянное значение (fixed).", "The SMEV signature does not cover declarations of prefixes that occur in values only. A name in a value (xsi:type, xs:QName, xs:NOTATION) is taken only when the schema leaves it one meaning: one type of that local name that could stand there, one such name in an enumeration, or a fixed value."},
 	{"cvc-elt.1", "Part 1, 3.3.4", "Элемент должен быть объявлен в схеме.", "The element must be declared in the schema."},
 	{"cvc-elt.2", "Part 1, 3.3.4", "Абстрактный элемент в документе стоять не может: нужен элемент его группы подстановки.", "An abstract element may not stand in a document: a member of its substitution group is needed."},
 	{"cvc-elt.3", "Part 1, 3.3.4", "xsi:nil=\"true\" возможен только у элемента, объявленного nillable, и такой элемент должен быть совсем пуст, без пробелов и вложенных элементов.", "xsi:nil=\"true\" is possible only for an element declared nillable, and such an element must be quite empty, without white space or children."},

@@ -96,6 +96,7 @@ func Lint(fsys fs.FS, roots []string, reg Registration, opts Options) (remarks [
 				"the union takes only the members of type %[1]s: the facets put on %[1]s do not hold in it; put them on the union itself or on the members", m.display())
 		}
 	}
+	l.unsigned()
 	sort.SliceStable(l.out, func(i, j int) bool { return l.out[i].Severity > l.out[j].Severity })
 	return l.out, nil
 }
@@ -113,6 +114,27 @@ func (l *linter) add(sev Severity, n *node, rule, ru, en string, args ...any) {
 		f.Line, f.Col = n.doc.tape.Position(int(n.el.Token().Off))
 	}
 	l.out = append(l.out, Remark{f, sev})
+}
+
+// unsigned finds where messages could bear names whose prefixes the SMEV signature
+// does not cover: the gateway refuses those (rule unsigned-prefix).
+func (l *linter) unsigned() {
+	seen := map[*node]bool{}
+	value := func(n *node, name qname, t typeDef, fixed bool) {
+		if s := contentType(t); n != nil && !seen[n] && s != nil && !fixed && s.v.Unsettled() {
+			seen[n] = true
+			l.add(Warning, n, "smev-unsigned-name", "значение %[1]s — имя с префиксом (xs:QName или xs:NOTATION), а подпись СМЭВ не охватывает объявлений таких префиксов: шлюз такие значения отвергает; передайте имя строкой или перечислите допустимые имена",
+				"the value of %[1]s is a name with a prefix (xs:QName or xs:NOTATION), and the SMEV signature does not cover what such a prefix stands for: the gateway refuses such values; give the name as a string, or enumerate the names", name.short())
+		}
+	}
+	for _, e := range l.c.allElems {
+		value(e.node, e.name, e.typ, e.constraint.kind == fixedValue)
+	}
+	for _, t := range l.c.complexes {
+		for _, u := range t.uses {
+			value(u.decl.node, u.decl.name, u.decl.typ, u.effective().kind == fixedValue)
+		}
+	}
 }
 
 // registration checks what MR 2.2.2 to 2.2.4 ask of the roots.
@@ -154,8 +176,14 @@ func (l *linter) document(d *document, own bool) {
 	if src := string(d.tape.Source()); !strings.HasPrefix(strings.TrimPrefix(src, "\ufeff"), "<?xml") {
 		l.add(Warning, d.root, "smev-encoding", "нет объявления XML с кодировкой: начните файл с <?xml version=\"1.0\" encoding=\"UTF-8\"?>", "no XML declaration with an encoding: begin the file with <?xml version=\"1.0\" encoding=\"UTF-8\"?>")
 	}
+	for _, n := range l.c.files[d.path].notes {
+		l.add(Warning, d.root, "smev-document", "%.0[2]s%[1]s; сохраните файл в UTF-8 и без DOCTYPE: такой прочтут все", "%[2]s; save the file as UTF-8 without a DOCTYPE: that is read by everybody", n.Russian, n.English)
+	}
 	l.node(d.root)
 }
+
+// foreignEscape finds an escape that the grammar of patterns does not have.
+var foreignEscape = regexp.MustCompile("^(?:[^\\\\]|\\\\[^!\"#$%,/:;=@`~])*(\\\\[!\"#$%,/:;=@`~])")
 
 // node walks over a document; the depth limit of the XML gate bounds the recursion.
 func (l *linter) node(n *node) {
@@ -185,6 +213,11 @@ func (l *linter) node(n *node) {
 		}
 		if t := n.token("type"); !n.has("ref") && n.kid("simpleType") == nil && t == "" && n.token("use") != "prohibited" {
 			l.add(Warning, n, "smev-untyped", "у атрибута %[1]s нет типа: его значение не проверяется", "attribute %[1]s has no type: its value is not checked", quoteName(n.token("name")))
+		}
+	case "pattern":
+		if v, _ := n.attr("value"); foreignEscape.MatchString(v) {
+			l.add(Warning, n, "smev-pattern-escape", "в образце %[1]s: такого экранирования в XML Schema нет, не каждый обработчик его примет; знак пишется без обратной черты",
+				"%[1]s in the pattern: XML Schema has no such escape, and not every processor takes it; write the character without the backslash", foreignEscape.FindStringSubmatch(v)[1])
 		}
 	case "import":
 		if !n.has("schemaLocation") && l.c.opts.Catalog[n.token("namespace")] == "" && n.token("namespace") != xmltape.XMLURI {

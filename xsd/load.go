@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"mezhved/envelopes/xmltape"
+	"mezhved/xsd/internal/prolog"
 )
 
 // The namespaces of the standard.
@@ -115,11 +116,19 @@ type document struct {
 
 type docKey struct{ path, target string }
 
+// copyKey tells documents by what they say: one that lies in two folders, byte
+// for byte the same, is one document.
+type copyKey struct {
+	sum    [32]byte
+	target string
+}
+
 // file is a parsed file of the bundle.
 type file struct {
 	tape   *xmltape.Tape
 	failed bool // a finding was made
 	sum    [32]byte
+	notes  []prolog.Note // what was done to read it
 }
 
 // errMissing: the document is not in the bundle.
@@ -148,17 +157,35 @@ func (c *compiler) readFile(p string) (*file, error) {
 	}
 	f := &file{tape: new(xmltape.Tape), sum: sha256.Sum256(src)}
 	c.files[p] = f
-	if err := f.tape.Parse(src, xmltape.Limits{Size: c.lim.Bytes, Names: 200_000}); err != nil {
+	f.notes, err = parse(f.tape, src)
+	if c.bytes += max(len(f.tape.Source())-len(src), 0); c.bytes > c.lim.Bytes {
+		c.exceeded(p, "bytes", c.lim.Bytes)
+	}
+	var xe *xmltape.Error
+	var pe *prolog.Error
+	switch {
+	case errors.As(err, &pe):
 		f.failed = true
-		var xe *xmltape.Error
-		if !errors.As(err, &xe) {
-			return nil, fmt.Errorf("schema document %s: %w", p, err)
-		}
+		c.report(Finding{Rule: "xml", File: p, Line: pe.Line, Col: pe.Col, ru: pe.Russian(), en: pe.Error()})
+	case errors.As(err, &xe):
+		f.failed = true
 		c.report(Finding{Rule: "xml", File: p, Line: xe.Line, Col: xe.Col,
 			ru: fmt.Sprintf("это не правильно построенный XML (%s): %s", xe.Code, xe.Detail),
 			en: fmt.Sprintf("not well-formed XML (%s): %s", xe.Code, xe.Detail)})
+	case err != nil:
+		return nil, fmt.Errorf("schema document %s: %w", p, err)
 	}
 	return f, nil
+}
+
+// parse reads a schema document as an operator lays it down: in any encoding of
+// XML, with a document type declaration or without.
+func parse(tape *xmltape.Tape, src []byte) ([]prolog.Note, error) {
+	src, notes, err := prolog.Read(src)
+	if err != nil {
+		return nil, err
+	}
+	return notes, tape.Parse(src, xmltape.Limits{Size: len(src), Names: 200_000})
 }
 
 // digest is the identity of the bundle as it was read.
@@ -205,10 +232,12 @@ func (c *compiler) load(roots []string) error {
 		if doc == nil || !fresh {
 			continue
 		}
+		// A copy's neighbours may differ from those of the document that it equals:
+		// they are read too, and what does not fit together is found.
 		for _, k := range doc.root.kids {
 			switch k.name {
 			case "include", "redefine", "import":
-				if next, ok := c.follow(doc, k); ok {
+				if next, ok := c.follow(doc, ref.path, k); ok {
 					queue = append(queue, next)
 				}
 			}
@@ -217,8 +246,9 @@ func (c *compiler) load(roots []string) error {
 	return nil
 }
 
-// loadOne reads one document unless it is known. A nil document without an
-// error means that a finding was made, or that nothing is to be done.
+// loadOne reads one document unless it is known; fresh says that it was not
+// known under this path. A nil document without an error means that a finding
+// was made, or that nothing is to be done.
 func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error) {
 	f, err := c.readFile(ref.path)
 	if errors.Is(err, errMissing) {
@@ -263,6 +293,10 @@ func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error)
 	}
 	key := docKey{ref.path, target}
 	doc = c.docs[key]
+	if same := c.copies[copyKey{f.sum, target}]; doc == nil && same != nil {
+		doc, fresh = same, true
+		c.docs[key] = doc
+	}
 	if doc == nil {
 		if len(c.order) >= c.lim.Documents {
 			c.exceeded(ref.path, "documents", c.lim.Documents)
@@ -271,6 +305,7 @@ func (c *compiler) loadOne(ref reference) (doc *document, fresh bool, err error)
 		doc = &document{path: ref.path, number: len(c.order), target: target, chameleon: chameleon, tape: f.tape,
 			imports: map[string]bool{}, missing: map[string]string{}}
 		c.docs[key] = doc
+		c.copies[copyKey{f.sum, target}] = doc
 		c.order = append(c.order, doc)
 		doc.root = c.tree(doc, root)
 		c.checkStructure(doc)
@@ -297,8 +332,9 @@ func rootRule(kind string) string {
 	return "s4s-root"
 }
 
-// follow decides which document an include, import or redefine means.
-func (c *compiler) follow(doc *document, at *node) (reference, bool) {
+// follow decides which document an include, import or redefine of a document
+// that lies at a path means.
+func (c *compiler) follow(doc *document, from string, at *node) (reference, bool) {
 	ref := reference{from: doc, at: at, kind: at.name}
 	location, located := at.attr("schemaLocation")
 	location = collapse(location)
@@ -336,7 +372,7 @@ func (c *compiler) follow(doc *document, at *node) (reference, bool) {
 			return ref, true
 		}
 	}
-	p, ok := relative(doc.path, location)
+	p, ok := relative(from, location)
 	if !ok {
 		ref.path = location
 		c.missing(ref)

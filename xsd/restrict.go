@@ -7,6 +7,7 @@ import "slices"
 type restriction struct {
 	c      *compiler
 	rule   string
+	groups bool // of model groups, which stand in no particle
 	budget int
 	at     *node // where the first mismatch was seen
 	ru, en string
@@ -32,7 +33,7 @@ func (r *restriction) check(derived, base *particle, at *node) {
 	if d == nil {
 		d = r.nothing(derived, b)
 	}
-	if r.valid(d, b, true) {
+	if r.valid(d, b, true) || r.groups && r.valid(r.asGroup(derived), r.asGroup(base), true) {
 		return
 	}
 	if r.at == nil {
@@ -64,6 +65,8 @@ func (r *restriction) normal(p *particle) *rnode {
 	}
 	n := &rnode{min: p.min, max: p.max, elem: p.elem, wild: p.wild, node: p.node, source: p}
 	switch {
+	case p.group != nil:
+		n = r.asGroup(p)
 	case p.elem != nil:
 		if p.elem.global && len(p.elem.members) > 0 {
 			n.elem, n.op = nil, choice
@@ -75,7 +78,19 @@ func (r *restriction) normal(p *particle) *rnode {
 	case p.wild != nil:
 		return n
 	}
-	n.op = p.group.compositor
+	switch {
+	case len(n.kids) == 0 && (n.op != choice || n.min == 0 || len(p.group.particles) == 1 && n.min == 1 && n.max == 1):
+		return nil
+	case len(n.kids) == 1 && n.min == 1 && n.max == 1:
+		return n.kids[0]
+	}
+	return n
+}
+
+// asGroup is a group whose particles have been rid of pointless ones, and which is
+// not asked whether it is pointless itself.
+func (r *restriction) asGroup(p *particle) *rnode {
+	n := &rnode{min: p.min, max: p.max, op: p.group.compositor, node: p.node, source: p}
 	for _, k := range p.group.particles {
 		kid := r.normal(k)
 		switch {
@@ -85,12 +100,6 @@ func (r *restriction) normal(p *particle) *rnode {
 		default:
 			n.kids = append(n.kids, kid)
 		}
-	}
-	switch {
-	case len(n.kids) == 0 && (n.op != choice || n.min == 0 || len(p.group.particles) == 1 && n.min == 1 && n.max == 1):
-		return nil
-	case len(n.kids) == 1 && n.min == 1 && n.max == 1:
-		return n.kids[0]
 	}
 	return n
 }

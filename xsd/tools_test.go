@@ -154,6 +154,17 @@ func TestLint(t *testing.T) {
 		{"a restricted union in a union", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
 			`<xs:simpleType name="В"><xs:union memberTypes="xs:int xs:date"/></xs:simpleType><xs:simpleType name="У"><xs:restriction base="В"><xs:pattern value="1"/></xs:restriction></xs:simpleType>
 			<xs:simpleType name="О"><xs:union memberTypes="У xs:boolean"/></xs:simpleType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-union-facets"}},
+		{"another encoding and a DOCTYPE", edited(t, bundle, "request.xsd", `<?xml version="1.0" encoding="UTF-8"?>`, `<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE xs:schema SYSTEM "XMLSchema.dtd">`), good, []string{"warning smev-document"}},
+		{"an escape of other languages", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="В"><xs:restriction base="xs:string"><xs:pattern value="\\\.\/"/></xs:restriction></xs:simpleType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-pattern-escape"}},
+		{"no such escape", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:simpleType name="В"><xs:restriction base="xs:string"><xs:pattern value="\\/\d"/></xs:restriction></xs:simpleType><xs:complexType name="ТОтвет">`), good, nil},
+		{"names in values", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:element name="Имя" type="xs:QName"/><xs:complexType name="ТОтвет">`), good, []string{"warning smev-unsigned-name"}},
+		{"names in attributes", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:complexType name="Т"><xs:attribute name="имя"><xs:simpleType><xs:union memberTypes="xs:int xs:QName"/></xs:simpleType></xs:attribute></xs:complexType><xs:complexType name="ТОтвет">`), good, []string{"warning smev-unsigned-name"}},
+		{"names that have one meaning", edited(t, bundle, "request.xsd", `<xs:complexType name="ТОтвет">`,
+			`<xs:element name="Имя" type="xs:QName" fixed="xs:int"/><xs:element name="Одно"><xs:simpleType><xs:restriction base="xs:QName"><xs:enumeration value="xs:int"/><xs:enumeration value="xs:date"/></xs:restriction></xs:simpleType></xs:element><xs:complexType name="ТОтвет">`), good, nil},
 		{"not a schema", edited(t, bundle, "request.xsd", "xs:enumeration", "xs:enumeratio"), good, []string{"fault s4s-elt-must-match.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

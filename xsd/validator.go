@@ -18,6 +18,14 @@ type Validator struct {
 	MaxKeys int
 	// Root says what to do with a root that the schema does not declare.
 	Root RootPolicy
+	// PrefixesUnsigned says that what prefixes are bound to is not under the
+	// signature over the document, as with the SMEV transform, but for the names of
+	// elements and attributes: whoever stands on the way can bind them anew. A name
+	// in a value is taken then only when the schema leaves it one meaning (rule
+	// unsigned-prefix): an xsi:type when just one type of its local name could stand
+	// there, a QName or NOTATION when just one name of its enumeration has its local
+	// part or the value is fixed.
+	PrefixesUnsigned bool
 
 	s      *Schema
 	tape   *xmltape.Tape
@@ -45,7 +53,12 @@ type Validator struct {
 	root       int32
 	violations []Violation
 	more       bool
+	settled    int
 }
+
+// Settled is how many names in values of the document last checked were taken for
+// the one meaning that the schema leaves them. It counts with PrefixesUnsigned only.
+func (v *Validator) Settled() int { return v.settled }
 
 // RootPolicy is what may be the root of a document.
 type RootPolicy uint8
@@ -154,7 +167,7 @@ func (v *Validator) begin(element xmltape.Node) {
 	v.ids.reset()
 	v.idc.reset()
 	v.watched, v.asleep = v.watched[:0], 0
-	v.violations, v.more = nil, false
+	v.violations, v.more, v.settled = nil, false, 0
 }
 
 func (v *Validator) maxViolations() int {
@@ -549,9 +562,10 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	}
 	v.scope.scope = tok.Scope
 	fixed := decl != nil && decl.constraint.kind == fixedValue
+	written := true
 	if decl != nil && decl.constraint.kind != noValue {
 		if len(raw) == 0 {
-			raw, fixed = v.defaulted(decl), false
+			raw, fixed, written = v.defaulted(decl), false, false
 			if v.s.elementDefaultKnown(decl, t) {
 				v.exit(i, decl, t, raw)
 				v.identities(i, t, raw)
@@ -567,16 +581,33 @@ func (v *Validator) simpleElement(i int32, tok *xmltape.Token, decl *elementDecl
 	if fixed && !v.sameAsFixed(decl, t, raw) {
 		v.report(i, "cvc-elt.5.2.2.2.2", quote(raw), []string{decl.constraint.value}, "значение %[1]s, а должно быть %[2]s (fixed)", "the value is %[1]s but must be %[2]s (fixed)", quote(raw), quoteString(decl.constraint.value))
 	}
+	if v.PrefixesUnsigned && t.qname && written && !v.meansOne(t, raw, fixed) {
+		v.report(i, "unsigned-prefix", quote(raw), nil, unsignedValueRU, unsignedValueEN, quote(raw))
+	}
 	v.identities(i, t, raw)
 	v.exit(i, decl, t, raw)
 }
 
+// meansOne reports whether the names in a valid value have one meaning only.
+func (v *Validator) meansOne(t *simpleType, raw []byte, fixed bool) bool {
+	if !fixed && !t.v.Settled(raw, &v.ctx) {
+		return false
+	}
+	v.settled++
+	return true
+}
+
+const (
+	unsignedValueRU = "значение %[1]s — имя, но подпись не охватывает, какому пространству имён соответствует его префикс: по дороге это можно изменить, и схема не оставляет имени единственного смысла"
+	unsignedValueEN = "the value %[1]s is a name, but what namespace its prefix stands for is not under the signature: it can be changed on the way, and the schema does not leave the name one meaning"
+)
+
 // sameAsFixed compares a value with the fixed one of a declaration. Where that
-// declares mixed content, whose fixed value is a string, and xsi:type a simple
-// type, it is read as a value of the latter.
+// declares mixed content or xs:anySimpleType, whose fixed value is as it is
+// written, and xsi:type a simple type, it is read as a value of the latter.
 func (v *Validator) sameAsFixed(decl *elementDecl, t *simpleType, raw []byte) bool {
 	v.key, _ = t.v.AppendKey(v.key[:0], raw, &v.ctx)
-	if contentType(decl.typ) != nil {
+	if declared := contentType(decl.typ); declared != nil && declared != v.s.anySimpleType {
 		return string(v.key) == string(decl.constraint.key)
 	}
 	n := len(v.key)

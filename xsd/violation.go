@@ -38,6 +38,17 @@ type Invalid struct {
 	More       bool // there were more than the limit
 }
 
+// WithoutValues says where the document breaks which rules, and nothing of what
+// stands there, for logs.
+func (e *Invalid) WithoutValues() string {
+	v := &e.Violations[0]
+	s := fmt.Sprintf("line %d, column %d: %s: %s", v.Line, v.Col, v.XPath, v.Rule)
+	if n := len(e.Violations) - 1; n > 0 {
+		s += fmt.Sprintf(" (and %d more)", n)
+	}
+	return s
+}
+
 // Error joins the violations, one per line.
 func (e *Invalid) Error() string {
 	var b strings.Builder

@@ -34,10 +34,11 @@ func (h How) String() string {
 
 // breaker breaks the next calls of named methods.
 type breaker struct {
-	mu    sync.Mutex
-	next  map[string][]How
-	first map[string]func()
-	calls map[string]int
+	mu     sync.Mutex
+	next   map[string][]How
+	always map[string]How
+	first  map[string]func()
+	calls  map[string]int
 }
 
 // Break makes the next call of the method go wrong; several calls of Break
@@ -49,6 +50,16 @@ func (b *breaker) Break(method string, how How) {
 		b.next = map[string][]How{}
 	}
 	b.next[method] = append(b.next[method], how)
+}
+
+// Always makes every call of the method go wrong from now on; 0 mends it.
+func (b *breaker) Always(method string, how How) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.always == nil {
+		b.always = map[string]How{}
+	}
+	b.always[method] = how
 }
 
 // Before has something done just before the next call of the method.
@@ -82,7 +93,7 @@ func (b *breaker) Unbroken() bool {
 
 func (b *breaker) do(method string, act func() error) error {
 	b.mu.Lock()
-	how := How(0)
+	how := b.always[method]
 	if list := b.next[method]; len(list) > 0 {
 		how, b.next[method] = list[0], list[1:]
 	}
@@ -173,6 +184,12 @@ func (b *Breakable) Passed(ctx context.Context, from adapter.Partition, committe
 	return n, err
 }
 
+// Standing is adapter.Store.Standing.
+func (b *Breakable) Standing(ctx context.Context) (s adapter.Standing, err error) {
+	err = b.do("Standing", func() error { s, err = b.Store.Standing(ctx); return err })
+	return s, err
+}
+
 // Enqueue is adapter.Store.Enqueue.
 func (b *Breakable) Enqueue(ctx context.Context, from adapter.Partition, arrivals []adapter.Arrival) (n int, err error) {
 	err = b.do("Enqueue", func() error { n, err = b.Store.Enqueue(ctx, from, arrivals); return err })
@@ -205,6 +222,7 @@ type BreakableBus struct {
 	breaker
 	mu        sync.Mutex
 	reject    func(adapter.Record) bool
+	withhold  func(adapter.Record) bool
 	published []adapter.Record
 }
 
@@ -222,6 +240,14 @@ func (b *BreakableBus) Reject(match func(adapter.Record) bool) {
 	b.reject = match
 }
 
+// Withhold makes the bus acknowledge the records that match and keep them to
+// itself, as whoever rules it could; nil: none.
+func (b *BreakableBus) Withhold(match func(adapter.Record) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.withhold = match
+}
+
 // Ensure is adapter.Broker.Ensure.
 func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
 	return b.do("Ensure", func() error { return b.Broker.Ensure(ctx, topics) })
@@ -231,14 +257,17 @@ func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
 func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
 	return b.do("Publish", func() error {
 		b.mu.Lock()
-		reject := b.reject
+		reject, withhold := b.reject, b.withhold
 		b.mu.Unlock()
-		var good []adapter.Record
+		var good, kept []adapter.Record
 		var bad []int
 		for i, r := range records {
-			if reject != nil && reject(r) {
+			switch {
+			case reject != nil && reject(r):
 				bad = append(bad, i)
-			} else {
+			case withhold != nil && withhold(r):
+				kept = append(kept, r)
+			default:
 				good = append(good, r)
 			}
 		}
@@ -246,7 +275,7 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 			return err
 		}
 		b.mu.Lock()
-		b.published = append(b.published, good...)
+		b.published = append(append(b.published, good...), kept...)
 		b.mu.Unlock()
 		if len(bad) > 0 {
 			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jlaffaye/ftp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
 	"mezhved/adapter/files"
@@ -34,7 +33,7 @@ func (w *World) openFiles(c adapter.Config, rooms *adapter.Rooms) (address strin
 		return ""
 	}
 	s, err := files.Open(files.Options{
-		Config: c.Files, Index: w.FileIndex, Keys: [][]byte{w.key}, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: prometheus.NewRegistry(),
+		Config: c.Files, Index: w.FileIndex, Keys: [][]byte{w.key}, Log: rooms.Log, Now: w.Clock.Now, Sweep: 50 * time.Millisecond, Metrics: rooms.Metrics,
 	})
 	w.must(err)
 	door, err := s.Listen(c.FTP)
@@ -128,9 +127,9 @@ type BreakableFiles struct {
 }
 
 // PutFile is files.Index.PutFile.
-func (b *BreakableFiles) PutFile(ctx context.Context, f adapter.FileEntry, now time.Time) (old string, err error) {
-	err = b.do("PutFile", func() error { old, err = b.Index.PutFile(ctx, f, now); return err })
-	return old, err
+func (b *BreakableFiles) PutFile(ctx context.Context, f adapter.FileEntry, upload string, now time.Time) (gone []string, err error) {
+	err = b.do("PutFile", func() error { gone, err = b.Index.PutFile(ctx, f, upload, now); return err })
+	return gone, err
 }
 
 // GrantFiles is files.Index.GrantFiles.
@@ -140,8 +139,8 @@ func (b *BreakableFiles) GrantFiles(ctx context.Context, g adapter.FileGrant) er
 
 // ReleaseFiles is files.Index.ReleaseFiles. Only passes that have something to
 // remove break.
-func (b *BreakableFiles) ReleaseFiles(ctx context.Context, now, idle time.Time) (gone []adapter.FileEntry, more bool, err error) {
-	gone, more, err = b.Index.ReleaseFiles(ctx, now, idle)
+func (b *BreakableFiles) ReleaseFiles(ctx context.Context, now, idle, abandoned time.Time) (gone []adapter.FileEntry, more bool, err error) {
+	gone, more, err = b.Index.ReleaseFiles(ctx, now, idle, abandoned)
 	if err == nil && len(gone) > 0 {
 		err = b.do("ReleaseFiles", func() error { return nil })
 	}

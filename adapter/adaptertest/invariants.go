@@ -62,6 +62,9 @@ func (w *World) StartSequencer() (stop func()) {
 	w.openJournal()
 	s := w.desk.Sequencer(w.book)
 	s.Now, s.Batch, s.Tick, s.Publish = w.Clock.Now, 0, 0, 0
+	if w.clock != nil {
+		s.Now, s.Steady = w.clock.Now, w.clock.Trusted
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -100,6 +103,7 @@ func (w *World) audit(ctx context.Context) {
 	w.Sequence()
 	desk, book := w.desk, w.book
 	report := desk.Audit(book, desk.Checkpoint(book).Note)
+	w.Late = int(report.Recount.Late)
 	for _, f := range report.Recount.Findings {
 		w.T.Errorf("the auditor finds: %s", f)
 	}
@@ -141,11 +145,25 @@ func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
 				life = append(life, e)
 			}
 		}
+		if w.lossy {
+			life = routedOnce(life)
+		}
 		if err := possible(life); err != nil {
 			return fmt.Errorf("for %s: %w", q.System, err)
 		}
 	}
 	return nil
+}
+
+// routedOnce leaves out that a message was put on the bus once more, because the
+// bus had lost it.
+func routedOnce(life []journal.Event) []journal.Event {
+	routed := false
+	return slices.DeleteFunc(life, func(e journal.Event) bool {
+		again := routed && e.Kind == journal.KindRouted
+		routed = routed || e.Kind == journal.KindRouted
+		return again
+	})
 }
 
 // possible walks a life through the states that it may have.

@@ -7,27 +7,61 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
 )
 
-// openStore gives a database of this test alone.
-func openStore(t testing.TB, node string, log *slog.Logger) *postgres.Store {
+// openStore gives a database of this test alone, reached by way when it is given,
+// and its address.
+func openStore(t testing.TB, node string, way func(url string) string, log *slog.Logger) (*postgres.Store, string) {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
+	if way != nil {
+		url = way(url)
+	}
 	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s
+	return s, url
+}
+
+// SQL changes the world's database behind the gateway's back.
+func (w *World) SQL(sql string, args ...any) {
+	w.T.Helper()
+	conn, err := pgx.Connect(context.Background(), w.database)
+	w.must(err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), sql, args...)
+	w.must(err)
+}
+
+// DeleteTopics takes topics away from a running bus, and waits until they have gone.
+func (w *World) DeleteTopics(topics ...string) {
+	w.T.Helper()
+	w.lossy = true
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c := &kafkago.Client{Addr: kafkago.TCP(w.brokers...)}
+	answer, err := c.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: topics})
+	w.must(err)
+	for topic, err := range answer.Errors {
+		if err != nil {
+			w.T.Fatalf("deleting topic %s: %v", topic, err)
+		}
+	}
 }
 
 // openBus gives the brokers of KAFKA_BROKERS, or a broker of this test alone,
 // which takes less than a millisecond to start. Topics bear the test's own prefix.
-func openBus(t testing.TB, log *slog.Logger) *kafka.Broker {
+func openBus(t testing.TB, log *slog.Logger) (*kafka.Broker, []string) {
 	t.Helper()
 	addresses := strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
 	if addresses[0] == "" {
@@ -48,5 +82,5 @@ func openBus(t testing.TB, log *slog.Logger) *kafka.Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	return b
+	return b, addresses
 }

@@ -40,10 +40,15 @@ type World struct {
 	Journal *Switch // what the gateway is told of the journal
 
 	FileIndex  *BreakableFiles // of the file store, for breaking
+	Late       int             // entries that the last Check found logged long after their time
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
 	trust   *signing.Trust
+	machine *Clock                  // the gateway's
+	clock   *adapter.Clock          // what the gateway goes by; nil: Clock
+	way     func(url string) string // to the database; nil: straight
+	rooms   func(*adapter.Rooms)
 
 	store *postgres.Store
 	desk  *journaltest.Desk // of the journal, once it was needed
@@ -53,18 +58,38 @@ type World struct {
 	bus      *Party // the gateway's own key
 	verifier *signing.Verifier
 	registry *adapter.Registry
+	database string   // its address
+	brokers  []string // addresses of the bus
+	lossy    bool     // the bus has lost topics
 	stop     func()
 	key      []byte
 }
 
-// Clock is the world's clock: it runs like the real one, and the test moves it.
-type Clock struct{ ahead atomic.Int64 }
+// Clock is a machine's clock: it runs like the real one, and the test moves it.
+type Clock struct{ ahead, waited atomic.Int64 }
 
 // Now is the time in the world.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // Advance moves the clock.
 func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// Ticks is the machine's monotonic counter, which goes on by what Wait adds.
+func (c *Clock) Ticks() time.Duration {
+	return time.Since(began) + time.Duration(c.waited.Load())
+}
+
+// Wait lets time pass: the clock and the counter go on.
+func (c *Clock) Wait(d time.Duration) {
+	c.ahead.Add(int64(d))
+	c.waited.Add(int64(d))
+}
+
+var began = time.Now()
+
+// WithMachine gives the node a clock of its own that is set to something else
+// than the database's: the gateway goes by adapter.Clock, as a real node does.
+func WithMachine(machine *Clock) Option { return func(w *World) { w.machine = machine } }
 
 // Log keeps the gateway's log for the test.
 type Log struct {
@@ -121,6 +146,12 @@ func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.trac
 // WithTrust holds the certificates of callers against more than their registration.
 func WithTrust(t *signing.Trust) Option { return func(w *World) { w.trust = t } }
 
+// WithWay lets the gateway reach its database by another URL.
+func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
+
+// WithRooms changes what the world's gateways are put together from.
+func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
+
 // Start makes a world and opens its gateway; it ends with the test.
 func Start(t testing.TB, options ...Option) *World {
 	t.Helper()
@@ -144,7 +175,7 @@ func Start(t testing.TB, options ...Option) *World {
 		Kafka: adapter.KafkaConfig{Prefix: prefix, Group: prefix},
 		Times: adapter.TimesConfig{
 			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond), Streams: adapter.Period(100 * time.Millisecond),
-			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond),
+			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond), Watch: adapter.Period(200 * time.Millisecond),
 		},
 	}.WithDefaults()
 	w.Config.Listen = "127.0.0.1:0"
@@ -153,10 +184,11 @@ func Start(t testing.TB, options ...Option) *World {
 	}
 	w.verifier, err = signing.NewVerifier(signing.Options{Now: w.Clock.Now, Trust: w.trust})
 	w.must(err)
-	w.store = openStore(t, w.Config.Node, w.logger())
+	w.store, w.database = openStore(t, w.Config.Node, w.way, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
-	w.Bus = &BreakableBus{Broker: openBus(t, w.logger())}
+	bus, brokers := openBus(t, w.logger())
+	w.Bus, w.brokers = &BreakableBus{Broker: bus}, brokers
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
@@ -181,10 +213,16 @@ func (w *World) open() {
 }
 
 // Join starts one more node on the same store and bus and gives its address.
-func (w *World) Join(node string) string {
+func (w *World) Join(node string) string { return w.JoinMachine(node, w.machine) }
+
+// JoinMachine does so on a machine with a clock of its own.
+func (w *World) JoinMachine(node string, machine *Clock) string {
 	w.T.Helper()
 	c := w.Config
 	c.Node = node
+	first := w.machine
+	w.machine = machine
+	defer func() { w.machine = first }()
 	_, url, _, stop := w.start(c)
 	w.T.Cleanup(stop)
 	return url
@@ -199,6 +237,17 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 	rooms := adapter.Rooms{
 		Store: w.Store, Broker: w.Bus, Registry: w.registry, Verifier: w.verifier, Signer: w.bus.Signer, ReplyKeys: [][]byte{w.key}, Journal: w.Journal,
 		Log: w.logger(), Now: w.Clock.Now, Metrics: prometheus.NewRegistry(), Tracing: w.tracing,
+	}
+	if m := w.machine; m != nil {
+		rooms.Now = nil
+		rooms.Clock = &adapter.Clock{Ask: w.store.Time, Wall: m.Now, Ticks: m.Ticks, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: w.logger()}
+		w.must(rooms.Clock.Measure(context.Background()))
+		if w.clock == nil {
+			w.clock = rooms.Clock
+		}
+	}
+	if w.rooms != nil {
+		w.rooms(&rooms)
 	}
 	ftp = w.openFiles(c, &rooms)
 	g, err := adapter.New(c, rooms)
@@ -216,6 +265,9 @@ func (w *World) start(c adapter.Config) (g *adapter.Gateway, url, ftp string, st
 		}
 	})
 }
+
+// Stop closes the gateway.
+func (w *World) Stop() { w.stop() }
 
 // Restart closes the gateway and opens another on the same store and bus.
 func (w *World) Restart() {

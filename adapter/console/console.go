@@ -198,7 +198,7 @@ func (c *Console) known(r *http.Request, err error) *Problem {
 	case errors.Is(err, adapter.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return problem(http.StatusNotFound, "There is no such thing here, or its time of keeping has passed.")
 	case errors.As(err, &broken):
-		c.Log.Error("console: the journal is broken", "path", r.URL.Path, "error", err)
+		c.Log.Error("console: the journal is broken", "route", route(r), "error", err)
 		return problem(http.StatusInternalServerError, "The journal does not hold: %v. Verify the log with mezhved-audit, and keep the database as it is.", broken)
 	case errors.As(err, &much):
 		return problem(http.StatusBadRequest, "That is more than may be put together in memory at once (%d bytes of %d; limits.memory): narrow the question, by days for example.", much.Bytes, much.Most)
@@ -207,8 +207,17 @@ func (c *Console) known(r *http.Request, err error) *Problem {
 	case errors.Is(err, context.Canceled):
 		return problem(499, "The asker went away.")
 	}
-	c.Log.Error("console: answer", "path", r.URL.Path, "error", err)
+	c.Log.Error("console: answer", "route", route(r), "error", err)
 	return problem(http.StatusServiceUnavailable, "The answer could not be given now; ask again in a few seconds. The log of the node has the cause.")
+}
+
+// route is what was asked, for the log: the pattern and not the path, into which a
+// reader may have typed anything.
+func route(r *http.Request) string {
+	if c := chi.RouteContext(r.Context()); c != nil {
+		return c.RoutePattern()
+	}
+	return ""
 }
 
 // answer wraps a question of the API: who asks, may they, and errors as problems.

@@ -139,7 +139,8 @@ func (c *Console) lookAgain(ev *journal.Event, contentType string, body []byte) 
 	}
 	root := adapter.QName{Space: content.Space(), Local: content.Local()}
 	if s := c.Gateway().Catalog().ByRoot(root); s != nil {
-		return findingsOf(s.Validate(content))
+		_, err := s.Validate(content)
+		return findingsOf(err)
 	}
 	return nil
 }

@@ -122,5 +122,6 @@ var sentences = map[string]struct {
 	"unavailable":       {Text{"Хранилище было недоступно.", "The store was not available."}, "retry"},
 	"failure":           {Text{"Ошибка шлюза.", "A failure of the gateway."}, "support"},
 	"undeclared":        {Text{"Ошибка шлюза: отказ, не предусмотренный операцией.", "A failure of the gateway: a fault that the operation does not declare."}, "support"},
+	"clock":             {Text{"Часы узла и базы данных расходятся больше, чем позволяет clock.refuse.", "The clocks of node and database differ by more than clock.refuse allows."}, "retry"},
 	"journal-unwritten": {Text{"Журнал не принял записи об отказе.", "The journal did not take the entry about the refusal."}, "retry"},
 }

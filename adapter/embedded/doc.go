@@ -1,7 +1,8 @@
 // Package embedded is the room where the gateway's two servers are kept when
-// nobody has set up real ones: a private PostgreSQL cluster made from binaries
-// found on the machine, and an in-process Kafka broker. "mezhved demo" and the
-// tests enter here; "mezhved serve" on a real installation does not.
+// nobody has set up real ones: a private PostgreSQL cluster, whose programs are
+// found on the machine or else fetched once, and an in-process Kafka broker.
+// "mezhved demo" and the tests enter here; "mezhved serve" on a real installation
+// does not.
 //
 // Both servers stop when the process that started them ends, however it ends,
 // and both can be started again on the same directory after a kill -9 of

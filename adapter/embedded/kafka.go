@@ -37,6 +37,15 @@ type KafkaOptions struct {
 	TLS *tls.Config
 	// Users makes the broker ask for SASL.
 	Users []KafkaUser
+	// Behind are the addresses under which clients reach the nodes through
+	// proxies of theirs, one for each node. The nodes themselves then listen
+	// on the sockets that KafkaSocket names, and tell nobody of them.
+	Behind []string
+}
+
+// KafkaSocket is where node n of a broker listens that is Behind proxies.
+func KafkaSocket(dir string, n int) string {
+	return filepath.Join(dir, fmt.Sprintf("broker-%d.sock", n))
 }
 
 // KafkaUser may log in to an embedded broker. Mechanism is PLAIN,
@@ -103,6 +112,12 @@ func (k *Kafka) start(dir string, opts KafkaOptions) error {
 	if opts.Durable {
 		o = append(o, kfake.SyncWrites())
 	}
+	if opts.Behind != nil {
+		if len(opts.Behind) != len(state.Ports) {
+			return fmt.Errorf("%d proxies stand before %d nodes", len(opts.Behind), len(state.Ports))
+		}
+		o = append(o, kfake.ListenFn(behind(dir, opts.Behind)))
+	}
 	if opts.TLS != nil {
 		o = append(o, kfake.TLS(opts.TLS))
 	}
@@ -124,6 +139,39 @@ func (k *Kafka) start(dir string, opts KafkaOptions) error {
 		k.retain(done)
 	}()
 	return nil
+}
+
+// proxied is a listener that says it listens where its proxy does: the broker
+// tells clients the address of its listener.
+type proxied struct {
+	net.Listener
+	address net.Addr
+}
+
+func (p proxied) Addr() net.Addr { return p.address }
+
+// behind listens for the nodes, one after the other, each behind its proxy.
+func behind(dir string, proxies []string) func(network, address string) (net.Listener, error) {
+	n := 0
+	return func(network, _ string) (net.Listener, error) {
+		if n == len(proxies) {
+			return nil, errors.New("more nodes than proxies")
+		}
+		address, err := net.ResolveTCPAddr(network, proxies[n])
+		if err != nil {
+			return nil, err
+		}
+		socket := KafkaSocket(dir, n)
+		n++
+		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) { // of a killed process
+			return nil, err
+		}
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			return nil, err
+		}
+		return proxied{l, address}, nil
+	}
 }
 
 // retain drops what topics need not keep, at the start and then regularly.
@@ -260,6 +308,9 @@ func StartKafkaChild(opts KafkaOptions) (*KafkaChild, error) {
 
 // Brokers are the addresses to connect to, host:port.
 func (c *KafkaChild) Brokers() []string { return c.brokers }
+
+// Process is the child's process, for other signals than Kill sends.
+func (c *KafkaChild) Process() *os.Process { return c.cmd.Process }
 
 // Kill ends the child by SIGKILL. Start another on the same Dir afterwards.
 func (c *KafkaChild) Kill() error {

@@ -3,9 +3,11 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,5 +177,51 @@ func TestKafkaKeepsToItsRetention(t *testing.T) {
 	}
 	if got := read(t, k.Brokers(), "long", 1); got[0] != "kept" {
 		t.Errorf("read %v", got)
+	}
+}
+
+// A broker behind a proxy tells clients of the proxy and of nothing else.
+func TestKafkaBehindAProxy(t *testing.T) {
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	dir := t.TempDir()
+	var calls atomic.Int64
+	go func() {
+		for {
+			client, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			calls.Add(1)
+			server, err := net.Dial("unix", KafkaSocket(dir, 0))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go func() { io.Copy(server, client); server.Close() }()
+			go func() { io.Copy(client, server); client.Close() }()
+		}
+	}()
+	for i := range 2 { // the second start finds the socket of the first
+		k, err := StartKafka(KafkaOptions{Dir: dir, Behind: []string{proxy.Addr().String()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := k.Brokers(), []string{proxy.Addr().String()}; !slices.Equal(got, want) {
+			t.Fatalf("brokers %v, want %v", got, want)
+		}
+		if i == 0 {
+			create(t, k.Brokers(), "t")
+		}
+		write(t, k.Brokers(), "t", "x")
+		if got := read(t, k.Brokers(), "t", i+1); len(got) != i+1 || calls.Load() == 0 {
+			t.Errorf("start %d: %d records read, %d connections through the proxy", i+1, len(got), calls.Load())
+		}
+		if err := k.Stop(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -93,7 +93,7 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.bin, err = findBinaries(ctx, major); err != nil {
+	if p.bin, err = findBinaries(ctx, major, fetch); err != nil {
 		return err
 	}
 	if p.socket, err = socketDirectory(p.dir, p.run); err != nil {
@@ -310,6 +310,86 @@ func (p *Postgres) Kill() error {
 	}
 	<-p.server.done
 	return nil
+}
+
+// End ends the server by a signal to its postmaster, such as SIGINT for a fast
+// shutdown and SIGQUIT for an immediate one, and waits until it has ended. Start
+// brings it up again.
+func (p *Postgres) End(signal syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.server == nil {
+		return errors.New("private PostgreSQL: not running")
+	}
+	pid, err := postmaster(p.data())
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
+		return err
+	}
+	select {
+	case <-p.server.done:
+		return nil
+	case <-time.After(time.Minute):
+		return errors.New("the server has not ended within a minute")
+	}
+}
+
+// Processes are the server's processes, the postmaster first.
+func (p *Postgres) Processes() ([]int, error) {
+	pid, err := postmaster(p.data())
+	if err != nil {
+		return nil, err
+	}
+	return append([]int{pid}, childrenOf(pid)...), nil
+}
+
+// Standby makes a streaming standby of this server in opts.Dir, which must have
+// no cluster yet, and starts it. It is not waited for at a commit unless this
+// server is told to; pg_promote() makes it a server of its own.
+func (p *Postgres) Standby(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
+	s := &Postgres{opts: opts, bin: p.bin, run: p.run}
+	err := func() (err error) {
+		if s.dir, err = filepath.Abs(opts.Dir); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(s.dir, 0o755); err != nil {
+			return err
+		}
+		if s.lock, err = lockFile(filepath.Join(s.dir, "lock")); err != nil {
+			return err
+		}
+		if err := os.Mkdir(s.data(), 0o700); err != nil {
+			return err
+		}
+		if err := s.run.own(s.data()); err != nil {
+			return err
+		}
+		cmd, err := s.run.command(s.data(), s.bin.path("pg_basebackup"), "-d", "host="+p.socket+" user=postgres", "-c", "fast", "-X", "stream", "-R")
+		if err != nil {
+			return err
+		}
+		defer closeAll(cmd.ExtraFiles)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("pg_basebackup: %v: %s", err, lastLines(out, 8))
+		}
+		return s.Start(ctx)
+	}()
+	if err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("standby in %s: %w", opts.Dir, err)
+	}
+	return s, nil
+}
+
+// Socket is the path of the Unix socket that the server listens on.
+func (p *Postgres) Socket() string {
+	port := p.opts.Settings["port"]
+	if port == "" {
+		port = "5432"
+	}
+	return filepath.Join(p.socket, ".s.PGSQL."+port)
 }
 
 // Database gives the URL of a database for a program that wants no more than

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -86,12 +87,15 @@ func lockFile(path string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s is locked: another running process uses this directory; stop it or choose another", path)
+			err = fmt.Errorf("%s %w: another running process uses this directory; stop it or choose another", path, errLocked)
 		}
 		return nil, err
 	}
 	return f, nil
 }
+
+// errLocked says that somebody else has a lock.
+var errLocked = errors.New("is locked")
 
 // socketDirectory makes the directory of the Unix socket: short, because the
 // whole path may have 107 bytes, and always the same for a data directory. /tmp
@@ -189,13 +193,31 @@ func endLeftovers(data string) {
 	}
 }
 
-// childrenOf lists the processes whose parent is pid.
+// childrenOf lists the processes whose parent is pid. Linux tells it in /proc: ps
+// is not on every machine.
 func childrenOf(pid int) []int {
+	var children []int
+	if stats, _ := filepath.Glob("/proc/[0-9]*/stat"); len(stats) > 0 {
+		for _, path := range stats {
+			stat, err := os.ReadFile(path)
+			if err != nil {
+				continue // it has ended
+			}
+			// The name, in parentheses, may have anything in it.
+			var state string
+			var parent int
+			rest := stat[bytes.LastIndexByte(stat, ')')+1:]
+			if _, err := fmt.Sscan(string(rest), &state, &parent); err == nil && parent == pid {
+				child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+				children = append(children, child)
+			}
+		}
+		return children
+	}
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
 		return nil
 	}
-	var children []int
 	for line := range strings.Lines(string(out)) {
 		var child, parent int
 		if _, err := fmt.Sscan(line, &child, &parent); err == nil && parent == pid {

@@ -18,14 +18,19 @@
 // that a caller wrote but a UUID that was parsed. Bytes are written under a name
 // that begins with "part-", synced, renamed, the folder synced, and only then
 // put into the index. They never change after that: a file that is brought again
-// gets new bytes under another name. The parts of an S3 upload lie there under
-// such names too, until they are put together.
+// gets new bytes under another name. So do the parts of an S3 upload, which the
+// index names one by one, until they are put together.
+//
+// What counts against the limits is what lies there: each file and each part once,
+// however often it was brought and in whatever order, from the moment that the index
+// names it until it does not any more, and what is on its way as it comes. Only what
+// a crash has left counts nothing until the sweep removes it.
 //
 // # Crashes
 //
 // Killed while a file is brought: a part is left, which no entry names, and the
 // sender brings the file again. Killed between the rename and the index: the
-// same. Killed after the index: the old bytes of a replaced file are left. Killed
+// same. Killed after the index: the old bytes of a replaced file or part are left. Killed
 // between forgetting a file and removing its bytes: the bytes are left. What no
 // entry names is removed by the sweep once it is old, so nobody has to mend
 // anything. The other way round, an entry whose bytes are not there, cannot come
@@ -37,13 +42,35 @@
 // of being too late (the file was replaced or swept while the message was
 // accepted; the message was accepted while the file was being swept).
 //
+// # Who may change a file
+//
+// The protocol's senders are anonymous, and an address proves nothing: whole
+// departments stand behind one. A file belongs to the session of the FTP door, or to
+// the upload of parts, that has brought it. Until a message refers to it, only that
+// session may replace or delete it. For everybody else a file that is whole is
+// written once: the same bytes under the same name are taken, and change nothing,
+// because a sender that has lost an answer does all of it again (MKD, CWD, STOR); any
+// others are refused. A file that two have brought is neither's any more. A call of
+// the S3 door is a session by itself, so there what is whole can only be brought
+// again as it is; an upload's parts may be brought and completed by who knows its
+// name, which is long and random.
+//
+// What is not whole, a folder without a file or an upload that broke off, may be
+// brought to its end from the same address in another session, because that is how
+// senders go on. So much is left to who shares an address with the sender and knows
+// the UUID: to bring a file there first. The sender is refused then and takes another
+// UUID. It cannot be made to send what it has not signed.
+//
 // # Trust
 //
 // Who reaches the door and has the upload password, if one is set (the protocol's
 // own toolset ships with one that everybody knows), can fill the store up to its
-// limits, can write only into folders made from its own address, and can read
-// nothing. Who has an account from a poll can read the
-// files of that one message while it waits. FTP is in the clear: like the bus's
-// own it belongs into a protected network. Content is safe from change all the
-// same, because the digest is in what the sender signed; it is not kept secret.
+// limits, and can read nothing. Who has an account from a poll can read the
+// files of that one message while it waits. FTP without AUTH TLS is in the clear:
+// like the bus's own it belongs into a protected network. Content is safe from change
+// all the same, because the digest is in what the sender signed; it is not kept
+// secret. Under TLS (RFC 4217) what was said before AUTH counts for nothing, and an
+// upload that ends without TLS's goodbye is one that broke off. A data connection
+// must come from the address of its session; that it takes up the TLS session of that
+// one is not demanded, because clients in use do not.
 package files

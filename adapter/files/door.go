@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,20 +17,23 @@ import (
 	"mezhved/adapter"
 )
 
-// Door is the FTP door of the store (RFC 959, 2389, 2428, 2640, 3659): passive
-// mode only, so that nobody can make it connect to anywhere, and of the commands
-// those that bring and fetch files. What a session may see depends on its login:
-// "anonymous" brings files and reads none, an account from a poll reads the files
-// of its message and writes none.
+// Door is the FTP door of the store (RFC 959, 2389, 2428, 2640, 3659, 4217): passive
+// mode only, so that nobody can make it connect to anywhere, over IPv4 and IPv6, in
+// the clear or under TLS (AUTH TLS), and of the commands those that bring and fetch
+// files. What a session may see depends on its login: "anonymous" brings files and
+// reads none, an account from a poll reads the files of its message and writes none.
 //
-// It is our own because what a door needs whose callers are not trusted, bounds on
-// lines, connections, silence and data ports, the libraries that could be had do
-// not have.
+// It is our own. fclairamb/ftpserverlib (0.27.0) has the same commands, but not what
+// we promise: it changes line ends of what is sent after TYPE A, and then the digest
+// is not the one that was signed; a transfer or an answer on which nothing moves is
+// not bounded; a database that does not answer is told as 550, which senders do not
+// try again, and with the text of the error.
 type Door struct {
 	store    *Store
 	config   adapter.FTPConfig
-	password []byte // of anonymous; nil: any
-	from, to int    // data ports; 0: any
+	password []byte      // of anonymous; nil: any
+	tls      *tls.Config // nil: none
+	from, to int         // data ports; 0: any
 	listener net.Listener
 	log      *slog.Logger
 
@@ -49,6 +53,9 @@ func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
 	}
 	if d.password, err = uploadPassword(c); err != nil {
 		return nil, err
+	}
+	if d.tls, err = c.LoadTLS(s.log, func(outcome string) { s.metrics.certificates.WithLabelValues(outcome).Inc() }); err != nil {
+		return nil, fmt.Errorf("ftp.certificate: %w", err)
 	}
 	if d.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with ftp.listen)", c.Listen, err)
@@ -153,9 +160,9 @@ func host(a net.Addr) string {
 
 // listenData opens a port for one data connection, at the address that the
 // caller has reached.
-func (d *Door) listenData(at net.IP) (*net.TCPListener, error) {
+func (d *Door) listenData(at *net.TCPAddr) (*net.TCPListener, error) {
 	if d.from == 0 {
-		return net.ListenTCP("tcp", &net.TCPAddr{IP: at})
+		return net.ListenTCP("tcp", &net.TCPAddr{IP: at.IP, Zone: at.Zone})
 	}
 	n := d.to - d.from + 1
 	start, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
@@ -163,7 +170,7 @@ func (d *Door) listenData(at net.IP) (*net.TCPListener, error) {
 		return nil, err
 	}
 	for i := range n {
-		l, e := net.ListenTCP("tcp", &net.TCPAddr{IP: at, Port: d.from + (int(start.Int64())+i)%n})
+		l, e := net.ListenTCP("tcp", &net.TCPAddr{IP: at.IP, Zone: at.Zone, Port: d.from + (int(start.Int64())+i)%n})
 		if e == nil {
 			return l, nil
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -191,7 +192,7 @@ func (q *request) work() error {
 	case q.r.Method == http.MethodDelete && query.Has("uploadId"):
 		return q.abortParts(id, query.Get("uploadId"))
 	case q.r.Method == http.MethodDelete:
-		return q.drop(id)
+		return q.drop()
 	}
 	return errNotImplemented
 }
@@ -411,7 +412,7 @@ func (q *request) take(u *upload) error {
 func (q *request) put(id uuid.UUID) error {
 	ctx, cancel := q.patience()
 	defer cancel()
-	u, err := q.door.store.bring(ctx, id, q.owner, q.key[1], 0)
+	u, err := q.door.store.bring(ctx, id, sender{q.owner, rand.Text()}, q.key[1], 0)
 	if err != nil {
 		return err
 	}
@@ -419,106 +420,88 @@ func (q *request) put(id uuid.UUID) error {
 	if err := q.take(u); err != nil {
 		return err
 	}
-	return q.settle(u)
-}
-
-func (q *request) settle(u *upload) error {
-	ctx, cancel := q.patience()
-	defer cancel()
 	sum := u.sha.Sum(nil)
-	if err := u.finish(ctx); err != nil {
+	noted, done := q.patience()
+	defer done()
+	if err := u.finish(noted, ""); err != nil {
 		return err
 	}
-	q.ctl.SetWriteDeadline(time.Now().Add(q.door.stall))
 	q.w.Header().Set("ETag", etag(sum))
 	return nil
 }
 
-func (q *request) drop(id uuid.UUID) error {
+// drop answers who wants a file deleted. Each call of this door is a session of
+// its own, and only the session that has brought a file may delete it: what is
+// there stays until its message has been taken, or it is swept.
+func (q *request) drop() error {
 	e, err := q.own()
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // S3 says yes to that
 	case err != nil:
 		return err
 	case e.Name == q.key[1]:
-		ctx, cancel := q.patience()
-		defer cancel()
-		if err := q.door.store.drop(ctx, e); err != nil {
-			return err
-		}
+		return fmt.Errorf("file %s: %w", e.ID, adapter.ErrFileTaken)
 	}
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// The parts of an upload lie in the folder of its file, under names that begin
-// with "part-": whichever node a part comes to, and whichever node completes the
-// upload, they are there. What is never completed is swept like any part.
+// The parts of an upload lie in the folder of its file, and the index names them:
+// whichever node a part comes to, and whichever node completes the upload, they are
+// there, and each counts once. Whoever knows the upload's name, which is secret, may
+// bring parts and complete it. What is never completed is abandoned and swept.
 
 var uploadID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
 const mostParts = 10_000
 
-func partName(upload string, n int) string { return fmt.Sprintf("part-%s.%d", upload, n) }
-
 func (q *request) beginParts(id uuid.UUID) error {
 	ctx, cancel := q.patience()
 	defer cancel()
-	s := q.door.store
-	u, err := s.bring(ctx, id, q.owner, q.key[1], 0)
-	if err != nil {
+	s, upload := q.door.store, rand.Text()
+	if _, err := s.makeFolder(ctx, id.String(), sender{q.owner, upload}); err != nil {
 		return err
 	}
-	defer u.abort()
-	if _, err := s.makeFolder(ctx, id.String(), q.owner); err != nil {
-		return err
-	}
-	upload := strings.TrimPrefix(u.file.Name(), s.path(id, "part-"))
-	if err := u.leave(partName(upload, 0)); err != nil {
+	if _, err := s.index.PutPart(ctx, adapter.FilePart{File: id, Upload: upload}, s.now().UTC()); err != nil {
 		return err
 	}
 	return q.answer(`<InitiateMultipartUploadResult xmlns="` + s3Space + `"><Bucket>` + Bucket + `</Bucket><Key>` + escaped(strings.Join(q.key, "/")) +
 		`</Key><UploadId>` + upload + `</UploadId></InitiateMultipartUploadResult>`)
 }
 
-// part is one part on the disk.
-type part struct {
-	n    int
-	size int64
-}
-
-// parts gives what has come of an upload of the caller, in its order, and how
-// much it is.
-func (q *request) parts(id uuid.UUID, upload string) (list []part, total int64, err error) {
-	e, err := q.own()
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (e.ID != id || !uploadID.MatchString(upload)) {
+// parts gives the file of an upload, what has come of it, in its order, and how
+// much that is.
+func (q *request) parts(id uuid.UUID, upload string) (e adapter.FileEntry, list []adapter.FilePart, total int64, err error) {
+	if !uploadID.MatchString(upload) {
+		return e, nil, 0, errNoUpload
+	}
+	ctx, cancel := q.patience()
+	defer cancel()
+	entries, err := q.door.store.index.FindFiles(ctx, []uuid.UUID{id})
+	if err == nil && len(entries) == 0 {
 		err = errNoUpload
 	}
-	if err != nil {
-		return nil, 0, err
+	var all []adapter.FilePart
+	if err == nil {
+		all, err = q.door.store.index.FileParts(ctx, []uuid.UUID{id})
 	}
-	entries, err := os.ReadDir(q.door.store.path(id, ""))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, err
+	if err != nil {
+		return e, nil, 0, err
 	}
 	begun := false
-	for _, f := range entries {
-		number, ok := strings.CutPrefix(f.Name(), "part-"+upload+".")
-		n, err := strconv.Atoi(number)
-		info, gone := f.Info()
+	for _, p := range all {
 		switch {
-		case !ok || err != nil || gone != nil:
-		case n == 0:
+		case p.Upload != upload:
+		case p.N == 0:
 			begun = true
 		default:
-			list, total = append(list, part{n, info.Size()}), total+info.Size()
+			list, total = append(list, p), total+p.Size
 		}
 	}
 	if !begun {
-		return nil, 0, errNoUpload
+		return entries[0], nil, 0, errNoUpload
 	}
-	slices.SortFunc(list, func(a, b part) int { return a.n - b.n })
-	return list, total, nil
+	return entries[0], list, total, nil
 }
 
 func (q *request) putPart(id uuid.UUID, upload, number string) error {
@@ -526,77 +509,99 @@ func (q *request) putPart(id uuid.UUID, upload, number string) error {
 	if err != nil || n < 1 || n > mostParts {
 		return &NameError{"partNumber is 1 to 10000"}
 	}
-	_, total, err := q.parts(id, upload)
+	e, list, total, err := q.parts(id, upload)
 	if err != nil {
 		return err
+	}
+	var replaced int64
+	for _, p := range list {
+		if p.N == n {
+			replaced = p.Size
+		}
 	}
 	ctx, cancel := q.patience()
 	defer cancel()
 	s := q.door.store
-	u, err := s.bring(ctx, id, q.owner, q.key[1], 0)
+	u, err := s.begin(ctx, id, sender{e.Owner, upload}, q.key[1], replaced, false)
 	if err != nil {
 		return err
 	}
 	defer u.abort()
-	u.beside = total // the parts stay where they are, so they count
+	u.beside = total - replaced
 	if err := q.take(u); err != nil {
 		return err
 	}
-	size, sum := u.size, u.sha.Sum(nil)
-	if err := u.leave(partName(upload, n)); err != nil {
-		return err
-	}
-	// Told to the index, so that what is never completed counts too.
+	sum := u.sha.Sum(nil)
 	noted, done := q.patience()
 	defer done()
-	if err := s.note(noted, id, q.owner, q.key[1], total+size); err != nil {
-		return err
+	if err := u.leave(noted, upload, n); err != nil {
+		return noUpload(err)
 	}
 	q.w.Header().Set("ETag", etag(sum))
 	return nil
 }
 
-// completeParts makes the file of its parts. They are named by number and the
-// ETag that each was answered with.
-func (q *request) completeParts(id uuid.UUID, upload string) error {
-	list, _, err := q.parts(id, upload)
-	if err != nil {
-		return err
+// noUpload is what the index says of an upload that has ended meanwhile.
+func noUpload(err error) error {
+	if errors.Is(err, adapter.ErrNotFound) {
+		return errNoUpload
 	}
-	wanted, err := q.wanted(list)
+	return err
+}
+
+// completeParts makes the file of its parts. They are named by number and the
+// ETag that each was answered with. Told twice, because an answer was lost, it says
+// the same twice.
+func (q *request) completeParts(id uuid.UUID, upload string) error {
+	sum, err := q.putTogether(id, upload)
+	if err == nil {
+		return q.completed(sum)
+	}
+	if e, _, _, ended := q.parts(id, upload); errors.Is(ended, errNoUpload) && e.Whole && e.Session == upload {
+		return q.completed(e.SHA256[:])
+	}
+	return err
+}
+
+func (q *request) putTogether(id uuid.UUID, upload string) (sum []byte, err error) {
+	e, list, total, err := q.parts(id, upload)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := q.wanted(list); err != nil {
+		return nil, err
 	}
 	ctx, cancel := q.patience()
 	defer cancel()
-	s := q.door.store
-	u, err := s.bring(ctx, id, q.owner, q.key[1], 0)
+	u, err := q.door.store.bring(ctx, id, sender{e.Owner, upload}, q.key[1], 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer u.abort()
+	u.room += total                                          // the parts will go
 	q.ctl.SetWriteDeadline(time.Now().Add(10 * time.Minute)) // to put a gigabyte together
-	for n, tag := range wanted {
-		if err := u.appendPart(partName(upload, n+1), tag); err != nil {
-			return err
+	for _, p := range list {
+		if err := u.appendPart(p); err != nil {
+			return nil, err
 		}
 	}
-	sum := u.sha.Sum(nil)
-	if err := q.settle(u); err != nil {
-		return err
-	}
-	q.removeParts(id, upload, list)
-	q.w.Header().Del("ETag")
+	sum = u.sha.Sum(nil)
+	noted, done := q.patience()
+	defer done()
+	return sum, noUpload(u.finish(noted, upload))
+}
+
+func (q *request) completed(sum []byte) error {
 	return q.answer(`<CompleteMultipartUploadResult xmlns="` + s3Space + `"><Location>` + escaped(q.r.URL.Path) + `</Location><Bucket>` + Bucket + `</Bucket><Key>` +
 		escaped(strings.Join(q.key, "/")) + `</Key><ETag>` + escaped(etag(sum)) + `</ETag></CompleteMultipartUploadResult>`)
 }
 
 // wanted reads which parts make the file. We demand that they are all and are
 // numbered from 1, as every client has it.
-func (q *request) wanted(list []part) (tags []string, err error) {
+func (q *request) wanted(list []adapter.FilePart) error {
 	in, err := q.sig.body(q.r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	const most = 2 << 20
 	size := int64(most)
@@ -606,11 +611,11 @@ func (q *request) wanted(list []part) (tags []string, err error) {
 	holding := q.door.store.memory.Begin(q.owner, false)
 	defer holding.Release()
 	if err := holding.Hold(q.r.Context(), size); err != nil {
-		return nil, err
+		return err
 	}
 	into := bytes.NewBuffer(make([]byte, 0, size))
 	if _, err := into.ReadFrom(&arriving{in: io.LimitReader(in, size-bytes.MinRead), ctl: q.ctl, stall: q.door.stall}); err != nil {
-		return nil, err
+		return err
 	}
 	var tape xmltape.Tape
 	hold := func(n int) error { return holding.Hold(q.r.Context(), size+int64(n)) }
@@ -618,10 +623,11 @@ func (q *request) wanted(list []part) (tags []string, err error) {
 	var gate *xmltape.Error
 	switch {
 	case errors.As(err, &gate):
-		return nil, &NameError{"CompleteMultipartUpload is expected: " + err.Error()}
+		return &NameError{"CompleteMultipartUpload is expected: " + err.Error()}
 	case err != nil:
-		return nil, err
+		return err
 	}
+	n := 0
 	for p := range tape.Root().Children() {
 		var number, tag string
 		for c := range p.Children() {
@@ -632,34 +638,28 @@ func (q *request) wanted(list []part) (tags []string, err error) {
 				tag = c.TrimText()
 			}
 		}
-		if i := len(tags); p.Local() != "Part" || i >= len(list) || number != strconv.Itoa(i+1) || list[i].n != i+1 {
-			return nil, errPart
+		if p.Local() != "Part" || n >= len(list) || number != strconv.Itoa(n+1) || list[n].N != n+1 || strings.Trim(tag, `"`) != strings.Trim(etag(list[n].SHA256[:]), `"`) {
+			return errPart
 		}
-		tags = append(tags, strings.Trim(tag, `"`))
+		n++
 	}
-	if len(tags) != len(list) || len(tags) == 0 {
-		return nil, errPart
+	if n != len(list) || n == 0 {
+		return errPart
 	}
-	return tags, nil
+	return nil
 }
 
 func (q *request) abortParts(id uuid.UUID, upload string) error {
-	list, _, err := q.parts(id, upload)
-	if err != nil {
+	if _, _, _, err := q.parts(id, upload); err != nil {
 		return err
 	}
 	ctx, cancel := q.patience()
 	defer cancel()
-	if err := q.door.store.note(ctx, id, q.owner, q.key[1], 0); err != nil {
-		return err
+	gone, err := q.door.store.index.DropParts(ctx, id, upload)
+	if err != nil {
+		return noUpload(err)
 	}
-	q.removeParts(id, upload, list)
+	q.door.store.removeAll(id, gone)
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (q *request) removeParts(id uuid.UUID, upload string, list []part) {
-	for _, p := range append(list, part{}) {
-		q.door.store.remove(id, partName(upload, p.n))
-	}
 }

@@ -3,6 +3,7 @@ package files
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,19 +37,22 @@ type session struct {
 	in   *bufio.Reader
 	ctx  context.Context
 
+	by     sender // of what is brought; the owner is empty until anonymous is logged in
 	user   string
-	owner  string // of what is brought; empty until anonymous is logged in
-	reader bool   // an account of a poll is logged in
+	reader bool // an account of a poll is logged in
 	wrong  int
 	cwd    []string // the root, or one folder
 	made   []uuid.UUID
 	rest   int64
 	data   *net.TCPListener
+	secure bool // the control connection is under TLS
+	sized  bool // PBSZ has come
+	hidden bool // data connections are to be under TLS
 	done   bool
 }
 
 func newSession(d *Door, conn net.Conn) *session {
-	return &session{d: d, conn: conn, in: bufio.NewReaderSize(conn, longestLine)}
+	return &session{d: d, conn: conn, by: sender{session: rand.Text()}, in: bufio.NewReaderSize(conn, longestLine)}
 }
 
 // reply writes one line of an answer.
@@ -66,7 +69,7 @@ func (s *session) serve(ctx context.Context) {
 	defer s.closeData()
 	defer func() {
 		if p := recover(); p != nil {
-			s.d.log.Error("a session of the file store panicked", "panic", p, "stack", string(debug.Stack()))
+			s.d.log.Error("a session of the file store panicked", "error", adapter.Caught(p))
 		}
 	}()
 	s.reply(220, "Mezhved file store")
@@ -114,17 +117,21 @@ func (s *session) obey(verb, arg string) {
 	case "SYST":
 		s.reply(215, "UNIX Type: L8")
 	case "FEAT":
-		s.write("211-Extensions:\r\n UTF8\r\n EPSV\r\n PASV\r\n SIZE\r\n MDTM\r\n REST STREAM\r\n MLST type*;size*;modify*;\r\n211 End\r\n")
+		s.features()
+	case "AUTH":
+		s.auth(arg)
+	case "PBSZ", "PROT":
+		s.protect(verb, arg)
 	case "OPTS":
 		if words := strings.Fields(strings.ToUpper(arg)); len(words) > 0 && (words[0] == "UTF8" || words[0] == "UTF-8" || words[0] == "MLST") {
 			s.reply(200, "ok")
 		} else {
 			s.reply(501, "there is no such option")
 		}
-	case "AUTH", "PORT", "EPRT", "RNFR", "RNTO", "SITE", "REIN", "ACCT", "SMNT", "STOU":
+	case "PORT", "EPRT", "RNFR", "RNTO", "SITE", "REIN", "ACCT", "SMNT", "STOU":
 		s.reply(502, "%s is not for this file store; data connections are passive", verb)
 	default:
-		if s.owner == "" && !s.reader {
+		if s.by.owner == "" && !s.reader {
 			s.reply(530, "log in first")
 			return
 		}
@@ -140,7 +147,11 @@ func (s *session) write(text string) {
 }
 
 func (s *session) login(user string) {
-	s.user, s.owner, s.reader, s.cwd, s.made = user, "", false, nil, nil
+	if s.d.config.RequireTLS && !s.secure {
+		s.reply(530, "AUTH TLS comes first: logins in the clear are not taken here")
+		return
+	}
+	s.user, s.by.owner, s.reader, s.cwd, s.made = user, "", false, nil, nil
 	s.reply(331, "now the password")
 }
 
@@ -157,7 +168,8 @@ func (s *session) pass(password string) {
 		s.reply(230, "welcome")
 	case errors.As(err, &denied):
 		s.d.store.metrics.refused.WithLabelValues("login").Inc()
-		s.d.log.Info("a login to the file store was refused", "user", s.user, "remote", host(s.conn.RemoteAddr()), "reason", denied.why)
+		// Not who: what a stranger types as its name may be anything.
+		s.d.log.Info("a login to the file store was refused", "remote", host(s.conn.RemoteAddr()), "reason", denied.why)
 		select {
 		case <-time.After(loginPause):
 		case <-s.ctx.Done():
@@ -187,7 +199,7 @@ func (s *session) prove(password string) error {
 		if p := s.d.password; p != nil && subtle.ConstantTimeCompare(p, []byte(password)) != 1 {
 			return &deniedError{"wrong upload password"}
 		}
-		s.owner = "anonymous@" + host(s.conn.RemoteAddr())
+		s.by.owner = "anonymous@" + host(s.conn.RemoteAddr())
 		return nil
 	}
 	ctx, cancel := s.patience()
@@ -365,7 +377,7 @@ func (s *session) brought(folder string) (e adapter.FileEntry, err error) {
 	switch {
 	case err != nil:
 		return e, err
-	case len(entries) == 0 || entries[0].Owner != s.owner:
+	case len(entries) == 0 || entries[0].Owner != s.by.owner:
 		return e, fs.ErrNotExist
 	}
 	return entries[0], nil
@@ -420,7 +432,7 @@ func (s *session) makeFolder(path string) {
 	}
 	ctx, cancel := s.patience()
 	defer cancel()
-	id, err := s.d.store.makeFolder(ctx, parts[0], s.owner)
+	id, err := s.d.store.makeFolder(ctx, parts[0], s.by)
 	if err != nil {
 		s.fail(err)
 		return
@@ -436,16 +448,16 @@ func (s *session) remember(id uuid.UUID) {
 	}
 }
 
-func (s *Store) makeFolder(ctx context.Context, name, owner string) (uuid.UUID, error) {
+func (s *Store) makeFolder(ctx context.Context, name string, by sender) (uuid.UUID, error) {
 	id, err := s.folder(name)
 	if err == nil {
 		var use adapter.FileUse
-		if use, err = s.index.FileUse(ctx, owner); err == nil && use.OwnerFiles >= waitingFiles {
+		if use, err = s.index.FileUse(ctx, by.owner); err == nil && use.OwnerFiles >= waitingFiles {
 			err = &LimitError{"waiting", int64(s.config.Waiting)}
 		}
 	}
 	if err == nil {
-		err = s.index.MakeFile(ctx, id, owner, s.now().UTC())
+		err = s.index.MakeFile(ctx, id, by.owner, by.session, s.now().UTC())
 	}
 	s.metrics.refuse(err)
 	return id, err
@@ -469,7 +481,7 @@ func (s *session) delete(path string) {
 	if err == nil {
 		ctx, cancel := s.patience()
 		defer cancel()
-		err = s.d.store.drop(ctx, e)
+		err = s.d.store.drop(ctx, e.ID, s.by.session)
 	}
 	if err != nil {
 		s.fail(err)
@@ -479,19 +491,21 @@ func (s *session) delete(path string) {
 	s.reply(250, "deleted")
 }
 
-// drop forgets a file that no message holds, then removes its bytes.
-func (s *Store) drop(ctx context.Context, e adapter.FileEntry) error {
-	if err := s.index.DropFile(ctx, e.ID, e.Owner); err != nil {
+// drop forgets a file that no message holds, for the session that has brought it,
+// then removes its bytes.
+func (s *Store) drop(ctx context.Context, id uuid.UUID, session string) error {
+	gone, err := s.index.DropFile(ctx, id, session)
+	if err != nil {
 		return err
 	}
-	left, err := s.index.FindFiles(ctx, []uuid.UUID{e.ID})
+	left, err := s.index.FindFiles(ctx, []uuid.UUID{id})
 	if err != nil {
 		return err
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("file %s: %w", e.ID, adapter.ErrFileTaken)
+		return fmt.Errorf("file %s: %w", id, adapter.ErrFileTaken)
 	}
-	s.remove(e.ID, e.Blob)
+	s.removeAll(id, gone)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -31,14 +32,17 @@ import (
 // the effect is committed, and each may be done twice.
 type Index interface {
 	FindFiles(ctx context.Context, ids []uuid.UUID) ([]adapter.FileEntry, error)
-	MakeFile(ctx context.Context, id uuid.UUID, owner string, now time.Time) error
-	PutFile(ctx context.Context, f adapter.FileEntry, now time.Time) (old string, err error)
-	DropFile(ctx context.Context, id uuid.UUID, owner string) error
+	MakeFile(ctx context.Context, id uuid.UUID, owner, session string, now time.Time) error
+	PutFile(ctx context.Context, f adapter.FileEntry, upload string, now time.Time) (gone []string, err error)
+	DropFile(ctx context.Context, id uuid.UUID, session string) (gone []string, err error)
+	PutPart(ctx context.Context, p adapter.FilePart, now time.Time) (old string, err error)
+	FileParts(ctx context.Context, ids []uuid.UUID) ([]adapter.FilePart, error)
+	DropParts(ctx context.Context, id uuid.UUID, upload string) (gone []string, err error)
 	FileUse(ctx context.Context, owner string) (adapter.FileUse, error)
 	HeldFiles(ctx context.Context, sender adapter.Mnemonic, to []adapter.Queue) (sent, waiting int64, err error)
 	GrantFiles(ctx context.Context, g adapter.FileGrant) error
 	GrantedFiles(ctx context.Context, user string, now time.Time) (secret [32]byte, files []adapter.FileEntry, err error)
-	ReleaseFiles(ctx context.Context, now, idle time.Time) (gone []adapter.FileEntry, more bool, err error)
+	ReleaseFiles(ctx context.Context, now, idle, abandoned time.Time) (gone []adapter.FileEntry, more bool, err error)
 }
 
 // Options of a store. Config.Dir, Index and Keys are needed.
@@ -241,12 +245,16 @@ func (s *Store) Grant(ctx context.Context, message uuid.UUID, to adapter.Queue) 
 	return user, password, err
 }
 
-// upload is a file on its way in. What was written is nothing to anybody until
-// finish or keep.
+// sender is who brings files: owner is whom they are counted to, session who may
+// change them afterwards.
+type sender struct{ owner, session string }
+
+// upload is bytes on their way in. What was written is nothing to anybody until
+// finish, keep or leave.
 type upload struct {
 	s       *Store
 	id      uuid.UUID
-	owner   string
+	by      sender
 	name    string
 	file    *os.File
 	size    int64
@@ -255,44 +263,27 @@ type upload struct {
 	gost    hash.Hash
 	sha     hash.Hash
 	dirty   int64 // bytes since the last sync
-	beside  int64 // bytes of the same file that lie elsewhere: parts
+	beside  int64 // bytes of the same file that lie elsewhere and stay: other parts
 	counted int64 // of flying
 	ended   bool
 }
 
 // bring begins to bring a file. from is where the sender goes on: so many bytes
 // of what it has brought before are taken over.
-func (s *Store) bring(ctx context.Context, id uuid.UUID, owner, name string, from int64) (u *upload, err error) {
+func (s *Store) bring(ctx context.Context, id uuid.UUID, by sender, name string, from int64) (u *upload, err error) {
 	defer func() { s.metrics.refuse(err) }()
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	use, err := s.index.FileUse(ctx, owner)
-	if err != nil {
-		return nil, err
-	}
 	entries, err := s.index.FindFiles(ctx, []uuid.UUID{id})
 	if err != nil {
 		return nil, err
 	}
-	u = &upload{s: s, id: id, owner: owner, name: name, gost: gost.NewStreebog256(), sha: sha256.New()}
-	var before adapter.FileEntry
+	before := adapter.FileEntry{Owner: by.owner}
 	if len(entries) > 0 {
-		if before = entries[0]; before.Owner != owner {
-			return nil, fmt.Errorf("file %s: %w", id, adapter.ErrFileTaken)
-		}
-	} else if use.OwnerFiles >= waitingFiles {
-		return nil, &LimitError{"waiting", int64(s.config.Waiting)}
+		before = entries[0]
 	}
-	s.mu.Lock()
-	waiting, total := int64(s.config.Waiting)-use.OwnerBytes-s.flying[owner], int64(s.config.Total)-use.Bytes-s.all
-	s.mu.Unlock()
-	u.room, u.limit = waiting, "waiting"
-	if total < waiting {
-		u.room, u.limit = total, "total"
+	if before.Owner != by.owner {
+		return nil, fmt.Errorf("file %s: %w", id, adapter.ErrFileTaken)
 	}
-	u.room += before.Size // its old bytes will go
-	if u.file, err = s.part(id); err != nil {
+	if u, err = s.begin(ctx, id, by, name, before.Size, len(entries) == 0); err != nil {
 		return nil, err
 	}
 	if from > 0 {
@@ -302,6 +293,32 @@ func (s *Store) bring(ctx context.Context, id uuid.UUID, owner, name string, fro
 		}
 	}
 	return u, nil
+}
+
+// begin opens an upload. going is how many bytes of the same owner will go when it
+// has ended; another is whether there will be one file more.
+func (s *Store) begin(ctx context.Context, id uuid.UUID, by sender, name string, going int64, another bool) (u *upload, err error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	use, err := s.index.FileUse(ctx, by.owner)
+	if err != nil {
+		return nil, err
+	}
+	if another && use.OwnerFiles >= waitingFiles {
+		return nil, &LimitError{"waiting", int64(s.config.Waiting)}
+	}
+	u = &upload{s: s, id: id, by: by, name: name, gost: gost.NewStreebog256(), sha: sha256.New()}
+	s.mu.Lock()
+	waiting, total := int64(s.config.Waiting)-use.OwnerBytes-s.flying[by.owner], int64(s.config.Total)-use.Bytes-s.all
+	s.mu.Unlock()
+	u.room, u.limit = waiting, "waiting"
+	if total < waiting {
+		u.room, u.limit = total, "total"
+	}
+	u.room += going
+	u.file, err = s.part(id)
+	return u, err
 }
 
 // part opens a new file in the folder, which the sweep may remove at any moment
@@ -351,7 +368,7 @@ func (u *upload) Write(p []byte) (int, error) {
 		err := &LimitError{"file", int64(u.s.config.File)}
 		u.s.metrics.refuse(err)
 		return 0, err
-	case u.beside+u.size+n > u.room:
+	case u.size+n > u.room:
 		err := &LimitError{u.limit, int64(u.s.config.Waiting)}
 		u.s.metrics.refuse(err)
 		return 0, err
@@ -375,14 +392,14 @@ func (u *upload) count(n int64) {
 	defer u.s.mu.Unlock()
 	u.counted += n
 	u.s.all += n
-	if u.s.flying[u.owner] += n; u.s.flying[u.owner] == 0 {
-		delete(u.s.flying, u.owner)
+	if u.s.flying[u.by.owner] += n; u.s.flying[u.by.owner] == 0 {
+		delete(u.s.flying, u.by.owner)
 	}
 }
 
 // finish puts a file that has come whole into the store: it is durable when nil
-// is returned.
-func (u *upload) finish(ctx context.Context) error { return u.settle(ctx, true) }
+// is returned. parts is the upload that it was put together of, if it was.
+func (u *upload) finish(ctx context.Context, parts string) error { return u.settle(ctx, true, parts) }
 
 // keep puts what has come of a file that broke off into the store, for its
 // sender to go on from there.
@@ -391,20 +408,44 @@ func (u *upload) keep(ctx context.Context) error {
 		u.abort()
 		return nil
 	}
-	return u.settle(ctx, false)
+	return u.settle(ctx, false, "")
 }
 
-func (u *upload) settle(ctx context.Context, whole bool) (err error) {
-	if u.ended {
-		return errors.New("the upload has ended")
-	}
-	entry := adapter.FileEntry{File: adapter.File{ID: u.id, Name: u.name, Size: u.size}, Owner: u.owner, Blob: strings.ToLower(rand.Text()), Whole: whole}
+func (u *upload) settle(ctx context.Context, whole bool, parts string) error {
+	entry := adapter.FileEntry{File: adapter.File{ID: u.id, Name: u.name, Size: u.size}, Owner: u.by.owner, Session: u.by.session, Whole: whole}
 	if whole {
 		copy(entry.GOST[:], u.gost.Sum(nil))
 		copy(entry.SHA256[:], u.sha.Sum(nil))
 	}
-	part, blob := u.file.Name(), u.s.path(u.id, entry.Blob)
-	err = u.file.Sync()
+	return u.land(func(blob string) (gone []string, err error) {
+		entry.Blob = blob
+		return u.s.index.PutFile(ctx, entry, parts, u.s.now().UTC())
+	})
+}
+
+// leave puts what has come into the store as a part of an upload.
+func (u *upload) leave(ctx context.Context, upload string, n int) error {
+	p := adapter.FilePart{File: u.id, Upload: upload, N: n, Size: u.size}
+	copy(p.SHA256[:], u.sha.Sum(nil))
+	return u.land(func(blob string) ([]string, error) {
+		p.Blob = blob
+		old, err := u.s.index.PutPart(ctx, p, u.s.now().UTC())
+		return []string{old}, err
+	})
+}
+
+// land gives the bytes their name on the disk, has them put into the index, and
+// removes those that the index does not name any more. They are counted as on
+// their way until they are counted there.
+func (u *upload) land(put func(blob string) (gone []string, err error)) error {
+	if u.ended {
+		return errors.New("the upload has ended")
+	}
+	u.ended = true
+	defer func() { u.count(-u.counted) }()
+	name := strings.ToLower(rand.Text())
+	part, blob := u.file.Name(), u.s.path(u.id, name)
+	err := u.file.Sync()
 	if e := u.file.Close(); err == nil {
 		err = e
 	}
@@ -415,54 +456,26 @@ func (u *upload) settle(ctx context.Context, whole bool) (err error) {
 		err = syncDir(u.s.path(u.id, ""))
 	}
 	if err != nil {
-		u.ended = true
-		u.count(-u.counted)
 		return errors.Join(fmt.Errorf("keeping file %s: %w", u.id, err), os.Remove(part))
 	}
-	old, err := u.s.index.PutFile(ctx, entry, u.s.now().UTC())
-	u.ended = true
-	u.count(-u.counted)
+	gone, err := put(name)
 	switch {
-	case errors.Is(err, adapter.ErrFileTaken):
+	case errors.Is(err, adapter.ErrFileTaken), errors.Is(err, adapter.ErrNotFound): // a plain no
 		u.s.metrics.refuse(err)
-		return errors.Join(err, os.Remove(blob))
+		u.s.remove(u.id, name)
+		return err
 	case err != nil:
 		return err // committed or not: the bytes stay until the sweep knows that no entry names them
-	case old != "" && old != entry.Blob:
-		u.s.remove(u.id, old)
 	}
+	u.s.removeAll(u.id, gone)
 	u.s.metrics.brought.Add(float64(u.size))
 	return nil
 }
 
-// leave leaves what has come in the folder, under a name that begins with "part-":
-// it is durable, and no entry names it.
-func (u *upload) leave(name string) error {
-	if u.ended {
-		return errors.New("the upload has ended")
-	}
-	u.ended = true
-	u.count(-u.counted)
-	err := u.file.Sync()
-	if e := u.file.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(u.file.Name(), u.s.path(u.id, name))
-	}
-	if err == nil {
-		err = syncDir(u.s.path(u.id, ""))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("keeping a part of file %s: %w", u.id, err), os.Remove(u.file.Name()))
-	}
-	return nil
-}
-
-// appendPart takes over a part that was left, which must be the one that its
-// sender has been told of.
-func (u *upload) appendPart(name, tag string) error {
-	f, err := os.Open(u.s.path(u.id, name))
+// appendPart takes over a part, which must be the one that its sender has been
+// told of.
+func (u *upload) appendPart(p adapter.FilePart) error {
+	f, err := os.Open(u.s.path(u.id, p.Blob))
 	if errors.Is(err, fs.ErrNotExist) {
 		return errPart
 	}
@@ -474,19 +487,10 @@ func (u *upload) appendPart(name, tag string) error {
 	if _, err := io.Copy(io.MultiWriter(u, sum), f); err != nil {
 		return err
 	}
-	if strings.Trim(etag(sum.Sum(nil)), `"`) != tag {
+	if !bytes.Equal(sum.Sum(nil), p.SHA256[:]) {
 		return errPart
 	}
 	return nil
-}
-
-// note puts into the index how much of a file has come in parts.
-func (s *Store) note(ctx context.Context, id uuid.UUID, owner, name string, size int64) error {
-	old, err := s.index.PutFile(ctx, adapter.FileEntry{File: adapter.File{ID: id, Name: name, Size: size}, Owner: owner}, s.now().UTC())
-	if err == nil && old != "" {
-		s.remove(id, old)
-	}
-	return err
 }
 
 // abort forgets what has come.
@@ -510,6 +514,12 @@ func (s *Store) remove(id uuid.UUID, blob string) {
 		}
 	}
 	os.Remove(s.path(id, "")) // fails while something is in it
+}
+
+func (s *Store) removeAll(id uuid.UUID, blobs []string) {
+	for _, blob := range blobs {
+		s.remove(id, blob)
+	}
 }
 
 // open gives the bytes of a file.

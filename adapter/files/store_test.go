@@ -31,7 +31,13 @@ type memory struct {
 	mu      sync.Mutex
 	entries map[uuid.UUID]adapter.FileEntry
 	changed map[uuid.UUID]time.Time
+	parts   []memoryPart
 	broken  error
+}
+
+type memoryPart struct {
+	adapter.FilePart
+	changed time.Time
 }
 
 func newMemory() *memory {
@@ -49,7 +55,7 @@ func (m *memory) FindFiles(_ context.Context, ids []uuid.UUID) (out []adapter.Fi
 	return out, m.broken
 }
 
-func (m *memory) MakeFile(_ context.Context, id uuid.UUID, owner string, now time.Time) error {
+func (m *memory) MakeFile(_ context.Context, id uuid.UUID, owner, session string, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[id]
@@ -57,32 +63,102 @@ func (m *memory) MakeFile(_ context.Context, id uuid.UUID, owner string, now tim
 		return adapter.ErrFileTaken
 	}
 	if !ok {
-		m.entries[id], m.changed[id] = adapter.FileEntry{File: adapter.File{ID: id}, Owner: owner}, now
+		m.entries[id], m.changed[id] = adapter.FileEntry{File: adapter.File{ID: id}, Owner: owner, Session: session}, now
 	}
 	return m.broken
 }
 
-func (m *memory) PutFile(_ context.Context, f adapter.FileEntry, now time.Time) (string, error) {
+func (m *memory) PutFile(_ context.Context, f adapter.FileEntry, upload string, now time.Time) (gone []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil {
-		return "", m.broken
+		return nil, m.broken
+	}
+	if upload != "" && !m.begun(f.ID, upload) {
+		return nil, adapter.ErrNotFound
 	}
 	old, ok := m.entries[f.ID]
-	if ok && old.Owner != f.Owner {
-		return "", adapter.ErrFileTaken
+	own := old.Session == f.Session && f.Session != "" && (f.Whole || !old.Whole)
+	switch {
+	case !ok || own || !old.Whole && old.Owner == f.Owner:
+		if old.Blob != "" {
+			gone = []string{old.Blob}
+		}
+		m.entries[f.ID], m.changed[f.ID] = f, now
+	case old.Whole && f.Whole && old.File == f.File:
+		gone, old.Session = []string{f.Blob}, ""
+		m.entries[f.ID], m.changed[f.ID] = old, now
+	default:
+		return nil, adapter.ErrFileTaken
 	}
-	m.entries[f.ID], m.changed[f.ID] = f, now
-	return old.Blob, nil
+	if upload != "" {
+		gone = append(gone, m.dropParts(f.ID, upload)...)
+	}
+	return gone, nil
 }
 
-func (m *memory) DropFile(_ context.Context, id uuid.UUID, owner string) error {
+func (m *memory) DropFile(_ context.Context, id uuid.UUID, session string) (gone []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.entries[id].Owner == owner {
+	if e, ok := m.entries[id]; ok && e.Session == session && session != "" {
+		gone = append(m.dropParts(id, ""), e.Blob)
 		delete(m.entries, id)
 	}
-	return nil
+	return gone, nil
+}
+
+func (m *memory) begun(id uuid.UUID, upload string) bool {
+	return slices.ContainsFunc(m.parts, func(p memoryPart) bool { return p.File == id && p.Upload == upload && p.N == 0 })
+}
+
+// dropParts forgets one upload, or with "" all, to a file.
+func (m *memory) dropParts(id uuid.UUID, upload string) (gone []string) {
+	m.parts = slices.DeleteFunc(m.parts, func(p memoryPart) bool {
+		drop := p.File == id && (upload == "" || p.Upload == upload)
+		if drop && p.N > 0 {
+			gone = append(gone, p.Blob)
+		}
+		return drop
+	})
+	return gone
+}
+
+func (m *memory) PutPart(_ context.Context, p adapter.FilePart, now time.Time) (old string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.N > 0 && !m.begun(p.File, p.Upload) {
+		return "", adapter.ErrNotFound
+	}
+	m.parts = slices.DeleteFunc(m.parts, func(o memoryPart) bool {
+		same := o.File == p.File && o.Upload == p.Upload && o.N == p.N
+		if same {
+			old = o.Blob
+		}
+		return same
+	})
+	m.parts = append(m.parts, memoryPart{p, now})
+	slices.SortFunc(m.parts, func(a, b memoryPart) int { return a.N - b.N })
+	return old, m.broken
+}
+
+func (m *memory) FileParts(_ context.Context, ids []uuid.UUID) (out []adapter.FilePart, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.parts {
+		if slices.Contains(ids, p.File) {
+			out = append(out, p.FilePart)
+		}
+	}
+	return out, m.broken
+}
+
+func (m *memory) DropParts(_ context.Context, id uuid.UUID, upload string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.begun(id, upload) {
+		return nil, adapter.ErrNotFound
+	}
+	return m.dropParts(id, upload), nil
 }
 
 func (m *memory) FileUse(_ context.Context, owner string) (u adapter.FileUse, err error) {
@@ -92,6 +168,13 @@ func (m *memory) FileUse(_ context.Context, owner string) (u adapter.FileUse, er
 		u.Files, u.Bytes = u.Files+1, u.Bytes+e.Size
 		if e.Owner == owner {
 			u.OwnerFiles, u.OwnerBytes = u.OwnerFiles+1, u.OwnerBytes+e.Size
+		}
+	}
+	for _, p := range m.parts {
+		if u.Bytes += p.Size; m.entries[p.File].Owner == owner {
+			if u.OwnerBytes += p.Size; p.N == 0 {
+				u.OwnerFiles++
+			}
 		}
 	}
 	return u, nil
@@ -107,11 +190,22 @@ func (m *memory) GrantedFiles(context.Context, string, time.Time) (s [32]byte, f
 	return s, nil, adapter.ErrNotFound
 }
 
-func (m *memory) ReleaseFiles(_ context.Context, _, idle time.Time) (gone []adapter.FileEntry, more bool, err error) {
+func (m *memory) ReleaseFiles(_ context.Context, _, idle, abandoned time.Time) (gone []adapter.FileEntry, more bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for i := 0; i < len(m.parts); i++ {
+		p := m.parts[i]
+		if !slices.ContainsFunc(m.parts, func(o memoryPart) bool {
+			return o.File == p.File && o.Upload == p.Upload && !o.changed.Before(abandoned)
+		}) {
+			for _, blob := range m.dropParts(p.File, p.Upload) {
+				gone = append(gone, adapter.FileEntry{File: adapter.File{ID: p.File}, Blob: blob})
+			}
+			i = -1
+		}
+	}
 	for id, at := range m.changed {
-		if e, ok := m.entries[id]; ok && at.Before(idle) {
+		if e, ok := m.entries[id]; ok && at.Before(idle) && !slices.ContainsFunc(m.parts, func(p memoryPart) bool { return p.File == id }) {
 			gone = append(gone, e)
 			delete(m.entries, id)
 			delete(m.changed, id)
@@ -162,9 +256,15 @@ func onDisk(t testing.TB, s *Store) (names []string) {
 	return names
 }
 
+// put brings a file; the owner's session has the owner's name.
 func put(t testing.TB, s *Store, id uuid.UUID, owner, name string, content []byte, from int64) error {
 	t.Helper()
-	u, err := s.bring(t.Context(), id, owner, name, from)
+	return putBy(t, s, id, sender{owner, owner}, name, content, from)
+}
+
+func putBy(t testing.TB, s *Store, id uuid.UUID, by sender, name string, content []byte, from int64) error {
+	t.Helper()
+	u, err := s.bring(t.Context(), id, by, name, from)
 	if err != nil {
 		return err
 	}
@@ -174,7 +274,7 @@ func put(t testing.TB, s *Store, id uuid.UUID, owner, name string, content []byt
 			return err
 		}
 	}
-	return u.finish(t.Context())
+	return u.finish(t.Context(), "")
 }
 
 // TestStore is the suite of a store, on the real index and on the one of tests.
@@ -196,6 +296,7 @@ func TestStore(t *testing.T) {
 			t.Run("what broke off is gone on with", func(t *testing.T) { testGoneOn(t, index(t)) })
 			t.Run("limits", func(t *testing.T) { testLimits(t, index(t)) })
 			t.Run("owners", func(t *testing.T) { testOwners(t, index(t)) })
+			t.Run("sessions", func(t *testing.T) { testSessions(t, index(t)) })
 			t.Run("the sweep", func(t *testing.T) { testSweep(t, index(t)) })
 			t.Run("lost by the disk", func(t *testing.T) { testLost(t, index(t)) })
 		})
@@ -244,7 +345,7 @@ func testKept(t *testing.T, index Index) {
 func testGoneOn(t *testing.T, index Index) {
 	s := openStore(t, index, limits())
 	id := newID(t)
-	u, err := s.bring(t.Context(), id, "a", "f", 0)
+	u, err := s.bring(t.Context(), id, sender{"a", "a"}, "f", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +367,7 @@ func testGoneOn(t *testing.T, index Index) {
 		t.Errorf("gone on with: %+v, %v", found, err)
 	}
 	// What broke off before the first byte leaves nothing.
-	if u, err = s.bring(t.Context(), newID(t), "a", "f", 0); err != nil {
+	if u, err = s.bring(t.Context(), newID(t), sender{"a", "a"}, "f", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := u.keep(t.Context()); err != nil {
@@ -316,7 +417,7 @@ func TestUploadsAtOnce(t *testing.T) {
 	s := openStore(t, newMemory(), limits())
 	var errs []error
 	for range 3 {
-		u, err := s.bring(t.Context(), newID(t), "a", "f", 0)
+		u, err := s.bring(t.Context(), newID(t), sender{"a", "a"}, "f", 0)
 		if err == nil {
 			_, err = u.Write(make([]byte, 900))
 			defer u.abort()
@@ -332,13 +433,13 @@ func TestUploadsAtOnce(t *testing.T) {
 func testOwners(t *testing.T, index Index) {
 	s := openStore(t, index, limits())
 	id := newID(t)
-	if got, err := s.makeFolder(t.Context(), strings.ToUpper(id.String()), "a"); err != nil || got != id {
+	if got, err := s.makeFolder(t.Context(), strings.ToUpper(id.String()), sender{"a", "a"}); err != nil || got != id {
 		t.Fatal(got, err)
 	}
-	if _, err := s.makeFolder(t.Context(), id.String(), "a"); err != nil {
+	if _, err := s.makeFolder(t.Context(), id.String(), sender{"a", "a"}); err != nil {
 		t.Errorf("made twice: %v", err)
 	}
-	if _, err := s.makeFolder(t.Context(), id.String(), "b"); !errors.Is(err, adapter.ErrFileTaken) {
+	if _, err := s.makeFolder(t.Context(), id.String(), sender{"b", "b"}); !errors.Is(err, adapter.ErrFileTaken) {
 		t.Errorf("another's folder: %v", err)
 	}
 	if err := put(t, s, id, "b", "f", []byte("x"), 0); !errors.Is(err, adapter.ErrFileTaken) {
@@ -347,18 +448,86 @@ func testOwners(t *testing.T, index Index) {
 	if err := put(t, s, id, "a", "f", []byte("x"), 0); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := index.FindFiles(t.Context(), []uuid.UUID{id})
+	if err := s.drop(t.Context(), id, "b"); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("another's file was deleted: %v", err)
+	}
+	if err := s.drop(t.Context(), id, "a"); err != nil || len(onDisk(t, s)) != 0 {
+		t.Errorf("deleting: %v, %q", err, onDisk(t, s))
+	}
+}
+
+// Two behind one address are one owner and two sessions. What one has brought whole
+// the other neither replaces nor deletes, whatever it tries; a sender whose
+// connection broke begins again in another session, and is let.
+func testSessions(t *testing.T, index Index) {
+	s := openStore(t, index, limits())
+	mine, other := sender{"nat", "mine"}, sender{"nat", "other"}
+	id := newID(t)
+	is := func(want string) {
+		t.Helper()
+		found, err := s.Find(t.Context(), []uuid.UUID{id})
+		if err != nil || found[id].SHA256 != sha256.Sum256([]byte(want)) || found[id].Name != "f" {
+			t.Errorf("there is %+v, %v, want %q", found[id], err, want)
+		}
+		if n := len(onDisk(t, s)); n != 1 {
+			t.Errorf("on the disk: %q", onDisk(t, s))
+		}
+	}
+	// Broken off, and gone on with by a new session.
+	u, err := s.bring(t.Context(), id, sender{"nat", "first"}, "f", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := entries[0]
-	theirs.Owner = "b"
-	if err := s.drop(t.Context(), theirs); !errors.Is(err, adapter.ErrFileTaken) {
-		t.Errorf("another's file was deleted: %v", err)
+	u.Write([]byte("the beg"))
+	if err := u.keep(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	if err := s.drop(t.Context(), entries[0]); err != nil || len(onDisk(t, s)) != 0 {
-		t.Errorf("deleting: %v, %q", err, onDisk(t, s))
+	if err := s.drop(t.Context(), id, "other"); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("what broke off was deleted by another session: %v", err)
 	}
+	if err := putBy(t, s, id, mine, "f", []byte("inning"), 7); err != nil {
+		t.Fatal(err)
+	}
+	is("the beginning")
+	// The session itself may change its mind.
+	if err := putBy(t, s, id, mine, "f", []byte("mine"), 0); err != nil {
+		t.Fatal(err)
+	}
+	is("mine")
+	for what, do := range map[string]func() error{
+		"replaced":                 func() error { return putBy(t, s, id, other, "f", []byte("theirs"), 0) },
+		"replaced by an empty one": func() error { return putBy(t, s, id, other, "f", nil, 0) },
+		"given another name":       func() error { return putBy(t, s, id, other, "g", []byte("mine"), 0) },
+		"added to":                 func() error { return putBy(t, s, id, other, "f", []byte("!"), 4) },
+		"deleted":                  func() error { return s.drop(t.Context(), id, "other") },
+		"deleted by nobody":        func() error { return s.drop(t.Context(), id, "") },
+		"cut off": func() error {
+			u, err := s.bring(t.Context(), id, other, "f", 0)
+			if err == nil {
+				u.Write([]byte("mi"))
+				err = u.keep(t.Context())
+			}
+			return err
+		},
+	} {
+		if err := do(); !errors.Is(err, adapter.ErrFileTaken) {
+			t.Errorf("%s by another session: %v, want ErrFileTaken", what, err)
+		}
+		is("mine")
+	}
+	// The same again is there already. From then on nobody takes it away: two have
+	// been told that it is kept.
+	if err := putBy(t, s, id, other, "f", []byte("mine"), 0); err != nil {
+		t.Errorf("the same file again: %v", err)
+	}
+	is("mine")
+	if err := putBy(t, s, id, mine, "f", []byte("another"), 0); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("replaced after it was brought twice: %v", err)
+	}
+	if err := s.drop(t.Context(), id, "mine"); !errors.Is(err, adapter.ErrFileTaken) {
+		t.Errorf("deleted after it was brought twice: %v", err)
+	}
+	is("mine")
 }
 
 func testSweep(t *testing.T, index Index) {
@@ -437,13 +606,13 @@ func testLost(t *testing.T, index Index) {
 func TestIndexOutOfOrder(t *testing.T) {
 	index := newMemory()
 	s := openStore(t, index, limits())
-	u, err := s.bring(t.Context(), newID(t), "a", "f", 0)
+	u, err := s.bring(t.Context(), newID(t), sender{"a", "a"}, "f", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Write([]byte("x"))
 	index.broken = errors.New("down")
-	if err := u.finish(t.Context()); err == nil {
+	if err := u.finish(t.Context(), ""); err == nil {
 		t.Error("an upload that was not noted is said to be kept")
 	}
 	if n := len(onDisk(t, s)); n != 1 {

@@ -16,6 +16,8 @@ const (
 	// orphanAge is how old bytes must be that no entry names before they are
 	// removed: older than any upload that may still put them into the index.
 	orphanAge = 2 * time.Hour
+	// partsAge is how long an upload of parts may be silent before it is abandoned.
+	partsAge = 2 * time.Hour
 	// scanEvery is how often the disk is compared with the index.
 	scanEvery = 30 * time.Minute
 	// addEvery is how often all files are added up for the metrics.
@@ -25,8 +27,8 @@ const (
 )
 
 // Run sweeps until ctx ends: files whose messages have been taken go at once,
-// those that no message ever referred to when they are old, and bytes that no
-// entry names, which a crash has left. Every node may do it.
+// those that no message ever referred to when they are old, parts whose upload
+// was abandoned, and bytes that nothing names, which a crash has left. Every node may do it.
 func (s *Store) Run(ctx context.Context) error {
 	for {
 		more, err := s.sweep(ctx)
@@ -52,7 +54,7 @@ func (s *Store) Run(ctx context.Context) error {
 // sweep looks round once.
 func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 	now := s.now().UTC()
-	gone, more, err := s.index.ReleaseFiles(ctx, now, now.Add(-s.config.Idle.D()))
+	gone, more, err := s.index.ReleaseFiles(ctx, now, now.Add(-s.config.Idle.D()), now.Add(-partsAge))
 	if err != nil {
 		return false, fmt.Errorf("sweeping files: %w", err)
 	}
@@ -72,12 +74,33 @@ func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 		s.added = time.Now()
 	}
 	if time.Since(s.scanned) >= scanEvery {
-		if err := s.scan(ctx, time.Now().Add(-orphanAge)); err != nil {
+		now, err := s.diskTime()
+		if err == nil {
+			err = s.scan(ctx, now.Add(-orphanAge))
+		}
+		if err != nil {
 			return more, fmt.Errorf("comparing the file store's disk with its index: %w", err)
 		}
 		s.scanned = time.Now()
 	}
 	return more, nil
+}
+
+// diskTime is the time of the clock that gives files their times: of a folder that
+// nodes share it is the file server's. By a clock that is hours ahead of it, what
+// another node is writing would look left behind.
+func (s *Store) diskTime() (time.Time, error) {
+	f, err := os.CreateTemp(s.dir, ".time-*")
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }
 
 // scan removes bytes from before the time that no entry names.
@@ -122,14 +145,25 @@ func (s *Store) scanFolders(ctx context.Context, names []string, before time.Tim
 	if err != nil {
 		return err
 	}
-	known := make(map[uuid.UUID]string, len(entries))
+	parts, err := s.index.FileParts(ctx, ids)
+	if err != nil {
+		return err
+	}
+	type blob struct {
+		id   uuid.UUID
+		name string
+	}
+	known := make(map[blob]bool, len(entries)+len(parts))
 	for _, e := range entries {
-		known[e.ID] = e.Blob
+		known[blob{e.ID, e.Blob}] = true
+	}
+	for _, p := range parts {
+		known[blob{p.File, p.Blob}] = true
 	}
 	for i, id := range ids {
 		for _, f := range listed[i] {
 			info, err := f.Info()
-			if err != nil || f.IsDir() || f.Name() == known[id] || !info.ModTime().Before(before) {
+			if err != nil || f.IsDir() || known[blob{id, f.Name()}] || !info.ModTime().Before(before) {
 				continue
 			}
 			s.remove(id, f.Name())

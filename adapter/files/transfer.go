@@ -18,12 +18,20 @@ func (s *session) passive(verb, arg string) {
 		s.reply(200, "ok")
 		return
 	}
-	s.closeData()
 	local, ok := s.conn.LocalAddr().(*net.TCPAddr)
 	if !ok {
 		s.reply(425, "no data connection can be opened")
 		return
 	}
+	family := "1"
+	if local.IP.To4() == nil {
+		family = "2"
+	}
+	if verb == "EPSV" && arg != "" && arg != family { // RFC 2428, 3
+		s.reply(522, "data connections go over the protocol of this one, use (%s)", family)
+		return
+	}
+	s.closeData()
 	told := local.IP.To4()
 	if s.d.config.Public != "" {
 		told = net.ParseIP(s.d.config.Public).To4()
@@ -32,7 +40,7 @@ func (s *session) passive(verb, arg string) {
 		s.reply(425, "use EPSV over IPv6")
 		return
 	}
-	l, err := s.d.listenData(local.IP)
+	l, err := s.d.listenData(local)
 	if err != nil {
 		s.d.log.Warn("no data connection of the file store can be opened", "error", err)
 		s.reply(425, "no data connection can be opened, come again later")
@@ -78,20 +86,29 @@ func (s *session) connect() (net.Conn, error) {
 // transfer says that one begins, lets it run over the data connection, and says
 // how it ended.
 func (s *session) transfer(what string, run func(net.Conn) error) {
-	if s.data == nil {
-		s.reply(425, "PASV or EPSV comes first")
+	if !s.ready() {
 		return
 	}
 	s.reply(150, "%s", what)
-	conn, err := s.connect()
+	plain, err := s.connect()
 	if err != nil {
 		s.reply(425, "the data connection did not come")
 		return
 	}
-	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
+	defer plain.Close()
+	stop := context.AfterFunc(s.ctx, func() { plain.Close() })
+	defer stop()
+	conn, err := s.covered(plain)
+	if err != nil {
+		s.d.log.Info("a data connection of the file store did not get under TLS", "remote", host(s.conn.RemoteAddr()), "error", err)
+		s.reply(522, "the data connection did not get under TLS")
+		return
+	}
 	err = run(conn)
-	stop()
-	conn.Close()
+	conn.SetWriteDeadline(time.Now().Add(s.d.config.Stall.D())) // TLS says goodbye
+	if e := conn.Close(); err == nil && e != nil && s.hidden {
+		s.d.log.Debug("the end of a data connection was not told", "error", e)
+	}
 	var broke *brokenError
 	switch {
 	case err == nil:
@@ -101,6 +118,19 @@ func (s *session) transfer(what string, run func(net.Conn) error) {
 	default:
 		s.fail(err)
 	}
+}
+
+// ready says whether a transfer can begin, and answers when it cannot.
+func (s *session) ready() bool {
+	switch {
+	case s.d.config.RequireTLS && !s.hidden:
+		s.reply(521, "transfers in the clear are not done here: PBSZ 0 and PROT P come first")
+	case s.data == nil:
+		s.reply(425, "PASV or EPSV comes first")
+	default:
+		return true
+	}
+	return false
 }
 
 // brokenError is a transfer that broke off on the way.
@@ -121,8 +151,7 @@ func (s *session) store(verb, path string) {
 	case len(parts) != 2:
 		s.fail(&NameError{"a file is brought into a folder: MKD and CWD a UUID of version 1 first"})
 		return
-	case s.data == nil:
-		s.reply(425, "PASV or EPSV comes first")
+	case !s.ready():
 		return
 	}
 	id, err := s.d.store.folder(parts[0])
@@ -141,7 +170,7 @@ func (s *session) store(verb, path string) {
 			return
 		}
 	}
-	u, err := s.d.store.bring(ctx, id, s.owner, parts[1], rest)
+	u, err := s.d.store.bring(ctx, id, s.by, parts[1], rest)
 	if err != nil {
 		s.fail(err)
 		return
@@ -167,7 +196,7 @@ func (s *session) receive(conn net.Conn, u *upload) error {
 		ctx, cancel := s.patience()
 		defer cancel()
 		if errors.Is(err, io.EOF) {
-			return u.finish(ctx)
+			return u.finish(ctx, "")
 		}
 		if e := u.keep(ctx); e != nil {
 			s.d.log.Warn("what came of a broken upload was not kept", "file", u.id.String(), "error", e)

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -63,23 +64,46 @@ type Tx interface {
 	Write(ctx context.Context, b *Batch) error
 }
 
+// ErrDeposed says that a leader's write was not committed because its term has
+// ended and another node leads.
+var ErrDeposed = errors.New("the term of this node has ended, another node leads")
+
+// Claim is what a node asks of the lead.
+type Claim struct {
+	Term   int64 // under which it leads now; 0: none
+	Want   bool  // it can sign, and will lead if nobody else does
+	Behind bool  // others go first: it could not do the work a while ago
+}
+
+// Standing is how the log stands, by what is in it and by the clock of the book.
+type Standing struct {
+	Term    int64         // of the node that asked; 0: it does not lead
+	Leader  string        // the node that leads, or that led last
+	Size    int64         // entries
+	Signed  int64         // entries under the latest checkpoint
+	Waits   time.Duration // for how long the oldest pending row has waited; 0: none waits
+	Stopped string        // why nothing may be appended; empty when all is well
+	At      time.Time     // when this was so
+}
+
 // Book is where a log is kept. Safe for concurrent use, by several nodes too.
 type Book interface {
 	TileSource
 	// Sequence runs step in a transaction and commits it. When it returns nil
 	// the batch is durable; when it returns an error, the batch may have been
-	// committed nevertheless, and the next Head tells.
-	Sequence(ctx context.Context, step func(Tx) error) error
+	// committed nevertheless, and the next Head tells. The transaction proves the
+	// term: when another node leads since, nothing is committed and the error is
+	// ErrDeposed. Without a term (0) only the locked head keeps the log whole: for
+	// acts that are not a leader's.
+	Sequence(ctx context.Context, term int64, step func(Tx) error) error
 	// Head reads the committed head without locking it.
 	Head(ctx context.Context) (Head, error)
-	// Oldest is the time of the event that has waited longest in a pending row,
-	// zero when none waits.
-	Oldest(ctx context.Context) (time.Time, error)
-	// Lead reports whether this node may sequence: at most one node should. It
-	// is asked before each step. Safety does not rest on it.
-	Lead(ctx context.Context) (bool, error)
-	// Resign lets another node lead.
-	Resign()
+	// Look tells how the log stands. It renews the term of the claim, or begins a
+	// new one when the claim wants one and nobody leads. It is asked before each
+	// step. At most one node leads; safety does not rest on it.
+	Look(ctx context.Context, c Claim) (Standing, error)
+	// Resign ends a term, so that another node may lead at once.
+	Resign(term int64)
 	// SaveCheckpoint keeps a signed checkpoint as the latest. Saving a smaller
 	// one than the latest does nothing.
 	SaveCheckpoint(ctx context.Context, c *Checkpoint) error

@@ -80,6 +80,16 @@ func NewKey(name string) (skey, vkey string, err error) {
 	return note.GenerateKey(rand.Reader, name)
 }
 
+// KeyOf tells which log a signing key is of, and its verifier key, as policies name
+// it.
+func KeyOf(skey string) (origin, vkey string, err error) {
+	k, err := parseKey(skey)
+	if err != nil {
+		return "", "", err
+	}
+	return k.name, k.vkey(), nil
+}
+
 // key is an Ed25519 key from an skey, for signing with our own clock.
 type key struct {
 	name string

@@ -43,8 +43,13 @@
 // be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
 // a Vault, and can be removed: what remains is a random number.
 //
-// logged is the sequencer's clock and never goes back from one entry to the next;
-// time is the gateway node's.
+// logged is when the sequencer gave the entry its place, and never goes back from
+// one entry to the next; time is when the gateway node saw what the entry tells of.
+// Both are of one clock, the database's, as the nodes have it: their difference is
+// how long the event waited. An auditor counts entries that waited for more than a
+// minute (late), and takes it for a finding when logged goes back or when time is
+// more than a minute after logged. logged cannot be taken back, so a sequencer logs
+// nothing while the clock cannot be relied on (Sequencer.Steady).
 //
 // # Counters, chains, periods
 //
@@ -92,6 +97,24 @@
 // file in it is vouched for. The recipe for checking by hand is README.txt in
 // every bundle.
 //
+// # Mirrors
+//
+// A Mirror is an auditor's copy in a folder: tiles and entry bundles under their
+// paths, "checkpoint", and the memory of his visits: checkpoints/<size> as they
+// were signed, forks/ with the proofs of misbehaviour that were found, and
+// mirror.json, which saves work. A file is written when a signed root has proven
+// it, whole or not at all, and the checkpoint moves when everything that it signs
+// is there. So a visit may be killed at any point and the next one goes on; one
+// run at a time has the folder (a lock on .lock, which ends with the process).
+//
+// Every remembered checkpoint must be a beginning of what is shown, and what is
+// shown must be a beginning of what the mirror has if it is shorter: an older
+// state is no fork, a different root is one, and a fork is told at every visit
+// from then on. What was remembered and cannot be verified any more is a finding
+// until the auditor has looked: it is neither used nor overwritten. A visit reads
+// the whole mirror, fetches again what is missing or wrong, and names what it
+// cannot get; a quick one looks at what is new and says so.
+//
 // # What an attacker can do who can write here
 //
 // Who can write to the database can add false events before they are sequenced,
@@ -99,5 +122,7 @@
 // what a checkpoint covers without every holder of an older checkpoint noticing.
 // Who has the log's key and the signer's memory too can show different logs to
 // different people; witnesses and mirrors are against that. Who has the vault can
-// read values, and nothing else.
+// read values, and nothing else. Who can write to a mirror's folder can make its
+// owner fetch again and wonder; he can take its memory away only as a whole, and
+// then the next visit calls itself the first.
 package journal

@@ -1,5 +1,7 @@
 package journal
 
+import "context"
+
 // Facts is what a recount takes from a leaf, for comparing it with the Leaf.
 type Facts struct {
 	Kind                          Kind
@@ -37,3 +39,19 @@ func (c Chains) Follow(message string, index int64) int64 {
 
 // UUIDKey is the key of a message whose id is a UUID in lower case.
 func UUIDKey(message string) (key [2]uint64, uuid bool) { return uuidKey([]byte(message)) }
+
+// Break calls f before each change of the mirror's folder; an error from it ends
+// the run as a kill would, when f goes on to give one.
+func (m *Mirror) Break(f func(operation string) error) { m.breaks = f }
+
+// Turn is one pass of the loop.
+func (s *Sequencer) Turn(ctx context.Context) error {
+	_, err := s.turn(ctx, true)
+	return err
+}
+
+// Resign ends the sequencer's term.
+func (s *Sequencer) Resign() {
+	s.Book.Resign(s.term)
+	s.term = 0
+}

@@ -2,40 +2,57 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
-	"strconv"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// mirrorFile is a mirror's memory: one file, replaced at once, so that a mirror
-// that is killed goes on from its last complete visit.
-const mirrorFile = "mirror.json"
+// Mirror is an auditor's copy of a log in a folder, with the checkpoints of all
+// his visits. One run at a time has the folder for itself.
+//
+// What is in the folder was proven under a signed root before it was written,
+// file by file: a visit that fails or is killed leaves what it has fetched, and
+// the next goes on from there. The checkpoint in the folder moves last, when
+// everything that it signs is there.
+type Mirror struct {
+	Dir    string
+	Policy *Policy
+	// Earlier are policies of earlier visits, for the checkpoints that were taken
+	// under them.
+	Earlier []*Policy
+	// Quick looks only at what is new since the last visit. Without it a visit
+	// reads the whole mirror, fetches again what is missing or wrong there, and
+	// counts everything: about a million entries a second on each core.
+	Quick bool
 
-// checkpointsDir keeps the checkpoint of each visit, by size.
-const checkpointsDir = "checkpoints"
-
-type mirrorState struct {
-	Visited    time.Time `json:"visited"`
-	Checkpoint []byte    `json:"checkpoint"`
-	Recount    *Recount  `json:"recount"`
+	breaks func(operation string) error // for tests, before each change of the folder
 }
 
 // Visit is what one visit of a mirror found.
 type Visit struct {
-	Before  *Checkpoint // of the last visit, nil at the first
-	Since   time.Time   // of the last visit
-	Now     *Checkpoint
-	Recount *Recount // of the whole log, findings of earlier visits included
-	Fresh   int64    // findings of this visit
+	Before  *Checkpoint // the largest that the mirror knew, nil at the first visit
+	Since   time.Time   // of the last visit, if known
+	Now     *Checkpoint // as it was served
+	Older   bool        // Now is an honest older state of what the mirror has
+	From    int64       // entries from this one on were looked at, 0 for all
+	Recount *Recount    // of the whole mirror, findings of earlier visits included
+	Fresh   int64       // findings in entries that are new
+	Mended  []string    // files that were missing or wrong in the mirror and are right now, each with the reason
+	Damaged []string    // what was remembered and cannot be verified, each a sentence
 }
+
+// Size is how many entries the mirror has after the visit.
+func (v *Visit) Size() int64 { return v.Recount.Size }
 
 // ForkError is proof of misbehaviour: two checkpoints, both signed, of which one
 // is not the beginning of the other. Keep them both and show them to the audit
@@ -46,216 +63,315 @@ type ForkError struct {
 }
 
 func (e *ForkError) Error() string {
-	return fmt.Sprintf("the log was changed since the last visit: %s; checkpoints of %d and of %d entries, both signed, contradict each other: keep them as proof",
+	return fmt.Sprintf("the log was changed: %s; checkpoints of %d and of %d entries, both signed, contradict each other: keep them as proof",
 		e.What, e.Before.Tree.N, e.Now.Tree.N)
 }
 
-// Follow brings the mirror in dir up to the log that source serves and that
-// checkpoint signs: it fetches only entries that the mirror does not have, proves
-// that what it had is the log's beginning, recounts, and writes a directory that
-// VerifyLog and other people's tools read. Nothing of an earlier visit is changed
-// when a visit fails.
-func Follow(ctx context.Context, dir string, source TileSource, checkpoint []byte, policy *Policy, now time.Time) (*Visit, error) {
-	c, err := policy.Open(checkpoint)
+// maxLacks is how much that a mirror lacks is named one by one.
+const maxLacks = 20
+
+// IncompleteError says what a mirror lacks of the log that a checkpoint signs,
+// and why: it was neither in the mirror nor served as it was signed.
+type IncompleteError struct {
+	Size  int64
+	Lacks []string
+}
+
+func (e *IncompleteError) Error() string {
+	what := strings.Join(e.Lacks, "; ")
+	if len(e.Lacks) >= maxLacks {
+		what += "; and perhaps more"
+	}
+	return fmt.Sprintf("the mirror lacks some of the log of %d entries: %s", e.Size, what)
+}
+
+// Follow brings the mirror up to the log that source serves and that checkpoint
+// signs. It proves that every checkpoint of earlier visits is a beginning of it,
+// fetches what the mirror lacks, recounts, and leaves a folder that VerifyLog and
+// other people's tools read. A checkpoint of fewer entries than the mirror has is
+// an older state when the mirror's own tiles make its root, and a fork otherwise.
+//
+// With a *ForkError or *IncompleteError the Visit tells what was found until then.
+// Another run in the same folder is a *BusyError.
+func (m *Mirror) Follow(ctx context.Context, source TileSource, checkpoint []byte, now time.Time) (*Visit, error) {
+	c, err := m.Policy.Open(checkpoint)
 	if err != nil {
 		return nil, err
 	}
-	m := &mirror{dir: dir, state: mirrorState{Recount: NewRecount()}}
-	v := &Visit{Now: c}
-	if err := m.load(policy, v); err != nil {
-		return nil, err
-	}
-	old := tlog.Tree{}
-	if v.Before != nil {
-		old = v.Before.Tree
-		if c.Tree.N < old.N {
-			return nil, &ForkError{v.Before, c, fmt.Sprintf("it had %d entries and now has %d", old.N, c.Tree.N)}
-		}
-	}
-	found := m.state.Recount.Found
-	edge := &Edge{}
-	if old.N > 0 {
-		if edge, err = LoadEdge(ctx, old, DirSource{os.DirFS(dir)}); err != nil {
-			return nil, fmt.Errorf("the mirror's own files in %s do not fit its last visit: %w", dir, err)
-		}
-	}
-	changed, err := m.pull(ctx, source, edge, c.Tree.N)
-	if err == nil && (changed != "" || edge.Root() != c.Tree.Hash) {
-		if v.Before == nil {
-			err = fmt.Errorf("the entries served do not make the root that checkpoint %d signs", c.Tree.N)
-		} else {
-			err = &ForkError{v.Before, c, or(changed, "the new root is not the old log's continuation")}
-		}
-	}
+	folder, err := openMirrorFolder(m.Dir, now, m.breaks)
 	if err != nil {
-		m.forget()
 		return nil, err
 	}
-	v.Recount, v.Fresh = m.state.Recount, m.state.Recount.Found-found
-	m.state.Visited, m.state.Checkpoint = now.UTC(), c.Note
-	return v, m.save(c, old.N)
-}
-
-// mirror is a visit in progress.
-type mirror struct {
-	dir     string
-	state   mirrorState
-	written []string // files of this visit, for forgetting them
-}
-
-func (m *mirror) load(policy *Policy, v *Visit) error {
-	b, err := os.ReadFile(filepath.Join(m.dir, mirrorFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(m.dir, 0o755)
+	defer folder.close()
+	memory, err := Remember(m.Dir, m.Policy, m.Earlier...)
+	if err != nil {
+		return nil, err
 	}
+	v := &Visit{Now: c, Before: memory.Last(), Damaged: memory.Damaged}
+	if memory.state != nil {
+		v.Since = memory.state.Visited
+	}
+	if len(memory.Forks) > 0 {
+		return v, memory.Forks[0]
+	}
+	top := c
+	if v.Before != nil && v.Before.Tree.N > c.Tree.N {
+		top, v.Older = v.Before, true
+	}
+	w := &visit{Visit: v, Mirror: m, folder: folder, top: top, own: DirSource{os.DirFS(m.Dir)}, far: served{source, c.Tree.N}}
+	if w.tree, err = openSignedTree(ctx, top.Tree, w.own, w.far, rebuilt{w.own}); err != nil {
+		return v, w.lacks(ctx, err)
+	}
+	for _, known := range append(slices.Clone(memory.Known), c) {
+		if err := w.begins(ctx, known); err != nil {
+			return v, err
+		}
+	}
+	v.Recount = NewRecount()
+	if m.Quick && memory.state != nil && memory.state.Recount.Size == v.Before.Tree.N {
+		v.Recount, v.From = memory.state.Recount, v.Before.Tree.N/TileWidth*TileWidth
+		v.Recount.Resume()
+	}
+	if err := w.pull(ctx); err != nil {
+		return v, err
+	}
+	return v, w.save(memory, now)
+}
+
+// visit is one in progress.
+type visit struct {
+	*Visit
+	*Mirror
+	folder *mirrorFolder
+	top    *Checkpoint // what the mirror is to be a mirror of
+	tree   *signedTree // of top
+	own    DirSource
+	far    TileSource
+}
+
+// served is a log of a size: of an unfinished tile it is asked for what it has.
+type served struct {
+	TileSource
+	size int64
+}
+
+func (s served) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
+	have := TileSize(level, n, s.size)
+	if have < width {
+		return nil, fmt.Errorf("it is not served: the log that is shown has %d entries", s.size)
+	}
+	return s.TileSource.Tile(ctx, level, n, have)
+}
+
+// lacks is the error of what can be had nowhere.
+func (w *visit) lacks(ctx context.Context, all ...error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e := &IncompleteError{Size: w.top.Tree.N}
+	for _, err := range all {
+		e.Lacks = append(e.Lacks, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return e
+}
+
+// begins proves that a signed checkpoint is a beginning of top. One that is not is
+// kept, with top, before anybody is told.
+func (w *visit) begins(ctx context.Context, c *Checkpoint) error {
+	_, err := LoadEdge(ctx, c.Tree, w.tree)
 	if err == nil {
-		err = json.Unmarshal(b, &m.state)
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("the mirror's memory: %w", err)
+	broken := (*BrokenError)(nil)
+	if !errors.As(err, &broken) { // the tiles themselves are proven
+		return w.lacks(ctx, fmt.Errorf("whether the log of %d entries that was signed is its beginning cannot be told: %w", c.Tree.N, err))
 	}
-	if v.Before, err = policy.Open(m.state.Checkpoint); err != nil {
-		return fmt.Errorf("the mirror's memory: %w", err)
+	fork := &ForkError{c, w.top, fmt.Sprintf("its first %d entries are not those that were signed before", c.Tree.N)}
+	if c == w.Now {
+		fork = &ForkError{w.top, c, fmt.Sprintf("it had %d entries and is shown with %d that are not their beginning", w.top.Tree.N, c.Tree.N)}
 	}
-	if m.state.Recount == nil || m.state.Recount.Size != v.Before.Tree.N {
-		return fmt.Errorf("the mirror's memory in %s contradicts itself", filepath.Join(m.dir, mirrorFile))
+	name := fmt.Sprintf("%s/%d-%d-%x", forksDir, fork.Before.Tree.N, fork.Now.Tree.N, fork.Now.Tree.Hash[:8])
+	if err := errors.Join(w.folder.put(name+"/before", fork.Before.Note), w.folder.replace(name+"/now", fork.Now.Note)); err != nil {
+		return errors.Join(fork, fmt.Errorf("and the proof of it could not be kept: %w", err))
 	}
-	v.Since = m.state.Visited
-	m.state.Recount.Resume()
-	return nil
+	return fork
 }
 
-// pull fetches entry bundles from the edge to size. changed says that entries
-// seen before were served differently.
-func (m *mirror) pull(ctx context.Context, source TileSource, edge *Edge, size int64) (changed string, err error) {
-	first := edge.Size() / TileWidth
-	for b := range bundles(ctx, source, first, size) {
+// pull reads every entry from w.From on, from the mirror or from the source.
+func (w *visit) pull(ctx context.Context) error {
+	var lacks []error
+	size, old := w.top.Tree.N, int64(0)
+	if w.Before != nil {
+		old = w.Before.Tree.N
+	}
+	found := w.Recount.Found // until the first entry that is new
+	for b := range bundles(ctx, w.read, w.From/TileWidth, size) {
 		if b.err != nil {
-			return "", fmt.Errorf("fetch %s: %w", TilePath(EntriesLevel, b.n, b.width), b.err)
+			if lacks = append(lacks, b.err); len(lacks) == maxLacks {
+				break
+			}
+			continue // to name what else there is; nothing is counted any more
 		}
-		have := int(edge.Size() - b.n*TileWidth) // entries of this bundle seen at the last visit
-		for i, h := range b.hashes {
-			if i < have {
-				if !bytes.Equal(h[:], edge.levels[0][i*tlog.HashSize:(i+1)*tlog.HashSize]) {
-					return fmt.Sprintf("entry %d was served differently", b.n*TileWidth+int64(i)), nil
+		for i := range b.leaves {
+			// Those of an unfinished bundle were counted at the last visit.
+			if b.n*TileWidth+int64(i) == w.Recount.Size {
+				if w.Recount.Size <= old {
+					found = w.Recount.Found
 				}
-				continue
-			}
-			m.state.Recount.add(&b.leaves[i])
-		}
-		for _, h := range b.hashes[max(have, 0):] {
-			edge.Append(h)
-		}
-		if err := m.write(TilePath(EntriesLevel, b.n, b.width), b.data); err != nil {
-			return "", err
-		}
-		for _, t := range edge.full {
-			if err := m.write(TilePath(t.Level, t.N, t.Width()), t.Data); err != nil {
-				return "", err
+				w.Recount.add(&b.leaves[i])
 			}
 		}
-		edge.full = nil
-	}
-	m.state.Recount.settle()
-	for _, t := range edge.Take() {
-		if err := m.write(TilePath(t.Level, t.N, t.Width()), t.Data); err != nil {
-			return "", err
+		if b.own != nil {
+			if err := w.put(EntriesLevel, b.n, b.data, b.own); err != nil {
+				return err
+			}
 		}
-	}
-	return "", ctx.Err()
-}
-
-func (m *mirror) write(name string, content []byte) error {
-	path := filepath.Join(m.dir, filepath.FromSlash(name))
-	if _, err := os.Lstat(path); err == nil {
-		// Of an earlier visit, and proven equal; or of one that was killed.
-		if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, content) {
-			return nil
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	m.written = append(m.written, path)
-	return os.WriteFile(path, content, 0o644)
-}
-
-// forget removes what a failed visit has written.
-func (m *mirror) forget() {
-	for _, path := range m.written {
-		os.Remove(path)
-	}
-}
-
-// save ends a visit: the memory first, from which everything else follows.
-func (m *mirror) save(c *Checkpoint, oldSize int64) error {
-	b, err := json.Marshal(m.state)
-	if err != nil {
-		return err
-	}
-	for _, path := range m.written {
-		if err := syncFile(path); err != nil {
+		if err := w.keep(ctx, 0, b.n, b.tile()); err != nil {
 			return err
 		}
 	}
-	if err := ReplaceFile(filepath.Join(m.dir, mirrorFile), b, 0o644); err != nil {
-		return err
+	for level := 1; size>>(TileHeight*level) > 0; level++ {
+		for n := w.From >> (TileHeight * (level + 1)); TileSize(level, n, size) > 0 && len(lacks) < maxLacks; n++ {
+			data, err := w.tree.Tile(ctx, level, n, TileSize(level, n, size))
+			if err != nil {
+				lacks = append(lacks, err)
+			} else if err := w.keep(ctx, level, n, data); err != nil {
+				return err
+			}
+		}
 	}
-	if err := os.MkdirAll(filepath.Join(m.dir, checkpointsDir), 0o755); err != nil {
-		return err
+	if len(lacks) > 0 || ctx.Err() != nil {
+		return w.lacks(ctx, lacks...)
 	}
-	if err := ReplaceFile(filepath.Join(m.dir, checkpointsDir, strconv.FormatInt(c.Tree.N, 10)), c.Note, 0o644); err != nil {
-		return err
-	}
-	if err := ReplaceFile(filepath.Join(m.dir, "checkpoint"), c.Note, 0o644); err != nil {
-		return err
-	}
-	if oldSize != c.Tree.N {
-		m.tidy(oldSize, c.Tree.N)
+	w.Recount.settle()
+	if size > old {
+		w.Fresh = w.Recount.Found - found
 	}
 	return nil
 }
 
-// tidy removes the unfinished tiles of the last visit that this one replaced.
-func (m *mirror) tidy(old, size int64) {
-	for level := EntriesLevel; level <= 7; level++ {
-		n := old >> (TileHeight * (max(level, 0) + 1))
-		width := TileSize(level, n, old)
-		if width > 0 && width < TileWidth && TileSize(level, n, size) != width {
-			os.Remove(filepath.Join(m.dir, filepath.FromSlash(TilePath(level, n, width))))
-		}
+// read gives a bundle that the tree proves: the mirror's own, or the source's.
+func (w *visit) read(ctx context.Context, b *bundle) error {
+	if b.own = b.read(ctx, w.own); b.own == nil {
+		b.own = w.tree.proves(ctx, b)
 	}
+	if b.own == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := b.read(ctx, w.far)
+	if err == nil {
+		err = w.tree.proves(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: in the mirror: %s; served: %w", TilePath(EntriesLevel, b.n, b.width), reason(b.own), err)
+	}
+	return nil
 }
 
-func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+// reason says briefly why a file of the mirror cannot be used.
+func reason(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "missing"
+	}
+	return err.Error()
+}
+
+// keep writes a proven hash tile unless the mirror has it.
+func (w *visit) keep(ctx context.Context, level int, n int64, data []byte) error {
+	have, err := w.own.Tile(ctx, level, n, len(data)/tlog.HashSize)
+	if err == nil && bytes.HasPrefix(have, data) {
+		return nil
+	}
+	if err == nil {
+		err = errNotSigned
+	}
+	return w.put(level, n, data, err)
+}
+
+// put writes a tile or bundle that the mirror does not have, or not as it should
+// be.
+func (w *visit) put(level int, n int64, data []byte, why error) error {
+	width := TileSize(level, n, w.top.Tree.N)
+	name := TilePath(level, n, width)
+	if w.Before != nil && TileSize(level, n, w.Before.Tree.N) == width {
+		w.Mended = append(w.Mended, name+": "+reason(why))
+	}
+	return w.folder.put(name, data)
+}
+
+// save ends a visit. Everything that top signs is in the folder; then top is what
+// the folder is a mirror of, then it is remembered, then comes what saves work,
+// then goes what is of no use any more. Killed in between, the next visit finds a
+// mirror that verifies, and does the rest. What was remembered and is damaged is
+// left as it is.
+func (w *visit) save(memory *Memory, now time.Time) error {
+	if err := w.folder.settle(); err != nil {
+		return err
+	}
+	have, err := os.ReadFile(w.folder.path(checkpointFile))
+	c, bad := openUnder(have, w.Policy, w.Earlier)
+	good := err == nil && bad == nil && c.Tree == w.top.Tree
+	if !good && w.Before != nil && w.Before.Tree == w.top.Tree {
+		w.Mended = append(w.Mended, checkpointFile+": "+reason(cmp.Or(err, bad, errors.New("of another size"))))
+	}
+	if !good || w.top == w.Now && !bytes.Equal(have, w.top.Note) { // it may have more cosignatures
+		if err := w.folder.replace(checkpointFile, w.top.Note); err != nil {
+			return err
+		}
+	}
+	visits := memory.visits
+	for _, c := range append(slices.Clone(memory.Known), w.top) {
+		if visits[c.Tree.N] {
+			continue
+		}
+		if err := w.folder.replace(fmt.Sprintf("%s/%d", checkpointsDir, c.Tree.N), c.Note); err != nil {
+			return err
+		}
+		visits[c.Tree.N] = true
+	}
+	if memory.state == nil && exists(w.folder.path(mirrorFile)) {
+		return nil
+	}
+	if memory.state != nil {
+		for _, size := range memory.state.Visits {
+			visits[size] = true
+		}
+	}
+	b, err := mirrorState{now.UTC(), w.top.Note, w.Recount, slices.Sorted(maps.Keys(visits)), ""}.marshal()
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := w.folder.replace(mirrorFile, b); err != nil {
+		return err
+	}
+	return w.tidy()
 }
 
-// KnownCheckpoints reads the checkpoints of a mirror's earlier visits that verify
-// under the policy, for VerifyLog. Others are skipped and counted: they may be of
-// an earlier policy.
-func KnownCheckpoints(dir string, policy *Policy) (known []*Checkpoint, skipped int, err error) {
-	files, err := os.ReadDir(filepath.Join(dir, checkpointsDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(filepath.Join(dir, checkpointsDir, f.Name()))
-		if err != nil {
-			return nil, 0, err
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// tidy removes unfinished tiles that were replaced: at the edge of the last visit,
+// and at this one's if runs were killed in between.
+func (w *visit) tidy() error {
+	size := w.top.Tree.N
+	for _, edge := range []*Checkpoint{w.Before, w.top} {
+		for level := EntriesLevel; edge != nil && edge.Tree.N>>(TileHeight*max(level, 0)) > 0; level++ {
+			n := edge.Tree.N >> (TileHeight * (max(level, 0) + 1))
+			dir := path.Dir(TilePath(level, n, 1))
+			widths, err := os.ReadDir(w.folder.path(dir))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			for _, f := range widths {
+				if name := path.Join(dir, f.Name()); name != TilePath(level, n, TileSize(level, n, size)) {
+					if err := w.folder.remove(name); err != nil {
+						return err
+					}
+				}
+			}
 		}
-		if c, err := policy.Open(b); err == nil {
-			known = append(known, c)
-		} else {
-			skipped++
-		}
 	}
-	return known, skipped, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,18 +17,22 @@ import (
 )
 
 // Sequencer gives committed events their place in the log and has the log's
-// head signed. Every node runs one; Book.Lead lets one of them work at a time,
-// and the locked head row keeps two that work at once from forking the log.
+// head signed. Every node runs one; Book.Look lets one of them lead at a time,
+// each of its batches proves that it still does, and the locked head row keeps
+// two that work at once from forking the log.
 //
-// A node without the log's key has one without Signer and Vault: it never
-// leads, and tells by Writable when the node that should lead does not.
+// A leader that cannot place or sign for a while gives the lead up and lets the
+// others go first: one whose disk is full must not keep the lead from one that can
+// sign. A node without the log's key has a Sequencer without Signer and Vault: it
+// never leads. All of them tell by Writable when nobody does the work.
 //
 // Set the fields before Run and leave them.
 type Sequencer struct {
 	Book   Book
 	Signer Signer
 	Vault  *Vault
-	Now    func() time.Time
+	Now    func() time.Time // one clock on all nodes: the database's
+	Steady func() error     // why Now cannot be relied on; nil: it always can
 	Log    *slog.Logger
 
 	Batch     int           // rows in one step; 0 means 8192
@@ -36,8 +41,10 @@ type Sequencer struct {
 	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
 	Period    time.Duration // between period-close entries; 0 means 1 h
 	Patience  time.Duration // a silence of the database after which the journal counts as unwritable; 0 means 900 ms
-	Alone     time.Duration // how old a pending row may grow, on a node that does not lead, before the journal counts as unwritable; 0 means 30 s
-	Unsigned  time.Duration // how long the signer may be unreachable before the journal counts as unwritable; 0 means 10 s
+	Alone     time.Duration // how long an event may wait for its place before the journal counts as unwritable; 0 means 30 s
+	Unsigned  time.Duration // how long entries may wait for a checkpoint before the journal counts as unwritable; 0 means 15 s
+	Yield     time.Duration // how long a leader may fail before it gives the lead up; 0 means 3 s
+	Aside     time.Duration // and for how long it then lets others go first; 0 means 30 s
 
 	salts     io.Reader
 	edge      *Edge              // of the tree that this sequencer committed last
@@ -45,13 +52,18 @@ type Sequencer struct {
 	counters  map[string]Counter // of some parties, as they are with that edge
 	published time.Time
 	signed    tlog.Tree
+	ahead     time.Time // it was said that the log's time is ahead of the clock
+	term      int64     // under which this node leads; 0: it does not
+	failing   time.Time // the leader's work has been failing since; zero when it is done
+	aside     time.Time // others go first until then
 
-	mu      sync.Mutex
-	status  Status    // without Err
-	contact time.Time // the database answered last
-	err     error     // of the last step
-	unsign  time.Time // the signer has been failing since; zero when it works
-	signErr error
+	mu       sync.Mutex
+	status   Status    // without Err
+	contact  time.Time // the database answered last
+	lookErr  error     // of the last look at the log
+	standing Standing  // what it told
+	unsigned time.Time // by the book's clock: since when entries wait for a checkpoint and it does not move
+	signErr  error     // why this node could not sign; nil when it could
 }
 
 // StoppedError says that the log was stopped and why. Only reopening it under a
@@ -73,7 +85,7 @@ func or[T comparable](v, otherwise T) T {
 // otherwise: every failure is tried again, and told by Writable meanwhile.
 func (s *Sequencer) Run(ctx context.Context) error {
 	tick := or(s.Tick, 100*time.Millisecond)
-	defer s.Book.Resign()
+	defer func() { s.Book.Resign(s.term) }()
 	var told string // the last error logged, and when: a database that is away would fill the disk with lines
 	var toldAt time.Time
 	for ctx.Err() == nil {
@@ -113,60 +125,68 @@ func (s *Sequencer) Run(ctx context.Context) error {
 
 // turn is one pass of the loop; more says that rows are waiting.
 func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
-	leads := false
-	if s.Signer != nil {
-		if leads, err = s.Book.Lead(ctx); err != nil {
-			s.note(err)
-			return false, fmt.Errorf("ask for the lead: %w", err)
-		}
+	soon, cancel := context.WithTimeout(ctx, lookPatience) // of connections that are dead the next one may not be
+	st, err := s.Book.Look(soon, Claim{Term: s.term, Want: s.Signer != nil, Behind: s.Now().Before(s.aside)})
+	cancel()
+	s.looked(st, err)
+	if err != nil {
+		return false, fmt.Errorf("look how the log stands: %w", err)
 	}
-	if !leads {
-		err := s.watch(ctx)
-		s.note(err)
+	if s.term = st.Term; s.term == 0 {
+		s.failing = time.Time{}
 		s.mu.Lock()
-		s.status.Leads = false
-		s.mu.Unlock()
-		return false, err
+		defer s.mu.Unlock()
+		s.signErr = nil
+		return false, s.undone()
 	}
 	n, err := s.Step(ctx)
-	s.note(err)
-	if err != nil {
-		return false, err
+	if err == nil {
+		err = s.publish(ctx, now)
 	}
-	if err := s.publish(ctx, now); err != nil {
+	if s.yields(err); err != nil {
 		return false, err
 	}
 	return n >= or(s.Batch, 8192), nil
 }
 
-// watch is the turn of a node that does not lead: it looks whether another does.
-func (s *Sequencer) watch(ctx context.Context) error {
-	head, err := s.Book.Head(ctx)
-	if err != nil {
-		return err
-	}
-	s.touched()
-	if head.Stopped != "" {
-		return &StoppedError{head.Stopped}
-	}
-	oldest, err := s.Book.Oldest(ctx)
-	if err != nil {
-		return fmt.Errorf("look for rows that wait: %w", err)
-	}
-	if waits := s.Now().Sub(oldest); !oldest.IsZero() && waits > or(s.Alone, 30*time.Second) {
-		return fmt.Errorf("an event has waited for its place since %s: no node with the log's key is at work", oldest.Format(time.RFC3339))
-	}
-	return nil
-}
+// lookPatience is how long one look at the log may take.
+const lookPatience = 4 * time.Second
 
-func (s *Sequencer) note(err error) {
+// looked takes up how the log stands.
+func (s *Sequencer) looked(st Standing, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
-	if err == nil {
-		s.contact = s.Now()
+	if s.lookErr = err; err != nil {
+		return
+	}
+	s.contact = s.Now()
+	s.status.Leads = st.Term != 0
+	switch {
+	case st.Size <= st.Signed:
+		s.unsigned = time.Time{}
+	case s.unsigned.IsZero(), st.Signed != s.standing.Signed:
+		s.unsigned = st.At
+	}
+	s.standing = st
+}
+
+// yields gives the lead up when the leader's work has been failing for Yield.
+func (s *Sequencer) yields(err error) {
+	switch {
+	case err == nil && s.signErr == nil, ctxEnded(err):
+		s.failing = time.Time{}
+	case errors.Is(err, ErrDeposed):
+		s.term, s.failing = 0, time.Time{}
+	case s.failing.IsZero():
+		s.failing = s.Now()
+	case s.Now().Sub(s.failing) >= or(s.Yield, 3*time.Second):
+		s.Log.Warn("journal: this node cannot do the work and gives the lead up for a while", "error", cmp.Or(err, s.signErr))
+		s.Book.Resign(s.term)
+		s.term, s.failing, s.aside = 0, time.Time{}, s.Now().Add(or(s.Aside, 30*time.Second))
 	}
 }
+
+func ctxEnded(err error) bool { return errors.Is(err, context.Canceled) }
 
 func (s *Sequencer) touched() {
 	s.mu.Lock()
@@ -174,26 +194,49 @@ func (s *Sequencer) touched() {
 	s.mu.Unlock()
 }
 
-// Writable says why nothing may be accepted now, or nil: the last step failed,
-// the database has been silent for Patience, the log was stopped, or the signer
-// refuses or is away. Ask it before each accept; it costs a lock.
+// Writable says why nothing may be accepted now, or nil: the database has been
+// silent for Patience, the log was stopped, or nobody places events or signs the
+// log, this node or another. That this node fails while another does the work is
+// no reason. Ask it before each accept; it costs a lock.
 func (s *Sequencer) Writable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return fmt.Errorf("journal is not writable: %w", s.err)
-	}
-	if s.contact.IsZero() {
-		return errors.New("journal is not writable: the sequencer has not reached the database yet")
-	}
-	if silent := s.Now().Sub(s.contact); silent > or(s.Patience, 900*time.Millisecond) {
-		return fmt.Errorf("journal is not writable: the database has not answered for %s", silent.Round(time.Millisecond))
-	}
+	err := s.undone()
 	if back := (*RollbackError)(nil); errors.As(s.signErr, &back) {
-		return fmt.Errorf("journal is not writable: %w", s.signErr)
+		err = s.signErr // the log is about to be stopped for everyone
 	}
-	if s.signErr != nil && s.Now().Sub(s.unsign) > or(s.Unsigned, 10*time.Second) {
-		return fmt.Errorf("journal is not writable: no checkpoint could be signed since %s: %w", s.unsign.Format(time.RFC3339), s.signErr)
+	silent := s.Now().Sub(s.contact)
+	switch {
+	case s.lookErr != nil:
+		err = s.lookErr
+	case s.contact.IsZero():
+		err = errors.New("the sequencer has not reached the database yet")
+	case silent > or(s.Patience, 900*time.Millisecond):
+		err = fmt.Errorf("the database has not answered for %s", silent.Round(time.Millisecond))
+	}
+	if err != nil {
+		return fmt.Errorf("journal is not writable: %w", err)
+	}
+	return nil
+}
+
+// undone says, by what was last seen of the log, which work nobody does. The
+// caller holds mu.
+func (s *Sequencer) undone() error {
+	st := &s.standing
+	leader := "no node with the log's key is at work"
+	if st.Leader != "" {
+		leader += fmt.Sprintf(" (node %s led last)", st.Leader)
+	}
+	switch waits := st.At.Sub(s.unsigned); {
+	case st.Stopped != "":
+		return &StoppedError{st.Stopped}
+	case st.Waits > or(s.Alone, 30*time.Second):
+		return fmt.Errorf("an event has waited for its place for %s: %s", st.Waits.Round(time.Second), leader)
+	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second) && s.signErr != nil:
+		return fmt.Errorf("no checkpoint has been signed for %s: %w", waits.Round(time.Second), s.signErr)
+	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second):
+		return fmt.Errorf("no checkpoint has been signed for %s: %s", waits.Round(time.Second), leader)
 	}
 	return nil
 }
@@ -226,7 +269,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	s.edge = nil // kept only when the commit is known to have happened
 	taken := 0
 	var b *Batch
-	err := s.Book.Sequence(ctx, func(tx Tx) error {
+	err := s.Book.Sequence(ctx, s.term, func(tx Tx) error {
 		s.touched()
 		head, err := tx.Head(ctx)
 		if err != nil {
@@ -244,6 +287,13 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		}
 		s.touched()
 		taken = len(rows)
+		// The log's time never goes back, so a wrong one stays: for as long as the
+		// clock is ahead, no entry would say when it was logged.
+		if s.Steady != nil {
+			if err := s.Steady(); err != nil {
+				return fmt.Errorf("tell the time: %w", err)
+			}
+		}
 		now := s.Now().UTC().Truncate(time.Millisecond)
 		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
 		if taken == 0 && !closing {
@@ -282,11 +332,16 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		}
 	}
 	s.mu.Lock()
-	s.status.Leads = true
+	defer s.mu.Unlock()
 	if edge != nil {
-		s.status.Size = edge.Size()
+		s.status.Size, s.standing.Size = edge.Size(), edge.Size()
 	}
-	s.mu.Unlock()
+	if taken < or(s.Batch, 8192) {
+		s.standing.Waits = 0
+	}
+	if s.standing.Size > s.standing.Signed && s.unsigned.IsZero() {
+		s.unsigned = s.standing.At
+	}
 	return taken, nil
 }
 
@@ -294,6 +349,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
 	b := &Batch{Was: head, Counters: map[string]Counter{}}
 	if now.Before(head.Logged) {
+		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
 	opened, leaves := make([][]Opening, len(rows)), make([]Leaf, len(rows))
@@ -409,6 +465,16 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	return b, nil
 }
 
+// tellAhead says that the log's time is ahead of the clock: entries are logged at
+// the log's time until the clock has come up to it.
+func (s *Sequencer) tellAhead(by time.Duration) {
+	if by < LateAfter || !s.ahead.IsZero() && s.Now().Sub(s.ahead).Abs() < 10*time.Minute {
+		return
+	}
+	s.ahead = s.Now()
+	s.Log.Warn("journal: the log's time is ahead of the clock, which was set back or was wrong before; entries bear the log's time until the clock comes up to it", "ahead", by.Round(time.Second))
+}
+
 // leaf turns a row into a leaf, one way or the other.
 func (s *Sequencer) leaf(row Pending, now time.Time) (Leaf, []Opening, error) {
 	salts := s.salts
@@ -484,7 +550,7 @@ func (l *Leaf) chained() bool {
 // has it), raises the epoch and lifts the stop. A log that is already of that
 // origin is left alone.
 func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now time.Time) error {
-	return book.Sequence(ctx, func(tx Tx) error {
+	return book.Sequence(ctx, 0, func(tx Tx) error {
 		head, err := tx.Head(ctx)
 		if err != nil || head.Origin == signer.Origin() {
 			return err
@@ -552,14 +618,10 @@ func (s *Sequencer) publish(ctx context.Context, now bool) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.signErr = err
-	switch {
-	case err == nil:
-		s.unsign = time.Time{}
+	if s.signErr = err; err == nil {
 		s.published, s.signed = s.Now(), signed
 		s.status.Signed, s.status.SignedAt = signed.N, s.published
-	case s.unsign.IsZero():
-		s.unsign = s.Now()
+		s.standing.Signed, s.unsigned = signed.N, time.Time{}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,7 +69,7 @@ func TestEventsBecomeALogThatAStrangerAccepts(t *testing.T) {
 // A break at each statement of a step, before it and, for the commit, after it:
 // the next step must go on with nothing lost, doubled or moved.
 func TestBreakAtEachStatement(t *testing.T) {
-	for _, statement := range []string{"lead", "begin", "head", "pending", "counters", "last", "write", "commit", "commit done", "read head", "save checkpoint"} {
+	for _, statement := range []string{"look", "begin", "head", "pending", "counters", "last", "write", "commit", "commit done", "read head", "save checkpoint"} {
 		for at := 1; at <= 3; at++ {
 			t.Run(fmt.Sprintf("%s %d", statement, at), func(t *testing.T) {
 				d := journaltest.NewDesk(t)
@@ -190,7 +191,7 @@ func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := d.Settle(d.Sequencer(book)); err == nil || !strings.Contains(err.Error(), "goes on as") {
+	if _, err := d.Sequencer(book).Step(context.Background()); err == nil || !strings.Contains(err.Error(), "goes on as") {
 		t.Errorf("a node with the old key: %v", err)
 	}
 	d.Signer = signer
@@ -306,15 +307,19 @@ func TestSignerAway(t *testing.T) {
 		}
 		return nil
 	}
+	if err := book.Add(journaltest.Events(1, 5)...); err != nil {
+		t.Fatal(err)
+	}
 	seq := d.Sequencer(book)
 	if err := d.Settle(seq); err != nil {
 		t.Errorf("not writable at once: %v", err)
 	}
-	d.Clock.Move(11 * time.Second)
+	d.Clock.Move(16 * time.Second)
 	if err := d.Settle(seq); err == nil {
-		t.Error("writable after 11 s without a checkpoint")
+		t.Error("writable after 16 s without a checkpoint")
 	}
 	book.Break = nil
+	d.Clock.Move(30 * time.Second) // it has let others go first, and nobody came
 	if err := d.Settle(seq); err != nil {
 		t.Errorf("not writable again: %v", err)
 	}
@@ -407,4 +412,115 @@ func TestANodeWithoutTheKeyWatches(t *testing.T) {
 	if err := d.Settle(watcher); !errors.As(err, &stopped) {
 		t.Errorf("a stopped log: %v", err)
 	}
+}
+
+// A leader whose signer cannot write its memory gives the lead up, and the node
+// that can sign goes on; neither stops accepting meanwhile.
+func TestALeaderThatCannotSignGivesTheLeadUp(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	ctx := context.Background()
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	full, healthy := d.Sequencer(book), d.Sequencer(book)
+	broken := &fullDisk{Signer: d.Signer, full: true}
+	full.Signer = broken
+	events := journaltest.Events(23, 40)
+	for i := range events {
+		events[i].Time = d.Clock.Now()
+	}
+	turns := func(n int) {
+		t.Helper()
+		for range n {
+			if err := book.Add(events[0]); err != nil {
+				t.Fatal(err)
+			}
+			events = events[1:]
+			for _, s := range []*journal.Sequencer{full, healthy} {
+				_ = s.Turn(ctx) // what it says is logged; what counts is Writable
+				if err := s.Writable(); err != nil {
+					t.Fatalf("after %d events: %v", 40-len(events), err)
+				}
+			}
+			d.Clock.Move(500 * time.Millisecond)
+		}
+	}
+	turns(2)
+	if !full.Status().Leads {
+		t.Fatal("the first node does not lead")
+	}
+	turns(10)
+	if !healthy.Status().Leads || full.Status().Leads {
+		t.Errorf("after 6 s the healthy node leads: %v, the other: %v", healthy.Status().Leads, full.Status().Leads)
+	}
+	if c, err := book.Checkpoint(ctx); err != nil || c.Tree.N < 10 {
+		t.Errorf("signed are %v, %v; want nearly all of 12 entries", c, err)
+	}
+	// The other one mends: it leads again when nobody else does.
+	broken.full = false
+	healthy.Resign()
+	turns(5)
+	if full.Status().Leads {
+		t.Error("it did not let the others go first")
+	}
+	healthy.Signer, healthy.Vault = nil, nil
+	healthy.Resign()
+	turns(5)
+	if !full.Status().Leads {
+		t.Error("nobody leads although a node can")
+	}
+}
+
+// fullDisk is a signer whose memory lies on a disk that is full.
+type fullDisk struct {
+	journal.Signer
+	full bool
+}
+
+func (f *fullDisk) Sign(ctx context.Context, last, tree tlog.Tree, proof []journal.Hash) ([]byte, error) {
+	if f.full {
+		return nil, fmt.Errorf("write signer state: %w", syscall.ENOSPC)
+	}
+	return f.Signer.Sign(ctx, last, tree, proof)
+}
+
+// What a leader commits after its term has ended fails, by name, and changes
+// nothing; the next leader goes on from where the log stands.
+func TestADeposedLeaderCommitsNothing(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	ctx := context.Background()
+	events := journaltest.Events(29, 30)
+	late, next := d.Sequencer(book), d.Sequencer(book)
+	if err := book.Add(events[:10]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Turn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Add(events[10:20]...); err != nil {
+		t.Fatal(err)
+	}
+	book.Break = func(s string) error {
+		if s == "write" { // its step is under way
+			book.Depose()
+		}
+		return nil
+	}
+	if err := late.Turn(ctx); !errors.Is(err, journal.ErrDeposed) {
+		t.Errorf("got %v, want ErrDeposed", err)
+	}
+	book.Break = nil
+	if head, err := book.Head(ctx); err != nil || head.Tree.N != 10 {
+		t.Errorf("the log has %d entries, want 10", head.Tree.N)
+	}
+	book.Release()
+	if err := book.Add(events[20:]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(next); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, d, book, events)
 }

@@ -123,7 +123,7 @@ func rewrite(t *testing.T, d *journaltest.Desk, entries [][]byte) map[string][]b
 	batch.Head.Tree.N, batch.Head.Tree.Hash = edge.Size(), edge.Root()
 	batch.Tiles = edge.Take()
 	book := journaltest.NewBook(journaltest.Origin)
-	err := book.Sequence(context.Background(), func(tx journal.Tx) error { return tx.Write(context.Background(), &batch) })
+	err := book.Sequence(context.Background(), 0, func(tx journal.Tx) error { return tx.Write(context.Background(), &batch) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,8 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 		}
 	}
 	same()
-	for b := range bundles(ctx, log, 0, c.Tree.N) {
+	read := func(ctx context.Context, b *bundle) error { return b.read(ctx, log) }
+	for b := range bundles(ctx, read, 0, c.Tree.N) {
 		if b.err != nil {
 			if errors.Is(b.err, context.Canceled) || errors.Is(b.err, context.DeadlineExceeded) {
 				return nil, b.err
@@ -182,6 +183,7 @@ type bundle struct {
 	hashes []Hash
 	leaves []counted
 	err    error // the bundle as a whole
+	own    error // why a mirror's own could not be used
 
 	file []byte // room for what is read
 	form form
@@ -190,7 +192,7 @@ type bundle struct {
 // bundles reads the entry bundles of a log in order from number first on;
 // reading, hashing and parsing go on ahead, on every core. What is yielded must
 // not be kept.
-func bundles(ctx context.Context, log TileSource, first, size int64) func(yield func(*bundle) bool) {
+func bundles(ctx context.Context, read func(context.Context, *bundle) error, first, size int64) func(yield func(*bundle) bool) {
 	return func(yield func(*bundle) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var done sync.WaitGroup
@@ -214,7 +216,7 @@ func bundles(ctx context.Context, log TileSource, first, size int64) func(yield 
 					defer func() { <-running }()
 					b := spare.Get().(*bundle)
 					b.n, b.width = n, TileSize(0, n, size)
-					b.err = b.read(ctx, log)
+					b.err = read(ctx, b)
 					slot <- b
 				})
 			}
@@ -254,6 +256,15 @@ func (b *bundle) read(ctx context.Context, log TileSource) error {
 	}
 	b.data = data[:len(data)-len(rest)]
 	return nil
+}
+
+// tile is the hash tile of level 0 over the bundle.
+func (b *bundle) tile() []byte {
+	out := make([]byte, 0, len(b.hashes)*tlog.HashSize)
+	for _, h := range b.hashes {
+		out = append(out, h[:]...)
+	}
+	return out
 }
 
 // fetch gives the bundle as its source has it; what a file has goes into b.file,

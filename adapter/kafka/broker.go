@@ -142,14 +142,17 @@ func mechanism(s SASL) (sasl.Mechanism, error) {
 func (b *Broker) Close() { b.transport.CloseIdleConnections() }
 
 // Ensure is adapter.Broker.Ensure. It returns when every topic has its
-// leaders. Topics that are there already are left as they are.
+// leaders. Topics that are there already are left as they are. It is asked again
+// and again: a look at topics that are there is one question to one broker.
 func (b *Broker) Ensure(ctx context.Context, topics []string) error {
-	for {
+	told := map[string]bool{}
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		missing, leaderless, err := b.look(ctx, topics)
 		if err == nil && len(missing) == 0 && len(leaderless) == 0 {
 			break
 		}
 		if err == nil && len(missing) > 0 {
+			b.tellMissing(missing, told)
 			err = b.create(ctx, missing)
 		}
 		if err != nil && !b.passes(err) {
@@ -158,7 +161,7 @@ func (b *Broker) Ensure(ctx context.Context, topics []string) error {
 		if err == nil {
 			err = fmt.Errorf("topics without a leader: %v", leaderless)
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
+		if !sleep(ctx, pause) {
 			return fmt.Errorf("kafka: making topics: %w (%w)", err, ctx.Err())
 		}
 	}
@@ -168,6 +171,31 @@ func (b *Broker) Ensure(ctx context.Context, topics []string) error {
 		b.ours[t] = true
 	}
 	return nil
+}
+
+// tellMissing says which topics will be made, and which of them were there
+// before, once of each.
+func (b *Broker) tellMissing(topics []string, told map[string]bool) {
+	var gone, fresh []string
+	b.mu.Lock()
+	for _, t := range topics {
+		switch {
+		case told[t]:
+		case b.ours[t]:
+			gone = append(gone, t)
+			delete(b.partitions, t) // there may be another number of them
+		default:
+			fresh = append(fresh, t)
+		}
+		told[t] = true
+	}
+	b.mu.Unlock()
+	if len(gone) > 0 {
+		b.log.Error("kafka: topics have vanished and are made again: somebody deleted them, or a broker has lost its data", "topics", gone)
+	}
+	if len(fresh) > 0 {
+		b.log.Info("kafka: topics are made", "topics", fresh)
+	}
 }
 
 // look asks a broker for the topics and says which are missing, and which
@@ -248,6 +276,22 @@ func (b *Broker) Health(ctx context.Context) error {
 		return fmt.Errorf("kafka: partitions have no leader: %v", leaderless)
 	}
 	return nil
+}
+
+// Try does what a gateway will do: it makes a topic, writes a record to it, and
+// asks how far the group has read. The topic stays.
+func (b *Broker) Try(ctx context.Context, topic, group string) error {
+	if err := b.Ensure(ctx, []string{topic}); err != nil {
+		return err
+	}
+	if err := b.Publish(ctx, []adapter.Record{{Topic: topic, Key: []byte("doctor"), Value: []byte("mezhved doctor was here")}}); err != nil {
+		return err
+	}
+	if _, err := b.Extents(ctx, topic); err != nil {
+		return err
+	}
+	_, err := b.Committed(ctx, group, topic)
+	return err
 }
 
 // passes tells whether an error may go away by itself. What does not: being

@@ -78,7 +78,7 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: look,
 		MaxAttempts:            10,
-		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: " + fmt.Sprintf(f, a...)) }),
+		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
 	})
 	defer r.Close() // leaves the group; else it would wait for SessionTimeout
 	s := &session{b: b, r: r, group: group, epochs: epochs, handle: handle, progress: time.Now()}
@@ -295,7 +295,7 @@ func headersIn(headers []kafka.Header) []adapter.Header {
 func (s *session) behind(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	ends, err := s.b.ends(ctx, slices.Sorted(maps.Keys(s.epochs)))
+	ends, err := s.b.offsets(ctx, slices.Sorted(maps.Keys(s.epochs)), kafka.LastOffsetOf)
 	if err != nil {
 		return false // the cluster is in trouble; a new reader would not help
 	}
@@ -374,8 +374,37 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 	return committed, nil
 }
 
-// ends gives the end offset of every partition.
-func (b *Broker) ends(ctx context.Context, topics []string) (map[place]int64, error) {
+// Extents is adapter.Broker.Extents. As in Committed, what a topic made anew
+// meanwhile holds does not pass for the old one's.
+func (b *Broker) Extents(ctx context.Context, topic string) (map[adapter.Partition]adapter.Extent, error) {
+	epochs, err := b.epochs(ctx, []string{topic})
+	if err != nil || epochs[topic] == "" {
+		return nil, err
+	}
+	ends, err := b.offsets(ctx, []string{topic}, kafka.LastOffsetOf)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: where topic %s ends: %w", topic, err)
+	}
+	firsts, err := b.offsets(ctx, []string{topic}, kafka.FirstOffsetOf)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: where topic %s begins: %w", topic, err)
+	}
+	extents := map[adapter.Partition]adapter.Extent{}
+	for at, end := range ends {
+		extents[adapter.Partition{Epoch: epochs[topic], Topic: topic, Partition: at.partition}] = adapter.Extent{First: firsts[at], End: end}
+	}
+	again, err := b.epochs(ctx, []string{topic})
+	if err != nil {
+		return nil, err
+	}
+	if again[topic] != epochs[topic] {
+		return nil, fmt.Errorf("kafka: topic %s was made anew meanwhile", topic)
+	}
+	return extents, nil
+}
+
+// offsets gives the first or the end offset of every partition.
+func (b *Broker) offsets(ctx context.Context, topics []string, which func(partition int) kafka.OffsetRequest) (map[place]int64, error) {
 	request := &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{}}
 	for _, t := range topics {
 		partitions, err := b.askPartitions(ctx, t)
@@ -383,21 +412,21 @@ func (b *Broker) ends(ctx context.Context, topics []string) (map[place]int64, er
 			return nil, err
 		}
 		for _, p := range partitions {
-			request.Topics[t] = append(request.Topics[t], kafka.LastOffsetOf(p))
+			request.Topics[t] = append(request.Topics[t], which(p))
 		}
 	}
 	answer, err := b.client.ListOffsets(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	ends := map[place]int64{}
+	found := map[place]int64{}
 	for topic, partitions := range answer.Topics {
 		for _, p := range partitions {
 			if p.Error != nil { // a zero offset comes along with it
 				return nil, p.Error
 			}
-			ends[place{topic, p.Partition}] = p.LastOffset
+			found[place{topic, p.Partition}] = max(p.LastOffset, p.FirstOffset) // the one not asked for is -1
 		}
 	}
-	return ends, nil
+	return found, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"mezhved/adapter"
 	"mezhved/adapter/kafka"
@@ -222,6 +223,55 @@ func contract(t *testing.T, b bus) {
 		if other, err := k.Committed(within(t, 30*time.Second), group+".other", topic); err != nil || len(other) != 0 {
 			t.Errorf("of another group: %v, %v", other, err)
 		}
+	})
+
+	t.Run("a topic that vanishes is made again", func(t *testing.T) {
+		k, topic, group := b.open(t), name(t), name(t)
+		if got, err := k.Extents(within(t, 30*time.Second), topic); err != nil || len(got) != 0 {
+			t.Errorf("extents of a topic that is not there: %v, %v", got, err)
+		}
+		ensure(t, k, topic)
+		if err := k.Publish(within(t, 60*time.Second), numbered(topic, 0, 10)); err != nil {
+			t.Fatal(err)
+		}
+		var s sink
+		consume(t, k, group, list(topic), s.take(t))
+		s.wait(t, 10)
+		before, err := k.Extents(within(t, 30*time.Second), topic)
+		records := int64(0)
+		for _, e := range before {
+			records += e.End - e.First
+		}
+		if err != nil || records != 10 {
+			t.Fatalf("extents %v, %v, want 10 records", before, err)
+		}
+		client := &kafkago.Client{Addr: kafkago.TCP(b.brokers...)}
+		if _, err := client.DeleteTopics(within(t, 30*time.Second), &kafkago.DeleteTopicsRequest{Topics: []string{topic}}); err != nil {
+			t.Fatal(err)
+		}
+		// The same broker object: nobody restarts. A real cluster takes its time to
+		// let go of the name.
+		var after map[adapter.Partition]adapter.Extent
+		for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			ensure(t, k, topic)
+			after, err = k.Extents(within(t, 30*time.Second), topic)
+			fresh := err == nil && len(after) > 0
+			for at := range after {
+				if _, ok := before[at]; ok {
+					fresh = false
+				}
+			}
+			if fresh {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the topic was not made anew: %v, %v", after, err)
+			}
+		}
+		if err := k.Publish(within(t, 60*time.Second), numbered(topic, 10, 30)); err != nil {
+			t.Fatal(err)
+		}
+		s.wait(t, 30)
 	})
 
 	t.Run("the group goes on where it was", func(t *testing.T) {

@@ -391,3 +391,22 @@ func selfSigned(t *testing.T) (*tls.Config, *x509.CertPool) {
 	pool.AddCert(cert)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, pool
 }
+
+// What a gateway may not do on a bus is told by name, before it is started.
+func TestTry(t *testing.T) {
+	for _, fault := range []struct {
+		key kmsg.Key
+		err *kerr.Error
+	}{{kmsg.CreateTopics, kerr.TopicAuthorizationFailed}, {kmsg.Produce, kerr.TopicAuthorizationFailed}, {kmsg.OffsetFetch, kerr.GroupAuthorizationFailed}} {
+		e := startKafka(t, embedded.KafkaOptions{})
+		k := bus{brokers: e.Brokers(), replication: 1}.open(t)
+		if err := k.Try(within(t, 30*time.Second), name(t), name(t)); err != nil {
+			t.Fatalf("a good bus: %v", err)
+		}
+		e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{fault.key}, Err: fault.err, Count: -1})
+		err := k.Try(within(t, 30*time.Second), name(t), name(t))
+		if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "uthoriz") {
+			t.Errorf("%v refused: %v", fault.key, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,6 +106,24 @@ func (e *HTTPError) Error() string {
 // Unwrap gives the cause.
 func (e *HTTPError) Unwrap() error { return e.Err }
 
+// UnsentError says that no attempt of a call has reached a bus: it has not
+// happened, and will not.
+type UnsentError struct{ Err error }
+
+func (e *UnsentError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// outside reports that one attempt stayed outside any bus: there was no connection,
+// or what answered knows no such address.
+func outside(err error) bool {
+	var dial *net.OpError
+	var odd *HTTPError
+	return errors.As(err, &dial) && dial.Op == "dial" ||
+		errors.As(err, &odd) && (odd.Status == http.StatusNotFound || odd.Status == http.StatusMethodNotAllowed)
+}
+
 func retryStatus(status int) bool {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -144,7 +163,7 @@ func (c *Client) callWaiting(ctx context.Context, op envelopes.Operation, d enve
 	var out outcome
 	sealed, err := signing.SignInto(ctx, d.XML, d.SignID, d.Slot, c.Signer)
 	if err != nil {
-		return out, fmt.Errorf("signing %s: %w", op, err)
+		return out, &UnsentError{fmt.Errorf("signing %s: %w", op, err)}
 	}
 	header := http.Header{
 		"Accept":     {"text/xml"},
@@ -170,11 +189,17 @@ func (c *Client) callWaiting(ctx context.Context, op envelopes.Operation, d enve
 		out.AnswerEnvelope, err = c.post(ctx, op, header, body)
 		again, after := retry(err)
 		if !again || try == attempts || ctx.Err() != nil {
+			if !out.unsure && outside(err) {
+				err = &UnsentError{err}
+			}
 			return out, err
 		}
-		out.unsure = true
-		if err := c.wait(ctx, max(pause, after)); err != nil {
-			return out, err
+		out.unsure = out.unsure || !outside(err)
+		if waited := c.wait(ctx, max(pause, after)); waited != nil {
+			if !out.unsure {
+				waited = &UnsentError{errors.Join(waited, err)}
+			}
+			return out, waited
 		}
 		pause *= 2
 	}

@@ -3,6 +3,8 @@ package party
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +27,13 @@ const Inline = 5 << 20
 
 // FileStore is where the bus keeps files that are too large for messages.
 type FileStore struct {
-	URL      string        // ftp://host[:port]
-	User     string        // under which files are brought; default anonymous
-	Password string        // default smev
-	Timeout  time.Duration // while nothing comes or goes; default 30 s
-	Attempts int           // tries of one file, the first included; default 3
-	Pause    time.Duration // between them; default 1 s
+	URL      string         // ftp://host[:port]; ftpes://host[:port] under TLS (AUTH TLS, files too)
+	Roots    *x509.CertPool // who may have signed the store's certificate; default: the system's authorities
+	User     string         // under which files are brought; default anonymous
+	Password string         // default smev
+	Timeout  time.Duration  // while nothing comes or goes; default 30 s
+	Attempts int            // tries of one file, the first included; default 3
+	Pause    time.Duration  // between them; default 1 s
 	Clock    func() time.Time
 }
 
@@ -173,8 +176,8 @@ func (s *FileStore) trying(ctx context.Context, act func(first bool) error) erro
 
 func (s *FileStore) login(ctx context.Context, user, password string) (*ftp.ServerConn, error) {
 	u, err := url.Parse(s.URL)
-	if err != nil || u.Hostname() == "" || u.Scheme != "ftp" {
-		return nil, fmt.Errorf("the file store's address %q: one such as ftp://bus.example:21 is expected", s.URL)
+	if err != nil || u.Hostname() == "" || u.Scheme != "ftp" && u.Scheme != "ftpes" {
+		return nil, fmt.Errorf("the file store's address %q: one such as ftp://bus.example:21, or ftpes:// for TLS, is expected", s.URL)
 	}
 	port := u.Port()
 	if port == "" {
@@ -186,14 +189,29 @@ func (s *FileStore) login(ctx context.Context, user, password string) (*ftp.Serv
 			password = "smev"
 		}
 	}
-	c, err := ftp.Dial(net.JoinHostPort(u.Hostname(), port), ftp.DialWithDialFunc(func(network, address string) (net.Conn, error) {
+	var secure *tls.Config
+	if u.Scheme == "ftpes" {
+		// Some stores demand that data connections take up the session of the first.
+		secure = &tls.Config{ServerName: u.Hostname(), RootCAs: s.Roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	}
+	control := true // what is dialled first; ftp puts only that under TLS by itself
+	options := []ftp.DialOption{ftp.DialWithDialFunc(func(network, address string) (net.Conn, error) {
 		d := net.Dialer{Timeout: s.timeout()}
 		conn, err := d.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return &patient{conn, s.timeout(), context.AfterFunc(ctx, func() { conn.Close() })}, nil
-	}))
+		conn = &patient{conn, s.timeout(), context.AfterFunc(ctx, func() { conn.Close() })}
+		if secure != nil && !control {
+			conn = tls.Client(conn, secure)
+		}
+		control = false
+		return conn, nil
+	})}
+	if secure != nil {
+		options = append(options, ftp.DialWithExplicitTLS(secure))
+	}
+	c, err := ftp.Dial(net.JoinHostPort(u.Hostname(), port), options...)
 	if err != nil {
 		return nil, fmt.Errorf("the file store at %s: %w", s.URL, err)
 	}

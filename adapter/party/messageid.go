@@ -33,3 +33,19 @@ func NewMessageID(now time.Time) string {
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return string(s[:])
 }
+
+// IsMessageID tells whether s is a UUID as it is written: 36 characters, hex digits
+// with hyphens in their places. What a bus hands over need not be one.
+func IsMessageID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		hexDigit := '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+		if hyphen := i == 8 || i == 13 || i == 18 || i == 23; hyphen != (c == '-') || !hyphen && !hexDigit {
+			return false
+		}
+	}
+	return true
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -437,5 +438,32 @@ func TestPretty(t *testing.T) {
 	got, err := Pretty([]byte(`<a><b>1</b></a>`))
 	if err != nil || got != "<a>\n  <b>1</b>\n</a>\n" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// An attempt that found nobody undoes nothing of one before it that may have arrived.
+func TestWhatMayHaveArrivedIsNotCalledUnsent(t *testing.T) {
+	w := newWorld(t, signing.KeyECDSA256)
+	var unsent *UnsentError
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // takes one call, and dies before it has answered
+		if c, err := listener.Accept(); err == nil {
+			c.Read(make([]byte, 1<<10))
+			listener.Close()
+			c.Close()
+		}
+	}()
+	w.client.URL = "http://" + listener.Addr().String() + "/ws"
+	if _, err := w.client.SendRequest(t.Context(), Request{Content: []byte(document)}); err == nil || errors.As(err, &unsent) {
+		t.Errorf("it died with the call in hand: %v", err)
+	}
+	if _, err := w.client.SendRequest(t.Context(), Request{Content: []byte(document)}); !errors.As(err, &unsent) {
+		t.Errorf("nobody was there: %v", err)
+	}
+	if _, err := w.client.SendRequest(t.Context(), Request{Content: []byte("no XML")}); !errors.As(err, &unsent) {
+		t.Errorf("nothing to send: %v", err)
 	}
 }

@@ -36,6 +36,7 @@ func (a *Attachment) size() int64 {
 // Request is what a consumer sends.
 type Request struct {
 	MessageID       string         // default: a new one; give the old one to repeat a request whose fate is unknown
+	Unsure          bool           // an earlier call with this MessageID may have arrived: that the bus has it is then no refusal
 	Content         []byte         // the business document
 	Official        signing.Signer // signs the content (ЭП-СП); nil: nobody
 	Attachments     []Attachment
@@ -53,6 +54,7 @@ type Request struct {
 // Status is set.
 type Reply struct {
 	MessageID   string // of the answer; default: a new one
+	Unsure      bool   // as for a Request
 	To          string // ReplyTo of the request, unchanged
 	Content     []byte
 	Official    signing.Signer
@@ -73,9 +75,10 @@ type Receipt struct {
 }
 
 // SendRequest sends a request. The same MessageID goes out at every attempt, so
-// the bus takes the message once. On an error, other than a *FaultError that
-// does not ask for a retry, the message may have arrived: send it again under
-// the MessageID of the Receipt, which is given with the error too.
+// the bus takes the message once. On an error, other than an *UnsentError or a
+// *FaultError that does not ask for a retry, the message may have arrived: send it
+// again, Unsure, under the MessageID of the Receipt, which is given with the error
+// too.
 func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
 	if r.MessageID == "" {
 		r.MessageID = NewMessageID(c.now())
@@ -86,21 +89,21 @@ func (c *Client) SendRequest(ctx context.Context, r Request) (*Receipt, error) {
 		Test: r.Test, Routing: r.Routing,
 	}
 	if r.Routing != nil && c.version() != envelopes.V13 {
-		return receipt, fmt.Errorf("routing: version %s has no routing block, 1.3 has", c.version())
+		return receipt, &UnsentError{fmt.Errorf("routing: version %s has no routing block, 1.3 has", c.version())}
 	}
 	var err error
 	if call.Content, call.PersonalSignature, err = contentOf(ctx, r.Content, r.Official); err != nil {
-		return receipt, err
+		return receipt, &UnsentError{err}
 	}
 	if r.Process != nil {
 		if call.Process, err = parseContent(r.Process); err != nil {
-			return receipt, fmt.Errorf("process metadata: %w", err)
+			return receipt, &UnsentError{fmt.Errorf("process metadata: %w", err)}
 		}
 	}
 	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Official, r.Attachments, r.References); err != nil {
-		return receipt, err
+		return receipt, &UnsentError{err}
 	}
-	return receipt, c.send(ctx, envelopes.SendRequest, call.Build(c.version(), c.XOP), receipt)
+	return receipt, c.send(ctx, envelopes.SendRequest, call.Build(c.version(), c.XOP), r.Unsure, receipt)
 }
 
 // Reply sends an answer, a status or a rejection; see SendRequest about errors.
@@ -116,21 +119,21 @@ func (c *Client) Reply(ctx context.Context, r Reply) (*Receipt, error) {
 		}
 	}
 	if kinds != 1 {
-		return receipt, errors.New("a reply has exactly one of content, rejections and a status")
+		return receipt, &UnsentError{errors.New("a reply has exactly one of content, rejections and a status")}
 	}
 	call := &envelopes.SendResponseCall{MessageID: r.MessageID, To: r.To, Rejections: r.Rejections, Status: r.Status}
 	var err error
 	if r.Content != nil {
 		if call.Content, call.PersonalSignature, err = contentOf(ctx, r.Content, r.Official); err != nil {
-			return receipt, err
+			return receipt, &UnsentError{err}
 		}
 	} else if len(r.Attachments) > 0 || len(r.References) > 0 {
-		return receipt, errors.New("only a reply with content carries attachments")
+		return receipt, &UnsentError{errors.New("only a reply with content carries attachments")}
 	}
 	if call.Headers, call.Attachments, call.References, err = c.attach(ctx, r.Official, r.Attachments, r.References); err != nil {
-		return receipt, err
+		return receipt, &UnsentError{err}
 	}
-	return receipt, c.send(ctx, envelopes.SendResponse, call.Build(c.version(), c.XOP), receipt)
+	return receipt, c.send(ctx, envelopes.SendResponse, call.Build(c.version(), c.XOP), r.Unsure, receipt)
 }
 
 func contentOf(ctx context.Context, xml []byte, official signing.Signer) (content, signature xmltape.Node, err error) {
@@ -218,10 +221,10 @@ func readSource(src Source) ([]byte, error) {
 }
 
 // send posts a SendRequest or SendResponse and fills the receipt.
-func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.Draft, receipt *Receipt) error {
+func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.Draft, unsure bool, receipt *Receipt) error {
 	out, err := c.call(ctx, op, d)
 	var fault *FaultError
-	if out.unsure && errors.As(err, &fault) && fault.Fault.Kind == envelopes.MessageIsAlreadySent {
+	if (unsure || out.unsure) && errors.As(err, &fault) && fault.Fault.Kind == envelopes.MessageIsAlreadySent {
 		receipt.Repeated, receipt.XML = true, fault.XML
 		return nil
 	}

@@ -37,7 +37,8 @@ type accept struct {
 	done        chan outcome // of capacity 1: the writer never waits for a caller
 }
 
-// outcome of an accept: committed, a duplicate of first, answered, or an error.
+// outcome of an accept: committed, a duplicate of first, or an error: answered,
+// taken by another sender, or trouble.
 type outcome struct {
 	first uuid.UUID // zero: committed
 	err   error
@@ -129,7 +130,7 @@ var errClosed = errors.New("the store is closed")
 
 // prepare packs the bodies and looks up the numbers.
 func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journal.Event) (*accept, error) {
-	a := &accept{ctx: ctx, message: m, key: dedupKey(m.Sender, m.MessageID), body: s.bodies.pack(m.Body), done: make(chan outcome, 1)}
+	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), body: s.bodies.pack(m.Body), done: make(chan outcome, 1)}
 	var err error
 	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ const divisionByZero = "22012"
 // row per message, then one group each for attachments, outbox rows, events,
 // files and the queues that files are awaited from.
 //
-//   - "a" marks the requests of final replies, "d" takes the dedup keys. Only
+//   - "a" marks the requests of final replies, "d" takes the MessageIDs. Only
 //     messages in "d" are written; ids that are not returned met a conflict.
 //   - A reply that got its mark but not its key would leave a request answered
 //     by nothing. The division by zero undoes the whole statement then; the
@@ -311,12 +312,12 @@ const divisionByZero = "22012"
 //     does not know how long the arrays are, and its join would be quadratic.
 const acceptSQL = `
 WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[]) AS t(id, key, request)
+	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender)
 ), a AS (
 	INSERT INTO answered (request, reply) SELECT request, id FROM i WHERE request IS NOT NULL ORDER BY request
 	ON CONFLICT DO NOTHING RETURNING reply
 ), d AS (
-	INSERT INTO dedup (key, id) SELECT key, id FROM i WHERE request IS NULL OR id IN (SELECT reply FROM a) ORDER BY key
+	INSERT INTO used_id (key, id, sender) SELECT key, id, sender FROM i WHERE request IS NULL OR id IN (SELECT reply FROM a) ORDER BY key
 	ON CONFLICT DO NOTHING RETURNING id
 ), m AS (
 	INSERT INTO message (id, sender, message_id, direction, original, request, reference, transaction_code,
@@ -374,7 +375,8 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 
 // conflicts finds out why messages of a batch were not inserted: an earlier
 // run of the same batch has committed them, or another message has their
-// MessageID, or their request has another reply.
+// MessageID, of the same sender or of another, or their request has another
+// reply.
 func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uuid.UUID]bool) ([]outcome, error) {
 	var keys [][]byte
 	var requests [][16]byte
@@ -386,12 +388,17 @@ func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uu
 			}
 		}
 	}
-	holders := make(map[string]uuid.UUID, len(keys))
-	rows, _ := s.pool.Query(ctx, "SELECT key, id FROM dedup WHERE key = ANY ($1)", keys)
+	type use struct {
+		id     uuid.UUID
+		sender adapter.Mnemonic
+	}
+	holders := make(map[string]use, len(keys))
+	rows, _ := s.pool.Query(ctx, "SELECT key, id, sender FROM used_id WHERE key = ANY ($1)", keys)
 	var key []byte
 	var id [16]byte
-	if _, err := pgx.ForEachRow(rows, []any{&key, &id}, func() error {
-		holders[string(key)] = id
+	var sender string
+	if _, err := pgx.ForEachRow(rows, []any{&key, &id, &sender}, func() error {
+		holders[string(key)] = use{id, adapter.Mnemonic(sender)}
 		return nil
 	}); err != nil {
 		return nil, err
@@ -407,12 +414,15 @@ func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uu
 		}
 	}
 	outcomes := make([]outcome, len(batch))
+	var foreign []int // those whose MessageID another sender has
 	for i, a := range batch {
 		holder, held := holders[string(a.key)]
 		switch {
-		case committed[a.message.ID], held && holder == a.message.ID:
+		case committed[a.message.ID], held && holder.id == a.message.ID:
+		case held && holder.sender != a.message.Sender:
+			foreign = append(foreign, i)
 		case held:
-			outcomes[i].first = holder
+			outcomes[i].first = holder.id
 		case a.replies() && answered[a.message.Request]:
 			outcomes[i].err = adapter.ErrAnswered
 		default:
@@ -420,5 +430,29 @@ func (s *Store) conflicts(ctx context.Context, batch []*accept, committed map[uu
 			outcomes[i].err = &UnknownError{a.message.MessageID, errors.New("its dedup key changed meanwhile")}
 		}
 	}
-	return outcomes, nil
+	return outcomes, s.taken(ctx, batch, foreign, outcomes)
+}
+
+// taken gives the outcomes of messages whose MessageID another sender has. It is
+// refused, unless their own sender had it too at a time when ids were unique by
+// sender only: that one hears of its earlier message.
+func (s *Store) taken(ctx context.Context, batch []*accept, foreign []int, outcomes []outcome) error {
+	if len(foreign) == 0 {
+		return nil
+	}
+	ids, senders := make([]string, len(foreign)), make([]string, len(foreign))
+	for n, i := range foreign {
+		m := batch[i].message
+		ids[n], senders[n] = string(m.MessageID), string(m.Sender)
+		outcomes[i].err = adapter.ErrTaken
+	}
+	rows, _ := s.pool.Query(ctx, `SELECT i.n, m.id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(message_id, sender, n),
+		LATERAL (SELECT id FROM message WHERE message_id = i.message_id AND sender = i.sender ORDER BY id LIMIT 1) m`, ids, senders)
+	var n int
+	var id [16]byte
+	_, err := pgx.ForEachRow(rows, []any{&n, &id}, func() error {
+		outcomes[foreign[n-1]] = outcome{first: id}
+		return nil
+	})
+	return err
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -32,7 +31,7 @@ type packed struct {
 
 // bodies packs with this node's dictionary and unpacks with any.
 type bodies struct {
-	pool       *pgxpool.Pool
+	pool       *sessions
 	dictionary int32
 	encoder    *zstd.Encoder
 
@@ -42,7 +41,7 @@ type bodies struct {
 
 // openBodies registers the dictionary of this node. Nodes with the same
 // samples share one.
-func openBodies(ctx context.Context, pool *pgxpool.Pool, samples [][]byte) (*bodies, error) {
+func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies, error) {
 	content := buildDictionary(samples)
 	digest := sha256.Sum256(content)
 	var id int32

@@ -97,7 +97,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	messages := w.count("SELECT count(*) FROM message")
 	for what, sql := range map[string]string{
 		"MessageIDs":     "SELECT count(DISTINCT message_id) FROM message",
-		"dedup keys":     "SELECT count(*) FROM dedup JOIN message USING (id)",
+		"dedup keys":     "SELECT count(*) FROM used_id JOIN message USING (id)",
 		"outbox rows":    "SELECT count(*) FROM outbox JOIN message ON message.id = outbox.message",
 		"journal events": "SELECT count(*) FROM journal_pending JOIN message ON message.id = (event->>'message')::uuid",
 	} {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const undefinedTable = "42P01"
@@ -60,7 +59,7 @@ func floor(t time.Time) (id uuid.UUID) {
 // ensure makes the partitions of yesterday, today and the days ahead, and
 // learns of those that other nodes have made. A day whose messages are in the
 // default partition already stays there.
-func (d *days) ensure(ctx context.Context, pool *pgxpool.Pool, now time.Time) error {
+func (d *days) ensure(ctx context.Context, pool *sessions, now time.Time) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", lockClass, lockDays); err != nil {
 			return err
@@ -128,7 +127,7 @@ func partitions(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {
 // drop removes the partitions of days that ended before the time, oldest first
 // and one day a call, unless a message of that day still waits somewhere. It
 // says whether it dropped one.
-func (d *days) drop(ctx context.Context, pool *pgxpool.Pool, before time.Time) (dropped bool, err error) {
+func (d *days) drop(ctx context.Context, pool *sessions, before time.Time) (dropped bool, err error) {
 	d.mu.RLock()
 	var old []string
 	for name := range d.known {
@@ -144,7 +143,8 @@ func (d *days) drop(ctx context.Context, pool *pgxpool.Pool, before time.Time) (
 			t, _ := time.Parse("20060102", day)
 			var waits bool
 			err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM queue WHERE message >= $1 AND message < $2)
-				OR EXISTS (SELECT FROM outbox WHERE message >= $1 AND message < $2)`,
+				OR EXISTS (SELECT FROM outbox WHERE message >= $1 AND message < $2)
+				OR EXISTS (SELECT FROM relayed WHERE message >= $1 AND message < $2)`,
 				[16]byte(floor(t)), [16]byte(floor(t.AddDate(0, 0, 1)))).Scan(&waits)
 			if err != nil || waits {
 				return err

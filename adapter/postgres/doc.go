@@ -9,10 +9,15 @@
 //     at all. Nothing returns nil before the commit has returned.
 //   - Accepts are batched without a timer: while one batch commits, the next
 //     one gathers. Alone, a message waits for nobody.
+//   - A MessageID is used once, whoever sends it (used_id). Nodes of before kept
+//     it by sender; migration 00050 says how the two work side by side.
 //   - A statement whose outcome is unknown (the connection was lost) is run
 //     again with the same ids; the dedup key tells what the first run did.
 //   - A lease is a HOT update of a narrow row, and the index is read from a
 //     low-water mark on, so that dead rows cost nothing.
+//   - What a row waits for is told by this server's clock: outbox, relayed (on the
+//     bus, and not in its queue) and journal_pending say when a row came. Nodes go
+//     by it too (Time), so the times that they write can be compared.
 //   - What this node committed a moment ago is handed out from memory (fresh.go);
 //     a message never changes.
 //   - The journal has few indexes. journal_term says in which stretches of 1024

@@ -27,6 +27,8 @@ WITH i AS MATERIALIZED (
 	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
 	SELECT queue, prio, message, message_id, root, eol, facts FROM i
 	WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
+), r AS (
+	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
 ), e AS (
 	INSERT INTO journal_pending (event) SELECT event FROM i
 	WHERE event IS NOT NULL AND ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
@@ -86,6 +88,8 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 // waits here and then finds its work done.
 func lockOffset(ctx context.Context, tx pgx.Tx, from adapter.Partition) (offset int64, err error) {
 	batch := &pgx.Batch{}
+	// What is planned here while the tables are empty must be right when they are not.
+	batch.Queue("SET LOCAL enable_seqscan = off")
 	batch.Queue(`INSERT INTO kafka_offset (epoch, topic, partition, "offset") VALUES ($1, $2, $3, -1) ON CONFLICT DO NOTHING`,
 		from.Epoch, from.Topic, from.Partition)
 	batch.Queue(`SELECT "offset" FROM kafka_offset WHERE epoch = $1 AND topic = $2 AND partition = $3 FOR UPDATE`,
@@ -190,9 +194,6 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
 			e := a.Event
 			e.Kind, e.Message, e.Recipient, e.Outcome = journal.KindDead, a.Message.String(), string(a.Queue.System), "unknown message"
-			if e.Time.IsZero() {
-				e.Time = time.Now().UTC().Truncate(time.Millisecond)
-			}
 			dead = append(dead, e)
 			continue
 		}
@@ -215,7 +216,11 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		}
 		var event *string
 		if a.Event.Kind != "" {
-			encoded, err := encodeEvents([]journal.Event{a.Event})
+			// Of the message the journal hears what the store knows, not what
+			// the bus says.
+			e := k.event
+			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
+			encoded, err := encodeEvents([]journal.Event{e})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -245,4 +250,30 @@ func encodeFacts(e journal.Event, wire string) (string, error) {
 		Wire string       `json:"wire,omitempty"`
 	}{Event: e, Wire: wire})
 	return string(b), err
+}
+
+// Awaited is adapter.Store.Awaited.
+func (s *Store) Awaited(ctx context.Context, message uuid.UUID, q adapter.Queue) (awaited bool, err error) {
+	to, err := json.Marshal(recipient(q))
+	if err != nil {
+		return false, err
+	}
+	queue, err := s.names.queueID(ctx, s.pool, q, false)
+	if err != nil || queue == 0 {
+		return false, err
+	}
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM message, jsonb_array_elements(recipients) r WHERE message.id = $1 AND r = $2::jsonb)
+		AND NOT EXISTS (SELECT FROM placed WHERE message = $1 AND queue = $3)`, [16]byte(message), string(to), queue).Scan(&awaited)
+	return awaited, err
+}
+
+// OldSeals is the time for adapter.Rooms.OldSeals: a week after the database
+// learnt of seals of today, or zero when it was new then.
+func (s *Store) OldSeals(ctx context.Context) (time.Time, error) {
+	var until *time.Time
+	err := s.pool.QueryRow(ctx, "SELECT old_until FROM record_seal").Scan(&until)
+	if err != nil || until == nil {
+		return time.Time{}, err
+	}
+	return until.UTC(), nil
 }

@@ -59,13 +59,13 @@ func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event,
 	err = s.pool.QueryRow(ctx, "SELECT event, content_type, codec, dictionary, size, body FROM refusal WHERE incident = $1", incident).
 		Scan(&event, &contentType, &p.codec, &p.dictionary, &p.size, &p.bytes)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return ev, "", nil, fmt.Errorf("incident %s: %w", incident, adapter.ErrNotFound)
+		return ev, "", nil, fmt.Errorf("reading an incident: %w", adapter.ErrNotFound)
 	}
 	if err != nil {
 		return ev, "", nil, err
 	}
 	if err := json.Unmarshal(event, &ev); err != nil {
-		return ev, "", nil, fmt.Errorf("incident %s: %w", incident, err)
+		return ev, "", nil, fmt.Errorf("reading an incident: %w", err)
 	}
 	body, err = s.bodies.unpack(ctx, p)
 	return ev, contentType, body, err
@@ -116,7 +116,7 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("tracing %q: %w", id, err)
+		return nil, fmt.Errorf("tracing a message: %w", err) // an id is what a reader has typed, and no business of the log
 	}
 	return events, nil
 }

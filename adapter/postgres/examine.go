@@ -2,22 +2,30 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/journal"
 )
 
 // Examination is what a look at a database found.
 type Examination struct {
-	Version string          // of the server
-	Commit  time.Duration   // median time of a durable commit of one small row
-	Skew    time.Duration   // the server's clock minus ours
-	Advice  []string        // what to change, and why
-	Errors  []string        // what cannot work
-	Sizes   map[string]Size // the largest tables by name
+	Version string        // of the server
+	Commit  time.Duration // median time of a durable commit of one small row
+	Skew    time.Duration // our clock minus the server's
+	Within  time.Duration // how wrong Skew may be
+	Head    journal.Head  // of the journal; without an origin when there is none yet
+
+	ReadOnly bool // nothing can be written, as Errors says
+
+	Advice []string        // what to change, and why
+	Errors []string        // what cannot work
+	Sizes  map[string]Size // the largest tables by name
 }
 
 // Size is how large a table is.
@@ -29,18 +37,28 @@ type Size struct {
 // minimum is the oldest server that the statements were written for.
 const minimum = 150000
 
-// Examine connects to a database and looks at what a gateway needs of it. It
-// changes nothing. An error means that it could not be looked at.
+// Examine connects to a database as a gateway does and tries what a gateway needs
+// of it. Nothing of that stays. An error means that it could not be looked at.
 func Examine(ctx context.Context, url string) (*Examination, error) {
-	conn, err := pgx.Connect(ctx, url)
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, noSeqScan)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer pool.Close()
 	x := &Examination{Sizes: map[string]Size{}}
+	if pool.each != "" {
+		x.Advice = append(x.Advice, "a pooler stands between gateway and PostgreSQL: that works, and costs each statement its settings anew; connect straight where there are connections enough")
+	}
 	setting := func(name string) string {
 		var v string
-		if e := conn.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&v); e != nil && err == nil {
+		if e := pool.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&v); e != nil && err == nil {
+			err = e
+		}
+		return v
+	}
+	before := func(name string) string { // our own sessions set it
+		var v string
+		if e := pool.QueryRow(ctx, "SELECT reset_val FROM pg_settings WHERE name = $1", name).Scan(&v); e != nil && err == nil {
 			err = e
 		}
 		return v
@@ -52,7 +70,7 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	if v := setting("fsync"); v != "on" {
 		x.Errors = append(x.Errors, "fsync is "+v+": a power cut loses accepted messages; set it on")
 	}
-	if v := setting("synchronous_commit"); v == "off" {
+	if v := before("synchronous_commit"); v == "off" {
 		x.Errors = append(x.Errors, "synchronous_commit is off: a crash loses accepted messages; set it on")
 	}
 	if v := setting("synchronous_standby_names"); v == "" {
@@ -64,25 +82,56 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	if v := setting("default_toast_compression"); v != "lz4" {
 		x.Advice = append(x.Advice, "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
 	}
-	if v := setting("idle_in_transaction_session_timeout"); v == "0" {
+	if v := before("idle_in_transaction_session_timeout"); v == "0" {
 		x.Advice = append(x.Advice, "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := x.measure(ctx, conn); err != nil {
+	if err := x.try(ctx, pool); err != nil {
 		return nil, err
 	}
-	return x, x.sizes(ctx, conn)
+	if err := x.clocks(ctx, pool); err != nil {
+		return nil, err
+	}
+	if !x.ReadOnly {
+		if err := x.measure(ctx, pool); err != nil {
+			return nil, err
+		}
+	}
+	if x.Head, err = readHead(ctx, pool, headSQL); isCode(err, undefinedTable) || errors.Is(err, pgx.ErrNoRows) {
+		x.Head = journal.Head{} // never started yet
+	} else if isCode(err, "42501") {
+		x.Head = journal.Head{} // it was said that the role may not read the tables
+	} else if err != nil {
+		return nil, err
+	}
+	return x, x.sizes(ctx, pool)
 }
 
-// measure times commits that write nothing but a WAL record, and compares clocks.
-func (x *Examination) measure(ctx context.Context, conn *pgx.Conn) error {
+// clocks compares the two, by the quickest of some answers.
+func (x *Examination) clocks(ctx context.Context, pool *sessions) error {
+	for i := range 5 {
+		var server time.Time
+		before := time.Now()
+		if err := pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
+			return fmt.Errorf("asking for the server's time: %w", err)
+		}
+		way := time.Since(before)
+		if i == 0 || way/2 < x.Within {
+			x.Skew, x.Within = before.Round(0).Add(way/2).Sub(server), way/2
+		}
+	}
+	return nil
+}
+
+// measure times commits that write nothing but a WAL record.
+func (x *Examination) measure(ctx context.Context, pool *sessions) error {
 	const tries = 25
 	var times []time.Duration
 	for range tries {
 		start := time.Now()
-		if _, err := conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'mezhved', 'doctor')"); err != nil {
+		if _, err := pool.Exec(ctx, "SELECT pg_logical_emit_message(true, 'mezhved', 'doctor')"); err != nil {
 			return fmt.Errorf("timing a commit: %w", err)
 		}
 		times = append(times, time.Since(start))
@@ -92,21 +141,11 @@ func (x *Examination) measure(ctx context.Context, conn *pgx.Conn) error {
 	if x.Commit > 3*time.Millisecond {
 		x.Advice = append(x.Advice, fmt.Sprintf("a durable commit takes %.1f ms: accepting stays below 5 ms only where it takes less than 2; put the WAL on a faster disk", float64(x.Commit.Microseconds())/1000))
 	}
-	before := time.Now()
-	var server time.Time
-	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
-		return err
-	}
-	after := time.Now()
-	x.Skew = server.Sub(before.Add(after.Sub(before) / 2))
-	if x.Skew.Abs() > time.Second {
-		x.Errors = append(x.Errors, fmt.Sprintf("the clocks of server and gateway differ by %s: synchronise both", x.Skew.Round(time.Millisecond)))
-	}
 	return nil
 }
 
-func (x *Examination) sizes(ctx context.Context, conn *pgx.Conn) error {
-	rows, _ := conn.Query(ctx, `
+func (x *Examination) sizes(ctx context.Context, pool *sessions) error {
+	rows, _ := pool.Query(ctx, `
 SELECT c.relname, sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid)))::bigint, sum(greatest(coalesce(p.reltuples, c.reltuples), 0))::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class p ON p.oid = i.inhrelid
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition GROUP BY 1 ORDER BY 2 DESC LIMIT 6`)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,44 +10,75 @@ import (
 	"mezhved/adapter"
 )
 
-// Feed is adapter.Store.Feed. As in Relay the lock belongs to a session and no
+// Feed is adapter.Store.Feed. As in Relay the work is led for one batch and no
 // transaction is open while publish works.
 func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context, []adapter.LogEntry) error) (n int, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Release()
-
-	var locked bool
+	var got claimed
 	var out []adapter.LogEntry
 	batch := &pgx.Batch{}
-	batch.Queue("SELECT pg_try_advisory_lock($1, $2)", lockClass, lockFeed).QueryRow(func(r pgx.Row) error { return r.Scan(&locked) })
+	s.leads.claim(batch, feedWork, "EXISTS (SELECT FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed))", &got)
 	batch.Queue("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed) ORDER BY idx LIMIT $1", max).Query(func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
 		return err
 	})
-	err = conn.SendBatch(ctx, batch).Close()
-	if locked {
-		defer s.unlock(conn.Conn(), lockFeed)
-	}
+	var epoch string
+	batch.Queue("SELECT epoch FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch) })
+	err = s.pool.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading the log: %w", err)
-	case !locked:
+	case got.epoch == 0 && len(out) == 0:
+		return 0, nil
+	case got.epoch == 0:
+		s.leads.refused(ctx, feedWork, got, out[0].Index)
 		return 0, adapter.ErrShardTaken
-	case len(out) == 0:
+	}
+	s.leads.moved(feedWork)
+	done := false
+	defer func() {
+		if !done {
+			s.leads.release(feedWork, got.epoch)
+		}
+	}()
+	if len(out) == 0 {
 		return 0, nil
 	}
-	if err := publish(ctx, out); err != nil {
-		return 0, err
+	kept, stop := s.leads.keep(ctx, feedWork, got.epoch)
+	err = publish(kept, out)
+	if stop(); err != nil {
+		return 0, cmp.Or(deposed(kept), err)
 	}
-	// On the session that holds the lock, like the end of Relay, and never back.
+	// Like the end of Relay, and never back, but for a topic that was made anew
+	// meanwhile (Refeed).
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
 	next := out[len(out)-1].Index + 1
-	if _, err := conn.Exec(ctx, "UPDATE journal_feed SET next = $1 WHERE next < $1", next); err != nil {
+	var led bool
+	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND epoch = $5 AND EXISTS (SELECT FROM l))
+		SELECT EXISTS (SELECT FROM l)`, append(s.leads.proof(feedWork, got.epoch), next, epoch)...).Scan(&led)
+	if err == nil && !led {
+		err = &DeposedError{feedWork.name, got.epoch}
+	}
+	if err != nil {
 		return 0, fmt.Errorf("remembering that the log was fed up to %d: %w", next, err)
 	}
+	done = true
 	return len(out), nil
+}
+
+// refeedFor is how long a topic keeps its records when nobody has said otherwise.
+const refeedFor = "7 days"
+
+// Refeed is adapter.Store.Refeed. Where a day begins in the log is told by the
+// daily totals, or they do not know of it yet.
+func (s *Store) Refeed(ctx context.Context, epoch string) (again bool, err error) {
+	err = s.pool.QueryRow(ctx, `WITH b AS MATERIALIZED (SELECT epoch FROM journal_feed), u AS (
+	UPDATE journal_feed SET epoch = $1, next = CASE epoch WHEN '' THEN next ELSE least(next, coalesce(
+		(SELECT min(first) FROM journal_total WHERE day >= (now() - interval '`+refeedFor+`')::date AND first >= 0), (SELECT rolled FROM journal_head), 0)) END
+	WHERE epoch <> $1 RETURNING 1
+) SELECT EXISTS (SELECT FROM u) AND EXISTS (SELECT FROM b WHERE epoch <> '')`, epoch).Scan(&again)
+	if err != nil {
+		return false, fmt.Errorf("feeding the log to a topic that was made anew: %w", err)
+	}
+	return again, nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"mezhved/adapter"
 )
@@ -15,12 +17,12 @@ import (
 // The index of the file store. Package files keeps the bytes; here is whose they
 // are and which message holds them.
 
-const fileColumns = "f.id, f.owner, f.name, f.blob, f.size, f.gost, f.sha256"
+const fileColumns = "f.id, f.owner, f.session, f.name, f.blob, f.size, f.gost, f.sha256"
 
 func scanFile(r pgx.CollectableRow) (f adapter.FileEntry, err error) {
 	var id [16]byte
 	var digest, sum []byte
-	err = r.Scan(&id, &f.Owner, &f.Name, &f.Blob, &f.Size, &digest, &sum)
+	err = r.Scan(&id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
 	f.ID, f.Whole = id, len(digest) > 0
 	copy(f.GOST[:], digest)
 	copy(f.SHA256[:], sum)
@@ -54,14 +56,12 @@ func raw(ids []uuid.UUID) [][16]byte {
 
 // MakeFile makes an empty entry for its owner. Done twice it is there once;
 // ErrFileTaken says that another owner has it, or a message.
-func (s *Store) MakeFile(ctx context.Context, id uuid.UUID, owner string, now time.Time) error {
-	_, err := s.pool.Exec(ctx, "INSERT INTO file (id, owner, name, blob, size, gost, sha256, changed) VALUES ($1, $2, '', '', 0, '', '', $3) ON CONFLICT DO NOTHING",
-		[16]byte(id), owner, now)
-	if err != nil {
-		return fmt.Errorf("making file %s: %w", id, err)
-	}
+func (s *Store) MakeFile(ctx context.Context, id uuid.UUID, owner, session string, now time.Time) error {
+	err := makeFile(ctx, s.pool, id, owner, session, now)
 	var ours bool
-	err = s.pool.QueryRow(ctx, "SELECT owner = $2 AND NOT EXISTS (SELECT FROM message_file WHERE file = id) FROM file WHERE id = $1", [16]byte(id), owner).Scan(&ours)
+	if err == nil {
+		err = s.pool.QueryRow(ctx, "SELECT owner = $2 AND NOT EXISTS (SELECT FROM message_file WHERE file = id) FROM file WHERE id = $1", [16]byte(id), owner).Scan(&ours)
+	}
 	if err == nil && !ours || errors.Is(err, pgx.ErrNoRows) {
 		err = adapter.ErrFileTaken
 	}
@@ -71,68 +71,194 @@ func (s *Store) MakeFile(ctx context.Context, id uuid.UUID, owner string, now ti
 	return nil
 }
 
-// PutFile says that the bytes of a file are on the disk. It gives the blob that
-// the file had before, which nothing refers to any more. ErrFileTaken says that
-// another owner has the file, or a message.
+func makeFile(ctx context.Context, db interface {
+	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
+}, id uuid.UUID, owner, session string, now time.Time) error {
+	_, err := db.Exec(ctx, "INSERT INTO file (id, owner, session, name, blob, size, gost, sha256, changed) VALUES ($1, $2, $3, '', '', 0, '', '', $4) ON CONFLICT DO NOTHING",
+		[16]byte(id), owner, session, now)
+	return err
+}
+
+// PutFile says that the bytes of a file are on the disk, put together of the parts
+// of an upload when one is named. It gives the blobs that nothing refers to any
+// more: the one from before, those of the parts, or the new one itself where the
+// same file was there already. ErrFileTaken says that another file is there, which
+// this session may not replace; ErrNotFound that there is no such upload, or not
+// any more.
+//
+// A session may replace what it has brought itself; what is not whole, another one
+// of the same owner may bring again or to its end, because that is what a sender
+// does whose connection broke. What is whole never changes for anybody else: the
+// same bytes under the same name are taken as the file that is there, which from
+// then on is of no session, because two have been told that it is kept.
 //
 // A message that is being accepted with the bytes of before holds the key of the
 // row: either it is first, and this fails, or it finds its file replaced.
-func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, now time.Time) (old string, err error) {
-	digest, sum := []byte{}, []byte{}
-	if f.Whole {
-		digest, sum = f.GOST[:], f.SHA256[:]
-	}
-	const put = `
-WITH o AS (
-	SELECT blob FROM file WHERE id = $1
-), p AS (
-	INSERT INTO file AS f (id, owner, name, blob, size, gost, sha256, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-	ON CONFLICT (id) DO UPDATE SET name = excluded.name, blob = excluded.blob, size = excluded.size, gost = excluded.gost, sha256 = excluded.sha256, changed = excluded.changed
-	WHERE f.owner = excluded.owner AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)
-	RETURNING id
-)
-SELECT coalesce((SELECT blob FROM o), '') FROM p`
-	// Two that are the first for a file meet at one of its two keys, and only at
-	// the other one the later of them becomes the update that it should be. Told
-	// again, it finds the row.
-	for range 3 {
-		err = s.pool.QueryRow(ctx, put, [16]byte(f.ID), f.Owner, f.Name, f.Blob, f.Size, digest, sum, now).Scan(&old)
-		if !violates(err, "file_id_gost_key") {
-			break
+func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, upload string, now time.Time) (gone []string, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		gone = nil
+		if upload != "" {
+			if gone, err = dropParts(ctx, tx, f.ID, upload); err != nil {
+				return err
+			}
 		}
+		if err := makeFile(ctx, tx, f.ID, f.Owner, f.Session, now); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE id = $1 FOR UPDATE", [16]byte(f.ID))
+		old, err := pgx.CollectExactlyOneRow(rows, scanFile)
+		if err != nil {
+			return err
+		}
+		var held bool // asked behind the lock: a message may have come meanwhile
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM message_file WHERE file = $1)", [16]byte(f.ID)).Scan(&held); err != nil {
+			return err
+		}
+		own := old.Session == f.Session && f.Session != "" && (f.Whole || !old.Whole)
+		switch {
+		case !held && (own || !old.Whole && old.Owner == f.Owner):
+			digest, sum := []byte{}, []byte{}
+			if f.Whole {
+				digest, sum = f.GOST[:], f.SHA256[:]
+			}
+			if old.Blob != "" && old.Blob != f.Blob {
+				gone = append(gone, old.Blob)
+			}
+			_, err = tx.Exec(ctx, "UPDATE file SET session = $2, name = $3, blob = $4, size = $5, gost = $6, sha256 = $7, changed = $8 WHERE id = $1",
+				[16]byte(f.ID), f.Session, f.Name, f.Blob, f.Size, digest, sum, now)
+			return err
+		case old.Whole && old.File == f.File && f.Whole:
+			if f.Blob == old.Blob { // told again
+				return nil
+			}
+			gone = append(gone, f.Blob)
+			_, err = tx.Exec(ctx, "UPDATE file SET session = '', changed = greatest(changed, $2) WHERE id = $1", [16]byte(f.ID), now)
+			return err
+		}
+		return adapter.ErrFileTaken
+	})
+	if err != nil {
+		return nil, fmt.Errorf("noting file %s: %w", f.ID, err)
 	}
-	if errors.Is(err, pgx.ErrNoRows) || violates(err, "message_file_file") {
-		err = adapter.ErrFileTaken
+	return gone, nil
+}
+
+// DropFile forgets a file that no message holds, for the session that has brought
+// it, and the uploads to it, and gives the blobs that nothing refers to any more.
+// It is no error when there is none.
+func (s *Store) DropFile(ctx context.Context, id uuid.UUID, session string) (gone []string, err error) {
+	rows, _ := s.pool.Query(ctx, `
+WITH f AS (
+	SELECT id FROM file WHERE id = $1 AND session = $2 AND session <> '' AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = id) FOR UPDATE
+), p AS (
+	DELETE FROM file_part USING f WHERE file = f.id RETURNING file_part.blob
+), d AS (
+	DELETE FROM file USING f WHERE file.id = f.id RETURNING file.blob
+)
+SELECT blob FROM d UNION ALL SELECT blob FROM p`, [16]byte(id), session)
+	gone, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	if violates(err, "message_file_file") {
+		return nil, nil // a message was quicker
 	}
 	if err != nil {
-		return "", fmt.Errorf("noting file %s: %w", f.ID, err)
+		return nil, fmt.Errorf("forgetting file %s: %w", id, err)
+	}
+	return gone, nil
+}
+
+// PutPart says that the bytes of a part are on the disk, or with N 0 that an upload
+// begins. It gives the blob that the part had before. ErrNotFound says that there
+// is no such upload, or not any more.
+func (s *Store) PutPart(ctx context.Context, p adapter.FilePart, now time.Time) (old string, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if p.N > 0 {
+			if err := lockUpload(ctx, tx, p.File, p.Upload); err != nil {
+				return err
+			}
+			err := tx.QueryRow(ctx, "SELECT blob FROM file_part WHERE file = $1 AND upload = $2 AND n = $3", [16]byte(p.File), p.Upload, p.N).Scan(&old)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO file_part (file, upload, n, blob, size, sha256, changed) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (file, upload, n) DO UPDATE SET blob = excluded.blob, size = excluded.size, sha256 = excluded.sha256, changed = excluded.changed`,
+			[16]byte(p.File), p.Upload, p.N, p.Blob, p.Size, p.SHA256[:], now)
+		return err
+	})
+	if violates(err, "file_part_file_fkey") {
+		err = adapter.ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("noting part %d of file %s: %w", p.N, p.File, err)
+	}
+	if old == p.Blob {
+		old = "" // told again
 	}
 	return old, nil
 }
 
-// DropFile forgets a file of an owner that no message holds. It is no error
-// when there is none.
-func (s *Store) DropFile(ctx context.Context, id uuid.UUID, owner string) error {
-	_, err := s.pool.Exec(ctx, "DELETE FROM file f WHERE f.id = $1 AND f.owner = $2 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)", [16]byte(id), owner)
-	if violates(err, "message_file_file") {
-		err = nil // a message was quicker
+// lockUpload holds the upload, so that it is either changed or ended.
+func lockUpload(ctx context.Context, tx pgx.Tx, file uuid.UUID, upload string) error {
+	var n int
+	err := tx.QueryRow(ctx, "SELECT n FROM file_part WHERE file = $1 AND upload = $2 AND n = 0 FOR UPDATE", [16]byte(file), upload).Scan(&n)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = adapter.ErrNotFound
 	}
+	return err
+}
+
+// FileParts gives the uploads to files and their parts, in order.
+func (s *Store) FileParts(ctx context.Context, ids []uuid.UUID) ([]adapter.FilePart, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT file, upload, n, blob, size, sha256 FROM file_part WHERE file = ANY ($1) ORDER BY file, upload, n", raw(ids))
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p adapter.FilePart, err error) {
+		var id [16]byte
+		var sum []byte
+		err = r.Scan(&id, &p.Upload, &p.N, &p.Blob, &p.Size, &sum)
+		p.File = id
+		copy(p.SHA256[:], sum)
+		return p, err
+	})
+}
+
+// DropParts forgets an upload and gives the blobs of its parts. ErrNotFound says
+// that there is none.
+func (s *Store) DropParts(ctx context.Context, file uuid.UUID, upload string) (gone []string, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		gone, err = dropParts(ctx, tx, file, upload)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("forgetting file %s: %w", id, err)
+		return nil, fmt.Errorf("forgetting an upload to file %s: %w", file, err)
 	}
-	return nil
+	return gone, nil
+}
+
+func dropParts(ctx context.Context, tx pgx.Tx, file uuid.UUID, upload string) ([]string, error) {
+	if err := lockUpload(ctx, tx, file, upload); err != nil {
+		return nil, err
+	}
+	rows, _ := tx.Query(ctx, "DELETE FROM file_part WHERE file = $1 AND upload = $2 RETURNING blob", [16]byte(file), upload)
+	blobs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return slices.DeleteFunc(blobs, func(b string) bool { return b == "" }), err
 }
 
 // FileUse tells how full the store is, and how much of it an owner has brought
 // that no message holds yet.
 func (s *Store) FileUse(ctx context.Context, owner string) (u adapter.FileUse, err error) {
+	var uploads, parts, ownUploads, ownParts int64
 	err = s.pool.QueryRow(ctx, `SELECT
-		(SELECT count(*) FROM file), (SELECT coalesce(sum(size), 0)::bigint FROM file),
-		count(*), coalesce(sum(size), 0)::bigint FROM file f WHERE owner = $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)`, owner).
+		(SELECT count(*) FROM file), (SELECT coalesce(sum(size), 0)::bigint FROM file WHERE blob <> ''),
+		count(*), coalesce(sum(size) FILTER (WHERE blob <> ''), 0)::bigint FROM file f WHERE owner = $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)`, owner).
 		Scan(&u.Files, &u.Bytes, &u.OwnerFiles, &u.OwnerBytes)
+	if err == nil {
+		err = s.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE n = 0), coalesce(sum(p.size), 0)::bigint,
+			count(*) FILTER (WHERE n = 0 AND owner = $1), coalesce(sum(p.size) FILTER (WHERE owner = $1), 0)::bigint
+			FROM file_part p JOIN file f ON f.id = p.file`, owner).Scan(&uploads, &parts, &ownUploads, &ownParts)
+	}
 	if err != nil {
 		return u, fmt.Errorf("adding up the files of the store: %w", err)
 	}
+	u.Bytes, u.OwnerFiles, u.OwnerBytes = u.Bytes+parts, u.OwnerFiles+ownUploads, u.OwnerBytes+ownParts
 	return u, nil
 }
 
@@ -181,7 +307,7 @@ ORDER BY m.n`, user, now)
 	files, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (f adapter.FileEntry, err error) {
 		var id [16]byte
 		var hashed, digest, sum []byte
-		err = r.Scan(&hashed, &id, &f.Owner, &f.Name, &f.Blob, &f.Size, &digest, &sum)
+		err = r.Scan(&hashed, &id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
 		f.ID, f.Whole = id, len(digest) > 0
 		copy(secret[:], hashed)
 		copy(f.GOST[:], digest)
@@ -192,18 +318,18 @@ ORDER BY m.n`, user, now)
 		err = adapter.ErrNotFound
 	}
 	if err != nil {
-		return secret, nil, fmt.Errorf("account %q: %w", user, err)
+		return secret, nil, fmt.Errorf("looking up an account: %w", err)
 	}
 	return secret, files, nil
 }
 
 // ReleaseFiles lets go of the files of messages that all their recipients have
-// taken or that have expired, forgets accounts whose time is over, and forgets
-// files that no message holds: at once those that one has held, the others when
-// nobody has touched them since idle. The bytes of what it gives back may be
+// taken or that have expired, forgets accounts whose time is over, uploads to which
+// nothing has come since abandoned, and files that no message holds: at once those
+// that one has held, the others when nobody has touched them since idle. The bytes of what it gives back may be
 // removed; a crash before that leaves bytes that no entry names. more says that
 // there is more to do at once.
-func (s *Store) ReleaseFiles(ctx context.Context, now, idle time.Time) (gone []adapter.FileEntry, more bool, err error) {
+func (s *Store) ReleaseFiles(ctx context.Context, now, idle, abandoned time.Time) (gone []adapter.FileEntry, more bool, err error) {
 	if err := s.releaseTaken(ctx, now); err != nil {
 		return nil, false, fmt.Errorf("releasing the files of taken messages: %w", err)
 	}
@@ -212,20 +338,46 @@ func (s *Store) ReleaseFiles(ctx context.Context, now, idle time.Time) (gone []a
 	if err != nil {
 		return nil, false, fmt.Errorf("forgetting accounts for files: %w", err)
 	}
+	parts, err := s.releaseParts(ctx, abandoned)
+	if err != nil {
+		return nil, false, fmt.Errorf("forgetting abandoned uploads: %w", err)
+	}
 	rows, _ := s.pool.Query(ctx, `
 WITH s AS (
-	SELECT id FROM file f WHERE changed < $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)
+	SELECT id FROM file f WHERE changed < $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id) AND NOT EXISTS (SELECT FROM file_part p WHERE p.file = f.id)
 	ORDER BY changed LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM file f USING s WHERE f.id = s.id RETURNING `+fileColumns, idle, sweepRows)
 	gone, err = pgx.CollectRows(rows, scanFile)
 	if violates(err, "message_file_file") {
-		return nil, false, nil // a message has taken hold of one meanwhile: the next pass sees it
+		return parts, false, nil // a message has taken hold of one meanwhile: the next pass sees it
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("forgetting files: %w", err)
 	}
-	return gone, len(gone) == sweepRows, nil
+	return append(parts, gone...), len(gone) == sweepRows, nil
+}
+
+// releaseParts forgets uploads to which nothing has come for long, and gives the
+// blobs of their parts.
+func (s *Store) releaseParts(ctx context.Context, abandoned time.Time) (gone []adapter.FileEntry, err error) {
+	rows, _ := s.pool.Query(ctx, "SELECT file, upload FROM file_part GROUP BY file, upload HAVING max(changed) < $1 LIMIT $2", abandoned, sweepRows)
+	uploads, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p adapter.FilePart, err error) {
+		var id [16]byte
+		err = r.Scan(&id, &p.Upload)
+		p.File = id
+		return p, err
+	})
+	for _, u := range uploads {
+		blobs, e := s.DropParts(ctx, u.File, u.Upload)
+		if e != nil && !errors.Is(e, adapter.ErrNotFound) { // another node was quicker
+			err = errors.Join(err, e)
+		}
+		for _, blob := range blobs {
+			gone = append(gone, adapter.FileEntry{File: adapter.File{ID: u.File}, Blob: blob})
+		}
+	}
+	return gone, err
 }
 
 // releaseTaken finds out which messages with files have been taken: they were

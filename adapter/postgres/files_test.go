@@ -20,9 +20,9 @@ func (w *world) bring(content string) adapter.File {
 	w.Helper()
 	f := adapter.FileEntry{
 		File:  adapter.File{ID: uuid.Must(uuid.NewUUID()), Name: content + ".zip", Size: int64(len(content)), GOST: sha256.Sum256([]byte("gost " + content)), SHA256: sha256.Sum256([]byte(content))},
-		Owner: "o", Blob: "blob-" + content, Whole: true,
+		Owner: "o", Session: "s", Blob: "blob-" + content, Whole: true,
 	}
-	if _, err := w.PutFile(w.Context(), f, w.now); err != nil {
+	if _, err := w.PutFile(w.Context(), f, "", w.now); err != nil {
 		w.Fatal(err)
 	}
 	return f.File
@@ -35,7 +35,7 @@ func holding(files ...adapter.File) func(*adapter.Message) {
 // release runs the release and gives the names of what has gone.
 func (w *world) release() (names []string) {
 	w.Helper()
-	gone, _, err := w.ReleaseFiles(w.Context(), w.now, w.now.Add(-24*time.Hour))
+	gone, _, err := w.ReleaseFiles(w.Context(), w.now, w.now.Add(-24*time.Hour), w.now.Add(-2*time.Hour))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 	a, b := w.bring("a"), w.bring("b")
 	replaced := a
 	replaced.GOST = [32]byte{9}
-	if _, err := w.PutFile(t.Context(), adapter.FileEntry{File: replaced, Owner: "o", Blob: "x", Whole: true}, w.now); err != nil {
+	if _, err := w.PutFile(t.Context(), adapter.FileEntry{File: replaced, Owner: "o", Session: "s", Blob: "x", Whole: true}, "", w.now); err != nil {
 		t.Fatal(err)
 	}
 	var results []chan error
@@ -170,13 +170,18 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 		t.Errorf("%d messages, want 2", n)
 	}
 	// What a message holds cannot be changed.
-	if _, err := w.PutFile(t.Context(), adapter.FileEntry{File: b, Owner: "o", Blob: "y", Whole: true}, w.now); !errors.Is(err, adapter.ErrFileTaken) {
+	other := b
+	other.GOST = [32]byte{9}
+	if _, err := w.PutFile(t.Context(), adapter.FileEntry{File: other, Owner: "o", Session: "s", Blob: "y", Whole: true}, "", w.now); !errors.Is(err, adapter.ErrFileTaken) {
 		t.Errorf("replacing a held file: %v", err)
 	}
-	if err := w.DropFile(t.Context(), b.ID, "o"); err != nil || w.known(b) != 1 {
+	if gone, err := w.PutFile(t.Context(), adapter.FileEntry{File: b, Owner: "o", Session: "s", Blob: "y", Whole: true}, "", w.now); err != nil || len(gone) != 1 || gone[0] != "y" {
+		t.Errorf("bringing a held file again: %q, %v, want that it is there", gone, err)
+	}
+	if _, err := w.DropFile(t.Context(), b.ID, "s"); err != nil || w.known(b) != 1 {
 		t.Errorf("dropping a held file: %v", err)
 	}
-	if err := w.MakeFile(t.Context(), b.ID, "o", w.now); !errors.Is(err, adapter.ErrFileTaken) {
+	if err := w.MakeFile(t.Context(), b.ID, "o", "s", w.now); !errors.Is(err, adapter.ErrFileTaken) {
 		t.Errorf("making a held file's folder: %v", err)
 	}
 	if sent, waiting, err := w.HeldFiles(t.Context(), "MNSV05", []adapter.Queue{rosreestr, {System: "NOBODY"}}); err != nil || sent != 1 || waiting != 1 {
@@ -184,16 +189,16 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 	}
 }
 
-// The parts of a new file are told of at the same time: each of them is, and the
-// file is there once.
+// A new file is told of several times at once: each time it is taken, and the file
+// is there once.
 func TestNotesOfOneFileAtOnce(t *testing.T) {
 	w := open(t)
 	for range 30 {
-		f := adapter.FileEntry{File: adapter.File{ID: uuid.Must(uuid.NewUUID()), Name: "parts", Size: 5}, Owner: "o"}
+		f := adapter.FileEntry{File: adapter.File{ID: uuid.Must(uuid.NewUUID()), Name: "parts", Size: 5}, Owner: "o", Session: "s"}
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				if _, err := w.PutFile(t.Context(), f, w.now); err != nil {
+				if _, err := w.PutFile(t.Context(), f, "", w.now); err != nil {
 					t.Error(err)
 				}
 			})
@@ -249,7 +254,7 @@ func TestReleaseAndAcceptAtOnce(t *testing.T) {
 	for _, s := range []*postgres.Store{w.Store, other} {
 		go func() {
 			for range 20 {
-				if _, _, err := s.ReleaseFiles(context.Background(), late, late.Add(-24*time.Hour)); err != nil {
+				if _, _, err := s.ReleaseFiles(context.Background(), late, late.Add(-24*time.Hour), late.Add(-2*time.Hour)); err != nil {
 					done <- err
 					return
 				}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
@@ -25,15 +24,15 @@ import (
 // Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
 // Any number of nodes may have one on the same database.
 type Journal struct {
-	pool  *pgxpool.Pool
+	pool  *sessions
+	leads *leads
 	vault *journal.Vault
 	log   *slog.Logger
 
 	mu   sync.Mutex
-	lead *pgxpool.Conn // holds the advisory lock while this node leads
-	mark int64         // pending rows below this id are looked for only now and then
-	full time.Time     // when all were last looked for
-	kept time.Time     // when checkpoints were last thinned out
+	mark int64     // pending rows below this id are looked for only now and then
+	full time.Time // when all were last looked for
+	kept time.Time // when checkpoints were last thinned out
 
 	partition int64           // entries to a partition; 0: not read yet
 	made      map[string]bool // partitions that are there
@@ -41,25 +40,32 @@ type Journal struct {
 
 var _ journal.Book = (*Journal)(nil)
 
-// journalLead is the advisory lock of the node that sequences.
-const journalLead = 0x6d657a68_6c6f67 // "mezhlog"
-
 // Journal opens the journal in the store's database and begins the log under
 // origin if there is none yet. vault has the keys of what the entries commit to;
 // on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
 func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault) (*Journal, error) {
-	return openJournal(ctx, s.pool, origin, vault, s.log)
+	return openJournal(ctx, s.pool, s.leads, origin, vault, s.log)
 }
 
-func openJournal(ctx context.Context, pool *pgxpool.Pool, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
 	empty, _ := tlog.TreeHash(0, nil)
 	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
 		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, vault: vault, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: vault, log: log}, nil
+}
+
+// Name gives the log its origin while it has neither an entry nor a signature: a node
+// without the log's key may have begun it, under a name of its own.
+func (j *Journal) Name(ctx context.Context, origin string) error {
+	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET origin = $1 WHERE origin <> $1 AND size = 0 AND epoch = 1 AND NOT EXISTS (SELECT FROM journal_checkpoint)`, origin)
+	if err != nil {
+		return fmt.Errorf("name the journal: %w", err)
+	}
+	return nil
 }
 
 type querier interface {
@@ -110,80 +116,83 @@ func (j *Journal) Stop(ctx context.Context, why string) error {
 	return err
 }
 
-// Oldest implements journal.Book. The row with the least id has waited longest,
-// or nearly so.
-func (j *Journal) Oldest(ctx context.Context) (time.Time, error) {
-	var row []byte
-	err := j.pool.QueryRow(ctx, "SELECT event::text FROM journal_pending ORDER BY id LIMIT 1").Scan(&row)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	e, err := journal.ParseRow(row)
-	if err != nil {
-		return time.Time{}, nil // of another version: the node that leads will say so
-	}
-	return e.Time, nil
-}
+// lookSQL renews the term that $1 to $3 name when a third of it has passed ($4 are
+// its seconds), or claims the work when $5 says so and it is free since $6 seconds,
+// and tells how the log stands. $7 is the low-water mark of the pending rows.
+//
+// The lock of older releases keeps us from claiming until an event has waited for a
+// whole term.
+var lookSQL = `
+WITH p AS MATERIALIZED (
+	SELECT id, at FROM journal_pending WHERE id >= $7 ORDER BY id LIMIT 1
+), r AS (
+	UPDATE lead SET until = clock_timestamp() + make_interval(secs => $4::float8)
+	WHERE work = $1 AND holder = $2 AND epoch = $3 AND until < clock_timestamp() + make_interval(secs => $4::float8 * 2 / 3)
+	RETURNING epoch, set_config('synchronous_commit', 'off', true)
+), c AS (
+	UPDATE lead SET epoch = epoch + 1, holder = $2, node = $8, until = clock_timestamp() + make_interval(secs => $4::float8)
+	WHERE work = (SELECT work FROM lead WHERE $5 AND work = $1 AND (holder = $2 AND epoch <> $3 OR until <= clock_timestamp() - make_interval(secs => $6::float8)) AND (holder = $2 AND epoch = $3) IS NOT TRUE
+		AND (` + journalWork.old + ` OR EXISTS (SELECT FROM p WHERE at < clock_timestamp() - make_interval(secs => $4::float8))) FOR UPDATE SKIP LOCKED)
+	RETURNING epoch, set_config('synchronous_commit', 'off', true)
+)
+SELECT coalesce((SELECT epoch FROM r), (SELECT epoch FROM c), CASE WHEN l.holder = $2 AND l.epoch = $3 THEN l.epoch ELSE 0 END),
+	l.node, l.until < clock_timestamp() - interval '1 second' AND (l.holder = $2 AND l.epoch = $3) IS NOT TRUE,
+	h.size, h.stopped, coalesce((SELECT size FROM journal_checkpoint k WHERE NOT cosigned AND k.origin = h.origin ORDER BY id DESC LIMIT 1), 0),
+	coalesce((SELECT id FROM p), 0), coalesce((SELECT extract(epoch FROM clock_timestamp() - at) FROM p), 0)::float8, clock_timestamp()
+FROM journal_head h, lead l WHERE l.work = $1`
 
-// Lead implements journal.Book with an advisory lock that falls with its session.
-func (j *Journal) Lead(ctx context.Context) (bool, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.lead != nil {
-		if _, err := j.lead.Exec(ctx, "SELECT 1"); err == nil {
-			return true, nil
-		}
-		j.dropLead()
+// Look implements journal.Book.
+func (j *Journal) Look(ctx context.Context, c journal.Claim) (journal.Standing, error) {
+	behind := 0.0
+	if c.Behind {
+		behind = j.leads.term.Seconds() / 4
 	}
-	c, err := j.pool.Acquire(ctx)
+	var s journal.Standing
+	var free bool
+	var oldest int64
+	var waits float64
+	args := append(j.leads.proof(journalWork, c.Term), j.leads.term.Seconds(), c.Want, behind, j.from(), j.leads.node)
+	err := j.pool.QueryRow(ctx, lookSQL, args...).Scan(&s.Term, &s.Leader, &free, &s.Size, &s.Stopped, &s.Signed, &oldest, &waits, &s.At)
 	if err != nil {
-		return false, err
+		return s, err
 	}
-	var got bool
-	if err := c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(journalLead)).Scan(&got); err != nil || !got {
-		c.Release()
-		return false, err
+	s.Waits = time.Duration(waits * float64(time.Second))
+	if s.Term != 0 && s.Term != c.Term {
+		s.Leader = j.leads.node
 	}
-	j.lead = c
-	return true, nil
-}
-
-// dropLead closes the session, and with it the lock.
-func (j *Journal) dropLead() {
-	c := j.lead.Hijack()
-	j.lead = nil
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	c.Close(ctx)
+	if oldest > 0 {
+		j.setMark(oldest)
+	}
+	if c.Want && s.Term == 0 && free {
+		j.leads.evict(ctx, journalWork)
+	}
+	return s, nil
 }
 
 // Resign implements journal.Book.
-func (j *Journal) Resign() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.lead == nil {
-		return
+func (j *Journal) Resign(term int64) {
+	if term != 0 {
+		j.leads.release(journalWork, term)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if _, err := j.lead.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(journalLead)); err != nil {
-		j.dropLead()
-		return
-	}
-	j.lead.Release()
-	j.lead = nil
 }
 
 // Sequence implements journal.Book.
-func (j *Journal) Sequence(ctx context.Context, step func(journal.Tx) error) error {
-	t := &journalTx{j: j}
-	err := pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+func (j *Journal) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
+	t := &journalTx{j: j, term: term}
+	kept, stop := ctx, func() {}
+	if term != 0 {
+		kept, stop = j.leads.keep(ctx, journalWork, term)
+	}
+	err := pgx.BeginTxFunc(kept, j.pool, pgx.TxOptions{BeginQuery: sequenceBegin}, func(tx pgx.Tx) error {
 		t.tx = tx
 		return step(t)
 	})
+	if stop(); err != nil {
+		err = cmp.Or(deposed(kept), err)
+	}
+	if term != 0 && isCode(err, lockNotAvailable) {
+		j.leads.evict(ctx, journalWork)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
@@ -199,10 +208,17 @@ func (j *Journal) Sequence(ctx context.Context, step func(journal.Tx) error) err
 	return nil
 }
 
+// sequenceBegin bounds how long a transaction of the sequencer waits for the head,
+// and how long it holds it when its node has died.
+const sequenceBegin = "begin isolation level read committed; set local lock_timeout = 2000; set local idle_in_transaction_session_timeout = 5000"
+
+const lockNotAvailable = "55P03"
+
 // journalTx is one transaction of the sequencer.
 type journalTx struct {
 	tx   pgx.Tx
 	j    *Journal
+	term int64    // to be proved; 0: none
 	made []string // partitions that are there when it commits
 }
 
@@ -224,13 +240,7 @@ const (
 // found, read and removed in one pass; their places on the page are safe to go by
 // because nobody ever updates one.
 func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, error) {
-	j := t.j
-	j.mu.Lock()
-	from := j.mark
-	if time.Since(j.full) > pendingFull {
-		from, j.full = 0, time.Now()
-	}
-	j.mu.Unlock()
+	from := t.j.from()
 	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
 		RETURNING id, event::text`, from, limit)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p journal.Pending, err error) {
@@ -239,11 +249,27 @@ func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, 
 	})
 	slices.SortFunc(out, func(a, b journal.Pending) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) > 0 {
-		j.mu.Lock()
-		j.mark = out[0].ID - pendingSlack
-		j.mu.Unlock()
+		t.j.setMark(out[0].ID)
 	}
 	return out, err
+}
+
+// from is where a search for pending rows begins.
+func (j *Journal) from() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if time.Since(j.full) > pendingFull {
+		j.full = time.Now()
+		return 0
+	}
+	return j.mark
+}
+
+// setMark remembers the oldest row that was found.
+func (j *Journal) setMark(oldest int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mark = oldest - pendingSlack
 }
 
 // Counters implements journal.Tx.
@@ -391,10 +417,16 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 	if h.Tree.N/rollEvery > b.Was.Tree.N/rollEvery {
 		queueRoll(add, h.Tree.N)
 	}
+	if t.term != 0 {
+		add(1, proofSQL, t.j.leads.proof(journalWork, t.term)...) // last: the row is locked for no longer than it must be
+	}
 	results := t.tx.SendBatch(ctx, batch)
 	defer results.Close()
 	for i, rows := range want {
 		tag, err := results.Exec()
+		if err == nil && t.term != 0 && i == len(want)-1 && tag.RowsAffected() == 0 {
+			return &DeposedError{journalWork.name, t.term}
+		}
 		if err == nil && rows >= 0 && tag.RowsAffected() != rows {
 			err = fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), rows)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,19 +12,21 @@ import (
 	"mezhved/adapter/journal"
 )
 
+// SequenceBegin begins a transaction of the sequencer.
+const SequenceBegin = sequenceBegin
+
+// shortTerm is how long a journal of these tests leads without renewing its lease.
+const shortTerm = 400 * time.Millisecond
+
 // OpenTracedJournal opens a journal over connections that tracer sees.
 func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.Vault, tracer pgx.QueryTracer) (*Journal, *pgxpool.Pool, error) {
-	config, err := poolConfig(Options{URL: url, Connections: 8})
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 8, tracer: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
-	config.ConnConfig.Tracer = tracer
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, nil, err
-	}
-	j, err := openJournal(ctx, pool, origin, vault, slog.New(slog.DiscardHandler))
-	return j, pool, err
+	log := slog.New(slog.DiscardHandler)
+	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, vault, log)
+	return j, pool.Pool, err
 }
 
 // ServerPID is the process of the server itself, which has the sessions' processes

@@ -158,7 +158,7 @@ UNION ALL SELECT idx, message FROM journal_entry WHERE incident = $1 AND inciden
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("find the messages of %q: %w", id, err)
+		return fmt.Errorf("find the messages of an id: %w", err)
 	}
 	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
 	return nil

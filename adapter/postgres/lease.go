@@ -115,7 +115,7 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		out.err = ctx.Err() // if it was leased, it comes back when the lease runs out
 	}
 	if out.err != nil {
-		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, out.err)
+		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, out.err)
 	}
 	if out.attempt == 0 {
 		return nil, nil
@@ -123,7 +123,7 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	m, err := s.load(ctx, out.id, true)
 	if err != nil {
 		// Leased, and not handed out: it comes back when the lease runs out.
-		return nil, fmt.Errorf("leasing from %v: %w", p.Queue, err)
+		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
 	}
 	return &adapter.Delivery{Message: m, Attempt: out.attempt, Until: p.Now.Add(p.For)}, nil
 }

@@ -173,13 +173,10 @@ func facts(m *adapter.Message, to adapter.Queue) journal.Event {
 	}
 }
 
-// dedupKey is under which a sender's MessageID is remembered.
-func dedupKey(sender adapter.Mnemonic, id adapter.MessageID) []byte {
-	h := sha256.New()
-	h.Write([]byte(sender))
-	h.Write([]byte{0})
-	h.Write([]byte(id))
-	return h.Sum(nil)[:16]
+// usedKey is under which a MessageID is remembered, whoever used it.
+func usedKey(id adapter.MessageID) []byte {
+	sum := sha256.Sum256([]byte(id))
+	return sum[:16]
 }
 
 func timeOrNull(t time.Time) *time.Time {

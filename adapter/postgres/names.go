@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter"
 )
@@ -22,7 +21,7 @@ type names struct {
 
 // queueID gives a queue's number, making one if make is set, else 0 when it
 // has none.
-func (n *names) queueID(ctx context.Context, pool *pgxpool.Pool, q adapter.Queue, make bool) (int32, error) {
+func (n *names) queueID(ctx context.Context, pool *sessions, q adapter.Queue, make bool) (int32, error) {
 	if id, ok := n.queues.Load(q); ok {
 		return id.(int32), nil
 	}
@@ -38,7 +37,7 @@ func (n *names) queueID(ctx context.Context, pool *pgxpool.Pool, q adapter.Queue
 }
 
 // rootID does the same for a root element; the zero name is number 0.
-func (n *names) rootID(ctx context.Context, pool *pgxpool.Pool, root adapter.QName, make bool) (int32, error) {
+func (n *names) rootID(ctx context.Context, pool *sessions, root adapter.QName, make bool) (int32, error) {
 	if root == (adapter.QName{}) {
 		return 0, nil
 	}
@@ -56,7 +55,7 @@ func (n *names) rootID(ctx context.Context, pool *pgxpool.Pool, root adapter.QNa
 	return id, err
 }
 
-func number(ctx context.Context, pool *pgxpool.Pool, make bool, find, insert string, args ...any) (id int32, err error) {
+func number(ctx context.Context, pool *sessions, make bool, find, insert string, args ...any) (id int32, err error) {
 	err = pool.QueryRow(ctx, find, args...).Scan(&id)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return id, err
@@ -71,7 +70,7 @@ func number(ctx context.Context, pool *pgxpool.Pool, make bool, find, insert str
 }
 
 // queueOf and rootOf translate back.
-func (n *names) queueOf(ctx context.Context, pool *pgxpool.Pool, id int32) (adapter.Queue, error) {
+func (n *names) queueOf(ctx context.Context, pool *sessions, id int32) (adapter.Queue, error) {
 	if q, ok := n.queue.Load(id); ok {
 		return q.(adapter.Queue), nil
 	}
@@ -84,7 +83,7 @@ func (n *names) queueOf(ctx context.Context, pool *pgxpool.Pool, id int32) (adap
 	return q, err
 }
 
-func (n *names) rootOf(ctx context.Context, pool *pgxpool.Pool, id int32) (adapter.QName, error) {
+func (n *names) rootOf(ctx context.Context, pool *sessions, id int32) (adapter.QName, error) {
 	if id == 0 {
 		return adapter.QName{}, nil
 	}

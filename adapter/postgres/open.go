@@ -2,28 +2,15 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"embed"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"mezhved/adapter"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Options of a store. Only URL is needed.
 type Options struct {
@@ -44,6 +31,10 @@ type Options struct {
 	AcceptTimeout time.Duration
 	// StatementTimeout is PostgreSQL's statement_timeout, 15 s when zero.
 	StatementTimeout time.Duration
+	// Term is how long a node leads the journal, the feed or a shard of the outbox
+	// without renewing its lease, 10 s when zero: the longest that their work rests
+	// after a leader's host has died.
+	Term time.Duration
 	// DedupLife is how long a MessageID is remembered after its acceptance, 7
 	// days when zero. It must exceed the shelf life of MessageIDs.
 	DedupLife time.Duration
@@ -56,6 +47,8 @@ type Options struct {
 	// Samples are bytes that many messages will repeat, such as the registered
 	// certificates in base64. They join the compression dictionary.
 	Samples [][]byte
+	tracer  pgx.QueryTracer // sees the statements; for tests
+
 	// Log gets what an operator should know, slog.Default when nil.
 	Log *slog.Logger
 }
@@ -64,18 +57,20 @@ type Options struct {
 type Store struct {
 	opts Options
 	log  *slog.Logger
-	pool *pgxpool.Pool
+	pool *sessions
 	// polls are the sessions of leases and acknowledgements. Their plans are
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
-	polls *pgxpool.Pool
+	polls *sessions
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
+	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
 	days   days
+	leads  *leads
 	fresh  fresh
 	marks  marks
 	health healthCheck
@@ -90,53 +85,6 @@ type Store struct {
 
 var _ adapter.Store = (*Store)(nil)
 
-// ErrSchema says that the database has not the schema of this program.
-var ErrSchema = errors.New("the database schema is not that of this program")
-
-// Migrate brings the schema of the database up to date. Several processes may
-// do it at the same time: an advisory lock lets one go first.
-func Migrate(ctx context.Context, url string) error {
-	p, closeAll, err := migrator(url)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrating the database: %w", err)
-	}
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	var d days
-	return d.ensure(ctx, pool, time.Now())
-}
-
-func migrator(url string) (*goose.Provider, func(), error) {
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, nil, err
-	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return nil, nil, err
-	}
-	db := stdlib.OpenDB(*config)
-	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		db.Close()
-		return nil, nil, err
-	}
-	return p, func() { closeDB(db) }, nil
-}
-
-func closeDB(db *sql.DB) { db.Close() }
-
 // Open connects and checks that the schema is that of this program; an
 // ErrSchema means that Migrate is to be called first. Close it after the last
 // call has returned.
@@ -144,29 +92,26 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	orDefault(&opts.Writers, 1)
 	orDefault(&opts.Connections, 8*runtime.GOMAXPROCS(0))
 	orDefault(&opts.AcceptTimeout, 10*time.Second)
-	orDefault(&opts.StatementTimeout, 15*time.Second)
+	orDefault(&opts.StatementTimeout, statementTimeout)
 	orDefault(&opts.DedupLife, 7*24*time.Hour)
 	orDefault(&opts.KeepRefusals, 30*24*time.Hour)
 	s := &Store{opts: opts, log: opts.Log}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	var err error
+	if s.pool, err = openSessions(ctx, opts); err != nil {
+		return nil, err
+	}
 	if err := checkSchema(ctx, opts.URL); err != nil {
-		return nil, err
-	}
-	config, err := poolConfig(opts)
-	if err != nil {
-		return nil, err
-	}
-	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, err
-	}
-	config = config.Copy()
-	config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
-	if s.polls, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
+	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	s.leads = newLeads(s.pool, opts, s.log)
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
 	}
@@ -175,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	s.leases.run, s.acks.run = s.lease, s.ack
+	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
 	s.startWriters()
 	return s, nil
 }
@@ -185,62 +130,6 @@ func orDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-func checkSchema(ctx context.Context, url string) error {
-	p, closeAll, err := migrator(url)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	have, want, err := p.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case have < want:
-		return fmt.Errorf("%w: it is at version %d, needed is %d; migrate it", ErrSchema, have, want)
-	case have > want:
-		return fmt.Errorf("%w: it is at version %d of a newer program, this one knows %d; upgrade this program", ErrSchema, have, want)
-	}
-	return nil
-}
-
-// poolConfig reads the connection string and adds what every session of ours
-// needs. What the string itself sets is left as it is.
-func poolConfig(opts Options) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(opts.URL)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = int32(opts.Connections + opts.Writers)
-	config.MinIdleConns = 1
-	config.HealthCheckPeriod = 15 * time.Second
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second
-	}
-	set := config.ConnConfig.RuntimeParams
-	for name, value := range map[string]string{
-		"application_name":                    "mezhved",
-		"statement_timeout":                   strconv.FormatInt(opts.StatementTimeout.Milliseconds(), 10),
-		"lock_timeout":                        "5000",
-		"idle_in_transaction_session_timeout": "30000",
-		"default_transaction_isolation":       "read committed",
-		"timezone":                            "UTC",
-		"datestyle":                           "ISO, YMD", // what values in text are read as
-		"work_mem":                            "32MB",     // a batch of bodies is unnested in memory
-	} {
-		if _, ok := set[name]; !ok {
-			set[name] = value
-		}
-	}
-	// A promise that is answered before it is on the disk is none. A test
-	// server without fsync may do as it likes.
-	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off' AND current_setting('fsync') = 'on'")
-		return err
-	}
-	return config, nil
 }
 
 // Close ends the writers after the batch in hand, and the connections. An

@@ -538,7 +538,7 @@ func TestTraceOverTheJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { book.Resign(); pool.Close() })
+	t.Cleanup(pool.Close)
 	m := w.message()
 	w.put(m, w.message())
 	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued)

@@ -1,9 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,51 +12,45 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// Advisory locks are a class and a number.
-const (
-	lockClass = 0x6d7a // ours, of all users of this database
-	lockDays  = 1000   // making and dropping partitions
-	lockFeed  = 1001   // putting the log on the bus
-	// 0 to adapter.Shards-1 are the shards of the outbox.
-)
-
 // Relay is adapter.Store.Relay. Messages come without their attachments: the
-// bus does not carry them. The lock belongs to a session and no transaction is
-// open while publish works, so that a bus that is down holds up nothing here.
+// bus does not carry them. The shard is led for one batch, so that what is accepted
+// at any node goes soon, and no transaction is open while publish works: a bus that
+// is down holds up nothing here.
 func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Release()
-
-	// Taken and read in one round trip; what was read without the lock is thrown away.
-	var locked bool
+	w := relayWork(shard)
+	// Claimed and read in one round trip; what was read without the lead is thrown away.
+	var got claimed
 	var out []adapter.Outgoing
 	batch := &pgx.Batch{}
-	batch.Queue("SELECT pg_try_advisory_lock($1, $2)", lockClass, shard).QueryRow(func(r pgx.Row) error { return r.Scan(&locked) })
+	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	batch.Queue("SELECT seq, message, queue FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2", shard, max).Query(func(rows pgx.Rows) error {
 		out, err = s.outgoing(rows)
 		return err
 	})
-	err = conn.SendBatch(ctx, batch).Close()
-	if locked {
-		defer s.unlock(conn.Conn(), shard)
-	}
+	err = s.pool.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
-	case !locked:
+	case got.epoch == 0 && len(out) == 0:
+		return 0, nil
+	case got.epoch == 0:
+		s.leads.refused(ctx, w, got, out[0].Seq)
 		return 0, adapter.ErrShardTaken
-	case len(out) == 0:
+	}
+	s.leads.moved(w)
+	done := false
+	defer func() {
+		if !done {
+			s.leads.release(w, got.epoch)
+		}
+	}()
+	if len(out) == 0 {
 		return 0, nil
 	}
-	if err := s.fill(ctx, out); err != nil {
-		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
-	}
-	events, err := publish(ctx, out)
-	if err != nil {
-		return 0, err
+	kept, stop := s.leads.keep(ctx, w, got.epoch)
+	events, err := s.relayed(kept, out, publish)
+	if stop(); err != nil {
+		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
 	}
 	encoded, err := encodeEvents(events)
 	if err != nil {
@@ -66,21 +60,51 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	for i := range out {
 		seqs[i] = out[i].Seq
 	}
-	// On the session that holds the lock: if it is lost, nothing is deleted and
-	// the rows are published again. A caller who is told to stop meanwhile gets
-	// this batch finished.
+	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
-	_, err = conn.Exec(ctx, `WITH o AS (DELETE FROM outbox WHERE shard = $1 AND seq = ANY ($2)),
-		f AS (DELETE FROM file_awaited a USING unnest($4::uuid[], $5::text[]) t(message, system), queue_name q
-			WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message)
-		INSERT INTO journal_pending (event) SELECT e FROM unnest($3::json[]) WITH ORDINALITY t(e, n) ORDER BY n`, shard, seqs, encoded, dead, systems)
-	if err != nil {
+	var led bool
+	err = s.pool.QueryRow(ctx, relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded, dead, systems)...).Scan(&led)
+	switch {
+	case isCode(err, divisionByZero), err == nil && !led:
+		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
+	case err != nil:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
 	}
+	done = true
 	return len(out), nil
+}
+
+// relayedSQL takes a batch out of the outbox, remembers that it is on the bus,
+// writes its events and ends the term that it proves. Without the term nothing is done. When rows have gone all the
+// same, a relay of an older release was at work: the division by zero undoes the
+// statement, and what is left is relayed again.
+const relayedSQL = `
+WITH l AS (
+	` + releaseSQL + ` RETURNING work
+), o AS (
+	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
+), r AS (
+	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o
+	WHERE NOT EXISTS (SELECT FROM unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)
+	ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at
+), f AS (
+	DELETE FROM file_awaited a USING unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)
+), e AS (
+	INSERT INTO journal_pending (event) SELECT e FROM unnest($6::json[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l) ORDER BY n
+)
+SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1`
+
+// relayed loads the messages of a batch and has them published.
+func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]journal.Event, error) {
+	if err := s.fill(ctx, out); err != nil {
+		return nil, err
+	}
+	return publish(ctx, out)
 }
 
 // buried are the messages of "dead" events and their recipients.
@@ -91,16 +115,6 @@ func buried(events []journal.Event) (messages [][16]byte, systems []string) {
 		}
 	}
 	return messages, systems
-}
-
-// unlock lets go of a lock. When that cannot be done the connection is closed,
-// and the lock with it.
-func (s *Store) unlock(conn *pgx.Conn, number int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1, $2)", lockClass, number); err != nil {
-		conn.Close(ctx)
-	}
 }
 
 // outgoing reads outbox rows; the messages have only their ids, the queues

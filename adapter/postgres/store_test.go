@@ -289,12 +289,23 @@ func TestRepeatedMessageID(t *testing.T) {
 	if diff := difference(a.First, m); diff != "" {
 		t.Errorf("first differs: %s", diff)
 	}
-	other := w.message(func(x *adapter.Message) { x.MessageID, x.Sender = m.MessageID, "FNS001" })
-	if a := w.accept(other); a.First != nil {
-		t.Error("the same MessageID of another sender is a duplicate")
+	// The id is used on the bus, whoever comes with it and whatever it names.
+	for _, d := range []adapter.Direction{adapter.DirRequest, adapter.DirStatus, adapter.DirResponse, adapter.DirRejection, adapter.DirAsync} {
+		other := w.message(func(x *adapter.Message) {
+			x.MessageID, x.Sender, x.Direction = m.MessageID, "FNS001", d
+			if d != adapter.DirRequest {
+				x.Original, x.Request = m.MessageID, m.ID
+			}
+		})
+		if a, err := w.Accept(context.Background(), other, nil); !errors.Is(err, adapter.ErrTaken) {
+			t.Errorf("%s of another sender under the same MessageID: %v, %v, want ErrTaken", d, a.First, err)
+		}
 	}
-	if got := w.count("SELECT count(*) FROM outbox"); got != 2 {
-		t.Errorf("%d outbox rows, want 2", got)
+	if got := w.count("SELECT count(*) FROM outbox"); got != 1 {
+		t.Errorf("%d outbox rows, want 1", got)
+	}
+	if got := w.count("SELECT count(*) FROM answered"); got != 0 {
+		t.Error("a reply that was refused has answered its request")
 	}
 	w.wantKinds(again)
 	w.wantKinds(m, journal.KindAccepted)

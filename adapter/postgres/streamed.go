@@ -20,6 +20,8 @@ WITH i AS MATERIALIZED (
 ), p AS (
 	INSERT INTO placed (message, queue) SELECT message, queue FROM i ORDER BY message, queue
 	ON CONFLICT DO NOTHING RETURNING message, queue
+), r AS (
+	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
 )
 INSERT INTO streamed (epoch, topic, partition, "offset", message, system, facts)
 SELECT $6, $7, $8, "offset", message, system, facts FROM i

@@ -16,7 +16,7 @@ import (
 // Bounds of one sweep.
 const (
 	sweepRows  = 500
-	sweepPages = 400 // of one dedup partition, 8 KB each
+	sweepPages = 400 // of one partition of used_id, 8 KB each
 
 	// leaseScan is how often the leases are looked through. A lease that ran
 	// out earlier is free earlier all the same; only its event waits.
@@ -30,7 +30,7 @@ type sweeps struct {
 	mu        sync.Mutex
 	leases    time.Time
 	days      time.Time
-	partition int      // dedup partition to purge next
+	partition int      // of used_id and dedup: the one to purge next
 	page      int64    // and its first page
 	awaited   struct { // the next look at messages with files begins behind this one
 		message [16]byte
@@ -43,14 +43,16 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	s.sweeps.mu.Lock()
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
-	var more [4]bool
-	var errs [5]error
+	var more [6]bool
+	var errs [7]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
 	errs[2] = s.sweepDedup(ctx, now)
 	more[2], errs[3] = s.sweepRefusals(ctx, now)
 	more[3], errs[4] = s.sweepDays(ctx, now)
+	more[4], errs[5] = s.sweepUses(ctx, now)
+	more[5], errs[6] = s.sweepRelayed(ctx)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}
@@ -127,9 +129,13 @@ INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d`, 
 }
 
 // sweepDedup forgets MessageIDs whose life is over. The keys have no index by
-// age; instead each sweep looks at some pages of one partition, in turn.
+// age; instead each sweep looks at some pages of one partition, in turn. dedup is
+// where nodes of before have their keys (migration 00050); it ends up empty.
 func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
-	table := fmt.Sprintf("dedup_%d", s.sweeps.partition)
+	table := fmt.Sprintf("used_id_%d", s.sweeps.partition)
+	if n := s.sweeps.partition - 16; n >= 0 {
+		table = fmt.Sprintf("dedup_%d", n)
+	}
 	var pages int64
 	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
 		return fmt.Errorf("purging dedup keys: %w", err)
@@ -142,7 +148,7 @@ func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
 	}
 	s.sweeps.page = to
 	if to >= pages {
-		s.sweeps.partition, s.sweeps.page = (s.sweeps.partition+1)%16, 0
+		s.sweeps.partition, s.sweeps.page = (s.sweeps.partition+1)%32, 0
 	}
 	return nil
 }

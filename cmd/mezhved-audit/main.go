@@ -15,6 +15,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"mezhved/adapter/journal"
 )
 
 // program is the command line.
@@ -50,7 +52,7 @@ type streams struct{ out, err io.Writer }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is main for tests: 0 is verified, 1 not, 2 a mistake in the command line.
+// run is main for tests: 0 is verified, 1 not, 2 a command that could not begin.
 func run(args []string, out, errs io.Writer) (status int) {
 	exit := -1
 	parser, err := kong.New(&program{}, kong.Name("mezhved-audit"), kong.Description(description), kong.Writers(out, errs),
@@ -73,7 +75,8 @@ func run(args []string, out, errs io.Writer) (status int) {
 	case !errors.Is(err, errFindings):
 		fmt.Fprintf(errs, "mezhved-audit: %v\n", err)
 	}
-	if errors.Is(err, errUnusable) {
+	busy := (*journal.BusyError)(nil)
+	if errors.Is(err, errUnusable) || errors.As(err, &busy) {
 		return 2
 	}
 	return 1

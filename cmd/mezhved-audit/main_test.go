@@ -8,13 +8,16 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +118,108 @@ func TestMirror(t *testing.T) {
 	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
 	book.Restore(d.Forged(5, 900))
 	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
+}
+
+// shown is a log whose front end may show an older checkpoint, as a cache does.
+type shown struct {
+	*journaltest.Book
+	older *journal.Checkpoint
+}
+
+func (l *shown) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
+	if l.older != nil {
+		return l.older, nil
+	}
+	return l.Book.Checkpoint(ctx)
+}
+
+// What mirror says is true of the folder: it mends what it can, names what it
+// cannot, and misses what it remembered.
+func TestMirrorTellsTheTruth(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(13, 500)
+	front := &shown{Book: book}
+	slow := make(chan bool)
+	hold := sync.OnceFunc(func() { slow <- true; <-slow })
+	held := false
+	handler := &remote.Server{Log: front, Slog: slog.New(slog.DiscardHandler), Admit: remote.Bearer("secret")}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if held && r.URL.Path != "/checkpoint" {
+			hold()
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	dir, files := filepath.Join(t.TempDir(), "m"), t.TempDir()
+	policy, token := write(t, files, "policy", d.Policy.Text()), write(t, files, "token", []byte("secret\n"))
+	args := []string{"mirror", "--policy", policy, "--token-file", token, server.URL, dir}
+	verify := []string{"verify", "log", "--policy", policy, dir}
+	grow := func(seed uint64) {
+		t.Helper()
+		if err := book.Add(journaltest.Events(seed, 300)...); err != nil {
+			t.Fatal(err)
+		}
+		d.Clock.Move(time.Minute)
+		if err := d.Settle(d.Sequencer(book)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit(t, 0, args...)
+	front.older = d.Checkpoint(book)
+	grow(14)
+	older := front.older
+	front.older = nil
+	contains(t, audit(t, 0, args...), "300 new entries; 0 missing, 0 changed", "looked at  all 800 entries")
+
+	// A lagging front end is no fork.
+	front.older = older
+	contains(t, audit(t, 0, args...), "older      the log was shown as it was with 500 entries", "this mirror has 800", "0 new entries; 0 missing")
+	front.older = nil
+
+	// What the disk has lost is fetched again.
+	bundle := filepath.Join(dir, "tile", "entries", "001")
+	if err := os.Truncate(bundle, 900); err != nil {
+		t.Fatal(err)
+	}
+	quick := audit(t, 0, append(slices.Clone(args), "--quick")...)
+	contains(t, quick, "looked at  entries 768 to 799;", "the 768 before them as they were is not said")
+	contains(t, audit(t, 0, args...), "MENDED: tile/entries/001: entry bundle ends inside an entry; put right", "0 new entries; 0 missing")
+	contains(t, audit(t, 0, verify...), "VERIFIED")
+
+	// Two runs in one folder.
+	grow(15)
+	held = true
+	first := make(chan string)
+	go func() { first <- audit(t, 0, args...) }()
+	<-slow
+	contains(t, audit(t, 2, args...), "in use by a mirror run, process ", "nothing was looked at or touched")
+	contains(t, audit(t, 2, verify...), "in use by a mirror run")
+	slow <- true
+	contains(t, <-first, "300 new entries; 0 missing")
+	contains(t, audit(t, 0, verify...), "VERIFIED")
+
+	// The memory is taken away.
+	checkpoint := filepath.Join(dir, "checkpoints", "500")
+	if err := os.Remove(checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, audit(t, 1, args...), "FINDING: checkpoints/500 was remembered and cannot be verified: it is gone", "1 findings")
+	contains(t, audit(t, 1, verify...), "FINDING: checkpoints/500", "NOT VERIFIED")
+	write(t, dir, "checkpoints/500", older.Note)
+	audit(t, 0, args...)
+	write(t, dir, "mirror.json", []byte("{"))
+	contains(t, audit(t, 1, args...), "FINDING: mirror.json was remembered and cannot be verified")
+
+	// A fork is remembered.
+	if err := os.Remove(filepath.Join(dir, "mirror.json")); err != nil {
+		t.Fatal(err)
+	}
+	honest := book.Snapshot()
+	book.Restore(d.Forged(16, 1300))
+	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:", "This mirror goes no further")
+	book.Restore(honest)
+	contains(t, audit(t, 1, args...), "CHANGED", "kept in forks/")
+	contains(t, audit(t, 1, verify...), "CHANGED", "NOT VERIFIED: 1 findings")
 }
 
 func TestKeygen(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/remote"
+	"mezhved/adapter/oplog"
 )
 
 const networkExamples = `  mezhved-audit mirror --policy policy.txt --token-file token https://journal.example.gov/log ./mirror
@@ -26,26 +27,36 @@ const networkExamples = `  mezhved-audit mirror --policy policy.txt --token-file
 
 // networkCommands are the two commands that use the network.
 type networkCommands struct {
-	Mirror  mirrorCommand  `cmd:"" help:"Fetch what is new in a log, prove that nothing old has changed, recount."`
+	Mirror  mirrorCommand  `cmd:"" help:"Fetch what is new in a log, prove that nothing old has changed, mend the copy, recount."`
 	Witness witnessCommand `cmd:"" help:"Be a witness: cosign a log's checkpoints as long as it only grows."`
 }
 
 type mirrorCommand struct {
-	Policy    string        `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
-	TokenFile string        `placeholder:"FILE" type:"existingfile" help:"File with the auditor's access token."`
-	Cert      string        `placeholder:"FILE" type:"existingfile" help:"The auditor's TLS certificate (PEM)."`
-	Key       string        `placeholder:"FILE" type:"existingfile" help:"Its key (PEM)."`
-	CA        string        `placeholder:"FILE" type:"existingfile" help:"Certificates of the server's authority (PEM), if the system does not know it."`
-	Timeout   time.Duration `default:"1m" help:"For one request."`
-	URL       string        `arg:"" help:"Address of the log, without /checkpoint."`
-	Dir       string        `arg:"" type:"path" help:"Directory of the mirror; made at the first visit."`
+	Policy        string        `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	EarlierPolicy []string      `placeholder:"FILE" type:"existingfile" help:"A policy that you had at earlier visits, for the checkpoints taken under it; may be repeated."`
+	Quick         bool          `help:"Look only at what is new. Without it the whole mirror is read and counted again (about a million entries a second on each core), and what is missing or wrong in it is fetched again."`
+	TokenFile     string        `placeholder:"FILE" type:"existingfile" help:"File with the auditor's access token."`
+	Cert          string        `placeholder:"FILE" type:"existingfile" help:"The auditor's TLS certificate (PEM)."`
+	Key           string        `placeholder:"FILE" type:"existingfile" help:"Its key (PEM)."`
+	CA            string        `placeholder:"FILE" type:"existingfile" help:"Certificates of the server's authority (PEM), if the system does not know it."`
+	Timeout       time.Duration `default:"1m" help:"For one request."`
+	URL           string        `arg:"" help:"Address of the log, without /checkpoint."`
+	Dir           string        `arg:"" type:"path" help:"Directory of the mirror; made at the first visit."`
+}
+
+// Help is what --help adds.
+func (mirrorCommand) Help() string {
+	return `Exit code 0: everything that was looked at is as it was signed; lines with MENDED tell what was fetched again. 1: findings, a log that
+was changed (both checkpoints are kept in forks/), or something that the mirror lacks, named. 2: another run is at work in the folder.
+
+A checkpoint that was remembered and cannot be verified is a finding at each visit: restore it from a copy, or move it away when you know why.`
 }
 
 // Run implements the command.
 func (c *mirrorCommand) Run(s *streams) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	policy, err := readPolicy(c.Policy)
+	policy, earlier, err := readPolicies(c.Policy, c.EarlierPolicy)
 	if err != nil {
 		return err
 	}
@@ -57,33 +68,77 @@ func (c *mirrorCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	v, err := journal.Follow(ctx, c.Dir, client, signed, policy, time.Now())
+	mirror := journal.Mirror{Dir: c.Dir, Policy: policy, Earlier: earlier, Quick: c.Quick}
+	v, err := mirror.Follow(ctx, client, signed, time.Now())
+	if v != nil {
+		remembered(s, v.Damaged)
+		for i, what := range v.Mended {
+			if i == maxMended {
+				fmt.Fprintf(s.out, "MENDED: %d more\n", len(v.Mended)-i)
+				break
+			}
+			fmt.Fprintf(s.out, "MENDED: %s; put right from what was served and proven\n", what)
+		}
+	}
 	fork := (*journal.ForkError)(nil)
 	if errors.As(err, &fork) {
-		fmt.Fprintf(s.out, "CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s", fork, fork.Before.Note, fork.Now.Note)
+		forked(s, fork)
+		fmt.Fprintln(s.out, "This mirror goes no further. Keep it as it is; to follow the log on, begin another one in another folder.")
+		if err != error(fork) { // the proof could not be kept
+			return err
+		}
 		return errFindings
 	}
 	if err != nil {
 		return err
 	}
+	return c.tell(s, v)
+}
+
+// maxMended is how many mended files are named one by one.
+const maxMended = 20
+
+// tell prints a visit that went through. "0 missing" is said of what was looked
+// at, and of nothing else.
+func (c *mirrorCommand) tell(s *streams, v *journal.Visit) error {
 	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", v.Now.Origin, v.Now.Tree.N, v.Now.Tree.Hash)
+	if v.Older {
+		fmt.Fprintf(s.out, "older      the log was shown as it was with %d entries%s; this mirror has %d. The root is that of the mirror's first %d entries: a lagging copy of the log, no change of it\n",
+			v.Now.Tree.N, signedAt(v.Now), v.Size(), v.Now.Tree.N)
+	}
 	recounted(s, v.Recount)
 	for _, f := range v.Recount.Findings {
 		fmt.Fprintf(s.out, "FINDING: %s\n", f)
 	}
+	findings := v.Recount.Found + int64(len(v.Damaged))
 	missing := "0 missing"
-	if v.Recount.Found > 0 {
-		missing = fmt.Sprintf("%d findings", v.Recount.Found)
+	if findings > 0 {
+		missing = fmt.Sprintf("%d findings", findings)
 	}
-	if v.Before == nil {
-		fmt.Fprintf(s.out, "first visit: %d entries, %s\n", v.Now.Tree.N, missing)
+	switch {
+	case v.Before == nil:
+		fmt.Fprintf(s.out, "first visit: %d entries, %s\n", v.Size(), missing)
+	case v.Since.IsZero():
+		fmt.Fprintf(s.out, "%d new entries; %s, 0 changed since the log had %d entries\n", v.Size()-v.Before.Tree.N, missing, v.Before.Tree.N)
+	default:
+		fmt.Fprintf(s.out, "%d new entries; %s, 0 changed since your last visit on %s\n", v.Size()-v.Before.Tree.N, missing, v.Since.Local().Format("2006-01-02 15:04:05"))
+	}
+	if v.From == 0 {
+		fmt.Fprintf(s.out, "looked at  all %d entries of the mirror\n", v.Size())
 	} else {
-		fmt.Fprintf(s.out, "%d new entries; %s, 0 changed since your last visit on %s\n", v.Now.Tree.N-v.Before.Tree.N, missing, v.Since.Local().Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(s.out, "looked at  entries %d to %d; whether the mirror still has the %d before them as they were is not said: call without --quick, or mezhved-audit verify log\n", v.From, v.Size()-1, v.From)
 	}
-	if v.Recount.Found > 0 {
+	if findings > 0 {
 		return errFindings
 	}
 	return nil
+}
+
+func signedAt(c *journal.Checkpoint) string {
+	if c.Signed.IsZero() {
+		return ""
+	}
+	return " (signed " + c.Signed.Format(time.RFC3339) + ")"
 }
 
 func (c *mirrorCommand) client() (*remote.Client, error) {
@@ -138,7 +193,10 @@ func (c *witnessCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: &remote.Witness{Cosigner: cosigner, Slog: slog.New(slog.NewTextHandler(s.err, nil))},
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a lost reader of the log must not end the witness
+	log := oplog.Open(s.err, oplog.Options{})
+	defer log.Close(2 * time.Second)
+	server := &http.Server{Handler: &remote.Witness{Cosigner: cosigner, Slog: log.Logger()}, ErrorLog: slog.NewLogLogger(log.Logger().Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	fmt.Fprintf(s.out, "witness %s listens on http://%s\n", cosigner.Key(), listener.Addr())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

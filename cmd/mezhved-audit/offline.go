@@ -62,6 +62,21 @@ func readPolicy(path string) (*journal.Policy, error) {
 	return policy, nil
 }
 
+// readPolicies reads the policy and those of earlier visits.
+func readPolicies(path string, earlierPaths []string) (policy *journal.Policy, earlier []*journal.Policy, err error) {
+	if policy, err = readPolicy(path); err != nil {
+		return nil, nil, err
+	}
+	for _, path := range earlierPaths {
+		p, err := readPolicy(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		earlier = append(earlier, p)
+	}
+	return policy, earlier, nil
+}
+
 // Run implements the command.
 func (c *verifyBundleCommand) Run(s *streams) error {
 	e, err := openBundle(c.Bundle, c.Policy)
@@ -102,25 +117,32 @@ func dash(s string) string {
 }
 
 type verifyLogCommand struct {
-	Policy string   `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
-	Known  []string `placeholder:"FILE" type:"existingfile" help:"Checkpoints that you saw earlier; those of the mirror's own visits are used in any case."`
-	Dir    string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	Policy        string   `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	EarlierPolicy []string `placeholder:"FILE" type:"existingfile" help:"A policy that you had at earlier visits, for the checkpoints taken under it; may be repeated."`
+	Known         []string `placeholder:"FILE" type:"existingfile" help:"Checkpoints that you saw earlier; those of the mirror's own visits are used in any case."`
+	Dir           string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
 }
 
 // Run implements the command.
 func (c *verifyLogCommand) Run(s *streams) error {
-	policy, err := readPolicy(c.Policy)
+	policy, earlier, err := readPolicies(c.Policy, c.EarlierPolicy)
 	if err != nil {
 		return err
 	}
+	unlock, err := journal.LockMirrorForReading(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	signed, err := os.ReadFile(filepath.Join(c.Dir, "checkpoint"))
 	if err != nil {
 		return err
 	}
-	known, skipped, err := journal.KnownCheckpoints(c.Dir, policy)
+	memory, err := journal.Remember(c.Dir, policy, earlier...)
 	if err != nil {
 		return err
 	}
+	known := memory.Known
 	for _, path := range c.Known {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -142,19 +164,33 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
 	fmt.Fprintf(s.out, "from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
 	fmt.Fprintf(s.out, "checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
-	if skipped > 0 {
-		fmt.Fprintf(s.out, "note: %d checkpoints of earlier visits are not signed by this policy and were not used\n", skipped)
-	}
 	recounted(s, r)
-	if rep.OK() {
+	remembered(s, memory.Damaged)
+	for _, fork := range memory.Forks {
+		forked(s, fork)
+	}
+	findings := r.Found + int64(len(memory.Damaged)+len(memory.Forks))
+	if findings == 0 {
 		fmt.Fprintln(s.out, "VERIFIED: 0 missing, 0 changed")
 		return nil
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(s.out, "FINDING: %s\n", f)
 	}
-	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", r.Found)
+	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", findings)
 	return errFindings
+}
+
+// remembered prints what a mirror's memory has lost.
+func remembered(s *streams, damaged []string) {
+	for _, what := range damaged {
+		fmt.Fprintf(s.out, "FINDING: %s\n", what)
+	}
+}
+
+// forked prints two checkpoints that contradict each other.
+func forked(s *streams, fork *journal.ForkError) {
+	fmt.Fprintf(s.out, "CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
 }
 
 // recounted prints the bookkeeping of a log.

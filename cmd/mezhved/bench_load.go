@@ -259,7 +259,7 @@ func (b *bed) signer(ctx context.Context, kind, mnemonic string) (signing.Signer
 	}
 	parties := b.node.config.Parties
 	folder := filepath.Join(parties, mnemonic+"-"+kind)
-	quiet := &stdio{bytes.NewReader(nil), io.Discard, io.Discard}
+	quiet := &stdio{in: bytes.NewReader(nil), out: io.Discard, err: io.Discard}
 	if missing(filepath.Join(folder, "key.pem")) {
 		if err := (&keysNewCmd{Name: mnemonic, Type: kind, Days: 30, Out: folder}).Run(quiet); err != nil {
 			return nil, err

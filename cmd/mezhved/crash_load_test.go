@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,6 +40,8 @@ type sent struct {
 	attempts   int
 	accepted   bool
 	since      time.Time // when it was begun
+	round      int       // of the ledger, when it was begun
+	givenUp    bool      // it counts as lost
 }
 
 // taken is what a recipient keeps of one message.
@@ -59,10 +62,10 @@ type ledger struct {
 	sent       map[string]*sent
 	taken      map[inbox]*taken
 	replies    map[string]string // MessageID of the answer, by that of the request
-	violations []string
+	violations []violation
+	round      int // what is begun now belongs to it
 
-	fresh    int64        // exchanges that were begun after mark, and have ended
-	mark     time.Time    //
+	watches  []*watch
 	accepted atomic.Int64 // messages
 	repeated atomic.Int64 // calls that had to be made again
 	begun    atomic.Int64 // exchanges whose request was accepted
@@ -73,11 +76,58 @@ func newLedger() *ledger {
 	return &ledger{sent: map[string]*sent{}, taken: map[inbox]*taken{}, replies: map[string]string{}}
 }
 
-// violated notes what must never happen.
+// violation is what must never happen.
+type violation struct {
+	round int
+	text  string
+}
+
 func (l *ledger) violated(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.violations = append(l.violations, fmt.Sprintf(format, args...))
+	l.violations = append(l.violations, violation{l.round, fmt.Sprintf(format, args...)})
+}
+
+// watch sees what becomes of messages that are begun after a moment.
+type watch struct {
+	since     time.Time
+	accepted  time.Time // the first of them
+	delivered time.Time // the first of them, to somebody
+	ended     int       // exchanges
+}
+
+// watch begins to watch, and forgets all that has been watched before keep.
+func (l *ledger) watch(keep ...*watch) *watch {
+	w := &watch{since: time.Now()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watches = append(slices.Clone(keep), w)
+	return w
+}
+
+// seen is what a watch has seen until now.
+func (l *ledger) seen(w *watch) watch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return *w
+}
+
+// tell tells the watches of a message; l.mu is held.
+func (l *ledger) tell(s *sent, of func(*watch)) {
+	if s == nil {
+		return
+	}
+	for _, w := range l.watches {
+		if s.since.After(w.since) {
+			of(w)
+		}
+	}
+}
+
+func first(t *time.Time) {
+	if t.IsZero() {
+		*t = time.Now()
+	}
 }
 
 // open lists the accepted messages that a recipient has not been seen to be
@@ -101,9 +151,7 @@ func (l *ledger) ended(request string) {
 	l.finished.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.sent[request]; s != nil && s.since.After(l.mark) {
-		l.fresh++
-	}
+	l.tell(l.sent[request], func(w *watch) { w.ended++ })
 }
 
 // unsure counts messages that were sent and not yet answered for.
@@ -118,11 +166,14 @@ func (l *ledger) unsure() (n int) {
 	return n
 }
 
-// load is parties at work against one gateway that comes and goes.
+// load is parties at work against gateway nodes that come and go.
 type load struct {
 	*ledger
 	play     *play
+	store    *party.FileStore // of files that messages refer to; nil: none do
 	http     *http.Client
+	nodes    *balance
+	paused   atomic.Bool // nobody begins an exchange
 	dark     atomic.Bool // the database is down: nothing may be accepted
 	calm     atomic.Bool // nothing is killed any more: every ack is repeated until it is answered
 	sending  sync.WaitGroup
@@ -132,32 +183,107 @@ type load struct {
 	ctx      context.Context
 	absent   sync.Map // systems whose requests nobody takes at the moment
 	unasked  sync.Map // systems that nobody sends new requests to
-	throttle int64    // exchanges that may be under way at once
+	slow     int64
+	throttle int64
 }
 
 // pause between two attempts of a party that was told to come again.
 const pause = 50 * time.Millisecond
 
-func startLoad(ctx context.Context, p *play, senders int) *load {
-	l := &load{ledger: newLedger(), play: p, noMore: make(chan struct{}), throttle: 400,
-		http: &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+// loadOptions say how hard the parties work and where.
+type loadOptions struct {
+	nodes    []string // base addresses of the gateway
+	senders  int
+	takers   int           // of each queue
+	slow     int64         // exchanges under way from which on senders take their time; 0: they never do
+	throttle int64         // exchanges that may be under way at once
+	timeout  time.Duration // of a call
+}
+
+func startLoad(ctx context.Context, p *play, o loadOptions) *load {
+	l := &load{ledger: newLedger(), play: p, noMore: make(chan struct{}), slow: o.slow, throttle: o.throttle, nodes: newBalance(o.nodes)}
+	l.http = &http.Client{Timeout: o.timeout, Transport: l.nodes}
 	l.ctx, l.leave = context.WithCancel(ctx)
-	for i := range senders {
+	for i := range o.senders {
 		l.sending.Go(func() { l.send(i) })
 	}
-	for _, system := range []string{"SFR01", "ROSREESTR", "PRIMERSK", "MFC01"} {
-		l.taking.Go(func() { l.take(system, envelopes.GetRequest) })
-	}
-	for _, system := range []string{"MFC01", "PRIMERSK"} {
-		l.taking.Go(func() { l.take(system, envelopes.GetResponse) })
+	for range o.takers {
+		for _, system := range []string{"SFR01", "ROSREESTR", "PRIMERSK", "MFC01"} {
+			l.taking.Go(func() { l.take(system, envelopes.GetRequest) })
+		}
+		for _, system := range []string{"MFC01", "PRIMERSK"} {
+			l.taking.Go(func() { l.take(system, envelopes.GetResponse) })
+		}
 	}
 	return l
 }
 
+// client speaks for a system with the node whose turn it is.
 func (l *load) client(system string, v envelopes.Version) *party.Client {
 	c := l.play.client(system, v)
+	c.URL = l.nodes.next() + strings.TrimPrefix(c.URL, l.play.base)
 	c.HTTP, c.Attempts = l.http, 1 // we do the repeating, to see every outcome
 	return c
+}
+
+// balance shares the calls out to the nodes, as whatever stands before them
+// does: one that did not answer is left alone for a while.
+type balance struct {
+	http.Transport
+	bases []string
+	turn  atomic.Int64
+
+	mu       sync.Mutex
+	resting  map[string]time.Time // until when, by host
+	answered map[string]time.Time // when the last call began that the host answered well
+}
+
+func newBalance(bases []string) *balance {
+	return &balance{Transport: http.Transport{MaxIdleConnsPerHost: 64}, bases: bases, resting: map[string]time.Time{}, answered: map[string]time.Time{}}
+}
+
+// next is the base address of the node whose turn it is.
+func (b *balance) next() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for range b.bases {
+		base := b.bases[int(b.turn.Add(1))%len(b.bases)]
+		if now.After(b.resting[strings.TrimPrefix(base, "http://")]) {
+			return base
+		}
+	}
+	return b.bases[int(b.turn.Load())%len(b.bases)]
+}
+
+// RoundTrip notes which nodes answer.
+func (b *balance) RoundTrip(r *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := b.Transport.RoundTrip(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case err != nil && len(b.bases) > 1:
+		b.resting[r.URL.Host] = time.Now().Add(time.Second)
+	case err == nil && resp.StatusCode == http.StatusOK:
+		delete(b.resting, r.URL.Host)
+		if began.After(b.answered[r.URL.Host]) {
+			b.answered[r.URL.Host] = began
+		}
+	}
+	return resp, err
+}
+
+// all tells whether every node has answered a call well that began after a moment.
+func (b *balance) all(since time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, base := range b.bases {
+		if !b.answered[strings.TrimPrefix(base, "http://")].After(since) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *load) sleep() {
@@ -194,7 +320,7 @@ func (l *load) judge(err error) verdict {
 // deliver sends one message until the gateway has said that it has it.
 func (l *load) deliver(id string, s *sent, attempt func() error) {
 	l.mu.Lock()
-	s.since = time.Now()
+	s.since, s.round = time.Now(), l.round
 	l.sent[id] = s
 	l.mu.Unlock()
 	for {
@@ -221,6 +347,7 @@ func (l *load) deliver(id string, s *sent, attempt func() error) {
 		}
 		l.mu.Lock()
 		s.accepted = true
+		l.tell(s, func(w *watch) { first(&w.accepted) })
 		l.mu.Unlock()
 		l.accepted.Add(1)
 		return
@@ -235,9 +362,16 @@ func (l *load) send(n int) {
 			return
 		default:
 		}
-		if l.begun.Load()-l.finished.Load() > l.throttle {
+		under := l.begun.Load() - l.finished.Load()
+		if l.paused.Load() || under > l.throttle {
 			l.sleep()
 			continue
+		}
+		if l.slow > 0 && under > l.slow { // recipients do not keep up, or the bus is away
+			select {
+			case <-l.ctx.Done():
+			case <-time.After(500 * time.Millisecond):
+			}
 		}
 		tr := trades[i%len(trades)]
 		if _, skip := l.unasked.Load(tr.to); skip {
@@ -248,10 +382,9 @@ func (l *load) send(n int) {
 			s.recipients = []string{tr.to}
 		}
 		id := party.NewMessageID(time.Now())
-		c := l.client(tr.from, tr.version)
 		content := sample(tr.service, tr.release, "request")
 		l.deliver(id, s, func() error {
-			_, err := c.SendRequest(l.ctx, party.Request{MessageID: id, Content: content})
+			_, err := l.client(tr.from, tr.version).SendRequest(l.ctx, party.Request{MessageID: id, Content: content})
 			return err
 		})
 		l.begun.Add(1)
@@ -261,15 +394,15 @@ func (l *load) send(n int) {
 // take is one recipient's loop over one of its queues: what comes is answered,
 // if it is a request, and acknowledged.
 func (l *load) take(system string, op envelopes.Operation) {
-	c := l.client(system, envelopes.V12)
-	poll := c.PollResponse
-	if op == envelopes.GetRequest {
-		poll = c.PollRequest
-	}
 	for l.ctx.Err() == nil {
 		if _, away := l.absent.Load(system); away && op == envelopes.GetRequest {
 			l.sleep()
 			continue
+		}
+		c := l.client(system, envelopes.V12)
+		poll := c.PollResponse
+		if op == envelopes.GetRequest {
+			poll = c.PollRequest
 		}
 		asked := time.Now()
 		m, err := poll(l.ctx, party.Selector{Wait: time.Second})
@@ -287,13 +420,13 @@ func (l *load) take(system string, op envelopes.Operation) {
 			l.sleep()
 			continue
 		}
-		l.receive(c, system, m, asked)
+		l.receive(system, m, asked)
 	}
 }
 
 // receive writes a delivery down and does what a good recipient does: it works
 // once for a message, however often it comes, and then acknowledges.
-func (l *load) receive(c *party.Client, system string, m *party.Message, asked time.Time) {
+func (l *load) receive(system string, m *party.Message, asked time.Time) {
 	id := m.Metadata.MessageID
 	key := inbox{id, system}
 	l.mu.Lock()
@@ -304,7 +437,8 @@ func (l *load) receive(c *party.Client, system string, m *party.Message, asked t
 		l.taken[key] = t
 	}
 	t.times++
-	first, closed := t.times == 1, t.closed
+	once, closed := t.times == 1, t.closed
+	l.tell(known, func(w *watch) { first(&w.delivered) })
 	l.mu.Unlock()
 	switch {
 	case known == nil:
@@ -318,10 +452,11 @@ func (l *load) receive(c *party.Client, system string, m *party.Message, asked t
 	}
 	switch {
 	case m.Request != nil && m.ReplyTo != "":
-		l.answer(c, m)
-	case first && m.Response != nil:
+		l.fetch(m)
+		l.answer(system, m)
+	case once && m.Response != nil:
 		l.ended(m.OriginalMessageID)
-	case first && m.Request != nil: // a broadcast ends with its second recipient
+	case once && m.Request != nil: // a broadcast ends with its second recipient
 		l.mu.Lock()
 		whole := l.taken[inbox{id, "MFC01"}] != nil && l.taken[inbox{id, "PRIMERSK"}] != nil
 		l.mu.Unlock()
@@ -329,11 +464,26 @@ func (l *load) receive(c *party.Client, system string, m *party.Message, asked t
 			l.ended(id)
 		}
 	}
-	l.acknowledge(c, key, t)
+	l.acknowledge(key, t)
+}
+
+// fetch gets the files of a request, each until it has come whole.
+func (l *load) fetch(m *party.Message) {
+	for _, f := range m.Files {
+		for err := error(nil); l.ctx.Err() == nil; l.sleep() {
+			if err = l.store.Fetch(l.ctx, f, m.Hash(f), io.Discard); err == nil {
+				break
+			}
+			if time.Since(m.Metadata.Delivered) > time.Minute {
+				l.violated("file %s of %s cannot be fetched: %v", f.UUID, m.Metadata.MessageID, err)
+				return
+			}
+		}
+	}
 }
 
 // answer replies to a request, always with the same MessageID.
-func (l *load) answer(c *party.Client, m *party.Message) {
+func (l *load) answer(system string, m *party.Message) {
 	request := m.Metadata.MessageID
 	l.mu.Lock()
 	id, begun := l.replies[request]
@@ -355,20 +505,20 @@ func (l *load) answer(c *party.Client, m *party.Message) {
 		}
 	}
 	l.deliver(id, &sent{recipients: []string{m.Metadata.Sender.Mnemonic}, answers: request}, func() error {
-		_, err := c.Reply(l.ctx, party.Reply{MessageID: id, To: m.ReplyTo, Content: content})
+		_, err := l.client(system, envelopes.V12).Reply(l.ctx, party.Reply{MessageID: id, To: m.ReplyTo, Content: content})
 		return err
 	})
 }
 
 // acknowledge sends the Ack. When its fate is unknown it is sent again once;
 // then the recipient goes on, and the message comes again if it has to.
-func (l *load) acknowledge(c *party.Client, key inbox, t *taken) {
+func (l *load) acknowledge(key inbox, t *taken) {
 	for {
 		l.mu.Lock()
 		t.asked++
 		asked := t.asked
 		l.mu.Unlock()
-		err := c.Ack(l.ctx, key.id, true)
+		err := l.client(key.system, envelopes.V12).Ack(l.ctx, key.id, true)
 		switch l.judge(err) {
 		case over:
 			return
@@ -413,6 +563,6 @@ func (l *load) askAgain() {
 	}
 	l.mu.Unlock()
 	for key, t := range unknown {
-		l.acknowledge(l.client(key.system, envelopes.V12), key, t)
+		l.acknowledge(key, t)
 	}
 }

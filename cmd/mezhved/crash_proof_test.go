@@ -51,51 +51,92 @@ func (w *crashWorld) prove() {
 	w.log.verify()
 
 	for _, v := range l.violations {
-		t.Error(v)
+		t.Error(v.text)
 	}
-	redelivered, attempts := 0, 0
+	problems := l.compare(lives)
+	for _, p := range problems {
+		t.Errorf("message %s: %s", p.id, p.text)
+	}
+	attempts, redelivered := 0, 0
 	for id, s := range l.sent {
 		attempts += s.attempts
-		if !s.accepted {
-			t.Errorf("message %s was never accepted", id)
-			continue
-		}
-		life := lives[id]
-		if n := life.count(journal.KindAccepted, ""); n != 1 {
-			t.Errorf("message %s is journalled as accepted %d times", id, n)
-		}
-		if _, answered := l.replies[id]; answered {
-			if n := life.count(journal.KindAnswered, ""); n != 1 {
-				t.Errorf("request %s is journalled as answered %d times", id, n)
-			}
-		} else if s.answers == "" && !s.broadcast {
-			t.Errorf("request %s has no answer", id)
-		}
 		for _, system := range s.recipients {
-			taken := l.taken[inbox{id, system}]
-			if taken == nil {
-				t.Errorf("message %s was never handed to %s", id, system)
-				continue
-			}
-			if taken.confirmed > 1 {
-				t.Errorf("%s was told %d times that it has acknowledged %s", system, taken.confirmed, id)
-			}
-			for _, problem := range life.judge(system, taken.times) {
-				t.Errorf("message %s for %s: %s; the journal: %s", id, system, problem, life.words(system))
-			}
-			if life.count(journal.KindDelivered, system) > 1 {
+			if lives[id].count(journal.KindDelivered, system) > 1 {
 				redelivered++
 			}
-		}
-	}
-	for id, life := range lives {
-		if s := l.sent[id]; life.count(journal.KindAccepted, "") > 0 && s == nil {
-			t.Errorf("the journal has an accepted message %s that nobody has sent", id)
 		}
 	}
 	if len(l.violations) == 0 && !t.Failed() {
 		t.Logf("%d messages accepted in %d attempts, all delivered, acknowledged once and journalled; %d were handed out more than once", len(l.sent), attempts, redelivered)
 	}
+}
+
+// problem is what is wrong with one message.
+type problem struct {
+	id   string
+	what wrong
+	text string
+}
+
+// wrong sorts problems.
+type wrong int
+
+const (
+	otherwise wrong = iota
+	lost
+	doubled
+	unjournalled
+)
+
+// times sorts a number that must be one.
+func times(n int, none wrong) wrong {
+	if n > 1 {
+		return doubled
+	}
+	return none
+}
+
+// compare holds the ledger against the journal.
+func (l *ledger) compare(lives map[string]life) (problems []problem) {
+	for id, s := range l.sent {
+		wrong := func(what wrong, format string, args ...any) {
+			problems = append(problems, problem{id, what, fmt.Sprintf(format, args...)})
+		}
+		if !s.accepted {
+			wrong(otherwise, "it was never accepted")
+			continue
+		}
+		life := lives[id]
+		if n := life.count(journal.KindAccepted, ""); n != 1 {
+			wrong(times(n, unjournalled), "journalled as accepted %d times", n)
+		}
+		if answer, begun := l.replies[id]; begun && l.sent[answer] != nil && l.sent[answer].accepted {
+			if n := life.count(journal.KindAnswered, ""); n != 1 {
+				wrong(times(n, unjournalled), "journalled as answered %d times", n)
+			}
+		} else if s.answers == "" && !s.broadcast {
+			wrong(lost, "it has no answer")
+		}
+		for _, system := range s.recipients {
+			taken := l.taken[inbox{id, system}]
+			if taken == nil {
+				wrong(lost, "never handed to %s; the journal: %s", system, life.words(system))
+				continue
+			}
+			if taken.confirmed > 1 {
+				wrong(doubled, "%s was told %d times that it has acknowledged it", system, taken.confirmed)
+			}
+			for _, p := range life.judge(system, taken.times) {
+				wrong(p.what, "for %s: %s; the journal: %s", system, p.text, life.words(system))
+			}
+		}
+	}
+	for id, life := range lives {
+		if life.count(journal.KindAccepted, "") > 0 && l.sent[id] == nil {
+			problems = append(problems, problem{id, otherwise, "the journal has it as accepted and nobody has sent it"})
+		}
+	}
+	return problems
 }
 
 // settled tells whether these systems are done with all that was accepted for
@@ -127,11 +168,13 @@ func (l life) count(kind journal.Kind, recipient string) (n int) {
 
 // judge says what is wrong with a message's way to one recipient, who was handed
 // it at least the given number of times.
-func (l life) judge(recipient string, handed int) (problems []string) {
-	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+func (l life) judge(recipient string, handed int) (problems []problem) {
+	wrong := func(what wrong, format string, args ...any) {
+		problems = append(problems, problem{what: what, text: fmt.Sprintf(format, args...)})
+	}
 	for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindAcknowledged} {
 		if n := l.count(kind, recipient); n != 1 {
-			wrong("%s %d times", kind, n)
+			wrong(times(n, unjournalled), "%s %d times", kind, n)
 		}
 	}
 	delivered := 0
@@ -145,24 +188,24 @@ func (l life) judge(recipient string, handed int) (problems []string) {
 		case journal.KindDelivered:
 			delivered++
 			if e.Attempt != delivered {
-				wrong("delivery %d is journalled as attempt %d", delivered, e.Attempt)
+				wrong(otherwise, "delivery %d is journalled as attempt %d", delivered, e.Attempt)
 			}
 			if delivered > returned+1 {
-				wrong("delivery %d without a lease that ran out before it", delivered)
+				wrong(doubled, "delivery %d without a lease that ran out before it", delivered)
 			}
 			if acknowledged {
-				wrong("delivered after its acknowledgement")
+				wrong(doubled, "delivered after its acknowledgement")
 			}
 		case journal.KindReturned:
 			returned++
 		case journal.KindAcknowledged:
 			acknowledged = true
 		case journal.KindDead, journal.KindExpired:
-			wrong("%s", e.Kind)
+			wrong(lost, "%s", e.Kind)
 		}
 	}
 	if delivered < handed {
-		wrong("handed out %d times, journalled %d times", handed, delivered)
+		wrong(unjournalled, "handed out %d times, journalled %d times", handed, delivered)
 	}
 	return problems
 }
@@ -190,7 +233,8 @@ type auditLog struct {
 	book   *postgres.Journal
 }
 
-func (w *crashWorld) openAuditLog() *auditLog {
+// openAuditLog opens the log in the database at url.
+func (w *crashWorld) openAuditLog(url string) *auditLog {
 	vkey, err := os.ReadFile(filepath.Join(w.dir, "keys", "journal.key.pub"))
 	w.must(err)
 	a := &auditLog{w: w, mirror: filepath.Join(w.dir, "mirror")}
@@ -198,7 +242,7 @@ func (w *crashWorld) openAuditLog() *auditLog {
 	w.must(err)
 	config, err := adapter.LoadConfig(filepath.Join(w.dir, "mezhved.yaml"))
 	w.must(err)
-	store, err := postgres.Open(w.t.Context(), postgres.Options{URL: w.database.URL("mezhved"), Node: "auditor", Log: quietLog()})
+	store, err := postgres.Open(w.t.Context(), postgres.Options{URL: url, Node: "auditor", Log: quietLog()})
 	w.must(err)
 	w.t.Cleanup(store.Close)
 	vault, err := journal.OpenVault(config.Journal.Vault, time.Now)
@@ -216,28 +260,32 @@ func (a *auditLog) visit() (entries int64) {
 	a.w.await("the auditor's visit", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		published := a.book.Published(false)
-		checkpoint, err := published.Checkpoint(ctx)
-		if err == nil {
-			var v *journal.Visit
-			if v, err = journal.Follow(ctx, a.mirror, published, checkpoint.Note, a.policy, time.Now()); err == nil {
-				entries = v.Now.Tree.N
-				for _, f := range v.Recount.Findings {
-					a.w.t.Errorf("the auditor finds: %s", f)
-				}
-			}
-		}
-		problem = err
-		if errors.As(err, &fork) {
-			return true
-		}
+		entries, problem = a.follow(ctx)
 		// The pool may still hold connections to the killed server.
-		return err == nil
+		return problem == nil || errors.As(problem, &fork)
 	})
 	if fork != nil || problem != nil && !errors.Is(problem, fs.ErrNotExist) {
 		a.w.t.Fatalf("the auditor's visit: %v", problem)
 	}
 	return entries
+}
+
+// follow makes one try at a visit. What the recount finds is no error of the
+// visit and fails the test.
+func (a *auditLog) follow(ctx context.Context) (entries int64, err error) {
+	published := a.book.Published(false)
+	checkpoint, err := published.Checkpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	v, err := (&journal.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range v.Recount.Findings {
+		a.w.t.Errorf("the auditor finds: %s", f)
+	}
+	return v.Now.Tree.N, nil
 }
 
 // verify lets the auditor's own program verify the mirror, offline.
@@ -261,19 +309,24 @@ func (a *auditLog) lives() map[string]life {
 	}
 	var lives map[string]life
 	a.w.await("the log has taken up every acknowledgement", func() bool {
-		lives = map[string]life{}
+		lives = a.livesIn(a.visit())
 		got := 0
-		for _, e := range a.read(a.visit()) {
-			if e.MessageID == "" || e.Kind == journal.KindRefused {
-				continue
-			}
-			lives[e.MessageID] = append(lives[e.MessageID], e)
-			if e.Kind == journal.KindAcknowledged {
-				got++
-			}
+		for _, life := range lives {
+			got += life.count(journal.KindAcknowledged, "")
 		}
 		return got >= want
 	})
+	return lives
+}
+
+// livesIn sorts the mirror's entries by message.
+func (a *auditLog) livesIn(size int64) map[string]life {
+	lives := map[string]life{}
+	for _, e := range a.read(size) {
+		if e.MessageID != "" && e.Kind != journal.KindRefused {
+			lives[e.MessageID] = append(lives[e.MessageID], e)
+		}
+	}
 	return lives
 }
 

@@ -168,8 +168,8 @@ func (w *crashWorld) run(rounds int, everything bool) {
 	w.startGateway()
 	play, err := newPlay(ctx, t.Output(), w.dir, w.base)
 	w.must(err)
-	w.log = w.openAuditLog()
-	w.load = startLoad(ctx, play, 4)
+	w.log = w.openAuditLog(w.database.URL("mezhved"))
+	w.load = startLoad(ctx, play, loadOptions{nodes: []string{w.base}, senders: 4, takers: 1, throttle: 400, timeout: 40 * time.Second})
 	defer func() {
 		w.load.leave()
 		w.load.sending.Wait()
@@ -259,15 +259,8 @@ func (w *crashWorld) accepting() {
 // progress waits until exchanges that begin now have come to their end.
 func (w *crashWorld) progress(when string) {
 	w.t.Helper()
-	l := w.load
-	l.mu.Lock()
-	l.mark, l.fresh = time.Now(), 0
-	l.mu.Unlock()
-	w.await("exchanges begin and end "+when, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.fresh >= 20
-	})
+	watch := w.load.watch()
+	w.await("exchanges begin and end "+when, func() bool { return w.load.seen(watch).ended >= 20 })
 }
 
 // leaveSomeWaiting sends ROSREESTR away, so that messages stand in its queue
@@ -302,7 +295,7 @@ func (w *crashWorld) state() string {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return fmt.Sprintf("%s; violations %q", said, l.violations)
+	return fmt.Sprintf("%s; violations %v", said, l.violations)
 }
 
 func (w *crashWorld) must(err error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/oplog"
 	"mezhved/signing"
 	"mezhved/testdata/services"
 )
@@ -75,9 +75,11 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return usage(err)
 	}
 	defer logFile.Close()
-	log := slog.New(slog.NewTextHandler(logFile, nil))
+	surviveLostReaders()
+	log := oplog.Open(logFile, oplog.Options{})
+	defer log.Close(logFlush)
 
-	n, err := openNode(ctx, config, log)
+	n, err := openNode(ctx, config, log.Logger())
 	if err != nil {
 		return err
 	}
@@ -242,7 +244,7 @@ func writeListen(dir, listen string) error {
 // makeDemoKeys makes a test authority, the bus's key, a key and registration
 // for each department, and the secrets of the gateway.
 func makeDemoKeys(dir string) error {
-	quiet := &stdio{strings.NewReader(""), io.Discard, io.Discard}
+	quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
 	caDir := filepath.Join(dir, "keys", "ca")
 	if missing(filepath.Join(caDir, "key.pem")) {
 		if err := (&keysCACmd{Name: "Mezhved demo CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {

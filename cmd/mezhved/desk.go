@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
@@ -47,11 +46,11 @@ func (n *node) desk() (*console.Console, error) {
 		n.log.Info("the desk is closed: the configuration has no console.tokens")
 		return nil, nil
 	}
-	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Tokens: tokens, Log: n.log, Now: time.Now}
+	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
 	// Explaining a refusal asks no responder about revocation.
 	alone := n.config
 	alone.Trust.CRLs, alone.Trust.OCSP = nil, nil
-	if rooms.Verifier, _, err = alone.LoadVerifier(time.Now); err != nil {
+	if rooms.Verifier, _, err = alone.LoadVerifier(n.clock.Now); err != nil {
 		return nil, err
 	}
 	if n.book != nil {

@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
 	"mezhved/adapter/files"
+	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -25,8 +27,9 @@ type doctorCmd struct {
 }
 
 func (doctorCmd) Help() string {
-	return `Looks at everything that the configuration names and says of each thing whether it is good, and what to do
-where it is not. It changes nothing. Exit code 1 says that a gateway would not run or could lose messages.
+	return `Tries everything that the configuration names, as a gateway would use it, and says of each thing whether it is
+good, and what to do where it is not. In the database nothing stays of it; on the bus a topic <prefix>.doctor does.
+Exit code 1 says that a gateway would not run or could lose messages.
 
 Example:
   mezhved doctor --config /etc/mezhved/mezhved.yaml`
@@ -192,7 +195,11 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 	for _, a := range x.Advice {
 		r.add("advice", "database", "%s", a)
 	}
-	r.add("good", "database", "PostgreSQL %s, a durable commit takes %.2f ms, clocks differ by %s", x.Version, float64(x.Commit.Microseconds())/1000, x.Skew.Round(time.Millisecond))
+	if len(x.Errors) == 0 {
+		r.add("good", "database", "PostgreSQL %s: tables can be made, written and locked, session settings hold, a durable commit takes %.2f ms", x.Version, float64(x.Commit.Microseconds())/1000)
+	}
+	r.clock(c.Clock, x.Skew, x.Within)
+	r.joins(c.Journal, x.Head)
 	names := make([]string, 0, len(x.Sizes))
 	for name := range x.Sizes {
 		names = append(names, name)
@@ -202,6 +209,39 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 		if s := x.Sizes[name]; s.Bytes > 100<<20 {
 			r.add("good", "database", "table %s: %d MB, about %d rows", name, s.Bytes>>20, s.Rows)
 		}
+	}
+}
+
+// clock compares this machine's clock with the database's.
+func (r *report) clock(c adapter.ClockConfig, skew, within time.Duration) {
+	difference := fmt.Sprintf("this machine's clock minus the database's is %s (±%s)", skew.Round(time.Millisecond), within.Round(time.Millisecond))
+	switch far := skew.Abs() - within; {
+	case far > c.Refuse.D():
+		r.add("bad", "clock", "%s, more than clock.refuse (%s): nothing would be accepted; synchronise both (chronyc tracking, timedatectl)", difference, c.Refuse.D())
+	case far > c.Tell.D():
+		r.add("advice", "clock", "%s: synchronise both (chronyc tracking, timedatectl)", difference)
+	default:
+		r.add("good", "clock", "%s", difference)
+	}
+}
+
+// joins says what a node lacks that is to sign a journal which others have begun.
+func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
+	if c.Key == "" {
+		return
+	}
+	skey, err := os.ReadFile(c.Key)
+	if err != nil {
+		return // the configuration is bad, and that was said
+	}
+	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
+	if err != nil {
+		err = fmt.Errorf("%s: %w", c.Key, err)
+	} else {
+		err = joins(c, head, origin, public)
+	}
+	if err != nil {
+		r.add("bad", "journal", "%v", err)
 	}
 }
 
@@ -222,7 +262,11 @@ func (r *report) bus(ctx context.Context, c adapter.Config) {
 		r.add("bad", "kafka", "%v: messages would be accepted and wait in the outbox", err)
 		return
 	}
-	r.add("good", "kafka", "%d addresses, the cluster answers", len(c.Kafka.Brokers))
+	if err := b.Try(ctx, c.Kafka.Prefix+".doctor", c.Kafka.Group); err != nil {
+		r.add("bad", "kafka", "%v: messages would be accepted and wait in the outbox; give the user %q the rights to create, describe, write and read topics %s.* and to read in group %s", err, c.Kafka.User, c.Kafka.Prefix, c.Kafka.Group)
+		return
+	}
+	r.add("good", "kafka", "%d addresses; topics can be made, written and read", len(c.Kafka.Brokers))
 	if c.Kafka.Replication == 1 {
 		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
 	}
@@ -233,7 +277,7 @@ func (r *report) journal(c adapter.Config) {
 	case c.Journal.Key == "":
 		r.add("advice", "journal", "this node does not sign the journal (journal.key is not set): another one must")
 	case err != nil:
-		r.add("advice", "journal", "%s is not there yet: it is begun at the first start, with an empty journal only", c.Journal.State)
+		r.add("advice", "journal", "%s is not there yet: it is begun at the first start of a new journal", c.Journal.State)
 	default:
 		r.add("good", "journal", "origin %s", c.Journal.Origin)
 	}

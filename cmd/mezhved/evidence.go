@@ -26,26 +26,40 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		rooms.Journal = &journal.Sequencer{Book: book, Now: time.Now, Log: n.log}
+		rooms.Journal = &journal.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 		return nil
 	}
 	skey, err := os.ReadFile(c.Key)
 	if err != nil {
 		return usage(err)
 	}
-	vault, err := journal.OpenVault(c.Vault, time.Now)
+	vault, err := journal.OpenVault(c.Vault, n.clock.Now)
 	if err != nil {
 		return usage(err)
 	}
-	if n.book, err = n.store.Journal(ctx, c.Origin, vault); err != nil {
+	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", c.Key, err))
+	}
+	begin := c.Origin
+	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
+		begin = origin
+	}
+	if n.book, err = n.store.Journal(ctx, begin, vault); err != nil {
 		return unavailable(err)
 	}
-	signer, err := openJournalSigner(ctx, n.book, c.State, strings.TrimSpace(string(skey)))
+	if err := n.book.Name(ctx, begin); err != nil {
+		return unavailable(err)
+	}
+	if err := n.ownsLog(ctx, origin, public); err != nil {
+		return err
+	}
+	signer, err := openJournalSigner(c.State, strings.TrimSpace(string(skey)), n.clock.Now)
 	if err != nil {
 		return err
 	}
 	n.onClose(signer.Close)
-	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: time.Now, Log: n.log}
+	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -58,26 +72,75 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	return nil
 }
 
-// openJournalSigner opens the signer's memory. It is begun with an empty log
-// only: a signer without memory would sign a rewritten history.
-func openJournalSigner(ctx context.Context, book *postgres.Journal, state, skey string) (*journal.FileSigner, error) {
-	if _, err := os.Stat(state); errors.Is(err, fs.ErrNotExist) {
-		head, err := book.Head(ctx)
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if head.Tree.N > 0 {
-			return nil, usage(fmt.Errorf("the journal has %d entries and its signer's memory %s is gone: put it back from its own backup, or go on under a new origin with mezhved journal reopen", head.Tree.N, state))
-		}
+// ownsLog refuses a key that is not the log's: with it nothing would be signed, and
+// so nothing accepted.
+func (n *node) ownsLog(ctx context.Context, origin, public string) error {
+	c := n.config.Journal
+	head, err := n.book.Head(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	last, err := n.book.Checkpoint(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return unavailable(err)
+	}
+	if err := joins(c, head, origin, public); err != nil {
+		return usage(err)
+	}
+	const wayOut = "name the log's own key and signer state (journal.key, journal.state); or, when that key is given up, stop the gateways and go on under the new origin with mezhved journal reopen"
+	switch {
+	case head.Origin == origin && last == nil:
+		return nil
+	case head.Origin != origin && head.Tree.N == 0 && last == nil:
+		return usage(fmt.Errorf("journal.origin is %s, and journal.key (%s) is the key of %s, so the log could not be signed: set journal.origin to %s, or name the key of %s", c.Origin, c.Key, origin, origin, c.Origin))
+	case head.Origin != origin:
+		return usage(fmt.Errorf("the log in the database is %s, signed while it was empty, and journal.key (%s) is the key of %s (%s): %s", head.Origin, c.Key, origin, public, wayOut))
+	}
+	policy, err := journal.LogPolicy(public)
+	if err != nil {
+		return usage(err)
+	}
+	if _, err := policy.Open(last.Note); err != nil && last.Origin == origin {
+		return usage(fmt.Errorf("the log in the database is %s, with %d entries, and was signed with another key of this name than journal.key (%s, %s): %s", head.Origin, head.Tree.N, c.Key, public, wayOut))
+	}
+	return nil
+}
+
+// openJournalSigner opens the signer's memory, or begins it: ownsLog has made sure
+// that a missing one is that of an empty log.
+func openJournalSigner(state, skey string, now func() time.Time) (*journal.FileSigner, error) {
+	if missing(state) {
 		if err := journal.CreateSignerState(state, skey); err != nil {
 			return nil, usage(err)
 		}
 	}
-	signer, err := journal.NewFileSigner(state, skey, time.Now)
+	signer, err := journal.NewFileSigner(state, skey, now)
 	if err != nil {
 		return nil, usage(err)
 	}
 	return signer, nil
+}
+
+// joins says what a node lacks that has a key and is to sign a journal which
+// others have begun; nil when it lacks nothing, or when the journal is new.
+// origin is the log that the node's key is for, public its verifier key.
+func joins(c adapter.JournalConfig, head journal.Head, origin, public string) error {
+	if head.Tree.N == 0 {
+		return nil
+	}
+	copied := fmt.Sprintf("copy from the node that signs: its journal.key to %s, its journal.state to %s, and let journal.vault (%s) be the same folder as there", c.Key, c.State, c.Vault)
+	if c.Policy != "" {
+		copied += ", and journal.policy (" + c.Policy + ")"
+	}
+	switch {
+	case origin != head.Origin:
+		return fmt.Errorf("the log in the database is %s, with %d entries, and journal.key (%s) is the key of %s (%s). To join it, %s; "+
+			"or leave journal.key out: then this node signs nothing and needs none of them. Only to give the old log up: mezhved journal reopen", head.Origin, head.Tree.N, c.Key, origin, public, copied)
+	case missing(c.State):
+		return fmt.Errorf("the journal %s has %d entries and its signer's memory %s is not on this node. If the node joins others, %s. "+
+			"If it was the only one that signs, put the file back from its own backup, or go on under a new origin with mezhved journal reopen", head.Origin, head.Tree.N, c.State, copied)
+	}
+	return nil
 }
 
 // witnessed is a journal whose checkpoints need a quorum of witnesses.
@@ -103,7 +166,7 @@ func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *journal.Sequencer)
 	if len(n.policy.Witnesses()) == 0 {
 		return nil
 	}
-	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: time.Now, Slog: n.log}
+	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: n.clock.Now, Slog: n.log}
 	rooms.Journal = witnessed{sequencer, collector}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "witnesses", Run: collector.Run})
 	return nil
@@ -122,7 +185,7 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 	if len(keep) == 0 && c.Archive == 0 {
 		return
 	}
-	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: time.Now, Log: n.log}
+	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: n.clock.Now, Log: n.log}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
 }
 
@@ -151,7 +214,7 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.Journal.Key == "" {
 		return usage(errors.New("the configuration names no journal.key"))
 	}
-	log := newLog(out, false, false)
+	log := out.openLog(false, false)
 	url, stop, err := databaseURL(ctx, config.Database, log)
 	if err != nil {
 		return err
@@ -174,10 +237,10 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return usage(err)
 	}
-	return reopen(ctx, out, book, config.Journal.State, strings.TrimSpace(string(skey)))
+	return reopen(ctx, out, store, book, config.Journal.State, strings.TrimSpace(string(skey)))
 }
 
-func reopen(ctx context.Context, out *stdio, book *postgres.Journal, state, skey string) error {
+func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgres.Journal, state, skey string) error {
 	last, err := book.Checkpoint(ctx)
 	if err != nil {
 		return no(fmt.Errorf("the old log has published nothing: %w", err))
@@ -192,7 +255,11 @@ func reopen(ctx context.Context, out *stdio, book *postgres.Journal, state, skey
 		return usage(err)
 	}
 	defer signer.Close()
-	if err := journal.Reopen(ctx, book, signer, last.Tree, time.Now()); err != nil {
+	now, err := store.Time(ctx) // the log's times are of one clock
+	if err != nil {
+		return unavailable(err)
+	}
+	if err := journal.Reopen(ctx, book, signer, last.Tree, now); err != nil {
 		return no(err)
 	}
 	_, err = fmt.Fprintf(out.out, "the log goes on as %s; give auditors its key: %s\n", signer.Origin(), signer.Key())

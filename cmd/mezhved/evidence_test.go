@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +16,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 )
 
@@ -70,14 +73,27 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 	before := exchange()
 
 	must(os.Rename(filepath.Join(dir, "keys", "journal.state"), filepath.Join(dir, "keys", "lost.state")))
-	config, err := adapter.LoadConfig(file)
-	must(err)
-	if n, err := openNode(ctx, config, slog.New(slog.DiscardHandler)); err == nil {
-		n.close()
-		t.Fatal("a node whose signer has lost its memory opened")
-	} else if !strings.Contains(err.Error(), "mezhved journal reopen") {
-		t.Errorf("the error does not name the way out: %v", err)
+	// lacks says what a node and the doctor must say before it may sign.
+	lacks := func(what string, sentences ...string) {
+		t.Helper()
+		config, err := adapter.LoadConfig(file)
+		must(err)
+		n, err := openNode(ctx, config, slog.New(slog.DiscardHandler))
+		if err == nil {
+			n.close()
+			t.Fatalf("%s: it opened", what)
+		}
+		var out, errOut bytes.Buffer
+		if code := run([]string{"doctor", "--config", file}, strings.NewReader(""), &out, &errOut); code != 1 {
+			t.Errorf("%s: the doctor's exit code is %d", what, code)
+		}
+		for _, s := range append(sentences, "mezhved journal reopen") {
+			if !strings.Contains(err.Error(), s) || !strings.Contains(out.String(), s) {
+				t.Errorf("%s: neither node nor doctor may leave out %q:\n%v\n%s", what, s, err, out.String())
+			}
+		}
 	}
+	lacks("a signer without its memory", "is not on this node", "copy from the node that signs: its journal.key to", "its journal.state to", "be the same folder as there")
 
 	command := func(args ...string) string {
 		t.Helper()
@@ -87,12 +103,91 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 		}
 		return out.String()
 	}
+	// A key that is not the log's is refused by name: of another origin, and of the
+	// same with a signer's memory of its own.
+	refused := func(wants ...string) {
+		t.Helper()
+		config, err := adapter.LoadConfig(file)
+		must(err)
+		n, err := openNode(ctx, config, slog.New(slog.DiscardHandler))
+		if err == nil {
+			n.close()
+			t.Fatal("a node with a key that is not the log's opened")
+		}
+		var e *exitError
+		if !errors.As(err, &e) || e.code != exitUsage {
+			t.Errorf("exit code of %v", err)
+		}
+		for _, want := range append(wants, "mezhved journal reopen", fmt.Sprintf("mezhved.demo/journal, with %d entries", before)) {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("the error does not say %q: %v", want, err)
+			}
+		}
+	}
+	for name, origin := range map[string]string{"foreign": "other.example/log", "twin": "mezhved.demo/journal"} {
+		key := filepath.Join(dir, "keys", name+".key")
+		public := command("keys", "journal", "--origin", origin, "--out", key)
+		secret, err := os.ReadFile(key)
+		must(err)
+		must(journal.CreateSignerState(filepath.Join(dir, "keys", name+".state"), strings.TrimSpace(string(secret))))
+		edit("keys/journal.key", "keys/"+name+".key", "keys/journal.state", "keys/"+name+".state")
+		refused(strings.TrimSpace(public), key)
+		edit("keys/"+name+".key", "keys/journal.key", "keys/"+name+".state", "keys/journal.state")
+	}
+
 	command("keys", "journal", "--origin", "mezhved.demo/journal/2", "--out", filepath.Join(dir, "keys", "journal2.key"))
 	edit("origin: mezhved.demo/journal\n", "origin: mezhved.demo/journal/2\n", "keys/journal.key", "keys/journal2.key", "keys/journal.state", "keys/journal2.state")
+	lacks("a node with a key of its own", "the log in the database is mezhved.demo/journal, with ", "is the key of mezhved.demo/journal/2", "To join it, copy from the node that signs")
 	if said := command("journal", "reopen", "--config", file); !strings.Contains(said, "mezhved.demo/journal/2") {
 		t.Errorf("reopen says %q", said)
 	}
 	if after := exchange(); after <= before {
 		t.Errorf("%d entries after, %d before", after, before)
 	}
+}
+
+// TestALogIsBegunUnderTheNameOfItsKey: an origin that nobody has chosen is the key's,
+// also when a node without the key was first; one that was chosen and is another's is
+// refused with both names, and mended in the configuration.
+func TestALogIsBegunUnderTheNameOfItsKey(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := prepareDemo(dir, "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	config, err := adapter.LoadConfig(filepath.Join(dir, "mezhved.yaml"))
+	must(err)
+	config.Database = adapter.DatabaseConfig{URL: embedded.Test(t, postgres.Migrate)}
+	open := func(c adapter.Config) error {
+		n, err := openNode(t.Context(), c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		head, err := n.store.Journal(t.Context(), "unused", nil)
+		must(err)
+		h, err := head.Head(t.Context())
+		must(err)
+		if n.book != nil && h.Origin != "mezhved.demo/journal" {
+			t.Errorf("the log is %s", h.Origin)
+		}
+		return n.close()
+	}
+	watcher := config
+	watcher.Node, watcher.Journal = "watcher", adapter.JournalConfig{}
+	must(open(watcher.WithDefaults()))
+	wrong := config
+	wrong.Journal.Origin = "chosen.example/log"
+	for range 2 {
+		if err := open(wrong); err == nil || !strings.Contains(err.Error(), "journal.origin is chosen.example/log") || !strings.Contains(err.Error(), "set journal.origin to mezhved.demo/journal") {
+			t.Errorf("got %v", err)
+		}
+	}
+	config.Journal.Origin = config.DefaultOrigin()
+	must(open(config))
+	must(open(config))
 }

@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"signing":           {"signing/gost", "envelopes/xmltape"},
 	"xsd":               {"envelopes/xmltape"},
 	"adapter/journal":   {},
+	"adapter/oplog":     {},
 	"adapter":           {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
 	"adapter/files":     {"adapter", "signing/gost", "envelopes/xmltape"},
 }
@@ -29,11 +30,12 @@ var rooms = map[string][]string{
 // room takes from franz-go the one request that kafka-go has in an old version
 // only, metadata with topic ids.
 var drivers = map[string][]string{
-	"github.com/jackc/pgx/v5":       {"adapter/postgres", "adapter/embedded"},
-	"github.com/segmentio/kafka-go": {"adapter/kafka"},
-	"github.com/twmb/franz-go":      {"adapter/embedded", "adapter/kafka"},
-	"github.com/go-chi/chi/v5":      {"adapter", "adapter/console"},
-	"github.com/jlaffaye/ftp":       {"adapter/party", "adapter/adaptertest"},
+	"github.com/jackc/pgx/v5":                    {"adapter/postgres", "adapter/embedded"},
+	"github.com/segmentio/kafka-go":              {"adapter/kafka"},
+	"github.com/twmb/franz-go":                   {"adapter/embedded", "adapter/kafka"},
+	"github.com/go-chi/chi/v5":                   {"adapter", "adapter/console"},
+	"github.com/fergusstrange/embedded-postgres": {"adapter/embedded"},
+	"github.com/jlaffaye/ftp":                    {"adapter/party", "adapter/adaptertest"},
 }
 
 // TestImportArrows holds the arrows of the design: technology points inwards,

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"mezhved/adapter/oplog"
 )
 
 // Exit codes, the same for every command.
@@ -62,11 +64,22 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
+	log      *oplog.Log // of a command that serves; it writes to err
+}
+
+// close ends the log, with what the command said last.
+func (s *stdio) close() {
+	if s.log != nil {
+		s.log.Close(logFlush)
+	}
 }
 
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
+	std := &stdio{in: in, out: out, err: errOut}
+	defer std.close()
 
 	var c cli
 	code := -1
@@ -84,7 +97,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 			{Key: "auditor", Title: "An auditor:"},
 		}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&stdio{in, out, errOut}),
+		kong.Bind(std),
 	)
 	if err != nil {
 		fmt.Fprintln(errOut, "mezhved:", err)
@@ -104,7 +117,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	if err := k.Run(); err != nil {
 		if !errors.Is(err, errSaid) {
-			fmt.Fprintln(errOut, "mezhved:", err)
+			fmt.Fprintln(std.err, "mezhved:", err)
 		}
 		var e *exitError
 		if errors.As(err, &e) {

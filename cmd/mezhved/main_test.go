@@ -72,6 +72,7 @@ exit $status
 
 // running is a program in a process of its own, to be killed.
 type running struct {
+	pid  int // of the leash, whose child the program is
 	in   io.WriteCloser
 	done chan struct{}
 	err  error // how it ended; read after done
@@ -81,7 +82,13 @@ type running struct {
 // launch starts a built program. It does not outlive the test.
 func launch(t testing.TB, name string, args ...string) *running {
 	t.Helper()
-	r, err := launchProgram(program(t, name), args...)
+	return launchTo(t, nil, name, args...)
+}
+
+// launchTo is launch with a standard error of the test's own; nil: r.out.
+func launchTo(t testing.TB, stderr *os.File, name string, args ...string) *running {
+	t.Helper()
+	r, err := launchProgram(stderr, program(t, name), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +96,13 @@ func launch(t testing.TB, name string, args ...string) *running {
 	return r
 }
 
-func launchProgram(path string, args ...string) (*running, error) {
+func launchProgram(stderr *os.File, path string, args ...string) (*running, error) {
 	r := &running{done: make(chan struct{}), out: &tail{}}
 	cmd := exec.Command("/bin/sh", append([]string{"-c", leash, "leash", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = r.out, r.out
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if r.in, err = cmd.StdinPipe(); err != nil {
@@ -101,6 +111,7 @@ func launchProgram(path string, args ...string) (*running, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	r.pid = cmd.Process.Pid
 	go func() {
 		r.err = cmd.Wait()
 		close(r.done)
@@ -128,15 +139,54 @@ func (r *running) terminate() int {
 
 // tail keeps the end of what a program says.
 type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu     sync.Mutex
+	buf    bytes.Buffer
+	stands chan struct{} // until it is closed nobody reads; nil: somebody does
+	left   bool          // the reader has gone
 }
 
 const tailSize = 64 << 10
 
-func (o *tail) Write(p []byte) (int, error) {
+var errReaderLeft = errors.New("nobody reads any more")
+
+// stall stops reading what the program says, until flow.
+func (o *tail) stall() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.stands == nil {
+		o.stands = make(chan struct{})
+	}
+}
+
+// flow reads on.
+func (o *tail) flow() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stands != nil {
+		close(o.stands)
+		o.stands = nil
+	}
+}
+
+// leave closes the reading end for good.
+func (o *tail) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = true
+}
+
+func (o *tail) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	stands := o.stands
+	o.mu.Unlock()
+	if stands != nil {
+		<-stands
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.left {
+		return 0, errReaderLeft
+	}
 	if o.buf.Len() > 2*tailSize {
 		o.buf.Next(o.buf.Len() - tailSize)
 	}

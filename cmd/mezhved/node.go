@@ -24,6 +24,7 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/kafka"
+	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -32,6 +33,7 @@ import (
 type node struct {
 	config  adapter.Config
 	store   *postgres.Store
+	clock   *adapter.Clock          // the database's, which all nodes go by
 	book    *postgres.Journal       // nil: another node signs the journal
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
 	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
@@ -76,17 +78,27 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
 	n.onClose(func() error { n.store.Close(); return nil })
+	n.clock = &adapter.Clock{Ask: n.store.Time, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: log}
+	if err = n.clock.Measure(ctx); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
+	if err := n.clock.Trusted(); err != nil {
+		log.Error("this node accepts nothing for now", "error", err) // polls and acknowledgements go on
+	}
 	broker, err := n.openBroker()
 	if err != nil {
 		return n, err
 	}
-	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Now: time.Now, Metrics: newMetricsRegistry(), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
-	verifier, revocation, err := c.LoadVerifier(time.Now)
+	verifier, revocation, err := c.LoadVerifier(n.clock.Now)
 	if err != nil {
 		return n, usage(err)
 	}
 	rooms.Verifier = verifier
+	if rooms.OldSeals, err = n.store.OldSeals(ctx); err != nil {
+		return n, unavailable(fmt.Errorf("database: %w", err))
+	}
 	if revocation != nil {
 		rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "revocation", Run: revocation.Run})
 	}
@@ -120,7 +132,7 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	}
 	store, err := files.Open(files.Options{
 		Keys:   keys,
-		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Metrics: rooms.Metrics, Memory: rooms.Memory,
+		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Now: n.clock.Now, Metrics: rooms.Metrics, Memory: rooms.Memory,
 	})
 	if err != nil {
 		return usage(err)
@@ -288,8 +300,17 @@ func certificateSamples(c *adapter.Catalog) [][]byte {
 	return out
 }
 
-func newMetricsRegistry() *prometheus.Registry {
+// newMetricsRegistry begins a node's metrics with those of the process and of
+// its log.
+func newMetricsRegistry(log *slog.Logger) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if l := oplog.Of(log); l != nil {
+		counter := func(name, help string, value func() uint64) prometheus.Collector {
+			return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, func() float64 { return float64(value()) })
+		}
+		r.MustRegister(counter("log_lost_total", "Lines of the process's log that its reader did not take.", l.Lost),
+			counter("log_counted_total", "Lines of the process's log that were counted instead of written, because others of their kind had been.", l.Counted))
+	}
 	return r
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -15,7 +17,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -37,7 +38,7 @@ type partyFlags struct {
 
 // storeFlags say where the file store is.
 type storeFlags struct {
-	FileStore string `name:"file-store" env:"MEZHVED_FILE_STORE" placeholder:"ftp://HOST:PORT" help:"Address of the bus's file store. Default: port 21 of the bus's host."`
+	FileStore string `name:"file-store" env:"MEZHVED_FILE_STORE" placeholder:"ftp://HOST:PORT" help:"Address of the bus's file store; ftpes:// for TLS. Default: port 21 of the bus's host."`
 }
 
 // store is the file store of a bus at the address.
@@ -50,8 +51,8 @@ func (f *storeFlags) store(bus string) (*party.FileStore, error) {
 		return &party.FileStore{URL: (&url.URL{Scheme: "ftp", Host: net.JoinHostPort(u.Hostname(), "21")}).String()}, nil
 	}
 	u, err := url.Parse(f.FileStore)
-	if err != nil || u.Scheme != "ftp" || u.Hostname() == "" {
-		return nil, usage(fmt.Errorf("--file-store %s: an address such as ftp://bus.example:21 is expected", f.FileStore))
+	if err != nil || u.Scheme != "ftp" && u.Scheme != "ftpes" || u.Hostname() == "" {
+		return nil, usage(fmt.Errorf("--file-store %s: an address such as ftp://bus.example:21, or ftpes:// for TLS, is expected", f.FileStore))
 	}
 	s := &party.FileStore{User: u.User.Username()}
 	s.Password, _ = u.User.Password()
@@ -171,7 +172,7 @@ type sendCmd struct {
 	partyFlags
 	storeFlags
 	File      string        `arg:"" optional:"" help:"The content: the business document (XML); - or nothing is standard input."`
-	ID        string        `name:"id" placeholder:"UUID" help:"MessageID; give the old one to repeat a request whose fate is unknown. Default: a new one."`
+	ID        string        `name:"id" placeholder:"UUID" help:"MessageID. Default: a new one, or that of the same call whose answer did not come."`
 	Reference string        `placeholder:"UUID" help:"MessageID of the first message of the chain."`
 	NodeID    string        `name:"node" help:"NodeID: responses come to the queue of this node."`
 	EOL       time.Time     `name:"eol" placeholder:"TIME" help:"End of life (RFC 3339): the request is not delivered after it."`
@@ -185,7 +186,13 @@ type sendCmd struct {
 }
 
 func (sendCmd) Help() string {
-	return `Examples:
+	return `Exit code 3: the answer did not come, and the request may have arrived. The same call made again takes the same MessageID,
+and the bus takes the request once: it is kept from before the sending until the answer in FILE.unanswered-…, or in
+$XDG_STATE_HOME/mezhved (~/.local/state/mezhved) for standard input and where FILE's folder cannot be written; then --id is not needed.
+Other content, another key or other flags are another request. With --wait, exit code 1 says that the request was taken and
+its answer was not: it is not to be sent again.
+
+Examples:
   mezhved send --key mfc/key.pem --cert mfc/cert.pem request.xml
   mezhved send --key mfc.p12 --password-file mfc.pass --url http://bus.example/smev/v1.3/ws --wait 1m request.xml
   mezhved send --key mfc/key.pem --cert mfc/cert.pem --file-store ftp://127.0.0.1:2121 --attach plan.zip request.xml`
@@ -231,29 +238,62 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 	if r.Attachments, err = readAttachments(c.Attach); err != nil {
 		return usage(err)
 	}
-	receipt, err := client.SendRequest(ctx, r)
-	if unsignable(err) {
-		return usage(fmt.Errorf("%w; nothing has been sent", err))
-	}
-	if err != nil {
-		if receipt != nil && receipt.MessageID != "" {
-			var fault *party.FaultError
-			if !errors.As(err, &fault) && !errors.Is(err, syscall.ECONNREFUSED) && !noDoor(err) {
-				err = fmt.Errorf("%w\nThe request may have arrived. Send it again with --id %s: the bus takes it once", err, receipt.MessageID)
-			}
+	call := &unanswered{MessageID: c.ID}
+	if c.ID == "" {
+		what := [][]byte{[]byte("send"), certificateOf(client.Signer), certificateOf(r.Official), content,
+			fmt.Appendf(nil, "%q %q %q %s %t", c.Reference, c.NodeID, c.Code, c.EOL.UTC().Format(time.RFC3339Nano), c.Test)}
+		if what, err = appendDigests(what, c.Attach); err != nil {
+			return usage(err)
 		}
-		return failed(out, c.JSON, err)
+		call = rememberCall(c.File, party.NewMessageID(time.Now()), what...)
+		call.begun(out)
+	}
+	r.MessageID, r.Unsure = call.MessageID, !call.Since.IsZero()
+	receipt, err := client.SendRequest(ctx, r)
+	if err := call.ended(out, c.JSON, "request", err); err != nil {
+		return err
 	}
 	if c.JSON && c.Wait == 0 {
 		return printJSON(out.out, sentOf(receipt))
 	}
 	if !c.JSON {
-		fmt.Fprintf(out.out, "%s %s\n", receipt.MessageID, receipt.Status)
+		printReceipt(out, receipt)
 	}
 	if c.Wait == 0 {
 		return nil
 	}
-	return c.awaitAnswer(ctx, out, client, receipt.MessageID)
+	err = c.awaitAnswer(ctx, out, client, receipt.MessageID)
+	var e *exitError
+	if errors.As(err, &e) && e.code == exitUnavailable { // made again, this call would be another request
+		return no(fmt.Errorf("request %s was sent and is not to be sent again, only its answer was not taken: %w. Take it with mezhved poll responses", receipt.MessageID, err))
+	}
+	return err
+}
+
+// certificateOf is what of a signer makes one call differ from another.
+func certificateOf(s signing.Signer) []byte {
+	if s == nil {
+		return nil
+	}
+	return fmt.Append(nil, s.Certificate().SHA256)
+}
+
+// appendDigests adds what files hold.
+func appendDigests(what [][]byte, files []string) ([][]byte, error) {
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+		what = append(what, []byte(filepath.Base(name)), h.Sum(nil))
+	}
+	return what, nil
 }
 
 // awaitAnswer polls until the final answer to the request came, acknowledging
@@ -285,7 +325,7 @@ func (c *sendCmd) awaitAnswer(ctx context.Context, out *stdio, client *party.Cli
 		}
 		select {
 		case <-ctx.Done():
-			return unavailable(fmt.Errorf("no answer to %s within %s: take it later with mezhved poll responses", id, c.Wait))
+			return unavailable(fmt.Errorf("no answer within %s", c.Wait))
 		case <-time.After(pause):
 		}
 	}
@@ -317,7 +357,8 @@ type pollCmd struct {
 
 func (pollCmd) Help() string {
 	return `A message that is taken and not acknowledged comes again after the bus's lease (15 minutes, by default).
-Exit code 1 says that the queue is empty.
+Exit code 1 says that the queue is empty. With --out the message has a folder named by its MessageID, which appears when all of it
+is on the disk; only then --ack acknowledges it.
 
 Examples:
   mezhved poll requests --key fns/key.pem --cert fns/cert.pem --out inbox --ack
@@ -354,11 +395,11 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 			return failed(out, c.JSON, err)
 		}
 		if m != nil {
-			files, err := c.fetch(ctx, store, m)
+			stored, files, err := c.keep(ctx, store, m)
 			if err != nil {
 				return err
 			}
-			if err := printMessage(out, c.JSON, c.Out, m, files); err != nil {
+			if err := printMessage(out, c.JSON, stored, m, files); err != nil {
 				return err
 			}
 			if c.Ack && len(files) < len(m.Files) {
@@ -366,7 +407,7 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 			}
 			if c.Ack {
 				if err := client.Ack(ctx, m.Metadata.MessageID, true); err != nil {
-					return failed(out, c.JSON, err)
+					return failed(out, c.JSON, fmt.Errorf("acknowledging %s, which is here: %w\nIf the bus has not heard of it, the message comes again; mezhved ack acknowledges it too", m.Metadata.MessageID, err))
 				}
 			}
 			return nil
@@ -385,14 +426,35 @@ func (c *pollCmd) Run(ctx context.Context, out *stdio) error {
 	}
 }
 
-// fetch gets the message's files in the file store into its folder, when there is
-// one. They are on the disk when it returns.
-func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Message) ([]fileJSON, error) {
-	if c.Out == "" || len(m.Files) == 0 {
+// keep keeps the message in its folder, when there is to be one, with its files in
+// the file store. All of it is on the disk when it returns, or nothing.
+func (c *pollCmd) keep(ctx context.Context, store *party.FileStore, m *party.Message) (stored string, files []fileJSON, err error) {
+	if c.Out == "" {
+		return "", nil, nil
+	}
+	folder, err := newMessageFolder(c.Out, m.Metadata.MessageID)
+	if err != nil {
+		return "", nil, usage(err)
+	}
+	defer folder.abandon()
+	if files, err = c.fetch(ctx, store, m, folder); err != nil {
+		return "", nil, err
+	}
+	if err := folder.fill(m); err != nil {
+		return "", nil, usage(err)
+	}
+	if err := folder.commit(); err != nil {
+		return "", nil, usage(err)
+	}
+	return folder.name, files, nil
+}
+
+// fetch gets the message's files in the file store into its folder.
+func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Message, folder *messageFolder) ([]fileJSON, error) {
+	if len(m.Files) == 0 {
 		return nil, nil
 	}
-	folder := filepath.Join(c.Out, m.Metadata.MessageID, "files")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(folder.unfinished, "files"), 0o755); err != nil {
 		return nil, usage(err)
 	}
 	var fetched []fileJSON
@@ -403,7 +465,7 @@ func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Me
 			name = strings.TrimSuffix(fileName(f.UUID)+"-"+name, "-")
 		}
 		taken[name] = true
-		one, err := fetchFile(ctx, store, f, m.Hash(f), filepath.Join(folder, name))
+		one, err := fetchFile(ctx, store, f, m.Hash(f), filepath.Join(folder.unfinished, "files", name))
 		if err == nil {
 			one.signedJSON = signedOf(m.PKCS7(f.UUID), signing.OctetsOf(func() (io.ReadCloser, error) { return os.Open(one.Stored) }), m.SenderCertificate)
 		}
@@ -413,6 +475,7 @@ func (c *pollCmd) fetch(ctx context.Context, store *party.FileStore, m *party.Me
 		case err != nil:
 			return nil, unavailable(fmt.Errorf("%w. The message was not acknowledged and comes again. Is the file store at %s? Say where with --file-store", err, store.URL))
 		}
+		one.Stored = filepath.Join(folder.name, "files", name)
 		fetched = append(fetched, one)
 	}
 	return fetched, nil
@@ -432,19 +495,15 @@ func fileName(name string) string {
 	return name
 }
 
-// fetchFile writes one file. Under its name it is whole and right; what broke off
-// stays under another.
+// fetchFile writes one file.
 func fetchFile(ctx context.Context, store *party.FileStore, f envelopes.FSAttachment, hash []byte, name string) (fileJSON, error) {
-	part, err := os.Create(name + ".part")
+	out, err := os.Create(name)
 	if err != nil {
 		return fileJSON{}, err
 	}
-	err = store.Fetch(ctx, f, hash, part)
-	size, _ := part.Seek(0, io.SeekCurrent)
-	if err = errors.Join(err, part.Sync(), part.Close()); err == nil {
-		err = os.Rename(part.Name(), name)
-	}
-	return fileJSON{UUID: f.UUID, Name: f.FileName, Size: size, Stored: name}, err
+	err = store.Fetch(ctx, f, hash, out)
+	size, _ := out.Seek(0, io.SeekCurrent)
+	return fileJSON{UUID: f.UUID, Name: f.FileName, Size: size, Stored: name}, errors.Join(err, out.Sync(), out.Close())
 }
 
 // messageJSON is what poll prints.
@@ -552,20 +611,16 @@ func messageOf(m *party.Message) messageJSON {
 	return j
 }
 
-// printMessage prints a message and, when dir is given, stores it there first.
-// files are those of the file store that were fetched.
-func printMessage(out *stdio, asJSON bool, dir string, m *party.Message, files []fileJSON) error {
+// printMessage prints a message. stored is its folder, if it has one, and files are
+// those of the file store that were fetched.
+func printMessage(out *stdio, asJSON bool, stored string, m *party.Message, files []fileJSON) error {
 	j := messageOf(m)
 	if j.Files = files; files == nil {
 		for _, f := range m.Files {
 			j.Files = append(j.Files, fileJSON{UUID: f.UUID, Name: f.FileName})
 		}
 	}
-	if dir != "" {
-		var err error
-		if j.Stored, err = storeMessage(dir, m, j); err != nil {
-			return usage(err)
-		}
+	if j.Stored = stored; stored != "" {
 		for i := range j.Attachments {
 			j.Attachments[i].Content = ""
 		}
@@ -603,44 +658,10 @@ func printMessage(out *stdio, asJSON bool, dir string, m *party.Message, files [
 		}
 	}
 	line("stored in", j.Stored)
-	if j.Content != "" && dir == "" {
+	if j.Content != "" && stored == "" {
 		fmt.Fprintf(w, "\n%s\n", j.Content)
 	}
 	return nil
-}
-
-// storeMessage writes a folder per message and gives its name. It is complete
-// on the disk when it returns: what is stored may be acknowledged.
-func storeMessage(dir string, m *party.Message, j messageJSON) (string, error) {
-	folder := filepath.Join(dir, j.MessageID)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", err
-	}
-	files := map[string][]byte{"envelope.xml": m.XML}
-	if j.Content != "" {
-		files["content.xml"] = []byte(j.Content)
-	}
-	if j.ReplyTo != "" {
-		files["replyto.txt"] = []byte(j.ReplyTo)
-	}
-	for i, a := range m.Attachments {
-		files[fmt.Sprintf("attachment-%d", i+1)] = a.Content
-	}
-	for name, content := range files {
-		if err := writeDurably(filepath.Join(folder, name), content); err != nil {
-			return "", err
-		}
-	}
-	return folder, nil
-}
-
-func writeDurably(name string, content []byte) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 type replyCmd struct {
@@ -648,7 +669,7 @@ type replyCmd struct {
 	storeFlags
 	File   string            `arg:"" optional:"" help:"The content of the answer (XML); - is standard input."`
 	To     string            `required:"" placeholder:"REPLYTO" help:"ReplyTo of the request, or @FILE with it."`
-	ID     string            `name:"id" placeholder:"UUID" help:"MessageID of the answer; give the old one to repeat it."`
+	ID     string            `name:"id" placeholder:"UUID" help:"MessageID of the answer. Default: a new one, or that of the same call whose answer did not come."`
 	Reject string            `placeholder:"CODE" help:"Reject: ACCESS_DENIED, NO_DATA, UNKNOWN_REQUEST_DESCRIPTION or FAILURE."`
 	Status *int              `placeholder:"CODE" help:"Intermediate status: a number of the provider's own."`
 	Text   string            `help:"Words of the rejection or status."`
@@ -658,7 +679,8 @@ type replyCmd struct {
 }
 
 func (replyCmd) Help() string {
-	return `Exactly one of FILE, --reject and --status is given.
+	return `Exactly one of FILE, --reject and --status is given. After exit code 3 the same call may be made again: the bus takes it once
+(see mezhved send --help).
 
 Examples:
   mezhved reply --key fns/key.pem --cert fns/cert.pem --to @inbox/ID/replyto.txt response.xml
@@ -707,18 +729,43 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 	if r.Attachments, err = readAttachments(c.Attach); err != nil {
 		return usage(err)
 	}
-	receipt, err := client.Reply(ctx, r)
-	if unsignable(err) {
-		return usage(fmt.Errorf("%w; nothing has been sent", err))
+	call := &unanswered{MessageID: c.ID}
+	if c.ID == "" {
+		what := [][]byte{[]byte("reply"), certificateOf(client.Signer), r.Content, []byte(r.To), fmt.Appendf(nil, "%q %q", c.Reject, c.Text)}
+		if c.Status != nil {
+			what = append(what, fmt.Append(nil, *c.Status))
+		}
+		for _, key := range slices.Sorted(maps.Keys(c.Param)) {
+			what = append(what, []byte(key), []byte(c.Param[key]))
+		}
+		if what, err = appendDigests(what, c.Attach); err != nil {
+			return usage(err)
+		}
+		beside := c.File
+		if name, ok := strings.CutPrefix(c.To, "@"); ok && beside == "" {
+			beside = name
+		}
+		call = rememberCall(beside, party.NewMessageID(time.Now()), what...)
+		call.begun(out)
 	}
-	if err != nil {
-		return failed(out, c.JSON, err)
+	r.MessageID, r.Unsure = call.MessageID, !call.Since.IsZero()
+	receipt, err := client.Reply(ctx, r)
+	if err := call.ended(out, c.JSON, "answer", err); err != nil {
+		return err
 	}
 	if c.JSON {
 		return printJSON(out.out, sentOf(receipt))
 	}
-	fmt.Fprintf(out.out, "%s %s\n", receipt.MessageID, receipt.Status)
+	printReceipt(out, receipt)
 	return nil
+}
+
+func printReceipt(out *stdio, r *party.Receipt) {
+	status := string(r.Status)
+	if r.Repeated {
+		status = "the bus has it from an earlier call"
+	}
+	fmt.Fprintf(out.out, "%s %s\n", r.MessageID, status)
 }
 
 type ackCmd struct {
@@ -736,8 +783,14 @@ func (c *ackCmd) Run(ctx context.Context, out *stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Ack(ctx, c.ID, !c.Rejected); err != nil {
-		return failed(out, c.JSON, err)
+	call := rememberCall("", c.ID, []byte("ack"), certificateOf(client.Signer), []byte(c.ID), fmt.Append(nil, c.Rejected))
+	err = client.Ack(ctx, c.ID, !c.Rejected)
+	var fault *party.FaultError
+	if !call.Since.IsZero() && errors.As(err, &fault) && fault.Fault.Kind == envelopes.TargetMessageIsNotFound {
+		err = nil // the one whose answer was lost has done it
+	}
+	if err := call.ended(out, c.JSON, acknowledgement, err); err != nil {
+		return err
 	}
 	if c.JSON {
 		return printJSON(out.out, map[string]string{"acknowledged": c.ID})

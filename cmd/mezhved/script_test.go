@@ -177,7 +177,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			address = strings.TrimSpace(a)
 		}
 	}
-	r, err := launchProgram(filepath.Join(scratch, "mezhved"), "serve", "--config", config)
+	r, err := launchProgram(nil, filepath.Join(scratch, "mezhved"), "serve", "--config", config)
 	ts.Check(err)
 	ts.Defer(r.kill)
 	*ts.Value(theGateway{}).(**running) = r

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/oplog"
 )
 
 type serveCmd struct {
@@ -28,8 +33,8 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return usage(err)
 	}
-	log := newLog(out, c.JSON, c.Debug)
-	stopTracing, err := startTracing(ctx)
+	log := out.openLog(c.JSON, c.Debug)
+	stopTracing, err := startTracing(ctx, log)
 	if err != nil {
 		return usage(err)
 	}
@@ -46,13 +51,20 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 	return n.serve(ctx, l)
 }
 
-func newLog(out *stdio, asJSON, debug bool) *slog.Logger {
-	opt := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if debug {
-		opt.Level = slog.LevelDebug
-	}
-	if asJSON {
-		return slog.New(slog.NewJSONHandler(out.err, opt))
-	}
-	return slog.New(slog.NewTextHandler(out.err, opt))
+// logFlush is how long the end of a command waits for the reader of its log.
+const logFlush = 2 * time.Second
+
+// surviveLostReaders takes SIGPIPE, by which a write to a standard stream that
+// nobody reads any more would end the process. The write fails instead.
+func surviveLostReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
+// openLog begins the log of a node on the standard error. The last word of the
+// command goes the same way, so that a reader who stands still does not hold the
+// end either.
+func (s *stdio) openLog(asJSON, debug bool) *slog.Logger {
+	surviveLostReaders()
+	s.log = oplog.Open(s.err, oplog.Options{JSON: asJSON, Debug: debug})
+	s.err = s.log
+	slog.SetDefault(s.log.Logger()) // what libraries say by package log
+	return s.log.Logger()
 }

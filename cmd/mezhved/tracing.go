@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // startTracing sends traces over OTLP when the usual variable
 // OTEL_EXPORTER_OTLP_ENDPOINT names a collector; else there is no tracing.
-func startTracing(ctx context.Context) (stop func() error, err error) {
+func startTracing(ctx context.Context, log *slog.Logger) (stop func() error, err error) {
 	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
 		return func() error { return nil }, nil
 	}
@@ -22,6 +23,7 @@ func startTracing(ctx context.Context) (stop func() error, err error) {
 	}
 	provider := trace.NewTracerProvider(trace.WithBatcher(exporter))
 	otel.SetTracerProvider(provider)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces: the collector does not take them", "error", err) }))
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

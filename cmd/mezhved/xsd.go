@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mezhved/envelopes/xmltape"
@@ -32,46 +34,69 @@ func (f *schemaFlags) language() xsd.Language {
 	return xsd.English
 }
 
-// bundle opens a folder, all of whose schemas are roots, or one schema, whose
-// folder is the world that it may import from.
-func bundle(name string) (fsys fs.FS, roots []string, err error) {
+// treeFlags say how far imports may lead.
+type treeFlags struct {
+	Within string `name:"root" placeholder:"DIR" help:"Folder that the schema may import from; default: the one it is in."`
+}
+
+// bundle opens a folder, all of whose schemas are roots, those in folders below
+// it too, or one schema. within is the folder that it may import from; empty: the
+// schema's own.
+func bundle(name, within string) (fsys fs.FS, roots []string, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	dir := name
 	if !info.IsDir() {
-		dir, roots = filepath.Dir(name), []string{filepath.Base(name)}
+		dir = filepath.Dir(name)
 	}
-	root, err := os.OpenRoot(dir) // unlike os.DirFS it follows no link out of the folder
-	if err != nil || roots != nil {
-		return rootFS(root), roots, err
+	if within == "" {
+		within = dir
 	}
-	found, err := filepath.Glob(filepath.Join(name, "*.xsd"))
+	from, err := relativeTo(within, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, one := range found {
-		roots = append(roots, filepath.Base(one))
+	root, err := os.OpenRoot(within) // unlike os.DirFS it follows no link out of the folder
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(roots) == 0 {
-		return nil, nil, fmt.Errorf("%s holds no .xsd file", name)
+	fsys = root.FS() // open as long as the program
+	if !info.IsDir() {
+		return fsys, []string{from}, nil
 	}
-	return rootFS(root), roots, nil
+	err = fs.WalkDir(fsys, from, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(p) == ".xsd" {
+			roots = append(roots, p)
+		}
+		return err
+	})
+	if err == nil && len(roots) == 0 {
+		err = fmt.Errorf("%s holds no .xsd file", name)
+	}
+	return fsys, roots, err
 }
 
-// rootFS is the folder as a file system; it stays open as long as the program.
-func rootFS(root *os.Root) fs.FS {
-	if root == nil {
-		return nil
+// relativeTo is the path of name in a folder, as fs.FS has it.
+func relativeTo(dir, name string) (string, error) {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
 	}
-	return root.FS()
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	rel, err := filepath.Rel(dir, name)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s is not in the folder %s of --root", name, dir)
+	}
+	return filepath.ToSlash(rel), nil
 }
 
 // compile makes the schema of a bundle; what is wrong with it is said in the
 // language asked for.
-func (f *schemaFlags) compile(name string) (*xsd.Schema, error) {
-	fsys, roots, err := bundle(name)
+func (f *schemaFlags) compile(name, within string) (*xsd.Schema, error) {
+	fsys, roots, err := bundle(name, within)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -81,6 +106,9 @@ func (f *schemaFlags) compile(name string) (*xsd.Schema, error) {
 		lines := []string{f.language().Pick(name+" — не годная схема:", name+" is no valid schema:")}
 		for _, one := range refused.Findings {
 			lines = append(lines, one.In(f.language()))
+		}
+		if slices.ContainsFunc(refused.Findings, func(one xsd.Finding) bool { return one.Rule == "document-missing" }) {
+			lines = append(lines, f.language().Pick("если документ лежит вне папки схемы, назовите папку, в которой лежит всё: вместо схемы или, кроме compat, в --root", "if a document lies outside the folder of the schema, name the folder that holds all: in place of the schema or, but for compat, as --root"))
 		}
 		if refused.More {
 			lines = append(lines, f.language().Pick("... и другие", "... and more"))
@@ -95,7 +123,9 @@ func (f *schemaFlags) compile(name string) (*xsd.Schema, error) {
 
 type xsdValidateCmd struct {
 	schemaFlags
-	Schema string   `required:"" short:"s" placeholder:"FILE|DIR" help:"Schema, or a folder of schemas."`
+	treeFlags
+	Schema string   `required:"" short:"s" placeholder:"FILE|DIR" help:"Schema, or a folder of schemas and all below it."`
+	Signed bool     `help:"As the gateway takes signed content: names in values must have one meaning whatever their prefixes are bound to."`
 	Files  []string `arg:"" help:"XML documents; - is standard input."`
 }
 
@@ -103,8 +133,9 @@ func (xsdValidateCmd) Help() string {
 	return `Every file is checked. Exit code 1: a document is not valid, or no XML as the gateway takes it (rule xml). Exit code 2: a file cannot
 be read, or the schema is none.
 
-Example:
-  mezhved xsd validate --schema services/egrn-extract/1.1.0 request.xml`
+Examples:
+  mezhved xsd validate --schema services/egrn-extract/1.1.0 request.xml
+  mezhved xsd validate --schema schemas/maindoc/request.xsd --root schemas request.xml`
 }
 
 // violationJSON is one violation for programs.
@@ -120,11 +151,12 @@ type violationJSON struct {
 }
 
 func (c *xsdValidateCmd) Run(out *stdio) error {
-	s, err := c.compile(c.Schema)
+	s, err := c.compile(c.Schema, c.Within)
 	if err != nil {
 		return err
 	}
 	v := s.NewValidator()
+	v.PrefixesUnsigned = c.Signed
 	var unread error
 	all := []violationJSON{}
 	for _, name := range c.Files {
@@ -181,6 +213,7 @@ func (c *xsdValidateCmd) check(v *xsd.Validator, name string, src []byte) (found
 
 type xsdLintCmd struct {
 	schemaFlags
+	treeFlags
 	Schema    string `arg:"" help:"Schema, or a folder of schemas."`
 	Request   string `placeholder:"{NS}ROOT" help:"Root of the request, {namespace}root."`
 	Response  string `placeholder:"{NS}ROOT" help:"Root of the response, {namespace}root."`
@@ -195,7 +228,7 @@ Example:
 }
 
 func (c *xsdLintCmd) Run(out *stdio) error {
-	fsys, roots, err := bundle(c.Schema)
+	fsys, roots, err := bundle(c.Schema, c.Within)
 	if err != nil {
 		return usage(err)
 	}
@@ -269,11 +302,11 @@ Example:
 }
 
 func (c *xsdCompatCmd) Run(out *stdio) error {
-	before, err := c.compile(c.Old)
+	before, err := c.compile(c.Old, "")
 	if err != nil {
 		return err
 	}
-	after, err := c.compile(c.New)
+	after, err := c.compile(c.New, "")
 	if err != nil {
 		return err
 	}
@@ -322,6 +355,7 @@ func (c *xsdCompatCmd) Run(out *stdio) error {
 
 type xsdExplainCmd struct {
 	schemaFlags
+	treeFlags
 	Schema string `arg:"" help:"Schema or folder, or a rule such as cvc-pattern-valid."`
 	Root   string `arg:"" optional:"" help:"{namespace}root of the document to outline."`
 }
@@ -341,7 +375,7 @@ func (c *xsdExplainCmd) Run(out *stdio) error {
 		_, err := fmt.Fprintln(out.out, text)
 		return err
 	}
-	s, err := c.compile(c.Schema)
+	s, err := c.compile(c.Schema, c.Within)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,11 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s: %s", e.Line, e.Col, e.Code, e.Detail)
 }
 
+// WithoutValues is code and place, for logs.
+func (e *Error) WithoutValues() string {
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, e.Code)
+}
+
 // Limits bounds what a document may cost. The zero value of a field means the
 // default; defaults are generous for envelopes and small for attackers.
 type Limits struct {

@@ -122,19 +122,21 @@ func piece(s, from, to string) string {
 	return s[a : a+b+len(to)]
 }
 
+// known are the algorithms and transforms that somebody might take.
+var known = []string{
+	"http://www.w3.org/2000/09/xmldsig#sha1", "http://www.w3.org/2001/04/xmldsig-more#md5", "http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmlenc#sha512",
+	"http://www.w3.org/2000/09/xmldsig#hmac-sha1", "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256", "http://www.w3.org/2000/09/xmldsig#dsa-sha1", "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+	"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha1", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
+	"urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-256", "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102012-gostr34112012-256", "http://www.w3.org/2001/04/xmldsig-more#gostr3411",
+	"http://www.w3.org/2001/10/xml-exc-c14n#", "http://www.w3.org/2001/10/xml-exc-c14n#WithComments", "http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "http://www.w3.org/2006/12/xml-c14n11",
+	"http://www.w3.org/2000/09/xmldsig#base64", "http://www.w3.org/2000/09/xmldsig#enveloped-signature", "http://www.w3.org/TR/1999/REC-xpath-19991116", "http://www.w3.org/TR/1999/REC-xslt-19991116",
+	"http://www.w3.org/2002/06/xmldsig-filter2", "urn://smev-gov-ru/xmldsig/transform", "urn:unknown", "",
+}
+
 // algorithms swaps every algorithm and transform for every other that is known.
 func (m *maker) algorithms() iter.Seq[Variant] {
 	return func(yield func(Variant) bool) {
 		sig := string(m.sig.Bytes())
-		known := []string{
-			"http://www.w3.org/2000/09/xmldsig#sha1", "http://www.w3.org/2001/04/xmldsig-more#md5", "http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmlenc#sha512",
-			"http://www.w3.org/2000/09/xmldsig#hmac-sha1", "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256", "http://www.w3.org/2000/09/xmldsig#dsa-sha1", "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
-			"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha1", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
-			"urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-256", "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102012-gostr34112012-256", "http://www.w3.org/2001/04/xmldsig-more#gostr3411",
-			"http://www.w3.org/2001/10/xml-exc-c14n#", "http://www.w3.org/2001/10/xml-exc-c14n#WithComments", "http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "http://www.w3.org/2006/12/xml-c14n11",
-			"http://www.w3.org/2000/09/xmldsig#base64", "http://www.w3.org/2000/09/xmldsig#enveloped-signature", "http://www.w3.org/TR/1999/REC-xpath-19991116", "http://www.w3.org/TR/1999/REC-xslt-19991116",
-			"http://www.w3.org/2002/06/xmldsig-filter2", "urn://smev-gov-ru/xmldsig/transform", "urn:unknown", "",
-		}
 		attribute := regexp.MustCompile(`Algorithm="[^"]*"`)
 		found := attribute.FindAllStringIndex(sig, -1)
 		forged := replace(m.target, m.forged)
@@ -249,4 +251,50 @@ func (m *maker) content() iter.Seq[Variant] {
 func endTag(n xmltape.Node) string {
 	tok := n.Tape().Tokens[n.Token().Match]
 	return string(n.Tape().Source()[tok.Off:tok.End])
+}
+
+// transforms puts every known transform at every place among those of the
+// signature, and takes each away.
+func (m *maker) transforms() iter.Seq[Variant] {
+	return func(yield func(Variant) bool) {
+		sig := string(m.sig.Bytes())
+		forged := replace(m.target, m.forged)
+		step := regexp.MustCompile(`<(?:ds:)?Transform [^>]*(?:/>|></(?:ds:)?Transform>)`)
+		for i, at := range step.FindAllStringIndex(sig, -1) {
+			list := map[string]string{"taken away": ""}
+			for _, uri := range known {
+				one := `<ds:Transform xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Algorithm="` + uri + `"/>`
+				list["after "+uri] = one + sig[at[0]:at[1]]
+				list["before "+uri] = sig[at[0]:at[1]] + one
+			}
+			for name, with := range ordered(list) {
+				changed := replace(m.sig, sig[:at[0]]+with+sig[at[1]:])
+				if !yield(m.apply(fmt.Sprintf("transform %d %s", i, name), changed)) || !yield(m.apply(fmt.Sprintf("transform %d %s, forged", i, name), changed, forged)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// doubled gives two elements one Id that no signature refers to, then turns the
+// Reference to that Id, with the signed element moved under it.
+func (m *maker) doubled() iter.Seq[Variant] {
+	return func(yield func(Variant) bool) {
+		const twin = "TWIN"
+		sig := string(m.sig.Bytes())
+		root := insert(int(m.tape.Root().Token().End), `<w:a xmlns:w="urn:w" Id="`+twin+`"/><w:b xmlns:w="urn:w" Id="`+twin+`"/>`)
+		turned := replace(m.sig, strings.Replace(sig, `URI="#`+m.id+`"`, `URI="#`+twin+`"`, 1))
+		renamed := replace(m.target, m.identified(m.forged, ` Id="`+twin+`"`))
+		end := insert(rootEnd(m.tape), m.identified(m.signed, ` Id="`+twin+`"`))
+		for name, edits := range ordered(map[string][]edit{
+			"others": {root}, "others, forged": {root, replace(m.target, m.forged)}, "others, turned": {root, turned}, "target too": {root, renamed},
+			"target too, turned": {root, renamed, turned}, "two targets": {renamed, end}, "two targets, turned": {renamed, end, turned},
+			"signed at the end, forged in place": {replace(m.target, m.identified(m.forged, ` Id="OTHER"`)), root, insert(rootEnd(m.tape), m.signed)},
+		}) {
+			if !yield(m.apply("one Id twice: "+name, edits...)) {
+				return
+			}
+		}
+	}
 }

@@ -37,7 +37,7 @@ func Variants(sig, target xmltape.Node) iter.Seq[Variant] {
 		m := newMaker(sig, target)
 		for _, family := range []func(*maker) iter.Seq[Variant]{
 			(*maker).moved, (*maker).claimed, (*maker).nested, (*maker).hidden, (*maker).signatures,
-			(*maker).references, (*maker).algorithms, (*maker).rerooted, (*maker).namespaces, (*maker).content,
+			(*maker).references, (*maker).algorithms, (*maker).transforms, (*maker).doubled, (*maker).rerooted, (*maker).namespaces, (*maker).content,
 		} {
 			for v := range family(m) {
 				if !yield(v) {
@@ -186,7 +186,7 @@ func (m *maker) moved() iter.Seq[Variant] {
 func (m *maker) claimed() iter.Seq[Variant] {
 	return func(yield func(Variant) bool) {
 		for _, id := range m.identities() {
-			for _, n := range append(slices.Clone(m.places), m.inside[1:]...) {
+			for _, n := range slices.Concat(m.places, m.inside[1:], m.elementsOf(m.sig)) {
 				v := m.apply(fmt.Sprintf("%s claims the Id by %s", n.Local(), id.name), insert(int(n.Token().Off)+1+int(n.Token().NameLen), id.attr))
 				if id.attr != "" && !yield(v) {
 					return
@@ -244,12 +244,7 @@ func (m *maker) nested() iter.Seq[Variant] {
 func (m *maker) hidden() iter.Seq[Variant] {
 	return func(yield func(Variant) bool) {
 		object := "<ds:Object xmlns:ds='http://www.w3.org/2000/09/xmldsig#'>" + m.signed + "</ds:Object>"
-		var elements []xmltape.Node
-		for i := m.sig.Index(); i < int(m.sig.Token().Match); i++ {
-			if n := m.tape.NodeAt(i); n.Valid() {
-				elements = append(elements, n)
-			}
-		}
+		elements := m.elementsOf(m.sig)
 		for _, id := range m.identities() {
 			forged := replace(m.target, m.identified(m.forged, id.attr))
 			for _, n := range elements {
@@ -266,6 +261,16 @@ func (m *maker) hidden() iter.Seq[Variant] {
 			}
 		}
 	}
+}
+
+// elementsOf lists an element and those below it.
+func (m *maker) elementsOf(n xmltape.Node) (elements []xmltape.Node) {
+	for i := n.Index(); i < int(n.Token().Match); i++ {
+		if n := m.tape.NodeAt(i); n.Valid() {
+			elements = append(elements, n)
+		}
+	}
+	return elements
 }
 
 // ordered goes through a map by its keys, so that the variants come in one order.

@@ -24,6 +24,7 @@ import (
 // happened and was reported failed.
 type Book struct {
 	Break func(statement string) error
+	Now   func() time.Time // the book's clock; by it pending rows grow old
 
 	lock    chan struct{} // the head row
 	mu      sync.Mutex
@@ -36,13 +37,16 @@ type Book struct {
 	nextID  int64
 	sealed  []journal.Sealed
 	latest  *journal.Checkpoint
+	term    int64 // of the leader, the last term when free
+	led     bool  // somebody leads
+	free    int   // looks since nobody does
 }
 
 // NewBook makes an empty log of an origin.
 func NewBook(origin string) *Book {
 	empty, _ := tlog.TreeHash(0, nil)
 	return &Book{lock: make(chan struct{}, 1), head: journal.Head{Origin: origin, Epoch: 1, Tree: tlog.Tree{Hash: empty}},
-		tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]int64{}}
+		Now: time.Now, tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]int64{}}
 }
 
 // Add commits events as pending rows.
@@ -126,7 +130,7 @@ func (b *Book) Tile(_ context.Context, level int, n int64, width int) ([]byte, e
 }
 
 // Sequence implements journal.Book.
-func (b *Book) Sequence(ctx context.Context, step func(journal.Tx) error) error {
+func (b *Book) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
 	select {
 	case b.lock <- struct{}{}:
 		defer func() { <-b.lock }()
@@ -143,6 +147,11 @@ func (b *Book) Sequence(ctx context.Context, step func(journal.Tx) error) error 
 	if err := b.breaks("commit"); err != nil {
 		return err
 	}
+	if b.mu.Lock(); term != 0 && term != b.term {
+		b.mu.Unlock()
+		return journal.ErrDeposed
+	}
+	b.mu.Unlock()
 	if t.batch != nil {
 		b.apply(t.batch)
 	}
@@ -235,22 +244,60 @@ func (b *Book) Head(context.Context) (journal.Head, error) {
 	return b.head, err
 }
 
-// Oldest implements journal.Book.
-func (b *Book) Oldest(context.Context) (time.Time, error) {
+// Look implements journal.Book. A term does not run out by itself: Depose ends it.
+// Who lets others go first leads when they have let three looks pass.
+func (b *Book) Look(_ context.Context, c journal.Claim) (journal.Standing, error) {
+	if err := b.breaks("look"); err != nil {
+		return journal.Standing{}, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.pending) == 0 {
-		return time.Time{}, nil
+	s := journal.Standing{Size: b.head.Tree.N, Stopped: b.head.Stopped, At: b.Now()}
+	switch {
+	case b.led && c.Term == b.term:
+		s.Term = b.term
+	case !b.led && c.Want:
+		if b.free++; !c.Behind || b.free > 3 {
+			b.term, b.led, b.free = b.term+1, true, 0
+			s.Term = b.term
+		}
 	}
-	e, err := journal.ParseRow(b.pending[0].Event)
-	return e.Time, err
+	if b.latest != nil && b.latest.Origin == b.head.Origin {
+		s.Signed = b.latest.Tree.N
+	}
+	if len(b.pending) > 0 {
+		e, err := journal.ParseRow(b.pending[0].Event)
+		if err != nil {
+			return s, err
+		}
+		s.Waits = s.At.Sub(e.Time)
+	}
+	return s, nil
 }
 
-// Lead implements journal.Book: everybody leads.
-func (b *Book) Lead(context.Context) (bool, error) { return true, b.breaks("lead") }
-
 // Resign implements journal.Book.
-func (b *Book) Resign() {}
+func (b *Book) Resign(term int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if term == b.term {
+		b.led, b.free = false, 0
+	}
+}
+
+// Depose ends the term of whoever leads, as when it has run out, and begins
+// another's.
+func (b *Book) Depose() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.term++
+}
+
+// Release ends the term that Depose began.
+func (b *Book) Release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.led, b.free = false, 0
+}
 
 // SaveCheckpoint implements journal.Book.
 func (b *Book) SaveCheckpoint(_ context.Context, c *journal.Checkpoint) error {

@@ -77,6 +77,9 @@ func (d *Desk) ok(err error) {
 
 // Sequencer makes one over book with the desk's signer and vault.
 func (d *Desk) Sequencer(book journal.Book) *journal.Sequencer {
+	if b, ok := book.(*Book); ok {
+		b.Now = d.Clock.Now
+	}
 	return &journal.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: -1}
 }

@@ -29,7 +29,8 @@ var pom []byte
 type Cluster struct {
 	dir     string
 	jars    string
-	brokers []string
+	brokers []string // told to clients
+	listens []string // where the nodes listen for clients
 	nodes   []*node
 }
 
@@ -44,6 +45,13 @@ type node struct {
 // Start makes a cluster of 1 or 3 nodes in dir and waits until every node
 // listens. It ends with this process, however that ends.
 func Start(ctx context.Context, dir string, nodes int) (*Cluster, error) {
+	return StartBehind(ctx, dir, nodes, func(address string) (string, error) { return address, nil })
+}
+
+// StartBehind is Start of a cluster whose clients come through proxies: proxy
+// gives, for the address where a node listens, the one that clients are told.
+// The nodes speak to one another without them.
+func StartBehind(ctx context.Context, dir string, nodes int, proxy func(address string) (string, error)) (*Cluster, error) {
 	if nodes != 1 && nodes != 3 {
 		return nil, fmt.Errorf("a cluster of %d nodes; 1 or 3 are known to work", nodes)
 	}
@@ -52,14 +60,19 @@ func Start(ctx context.Context, dir string, nodes int) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir, jars: jars}
-	ports, err := freePorts(2 * nodes)
+	ports, err := freePorts(3 * nodes)
 	if err != nil {
 		return nil, err
 	}
 	var voters []string
 	for i := range nodes {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[nodes+i]))
-		c.brokers = append(c.brokers, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+		c.listens = append(c.listens, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+		told, err := proxy(c.listens[i])
+		if err != nil {
+			return nil, err
+		}
+		c.brokers = append(c.brokers, told)
 	}
 	out, err := c.java(ctx, "kafka.tools.StorageTool", "random-uuid")
 	if err != nil {
@@ -73,7 +86,7 @@ func Start(ctx context.Context, dir string, nodes int) (*Cluster, error) {
 		if err := os.MkdirAll(n.dir, 0o755); err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(n.config(), properties(i+1, nodes, ports[i], ports[nodes+i], strings.Join(voters, ","), filepath.Join(n.dir, "data")), 0o644); err != nil {
+		if err := os.WriteFile(n.config(), properties(i+1, nodes, c.listens[i], c.brokers[i], ports[nodes+i], ports[2*nodes+i], strings.Join(voters, ","), filepath.Join(n.dir, "data")), 0o644); err != nil {
 			return nil, err
 		}
 		// The voters are in the configuration, so nothing more is said here.
@@ -151,7 +164,7 @@ func freePorts(n int) ([]int, error) {
 
 // properties are the settings of a node. Fail-over is made quick: a broker
 // that says nothing for 3 s has lost its partitions.
-func properties(id, nodes, port, controller int, voters, data string) []byte {
+func properties(id, nodes int, listens, told string, controller, among int, voters, data string) []byte {
 	inSync := 1
 	if nodes > 1 {
 		inSync = 2
@@ -159,11 +172,11 @@ func properties(id, nodes, port, controller int, voters, data string) []byte {
 	return fmt.Appendf(nil, `process.roles=broker,controller
 node.id=%[1]d
 controller.quorum.voters=%[5]s
-listeners=PLAINTEXT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[3]d
+listeners=PLAINTEXT://%[3]s,AMONG://127.0.0.1:%[9]d,CONTROLLER://127.0.0.1:%[4]d
+advertised.listeners=PLAINTEXT://%[8]s,AMONG://127.0.0.1:%[9]d
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=AMONG
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,AMONG:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=%[6]s
 auto.create.topics.enable=false
 default.replication.factor=%[2]d
@@ -179,7 +192,7 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 controlled.shutdown.enable=false
-`, id, nodes, port, controller, voters, data, inSync)
+`, id, nodes, listens, controller, voters, data, inSync, told, among)
 }
 
 func (n *node) config() string { return filepath.Join(n.dir, "server.properties") }
@@ -243,7 +256,7 @@ func (c *Cluster) StartNode(i int) error {
 // await waits until a node listens.
 func (c *Cluster) await(ctx context.Context, i int) error {
 	for {
-		conn, err := net.DialTimeout("tcp", c.brokers[i], time.Second)
+		conn, err := net.DialTimeout("tcp", c.listens[i], time.Second)
 		if err == nil {
 			return conn.Close()
 		}
@@ -263,6 +276,36 @@ func (c *Cluster) KillNode(i int) {
 	c.nodes[i].leash.Close()
 	<-c.nodes[i].done
 }
+
+// Signal sends a signal to a node and to what watches over it, such as SIGSTOP.
+func (c *Cluster) Signal(i int, signal syscall.Signal) error {
+	return syscall.Kill(-c.nodes[i].cmd.Process.Pid, signal) // a group of its own
+}
+
+// Wipe removes what a node that does not run has on its disk, but for its
+// identity: it starts as one whose data were lost.
+func (c *Cluster) Wipe(ctx context.Context, i int) error {
+	n := c.nodes[i]
+	data := filepath.Join(n.dir, "data")
+	identity, err := os.ReadFile(filepath.Join(data, "meta.properties"))
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(data); err != nil {
+		return err
+	}
+	id := ""
+	for line := range strings.Lines(string(identity)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "cluster.id="); ok {
+			id = v
+		}
+	}
+	_, err = c.java(ctx, "kafka.tools.StorageTool", "format", "-t", id, "-c", n.config())
+	return err
+}
+
+// Await waits until a node listens that was started.
+func (c *Cluster) Await(ctx context.Context, i int) error { return c.await(ctx, i) }
 
 // Stop ends all nodes. Nothing on disk is worth keeping, so they are killed.
 func (c *Cluster) Stop() {

@@ -27,8 +27,9 @@ const (
 // Primitive is the primitive type of an atomic type.
 type Primitive uint8
 
-// The 19 primitive types. AnySimple stands for the ur-type of simple types,
-// whose values are compared as strings.
+// The 19 primitive types. AnySimple stands for the ur-type of simple types.
+// Its values are compared as they are written, and are equal to none of a
+// primitive type: which of their value spaces 1 would belong to is not said.
 const (
 	AnySimple Primitive = iota
 	String

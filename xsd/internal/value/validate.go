@@ -381,7 +381,7 @@ func (t *Type) appendKey(dst, raw []byte, ctx *Context) ([]byte, bool) {
 	case Union:
 		return t.AppendKey(dst, raw, ctx)
 	case Absent:
-		return append(append(dst, byte(String)), raw...), true
+		return append(append(dst, byte(AnySimple)), raw...), true
 	}
 	v := normalize(raw, t.space, &ctx.norm)
 	if r, at := t.parse(v, ctx); r != ReasonNone {

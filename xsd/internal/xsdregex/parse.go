@@ -225,6 +225,10 @@ func (p *parser) escape(start int) (set charset, char rune, single bool) {
 		char = '\t'
 	case '\\', '|', '.', '?', '*', '+', '(', ')', '{', '}', '-', '[', ']', '^':
 		char = r
+	case '!', '"', '#', '$', '%', ',', '/', ':', ';', '=', '@', '`', '~':
+		// Not in the grammar. Patterns written for other languages escape them, and
+		// libxml2 and Xerces-J take them for themselves.
+		char = r
 	case 's':
 		return spaceSet, 0, false
 	case 'S':

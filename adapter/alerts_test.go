@@ -1,0 +1,375 @@
+package adapter_test
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/envelopes"
+)
+
+// timeline is what Prometheus would have read of a gateway, a step apart.
+type timeline struct {
+	step    time.Duration
+	scrapes []map[string]float64
+}
+
+// scrape reads /metrics as Prometheus does; of a gateway that does not answer it
+// knows only that.
+func (l *timeline) scrape(w *adaptertest.World) {
+	w.T.Helper()
+	at := map[string]float64{`up{job="mezhved"}`: 0}
+	l.scrapes = append(l.scrapes, at)
+	answer, err := w.HTTP.Get(w.URL + "/metrics")
+	if err != nil {
+		return
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	at[`up{job="mezhved"}`] = 1
+	for line := range strings.Lines(string(text)) {
+		i := strings.LastIndexByte(line, ' ')
+		if !strings.HasPrefix(line, "mezhved_") || strings.Contains(line, "_bucket{") {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(line[i:]), 64)
+		if err != nil {
+			w.T.Fatalf("metric %q: %v", line, err)
+		}
+		at[line[:i]] = v
+	}
+}
+
+// fires asks promtool whether the alert fires when what was read last goes on
+// for a quarter of an hour.
+func (l *timeline) fires(t *testing.T, alert string) bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, at := range l.scrapes {
+		for series := range at {
+			names[series] = true
+		}
+	}
+	type series struct {
+		Series string `yaml:"series"`
+		Values string `yaml:"values"`
+	}
+	var input []series
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		var values []string
+		for _, at := range l.scrapes {
+			if v, ok := at[name]; ok {
+				values = append(values, strconv.FormatFloat(v, 'g', -1, 64))
+			} else {
+				values = append(values, "_")
+			}
+		}
+		if last, ok := l.scrapes[len(l.scrapes)-1][name]; ok {
+			values = append(values, fmt.Sprintf("%s+0x%d", strconv.FormatFloat(last, 'g', -1, 64), int(2*time.Minute/l.step)+1))
+		}
+		input = append(input, series{name, strings.Join(values, " ")})
+	}
+	rules, err := filepath.Abs("../deploy/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.Duration(len(l.scrapes))*l.step + 2*time.Minute
+	var expected []map[string]any
+	for at := time.Duration(0); at <= end; at += 30 * time.Second {
+		expected = append(expected, map[string]any{"expr": `count(ALERTS{alertname="` + alert + `",alertstate="firing"}) > bool 0 or vector(0)`,
+			"eval_time": at.String(), "exp_samples": []any{map[string]any{"labels": "{}", "value": 0}}})
+	}
+	file := filepath.Join(t.TempDir(), alert+".yaml")
+	src, err := yaml.Marshal(map[string]any{
+		"rule_files": []string{rules}, "evaluation_interval": "10s",
+		"tests": []any{map[string]any{"interval": l.step.String(), "input_series": input, "promql_expr_test": expected}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, src, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// The test file expects silence, so a fired alert is a failed expectation with
+	// the value 1.
+	out, err := exec.Command("promtool", "test", "rules", file).CombinedOutput()
+	switch {
+	case err == nil:
+		return false
+	case strings.Contains(string(out), "1E+00"):
+		return true
+	}
+	t.Fatalf("promtool: %v\n%s", err, out)
+	return false
+}
+
+// alertNames reads deploy/alerts.yaml.
+func alertNames(t *testing.T) (names []string) {
+	t.Helper()
+	src, err := os.ReadFile("../deploy/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct {
+			Rules []struct {
+				Alert string `yaml:"alert"`
+			} `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if err := yaml.Unmarshal(src, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range file.Groups {
+		for _, r := range g.Rules {
+			names = append(names, r.Alert)
+		}
+	}
+	return names
+}
+
+// Every alert fires when what it is for happens to a real gateway, and none does
+// when nothing happens.
+func TestEveryAlertFires(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("promtool"); err != nil {
+		t.Skip("promtool is not installed (Debian: apt-get install prometheus): alerts are not evaluated")
+	}
+	send := func(w *adaptertest.World) adaptertest.Answered {
+		return w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
+	}
+	// watched waits until the gateway has looked again.
+	watched := func(w *adaptertest.World) {
+		w.T.Helper()
+		n := w.Store.Calls("Standing")
+		w.Eventually("the gateway has looked", func() bool { return w.Store.Calls("Standing") > n+1 })
+	}
+	during := func(l *timeline, w *adaptertest.World, act func()) {
+		l.scrape(w)
+		act()
+		l.scrape(w)
+	}
+	stories := map[string]struct {
+		options []adaptertest.Option
+		happens func(t *testing.T, w *adaptertest.World) *timeline
+	}{
+		"MezhvedDown": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, w.Stop)
+			return l
+		}},
+		"MezhvedBusBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				w.Bus.Always("Publish", adaptertest.Failed)
+				accepted(t, send(w))
+				w.SQL("UPDATE outbox SET at = at - interval '2 minutes'")
+				watched(w)
+			})
+			return l
+		}},
+		"MezhvedJournalBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				accepted(t, send(w)) // and nobody sequences
+				w.SQL("UPDATE journal_pending SET at = at - interval '2 minutes'")
+				watched(w)
+			})
+			return l
+		}},
+		"MezhvedTermsBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				w.Store.Always("Sweep", adaptertest.Failed)
+				accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))
+				w.AwaitQueued(1)
+				w.SQL("UPDATE queue SET eol = eol - interval '2 hours'")
+				watched(w)
+			})
+			return l
+		}},
+		"MezhvedRecords": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				hold, held := make(chan struct{}), make(chan struct{})
+				w.Store.Before("Enqueue", func() { close(held); <-hold })
+				accepted(t, send(w))
+				<-held
+				accepted(t, send(w))
+				w.Eventually("both are on the bus", func() bool { return len(w.Bus.Published()) >= 2 })
+				w.DeleteTopics(w.Config.Kafka.Prefix + ".requests.REGISTRY")
+				close(hold)
+				w.AwaitQueued(2)
+			})
+			return l
+		}},
+		"MezhvedDeadLetters": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				w.Bus.Reject(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+				accepted(t, send(w))
+				w.Eventually("it is dead", func() bool { return strings.Contains(w.Log.String(), "refuses") })
+				watched(w)
+			})
+			return l
+		}},
+		"MezhvedFailures": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: time.Minute}
+			w.Store.Always("Accept", adaptertest.Failed)
+			for range 12 {
+				l.scrape(w)
+				for range 12 {
+					send(w)
+				}
+			}
+			return l
+		}},
+		"MezhvedPanics": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 30 * time.Second}
+			during(l, w, func() {
+				w.Store.Break("Lease", adaptertest.Panicked)
+				w.Party("REGISTRY").Get(envelopes.GetRequest, anything, "")
+			})
+			return l
+		}},
+		"MezhvedRedeliveries": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: 5 * time.Minute}
+			const messages = 45
+			for range messages {
+				accepted(t, send(w))
+			}
+			w.AwaitQueued(messages)
+			returned := func() float64 { return l.scrapes[len(l.scrapes)-1]["mezhved_returned_total"] }
+			for n := range 8 {
+				for range messages {
+					if w.Party("REGISTRY").Get(envelopes.GetRequest, anything, "").Message == nil {
+						t.Fatal("nothing was delivered")
+					}
+				}
+				w.Clock.Advance(time.Hour)
+				w.Eventually("the leases have run out", func() bool {
+					probe := timeline{step: l.step}
+					probe.scrape(w)
+					return probe.scrapes[0]["mezhved_returned_total"] == float64((n+1)*messages)
+				})
+				l.scrape(w)
+			}
+			if returned() == 0 {
+				t.Error("no lease ran out")
+			}
+			return l
+		}},
+		"MezhvedLoops": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
+			l := &timeline{step: time.Minute}
+			w.Store.Always("Sweep", adaptertest.Failed)
+			for range 9 { // about as long as the loop's pauses are
+				l.scrape(w)
+				time.Sleep(time.Second)
+			}
+			return l
+		}},
+		"MezhvedFileStoreFull": {
+			options: []adaptertest.Option{adaptertest.WithFiles(func(c *adapter.Config) { c.Files.Total, c.Files.File, c.Files.Waiting = 1000, 1000, 100_000 })},
+			happens: func(t *testing.T, w *adaptertest.World) *timeline {
+				l := &timeline{step: 30 * time.Second}
+				during(l, w, func() {
+					w.Bring("a.bin", make([]byte, 900))
+					c, err := w.FTP("anonymous", "")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Quit()
+					if err := c.MakeDir("0a0f8f5c-0000-11f0-8000-000000000001"); err != nil {
+						t.Fatal(err)
+					}
+					if err := c.Stor("0a0f8f5c-0000-11f0-8000-000000000001/b.bin", strings.NewReader(strings.Repeat("b", 900))); err == nil {
+						t.Error("a full store takes a file")
+					}
+				})
+				return l
+			},
+		},
+		"MezhvedFileStoreDoor": {
+			options: []adaptertest.Option{adaptertest.WithFiles(func(c *adapter.Config) { c.FTP.PerAddress = 1 })},
+			happens: func(t *testing.T, w *adaptertest.World) *timeline {
+				l := &timeline{step: 30 * time.Second}
+				during(l, w, func() {
+					w.RawFTP()
+					second, err := net.Dial("tcp", w.FTPAddress)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer second.Close()
+					io.Copy(io.Discard, second) // until it is turned away
+				})
+				return l
+			},
+		},
+	}
+	machine := &adaptertest.Clock{}
+	stories["MezhvedBlind"] = struct {
+		options []adaptertest.Option
+		happens func(t *testing.T, w *adaptertest.World) *timeline
+	}{[]adaptertest.Option{adaptertest.WithMachine(machine)}, func(t *testing.T, w *adaptertest.World) *timeline {
+		l := &timeline{step: 30 * time.Second}
+		watched(w)
+		during(l, w, func() {
+			w.Store.Always("Standing", adaptertest.Failed)
+			watched(w)
+			machine.Wait(2 * time.Minute)
+		})
+		return l
+	}}
+	ahead := &adaptertest.Clock{}
+	ahead.Advance(3 * time.Second)
+	stories["MezhvedClock"] = struct {
+		options []adaptertest.Option
+		happens func(t *testing.T, w *adaptertest.World) *timeline
+	}{[]adaptertest.Option{adaptertest.WithMachine(ahead)}, func(t *testing.T, w *adaptertest.World) *timeline {
+		l := &timeline{step: 30 * time.Second}
+		during(l, w, func() { watched(w) })
+		return l
+	}}
+	for _, alert := range alertNames(t) {
+		t.Run(alert, func(t *testing.T) {
+			t.Parallel()
+			s, ok := stories[alert]
+			if !ok {
+				t.Fatal("nothing here makes this alert fire")
+			}
+			if l := s.happens(t, adaptertest.Start(t, s.options...)); !l.fires(t, alert) {
+				t.Errorf("it does not fire; last read:\n%v", l.scrapes[len(l.scrapes)-1])
+			}
+		})
+	}
+	t.Run("silence", func(t *testing.T) {
+		t.Parallel()
+		w := adaptertest.Start(t, adaptertest.WithFiles())
+		l := &timeline{step: time.Minute}
+		for range 5 {
+			w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+			l.scrape(w)
+		}
+		for _, alert := range alertNames(t) {
+			if l.fires(t, alert) {
+				t.Errorf("%s fires and nothing has happened", alert)
+			}
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package adapter
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A seal is the last header that a gateway puts on a record: nobody else can make
+// a record that fills a queue, and nobody can change one or put it on another
+// topic. It covers the topic, the key, the value and every header before it, so
+// nothing of a record is used that is not sealed: what somebody on the way adds
+// behind the seal is not read. Its form is
+//
+//	1 byte    sealForm
+//	4 bytes   the key's id, so that keys can be changed one node after another
+//	32 bytes  HMAC-SHA256 over "mezhved record 2", NUL, and then topic, key,
+//	          SHA-256 of the value, and name and value of each header, each
+//	          behind its length as a varint
+//
+// What a seal does not say is that the record is new or where it stood: records
+// can be repeated, and the store knows what it has queued. Nor does it prove
+// anything to those who read the topics beside us: to them the sender's signature
+// in the value does.
+const (
+	sealForm = 2
+	sealSize = 1 + 4 + sha256.Size
+)
+
+// sealKeys make and check seals: the first makes, all check.
+type sealKeys [][]byte
+
+// LoadSealKeys reads the keys of seals. Without files they are made from those of
+// reply addresses, in the same order.
+func (c Config) LoadSealKeys(replies [][]byte) ([][]byte, error) {
+	if len(c.Kafka.SealKeys) > 0 {
+		return readKeys("seal key", c.Kafka.SealKeys)
+	}
+	keys := make([][]byte, len(replies))
+	for i := range replies {
+		keys[i] = replyKeys(replies).derived(i, "record seal")
+	}
+	return keys, nil
+}
+
+func sealKeyID(key []byte) []byte {
+	h := sha256.New()
+	h.Write([]byte("mezhved seal key\x00"))
+	h.Write(key)
+	return h.Sum(nil)[:4]
+}
+
+// sealedMAC is over what stands in a record before the n-th header.
+func sealedMAC(key []byte, topic string, r *Record, n int) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("mezhved record 2\x00"))
+	var length [binary.MaxVarintLen64]byte
+	field := func(b []byte) {
+		h.Write(length[:binary.PutUvarint(length[:], uint64(len(b)))])
+		h.Write(b)
+	}
+	digest := sha256.Sum256(r.Value)
+	field([]byte(topic))
+	field(r.Key)
+	field(digest[:])
+	for _, x := range r.Headers[:n] {
+		field([]byte(x.Key))
+		field(x.Value)
+	}
+	return h.Sum(nil)
+}
+
+// seal puts the seal on a finished record.
+func (k sealKeys) seal(r *Record) {
+	s := append(make([]byte, 0, sealSize), sealForm)
+	s = append(s, sealKeyID(k[0])...)
+	s = append(s, sealedMAC(k[0], r.Topic, r, len(r.Headers))...)
+	r.Headers = append(r.Headers, Header{headerSeal, s})
+}
+
+var (
+	errNotSealed = errors.New("the seal is missing or wrong")
+	// errSealKey is also what somebody writes who wants us to look for a key.
+	errSealKey = errors.New("it is sealed with a key that this node does not have: give kafka.sealKeys (or replyTo.keys) of all nodes the same keys")
+)
+
+// open gives the headers that the seal covers.
+func (k sealKeys) open(topic string, r *Record) ([]Header, error) {
+	n := slices.IndexFunc(r.Headers, func(h Header) bool { return h.Key == headerSeal })
+	if n < 0 {
+		return nil, errNotSealed
+	}
+	s := r.Headers[n].Value
+	if len(s) != sealSize || s[0] != sealForm {
+		return nil, errNotSealed
+	}
+	known := false
+	for _, key := range k {
+		if !hmac.Equal(s[1:5], sealKeyID(key)) {
+			continue
+		}
+		known = true
+		if hmac.Equal(s[5:], sealedMAC(key, topic, r, n)) {
+			return r.Headers[:n], nil
+		}
+	}
+	if !known {
+		return r.Headers[:n], errSealKey
+	}
+	return nil, errNotSealed
+}
+
+// Gateways of before sealed with a key of reply addresses, and only the id, the
+// queue and whether a queue is filled. Nothing else of such a record is used, and
+// what the journal hears of it is the store's, so whoever takes a seal of today
+// off a record to have it read like one of before gains nothing. It is taken for
+// messages that were accepted before Rooms.OldSeals, and until then written too,
+// for the nodes that are still of before.
+
+// oldSeal is the seal of before.
+func oldSeal(key []byte, id string, queue []byte, stream bool) []byte {
+	h := hmac.New(sha256.New, key)
+	what := "mezhved record 1"
+	if stream {
+		what = "mezhved stream 1"
+	}
+	fmt.Fprintf(h, "%s\x00%s\x00", what, id)
+	h.Write(queue)
+	return h.Sum(nil)[:16]
+}
+
+// openOld gives what a seal of before covers, as headers.
+func (g *Gateway) openOld(r *Record) ([]Header, error) {
+	var id, queue, seal []byte
+	stream := false
+	for _, h := range r.Headers {
+		switch h.Key {
+		case headerID:
+			id = h.Value
+		case headerQueue:
+			queue = h.Value
+		case headerOldSeal:
+			seal = h.Value
+		case headerStream:
+			stream = true
+		}
+	}
+	u, err := uuid.ParseBytes(id)
+	if err != nil || len(seal) == 0 || !acceptedAt(u).Before(g.rooms.OldSeals) {
+		return nil, errNotSealed
+	}
+	for _, key := range g.replies {
+		if !hmac.Equal(seal, oldSeal(key, string(id), queue, stream)) {
+			continue
+		}
+		covered := []Header{{headerID, id}, {headerQueue, queue}}
+		if stream {
+			covered = append(covered, Header{headerStream, []byte("stream")})
+		}
+		return covered, nil
+	}
+	return nil, errNotSealed
+}
+
+// acceptedAt is the time in an id of ours (a UUIDv7).
+func acceptedAt(id uuid.UUID) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16))
+}
