@@ -22,7 +22,7 @@ type Config struct {
 	TLS    TLSConfig `yaml:"tls"`
 
 	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
-	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol); default X-Forwarded-For
+	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol, not at the FTP door); default X-Forwarded-For
 
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
