@@ -123,6 +123,7 @@ func (k *floodKind) send(ctx context.Context, from, address string) string {
 				break
 			}
 		}
+		conn.SetReadDeadline(time.Now().Add(time.Second)) // the rest never comes
 	default:
 		conn.Write(k.body)
 	}
