@@ -1,9 +1,12 @@
 package adapter
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"mezhved/envelopes/xmltape"
@@ -16,7 +19,7 @@ import (
 //
 // When the signature fails, the layout of the envelope is looked at first, as
 // the real bus does: a sender whose envelope is broken hears of that.
-func (g *Gateway) authenticate(c *call) error {
+func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	defer c.stage("authenticate")()
 	sig, target := c.envelope.Caller()
 	if !sig.Valid() || !target.Valid() {
@@ -25,16 +28,19 @@ func (g *Gateway) authenticate(c *call) error {
 		}
 		return because("signature-missing")
 	}
-	if claimed, ok := claimedCertificate(sig); ok {
+	if claimed, ok := certificateDigest(sig.Child(sig.Space(), "KeyInfo").Child(sig.Space(), "X509Data").Child(sig.Space(), "X509Certificate").Text()); ok {
 		c.claimed = claimed
 		if c.catalog.PartyOf(claimed) == nil {
 			// A stranger whatever the signature says: those who come too often
 			// are turned away before it costs us arithmetic.
 			c.counted = true
-			if err := g.strangers.admit(c.remote); err != nil {
+			if err := g.strangers.admit(c.account()); err != nil {
 				return err
 			}
 		}
+	}
+	if err := c.holding.Hold(ctx, c.holding.bytes+int64(signing.Cost(c.envelope.Tape()))); err != nil {
+		return err
 	}
 	signed, err := g.verifier.VerifyAt(sig, target, c.started)
 	if err != nil {
@@ -52,33 +58,81 @@ func (g *Gateway) authenticate(c *call) error {
 		return because("stranger", cert.Subject())
 	}
 	c.signed, c.party = signed, party
+	c.holding.Prove("party " + string(party.Mnemonic))
 	c.event.Sender = string(party.Mnemonic)
 	c.event.Certificate = hexDigest(cert.SHA256)
+	c.unchecked("caller", signed.Unchecked())
 	return g.rates.admit(party, c.started)
 }
 
-// claimedCertificate is the digest of the certificate that a signature brings
-// along. Nothing is proved about it: it may only be used to refuse more cheaply.
-func claimedCertificate(sig xmltape.Node) (sum [32]byte, ok bool) {
-	ds := sig.Space()
-	cert := sig.Child(ds, "KeyInfo").Child(ds, "X509Data").Child(ds, "X509Certificate")
-	if !cert.Valid() {
+// certificateDigest is the digest of a certificate that a signature brings along,
+// from its base64. Nothing is proved about it: it may only be used to refuse more
+// cheaply, and to tell apart those who share an address.
+func certificateDigest(text []byte) (sum [32]byte, ok bool) {
+	if len(text) == 0 || len(text) > 32<<10 {
 		return sum, false
 	}
-	text := strings.Map(func(r rune) rune {
+	packed := strings.Map(func(r rune) rune {
 		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
 			return -1
 		}
 		return r
-	}, string(cert.Text()))
-	if len(text) > 16<<10 {
-		return sum, false
-	}
-	der, err := base64.StdEncoding.DecodeString(text)
+	}, string(text))
+	der, err := base64.StdEncoding.DecodeString(packed)
 	if err != nil {
 		return sum, false
 	}
 	return sha256.Sum256(der), true
+}
+
+// seems is the party that an unproved call claims to come from by the certificate
+// of its signature, which is looked for at the end of a body that could not be
+// parsed. Nil: nobody we know.
+func (c *call) seems() *Party {
+	if c.claimed == [32]byte{} && c.envelope == nil {
+		end := c.body[max(0, len(c.body)-64<<10):]
+		if i := bytes.LastIndex(end, []byte("X509Certificate>")); i > 0 {
+			text := end[:max(0, bytes.LastIndexByte(end[:i], '<'))]
+			c.claimed, _ = certificateDigest(text[bytes.LastIndexByte(text, '>')+1:])
+		}
+	}
+	return c.catalog.PartyOf(c.claimed)
+}
+
+// account is to whom an unproved call is charged: the client certificate of its
+// connection, else its address, and at an address to whom it seems to come from, so
+// that strangers who share it take nothing from him.
+func (c *call) account() string {
+	if c.connection != "" {
+		return "certificate " + c.connection
+	}
+	if p := c.seems(); p != nil {
+		return c.remote + " as " + string(p.Mnemonic)
+	}
+	return c.remote
+}
+
+// letPass notes in the call's journal entries a check whose outcome was let pass or
+// decided.
+func (c *call) letPass(rule string) {
+	switch noted := strings.Fields(c.event.Rule); {
+	case len(noted) == 0:
+		c.event.Rule = rule
+	case !slices.Contains(noted, rule):
+		c.event.Rule += " " + rule
+	}
+}
+
+// unchecked notes that nobody could say whether the certificate of a signature is
+// revoked, which trust.failOpen lets pass: it is counted, and stands in the call's
+// journal entries.
+func (c *call) unchecked(whose string, why error) {
+	if why == nil {
+		return
+	}
+	c.letPass("signature." + string(signing.RevocationUnknown))
+	c.g.metrics.unchecked.WithLabelValues(whose).Inc()
+	c.g.log.Debug("nobody could say whether a certificate is revoked; failOpen lets it pass", "whose", whose, "reason", why)
 }
 
 // verifyPersonal checks the official's signature (ЭП-СП) over the content.
@@ -91,11 +145,12 @@ func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node,
 	case s.Personal == PersonalForbidden:
 		return because("personal-signature-forbidden", id)
 	}
-	_, err := g.personal.VerifyAt(sig, content, c.started)
+	signed, err := g.personal.VerifyAt(sig, content, c.started)
 	var e *signing.Error
 	if errors.As(err, &e) {
 		return refuseSignature("ЭП-СП", e)
 	}
+	c.unchecked("person", signed.Unchecked())
 	return err
 }
 
@@ -108,10 +163,11 @@ func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, oct
 		}
 		return nil
 	}
-	_, err := g.personal.VerifyCMSAt(pkcs7, octets, c.started, c.signed.Certificate())
+	signed, err := g.personal.VerifyCMSAt(pkcs7, octets, c.started, c.signed.Certificate())
 	var e *signing.Error
 	switch {
 	case err == nil:
+		c.unchecked("file", signed.Unchecked())
 		return nil
 	case errors.As(err, &e):
 		return refuseFile(name, e)

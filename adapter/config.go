@@ -18,8 +18,11 @@ type Config struct {
 	Name    string `yaml:"name"`    // mnemonic of the gateway itself as sender of its own messages; default SMEV
 
 	Listen string    `yaml:"listen"` // default 127.0.0.1:7500
-	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL; default: from the Host header
+	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL and the console, with a path where a proxy gives them one; default: from the Host header
 	TLS    TLSConfig `yaml:"tls"`
+
+	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
+	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol, not at the FTP door); default X-Forwarded-For
 
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
@@ -115,7 +118,7 @@ type TrustConfig struct {
 	Intermediates []string `yaml:"intermediates"` // PEM files
 	CRLs          []string `yaml:"crls"`          // files or http(s) addresses; addresses in certificates are never followed
 	OCSP          []string `yaml:"ocsp"`          // http(s) addresses
-	FailOpen      bool     `yaml:"failOpen"`      // accept what no list and no responder could tell about
+	FailOpen      bool     `yaml:"failOpen"`      // accept what no list and no responder could tell about; each is counted and stands in its journal entry
 	Algorithms    []string `yaml:"algorithms"`    // URIs of signature algorithms; default: all but legacy ones
 	IgnoreDates   bool     `yaml:"ignoreDates"`   // accept expired certificates (for old test material only)
 }
@@ -139,7 +142,7 @@ type LimitsConfig struct {
 	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
-	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
+	Memory      Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
 	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
@@ -260,6 +263,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Contour, "mezhved")
 	def(&c.Name, "SMEV")
 	def(&c.Listen, "127.0.0.1:7500")
+	def(&c.ProxyHeader, tellsForwardedFor)
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
 	def(&c.Kafka.Group, "mezhved-intake")
@@ -364,6 +368,9 @@ func (c Config) check(f *yamlFile) {
 			f.errorf("url", "an http or https address is expected, not %q", c.URL)
 		}
 	}
+	if _, err := c.proxies(); err != nil {
+		f.errorf("trustedProxies", "%v", err)
+	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		f.errorf("tls", "certificate and key go together")
 	}
@@ -445,6 +452,16 @@ func (c Config) checkFileStore(f *yamlFile) {
 	if _, _, err := c.FTP.DataPorts(); err != nil {
 		f.errorf("ftp.ports", "%v", err)
 	}
+}
+
+// PathPrefix is the path of URL, without its last slash: where a proxy has put the
+// doors.
+func (c Config) PathPrefix() string {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(u.EscapedPath(), "/")
 }
 
 // DataPorts reads Ports; 0 and 0 stand for any.

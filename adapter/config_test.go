@@ -84,7 +84,7 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	section := ""
 	var b strings.Builder
 	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
-	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true, "sealKeys": true}
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true, "sealKeys": true, "trustedProxies": true}
 	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
 		line := s.Text()
 		if m := regexp.MustCompile(`^(\w+):\s*(#.*)?$`).FindStringSubmatch(line); m != nil {
@@ -106,6 +106,21 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	}
 	if shown.Limits.Body == 0 || shown.Times.Shutdown == 0 || shown.Kafka.MaxRecord == 0 {
 		t.Errorf("defaults were not found in the sample: %+v", shown)
+	}
+}
+
+// What is no address of a proxy, and no way in which one tells its caller, is named.
+func TestProxiesAreNamed(t *testing.T) {
+	for _, bad := range []Config{{TrustedProxies: []string{"10.1.2.0/24", "proxy.example"}}, {ProxyHeader: "X-Real-IP"}} {
+		f := &yamlFile{name: "c", at: map[string][2]int{}}
+		bad.WithDefaults().check(f)
+		found := false
+		for _, one := range f.findings {
+			found = found || strings.Contains(one.Text, "proxy.example") || strings.Contains(one.Text, "X-Real-IP")
+		}
+		if !found {
+			t.Errorf("%v %q: not named: %v", bad.TrustedProxies, bad.ProxyHeader, f.findings)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ func (g *Gateway) serveDescription(v envelopes.Version) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, asked := r.URL.Query()["wsdl"]; !asked {
 			if _, asked = r.URL.Query()["WSDL"]; !asked && !strings.HasSuffix(r.URL.Path, ".wsdl") {
+				w.Header().Set("Allow", "GET, HEAD, POST")
 				http.Error(w, "This is a SOAP 1.1 door: POST an envelope, or GET "+r.URL.Path+"?wsdl for its description.", http.StatusMethodNotAllowed)
 				return
 			}

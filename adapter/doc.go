@@ -7,6 +7,8 @@
 //	   v                                                                       v
 //	handler.go       serveSOAP     body up to the limit, one request record; all
 //	                               operations come through this door
+//	memory.go        Hold          room for body, tape and copies is taken before
+//	                               they are: strangers share half of it
 //	                 parse         bytes -> envelopes.Envelope (untrusted)
 //	authenticate.go  authenticate  -> signing.Signed -> Party, by registered
 //	                               certificate
@@ -121,6 +123,16 @@
 // content and the official's signature over it are the same bytes in either
 // case. The journal says of such a delivery that it was "rewrapped"; the store
 // keeps what the sender signed.
+//
+// # Strangers
+//
+// Whoever reaches a door can make us hold what he sends until we know that it is
+// nobody's: the body, the tape, which markup makes many times as large as itself,
+// and copies. limits.memory bounds all of that for the process; the cost of a step
+// is told before the step, a call that finds no room waits a second and is then
+// told to come again (503), and what is left over goes back to the system. Once
+// its signature is proved a call counts for its party. What is refused before its
+// end is read on and thrown away, within bounds, so that its sender reads why.
 //
 // # The log of the process
 //

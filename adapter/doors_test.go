@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -458,9 +459,9 @@ func TestStalledBodiesLeaveRoom(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
 	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
-		c.Limits.Body, c.Limits.Memory = mb, 8*mb
+		c.Limits.Body, c.Limits.Memory = mb, 16*mb
 	}))
-	stall := func(from string) (turnedAway bool) {
+	begin := func(from string) net.Conn {
 		t.Helper()
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 		conn, err := d.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
@@ -472,25 +473,31 @@ func TestStalledBodiesLeaveRoom(t *testing.T) {
 		if _, err := conn.Write(bytes.Repeat([]byte(" "), mb*5/8)); err != nil {
 			t.Fatal(err)
 		}
-		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		b := make([]byte, 100)
-		n, _ := conn.Read(b)
-		return strings.Contains(string(b[:n]), "503")
+		return conn
 	}
-	away := 0
+	statusOf := func(conn net.Conn) string {
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		return line
+	}
+	// Each that is let in holds 1 MB of its address's 4 MB, and half as much again
+	// while its buffer grows.
+	turnedAway := make(chan string, 16)
+	for range 16 {
+		conn := begin("127.0.0.2")
+		go func() { turnedAway <- statusOf(conn) }()
+	}
 	for range 8 {
-		if stall("127.0.0.2") {
-			away++
+		if got := <-turnedAway; !strings.Contains(got, "503") {
+			t.Errorf("a stalled body of an address that holds its share: %q, want 503", got)
 		}
 	}
-	// Each that is let in holds 1 MB of its address's 2 MB; a buffer that another
-	// call left behind may make room for the second.
-	if away != 6 && away != 7 {
-		t.Errorf("%d of 8 stalled bodies of one address were turned away", away)
-	}
 	for _, from := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"} {
-		if stall(from) {
-			t.Errorf("a body from %s had no room", from)
+		conn := begin(from)
+		if _, err := conn.Write(bytes.Repeat([]byte(" "), mb*3/8)); err != nil {
+			t.Fatal(err)
+		}
+		if got := statusOf(conn); !strings.Contains(got, "500") {
+			t.Errorf("a body of blanks from %s: %q, want the fault about its XML", from, got)
 		}
 	}
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))

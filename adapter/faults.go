@@ -123,6 +123,7 @@ var table = map[reason]row{
 	"no-such-queue":     {fault: envelopes.UnknownMessageType, module: "DAS", n: 3, text: "Входящая очередь запрошенного типа сообщений, принадлежащая пользователю %s не зарегистрирована в СМЭВ", status: 500, do: "проверьте селектор или запросите доступ к виду сведений"},
 	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "считайте сообщение подтверждённым"},
 	"rate":              {fault: envelopes.SMEVFailure, module: "PP", n: 50, text: "Превышена допустимая частота обращений.", status: http.StatusTooManyRequests, do: "повторите позже: через сколько секунд, сказано в Retry-After"},
+	"no-room":           {fault: envelopes.SMEVFailure, module: "PP", n: 51, text: "Шлюз принимает слишком много данных сразу, для сообщения сейчас нет места.", status: http.StatusServiceUnavailable, do: doRetry},
 	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
 	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
@@ -204,6 +205,7 @@ func refuse(err error) *refusal {
 		invalid *xsd.Invalid
 		route   *RouteError
 		id      idRefusal
+		never   *TooMuchError
 	)
 	switch {
 	case errors.As(err, &done):
@@ -240,6 +242,10 @@ func refuse(err error) *refusal {
 		return &refusal{reason: reason(id), cause: err}
 	case errors.Is(err, ErrNotAwaiting):
 		return &refusal{reason: "not-awaiting", args: []any{""}, cause: err}
+	case errors.Is(err, ErrNoRoom):
+		return &refusal{reason: "no-room", cause: err, retryAfter: 2 * time.Second}
+	case errors.As(err, &never):
+		return &refusal{reason: "too-large", cause: err, args: []any{fmt.Sprintf("для его разметки нужно %d байт памяти, одному вызову даётся %d", never.Bytes, never.Most)}}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &refusal{reason: "unavailable", cause: err, retryAfter: 5 * time.Second}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -50,6 +51,7 @@ type Rooms struct {
 	Clock   *Clock           // the time that all nodes go by; nil: Now
 	Now     func() time.Time // default: Clock's, or the machine's
 	Metrics *prometheus.Registry
+	Memory  *Memory              // what calls may hold, shared with the other doors of the process; default: one of the gateway's own
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
 	Journal Journal          // nil: events are kept, but nobody puts them into a log
@@ -95,7 +97,10 @@ type Gateway struct {
 
 	doors     http.Handler
 	slots     chan struct{} // one per call at work
-	memory    *bodyBudget
+	memory    *Memory
+	proxies   proxies
+	transport atomic.Pointer[transport] // nil: plain HTTP
+	discards  *rate.Limiter             // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -156,6 +161,10 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	for _, k := range seals {
 		need(len(k) >= 32, "a key of seals is shorter than 32 bytes")
 	}
+	proxies, err := c.proxies()
+	if err != nil {
+		missing = append(missing, err)
+	}
 	if err := errors.Join(missing...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -164,8 +173,13 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		slots:     make(chan struct{}, c.Limits.Concurrent),
-		memory:    newBodyBudget(c.Limits),
+		memory:    p.Memory,
+		proxies:   proxies,
+		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
+	}
+	if g.memory == nil {
+		g.memory = NewMemory(c.Limits)
 	}
 	if p.Tracing == nil {
 		p.Tracing = otel.GetTracerProvider()
@@ -201,7 +215,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g.strangers = newStrangers(c.Limits, g.now)
 	g.rates.config = c.Limits
 	g.metrics.certificates(p.Registry.Catalog())
-	g.doors = g.routes()
+	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil
 }
 
@@ -214,9 +228,12 @@ func (g *Gateway) Config() Config { return g.config }
 // Catalog is the set of services and parties in force.
 func (g *Gateway) Catalog() *Catalog { return g.registry.Catalog() }
 
-// Reload reads services and parties again. With errors among the findings the
+// Reload reads services, parties and what the doors' TLS stands on again. With errors among the findings the
 // old set stays in force; warnings do not stop it.
 func (g *Gateway) Reload(ctx context.Context) Findings {
+	if t := g.transport.Load(); t != nil {
+		t.reload()
+	}
 	before := g.registry.Catalog().Digest
 	found := g.registry.Reload()
 	if bad := found.Errors(); len(bad) > 0 {
@@ -378,15 +395,17 @@ func (g *Gateway) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", g.config.Listen, err)
 	}
+	l = g.proxies.listener(l)
 	if g.config.TLS.Certificate == "" {
 		return l, nil
 	}
-	tc, err := g.config.TLS.load()
+	t, err := newTransport(g.config.TLS, g.log, g.metrics.countTransport)
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	return tls.NewListener(l, tc), nil
+	g.transport.Store(t)
+	return tls.NewListener(l, t.forListener()), nil
 }
 
 // Serve runs the gateway on the listener until ctx ends. It stops in this
@@ -437,6 +456,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	g.log.Info("gateway is closed")
 	return err
 }
+
+// Memory is what the calls at the doors of this process may hold.
+func (g *Gateway) Memory() *Memory { return g.memory }
 
 // limits of the gate, from the configuration.
 func (g *Gateway) envelopeLimits() envelopes.Limits {

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -24,22 +26,32 @@ import (
 // anyVersion is the door /ws: the body says its version.
 const anyVersion envelopes.Version = 0
 
+// soapDoors are the paths of the doors that speak SOAP, with their versions.
+var soapDoors = func() map[string]envelopes.Version {
+	doors := map[string]envelopes.Version{"/ws": anyVersion, "/ws/smev-message-exchange-service-1.3.wsdl": envelopes.V13}
+	for _, v := range envelopes.Versions {
+		doors["/smev/v"+v.String()+"/ws"] = v
+	}
+	return doors
+}()
+
 // routes are the doors. The paths are those of the real bus, so that a client
 // changes nothing but the host.
 func (g *Gateway) routes() http.Handler {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead) // HEAD where GET works
+	r.MethodNotAllowed(g.serveNotAllowed)
 	r.Use(g.surviving)
 	soap := func(path string, v envelopes.Version) {
 		r.Post(path, g.serveSOAP(v))
 		r.Get(path, g.serveDescription(v))
-		r.Put(path, g.serveSOAP(v)) // refused there, in the words of SOAP
+	}
+	for path, v := range soapDoors {
+		soap(path, v)
 	}
 	for _, v := range envelopes.Versions {
-		soap("/smev/v"+v.String()+"/ws", v)
 		r.Get("/smev/v"+v.String()+"/{file}", g.serveDocument)
 	}
-	soap("/ws", anyVersion)
-	soap("/ws/smev-message-exchange-service-1.3.wsdl", envelopes.V13)
 	r.Get("/ws/{file}", g.serveDocument)
 	r.Get("/{file:smev-message-exchange-.*}", g.serveDocument)
 	r.Get("/healthz", g.serveHealth)
@@ -56,12 +68,53 @@ func (g *Gateway) routes() http.Handler {
 	return r
 }
 
+// serveNotAllowed refuses a method that a door does not have; one that speaks SOAP
+// says it in SOAP.
+func (g *Gateway) serveNotAllowed(w http.ResponseWriter, r *http.Request) {
+	doors := chi.RouteContext(r.Context()).Routes
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if doors.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			if allowed = append(allowed, method); method == http.MethodGet {
+				allowed = append(allowed, http.MethodHead)
+			}
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	if door, ok := soapDoors[r.URL.Path]; ok {
+		g.serveSOAP(door)(w, r)
+		return
+	}
+	http.Error(w, "This address takes "+strings.Join(allowed, ", ")+".", http.StatusMethodNotAllowed)
+}
+
+// within takes the path of the configured address off, for proxies that leave it
+// there.
+func (g *Gateway) within(doors http.Handler) http.Handler {
+	path := g.config.PathPrefix()
+	if path == "" {
+		return doors
+	}
+	stripped := http.StripPrefix(path, doors)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == path:
+			http.Redirect(w, r, path+"/", http.StatusMovedPermanently)
+		case strings.HasPrefix(r.URL.Path, path+"/"):
+			stripped.ServeHTTP(w, r)
+		default:
+			doors.ServeHTTP(w, r)
+		}
+	})
+}
+
 // call is one request record: everything about a call from its first byte to
 // its answer.
 type call struct {
 	g           *Gateway
 	door        envelopes.Version
 	remote      string
+	connection  string // digest of the verified client certificate of the connection
 	contentType string
 	multipart   bool // the caller understands a multipart answer
 	wait        time.Duration
@@ -71,8 +124,9 @@ type call struct {
 	span        trace.Span
 
 	scratch  *scratch
-	reserved int64 // bytes held of the gateway's budget
+	holding  *Holding // what the call holds of the gateway's memory
 	body     []byte
+	whole    bool // the body has come to its end
 	envelope *envelopes.Envelope
 	signed   signing.Signed
 	party    *Party // nil until authenticate has proved it
@@ -130,7 +184,13 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 
 		out, err := g.serveCall(ctx, c, w, r)
 		if err != nil {
+			rest := g.unread(w, r, c)
 			g.writeFault(ctx, c, w, err)
+			if rest != nil {
+				c.scratch, c.body = nil, nil // nothing is held while the rest comes
+				c.holding.Release()
+				rest()
+			}
 			return
 		}
 		g.write(c, w, http.StatusOK, out, c.answer.Parts)
@@ -149,6 +209,10 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
 	c.event = journal.Event{Time: c.started, Node: g.config.Node}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
+	}
+	c.holding = g.memory.Begin(c.account(), c.connection != "")
 	return c
 }
 
@@ -162,8 +226,8 @@ func (g *Gateway) end(c *call) {
 	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
-	g.memory.giveBack(c.remote, c.reserved)
-	if c.scratch != nil && cap(c.scratch.body) <= 1<<20 {
+	c.holding.Release()
+	if c.scratch != nil && c.scratch.spare() {
 		g.scratches.Put(c.scratch)
 	}
 }
@@ -179,12 +243,11 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 		}
 	}()
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST, GET")
 		return nil, because("method")
 	}
 	// Read first: a caller that trickles its body must hold no place of those
 	// that work.
-	if err := g.read(c, w, r); err != nil {
+	if err := g.read(ctx, c, w, r); err != nil {
 		return nil, err
 	}
 	if err := g.takeSlot(ctx); err != nil {
@@ -220,7 +283,7 @@ func (g *Gateway) takeSlot(ctx context.Context) error {
 func (g *Gateway) giveSlot() { <-g.slots }
 
 // read takes the body, up to the limit and no further.
-func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *http.Request) error {
 	defer c.stage("read")()
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return &refusal{reason: "content-type", args: []any{saysEncoding}, cause: fmt.Errorf("content encoding %q", e)}
@@ -229,18 +292,19 @@ func (g *Gateway) read(c *call, w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > limit {
 		return tooLarge(limit, fmt.Errorf("%d bytes announced", r.ContentLength))
 	}
-	buf, err := g.readAll(c, http.MaxBytesReader(w, r.Body, limit))
+	buf, err := g.readAll(ctx, c, http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	c.scratch.body, c.body = buf, buf
 	var over *http.MaxBytesError
-	var full *refusal
+	var never *TooMuchError
 	switch {
-	case errors.As(err, &full):
-		return full
+	case errors.Is(err, ErrNoRoom), errors.As(err, &never):
+		return err
 	case errors.As(err, &over):
 		return tooLarge(limit, err)
 	case err != nil:
 		return &refusal{reason: "incomplete", cause: err}
 	}
+	c.whole = true
 	c.event.Size = len(buf)
 	return nil
 }
@@ -250,20 +314,64 @@ func tooLarge(limit int64, cause error) *refusal {
 	return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10) + " байт"}, cause: cause}
 }
 
-// readAll reads into the call's buffer. The buffer grows with what has come,
-// not with what was announced, and all buffers together stay within a budget.
-func (g *Gateway) readAll(c *call, r io.Reader) ([]byte, error) {
+// What is read of a body that is refused before its end: of one, how long, and of
+// all together in a second, so that a flood of them leaves time for other work.
+const (
+	discardedBytes  = 64 << 20
+	discardedTime   = 10 * time.Second
+	discardedAtOnce = 128 << 20
+	discardedPiece  = 64 << 10
+)
+
+// unread prepares for the refusal of a call whose body has not come to its end,
+// and gives what is to be done after it, nil when nothing is: most clients read no answer before they
+// have sent everything, and closing on what they still send would reset the
+// connection and take the answer with it. So the answer is sent, and what comes is
+// read on and thrown away, within bounds.
+func (g *Gateway) unread(w http.ResponseWriter, r *http.Request, c *call) func() {
+	if c.whole || r.ContentLength == 0 || r.Header.Get("Expect") != "" { // who asks first sends nothing now
+		return nil
+	}
+	ctl := http.NewResponseController(w)
+	if ctl.EnableFullDuplex() != nil {
+		return nil
+	}
+	w.Header().Set("Connection", "close")
+	return func() {
+		if ctl.Flush() != nil || ctl.SetReadDeadline(time.Now().Add(discardedTime)) != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), discardedTime)
+		defer cancel()
+		for range discardedBytes / discardedPiece {
+			if g.discards.WaitN(ctx, discardedPiece) != nil {
+				return
+			}
+			if _, err := io.CopyN(io.Discard, r.Body, discardedPiece); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// readAll reads into the call's buffer, which grows with what has come, not with
+// what was announced (-1: nothing was).
+func (g *Gateway) readAll(ctx context.Context, c *call, r io.Reader, announced int64) ([]byte, error) {
 	most := int(g.config.Limits.Body) + 1 // one more, so that the end of a body of full length is seen
 	buf := c.scratch.body[:0]
+	if err := c.holding.Hold(ctx, int64(cap(buf))); err != nil {
+		return buf, err
+	}
 	for {
 		if len(buf) == cap(buf) {
-			larger, before := min(max(2*cap(buf), 8<<10), most), c.reserved
-			if !g.memory.take(c.remote, int64(larger)) {
-				return buf, &refusal{reason: "unavailable", retryAfter: 2 * time.Second, cause: errors.New("too many large bodies at once")}
+			larger := growth(cap(buf), most, announced)
+			if err := c.holding.Hold(ctx, int64(cap(buf)+larger)); err != nil { // both stand there while one is copied
+				return buf, err
 			}
 			buf = append(make([]byte, 0, larger), buf...)
-			g.memory.giveBack(c.remote, before)
-			c.reserved = int64(larger)
+			if err := c.holding.Hold(ctx, int64(larger)); err != nil {
+				return buf, err
+			}
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -276,13 +384,24 @@ func (g *Gateway) readAll(c *call, r io.Reader) ([]byte, error) {
 	}
 }
 
+// growth is the size of the next buffer of a body that has filled one of size
+// bytes. The last one is as large as was announced, and a byte more in which the
+// end is seen.
+func growth(size, most int, announced int64) int {
+	larger := min(max(2*size, 8<<10), most)
+	if full := announced + 1; announced >= 0 && full <= int64(most) && full > int64(size) && int64(larger) > full/2 {
+		larger = int(full)
+	}
+	return larger
+}
+
 // handle is the corridor: bytes -> envelope -> proof of the caller -> the
 // operation's own steps.
 func (g *Gateway) handle(ctx context.Context, c *call) error {
-	if err := g.parse(c); err != nil {
+	if err := g.parse(ctx, c); err != nil {
 		return err
 	}
-	if err := g.authenticate(c); err != nil {
+	if err := g.authenticate(ctx, c); err != nil {
 		return err
 	}
 	switch c.operation() {
@@ -301,9 +420,16 @@ func (g *Gateway) handle(ctx context.Context, c *call) error {
 	}
 }
 
-func (g *Gateway) parse(c *call) error {
+func (g *Gateway) parse(ctx context.Context, c *call) error {
 	defer c.stage("parse")()
-	e, err := envelopes.Parse(c.contentType, c.body, &c.scratch.tape, g.envelopeLimits())
+	limits := g.envelopeLimits()
+	limits.Hold = func(bytes int) error {
+		if err := c.holding.Hold(ctx, int64(cap(c.body)+bytes)); err != nil {
+			return err
+		}
+		return c.holding.enter(ctx)
+	}
+	e, err := envelopes.Parse(c.contentType, c.body, &c.scratch.tape, limits)
 	if err != nil {
 		return err
 	}

@@ -6,55 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"mezhved/adapter/journal"
 )
 
 func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
-
-// bodyBudget is the bytes that bodies being read may hold: together, and those
-// from one address, so that one caller that stalls leaves room for the others.
-type bodyBudget struct {
-	all   *semaphore.Weighted
-	share int64 // of one address
-
-	mu   sync.Mutex
-	held map[string]int64 // by address; only those that hold something
-}
-
-// newBodyBudget gives one address a quarter, but always room for one body,
-// which while its buffer grows is held in two.
-func newBodyBudget(c LimitsConfig) *bodyBudget {
-	return &bodyBudget{
-		all: semaphore.NewWeighted(int64(c.Memory)), share: max(int64(c.Memory)/4, 2*(int64(c.Body)+1)),
-		held: map[string]int64{},
-	}
-}
-
-// take holds n bytes more for a body from address, if there is room.
-func (b *bodyBudget) take(address string, n int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held[address]+n > b.share || !b.all.TryAcquire(n) {
-		return false
-	}
-	b.held[address] += n
-	return true
-}
-
-func (b *bodyBudget) giveBack(address string, n int64) {
-	if n == 0 {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all.Release(n)
-	if b.held[address] -= n; b.held[address] == 0 {
-		delete(b.held, address)
-	}
-}
 
 // rates hold each party to its calls per second.
 type rates struct {
@@ -113,38 +70,39 @@ func (r *rates) take() map[Mnemonic]int {
 	return out
 }
 
-// strangers counts callers that could not be proved to be a party, holds each
-// address to a rate, and keeps some of what they sent, so that a partner who is
-// just being connected can be helped.
+// strangers counts callers that could not be proved to be a party, holds each to
+// a rate, and keeps some of what they sent, so that a partner who is just being
+// connected can be helped. Each has an account: his address, or the party that he
+// seems to be, which may share its address with others.
 type strangers struct {
-	config  LimitsConfig
-	now     func() time.Time
-	mu      sync.Mutex
-	address map[string]*rate.Limiter
-	counts  map[reason]int
-	kept    int
-	minute  time.Time
+	config LimitsConfig
+	now    func() time.Time
+	mu     sync.Mutex
+	rates  map[string]*rate.Limiter // by account
+	counts map[reason]int
+	kept   map[string]int // calls kept in this minute, by whose they seem to be; empty: nobody's
+	minute time.Time
 }
 
-// maxAddresses bounds the memory that strangers can take; past it the table is
+// maxAccounts bounds the memory that strangers can take; past it the table is
 // begun anew.
-const maxAddresses = 10_000
+const maxAccounts = 10_000
 
 func newStrangers(c LimitsConfig, now func() time.Time) *strangers {
-	return &strangers{config: c, now: now, address: map[string]*rate.Limiter{}, counts: map[reason]int{}}
+	return &strangers{config: c, now: now, rates: map[string]*rate.Limiter{}, counts: map[reason]int{}, kept: map[string]int{}}
 }
 
-// admit takes one refused call of an address's allowance.
-func (s *strangers) admit(address string) error {
+// admit takes one refused call of an account's allowance.
+func (s *strangers) admit(account string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.address[address]
+	l := s.rates[account]
 	if l == nil {
-		if len(s.address) >= maxAddresses {
-			clear(s.address)
+		if len(s.rates) >= maxAccounts {
+			clear(s.rates)
 		}
 		l = rate.NewLimiter(rate.Limit(s.config.Strangers), max(int(4*s.config.Strangers), 1))
-		s.address[address] = l
+		s.rates[account] = l
 	}
 	if !l.AllowN(s.now(), 1) {
 		return &refusal{reason: "rate", retryAfter: 10 * time.Second}
@@ -152,19 +110,21 @@ func (s *strangers) admit(address string) error {
 	return nil
 }
 
-// count notes a refused call and says whether its bytes are to be kept.
-func (s *strangers) count(why reason) (keep bool) {
+// count notes a refused call and says whether its bytes are to be kept. What seems
+// to be a party's is kept beside what is nobody's.
+func (s *strangers) count(why reason, seems string) (keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[why]++
 	now := s.now()
 	if now.Sub(s.minute) >= time.Minute || now.Before(s.minute) {
-		s.minute, s.kept = now, 0
+		s.minute = now
+		clear(s.kept)
 	}
-	if why == "rate" || s.kept >= s.config.KeptPerMin {
+	if why == "rate" || why == "no-room" || s.kept[seems] >= s.config.KeptPerMin {
 		return false
 	}
-	s.kept++
+	s.kept[seems]++
 	return true
 }
 

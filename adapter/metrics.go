@@ -37,6 +37,10 @@ type metrics struct {
 	skew     prometheus.Gauge
 	skewErr  prometheus.Gauge
 
+	unchecked *prometheus.CounterVec
+	transport *prometheus.CounterVec
+	doorExp   prometheus.Gauge
+
 	observers sync.Map // of stages, by name: a label need not be looked up for every message
 }
 
@@ -84,8 +88,12 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
+	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
+	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.skew, m.skewErr)
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.skew, m.skewErr,
+		m.unchecked, m.transport, m.doorExp)
 	return m
 }
 
@@ -104,6 +112,14 @@ func (m *metrics) stage(name string) func() {
 		o, _ = m.observers.LoadOrStore(name, m.stages.WithLabelValues(name))
 	}
 	return func() { o.(prometheus.Observer).Observe(time.Since(start).Seconds()) }
+}
+
+// countTransport counts a reading of what the doors' TLS stands on.
+func (m *metrics) countTransport(what, outcome string, expires time.Time) {
+	m.transport.WithLabelValues(what, outcome).Inc()
+	if !expires.IsZero() {
+		m.doorExp.Set(float64(expires.Unix()))
+	}
 }
 
 // depths publishes the depth of every queue, nodes of one system together.

@@ -29,7 +29,6 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 		}
 	}
 	r = g.declared(c, r)
-	cut := r.reason == "too-large" || r.reason == "incomplete"
 	r = g.slowDown(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
@@ -40,9 +39,6 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	h.Set("X-Mezhved-Incident", r.incident)
 	if r.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(int(r.retryAfter.Round(time.Second).Seconds()), 1)))
-	}
-	if cut {
-		h.Set("Connection", "close")
 	}
 	g.write(c, w, table[r.reason].status, r.fault(g.config.Contour).Build(c.version()), nil)
 }
@@ -70,14 +66,14 @@ func (g *Gateway) declared(c *call, r *refusal) *refusal {
 }
 
 // slowDown counts a refusal of a caller that was not proved to be a party
-// against its address, and tells it to wait when there are too many. What is our
+// against its account, and tells it to wait when there are too many. What is our
 // own failure is not held against it.
 func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 	if c.party != nil || c.counted || table[r.reason].fault == envelopes.SMEVFailure {
 		return r
 	}
 	var over *refusal
-	if errors.As(g.strangers.admit(c.remote), &over) {
+	if errors.As(g.strangers.admit(c.account()), &over) {
 		over.incident, over.cause = r.incident, r
 		return over
 	}
@@ -89,10 +85,14 @@ func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 // audit line that cannot be written stops the act it would have told of.
 func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal {
 	if c.party == nil {
-		if !g.strangers.count(r.reason) {
+		seems := c.connection
+		if p := c.seems(); p != nil {
+			seems = string(p.Mnemonic)
+		}
+		if !g.strangers.count(r.reason, seems) {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
 		return r // counted in summary; or the store, the journal or the time is what fails
 	}
 	ev := r.event(c.event)
@@ -141,7 +141,7 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	attrs = append(attrs, "cause", r.WithoutValues())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
-		if r.reason == "rate" {
+		if r.reason == "rate" || r.reason == "no-room" {
 			g.log.Info("call refused", attrs...)
 			return
 		}

@@ -157,7 +157,7 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 		return r
 	}
 	if settled > 0 {
-		c.event.Rule = ruleUnsignedPrefix
+		c.letPass(ruleUnsignedPrefix)
 	}
 	return g.verifyPersonal(c, s, personal, content, id)
 }

@@ -3,53 +3,113 @@ package adapter
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// load makes the transport security of the doors. The certificate is read again
-// when its file changes, so it is renewed without a restart.
-func (c TLSConfig) load() (*tls.Config, error) {
-	reread := &certificateFile{cert: c.Certificate, key: c.Key}
-	if _, err := reread.get(); err != nil {
+// transport is the transport security of the doors. The certificate is read again
+// when its file changes, and with the authorities of client certificates when the
+// gateway reloads: they are renewed without a restart. What cannot be read leaves
+// the old in force, and is told.
+type transport struct {
+	config TLSConfig
+	log    *slog.Logger
+	count  func(what, outcome string, expires time.Time) // each reading after which something is told; expires is of a certificate in use
+
+	pair  certificateFile
+	inUse atomic.Pointer[tls.Config] // with the authorities in force
+}
+
+func newTransport(c TLSConfig, log *slog.Logger, count func(what, outcome string, expires time.Time)) (*transport, error) {
+	t := &transport{config: c, log: log, count: count, pair: certificateFile{cert: c.Certificate, key: c.Key}}
+	if _, err := t.certificate(false); err != nil {
 		return nil, err
 	}
-	out := &tls.Config{
+	return t, t.readAuthorities()
+}
+
+// forListener is the configuration whose handshakes follow what is in force.
+func (t *transport) forListener() *tls.Config {
+	c := t.inUse.Load().Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.inUse.Load(), nil }
+	return c
+}
+
+// reload reads everything again.
+func (t *transport) reload() {
+	t.certificate(true) // told there
+	if t.config.ClientCAs == "" {
+		return
+	}
+	if err := t.readAuthorities(); err != nil {
+		t.count("clientCAs", "failed", time.Time{})
+		t.log.Error("the authorities of client certificates were not read again, the old ones stay: mend the file and reload", "error", err)
+		return
+	}
+	t.count("clientCAs", "ok", time.Time{})
+	t.log.Info("the authorities of client certificates were read again", "file", t.config.ClientCAs)
+}
+
+func (t *transport) readAuthorities() error {
+	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return reread.get() },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return t.certificate(false) },
 	}
-	if c.ClientCAs == "" {
-		return out, nil
+	if t.config.ClientCAs != "" {
+		pem, err := os.ReadFile(t.config.ClientCAs)
+		if err != nil {
+			return fmt.Errorf("client authorities: %w", err)
+		}
+		c.ClientCAs = x509.NewCertPool()
+		if !c.ClientCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("client authorities: %s holds no certificate", t.config.ClientCAs)
+		}
+		c.ClientAuth = tls.VerifyClientCertIfGiven
+		if t.config.RequireClient {
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+		}
 	}
-	pem, err := os.ReadFile(c.ClientCAs)
-	if err != nil {
-		return nil, fmt.Errorf("client authorities: %w", err)
+	t.inUse.Store(c)
+	return nil
+}
+
+// certificate gives the pair in force and tells what became of a new one.
+func (t *transport) certificate(now bool) (*tls.Certificate, error) {
+	pair, fresh, err := t.pair.get(now)
+	switch {
+	case err != nil && pair != nil:
+		t.count("certificate", "failed", pair.Leaf.NotAfter)
+		t.log.Error("a door's certificate was not read again, the old one stays: mend the files", "error", err, "expires", pair.Leaf.NotAfter)
+	case err != nil:
+		return nil, err
+	case fresh:
+		t.count("certificate", "ok", pair.Leaf.NotAfter)
+		t.log.Info("a door has a certificate", "file", t.config.Certificate, "subject", pair.Leaf.Subject.String(), "expires", pair.Leaf.NotAfter)
 	}
-	out.ClientCAs = x509.NewCertPool()
-	if !out.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("client authorities: %s holds no certificate", c.ClientCAs)
-	}
-	out.ClientAuth = tls.VerifyClientCertIfGiven
-	if c.RequireClient {
-		out.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return out, nil
+	return pair, nil
 }
 
 // LoadTLS makes the transport security of the file store's FTP door; nil where it
 // has none. What is offered by name (ALPN) is ftp alone, so that nobody can lead a
 // client of another protocol here that takes the certificate for its own server's.
-func (c FTPConfig) LoadTLS() (*tls.Config, error) {
+// The certificate is read again when its file changes, which is logged and counted
+// with its outcome, ok or failed.
+func (c FTPConfig) LoadTLS(log *slog.Logger, count func(outcome string)) (*tls.Config, error) {
 	if c.Certificate == "" {
 		return nil, nil
 	}
-	out, err := TLSConfig{Certificate: c.Certificate, Key: c.Key}.load()
-	if err == nil {
-		out.NextProtos = []string{"ftp"}
+	t, err := newTransport(TLSConfig{Certificate: c.Certificate, Key: c.Key}, log, func(_, outcome string, _ time.Time) { count(outcome) })
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	out := t.inUse.Load()
+	out.NextProtos = []string{"ftp"}
+	return out, nil
 }
 
 // certificateFile is a key pair on disk.
@@ -58,32 +118,46 @@ type certificateFile struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	changed time.Time
+	state   fileState // of the files that were read, or could not be
+	failed  bool
 	pair    *tls.Certificate
 }
 
-// get gives the pair. A new one that cannot be read leaves the old one in use.
-func (f *certificateFile) get() (*tls.Certificate, error) {
+// fileState tells whether the files have changed since they were looked at.
+type fileState struct{ cert, key time.Time }
+
+func (f *certificateFile) look() (s fileState, err error) {
+	c, err := os.Stat(f.cert)
+	k, kerr := os.Stat(f.key)
+	if err = errors.Join(err, kerr); err == nil {
+		s = fileState{c.ModTime(), k.ModTime()}
+	}
+	return s, err
+}
+
+// get gives the pair, looking at the files every ten seconds, or now. fresh says
+// that it is a new one; with an error, which each change of the files gives once,
+// the old one is in use.
+func (f *certificateFile) get(now bool) (pair *tls.Certificate, fresh bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.pair != nil && time.Since(f.checked) < 10*time.Second {
-		return f.pair, nil
+	if f.pair != nil && !now && time.Since(f.checked) < 10*time.Second {
+		return f.pair, false, nil
 	}
 	f.checked = time.Now()
-	info, err := os.Stat(f.cert)
-	if err == nil && f.pair != nil && info.ModTime().Equal(f.changed) {
-		return f.pair, nil
+	state, err := f.look()
+	if f.pair != nil && state == f.state && !(now && f.failed) {
+		return f.pair, false, nil
 	}
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	f.state, f.failed = state, false
+	var read tls.Certificate
+	if err == nil {
+		read, err = tls.LoadX509KeyPair(f.cert, f.key)
+	}
 	if err != nil {
-		if f.pair != nil {
-			return f.pair, nil
-		}
-		return nil, fmt.Errorf("certificate of the doors: %w", err)
+		f.failed = true
+		return f.pair, false, fmt.Errorf("certificate of the doors: %w", err)
 	}
-	f.pair = &pair
-	if info != nil {
-		f.changed = info.ModTime()
-	}
-	return f.pair, nil
+	f.pair = &read
+	return f.pair, true, nil
 }

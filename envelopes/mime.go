@@ -3,7 +3,6 @@ package envelopes
 import (
 	"bytes"
 	"encoding/base64"
-	"io"
 	"mime"
 	"mime/quotedprintable"
 	"net/url"
@@ -232,9 +231,17 @@ func readPart(raw []byte, off int, lim Limits) (part, error) {
 	case "", "binary", "8bit", "7bit":
 		p.data = rest
 	case "base64":
+		if err := lim.copy(2 * len(rest)); err != nil {
+			return p, err
+		}
 		p.data, err = decodeBase64(rest)
 	case "quoted-printable":
-		p.data, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(rest)))
+		if err := lim.copy(len(rest) + bytes.MinRead); err != nil {
+			return p, err
+		}
+		out := bytes.NewBuffer(make([]byte, 0, len(rest)+bytes.MinRead))
+		_, err = out.ReadFrom(quotedprintable.NewReader(bytes.NewReader(rest)))
+		p.data = out.Bytes()
 	default:
 		return p, refuseBody(off, ParseMultipart, "transfer encoding %s", quote(encoding))
 	}

@@ -13,6 +13,12 @@ type Limits struct {
 	Parts   int            // MIME parts, the root included; default 128
 	Headers int            // header lines of one part; default 32
 	Header  int            // bytes of the headers of one part; default 8 KiB
+
+	// Hold, where it is set, is told what Parse, and Check after it, will hold
+	// beside the body, before they do. Its error is given back as it is.
+	Hold func(bytes int) error
+
+	copies *int // bytes of copies of the body that were told to Hold
 }
 
 func (l Limits) withDefaults() Limits {
@@ -26,6 +32,15 @@ func (l Limits) withDefaults() Limits {
 		l.Header = 8 << 10
 	}
 	return l
+}
+
+// copy tells that n bytes are about to be copied out of the body.
+func (l Limits) copy(n int) error {
+	*l.copies += n
+	if l.Hold == nil {
+		return nil
+	}
+	return l.Hold(*l.copies)
 }
 
 // headroom lowers the limits of a call a little below those of a document of
@@ -83,7 +98,7 @@ func (e *Envelope) Multipart() bool { return e.multipart }
 // (text/xml, application/soap+xml, application/xml, or multipart/related with
 // such a root part) onto the tape, and finds the operation. The limits are applied
 // with some room left, so that a delivery round the call stays within them. The
-// error is a *ParseError or an *xmltape.Error. body must not change while the tape is in use.
+// error is a *ParseError, an *xmltape.Error or that of Hold. body must not change while the tape is in use.
 func Parse(contentType string, body []byte, tape *xmltape.Tape, lim Limits) (*Envelope, error) {
 	lim.XML = headroom(lim.XML)
 	e := &Envelope{tape: tape}
@@ -113,14 +128,21 @@ func callNamed(local string) Operation {
 // read takes the root part onto the tape and gives the first child of Body.
 func (e *Envelope) read(contentType string, body []byte, lim Limits) (xmltape.Node, error) {
 	lim = lim.withDefaults()
+	lim.copies = new(int)
 	root, parts, multi, err := openBody(contentType, body, lim)
 	if err != nil {
+		return xmltape.Node{}, err
+	}
+	if lim.Hold != nil {
+		lim.XML.Hold = func(bytes int) error { return lim.Hold(*lim.copies + bytes) }
+	}
+	if err := lim.copy(len(root)); err != nil { // what Check reads out of it
 		return xmltape.Node{}, err
 	}
 	if err := e.tape.Parse(root, lim.XML); err != nil {
 		return xmltape.Node{}, err
 	}
-	whole, err := reconstitute(e.tape, parts)
+	whole, err := reconstitute(e.tape, parts, lim)
 	if err != nil {
 		return xmltape.Node{}, err
 	}

@@ -15,15 +15,18 @@ import (
 // A signature never covers an Include instead of the value: what is left of them
 // (no such part, other content beside it) stays an element, which no text of the
 // envelope may hold.
-func reconstitute(t *xmltape.Tape, parts []part) ([]byte, error) {
+func reconstitute(t *xmltape.Tape, parts []part, lim Limits) ([]byte, error) {
 	name := t.LookupName(XOPSpace, "Include")
 	if name == 0 || len(parts) == 0 {
 		return nil, nil
 	}
 	src := t.Source()
-	var out []byte
-	from := 0
-	used := map[*part]bool{}
+	type value struct {
+		off, end int // of the Include
+		data     []byte
+	}
+	var values []value
+	used, size := map[*part]bool{}, len(src)
 	for i := range t.Tokens {
 		if t.Tokens[i].Kind != xmltape.Start || t.Tokens[i].Name != name {
 			continue
@@ -43,12 +46,20 @@ func reconstitute(t *xmltape.Tape, parts []part) ([]byte, error) {
 		}
 		used[p] = true
 		off, end := inc.Range()
-		out = append(out, src[from:off]...)
-		out = base64.StdEncoding.AppendEncode(out, p.data)
-		from = end
+		values = append(values, value{off, end, p.data})
+		size += base64.StdEncoding.EncodedLen(len(p.data)) - (end - off)
 	}
-	if out == nil {
+	if values == nil {
 		return nil, nil
+	}
+	if err := lim.copy(size); err != nil {
+		return nil, err
+	}
+	out, from := make([]byte, 0, size), 0
+	for _, v := range values {
+		out = append(out, src[from:v.off]...)
+		out = base64.StdEncoding.AppendEncode(out, v.data)
+		from = v.end
 	}
 	return append(out, src[from:]...), nil
 }

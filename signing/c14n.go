@@ -61,7 +61,7 @@ type Subset struct {
 // Canonicalize writes the canonical form of the subset.
 func Canonicalize(w io.Writer, subset Subset, method C14N) error {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	return s.c14n.run(w, subset, method)
 }
 

@@ -52,6 +52,7 @@ type SignedFile struct {
 	certificate *Certificate
 	algorithm   Algorithm
 	claimed     time.Time
+	unchecked   error
 }
 
 // Certificate is whose key signed.
@@ -59,6 +60,9 @@ func (s SignedFile) Certificate() *Certificate { return s.certificate }
 
 // Algorithm is the signature algorithm.
 func (s SignedFile) Algorithm() Algorithm { return s.algorithm }
+
+// Unchecked is as for Signed.
+func (s SignedFile) Unchecked() error { return s.unchecked }
 
 // Claimed is the time of signing as the signer states it; zero when he does not.
 func (s SignedFile) Claimed() time.Time { return s.claimed }
@@ -99,12 +103,15 @@ func (v *Verifier) VerifyCMSAt(der []byte, octets Octets, at time.Time, known ..
 	if err := c.checkDigest(cert, octets); err != nil {
 		return SignedFile{}, err
 	}
+	var unchecked error
 	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		if err := v.opt.Trust.checkRevocation(cert, at); err != nil {
+		why, err := v.opt.Trust.checkRevocation(cert, at)
+		if err != nil {
 			return SignedFile{}, err
 		}
+		unchecked = why
 	}
-	return SignedFile{cert, c.method.uri, c.claimed}, nil
+	return SignedFile{cert, c.method.uri, c.claimed, unchecked}, nil
 }
 
 var (

@@ -62,7 +62,7 @@ func (v *Verifier) VerifyForeignAt(sig xmltape.Node, at time.Time) (Signed, erro
 		return Signed{}, refuse(BadAlgorithm, sig, "digest algorithm %s is not allowed", digests[f.digest].name)
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	subset, target, err := f.resolve(s, sig)
 	if err != nil {
 		return Signed{}, err
@@ -79,12 +79,15 @@ func (v *Verifier) VerifyForeignAt(sig xmltape.Node, at time.Time) (Signed, erro
 	if subtle.ConstantTimeCompare(got, f.want) != 1 {
 		return Signed{}, refuse(DigestMismatch, target, "the content is not what was signed")
 	}
+	var unchecked error
 	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		if err := v.opt.Trust.checkRevocation(cert, at); err != nil {
+		why, err := v.opt.Trust.checkRevocation(cert, at)
+		if err != nil {
 			return Signed{}, placed(err, f.certAt)
 		}
+		unchecked = why
 	}
-	signed := Signed{element: target, signature: sig, certificate: cert, algorithm: f.method.uri, form: canonicalForm, digestLen: uint8(len(got))}
+	signed := Signed{unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: f.method.uri, form: canonicalForm, digestLen: uint8(len(got))}
 	copy(signed.digest[:], got)
 	return signed, nil
 }

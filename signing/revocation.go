@@ -31,6 +31,10 @@ type RevocationOptions struct {
 	Refresh time.Duration
 	// Timeout bounds each read of a list and each question; default 5 s.
 	Timeout time.Duration
+	// Silence is how long a responder that does not answer is asked nothing more,
+	// and one that could not tell of a certificate is not asked about it again;
+	// default 30 s. Meanwhile what it would be asked is unknown at once.
+	Silence time.Duration
 	// MaxCRL bounds the size of a list; default 64 MiB.
 	MaxCRL int64
 	// Client makes the requests; default one that follows no redirects.
@@ -49,6 +53,21 @@ type Revocation struct {
 	failed  map[string]error
 	loaded  bool
 	answers map[[32]byte]cachedAnswer
+	asking  map[[32]byte]*question      // under way now, by certificate
+	silent  map[string]failedQuestion   // responders that do not answer, by address
+	unknown map[[32]byte]failedQuestion // certificates of which nobody could tell
+}
+
+// question is one that is under way: whoever wants to know the same waits for it.
+type question struct {
+	done   chan struct{}
+	answer *ocspAnswer
+	why    error
+}
+
+type failedQuestion struct {
+	why   error
+	until time.Time // of the wall's clock: about the network, not about certificates
 }
 
 type cachedAnswer struct {
@@ -80,6 +99,9 @@ func NewRevocation(opt RevocationOptions) (*Revocation, error) {
 	if opt.Timeout <= 0 {
 		opt.Timeout = 5 * time.Second
 	}
+	if opt.Silence <= 0 {
+		opt.Silence = 30 * time.Second
+	}
 	if opt.MaxCRL <= 0 {
 		opt.MaxCRL = 64 << 20
 	}
@@ -88,7 +110,10 @@ func NewRevocation(opt RevocationOptions) (*Revocation, error) {
 			return errors.New("a revocation service may not redirect")
 		}}
 	}
-	return &Revocation{opt: opt, lists: map[string]*revocationList{}, failed: map[string]error{}, answers: map[[32]byte]cachedAnswer{}}, nil
+	return &Revocation{
+		opt: opt, lists: map[string]*revocationList{}, failed: map[string]error{}, answers: map[[32]byte]cachedAnswer{},
+		asking: map[[32]byte]*question{}, silent: map[string]failedQuestion{}, unknown: map[[32]byte]failedQuestion{},
+	}, nil
 }
 
 // Run reads the lists now and again every Refresh until ctx ends. Without it they
@@ -184,10 +209,11 @@ func (r *Revocation) read(ctx context.Context, from string) (*revocationList, er
 }
 
 // check says whether cert, issued by issuer, is revoked at a moment: nil, or an
-// *Error CertificateRevoked or RevocationUnknown.
-func (r *Revocation) check(cert, issuer *Certificate, at time.Time) *Error {
+// *Error CertificateRevoked or RevocationUnknown. unchecked is why nobody could
+// say, where that is let pass.
+func (r *Revocation) check(cert, issuer *Certificate, at time.Time) (unchecked error, err *Error) {
 	known, revokedAt, revoked := r.fromLists(cert, issuer, at)
-	why := errors.New("no fresh revocation list of its issuer")
+	why := errNoList
 	if !known {
 		var answer *ocspAnswer
 		if answer, why = r.fromOCSP(cert, issuer, at); answer != nil {
@@ -196,12 +222,14 @@ func (r *Revocation) check(cert, issuer *Certificate, at time.Time) *Error {
 	}
 	switch {
 	case revoked && !revokedAt.After(at):
-		return &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
+		return nil, &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
 			Detail: fmt.Sprintf("certificate %s was revoked on %s", cert.Subject(), revokedAt.UTC().Format(time.RFC3339))}
-	case known || r.opt.FailOpen:
-		return nil
+	case known:
+		return nil, nil
+	case r.opt.FailOpen:
+		return why, nil
 	}
-	return &Error{Code: RevocationUnknown, Certificate: cert, Err: why,
+	return nil, &Error{Code: RevocationUnknown, Certificate: cert, Err: why,
 		Detail: "nobody can say whether certificate " + cert.Subject() + " is revoked"}
 }
 
@@ -277,8 +305,8 @@ func (r *Revocation) evidence(cert, issuer *Certificate, at time.Time) (Revocati
 	return RevocationEvidence{}, false
 }
 
-// fromOCSP asks the responders one after the other, or takes an answer that is
-// kept.
+// fromOCSP takes an answer that is kept, waits for one that somebody else has asked
+// for, or asks.
 func (r *Revocation) fromOCSP(cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
 	r.mu.Lock()
 	kept, ok := r.answers[cert.SHA256]
@@ -286,11 +314,63 @@ func (r *Revocation) fromOCSP(cert, issuer *Certificate, at time.Time) (*ocspAns
 	if ok && !at.After(kept.until) && !at.Before(kept.answer.thisUpdate.Add(-clockSkew)) {
 		return &kept.answer, nil
 	}
-	why := errors.New("no fresh revocation list of its issuer")
+	if len(r.opt.OCSP) == 0 {
+		return nil, errNoList
+	}
+	r.mu.Lock()
+	if failed, ok := r.unknown[cert.SHA256]; ok && time.Now().Before(failed.until) {
+		r.mu.Unlock()
+		return nil, failed.why
+	}
+	q := r.asking[cert.SHA256]
+	if q != nil {
+		r.mu.Unlock()
+		<-q.done
+		return q.answer, q.why
+	}
+	q = &question{done: make(chan struct{})}
+	r.asking[cert.SHA256] = q
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.asking, cert.SHA256)
+		if q.answer == nil {
+			makeRoom(r.unknown)
+			r.unknown[cert.SHA256] = failedQuestion{q.why, time.Now().Add(r.opt.Silence)}
+		}
+		r.mu.Unlock()
+		close(q.done)
+	}()
+	q.why = errors.New("the question broke off") // should it panic
+	q.answer, q.why = r.ask(cert, issuer, at)
+	return q.answer, q.why
+}
+
+var errNoList = errors.New("no fresh revocation list of its issuer")
+
+// ask asks the responders one after the other, but for those that were silent a
+// moment ago.
+func (r *Revocation) ask(cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
+	why := errNoList
 	for _, u := range r.opt.OCSP {
+		r.mu.Lock()
+		failed, silent := r.silent[u]
+		r.mu.Unlock()
+		if silent && time.Now().Before(failed.until) {
+			why = failed.why
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), r.opt.Timeout)
 		answer, err := askOCSP(ctx, r.opt.Client, u, cert, issuer, at)
 		cancel()
+		var unreached *url.Error
+		r.mu.Lock()
+		if errors.As(err, &unreached) || errors.Is(err, context.DeadlineExceeded) {
+			r.silent[u] = failedQuestion{fmt.Errorf("OCSP %s: %w", u, err), time.Now().Add(r.opt.Silence)}
+		} else {
+			delete(r.silent, u)
+		}
+		r.mu.Unlock()
 		if err == nil {
 			err = r.freshAnswer(answer, at)
 		}
@@ -330,38 +410,49 @@ func (r *Revocation) keep(cert *Certificate, a *ocspAnswer, at time.Time) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for k := range r.answers {
-		if len(r.answers) < maxAnswers {
-			break
-		}
-		delete(r.answers, k)
-	}
+	makeRoom(r.answers)
 	r.answers[cert.SHA256] = cachedAnswer{*a, until}
 }
 
+// makeRoom drops an arbitrary entry of a table that is full.
+func makeRoom[V any](table map[[32]byte]V) {
+	for k := range table {
+		if len(table) < maxAnswers {
+			break
+		}
+		delete(table, k)
+	}
+}
+
 // checkRevocation asks about every certificate of the chain below the root.
-// Without chains the issuer is looked for among the intermediates.
-func (t *Trust) checkRevocation(c *Certificate, at time.Time) *Error {
+// Without chains the issuer is looked for among the intermediates. unchecked is as
+// for Revocation.check.
+func (t *Trust) checkRevocation(c *Certificate, at time.Time) (unchecked error, _ *Error) {
 	if t.opt.Revocation == nil {
-		return nil
+		return nil, nil
 	}
 	chain, err := t.Chain(c, at)
 	if err != nil || len(chain) == 0 {
 		issuer := t.issuerOf(c, at)
 		if issuer == nil {
+			const nobody = "the issuer's certificate is not configured, so nobody can be asked"
 			if t.opt.Revocation.opt.FailOpen {
-				return nil
+				return errors.New(nobody), nil
 			}
-			return &Error{Code: RevocationUnknown, Certificate: c, Detail: "the issuer's certificate is not configured, so nobody can be asked"}
+			return nil, &Error{Code: RevocationUnknown, Certificate: c, Detail: nobody}
 		}
 		chain = []*Certificate{c, issuer}
 	}
 	for i := 0; i+1 < len(chain); i++ {
-		if e := t.opt.Revocation.check(chain[i], chain[i+1], at); e != nil {
-			return e
+		why, e := t.opt.Revocation.check(chain[i], chain[i+1], at)
+		if e != nil {
+			return nil, e
+		}
+		if why != nil {
+			unchecked = why
 		}
 	}
-	return nil
+	return unchecked, nil
 }
 
 func (t *Trust) issuerOf(c *Certificate, at time.Time) *Certificate {

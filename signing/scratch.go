@@ -23,6 +23,27 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
+// Cost is a bound of the memory that a verification takes beside the tape, known
+// before it takes any.
+func Cost(t *xmltape.Tape) int {
+	return len(t.Source()) + 64<<10 // texts and values of several pieces are put together
+}
+
+// release gives a scratch back for the next one. What an unusual document has
+// made large is left to the collector.
+func (s *scratch) release() {
+	const most = 1 << 20
+	held := cap(s.ids.value) + cap(s.smev.text) + cap(s.smev.value) + cap(s.smev.names) + cap(s.c14n.value) + cap(s.structure.text) + cap(s.uri) + cap(s.out)
+	if s.tape != nil {
+		held += s.tape.Size()
+	}
+	if held > most {
+		return
+	}
+	s.smev.out.src, s.c14n.out.src = nil, nil
+	scratches.Put(s)
+}
+
 // hasher gives the k-th digest algorithm, reset.
 func (s *scratch) hasher(k int) hash.Hash {
 	for len(s.hashes) <= k {

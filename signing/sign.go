@@ -26,7 +26,7 @@ func Sign(ctx context.Context, element xmltape.Node, signer Signer) ([]byte, err
 		signer = r.Current()
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	var ok bool
 	if s.uri, ok = attrValue(element, "Id", s.uri); !ok || !isNCName(s.uri) {
 		return nil, refuse(Unsignable, element, "attribute Id is missing or no name: a signature could not refer to the element")
@@ -88,7 +88,7 @@ func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signe
 		return nil, fmt.Errorf("signature slot %d outside the document of %d bytes", slot, len(xml))
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	if s.tape == nil {
 		s.tape = new(xmltape.Tape)
 	}

@@ -50,7 +50,7 @@ func (f Form) String() string {
 // writes.
 func Transform(w io.Writer, element xmltape.Node, form Form) error {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	return s.smev.run(w, element, form)
 }
 

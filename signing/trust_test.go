@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -459,6 +460,71 @@ func TestNoAddressOfTheSenderIsFollowed(t *testing.T) {
 	}
 	if hits.Load() != 0 {
 		t.Errorf("the sender's address was asked %d times", hits.Load())
+	}
+}
+
+// A responder that never answers is asked once, not by each call, and about no
+// other certificate either, until some time has passed; and failOpen says of each
+// signature that it was let pass.
+func TestSilentResponderIsAskedOnce(t *testing.T) {
+	release := make(chan struct{})
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer srv.Close()
+	defer close(release)
+	p := newPKI(t, KeyECDSA256)
+	s, err := p.leaf.Signer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := p.root.RevocationList(1, testNow.Add(-time.Hour), testNow.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rootList := filepath.Join(t.TempDir(), "root.crl")
+	os.WriteFile(rootList, list, 0o600)
+	doc := signedRequest(t, sampleContent, s)
+	ask := func(open bool, silence time.Duration) (verify func() (Signed, error), tr *Trust) {
+		tr = p.trust(t, TrustOptions{Revocation: revocation(t, RevocationOptions{
+			CRLs: []string{rootList}, OCSP: []string{srv.URL}, Timeout: 200 * time.Millisecond, Silence: silence, FailOpen: open,
+		})})
+		v := verifier(t, Options{Trust: tr})
+		return func() (Signed, error) { return v.Verify(caller(parse(t, doc))) }, tr
+	}
+	for _, open := range []bool{false, true} {
+		asked.Store(0)
+		verify, tr := ask(open, time.Hour)
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				for range 3 {
+					signed, err := verify()
+					if open && (err != nil || signed.Unchecked() == nil) || !open && code(err) != RevocationUnknown {
+						t.Errorf("failOpen %v: %v, unchecked: %v", open, err, signed.Unchecked())
+					}
+				}
+			})
+		}
+		all.Wait()
+		if err := tr.Check(ocspSigner(t, p.mid, false, 0).Certificate, testNow); open != (err == nil) {
+			t.Errorf("failOpen %v, another certificate: %v", open, err)
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("failOpen %v: the responder was asked %d times, want once", open, n)
+		}
+	}
+	asked.Store(0)
+	verify, _ := ask(true, time.Nanosecond)
+	verify()
+	verify()
+	if n := asked.Load(); n != 2 {
+		t.Errorf("after its silence the responder was asked %d times in two calls", n)
 	}
 }
 

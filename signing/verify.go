@@ -72,6 +72,7 @@ type Signed struct {
 	certificate *Certificate
 	algorithm   Algorithm
 	form        Form
+	unchecked   error
 	digest      [64]byte
 	digestLen   uint8
 	mark        [32]byte
@@ -88,6 +89,10 @@ func (s Signed) Certificate() *Certificate { return s.certificate }
 
 // Algorithm is the signature algorithm.
 func (s Signed) Algorithm() Algorithm { return s.algorithm }
+
+// Unchecked is why nobody could say whether the certificate is revoked, where the
+// policy lets that pass (FailOpen); nil: it was checked, or is not to be.
+func (s Signed) Unchecked() error { return s.unchecked }
 
 // Form is the octet form in which the digest matched: "woodstox" or "jdk", or
 // "canonical" outside the SMEV profile.
@@ -125,7 +130,7 @@ func (v *Verifier) Verify(sig, target xmltape.Node) (Signed, error) {
 // VerifyAt is Verify with certificates judged as of another moment.
 func (v *Verifier) VerifyAt(sig, target xmltape.Node, at time.Time) (Signed, error) {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	return v.verify(s, sig, target, at)
 }
 
@@ -155,12 +160,15 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	}
 	// Asked last, and only for those who have shown that they hold the key:
 	// nobody else can make us ask a revocation service.
+	var unchecked error
 	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		if err := v.opt.Trust.checkRevocation(cert, at); err != nil {
+		why, err := v.opt.Trust.checkRevocation(cert, at)
+		if err != nil {
 			return Signed{}, placed(err, st.certAt)
 		}
+		unchecked = why
 	}
-	signed := Signed{element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
+	signed := Signed{unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
 	copy(signed.digest[:], got)
 	signed.mark = markOf(cert, st.method, got, st.value)
 	return signed, nil

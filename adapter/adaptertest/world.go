@@ -44,6 +44,7 @@ type World struct {
 	FTPAddress string          // of the file store's door; empty: the world has none (WithFiles)
 
 	tracing trace.TracerProvider
+	trust   *signing.Trust
 	machine *Clock                  // the gateway's
 	clock   *adapter.Clock          // what the gateway goes by; nil: Clock
 	way     func(url string) string // to the database; nil: straight
@@ -142,6 +143,9 @@ func WithConfig(change func(*adapter.Config)) Option {
 // WithTracing gives the gateway a tracer.
 func WithTracing(p trace.TracerProvider) Option { return func(w *World) { w.tracing = p } }
 
+// WithTrust holds the certificates of callers against more than their registration.
+func WithTrust(t *signing.Trust) Option { return func(w *World) { w.trust = t } }
+
 // WithWay lets the gateway reach its database by another URL.
 func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
 
@@ -165,8 +169,6 @@ func Start(t testing.TB, options ...Option) *World {
 	w.must(writeServices(w.path("services")))
 
 	var err error
-	w.verifier, err = signing.NewVerifier(signing.Options{Now: w.Clock.Now})
-	w.must(err)
 	prefix := fmt.Sprintf("t%d", time.Now().UnixNano())
 	w.Config = adapter.Config{
 		Node: "test", Listen: "127.0.0.1:0", Services: w.path("services"), Parties: w.path("parties"),
@@ -180,6 +182,8 @@ func Start(t testing.TB, options ...Option) *World {
 	for _, o := range options {
 		o(w)
 	}
+	w.verifier, err = signing.NewVerifier(signing.Options{Now: w.Clock.Now, Trust: w.trust})
+	w.must(err)
 	w.store, w.database = openStore(t, w.Config.Node, w.way, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}

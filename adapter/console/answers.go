@@ -313,7 +313,9 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 	if err != nil {
 		return err
 	}
-	exhibits, err := c.exhibits(ctx, indexes)
+	hold, release := c.holding(ctx, 0)
+	defer release()
+	exhibits, err := c.exhibits(ctx, indexes, hold)
 	if err != nil {
 		return err
 	}

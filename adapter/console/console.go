@@ -195,6 +195,7 @@ var errElsewhere = problem(http.StatusServiceUnavailable, "This node does not ke
 func (c *Console) known(r *http.Request, err error) *Problem {
 	var p *Problem
 	var broken *journal.BrokenError
+	var much *adapter.TooMuchError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -203,6 +204,10 @@ func (c *Console) known(r *http.Request, err error) *Problem {
 	case errors.As(err, &broken):
 		c.Log.Error("console: the journal is broken", "route", route(r), "error", err)
 		return problem(http.StatusInternalServerError, "The journal does not hold: %v. Verify the log with mezhved-audit, and keep the database as it is.", broken)
+	case errors.As(err, &much):
+		return problem(http.StatusBadRequest, "That is more than may be put together in memory at once (%d bytes of %d; limits.memory): narrow the question, by days for example.", much.Bytes, much.Most)
+	case errors.Is(err, adapter.ErrNoRoom):
+		return problem(http.StatusServiceUnavailable, "The node receives too much at once to put this together now; ask again in a few seconds.")
 	case errors.Is(err, context.Canceled):
 		return problem(499, "The asker went away.")
 	}

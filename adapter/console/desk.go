@@ -44,14 +44,14 @@ func (c *Console) remember(next http.Handler) http.Handler {
 			}
 			chosen = true
 			values.Del(one.param)
-			http.SetCookie(w, &http.Cookie{Name: one.cookie, Value: to, Path: "/console", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
+			http.SetCookie(w, &http.Cookie{Name: one.cookie, Value: to, Path: c.prefix() + "/console", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
 		}
 		if !chosen {
 			next.ServeHTTP(w, r)
 			return
 		}
 		back := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: values.Encode()}
-		http.Redirect(w, r, local(back.String()), http.StatusSeeOther)
+		c.redirect(w, r, local(back.String()))
 	})
 }
 
@@ -64,12 +64,20 @@ func local(to string) string {
 	return u.String()
 }
 
+// prefix is the path under which a proxy has put this node, as its url says.
+func (c *Console) prefix() string { return c.Gateway().Config().PathPrefix() }
+
+// redirect leads to an address within the desk.
+func (c *Console) redirect(w http.ResponseWriter, r *http.Request, to string) {
+	http.Redirect(w, r, c.prefix()+to, http.StatusSeeOther)
+}
+
 // page wraps a page: who asks, what they see, errors as pages.
 func (c *Console) page(name string, look func(*http.Request, Actor) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, ok := c.bearer(r)
 		if !ok {
-			http.Redirect(w, r, "/console/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+			c.redirect(w, r, "/console/login?next="+url.QueryEscape(r.URL.RequestURI()))
 			return
 		}
 		data, err := look(r, who)
@@ -99,12 +107,12 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	c.cookie(w, r, c.newSession(who), int(sessionLength.Seconds()))
 	c.Log.Info("console: somebody sits down", "actor", who.Name, "role", string(who.Role), "remote", r.RemoteAddr)
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	c.redirect(w, r, next)
 }
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	c.cookie(w, r, "", -1)
-	http.Redirect(w, r, "/console/login", http.StatusSeeOther)
+	c.redirect(w, r, "/console/login")
 }
 
 func (c *Console) cookie(w http.ResponseWriter, r *http.Request, value string, age int) {
@@ -233,10 +241,10 @@ func clone(v url.Values) url.Values {
 func (c *Console) goTrace(w http.ResponseWriter, r *http.Request) {
 	id := strings.TrimSpace(r.URL.Query().Get("id"))
 	if id == "" {
-		http.Redirect(w, r, "/console/search", http.StatusSeeOther)
+		c.redirect(w, r, "/console/search")
 		return
 	}
-	http.Redirect(w, r, "/console/trace/"+url.PathEscape(id), http.StatusSeeOther)
+	c.redirect(w, r, "/console/trace/"+url.PathEscape(id))
 }
 
 func (c *Console) pageTrace(r *http.Request, who Actor) (any, error) {
@@ -278,7 +286,9 @@ func (c *Console) pageIncident(r *http.Request, who Actor) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Envelope = viewOf(contentType, body, p.Refusal.Line, p.Refusal.Col)
+		hold, release := c.holding(r.Context(), len(body))
+		defer release()
+		p.Envelope = viewOf(contentType, body, p.Refusal.Line, p.Refusal.Col, hold)
 	}
 	return p, nil
 }
@@ -298,8 +308,10 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	hold, release := c.holding(r.Context(), len(m.Body))
+	defer release()
 	return &messagePage{ID: id, MessageID: string(m.MessageID), Sender: string(m.Sender), Service: m.Service, Version: m.Version,
-		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0)}, nil
+		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
 }
 
 func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {

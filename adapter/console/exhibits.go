@@ -30,8 +30,9 @@ func newMessage() string {
 
 // exhibits add to entries what they vouch for: the envelope as received, with the
 // opening of its digest, and the certificate. Personal values stay closed.
-func (c *Console) exhibits(ctx context.Context, rows []postgres.Row) ([]journal.Exhibit, error) {
-	out := make([]journal.Exhibit, 0, len(rows))
+// hold is told what they take.
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]journal.Exhibit, error) {
+	out, size := make([]journal.Exhibit, 0, len(rows)), 0
 	shown := map[string]bool{} // certificates
 	for i := range rows {
 		x := journal.Exhibit{Index: rows[i].Index}
@@ -41,8 +42,12 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row) ([]journal.
 				return nil, err
 			}
 		}
+		size += 2 * len(x.Envelope) // here, and in the zip
+		if err := hold(size); err != nil {
+			return nil, err
+		}
 		if sum := leaf.Certificate; sum != "" && !shown[sum] {
-			x.Certificate = c.certificate(sum, x.Envelope)
+			x.Certificate = c.certificate(sum, x.Envelope, func(bytes int) error { return hold(size + bytes) })
 			shown[sum] = x.Certificate != nil
 		}
 		out = append(out, x)
@@ -100,8 +105,8 @@ func (c *Console) candidates(ctx context.Context, leaf *journal.Leaf) [][]byte {
 
 // certificate finds a certificate by the digest that an entry names: in the
 // envelope, else among the registered ones; nil when neither has it.
-func (c *Console) certificate(sum string, envelope []byte) []byte {
-	if der := certificateIn(sum, envelope); der != nil {
+func (c *Console) certificate(sum string, envelope []byte, hold func(bytes int) error) []byte {
+	if der := certificateIn(sum, envelope, hold); der != nil {
 		return der
 	}
 	for _, p := range c.Gateway().Catalog().Parties() {
@@ -114,12 +119,12 @@ func (c *Console) certificate(sum string, envelope []byte) []byte {
 	return nil
 }
 
-func certificateIn(sum string, envelope []byte) []byte {
+func certificateIn(sum string, envelope []byte, hold func(bytes int) error) []byte {
 	if len(envelope) == 0 {
 		return nil
 	}
 	tape := new(xmltape.Tape)
-	if err := tape.Parse(envelope, xmltape.Limits{}); err != nil {
+	if err := tape.Parse(envelope, xmltape.Limits{Hold: hold}); err != nil {
 		return nil
 	}
 	for i := range tape.Tokens {

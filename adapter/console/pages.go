@@ -73,7 +73,17 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	w.Write([]byte(visibleLines(b.String())))
+	w.Write([]byte(visibleLines(under(c.prefix(), b.String()))))
+}
+
+// under puts a page's addresses under the path that a proxy has given the node.
+// Only a template writes them so: values have their quotes escaped.
+func under(prefix, page string) string {
+	if prefix == "" {
+		return page
+	}
+	prefix = template.HTMLEscapeString(prefix)
+	return strings.NewReplacer(` href="/`, ` href="`+prefix+"/", ` src="/`, ` src="`+prefix+"/", ` action="/`, ` action="`+prefix+"/").Replace(page)
 }
 
 // zoneOf is the zone in which somebody is shown times.

@@ -3,12 +3,14 @@ package console
 import (
 	"context"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
+	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
 )
@@ -119,6 +121,44 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 	}
 }
 
+// Where a proxy has put the node under a path, every address of every page lies
+// under it, and so does what the desk redirects to.
+func TestPagesUnderAPath(t *testing.T) {
+	const path = "/exchange/node-1"
+	d := openDesk(t, adaptertest.WithConfig(func(c *adapter.Config) { c.URL = "https://smev.region.example" + path + "/" }))
+	id := d.exchange()
+	incident, _ := d.refused(broken("нет"))
+	d.settle()
+	address := regexp.MustCompile(` (?:href|src|action)="([^"]*)"`)
+	for _, page := range []string{"/console/", "/console/search?sender=MUNI", "/console/trace/" + id, "/console/incident/" + incident, "/console/services", "/console/parties", "/console/queues", "/console/entry/0", "/console/login"} {
+		found := address.FindAllStringSubmatch(d.visit(page, "ru"), -1)
+		for _, m := range found {
+			if !strings.HasPrefix(m[1], path+"/") && !strings.HasPrefix(m[1], "#") {
+				t.Errorf("%s leads to %s", page, m[1])
+			}
+		}
+		if len(found) < 5 {
+			t.Errorf("%s has %d addresses", page, len(found))
+		}
+	}
+	for _, a := range []reply{d.ask("", "/console/queues", nil), d.ask(operatorToken, "/console/queues?lang=en", nil)} {
+		if got := a.Header.Get("Location"); !strings.HasPrefix(got, path+"/console/") {
+			t.Errorf("redirected to %s", got)
+		}
+	}
+	// Whether the proxy takes the path off or not, the doors are found.
+	for _, door := range []string{"/smev/v1.2/ws?wsdl", path + "/smev/v1.2/ws?wsdl"} {
+		resp, err := d.HTTP.Get(d.URL + door)
+		d.must(err)
+		b, err := io.ReadAll(resp.Body)
+		d.must(err)
+		resp.Body.Close()
+		if want := `location="https://smev.region.example` + path + `/smev/v1.2/ws"`; !strings.Contains(string(b), want) {
+			t.Errorf("%s: %d, not %s", door, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestTheIncidentPageMarksThePlace(t *testing.T) {
 	d := openDesk(t)
 	incident, _ := d.refused(broken("семь"))
@@ -164,14 +204,14 @@ func TestThePlaceIsCutAtCharacters(t *testing.T) {
 // A document that would fill the stack of a recursive reader is shown as it is.
 func TestDeepDocumentsAreNotIndented(t *testing.T) {
 	deep := strings.Repeat("<a>", 60_000)
-	v := viewOf("text/xml", []byte(deep), 0, 0)
+	v := viewOf("text/xml", []byte(deep), 0, 0, nil)
 	if v.Pretty != nil || len(v.Raw) != 1 {
 		t.Errorf("%d lines indented", len(v.Pretty))
 	}
-	if v := viewOf("text/xml", []byte("<a><b>1</b></a>"), 0, 0); len(v.Pretty) != 3 {
+	if v := viewOf("text/xml", []byte("<a><b>1</b></a>"), 0, 0, nil); len(v.Pretty) != 3 {
 		t.Errorf("indented into %d lines, want 3", len(v.Pretty))
 	}
-	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0); v.Pretty != nil {
+	if v := viewOf("text/xml", []byte(`<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`), 0, 0, nil); v.Pretty != nil {
 		t.Error("a document with a DOCTYPE was parsed for display")
 	}
 }

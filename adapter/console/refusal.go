@@ -102,7 +102,9 @@ func (s supposed) Element() xmltape.Node { return s.target }
 func (c *Console) lookAgain(ev *journal.Event, contentType string, body []byte) []Finding {
 	tape := new(xmltape.Tape)
 	limits := c.Gateway().Config().Limits
-	e, err := envelopes.Parse(contentType, body, tape, envelopes.Limits{XML: xmltape.Limits{Size: int(limits.Body), Depth: limits.Depth, ValueLen: int(limits.Content)}})
+	hold, release := c.holding(context.Background(), len(body))
+	defer release()
+	e, err := envelopes.Parse(contentType, body, tape, envelopes.Limits{Hold: hold, XML: xmltape.Limits{Size: int(limits.Body), Depth: limits.Depth, ValueLen: int(limits.Content)}})
 	if err != nil {
 		return findingsOf(err)
 	}

@@ -118,6 +118,7 @@ var sentences = map[string]struct {
 	"not-awaiting":     {Text{"Сообщение не ожидает подтверждения.", "The message is not awaiting an acknowledgement."}, "nothing"},
 
 	"rate":              {Text{"Превышена допустимая частота обращений.", "The party calls more often than it may."}, "later"},
+	"no-room":           {Text{"Шлюз принимал слишком много данных сразу, для сообщения не было места.", "Too much was being received at once, there was no room for the message."}, "retry"},
 	"unavailable":       {Text{"Хранилище было недоступно.", "The store was not available."}, "retry"},
 	"failure":           {Text{"Ошибка шлюза.", "A failure of the gateway."}, "support"},
 	"undeclared":        {Text{"Ошибка шлюза: отказ, не предусмотренный операцией.", "A failure of the gateway: a fault that the operation does not declare."}, "support"},

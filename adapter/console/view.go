@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"strings"
 	"unicode/utf8"
@@ -31,15 +32,23 @@ type codeLine struct {
 	Bad                 bool
 }
 
+// holding opens the account of something that is read again for a page or a
+// bundle: hold is told what that takes beside what is there already, as the doors
+// are, and the memory of the process is asked for it; release gives it back.
+func (c *Console) holding(ctx context.Context, there int) (hold func(bytes int) error, release func()) {
+	h := c.Gateway().Memory().Begin("the desk", true)
+	return func(bytes int) error { return h.Hold(ctx, int64(there+bytes)) }, h.Release
+}
+
 // viewMost is how much of an envelope a page shows.
 const viewMost = 256 << 10
 
 // viewOf splits the root part of a body into lines. line and col, from 1, are the
 // place of the cause; col counts characters.
-func viewOf(contentType string, body []byte, line, col int) *envelopeView {
+func viewOf(contentType string, body []byte, line, col int, hold func(bytes int) error) *envelopeView {
 	v := &envelopeView{ContentType: contentType, Size: len(body)}
 	part := body
-	if e, err := envelopes.Parse(contentType, body, new(xmltape.Tape), envelopes.Limits{}); err == nil {
+	if e, err := envelopes.Parse(contentType, body, new(xmltape.Tape), envelopes.Limits{Hold: hold}); err == nil {
 		part = e.Bytes()
 	}
 	v.Pretty = pretty(part)

@@ -54,7 +54,7 @@ func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
 	if d.password, err = uploadPassword(c); err != nil {
 		return nil, err
 	}
-	if d.tls, err = c.LoadTLS(); err != nil {
+	if d.tls, err = c.LoadTLS(s.log, func(outcome string) { s.metrics.certificates.WithLabelValues(outcome).Inc() }); err != nil {
 		return nil, fmt.Errorf("ftp.certificate: %w", err)
 	}
 	if d.listener, err = net.Listen("tcp", c.Listen); err != nil {

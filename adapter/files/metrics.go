@@ -15,6 +15,7 @@ type metrics struct {
 	refused          *prometheus.CounterVec
 	swept, orphans   prometheus.Counter
 	connections      prometheus.Gauge
+	certificates     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -33,12 +34,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		swept:       counter("swept_total", "Files that were removed: their messages were taken, or no message referred to them."),
 		orphans:     counter("orphans_total", "Bytes of no file that were removed from the disk: a crash or a broken upload had left them."),
 		connections: gauge("connections", "Connections to the FTP door."),
+		certificates: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Subsystem: "files", Name: "tls_reads_total",
+			Help: "Readings of the FTP door's certificate by outcome; after a failed one the old stays in use."}, []string{"outcome"}),
 	}
 	for _, reason := range []string{"file", "waiting", "total", "name", "taken", "login", "connections"} {
 		m.refused.WithLabelValues(reason) // at 0: what begins at 1 has not increased, as Prometheus sees it
 	}
 	if r != nil {
-		r.MustRegister(m.files, m.bytes, m.brought, m.fetched, m.refused, m.swept, m.orphans, m.connections)
+		r.MustRegister(m.files, m.bytes, m.brought, m.fetched, m.refused, m.swept, m.orphans, m.connections, m.certificates)
 	}
 	return m
 }

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
@@ -210,6 +211,7 @@ func (q *request) fail(err error) {
 	var sig *sigError
 	var name *NameError
 	var limit *LimitError
+	var much *adapter.TooMuchError
 	switch {
 	case errors.As(err, &sig) && (sig.code == "AuthorizationHeaderMalformed" || sig.code == "InvalidRequest" || sig.code == "XAmzContentSHA256Mismatch" || sig.code == "MissingContentLength"):
 		q.refuse(http.StatusBadRequest, sig.code, sig.why)
@@ -233,6 +235,10 @@ func (q *request) fail(err error) {
 		q.refuse(http.StatusBadRequest, "InvalidPart", errPart.Error())
 	case errors.Is(err, errDigest):
 		q.refuse(http.StatusBadRequest, "BadDigest", errDigest.Error())
+	case errors.As(err, &much):
+		q.refuse(http.StatusBadRequest, "EntityTooLarge", much.Error())
+	case errors.Is(err, adapter.ErrNoRoom):
+		q.refuse(http.StatusServiceUnavailable, "SlowDown", adapter.ErrNoRoom.Error()+", come again later")
 	case errors.Is(err, errNotImplemented):
 		q.refuse(http.StatusNotImplemented, "NotImplemented", errNotImplemented.Error())
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
@@ -577,13 +583,28 @@ func (q *request) wanted(list []adapter.FilePart) error {
 		return err
 	}
 	const most = 2 << 20
-	body, err := io.ReadAll(&arriving{in: io.LimitReader(in, most), ctl: q.ctl, stall: q.door.stall})
-	if err != nil {
+	size := int64(most)
+	if announced := q.r.ContentLength; announced >= 0 && announced < most {
+		size = announced + bytes.MinRead
+	}
+	holding := q.door.store.memory.Begin(q.owner, false)
+	defer holding.Release()
+	if err := holding.Hold(q.r.Context(), size); err != nil {
+		return err
+	}
+	into := bytes.NewBuffer(make([]byte, 0, size))
+	if _, err := into.ReadFrom(&arriving{in: io.LimitReader(in, size-bytes.MinRead), ctl: q.ctl, stall: q.door.stall}); err != nil {
 		return err
 	}
 	var tape xmltape.Tape
-	if err := tape.Parse(body, xmltape.Limits{}); err != nil {
+	hold := func(n int) error { return holding.Hold(q.r.Context(), size+int64(n)) }
+	err = tape.Parse(into.Bytes(), xmltape.Limits{Hold: hold})
+	var gate *xmltape.Error
+	switch {
+	case errors.As(err, &gate):
 		return &NameError{"CompleteMultipartUpload is expected: " + err.Error()}
+	case err != nil:
+		return err
 	}
 	n := 0
 	for p := range tape.Root().Children() {

@@ -57,6 +57,7 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics prometheus.Registerer
+	Memory  *adapter.Memory // what calls of the doors may hold; default: as of a gateway's default settings
 }
 
 // Store is the file store of one node. All nodes' stores share a directory.
@@ -70,6 +71,7 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
+	memory  *adapter.Memory
 
 	mu      sync.Mutex
 	flying  map[string]int64 // bytes that are being brought, by owner
@@ -102,6 +104,9 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.metrics = newMetrics(o.Metrics)
+	if s.memory = o.Memory; s.memory == nil {
+		s.memory = adapter.NewMemory(adapter.LimitsConfig{})
+	}
 	return s, nil
 }
 

@@ -32,7 +32,7 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 		if err := tx.QueryRow(ctx, "SELECT dropped, size, rolled FROM journal_head").Scan(&dropped, &size, &rolled); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, "SELECT day::text, kind, sender, recipient, service, version, outcome, entries, first, last FROM journal_total")
+		rows, _ := tx.Query(ctx, "SELECT "+dayText+", kind, sender, recipient, service, version, outcome, entries, first, last FROM journal_total")
 		var k dayCombination
 		var p places
 		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &p.entries, &p.first, &p.last}, func() error {

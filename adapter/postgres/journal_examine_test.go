@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	neturl "net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,5 +134,48 @@ func TestAnOldLogGetsTermsAndTotals(t *testing.T) {
 	a.fill(journaltest.Events(104, 100)) // and it goes on
 	if findings, err := a.Examine(ctx); err != nil || findings != nil {
 		t.Errorf("later: %v, %v", findings, err)
+	}
+}
+
+// How the database writes dates is its owner's business: days are days for all of
+// that, in totals, in the examination and in the queries of the desk.
+func TestDatesOfTheDatabase(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(7, 300))
+	a.must(a.Roll(ctx))
+	want, err := a.Totals(ctx, postgres.Query{}, "day")
+	a.must(err)
+	var name string
+	a.must(a.pool.QueryRow(ctx, "SELECT current_database()").Scan(&name))
+	url := a.url
+	for _, style := range []string{"SQL, DMY", "German", "Postgres, MDY"} {
+		_, err = a.pool.Exec(ctx, fmt.Sprintf("ALTER DATABASE %q SET datestyle = '%s'; ALTER DATABASE %q SET intervalstyle = 'iso_8601'", name, style, name))
+		a.must(err)
+		// The session's own setting, as when a pooler hands out one that is not ours.
+		a.url = url + "&datestyle=" + neturl.PathEscape(style)
+		if !strings.Contains(url, "?") {
+			a.url = strings.Replace(a.url, "&", "?", 1)
+		}
+		j, pool := a.node(t, nil)
+		var in string
+		a.must(pool.QueryRow(ctx, "SELECT ('2026-02-03'::date)::text").Scan(&in))
+		if in == "2026-02-03" {
+			t.Fatalf("the style %s is not in force", style)
+		}
+		findings, err := j.Examine(ctx)
+		if err != nil || findings != nil {
+			t.Errorf("%s: the examination finds %v %v", style, findings, err)
+		}
+		got, err := j.Totals(ctx, postgres.Query{}, "day")
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: totals %v, want %v (%v)", style, got, want, err)
+		}
+		from := time.Date(2026, 3, 2, 9, 5, 0, 0, time.UTC)
+		n, err := j.Count(ctx, postgres.Query{From: from})
+		a.must(err)
+		if m, err := a.Count(ctx, postgres.Query{From: from}); err != nil || n != m {
+			t.Errorf("%s: %d entries from %s on, want %d (%v)", style, n, from, m, err)
+		}
 	}
 }

@@ -452,6 +452,10 @@ func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, e
 
 const oneDay = 24 * time.Hour
 
+// dayText is a day of the totals as we write it; a cast to text would follow the
+// database's datestyle.
+const dayText = "to_char(day, 'YYYY-MM-DD')"
+
 // totals writes the statement: counts by group over up to three parts, the days
 // that the time covers wholly and the pieces before and after them.
 func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (string, []any, error) {
@@ -467,7 +471,7 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		}
 		source, _ := q.source(from, to, piece)
 		w.args = piece.args
-		parts = append(parts, "SELECT "+columns(by, "(logged AT TIME ZONE 'UTC')::date::text")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		parts = append(parts, "SELECT "+columns(by, "to_char(logged AT TIME ZONE 'UTC', 'YYYY-MM-DD')")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
 		return nil
 	}
 	from, to, err := j.bounds(ctx, db, q)
@@ -494,7 +498,7 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		days.add("day < ?", last.Format(time.DateOnly))
 		q.dimensions(days)
 		w.args = days.args
-		parts = append(parts, "SELECT "+columns(by, "day::text")+", sum(entries) AS n FROM journal_total WHERE "+days.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		parts = append(parts, "SELECT "+columns(by, dayText)+", sum(entries) AS n FROM journal_total WHERE "+days.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
 		var head, tail int64
 		if head, tail, err = j.bounds(ctx, db, &Query{From: first, To: last}); err == nil {
 			err = counted(from, min(head, to))

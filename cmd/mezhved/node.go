@@ -89,7 +89,8 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err != nil {
 		return n, err
 	}
-	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Mount: n.mount}
+	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
 	verifier, revocation, err := c.LoadVerifier(n.clock.Now)
 	if err != nil {
 		return n, usage(err)
@@ -131,7 +132,7 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	}
 	store, err := files.Open(files.Options{
 		Keys:   keys,
-		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Now: n.clock.Now, Metrics: rooms.Metrics,
+		Config: n.config.Files, AnyUUID: n.config.MessageID.AnyUUID, Sweep: n.config.Times.Sweep.D(), Index: n.store, Log: n.log, Now: n.clock.Now, Metrics: rooms.Metrics, Memory: rooms.Memory,
 	})
 	if err != nil {
 		return usage(err)

@@ -72,6 +72,10 @@ type Limits struct {
 	Spaces     int // namespace declarations in scope at once; default 128
 	TotalDecls int // namespace declarations of the document; default 100,000
 	Names      int // distinct expanded names of the document; default 20,000
+
+	// Hold, where it is set, is told a bound of the memory that the tape will take
+	// before it takes any. Its error ends the parse and is given back as it is.
+	Hold func(bytes int) error
 }
 
 // DefaultLimits are the limits of the zero Limits.
@@ -99,5 +103,6 @@ func (l Limits) withDefaults() Limits {
 		Size: min(set(l.Size, d.Size), 1<<31-1), Depth: min(set(l.Depth, d.Depth), 1<<15), Tokens: set(l.Tokens, d.Tokens),
 		Attrs: min(set(l.Attrs, d.Attrs), 1<<15), NameLen: min(set(l.NameLen, d.NameLen), 1<<15), ValueLen: set(l.ValueLen, d.ValueLen),
 		Spaces: set(l.Spaces, d.Spaces), TotalDecls: set(l.TotalDecls, d.TotalDecls), Names: set(l.Names, d.Names),
+		Hold: l.Hold,
 	}
 }

@@ -213,6 +213,9 @@ func (p *parser) declare(first int) *Error {
 		uri := p.src[d.ValOff:d.ValEnd]
 		if d.Flags&Decode != 0 {
 			from := len(t.scratch)
+			if from+len(uri) > maxDecoded {
+				return fail(CodeLimitSpaces, int(d.ValOff), "namespace names of more than %d bytes in which characters are written as references or white space", maxDecoded)
+			}
 			t.scratch = appendAttrValue(t.scratch, uri)
 			uri = t.scratch[from:len(t.scratch):len(t.scratch)]
 		}

@@ -7,10 +7,21 @@ import (
 )
 
 // Parse reads src into the tape, forgetting what was there. The error, if any,
-// is an *Error, and the tape then holds no document. src must not change while
-// the tape is in use.
+// is an *Error, or what lim.Hold answered, and the tape then holds no document.
+// src must not change while the tape is in use.
 func (t *Tape) Parse(src []byte, lim Limits) error {
-	t.reset(src, lim.withDefaults())
+	lim = lim.withDefaults()
+	if len(src) <= lim.Size { // else it is refused before anything is read
+		m := measureOf(src, lim)
+		if lim.Hold != nil {
+			if err := lim.Hold(m.bytes()); err != nil {
+				t.reset(nil, lim)
+				return err
+			}
+		}
+		t.room(m)
+	}
+	t.reset(src, lim)
 	p := parser{t: t, src: src, scope: -1}
 	if err := p.document(); err != nil {
 		err.Line, err.Col = position(src, err.Offset)

@@ -401,7 +401,11 @@ func FuzzGate(f *testing.F) {
 	xmllint, _ := exec.LookPath("xmllint")
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var tape xmltape.Tape
-		if err := tape.Parse(doc, xmltape.Limits{}); err != nil {
+		err := tape.Parse(doc, xmltape.Limits{})
+		if size, cost := tape.Size(), xmltape.Cost(doc, xmltape.Limits{}); size > cost {
+			t.Fatalf("the tape takes %d bytes, %d were told", size, cost)
+		}
+		if err != nil {
 			var refused *xmltape.Error
 			if !errors.As(err, &refused) || refused.Offset < 0 || refused.Offset > len(doc) {
 				t.Fatalf("refusal %v", err)

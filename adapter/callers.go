@@ -1,0 +1,127 @@
+package adapter
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// The ways in which a proxy tells for whom it calls. One is believed, the one that
+// the proxy writes itself: what stands in the others may come from the caller.
+const (
+	tellsForwardedFor = "X-Forwarded-For"
+	tellsForwarded    = "Forwarded" // RFC 7239
+	tellsPROXY        = "PROXY"     // the PROXY protocol, versions 1 and 2: HAProxy, nginx stream
+)
+
+// proxies are the neighbours whose word is taken for who calls: behind them all
+// callers would be one address, and one noisy stranger would be everybody.
+type proxies struct {
+	trusted []netip.Prefix
+	tells   string
+}
+
+// proxies reads the configuration.
+func (c Config) proxies() (p proxies, err error) {
+	for _, text := range c.TrustedProxies {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			var one netip.Addr
+			if one, err = netip.ParseAddr(text); err != nil {
+				return p, fmt.Errorf("an address or a network such as 10.1.2.0/24 is expected, not %q", text)
+			}
+			prefix = netip.PrefixFrom(one, one.BitLen())
+		}
+		p.trusted = append(p.trusted, prefix.Masked())
+	}
+	for _, known := range []string{tellsForwardedFor, tellsForwarded, tellsPROXY} {
+		if strings.EqualFold(c.ProxyHeader, known) {
+			p.tells = known
+		}
+	}
+	if p.tells == "" {
+		return p, fmt.Errorf("%s, %s or %s is expected, not %q", tellsForwardedFor, tellsForwarded, tellsPROXY, c.ProxyHeader)
+	}
+	return p, nil
+}
+
+func (p proxies) trusts(a netip.Addr) bool {
+	for _, prefix := range p.trusted {
+		if prefix.Contains(a.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// listener takes the PROXY protocol from trusted neighbours, in which it stands
+// before anything else, TLS too. Others who send it have sent no HTTP.
+func (p proxies) listener(l net.Listener) net.Listener {
+	if len(p.trusted) == 0 || p.tells != tellsPROXY {
+		return l
+	}
+	return &proxyproto.Listener{Listener: l, ReadHeaderTimeout: 5 * time.Second, ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+		if from, err := netip.ParseAddrPort(o.Upstream.String()); err == nil && p.trusts(from.Addr()) {
+			return proxyproto.USE, nil // its probes may come without
+		}
+		return proxyproto.SKIP, nil
+	}}
+}
+
+// handler gives the doors the caller's own address as the request's RemoteAddr.
+func (p proxies) handler(doors http.Handler) http.Handler {
+	if len(p.trusted) == 0 || p.tells == tellsPROXY {
+		return doors
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if caller, ok := p.caller(r); ok {
+			r.RemoteAddr = net.JoinHostPort(caller.String(), "0")
+		}
+		doors.ServeHTTP(w, r)
+	})
+}
+
+// caller follows the chain of proxies from us outwards as far as it is trusted:
+// the first address that is not is the caller, whatever it has written before.
+func (p proxies) caller(r *http.Request) (caller netip.Addr, ok bool) {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !p.trusts(at.Addr()) {
+		return caller, false
+	}
+	chain := strings.Split(strings.Join(r.Header.Values(p.tells), ","), ",")
+	for i := len(chain) - 1; i >= 0; i-- {
+		hop, good := p.hop(chain[i])
+		if !good {
+			break // hidden, or no address: nearer than this nobody is known
+		}
+		caller, ok = hop, true
+		if !p.trusts(hop) {
+			break
+		}
+	}
+	return caller, ok
+}
+
+// hop reads one element of the chain.
+func (p proxies) hop(text string) (netip.Addr, bool) {
+	text = strings.TrimSpace(text)
+	if p.tells == tellsForwarded {
+		who := ""
+		for pair := range strings.SplitSeq(text, ";") {
+			if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "for") {
+				who = strings.Trim(strings.TrimSpace(value), `"`)
+			}
+		}
+		text = who
+	}
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr().Unmap(), true
+	}
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	return a.Unmap().WithZone(""), err == nil
+}

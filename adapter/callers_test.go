@@ -1,0 +1,411 @@
+package adapter_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// front opens the gateway's own listener, as the program does.
+func front(t *testing.T, w *adaptertest.World) (address string) {
+	t.Helper()
+	l, err := w.Gateway.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: w.Gateway.Handler(), ErrorLog: log.New(io.Discard, "", 0)}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return l.Addr().String()
+}
+
+// Behind a proxy each caller is who the proxy says, and nobody else can say it.
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, tells string
+		trusted     []string
+		header      http.Header
+		want        string
+	}{
+		{"nobody is trusted", "", nil, http.Header{"X-Forwarded-For": {"198.51.100.7"}}, "127.0.0.1"},
+		{"another is trusted", "", []string{"10.0.0.0/8"}, http.Header{"X-Forwarded-For": {"198.51.100.7"}}, "127.0.0.1"},
+		{"the proxy tells", "", []string{"127.0.0.0/8"}, http.Header{"X-Forwarded-For": {"198.51.100.7"}}, "198.51.100.7"},
+		{"a port is told too", "", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"198.51.100.7:4711"}}, "198.51.100.7"},
+		{"two proxies", "", []string{"127.0.0.1", "10.1.0.0/16"}, http.Header{"X-Forwarded-For": {"198.51.100.7, 10.1.2.3"}}, "198.51.100.7"},
+		{"two lines", "", []string{"127.0.0.1", "10.1.0.0/16"}, http.Header{"X-Forwarded-For": {"198.51.100.7", "10.1.2.3"}}, "198.51.100.7"},
+		{"the caller wrote before", "", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"192.0.2.1, 198.51.100.7"}}, "198.51.100.7"},
+		{"the caller wrote a trusted one", "", []string{"127.0.0.1", "10.1.0.0/16"}, http.Header{"X-Forwarded-For": {"10.1.9.9, 198.51.100.7"}}, "198.51.100.7"},
+		{"only proxies", "", []string{"127.0.0.1", "10.1.0.0/16"}, http.Header{"X-Forwarded-For": {"10.1.9.9, 10.1.2.3"}}, "10.1.9.9"},
+		{"no address", "", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"198.51.100.7, unknown"}}, "127.0.0.1"},
+		{"nothing told", "", []string{"127.0.0.1"}, http.Header{}, "127.0.0.1"},
+		{"the other header is the caller's", "", []string{"127.0.0.1"}, http.Header{"Forwarded": {"for=192.0.2.1"}}, "127.0.0.1"},
+		{"the older header is the caller's", "forwarded", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=198.51.100.7"}}, "198.51.100.7"},
+		{"RFC 7239", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=192.0.2.1, For="[2001:db8::7]:4711";proto=https;by=10.0.0.1`}}, "2001:db8::7"},
+		{"hidden", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=198.51.100.7, for=_hidden`}}, "127.0.0.1"},
+		{"an address in another notation", "", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"::ffff:198.51.100.7"}}, "198.51.100.7"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+				c.TrustedProxies, c.ProxyHeader = tt.trusted, tt.tells
+			}))
+			req, err := http.NewRequest("POST", w.URL+"/ws", strings.NewReader("<a>"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = tt.header
+			req.Header.Set("Content-Type", envelopes.TextXML)
+			resp, err := w.HTTP.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			w.Eventually("the refusal is logged", func() bool { return strings.Contains(w.Log.String(), "call refused") })
+			if want := " remote=" + tt.want + " "; !strings.Contains(w.Log.String(), want) {
+				t.Errorf("not logged as%s", want)
+			}
+		})
+	}
+}
+
+// A noisy stranger behind a proxy is turned away, and the others behind it are not.
+func TestNoiseBehindAProxy(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Strangers, c.TrustedProxies = 1, []string{"127.0.0.1"}
+	}))
+	post := func(from string) int {
+		t.Helper()
+		req, err := http.NewRequest("POST", w.URL+"/ws", strings.NewReader("<a>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", envelopes.TextXML)
+		req.Header.Set("X-Forwarded-For", from)
+		resp, err := w.HTTP.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	for i := range 8 {
+		if got := post("192.0.2.9, 198.51.100.7"); (got == http.StatusTooManyRequests) != (i >= 4) {
+			t.Errorf("call %d of the noisy one: HTTP %d", i+1, got)
+		}
+		post(fmt.Sprintf("198.51.100.7, 203.0.113.%d", i)) // writes the name of another
+	}
+	if got := post("198.51.100.8"); got != 500 {
+		t.Errorf("a quiet one behind the same proxy: HTTP %d, want the fault", got)
+	}
+}
+
+// The PROXY protocol is taken from trusted neighbours, before TLS too, and from
+// nobody else.
+func TestPROXYProtocol(t *testing.T) {
+	t.Parallel()
+	for _, trusted := range []string{"127.0.0.1", "10.0.0.1"} {
+		w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+			c.TrustedProxies, c.ProxyHeader = []string{trusted}, "PROXY"
+		}))
+		conn, err := net.Dial("tcp", front(t, w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "PROXY TCP4 198.51.100.7 192.0.2.1 4711 443\r\nPOST /ws HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.66\r\nContent-Type: text/xml\r\nContent-Length: 3\r\nConnection: close\r\n\r\n<a>")
+		answer, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as := strings.Contains(w.Log.String(), " remote=198.51.100.7 ")
+		if good := trusted == "127.0.0.1"; good != as || good != bytes.HasPrefix(answer, []byte("HTTP/1.1 500")) || !good && !bytes.HasPrefix(answer, []byte("HTTP/1.1 400")) {
+			t.Errorf("trusted %s: logged as the caller %v, %.60s", trusted, as, answer)
+		}
+	}
+}
+
+// A registered party whose call fails before it is proved gets the reason, and its
+// line in the journal, however noisy a stranger at the same address is.
+func TestPartyBesideANoisyStranger(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Strangers, c.Limits.KeptPerMin = 1, 3 }))
+	muni := w.Party("MUNI")
+	for range 10 {
+		w.Party("STRANGER").Get(envelopes.GetResponse, anything, "")
+		muni.Post("/ws", envelopes.TextXML, []byte("<a>"))
+	}
+	certificate := "<ds:X509Certificate>" + base64.StdEncoding.EncodeToString(muni.DER) + "</ds:X509Certificate>"
+	for name, a := range map[string]adaptertest.Answered{
+		"a changed message": muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Tamper: func(b []byte) []byte {
+			return bytes.Replace(b, []byte("MessageID>"), []byte("MessageID> "), 1)
+		}}),
+		"no XML": muni.Post("/ws", envelopes.TextXML, []byte("<a>"+certificate)),
+	} {
+		if a.Status == http.StatusTooManyRequests || a.Fault == nil || a.Fault.Kind == envelopes.SMEVFailure {
+			t.Errorf("%s: HTTP %d %v, want the reason", name, a.Status, a.Fault)
+		}
+		if _, _, _, err := w.Store.Refused(t.Context(), a.Header.Get("X-Mezhved-Incident")); err != nil {
+			t.Errorf("%s stands in no journal: %v", name, err)
+		}
+	}
+	for range 8 { // whoever only claims to be the party is slowed down as well
+		muni.Post("/ws", envelopes.TextXML, []byte("<a>"+certificate))
+	}
+	if a := muni.Post("/ws", envelopes.TextXML, []byte("<a>"+certificate)); a.Status != http.StatusTooManyRequests {
+		t.Errorf("many calls that claim to be the party's: HTTP %d", a.Status)
+	}
+}
+
+// A verified client certificate of the connection tells a caller from the others at
+// its address.
+func TestCertificateOfTheConnection(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, serverKey := selfSigned(t, dir, "server")
+	client, clientKey := selfSigned(t, dir, "client")
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.TLS = adapter.TLSConfig{Certificate: server, Key: serverKey, ClientCAs: client}
+		c.Limits.Strangers = 1
+	}))
+	address := front(t, w)
+	trust := x509.NewCertPool()
+	pem, err := os.ReadFile(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust.AppendCertsFromPEM(pem)
+	pair, err := tls.LoadX509KeyPair(client, clientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(own ...tls.Certificate) int {
+		t.Helper()
+		h := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust, Certificates: own}}, Timeout: time.Minute}
+		defer h.CloseIdleConnections()
+		resp, err := h.Post("https://"+address+"/ws", envelopes.TextXML, strings.NewReader("<a>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	got := 0
+	for range 8 {
+		got = post()
+	}
+	if got != http.StatusTooManyRequests {
+		t.Errorf("the noisy one: HTTP %d", got)
+	}
+	if got := post(pair); got != 500 {
+		t.Errorf("the one with a certificate: HTTP %d, want the fault", got)
+	}
+}
+
+// Certificate and authorities are renewed while the doors are open; what cannot be
+// read leaves the old in force, and either is told.
+func TestTLSIsRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, serverKey := selfSigned(t, dir, "server")
+	second, secondKey := selfSigned(t, dir, "second")
+	client, clientKey := selfSigned(t, dir, "client")
+	other, otherKey := selfSigned(t, dir, "other")
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.TLS = adapter.TLSConfig{Certificate: server, Key: serverKey, ClientCAs: filepath.Join(dir, "authorities.pem"), RequireClient: true}
+	}))
+	lay := func(from, to string) {
+		t.Helper()
+		b, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	authorities := filepath.Join(dir, "authorities.pem")
+	lay(client, authorities)
+	address := front(t, w)
+	shake := func(cert, key string) (subject string) { // empty: refused
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			return ""
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /healthz HTTP/1.0\r\n\r\n")
+		if _, err := io.ReadAll(conn); err != nil {
+			return ""
+		}
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	told := func(metric, line string) {
+		t.Helper()
+		_, _, text := get(t, w.URL+"/metrics")
+		if !strings.Contains(text, metric) {
+			t.Errorf("/metrics has no %s", metric)
+		}
+		if !strings.Contains(w.Log.String(), line) {
+			t.Errorf("the log does not say %q", line)
+		}
+	}
+	if got := shake(client, clientKey); got != "server" {
+		t.Errorf("at first: %q", got)
+	}
+	if got := shake(other, otherKey); got != "" {
+		t.Error("a client of another authority got in")
+	}
+	lay(other, authorities)
+	lay(serverKey, server) // no certificate
+	w.Reload()
+	if got := shake(other, otherKey); got != "server" {
+		t.Errorf("the new authority, the old certificate: %q", got)
+	}
+	if got := shake(client, clientKey); got != "" {
+		t.Error("a client of the former authority got in")
+	}
+	told(`mezhved_tls_reads_total{outcome="failed",what="certificate"} 1`, "a door's certificate was not read again")
+	told(`mezhved_tls_reads_total{outcome="ok",what="clientCAs"} 1`, "the authorities of client certificates were read again")
+	lay(secondKey, authorities) // no certificate
+	lay(second, server)
+	lay(secondKey, serverKey)
+	w.Reload()
+	if got := shake(other, otherKey); got != "second" {
+		t.Errorf("the new certificate, authorities that cannot be read: %q", got)
+	}
+	told(`mezhved_tls_reads_total{outcome="ok",what="certificate"} 2`, "CN=second")
+	told(`mezhved_tls_reads_total{outcome="failed",what="clientCAs"} 1`, "the authorities of client certificates were not read again")
+	told("mezhved_tls_certificate_expires_seconds ", "")
+}
+
+// HEAD works where GET does; what a door does not take is told in one line.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	ask := func(method, path string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequest(method, w.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := w.HTTP.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/smev/v1.2/ws?wsdl", "/smev/v1.2/smev-message-exchange-types-1.2.xsd", "/ws"} {
+		get, head := ask("GET", path), ask("HEAD", path)
+		if head.StatusCode != get.StatusCode || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d %s, GET %d %s", path, head.StatusCode, head.Header.Get("Content-Type"), get.StatusCode, get.Header.Get("Content-Type"))
+		}
+	}
+	for _, tt := range []struct{ method, path, allow string }{
+		{"PUT", "/smev/v1.2/ws", "GET, HEAD, POST"}, {"DELETE", "/ws", "GET, HEAD, POST"}, {"GET", "/smev/v1.3/ws", "GET, HEAD, POST"},
+		{"POST", "/healthz", "GET, HEAD"}, {"PUT", "/", "GET, HEAD"},
+	} {
+		resp := ask(tt.method, tt.path)
+		if got := resp.Header.Values("Allow"); resp.StatusCode != http.StatusMethodNotAllowed || len(got) != 1 || got[0] != tt.allow {
+			t.Errorf("%s %s: %d, Allow %q, want %q", tt.method, tt.path, resp.StatusCode, got, tt.allow)
+		}
+		if soap := strings.HasSuffix(tt.path, "/ws") && tt.method != "GET"; soap != strings.HasPrefix(resp.Header.Get("Content-Type"), "text/xml") {
+			t.Errorf("%s %s: %s", tt.method, tt.path, resp.Header.Get("Content-Type"))
+		}
+	}
+}
+
+// Clients that send everything before they read anything read why they were
+// refused, as soon as there is a reason.
+func TestRefusedBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Body, c.Limits.Content = 4*mb, mb }))
+	for _, tt := range []struct {
+		name, header string
+		size, status int
+		chunked      bool
+	}{
+		{"too large, announced", "Content-Type: text/xml\r\n", 24 * mb, 413, false},
+		{"too large, unannounced", "Content-Type: text/xml\r\n", 24 * mb, 413, true},
+		{"packed", "Content-Type: text/xml\r\nContent-Encoding: gzip\r\n", 3 * mb, 415, false},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		body, length := bytes.Repeat([]byte(" "), tt.size), fmt.Sprintf("Content-Length: %d\r\n", tt.size)
+		if tt.chunked {
+			body, length = append(fmt.Appendf(nil, "%x\r\n", tt.size), append(body, "\r\n0\r\n\r\n"...)...), "Transfer-Encoding: chunked\r\n"
+		}
+		fmt.Fprintf(conn, "POST /ws HTTP/1.1\r\nHost: x\r\n%s%s\r\n", tt.header, length)
+		if _, err := conn.Write(body); err != nil {
+			t.Errorf("%s: the body was not taken to its end: %v", tt.name, err)
+			continue
+		}
+		answer, err := io.ReadAll(conn)
+		if head := fmt.Sprintf("HTTP/1.1 %d ", tt.status); err != nil || !bytes.HasPrefix(answer, []byte(head)) || !bytes.Contains(answer, []byte("Connection: close")) || !bytes.Contains(answer, []byte("Fault>")) {
+			t.Errorf("%s: %v %.200s", tt.name, err, answer)
+		}
+	}
+}
+
+// With failOpen a call whose certificate nobody could tell about is counted, and its
+// entries in the journal say so.
+func TestUncheckedRevocationIsTold(t *testing.T) {
+	t.Parallel()
+	responder := httptest.NewServer(http.NotFoundHandler())
+	defer responder.Close()
+	revocation, err := signing.NewRevocation(signing.RevocationOptions{OCSP: []string{responder.URL}, FailOpen: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Revocation: revocation, Registered: func(*signing.Certificate) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := adaptertest.Start(t, adaptertest.WithTrust(trust))
+	id, _ := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	events, err := w.Store.Trace(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[journal.Kind]int{}
+	for _, e := range events {
+		if e.Rule == "signature.revocation-unknown" && e.Outcome == "ok" {
+			told[e.Kind]++
+		}
+	}
+	if told[journal.KindAccepted] != 1 || told[journal.KindDelivered] != 1 {
+		t.Errorf("entries that say that the certificate was not checked: %v", told)
+	}
+	if _, _, text := get(t, w.URL+"/metrics"); !strings.Contains(text, `mezhved_revocations_unchecked_total{whose="caller"}`) {
+		t.Error("not counted")
+	}
+}

@@ -1,0 +1,252 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	runtimemetrics "runtime/metrics"
+	"sync"
+	"time"
+)
+
+// Memory is what all that comes in through the doors of a process may hold at
+// once: bodies, the tapes that they are parsed onto, which can be many times as
+// large, and the copies that are made while nobody knows yet who calls. What a
+// step will hold is told before it holds it.
+//
+// Strangers can have half of it, however many they are, and one caller a quarter.
+// The last eighths are for small calls, so that whatever is sent, a registered
+// party's ordinary message finds room.
+type Memory struct {
+	most, half, share int64
+
+	mu    sync.Mutex
+	held  int64
+	by    map[string]int64 // by caller; only those that hold something
+	freed chan struct{}    // closed, and made anew, when something is given back
+	peak  int64            // since memory was last given back to the system
+
+	// heavy are the places of large calls whose sender is not known. Few are at
+	// work at once, so that they do not take the processors from everybody else.
+	heavy chan struct{}
+}
+
+// Sizes of calls, with all that they hold: ordinary ones, and those for which
+// there is room while strangers have filled theirs.
+const (
+	smallCall  = 128 << 10
+	middleCall = 1 << 20
+)
+
+// memoryPatience is how long a call waits for room before it is told to come again.
+const memoryPatience = time.Second
+
+// NewMemory makes the memory of a process. There is always room for two bodies,
+// because a buffer that grows stands there twice.
+func NewMemory(c LimitsConfig) *Memory {
+	c = Config{Limits: c}.WithDefaults().Limits
+	bodies := 2 * (int64(c.Body) + 1)
+	return &Memory{
+		most: int64(c.Memory), half: max(int64(c.Memory)/2, bodies), share: max(int64(c.Memory)/4, bodies),
+		by: map[string]int64{}, freed: make(chan struct{}),
+		heavy: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
+	}
+}
+
+// Holding is what one call holds. It is used by one goroutine at a time; give it
+// back with Release.
+type Holding struct {
+	m     *Memory
+	who   string
+	known bool
+	bytes int64
+	heavy bool
+}
+
+// ErrNoRoom says that others hold too much just now.
+var ErrNoRoom = errors.New("too much is being received at once")
+
+// TooMuchError says that a call would never find room.
+type TooMuchError struct{ Bytes, Most int64 }
+
+func (e *TooMuchError) Error() string {
+	return fmt.Sprintf("%d bytes of memory are needed, %d are allowed to one call", e.Bytes, e.Most)
+}
+
+// Begin opens the account of a call. who is its caller, as far as that is known;
+// known says that it was proved.
+func (m *Memory) Begin(who string, known bool) *Holding {
+	return &Holding{m: m, who: who, known: known}
+}
+
+// Prove says that the caller is known now.
+func (h *Holding) Prove(who string) {
+	m := h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.move(h.who, -h.bytes)
+	h.who, h.known = who, true
+	m.move(h.who, h.bytes)
+	h.leave()
+}
+
+// Hold makes the call hold n bytes in all, waiting a little for room. The error is
+// ErrNoRoom, or says that so much never has room.
+func (h *Holding) Hold(ctx context.Context, n int64) error {
+	m := h.m
+	if n > h.bytes && n > smallCall {
+		if most := min(m.share, m.ceiling(n, h.known)); n > most {
+			return &TooMuchError{n, most}
+		}
+	}
+	var patience <-chan time.Time
+	for {
+		m.mu.Lock()
+		if m.admits(h, n) {
+			m.held += n - h.bytes
+			m.peak = max(m.peak, m.held)
+			m.move(h.who, n-h.bytes)
+			if n < h.bytes {
+				m.ring()
+			}
+			h.bytes = n
+			m.mu.Unlock()
+			return nil
+		}
+		freed := m.freed
+		m.mu.Unlock()
+		if patience == nil {
+			t := time.NewTimer(memoryPatience)
+			defer t.Stop()
+			patience = t.C
+		}
+		select {
+		case <-freed:
+		case <-patience:
+			return ErrNoRoom
+		case <-ctx.Done():
+			return ErrNoRoom
+		}
+	}
+}
+
+// Release gives back what is held.
+func (h *Holding) Release() {
+	m := h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held -= h.bytes
+	m.move(h.who, -h.bytes)
+	if h.bytes > 0 {
+		m.ring()
+	}
+	h.bytes = 0
+	h.leave()
+}
+
+// enter waits for a place among the large calls, if this is one of a stranger.
+func (h *Holding) enter(ctx context.Context) error {
+	if h.known || h.heavy || h.bytes <= middleCall {
+		return nil
+	}
+	t := time.NewTimer(memoryPatience)
+	defer t.Stop()
+	select {
+	case h.m.heavy <- struct{}{}:
+		h.heavy = true
+		return nil
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return ErrNoRoom
+}
+
+func (h *Holding) leave() {
+	if h.heavy {
+		h.heavy = false
+		<-h.m.heavy
+	}
+}
+
+// ceiling is up to where a call of n bytes may fill the memory.
+func (m *Memory) ceiling(n int64, known bool) int64 {
+	switch {
+	case n <= smallCall:
+		return m.most
+	case known:
+		return m.most / 8 * 7
+	case n <= middleCall:
+		return m.most / 4 * 3
+	}
+	return m.half
+}
+
+func (m *Memory) admits(h *Holding, n int64) bool {
+	more := n - h.bytes
+	return more <= 0 || m.held+more <= m.ceiling(n, h.known) && m.by[h.who]+more <= m.share
+}
+
+func (m *Memory) move(who string, n int64) {
+	if m.by[who] += n; m.by[who] == 0 {
+		delete(m.by, who)
+	}
+}
+
+func (m *Memory) ring() {
+	close(m.freed)
+	m.freed = make(chan struct{})
+}
+
+// Held is what all calls hold now.
+func (m *Memory) Held() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held
+}
+
+// Keep holds the memory of the whole process near what its calls hold, until ctx
+// ends: the collector is told how large the heap may become beside what it has at
+// rest, and after a flood what is left over goes back to the system. It is for
+// the program that runs a gateway. Where GOMEMLIMIT is set, that limit stands.
+func (m *Memory) Keep(ctx context.Context) error {
+	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	var rest, cycles, flood, before int64
+	for n := 0; sleep(ctx, time.Second); n++ {
+		runtimemetrics.Read(sample)
+		live, cycle := int64(sample[0].Value.Uint64()), int64(sample[1].Value.Uint64())
+		m.mu.Lock()
+		held, peak := m.held, m.peak
+		flood = max(flood, peak)
+		m.peak = held
+		m.mu.Unlock()
+		if cycle != cycles {
+			// The live bytes are those of a moment in which calls held no more than
+			// the peak of this second or of the one before.
+			if top := max(peak, before); top < 16<<20 {
+				rest = live
+			} else {
+				rest = max(rest, live-top)
+			}
+			cycles = cycle
+			if os.Getenv("GOMEMLIMIT") == "" {
+				debug.SetMemoryLimit(m.most + rest + 64<<20)
+			}
+		}
+		before = peak
+		if flood >= 32<<20 && held <= flood/8 && n%5 == 0 {
+			flood = held
+			runtime.GC() // what pools keep survives one collection
+			debug.FreeOSMemory()
+		}
+	}
+	return nil
+}
+
+// spare tells whether what a call leaves behind is kept for the next one.
+func (s *scratch) spare() bool {
+	const most = 256 << 10
+	return cap(s.body) <= most && s.tape.Size() <= 4*most
+}

@@ -1,0 +1,102 @@
+package adapter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+)
+
+// However many strangers hold what they can, ordinary calls find room, and so do
+// large ones of those who are known.
+func TestMemoryKeepsRoom(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	m := adapter.NewMemory(adapter.LimitsConfig{Memory: 64 * mb, Body: 4 * mb})
+	ctx := t.Context()
+	over, cancel := context.WithCancel(ctx)
+	cancel() // who would have to wait is told at once
+	let := func(name string, h *adapter.Holding, n int64, want error) *adapter.Holding {
+		t.Helper()
+		if err := h.Hold(over, n); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+		return h
+	}
+	one := let("a stranger", m.Begin("10.0.0.1", false), 15*mb, nil)
+	let("the share of one caller", m.Begin("10.0.0.1", false), 2*mb, adapter.ErrNoRoom)
+	let("another stranger", m.Begin("10.0.0.2", false), 15*mb, nil)
+	let("half of it is held", m.Begin("10.0.0.3", false), 3*mb, adapter.ErrNoRoom)
+	known := let("a known caller", m.Begin("a certificate", true), 15*mb, nil)
+	for i := range 3 {
+		let("a call of middle size", m.Begin(fmt.Sprintf("10.0.1.%d", i), false), mb, nil)
+	}
+	let("three quarters are held", m.Begin("10.0.2.1", false), mb, adapter.ErrNoRoom)
+	for i := range 64 {
+		let("an ordinary call", m.Begin(fmt.Sprintf("10.0.3.%d", i), false), 100<<10, nil)
+	}
+	if got, want := m.Held(), int64(3*15*mb+3*mb+64*100<<10); got != want {
+		t.Errorf("%d bytes are held, want %d", got, want)
+	}
+
+	var much *adapter.TooMuchError
+	if err := m.Begin("10.0.4.1", false).Hold(ctx, 20*mb); !errors.As(err, &much) || much.Most != 16*mb {
+		t.Errorf("more than the share of one caller: %v, want to be told at once that it never has room", err)
+	}
+	// What is proved counts for its party from then on, and leaves strangers their share.
+	one.Prove("party MUNI")
+	known.Release()
+	let("the address of a caller that was proved", m.Begin("10.0.0.1", false), 2*mb, adapter.ErrNoRoom) // half is held still
+	one.Release()
+	let("what was given back", m.Begin("10.0.0.1", false), 2*mb, nil)
+}
+
+// A call whose markup takes more than there is for one caller is refused with the
+// sentence that says so, and one that finds no room with one to come again.
+func TestMarkupThatTakesTooMuch(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Body, c.Limits.Content, c.Limits.Memory = 4*mb, mb, 64*mb
+	}))
+	markup := `<s:Envelope xmlns:s="` + envelopes.SOAPSpace + `"><s:Body>` + strings.Repeat(`<a b=""/>`, 3*mb/9) + `</s:Body></s:Envelope>`
+	resp, err := w.HTTP.Post(w.URL+"/ws", "text/xml", strings.NewReader(markup))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	text := string(body)
+	if resp.StatusCode != 413 || !strings.Contains(text, "для его разметки нужно") || !strings.Contains(text, "одному вызову даётся 16777216") {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+	if held := w.Gateway.Memory().Held(); held != 0 {
+		t.Errorf("%d bytes are still held", held)
+	}
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+}
+
+// What a multipart body makes us copy is told before it is copied.
+func TestCopiesAreCounted(t *testing.T) {
+	t.Parallel()
+	body := "--b\r\nContent-Type: text/xml\r\nContent-Transfer-Encoding: base64\r\n\r\n" + strings.Repeat("PGE+", 1000) + "\r\n--b--\r\n"
+	no := errors.New("no")
+	for _, encoding := range []string{"base64", "quoted-printable"} {
+		told := 0
+		_, err := envelopes.Parse(`multipart/related; boundary=b`, []byte(strings.Replace(body, "base64", encoding, 1)), new(xmltape.Tape),
+			envelopes.Limits{Hold: func(bytes int) error { told = bytes; return no }})
+		if err != no || told < 4000 {
+			t.Errorf("%s: %v, told %d", encoding, err, told)
+		}
+	}
+}
