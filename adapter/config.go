@@ -143,7 +143,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
-	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 5m; 0: any
+	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
@@ -216,6 +216,15 @@ type FTPConfig struct {
 // a browser and over its API. Without tokens the desk is closed.
 type ConsoleConfig struct {
 	Tokens []TokenConfig `yaml:"tokens"`
+	Zone   string        `yaml:"zone"` // of the times on its pages, such as Asia/Yekaterinburg; default: Moscow
+}
+
+// Location is the zone of the desk's pages.
+func (c ConsoleConfig) Location() (*time.Location, error) {
+	if c.Zone == "" {
+		return Moscow, nil
+	}
+	return time.LoadLocation(c.Zone)
 }
 
 // TokenConfig is one person or program that is let in.
@@ -467,6 +476,9 @@ func (c FTPConfig) DataPorts() (from, to int, err error) {
 }
 
 func (c Config) checkConsole(f *yamlFile) {
+	if _, err := c.Console.Location(); err != nil {
+		f.errorf("console.zone", "a zone such as Asia/Yekaterinburg or UTC is expected, not %q", c.Console.Zone)
+	}
 	names := map[string]bool{}
 	for i, t := range c.Console.Tokens {
 		at := fmt.Sprintf("console.tokens.%d", i)

@@ -42,7 +42,7 @@
 // (what lint says of their samples), replyto.go (reply addresses), seal.go (what
 // proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), watch.go (what stands
-// still), clock.go, config.go, yamlfile.go,
+// still), clock.go (whose time), config.go, yamlfile.go,
 // tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go (what the log may
 // have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
@@ -71,6 +71,14 @@
 // offset is stored with the queue row. After a lease: the message comes back
 // when the lease runs out, at the head. Nobody has to mend anything; a restart
 // is the normal path run again.
+//
+// What one node does at a time (the journal, each shard of the outbox, the feed)
+// it does under a lease of ten seconds in the database, by the database's clock.
+// When its host dies, or the network to it, and nobody is told, another node goes
+// on after that time; what the first one commits late fails (journal.ErrDeposed).
+// A leader that cannot place events or sign gives the lead up after three seconds,
+// and a node that cannot reach the store leaves what it reads from the bus to
+// others. Accepts ask whether anybody does the journal's work, not who.
 //
 // A topic that vanishes, because somebody deletes it or a broker comes back
 // without its data, is made again by any running node. What waited in the outbox

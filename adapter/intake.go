@@ -15,13 +15,35 @@ import (
 // intake takes records from the bus into queues. The store keeps the offset in
 // the same transaction as the queue rows, so a record that comes twice, after a
 // crash or a rebalance or from a relay that published twice, is queued once.
+//
+// A node that cannot reach the store takes no part: what the bus has given it to
+// read would stand still, and another node can read it.
 func (g *Gateway) intake(ctx context.Context) error {
 	topics := func() []string {
+		if err := g.storeAway(ctx); err != nil {
+			g.log.Warn("the intake leaves the bus to other nodes until the store answers", "error", err)
+			return nil
+		}
 		_, intake := g.Catalog().Topics(g.config.Kafka.Prefix)
 		return intake
 	}
 	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)
 }
+
+// storeAway says why the store cannot be written to, when it has been so for a
+// while.
+func (g *Gateway) storeAway(ctx context.Context) (err error) {
+	for range 3 {
+		if err = g.store.Health(ctx); err == nil || !sleep(ctx, 300*time.Millisecond) {
+			return nil
+		}
+	}
+	return err
+}
+
+// enqueueWithin is how long a batch may take before the node lets go of what it
+// has been given to read.
+const enqueueWithin = 5 * time.Second
 
 // enqueue puts one batch of one partition into its queues and wakes the polls
 // that wait there.
@@ -54,7 +76,9 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	if len(arrivals) == 0 {
 		return nil
 	}
-	n, err := g.store.Enqueue(ctx, from, arrivals)
+	bounded, cancel := context.WithTimeout(ctx, enqueueWithin)
+	defer cancel()
+	n, err := g.store.Enqueue(bounded, from, arrivals)
 	if err != nil {
 		return fmt.Errorf("enqueueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}

@@ -13,6 +13,12 @@
 //     it by sender; migration 00050 says how the two work side by side.
 //   - A statement whose outcome is unknown (the connection was lost) is run
 //     again with the same ids; the dedup key tells what the first run did.
+//   - Who leads the journal, a shard of the outbox or the feed proves it in the
+//     transaction of each write (lead.go), so that nothing rests on a session, on
+//     the clock of a node or on what TCP believes of a dead host.
+//   - No session is needed for anything: behind a pooler of transactions each
+//     statement brings its settings along (connect.go). No read or write of a
+//     connection waits without end, and a pool forgets connections that are dead.
 //   - A lease is a HOT update of a narrow row, and the index is read from a
 //     low-water mark on, so that dead rows cost nothing.
 //   - What a row waits for is told by this server's clock: outbox, relayed (on the

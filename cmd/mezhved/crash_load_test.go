@@ -387,7 +387,9 @@ func (l *load) send(n int) {
 			_, err := l.client(tr.from, tr.version).SendRequest(l.ctx, party.Request{MessageID: id, Content: content})
 			return err
 		})
-		l.begun.Add(1)
+		if s.accepted { // else it was refused for good, which is a violation and no exchange
+			l.begun.Add(1)
+		}
 	}
 }
 
@@ -414,7 +416,8 @@ func (l *load) take(system string, op envelopes.Operation) {
 			continue
 		case refused:
 			l.violated("%s polls: %v", system, err)
-			return
+			l.sleep()
+			continue
 		}
 		if m == nil {
 			l.sleep()
@@ -504,10 +507,14 @@ func (l *load) answer(system string, m *party.Message) {
 			content = sample(tr.service, tr.release, "response")
 		}
 	}
-	l.deliver(id, &sent{recipients: []string{m.Metadata.Sender.Mnemonic}, answers: request}, func() error {
+	s := &sent{recipients: []string{m.Metadata.Sender.Mnemonic}, answers: request}
+	l.deliver(id, s, func() error {
 		_, err := l.client(system, envelopes.V12).Reply(l.ctx, party.Reply{MessageID: id, To: m.ReplyTo, Content: content})
 		return err
 	})
+	if !s.accepted {
+		l.finished.Add(1) // the answer was refused for good: there will be none
+	}
 }
 
 // acknowledge sends the Ack. When its fate is unknown it is sent again once;

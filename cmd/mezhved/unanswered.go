@@ -35,17 +35,20 @@ func rememberCall(beside, id string, what ...[]byte) *unanswered {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
 	}
-	name := "unanswered-" + hex.EncodeToString(h.Sum(nil)[:8])
+	name := func() string { return "unanswered-" + hex.EncodeToString(h.Sum(nil)[:8]) }
 	places := []string{}
 	if beside != "" && beside != "-" {
-		places = append(places, beside+"."+name)
+		places = append(places, beside+"."+name())
+		if whole, err := filepath.Abs(beside); err == nil {
+			h.Write([]byte(whole)) // another file with the same content is another call
+		}
 	}
 	state := os.Getenv("XDG_STATE_HOME")
 	if home, err := os.UserHomeDir(); state == "" && err == nil {
 		state = filepath.Join(home, ".local", "state")
 	}
 	if filepath.IsAbs(state) {
-		places = append(places, filepath.Join(state, "mezhved", name))
+		places = append(places, filepath.Join(state, "mezhved", name()))
 	}
 	// One that was left anywhere comes before a new one.
 	for _, place := range places {
