@@ -1,6 +1,10 @@
 package adapter
 
-import "reflect"
+import (
+	"net/http"
+	"net/netip"
+	"reflect"
+)
 
 // Setting is one setting of a registry file.
 type Setting struct {
@@ -29,4 +33,13 @@ func RegistrySettings() []Setting {
 	walk(reflect.TypeFor[serviceFile](), true)
 	walk(reflect.TypeFor[partyFile](), false)
 	return out
+}
+
+// CallerOf is the caller of a request that a neighbour has passed on.
+func CallerOf(c Config, neighbour string, h http.Header) (netip.Addr, bool) {
+	p, err := c.proxies()
+	if err != nil {
+		panic(err)
+	}
+	return p.caller(&http.Request{RemoteAddr: neighbour, Header: h})
 }
