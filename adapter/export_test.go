@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"time"
 )
 
 // Setting is one setting of a registry file.
@@ -42,4 +43,12 @@ func CallerOf(c Config, neighbour string, h http.Header) (netip.Addr, bool) {
 		panic(err)
 	}
 	return p.caller(&http.Request{RemoteAddr: neighbour, Header: h})
+}
+
+// Later lets time pass for what the calls hold.
+func Later(m *Memory, d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now
+	m.now = func() time.Time { return now().Add(d) }
 }
