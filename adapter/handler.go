@@ -262,7 +262,14 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 	if err := g.takeSlot(ctx); err != nil {
 		return nil, err
 	}
-	defer g.giveSlot()
+	c.holding.away = func() (back func()) { // who waits does not work
+		g.giveSlot()
+		return func() { g.slots <- struct{}{} }
+	}
+	defer func() {
+		c.holding.away = nil
+		g.giveSlot()
+	}()
 	if err := g.handle(ctx, c); err != nil {
 		return nil, err
 	}
