@@ -31,3 +31,14 @@ func TestContentIsTheTextHoweverWritten(t *testing.T) {
 		}
 	}
 }
+
+// One plain run, as nearly all values are, is not copied.
+func TestAPlainRunIsNotCopied(t *testing.T) {
+	tape := parseTape(t, []byte("<a>text</a>"))
+	v := Validator{tape: tape, tokens: tape.Tokens}
+	root := tape.Root()
+	raw, ok := v.content(int32(root.Index()), root.Token())
+	if !ok || string(raw) != "text" || &raw[0] != &tape.Source()[3] {
+		t.Errorf("%q, %v: not the bytes of the document", raw, ok)
+	}
+}
