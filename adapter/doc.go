@@ -132,7 +132,8 @@
 // nobody's: the body, the tape, which markup makes many times as large as itself,
 // and copies. limits.memory bounds all of that for the process; the cost of a step
 // is told before the step, a call that finds no room waits a second and is then
-// told to come again (503), and what is left over goes back to the system. Once
+// told to come again (503), and what is left over goes back to the system. Bodies that
+// trickle give way to those that come in one go. Once
 // its signature is proved a call counts for its party. What is refused before its
 // end is read on and thrown away, within bounds, so that its sender reads why.
 //
