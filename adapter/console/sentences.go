@@ -84,6 +84,7 @@ var sentences = map[string]struct {
 	"message-id-stale":  {Text{"Время в MessageID слишком давнее.", "The time in the MessageID is too long ago."}, "clock"},
 	"message-id-future": {Text{"Время в MessageID находится в будущем.", "The time in the MessageID is in the future."}, "clock"},
 	"duplicate":         {Text{"Сообщение с этим MessageID уже принято.", "A message with this MessageID was accepted before."}, "nothing"},
+	"message-id-used":   {Text{"С этим MessageID раньше принято другое сообщение.", "Another message with this MessageID was accepted before."}, "resend"},
 	"answered":          {Text{"Окончательный ответ на этот запрос уже принят.", "The final answer to this request was accepted before."}, "nothing"},
 
 	"not-a-type":       {Text{"Корневой элемент содержимого не принадлежит ни одному виду сведений.", "The root of the content belongs to no service."}, "resend"},
