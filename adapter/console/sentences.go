@@ -126,3 +126,15 @@ var sentences = map[string]struct {
 	"clock":             {Text{"Часы узла и базы данных расходятся больше, чем позволяет clock.refuse.", "The clocks of node and database differ by more than clock.refuse allows."}, "retry"},
 	"journal-unwritten": {Text{"Журнал не принял записи об отказе.", "The journal did not take the entry about the refusal."}, "retry"},
 }
+
+// stationSentences say in Russian what waits at a station and what to do; the
+// gateway's own sentences are English, for its log.
+var stationSentences = map[string]string{
+	"outbox":     "Принятые сообщения ждут шину; ничего не потеряно, они уйдут, когда она их возьмёт: посмотрите на Kafka и на строки «relaying shard» и «making topics» в журналах работы всех узлов.",
+	"bus":        "Сообщения, которые шина подтвердила, не пришли в свои очереди: посмотрите на Kafka и на строки «kafka: …» в журналах работы всех узлов; потерянное шиной кладётся туда снова само.",
+	"journal":    "Зафиксированные события ждут места в журнале: ведущий узел с journal.key не работает, или такого нет; посмотрите его журнал работы и mezhved doctor на нём.",
+	"checkpoint": "Записи журнала не стоят под подписанной контрольной точкой: посмотрите на journal.state, его диск и журнал работы ведущего узла с journal.key.",
+	"feed":       "Записи журнала ждут передачи в свой топик; ничего не потеряно: посмотрите на Kafka и на строки «feeding the log» в журналах работы всех узлов.",
+	"term":       "Сообщения с истёкшим сроком жизни стоят в очередях, и их отправителям не сказано: посмотрите на строки «sweeping» в журналах работы всех узлов.",
+	"watch":      "Этот узел не видит, что ждёт: посмотрите на базу данных и на журнал работы этого узла.",
+}
