@@ -102,6 +102,8 @@
 // the database's. What waits longer than times.still is told in /readyz (degraded,
 // and still 200, since accepts go on and every node would say the same), by
 // mezhved_waiting_seconds and in the log: once when it begins, once when it ends.
+// A node whose last accept the database did not take, a full disk for one, is not
+// ready (503) until one is taken or ten seconds have passed.
 //
 // # Time
 //

@@ -380,7 +380,7 @@ func TestRepetition(t *testing.T) {
 	if !signedAnew.Receipt.Sent.Equal(first.Receipt.Sent) {
 		t.Error("signed anew, the message is taken for another one")
 	}
-	refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}.
+	refused{fault: envelopes.MessageIsAlreadySent, text: "отправьте его с новым MessageID", rule: "message-id-used"}.
 		check(t, w, muni.Send(adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract2)}))
 	w.Clock.Advance(25 * time.Hour) // stale by now, and yet it was accepted once
 	accepted(t, muni.Post("/ws", kind, body))
@@ -408,7 +408,7 @@ func TestAnothersMessageID(t *testing.T) {
 	muni, mfc, registry := w.Party("MUNI"), w.Party("MFC"), w.Party("REGISTRY")
 	kind, body, id := muni.BuildRequest(request(adaptertest.Extract1))
 	first := accepted(t, muni.Post("/ws", kind, body))
-	taken := refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}
+	taken := refused{fault: envelopes.MessageIsAlreadySent, text: "отправьте его с новым MessageID", rule: "message-id-used"}
 
 	hostile := adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract1)}
 	taken.check(t, w, mfc.Send(hostile))
@@ -427,7 +427,7 @@ func TestAnothersMessageID(t *testing.T) {
 
 	// The request is open still, and the id of its answer is used as well.
 	status := accepted(t, registry.Reply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 1, Description: "принято"}})).Receipt.MessageID
-	mfcHas := refused{fault: envelopes.MessageIsAlreadySent, rule: "duplicate"}
+	mfcHas := refused{fault: envelopes.MessageIsAlreadySent, rule: "message-id-used"}
 	mfcHas.check(t, w, mfc.Send(adaptertest.Request{ID: status, Content: adaptertest.Content(adaptertest.Extract1)}))
 	accepted(t, registry.Ack(id))
 	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
@@ -563,17 +563,18 @@ func TestRestart(t *testing.T) {
 // A poll that is willing to wait is woken by the message it waits for.
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Times.Poll = adapter.Period(15 * time.Second) }))
-	got := make(chan time.Duration, 1)
-	start := time.Now()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { // it looks again when it is woken, or too late
+		c.Times.Poll, c.Queues.LongPoll = adapter.Period(time.Hour), adapter.Period(time.Hour)
+	}))
+	got := make(chan adaptertest.Answered, 1)
 	go func() {
-		w.Party("REGISTRY").Await(envelopes.GetRequest, "")
-		got <- time.Since(start)
+		defer close(got) // even when Await has failed the test
+		got <- w.Party("REGISTRY").Await(envelopes.GetRequest, "")
 	}()
-	time.Sleep(100 * time.Millisecond)
+	w.Eventually("the poll has looked and waits", func() bool { return w.Store.Calls("Lease") > 0 })
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
-	if d := <-got; d > 5*time.Second {
-		t.Errorf("the waiting poll was woken after %v", d)
+	if a := <-got; a.Message == nil {
+		t.Errorf("the waiting poll brought %+v", a)
 	}
 	w.Check()
 }
