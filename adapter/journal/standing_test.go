@@ -104,6 +104,31 @@ func TestAHeadOfAnotherSizeIsNotBuiltUpon(t *testing.T) {
 	}
 }
 
+// A backup that was brought back and has grown to the same size by other events is
+// another log: what was known of the first is not built upon.
+func TestALogOfAnotherPastIsReadAnew(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(39, 300)
+	ctx := context.Background()
+	backup := book.Snapshot()
+	step := func(s *journal.Sequencer, events []journal.Event) {
+		t.Helper()
+		if err := book.Add(events...); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Step(ctx); err != nil || n != len(events) {
+			t.Fatalf("step: %d, %v", n, err)
+		}
+	}
+	events := journaltest.Events(40, 40)
+	seq := d.Sequencer(book)
+	step(seq, events[:10])
+	book.Restore(backup)
+	step(d.Sequencer(book), events[10:20])
+	step(seq, events[20:30])
+	step(d.Sequencer(book), events[30:]) // reads all that it builds upon, and checks it
+}
+
 // told is a book that tells a node how the log stands, and what it asked.
 type told struct {
 	journal.Book
