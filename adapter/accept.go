@@ -30,14 +30,17 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 		case errors.Is(err, ErrAnswered):
 			return &refusal{reason: "answered", args: []any{m.Original}, cause: err}
 		case errors.Is(err, ErrTaken):
-			return &refusal{reason: "duplicate", args: []any{m.MessageID}, cause: err}
+			return &refusal{reason: "message-id-used", args: []any{m.MessageID}, cause: err}
 		case errors.Is(err, ErrFileGone):
 			return &refusal{reason: "attachment-file-missing", args: []any{m.MessageID, fileIDs(m.Files)}, cause: err}
 		}
 		return unavailable(err)
 	}
 	if out.First != nil {
-		if g.config.MessageID.Strict || !sameWords(out.First, m) {
+		switch {
+		case !sameWords(out.First, m):
+			return because("message-id-used", m.MessageID)
+		case g.config.MessageID.Strict:
 			return because("duplicate", m.MessageID)
 		}
 		return g.repeat(c, out.First)

@@ -85,6 +85,7 @@ var table = map[reason]row{
 	"message-id-stale":  {fault: envelopes.StaleMessageId, module: "PP", n: 11, text: "Timestamp идентификатора сообщения слишком давний.", status: 500, do: "проверьте часы и отправьте сообщение с новым MessageID"},
 	"message-id-future": {fault: envelopes.InvalidMessageIdFormat, module: "PP", n: 12, text: "Timestamp идентификатора сообщения находится в будущем. См. RFC-4122.", status: 500, do: "проверьте часы и отправьте сообщение с новым MessageID"},
 	"duplicate":         {fault: envelopes.MessageIsAlreadySent, module: "PP", n: 13, text: "Сообщение с идентификатором %s было послано ранее.", status: 500, do: doNothing},
+	"message-id-used":   {fault: envelopes.MessageIsAlreadySent, module: "PP", n: 16, text: "Сообщение с идентификатором %s было послано ранее, и это было другое сообщение.", status: 500, do: "сообщение не принято: отправьте его с новым MessageID"},
 	"answered":          {fault: envelopes.MessageIsAlreadySent, module: "PP", n: 14, text: "Окончательный ответ на запрос %s был принят ранее.", status: 500, do: doNothing},
 
 	// What is asked.
@@ -121,7 +122,7 @@ var table = map[reason]row{
 	// Queues.
 	"overflow":          {fault: envelopes.DestinationOverflow, module: "PP", n: 15, text: "Очередь, в которую должно быть отправлено сообщение, переполнена.", status: 500, do: doRetry},
 	"no-such-queue":     {fault: envelopes.UnknownMessageType, module: "DAS", n: 3, text: "Входящая очередь запрошенного типа сообщений, принадлежащая пользователю %s не зарегистрирована в СМЭВ", status: 500, do: "проверьте селектор или запросите доступ к виду сведений"},
-	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "считайте сообщение подтверждённым"},
+	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "проверьте, что это MessageID полученного сообщения; если так, оно подтверждено ранее или вернулось в очередь и придёт снова"},
 	"rate":              {fault: envelopes.SMEVFailure, module: "PP", n: 50, text: "Превышена допустимая частота обращений.", status: http.StatusTooManyRequests, do: "повторите позже: через сколько секунд, сказано в Retry-After"},
 	"no-room":           {fault: envelopes.SMEVFailure, module: "PP", n: 51, text: "Шлюз принимает слишком много данных сразу, для сообщения сейчас нет места.", status: http.StatusServiceUnavailable, do: doRetry},
 	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},

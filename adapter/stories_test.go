@@ -380,7 +380,7 @@ func TestRepetition(t *testing.T) {
 	if !signedAnew.Receipt.Sent.Equal(first.Receipt.Sent) {
 		t.Error("signed anew, the message is taken for another one")
 	}
-	refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}.
+	refused{fault: envelopes.MessageIsAlreadySent, text: "отправьте его с новым MessageID", rule: "message-id-used"}.
 		check(t, w, muni.Send(adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract2)}))
 	w.Clock.Advance(25 * time.Hour) // stale by now, and yet it was accepted once
 	accepted(t, muni.Post("/ws", kind, body))
@@ -408,7 +408,7 @@ func TestAnothersMessageID(t *testing.T) {
 	muni, mfc, registry := w.Party("MUNI"), w.Party("MFC"), w.Party("REGISTRY")
 	kind, body, id := muni.BuildRequest(request(adaptertest.Extract1))
 	first := accepted(t, muni.Post("/ws", kind, body))
-	taken := refused{fault: envelopes.MessageIsAlreadySent, text: "SMEV-301:Сообщение с идентификатором " + id, rule: "duplicate"}
+	taken := refused{fault: envelopes.MessageIsAlreadySent, text: "отправьте его с новым MessageID", rule: "message-id-used"}
 
 	hostile := adaptertest.Request{ID: id, Content: adaptertest.Content(adaptertest.Extract1)}
 	taken.check(t, w, mfc.Send(hostile))
@@ -427,7 +427,7 @@ func TestAnothersMessageID(t *testing.T) {
 
 	// The request is open still, and the id of its answer is used as well.
 	status := accepted(t, registry.Reply(to, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: 1, Description: "принято"}})).Receipt.MessageID
-	mfcHas := refused{fault: envelopes.MessageIsAlreadySent, rule: "duplicate"}
+	mfcHas := refused{fault: envelopes.MessageIsAlreadySent, rule: "message-id-used"}
 	mfcHas.check(t, w, mfc.Send(adaptertest.Request{ID: status, Content: adaptertest.Content(adaptertest.Extract1)}))
 	accepted(t, registry.Ack(id))
 	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {

@@ -33,6 +33,23 @@ func newTransport(c TLSConfig, log *slog.Logger, count func(what, outcome string
 	return t, t.readAuthorities()
 }
 
+// Try reads certificate, key and authorities of clients as the doors do when they
+// open. The certificate is nil where the doors have none.
+func (c TLSConfig) Try() (*x509.Certificate, error) {
+	if c.Certificate == "" {
+		return nil, nil
+	}
+	t, err := newTransport(c, slog.New(slog.DiscardHandler), func(string, string, time.Time) {})
+	if err != nil {
+		return nil, err
+	}
+	pair, err := t.certificate(false)
+	if err != nil {
+		return nil, err
+	}
+	return pair.Leaf, nil
+}
+
 // forListener is the configuration whose handshakes follow what is in force.
 func (t *transport) forListener() *tls.Config {
 	c := t.inUse.Load().Clone()
@@ -156,7 +173,7 @@ func (f *certificateFile) get(now bool) (pair *tls.Certificate, fresh bool, err 
 	}
 	if err != nil {
 		f.failed = true
-		return f.pair, false, fmt.Errorf("certificate of the doors: %w", err)
+		return f.pair, false, fmt.Errorf("certificate %s with key %s: %w", f.cert, f.key, err)
 	}
 	f.pair = &read
 	return f.pair, true, nil

@@ -33,6 +33,7 @@ func TestTopicsThatVanish(t *testing.T) {
 		send()
 	}
 	w.Eventually("all four are on the bus", func() bool { return len(w.Bus.Published()) >= 4 })
+	w.Eventually("the gateway has seen that the topics are there", func() bool { return w.Bus.Calls("Ensure") > 1 })
 	gone := []string{prefix + ".requests.REGISTRY", prefix + ".responses.MUNI", prefix + ".journal", prefix + ".dead"}
 	w.DeleteTopics(gone...)
 	send() // waits in the outbox
@@ -60,6 +61,7 @@ func TestStreamThatVanishes(t *testing.T) {
 	w := streamWorld(t)
 	id := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(streamNS)})).Receipt.MessageID
 	w.Eventually("the intake has noted the record", func() bool { return w.Store.Calls("Enqueue") > 0 })
+	w.Eventually("the gateway has seen that the topics are there", func() bool { return w.Bus.Calls("Ensure") > 1 })
 	w.DeleteTopics(w.Config.Kafka.Prefix + ".requests.REGISTRY")
 	w.Eventually("what was lost is told", func() bool {
 		return strings.Contains(w.Log.String(), "the bus has lost records before they were read")

@@ -223,6 +223,7 @@ type BreakableBus struct {
 	mu        sync.Mutex
 	reject    func(adapter.Record) bool
 	withhold  func(adapter.Record) bool
+	kept      map[string]int64 // how many were withheld, by topic
 	published []adapter.Record
 }
 
@@ -246,6 +247,18 @@ func (b *BreakableBus) Withhold(match func(adapter.Record) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.withhold = match
+}
+
+// Extents is adapter.Broker.Extents. What is withheld stands on its topic, unread,
+// as far as anybody can ask: the gateway does not take it for lost.
+func (b *BreakableBus) Extents(ctx context.Context, topic string) (map[adapter.Partition]adapter.Extent, error) {
+	extents, err := b.Broker.Extents(ctx, topic)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for at, e := range extents {
+		extents[at] = adapter.Extent{First: e.First, End: e.End + b.kept[topic]}
+	}
+	return extents, err
 }
 
 // Ensure is adapter.Broker.Ensure.
@@ -276,6 +289,9 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 		}
 		b.mu.Lock()
 		b.published = append(append(b.published, good...), kept...)
+		for _, r := range kept {
+			b.kept[r.Topic]++
+		}
 		b.mu.Unlock()
 		if len(bad) > 0 {
 			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}

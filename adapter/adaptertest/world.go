@@ -188,7 +188,7 @@ func Start(t testing.TB, options ...Option) *World {
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())
-	w.Bus, w.brokers = &BreakableBus{Broker: bus}, brokers
+	w.Bus, w.brokers = &BreakableBus{Broker: bus, kept: map[string]int64{}}, brokers
 	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
@@ -325,10 +325,10 @@ func (w *World) must(err error) {
 	}
 }
 
-// Eventually waits until what is asked holds, 10 s at most.
+// Eventually waits until what is asked holds, 30 s at most: the machine may be busy.
 func (w *World) Eventually(what string, holds func() bool) {
 	w.T.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.T.Fatalf("still not true: %s", what)
 		}

@@ -108,7 +108,7 @@ func (c *Console) serveTotals(w http.ResponseWriter, r *http.Request, who Actor)
 	}
 	for _, b := range by {
 		if !slices.Contains(groups, b) {
-			return problem(http.StatusBadRequest, "by: %q is none of %s.", b, strings.Join(groups, ", "))
+			return problem(http.StatusBadRequest, Text{"by: %q — не из числа %s.", "by: %q is none of %s."}, b, strings.Join(groups, ", "))
 		}
 	}
 	if err := c.note(r.Context(), who, q.reading("totals")); err != nil {
@@ -187,7 +187,7 @@ func (c *Console) serveEntry(w http.ResponseWriter, r *http.Request, who Actor) 
 func indexOf(r *http.Request) (int64, error) {
 	n, err := strconv.ParseInt(chi.URLParam(r, "index"), 10, 64)
 	if err != nil || n < 0 {
-		return 0, problem(http.StatusBadRequest, "The number of an entry is expected, not %q.", chi.URLParam(r, "index"))
+		return 0, problem(http.StatusBadRequest, Text{"Ожидается номер записи, а не %q.", "The number of an entry is expected, not %q."}, chi.URLParam(r, "index"))
 	}
 	return n, nil
 }
@@ -206,7 +206,7 @@ func (c *Console) entry(ctx context.Context, index int64) (*postgres.Row, int64,
 		return nil, 0, err
 	}
 	if len(rows) == 0 || rows[0].Index != index {
-		return nil, 0, problem(http.StatusNotFound, "The log has no entry %d here: it is not written yet, or archived.", index)
+		return nil, 0, problem(http.StatusNotFound, Text{"Записи %d здесь нет: она ещё не сделана или перенесена в архив.", "The log has no entry %d here: it is not written yet, or archived."}, index)
 	}
 	return &rows[0], covered, nil
 }
@@ -229,7 +229,7 @@ func (c *Console) serveProof(w http.ResponseWriter, r *http.Request, who Actor) 
 		return err
 	}
 	if cp == nil || cp.Tree.N <= index {
-		return problem(http.StatusNotFound, "No checkpoint covers entry %d yet; one is signed every second while the journal works.", index)
+		return problem(http.StatusNotFound, Text{"Над записью %d ещё нет контрольной точки; пока журнал работает, их подписывают каждую секунду.", "No checkpoint covers entry %d yet; one is signed every second while the journal works."}, index)
 	}
 	hashes, err := journal.NewProver(r.Context(), cp.Tree, c.Journal).Inclusion(index)
 	if err != nil {
@@ -265,10 +265,10 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&order); err != nil {
-		return problem(http.StatusBadRequest, "An object with fields and ground is expected: %v.", err)
+		return problem(http.StatusBadRequest, Text{"Ожидается объект с fields и ground: %v.", "An object with fields and ground is expected: %v."}, err)
 	}
 	if order.Ground = strings.TrimSpace(order.Ground); order.Ground == "" || len(order.Fields) == 0 {
-		return problem(http.StatusBadRequest, "Erasing needs the fields and the legal ground: it is what the journal will show.")
+		return problem(http.StatusBadRequest, Text{"Для удаления нужны поля и правовое основание: оно останется в журнале.", "Erasing needs the fields and the legal ground: it is what the journal will show."})
 	}
 	row, _, err := c.entry(r.Context(), index)
 	if err != nil {
@@ -276,7 +276,7 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 	}
 	for _, f := range order.Fields {
 		if _, ok := row.Leaf.Commit[f]; !ok {
-			return problem(http.StatusBadRequest, "Entry %d commits to no field %q.", index, f)
+			return problem(http.StatusBadRequest, Text{"Запись %d не содержит обязательства по полю %q.", "Entry %d commits to no field %q."}, index, f)
 		}
 	}
 	gone, err := c.Journal.Erase(r.Context(), index, order.Fields, order.Ground, string(who.Role)+" "+who.Name, c.Now().UTC())
@@ -326,7 +326,7 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 	var zip bytes.Buffer
 	if err := b.Write(ctx, &zip, title, exhibits, read); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return problem(http.StatusServiceUnavailable, "The entry that tells of this bundle does not stand under a checkpoint yet. Ask again; if it stays so, look at the state of the journal.")
+			return problem(http.StatusServiceUnavailable, Text{"Запись об этом пакете ещё не стоит под контрольной точкой. Повторите запрос; если так и останется, посмотрите на состояние журнала.", "The entry that tells of this bundle does not stand under a checkpoint yet. Ask again; if it stays so, look at the state of the journal."})
 		}
 		return err
 	}
@@ -362,7 +362,7 @@ func (c *Console) bundled(ctx context.Context, q *question, exchange string) ([]
 			return nil, err
 		}
 		if count > bundleMost {
-			return nil, problem(http.StatusBadRequest, "%d entries answer this question and a bundle holds %d at most: narrow it, by days for example.", count, bundleMost)
+			return nil, problem(http.StatusBadRequest, Text{"Найдено записей: %d, а в пакет входит не больше %d. Сузьте вопрос, например по дням.", "%d entries answer this question and a bundle holds %d at most: narrow it, by days for example."}, count, bundleMost)
 		}
 		err = c.Journal.Each(ctx, whole(q.query), func(r postgres.Row) error {
 			rows = append(rows, r)
@@ -373,7 +373,7 @@ func (c *Console) bundled(ctx context.Context, q *question, exchange string) ([]
 		}
 	}
 	if len(rows) == 0 {
-		return nil, problem(http.StatusNotFound, "No entry of the log answers this question.")
+		return nil, problem(http.StatusNotFound, Text{"По этому вопросу записей в журнале нет.", "No entry of the log answers this question."})
 	}
 	return rows, nil
 }

@@ -176,19 +176,28 @@ func (c *Console) serveDescription(w http.ResponseWriter, _ *http.Request) {
 
 // Problem is an error as the API says it (RFC 9457).
 type Problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"` // what to do next
+	Title   string `json:"title"`
+	Status  int    `json:"status"`
+	Detail  string `json:"detail,omitempty"` // what to do next
+	russian string // Detail for the pages
+}
+
+// Say is the detail for a page's reader.
+func (p *Problem) Say(lang string) string {
+	if lang == "en" || p.russian == "" {
+		return p.Detail
+	}
+	return p.russian
 }
 
 func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
-func problem(status int, format string, args ...any) *Problem {
-	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+func problem(status int, format Text, args ...any) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format.EN, args...), russian: fmt.Sprintf(format.RU, args...)}
 }
 
 // errElsewhere is said on a node without the journal.
-var errElsewhere = problem(http.StatusServiceUnavailable, "This node does not keep the journal: ask the node whose configuration has journal.key.")
+var errElsewhere = problem(http.StatusServiceUnavailable, Text{"Этот узел не ведёт журнал: спросите узел, в настройках которого есть journal.key.", "This node does not keep the journal: ask the node whose configuration has journal.key."})
 
 // known turns any error into what the asker may see; what is nobody's mistake
 // but ours is logged and told without its cause.
@@ -200,19 +209,19 @@ func (c *Console) known(r *http.Request, err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, adapter.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return problem(http.StatusNotFound, "There is no such thing here, or its time of keeping has passed.")
+		return problem(http.StatusNotFound, Text{"Здесь такого нет, или истёк срок хранения.", "There is no such thing here, or its time of keeping has passed."})
 	case errors.As(err, &broken):
 		c.Log.Error("console: the journal is broken", "route", route(r), "error", err)
-		return problem(http.StatusInternalServerError, "The journal does not hold: %v. Verify the log with mezhved-audit, and keep the database as it is.", broken)
+		return problem(http.StatusInternalServerError, Text{"Журнал не сходится: %v. Проверьте его программой mezhved-audit и сохраните базу данных как есть.", "The journal does not hold: %v. Verify the log with mezhved-audit, and keep the database as it is."}, broken)
 	case errors.As(err, &much):
-		return problem(http.StatusBadRequest, "That is more than may be put together in memory at once (%d bytes of %d; limits.memory): narrow the question, by days for example.", much.Bytes, much.Most)
+		return problem(http.StatusBadRequest, Text{"Это больше, чем можно собрать в памяти за один раз (байт: %d из %d; limits.memory). Сузьте вопрос, например по дням.", "That is more than may be put together in memory at once (%d bytes of %d; limits.memory): narrow the question, by days for example."}, much.Bytes, much.Most)
 	case errors.Is(err, adapter.ErrNoRoom):
-		return problem(http.StatusServiceUnavailable, "The node receives too much at once to put this together now; ask again in a few seconds.")
+		return problem(http.StatusServiceUnavailable, Text{"Узел сейчас принимает слишком много и не может собрать ответ; повторите через несколько секунд.", "The node receives too much at once to put this together now; ask again in a few seconds."})
 	case errors.Is(err, context.Canceled):
-		return problem(499, "The asker went away.")
+		return problem(499, Text{"Спрашивавший ушёл.", "The asker went away."})
 	}
 	c.Log.Error("console: answer", "route", route(r), "error", err)
-	return problem(http.StatusServiceUnavailable, "The answer could not be given now; ask again in a few seconds. The log of the node has the cause.")
+	return problem(http.StatusServiceUnavailable, Text{"Ответить сейчас не удалось; повторите через несколько секунд. Причина — в журнале работы узла.", "The answer could not be given now; ask again in a few seconds. The log of the node has the cause."})
 }
 
 // route is what was asked, for the log: the pattern and not the path, into which a

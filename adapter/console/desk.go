@@ -31,6 +31,9 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/entry/{index}", c.page("entry", c.pageEntry))
 	r.Get("/services", c.page("services", func(*http.Request, Actor) (any, error) { return c.services(), nil }))
 	r.Get("/parties", c.page("parties", func(*http.Request, Actor) (any, error) { return c.parties(), nil }))
+	r.NotFound(c.page("problem", func(*http.Request, Actor) (any, error) {
+		return nil, problem(http.StatusNotFound, Text{"Такой страницы здесь нет.", "There is no such page here."})
+	}))
 }
 
 // remember takes ?lang=ru|en and ?zone=local|utc off the address and remembers them.
@@ -278,7 +281,7 @@ func (c *Console) pageIncident(r *http.Request, who Actor) (any, error) {
 		}
 	}
 	if p.Event == nil {
-		return nil, problem(http.StatusNotFound, "There is no incident %q.", clipped(incident, 80))
+		return nil, problem(http.StatusNotFound, Text{"Инцидента %q нет.", "There is no incident %q."}, clipped(incident, 80))
 	}
 	p.Refusal = c.refusal(r.Context(), p.Event)
 	if p.Refusal.Kept > 0 {

@@ -142,7 +142,7 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 		}
 	}
 	if len(t.Events) == 0 {
-		return nil, problem(404, "Nothing in the journal bears %q: give a MessageID, an id of this gateway, or an incident.", clipped(id, 80))
+		return nil, problem(404, Text{"В журнале нет ничего с идентификатором %q: укажите MessageID, номер сообщения на этом шлюзе или инцидент.", "Nothing in the journal bears %q: give a MessageID, an id of this gateway, or an incident."}, clipped(id, 80))
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())

@@ -45,7 +45,7 @@ func (c *Console) serveExport(w http.ResponseWriter, r *http.Request, who Actor)
 		format = "json"
 		out, contentType = &jsonExport{w: buf}, "application/json"
 	default:
-		return problem(http.StatusBadRequest, "format: csv or json is expected, not %q.", format)
+		return problem(http.StatusBadRequest, Text{"format: ожидается csv или json, а не %q.", "format: csv or json is expected, not %q."}, format)
 	}
 	what := q.reading("export")
 	what.query, what.always = "format="+format+"&"+what.query, true

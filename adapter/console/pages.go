@@ -108,6 +108,7 @@ func (c *Console) functions(to reader) template.FuncMap {
 		"text":     in,
 		"word":     func(s any) string { return word(fmt.Sprint(s), in) },
 		"sentence": func(e Entry) string { what, _ := sentence(e.Rule, e.Outcome); return in(what) },
+		"standing": func(s Still) string { return in(Text{stationSentences[s.Station], s.Text}) },
 		"time": func(t time.Time) string {
 			if t.IsZero() {
 				return "—"
@@ -127,6 +128,16 @@ func (c *Console) functions(to reader) template.FuncMap {
 				return s
 			}
 			return period(d, to.lang)
+		},
+		"left": func(days int) string { // of a certificate's life
+			if d := period(time.Duration(days)*24*time.Hour, to.lang); days > 0 {
+				return in(Text{"ещё " + d, d + " left"})
+			}
+			return in(Text{"последний день", "the last day"})
+		},
+		"element": func(name string) adapter.QName { // of {space}local
+			space, local, _ := strings.Cut(strings.TrimPrefix(name, "{"), "}")
+			return adapter.QName{Space: space, Local: local}
 		},
 		"number": number,
 		"bar": func(n, most int64) string {
@@ -201,6 +212,13 @@ var dictionary = map[string]Text{
 	"async": {"сообщение шлюза", "gateway's notice"}, "broadcast": {"рассылка", "broadcast"},
 	"draft": {"черновик", "draft"}, "test": {"испытание", "test"}, "published": {"в эксплуатации", "published"}, "retired": {"выведена", "retired"},
 	"operator": {"оператор", "operator"}, "auditor": {"аудитор", "auditor"},
-	"store": {"Хранилище (PostgreSQL)", "Store (PostgreSQL)"}, "bus": {"Шина (Kafka)", "Bus (Kafka)"}, "journal": {"Журнал", "Journal"}, "gateway": {"Шлюз", "Gateway"},
-	"day": {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"},
+	"store": {"Хранилище (PostgreSQL)", "Store (PostgreSQL)"}, "bus": {"Шина (Kafka)", "Bus (Kafka)"}, "journal": {"Журнал", "Journal"}, "clock": {"Часы", "Clock"}, "gateway": {"Шлюз", "Gateway"},
+	"it does not answer": {"не отвечает", "it does not answer"},
+	"accepted messages wait in the outbox until it answers":            {"принятые сообщения ждут, пока она не ответит", "accepted messages wait in the outbox until it answers"},
+	"the clocks of node and database differ by more than clock.refuse": {"часы узла и базы данных расходятся больше, чем позволяет clock.refuse", "the clocks of node and database differ by more than clock.refuse"},
+	"no node places events in the log, or signs it":                    {"ни один узел не вносит события в журнал или не подписывает его", "no node places events in the log, or signs it"},
+	"its readiness cannot be read":                                     {"состояние прочитать не удалось", "its readiness cannot be read"},
+	"it cannot be read now":                                            {"сейчас прочитать нельзя", "it cannot be read now"},
+	"no checkpoint yet":                                                {"контрольной точки ещё нет", "no checkpoint yet"},
+	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"},
 }

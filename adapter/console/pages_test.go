@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -248,5 +249,56 @@ func TestASearchByPersonStandsInNoAddress(t *testing.T) {
 	}
 	if a := d.ask(auditorToken, "/console/search?person=1", nil); a.StatusCode != http.StatusBadRequest {
 		t.Errorf("a person in an address: %d", a.StatusCode)
+	}
+}
+
+// A page speaks its reader's language when it says no, too.
+func TestRefusedPagesSpeakTheReadersLanguage(t *testing.T) {
+	d := openDesk(t)
+	said := regexp.MustCompile(`(?s)<h1>(.*?)</h1>\s*<p>(.*?)</p>`)
+	for path, status := range map[string]int{
+		"/console/nothing": http.StatusNotFound, "/console/trace/nobody": http.StatusNotFound, "/console/incident/none": http.StatusNotFound,
+		"/console/entry/99999": http.StatusNotFound, "/console/entry/one": http.StatusBadRequest, "/console/search?kind=x": http.StatusBadRequest,
+		"/console/search?from=yesterday": http.StatusBadRequest, "/console/search?certificate=1": http.StatusBadRequest, "/console/message/none": http.StatusNotFound,
+	} {
+		for _, lang := range []string{"ru", "en"} {
+			req, err := http.NewRequest(http.MethodGet, d.site.URL+path, nil)
+			d.must(err)
+			req.Header.Set("Authorization", "Bearer "+operatorToken)
+			req.AddCookie(&http.Cookie{Name: languageCookie, Value: lang})
+			a := d.do(req)
+			m := said.FindStringSubmatch(string(a.body))
+			if a.StatusCode != status || m == nil {
+				t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)
+			}
+			for _, sentence := range m[1:] {
+				if russian := regexp.MustCompile(`[а-я]{4}`).MatchString(sentence); russian != (lang == "ru") {
+					t.Errorf("%s says in %s: %q", path, lang, sentence)
+				}
+			}
+		}
+	}
+}
+
+// What stands still is told on the first page, in the reader's language.
+func TestTheFirstPageTellsWhatStandsStill(t *testing.T) {
+	d := openDesk(t)
+	o := &Overview{Ready: true}
+	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, "watch"} {
+		o.Standing = append(o.Standing, Still{Station: string(s), Since: d.Clock.Now(), Text: "look at " + string(s)})
+	}
+	for lang, want := range map[string]string{"ru": "Стоит с ", "en": "Stands still since "} {
+		r := httptest.NewRequest(http.MethodGet, "/console/", nil)
+		r.AddCookie(&http.Cookie{Name: languageCookie, Value: lang})
+		w := httptest.NewRecorder()
+		d.console.render(w, r, http.StatusOK, "overview", Actor{Name: "duty", Role: Operator}, o)
+		if got := strings.Count(w.Body.String(), want); got != len(o.Standing) {
+			t.Errorf("%s: %d of %d are told", lang, got, len(o.Standing))
+		}
+		for _, s := range o.Standing {
+			if sentence := stationSentences[s.Station]; sentence == "" || strings.Contains(w.Body.String(), s.Text) != (lang == "en") {
+				t.Errorf("%s: station %s is told as %q", lang, s.Station, sentence)
+			}
+		}
 	}
 }

@@ -22,6 +22,7 @@ type Overview struct {
 	At       time.Time `json:"at"`
 	Ready    bool      `json:"ready"` // new messages are accepted
 	Parts    []Part    `json:"parts"`
+	Standing []Still   `json:"standing"` // what waits longer than it should
 	Queues   Queues    `json:"queues"`
 	Services int       `json:"services"`
 	Parties  int       `json:"parties"`
@@ -32,9 +33,16 @@ type Overview struct {
 	Expiring []Expiring `json:"expiring"`
 }
 
+// Still is something that stands still, as /readyz tells it too.
+type Still struct {
+	Station string    `json:"station"`
+	Since   time.Time `json:"since"`
+	Text    string    `json:"text"` // what waits, and what to do
+}
+
 // Part is a part of the node and whether it works.
 type Part struct {
-	Name   string `json:"name"` // store, bus, journal, signer
+	Name   string `json:"name"` // store, bus, journal; clock and gateway when they do not work
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"`
 }
@@ -209,7 +217,7 @@ func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Acto
 func (c *Console) overview(ctx context.Context) (*Overview, error) {
 	g := c.Gateway()
 	o := &Overview{Node: g.Config().Node, At: c.Now().UTC(), Queues: Queues{Queues: []Queue{}}, Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()), Expiring: c.expiring()}
-	o.Ready, o.Parts = readiness(ctx, g)
+	readiness(ctx, g, o)
 	q, err := c.queues(ctx)
 	if err != nil {
 		c.Log.Warn("console: depths of queues", "error", err)
@@ -242,7 +250,9 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 	} else if part.Detail == "" {
 		part.Detail = "no checkpoint yet"
 	}
-	o.Parts = append(o.Parts, part)
+	if !slices.ContainsFunc(o.Parts, func(p Part) bool { return p.Name == part.Name }) {
+		o.Parts = append(o.Parts, part)
+	}
 
 	day := postgres.Query{From: c.Now().Add(-24 * time.Hour)}
 	totals, err := c.Journal.Totals(ctx, day, "kind")
@@ -252,6 +262,9 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 	for _, t := range totals {
 		o.Today = append(o.Today, Total(t))
 	}
+	slices.SortFunc(o.Today, func(a, b Total) int { // as a message meets them
+		return slices.Index(kinds, journal.Kind(a.Kind)) - slices.Index(kinds, journal.Kind(b.Kind))
+	})
 	rows, err := c.Journal.Search(ctx, postgres.Query{Kind: journal.KindRefused, Descending: true, Limit: 10})
 	if err != nil {
 		return err
@@ -263,29 +276,47 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 }
 
 // readiness asks the gateway's own door what it would tell a load balancer.
-func readiness(ctx context.Context, g *adapter.Gateway) (bool, []Part) {
+func readiness(ctx context.Context, g *adapter.Gateway, o *Overview) {
+	o.Standing = []Still{}
 	// The route that led to this question must not be gone on with.
 	ctx = context.WithValue(ctx, chi.RouteCtxKey, (*chi.Context)(nil))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil)
 	if err != nil {
-		return false, nil
+		return
 	}
 	var answer kept
 	g.Handler().ServeHTTP(&answer, r)
 	var state struct {
-		Ready      bool
-		Store, Bus string
+		Ready                      bool
+		Store, Bus, Journal, Clock string
+		Standing                   []Still
 	}
 	if err := json.Unmarshal(answer.Bytes(), &state); err != nil {
-		return false, []Part{{Name: "gateway", Detail: "its readiness cannot be read"}}
+		o.Parts = []Part{{Name: "gateway", Detail: "its readiness cannot be read"}}
+		return
 	}
-	part := func(name, said string) Part {
-		if said == "ok" {
-			return Part{Name: name, OK: true}
+	o.Ready = state.Ready
+	part := func(name, said, why string) {
+		p := Part{Name: name, OK: said == "ok"}
+		if !p.OK {
+			p.Detail = why
 		}
-		return Part{Name: name, Detail: said}
+		o.Parts = append(o.Parts, p)
 	}
-	return state.Ready, []Part{part("store", state.Store), part("bus", state.Bus)}
+	part("store", state.Store, "it does not answer")
+	part("bus", state.Bus, "accepted messages wait in the outbox until it answers")
+	if state.Clock != "ok" {
+		part("clock", state.Clock, "the clocks of node and database differ by more than clock.refuse")
+	} else if state.Journal != "ok" {
+		part("journal", state.Journal, "no node places events in the log, or signs it")
+	}
+	for _, s := range state.Standing { // shards of one station are one line for a person
+		if n := slices.IndexFunc(o.Standing, func(o Still) bool { return o.Station == s.Station }); n < 0 {
+			o.Standing = append(o.Standing, s)
+		} else if s.Since.Before(o.Standing[n].Since) {
+			o.Standing[n].Since = s.Since
+		}
+	}
 }
 
 // kept is an answer that stays here.

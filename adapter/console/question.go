@@ -79,10 +79,10 @@ func ask(r *http.Request, others ...string) (*question, error) {
 		d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 64<<10))
 		d.DisallowUnknownFields()
 		if err := d.Decode(q); err != nil {
-			return nil, problem(http.StatusBadRequest, "The question is not the JSON object of the description: %v.", err)
+			return nil, problem(http.StatusBadRequest, Text{"Вопрос — не тот объект JSON, который описан: %v.", "The question is not the JSON object of the description: %v."}, err)
 		}
 		if _, err := d.Token(); !errors.Is(err, io.EOF) {
-			return nil, problem(http.StatusBadRequest, "Something follows the question.")
+			return nil, problem(http.StatusBadRequest, Text{"За вопросом следует что-то ещё.", "Something follows the question."})
 		}
 	} else if err := q.read(r.URL.Query(), others); err != nil {
 		return nil, err
@@ -99,16 +99,16 @@ func (q *question) read(values url.Values, others []string) error {
 	}
 	for name, list := range values {
 		if !slices.Contains(known, name) {
-			return problem(http.StatusBadRequest, "%q is no parameter of this question; there are %s.", name, strings.Join(known, ", "))
+			return problem(http.StatusBadRequest, Text{"У этого вопроса нет параметра %q; есть %s.", "%q is no parameter of this question; there are %s."}, name, strings.Join(known, ", "))
 		}
 		if len(list) > 1 {
-			return problem(http.StatusBadRequest, "%s is given %d times.", name, len(list))
+			return problem(http.StatusBadRequest, Text{"%s: указано больше одного раза (%d).", "%s is given %d times."}, name, len(list))
 		}
 	}
 	if s := values.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {
-			return problem(http.StatusBadRequest, "limit: a number from 1 to %d is expected, not %q.", pageMost, s)
+			return problem(http.StatusBadRequest, Text{"limit: ожидается число от 1 до %d, а не %q.", "limit: a number from 1 to %d is expected, not %q."}, pageMost, s)
 		}
 		q.Limit = n
 	}
@@ -120,7 +120,7 @@ func (q *question) check() error {
 	p := &q.query
 	for _, f := range q.fields() {
 		if len(*f.value) > 512 || *f.value != storable(*f.value) {
-			return problem(http.StatusBadRequest, "%s: a text in UTF-8 without zero characters, of 512 bytes at most, is expected.", f.name)
+			return problem(http.StatusBadRequest, Text{"%s: ожидается текст в UTF-8 без нулевых символов, не длиннее 512 байт.", "%s: a text in UTF-8 without zero characters, of 512 bytes at most, is expected."}, f.name)
 		}
 	}
 	var err error
@@ -133,33 +133,33 @@ func (q *question) check() error {
 	p.Kind, p.Sender, p.Recipient, p.Service, p.Version = journal.Kind(q.Kind), q.Sender, q.Recipient, q.Service, q.Version
 	p.Outcome, p.ID, p.Certificate, p.Incident = q.Outcome, q.ID, strings.ToLower(q.Certificate), q.Incident
 	if q.Kind != "" && !slices.Contains(kinds, p.Kind) {
-		return problem(http.StatusBadRequest, "kind: there is no event %q; there are %s.", q.Kind, listed(kinds))
+		return problem(http.StatusBadRequest, Text{"kind: события %q нет; есть %s.", "kind: there is no event %q; there are %s."}, q.Kind, listed(kinds))
 	}
 	if raw, err := hex.DecodeString(p.Certificate); p.Certificate != "" && (err != nil || len(raw) != 32) {
-		return problem(http.StatusBadRequest, "certificate: 64 hexadecimal digits are expected, the SHA-256 of the certificate (openssl x509 -outform der | sha256sum).")
+		return problem(http.StatusBadRequest, Text{"Сертификат: ожидаются 64 шестнадцатеричные цифры, SHA-256 сертификата (openssl x509 -outform der | sha256sum).", "certificate: 64 hexadecimal digits are expected, the SHA-256 of the certificate (openssl x509 -outform der | sha256sum)."})
 	}
 	switch q.Order {
 	case "", "newest":
 		p.Descending = true
 	case "oldest":
 	default:
-		return problem(http.StatusBadRequest, "order: newest or oldest is expected, not %q.", q.Order)
+		return problem(http.StatusBadRequest, Text{"order: ожидается newest или oldest, а не %q.", "order: newest or oldest is expected, not %q."}, q.Order)
 	}
 	if q.After != "" {
 		if p.After, err = strconv.ParseInt(q.After, 10, 64); err != nil || p.After < 0 {
-			return problem(http.StatusBadRequest, "after: the value of next of the page before is expected, not %q.", q.After)
+			return problem(http.StatusBadRequest, Text{"after: ожидается значение next предыдущей страницы, а не %q.", "after: the value of next of the page before is expected, not %q."}, q.After)
 		}
 		p.HasAfter = true
 	}
 	if q.Limit < 0 || q.Limit > pageMost {
-		return problem(http.StatusBadRequest, "limit: a number from 1 to %d is expected, not %d.", pageMost, q.Limit)
+		return problem(http.StatusBadRequest, Text{"limit: ожидается число от 1 до %d, а не %d.", "limit: a number from 1 to %d is expected, not %d."}, pageMost, q.Limit)
 	}
 	if p.Limit = q.Limit; p.Limit == 0 {
 		p.Limit = pageDefault
 	}
 	if q.Person != nil {
 		if q.Person.Field == "" || q.Person.Value == "" {
-			return problem(http.StatusBadRequest, "person: field and value are both needed.")
+			return problem(http.StatusBadRequest, Text{"Поиск по значению: нужны и поле, и значение.", "person: field and value are both needed."})
 		}
 		p.Person = &journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}
 	}
@@ -180,7 +180,7 @@ func moment(name, s string, zone *time.Location) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, problem(http.StatusBadRequest, "%s: a time such as 2026-03-02T15:04:05+03:00 or a day such as 2026-03-02 (UTC) is expected, not %q.", name, s)
+	return time.Time{}, problem(http.StatusBadRequest, Text{"%s: ожидается время вида 2026-03-02T15:04:05+03:00 или день вида 2026-03-02, а не %q.", "%s: a time such as 2026-03-02T15:04:05+03:00 or a day such as 2026-03-02 (UTC) is expected, not %q."}, name, s)
 }
 
 // values are the question as parameters, for the next page and for exports. A

@@ -117,10 +117,10 @@ func (c *Console) bearer(r *http.Request) (Actor, bool) {
 func (c *Console) admit(r *http.Request, roles ...Role) (Actor, error) {
 	who, ok := c.bearer(r)
 	if !ok {
-		return who, problem(http.StatusUnauthorized, "A token is needed: Authorization: Bearer TOKEN. The operator of the node gives them out (console.tokens).")
+		return who, problem(http.StatusUnauthorized, Text{"Нужен токен: Authorization: Bearer ТОКЕН. Их выдаёт оператор узла (console.tokens).", "A token is needed: Authorization: Bearer TOKEN. The operator of the node gives them out (console.tokens)."})
 	}
 	if len(roles) > 0 && !slices.Contains(roles, who.Role) {
-		return who, problem(http.StatusForbidden, "This is not for the role %s.", who.Role)
+		return who, problem(http.StatusForbidden, Text{"Роли %s это не разрешено.", "This is not for the role %s."}, who.Role)
 	}
 	return who, nil
 }
@@ -182,7 +182,7 @@ func (c *Console) note(ctx context.Context, who Actor, what reading) error {
 	}
 	if err := c.Store.Record(ctx, c.readEvent(who, what)); err != nil {
 		c.Log.Error("console: the reading cannot be journalled, so it does not happen", "actor", who.Name, "act", what.act, "error", err)
-		return problem(http.StatusServiceUnavailable, "The journal cannot take the entry that would tell of this reading, so nothing is shown. Ask again in a few seconds.")
+		return problem(http.StatusServiceUnavailable, Text{"Журнал не может принять запись об этом чтении, поэтому ничего не показано. Повторите через несколько секунд.", "The journal cannot take the entry that would tell of this reading, so nothing is shown. Ask again in a few seconds."})
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ var sentences = map[string]struct {
 	"message-id-stale":  {Text{"Время в MessageID слишком давнее.", "The time in the MessageID is too long ago."}, "clock"},
 	"message-id-future": {Text{"Время в MessageID находится в будущем.", "The time in the MessageID is in the future."}, "clock"},
 	"duplicate":         {Text{"Сообщение с этим MessageID уже принято.", "A message with this MessageID was accepted before."}, "nothing"},
+	"message-id-used":   {Text{"С этим MessageID раньше принято другое сообщение.", "Another message with this MessageID was accepted before."}, "resend"},
 	"answered":          {Text{"Окончательный ответ на этот запрос уже принят.", "The final answer to this request was accepted before."}, "nothing"},
 
 	"not-a-type":       {Text{"Корневой элемент содержимого не принадлежит ни одному виду сведений.", "The root of the content belongs to no service."}, "resend"},
@@ -124,4 +125,16 @@ var sentences = map[string]struct {
 	"undeclared":        {Text{"Ошибка шлюза: отказ, не предусмотренный операцией.", "A failure of the gateway: a fault that the operation does not declare."}, "support"},
 	"clock":             {Text{"Часы узла и базы данных расходятся больше, чем позволяет clock.refuse.", "The clocks of node and database differ by more than clock.refuse allows."}, "retry"},
 	"journal-unwritten": {Text{"Журнал не принял записи об отказе.", "The journal did not take the entry about the refusal."}, "retry"},
+}
+
+// stationSentences say in Russian what waits at a station and what to do; the
+// gateway's own sentences are English, for its log.
+var stationSentences = map[string]string{
+	"outbox":     "Принятые сообщения ждут шину; ничего не потеряно, они уйдут, когда она их возьмёт: посмотрите на Kafka и на строки «relaying shard» и «making topics» в журналах работы всех узлов.",
+	"bus":        "Сообщения, которые шина подтвердила, не пришли в свои очереди: посмотрите на Kafka и на строки «kafka: …» в журналах работы всех узлов; потерянное шиной кладётся туда снова само.",
+	"journal":    "Зафиксированные события ждут места в журнале: ведущий узел с journal.key не работает, или такого нет; посмотрите его журнал работы и mezhved doctor на нём.",
+	"checkpoint": "Записи журнала не стоят под подписанной контрольной точкой: посмотрите на journal.state, его диск и журнал работы ведущего узла с journal.key.",
+	"feed":       "Записи журнала ждут передачи в свой топик; ничего не потеряно: посмотрите на Kafka и на строки «feeding the log» в журналах работы всех узлов.",
+	"term":       "Сообщения с истёкшим сроком жизни стоят в очередях, и их отправителям не сказано: посмотрите на строки «sweeping» в журналах работы всех узлов.",
+	"watch":      "Этот узел не видит, что ждёт: посмотрите на базу данных и на журнал работы этого узла.",
 }

@@ -345,44 +345,6 @@ func (p *Postgres) Processes() ([]int, error) {
 	return append([]int{pid}, childrenOf(pid)...), nil
 }
 
-// Standby makes a streaming standby of this server in opts.Dir, which must have
-// no cluster yet, and starts it. It is not waited for at a commit unless this
-// server is told to; pg_promote() makes it a server of its own.
-func (p *Postgres) Standby(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
-	s := &Postgres{opts: opts, bin: p.bin, run: p.run}
-	err := func() (err error) {
-		if s.dir, err = filepath.Abs(opts.Dir); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(s.dir, 0o755); err != nil {
-			return err
-		}
-		if s.lock, err = lockFile(filepath.Join(s.dir, "lock")); err != nil {
-			return err
-		}
-		if err := os.Mkdir(s.data(), 0o700); err != nil {
-			return err
-		}
-		if err := s.run.own(s.data()); err != nil {
-			return err
-		}
-		cmd, err := s.run.command(s.data(), s.bin.path("pg_basebackup"), "-d", "host="+p.socket+" user=postgres", "-c", "fast", "-X", "stream", "-R")
-		if err != nil {
-			return err
-		}
-		defer closeAll(cmd.ExtraFiles)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("pg_basebackup: %v: %s", err, lastLines(out, 8))
-		}
-		return s.Start(ctx)
-	}()
-	if err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("standby in %s: %w", opts.Dir, err)
-	}
-	return s, nil
-}
-
 // Socket is the path of the Unix socket that the server listens on.
 func (p *Postgres) Socket() string {
 	port := p.opts.Settings["port"]

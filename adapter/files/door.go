@@ -51,7 +51,7 @@ func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
 	if d.from, d.to, err = c.DataPorts(); err != nil {
 		return nil, fmt.Errorf("ftp.ports: %w", err)
 	}
-	if d.password, err = uploadPassword(c); err != nil {
+	if d.password, err = UploadPassword(c); err != nil {
 		return nil, err
 	}
 	if d.tls, err = c.LoadTLS(s.log, func(outcome string) { s.metrics.certificates.WithLabelValues(outcome).Inc() }); err != nil {
@@ -63,8 +63,8 @@ func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
 	return d, nil
 }
 
-// uploadPassword is the password under which files are brought; nil: any.
-func uploadPassword(c adapter.FTPConfig) ([]byte, error) {
+// UploadPassword reads the password under which files are brought; nil: any.
+func UploadPassword(c adapter.FTPConfig) ([]byte, error) {
 	if c.PasswordFile == "" {
 		return nil, nil
 	}

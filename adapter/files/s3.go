@@ -49,7 +49,7 @@ type S3 struct {
 
 // S3 makes the door. Its bounds and upload password are those of the FTP door.
 func (s *Store) S3(c adapter.FTPConfig) (*S3, error) {
-	password, err := uploadPassword(c)
+	password, err := UploadPassword(c)
 	if err != nil {
 		return nil, err
 	}

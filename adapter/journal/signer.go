@@ -114,6 +114,20 @@ func NewFileSigner(path, skey string, now func() time.Time) (*FileSigner, error)
 	return s, nil
 }
 
+// TrySignerState says what NewFileSigner would find wrong with key and state,
+// while another process may be at work with them. A state that is not there yet
+// is no fault of it.
+func TrySignerState(path, skey string) error {
+	k, err := parseKey(skey)
+	if err != nil {
+		return err
+	}
+	if _, err = (&FileSigner{key: k, path: path}).read(); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Close releases the state file. The signer must not be used afterwards.
 func (s *FileSigner) Close() error { return s.lock.Close() }
 
@@ -143,7 +157,7 @@ func (s *FileSigner) read() (tlog.Tree, error) {
 		return tlog.Tree{}, fmt.Errorf("signer state %s is damaged: restore it from the last checkpoint published", s.path)
 	}
 	if st.Origin != s.key.name || st.Key != s.key.vkey() {
-		return tlog.Tree{}, fmt.Errorf("signer state %s is of log %q with another key", s.path, st.Origin)
+		return tlog.Tree{}, fmt.Errorf("signer state %s is of log %q with another key: name the key and the state of one log", s.path, st.Origin)
 	}
 	return tlog.Tree{N: st.Size, Hash: Hash(st.Root)}, nil
 }

@@ -28,6 +28,9 @@ const (
 	// stalled is how long a reader may bring nothing while records wait and
 	// nobody in the group gets on. Then it is closed and opened again.
 	stalled = 30 * time.Second
+	// asking is how long a question about a topic or a group may take. kafka-go
+	// waits for ever for a topic that vanishes while it is asked for.
+	asking = 5 * time.Second
 	// settling is how long brokers may take to hear of a topic.
 	settling = 10 * time.Second
 )
@@ -398,6 +401,8 @@ func (b *Broker) groupOffsets(ctx context.Context, group string, topics map[stri
 // Extents is adapter.Broker.Extents. As in Committed, what a topic made anew
 // meanwhile holds does not pass for the old one's.
 func (b *Broker) Extents(ctx context.Context, topic string) (map[adapter.Partition]adapter.Extent, error) {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
 	epochs, err := b.epochs(ctx, []string{topic})
 	if err != nil || epochs[topic] == "" {
 		return nil, err

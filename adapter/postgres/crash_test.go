@@ -135,6 +135,35 @@ func TestDatabaseIsDown(t *testing.T) {
 	w.accept(w.message())
 }
 
+// On a full disk the row that Health writes has its place already, and no message
+// has one: what the last accept met is the store's health, too, until one is taken.
+func TestHealthAsksTheLastAccept(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := context.Background()
+	w.query(exec(`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$`))
+	w.query(exec("CREATE TRIGGER full_disk BEFORE INSERT ON used_id FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"))
+	m := w.message()
+	if _, err := w.Accept(ctx, m, []journal.Event{event(journal.KindAccepted, m)}); err == nil {
+		t.Fatal("a message was accepted")
+	}
+	if err := w.Health(ctx); err == nil || !strings.Contains(err.Error(), "No space left") {
+		t.Errorf("after a refused accept: %v", err)
+	}
+	w.query(exec("DROP TRIGGER full_disk ON used_id"))
+	w.accept(m)
+	if err := w.Health(ctx); err != nil {
+		t.Errorf("after an accept: %v", err)
+	}
+	m = w.message(func(m *adapter.Message) { m.TransactionCode = "\x00" }) // what PostgreSQL takes in no text
+	if _, err := w.Accept(ctx, m, []journal.Event{event(journal.KindAccepted, m)}); err == nil {
+		t.Fatal("a message with a NUL was accepted")
+	}
+	if err := w.Health(ctx); err != nil {
+		t.Errorf("after a message that can never be stored: %v", err)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	p, w := durable(t)
 	ctx := context.Background()

@@ -66,6 +66,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.add("good", "configuration", "%s", c.Config)
 		r.folders(config)
 		r.keys(ctx, config)
+		r.named(config)
 		r.desk(config)
 		r.address(config)
 		r.files(config)
@@ -77,7 +78,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		err = printJSON(out.out, r.checks)
 	} else {
 		for _, one := range r.checks {
-			fmt.Fprintf(out.out, "%-7s %-14s %s\n", one.State, one.Name, one.Detail)
+			fmt.Fprintf(out.out, "%-7s %-14s %s\n", one.State, one.Name, strings.ReplaceAll(strings.TrimSpace(one.Detail), "\n", "\n"+strings.Repeat(" ", 23)))
 		}
 	}
 	if n := r.bad(); n > 0 {
@@ -117,6 +118,26 @@ func (r *report) keys(ctx context.Context, c adapter.Config) {
 		r.add("advice", "bus key", "%s", e.Warning())
 	}
 	r.add("good", "bus key", "%s, valid until %s", s.Certificate().Subject(), s.Certificate().NotAfter().Format(time.DateOnly))
+}
+
+// named looks at the files that the configuration names, and at how long the doors'
+// certificate is good.
+func (r *report) named(c adapter.Config) {
+	for _, f := range flaws(c) {
+		r.add("bad", f.name, "%v", f.err)
+	}
+	door, err := c.TLS.Try()
+	if err != nil || door == nil {
+		return // said, or nothing to say
+	}
+	switch left := time.Until(door.NotAfter); {
+	case left < 0:
+		r.add("bad", "doors", "tls.certificate: %s was valid until %s: renew it, the running gateway takes the new file by itself", c.TLS.Certificate, door.NotAfter.Format(time.DateOnly))
+	case left < 30*24*time.Hour:
+		r.add("advice", "doors", "tls.certificate: %s is valid until %s: renew it, the running gateway takes the new file by itself", c.TLS.Certificate, door.NotAfter.Format(time.DateOnly))
+	default:
+		r.add("good", "doors", "%s, valid until %s", door.Subject, door.NotAfter.Format(time.DateOnly))
+	}
 }
 
 // desk looks at the tokens of operators and auditors.
@@ -273,14 +294,30 @@ func (r *report) bus(ctx context.Context, c adapter.Config) {
 }
 
 func (r *report) journal(c adapter.Config) {
-	switch _, err := os.Stat(c.Journal.State); {
-	case c.Journal.Key == "":
+	if c.Journal.Key == "" {
 		r.add("advice", "journal", "this node does not sign the journal (journal.key is not set): another one must")
-	case err != nil:
-		r.add("advice", "journal", "%s is not there yet: it is begun at the first start of a new journal", c.Journal.State)
-	default:
-		r.add("good", "journal", "origin %s", c.Journal.Origin)
+		return
 	}
+	secret, err := os.ReadFile(c.Journal.Key)
+	if err != nil {
+		return // the configuration is bad, and that was said
+	}
+	origin, _, err := journal.KeyOf(strings.TrimSpace(string(secret)))
+	if err != nil {
+		return
+	}
+	if c.Journal.Origin != origin && c.Journal.Origin != c.DefaultOrigin() {
+		r.add("advice", "journal", "journal.origin is %s and journal.key (%s) is the key of %s: a log can only bear the name of its key, so a new one would not begin; set journal.origin to it, or name the other key", c.Journal.Origin, c.Journal.Key, origin)
+	}
+	if missing(c.Journal.State) {
+		r.add("advice", "journal", "%s is not there yet: it is begun at the first start of a new journal", c.Journal.State)
+		return
+	}
+	if err := journal.TrySignerState(c.Journal.State, strings.TrimSpace(string(secret))); err != nil {
+		r.add("bad", "journal", "journal.state: %v", err)
+		return
+	}
+	r.add("good", "journal", "key of %s", origin)
 }
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -31,8 +31,8 @@ var rooms = map[string][]string{
 // only, metadata with topic ids. The room for tests does to a world's servers what
 // an operator might, behind the gateway's back.
 var drivers = map[string][]string{
-	"github.com/jackc/pgx/v5":                    {"adapter/postgres", "adapter/embedded"},
-	"github.com/segmentio/kafka-go":              {"adapter/kafka"},
+	"github.com/jackc/pgx/v5":                    {"adapter/postgres", "adapter/embedded", "adapter/adaptertest"},
+	"github.com/segmentio/kafka-go":              {"adapter/kafka", "adapter/adaptertest"},
 	"github.com/twmb/franz-go":                   {"adapter/embedded", "adapter/kafka"},
 	"github.com/go-chi/chi/v5":                   {"adapter", "adapter/console"},
 	"github.com/fergusstrange/embedded-postgres": {"adapter/embedded"},

@@ -56,6 +56,13 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if _, err := console.LoadTokens(c.Console); err != nil {
 		return n, usage(err)
 	}
+	var bad []error
+	for _, f := range flaws(c) {
+		bad = append(bad, f.err)
+	}
+	if len(bad) > 0 {
+		return n, usage(errors.Join(bad...))
+	}
 	registry, findings := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
 	for _, f := range findings {
 		if f.Warning {
