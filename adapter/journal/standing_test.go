@@ -228,6 +228,46 @@ func TestWhatALeaderLeavesBehind(t *testing.T) {
 	if s := one.Status(); s.Leads || s.Err != nil {
 		t.Errorf("its status: %+v", s)
 	}
+	// When that one signs no more, it is not for the reason that this one had.
+	if err := book.Add(events[5]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	one.Turn(ctx)
+	d.Clock.Move(16 * time.Second)
+	if err := one.Turn(ctx); err == nil || errors.Is(err, away) {
+		t.Errorf("another does not sign: %v", err)
+	}
+}
+
+// A node that loses the lead while it cannot sign, and has it again much later, is
+// given the time again that any leader has.
+func TestAFailureOfAnotherTermIsForgotten(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	ctx := context.Background()
+	away := errors.New("away")
+	seq := d.Sequencer(book)
+	seq.Signer = refusing{d.Signer, away}
+	if err := book.Add(journaltest.Events(42, 3)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := seq.Turn(ctx); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	book.Depose()
+	if err := seq.Turn(ctx); err != nil || seq.Status().Leads {
+		t.Fatalf("deposed: %v, leads %v", err, seq.Status().Leads)
+	}
+	d.Clock.Move(10 * time.Second)
+	book.Release()
+	for range 2 {
+		if err := seq.Turn(ctx); !errors.Is(err, away) || !seq.Status().Leads {
+			t.Errorf("it has failed in this term for no time: %v, leads %v", err, seq.Status().Leads)
+		}
+	}
 }
 
 // refusing is a signer that does not sign.
