@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,18 +94,42 @@ func (p proxies) caller(r *http.Request) (caller netip.Addr, ok bool) {
 	if err != nil || !p.trusts(at.Addr()) {
 		return caller, false
 	}
-	chain := strings.Split(strings.Join(r.Header.Values(p.tells), ","), ",")
-	for i := len(chain) - 1; i >= 0; i-- {
-		hop, good := p.hop(chain[i])
-		if !good {
-			break // hidden, or no address: nearer than this nobody is known
-		}
-		caller, ok = hop, true
-		if !p.trusts(hop) {
-			break
+	for _, line := range slices.Backward(r.Header.Values(p.tells)) {
+		for more := true; more; {
+			var element string
+			line, element, more = p.cutLast(line, ',')
+			hop, good := p.hop(element)
+			if !good {
+				return caller, ok // hidden, or no address: nearer than this nobody is known
+			}
+			caller, ok = hop, true
+			if !p.trusts(hop) {
+				return caller, ok
+			}
 		}
 	}
 	return caller, ok
+}
+
+// cutLast takes the last element off a list. In Forwarded a separator in quotation
+// marks is none: a proxy writes there what the caller chose, such as the host that
+// it asked for. It is read from the end, which is the proxy's own, so that a mark
+// that the caller has left open hides nothing of it.
+func (p proxies) cutLast(list string, separator byte) (before, last string, more bool) {
+	quoted := false
+	for i := len(list) - 1; i >= 0; i-- {
+		switch {
+		case list[i] == separator && !quoted:
+			return list[:i], list[i+1:], true
+		case list[i] == '"' && p.tells == tellsForwarded:
+			escapes := len(list[:i]) - len(strings.TrimRight(list[:i], `\`))
+			if escapes%2 == 0 {
+				quoted = !quoted
+			}
+			i -= escapes
+		}
+	}
+	return "", list, false
 }
 
 // hop reads one element of the chain.
@@ -112,15 +137,20 @@ func (p proxies) hop(text string) (netip.Addr, bool) {
 	text = strings.TrimSpace(text)
 	if p.tells == tellsForwarded {
 		who := ""
-		for pair := range strings.SplitSeq(text, ";") {
+		for more := true; more; {
+			var pair string
+			text, pair, more = p.cutLast(text, ';')
 			if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "for") {
-				who = strings.Trim(strings.TrimSpace(value), `"`)
+				if who != "" {
+					return netip.Addr{}, false // RFC 7239, section 4: once
+				}
+				who = strings.TrimSuffix(strings.TrimPrefix(value, `"`), `"`)
 			}
 		}
 		text = who
 	}
 	if withPort, err := netip.ParseAddrPort(text); err == nil {
-		return withPort.Addr().Unmap(), true
+		return withPort.Addr().Unmap().WithZone(""), true
 	}
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 	return a.Unmap().WithZone(""), err == nil

@@ -61,6 +61,9 @@ func TestTrustedProxies(t *testing.T) {
 		{"the older header is the caller's", "forwarded", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=198.51.100.7"}}, "198.51.100.7"},
 		{"RFC 7239", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=192.0.2.1, For="[2001:db8::7]:4711";proto=https;by=10.0.0.1`}}, "2001:db8::7"},
 		{"hidden", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=198.51.100.7, for=_hidden`}}, "127.0.0.1"},
+		{"the caller wrote an element into the host that it asks for", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=198.51.100.7;host="a,for=192.0.2.1"`}}, "198.51.100.7"},
+		{"the caller wrote a pair into it", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=198.51.100.7;host="a\";for=192.0.2.1;x=\""`}}, "198.51.100.7"},
+		{"the caller opened a quotation", "Forwarded", []string{"127.0.0.1"}, http.Header{"Forwarded": {`for=192.0.2.1;host=", for=198.51.100.7`}}, "198.51.100.7"},
 		{"an address in another notation", "", []string{"127.0.0.1"}, http.Header{"X-Forwarded-For": {"::ffff:198.51.100.7"}}, "198.51.100.7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,6 +88,29 @@ func TestTrustedProxies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a caller writes, before what the proxy adds and into what the proxy
+// quotes of it, he is who the proxy says.
+func FuzzCaller(f *testing.F) {
+	f.Add(`for=192.0.2.1`, `a,for=192.0.2.1`)
+	f.Add(`for=192.0.2.1;host="`, `";for=192.0.2.1;x="`)
+	f.Add(`for="\`, `\`)
+	f.Add(`, ,;,`, `\","`)
+	f.Fuzz(func(t *testing.T, before, host string) {
+		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(host)
+		for tells, proxy := range map[string]string{
+			"X-Forwarded-For": "198.51.100.7",
+			"Forwarded":       `proto=https;for="198.51.100.7:4711";host="` + quoted + `"`,
+		} {
+			for _, h := range []http.Header{{tells: {before + ", " + proxy}}, {tells: {before, proxy}}} {
+				got, ok := adapter.CallerOf(adapter.Config{TrustedProxies: []string{"10.0.0.0/8"}, ProxyHeader: tells}, "10.1.2.3:80", h)
+				if !ok || got.String() != "198.51.100.7" {
+					t.Errorf("%q: %v, %v, want 198.51.100.7", h, got, ok)
+				}
+			}
+		}
+	})
 }
 
 // A noisy stranger behind a proxy is turned away, and the others behind it are not.

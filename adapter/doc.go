@@ -102,6 +102,8 @@
 // the database's. What waits longer than times.still is told in /readyz (degraded,
 // and still 200, since accepts go on and every node would say the same), by
 // mezhved_waiting_seconds and in the log: once when it begins, once when it ends.
+// A node whose last accept the database did not take, a full disk for one, is not
+// ready (503) until one is taken or ten seconds have passed.
 //
 // # Time
 //
@@ -130,7 +132,8 @@
 // nobody's: the body, the tape, which markup makes many times as large as itself,
 // and copies. limits.memory bounds all of that for the process; the cost of a step
 // is told before the step, a call that finds no room waits a second and is then
-// told to come again (503), and what is left over goes back to the system. Once
+// told to come again (503), and what is left over goes back to the system. Bodies that
+// trickle give way to those that come in one go. Once
 // its signature is proved a call counts for its party. What is refused before its
 // end is read on and thrown away, within bounds, so that its sender reads why.
 //

@@ -1,6 +1,11 @@
 package adapter
 
-import "reflect"
+import (
+	"net/http"
+	"net/netip"
+	"reflect"
+	"time"
+)
 
 // Setting is one setting of a registry file.
 type Setting struct {
@@ -29,4 +34,21 @@ func RegistrySettings() []Setting {
 	walk(reflect.TypeFor[serviceFile](), true)
 	walk(reflect.TypeFor[partyFile](), false)
 	return out
+}
+
+// CallerOf is the caller of a request that a neighbour has passed on.
+func CallerOf(c Config, neighbour string, h http.Header) (netip.Addr, bool) {
+	p, err := c.proxies()
+	if err != nil {
+		panic(err)
+	}
+	return p.caller(&http.Request{RemoteAddr: neighbour, Header: h})
+}
+
+// Later lets time pass for what the calls hold.
+func Later(m *Memory, d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now
+	m.now = func() time.Time { return now().Add(d) }
 }

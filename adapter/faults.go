@@ -146,7 +146,6 @@ type refusal struct {
 	root       QName    // BusinessDataTypeIsNotSupported
 	queue      Queue    // DestinationOverflow
 
-	op       envelopes.Operation
 	incident string
 }
 

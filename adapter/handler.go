@@ -292,11 +292,16 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	if r.ContentLength > limit {
 		return tooLarge(limit, fmt.Errorf("%d bytes announced", r.ContentLength))
 	}
+	ctl := http.NewResponseController(w)
+	c.holding.Coming(func() { ctl.SetReadDeadline(time.Unix(1, 0)) })
 	buf, err := g.readAll(ctx, c, http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+	cut := c.holding.Came()
 	c.scratch.body, c.body = buf, buf
 	var over *http.MaxBytesError
 	var never *TooMuchError
 	switch {
+	case cut: // and no more can be read of this connection, even where all had come
+		return ErrNoRoom
 	case errors.Is(err, ErrNoRoom), errors.As(err, &never):
 		return err
 	case errors.As(err, &over):

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -18,14 +19,18 @@ import (
 // step will hold is told before it holds it.
 //
 // Strangers can have half of it, however many they are, and one caller a quarter.
-// The last eighths are for small calls, so that whatever is sent, a registered
-// party's ordinary message finds room.
+// The last eighths are for small calls, and where even one of middle size finds no
+// room, bodies that have been coming for longest are cut off: whoever trickles many of
+// them holds nothing for long, so that whatever is sent, a registered party's
+// ordinary message finds room.
 type Memory struct {
 	most, half, share int64
+	now               func() time.Time // of the machine: only durations are taken
 
 	mu    sync.Mutex
 	held  int64
 	by    map[string]int64 // by caller; only those that hold something
+	slow  list.List        // of *Holding whose bodies are coming, the oldest first
 	freed chan struct{}    // closed, and made anew, when something is given back
 	peak  int64            // since memory was last given back to the system
 
@@ -44,6 +49,10 @@ const (
 // memoryPatience is how long a call waits for room before it is told to come again.
 const memoryPatience = time.Second
 
+// trickling is how long a body may be coming before it gives way to others where
+// there is no room. An ordinary one comes within some milliseconds.
+const trickling = 100 * time.Millisecond
+
 // NewMemory makes the memory of a process. There is always room for two bodies,
 // because a buffer that grows stands there twice.
 func NewMemory(c LimitsConfig) *Memory {
@@ -51,7 +60,7 @@ func NewMemory(c LimitsConfig) *Memory {
 	bodies := 2 * (int64(c.Body) + 1)
 	return &Memory{
 		most: int64(c.Memory), half: max(int64(c.Memory)/2, bodies), share: max(int64(c.Memory)/4, bodies),
-		by: map[string]int64{}, freed: make(chan struct{}),
+		now: time.Now, by: map[string]int64{}, freed: make(chan struct{}),
 		heavy: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 	}
 }
@@ -64,6 +73,11 @@ type Holding struct {
 	known bool
 	bytes int64
 	heavy bool
+
+	cut    func()        // ends the coming of its body
+	coming *list.Element // its place in Memory.slow; nil: all has come, or it was cut off
+	since  time.Time
+	gone   bool // it was cut off: what it held counts no more, and it holds nothing again
 }
 
 // ErrNoRoom says that others hold too much just now.
@@ -80,6 +94,55 @@ func (e *TooMuchError) Error() string {
 // known says that it was proved.
 func (m *Memory) Begin(who string, known bool) *Holding {
 	return &Holding{m: m, who: who, known: known}
+}
+
+// Coming says that the body of the call begins to come. While it comes, cut may be
+// called, once and with the memory locked, to end that.
+func (h *Holding) Coming(cut func()) {
+	m := h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h.cut, h.since = cut, m.now()
+	h.coming = m.slow.PushBack(h)
+}
+
+// Came says that no more of the body comes, and gives whether it was cut off.
+func (h *Holding) Came() (cut bool) {
+	m := h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h.stop()
+	return h.gone
+}
+
+func (h *Holding) stop() {
+	if h.coming != nil {
+		h.m.slow.Remove(h.coming)
+		h.coming = nil
+	}
+}
+
+// makeRoom cuts off what has been coming for long, from who or from anybody, until n
+// bytes are free for a call. Those who are cut off are on their way out and need
+// not have left when their room is given away: there would always be others who wait
+// for it.
+func (m *Memory) makeRoom(n int64, to *Holding, who string) {
+	for e := m.slow.Front(); e != nil && n > 0; {
+		h := e.Value.(*Holding)
+		e = e.Next()
+		if m.now().Sub(h.since) < trickling {
+			return
+		}
+		if h == to || h.bytes == 0 || who != "" && who != h.who {
+			continue
+		}
+		n -= h.bytes
+		m.held -= h.bytes
+		m.move(h.who, -h.bytes)
+		h.stop()
+		h.bytes, h.gone = 0, true
+		h.cut()
+	}
 }
 
 // Prove says that the caller is known now.
@@ -105,6 +168,14 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 	var patience <-chan time.Time
 	for {
 		m.mu.Lock()
+		if h.gone {
+			m.mu.Unlock()
+			return ErrNoRoom
+		}
+		if n <= middleCall {
+			m.makeRoom(m.held+n-h.bytes-m.ceiling(n, h.known), h, "")
+			m.makeRoom(m.by[h.who]+n-h.bytes-m.share, h, h.who)
+		}
 		if m.admits(h, n) {
 			m.held += n - h.bytes
 			m.peak = max(m.peak, m.held)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
@@ -56,6 +57,75 @@ func TestMemoryKeepsRoom(t *testing.T) {
 	let("the address of a caller that was proved", m.Begin("10.0.0.1", false), 2*mb, adapter.ErrNoRoom) // half is held still
 	one.Release()
 	let("what was given back", m.Begin("10.0.0.1", false), 2*mb, nil)
+}
+
+// Strangers who let many small bodies trickle fill the memory, and give way to whoever
+// comes then.
+func TestTricklersGiveWay(t *testing.T) {
+	t.Parallel()
+	const kb = 1 << 10
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+		c.Limits.Body, c.Limits.Content, c.Limits.Memory = 100*kb, 50*kb, 1600*kb
+	}))
+	m := w.Gateway.Memory()
+	var slow []*adapter.Holding
+	cut := map[int]bool{}
+	for i := range 16 {
+		h := m.Begin(fmt.Sprintf("10.0.0.%d", i), false)
+		h.Coming(func() { cut[i] = true })
+		if err := h.Hold(t.Context(), 98*kb); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, h)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.Begin("10.0.1.1", false).Hold(over, 64*kb); !errors.Is(err, adapter.ErrNoRoom) || len(cut) != 0 {
+		t.Errorf("%v, %v are cut off, want those that have just come to be left", err, cut)
+	}
+	slow[0].Came() // this one is at work now
+	adapter.Later(m, time.Minute)
+	if err := m.Begin("10.0.1.1", false).Hold(over, 64*kb); err != nil || len(cut) != 1 || !cut[1] {
+		t.Errorf("%v, %v are cut off, want the oldest of those that are coming", err, cut)
+	}
+	if !slow[1].Came() || slow[2].Came() {
+		t.Error("who was cut off is not told, or another is")
+	}
+	if err := slow[1].Hold(over, kb); !errors.Is(err, adapter.ErrNoRoom) {
+		t.Errorf("who was cut off: %v, want no room", err)
+	}
+	slow[1].Release()
+	if got := m.Held(); got != 15*98*kb+64*kb {
+		t.Errorf("%d bytes are held, want those of all others", got)
+	}
+	for _, h := range slow {
+		h.Release()
+	}
+
+	// A caller who trickles is told to come again, and who shares his address is served.
+	pipe, trickle := io.Pipe()
+	defer trickle.Close()
+	answer := make(chan int, 1)
+	go func() {
+		status := 0
+		if resp, err := w.HTTP.Post(w.URL+"/ws", "text/xml", pipe); err == nil {
+			status = resp.StatusCode
+			resp.Body.Close()
+		}
+		answer <- status
+	}()
+	trickle.Write(make([]byte, 70*kb))
+	w.Eventually("what came is held", func() bool { return m.Held() >= 70*kb })
+	neighbour := m.Begin("127.0.0.1", false)
+	defer neighbour.Release()
+	if err := neighbour.Hold(over, 150*kb); err != nil {
+		t.Fatal(err)
+	}
+	adapter.Later(m, time.Minute)
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	if got := <-answer; got != 503 {
+		t.Errorf("who trickles: HTTP %d, want 503", got)
+	}
 }
 
 // A call whose markup takes more than there is for one caller is refused with the

@@ -23,7 +23,13 @@ const relayBatch = 500
 // intake enqueues them once.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
 	for {
-		n, err := g.store.Relay(ctx, shard, relayBatch, g.publish)
+		bytes := 0
+		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+			for i := range batch {
+				bytes += len(batch[i].Message.Body)
+			}
+			return g.publish(ctx, batch)
+		})
 		wait := g.config.Times.Relay.D()
 		switch {
 		case errors.Is(err, ErrShardTaken):
@@ -40,7 +46,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if n == relayBatch {
+			if n == relayBatch || bytes >= RelayBytes {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell.

@@ -14,7 +14,7 @@ import (
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
-	"mezhved/internal/sentences"
+	"mezhved/envelopes/xmltape/sentences"
 	"mezhved/signing"
 )
 

@@ -44,7 +44,8 @@ type Store interface {
 	Refused(ctx context.Context, incident string) (ev journal.Event, contentType string, body []byte, err error)
 
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
-	// queue), oldest first, gives them to publish and, when that returns nil,
+	// queue), oldest first, and no more than with which their bodies come to
+	// RelayBytes, gives them to publish and, when that returns nil,
 	// deletes them and commits the events that publish returned ("routed", or
 	// "dead" for what the bus refuses for good). What was routed is remembered
 	// until Enqueue has it, for Strays. It leads the shard meanwhile;
@@ -162,6 +163,10 @@ var (
 // committed by this call (or by an earlier try of this very call); else it is
 // the earlier message with the same sender and MessageID.
 type Accepted struct{ First *Message }
+
+// RelayBytes is how much of bodies goes to the bus at once, except for what the
+// last message has beyond it.
+const RelayBytes = 4 << 20
 
 // Shards is the number of outbox shards. Each is relayed by one node at a time.
 const Shards = 4

@@ -563,17 +563,18 @@ func TestRestart(t *testing.T) {
 // A poll that is willing to wait is woken by the message it waits for.
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Times.Poll = adapter.Period(15 * time.Second) }))
-	got := make(chan time.Duration, 1)
-	start := time.Now()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { // it looks again when it is woken, or too late
+		c.Times.Poll, c.Queues.LongPoll = adapter.Period(time.Hour), adapter.Period(time.Hour)
+	}))
+	got := make(chan adaptertest.Answered, 1)
 	go func() {
-		w.Party("REGISTRY").Await(envelopes.GetRequest, "")
-		got <- time.Since(start)
+		defer close(got) // even when Await has failed the test
+		got <- w.Party("REGISTRY").Await(envelopes.GetRequest, "")
 	}()
-	time.Sleep(100 * time.Millisecond)
+	w.Eventually("the poll has looked and waits", func() bool { return w.Store.Calls("Lease") > 0 })
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
-	if d := <-got; d > 5*time.Second {
-		t.Errorf("the waiting poll was woken after %v", d)
+	if a := <-got; a.Message == nil {
+		t.Errorf("the waiting poll brought %+v", a)
 	}
 	w.Check()
 }

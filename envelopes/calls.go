@@ -136,19 +136,6 @@ type RecordRouting struct {
 	Identifiers []string
 }
 
-// RegistryRecord is one record of a registry message (directive schema of 1.3).
-// Record, with its attribute Id, is what Signature must cover.
-type RegistryRecord struct {
-	RecordID   int
-	Record     xmltape.Node // direct:Record, signed by Signature
-	Content    xmltape.Node // the business element in RecordContent
-	Holder     xmltape.Node // RecordContent
-	Headers    []AttachmentHeader
-	References []AttachmentReference
-	Personal   []xmltape.Node // ds:Signature elements of PersonalSignature
-	Signature  xmltape.Node   // ds:Signature of RecordSignature; invalid when absent
-}
-
 // PollCall asks for the next message of a request or response queue.
 type PollCall struct {
 	Operation Operation // GetRequest or GetResponse

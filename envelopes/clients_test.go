@@ -298,7 +298,7 @@ func TestCallerByPosition(t *testing.T) {
 }
 
 func TestFaultOfSOAPItself(t *testing.T) {
-	a, err := ParseAnswer("text/xml", BuildSOAPFault("VersionMismatch", "SOAP 1.1 <нужен>"), new(xmltape.Tape), Limits{})
+	a, err := ParseAnswer("text/xml", []byte(`<soap:Envelope xmlns:soap="`+SOAPSpace+`"><soap:Body><soap:Fault><faultcode>soap:VersionMismatch</faultcode><faultstring>SOAP 1.1 &lt;нужен></faultstring></soap:Fault></soap:Body></soap:Envelope>`), new(xmltape.Tape), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -213,20 +213,6 @@ func (f *Fault) Build(v Version) []byte {
 	return w.b
 }
 
-// BuildSOAPFault writes a fault of SOAP itself, without detail: for bodies that
-// are no call of the exchange service. code is a local name: Client, Server,
-// VersionMismatch or MustUnderstand.
-func BuildSOAPFault(code, text string) []byte {
-	w := newWriter(V12, 512)
-	w.envelope()
-	w.raw(`<soap:Fault><faultcode>soap:`)
-	w.text(code)
-	w.raw(`</faultcode><faultstring>`)
-	w.text(text)
-	w.raw(`</faultstring></soap:Fault></soap:Body></soap:Envelope>`)
-	return w.b
-}
-
 // element writes the detail element, with the namespaces of an answer.
 func (f *Fault) element(w *writer) {
 	kind := f.Kind

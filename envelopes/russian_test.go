@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"mezhved/internal/sentences"
+	"mezhved/envelopes/xmltape/sentences"
 )
 
 // Every reason why a body is no call can be told in Russian.

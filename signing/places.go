@@ -119,24 +119,6 @@ func PlacesOf(op xmltape.Node) []Place {
 	return out
 }
 
-// PersonalPlaces lists the personal and record signatures in what a sender
-// provided (SenderProvidedRequestData or SenderProvidedResponseData), by the
-// same table.
-func PersonalPlaces(data xmltape.Node) []Place {
-	version, ok := strings.CutPrefix(data.Space(), typesPrefix)
-	if !ok || data.Local() != "SenderProvidedRequestData" && data.Local() != "SenderProvidedResponseData" {
-		return nil
-	}
-	var out []Place
-	for _, p := range contentPlaces("") {
-		p.path = strings.TrimPrefix(p.path, "/")
-		p.each(data, version, func(container xmltape.Node) {
-			out = append(out, p.in(container, version)...)
-		})
-	}
-	return out
-}
-
 // each calls f for every element at the path below n.
 func (p place) each(n xmltape.Node, version string, f func(xmltape.Node)) {
 	if p.path == "" {

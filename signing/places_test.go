@@ -107,10 +107,6 @@ func TestSeveralSignatures(t *testing.T) {
 			t.Errorf("prescribed: got %s, want %s", got[i].Prescribed, want)
 		}
 	}
-	data := tape.Root().First().First().First()
-	if n := len(PersonalPlaces(data)); n != 4 {
-		t.Errorf("%d personal and record signatures in what the sender provided, want 4", n)
-	}
 	for _, x := range v.Explain(tape, testNow) {
 		if x.Verdict != "valid" {
 			t.Errorf("%s: %s", x.Role, x.Reason)
@@ -201,24 +197,5 @@ func TestPlacesElsewhere(t *testing.T) {
 	}
 	if got := PlacesOf(xmltape.Node{}); got != nil {
 		t.Errorf("places of nothing: %v", got)
-	}
-}
-
-// Personal and record signatures are found in what a sender provided, request or
-// response, and nowhere else; a record may have several personal ones.
-func TestPersonalPlaces(t *testing.T) {
-	ns := `xmlns:t="` + typesPrefix + `1.3" xmlns:b="` + basicPrefix + `1.3" xmlns:d="` + directiveSpace + `"`
-	holder := `<d:PersonalSignature><ds:Signature xmlns:ds="` + Namespace + `"/></d:PersonalSignature>`
-	content := `<b:MessagePrimaryContent><d:Registry><d:RegistryRecord><d:Record><d:RecordContent Id="C"/>` + holder + holder + `</d:Record></d:RegistryRecord></d:Registry></b:MessagePrimaryContent>`
-	for name, want := range map[string]int{"t:SenderProvidedRequestData": 2, "t:SenderProvidedResponseData": 2, "t:MessageMetadata": 0, "b:SenderProvidedRequestData": 0, "d:SenderProvidedResponseData": 0} {
-		got := PersonalPlaces(parse(t, "<"+name+" "+ns+">"+content+"</"+name+">").Root())
-		if len(got) != want {
-			t.Errorf("%s: %d places, want %d", name, len(got), want)
-		}
-		for _, p := range got {
-			if p.Role != RolePersonal || p.Target.Local() != "RecordContent" || !p.Signature.Valid() {
-				t.Errorf("%s: got %+v", name, p)
-			}
-		}
 	}
 }

@@ -3,7 +3,7 @@ package signing
 import (
 	"testing"
 
-	"mezhved/internal/sentences"
+	"mezhved/envelopes/xmltape/sentences"
 )
 
 // Every reason at a place of a document can be told in Russian.

@@ -206,10 +206,10 @@ func (b *builder) count(e *expr) {
 		b.position = append(b.position, e.leaf)
 		return
 	case opCount:
-		e.leaves = len(b.counters) // the number of its counter
+		e.counter = len(b.counters) // the number of its counter
 		b.counters = append(b.counters, counterRange{int32(e.min), int32(e.max)})
 		if e.kids[0].empty {
-			b.counters[e.leaves].min = 0
+			b.counters[e.counter].min = 0
 		}
 	}
 	for _, k := range e.kids {
@@ -242,7 +242,7 @@ func (b *builder) first(e *expr) []edge {
 		}
 		f = b.union(all...)
 	case opCount:
-		f = b.prefixed([]counterOp{{enterCount, int32(e.leaves)}}, b.first(e.kids[0]))
+		f = b.prefixed([]counterOp{{enterCount, int32(e.counter)}}, b.first(e.kids[0]))
 	}
 	b.firsts[e] = f
 	return f
@@ -286,7 +286,7 @@ func (b *builder) link(e *expr, next []edge) {
 			after = before
 		}
 	case opCount:
-		n := int32(e.leaves)
+		n := int32(e.counter)
 		k := e.kids[0]
 		loop := b.prefixed([]counterOp{{loopCount, n}}, b.first(k))
 		leave := b.prefixed([]counterOp{{leaveCount, n}}, next)

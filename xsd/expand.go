@@ -21,6 +21,7 @@ type expr struct {
 	kids     []*expr
 	leaf     *leaf
 	leaves   int // places below, for budgets
+	counter  int // its number in the automaton, where it is counted
 	empty    bool
 }
 

@@ -245,26 +245,3 @@ func (l *linter) elementType(n *node) {
 		l.add(Warning, n, "smev-any-type", "элемент %[1]s имеет тип xs:%[2]s: в нём допустимо что угодно", "element %[1]s is of type xs:%[2]s: anything may stand in it", name, t.local)
 	}
 }
-
-// DuplicateTargets finds target namespaces that two services, or two versions,
-// claim for their roots: SMEV routes by them. Keys of the map say whose a
-// schema is; the roots are those that messages start with.
-func DuplicateTargets(roots map[string]Registration) []Remark {
-	owners := map[string][]string{}
-	for who, reg := range roots {
-		owners[reg.Request.Space] = append(owners[reg.Request.Space], who)
-	}
-	var out []Remark
-	for space, who := range owners {
-		if len(who) < 2 {
-			continue
-		}
-		sort.Strings(who)
-		f := Finding{Rule: "smev-target-unique",
-			ru: fmt.Sprintf("пространство имён %q занято несколькими видами сведений: %s", space, strings.Join(who, ", ")),
-			en: fmt.Sprintf("namespace %q is claimed by several services: %s", space, strings.Join(who, ", "))}
-		out = append(out, Remark{f, Fault})
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].en < out[j].en })
-	return out
-}

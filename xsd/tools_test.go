@@ -2,7 +2,6 @@ package xsd
 
 import (
 	"bytes"
-	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 )
@@ -49,73 +47,6 @@ func edited(t testing.TB, bundle fs.FS, file string, replacements ...string) fst
 		t.Fatal(err)
 	}
 	return out
-}
-
-// TestRegistryReload: readers see the old set or the new one, never a bad one;
-// what did not change keeps its identity.
-func TestRegistryReload(t *testing.T) {
-	bundle := propertyBundle(t)
-	var r Registry
-	if _, ok := r.Schema("property", "1.0.0"); ok {
-		t.Error("an empty registry has a schema")
-	}
-	entry := Entry{Service: "property", Version: "1.0.0", Bundle: bundle, Roots: []string{"request.xsd"}}
-	if err := r.Load([]Entry{entry}); err != nil {
-		t.Fatal(err)
-	}
-	first, _ := r.Schema("property", "1.0.0")
-	doc := parseTape(t, propertyDocument(3000)).Root()
-
-	stop := make(chan struct{})
-	var readers sync.WaitGroup
-	for range 4 {
-		readers.Add(1)
-		go func() {
-			defer readers.Done()
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				s, ok := r.Schema("property", "1.0.0")
-				if !ok || s.Validate(doc) != nil {
-					t.Error("a reader found no schema, or a valid document refused")
-					return
-				}
-			}
-		}()
-	}
-	bad := entry
-	bad.Version = "2.0.0"
-	bad.Bundle = edited(t, bundle, "common/okato.xsd", "xs:enumeration", "xs:enumeratio")
-	err := r.Load([]Entry{entry, bad})
-	var refused *CompileError
-	var which *EntryError
-	if !errors.As(err, &refused) || !errors.As(err, &which) || which.Version != "2.0.0" {
-		t.Errorf("a bad schema: got %v", err)
-	}
-	if s, _ := r.Schema("property", "1.0.0"); s != first {
-		t.Error("a refused reload changed the set")
-	}
-	second := entry
-	second.Version = "1.1.0"
-	second.Bundle = edited(t, bundle, "request.xsd", "property/1.0.0", "property/1.1.0")
-	if err := r.Load([]Entry{entry, second}); err != nil {
-		t.Fatal(err)
-	}
-	close(stop)
-	readers.Wait()
-	if s, _ := r.Schema("property", "1.0.0"); s != first {
-		t.Error("an unchanged schema was replaced")
-	}
-	u := r.Usage()
-	if len(u) != 2 || u[0].Bytes < 1000 || u[0].Documents != 3 {
-		t.Errorf("usage: %+v", u)
-	}
-	if err := r.Load([]Entry{entry, entry}); err == nil {
-		t.Error("one version registered twice")
-	}
 }
 
 func TestLint(t *testing.T) {
@@ -172,10 +103,6 @@ func TestLint(t *testing.T) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
-	}
-	twice := DuplicateTargets(map[string]Registration{"a 1.0.0": good, "b 1.0.0": good, "c": {Request: Name{"urn:c", "x"}}})
-	if len(twice) != 1 || !strings.Contains(twice[0].English(), "a 1.0.0, b 1.0.0") {
-		t.Errorf("duplicate targets: %v", twice)
 	}
 }
 

@@ -633,15 +633,8 @@ func (v *Validator) defaulted(decl *elementDecl) []byte {
 
 // content is the text of an element that may have no children. It reports a child.
 func (v *Validator) content(i int32, tok *xmltape.Token) (raw []byte, ok bool) {
-	switch tok.Match - i {
-	case 1:
-		return nil, true
-	case 2:
-		if t := &v.tokens[i+1]; t.Kind == xmltape.Text {
-			if t.Flags&xmltape.Decode == 0 {
-				return v.tape.Source()[t.Off:t.End], true
-			}
-		}
+	if t := &v.tokens[i+1]; tok.Match == i+2 && t.Kind == xmltape.Text && t.Flags&xmltape.Decode == 0 {
+		return v.tape.Source()[t.Off:t.End], true
 	}
 	v.text = v.text[:0]
 	for k := i + 1; k < tok.Match; k++ {

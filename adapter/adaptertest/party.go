@@ -229,10 +229,11 @@ func (p *Party) Get(op envelopes.Operation, root adapter.QName, node string) Ans
 	return p.poll(op, root, node, 0)
 }
 
-// Await polls until a message is there, by the gateway's long poll, for 20 s at most.
+// Await polls until a message is there, by the gateway's long poll, for as long as
+// its configuration lets a poll wait.
 func (p *Party) Await(op envelopes.Operation, node string) Answered {
 	p.w.T.Helper()
-	a := p.poll(op, adapter.QName{}, node, 20*time.Second)
+	a := p.poll(op, adapter.QName{}, node, time.Hour)
 	if a.Fault != nil || a.Message == nil {
 		p.w.T.Fatalf("%s: %s got no message: %v", p.Mnemonic, op, a.Fault)
 	}

@@ -85,6 +85,16 @@ func (e *IncompleteError) Error() string {
 	return fmt.Sprintf("the mirror lacks some of the log of %d entries: %s", e.Size, what)
 }
 
+// ForeignError says that nothing of what a folder remembers can be verified under
+// the policy: it is the mirror of another log, or was kept under another key. The
+// tiles of the log that is served would take the place of what is there.
+type ForeignError struct{ Dir, Policy string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("nothing that %s remembers can be verified under the policy of %q: nothing was fetched, nothing there was touched; name another folder, or the policy that this one was kept under",
+		e.Dir, e.Policy)
+}
+
 // Follow brings the mirror up to the log that source serves and that checkpoint
 // signs. It proves that every checkpoint of earlier visits is a beginning of it,
 // fetches what the mirror lacks, recounts, and leaves a folder that VerifyLog and
@@ -92,7 +102,8 @@ func (e *IncompleteError) Error() string {
 // an older state when the mirror's own tiles make its root, and a fork otherwise.
 //
 // With a *ForkError or *IncompleteError the Visit tells what was found until then.
-// Another run in the same folder is a *BusyError.
+// Another run in the same folder is a *BusyError, one whose memory
+// is all of something else a *ForeignError.
 func (m *Mirror) Follow(ctx context.Context, source TileSource, checkpoint []byte, now time.Time) (*Visit, error) {
 	c, err := m.Policy.Open(checkpoint)
 	if err != nil {
@@ -108,6 +119,9 @@ func (m *Mirror) Follow(ctx context.Context, source TileSource, checkpoint []byt
 		return nil, err
 	}
 	v := &Visit{Now: c, Before: memory.Last(), Damaged: memory.Damaged}
+	if v.Before == nil && len(v.Damaged) > 0 {
+		return v, &ForeignError{m.Dir, m.Policy.Origin()}
+	}
 	if memory.state != nil {
 		v.Since = memory.state.Visited
 	}

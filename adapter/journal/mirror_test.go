@@ -282,6 +282,60 @@ func TestMirrorMissesWhatItRemembered(t *testing.T) {
 	}
 }
 
+// A folder is not made the mirror of another log, nor of one of its name under
+// another key: the tiles of the one would take the place of the other's.
+func TestMirrorIsNotPointedAtAnotherLog(t *testing.T) {
+	h := newHistory(t, 235, 300, 100)
+	dir := quickDir(t)
+	h.must(dir, 0)
+	before := filesOf(t, dir)
+	desk := journaltest.NewDesk(t)
+	book := desk.Filled(236, 600)
+	var foreign *journal.ForeignError
+	v, err := (&journal.Mirror{Dir: dir, Policy: desk.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now())
+	if !errors.As(err, &foreign) || len(v.Damaged) != 3 {
+		t.Errorf("got %+v, %v, want a *ForeignError", v, err)
+	}
+	for name, content := range filesOf(t, dir) {
+		if before[name] != content && name != ".lock" {
+			t.Errorf("%s was touched", name)
+		}
+		delete(before, name)
+	}
+	if len(before) > 0 {
+		t.Errorf("gone: %v", before)
+	}
+	if v := h.must(dir, 1); v.Before == nil || len(v.Damaged)+len(v.Mended) > 0 {
+		t.Errorf("the next visit of its own: %+v", v)
+	}
+	// The same auditor, the other log's address.
+	if _, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "none of its signatures") {
+		t.Errorf("another key: %v", err)
+	}
+	other := bytes.Replace(desk.Checkpoint(book).Note, []byte(journaltest.Origin), []byte("log.example/other"), 1)
+	if _, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, other, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "log.example/other") {
+		t.Errorf("another name: %v", err)
+	}
+}
+
+// filesOf are the files of a folder.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir+"/")] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // A checkpoint that an earlier policy accepted is verified under that policy.
 func TestMirrorUnderAnotherPolicy(t *testing.T) {
 	h := newHistory(t, 240, 300, 100)

@@ -197,6 +197,13 @@ func (p *Policy) Open(signed []byte) (*Checkpoint, error) {
 		known = append(known, w.Key)
 	}
 	n, err := note.Open(signed, note.VerifierList(known...))
+	if unsigned := (*note.UnverifiedNoteError)(nil); errors.As(err, &unsigned) {
+		origin, _, _ := strings.Cut(unsigned.Note.Text, "\n")
+		if origin != p.Origin() {
+			return nil, fmt.Errorf("checkpoint says that it is of %q, the policy is about %q", origin, p.Origin())
+		}
+		return nil, fmt.Errorf("checkpoint of %s: none of its signatures is of a key that the policy names", origin)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}

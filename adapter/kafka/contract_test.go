@@ -413,10 +413,9 @@ func contract(t *testing.T, b bus) {
 		k := b.open(t)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		start := time.Now()
 		err := k.Publish(ctx, numbered(name(t), 0, 1)) // a topic that is not there
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
-			t.Errorf("publish to a missing topic: %v after %v, want the deadline", err, time.Since(start))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("publish to a missing topic: %v, want the deadline", err)
 		}
 	})
 }

@@ -66,14 +66,3 @@ func withID(xml []byte, id string) ([]byte, error) {
 	out.SetRoot(root)
 	return out.WriteToBytes()
 }
-
-// Pretty indents a document for people. Its octets change: never use it for
-// what is sent or verified.
-func Pretty(xml []byte) (string, error) {
-	doc := etree.NewDocument()
-	if err := doc.ReadFromBytes(xml); err != nil {
-		return "", err
-	}
-	doc.Indent(2)
-	return doc.WriteToString()
-}

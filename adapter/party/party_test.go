@@ -434,13 +434,6 @@ func TestMessageIDs(t *testing.T) {
 	}
 }
 
-func TestPretty(t *testing.T) {
-	got, err := Pretty([]byte(`<a><b>1</b></a>`))
-	if err != nil || got != "<a>\n  <b>1</b>\n</a>\n" {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
 // An attempt that found nobody undoes nothing of one before it that may have arrived.
 func TestWhatMayHaveArrivedIsNotCalledUnsent(t *testing.T) {
 	w := newWorld(t, signing.KeyECDSA256)

@@ -227,6 +227,7 @@ func (s *Store) commit(batch []*accept) {
 	for {
 		err := s.tryCommit(batch, deadline)
 		if err == nil {
+			s.health.accepted(nil)
 			return
 		}
 		doubt = doubt || uncertain(err)
@@ -254,6 +255,7 @@ func (s *Store) commit(batch []*accept) {
 			pause = min(2*pause, 250*time.Millisecond)
 			continue
 		}
+		s.health.accepted(err)
 		for _, a := range batch {
 			if doubt {
 				a.done <- outcome{err: &UnknownError{a.message.MessageID, err}}

@@ -162,6 +162,7 @@ func settings(opts Options) []setting {
 		{"lock_timeout", "5000"},
 		{"idle_in_transaction_session_timeout", "30000"},
 		{"work_mem", "32MB"}, // a batch of bodies is unnested in memory
+		{"jit", "off"},       // compiling a statement takes hundreds of times longer than any of ours
 		{"timezone", "UTC"},
 	}
 }

@@ -73,6 +73,13 @@ func uncertain(err error) bool {
 	return true
 }
 
+// answered tells whether a server that is there, and stays there, has refused: not
+// one that ends, starts or is a standby, nor a lost connection.
+func answered(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && !strings.HasPrefix(pg.Code, "08") && !strings.HasPrefix(pg.Code, "57P") && pg.Code != "25006"
+}
+
 // isCode tells whether err is an answer of the server with this SQLSTATE.
 func isCode(err error, code string) bool {
 	var pg *pgconn.PgError

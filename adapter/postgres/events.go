@@ -148,14 +148,49 @@ type healthCheck struct {
 	mu  sync.Mutex
 	at  time.Time
 	err error
+
+	outcomes sync.Mutex
+	failed   error // of the last batch of accepts; nil: it was committed
+	failedAt time.Time
 }
 
 // healthAge is how long an answer is good.
 const healthAge = 250 * time.Millisecond
 
+// failedFor is how long an accept that the database did not take speaks against
+// the store, when no other is tried.
+const failedFor = 10 * time.Second
+
+// accepted remembers how the last batch of accepts ended. What is wrong with one
+// message is no failure of the store; that the server is away Health sees by itself,
+// and sooner that it is back.
+func (h *healthCheck) accepted(err error) {
+	if err != nil && !answered(err) {
+		return
+	}
+	h.outcomes.Lock()
+	defer h.outcomes.Unlock()
+	h.failed, h.failedAt = err, time.Now()
+}
+
+// lastAccept is why the last batch was not committed, if that was lately.
+func (h *healthCheck) lastAccept() error {
+	h.outcomes.Lock()
+	defer h.outcomes.Unlock()
+	if h.failed == nil || time.Since(h.failedAt) > failedFor {
+		return nil
+	}
+	return fmt.Errorf("the last message was not taken, %s ago: %w", time.Since(h.failedAt).Round(time.Second), h.failed)
+}
+
 // Health is adapter.Store.Health. It commits a row, on a path that also needs
-// the journal's table to be writable.
+// the journal's table to be writable. That row has its place already: on a full
+// disk, or behind a lock on another table, it is written and no message is. So the
+// last accept is asked, too.
 func (s *Store) Health(ctx context.Context) error {
+	if err := s.health.lastAccept(); err != nil {
+		return err
+	}
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	if time.Since(s.health.at) < healthAge {

@@ -4,8 +4,35 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
 )
+
+// LeaseTogether gives polls of one queue to the database at once and tells which
+// message each of them got.
+func LeaseTogether(s *Store, polls ...adapter.Poll) (got []uuid.UUID, err error) {
+	ctx := context.Background()
+	queue, err := s.names.queueID(ctx, s.pool, polls[0].Queue, false)
+	if err != nil {
+		return nil, err
+	}
+	var batch []*lease
+	for _, p := range polls {
+		l := &lease{ctx: ctx, poll: p}
+		if l.event, err = s.stamp(journal.Event{}, journal.KindDelivered, p.Now); err != nil {
+			return nil, err
+		}
+		batch = append(batch, l)
+	}
+	outcomes, err := s.leaseRows(queue, batch)
+	for _, o := range outcomes {
+		got = append(got, o.id)
+	}
+	return got, err
+}
 
 // Setting reads a setting as a session of the store has it.
 func Setting(t *testing.T, s *Store, name string) (value string) {

@@ -34,30 +34,21 @@ func running(t *testing.T, w *world) (*postgres.Journal, *journal.Sequencer) {
 	return j, seq
 }
 
-// await waits until Writable says what is wanted, and for how long it waited.
-func await(t *testing.T, seq *journal.Sequencer, want bool, limit time.Duration) time.Duration {
+// await waits until Writable says what is wanted.
+func await(t *testing.T, seq *journal.Sequencer, want bool) {
 	t.Helper()
-	start := time.Now()
-	for {
-		err := seq.Writable()
-		if (err == nil) == want {
-			return time.Since(start)
-		}
-		if time.Since(start) > limit {
-			t.Fatalf("after %s Writable still says %v", limit, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	until(t, fmt.Sprintf("the journal is writable: %v", want), func() bool { return (seq.Writable() == nil) == want })
 }
 
 // The server is killed with -9 while the sequencer works, three times. What was
 // durable when it died is in the log exactly once, and the journal is known to be
-// unwritable within a second each time.
+// unwritable each time. (How soon: TestUnwritableIsKnownWithinASecond of package
+// journal, on a clock that is moved.)
 func TestJournalSurvivesAKilledServer(t *testing.T) {
 	ctx := context.Background()
 	p, w := durable(t)
 	j, seq := running(t, w)
-	await(t, seq, true, 10*time.Second)
+	await(t, seq, true)
 
 	var mu sync.Mutex
 	durableEvents := map[string]bool{} // acknowledged
@@ -92,13 +83,11 @@ func TestJournalSurvivesAKilledServer(t *testing.T) {
 		if err := p.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if took := await(t, seq, false, 2*time.Second); took > time.Second {
-			t.Errorf("known to be unwritable only after %s", took)
-		}
+		await(t, seq, false)
 		if err := p.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		await(t, seq, true, 20*time.Second)
+		await(t, seq, true)
 	}
 	close(stop)
 	all.Wait()
@@ -145,13 +134,12 @@ func TestJournalSurvivesAKilledServer(t *testing.T) {
 	}
 }
 
-// A server that neither answers nor closes its connections is noticed within a
-// second, too.
-func TestASilentServerIsUnwritableWithinASecond(t *testing.T) {
+// A server that neither answers nor closes its connections is noticed, too.
+func TestASilentServerIsUnwritable(t *testing.T) {
 	ctx := context.Background()
 	_, w := durable(t)
 	j, seq := running(t, w)
-	await(t, seq, true, 10*time.Second)
+	await(t, seq, true)
 	if err := j.Append(ctx, journaltest.Events(1, 10)...); err != nil {
 		t.Fatal(err)
 	}
@@ -173,11 +161,9 @@ func TestASilentServerIsUnwritableWithinASecond(t *testing.T) {
 		}
 		defer syscall.Kill(int(pid), syscall.SIGCONT)
 	}
-	if took := await(t, seq, false, 3*time.Second); took > time.Second {
-		t.Errorf("known to be unwritable only after %s", took)
-	}
+	await(t, seq, false)
 	for _, pid := range pids {
 		syscall.Kill(int(pid), syscall.SIGCONT)
 	}
-	await(t, seq, true, 10*time.Second)
+	await(t, seq, true)
 }

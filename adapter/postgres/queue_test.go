@@ -52,6 +52,44 @@ func TestLeaseOrder(t *testing.T) {
 	w.wantKinds(a, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered)
 }
 
+// Polls that come together are served in the order of the queue, VIP first, and
+// each event is its own poll's: handed out rewrapped to who reads another version,
+// and how often.
+func TestPollsTogetherAndTheirEvents(t *testing.T) {
+	w := open(t)
+	a, b, c := w.message(), w.message(func(m *adapter.Message) { m.VIP = true }), w.message()
+	w.put(a, b, c)
+	var polls []adapter.Poll
+	for _, wire := range []string{"1.2", "1.3", ""} { // "": the reader has no version
+		polls = append(polls, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute, Wire: wire})
+	}
+	got, err := postgres.LeaseTogether(w.Store, polls...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []uuid.UUID{b.ID, a.ID, c.ID}; !slices.Equal(got, want) {
+		t.Errorf("leased %v, want %v", got, want)
+	}
+	w.now = w.now.Add(time.Hour)
+	w.lease(adapter.Poll{Wire: "1.2"})
+	for _, m := range []struct {
+		*adapter.Message
+		want []string
+	}{{b, []string{"delivered 1 ", "returned 1 ", "delivered 2 "}}, {a, []string{"delivered 1 rewrapped"}}, {c, []string{"delivered 1 "}}} {
+		events, err := w.Trace(context.Background(), m.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range events[3:] { // accepted, routed, queued
+			got = append(got, fmt.Sprintf("%s %d %s", e.Kind, e.Attempt, e.Outcome))
+		}
+		if !slices.Equal(got, m.want) {
+			t.Errorf("events %q, want %q", got, m.want)
+		}
+	}
+}
+
 func TestSelector(t *testing.T) {
 	w := open(t)
 	other := adapter.QName{Space: "urn:x:other", Local: "Request"}

@@ -48,7 +48,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 		return 0, nil
 	}
 	kept, stop := s.leads.keep(ctx, w, got.epoch)
-	events, err := s.relayed(kept, out, publish)
+	out, events, err := s.relayed(kept, out, publish)
 	if stop(); err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
 	}
@@ -99,12 +99,50 @@ WITH l AS (
 )
 SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1`
 
-// relayed loads the messages of a batch and has them published.
-func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]journal.Event, error) {
-	if err := s.fill(ctx, out); err != nil {
-		return nil, err
+// relayed loads the messages of a batch, as many as may be held at once, and has
+// them published.
+func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]adapter.Outgoing, []journal.Event, error) {
+	out, err := s.bounded(ctx, out)
+	if err != nil {
+		return out, nil, err
 	}
-	return publish(ctx, out)
+	if err := s.fill(ctx, out); err != nil {
+		return out, nil, err
+	}
+	events, err := publish(ctx, out)
+	return out, events, err
+}
+
+// bounded cuts a batch behind the message with which its bodies come to
+// adapter.RelayBytes. While the bus is away any number of large messages may wait.
+func (s *Store) bounded(ctx context.Context, out []adapter.Outgoing) ([]adapter.Outgoing, error) {
+	sizes := make(map[uuid.UUID]int, len(out))
+	var rest [][16]byte
+	for i := range out {
+		if m := s.fresh.get(out[i].Message.ID); m != nil {
+			sizes[m.ID] = len(m.Body)
+		} else {
+			rest = append(rest, out[i].Message.ID)
+		}
+	}
+	if len(rest) > 1 {
+		rows, _ := s.pool.Query(ctx, "SELECT id, size FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, rest)
+		var id [16]byte
+		var size int
+		if _, err := pgx.ForEachRow(rows, []any{&id, &size}, func() error {
+			sizes[id] = size
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	total := 0
+	for i := range out {
+		if total += sizes[out[i].Message.ID]; total >= adapter.RelayBytes {
+			return out[:i+1], nil
+		}
+	}
+	return out, nil
 }
 
 // buried are the messages of "dead" events and their recipients.

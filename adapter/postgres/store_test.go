@@ -475,6 +475,43 @@ func TestBadRowIsAlone(t *testing.T) {
 	}
 }
 
+// Large messages that wait for the bus are not all held at once, whoever has
+// committed them.
+func TestRelayHoldsLittle(t *testing.T) {
+	w := open(t)
+	var want, got []uuid.UUID
+	for range 7 {
+		m := w.message()
+		m.Body = bytes.Repeat([]byte("<a/>"), adapter.RelayBytes/4/4*3) // three quarters
+		w.accept(m)
+		want = append(want, m.ID)
+	}
+	ctx, shard := context.Background(), adapter.ShardOf(rosreestr)
+	for {
+		n, err := w.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			total := 0
+			for _, o := range out {
+				total += len(o.Message.Body)
+				got = append(got, o.Message.ID)
+				events = append(events, event(journal.KindRouted, o.Message))
+			}
+			if total >= 2*adapter.RelayBytes {
+				t.Errorf("%d messages of %d bytes at once, want %d and one message", len(out), total, adapter.RelayBytes)
+			}
+			return events, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("relayed %v, want the order of acceptance %v", got, want)
+	}
+}
+
 func TestRelay(t *testing.T) {
 	w := open(t)
 	var want []uuid.UUID

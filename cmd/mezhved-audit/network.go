@@ -47,7 +47,8 @@ type mirrorCommand struct {
 // Help is what --help adds.
 func (mirrorCommand) Help() string {
 	return `Exit code 0: everything that was looked at is as it was signed; lines with MENDED tell what was fetched again. 1: findings, a log that
-was changed (both checkpoints are kept in forks/), or something that the mirror lacks, named. 2: another run is at work in the folder.
+was changed (both checkpoints are kept in forks/), or something that the mirror lacks, named; also when all that the
+folder remembers is of another log or key, and then nothing in it is touched. 2: another run is at work in the folder.
 
 A checkpoint that was remembered and cannot be verified is a finding at each visit: restore it from a copy, or move it away when you know why.`
 }

@@ -50,13 +50,11 @@ func measureOf(src []byte, lim Limits) measure {
 	}
 }
 
+// bytes is a bound of the memory that a tape takes for the document, known before
+// any of it is taken: markup can make tables many times as large as itself.
 func (m measure) bytes() int {
 	return m.tokens*tokenSize + m.attrs*attrSize + m.decls*(declSize+spaceCost+prefixCost) + m.names*nameCost + fixedCost
 }
-
-// Cost is a bound of the memory that a tape takes for the document, known before
-// any of it is taken: markup can make tables many times as large as itself.
-func Cost(src []byte, lim Limits) int { return measureOf(src, lim.withDefaults()).bytes() }
 
 // Size is the memory that the tape's tables hold now, whatever is on them.
 func (t *Tape) Size() int {

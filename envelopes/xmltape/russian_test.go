@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"mezhved/internal/sentences"
+	"mezhved/envelopes/xmltape/sentences"
 )
 
 // Every reason of the gate can be told in Russian.

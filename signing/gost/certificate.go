@@ -23,13 +23,8 @@ func PublicKeyOf(certificate *x509.Certificate) (*PublicKey, error) {
 	return ParsePublicKey(certificate.RawSubjectPublicKeyInfo)
 }
 
-// PublicKeyOfRequest returns the GOST key of a certificate request.
-func PublicKeyOfRequest(request *x509.CertificateRequest) (*PublicKey, error) {
-	return ParsePublicKey(request.RawSubjectPublicKeyInfo)
-}
-
 // CheckSignature checks a signature over octets that are signed as X.509 signs
-// (certificates, requests, revocation lists, OCSP responses), under the
+// (certificates, revocation lists, OCSP responses), under the
 // algorithm that the object names. It fails when the algorithm is not the key's.
 func CheckSignature(key *PublicKey, algorithm asn1.ObjectIdentifier, signed, signature []byte) error {
 	if a, ok := AlgorithmBySignatureOID(algorithm); !ok || a != key.algorithm {
@@ -60,16 +55,6 @@ func CheckSignatureFrom(child, parent *x509.Certificate) error {
 		return err
 	}
 	return checkEnvelope(key, child.Raw, child.RawTBSCertificate, child.Signature)
-}
-
-// CheckRequestSignature checks that a certificate request was signed by the
-// holder of the GOST key in it.
-func CheckRequestSignature(request *x509.CertificateRequest) error {
-	key, err := PublicKeyOfRequest(request)
-	if err != nil {
-		return err
-	}
-	return checkEnvelope(key, request.Raw, request.RawTBSCertificateRequest, request.Signature)
 }
 
 // CheckRevocationListFrom checks that issuer's GOST key signed a revocation list
@@ -161,27 +146,6 @@ func CreateCertificate(random io.Reader, template, parent *x509.Certificate, pub
 	}
 	// Version, serial number, algorithm, issuer, validity, subject, key, …
 	return resign(random, der, replacement{2, 6, info}, issuer, signer)
-}
-
-// CreateRequest makes a certificate request in DER (PKCS #10) for the key of
-// signer. The template means what it means to x509.CreateCertificateRequest.
-func CreateRequest(random io.Reader, template *x509.CertificateRequest, signer crypto.Signer) ([]byte, error) {
-	key, err := signerKey(signer)
-	if err != nil {
-		return nil, err
-	}
-	stand, err := standIn()
-	if err != nil {
-		return nil, err
-	}
-	draft := *template
-	draft.SignatureAlgorithm = x509.ECDSAWithSHA256
-	der, err := x509.CreateCertificateRequest(rand.Reader, &draft, stand)
-	if err != nil {
-		return nil, fmt.Errorf("gost: creating a certificate request: %w", err)
-	}
-	// Version, subject, key, attributes; the algorithm stands outside only.
-	return resign(random, der, replacement{-1, 2, MarshalPublicKey(key)}, key, signer)
 }
 
 // CreateRevocationList makes a revocation list in DER, signed by signer, whose

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"io"
 	"math/big"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -186,36 +185,6 @@ func TestMixedChains(t *testing.T) {
 	}
 	if _, err := CreateCertificate(nil, leaf, root.certificate, curveKey.Public(), curveKey); !errors.Is(err, ErrNotGOST) {
 		t.Errorf("signing with an ECDSA key: %v, want ErrNotGOST", err)
-	}
-}
-
-func TestRequests(t *testing.T) {
-	for _, c := range []*Curve{CurveCryptoProB, Curve256A, Curve512B} {
-		key := newSigned(t, c).key
-		der, err := CreateRequest(nil, &x509.CertificateRequest{
-			Subject: pkix.Name{CommonName: "ФНС", Organization: []string{"ведомство"}},
-			URIs:    []*url.URL{{Scheme: "urn", Opaque: "x:y"}},
-		}, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request, err := x509.ParseCertificateRequest(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := CheckRequestSignature(request); err != nil {
-			t.Errorf("%s: %v", c.Name(), err)
-		}
-		if public, err := PublicKeyOfRequest(request); err != nil || !public.Equal(key.Public()) {
-			t.Errorf("%s: key of the request: %v", c.Name(), err)
-		}
-		if request.Subject.CommonName != "ФНС" || len(request.URIs) != 1 {
-			t.Errorf("%s: the request does not say what its template said", c.Name())
-		}
-		request.RawTBSCertificateRequest[20] ^= 1
-		if CheckRequestSignature(request) == nil {
-			t.Errorf("%s: a changed request verifies", c.Name())
-		}
 	}
 }
 

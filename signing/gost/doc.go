@@ -1,7 +1,7 @@
 // Package gost is the room of the Russian national algorithms: the hashes
 // GOST R 34.11-2012 (Streebog, RFC 6986) and GOST R 34.11-94 (RFC 5831), the
 // signature GOST R 34.10-2012 (RFC 7091) with its predecessor of 2001, the
-// parameter sets of RFC 4357 and RFC 7836, and the keys, certificates, requests
+// parameter sets of RFC 4357 and RFC 7836, and the keys, certificates
 // and revocation lists that carry them (RFC 9215, RFC 4491). It is Go alone: no
 // cgo, no big.Int on any path that verifies or signs.
 //

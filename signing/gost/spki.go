@@ -2,7 +2,6 @@ package gost
 
 import (
 	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -212,48 +211,4 @@ func MarshalPrivateKey(k *PrivateKey) []byte {
 		b.AddASN1OctetString(reversed(k.d))
 	})
 	return b.BytesOrPanic()
-}
-
-// Types of PEM blocks.
-const (
-	pemPublicKey  = "PUBLIC KEY"
-	pemPrivateKey = "PRIVATE KEY"
-)
-
-// PublicKeyPEM writes a key as a PEM block "PUBLIC KEY".
-func PublicKeyPEM(k *PublicKey) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: pemPublicKey, Bytes: MarshalPublicKey(k)})
-}
-
-// ParsePublicKeyPEM reads the first PEM block "PUBLIC KEY" of text.
-func ParsePublicKeyPEM(text []byte) (*PublicKey, error) {
-	der, err := firstBlock(text, pemPublicKey)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePublicKey(der)
-}
-
-// PrivateKeyPEM writes a key as an unencrypted PEM block "PRIVATE KEY". Whoever
-// reads it can sign in the name of its owner.
-func PrivateKeyPEM(k *PrivateKey) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: MarshalPrivateKey(k)})
-}
-
-// ParsePrivateKeyPEM reads the first PEM block "PRIVATE KEY" of text.
-func ParsePrivateKeyPEM(text []byte) (*PrivateKey, error) {
-	der, err := firstBlock(text, pemPrivateKey)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePrivateKey(der)
-}
-
-func firstBlock(text []byte, kind string) ([]byte, error) {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == kind {
-			return block.Bytes, nil
-		}
-	}
-	return nil, fmt.Errorf("gost: no PEM block %q", kind)
 }

@@ -39,15 +39,6 @@ func TestKeysRoundTrip(t *testing.T) {
 		if err != nil || !private.Equal(key) || private.PublicKey().Curve() != c {
 			t.Errorf("%s: private key: %v", c.Name(), err)
 		}
-		noise := "text before\n-----BEGIN NOTE-----\nAAAA\n-----END NOTE-----\n"
-		public, err = ParsePublicKeyPEM(append([]byte(noise), PublicKeyPEM(key.PublicKey())...))
-		if err != nil || !public.Equal(key.PublicKey()) {
-			t.Errorf("%s: public key in PEM: %v", c.Name(), err)
-		}
-		private, err = ParsePrivateKeyPEM(append([]byte(noise), PrivateKeyPEM(key)...))
-		if err != nil || !private.Equal(key) {
-			t.Errorf("%s: private key in PEM: %v", c.Name(), err)
-		}
 		if c.Size() == octets256 {
 			old, err := NewPublicKey(GOST2001, c, key.public.x, key.public.y)
 			if err != nil {
@@ -58,12 +49,6 @@ func TestKeysRoundTrip(t *testing.T) {
 				t.Errorf("%s: key of 2001: %v", c.Name(), err)
 			}
 		}
-	}
-	if _, err := ParsePrivateKeyPEM([]byte("none here")); err == nil {
-		t.Error("a private key is found in a text without one")
-	}
-	if _, err := ParsePublicKeyPEM(nil); err == nil {
-		t.Error("a public key is found in nothing")
 	}
 }
 

@@ -63,16 +63,6 @@ func SumStreebog256(data []byte) (digest [Streebog256Size]byte) {
 	return digest
 }
 
-// SumStreebog512 returns the 512-bit GOST R 34.11-2012 digest of data.
-func SumStreebog512(data []byte) (digest [Streebog512Size]byte) {
-	d := streebog{size: Streebog512Size}
-	d.Reset()
-	d.Write(data)
-	d.finish()
-	d.put(digest[:])
-	return digest
-}
-
 func (d *streebog) Size() int { return d.size }
 
 func (d *streebog) BlockSize() int { return StreebogBlockSize }

@@ -70,7 +70,7 @@ func TestGOST94Vectors(t *testing.T) {
 		},
 	} {
 		name := v.message[:min(len(v.message), 20)]
-		if got := hex.EncodeToString(sum(NewGOST94Test(), v.message)); got != v.test {
+		if got := hex.EncodeToString(sum(newGOST94Test(), v.message)); got != v.test {
 			t.Errorf("test substitution, %q: %s, want %s", name, got, v.test)
 		}
 		if got := hex.EncodeToString(sum(NewGOST94(), v.message)); got != v.cryptoPro {
@@ -89,7 +89,7 @@ func TestHashesStream(t *testing.T) {
 	}
 	for name, newHash := range map[string]func() hash.Hash{
 		"streebog256": NewStreebog256, "streebog512": NewStreebog512,
-		"gost94": NewGOST94, "gost94 test": NewGOST94Test,
+		"gost94": NewGOST94, "gost94 test": newGOST94Test,
 	} {
 		h := newHash()
 		for length := range message {
@@ -116,10 +116,6 @@ func TestHashesStream(t *testing.T) {
 	one := SumStreebog256(message)
 	if want := sum(NewStreebog256(), string(message)); !bytes.Equal(one[:], want) {
 		t.Errorf("SumStreebog256: %x, want %x", one, want)
-	}
-	two := SumStreebog512(message)
-	if want := sum(NewStreebog512(), string(message)); !bytes.Equal(two[:], want) {
-		t.Errorf("SumStreebog512: %x, want %x", two, want)
 	}
 }
 
