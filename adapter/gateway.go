@@ -245,6 +245,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
 	if c.Digest == before {
+		g.log.Info("registry read again: nothing has changed", "services", len(c.services), "parties", len(c.parties))
 		return found
 	}
 	g.log.Info("registry reloaded", "services", len(c.services), "parties", len(c.parties), "digest", c.Digest)

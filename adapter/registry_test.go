@@ -145,3 +145,11 @@ func TestSampleRegistry(t *testing.T) {
 		}
 	}
 }
+
+// A folder that is not there is one mistake, and not one for each who would be in it.
+func TestLintWithoutParties(t *testing.T) {
+	_, found := adapter.Lint("../testdata/services", filepath.Join(t.TempDir(), "none"), time.Now())
+	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
+		t.Errorf("%d findings: %v", len(found), found)
+	}
+}

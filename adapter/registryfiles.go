@@ -86,13 +86,14 @@ type serviceLimits struct {
 // catalogReader reads one set. It goes on after a mistake, so that the operator
 // sees all of them at once.
 type catalogReader struct {
-	now      time.Time
-	old      map[[32]byte]*xsd.Schema // compiled before, by bundle
-	compiled map[[32]byte]*xsd.Schema
-	samples  bool // look at them too
-	sum      hash.Hash
-	catalog  *Catalog
-	findings Findings
+	now       time.Time
+	old       map[[32]byte]*xsd.Schema // compiled before, by bundle
+	compiled  map[[32]byte]*xsd.Schema
+	samples   bool // look at them too
+	noParties bool // their folder cannot be read, so none is known
+	sum       hash.Hash
+	catalog   *Catalog
+	findings  Findings
 }
 
 // Lint reads both folders as OpenRegistry does, and the services' samples, and gives
@@ -117,6 +118,15 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 
 func (r *catalogReader) errorf(file, format string, args ...any) {
 	r.findings = append(r.findings, finding(file, "", format, args...))
+}
+
+// missing tells of a folder that cannot be read. setting is what names it.
+func (r *catalogReader) missing(dir string, err error, setting string) {
+	if errors.Is(err, fs.ErrNotExist) {
+		r.errorf(dir, "there is no such folder: name the right one with --%s, or with %s in the configuration", setting, setting)
+		return
+	}
+	r.errorf(dir, "%v", err)
 }
 
 func (r *catalogReader) warnf(file, format string, args ...any) {
@@ -150,7 +160,8 @@ func (r *catalogReader) readParties(dir string) {
 		_, err = os.Stat(dir)
 	}
 	if err != nil {
-		r.errorf(dir, "%v", err)
+		r.noParties = true
+		r.missing(dir, err, "parties")
 		return
 	}
 	if len(names) == 0 {
@@ -317,7 +328,7 @@ func readCertificateFile(name string) ([]*x509.Certificate, error) {
 func (r *catalogReader) readServices(dir string) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
-		r.errorf(dir, "%v", errors.Unwrap(err))
+		r.missing(dir, errors.Unwrap(err), "services")
 		return
 	}
 	for _, n := range names {
@@ -433,7 +444,7 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 
 func (r *catalogReader) checkParties(f *yamlFile, s *Service, in *serviceFile) {
 	known := func(path, m string) Mnemonic {
-		if r.catalog.parties[Mnemonic(m)] == nil {
+		if r.catalog.parties[Mnemonic(m)] == nil && !r.noParties {
 			f.errorf(path, "party %q is not registered (parties/%s.yaml is missing)", m, m)
 		}
 		return Mnemonic(m)

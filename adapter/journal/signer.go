@@ -114,18 +114,14 @@ func NewFileSigner(path, skey string, now func() time.Time) (*FileSigner, error)
 	return s, nil
 }
 
-// TrySignerState says what NewFileSigner would find wrong with key and state,
-// while another process may be at work with them. A state that is not there yet
-// is no fault of it.
-func TrySignerState(path, skey string) error {
+// ReadSignerState gives what a signer with this key and state signed last, while
+// another process may be at work with them.
+func ReadSignerState(path, skey string) (tlog.Tree, error) {
 	k, err := parseKey(skey)
 	if err != nil {
-		return err
+		return tlog.Tree{}, err
 	}
-	if _, err = (&FileSigner{key: k, path: path}).read(); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
+	return (&FileSigner{key: k, path: path}).read()
 }
 
 // Close releases the state file. The signer must not be used afterwards.

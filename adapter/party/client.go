@@ -225,7 +225,13 @@ func retry(err error) (bool, time.Duration) {
 // arrived or not.
 type lostError struct{ err error }
 
-func (e *lostError) Error() string { return "the connection broke before the answer: " + e.err.Error() }
+func (e *lostError) Error() string {
+	var dial *net.OpError
+	if errors.As(e.err, &dial) && dial.Op == "dial" {
+		return "nobody answers at the address of the bus, and nothing was sent: " + e.err.Error()
+	}
+	return "the connection broke before the answer: " + e.err.Error()
+}
 func (e *lostError) Unwrap() error { return e.err }
 
 func (c *Client) wait(ctx context.Context, d time.Duration) error {

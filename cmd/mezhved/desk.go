@@ -73,6 +73,18 @@ type deskFlags struct {
 	JSON      bool   `name:"json" help:"Print JSON."`
 }
 
+// where are the flags that name the same gateway again, for a command that is
+// proposed; empty where the environment does.
+func (f *deskFlags) where() string {
+	var b strings.Builder
+	for _, flag := range [][2]string{{"config", f.Config}, {"url", f.URL}, {"token-file", f.TokenFile}, {"ca", f.CA}} {
+		if flag[1] != "" && flag[1] != os.Getenv("MEZHVED_DESK_URL") && flag[1] != os.Getenv("MEZHVED_TOKEN_FILE") {
+			fmt.Fprintf(&b, " --%s %s", flag[0], flag[1])
+		}
+	}
+	return b.String()
+}
+
 // deskClient asks the API of a gateway.
 type deskClient struct {
 	base  string

@@ -112,7 +112,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 	t.Run("an incident leads to its cause in one step", func(t *testing.T) {
 		for lang, sentence := range map[string]string{"ru": "Сообщение не соответствует схеме.", "en": "The message does not hold against its schema."} {
 			out := d.good("journal", "trace", d.incident, "--lang", lang)
-			for _, want := range []string{sentence, "cvc-pattern-valid", "line 7, column 22", "CadastralNumber", d.incident, "--envelope"} {
+			for _, want := range []string{sentence, "cvc-pattern-valid", "line 7, column 22", "CadastralNumber", d.incident, "--envelope --"} { // and the flags by which it was asked
 				if !strings.Contains(out, want) {
 					t.Errorf("%s: %q is missing from\n%s", lang, want, out)
 				}
@@ -266,7 +266,7 @@ func TestATerminalIsNotSteered(t *testing.T) {
 		Messages: []console.Message{{MessageID: evil, Sender: evil, Recipient: evil, Service: evil, Version: evil}},
 		Refusal: &console.Refusal{Incident: evil, Outcome: evil, Rule: evil, Sentence: console.Text{RU: evil, EN: evil}, Advice: console.Text{RU: evil, EN: evil}, Envelope: "/x",
 			Findings: []console.Finding{{Rule: evil, XPath: evil, Found: evil, Expected: []string{evil}, Text: console.Text{RU: evil, EN: evil}}}},
-	}, false)
+	}, false, "")
 	if err != nil || strings.ContainsAny(out.String(), "\x1b\u202e\x07") || strings.Count(out.String(), "⟨U+001B⟩") < 12 {
 		t.Errorf("%v:\n%q", err, out.String())
 	}

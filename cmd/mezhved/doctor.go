@@ -263,6 +263,16 @@ func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
 	}
 	if err != nil {
 		r.add("bad", "journal", "%v", err)
+		return
+	}
+	if head.Stopped != "" {
+		r.add("bad", "journal", "it was stopped, and nothing is accepted: %s. When you know what happened: mezhved journal reopen", head.Stopped)
+		return
+	}
+	if last, err := journal.ReadSignerState(c.State, strings.TrimSpace(string(skey))); err == nil { // else it is told of the file
+		if err := goneBack(c, head, last.N); err != nil {
+			r.add("bad", "journal", "%v", err)
+		}
 	}
 }
 
@@ -313,7 +323,7 @@ func (r *report) journal(c adapter.Config) {
 		r.add("advice", "journal", "%s is not there yet: it is begun at the first start of a new journal", c.Journal.State)
 		return
 	}
-	if err := journal.TrySignerState(c.Journal.State, strings.TrimSpace(string(secret))); err != nil {
+	if _, err := journal.ReadSignerState(c.Journal.State, strings.TrimSpace(string(secret))); err != nil {
 		r.add("bad", "journal", "journal.state: %v", err)
 		return
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,9 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return err
 	}
 	n.onClose(signer.Close)
+	if err := n.follows(ctx, signer); err != nil {
+		return err
+	}
 	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
@@ -104,6 +108,36 @@ func (n *node) ownsLog(ctx context.Context, origin, public string) error {
 		return usage(fmt.Errorf("the log in the database is %s, with %d entries, and was signed with another key of this name than journal.key (%s, %s): %s", head.Origin, head.Tree.N, c.Key, public, wayOut))
 	}
 	return nil
+}
+
+// follows refuses a log that is shorter than what the signer has signed: it would
+// sign nothing, so nothing would be accepted, and the log would be stopped for good.
+// One that is stopped already is opened, for what is left to do with it: to look.
+func (n *node) follows(ctx context.Context, signer *journal.FileSigner) error {
+	last, err := signer.Last(ctx)
+	if err != nil {
+		return usage(err)
+	}
+	head, err := n.book.Head(ctx) // after the signer's memory: it only grows
+	if err != nil {
+		return unavailable(err)
+	}
+	if head.Stopped != "" {
+		return nil
+	}
+	if err := goneBack(n.config.Journal, head, last.N); err != nil {
+		return usage(err)
+	}
+	return nil
+}
+
+// goneBack says that the log has fewer entries than were signed; nil when it has them.
+func goneBack(c adapter.JournalConfig, head journal.Head, signed int64) error {
+	if signed <= head.Tree.N {
+		return nil
+	}
+	return fmt.Errorf("the log in the database, %s, has %d entries, and the signer's memory %s says that %d were signed: this is another database than that one's, or it has gone back. Name the database and the state that belong together; "+
+		"if the database was restored from a backup, find out what is missing and go on under a new origin with mezhved journal reopen", cmp.Or(head.Origin, "not begun yet"), head.Tree.N, c.State, signed)
 }
 
 // openJournalSigner opens the signer's memory, or begins it: ownsLog has made sure

@@ -45,7 +45,8 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 		must(err)
 		must(os.WriteFile(file, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o644))
 	}
-	edit("  private: postgres\n", "  url: "+embedded.Test(t, postgres.Migrate)+"\n")
+	database := embedded.Test(t, postgres.Migrate)
+	edit("  private: postgres\n", "  url: "+database+"\n")
 
 	// exchange starts a node, plays one exchange and gives the size of the log.
 	exchange := func() (size int64) {
@@ -94,6 +95,15 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 		}
 	}
 	lacks("a signer without its memory", "is not on this node", "copy from the node that signs: its journal.key to", "its journal.state to", "be the same folder as there")
+
+	// The signer's memory beside another database, or one that has gone back: nothing
+	// could be signed, and the log there would be stopped for good.
+	must(os.Rename(filepath.Join(dir, "keys", "lost.state"), filepath.Join(dir, "keys", "journal.state")))
+	other := embedded.Test(t, postgres.Migrate)
+	edit(database, other)
+	lacks("a signer with another database", fmt.Sprintf("says that %d were signed", before), "Name the database and the state that belong together")
+	edit(other, database)
+	must(os.Rename(filepath.Join(dir, "keys", "journal.state"), filepath.Join(dir, "keys", "lost.state")))
 
 	command := func(args ...string) string {
 		t.Helper()

@@ -53,7 +53,7 @@ func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
 	case c.JSON:
 		return printJSON(out.out, t)
 	}
-	return printTrace(out.out, &t, c.Lang == "en")
+	return printTrace(out.out, &t, c.Lang == "en", c.where())
 }
 
 // envelope prints what was sent: for a program byte for byte, for a person at a
@@ -107,7 +107,7 @@ func terminal(w io.Writer) bool {
 
 // printTrace tells a trace to a person. Whatever a sender has written is made
 // visible: a terminal obeys more than a page does.
-func printTrace(w io.Writer, t *console.Trace, english bool) error {
+func printTrace(w io.Writer, t *console.Trace, english bool, where string) error {
 	see := console.Visible
 	say := func(s console.Text) string {
 		if english {
@@ -139,7 +139,7 @@ func printTrace(w io.Writer, t *console.Trace, english bool) error {
 		}
 		fmt.Fprintf(w, "  sender    %s\n", say(r.Advice))
 		if r.Envelope != "" {
-			fmt.Fprintf(w, "  envelope  %d of %d bytes: mezhved journal trace %s --envelope\n", r.Kept, r.Size, see(r.Incident))
+			fmt.Fprintf(w, "  envelope  %d of %d bytes: mezhved journal trace %s --envelope%s\n", r.Kept, r.Size, see(r.Incident), where)
 		}
 		fmt.Fprintln(w)
 	}

@@ -224,7 +224,8 @@ func (xsdLintCmd) Help() string {
 	return `Exit code 1 says that the schema cannot be registered.
 
 Example:
-  mezhved xsd lint services/egrn-extract/1.1.0 --request '{urn://mezhved/demo/egrn-extract/1.1.0}ExtractRequest'`
+  mezhved xsd lint services/egrn-extract/1.1.0 \
+    --request '{urn://mezhved/demo/egrn-extract/1.1.0}ExtractRequest' --response '{urn://mezhved/demo/egrn-extract/1.1.0}ExtractResponse'`
 }
 
 func (c *xsdLintCmd) Run(out *stdio) error {
@@ -264,7 +265,7 @@ func (c *xsdLintCmd) Run(out *stdio) error {
 		for _, r := range list {
 			fmt.Fprintf(out.out, "%-7s %s\n", c.language().Pick(severities[r.Severity], r.Severity), r.Text)
 		}
-		fmt.Fprintf(out.out, c.language().Pick("ошибок: %d, других замечаний: %d\n", "%d faults, %d other remarks\n"), faults, len(list)-faults)
+		fmt.Fprintf(out.out, c.language().Pick("ошибок: %d, других замечаний: %d\n", "faults: %d, other remarks: %d\n"), faults, len(list)-faults)
 	}
 	if faults > 0 {
 		return no(errors.Join(errSaid, err))
@@ -348,7 +349,7 @@ func (c *xsdCompatCmd) Run(out *stdio) error {
 		for _, one := range list {
 			fmt.Fprintf(out.out, "%s %s: %s\n", map[bool]string{true: "!", false: " "}[one.Breaking], one.Path, one.Text)
 		}
-		fmt.Fprintf(out.out, c.language().Pick("изменений: %d, из них несовместимых: %d\n", "%d changes, %d of them breaking\n"), len(list), breaking)
+		fmt.Fprintf(out.out, c.language().Pick("изменений: %d, из них несовместимых: %d\n", "changes: %d, of these breaking: %d\n"), len(list), breaking)
 	}
 	if breaking > 0 {
 		return no(errors.Join(errSaid, err))
