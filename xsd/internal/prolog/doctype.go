@@ -160,19 +160,19 @@ func (s *scanner) over() {
 func (s *scanner) parameter(name string, at, depth int) {
 	d := s.d
 	e, ok := d.parameters[name]
+	d.enter("%"+name, at)
+	defer func() { d.open = d.open[:len(d.open)-1] }()
 	if !ok || e.external {
 		d.outside, d.blind = true, !d.standalone
 		d.note("сущность %%%[1]s; лежит вне документа и не читается", "entity %%%[1]s; lies outside the document and is not read", name)
 		return
 	}
-	d.enter("%"+name, at)
 	inner := &scanner{d: d, text: e.text, base: at}
 	inner.subset(depth + 1)
 	inner.skip()
 	if inner.rest() != "" {
 		inner.want("<!")
 	}
-	d.open = d.open[:len(d.open)-1]
 }
 
 // count bounds what is declared.

@@ -48,7 +48,7 @@ const (
 // defaults may add 8 MiB. What needs nothing is given back as it is; src is never
 // changed. The error, if any, is an *Error.
 func Read(src []byte) (out []byte, notes []Note, err error) {
-	d := &document{}
+	d := &document{noted: map[Note]bool{}}
 	defer func() {
 		if r := recover(); r != nil {
 			e, ok := r.(*Error)
@@ -75,7 +75,8 @@ func Read(src []byte) (out []byte, notes []Note, err error) {
 type document struct {
 	src   []byte
 	limit int
-	notes []Note
+	notes []Note // each once
+	noted map[Note]bool
 	out   bytes.Buffer
 
 	entities   map[string]entity
@@ -111,7 +112,11 @@ func (d *document) fail(off int, ru, en string, args ...any) {
 }
 
 func (d *document) note(ru, en string, args ...any) {
-	d.notes = append(d.notes, Note{fmt.Sprintf(ru, args...), fmt.Sprintf(en, args...)})
+	n := Note{fmt.Sprintf(ru, args...), fmt.Sprintf(en, args...)}
+	if !d.noted[n] {
+		d.noted[n] = true
+		d.notes = append(d.notes, n)
+	}
 }
 
 // room refuses to grow beyond the limit.
