@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
@@ -331,7 +333,11 @@ func TestTLSIsRenewed(t *testing.T) {
 // HEAD works where GET does; what a door does not take is told in one line.
 func TestMethods(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t)
+	w := adaptertest.Start(t, adaptertest.WithRooms(func(rooms *adapter.Rooms) {
+		rooms.Mount = func(r chi.Router) {
+			r.Route("/room", func(r chi.Router) { r.Get("/", http.NotFound) }) // as the desk is mounted
+		}
+	}))
 	ask := func(method, path string) *http.Response {
 		t.Helper()
 		req, err := http.NewRequest(method, w.URL+path, nil)
@@ -345,7 +351,7 @@ func TestMethods(t *testing.T) {
 		resp.Body.Close()
 		return resp
 	}
-	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/smev/v1.2/ws?wsdl", "/smev/v1.2/smev-message-exchange-types-1.2.xsd", "/ws"} {
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/smev/v1.2/ws?wsdl", "/smev/v1.2/smev-message-exchange-types-1.2.xsd", "/ws", "/room/"} {
 		get, head := ask("GET", path), ask("HEAD", path)
 		if head.StatusCode != get.StatusCode || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
 			t.Errorf("HEAD %s: %d %s, GET %d %s", path, head.StatusCode, head.Header.Get("Content-Type"), get.StatusCode, get.Header.Get("Content-Type"))
@@ -353,7 +359,7 @@ func TestMethods(t *testing.T) {
 	}
 	for _, tt := range []struct{ method, path, allow string }{
 		{"PUT", "/smev/v1.2/ws", "GET, HEAD, POST"}, {"DELETE", "/ws", "GET, HEAD, POST"}, {"GET", "/smev/v1.3/ws", "GET, HEAD, POST"},
-		{"POST", "/healthz", "GET, HEAD"}, {"PUT", "/", "GET, HEAD"},
+		{"POST", "/healthz", "GET, HEAD"}, {"PUT", "/", "GET, HEAD"}, {"PUT", "/metrics", "GET, HEAD"},
 	} {
 		resp := ask(tt.method, tt.path)
 		if got := resp.Header.Values("Allow"); resp.StatusCode != http.StatusMethodNotAllowed || len(got) != 1 || got[0] != tt.allow {

@@ -52,3 +52,17 @@ func Later(m *Memory, d time.Duration) {
 	now := m.now
 	m.now = func() time.Time { return now().Add(d) }
 }
+
+// Fill takes the places of the large calls of strangers, and lets who comes then wait
+// until they are given back.
+func Fill(m *Memory) (empty func()) {
+	m.patience = time.Hour
+	for range cap(m.heavy) {
+		m.heavy <- struct{}{}
+	}
+	return func() {
+		for range cap(m.heavy) {
+			<-m.heavy
+		}
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -39,7 +38,7 @@ var soapDoors = func() map[string]envelopes.Version {
 // changes nothing but the host.
 func (g *Gateway) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.GetHead) // HEAD where GET works
+	r.Use(headAsGet)
 	r.MethodNotAllowed(g.serveNotAllowed)
 	r.Use(g.surviving)
 	soap := func(path string, v envelopes.Version) {
@@ -56,7 +55,7 @@ func (g *Gateway) routes() http.Handler {
 	r.Get("/{file:smev-message-exchange-.*}", g.serveDocument)
 	r.Get("/healthz", g.serveHealth)
 	r.Get("/readyz", g.serveReadiness)
-	r.Handle("/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	r.Get("/", g.serveFront)
 	if g.rooms.Objects != nil {
 		r.Handle("/attachment", g.rooms.Objects)
@@ -66,6 +65,16 @@ func (g *Gateway) routes() http.Handler {
 		g.rooms.Mount(r)
 	}
 	return r
+}
+
+// headAsGet leads HEAD to where GET goes, in the rooms that are mounted too.
+func headAsGet(doors http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodGet
+		}
+		doors.ServeHTTP(w, r)
+	})
 }
 
 // serveNotAllowed refuses a method that a door does not have; one that speaks SOAP
@@ -253,7 +262,14 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 	if err := g.takeSlot(ctx); err != nil {
 		return nil, err
 	}
-	defer g.giveSlot()
+	c.holding.away = func() (back func()) { // who waits does not work
+		g.giveSlot()
+		return func() { g.slots <- struct{}{} }
+	}
+	defer func() {
+		c.holding.away = nil
+		g.giveSlot()
+	}()
 	if err := g.handle(ctx, c); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ import (
 type Memory struct {
 	most, half, share int64
 	now               func() time.Time // of the machine: only durations are taken
+	patience          time.Duration
 
 	mu    sync.Mutex
 	held  int64
@@ -60,7 +61,7 @@ func NewMemory(c LimitsConfig) *Memory {
 	bodies := 2 * (int64(c.Body) + 1)
 	return &Memory{
 		most: int64(c.Memory), half: max(int64(c.Memory)/2, bodies), share: max(int64(c.Memory)/4, bodies),
-		now: time.Now, by: map[string]int64{}, freed: make(chan struct{}),
+		now: time.Now, patience: memoryPatience, by: map[string]int64{}, freed: make(chan struct{}),
 		heavy: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 	}
 }
@@ -73,6 +74,10 @@ type Holding struct {
 	known bool
 	bytes int64
 	heavy bool
+
+	// away gives the call's place among those at work to others while it waits, and
+	// gives what takes one again. Nil: it has none.
+	away func() (back func())
 
 	cut    func()        // ends the coming of its body
 	coming *list.Element // its place in Memory.slow; nil: all has come, or it was cut off
@@ -190,9 +195,12 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 		freed := m.freed
 		m.mu.Unlock()
 		if patience == nil {
-			t := time.NewTimer(memoryPatience)
+			t := time.NewTimer(m.patience)
 			defer t.Stop()
 			patience = t.C
+			if h.away != nil {
+				defer h.away()()
+			}
 		}
 		select {
 		case <-freed:
@@ -223,7 +231,16 @@ func (h *Holding) enter(ctx context.Context) error {
 	if h.known || h.heavy || h.bytes <= middleCall {
 		return nil
 	}
-	t := time.NewTimer(memoryPatience)
+	select {
+	case h.m.heavy <- struct{}{}:
+		h.heavy = true
+		return nil
+	default:
+	}
+	if h.away != nil {
+		defer h.away()()
+	}
+	t := time.NewTimer(h.m.patience)
 	defer t.Stop()
 	select {
 	case h.m.heavy <- struct{}{}:

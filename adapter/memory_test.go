@@ -128,6 +128,30 @@ func TestTricklersGiveWay(t *testing.T) {
 	}
 }
 
+// Strangers' large calls that wait for their turn do not work, and keep nobody from it.
+func TestWhoWaitsDoesNotWork(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Concurrent = 1 }))
+	empty := adapter.Fill(w.Gateway.Memory())
+	large := `<s:Envelope xmlns:s="` + envelopes.SOAPSpace + `"><s:Body>` + strings.Repeat(`<a b=""/>`, 100_000) + `</s:Body></s:Envelope>`
+	answer := make(chan int, 1)
+	go func() {
+		status := 0
+		if resp, err := w.HTTP.Post(w.URL+"/ws", "text/xml", strings.NewReader(large)); err == nil {
+			status = resp.StatusCode
+			resp.Body.Close()
+		}
+		answer <- status
+	}()
+	w.Eventually("the large call is there", func() bool { return w.Gateway.Memory().Held() > 1<<20 })
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+	empty()
+	if got := <-answer; got != 500 {
+		t.Errorf("the large call: HTTP %d, want its fault", got)
+	}
+	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
+}
+
 // A call whose markup takes more than there is for one caller is refused with the
 // sentence that says so, and one that finds no room with one to come again.
 func TestMarkupThatTakesTooMuch(t *testing.T) {

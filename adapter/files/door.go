@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mezhved/adapter"
@@ -37,16 +38,28 @@ type Door struct {
 	listener net.Listener
 	log      *slog.Logger
 
+	now     func() time.Time // of the machine: only durations are taken
 	gate    *gate
 	mu      sync.Mutex
 	closing bool
-	open    map[net.Conn]bool
+	open    map[net.Conn]*visit
 	working sync.WaitGroup
 }
 
+// visit is a connection that is in. Where all are taken, the one on which for longest
+// nothing was transferred gives way to the next one: else some addresses could hold
+// the door shut with connections on which nothing is brought.
+type visit struct {
+	conn net.Conn
+	last atomic.Int64 // when it came or something was transferred last, in nanoseconds
+}
+
+// lingering is how long a connection may do nothing before it gives way.
+const lingering = 5 * time.Second
+
 // Listen opens the door's address. A taken one is an error that names it.
 func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
-	d := &Door{store: s, config: c, log: s.log, open: map[net.Conn]bool{}, gate: newGate(c.Connections, c.PerAddress)}
+	d := &Door{store: s, config: c, log: s.log, now: time.Now, open: map[net.Conn]*visit{}, gate: newGate(c.Connections, c.PerAddress)}
 	var err error
 	if d.from, d.to, err = c.DataPorts(); err != nil {
 		return nil, fmt.Errorf("ftp.ports: %w", err)
@@ -102,7 +115,8 @@ func (d *Door) Run(ctx context.Context) error {
 			time.Sleep(50 * time.Millisecond) // out of descriptors, for instance
 			continue
 		}
-		if why := d.enter(conn); why != "" {
+		visit, why := d.enter(conn)
+		if why != "" {
 			d.store.metrics.refused.WithLabelValues("connections").Inc()
 			conn.SetDeadline(time.Now().Add(time.Second))
 			fmt.Fprintf(conn, "421 %s\r\n", why)
@@ -111,34 +125,68 @@ func (d *Door) Run(ctx context.Context) error {
 		}
 		d.working.Go(func() {
 			defer d.leave(conn)
-			newSession(d, conn).serve(ctx)
+			newSession(d, visit).serve(ctx)
 		})
 	}
 }
 
 // enter counts a connection in, or says why it may not come.
-func (d *Door) enter(conn net.Conn) string {
+func (d *Door) enter(conn net.Conn) (*visit, string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closing {
-		return "the file store is closing"
+		return nil, "the file store is closing"
 	}
-	if why := d.gate.enter(host(conn.RemoteAddr())); why != "" {
-		return why
+	address := host(conn.RemoteAddr())
+	why := d.gate.enter(address)
+	if why == gateFull && d.dismiss() {
+		why = d.gate.enter(address)
 	}
-	d.open[conn] = true
+	if why != "" {
+		return nil, why
+	}
+	v := &visit{conn: conn}
+	d.moved(v)
+	d.open[conn] = v
 	d.store.metrics.connections.Set(float64(len(d.open)))
-	return ""
+	return v, ""
+}
+
+// dismiss closes the connection on which nothing has been transferred for longest,
+// if that is long; its session is on its way out.
+func (d *Door) dismiss() bool {
+	var longest *visit
+	for _, v := range d.open {
+		if longest == nil || v.last.Load() < longest.last.Load() {
+			longest = v
+		}
+	}
+	if longest == nil || d.now().UnixNano()-longest.last.Load() < int64(lingering) {
+		return false
+	}
+	d.forget(longest.conn)
+	longest.conn.Close()
+	return true
 }
 
 func (d *Door) leave(conn net.Conn) {
 	conn.Close()
-	d.gate.leave(host(conn.RemoteAddr()))
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.forget(conn)
+}
+
+func (d *Door) forget(conn net.Conn) {
+	if d.open[conn] == nil {
+		return // it was dismissed
+	}
+	d.gate.leave(host(conn.RemoteAddr()))
 	delete(d.open, conn)
 	d.store.metrics.connections.Set(float64(len(d.open)))
 }
+
+// moved notes that something was transferred.
+func (d *Door) moved(v *visit) { v.last.Store(d.now().UnixNano()) }
 
 func (d *Door) closeAll() {
 	d.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,6 +252,53 @@ func TestDoorWithoutIndex(t *testing.T) {
 	c.say("MKD "+id, "451")
 	c.data()
 	c.say("STOR "+id+"/f", "451")
+}
+
+// Connections on which nothing is brought do not hold the door shut: the next one
+// takes the place of whoever has moved nothing for longest.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	s := openStore(t, newMemory(), adapter.Config{}.WithDefaults().Files)
+	d, err := s.Listen(adapter.Config{FTP: adapter.FTPConfig{Listen: "127.0.0.1:0", Connections: 3}}.WithDefaults().FTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var later atomic.Int64
+	d.now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	done := make(chan error, 1)
+	go func() { done <- d.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+
+	brings, first, second := call(t, d).login(), call(t, d).login(), call(t, d).login()
+	if got := call(t, d).answer(); !strings.HasPrefix(got, "421") {
+		t.Errorf("while all have just come: %q", got)
+	}
+	later.Store(int64(time.Minute))
+	id := newID(t).String()
+	brings.say("MKD "+id, "257")
+	data := brings.data()
+	brings.say("STOR "+id+"/plan.txt", "150")
+	io.WriteString(data, "a plan")
+	data.Close()
+	if got := brings.answer(); !strings.HasPrefix(got, "226") {
+		t.Errorf("bringing: %q", got)
+	}
+	first.say("NOOP", "200") // alive, and brings nothing
+	next := call(t, d).login()
+	if got := first.answer(); got != "EOF" {
+		t.Errorf("the one that came first and has brought nothing: %q, want its connection closed", got)
+	}
+	for name, c := range map[string]*caller{"the one that brings": brings, "the second": second, "the next": next} {
+		if got := c.say("NOOP", "200"); !strings.HasPrefix(got, "200") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	later.Store(int64(2 * time.Minute))
+	last, more := call(t, d).login(), call(t, d).login()
+	last.say("NOOP", "200")
+	more.say("NOOP", "200")
+	if got := second.answer(); got != "EOF" {
+		t.Errorf("the second: %q, want its connection closed", got)
+	}
 }
 
 func TestBounds(t *testing.T) {

@@ -15,13 +15,15 @@ func newGate(most, perAddress int) *gate {
 	return &gate{most: most, perAddress: perAddress, addresses: map[string]int{}}
 }
 
+const gateFull = "too many connections, come again later"
+
 // enter lets one more in, or says why not.
 func (g *gate) enter(address string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.open >= g.most:
-		return "too many connections, come again later"
+		return gateFull
 	case g.addresses[address] >= g.perAddress:
 		return "too many connections from your address"
 	}

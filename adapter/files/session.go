@@ -32,10 +32,11 @@ const (
 
 // session is one control connection.
 type session struct {
-	d    *Door
-	conn net.Conn
-	in   *bufio.Reader
-	ctx  context.Context
+	d     *Door
+	visit *visit
+	conn  net.Conn
+	in    *bufio.Reader
+	ctx   context.Context
 
 	by     sender // of what is brought; the owner is empty until anonymous is logged in
 	user   string
@@ -51,8 +52,8 @@ type session struct {
 	done   bool
 }
 
-func newSession(d *Door, conn net.Conn) *session {
-	return &session{d: d, conn: conn, by: sender{session: rand.Text()}, in: bufio.NewReaderSize(conn, longestLine)}
+func newSession(d *Door, v *visit) *session {
+	return &session{d: d, visit: v, conn: v.conn, by: sender{session: rand.Text()}, in: bufio.NewReaderSize(v.conn, longestLine)}
 }
 
 // reply writes one line of an answer.

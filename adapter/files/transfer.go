@@ -186,6 +186,7 @@ func (s *session) receive(conn net.Conn, u *upload) error {
 		conn.SetReadDeadline(time.Now().Add(s.d.config.Stall.D()))
 		n, err := conn.Read(buf)
 		if n > 0 {
+			s.d.moved(s.visit)
 			if _, err := u.Write(buf[:n]); err != nil {
 				return err
 			}
@@ -244,6 +245,7 @@ func (s *session) sendAll(conn net.Conn, r io.Reader) (sent int64, err error) {
 		if n > 0 {
 			conn.SetWriteDeadline(time.Now().Add(s.d.config.Stall.D()))
 			w, err := conn.Write(buf[:n])
+			s.d.moved(s.visit)
 			sent += int64(w)
 			if err != nil {
 				return sent, &brokenError{err}

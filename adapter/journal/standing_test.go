@@ -104,6 +104,31 @@ func TestAHeadOfAnotherSizeIsNotBuiltUpon(t *testing.T) {
 	}
 }
 
+// A backup that was brought back and has grown to the same size by other events is
+// another log: what was known of the first is not built upon.
+func TestALogOfAnotherPastIsReadAnew(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(39, 300)
+	ctx := context.Background()
+	backup := book.Snapshot()
+	step := func(s *journal.Sequencer, events []journal.Event) {
+		t.Helper()
+		if err := book.Add(events...); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Step(ctx); err != nil || n != len(events) {
+			t.Fatalf("step: %d, %v", n, err)
+		}
+	}
+	events := journaltest.Events(40, 40)
+	seq := d.Sequencer(book)
+	step(seq, events[:10])
+	book.Restore(backup)
+	step(d.Sequencer(book), events[10:20])
+	step(seq, events[20:30])
+	step(d.Sequencer(book), events[30:]) // reads all that it builds upon, and checks it
+}
+
 // told is a book that tells a node how the log stands, and what it asked.
 type told struct {
 	journal.Book
@@ -202,6 +227,46 @@ func TestWhatALeaderLeavesBehind(t *testing.T) {
 	}
 	if s := one.Status(); s.Leads || s.Err != nil {
 		t.Errorf("its status: %+v", s)
+	}
+	// When that one signs no more, it is not for the reason that this one had.
+	if err := book.Add(events[5]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	one.Turn(ctx)
+	d.Clock.Move(16 * time.Second)
+	if err := one.Turn(ctx); err == nil || errors.Is(err, away) {
+		t.Errorf("another does not sign: %v", err)
+	}
+}
+
+// A node that loses the lead while it cannot sign, and has it again much later, is
+// given the time again that any leader has.
+func TestAFailureOfAnotherTermIsForgotten(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	ctx := context.Background()
+	away := errors.New("away")
+	seq := d.Sequencer(book)
+	seq.Signer = refusing{d.Signer, away}
+	if err := book.Add(journaltest.Events(42, 3)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := seq.Turn(ctx); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	book.Depose()
+	if err := seq.Turn(ctx); err != nil || seq.Status().Leads {
+		t.Fatalf("deposed: %v, leads %v", err, seq.Status().Leads)
+	}
+	d.Clock.Move(10 * time.Second)
+	book.Release()
+	for range 2 {
+		if err := seq.Turn(ctx); !errors.Is(err, away) || !seq.Status().Leads {
+			t.Errorf("it has failed in this term for no time: %v, leads %v", err, seq.Status().Leads)
+		}
 	}
 }
 

@@ -291,3 +291,112 @@ func TestALockOfAnOlderRelease(t *testing.T) {
 	})
 	deposed(t, err)
 }
+
+// under is a journal whose steps are taken under one term, whatever the sequencer
+// believes.
+type under struct {
+	*postgres.Journal
+	term int64
+}
+
+func (b under) Sequence(ctx context.Context, _ int64, step func(journal.Tx) error) error {
+	return b.Journal.Sequence(ctx, b.term, step)
+}
+
+// A node that has not heard that it leads claims again and gets another term. What
+// it does under the term before fails, and ending that one ends nothing.
+func TestANodeMayClaimAgain(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	a.Journal = a.member(t, "a", time.Hour)
+	other := a.member(t, "b", time.Hour)
+	first, err := a.Look(ctx, journal.Claim{Want: true})
+	a.must(err)
+	second, err := a.Look(ctx, journal.Claim{Want: true}) // the answer was lost
+	a.must(err)
+	if first.Term == 0 || second.Term <= first.Term {
+		t.Fatalf("terms %d and %d, want a second one after the first", first.Term, second.Term)
+	}
+	events := journaltest.Events(43, 10)
+	a.must(a.Append(ctx, events...))
+	_, err = a.Sequencer(under{a.Journal, first.Term}).Step(ctx)
+	deposed(t, err)
+	a.Resign(first.Term)
+	if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+		t.Errorf("another leads beside the second term: %+v, %v", s, err)
+	}
+	if _, err = a.Sequencer(under{a.Journal, second.Term}).Step(ctx); err != nil {
+		t.Errorf("under the second term: %v", err)
+	}
+	a.Resign(second.Term)
+	if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term == 0 {
+		t.Errorf("the term was ended, and nobody leads: %+v, %v", s, err)
+	}
+	a.must(a.Settle(a.Sequencer(other)))
+	a.check(t, events)
+}
+
+// A slow bus does not cost a relay its term: it is renewed meanwhile. When it has
+// ended all the same, whatever waits is told, and why.
+func TestATermIsKeptWhileItsWorkGoesOn(t *testing.T) {
+	w := open(t)
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: w.url, Term: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w.accept(w.message())
+	const ends = "SELECT (extract(epoch FROM until) * 1000)::bigint FROM lead WHERE node <> '' OR until > '-infinity' ORDER BY until DESC LIMIT 1"
+	_, err = s.Relay(context.Background(), adapter.ShardOf(rosreestr), 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+		for range 3 {
+			was := w.count(ends)
+			until(t, "the term is renewed", func() bool { return w.count(ends) > was })
+		}
+		w.query(exec("UPDATE lead SET epoch = epoch + 1, holder = gen_random_uuid(), until = 'infinity'"))
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Minute):
+			t.Error("nobody says that the term has ended")
+		}
+		deposed(t, context.Cause(ctx))
+		return nil, context.Cause(ctx)
+	})
+	deposed(t, err)
+}
+
+// A session that holds the row of a leader's work is left alone while that leader's
+// term runs, however long it takes, and after it for half a term.
+func TestALivingLeadersTransactionIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		ends string
+		term time.Duration // of who waits
+	}{
+		"the term runs":     {"infinity", 100 * time.Millisecond},
+		"it has just ended": {"-infinity", time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := openArchive(t)
+			ctx := context.Background()
+			_, err := a.pool.Exec(ctx, "UPDATE lead SET until = $1::timestamptz, holder = gen_random_uuid()", c.ends)
+			a.must(err)
+			busy, err := pgx.Connect(ctx, a.url)
+			a.must(err)
+			t.Cleanup(func() { busy.Close(ctx) })
+			for _, sql := range []string{"BEGIN", "SELECT FROM lead WHERE work = 'journal' FOR UPDATE"} {
+				_, err := busy.Exec(ctx, sql)
+				a.must(err)
+			}
+			other := a.member(t, "other", c.term)
+			a.must(a.Append(ctx, journaltest.Events(47, 3)...))
+			for range 3 {
+				time.Sleep(70 * time.Millisecond) // it is older than half of the short term
+				if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+					t.Fatalf("another leads: %+v, %v", s, err)
+				}
+			}
+			if err := busy.Ping(ctx); err != nil {
+				t.Errorf("its session was ended: %v", err)
+			}
+		})
+	}
+}
