@@ -237,7 +237,8 @@ func refuse(err error) *refusal {
 		if route.Missing != "" {
 			return &refusal{reason: "no-code", args: []any{route.Missing}, cause: err}
 		}
-		return &refusal{reason: "no-recipient", args: []any{""}, cause: err}
+		known := RouteError{Code: short(route.Code)} // for its sender alone: it may be a person's
+		return &refusal{reason: "no-recipient", args: []any{""}, slip: known.Russian(), cause: err}
 	case errors.As(err, &id):
 		return &refusal{reason: reason(id), cause: err}
 	case errors.Is(err, ErrNotAwaiting):

@@ -185,7 +185,7 @@ func TestRefusals(t *testing.T) {
 		{"no routing code", muni, adaptertest.Request{Content: adaptertest.Content(adaptertest.Regional)},
 			refused{fault: envelopes.RecipientIsNotFound, text: "неполноты входных данных", rule: "no-code"}},
 		{"unknown routing code", muni, adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "99")},
-			refused{fault: envelopes.RecipientIsNotFound, text: adaptertest.Regional, rule: "no-recipient"}},
+			refused{fault: envelopes.RecipientIsNotFound, text: "ExtractRequest: кода маршрутизации нет в таблице: 99.", rule: "no-recipient"}},
 		{"not among the callers", mfc, adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "77")},
 			refused{fault: envelopes.AccessDenied, text: "Доступ запрещён", rule: "access"}},
 		{"end of life has passed", muni, adaptertest.Request{Content: good, EOL: now.Add(-time.Minute)},

@@ -211,7 +211,7 @@ var dictionary = map[string]Text{
 	"request": {"запрос", "request"}, "response": {"ответ", "response"}, "rejection": {"отказ поставщика", "rejection"}, "status": {"статус", "status"},
 	"async": {"сообщение шлюза", "gateway's notice"}, "broadcast": {"рассылка", "broadcast"},
 	"draft": {"черновик", "draft"}, "test": {"испытание", "test"}, "published": {"в эксплуатации", "published"}, "retired": {"выведена", "retired"},
-	"operator": {"оператор", "operator"}, "auditor": {"аудитор", "auditor"},
+	"ok": {"успешно", "ok"}, "operator": {"оператор", "operator"}, "auditor": {"аудитор", "auditor"},
 	"store": {"Хранилище (PostgreSQL)", "Store (PostgreSQL)"}, "bus": {"Шина (Kafka)", "Bus (Kafka)"}, "journal": {"Журнал", "Journal"}, "clock": {"Часы", "Clock"}, "gateway": {"Шлюз", "Gateway"},
 	"it does not answer": {"не отвечает", "it does not answer"},
 	"accepted messages wait in the outbox until it answers":            {"принятые сообщения ждут, пока она не ответит", "accepted messages wait in the outbox until it answers"},

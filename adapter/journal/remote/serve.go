@@ -33,7 +33,7 @@ type Log interface {
 // ErrForbidden from Server.Admit answers 403, ErrUnauthenticated 401.
 var (
 	ErrForbidden       = errors.New("only auditors may read entries")
-	ErrUnauthenticated = errors.New("who is asking?")
+	ErrUnauthenticated = errors.New("a token is needed: Authorization: Bearer TOKEN, mezhved-audit mirror --token-file")
 )
 
 // Server serves a log under /checkpoint and /tile/. Checkpoints and hash tiles
