@@ -103,6 +103,7 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		Bus      string  `json:"bus"`
 		Journal  string  `json:"journal"`
 		Clock    string  `json:"clock"`
+		Why      string  `json:"why,omitempty"` // store or journal is not ok
 		Standing []Still `json:"standing"`
 		Services int     `json:"services"`
 		Parties  int     `json:"parties"`
@@ -114,6 +115,7 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	if err := g.store.Health(ctx); err != nil {
 		g.log.Warn("not ready: the store does not commit", "error", err)
 		state.Ready, state.Store = false, "unavailable"
+		state.Why = "the database does not commit; the log says with what error, mezhved doctor tries it"
 	}
 	if err := g.rooms.Clock.Trusted(); err != nil {
 		g.log.Warn("not ready: the time cannot be relied on", "error", err)
@@ -121,6 +123,9 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	} else if err := g.writable(); err != nil {
 		g.log.Warn("not ready: the journal cannot be written", "error", err)
 		state.Ready, state.Journal = false, "unavailable"
+		if state.Why == "" { // else an error of the database, which is for the log
+			state.Why = err.Error()
+		}
 	}
 	if err := g.broker.Health(ctx); err != nil {
 		g.log.Warn("the bus is away; accepted messages wait in the outbox", "error", err)

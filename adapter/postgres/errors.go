@@ -48,7 +48,7 @@ func classify(err error) trouble {
 		strings.HasPrefix(pg.Code, "58"), // i/o error
 		strings.HasPrefix(pg.Code, "40"), // serialization, deadlock
 		pg.Code == "55P03",               // lock timeout
-		pg.Code == "25006":               // read-only: a standby about to be promoted
+		pg.Code == readOnlyCode:          // a standby about to be promoted
 		return passing
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
 		return data
@@ -77,7 +77,7 @@ func uncertain(err error) bool {
 // one that ends, starts or is a standby, nor a lost connection.
 func answered(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && !strings.HasPrefix(pg.Code, "08") && !strings.HasPrefix(pg.Code, "57P") && pg.Code != "25006"
+	return errors.As(err, &pg) && !strings.HasPrefix(pg.Code, "08") && !strings.HasPrefix(pg.Code, "57P") && pg.Code != readOnlyCode
 }
 
 // isCode tells whether err is an answer of the server with this SQLSTATE.
@@ -90,4 +90,15 @@ func isCode(err error, code string) bool {
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
+
+// readOnlyCode is the SQLSTATE of a write where none are taken.
+const readOnlyCode = "25006"
+
+// explained says of a refused write at the start what an operator can do about it.
+func explained(err error) error {
+	if isCode(err, readOnlyCode) {
+		return fmt.Errorf("this server takes no writes, being a standby or read-only (default_transaction_read_only): name the primary, or all servers with target_session_attrs=read-write: %w", err)
+	}
+	return err
 }

@@ -38,10 +38,10 @@ func Migrate(ctx context.Context, url string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("migrating the database: %w", err)
+		return fmt.Errorf("migrating the database: %w", explained(err))
 	}
 	var d days
-	return d.ensure(ctx, pool, time.Now())
+	return explained(d.ensure(ctx, pool, time.Now()))
 }
 
 // alone runs work while nobody else migrates. The lock is the one that older

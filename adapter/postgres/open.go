@@ -118,7 +118,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		s.polls.Close()
 		s.pool.Close()
-		return nil, err
+		return nil, explained(err)
 	}
 	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
 	s.startWriters()
