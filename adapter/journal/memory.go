@@ -44,7 +44,6 @@ type Memory struct {
 	Forks   []*ForkError  // found at earlier visits
 
 	state  *mirrorState   // nil when there is none to go on from
-	gone   bool           // there was one
 	visits map[int64]bool // sizes of which there is a checkpoint, damaged or not
 }
 
@@ -132,12 +131,6 @@ func (m *Memory) checkpoints(dir string, open func(string) (*Checkpoint, error))
 // lastVisit reads mirror.json.
 func (m *Memory) lastVisit(dir string, policy *Policy, earlier []*Policy) error {
 	b, err := os.ReadFile(filepath.Join(dir, mirrorFile))
-	if errors.Is(err, fs.ErrNotExist) && len(m.visits) > 1 { // a first visit that was killed leaves one
-		m.gone = true
-		m.Damaged = append(m.Damaged, fmt.Sprintf("%s is gone, and with it how many of the checkpoints of visits there should be; %d are left. Restore it from a copy; "+
-			"or, when you know why, move all but the newest of %s away", mirrorFile, len(m.visits), checkpointsDir))
-		return nil
-	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -343,8 +343,8 @@ func (w *visit) save(memory *Memory, now time.Time) error {
 		}
 		visits[c.Tree.N] = true
 	}
-	if memory.state == nil && (memory.gone || exists(w.folder.path(mirrorFile))) {
-		return nil // a finding stays until somebody has seen to it
+	if memory.state == nil && exists(w.folder.path(mirrorFile)) {
+		return nil
 	}
 	if memory.state != nil {
 		for _, size := range memory.state.Visits {
