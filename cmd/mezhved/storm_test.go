@@ -171,6 +171,10 @@ func (s *storm) draw(w *stormWorld) []*fault {
 	if two == nil {
 		return []*fault{one}
 	}
+	if two.part == ofNode {
+		// What is healed last was struck first: a node gets ready when the others are well.
+		one, two = two, one
+	}
 	return []*fault{one, two}
 }
 
