@@ -441,3 +441,22 @@ func TestUncheckedRevocationIsTold(t *testing.T) {
 		t.Error("not counted")
 	}
 }
+
+// Whoever names a party in what he sends is kept as that party's. With the names of
+// all of them he still cannot fill a disk: the bytes of a minute are bounded together,
+// and who comes late in it is kept in part.
+func TestStrangersOfManyNamesKeepLittle(t *testing.T) {
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprint("PARTY", i)
+	}
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	limits := adapter.LimitsConfig{Kept: 256 << 10, KeptPerMin: 20}
+	kept, _ := adapter.KeptOfStrangers(limits, func() time.Time { return now }, names, 5, 1<<20)
+	if want := 20 * 256 << 10; kept > want {
+		t.Errorf("%d bytes are kept in a minute, want at most %d", kept, want)
+	}
+	if kept, least := adapter.KeptOfStrangers(limits, func() time.Time { return now }, names[:10], 20, 4000); least != 4000 || kept != 10*20*4000 {
+		t.Errorf("of small calls %d bytes are kept, the least %d: want all of them", kept, least)
+	}
+}

@@ -149,7 +149,7 @@ type LimitsConfig struct {
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
 	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address before it is told to wait; default 5
 	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
-	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls of strangers kept in a minute; default 20
+	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
 }
 
 // QueuesConfig is how queues behave.

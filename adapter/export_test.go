@@ -66,3 +66,20 @@ func Fill(m *Memory) (empty func()) {
 		}
 	}
 }
+
+// KeptOfStrangers are the bytes that are kept in one minute of refused calls of size
+// bytes each, which come from every name.
+func KeptOfStrangers(c LimitsConfig, now func() time.Time, names []string, calls, size int) (kept, fewest int) {
+	s := newStrangers(c, now)
+	fewest = size
+	for range calls {
+		for _, name := range names {
+			if most, keep := s.count("malformed", name); keep {
+				n := min(most, size)
+				s.took(n)
+				kept, fewest = kept+n, min(fewest, n)
+			}
+		}
+	}
+	return kept, fewest
+}

@@ -81,6 +81,7 @@ type strangers struct {
 	rates  map[string]*rate.Limiter // by account
 	counts map[reason]int
 	kept   map[string]int // calls kept in this minute, by whose they seem to be; empty: nobody's
+	room   int            // bytes that may still be kept in it
 	minute time.Time
 }
 
@@ -110,9 +111,11 @@ func (s *strangers) admit(account string) error {
 	return nil
 }
 
-// count notes a refused call and says whether its bytes are to be kept. What seems
-// to be a party's is kept beside what is nobody's.
-func (s *strangers) count(why reason, seems string) (keep bool) {
+// count notes a refused call and says whether it is to be kept, and at most how many
+// of its bytes. What seems to be a party's is kept beside what is nobody's; anybody
+// can seem to be a party, so all of them share the bytes of a minute, and each
+// leaves three quarters of what is left to the next.
+func (s *strangers) count(why reason, seems string) (most int, keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[why]++
@@ -120,12 +123,20 @@ func (s *strangers) count(why reason, seems string) (keep bool) {
 	if now.Sub(s.minute) >= time.Minute || now.Before(s.minute) {
 		s.minute = now
 		clear(s.kept)
+		s.room = s.config.KeptPerMin * int(s.config.Kept)
 	}
 	if why == "rate" || why == "no-room" || s.kept[seems] >= s.config.KeptPerMin {
-		return false
+		return 0, false
 	}
 	s.kept[seems]++
-	return true
+	return min(int(s.config.Kept), s.room/4), true
+}
+
+// took notes that bytes of a stranger are kept.
+func (s *strangers) took(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room -= n
 }
 
 // take gives the counts since the last time.

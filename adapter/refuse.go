@@ -84,12 +84,14 @@ func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 // refusal that cannot be journalled is answered as an outage instead: the
 // audit line that cannot be written stops the act it would have told of.
 func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal {
+	most := int(g.config.Limits.Kept)
 	if c.party == nil {
 		seems := c.connection
 		if p := c.seems(); p != nil {
 			seems = string(p.Mnemonic)
 		}
-		if !g.strangers.count(r.reason, seems) {
+		var keep bool
+		if most, keep = g.strangers.count(r.reason, seems); !keep {
 			return r
 		}
 	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
@@ -103,8 +105,11 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	if len(body) > 0 {
 		ev.Digest = hexDigest(sha256.Sum256(c.envelopeBytes()))
 	}
-	if most := int(g.config.Limits.Kept); len(body) > most {
+	if len(body) > most {
 		body = body[:most]
+	}
+	if c.party == nil {
+		g.strangers.took(len(body))
 	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
