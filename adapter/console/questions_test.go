@@ -288,13 +288,17 @@ func TestEventsThatWaitForTheJournalAreTold(t *testing.T) {
 	}
 	id := sent.Receipt.MessageID
 	d.Party("REGISTRY").Await(envelopes.GetRequest, "")
-	trace := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id)
+	var trace Trace
+	d.Eventually("the relay has written its event, too", func() bool {
+		trace = ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id)
+		return len(trace.Events) >= 4
+	})
 	for _, e := range trace.Events {
 		if e.State != Pending || e.Index != nil {
 			t.Errorf("%+v", e)
 		}
 	}
-	if len(trace.Events) < 4 || trace.Events[0].Kind != "accepted" {
+	if trace.Events[0].Kind != "accepted" {
 		t.Errorf("events %+v", trace.Events)
 	}
 	incident, _ := d.refused(broken("нет"))
