@@ -4,8 +4,11 @@ SHELL := bash
 GO ?= go
 BENCHTIME ?= 1s
 TESTS ?= ./...
+ROUNDS ?= 30
+SEED ?= 1
+BUS ?= kfake
 
-.PHONY: help demo build test check fmt vet fuzz bench test-kafka test-clients test-outside test-bare tools clean
+.PHONY: help demo build test check fmt vet fuzz bench storm test-kafka test-clients test-outside test-bare tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +29,10 @@ fmt:
 
 vet:
 	$(GO) vet ./...
+
+storm: ## faults drawn at random against two nodes under load: ROUNDS (default 30), SEED, KINDS, BUS (kfake,kafka1,kafka3), WORLD (rounds of one), TABLE (a file)
+	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_WORLD=$(WORLD) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
+		$$([ "$$(id -u)" = 0 ] && command -v unshare >/dev/null && echo unshare -m) $(GO) test -v -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/mezhved
 
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -160,77 +161,59 @@ func TestEveryAlertFires(t *testing.T) {
 		n := w.Store.Calls("Standing")
 		w.Eventually("the gateway has looked", func() bool { return w.Store.Calls("Standing") > n+1 })
 	}
-	during := func(l *timeline, w *adaptertest.World, act func()) {
-		l.scrape(w)
-		act()
-		l.scrape(w)
-	}
-	stories := map[string]struct {
+	type story struct {
 		options []adaptertest.Option
-		happens func(t *testing.T, w *adaptertest.World) *timeline
-	}{
-		"MezhvedDown": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, w.Stop)
-			return l
+		step    time.Duration // between scrapes; default 30s
+		// What happens between two scrapes, or, with scrapes of its own, over many.
+		happens func(t *testing.T, w *adaptertest.World)
+		goes    func(t *testing.T, w *adaptertest.World, l *timeline)
+	}
+	blind, ahead := &adaptertest.Clock{}, &adaptertest.Clock{}
+	ahead.Advance(3 * time.Second)
+	stories := map[string]story{
+		"MezhvedDown": {happens: func(t *testing.T, w *adaptertest.World) { w.Stop() }},
+		"MezhvedBusBehind": {happens: func(t *testing.T, w *adaptertest.World) {
+			w.Bus.Always("Publish", adaptertest.Failed)
+			accepted(t, send(w))
+			w.SQL("UPDATE outbox SET at = at - interval '2 minutes'")
+			watched(w)
 		}},
-		"MezhvedBusBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				w.Bus.Always("Publish", adaptertest.Failed)
-				accepted(t, send(w))
-				w.SQL("UPDATE outbox SET at = at - interval '2 minutes'")
-				watched(w)
-			})
-			return l
+		"MezhvedJournalBehind": {happens: func(t *testing.T, w *adaptertest.World) {
+			accepted(t, send(w)) // and nobody sequences
+			w.SQL("UPDATE journal_pending SET at = at - interval '2 minutes'")
+			watched(w)
 		}},
-		"MezhvedJournalBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				accepted(t, send(w)) // and nobody sequences
-				w.SQL("UPDATE journal_pending SET at = at - interval '2 minutes'")
-				watched(w)
-			})
-			return l
+		"MezhvedTermsBehind": {happens: func(t *testing.T, w *adaptertest.World) {
+			w.Store.Always("Sweep", adaptertest.Failed)
+			accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))
+			w.AwaitQueued(1)
+			w.SQL("UPDATE queue SET eol = eol - interval '2 hours'")
+			watched(w)
 		}},
-		"MezhvedTermsBehind": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				w.Store.Always("Sweep", adaptertest.Failed)
-				accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))
-				w.AwaitQueued(1)
-				w.SQL("UPDATE queue SET eol = eol - interval '2 hours'")
-				watched(w)
-			})
-			return l
+		"MezhvedBlind": {options: []adaptertest.Option{adaptertest.WithMachine(blind)}, happens: func(t *testing.T, w *adaptertest.World) {
+			w.Store.Always("Standing", adaptertest.Failed)
+			watched(w)
+			blind.Wait(2 * time.Minute)
 		}},
-		"MezhvedRecords": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				hold, held := make(chan struct{}), make(chan struct{})
-				w.Store.Before("Enqueue", func() { close(held); <-hold })
-				accepted(t, send(w))
-				<-held
-				accepted(t, send(w))
-				w.Eventually("both are on the bus", func() bool { return len(w.Bus.Published()) >= 2 })
-				w.DeleteTopics(w.Config.Kafka.Prefix + ".requests.REGISTRY")
-				close(hold)
-				w.AwaitQueued(2)
-			})
-			return l
+		"MezhvedBusLost": {happens: func(t *testing.T, w *adaptertest.World) {
+			hold, held := make(chan struct{}), make(chan struct{})
+			w.Store.Before("Enqueue", func() { close(held); <-hold })
+			accepted(t, send(w))
+			<-held
+			accepted(t, send(w))
+			w.Eventually("both are on the bus", func() bool { return len(w.Bus.Published()) >= 2 })
+			w.DeleteTopics(w.Config.Kafka.Prefix + ".requests.REGISTRY")
+			close(hold)
+			w.AwaitQueued(2)
 		}},
-		"MezhvedDeadLetters": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				w.Bus.Reject(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
-				accepted(t, send(w))
-				w.Eventually("it is dead", func() bool { return strings.Contains(w.Log.String(), "refuses") })
-				watched(w)
-			})
-			return l
+		"MezhvedClock": {options: []adaptertest.Option{adaptertest.WithMachine(ahead)}, happens: func(t *testing.T, w *adaptertest.World) { watched(w) }},
+		"MezhvedDeadLetters": {happens: func(t *testing.T, w *adaptertest.World) {
+			w.Bus.Reject(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+			accepted(t, send(w))
+			w.Eventually("it is dead", func() bool { return strings.Contains(w.Log.String(), "refuses") })
+			watched(w)
 		}},
-		"MezhvedFailures": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: time.Minute}
+		"MezhvedFailures": {step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
 			w.Store.Always("Accept", adaptertest.Failed)
 			for range 12 {
 				l.scrape(w)
@@ -238,24 +221,17 @@ func TestEveryAlertFires(t *testing.T) {
 					send(w)
 				}
 			}
-			return l
 		}},
-		"MezhvedPanics": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 30 * time.Second}
-			during(l, w, func() {
-				w.Store.Break("Lease", adaptertest.Panicked)
-				w.Party("REGISTRY").Get(envelopes.GetRequest, anything, "")
-			})
-			return l
+		"MezhvedPanics": {happens: func(t *testing.T, w *adaptertest.World) {
+			w.Store.Break("Lease", adaptertest.Panicked)
+			w.Party("REGISTRY").Get(envelopes.GetRequest, anything, "")
 		}},
-		"MezhvedRedeliveries": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: 5 * time.Minute}
+		"MezhvedRedeliveries": {step: 5 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
 			const messages = 45
 			for range messages {
 				accepted(t, send(w))
 			}
 			w.AwaitQueued(messages)
-			returned := func() float64 { return l.scrapes[len(l.scrapes)-1]["mezhved_returned_total"] }
 			for n := range 8 {
 				for range messages {
 					if w.Party("REGISTRY").Get(envelopes.GetRequest, anything, "").Message == nil {
@@ -264,88 +240,51 @@ func TestEveryAlertFires(t *testing.T) {
 				}
 				w.Clock.Advance(time.Hour)
 				w.Eventually("the leases have run out", func() bool {
-					probe := timeline{step: l.step}
+					var probe timeline
 					probe.scrape(w)
 					return probe.scrapes[0]["mezhved_returned_total"] == float64((n+1)*messages)
 				})
 				l.scrape(w)
 			}
-			if returned() == 0 {
-				t.Error("no lease ran out")
-			}
-			return l
 		}},
-		"MezhvedLoops": {happens: func(t *testing.T, w *adaptertest.World) *timeline {
-			l := &timeline{step: time.Minute}
+		"MezhvedLoops": {step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
 			w.Store.Always("Sweep", adaptertest.Failed)
-			for range 9 { // about as long as the loop's pauses are
+			for sweeps := 1; sweeps < 8; sweeps++ { // with the loop's own pauses between
 				l.scrape(w)
-				time.Sleep(time.Second)
+				w.Eventually("the loop has failed again", func() bool { return w.Store.Calls("Sweep") >= sweeps })
 			}
-			return l
+			l.scrape(w)
 		}},
 		"MezhvedFileStoreFull": {
 			options: []adaptertest.Option{adaptertest.WithFiles(func(c *adapter.Config) { c.Files.Total, c.Files.File, c.Files.Waiting = 1000, 1000, 100_000 })},
-			happens: func(t *testing.T, w *adaptertest.World) *timeline {
-				l := &timeline{step: 30 * time.Second}
-				during(l, w, func() {
-					w.Bring("a.bin", make([]byte, 900))
-					c, err := w.FTP("anonymous", "")
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer c.Quit()
-					if err := c.MakeDir("0a0f8f5c-0000-11f0-8000-000000000001"); err != nil {
-						t.Fatal(err)
-					}
-					if err := c.Stor("0a0f8f5c-0000-11f0-8000-000000000001/b.bin", strings.NewReader(strings.Repeat("b", 900))); err == nil {
-						t.Error("a full store takes a file")
-					}
-				})
-				return l
+			happens: func(t *testing.T, w *adaptertest.World) {
+				w.Bring("a.bin", make([]byte, 900))
+				c, err := w.FTP("anonymous", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Quit()
+				if err := c.MakeDir("0a0f8f5c-0000-11f0-8000-000000000001"); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Stor("0a0f8f5c-0000-11f0-8000-000000000001/b.bin", strings.NewReader(strings.Repeat("b", 900))); err == nil {
+					t.Error("a full store takes a file")
+				}
 			},
 		},
 		"MezhvedFileStoreDoor": {
 			options: []adaptertest.Option{adaptertest.WithFiles(func(c *adapter.Config) { c.FTP.PerAddress = 1 })},
-			happens: func(t *testing.T, w *adaptertest.World) *timeline {
-				l := &timeline{step: 30 * time.Second}
-				during(l, w, func() {
-					w.RawFTP()
-					second, err := net.Dial("tcp", w.FTPAddress)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer second.Close()
-					io.Copy(io.Discard, second) // until it is turned away
-				})
-				return l
+			happens: func(t *testing.T, w *adaptertest.World) {
+				w.RawFTP()
+				second, err := net.Dial("tcp", w.FTPAddress)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer second.Close()
+				io.Copy(io.Discard, second) // until it is turned away
 			},
 		},
 	}
-	machine := &adaptertest.Clock{}
-	stories["MezhvedBlind"] = struct {
-		options []adaptertest.Option
-		happens func(t *testing.T, w *adaptertest.World) *timeline
-	}{[]adaptertest.Option{adaptertest.WithMachine(machine)}, func(t *testing.T, w *adaptertest.World) *timeline {
-		l := &timeline{step: 30 * time.Second}
-		watched(w)
-		during(l, w, func() {
-			w.Store.Always("Standing", adaptertest.Failed)
-			watched(w)
-			machine.Wait(2 * time.Minute)
-		})
-		return l
-	}}
-	ahead := &adaptertest.Clock{}
-	ahead.Advance(3 * time.Second)
-	stories["MezhvedClock"] = struct {
-		options []adaptertest.Option
-		happens func(t *testing.T, w *adaptertest.World) *timeline
-	}{[]adaptertest.Option{adaptertest.WithMachine(ahead)}, func(t *testing.T, w *adaptertest.World) *timeline {
-		l := &timeline{step: 30 * time.Second}
-		during(l, w, func() { watched(w) })
-		return l
-	}}
 	for _, alert := range alertNames(t) {
 		t.Run(alert, func(t *testing.T) {
 			t.Parallel()
@@ -353,7 +292,15 @@ func TestEveryAlertFires(t *testing.T) {
 			if !ok {
 				t.Fatal("nothing here makes this alert fire")
 			}
-			if l := s.happens(t, adaptertest.Start(t, s.options...)); !l.fires(t, alert) {
+			w, l := adaptertest.Start(t, s.options...), &timeline{step: cmp.Or(s.step, 30*time.Second)}
+			if s.happens != nil {
+				l.scrape(w)
+				s.happens(t, w)
+				l.scrape(w)
+			} else {
+				s.goes(t, w, l)
+			}
+			if !l.fires(t, alert) {
 				t.Errorf("it does not fire; last read:\n%v", l.scrapes[len(l.scrapes)-1])
 			}
 		})

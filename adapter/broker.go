@@ -14,9 +14,10 @@ type Broker interface {
 
 	// Consume calls handle for batches of one partition, in offset order, and
 	// commits the offsets after handle returned nil. An error from handle is
-	// retried with the same batch. It returns when ctx ends, or with an error
-	// that will not pass. topics grows over time: the function is asked again
-	// every few seconds.
+	// retried with the same batch for as long as topics names its topic. It
+	// returns when ctx ends, or with an error that will not pass. topics is asked
+	// again every few seconds; what it names no more is let go, and others of the
+	// group are given it.
 	Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, Partition, []Record) error) error
 
 	// Committed gives the offsets that a consumer group has committed in a

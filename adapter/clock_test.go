@@ -165,6 +165,7 @@ func TestNodesHoursApart(t *testing.T) {
 	slow.Advance(-time.Hour)
 	w := adaptertest.Start(t, adaptertest.WithMachine(fast), adaptertest.WithConfig(func(c *adapter.Config) {
 		c.Clock.Refuse = adapter.Period(100 * time.Hour)
+		c.Limits.PollAge = new(adapter.Period(5 * time.Minute))
 	}))
 	behind := w.JoinMachine("behind", slow)
 	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")

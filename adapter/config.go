@@ -140,7 +140,7 @@ type LimitsConfig struct {
 	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
 	Depth       int     `yaml:"depth"`       // nested elements; default 100
 	Memory      Size    `yaml:"memory"`      // bytes of all bodies being read at once, a quarter of them from one address; past it callers get 503; default 512MB
-	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from this node's clock, either way; default 5m; 0: any
+	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds

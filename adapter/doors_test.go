@@ -400,8 +400,8 @@ func TestPanicEndsOneCall(t *testing.T) {
 	if a.Status != 500 || a.Fault.Kind != envelopes.SMEVFailure {
 		t.Errorf("%d %v", a.Status, a.Fault)
 	}
-	if strings.Contains(string(a.Body), "goroutine") || !strings.Contains(w.Log.String(), "broken by the test") {
-		t.Error("the cause belongs into the log, not into the answer")
+	if strings.Contains(string(a.Body), "goroutine") || !strings.Contains(w.Log.String(), "panic: *errors.errorString") {
+		t.Error("the place of the panic belongs into the log, not into the answer")
 	}
 	accepted(t, w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""))
 }

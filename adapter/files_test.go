@@ -357,18 +357,31 @@ func TestWhoBringsFiles(t *testing.T) {
 		t.Error("went on behind the end")
 	}
 	ref = adaptertest.Reference(ref.UUID, []byte("second half"))
+	// A neighbour cannot take it away or put another in its place: what it brings
+	// lies beside, and the digest says which is meant.
 	for what, err := range map[string]error{
-		"STOR": neighbour.Stor(ref.UUID+"/a.zip", strings.NewReader("forged")), "another name": neighbour.Stor(ref.UUID+"/b.zip", strings.NewReader("second half")),
-		"APPE": neighbour.Append(ref.UUID+"/a.zip", strings.NewReader("x")), "REST": neighbour.StorFrom(ref.UUID+"/a.zip", strings.NewReader("x"), 3),
 		"DELE": neighbour.Delete(ref.UUID + "/a.zip"), "RMD": neighbour.RemoveDir(ref.UUID),
 	} {
 		if err == nil {
 			t.Errorf("%s of another session's file was carried out", what)
 		}
 	}
-	// A sender that does not know whether it was done does it again: MKD, CWD, STOR.
-	if err := errors.Join(neighbour.MakeDir(ref.UUID), neighbour.ChangeDir(ref.UUID), neighbour.Stor("a.zip", strings.NewReader("second half"))); err != nil {
-		t.Errorf("the same file again, by another session: %v", err)
+	path := ref.UUID + "/a.zip"
+	for _, act := range []struct {
+		what string
+		do   func() error
+	}{
+		{"STOR", func() error { return neighbour.Stor(path, strings.NewReader("forged")) }},
+		{"the same under another name", func() error { return neighbour.Stor(ref.UUID+"/b.zip", strings.NewReader("second half")) }},
+		{"APPE", func() error { return neighbour.Append(path, strings.NewReader("x")) }},
+		{"DELE of its own", func() error { return neighbour.Delete(path) }},
+		{"MKD, CWD, STOR", func() error {
+			return errors.Join(neighbour.MakeDir(ref.UUID), neighbour.ChangeDir(ref.UUID), neighbour.Stor("a.zip", strings.NewReader("x")))
+		}},
+	} {
+		if err := act.do(); err != nil {
+			t.Errorf("%s beside another session's file: %v", act.what, err)
+		}
 	}
 	accepted(t, muni.Send(withFile(ref)))
 	for what, err := range map[string]error{
@@ -391,7 +404,10 @@ func TestWhoBringsFiles(t *testing.T) {
 		t.Errorf("fetched %q, %v", content, err)
 	}
 	accepted(t, registry.Ack(twice.Receipt.MessageID))
-	w.Eventually("the file has gone", func() bool { return w.Stored(ref) == 0 && onDisk(t, w) == 0 })
+	w.Eventually("the file has gone, and the neighbour's has not", func() bool { return w.Stored(ref) == 1 && onDisk(t, w) == 1 })
+	if err := neighbour.Delete("/" + ref.UUID + "/a.zip"); err != nil || w.Stored(ref) != 0 {
+		t.Errorf("the neighbour deletes its own: %v, %d are left", err, w.Stored(ref))
+	}
 
 	// What nobody refers to goes when it is old; what is deleted, at once.
 	idle, mine := w.Bring("idle", []byte("x")), w.NewMessageID()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,12 +19,13 @@ import (
 // package files implements it. Which message holds which file is the Store's
 // knowledge: Accept writes it down together with the message.
 type FileStore interface {
-	// Find gives those of the files that have been brought whole and whose bytes
-	// are on the disk; the others are not in the answer.
-	Find(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]File, error)
+	// Find gives of each folder the file that has the digest, else the latest one.
+	// Found is what has been brought whole and whose bytes are on the disk; folders
+	// that have none are not in the answer.
+	Find(ctx context.Context, digests map[uuid.UUID][]byte) (map[uuid.UUID]File, error)
 
 	// Read gives the bytes of a file that Find has found.
-	Read(ctx context.Context, id uuid.UUID) (io.ReadCloser, error)
+	Read(ctx context.Context, f File) (io.ReadCloser, error)
 
 	// Held tells how many bytes of files wait in messages of the sender, and in
 	// messages to that one of the recipients for whom most waits.
@@ -38,6 +40,7 @@ type FileStore interface {
 // File is a file of the file store.
 type File struct {
 	ID     uuid.UUID // the folder that its sender made for it: a UUID of version 1
+	Entry  uuid.UUID // itself; several files may have been brought into one folder
 	Name   string    // as its sender named it
 	Size   int64
 	GOST   [32]byte // GOST R 34.11-2012, 256 bits: what a message's Hash says
@@ -53,11 +56,24 @@ type FileEntry struct {
 	Whole   bool   // false: its upload broke off, or has not begun
 }
 
+// Replaced is which entry of a folder gives way to what a session brings: what it
+// has brought itself, else what is not whole of its owner, because a sender whose
+// connection broke goes on in another session; -1 where the new file lies beside all
+// that is there.
+func Replaced(there []FileEntry, owner, session string) int {
+	i := slices.IndexFunc(there, func(e FileEntry) bool { return e.Session == session && session != "" })
+	if i < 0 {
+		i = slices.IndexFunc(there, func(e FileEntry) bool { return !e.Whole && e.Owner == owner })
+	}
+	return i
+}
+
 // FilePart is what the index knows of one part of an upload that is not complete.
 type FilePart struct {
-	File   uuid.UUID
+	Folder uuid.UUID
 	Upload string // secret
-	N      int    // 0: the upload itself, which has no bytes
+	Owner  string
+	N      int // 0: the upload itself, which has no bytes
 	Blob   string
 	Size   int64
 	SHA256 [32]byte
@@ -79,10 +95,10 @@ type FileGrant struct {
 }
 
 // ErrFileTaken says that a file was brought by another session or belongs to a
-// message, and cannot be changed. ErrFileGone says that a file that a message refers to is
+// message, and cannot be changed or deleted. ErrFileGone says that a file that a message refers to is
 // not there any more, or is not what it was.
 var (
-	ErrFileTaken = errors.New("there is a file already, of another session or of a message: bring this one under another UUID")
+	ErrFileTaken = errors.New("the file was brought by another session, or belongs to a message")
 	ErrFileGone  = errors.New("the file is not there any more, or was replaced")
 )
 

@@ -23,6 +23,21 @@ func (g *Gateway) intake(ctx context.Context) error {
 	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)
 }
 
+// storeAway says why the store cannot be written to, when it has been so for a
+// while.
+func (g *Gateway) storeAway(ctx context.Context) (err error) {
+	for range 3 {
+		if err = g.store.Health(ctx); err == nil || !sleep(ctx, 300*time.Millisecond) {
+			return nil
+		}
+	}
+	return err
+}
+
+// enqueueWithin is how long a batch may take before the node lets go of what it
+// has been given to read.
+const enqueueWithin = 5 * time.Second
+
 // enqueue puts one batch of one partition into its queues and wakes the polls
 // that wait there.
 func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record) error {
@@ -54,7 +69,9 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	if len(arrivals) == 0 {
 		return nil
 	}
-	n, err := g.store.Enqueue(ctx, from, arrivals)
+	bounded, cancel := context.WithTimeout(ctx, enqueueWithin)
+	defer cancel()
+	n, err := g.store.Enqueue(bounded, from, arrivals)
 	if err != nil {
 		return fmt.Errorf("enqueueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}

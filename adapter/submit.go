@@ -222,15 +222,15 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string
 	}
 	defer c.stage("files")()
 	ids := make([]uuid.UUID, len(refs))
-	seen := map[uuid.UUID]bool{}
+	digests := map[uuid.UUID][]byte{}
 	for i, r := range refs {
 		u, ok := parseLowerUUID(r.UUID)
-		if !ok || seen[u] {
+		if _, seen := digests[u]; !ok || seen {
 			return nil, because("attachment-file-twice", id, r.UUID)
 		}
-		ids[i], seen[u] = u, true
+		ids[i], digests[u] = u, r.Hash
 	}
-	found, err := store.Find(ctx, ids)
+	found, err := store.Find(ctx, digests)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("looking up files: %w", err))
 	}
@@ -275,7 +275,7 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string
 // fileOctets are those of a file in the file store, by the digests that are kept
 // where they serve.
 func fileOctets(ctx context.Context, store FileStore, f File) signing.Octets {
-	whole := signing.OctetsOf(func() (io.ReadCloser, error) { return store.Read(ctx, f.ID) })
+	whole := signing.OctetsOf(func() (io.ReadCloser, error) { return store.Read(ctx, f) })
 	return signing.Octets{Digest: func(d signing.Digest) ([]byte, error) {
 		switch d {
 		case signing.Streebog256:

@@ -39,7 +39,7 @@ type counted struct {
 	door    atomic.Pointer[S3]
 	now     time.Time
 	keys    []string // paths of files
-	files   map[string]*bringing
+	files   map[string][]*bringing
 	uploads []*uploading
 	left    int64 // bytes that crashes have left
 }
@@ -127,8 +127,10 @@ func (w *counted) onDisk() (bytes int64) {
 
 // used is how much should count.
 func (w *counted) used() (n int) {
-	for _, f := range w.files {
-		n += len(f.content)
+	for _, there := range w.files {
+		for _, f := range there {
+			n += len(f.content)
+		}
 	}
 	for _, u := range w.uploads {
 		n += u.size()
@@ -183,20 +185,30 @@ func (w *counted) refused(size, beside, going int) int {
 	return 0
 }
 
-// mayBring is whether another session may bring this content: there is none yet, or
-// none that is whole, or the same.
-func (f *bringing) mayBring(content string) bool {
-	return f == nil || !f.whole || f.content == content
+// partial is what broke off under a key, and gives way to whatever comes next.
+func (w *counted) partial(key string) (i, size int) {
+	i = slices.IndexFunc(w.files[key], func(f *bringing) bool { return !f.whole })
+	if i >= 0 {
+		size = len(w.files[key][i].content)
+	}
+	return i, size
+}
+
+// bring is what bringing a file in a session of its own does to what is there.
+func (w *counted) bring(key string, f *bringing) {
+	there := w.files[key]
+	if i := slices.IndexFunc(there, func(o *bringing) bool { return o.whole && f.whole && o.content == f.content }); i >= 0 {
+		there[i].upload = nil
+		return
+	}
+	if i, _ := w.partial(key); i >= 0 {
+		there[i] = f
+		return
+	}
+	w.files[key] = append(there, f)
 }
 
 func idOf(key string) uuid.UUID { return uuid.MustParse(strings.Split(key, "/")[2]) }
-
-func (w *counted) at(key string) (size int) {
-	if f := w.files[key]; f != nil {
-		size = len(f.content)
-	}
-	return size
-}
 
 // TestCountIsWhatLiesThere: whatever is done to the store, and wherever it is
 // killed, what counts is what lies on the disk: parts that are brought again, out of
@@ -207,7 +219,7 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w.start()
 		w.empty(t) // of what a failed run has left
-		w.files = map[string]*bringing{}
+		w.files = map[string][]*bringing{}
 		w.keys = w.keys[:0]
 		for range 3 {
 			w.keys = append(w.keys, "/attachment/"+newID(w).String()+"/f")
@@ -235,52 +247,71 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 			return []byte(b + "</CompleteMultipartUpload>")
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"": w.check,
+			"": func(t *rapid.T) {
+				w.now = w.now.Add(time.Millisecond) // no two at once
+				w.check(t)
+			},
 			"put": func(t *rapid.T) {
 				k, c := key(), content()
-				f := w.files[k]
-				want := w.refused(len(c), 0, w.at(k))
-				switch {
-				case want != 0:
-				case f.mayBring(c):
+				_, going := w.partial(k)
+				want := w.refused(len(c), 0, going)
+				if want == 0 {
 					want = http.StatusOK
-					if f == nil || !f.whole {
-						w.files[k] = &bringing{content: c, whole: true}
-					} else {
-						f.upload = nil
-					}
-				default:
-					want = http.StatusForbidden
+					w.bring(k, &bringing{content: c, whole: true})
 				}
 				w.say(t, want, "PUT", k, []byte(c))
 			},
 			"break off": func(t *rapid.T) {
 				k, c := key(), content()
-				if w.refused(len(c), 0, w.at(k)) != 0 || c == "" {
+				_, going := w.partial(k)
+				if w.refused(len(c), 0, going) != 0 || c == "" {
 					return
 				}
-				u, err := w.s.bring(w.Context(), idOf(k), sender{"anonymous@127.0.0.1", "broken"}, "f", 0)
+				u, err := w.s.bring(w.Context(), idOf(k), sender{"anonymous@127.0.0.1", newID(w).String()}, "f", 0)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if _, err := u.Write([]byte(c)); err != nil {
 					t.Fatal(err)
 				}
-				if f := w.files[k]; f == nil || !f.whole {
-					w.files[k] = &bringing{content: c}
+				w.bring(k, &bringing{content: c})
+				if err := u.keep(w.Context()); err != nil {
+					t.Fatal(err)
 				}
-				_ = u.keep(w.Context()) // refused where a whole file is
 			},
 			"go on": func(t *rapid.T) {
 				k := key()
-				f := w.files[k]
-				if f == nil || f.whole || w.refused(len(f.content)+1, 0, len(f.content)) != 0 {
+				if len(w.files[k]) != 1 {
 					return
 				}
-				if err := putBy(w, w.s, idOf(k), sender{"anonymous@127.0.0.1", "again"}, "f", []byte("!"), int64(len(f.content))); err != nil {
+				f := w.files[k][0]
+				_, going := w.partial(k)
+				if w.refused(len(f.content)+1, 0, going) != 0 {
+					return
+				}
+				if err := putBy(w, w.s, idOf(k), sender{"anonymous@127.0.0.1", newID(w).String()}, "f", []byte("!"), int64(len(f.content))); err != nil {
 					t.Fatal(err)
 				}
-				w.files[k] = &bringing{content: f.content + "!", whole: true}
+				w.bring(k, &bringing{content: f.content + "!", whole: true})
+			},
+			"change and delete": func(t *rapid.T) { // within one session
+				k := key()
+				by := sender{"anonymous@127.0.0.1", newID(w).String()}
+				_, going := w.partial(k)
+				if w.refused(7, 0, going) != 0 || w.refused(300, 0, 7) != 0 {
+					return
+				}
+				for _, c := range []string{"first,", strings.Repeat("c", 300)} {
+					if err := putBy(w, w.s, idOf(k), by, "f", []byte(c), 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.bring(k, &bringing{content: strings.Repeat("c", 300), whole: true})
+				w.check(t)
+				if err := w.s.drop(w.Context(), idOf(k), by.session); err != nil {
+					t.Fatal(err)
+				}
+				w.files[k] = slices.DeleteFunc(w.files[k], func(f *bringing) bool { return f.content == strings.Repeat("c", 300) })
 			},
 			"begin": func(t *rapid.T) {
 				k := key()
@@ -315,17 +346,13 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 					w.say(t, 400, "POST", u.key+"?uploadId="+u.id, list(numbers, u.tags))
 					return
 				}
-				f := w.files[u.key]
-				if want := w.refused(len(whole), 0, u.size()+w.at(u.key)); want != 0 || !f.mayBring(whole) {
+				_, going := w.partial(u.key)
+				if w.refused(len(whole), 0, u.size()+going) != 0 {
 					w.say(t, http.StatusForbidden, "POST", u.key+"?uploadId="+u.id, list(numbers, u.tags))
 					return
 				}
 				w.say(t, 200, "POST", u.key+"?uploadId="+u.id, list(numbers, u.tags))
-				if f == nil || !f.whole {
-					w.files[u.key] = &bringing{content: whole, whole: true, upload: u}
-				} else {
-					f.upload = nil
-				}
+				w.bring(u.key, &bringing{content: whole, whole: true, upload: u})
 				end(u)
 				ended = append(ended, u)
 			},
@@ -335,7 +362,7 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 				}
 				u := rapid.SampledFrom(ended).Draw(t, "upload")
 				want := 404
-				if f := w.files[u.key]; f != nil && f.upload == u {
+				if slices.ContainsFunc(w.files[u.key], func(f *bringing) bool { return f.upload == u }) {
 					want = 200
 				}
 				w.say(t, want, "POST", u.key+"?uploadId="+u.id, list([]int{1}, u.tags))
@@ -356,14 +383,15 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 			"delete": func(t *rapid.T) {
 				k := key()
 				want := http.StatusNoContent
-				if f := w.files[k]; f != nil {
+				if len(w.files[k]) > 0 {
 					want = http.StatusForbidden
 				}
 				w.say(t, want, "DELETE", k, nil)
 			},
 			"kill": func(t *rapid.T) {
 				k, c := key(), content()
-				if w.refused(len(c), 0, w.at(k)) != 0 {
+				_, going := w.partial(k)
+				if w.refused(len(c), 0, going) != 0 {
 					return
 				}
 				u, err := w.s.bring(w.Context(), idOf(k), sender{"anonymous@127.0.0.1", "killed"}, "f", 0)
@@ -398,7 +426,7 @@ func TestCountIsWhatLiesThere(t *testing.T) {
 func TestPartsAtOnce(t *testing.T) {
 	w := openCounted(t)
 	w.start()
-	w.files = map[string]*bringing{}
+	w.files = map[string][]*bringing{}
 	for range 10 {
 		key := "/attachment/" + newID(t).String() + "/f"
 		upload := w.begin(key)

@@ -12,8 +12,8 @@
 //
 // # The disk
 //
-// All nodes share one directory. In it is one folder for each file, named by its
-// UUID, and in that the bytes under a random name: names that senders give are
+// All nodes share one directory. In it is one folder for each UUID that a sender
+// named, and in that the bytes under random names: names that senders give are
 // kept in the index and never reach the disk, and neither does anything else
 // that a caller wrote but a UUID that was parsed. Bytes are written under a name
 // that begins with "part-", synced, renamed, the folder synced, and only then
@@ -42,24 +42,25 @@
 // of being too late (the file was replaced or swept while the message was
 // accepted; the message was accepted while the file was being swept).
 //
-// # Who may change a file
+// # Whose a file is
 //
 // The protocol's senders are anonymous, and an address proves nothing: whole
-// departments stand behind one. A file belongs to the session of the FTP door, or to
-// the upload of parts, that has brought it. Until a message refers to it, only that
-// session may replace or delete it. For everybody else a file that is whole is
-// written once: the same bytes under the same name are taken, and change nothing,
-// because a sender that has lost an answer does all of it again (MKD, CWD, STOR); any
-// others are refused. A file that two have brought is neither's any more. A call of
-// the S3 door is a session by itself, so there what is whole can only be brought
-// again as it is; an upload's parts may be brought and completed by who knows its
-// name, which is long and random.
+// departments stand behind one, and a UUID of version 1 can be guessed. So nobody owns
+// a folder. It holds what was brought into it, by each session its own, and a message
+// says by the digest that was signed which of these files it means. Only the session
+// of the FTP door that has brought a file may replace or delete it, until a message
+// refers to it; from then on nobody brings anything else into the folder. What another
+// session brings lies beside it, also under the same name. A sender that has lost an
+// answer does all of it again (MKD, CWD, STOR): the same bytes under the same name,
+// from the same address, are not kept twice, and as two have been told that they are
+// kept, no session may delete them any more. A call of the S3 door is a session by
+// itself, so there a file is brought and not deleted; parts of an upload may be brought
+// by who knows its name, which is long and random.
 //
-// What is not whole, a folder without a file or an upload that broke off, may be
-// brought to its end from the same address in another session, because that is how
-// senders go on. So much is left to who shares an address with the sender and knows
-// the UUID: to bring a file there first. The sender is refused then and takes another
-// UUID. It cannot be made to send what it has not signed.
+// What broke off gives way to what comes next from the same address, because that is
+// how senders go on: in a new session, behind what SIZE says. So much is left to who
+// shares an address with a sender and knows the UUID: to spoil what is not whole yet,
+// so that all of it has to be brought again; and to use up the limits of that address.
 //
 // # Trust
 //

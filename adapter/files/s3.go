@@ -18,7 +18,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -327,14 +326,7 @@ func (q *request) own() (e adapter.FileEntry, err error) {
 	}
 	ctx, cancel := q.patience()
 	defer cancel()
-	entries, err := q.door.store.index.FindFiles(ctx, []uuid.UUID{id})
-	if err == nil && (len(entries) == 0 || entries[0].Owner != q.owner) {
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		return e, err
-	}
-	return entries[0], nil
+	return q.door.store.brought(ctx, id, sender{owner: q.owner})
 }
 
 // slow is an answer that may take as long as something moves.
@@ -445,8 +437,6 @@ func (q *request) drop() error {
 // there, and each counts once. Whoever knows the upload's name, which is secret, may
 // bring parts and complete it. What is never completed is abandoned and swept.
 
-var uploadID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
-
 const mostParts = 10_000
 
 func (q *request) beginParts(id uuid.UUID) error {
@@ -456,46 +446,32 @@ func (q *request) beginParts(id uuid.UUID) error {
 	if _, err := s.makeFolder(ctx, id.String(), sender{q.owner, upload}); err != nil {
 		return err
 	}
-	if _, err := s.index.PutPart(ctx, adapter.FilePart{File: id, Upload: upload}, s.now().UTC()); err != nil {
+	if _, err := s.index.PutPart(ctx, adapter.FilePart{Folder: id, Upload: upload, Owner: q.owner}, s.now().UTC()); err != nil {
 		return err
 	}
 	return q.answer(`<InitiateMultipartUploadResult xmlns="` + s3Space + `"><Bucket>` + Bucket + `</Bucket><Key>` + escaped(strings.Join(q.key, "/")) +
 		`</Key><UploadId>` + upload + `</UploadId></InitiateMultipartUploadResult>`)
 }
 
-// parts gives the file of an upload, what has come of it, in its order, and how
-// much that is.
-func (q *request) parts(id uuid.UUID, upload string) (e adapter.FileEntry, list []adapter.FilePart, total int64, err error) {
-	if !uploadID.MatchString(upload) {
-		return e, nil, 0, errNoUpload
-	}
+// parts gives what has come of an upload, in its order, how much that is, and whom
+// it counts to.
+func (q *request) parts(id uuid.UUID, upload string) (list []adapter.FilePart, total int64, by sender, err error) {
 	ctx, cancel := q.patience()
 	defer cancel()
-	entries, err := q.door.store.index.FindFiles(ctx, []uuid.UUID{id})
-	if err == nil && len(entries) == 0 {
-		err = errNoUpload
-	}
-	var all []adapter.FilePart
-	if err == nil {
-		all, err = q.door.store.index.FileParts(ctx, []uuid.UUID{id})
-	}
-	if err != nil {
-		return e, nil, 0, err
-	}
-	begun := false
+	all, err := q.door.store.index.FileParts(ctx, []uuid.UUID{id})
 	for _, p := range all {
 		switch {
 		case p.Upload != upload:
 		case p.N == 0:
-			begun = true
+			by = sender{p.Owner, upload}
 		default:
 			list, total = append(list, p), total+p.Size
 		}
 	}
-	if !begun {
-		return entries[0], nil, 0, errNoUpload
+	if err == nil && by.session == "" {
+		err = errNoUpload
 	}
-	return entries[0], list, total, nil
+	return list, total, by, err
 }
 
 func (q *request) putPart(id uuid.UUID, upload, number string) error {
@@ -503,7 +479,7 @@ func (q *request) putPart(id uuid.UUID, upload, number string) error {
 	if err != nil || n < 1 || n > mostParts {
 		return &NameError{"partNumber is 1 to 10000"}
 	}
-	e, list, total, err := q.parts(id, upload)
+	list, total, by, err := q.parts(id, upload)
 	if err != nil {
 		return err
 	}
@@ -516,7 +492,7 @@ func (q *request) putPart(id uuid.UUID, upload, number string) error {
 	ctx, cancel := q.patience()
 	defer cancel()
 	s := q.door.store
-	u, err := s.begin(ctx, id, sender{e.Owner, upload}, q.key[1], replaced, false)
+	u, err := s.begin(ctx, id, by, q.key[1], replaced, false)
 	if err != nil {
 		return err
 	}
@@ -551,14 +527,17 @@ func (q *request) completeParts(id uuid.UUID, upload string) error {
 	if err == nil {
 		return q.completed(sum)
 	}
-	if e, _, _, ended := q.parts(id, upload); errors.Is(ended, errNoUpload) && e.Whole && e.Session == upload {
-		return q.completed(e.SHA256[:])
+	ctx, cancel := q.patience()
+	defer cancel()
+	entries, e := q.door.store.index.FindFiles(ctx, []uuid.UUID{id})
+	if i := slices.IndexFunc(entries, func(f adapter.FileEntry) bool { return f.Whole && f.Session == upload }); e == nil && i >= 0 {
+		return q.completed(entries[i].SHA256[:])
 	}
 	return err
 }
 
 func (q *request) putTogether(id uuid.UUID, upload string) (sum []byte, err error) {
-	e, list, total, err := q.parts(id, upload)
+	list, total, by, err := q.parts(id, upload)
 	if err != nil {
 		return nil, err
 	}
@@ -567,7 +546,7 @@ func (q *request) putTogether(id uuid.UUID, upload string) (sum []byte, err erro
 	}
 	ctx, cancel := q.patience()
 	defer cancel()
-	u, err := q.door.store.bring(ctx, id, sender{e.Owner, upload}, q.key[1], 0)
+	u, err := q.door.store.bring(ctx, id, by, q.key[1], 0)
 	if err != nil {
 		return nil, err
 	}

@@ -365,7 +365,7 @@ func (s *session) find(path string) (shown, error) {
 	return shown{}, fs.ErrNotExist
 }
 
-// brought gives what this session's owner has brought into a folder.
+// brought gives what this session sees in a folder.
 func (s *session) brought(folder string) (e adapter.FileEntry, err error) {
 	id, err := s.d.store.folder(folder)
 	if err != nil {
@@ -373,14 +373,7 @@ func (s *session) brought(folder string) (e adapter.FileEntry, err error) {
 	}
 	ctx, cancel := s.patience()
 	defer cancel()
-	entries, err := s.d.store.index.FindFiles(ctx, []uuid.UUID{id})
-	switch {
-	case err != nil:
-		return e, err
-	case len(entries) == 0 || entries[0].Owner != s.by.owner:
-		return e, fs.ErrNotExist
-	}
-	return entries[0], nil
+	return s.d.store.brought(ctx, id, s.by)
 }
 
 func (s *session) changeTo(path string) {
@@ -491,18 +484,14 @@ func (s *session) delete(path string) {
 	s.reply(250, "deleted")
 }
 
-// drop forgets a file that no message holds, for the session that has brought it,
+// drop forgets what a session has brought into a folder, unless a message holds it,
 // then removes its bytes.
 func (s *Store) drop(ctx context.Context, id uuid.UUID, session string) error {
 	gone, err := s.index.DropFile(ctx, id, session)
 	if err != nil {
 		return err
 	}
-	left, err := s.index.FindFiles(ctx, []uuid.UUID{id})
-	if err != nil {
-		return err
-	}
-	if len(left) > 0 {
+	if len(gone) == 0 {
 		return fmt.Errorf("file %s: %w", id, adapter.ErrFileTaken)
 	}
 	s.removeAll(id, gone)

@@ -11,8 +11,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -188,41 +190,76 @@ func (s *Store) path(id uuid.UUID, blob string) string {
 }
 
 // Find is adapter.FileStore.Find.
-func (s *Store) Find(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]adapter.File, error) {
-	entries, err := s.index.FindFiles(ctx, ids)
+func (s *Store) Find(ctx context.Context, digests map[uuid.UUID][]byte) (map[uuid.UUID]adapter.File, error) {
+	entries, err := s.index.FindFiles(ctx, slices.Collect(maps.Keys(digests)))
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[uuid.UUID]adapter.File, len(entries))
-	for _, e := range entries {
-		if !e.Whole {
-			continue
-		}
-		info, err := os.Stat(s.path(e.ID, e.Blob))
+	// Of those with the digest the one that came first: whoever brings the same bytes
+	// later gives them no other name.
+	first := slices.Clone(entries)
+	slices.SortStableFunc(first, func(a, b adapter.FileEntry) int {
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() != e.Size:
-			s.log.Error("the index names a file that the disk does not have: it was lost there", "file", e.ID.String(), "size", e.Size)
-		case err != nil:
-			return nil, fmt.Errorf("file %s: %w", e.ID, err)
-		default:
-			found[e.ID] = e.File
+		case a.Entry == a.ID:
+			return -1
+		case b.Entry == b.ID:
+			return 1
+		}
+		return bytes.Compare(a.Entry[:], b.Entry[:]) // they begin with their time
+	})
+	found := make(map[uuid.UUID]adapter.File, len(digests))
+	for pass, list := range [][]adapter.FileEntry{first, entries} {
+		for _, e := range list {
+			if _, ok := found[e.ID]; ok || !e.Whole || pass == 0 && !bytes.Equal(e.GOST[:], digests[e.ID]) {
+				continue
+			}
+			info, err := os.Stat(s.path(e.ID, e.Blob))
+			switch {
+			case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() != e.Size:
+				s.log.Error("the index names a file that the disk does not have: it was lost there", "file", e.ID.String(), "size", e.Size)
+			case err != nil:
+				return nil, fmt.Errorf("file %s: %w", e.ID, err)
+			default:
+				found[e.ID] = e.File
+			}
 		}
 	}
 	return found, nil
 }
 
 // Read is adapter.FileStore.Read.
-func (s *Store) Read(ctx context.Context, id uuid.UUID) (io.ReadCloser, error) {
-	entries, err := s.index.FindFiles(ctx, []uuid.UUID{id})
+func (s *Store) Read(ctx context.Context, f adapter.File) (io.ReadCloser, error) {
+	entries, err := s.index.FindFiles(ctx, []uuid.UUID{f.ID})
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.ID == id && e.Whole {
+		if e.Entry == f.Entry && e.Whole {
 			return s.open(e)
 		}
 	}
-	return nil, fmt.Errorf("file %s: %w", id, fs.ErrNotExist)
+	return nil, fmt.Errorf("file %s: %w", f.ID, fs.ErrNotExist)
+}
+
+// brought gives what a sender sees in a folder: what it has brought in this session,
+// else the latest that was brought in another one of its owner's.
+func (s *Store) brought(ctx context.Context, folder uuid.UUID, by sender) (e adapter.FileEntry, err error) {
+	entries, err := s.index.FindFiles(ctx, []uuid.UUID{folder})
+	if err == nil {
+		e, err = seen(entries, by)
+	}
+	return e, err
+}
+
+func seen(entries []adapter.FileEntry, by sender) (e adapter.FileEntry, err error) {
+	i := slices.IndexFunc(entries, func(e adapter.FileEntry) bool { return e.Session == by.session && e.Session != "" })
+	if i < 0 {
+		i = slices.IndexFunc(entries, func(e adapter.FileEntry) bool { return e.Owner == by.owner })
+	}
+	if i < 0 {
+		return e, fs.ErrNotExist
+	}
+	return entries[i], nil
 }
 
 // Held is adapter.FileStore.Held.
@@ -271,17 +308,16 @@ func (s *Store) bring(ctx context.Context, id uuid.UUID, by sender, name string,
 	if err != nil {
 		return nil, err
 	}
-	before := adapter.FileEntry{Owner: by.owner}
-	if len(entries) > 0 {
-		before = entries[0]
+	var going int64
+	replaced := adapter.Replaced(entries, by.owner, by.session)
+	if replaced >= 0 {
+		going = entries[replaced].Size
 	}
-	if before.Owner != by.owner {
-		return nil, fmt.Errorf("file %s: %w", id, adapter.ErrFileTaken)
-	}
-	if u, err = s.begin(ctx, id, by, name, before.Size, len(entries) == 0); err != nil {
+	if u, err = s.begin(ctx, id, by, name, going, replaced < 0); err != nil {
 		return nil, err
 	}
 	if from > 0 {
+		before, _ := seen(entries, by)
 		if err := u.takeOver(before, from); err != nil {
 			u.abort()
 			return nil, err
@@ -420,7 +456,7 @@ func (u *upload) settle(ctx context.Context, whole bool, parts string) error {
 
 // leave puts what has come into the store as a part of an upload.
 func (u *upload) leave(ctx context.Context, upload string, n int) error {
-	p := adapter.FilePart{File: u.id, Upload: upload, N: n, Size: u.size}
+	p := adapter.FilePart{Folder: u.id, Upload: upload, Owner: u.by.owner, N: n, Size: u.size}
 	copy(p.SHA256[:], u.sha.Sum(nil))
 	return u.land(func(blob string) ([]string, error) {
 		p.Blob = blob

@@ -158,7 +158,7 @@ func (s *Store) scanFolders(ctx context.Context, names []string, before time.Tim
 		known[blob{e.ID, e.Blob}] = true
 	}
 	for _, p := range parts {
-		known[blob{p.File, p.Blob}] = true
+		known[blob{p.Folder, p.Blob}] = true
 	}
 	for i, id := range ids {
 		for _, f := range listed[i] {

@@ -81,7 +81,7 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
 	})
 	defer r.Close() // leaves the group; else it would wait for SessionTimeout
-	s := &session{b: b, r: r, group: group, epochs: epochs, handle: handle, progress: time.Now()}
+	s := &session{b: b, r: r, group: group, topics: topics, epochs: epochs, handle: handle, progress: time.Now()}
 	defer s.hangUp()
 	looked := time.Now()
 	for {
@@ -149,6 +149,7 @@ type session struct {
 	b         *Broker
 	r         *kafka.Reader
 	group     string
+	topics    func() []string // that the caller wants
 	epochs    map[string]string
 	handle    func(context.Context, adapter.Partition, []adapter.Record) error
 	line      *line     // to ask for epochs
@@ -263,7 +264,8 @@ func (s *session) hangUp() {
 	}
 }
 
-// take gives one partition's records to the handler until it has them.
+// take gives one partition's records to the handler until it has them, or until
+// the caller wants the topic no more: then they are another's to take.
 func (s *session) take(ctx context.Context, at place, messages []kafka.Message) error {
 	records := make([]adapter.Record, len(messages))
 	for i, m := range messages {
@@ -274,6 +276,9 @@ func (s *session) take(ctx context.Context, at place, messages []kafka.Message) 
 		err := s.handle(ctx, from, records)
 		if err == nil {
 			return nil
+		}
+		if !slices.Contains(s.topics(), at.topic) {
+			return fmt.Errorf("topic %s is let go, its records could not be taken in: %w", at.topic, err)
 		}
 		s.b.log.Warn("kafka: records could not be taken in; trying again", "topic", at.topic, "partition", at.partition, "records", len(records), "error", err)
 		if !sleep(ctx, pause) {
@@ -348,10 +353,7 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 	if err != nil {
 		return nil, err
 	}
-	answer, err := b.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
-	if err == nil {
-		err = answer.Error
-	}
+	answer, err := b.groupOffsets(ctx, group, map[string][]int{topic: partitions})
 	if errors.Is(err, kafka.GroupIdNotFound) {
 		return nil, nil // nobody has read in its name yet
 	}
@@ -372,6 +374,25 @@ func (b *Broker) Committed(ctx context.Context, group, topic string) (map[adapte
 		return nil, err
 	}
 	return committed, nil
+}
+
+// groupOffsets asks a group's coordinator, which on a young cluster, or after its
+// broker has died, takes a moment to be one.
+func (b *Broker) groupOffsets(ctx context.Context, group string, topics map[string][]int) (answer *kafka.OffsetFetchResponse, err error) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	for {
+		answer, err = b.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: topics})
+		if err == nil {
+			err = answer.Error
+		}
+		if !errors.Is(err, kafka.NotCoordinatorForGroup) && !errors.Is(err, kafka.GroupCoordinatorNotAvailable) && !errors.Is(err, kafka.GroupLoadInProgress) {
+			return answer, err
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return nil, err
+		}
+	}
 }
 
 // Extents is adapter.Broker.Extents. As in Committed, what a topic made anew

@@ -134,7 +134,7 @@ func (p *acceptArrays) add(a *accept) {
 		f := &m.Files[n]
 		p.fileOf = append(p.fileOf, id)
 		p.fileN = append(p.fileN, int32(n))
-		p.file = append(p.file, (*[16]byte)(&f.ID))
+		p.file = append(p.file, (*[16]byte)(&f.Entry))
 		p.fileGOST = append(p.fileGOST, f.GOST[:])
 		p.fileSize = append(p.fileSize, f.Size)
 		p.fileSender = append(p.fileSender, string(m.Sender))

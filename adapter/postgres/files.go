@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"mezhved/adapter"
 )
@@ -17,13 +16,13 @@ import (
 // The index of the file store. Package files keeps the bytes; here is whose they
 // are and which message holds them.
 
-const fileColumns = "f.id, f.owner, f.session, f.name, f.blob, f.size, f.gost, f.sha256"
+const fileColumns = "coalesce(f.folder, f.id), f.id, f.owner, f.session, f.name, f.blob, f.size, f.gost, f.sha256"
 
 func scanFile(r pgx.CollectableRow) (f adapter.FileEntry, err error) {
-	var id [16]byte
+	var folder, id [16]byte
 	var digest, sum []byte
-	err = r.Scan(&id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
-	f.ID, f.Whole = id, len(digest) > 0
+	err = r.Scan(&folder, &id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
+	f.ID, f.Entry, f.Whole = folder, id, len(digest) > 0
 	copy(f.GOST[:], digest)
 	copy(f.SHA256[:], sum)
 	return f, err
@@ -40,9 +39,10 @@ func (s *Store) filesOf(ctx context.Context, message uuid.UUID) ([]adapter.File,
 	return files, err
 }
 
-// FindFiles gives what is known of the files with these ids, whole or not.
-func (s *Store) FindFiles(ctx context.Context, ids []uuid.UUID) ([]adapter.FileEntry, error) {
-	rows, _ := s.pool.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE f.id = ANY ($1)", raw(ids))
+// FindFiles gives what is known of the files in these folders, whole or not, the
+// latest first.
+func (s *Store) FindFiles(ctx context.Context, folders []uuid.UUID) ([]adapter.FileEntry, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE coalesce(f.folder, f.id) = ANY ($1) ORDER BY changed DESC, id", raw(folders))
 	return pgx.CollectRows(rows, scanFile)
 }
 
@@ -54,46 +54,80 @@ func raw(ids []uuid.UUID) [][16]byte {
 	return out
 }
 
-// MakeFile makes an empty entry for its owner. Done twice it is there once;
-// ErrFileTaken says that another owner has it, or a message.
-func (s *Store) MakeFile(ctx context.Context, id uuid.UUID, owner, session string, now time.Time) error {
-	err := makeFile(ctx, s.pool, id, owner, session, now)
-	var ours bool
-	if err == nil {
-		err = s.pool.QueryRow(ctx, "SELECT owner = $2 AND NOT EXISTS (SELECT FROM message_file WHERE file = id) FROM file WHERE id = $1", [16]byte(id), owner).Scan(&ours)
-	}
-	if err == nil && !ours || errors.Is(err, pgx.ErrNoRows) {
-		err = adapter.ErrFileTaken
-	}
+// MakeFile makes an empty entry in a folder for its owner, unless it has one there.
+// ErrFileTaken says that a message holds a file of the folder.
+func (s *Store) MakeFile(ctx context.Context, folder uuid.UUID, owner, session string, now time.Time) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		there, held, err := lockFolder(ctx, tx, folder)
+		switch {
+		case err != nil:
+			return err
+		case held:
+			return adapter.ErrFileTaken
+		case slices.ContainsFunc(there, func(e adapter.FileEntry) bool { return e.Owner == owner }):
+			return nil
+		}
+		return writeFile(ctx, tx, adapter.FileEntry{File: adapter.File{ID: folder, Entry: newEntry(there, folder)}, Owner: owner, Session: session}, now)
+	})
 	if err != nil {
-		return fmt.Errorf("making file %s: %w", id, err)
+		return fmt.Errorf("making file %s: %w", folder, err)
 	}
 	return nil
 }
 
-func makeFile(ctx context.Context, db interface {
-	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
-}, id uuid.UUID, owner, session string, now time.Time) error {
-	_, err := db.Exec(ctx, "INSERT INTO file (id, owner, session, name, blob, size, gost, sha256, changed) VALUES ($1, $2, $3, '', '', 0, '', '', $4) ON CONFLICT DO NOTHING",
-		[16]byte(id), owner, session, now)
+// lockFolder keeps others from changing what is in a folder until the transaction
+// ends, and gives it. held is whether a message holds any of it: a message that is
+// being accepted holds the keys of its rows, so it has come before, or it finds
+// what it refers to changed.
+func lockFolder(ctx context.Context, tx pgx.Tx, folder uuid.UUID) (there []adapter.FileEntry, held bool, err error) {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 5730))", folder.String()); err != nil {
+		return nil, false, err
+	}
+	rows, _ := tx.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE coalesce(f.folder, f.id) = $1 ORDER BY id FOR UPDATE", [16]byte(folder))
+	if there, err = pgx.CollectRows(rows, scanFile); err != nil || len(there) == 0 {
+		return nil, false, err
+	}
+	// Asked behind the locks: a message may have come while we waited for them.
+	entries := make([][16]byte, len(there))
+	for i, e := range there {
+		entries[i] = e.Entry
+	}
+	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM message_file WHERE file = ANY ($1))", entries).Scan(&held)
+	return there, held, err
+}
+
+// newEntry is the id of another entry in a folder: the folder's own for the first,
+// for the others one that begins with its time.
+func newEntry(there []adapter.FileEntry, folder uuid.UUID) uuid.UUID {
+	if slices.ContainsFunc(there, func(e adapter.FileEntry) bool { return e.Entry == folder }) {
+		return uuid.Must(uuid.NewV7())
+	}
+	return folder
+}
+
+func writeFile(ctx context.Context, tx pgx.Tx, f adapter.FileEntry, now time.Time) error {
+	digest, sum := []byte{}, []byte{}
+	if f.Whole {
+		digest, sum = f.GOST[:], f.SHA256[:]
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO file (id, folder, owner, session, name, blob, size, gost, sha256, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, session = excluded.session, name = excluded.name, blob = excluded.blob, size = excluded.size,
+			gost = excluded.gost, sha256 = excluded.sha256, changed = excluded.changed`,
+		[16]byte(f.Entry), [16]byte(f.ID), f.Owner, f.Session, f.Name, f.Blob, f.Size, digest, sum, now)
 	return err
 }
 
 // PutFile says that the bytes of a file are on the disk, put together of the parts
 // of an upload when one is named. It gives the blobs that nothing refers to any
 // more: the one from before, those of the parts, or the new one itself where the
-// same file was there already. ErrFileTaken says that another file is there, which
-// this session may not replace; ErrNotFound that there is no such upload, or not
-// any more.
+// same file was there already. ErrFileTaken says that a message holds a file of the
+// folder, or that a whole one would become a part; ErrNotFound that there is no
+// such upload, or not any more.
 //
-// A session may replace what it has brought itself; what is not whole, another one
-// of the same owner may bring again or to its end, because that is what a sender
-// does whose connection broke. What is whole never changes for anybody else: the
-// same bytes under the same name are taken as the file that is there, which from
-// then on is of no session, because two have been told that it is kept.
-//
-// A message that is being accepted with the bytes of before holds the key of the
-// row: either it is first, and this fails, or it finds its file replaced.
+// What is whole and another session's stays, and the new one lies beside it
+// (adapter.Replaced): the digest that a message says is that of the file that it
+// means. Only the very same file, of the same owner, is not kept twice; it is of no
+// session from then on, because two have been told that it is kept.
 func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, upload string, now time.Time) (gone []string, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		gone = nil
@@ -102,40 +136,37 @@ func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, upload string,
 				return err
 			}
 		}
-		if err := makeFile(ctx, tx, f.ID, f.Owner, f.Session, now); err != nil {
-			return err
-		}
-		rows, _ := tx.Query(ctx, "SELECT "+fileColumns+" FROM file f WHERE id = $1 FOR UPDATE", [16]byte(f.ID))
-		old, err := pgx.CollectExactlyOneRow(rows, scanFile)
+		there, held, err := lockFolder(ctx, tx, f.ID)
 		if err != nil {
 			return err
 		}
-		var held bool // asked behind the lock: a message may have come meanwhile
-		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM message_file WHERE file = $1)", [16]byte(f.ID)).Scan(&held); err != nil {
-			return err
-		}
-		own := old.Session == f.Session && f.Session != "" && (f.Whole || !old.Whole)
-		switch {
-		case !held && (own || !old.Whole && old.Owner == f.Owner):
-			digest, sum := []byte{}, []byte{}
-			if f.Whole {
-				digest, sum = f.GOST[:], f.SHA256[:]
-			}
-			if old.Blob != "" && old.Blob != f.Blob {
-				gone = append(gone, old.Blob)
-			}
-			_, err = tx.Exec(ctx, "UPDATE file SET session = $2, name = $3, blob = $4, size = $5, gost = $6, sha256 = $7, changed = $8 WHERE id = $1",
-				[16]byte(f.ID), f.Session, f.Name, f.Blob, f.Size, digest, sum, now)
-			return err
-		case old.Whole && old.File == f.File && f.Whole:
-			if f.Blob == old.Blob { // told again
+		if i := slices.IndexFunc(there, func(e adapter.FileEntry) bool {
+			f.Entry = e.Entry // which does not make another file of it
+			return e.Whole && f.Whole && e.Owner == f.Owner && e.File == f.File
+		}); i >= 0 {
+			if there[i].Blob == f.Blob { // told again
 				return nil
 			}
 			gone = append(gone, f.Blob)
-			_, err = tx.Exec(ctx, "UPDATE file SET session = '', changed = greatest(changed, $2) WHERE id = $1", [16]byte(f.ID), now)
+			if there[i].Session == f.Session {
+				return nil
+			}
+			_, err = tx.Exec(ctx, "UPDATE file SET session = '', changed = greatest(changed, $2) WHERE id = $1", [16]byte(there[i].Entry), now)
 			return err
 		}
-		return adapter.ErrFileTaken
+		if held {
+			return adapter.ErrFileTaken
+		}
+		f.Entry = newEntry(there, f.ID)
+		if i := adapter.Replaced(there, f.Owner, f.Session); i >= 0 {
+			if there[i].Whole && !f.Whole {
+				return adapter.ErrFileTaken
+			}
+			if f.Entry = there[i].Entry; there[i].Blob != "" && there[i].Blob != f.Blob {
+				gone = append(gone, there[i].Blob)
+			}
+		}
+		return writeFile(ctx, tx, f, now)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("noting file %s: %w", f.ID, err)
@@ -143,25 +174,18 @@ func (s *Store) PutFile(ctx context.Context, f adapter.FileEntry, upload string,
 	return gone, nil
 }
 
-// DropFile forgets a file that no message holds, for the session that has brought
-// it, and the uploads to it, and gives the blobs that nothing refers to any more.
-// It is no error when there is none.
-func (s *Store) DropFile(ctx context.Context, id uuid.UUID, session string) (gone []string, err error) {
-	rows, _ := s.pool.Query(ctx, `
-WITH f AS (
-	SELECT id FROM file WHERE id = $1 AND session = $2 AND session <> '' AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = id) FOR UPDATE
-), p AS (
-	DELETE FROM file_part USING f WHERE file = f.id RETURNING file_part.blob
-), d AS (
-	DELETE FROM file USING f WHERE file.id = f.id RETURNING file.blob
-)
-SELECT blob FROM d UNION ALL SELECT blob FROM p`, [16]byte(id), session)
+// DropFile forgets what a session has brought into a folder, unless a message holds
+// it, and gives the blob that nothing refers to any more. It is no error when there
+// is none.
+func (s *Store) DropFile(ctx context.Context, folder uuid.UUID, session string) (gone []string, err error) {
+	rows, _ := s.pool.Query(ctx, `DELETE FROM file f WHERE coalesce(f.folder, f.id) = $1 AND session = $2 AND session <> ''
+		AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id) RETURNING blob`, [16]byte(folder), session)
 	gone, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	if violates(err, "message_file_file") {
 		return nil, nil // a message was quicker
 	}
 	if err != nil {
-		return nil, fmt.Errorf("forgetting file %s: %w", id, err)
+		return nil, fmt.Errorf("forgetting file %s: %w", folder, err)
 	}
 	return gone, nil
 }
@@ -172,24 +196,21 @@ SELECT blob FROM d UNION ALL SELECT blob FROM p`, [16]byte(id), session)
 func (s *Store) PutPart(ctx context.Context, p adapter.FilePart, now time.Time) (old string, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if p.N > 0 {
-			if err := lockUpload(ctx, tx, p.File, p.Upload); err != nil {
+			if err := lockUpload(ctx, tx, p.Folder, p.Upload); err != nil {
 				return err
 			}
-			err := tx.QueryRow(ctx, "SELECT blob FROM file_part WHERE file = $1 AND upload = $2 AND n = $3", [16]byte(p.File), p.Upload, p.N).Scan(&old)
+			err := tx.QueryRow(ctx, "SELECT blob FROM file_part WHERE folder = $1 AND upload = $2 AND n = $3", [16]byte(p.Folder), p.Upload, p.N).Scan(&old)
 			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO file_part (file, upload, n, blob, size, sha256, changed) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (file, upload, n) DO UPDATE SET blob = excluded.blob, size = excluded.size, sha256 = excluded.sha256, changed = excluded.changed`,
-			[16]byte(p.File), p.Upload, p.N, p.Blob, p.Size, p.SHA256[:], now)
+		_, err := tx.Exec(ctx, `INSERT INTO file_part (folder, upload, n, owner, blob, size, sha256, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (folder, upload, n) DO UPDATE SET blob = excluded.blob, size = excluded.size, sha256 = excluded.sha256, changed = excluded.changed`,
+			[16]byte(p.Folder), p.Upload, p.N, p.Owner, p.Blob, p.Size, p.SHA256[:], now)
 		return err
 	})
-	if violates(err, "file_part_file_fkey") {
-		err = adapter.ErrNotFound
-	}
 	if err != nil {
-		return "", fmt.Errorf("noting part %d of file %s: %w", p.N, p.File, err)
+		return "", fmt.Errorf("noting part %d of file %s: %w", p.N, p.Folder, err)
 	}
 	if old == p.Blob {
 		old = "" // told again
@@ -198,23 +219,23 @@ func (s *Store) PutPart(ctx context.Context, p adapter.FilePart, now time.Time) 
 }
 
 // lockUpload holds the upload, so that it is either changed or ended.
-func lockUpload(ctx context.Context, tx pgx.Tx, file uuid.UUID, upload string) error {
+func lockUpload(ctx context.Context, tx pgx.Tx, folder uuid.UUID, upload string) error {
 	var n int
-	err := tx.QueryRow(ctx, "SELECT n FROM file_part WHERE file = $1 AND upload = $2 AND n = 0 FOR UPDATE", [16]byte(file), upload).Scan(&n)
+	err := tx.QueryRow(ctx, "SELECT n FROM file_part WHERE folder = $1 AND upload = $2 AND n = 0 FOR UPDATE", [16]byte(folder), upload).Scan(&n)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = adapter.ErrNotFound
 	}
 	return err
 }
 
-// FileParts gives the uploads to files and their parts, in order.
-func (s *Store) FileParts(ctx context.Context, ids []uuid.UUID) ([]adapter.FilePart, error) {
-	rows, _ := s.pool.Query(ctx, "SELECT file, upload, n, blob, size, sha256 FROM file_part WHERE file = ANY ($1) ORDER BY file, upload, n", raw(ids))
+// FileParts gives the uploads to folders and their parts, in order.
+func (s *Store) FileParts(ctx context.Context, folders []uuid.UUID) ([]adapter.FilePart, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT folder, upload, n, owner, blob, size, sha256 FROM file_part WHERE folder = ANY ($1) ORDER BY folder, upload, n", raw(folders))
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p adapter.FilePart, err error) {
 		var id [16]byte
 		var sum []byte
-		err = r.Scan(&id, &p.Upload, &p.N, &p.Blob, &p.Size, &sum)
-		p.File = id
+		err = r.Scan(&id, &p.Upload, &p.N, &p.Owner, &p.Blob, &p.Size, &sum)
+		p.Folder = id
 		copy(p.SHA256[:], sum)
 		return p, err
 	})
@@ -222,22 +243,22 @@ func (s *Store) FileParts(ctx context.Context, ids []uuid.UUID) ([]adapter.FileP
 
 // DropParts forgets an upload and gives the blobs of its parts. ErrNotFound says
 // that there is none.
-func (s *Store) DropParts(ctx context.Context, file uuid.UUID, upload string) (gone []string, err error) {
+func (s *Store) DropParts(ctx context.Context, folder uuid.UUID, upload string) (gone []string, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		gone, err = dropParts(ctx, tx, file, upload)
+		gone, err = dropParts(ctx, tx, folder, upload)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("forgetting an upload to file %s: %w", file, err)
+		return nil, fmt.Errorf("forgetting an upload to file %s: %w", folder, err)
 	}
 	return gone, nil
 }
 
-func dropParts(ctx context.Context, tx pgx.Tx, file uuid.UUID, upload string) ([]string, error) {
-	if err := lockUpload(ctx, tx, file, upload); err != nil {
+func dropParts(ctx context.Context, tx pgx.Tx, folder uuid.UUID, upload string) ([]string, error) {
+	if err := lockUpload(ctx, tx, folder, upload); err != nil {
 		return nil, err
 	}
-	rows, _ := tx.Query(ctx, "DELETE FROM file_part WHERE file = $1 AND upload = $2 RETURNING blob", [16]byte(file), upload)
+	rows, _ := tx.Query(ctx, "DELETE FROM file_part WHERE folder = $1 AND upload = $2 RETURNING blob", [16]byte(folder), upload)
 	blobs, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return slices.DeleteFunc(blobs, func(b string) bool { return b == "" }), err
 }
@@ -253,7 +274,7 @@ func (s *Store) FileUse(ctx context.Context, owner string) (u adapter.FileUse, e
 	if err == nil {
 		err = s.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE n = 0), coalesce(sum(p.size), 0)::bigint,
 			count(*) FILTER (WHERE n = 0 AND owner = $1), coalesce(sum(p.size) FILTER (WHERE owner = $1), 0)::bigint
-			FROM file_part p JOIN file f ON f.id = p.file`, owner).Scan(&uploads, &parts, &ownUploads, &ownParts)
+			FROM file_part p`, owner).Scan(&uploads, &parts, &ownUploads, &ownParts)
 	}
 	if err != nil {
 		return u, fmt.Errorf("adding up the files of the store: %w", err)
@@ -305,10 +326,10 @@ WHERE l.name = $1 AND l.until > $2 AND EXISTS (
 	AND (q.eol IS NULL OR q.eol > $2 OR q.visible_at > $2))
 ORDER BY m.n`, user, now)
 	files, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (f adapter.FileEntry, err error) {
-		var id [16]byte
+		var folder, id [16]byte
 		var hashed, digest, sum []byte
-		err = r.Scan(&hashed, &id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
-		f.ID, f.Whole = id, len(digest) > 0
+		err = r.Scan(&hashed, &folder, &id, &f.Owner, &f.Session, &f.Name, &f.Blob, &f.Size, &digest, &sum)
+		f.ID, f.Entry, f.Whole = folder, id, len(digest) > 0
 		copy(secret[:], hashed)
 		copy(f.GOST[:], digest)
 		copy(f.SHA256[:], sum)
@@ -344,7 +365,7 @@ func (s *Store) ReleaseFiles(ctx context.Context, now, idle, abandoned time.Time
 	}
 	rows, _ := s.pool.Query(ctx, `
 WITH s AS (
-	SELECT id FROM file f WHERE changed < $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id) AND NOT EXISTS (SELECT FROM file_part p WHERE p.file = f.id)
+	SELECT id FROM file f WHERE changed < $1 AND NOT EXISTS (SELECT FROM message_file m WHERE m.file = f.id)
 	ORDER BY changed LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM file f USING s WHERE f.id = s.id RETURNING `+fileColumns, idle, sweepRows)
@@ -361,20 +382,20 @@ DELETE FROM file f USING s WHERE f.id = s.id RETURNING `+fileColumns, idle, swee
 // releaseParts forgets uploads to which nothing has come for long, and gives the
 // blobs of their parts.
 func (s *Store) releaseParts(ctx context.Context, abandoned time.Time) (gone []adapter.FileEntry, err error) {
-	rows, _ := s.pool.Query(ctx, "SELECT file, upload FROM file_part GROUP BY file, upload HAVING max(changed) < $1 LIMIT $2", abandoned, sweepRows)
+	rows, _ := s.pool.Query(ctx, "SELECT folder, upload FROM file_part GROUP BY folder, upload HAVING max(changed) < $1 LIMIT $2", abandoned, sweepRows)
 	uploads, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p adapter.FilePart, err error) {
 		var id [16]byte
 		err = r.Scan(&id, &p.Upload)
-		p.File = id
+		p.Folder = id
 		return p, err
 	})
 	for _, u := range uploads {
-		blobs, e := s.DropParts(ctx, u.File, u.Upload)
+		blobs, e := s.DropParts(ctx, u.Folder, u.Upload)
 		if e != nil && !errors.Is(e, adapter.ErrNotFound) { // another node was quicker
 			err = errors.Join(err, e)
 		}
 		for _, blob := range blobs {
-			gone = append(gone, adapter.FileEntry{File: adapter.File{ID: u.File}, Blob: blob})
+			gone = append(gone, adapter.FileEntry{File: adapter.File{ID: u.Folder}, Blob: blob})
 		}
 	}
 	return gone, err

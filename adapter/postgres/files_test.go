@@ -25,7 +25,11 @@ func (w *world) bring(content string) adapter.File {
 	if _, err := w.PutFile(w.Context(), f, "", w.now); err != nil {
 		w.Fatal(err)
 	}
-	return f.File
+	found, err := w.FindFiles(w.Context(), []uuid.UUID{f.ID})
+	if err != nil || len(found) != 1 {
+		w.Fatal(found, err)
+	}
+	return found[0].File
 }
 
 func holding(files ...adapter.File) func(*adapter.Message) {
@@ -156,7 +160,7 @@ func TestAcceptOfGoneFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var results []chan error
-	for _, m := range []*adapter.Message{w.message(holding(a)), w.message(holding(b)), w.message(), w.message(holding(b, adapter.File{ID: uuid.Must(uuid.NewUUID())}))} {
+	for _, m := range []*adapter.Message{w.message(holding(a)), w.message(holding(b)), w.message(), w.message(holding(b, adapter.File{ID: uuid.Must(uuid.NewUUID()), Entry: uuid.New()}))} {
 		done := make(chan error, 1)
 		results = append(results, done)
 		go func() { _, err := w.Accept(context.Background(), m, nil); done <- err }()
@@ -207,6 +211,35 @@ func TestNotesOfOneFileAtOnce(t *testing.T) {
 		if w.known(f.File) != 1 {
 			t.Fatal("the file is not there")
 		}
+	}
+}
+
+// Two have brought different files into one folder: a message holds the one that it
+// means, its reader is given that one, and what the other brought does not go with it.
+func TestFilesOfOneFolder(t *testing.T) {
+	w := open(t)
+	a := w.bring("a")
+	b := adapter.FileEntry{File: adapter.File{ID: a.ID, Name: "a.zip", Size: 1, GOST: [32]byte{2}, SHA256: [32]byte{2}}, Owner: "o", Session: "other", Blob: "b", Whole: true}
+	if gone, err := w.PutFile(t.Context(), b, "", w.now.Add(time.Second)); err != nil || len(gone) != 0 {
+		t.Fatalf("gone %q, %v, want both", gone, err)
+	}
+	found, err := w.FindFiles(t.Context(), []uuid.UUID{a.ID})
+	if err != nil || len(found) != 2 || found[0].Blob != "b" || found[0].Entry == found[1].Entry || found[1].Entry != a.ID {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	m := w.message(holding(found[0].File))
+	if _, err := w.Accept(t.Context(), m, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.Find(t.Context(), m.MessageID); err != nil || len(got) != 1 || len(got[0].Files) != 1 || got[0].Files[0] != found[0].File {
+		t.Errorf("the message's files: %+v, %v, want %+v", got, err, found[0].File)
+	}
+	// What it does not hold its own session still deletes.
+	if gone, err := w.DropFile(t.Context(), a.ID, "other"); err != nil || len(gone) != 0 {
+		t.Errorf("dropping the held one: %q, %v", gone, err)
+	}
+	if gone, err := w.DropFile(t.Context(), a.ID, "s"); err != nil || len(gone) != 1 || gone[0] != "blob-a" {
+		t.Errorf("dropping the other one: %q, %v", gone, err)
 	}
 }
 

@@ -198,3 +198,28 @@ func TestLateAckOfAnIDThatTwoMessagesBear(t *testing.T) {
 		t.Error("the other one has gone")
 	}
 }
+
+// A database that gateways of before have worked with says until when they may be
+// at work; a new one says that there are none.
+func TestOldSeals(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	if at, err := w.OldSeals(ctx); err != nil || !at.IsZero() {
+		t.Errorf("a new database: old seals until %v, %v, want never", at, err)
+	}
+	w.accept(w.message())
+	w.Close()
+	w.migrateTo(49)
+	w.upgrade()
+	if at, err := w.OldSeals(ctx); err != nil || at.Before(time.Now().Add(6*24*time.Hour)) || at.After(time.Now().Add(8*24*time.Hour)) {
+		t.Errorf("a database of before: old seals until %v, %v, want about a week", at, err)
+	}
+	w.Close()
+	w.migrateTo(49)
+	w.query(exec("TRUNCATE message"))
+	w.query(exec("UPDATE goose_db_version SET tstamp = tstamp - interval '1 day'"))
+	w.upgrade()
+	if at, err := w.OldSeals(ctx); err != nil || at.IsZero() {
+		t.Errorf("an empty database of before: old seals until %v, %v, want some time", at, err)
+	}
+}

@@ -414,7 +414,8 @@ func (l *load) take(system string, op envelopes.Operation) {
 			continue
 		case refused:
 			l.violated("%s polls: %v", system, err)
-			return
+			l.sleep()
+			continue
 		}
 		if m == nil {
 			l.sleep()

@@ -260,7 +260,13 @@ func (a *auditLog) visit() (entries int64) {
 	a.w.await("the auditor's visit", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		entries, problem = a.follow(ctx)
+		var v *journal.Visit
+		if v, problem = a.follow(ctx); problem == nil {
+			entries = v.Now.Tree.N
+			for _, f := range v.Recount.Findings {
+				a.w.t.Errorf("the auditor finds: %s", f)
+			}
+		}
 		// The pool may still hold connections to the killed server.
 		return problem == nil || errors.As(problem, &fork)
 	})
@@ -270,22 +276,14 @@ func (a *auditLog) visit() (entries int64) {
 	return entries
 }
 
-// follow makes one try at a visit. What the recount finds is no error of the
-// visit and fails the test.
-func (a *auditLog) follow(ctx context.Context) (entries int64, err error) {
+// follow makes one try at a visit.
+func (a *auditLog) follow(ctx context.Context) (*journal.Visit, error) {
 	published := a.book.Published(false)
 	checkpoint, err := published.Checkpoint(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	v, err := (&journal.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range v.Recount.Findings {
-		a.w.t.Errorf("the auditor finds: %s", f)
-	}
-	return v.Now.Tree.N, nil
+	return (&journal.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
 }
 
 // verify lets the auditor's own program verify the mirror, offline.

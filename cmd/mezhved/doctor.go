@@ -234,13 +234,7 @@ func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
 	if err != nil {
 		return // the configuration is bad, and that was said
 	}
-	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
-	if err != nil {
-		err = fmt.Errorf("%s: %w", c.Key, err)
-	} else {
-		err = joins(c, head, origin, public)
-	}
-	if err != nil {
+	if err := joins(c, head, strings.TrimSpace(string(skey))); err != nil {
 		r.add("bad", "journal", "%v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.ownsLog(ctx, origin, public); err != nil {
 		return err
 	}
-	signer, err := openJournalSigner(c.State, strings.TrimSpace(string(skey)), n.clock.Now)
+	signer, err := openJournalSigner(ctx, c, n.book, strings.TrimSpace(string(skey)), n.clock.Now)
 	if err != nil {
 		return err
 	}
@@ -84,17 +84,14 @@ func (n *node) ownsLog(ctx context.Context, origin, public string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unavailable(err)
 	}
-	if err := joins(c, head, origin, public); err != nil {
-		return usage(err)
-	}
 	const wayOut = "name the log's own key and signer state (journal.key, journal.state); or, when that key is given up, stop the gateways and go on under the new origin with mezhved journal reopen"
 	switch {
 	case head.Origin == origin && last == nil:
 		return nil
-	case head.Origin != origin && head.Tree.N == 0 && last == nil:
+	case head.Origin != origin && head.Tree.N == 0:
 		return usage(fmt.Errorf("journal.origin is %s, and journal.key (%s) is the key of %s, so the log could not be signed: set journal.origin to %s, or name the key of %s", c.Origin, c.Key, origin, origin, c.Origin))
 	case head.Origin != origin:
-		return usage(fmt.Errorf("the log in the database is %s, signed while it was empty, and journal.key (%s) is the key of %s (%s): %s", head.Origin, c.Key, origin, public, wayOut))
+		return nil // openJournalSigner says what to copy
 	}
 	policy, err := journal.LogPolicy(public)
 	if err != nil {
@@ -106,9 +103,17 @@ func (n *node) ownsLog(ctx context.Context, origin, public string) error {
 	return nil
 }
 
-// openJournalSigner opens the signer's memory, or begins it: ownsLog has made sure
-// that a missing one is that of an empty log.
-func openJournalSigner(state, skey string, now func() time.Time) (*journal.FileSigner, error) {
+// openJournalSigner opens the signer's memory. It is begun with an empty log
+// only: a signer without memory would sign a rewritten history.
+func openJournalSigner(ctx context.Context, c adapter.JournalConfig, book *postgres.Journal, skey string, now func() time.Time) (*journal.FileSigner, error) {
+	head, err := book.Head(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if err := joins(c, head, skey); err != nil {
+		return nil, usage(err)
+	}
+	state := c.State
 	if missing(state) {
 		if err := journal.CreateSignerState(state, skey); err != nil {
 			return nil, usage(err)
@@ -123,10 +128,13 @@ func openJournalSigner(state, skey string, now func() time.Time) (*journal.FileS
 
 // joins says what a node lacks that has a key and is to sign a journal which
 // others have begun; nil when it lacks nothing, or when the journal is new.
-// origin is the log that the node's key is for, public its verifier key.
-func joins(c adapter.JournalConfig, head journal.Head, origin, public string) error {
+func joins(c adapter.JournalConfig, head journal.Head, skey string) error {
 	if head.Tree.N == 0 {
 		return nil
+	}
+	origin, public, err := journal.KeyOf(skey)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Key, err)
 	}
 	copied := fmt.Sprintf("copy from the node that signs: its journal.key to %s, its journal.state to %s, and let journal.vault (%s) be the same folder as there", c.Key, c.State, c.Vault)
 	if c.Policy != "" {
@@ -134,8 +142,9 @@ func joins(c adapter.JournalConfig, head journal.Head, origin, public string) er
 	}
 	switch {
 	case origin != head.Origin:
-		return fmt.Errorf("the log in the database is %s, with %d entries, and journal.key (%s) is the key of %s (%s). To join it, %s; "+
-			"or leave journal.key out: then this node signs nothing and needs none of them. Only to give the old log up: mezhved journal reopen", head.Origin, head.Tree.N, c.Key, origin, public, copied)
+		return fmt.Errorf("the log in the database is %s, with %d entries, and journal.key (%s) is the key of %s (%s). To join that log, %s; "+
+			"or leave journal.key out: then this node signs nothing and needs none of them. Only to give the old log up: stop the gateways and go on under the new origin with mezhved journal reopen",
+			head.Origin, head.Tree.N, c.Key, origin, public, copied)
 	case missing(c.State):
 		return fmt.Errorf("the journal %s has %d entries and its signer's memory %s is not on this node. If the node joins others, %s. "+
 			"If it was the only one that signs, put the file back from its own backup, or go on under a new origin with mezhved journal reopen", head.Origin, head.Tree.N, c.State, copied)

@@ -137,7 +137,7 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 
 	command("keys", "journal", "--origin", "mezhved.demo/journal/2", "--out", filepath.Join(dir, "keys", "journal2.key"))
 	edit("origin: mezhved.demo/journal\n", "origin: mezhved.demo/journal/2\n", "keys/journal.key", "keys/journal2.key", "keys/journal.state", "keys/journal2.state")
-	lacks("a node with a key of its own", "the log in the database is mezhved.demo/journal, with ", "is the key of mezhved.demo/journal/2", "To join it, copy from the node that signs")
+	lacks("a node with a key of its own", "the log in the database is mezhved.demo/journal, with ", "is the key of mezhved.demo/journal/2", "To join that log, copy from the node that signs")
 	if said := command("journal", "reopen", "--config", file); !strings.Contains(said, "mezhved.demo/journal/2") {
 		t.Errorf("reopen says %q", said)
 	}

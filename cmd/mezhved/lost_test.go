@@ -31,9 +31,11 @@ type lossy struct {
 	keys map[string][]string // the flags of a party
 }
 
-func newLossy(t *testing.T, options ...adaptertest.Option) *lossy {
+func newLossy(t *testing.T) *lossy {
 	t.Helper()
-	l := &lossy{World: adaptertest.Start(t, options...), keys: map[string][]string{}}
+	// The commands go by the machine's clock, and the tests move the world's.
+	anyTime := adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(adapter.Period) })
+	l := &lossy{World: adaptertest.Start(t, anyTime), keys: map[string][]string{}}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -268,8 +270,7 @@ func TestACallThatCannotBeRememberedNamesItsID(t *testing.T) {
 // What cannot be stored whole is not acknowledged, and comes again; what comes again
 // does not touch what its owner has laid beside it.
 func TestPollStoresAMessageWholeOrNotAtAll(t *testing.T) {
-	// The gateway's clock is moved over leases here, the caller's is not.
-	l := newLossy(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(adapter.Period(24 * time.Hour)) }))
+	l := newLossy(t)
 	sent := anID.FindString(l.as(0, "MUNI", adaptertest.Content(adaptertest.Extract1), "send"))
 	l.AwaitQueued(1)
 	inbox := filepath.Join(t.TempDir(), "inbox")

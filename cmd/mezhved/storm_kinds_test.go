@@ -30,6 +30,7 @@ type fault struct {
 	part       string // of the world; two kinds of different parts may come together
 	weight     int    // how often it is in the bag; 0 counts as 1
 	alone      bool   // it comes together with nothing else
+	begins     bool   // it comes at the beginning of a world and never later
 	least      time.Duration
 	most       time.Duration // it lasts
 	// carries: the rest of the world goes on while it lasts. It lasts until
@@ -51,8 +52,6 @@ const (
 	ofDatabase = "the database"
 	ofBus      = "the bus"
 	ofFiles    = "the file store"
-
-	rollingUpgrade = "rolling-upgrade"
 )
 
 var previous = sync.OnceValues(buildPrevious)
@@ -149,12 +148,11 @@ func init() { // the table speaks of what speaks of it
 			}
 		}},
 		{name: "journal-state-full", what: "a full disk where a node's journal state lies", part: ofNode, carries: true, cannot: func(w *stormWorld) string { return needsMount(w.nodes[0].dir) }, strike: func(w *stormWorld) func() {
-			free, err := fillDisk(w.anyNode().dir)
+			free, err := fillDisk(w.signing().dir)
 			w.must(err)
 			return free
 		}},
-		{name: rollingUpgrade, what: "node by node from the previous release", part: ofNode, alone: true, weight: 1,
-			cannot: func(w *stormWorld) string { return "" }, carries: true, strike: upgrade},
+		{name: "rolling-upgrade", what: "node by node from the previous release", part: ofNode, begins: true, carries: true, strike: upgrade},
 
 		// The database.
 		{name: "database-fast", what: "PostgreSQL restarted, fast", part: ofDatabase, weight: 2, least: 0, most: time.Second, strike: endDatabase(syscall.SIGINT)},
@@ -176,7 +174,7 @@ func init() { // the table speaks of what speaks of it
 			}
 		}},
 		{name: "database-failover", what: "fail-over to a streaming standby", part: ofDatabase, alone: true, strike: failover(false)},
-		{name: "database-failover-silent", what: "fail-over when the first server's host dies silently", part: ofDatabase, alone: true, strike: failover(true)},
+		{name: "database-failover-silent", what: "fail-over when the first server's host dies silently", part: ofDatabase, alone: true, carries: true, strike: failover(true)},
 		{name: "database-readonly", what: "the database is read-only", part: ofDatabase, least: time.Second, most: 3 * time.Second, strike: func(w *stormWorld) func() {
 			w.must(w.do("ALTER SYSTEM SET default_transaction_read_only = on"))
 			w.must(w.do("SELECT pg_reload_conf()"))
@@ -225,20 +223,11 @@ func init() { // the table speaks of what speaks of it
 			way := adaptertest.Way(1 + w.s.rand.IntN(3))
 			return spoil(w.databaseWires(), func(p *adaptertest.Proxy) { p.Swallow(way) })
 		}},
-		{name: "database-silent-restart", what: "PostgreSQL restarted, immediate; no node is told", part: ofDatabase, strike: func(w *stormWorld) func() {
-			for _, p := range w.databaseWires() {
-				p.HideEnds()
-			}
+		{name: "database-silent-restart", what: "PostgreSQL restarted, immediate; no node is told", part: ofDatabase, carries: true, strike: func(w *stormWorld) func() {
+			heal := spoil(w.databaseWires(), func(p *adaptertest.Proxy) { p.HideEnds() })
 			w.must(w.database.End(syscall.SIGQUIT))
 			w.must(w.database.Start(w.ctx))
-			// The old connections stay silent as long as their ends are hidden: until the round is well.
-			go func() {
-				time.Sleep(20 * time.Second)
-				for _, p := range w.databaseWires() {
-					p.Mend()
-				}
-			}()
-			return nothing
+			return heal // until then the old connections are silent, and new ones work
 		}},
 		{name: "database-slow", what: "every packet to and from the database 100 ms late", part: ofDatabase, carries: true, least: 2 * time.Second, most: 3 * time.Second, strike: func(w *stormWorld) func() {
 			return spoil(w.databaseWires(), func(p *adaptertest.Proxy) { p.Delay(50 * time.Millisecond) })
@@ -358,6 +347,19 @@ func init() { // the table speaks of what speaks of it
 
 func (w *stormWorld) anyNode() *stormNode { return w.nodes[w.s.rand.IntN(len(w.nodes))] }
 
+// signing is the node that signs the journal: the one that wrote its state last.
+func (w *stormWorld) signing() (n *stormNode) {
+	last := time.Time{}
+	for _, one := range w.nodes {
+		info, err := os.Stat(filepath.Join(one.dir, "journal.state"))
+		w.must(err)
+		if n == nil || info.ModTime().After(last) {
+			n, last = one, info.ModTime()
+		}
+	}
+	return n
+}
+
 // all does something to each node at once, and gives what undoes it.
 func (w *stormWorld) all(do, undo func(*stormNode)) (heal func()) {
 	each := func(act func(*stormNode)) {
@@ -470,19 +472,10 @@ func upgrade(w *stormWorld) func() {
 		var p progress
 		watch := w.load.watch()
 		if !w.within(goesOn, func() bool { w.look(&p, watch); return p.whole() && time.Since(p.since) > 5*time.Second }) {
-			w.stands([]*fault{faultNamed(rollingUpgrade)}, "with one node of either release, after %s: %s", goesOn, p.missing())
+			w.stands([]*fault{w.s.upgrade}, "with one node of either release, after %s: %s", goesOn, p.missing())
 		}
 	}
 	return nothing
-}
-
-func faultNamed(name string) *fault {
-	for i := range faults {
-		if faults[i].name == name {
-			return &faults[i]
-		}
-	}
-	return nil
 }
 
 func endDatabase(signal syscall.Signal) func(*stormWorld) func() {
@@ -503,7 +496,8 @@ func (w *stormWorld) revive() {
 }
 
 // failover makes a standby, waits until every commit waits for it, lets the first
-// server die, and promotes the standby. silent: nobody is told of the death.
+// server die, and promotes the standby. silent: nobody is told of the death, and
+// the dead server's address takes connections and says nothing.
 func failover(silent bool) func(*stormWorld) func() {
 	return func(w *stormWorld) func() {
 		old, other := w.database, 1-w.primary
@@ -535,17 +529,12 @@ func failover(silent bool) func(*stormWorld) func() {
 		_, err = conn.Exec(w.ctx, "SELECT pg_promote()")
 		w.must(err)
 		w.must(conn.Close(w.ctx))
-		wait := time.Duration(0)
-		if silent {
-			wait = 15 * time.Second // the dead host's address stays silent
-		}
-		time.AfterFunc(wait, func() {
+		return func() {
 			for _, n := range w.nodes {
 				n.wires[gone].Mend()
 				n.wires[gone].Redirect("unix", "/nowhere")
 			}
-		})
-		return nothing
+		}
 	}
 }
 
@@ -616,6 +605,19 @@ func backends(what string) func(*stormWorld) func() {
 	}
 }
 
+const bouncerConfig = `[databases]
+mezhved = host=%s user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %s
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+max_client_conn = 500
+default_pool_size = 40
+ignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,work_mem,default_transaction_isolation,enable_seqscan,options
+`
+
 // pooler puts PgBouncer between both nodes and the database. A node that does not
 // start behind it must say so by name, and then the round has shown that.
 func pooler(w *stormWorld) func() {
@@ -625,8 +627,19 @@ func pooler(w *stormWorld) func() {
 	ini := filepath.Join(dir, "pgbouncer.ini")
 	u, err := url.Parse(w.database.URL("mezhved"))
 	w.must(err)
-	text := fmt.Sprintf("[databases]\nmezhved = host=%s user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 500\ndefault_pool_size = 40\nmax_prepared_statements = %d\nignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,enable_seqscan,options\n",
-		u.Query().Get("host"), port, 100*w.s.rand.IntN(2))
+	text := fmt.Sprintf(bouncerConfig, u.Query().Get("host"), port)
+	through := "postgres://postgres@127.0.0.1:" + port + "/mezhved?sslmode=disable"
+	// What its users are told to do about prepared statements: a newer one keeps
+	// them itself, before an older one the client does without.
+	version, err := exec.Command("pgbouncer", "--version").Output()
+	w.must(err)
+	var major, minor int
+	fmt.Sscanf(string(version), "PgBouncer %d.%d", &major, &minor)
+	if (major > 1 || minor >= 21) && w.s.rand.IntN(2) == 0 {
+		text += "max_prepared_statements = 100\n"
+	} else {
+		through += "&default_query_exec_mode=cache_describe"
+	}
 	w.must(os.WriteFile(ini, []byte(text), 0o644))
 	args := []string{ini}
 	if os.Geteuid() == 0 { // it does not run as root
@@ -638,7 +651,6 @@ func pooler(w *stormWorld) func() {
 	}
 	bouncer, err := launchProgram(nil, must(exec.LookPath("pgbouncer")), args...)
 	w.must(err)
-	through := "postgres://postgres@127.0.0.1:" + port + "/mezhved?sslmode=disable"
 	for _, n := range w.nodes {
 		n.useDatabase(through)
 		n.terminate()

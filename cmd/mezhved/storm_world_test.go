@@ -24,6 +24,7 @@ import (
 	"mezhved/adapter/kafka/realkafka"
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
+	"mezhved/signing"
 )
 
 // Bounds of the storm. Nothing that is right comes near them, even on a busy
@@ -107,6 +108,7 @@ console:
 // openStormWorld starts everything but the nodes.
 func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 	w := &stormWorld{crashWorld: &crashWorld{t: t, dir: t.TempDir()}, s: s, ctx: t.Context(), name: bus}
+	w.must(ageKeys(w.dir, time.Now().AddDate(-1, 0, 0)))
 	_, err := prepareDemo(w.dir, "127.0.0.1:0")
 	w.must(err)
 	w.mountDisk()
@@ -153,6 +155,28 @@ func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 	mountSmall(t, filepath.Join(w.dir, "files"), "64m")
 	replaceIn(t, filepath.Join(w.dir, "parties", "SFR01.yaml"), "lease: 3s\n", "lease: 5s\n")
 	return w
+}
+
+// ageKeys makes the keys of the bus and the parties with certificates that are
+// good since then: clocks will go back.
+func ageKeys(dir string, since time.Time) error {
+	ca, err := signing.NewTestCA("Mezhved storm CA", signing.KeyECDSA256, since)
+	if err != nil {
+		return err
+	}
+	quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	issue := func(folder, name string) error {
+		id, err := ca.Issue(signing.TestSubject{CommonName: name, Lifetime: 3 * 365 * 24 * time.Hour}, since)
+		if err != nil {
+			return err
+		}
+		return writeIdentity(quiet, folder, id)
+	}
+	errs := []error{writeIdentity(quiet, filepath.Join(dir, "keys", "ca"), &signing.Identity{Certificate: ca.Certificate, Key: ca.Key}), issue(filepath.Join(dir, "keys", "bus"), "SMEV")}
+	for _, p := range demoParties {
+		errs = append(errs, issue(filepath.Join(dir, "parties", p.mnemonic), p.mnemonic))
+	}
+	return errors.Join(errs...)
 }
 
 func (w *stormWorld) postgres(i int) embedded.PostgresOptions {
@@ -458,11 +482,10 @@ func (w *stormWorld) ask(sql string) (n int64, ok bool) {
 func (w *stormWorld) run(rounds int) {
 	began := time.Now()
 	old := ""
-	upgrade := slices.IndexFunc(w.s.drawn, func(f *fault) bool { return f.name == rollingUpgrade })
-	if upgrade >= 0 {
+	if w.s.upgrade != nil {
 		var err error
 		if old, err = previous(); err != nil {
-			w.s.absent[rollingUpgrade] = err.Error()
+			w.s.absent[w.s.upgrade.name] = err.Error()
 		}
 	}
 	for _, n := range w.nodes {
@@ -485,7 +508,7 @@ func (w *stormWorld) run(rounds int) {
 		w.t.Fatalf("the world does not even begin%s\n%s", w.state(), lastOf(w.nodes[0].run.out.String(), 30))
 	}
 	if old != "" {
-		w.round([]*fault{w.s.drawn[upgrade]})
+		w.round([]*fault{w.s.upgrade})
 		rounds--
 	}
 	w.log = w.openAuditLog(w.nodes[0].url())
@@ -500,6 +523,13 @@ func (w *stormWorld) run(rounds int) {
 		}
 	}
 	close(w.load.noMore)
+	sent := make(chan struct{})
+	go func() { w.load.sending.Wait(); close(sent) }()
+	select {
+	case <-sent:
+	case <-time.After(wellAgain):
+		w.finds("%d messages are still not answered %s after all is well", w.load.unsure(), wellAgain)
+	}
 	w.audit()
 	w.s.took += time.Since(began)
 	w.s.accepted += w.load.accepted.Load()
@@ -597,7 +627,7 @@ func (w *stormWorld) round(list []*fault) bool {
 	w.load.mu.Lock()
 	w.load.round = s.round
 	w.load.mu.Unlock()
-	before, accepted, began := w.gauges(), w.load.accepted.Load(), time.Now()
+	before, accepted, repeated, began := w.gauges(), w.load.accepted.Load(), w.load.repeated.Load(), time.Now()
 	found := len(s.findings)
 
 	var heals []func()
@@ -645,14 +675,14 @@ func (w *stormWorld) round(list []*fault) bool {
 	}
 	w.overdue()
 	if w.log != nil && s.round%10 == 0 {
-		w.visitSoon()
+		w.visit()
 	}
 	state := "well"
 	if len(s.findings) > found {
 		state = "NOT WELL"
 	}
-	w.t.Logf("round %d, %s: %s in %s; accepted %d; accepts again after %s, delivers %s, signs %s", s.round, kindsOf(list), state, time.Since(began).Round(10*time.Millisecond),
-		w.load.accepted.Load()-accepted, since(p.accepted, p.since), since(p.delivered, p.since), since(p.signed, p.since))
+	w.t.Logf("round %d, %s: %s in %s; accepted %d, repeated %d; accepts again after %s, delivers %s, signs %s", s.round, kindsOf(list), state, time.Since(began).Round(10*time.Millisecond),
+		w.load.accepted.Load()-accepted, w.load.repeated.Load()-repeated, since(p.accepted, p.since), since(p.delivered, p.since), since(p.signed, p.since))
 	return well
 }
 
@@ -736,19 +766,25 @@ func (w *stormWorld) overdue() {
 	}
 }
 
-// visitSoon lets the auditor follow the log and gives its size.
-func (w *stormWorld) visitSoon() (entries int64) {
+// visit lets the auditor follow the log and gives its size.
+func (w *stormWorld) visit() int64 {
+	var v *journal.Visit
 	var err error
-	if !w.within(wellAgain, func() bool {
+	fork := (*journal.ForkError)(nil)
+	w.within(wellAgain, func() bool {
 		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 		defer cancel()
-		entries, err = w.log.follow(ctx)
-		var fork *journal.ForkError
+		v, err = w.log.follow(ctx)
 		return err == nil || errors.As(err, &fork)
-	}) || err != nil {
+	})
+	if err != nil {
 		w.finds("the auditor's visit: %v", err)
+		return 0
 	}
-	return entries
+	if n := v.Recount.Found; n > 0 {
+		w.finds("the auditor finds %d things, such as: %s", n, v.Recount.Findings[0])
+	}
+	return v.Now.Tree.N
 }
 
 // audit ends the world: everything comes to rest, the auditor's program mirrors
@@ -795,7 +831,7 @@ func (w *stormWorld) audit() {
 	if w.log == nil {
 		return
 	}
-	entries := w.visitSoon()
+	entries := w.visit()
 	for _, p := range l.compare(w.log.livesIn(entries)) {
 		round := w.s.round
 		if s := l.sent[p.id]; s != nil {
@@ -810,7 +846,7 @@ func (w *stormWorld) audit() {
 		}
 		w.s.blame(v.round, what, v.text)
 	}
-	w.t.Logf("world of %s: %d messages accepted, %d entries in the log", w.name, l.accepted.Load(), entries)
+	w.t.Logf("the world of %s ends: %d messages accepted, %d entries in the log", w.name, l.accepted.Load(), entries)
 	for _, n := range w.nodes {
 		n.terminate()
 	}
@@ -845,7 +881,8 @@ func (w *stormWorld) mirror() {
 	} {
 		out, err := exec.Command(program(w.t, "mezhved-audit"), args...).CombinedOutput()
 		if err != nil {
-			w.finds("mezhved-audit %s: %v\n%s", args[0], err, out)
+			lines := strings.Split(string(out), "\n")
+			w.finds("mezhved-audit %s: %v\n%s", args[0], err, strings.Join(lines[:min(len(lines), 6)], "\n"))
 			return
 		}
 		w.t.Logf("mezhved-audit %s:\n%s", args[0], out)
