@@ -213,6 +213,15 @@ type FTPConfig struct {
 // a browser and over its API. Without tokens the desk is closed.
 type ConsoleConfig struct {
 	Tokens []TokenConfig `yaml:"tokens"`
+	Zone   string        `yaml:"zone"` // of the times on its pages, such as Asia/Yekaterinburg; default: Moscow
+}
+
+// Location is the zone of the desk's pages.
+func (c ConsoleConfig) Location() (*time.Location, error) {
+	if c.Zone == "" {
+		return Moscow, nil
+	}
+	return time.LoadLocation(c.Zone)
 }
 
 // TokenConfig is one person or program that is let in.
@@ -450,6 +459,9 @@ func (c FTPConfig) DataPorts() (from, to int, err error) {
 }
 
 func (c Config) checkConsole(f *yamlFile) {
+	if _, err := c.Console.Location(); err != nil {
+		f.errorf("console.zone", "a zone such as Asia/Yekaterinburg or UTC is expected, not %q", c.Console.Zone)
+	}
 	names := map[string]bool{}
 	for i, t := range c.Console.Tokens {
 		at := fmt.Sprintf("console.tokens.%d", i)

@@ -210,7 +210,7 @@ func refuse(err error) *refusal {
 		return done
 	case errors.As(err, &gate):
 		return &refusal{reason: "xml", cause: err, marks: []mark{{
-			rule: "xml." + string(gate.Code), text: fmt.Sprintf("строка %d, позиция %d: %s: %s", gate.Line, gate.Col, gate.Code, gate.Detail),
+			rule: "xml." + string(gate.Code), text: placed(gate.Line, gate.Col, "xml."+string(gate.Code), gate.Russian()),
 			offset: gate.Offset, line: gate.Line, col: gate.Col,
 		}}}
 	case errors.As(err, &parse):
@@ -246,6 +246,15 @@ func refuse(err error) *refusal {
 	return &refusal{reason: "failure", cause: err}
 }
 
+// placed is a finding in a sentence. What is about the body round the envelope has
+// no line and column.
+func placed(line, col int, rule, says string) string {
+	if line == 0 {
+		return rule + ": " + says
+	}
+	return fmt.Sprintf("строка %d, позиция %d: %s: %s", line, col, rule, says)
+}
+
 func refuseParse(e *envelopes.ParseError) *refusal {
 	r := &refusal{reason: "envelope", args: []any{""}, cause: e}
 	switch e.Code {
@@ -257,7 +266,7 @@ func refuseParse(e *envelopes.ParseError) *refusal {
 		r.reason, r.args = "too-large", []any{"слишком много частей MIME или слишком длинные их заголовки"}
 	}
 	r.marks = []mark{{
-		rule: "soap." + string(e.Code), text: fmt.Sprintf("строка %d, позиция %d: %s: %s", e.Line, e.Col, e.Code, e.Detail),
+		rule: "soap." + string(e.Code), text: placed(e.Line, e.Col, "soap."+string(e.Code), e.Russian()),
 		offset: e.Offset, line: e.Line, col: e.Col,
 	}}
 	return r
@@ -281,18 +290,24 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 		return &refusal{reason: "failure", cause: e}
 	}
 	r := &refusal{reason: why, cause: e, args: []any{kind}}
+	detail := e.Russian()
+	if detail == "" {
+		detail = e.Code.Russian()
+	}
 	const minute = "2006-01-02 15:04"
 	switch why {
 	case "signature-missing":
 		r.args = nil
 	case "signature-format":
-		r.args = []any{kind, e.Detail}
+		r.args = []any{kind, detail}
 	case "unsignable":
-		r.args = []any{e.Detail}
+		r.args = []any{detail}
+	case "signature-target", "algorithm", "certificate-missing":
+		r.slip = e.Russian()
 	case "certificate-expired":
-		r.args = []any{kind, e.NotAfter.In(moscow).Format(minute)}
+		r.args = []any{kind, e.NotAfter.In(Moscow).Format(minute)}
 	case "certificate-early":
-		r.args = []any{kind, e.NotBefore.In(moscow).Format(minute)}
+		r.args = []any{kind, e.NotBefore.In(Moscow).Format(minute)}
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
@@ -313,8 +328,8 @@ func refuseFile(name string, e *signing.Error) *refusal {
 	return r
 }
 
-// moscow is the time zone of the bus: its answers bear +03:00 all year.
-var moscow = time.FixedZone("MSK", 3*60*60)
+// Moscow is the time zone of the bus: its answers bear +03:00 all year.
+var Moscow = time.FixedZone("MSK", 3*60*60)
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {
@@ -336,7 +351,7 @@ func (r *refusal) fault(contour string) *envelopes.Fault {
 		Kind: t.fault, Signature: t.sub, Code: fmt.Sprintf("%s : TR:SYNC:%s:%d", contour, t.module, t.n), Text: r.text(),
 		Root: envelopes.Name(r.root), Permitted: r.size[0], Real: r.size[1],
 	}
-	f.Description = fmt.Sprintf("SMEV-%d:%s Что делать: %s. Инцидент %s", t.fault.Number(), f.Text, t.do, r.incident)
+	f.Description = fmt.Sprintf("SMEV-%d:%s Что делать: %s. Инцидент %s", t.fault.Number(), ended(f.Text), t.do, r.incident)
 	for _, m := range r.marks {
 		if m.text != "" {
 			f.Validation = append(f.Validation, envelopes.ValidationError{Position: m.offset, Text: m.text})
@@ -346,6 +361,14 @@ func (r *refusal) fault(contour string) *envelopes.Fault {
 		f.Destination = r.queue.destination()
 	}
 	return f
+}
+
+// ended is a sentence with its full stop; the standard's have it or not.
+func ended(s string) string {
+	if strings.HasSuffix(s, ".") || strings.HasSuffix(s, "!") {
+		return s
+	}
+	return s + "."
 }
 
 // event is the refusal as the journal keeps it.

@@ -91,7 +91,7 @@ func (g *Gateway) fresh(ctx context.Context, c *call, signed time.Time, zoneless
 	away := signed.Sub(c.started)
 	if away.Abs() > window {
 		return stale(c, "soap.timestamp", fmt.Sprintf("Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с%s, проверьте часы и подпишите вызов заново",
-			signed.Format(time.RFC3339), c.started.In(moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
+			signed.Format(time.RFC3339), c.started.In(Moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
 	}
 	first, err := g.store.FirstUse(ctx, c.signed.Mark(), c.operation().String(), signed.Add(window))
 	if err != nil {

@@ -52,6 +52,14 @@ func (r refused) check(t *testing.T, w *adaptertest.World, a adaptertest.Answere
 	if !strings.Contains(a.Fault.Description, r.text) {
 		t.Errorf("description %q does not say %q", a.Fault.Description, r.text)
 	}
+	if !strings.Contains(a.Fault.Description, ". Что делать: ") && !strings.Contains(a.Fault.Description, "! Что делать: ") {
+		t.Errorf("no full stop before the advice: %q", a.Fault.Description)
+	}
+	for _, v := range a.Fault.Validation {
+		if strings.Contains(v.Text, "строка 0") || !strings.ContainsAny(v.Text, "аеиоу") {
+			t.Errorf("validation error %q", v.Text)
+		}
+	}
 	if r.position {
 		if len(a.Fault.Validation) == 0 || a.Fault.Validation[0].Position <= 0 || !strings.Contains(a.Fault.Validation[0].Text, "cvc-") {
 			t.Errorf("validation errors %+v have no rule and position", a.Fault.Validation)

@@ -265,6 +265,14 @@ func (e *RouteError) Error() string {
 	return "routing code is not in the table: " + e.Code
 }
 
+// Russian is the error in Russian.
+func (e *RouteError) Russian() string {
+	if e.Missing != "" {
+		return "нет кода маршрутизации: " + e.Missing
+	}
+	return "кода маршрутизации нет в таблице: " + e.Code
+}
+
 // Validate checks signed content against the service's schema. The error is an
 // *xsd.Invalid. The SMEV transform drops what a prefix is bound to that occurs in
 // values only, and renames all others, so a name in a value is taken only when the

@@ -116,7 +116,13 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 }
 
 func (r *catalogReader) errorf(file, format string, args ...any) {
-	r.findings = append(r.findings, Finding{File: file, Text: fmt.Sprintf(format, args...)})
+	r.findings = append(r.findings, finding(file, "", format, args...))
+}
+
+func (r *catalogReader) warnf(file, format string, args ...any) {
+	one := finding(file, "", format, args...)
+	one.Warning = true
+	r.findings = append(r.findings, one)
 }
 
 func (r *catalogReader) digest(name string, content []byte) {
@@ -148,7 +154,7 @@ func (r *catalogReader) readParties(dir string) {
 		return
 	}
 	if len(names) == 0 {
-		r.findings = append(r.findings, Finding{File: dir, Warning: true, Text: "no party is registered: nobody can call (add <mnemonic>.yaml beside its certificate)"})
+		r.warnf(dir, "no party is registered: nobody can call (add <mnemonic>.yaml beside its certificate)")
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -209,7 +215,7 @@ func (r *catalogReader) readParty(name string) {
 // taken, because what they mean depends on the machine.
 func parseZone(s string) (*time.Location, bool) {
 	if s == "" {
-		return moscow, true
+		return Moscow, true
 	}
 	t, err := time.Parse("-07:00", s)
 	if err != nil {
@@ -329,7 +335,7 @@ func (r *catalogReader) readServices(dir string) {
 			}
 		}
 		if len(r.catalog.byName[n.Name()]) == 0 {
-			r.findings = append(r.findings, Finding{File: filepath.Join(dir, n.Name()), Warning: true, Text: "no version of this service was loaded (expected: <version>/service.yaml)"})
+			r.warnf(filepath.Join(dir, n.Name()), "no version of this service was loaded (expected: <version>/service.yaml)")
 		}
 	}
 }
@@ -540,7 +546,7 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 				return
 			}
 			for _, one := range ce.Findings {
-				r.findings = append(r.findings, Finding{File: filepath.Join(dir, one.File), Line: one.Line, Col: one.Col, Text: one.Rule + ": " + one.Russian()})
+				r.findings = append(r.findings, Finding{File: filepath.Join(dir, one.File), Line: one.Line, Col: one.Col, Text: one.Rule + ": " + one.English(), russian: one.Rule + ": " + one.Russian()})
 			}
 			return
 		}

@@ -95,9 +95,10 @@ func (k replyKeys) seal(a replyAddress) string {
 	return base64.StdEncoding.EncodeToString(append(token, body...))
 }
 
-// open reads a token. White space round it is forgiven, nothing else is.
+// open reads a token. White space in and round it is forgiven, since documents are
+// indented and lines broken on the way; nothing else is.
 func (k replyKeys) open(token string) (a replyAddress, err error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(token))
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(token), ""))
 	if err != nil || len(raw) < 1+sha256.Size || raw[0] != tokenVersion {
 		return a, errReplyTo
 	}

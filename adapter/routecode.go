@@ -1,7 +1,6 @@
 package adapter
 
 import (
-	"fmt"
 	"strings"
 
 	"mezhved/envelopes/xmltape"
@@ -33,12 +32,12 @@ func parseCodePath(s string, namespaces map[string]string) (*codePath, error) {
 	p := &codePath{source: s}
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), "/")
 	if !ok {
-		return nil, fmt.Errorf("the path %q must begin with /", s)
+		return nil, sayf("the path %q must begin with /", s)
 	}
 	for {
 		step, more, err := cutStep(rest)
 		if err != nil {
-			return nil, fmt.Errorf("path %q: %w", s, err)
+			return nil, sayf("path %q: %v", s, err)
 		}
 		last := more == ""
 		if step == "text()" && last && len(p.steps) > 0 {
@@ -47,7 +46,7 @@ func parseCodePath(s string, namespaces map[string]string) (*codePath, error) {
 		if name, ok := strings.CutPrefix(step, "@"); ok && last && len(p.steps) > 0 {
 			a, err := parseStep(name, namespaces)
 			if err != nil {
-				return nil, fmt.Errorf("path %q: %w", s, err)
+				return nil, sayf("path %q: %v", s, err)
 			}
 			a.anySpace = false
 			p.attr = &a
@@ -55,7 +54,7 @@ func parseCodePath(s string, namespaces map[string]string) (*codePath, error) {
 		}
 		one, err := parseStep(step, namespaces)
 		if err != nil {
-			return nil, fmt.Errorf("path %q: %w", s, err)
+			return nil, sayf("path %q: %v", s, err)
 		}
 		p.steps = append(p.steps, one)
 		if last {
@@ -79,16 +78,16 @@ func cutStep(s string) (step, rest string, err error) {
 			quote = c
 		case c == '/':
 			if i == 0 || i == len(s)-1 {
-				return "", "", fmt.Errorf("an empty step (// is not supported)")
+				return "", "", sayf("an empty step (// is not supported)")
 			}
 			return s[:i], s[i:], nil
 		}
 	}
 	if quote != 0 {
-		return "", "", fmt.Errorf("an unclosed quote")
+		return "", "", sayf("an unclosed quote")
 	}
 	if s == "" {
-		return "", "", fmt.Errorf("an empty step")
+		return "", "", sayf("an empty step")
 	}
 	return s, "", nil
 }
@@ -100,14 +99,14 @@ func parseStep(step string, namespaces map[string]string) (codeStep, error) {
 	}
 	predicate, closed := strings.CutSuffix(strings.TrimSpace(predicate), "]")
 	if !closed || name != "*" {
-		return codeStep{}, fmt.Errorf("step %q: only *[local-name()=\"…\"] may have a predicate", step)
+		return codeStep{}, sayf("step %q: only *[local-name()=\"…\"] may have a predicate", step)
 	}
 	out := codeStep{anySpace: true}
 	for part := range strings.SplitSeq(predicate, " and ") {
 		fn, value, ok := strings.Cut(part, "=")
 		value = strings.TrimSpace(value)
 		if !ok || len(value) < 2 || value[0] != value[len(value)-1] || (value[0] != '"' && value[0] != '\'') {
-			return codeStep{}, fmt.Errorf("step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate", step)
+			return codeStep{}, sayf("step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate", step)
 		}
 		value = value[1 : len(value)-1]
 		switch strings.TrimSpace(fn) {
@@ -116,7 +115,7 @@ func parseStep(step string, namespaces map[string]string) (codeStep, error) {
 		case "namespace-uri()":
 			out.space, out.anySpace = value, false
 		default:
-			return codeStep{}, fmt.Errorf("step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate", step)
+			return codeStep{}, sayf("step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate", step)
 		}
 	}
 	return out, nil
@@ -127,7 +126,7 @@ func parseNameTest(name string, namespaces map[string]string) (codeStep, error) 
 		return codeStep{anySpace: true}, nil
 	}
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "()[]=@|* \t\"'") {
-		return codeStep{}, fmt.Errorf("step %q is not a name", name)
+		return codeStep{}, sayf("step %q is not a name", name)
 	}
 	prefix, local, prefixed := strings.Cut(name, ":")
 	if !prefixed {
@@ -135,7 +134,7 @@ func parseNameTest(name string, namespaces map[string]string) (codeStep, error) 
 	}
 	space, ok := namespaces[prefix]
 	if !ok {
-		return codeStep{}, fmt.Errorf("prefix %q is not declared in namespaces", prefix)
+		return codeStep{}, sayf("prefix %q is not declared in namespaces", prefix)
 	}
 	return codeStep{local: local, space: space}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
+	"mezhved/internal/sentences"
 	"mezhved/signing"
 )
 
@@ -74,6 +75,16 @@ func TestReplyAddress(t *testing.T) {
 	got, err := replyKeys{k2, k1}.open("\n " + old + "\n")
 	if err != nil || !got.LongCode || got.Request != address.Request || got.Node != "узел" {
 		t.Errorf("opened with the older key: %+v, %v", got, err)
+	}
+	broken := ""
+	for i, c := range old { // indented and broken into lines
+		if i%60 == 0 {
+			broken += "\r\n\t  "
+		}
+		broken += string(c)
+	}
+	if got, err := (replyKeys{k1}).open(broken); err != nil || got.Request != address.Request {
+		t.Errorf("a token in lines: %+v, %v", got, err)
 	}
 	if _, err := (replyKeys{k2}).open(old); !errors.Is(err, errReplyTo) {
 		t.Errorf("opened with a key that did not make it: %v", err)
@@ -162,6 +173,11 @@ func TestCodePath(t *testing.T) {
 	}
 }
 
+// terms stand in Latin letters in the sentences of the table: names of fields,
+// headers and operations, and words of the standard's own texts.
+var terms = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
+	"sendRequest", "sendResponse", "AsyncProcessingStatus", "PKCS", "SignaturePKCS7", "Timestamp", "Routing", "ftp"}
+
 // Every row of the table is a fault that its operations declare, fills its
 // text, and says what to do; and every code of the rooms behind has a row.
 func TestTable(t *testing.T) {
@@ -181,6 +197,14 @@ func TestTable(t *testing.T) {
 		if row.text == "" || row.do == "" || row.status < 400 || row.module == "" || row.n == 0 {
 			t.Errorf("%s is not filled: %+v", why, row)
 		}
+		for _, s := range []string{row.text, row.do} {
+			if prose := sentences.Latin(s, terms...); prose != nil {
+				t.Errorf("%s: %q has the Latin words %q", why, s, prose)
+			}
+		}
+		if d := (&refusal{reason: why}).fault("x").Description; !strings.Contains(d, ". Что делать: ") && !strings.Contains(d, "! Что делать: ") {
+			t.Errorf("%s: no full stop before the advice: %q", why, d)
+		}
 		if code := fmt.Sprintf("mezhved : TR:SYNC:%s:%d", row.module, row.n); len(code) > 50 {
 			t.Errorf("%s: code %q is longer than 50 characters", why, code)
 		}
@@ -198,13 +222,46 @@ func TestTable(t *testing.T) {
 			t.Errorf("signature code %s: there is no row %s", code, why)
 		}
 		r := refuseSignature("ЭП-ОВ", &signing.Error{Code: code, Detail: "d"})
-		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") {
+		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") || sentences.Latin(text, terms...) != nil {
 			t.Errorf("signature code %s: text %q", code, text)
 		}
 	}
 	for _, why := range []idRefusal{idMalformed, idStale, idFuture} {
 		if _, ok := table[reason(why)]; !ok {
 			t.Errorf("there is no row %s", why)
+		}
+	}
+}
+
+// Whatever is wrong with services and parties can be told in Russian.
+func TestEverySayingHasItsRussianForm(t *testing.T) {
+	sentences.Room{
+		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2, "say": 2}, Russian: sayingsRussian,
+		Files: []string{"registryfiles.go", "yamlfile.go", "routecode.go", "samples.go"},
+		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
+			"UTC responses statuses draft test published retired"),
+	}.Check(t)
+}
+
+// What is wrong with the body has no place in the envelope, and none is told; what
+// is wrong in it is told in Russian, with what exactly.
+func TestFindingsInSentences(t *testing.T) {
+	parse := func(kind, body string) error {
+		_, err := envelopes.Parse(kind, []byte(body), new(xmltape.Tape), envelopes.Limits{})
+		return err
+	}
+	const soap = `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">`
+	for _, one := range []struct {
+		err  error
+		want string
+	}{
+		{parse(`multipart/related; boundary="b"; start="<a>"`, "--b\r\nContent-ID: <x>\r\n\r\n<a/>\r\n--b--"), "soap.multipart: нет части с Content-ID «a», названной в start"},
+		{parse("text/xml", soap+"<s:Header>\n<x s:mustUnderstand='1'/></s:Header></s:Envelope>"), "строка 2, позиция 1: soap.must-understand: заголовок SOAP «x» обязателен для понимания, но неизвестен"},
+		{parse("text/xml", "<a>&b;</a>"), `строка 1, позиция 4: xml.bad-reference: "&b;" — не одна из пяти предопределённых сущностей и не ссылка на символ XML`},
+	} {
+		r := refuse(one.err)
+		if len(r.marks) != 1 || r.marks[0].text != one.want {
+			t.Errorf("%v: %+v, want %s", one.err, r.marks, one.want)
 		}
 	}
 }

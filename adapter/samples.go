@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,7 +33,9 @@ func checkSamples(s *Service, dir string) (found Findings) {
 		switch {
 		case strings.HasSuffix(base, refusedSample) && refused:
 		case strings.HasSuffix(base, refusedSample) && len(wrong) == 0:
-			found = append(found, Finding{File: file, Sample: true, Text: "is there to show what is refused, and nothing is wrong with it"})
+			one := finding(file, "", "is there to show what is refused, and nothing is wrong with it")
+			one.Sample = true
+			found = append(found, one)
 		default:
 			found = append(found, wrong...)
 		}
@@ -45,18 +46,20 @@ func checkSamples(s *Service, dir string) (found Findings) {
 // checkSample gives what is wrong with a sample. refused says that a gateway would say
 // so too: what cannot be read, or stands under the wrong name, shows nothing.
 func checkSample(s *Service, file, base string) (found Findings, refused bool) {
-	errorf := func(line, col int, format string, args ...any) {
-		found = append(found, Finding{File: file, Line: line, Col: col, Sample: true, Text: fmt.Sprintf(format, args...)})
+	say := func(line, col int, format string, args ...any) {
+		one := finding(file, "", format, args...)
+		one.Line, one.Col, one.Sample = line, col, true
+		found = append(found, one)
 	}
 	src, err := os.ReadFile(file)
 	if err != nil {
-		errorf(0, 0, "%v", errors.Unwrap(err))
+		say(0, 0, "%v", errors.Unwrap(err))
 		return found, false
 	}
 	var tape xmltape.Tape
 	var bad *xmltape.Error
 	if err := tape.Parse(src, xmltape.Limits{}); errors.As(err, &bad) {
-		errorf(bad.Line, bad.Col, "%s: %s", bad.Code, bad.Detail)
+		say(bad.Line, bad.Col, "%s: %v", bad.Code, both{bad.Detail, bad.Russian()})
 		return found, true
 	}
 	content := tape.Root()
@@ -76,24 +79,24 @@ func checkSample(s *Service, file, base string) (found Findings, refused bool) {
 	if !known {
 		switch {
 		case len(roots) == 1 && roots[0].Local == "":
-			errorf(line, col, "a broadcast has no response")
+			say(line, col, "a broadcast has no response")
 		case len(roots) == 1:
-			errorf(line, col, "the root is %s, here %s is expected", root, roots[0])
+			say(line, col, "the root is %s, here %s is expected", root, roots[0])
 		default:
-			errorf(line, col, "the root is %s, which is neither the request nor the response of the service", root)
+			say(line, col, "the root is %s, which is neither the request nor the response of the service", root)
 		}
 		return found, false
 	}
 	var invalid *xsd.Invalid
 	if _, err := s.Validate(content); errors.As(err, &invalid) {
 		for _, v := range invalid.Violations {
-			errorf(v.Line, v.Col, "%s: %s", v.Rule, v.Russian())
+			say(v.Line, v.Col, "%s: %v", v.Rule, both{v.English(), v.Russian()})
 		}
 		return found, true
 	}
 	if root == s.Request {
 		if _, err := s.Route(content); err != nil {
-			errorf(line, col, "%v", err)
+			say(line, col, "%v", err)
 			return found, true
 		}
 	}

@@ -641,3 +641,25 @@ func TestJournalStopsAccepts(t *testing.T) {
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
 	w.Check()
 }
+
+// A document that was indented on the way has white space in reply addresses and
+// round ids of acknowledgements; both are taken as meant.
+func TestIndentedAddressesAndIDsAreTaken(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	for _, v := range envelopes.Versions {
+		muni.Version, registry.Version = v, v
+		id, request := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+		accepted(t, registry.Ack("\n\t"+id+" \n"))
+		to := request.Message.ReplyTo
+		half := len(to) / 2
+		accepted(t, registry.Reply("\n  "+to[:half]+"\n  "+to[half:]+"\n", adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+		got := muni.Await(envelopes.GetResponse, "")
+		accepted(t, muni.Ack(" "+got.Message.Metadata.MessageID))
+		if again := muni.Get(envelopes.GetResponse, adapter.QName{}, ""); again.Message != nil {
+			t.Errorf("%s: the acknowledged response came again", v)
+		}
+	}
+	w.Check()
+}

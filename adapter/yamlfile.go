@@ -23,6 +23,29 @@ type Finding struct {
 	Warning bool   `json:"warning,omitempty"`
 	Sample  bool   `json:"sample,omitempty"` // in a sample: people read those, a gateway does not
 	Text    string `json:"text"`
+
+	russian   string // Text in Russian; empty: there is none
+	inRussian bool
+}
+
+// Russian is the finding with its text in Russian, as far as there is one: what
+// the system or a library says is in its own words.
+func (f Finding) Russian() Finding {
+	if f.russian != "" {
+		f.Text = f.russian
+	}
+	f.inRussian = true
+	return f
+}
+
+// finding is a Finding that says something, at the setting named by path.
+func finding(file, path, format string, args ...any) Finding {
+	s := &saying{format, args}
+	f := Finding{File: file, Text: s.Error(), russian: s.Russian()}
+	if path != "" {
+		f.Text, f.russian = path+": "+f.Text, path+": "+f.russian
+	}
+	return f
 }
 
 func (f Finding) String() string {
@@ -33,7 +56,7 @@ func (f Finding) String() string {
 	}
 	b.WriteString(": ")
 	if f.Warning {
-		b.WriteString("warning: ")
+		b.WriteString(map[bool]string{false: "warning: ", true: "предупреждение: "}[f.inRussian])
 	}
 	b.WriteString(f.Text)
 	return b.String()
@@ -115,7 +138,7 @@ func (f *yamlFile) decode(src []byte, v any) {
 		return
 	}
 	if len(file.Docs) > 1 {
-		f.findings = append(f.findings, Finding{File: f.name, Text: "only one document is expected in this file: it is divided by ---"})
+		f.findings = append(f.findings, finding(f.name, "", "only one document is expected in this file: it is divided by ---"))
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return
@@ -131,7 +154,8 @@ func (f *yamlFile) errorf(path, format string, args ...any) { f.find(false, path
 func (f *yamlFile) warnf(path, format string, args ...any) { f.find(true, path, format, args...) }
 
 func (f *yamlFile) find(warning bool, path, format string, args ...any) {
-	one := Finding{File: f.name, Warning: warning, Text: fmt.Sprintf(format, args...)}
+	one := finding(f.name, path, format, args...)
+	one.Warning = warning
 	for p := path; ; {
 		if at, ok := f.at[p]; ok {
 			one.Line, one.Col = at[0], at[1]
@@ -143,9 +167,6 @@ func (f *yamlFile) find(warning bool, path, format string, args ...any) {
 		}
 		p = p[:i]
 	}
-	if path != "" {
-		one.Text = path + ": " + one.Text
-	}
 	f.findings = append(f.findings, one)
 }
 
@@ -154,7 +175,9 @@ func (f *yamlFile) has(path string) bool { _, ok := f.at[path]; return ok }
 
 func (f *yamlFile) report(n ast.Node, format string, args ...any) {
 	line, col := place(n)
-	f.findings = append(f.findings, Finding{File: f.name, Line: line, Col: col, Text: fmt.Sprintf(format, args...)})
+	one := finding(f.name, "", format, args...)
+	one.Line, one.Col = line, col
+	f.findings = append(f.findings, one)
 }
 
 func place(n ast.Node) (line, col int) {
@@ -352,7 +375,7 @@ func parseSize(s string) (Size, error) {
 	}
 	x, err := strconv.ParseFloat(num, 64)
 	if err != nil || !(x >= 0 && x*float64(unit) <= 1<<50) { // NaN is in no range
-		return 0, fmt.Errorf("a size such as 512, 64KB or 5MB is expected, not %q", s)
+		return 0, sayf("a size such as 512, 64KB or 5MB is expected, not %q", s)
 	}
 	return Size(x * float64(unit)), nil
 }
@@ -365,7 +388,7 @@ func parsePeriod(s string) (Period, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("a period such as 90s, 15m, 24h or 30d is expected, not %q", s)
+		return 0, sayf("a period such as 90s, 15m, 24h or 30d is expected, not %q", s)
 	}
 	return Period(d), nil
 }

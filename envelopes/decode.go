@@ -404,7 +404,7 @@ func decodeAck(e *Envelope, p Proven) (*AckCall, error) {
 	out := &AckCall{Accepted: true}
 	n := r.signedCall(r.v.BasicSpace(), "AckTargetMessage", p, &out.Signature)
 	if n.Valid() {
-		out.MessageID = r.text(n, 0, "Id", "accepted")
+		out.MessageID = r.collapsed(n, "Id", "accepted")
 		out.ID = r.identifier(n)
 		off, _ := n.Range()
 		if out.ID == "" {

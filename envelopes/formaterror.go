@@ -190,6 +190,9 @@ type ParseError struct {
 	Offset    int // byte offset in the body or, for codes about the envelope, in the root part
 	Line, Col int // 0 when the place is no place of the envelope
 	Detail    string
+
+	format string // of Detail
+	args   []any
 }
 
 func (e *ParseError) Error() string {
@@ -207,7 +210,49 @@ func (e *ParseError) WithoutValues() string {
 	return string(e.Code)
 }
 
-func refuse(t *xmltape.Tape, off int, code ParseCode, detail string) *ParseError {
-	line, col := t.Position(off)
-	return &ParseError{Code: code, Offset: off, Line: line, Col: col, Detail: detail}
+// Russian is the detail in Russian, without place and code.
+func (e *ParseError) Russian() string { return fmt.Sprintf(parseRussian[e.format], e.args...) }
+
+// refuse is an error at a place of the envelope.
+func refuse(t *xmltape.Tape, off int, code ParseCode, format string, args ...any) *ParseError {
+	e := refuseBody(off, code, format, args...)
+	e.Line, e.Col = t.Position(off)
+	return e
+}
+
+// refuseBody is an error of the body that holds the envelope.
+func refuseBody(off int, code ParseCode, format string, args ...any) *ParseError {
+	return &ParseError{Code: code, Offset: off, Detail: fmt.Sprintf(format, args...), format: format, args: args}
+}
+
+// parseRussian has every sentence of a ParseError in Russian, by its English
+// form; both take the same arguments.
+var parseRussian = map[string]string{
+	"content type %s; send text/xml, application/soap+xml or multipart/related": "тип содержимого %s; отправьте text/xml, application/soap+xml или multipart/related",
+	"no part has the Content-ID %s that start names":                            "нет части с Content-ID %s, названной в start",
+	"content type %s of the root part; send application/xop+xml or text/xml":    "тип содержимого корневой части %s; отправьте application/xop+xml или text/xml",
+	"parameter %s twice in Content-Type":                                        "параметр %s указан в Content-Type дважды",
+	"charset %s; send UTF-8":                                                    "кодировка %s (charset); отправьте UTF-8",
+	"multipart/related without a usable boundary":                               "multipart/related без пригодной границы (boundary)",
+	"the boundary does not occur in the body":                                   "граница (boundary) в теле не встречается",
+	"too many MIME parts":                                                       "слишком много частей MIME",
+	"the last part is not closed by the boundary":                               "последняя часть не закрыта границей (boundary)",
+	"two parts have the Content-ID %s":                                          "у двух частей один Content-ID %s",
+	"no part in the multipart body":                                             "в составном теле нет ни одной части",
+	"a part without an empty line after its headers":                            "в части нет пустой строки после заголовков",
+	"the headers of a part are too long":                                        "заголовки части слишком длинные",
+	"a header line without a colon":                                             "строка заголовка без двоеточия",
+	"transfer encoding %s":                                                      "неизвестное кодирование части (заголовок Content-Transfer-Encoding): %s",
+	"a part that is not in the %s that it names":                                "содержимое части — не %s, как указано в её заголовке",
+	"%s is no operation of the exchange service":                                "%s — не операция сервиса обмена сообщениями",
+	"a SOAP 1.2 envelope; this service speaks SOAP 1.1":                         "конверт SOAP 1.2; сервис работает по SOAP 1.1",
+	"the root element is %s, not the Envelope of SOAP 1.1":                      "корневой элемент — %s, а не Envelope из SOAP 1.1",
+	"header block %s must be understood and is not":                             "заголовок SOAP %s обязателен для понимания, но неизвестен",
+	"the envelope has no Body":                                                  "в конверте нет Body",
+	"element %s after Body":                                                     "элемент %s после Body",
+	"Body is empty":                                                             "Body пуст",
+	"a second element %s in Body":                                               "второй элемент %s в Body",
+	"text in %s":                                                                "текст в элементе %s",
+	"%s is no answer of the exchange service":                                   "%s — не ответ сервиса обмена сообщениями",
+	"two elements refer to the part %s":                                         "на часть %s ссылаются два элемента",
 }

@@ -34,7 +34,7 @@ func openBody(contentType string, body []byte, lim Limits) (root []byte, parts [
 		return nil, nil, false, err
 	}
 	if kind != "multipart/related" {
-		return nil, nil, false, &ParseError{Code: ParseContentType, Detail: "content type " + quote(kind) + "; send text/xml, application/soap+xml or multipart/related"}
+		return nil, nil, false, refuseBody(0, ParseContentType, "content type %s; send text/xml, application/soap+xml or multipart/related", quote(kind))
 	}
 	parts, err = splitParts(body, params["boundary"], lim)
 	if err != nil {
@@ -50,12 +50,12 @@ func openBody(contentType string, body []byte, lim Limits) (root []byte, parts [
 			}
 		}
 		if first < 0 {
-			return nil, nil, false, &ParseError{Code: ParseMultipart, Detail: "no part has the Content-ID " + quote(start) + " that start names"}
+			return nil, nil, false, refuseBody(0, ParseMultipart, "no part has the Content-ID %s that start names", quote(start))
 		}
 	}
 	rootKind, rootParams, _ := strings.Cut(parts[first].kind, ";")
 	if !xmlTypes[strings.ToLower(strings.TrimSpace(rootKind))] {
-		return nil, nil, false, &ParseError{Code: ParseContentType, Detail: "content type " + quote(rootKind) + " of the root part; send application/xop+xml or text/xml"}
+		return nil, nil, false, refuseBody(0, ParseContentType, "content type %s of the root part; send application/xop+xml or text/xml", quote(rootKind))
 	}
 	root = parts[first].data
 	rest := append(parts[:first:first], parts[first+1:]...)
@@ -89,7 +89,7 @@ func mediaType(s string) (string, map[string]string, error) {
 			k, v, _ := strings.Cut(field, "=")
 			k = strings.ToLower(strings.TrimSpace(k))
 			if _, again := params[k]; again && k != "" {
-				return "", nil, &ParseError{Code: ParseContentType, Detail: "parameter " + quote(k) + " twice in Content-Type"}
+				return "", nil, refuseBody(0, ParseContentType, "parameter %s twice in Content-Type", quote(k))
 			}
 			params[k] = strings.Trim(strings.TrimSpace(v), `"`)
 		}
@@ -108,7 +108,7 @@ func charset(label string, body []byte) error {
 	}
 	for _, c := range body {
 		if c >= 0x80 || c == 0 {
-			return &ParseError{Code: ParseCharset, Detail: "charset " + quote(label) + "; send UTF-8"}
+			return refuseBody(0, ParseCharset, "charset %s; send UTF-8", quote(label))
 		}
 	}
 	return nil
@@ -117,40 +117,37 @@ func charset(label string, body []byte) error {
 // splitParts cuts a multipart body (RFC 2046) into its parts. Lines may end in
 // LF alone.
 func splitParts(body []byte, boundary string, lim Limits) ([]part, error) {
-	bad := func(off int, detail string) error {
-		return &ParseError{Code: ParseMultipart, Offset: off, Detail: detail}
-	}
 	if boundary == "" || len(boundary) > 200 {
-		return nil, bad(0, "multipart/related without a usable boundary")
+		return nil, refuseBody(0, ParseMultipart, "multipart/related without a usable boundary")
 	}
 	delim := []byte("--" + boundary)
 	pos, last, ok := nextDelimiter(body, 0, delim)
 	if !ok {
-		return nil, bad(0, "the boundary does not occur in the body")
+		return nil, refuseBody(0, ParseMultipart, "the boundary does not occur in the body")
 	}
 	var parts []part
 	seen := map[string]bool{}
 	for !last {
 		if len(parts) == lim.Parts {
-			return nil, &ParseError{Code: ParseTooLarge, Offset: pos.next, Detail: "too many MIME parts"}
+			return nil, refuseBody(pos.next, ParseTooLarge, "too many MIME parts")
 		}
 		end, fin, ok := nextDelimiter(body, pos.next, delim)
 		if !ok {
-			return nil, bad(pos.next, "the last part is not closed by the boundary")
+			return nil, refuseBody(pos.next, ParseMultipart, "the last part is not closed by the boundary")
 		}
 		p, err := readPart(body[pos.next:max(end.start, pos.next)], pos.next, lim)
 		if err != nil {
 			return nil, err
 		}
 		if p.id != "" && seen[p.id] {
-			return nil, bad(pos.next, "two parts have the Content-ID "+quote(p.id))
+			return nil, refuseBody(pos.next, ParseMultipart, "two parts have the Content-ID %s", quote(p.id))
 		}
 		seen[p.id] = true
 		parts = append(parts, p)
 		pos, last = end, fin
 	}
 	if len(parts) == 0 {
-		return nil, bad(0, "no part in the multipart body")
+		return nil, refuseBody(0, ParseMultipart, "no part in the multipart body")
 	}
 	return parts, nil
 }
@@ -208,11 +205,11 @@ func readPart(raw []byte, off int, lim Limits) (part, error) {
 	for lines := 0; ; lines++ {
 		line, after, found := bytes.Cut(rest, []byte("\n"))
 		if !found {
-			return p, &ParseError{Code: ParseMultipart, Offset: off, Detail: "a part without an empty line after its headers"}
+			return p, refuseBody(off, ParseMultipart, "a part without an empty line after its headers")
 		}
 		rest = after
 		if lines > lim.Headers || len(raw)-len(rest) > lim.Header {
-			return p, &ParseError{Code: ParseTooLarge, Offset: off, Detail: "the headers of a part are too long"}
+			return p, refuseBody(off, ParseTooLarge, "the headers of a part are too long")
 		}
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(line) == 0 {
@@ -226,7 +223,7 @@ func readPart(raw []byte, off int, lim Limits) (part, error) {
 		keep()
 		k, v, ok := strings.Cut(string(line), ":")
 		if !ok {
-			return p, &ParseError{Code: ParseMultipart, Offset: off, Detail: "a header line without a colon"}
+			return p, refuseBody(off, ParseMultipart, "a header line without a colon")
 		}
 		name, value = strings.ToLower(strings.TrimSpace(k)), strings.TrimSpace(v)
 	}
@@ -239,10 +236,10 @@ func readPart(raw []byte, off int, lim Limits) (part, error) {
 	case "quoted-printable":
 		p.data, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(rest)))
 	default:
-		return p, &ParseError{Code: ParseMultipart, Offset: off, Detail: "transfer encoding " + quote(encoding)}
+		return p, refuseBody(off, ParseMultipart, "transfer encoding %s", quote(encoding))
 	}
 	if err != nil {
-		return p, &ParseError{Code: ParseMultipart, Offset: off, Detail: "a part that is not in the " + encoding + " that it names"}
+		return p, refuseBody(off, ParseMultipart, "a part that is not in the %s that it names", encoding)
 	}
 	return p, nil
 }

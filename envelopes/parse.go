@@ -95,7 +95,7 @@ func Parse(contentType string, body []byte, tape *xmltape.Tape, lim Limits) (*En
 	op := callNamed(child.Local())
 	if !ok || !op.In(v) {
 		off, _ := child.Range()
-		return nil, refuse(tape, off, ParseUnknown, fmt.Sprintf("%s is no operation of the exchange service", quoteName(child)))
+		return nil, refuse(tape, off, ParseUnknown, "%s is no operation of the exchange service", quoteName(child))
 	}
 	e.version, e.operation, e.call = v, op, child
 	return e, nil
@@ -141,14 +141,14 @@ func soapBody(t *xmltape.Tape) (xmltape.Node, error) {
 	case root.Is(SOAP12Space, "Envelope"):
 		return xmltape.Node{}, refuse(t, off, ParseVersionMismatch, "a SOAP 1.2 envelope; this service speaks SOAP 1.1")
 	case !root.Is(SOAPSpace, "Envelope"):
-		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "the root element is "+quote(root.Local())+", not the Envelope of SOAP 1.1")
+		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "the root element is %s, not the Envelope of SOAP 1.1", quote(root.Local()))
 	}
 	c := root.First()
 	if c.Is(SOAPSpace, "Header") {
 		for h := range c.Children() {
 			if v, _ := h.Attr(SOAPSpace, "mustUnderstand"); v == "1" {
 				off, _ := h.Range()
-				return xmltape.Node{}, refuse(t, off, ParseMustUnderstand, "header block "+quote(h.Local())+" must be understood and is not")
+				return xmltape.Node{}, refuse(t, off, ParseMustUnderstand, "header block %s must be understood and is not", quote(h.Local()))
 			}
 		}
 		c = c.Next()
@@ -158,7 +158,7 @@ func soapBody(t *xmltape.Tape) (xmltape.Node, error) {
 	}
 	if rest := c.Next(); rest.Valid() {
 		off, _ := rest.Range()
-		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "element "+quote(rest.Local())+" after Body")
+		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "element %s after Body", quote(rest.Local()))
 	}
 	child := c.First()
 	if !child.Valid() {
@@ -167,12 +167,12 @@ func soapBody(t *xmltape.Tape) (xmltape.Node, error) {
 	}
 	if second := child.Next(); second.Valid() {
 		off, _ := second.Range()
-		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "a second element "+quote(second.Local())+" in Body")
+		return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "a second element %s in Body", quote(second.Local()))
 	}
 	for _, n := range []xmltape.Node{root, c} {
 		if n.Token().Flags&xmltape.HasText != 0 {
 			off, _ := n.Range()
-			return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "text in "+quote(n.Local()))
+			return xmltape.Node{}, refuse(t, off, ParseNotSOAP, "text in %s", quote(n.Local()))
 		}
 	}
 	return child, nil

@@ -53,7 +53,7 @@ func ParseAnswer(contentType string, body []byte, tape *xmltape.Tape, lim Limits
 	op, known := OperationOf(name)
 	if !ok || !isAnswer || !known || !op.In(v) {
 		off, _ := child.Range()
-		return nil, refuse(tape, off, ParseUnknown, fmt.Sprintf("%s is no answer of the exchange service", quoteName(child)))
+		return nil, refuse(tape, off, ParseUnknown, "%s is no answer of the exchange service", quoteName(child))
 	}
 	a.version, a.operation = v, op
 	return a, nil

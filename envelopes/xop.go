@@ -39,7 +39,7 @@ func reconstitute(t *xmltape.Tape, parts []part) ([]byte, error) {
 			continue
 		}
 		if used[p] {
-			return nil, &ParseError{Code: ParseMultipart, Detail: "two elements refer to the part " + quote(p.id)}
+			return nil, refuseBody(0, ParseMultipart, "two elements refer to the part %s", quote(p.id))
 		}
 		used[p] = true
 		off, end := inc.Range()

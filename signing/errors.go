@@ -45,6 +45,9 @@ type Error struct {
 	Certificate *Certificate // as far as it was read
 	Slip        *Deviation   // what its signer did wrong, where a file's signature tells
 	Err         error        // the cause, if any
+
+	format string // of Detail, where it is about a place in a document
+	args   []any
 }
 
 // WithoutValues is code and place, for logs: a detail may name what the caller
@@ -81,5 +84,5 @@ func (e *Error) Unwrap() error { return e.Err }
 // refuse builds the Error for a place in a document.
 func refuse(code Code, at xmltape.Node, format string, args ...any) *Error {
 	off, _ := at.Range()
-	return &Error{Code: code, Offset: off, Path: at.XPath(), Detail: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Offset: off, Path: at.XPath(), Detail: fmt.Sprintf(format, args...), format: format, args: args}
 }

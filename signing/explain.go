@@ -35,6 +35,7 @@ type Explanation struct {
 	Verdict string `json:"verdict"` // "valid" or "invalid"
 	Code    Code   `json:"code,omitempty"`
 	Reason  string `json:"reason"`
+	russian string // of Reason's detail, where there is one
 
 	Deviations []Deviation `json:"deviations,omitempty"`
 
@@ -229,7 +230,7 @@ func (x *Explanation) fail(err error) {
 	x.Verdict = "invalid"
 	var e *Error
 	if errors.As(err, &e) {
-		x.Code = e.Code
+		x.Code, x.russian = e.Code, e.Russian()
 	}
 	x.Reason = err.Error()
 }

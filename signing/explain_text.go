@@ -136,7 +136,12 @@ func (r explainReport) one(n int, x *Explanation, octets bool) {
 	if x.Verdict != "valid" {
 		reason = x.Reason
 		if r.lang == 1 {
-			reason = x.Code.Russian() + " (" + x.Reason + ")"
+			reason = x.Code.Russian()
+			if x.russian != "" {
+				reason += ": " + x.russian
+			} else if x.Reason != "" {
+				reason += " (" + x.Reason + ")"
+			}
 		}
 	}
 	r.line("reason", "%s", reason)

@@ -105,7 +105,8 @@ func (c *comparison) elements(p pair) {
 	case so != nil && sn != nil:
 		c.values(p.path, so, sn)
 	case so != nil || sn != nil:
-		c.add(true, "content-kind", p.path, "вид содержимого изменился: %[1]s, стало %[2]s", "the kind of content changed: %[1]s became %[2]s", kindOf(p.old.typ), kindOf(p.new.typ))
+		c.add(true, "content-kind", p.path, "вид содержимого изменился: было %[1]s, стало %[2]s%.0[3]s%.0[4]s", "the kind of content changed: %.0[1]s%.0[2]s%[3]s became %[4]s",
+			kindOf(p.old.typ, Russian), kindOf(p.new.typ, Russian), kindOf(p.old.typ, English), kindOf(p.new.typ, English))
 	default:
 		if o.content == mixedContent && n.content != mixedContent {
 			c.add(true, "text-forbidden", p.path, "текст между элементами больше не допускается", "text between elements is no longer allowed")
@@ -114,11 +115,12 @@ func (c *comparison) elements(p pair) {
 	}
 }
 
-func kindOf(t typeDef) string {
+func kindOf(t typeDef, lang Language) string {
 	if s := contentType(t); s != nil {
 		return s.display()
 	}
-	return [...]string{"empty", "simple", "elements", "mixed"}[t.(*complexType).content]
+	i := t.(*complexType).content
+	return lang.Pick([...]string{"пусто", "значение", "элементы", "смешанное"}[i], [...]string{"empty", "simple", "elements", "mixed"}[i])
 }
 
 func (c *comparison) attributes(path string, o, n *complexType) {

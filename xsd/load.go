@@ -170,7 +170,7 @@ func (c *compiler) readFile(p string) (*file, error) {
 	case errors.As(err, &xe):
 		f.failed = true
 		c.report(Finding{Rule: "xml", File: p, Line: xe.Line, Col: xe.Col,
-			ru: fmt.Sprintf("это не правильно построенный XML (%s): %s", xe.Code, xe.Detail),
+			ru: fmt.Sprintf("это не правильно построенный XML (%s): %s", xe.Code, xe.Russian()),
 			en: fmt.Sprintf("not well-formed XML (%s): %s", xe.Code, xe.Detail)})
 	case err != nil:
 		return nil, fmt.Errorf("schema document %s: %w", p, err)

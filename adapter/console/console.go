@@ -37,6 +37,7 @@ type Rooms struct {
 	Tokens   []Token
 	Log      *slog.Logger
 	Now      func() time.Time
+	Zone     *time.Location // in which pages show times unless the reader asks for UTC; default: Moscow
 }
 
 // Console is the desk. It is safe for concurrent use.
@@ -62,9 +63,12 @@ func New(r Rooms) (*Console, error) {
 		}
 		r.Verifier = v
 	}
+	if r.Zone == nil {
+		r.Zone = adapter.Moscow
+	}
 	c := &Console{Rooms: r}
 	var err error
-	if c.pages, err = loadPages(); err != nil {
+	if c.pages, err = c.loadPages(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	return c, nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -13,7 +14,7 @@ import (
 
 // desk are the pages.
 func (c *Console) desk(r chi.Router) {
-	r.Use(c.languages)
+	r.Use(c.remember)
 	r.Get("/login", func(w http.ResponseWriter, r *http.Request) {
 		c.render(w, r, http.StatusOK, "login", Actor{}, loginPage{Next: local(r.URL.Query().Get("next"))})
 	})
@@ -32,29 +33,26 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/parties", c.page("parties", func(*http.Request, Actor) (any, error) { return c.parties(), nil }))
 }
 
-const languageCookie = "mezhved_language"
-
-// languages takes ?lang=ru|en off the address and remembers it.
-func (c *Console) languages(next http.Handler) http.Handler {
+// remember takes ?lang=ru|en and ?zone=local|utc off the address and remembers them.
+func (c *Console) remember(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		values := r.URL.Query()
-		to := values.Get("lang")
-		if r.Method != http.MethodGet || to != "ru" && to != "en" {
+		values, chosen := r.URL.Query(), false
+		for _, one := range choices {
+			to := values.Get(one.param)
+			if r.Method != http.MethodGet || to == "" || to != one.values[0] && to != one.values[1] {
+				continue
+			}
+			chosen = true
+			values.Del(one.param)
+			http.SetCookie(w, &http.Cookie{Name: one.cookie, Value: to, Path: "/console", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
+		}
+		if !chosen {
 			next.ServeHTTP(w, r)
 			return
 		}
-		values.Del("lang")
-		http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: to, Path: "/console", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
 		back := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: values.Encode()}
 		http.Redirect(w, r, local(back.String()), http.StatusSeeOther)
 	})
-}
-
-func language(r *http.Request) string {
-	if cookie, err := r.Cookie(languageCookie); err == nil && cookie.Value == "en" {
-		return "en"
-	}
-	return "ru"
 }
 
 // local is an address within the desk; anything else is the desk's first page.
@@ -152,7 +150,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	default:
 		by = "day"
 	}
-	p := &searchPage{Question: &question{}, By: by, Kinds: kinds, Asked: len(values) > 0}
+	p := &searchPage{Question: &question{zone: c.zoneOf(readerOf(r))}, By: by, Kinds: kinds, Asked: len(values) > 0}
 	if err := p.Question.read(values, []string{"by"}); err != nil {
 		return nil, err
 	}
@@ -176,6 +174,11 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 		p.Most = max(p.Most, t.Entries)
 	}
 	q := p.Question.values()
+	for name, at := range map[string]time.Time{"from": p.Question.query.From, "to": p.Question.query.To} {
+		if !at.IsZero() { // the API and other readers have other zones
+			q.Set(name, at.In(p.Question.zone).Format(time.RFC3339Nano))
+		}
+	}
 	if p.Found.Next != "" {
 		next := clone(q)
 		next.Set("after", p.Found.Next)

@@ -10,28 +10,30 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mezhved/adapter"
 )
 
 //go:embed pages
 var pageFiles embed.FS
 
-// pages are the templates of every page in both languages.
+// pages are the templates of every page for every kind of reader.
 type pages struct {
-	of map[string]map[string]*template.Template
+	of map[reader]map[string]*template.Template
 }
 
 var pageNames = []string{"login", "overview", "queues", "search", "trace", "incident", "message", "entry", "services", "parties", "problem"}
 
-func loadPages() (*pages, error) {
-	p := &pages{of: map[string]map[string]*template.Template{}}
-	for _, lang := range []string{"ru", "en"} {
-		p.of[lang] = map[string]*template.Template{}
+func (c *Console) loadPages() (*pages, error) {
+	p := &pages{of: map[reader]map[string]*template.Template{}}
+	for _, to := range []reader{{"ru", false}, {"ru", true}, {"en", false}, {"en", true}} {
+		p.of[to] = map[string]*template.Template{}
 		for _, name := range pageNames {
-			t, err := template.New("frame.html").Funcs(functions(lang)).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html", "pages/"+name+".html")
+			t, err := template.New("frame.html").Funcs(c.functions(to)).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html", "pages/"+name+".html")
 			if err != nil {
 				return nil, err
 			}
-			p.of[lang][name] = t
+			p.of[to][name] = t
 		}
 	}
 	return p, nil
@@ -40,7 +42,9 @@ func loadPages() (*pages, error) {
 // sheet is what every page is made of.
 type sheet struct {
 	Lang  string
+	UTC   bool   // times are in UTC, not in the desk's zone
 	Other string // address of this page in the other language
+	Zone  string // and with times in the other zone
 	Page  string
 	Node  string
 	Who   Actor
@@ -51,16 +55,18 @@ type sheet struct {
 // render writes a page. It is made whole before the first byte goes out, and
 // what a browser would not show as it stands is made visible in all of it.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name string, who Actor, data any) {
-	lang := language(r)
-	to := "en"
-	if lang == "en" {
-		to = "ru"
+	to := readerOf(r)
+	other := func(param, a, b string, isA bool) string {
+		values := r.URL.Query()
+		values.Set(param, a)
+		if isA {
+			values.Set(param, b)
+		}
+		return (&url.URL{Path: r.URL.Path, RawQuery: values.Encode()}).String()
 	}
-	values := r.URL.Query()
-	values.Set("lang", to)
-	s := sheet{Lang: lang, Other: (&url.URL{Path: r.URL.Path, RawQuery: values.Encode()}).String(), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
+	s := sheet{Lang: to.lang, UTC: to.utc, Other: other("lang", "en", "ru", to.lang == "en"), Zone: other("zone", "utc", "local", to.utc), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
 	var b bytes.Buffer
-	if err := c.pages.of[lang][name].Execute(&b, s); err != nil {
+	if err := c.pages.of[to][name].Execute(&b, s); err != nil {
 		c.Log.Error("console: a page", "page", name, "error", err)
 		http.Error(w, "The page could not be made; the log of the node has the cause.", http.StatusInternalServerError)
 		return
@@ -70,10 +76,19 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	w.Write([]byte(visibleLines(b.String())))
 }
 
+// zoneOf is the zone in which somebody is shown times.
+func (c *Console) zoneOf(to reader) *time.Location {
+	if to.utc {
+		return time.UTC
+	}
+	return c.Zone
+}
+
 // functions are what the templates may call. t chooses the language.
-func functions(lang string) template.FuncMap {
+func (c *Console) functions(to reader) template.FuncMap {
+	zone := c.zoneOf(to)
 	in := func(t Text) string {
-		if lang == "en" {
+		if to.lang == "en" {
 			return t.EN
 		}
 		return t.RU
@@ -87,13 +102,23 @@ func functions(lang string) template.FuncMap {
 			if t.IsZero() {
 				return "—"
 			}
-			return t.UTC().Format("02.01.2006 15:04:05.000")
+			return t.In(zone).Format("02.01.2006 15:04:05.000")
 		},
-		"minute":  func(t time.Time) string { return t.UTC().Format("02.01.2006 15:04") },
-		"day":     func(t time.Time) string { return t.UTC().Format("02.01.2006") },
+		"minute":  func(t time.Time) string { return t.In(zone).Format("02.01.2006 15:04") },
+		"day":     func(t time.Time) string { return t.In(zone).Format("02.01.2006") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"age":     func(now, then time.Time) string { return age(now.Sub(then), in) },
-		"number":  number,
+		"zone":    func(now time.Time) string { return zoneName(zone, now, in) },
+		"local":   func(now time.Time) string { return zoneName(c.Zone, now, in) },
+		"named":   c.named,
+		"period": func(s string) string {
+			d, err := time.ParseDuration(s)
+			if err != nil {
+				return s
+			}
+			return period(d, to.lang)
+		},
+		"number": number,
 		"bar": func(n, most int64) string {
 			if most == 0 {
 				return "0"
@@ -101,13 +126,21 @@ func functions(lang string) template.FuncMap {
 			return strconv.FormatFloat(100*float64(n)/float64(most), 'f', 1, 64)
 		},
 		"path":  url.PathEscape,
-		"join":  strings.Join,
 		"short": func(s string) string { return clipped(s, 13) },
 		"deref": func(n *int64) int64 { return *n },
 		"int64": func(n int) int64 { return int64(n) },
 		"trim":  func(s string) string { return clipped(s, 400) },
 		"link":  func(s string) string { return local(s) },
 	}
+}
+
+// named is the name of a registered party, when it says more than its mnemonic.
+func (c *Console) named(mnemonic string) string {
+	p := c.Gateway().Catalog().Party(adapter.Mnemonic(mnemonic))
+	if p == nil || p.Name == mnemonic {
+		return ""
+	}
+	return p.Name
 }
 
 // number groups the digits of a count by thousands.

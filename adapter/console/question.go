@@ -39,6 +39,7 @@ type question struct {
 	After       string  `json:"after,omitempty"` // "next" of the page before
 	Limit       int     `json:"limit,omitempty"` // of a page: 50, 500 at most
 
+	zone  *time.Location // of days and times that have none; nil: UTC
 	query postgres.Query
 }
 
@@ -123,10 +124,10 @@ func (q *question) check() error {
 		}
 	}
 	var err error
-	if p.From, err = moment("from", q.From); err != nil {
+	if p.From, err = moment("from", q.From, q.zone); err != nil {
 		return err
 	}
-	if p.To, err = moment("to", q.To); err != nil {
+	if p.To, err = moment("to", q.To, q.zone); err != nil {
 		return err
 	}
 	p.Kind, p.Sender, p.Recipient, p.Service, p.Version = journal.Kind(q.Kind), q.Sender, q.Recipient, q.Service, q.Version
@@ -165,20 +166,18 @@ func (q *question) check() error {
 	return nil
 }
 
-// moment reads a time with its zone, or a day in UTC, which begins it.
-func moment(name, s string) (time.Time, error) {
+// moment reads a time with its zone, or a day, which begins it, or a time of the
+// zone that is given: UTC in the API, on a page the one in which it shows times.
+func moment(name, s string, zone *time.Location) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() > 0 {
-			return t.UTC(), nil
-		}
+	if zone == nil {
+		zone = time.UTC
 	}
-	// A browser's field of date and time has no zone; the pages are in UTC.
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() > 0 {
-			return t, nil
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05", "02.01.2006", "02.01.2006 15:04"} {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil && t.UTC().Year() > 0 {
+			return t.UTC(), nil
 		}
 	}
 	return time.Time{}, problem(http.StatusBadRequest, "%s: a time such as 2026-03-02T15:04:05+03:00 or a day such as 2026-03-02 (UTC) is expected, not %q.", name, s)

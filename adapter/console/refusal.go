@@ -154,11 +154,9 @@ func findingsOf(err error) []Finding {
 	)
 	switch {
 	case errors.As(err, &gate):
-		text := fmt.Sprintf("%s: %s", gate.Code, gate.Detail)
-		out = append(out, Finding{Rule: "xml." + string(gate.Code), Line: gate.Line, Col: gate.Col, Text: Text{text, text}})
+		out = append(out, Finding{Rule: "xml." + string(gate.Code), Line: gate.Line, Col: gate.Col, Text: Text{gate.Russian(), gate.Detail}})
 	case errors.As(err, &parse):
-		text := fmt.Sprintf("%s: %s", parse.Code, parse.Detail)
-		out = append(out, Finding{Rule: "soap." + string(parse.Code), Line: parse.Line, Col: parse.Col, Text: Text{text, text}})
+		out = append(out, Finding{Rule: "soap." + string(parse.Code), Line: parse.Line, Col: parse.Col, Text: Text{parse.Russian(), parse.Detail}})
 	case errors.As(err, &format):
 		for i := range format.Violations {
 			v := &format.Violations[i]

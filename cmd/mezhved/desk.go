@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	_ "time/tzdata" // console.zone, on a machine that has no zones
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
@@ -47,6 +48,9 @@ func (n *node) desk() (*console.Console, error) {
 		return nil, nil
 	}
 	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
+	if rooms.Zone, err = n.config.Console.Location(); err != nil {
+		return nil, err
+	}
 	// Explaining a refusal asks no responder about revocation.
 	alone := n.config
 	alone.Trust.CRLs, alone.Trust.OCSP = nil, nil

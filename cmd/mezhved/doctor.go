@@ -234,7 +234,8 @@ func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
 	if err != nil {
 		return // the configuration is bad, and that was said
 	}
-	if err := joins(c, head, strings.TrimSpace(string(skey))); err != nil {
+	err = joins(c, head, strings.TrimSpace(string(skey)))
+	if err != nil {
 		r.add("bad", "journal", "%v", err)
 	}
 }

@@ -16,6 +16,12 @@ type foldersFlags struct {
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
+// lintFlags are foldersFlags with a language.
+type lintFlags struct {
+	foldersFlags
+	Lang string `default:"en" enum:"en,ru" help:"Language of the words: en or ru."`
+}
+
 func (f *foldersFlags) folders() (services, parties string, err error) {
 	services, parties = "services", "parties"
 	if f.Config != "" {
@@ -35,12 +41,17 @@ func (f *foldersFlags) folders() (services, parties string, err error) {
 }
 
 // lint prints findings; errors among them make the exit code 1.
-func (f *foldersFlags) lint(out *stdio) error {
+func (f *lintFlags) lint(out *stdio) error {
 	services, parties, err := f.folders()
 	if err != nil {
 		return err
 	}
 	_, found := adapter.Lint(services, parties, time.Now())
+	if f.Lang == "ru" {
+		for i := range found {
+			found[i] = found[i].Russian()
+		}
+	}
 	if f.JSON {
 		if found == nil {
 			found = adapter.Findings{}
@@ -59,18 +70,25 @@ func (f *foldersFlags) lint(out *stdio) error {
 	}
 	if bad > 0 {
 		if !f.JSON {
-			what := "a gateway would keep its old set"
+			what := f.pick("шлюз оставил бы прежний набор", "a gateway would keep its old set")
 			if bad == samples {
-				what = "samples are not what they show; a gateway does not read them, people do"
+				what = f.pick("образцы не то, что они показывают; шлюз их не читает, читают люди", "samples are not what they show; a gateway does not read them, people do")
 			}
-			fmt.Fprintf(out.out, "%d errors, %d warnings: %s\n", bad, len(found)-bad, what)
+			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; %s\n", "%d errors, %d warnings: %s\n"), bad, len(found)-bad, what)
 		}
 		return no(errors.Join(errSaid, err))
 	}
 	if !f.JSON {
-		fmt.Fprintf(out.out, "good, %d warnings\n", len(found))
+		fmt.Fprintf(out.out, f.pick("годится, предупреждений: %d\n", "good, %d warnings\n"), len(found))
 	}
 	return err
+}
+
+func (f *lintFlags) pick(ru, en string) string {
+	if f.Lang == "ru" {
+		return ru
+	}
+	return en
 }
 
 // catalog opens folders that must be good.
@@ -133,7 +151,7 @@ func (c *servicesListCmd) Run(out *stdio) error {
 	return table(out.out, lines)
 }
 
-type servicesLintCmd struct{ foldersFlags }
+type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
 	return `Samples are looked at too: each .xml of <service>/<version>/samples must be content as the gateway takes it. request….xml and
@@ -141,7 +159,8 @@ response….xml have those roots; one whose name ends in -refused.xml shows what
 
 Examples:
   mezhved services lint --services services --parties parties
-  mezhved services lint --config mezhved.yaml --json`
+  mezhved services lint --config mezhved.yaml --json
+  mezhved services lint --lang ru`
 }
 
 func (c *servicesLintCmd) Run(out *stdio) error { return c.lint(out) }
@@ -189,7 +208,7 @@ func (c *partiesListCmd) Run(out *stdio) error {
 	return table(out.out, lines)
 }
 
-type partiesLintCmd struct{ foldersFlags }
+type partiesLintCmd struct{ lintFlags }
 
 func (partiesLintCmd) Help() string {
 	return "Example:\n  mezhved parties lint --services services --parties parties"

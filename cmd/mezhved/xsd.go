@@ -199,7 +199,7 @@ func (c *xsdValidateCmd) check(v *xsd.Validator, name string, src []byte) (found
 	var tape xmltape.Tape
 	var xe *xmltape.Error
 	if err := tape.Parse(src, xmltape.Limits{Size: 1 << 30}); errors.As(err, &xe) {
-		return []violationJSON{{File: name, Rule: "xml", Line: xe.Line, Col: xe.Col, Text: c.language().Pick("это не XML, который принимает шлюз", "no XML that the gateway takes") + ": " + string(xe.Code) + ": " + xe.Detail}}, false
+		return []violationJSON{{File: name, Rule: "xml", Line: xe.Line, Col: xe.Col, Text: c.language().Pick("это не XML, который принимает шлюз", "no XML that the gateway takes") + ": " + string(xe.Code) + ": " + c.language().Pick(xe.Russian(), xe.Detail)}}, false
 	}
 	var invalid *xsd.Invalid
 	if !errors.As(v.Validate(tape.Root()), &invalid) {
@@ -262,15 +262,18 @@ func (c *xsdLintCmd) Run(out *stdio) error {
 		err = printJSON(out.out, list)
 	} else {
 		for _, r := range list {
-			fmt.Fprintf(out.out, "%-7s %s\n", r.Severity, r.Text)
+			fmt.Fprintf(out.out, "%-7s %s\n", c.language().Pick(severities[r.Severity], r.Severity), r.Text)
 		}
-		fmt.Fprintf(out.out, "%d faults, %d other remarks\n", faults, len(list)-faults)
+		fmt.Fprintf(out.out, c.language().Pick("ошибок: %d, других замечаний: %d\n", "%d faults, %d other remarks\n"), faults, len(list)-faults)
 	}
 	if faults > 0 {
 		return no(errors.Join(errSaid, err))
 	}
 	return err
 }
+
+// severities are those of remarks in Russian, by their English names.
+var severities = map[string]string{"advice": "совет", "warning": "важно", "fault": "ошибка"}
 
 // parseName reads {namespace}local; the empty string is the zero Name.
 func parseName(s string) (xsd.Name, error) {
@@ -345,7 +348,7 @@ func (c *xsdCompatCmd) Run(out *stdio) error {
 		for _, one := range list {
 			fmt.Fprintf(out.out, "%s %s: %s\n", map[bool]string{true: "!", false: " "}[one.Breaking], one.Path, one.Text)
 		}
-		fmt.Fprintf(out.out, "%d changes, %d of them breaking\n", len(list), breaking)
+		fmt.Fprintf(out.out, c.language().Pick("изменений: %d, из них несовместимых: %d\n", "%d changes, %d of them breaking\n"), len(list), breaking)
 	}
 	if breaking > 0 {
 		return no(errors.Join(errSaid, err))

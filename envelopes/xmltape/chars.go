@@ -353,11 +353,10 @@ func (p *parser) xmlDecl(i int) (int, *Error) {
 		return i, fail(CodeDeclaration, i, "an XML declaration that is not closed")
 	}
 	rest := p.src[i+5 : i+n]
-	bad := func(what string) (int, *Error) { return i, fail(CodeDeclaration, i, "the XML declaration %s", what) }
 
 	version, rest, ok := pseudoAttr(rest, "version")
 	if !ok {
-		return bad("has no version where one is needed")
+		return i, fail(CodeDeclaration, i, "the XML declaration has no version where one is needed")
 	}
 	if string(version) != "1.0" {
 		return i, fail(CodeVersion, i, "XML version %s; send 1.0", quote(version))
@@ -370,12 +369,12 @@ func (p *parser) xmlDecl(i int) (int, *Error) {
 	}
 	if alone, r, ok := pseudoAttr(rest, "standalone"); ok {
 		if string(alone) != "yes" && string(alone) != "no" {
-			return bad("has a standalone that is neither yes nor no")
+			return i, fail(CodeDeclaration, i, "the XML declaration has a standalone that is neither yes nor no")
 		}
 		rest = r
 	}
 	if skipSpace(rest, 0) != len(rest) {
-		return bad("is malformed; write <?xml version=\"1.0\" encoding=\"UTF-8\"?>")
+		return i, fail(CodeDeclaration, i, "the XML declaration is malformed; write <?xml version=\"1.0\" encoding=\"UTF-8\"?>")
 	}
 	return i + n + 2, nil
 }

@@ -46,6 +46,9 @@ type Error struct {
 	Line   int    // from 1
 	Col    int    // from 1, in characters
 	Detail string // what was found and what was expected, without values of the document beyond a short quoted name
+
+	format string // of Detail
+	args   []any
 }
 
 func (e *Error) Error() string {

@@ -45,7 +45,7 @@ type parser struct {
 }
 
 func fail(code Code, off int, format string, args ...any) *Error {
-	return &Error{Code: code, Offset: off, Detail: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Offset: off, Detail: fmt.Sprintf(format, args...), format: format, args: args}
 }
 
 // document is [1] document ::= prolog element Misc*.

@@ -1,0 +1,118 @@
+package adapter
+
+import "fmt"
+
+// saying is a sentence about what an operator wrote: an English form with its
+// arguments, and a Russian one by the table below.
+type saying struct {
+	format string
+	args   []any
+}
+
+// sayf makes an error that can be told in both languages.
+func sayf(format string, args ...any) error { return &saying{format, args} }
+
+func (s *saying) Error() string { return fmt.Sprintf(s.format, s.args...) }
+
+// Russian is the sentence in Russian; in English where it has no form: what the
+// system or a library says.
+func (s *saying) Russian() string {
+	format, ok := sayingsRussian[s.format]
+	if !ok {
+		format = s.format
+	}
+	args := make([]any, len(s.args))
+	for i, a := range s.args {
+		if inner, ok := a.(interface{ Russian() string }); ok {
+			a = inner.Russian()
+		}
+		args[i] = a
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// both is an argument that is itself a sentence, in English and in Russian.
+type both struct{ english, russian string }
+
+func (b both) String() string { return b.english }
+
+// Russian is the Russian one.
+func (b both) Russian() string { return b.russian }
+
+// sayingsRussian has the sentences about services and parties in Russian, by
+// their English form; both take the same arguments.
+var sayingsRussian = map[string]string{
+	// The folders.
+	"%v": "%v",
+	"no party is registered: nobody can call (add <mnemonic>.yaml beside its certificate)": "не зарегистрировано ни одного участника: обращаться некому (положите <mnemonic>.yaml рядом с сертификатом)",
+	"no version of this service was loaded (expected: <version>/service.yaml)":             "не загружено ни одной версии этого вида сведений (ожидается <version>/service.yaml)",
+	"only one document is expected in this file: it is divided by ---":                     "в файле ожидается один документ, а он разделён строкой ---",
+	"%s: anchors, aliases and tags are not used here":                                      "%s: якоря, ссылки и теги YAML здесь не используются",
+	"%s: true or false is expected, not %q":                                                "%s: ожидается true или false, а не %q",
+	"%s: a whole number is expected, not %q":                                               "%s: ожидается целое число, а не %q",
+	"%s: a number is expected, not %q":                                                     "%s: ожидается число, а не %q",
+	"%s: %v":                                                                               "%s: %v",
+	"%s: a single value is expected":                                                       "%s: ожидается одно значение",
+	"%s: no such setting; known here: %s":                                                  "%s: такой настройки нет; здесь известны: %s",
+	"%s: a mapping (name: value) is expected":                                              "%s: ожидаются пары «имя: значение»",
+	"%s is given twice":                                                                    "%s: указано дважды",
+	"a size such as 512, 64KB or 5MB is expected, not %q":                                  "ожидается размер вида 512, 64KB или 5MB, а не %q",
+	"a period such as 90s, 15m, 24h or 30d is expected, not %q":                            "ожидается промежуток вида 90s, 15m, 24h или 30d, а не %q",
+
+	// A party.
+	"%q: letters, digits, _ . and - are expected, 100 at most":                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
+	"responses or statuses is expected, not %q":                                   "ожидается responses или statuses, а не %q",
+	"is shorter than a second":                                                    "короче секунды",
+	"must not be negative":                                                        "не может быть отрицательным",
+	"%s is registered by another file already":                                    "%s уже зарегистрирован другим файлом",
+	"%s holds no certificate":                                                     "в %s нет сертификата",
+	"certificate %s is registered for %s already: a certificate names one system": "сертификат %s уже зарегистрирован за %s: сертификат называет одну систему",
+	"certificate %s expired on %s":                                                "срок действия сертификата %s истёк %s",
+	"certificate %s expires on %s: register its successor beside it now":          "срок действия сертификата %s истекает %s: зарегистрируйте рядом следующий",
+	"no certificate of %s was found, so it could never call":                      "у %s нет ни одного сертификата: он не сможет обратиться",
+	"%s has no valid certificate: it cannot call":                                 "у %s нет действующего сертификата: он не может обращаться",
+
+	"an offset from UTC such as +10:00 is expected, not %q": "ожидается смещение от UTC вида +10:00, а не %q",
+
+	// A service.
+	"%s is a root of %s %s already: a namespace names one version of one service": "%s — уже корневой элемент вида сведений %s %s: пространство имён называет одну версию одного вида сведений",
+	"is missing: people will see the folder's name only":                          "не указано: люди увидят только имя папки",
+	"is missing: content without a namespace cannot be signed":                    "не указано: содержимое без пространства имён нельзя подписать",
+	"is missing":                                                           "не указано",
+	"a broadcast is not answered":                                          "на рассылку не отвечают",
+	"is missing (only a broadcast has none)":                               "не указано (его нет только у рассылки)",
+	"is the request's root too":                                            "совпадает с корневым элементом запроса",
+	"draft, test, published or retired is expected, not %q":                "ожидается draft, test, published или retired, а не %q",
+	"optional, required or forbidden is expected, not %q":                  "ожидается optional, required или forbidden, а не %q",
+	"optional or required is expected, not %q":                             "ожидается optional или required, а не %q",
+	"poll or stream is expected, not %q":                                   "ожидается poll или stream, а не %q",
+	"is later than endOfLife":                                              "позже, чем endOfLife",
+	"party %q is not registered (parties/%s.yaml is missing)":              "участник %q не зарегистрирован (нет parties/%s.yaml)",
+	"%s is listed twice":                                                   "%s указан дважды",
+	"who receives the requests? give one provider, or routing":             "кто получает запросы? укажите одного поставщика или routing",
+	"several providers need routing to choose between them":                "при нескольких поставщиках нужен routing, чтобы выбрать между ними",
+	"nobody may call: list mnemonics, or \"*\" for every registered party": "никто не может обращаться: перечислите мнемоники или укажите \"*\" — все зарегистрированные",
+	"a broadcast goes to all providers: leave routing out":                 "рассылка идёт всем поставщикам: уберите routing",
+	"%s is not among the providers":                                        "%s нет среди поставщиков",
+	"code %.20q… is longer than 200 characters":                            "код %.20q… длиннее 200 знаков",
+	"is empty: no request could be routed":                                 "пусто: ни один запрос нельзя направить",
+	"there is no .xsd in %s: the content could not be checked":             "в %s нет ни одного .xsd: содержимое нечем проверить",
+	"the schema declares no global element %s":                             "в схеме не объявлен глобальный элемент %s",
+
+	// Samples.
+	"is there to show what is refused, and nothing is wrong with it":               "должен показывать, что отвергается, а ошибок в нём нет",
+	"a broadcast has no response":                                                  "у рассылки нет ответа",
+	"the root is %s, here %s is expected":                                          "корневой элемент — %s, а здесь ожидается %s",
+	"the root is %s, which is neither the request nor the response of the service": "корневой элемент — %s, а это ни запрос, ни ответ этого вида сведений",
+
+	// The path of a routing code.
+	"the path %q must begin with /":       "путь %q должен начинаться с /",
+	"path %q: %v":                         "путь %q: %v",
+	"an empty step (// is not supported)": "пустой шаг (// не поддерживается)",
+	"an unclosed quote":                   "кавычка не закрыта",
+	"an empty step":                       "пустой шаг",
+	"step %q: only *[local-name()=\"…\"] may have a predicate":                          "шаг %q: условие возможно только в *[local-name()=\"…\"]",
+	"step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate": "шаг %q: в условии ожидается local-name()=\"…\" или namespace-uri()=\"…\"",
+	"step %q is not a name":                   "шаг %q — не имя",
+	"prefix %q is not declared in namespaces": "префикс %q не объявлен в namespaces",
+}
