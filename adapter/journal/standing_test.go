@@ -126,7 +126,14 @@ func TestALogOfAnotherPastIsReadAnew(t *testing.T) {
 	book.Restore(backup)
 	step(d.Sequencer(book), events[10:20])
 	step(seq, events[20:30])
-	step(d.Sequencer(book), events[30:]) // reads all that it builds upon, and checks it
+	last := d.Sequencer(book)
+	step(last, events[30:])
+	if err := d.Settle(last); err != nil {
+		t.Fatal(err)
+	}
+	if rep := d.Audit(book, d.Checkpoint(book).Note); !rep.OK() {
+		t.Errorf("the auditor: %v", rep.Recount.Findings)
+	}
 }
 
 // told is a book that tells a node how the log stands, and what it asked.
