@@ -110,6 +110,12 @@ func (p *parser) checkEncoding() *Error {
 		p.ef = ef
 		return nil
 	}
+	// A declared encoding says more to its sender than the first octet that is wrong.
+	if begin := len(p.src) - len(bytes.TrimPrefix(p.src, []byte("\xef\xbb\xbf"))); isXMLDecl(p.src[begin:]) {
+		if _, err := p.xmlDecl(begin); err != nil && err.Code == CodeEncoding {
+			return err
+		}
+	}
 	off := 0
 	for off < len(p.src) {
 		r, n := utf8.DecodeRune(p.src[off:])

@@ -266,6 +266,22 @@ func TestPositionsAndPaths(t *testing.T) {
 	}
 }
 
+// A document in another encoding that says so is told of the encoding, not of the
+// first octet that is not UTF-8.
+func TestADeclaredEncodingIsNamed(t *testing.T) {
+	for src, want := range map[string]string{
+		"<?xml version=\"1.0\" encoding=\"windows-1251\"?>\n<a>\xfe</a>": `declared encoding "windows-1251"; send UTF-8`,
+		"<?xml version='1.0' encoding='UTF-8'?>\n<a>\xfe</a>":            "byte 0xfe is not UTF-8 here",
+		"<a>\xfe</a>":                   "byte 0xfe is not UTF-8 here",
+		"<?xml version='1.0'\xfe?><a/>": "byte 0xfe is not UTF-8 here",
+	} {
+		var e *xmltape.Error
+		if err := new(xmltape.Tape).Parse([]byte(src), xmltape.Limits{}); !errors.As(err, &e) || e.Code != xmltape.CodeEncoding || e.Detail != want || e.Russian() == "" {
+			t.Errorf("%q: got %v, want %s", src, err, want)
+		}
+	}
+}
+
 func TestParseReusesItsTables(t *testing.T) {
 	doc := []byte(sample(4 << 10))
 	var tape xmltape.Tape
