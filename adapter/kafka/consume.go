@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -27,9 +26,7 @@ const (
 	// still the same ones.
 	look = 3 * time.Second
 	// stalled is how long a reader may bring nothing while records wait and
-	// nobody in the group gets on. Then it is closed and opened again. Each waits
-	// up to twice as long: members that gave up in step would for ever begin a
-	// rebalance in which another is waiting.
+	// nobody in the group gets on. Then it is closed and opened again.
 	stalled = 30 * time.Second
 	// asking is how long a question about a topic or a group may take. kafka-go
 	// waits for ever for a topic that vanishes while it is asked for.
@@ -72,17 +69,14 @@ func topicSet(topics func() []string) []string {
 func (b *Broker) session(ctx context.Context, group string, topics func() []string, epochs map[string]string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
 	r := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: b.opts.Brokers, GroupID: group, GroupTopics: slices.Sorted(maps.Keys(epochs)), Dialer: b.dialer(),
-		StartOffset:       kafka.FirstOffset,
-		MinBytes:          1,
-		MaxBytes:          max(8<<20, b.opts.MaxRecord+recordOverhead),
-		MaxWait:           time.Second, // a record ends the wait; many idle partitions cost little
-		QueueCapacity:     1000,
-		HeartbeatInterval: 3 * time.Second,
-		SessionTimeout:    10 * time.Second,
-		// Less than SessionTimeout and five seconds, which kafka-go waits for its part of
-		// the partitions: a member that gave up before the coordinator does would leave
-		// the group, come back as another, and hold up the rest once more.
-		RebalanceTimeout:       10 * time.Second,
+		StartOffset:            kafka.FirstOffset,
+		MinBytes:               1,
+		MaxBytes:               max(8<<20, b.opts.MaxRecord+recordOverhead),
+		MaxWait:                time.Second, // a record ends the wait; many idle partitions cost little
+		QueueCapacity:          1000,
+		HeartbeatInterval:      3 * time.Second,
+		SessionTimeout:         10 * time.Second,
+		RebalanceTimeout:       15 * time.Second,
 		CommitInterval:         0, // a commit is done when CommitMessages returns
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: look,
@@ -90,7 +84,6 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
 	})
 	defer r.Close() // leaves the group; else it would wait for SessionTimeout
-	patience := stalled + rand.N(stalled)
 	s := &session{b: b, r: r, group: group, topics: topics, epochs: epochs, handle: handle, progress: time.Now()}
 	defer s.hangUp()
 	looked := time.Now()
@@ -116,8 +109,8 @@ func (b *Broker) session(ctx context.Context, group string, topics func() []stri
 		case !maps.Equal(now, epochs):
 			return nil
 		}
-		if time.Since(s.progress) > patience && s.behind(ctx) {
-			return fmt.Errorf("the reader has brought nothing for %v while records wait", patience.Round(time.Second))
+		if time.Since(s.progress) > stalled && s.behind(ctx) {
+			return fmt.Errorf("the reader has brought nothing for %v while records wait", stalled)
 		}
 	}
 }
