@@ -223,6 +223,7 @@ type BreakableBus struct {
 	mu        sync.Mutex
 	reject    func(adapter.Record) bool
 	withhold  func(adapter.Record) bool
+	lose      func(adapter.Record) bool
 	kept      map[string]int64 // how many were withheld, by topic
 	published []adapter.Record
 }
@@ -249,6 +250,14 @@ func (b *BreakableBus) Withhold(match func(adapter.Record) bool) {
 	b.withhold = match
 }
 
+// Lose makes the bus acknowledge the records that match and have them no more, as
+// one does whose broker comes back without its data; nil: none.
+func (b *BreakableBus) Lose(match func(adapter.Record) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = match
+}
+
 // Extents is adapter.Broker.Extents. What is withheld stands on its topic, unread,
 // as far as anybody can ask: the gateway does not take it for lost.
 func (b *BreakableBus) Extents(ctx context.Context, topic string) (map[adapter.Partition]adapter.Extent, error) {
@@ -270,9 +279,9 @@ func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
 func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
 	return b.do("Publish", func() error {
 		b.mu.Lock()
-		reject, withhold := b.reject, b.withhold
+		reject, withhold, lose := b.reject, b.withhold, b.lose
 		b.mu.Unlock()
-		var good, kept []adapter.Record
+		var good, kept, lost []adapter.Record
 		var bad []int
 		for i, r := range records {
 			switch {
@@ -280,6 +289,8 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 				bad = append(bad, i)
 			case withhold != nil && withhold(r):
 				kept = append(kept, r)
+			case lose != nil && lose(r):
+				lost = append(lost, r)
 			default:
 				good = append(good, r)
 			}
@@ -288,7 +299,7 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 			return err
 		}
 		b.mu.Lock()
-		b.published = append(append(b.published, good...), kept...)
+		b.published = slices.Concat(b.published, good, kept, lost)
 		for _, r := range kept {
 			b.kept[r.Topic]++
 		}
