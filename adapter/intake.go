@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,13 +17,27 @@ import (
 // the same transaction as the queue rows, so a record that comes twice, after a
 // crash or a rebalance or from a relay that published twice, is queued once.
 //
-// A node that cannot reach the store takes no part: what the bus has given it to
-// read would stand still, and another node can read it.
+// A node that has not reached the store for a while takes no part: what the bus
+// has given it to read would stand still, and another node can read it. A store that
+// is slow for a moment is no reason: to leave and to come back costs all nodes a
+// sharing out of the topics.
 func (g *Gateway) intake(ctx context.Context) error {
+	var taking atomic.Bool // this node takes part
+	var since atomic.Int64 // when the store began not to answer, in nanoseconds; 0: it does
+	began := time.Now()
 	topics := func() []string {
-		if err := g.storeAway(ctx); err != nil {
-			g.log.Warn("the intake leaves the bus to other nodes until the store answers", "error", err)
-			return nil
+		if err := g.store.Health(ctx); err != nil && ctx.Err() == nil {
+			now := int64(time.Since(began)) + 1
+			since.CompareAndSwap(0, now)
+			if !taking.Load() || now-since.Load() >= int64(awayFor) {
+				if taking.Swap(false) {
+					g.log.Warn("the intake leaves the bus to other nodes until the store answers", "error", err)
+				}
+				return nil
+			}
+		} else {
+			since.Store(0)
+			taking.Store(true)
 		}
 		_, intake := g.Catalog().Topics(g.config.Kafka.Prefix)
 		return intake
@@ -30,16 +45,8 @@ func (g *Gateway) intake(ctx context.Context) error {
 	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)
 }
 
-// storeAway says why the store cannot be written to, when it has been so for a
-// while.
-func (g *Gateway) storeAway(ctx context.Context) (err error) {
-	for range 3 {
-		if err = g.store.Health(ctx); err == nil || !sleep(ctx, 300*time.Millisecond) {
-			return nil
-		}
-	}
-	return err
-}
+// awayFor is how long the store may not answer before the intake leaves the bus.
+const awayFor = 5 * time.Second
 
 // enqueueWithin is how long a batch may take before the node lets go of what it
 // has been given to read.
