@@ -288,15 +288,20 @@ func (p *Postgres) Stop() error {
 	return err
 }
 
+// running is the postmaster of a server that was started. The caller holds mu.
+func (p *Postgres) running() (pid int, err error) {
+	if p.server == nil {
+		return 0, errors.New("private PostgreSQL: not running")
+	}
+	return postmaster(p.data())
+}
+
 // Kill ends the server and all its processes by SIGKILL, as a crash would.
 // Start brings it up again.
 func (p *Postgres) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.server == nil {
-		return errors.New("private PostgreSQL: not running")
-	}
-	pid, err := postmaster(p.data())
+	pid, err := p.running()
 	if err != nil {
 		return err
 	}
@@ -318,10 +323,7 @@ func (p *Postgres) Kill() error {
 func (p *Postgres) End(signal syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.server == nil {
-		return errors.New("private PostgreSQL: not running")
-	}
-	pid, err := postmaster(p.data())
+	pid, err := p.running()
 	if err != nil {
 		return err
 	}
