@@ -99,6 +99,19 @@
 // file in it is vouched for. The recipe for checking by hand is README.txt in
 // every bundle.
 //
+// # Receipts
+//
+// The answers that the bus signs are promises, whoever the client is: the answer to
+// SendRequest or SendResponse that an entry "accepted" with its MessageID, its sender
+// and its SendingTimestamp as time is in the log; the answer to GetRequest or
+// GetResponse that holds a message, an entry "delivered" with its MessageID. Every
+// checkpoint that is signed later than ReceiptDue after the receipt's time has the
+// entry: the event is committed before the answer is given, waits for its place for
+// a fraction of a second, and when one waits for half a minute nothing is accepted
+// any more. Receipt, checkpoint and log together prove that a promise was
+// broken (package papers): what stands in the log is proved by its tree, what does
+// not, by reading all of it.
+//
 // # Mirrors
 //
 // A mirror is an auditor's copy in a folder: tiles and entry bundles under their
