@@ -112,3 +112,23 @@ type Book interface {
 	// Stop writes into the head why nothing may be appended any more.
 	Stop(ctx context.Context, why string) error
 }
+
+// Sealed is an opening as it is stored: readable only with the key of its class
+// and month, findable only by who can compute Blind. Deleting it forgets the
+// value; destroying the key forgets every value of that class and month, in all
+// backups too.
+type Sealed struct {
+	Index int64 // the entry that commits to it
+	Field string
+	Class string
+	Key   string // name of the key: class and month
+	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
+	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
+}
+
+// Vault seals openings. It keeps the keys, apart from the database and its
+// backups: package vault is it. Safe for concurrent use.
+type Vault interface {
+	// Seal encrypts an opening of the entry at index.
+	Seal(index int64, o Opening) (Sealed, error)
+}

@@ -163,7 +163,7 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 		*s = clip(*s)
 	}
 	for _, f := range e.Fields {
-		if !validName(f) {
+		if !ValidName(f) {
 			return Leaf{}, nil, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
 		}
 	}
@@ -223,7 +223,7 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	l.Commit = make(map[string]Hash, len(open))
 	for i := range open {
 		o := &open[i]
-		if !validName(o.Field) || !validName(o.Class) {
+		if !ValidName(o.Field) || !ValidName(o.Class) {
 			return fmt.Errorf("event %s: field %q of class %q: names are a-z, 0-9 and '-', at most 32 long", l.Kind, o.Field, o.Class)
 		}
 		if _, twice := l.Commit[o.Field]; twice {
@@ -237,7 +237,9 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	return nil
 }
 
-func validName(s string) bool {
+// ValidName says whether a field or a retention class may be called so: a-z, 0-9
+// and -, beginning with a letter, 32 long at most.
+func ValidName(s string) bool {
 	if s == "" || len(s) > 32 {
 		return false
 	}

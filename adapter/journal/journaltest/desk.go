@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/vault"
 )
 
 // Clock is a time that tests move. Safe for concurrent use.
@@ -42,7 +43,7 @@ type Desk struct {
 	Clock  *Clock
 	Secret string // the log's signing key
 	Signer *journal.FileSigner
-	Vault  *journal.Vault
+	Vault  *vault.Vault
 	Policy *journal.Policy
 }
 
@@ -61,7 +62,7 @@ func NewDesk(t testing.TB) *Desk {
 	d.Signer, err = journal.NewFileSigner(state, secret, d.Clock.Now)
 	d.ok(err)
 	t.Cleanup(func() { d.Signer.Close() })
-	d.Vault, err = journal.OpenVault(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	d.Vault, err = vault.Open(filepath.Join(d.Dir, "keys"), d.Clock.Now)
 	d.ok(err)
 	d.Policy, err = journal.LogPolicy(public)
 	d.ok(err)
