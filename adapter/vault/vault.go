@@ -24,15 +24,17 @@ import (
 // retention asked.
 var ErrKeyDestroyed = errors.New("the key of these values was destroyed")
 
-// Vault keeps the keys of the openings in a directory of files, apart from the
-// database and its backups. It makes a key when a class and month first need it.
-// Safe for concurrent use.
+// Vault keeps the keys of openings and of content in a directory of files, apart
+// from the database and its backups. It makes a key, or a tree of them, when a class
+// and month first need it. Safe for concurrent use, by several processes too.
 type Vault struct {
 	dir   string
 	now   func() time.Time
 	mu    sync.Mutex
 	keys  map[string][]byte
 	boxes map[string]cipher.AEAD // made of keys
+	trees map[string]*grown      // of content
+	epoch int                    // counts erasures here
 }
 
 // Open uses a directory that only this account may enter; it is made when
@@ -41,7 +43,7 @@ func Open(dir string, now func() time.Time) (*Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}}, nil
+	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}, trees: map[string]*grown{}}, nil
 }
 
 // key gives the named key; make says whether a missing one is made.
