@@ -269,7 +269,7 @@ func (s *sheet) committed(i int, take func(field, commitment span)) (end int, wr
 			return i, wrong
 		}
 		field := s[from+1 : i-1]
-		if !validName(string(field)) || string(field) <= string(last) {
+		if !ValidName(string(field)) || string(field) <= string(last) {
 			return from, "the name of a field, in ascending order"
 		}
 		last = field

@@ -90,6 +90,19 @@ type Opening struct {
 	Value string   `json:"value"`
 }
 
+// Sealed is an opening as it is stored: readable only with the key of its class
+// and month, findable only by who can compute Blind. Deleting it forgets the
+// value; destroying the key forgets every value of that class and month, in all
+// backups too.
+type Sealed struct {
+	Index int64 // the entry that commits to it
+	Field string
+	Class string
+	Key   string // name of the key: class and month
+	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
+	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
+}
+
 type openingJSON struct {
 	Field string `json:"field"`
 	Class string `json:"class"`
@@ -172,7 +185,7 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 		*s = clip(*s)
 	}
 	for _, f := range e.Fields {
-		if !validName(f) {
+		if !ValidName(f) {
 			return Leaf{}, nil, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
 		}
 	}
@@ -232,7 +245,7 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	l.Commit = make(map[string]Hash, len(open))
 	for i := range open {
 		o := &open[i]
-		if !validName(o.Field) || !validName(o.Class) {
+		if !ValidName(o.Field) || !ValidName(o.Class) {
 			return fmt.Errorf("event %s: field %q of class %q: names are a-z, 0-9 and '-', at most 32 long", l.Kind, o.Field, o.Class)
 		}
 		if _, twice := l.Commit[o.Field]; twice {
@@ -246,7 +259,9 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	return nil
 }
 
-func validName(s string) bool {
+// ValidName says whether a field or a retention class may be called so: a-z, 0-9
+// and -, beginning with a letter, 32 long at most.
+func ValidName(s string) bool {
 	if s == "" || len(s) > 32 {
 		return false
 	}

@@ -249,3 +249,16 @@ func FuzzParseLeaf(f *testing.F) {
 		}
 	})
 }
+
+// Two salts of different length could open one commitment: HMAC pads short keys.
+func TestAShortSaltIsNoOpening(t *testing.T) {
+	o := journal.Opening{Field: "snils", Class: "personal", Salt: [32]byte{1}, Value: "12345678901"}
+	b, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o2 journal.Opening
+	if err := json.Unmarshal([]byte(strings.Replace(string(b), "AQAA", "AQ==", 1)), &o2); err == nil {
+		t.Error("a short salt was accepted")
+	}
+}

@@ -20,6 +20,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
 // Journal is a clerk.Book on PostgreSQL, and the auditor's questions to it.
@@ -27,7 +28,7 @@ import (
 type Journal struct {
 	pool  *sessions
 	leads *leads
-	vault *journal.Vault
+	vault *vault.Vault
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -42,21 +43,21 @@ type Journal struct {
 var _ clerk.Book = (*Journal)(nil)
 
 // Journal opens the journal in the store's database and begins the log under
-// origin if there is none yet. vault has the keys of what the entries commit to;
+// origin if there is none yet. keys are those of what the entries commit to;
 // on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
-func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault) (*Journal, error) {
-	return openJournal(ctx, s.pool, s.leads, origin, vault, s.log)
+func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (*Journal, error) {
+	return openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
 }
 
-func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, keys *vault.Vault, log *slog.Logger) (*Journal, error) {
 	empty, _ := tlog.TreeHash(0, nil)
 	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
 		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: vault, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: keys, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node

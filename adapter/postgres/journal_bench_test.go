@@ -21,22 +21,23 @@ import (
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // benchJournal is a sequencer with the real clock over a store's database.
 func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *clerk.Sequencer) {
 	b.Helper()
 	d := journaltest.NewDesk(b)
-	vault, err := journal.OpenVault(filepath.Join(d.Dir, "vault"), time.Now)
+	keys, err := vault.Open(filepath.Join(d.Dir, "vault"), time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
-	j, err := s.Journal(context.Background(), journaltest.Origin, vault)
+	j, err := s.Journal(context.Background(), journaltest.Origin, keys)
 	if err != nil {
 		b.Fatal(err)
 	}
 	seq := d.Sequencer(j)
-	seq.Vault, seq.Now, seq.Batch, seq.Tick, seq.Publish = vault, time.Now, 0, 0, 0
+	seq.Vault, seq.Now, seq.Batch, seq.Tick, seq.Publish = keys, time.Now, 0, 0, 0
 	return j, seq
 }
 

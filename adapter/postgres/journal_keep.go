@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/vault"
 )
 
 // Openings gives the values behind the commitments of an entry that still exist
@@ -31,7 +32,7 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	var out []journal.Opening
 	for _, s := range sealed {
 		o, err := j.vault.Unseal(s)
-		if errors.Is(err, journal.ErrKeyDestroyed) {
+		if errors.Is(err, vault.ErrKeyDestroyed) {
 			continue
 		}
 		if err != nil {

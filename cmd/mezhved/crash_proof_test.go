@@ -15,6 +15,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // prove holds what the parties have written down against what the gateway hands
@@ -246,9 +247,9 @@ func (w *crashWorld) openAuditLog(url string) *auditLog {
 	store, err := postgres.Open(w.t.Context(), postgres.Options{URL: url, Node: "auditor", Log: quietLog()})
 	w.must(err)
 	w.t.Cleanup(store.Close)
-	vault, err := journal.OpenVault(config.Journal.Vault, time.Now)
+	keys, err := vault.Open(config.Journal.Vault, time.Now)
 	w.must(err)
-	a.book, err = store.Journal(w.t.Context(), config.Journal.Origin, vault)
+	a.book, err = store.Journal(w.t.Context(), config.Journal.Origin, keys)
 	w.must(err)
 	return a
 }

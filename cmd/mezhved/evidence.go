@@ -15,6 +15,7 @@ import (
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // openJournal opens the log. The node that has the key sequences and signs it,
@@ -35,7 +36,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err != nil {
 		return usage(err)
 	}
-	vault, err := journal.OpenVault(c.Vault, n.clock.Now)
+	keys, err := vault.Open(c.Vault, n.clock.Now)
 	if err != nil {
 		return usage(err)
 	}
@@ -47,7 +48,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
 		begin = origin
 	}
-	if n.book, err = n.store.Journal(ctx, begin, vault); err != nil {
+	if n.book, err = n.store.Journal(ctx, begin, keys); err != nil {
 		return unavailable(err)
 	}
 	if err := n.book.Name(ctx, begin); err != nil {
@@ -64,7 +65,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: keys, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -260,11 +261,11 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return unavailable(err)
 	}
 	defer store.Close()
-	vault, err := journal.OpenVault(config.Journal.Vault, time.Now)
+	keys, err := vault.Open(config.Journal.Vault, time.Now)
 	if err != nil {
 		return usage(err)
 	}
-	book, err := store.Journal(ctx, config.Journal.Origin, vault)
+	book, err := store.Journal(ctx, config.Journal.Origin, keys)
 	if err != nil {
 		return unavailable(err)
 	}

@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"adapter/journal/audit":  {"adapter/journal"},
 	"adapter/journal/papers": {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit"},
+	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
 	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
 	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
@@ -70,14 +71,14 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
-// TestAuditorImports: the offline verifier reaches no database and no bus.
+// TestAuditorImports: the offline verifier reaches no database, no bus and no key.
 func TestAuditorImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "mezhved/cmd/mezhved-audit").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, dep := range strings.Fields(string(out)) {
-		for _, bad := range []string{"github.com/jackc/", "github.com/segmentio/", "github.com/twmb/", "mezhved/adapter/postgres", "mezhved/adapter/kafka", "mezhved/adapter/journal/clerk", "database/sql"} {
+		for _, bad := range []string{"github.com/jackc/", "github.com/segmentio/", "github.com/twmb/", "mezhved/adapter/postgres", "mezhved/adapter/kafka", "mezhved/adapter/journal/clerk", "mezhved/adapter/vault", "database/sql"} {
 			if strings.HasPrefix(dep, bad) && dep != "database/sql/driver" { // interfaces, which google/uuid implements
 				t.Errorf("mezhved-audit depends on %s", dep)
 			}

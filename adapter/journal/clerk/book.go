@@ -109,3 +109,10 @@ type Book interface {
 	// Stop writes into the head why nothing may be appended any more.
 	Stop(ctx context.Context, why string) error
 }
+
+// Vault seals openings. It keeps the keys, apart from the database and its
+// backups: package vault is it. Safe for concurrent use.
+type Vault interface {
+	// Seal encrypts an opening of the entry at index.
+	Seal(index int64, o journal.Opening) (journal.Sealed, error)
+}

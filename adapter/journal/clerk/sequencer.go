@@ -32,7 +32,7 @@ import (
 type Sequencer struct {
 	Book   Book
 	Signer Signer
-	Vault  *journal.Vault
+	Vault  Vault
 	Now    func() time.Time // one clock on all nodes: the database's
 	Steady func() error     // why Now cannot be relied on; nil: it always can
 	Log    *slog.Logger

@@ -12,6 +12,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
 // Clock is a time that tests move. Safe for concurrent use.
@@ -44,7 +45,7 @@ type Desk struct {
 	Clock  *Clock
 	Secret string // the log's signing key
 	Signer *clerk.FileSigner
-	Vault  *journal.Vault
+	Vault  *vault.Vault
 	Policy *journal.Policy
 }
 
@@ -63,7 +64,7 @@ func NewDesk(t testing.TB) *Desk {
 	d.Signer, err = clerk.NewFileSigner(state, secret, d.Clock.Now)
 	d.ok(err)
 	t.Cleanup(func() { d.Signer.Close() })
-	d.Vault, err = journal.OpenVault(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	d.Vault, err = vault.Open(filepath.Join(d.Dir, "keys"), d.Clock.Now)
 	d.ok(err)
 	d.Policy, err = journal.LogPolicy(public)
 	d.ok(err)

@@ -1,4 +1,4 @@
-package journal
+package vault
 
 import (
 	"crypto/aes"
@@ -16,43 +16,34 @@ import (
 	"strings"
 	"sync"
 	"time"
-)
 
-// Sealed is an opening as it is stored: readable only with the key of its class
-// and month, findable only by who can compute Blind. Deleting it forgets the
-// value; destroying the key forgets every value of that class and month, in all
-// backups too.
-type Sealed struct {
-	Index int64 // the entry that commits to it
-	Field string
-	Class string
-	Key   string // name of the key: class and month
-	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
-	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
-}
+	"mezhved/adapter/journal"
+)
 
 // ErrKeyDestroyed says that values cannot be read because their key is gone, as
 // retention asked.
 var ErrKeyDestroyed = errors.New("the key of these values was destroyed")
 
-// Vault keeps the keys of the openings in a directory of files, apart from the
-// database and its backups. It makes a key when a class and month first need it.
-// Safe for concurrent use.
+// Vault keeps the keys of openings and of content in a directory of files, apart
+// from the database and its backups. It makes a key, or a tree of them, when a class
+// and month first need it. Safe for concurrent use, by several processes too.
 type Vault struct {
 	dir   string
 	now   func() time.Time
 	mu    sync.Mutex
 	keys  map[string][]byte
 	boxes map[string]cipher.AEAD // made of keys
+	trees map[string]*grown      // of content
+	epoch int                    // counts erasures here
 }
 
-// OpenVault uses a directory that only this account may enter; it is made when
+// Open uses a directory that only this account may enter; it is made when
 // it is missing.
-func OpenVault(dir string, now func() time.Time) (*Vault, error) {
+func Open(dir string, now func() time.Time) (*Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("journal keys: %w", err)
+		return nil, fmt.Errorf("vault: %w", err)
 	}
-	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}}, nil
+	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}, trees: map[string]*grown{}}, nil
 }
 
 // key gives the named key; make says whether a missing one is made.
@@ -145,13 +136,13 @@ func (v *Vault) box(name string, make bool) (cipher.AEAD, error) {
 
 // sealedFor ties a box to its place: moved to another entry or field, it does
 // not open.
-func sealedFor(s *Sealed) []byte {
+func sealedFor(s *journal.Sealed) []byte {
 	return fmt.Appendf(nil, "mezhved journal opening 1\n%d\n%s\n%s\n", s.Index, s.Field, s.Class)
 }
 
 // Seal encrypts an opening of the entry at index.
-func (v *Vault) Seal(index int64, o Opening) (Sealed, error) {
-	s := Sealed{Index: index, Field: o.Field, Class: o.Class, Key: o.Class + "-" + v.now().UTC().Format("2006-01")}
+func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
+	s := journal.Sealed{Index: index, Field: o.Field, Class: o.Class, Key: o.Class + "-" + v.now().UTC().Format("2006-01")}
 	aead, err := v.box(s.Key, true)
 	if err != nil {
 		return s, err
@@ -161,7 +152,7 @@ func (v *Vault) Seal(index int64, o Opening) (Sealed, error) {
 	rand.Read(nonce)
 	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s))
 	s.Blind = []byte{}
-	if o.Field != FieldDigest { // nobody asks who has a given digest; the envelope's message says it
+	if o.Field != journal.FieldDigest { // nobody asks who has a given digest; the envelope's message says it
 		s.Blind, err = v.Blind(o.Field, o.Value)
 	}
 	return s, err
@@ -169,21 +160,21 @@ func (v *Vault) Seal(index int64, o Opening) (Sealed, error) {
 
 // Unseal decrypts what Seal encrypted. errors.Is(err, ErrKeyDestroyed) when
 // retention has taken the key.
-func (v *Vault) Unseal(s Sealed) (Opening, error) {
+func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 	aead, err := v.box(s.Key, false)
 	if err != nil {
-		return Opening{}, err
+		return journal.Opening{}, err
 	}
 	if len(s.Box) < aead.NonceSize() {
-		return Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
+		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
 	plain, err := aead.Open(nil, s.Box[:aead.NonceSize()], s.Box[aead.NonceSize():], sealedFor(&s))
 	if err != nil {
-		return Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err)
+		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err)
 	}
-	o := Opening{Field: s.Field, Class: s.Class}
+	o := journal.Opening{Field: s.Field, Class: s.Class}
 	if len(plain) < len(o.Salt) {
-		return Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
+		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
 	o.Value = string(plain[copy(o.Salt[:], plain):])
 	return o, nil
@@ -206,7 +197,7 @@ func (v *Vault) Blind(field, value string) ([]byte, error) {
 // Destroy removes the keys of a class for all months before the given one and
 // says which. What they sealed is unreadable from then on, everywhere.
 func (v *Vault) Destroy(class string, before time.Time) ([]string, error) {
-	if !validName(class) {
+	if !journal.ValidName(class) {
 		return nil, fmt.Errorf("retention class %q: impossible name", class)
 	}
 	v.mu.Lock()
