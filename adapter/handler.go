@@ -140,8 +140,10 @@ type call struct {
 	signed   signing.Signed
 	party    *Party // nil until authenticate has proved it
 	claimed  [32]byte
-	counted  bool          // the call was taken off its address's allowance of strangers
-	event    journal.Event // what is known of the call so far
+	counted  bool                        // the call was taken off its address's allowance of strangers
+	judged   []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
+	named    int                         // how many of these the event names
+	event    journal.Event               // what is known of the call so far
 
 	answer  envelopes.Draft
 	outcome string // for metrics: ok, empty, repeated, or the fault

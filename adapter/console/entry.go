@@ -56,6 +56,7 @@ type Entry struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 
 	Certificate string   `json:"certificate,omitempty"`
+	Revocation  string   `json:"revocation,omitempty"` // what the call's certificates were judged by: an Answer's digest
 	Size        int      `json:"size,omitempty"`
 	Target      *int64   `json:"target,omitempty"`
 	Fields      []string `json:"fields,omitempty"`
@@ -68,7 +69,7 @@ func entryOf(e *journal.Event) Entry {
 		Message: e.Message, MessageID: e.MessageID, Original: e.Original, Operation: e.Operation, Direction: e.Direction,
 		Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version, Schema: e.Schema,
 		Outcome: e.Outcome, Incident: e.Incident, Rule: e.Rule, Line: e.Line, Col: e.Col, Attempt: e.Attempt, Count: e.Count, Deadline: e.Deadline,
-		Certificate: e.Certificate, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
+		Certificate: e.Certificate, Revocation: e.Revocation, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
 }
 
 // rowEntry is an entry of the log of which the first covered have a checkpoint.
@@ -106,6 +107,9 @@ type Trace struct {
 	Events []Entry `json:"events"`
 	// Messages are the messages of the exchange in the order of their first event.
 	Messages []Message `json:"messages"`
+	// Answers are those about revocation by which the certificates were judged, as
+	// far as they are kept.
+	Answers []Answer `json:"answers,omitempty"`
 	// Refusal is the cause of the refused call, when ID is an incident or a refused
 	// MessageID.
 	Refusal *Refusal `json:"refusal,omitempty"`
@@ -146,6 +150,10 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())
+	var err error
+	if t.Answers, err = c.answers(ctx, t.Events); err != nil {
+		return nil, err
+	}
 	for i := range t.Events {
 		if e := &t.Events[i]; e.Kind == string(journal.KindRefused) && e.Incident != "" && (e.Incident == id || t.Refusal == nil) {
 			t.Refusal = c.refusal(ctx, e)

@@ -22,7 +22,9 @@
 // exactly what Leaf.Append writes. Members, all optional but those in capitals:
 //
 //	attempt, col, count, line, size   integers, absent when 0
-//	certificate, revocation, schema   hex SHA-256
+//	certificate, revocation, schema   hex SHA-256; revocation is that of the answer
+//	                                  (OCSP or CRL) by which the certificate was judged,
+//	                                  or of the list of several: see Judgement
 //	commit                            object: field name to commitment
 //	deadline, TIME, LOGGED            milliseconds since 1970 UTC
 //	direction, incident, message, messageId, node, operation, original,
@@ -92,8 +94,8 @@
 // # Proofs and bundles
 //
 // The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
-// An evidence bundle is a zip of leaves, proofs, openings, envelopes and
-// certificates, with a manifest of their digests; making it leaves an
+// An evidence bundle is a zip of leaves, proofs, openings, envelopes,
+// certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
 // carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in

@@ -67,7 +67,7 @@ type Event struct {
 	Digest      string `json:"digest,omitempty"`      // hex SHA-256 of the envelope as received
 	Certificate string `json:"certificate,omitempty"` // hex SHA-256 of the caller's certificate (DER)
 	Size        int    `json:"size,omitempty"`        // bytes as received
-	Revocation  string `json:"revocation,omitempty"`  // hex SHA-256 of the revocation answer (OCSP or CRL) that was relied on
+	Revocation  string `json:"revocation,omitempty"`  // hex SHA-256 of the answers (OCSP or CRL) by which the call's certificates were judged: see Judgement
 
 	Target   *int64          `json:"target,omitempty"`   // the entry that this one is about (erased)
 	Fields   []string        `json:"fields,omitempty"`   // names of fields, never values (erased, evidence-read)

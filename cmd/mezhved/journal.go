@@ -26,16 +26,18 @@ type journalCmd struct {
 
 type journalTraceCmd struct {
 	deskFlags
-	ID       string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
-	Envelope bool   `help:"Print the envelope instead: of the refused call, or of the message."`
-	Lang     string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
+	ID         string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
+	Envelope   bool   `help:"Print the envelope instead: of the refused call, or of the message."`
+	Revocation string `placeholder:"SHA256" help:"Print this answer about revocation instead, as it came."`
+	Lang       string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
 }
 
 func (journalTraceCmd) Help() string {
 	return `Examples:
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --config mezhved.yaml       # an incident: cause, rule, line, column
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --envelope > refused.xml    # what was refused, byte for byte
-  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange`
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --revocation 5f2c… > answer.ors   # what a certificate was judged by`
 }
 
 func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
@@ -50,6 +52,8 @@ func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
 	switch {
 	case c.Envelope:
 		return c.envelope(ctx, out, desk, &t)
+	case c.Revocation != "":
+		return c.answer(ctx, out, desk, &t)
 	case c.JSON:
 		return printJSON(out.out, t)
 	}
@@ -75,6 +79,21 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 			from = m.Envelope
 		}
 	}
+	return printKept(ctx, out, desk, from)
+}
+
+// answer prints what a certificate was judged by, as it came.
+func (c *journalTraceCmd) answer(ctx context.Context, out *stdio, desk *deskClient, t *console.Trace) error {
+	for _, a := range t.Answers {
+		if a.Digest == c.Revocation {
+			return printKept(ctx, out, desk, a.Bytes)
+		}
+	}
+	return no(fmt.Errorf("no entry of this trace names an answer %s that is kept", c.Revocation))
+}
+
+// printKept gives kept bytes: to a program as they are.
+func printKept(ctx context.Context, out *stdio, desk *deskClient, from string) error {
 	r, _, err := desk.open(ctx, from, nil)
 	if err != nil {
 		return err
@@ -91,7 +110,7 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 		}
 	}
 	if err != nil {
-		return unavailable(fmt.Errorf("the envelope did not come whole: %w", err))
+		return unavailable(fmt.Errorf("the bytes did not come whole: %w", err))
 	}
 	return nil
 }
@@ -160,7 +179,33 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 		}
 		fmt.Fprintln(w)
 	}
-	return printEntries(w, t.Events)
+	if err := printEntries(w, t.Events); err != nil {
+		return err
+	}
+	return printAnswers(w, t)
+}
+
+// printAnswers tells by what the certificates of the trace were judged.
+func printAnswers(w io.Writer, t *console.Trace) error {
+	if len(t.Answers) == 0 {
+		return nil
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return t.Format(time.RFC3339)
+	}
+	rows := [][]string{{"REVOCATION", "MADE", "DUE", "BYTES", "SOURCE", "SHA256"}}
+	for _, a := range t.Answers {
+		from := console.Visible(a.Source)
+		if len(a.Names) > 0 {
+			from = fmt.Sprintf("%d answers", len(a.Names))
+		}
+		rows = append(rows, []string{a.Kind, at(a.Made), at(a.Due), strconv.Itoa(a.Size), from, a.Digest})
+	}
+	fmt.Fprintln(w)
+	return table(w, rows)
 }
 
 func printEntries(w io.Writer, list []console.Entry) error {
