@@ -28,6 +28,9 @@ func (r *FactsReader) Read(leaf []byte) (Facts, error) {
 		c.prev, c.senderSeq, c.recipientSeq, c.period, r.form.hash()}, nil
 }
 
+// Lift takes the members of the leaf out of the personal values of a row.
+func (e *Event) Lift() { e.lift() }
+
 // Chains is the table of messages, by their ids.
 type Chains struct{ c *chains }
 
