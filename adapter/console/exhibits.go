@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -31,11 +32,11 @@ func newMessage() string {
 // exhibits add to entries what they vouch for: the envelope as received, with the
 // opening of its digest, and the certificate. Personal values stay closed.
 // hold is told what they take.
-func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]journal.Exhibit, error) {
-	out, size := make([]journal.Exhibit, 0, len(rows)), 0
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
+	out, size := make([]audit.Exhibit, 0, len(rows)), 0
 	shown := map[string]bool{} // certificates
 	for i := range rows {
-		x := journal.Exhibit{Index: rows[i].Index}
+		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
 		if _, ok := leaf.Commit[journal.FieldDigest]; ok {
 			if err := c.envelope(ctx, leaf, &x); err != nil {
@@ -56,7 +57,7 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 }
 
 // envelope adds the envelope that an entry commits to, when it is still kept.
-func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *journal.Exhibit) error {
+func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *audit.Exhibit) error {
 	open, err := c.Journal.Openings(ctx, x.Index)
 	if err != nil {
 		return err

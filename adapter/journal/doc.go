@@ -1,8 +1,10 @@
 // Package journal is the gateway's evidence: what happened to every message, in
 // a form that a stranger can verify without trusting the gateway, its operator or
-// its database. Everybody may enter; the package itself knows no database, no
-// broker and no network (a test holds that). Storage is given to it as a Book,
-// the network lives in adapter/journal/remote.
+// its database. Here are the log's shapes: event, leaf, tree, checkpoint, policy,
+// proof. Everybody may enter; the package knows no database, no broker and no
+// network. Above it are two rooms that never meet (a test holds that): clerk writes
+// the log, into a Book that is given to it; audit doubts it. The network lives in
+// adapter/journal/remote.
 //
 // This comment is the specification.
 //
@@ -15,7 +17,7 @@
 //
 // # Leaves
 //
-// The Sequencer turns each event into one leaf: a JSON object in the canonical
+// The clerk turns each event into one leaf: a JSON object in the canonical
 // form of RFC 8785, UTF-8, no newline, at most 4096 bytes. ParseLeaf accepts
 // exactly what Leaf.Append writes. Members, all optional but those in capitals:
 //
@@ -63,7 +65,7 @@
 // how long the event waited. An auditor counts entries that waited for more than a
 // minute (late), and takes it for a finding when logged goes back or when time is
 // more than a minute after logged. logged cannot be taken back, so a sequencer logs
-// nothing while the clock cannot be relied on (Sequencer.Steady).
+// nothing while the clock cannot be relied on (clerk.Sequencer.Steady).
 //
 // # Counters, chains, periods
 //
@@ -77,7 +79,7 @@
 // Every hour, and at the first step after a longer silence, a period-close entry
 // asserts the number of entries by kind from the previous close (or entry 0) up
 // to itself, excluded, and the SHA-256 of all counters (see CountersDigest).
-// Recount does all of this bookkeeping again.
+// audit.Recount does all of this bookkeeping again.
 //
 // # The tree
 //
@@ -95,9 +97,9 @@
 // cosignatures. A Policy (https://c2sp.org/tlog-policy) says whose signatures are
 // enough; an auditor must have it from somebody other than the log's operator.
 //
-// A Signer remembers the last tree it signed, outside the database, and signs only
+// A clerk.Signer remembers the last tree it signed, outside the database, and signs only
 // what continues it. A database that was restored or rewritten is refused
-// (RollbackError) and the log is stopped. The way out is Reopen: the log goes on
+// (RollbackError) and the log is stopped. The way out is clerk.Reopen: the log goes on
 // under a new origin and key, and its key-changed entry says where the old one
 // ended.
 //
@@ -107,13 +109,13 @@
 // An evidence bundle is a zip of leaves, proofs, openings, envelopes and
 // certificates, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
-// carries that entry and its proof. VerifyBundle accepts a bundle only when every
+// carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in
 // every bundle.
 //
 // # Mirrors
 //
-// A Mirror is an auditor's copy in a folder: tiles and entry bundles under their
+// A mirror is an auditor's copy in a folder: tiles and entry bundles under their
 // paths, "checkpoint", and the memory of his visits: checkpoints/<size> as they
 // were signed, forks/ with the proofs of misbehaviour that were found, and
 // mirror.json, which saves work. A file is written when a signed root has proven

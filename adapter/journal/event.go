@@ -32,7 +32,7 @@ const (
 )
 
 // begins says that an event of this kind is the first of its message.
-func (k Kind) begins() bool { return k == KindAccepted || k == KindRefused }
+func (k Kind) Begins() bool { return k == KindAccepted || k == KindRefused }
 
 // Event is one thing that happened, as the gateway tells it to the journal. It
 // carries no content: digests, parties, codes and places only. Personal values

@@ -23,7 +23,7 @@ type form struct {
 	end     int    // of the leaf in sheet
 	has     uint64 // bit m: member m stands in the leaf
 	escaped uint64 // bit m: the text of member m has escapes
-	kind    kindNumber
+	kind    KindNumber
 	numbers [members]int64 // of the numbers in has
 	values  [members]span  // of the texts in has, without quotes; of commit, with braces; in sheet
 
@@ -481,15 +481,22 @@ func (r *reader) period() *Period {
 	return p
 }
 
-// kindNumber is a Kind as an index, to count by: 0 is none.
-type kindNumber uint8
+// KindNumber is a Kind as an index, to count by: 0 is none.
+type KindNumber uint8
 
-const kindNumbers = 32 // room: the set of kinds may grow
+// KindNumbers is more than any KindNumber: the set of kinds may grow.
+const KindNumbers = 32
 
-var kindByNumber, numberOfKind = func() (names [kindNumbers]Kind, numbers map[Kind]kindNumber) {
-	numbers = map[Kind]kindNumber{}
+// Kind is the kind of a number, empty for none.
+func (n KindNumber) Kind() Kind { return kindByNumber[n] }
+
+// Number is the number of a kind, 0 for one that this version does not know.
+func (k Kind) Number() KindNumber { return numberOfKind[k] }
+
+var kindByNumber, numberOfKind = func() (names [KindNumbers]Kind, numbers map[Kind]KindNumber) {
+	numbers = map[Kind]KindNumber{}
 	for i, name := range slices.Sorted(maps.Keys(kinds)) {
-		names[i+1], numbers[name] = name, kindNumber(i+1)
+		names[i+1], numbers[name] = name, KindNumber(i+1)
 	}
 	return names, numbers
 }()

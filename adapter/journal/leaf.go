@@ -32,6 +32,11 @@ const (
 // NoEntry stands for "there is no such entry" where an index is expected.
 const NoEntry int64 = -1
 
+// LateAfter is how much later than its own time an entry may be logged before a
+// Recount counts it as late. Late entries are not findings: a stopped journal
+// catches up on what was committed before it stopped.
+const LateAfter = time.Minute
+
 // Hash is a node of the tree: SHA-256 as RFC 6962 prefixes it.
 type Hash = tlog.Hash
 

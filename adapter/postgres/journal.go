@@ -19,9 +19,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 )
 
-// Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
+// Journal is a clerk.Book on PostgreSQL, and the auditor's questions to it.
 // Any number of nodes may have one on the same database.
 type Journal struct {
 	pool  *sessions
@@ -38,7 +39,7 @@ type Journal struct {
 	made      map[string]bool // partitions that are there
 }
 
-var _ journal.Book = (*Journal)(nil)
+var _ clerk.Book = (*Journal)(nil)
 
 // Journal opens the journal in the store's database and begins the log under
 // origin if there is none yet. vault has the keys of what the entries commit to;
@@ -75,8 +76,8 @@ type querier interface {
 
 const headSQL = `SELECT origin, epoch, size, root, coalesce(logged, '-infinity'), period_from, coalesce(period_start, '-infinity'), totals, stopped FROM journal_head`
 
-func readHead(ctx context.Context, q querier, sql string) (journal.Head, error) {
-	var h journal.Head
+func readHead(ctx context.Context, q querier, sql string) (clerk.Head, error) {
+	var h clerk.Head
 	var root, totals []byte
 	var logged, start pgxTime
 	err := q.QueryRow(ctx, sql).Scan(&h.Origin, &h.Epoch, &h.Tree.N, &root, &logged, &h.PeriodFrom, &start, &totals, &h.Stopped)
@@ -105,12 +106,12 @@ func (t *pgxTime) ScanTimestamptz(v pgtype.Timestamptz) error {
 	return nil
 }
 
-// Head implements journal.Book.
-func (j *Journal) Head(ctx context.Context) (journal.Head, error) {
+// Head implements clerk.Book.
+func (j *Journal) Head(ctx context.Context) (clerk.Head, error) {
 	return readHead(ctx, j.pool, headSQL)
 }
 
-// Stop implements journal.Book.
+// Stop implements clerk.Book.
 func (j *Journal) Stop(ctx context.Context, why string) error {
 	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET stopped = $1`, why)
 	return err
@@ -141,13 +142,13 @@ SELECT coalesce((SELECT epoch FROM r), (SELECT epoch FROM c), CASE WHEN l.holder
 	coalesce((SELECT id FROM p), 0), coalesce((SELECT extract(epoch FROM clock_timestamp() - at) FROM p), 0)::float8, clock_timestamp()
 FROM journal_head h, lead l WHERE l.work = $1`
 
-// Look implements journal.Book.
-func (j *Journal) Look(ctx context.Context, c journal.Claim) (journal.Standing, error) {
+// Look implements clerk.Book.
+func (j *Journal) Look(ctx context.Context, c clerk.Claim) (clerk.Standing, error) {
 	behind := 0.0
 	if c.Behind {
 		behind = j.leads.term.Seconds() / 4
 	}
-	var s journal.Standing
+	var s clerk.Standing
 	var free bool
 	var oldest int64
 	var waits float64
@@ -169,15 +170,15 @@ func (j *Journal) Look(ctx context.Context, c journal.Claim) (journal.Standing, 
 	return s, nil
 }
 
-// Resign implements journal.Book.
+// Resign implements clerk.Book.
 func (j *Journal) Resign(term int64) {
 	if term != 0 {
 		j.leads.release(journalWork, term)
 	}
 }
 
-// Sequence implements journal.Book.
-func (j *Journal) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
+// Sequence implements clerk.Book.
+func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
 	t := &journalTx{j: j, term: term}
 	kept, stop := ctx, func() {}
 	if term != 0 {
@@ -222,8 +223,8 @@ type journalTx struct {
 	made []string // partitions that are there when it commits
 }
 
-// Head implements journal.Tx: the lock that makes two sequencers take turns.
-func (t *journalTx) Head(ctx context.Context) (journal.Head, error) {
+// Head implements clerk.Tx: the lock that makes two sequencers take turns.
+func (t *journalTx) Head(ctx context.Context) (clerk.Head, error) {
 	return readHead(ctx, t.tx, headSQL+" FOR UPDATE")
 }
 
@@ -235,19 +236,19 @@ const (
 	pendingFull  = 2 * time.Second
 )
 
-// Pending implements journal.Tx. It begins at a low-water mark, so that rows
+// Pending implements clerk.Tx. It begins at a low-water mark, so that rows
 // already taken but not vacuumed yet are not read again and again. The rows are
 // found, read and removed in one pass; their places on the page are safe to go by
 // because nobody ever updates one.
-func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, error) {
+func (t *journalTx) Pending(ctx context.Context, limit int) ([]clerk.Pending, error) {
 	from := t.j.from()
 	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
 		RETURNING id, event::text`, from, limit)
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p journal.Pending, err error) {
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p clerk.Pending, err error) {
 		err = r.Scan(&p.ID, &p.Event)
 		return p, err
 	})
-	slices.SortFunc(out, func(a, b journal.Pending) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b clerk.Pending) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) > 0 {
 		t.j.setMark(out[0].ID)
 	}
@@ -272,7 +273,7 @@ func (j *Journal) setMark(oldest int64) {
 	j.mark = oldest - pendingSlack
 }
 
-// Counters implements journal.Tx.
+// Counters implements clerk.Tx.
 func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error) {
 	rows, _ := t.tx.Query(ctx, `SELECT party, sent, received FROM journal_counter WHERE $1::text[] IS NULL OR party = ANY ($1)`, parties)
 	out := map[string]journal.Counter{}
@@ -285,14 +286,14 @@ func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]
 	return out, err
 }
 
-// Last implements journal.Tx.
-func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]journal.Latest, error) {
+// Last implements clerk.Tx.
+func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]clerk.Latest, error) {
 	rows, _ := t.tx.Query(ctx, `
 SELECT m, e.idx, e.test FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
 LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
-	out := map[string]journal.Latest{}
+	out := map[string]clerk.Latest{}
 	var message string
-	var latest journal.Latest
+	var latest clerk.Latest
 	_, err := pgx.ForEachRow(rows, []any{&message, &latest.Index, &latest.Test}, func() error {
 		out[message] = latest
 		return nil
@@ -343,8 +344,8 @@ func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, er
 	return out, err
 }
 
-// Write implements journal.Tx.
-func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
+// Write implements clerk.Tx.
+func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 	if err := t.partitions(ctx, b); err != nil {
 		return err
 	}
@@ -389,7 +390,7 @@ var (
 )
 
 // rest writes everything but the rows of Write's two copies, in one round trip.
-func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
+func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
 	batch := &pgx.Batch{}
 	want := []int64{} // rows that each statement must have changed, -1 for any
 	add := func(rows int64, sql string, args ...any) {
@@ -507,7 +508,7 @@ func (c *combination) terms(chunk int64) [7]term {
 
 // queueTerms writes the batch's terms. Most are there already; nothing may
 // remember which, since the transaction that wrote them may have been undone.
-func queueTerms(add func(int64, string, ...any), entries []journal.Entry) {
+func queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
 	met := map[combination]bool{}
 	seen := map[term]bool{}
 	var dims, values []string
@@ -533,7 +534,7 @@ func queueTerms(add func(int64, string, ...any), entries []journal.Entry) {
 }
 
 // queueReferences writes which messages name the one that their chain began with.
-func queueReferences(add func(int64, string, ...any), entries []journal.Entry) {
+func queueReferences(add func(int64, string, ...any), entries []clerk.Entry) {
 	var references []string
 	var indexes []int64
 	for _, e := range entries {
@@ -561,7 +562,7 @@ func queueTally(add func(int64, string, ...any), size int64) {
 
 // partitions makes those that the batch is the first to need. They appear with
 // the batch or not at all.
-func (t *journalTx) partitions(ctx context.Context, b *journal.Batch) error {
+func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch) error {
 	t.j.mu.Lock()
 	rows := t.j.partition
 	t.j.mu.Unlock()
@@ -616,7 +617,7 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 	return nil
 }
 
-// SaveCheckpoint implements journal.Book. Checkpoints older than an hour are
+// SaveCheckpoint implements clerk.Book. Checkpoints older than an hour are
 // thinned out to one a minute.
 func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error {
 	return j.saveCheckpoint(ctx, c, false)
@@ -653,7 +654,7 @@ func (j *Journal) saveCheckpoint(ctx context.Context, c *journal.Checkpoint, cos
 	return nil
 }
 
-// Checkpoint implements journal.Book.
+// Checkpoint implements clerk.Book.
 func (j *Journal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
 	return j.checkpoint(ctx, false)
 }

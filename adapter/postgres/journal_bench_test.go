@@ -18,12 +18,13 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
 // benchJournal is a sequencer with the real clock over a store's database.
-func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *journal.Sequencer) {
+func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *clerk.Sequencer) {
 	b.Helper()
 	d := journaltest.NewDesk(b)
 	vault, err := journal.OpenVault(filepath.Join(d.Dir, "vault"), time.Now)

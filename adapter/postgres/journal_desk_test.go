@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
@@ -349,13 +350,13 @@ func TestABundleFromTheDatabaseVerifies(t *testing.T) {
 	go func() { done <- a.Sequencer(a.Journal).Run(run) }()
 	rows, err := a.Search(ctx, postgres.Query{Sender: "MUNI03", Limit: 10})
 	a.must(err)
-	var exhibits []journal.Exhibit
+	var exhibits []audit.Exhibit
 	for _, r := range rows {
 		open, err := a.Openings(ctx, r.Index)
 		a.must(err)
-		exhibits = append(exhibits, journal.Exhibit{Index: r.Index, Openings: open})
+		exhibits = append(exhibits, audit.Exhibit{Index: r.Index, Openings: open})
 	}
-	b := &journal.Bundler{Tiles: a.Journal, Policy: a.Policy, Now: a.Clock.Now, Checkpoint: a.Journal.Checkpoint, Find: a.Find,
+	b := &audit.Bundler{Tiles: a.Journal, Policy: a.Policy, Now: a.Clock.Now, Checkpoint: a.Journal.Checkpoint, Find: a.Find,
 		Append: func(ctx context.Context, e journal.Event) error { return a.Append(ctx, e) }}
 	var out bytes.Buffer
 	a.must(b.Write(ctx, &out, "MUNI03", exhibits, journal.Event{Time: a.Clock.Now(), Message: "0190-read"}))
@@ -363,7 +364,7 @@ func TestABundleFromTheDatabaseVerifies(t *testing.T) {
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	e, err := journal.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), a.Policy)
+	e, err := audit.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), a.Policy)
 	a.must(err)
 	if len(e.Entries) != len(exhibits) || len(e.Entries) == 0 {
 		t.Errorf("%d entries, want %d", len(e.Entries), len(exhibits))
@@ -393,7 +394,7 @@ func TestRetentionKeepsToItsPolicy(t *testing.T) {
 		t.Errorf("the first entry kept is %v, %v; want 512", first, err)
 	}
 	// The archive and the database together are still the whole log.
-	both := archived{journal.DirSource{FS: os.DirFS(r.Dir)}, a.Journal}
+	both := archived{audit.DirSource{FS: os.DirFS(r.Dir)}, a.Journal}
 	if rep := a.Audit(both, a.Desk.Checkpoint(a.Journal).Note); !rep.OK() || rep.Recount.Size != 1002 {
 		t.Errorf("%d entries, %v", rep.Recount.Size, rep.Recount.Findings)
 	}

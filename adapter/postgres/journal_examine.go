@@ -10,20 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // Examine reads every entry that is kept and says where the columns and terms by
 // which it is found, the daily totals or the counters differ from what the leaves
 // say. The
-// leaves themselves are what journal.VerifyLog checks: the two together leave
+// leaves themselves are what audit.VerifyLog checks: the two together leave
 // nothing in these tables that could be changed unnoticed. It reads in pages, so
 // it may run beside a working journal; entries that are sequenced after it began
 // are not examined. Totals and counters are compared only while nothing has been
 // archived.
-func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
-	var out []journal.Finding
+func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
+	var out []audit.Finding
 	find := func(index int64, format string, args ...any) {
-		out = append(out, journal.Finding{Index: index, What: fmt.Sprintf(format, args...)})
+		out = append(out, audit.Finding{Index: index, What: fmt.Sprintf(format, args...)})
 	}
 	var dropped, size, tallied int64
 	totals, counters := map[dayCombination]places{}, map[string]journal.Counter{}

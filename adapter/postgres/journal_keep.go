@@ -42,7 +42,7 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	return out, nil
 }
 
-// Find is journal.Bundler.Find: the first entry of a message and its openings.
+// Find is audit.Bundler.Find: the first entry of a message and its openings.
 func (j *Journal) Find(ctx context.Context, message string) (int64, []journal.Opening, error) {
 	var index int64
 	err := j.pool.QueryRow(ctx, "SELECT idx FROM journal_entry WHERE message = $1 AND message <> '' ORDER BY idx LIMIT 1", message).Scan(&index)

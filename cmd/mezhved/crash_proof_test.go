@@ -13,6 +13,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 )
 
@@ -256,11 +257,11 @@ func (w *crashWorld) openAuditLog(url string) *auditLog {
 // A log that went back, or changed what an earlier visit saw, is caught here.
 func (a *auditLog) visit() (entries int64) {
 	var problem error
-	fork := (*journal.ForkError)(nil)
+	fork := (*audit.ForkError)(nil)
 	a.w.await("the auditor's visit", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		var v *journal.Visit
+		var v *audit.Visit
 		if v, problem = a.follow(ctx); problem == nil {
 			entries = v.Now.Tree.N
 			for _, f := range v.Recount.Findings {
@@ -277,13 +278,13 @@ func (a *auditLog) visit() (entries int64) {
 }
 
 // follow makes one try at a visit.
-func (a *auditLog) follow(ctx context.Context) (*journal.Visit, error) {
+func (a *auditLog) follow(ctx context.Context) (*audit.Visit, error) {
 	published := a.book.Published(false)
 	checkpoint, err := published.Checkpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return (&journal.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
+	return (&audit.Mirror{Dir: a.mirror, Policy: a.policy, Quick: true}).Follow(ctx, published, checkpoint.Note, time.Now())
 }
 
 // verify lets the auditor's own program verify the mirror, offline.
@@ -330,7 +331,7 @@ func (a *auditLog) livesIn(size int64) map[string]life {
 
 // read gives the mirror's entries.
 func (a *auditLog) read(size int64) (leaves []journal.Leaf) {
-	source := journal.DirSource{FS: os.DirFS(a.mirror)}
+	source := audit.DirSource{FS: os.DirFS(a.mirror)}
 	for n := int64(0); n*journal.TileWidth < size; n++ {
 		bundle, err := source.Tile(context.Background(), journal.EntriesLevel, n, journal.TileSize(journal.EntriesLevel, n, size))
 		a.w.must(err)

@@ -21,6 +21,8 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/kafka/realkafka"
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
@@ -142,7 +144,7 @@ func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 		n.base, n.dir, n.program = "http://"+n.address, filepath.Join(w.dir, n.name), program(t, "mezhved")
 		w.must(os.Mkdir(n.dir, 0o755))
 		mountSmall(t, n.dir, "256k")
-		w.must(journal.CreateSignerState(filepath.Join(n.dir, "journal.state"), strings.TrimSpace(string(skey))))
+		w.must(clerk.CreateSignerState(filepath.Join(n.dir, "journal.state"), strings.TrimSpace(string(skey))))
 		for d := range n.wires {
 			n.wires[d] = w.proxy("unix", "/nowhere")
 		}
@@ -768,9 +770,9 @@ func (w *stormWorld) overdue() {
 
 // visit lets the auditor follow the log and gives its size.
 func (w *stormWorld) visit() int64 {
-	var v *journal.Visit
+	var v *audit.Visit
 	var err error
-	fork := (*journal.ForkError)(nil)
+	fork := (*audit.ForkError)(nil)
 	w.within(wellAgain, func() bool {
 		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 		defer cancel()

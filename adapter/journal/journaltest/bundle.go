@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // Bundler makes bundles from book, whose sequencer is run as needed.
-func (d *Desk) Bundler(book *Book) *journal.Bundler {
-	return &journal.Bundler{Tiles: book, Policy: d.Policy, Now: d.Clock.Now, Checkpoint: book.Checkpoint,
+func (d *Desk) Bundler(book *Book) *audit.Bundler {
+	return &audit.Bundler{Tiles: book, Policy: d.Policy, Now: d.Clock.Now, Checkpoint: book.Checkpoint,
 		Append: func(_ context.Context, e journal.Event) error {
 			if err := book.Add(e); err != nil {
 				return err
@@ -64,10 +65,10 @@ func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 	}
 	d.ok(book.Add(events...))
 	d.ok(d.Settle(d.Sequencer(book)))
-	var exhibits []journal.Exhibit
+	var exhibits []audit.Exhibit
 	var indexes []int64
 	for i := range events {
-		x := journal.Exhibit{Index: head.Tree.N + int64(i)}
+		x := audit.Exhibit{Index: head.Tree.N + int64(i)}
 		if i == 0 {
 			all, err := d.Opened(book, x.Index)
 			d.ok(err)

@@ -1,4 +1,4 @@
-package journal_test
+package clerk_test
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -20,7 +22,7 @@ import (
 
 // whole checks from outside that the log of book holds exactly these messages'
 // accepted and other entries: nothing lost, doubled or out of order.
-func whole(t *testing.T, d *journaltest.Desk, book *journaltest.Book, events []journal.Event) *journal.LogReport {
+func whole(t *testing.T, d *journaltest.Desk, book *journaltest.Book, events []journal.Event) *audit.LogReport {
 	t.Helper()
 	rep := d.Audit(book, d.Checkpoint(book).Note)
 	for _, f := range rep.Recount.Findings {
@@ -156,14 +158,14 @@ func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	seq := d.Sequencer(book)
-	var back *journal.RollbackError
+	var back *clerk.RollbackError
 	if err := d.Settle(seq); !errors.As(err, &back) {
 		t.Fatalf("got %v, want a *RollbackError", err)
 	}
 	if back.Signed != before.Tree {
 		t.Errorf("the signer remembers %v, want %v", back.Signed, before.Tree)
 	}
-	var stopped *journal.StoppedError
+	var stopped *clerk.StoppedError
 	other := d.Sequencer(book)
 	if err := d.Settle(other); !errors.As(err, &stopped) {
 		t.Fatalf("another node: got %v, want a *StoppedError", err)
@@ -178,16 +180,16 @@ func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(d.Dir, "signer2.json")
-	if err := journal.CreateSignerState(state, secret); err != nil {
+	if err := clerk.CreateSignerState(state, secret); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := journal.NewFileSigner(state, secret, d.Clock.Now)
+	signer, err := clerk.NewFileSigner(state, secret, d.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer signer.Close()
 	for range 2 { // twice equals once
-		if err := journal.Reopen(context.Background(), book, signer, before.Tree, d.Clock.Now()); err != nil {
+		if err := clerk.Reopen(context.Background(), book, signer, before.Tree, d.Clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -221,7 +223,7 @@ func TestSignerRefuses(t *testing.T) {
 	other.Hash[0] ^= 1
 	for name, tree := range map[string]tlog.Tree{"smaller": {N: 300}, "same size, other root": other, "larger, not a continuation": {N: 700, Hash: last.Hash}} {
 		for _, p := range [][]journal.Hash{nil, good} {
-			var back *journal.RollbackError
+			var back *clerk.RollbackError
 			if _, err := d.Signer.Sign(ctx, last, tree, p); !errors.As(err, &back) {
 				t.Errorf("%s: got %v, want a *RollbackError", name, err)
 			}
@@ -230,17 +232,17 @@ func TestSignerRefuses(t *testing.T) {
 	if again, err := d.Signer.Sign(ctx, last, last, nil); err != nil || len(again) == 0 {
 		t.Errorf("a heartbeat: %v", err)
 	}
-	if _, err := d.Signer.Sign(ctx, tlog.Tree{N: 300}, last, nil); !errors.Is(err, journal.ErrSignedMeanwhile) {
+	if _, err := d.Signer.Sign(ctx, tlog.Tree{N: 300}, last, nil); !errors.Is(err, clerk.ErrSignedMeanwhile) {
 		t.Errorf("from a tree that is not the last: got %v, want ErrSignedMeanwhile", err)
 	}
 	state := filepath.Join(d.Dir, "signer.json")
-	if _, err := journal.NewFileSigner(state, d.Secret, d.Clock.Now); err == nil {
+	if _, err := clerk.NewFileSigner(state, d.Secret, d.Clock.Now); err == nil {
 		t.Error("two signers opened one memory")
 	}
-	if err := journal.CreateSignerState(state, d.Secret); err == nil {
+	if err := clerk.CreateSignerState(state, d.Secret); err == nil {
 		t.Error("a signer's memory was begun again")
 	}
-	if _, err := journal.NewFileSigner(filepath.Join(d.Dir, "none.json"), d.Secret, d.Clock.Now); err == nil {
+	if _, err := clerk.NewFileSigner(filepath.Join(d.Dir, "none.json"), d.Secret, d.Clock.Now); err == nil {
 		t.Error("a signer without memory was opened")
 	}
 }
@@ -408,7 +410,7 @@ func TestANodeWithoutTheKeyWatches(t *testing.T) {
 	if err := book.Stop(context.Background(), "restored"); err != nil {
 		t.Fatal(err)
 	}
-	var stopped *journal.StoppedError
+	var stopped *clerk.StoppedError
 	if err := d.Settle(watcher); !errors.As(err, &stopped) {
 		t.Errorf("a stopped log: %v", err)
 	}
@@ -437,7 +439,7 @@ func TestALeaderThatCannotSignGivesTheLeadUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			events = events[1:]
-			for _, s := range []*journal.Sequencer{full, healthy} {
+			for _, s := range []*clerk.Sequencer{full, healthy} {
 				_ = s.Turn(ctx) // what it says is logged; what counts is Writable
 				if err := s.Writable(); err != nil {
 					t.Fatalf("after %d events: %v", 40-len(events), err)
@@ -474,7 +476,7 @@ func TestALeaderThatCannotSignGivesTheLeadUp(t *testing.T) {
 
 // fullDisk is a signer whose memory lies on a disk that is full.
 type fullDisk struct {
-	journal.Signer
+	clerk.Signer
 	full bool
 }
 

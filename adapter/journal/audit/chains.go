@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"crypto/sha256"
@@ -32,13 +32,16 @@ func uuidKey(text []byte) (key messageKey, uuid bool) {
 	return messageKey{a<<32 | b, c<<32 | d}, ok1 && ok2 && ok3 && ok4
 }
 
+// eachByte, multiplied by a byte, is eight of it.
+const eachByte = 0x0101010101010101
+
 // eightHexDigits makes 4 bytes of eight lower-case hex digits, one for one; their
 // order in the result is nobody's concern.
 func eightHexDigits(w uint64) (value uint64, digits bool) {
-	n := w&(0x0f*each) + w>>6&each*9
-	letters := (n + 6*each) >> 4 & each
+	n := w&(0x0f*eachByte) + w>>6&eachByte*9
+	letters := (n + 6*eachByte) >> 4 & eachByte
 	// Written again, the digits must be what was read.
-	digits = n&(0xf0*each) == 0 && n+'0'*each+letters*('a'-'0'-10) == w
+	digits = n&(0xf0*eachByte) == 0 && n+'0'*eachByte+letters*('a'-'0'-10) == w
 	n = (n | n>>4) & 0x00ff00ff00ff00ff
 	n = (n | n>>8) & 0x0000ffff0000ffff
 	return (n | n>>16) & 0xffffffff, digits

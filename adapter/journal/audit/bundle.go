@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"archive/zip"
@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 // BundleFormat is the first member of every manifest.
@@ -36,11 +38,11 @@ var recipe []byte
 // Index is optional; what is given must match the entry.
 type Exhibit struct {
 	Index       int64
-	Leaf        []byte    // the entry's bytes, if at hand; else they are read
-	Openings    []Opening // of the commitments that may be disclosed
-	Envelope    []byte    // as received; needs the opening of its digest
-	Certificate []byte    // DER, as the entry names it
-	Revocation  []byte    // the revocation answer, as the entry names it
+	Leaf        []byte            // the entry's bytes, if at hand; else they are read
+	Openings    []journal.Opening // of the commitments that may be disclosed
+	Envelope    []byte            // as received; needs the opening of its digest
+	Certificate []byte            // DER, as the entry names it
+	Revocation  []byte            // the revocation answer, as the entry names it
 }
 
 // Manifest lists what a bundle was made of. Its SHA-256 stands, committed to, in
@@ -59,23 +61,23 @@ var ErrBundleTooLarge = fmt.Errorf("more than a bundle holds: %d files, %d MB", 
 
 // Bundler makes evidence bundles.
 type Bundler struct {
-	Tiles  TileSource
-	Policy *Policy
+	Tiles  journal.TileSource
+	Policy *journal.Policy
 	Now    func() time.Time
 	// Checkpoint gives the latest checkpoint.
-	Checkpoint func(context.Context) (*Checkpoint, error)
+	Checkpoint func(context.Context) (*journal.Checkpoint, error)
 	// Append puts an event into the journal, durable on return.
-	Append func(context.Context, Event) error
+	Append func(context.Context, journal.Event) error
 	// Find gives the first entry of a message id of ours and the openings of its
 	// commitments; fs.ErrNotExist while it is not in the log.
-	Find func(ctx context.Context, message string) (int64, []Opening, error)
+	Find func(ctx context.Context, message string) (int64, []journal.Opening, error)
 }
 
 // Write makes a bundle of the exhibits and writes it to w as a zip. read is the
 // entry that this reading leaves in the journal: its Message must be fresh, its
 // Kind and Digest are set here. Write waits until that entry stands under a
 // checkpoint that satisfies the policy; ctx bounds the wait, a second or two.
-func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits []Exhibit, read Event) error {
+func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits []Exhibit, read journal.Event) error {
 	if _, _, err := b.Find(ctx, read.Message); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("evidence: the reading needs a fresh message id, %q is not (%v)", read.Message, err)
 	}
@@ -96,7 +98,7 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 			return fmt.Errorf("evidence: entry %d: %w", x.Index, err)
 		}
 		// Half of the limits, for proofs and reports come on top.
-		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + MaxProof/8
+		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + journal.MaxProof/8
 		if total > maxBundle/2 || len(files)+i > maxBundleFiles/2 {
 			return fmt.Errorf("evidence: %w", ErrBundleTooLarge)
 		}
@@ -110,7 +112,7 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		return err
 	}
 
-	read.Kind, read.Digest = KindEvidenceRead, hexDigest(manifest)
+	read.Kind, read.Digest = journal.KindEvidenceRead, hexDigest(manifest)
 	if err := b.Append(ctx, read); err != nil {
 		return fmt.Errorf("evidence: note in the journal that it is taken: %w", err)
 	}
@@ -119,20 +121,20 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		return err
 	}
 	files["manifest.json"] = manifest
-	i := slices.IndexFunc(openings, func(o Opening) bool { return o.Field == FieldDigest })
+	i := slices.IndexFunc(openings, func(o journal.Opening) bool { return o.Field == journal.FieldDigest })
 	if i < 0 {
 		return fmt.Errorf("evidence: entry %d has no opening of its digest", index)
 	}
 	if files["export/opening.json"], err = json.Marshal(openings[i]); err != nil {
 		return err
 	}
-	prover := NewProver(ctx, c.Tree, b.Tiles)
+	prover := journal.NewProver(ctx, c.Tree, b.Tiles)
 	prove := func(index int64, leaf, proof string) error {
 		hashes, err := prover.Inclusion(index)
 		if err != nil {
 			return fmt.Errorf("evidence: prove entry %d: %w", index, err)
 		}
-		files[proof] = MarshalProof(index, hashes, c.Note)
+		files[proof] = journal.MarshalProof(index, hashes, c.Note)
 		if _, ok := files[leaf]; !ok {
 			files[leaf], err = entryAt(ctx, b.Tiles, index)
 		}
@@ -161,18 +163,18 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 }
 
 // await waits until the entry of message stands under a sufficient checkpoint.
-func (b *Bundler) await(ctx context.Context, message string) (int64, []Opening, *Checkpoint, error) {
+func (b *Bundler) await(ctx context.Context, message string) (int64, []journal.Opening, *journal.Checkpoint, error) {
 	for {
 		index, openings, err := b.Find(ctx, message)
 		if err == nil {
-			var c *Checkpoint
+			var c *journal.Checkpoint
 			if c, err = b.Checkpoint(ctx); err == nil && c.Tree.N > index {
 				if c, err = b.Policy.Open(c.Note); err == nil {
 					return index, openings, c, nil
 				}
 			}
 		}
-		quorum := (*QuorumError)(nil)
+		quorum := (*journal.QuorumError)(nil)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &quorum) {
 			return 0, nil, nil, fmt.Errorf("evidence: wait for the checkpoint: %w", err)
 		}
@@ -185,13 +187,13 @@ func (b *Bundler) await(ctx context.Context, message string) (int64, []Opening, 
 }
 
 // entryAt reads one entry through its bundle.
-func entryAt(ctx context.Context, tiles TileSource, index int64) ([]byte, error) {
-	at := int(index % TileWidth)
-	data, err := tiles.Tile(ctx, EntriesLevel, index/TileWidth, at+1)
+func entryAt(ctx context.Context, tiles journal.TileSource, index int64) ([]byte, error) {
+	at := int(index % journal.TileWidth)
+	data, err := tiles.Tile(ctx, journal.EntriesLevel, index/journal.TileWidth, at+1)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := Entries(data)
+	entries, err := journal.Entries(data)
 	if err != nil {
 		return nil, err
 	}
@@ -256,17 +258,17 @@ type Evidence struct {
 	Title      string
 	Created    time.Time
 	Pinned     bool // the policy came from the verifier, not from the bundle
-	Policy     *Policy
-	Checkpoint *Checkpoint // the one that the bundle's export stands under
-	Export     *Proven     // the entry that tells of the bundle's making
+	Policy     *journal.Policy
+	Checkpoint *journal.Checkpoint // the one that the bundle's export stands under
+	Export     *journal.Proven     // the entry that tells of the bundle's making
 	Entries    []EvidenceEntry
 	Gaps       []Finding // entries of the shown messages that are not in the bundle
 }
 
 // EvidenceEntry is one verified entry with what it vouches for.
 type EvidenceEntry struct {
-	Proven
-	Openings    []Opening
+	journal.Proven
+	Openings    []journal.Opening
 	Envelope    []byte
 	Certificate []byte
 	Revocation  []byte
@@ -275,14 +277,14 @@ type EvidenceEntry struct {
 // VerifyBundle verifies a bundle of the given size. policy is the auditor's own;
 // nil takes the bundle's, which proves only that the bundle agrees with itself:
 // Evidence.Pinned tells. The first thing that does not hold is the error.
-func VerifyBundle(r io.ReaderAt, size int64, policy *Policy) (*Evidence, error) {
+func VerifyBundle(r io.ReaderAt, size int64, policy *journal.Policy) (*Evidence, error) {
 	files, err := readZip(r, size)
 	if err != nil {
 		return nil, err
 	}
 	pinned := policy != nil
 	if !pinned {
-		if policy, err = ParsePolicy(files["policy"]); err != nil {
+		if policy, err = journal.ParsePolicy(files["policy"]); err != nil {
 			return nil, fmt.Errorf("the bundle's own policy: %w", err)
 		}
 	}
@@ -344,7 +346,7 @@ func readZip(r io.ReaderAt, size int64) (map[string][]byte, error) {
 }
 
 // check verifies everything in files but README and reports.
-func check(files map[string][]byte, policy *Policy) (*Evidence, error) {
+func check(files map[string][]byte, policy *journal.Policy) (*Evidence, error) {
 	var m Manifest
 	if err := strictJSON(files["manifest.json"], &m); err != nil {
 		return nil, fmt.Errorf("manifest.json: %w", err)
@@ -354,11 +356,11 @@ func check(files map[string][]byte, policy *Policy) (*Evidence, error) {
 	}
 	e := &Evidence{Title: m.Title, Created: m.Created, Policy: policy}
 	var err error
-	if e.Export, err = VerifyProof(policy, files["export/leaf.json"], files["export/leaf.tlog-proof"]); err != nil {
+	if e.Export, err = journal.VerifyProof(policy, files["export/leaf.json"], files["export/leaf.tlog-proof"]); err != nil {
 		return nil, fmt.Errorf("the entry that tells of the bundle's making: %w", err)
 	}
 	e.Checkpoint = e.Export.Checkpoint
-	var o Opening
+	var o journal.Opening
 	if err := strictJSON(files["export/opening.json"], &o); err != nil {
 		return nil, fmt.Errorf("export/opening.json: %w", err)
 	}
@@ -366,7 +368,7 @@ func check(files map[string][]byte, policy *Policy) (*Evidence, error) {
 	if again, err := json.Marshal(o); err != nil || !bytes.Equal(again, files["export/opening.json"]) {
 		return nil, errors.New("export/opening.json is not in its only spelling")
 	}
-	if c, ok := e.Export.Leaf.Commit[FieldDigest]; e.Export.Leaf.Kind != KindEvidenceRead || !ok || o.Field != FieldDigest || o.Class != ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
+	if c, ok := e.Export.Leaf.Commit[journal.FieldDigest]; e.Export.Leaf.Kind != journal.KindEvidenceRead || !ok || o.Field != journal.FieldDigest || o.Class != journal.ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
 		return nil, errors.New("the entry that tells of the bundle's making is not about this manifest: the bundle was changed after it was made")
 	}
 	for name, digest := range m.Files {
@@ -419,7 +421,7 @@ func (e *Evidence) entries(files map[string][]byte, leaves int) error {
 		if err != nil || leafName(index) != name {
 			return fmt.Errorf("%s: not a name of this format", name)
 		}
-		p, err := VerifyProof(e.Policy, files[name], files[proofName(index)])
+		p, err := journal.VerifyProof(e.Policy, files[name], files[proofName(index)])
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -460,7 +462,7 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 			return fmt.Errorf("field %q is not what the entry commits to", o.Field)
 		}
 		seen[o.Field] = true
-		if o.Field == FieldDigest {
+		if o.Field == journal.FieldDigest {
 			digest = o.Value
 		}
 	}
@@ -494,7 +496,7 @@ func (e *Evidence) chains() {
 		have[x.Index] = true
 	}
 	for _, x := range e.Entries {
-		if x.Leaf.Prev != NoEntry && !have[x.Leaf.Prev] {
+		if x.Leaf.Prev != journal.NoEntry && !have[x.Leaf.Prev] {
 			e.Gaps = append(e.Gaps, Finding{x.Leaf.Prev, fmt.Sprintf("an earlier entry of message %s, not in this bundle", x.Leaf.Message)})
 		}
 	}

@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"mezhved/adapter/journal"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -26,10 +28,10 @@ func (d DirSource) Tile(_ context.Context, level int, n int64, width int) ([]byt
 
 // read reads a tile into room.
 func (d DirSource) read(room []byte, level int, n int64, width int) ([]byte, error) {
-	data, err := readFile(d.FS, TilePath(level, n, width), room)
-	if errors.Is(err, fs.ErrNotExist) && width < TileWidth {
-		width = TileWidth
-		data, err = readFile(d.FS, TilePath(level, n, width), room)
+	data, err := readFile(d.FS, journal.TilePath(level, n, width), room)
+	if errors.Is(err, fs.ErrNotExist) && width < journal.TileWidth {
+		width = journal.TileWidth
+		data, err = readFile(d.FS, journal.TilePath(level, n, width), room)
 	}
 	if err != nil {
 		return data, err
@@ -65,13 +67,13 @@ func readFile(files fs.FS, name string, room []byte) ([]byte, error) {
 // checkTile checks that a tile holds as much as its name says, no more and no
 // less.
 func checkTile(level, width int, data []byte) error {
-	if level != EntriesLevel {
+	if level != journal.EntriesLevel {
 		if len(data) != width*tlog.HashSize {
 			return fmt.Errorf("tile has %d bytes, want %d", len(data), width*tlog.HashSize)
 		}
 		return nil
 	}
-	entries, err := countEntries(data)
+	entries, err := journal.CountEntries(data)
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func checkTile(level, width int, data []byte) error {
 
 // LogReport is what a whole log was found to be.
 type LogReport struct {
-	Checkpoint *Checkpoint
+	Checkpoint *journal.Checkpoint
 	Recount    *Recount
 	Tiles      int64 // hash tiles compared
 	Known      int   // earlier checkpoints found to be the log's beginning
@@ -97,25 +99,25 @@ func (r *LogReport) OK() bool { return r.Recount.Found == 0 }
 // each of the earlier checkpoints in known was a beginning of this log. What is
 // wrong with the log is in the report; the error is for what kept it from being
 // read (a checkpoint that does not verify among it).
-func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint []byte, known []*Checkpoint) (*LogReport, error) {
+func VerifyLog(ctx context.Context, log journal.TileSource, policy *journal.Policy, checkpoint []byte, known []*journal.Checkpoint) (*LogReport, error) {
 	c, err := policy.Open(checkpoint)
 	if err != nil {
 		return nil, err
 	}
 	rep := &LogReport{Checkpoint: c, Recount: NewRecount()}
 	r := rep.Recount
-	known = slices.SortedFunc(slices.Values(known), func(a, b *Checkpoint) int { return int(a.Tree.N - b.Tree.N) })
+	known = slices.SortedFunc(slices.Values(known), func(a, b *journal.Checkpoint) int { return int(a.Tree.N - b.Tree.N) })
 	for len(known) > 0 && known[len(known)-1].Tree.N > c.Tree.N {
-		r.find(NoEntry, "the log has %d entries, a checkpoint seen earlier had %d: it has shrunk", c.Tree.N, known[len(known)-1].Tree.N)
+		r.find(journal.NoEntry, "the log has %d entries, a checkpoint seen earlier had %d: it has shrunk", c.Tree.N, known[len(known)-1].Tree.N)
 		known = known[:len(known)-1]
 	}
-	edge := &Edge{}
+	edge := &journal.Edge{}
 	same := func() { // compare with the checkpoints of this size
 		for len(known) > 0 && known[0].Tree.N == edge.Size() {
 			if known[0].Tree.Hash == edge.Root() {
 				rep.Known++
 			} else {
-				r.find(NoEntry, "the first %d entries are not those of the checkpoint seen earlier: something in them was changed", edge.Size())
+				r.find(journal.NoEntry, "the first %d entries are not those of the checkpoint seen earlier: something in them was changed", edge.Size())
 			}
 			known = known[1:]
 		}
@@ -128,7 +130,7 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 				return nil, b.err
 			}
 			r.settle()
-			r.find(b.n*TileWidth, "%s cannot be read: %v", TilePath(EntriesLevel, b.n, b.width), b.err)
+			r.find(b.n*journal.TileWidth, "%s cannot be read: %v", journal.TilePath(journal.EntriesLevel, b.n, b.width), b.err)
 			return rep, nil
 		}
 		for i := range b.hashes {
@@ -136,37 +138,33 @@ func VerifyLog(ctx context.Context, log TileSource, policy *Policy, checkpoint [
 			edge.Append(b.hashes[i])
 			same()
 		}
-		if len(edge.full) > 0 {
-			if err := rep.compare(ctx, log, edge.full); err != nil {
-				return nil, err
-			}
-			edge.full = nil
+		if err := rep.compare(ctx, log, edge.Finished()); err != nil {
+			return nil, err
 		}
 	}
 	r.settle()
-	edge.touched = len(edge.levels)
-	if err := rep.compare(ctx, log, edge.Take()); err != nil {
+	if err := rep.compare(ctx, log, edge.Unfinished()); err != nil {
 		return nil, err
 	}
 	if root := edge.Root(); root != c.Tree.Hash {
-		r.find(NoEntry, "the entries make root %s, the checkpoint of %d entries says %s: something was changed, moved, removed or added", root, c.Tree.N, c.Tree.Hash)
+		r.find(journal.NoEntry, "the entries make root %s, the checkpoint of %d entries says %s: something was changed, moved, removed or added", root, c.Tree.N, c.Tree.Hash)
 	}
 	return rep, nil
 }
 
 // compare checks stored hash tiles against those that the leaves make.
-func (rep *LogReport) compare(ctx context.Context, log TileSource, tiles []Tile) error {
+func (rep *LogReport) compare(ctx context.Context, log journal.TileSource, tiles []journal.Tile) error {
 	for _, t := range tiles {
 		stored, err := log.Tile(ctx, t.Level, t.N, t.Width())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		path := TilePath(t.Level, t.N, t.Width())
+		path := journal.TilePath(t.Level, t.N, t.Width())
 		switch {
 		case err != nil:
-			rep.Recount.find(NoEntry, "%s cannot be read: %v", path, err)
+			rep.Recount.find(journal.NoEntry, "%s cannot be read: %v", path, err)
 		case len(stored) < len(t.Data) || !bytes.Equal(stored[:len(t.Data)], t.Data):
-			rep.Recount.find(NoEntry, "%s is not what the entries make", path)
+			rep.Recount.find(journal.NoEntry, "%s is not what the entries make", path)
 		default:
 			rep.Tiles++
 		}
@@ -180,13 +178,13 @@ type bundle struct {
 	n      int64
 	width  int
 	data   []byte // of the entries wanted, and of no more
-	hashes []Hash
+	hashes []journal.Hash
 	leaves []counted
 	err    error // the bundle as a whole
 	own    error // why a mirror's own could not be used
 
 	file []byte // room for what is read
-	form form
+	leaf journal.LeafReader
 }
 
 // bundles reads the entry bundles of a log in order from number first on;
@@ -204,7 +202,7 @@ func bundles(ctx context.Context, read func(context.Context, *bundle) error, fir
 		done.Go(func() {
 			defer close(queue)
 			running := make(chan struct{}, runtime.GOMAXPROCS(0))
-			for n := first; n*TileWidth < size; n++ {
+			for n := first; n*journal.TileWidth < size; n++ {
 				slot := make(chan *bundle, 1)
 				select {
 				case queue <- slot:
@@ -215,7 +213,7 @@ func bundles(ctx context.Context, read func(context.Context, *bundle) error, fir
 				done.Go(func() {
 					defer func() { <-running }()
 					b := spare.Get().(*bundle)
-					b.n, b.width = n, TileSize(0, n, size)
+					b.n, b.width = n, journal.TileSize(0, n, size)
 					b.err = read(ctx, b)
 					slot <- b
 				})
@@ -231,7 +229,7 @@ func bundles(ctx context.Context, read func(context.Context, *bundle) error, fir
 	}
 }
 
-func (b *bundle) read(ctx context.Context, log TileSource) error {
+func (b *bundle) read(ctx context.Context, log journal.TileSource) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -239,20 +237,20 @@ func (b *bundle) read(ctx context.Context, log TileSource) error {
 	if err != nil {
 		return err
 	}
-	entries, err := countEntries(data)
+	entries, err := journal.CountEntries(data)
 	if err == nil && entries < b.width {
 		err = fmt.Errorf("entry bundle holds %d entries, want %d", entries, b.width)
 	}
 	if err != nil {
 		return err
 	}
-	b.hashes, b.leaves = slices.Grow(b.hashes[:0], TileWidth)[:b.width], slices.Grow(b.leaves[:0], TileWidth)[:b.width]
+	b.hashes, b.leaves = slices.Grow(b.hashes[:0], journal.TileWidth)[:b.width], slices.Grow(b.leaves[:0], journal.TileWidth)[:b.width]
 	rest := data
 	for i := range b.width {
 		var leaf []byte
-		leaf, rest = cutEntry(rest)
-		b.leaves[i].countable(leaf, &b.form)
-		b.hashes[i] = b.form.hash()
+		leaf, rest = journal.CutEntry(rest)
+		b.leaves[i].countable(leaf, &b.leaf)
+		b.hashes[i] = b.leaf.Hash()
 	}
 	b.data = data[:len(data)-len(rest)]
 	return nil
@@ -269,12 +267,12 @@ func (b *bundle) tile() []byte {
 
 // fetch gives the bundle as its source has it; what a file has goes into b.file,
 // for a verification reads very many.
-func (b *bundle) fetch(ctx context.Context, log TileSource) (data []byte, err error) {
+func (b *bundle) fetch(ctx context.Context, log journal.TileSource) (data []byte, err error) {
 	if dir, ok := log.(DirSource); ok {
-		b.file, err = dir.read(b.file[:0], EntriesLevel, b.n, b.width)
+		b.file, err = dir.read(b.file[:0], journal.EntriesLevel, b.n, b.width)
 		return b.file, err
 	}
-	return log.Tile(ctx, EntriesLevel, b.n, b.width)
+	return log.Tile(ctx, journal.EntriesLevel, b.n, b.width)
 }
 
 func (f *Recount) String() string {

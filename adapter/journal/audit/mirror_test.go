@@ -1,4 +1,4 @@
-package journal_test
+package audit_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 )
 
@@ -59,11 +60,11 @@ func (h *history) note(state int) []byte { return h.Checkpoint(h.states[state]).
 func (h *history) size(state int) int64 { return h.Checkpoint(h.states[state]).Tree.N }
 
 // follow is one visit of the log as it was at a time.
-func (h *history) follow(dir string, state int) (*journal.Visit, error) {
-	return (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), h.states[state], h.note(state), h.Clock.Now())
+func (h *history) follow(dir string, state int) (*audit.Visit, error) {
+	return (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), h.states[state], h.note(state), h.Clock.Now())
 }
 
-func (h *history) must(dir string, state int) *journal.Visit {
+func (h *history) must(dir string, state int) *audit.Visit {
 	h.T.Helper()
 	v, err := h.follow(dir, state)
 	if err != nil {
@@ -79,11 +80,11 @@ func (h *history) verify(dir string) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	memory, err := journal.Remember(dir, h.Policy)
+	memory, err := audit.Remember(dir, h.Policy)
 	if err != nil {
 		h.T.Fatal(err)
 	}
-	rep, err := journal.VerifyLog(context.Background(), journal.DirSource{FS: os.DirFS(dir)}, h.Policy, signed, memory.Known)
+	rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: os.DirFS(dir)}, h.Policy, signed, memory.Known)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -114,7 +115,7 @@ func TestMirrorIsShownAnOlderState(t *testing.T) {
 		t.Error(wrong)
 	}
 	// The tiles come from a front end that has not grown either.
-	if v, err := (&journal.Mirror{Dir: dir, Policy: h.Policy, Quick: true}).Follow(context.Background(), h.states[0], h.note(0), h.Clock.Now()); err != nil || !v.Older || v.From == 0 {
+	if v, err := (&audit.Mirror{Dir: dir, Policy: h.Policy, Quick: true}).Follow(context.Background(), h.states[0], h.note(0), h.Clock.Now()); err != nil || !v.Older || v.From == 0 {
 		t.Errorf("quick: %+v, %v", v, err)
 	}
 }
@@ -127,8 +128,8 @@ func TestMirrorKeepsTheProofOfAFork(t *testing.T) {
 		h.must(dir, 0)
 		h.must(dir, 1)
 		other := h.Forged(99, n)
-		var fork *journal.ForkError
-		_, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), other, h.Checkpoint(other).Note, h.Clock.Now())
+		var fork *audit.ForkError
+		_, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), other, h.Checkpoint(other).Note, h.Clock.Now())
 		if !errors.As(err, &fork) {
 			t.Errorf("another history of %d entries: got %v, want a *ForkError", n, err)
 			continue
@@ -183,8 +184,8 @@ func TestMirrorMendsItself(t *testing.T) {
 				t.Errorf("%s %s: verify log finds nothing", name, what)
 			}
 			none := func(int, int64, int) ([]byte, error) { return nil, errors.New("502") }
-			_, err = (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), tileFunc(none), h.note(1), h.Clock.Now())
-			var lacks *journal.IncompleteError
+			_, err = (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), tileFunc(none), h.note(1), h.Clock.Now())
+			var lacks *audit.IncompleteError
 			if errors.As(err, &lacks) && (!strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "502")) {
 				t.Errorf("%s %s, and nothing can be fetched: %v", name, what, err)
 			} else if err == nil && h.verify(dir) != nil {
@@ -261,8 +262,8 @@ func TestMirrorMissesWhatItRemembered(t *testing.T) {
 				t.Errorf("verify log: %v", wrong)
 			}
 			// The rest of the memory still catches a rewritten log.
-			var fork *journal.ForkError
-			if _, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), other, h.Checkpoint(other).Note, h.Clock.Now()); !errors.As(err, &fork) {
+			var fork *audit.ForkError
+			if _, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), other, h.Checkpoint(other).Note, h.Clock.Now()); !errors.As(err, &fork) {
 				t.Errorf("a rewritten log: %v", err)
 			}
 		})
@@ -291,8 +292,8 @@ func TestMirrorIsNotPointedAtAnotherLog(t *testing.T) {
 	before := filesOf(t, dir)
 	desk := journaltest.NewDesk(t)
 	book := desk.Filled(236, 600)
-	var foreign *journal.ForeignError
-	v, err := (&journal.Mirror{Dir: dir, Policy: desk.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now())
+	var foreign *audit.ForeignError
+	v, err := (&audit.Mirror{Dir: dir, Policy: desk.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now())
 	if !errors.As(err, &foreign) || len(v.Damaged) != 3 {
 		t.Errorf("got %+v, %v, want a *ForeignError", v, err)
 	}
@@ -309,11 +310,11 @@ func TestMirrorIsNotPointedAtAnotherLog(t *testing.T) {
 		t.Errorf("the next visit of its own: %+v", v)
 	}
 	// The same auditor, the other log's address.
-	if _, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "none of its signatures") {
+	if _, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, desk.Checkpoint(book).Note, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "none of its signatures") {
 		t.Errorf("another key: %v", err)
 	}
 	other := bytes.Replace(desk.Checkpoint(book).Note, []byte(journaltest.Origin), []byte("log.example/other"), 1)
-	if _, err := (&journal.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, other, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "log.example/other") {
+	if _, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), book, other, desk.Clock.Now()); err == nil || !strings.Contains(err.Error(), "log.example/other") {
 		t.Errorf("another name: %v", err)
 	}
 }
@@ -349,10 +350,10 @@ func TestMirrorUnderAnotherPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err := journal.Remember(dir, stricter); err != nil || len(m.Known) != 0 || len(m.Damaged) != 3 {
+	if m, err := audit.Remember(dir, stricter); err != nil || len(m.Known) != 0 || len(m.Damaged) != 3 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if m, err := journal.Remember(dir, stricter, h.Policy); err != nil || len(m.Known) != 1 || len(m.Damaged) != 0 {
+	if m, err := audit.Remember(dir, stricter, h.Policy); err != nil || len(m.Known) != 1 || len(m.Damaged) != 0 {
 		t.Errorf("with the earlier policy: %+v, %v", m, err)
 	}
 }
@@ -401,7 +402,7 @@ func (c *campaign) visit() {
 	if c.r.IntN(2) == 0 {
 		left = c.r.IntN(30) // changes of the folder until it is killed
 	}
-	m := &journal.Mirror{Dir: c.dir, Policy: c.Policy, Quick: quick}
+	m := &audit.Mirror{Dir: c.dir, Policy: c.Policy, Quick: quick}
 	m.Break(func(operation string) error {
 		if left == 0 {
 			c.say("  killed before: %s", operation)
@@ -439,7 +440,7 @@ func (c *campaign) visit() {
 	c.say("visit: shown %d entries, tiles of %d, lies %t, quick %t", c.size(shown), c.size(front), lies, quick)
 	v, err := m.Follow(context.Background(), source, c.note(shown), c.Clock.Now())
 	c.say("  %v", err)
-	lacks := (*journal.IncompleteError)(nil)
+	lacks := (*audit.IncompleteError)(nil)
 	switch {
 	case errors.Is(err, killed):
 	case errors.As(err, &lacks):
@@ -466,11 +467,11 @@ func (c *campaign) visit() {
 // another is a second run in the same folder, in the middle of the first.
 func (c *campaign) another() {
 	_, err := c.follow(c.dir, 0)
-	busy := (*journal.BusyError)(nil)
+	busy := (*audit.BusyError)(nil)
 	if !errors.As(err, &busy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d on ", os.Getpid())) {
 		c.Errorf("a second run in the folder: %v", err)
 	}
-	if _, err := journal.LockMirrorForReading(c.dir); !errors.As(err, &busy) {
+	if _, err := audit.LockMirrorForReading(c.dir); !errors.As(err, &busy) {
 		c.Errorf("a reader in the folder: %v", err)
 	}
 }
@@ -511,7 +512,7 @@ func (c *campaign) damage() {
 // check is what must be true whatever has happened.
 func (c *campaign) check() {
 	c.T.Helper()
-	memory, err := journal.Remember(c.dir, c.Policy)
+	memory, err := audit.Remember(c.dir, c.Policy)
 	if err != nil || len(memory.Damaged) > 0 || len(memory.Forks) > 0 {
 		c.fail("the memory: %+v, %v", memory, err)
 	}
@@ -556,8 +557,8 @@ func TestMirrorWhateverHappens(t *testing.T) {
 		}
 		c.torn = false
 		c.check()
-		var fork *journal.ForkError
-		if _, err := (&journal.Mirror{Dir: c.dir, Policy: h.Policy}).Follow(context.Background(), forged, h.Checkpoint(forged).Note, h.Clock.Now()); !errors.As(err, &fork) {
+		var fork *audit.ForkError
+		if _, err := (&audit.Mirror{Dir: c.dir, Policy: h.Policy}).Follow(context.Background(), forged, h.Checkpoint(forged).Note, h.Clock.Now()); !errors.As(err, &fork) {
 			c.fail("another history: %v", err)
 		}
 	}

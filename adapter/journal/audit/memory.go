@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"cmp"
@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 // mirrorState is mirror.json. It saves work; what a rewritten log is caught by are
@@ -39,9 +41,9 @@ func (s mirrorState) marshal() ([]byte, error) {
 
 // Memory is what a mirror remembers of its visits, as far as it can be verified.
 type Memory struct {
-	Known   []*Checkpoint // by size
-	Damaged []string      // what was remembered and cannot be verified, each a sentence
-	Forks   []*ForkError  // found at earlier visits
+	Known   []*journal.Checkpoint // by size
+	Damaged []string              // what was remembered and cannot be verified, each a sentence
+	Forks   []*ForkError          // found at earlier visits
 
 	state  *mirrorState   // nil when there is none to go on from
 	visits map[int64]bool // sizes of which there is a checkpoint, damaged or not
@@ -51,9 +53,9 @@ type Memory struct {
 // and the forks that it has found. They must verify under policy, or under one of
 // earlier: policies that the auditor had at earlier visits. A folder that is no
 // mirror remembers nothing.
-func Remember(dir string, policy *Policy, earlier ...*Policy) (*Memory, error) {
+func Remember(dir string, policy *journal.Policy, earlier ...*journal.Policy) (*Memory, error) {
 	m := &Memory{visits: map[int64]bool{}}
-	open := func(name string) (*Checkpoint, error) {
+	open := func(name string) (*journal.Checkpoint, error) {
 		b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
@@ -75,14 +77,14 @@ func Remember(dir string, policy *Policy, earlier ...*Policy) (*Memory, error) {
 	if err := m.forks(dir, open); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(m.Known, func(a, b *Checkpoint) int {
+	slices.SortFunc(m.Known, func(a, b *journal.Checkpoint) int {
 		return cmp.Or(cmp.Compare(a.Tree.N, b.Tree.N), strings.Compare(a.Tree.Hash.String(), b.Tree.Hash.String()))
 	})
-	m.Known = slices.CompactFunc(m.Known, func(a, b *Checkpoint) bool { return a.Tree == b.Tree })
+	m.Known = slices.CompactFunc(m.Known, func(a, b *journal.Checkpoint) bool { return a.Tree == b.Tree })
 	return m, nil
 }
 
-func openUnder(note []byte, policy *Policy, earlier []*Policy) (*Checkpoint, error) {
+func openUnder(note []byte, policy *journal.Policy, earlier []*journal.Policy) (*journal.Checkpoint, error) {
 	c, err := policy.Open(note)
 	for _, p := range earlier {
 		if err == nil {
@@ -101,7 +103,7 @@ func (m *Memory) damage(name string, err error) {
 }
 
 // checkpoints reads those of the visits.
-func (m *Memory) checkpoints(dir string, open func(string) (*Checkpoint, error)) error {
+func (m *Memory) checkpoints(dir string, open func(string) (*journal.Checkpoint, error)) error {
 	files, err := os.ReadDir(filepath.Join(dir, checkpointsDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -129,7 +131,7 @@ func (m *Memory) checkpoints(dir string, open func(string) (*Checkpoint, error))
 }
 
 // lastVisit reads mirror.json.
-func (m *Memory) lastVisit(dir string, policy *Policy, earlier []*Policy) error {
+func (m *Memory) lastVisit(dir string, policy *journal.Policy, earlier []*journal.Policy) error {
 	b, err := os.ReadFile(filepath.Join(dir, mirrorFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -138,7 +140,7 @@ func (m *Memory) lastVisit(dir string, policy *Policy, earlier []*Policy) error 
 		return err
 	}
 	var s mirrorState
-	var c *Checkpoint
+	var c *journal.Checkpoint
 	if err = strictJSON(b, &s); err == nil && s.Sum != "" { // earlier versions wrote none
 		if again, merr := s.marshal(); merr != nil || string(again) != string(b) {
 			err = errors.New("it is not as it was written")
@@ -164,7 +166,7 @@ func (m *Memory) lastVisit(dir string, policy *Policy, earlier []*Policy) error 
 	return nil
 }
 
-func (m *Memory) forks(dir string, open func(string) (*Checkpoint, error)) error {
+func (m *Memory) forks(dir string, open func(string) (*journal.Checkpoint, error)) error {
 	folders, err := os.ReadDir(filepath.Join(dir, forksDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -183,7 +185,7 @@ func (m *Memory) forks(dir string, open func(string) (*Checkpoint, error)) error
 }
 
 // Last is the largest checkpoint, or nil.
-func (m *Memory) Last() *Checkpoint {
+func (m *Memory) Last() *journal.Checkpoint {
 	if len(m.Known) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 // Languages are those in which reports are written.
@@ -37,11 +39,11 @@ var words = map[string]map[string]string{
 }
 
 // kindNames says the kinds in Russian; in English they are as they stand.
-var kindNames = map[Kind]string{
-	KindAccepted: "принято", KindRefused: "отказано", KindRouted: "направлено", KindQueued: "в очереди", KindDelivered: "выдано", KindReturned: "возвращено в очередь",
-	KindAcknowledged: "подтверждено", KindAnswered: "получен ответ", KindExpired: "истёк срок", KindDead: "не доставлено", KindStrangers: "обращения неизвестных",
-	KindConfigChanged: "изменена настройка", KindErased: "стёрты значения", KindEvidenceRead: "чтение журнала", KindPeriodClose: "закрыт период",
-	KindKeyChanged: "сменён ключ журнала", KindUnknown: "неизвестное событие",
+var kindNames = map[journal.Kind]string{
+	journal.KindAccepted: "принято", journal.KindRefused: "отказано", journal.KindRouted: "направлено", journal.KindQueued: "в очереди", journal.KindDelivered: "выдано", journal.KindReturned: "возвращено в очередь",
+	journal.KindAcknowledged: "подтверждено", journal.KindAnswered: "получен ответ", journal.KindExpired: "истёк срок", journal.KindDead: "не доставлено", journal.KindStrangers: "обращения неизвестных",
+	journal.KindConfigChanged: "изменена настройка", journal.KindErased: "стёрты значения", journal.KindEvidenceRead: "чтение журнала", journal.KindPeriodClose: "закрыт период",
+	journal.KindKeyChanged: "сменён ключ журнала", journal.KindUnknown: "неизвестное событие",
 }
 
 // Report is the bundle told in one of Languages, as a printable HTML page
@@ -51,7 +53,7 @@ func (e *Evidence) Report(language string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("no report in language %q, only in %v", language, Languages)
 	}
-	name := func(k Kind) string {
+	name := func(k journal.Kind) string {
 		if language == "ru" {
 			return kindNames[k]
 		}

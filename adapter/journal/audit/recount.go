@@ -1,9 +1,11 @@
-package journal
+package audit
 
 import (
 	"fmt"
 	"maps"
 	"time"
+
+	"mezhved/adapter/journal"
 )
 
 // Finding is something that must not be in an honest log. Index is the entry
@@ -14,7 +16,7 @@ type Finding struct {
 }
 
 func (f Finding) String() string {
-	if f.Index == NoEntry {
+	if f.Index == journal.NoEntry {
 		return f.What
 	}
 	return fmt.Sprintf("entry %d: %s", f.Index, f.What)
@@ -24,85 +26,69 @@ func (f Finding) String() string {
 // it findings are only counted.
 const maxFindings = 1000
 
-// LateAfter is how much later than its own time an entry may be logged before a
-// Recount counts it as late. Late entries are not findings: a stopped journal
-// catches up on what was committed before it stopped.
-const LateAfter = time.Minute
-
 // Recount reads a log from entry 0 on and does the bookkeeping again: counters
 // without gaps, times that do not go back, period totals, chains of messages. It
 // can be stored as JSON and go on later; chains that began before are then only
 // checked for direction.
 type Recount struct {
-	Size       int64              `json:"size"`
-	First      time.Time          `json:"first"`
-	Logged     time.Time          `json:"logged"`
-	PeriodFrom int64              `json:"periodFrom"`
-	Closes     int64              `json:"closes"`
-	Period     map[Kind]int64     `json:"period"` // of the open period
-	Closed     map[Kind]int64     `json:"closed"` // of all closed ones together
-	Counters   map[string]Counter `json:"counters"`
-	Late       int64              `json:"late"`
-	Findings   []Finding          `json:"findings,omitempty"`
-	Found      int64              `json:"found"` // findings, listed or not
+	Size       int64                      `json:"size"`
+	First      time.Time                  `json:"first"`
+	Logged     time.Time                  `json:"logged"`
+	PeriodFrom int64                      `json:"periodFrom"`
+	Closes     int64                      `json:"closes"`
+	Period     map[journal.Kind]int64     `json:"period"` // of the open period
+	Closed     map[journal.Kind]int64     `json:"closed"` // of all closed ones together
+	Counters   map[string]journal.Counter `json:"counters"`
+	Late       int64                      `json:"late"`
+	Findings   []Finding                  `json:"findings,omitempty"`
+	Found      int64                      `json:"found"` // findings, listed or not
 
 	// While counting: settle brings what stands above up to date.
-	parties        map[string]*Counter
+	parties        map[string]*journal.Counter
 	logged         int64 // milliseconds
 	period, closed kindTotals
 	chains         *chains
 	from           int64 // chains are known from this entry on
+	reader         journal.LeafReader
 }
 
 // kindTotals counts entries by kind.
-type kindTotals [kindNumbers]int64
+type kindTotals [journal.KindNumbers]int64
 
 // byKind leaves out the kinds without entries.
-func (t *kindTotals) byKind() map[Kind]int64 {
-	out := map[Kind]int64{}
+func (t *kindTotals) byKind() map[journal.Kind]int64 {
+	out := map[journal.Kind]int64{}
 	for n, count := range t {
 		if count != 0 {
-			out[kindByNumber[n]] = count
+			out[journal.KindNumber(n).Kind()] = count
 		}
 	}
 	return out
 }
 
-func totalsOf(counts map[Kind]int64) (t kindTotals) {
+func totalsOf(counts map[journal.Kind]int64) (t kindTotals) {
 	for kind, n := range counts {
-		t[numberOfKind[kind]] = n
+		t[kind.Number()] = n
 	}
 	return t
 }
 
-// counted is what of a leaf is needed for counting it. Its texts are parts of the
-// leaf, without escapes.
+// counted is what of a leaf is needed for counting it.
 type counted struct {
-	sender, recipient, message    []byte
-	key                           messageKey
-	time, logged                  int64
-	prev, senderSeq, recipientSeq int64
-	kind                          kindNumber
-	period                        *Period
-	err                           error // why it cannot be counted
+	journal.Facts
+	key messageKey
+	err error // why it cannot be counted
 }
 
-// countable reads a leaf into c; f is room to work in.
-func (c *counted) countable(leaf []byte, f *form) {
-	if c.err = f.read(leaf); c.err != nil {
-		return
-	}
-	c.sender, c.recipient, c.message = f.plain(mSender), f.plain(mRecipient), f.plain(mMessage)
-	c.time, c.logged = f.number(mTime), f.number(mLogged)
-	c.prev, c.senderSeq, c.recipientSeq = f.index(mPrev), f.number(mSenderSeq), f.number(mRecipientSeq)
-	c.kind, c.period = f.kind, f.period
-	if len(c.message) > 0 {
-		c.key = keyOf(c.message)
+// countable reads a leaf into c.
+func (c *counted) countable(leaf []byte, r *journal.LeafReader) {
+	if c.err = r.Facts(leaf, &c.Facts); c.err == nil && len(c.Message) > 0 {
+		c.key = keyOf(c.Message)
 	}
 }
 
 // Kinds counts the entries of the whole log by kind.
-func (r *Recount) Kinds() map[Kind]int64 {
+func (r *Recount) Kinds() map[journal.Kind]int64 {
 	out := maps.Clone(r.Closed)
 	for k, n := range r.Period {
 		out[k] += n
@@ -120,15 +106,15 @@ func NewRecount() *Recount {
 // Resume prepares a Recount that was read from JSON to go on.
 func (r *Recount) Resume() {
 	if r.Period == nil {
-		r.Period = map[Kind]int64{}
+		r.Period = map[journal.Kind]int64{}
 	}
 	if r.Closed == nil {
-		r.Closed = map[Kind]int64{}
+		r.Closed = map[journal.Kind]int64{}
 	}
 	if r.Counters == nil {
-		r.Counters = map[string]Counter{}
+		r.Counters = map[string]journal.Counter{}
 	}
-	r.parties = map[string]*Counter{}
+	r.parties = map[string]*journal.Counter{}
 	for party, c := range r.Counters {
 		r.parties[party] = &c
 	}
@@ -144,7 +130,7 @@ func (r *Recount) settle() {
 	}
 	r.Period, r.Closed = r.period.byKind(), r.closed.byKind()
 	if r.logged > r.Logged.UnixMilli() {
-		r.Logged = clock(r.logged)
+		r.Logged = moment(r.logged)
 	}
 }
 
@@ -157,10 +143,8 @@ func (r *Recount) find(index int64, format string, args ...any) {
 
 // Add takes the next entry of the log. Counters are those of all entries added.
 func (r *Recount) Add(leaf []byte) {
-	f := forms.Get().(*form)
-	defer forms.Put(f)
 	var c counted
-	c.countable(leaf, f)
+	c.countable(leaf, &r.reader)
 	r.add(&c)
 	r.settle()
 }
@@ -174,44 +158,44 @@ func (r *Recount) add(c *counted) {
 		return
 	}
 	if index == 0 {
-		r.First = clock(c.logged)
+		r.First = moment(c.Logged)
 	}
-	if c.logged < r.logged {
+	if c.Logged < r.logged {
 		r.find(index, "logged at %s, before the entry above it (%s): back-dated or moved",
-			clock(c.logged).Format(time.RFC3339Nano), clock(r.logged).Format(time.RFC3339Nano))
+			moment(c.Logged).Format(time.RFC3339Nano), moment(r.logged).Format(time.RFC3339Nano))
 	} else {
-		r.logged = c.logged
+		r.logged = c.Logged
 	}
-	const lateAfter = int64(LateAfter / time.Millisecond)
-	if late := c.logged - c.time; late > lateAfter {
+	const lateAfter = int64(journal.LateAfter / time.Millisecond)
+	if late := c.Logged - c.Time; late > lateAfter {
 		r.Late++
 	} else if late < -lateAfter {
-		r.find(index, "its time is %s after it was logged", clock(c.time).Sub(clock(c.logged)))
+		r.find(index, "its time is %s after it was logged", moment(c.Time).Sub(moment(c.Logged)))
 	}
-	if len(c.sender) > 0 || c.senderSeq != 0 {
-		have := r.party(c.sender)
-		r.follows(index, "sender", c.sender, c.senderSeq, have.Sent)
-		have.Sent = c.senderSeq
+	if len(c.Sender) > 0 || c.SenderSeq != 0 {
+		have := r.party(c.Sender)
+		r.follows(index, "sender", c.Sender, c.SenderSeq, have.Sent)
+		have.Sent = c.SenderSeq
 	}
-	if len(c.recipient) > 0 || c.recipientSeq != 0 {
-		have := r.party(c.recipient)
-		r.follows(index, "recipient", c.recipient, c.recipientSeq, have.Received)
-		have.Received = c.recipientSeq
+	if len(c.Recipient) > 0 || c.RecipientSeq != 0 {
+		have := r.party(c.Recipient)
+		r.follows(index, "recipient", c.Recipient, c.RecipientSeq, have.Received)
+		have.Received = c.RecipientSeq
 	}
-	if (kindByNumber[c.kind] == KindPeriodClose) != (c.period != nil) {
+	if (c.Kind.Kind() == journal.KindPeriodClose) != (c.Period != nil) {
 		r.find(index, "a period where none belongs, or none where one does")
 	}
-	if c.period != nil {
-		r.close(index, c.period)
+	if c.Period != nil {
+		r.close(index, c.Period)
 	}
 	r.chain(index, c)
-	r.period[c.kind]++
+	r.period[c.Kind]++
 }
 
-func (r *Recount) party(name []byte) *Counter {
+func (r *Recount) party(name []byte) *journal.Counter {
 	c := r.parties[string(name)]
 	if c == nil {
-		c = &Counter{}
+		c = &journal.Counter{}
 		if len(name) > 0 { // a counter without a party is a finding, not a party
 			r.parties[string(name)] = c
 		}
@@ -228,7 +212,7 @@ func (r *Recount) follows(index int64, role string, party []byte, seq, have int6
 	}
 }
 
-func (r *Recount) close(index int64, p *Period) {
+func (r *Recount) close(index int64, p *journal.Period) {
 	r.settle()
 	if p.From != r.PeriodFrom || p.To != index {
 		r.find(index, "closes the period of entries %d to %d, which is %d to %d", p.From, p.To, r.PeriodFrom, index)
@@ -236,7 +220,7 @@ func (r *Recount) close(index int64, p *Period) {
 	if !maps.Equal(p.Totals, r.Period) {
 		r.find(index, "closes its period with totals %v, recounted %v", p.Totals, r.Period)
 	}
-	if digest := CountersDigest(r.Counters); p.Counters != digest || p.Parties != int64(len(r.Counters)) {
+	if digest := journal.CountersDigest(r.Counters); p.Counters != digest || p.Parties != int64(len(r.Counters)) {
 		r.find(index, "closes its period with counters of %d parties that differ from the recounted ones of %d", p.Parties, len(r.Counters))
 	}
 	r.Closes++
@@ -248,23 +232,26 @@ func (r *Recount) close(index int64, p *Period) {
 }
 
 func (r *Recount) chain(index int64, c *counted) {
-	if len(c.message) == 0 {
-		if c.prev != NoEntry {
+	if len(c.Message) == 0 {
+		if c.Prev != journal.NoEntry {
 			r.find(index, "names an entry before it, but no message")
 		}
 		return
 	}
 	last := r.chains.follow(c.key, index)
 	switch {
-	case kindByNumber[c.kind].begins():
-		if c.prev != NoEntry {
-			r.find(index, "begins message %s and yet names an entry before it", c.message)
+	case c.Kind.Kind().Begins():
+		if c.Prev != journal.NoEntry {
+			r.find(index, "begins message %s and yet names an entry before it", c.Message)
 		}
-	case c.prev >= index:
-		r.find(index, "names entry %d as the one before it", c.prev)
-	case last != NoEntry && c.prev != last:
-		r.find(index, "message %s: names entry %d as the one before it, that was %d", c.message, c.prev, last)
-	case last == NoEntry && c.prev >= r.from:
-		r.find(index, "message %s: names entry %d as the one before it, which is not of this message", c.message, c.prev)
+	case c.Prev >= index:
+		r.find(index, "names entry %d as the one before it", c.Prev)
+	case last != journal.NoEntry && c.Prev != last:
+		r.find(index, "message %s: names entry %d as the one before it, that was %d", c.Message, c.Prev, last)
+	case last == journal.NoEntry && c.Prev >= r.from:
+		r.find(index, "message %s: names entry %d as the one before it, which is not of this message", c.Message, c.Prev)
 	}
 }
+
+// moment is a time of a leaf.
+func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

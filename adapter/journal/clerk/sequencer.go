@@ -1,4 +1,4 @@
-package journal
+package clerk
 
 import (
 	"cmp"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mezhved/adapter/journal"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -30,7 +32,7 @@ import (
 type Sequencer struct {
 	Book   Book
 	Signer Signer
-	Vault  *Vault
+	Vault  *journal.Vault
 	Now    func() time.Time // one clock on all nodes: the database's
 	Steady func() error     // why Now cannot be relied on; nil: it always can
 	Log    *slog.Logger
@@ -47,9 +49,9 @@ type Sequencer struct {
 	Aside     time.Duration // and for how long it then lets others go first; 0 means 30 s
 
 	salts     io.Reader
-	edge      *Edge              // of the tree that this sequencer committed last
-	recent    recent             // entries under that edge
-	counters  map[string]Counter // of some parties, as they are with that edge
+	edge      *journal.Edge              // of the tree that this sequencer committed last
+	recent    recent                     // entries under that edge
+	counters  map[string]journal.Counter // of some parties, as they are with that edge
 	published time.Time
 	signed    tlog.Tree
 	ahead     time.Time // it was said that the log's time is ahead of the clock
@@ -175,7 +177,7 @@ func (s *Sequencer) yields(err error) {
 	switch {
 	case err == nil && s.signErr == nil, ctxEnded(err):
 		s.failing = time.Time{}
-	case errors.Is(err, ErrDeposed):
+	case errors.Is(err, journal.ErrDeposed):
 		s.term, s.failing = 0, time.Time{}
 	case s.failing.IsZero():
 		s.failing = s.Now()
@@ -301,7 +303,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		}
 		if edge == nil || edge.Size() != head.Tree.N || edge.Root() != head.Tree.Hash {
 			s.recent, s.counters = recent{}, nil // of a log that went another way
-			if edge, err = LoadEdge(ctx, head.Tree, tx); err != nil {
+			if edge, err = journal.LoadEdge(ctx, head.Tree, tx); err != nil {
 				return err
 			}
 		}
@@ -325,7 +327,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 			s.recent.put(e.Leaf.Message, Latest{e.Index, e.Leaf.Test})
 		}
 		if s.counters == nil || len(s.counters) > mostCounters {
-			s.counters = map[string]Counter{}
+			s.counters = map[string]journal.Counter{}
 		}
 		for party, c := range b.Counters {
 			s.counters[strings.Clone(party)] = c
@@ -346,13 +348,13 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 }
 
 // place makes the batch: leaves, indexes, counters, tiles, the new head.
-func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
-	b := &Batch{Was: head, Counters: map[string]Counter{}}
+func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
+	b := &Batch{Was: head, Counters: map[string]journal.Counter{}}
 	if now.Before(head.Logged) {
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
-	opened, leaves := make([][]Opening, len(rows)), make([]Leaf, len(rows))
+	opened, leaves := make([][]journal.Opening, len(rows)), make([]journal.Leaf, len(rows))
 	b.Entries = make([]Entry, 0, len(rows)+1)
 	last := map[string]Latest{}
 	begun := map[string]bool{} // in this batch
@@ -367,7 +369,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 		parties = s.unknown(parties, b.Counters, l.Recipient)
 		// An accepted or refused message has no earlier entry; looking for one
 		// would be the dearest statement of the batch.
-		if !l.chained() {
+		if !chained(&l) {
 			begun[l.Message] = true
 			continue
 		}
@@ -380,7 +382,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 		}
 		messages = append(messages, l.Message)
 	}
-	var all map[string]Counter
+	var all map[string]journal.Counter
 	if closing {
 		var err error
 		if all, err = tx.Counters(ctx, nil); err != nil {
@@ -405,14 +407,14 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	}
 
 	next := head
-	next.Totals = map[Kind]int64{}
+	next.Totals = map[journal.Kind]int64{}
 	for k, n := range head.Totals {
 		next.Totals[k] = n
 	}
 	if head.Tree.N == 0 {
 		next.PeriodStart = now
 	}
-	put := func(l *Leaf, open []Opening) error {
+	put := func(l *journal.Leaf, open []journal.Opening) error {
 		index := edge.Size()
 		l.Logged = now
 		bytes := l.Append(make([]byte, 0, 640))
@@ -430,16 +432,16 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 	}
 	if closing {
 		to := edge.Size()
-		closed := &Leaf{Event: Event{Kind: KindPeriodClose, Time: now}, Prev: NoEntry, Period: &Period{
-			From: head.PeriodFrom, To: to, Totals: head.Totals, Parties: int64(len(all)), Counters: CountersDigest(all)}}
-		next.PeriodFrom, next.PeriodStart, next.Totals = to, now, map[Kind]int64{}
+		closed := &journal.Leaf{Event: journal.Event{Kind: journal.KindPeriodClose, Time: now}, Prev: journal.NoEntry, Period: &journal.Period{
+			From: head.PeriodFrom, To: to, Totals: head.Totals, Parties: int64(len(all)), Counters: journal.CountersDigest(all)}}
+		next.PeriodFrom, next.PeriodStart, next.Totals = to, now, map[journal.Kind]int64{}
 		if err := put(closed, nil); err != nil {
 			return nil, err
 		}
 	}
 	for i := range leaves {
 		l, index := &leaves[i], edge.Size()
-		if prev, ok := last[l.Message]; ok && l.chained() {
+		if prev, ok := last[l.Message]; ok && chained(l) {
 			// Whoever tells of a test need not know that it is one.
 			l.Prev, l.Test = prev.Index, l.Test || prev.Test
 		}
@@ -469,7 +471,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *Edge, row
 // tellAhead says that the log's time is ahead of the clock: entries are logged at
 // the log's time until the clock has come up to it.
 func (s *Sequencer) tellAhead(by time.Duration) {
-	if by < LateAfter || !s.ahead.IsZero() && s.Now().Sub(s.ahead).Abs() < 10*time.Minute {
+	if by < journal.LateAfter || !s.ahead.IsZero() && s.Now().Sub(s.ahead).Abs() < 10*time.Minute {
 		return
 	}
 	s.ahead = s.Now()
@@ -477,21 +479,21 @@ func (s *Sequencer) tellAhead(by time.Duration) {
 }
 
 // leaf turns a row into a leaf, one way or the other.
-func (s *Sequencer) leaf(row Pending, now time.Time) (Leaf, []Opening, error) {
+func (s *Sequencer) leaf(row Pending, now time.Time) (journal.Leaf, []journal.Opening, error) {
 	salts := s.salts
 	if salts == nil {
 		salts = rand.Reader
 	}
-	e, err := ParseRow(row.Event)
+	e, err := journal.ParseRow(row.Event)
 	if err == nil {
-		var l Leaf
-		var open []Opening
-		if l, open, err = NewLeaf(e, salts); err == nil {
+		var l journal.Leaf
+		var open []journal.Opening
+		if l, open, err = journal.NewLeaf(e, salts); err == nil {
 			return l, open, nil
 		}
 	}
 	s.Log.Error("journal: a row cannot be expressed and is committed to whole; a node of another version, or our bug", "row", row.ID, "error", err)
-	return UnknownLeaf(row.Event, now, salts)
+	return journal.UnknownLeaf(row.Event, now, salts)
 }
 
 // recent remembers the latest entries of the messages that are on their way, so
@@ -525,7 +527,7 @@ func (r *recent) put(message string, latest Latest) {
 
 // unknown puts the counter of a party into counters, as far as it is remembered,
 // and lists those that have to be read.
-func (s *Sequencer) unknown(list []string, counters map[string]Counter, name string) []string {
+func (s *Sequencer) unknown(list []string, counters map[string]journal.Counter, name string) []string {
 	if name == "" {
 		return list
 	}
@@ -540,9 +542,9 @@ func (s *Sequencer) unknown(list []string, counters map[string]Counter, name str
 	return list
 }
 
-// chained says whether the leaf names the previous entry of its message.
-func (l *Leaf) chained() bool {
-	return l.Message != "" && !l.Kind.begins()
+// chained says whether a leaf names the previous entry of its message.
+func chained(l *journal.Leaf) bool {
+	return l.Message != "" && !l.Kind.Begins()
 }
 
 // Reopen continues a log whose old signer refuses, or whose key is given up,
@@ -556,7 +558,7 @@ func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now ti
 		if err != nil || head.Origin == signer.Origin() {
 			return err
 		}
-		edge, err := LoadEdge(ctx, head.Tree, tx)
+		edge, err := journal.LoadEdge(ctx, head.Tree, tx)
 		if err != nil {
 			return err
 		}
@@ -564,17 +566,17 @@ func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now ti
 		if now.Before(head.Logged) {
 			now = head.Logged
 		}
-		l := &Leaf{Event: Event{Kind: KindKeyChanged, Time: now, Log: &LogChange{
+		l := &journal.Leaf{Event: journal.Event{Kind: journal.KindKeyChanged, Time: now, Log: &journal.LogChange{
 			Origin: signer.Origin(), Key: signer.Key(), OldOrigin: head.Origin, OldSize: old.N, OldRoot: rootText(old.Hash)}},
-			Prev: NoEntry, Logged: now}
+			Prev: journal.NoEntry, Logged: now}
 		bytes := l.Append(nil)
-		if len(bytes) > MaxLeaf {
+		if len(bytes) > journal.MaxLeaf {
 			return fmt.Errorf("the new origin %q is too long", signer.Origin())
 		}
 		next := head
-		next.Totals = map[Kind]int64{KindKeyChanged: head.Totals[KindKeyChanged] + 1}
+		next.Totals = map[journal.Kind]int64{journal.KindKeyChanged: head.Totals[journal.KindKeyChanged] + 1}
 		for k, n := range head.Totals {
-			if k != KindKeyChanged {
+			if k != journal.KindKeyChanged {
 				next.Totals[k] = n
 			}
 		}
@@ -641,9 +643,9 @@ func (s *Sequencer) sign(ctx context.Context) (tlog.Tree, error) {
 	if head.Origin != s.Signer.Origin() {
 		return last, fmt.Errorf("the log goes on as %s, this node signs for %s", head.Origin, s.Signer.Origin())
 	}
-	var proof []Hash
+	var proof []journal.Hash
 	if last.N < head.Tree.N {
-		if proof, err = NewProver(ctx, head.Tree, s.Book).Consistency(last.N); err != nil {
+		if proof, err = journal.NewProver(ctx, head.Tree, s.Book).Consistency(last.N); err != nil {
 			return last, fmt.Errorf("prove that %d entries continue %d: %w", head.Tree.N, last.N, err)
 		}
 	}
@@ -651,7 +653,7 @@ func (s *Sequencer) sign(ctx context.Context) (tlog.Tree, error) {
 	if err != nil {
 		return last, err
 	}
-	policy, err := LogPolicy(s.Signer.Key())
+	policy, err := journal.LogPolicy(s.Signer.Key())
 	if err != nil {
 		return last, err
 	}

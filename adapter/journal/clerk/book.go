@@ -1,9 +1,10 @@
-package journal
+package clerk
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"mezhved/adapter/journal"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -13,11 +14,11 @@ type Head struct {
 	Origin      string
 	Epoch       int64 // counts the origins, from 1
 	Tree        tlog.Tree
-	Logged      time.Time      // of the last entry
-	PeriodFrom  int64          // first entry of the open period
-	PeriodStart time.Time      // when it began
-	Totals      map[Kind]int64 // its entries so far, by kind
-	Stopped     string         // why nothing may be appended; empty when all is well
+	Logged      time.Time              // of the last entry
+	PeriodFrom  int64                  // first entry of the open period
+	PeriodStart time.Time              // when it began
+	Totals      map[journal.Kind]int64 // its entries so far, by kind
+	Stopped     string                 // why nothing may be appended; empty when all is well
 }
 
 // Pending is a row that was committed with the act it tells of and waits for its
@@ -30,7 +31,7 @@ type Pending struct {
 // Entry is a leaf in its place.
 type Entry struct {
 	Index int64
-	Leaf  *Leaf
+	Leaf  *journal.Leaf
 	Bytes []byte
 }
 
@@ -44,16 +45,16 @@ type Latest struct {
 // one transaction or not at all.
 type Batch struct {
 	Was, Head Head
-	Entries   []Entry            // from Was.Tree.N to Head.Tree.N-1, in order
-	Sealed    []Sealed           // openings of their commitments
-	Tiles     []Tile             // tiles that changed, whole
-	Counters  map[string]Counter // new values of those that changed
+	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order
+	Sealed    []journal.Sealed           // openings of their commitments
+	Tiles     []journal.Tile             // tiles that changed, whole
+	Counters  map[string]journal.Counter // new values of those that changed
 }
 
 // Tx is one transaction of a Book that holds the head locked. Not for
 // concurrent use.
 type Tx interface {
-	TileSource
+	journal.TileSource
 	// Head locks the head row and reads it.
 	Head(ctx context.Context) (Head, error)
 	// Pending takes up to limit committed rows in the order of their ids: they
@@ -62,17 +63,13 @@ type Tx interface {
 	Pending(ctx context.Context, limit int) ([]Pending, error)
 	// Counters reads the counters of the parties, or of all parties for nil.
 	// Parties without one are absent.
-	Counters(ctx context.Context, parties []string) (map[string]Counter, error)
+	Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error)
 	// Last finds the latest entry of each message; messages without one are
 	// absent.
 	Last(ctx context.Context, messages []string) (map[string]Latest, error)
 	// Write stores a batch.
 	Write(ctx context.Context, b *Batch) error
 }
-
-// ErrDeposed says that a leader's write was not committed because its term has
-// ended and another node leads.
-var ErrDeposed = errors.New("the term of this node has ended, another node leads")
 
 // Claim is what a node asks of the lead.
 type Claim struct {
@@ -94,12 +91,12 @@ type Standing struct {
 
 // Book is where a log is kept. Safe for concurrent use, by several nodes too.
 type Book interface {
-	TileSource
+	journal.TileSource
 	// Sequence runs step in a transaction and commits it. When it returns nil
 	// the batch is durable; when it returns an error, the batch may have been
 	// committed nevertheless, and the next Head tells. The transaction proves the
 	// term: when another node leads since, nothing is committed and the error is
-	// ErrDeposed. Without a term (0) only the locked head keeps the log whole: for
+	// journal.ErrDeposed. Without a term (0) only the locked head keeps the log whole: for
 	// acts that are not a leader's.
 	Sequence(ctx context.Context, term int64, step func(Tx) error) error
 	// Head reads the committed head without locking it.
@@ -112,9 +109,9 @@ type Book interface {
 	Resign(term int64)
 	// SaveCheckpoint keeps a signed checkpoint as the latest. Saving a smaller
 	// one than the latest does nothing.
-	SaveCheckpoint(ctx context.Context, c *Checkpoint) error
+	SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error
 	// Checkpoint gives the latest, or fs.ErrNotExist.
-	Checkpoint(ctx context.Context) (*Checkpoint, error)
+	Checkpoint(ctx context.Context) (*journal.Checkpoint, error)
 	// Stop writes into the head why nothing may be appended any more.
 	Stop(ctx context.Context, why string) error
 }

@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"mezhved/adapter/journal"
+
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -26,10 +28,10 @@ import (
 // everything that it signs is there.
 type Mirror struct {
 	Dir    string
-	Policy *Policy
+	Policy *journal.Policy
 	// Earlier are policies of earlier visits, for the checkpoints that were taken
 	// under them.
-	Earlier []*Policy
+	Earlier []*journal.Policy
 	// Quick looks only at what is new since the last visit. Without it a visit
 	// reads the whole mirror, fetches again what is missing or wrong there, and
 	// counts everything: about a million entries a second on each core.
@@ -40,15 +42,15 @@ type Mirror struct {
 
 // Visit is what one visit of a mirror found.
 type Visit struct {
-	Before  *Checkpoint // the largest that the mirror knew, nil at the first visit
-	Since   time.Time   // of the last visit, if known
-	Now     *Checkpoint // as it was served
-	Older   bool        // Now is an honest older state of what the mirror has
-	From    int64       // entries from this one on were looked at, 0 for all
-	Recount *Recount    // of the whole mirror, findings of earlier visits included
-	Fresh   int64       // findings in entries that are new
-	Mended  []string    // files that were missing or wrong in the mirror and are right now, each with the reason
-	Damaged []string    // what was remembered and cannot be verified, each a sentence
+	Before  *journal.Checkpoint // the largest that the mirror knew, nil at the first visit
+	Since   time.Time           // of the last visit, if known
+	Now     *journal.Checkpoint // as it was served
+	Older   bool                // Now is an honest older state of what the mirror has
+	From    int64               // entries from this one on were looked at, 0 for all
+	Recount *Recount            // of the whole mirror, findings of earlier visits included
+	Fresh   int64               // findings in entries that are new
+	Mended  []string            // files that were missing or wrong in the mirror and are right now, each with the reason
+	Damaged []string            // what was remembered and cannot be verified, each a sentence
 }
 
 // Size is how many entries the mirror has after the visit.
@@ -58,7 +60,7 @@ func (v *Visit) Size() int64 { return v.Recount.Size }
 // is not the beginning of the other. Keep them both and show them to the audit
 // body.
 type ForkError struct {
-	Before, Now *Checkpoint
+	Before, Now *journal.Checkpoint
 	What        string
 }
 
@@ -104,7 +106,7 @@ func (e *ForeignError) Error() string {
 // With a *ForkError or *IncompleteError the Visit tells what was found until then.
 // Another run in the same folder is a *BusyError, one whose memory
 // is all of something else a *ForeignError.
-func (m *Mirror) Follow(ctx context.Context, source TileSource, checkpoint []byte, now time.Time) (*Visit, error) {
+func (m *Mirror) Follow(ctx context.Context, source journal.TileSource, checkpoint []byte, now time.Time) (*Visit, error) {
 	c, err := m.Policy.Open(checkpoint)
 	if err != nil {
 		return nil, err
@@ -143,7 +145,7 @@ func (m *Mirror) Follow(ctx context.Context, source TileSource, checkpoint []byt
 	}
 	v.Recount = NewRecount()
 	if m.Quick && memory.state != nil && memory.state.Recount.Size == v.Before.Tree.N {
-		v.Recount, v.From = memory.state.Recount, v.Before.Tree.N/TileWidth*TileWidth
+		v.Recount, v.From = memory.state.Recount, v.Before.Tree.N/journal.TileWidth*journal.TileWidth
 		v.Recount.Resume()
 	}
 	if err := w.pull(ctx); err != nil {
@@ -157,20 +159,20 @@ type visit struct {
 	*Visit
 	*Mirror
 	folder *mirrorFolder
-	top    *Checkpoint // what the mirror is to be a mirror of
-	tree   *signedTree // of top
+	top    *journal.Checkpoint // what the mirror is to be a mirror of
+	tree   *signedTree         // of top
 	own    DirSource
-	far    TileSource
+	far    journal.TileSource
 }
 
 // served is a log of a size: of an unfinished tile it is asked for what it has.
 type served struct {
-	TileSource
+	journal.TileSource
 	size int64
 }
 
 func (s served) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
-	have := TileSize(level, n, s.size)
+	have := journal.TileSize(level, n, s.size)
 	if have < width {
 		return nil, fmt.Errorf("it is not served: the log that is shown has %d entries", s.size)
 	}
@@ -191,12 +193,12 @@ func (w *visit) lacks(ctx context.Context, all ...error) error {
 
 // begins proves that a signed checkpoint is a beginning of top. One that is not is
 // kept, with top, before anybody is told.
-func (w *visit) begins(ctx context.Context, c *Checkpoint) error {
-	_, err := LoadEdge(ctx, c.Tree, w.tree)
+func (w *visit) begins(ctx context.Context, c *journal.Checkpoint) error {
+	_, err := journal.LoadEdge(ctx, c.Tree, w.tree)
 	if err == nil {
 		return nil
 	}
-	broken := (*BrokenError)(nil)
+	broken := (*journal.BrokenError)(nil)
 	if !errors.As(err, &broken) { // the tiles themselves are proven
 		return w.lacks(ctx, fmt.Errorf("whether the log of %d entries that was signed is its beginning cannot be told: %w", c.Tree.N, err))
 	}
@@ -219,7 +221,7 @@ func (w *visit) pull(ctx context.Context) error {
 		old = w.Before.Tree.N
 	}
 	found := w.Recount.Found // until the first entry that is new
-	for b := range bundles(ctx, w.read, w.From/TileWidth, size) {
+	for b := range bundles(ctx, w.read, w.From/journal.TileWidth, size) {
 		if b.err != nil {
 			if lacks = append(lacks, b.err); len(lacks) == maxLacks {
 				break
@@ -228,7 +230,7 @@ func (w *visit) pull(ctx context.Context) error {
 		}
 		for i := range b.leaves {
 			// Those of an unfinished bundle were counted at the last visit.
-			if b.n*TileWidth+int64(i) == w.Recount.Size {
+			if b.n*journal.TileWidth+int64(i) == w.Recount.Size {
 				if w.Recount.Size <= old {
 					found = w.Recount.Found
 				}
@@ -236,7 +238,7 @@ func (w *visit) pull(ctx context.Context) error {
 			}
 		}
 		if b.own != nil {
-			if err := w.put(EntriesLevel, b.n, b.data, b.own); err != nil {
+			if err := w.put(journal.EntriesLevel, b.n, b.data, b.own); err != nil {
 				return err
 			}
 		}
@@ -244,9 +246,9 @@ func (w *visit) pull(ctx context.Context) error {
 			return err
 		}
 	}
-	for level := 1; size>>(TileHeight*level) > 0; level++ {
-		for n := w.From >> (TileHeight * (level + 1)); TileSize(level, n, size) > 0 && len(lacks) < maxLacks; n++ {
-			data, err := w.tree.Tile(ctx, level, n, TileSize(level, n, size))
+	for level := 1; size>>(journal.TileHeight*level) > 0; level++ {
+		for n := w.From >> (journal.TileHeight * (level + 1)); journal.TileSize(level, n, size) > 0 && len(lacks) < maxLacks; n++ {
+			data, err := w.tree.Tile(ctx, level, n, journal.TileSize(level, n, size))
 			if err != nil {
 				lacks = append(lacks, err)
 			} else if err := w.keep(ctx, level, n, data); err != nil {
@@ -277,7 +279,7 @@ func (w *visit) read(ctx context.Context, b *bundle) error {
 		err = w.tree.proves(ctx, b)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: in the mirror: %s; served: %w", TilePath(EntriesLevel, b.n, b.width), reason(b.own), err)
+		return fmt.Errorf("%s: in the mirror: %s; served: %w", journal.TilePath(journal.EntriesLevel, b.n, b.width), reason(b.own), err)
 	}
 	return nil
 }
@@ -305,9 +307,9 @@ func (w *visit) keep(ctx context.Context, level int, n int64, data []byte) error
 // put writes a tile or bundle that the mirror does not have, or not as it should
 // be.
 func (w *visit) put(level int, n int64, data []byte, why error) error {
-	width := TileSize(level, n, w.top.Tree.N)
-	name := TilePath(level, n, width)
-	if w.Before != nil && TileSize(level, n, w.Before.Tree.N) == width {
+	width := journal.TileSize(level, n, w.top.Tree.N)
+	name := journal.TilePath(level, n, width)
+	if w.Before != nil && journal.TileSize(level, n, w.Before.Tree.N) == width {
 		w.Mended = append(w.Mended, name+": "+reason(why))
 	}
 	return w.folder.put(name, data)
@@ -370,16 +372,16 @@ func exists(path string) bool {
 // and at this one's if runs were killed in between.
 func (w *visit) tidy() error {
 	size := w.top.Tree.N
-	for _, edge := range []*Checkpoint{w.Before, w.top} {
-		for level := EntriesLevel; edge != nil && edge.Tree.N>>(TileHeight*max(level, 0)) > 0; level++ {
-			n := edge.Tree.N >> (TileHeight * (max(level, 0) + 1))
-			dir := path.Dir(TilePath(level, n, 1))
+	for _, edge := range []*journal.Checkpoint{w.Before, w.top} {
+		for level := journal.EntriesLevel; edge != nil && edge.Tree.N>>(journal.TileHeight*max(level, 0)) > 0; level++ {
+			n := edge.Tree.N >> (journal.TileHeight * (max(level, 0) + 1))
+			dir := path.Dir(journal.TilePath(level, n, 1))
 			widths, err := os.ReadDir(w.folder.path(dir))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			for _, f := range widths {
-				if name := path.Join(dir, f.Name()); name != TilePath(level, n, TileSize(level, n, size)) {
+				if name := path.Join(dir, f.Name()); name != journal.TilePath(level, n, journal.TileSize(level, n, size)) {
 					if err := w.folder.remove(name); err != nil {
 						return err
 					}

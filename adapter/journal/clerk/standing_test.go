@@ -1,4 +1,4 @@
-package journal_test
+package clerk_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 )
 
@@ -29,7 +30,7 @@ func TestWhatIsRememberedOfALog(t *testing.T) {
 	events := journaltest.Events(31, 600)
 	d.Clock.Move(3 * time.Minute)
 	one, other := d.Sequencer(book), d.Sequencer(book)
-	step := func(s *journal.Sequencer, from, to int) {
+	step := func(s *clerk.Sequencer, from, to int) {
 		t.Helper()
 		if err := book.Add(events[from:to]...); err != nil {
 			t.Fatal(err)
@@ -60,13 +61,13 @@ func TestWhatIsRememberedOfALog(t *testing.T) {
 // resized is a book whose head tells another size, as after a page that was torn.
 type resized struct{ *journaltest.Book }
 
-type resizedTx struct{ journal.Tx }
+type resizedTx struct{ clerk.Tx }
 
-func (b resized) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
-	return b.Book.Sequence(ctx, term, func(tx journal.Tx) error { return step(resizedTx{tx}) })
+func (b resized) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
+	return b.Book.Sequence(ctx, term, func(tx clerk.Tx) error { return step(resizedTx{tx}) })
 }
 
-func (t resizedTx) Head(ctx context.Context) (journal.Head, error) {
+func (t resizedTx) Head(ctx context.Context) (clerk.Head, error) {
 	h, err := t.Tx.Head(ctx)
 	h.Tree.N++
 	return h, err
@@ -111,7 +112,7 @@ func TestALogOfAnotherPastIsReadAnew(t *testing.T) {
 	book := d.Filled(39, 300)
 	ctx := context.Background()
 	backup := book.Snapshot()
-	step := func(s *journal.Sequencer, events []journal.Event) {
+	step := func(s *clerk.Sequencer, events []journal.Event) {
 		t.Helper()
 		if err := book.Add(events...); err != nil {
 			t.Fatal(err)
@@ -138,12 +139,12 @@ func TestALogOfAnotherPastIsReadAnew(t *testing.T) {
 
 // told is a book that tells a node how the log stands, and what it asked.
 type told struct {
-	journal.Book
-	standing journal.Standing
-	claims   []journal.Claim
+	clerk.Book
+	standing clerk.Standing
+	claims   []clerk.Claim
 }
 
-func (b *told) Look(_ context.Context, c journal.Claim) (journal.Standing, error) {
+func (b *told) Look(_ context.Context, c clerk.Claim) (clerk.Standing, error) {
 	b.claims = append(b.claims, c)
 	return b.standing, nil
 }
@@ -157,7 +158,7 @@ func TestAWatcherSeesTheSignatureMove(t *testing.T) {
 	watcher.Signer, watcher.Vault = nil, nil
 	look := func(size, signed int64) error {
 		t.Helper()
-		book.standing = journal.Standing{Leader: "other", Size: size, Signed: signed, At: d.Clock.Now()}
+		book.standing = clerk.Standing{Leader: "other", Size: size, Signed: signed, At: d.Clock.Now()}
 		err := watcher.Turn(context.Background())
 		if says := watcher.Writable(); (err == nil) != (says == nil) {
 			t.Errorf("a turn says %v, Writable %v", err, says)
@@ -279,7 +280,7 @@ func TestAFailureOfAnotherTermIsForgotten(t *testing.T) {
 
 // refusing is a signer that does not sign.
 type refusing struct {
-	journal.Signer
+	clerk.Signer
 	err error
 }
 

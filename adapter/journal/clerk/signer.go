@@ -1,17 +1,17 @@
-package journal
+package clerk
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"mezhved/adapter/journal"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -28,7 +28,7 @@ type Signer interface {
 	// with *RollbackError; when somebody else had a tree signed since last, the
 	// answer is ErrSignedMeanwhile. In both cases nothing is remembered. Signing
 	// the same tree again is a heartbeat and takes an empty proof.
-	Sign(ctx context.Context, last, tree tlog.Tree, proof []Hash) ([]byte, error)
+	Sign(ctx context.Context, last, tree tlog.Tree, proof []journal.Hash) ([]byte, error)
 	// Origin is the log that this signer signs for.
 	Origin() string
 	// Key is the verifier key, as a policy names it.
@@ -61,7 +61,7 @@ func (e *RollbackError) Unwrap() error { return e.Cause }
 // The file is locked while the signer lives, so that two processes cannot sign
 // from one memory. Keep it on a disk that is not restored with the database.
 type FileSigner struct {
-	key  *key
+	key  *journal.SigningKey
 	path string
 	now  func() time.Time
 
@@ -70,18 +70,10 @@ type FileSigner struct {
 	last tlog.Tree
 }
 
-// signerState is the file: what was signed last.
-type signerState struct {
-	Origin string `json:"origin"`
-	Key    string `json:"key"`
-	Size   int64  `json:"size"`
-	Root   []byte `json:"root"`
-}
-
 // CreateSignerState begins the memory of a new signer, at size 0. It refuses to
 // overwrite: losing the memory is what a rollback would need.
 func CreateSignerState(path, skey string) error {
-	k, err := parseKey(skey)
+	k, err := journal.ParseSigningKey(skey)
 	if err != nil {
 		return err
 	}
@@ -89,13 +81,13 @@ func CreateSignerState(path, skey string) error {
 		return fmt.Errorf("signer state %s exists already: a signer's memory is never begun again, use a new origin and a new file", path)
 	}
 	empty, _ := tlog.TreeHash(0, nil)
-	return writeState(path, signerState{k.name, k.vkey(), 0, empty[:]})
+	return journal.WriteLastSigned(path, journal.LastSigned{Origin: k.Name(), Key: k.Verifier(), Root: empty[:]})
 }
 
 // NewFileSigner opens a signer whose state CreateSignerState has begun. now is
 // the clock for the checkpoint's time.
 func NewFileSigner(path, skey string, now func() time.Time) (*FileSigner, error) {
-	k, err := parseKey(skey)
+	k, err := journal.ParseSigningKey(skey)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +109,7 @@ func NewFileSigner(path, skey string, now func() time.Time) (*FileSigner, error)
 // ReadSignerState gives what a signer with this key and state signed last, while
 // another process may be at work with them.
 func ReadSignerState(path, skey string) (tlog.Tree, error) {
-	k, err := parseKey(skey)
+	k, err := journal.ParseSigningKey(skey)
 	if err != nil {
 		return tlog.Tree{}, err
 	}
@@ -128,10 +120,10 @@ func ReadSignerState(path, skey string) (tlog.Tree, error) {
 func (s *FileSigner) Close() error { return s.lock.Close() }
 
 // Origin is the name of the key.
-func (s *FileSigner) Origin() string { return s.key.name }
+func (s *FileSigner) Origin() string { return s.key.Name() }
 
 // Key is the verifier key for policies.
-func (s *FileSigner) Key() string { return s.key.vkey() }
+func (s *FileSigner) Key() string { return s.key.Verifier() }
 
 // Last is what was signed last.
 func (s *FileSigner) Last(context.Context) (tlog.Tree, error) {
@@ -148,19 +140,19 @@ func (s *FileSigner) read() (tlog.Tree, error) {
 	if err != nil {
 		return tlog.Tree{}, fmt.Errorf("read signer state: %w", err)
 	}
-	var st signerState
+	var st journal.LastSigned
 	if err := json.Unmarshal(b, &st); err != nil || len(st.Root) != tlog.HashSize || st.Size < 0 {
 		return tlog.Tree{}, fmt.Errorf("signer state %s is damaged: restore it from the last checkpoint published", s.path)
 	}
-	if st.Origin != s.key.name || st.Key != s.key.vkey() {
+	if st.Origin != s.key.Name() || st.Key != s.key.Verifier() {
 		return tlog.Tree{}, fmt.Errorf("signer state %s is of log %q with another key: name the key and the state of one log", s.path, st.Origin)
 	}
-	return tlog.Tree{N: st.Size, Hash: Hash(st.Root)}, nil
+	return tlog.Tree{N: st.Size, Hash: journal.Hash(st.Root)}, nil
 }
 
 // Sign implements Signer. The memory is written and synced before the signature
 // exists: a crash in between loses a signature, never the memory of one.
-func (s *FileSigner) Sign(_ context.Context, from, tree tlog.Tree, proof []Hash) ([]byte, error) {
+func (s *FileSigner) Sign(_ context.Context, from, tree tlog.Tree, proof []journal.Hash) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The file, not memory alone: somebody may have mended or replaced it.
@@ -175,70 +167,17 @@ func (s *FileSigner) Sign(_ context.Context, from, tree tlog.Tree, proof []Hash)
 	if from != last {
 		return nil, ErrSignedMeanwhile
 	}
-	if err := CheckConsistency(tree, last, proof); err != nil {
-		return nil, &RollbackError{Origin: s.key.name, Signed: last, Shown: tree, Cause: err}
+	if err := journal.CheckConsistency(tree, last, proof); err != nil {
+		return nil, &RollbackError{Origin: s.key.Name(), Signed: last, Shown: tree, Cause: err}
 	}
 	if tree != last {
-		if err := writeState(s.path, signerState{s.key.name, s.key.vkey(), tree.N, tree.Hash[:]}); err != nil {
+		if err := journal.WriteLastSigned(s.path, journal.LastSigned{Origin: s.key.Name(), Key: s.key.Verifier(), Size: tree.N, Root: tree.Hash[:]}); err != nil {
 			return nil, err
 		}
 		s.last = tree
 	}
-	text := checkpointText(s.key.name, tree)
-	return []byte(text + "\n" + s.key.sign(text) + s.key.cosign(text, s.now())), nil
+	text := journal.CheckpointText(s.key.Name(), tree)
+	return []byte(text + "\n" + s.key.Sign(text) + s.key.Cosign(text, s.now())), nil
 }
 
-// writeState replaces the file so that after a crash it is the old or the new.
-func writeState(path string, st signerState) error {
-	b, err := json.Marshal(st)
-	if err != nil {
-		return err
-	}
-	if err := ReplaceFile(path, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write signer state: %w", err)
-	}
-	return nil
-}
-
-// ReplaceFile writes, syncs, renames and syncs the directory.
-func ReplaceFile(path string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
-// MergeCosignatures adds the signature lines of other to signed. Both must carry
-// the same text; lines that are there already are not added twice.
-func MergeCosignatures(signed []byte, lines []byte) ([]byte, error) {
-	out := bytes.Clone(signed)
-	for line := range bytes.Lines(lines) {
-		if !bytes.HasPrefix(line, []byte("— ")) || !bytes.HasSuffix(line, []byte("\n")) {
-			return nil, fmt.Errorf("malformed signature line %q", line)
-		}
-		if !bytes.Contains(out, append([]byte("\n"), line...)) {
-			out = append(out, line...)
-		}
-	}
-	if len(out) > MaxCheckpoint {
-		return nil, fmt.Errorf("checkpoint with its cosignatures has %d bytes, at most %d are allowed", len(out), MaxCheckpoint)
-	}
-	return out, nil
-}
-
-func rootText(h Hash) string { return base64.StdEncoding.EncodeToString(h[:]) }
+func rootText(h journal.Hash) string { return base64.StdEncoding.EncodeToString(h[:]) }

@@ -1,4 +1,4 @@
-package journal
+package audit
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"mezhved/adapter/journal"
+
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -20,12 +22,12 @@ import (
 // only when the log has grown from there. Safe for concurrent use; one process
 // at a time per directory.
 type Cosigner struct {
-	key *key
+	key *journal.SigningKey
 	dir string
 	now func() time.Time
 
 	mu   sync.Mutex
-	logs map[string]*Policy // by origin
+	logs map[string]*journal.Policy // by origin
 }
 
 // Refusals of a Cosigner, which the protocol answers with different codes.
@@ -47,16 +49,16 @@ func (e *ConflictError) Error() string {
 // NewCosigner opens a witness with the key skey and its memory in dir, one file
 // for each log. logs are the verifier keys (vkeys) of the logs that it watches.
 func NewCosigner(dir, skey string, logs []string, now func() time.Time) (*Cosigner, error) {
-	k, err := parseKey(skey)
+	k, err := journal.ParseSigningKey(skey)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Cosigner{key: k, dir: dir, now: now, logs: map[string]*Policy{}}
+	c := &Cosigner{key: k, dir: dir, now: now, logs: map[string]*journal.Policy{}}
 	for _, vkey := range logs {
-		p, err := LogPolicy(vkey)
+		p, err := journal.LogPolicy(vkey)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +71,7 @@ func NewCosigner(dir, skey string, logs []string, now func() time.Time) (*Cosign
 }
 
 // Key is the witness's verifier key, for policies.
-func (c *Cosigner) Key() string { return c.key.vkey() }
+func (c *Cosigner) Key() string { return c.key.Verifier() }
 
 func (c *Cosigner) file(origin string) string {
 	return filepath.Join(c.dir, hexDigest([]byte(origin))+".json")
@@ -82,21 +84,21 @@ func (c *Cosigner) Seen(origin string) (tlog.Tree, error) {
 		empty, _ := tlog.TreeHash(0, nil)
 		return tlog.Tree{Hash: empty}, nil
 	}
-	var st signerState
+	var st journal.LastSigned
 	if err == nil {
 		err = json.Unmarshal(b, &st)
 	}
 	if err != nil || st.Origin != origin || len(st.Root) != tlog.HashSize {
 		return tlog.Tree{}, fmt.Errorf("the witness's memory of %s in %s is damaged: %v", origin, c.file(origin), err)
 	}
-	return tlog.Tree{N: st.Size, Hash: Hash(st.Root)}, nil
+	return tlog.Tree{N: st.Size, Hash: journal.Hash(st.Root)}, nil
 }
 
 // Cosign answers one add-checkpoint request: old is the size that the sender
 // believes to be the last, proof the consistency proof from there. It returns the
 // witness's signature line. The memory is durable before the signature exists.
-func (c *Cosigner) Cosign(_ context.Context, old int64, proof []Hash, signed []byte) ([]byte, error) {
-	origin, _, err := PeekCheckpoint(signed)
+func (c *Cosigner) Cosign(_ context.Context, old int64, proof []journal.Hash, signed []byte) ([]byte, error) {
+	origin, _, err := journal.PeekCheckpoint(signed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrBadRequest, err)
 	}
@@ -120,15 +122,15 @@ func (c *Cosigner) Cosign(_ context.Context, old int64, proof []Hash, signed []b
 	if old != seen.N || old == cp.Tree.N && cp.Tree.Hash != seen.Hash {
 		return nil, &ConflictError{seen.N}
 	}
-	if err := CheckConsistency(cp.Tree, seen, proof); err != nil {
+	if err := journal.CheckConsistency(cp.Tree, seen, proof); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrInconsistent, err)
 	}
 	if cp.Tree != seen {
-		if err := writeState(c.file(origin), signerState{origin, c.key.vkey(), cp.Tree.N, cp.Tree.Hash[:]}); err != nil {
+		if err := journal.WriteLastSigned(c.file(origin), journal.LastSigned{Origin: origin, Key: c.key.Verifier(), Size: cp.Tree.N, Root: cp.Tree.Hash[:]}); err != nil {
 			return nil, err
 		}
 	}
 	// The whole text, with extension lines if there are any: the log signed them.
 	body, _, _ := strings.Cut(string(signed), "\n\n")
-	return []byte(c.key.cosign(body+"\n", c.now())), nil
+	return []byte(c.key.Cosign(body+"\n", c.now())), nil
 }
