@@ -27,8 +27,8 @@
 //	                                  or of the list of several: see Judgement
 //	commit                            object: field name to commitment
 //	deadline, TIME, LOGGED            milliseconds since 1970 UTC
-//	direction, incident, message, messageId, node, operation, original,
-//	outcome, recipient, rule, sender, service, version, ground
+//	channel (2), direction, ground, incident, message, messageId, node, operation,
+//	original, outcome, recipient, reference (2), rule, sender, service, version
 //	                                  texts of at most 128 bytes, longer ones
 //	                                  end in "…", control characters are spaces
 //	fields                            names of fields
@@ -38,7 +38,21 @@
 //	prev                              index of the message's previous entry
 //	recipientSeq, senderSeq           counters, see below
 //	target                            erased: index of the entry
-//	V                                 1, the version of this format
+//	test (2)                          true, or absent
+//	V                                 1 or 2, the version of this format
+//
+// channel is the door that a call came by and the version that it spoke there
+// (smev/1.2; ws/1.2 where the door takes all), stream for what a recipient read on
+// the bus, gateway for the gateway's own messages. reference is the
+// ReferenceMessageID of the message, which names the one that its chain began with.
+// test says that the message is marked TestMessage; the sequencer hands it on to all
+// later entries of the message.
+//
+// Members marked (2) came with version 2. v is the first version that has all
+// members of the leaf: a leaf without them says 1 and is what it was before, so a
+// leaf has one spelling still, logs of before verify as they are, and in one log
+// both stand side by side while nodes are upgraded. A program that knows version 1
+// alone refuses a leaf with more, as it must: it would not know what it passes over.
 //
 // A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
 // and the value as message. Every value that may be personal or that may be

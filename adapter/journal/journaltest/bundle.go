@@ -23,13 +23,13 @@ func (d *Desk) Bundler(book *Book) *audit.Bundler {
 		},
 		Find: func(_ context.Context, message string) (int64, []journal.Opening, error) {
 			book.mu.Lock()
-			index, ok := book.last[message]
+			latest, ok := book.last[message]
 			book.mu.Unlock()
 			if !ok {
 				return 0, nil, fs.ErrNotExist
 			}
-			open, err := d.Opened(book, index)
-			return index, open, err
+			open, err := d.Opened(book, latest.Index)
+			return latest.Index, open, err
 		}}
 }
 
