@@ -34,7 +34,7 @@ func newMessage() string {
 // hold is told what they take.
 func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
 	out, size := make([]audit.Exhibit, 0, len(rows)), 0
-	shown := map[string]bool{} // certificates
+	shown := map[string]bool{} // certificates and answers about revocation
 	for i := range rows {
 		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
@@ -51,9 +51,46 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 			x.Certificate = c.certificate(sum, x.Envelope, func(bytes int) error { return hold(size + bytes) })
 			shown[sum] = x.Certificate != nil
 		}
+		if name := leaf.Revocation; name != "" && !shown[name] {
+			shown[name] = true
+			if err := c.judgement(ctx, name, &x, shown); err != nil {
+				return nil, err
+			}
+			size += len(x.Revocation)
+			for _, a := range x.Answers {
+				size += 2 * len(a)
+			}
+			if err := hold(size); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, x)
 	}
 	return out, nil
+}
+
+// judgement adds what an entry's certificates were judged by, as far as it is kept
+// and is not in the bundle yet.
+func (c *Console) judgement(ctx context.Context, name string, x *audit.Exhibit, shown map[string]bool) error {
+	a, names, err := c.kept(ctx, name)
+	if err != nil || a == nil {
+		return err
+	}
+	x.Revocation = a.Bytes
+	for _, n := range names {
+		if shown[n] {
+			continue
+		}
+		shown[n] = true
+		one, _, err := c.kept(ctx, n)
+		if err != nil {
+			return err
+		}
+		if one != nil {
+			x.Answers = append(x.Answers, one.Bytes)
+		}
+	}
+	return nil
 }
 
 // envelope adds the envelope that an entry commits to, when it is still kept.

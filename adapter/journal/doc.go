@@ -22,11 +22,13 @@
 // exactly what Leaf.Append writes. Members, all optional but those in capitals:
 //
 //	attempt, col, count, line, size   integers, absent when 0
-//	certificate, revocation, schema   hex SHA-256
+//	certificate, revocation, schema   hex SHA-256; revocation is that of the answer
+//	                                  (OCSP or CRL) by which the certificate was judged,
+//	                                  or of the list of several: see Judgement
 //	commit                            object: field name to commitment
 //	deadline, TIME, LOGGED            milliseconds since 1970 UTC
-//	direction, incident, message, messageId, node, operation, original,
-//	outcome, recipient, rule, sender, service, version, ground
+//	channel (2), direction, ground, incident, message, messageId, node, operation,
+//	original, outcome, recipient, reference (2), rule, sender, service, version
 //	                                  texts of at most 128 bytes, longer ones
 //	                                  end in "…", control characters are spaces
 //	fields                            names of fields
@@ -36,7 +38,21 @@
 //	prev                              index of the message's previous entry
 //	recipientSeq, senderSeq           counters, see below
 //	target                            erased: index of the entry
-//	V                                 1, the version of this format
+//	test (2)                          true, or absent
+//	V                                 1 or 2, the version of this format
+//
+// channel is the door that a call came by and the version that it spoke there
+// (smev/1.2; ws/1.2 where the door takes all), stream for what a recipient read on
+// the bus, gateway for the gateway's own messages. reference is the
+// ReferenceMessageID of the message, which names the one that its chain began with.
+// test says that the message is marked TestMessage; the sequencer hands it on to all
+// later entries of the message.
+//
+// Members marked (2) came with version 2. v is the first version that has all
+// members of the leaf: a leaf without them says 1 and is what it was before, so a
+// leaf has one spelling still, logs of before verify as they are, and in one log
+// both stand side by side while nodes are upgraded. A program that knows version 1
+// alone refuses a leaf with more, as it must: it would not know what it passes over.
 //
 // A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
 // and the value as message. Every value that may be personal or that may be
@@ -92,8 +108,8 @@
 // # Proofs and bundles
 //
 // The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
-// An evidence bundle is a zip of leaves, proofs, openings, envelopes and
-// certificates, with a manifest of their digests; making it leaves an
+// An evidence bundle is a zip of leaves, proofs, openings, envelopes,
+// certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
 // carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in

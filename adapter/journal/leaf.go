@@ -20,13 +20,13 @@ import (
 
 // Limits of the format.
 const (
-	LeafVersion = 1    // "v" of every leaf written by this package
+	LeafVersion = 2    // the highest "v" of a leaf that this package knows: see Leaf.version
 	MaxLeaf     = 4096 // bytes of one leaf
 
 	maxText     = 128 // bytes of a text field in a leaf; longer ones end in "…"
 	maxPersonal = 8   // committed fields of one leaf, besides digest
 	maxFields   = 8   // names in Fields
-	placeRoom   = 160 // bytes that the sequencer may add: logged, prev and both counters
+	placeRoom   = 176 // bytes that the sequencer may add: logged, prev, both counters and test
 )
 
 // NoEntry stands for "there is no such entry" where an index is expected.
@@ -275,7 +275,7 @@ func ValidName(s string) bool {
 
 // texts lists the leaf's free strings, for clipping.
 func (l *Leaf) texts() []*string {
-	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Sender, &l.Recipient,
+	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
 		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground}
 }
 
@@ -314,12 +314,24 @@ func harmless(s string) bool {
 	return true
 }
 
+// version is the first version of the format that has all of the leaf's members.
+// So there is one spelling of a leaf still, the leaves of before are what they
+// were, and a program of before reads a log up to the first entry that says what
+// it cannot know.
+func (l *Leaf) version() int64 {
+	if l.Channel != "" || l.Reference != "" || l.Test {
+		return 2
+	}
+	return 1
+}
+
 // Append adds the leaf's bytes to b: canonical JSON, one object, no newline.
 func (l *Leaf) Append(b []byte) []byte {
 	w := writer{b: b}
 	w.open()
 	w.num("attempt", int64(l.Attempt))
 	w.str("certificate", l.Certificate)
+	w.str("channel", l.Channel)
 	w.num("col", int64(l.Col))
 	if len(l.Commit) > 0 {
 		w.key("commit")
@@ -385,6 +397,7 @@ func (l *Leaf) Append(b []byte) []byte {
 	}
 	w.str("recipient", l.Recipient)
 	w.num("recipientSeq", l.RecipientSeq)
+	w.str("reference", l.Reference)
 	w.str("revocation", l.Revocation)
 	w.str("rule", l.Rule)
 	w.str("schema", l.Schema)
@@ -395,8 +408,12 @@ func (l *Leaf) Append(b []byte) []byte {
 	if l.Target != nil {
 		w.index("target", *l.Target)
 	}
+	if l.Test {
+		w.key("test")
+		w.b = append(w.b, "true"...)
+	}
 	w.num("time", l.Time.UnixMilli())
-	w.num("v", LeafVersion)
+	w.num("v", l.version())
 	w.str("version", l.Version)
 	w.close()
 	return w.b

@@ -288,15 +288,15 @@ func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]
 }
 
 // Last implements clerk.Tx.
-func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]int64, error) {
+func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]clerk.Latest, error) {
 	rows, _ := t.tx.Query(ctx, `
-SELECT m, e.idx FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
-LATERAL (SELECT idx FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
-	out := map[string]int64{}
+SELECT m, e.idx, e.test FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
+LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
+	out := map[string]clerk.Latest{}
 	var message string
-	var index int64
-	_, err := pgx.ForEachRow(rows, []any{&message, &index}, func() error {
-		out[message] = index
+	var latest clerk.Latest
+	_, err := pgx.ForEachRow(rows, []any{&message, &latest.Index, &latest.Test}, func() error {
+		out[message] = latest
 		return nil
 	})
 	return out, err
@@ -357,9 +357,10 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 		entries.row(len(entryColumns))
 		entries.bigint(e.Index)
 		entries.timestamptz(l.Logged)
-		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate} {
+		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate, l.Channel, l.Reference} {
 			entries.text(text)
 		}
+		entries.bool(l.Test)
 		entries.bytea(e.Bytes)
 	}
 	if err := entries.into(ctx, t.tx, "journal_entry", entryColumns); err != nil {
@@ -385,7 +386,7 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 }
 
 var (
-	entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "leaf"}
+	entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "channel", "reference", "test", "leaf"}
 	openColumns  = []string{"key", "idx", "field", "class", "box", "blind"}
 )
 
@@ -408,6 +409,7 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
 			ON CONFLICT (party) DO UPDATE SET sent = excluded.sent, received = excluded.received`, parties, sent, received)
 	}
 	queueTerms(add, b.Entries)
+	queueReferences(add, b.Entries)
 	totals, err := json.Marshal(b.Head.Totals)
 	if err != nil {
 		return err
@@ -416,8 +418,8 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
 	add(1, `UPDATE journal_head SET origin = $1, epoch = $2, size = $3, root = $4, logged = $5, period_from = $6, period_start = $7, totals = $8, stopped = $9
 		WHERE size = $10 AND epoch = $11`,
 		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
-	if h.Tree.N/rollEvery > b.Was.Tree.N/rollEvery {
-		queueRoll(add, h.Tree.N)
+	if h.Tree.N/tallyEvery > b.Was.Tree.N/tallyEvery {
+		queueTally(add, h.Tree.N)
 	}
 	if t.term != 0 {
 		add(1, proofSQL, t.j.leads.proof(journalWork, t.term)...) // last: the row is locked for no longer than it must be
@@ -465,10 +467,13 @@ func queueTiles(add func(int64, string, ...any), tiles []journal.Tile) {
 }
 
 // combination is what the daily totals count by, beside the day.
-type combination struct{ kind, sender, recipient, service, version, outcome string }
+type combination struct {
+	kind, sender, recipient, service, version, outcome, channel string
+	test                                                        bool
+}
 
 func combinationOf(l *journal.Leaf) combination {
-	return combination{string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}
+	return combination{string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Channel, l.Test}
 }
 
 // places is where entries stand: how many, and the first and the last of them.
@@ -493,9 +498,13 @@ type term struct {
 
 // terms are the terms of a combination in a chunk; those with an empty value are
 // not rows.
-func (c *combination) terms(chunk int64) [5]term {
+func (c *combination) terms(chunk int64) [7]term {
+	test := ""
+	if c.test {
+		test = "true"
+	}
 	return [...]term{{"sender", c.sender, chunk}, {"recipient", c.recipient, chunk}, {"service", c.service, chunk},
-		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}}
+		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}, {"channel", c.channel, chunk}, {"test", test, chunk}}
 }
 
 // queueTerms writes the batch's terms. Most are there already; nothing may
@@ -525,17 +534,31 @@ func queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
 	add(-1, `INSERT INTO journal_term (dim, value, chunk) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING`, dims, values, chunks)
 }
 
-// rollEvery is how many entries the daily totals may be behind. Who asks for
-// totals counts these one by one.
-const rollEvery = 32_768
+// queueReferences writes which messages name the one that their chain began with.
+func queueReferences(add func(int64, string, ...any), entries []clerk.Entry) {
+	var references []string
+	var indexes []int64
+	for _, e := range entries {
+		if e.Leaf.Reference != "" {
+			references, indexes = append(references, e.Leaf.Reference), append(indexes, e.Index)
+		}
+	}
+	if len(indexes) > 0 {
+		add(int64(len(indexes)), "INSERT INTO journal_reference (reference, idx) SELECT * FROM unnest($1::text[], $2::bigint[])", references, indexes)
+	}
+}
 
-// queueRoll brings the daily totals up to the entry before size.
-func queueRoll(add func(int64, string, ...any), size int64) {
-	add(-1, `INSERT INTO journal_total AS t (day, kind, sender, recipient, service, version, outcome, entries, first, last)
-		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, count(*), min(idx), max(idx)
-		FROM journal_entry WHERE idx >= (SELECT rolled FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7
-		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
-	add(1, `UPDATE journal_head SET rolled = $1`, size)
+// tallyEvery is how many entries the daily totals may be behind. Who asks for
+// totals counts these one by one.
+const tallyEvery = 32_768
+
+// queueTally brings the daily totals up to the entry before size.
+func queueTally(add func(int64, string, ...any), size int64) {
+	add(-1, `INSERT INTO journal_tally AS t (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last)
+		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, channel, test, count(*), min(idx), max(idx)
+		FROM journal_entry WHERE idx >= (SELECT tallied FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+		ON CONFLICT (day, kind, sender, recipient, service, version, outcome, channel, test) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
+	add(1, `UPDATE journal_head SET tallied = $1`, size)
 }
 
 // partitions makes those that the batch is the first to need. They appear with

@@ -76,6 +76,8 @@ type Store struct {
 	health healthCheck
 	sweeps sweeps
 
+	answers answers // about revocation
+
 	accepts chan *accept
 	writing sync.WaitGroup
 	stop    context.CancelFunc

@@ -169,6 +169,9 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 	if err := s.days.ensure(ctx, s.pool, now); err != nil {
 		return false, err
 	}
+	if err := s.sweepAnswers(ctx, now); err != nil {
+		return false, err
+	}
 	if s.opts.Keep > 0 {
 		dropped, err := s.days.drop(ctx, s.pool, now.Add(-s.opts.Keep))
 		if err != nil || dropped {

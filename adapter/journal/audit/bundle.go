@@ -42,7 +42,8 @@ type Exhibit struct {
 	Openings    []journal.Opening // of the commitments that may be disclosed
 	Envelope    []byte            // as received; needs the opening of its digest
 	Certificate []byte            // DER, as the entry names it
-	Revocation  []byte            // the revocation answer, as the entry names it
+	Revocation  []byte            // what the entry names: the answer about revocation that decided, or the list of those that did
+	Answers     [][]byte          // where Revocation is a list: those of its answers that are kept
 }
 
 // Manifest lists what a bundle was made of. Its SHA-256 stands, committed to, in
@@ -99,6 +100,9 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		}
 		// Half of the limits, for proofs and reports come on top.
 		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + journal.MaxProof/8
+		for _, a := range x.Answers {
+			total += len(a)
+		}
 		if total > maxBundle/2 || len(files)+i > maxBundleFiles/2 {
 			return fmt.Errorf("evidence: %w", ErrBundleTooLarge)
 		}
@@ -208,10 +212,12 @@ func hexDigest(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-func leafName(index int64) string     { return fmt.Sprintf("leaves/%d.json", index) }
-func proofName(index int64) string    { return fmt.Sprintf("proofs/%d.tlog-proof", index) }
-func openingName(index int64) string  { return fmt.Sprintf("openings/%d.json", index) }
-func envelopeName(index int64) string { return fmt.Sprintf("envelopes/%d.xml", index) }
+func leafName(index int64) string        { return fmt.Sprintf("leaves/%d.json", index) }
+func proofName(index int64) string       { return fmt.Sprintf("proofs/%d.tlog-proof", index) }
+func openingName(index int64) string     { return fmt.Sprintf("openings/%d.json", index) }
+func envelopeName(index int64) string    { return fmt.Sprintf("envelopes/%d.xml", index) }
+func answerName(digest string) string    { return "revocation/" + digest + ".der" }
+func judgementName(digest string) string { return "revocation/" + digest + ".txt" }
 func reportName(language string) string {
 	return "report." + language + ".html"
 }
@@ -233,7 +239,14 @@ func (x *Exhibit) put(files map[string][]byte, leaf []byte) error {
 		files["certificates/"+hexDigest(x.Certificate)+".der"] = x.Certificate
 	}
 	if x.Revocation != nil {
-		files["revocation/"+hexDigest(x.Revocation)+".der"] = x.Revocation
+		name := answerName(hexDigest(x.Revocation))
+		if _, err := journal.ParseJudgement(x.Revocation); err == nil {
+			name = judgementName(hexDigest(x.Revocation))
+		}
+		files[name] = x.Revocation
+	}
+	for _, a := range x.Answers {
+		files[answerName(hexDigest(a))] = a
 	}
 	return nil
 }
@@ -271,7 +284,9 @@ type EvidenceEntry struct {
 	Openings    []journal.Opening
 	Envelope    []byte
 	Certificate []byte
-	Revocation  []byte
+	// Revocation are the answers, as far as the bundle has them, by which the
+	// certificates of the call were judged, that about the caller's own first.
+	Revocation [][]byte
 }
 
 // VerifyBundle verifies a bundle of the given size. policy is the auditor's own;
@@ -473,20 +488,55 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 		}
 		x.Envelope = envelope
 	}
-	for _, f := range []struct {
-		kind, digest string
-		into         *[]byte
-	}{{"certificates", x.Leaf.Certificate, &x.Certificate}, {"revocation", x.Leaf.Revocation, &x.Revocation}} {
-		name := f.kind + "/" + f.digest + ".der"
-		if content, ok := files[name]; ok && f.digest != "" {
-			if hexDigest(content) != f.digest {
-				return fmt.Errorf("%s is not what its name says", name)
-			}
-			used[name] = true
-			*f.into = content
+	var err error
+	if x.Certificate, err = named(files, used, "certificates/"+x.Leaf.Certificate+".der", x.Leaf.Certificate); err != nil {
+		return err
+	}
+	return x.judged(files, used)
+}
+
+// judged takes the answers about revocation that this entry names, by itself or by
+// a list.
+func (x *EvidenceEntry) judged(files map[string][]byte, used map[string]bool) error {
+	answers := []string{x.Leaf.Revocation}
+	list, err := named(files, used, judgementName(x.Leaf.Revocation), x.Leaf.Revocation)
+	if err != nil {
+		return err
+	}
+	if list != nil {
+		digests, err := journal.ParseJudgement(list)
+		if err != nil {
+			return fmt.Errorf("%s: %w", judgementName(x.Leaf.Revocation), err)
+		}
+		answers = answers[:0]
+		for _, d := range digests {
+			answers = append(answers, hex.EncodeToString(d[:]))
+		}
+	}
+	for _, digest := range answers {
+		answer, err := named(files, used, answerName(digest), digest)
+		if err != nil {
+			return err
+		}
+		if answer != nil {
+			x.Revocation = append(x.Revocation, answer)
 		}
 	}
 	return nil
+}
+
+// named takes a file whose name is the digest of what it holds; nil when there is
+// none of that name.
+func named(files map[string][]byte, used map[string]bool, name, digest string) ([]byte, error) {
+	content, ok := files[name]
+	if !ok || digest == "" {
+		return nil, nil
+	}
+	if hexDigest(content) != digest {
+		return nil, fmt.Errorf("%s is not what its name says", name)
+	}
+	used[name] = true
+	return content, nil
 }
 
 // chains notes where the shown messages have entries that are not shown.

@@ -35,6 +35,12 @@ type Entry struct {
 	Bytes []byte
 }
 
+// Latest is what the next entry of a message takes from the latest one.
+type Latest struct {
+	Index int64
+	Test  bool
+}
+
 // Batch is everything that one step of the sequencer changes. It is written in
 // one transaction or not at all.
 type Batch struct {
@@ -60,7 +66,7 @@ type Tx interface {
 	Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error)
 	// Last finds the latest entry of each message; messages without one are
 	// absent.
-	Last(ctx context.Context, messages []string) (map[string]int64, error)
+	Last(ctx context.Context, messages []string) (map[string]Latest, error)
 	// Write stores a batch.
 	Write(ctx context.Context, b *Batch) error
 }

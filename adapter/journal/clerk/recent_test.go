@@ -11,11 +11,11 @@ func TestRecentForgetsTheOlderHalf(t *testing.T) {
 	var r recent
 	name := func(i int) string { return fmt.Sprint("m", i) }
 	for i := range 3*recentHalf + 1 {
-		r.put(name(i), int64(i))
+		r.put(name(i), Latest{int64(i), i%2 == 0})
 		if i%1000 == 0 || i >= 3*recentHalf-2 {
 			for _, back := range []int{0, 1, recentHalf / 2, recentHalf - 1} {
-				if index, ok := r.get(name(i - back)); i >= back && (!ok || index != int64(i-back)) {
-					t.Fatalf("after %d entries, the one %d before: %d, %v", i+1, back, index, ok)
+				if latest, ok := r.get(name(i - back)); i >= back && (!ok || latest != Latest{int64(i - back), (i-back)%2 == 0}) {
+					t.Fatalf("after %d entries, the one %d before: %v, %v", i+1, back, latest, ok)
 				}
 			}
 		}
@@ -26,11 +26,11 @@ func TestRecentForgetsTheOlderHalf(t *testing.T) {
 	if _, ok := r.get(name(0)); ok {
 		t.Error("the first of many is still remembered")
 	}
-	r.put(name(3*recentHalf), 7)
-	if index, _ := r.get(name(3 * recentHalf)); index != 7 {
-		t.Errorf("a later entry of the same message: %d, want 7", index)
+	r.put(name(3*recentHalf), Latest{Index: 7})
+	if latest, _ := r.get(name(3 * recentHalf)); latest.Index != 7 {
+		t.Errorf("a later entry of the same message: %d, want 7", latest.Index)
 	}
-	r.put("", 1)
+	r.put("", Latest{Index: 1})
 	if _, ok := r.get(""); ok {
 		t.Error("entries without a message are remembered")
 	}

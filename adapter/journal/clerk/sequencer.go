@@ -324,7 +324,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	s.edge = edge
 	if b != nil {
 		for _, e := range b.Entries {
-			s.recent.put(e.Leaf.Message, e.Index)
+			s.recent.put(e.Leaf.Message, Latest{e.Index, e.Leaf.Test})
 		}
 		if s.counters == nil || len(s.counters) > mostCounters {
 			s.counters = map[string]journal.Counter{}
@@ -356,7 +356,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	}
 	opened, leaves := make([][]journal.Opening, len(rows)), make([]journal.Leaf, len(rows))
 	b.Entries = make([]Entry, 0, len(rows)+1)
-	last := map[string]int64{}
+	last := map[string]Latest{}
 	begun := map[string]bool{} // in this batch
 	var parties, messages []string
 	for i, row := range rows {
@@ -376,8 +376,8 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		if begun[l.Message] {
 			continue
 		}
-		if index, ok := s.recent.get(l.Message); ok {
-			last[l.Message] = index
+		if latest, ok := s.recent.get(l.Message); ok {
+			last[l.Message] = latest
 			continue
 		}
 		messages = append(messages, l.Message)
@@ -442,10 +442,11 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	for i := range leaves {
 		l, index := &leaves[i], edge.Size()
 		if prev, ok := last[l.Message]; ok && chained(l) {
-			l.Prev = prev
+			// Whoever tells of a test need not know that it is one.
+			l.Prev, l.Test = prev.Index, l.Test || prev.Test
 		}
 		if l.Message != "" {
-			last[l.Message] = index
+			last[l.Message] = Latest{index, l.Test}
 		}
 		if l.Sender != "" {
 			c := b.Counters[l.Sender]
@@ -499,29 +500,29 @@ func (s *Sequencer) leaf(row Pending, now time.Time) (journal.Leaf, []journal.Op
 // that the database is asked only for those that have rested. What it knows is
 // true; what it does not know says nothing. The older half is forgotten when the
 // younger is full.
-type recent struct{ young, old map[string]int64 }
+type recent struct{ young, old map[string]Latest }
 
 const (
 	recentHalf   = 32_768 // messages
 	mostCounters = 10_000 // parties
 )
 
-func (r *recent) get(message string) (int64, bool) {
-	if index, ok := r.young[message]; ok {
-		return index, true
+func (r *recent) get(message string) (Latest, bool) {
+	if latest, ok := r.young[message]; ok {
+		return latest, true
 	}
-	index, ok := r.old[message]
-	return index, ok
+	latest, ok := r.old[message]
+	return latest, ok
 }
 
-func (r *recent) put(message string, index int64) {
+func (r *recent) put(message string, latest Latest) {
 	if message == "" {
 		return
 	}
 	if r.young == nil || len(r.young) >= recentHalf {
-		r.old, r.young = r.young, make(map[string]int64, recentHalf)
+		r.old, r.young = r.young, make(map[string]Latest, recentHalf)
 	}
-	r.young[strings.Clone(message)] = index // not the whole row that it is part of
+	r.young[strings.Clone(message)] = latest // not the whole row that it is part of
 }
 
 // unknown puts the counter of a party into counters, as far as it is remembered,

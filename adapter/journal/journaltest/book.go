@@ -33,7 +33,7 @@ type Book struct {
 	entries [][]byte
 	tiles   map[[2]int64][]byte
 	count   map[string]journal.Counter
-	last    map[string]int64
+	last    map[string]clerk.Latest
 	pending []clerk.Pending
 	nextID  int64
 	sealed  []journal.Sealed
@@ -47,7 +47,7 @@ type Book struct {
 func NewBook(origin string) *Book {
 	empty, _ := tlog.TreeHash(0, nil)
 	return &Book{lock: make(chan struct{}, 1), head: clerk.Head{Origin: origin, Epoch: 1, Tree: tlog.Tree{Hash: empty}},
-		Now: time.Now, tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]int64{}}
+		Now: time.Now, tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]clerk.Latest{}}
 }
 
 // Add commits events as pending rows.
@@ -169,7 +169,7 @@ func (b *Book) apply(batch *clerk.Batch) {
 	for _, e := range batch.Entries {
 		b.entries = append(b.entries, e.Bytes)
 		if e.Leaf.Message != "" {
-			b.last[e.Leaf.Message] = e.Index
+			b.last[e.Leaf.Message] = clerk.Latest{Index: e.Index, Test: e.Leaf.Test}
 		}
 	}
 	for _, t := range batch.Tiles {
@@ -216,11 +216,11 @@ func (t *tx) Counters(_ context.Context, parties []string) (map[string]journal.C
 	return out, err
 }
 
-func (t *tx) Last(_ context.Context, messages []string) (map[string]int64, error) {
+func (t *tx) Last(_ context.Context, messages []string) (map[string]clerk.Latest, error) {
 	err := t.breaks("last")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := map[string]int64{}
+	out := map[string]clerk.Latest{}
 	for _, m := range messages {
 		if i, ok := t.last[m]; ok {
 			out[m] = i
