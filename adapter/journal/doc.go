@@ -108,6 +108,10 @@
 // # Proofs and bundles
 //
 // The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
+// That of several at once, BatchFormat, has the hashes of the largest subtrees that
+// hold none of them, from left to right, and one checkpoint (MarshalBatch); it splits
+// into the single ones (SplitBatch).
+//
 // An evidence bundle is a zip of leaves, proofs, openings, envelopes,
 // certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -260,6 +261,45 @@ func (c *reportCommand) Run(s *streams) error {
 	}
 	_, err = s.out.Write(page)
 	return err
+}
+
+type proofsCommand struct {
+	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+	Dir    string `arg:"" type:"path" help:"Folder for N.json, entry N as it stands in the log, and N.tlog-proof (https://c2sp.org/tlog-proof)."`
+}
+
+// Run implements the command.
+func (c *proofsCommand) Run(s *streams) error {
+	e, err := openBundle(c.Bundle, c.Policy)
+	if err != nil {
+		return err
+	}
+	if !e.Pinned {
+		fmt.Fprintln(s.err, "mezhved-audit: without --policy the bundle is only checked against itself")
+	}
+	proofs, err := e.Proofs()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return err
+	}
+	list := []journal.Proven{*e.Export}
+	for _, x := range e.Entries {
+		list = append(list, x.Proven)
+	}
+	for _, p := range list {
+		name := filepath.Join(c.Dir, strconv.FormatInt(p.Index, 10))
+		if err := os.WriteFile(name+".json", p.Bytes, 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name+".tlog-proof", proofs[p.Index], 0o644); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.out, "%d entries and their proofs are in %s\n", len(list), c.Dir)
+	return nil
 }
 
 //go:embed verify.html
