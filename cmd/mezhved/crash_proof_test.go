@@ -128,7 +128,7 @@ func (l *ledger) compare(lives map[string]life) (problems []problem) {
 			if taken.confirmed > 1 {
 				wrong(doubled, "%s was told %d times that it has acknowledged it", system, taken.confirmed)
 			}
-			for _, p := range life.judge(system, taken.times) {
+			for _, p := range life.judge(system, taken.times, l.routings) {
 				wrong(p.what, "for %s: %s; the journal: %s", system, p.text, life.words(system))
 			}
 		}
@@ -169,13 +169,18 @@ func (l life) count(kind journal.Kind, recipient string) (n int) {
 }
 
 // judge says what is wrong with a message's way to one recipient, who was handed
-// it at least the given number of times.
-func (l life) judge(recipient string, handed int) (problems []problem) {
+// it at least the given number of times, when it may have been put on the bus so often
+// as routings says.
+func (l life) judge(recipient string, handed, routings int) (problems []problem) {
 	wrong := func(what wrong, format string, args ...any) {
 		problems = append(problems, problem{what: what, text: fmt.Sprintf(format, args...)})
 	}
 	for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindAcknowledged} {
-		if n := l.count(kind, recipient); n != 1 {
+		most := 1
+		if kind == journal.KindRouted {
+			most = routings
+		}
+		if n := l.count(kind, recipient); n < 1 || n > most {
 			wrong(times(n, unjournalled), "%s %d times", kind, n)
 		}
 	}
