@@ -13,6 +13,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/papers"
 )
 
 type verifyCommand struct {
@@ -22,7 +23,22 @@ type verifyCommand struct {
 
 type verifyBundleCommand struct {
 	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust. Without it the bundle is only checked against itself."`
+	anchorFlags
 	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+}
+
+// anchorFlags say whose certificates are believed.
+type anchorFlags struct {
+	Anchors []string `placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the authorities that you trust: those of the signatures must lead to one of them. Without any, signatures are proved and their paths are not looked at. May be repeated."`
+	Issuers []string `placeholder:"FILE" type:"existingfile" help:"Certificates between the anchors and those of the signatures; may be repeated."`
+}
+
+func (f *anchorFlags) read() (a papers.Anchors, err error) {
+	if a.Roots, err = readCertificates(f.Anchors); err != nil {
+		return a, err
+	}
+	a.Intermediates, err = readCertificates(f.Issuers)
+	return a, err
 }
 
 // openBundle verifies the bundle in a file.
@@ -85,9 +101,31 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	if e.Pinned {
+	anchors, err := c.read()
+	if err != nil {
+		return err
+	}
+	signatures, err := papers.Signatures(e, &anchors)
+	if err != nil {
+		return err
+	}
+	bad, unpathed, unchecked := 0, 0, 0
+	for i := range signatures {
+		switch x := &signatures[i]; {
+		case x.Bad():
+			bad++
+		case x.Err == nil && x.Absent == nil && x.Path == nil:
+			unpathed++
+		case x.Unchecked != nil:
+			unchecked++
+		}
+	}
+	switch {
+	case bad > 0:
+		fmt.Fprintf(s.out, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", c.Bundle, bad)
+	case e.Pinned:
 		fmt.Fprintf(s.out, "%s: VERIFIED under %s\n", c.Bundle, c.Policy)
-	} else {
+	default:
 		fmt.Fprintf(s.out, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
 	}
 	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
@@ -104,11 +142,53 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 		if x.Envelope != nil {
 			fmt.Fprintf(s.out, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
 		}
+		for len(signatures) > 0 && signatures[0].Index == x.Index {
+			tellSignature(s, &signatures[0])
+			signatures = signatures[1:]
+		}
 	}
 	for _, g := range e.Gaps {
 		fmt.Fprintf(s.out, "note: %s\n", g)
 	}
+	if unpathed > 0 {
+		fmt.Fprintf(s.out, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", unpathed)
+	}
+	if unchecked > 0 {
+		fmt.Fprintf(s.out, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", unchecked)
+	}
+	if bad > 0 {
+		return errFindings
+	}
 	return nil
+}
+
+// tellSignature prints what was found out about one signature.
+func tellSignature(s *streams, x *papers.Signature) {
+	who := "-"
+	if x.Certificate != nil {
+		who = fmt.Sprintf("%s (%.16s…)", x.Certificate.Subject(), x.Certificate.Fingerprint())
+	}
+	switch {
+	case x.Absent != nil:
+		fmt.Fprintf(s.out, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
+		return
+	case x.Bad():
+		fmt.Fprintf(s.out, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
+		return
+	case x.Err != nil:
+		fmt.Fprintf(s.out, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
+		return
+	}
+	fmt.Fprintf(s.out, "      signature of %s holds: %s\n", x.Of, who)
+	if x.Path != nil {
+		fmt.Fprintf(s.out, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
+	}
+	for _, a := range x.Revocation {
+		fmt.Fprintf(s.out, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
+	}
+	if x.Unchecked != nil {
+		fmt.Fprintf(s.out, "            whether it was revoked is not said: %v\n", x.Unchecked)
+	}
 }
 
 func signedAt(c *journal.Checkpoint) string {
