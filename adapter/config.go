@@ -77,15 +77,22 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	Content      string   `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
 	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
+
+// What KafkaConfig.Content may say.
+const (
+	ContentSealed = "sealed"
+	ContentPlain  = "plain"
+)
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
 	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
-	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
+	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
 	Retention RetentionConfig `yaml:"retention"`
@@ -270,6 +277,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
+	def(&c.Kafka.Content, ContentSealed)
 	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
@@ -398,6 +406,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
+		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")

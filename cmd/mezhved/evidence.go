@@ -36,10 +36,6 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err != nil {
 		return usage(err)
 	}
-	keys, err := vault.Open(c.Vault, n.clock.Now)
-	if err != nil {
-		return usage(err)
-	}
 	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
 	if err != nil {
 		return usage(fmt.Errorf("%s: %w", c.Key, err))
@@ -48,7 +44,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
 		begin = origin
 	}
-	if n.book, err = n.store.Journal(ctx, begin, keys); err != nil {
+	if n.book, err = n.store.Journal(ctx, begin, n.vault); err != nil {
 		return unavailable(err)
 	}
 	if err := n.book.Name(ctx, begin); err != nil {
@@ -65,7 +61,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: keys, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -256,15 +252,15 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Log: log})
-	if err != nil {
-		return unavailable(err)
-	}
-	defer store.Close()
 	keys, err := vault.Open(config.Journal.Vault, time.Now)
 	if err != nil {
 		return usage(err)
 	}
+	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log})
+	if err != nil {
+		return unavailable(err)
+	}
+	defer store.Close()
 	book, err := store.Journal(ctx, config.Journal.Origin, keys)
 	if err != nil {
 		return unavailable(err)
