@@ -117,7 +117,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
+	if s.polls, err = openSessions(ctx, opts, planned...); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
