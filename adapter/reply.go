@@ -38,6 +38,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		return admitted{}, err
 	}
 	c.event.Service, c.event.Version, c.event.Schema, c.event.Original = s.Name, s.Version, s.SchemaDigest, string(to.MessageID)
+	c.event.Reference, c.event.Test = string(to.Reference), to.Test
 
 	m := g.message(c, resp.Data, resp.Signature)
 	m.MessageID, m.Original, m.Request, m.Reference = id, to.MessageID, to.Request, to.Reference

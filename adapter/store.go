@@ -43,6 +43,16 @@ type Store interface {
 	// incident or its bytes were dropped by retention.
 	Refused(ctx context.Context, incident string) (ev journal.Event, contentType string, body []byte, err error)
 
+	// KeepAnswers keeps answers about revocation, each once by its digest, and
+	// notes that they have decided at the time. Those that this node has kept on
+	// the same day cost nothing. They go with the messages and refusals about which
+	// they decided.
+	KeepAnswers(ctx context.Context, answers []RevocationAnswer, now time.Time) error
+
+	// Answer gives back what KeepAnswers kept; ErrNotFound when it never was, or
+	// is not any more.
+	Answer(ctx context.Context, digest [32]byte) (RevocationAnswer, error)
+
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, and no more than with which their bodies come to
 	// RelayBytes, gives them to publish and, when that returns nil,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -76,8 +77,7 @@ type ocspAnswer struct {
 	revokedAt  time.Time
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: not stated
-	source     string    // who was asked
-	der        []byte    // the response as it came
+	as         *RevocationAnswer
 }
 
 // askOCSP asks one configured endpoint.
@@ -108,7 +108,7 @@ func askOCSP(ctx context.Context, client *http.Client, url string, cert, issuer 
 	if err != nil {
 		return nil, err
 	}
-	answer.source, answer.der = url, data
+	answer.as = &RevocationAnswer{"ocsp", url, data, sha256.Sum256(data), answer.thisUpdate, answer.nextUpdate}
 	return answer, nil
 }
 

@@ -44,6 +44,16 @@ func (w *World) SQL(sql string, args ...any) {
 	w.must(err)
 }
 
+// Number reads one from the world's database behind the gateway's back.
+func (w *World) Number(sql string, args ...any) (n int64) {
+	w.T.Helper()
+	conn, err := pgx.Connect(context.Background(), w.database)
+	w.must(err)
+	defer conn.Close(context.Background())
+	w.must(conn.QueryRow(context.Background(), sql, args...).Scan(&n))
+	return n
+}
+
 // DeleteTopics takes topics away from a running bus, and waits until they have gone.
 func (w *World) DeleteTopics(topics ...string) {
 	w.T.Helper()

@@ -18,6 +18,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/vault"
 	"mezhved/envelopes"
@@ -55,12 +56,12 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 	secret, public, err := journal.NewKey(origin)
 	d.must(err)
 	state := filepath.Join(dir, "signer")
-	d.must(journal.CreateSignerState(state, secret))
-	signer, err := journal.NewFileSigner(state, secret, d.Clock.Now)
+	d.must(clerk.CreateSignerState(state, secret))
+	signer, err := clerk.NewFileSigner(state, secret, d.Clock.Now)
 	d.must(err)
 	d.policy, err = journal.LogPolicy(public)
 	d.must(err)
-	sequencer := &journal.Sequencer{Book: d.book, Signer: signer, Vault: keys, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
+	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: keys, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

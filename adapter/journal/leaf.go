@@ -20,17 +20,22 @@ import (
 
 // Limits of the format.
 const (
-	LeafVersion = 1    // "v" of every leaf written by this package
+	LeafVersion = 2    // the highest "v" of a leaf that this package knows: see Leaf.version
 	MaxLeaf     = 4096 // bytes of one leaf
 
 	maxText     = 128 // bytes of a text field in a leaf; longer ones end in "…"
 	maxPersonal = 8   // committed fields of one leaf, besides digest
 	maxFields   = 8   // names in Fields
-	placeRoom   = 160 // bytes that the sequencer may add: logged, prev and both counters
+	placeRoom   = 176 // bytes that the sequencer may add: logged, prev, both counters and test
 )
 
 // NoEntry stands for "there is no such entry" where an index is expected.
 const NoEntry int64 = -1
+
+// LateAfter is how much later than its own time an entry may be logged before a
+// Recount counts it as late. Late entries are not findings: a stopped journal
+// catches up on what was committed before it stopped.
+const LateAfter = time.Minute
 
 // Hash is a node of the tree: SHA-256 as RFC 6962 prefixes it.
 type Hash = tlog.Hash
@@ -79,6 +84,19 @@ type Opening struct {
 	Class string   `json:"class"`
 	Salt  [32]byte `json:"-"`
 	Value string   `json:"value"`
+}
+
+// Sealed is an opening as it is stored: readable only with the key of its class
+// and month, findable only by who can compute Blind. Deleting it forgets the
+// value; destroying the key forgets every value of that class and month, in all
+// backups too.
+type Sealed struct {
+	Index int64 // the entry that commits to it
+	Field string
+	Class string
+	Key   string // name of the key: class and month
+	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
+	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
 }
 
 type openingJSON struct {
@@ -253,7 +271,7 @@ func ValidName(s string) bool {
 
 // texts lists the leaf's free strings, for clipping.
 func (l *Leaf) texts() []*string {
-	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Sender, &l.Recipient,
+	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
 		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground}
 }
 
@@ -292,12 +310,24 @@ func harmless(s string) bool {
 	return true
 }
 
+// version is the first version of the format that has all of the leaf's members.
+// So there is one spelling of a leaf still, the leaves of before are what they
+// were, and a program of before reads a log up to the first entry that says what
+// it cannot know.
+func (l *Leaf) version() int64 {
+	if l.Channel != "" || l.Reference != "" || l.Test {
+		return 2
+	}
+	return 1
+}
+
 // Append adds the leaf's bytes to b: canonical JSON, one object, no newline.
 func (l *Leaf) Append(b []byte) []byte {
 	w := writer{b: b}
 	w.open()
 	w.num("attempt", int64(l.Attempt))
 	w.str("certificate", l.Certificate)
+	w.str("channel", l.Channel)
 	w.num("col", int64(l.Col))
 	if len(l.Commit) > 0 {
 		w.key("commit")
@@ -363,6 +393,7 @@ func (l *Leaf) Append(b []byte) []byte {
 	}
 	w.str("recipient", l.Recipient)
 	w.num("recipientSeq", l.RecipientSeq)
+	w.str("reference", l.Reference)
 	w.str("revocation", l.Revocation)
 	w.str("rule", l.Rule)
 	w.str("schema", l.Schema)
@@ -373,8 +404,12 @@ func (l *Leaf) Append(b []byte) []byte {
 	if l.Target != nil {
 		w.index("target", *l.Target)
 	}
+	if l.Test {
+		w.key("test")
+		w.b = append(w.b, "true"...)
+	}
 	w.num("time", l.Time.UnixMilli())
-	w.num("v", LeafVersion)
+	w.num("v", l.version())
 	w.str("version", l.Version)
 	w.close()
 	return w.b

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -73,7 +72,7 @@ func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event,
 	if err != nil {
 		return ev, "", nil, err
 	}
-	if err := json.Unmarshal(event, &ev); err != nil {
+	if ev, err = journal.ParseRow(event); err != nil {
 		return ev, "", nil, fmt.Errorf("reading an incident: %w", err)
 	}
 	it, err := itemOfIncident(incident)
@@ -128,7 +127,7 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 		pending, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (e journal.Event, err error) {
 			var b []byte
 			if err = r.Scan(&b); err == nil {
-				err = json.Unmarshal(b, &e)
+				e, err = journal.ParseRow(b)
 			}
 			return e, err
 		})

@@ -41,8 +41,8 @@ func ServerPID(j *Journal) (pid int, err error) {
 	return pid, err
 }
 
-// Roll brings the daily totals up to date at once.
-func (j *Journal) Roll(ctx context.Context) error { return j.roll(ctx) }
+// Tally brings the daily totals up to date at once.
+func (j *Journal) Tally(ctx context.Context) error { return j.tally(ctx) }
 
 // MigrateTo brings a database down, and then up, to a version.
 func MigrateTo(ctx context.Context, url string, version int64) error {

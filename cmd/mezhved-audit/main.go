@@ -16,7 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // program is the command line.
@@ -75,7 +75,7 @@ func run(args []string, out, errs io.Writer) (status int) {
 	case !errors.Is(err, errFindings):
 		fmt.Fprintf(errs, "mezhved-audit: %v\n", err)
 	}
-	busy := (*journal.BusyError)(nil)
+	busy := (*audit.BusyError)(nil)
 	if errors.Is(err, errUnusable) || errors.As(err, &busy) {
 		return 2
 	}

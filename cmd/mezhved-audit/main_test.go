@@ -22,12 +22,13 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/journal/remote"
 )
 
 // audit runs the program.
-func audit(t *testing.T, want int, args ...string) (out string) {
+func mezhvedAudit(t *testing.T, want int, args ...string) (out string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	if got := run(args, &o, &e); got != want {
@@ -63,18 +64,18 @@ func TestVerifyABundle(t *testing.T) {
 	b, _ := d.Exchange(d.Filled(1, 100), []byte("<envelope/>"))
 	dir := t.TempDir()
 	bundle, policy := write(t, dir, "b.zip", b), write(t, dir, "policy", d.Policy.Text())
-	contains(t, audit(t, 0, "verify", "--policy", policy, bundle), "VERIFIED under", "snils = 11223344595", "envelope of 11 bytes", "acknowledged")
-	contains(t, audit(t, 0, "verify", bundle), "the policy is the bundle's own")
-	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "ru", bundle), "Выписка из журнала", "Петрова &lt;Анна&gt; &amp; Ко")
-	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
+	contains(t, mezhvedAudit(t, 0, "verify", "--policy", policy, bundle), "VERIFIED under", "snils = 11223344595", "envelope of 11 bytes", "acknowledged")
+	contains(t, mezhvedAudit(t, 0, "verify", bundle), "the policy is the bundle's own")
+	contains(t, mezhvedAudit(t, 0, "report", "--policy", policy, "--lang", "ru", bundle), "Выписка из журнала", "Петрова &lt;Анна&gt; &amp; Ко")
+	contains(t, mezhvedAudit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
 	stranger := write(t, dir, "stranger", journaltest.NewDesk(t).Policy.Text())
-	contains(t, audit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
-	contains(t, audit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
+	contains(t, mezhvedAudit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
+	contains(t, mezhvedAudit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
 	b[len(b)/2] ^= 1
-	contains(t, audit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
-	audit(t, 2, "verify")
-	audit(t, 2, "nonsense")
-	contains(t, audit(t, 0, "--help"), "Examples:")
+	contains(t, mezhvedAudit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
+	mezhvedAudit(t, 2, "verify")
+	mezhvedAudit(t, 2, "nonsense")
+	contains(t, mezhvedAudit(t, 0, "--help"), "Examples:")
 }
 
 func TestVerifyALog(t *testing.T) {
@@ -87,14 +88,14 @@ func TestVerifyALog(t *testing.T) {
 	for name, content := range files {
 		write(t, dir, name, content)
 	}
-	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "VERIFIED: 0 missing, 0 changed", "checked    900 entries")
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, "--known", write(t, t.TempDir(), "early", early), dir), "FINDING", "changed")
+	contains(t, mezhvedAudit(t, 0, "verify", "log", "--policy", policy, dir), "VERIFIED: 0 missing, 0 changed", "checked    900 entries")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, "--known", write(t, t.TempDir(), "early", early), dir), "FINDING", "changed")
 	bundle := bytes.Clone(files["tile/entries/001"])
 	bundle[700] ^= 1
 	write(t, dir, "tile/entries/001", bundle)
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "NOT VERIFIED")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "NOT VERIFIED")
 	os.Remove(filepath.Join(dir, "tile", "entries", "001"))
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "cannot be read")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "cannot be read")
 }
 
 func TestMirror(t *testing.T) {
@@ -105,8 +106,8 @@ func TestMirror(t *testing.T) {
 	dir, files := filepath.Join(t.TempDir(), "m"), t.TempDir()
 	policy, token := write(t, files, "policy", d.Policy.Text()), write(t, files, "token", []byte("secret\n"))
 	args := []string{"mirror", "--policy", policy, "--token-file", token, server.URL, dir}
-	contains(t, audit(t, 1, "mirror", "--policy", policy, server.URL, dir), "401")
-	contains(t, audit(t, 0, args...), "first visit: 500 entries, 0 missing")
+	contains(t, mezhvedAudit(t, 1, "mirror", "--policy", policy, server.URL, dir), "401")
+	contains(t, mezhvedAudit(t, 0, args...), "first visit: 500 entries, 0 missing")
 	if err := book.Add(journaltest.Events(4, 70)...); err != nil {
 		t.Fatal(err)
 	}
@@ -114,10 +115,10 @@ func TestMirror(t *testing.T) {
 	if err := d.Settle(d.Sequencer(book)); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, audit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
-	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
+	contains(t, mezhvedAudit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
 	book.Restore(d.Forged(5, 900))
-	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
 }
 
 // shown is a log whose front end may show an older checkpoint, as a cache does.
@@ -164,16 +165,16 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	audit(t, 0, args...)
+	mezhvedAudit(t, 0, args...)
 	front.older = d.Checkpoint(book)
 	grow(14)
 	older := front.older
 	front.older = nil
-	contains(t, audit(t, 0, args...), "300 new entries; 0 missing, 0 changed", "looked at  all 800 entries")
+	contains(t, mezhvedAudit(t, 0, args...), "300 new entries; 0 missing, 0 changed", "looked at  all 800 entries")
 
 	// A lagging front end is no fork.
 	front.older = older
-	contains(t, audit(t, 0, args...), "older      the log was shown as it was with 500 entries", "this mirror has 800", "0 new entries; 0 missing")
+	contains(t, mezhvedAudit(t, 0, args...), "older      the log was shown as it was with 500 entries", "this mirror has 800", "0 new entries; 0 missing")
 	front.older = nil
 
 	// What the disk has lost is fetched again.
@@ -181,34 +182,34 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 	if err := os.Truncate(bundle, 900); err != nil {
 		t.Fatal(err)
 	}
-	quick := audit(t, 0, append(slices.Clone(args), "--quick")...)
+	quick := mezhvedAudit(t, 0, append(slices.Clone(args), "--quick")...)
 	contains(t, quick, "looked at  entries 768 to 799;", "the 768 before them as they were is not said")
-	contains(t, audit(t, 0, args...), "MENDED: tile/entries/001: entry bundle ends inside an entry; put right", "0 new entries; 0 missing")
-	contains(t, audit(t, 0, verify...), "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, args...), "MENDED: tile/entries/001: entry bundle ends inside an entry; put right", "0 new entries; 0 missing")
+	contains(t, mezhvedAudit(t, 0, verify...), "VERIFIED")
 
 	// Two runs in one folder.
 	grow(15)
 	held = true
 	first := make(chan string)
-	go func() { first <- audit(t, 0, args...) }()
+	go func() { first <- mezhvedAudit(t, 0, args...) }()
 	<-slow
-	contains(t, audit(t, 2, args...), "in use by a mirror run, process ", "nothing was looked at or touched")
-	contains(t, audit(t, 2, verify...), "in use by a mirror run")
+	contains(t, mezhvedAudit(t, 2, args...), "in use by a mirror run, process ", "nothing was looked at or touched")
+	contains(t, mezhvedAudit(t, 2, verify...), "in use by a mirror run")
 	slow <- true
 	contains(t, <-first, "300 new entries; 0 missing")
-	contains(t, audit(t, 0, verify...), "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, verify...), "VERIFIED")
 
 	// The memory is taken away.
 	checkpoint := filepath.Join(dir, "checkpoints", "500")
 	if err := os.Remove(checkpoint); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, audit(t, 1, args...), "FINDING: checkpoints/500 was remembered and cannot be verified: it is gone", "1 findings")
-	contains(t, audit(t, 1, verify...), "FINDING: checkpoints/500", "NOT VERIFIED")
+	contains(t, mezhvedAudit(t, 1, args...), "FINDING: checkpoints/500 was remembered and cannot be verified: it is gone", "1 findings")
+	contains(t, mezhvedAudit(t, 1, verify...), "FINDING: checkpoints/500", "NOT VERIFIED")
 	write(t, dir, "checkpoints/500", older.Note)
-	audit(t, 0, args...)
+	mezhvedAudit(t, 0, args...)
 	write(t, dir, "mirror.json", []byte("{"))
-	contains(t, audit(t, 1, args...), "FINDING: mirror.json was remembered and cannot be verified")
+	contains(t, mezhvedAudit(t, 1, args...), "FINDING: mirror.json was remembered and cannot be verified")
 
 	// A fork is remembered.
 	if err := os.Remove(filepath.Join(dir, "mirror.json")); err != nil {
@@ -216,24 +217,24 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 	}
 	honest := book.Snapshot()
 	book.Restore(d.Forged(16, 1300))
-	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:", "This mirror goes no further")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:", "This mirror goes no further")
 	book.Restore(honest)
-	contains(t, audit(t, 1, args...), "CHANGED", "kept in forks/")
-	contains(t, audit(t, 1, verify...), "CHANGED", "NOT VERIFIED: 1 findings")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "kept in forks/")
+	contains(t, mezhvedAudit(t, 1, verify...), "CHANGED", "NOT VERIFIED: 1 findings")
 }
 
 func TestKeygen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "k")
-	public := strings.TrimSpace(audit(t, 0, "keygen", "witness.example.gov", path))
+	public := strings.TrimSpace(mezhvedAudit(t, 0, "keygen", "witness.example.gov", path))
 	secret, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := journal.NewCosigner(t.TempDir(), strings.TrimSpace(string(secret)), nil, time.Now)
+	c, err := audit.NewCosigner(t.TempDir(), strings.TrimSpace(string(secret)), nil, time.Now)
 	if err != nil || c.Key() != public {
 		t.Errorf("%v, key %s, printed %s", err, c.Key(), public)
 	}
-	audit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
+	mezhvedAudit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
 }
 
 // The offline build must not have so much as a socket among its imports; no
@@ -243,8 +244,8 @@ func TestImports(t *testing.T) {
 		tags      string
 		forbidden *regexp.Regexp
 	}{
-		{"offline", regexp.MustCompile(`(?m)^(net|net/http|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|console).*)$`)},
-		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|console).*)$`)},
+		{"offline", regexp.MustCompile(`(?m)^(net|net/http|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|journal/clerk|console).*)$`)},
+		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/clerk|console).*)$`)},
 	} {
 		list, err := exec.Command("go", "list", "-deps", "-tags", c.tags, ".").Output()
 		if err != nil {
@@ -257,9 +258,9 @@ func TestImports(t *testing.T) {
 			t.Errorf("with tags %q the program imports %v", c.tags, bad)
 		}
 	}
-	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal").Output()
+	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal", "mezhved/adapter/journal/audit").Output()
 	if err != nil || regexp.MustCompile(`(?m)^(net|net/http|os/exec)$`).Match(list) {
-		t.Errorf("adapter/journal imports the network (%v)", err)
+		t.Errorf("adapter/journal or its room audit imports the network (%v)", err)
 	}
 }
 
@@ -270,7 +271,7 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 	if err != nil {
 		t.Skip("Node.js is not installed: the page's script cannot be run here")
 	}
-	page := audit(t, 0, "page")
+	page := mezhvedAudit(t, 0, "page")
 	script := regexp.MustCompile(`(?s)<script>(.*)</script>`).FindStringSubmatch(page)
 	if script == nil {
 		t.Fatal("the page has no script")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 type verifyCommand struct {
@@ -24,7 +25,7 @@ type verifyBundleCommand struct {
 }
 
 // openBundle verifies the bundle in a file.
-func openBundle(path, policyPath string) (*journal.Evidence, error) {
+func openBundle(path, policyPath string) (*audit.Evidence, error) {
 	var policy *journal.Policy
 	if policyPath != "" {
 		var err error
@@ -41,7 +42,7 @@ func openBundle(path, policyPath string) (*journal.Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := journal.VerifyBundle(f, info.Size(), policy)
+	e, err := audit.VerifyBundle(f, info.Size(), policy)
 	if err != nil {
 		return nil, fmt.Errorf("%s is NOT verified: %w", path, err)
 	}
@@ -129,7 +130,7 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := journal.LockMirrorForReading(c.Dir)
+	unlock, err := audit.LockMirrorForReading(c.Dir)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	memory, err := journal.Remember(c.Dir, policy, earlier...)
+	memory, err := audit.Remember(c.Dir, policy, earlier...)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (c *verifyLogCommand) Run(s *streams) error {
 		known = append(known, k)
 	}
 	begin := time.Now()
-	rep, err := journal.VerifyLog(context.Background(), journal.DirSource{FS: os.DirFS(c.Dir)}, policy, signed, known)
+	rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: os.DirFS(c.Dir)}, policy, signed, known)
 	if err != nil {
 		return err
 	}
@@ -189,12 +190,12 @@ func remembered(s *streams, damaged []string) {
 }
 
 // forked prints two checkpoints that contradict each other.
-func forked(s *streams, fork *journal.ForkError) {
+func forked(s *streams, fork *audit.ForkError) {
 	fmt.Fprintf(s.out, "CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
 }
 
 // recounted prints the bookkeeping of a log.
-func recounted(s *streams, r *journal.Recount) {
+func recounted(s *streams, r *audit.Recount) {
 	fmt.Fprintf(s.out, "recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
 	kinds := []string{}
 	for k, n := range r.Kinds() {

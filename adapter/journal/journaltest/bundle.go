@@ -3,16 +3,18 @@ package journaltest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // Bundler makes bundles from book, whose sequencer is run as needed.
-func (d *Desk) Bundler(book *Book) *journal.Bundler {
-	return &journal.Bundler{Tiles: book, Policy: d.Policy, Now: d.Clock.Now, Checkpoint: book.Checkpoint,
+func (d *Desk) Bundler(book *Book) *audit.Bundler {
+	return &audit.Bundler{Tiles: book, Policy: d.Policy, Now: d.Clock.Now, Checkpoint: book.Checkpoint,
 		Append: func(_ context.Context, e journal.Event) error {
 			if err := book.Add(e); err != nil {
 				return err
@@ -21,13 +23,13 @@ func (d *Desk) Bundler(book *Book) *journal.Bundler {
 		},
 		Find: func(_ context.Context, message string) (int64, []journal.Opening, error) {
 			book.mu.Lock()
-			index, ok := book.last[message]
+			latest, ok := book.last[message]
 			book.mu.Unlock()
 			if !ok {
 				return 0, nil, fs.ErrNotExist
 			}
-			open, err := d.Opened(book, index)
-			return index, open, err
+			open, err := d.Opened(book, latest.Index)
+			return latest.Index, open, err
 		}}
 }
 
@@ -51,10 +53,11 @@ func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 	head, err := book.Head(context.Background())
 	d.ok(err)
 	at := d.Clock.Now()
-	certificate, revocation := []byte("DER of a certificate"), []byte("DER of an OCSP answer")
+	certificate, answers := []byte("DER of a certificate"), [][]byte{[]byte("DER of an OCSP answer"), []byte("DER of the root's CRL")}
+	revocation, judgement := journal.Judgement([][32]byte{sha256.Sum256(answers[0]), sha256.Sum256(answers[1])})
 	accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d", head.Tree.N), MessageID: "5e0f", Sender: "MUNI01",
 		Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(envelope), Certificate: hexSHA256(certificate),
-		Revocation: hexSHA256(revocation), Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(envelope),
+		Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(envelope),
 		Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
 	events := []journal.Event{accepted}
 	for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindAcknowledged} {
@@ -64,14 +67,14 @@ func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 	}
 	d.ok(book.Add(events...))
 	d.ok(d.Settle(d.Sequencer(book)))
-	var exhibits []journal.Exhibit
+	var exhibits []audit.Exhibit
 	var indexes []int64
 	for i := range events {
-		x := journal.Exhibit{Index: head.Tree.N + int64(i)}
+		x := audit.Exhibit{Index: head.Tree.N + int64(i)}
 		if i == 0 {
 			all, err := d.Opened(book, x.Index)
 			d.ok(err)
-			x.Openings, x.Envelope, x.Certificate, x.Revocation = all, envelope, certificate, revocation
+			x.Openings, x.Envelope, x.Certificate, x.Revocation, x.Answers = all, envelope, certificate, judgement, answers
 		}
 		exhibits, indexes = append(exhibits, x), append(indexes, x.Index)
 	}
