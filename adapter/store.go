@@ -117,6 +117,10 @@ type Store interface {
 	// Unseal gives back what Seal encrypted.
 	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
 
+	// Erasure tells when and on what ground the content of a message was erased, also
+	// when the message itself is not kept any more; nil when it was not.
+	Erasure(ctx context.Context, service string, d Direction, id uuid.UUID) (*Erasure, error)
+
 	// Standing tells what has waited longest at each station, by the store's own
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)

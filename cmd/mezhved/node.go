@@ -132,6 +132,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openJournal(ctx, &rooms); err != nil {
 		return n, err
 	}
+	n.openContent(&rooms)
 	if err = n.openFiles(&rooms); err != nil {
 		return n, err
 	}
