@@ -183,6 +183,9 @@ func tellSignature(s *streams, x *papers.Signature) {
 	if x.Path != nil {
 		fmt.Fprintf(s.out, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
 	}
+	if x.Timestamp != nil {
+		fmt.Fprintf(s.out, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
+	}
 	for _, a := range x.Revocation {
 		fmt.Fprintf(s.out, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
 	}

@@ -34,6 +34,9 @@ type Signature struct {
 	// were not revoked, and Unchecked is why nothing in the bundle says so of one.
 	Revocation []*signing.RevocationAnswer
 	Unchecked  error
+	// Timestamp is an authority's word, by one of the anchors, that a file's signature was
+	// there at a time (CAdES-T).
+	Timestamp *signing.Timestamp
 	// Absent is why the signature could not be looked at: what it covers is not in the
 	// bundle.
 	Absent error
@@ -208,7 +211,7 @@ func (p *prover) files(headers []envelopes.AttachmentHeader, references []envelo
 			continue
 		}
 		signed, err := p.verifier.VerifyCMSAt(h.PKCS7, signing.Octets{Bytes: content}, p.at(), caller)
-		p.add(OfFile+h.ContentID, signed.Certificate(), signed.Revocation(), signed.Unchecked(), err)
+		p.add(OfFile+h.ContentID, signed.Certificate(), signed.Revocation(), signed.Unchecked(), err).Timestamp, _ = signed.Timestamp()
 	}
 	for _, r := range references {
 		if len(r.PKCS7) > 0 {
