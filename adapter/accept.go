@@ -19,6 +19,9 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	if err := g.writable(); err != nil {
 		return err
 	}
+	if err := g.keepJudgement(ctx, c); err != nil {
+		return err
+	}
 	m := a.message
 	c.event.Message, c.event.Direction, c.event.Original = m.ID.String(), string(m.Direction), string(m.Original)
 	done := c.stage("accept")

@@ -49,9 +49,11 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 			if bad := c.envelope.Check(); bad != nil {
 				return bad
 			}
+			c.judgedBy(e.Revocation)
 		}
 		return err
 	}
+	c.judgedBy(signed.Revocation())
 	cert := signed.Certificate()
 	party := c.catalog.PartyOf(cert.SHA256)
 	if party == nil {
@@ -62,7 +64,10 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	c.event.Sender = string(party.Mnemonic)
 	c.event.Certificate = hexDigest(cert.SHA256)
 	c.unchecked("caller", signed.Unchecked())
-	return g.rates.admit(party, c.started)
+	if err := g.rates.admit(party, c.started); err != nil {
+		return err
+	}
+	return g.keepJudgement(ctx, c)
 }
 
 // certificateDigest is the digest of a certificate that a signature brings along,
@@ -106,10 +111,11 @@ func (c *call) account() string {
 	if c.connection != "" {
 		return "certificate " + c.connection
 	}
+	from := Neighbourhood(c.remote)
 	if p := c.seems(); p != nil {
-		return c.remote + " as " + string(p.Mnemonic)
+		return from + " as " + string(p.Mnemonic)
 	}
-	return c.remote
+	return from
 }
 
 // letPass notes in the call's journal entries a check whose outcome was let pass or
@@ -148,8 +154,10 @@ func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node,
 	signed, err := g.personal.VerifyAt(sig, content, c.started)
 	var e *signing.Error
 	if errors.As(err, &e) {
+		c.judgedBy(e.Revocation)
 		return refuseSignature("ЭП-СП", e)
 	}
+	c.judgedBy(signed.Revocation())
 	c.unchecked("person", signed.Unchecked())
 	return err
 }
@@ -167,9 +175,11 @@ func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, oct
 	var e *signing.Error
 	switch {
 	case err == nil:
+		c.judgedBy(signed.Revocation())
 		c.unchecked("file", signed.Unchecked())
 		return nil
 	case errors.As(err, &e):
+		c.judgedBy(e.Revocation)
 		return refuseFile(name, e)
 	}
 	return unavailable(err)

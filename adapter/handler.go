@@ -140,8 +140,10 @@ type call struct {
 	signed   signing.Signed
 	party    *Party // nil until authenticate has proved it
 	claimed  [32]byte
-	counted  bool          // the call was taken off its address's allowance of strangers
-	event    journal.Event // what is known of the call so far
+	counted  bool                        // the call was taken off its address's allowance of strangers
+	judged   []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
+	named    int                         // how many of these the event names
+	event    journal.Event               // what is known of the call so far
 
 	answer  envelopes.Draft
 	outcome string // for metrics: ok, empty, repeated, or the fault
@@ -171,6 +173,18 @@ func (c *call) version() envelopes.Version {
 		return c.door
 	}
 	return envelopes.V12
+}
+
+// channel is the door that the call came by, with the version that is spoken there,
+// as the journal has it.
+func (c *call) channel() string {
+	switch {
+	case c.door != anyVersion:
+		return "smev/" + c.door.String()
+	case c.envelope != nil:
+		return "ws/" + c.envelope.Version().String()
+	}
+	return "ws"
 }
 
 func (c *call) operation() envelopes.Operation {
@@ -217,7 +231,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
-	c.event = journal.Event{Time: c.started, Node: g.config.Node}
+	c.event = journal.Event{Time: c.started, Node: g.config.Node, Channel: c.channel()}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
 	}
@@ -455,7 +469,7 @@ func (g *Gateway) parse(ctx context.Context, c *call) error {
 		return err
 	}
 	c.envelope = e
-	c.event.Operation = e.Operation().String()
+	c.event.Operation, c.event.Channel = e.Operation().String(), c.channel()
 	if c.door != anyVersion && c.door != e.Version() {
 		return because("wrong-door", e.Version(), c.door)
 	}

@@ -97,6 +97,11 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
 		return r // counted in summary; or the store, the journal or the time is what fails
 	}
+	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := g.keepJudgement(kctx, c); err != nil {
+		g.log.Warn("what a refused call's certificates were judged by was not kept, and its entry does not name it", "incident", r.incident, "error", loggable(err))
+	}
 	ev := r.event(c.event)
 	if c.party == nil && c.claimed != [32]byte{} {
 		ev.Certificate = hexDigest(c.claimed)
@@ -111,8 +116,6 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	if c.party == nil {
 		g.strangers.took(len(body))
 	}
-	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
 	if err := g.store.Refuse(kctx, ev, c.contentType, body); err != nil {
 		c.scratch = nil // the store may still be reading the body
 		if c.party == nil {

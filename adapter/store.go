@@ -43,6 +43,16 @@ type Store interface {
 	// incident or its bytes were dropped by retention.
 	Refused(ctx context.Context, incident string) (ev journal.Event, contentType string, body []byte, err error)
 
+	// KeepAnswers keeps answers about revocation, each once by its digest, and
+	// notes that they have decided at the time. Those that this node has kept on
+	// the same day cost nothing. They go with the messages and refusals about which
+	// they decided.
+	KeepAnswers(ctx context.Context, answers []RevocationAnswer, now time.Time) error
+
+	// Answer gives back what KeepAnswers kept; ErrNotFound when it never was, or
+	// is not any more.
+	Answer(ctx context.Context, digest [32]byte) (RevocationAnswer, error)
+
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, and no more than with which their bodies come to
 	// RelayBytes, gives them to publish and, when that returns nil,
@@ -54,7 +64,8 @@ type Store interface {
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
 	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
 	// 0, nil and publish is not called. The messages come without their
-	// attachments, which the bus does not carry.
+	// attachments, which the bus does not carry, and with Erased and no body when
+	// their content is being erased.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -98,6 +109,14 @@ type Store interface {
 	// partition that is gone.
 	Restream(ctx context.Context, w Streaming) (n int, err error)
 
+	// Seal encrypts what is to leave the store with the key of a message's content,
+	// which its erasure destroys; part names it. ok is false while content is not
+	// sealed: see postgres.Options.Vault.
+	Seal(m *Message, part string, plain []byte) (sealed []byte, ok bool, err error)
+
+	// Unseal gives back what Seal encrypted.
+	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
+
 	// Standing tells what has waited longest at each station, by the store's own
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)
@@ -113,7 +132,7 @@ type Store interface {
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. No message: nil, nil. A message whose EOL has passed
-	// is not handed out.
+	// is not handed out, nor is one whose content is being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
 	// FirstUse notes with which operation a signed poll came, and gives the operation
@@ -276,6 +295,10 @@ func (e *UsedError) Error() string { return "the poll came as " + e.First + " be
 // OutcomeRewrapped is the outcome of the "delivered" event of a message that was
 // written anew in the reader's version, without its sender's signature.
 const OutcomeRewrapped = "rewrapped"
+
+// OutcomeErased is the outcome of the "dead" event of a message that cannot be
+// delivered because its content was erased.
+const OutcomeErased = "erased"
 
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {

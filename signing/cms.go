@@ -52,6 +52,7 @@ type SignedFile struct {
 	certificate *Certificate
 	algorithm   Algorithm
 	claimed     time.Time
+	revocation  []*RevocationAnswer
 	unchecked   error
 }
 
@@ -63,6 +64,9 @@ func (s SignedFile) Algorithm() Algorithm { return s.algorithm }
 
 // Unchecked is as for Signed.
 func (s SignedFile) Unchecked() error { return s.unchecked }
+
+// Revocation is as for Signed.
+func (s SignedFile) Revocation() []*RevocationAnswer { return s.revocation }
 
 // Claimed is the time of signing as the signer states it; zero when he does not.
 func (s SignedFile) Claimed() time.Time { return s.claimed }
@@ -103,15 +107,11 @@ func (v *Verifier) VerifyCMSAt(der []byte, octets Octets, at time.Time, known ..
 	if err := c.checkDigest(cert, octets); err != nil {
 		return SignedFile{}, err
 	}
-	var unchecked error
-	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		why, err := v.opt.Trust.checkRevocation(cert, at)
-		if err != nil {
-			return SignedFile{}, err
-		}
-		unchecked = why
+	decided, unchecked, e := v.revocation(cert, at)
+	if e != nil {
+		return SignedFile{}, e
 	}
-	return SignedFile{cert, c.method.uri, c.claimed, unchecked}, nil
+	return SignedFile{cert, c.method.uri, c.claimed, decided, unchecked}, nil
 }
 
 var (

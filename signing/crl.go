@@ -14,7 +14,8 @@ import (
 type revocationList struct {
 	x       *x509.RevocationList
 	revoked map[string]time.Time // serial number -> when
-	signer  [32]byte             // certificate that its signature was verified with; zero: not yet
+	as      *RevocationAnswer
+	signer  [32]byte // certificate that its signature was verified with; zero: not yet
 }
 
 var (

@@ -296,13 +296,6 @@ func TestRevocationOfRegistered(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	// A chain that cannot be built leaves the issuer to be looked for, too.
-	if chain, evidence := p.trust(t, TrustOptions{}).Evidence(leaf, testNow); len(chain) != 3 || evidence != nil {
-		t.Errorf("evidence without revocation: %d certificates, %v", len(chain), evidence)
-	}
-	if chain, evidence := other.trust(t, TrustOptions{Revocation: revocation(t, RevocationOptions{CRLs: []string{clean}})}).Evidence(leaf, testNow); chain != nil || evidence != nil {
-		t.Errorf("evidence for a stranger: %v, %v", chain, evidence)
-	}
 }
 
 // Answers that are kept are bounded.

@@ -41,10 +41,11 @@ type Error struct {
 	Path        string // XPath of the element there; empty outside a document
 	Detail      string // what was found, for the log; may name algorithms and Ids, never content
 	NotBefore   time.Time
-	NotAfter    time.Time    // set with the certificate codes
-	Certificate *Certificate // as far as it was read
-	Slip        *Deviation   // what its signer did wrong, where a file's signature tells
-	Err         error        // the cause, if any
+	NotAfter    time.Time           // set with the certificate codes
+	Certificate *Certificate        // as far as it was read
+	Slip        *Deviation          // what its signer did wrong, where a file's signature tells
+	Revocation  []*RevocationAnswer // of the revocation codes: the answers that were had, up to the one that refused
+	Err         error               // the cause, if any
 
 	format string // of Detail, where it is about a place in a document
 	args   []any

@@ -79,15 +79,11 @@ func (v *Verifier) VerifyForeignAt(sig xmltape.Node, at time.Time) (Signed, erro
 	if subtle.ConstantTimeCompare(got, f.want) != 1 {
 		return Signed{}, refuse(DigestMismatch, target, "the content is not what was signed")
 	}
-	var unchecked error
-	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		why, err := v.opt.Trust.checkRevocation(cert, at)
-		if err != nil {
-			return Signed{}, placed(err, f.certAt)
-		}
-		unchecked = why
+	decided, unchecked, e := v.revocation(cert, at)
+	if e != nil {
+		return Signed{}, placed(e, f.certAt)
 	}
-	signed := Signed{unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: f.method.uri, form: canonicalForm, digestLen: uint8(len(got))}
+	signed := Signed{revocation: decided, unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: f.method.uri, form: canonicalForm, digestLen: uint8(len(got))}
 	copy(signed.digest[:], got)
 	return signed, nil
 }

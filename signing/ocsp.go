@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
-	"net/http"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -76,31 +75,16 @@ type ocspAnswer struct {
 	revokedAt  time.Time
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: not stated
-	source     string    // who was asked
-	der        []byte    // the response as it came
+	as         *RevocationAnswer
 }
 
 // askOCSP asks one configured endpoint.
-func askOCSP(ctx context.Context, client *http.Client, url string, cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
+func askOCSP(ctx context.Context, client *httpClient, url string, cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
 	request, err := ocsp.CreateRequest(cert.X509, issuer.X509, nil)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(request))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/ocsp-request")
-	req.Header.Set("Accept", "application/ocsp-response")
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("OCSP responder answered %s", resp.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOCSP))
+	data, err := postOCSP(ctx, client, url, request)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +92,7 @@ func askOCSP(ctx context.Context, client *http.Client, url string, cert, issuer 
 	if err != nil {
 		return nil, err
 	}
-	answer.source, answer.der = url, data
+	answer.as = &RevocationAnswer{"ocsp", url, data, sha256.Sum256(data), answer.thisUpdate, answer.nextUpdate}
 	return answer, nil
 }
 

@@ -2,10 +2,10 @@ package signing
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -38,7 +38,7 @@ type RevocationOptions struct {
 	// MaxCRL bounds the size of a list; default 64 MiB.
 	MaxCRL int64
 	// Client makes the requests; default one that follows no redirects.
-	Client *http.Client
+	Client *httpClient
 }
 
 // Revocation answers whether certificates are revoked, from lists and responders
@@ -106,9 +106,7 @@ func NewRevocation(opt RevocationOptions) (*Revocation, error) {
 		opt.MaxCRL = 64 << 20
 	}
 	if opt.Client == nil {
-		opt.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
-			return errors.New("a revocation service may not redirect")
-		}}
+		opt.Client = newRevocationClient()
 	}
 	return &Revocation{
 		opt: opt, lists: map[string]*revocationList{}, failed: map[string]error{}, answers: map[[32]byte]cachedAnswer{},
@@ -177,19 +175,10 @@ func (r *Revocation) read(ctx context.Context, from string) (*revocationList, er
 	defer cancel()
 	var body io.ReadCloser
 	if isHTTP(from) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-		if err != nil {
+		var err error
+		if body, err = getList(ctx, r.opt.Client, from); err != nil {
 			return nil, err
 		}
-		resp, err := r.opt.Client.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if resp.StatusCode != http.StatusOK {
-			resp.Body.Close()
-			return nil, fmt.Errorf("answered %s", resp.Status)
-		}
-		body = resp.Body
 	} else {
 		f, err := os.Open(from)
 		if err != nil {
@@ -205,51 +194,59 @@ func (r *Revocation) read(ctx context.Context, from string) (*revocationList, er
 	if int64(len(data)) > r.opt.MaxCRL {
 		return nil, fmt.Errorf("longer than %d bytes", r.opt.MaxCRL)
 	}
-	return parseRevocationList(data)
+	l, err := parseRevocationList(data)
+	if err == nil {
+		l.as = &RevocationAnswer{"crl", from, l.x.Raw, sha256.Sum256(l.x.Raw), l.x.ThisUpdate, l.x.NextUpdate}
+	}
+	return l, err
 }
 
 // check says whether cert, issued by issuer, is revoked at a moment: nil, or an
-// *Error CertificateRevoked or RevocationUnknown. unchecked is why nobody could
-// say, where that is let pass.
-func (r *Revocation) check(cert, issuer *Certificate, at time.Time) (unchecked error, err *Error) {
-	known, revokedAt, revoked := r.fromLists(cert, issuer, at)
+// *Error CertificateRevoked or RevocationUnknown. decided is what said so, and
+// unchecked is why nobody could say, where that is let pass.
+func (r *Revocation) check(cert, issuer *Certificate, at time.Time) (decided *RevocationAnswer, unchecked error, err *Error) {
+	decided, revokedAt, revoked := r.fromLists(cert, issuer, at)
 	why := errNoList
-	if !known {
+	if decided == nil {
 		var answer *ocspAnswer
 		if answer, why = r.fromOCSP(cert, issuer, at); answer != nil {
-			known, revoked, revokedAt = true, answer.revoked, answer.revokedAt
+			decided, revoked, revokedAt = answer.as, answer.revoked, answer.revokedAt
 		}
 	}
 	switch {
 	case revoked && !revokedAt.After(at):
-		return nil, &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
+		return decided, nil, &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
 			Detail: fmt.Sprintf("certificate %s was revoked on %s", cert.Subject(), revokedAt.UTC().Format(time.RFC3339))}
-	case known:
-		return nil, nil
+	case decided != nil:
+		return decided, nil, nil
 	case r.opt.FailOpen:
-		return why, nil
+		return nil, why, nil
 	}
-	return nil, &Error{Code: RevocationUnknown, Certificate: cert, Err: why,
+	return nil, nil, &Error{Code: RevocationUnknown, Certificate: cert, Err: why,
 		Detail: "nobody can say whether certificate " + cert.Subject() + " is revoked"}
 }
 
 // fromLists looks into the fresh lists of the issuer; a certificate is good when
-// one of them does not name it and none does.
-func (r *Revocation) fromLists(cert, issuer *Certificate, at time.Time) (known bool, when time.Time, revoked bool) {
+// one of them does not name it and none does. It decides by the list that names
+// the certificate, else by the latest fresh one.
+func (r *Revocation) fromLists(cert, issuer *Certificate, at time.Time) (decided *RevocationAnswer, when time.Time, revoked bool) {
 	r.firstLoad()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, l := range r.lists {
-		if !l.by(issuer) {
+	for _, from := range r.opt.CRLs {
+		l := r.lists[from]
+		if l == nil || !l.by(issuer) {
 			continue
 		}
 		// A stale list still knows whom it named.
 		if when, revoked = l.revoked[string(cert.X509.SerialNumber.Bytes())]; revoked {
-			return true, when, true
+			return l.as, when, true
 		}
-		known = known || l.fresh(at, r.opt.MaxAge)
+		if l.fresh(at, r.opt.MaxAge) && (decided == nil || l.as.ThisUpdate.After(decided.ThisUpdate)) {
+			decided = l.as
+		}
 	}
-	return known, time.Time{}, false
+	return decided, time.Time{}, false
 }
 
 // firstLoad reads the lists when nobody has.
@@ -264,45 +261,15 @@ func (r *Revocation) firstLoad() {
 	}
 }
 
-// RevocationEvidence is a list or an answer by which a certificate was judged,
-// as it was received.
-type RevocationEvidence struct {
+// RevocationAnswer is a list or an answer by which a certificate was judged, as
+// it was received. It is shared: nobody may change it.
+type RevocationAnswer struct {
 	Kind       string // "crl" or "ocsp"
 	Source     string // the configured file or address
 	DER        []byte
+	SHA256     [32]byte // of DER
 	ThisUpdate time.Time
 	NextUpdate time.Time // zero: not stated
-}
-
-// Evidence gives what a judgement of the certificate at a moment rests on: its
-// chain, and the lists and answers by which its members below the root were found
-// not to be revoked, as far as they are still here. It asks nobody.
-func (t *Trust) Evidence(c *Certificate, at time.Time) (chain []*Certificate, revocation []RevocationEvidence) {
-	chain, err := t.Chain(c, at)
-	if err != nil || t.opt.Revocation == nil {
-		return chain, nil
-	}
-	for i := 0; i+1 < len(chain); i++ {
-		if e, ok := t.opt.Revocation.evidence(chain[i], chain[i+1], at); ok {
-			revocation = append(revocation, e)
-		}
-	}
-	return chain, revocation
-}
-
-func (r *Revocation) evidence(cert, issuer *Certificate, at time.Time) (RevocationEvidence, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, from := range r.opt.CRLs {
-		if l := r.lists[from]; l != nil && l.by(issuer) && l.fresh(at, r.opt.MaxAge) {
-			return RevocationEvidence{"crl", from, l.x.Raw, l.x.ThisUpdate, l.x.NextUpdate}, true
-		}
-	}
-	if kept, ok := r.answers[cert.SHA256]; ok {
-		a := kept.answer
-		return RevocationEvidence{"ocsp", a.source, a.der, a.thisUpdate, a.nextUpdate}, true
-	}
-	return RevocationEvidence{}, false
 }
 
 // fromOCSP takes an answer that is kept, waits for one that somebody else has asked
@@ -425,11 +392,12 @@ func makeRoom[V any](table map[[32]byte]V) {
 }
 
 // checkRevocation asks about every certificate of the chain below the root.
-// Without chains the issuer is looked for among the intermediates. unchecked is as
-// for Revocation.check.
-func (t *Trust) checkRevocation(c *Certificate, at time.Time) (unchecked error, _ *Error) {
+// Without chains the issuer is looked for among the intermediates. decided are the
+// answers that said so, that about c first; an error has those that were had.
+// unchecked is as for Revocation.check.
+func (t *Trust) checkRevocation(c *Certificate, at time.Time) (decided []*RevocationAnswer, unchecked error, _ *Error) {
 	if t.opt.Revocation == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	chain, err := t.Chain(c, at)
 	if err != nil || len(chain) == 0 {
@@ -437,22 +405,26 @@ func (t *Trust) checkRevocation(c *Certificate, at time.Time) (unchecked error, 
 		if issuer == nil {
 			const nobody = "the issuer's certificate is not configured, so nobody can be asked"
 			if t.opt.Revocation.opt.FailOpen {
-				return errors.New(nobody), nil
+				return nil, errors.New(nobody), nil
 			}
-			return nil, &Error{Code: RevocationUnknown, Certificate: c, Detail: nobody}
+			return nil, nil, &Error{Code: RevocationUnknown, Certificate: c, Detail: nobody}
 		}
 		chain = []*Certificate{c, issuer}
 	}
 	for i := 0; i+1 < len(chain); i++ {
-		why, e := t.opt.Revocation.check(chain[i], chain[i+1], at)
+		by, why, e := t.opt.Revocation.check(chain[i], chain[i+1], at)
+		if by != nil {
+			decided = append(decided, by)
+		}
 		if e != nil {
-			return nil, e
+			e.Revocation = decided
+			return nil, nil, e
 		}
 		if why != nil {
 			unchecked = why
 		}
 	}
-	return unchecked, nil
+	return decided, unchecked, nil
 }
 
 func (t *Trust) issuerOf(c *Certificate, at time.Time) *Certificate {

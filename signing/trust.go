@@ -73,7 +73,7 @@ func (t *Trust) Check(c *Certificate, at time.Time) error {
 	if err := t.check(c, at); err != nil {
 		return err
 	}
-	if _, err := t.checkRevocation(c, at); err != nil {
+	if _, _, err := t.checkRevocation(c, at); err != nil {
 		return err
 	}
 	return nil

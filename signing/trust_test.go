@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -387,11 +388,17 @@ func TestOCSP(t *testing.T) {
 					t.Fatalf("got %v, want %q", err, tt.want)
 				}
 			}
+			if tt.want == CertificateRevoked {
+				_, _, err := tr.checkRevocation(leaf, testNow)
+				if len(err.Revocation) != 1 || err.Revocation[0].Kind != "ocsp" {
+					t.Errorf("refused by %+v", err.Revocation)
+				}
+			}
 			if tt.want == "" {
-				chain, evidence := tr.Evidence(leaf, testNow)
-				if len(chain) != 3 || len(evidence) != 2 || evidence[0].Kind != "ocsp" || evidence[0].Source != srv.URL || len(evidence[0].DER) == 0 ||
-					evidence[1].Kind != "crl" || evidence[1].Source != rootPath || !bytes.Equal(evidence[1].DER, rootList) {
-					t.Errorf("evidence: %d certificates, %+v", len(chain), evidence)
+				decided, _, err := tr.checkRevocation(leaf, testNow)
+				if err != nil || len(decided) != 2 || decided[0].Kind != "ocsp" || decided[0].Source != srv.URL || decided[0].SHA256 != sha256.Sum256(decided[0].DER) || !decided[0].NextUpdate.Equal(r.next) ||
+					decided[1].Kind != "crl" || decided[1].Source != rootPath || !bytes.Equal(decided[1].DER, rootList) || decided[1].SHA256 != sha256.Sum256(rootList) {
+					t.Errorf("decided by %+v, %v", decided, err)
 				}
 			}
 			if tt.want == "" && r.asked.Load() != 1 {

@@ -72,6 +72,7 @@ type Signed struct {
 	certificate *Certificate
 	algorithm   Algorithm
 	form        Form
+	revocation  []*RevocationAnswer
 	unchecked   error
 	digest      [64]byte
 	digestLen   uint8
@@ -93,6 +94,11 @@ func (s Signed) Algorithm() Algorithm { return s.algorithm }
 // Unchecked is why nobody could say whether the certificate is revoked, where the
 // policy lets that pass (FailOpen); nil: it was checked, or is not to be.
 func (s Signed) Unchecked() error { return s.unchecked }
+
+// Revocation are the answers by which the certificate and its issuers were found
+// not to be revoked, that about the certificate itself first; none where
+// revocation is not checked.
+func (s Signed) Revocation() []*RevocationAnswer { return s.revocation }
 
 // Form is the octet form in which the digest matched: "woodstox" or "jdk", or
 // "canonical" outside the SMEV profile.
@@ -160,18 +166,22 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	}
 	// Asked last, and only for those who have shown that they hold the key:
 	// nobody else can make us ask a revocation service.
-	var unchecked error
-	if !v.opt.SignatureOnly && v.opt.Trust != nil {
-		why, err := v.opt.Trust.checkRevocation(cert, at)
-		if err != nil {
-			return Signed{}, placed(err, st.certAt)
-		}
-		unchecked = why
+	decided, unchecked, e := v.revocation(cert, at)
+	if e != nil {
+		return Signed{}, placed(e, st.certAt)
 	}
-	signed := Signed{unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
+	signed := Signed{revocation: decided, unchecked: unchecked, element: target, signature: sig, certificate: cert, algorithm: st.method.uri, form: form, digestLen: uint8(len(got))}
 	copy(signed.digest[:], got)
 	signed.mark = markOf(cert, st.method, got, st.value)
 	return signed, nil
+}
+
+// revocation asks whether a certificate is revoked, where the policy wants to know.
+func (v *Verifier) revocation(cert *Certificate, at time.Time) (decided []*RevocationAnswer, unchecked error, err *Error) {
+	if v.opt.SignatureOnly || v.opt.Trust == nil {
+		return nil, nil, nil
+	}
+	return v.opt.Trust.checkRevocation(cert, at)
 }
 
 // checkMethods holds the algorithms against the policy.

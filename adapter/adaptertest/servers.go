@@ -15,17 +15,18 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // openStore gives a database of this test alone, reached by way when it is given,
 // and its address.
-func openStore(t testing.TB, node string, way func(url string) string, log *slog.Logger) (*postgres.Store, string) {
+func openStore(t testing.TB, node string, way func(url string) string, keys *vault.Vault, log *slog.Logger) (*postgres.Store, string) {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
 	if way != nil {
 		url = way(url)
 	}
-	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Vault: keys, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +42,16 @@ func (w *World) SQL(sql string, args ...any) {
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(context.Background(), sql, args...)
 	w.must(err)
+}
+
+// Number reads one from the world's database behind the gateway's back.
+func (w *World) Number(sql string, args ...any) (n int64) {
+	w.T.Helper()
+	conn, err := pgx.Connect(context.Background(), w.database)
+	w.must(err)
+	defer conn.Close(context.Background())
+	w.must(conn.QueryRow(context.Background(), sql, args...).Scan(&n))
+	return n
 }
 
 // DeleteTopics takes topics away from a running bus, and waits until they have gone.

@@ -137,6 +137,7 @@ func (c *Console) api(r chi.Router) {
 	open("GET", "/journal/export", c.serveExport)
 	open("GET", "/journal/bundle", c.serveBundle)
 	open("GET", "/journal/trace/{id}", c.serveTrace)
+	open("GET", "/journal/revocation/{digest}", c.serveAnswer)
 	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)
 	open("GET", "/messages/{message}/envelope", c.serveMessageEnvelope)
 }

@@ -39,6 +39,9 @@ type Entry struct {
 	Original  string `json:"original,omitempty"`
 	Operation string `json:"operation,omitempty"`
 	Direction string `json:"direction,omitempty"`
+	Channel   string `json:"channel,omitempty"`
+	Reference string `json:"reference,omitempty"`
+	Test      bool   `json:"test,omitempty"`
 
 	Sender    string `json:"sender,omitempty"`
 	Recipient string `json:"recipient,omitempty"`
@@ -56,6 +59,7 @@ type Entry struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 
 	Certificate string   `json:"certificate,omitempty"`
+	Revocation  string   `json:"revocation,omitempty"` // what the call's certificates were judged by: an Answer's digest
 	Size        int      `json:"size,omitempty"`
 	Target      *int64   `json:"target,omitempty"`
 	Fields      []string `json:"fields,omitempty"`
@@ -66,9 +70,10 @@ type Entry struct {
 func entryOf(e *journal.Event) Entry {
 	return Entry{State: Pending, Kind: string(e.Kind), Time: e.Time.UTC(), Node: e.Node,
 		Message: e.Message, MessageID: e.MessageID, Original: e.Original, Operation: e.Operation, Direction: e.Direction,
+		Channel: e.Channel, Reference: e.Reference, Test: e.Test,
 		Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version, Schema: e.Schema,
 		Outcome: e.Outcome, Incident: e.Incident, Rule: e.Rule, Line: e.Line, Col: e.Col, Attempt: e.Attempt, Count: e.Count, Deadline: e.Deadline,
-		Certificate: e.Certificate, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
+		Certificate: e.Certificate, Revocation: e.Revocation, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
 }
 
 // rowEntry is an entry of the log of which the first covered have a checkpoint.
@@ -106,6 +111,9 @@ type Trace struct {
 	Events []Entry `json:"events"`
 	// Messages are the messages of the exchange in the order of their first event.
 	Messages []Message `json:"messages"`
+	// Answers are those about revocation by which the certificates were judged, as
+	// far as they are kept.
+	Answers []Answer `json:"answers,omitempty"`
 	// Refusal is the cause of the refused call, when ID is an incident or a refused
 	// MessageID.
 	Refusal *Refusal `json:"refusal,omitempty"`
@@ -146,6 +154,10 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())
+	var err error
+	if t.Answers, err = c.answers(ctx, t.Events); err != nil {
+		return nil, err
+	}
 	for i := range t.Events {
 		if e := &t.Events[i]; e.Kind == string(journal.KindRefused) && e.Incident != "" && (e.Incident == id || t.Refusal == nil) {
 			t.Refusal = c.refusal(ctx, e)

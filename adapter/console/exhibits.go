@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -31,11 +32,11 @@ func newMessage() string {
 // exhibits add to entries what they vouch for: the envelope as received, with the
 // opening of its digest, and the certificate. Personal values stay closed.
 // hold is told what they take.
-func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]journal.Exhibit, error) {
-	out, size := make([]journal.Exhibit, 0, len(rows)), 0
-	shown := map[string]bool{} // certificates
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
+	out, size := make([]audit.Exhibit, 0, len(rows)), 0
+	shown := map[string]bool{} // certificates and answers about revocation
 	for i := range rows {
-		x := journal.Exhibit{Index: rows[i].Index}
+		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
 		if _, ok := leaf.Commit[journal.FieldDigest]; ok {
 			if err := c.envelope(ctx, leaf, &x); err != nil {
@@ -50,13 +51,50 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 			x.Certificate = c.certificate(sum, x.Envelope, func(bytes int) error { return hold(size + bytes) })
 			shown[sum] = x.Certificate != nil
 		}
+		if name := leaf.Revocation; name != "" && !shown[name] {
+			shown[name] = true
+			if err := c.judgement(ctx, name, &x, shown); err != nil {
+				return nil, err
+			}
+			size += len(x.Revocation)
+			for _, a := range x.Answers {
+				size += 2 * len(a)
+			}
+			if err := hold(size); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, x)
 	}
 	return out, nil
 }
 
+// judgement adds what an entry's certificates were judged by, as far as it is kept
+// and is not in the bundle yet.
+func (c *Console) judgement(ctx context.Context, name string, x *audit.Exhibit, shown map[string]bool) error {
+	a, names, err := c.kept(ctx, name)
+	if err != nil || a == nil {
+		return err
+	}
+	x.Revocation = a.Bytes
+	for _, n := range names {
+		if shown[n] {
+			continue
+		}
+		shown[n] = true
+		one, _, err := c.kept(ctx, n)
+		if err != nil {
+			return err
+		}
+		if one != nil {
+			x.Answers = append(x.Answers, one.Bytes)
+		}
+	}
+	return nil
+}
+
 // envelope adds the envelope that an entry commits to, when it is still kept.
-func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *journal.Exhibit) error {
+func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *audit.Exhibit) error {
 	open, err := c.Journal.Openings(ctx, x.Index)
 	if err != nil {
 		return err

@@ -196,6 +196,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/journal/export", "/journal/export", nil, "200", ""}, {"/journal/export?format=csv", "/journal/export", nil, "200", ""}, {"/journal/export?format=x", "/journal/export", nil, "400", ""},
 		{"/journal/bundle?exchange=" + id, "/journal/bundle", nil, "200", ""}, {"/journal/bundle?exchange=x", "/journal/bundle", nil, "404", ""},
 		{"/journal/trace/" + id, "/journal/trace/{id}", nil, "200", ""}, {"/journal/trace/" + incident, "/journal/trace/{id}", nil, "200", ""}, {"/journal/trace/x", "/journal/trace/{id}", nil, "404", ""},
+		{"/journal/revocation/" + strings.Repeat("0", 64), "/journal/revocation/{digest}", nil, "404", ""},
 		{"/incidents/" + incident + "/envelope", "/incidents/{incident}/envelope", nil, "200", ""}, {"/incidents/x/envelope", "/incidents/{incident}/envelope", nil, "404", ""},
 		{"/messages/" + message + "/envelope", "/messages/{message}/envelope", nil, "200", ""}, {"/messages/x/envelope", "/messages/{message}/envelope", nil, "404", ""},
 		{"/queues", "/queues", nil, "401", "wrong"},

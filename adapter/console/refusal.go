@@ -212,7 +212,7 @@ func (c *Console) serveRefusedEnvelope(w http.ResponseWriter, r *http.Request, w
 	if err != nil {
 		return err
 	}
-	writeBytes(w, "refused-"+incident, contentType, body)
+	writeBytes(w, "refused-"+incident, ".xml", contentType, body)
 	return nil
 }
 
@@ -226,7 +226,7 @@ func (c *Console) serveMessageEnvelope(w http.ResponseWriter, r *http.Request, w
 	if err != nil {
 		return err
 	}
-	writeBytes(w, "message-"+m.ID.String(), "text/xml; charset=UTF-8", m.Body)
+	writeBytes(w, "message-"+m.ID.String(), ".xml", "text/xml; charset=UTF-8", m.Body)
 	return nil
 }
 
@@ -257,11 +257,11 @@ func (c *Console) message(ctx context.Context, id string) (*adapter.Message, err
 // writeBytes gives what somebody has sent as a file to keep: a browser must
 // neither show it as a page nor guess at it. What the sender called it stands in
 // a header of our own.
-func writeBytes(w http.ResponseWriter, name, contentType string, body []byte) {
+func writeBytes(w http.ResponseWriter, name, extension, contentType string, body []byte) {
 	sum := sha256.Sum256(body)
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", `attachment; filename="`+fileName(name)+`.xml"`)
+	h.Set("Content-Disposition", `attachment; filename="`+fileName(name)+extension+`"`)
 	h.Set("X-Mezhved-Content-Type", Visible(contentType))
 	h.Set("X-Mezhved-Sha256", hex.EncodeToString(sum[:]))
 	h.Set("Content-Length", fmt.Sprint(len(body)))

@@ -130,8 +130,11 @@ var errClosed = errors.New("the store is closed")
 
 // prepare packs the bodies and looks up the numbers.
 func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journal.Event) (*accept, error) {
-	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), body: s.bodies.pack(m.Body), done: make(chan outcome, 1)}
+	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), done: make(chan outcome, 1)}
 	var err error
+	if a.body, err = s.seal(contentOf(m), partBody, s.bodies.pack(m.Body)); err != nil {
+		return nil, err
+	}
 	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
 		return nil, err
 	}
@@ -143,8 +146,12 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 			return nil, err
 		}
 	}
-	for _, x := range m.Attachments {
-		a.attachments = append(a.attachments, s.bodies.pack(x.Content))
+	for n, x := range m.Attachments {
+		p, err := s.seal(contentOf(m), attachmentPart(n), s.bodies.pack(x.Content))
+		if err != nil {
+			return nil, err
+		}
+		a.attachments = append(a.attachments, p)
 	}
 	if a.recipients, err = json.Marshal(to); err != nil {
 		return nil, err

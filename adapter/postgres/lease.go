@@ -131,6 +131,10 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		// Leased, and not handed out: it comes back when the lease runs out.
 		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
 	}
+	if m.Erased != nil {
+		// Its key has gone, and the erasure is about to take it out of the queue.
+		return s.Lease(ctx, p)
+	}
 	return &adapter.Delivery{Message: m, Attempt: out.attempt, Until: p.Now.Add(p.For)}, nil
 }
 

@@ -64,7 +64,7 @@ SELECT epoch, topic, partition, system FROM p`)
 
 // Passed is adapter.Store.Passed.
 func (s *Store) Passed(ctx context.Context, from adapter.Partition, committed int64, now time.Time) (n int, err error) {
-	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "stream", Attempt: 1}, journal.KindDelivered, now)
+	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "stream", Channel: "stream", Attempt: 1}, journal.KindDelivered, now)
 	if err != nil {
 		return 0, err
 	}

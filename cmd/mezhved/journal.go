@@ -26,16 +26,18 @@ type journalCmd struct {
 
 type journalTraceCmd struct {
 	deskFlags
-	ID       string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
-	Envelope bool   `help:"Print the envelope instead: of the refused call, or of the message."`
-	Lang     string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
+	ID         string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
+	Envelope   bool   `help:"Print the envelope instead: of the refused call, or of the message."`
+	Revocation string `placeholder:"SHA256" help:"Print this answer about revocation instead, as it came."`
+	Lang       string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
 }
 
 func (journalTraceCmd) Help() string {
 	return `Examples:
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --config mezhved.yaml       # an incident: cause, rule, line, column
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --envelope > refused.xml    # what was refused, byte for byte
-  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange`
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --revocation 5f2c… > answer.ors   # what a certificate was judged by`
 }
 
 func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
@@ -50,6 +52,8 @@ func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
 	switch {
 	case c.Envelope:
 		return c.envelope(ctx, out, desk, &t)
+	case c.Revocation != "":
+		return c.answer(ctx, out, desk, &t)
 	case c.JSON:
 		return printJSON(out.out, t)
 	}
@@ -75,6 +79,21 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 			from = m.Envelope
 		}
 	}
+	return printKept(ctx, out, desk, from)
+}
+
+// answer prints what a certificate was judged by, as it came.
+func (c *journalTraceCmd) answer(ctx context.Context, out *stdio, desk *deskClient, t *console.Trace) error {
+	for _, a := range t.Answers {
+		if a.Digest == c.Revocation {
+			return printKept(ctx, out, desk, a.Bytes)
+		}
+	}
+	return no(fmt.Errorf("no entry of this trace names an answer %s that is kept", c.Revocation))
+}
+
+// printKept gives kept bytes: to a program as they are.
+func printKept(ctx context.Context, out *stdio, desk *deskClient, from string) error {
 	r, _, err := desk.open(ctx, from, nil)
 	if err != nil {
 		return err
@@ -91,7 +110,7 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 		}
 	}
 	if err != nil {
-		return unavailable(fmt.Errorf("the envelope did not come whole: %w", err))
+		return unavailable(fmt.Errorf("the bytes did not come whole: %w", err))
 	}
 	return nil
 }
@@ -160,7 +179,33 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 		}
 		fmt.Fprintln(w)
 	}
-	return printEntries(w, t.Events)
+	if err := printEntries(w, t.Events); err != nil {
+		return err
+	}
+	return printAnswers(w, t)
+}
+
+// printAnswers tells by what the certificates of the trace were judged.
+func printAnswers(w io.Writer, t *console.Trace) error {
+	if len(t.Answers) == 0 {
+		return nil
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return t.Format(time.RFC3339)
+	}
+	rows := [][]string{{"REVOCATION", "MADE", "DUE", "BYTES", "SOURCE", "SHA256"}}
+	for _, a := range t.Answers {
+		from := console.Visible(a.Source)
+		if len(a.Names) > 0 {
+			from = fmt.Sprintf("%d answers", len(a.Names))
+		}
+		rows = append(rows, []string{a.Kind, at(a.Made), at(a.Due), strconv.Itoa(a.Size), from, a.Digest})
+	}
+	fmt.Fprintln(w)
+	return table(w, rows)
 }
 
 func printEntries(w io.Writer, list []console.Entry) error {
@@ -172,6 +217,9 @@ func printEntries(w io.Writer, list []console.Entry) error {
 			entry = strconv.FormatInt(*e.Index, 10) + " " + string(e.State)
 		}
 		kind := e.Kind
+		if e.Test {
+			kind += " (test)"
+		}
 		if e.Attempt > 1 {
 			kind += fmt.Sprintf(" (%d)", e.Attempt)
 		}
@@ -194,6 +242,9 @@ type questionFlags struct {
 	Service     string `help:"Name of the service."`
 	Version     string `help:"Version of the service."`
 	Outcome     string `help:"ok, or the name of a fault."`
+	Channel     string `help:"Door and version: smev/1.2, ws/1.3, stream, gateway."`
+	Reference   string `placeholder:"ID" help:"ReferenceMessageID: all messages of the chain."`
+	Test        string `enum:",no,only" default:"" env:"MEZHVED_TEST" help:"no leaves out messages that are marked TestMessage, only leaves out all others."`
 	ID          string `name:"id" help:"Any name of an exchange: the gateway's id, a MessageID, an incident."`
 	Certificate string `placeholder:"SHA256" help:"Certificate of the caller."`
 	Incident    string `help:"Incident."`
@@ -202,7 +253,7 @@ type questionFlags struct {
 func (q *questionFlags) values() url.Values {
 	v := url.Values{}
 	for name, value := range map[string]string{"from": q.From, "to": q.To, "kind": q.Kind, "sender": q.Sender, "recipient": q.Recipient, "service": q.Service, "version": q.Version,
-		"outcome": q.Outcome, "id": q.ID, "certificate": q.Certificate, "incident": q.Incident} {
+		"outcome": q.Outcome, "channel": q.Channel, "reference": q.Reference, "test": q.Test, "id": q.ID, "certificate": q.Certificate, "incident": q.Incident} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -214,7 +265,7 @@ type journalSearchCmd struct {
 	deskFlags
 	questionFlags
 	Person string   `placeholder:"FIELD=VALUE" help:"Entries about a person: snils=11223344595. It is noted in the journal, the value erasable."`
-	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome."`
+	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome, channel, test."`
 	Oldest bool     `help:"Oldest first."`
 	Limit  int      `default:"50" help:"Entries of a page, 500 at most."`
 	After  string   `help:"The page after: the value that the page before ended with."`
@@ -223,7 +274,7 @@ type journalSearchCmd struct {
 func (journalSearchCmd) Help() string {
 	return `Examples:
   mezhved journal search --sender MUNI01 --provider FNS001 --from 2026-03-01 --to 2026-04-01 --kind refused
-  mezhved journal search --from 2026-03-01 --totals day,outcome
+  mezhved journal search --from 2026-03-01 --totals day,outcome --test no
   mezhved journal search --person snils=11223344595 --json`
 }
 
@@ -294,7 +345,7 @@ func (c *journalSearchCmd) totals(ctx context.Context, out *stdio, desk *deskCli
 	for _, one := range t.Totals {
 		row := []string{}
 		for _, by := range t.By {
-			row = append(row, console.Visible(map[string]string{"day": one.Day, "kind": one.Kind, "sender": one.Sender, "service": one.Service, "version": one.Version, "outcome": one.Outcome}[by]))
+			row = append(row, console.Visible(map[string]string{"day": one.Day, "kind": one.Kind, "sender": one.Sender, "service": one.Service, "version": one.Version, "outcome": one.Outcome, "channel": one.Channel, "test": one.Test}[by]))
 		}
 		rows = append(rows, append(row, strconv.FormatInt(one.Entries, 10)))
 	}
@@ -382,6 +433,9 @@ Examples:
 
 func (c *journalBundleCmd) Run(ctx context.Context, out *stdio) error {
 	v := c.values()
+	if c.Exchange != "" {
+		v.Del("test") // an exchange is taken whole
+	}
 	if (c.Exchange == "") == (len(v) == 0) {
 		return usage(errors.New("give either the name of an exchange or a question by flags"))
 	}
