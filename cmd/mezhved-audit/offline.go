@@ -14,6 +14,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/papers"
+	"mezhved/signing"
 )
 
 type verifyCommand struct {
@@ -24,7 +25,8 @@ type verifyCommand struct {
 type verifyBundleCommand struct {
 	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust. Without it the bundle is only checked against itself."`
 	anchorFlags
-	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+	TSA    []string `name:"tsa" placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the time-stamping authorities that you trust; may be repeated."`
+	Bundle string   `arg:"" type:"existingfile" help:"The bundle, a zip file."`
 }
 
 // anchorFlags say whose certificates are believed.
@@ -109,6 +111,10 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	stamp, err := tellStamp(e.Stamp, c.TSA)
+	if err != nil {
+		return err
+	}
 	bad, unpathed, unchecked := 0, 0, 0
 	for i := range signatures {
 		switch x := &signatures[i]; {
@@ -132,6 +138,7 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	if !e.Checkpoint.Signed.IsZero() {
 		fmt.Fprintf(s.out, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
 	}
+	fmt.Fprint(s.out, stamp)
 	fmt.Fprintf(s.out, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
 	for _, x := range e.Entries {
 		l := x.Leaf
@@ -160,6 +167,26 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 		return errFindings
 	}
 	return nil
+}
+
+// tellStamp is a line about a stamp; the error is why it proves nothing.
+func tellStamp(stamp *audit.Stamp, files []string) (string, error) {
+	if stamp == nil {
+		return "", nil
+	}
+	anchors, err := readCertificates(files)
+	if err != nil {
+		return "", err
+	}
+	ts, err := papers.Timestamp(stamp, anchors)
+	if err != nil {
+		return "", fmt.Errorf("NOT verified: the time stamp over the log of %d entries: %w", stamp.Checkpoint.Tree.N, err)
+	}
+	by := ts.Certificate().Subject()
+	if len(anchors) == 0 {
+		by += ", whose certificate was not looked at (--tsa)"
+	}
+	return fmt.Sprintf("time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", stamp.Checkpoint.Tree.N, ts.Time().Format(time.RFC3339), by), nil
 }
 
 // tellSignature prints what was found out about one signature.
@@ -246,6 +273,9 @@ func (c *logFlags) open(dir string) (_ *openedLog, err error) {
 		return nil, err
 	}
 	log.known = log.memory.Known
+	for _, s := range log.memory.Stamps {
+		log.known = append(log.known, s.Checkpoint)
+	}
 	for _, path := range c.Known {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -262,7 +292,8 @@ func (c *logFlags) open(dir string) (_ *openedLog, err error) {
 
 type verifyLogCommand struct {
 	logFlags
-	Dir string `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	TSA []string `name:"tsa" placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the time-stamping authorities that you trust; may be repeated."`
+	Dir string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
 }
 
 // Run implements the command.
@@ -288,7 +319,11 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	for _, fork := range memory.Forks {
 		forked(s, fork)
 	}
-	findings := r.Found + int64(len(memory.Damaged)+len(memory.Forks))
+	bad, err := c.stamps(s, memory.Stamps)
+	if err != nil {
+		return err
+	}
+	findings := r.Found + int64(len(memory.Damaged)+len(memory.Forks)+bad)
 	if findings == 0 {
 		fmt.Fprintln(s.out, "VERIFIED: 0 missing, 0 changed")
 		return nil
@@ -298,6 +333,36 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", findings)
 	return errFindings
+}
+
+// stamps proves the time stamps of a mirror and says how many prove nothing.
+func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, err error) {
+	anchors, err := readCertificates(c.TSA)
+	if err != nil {
+		return 0, err
+	}
+	var first, last *signing.Timestamp
+	for i := range stamps {
+		ts, err := papers.Timestamp(&stamps[i], anchors)
+		if err != nil {
+			fmt.Fprintf(s.out, "FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
+			bad++
+			continue
+		}
+		if first == nil {
+			first = ts
+		}
+		last = ts
+	}
+	if last != nil {
+		whose := ""
+		if len(anchors) == 0 {
+			whose = "; whose they are was not looked at (--tsa)"
+		}
+		fmt.Fprintf(s.out, "time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
+			last.Time().Format(time.RFC3339), last.Certificate().Subject(), stamps[len(stamps)-1].Checkpoint.Tree.N, whose)
+	}
+	return bad, nil
 }
 
 // remembered prints what a mirror's memory has lost.
