@@ -77,15 +77,22 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	Content      string   `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
 	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
+
+// What KafkaConfig.Content may say.
+const (
+	ContentSealed = "sealed"
+	ContentPlain  = "plain"
+)
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
 	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
-	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
+	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
 	Retention RetentionConfig `yaml:"retention"`
@@ -147,7 +154,7 @@ type LimitsConfig struct {
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
-	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address before it is told to wait; default 5
+	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
 	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
 	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
 }
@@ -188,7 +195,7 @@ type FilesConfig struct {
 	Dir       string `yaml:"dir"`       // folder of the files, shared by all nodes
 	File      Size   `yaml:"file"`      // one file; default 1GB
 	Message   Size   `yaml:"message"`   // the files of one message together (MR 3.3, section 5); default 1GB
-	Waiting   Size   `yaml:"waiting"`   // files from one address that no message refers to yet; default 4GB
+	Waiting   Size   `yaml:"waiting"`   // files from one address (IPv6: one /64) that no message refers to yet; default 4GB
 	Sender    Size   `yaml:"sender"`    // files in messages of one sender that wait; default 20GB
 	Recipient Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
 	Total     Size   `yaml:"total"`     // all files; default 100GB
@@ -207,7 +214,7 @@ type FTPConfig struct {
 	Key          string `yaml:"key"`          // PEM
 	RequireTLS   bool   `yaml:"requireTLS"`   // no login and no transfer in the clear
 	Connections  int    `yaml:"connections"`  // at once; default 200
-	PerAddress   int    `yaml:"perAddress"`   // of these from one address; default 20
+	PerAddress   int    `yaml:"perAddress"`   // of these from one address (IPv6: one /64); default 20
 	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
 	Stall        Period `yaml:"stall"`        // a transfer on which nothing moves breaks off after this; default 1m
 }
@@ -270,6 +277,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
+	def(&c.Kafka.Content, ContentSealed)
 	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
@@ -398,6 +406,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
+		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")

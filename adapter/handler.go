@@ -176,6 +176,18 @@ func (c *call) version() envelopes.Version {
 	return envelopes.V12
 }
 
+// channel is the door that the call came by, with the version that is spoken there,
+// as the journal has it.
+func (c *call) channel() string {
+	switch {
+	case c.door != anyVersion:
+		return "smev/" + c.door.String()
+	case c.envelope != nil:
+		return "ws/" + c.envelope.Version().String()
+	}
+	return "ws"
+}
+
 func (c *call) operation() envelopes.Operation {
 	if c.envelope == nil {
 		return 0
@@ -220,7 +232,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
-	c.event = journal.Event{Time: c.started, Node: g.config.Node}
+	c.event = journal.Event{Time: c.started, Node: g.config.Node, Channel: c.channel()}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
 	}
@@ -458,7 +470,7 @@ func (g *Gateway) parse(ctx context.Context, c *call) error {
 		return err
 	}
 	c.envelope = e
-	c.event.Operation = e.Operation().String()
+	c.event.Operation, c.event.Channel = e.Operation().String(), c.channel()
 	if c.door != anyVersion && c.door != e.Version() {
 		return because("wrong-door", e.Version(), c.door)
 	}

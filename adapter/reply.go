@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 
 	"mezhved/envelopes"
@@ -38,6 +39,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		return admitted{}, err
 	}
 	c.event.Service, c.event.Version, c.event.Schema, c.event.Original = s.Name, s.Version, s.SchemaDigest, string(to.MessageID)
+	c.event.Reference, c.event.Test = string(to.Reference), to.Test
 
 	m := g.message(c, resp.Data, resp.Signature)
 	m.MessageID, m.Original, m.Request, m.Reference = id, to.MessageID, to.Request, to.Reference
@@ -79,16 +81,17 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 // replyRoute reads the reply address. Only the provider that the request went
 // to may answer it, however the others came by the address.
 func (g *Gateway) replyRoute(c *call, token string) (replyAddress, *Service, error) {
+	shown := cmp.Or(short(token), "не указана")
 	to, err := g.replies.open(token)
 	if err != nil {
-		return to, nil, &refusal{reason: "no-reply-address", args: []any{short(token)}, cause: err}
+		return to, nil, &refusal{reason: "no-reply-address", args: []any{shown}, cause: err}
 	}
 	if to.Provider != c.party.Mnemonic {
-		return to, nil, because("not-the-provider", short(token))
+		return to, nil, because("not-the-provider", shown)
 	}
 	s := c.catalog.Service(to.Service, to.Version)
 	if s == nil || c.catalog.Party(to.Sender) == nil {
-		return to, nil, because("no-reply-address", short(token))
+		return to, nil, because("no-reply-address", shown)
 	}
 	return to, s, nil
 }

@@ -64,7 +64,8 @@ type Store interface {
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
 	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
 	// 0, nil and publish is not called. The messages come without their
-	// attachments, which the bus does not carry.
+	// attachments, which the bus does not carry, and with Erased and no body when
+	// their content is being erased.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -110,6 +111,14 @@ type Store interface {
 	// partition that is gone.
 	Restream(ctx context.Context, w Streaming) (n int, err error)
 
+	// Seal encrypts what is to leave the store with the key of a message's content,
+	// which its erasure destroys; part names it. ok is false while content is not
+	// sealed: see postgres.Options.Vault.
+	Seal(m *Message, part string, plain []byte) (sealed []byte, ok bool, err error)
+
+	// Unseal gives back what Seal encrypted.
+	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
+
 	// Standing tells what has waited longest at each station, by the store's own
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)
@@ -126,7 +135,8 @@ type Store interface {
 	// what is handed out; the event commits to poll and answer (journal.Receipt), and
 	// both are kept with it. When no answer can be made the message was not
 	// delivered: it steps aside for the time of the lease. No message: nil, nil. A
-	// message whose EOL has passed is not handed out.
+	// message whose EOL has passed is not handed out, nor is one whose content is
+	// being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
 	// FirstUse notes that a signed poll, known by its mark, came with an operation,
@@ -298,6 +308,10 @@ type Receipt struct {
 // OutcomeRewrapped is the outcome of the "delivered" event of a message that was
 // written anew in the reader's version, without its sender's signature.
 const OutcomeRewrapped = "rewrapped"
+
+// OutcomeErased is the outcome of the "dead" event of a message that cannot be
+// delivered because its content was erased.
+const OutcomeErased = "erased"
 
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {

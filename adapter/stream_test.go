@@ -88,7 +88,7 @@ func TestStreamOfANamedGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Kind == journal.KindDelivered && (e.Outcome != "stream" || e.Attempt != 1 || e.Recipient != "REGISTRY" || e.Sender != "MUNI") {
+		if e.Kind == journal.KindDelivered && (e.Outcome != "stream" || e.Channel != "stream" || e.Attempt != 1 || e.Recipient != "REGISTRY" || e.Sender != "MUNI") {
 			t.Errorf("delivered: %+v", e)
 		}
 	}

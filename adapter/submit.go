@@ -30,7 +30,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	c.event.MessageID = req.MessageID
+	c.event.MessageID, c.event.Reference, c.event.Test = req.MessageID, req.ReferenceMessageID, req.Test
 	a, err := g.admitRequest(ctx, c, req)
 	if err != nil {
 		if first := g.acceptedBefore(ctx, c, req.MessageID, req.Data); first != nil {

@@ -89,7 +89,8 @@ func (g *Gateway) tellSender(ctx context.Context, about *Message, s envelopes.As
 	}
 	m.Body, m.Digest = body, sha256.Sum256(body)
 
-	ev := journal.Event{Kind: journal.KindAccepted, Time: now, Node: g.config.Node, Outcome: "ok", Digest: hexDigest(m.Digest), Size: len(body)}
+	ev := journal.Event{Kind: journal.KindAccepted, Time: now, Node: g.config.Node, Outcome: "ok", Digest: hexDigest(m.Digest), Size: len(body),
+		Channel: "gateway", Reference: string(m.Reference), Test: m.Test}
 	describe(&ev, m)
 	events := []journal.Event{ev}
 	if about.Direction == DirRequest {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 )
 
@@ -78,8 +79,8 @@ func whole(q postgres.Query) postgres.Query {
 	return q
 }
 
-// Total is how many entries are of one day, kind, sender, service, version or
-// outcome, as asked.
+// Total is how many entries are of one day, kind, sender, service, version,
+// outcome or channel, or of tests or not, as asked.
 type Total struct {
 	Day     string `json:"day,omitempty"` // UTC
 	Kind    string `json:"kind,omitempty"`
@@ -87,6 +88,8 @@ type Total struct {
 	Service string `json:"service,omitempty"`
 	Version string `json:"version,omitempty"`
 	Outcome string `json:"outcome,omitempty"`
+	Channel string `json:"channel,omitempty"`
+	Test    string `json:"test,omitempty"` // "true" or "false"
 	Entries int64  `json:"entries"`
 }
 
@@ -122,7 +125,7 @@ func (c *Console) serveTotals(w http.ResponseWriter, r *http.Request, who Actor)
 }
 
 // groups are what totals can be by.
-var groups = []string{"day", "kind", "sender", "service", "version", "outcome"}
+var groups = []string{"day", "kind", "sender", "service", "version", "outcome", "channel", "test"}
 
 func (c *Console) totals(ctx context.Context, q *question, by ...string) (*Totals, error) {
 	if c.Journal == nil {
@@ -319,7 +322,7 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 	if err != nil {
 		return err
 	}
-	b := journal.Bundler{Tiles: c.Journal, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
+	b := audit.Bundler{Tiles: c.Journal, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
 		Append: func(ctx context.Context, e journal.Event) error { return c.Store.Record(ctx, e) }}
 	read := c.readEvent(who, what)
 	read.Message = newMessage()

@@ -36,7 +36,8 @@ func (c *Console) desk(r chi.Router) {
 	}))
 }
 
-// remember takes ?lang=ru|en and ?zone=local|utc off the address and remembers them.
+// remember takes ?lang=ru|en, ?zone=local|utc and ?tests=shown|hidden off the address
+// and remembers them.
 func (c *Console) remember(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		values, chosen := r.URL.Query(), false
@@ -127,7 +128,7 @@ func (c *Console) pageOverview(r *http.Request, who Actor) (any, error) {
 	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
 		return nil, err
 	}
-	return c.overview(r.Context())
+	return c.overview(r.Context(), tests(r))
 }
 
 func (c *Console) pageQueues(r *http.Request, _ Actor) (any, error) { return c.queues(r.Context()) }
@@ -157,7 +158,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	}
 	by := values.Get("by")
 	switch by {
-	case "day", "service", "outcome", "sender", "kind":
+	case "day", "service", "outcome", "sender", "kind", "channel", "test":
 	default:
 		by = "day"
 	}
@@ -170,6 +171,10 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	}
 	if !p.Asked {
 		return p, nil
+	}
+	if p.Question.Test == "" {
+		p.Question.Test = string(tests(r)) // so that what is taken away is what was shown
+		p.Question.query.Tests = tests(r)
 	}
 	if err := c.note(r.Context(), who, p.Question.reading("search")); err != nil {
 		return nil, err
@@ -211,7 +216,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 // posted, so that the value stands in no address, history or log.
 func (c *Console) pagePerson(r *http.Request, who Actor) (any, error) {
 	r.Body = http.MaxBytesReader(nil, r.Body, 8<<10)
-	q := &question{Person: &person{Field: strings.TrimSpace(r.PostFormValue("field")), Value: strings.TrimSpace(r.PostFormValue("value"))}, Limit: pageMost}
+	q := &question{Person: &person{Field: strings.TrimSpace(r.PostFormValue("field")), Value: strings.TrimSpace(r.PostFormValue("value"))}, Limit: pageMost, Test: string(tests(r))}
 	if err := q.check(); err != nil {
 		return nil, err
 	}

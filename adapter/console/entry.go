@@ -39,6 +39,9 @@ type Entry struct {
 	Original  string `json:"original,omitempty"`
 	Operation string `json:"operation,omitempty"`
 	Direction string `json:"direction,omitempty"`
+	Channel   string `json:"channel,omitempty"`
+	Reference string `json:"reference,omitempty"`
+	Test      bool   `json:"test,omitempty"`
 
 	Sender    string `json:"sender,omitempty"`
 	Recipient string `json:"recipient,omitempty"`
@@ -67,6 +70,7 @@ type Entry struct {
 func entryOf(e *journal.Event) Entry {
 	return Entry{State: Pending, Kind: string(e.Kind), Time: e.Time.UTC(), Node: e.Node,
 		Message: e.Message, MessageID: e.MessageID, Original: e.Original, Operation: e.Operation, Direction: e.Direction,
+		Channel: e.Channel, Reference: e.Reference, Test: e.Test,
 		Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version, Schema: e.Schema,
 		Outcome: e.Outcome, Incident: e.Incident, Rule: e.Rule, Line: e.Line, Col: e.Col, Attempt: e.Attempt, Count: e.Count, Deadline: e.Deadline,
 		Certificate: e.Certificate, Revocation: e.Revocation, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}

@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -31,11 +32,11 @@ func newMessage() string {
 // exhibits add to entries what they vouch for: the envelope as received, with the
 // opening of its digest, and the certificate. Personal values stay closed.
 // hold is told what they take.
-func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]journal.Exhibit, error) {
-	out, size := make([]journal.Exhibit, 0, len(rows)), 0
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
+	out, size := make([]audit.Exhibit, 0, len(rows)), 0
 	shown := map[string]bool{} // certificates and answers about revocation
 	for i := range rows {
-		x := journal.Exhibit{Index: rows[i].Index}
+		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
 		if _, ok := leaf.Commit[journal.FieldDigest]; ok {
 			if err := c.envelope(ctx, leaf, &x); err != nil {
@@ -70,7 +71,7 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 
 // judgement adds what an entry's certificates were judged by, as far as it is kept
 // and is not in the bundle yet.
-func (c *Console) judgement(ctx context.Context, name string, x *journal.Exhibit, shown map[string]bool) error {
+func (c *Console) judgement(ctx context.Context, name string, x *audit.Exhibit, shown map[string]bool) error {
 	a, names, err := c.kept(ctx, name)
 	if err != nil || a == nil {
 		return err
@@ -93,7 +94,7 @@ func (c *Console) judgement(ctx context.Context, name string, x *journal.Exhibit
 }
 
 // envelope adds the envelope that an entry commits to, when it is still kept.
-func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *journal.Exhibit) error {
+func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *audit.Exhibit) error {
 	open, err := c.Journal.Openings(ctx, x.Index)
 	if err != nil {
 		return err

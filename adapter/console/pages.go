@@ -41,15 +41,17 @@ func (c *Console) loadPages() (*pages, error) {
 
 // sheet is what every page is made of.
 type sheet struct {
-	Lang  string
-	UTC   bool   // times are in UTC, not in the desk's zone
-	Other string // address of this page in the other language
-	Zone  string // and with times in the other zone
-	Page  string
-	Node  string
-	Who   Actor
-	Now   time.Time
-	D     any
+	Lang    string
+	UTC     bool   // times are in UTC, not in the desk's zone
+	Other   string // address of this page in the other language
+	Zone    string // and with times in the other zone
+	Tests   string // and with or without messages that are tests
+	NoTests bool   // tests are left out
+	Page    string
+	Node    string
+	Who     Actor
+	Now     time.Time
+	D       any
 }
 
 // render writes a page. It is made whole before the first byte goes out, and
@@ -64,7 +66,8 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 		}
 		return (&url.URL{Path: r.URL.Path, RawQuery: values.Encode()}).String()
 	}
-	s := sheet{Lang: to.lang, UTC: to.utc, Other: other("lang", "en", "ru", to.lang == "en"), Zone: other("zone", "utc", "local", to.utc), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
+	s := sheet{Lang: to.lang, UTC: to.utc, Other: other("lang", "en", "ru", to.lang == "en"), Zone: other("zone", "utc", "local", to.utc),
+		Tests: other("tests", "hidden", "shown", testless(r)), NoTests: testless(r), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
 	var b bytes.Buffer
 	if err := c.pages.of[to][name].Execute(&b, s); err != nil {
 		c.Log.Error("console: a page", "page", name, "error", err)
@@ -220,5 +223,6 @@ var dictionary = map[string]Text{
 	"its readiness cannot be read":                                     {"состояние прочитать не удалось", "its readiness cannot be read"},
 	"it cannot be read now":                                            {"сейчас прочитать нельзя", "it cannot be read now"},
 	"no checkpoint yet":                                                {"контрольной точки ещё нет", "no checkpoint yet"},
-	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"},
+	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"}, "channel": {"вход", "door"},
+	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
 }

@@ -205,7 +205,11 @@ func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Acto
 	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
 		return err
 	}
-	o, err := c.overview(r.Context())
+	tests, err := testsOf(r.URL.Query().Get("test"))
+	if err != nil {
+		return err
+	}
+	o, err := c.overview(r.Context(), tests)
 	if err != nil {
 		return err
 	}
@@ -214,7 +218,7 @@ func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request, who Acto
 
 // overview gathers the state of the parts. A part that does not answer is a line
 // of the answer, not its end.
-func (c *Console) overview(ctx context.Context) (*Overview, error) {
+func (c *Console) overview(ctx context.Context, tests postgres.Tests) (*Overview, error) {
 	g := c.Gateway()
 	o := &Overview{Node: g.Config().Node, At: c.Now().UTC(), Queues: Queues{Queues: []Queue{}}, Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()), Expiring: c.expiring()}
 	readiness(ctx, g, o)
@@ -227,14 +231,14 @@ func (c *Console) overview(ctx context.Context) (*Overview, error) {
 	if c.Journal == nil {
 		return o, nil
 	}
-	if err := c.journalState(ctx, o); err != nil {
+	if err := c.journalState(ctx, o, tests); err != nil {
 		c.Log.Warn("console: state of the journal", "error", err)
 		o.Parts = append(o.Parts, Part{Name: "journal", Detail: "it cannot be read now"})
 	}
 	return o, nil
 }
 
-func (c *Console) journalState(ctx context.Context, o *Overview) error {
+func (c *Console) journalState(ctx context.Context, o *Overview, tests postgres.Tests) error {
 	head, err := c.Journal.Head(ctx)
 	if err != nil {
 		return err
@@ -254,7 +258,7 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 		o.Parts = append(o.Parts, part)
 	}
 
-	day := postgres.Query{From: c.Now().Add(-24 * time.Hour)}
+	day := postgres.Query{From: c.Now().Add(-24 * time.Hour), Tests: tests}
 	totals, err := c.Journal.Totals(ctx, day, "kind")
 	if err != nil {
 		return err
@@ -265,7 +269,7 @@ func (c *Console) journalState(ctx context.Context, o *Overview) error {
 	slices.SortFunc(o.Today, func(a, b Total) int { // as a message meets them
 		return slices.Index(kinds, journal.Kind(a.Kind)) - slices.Index(kinds, journal.Kind(b.Kind))
 	})
-	rows, err := c.Journal.Search(ctx, postgres.Query{Kind: journal.KindRefused, Descending: true, Limit: 10})
+	rows, err := c.Journal.Search(ctx, postgres.Query{Kind: journal.KindRefused, Tests: tests, Descending: true, Limit: 10})
 	if err != nil {
 		return err
 	}

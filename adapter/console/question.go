@@ -31,6 +31,9 @@ type question struct {
 	Service     string  `json:"service,omitempty"`
 	Version     string  `json:"version,omitempty"`
 	Outcome     string  `json:"outcome,omitempty"`
+	Channel     string  `json:"channel,omitempty"`
+	Reference   string  `json:"reference,omitempty"`
+	Test        string  `json:"test,omitempty"` // no or only; else tests are as everything else
 	ID          string  `json:"id,omitempty"`
 	Certificate string  `json:"certificate,omitempty"`
 	Incident    string  `json:"incident,omitempty"`
@@ -65,7 +68,7 @@ func (q *question) fields() []struct {
 		value *string
 	}{
 		{"from", &q.From}, {"to", &q.To}, {"kind", &q.Kind}, {"sender", &q.Sender}, {"recipient", &q.Recipient}, {"service", &q.Service},
-		{"version", &q.Version}, {"outcome", &q.Outcome}, {"id", &q.ID}, {"certificate", &q.Certificate}, {"incident", &q.Incident},
+		{"version", &q.Version}, {"outcome", &q.Outcome}, {"channel", &q.Channel}, {"reference", &q.Reference}, {"test", &q.Test}, {"id", &q.ID}, {"certificate", &q.Certificate}, {"incident", &q.Incident},
 		{"order", &q.Order}, {"after", &q.After},
 	}
 }
@@ -131,6 +134,10 @@ func (q *question) check() error {
 		return err
 	}
 	p.Kind, p.Sender, p.Recipient, p.Service, p.Version = journal.Kind(q.Kind), q.Sender, q.Recipient, q.Service, q.Version
+	p.Channel, p.Reference = q.Channel, q.Reference
+	if p.Tests, err = testsOf(q.Test); err != nil {
+		return err
+	}
 	p.Outcome, p.ID, p.Certificate, p.Incident = q.Outcome, q.ID, strings.ToLower(q.Certificate), q.Incident
 	if q.Kind != "" && !slices.Contains(kinds, p.Kind) {
 		return problem(http.StatusBadRequest, Text{"kind: события %q нет; есть %s.", "kind: there is no event %q; there are %s."}, q.Kind, listed(kinds))
@@ -164,6 +171,15 @@ func (q *question) check() error {
 		p.Person = &journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}
 	}
 	return nil
+}
+
+// testsOf reads what is to be done with messages that are marked TestMessage.
+func testsOf(s string) (postgres.Tests, error) {
+	switch t := postgres.Tests(s); t {
+	case postgres.TestsToo, postgres.NoTests, postgres.TestsOnly:
+		return t, nil
+	}
+	return "", problem(http.StatusBadRequest, Text{"test: ожидается no или only, а не %q.", "test: no or only is expected, not %q."}, s)
 }
 
 // moment reads a time with its zone, or a day, which begins it, or a time of the

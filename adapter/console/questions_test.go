@@ -19,6 +19,7 @@ import (
 
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 	"mezhved/envelopes"
@@ -388,7 +389,7 @@ func TestBundlesVerifyWithoutUs(t *testing.T) {
 		if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "application/zip" {
 			t.Fatalf("%s: %d %s", name, a.StatusCode, a.body)
 		}
-		e, err := journal.VerifyBundle(bytes.NewReader(a.body), int64(len(a.body)), d.policy)
+		e, err := audit.VerifyBundle(bytes.NewReader(a.body), int64(len(a.body)), d.policy)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

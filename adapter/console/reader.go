@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mezhved/adapter/postgres"
 )
 
 // reader is how somebody is spoken to: in which language, and times in which zone.
@@ -15,16 +17,32 @@ type reader struct {
 	utc  bool   // else the desk's zone
 }
 
+// testless says whether somebody has left the messages that are marked TestMessage
+// out of what the desk shows and counts. It is chosen as a language is.
+func testless(r *http.Request) bool {
+	c, err := r.Cookie(testsCookie)
+	return err == nil && c.Value == "hidden"
+}
+
+// tests is what a page's questions are to do with tests when they do not say it.
+func tests(r *http.Request) postgres.Tests {
+	if testless(r) {
+		return postgres.NoTests
+	}
+	return postgres.TestsToo
+}
+
 const (
 	languageCookie = "mezhved_language"
 	zoneCookie     = "mezhved_zone"
+	testsCookie    = "mezhved_tests"
 )
 
 // choices are the parameters by which a page is asked for in another way.
 var choices = []struct {
 	param, cookie string
 	values        [2]string
-}{{"lang", languageCookie, [2]string{"ru", "en"}}, {"zone", zoneCookie, [2]string{"local", "utc"}}}
+}{{"lang", languageCookie, [2]string{"ru", "en"}}, {"zone", zoneCookie, [2]string{"local", "utc"}}, {"tests", testsCookie, [2]string{"shown", "hidden"}}}
 
 // readerOf tells what the browser has remembered; before anything was chosen, the
 // language that it asks for, and the desk's zone.

@@ -20,7 +20,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/signing"
 )
 
@@ -219,7 +219,7 @@ func TestWhatCertificatesWereJudgedByIsEvidence(t *testing.T) {
 
 	// The bundle has them, and OpenSSL finds that they say what was decided.
 	b := d.ask(auditorToken, "/api/v1/journal/bundle?exchange="+id, nil)
-	evidence, err := journal.VerifyBundle(bytes.NewReader(b.body), int64(len(b.body)), d.policy)
+	evidence, err := audit.VerifyBundle(bytes.NewReader(b.body), int64(len(b.body)), d.policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,6 +312,6 @@ func swapAnswers(t *testing.T, bundle, one, other []byte) bool {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = journal.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), nil)
+	_, err = audit.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), nil)
 	return err == nil
 }

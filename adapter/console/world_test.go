@@ -18,7 +18,9 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 	"mezhved/envelopes"
 )
 
@@ -47,19 +49,19 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 		t.Fatalf("the world's store is a %T", d.Store.Store)
 	}
 	dir := t.TempDir()
-	vault, err := journal.OpenVault(filepath.Join(dir, "vault"), d.Clock.Now)
+	keys, err := vault.Open(filepath.Join(dir, "vault"), d.Clock.Now)
 	d.must(err)
-	d.book, err = store.Journal(context.Background(), origin, vault)
+	d.book, err = store.Journal(context.Background(), origin, keys)
 	d.must(err)
 	secret, public, err := journal.NewKey(origin)
 	d.must(err)
 	state := filepath.Join(dir, "signer")
-	d.must(journal.CreateSignerState(state, secret))
-	signer, err := journal.NewFileSigner(state, secret, d.Clock.Now)
+	d.must(clerk.CreateSignerState(state, secret))
+	signer, err := clerk.NewFileSigner(state, secret, d.Clock.Now)
 	d.must(err)
 	d.policy, err = journal.LogPolicy(public)
 	d.must(err)
-	sequencer := &journal.Sequencer{Book: d.book, Signer: signer, Vault: vault, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
+	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: keys, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -112,12 +113,14 @@ func (k *Kafka) start(dir string, opts KafkaOptions) error {
 	if opts.Durable {
 		o = append(o, kfake.SyncWrites())
 	}
+	listen := net.Listen
 	if opts.Behind != nil {
 		if len(opts.Behind) != len(state.Ports) {
 			return fmt.Errorf("%d proxies stand before %d nodes", len(opts.Behind), len(state.Ports))
 		}
-		o = append(o, kfake.ListenFn(behind(dir, opts.Behind)))
+		listen = behind(dir, opts.Behind)
 	}
+	o = append(o, kfake.ListenFn(lingering(listen)))
 	if opts.TLS != nil {
 		o = append(o, kfake.TLS(opts.TLS))
 	}
@@ -172,6 +175,61 @@ func behind(dir string, proxies []string) func(network, address string) (net.Lis
 		}
 		return proxied{l, address}, nil
 	}
+}
+
+// linger is how long the broker is not told that a client has gone. kfake counts a
+// member whose connection ends while it waits for its group to assemble as one that
+// has come, fails to answer it, and then never starts the clock of its session: it
+// stays in the group for ever, with partitions that nobody reads. With the
+// connection still open the answer is lost as it is on a real network, and the
+// session ends in its time. So linger is longer than clients let a group assemble.
+const linger = 30 * time.Second
+
+// lingering makes the ends of a listener's connections known late.
+func lingering(listen func(network, address string) (net.Listener, error)) func(network, address string) (net.Listener, error) {
+	return func(network, address string) (net.Listener, error) {
+		l, err := listen(network, address)
+		if err != nil {
+			return nil, err
+		}
+		return lingeringListener{l}, nil
+	}
+}
+
+type lingeringListener struct{ net.Listener }
+
+func (l lingeringListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &lingeringConn{Conn: c, closed: make(chan struct{})}, nil
+}
+
+// lingeringConn gives the end of what is read when linger is over, or the broker
+// itself closes the connection.
+type lingeringConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *lingeringConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		wait := time.NewTimer(linger)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-c.closed:
+		}
+	}
+	return n, err
+}
+
+func (c *lingeringConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 // retain drops what topics need not keep, at the start and then regularly.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -224,4 +225,77 @@ func TestKafkaBehindAProxy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A client that is killed while its group assembles is out of the group when its
+// session has ended, and what was to be its share is another's.
+func TestKafkaForgetsAMemberThatDiedWhileItJoined(t *testing.T) {
+	t.Parallel()
+	k, err := StartKafka(KafkaOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	create(t, k.Brokers(), "shared")
+	members := func() int {
+		if g := k.Cluster().GroupInfo("readers"); g != nil {
+			return len(g.Members)
+		}
+		return 0
+	}
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: not in two minutes; the group: %+v", what, k.Cluster().GroupInfo("readers"))
+			}
+		}
+	}
+	// join runs a member until the end of the test or until it is killed.
+	join := func() (kill func()) {
+		var mu sync.Mutex
+		var held []net.Conn
+		dead := false
+		r := kafka.NewReader(kafka.ReaderConfig{
+			Brokers: k.Brokers(), GroupID: "readers", GroupTopics: []string{"shared"},
+			SessionTimeout: 6 * time.Second, RebalanceTimeout: 10 * time.Second, MaxWait: 100 * time.Millisecond,
+			Dialer: &kafka.Dialer{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil && dead {
+					c.Close()
+					return nil, net.ErrClosed
+				}
+				held = append(held, c)
+				return c, err
+			}},
+		})
+		t.Cleanup(func() { r.Close() })
+		go r.FetchMessage(t.Context())
+		return func() {
+			mu.Lock()
+			defer mu.Unlock()
+			dead = true
+			for _, c := range held {
+				c.Close()
+			}
+		}
+	}
+
+	kill := join()
+	until("the first member is in", func() bool { g := k.Cluster().GroupInfo("readers"); return g != nil && g.State == "Stable" })
+	kill() // so the next ones wait for it
+	kill = join()
+	until("a second member waits", func() bool { return members() == 2 })
+	kill()
+	const alive = 9 // it is lost only if one of them leads the group, which is drawn
+	for range alive {
+		join()
+	}
+	until("the others wait", func() bool { return members() == 2+alive })
+	until("the dead are out", func() bool {
+		g := k.Cluster().GroupInfo("readers")
+		return g.State == "Stable" && len(g.Members) == alive
+	})
 }

@@ -30,8 +30,8 @@ type Checkpoint struct {
 	Note   []byte    // the signed note, with cosignatures
 }
 
-// checkpointText is the body of https://c2sp.org/tlog-checkpoint.
-func checkpointText(origin string, tree tlog.Tree) string {
+// CheckpointText is the body of https://c2sp.org/tlog-checkpoint.
+func CheckpointText(origin string, tree tlog.Tree) string {
 	return fmt.Sprintf("%s\n%d\n%s\n", origin, tree.N, base64.StdEncoding.EncodeToString(tree.Hash[:]))
 }
 
@@ -74,6 +74,24 @@ func (e *QuorumError) Error() string {
 	return fmt.Sprintf("checkpoint %d of %s lacks the cosignatures that the policy asks for", e.Size, e.Origin)
 }
 
+// MergeCosignatures adds the signature lines of other to signed. Both must carry
+// the same text; lines that are there already are not added twice.
+func MergeCosignatures(signed []byte, lines []byte) ([]byte, error) {
+	out := bytes.Clone(signed)
+	for line := range bytes.Lines(lines) {
+		if !bytes.HasPrefix(line, []byte("— ")) || !bytes.HasSuffix(line, []byte("\n")) {
+			return nil, fmt.Errorf("malformed signature line %q", line)
+		}
+		if !bytes.Contains(out, append([]byte("\n"), line...)) {
+			out = append(out, line...)
+		}
+	}
+	if len(out) > MaxCheckpoint {
+		return nil, fmt.Errorf("checkpoint with its cosignatures has %d bytes, at most %d are allowed", len(out), MaxCheckpoint)
+	}
+	return out, nil
+}
+
 // NewKey makes an Ed25519 key for a log or witness of the given name: skey is
 // secret, vkey is for policies. A log's name is its origin, a schemaless URL.
 func NewKey(name string) (skey, vkey string, err error) {
@@ -83,20 +101,22 @@ func NewKey(name string) (skey, vkey string, err error) {
 // KeyOf tells which log a signing key is of, and its verifier key, as policies name
 // it.
 func KeyOf(skey string) (origin, vkey string, err error) {
-	k, err := parseKey(skey)
+	k, err := ParseSigningKey(skey)
 	if err != nil {
 		return "", "", err
 	}
-	return k.name, k.vkey(), nil
+	return k.name, k.Verifier(), nil
 }
 
-// key is an Ed25519 key from an skey, for signing with our own clock.
-type key struct {
+// SigningKey is an Ed25519 key from an skey, for signing with our own clock: a
+// log's or a witness's.
+type SigningKey struct {
 	name string
 	priv ed25519.PrivateKey
 }
 
-func parseKey(skey string) (*key, error) {
+// ParseSigningKey reads an skey.
+func ParseSigningKey(skey string) (*SigningKey, error) {
 	signer, err := note.NewSigner(skey)
 	if err != nil {
 		return nil, errors.New("signing key is not an Ed25519 note key (PRIVATE+KEY+name+hash+data)")
@@ -107,11 +127,14 @@ func parseKey(skey string) (*key, error) {
 	if !ok || !ok2 || err != nil || len(raw) != 1+ed25519.SeedSize {
 		return nil, errors.New("signing key is not an Ed25519 note key (PRIVATE+KEY+name+hash+data)")
 	}
-	return &key{signer.Name(), ed25519.NewKeyFromSeed(raw[1:])}, nil
+	return &SigningKey{signer.Name(), ed25519.NewKeyFromSeed(raw[1:])}, nil
 }
 
-// vkey is the public half, as policies name it.
-func (k *key) vkey() string {
+// Name is the log's origin or the witness's name.
+func (k *SigningKey) Name() string { return k.name }
+
+// Verifier is the public half, as policies name it: a vkey.
+func (k *SigningKey) Verifier() string {
 	v, err := note.NewEd25519VerifierKey(k.name, k.priv.Public().(ed25519.PublicKey))
 	if err != nil {
 		panic(err) // the name was checked when the key was parsed
@@ -135,17 +158,18 @@ func keyID(name string, alg byte, public ed25519.PublicKey) uint32 {
 }
 
 // line is a signature line: em dash, name, base64 of key id and signature.
-func (k *key) line(alg byte, sig []byte) string {
+func (k *SigningKey) line(alg byte, sig []byte) string {
 	raw := binary.BigEndian.AppendUint32(nil, keyID(k.name, alg, k.priv.Public().(ed25519.PublicKey)))
 	return "— " + k.name + " " + base64.StdEncoding.EncodeToString(append(raw, sig...)) + "\n"
 }
 
-func (k *key) sign(text string) string {
+// Sign makes a plain note signature: one line.
+func (k *SigningKey) Sign(text string) string {
 	return k.line(algEd25519, ed25519.Sign(k.priv, []byte(text)))
 }
 
-// cosign signs text and time, as https://c2sp.org/tlog-cosignature has it.
-func (k *key) cosign(text string, at time.Time) string {
+// Cosign signs text and time, as https://c2sp.org/tlog-cosignature has it.
+func (k *SigningKey) Cosign(text string, at time.Time) string {
 	seconds := uint64(at.Unix())
 	sig := binary.BigEndian.AppendUint64(nil, seconds)
 	return k.line(algCosignature, append(sig, ed25519.Sign(k.priv, cosigned(seconds, []byte(text)))...))

@@ -1,8 +1,10 @@
 // Package journal is the gateway's evidence: what happened to every message, in
 // a form that a stranger can verify without trusting the gateway, its operator or
-// its database. Everybody may enter; the package itself knows no database, no
-// broker and no network (a test holds that). Storage is given to it as a Book,
-// the network lives in adapter/journal/remote.
+// its database. Here are the log's shapes: event, leaf, tree, checkpoint, policy,
+// proof. Everybody may enter; the package knows no database, no broker and no
+// network. Above it are two rooms that never meet (a test holds that): clerk writes
+// the log, into a Book that is given to it; audit doubts it. The network lives in
+// adapter/journal/remote.
 //
 // This comment is the specification.
 //
@@ -15,7 +17,7 @@
 //
 // # Leaves
 //
-// The Sequencer turns each event into one leaf: a JSON object in the canonical
+// The clerk turns each event into one leaf: a JSON object in the canonical
 // form of RFC 8785, UTF-8, no newline, at most 4096 bytes. ParseLeaf accepts
 // exactly what Leaf.Append writes. Members, all optional but those in capitals:
 //
@@ -25,8 +27,8 @@
 //	                                  or of the list of several: see Judgement
 //	commit                            object: field name to commitment
 //	deadline, TIME, LOGGED            milliseconds since 1970 UTC
-//	direction, incident, message, messageId, node, operation, original,
-//	outcome, recipient, rule, sender, service, version, ground
+//	channel (2), direction, ground, incident, message, messageId, node, operation,
+//	original, outcome, recipient, reference (2), rule, sender, service, version
 //	                                  texts of at most 128 bytes, longer ones
 //	                                  end in "…", control characters are spaces
 //	fields                            names of fields
@@ -36,7 +38,21 @@
 //	prev                              index of the message's previous entry
 //	recipientSeq, senderSeq           counters, see below
 //	target                            erased: index of the entry
-//	V                                 1, the version of this format
+//	test (2)                          true, or absent
+//	V                                 1 or 2, the version of this format
+//
+// channel is the door that a call came by and the version that it spoke there
+// (smev/1.2; ws/1.2 where the door takes all), stream for what a recipient read on
+// the bus, gateway for the gateway's own messages. reference is the
+// ReferenceMessageID of the message, which names the one that its chain began with.
+// test says that the message is marked TestMessage; the sequencer hands it on to all
+// later entries of the message.
+//
+// Members marked (2) came with version 2. v is the first version that has all
+// members of the leaf: a leaf without them says 1 and is what it was before, so a
+// leaf has one spelling still, logs of before verify as they are, and in one log
+// both stand side by side while nodes are upgraded. A program that knows version 1
+// alone refuses a leaf with more, as it must: it would not know what it passes over.
 //
 // A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
 // and the value as message. Every value that may be personal or that may be
@@ -51,7 +67,7 @@
 // how long the event waited. An auditor counts entries that waited for more than a
 // minute (late), and takes it for a finding when logged goes back or when time is
 // more than a minute after logged. logged cannot be taken back, so a sequencer logs
-// nothing while the clock cannot be relied on (Sequencer.Steady).
+// nothing while the clock cannot be relied on (clerk.Sequencer.Steady).
 //
 // # Counters, chains, periods
 //
@@ -65,7 +81,7 @@
 // Every hour, and at the first step after a longer silence, a period-close entry
 // asserts the number of entries by kind from the previous close (or entry 0) up
 // to itself, excluded, and the SHA-256 of all counters (see CountersDigest).
-// Recount does all of this bookkeeping again.
+// audit.Recount does all of this bookkeeping again.
 //
 // # The tree
 //
@@ -83,25 +99,42 @@
 // cosignatures. A Policy (https://c2sp.org/tlog-policy) says whose signatures are
 // enough; an auditor must have it from somebody other than the log's operator.
 //
-// A Signer remembers the last tree it signed, outside the database, and signs only
+// A clerk.Signer remembers the last tree it signed, outside the database, and signs only
 // what continues it. A database that was restored or rewritten is refused
-// (RollbackError) and the log is stopped. The way out is Reopen: the log goes on
+// (RollbackError) and the log is stopped. The way out is clerk.Reopen: the log goes on
 // under a new origin and key, and its key-changed entry says where the old one
 // ended.
 //
 // # Proofs and bundles
 //
 // The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
+// That of several at once, BatchFormat, has the hashes of the largest subtrees that
+// hold none of them, from left to right, and one checkpoint (MarshalBatch); it splits
+// into the single ones (SplitBatch).
+//
 // An evidence bundle is a zip of leaves, proofs, openings, envelopes,
 // certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
-// carries that entry and its proof. VerifyBundle accepts a bundle only when every
+// carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in
 // every bundle.
 //
+// # Receipts
+//
+// The answers that the bus signs are promises, whoever the client is: the answer to
+// SendRequest or SendResponse that an entry "accepted" with its MessageID, its sender
+// and its SendingTimestamp as time is in the log; the answer to GetRequest or
+// GetResponse that holds a message, an entry "delivered" with its MessageID. Every
+// checkpoint that is signed later than ReceiptDue after the receipt's time has the
+// entry: the event is committed before the answer is given, waits for its place for
+// a fraction of a second, and when one waits for half a minute nothing is accepted
+// any more. Receipt, checkpoint and log together prove that a promise was
+// broken (package papers): what stands in the log is proved by its tree, what does
+// not, by reading all of it.
+//
 // # Mirrors
 //
-// A Mirror is an auditor's copy in a folder: tiles and entry bundles under their
+// A mirror is an auditor's copy in a folder: tiles and entry bundles under their
 // paths, "checkpoint", and the memory of his visits: checkpoints/<size> as they
 // were signed, forks/ with the proofs of misbehaviour that were found, and
 // mirror.json, which saves work. A file is written when a signed root has proven

@@ -32,7 +32,7 @@ const (
 )
 
 // begins says that an event of this kind is the first of its message.
-func (k Kind) begins() bool { return k == KindAccepted || k == KindRefused }
+func (k Kind) Begins() bool { return k == KindAccepted || k == KindRefused }
 
 // Event is one thing that happened, as the gateway tells it to the journal. It
 // carries no content: digests, parties, codes and places only. Personal values
@@ -48,6 +48,9 @@ type Event struct {
 	Original  string `json:"original,omitempty"`  // MessageID of the request that this message answers
 	Operation string `json:"operation,omitempty"` // SendRequest, GetRequest, ...
 	Direction string `json:"direction,omitempty"` // request, response, status, rejection, async, broadcast
+	Channel   string `json:"-"`                   // the door that it came by, and the protocol's version there: smev/1.2, ws/1.3 (version by content), stream, gateway
+	Reference string `json:"-"`                   // ReferenceMessageID: the message that began the chain
+	Test      bool   `json:"-"`                   // the message is marked TestMessage; the sequencer puts it on all later entries of the message
 
 	Sender    string `json:"sender,omitempty"`    // mnemonic of the sending information system
 	Recipient string `json:"recipient,omitempty"` // mnemonic of the receiving information system
@@ -89,6 +92,7 @@ type PersonalField struct {
 const (
 	ClassPersonal = "personal" // values about people
 	ClassEnvelope = "envelope" // digests of envelopes, which live as long as the envelopes
+	ClassLeaf     = "leaf"     // of a row alone: what is a member of the leaf, see Row
 )
 
 // LogChange announces in the log that it goes on under a new origin or key. A

@@ -23,7 +23,7 @@ type form struct {
 	end     int    // of the leaf in sheet
 	has     uint64 // bit m: member m stands in the leaf
 	escaped uint64 // bit m: the text of member m has escapes
-	kind    kindNumber
+	kind    KindNumber
 	numbers [members]int64 // of the numbers in has
 	values  [members]span  // of the texts in has, without quotes; of commit, with braces; in sheet
 
@@ -43,6 +43,7 @@ type span struct{ from, to uint16 }
 const (
 	mAttempt = iota
 	mCertificate
+	mChannel
 	mCol
 	mCommit
 	mCount
@@ -65,6 +66,7 @@ const (
 	mPrev
 	mRecipient
 	mRecipientSeq
+	mReference
 	mRevocation
 	mRule
 	mSchema
@@ -73,6 +75,7 @@ const (
 	mService
 	mSize
 	mTarget
+	mTest
 	mTime
 	mV
 	mVersion
@@ -86,6 +89,7 @@ const (
 	aText       valueKind = iota // a string that is not empty
 	aNumber                      // an integer that is not 0
 	anIndex                      // an integer
+	aTruth                       // true
 	commitments                  // what mCommit has
 	rare                         // what mFields, mLog and mPeriod have
 )
@@ -96,6 +100,7 @@ var memberNames = [members]struct {
 }{
 	mAttempt:      {"attempt", aNumber},
 	mCertificate:  {"certificate", aText},
+	mChannel:      {"channel", aText},
 	mCol:          {"col", aNumber},
 	mCommit:       {"commit", commitments},
 	mCount:        {"count", aNumber},
@@ -118,6 +123,7 @@ var memberNames = [members]struct {
 	mPrev:         {"prev", anIndex},
 	mRecipient:    {"recipient", aText},
 	mRecipientSeq: {"recipientSeq", aNumber},
+	mReference:    {"reference", aText},
 	mRevocation:   {"revocation", aText},
 	mRule:         {"rule", aText},
 	mSchema:       {"schema", aText},
@@ -126,6 +132,7 @@ var memberNames = [members]struct {
 	mService:      {"service", aText},
 	mSize:         {"size", aNumber},
 	mTarget:       {"target", anIndex},
+	mTest:         {"test", aTruth},
 	mTime:         {"time", aNumber},
 	mV:            {"v", aNumber},
 	mVersion:      {"version", aText},
@@ -168,8 +175,11 @@ func (f *form) read(leaf []byte) error {
 	if at, wrong := f.object(); wrong != "" {
 		return fmt.Errorf("leaf: byte %d: expected %s", at-sheetStart, wrong)
 	}
-	if v := f.number(mV); v != LeafVersion {
-		return fmt.Errorf("leaf has format version %d, this program knows %d: use a newer one", v, LeafVersion)
+	switch v := f.number(mV); {
+	case v < 1 || v > LeafVersion:
+		return fmt.Errorf("leaf has format version %d, this program knows 1 to %d: use a newer one", v, LeafVersion)
+	case v != f.version():
+		return fmt.Errorf("leaf has format version %d, and the members of version %d", v, f.version())
 	}
 	if f.kind = numberOfKind[Kind(f.raw(mKind))]; f.kind == 0 {
 		return fmt.Errorf("leaf has unknown kind %q", f.raw(mKind))
@@ -179,6 +189,20 @@ func (f *form) read(leaf []byte) error {
 	}
 	return nil
 }
+
+// since2 are the members that version 1 of the format does not have.
+const since2 = 1<<mChannel | 1<<mReference | 1<<mTest
+
+// version is Leaf.version of the leaf.
+func (f *form) version() int64 {
+	if f.has&since2 != 0 {
+		return 2
+	}
+	return 1
+}
+
+// truth is "true" as a sheet has it in a word.
+const truth = 't' | 'r'<<8 | 'u'<<16 | 'e'<<24
 
 // hash is LeafHash of the leaf that was read.
 func (f *form) hash() Hash {
@@ -219,6 +243,10 @@ func (f *form) object() (at int, wrong string) {
 			f.numbers[m], i, wrong = s.integer(i)
 			if f.numbers[m] == 0 && wrong == "" && keys[m].value == aNumber {
 				wrong = "an integer that is not 0"
+			}
+		case aTruth:
+			if i += len("true"); uint32(s.word(from)) != truth {
+				i, wrong = from, "true"
 			}
 		case commitments:
 			i, wrong = s.committed(i, nil)
@@ -269,7 +297,7 @@ func (s *sheet) committed(i int, take func(field, commitment span)) (end int, wr
 			return i, wrong
 		}
 		field := s[from+1 : i-1]
-		if !validName(string(field)) || string(field) <= string(last) {
+		if !ValidName(string(field)) || string(field) <= string(last) {
 			return from, "the name of a field, in ascending order"
 		}
 		last = field
@@ -372,6 +400,7 @@ func (f *form) decode() Leaf {
 		Event: Event{
 			Kind: kindByNumber[f.kind], Time: clock(f.number(mTime)), Node: text(mNode),
 			Message: text(mMessage), MessageID: text(mMessageID), Original: text(mOriginal), Operation: text(mOperation), Direction: text(mDirection),
+			Channel: text(mChannel), Reference: text(mReference), Test: f.stands(mTest),
 			Sender: text(mSender), Recipient: text(mRecipient), Service: text(mService), Version: text(mVersion), Schema: text(mSchema),
 			Outcome: text(mOutcome), Incident: text(mIncident), Rule: text(mRule), Line: number(mLine), Col: number(mCol),
 			Attempt: number(mAttempt), Count: number(mCount), Certificate: text(mCertificate), Size: number(mSize), Revocation: text(mRevocation),
@@ -452,15 +481,22 @@ func (r *reader) period() *Period {
 	return p
 }
 
-// kindNumber is a Kind as an index, to count by: 0 is none.
-type kindNumber uint8
+// KindNumber is a Kind as an index, to count by: 0 is none.
+type KindNumber uint8
 
-const kindNumbers = 32 // room: the set of kinds may grow
+// KindNumbers is more than any KindNumber: the set of kinds may grow.
+const KindNumbers = 32
 
-var kindByNumber, numberOfKind = func() (names [kindNumbers]Kind, numbers map[Kind]kindNumber) {
-	numbers = map[Kind]kindNumber{}
+// Kind is the kind of a number, empty for none.
+func (n KindNumber) Kind() Kind { return kindByNumber[n] }
+
+// Number is the number of a kind, 0 for one that this version does not know.
+func (k Kind) Number() KindNumber { return numberOfKind[k] }
+
+var kindByNumber, numberOfKind = func() (names [KindNumbers]Kind, numbers map[Kind]KindNumber) {
+	numbers = map[Kind]KindNumber{}
 	for i, name := range slices.Sorted(maps.Keys(kinds)) {
-		names[i+1], numbers[name] = name, kindNumber(i+1)
+		names[i+1], numbers[name] = name, KindNumber(i+1)
 	}
 	return names, numbers
 }()

@@ -3,7 +3,6 @@ package journal_test
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	mathrand "math/rand/v2"
 	"reflect"
@@ -20,18 +19,19 @@ import (
 
 // agree checks that ParseLeaf, a recount's reader and the reference judge a byte
 // string alike and read the same from it. used is a reader that has read others.
-func agree(t testing.TB, used *journal.FactsReader, b []byte) (accepted bool) {
+func agree(t testing.TB, used *journal.LeafReader, b []byte) (accepted bool) {
 	want, refused := referenceParse(b)
 	got, err := journal.ParseLeaf(b)
 	if (err == nil) != (refused == nil) {
 		t.Fatalf("%q: ParseLeaf says %v, the reference %v", b, err, refused)
 	}
-	facts, err := used.Read(b)
+	var facts journal.Facts
+	err = used.Facts(b, &facts)
 	if (err == nil) != (refused == nil) {
 		t.Fatalf("%q: the recount says %v, the reference %v", b, err, refused)
 	}
-	if facts.Hash != journal.LeafHash(b) {
-		t.Fatalf("%q: hashed to %s, want %s", b, facts.Hash, journal.LeafHash(b))
+	if hash := used.Hash(); hash != journal.LeafHash(b) {
+		t.Fatalf("%q: hashed to %s, want %s", b, hash, journal.LeafHash(b))
 	}
 	if refused != nil {
 		return false
@@ -39,11 +39,10 @@ func agree(t testing.TB, used *journal.FactsReader, b []byte) (accepted bool) {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%q:\nparsed    %+v\nreference %+v", b, got, want)
 	}
-	taken := journal.Facts{Kind: want.Kind, Sender: want.Sender, Recipient: want.Recipient, Message: want.Message,
-		Time: want.Time.UnixMilli(), Logged: want.Logged.UnixMilli(), Prev: want.Prev, SenderSeq: want.SenderSeq, RecipientSeq: want.RecipientSeq,
-		Period: want.Period, Hash: facts.Hash}
-	if !reflect.DeepEqual(facts, taken) {
-		t.Fatalf("%q:\ncounted   %+v\nreference %+v", b, facts, taken)
+	if facts.Kind.Kind() != want.Kind || string(facts.Sender) != want.Sender || string(facts.Recipient) != want.Recipient || string(facts.Message) != want.Message ||
+		facts.Time != want.Time.UnixMilli() || facts.Logged != want.Logged.UnixMilli() || facts.Prev != want.Prev ||
+		facts.SenderSeq != want.SenderSeq || facts.RecipientSeq != want.RecipientSeq || !reflect.DeepEqual(facts.Period, want.Period) {
+		t.Fatalf("%q:\ncounted   %+v\nreference %+v", b, facts, want)
 	}
 	if again := got.Append(nil); !bytes.Equal(again, b) {
 		t.Fatalf("accepted %q, writes %q", b, again)
@@ -88,7 +87,7 @@ func specimens(t testing.TB) (out [][]byte) {
 
 // Whatever byte is put, inserted or removed anywhere in a leaf.
 func TestReadersAgreeOnEveryByte(t *testing.T) {
-	var used journal.FactsReader
+	var used journal.LeafReader
 	leaves := specimens(t)[27:36] // of the gateway's three, those of one of a kind, and a small one
 	if testing.Short() {
 		leaves = leaves[3:5]
@@ -122,12 +121,12 @@ func TestReadersAgreeOnEveryByte(t *testing.T) {
 
 func TestReadersAgreeOnMutations(t *testing.T) {
 	r := mathrand.New(mathrand.NewPCG(uint64(time.Now().UnixNano()), 9))
-	var used journal.FactsReader
+	var used journal.LeafReader
 	leaves := specimens(t)
-	for range 50 * mutations(t) {
-		b := mutate(r, leaves[r.IntN(len(leaves))])
+	for range 50 * journaltest.Mutations(t) {
+		b := journaltest.Mutate(r, leaves[r.IntN(len(leaves))])
 		for r.IntN(2) == 0 {
-			b = mutate(r, b)
+			b = journaltest.Mutate(r, b)
 		}
 		agree(t, &used, b)
 	}
@@ -136,7 +135,7 @@ func TestReadersAgreeOnMutations(t *testing.T) {
 // Objects of members in any number and order, with values that suit them or not.
 func TestReadersAgreeOnAnyMembers(t *testing.T) {
 	r := mathrand.New(mathrand.NewPCG(uint64(time.Now().UnixNano()), 11))
-	var used journal.FactsReader
+	var used journal.LeafReader
 	names := strings.Fields("attempt certificate col commit count deadline direction fields ground incident kind line log logged message messageId node " +
 		"operation original outcome period prev recipient recipientSeq revocation rule schema sender senderSeq service size target time v version " +
 		"counters from parties to totals key oldOrigin oldRoot oldSize origin attempts vv verdict a messag zzz")
@@ -148,7 +147,7 @@ func TestReadersAgreeOnAnyMembers(t *testing.T) {
 		`{"counters":"c","from":0,"parties":0,"to":0,"totals":{}}`, `{"counters":"c","from":0,"parties":0,"to":1,"totals":{"dead":1,"unknown":2}}`,
 		`{"counters":"c","from":0,"parties":0,"to":1,"totals":{"deed":1}}`, `{"counters":"c","from":0}`, `null`, `true`, ``}
 	accepted := 0
-	for range 100 * mutations(t) {
+	for range 100 * journaltest.Mutations(t) {
 		members := []string{`"kind":"dead"`, `"logged":1`, `"time":1`, `"v":1`}
 		for range r.IntN(4) {
 			members = append(members, fmt.Sprintf(`"%s":%s`, names[r.IntN(len(names))], values[r.IntN(len(values))]))
@@ -170,7 +169,7 @@ func TestReadersAgreeOnAnyMembers(t *testing.T) {
 }
 
 func TestReadersAgreeOnAnyEvent(t *testing.T) {
-	var used journal.FactsReader
+	var used journal.LeafReader
 	rapid.Check(t, func(r *rapid.T) {
 		l, _, err := journal.NewLeaf(anyEvent().Draw(r, "event"), rand.Reader)
 		if err != nil {
@@ -185,7 +184,7 @@ func TestReadersAgreeOnAnyEvent(t *testing.T) {
 
 // What ends nowhere, up to the greatest length of a leaf and beyond it.
 func TestReadersAgreeOnWhatNeverEnds(t *testing.T) {
-	var used journal.FactsReader
+	var used journal.LeafReader
 	for _, begin := range []string{"", "{", `{"node":"`, `{"node":"é`, `{"node":"\n`, `{"size":`, `{"commit":{"a`, `{"fields":[`, `{"log":{"key":"`, `{"commit":{"a":"`} {
 		for _, next := range []string{"x", "1", `"`, "{", "[", `\`, ",", "é", `"a",`, `"a":"`, "\x00"} {
 			for size := journal.MaxLeaf - 20; size < journal.MaxLeaf+20; size++ {
@@ -201,59 +200,6 @@ func FuzzReadersAgree(f *testing.F) {
 	for _, leaf := range specimens(f) {
 		f.Add(leaf)
 	}
-	var used journal.FactsReader
+	var used journal.LeafReader
 	f.Fuzz(func(t *testing.T, b []byte) { agree(t, &used, b) })
-}
-
-func TestKeyOfAUUIDIsItsSixteenBytes(t *testing.T) {
-	const id = "0189abcd-ef01-7234-8567-89abcdef0123"
-	first, ok := journal.UUIDKey(id)
-	if !ok {
-		t.Fatal("no UUID")
-	}
-	seen := map[[2]uint64]string{first: id}
-	for i := range id {
-		for c := range 256 {
-			b := []byte(id)
-			b[i] = byte(c)
-			key, ok := journal.UUIDKey(string(b))
-			_, err := hex.DecodeString(strings.ReplaceAll(string(b), "-", ""))
-			want := err == nil && (c == '-') == (id[i] == '-') && strings.ToLower(string(b)) == string(b)
-			if ok != want {
-				t.Fatalf("%q is a UUID: %t, want %t", b, ok, want)
-			}
-			if other, twice := seen[key]; ok && twice && other != string(b) {
-				t.Fatalf("%s and %s have one key", other, b)
-			}
-			if ok {
-				seen[key] = string(b)
-			}
-		}
-	}
-	for _, bad := range []string{"", id[:35], id + "0", strings.ToUpper(id)} {
-		if _, ok := journal.UUIDKey(bad); ok {
-			t.Errorf("%q is a UUID", bad)
-		}
-	}
-}
-
-// The table must know what a map knows, through all its growing.
-func TestChainsAreAMap(t *testing.T) {
-	r := mathrand.New(mathrand.NewPCG(uint64(time.Now().UnixNano()), 13))
-	table, model := journal.NewChains(), map[string]int64{}
-	for index := range int64(200_000) {
-		n := r.IntN(60_000)
-		message := fmt.Sprintf("%08x-0000-7000-8000-%012x", n&7, n)
-		if n%10 == 0 {
-			message = fmt.Sprint("message ", n)
-		}
-		want, known := model[message]
-		if !known {
-			want = journal.NoEntry
-		}
-		if got := table.Follow(message, index); got != want {
-			t.Fatalf("entry %d of %s follows %d, want %d", index, message, got, want)
-		}
-		model[message] = index
-	}
 }

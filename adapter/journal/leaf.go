@@ -20,17 +20,26 @@ import (
 
 // Limits of the format.
 const (
-	LeafVersion = 1    // "v" of every leaf written by this package
+	LeafVersion = 2    // the highest "v" of a leaf that this package knows: see Leaf.version
 	MaxLeaf     = 4096 // bytes of one leaf
 
 	maxText     = 128 // bytes of a text field in a leaf; longer ones end in "…"
 	maxPersonal = 8   // committed fields of one leaf, besides digest
 	maxFields   = 8   // names in Fields
-	placeRoom   = 160 // bytes that the sequencer may add: logged, prev and both counters
+	placeRoom   = 176 // bytes that the sequencer may add: logged, prev, both counters and test
 )
 
 // NoEntry stands for "there is no such entry" where an index is expected.
 const NoEntry int64 = -1
+
+// LateAfter is how much later than its own time an entry may be logged before a
+// Recount counts it as late. Late entries are not findings: a stopped journal
+// catches up on what was committed before it stopped.
+const LateAfter = time.Minute
+
+// ReceiptDue is how long after the time that it states a receipt comes due: a log
+// that is signed later has its entry. See "Receipts" in the package comment.
+const ReceiptDue = time.Hour
 
 // Hash is a node of the tree: SHA-256 as RFC 6962 prefixes it.
 type Hash = tlog.Hash
@@ -79,6 +88,19 @@ type Opening struct {
 	Class string   `json:"class"`
 	Salt  [32]byte `json:"-"`
 	Value string   `json:"value"`
+}
+
+// Sealed is an opening as it is stored: readable only with the key of its class
+// and month, findable only by who can compute Blind. Deleting it forgets the
+// value; destroying the key forgets every value of that class and month, in all
+// backups too.
+type Sealed struct {
+	Index int64 // the entry that commits to it
+	Field string
+	Class string
+	Key   string // name of the key: class and month
+	Box   []byte // AES-256-GCM: nonce, then ciphertext of salt and value
+	Blind []byte // 16 bytes of HMAC-SHA-256 over field and value, for searching by exact value; empty for digests
 }
 
 type openingJSON struct {
@@ -163,7 +185,7 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 		*s = clip(*s)
 	}
 	for _, f := range e.Fields {
-		if !validName(f) {
+		if !ValidName(f) {
 			return Leaf{}, nil, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
 		}
 	}
@@ -223,7 +245,7 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	l.Commit = make(map[string]Hash, len(open))
 	for i := range open {
 		o := &open[i]
-		if !validName(o.Field) || !validName(o.Class) {
+		if !ValidName(o.Field) || !ValidName(o.Class) {
 			return fmt.Errorf("event %s: field %q of class %q: names are a-z, 0-9 and '-', at most 32 long", l.Kind, o.Field, o.Class)
 		}
 		if _, twice := l.Commit[o.Field]; twice {
@@ -237,7 +259,9 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 	return nil
 }
 
-func validName(s string) bool {
+// ValidName says whether a field or a retention class may be called so: a-z, 0-9
+// and -, beginning with a letter, 32 long at most.
+func ValidName(s string) bool {
 	if s == "" || len(s) > 32 {
 		return false
 	}
@@ -251,7 +275,7 @@ func validName(s string) bool {
 
 // texts lists the leaf's free strings, for clipping.
 func (l *Leaf) texts() []*string {
-	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Sender, &l.Recipient,
+	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
 		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground}
 }
 
@@ -290,12 +314,24 @@ func harmless(s string) bool {
 	return true
 }
 
+// version is the first version of the format that has all of the leaf's members.
+// So there is one spelling of a leaf still, the leaves of before are what they
+// were, and a program of before reads a log up to the first entry that says what
+// it cannot know.
+func (l *Leaf) version() int64 {
+	if l.Channel != "" || l.Reference != "" || l.Test {
+		return 2
+	}
+	return 1
+}
+
 // Append adds the leaf's bytes to b: canonical JSON, one object, no newline.
 func (l *Leaf) Append(b []byte) []byte {
 	w := writer{b: b}
 	w.open()
 	w.num("attempt", int64(l.Attempt))
 	w.str("certificate", l.Certificate)
+	w.str("channel", l.Channel)
 	w.num("col", int64(l.Col))
 	if len(l.Commit) > 0 {
 		w.key("commit")
@@ -361,6 +397,7 @@ func (l *Leaf) Append(b []byte) []byte {
 	}
 	w.str("recipient", l.Recipient)
 	w.num("recipientSeq", l.RecipientSeq)
+	w.str("reference", l.Reference)
 	w.str("revocation", l.Revocation)
 	w.str("rule", l.Rule)
 	w.str("schema", l.Schema)
@@ -371,8 +408,12 @@ func (l *Leaf) Append(b []byte) []byte {
 	if l.Target != nil {
 		w.index("target", *l.Target)
 	}
+	if l.Test {
+		w.key("test")
+		w.b = append(w.b, "true"...)
+	}
 	w.num("time", l.Time.UnixMilli())
-	w.num("v", LeafVersion)
+	w.num("v", l.version())
 	w.str("version", l.Version)
 	w.close()
 	return w.b

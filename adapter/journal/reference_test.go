@@ -28,7 +28,10 @@ func referenceParse(b []byte) (journal.Leaf, error) {
 	return l.Leaf, nil
 }
 
-type refLeaf struct{ journal.Leaf }
+type refLeaf struct {
+	journal.Leaf
+	newer bool // it has a member that version 1 does not have
+}
 
 var refKinds = map[journal.Kind]bool{
 	"accepted": true, "refused": true, "routed": true, "queued": true, "delivered": true, "returned": true,
@@ -46,8 +49,8 @@ func (l *refLeaf) parse(s string) error {
 	if r.err != nil {
 		return fmt.Errorf("leaf: %w", r.err)
 	}
-	if version != journal.LeafVersion {
-		return fmt.Errorf("leaf has format version %d, this program knows %d: use a newer one", version, journal.LeafVersion)
+	if want := map[bool]int64{false: 1, true: 2}[l.newer]; version != want {
+		return fmt.Errorf("leaf has format version %d, want %d", version, want)
 	}
 	if !refKinds[l.Kind] {
 		return fmt.Errorf("leaf has unknown kind %q", l.Kind)
@@ -74,6 +77,9 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 		l.Attempt = int(r.num())
 	case "certificate":
 		l.Certificate = r.str()
+	case "channel":
+		l.Channel = r.str()
+		l.newer = true
 	case "col":
 		l.Col = int(r.num())
 	case "commit":
@@ -144,6 +150,9 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 		l.Recipient = r.str()
 	case "recipientSeq":
 		l.RecipientSeq = r.num()
+	case "reference":
+		l.Reference = r.str()
+		l.newer = true
 	case "revocation":
 		l.Revocation = r.str()
 	case "rule":
@@ -161,6 +170,11 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 	case "target":
 		n := r.index()
 		l.Target = &n
+	case "test":
+		for _, c := range []byte("true") {
+			r.byte(c)
+		}
+		l.Test, l.newer = true, true
 	case "time":
 		l.Time = time.UnixMilli(r.num()).UTC()
 	case "v":

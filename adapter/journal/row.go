@@ -12,6 +12,12 @@ import (
 // Row is the event as a pending row holds it: JSON that PostgreSQL's json and
 // jsonb take, whatever bytes a stranger's message has brought into it. Members
 // stand in the order of Event's fields, those that are empty are absent.
+//
+// Members that came to the format after its first release go among the personal
+// ones, under ClassLeaf. So a sequencer of a release that does not know them, as
+// one may lead while the nodes are upgraded, commits to them as to any value, and
+// nothing that was told is lost; to a member that it does not know it could only
+// make of the whole row an entry of kind unknown.
 func (e Event) Row() ([]byte, error) {
 	for _, t := range []time.Time{e.Time, e.Deadline} {
 		if y := t.UTC().Year(); y < 0 || y > 9999 {
@@ -81,20 +87,62 @@ func (e Event) Row() ([]byte, error) {
 		}
 		b = append(append(b, `,"log":`...), change...)
 	}
-	for i, p := range e.Personal {
-		b = append(b, separator(i, `,"personal":[`)...)
-		b = appendString(append(b, `{"field":`...), strings.ToValidUTF8(p.Field, "\uFFFD"))
-		// A text of PostgreSQL cannot hold a zero character.
-		b = appendString(append(b, `,"value":`...), strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD"))
-		if p.Class != "" {
-			b = appendString(append(b, `,"class":`...), strings.ToValidUTF8(p.Class, "\uFFFD"))
+	values := 0
+	value := func(field, value, class string) {
+		b = append(b, separator(values, `,"personal":[`)...)
+		values++
+		b = appendString(append(b, `{"field":`...), field)
+		b = appendString(append(b, `,"value":`...), value)
+		if class != "" {
+			b = appendString(append(b, `,"class":`...), class)
 		}
 		b = append(b, '}')
 	}
-	if len(e.Personal) > 0 {
+	for _, p := range e.Personal {
+		// A text of PostgreSQL cannot hold a zero character.
+		value(strings.ToValidUTF8(p.Field, "\uFFFD"), strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD"), strings.ToValidUTF8(p.Class, "\uFFFD"))
+	}
+	if e.Channel != "" {
+		value(memberChannel, clip(e.Channel), ClassLeaf)
+	}
+	if e.Reference != "" {
+		value(memberReference, clip(e.Reference), ClassLeaf)
+	}
+	if e.Test {
+		value(memberTest, "true", ClassLeaf)
+	}
+	if values > 0 {
 		b = append(b, ']')
 	}
 	return append(b, '}'), nil
+}
+
+// The members that go among the personal values of a row.
+const (
+	memberChannel   = "channel"
+	memberReference = "reference"
+	memberTest      = "test"
+)
+
+// lift takes the members out of the personal values. What a newer node calls a
+// member and this one does not know stays among them, to be committed to.
+func (e *Event) lift() {
+	rest := e.Personal[:0]
+	for _, p := range e.Personal {
+		switch {
+		case p.Class == ClassLeaf && p.Field == memberChannel:
+			e.Channel = p.Value
+		case p.Class == ClassLeaf && p.Field == memberReference:
+			e.Reference = p.Value
+		case p.Class == ClassLeaf && p.Field == memberTest:
+			e.Test = true
+		default:
+			rest = append(rest, p)
+		}
+	}
+	if e.Personal = rest; len(rest) == 0 {
+		e.Personal = nil
+	}
 }
 
 func separator(i int, first string) string {
@@ -107,14 +155,19 @@ func separator(i int, first string) string {
 // ParseRow reads what Row wrote and refuses members that it does not know: a
 // newer node may have written them, and dropping them silently would be a lie.
 func ParseRow(row []byte) (Event, error) {
-	if e, ok := readRow(string(row)); ok {
-		return e, nil
+	e, ok := readRow(string(row))
+	if !ok {
+		e = Event{}
+		d := json.NewDecoder(strings.NewReader(string(row)))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&e); err != nil {
+			return e, err
+		}
 	}
-	var e Event
-	d := json.NewDecoder(strings.NewReader(string(row)))
-	d.DisallowUnknownFields()
-	err := d.Decode(&e)
-	return e, err
+	if len(e.Personal) > 0 {
+		e.lift()
+	}
+	return e, nil
 }
 
 // rowReader reads a row in the spelling in which nearly all come: as Row writes

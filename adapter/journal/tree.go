@@ -112,19 +112,19 @@ func AppendEntry(bundle, leaf []byte) []byte {
 
 // Entries cuts an entry bundle into its entries, which share its memory.
 func Entries(bundle []byte) ([][]byte, error) {
-	n, err := countEntries(bundle)
+	n, err := CountEntries(bundle)
 	if err != nil {
 		return nil, err
 	}
 	out := make([][]byte, n)
 	for i := range out {
-		out[i], bundle = cutEntry(bundle)
+		out[i], bundle = CutEntry(bundle)
 	}
 	return out, nil
 }
 
-// countEntries checks that an entry bundle can be cut into its entries.
-func countEntries(bundle []byte) (n int, err error) {
+// CountEntries checks that an entry bundle can be cut into its entries.
+func CountEntries(bundle []byte) (n int, err error) {
 	for len(bundle) > 0 {
 		if len(bundle) < 2 {
 			return 0, errors.New("entry bundle ends inside a length")
@@ -132,7 +132,7 @@ func countEntries(bundle []byte) (n int, err error) {
 		if len(bundle) < 2+int(binary.BigEndian.Uint16(bundle)) {
 			return 0, errors.New("entry bundle ends inside an entry")
 		}
-		_, bundle = cutEntry(bundle)
+		_, bundle = CutEntry(bundle)
 		n++
 	}
 	if n > TileWidth {
@@ -141,8 +141,8 @@ func countEntries(bundle []byte) (n int, err error) {
 	return n, nil
 }
 
-// cutEntry takes the first entry off a bundle that was counted.
-func cutEntry(bundle []byte) (leaf, rest []byte) {
+// CutEntry takes the first entry off a bundle that was counted.
+func CutEntry(bundle []byte) (leaf, rest []byte) {
 	end := 2 + int(binary.BigEndian.Uint16(bundle))
 	return bundle[2:end:end], bundle[end:]
 }
@@ -208,22 +208,40 @@ func (e *Edge) Append(h Hash) {
 		e.levels[level] = make([]byte, 0, TileWidth*tlog.HashSize)
 		n >>= TileHeight
 		e.full = append(e.full, Tile{Level: level, N: n, Data: done})
-		h = subtree(done)
+		h = Subtree(done)
 	}
 }
 
 // Take returns the tiles that Append changed since the last Take: finished ones,
 // then the unfinished ones of the edge.
 func (e *Edge) Take() []Tile {
-	out := e.full
-	for level := range e.touched {
-		if len(e.levels[level]) > 0 {
-			out = append(out, Tile{Level: level, N: e.size >> (TileHeight * (level + 1)), Data: append([]byte(nil), e.levels[level]...)})
-		}
-	}
-	e.full, e.touched = nil, 0
+	out := append(e.Finished(), e.unfinished(e.touched)...)
+	e.touched = 0
 	return out
 }
+
+// Finished takes the tiles that Append finished since they were last taken.
+func (e *Edge) Finished() []Tile {
+	out := e.full
+	e.full = nil
+	return out
+}
+
+// Unfinished gives all unfinished tiles, whether Append changed them or not.
+func (e *Edge) Unfinished() []Tile { return e.unfinished(len(e.levels)) }
+
+func (e *Edge) unfinished(levels int) (out []Tile) {
+	for level := range levels {
+		if data := e.Level(level); len(data) > 0 {
+			out = append(out, Tile{Level: level, N: e.size >> (TileHeight * (level + 1)), Data: append([]byte(nil), data...)})
+		}
+	}
+	return out
+}
+
+// Level gives the hashes of the unfinished tile of a level; they change with the
+// next Append.
+func (e *Edge) Level(level int) []byte { return e.levels[level] }
 
 // Root is the RFC 6962 tree head of all leaves.
 func (e *Edge) Root() Hash {
@@ -237,15 +255,15 @@ func (e *Edge) Root() Hash {
 	var right []byte
 	for _, data := range e.levels {
 		if list := append(append([]byte(nil), data...), right...); len(list) > 0 {
-			h := subtree(list)
+			h := Subtree(list)
 			right = h[:]
 		}
 	}
 	return Hash(right)
 }
 
-// subtree is the RFC 6962 hash over a list of node hashes.
-func subtree(list []byte) Hash {
+// Subtree is the RFC 6962 hash over a list of node hashes.
+func Subtree(list []byte) Hash {
 	n := len(list) / tlog.HashSize
 	if n == 1 {
 		return Hash(list)
@@ -254,7 +272,7 @@ func subtree(list []byte) Hash {
 	for k*2 < n {
 		k *= 2
 	}
-	return tlog.NodeHash(subtree(list[:k*tlog.HashSize]), subtree(list[k*tlog.HashSize:]))
+	return tlog.NodeHash(Subtree(list[:k*tlog.HashSize]), Subtree(list[k*tlog.HashSize:]))
 }
 
 // tileReader lets x/mod's tree maths read from a TileSource.

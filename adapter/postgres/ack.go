@@ -21,15 +21,15 @@ type ack struct {
 
 // acked is a delivered message under the id of an Ack.
 type acked struct {
-	n       int // of the Ack in its batch, from 0
-	queue   int32
-	prio    int16
-	seq     int64
-	out     bool // its lease has not run out
-	attempt int
-	message [16]byte
-	service string
-	answers adapter.Direction
+	n         int // of the Ack in its batch, from 0
+	queue     int32
+	prio      int16
+	seq       int64
+	out       bool // its lease has not run out
+	attempt   int
+	message   [16]byte
+	service   string
+	direction adapter.Direction
 }
 
 // Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
@@ -112,7 +112,7 @@ func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) 
 	delivered := make([][]acked, len(batch))
 	var f acked
 	tx, err := s.polls.open(ctx, ackFind, []any{string(system), ids, now},
-		[]any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.answers}, func() { delivered[f.n] = append(delivered[f.n], f) })
+		[]any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.direction}, func() { delivered[f.n] = append(delivered[f.n], f) })
 	if err != nil {
 		return nil, err
 	}

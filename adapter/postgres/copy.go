@@ -44,6 +44,14 @@ func (c *copied) bigint(n int64) {
 	c.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(c.b, 8), uint64(n))
 }
 
+func (c *copied) bool(v bool) {
+	one := byte(0)
+	if v {
+		one = 1
+	}
+	c.b = append(binary.BigEndian.AppendUint32(c.b, 1), one)
+}
+
 // postgresEpoch is where PostgreSQL's time begins.
 var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 

@@ -27,7 +27,7 @@
 //   - What this node committed a moment ago is handed out from memory (fresh.go);
 //     a message never changes.
 //   - The journal has few indexes. journal_term says in which stretches of 1024
-//     entries a value stands, journal_total on which days a combination of values
+//     entries a value stands, journal_tally on which days a combination of values
 //     does and between which entries; a search reads what both leave.
 //   - Message bodies are kept byte for byte, compressed with a dictionary of
 //     what every envelope repeats.

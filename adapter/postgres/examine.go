@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 )
 
 // Examination is what a look at a database found.
@@ -19,7 +19,7 @@ type Examination struct {
 	Commit  time.Duration // median time of a durable commit of one small row
 	Skew    time.Duration // our clock minus the server's
 	Within  time.Duration // how wrong Skew may be
-	Head    journal.Head  // of the journal; without an origin when there is none yet
+	Head    clerk.Head    // of the journal; without an origin when there is none yet
 
 	ReadOnly bool // nothing can be written, as Errors says
 
@@ -40,7 +40,7 @@ const minimum = 150000
 // Examine connects to a database as a gateway does and tries what a gateway needs
 // of it. Nothing of that stays. An error means that it could not be looked at.
 func Examine(ctx context.Context, url string) (*Examination, error) {
-	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, noSeqScan)
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, planned...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +100,9 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 		}
 	}
 	if x.Head, err = readHead(ctx, pool, headSQL); isCode(err, undefinedTable) || errors.Is(err, pgx.ErrNoRows) {
-		x.Head = journal.Head{} // never started yet
+		x.Head = clerk.Head{} // never started yet
 	} else if isCode(err, "42501") {
-		x.Head = journal.Head{} // it was said that the role may not read the tables
+		x.Head = clerk.Head{} // it was said that the role may not read the tables
 	} else if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ const refeedFor = "7 days"
 func (s *Store) Refeed(ctx context.Context, epoch string) (again bool, err error) {
 	err = s.pool.QueryRow(ctx, `WITH b AS MATERIALIZED (SELECT epoch FROM journal_feed), u AS (
 	UPDATE journal_feed SET epoch = $1, next = CASE epoch WHEN '' THEN next ELSE least(next, coalesce(
-		(SELECT min(first) FROM journal_total WHERE day >= (now() - interval '`+refeedFor+`')::date AND first >= 0), (SELECT rolled FROM journal_head), 0)) END
+		(SELECT min(first) FROM journal_tally WHERE day >= (now() - interval '`+refeedFor+`')::date AND first >= 0), (SELECT tallied FROM journal_head), 0)) END
 	WHERE epoch <> $1 RETURNING 1
 ) SELECT EXISTS (SELECT FROM u) AND EXISTS (SELECT FROM b WHERE epoch <> '')`, epoch).Scan(&again)
 	if err != nil {

@@ -19,14 +19,16 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
-// Journal is a journal.Book on PostgreSQL, and the auditor's questions to it.
+// Journal is a clerk.Book on PostgreSQL, and the auditor's questions to it.
 // Any number of nodes may have one on the same database.
 type Journal struct {
 	pool  *sessions
 	leads *leads
-	vault *journal.Vault
+	vault *vault.Vault
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -38,24 +40,24 @@ type Journal struct {
 	made      map[string]bool // partitions that are there
 }
 
-var _ journal.Book = (*Journal)(nil)
+var _ clerk.Book = (*Journal)(nil)
 
 // Journal opens the journal in the store's database and begins the log under
-// origin if there is none yet. vault has the keys of what the entries commit to;
+// origin if there is none yet. keys are those of what the entries commit to;
 // on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
-func (s *Store) Journal(ctx context.Context, origin string, vault *journal.Vault) (*Journal, error) {
-	return openJournal(ctx, s.pool, s.leads, origin, vault, s.log)
+func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (*Journal, error) {
+	return openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
 }
 
-func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, vault *journal.Vault, log *slog.Logger) (*Journal, error) {
+func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, keys *vault.Vault, log *slog.Logger) (*Journal, error) {
 	empty, _ := tlog.TreeHash(0, nil)
 	_, err := pool.Exec(ctx, `INSERT INTO journal_head (origin, epoch, size, root, period_from, totals)
 		VALUES ($1, 1, 0, $2, 0, '{}') ON CONFLICT DO NOTHING`, origin, empty[:])
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: vault, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: keys, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node
@@ -75,8 +77,8 @@ type querier interface {
 
 const headSQL = `SELECT origin, epoch, size, root, coalesce(logged, '-infinity'), period_from, coalesce(period_start, '-infinity'), totals, stopped FROM journal_head`
 
-func readHead(ctx context.Context, q querier, sql string) (journal.Head, error) {
-	var h journal.Head
+func readHead(ctx context.Context, q querier, sql string) (clerk.Head, error) {
+	var h clerk.Head
 	var root, totals []byte
 	var logged, start pgxTime
 	err := q.QueryRow(ctx, sql).Scan(&h.Origin, &h.Epoch, &h.Tree.N, &root, &logged, &h.PeriodFrom, &start, &totals, &h.Stopped)
@@ -105,12 +107,12 @@ func (t *pgxTime) ScanTimestamptz(v pgtype.Timestamptz) error {
 	return nil
 }
 
-// Head implements journal.Book.
-func (j *Journal) Head(ctx context.Context) (journal.Head, error) {
+// Head implements clerk.Book.
+func (j *Journal) Head(ctx context.Context) (clerk.Head, error) {
 	return readHead(ctx, j.pool, headSQL)
 }
 
-// Stop implements journal.Book.
+// Stop implements clerk.Book.
 func (j *Journal) Stop(ctx context.Context, why string) error {
 	_, err := j.pool.Exec(ctx, `UPDATE journal_head SET stopped = $1`, why)
 	return err
@@ -141,13 +143,13 @@ SELECT coalesce((SELECT epoch FROM r), (SELECT epoch FROM c), CASE WHEN l.holder
 	coalesce((SELECT id FROM p), 0), coalesce((SELECT extract(epoch FROM clock_timestamp() - at) FROM p), 0)::float8, clock_timestamp()
 FROM journal_head h, lead l WHERE l.work = $1`
 
-// Look implements journal.Book.
-func (j *Journal) Look(ctx context.Context, c journal.Claim) (journal.Standing, error) {
+// Look implements clerk.Book.
+func (j *Journal) Look(ctx context.Context, c clerk.Claim) (clerk.Standing, error) {
 	behind := 0.0
 	if c.Behind {
 		behind = j.leads.term.Seconds() / 4
 	}
-	var s journal.Standing
+	var s clerk.Standing
 	var free bool
 	var oldest int64
 	var waits float64
@@ -169,15 +171,15 @@ func (j *Journal) Look(ctx context.Context, c journal.Claim) (journal.Standing, 
 	return s, nil
 }
 
-// Resign implements journal.Book.
+// Resign implements clerk.Book.
 func (j *Journal) Resign(term int64) {
 	if term != 0 {
 		j.leads.release(journalWork, term)
 	}
 }
 
-// Sequence implements journal.Book.
-func (j *Journal) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
+// Sequence implements clerk.Book.
+func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
 	t := &journalTx{j: j, term: term}
 	kept, stop := ctx, func() {}
 	if term != 0 {
@@ -222,8 +224,8 @@ type journalTx struct {
 	made []string // partitions that are there when it commits
 }
 
-// Head implements journal.Tx: the lock that makes two sequencers take turns.
-func (t *journalTx) Head(ctx context.Context) (journal.Head, error) {
+// Head implements clerk.Tx: the lock that makes two sequencers take turns.
+func (t *journalTx) Head(ctx context.Context) (clerk.Head, error) {
 	return readHead(ctx, t.tx, headSQL+" FOR UPDATE")
 }
 
@@ -235,19 +237,19 @@ const (
 	pendingFull  = 2 * time.Second
 )
 
-// Pending implements journal.Tx. It begins at a low-water mark, so that rows
+// Pending implements clerk.Tx. It begins at a low-water mark, so that rows
 // already taken but not vacuumed yet are not read again and again. The rows are
 // found, read and removed in one pass; their places on the page are safe to go by
 // because nobody ever updates one.
-func (t *journalTx) Pending(ctx context.Context, limit int) ([]journal.Pending, error) {
+func (t *journalTx) Pending(ctx context.Context, limit int) ([]clerk.Pending, error) {
 	from := t.j.from()
 	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
 		RETURNING id, event::text`, from, limit)
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p journal.Pending, err error) {
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p clerk.Pending, err error) {
 		err = r.Scan(&p.ID, &p.Event)
 		return p, err
 	})
-	slices.SortFunc(out, func(a, b journal.Pending) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b clerk.Pending) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) > 0 {
 		t.j.setMark(out[0].ID)
 	}
@@ -272,7 +274,7 @@ func (j *Journal) setMark(oldest int64) {
 	j.mark = oldest - pendingSlack
 }
 
-// Counters implements journal.Tx.
+// Counters implements clerk.Tx.
 func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error) {
 	rows, _ := t.tx.Query(ctx, `SELECT party, sent, received FROM journal_counter WHERE $1::text[] IS NULL OR party = ANY ($1)`, parties)
 	out := map[string]journal.Counter{}
@@ -285,16 +287,16 @@ func (t *journalTx) Counters(ctx context.Context, parties []string) (map[string]
 	return out, err
 }
 
-// Last implements journal.Tx.
-func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]int64, error) {
+// Last implements clerk.Tx.
+func (t *journalTx) Last(ctx context.Context, messages []string) (map[string]clerk.Latest, error) {
 	rows, _ := t.tx.Query(ctx, `
-SELECT m, e.idx FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
-LATERAL (SELECT idx FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
-	out := map[string]int64{}
+SELECT m, e.idx, e.test FROM (SELECT DISTINCT m FROM unnest($1::text[]) m) m,
+LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> '' ORDER BY idx DESC LIMIT 1) e`, messages)
+	out := map[string]clerk.Latest{}
 	var message string
-	var index int64
-	_, err := pgx.ForEachRow(rows, []any{&message, &index}, func() error {
-		out[message] = index
+	var latest clerk.Latest
+	_, err := pgx.ForEachRow(rows, []any{&message, &latest.Index, &latest.Test}, func() error {
+		out[message] = latest
 		return nil
 	})
 	return out, err
@@ -343,8 +345,8 @@ func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, er
 	return out, err
 }
 
-// Write implements journal.Tx.
-func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
+// Write implements clerk.Tx.
+func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 	if err := t.partitions(ctx, b); err != nil {
 		return err
 	}
@@ -355,9 +357,10 @@ func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
 		entries.row(len(entryColumns))
 		entries.bigint(e.Index)
 		entries.timestamptz(l.Logged)
-		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate} {
+		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate, l.Channel, l.Reference} {
 			entries.text(text)
 		}
+		entries.bool(l.Test)
 		entries.bytea(e.Bytes)
 	}
 	if err := entries.into(ctx, t.tx, "journal_entry", entryColumns); err != nil {
@@ -383,12 +386,12 @@ func (t *journalTx) Write(ctx context.Context, b *journal.Batch) error {
 }
 
 var (
-	entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "leaf"}
+	entryColumns = []string{"idx", "logged", "kind", "message", "message_id", "original", "sender", "recipient", "service", "version", "outcome", "incident", "certificate", "channel", "reference", "test", "leaf"}
 	openColumns  = []string{"key", "idx", "field", "class", "box", "blind"}
 )
 
 // rest writes everything but the rows of Write's two copies, in one round trip.
-func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
+func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
 	batch := &pgx.Batch{}
 	want := []int64{} // rows that each statement must have changed, -1 for any
 	add := func(rows int64, sql string, args ...any) {
@@ -406,6 +409,7 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 			ON CONFLICT (party) DO UPDATE SET sent = excluded.sent, received = excluded.received`, parties, sent, received)
 	}
 	queueTerms(add, b.Entries)
+	queueReferences(add, b.Entries)
 	totals, err := json.Marshal(b.Head.Totals)
 	if err != nil {
 		return err
@@ -414,8 +418,8 @@ func (t *journalTx) rest(ctx context.Context, b *journal.Batch) error {
 	add(1, `UPDATE journal_head SET origin = $1, epoch = $2, size = $3, root = $4, logged = $5, period_from = $6, period_start = $7, totals = $8, stopped = $9
 		WHERE size = $10 AND epoch = $11`,
 		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
-	if h.Tree.N/rollEvery > b.Was.Tree.N/rollEvery {
-		queueRoll(add, h.Tree.N)
+	if h.Tree.N/tallyEvery > b.Was.Tree.N/tallyEvery {
+		queueTally(add, h.Tree.N)
 	}
 	if t.term != 0 {
 		add(1, proofSQL, t.j.leads.proof(journalWork, t.term)...) // last: the row is locked for no longer than it must be
@@ -463,10 +467,13 @@ func queueTiles(add func(int64, string, ...any), tiles []journal.Tile) {
 }
 
 // combination is what the daily totals count by, beside the day.
-type combination struct{ kind, sender, recipient, service, version, outcome string }
+type combination struct {
+	kind, sender, recipient, service, version, outcome, channel string
+	test                                                        bool
+}
 
 func combinationOf(l *journal.Leaf) combination {
-	return combination{string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome}
+	return combination{string(l.Kind), l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Channel, l.Test}
 }
 
 // places is where entries stand: how many, and the first and the last of them.
@@ -491,14 +498,18 @@ type term struct {
 
 // terms are the terms of a combination in a chunk; those with an empty value are
 // not rows.
-func (c *combination) terms(chunk int64) [5]term {
+func (c *combination) terms(chunk int64) [7]term {
+	test := ""
+	if c.test {
+		test = "true"
+	}
 	return [...]term{{"sender", c.sender, chunk}, {"recipient", c.recipient, chunk}, {"service", c.service, chunk},
-		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}}
+		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}, {"channel", c.channel, chunk}, {"test", test, chunk}}
 }
 
 // queueTerms writes the batch's terms. Most are there already; nothing may
 // remember which, since the transaction that wrote them may have been undone.
-func queueTerms(add func(int64, string, ...any), entries []journal.Entry) {
+func queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
 	met := map[combination]bool{}
 	seen := map[term]bool{}
 	var dims, values []string
@@ -523,22 +534,36 @@ func queueTerms(add func(int64, string, ...any), entries []journal.Entry) {
 	add(-1, `INSERT INTO journal_term (dim, value, chunk) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING`, dims, values, chunks)
 }
 
-// rollEvery is how many entries the daily totals may be behind. Who asks for
-// totals counts these one by one.
-const rollEvery = 32_768
+// queueReferences writes which messages name the one that their chain began with.
+func queueReferences(add func(int64, string, ...any), entries []clerk.Entry) {
+	var references []string
+	var indexes []int64
+	for _, e := range entries {
+		if e.Leaf.Reference != "" {
+			references, indexes = append(references, e.Leaf.Reference), append(indexes, e.Index)
+		}
+	}
+	if len(indexes) > 0 {
+		add(int64(len(indexes)), "INSERT INTO journal_reference (reference, idx) SELECT * FROM unnest($1::text[], $2::bigint[])", references, indexes)
+	}
+}
 
-// queueRoll brings the daily totals up to the entry before size.
-func queueRoll(add func(int64, string, ...any), size int64) {
-	add(-1, `INSERT INTO journal_total AS t (day, kind, sender, recipient, service, version, outcome, entries, first, last)
-		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, count(*), min(idx), max(idx)
-		FROM journal_entry WHERE idx >= (SELECT rolled FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7
-		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
-	add(1, `UPDATE journal_head SET rolled = $1`, size)
+// tallyEvery is how many entries the daily totals may be behind. Who asks for
+// totals counts these one by one.
+const tallyEvery = 32_768
+
+// queueTally brings the daily totals up to the entry before size.
+func queueTally(add func(int64, string, ...any), size int64) {
+	add(-1, `INSERT INTO journal_tally AS t (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last)
+		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, channel, test, count(*), min(idx), max(idx)
+		FROM journal_entry WHERE idx >= (SELECT tallied FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+		ON CONFLICT (day, kind, sender, recipient, service, version, outcome, channel, test) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
+	add(1, `UPDATE journal_head SET tallied = $1`, size)
 }
 
 // partitions makes those that the batch is the first to need. They appear with
 // the batch or not at all.
-func (t *journalTx) partitions(ctx context.Context, b *journal.Batch) error {
+func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch) error {
 	t.j.mu.Lock()
 	rows := t.j.partition
 	t.j.mu.Unlock()
@@ -593,7 +618,7 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 	return nil
 }
 
-// SaveCheckpoint implements journal.Book. Checkpoints older than an hour are
+// SaveCheckpoint implements clerk.Book. Checkpoints older than an hour are
 // thinned out to one a minute.
 func (j *Journal) SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error {
 	return j.saveCheckpoint(ctx, c, false)
@@ -630,7 +655,7 @@ func (j *Journal) saveCheckpoint(ctx context.Context, c *journal.Checkpoint, cos
 	return nil
 }
 
-// Checkpoint implements journal.Book.
+// Checkpoint implements clerk.Book.
 func (j *Journal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
 	return j.checkpoint(ctx, false)
 }

@@ -18,24 +18,26 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // benchJournal is a sequencer with the real clock over a store's database.
-func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *journal.Sequencer) {
+func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *clerk.Sequencer) {
 	b.Helper()
 	d := journaltest.NewDesk(b)
-	vault, err := journal.OpenVault(filepath.Join(d.Dir, "vault"), time.Now)
+	keys, err := vault.Open(filepath.Join(d.Dir, "vault"), time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
-	j, err := s.Journal(context.Background(), journaltest.Origin, vault)
+	j, err := s.Journal(context.Background(), journaltest.Origin, keys)
 	if err != nil {
 		b.Fatal(err)
 	}
 	seq := d.Sequencer(j)
-	seq.Vault, seq.Now, seq.Batch, seq.Tick, seq.Publish = vault, time.Now, 0, 0, 0
+	seq.Vault, seq.Now, seq.Batch, seq.Tick, seq.Publish = keys, time.Now, 0, 0, 0
 	return j, seq
 }
 
@@ -336,17 +338,17 @@ func filled(b *testing.B, size int) *postgres.Journal {
 		}
 	}
 	// 40 000 entries a day; five entries to a message.
-	_, err = pool.Exec(ctx, `INSERT INTO journal_entry (idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf)
+	_, err = pool.Exec(ctx, `INSERT INTO journal_entry (idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, channel, test, leaf)
 		SELECT i, $1::timestamptz + i * interval '2.16 s', (ARRAY['accepted', 'routed', 'queued', 'delivered', 'acknowledged'])[i % 5 + 1],
 			'019c0000-0000-7000-8000-' || lpad(to_hex(i / 5), 12, '0'), 'm' || i / 5, '', 'MUNI' || lpad((i / 5 * 7 % 20)::text, 2, '0'), 'FED' || i / 5 % 4, 'urn:x-service-' || i / 5 % 5, '1.2',
-			CASE WHEN i % 50 = 0 THEN 'ValidationFailure' ELSE 'ok' END, '', '', $2
+			CASE WHEN i % 50 = 0 THEN 'ValidationFailure' ELSE 'ok' END, '', '', CASE WHEN i % 5 IN (0, 3) THEN 'smev/1.2' ELSE '' END, i / 5 % 20 = 0, $2
 		FROM generate_series(0, $3::bigint - 1) i`, journaltest.Start, leaf.Append(nil), size)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, sql := range []string{
 		`INSERT INTO journal_term SELECT DISTINCT d.dim, d.value, e.idx / 1024 FROM journal_entry e, LATERAL (VALUES ('sender', e.sender), ('recipient', e.recipient),
-			('service', e.service), ('kind', e.kind), ('outcome', e.outcome)) d (dim, value)`,
+			('service', e.service), ('kind', e.kind), ('outcome', e.outcome), ('channel', e.channel), ('test', CASE WHEN e.test THEN 'true' ELSE '' END)) d (dim, value) WHERE d.value <> ''`,
 		`UPDATE journal_head SET size = (SELECT count(*) FROM journal_entry), logged = (SELECT max(logged) FROM journal_entry)`,
 		`VACUUM ANALYZE journal_entry`, `VACUUM ANALYZE journal_term`,
 	} {
@@ -354,7 +356,7 @@ func filled(b *testing.B, size int) *postgres.Journal {
 			b.Fatal(err)
 		}
 	}
-	if err := j.Roll(ctx); err != nil {
+	if err := j.Tally(ctx); err != nil {
 		b.Fatal(err)
 	}
 	return j

@@ -12,12 +12,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
 // running is a sequencer at work with the real clock.
-func running(t *testing.T, w *world) (*postgres.Journal, *journal.Sequencer) {
+func running(t *testing.T, w *world) (*postgres.Journal, *clerk.Sequencer) {
 	t.Helper()
 	j, seq := benchJournal(t, w.Store)
 	seq.Tick, seq.Publish = 20*time.Millisecond, 50*time.Millisecond
@@ -35,7 +37,7 @@ func running(t *testing.T, w *world) (*postgres.Journal, *journal.Sequencer) {
 }
 
 // await waits until Writable says what is wanted.
-func await(t *testing.T, seq *journal.Sequencer, want bool) {
+func await(t *testing.T, seq *clerk.Sequencer, want bool) {
 	t.Helper()
 	until(t, fmt.Sprintf("the journal is writable: %v", want), func() bool { return (seq.Writable() == nil) == want })
 }
@@ -125,7 +127,7 @@ func TestJournalSurvivesAKilledServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := journal.VerifyLog(ctx, j, policy, c.Note, nil)
+	rep, err := audit.VerifyLog(ctx, j, policy, c.Note, nil)
 	if err != nil || !rep.OK() {
 		t.Errorf("the log: %v %v", err, rep.Recount.Findings)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
@@ -40,7 +41,8 @@ func matches(q *postgres.Query, r *postgres.Row, of map[string]bool, person map[
 	eq := func(want, have string) bool { return want == "" || want == have }
 	return (q.From.IsZero() || !l.Logged.Before(q.From)) && (q.To.IsZero() || l.Logged.Before(q.To)) && eq(string(q.Kind), string(l.Kind)) &&
 		eq(q.Sender, l.Sender) && eq(q.Recipient, l.Recipient) && eq(q.Service, l.Service) && eq(q.Version, l.Version) && eq(q.Outcome, l.Outcome) &&
-		eq(q.Certificate, l.Certificate) && eq(q.Incident, l.Incident) &&
+		eq(q.Certificate, l.Certificate) && eq(q.Incident, l.Incident) && eq(q.Channel, l.Channel) &&
+		(q.Tests == postgres.TestsToo || (q.Tests == postgres.TestsOnly) == l.Test) && (q.Reference == "" || of[l.Message] || l.Reference == q.Reference) &&
 		(q.ID == "" || l.Message != "" && of[l.Message] || l.Message == "" && (l.MessageID == q.ID || l.Incident == q.ID)) &&
 		(q.Person == nil || person[r.Index])
 }
@@ -55,6 +57,9 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 	for i := range events {
 		// Four days: 3000 events, 2 minutes apart.
 		events[i].Time = journaltest.Start.Add(time.Duration(i) * 2 * time.Minute)
+		if events[i].Reference != "" && i > 0 {
+			events[i].Reference = events[i/50].MessageID // chains of several
+		}
 		if events[i].Kind == journal.KindAccepted && i%5 == 0 && i > 0 {
 			events[i].Original = events[i-1].MessageID
 		}
@@ -67,7 +72,7 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 		a.Clock.Move(events[i].Time.Sub(a.Clock.Now()))
 		a.fill(events[i : i+60])
 		if i == 1200 || i == 2520 { // the totals know the first days and a part of the last one
-			a.must(a.Roll(ctx))
+			a.must(a.Tally(ctx))
 		}
 	}
 	all := a.everything()
@@ -96,6 +101,8 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 		if q.Service != "" {
 			q.Version = "1.2"
 		}
+		q.Channel = pick(func(l *journal.Leaf) string { return l.Channel })
+		q.Tests = []postgres.Tests{postgres.TestsToo, postgres.TestsToo, postgres.NoTests, postgres.TestsOnly}[r.IntN(4)]
 		of, person := map[string]bool{}, map[int64]bool{}
 		switch r.IntN(6) {
 		case 0:
@@ -114,6 +121,13 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 				}
 			}
 		case 3:
+			q.Reference = pick(func(l *journal.Leaf) string { return l.Reference })
+			for _, row := range all {
+				if l := row.Leaf; q.Reference != "" && l.Reference == q.Reference && l.Message != "" {
+					of[l.Message] = true
+				}
+			}
+		case 4:
 			q.Person = &journal.PersonalField{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}
 			for _, row := range all {
 				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Person.Value {
@@ -336,13 +350,13 @@ func TestABundleFromTheDatabaseVerifies(t *testing.T) {
 	go func() { done <- a.Sequencer(a.Journal).Run(run) }()
 	rows, err := a.Search(ctx, postgres.Query{Sender: "MUNI03", Limit: 10})
 	a.must(err)
-	var exhibits []journal.Exhibit
+	var exhibits []audit.Exhibit
 	for _, r := range rows {
 		open, err := a.Openings(ctx, r.Index)
 		a.must(err)
-		exhibits = append(exhibits, journal.Exhibit{Index: r.Index, Openings: open})
+		exhibits = append(exhibits, audit.Exhibit{Index: r.Index, Openings: open})
 	}
-	b := &journal.Bundler{Tiles: a.Journal, Policy: a.Policy, Now: a.Clock.Now, Checkpoint: a.Journal.Checkpoint, Find: a.Find,
+	b := &audit.Bundler{Tiles: a.Journal, Policy: a.Policy, Now: a.Clock.Now, Checkpoint: a.Journal.Checkpoint, Find: a.Find,
 		Append: func(ctx context.Context, e journal.Event) error { return a.Append(ctx, e) }}
 	var out bytes.Buffer
 	a.must(b.Write(ctx, &out, "MUNI03", exhibits, journal.Event{Time: a.Clock.Now(), Message: "0190-read"}))
@@ -350,7 +364,7 @@ func TestABundleFromTheDatabaseVerifies(t *testing.T) {
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	e, err := journal.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), a.Policy)
+	e, err := audit.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), a.Policy)
 	a.must(err)
 	if len(e.Entries) != len(exhibits) || len(e.Entries) == 0 {
 		t.Errorf("%d entries, want %d", len(e.Entries), len(exhibits))
@@ -380,7 +394,7 @@ func TestRetentionKeepsToItsPolicy(t *testing.T) {
 		t.Errorf("the first entry kept is %v, %v; want 512", first, err)
 	}
 	// The archive and the database together are still the whole log.
-	both := archived{journal.DirSource{FS: os.DirFS(r.Dir)}, a.Journal}
+	both := archived{audit.DirSource{FS: os.DirFS(r.Dir)}, a.Journal}
 	if rep := a.Audit(both, a.Desk.Checkpoint(a.Journal).Note); !rep.OK() || rep.Recount.Size != 1002 {
 		t.Errorf("%d entries, %v", rep.Recount.Size, rep.Recount.Findings)
 	}

@@ -10,32 +10,33 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // Examine reads every entry that is kept and says where the columns and terms by
 // which it is found, the daily totals or the counters differ from what the leaves
 // say. The
-// leaves themselves are what journal.VerifyLog checks: the two together leave
+// leaves themselves are what audit.VerifyLog checks: the two together leave
 // nothing in these tables that could be changed unnoticed. It reads in pages, so
 // it may run beside a working journal; entries that are sequenced after it began
 // are not examined. Totals and counters are compared only while nothing has been
 // archived.
-func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
-	var out []journal.Finding
+func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
+	var out []audit.Finding
 	find := func(index int64, format string, args ...any) {
-		out = append(out, journal.Finding{Index: index, What: fmt.Sprintf(format, args...)})
+		out = append(out, audit.Finding{Index: index, What: fmt.Sprintf(format, args...)})
 	}
-	var dropped, size, rolled int64
+	var dropped, size, tallied int64
 	totals, counters := map[dayCombination]places{}, map[string]journal.Counter{}
 	// One snapshot for what the pages must add up to.
 	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, "SELECT dropped, size, rolled FROM journal_head").Scan(&dropped, &size, &rolled); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT dropped, size, tallied FROM journal_head").Scan(&dropped, &size, &tallied); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, "SELECT "+dayText+", kind, sender, recipient, service, version, outcome, entries, first, last FROM journal_total")
+		rows, _ := tx.Query(ctx, "SELECT "+dayText+", kind, sender, recipient, service, version, outcome, channel, test, entries, first, last FROM journal_tally")
 		var k dayCombination
 		var p places
-		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &p.entries, &p.first, &p.last}, func() error {
+		if _, err := pgx.ForEachRow(rows, []any{&k.day, &k.kind, &k.sender, &k.recipient, &k.service, &k.version, &k.outcome, &k.channel, &k.test, &p.entries, &p.first, &p.last}, func() error {
 			totals[k] = p
 			return nil
 		}); err != nil {
@@ -56,17 +57,22 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 		if err != nil {
 			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
 		}
-		rows, _ := j.pool.Query(ctx, `SELECT idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf
+		references, err := j.referencesOf(ctx, next, to)
+		if err != nil {
+			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
+		}
+		rows, _ := j.pool.Query(ctx, `SELECT idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, channel, reference, test, leaf
 			FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx`, next, to)
 		var index int64
 		var logged time.Time
-		var have [11]string
+		var have [13]string
+		var test bool
 		var leaf []byte
 		into := []any{&index, &logged}
 		for i := range have {
 			into = append(into, &have[i])
 		}
-		_, err = pgx.ForEachRow(rows, append(into, &leaf), func() error {
+		_, err = pgx.ForEachRow(rows, append(into, &test, &leaf), func() error {
 			for ; next < index; next++ {
 				find(next, "is missing from the table")
 			}
@@ -76,14 +82,20 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 				find(index, "%v", err)
 				return nil
 			}
-			want := [11]string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate}
-			for i, column := range entryColumns[2:13] {
+			want := [13]string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate, l.Channel, l.Reference}
+			for i, column := range entryColumns[2:15] {
 				if have[i] != want[i] {
 					find(index, "column %s says %q, the leaf %q: it could not be found by what it is", column, have[i], want[i])
 				}
 			}
+			if test != l.Test {
+				find(index, "column test says %t, the leaf %t: it could not be told from what is no test", test, l.Test)
+			}
 			if !logged.Equal(l.Logged) {
 				find(index, "column logged says %s, the leaf %s", logged.UTC().Format(time.RFC3339Nano), l.Logged.Format(time.RFC3339Nano))
+			}
+			if references[index] != l.Reference {
+				find(index, "is kept as of the chain of %q, the leaf says %q: it could not be found by it", references[index], l.Reference)
 			}
 			c := combinationOf(&l)
 			for _, t := range c.terms(index / chunkSize) {
@@ -91,7 +103,7 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 					find(index, "%s %q is not among the terms of its %d entries: it could not be found by it", t.dim, t.value, chunkSize)
 				}
 			}
-			if index < rolled {
+			if index < tallied {
 				k := dayCombination{l.Logged.UTC().Format(time.DateOnly), c}
 				p := made[k]
 				p.add(index)
@@ -112,13 +124,13 @@ func (j *Journal) Examine(ctx context.Context) ([]journal.Finding, error) {
 	}
 	for k, p := range made {
 		if totals[k] != p {
-			find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) says %d entries from %d to %d, there are %d from %d to %d",
-				k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, totals[k].entries, totals[k].first, totals[k].last, p.entries, p.first, p.last)
+			find(journal.NoEntry, "the total of %s says %d entries from %d to %d, there are %d from %d to %d",
+				k, totals[k].entries, totals[k].first, totals[k].last, p.entries, p.first, p.last)
 		}
 		delete(totals, k)
 	}
 	for k, p := range totals {
-		find(journal.NoEntry, "the total of %s %s from %q to %q (%s %s, %s) says %d entries, there are none", k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, p.entries)
+		find(journal.NoEntry, "the total of %s says %d entries, there are none", k, p.entries)
 	}
 	maps.DeleteFunc(counters, func(party string, c journal.Counter) bool { return seen[party] == c })
 	for _, party := range slices.Sorted(maps.Keys(counters)) {
@@ -133,6 +145,10 @@ type dayCombination struct {
 	combination
 }
 
+func (k dayCombination) String() string {
+	return fmt.Sprintf("%s %s from %q to %q (%s %s, %s, by %q, test %t)", k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel, k.test)
+}
+
 // termsOf are the terms of the chunks of the entries from from up to to.
 func (j *Journal) termsOf(ctx context.Context, from, to int64) (map[term]bool, error) {
 	out := map[term]bool{}
@@ -140,6 +156,19 @@ func (j *Journal) termsOf(ctx context.Context, from, to int64) (map[term]bool, e
 	var t term
 	_, err := pgx.ForEachRow(rows, []any{&t.dim, &t.value, &t.chunk}, func() error {
 		out[t] = true
+		return nil
+	})
+	return out, err
+}
+
+// referencesOf are the chains by which the entries from from up to to are found.
+func (j *Journal) referencesOf(ctx context.Context, from, to int64) (map[int64]string, error) {
+	out := map[int64]string{}
+	rows, _ := j.pool.Query(ctx, "SELECT idx, reference FROM journal_reference WHERE idx >= $1 AND idx < $2", from, to)
+	var index int64
+	var reference string
+	_, err := pgx.ForEachRow(rows, []any{&index, &reference}, func() error {
+		out[index] = reference
 		return nil
 	})
 	return out, err

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"mezhved/adapter/journal"
+	"mezhved/adapter/vault"
 )
 
 // SequenceBegin begins a transaction of the sequencer.
@@ -19,13 +19,13 @@ const SequenceBegin = sequenceBegin
 const shortTerm = 400 * time.Millisecond
 
 // OpenTracedJournal opens a journal over connections that tracer sees.
-func OpenTracedJournal(ctx context.Context, url, origin string, vault *journal.Vault, tracer pgx.QueryTracer) (*Journal, *pgxpool.Pool, error) {
+func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vault, tracer pgx.QueryTracer) (*Journal, *pgxpool.Pool, error) {
 	pool, err := openSessions(ctx, Options{URL: url, Connections: 8, tracer: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, vault, log)
+	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, keys, log)
 	return j, pool.Pool, err
 }
 
@@ -41,8 +41,8 @@ func ServerPID(j *Journal) (pid int, err error) {
 	return pid, err
 }
 
-// Roll brings the daily totals up to date at once.
-func (j *Journal) Roll(ctx context.Context) error { return j.roll(ctx) }
+// Tally brings the daily totals up to date at once.
+func (j *Journal) Tally(ctx context.Context) error { return j.tally(ctx) }
 
 // MigrateTo brings a database down, and then up, to a version.
 func MigrateTo(ctx context.Context, url string, version int64) error {

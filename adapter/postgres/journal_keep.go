@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/vault"
 )
 
 // Openings gives the values behind the commitments of an entry that still exist
@@ -31,7 +32,7 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	var out []journal.Opening
 	for _, s := range sealed {
 		o, err := j.vault.Unseal(s)
-		if errors.Is(err, journal.ErrKeyDestroyed) {
+		if errors.Is(err, vault.ErrKeyDestroyed) {
 			continue
 		}
 		if err != nil {
@@ -42,7 +43,7 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	return out, nil
 }
 
-// Find is journal.Bundler.Find: the first entry of a message and its openings.
+// Find is audit.Bundler.Find: the first entry of a message and its openings.
 func (j *Journal) Find(ctx context.Context, message string) (int64, []journal.Opening, error) {
 	var index int64
 	err := j.pool.QueryRow(ctx, "SELECT idx FROM journal_entry WHERE message = $1 AND message <> '' ORDER BY idx LIMIT 1", message).Scan(&index)
@@ -223,7 +224,7 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 				return done, err
 			}
 		}
-		if err := j.roll(ctx); err != nil { // while the entries can be counted
+		if err := j.tally(ctx); err != nil { // while the entries can be counted
 			return done, err
 		}
 		// First the mark, then the rows: searches begin at the mark.
@@ -236,19 +237,22 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_term WHERE chunk < $1", end/chunkSize); err != nil {
 			return done, fmt.Errorf("archive: the terms of dropped entries: %w", err)
 		}
+		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_reference WHERE idx < $1", end); err != nil {
+			return done, fmt.Errorf("archive: the references of dropped entries: %w", err)
+		}
 		done += rows
 	}
 }
 
-// roll brings the daily totals up to date. It takes its turn with the sequencer.
-func (j *Journal) roll(ctx context.Context) error {
+// tally brings the daily totals up to date. It takes its turn with the sequencer.
+func (j *Journal) tally(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
 		var size int64
 		if err := tx.QueryRow(ctx, "SELECT size FROM journal_head FOR UPDATE").Scan(&size); err != nil {
 			return err
 		}
 		batch := &pgx.Batch{}
-		queueRoll(func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }, size)
+		queueTally(func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }, size)
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("daily totals of the journal: %w", err)
 		}

@@ -26,6 +26,9 @@ type Query struct {
 	ID               string // our id, the sender's MessageID, the MessageID answered, or an incident: the whole exchange
 	Certificate      string // hex SHA-256
 	Incident         string
+	Channel          string
+	Reference        string                 // all that happened to the messages whose ReferenceMessageID it is
+	Tests            Tests                  // what to do with test traffic
 	Person           *journal.PersonalField // exact value of a committed field; found while it is not erased
 
 	Descending bool  // newest first
@@ -33,6 +36,17 @@ type Query struct {
 	HasAfter   bool
 	Limit      int // of a page; 0 means 50
 }
+
+// Tests says what a question is to do with the entries of messages that are marked
+// TestMessage.
+type Tests string
+
+// The ways to treat tests.
+const (
+	TestsToo  Tests = "" // as everything else: a journal that keeps silent of something unasked would be none
+	NoTests   Tests = "no"
+	TestsOnly Tests = "only"
+)
 
 // Row is one entry as the auditor sees it.
 type Row struct {
@@ -65,23 +79,29 @@ func (w *where) sql() string {
 // narrow says whether the query is answered by few rows, whatever the size of
 // the journal; others are counted from the daily totals.
 func (q *Query) narrow() bool {
-	return q.ID != "" || q.Incident != "" || q.Certificate != "" || q.Person != nil
+	return q.ID != "" || q.Incident != "" || q.Certificate != "" || q.Reference != "" || q.Person != nil
 }
 
-// dimensions adds the conditions on columns that journal_total has, too.
+// dimensions adds the conditions on columns that journal_tally has, too.
 func (q *Query) dimensions(w *where) {
 	for _, c := range []struct{ column, value string }{{"kind", string(q.Kind)}, {"sender", q.Sender}, {"recipient", q.Recipient},
-		{"service", q.Service}, {"version", q.Version}, {"outcome", q.Outcome}} {
+		{"service", q.Service}, {"version", q.Version}, {"outcome", q.Outcome}, {"channel", q.Channel}} {
 		if c.value == "" {
 			continue
 		}
 		w.add(c.column+" = ?", c.value)
 	}
+	switch q.Tests {
+	case NoTests:
+		w.add("NOT test")
+	case TestsOnly:
+		w.add("test")
+	}
 }
 
 // terms are the query's conditions that journal_term has, too.
 func (q *Query) terms() []term {
-	c := combination{kind: string(q.Kind), sender: q.Sender, recipient: q.Recipient, service: q.Service, outcome: q.Outcome}
+	c := combination{kind: string(q.Kind), sender: q.Sender, recipient: q.Recipient, service: q.Service, outcome: q.Outcome, channel: q.Channel, test: q.Tests == TestsOnly}
 	all := c.terms(0)
 	return slices.DeleteFunc(all[:], func(t term) bool { return t.value == "" })
 }
@@ -125,6 +145,11 @@ func (j *Journal) entries(ctx context.Context, db querier, q *Query, from, to in
 	if q.Incident != "" {
 		w.add("incident = ? AND incident <> ''", q.Incident)
 	}
+	if q.Reference != "" {
+		if err := chain(ctx, db, q.Reference, w); err != nil {
+			return err
+		}
+	}
 	if q.ID != "" {
 		if err := exchange(ctx, db, q.ID, w); err != nil {
 			return err
@@ -147,21 +172,38 @@ func exchange(ctx context.Context, db querier, id string, w *where) error {
 SELECT idx, message FROM journal_entry WHERE message_id = $1 AND kind IN ('accepted', 'refused') AND message_id <> ''
 UNION ALL SELECT idx, message FROM journal_entry WHERE original = $1 AND kind IN ('accepted', 'refused') AND original <> ''
 UNION ALL SELECT idx, message FROM journal_entry WHERE incident = $1 AND incident <> ''`, id)
-	messages, indexes := []string{id}, []int64{}
+	messages, indexes, err := entriesOf(rows)
+	if err != nil {
+		return fmt.Errorf("find the messages of an id: %w", err)
+	}
+	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, append(messages, id))
+	return nil
+}
+
+// chain restricts w to the entries of the messages that name reference as the one
+// that their chain began with.
+func chain(ctx context.Context, db querier, reference string, w *where) error {
+	rows, _ := db.Query(ctx, "SELECT r.idx, e.message FROM journal_reference r JOIN journal_entry e ON e.idx = r.idx WHERE r.reference = $1", reference)
+	messages, indexes, err := entriesOf(rows)
+	if err != nil {
+		return fmt.Errorf("find the messages of a chain: %w", err)
+	}
+	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
+	return nil
+}
+
+// entriesOf collects indexes and messages; not every entry is of a message.
+func entriesOf(rows pgx.Rows) (messages []string, indexes []int64, err error) {
 	var index int64
 	var message string
-	_, err := pgx.ForEachRow(rows, []any{&index, &message}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&index, &message}, func() error {
 		indexes = append(indexes, index)
 		if message != "" {
 			messages = append(messages, message)
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("find the messages of an id: %w", err)
-	}
-	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
-	return nil
+	return messages, indexes, err
 }
 
 // ErrNoVault says that this node has not the keys of the values behind the
@@ -178,16 +220,7 @@ func (j *Journal) person(ctx context.Context, db querier, p journal.PersonalFiel
 		return nil, nil, err
 	}
 	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = $1 AND o.blind <> '' AND o.field = $2`, blind, p.Field)
-	var index int64
-	var message string
-	_, err = pgx.ForEachRow(rows, []any{&index, &message}, func() error {
-		indexes = append(indexes, index)
-		if message != "" {
-			messages = append(messages, message)
-		}
-		return nil
-	})
-	if err != nil {
+	if messages, indexes, err = entriesOf(rows); err != nil {
 		return nil, nil, fmt.Errorf("find the entries of a person: %w", err)
 	}
 	return messages, indexes, nil
@@ -261,13 +294,13 @@ func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, er
 	if q.narrow() || len(q.terms()) == 0 {
 		return j.stretch(ctx, q, from, to, limit)
 	}
-	var rolled int64
-	if err := j.pool.QueryRow(ctx, "SELECT rolled FROM journal_head").Scan(&rolled); err != nil {
+	var tallied int64
+	if err := j.pool.QueryRow(ctx, "SELECT tallied FROM journal_head").Scan(&tallied); err != nil {
 		return nil, err
 	}
 	var out []Row
 	for len(out) < limit && from < to {
-		days, err := j.days(ctx, q, from, to, rolled)
+		days, err := j.days(ctx, q, from, to, tallied)
 		if err != nil || len(days) == 0 {
 			return out, err
 		}
@@ -308,9 +341,9 @@ const daysAtOnce = 32
 
 // days gives the next days, in the query's order, on which an entry that it asks
 // for may stand between from and to, each cut to where that can be. The entries
-// from rolled on, of which the totals do not speak, stand for one more day.
-func (j *Journal) days(ctx context.Context, q *Query, from, to, rolled int64) ([]span, error) {
-	late := span{max(from, rolled), to}
+// from tallied on, of which the totals do not speak, stand for one more day.
+func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) ([]span, error) {
+	late := span{max(from, tallied), to}
 	if late.from < late.to && (q.Descending || late.from == from) {
 		return []span{late}, nil
 	}
@@ -329,14 +362,14 @@ func (j *Journal) days(ctx context.Context, q *Query, from, to, rolled int64) ([
 	} else {
 		w.add("day >= ?", logged.UTC().Format(time.DateOnly))
 	}
-	// The totals may have been brought further than rolled meanwhile.
+	// The totals may have been brought further than tallied meanwhile.
 	w.add("last >= ?", from)
-	w.add("first < ?", min(to, rolled))
+	w.add("first < ?", min(to, tallied))
 	q.dimensions(w)
-	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT min(first), max(last) + 1 FROM journal_total WHERE %s GROUP BY day ORDER BY %s LIMIT %d", w.sql(), order, daysAtOnce), w.args...)
+	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT min(first), max(last) + 1 FROM journal_tally WHERE %s GROUP BY day ORDER BY %s LIMIT %d", w.sql(), order, daysAtOnce), w.args...)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (s span, err error) {
 		err = r.Scan(&s.from, &s.to)
-		return span{max(s.from, from), min(s.to, to, rolled)}, err
+		return span{max(s.from, from), min(s.to, to, tallied)}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("days of a search: %w", err)
@@ -409,11 +442,16 @@ type Total struct {
 	Service string
 	Version string
 	Outcome string
+	Channel string
+	Test    string // "true" or "false"
 	Entries int64
 }
 
 // groupable are the columns by which Totals groups.
-var groupable = []string{"day", "kind", "sender", "service", "version", "outcome"}
+var groupable = []string{"day", "kind", "sender", "service", "version", "outcome", "channel", "test"}
+
+// groupedBy are the places of groupable among the columns that Totals selects.
+const groupedBy = "1, 2, 3, 4, 5, 6, 7, 8"
 
 // Count is the exact number of entries that the query asks for.
 func (j *Journal) Count(ctx context.Context, q Query) (int64, error) {
@@ -425,7 +463,7 @@ func (j *Journal) Count(ctx context.Context, q Query) (int64, error) {
 }
 
 // Totals counts the entries that the query asks for, grouped by any of day,
-// kind, sender, service, version, outcome, in that order. Whole days come from
+// kind, sender, service, version, outcome, channel, test, in that order. Whole days come from
 // the daily totals, the rest is counted; both are exact, and read from one
 // snapshot. Entries that retention has taken stay counted in whole days.
 func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, error) {
@@ -442,7 +480,7 @@ func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, e
 		}
 		rows, _ := tx.Query(ctx, sql, args...)
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (t Total, err error) {
-			err = r.Scan(&t.Day, &t.Kind, &t.Sender, &t.Service, &t.Version, &t.Outcome, &t.Entries)
+			err = r.Scan(&t.Day, &t.Kind, &t.Sender, &t.Service, &t.Version, &t.Outcome, &t.Channel, &t.Test, &t.Entries)
 			return t, err
 		})
 		return err
@@ -471,7 +509,7 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		}
 		source, _ := q.source(from, to, piece)
 		w.args = piece.args
-		parts = append(parts, "SELECT "+columns(by, "to_char(logged AT TIME ZONE 'UTC', 'YYYY-MM-DD')")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		parts = append(parts, "SELECT "+columns(by, "to_char(logged AT TIME ZONE 'UTC', 'YYYY-MM-DD')")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY "+groupedBy)
 		return nil
 	}
 	from, to, err := j.bounds(ctx, db, q)
@@ -483,8 +521,8 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		first = first.Add(oneDay)
 	}
 	var newest pgxTime
-	var rolled int64
-	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity'), rolled FROM journal_head").Scan(&newest, &rolled); err != nil {
+	var tallied int64
+	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity'), tallied FROM journal_head").Scan(&newest, &tallied); err != nil {
 		return "", nil, err
 	}
 	if q.To.IsZero() || q.To.After(time.Time(newest)) {
@@ -498,23 +536,23 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 		days.add("day < ?", last.Format(time.DateOnly))
 		q.dimensions(days)
 		w.args = days.args
-		parts = append(parts, "SELECT "+columns(by, dayText)+", sum(entries) AS n FROM journal_total WHERE "+days.sql()+" GROUP BY 1, 2, 3, 4, 5, 6")
+		parts = append(parts, "SELECT "+columns(by, dayText)+", sum(entries) AS n FROM journal_tally WHERE "+days.sql()+" GROUP BY "+groupedBy)
 		var head, tail int64
 		if head, tail, err = j.bounds(ctx, db, &Query{From: first, To: last}); err == nil {
 			err = counted(from, min(head, to))
 		}
 		if err == nil { // what the totals do not know yet, and what is beyond the last whole day
-			err = counted(max(min(tail, max(head, rolled)), from), to)
+			err = counted(max(min(tail, max(head, tallied)), from), to)
 		}
 	}
 	if err != nil {
 		return "", nil, err
 	}
 	if len(parts) == 0 {
-		parts = []string{"SELECT '' AS day, '' AS kind, '' AS sender, '' AS service, '' AS version, '' AS outcome, 0 AS n WHERE false"}
+		parts = []string{"SELECT '' AS day, '' AS kind, '' AS sender, '' AS service, '' AS version, '' AS outcome, '' AS channel, '' AS test, 0 AS n WHERE false"}
 	}
-	return "SELECT day, kind, sender, service, version, outcome, sum(n)::bigint FROM (" + strings.Join(parts, " UNION ALL ") +
-		") t GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) > 0 ORDER BY 1, 2, 3, 4, 5, 6", w.args, nil
+	return "SELECT " + strings.Join(groupable, ", ") + ", sum(n)::bigint FROM (" + strings.Join(parts, " UNION ALL ") +
+		") t GROUP BY " + groupedBy + " HAVING sum(n) > 0 ORDER BY " + groupedBy, w.args, nil
 }
 
 // columns selects what is grouped by; the rest is empty.
@@ -524,8 +562,11 @@ func columns(by []string, day string) string {
 		expression := "''"
 		if slices.Contains(by, name) {
 			expression = name
-			if name == "day" {
+			switch name {
+			case "day":
 				expression = day
+			case "test":
+				expression = "CASE WHEN test THEN 'true' ELSE 'false' END"
 			}
 		}
 		out = append(out, expression+" AS "+name)

@@ -16,6 +16,8 @@ import (
 
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
@@ -86,7 +88,7 @@ func (a *archive) drain() {
 
 // check audits the log from outside and compares it, entry by entry, with the
 // events that went in.
-func (a *archive) check(t testing.TB, events []journal.Event) *journal.LogReport {
+func (a *archive) check(t testing.TB, events []journal.Event) *audit.LogReport {
 	t.Helper()
 	ctx := context.Background()
 	rep := a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note)
@@ -297,7 +299,7 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s %s TABLE backup_%s", table, table, override, table))
 		a.must(err)
 	}
-	var back *journal.RollbackError
+	var back *clerk.RollbackError
 	if err := a.Settle(a.Sequencer(a.Journal)); !errors.As(err, &back) {
 		t.Fatalf("got %v, want a *RollbackError", err)
 	}
@@ -305,7 +307,7 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 		t.Errorf("signed %d, shown %d; want %d and 600", back.Signed.N, back.Shown.N, signed.Tree.N)
 	}
 	other, _ := a.node(t, nil)
-	var stopped *journal.StoppedError
+	var stopped *clerk.StoppedError
 	if err := a.Settle(a.Sequencer(other)); !errors.As(err, &stopped) {
 		t.Errorf("another node: got %v, want a *StoppedError", err)
 	}
@@ -314,11 +316,11 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	secret, _, err := journal.NewKey(journaltest.Origin + "/2")
 	a.must(err)
 	state := filepath.Join(a.Dir, "second.json")
-	a.must(journal.CreateSignerState(state, secret))
-	a.Signer, err = journal.NewFileSigner(state, secret, a.Clock.Now)
+	a.must(clerk.CreateSignerState(state, secret))
+	a.Signer, err = clerk.NewFileSigner(state, secret, a.Clock.Now)
 	a.must(err)
 	defer a.Signer.Close()
-	a.must(journal.Reopen(ctx, other, a.Signer, signed.Tree, a.Clock.Now()))
+	a.must(clerk.Reopen(ctx, other, a.Signer, signed.Tree, a.Clock.Now()))
 	a.Policy, err = journal.LogPolicy(a.Signer.Key())
 	a.must(err)
 	a.must(a.Append(ctx, events[600:]...))

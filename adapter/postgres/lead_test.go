@@ -12,6 +12,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
@@ -57,9 +58,9 @@ func TestOneLeadsTheJournal(t *testing.T) {
 	ctx := context.Background()
 	a.Journal = a.member(t, "a", time.Minute)
 	other := a.member(t, "b", time.Minute)
-	look := func(j *postgres.Journal, term int64) journal.Standing {
+	look := func(j *postgres.Journal, term int64) clerk.Standing {
 		t.Helper()
-		s, err := j.Look(ctx, journal.Claim{Term: term, Want: true})
+		s, err := j.Look(ctx, clerk.Claim{Term: term, Want: true})
 		a.must(err)
 		return s
 	}
@@ -70,7 +71,7 @@ func TestOneLeadsTheJournal(t *testing.T) {
 	if got := look(other, 0).Term; got != 0 {
 		t.Fatalf("two lead, the other under term %d", got)
 	}
-	if s, err := other.Look(ctx, journal.Claim{}); err != nil || s.Term != 0 {
+	if s, err := other.Look(ctx, clerk.Claim{}); err != nil || s.Term != 0 {
 		t.Fatalf("who does not want the lead has it: %+v, %v", s, err)
 	}
 
@@ -108,8 +109,8 @@ type slowBook struct {
 	err    error
 }
 
-func (b *slowBook) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
-	err := b.Journal.Sequence(ctx, term, func(tx journal.Tx) error {
+func (b *slowBook) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
+	err := b.Journal.Sequence(ctx, term, func(tx clerk.Tx) error {
 		b.during()
 		return step(tx)
 	})
@@ -204,7 +205,7 @@ func TestADeadLeadersTransactionIsEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := openArchive(t)
 			ctx := context.Background()
-			s, err := a.Look(ctx, journal.Claim{Want: true})
+			s, err := a.Look(ctx, clerk.Claim{Want: true})
 			a.must(err)
 			if s.Term == 0 {
 				t.Fatal("it does not lead")
@@ -247,15 +248,15 @@ func TestALockOfAnOlderRelease(t *testing.T) {
 	a.must(err)
 
 	patient := a.member(t, "patient", time.Minute)
-	if s, err := patient.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+	if s, err := patient.Look(ctx, clerk.Claim{Want: true}); err != nil || s.Term != 0 {
 		t.Fatalf("it leads beside the older release: %+v, %v", s, err)
 	}
 	a.must(a.Append(ctx, journaltest.Events(41, 10)...))
-	if s, err := patient.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+	if s, err := patient.Look(ctx, clerk.Claim{Want: true}); err != nil || s.Term != 0 {
 		t.Fatalf("it does not wait for the older release: %+v, %v", s, err)
 	}
 	until(t, "an event has waited for a term", func() bool {
-		s, err := a.Look(ctx, journal.Claim{Want: true})
+		s, err := a.Look(ctx, clerk.Claim{Want: true})
 		a.must(err)
 		return s.Term != 0
 	})
@@ -299,7 +300,7 @@ type under struct {
 	term int64
 }
 
-func (b under) Sequence(ctx context.Context, _ int64, step func(journal.Tx) error) error {
+func (b under) Sequence(ctx context.Context, _ int64, step func(clerk.Tx) error) error {
 	return b.Journal.Sequence(ctx, b.term, step)
 }
 
@@ -310,9 +311,9 @@ func TestANodeMayClaimAgain(t *testing.T) {
 	ctx := context.Background()
 	a.Journal = a.member(t, "a", time.Hour)
 	other := a.member(t, "b", time.Hour)
-	first, err := a.Look(ctx, journal.Claim{Want: true})
+	first, err := a.Look(ctx, clerk.Claim{Want: true})
 	a.must(err)
-	second, err := a.Look(ctx, journal.Claim{Want: true}) // the answer was lost
+	second, err := a.Look(ctx, clerk.Claim{Want: true}) // the answer was lost
 	a.must(err)
 	if first.Term == 0 || second.Term <= first.Term {
 		t.Fatalf("terms %d and %d, want a second one after the first", first.Term, second.Term)
@@ -322,14 +323,14 @@ func TestANodeMayClaimAgain(t *testing.T) {
 	_, err = a.Sequencer(under{a.Journal, first.Term}).Step(ctx)
 	deposed(t, err)
 	a.Resign(first.Term)
-	if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+	if s, err := other.Look(ctx, clerk.Claim{Want: true}); err != nil || s.Term != 0 {
 		t.Errorf("another leads beside the second term: %+v, %v", s, err)
 	}
 	if _, err = a.Sequencer(under{a.Journal, second.Term}).Step(ctx); err != nil {
 		t.Errorf("under the second term: %v", err)
 	}
 	a.Resign(second.Term)
-	if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term == 0 {
+	if s, err := other.Look(ctx, clerk.Claim{Want: true}); err != nil || s.Term == 0 {
 		t.Errorf("the term was ended, and nobody leads: %+v, %v", s, err)
 	}
 	a.must(a.Settle(a.Sequencer(other)))
@@ -390,7 +391,7 @@ func TestALivingLeadersTransactionIsLeft(t *testing.T) {
 			a.must(a.Append(ctx, journaltest.Events(47, 3)...))
 			for range 3 {
 				time.Sleep(70 * time.Millisecond) // it is older than half of the short term
-				if s, err := other.Look(ctx, journal.Claim{Want: true}); err != nil || s.Term != 0 {
+				if s, err := other.Look(ctx, clerk.Claim{Want: true}); err != nil || s.Term != 0 {
 					t.Fatalf("another leads: %+v, %v", s, err)
 				}
 			}

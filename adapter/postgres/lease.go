@@ -148,6 +148,10 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		s.leases.working.Go(func() { s.lease(queue, []*lease{l}) })
 	}
 	d, err := s.await(l, queue)
+	if errors.Is(err, errContentErased) {
+		// Its key has gone, and the erasure is about to take it out of the queue.
+		return s.Lease(ctx, p)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
 	}
@@ -187,6 +191,9 @@ func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery
 	a := handed{err: errors.New("making the answer broke off")} // should it panic
 	defer func() { l.made <- a }()
 	m, err := s.load(l.ctx, found.id, true)
+	if err == nil && m.Erased != nil {
+		err = errContentErased
+	}
 	if err == nil {
 		d = &adapter.Delivery{Message: m, Attempt: found.attempt, Until: l.poll.Now.Add(l.poll.For)}
 		a = s.told(l, queue, d)

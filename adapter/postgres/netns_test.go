@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/embedded"
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
@@ -37,11 +37,11 @@ func TestLeaderOnAnotherHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := j.Look(ctx, journal.Claim{Want: true})
+	st, err := j.Look(ctx, clerk.Claim{Want: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Fatal(j.Sequence(ctx, st.Term, func(tx journal.Tx) error {
+	t.Fatal(j.Sequence(ctx, st.Term, func(tx clerk.Tx) error {
 		if _, err := tx.Head(ctx); err != nil {
 			return err
 		}

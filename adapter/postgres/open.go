@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/vault"
 )
 
 // Options of a store. Only URL is needed.
@@ -47,7 +49,10 @@ type Options struct {
 	// Samples are bytes that many messages will repeat, such as the registered
 	// certificates in base64. They join the compression dictionary.
 	Samples [][]byte
-	tracer  pgx.QueryTracer // sees the statements; for tests
+	// Vault has the keys that content is sealed with. Nil: content is stored as it
+	// is, and what others have sealed cannot be read.
+	Vault  *vault.Vault
+	tracer pgx.QueryTracer // sees the statements; for tests
 
 	// Log gets what an operator should know, slog.Default when nil.
 	Log *slog.Logger
@@ -75,6 +80,9 @@ type Store struct {
 	marks  marks
 	health healthCheck
 	sweeps sweeps
+
+	sealing atomic.Bool  // content is sealed from now on
+	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
 
 	answers answers // about revocation
 
@@ -109,13 +117,16 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
+	if s.polls, err = openSessions(ctx, opts, planned...); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
 	s.leads = newLeads(s.pool, opts, s.log)
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
+	}
+	if err == nil {
+		err = s.openContent(ctx)
 	}
 	if err != nil {
 		s.polls.Close()

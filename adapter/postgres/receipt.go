@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/vault"
 )
 
 // The steps of a message that have a receipt, as the table has them.
@@ -46,7 +48,13 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 	woven := binary.AppendUvarint(make([]byte, 0, len(first)+1024), uint64(len(poll)))
 	woven = append(binary.AppendUvarint(woven, uint64(len(first))), first...)
 	woven = append(woven, weave(answer, parts, s.bodies.words, body)...)
-	return packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven}, nil
+	return s.seal(contentOf(m), receiptPart(queue, attempt, stepDelivered),
+		packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
+}
+
+// receiptPart names a receipt among what is sealed of its message.
+func receiptPart(queue int32, attempt int, step int16) string {
+	return fmt.Sprintf("receipt %d %d %d", queue, attempt, step)
 }
 
 // parts finds what of the message stands in the answer; whole says that its sender's
@@ -82,47 +90,61 @@ func cut(body []byte, s adapter.Span) []byte {
 	return body[s.Off : s.Off+s.Len]
 }
 
-// weaveAck packs a signed Ack.
-func (s *Store) weaveAck(message *acked, envelope []byte) (packed, error) {
-	return packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: weave(envelope, nil, s.bodies.words)}, nil
+// weaveAck packs a signed Ack. Of a message whose content is being erased nothing is
+// kept: it is acknowledged all the same.
+func (s *Store) weaveAck(m *acked, envelope []byte) (packed, error) {
+	it := vault.Item{Class: adapter.ContentClass(m.service, m.direction), ID: m.message}
+	p, err := s.seal(it, receiptPart(m.queue, m.attempt, stepAcknowledged),
+		packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: weave(envelope, nil, s.bodies.words)})
+	if errors.Is(err, vault.ErrErased) {
+		return packed{}, nil
+	}
+	return p, err
 }
 
 // Receipts is adapter.Store.Receipts.
 func (s *Store) Receipts(ctx context.Context, message uuid.UUID) ([]adapter.Receipt, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT n.system, n.kind, n.node, r.attempt, r.step, r.codec, r.dictionary, r.size, r.body
+	rows, _ := s.pool.Query(ctx, `SELECT r.queue, n.system, n.kind, n.node, r.attempt, r.step, r.codec, r.dictionary, r.size, r.body
 		FROM `+s.days.leaf("receipt", message)+` r JOIN queue_name n ON n.id = r.queue WHERE r.message = $1 ORDER BY r.queue, r.attempt, r.step`, [16]byte(message))
-	var list []adapter.Receipt
-	var r adapter.Receipt
-	var step int16
-	var p packed
-	var steps []int16
-	var kept []packed
-	_, err := pgx.ForEachRow(rows, []any{&r.Queue.System, &r.Queue.Kind, &r.Queue.Node, &r.Attempt, &step, &p.codec, &p.dictionary, &p.size, &p.bytes}, func() error {
-		p.bytes = bytes.Clone(p.bytes)
-		list, steps, kept = append(list, r), append(steps, step), append(kept, p)
-		return nil
+	type row struct {
+		receipt adapter.Receipt
+		queue   int32
+		step    int16
+		packed  packed
+	}
+	kept, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (k row, err error) {
+		q, p := &k.receipt.Queue, &k.packed
+		err = r.Scan(&k.queue, &q.System, &q.Kind, &q.Node, &k.receipt.Attempt, &k.step, &p.codec, &p.dictionary, &p.size, &p.bytes)
+		return k, err
 	})
-	if err != nil || len(list) == 0 {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("receipts of message %s: %w", message, err)
 	}
 	m, err := s.load(ctx, message, true)
 	if err != nil {
 		return nil, err
 	}
-	for i := range list {
-		switch steps[i] {
-		case stepDelivered:
-			list[i].Poll, list[i].Answer, err = s.unweaveDelivery(ctx, m, kept[i])
-		case stepAcknowledged:
-			list[i].Ack, err = s.unweaveAck(ctx, m, kept[i])
+	if m.Erased != nil {
+		return nil, &adapter.ErasedError{Erasure: *m.Erased}
+	}
+	out := make([]adapter.Receipt, len(kept))
+	for i, k := range kept {
+		out[i] = k.receipt
+		k.packed.bytes, err = s.open(ctx, contentOf(m), receiptPart(k.queue, k.receipt.Attempt, k.step), k.packed)
+		switch {
+		case err != nil:
+		case k.step == stepDelivered:
+			out[i].Poll, out[i].Answer, err = s.unweaveDelivery(ctx, m, k.packed)
+		case k.step == stepAcknowledged:
+			out[i].Ack, err = s.unweaveAck(ctx, k.packed)
 		default:
-			err = fmt.Errorf("step %d is of a newer version of this program", steps[i])
+			err = fmt.Errorf("step %d is of a newer version of this program", k.step)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("receipts of message %s: %w", message, err)
 		}
 	}
-	return list, nil
+	return out, nil
 }
 
 func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, p packed) (poll, answer []byte, err error) {
@@ -152,7 +174,7 @@ func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, p packe
 	return poll, answer, err
 }
 
-func (s *Store) unweaveAck(ctx context.Context, m *adapter.Message, p packed) ([]byte, error) {
+func (s *Store) unweaveAck(ctx context.Context, p packed) ([]byte, error) {
 	words, err := s.bodies.text(ctx, p.dictionary)
 	if err != nil {
 		return nil, err

@@ -22,12 +22,13 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/journal/remote"
 )
 
 // audit runs the program.
-func audit(t *testing.T, want int, args ...string) (out string) {
+func mezhvedAudit(t *testing.T, want int, args ...string) (out string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	if got := run(args, &o, &e); got != want {
@@ -63,18 +64,31 @@ func TestVerifyABundle(t *testing.T) {
 	b, _ := d.Exchange(d.Filled(1, 100), []byte("<envelope/>"))
 	dir := t.TempDir()
 	bundle, policy := write(t, dir, "b.zip", b), write(t, dir, "policy", d.Policy.Text())
-	contains(t, audit(t, 0, "verify", "--policy", policy, bundle), "VERIFIED under", "snils = 11223344595", "envelope of 11 bytes", "acknowledged")
-	contains(t, audit(t, 0, "verify", bundle), "the policy is the bundle's own")
-	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "ru", bundle), "Выписка из журнала", "Петрова &lt;Анна&gt; &amp; Ко")
-	contains(t, audit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
+	contains(t, mezhvedAudit(t, 0, "verify", "--policy", policy, bundle), "VERIFIED under", "snils = 11223344595", "envelope of 11 bytes", "acknowledged")
+	contains(t, mezhvedAudit(t, 0, "verify", bundle), "the policy is the bundle's own")
+	contains(t, mezhvedAudit(t, 0, "report", "--policy", policy, "--lang", "ru", bundle), "Выписка из журнала", "Петрова &lt;Анна&gt; &amp; Ко")
+	contains(t, mezhvedAudit(t, 0, "report", "--policy", policy, "--lang", "en", bundle), "Extract from the journal")
 	stranger := write(t, dir, "stranger", journaltest.NewDesk(t).Policy.Text())
-	contains(t, audit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
-	contains(t, audit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
+	contains(t, mezhvedAudit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
+	contains(t, mezhvedAudit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
+	proofs := filepath.Join(dir, "proofs")
+	contains(t, mezhvedAudit(t, 0, "proofs", "--policy", policy, bundle, proofs), "8 entries and their proofs")
+	leaf, err := os.ReadFile(filepath.Join(proofs, "100.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := os.ReadFile(filepath.Join(proofs, "100.tlog-proof"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := journal.VerifyProof(d.Policy, leaf, proof); err != nil || p.Index != 100 {
+		t.Errorf("the proof of entry 100 alone: %v", err)
+	}
 	b[len(b)/2] ^= 1
-	contains(t, audit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
-	audit(t, 2, "verify")
-	audit(t, 2, "nonsense")
-	contains(t, audit(t, 0, "--help"), "Examples:")
+	contains(t, mezhvedAudit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
+	mezhvedAudit(t, 2, "verify")
+	mezhvedAudit(t, 2, "nonsense")
+	contains(t, mezhvedAudit(t, 0, "--help"), "Examples:")
 }
 
 func TestVerifyALog(t *testing.T) {
@@ -87,14 +101,14 @@ func TestVerifyALog(t *testing.T) {
 	for name, content := range files {
 		write(t, dir, name, content)
 	}
-	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "VERIFIED: 0 missing, 0 changed", "checked    900 entries")
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, "--known", write(t, t.TempDir(), "early", early), dir), "FINDING", "changed")
+	contains(t, mezhvedAudit(t, 0, "verify", "log", "--policy", policy, dir), "VERIFIED: 0 missing, 0 changed", "checked    900 entries")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, "--known", write(t, t.TempDir(), "early", early), dir), "FINDING", "changed")
 	bundle := bytes.Clone(files["tile/entries/001"])
 	bundle[700] ^= 1
 	write(t, dir, "tile/entries/001", bundle)
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "NOT VERIFIED")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "NOT VERIFIED")
 	os.Remove(filepath.Join(dir, "tile", "entries", "001"))
-	contains(t, audit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "cannot be read")
+	contains(t, mezhvedAudit(t, 1, "verify", "log", "--policy", policy, dir), "FINDING", "cannot be read")
 }
 
 func TestMirror(t *testing.T) {
@@ -105,8 +119,8 @@ func TestMirror(t *testing.T) {
 	dir, files := filepath.Join(t.TempDir(), "m"), t.TempDir()
 	policy, token := write(t, files, "policy", d.Policy.Text()), write(t, files, "token", []byte("secret\n"))
 	args := []string{"mirror", "--policy", policy, "--token-file", token, server.URL, dir}
-	contains(t, audit(t, 1, "mirror", "--policy", policy, server.URL, dir), "401")
-	contains(t, audit(t, 0, args...), "first visit: 500 entries, 0 missing")
+	contains(t, mezhvedAudit(t, 1, "mirror", "--policy", policy, server.URL, dir), "401")
+	contains(t, mezhvedAudit(t, 0, args...), "first visit: 500 entries, 0 missing")
 	if err := book.Add(journaltest.Events(4, 70)...); err != nil {
 		t.Fatal(err)
 	}
@@ -114,10 +128,10 @@ func TestMirror(t *testing.T) {
 	if err := d.Settle(d.Sequencer(book)); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, audit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
-	contains(t, audit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
+	contains(t, mezhvedAudit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
 	book.Restore(d.Forged(5, 900))
-	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
 }
 
 // shown is a log whose front end may show an older checkpoint, as a cache does.
@@ -164,16 +178,16 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	audit(t, 0, args...)
+	mezhvedAudit(t, 0, args...)
 	front.older = d.Checkpoint(book)
 	grow(14)
 	older := front.older
 	front.older = nil
-	contains(t, audit(t, 0, args...), "300 new entries; 0 missing, 0 changed", "looked at  all 800 entries")
+	contains(t, mezhvedAudit(t, 0, args...), "300 new entries; 0 missing, 0 changed", "looked at  all 800 entries")
 
 	// A lagging front end is no fork.
 	front.older = older
-	contains(t, audit(t, 0, args...), "older      the log was shown as it was with 500 entries", "this mirror has 800", "0 new entries; 0 missing")
+	contains(t, mezhvedAudit(t, 0, args...), "older      the log was shown as it was with 500 entries", "this mirror has 800", "0 new entries; 0 missing")
 	front.older = nil
 
 	// What the disk has lost is fetched again.
@@ -181,34 +195,34 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 	if err := os.Truncate(bundle, 900); err != nil {
 		t.Fatal(err)
 	}
-	quick := audit(t, 0, append(slices.Clone(args), "--quick")...)
+	quick := mezhvedAudit(t, 0, append(slices.Clone(args), "--quick")...)
 	contains(t, quick, "looked at  entries 768 to 799;", "the 768 before them as they were is not said")
-	contains(t, audit(t, 0, args...), "MENDED: tile/entries/001: entry bundle ends inside an entry; put right", "0 new entries; 0 missing")
-	contains(t, audit(t, 0, verify...), "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, args...), "MENDED: tile/entries/001: entry bundle ends inside an entry; put right", "0 new entries; 0 missing")
+	contains(t, mezhvedAudit(t, 0, verify...), "VERIFIED")
 
 	// Two runs in one folder.
 	grow(15)
 	held = true
 	first := make(chan string)
-	go func() { first <- audit(t, 0, args...) }()
+	go func() { first <- mezhvedAudit(t, 0, args...) }()
 	<-slow
-	contains(t, audit(t, 2, args...), "in use by a mirror run, process ", "nothing was looked at or touched")
-	contains(t, audit(t, 2, verify...), "in use by a mirror run")
+	contains(t, mezhvedAudit(t, 2, args...), "in use by a mirror run, process ", "nothing was looked at or touched")
+	contains(t, mezhvedAudit(t, 2, verify...), "in use by a mirror run")
 	slow <- true
 	contains(t, <-first, "300 new entries; 0 missing")
-	contains(t, audit(t, 0, verify...), "VERIFIED")
+	contains(t, mezhvedAudit(t, 0, verify...), "VERIFIED")
 
 	// The memory is taken away.
 	checkpoint := filepath.Join(dir, "checkpoints", "500")
 	if err := os.Remove(checkpoint); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, audit(t, 1, args...), "FINDING: checkpoints/500 was remembered and cannot be verified: it is gone", "1 findings")
-	contains(t, audit(t, 1, verify...), "FINDING: checkpoints/500", "NOT VERIFIED")
+	contains(t, mezhvedAudit(t, 1, args...), "FINDING: checkpoints/500 was remembered and cannot be verified: it is gone", "1 findings")
+	contains(t, mezhvedAudit(t, 1, verify...), "FINDING: checkpoints/500", "NOT VERIFIED")
 	write(t, dir, "checkpoints/500", older.Note)
-	audit(t, 0, args...)
+	mezhvedAudit(t, 0, args...)
 	write(t, dir, "mirror.json", []byte("{"))
-	contains(t, audit(t, 1, args...), "FINDING: mirror.json was remembered and cannot be verified")
+	contains(t, mezhvedAudit(t, 1, args...), "FINDING: mirror.json was remembered and cannot be verified")
 
 	// A fork is remembered.
 	if err := os.Remove(filepath.Join(dir, "mirror.json")); err != nil {
@@ -216,35 +230,36 @@ func TestMirrorTellsTheTruth(t *testing.T) {
 	}
 	honest := book.Snapshot()
 	book.Restore(d.Forged(16, 1300))
-	contains(t, audit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:", "This mirror goes no further")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:", "This mirror goes no further")
 	book.Restore(honest)
-	contains(t, audit(t, 1, args...), "CHANGED", "kept in forks/")
-	contains(t, audit(t, 1, verify...), "CHANGED", "NOT VERIFIED: 1 findings")
+	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "kept in forks/")
+	contains(t, mezhvedAudit(t, 1, verify...), "CHANGED", "NOT VERIFIED: 1 findings")
 }
 
 func TestKeygen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "k")
-	public := strings.TrimSpace(audit(t, 0, "keygen", "witness.example.gov", path))
+	public := strings.TrimSpace(mezhvedAudit(t, 0, "keygen", "witness.example.gov", path))
 	secret, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := journal.NewCosigner(t.TempDir(), strings.TrimSpace(string(secret)), nil, time.Now)
+	c, err := audit.NewCosigner(t.TempDir(), strings.TrimSpace(string(secret)), nil, time.Now)
 	if err != nil || c.Key() != public {
 		t.Errorf("%v, key %s, printed %s", err, c.Key(), public)
 	}
-	audit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
+	mezhvedAudit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
 }
 
-// The offline build must not have so much as a socket among its imports; no
-// build may have a database or Kafka.
+// The offline build has no HTTP among its imports, and package net only because
+// crypto/x509 reads addresses with it: of what opens a connection nothing is linked
+// in. No build may have a database or Kafka, or the room of who writes the log.
 func TestImports(t *testing.T) {
 	for _, c := range []struct {
 		tags      string
 		forbidden *regexp.Regexp
 	}{
-		{"offline", regexp.MustCompile(`(?m)^(net|net/http|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|console).*)$`)},
-		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|console).*)$`)},
+		{"offline", regexp.MustCompile(`(?m)^(net/.*http.*|net/textproto|os/exec|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|journal/clerk|console).*)$`)},
+		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/clerk|console).*)$`)},
 	} {
 		list, err := exec.Command("go", "list", "-deps", "-tags", c.tags, ".").Output()
 		if err != nil {
@@ -257,9 +272,22 @@ func TestImports(t *testing.T) {
 			t.Errorf("with tags %q the program imports %v", c.tags, bad)
 		}
 	}
-	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal").Output()
+	bin := filepath.Join(t.TempDir(), "mezhved-audit")
+	for tags, sockets := range map[string]bool{"offline": false, "": true} {
+		if out, err := exec.Command("go", "build", "-tags", tags, "-o", bin, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		symbols, err := exec.Command("go", "tool", "nm", bin).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := regexp.MustCompile(`net\.\(\*netFD\)|net\.sysSocket|syscall\.(S|s)ocket\b|syscall\.(C|c)onnect\b`).Match(symbols); got != sockets {
+			t.Errorf("with tags %q the program can open a connection: %t, want %t", tags, got, sockets)
+		}
+	}
+	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal", "mezhved/adapter/journal/audit").Output()
 	if err != nil || regexp.MustCompile(`(?m)^(net|net/http|os/exec)$`).Match(list) {
-		t.Errorf("adapter/journal imports the network (%v)", err)
+		t.Errorf("adapter/journal or its room audit imports the network (%v)", err)
 	}
 }
 
@@ -270,7 +298,7 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 	if err != nil {
 		t.Skip("Node.js is not installed: the page's script cannot be run here")
 	}
-	page := audit(t, 0, "page")
+	page := mezhvedAudit(t, 0, "page")
 	script := regexp.MustCompile(`(?s)<script>(.*)</script>`).FindStringSubmatch(page)
 	if script == nil {
 		t.Fatal("the page has no script")
@@ -318,6 +346,13 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 			write(t, dir, strings.ReplaceAll(name, "/", "_")+strings.Repeat("x", int(at*10))+".zip", out.Bytes())
 		}
 	}
+	for from, to := range map[string]string{"bundle-1.zip": "old", "bundle-1.policy": "old.policy"} {
+		b, err := os.ReadFile(filepath.Join("../../adapter/journal/audit/testdata", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, to, b)
+	}
 	write(t, dir, "policy", d.Policy.Text())
 	write(t, dir, "foreign", journaltest.NewDesk(t).Policy.Text())
 	run := write(t, dir, "run.js", []byte(script[1]+`
@@ -328,6 +363,7 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
   for (const name of fs.readdirSync(dir)) if (name.endsWith('.zip')) out[name] = await attempt(name, policy);
   out.own = await attempt('0-good.zip', '');
   out.foreign = await attempt('0-good.zip', foreign);
+  out.old = await attempt('old', fs.readFileSync(dir + '/old.policy', 'utf8'));
   ed25519 = ed25519ByHand;
   out.byHand = await attempt('0-good.zip', policy);
   out.foreignByHand = await attempt('0-good.zip', foreign);
@@ -350,11 +386,15 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 	for name, verdict := range got {
 		switch name {
 		case "0-good.zip", "byHand":
+			if verdict != "ok true 7" {
+				t.Errorf("%s: %s", name, verdict)
+			}
+		case "old":
 			if verdict != "ok true 5" {
 				t.Errorf("%s: %s", name, verdict)
 			}
 		case "own":
-			if verdict != "ok false 5" {
+			if verdict != "ok false 7" {
 				t.Errorf("%s: %s", name, verdict)
 			}
 		default:
@@ -370,28 +410,30 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 	}
 }
 
-// byHand is README.txt of a bundle, "BY HAND", as a script: for the entry $1, with
+// byHand is README.txt of a bundle, "BY HAND", as a script: $1 is an entry, with
 // nothing but openssl, xxd, base64 and sha256sum. It prints what each step gives.
 const byHand = `set -eu
 N=$1
 hash() { sha256sum | cut -d' ' -f1; }
 hex() { base64 -d | xxd -p -c 64; }
-h=$({ printf '\0'; cat leaves/$N.json; } | hash)
-csplit -s -f part proofs/$N.tlog-proof '/^$/'
+csplit -s -f part proof '/^$/'
 tail -n +2 part01 >checkpoint
-i=$(sed -n 's/^index //p' part00)
-s=$(( $(sed -n 2p checkpoint) - 1 ))
-for line in $(tail -n +3 part00); do
-  p=$(echo $line | hex)
-  if [ $((i % 2)) = 1 ] || [ $i = $s ]; then
-    h=$(echo 01$p$h | xxd -r -p | hash)
-    while [ $((i % 2)) = 0 ] && [ $i != 0 ]; do i=$((i / 2)); s=$((s / 2)); done
-  else
-    h=$(echo 01$h$p | xxd -r -p | hash)
-  fi
-  i=$((i / 2)); s=$((s / 2))
-done
-[ $s = 0 ]
+{ cat leaves.jsonl; cat export/leaf.json; } >all
+entries=($(sed -n 's/^entries //p' part00))
+hashes=($(tail -n +3 part00))
+next=0
+root() { # of the entries from $1 up to $2 of the log: into $h
+  local k=1 left here=
+  for L in ${!entries[@]}; do [ ${entries[$L]} -ge $1 ] && [ ${entries[$L]} -lt $2 ] && here=$L; done
+  if [ -z "$here" ]; then h=$(echo ${hashes[$next]} | hex); next=$((next + 1)); return; fi
+  if [ $(($2 - $1)) = 1 ]; then h=$({ printf '\0'; sed -n $((here + 1))p all | tr -d '\n'; } | hash); return; fi
+  while [ $((k * 2)) -lt $(($2 - $1)) ]; do k=$((k * 2)); done
+  root $1 $(($1 + k)); left=$h
+  root $(($1 + k)) $2
+  h=$(echo 01$left$h | xxd -r -p | hash)
+}
+root 0 $(sed -n 2p checkpoint)
+[ $next = ${#hashes[@]} ]
 [ $h = $(sed -n 3p checkpoint | hex) ] && echo "root ok"
 head -3 checkpoint >text
 sed -n 5p checkpoint | cut -d' ' -f3 | base64 -d | tail -c 64 >sig
@@ -400,7 +442,7 @@ KEY=$(sed -n 's/^log [^+]*+[^+]*+//p' policy)
 openssl pkeyutl -verify -pubin -keyform DER -inkey key.der -rawin -in text -sigfile sig
 opened() { sed 's/[{}]/\n/g' $1 | grep "\"field\":\"$2\"" | sed "s/.*\"$3\":\"\([^\"]*\)\".*/\1/"; }
 SALT=$(opened openings/$N.json snils salt | hex)
-C=$(sed 's/.*"snils":"\([^"]*\)".*/\1/' leaves/$N.json | hex)
+C=$(sed -n 's/.*"snils":"\([^"]*\)".*/\1/p' leaves.jsonl | hex)
 [ "$(printf %s "$(opened openings/$N.json snils value)" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$SALT | sed 's/.*= //')" = $C ] && echo "value ok"
 [ $(hash <envelopes/$N.xml) = $(opened openings/$N.json digest value) ] && echo "envelope ok"
 [ $(hash <manifest.json) = $(opened export/opening.json digest value) ] && echo "manifest ok"

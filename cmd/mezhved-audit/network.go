@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/oplog"
 )
@@ -69,7 +69,7 @@ func (c *mirrorCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	mirror := journal.Mirror{Dir: c.Dir, Policy: policy, Earlier: earlier, Quick: c.Quick}
+	mirror := audit.Mirror{Dir: c.Dir, Policy: policy, Earlier: earlier, Quick: c.Quick}
 	v, err := mirror.Follow(ctx, client, signed, time.Now())
 	if v != nil {
 		remembered(s, v.Damaged)
@@ -81,7 +81,7 @@ func (c *mirrorCommand) Run(s *streams) error {
 			fmt.Fprintf(s.out, "MENDED: %s; put right from what was served and proven\n", what)
 		}
 	}
-	fork := (*journal.ForkError)(nil)
+	fork := (*audit.ForkError)(nil)
 	if errors.As(err, &fork) {
 		forked(s, fork)
 		fmt.Fprintln(s.out, "This mirror goes no further. Keep it as it is; to follow the log on, begin another one in another folder.")
@@ -101,7 +101,7 @@ const maxMended = 20
 
 // tell prints a visit that went through. "0 missing" is said of what was looked
 // at, and of nothing else.
-func (c *mirrorCommand) tell(s *streams, v *journal.Visit) error {
+func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
 	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", v.Now.Origin, v.Now.Tree.N, v.Now.Tree.Hash)
 	if v.Older {
 		fmt.Fprintf(s.out, "older      the log was shown as it was with %d entries%s; this mirror has %d. The root is that of the mirror's first %d entries: a lagging copy of the log, no change of it\n",
@@ -133,13 +133,6 @@ func (c *mirrorCommand) tell(s *streams, v *journal.Visit) error {
 		return errFindings
 	}
 	return nil
-}
-
-func signedAt(c *journal.Checkpoint) string {
-	if c.Signed.IsZero() {
-		return ""
-	}
-	return " (signed " + c.Signed.Format(time.RFC3339) + ")"
 }
 
 func (c *mirrorCommand) client() (*remote.Client, error) {
@@ -186,7 +179,7 @@ func (c *witnessCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	cosigner, err := journal.NewCosigner(c.Dir, strings.TrimSpace(string(secret)), c.Log, time.Now)
+	cosigner, err := audit.NewCosigner(c.Dir, strings.TrimSpace(string(secret)), c.Log, time.Now)
 	if err != nil {
 		return err
 	}

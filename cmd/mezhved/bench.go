@@ -26,6 +26,7 @@ type benchCmd struct {
 	Accept   benchAcceptCmd   `cmd:"" help:"Drive a gateway over HTTP with signed requests."`
 	Exchange benchExchangeCmd `cmd:"" help:"Drive a gateway over HTTP with whole exchanges."`
 	Message  benchMessageCmd  `cmd:"" help:"Make signed messages of a size, for the pipeline."`
+	Compare  benchCompareCmd  `cmd:"" help:"Compare the gateways of two builds, in turns."`
 }
 
 // benchSizes are the sizes of the messages, in the names of their files.

@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"math"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,98 +20,6 @@ import (
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
-
-// loadFlags say what is driven and how hard.
-type loadFlags struct {
-	URL      string        `placeholder:"URL" help:"Base address of a running gateway of the demo's kind (scheme://host:port); default: a private one."`
-	Dir      string        `placeholder:"DIR" help:"Folder of the private gateway, or of the demo whose keys are used with --url; default: a temporary one."`
-	Senders  int           `default:"64" help:"Senders at work at once."`
-	Duration time.Duration `default:"10s" help:"How long."`
-	Key      string        `default:"ecdsa-p256" help:"Type of the senders' keys: ecdsa-p256 or rsa-2048."`
-	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the measured time (go tool pprof reads it)."`
-	JSON     bool          `name:"json" help:"Print JSON."`
-}
-
-// profile starts the CPU profile that was asked for.
-func (f *loadFlags) profile() (stop func(), err error) {
-	if f.Profile == "" {
-		return func() {}, nil
-	}
-	file, err := os.Create(f.Profile)
-	if err != nil {
-		return nil, usage(err)
-	}
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		file.Close()
-	}, nil
-}
-
-// bed is the gateway under load, with the parties that drive it.
-type bed struct {
-	base   string
-	play   *play
-	node   *node // nil: a gateway of somebody else
-	finish func() error
-}
-
-// open starts a private gateway, or finds the keys for a running one.
-func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
-	if f.URL != "" {
-		if f.Dir == "" {
-			return nil, usage(errors.New("--url needs --dir: the demo folder with the parties' keys"))
-		}
-		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL)
-		if err != nil {
-			return nil, usage(err)
-		}
-		return &bed{base: f.URL, play: p, finish: func() error { return nil }}, nil
-	}
-	dir, remove := f.Dir, func() error { return nil }
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "mezhved-bench-"); err != nil {
-			return nil, err
-		}
-		if err := os.Chmod(dir, 0o755); err != nil { // the private PostgreSQL has an account of its own
-			return nil, err
-		}
-		remove = func() error { return os.RemoveAll(dir) }
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, errors.Join(unavailable(err), remove())
-	}
-	config, err := prepareDemo(dir, l.Addr().String())
-	if err != nil {
-		return nil, errors.Join(err, l.Close(), remove())
-	}
-	config.Limits.PerSecond, config.Limits.Burst = 1e6, 1e6
-	n, err := openNode(ctx, config, quietLog())
-	if err != nil {
-		return nil, errors.Join(err, l.Close(), remove())
-	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan error, 1)
-	go func() { served <- n.serve(serving, l) }()
-	b = &bed{base: "http://" + l.Addr().String(), node: n}
-	b.finish = func() error {
-		stop()
-		return errors.Join(<-served, n.close(), remove())
-	}
-	if err = awaitReady(ctx, b.base, 30*time.Second); err == nil {
-		b.play, err = newPlay(ctx, io.Discard, dir, b.base)
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.finish())
-	}
-	return b, nil
-}
 
 // httpClient keeps as many connections as there are senders.
 func httpClient(senders int) *http.Client {
@@ -137,16 +42,22 @@ func (l *latencies) add(d time.Duration) {
 
 func (l *latencies) ms(q float64) float64 { return float64(l.h.ValueAtQuantile(q)) / 1000 }
 
-type benchAcceptCmd struct{ loadFlags }
+type benchAcceptCmd struct {
+	loadFlags
+	Sustained bool `help:"Providers take and acknowledge meanwhile, so that the queue stays flat; a line is printed every ten seconds."`
+}
 
 func (benchAcceptCmd) Help() string {
-	return `Senders post signed requests of about 4 KB, each when its last was answered. The requests are signed before the
-clock starts; everything else, the generator included, shares the machine. Afterwards every accepted message
-must be in the provider's queue, once. Exit code 1 says that something was lost.
+	return `Senders post signed requests of about 4 KB, each when its last was answered, to a gateway that is a process of
+its own. The requests are signed before the clock starts (sustained: a little ahead); everything, the generator
+included, shares the machine. Processor times are counted from the first request until the last one is queued and
+journalled. At the end every accepted message must have been in the provider's queue, once. Exit code 1 says that
+something was lost.
 
 Examples:
   mezhved bench accept
-  mezhved bench accept --senders 128 --duration 30s --json`
+  mezhved bench accept --senders 128 --duration 30s --json
+  mezhved bench accept --sustained --duration 5m`
 }
 
 // acceptResult is what bench accept prints.
@@ -155,6 +66,9 @@ type acceptResult struct {
 	PerSecond float64 `json:"acceptedPerSecond"`
 	P50       float64 `json:"p50Ms"`
 	P99       float64 `json:"p99Ms"`
+	QueuedP50 float64 `json:"queuedAfterP50Ms"` // from acceptance until the message stood in its queue, of a sample
+	QueuedP99 float64 `json:"queuedAfterP99Ms"`
+	Cost      costs   `json:"processorTime"`
 	Refused   int     `json:"refused"`
 	Failed    int     `json:"failed"`
 	Lost      int     `json:"lost"`
@@ -162,85 +76,19 @@ type acceptResult struct {
 	Senders   int     `json:"senders"`
 	Bytes     int     `json:"messageBytes"`
 	Cores     int     `json:"cores"`
-	Queued    float64 `json:"queuedAfterSeconds"` // from the last accept until the last message stood in its queue
+	Drain     float64 `json:"drainSeconds"` // for polls and acknowledgements of what was left in the queue
 }
 
-func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) (err error) {
-	b, err := c.open(ctx)
+func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
+	r, err := c.measure(ctx, out.out)
 	if err != nil {
 		return err
-	}
-	defer func() { err = errors.Join(err, b.finish()) }()
-	signer, err := b.signer(ctx, c.Key, "MFC01")
-	if err != nil {
-		return err
-	}
-	kind, requests, err := signRequests(ctx, signer, int(c.Duration.Seconds()*6000)+c.Senders)
-	if err != nil {
-		return err
-	}
-	r := acceptResult{Senders: c.Senders, Bytes: len(requests[0].body), Cores: runtime.NumCPU()}
-	times := newLatencies()
-	client := httpClient(c.Senders)
-	var next, refused, broken atomic.Int64
-	accepted := make([][]string, c.Senders)
-	stopProfile, err := c.profile()
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	end := start.Add(c.Duration)
-	var senders sync.WaitGroup
-	for s := range c.Senders {
-		senders.Go(func() {
-			for time.Now().Before(end) && ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(requests) {
-					return
-				}
-				sent := time.Now()
-				status, answer, err := post(ctx, client, b.base+"/smev/v1.2/ws", kind, requests[i].body)
-				switch {
-				case err != nil:
-					broken.Add(1)
-				case status != http.StatusOK || !bytes.Contains(answer, []byte(requests[i].id)):
-					refused.Add(1)
-				default:
-					times.add(time.Since(sent))
-					accepted[s] = append(accepted[s], requests[i].id)
-				}
-			}
-		})
-	}
-	senders.Wait()
-	took := time.Since(start)
-	stopProfile()
-	want := map[string]int{}
-	for _, ids := range accepted {
-		for _, id := range ids {
-			want[id] = 0
-		}
-	}
-	r.Accepted, r.Refused, r.Failed = len(want), int(refused.Load()), int(broken.Load())
-	r.PerSecond, r.P50, r.P99 = float64(r.Accepted)/took.Seconds(), times.ms(50), times.ms(99)
-
-	drained := time.Now()
-	if err := b.drain(ctx, "SFR01", want, client); err != nil {
-		return err
-	}
-	r.Queued = time.Since(drained).Seconds()
-	for _, n := range want {
-		if n == 0 {
-			r.Lost++
-		} else if n > 1 {
-			r.Doubled++
-		}
 	}
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f accepted/s (%d in %s, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; refused %d, failed %d\nafterwards taken from the queue and acknowledged: %d, lost %d, twice %d\n",
-			r.PerSecond, r.Accepted, took.Round(time.Millisecond), r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.Refused, r.Failed, r.Accepted-r.Lost, r.Lost, r.Doubled)
+		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
+			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, r.Accepted-r.Lost, r.Lost, r.Doubled)
 	}
 	if r.Lost+r.Doubled+r.Failed > 0 {
 		return no(errors.Join(err, fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed)))
@@ -248,31 +96,222 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) (err error) {
 	return err
 }
 
-// signer is the party's own key, or a fresh one of another type that is
-// registered beside it.
-func (b *bed) signer(ctx context.Context, kind, mnemonic string) (signing.Signer, error) {
-	if kind == string(signing.KeyECDSA256) {
-		return b.play.signers[mnemonic], nil
+// measure opens a gateway, drives it and counts. told is for the lines of a
+// sustained run.
+func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptResult, err error) {
+	b, err := c.open(ctx)
+	if err != nil {
+		return r, err
 	}
-	if b.node == nil {
-		return nil, usage(errors.New("--key needs the private gateway, where a new key can be registered"))
+	defer func() { err = errors.Join(err, b.finish()) }()
+	x := &acceptLoad{bed: b, client: httpClient(c.Senders + drainers), tally: newTally()}
+	var stopSigning func()
+	if c.Sustained {
+		x.requests, stopSigning = signAhead(ctx, b.signer)
+	} else {
+		x.requests, stopSigning, err = signBefore(ctx, b.signer, int((c.Duration+c.Warm).Seconds()*6000)+2*c.Senders)
 	}
-	parties := b.node.config.Parties
-	folder := filepath.Join(parties, mnemonic+"-"+kind)
-	quiet := &stdio{in: bytes.NewReader(nil), out: io.Discard, err: io.Discard}
-	if missing(filepath.Join(folder, "key.pem")) {
-		if err := (&keysNewCmd{Name: mnemonic, Type: kind, Days: 30, Out: folder}).Run(quiet); err != nil {
-			return nil, err
+	if err != nil {
+		return r, err
+	}
+	defer stopSigning()
+	if err := x.drive(ctx, c.Senders, c.Warm, nil); err != nil {
+		return r, err
+	}
+	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
+		return r, err
+	}
+	warm := int(x.accepted.Load())
+	x.times, x.sample = newLatencies(), nil
+	draining, stop := context.WithCancel(ctx)
+	defer stop()
+	drained := make(chan error, 1)
+	if c.Sustained {
+		go func() { drained <- b.drain(draining, x.tally, x.client) }()
+	}
+	var lines io.Writer
+	if c.Sustained && !c.JSON {
+		lines = told
+	}
+	before, start := b.spent(), time.Now()
+	if err := x.drive(ctx, c.Senders, c.Duration, lines); err != nil {
+		return r, err
+	}
+	took := time.Since(start)
+	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
+		return r, err
+	}
+	r = acceptResult{Accepted: int(x.accepted.Load()) - warm, Senders: c.Senders, Bytes: int(x.bytes.Load()), Cores: runtime.NumCPU(),
+		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load())}
+	r.PerSecond, r.Cost = float64(r.Accepted)/took.Seconds(), b.spent().minus(before).per(r.Accepted)
+	queued, err := b.queuedAfter(ctx, x.sample)
+	if err != nil {
+		return r, err
+	}
+	r.QueuedP50, r.QueuedP99 = queued.ms(50), queued.ms(99)
+
+	start = time.Now()
+	if !c.Sustained {
+		go func() { drained <- b.drain(draining, x.tally, x.client) }()
+	}
+	x.tally.wait(ctx, 10*time.Second)
+	stop()
+	err = <-drained
+	r.Drain = time.Since(start).Seconds()
+	r.Lost, r.Doubled = x.tally.count()
+	return r, err
+}
+
+// acceptLoad is the senders of a run.
+type acceptLoad struct {
+	*bed
+	client   *http.Client
+	requests <-chan signedRequest
+	tally    *tally
+	times    *latencies
+
+	accepted, refused, broken, bytes atomic.Int64
+
+	mu     sync.Mutex
+	sample []string // MessageIDs of accepted messages, evenly over the run
+}
+
+// samples is of how many messages the journal is asked when they were queued.
+const samples = 1000
+
+// drive lets the senders send for the duration. Every ten seconds it writes a line.
+func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Duration, lines io.Writer) error {
+	kind, _ := envelopes.Package(nil, nil, false)
+	if x.times == nil {
+		x.times = newLatencies()
+	}
+	end := time.Now().Add(duration)
+	every := duration / samples
+	var next atomic.Int64 // when the next sample is due, in nanoseconds of the run
+	start := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, end.Add(time.Minute))
+	defer cancel()
+	var sending sync.WaitGroup
+	for range senders {
+		sending.Go(func() {
+			for time.Now().Before(end) && ctx.Err() == nil {
+				var r signedRequest
+				select {
+				case r = <-x.requests:
+				case <-ctx.Done():
+				}
+				if r.body == nil {
+					return
+				}
+				sent := time.Now()
+				status, answer, err := post(ctx, x.client, x.base+"/smev/v1.2/ws", kind, r.body)
+				switch {
+				case err != nil:
+					x.broken.Add(1)
+				case status != http.StatusOK || !bytes.Contains(answer, []byte(r.id)):
+					x.refused.Add(1)
+				default:
+					x.times.add(time.Since(sent))
+					x.tally.accepted(r.id)
+					x.accepted.Add(1)
+					x.bytes.Store(int64(len(r.body)))
+					if due := next.Load(); int64(time.Since(start)) >= due && next.CompareAndSwap(due, due+int64(every)) {
+						x.mu.Lock()
+						x.sample = append(x.sample, r.id)
+						x.mu.Unlock()
+					}
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { sending.Wait(); close(done) }()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	before := x.accepted.Load()
+	for {
+		select {
+		case <-done:
+			return ctx.Err()
+		case <-tick.C:
 		}
-		text := fmt.Sprintf("name: %s\ncertificates: [%s/cert.pem, %s/cert.pem]\n", mnemonic, mnemonic, filepath.Base(folder))
-		if err := os.WriteFile(filepath.Join(parties, mnemonic+".yaml"), []byte(text), 0o644); err != nil {
-			return nil, err
+		if lines != nil {
+			now := x.accepted.Load()
+			fmt.Fprintf(lines, "%4.0f s: %d accepted/s, %d waiting for the provider\n", time.Since(start).Seconds(), (now-before)/10, x.tally.waiting())
+			before = now
 		}
 	}
-	if bad := b.node.gateway.Reload(ctx).Errors(); len(bad) > 0 {
-		return nil, bad
+}
+
+// tally is which messages were accepted and which have come, by MessageID.
+type tally struct {
+	mu    sync.Mutex
+	ours  map[string]int // how often it has come
+	left  int
+	moved time.Time
+	early map[string]int // came before its sender had its receipt
+}
+
+func newTally() *tally { return &tally{ours: map[string]int{}, early: map[string]int{}} }
+
+func (l *tally) accepted(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ours[id] = l.early[id]
+	if l.ours[id] == 0 {
+		l.left++
 	}
-	return signing.LoadSigner(ctx, keySource(filepath.Join(folder, "key.pem"), filepath.Join(folder, "cert.pem"), ""))
+	delete(l.early, id)
+}
+
+func (l *tally) delivered(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved = time.Now()
+	n, ours := l.ours[id]
+	switch {
+	case !ours:
+		l.early[id]++
+		return
+	case n == 0:
+		l.left--
+	}
+	l.ours[id]++
+}
+
+func (l *tally) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left
+}
+
+// wait ends when all have come, or nothing has for a while.
+func (l *tally) wait(ctx context.Context, patience time.Duration) {
+	began := time.Now()
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		still := min(time.Since(began), time.Since(l.moved))
+		left := l.left
+		l.mu.Unlock()
+		if left == 0 || still > patience {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (l *tally) count() (lost, doubled int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.ours {
+		switch {
+		case n == 0:
+			lost++
+		case n > 1:
+			doubled++
+		}
+	}
+	return lost, doubled
 }
 
 type signedRequest struct {
@@ -280,11 +319,31 @@ type signedRequest struct {
 	body []byte
 }
 
-// signRequests makes n signed requests on all cores.
-func signRequests(ctx context.Context, signer signing.Signer, n int) (contentType string, out []signedRequest, err error) {
+// signBefore makes n signed requests on all cores.
+func signBefore(ctx context.Context, signer signing.Signer, n int) (out <-chan signedRequest, stop func(), err error) {
+	all := make(chan signedRequest, n)
+	ctx, stop = context.WithCancel(ctx)
+	err = signInto(ctx, signer, all, n)
+	close(all)
+	return all, stop, err
+}
+
+// signAhead makes signed requests as they are taken, a few hundred ahead.
+func signAhead(ctx context.Context, signer signing.Signer) (out <-chan signedRequest, stop func()) {
+	all := make(chan signedRequest, 512)
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		defer close(all)
+		_ = signInto(ctx, signer, all, math.MaxInt) // it ends with ctx; the senders find the channel closed
+	}()
+	return all, stop
+}
+
+func signInto(ctx context.Context, signer signing.Signer, out chan<- signedRequest, n int) error {
 	content := sample("family-benefits", "1.0.0", "request")
-	out = make([]signedRequest, n)
 	errs := make([]error, runtime.NumCPU())
+	var left atomic.Int64
+	left.Store(int64(n))
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
@@ -292,17 +351,23 @@ func signRequests(ctx context.Context, signer signing.Signer, n int) (contentTyp
 			if errs[w] = tape.Parse(content, xmltape.Limits{}); errs[w] != nil {
 				return
 			}
-			for i := w; i < n && errs[w] == nil; i += len(errs) {
+			for left.Add(-1) >= 0 {
 				call := envelopes.SendRequestCall{MessageID: party.NewMessageID(time.Now()), Content: tape.Root()}
 				draft := call.Build(envelopes.V12, false)
-				body, err := signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, signer)
-				out[i], errs[w] = signedRequest{call.MessageID, body}, err
+				var body []byte
+				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, signer); errs[w] != nil {
+					return
+				}
+				select {
+				case out <- signedRequest{call.MessageID, body}:
+				case <-ctx.Done():
+					return
+				}
 			}
 		})
 	}
 	wg.Wait()
-	contentType, _ = envelopes.Package(nil, nil, false)
-	return contentType, out, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func post(ctx context.Context, client *http.Client, url, contentType string, body []byte) (status int, answer []byte, err error) {
@@ -320,47 +385,25 @@ func post(ctx context.Context, client *http.Client, url, contentType string, bod
 	return resp.StatusCode, answer, err
 }
 
-// drain takes and acknowledges what waits for a provider and counts, by
-// MessageID, how often each wanted message was handed out. It ends when all
-// have come, or nothing has for a while.
-func (b *bed) drain(ctx context.Context, provider string, want map[string]int, client *http.Client) error {
-	const patience = 10 * time.Second
-	var mu sync.Mutex
-	left := len(want)
-	last := time.Now()
-	errs := make([]error, 16)
+// drainers is how many providers take what was accepted.
+const drainers = 16
+
+// drain takes and acknowledges what waits for the provider, until ctx ends.
+func (b *bed) drain(ctx context.Context, l *tally, client *http.Client) error {
+	errs := make([]error, drainers)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
-			c := b.play.client(provider, envelopes.V12)
+			c := b.play.client(benchProvider, envelopes.V12)
 			c.HTTP = client
-			for {
-				mu.Lock()
-				done := left == 0 || time.Since(last) > patience
-				mu.Unlock()
-				if done || ctx.Err() != nil {
-					return
+			for ctx.Err() == nil {
+				m, err := c.PollRequest(ctx, party.Selector{Wait: time.Second})
+				if err == nil && m != nil {
+					l.delivered(m.Metadata.MessageID)
+					err = c.Ack(context.WithoutCancel(ctx), m.Metadata.MessageID, true)
 				}
-				m, err := c.PollRequest(ctx, party.Selector{})
-				if err != nil {
+				if err != nil && ctx.Err() == nil {
 					errs[w] = err
-					return
-				}
-				if m == nil {
-					time.Sleep(20 * time.Millisecond)
-					continue
-				}
-				id := m.Metadata.MessageID
-				mu.Lock()
-				if n, ours := want[id]; ours {
-					if n == 0 {
-						left--
-					}
-					want[id]++
-				}
-				last = time.Now()
-				mu.Unlock()
-				if errs[w] = c.Ack(ctx, id, true); errs[w] != nil {
 					return
 				}
 			}
@@ -391,44 +434,64 @@ type exchangeResult struct {
 	PerSecond float64 `json:"exchangesPerSecond"`
 	P50       float64 `json:"p50Ms"` // from before the request until its answer was acknowledged
 	P99       float64 `json:"p99Ms"`
+	Cost      costs   `json:"processorTime"`
 	Lost      int     `json:"lost"`
 	Doubled   int     `json:"doubled"`
 	Failed    int     `json:"failed"`
 	Senders   int     `json:"senders"`
 	Providers int     `json:"providers"`
 	Cores     int     `json:"cores"`
+
+	problem error // the first failed call
 }
 
-func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) (err error) {
+func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
+	r, err := c.measure(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSON(out.out, r)
+	} else {
+		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n",
+			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost)
+	}
+	if r.Lost+r.Doubled > 0 {
+		err = no(errors.Join(err, r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
+	}
+	return err
+}
+
+// measure opens a gateway, drives it and counts.
+func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err error) {
 	b, err := c.open(ctx)
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := &exchangeLoad{bed: b, client: httpClient(c.Senders + c.Providers), times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
-	stopProfile, err := c.profile()
-	if err != nil {
-		return err
+	client := httpClient(c.Senders + 2*c.Providers)
+	load := func(duration time.Duration) *exchangeLoad {
+		x := &exchangeLoad{bed: b, client: client, times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
+		x.drive(ctx, c.Senders, c.Providers, duration)
+		return x
 	}
-	took := x.drive(ctx, c.Senders, c.Providers, c.Duration)
-	stopProfile()
-	r := exchangeResult{Exchanges: x.done, PerSecond: float64(x.inTime) / c.Duration.Seconds(), P50: x.times.ms(50), P99: x.times.ms(99), Lost: len(x.open),
-		Failed: x.failed, Senders: c.Senders, Providers: c.Providers, Cores: runtime.NumCPU()}
+	warm := load(c.Warm)
+	if err := b.settle(ctx, 0); err != nil {
+		return r, err
+	}
+	before := b.spent()
+	x := load(c.Duration)
+	if err := b.settle(ctx, 0); err != nil {
+		return r, err
+	}
+	r = exchangeResult{Exchanges: x.done, PerSecond: float64(x.inTime) / c.Duration.Seconds(), P50: x.times.ms(50), P99: x.times.ms(99), Lost: len(warm.open) + len(x.open),
+		Cost: b.spent().minus(before).per(x.done), Failed: x.failed, Senders: c.Senders, Providers: c.Providers, Cores: runtime.NumCPU(), problem: x.problem}
 	for _, n := range x.answered {
 		if n > 1 {
 			r.Doubled++
 		}
 	}
-	if c.JSON {
-		err = printJSON(out.out, r)
-	} else {
-		fmt.Fprintf(out.out, "%.0f exchanges/s (%d in %s, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n",
-			r.PerSecond, r.Exchanges, took.Round(time.Millisecond), r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed)
-	}
-	if r.Lost+r.Doubled > 0 {
-		err = no(errors.Join(err, x.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
-	}
-	return err
+	return r, nil
 }
 
 // exchangeLoad keeps the books of a run of exchanges.
@@ -454,12 +517,11 @@ func (x *exchangeLoad) party(mnemonic string) *party.Client {
 
 // drive lets the senders send for the duration, one open exchange each, and
 // then waits until the last answers are in.
-func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration) time.Duration {
+func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration) {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	request, response := sample("family-benefits", "1.0.0", "request"), sample("family-benefits", "1.0.0", "response")
-	start := time.Now()
-	end := start.Add(duration)
+	end := time.Now().Add(duration)
 	tickets := make(chan struct{}, senders) // a sender sends again when an exchange has ended
 	for range senders {
 		tickets <- struct{}{}
@@ -467,7 +529,7 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 	var loops, sending sync.WaitGroup
 	for range max(senders/4, 1) {
 		sending.Go(func() {
-			c := x.party("MFC01")
+			c := x.party(benchSender)
 			for {
 				select {
 				case <-tickets:
@@ -490,7 +552,7 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 	}
 	for range providers {
 		loops.Go(func() {
-			c := x.party("SFR01")
+			c := x.party(benchProvider)
 			x.poll(work, c.PollRequest, func(m *party.Message) {
 				id := m.Metadata.MessageID
 				_, err := c.Reply(work, party.Reply{To: m.ReplyTo, Content: response})
@@ -499,7 +561,7 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 			})
 		})
 		loops.Go(func() {
-			c := x.party("MFC01")
+			c := x.party(benchSender)
 			x.poll(work, c.PollResponse, func(m *party.Message) {
 				x.note(c.Ack(work, m.Metadata.MessageID, true))
 				x.mu.Lock()
@@ -526,10 +588,8 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 			break
 		}
 	}
-	took := time.Since(start)
 	stop()
 	loops.Wait()
-	return took
 }
 
 func (x *exchangeLoad) poll(ctx context.Context, poll func(context.Context, party.Selector) (*party.Message, error), got func(*party.Message)) {

@@ -64,6 +64,7 @@ type ledger struct {
 	replies    map[string]string // MessageID of the answer, by that of the request
 	violations []violation
 	round      int // what is begun now belongs to it
+	routings   int // how often a message may have been routed: twice beside a release that leads by locks of sessions
 
 	watches  []*watch
 	accepted atomic.Int64 // messages
@@ -73,7 +74,7 @@ type ledger struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{sent: map[string]*sent{}, taken: map[inbox]*taken{}, replies: map[string]string{}}
+	return &ledger{sent: map[string]*sent{}, taken: map[inbox]*taken{}, replies: map[string]string{}, routings: 1}
 }
 
 // violation is what must never happen.

@@ -20,6 +20,7 @@ import (
 	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
 )
 
@@ -197,7 +198,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e, err := journal.VerifyBundle(f, info.Size(), policy); err != nil || len(e.Entries) < 11 {
+		if e, err := audit.VerifyBundle(f, info.Size(), policy); err != nil || len(e.Entries) < 11 {
 			t.Errorf("the bundle does not verify: %v", err)
 		}
 		if _, err := zip.NewReader(f, info.Size()); err != nil {

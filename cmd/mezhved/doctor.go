@@ -17,6 +17,7 @@ import (
 	"mezhved/adapter/console"
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -247,7 +248,7 @@ func (r *report) clock(c adapter.ClockConfig, skew, within time.Duration) {
 }
 
 // joins says what a node lacks that is to sign a journal which others have begun.
-func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
+func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 	if c.Key == "" {
 		return
 	}
@@ -269,7 +270,7 @@ func (r *report) joins(c adapter.JournalConfig, head journal.Head) {
 		r.add("bad", "journal", "it was stopped, and nothing is accepted: %s. When you know what happened: mezhved journal reopen", head.Stopped)
 		return
 	}
-	if last, err := journal.ReadSignerState(c.State, strings.TrimSpace(string(skey))); err == nil { // else it is told of the file
+	if last, err := clerk.ReadSignerState(c.State, strings.TrimSpace(string(skey))); err == nil { // else it is told of the file
 		if err := goneBack(c, head, last.N); err != nil {
 			r.add("bad", "journal", "%v", err)
 		}
@@ -323,7 +324,7 @@ func (r *report) journal(c adapter.Config) {
 		r.add("advice", "journal", "%s is not there yet: it is begun at the first start of a new journal", c.Journal.State)
 		return
 	}
-	if _, err := journal.ReadSignerState(c.Journal.State, strings.TrimSpace(string(secret))); err != nil {
+	if _, err := clerk.ReadSignerState(c.Journal.State, strings.TrimSpace(string(secret))); err != nil {
 		r.add("bad", "journal", "journal.state: %v", err)
 		return
 	}

@@ -12,8 +12,10 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // openJournal opens the log. The node that has the key sequences and signs it,
@@ -27,14 +29,10 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		rooms.Journal = &journal.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+		rooms.Journal = &clerk.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 		return nil
 	}
 	skey, err := os.ReadFile(c.Key)
-	if err != nil {
-		return usage(err)
-	}
-	vault, err := journal.OpenVault(c.Vault, n.clock.Now)
 	if err != nil {
 		return usage(err)
 	}
@@ -46,7 +44,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
 		begin = origin
 	}
-	if n.book, err = n.store.Journal(ctx, begin, vault); err != nil {
+	if n.book, err = n.store.Journal(ctx, begin, n.vault); err != nil {
 		return unavailable(err)
 	}
 	if err := n.book.Name(ctx, begin); err != nil {
@@ -63,7 +61,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &journal.Sequencer{Book: n.book, Signer: signer, Vault: vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -113,7 +111,7 @@ func (n *node) ownsLog(ctx context.Context, origin, public string) error {
 // follows refuses a log that is shorter than what the signer has signed: it would
 // sign nothing, so nothing would be accepted, and the log would be stopped for good.
 // One that is stopped already is opened, for what is left to do with it: to look.
-func (n *node) follows(ctx context.Context, signer *journal.FileSigner) error {
+func (n *node) follows(ctx context.Context, signer *clerk.FileSigner) error {
 	last, err := signer.Last(ctx)
 	if err != nil {
 		return usage(err)
@@ -132,7 +130,7 @@ func (n *node) follows(ctx context.Context, signer *journal.FileSigner) error {
 }
 
 // goneBack says that the log has fewer entries than were signed; nil when it has them.
-func goneBack(c adapter.JournalConfig, head journal.Head, signed int64) error {
+func goneBack(c adapter.JournalConfig, head clerk.Head, signed int64) error {
 	if signed <= head.Tree.N {
 		return nil
 	}
@@ -142,13 +140,13 @@ func goneBack(c adapter.JournalConfig, head journal.Head, signed int64) error {
 
 // openJournalSigner opens the signer's memory, or begins it: ownsLog has made sure
 // that a missing one is that of an empty log.
-func openJournalSigner(state, skey string, now func() time.Time) (*journal.FileSigner, error) {
+func openJournalSigner(state, skey string, now func() time.Time) (*clerk.FileSigner, error) {
 	if missing(state) {
-		if err := journal.CreateSignerState(state, skey); err != nil {
+		if err := clerk.CreateSignerState(state, skey); err != nil {
 			return nil, usage(err)
 		}
 	}
-	signer, err := journal.NewFileSigner(state, skey, now)
+	signer, err := clerk.NewFileSigner(state, skey, now)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -158,7 +156,7 @@ func openJournalSigner(state, skey string, now func() time.Time) (*journal.FileS
 // joins says what a node lacks that has a key and is to sign a journal which
 // others have begun; nil when it lacks nothing, or when the journal is new.
 // origin is the log that the node's key is for, public its verifier key.
-func joins(c adapter.JournalConfig, head journal.Head, origin, public string) error {
+func joins(c adapter.JournalConfig, head clerk.Head, origin, public string) error {
 	if head.Tree.N == 0 {
 		return nil
 	}
@@ -179,7 +177,7 @@ func joins(c adapter.JournalConfig, head journal.Head, origin, public string) er
 
 // witnessed is a journal whose checkpoints need a quorum of witnesses.
 type witnessed struct {
-	*journal.Sequencer
+	*clerk.Sequencer
 	witnesses *remote.Collector
 }
 
@@ -189,7 +187,7 @@ func (w witnessed) Writable() error {
 }
 
 // openWitnesses starts asking the witnesses that the policy names.
-func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *journal.Sequencer) error {
+func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *clerk.Sequencer) error {
 	text, err := os.ReadFile(n.config.Journal.Policy)
 	if err != nil {
 		return err
@@ -254,16 +252,16 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Log: log})
+	keys, err := vault.Open(config.Journal.Vault, time.Now)
+	if err != nil {
+		return usage(err)
+	}
+	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log})
 	if err != nil {
 		return unavailable(err)
 	}
 	defer store.Close()
-	vault, err := journal.OpenVault(config.Journal.Vault, time.Now)
-	if err != nil {
-		return usage(err)
-	}
-	book, err := store.Journal(ctx, config.Journal.Origin, vault)
+	book, err := store.Journal(ctx, config.Journal.Origin, keys)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -280,11 +278,11 @@ func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgr
 		return no(fmt.Errorf("the old log has published nothing: %w", err))
 	}
 	if missing(state) {
-		if err := journal.CreateSignerState(state, skey); err != nil {
+		if err := clerk.CreateSignerState(state, skey); err != nil {
 			return usage(err)
 		}
 	}
-	signer, err := journal.NewFileSigner(state, skey, time.Now)
+	signer, err := clerk.NewFileSigner(state, skey, time.Now)
 	if err != nil {
 		return usage(err)
 	}
@@ -293,7 +291,7 @@ func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgr
 	if err != nil {
 		return unavailable(err)
 	}
-	if err := journal.Reopen(ctx, book, signer, last.Tree, now); err != nil {
+	if err := clerk.Reopen(ctx, book, signer, last.Tree, now); err != nil {
 		return no(err)
 	}
 	_, err = fmt.Fprintf(out.out, "the log goes on as %s; give auditors its key: %s\n", signer.Origin(), signer.Key())

@@ -16,7 +16,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
-	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/postgres"
 )
 
@@ -139,7 +139,7 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 		public := command("keys", "journal", "--origin", origin, "--out", key)
 		secret, err := os.ReadFile(key)
 		must(err)
-		must(journal.CreateSignerState(filepath.Join(dir, "keys", name+".state"), strings.TrimSpace(string(secret))))
+		must(clerk.CreateSignerState(filepath.Join(dir, "keys", name+".state"), strings.TrimSpace(string(secret))))
 		edit("keys/journal.key", "keys/"+name+".key", "keys/journal.state", "keys/"+name+".state")
 		refused(strings.TrimSpace(public), key)
 		edit("keys/"+name+".key", "keys/journal.key", "keys/"+name+".state", "keys/journal.state")

@@ -217,6 +217,9 @@ func printEntries(w io.Writer, list []console.Entry) error {
 			entry = strconv.FormatInt(*e.Index, 10) + " " + string(e.State)
 		}
 		kind := e.Kind
+		if e.Test {
+			kind += " (test)"
+		}
 		if e.Attempt > 1 {
 			kind += fmt.Sprintf(" (%d)", e.Attempt)
 		}
@@ -239,6 +242,9 @@ type questionFlags struct {
 	Service     string `help:"Name of the service."`
 	Version     string `help:"Version of the service."`
 	Outcome     string `help:"ok, or the name of a fault."`
+	Channel     string `help:"Door and version: smev/1.2, ws/1.3, stream, gateway."`
+	Reference   string `placeholder:"ID" help:"ReferenceMessageID: all messages of the chain."`
+	Test        string `enum:",no,only" default:"" env:"MEZHVED_TEST" help:"no leaves out messages that are marked TestMessage, only leaves out all others."`
 	ID          string `name:"id" help:"Any name of an exchange: the gateway's id, a MessageID, an incident."`
 	Certificate string `placeholder:"SHA256" help:"Certificate of the caller."`
 	Incident    string `help:"Incident."`
@@ -247,7 +253,7 @@ type questionFlags struct {
 func (q *questionFlags) values() url.Values {
 	v := url.Values{}
 	for name, value := range map[string]string{"from": q.From, "to": q.To, "kind": q.Kind, "sender": q.Sender, "recipient": q.Recipient, "service": q.Service, "version": q.Version,
-		"outcome": q.Outcome, "id": q.ID, "certificate": q.Certificate, "incident": q.Incident} {
+		"outcome": q.Outcome, "channel": q.Channel, "reference": q.Reference, "test": q.Test, "id": q.ID, "certificate": q.Certificate, "incident": q.Incident} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -259,7 +265,7 @@ type journalSearchCmd struct {
 	deskFlags
 	questionFlags
 	Person string   `placeholder:"FIELD=VALUE" help:"Entries about a person: snils=11223344595. It is noted in the journal, the value erasable."`
-	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome."`
+	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome, channel, test."`
 	Oldest bool     `help:"Oldest first."`
 	Limit  int      `default:"50" help:"Entries of a page, 500 at most."`
 	After  string   `help:"The page after: the value that the page before ended with."`
@@ -268,7 +274,7 @@ type journalSearchCmd struct {
 func (journalSearchCmd) Help() string {
 	return `Examples:
   mezhved journal search --sender MUNI01 --provider FNS001 --from 2026-03-01 --to 2026-04-01 --kind refused
-  mezhved journal search --from 2026-03-01 --totals day,outcome
+  mezhved journal search --from 2026-03-01 --totals day,outcome --test no
   mezhved journal search --person snils=11223344595 --json`
 }
 
@@ -339,7 +345,7 @@ func (c *journalSearchCmd) totals(ctx context.Context, out *stdio, desk *deskCli
 	for _, one := range t.Totals {
 		row := []string{}
 		for _, by := range t.By {
-			row = append(row, console.Visible(map[string]string{"day": one.Day, "kind": one.Kind, "sender": one.Sender, "service": one.Service, "version": one.Version, "outcome": one.Outcome}[by]))
+			row = append(row, console.Visible(map[string]string{"day": one.Day, "kind": one.Kind, "sender": one.Sender, "service": one.Service, "version": one.Version, "outcome": one.Outcome, "channel": one.Channel, "test": one.Test}[by]))
 		}
 		rows = append(rows, append(row, strconv.FormatInt(one.Entries, 10)))
 	}
@@ -427,6 +433,9 @@ Examples:
 
 func (c *journalBundleCmd) Run(ctx context.Context, out *stdio) error {
 	v := c.values()
+	if c.Exchange != "" {
+		v.Del("test") // an exchange is taken whole
+	}
 	if (c.Exchange == "") == (len(v) == 0) {
 		return usage(errors.New("give either the name of an exchange or a question by flags"))
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -17,6 +18,8 @@ type serveCmd struct {
 	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"Configuration (YAML)."`
 	JSON   bool   `name:"log-json" help:"Log as JSON."`
 	Debug  bool   `help:"Log more."`
+
+	CPUProfile string `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time until the end (go tool pprof reads it)."`
 }
 
 func (serveCmd) Help() string {
@@ -39,6 +42,17 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return usage(err)
 	}
 	defer func() { err = errors.Join(err, stopTracing()) }()
+	if c.CPUProfile != "" {
+		file, err := os.Create(c.CPUProfile)
+		if err != nil {
+			return usage(err)
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	n, err := openNode(ctx, config, log)
 	if err != nil {
 		return err

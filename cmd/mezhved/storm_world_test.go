@@ -21,6 +21,8 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/kafka/realkafka"
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
@@ -142,7 +144,7 @@ func openStormWorld(t *testing.T, s *storm, bus string) *stormWorld {
 		n.base, n.dir, n.program = "http://"+n.address, filepath.Join(w.dir, n.name), program(t, "mezhved")
 		w.must(os.Mkdir(n.dir, 0o755))
 		mountSmall(t, n.dir, "256k")
-		w.must(journal.CreateSignerState(filepath.Join(n.dir, "journal.state"), strings.TrimSpace(string(skey))))
+		w.must(clerk.CreateSignerState(filepath.Join(n.dir, "journal.state"), strings.TrimSpace(string(skey))))
 		for d := range n.wires {
 			n.wires[d] = w.proxy("unix", "/nowhere")
 		}
@@ -497,7 +499,10 @@ func (w *stormWorld) run(rounds int) {
 	}
 	play, err := newPlay(w.ctx, w.t.Output(), w.dir, w.nodes[0].base)
 	w.must(err)
-	w.load = startLoad(w.ctx, play, loadOptions{nodes: []string{w.nodes[0].base, w.nodes[1].base}, senders: 8, takers: 3, slow: 60, throttle: 1500, timeout: 5 * time.Second})
+	w.load = startLoad(w.ctx, play, loadOptions{nodes: []string{w.nodes[0].base, w.nodes[1].base}, senders: 8, takers: 3, slow: 150, throttle: 1500, timeout: 5 * time.Second})
+	if old != "" {
+		w.load.routings = 2
+	}
 	w.load.store = &party.FileStore{URL: "ftp://" + w.nodes[0].ftp, Attempts: 10, Pause: 200 * time.Millisecond}
 	defer func() {
 		w.load.leave()
@@ -768,9 +773,9 @@ func (w *stormWorld) overdue() {
 
 // visit lets the auditor follow the log and gives its size.
 func (w *stormWorld) visit() int64 {
-	var v *journal.Visit
+	var v *audit.Visit
 	var err error
-	fork := (*journal.ForkError)(nil)
+	fork := (*audit.ForkError)(nil)
 	w.within(wellAgain, func() bool {
 		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 		defer cancel()

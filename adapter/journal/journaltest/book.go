@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Book is a journal.Book in memory. Break, when set, is called with the name of
+// Book is a clerk.Book in memory. Break, when set, is called with the name of
 // each statement before it runs, and of each again with " done" after it ran; an
 // error from it fails the statement, and " done" after commit is the commit that
 // happened and was reported failed.
@@ -28,12 +29,12 @@ type Book struct {
 
 	lock    chan struct{} // the head row
 	mu      sync.Mutex
-	head    journal.Head
+	head    clerk.Head
 	entries [][]byte
 	tiles   map[[2]int64][]byte
 	count   map[string]journal.Counter
-	last    map[string]int64
-	pending []journal.Pending
+	last    map[string]clerk.Latest
+	pending []clerk.Pending
 	nextID  int64
 	sealed  []journal.Sealed
 	latest  *journal.Checkpoint
@@ -45,8 +46,8 @@ type Book struct {
 // NewBook makes an empty log of an origin.
 func NewBook(origin string) *Book {
 	empty, _ := tlog.TreeHash(0, nil)
-	return &Book{lock: make(chan struct{}, 1), head: journal.Head{Origin: origin, Epoch: 1, Tree: tlog.Tree{Hash: empty}},
-		Now: time.Now, tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]int64{}}
+	return &Book{lock: make(chan struct{}, 1), head: clerk.Head{Origin: origin, Epoch: 1, Tree: tlog.Tree{Hash: empty}},
+		Now: time.Now, tiles: map[[2]int64][]byte{}, count: map[string]journal.Counter{}, last: map[string]clerk.Latest{}}
 }
 
 // Add commits events as pending rows.
@@ -59,7 +60,7 @@ func (b *Book) Add(events ...journal.Event) error {
 			return err
 		}
 		b.nextID++
-		b.pending = append(b.pending, journal.Pending{ID: b.nextID, Event: row})
+		b.pending = append(b.pending, clerk.Pending{ID: b.nextID, Event: row})
 	}
 	return nil
 }
@@ -129,8 +130,8 @@ func (b *Book) Tile(_ context.Context, level int, n int64, width int) ([]byte, e
 	return data, nil
 }
 
-// Sequence implements journal.Book.
-func (b *Book) Sequence(ctx context.Context, term int64, step func(journal.Tx) error) error {
+// Sequence implements clerk.Book.
+func (b *Book) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
 	select {
 	case b.lock <- struct{}{}:
 		defer func() { <-b.lock }()
@@ -161,14 +162,14 @@ func (b *Book) Sequence(ctx context.Context, term int64, step func(journal.Tx) e
 	return b.breaks("commit done")
 }
 
-func (b *Book) apply(batch *journal.Batch) {
+func (b *Book) apply(batch *clerk.Batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.head = batch.Head
 	for _, e := range batch.Entries {
 		b.entries = append(b.entries, e.Bytes)
 		if e.Leaf.Message != "" {
-			b.last[e.Leaf.Message] = e.Index
+			b.last[e.Leaf.Message] = clerk.Latest{Index: e.Index, Test: e.Leaf.Test}
 		}
 	}
 	for _, t := range batch.Tiles {
@@ -180,18 +181,18 @@ func (b *Book) apply(batch *journal.Batch) {
 
 type tx struct {
 	*Book
-	batch *journal.Batch
+	batch *clerk.Batch
 	taken int
 }
 
-func (t *tx) Head(context.Context) (journal.Head, error) {
+func (t *tx) Head(context.Context) (clerk.Head, error) {
 	err := t.breaks("head")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.head, err
 }
 
-func (t *tx) Pending(_ context.Context, limit int) ([]journal.Pending, error) {
+func (t *tx) Pending(_ context.Context, limit int) ([]clerk.Pending, error) {
 	err := t.breaks("pending")
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -215,11 +216,11 @@ func (t *tx) Counters(_ context.Context, parties []string) (map[string]journal.C
 	return out, err
 }
 
-func (t *tx) Last(_ context.Context, messages []string) (map[string]int64, error) {
+func (t *tx) Last(_ context.Context, messages []string) (map[string]clerk.Latest, error) {
 	err := t.breaks("last")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := map[string]int64{}
+	out := map[string]clerk.Latest{}
 	for _, m := range messages {
 		if i, ok := t.last[m]; ok {
 			out[m] = i
@@ -228,7 +229,7 @@ func (t *tx) Last(_ context.Context, messages []string) (map[string]int64, error
 	return out, err
 }
 
-func (t *tx) Write(_ context.Context, batch *journal.Batch) error {
+func (t *tx) Write(_ context.Context, batch *clerk.Batch) error {
 	if t.batch != nil {
 		return errors.New("two batches in one transaction")
 	}
@@ -236,23 +237,23 @@ func (t *tx) Write(_ context.Context, batch *journal.Batch) error {
 	return t.breaks("write")
 }
 
-// Head implements journal.Book.
-func (b *Book) Head(context.Context) (journal.Head, error) {
+// Head implements clerk.Book.
+func (b *Book) Head(context.Context) (clerk.Head, error) {
 	err := b.breaks("read head")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.head, err
 }
 
-// Look implements journal.Book. A term does not run out by itself: Depose ends it.
+// Look implements clerk.Book. A term does not run out by itself: Depose ends it.
 // Who lets others go first leads when they have let three looks pass.
-func (b *Book) Look(_ context.Context, c journal.Claim) (journal.Standing, error) {
+func (b *Book) Look(_ context.Context, c clerk.Claim) (clerk.Standing, error) {
 	if err := b.breaks("look"); err != nil {
-		return journal.Standing{}, err
+		return clerk.Standing{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := journal.Standing{Size: b.head.Tree.N, Stopped: b.head.Stopped, At: b.Now()}
+	s := clerk.Standing{Size: b.head.Tree.N, Stopped: b.head.Stopped, At: b.Now()}
 	switch {
 	case b.led && c.Term == b.term:
 		s.Term = b.term
@@ -275,7 +276,7 @@ func (b *Book) Look(_ context.Context, c journal.Claim) (journal.Standing, error
 	return s, nil
 }
 
-// Resign implements journal.Book.
+// Resign implements clerk.Book.
 func (b *Book) Resign(term int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -299,7 +300,7 @@ func (b *Book) Release() {
 	b.led, b.free = false, 0
 }
 
-// SaveCheckpoint implements journal.Book.
+// SaveCheckpoint implements clerk.Book.
 func (b *Book) SaveCheckpoint(_ context.Context, c *journal.Checkpoint) error {
 	if err := b.breaks("save checkpoint"); err != nil {
 		return err
@@ -312,7 +313,7 @@ func (b *Book) SaveCheckpoint(_ context.Context, c *journal.Checkpoint) error {
 	return nil
 }
 
-// Checkpoint implements journal.Book.
+// Checkpoint implements clerk.Book.
 func (b *Book) Checkpoint(context.Context) (*journal.Checkpoint, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -322,7 +323,7 @@ func (b *Book) Checkpoint(context.Context) (*journal.Checkpoint, error) {
 	return b.latest, nil
 }
 
-// Stop implements journal.Book.
+// Stop implements clerk.Book.
 func (b *Book) Stop(_ context.Context, why string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
 // Clock is a time that tests move. Safe for concurrent use.
@@ -41,8 +44,8 @@ type Desk struct {
 	Dir    string
 	Clock  *Clock
 	Secret string // the log's signing key
-	Signer *journal.FileSigner
-	Vault  *journal.Vault
+	Signer *clerk.FileSigner
+	Vault  *vault.Vault
 	Policy *journal.Policy
 }
 
@@ -57,11 +60,11 @@ func NewDesk(t testing.TB) *Desk {
 	d.ok(err)
 	d.Secret = secret
 	state := filepath.Join(d.Dir, "signer.json")
-	d.ok(journal.CreateSignerState(state, secret))
-	d.Signer, err = journal.NewFileSigner(state, secret, d.Clock.Now)
+	d.ok(clerk.CreateSignerState(state, secret))
+	d.Signer, err = clerk.NewFileSigner(state, secret, d.Clock.Now)
 	d.ok(err)
 	t.Cleanup(func() { d.Signer.Close() })
-	d.Vault, err = journal.OpenVault(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	d.Vault, err = vault.Open(filepath.Join(d.Dir, "keys"), d.Clock.Now)
 	d.ok(err)
 	d.Policy, err = journal.LogPolicy(public)
 	d.ok(err)
@@ -76,16 +79,16 @@ func (d *Desk) ok(err error) {
 }
 
 // Sequencer makes one over book with the desk's signer and vault.
-func (d *Desk) Sequencer(book journal.Book) *journal.Sequencer {
+func (d *Desk) Sequencer(book clerk.Book) *clerk.Sequencer {
 	if b, ok := book.(*Book); ok {
 		b.Now = d.Clock.Now
 	}
-	return &journal.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
+	return &clerk.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: -1}
 }
 
 // Settle sequences everything that is pending and has the head signed.
-func (d *Desk) Settle(s *journal.Sequencer) error {
+func (d *Desk) Settle(s *clerk.Sequencer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // Run then only takes up what is left and publishes
 	if err := s.Run(ctx); err != nil {
@@ -112,7 +115,7 @@ func (d *Desk) Filled(seed uint64, n int) *Book {
 }
 
 // Checkpoint opens the book's latest checkpoint with the desk's policy.
-func (d *Desk) Checkpoint(book journal.Book) *journal.Checkpoint {
+func (d *Desk) Checkpoint(book clerk.Book) *journal.Checkpoint {
 	d.T.Helper()
 	latest, err := book.Checkpoint(context.Background())
 	d.ok(err)
@@ -122,9 +125,9 @@ func (d *Desk) Checkpoint(book journal.Book) *journal.Checkpoint {
 }
 
 // Audit verifies the whole log as a stranger would, from its files.
-func (d *Desk) Audit(log journal.TileSource, checkpoint []byte, known ...*journal.Checkpoint) *journal.LogReport {
+func (d *Desk) Audit(log journal.TileSource, checkpoint []byte, known ...*journal.Checkpoint) *audit.LogReport {
 	d.T.Helper()
-	rep, err := journal.VerifyLog(context.Background(), log, d.Policy, checkpoint, known)
+	rep, err := audit.VerifyLog(context.Background(), log, d.Policy, checkpoint, known)
 	d.ok(err)
 	return rep
 }
@@ -134,8 +137,8 @@ func (d *Desk) Audit(log journal.TileSource, checkpoint []byte, known ...*journa
 func (d *Desk) Forged(seed uint64, n int) *Book {
 	d.T.Helper()
 	state := filepath.Join(d.T.TempDir(), "forged.json")
-	d.ok(journal.CreateSignerState(state, d.Secret))
-	forged, err := journal.NewFileSigner(state, d.Secret, d.Clock.Now)
+	d.ok(clerk.CreateSignerState(state, d.Secret))
+	forged, err := clerk.NewFileSigner(state, d.Secret, d.Clock.Now)
 	d.ok(err)
 	defer forged.Close()
 	other := *d

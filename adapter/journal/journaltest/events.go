@@ -27,7 +27,7 @@ func Events(seed uint64, n int) []journal.Event {
 			e.Time = at
 			switch e.Kind {
 			case journal.KindAccepted:
-				e.Kind, e.Digest, e.Certificate, e.Personal, e.Size = journal.KindRouted, "", "", nil, 0
+				e.Kind, e.Digest, e.Certificate, e.Personal, e.Size, e.Channel, e.Reference, e.Test = journal.KindRouted, "", "", nil, 0, "", "", false
 			case journal.KindRouted:
 				e.Kind = journal.KindQueued
 			case journal.KindQueued:
@@ -55,6 +55,13 @@ func Events(seed uint64, n int) []journal.Event {
 				{Field: "applicant", Value: fmt.Sprintf("Иванов Иван %d", i)},
 			},
 		}
+		if i%5 > 0 {
+			e.Channel = "smev/1." + string('2'+rune(i%2))
+		}
+		if i%7 == 0 {
+			e.Reference = "b" + id[1:]
+		}
+		e.Test = i%11 == 0
 		if r.IntN(10) == 0 {
 			e.Kind, e.Outcome, e.Rule, e.Line, e.Col, e.Incident = journal.KindRefused, "ValidationFailure", "cvc-complex-type.2.4.a", 12, 7, "inc-"+id
 			e.Message, e.Personal = "", nil

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/journal/remote"
 )
@@ -105,14 +106,14 @@ func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-func (d *mirrored) visit() (*journal.Visit, error) {
+func (d *mirrored) visit() (*audit.Visit, error) {
 	client := &remote.Client{URL: d.url, Token: "auditor"}
 	ctx := context.Background()
 	signed, err := client.Checkpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return (&journal.Mirror{Dir: d.dir, Policy: d.Policy}).Follow(ctx, client, signed, d.Clock.Now())
+	return (&audit.Mirror{Dir: d.dir, Policy: d.Policy}).Follow(ctx, client, signed, d.Clock.Now())
 }
 
 type mirrored struct {
@@ -152,7 +153,7 @@ func TestMirrorPullsOnlyWhatIsNew(t *testing.T) {
 		t.Fatalf("third visit: %+v, %v", third, err)
 	}
 	// The directory is a log of its own, with the earlier visits to compare with.
-	memory, err := journal.Remember(m.dir, d.Policy)
+	memory, err := audit.Remember(m.dir, d.Policy)
 	if err != nil || len(memory.Damaged) != 0 || len(memory.Known) != 2 {
 		t.Fatalf("%d known checkpoints, damaged %v, %v", len(memory.Known), memory.Damaged, err)
 	}
@@ -160,12 +161,12 @@ func TestMirrorPullsOnlyWhatIsNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep := d.Audit(journal.DirSource{FS: os.DirFS(m.dir)}, signed, memory.Known...)
+	rep := d.Audit(audit.DirSource{FS: os.DirFS(m.dir)}, signed, memory.Known...)
 	if !rep.OK() || rep.Known != 2 {
 		t.Errorf("%v, known %d", rep.Recount.Findings, rep.Known)
 	}
 	// And it can be served on.
-	again := &mirrored{d, serve(t, &remote.Server{Log: remote.Dir{DirSource: journal.DirSource{FS: os.DirFS(m.dir)}}, Admit: bearer, Slog: quiet}), t.TempDir()}
+	again := &mirrored{d, serve(t, &remote.Server{Log: remote.Dir{DirSource: audit.DirSource{FS: os.DirFS(m.dir)}}, Admit: bearer, Slog: quiet}), t.TempDir()}
 	if v, err := again.visit(); err != nil || v.Now.Tree != third.Now.Tree {
 		t.Errorf("mirror of a mirror: %v", err)
 	}
@@ -240,7 +241,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 		if err := os.CopyFS(copied.dir, os.DirFS(m.dir)); err != nil {
 			t.Fatal(err)
 		}
-		var lacks *journal.IncompleteError
+		var lacks *audit.IncompleteError
 		if _, err := copied.visit(); !errors.As(err, &lacks) || len(lacks.Lacks) != 1 || !strings.HasPrefix(lacks.Lacks[0], journal.TilePath(journal.EntriesLevel, bundle, journal.TileSize(0, bundle, d.Checkpoint(book).Tree.N))) {
 			t.Fatalf("a lie about bundle %d: %v", bundle, err)
 		}
@@ -260,7 +261,7 @@ func TestMirrorOfALiarKeepsItsMemory(t *testing.T) {
 	// The log itself is rewritten by its operator, with every key.
 	other := d.Forged(57, 1300)
 	liar.becomes(other, nil)
-	var fork *journal.ForkError
+	var fork *audit.ForkError
 	if _, err := m.visit(); !errors.As(err, &fork) {
 		t.Errorf("a rewritten log: got %v, want a *ForkError", err)
 	}
@@ -302,7 +303,7 @@ func newWitnessed(t *testing.T) *witnessed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := journal.NewCosigner(t.TempDir(), secret, []string{logKey}, w.Clock.Now)
+		c, err := audit.NewCosigner(t.TempDir(), secret, []string{logKey}, w.Clock.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

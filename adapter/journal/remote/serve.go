@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // Log is what can be served.
@@ -138,7 +139,7 @@ func cut(level, width int, data []byte) ([]byte, error) {
 }
 
 // Dir is a Log in a directory: a mirror, served.
-type Dir struct{ journal.DirSource }
+type Dir struct{ audit.DirSource }
 
 // Checkpoint implements Log.
 func (d Dir) Checkpoint(context.Context) (*journal.Checkpoint, error) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 )
 
 // sizeType is the content type of a 409 that tells the witness's size.
@@ -28,7 +29,7 @@ const maxProof = 63
 
 // Witness serves a Cosigner: POST /add-checkpoint.
 type Witness struct {
-	Cosigner *journal.Cosigner
+	Cosigner *audit.Cosigner
 	Slog     *slog.Logger
 }
 
@@ -54,7 +55,7 @@ func (s *Witness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	line, err := s.Cosigner.Cosign(r.Context(), old, proof, signed)
-	conflict := (*journal.ConflictError)(nil)
+	conflict := (*audit.ConflictError)(nil)
 	switch {
 	case err == nil:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -63,13 +64,13 @@ func (s *Witness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", sizeType)
 		w.WriteHeader(http.StatusConflict)
 		fmt.Fprintf(w, "%d\n", conflict.Size)
-	case errors.Is(err, journal.ErrUnknownLog):
+	case errors.Is(err, audit.ErrUnknownLog):
 		http.Error(w, err.Error(), http.StatusNotFound)
-	case errors.Is(err, journal.ErrBadSigned):
+	case errors.Is(err, audit.ErrBadSigned):
 		http.Error(w, err.Error(), http.StatusForbidden)
-	case errors.Is(err, journal.ErrBadRequest):
+	case errors.Is(err, audit.ErrBadRequest):
 		http.Error(w, err.Error(), http.StatusBadRequest)
-	case errors.Is(err, journal.ErrInconsistent):
+	case errors.Is(err, audit.ErrInconsistent):
 		s.Slog.Error("witness: a log is not consistent with what was seen: keep this request as proof", "error", err, "request", string(body))
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 	default:

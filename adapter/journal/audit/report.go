@@ -1,0 +1,68 @@
+package audit
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"time"
+
+	"mezhved/adapter/journal"
+)
+
+// Languages are those in which reports are written.
+var Languages = []string{"ru", "en"}
+
+//go:embed report.html
+var reportPage string
+
+var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+	"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") },
+}).Parse(reportPage))
+
+// words are the report's texts in each language.
+var words = map[string]map[string]string{
+	"ru": {
+		"Title": "Выписка из журнала межведомственного обмена", "Asked": "Запрошено", "Created": "Составлена", "Log": "Журнал", "Size": "записей в журнале",
+		"Root": "Корень дерева", "Export": "О составлении этой выписки в журнале сделана запись", "Index": "Запись", "Time": "Время события", "Logged": "Внесено в журнал",
+		"Kind": "Событие", "Message": "Сообщение", "Sender": "Отправитель", "Recipient": "Получатель", "Service": "Вид сведений", "Outcome": "Исход", "Where": "Место",
+		"Values": "Раскрытые значения", "Envelope": "Конверт приложен; его хеш — тот, что в записи", "Gaps": "В выписку не вошли", "Deadline": "Срок",
+		"Trust": "Эта страница — пересказ. Доказательства — в остальных файлах пакета; проверьте их программой mezhved-audit с политикой, полученной не от оператора журнала.",
+	},
+	"en": {
+		"Title": "Extract from the journal of interdepartmental exchange", "Asked": "Asked for", "Created": "Made", "Log": "Log", "Size": "entries in the log",
+		"Root": "Tree root", "Export": "The making of this extract is itself in the journal, as entry", "Index": "Entry", "Time": "Time of the event", "Logged": "Logged",
+		"Kind": "Event", "Message": "Message", "Sender": "Sender", "Recipient": "Recipient", "Service": "Service", "Outcome": "Outcome", "Where": "Place",
+		"Values": "Disclosed values", "Envelope": "The envelope is enclosed; its hash is the one in the entry", "Gaps": "Not in this extract", "Deadline": "Deadline",
+		"Trust": "This page only retells. The proofs are in the other files of the bundle; check them with mezhved-audit and a policy that you did not get from the journal's operator.",
+	},
+}
+
+// kindNames says the kinds in Russian; in English they are as they stand.
+var kindNames = map[journal.Kind]string{
+	journal.KindAccepted: "принято", journal.KindRefused: "отказано", journal.KindRouted: "направлено", journal.KindQueued: "в очереди", journal.KindDelivered: "выдано", journal.KindReturned: "возвращено в очередь",
+	journal.KindAcknowledged: "подтверждено", journal.KindAnswered: "получен ответ", journal.KindExpired: "истёк срок", journal.KindDead: "не доставлено", journal.KindStrangers: "обращения неизвестных",
+	journal.KindConfigChanged: "изменена настройка", journal.KindErased: "стёрты значения", journal.KindEvidenceRead: "чтение журнала", journal.KindPeriodClose: "закрыт период",
+	journal.KindKeyChanged: "сменён ключ журнала", journal.KindUnknown: "неизвестное событие",
+}
+
+// Report is the bundle told in one of Languages, as a printable HTML page
+// without scripts. The same evidence makes the same bytes.
+func (e *Evidence) Report(language string) ([]byte, error) {
+	w, ok := words[language]
+	if !ok {
+		return nil, fmt.Errorf("no report in language %q, only in %v", language, Languages)
+	}
+	name := func(k journal.Kind) string {
+		if language == "ru" {
+			return kindNames[k]
+		}
+		return string(k)
+	}
+	var out bytes.Buffer
+	err := reportTemplate.Execute(&out, map[string]any{"W": w, "E": e, "Lang": language, "Name": name})
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return out.Bytes(), nil
+}

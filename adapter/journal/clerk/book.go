@@ -1,0 +1,124 @@
+package clerk
+
+import (
+	"context"
+	"time"
+
+	"mezhved/adapter/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Head is where the log stands and what the next batch starts from.
+type Head struct {
+	Origin      string
+	Epoch       int64 // counts the origins, from 1
+	Tree        tlog.Tree
+	Logged      time.Time              // of the last entry
+	PeriodFrom  int64                  // first entry of the open period
+	PeriodStart time.Time              // when it began
+	Totals      map[journal.Kind]int64 // its entries so far, by kind
+	Stopped     string                 // why nothing may be appended; empty when all is well
+}
+
+// Pending is a row that was committed with the act it tells of and waits for its
+// place in the log.
+type Pending struct {
+	ID    int64
+	Event []byte // an Event as JSON, see Event.Row
+}
+
+// Entry is a leaf in its place.
+type Entry struct {
+	Index int64
+	Leaf  *journal.Leaf
+	Bytes []byte
+}
+
+// Latest is what the next entry of a message takes from the latest one.
+type Latest struct {
+	Index int64
+	Test  bool
+}
+
+// Batch is everything that one step of the sequencer changes. It is written in
+// one transaction or not at all.
+type Batch struct {
+	Was, Head Head
+	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order
+	Sealed    []journal.Sealed           // openings of their commitments
+	Tiles     []journal.Tile             // tiles that changed, whole
+	Counters  map[string]journal.Counter // new values of those that changed
+}
+
+// Tx is one transaction of a Book that holds the head locked. Not for
+// concurrent use.
+type Tx interface {
+	journal.TileSource
+	// Head locks the head row and reads it.
+	Head(ctx context.Context) (Head, error)
+	// Pending takes up to limit committed rows in the order of their ids: they
+	// are gone when the transaction commits. Rows of transactions still open are
+	// not seen and come in a later batch.
+	Pending(ctx context.Context, limit int) ([]Pending, error)
+	// Counters reads the counters of the parties, or of all parties for nil.
+	// Parties without one are absent.
+	Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error)
+	// Last finds the latest entry of each message; messages without one are
+	// absent.
+	Last(ctx context.Context, messages []string) (map[string]Latest, error)
+	// Write stores a batch.
+	Write(ctx context.Context, b *Batch) error
+}
+
+// Claim is what a node asks of the lead.
+type Claim struct {
+	Term   int64 // under which it leads now; 0: none
+	Want   bool  // it can sign, and will lead if nobody else does
+	Behind bool  // others go first: it could not do the work a while ago
+}
+
+// Standing is how the log stands, by what is in it and by the clock of the book.
+type Standing struct {
+	Term    int64         // of the node that asked; 0: it does not lead
+	Leader  string        // the node that leads, or that led last
+	Size    int64         // entries
+	Signed  int64         // entries under the latest checkpoint
+	Waits   time.Duration // for how long the oldest pending row has waited; 0: none waits
+	Stopped string        // why nothing may be appended; empty when all is well
+	At      time.Time     // when this was so
+}
+
+// Book is where a log is kept. Safe for concurrent use, by several nodes too.
+type Book interface {
+	journal.TileSource
+	// Sequence runs step in a transaction and commits it. When it returns nil
+	// the batch is durable; when it returns an error, the batch may have been
+	// committed nevertheless, and the next Head tells. The transaction proves the
+	// term: when another node leads since, nothing is committed and the error is
+	// journal.ErrDeposed. Without a term (0) only the locked head keeps the log whole: for
+	// acts that are not a leader's.
+	Sequence(ctx context.Context, term int64, step func(Tx) error) error
+	// Head reads the committed head without locking it.
+	Head(ctx context.Context) (Head, error)
+	// Look tells how the log stands. It renews the term of the claim, or begins a
+	// new one when the claim wants one and nobody leads. It is asked before each
+	// step. At most one node leads; safety does not rest on it.
+	Look(ctx context.Context, c Claim) (Standing, error)
+	// Resign ends a term, so that another node may lead at once.
+	Resign(term int64)
+	// SaveCheckpoint keeps a signed checkpoint as the latest. Saving a smaller
+	// one than the latest does nothing.
+	SaveCheckpoint(ctx context.Context, c *journal.Checkpoint) error
+	// Checkpoint gives the latest, or fs.ErrNotExist.
+	Checkpoint(ctx context.Context) (*journal.Checkpoint, error)
+	// Stop writes into the head why nothing may be appended any more.
+	Stop(ctx context.Context, why string) error
+}
+
+// Vault seals openings. It keeps the keys, apart from the database and its
+// backups: package vault is it. Safe for concurrent use.
+type Vault interface {
+	// Seal encrypts an opening of the entry at index.
+	Seal(index int64, o journal.Opening) (journal.Sealed, error)
+}

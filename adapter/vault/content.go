@@ -1,0 +1,350 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"mezhved/adapter/journal"
+)
+
+// Item is something with a key of its own: a message, a refused call, a file. Its
+// class says how long it is kept, and with what else its key lies in one file.
+type Item struct {
+	Class string `json:"class"`
+	ID    ID     `json:"id"`
+}
+
+// ErrErased says that content cannot be read because its key was erased.
+var ErrErased = errors.New("the content was erased with its key")
+
+// ErrNoKeys says that the vault has never had a key for what is to be opened: it is
+// not the vault that it was sealed with, or not whole.
+var ErrNoKeys = errors.New("this vault never had the key")
+
+// Overhead is what a sealed content is longer than the plain one.
+const Overhead = 12 + 16
+
+// SealContent encrypts a part of an item with the item's key (AES-256-GCM). what
+// names the part: a box opens as the part of the item that it was sealed as and as
+// nothing else. ErrErased says that content of that class and time is over already.
+func (v *Vault) SealContent(it Item, what string, plain []byte) ([]byte, error) {
+	box, err := v.content(it, true)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, box.NonceSize(), len(plain)+Overhead)
+	rand.Read(out)
+	return box.Seal(out, out, plain, place(it, what)), nil
+}
+
+// OpenContent decrypts what SealContent encrypted. ErrErased says that the item was
+// erased.
+func (v *Vault) OpenContent(it Item, what string, sealed []byte) ([]byte, error) {
+	box, err := v.content(it, false)
+	if err != nil {
+		return nil, err
+	}
+	n := box.NonceSize()
+	if len(sealed) < n {
+		return nil, fmt.Errorf("%s of %x is damaged: %d bytes", what, it.ID, len(sealed))
+	}
+	plain, err := box.Open(make([]byte, 0, len(sealed)), sealed[:n], sealed[n:], place(it, what))
+	if err != nil {
+		return nil, fmt.Errorf("%s of %x is damaged, or was sealed with another vault: %w", what, it.ID, err)
+	}
+	return plain, nil
+}
+
+// place ties a box to where it belongs.
+func place(it Item, what string) []byte {
+	b := make([]byte, 0, 96)
+	b = append(append(b, "mezhved content 1\n"...), it.Class...)
+	b = append(append(b, '\n'), it.ID[:]...)
+	return append(append(b, '\n'), what...)
+}
+
+// content gives the item's own key as a box.
+func (v *Vault) content(it Item, sealing bool) (cipher.AEAD, error) {
+	g, err := v.grown(treeName(it), sealing)
+	if err != nil {
+		return nil, err
+	}
+	if box := g.boxes.get(it.ID); box != nil {
+		return box, nil
+	}
+	key, ok := g.tree.leaf(it.ID.path())
+	if !ok {
+		return nil, fmt.Errorf("%s of %x: %w", it.Class, it.ID, ErrErased)
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	box, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	g.boxes.put(it.ID, box)
+	return box, nil
+}
+
+// boxes are the keys used last: what is sealed is opened again within seconds, by
+// relay and poll. They live with the tree that they are of and go when it changes.
+type boxes struct {
+	mu         sync.Mutex
+	young, old map[ID]cipher.AEAD
+}
+
+const mostBoxes = 4096 // of one generation
+
+func (b *boxes) get(id ID) cipher.AEAD {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if box := b.young[id]; box != nil {
+		return box
+	}
+	return b.old[id]
+}
+
+func (b *boxes) put(id ID, box cipher.AEAD) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.young) >= mostBoxes {
+		b.old, b.young = b.young, nil
+	}
+	if b.young == nil {
+		b.young = map[ID]cipher.AEAD{}
+	}
+	b.young[id] = box
+}
+
+// grown is a tree as it was read.
+type grown struct {
+	tree  tree
+	boxes boxes
+	file  os.FileInfo
+	asked time.Time // whether the file has changed
+}
+
+// reread is how soon a node notices that another one has erased.
+const reread = time.Second
+
+const treeSuffix = ".tree"
+
+func treeName(it Item) string { return it.Class + "-" + it.ID.Time().Format("2006-01") }
+
+// grown gives the named tree; make says whether a missing one is planted.
+func (v *Vault) grown(name string, make bool) (*grown, error) {
+	v.mu.Lock()
+	g, now, epoch := v.trees[name], time.Now(), v.epoch
+	if g != nil && now.Sub(g.asked) < reread {
+		v.mu.Unlock()
+		return g, nil
+	}
+	v.mu.Unlock() // what follows may wait for the disk, or for another node
+	path, err := v.treePath(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !make || g != nil {
+			return nil, fmt.Errorf("vault: %s: %w", name, ErrNoKeys)
+		}
+		if err := v.plant(name, path); err != nil {
+			return nil, err
+		}
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	read := &grown{file: info, asked: now}
+	if g != nil && sameFile(info, g.file) {
+		read = g
+	} else if read.tree, err = readTree(name, path); err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.epoch == epoch { // else it may be what was just taken away here
+		read.asked = now
+		v.trees[name] = read
+	}
+	return read, nil
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// readTree reads a tree. One that is replaced meanwhile may be read with its bytes
+// overwritten: then the one in its place is read.
+func readTree(name, path string) (tree, error) {
+	for tries := 0; ; tries++ {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("vault: %w", err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("vault: %w", err)
+		}
+		t, bad := decodeTree(name, b)
+		if bad == nil {
+			return t, nil
+		}
+		if now, err := os.Stat(path); err != nil || tries == 3 || sameFile(info, now) {
+			return nil, fmt.Errorf("vault: %s: %w", path, bad)
+		}
+	}
+}
+
+// treePath is where a tree lies. Names come from services' names: one that is no
+// name of a file is refused.
+func (v *Vault) treePath(name string) (string, error) {
+	for _, c := range []byte(name) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return "", fmt.Errorf("vault: %q: impossible name", name)
+		}
+	}
+	if name == "" || name[0] == '.' || len(name) > 200 {
+		return "", fmt.Errorf("vault: %q: impossible name", name)
+	}
+	return filepath.Join(v.dir, name+treeSuffix), nil
+}
+
+// plant makes the tree of a class and month. Of two nodes that do so at once, both
+// use the one that was first.
+func (v *Vault) plant(name, path string) error {
+	unlock, err := v.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	var root node
+	rand.Read(root.value[:])
+	return v.write(path, tree{root}.encode(name))
+}
+
+// lock keeps other nodes from changing the vault until unlock. What a crash has
+// left is cleared away: it may be a key that was erased since.
+func (v *Vault) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(v.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("vault: lock %s: %w", f.Name(), err), f.Close())
+	}
+	left, err := filepath.Glob(filepath.Join(v.dir, "*"+newSuffix))
+	for _, path := range left {
+		err = errors.Join(err, wipe(path), os.Remove(path))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("vault: clear away what a crash has left: %w", err), f.Close())
+	}
+	return func() { f.Close() }, nil
+}
+
+const newSuffix = ".new"
+
+// write puts a file in the place of another, durably, and overwrites the bytes of
+// the one from before: what a disk really forgets is its own matter, which is why
+// the vault's disk should be encrypted. The caller holds the lock.
+func (v *Vault) write(path string, content []byte) error {
+	before, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("vault: %w", err)
+	}
+	f, err := os.OpenFile(path+newSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.Write(content)
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(path+newSuffix, path)
+	}
+	if err == nil {
+		err = syncFolder(v.dir)
+	}
+	if before != nil {
+		if err == nil {
+			err = overwrite(before)
+		}
+		err = errors.Join(err, before.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("vault: write %s: %w", path, err)
+	}
+	return nil
+}
+
+func syncFolder(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func wipe(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(overwrite(f), f.Close())
+}
+
+func overwrite(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0}, int(info.Size())), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// Identity tells vaults apart: two nodes with different ones could not read what
+// the other has sealed. It is made with the vault's first use and is no secret.
+func (v *Vault) Identity() (string, error) {
+	path := filepath.Join(v.dir, "identity")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		unlock, err := v.lock()
+		if err != nil {
+			return "", err
+		}
+		defer unlock()
+		if text, err = os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+			text = []byte(rand.Text() + "\n")
+			err = journal.ReplaceFile(path, text, 0o600)
+		}
+		if err != nil {
+			return "", fmt.Errorf("vault: %w", err)
+		}
+	} else if err != nil {
+		return "", fmt.Errorf("vault: %w", err)
+	}
+	id := strings.TrimSpace(string(text))
+	if id == "" {
+		return "", fmt.Errorf("vault: %s is empty", path)
+	}
+	return id, nil
+}

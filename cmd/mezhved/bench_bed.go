@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"mezhved/signing"
+)
+
+// loadFlags say what is driven and how hard.
+type loadFlags struct {
+	URL      string        `placeholder:"URL" help:"Base address of a running gateway of the demo's kind (scheme://host:port); default: a private one."`
+	Dir      string        `placeholder:"DIR" help:"Folder of the private gateway, or of the demo whose keys are used with --url; default: a temporary one."`
+	Gateway  string        `placeholder:"PROGRAM" type:"existingfile" help:"Program that is run as the private gateway; default: this one."`
+	Senders  int           `default:"64" help:"Senders at work at once."`
+	Duration time.Duration `default:"10s" help:"How long."`
+	Warm     time.Duration `default:"2s" help:"How long the same load runs before it is measured."`
+	Key      string        `default:"ecdsa-p256" help:"Type of the senders' keys: ecdsa-p256 or rsa-2048."`
+	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
+	JSON     bool          `name:"json" help:"Print JSON."`
+}
+
+// bed is the gateway under load, a process of its own, with the parties that
+// drive it.
+type bed struct {
+	base     string
+	dir      string
+	play     *play
+	signer   signing.Signer // of the senders
+	gateway  int            // its process; 0: a gateway of somebody else
+	database int            // the private PostgreSQL's
+	finish   func() error
+}
+
+// open starts a private gateway, or finds the keys for a running one.
+func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
+	if f.URL != "" {
+		if f.Dir == "" {
+			return nil, usage(errors.New("--url needs --dir: the demo folder with the parties' keys"))
+		}
+		if f.Key != string(signing.KeyECDSA256) {
+			return nil, usage(errors.New("--key needs the private gateway, where a new key can be registered"))
+		}
+		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL)
+		if err != nil {
+			return nil, usage(err)
+		}
+		return &bed{base: f.URL, dir: f.Dir, play: p, signer: p.signers[benchSender], finish: func() error { return nil }}, nil
+	}
+	b = &bed{dir: f.Dir, finish: func() error { return nil }}
+	if b.dir == "" {
+		if b.dir, err = os.MkdirTemp("", "mezhved-bench-"); err != nil {
+			return nil, err
+		}
+		dir := b.dir
+		b.finish = func() error { return os.RemoveAll(dir) }
+		if err := os.Chmod(dir, 0o755); err != nil { // the private PostgreSQL has an account of its own
+			return nil, errors.Join(err, b.finish())
+		}
+	}
+	if b.dir, err = filepath.Abs(b.dir); err == nil {
+		err = f.start(ctx, b)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.finish())
+	}
+	return b, nil
+}
+
+// benchSender sends the requests, benchProvider answers them.
+const benchSender, benchProvider = "MFC01", "SFR01"
+
+// start runs the gateway in the bed's folder and waits until it is ready.
+func (f *loadFlags) start(ctx context.Context, b *bed) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return unavailable(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil { // for the gateway
+		return err
+	}
+	if _, err := prepareDemo(b.dir, address); err != nil {
+		return err
+	}
+	if b.signer, err = senderKey(ctx, b.dir, f.Key); err != nil {
+		return err
+	}
+	config := filepath.Join(b.dir, "bench.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, demoConfig+"limits:\n  perSecond: 1000000\n  burst: 1000000\n", address), 0o644); err != nil {
+		return usage(err)
+	}
+	program := f.Gateway
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	args := []string{"serve", "--config", config}
+	if f.Profile != "" {
+		args = append(args, "--cpu-profile", f.Profile)
+	}
+	log, err := os.Create(filepath.Join(b.dir, "gateway.log"))
+	if err != nil {
+		return usage(err)
+	}
+	defer log.Close()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	cmd := exec.CommandContext(serving, program, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
+	if err := cmd.Start(); err != nil {
+		stop()
+		return usage(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	remove := b.finish
+	b.finish = func() error {
+		stop()
+		err := <-ended
+		if errors.Is(err, context.Canceled) { // it was we who stopped it
+			err = nil
+		}
+		return errors.Join(err, remove())
+	}
+	b.base, b.gateway = "http://"+address, cmd.Process.Pid
+	if err := awaitReady(ctx, b.base, 60*time.Second); err != nil {
+		said, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
+	}
+	if pid, err := os.ReadFile(filepath.Join(b.dir, "postgres", "data", "postmaster.pid")); err == nil {
+		first, _, _ := strings.Cut(string(pid), "\n")
+		b.database, _ = strconv.Atoi(first)
+	}
+	b.play, err = newPlay(ctx, io.Discard, b.dir, b.base)
+	return err
+}
+
+// senderKey is the sender's own key, or a fresh one of another type that is
+// registered beside it.
+func senderKey(ctx context.Context, dir, kind string) (signing.Signer, error) {
+	parties := filepath.Join(dir, "parties")
+	folder := filepath.Join(parties, benchSender)
+	if kind != string(signing.KeyECDSA256) {
+		folder += "-" + kind
+		if missing(filepath.Join(folder, "key.pem")) {
+			quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+			if err := (&keysNewCmd{Name: benchSender, Type: kind, Days: 30, Out: folder}).Run(quiet); err != nil {
+				return nil, err
+			}
+			text := fmt.Sprintf("name: %s\ncertificates: [%s/cert.pem, %s/cert.pem]\n", benchSender, benchSender, filepath.Base(folder))
+			if err := os.WriteFile(filepath.Join(parties, benchSender+".yaml"), []byte(text), 0o644); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return signing.LoadSigner(ctx, keySource(filepath.Join(folder, "key.pem"), filepath.Join(folder, "cert.pem"), ""))
+}
+
+// spent is processor time, user and system, by process. It is not shared with
+// whoever else is on the machine, as rates are.
+type spent struct {
+	Gateway   time.Duration // with its in-process broker
+	Database  time.Duration // all processes of the private PostgreSQL
+	Generator time.Duration // this process
+}
+
+// spent reads the processor times so far. Those of others come from /proc: zero
+// where there is none, and for a gateway or database that is not private.
+func (b *bed) spent() spent {
+	var own syscall.Rusage
+	var s spent
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil {
+		s.Generator = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	}
+	if b.gateway != 0 {
+		s.Gateway, _, _ = processTime(strconv.Itoa(b.gateway))
+	}
+	if b.database == 0 {
+		return s
+	}
+	live, ended, _ := processTime(strconv.Itoa(b.database))
+	s.Database = live + ended
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		if live, _, parent := processTime(filepath.Base(p)); parent == b.database {
+			s.Database += live
+		}
+	}
+	return s
+}
+
+// processTime is the processor time of a process, that of its children that have
+// ended, and its parent (proc(5), stat).
+func processTime(pid string) (live, ended time.Duration, parent int) {
+	src, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0, 0, 0
+	}
+	_, rest, _ := strings.Cut(string(src), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 15 {
+		return 0, 0, 0
+	}
+	const tick = time.Second / 100 // USER_HZ, on every Linux
+	number := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
+	return time.Duration(number(11)+number(12)) * tick, time.Duration(number(13)+number(14)) * tick, number(1)
+}
+
+// minus is what was spent since before.
+func (s spent) minus(before spent) spent {
+	return spent{s.Gateway - before.Gateway, s.Database - before.Database, s.Generator - before.Generator}
+}
+
+// costs are processor times per operation, in milliseconds.
+type costs struct {
+	Gateway   float64 `json:"gatewayMs"`
+	Database  float64 `json:"postgresMs"`
+	Generator float64 `json:"generatorMs"`
+}
+
+func (s spent) per(operations int) costs {
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(max(operations, 1)) }
+	return costs{each(s.Gateway), each(s.Database), each(s.Generator)}
+}
+
+func (c costs) String() string {
+	return fmt.Sprintf("processor time each: gateway %.2f ms, PostgreSQL %.2f ms, generator %.2f ms", c.Gateway, c.Database, c.Generator)
+}
+
+// queuedTotal is how many messages the gateway has put into queues since its start.
+func (b *bed) queuedTotal(ctx context.Context) (total int, err error) {
+	text, err := b.get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "mezhved_queued_total "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+			return int(n), err
+		}
+	}
+	return 0, errors.New("the gateway's metrics do not say how many messages were queued")
+}
+
+// settle waits until so many messages have been queued and the journal has come to
+// rest, so that all that the load has caused is counted to it.
+func (b *bed) settle(ctx context.Context, queued int) error {
+	const patience, rest = time.Minute, time.Second
+	end := time.Now().Add(patience)
+	size, since := "", time.Now()
+	for ctx.Err() == nil {
+		n, err := b.queuedTotal(ctx)
+		if err != nil {
+			return err
+		}
+		now := ""
+		if checkpoint, err := b.get(ctx, "/checkpoint"); err == nil {
+			lines := strings.SplitN(string(checkpoint), "\n", 3)
+			now = lines[min(1, len(lines)-1)]
+		}
+		if now != size || n < queued {
+			size, since = now, time.Now()
+		}
+		switch {
+		case time.Since(since) > rest:
+			return nil
+		case time.Now().After(end):
+			return no(fmt.Errorf("%d of %d messages came to their queues within %s", n, queued, patience))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// queuedAfter asks the journal how long messages took from their acceptance to
+// their queue.
+func (b *bed) queuedAfter(ctx context.Context, ids []string) (*latencies, error) {
+	times := newLatencies()
+	for _, id := range ids {
+		text, err := b.get(ctx, "/api/v1/journal/trace/"+id)
+		if err != nil {
+			return nil, err
+		}
+		var t struct {
+			Events []struct {
+				Kind string    `json:"kind"`
+				Time time.Time `json:"time"`
+			} `json:"events"`
+		}
+		if err := json.Unmarshal(text, &t); err != nil {
+			return nil, fmt.Errorf("the trace of %s: %w", id, err)
+		}
+		at := map[string]time.Time{}
+		for _, e := range t.Events {
+			at[e.Kind] = e.Time
+		}
+		if at["accepted"].IsZero() || at["queued"].IsZero() {
+			return nil, fmt.Errorf("the journal does not say when message %s was queued", id)
+		}
+		times.add(at["queued"].Sub(at["accepted"]))
+	}
+	return times, nil
+}
+
+// get reads a page of the gateway, as an auditor.
+func (b *bed) get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if token, err := os.ReadFile(filepath.Join(b.dir, "keys", "auditor.token")); err == nil {
+		req.Header.Set("Authorization", "Bearer "+strings.TrimRight(string(token), "\r\n"))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", path, resp.Status)
+	}
+	return text, err
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+type benchCompareCmd struct {
+	Accept   bool   `xor:"what" help:"Compare accepts; default: whole exchanges."`
+	Old      string `required:"" placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with."`
+	Turns    int    `default:"3" help:"Turns of each build, at least two."`
+	OldFirst bool   `name:"old-first" default:"true" negatable:"" help:"Which build has the first turn; the order changes with every turn."`
+	loadFlags
+}
+
+func (benchCompareCmd) Help() string {
+	return `Runs the gateways of two builds in turns, each turn with a new database and broker, under the load of this
+program, and prints what they do and the ratio of the new one (--gateway, default this build) to the old one with its
+95 % confidence interval. Processor times hold on a machine that others use too; rates hardly do.
+
+Examples:
+  mezhved bench compare --old ./mezhved-before
+  mezhved bench compare --old ./mezhved-before --gateway ./mezhved-after --accept --turns 5 --duration 20s`
+}
+
+// figure is one measured quantity of both builds, a value for each turn.
+type figure struct {
+	Name     string    `json:"figure"`
+	Old      []float64 `json:"old"`
+	New      []float64 `json:"new"`
+	Ratio    float64   `json:"ratio"` // new to old, the geometric mean of the turns
+	Low      float64   `json:"ratioLow"`
+	High     float64   `json:"ratioHigh"`
+	Decimals int       `json:"-"`
+}
+
+func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
+	if c.URL != "" || c.Dir != "" || c.Profile != "" {
+		return usage(errors.New("each turn has a private gateway with a folder of its own: --url, --dir and --profile do not go with compare"))
+	}
+	if c.Turns < 2 {
+		return usage(errors.New("--turns: one turn says nothing about the difference between turns, take two at least"))
+	}
+	var figures []*figure
+	for turn := range c.Turns {
+		for half := range 2 {
+			old := (turn+half)%2 == 0 == c.OldFirst
+			values, err := c.turn(ctx, old)
+			if err != nil {
+				return err
+			}
+			if figures == nil {
+				figures = values
+				for _, f := range figures {
+					f.Old, f.New = nil, nil
+				}
+			}
+			for i, v := range values {
+				figures[i].Old, figures[i].New = append(figures[i].Old, v.Old...), append(figures[i].New, v.New...)
+			}
+			if !c.JSON {
+				fmt.Fprintf(out.err, "turn %d of %d, %s build done\n", turn+1, c.Turns, map[bool]string{true: "old", false: "new"}[old])
+			}
+		}
+	}
+	for _, f := range figures {
+		f.Ratio, f.Low, f.High = ratio(f.Old, f.New)
+	}
+	if c.JSON {
+		return printJSON(out.out, figures)
+	}
+	rows := [][]string{{"", "old", "new", "new/old", "95 %"}}
+	for _, f := range figures {
+		rows = append(rows, []string{f.Name, mean(f.Old, f.Decimals), mean(f.New, f.Decimals), fmt.Sprintf("%.2f", f.Ratio), fmt.Sprintf("%.2f-%.2f", f.Low, f.High)})
+	}
+	return table(out.out, rows)
+}
+
+// turn runs one build once.
+func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error) {
+	flags := c.loadFlags
+	if old {
+		flags.Gateway = c.Old
+	}
+	var figures []*figure
+	add := func(name string, decimals int, v float64) {
+		f := &figure{Name: name, Decimals: decimals, New: []float64{v}}
+		if old {
+			f.Old, f.New = f.New, nil
+		}
+		figures = append(figures, f)
+	}
+	cost := func(c costs) {
+		add("processor time, ms: gateway and PostgreSQL", 3, c.Gateway+c.Database)
+		add("  gateway, broker included", 3, c.Gateway)
+		add("  PostgreSQL", 3, c.Database)
+		add("  and the generator, beside them", 3, c.Generator)
+	}
+	if c.Accept {
+		run := benchAcceptCmd{loadFlags: flags}
+		r, err := run.measure(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		if r.Lost+r.Doubled+r.Failed > 0 {
+			return nil, no(fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed))
+		}
+		add("accepts/s", 0, r.PerSecond)
+		add("p99 of an accept, ms", 1, r.P99)
+		add("p99 until queued, ms", 1, r.QueuedP99)
+		cost(r.Cost)
+		return figures, nil
+	}
+	run := benchExchangeCmd{loadFlags: flags, Providers: 16}
+	r, err := run.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.Lost+r.Doubled > 0 {
+		return nil, no(errors.Join(r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
+	}
+	add("exchanges/s", 0, r.PerSecond)
+	add("p99 of an exchange, ms", 1, r.P99)
+	cost(r.Cost)
+	return figures, nil
+}
+
+func mean(v []float64, decimals int) string {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return fmt.Sprintf("%.*f", decimals, sum/float64(len(v)))
+}
+
+// ratio is the geometric mean of the turns' ratios with its 95 % confidence
+// interval: Student's t over their logarithms, the turns being pairs.
+func ratio(old, new []float64) (mean, low, high float64) {
+	n := float64(len(old))
+	logs, sum := make([]float64, len(old)), 0.0
+	for i := range old {
+		logs[i] = math.Log(new[i] / old[i])
+		sum += logs[i]
+	}
+	m, squares := sum/n, 0.0
+	for _, l := range logs {
+		squares += (l - m) * (l - m)
+	}
+	// Quantiles of 97.5 % for 1, 2, ... degrees of freedom (any table of Student's t).
+	t := []float64{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228}
+	half := t[min(len(old)-2, len(t)-1)] * math.Sqrt(squares/(n-1)/n)
+	return math.Exp(m), math.Exp(m - half), math.Exp(m + half)
+}

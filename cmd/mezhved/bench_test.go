@@ -1,0 +1,44 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os/exec"
+	"runtime"
+	"testing"
+)
+
+// The bench drives a gateway of its own, finds what it sent in the queue, and says
+// what it cost whom.
+func TestBenchAccept(t *testing.T) {
+	out, err := exec.Command(program(t, "mezhved"), "bench", "accept", "--json", "--sustained", "--senders", "8", "--warm", "0s", "--duration", "1s").Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var r acceptResult
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Accepted == 0 || r.Lost+r.Doubled+r.Refused+r.Failed != 0 {
+		t.Errorf("%d accepted, %d lost, %d twice, %d refused, %d failed; want some, and none", r.Accepted, r.Lost, r.Doubled, r.Refused, r.Failed)
+	}
+	if r.QueuedP50 <= 0 || r.QueuedP99 < r.QueuedP50 {
+		t.Errorf("queued after %v ms, p99 %v ms", r.QueuedP50, r.QueuedP99)
+	}
+	if runtime.GOOS == "linux" && (r.Cost.Gateway <= 0 || r.Cost.Database <= 0 || r.Cost.Generator <= 0) {
+		t.Errorf("processor time each %+v, want some of every process", r.Cost)
+	}
+}
+
+// Turns that agree give a narrow interval round their ratio, turns that do not a
+// wide one, and a ratio of one is within it when the builds do not differ.
+func TestRatioOfTurns(t *testing.T) {
+	near := func(got, want float64) bool { return math.Abs(got-want) < 0.005 }
+	if m, low, high := ratio([]float64{2, 4, 8}, []float64{1, 2, 4}); !near(m, 0.5) || !near(low, 0.5) || !near(high, 0.5) {
+		t.Errorf("always the half: %.3f (%.3f-%.3f), want 0.5", m, low, high)
+	}
+	// ln 1, ln 1.21, ln 1.1: mean ln 1.1, deviation 0.0953; t(2) = 4.303.
+	if m, low, high := ratio([]float64{10, 10, 10}, []float64{10, 12.1, 11}); !near(m, 1.1) || !near(low, 1.1*math.Exp(-0.2368)) || !near(high, 1.1*math.Exp(0.2368)) {
+		t.Errorf("a tenth more, give or take: %.3f (%.3f-%.3f)", m, low, high)
+	}
+}
