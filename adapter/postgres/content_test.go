@@ -55,11 +55,13 @@ func (w *world) through(messages ...*adapter.Message) {
 	w.Helper()
 	w.put(messages...)
 	for range messages {
-		d := w.lease(adapter.Poll{})
+		d := w.lease(adapter.Poll{Envelope: []byte("<poll/>"), Answer: func(d *adapter.Delivery) ([]byte, error) {
+			return []byte("<answer><own>" + snils + "</own>" + string(d.Message.Body) + "</answer>"), nil
+		}})
 		if d == nil {
 			w.Fatal("nothing to lease")
 		}
-		if err := w.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), nil); err != nil {
+		if err := w.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), []byte("<ack>"+snils+"</ack>")); err != nil {
 			w.Fatal(err)
 		}
 	}
@@ -79,7 +81,7 @@ func (w *world) conn() *pgx.Conn {
 func (w *world) raw() []byte {
 	w.Helper()
 	var all []byte
-	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT event::text, body FROM refusal", "SELECT event::text, ''::bytea FROM journal_pending"} {
+	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT '', body FROM receipt", "SELECT event::text, body FROM refusal", "SELECT event::text, ''::bytea FROM journal_pending"} {
 		rows, _ := w.conn().Query(context.Background(), sql)
 		var text string
 		var b []byte

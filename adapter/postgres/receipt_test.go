@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
@@ -136,4 +140,55 @@ func TestPollsOfOneStatement(t *testing.T) {
 	if events := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = 'delivered'"); events != delivered || delivered != 6 {
 		t.Errorf("%d events for %d deliveries", events, delivered)
 	}
+}
+
+// Receipts are sealed with the key of their message and each for its place: they are
+// nowhere in the clear, and go when their message's content goes, by an order or by
+// retention.
+func TestReceiptsAreSealedAndEndWithTheirMessage(t *testing.T) {
+	w, dir := sealedWorld(t)
+	ctx := context.Background()
+	d := journaltest.NewDesk(t)
+	if _, err := w.Store.Journal(ctx, journaltest.Origin, d.Vault); err != nil {
+		t.Fatal(err)
+	}
+	m, moved, old := w.secret(), w.secret(), w.secret()
+	w.through(m, moved, old)
+	w.exec("DELETE FROM journal_pending") // where events wait, for a moment, for the vault of values
+	if all := w.raw(); bytes.Contains(all, []byte(snils)) {
+		t.Error("receipts are kept in the clear")
+	}
+	for _, s := range []*postgres.Store{w.Store, w.another(postgres.Options{Vault: openVault(t, dir)})} {
+		got, err := s.Receipts(ctx, m.ID)
+		if err != nil || len(got) != 2 || string(got[0].Answer) != "<answer><own>"+snils+"</own>"+string(m.Body)+"</answer>" || string(got[1].Ack) != "<ack>"+snils+"</ack>" {
+			t.Fatalf("kept %v, %v", got, err)
+		}
+	}
+	if _, err := w.another(postgres.Options{}).Receipts(ctx, m.ID); !errors.Is(err, postgres.ErrVault) {
+		t.Errorf("a node without a vault reads: %v", err)
+	}
+	w.exec("UPDATE receipt SET attempt = 2 WHERE message = '" + moved.ID.String() + "'")
+	if got, err := w.Receipts(ctx, moved.ID); err == nil {
+		t.Errorf("receipts of another delivery: %v", got)
+	}
+	var gone *adapter.ErasedError
+	ended := func(m *adapter.Message, how string) {
+		t.Helper()
+		if got, err := w.Receipts(ctx, m.ID); !errors.As(err, &gone) {
+			t.Errorf("%s: %v, %v", how, got, err)
+		}
+		if n := w.count("SELECT count(*) FROM receipt WHERE message = $1", [16]byte(m.ID)); n != 0 {
+			t.Errorf("%s: %d receipts are left", how, n)
+		}
+	}
+	if n, err := w.EraseContent(ctx, postgres.EraseOrder{Messages: []uuid.UUID{m.ID}, Ground: "152-FZ, art. 21", By: "operator duty", Confirmed: "operator head", At: w.now}); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	ended(m, "erased")
+	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return []string{old.Service} }, For: func(string, bool) time.Duration { return 30 * 24 * time.Hour },
+		Ground: "order 7", Now: func() time.Time { return w.now.AddDate(0, 0, 40) }, Log: slog.New(slog.DiscardHandler)}
+	if err := r.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended(old, "past its time")
 }
