@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/subject"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -122,6 +124,8 @@ type Service struct {
 	Stage         Stage
 	Deadline      time.Duration // 0: none
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
+	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
+	KeepAnswers   time.Duration // and of what answers them
 	Content       int64         // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int
@@ -129,11 +133,14 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 
+	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
+	AboutResponse *subject.Plan
+
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
 	callers    map[Mnemonic]bool // nil: every registered party
-	code       *codePath         // routing code; nil: fixed
+	code       *contentpath.Path // routing code; nil: fixed
 	table      map[string]Mnemonic
 	otherwise  Mnemonic // for codes outside the table
 	validators sync.Pool
@@ -239,7 +246,7 @@ func (s *Service) Route(content xmltape.Node) ([]Mnemonic, error) {
 	if s.Broadcast || s.code == nil {
 		return s.Providers, nil
 	}
-	code, ok := s.code.find(content)
+	code, ok := s.code.First(content)
 	if !ok {
 		return nil, &RouteError{Missing: s.code.String()}
 	}

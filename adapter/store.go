@@ -119,6 +119,10 @@ type Store interface {
 	// Unseal gives back what Seal encrypted.
 	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
 
+	// Erasure tells when and on what ground the content of a message was erased, also
+	// when the message itself is not kept any more; nil when it was not.
+	Erasure(ctx context.Context, service string, d Direction, id uuid.UUID) (*Erasure, error)
+
 	// Standing tells what has waited longest at each station, by the store's own
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)
@@ -128,7 +132,9 @@ type Store interface {
 	// that is gone would still hold.
 	Refeed(ctx context.Context, epoch string) (again bool, err error)
 
-	// Lease hands out the next message that the poll matches, VIP first and
+	// Lease notes the poll's use, as FirstUse does, and gives a *UsedError when the
+	// poll came with another operation before. Else it
+	// hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. Before that it has p.Answer make
@@ -139,10 +145,10 @@ type Store interface {
 	// being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
-	// FirstUse notes that a signed poll, known by its mark, came with an operation,
-	// and gives the operation that it came with first. It is remembered until the
-	// given time, by all nodes; a crash of the store may forget it.
-	FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (first string, err error)
+	// FirstUse notes with which operation a signed poll came, and gives the operation
+	// that it came with first. It is remembered by all nodes; a crash of the store may
+	// forget it.
+	FirstUse(ctx context.Context, u Use) (first string, err error)
 
 	// Ack removes a delivered message from a queue of its system and commits
 	// the "acknowledged" event made from ev, which commits to the envelope of the
@@ -286,6 +292,7 @@ type Poll struct {
 	For   time.Duration // lease
 	Wire  string        // the version that the reader speaks
 	Event journal.Event // what the caller knows: node, operation, certificate
+	Use   Use           // to be noted; zero when it was before
 
 	// Envelope is the one with the signed poll, and Answer makes the envelope that is
 	// handed out for it. It is called by the caller of Lease, once, with the message
@@ -304,6 +311,19 @@ type Receipt struct {
 	Answer  []byte
 	Ack     []byte
 }
+
+// Use is that a signed poll, known by its mark, came with an operation. It is
+// remembered until the poll is too old to come again.
+type Use struct {
+	Mark      [32]byte
+	Operation string
+	Until     time.Time
+}
+
+// UsedError says that a poll came with another operation before.
+type UsedError struct{ First string }
+
+func (e *UsedError) Error() string { return "the poll came as " + e.First + " before" }
 
 // OutcomeRewrapped is the outcome of the "delivered" event of a message that was
 // written anew in the reader's version, without its sender's signature.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 )
@@ -110,9 +112,16 @@ func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) 
 	}
 	now := batch[0].now
 	delivered := make([][]acked, len(batch))
-	var f acked
-	tx, err := s.polls.open(ctx, ackFind, []any{string(system), ids, now},
-		[]any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.direction}, func() { delivered[f.n] = append(delivered[f.n], f) })
+	first, last := &pgx.Batch{}, &pgx.Batch{}
+	first.Queue(ackFind, string(system), ids, now).Query(func(rows pgx.Rows) error {
+		var f acked
+		_, err := pgx.ForEachRow(rows, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.direction}, func() error {
+			delivered[f.n] = append(delivered[f.n], f)
+			return nil
+		})
+		return err
+	})
+	tx, err := s.polls.open(ctx, first)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +143,8 @@ func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) 
 	if len(t.seqs)+len(t.backSeqs) == 0 {
 		return outcomes, nil
 	}
-	return outcomes, tx.commit(ctx, ackTell, t.arguments(now)...)
+	last.Queue(ackTell, t.arguments(now)...)
+	return outcomes, tx.commit(ctx, last)
 }
 
 // meant says which of the delivered messages under one id an Ack takes out: the one

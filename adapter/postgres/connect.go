@@ -407,61 +407,49 @@ func (s *sessions) BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
 	return s.Pool.BeginTx(ctx, o)
 }
 
-// transaction is one of two statements with something between them that is not
-// SQL: two round trips, of which the first one begins it and the second one commits.
+// transaction is one with something in its middle that is not SQL: two round trips,
+// of which the first one begins it and the second one commits.
 type transaction struct{ conn *pgxpool.Conn }
 
-// open begins a transaction with its first statement and scans its rows. end must be
-// called, whatever comes of it.
-func (s *sessions) open(ctx context.Context, sql string, args, scans []any, each func()) (*transaction, error) {
+// open begins a transaction with its first statements. end must be called, whatever
+// comes of it.
+func (s *sessions) open(ctx context.Context, first *pgx.Batch) (*transaction, error) {
 	conn, err := s.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &transaction{conn}
+	t := &transaction{conn}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 	if s.each != "" {
 		b.Queue(s.each)
 	}
-	b.Queue(sql, args...)
-	results := conn.SendBatch(ctx, b)
-	for range b.Len() - 1 {
-		results.Exec() // its error comes again below
-	}
-	rows, err := results.Query()
-	if err == nil {
-		_, err = pgx.ForEachRow(rows, scans, func() error {
-			each()
-			return nil
-		})
-	}
-	if e := results.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		w.end()
+	b.QueuedQueries = append(b.QueuedQueries, first.QueuedQueries...)
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		t.end()
 		return nil, err
 	}
-	return w, nil
+	return t, nil
 }
 
-// commit ends the transaction with a last statement.
-func (w *transaction) commit(ctx context.Context, sql string, args ...any) error {
+// commit ends the transaction with its last statements; nil: there are none.
+func (t *transaction) commit(ctx context.Context, last *pgx.Batch) error {
 	b := &pgx.Batch{}
-	b.Queue(sql, args...)
+	if last != nil {
+		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
+	}
 	b.Queue("COMMIT")
-	return w.conn.SendBatch(ctx, b).Close()
+	return t.conn.SendBatch(ctx, b).Close()
 }
 
 // end gives the connection back. What was not committed has not happened.
-func (w *transaction) end() {
-	if c := w.conn.Conn(); c.PgConn().TxStatus() != 'I' && !c.IsClosed() {
+func (t *transaction) end() {
+	if c := t.conn.Conn(); c.PgConn().TxStatus() != 'I' && !c.IsClosed() {
 		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 		c.Exec(ctx, "ROLLBACK") // if it fails, the pool closes the connection, which does the same
 		cancel()
 	}
-	w.conn.Release()
+	t.conn.Release()
 }
 
 // givenRows are the rows of a statement that ran behind the settings. The whole is

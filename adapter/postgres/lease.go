@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 )
@@ -135,15 +137,21 @@ const answerTime = 10 * time.Second
 // served by one transaction; those with a selector each by its own.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
-	if err != nil || queue == 0 {
-		return nil, err // a queue that nothing has ever been put into
+	if err != nil {
+		return nil, err
+	}
+	if queue == 0 { // nothing has ever been put into it
+		return nil, s.used(ctx, p.Use)
 	}
 	l := newLease(ctx, p)
 	if len(p.Roots) == 0 {
 		s.leases.join(queue, l)
 	} else {
-		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil || len(l.roots) == 0 {
+		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil {
 			return nil, err
+		}
+		if len(l.roots) == 0 {
+			return nil, s.used(ctx, p.Use)
 		}
 		s.leases.working.Go(func() { s.lease(queue, []*lease{l}) })
 	}
@@ -223,6 +231,18 @@ func (s *Store) told(l *lease, queue int32, d *adapter.Delivery) (a handed) {
 	return a
 }
 
+// used notes a use by itself.
+func (s *Store) used(ctx context.Context, u adapter.Use) error {
+	if u == (adapter.Use{}) {
+		return nil
+	}
+	first, err := s.FirstUse(ctx, u)
+	if err == nil && first != u.Operation {
+		err = &adapter.UsedError{First: first}
+	}
+	return err
+}
+
 // lease carries out polls of one queue and tells each its outcome.
 func (s *Store) lease(queue int32, batch []*lease) {
 	// Whose caller has gone must not be given a message.
@@ -238,6 +258,22 @@ func (s *Store) lease(queue int32, batch []*lease) {
 		return
 	}
 	waiting, err := s.leaseRows(queue, live)
+	if isCode(err, divisionByZero) {
+		// One of them came as something else before, and nothing was done. Each is
+		// asked about, and whose use holds goes on.
+		held := live[:0]
+		for _, l := range live {
+			if err := s.used(l.ctx, l.poll.Use); err != nil {
+				l.done <- leased{err: err}
+				continue
+			}
+			l.poll.Use = adapter.Use{}
+			held = append(held, l)
+		}
+		if waiting, err = nil, nil; len(held) > 0 {
+			waiting, err = s.leaseRows(queue, held)
+		}
+	}
 	for _, l := range waiting {
 		l.done <- leased{err: err}
 	}
@@ -249,12 +285,16 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout+answerTime)
 	defer cancel()
 	now := batch[0].poll.Now
+	var uses useArrays
 	untils := make([]time.Time, len(batch))
 	for i, l := range batch {
 		if l.poll.Now.After(now) {
 			now = l.poll.Now
 		}
 		untils[i] = l.poll.Now.Add(l.poll.For)
+		if l.poll.Use != (adapter.Use{}) {
+			uses.add(l.poll.Use)
+		}
 	}
 	returned, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
 	if err != nil {
@@ -269,9 +309,20 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		sql, args = leaseRoots, append(args, roots)
 	}
 	found := make([]leased, len(batch))
-	var place int
-	var out leased
-	tx, err := s.polls.open(ctx, sql, args, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt}, func() { found[place-1] = out })
+	both := &pgx.Batch{} // whose use does not hold is given nothing
+	if len(uses.marks) > 0 {
+		both.Queue(usesHoldSQL, uses.arguments()...)
+	}
+	both.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		var place int
+		var out leased
+		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt}, func() error {
+			found[place-1] = out
+			return nil
+		})
+		return err
+	})
+	tx, err := s.polls.open(ctx, both)
 	if err != nil {
 		return batch, err
 	}
@@ -291,7 +342,10 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		}
 	}
 	if len(waiting)+len(t.asideSeqs) == 0 {
-		return nil, nil
+		if len(uses.marks) > 0 {
+			err = tx.commit(ctx, nil) // its table is not logged: this waits for no disk
+		}
+		return nil, err
 	}
 	late, stop := context.WithTimeout(ctx, answerTime)
 	defer stop()
@@ -309,7 +363,9 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		t.tell(found[i], l.poll.Wire, a)
 		waiting = append(waiting, l)
 	}
-	return waiting, tx.commit(ctx, leaseTell, t.arguments()...)
+	last := &pgx.Batch{}
+	last.Queue(leaseTell, t.arguments()...)
+	return waiting, tx.commit(ctx, last)
 }
 
 // heard waits for what the caller makes, until it is too late.

@@ -70,7 +70,6 @@ type Store struct {
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
-	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
@@ -81,10 +80,9 @@ type Store struct {
 	health healthCheck
 	sweeps sweeps
 
+	answers answers      // about revocation
 	sealing atomic.Bool  // content is sealed from now on
 	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
-
-	answers answers // about revocation
 
 	accepts chan *accept
 	writing sync.WaitGroup
@@ -133,7 +131,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, explained(err)
 	}
-	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
+	s.leases.run, s.acks.run = s.lease, s.ack
 	s.startWriters()
 	return s, nil
 }
