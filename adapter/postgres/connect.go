@@ -431,6 +431,51 @@ func (s *sessions) BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
 	return s.Pool.BeginTx(ctx, o)
 }
 
+// transaction is one with something in its middle that is not SQL: two round trips,
+// of which the first one begins it and the second one commits.
+type transaction struct{ conn *pgxpool.Conn }
+
+// open begins a transaction with its first statements. end must be called, whatever
+// comes of it.
+func (s *sessions) open(ctx context.Context, first *pgx.Batch) (*transaction, error) {
+	conn, err := s.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{conn}
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	if s.each != "" {
+		b.Queue(s.each)
+	}
+	b.QueuedQueries = append(b.QueuedQueries, first.QueuedQueries...)
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		t.end()
+		return nil, err
+	}
+	return t, nil
+}
+
+// commit ends the transaction with its last statements; nil: there are none.
+func (t *transaction) commit(ctx context.Context, last *pgx.Batch) error {
+	b := &pgx.Batch{}
+	if last != nil {
+		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
+	}
+	b.Queue("COMMIT")
+	return t.conn.SendBatch(ctx, b).Close()
+}
+
+// end gives the connection back. What was not committed has not happened.
+func (t *transaction) end() {
+	if c := t.conn.Conn(); c.PgConn().TxStatus() != 'I' && !c.IsClosed() {
+		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+		c.Exec(ctx, "ROLLBACK") // if it fails, the pool closes the connection, which does the same
+		cancel()
+	}
+	t.conn.Release()
+}
+
 // givenRows are the rows of a statement that ran behind the settings. The whole is
 // committed when they have been read, and only then known to be.
 type givenRows struct {
