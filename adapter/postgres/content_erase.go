@@ -74,8 +74,10 @@ func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err erro
 }
 
 // waitingSQL are the messages that are still on their way, or an event of which has
-// no place in the log yet.
-const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM relayed UNION SELECT message FROM streamed
+// no place in the log yet. A row of relayed may come after its message has been
+// placed; the sweep removes it.
+const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM streamed
+	UNION SELECT message FROM relayed r WHERE NOT EXISTS (SELECT FROM placed p WHERE p.message = r.message AND p.queue = r.queue)
 	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''`
 
 // erasable are the items of an order that are not erased yet.
