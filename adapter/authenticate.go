@@ -111,10 +111,11 @@ func (c *call) account() string {
 	if c.connection != "" {
 		return "certificate " + c.connection
 	}
+	from := Neighbourhood(c.remote)
 	if p := c.seems(); p != nil {
-		return c.remote + " as " + string(p.Mnemonic)
+		return from + " as " + string(p.Mnemonic)
 	}
-	return c.remote
+	return from
 }
 
 // letPass notes in the call's journal entries a check whose outcome was let pass or

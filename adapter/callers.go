@@ -155,3 +155,18 @@ func (p proxies) hop(text string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 	return a.Unmap().WithZone(""), err == nil
 }
+
+// Neighbourhood is what of a caller's address is counted as one caller: an IPv4
+// address whole, of an IPv6 address the first 64 bits, for whoever has one of that
+// network has all of them (RFC 6177; RFC 4291, section 2.5.4). What is no address
+// stands for itself.
+func Neighbourhood(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
+}

@@ -145,6 +145,14 @@ func TestNoiseBehindAProxy(t *testing.T) {
 	if got := post("198.51.100.8"); got != 500 {
 		t.Errorf("a quiet one behind the same proxy: HTTP %d, want the fault", got)
 	}
+	for i := range 8 { // who has one address of an IPv6 network has them all
+		if got := post(fmt.Sprintf("2001:db8:0:7::%x", 1<<i)); (got == http.StatusTooManyRequests) != (i >= 4) {
+			t.Errorf("call %d of one who changes his address: HTTP %d", i+1, got)
+		}
+	}
+	if got := post("2001:db8:0:8::1"); got != 500 {
+		t.Errorf("his neighbour: HTTP %d, want the fault", got)
+	}
 }
 
 // The PROXY protocol is taken from trusted neighbours, before TLS too, and from

@@ -187,7 +187,7 @@ type LimitsConfig struct {
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
-	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address before it is told to wait; default 5
+	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
 	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
 	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
 }
@@ -228,7 +228,7 @@ type FilesConfig struct {
 	Dir       string `yaml:"dir"`       // folder of the files, shared by all nodes
 	File      Size   `yaml:"file"`      // one file; default 1GB
 	Message   Size   `yaml:"message"`   // the files of one message together (MR 3.3, section 5); default 1GB
-	Waiting   Size   `yaml:"waiting"`   // files from one address that no message refers to yet; default 4GB
+	Waiting   Size   `yaml:"waiting"`   // files from one address (IPv6: one /64) that no message refers to yet; default 4GB
 	Sender    Size   `yaml:"sender"`    // files in messages of one sender that wait; default 20GB
 	Recipient Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
 	Total     Size   `yaml:"total"`     // all files; default 100GB
@@ -247,7 +247,7 @@ type FTPConfig struct {
 	Key          string `yaml:"key"`          // PEM
 	RequireTLS   bool   `yaml:"requireTLS"`   // no login and no transfer in the clear
 	Connections  int    `yaml:"connections"`  // at once; default 200
-	PerAddress   int    `yaml:"perAddress"`   // of these from one address; default 20
+	PerAddress   int    `yaml:"perAddress"`   // of these from one address (IPv6: one /64); default 20
 	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
 	Stall        Period `yaml:"stall"`        // a transfer on which nothing moves breaks off after this; default 1m
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/subject"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -131,11 +133,14 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 
+	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
+	AboutResponse *subject.Plan
+
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
 	callers    map[Mnemonic]bool // nil: every registered party
-	code       *codePath         // routing code; nil: fixed
+	code       *contentpath.Path // routing code; nil: fixed
 	table      map[string]Mnemonic
 	otherwise  Mnemonic // for codes outside the table
 	validators sync.Pool
@@ -241,7 +246,7 @@ func (s *Service) Route(content xmltape.Node) ([]Mnemonic, error) {
 	if s.Broadcast || s.code == nil {
 		return s.Providers, nil
 	}
-	code, ok := s.code.find(content)
+	code, ok := s.code.First(content)
 	if !ok {
 		return nil, &RouteError{Missing: s.code.String()}
 	}

@@ -130,17 +130,19 @@ type Store interface {
 	// that is gone would still hold.
 	Refeed(ctx context.Context, epoch string) (again bool, err error)
 
-	// Lease hands out the next message that the poll matches, VIP first and
+	// Lease notes the poll's use, as FirstUse does, and gives a *UsedError when the
+	// poll came with another operation before. Else it
+	// hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. No message: nil, nil. A message whose EOL has passed
 	// is not handed out, nor is one whose content is being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
-	// FirstUse notes that a signed poll, known by its mark, came with an operation,
-	// and gives the operation that it came with first. It is remembered until the
-	// given time, by all nodes; a crash of the store may forget it.
-	FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (first string, err error)
+	// FirstUse notes with which operation a signed poll came, and gives the operation
+	// that it came with first. It is remembered by all nodes; a crash of the store may
+	// forget it.
+	FirstUse(ctx context.Context, u Use) (first string, err error)
 
 	// Ack removes a delivered message from a queue of its system and commits
 	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
@@ -278,7 +280,21 @@ type Poll struct {
 	For   time.Duration // lease
 	Wire  string        // the version that the reader speaks
 	Event journal.Event // what the caller knows: node, operation, certificate
+	Use   Use           // to be noted; zero when it was before
 }
+
+// Use is that a signed poll, known by its mark, came with an operation. It is
+// remembered until the poll is too old to come again.
+type Use struct {
+	Mark      [32]byte
+	Operation string
+	Until     time.Time
+}
+
+// UsedError says that a poll came with another operation before.
+type UsedError struct{ First string }
+
+func (e *UsedError) Error() string { return "the poll came as " + e.First + " before" }
 
 // OutcomeRewrapped is the outcome of the "delivered" event of a message that was
 // written anew in the reader's version, without its sender's signature.

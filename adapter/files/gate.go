@@ -1,6 +1,10 @@
 package files
 
-import "sync"
+import (
+	"sync"
+
+	"mezhved/adapter"
+)
 
 // gate counts connections in, all of them and those from each address.
 type gate struct {
@@ -19,6 +23,7 @@ const gateFull = "too many connections, come again later"
 
 // enter lets one more in, or says why not.
 func (g *gate) enter(address string) string {
+	address = adapter.Neighbourhood(address)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -33,6 +38,7 @@ func (g *gate) enter(address string) string {
 }
 
 func (g *gate) leave(address string) {
+	address = adapter.Neighbourhood(address)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--

@@ -116,7 +116,7 @@ func (q *request) prove(address string) error {
 	}
 	q.sig = sig
 	if sig.accessKey == "anonymous" {
-		q.owner = "anonymous@" + address
+		q.owner = "anonymous@" + adapter.Neighbourhood(address)
 		if q.door.password == nil {
 			return nil
 		}

@@ -200,7 +200,7 @@ func (s *session) prove(password string) error {
 		if p := s.d.password; p != nil && subtle.ConstantTimeCompare(p, []byte(password)) != 1 {
 			return &deniedError{"wrong upload password"}
 		}
-		s.by.owner = "anonymous@" + host(s.conn.RemoteAddr())
+		s.by.owner = "anonymous@" + adapter.Neighbourhood(host(s.conn.RemoteAddr()))
 		return nil
 	}
 	ctx, cancel := s.patience()

@@ -44,7 +44,7 @@ func matches(q *postgres.Query, r *postgres.Row, of map[string]bool, person map[
 		eq(q.Certificate, l.Certificate) && eq(q.Incident, l.Incident) && eq(q.Channel, l.Channel) &&
 		(q.Tests == postgres.TestsToo || (q.Tests == postgres.TestsOnly) == l.Test) && (q.Reference == "" || of[l.Message] || l.Reference == q.Reference) &&
 		(q.ID == "" || l.Message != "" && of[l.Message] || l.Message == "" && (l.MessageID == q.ID || l.Incident == q.ID)) &&
-		(q.Person == nil || person[r.Index])
+		(len(q.Values) == 0 || person[r.Index])
 }
 
 // Random questions over days of entries: every answer, page by page, and every
@@ -128,9 +128,9 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 				}
 			}
 		case 4:
-			q.Person = &journal.PersonalField{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}
+			q.Values = []journal.PersonalField{{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}}
 			for _, row := range all {
-				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Person.Value {
+				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Values[0].Value {
 					person[row.Index] = true
 				}
 			}
@@ -247,7 +247,7 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	if found := a.anywhere([]byte(snils), []byte("Петрова Анна")); found != nil {
 		t.Errorf("a personal value stands in clear in %v", found)
 	}
-	rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}})
+	rows, err := a.Search(ctx, postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}})
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("search by person: %d entries, %v; want 1", len(rows), err)
 	}
@@ -278,7 +278,7 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	if err != nil || len(left) != 2 {
 		t.Errorf("%d openings are left, %v; want 2", len(left), err)
 	}
-	if rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}}); err != nil || len(rows) != 0 {
+	if rows, err := a.Search(ctx, postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}}); err != nil || len(rows) != 0 {
 		t.Errorf("search by person still finds %d, %v", len(rows), err)
 	}
 	page, err := a.Search(ctx, postgres.Query{Kind: journal.KindErased})

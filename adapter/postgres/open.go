@@ -70,7 +70,6 @@ type Store struct {
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
-	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
@@ -116,7 +115,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
+	if s.polls, err = openSessions(ctx, opts, planned...); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
@@ -132,7 +131,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, explained(err)
 	}
-	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
+	s.leases.run, s.acks.run = s.lease, s.ack
 	s.startWriters()
 	return s, nil
 }

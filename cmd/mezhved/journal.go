@@ -270,10 +270,38 @@ func (q *questionFlags) values() url.Values {
 	return v
 }
 
+// aboutFlags ask by values that entries commit to. They go in the body of the
+// question: an address is kept by too many.
+type aboutFlags struct {
+	Person string `placeholder:"FIELD=VALUE" help:"Messages about a person, in any spelling: snils=\"112-233-445 95\". It is noted in the journal, the value erasable."`
+	Ground string `help:"Messages on this legal ground, in any spelling."`
+	Case   string `help:"Messages for the case of this number, in any spelling."`
+}
+
+func (a *aboutFlags) given() bool { return a.Person != "" || a.Ground != "" || a.Case != "" }
+
+// add puts what is asked by into the body of a question.
+func (a *aboutFlags) add(question map[string]any) error {
+	if a.Person != "" {
+		field, value, ok := strings.Cut(a.Person, "=")
+		if !ok || field == "" || value == "" {
+			return usage(fmt.Errorf("--person %s: FIELD=VALUE is expected, such as snils=11223344595", a.Person))
+		}
+		question["person"] = map[string]string{"field": field, "value": value}
+	}
+	if a.Ground != "" {
+		question["ground"] = a.Ground
+	}
+	if a.Case != "" {
+		question["case"] = a.Case
+	}
+	return nil
+}
+
 type journalSearchCmd struct {
 	deskFlags
 	questionFlags
-	Person string   `placeholder:"FIELD=VALUE" help:"Entries about a person: snils=11223344595. It is noted in the journal, the value erasable."`
+	aboutFlags
 	Totals []string `placeholder:"GROUP" help:"Print counts instead, by day, kind, sender, service, version, outcome, channel, test."`
 	Oldest bool     `help:"Oldest first."`
 	Limit  int      `default:"50" help:"Entries of a page, 500 at most."`
@@ -284,7 +312,8 @@ func (journalSearchCmd) Help() string {
 	return `Examples:
   mezhved journal search --sender MUNI01 --provider FNS001 --from 2026-03-01 --to 2026-04-01 --kind refused
   mezhved journal search --from 2026-03-01 --totals day,outcome --test no
-  mezhved journal search --person snils=11223344595 --json`
+  mezhved journal search --person snils="112-233-445 95" --json
+  mezhved journal search --case "МСП-2026/11-000417"`
 }
 
 func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
@@ -304,18 +333,17 @@ func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
 		v.Set("after", c.After)
 	}
 	var found console.Found
-	if c.Person == "" {
+	if !c.given() {
 		err = desk.get(ctx, "/api/v1/journal/entries?"+v.Encode(), nil, &found)
 	} else {
-		field, value, ok := strings.Cut(c.Person, "=")
-		if !ok {
-			return usage(fmt.Errorf("--person %s: FIELD=VALUE is expected", c.Person))
-		}
-		question := map[string]any{"person": map[string]string{"field": field, "value": value}}
+		question := map[string]any{}
 		for name := range v {
 			question[name] = v.Get(name)
 		}
 		question["limit"] = c.Limit
+		if err := c.add(question); err != nil {
+			return err
+		}
 		err = desk.get(ctx, "/api/v1/journal/search", question, &found)
 	}
 	if err != nil {
@@ -335,8 +363,8 @@ func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
 }
 
 func (c *journalSearchCmd) totals(ctx context.Context, out *stdio, desk *deskClient, v url.Values) error {
-	if c.Person != "" {
-		return usage(errors.New("--totals and --person do not go together"))
+	if c.given() {
+		return usage(errors.New("--totals does not go together with --person, --ground or --case"))
 	}
 	v.Set("by", strings.Join(c.Totals, ","))
 	var t console.Totals

@@ -280,7 +280,7 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 		n.onClose(k.Stop)
 		c.Brokers, c.Replication = k.Brokers(), 1
 	}
-	b, err := openKafka(c, n.log)
+	b, err := openKafka(c, n.clock.Now, n.log)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -289,8 +289,8 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 }
 
 // openKafka connects to the bus of a configuration.
-func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
-	opt := kafka.Options{Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
+func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*kafka.Broker, error) {
+	opt := kafka.Options{Now: now, Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
 	if c.TLS {
 		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.CAs != "" {
