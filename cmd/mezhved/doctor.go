@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
@@ -65,14 +68,14 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.add("bad", "configuration", "%v", err)
 	} else {
 		r.add("good", "configuration", "%s", c.Config)
-		r.folders(config)
+		catalog := r.folders(config)
 		r.keys(ctx, config)
 		r.named(config)
 		r.desk(config)
 		r.address(config)
 		r.files(config)
 		r.database(ctx, config)
-		r.bus(ctx, config)
+		r.bus(ctx, config, catalog)
 		r.journal(config)
 	}
 	if c.JSON {
@@ -91,7 +94,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 	return err
 }
 
-func (r *report) folders(c adapter.Config) {
+func (r *report) folders(c adapter.Config) *adapter.Catalog {
 	registry, found := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
 	for _, f := range found {
 		state := "bad"
@@ -100,9 +103,11 @@ func (r *report) folders(c adapter.Config) {
 		}
 		r.add(state, "registry", "%s", f.String())
 	}
-	if registry != nil {
-		r.add("good", "registry", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	if registry == nil {
+		return nil
 	}
+	r.add("good", "registry", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	return registry.Catalog()
 }
 
 func (r *report) keys(ctx context.Context, c adapter.Config) {
@@ -277,7 +282,7 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 	}
 }
 
-func (r *report) bus(ctx context.Context, c adapter.Config) {
+func (r *report) bus(ctx context.Context, c adapter.Config, catalog *adapter.Catalog) {
 	if c.Kafka.Private != "" {
 		r.add("advice", "kafka", "in-process (%s): for demonstrations and tests, not for production", c.Kafka.Private)
 		return
@@ -301,6 +306,36 @@ func (r *report) bus(ctx context.Context, c adapter.Config) {
 	r.add("good", "kafka", "%d addresses; topics can be made, written and read", len(c.Kafka.Brokers))
 	if c.Kafka.Replication == 1 {
 		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
+	}
+	if catalog != nil {
+		r.unsealed(ctx, b, catalog.Unsealed(c.Kafka, c.Keep))
+	}
+}
+
+// unsealed holds topics that bear content in the clear against how long that content
+// may be kept.
+func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]time.Duration) {
+	if len(most) == 0 {
+		return
+	}
+	kept, err := b.Kept(ctx, slices.Sorted(maps.Keys(most)))
+	if err != nil {
+		r.add("advice", "topics", "%v: whether they keep content for longer than retention allows is not known; give the user the right to describe their configuration", err)
+		return
+	}
+	for _, topic := range slices.Sorted(maps.Keys(most)) {
+		keep, there := kept[topic]
+		switch bound := most[topic]; {
+		case !there:
+		case bound > 0 && keep == kafka.Forever:
+			r.add("bad", "topics", "%s bears content in the clear and keeps it for ever, and retention ends it after %s: set its retention.ms to %d", topic, bound, bound.Milliseconds())
+		case bound > 0 && keep > bound:
+			r.add("bad", "topics", "%s bears content in the clear and keeps it for %s, and retention ends it after %s: set its retention.ms to %d", topic, keep, bound, bound.Milliseconds())
+		case keep == kafka.Forever:
+			r.add("advice", "topics", "%s bears content in the clear and keeps it for ever, also what is erased by an order: set its retention.ms", topic)
+		default:
+			r.add("good", "topics", "%s bears content in the clear for %s; what is erased by an order stays there for no longer", topic, keep)
+		}
 	}
 }
 
