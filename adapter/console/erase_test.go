@@ -101,6 +101,9 @@ func (d *desk) nowhere(what string, dump []byte) {
 // ground. A backup of the database from before is of no use, and is held to it.
 func TestAPersonsContentIsErased(t *testing.T) {
 	d := openDesk(t, adaptertest.WithFiles())
+	d.Write("services/extract/1.0/service.yaml", "title: Выписка из реестра\nroot:\n  namespace: "+adaptertest.Extract1+"\n  request: ExtractRequest\n  response: ExtractResponse\n"+
+		"providers: [REGISTRY]\ncallers: [MUNI, MFC]\npersonal:\n  request:\n    - {field: snils, xpath: /ExtractRequest/RegionCode}\n")
+	d.Reload()
 	adaptertest.PostgresTool(t, "pg_dump")
 	const ground = "152-FZ, art. 21, request 17"
 	other := d.exchange()
@@ -125,6 +128,11 @@ func TestAPersonsContentIsErased(t *testing.T) {
 		return readJSON[ErasedContent](d, a), a
 	}
 	ids := []string{request, incident}
+	person := map[string]any{"field": "snils", "value": strings.NewReplacer("-", "", " ", "").Replace(snils)}
+	about := map[string]any{"question": map[string]any{"person": person}, "preview": true}
+	if seen, a := erase(about); seen.Count != 2 {
+		t.Errorf("about the person: %+v %s", seen, a.body)
+	}
 	if seen, a := erase(map[string]any{"ids": ids, "exchange": true, "preview": true}); seen.Count != 3 || len(seen.Messages) != 2 || seen.Erased != 0 {
 		t.Fatalf("preview: %+v %s", seen, a.body)
 	}
@@ -147,6 +155,9 @@ func TestAPersonsContentIsErased(t *testing.T) {
 		t.Errorf("erased again: %+v %s", done, a.body)
 	}
 	d.settle()
+	if found := readJSON[Found](d, d.ask(auditorToken, "/api/v1/journal/search", map[string]any{"person": person})); found.Count != 0 {
+		t.Errorf("%d entries are still found by the person", found.Count)
+	}
 
 	says := func() {
 		t.Helper()

@@ -22,6 +22,7 @@ import (
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
 
@@ -227,6 +228,7 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 	}
 	r.clock(c.Clock, x.Skew, x.Within)
 	r.joins(c.Journal, x.Head)
+	r.vault(c.Journal.Vault, x)
 	names := make([]string, 0, len(x.Sizes))
 	for name := range x.Sizes {
 		names = append(names, name)
@@ -236,6 +238,32 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 		if s := x.Sizes[name]; s.Bytes > 100<<20 {
 			r.add("good", "database", "table %s: %d MB, about %d rows", name, s.Bytes>>20, s.Rows)
 		}
+	}
+}
+
+// vault says whether content is sealed, and whether this node has the keys.
+func (r *report) vault(dir string, x *postgres.Examination) {
+	begun := x.Vault != "" && !x.Since.After(time.Now().Add(-x.Skew))
+	if dir == "" {
+		state, what := "advice", "as long as a node without it is at work, no node seals the content of messages"
+		if begun {
+			state, what = "bad", "the content of messages is sealed, and this node could hand none of them out"
+		}
+		r.add(state, "vault", "journal.vault is not set: %s; let it be the folder that the other nodes have, on storage that they share", what)
+		return
+	}
+	own, err := vault.Known(dir)
+	switch {
+	case err != nil:
+		r.add("bad", "vault", "%v", err)
+	case x.Vault != "" && own != "" && own != x.Vault:
+		r.add("bad", "vault", "%s is the vault %s, and the content of messages in this database is sealed with the vault %s: all nodes use one folder", dir, own, x.Vault)
+	case x.Vault != "" && own == "":
+		r.add("bad", "vault", "%s has no vault in it, and the content of messages in this database is sealed with the vault %s: name its folder, or put it back from its own backup", dir, x.Vault)
+	case begun:
+		r.add("good", "vault", "%s: the content of messages is sealed; its backups are to live for a short time", dir)
+	case x.Vault != "":
+		r.add("good", "vault", "%s: the content of messages is sealed from %s on, when all nodes can read it", dir, x.Since.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
+	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // A topic that bears content in the clear is held against how long that content may
@@ -57,6 +59,43 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	for topic, most := range plain {
 		if want := map[bool]time.Duration{true: 48 * time.Hour, false: 24 * time.Hour}[strings.HasPrefix(topic, "m.requests.")]; most != want {
 			t.Errorf("%s: %s, want %s", topic, most, want)
+		}
+	}
+}
+
+// Whether content is sealed, and with what this node has.
+func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
+	keys, err := vault.Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	other, err := vault.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := keys.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := other.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		dir, known string
+		since      time.Time
+		state      string
+		says       string
+	}{
+		{dir, own, past, "good", "is sealed;"}, {dir, own, future, "good", "is sealed from"}, {dir, identity, past, "bad", identity}, {t.TempDir(), own, past, "bad", "has no vault"},
+		{"", own, past, "bad", "hand none"}, {"", own, future, "advice", "no node seals"}, {"", "", past, "advice", "no node seals"},
+	} {
+		r := &report{}
+		r.vault(c.dir, &postgres.Examination{Vault: c.known, Since: c.since})
+		if len(r.checks) != 1 || r.checks[0].State != c.state || !strings.Contains(r.checks[0].Detail, c.says) {
+			t.Errorf("%+v: %+v", c, r.checks)
 		}
 	}
 }

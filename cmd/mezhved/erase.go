@@ -22,7 +22,8 @@ type journalEraseCmd struct {
 	Content   bool     `help:"Erase content: envelopes, attachments, the values behind their entries, and their keys."`
 	Message   []string `placeholder:"ID" help:"Whose content: a MessageID, an id of the gateway, or an incident."`
 	Exchange  bool     `help:"With the request that a message answers, and all answers."`
-	Person    string   `placeholder:"FIELD=VALUE" help:"Whose content: every exchange about a person."`
+	Person    string   `placeholder:"FIELD=VALUE" help:"Whose content: every exchange about a person, in any spelling."`
+	Case      string   `help:"Whose content: messages for the case of this number."`
 	Ground    string   `help:"Legal ground, without names of people: it stands in the journal for ever."`
 	DryRun    bool     `help:"Count what would be erased, and erase nothing."`
 	Count     *int     `placeholder:"N" help:"How many there are, as --dry-run said; needed for more than one."`
@@ -127,12 +128,9 @@ func (c *journalEraseCmd) order() (map[string]any, error) {
 	for name, list := range c.values() {
 		question[name] = list[0]
 	}
-	if c.Person != "" {
-		field, value, ok := strings.Cut(c.Person, "=")
-		if !ok {
-			return nil, usage(fmt.Errorf("--person %s: FIELD=VALUE is expected", c.Person))
-		}
-		question["person"] = map[string]string{"field": field, "value": value}
+	about := aboutFlags{Person: c.Person, Case: c.Case} // --ground is the erasure's own
+	if err := about.add(question); err != nil {
+		return nil, err
 	}
 	switch {
 	case len(c.Message) > 0 && len(question) > 0:
