@@ -18,7 +18,7 @@
 //	                               life, room, files in the store -> admitted
 //	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
-//	                               before it
+//	                               before it. Its content is sealed on the way
 //	                 receipt       signed, answered
 //	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
 //	                               queued, the store remembers it
@@ -138,6 +138,19 @@
 // lasts a minute, the node accepts, sweeps and journals nothing: one of the clocks
 // is wrong, nobody knows which, and what a wrong time ends is not given back. Polls
 // and acknowledgements go on.
+//
+// # Content
+//
+// The log has commitments, and what they stand for is content: it has an end. The
+// store seals body and attachments of each message, and what is kept of a refused
+// call, with a key of its own out of the vault (package vault), which is in no
+// database and no backup of one; a record on the bus is sealed with the key of its
+// message, unless a provider reads it there (record). So erasing a key erases all
+// copies. Retention ends content by service, direction and day, an operator's order
+// ends single messages (package postgres: content_erase.go, content_retention.go);
+// neither touches what is on its way. Should a database be put back from which a
+// message was erased since, it is not handed out: its content is gone (Message.Erased),
+// and the erasure takes it out of its queue, with a "dead" event.
 //
 // # Versions
 //
