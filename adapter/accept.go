@@ -25,7 +25,7 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	m := a.message
 	c.event.Message, c.event.Direction, c.event.Original = m.ID.String(), string(m.Direction), string(m.Original)
 	done := c.stage("accept")
-	out, err := g.commit(ctx, m, g.acceptEvents(c, m))
+	out, err := g.commit(ctx, m, acceptEvents(c, a))
 	done()
 	if err != nil {
 		c.scratch = nil // the store may still be reading the body
@@ -76,8 +76,10 @@ func (g *Gateway) commit(ctx context.Context, m *Message, events []journal.Event
 
 // acceptEvents are what the journal hears of an accepted message: the message
 // itself and, for a final reply, that its request is answered.
-func (g *Gateway) acceptEvents(c *call, m *Message) []journal.Event {
+func acceptEvents(c *call, a admitted) []journal.Event {
+	m := a.message
 	ev := acceptedEvent(c, m)
+	ev.Personal = a.about
 	events := []journal.Event{ev}
 	if m.Direction.Final() {
 		events = append(events, answeredEvent(ev, m))

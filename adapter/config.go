@@ -30,6 +30,7 @@ type Config struct {
 	Database DatabaseConfig `yaml:"database"`
 	Kafka    KafkaConfig    `yaml:"kafka"`
 	Journal  JournalConfig  `yaml:"journal"`
+	Keep     KeepConfig     `yaml:"retention"`
 
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
@@ -106,6 +107,38 @@ type RetentionConfig struct {
 	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with either
 	Archive  Period `yaml:"archive"`  // entries older than this leave the database for dir, 45d at least; default: they stay
 	Dir      string `yaml:"dir"`      // of the archive, in the layout of tlog-tiles
+}
+
+// KeepConfig says how long content is kept: bodies and attachments of messages, and
+// what is kept of refused calls. A service may say otherwise for its own. What is
+// still on its way stays until it is not.
+type KeepConfig struct {
+	Content  Period `yaml:"content"`  // of messages; default: for ever
+	Requests Period `yaml:"requests"` // of requests and broadcasts; default: content
+	Answers  Period `yaml:"answers"`  // of what answers them; default: content
+	Refused  Period `yaml:"refused"`  // bytes of refused calls; default 30d
+	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with any of them
+	FourEyes bool   `yaml:"fourEyes"` // an operator's order to erase content needs another operator's confirmation
+}
+
+// For is how long the content of a service's requests, or of its answers, is kept,
+// by the configuration and the versions of the service that there are; 0 is for ever.
+func (k KeepConfig) For(c *Catalog, service string, request bool) time.Duration {
+	keep, own := k.Answers, func(s *Service) time.Duration { return s.KeepAnswers }
+	if request {
+		keep, own = k.Requests, func(s *Service) time.Duration { return s.KeepRequests }
+	}
+	if keep == 0 {
+		keep = k.Content
+	}
+	longest := time.Duration(0)
+	for _, s := range c.byName[service] {
+		longest = max(longest, own(s)) // one class of keys for all of them
+	}
+	if longest > 0 {
+		return longest
+	}
+	return keep.D()
 }
 
 // SignatureConfig is the gateway's own key: the "bus signature" on answers.
@@ -282,6 +315,7 @@ func (c Config) WithDefaults() Config {
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
+	def(&c.Keep.Refused, Period(30*24*time.Hour))
 	def(&c.MessageID.ShelfLife, Period(24*time.Hour))
 	def(&c.MessageID.Skew, Period(5*time.Minute))
 	def(&c.Limits.Body, 16<<20)
@@ -365,6 +399,27 @@ func (c *Config) resolve(dir string) {
 	}
 }
 
+func (c Config) checkKeep(f *yamlFile) {
+	k := c.Keep
+	for _, p := range []struct {
+		name string
+		keep Period
+	}{{"content", k.Content}, {"requests", k.Requests}, {"answers", k.Answers}, {"refused", k.Refused}} {
+		if p.keep != 0 && p.keep.D() < leastKept {
+			f.errorf("retention."+p.name, "is shorter than a day: content ends by whole days")
+		}
+	}
+	if k.Content+k.Requests+k.Answers > 0 && strings.TrimSpace(k.Ground) == "" {
+		f.errorf("retention.ground", "ending content needs a ground, which the journal will show")
+	}
+	if k.Content+k.Requests+k.Answers > 0 && c.Journal.Vault == "" && c.Journal.Key != "" {
+		f.errorf("retention", "needs journal.vault: content ends with its keys")
+	}
+}
+
+// leastKept is the least time for which content may be kept.
+const leastKept = 24 * time.Hour
+
 // check names what cannot work. It looks at the files that are named, not at
 // the network.
 func (c Config) check(f *yamlFile) {
@@ -418,6 +473,7 @@ func (c Config) check(f *yamlFile) {
 	} else if r.Archive > 0 && r.Dir == "" {
 		f.errorf("journal.retention", "archiving needs a dir")
 	}
+	c.checkKeep(f)
 	if c.Queues.Lease.D() < time.Second {
 		f.errorf("queues.lease", "is shorter than a second")
 	}

@@ -5,31 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-
-	"mezhved/envelopes/xmltape"
 )
-
-// A routing path that is taken finds only what stands in the document, and one
-// that is not taken is an error, whatever is written.
-func FuzzCodePath(f *testing.F) {
-	for _, s := range []string{`/Req/K`, `/*[local-name()="Req"]/*[local-name()='K']/text()`, `/x:Req/@x:a`, `//`, `/Req[`} {
-		f.Add(s)
-	}
-	tape := new(xmltape.Tape)
-	const doc = `<Req xmlns="urn:a"><K>77</K><L a="50"/></Req>`
-	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, path string) {
-		p, err := parseCodePath(path, map[string]string{"x": "urn:a"})
-		if err != nil {
-			return
-		}
-		if code, ok := p.find(tape.Root()); ok && code != "77" && code != "50" {
-			t.Errorf("%q finds %q", path, code)
-		}
-	})
-}
 
 // Whatever an operator writes is read or told with places inside the file.
 func FuzzYAMLFile(f *testing.F) {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/subject"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -122,6 +124,8 @@ type Service struct {
 	Stage         Stage
 	Deadline      time.Duration // 0: none
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
+	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
+	KeepAnswers   time.Duration // and of what answers them
 	Content       int64         // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int
@@ -129,11 +133,14 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 
+	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
+	AboutResponse *subject.Plan
+
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
 	callers    map[Mnemonic]bool // nil: every registered party
-	code       *codePath         // routing code; nil: fixed
+	code       *contentpath.Path // routing code; nil: fixed
 	table      map[string]Mnemonic
 	otherwise  Mnemonic // for codes outside the table
 	validators sync.Pool
@@ -217,6 +224,38 @@ func (c *Catalog) Topics(prefix string) (all, intake []string) {
 	return all, intake
 }
 
+// Unsealed are the topics whose records bear content in the clear, because somebody
+// beside the gateways reads them, and for how long that content is kept elsewhere: as
+// long as the topic may keep it; 0 is for ever.
+func (c *Catalog) Unsealed(k KafkaConfig, keep KeepConfig) map[string]time.Duration {
+	topics := map[string]time.Duration{}
+	bears := func(topic string, most time.Duration) {
+		if had, ok := topics[topic]; !ok || had == 0 || most > 0 && most < had {
+			topics[topic] = most
+		}
+	}
+	for _, s := range c.services {
+		for _, p := range c.Parties() {
+			if (s.Stream || k.Content == ContentPlain) && slices.Contains(c.receivers(s), p.Mnemonic) {
+				bears(requestTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, true))
+			}
+			if k.Content == ContentPlain && s.Admits(p.Mnemonic) {
+				bears(responseTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, false))
+			}
+		}
+	}
+	return topics
+}
+
+// receivers are those to whom requests of a service may go.
+func (c *Catalog) receivers(s *Service) []Mnemonic {
+	list := slices.Clone(s.Providers)
+	for _, m := range s.table {
+		list = append(list, m)
+	}
+	return append(list, s.otherwise)
+}
+
 // Admits reports whether the party may send requests of this version.
 func (s *Service) Admits(p Mnemonic) bool { return s.callers == nil || s.callers[p] }
 
@@ -239,7 +278,7 @@ func (s *Service) Route(content xmltape.Node) ([]Mnemonic, error) {
 	if s.Broadcast || s.code == nil {
 		return s.Providers, nil
 	}
-	code, ok := s.code.find(content)
+	code, ok := s.code.First(content)
 	if !ok {
 		return nil, &RouteError{Missing: s.code.String()}
 	}

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/subject"
 	"mezhved/xsd"
 )
 
@@ -52,11 +54,20 @@ type serviceFile struct {
 	Callers   []string      `yaml:"callers"` // mnemonics, or "*" for every registered party
 	Deadline  Period        `yaml:"deadline"`
 	EndOfLife Period        `yaml:"endOfLife"`
-	Personal  string        `yaml:"personalSignature"` // optional (default), required, forbidden
+	Retention serviceKeep   `yaml:"retention"`
+	Official  string        `yaml:"personalSignature"` // optional (default), required, forbidden
+	Personal  *personalFile `yaml:"personal"`          // whose data the messages hold
+	Ground    *groundFile   `yaml:"ground"`            // on what ground the requests ask
 	Files     string        `yaml:"fileSignature"`     // optional (default), required
 	Limits    serviceLimits `yaml:"limits"`
 	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
 	Delivery  string        `yaml:"delivery"` // poll (default) or stream
+}
+
+// serviceKeep is how long content of the service is kept; default: the gateway's.
+type serviceKeep struct {
+	Requests Period `yaml:"requests"`
+	Answers  Period `yaml:"answers"`
 }
 
 type serviceRoot struct {
@@ -89,8 +100,9 @@ type catalogReader struct {
 	now       time.Time
 	old       map[[32]byte]*xsd.Schema // compiled before, by bundle
 	compiled  map[[32]byte]*xsd.Schema
-	samples   bool // look at them too
-	noParties bool // their folder cannot be read, so none is known
+	samples   bool                    // look at them too
+	forms     map[string]subject.Form // of personal fields, by name
+	noParties bool                    // their folder cannot be read, so none is known
 	sum       hash.Hash
 	catalog   *Catalog
 	findings  Findings
@@ -105,7 +117,7 @@ func Lint(services, parties string, now time.Time) (*Catalog, Findings) {
 }
 
 func (r *catalogReader) read(services, parties string) *Catalog {
-	r.sum = sha256.New()
+	r.sum, r.forms = sha256.New(), map[string]subject.Form{}
 	r.catalog = &Catalog{
 		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
 		byRoot: map[QName]*Service{}, byName: map[string][]*Service{},
@@ -363,9 +375,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	s := &Service{
 		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,
 		Request:  QName{in.Root.Namespace, in.Root.Request},
-		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(),
+		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
-		Stage: Stage(in.Stage), Personal: Personal(in.Personal), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
+		Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
 	def(&s.Stage, StagePublished)
 	def(&s.Personal, PersonalOptional)
@@ -376,6 +388,8 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
 	r.compile(f, s, dir, &in)
+	checkRoute(f, s)
+	r.checkSubject(f, s, &in)
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
 	}
@@ -422,7 +436,7 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 	switch s.Personal {
 	case PersonalOptional, PersonalRequired, PersonalForbidden:
 	default:
-		f.errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Personal)
+		f.errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Official)
 	}
 	switch s.FileSignature {
 	case PersonalOptional, PersonalRequired:
@@ -433,6 +447,11 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 	case "", "poll", "stream":
 	default:
 		f.errorf("delivery", "poll or stream is expected, not %q", in.Delivery)
+	}
+	for name, keep := range map[string]time.Duration{"requests": s.KeepRequests, "answers": s.KeepAnswers} {
+		if keep != 0 && keep < leastKept {
+			f.errorf("retention."+name, "is shorter than a day: content ends by whole days")
+		}
 	}
 	if s.EndOfLife > 0 && s.Deadline > s.EndOfLife {
 		f.warnf("deadline", "is later than endOfLife")
@@ -481,7 +500,7 @@ func (r *catalogReader) checkRouting(f *yamlFile, s *Service, in *routingFile, k
 	if s.Broadcast {
 		f.errorf("routing", "a broadcast goes to all providers: leave routing out")
 	}
-	code, err := parseCodePath(in.XPath, in.Namespaces)
+	code, err := contentpath.Parse(in.XPath, in.Namespaces)
 	if err != nil {
 		f.errorf("routing.xpath", "%v", err)
 		return

@@ -75,7 +75,11 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 	if err := g.checkRoom(c, nil, m.Recipients); err != nil {
 		return admitted{}, err
 	}
-	return admitted{m, s}, nil
+	a := admitted{message: m, service: s}
+	if m.Direction == DirResponse {
+		a.about = c.about(s.AboutResponse, resp.Content)
+	}
+	return a, nil
 }
 
 // replyRoute reads the reply address. Only the provider that the request went

@@ -136,43 +136,6 @@ func TestReadReplyKeys(t *testing.T) {
 	}
 }
 
-func TestCodePath(t *testing.T) {
-	const doc = `<a:Req xmlns:a="urn:a"><x:Region xmlns:x="urn:x"><Code/></x:Region><x:Region xmlns:x="urn:x" okato="45"><Code> 77 </Code></x:Region><a:K> 50
-</a:K></a:Req>`
-	tape := new(xmltape.Tape)
-	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
-		t.Fatal(err)
-	}
-	spaces := map[string]string{"a": "urn:a", "x": "urn:x"}
-	for path, want := range map[string]string{
-		`/Req/K`:      "50",
-		`/a:Req/a:K`:  "50",
-		`/x:Req/a:K`:  "",
-		`/*/K/text()`: "50",
-		`/*[local-name()="Req"]/*[local-name()='K']/text()`:               "50",
-		`/*[local-name()="Req" and namespace-uri()="urn:a"]/K`:            "50",
-		`/*[local-name()="Req" and namespace-uri()="http://other/a/b"]/K`: "",
-		`/Req/Region/Code`:     "77",
-		`/Req/x:Region/@okato`: "45",
-		`/Req/Region/@x:okato`: "",
-		`/Req/Nothing`:         "",
-	} {
-		p, err := parseCodePath(path, spaces)
-		if err != nil {
-			t.Errorf("%s: %v", path, err)
-			continue
-		}
-		if got, ok := p.find(tape.Root()); got != want || ok != (want != "") {
-			t.Errorf("%s finds %q, want %q", path, got, want)
-		}
-	}
-	for _, bad := range []string{"", "Req/K", "//K", "/Req//K", "/Req/", "/Req/K[1]", "/Req[K]/K", "/u:Req", "/Req/.", "/Req/..", `/*[local-name()="Req]`, "/text()", "/@a", "/Req/@a/b", "/Req|/K", "/count(K)"} {
-		if _, err := parseCodePath(bad, spaces); err == nil {
-			t.Errorf("%q was taken", bad)
-		}
-	}
-}
-
 // terms stand in Latin letters in the sentences of the table: names of fields,
 // headers and operations, and words of the standard's own texts.
 var terms = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
@@ -237,9 +200,9 @@ func TestTable(t *testing.T) {
 func TestEverySayingHasItsRussianForm(t *testing.T) {
 	sentences.Room{
 		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2, "say": 2}, Russian: sayingsRussian,
-		Files: []string{"registryfiles.go", "yamlfile.go", "routecode.go", "samples.go"},
+		Files: []string{"registryfiles.go", "subjectfiles.go", "yamlfile.go", "samples.go"},
 		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
-			"UTC responses statuses draft test published retired"),
+			"UTC responses statuses draft test published retired snils a-z digits text date exact hash xpath parts"),
 	}.Check(t)
 }
 

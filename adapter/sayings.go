@@ -106,14 +106,13 @@ var sayingsRussian = map[string]string{
 	"the root is %s, here %s is expected":                                          "корневой элемент — %s, а здесь ожидается %s",
 	"the root is %s, which is neither the request nor the response of the service": "корневой элемент — %s, а это ни запрос, ни ответ этого вида сведений",
 
-	// The path of a routing code.
-	"the path %q must begin with /":       "путь %q должен начинаться с /",
-	"path %q: %v":                         "путь %q: %v",
-	"an empty step (// is not supported)": "пустой шаг (// не поддерживается)",
-	"an unclosed quote":                   "кавычка не закрыта",
-	"an empty step":                       "пустой шаг",
-	"step %q: only *[local-name()=\"…\"] may have a predicate":                          "шаг %q: условие возможно только в *[local-name()=\"…\"]",
-	"step %q: local-name()=\"…\" or namespace-uri()=\"…\" is expected in the predicate": "шаг %q: в условии ожидается local-name()=\"…\" или namespace-uri()=\"…\"",
-	"step %q is not a name":                   "шаг %q — не имя",
-	"prefix %q is not declared in namespaces": "префикс %q не объявлен в namespaces",
+	// Whom messages are about.
+	"a name such as snils is expected, of a-z, 0-9 and '-', at most 28 long, that does not end in a number, not %q": "ожидается имя вроде snils из a-z, 0-9 и «-», не длиннее 28 знаков и без числа на конце, а не %q",
+	"%q is the journal's own name for something else":                                                               "%q в журнале уже называет другое",
+	"%s is spelled as %s in another service and as %s here: who looks for it would find one of the two":             "%s в другом виде сведений записывается как %s, а здесь как %s: поиск нашёл бы только одно из двух",
+	"digits, text, date, exact or hash is expected, not %q":                                                         "ожидается digits, text, date, exact или hash, а не %q",
+	"where does it stand? give xpath, or parts":                                                                     "где это стоит? укажите xpath или parts",
+	"give xpath or parts, not both":                                                                                 "укажите xpath или parts, но не оба",
+	"the parts stand in no element together":                                                                        "части не стоят вместе ни в одном элементе",
+	"%v: no request can be routed by it":                                                                            "%v: по нему не направить ни одного запроса",
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"mezhved/adapter/journal"
+	"mezhved/adapter/subject"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -22,6 +24,7 @@ import (
 type admitted struct {
 	message *Message
 	service *Service
+	about   []journal.PersonalField // whom it is about, and on what ground it asks
 }
 
 // submit carries out SendRequest.
@@ -99,7 +102,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	}
 	if s.Broadcast {
 		m.Direction = DirBroadcast
-		return admitted{m, s}, nil
+		return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
 	}
 	m.VIP = c.party.VIP
 	address := replyAddress{
@@ -110,7 +113,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		address.EOL = eol.UnixMilli()
 	}
 	m.ReplyTo = g.replies.seal(address)
-	return admitted{m, s}, nil
+	return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
 }
 
 // requestService finds the service version that the content's root names, and
@@ -160,6 +163,19 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 		c.letPass(ruleUnsignedPrefix)
 	}
 	return g.verifyPersonal(c, s, personal, content, id)
+}
+
+// ruleMoreValues says of an accepted message that not all values of people in it
+// could be committed to.
+const ruleMoreValues = "more-values"
+
+// about reads whom the proved content is about, and on what ground it asks.
+func (c *call) about(plan *subject.Plan, content xmltape.Node) []journal.PersonalField {
+	values, left := plan.Read(content)
+	if left > 0 {
+		c.letPass(ruleMoreValues)
+	}
+	return values
 }
 
 // checkAttachments holds contents against the signed headers: each has its

@@ -17,11 +17,12 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/subject"
 )
 
 // question is what is asked of the journal, in the words of the API. The JSON
 // form is the body of POST /journal/search; the same names are the parameters of
-// the GET forms, except person, which must not stand in an address.
+// the GET forms, except person, ground and case, which must not stand in an address.
 type question struct {
 	From        string  `json:"from,omitempty"`
 	To          string  `json:"to,omitempty"`
@@ -38,6 +39,8 @@ type question struct {
 	Certificate string  `json:"certificate,omitempty"`
 	Incident    string  `json:"incident,omitempty"`
 	Person      *person `json:"person,omitempty"`
+	Ground      string  `json:"ground,omitempty"` // like person, and case, too: not in an address
+	Case        string  `json:"case,omitempty"`
 	Order       string  `json:"order,omitempty"` // newest (default) or oldest
 	After       string  `json:"after,omitempty"` // "next" of the page before
 	Limit       int     `json:"limit,omitempty"` // of a page: 50, 500 at most
@@ -168,7 +171,12 @@ func (q *question) check() error {
 		if q.Person.Field == "" || q.Person.Value == "" {
 			return problem(http.StatusBadRequest, Text{"Поиск по значению: нужны и поле, и значение.", "person: field and value are both needed."})
 		}
-		p.Person = &journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}
+		p.Values = append(p.Values, journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value})
+	}
+	for _, one := range [][2]string{{subject.Ground, q.Ground}, {subject.Case, q.Case}} {
+		if one[1] != "" {
+			p.Values = append(p.Values, journal.PersonalField{Field: one[0], Value: one[1]})
+		}
 	}
 	return nil
 }
@@ -223,9 +231,14 @@ func (q *question) reading(act string) reading {
 			r.fields = append(r.fields, f.name)
 		}
 	}
-	if q.Person != nil {
-		r.query += fmt.Sprintf(" person %s=%s", q.Person.Field, q.Person.Value)
-		r.fields, r.always = append([]string{"person"}, r.fields...), true
+	for _, v := range q.query.Values {
+		name := v.Field
+		if q.Person != nil && v.Field == q.Person.Field {
+			name = "person"
+			r.query += " person"
+		}
+		r.query += fmt.Sprintf(" %s=%s", v.Field, v.Value)
+		r.fields, r.always = append([]string{name}, r.fields...), true
 	}
 	return r
 }

@@ -22,11 +22,11 @@ import (
 const (
 	LeafVersion = 2    // the highest "v" of a leaf that this package knows: see Leaf.version
 	MaxLeaf     = 4096 // bytes of one leaf
+	MaxPersonal = 48   // committed fields of one leaf, besides digest
 
-	maxText     = 128 // bytes of a text field in a leaf; longer ones end in "…"
-	maxPersonal = 8   // committed fields of one leaf, besides digest
-	maxFields   = 8   // names in Fields
-	placeRoom   = 176 // bytes that the sequencer may add: logged, prev, both counters and test
+	maxText   = 128 // bytes of a text field in a leaf; longer ones end in "…"
+	maxFields = 8   // names in Fields
+	placeRoom = 176 // bytes that the sequencer may add: logged, prev, both counters and test
 )
 
 // NoEntry stands for "there is no such entry" where an index is expected.
@@ -161,9 +161,9 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 	if ms := e.Time.UnixMilli(); ms <= 0 || ms > maxInteger {
 		return Leaf{}, nil, fmt.Errorf("event %s has no usable time: %s", e.Kind, e.Time)
 	}
-	if len(e.Personal) > maxPersonal || len(e.Fields) > maxFields {
+	if len(e.Personal) > MaxPersonal || len(e.Fields) > maxFields {
 		return Leaf{}, nil, fmt.Errorf("event %s has %d personal values and %d field names, at most %d and %d are possible",
-			e.Kind, len(e.Personal), len(e.Fields), maxPersonal, maxFields)
+			e.Kind, len(e.Personal), len(e.Fields), MaxPersonal, maxFields)
 	}
 	l := Leaf{Event: e, Prev: NoEntry}
 	l.Time = e.Time.UTC().Truncate(time.Millisecond)
@@ -271,6 +271,16 @@ func ValidName(s string) bool {
 		}
 	}
 	return true
+}
+
+// FieldBase is the name of a field without the number by which the further values
+// of the same field are told apart: snils of snils-2.
+func FieldBase(name string) string {
+	base := strings.TrimRight(name, "0123456789")
+	if n := len(base) - 1; len(base) < len(name) && n > 0 && base[n] == '-' {
+		return base[:n]
+	}
+	return name
 }
 
 // texts lists the leaf's free strings, for clipping.

@@ -152,14 +152,26 @@ func (s *Store) Unseal(m *adapter.Message, part string, sealed []byte) ([]byte, 
 	return s.bodies.unsqueeze(squeezed)
 }
 
+// Erasure is adapter.Store.Erasure.
+func (s *Store) Erasure(ctx context.Context, service string, d adapter.Direction, id uuid.UUID) (*adapter.Erasure, error) {
+	e, err := s.erasureOf(ctx, vault.Item{Class: adapter.ContentClass(service, d), ID: vault.ID(id)})
+	if err != nil {
+		return nil, fmt.Errorf("asking whether a message was erased: %w", err)
+	}
+	if e.At.IsZero() {
+		return nil, nil
+	}
+	return e, nil
+}
+
 // erasureOf tells when and on what ground an item was erased. What is known of it
 // may be less: its key has gone already and the rest of the erasure is under way.
 func (s *Store) erasureOf(ctx context.Context, it vault.Item) (*adapter.Erasure, error) {
 	e := &adapter.Erasure{}
 	err := s.pool.QueryRow(ctx, `SELECT e.at, e.ground FROM content_erased i JOIN content_erasure e ON e.id = i.erasure WHERE i.item = $1
 UNION ALL
-(SELECT at, ground FROM content_erasure WHERE class = $2 AND before > $3 ORDER BY before LIMIT 1) LIMIT 1`,
-		[16]byte(it.ID), it.Class, it.ID.Time()).Scan(&e.At, &e.Ground)
+(SELECT at, ground FROM content_erasure WHERE class = $2 AND before > $3 AND NOT coalesce(line->'spared' ? $4, false) ORDER BY before LIMIT 1) LIMIT 1`,
+		[16]byte(it.ID), it.Class, it.ID.Time(), uuid.UUID(it.ID).String()).Scan(&e.At, &e.Ground)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}

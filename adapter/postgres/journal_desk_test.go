@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // everything reads the whole log, decoded.
@@ -44,7 +46,7 @@ func matches(q *postgres.Query, r *postgres.Row, of map[string]bool, person map[
 		eq(q.Certificate, l.Certificate) && eq(q.Incident, l.Incident) && eq(q.Channel, l.Channel) &&
 		(q.Tests == postgres.TestsToo || (q.Tests == postgres.TestsOnly) == l.Test) && (q.Reference == "" || of[l.Message] || l.Reference == q.Reference) &&
 		(q.ID == "" || l.Message != "" && of[l.Message] || l.Message == "" && (l.MessageID == q.ID || l.Incident == q.ID)) &&
-		(q.Person == nil || person[r.Index])
+		(len(q.Values) == 0 || person[r.Index])
 }
 
 // Random questions over days of entries: every answer, page by page, and every
@@ -128,9 +130,9 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 				}
 			}
 		case 4:
-			q.Person = &journal.PersonalField{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}
+			q.Values = []journal.PersonalField{{Field: "snils", Value: fmt.Sprintf("%011d", r.IntN(9))}}
 			for _, row := range all {
-				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Person.Value {
+				if p := people[row.Leaf.Message]; p != nil && p[0].Value == q.Values[0].Value {
 					person[row.Index] = true
 				}
 			}
@@ -247,7 +249,7 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	if found := a.anywhere([]byte(snils), []byte("Петрова Анна")); found != nil {
 		t.Errorf("a personal value stands in clear in %v", found)
 	}
-	rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}})
+	rows, err := a.Search(ctx, postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}})
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("search by person: %d entries, %v; want 1", len(rows), err)
 	}
@@ -278,7 +280,7 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	if err != nil || len(left) != 2 {
 		t.Errorf("%d openings are left, %v; want 2", len(left), err)
 	}
-	if rows, err := a.Search(ctx, postgres.Query{Person: &journal.PersonalField{Field: "snils", Value: snils}}); err != nil || len(rows) != 0 {
+	if rows, err := a.Search(ctx, postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}}); err != nil || len(rows) != 0 {
 		t.Errorf("search by person still finds %d, %v", len(rows), err)
 	}
 	page, err := a.Search(ctx, postgres.Query{Kind: journal.KindErased})
@@ -292,17 +294,30 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	}
 	a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note, c)
 
-	// After a restore the register does it again, once.
-	register, err := a.Erasures(ctx)
-	if err != nil || len(register) != 1 {
-		t.Fatalf("register %v, %v", register, err)
+	// After a restore the register does it again, once; and not to another entry that
+	// has the number by then.
+	store, err := postgres.Open(ctx, postgres.Options{URL: a.url, Vault: a.Vault})
+	a.must(err)
+	t.Cleanup(store.Close)
+	register, err := a.Vault.Erasures()
+	if err != nil || len(register) != 1 || register[0].Leaf == "" {
+		t.Fatalf("register %+v, %v", register, err)
 	}
-	if n, err := a.Reerase(ctx, register, "restore", a.Clock.Now()); err != nil || n != 0 {
-		t.Errorf("erased again what is gone: %d, %v", n, err)
-	}
-	register[0].Fields = []string{"applicant"}
-	if n, err := a.Reerase(ctx, register, "restore", a.Clock.Now()); err != nil || n != 1 {
-		t.Errorf("re-erased %d, %v; want 1", n, err)
+	for _, c := range []struct {
+		what   string
+		fields []string
+		leaf   string
+		want   postgres.Reerased
+	}{
+		{"what is gone", register[0].Fields, register[0].Leaf, postgres.Reerased{Lines: 1}},
+		{"another entry", []string{"applicant"}, strings.Repeat("0", 64), postgres.Reerased{Lines: 1}},
+		{"what is there", []string{"applicant"}, register[0].Leaf, postgres.Reerased{Lines: 1, Content: 1}},
+	} {
+		e := register[0]
+		e.ID, e.Fields, e.Leaf = uuid.NewString(), c.fields, c.leaf
+		if got, err := store.Reerase(ctx, []vault.Erasure{e}, false, "restore"); err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v; want %+v", c.what, got, err, c.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/subject"
 )
 
 // Query is an auditor's question. Empty fields do not restrict. Times are those
@@ -27,9 +28,9 @@ type Query struct {
 	Certificate      string // hex SHA-256
 	Incident         string
 	Channel          string
-	Reference        string                 // all that happened to the messages whose ReferenceMessageID it is
-	Tests            Tests                  // what to do with test traffic
-	Person           *journal.PersonalField // exact value of a committed field; found while it is not erased
+	Reference        string                  // all that happened to the messages whose ReferenceMessageID it is
+	Tests            Tests                   // what to do with test traffic
+	Values           []journal.PersonalField // of committed fields, in any spelling, each of them; found while they are not erased
 
 	Descending bool  // newest first
 	After      int64 // the last index of the page before; with HasAfter
@@ -79,7 +80,7 @@ func (w *where) sql() string {
 // narrow says whether the query is answered by few rows, whatever the size of
 // the journal; others are counted from the daily totals.
 func (q *Query) narrow() bool {
-	return q.ID != "" || q.Incident != "" || q.Certificate != "" || q.Reference != "" || q.Person != nil
+	return q.ID != "" || q.Incident != "" || q.Certificate != "" || q.Reference != "" || len(q.Values) > 0
 }
 
 // dimensions adds the conditions on columns that journal_tally has, too.
@@ -155,8 +156,8 @@ func (j *Journal) entries(ctx context.Context, db querier, q *Query, from, to in
 			return err
 		}
 	}
-	if q.Person != nil {
-		messages, indexes, err := j.person(ctx, db, *q.Person)
+	for _, v := range q.Values {
+		messages, indexes, err := j.committed(ctx, db, v)
 		if err != nil {
 			return err
 		}
@@ -210,18 +211,23 @@ func entriesOf(rows pgx.Rows) (messages []string, indexes []int64, err error) {
 // entries' commitments: ask the node that has.
 var ErrNoVault = errors.New("this node has not the keys of the journal's values")
 
-// person finds the entries that commit to a value, and their messages.
-func (j *Journal) person(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+// committed finds the entries that commit to a value, however it is spelled, and
+// their messages.
+func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
 	if j.vault == nil {
 		return nil, nil, ErrNoVault
 	}
-	blind, err := j.vault.Blind(p.Field, p.Value)
-	if err != nil {
-		return nil, nil, err
+	var blinds [][]byte
+	for _, spelling := range subject.Spellings(p.Value) {
+		blind, err := j.vault.Blind(p.Field, spelling)
+		if err != nil {
+			return nil, nil, err
+		}
+		blinds = append(blinds, blind)
 	}
-	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = $1 AND o.blind <> '' AND o.field = $2`, blind, p.Field)
+	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = ANY ($1) AND o.blind <> ''`, blinds)
 	if messages, indexes, err = entriesOf(rows); err != nil {
-		return nil, nil, fmt.Errorf("find the entries of a person: %w", err)
+		return nil, nil, fmt.Errorf("find the entries that commit to a value: %w", err)
 	}
 	return messages, indexes, nil
 }

@@ -80,10 +80,9 @@ type Store struct {
 	health healthCheck
 	sweeps sweeps
 
+	answers answers      // about revocation
 	sealing atomic.Bool  // content is sealed from now on
 	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
-
-	answers answers // about revocation
 
 	accepts chan *accept
 	writing sync.WaitGroup

@@ -180,7 +180,8 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 	return o, nil
 }
 
-// Blind is the search token of a value of a field. Whoever has the database but
+// Blind is the search token of a value of a field, the same for snils and snils-2.
+// Whoever has the database but
 // not the vault cannot compute it, so cannot try all values.
 func (v *Vault) Blind(field, value string) ([]byte, error) {
 	k, err := v.key("blind", true)
@@ -188,7 +189,7 @@ func (v *Vault) Blind(field, value string) ([]byte, error) {
 		return nil, err
 	}
 	m := hmac.New(sha256.New, k)
-	io.WriteString(m, field)
+	io.WriteString(m, journal.FieldBase(field))
 	m.Write([]byte{0})
 	io.WriteString(m, value)
 	return m.Sum(nil)[:16], nil

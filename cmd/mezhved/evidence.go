@@ -221,6 +221,28 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
 }
 
+// openContent starts ending content whose time is over: on every node that has the
+// keys. What one of them has done the others find done.
+func (n *node) openContent(rooms *adapter.Rooms) {
+	if n.vault == nil {
+		return
+	}
+	keep := n.config.Keep
+	catalog := rooms.Registry.Catalog
+	r := &postgres.ContentRetention{
+		Store: n.store, Refused: keep.Refused.D(), Ground: cmp.Or(keep.Ground, "end of retention"), Now: n.clock.Now, Log: n.log,
+		Services: func() []string {
+			var names []string
+			for _, s := range catalog().Services() {
+				names = append(names, s.Name)
+			}
+			return names
+		},
+		For: func(service string, request bool) time.Duration { return keep.For(catalog(), service, request) },
+	}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "content", Run: r.Run})
+}
+
 // cosigned says whether the log publishes only what a quorum of witnesses signed.
 func (n *node) cosigned() bool { return n.policy != nil && len(n.policy.Witnesses()) > 0 }
 

@@ -87,7 +87,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 			return n, usage(err)
 		}
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Vault: n.vault, Log: log})
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(c, registry.Catalog()), Vault: n.vault, Log: log})
 	if errors.Is(err, postgres.ErrVault) {
 		return n, usage(err)
 	}
@@ -132,6 +132,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openJournal(ctx, &rooms); err != nil {
 		return n, err
 	}
+	n.openContent(&rooms)
 	if err = n.openFiles(&rooms); err != nil {
 		return n, err
 	}
@@ -279,7 +280,7 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 		n.onClose(k.Stop)
 		c.Brokers, c.Replication = k.Brokers(), 1
 	}
-	b, err := openKafka(c, n.log)
+	b, err := openKafka(c, n.clock.Now, n.log)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -288,8 +289,8 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 }
 
 // openKafka connects to the bus of a configuration.
-func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
-	opt := kafka.Options{Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
+func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*kafka.Broker, error) {
+	opt := kafka.Options{Now: now, Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
 	if c.TLS {
 		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.CAs != "" {
@@ -320,18 +321,25 @@ func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
 	return kafka.Open(opt)
 }
 
-// certificateSamples are what signed envelopes repeat: certificates in base64.
-func certificateSamples(c *adapter.Catalog) [][]byte {
+// certificateSamples are what signed envelopes repeat: certificates in base64, the
+// gateway's own first, which stands in every answer.
+func certificateSamples(config adapter.Config, c *adapter.Catalog) [][]byte {
 	var out [][]byte
+	add := func(file string) {
+		certs, err := readCertificates([]string{file})
+		if err != nil {
+			return // samples help to compress; who uses the file reports it
+		}
+		for _, cert := range certs {
+			out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
+		}
+	}
+	if config.Signature.Certificate != "" {
+		add(config.Signature.Certificate)
+	}
 	for _, p := range c.Parties() {
 		for _, reg := range p.Certificates {
-			certs, err := readCertificates([]string{reg.File})
-			if err != nil {
-				continue // samples help to compress; the registry has reported the file
-			}
-			for _, cert := range certs {
-				out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
-			}
+			add(reg.File)
 		}
 	}
 	return out

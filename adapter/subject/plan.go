@@ -1,0 +1,136 @@
+package subject
+
+import (
+	"strconv"
+	"strings"
+
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes/xmltape"
+)
+
+// Fields of a request's ground.
+const (
+	Ground      = "ground"       // the legal ground
+	Case        = "case"         // number of the case
+	ServiceCode = "service-code" // of the service that it is for
+	Consent     = "consent"      // a document by which a person has agreed
+)
+
+// Grounds are the fields of a ground.
+var Grounds = []string{Ground, Case, ServiceCode, Consent}
+
+// Room is how many bytes of a leaf the commitments to one message's values may take:
+// what it says besides takes less than half of it. These are some forty values.
+const Room = 2600
+
+// roomOf is what a commitment takes: its name, 32 bytes in base64, and marks.
+func roomOf(field string) int { return len(field) + len(`"":"",`) + 44 }
+
+// Field is a place in the content of a message, or several that make one value
+// together, and what stands there.
+type Field struct {
+	Name  string
+	Form  Form
+	Paths []*contentpath.Path
+}
+
+// Plan is what is read from the content of one kind of message. The zero value
+// reads nothing. Safe for concurrent use.
+type Plan struct {
+	fields []planned
+}
+
+type planned struct {
+	Field
+	shared int // steps that the paths of a value with several parts have in common
+}
+
+// NewPlan makes a plan of its fields.
+func NewPlan(fields []Field) *Plan {
+	p := &Plan{}
+	for _, f := range fields {
+		p.fields = append(p.fields, planned{f, contentpath.Common(f.Paths)})
+	}
+	return p
+}
+
+// Fields names the fields that the plan reads.
+func (p *Plan) Fields() []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	for _, f := range p.fields {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// Read takes the values out of content. A field that stands there several times
+// gives name, name-2, name-3 and so on, each value once; left says how many values
+// there was no room for.
+func (p *Plan) Read(content xmltape.Node) (values []journal.PersonalField, left int) {
+	if p == nil {
+		return nil, 0
+	}
+	room := Room
+	for i := range p.fields {
+		f := &p.fields[i]
+		first := len(values)
+		f.each(content, func(value string) {
+			for _, v := range values[first:] {
+				if v.Value == value {
+					return
+				}
+			}
+			name := f.Name
+			if n := len(values) - first; n > 0 {
+				name += "-" + strconv.Itoa(n+1)
+			}
+			if room -= roomOf(name); room < 0 || len(values) == journal.MaxPersonal {
+				left++
+				return
+			}
+			values = append(values, journal.PersonalField{Field: name, Value: value})
+		})
+	}
+	return values, left
+}
+
+// each gives the field's values in their form.
+func (f *planned) each(content xmltape.Node, take func(value string)) {
+	take = func(take func(string)) func(string) {
+		return func(value string) {
+			if value = f.Form.Spell(value); value != "" {
+				take(value)
+			}
+		}
+	}(take)
+	if len(f.Paths) == 1 {
+		f.Paths[0].Each(content, func(value string) bool {
+			take(value)
+			return true
+		})
+		return
+	}
+	// Each element that holds all parts is one value. Those between the first part
+	// and the last may be missing, as a patronymic is.
+	f.Paths[0].Holders(f.shared, content, func(holder xmltape.Node) {
+		var whole strings.Builder
+		for i, p := range f.Paths {
+			found := false
+			p.Below(f.shared, holder, func(value string) bool {
+				if found = true; whole.Len() > 0 {
+					whole.WriteByte(' ')
+				}
+				whole.WriteString(value)
+				return false
+			})
+			if !found && (i == 0 || i == len(f.Paths)-1) {
+				return
+			}
+		}
+		take(whole.String())
+	})
+}

@@ -1,0 +1,136 @@
+package subject
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/contentpath"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes/xmltape"
+)
+
+func TestSpelling(t *testing.T) {
+	for _, c := range []struct {
+		form   Form
+		values []string // spellings of one thing
+		want   string
+	}{
+		{Digits, []string{"112-233-445 95", "11223344595", "112 233 445-95", "СНИЛС 112-233-445 95"}, "11223344595"},
+		{Text, []string{"  Фёдорова\n Анна", "ФЕДОРОВА АННА", "федорова  анна "}, "ФЕДОРОВА АННА"},
+		{Date, []string{"1980-03-02", "02.03.1980", "2.3.1980", "1980-03-02+03:00", "1980-03-02T00:00:00", " 1980-03-02Z "}, "1980-03-02"},
+		{Exact, []string{" А b ", "А b"}, "А b"},
+		{Digits, []string{"нет", ""}, ""}, {Date, []string{"нет", "1980-13-02", "19800302"}, ""}, {Text, []string{" \t"}, ""}, {Hash, []string{" , ; "}, ""},
+	} {
+		for _, v := range c.values {
+			if got := c.form.Spell(v); got != c.want {
+				t.Errorf("%s of %q: %q, want %q", c.form, v, got, c.want)
+			}
+		}
+	}
+	hash := Hash.Spell("Фёдорова Анна Петровна 1980-03-02")
+	for _, v := range []string{"федорова анна петровна 02.03.1980", "Фёдорова, Анна Петровна; 2.3.1980", "ФЁДОРОВА АННА  ПЕТРОВНА 1980-03-02+03:00"} {
+		if got := Hash.Spell(v); got != hash || len(got) != 64 {
+			t.Errorf("hash of %q: %s, want %s", v, got, hash)
+		}
+		if !slices.Contains(Spellings(v), hash) {
+			t.Errorf("who looks for %q does not find the hash", v)
+		}
+	}
+	if Hash.Spell("Федорова Анна Петровна 1980-03-03") == hash {
+		t.Error("another day of birth is the same person")
+	}
+	if v := Text.Spell(strings.Repeat("я", 2000)); len(v) != maxValue || !strings.HasPrefix(v, "ЯЯ") {
+		t.Errorf("a long value has %d bytes", len(v))
+	}
+}
+
+func planOf(t testing.TB, fields map[string][]string) *Plan {
+	t.Helper()
+	var list []Field
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		f := Field{Name: name, Form: FormOf(name)}
+		for _, source := range fields[name] {
+			p, err := contentpath.Parse(source, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Paths = append(f.Paths, p)
+		}
+		list = append(list, f)
+	}
+	return NewPlan(list)
+}
+
+func tapeOf(t testing.TB, doc string) xmltape.Node {
+	t.Helper()
+	tape := new(xmltape.Tape)
+	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	return tape.Root()
+}
+
+// Every person of a message is read, each once, and the parts of one are not mixed
+// with those of another.
+func TestPlanReadsEveryPerson(t *testing.T) {
+	p := planOf(t, map[string][]string{"snils": {"/R/*/S"}, "name-birth": {"/R/*/L", "/R/*/F", "/R/*/P", "/R/*/B"}, "case": {"/R/@case"}})
+	values, left := p.Read(tapeOf(t, `<R xmlns="urn:r" case="дело 7">
+		<A><L>Ёлкина</L><F>Софья</F><P>Андреевна</P><B>1984-02-29</B><S>000-000-001 00</S></A>
+		<C><L>Ёлкин</L><F>Фёдор</F><B>2015-09-01</B><S>000-000-003 00</S></C>
+		<C><L>Безымянный</L><F>Марфа</F><S>00000000100</S></C></R>`))
+	want := []journal.PersonalField{
+		{Field: "case", Value: "ДЕЛО 7"},
+		{Field: "name-birth", Value: Hash.Spell("Елкина Софья Андреевна 29.02.1984")}, {Field: "name-birth-2", Value: Hash.Spell("Елкин Федор 01.09.2015")},
+		{Field: "snils", Value: "00000000100"}, {Field: "snils-2", Value: "00000000300"},
+	}
+	if !slices.Equal(values, want) || left != 0 {
+		t.Errorf("%d left\n%v\nwant\n%v", left, values, want)
+	}
+	if base := journal.FieldBase("name-birth-2"); base != "name-birth" {
+		t.Errorf("base of name-birth-2 is %q", base)
+	}
+	if values, left := (*Plan)(nil).Read(xmltape.Node{}); values != nil || left != 0 {
+		t.Error("no plan reads something")
+	}
+}
+
+// A message about very many people has a leaf still, and says that not all of them
+// are in it.
+func TestPlanLeavesRoomInTheLeaf(t *testing.T) {
+	var doc strings.Builder
+	doc.WriteString(`<R xmlns="urn:r">`)
+	for i := range 100 {
+		fmt.Fprintf(&doc, "<C><S>%011d</S></C>", i)
+	}
+	doc.WriteString("</R>")
+	values, left := planOf(t, map[string][]string{"a-name-of-twenty-eight-chars": {"/R/C/S"}}).Read(tapeOf(t, doc.String()))
+	if len(values)+left != 100 || len(values) < 25 {
+		t.Errorf("%d values, %d left", len(values), left)
+	}
+	full := strings.Repeat("s", 64)
+	e := journal.Event{Kind: journal.KindAccepted, Time: time.UnixMilli(1), Node: full, Message: full, MessageID: full, Original: full, Operation: "SendRequest", Direction: "request",
+		Sender: full, Recipient: full, Service: full, Version: "1.0.0", Schema: full, Certificate: full, Revocation: full, Digest: full, Reference: full, Channel: "smev/1.2", Test: true, Personal: values}
+	if _, _, err := journal.NewLeaf(e, zeros{}); err != nil {
+		t.Error(err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+func BenchmarkRead(b *testing.B) {
+	p := planOf(b, map[string][]string{"snils": {"/R/A/S"}, "name-birth": {"/R/A/L", "/R/A/F", "/R/A/P", "/R/A/B"}, "case": {"/R/G/N"}, "service-code": {"/R/G/C"}})
+	content := tapeOf(b, `<R xmlns="urn:r"><G><C>5000000001</C><N>МСП-2026/11-000417</N></G>
+		<A><L>Ёлкина</L><F>Софья</F><P>Андреевна</P><B>1984-02-29</B><S>000-000-001 00</S></A>`+strings.Repeat("<X><Y>1</Y><Z>2</Z></X>", 40)+`</R>`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if values, _ := p.Read(content); len(values) != 4 {
+			b.Fatal(values)
+		}
+	}
+}
