@@ -24,6 +24,7 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/queues", c.page("queues", c.pageQueues))
 	r.Get("/search", c.page("search", c.pageSearch))
 	r.Post("/search", c.page("search", c.pagePerson))
+	r.Post("/report", c.page("report", c.pageReport))
 	r.Get("/trace", c.goTrace)
 	r.Get("/trace/{id}", c.page("trace", c.pageTrace))
 	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))
@@ -141,7 +142,8 @@ type searchPage struct {
 	By       string // group of the totals
 	Found    *Found
 	Totals   *Totals
-	Most     int64 // largest total, for the bars
+	Most     int64    // largest total, for the bars
+	Fields   []string // that a value can be looked for by
 	Kinds    []journal.Kind
 	NextPage string
 	Bundle   string // addresses of what can be taken away
@@ -162,7 +164,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	default:
 		by = "day"
 	}
-	p := &searchPage{Question: &question{zone: c.zoneOf(readerOf(r))}, By: by, Kinds: kinds, Asked: len(values) > 0}
+	p := &searchPage{Question: &question{zone: c.zoneOf(readerOf(r))}, By: by, Kinds: kinds, Fields: c.personalFields(), Asked: len(values) > 0}
 	if err := p.Question.read(values, []string{"by"}); err != nil {
 		return nil, err
 	}
@@ -223,7 +225,7 @@ func (c *Console) pagePerson(r *http.Request, who Actor) (any, error) {
 	if err := c.note(r.Context(), who, q.reading("search")); err != nil {
 		return nil, err
 	}
-	p := &searchPage{Question: q, By: "kind", Kinds: kinds, Asked: true}
+	p := &searchPage{Question: q, By: "kind", Kinds: kinds, Fields: c.personalFields(), Asked: true}
 	var err error
 	if p.Found, err = c.search(r.Context(), q); err != nil {
 		return nil, err

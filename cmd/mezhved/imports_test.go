@@ -26,7 +26,9 @@ var rooms = map[string][]string{
 	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit"},
 	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
-	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
+	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
+	"adapter/subject":        {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
+	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/subject"},
 	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
