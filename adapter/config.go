@@ -30,6 +30,7 @@ type Config struct {
 	Database DatabaseConfig `yaml:"database"`
 	Kafka    KafkaConfig    `yaml:"kafka"`
 	Journal  JournalConfig  `yaml:"journal"`
+	Keep     KeepConfig     `yaml:"retention"`
 
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
@@ -77,15 +78,22 @@ type KafkaConfig struct {
 	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
 	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	Content      string   `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
 	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
+
+// What KafkaConfig.Content may say.
+const (
+	ContentSealed = "sealed"
+	ContentPlain  = "plain"
+)
 
 // JournalConfig is the evidence log's identity.
 type JournalConfig struct {
 	Origin string `yaml:"origin"` // C2SP log origin, which is the key's; default: that, and without a key mezhved.local/<node>
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
-	Vault  string `yaml:"vault"`  // folder with the keys of the values behind the entries, kept apart from the database; default: vault beside state
+	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
 	Retention RetentionConfig `yaml:"retention"`
@@ -99,6 +107,38 @@ type RetentionConfig struct {
 	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with either
 	Archive  Period `yaml:"archive"`  // entries older than this leave the database for dir, 45d at least; default: they stay
 	Dir      string `yaml:"dir"`      // of the archive, in the layout of tlog-tiles
+}
+
+// KeepConfig says how long content is kept: bodies and attachments of messages, and
+// what is kept of refused calls. A service may say otherwise for its own. What is
+// still on its way stays until it is not.
+type KeepConfig struct {
+	Content  Period `yaml:"content"`  // of messages; default: for ever
+	Requests Period `yaml:"requests"` // of requests and broadcasts; default: content
+	Answers  Period `yaml:"answers"`  // of what answers them; default: content
+	Refused  Period `yaml:"refused"`  // bytes of refused calls; default 30d
+	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with any of them
+	FourEyes bool   `yaml:"fourEyes"` // an operator's order to erase content needs another operator's confirmation
+}
+
+// For is how long the content of a service's requests, or of its answers, is kept,
+// by the configuration and the versions of the service that there are; 0 is for ever.
+func (k KeepConfig) For(c *Catalog, service string, request bool) time.Duration {
+	keep, own := k.Answers, func(s *Service) time.Duration { return s.KeepAnswers }
+	if request {
+		keep, own = k.Requests, func(s *Service) time.Duration { return s.KeepRequests }
+	}
+	if keep == 0 {
+		keep = k.Content
+	}
+	longest := time.Duration(0)
+	for _, s := range c.byName[service] {
+		longest = max(longest, own(s)) // one class of keys for all of them
+	}
+	if longest > 0 {
+		return longest
+	}
+	return keep.D()
 }
 
 // SignatureConfig is the gateway's own key: the "bus signature" on answers.
@@ -270,10 +310,12 @@ func (c Config) WithDefaults() Config {
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
+	def(&c.Kafka.Content, ContentSealed)
 	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
+	def(&c.Keep.Refused, Period(30*24*time.Hour))
 	def(&c.MessageID.ShelfLife, Period(24*time.Hour))
 	def(&c.MessageID.Skew, Period(5*time.Minute))
 	def(&c.Limits.Body, 16<<20)
@@ -357,6 +399,27 @@ func (c *Config) resolve(dir string) {
 	}
 }
 
+func (c Config) checkKeep(f *yamlFile) {
+	k := c.Keep
+	for _, p := range []struct {
+		name string
+		keep Period
+	}{{"content", k.Content}, {"requests", k.Requests}, {"answers", k.Answers}, {"refused", k.Refused}} {
+		if p.keep != 0 && p.keep.D() < leastKept {
+			f.errorf("retention."+p.name, "is shorter than a day: content ends by whole days")
+		}
+	}
+	if k.Content+k.Requests+k.Answers > 0 && strings.TrimSpace(k.Ground) == "" {
+		f.errorf("retention.ground", "ending content needs a ground, which the journal will show")
+	}
+	if k.Content+k.Requests+k.Answers > 0 && c.Journal.Vault == "" && c.Journal.Key != "" {
+		f.errorf("retention", "needs journal.vault: content ends with its keys")
+	}
+}
+
+// leastKept is the least time for which content may be kept.
+const leastKept = 24 * time.Hour
+
 // check names what cannot work. It looks at the files that are named, not at
 // the network.
 func (c Config) check(f *yamlFile) {
@@ -399,6 +462,9 @@ func (c Config) check(f *yamlFile) {
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
 	}
+	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
+		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)
+	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")
 	}
@@ -407,6 +473,7 @@ func (c Config) check(f *yamlFile) {
 	} else if r.Archive > 0 && r.Dir == "" {
 		f.errorf("journal.retention", "archiving needs a dir")
 	}
+	c.checkKeep(f)
 	if c.Queues.Lease.D() < time.Second {
 		f.errorf("queues.lease", "is shorter than a second")
 	}

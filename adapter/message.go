@@ -1,6 +1,8 @@
 package adapter
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -123,4 +125,47 @@ type Message struct {
 	Digest      [32]byte // SHA-256 of Body
 	Certificate [32]byte // SHA-256 of the sender's certificate (DER)
 	Trace       string   // W3C traceparent of the accepting call, may be empty
+
+	Erased *Erasure // Body and Attachments are gone for good; nil: they are here
+}
+
+// Erasure is when content was erased, and on what legal ground. Both are empty
+// while an erasure is under way.
+type Erasure struct {
+	At     time.Time
+	Ground string
+}
+
+// ErasedError says that what is asked for was erased.
+type ErasedError struct{ Erasure }
+
+func (e *ErasedError) Error() string {
+	if e.At.IsZero() {
+		return "the content is being erased"
+	}
+	return "the content was erased at " + e.At.Format(time.RFC3339) + ": " + e.Ground
+}
+
+// ContentClass names the keys that the content of messages is sealed with: by
+// service, and requests apart from what answers them, because each may be kept for
+// another time. A service whose name is no name of a file goes by its digest.
+func ContentClass(service string, d Direction) string {
+	to := "response"
+	if d == DirRequest || d == DirBroadcast {
+		to = "request"
+	}
+	if !plainName(service) {
+		sum := sha256.Sum256([]byte(service))
+		service = "x-" + hex.EncodeToString(sum[:12])
+	}
+	return service + "." + to
+}
+
+func plainName(s string) bool {
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return s != "" && s[0] != '.' && len(s) <= 120 && !strings.HasPrefix(s, "x-")
 }

@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,10 +22,11 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
+	use, err := g.fresh(c, ask.Timestamp, ask.Zoneless)
+	if err != nil {
 		return err
 	}
-	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, Wire: c.version().String(), For: g.config.Queues.Lease.D()}
+	p := Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueRequests}, Wire: c.version().String(), For: g.config.Queues.Lease.D(), Use: use}
 	if c.party.Lease > 0 {
 		p.For = c.party.Lease
 	}
@@ -36,7 +38,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	}
 	d, err := g.lease(ctx, c, p)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if d == nil {
 		c.outcome = "empty"
@@ -78,29 +80,27 @@ func (g *Gateway) grantFiles(ctx context.Context, m *Message, q Queue) ([]envelo
 // fresh holds the Timestamp that a caller signed against the window for polls:
 // beyond it the call may be one that somebody captured and repeats. Within it, a
 // call that came with one operation does not come with another: which of them is
-// meant is not under the signature. The WSDL declares no fault for either;
-// InvalidContent is the nearest.
-func (g *Gateway) fresh(ctx context.Context, c *call, signed time.Time, zoneless bool) error {
+// meant is not under the signature. The use that it gives is for the store to hold
+// against what came before. The WSDL declares no fault for either; InvalidContent is
+// the nearest.
+func (g *Gateway) fresh(c *call, signed time.Time, zoneless bool) (Use, error) {
 	window := g.config.Limits.PollAge.D()
 	if window == 0 {
-		return nil
+		return Use{}, nil
 	}
 	if zoneless {
 		signed = inZone(signed, c.party.Zone)
 	}
 	away := signed.Sub(c.started)
 	if away.Abs() > window {
-		return stale(c, "soap.timestamp", fmt.Sprintf("Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с%s, проверьте часы и подпишите вызов заново",
+		return Use{}, stale(c, "soap.timestamp", fmt.Sprintf("Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с%s, проверьте часы и подпишите вызов заново",
 			signed.Format(time.RFC3339), c.started.In(Moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
 	}
-	first, err := g.store.FirstUse(ctx, c.signed.Mark(), c.operation().String(), signed.Add(window))
-	if err != nil {
-		return unavailable(err)
-	}
-	if first != c.operation().String() {
-		return stale(c, "soap.replay", fmt.Sprintf("вызов с этой подписью уже был операцией %s, для операции %s подпишите вызов заново", first, c.operation()))
-	}
-	return nil
+	return Use{Mark: c.signed.Mark(), Operation: c.operation().String(), Until: signed.Add(window)}, nil
+}
+
+func replayed(c *call, first string) *refusal {
+	return stale(c, "soap.replay", fmt.Sprintf("вызов с этой подписью уже был операцией %s, для операции %s подпишите вызов заново", first, c.operation()))
 }
 
 func stale(c *call, rule, says string) *refusal {
@@ -166,6 +166,14 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 		stage := c.stage("lease")
 		d, err := g.store.Lease(ctx, p)
 		stage()
+		var used *UsedError
+		switch {
+		case errors.As(err, &used):
+			err = replayed(c, used.First)
+		case err != nil:
+			err = unavailable(err)
+		}
+		p.Use = Use{} // it is noted
 		left := time.Until(end)
 		if d != nil || err != nil || left <= 0 || g.draining.Load() {
 			g.arrivals.leave(place)
@@ -182,7 +190,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 		g.arrivals.leave(place)
 		g.slots <- struct{}{}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, unavailable(err)
 		}
 	}
 }

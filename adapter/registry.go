@@ -124,6 +124,8 @@ type Service struct {
 	Stage         Stage
 	Deadline      time.Duration // 0: none
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
+	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
+	KeepAnswers   time.Duration // and of what answers them
 	Content       int64         // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int

@@ -54,6 +54,7 @@ type serviceFile struct {
 	Callers   []string      `yaml:"callers"` // mnemonics, or "*" for every registered party
 	Deadline  Period        `yaml:"deadline"`
 	EndOfLife Period        `yaml:"endOfLife"`
+	Retention serviceKeep   `yaml:"retention"`
 	Official  string        `yaml:"personalSignature"` // optional (default), required, forbidden
 	Personal  *personalFile `yaml:"personal"`          // whose data the messages hold
 	Ground    *groundFile   `yaml:"ground"`            // on what ground the requests ask
@@ -61,6 +62,12 @@ type serviceFile struct {
 	Limits    serviceLimits `yaml:"limits"`
 	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
 	Delivery  string        `yaml:"delivery"` // poll (default) or stream
+}
+
+// serviceKeep is how long content of the service is kept; default: the gateway's.
+type serviceKeep struct {
+	Requests Period `yaml:"requests"`
+	Answers  Period `yaml:"answers"`
 }
 
 type serviceRoot struct {
@@ -368,7 +375,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	s := &Service{
 		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,
 		Request:  QName{in.Root.Namespace, in.Root.Request},
-		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(),
+		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
 		Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
@@ -440,6 +447,11 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 	case "", "poll", "stream":
 	default:
 		f.errorf("delivery", "poll or stream is expected, not %q", in.Delivery)
+	}
+	for name, keep := range map[string]time.Duration{"requests": s.KeepRequests, "answers": s.KeepAnswers} {
+		if keep != 0 && keep < leastKept {
+			f.errorf("retention."+name, "is shorter than a day: content ends by whole days")
+		}
 	}
 	if s.EndOfLife > 0 && s.Deadline > s.EndOfLife {
 		f.warnf("deadline", "is later than endOfLife")

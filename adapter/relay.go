@@ -85,20 +85,28 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 	// again, here or at another node.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	records := make([]Record, len(batch))
+	records, of := make([]Record, 0, len(batch)), make([]int, 0, len(batch))
+	dead := map[int]string{}
 	for i := range batch {
-		records[i] = g.record(&batch[i])
+		if batch[i].Message.Erased != nil {
+			dead[i] = OutcomeErased
+			continue
+		}
+		r, err := g.record(&batch[i])
+		if err != nil {
+			return nil, err
+		}
+		records, of = append(records, r), append(of, i)
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
 	if err != nil && !errors.As(err, &rejected) {
 		return nil, err
 	}
-	dead := map[int]bool{}
 	if rejected != nil {
-		for _, i := range rejected.Indexes {
-			dead[i] = true
-			if err := g.bury(ctx, &batch[i], records[i], rejected.Err); err != nil {
+		for _, n := range rejected.Indexes {
+			dead[of[n]] = "rejected by the bus"
+			if err := g.bury(ctx, &batch[of[n]], records[n], rejected.Err); err != nil {
 				return nil, err
 			}
 		}
@@ -109,8 +117,8 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 		ev := journal.Event{Kind: journal.KindRouted, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
 		describe(&ev, batch[i].Message)
 		ev.Recipient = string(batch[i].Queue.System)
-		if dead[i] {
-			ev.Kind, ev.Outcome = journal.KindDead, "rejected by the bus"
+		if why := dead[i]; why != "" {
+			ev.Kind, ev.Outcome = journal.KindDead, why
 		}
 		events = append(events, ev)
 	}
@@ -150,7 +158,7 @@ const (
 	headerSeal    = "mezhved-seal-2" // covers the record and all headers before it: see seal.go
 	headerOldSeal = "mezhved-seal"   // of gateways of before
 	headerEvent   = "mezhved-event"  // what gateways of before have journalled when the record is queued
-	headerBody    = "mezhved-body"   // "store": the value is left out because it is too large
+	headerBody    = "mezhved-body"   // "store": the value is left out because it is too large; "sealed": it is encrypted
 	headerStream  = "mezhved-to"     // "stream": the recipient reads this topic itself, no queue is filled
 	headerMessage = "message-id"     // the sender's MessageID
 	headerTrace   = "traceparent"    // W3C trace context
@@ -161,8 +169,10 @@ const (
 // (stream) the conversation is added, so that they may share the work; of such a
 // record the intake only remembers where it stands (see stream.go). What is too large for
 // the bus travels without its body; it and what has attachments, which stay in
-// the store, wait in the queue, for those providers too.
-func (g *Gateway) record(o *Outgoing) Record {
+// the store, wait in the queue, for those providers too. What nobody but gateways
+// reads is sealed: its key goes with the message's content, while the record stays
+// as long as its topic keeps it.
+func (g *Gateway) record(o *Outgoing) (Record, error) {
 	m := o.Message
 	stream := false
 	r := Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Value: busValue(m)}
@@ -179,6 +189,16 @@ func (g *Gateway) record(o *Outgoing) Record {
 	if n := m.Parts.Attached + m.Parts.Files; n > 0 {
 		stream = false
 		add("attachments", []byte(strconv.Itoa(n)))
+	}
+	if !stream && len(r.Value) > 0 && g.config.Kafka.Content != ContentPlain {
+		sealed, ok, err := g.store.Seal(m, "record "+r.Topic, r.Value)
+		if err != nil {
+			return r, fmt.Errorf("the record of message %s: %w", m.ID, err)
+		}
+		if ok {
+			r.Value = sealed
+			add(headerBody, []byte("sealed"))
+		}
 	}
 	id := m.ID.String()
 	add(headerID, []byte(id))
@@ -211,7 +231,7 @@ func (g *Gateway) record(o *Outgoing) Record {
 		add("test", []byte("true"))
 	}
 	g.seals.seal(&r)
-	return r
+	return r, nil
 }
 
 // oldEvent is what a gateway of before, reading beside us during an upgrade, has

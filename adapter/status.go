@@ -19,12 +19,13 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
+	use, err := g.fresh(c, ask.Timestamp, ask.Zoneless)
+	if err != nil {
 		return err
 	}
-	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute})
+	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute, Use: use})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if d == nil {
 		c.outcome = "empty"
@@ -50,8 +51,17 @@ func (g *Gateway) statistics(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := g.fresh(ctx, c, ask.Timestamp, ask.Zoneless); err != nil {
+	use, err := g.fresh(c, ask.Timestamp, ask.Zoneless)
+	if err != nil {
 		return err
+	}
+	if use != (Use{}) {
+		switch first, err := g.store.FirstUse(ctx, use); {
+		case err != nil:
+			return unavailable(err)
+		case first != use.Operation:
+			return replayed(c, first)
+		}
 	}
 	var out []envelopes.QueueStatistics
 	for _, d := range g.depth.of(c.party.Mnemonic) {

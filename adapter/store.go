@@ -64,7 +64,8 @@ type Store interface {
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
 	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
 	// 0, nil and publish is not called. The messages come without their
-	// attachments, which the bus does not carry.
+	// attachments, which the bus does not carry, and with Erased and no body when
+	// their content is being erased.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -108,6 +109,18 @@ type Store interface {
 	// partition that is gone.
 	Restream(ctx context.Context, w Streaming) (n int, err error)
 
+	// Seal encrypts what is to leave the store with the key of a message's content,
+	// which its erasure destroys; part names it. ok is false while content is not
+	// sealed: see postgres.Options.Vault.
+	Seal(m *Message, part string, plain []byte) (sealed []byte, ok bool, err error)
+
+	// Unseal gives back what Seal encrypted.
+	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
+
+	// Erasure tells when and on what ground the content of a message was erased, also
+	// when the message itself is not kept any more; nil when it was not.
+	Erasure(ctx context.Context, service string, d Direction, id uuid.UUID) (*Erasure, error)
+
 	// Standing tells what has waited longest at each station, by the store's own
 	// clock. It is cheap however much waits.
 	Standing(ctx context.Context) (Standing, error)
@@ -117,17 +130,19 @@ type Store interface {
 	// that is gone would still hold.
 	Refeed(ctx context.Context, epoch string) (again bool, err error)
 
-	// Lease hands out the next message that the poll matches, VIP first and
+	// Lease notes the poll's use, as FirstUse does, and gives a *UsedError when the
+	// poll came with another operation before. Else it
+	// hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. No message: nil, nil. A message whose EOL has passed
-	// is not handed out.
+	// is not handed out, nor is one whose content is being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
-	// FirstUse notes that a signed poll, known by its mark, came with an operation,
-	// and gives the operation that it came with first. It is remembered until the
-	// given time, by all nodes; a crash of the store may forget it.
-	FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (first string, err error)
+	// FirstUse notes with which operation a signed poll came, and gives the operation
+	// that it came with first. It is remembered by all nodes; a crash of the store may
+	// forget it.
+	FirstUse(ctx context.Context, u Use) (first string, err error)
 
 	// Ack removes a delivered message from a queue of its system and commits
 	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
@@ -265,11 +280,29 @@ type Poll struct {
 	For   time.Duration // lease
 	Wire  string        // the version that the reader speaks
 	Event journal.Event // what the caller knows: node, operation, certificate
+	Use   Use           // to be noted; zero when it was before
 }
+
+// Use is that a signed poll, known by its mark, came with an operation. It is
+// remembered until the poll is too old to come again.
+type Use struct {
+	Mark      [32]byte
+	Operation string
+	Until     time.Time
+}
+
+// UsedError says that a poll came with another operation before.
+type UsedError struct{ First string }
+
+func (e *UsedError) Error() string { return "the poll came as " + e.First + " before" }
 
 // OutcomeRewrapped is the outcome of the "delivered" event of a message that was
 // written anew in the reader's version, without its sender's signature.
 const OutcomeRewrapped = "rewrapped"
+
+// OutcomeErased is the outcome of the "dead" event of a message that cannot be
+// delivered because its content was erased.
+const OutcomeErased = "erased"
 
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {

@@ -2,7 +2,7 @@ package envelopes
 
 import (
 	"bytes"
-	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -45,16 +45,9 @@ func Package(envelope []byte, parts []Part, multipart bool) (contentType string,
 }
 
 // TakesMultipart reports whether the client of a request understands a
-// multipart answer: it sent one, or its Accept names multipart/related.
-func TakesMultipart(h http.Header) bool {
+// multipart answer: it sent one, or its Accept names multipart/related. h is an
+// http.Header: whoever reads envelopes offline links no HTTP.
+func TakesMultipart(h map[string][]string) bool {
 	names := func(s string) bool { return strings.Contains(strings.ToLower(s), "multipart/related") }
-	if names(h.Get("Content-Type")) {
-		return true
-	}
-	for _, a := range h.Values("Accept") {
-		if names(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h["Accept"], names) || len(h["Content-Type"]) > 0 && names(h["Content-Type"][0])
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
@@ -41,6 +42,28 @@ type PKCS11Source struct {
 	Token     string // its label; empty: the first token
 	PINFile   string // file with the PIN
 	Label, ID string // of key and certificate; ID in hexadecimal; one of them may be empty
+}
+
+// RemoteSource is a signer reached over HTTP, as a certified cryptographic tool
+// beside the gateway offers it. The protocol is one request:
+//
+//	POST URL
+//	{"key":"NAME","algorithm":"<SignatureMethod URI>","octets":"<base64>"}
+//	200 {"value":"<base64>"}
+//
+// The octets are the canonical SignedInfo; the answer is the signature value in
+// XMLDSig's form. Anything but 200 is a refusal; its text goes to the log. There
+// is no retry. GET URL?key=NAME answers the certificate, DER in base64:
+// {"certificate":"…","algorithm":"…"}.
+type RemoteSource struct {
+	URL string // https, or http to a loopback address
+	Key string // name of the key at the remote side
+	// ClientKey and ClientCertificate are PEM files that show who asks (mTLS).
+	ClientKey, ClientCertificate string
+	// CA is a PEM file with the CAs of the remote side; empty: the system's.
+	CA string
+	// Timeout of one signature; default 10 s.
+	Timeout time.Duration
 }
 
 // LoadSigner opens a key. Key files that others than their owner may read are

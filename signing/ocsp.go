@@ -10,9 +10,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
-	"net/http"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -81,26 +79,12 @@ type ocspAnswer struct {
 }
 
 // askOCSP asks one configured endpoint.
-func askOCSP(ctx context.Context, client *http.Client, url string, cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
+func askOCSP(ctx context.Context, client *httpClient, url string, cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
 	request, err := ocsp.CreateRequest(cert.X509, issuer.X509, nil)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(request))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/ocsp-request")
-	req.Header.Set("Accept", "application/ocsp-response")
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("OCSP responder answered %s", resp.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOCSP))
+	data, err := postOCSP(ctx, client, url, request)
 	if err != nil {
 		return nil, err
 	}

@@ -1,3 +1,5 @@
+//go:build !offline
+
 package signing
 
 import (
@@ -15,28 +17,6 @@ import (
 	"os"
 	"time"
 )
-
-// RemoteSource is a signer reached over HTTP, as a certified cryptographic tool
-// beside the gateway offers it. The protocol is one request:
-//
-//	POST URL
-//	{"key":"NAME","algorithm":"<SignatureMethod URI>","octets":"<base64>"}
-//	200 {"value":"<base64>"}
-//
-// The octets are the canonical SignedInfo; the answer is the signature value in
-// XMLDSig's form. Anything but 200 is a refusal; its text goes to the log. There
-// is no retry. GET URL?key=NAME answers the certificate, DER in base64:
-// {"certificate":"…","algorithm":"…"}.
-type RemoteSource struct {
-	URL string // https, or http to a loopback address
-	Key string // name of the key at the remote side
-	// ClientKey and ClientCertificate are PEM files that show who asks (mTLS).
-	ClientKey, ClientCertificate string
-	// CA is a PEM file with the CAs of the remote side; empty: the system's.
-	CA string
-	// Timeout of one signature; default 10 s.
-	Timeout time.Duration
-}
 
 // maxRemoteAnswer bounds what is read of an answer.
 const maxRemoteAnswer = 64 << 10

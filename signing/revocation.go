@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -39,7 +38,7 @@ type RevocationOptions struct {
 	// MaxCRL bounds the size of a list; default 64 MiB.
 	MaxCRL int64
 	// Client makes the requests; default one that follows no redirects.
-	Client *http.Client
+	Client *httpClient
 }
 
 // Revocation answers whether certificates are revoked, from lists and responders
@@ -107,9 +106,7 @@ func NewRevocation(opt RevocationOptions) (*Revocation, error) {
 		opt.MaxCRL = 64 << 20
 	}
 	if opt.Client == nil {
-		opt.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
-			return errors.New("a revocation service may not redirect")
-		}}
+		opt.Client = newRevocationClient()
 	}
 	return &Revocation{
 		opt: opt, lists: map[string]*revocationList{}, failed: map[string]error{}, answers: map[[32]byte]cachedAnswer{},
@@ -178,19 +175,10 @@ func (r *Revocation) read(ctx context.Context, from string) (*revocationList, er
 	defer cancel()
 	var body io.ReadCloser
 	if isHTTP(from) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-		if err != nil {
+		var err error
+		if body, err = getList(ctx, r.opt.Client, from); err != nil {
 			return nil, err
 		}
-		resp, err := r.opt.Client.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if resp.StatusCode != http.StatusOK {
-			resp.Body.Close()
-			return nil, fmt.Errorf("answered %s", resp.Status)
-		}
-		body = resp.Body
 	} else {
 		f, err := os.Open(from)
 		if err != nil {

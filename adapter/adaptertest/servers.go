@@ -15,17 +15,18 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // openStore gives a database of this test alone, reached by way when it is given,
 // and its address.
-func openStore(t testing.TB, node string, way func(url string) string, log *slog.Logger) (*postgres.Store, string) {
+func openStore(t testing.TB, node string, way func(url string) string, keys *vault.Vault, log *slog.Logger) (*postgres.Store, string) {
 	t.Helper()
 	url := embedded.Test(t, postgres.Migrate)
 	if way != nil {
 		url = way(url)
 	}
-	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Log: log})
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: node, Vault: keys, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

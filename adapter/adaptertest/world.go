@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -38,6 +39,7 @@ type World struct {
 	Dir     string // services and parties
 	Log     *Log
 	Journal *Switch // what the gateway is told of the journal
+	Vault   *vault.Vault
 
 	FileIndex  *BreakableFiles // of the file store, for breaking
 	Late       int             // entries that the last Check found logged long after their time
@@ -184,7 +186,9 @@ func Start(t testing.TB, options ...Option) *World {
 	}
 	w.verifier, err = signing.NewVerifier(signing.Options{Now: w.Clock.Now, Trust: w.trust})
 	w.must(err)
-	w.store, w.database = openStore(t, w.Config.Node, w.way, w.logger())
+	w.Vault, err = vault.Open(w.path("vault"), w.Clock.Now)
+	w.must(err)
+	w.store, w.database = openStore(t, w.Config.Node, w.way, w.Vault, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())

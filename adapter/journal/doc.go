@@ -108,12 +108,29 @@
 // # Proofs and bundles
 //
 // The proof of an entry is a https://c2sp.org/tlog-proof file without extra data.
+// That of several at once, BatchFormat, has the hashes of the largest subtrees that
+// hold none of them, from left to right, and one checkpoint (MarshalBatch); it splits
+// into the single ones (SplitBatch).
+//
 // An evidence bundle is a zip of leaves, proofs, openings, envelopes,
 // certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
 // carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in
 // every bundle.
+//
+// # Receipts
+//
+// The answers that the bus signs are promises, whoever the client is: the answer to
+// SendRequest or SendResponse that an entry "accepted" with its MessageID, its sender
+// and its SendingTimestamp as time is in the log; the answer to GetRequest or
+// GetResponse that holds a message, an entry "delivered" with its MessageID. Every
+// checkpoint that is signed later than ReceiptDue after the receipt's time has the
+// entry: the event is committed before the answer is given, waits for its place for
+// a fraction of a second, and when one waits for half a minute nothing is accepted
+// any more. Receipt, checkpoint and log together prove that a promise was
+// broken (package papers): what stands in the log is proved by its tree, what does
+// not, by reading all of it.
 //
 // # Mirrors
 //

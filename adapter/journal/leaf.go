@@ -37,6 +37,10 @@ const NoEntry int64 = -1
 // catches up on what was committed before it stopped.
 const LateAfter = time.Minute
 
+// ReceiptDue is how long after the time that it states a receipt comes due: a log
+// that is signed later has its entry. See "Receipts" in the package comment.
+const ReceiptDue = time.Hour
+
 // Hash is a node of the tree: SHA-256 as RFC 6962 prefixes it.
 type Hash = tlog.Hash
 

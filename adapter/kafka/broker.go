@@ -47,6 +47,10 @@ type Options struct {
 	// when zero. A larger record is rejected for good.
 	MaxRecord int
 
+	// Now gives records their time, time.Now when nil. A broker refuses records
+	// that come from its future (message.timestamp.after.max.ms, an hour) and ends
+	// their life by this time, so it should be a clock that all nodes share.
+	Now func() time.Time
 	// Log gets what an operator should know, slog.Default when nil.
 	Log *slog.Logger
 }
@@ -95,6 +99,9 @@ func Open(opts Options) (*Broker, error) {
 	}
 	orDefault(&opts.Retention, 7*24*time.Hour)
 	orDefault(&opts.MaxRecord, 1<<20)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}}
 	if b.log == nil {
 		b.log = slog.Default()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -269,6 +270,55 @@ func TestReplicasGetTime(t *testing.T) {
 	}
 	if got := time.Duration(least.Load()) * time.Millisecond; got < 5*time.Second {
 		t.Errorf("the broker gives its replicas %v", got)
+	}
+}
+
+// Records have the time of the clock that the broker was given, not that of the
+// host, and a time that Kafka refuses makes no message a dead one.
+func TestTimeOfRecords(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	at := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Now = func() time.Time { return at } }), name(t)
+	ensure(t, k, topic)
+	var refused atomic.Int32
+	e.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if refused.Add(1) > 3 {
+			return nil, nil, false
+		}
+		e.Cluster().KeepControl()
+		answer := r.ResponseKind().(*kmsg.ProduceResponse)
+		for _, asked := range r.(*kmsg.ProduceRequest).Topics {
+			topic := kmsg.NewProduceResponseTopic()
+			topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+			for _, p := range asked.Partitions {
+				partition := kmsg.NewProduceResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Partition, kerr.InvalidTimestamp.Code
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			answer.Topics = append(answer.Topics, topic)
+		}
+		return answer, nil, true
+	})
+	if err := k.Publish(within(t, 30*time.Second), numbered(topic, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n := refused.Load(); n != 4 {
+		t.Errorf("asked %d times, want 4", n)
+	}
+	partitions := e.Cluster().PartitionInfos(topic)
+	for _, p := range partitions {
+		if p.HighWatermark == 0 {
+			continue
+		}
+		r := kafkago.NewReader(kafkago.ReaderConfig{Brokers: e.Brokers(), Topic: topic, Partition: int(p.Partition)})
+		defer r.Close()
+		m, err := r.ReadMessage(within(t, 30*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Time.Equal(at) {
+			t.Errorf("the record is of %s, want %s", m.Time, at)
+		}
 	}
 }
 

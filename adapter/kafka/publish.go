@@ -190,13 +190,16 @@ func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, 
 		case tooLarge(err) && n > 1:
 			limit = bytes / 2 // together too large for this topic; one by one in the end
 			continue
-		case tooLarge(err) || errors.Is(err, kafka.InvalidRecord) || errors.Is(err, kafka.InvalidTimestamp):
+		case tooLarge(err) || errors.Is(err, kafka.InvalidRecord):
 			refused.Err = fmt.Errorf("%s: %w", at.topic, err)
 			refused.Indexes = append(refused.Indexes, indexes[0])
 			indexes = indexes[1:]
 			continue
 		case !b.passes(err):
 			return refused, nil, err
+		case errors.Is(err, kafka.InvalidTimestamp):
+			// One of two clocks is wrong, and no message is at fault.
+			err = fmt.Errorf("the broker takes our time %s for wrong; set the clocks of the brokers and of the database: %w", b.opts.Now().UTC().Format(time.RFC3339), err)
 		}
 		if pause >= time.Second {
 			b.log.Warn("kafka: a partition does not take records; trying on", "topic", at.topic, "partition", at.partition, "error", err)
@@ -227,10 +230,10 @@ func tooLarge(err error) bool {
 
 // produce sends one request and waits until all in-sync replicas have it.
 func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record, indexes []int) error {
-	batch := make([]kafka.Record, len(indexes))
+	batch, now := make([]kafka.Record, len(indexes)), b.opts.Now()
 	for i, index := range indexes {
 		r := &records[index]
-		batch[i] = kafka.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value), Headers: headersOut(r.Headers)}
+		batch[i] = kafka.Record{Time: now, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value), Headers: headersOut(r.Headers)}
 	}
 	answer, err := b.producer.Produce(ctx, &kafka.ProduceRequest{
 		Topic: at.topic, Partition: at.partition,

@@ -149,7 +149,8 @@ func (c *Client) now() time.Time {
 // outcome is an answer, with what is known of the attempts before it.
 type outcome struct {
 	*envelopes.AnswerEnvelope
-	unsure bool // an earlier attempt may have reached the bus
+	unsure bool   // an earlier attempt may have reached the bus
+	sent   []byte // the envelope
 }
 
 // call seals a draft and posts it until it is answered. A fault is a
@@ -165,6 +166,7 @@ func (c *Client) callWaiting(ctx context.Context, op envelopes.Operation, d enve
 	if err != nil {
 		return out, &UnsentError{fmt.Errorf("signing %s: %w", op, err)}
 	}
+	out.sent = sealed
 	header := http.Header{
 		"Accept":     {"text/xml"},
 		"Soapaction": {`"urn:` + op.String() + `"`},

@@ -69,6 +69,7 @@ type Receipt struct {
 	envelopes.Metadata
 	Certificate *signing.Certificate // of the bus; nil when it did not sign
 	XML         []byte               // the envelope as received
+	Call        []byte               // the envelope as it was sent, without its MIME parts
 	// Repeated: an attempt whose answer was lost had arrived, and the bus now
 	// says that it has the message. Of Metadata only MessageID is known then.
 	Repeated bool
@@ -223,6 +224,7 @@ func readSource(src Source) ([]byte, error) {
 // send posts a SendRequest or SendResponse and fills the receipt.
 func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.Draft, unsure bool, receipt *Receipt) error {
 	out, err := c.call(ctx, op, d)
+	receipt.Call = out.sent
 	var fault *FaultError
 	if (unsure || out.unsure) && errors.As(err, &fault) && fault.Fault.Kind == envelopes.MessageIsAlreadySent {
 		receipt.Repeated, receipt.XML = true, fault.XML

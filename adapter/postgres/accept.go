@@ -130,8 +130,11 @@ var errClosed = errors.New("the store is closed")
 
 // prepare packs the bodies and looks up the numbers.
 func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journal.Event) (*accept, error) {
-	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), body: s.bodies.pack(m.Body), done: make(chan outcome, 1)}
+	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), done: make(chan outcome, 1)}
 	var err error
+	if a.body, err = s.seal(contentOf(m), partBody, s.bodies.pack(m.Body)); err != nil {
+		return nil, err
+	}
 	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
 		return nil, err
 	}
@@ -143,8 +146,12 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 			return nil, err
 		}
 	}
-	for _, x := range m.Attachments {
-		a.attachments = append(a.attachments, s.bodies.pack(x.Content))
+	for n, x := range m.Attachments {
+		p, err := s.seal(contentOf(m), attachmentPart(n), s.bodies.pack(x.Content))
+		if err != nil {
+			return nil, err
+		}
+		a.attachments = append(a.attachments, p)
 	}
 	if a.recipients, err = json.Marshal(to); err != nil {
 		return nil, err
@@ -299,9 +306,11 @@ func (s *Store) tryCommit(batch []*accept, deadline time.Time) error {
 
 const divisionByZero = "22012"
 
-// acceptSQL is the one statement of an accept. $1… are parallel arrays with a
-// row per message, then one group each for attachments, outbox rows, events,
-// files and the queues that files are awaited from.
+// The one statement of an accept. $1… are parallel arrays with a row per message,
+// then one group each for outbox rows and events, and for what only some messages
+// have: attachments, files and the queues that files are awaited from. A batch
+// without any of the latter takes the shorter statement: to set up what finds
+// nothing to do costs as much as a message.
 //
 //   - "a" marks the requests of final replies, "d" takes the MessageIDs. Only
 //     messages in "d" are written; ids that are not returned met a conflict.
@@ -312,7 +321,11 @@ const divisionByZero = "22012"
 //     for each other and do not deadlock.
 //   - "(… IN (SELECT …)) IS TRUE" keeps the planner at a hashed subplan. It
 //     does not know how long the arrays are, and its join would be quadratic.
-const acceptSQL = `
+const (
+	acceptSQL         = acceptMessages + acceptEnd
+	acceptAttachedSQL = acceptMessages + acceptAttached + acceptEnd
+
+	acceptMessages = `
 WITH i AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender)
 ), a AS (
@@ -329,18 +342,19 @@ WITH i AS MATERIALIZED (
 		$11::jsonb[], $12::text[], $13::text[], $14::int[], $15::bool[], $16::bool[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
 		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[]) AS t(id)
 	WHERE (t.id IN (SELECT id FROM d)) IS TRUE
-), x AS (
-	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
-	SELECT t.* FROM unnest($31::uuid[], $32::int[], $33::text[], $34::smallint[], $35::int[], $36::int[], $37::bytea[]) AS t(message)
-	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 ), o AS (
 	INSERT INTO outbox (message, shard, queue)
-	SELECT t.message, t.shard, t.queue FROM unnest($38::uuid[], $39::smallint[], $40::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
+	SELECT t.message, t.shard, t.queue FROM unnest($31::uuid[], $32::smallint[], $33::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
 	INSERT INTO journal_pending (event)
-	SELECT t.event FROM unnest($41::uuid[], $42::json[]) WITH ORDINALITY AS t(message, event, n)
+	SELECT t.event FROM unnest($34::uuid[], $35::json[]) WITH ORDINALITY AS t(message, event, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
+)`
+	acceptAttached = `, x AS (
+	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
+	SELECT t.* FROM unnest($36::uuid[], $37::int[], $38::text[], $39::smallint[], $40::int[], $41::int[], $42::bytea[]) AS t(message)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 ), f AS (
 	INSERT INTO message_file (message, n, file, gost, size, sender)
 	SELECT t.* FROM unnest($43::uuid[], $44::int[], $45::uuid[], $46::bytea[], $47::bigint[], $48::text[]) AS t(message)
@@ -349,10 +363,12 @@ WITH i AS MATERIALIZED (
 	INSERT INTO file_awaited (message, queue, message_id)
 	SELECT t.* FROM unnest($49::uuid[], $50::int[], $51::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
-)
+)`
+	acceptEnd = `
 SELECT id, 1 FROM d
 UNION ALL
 SELECT NULL, 1 / (CASE WHEN EXISTS (SELECT FROM a WHERE reply NOT IN (SELECT id FROM d)) THEN 0 ELSE 1 END)`
+)
 
 // insert runs the statement and gives the ids that it committed.
 func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool, error) {
@@ -360,7 +376,11 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 	for _, a := range batch {
 		p.add(a)
 	}
-	rows, err := s.pool.Query(ctx, acceptSQL, p.arguments()...)
+	sql, args := acceptSQL, p.arguments()
+	if p.attached() {
+		sql, args = acceptAttachedSQL, append(args, p.attachedArguments()...)
+	}
+	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"mezhved/adapter"
 )
 
-// acceptArrays are the arguments of acceptSQL. pgx sends them in binary form.
+// acceptArrays are the arguments of acceptSQL and acceptAttachedSQL. pgx sends them in binary form.
 type acceptArrays struct {
 	ids, requests       []*[16]byte
 	answers             []*[16]byte // request of a final reply, else nil
@@ -156,9 +156,18 @@ func (p *acceptArrays) arguments() []any {
 		p.recipients, p.service, p.version, p.roots, p.vip, p.test, p.eol, p.accepted, p.deadline,
 		p.wire, p.parts, p.replyTo, p.digest, p.certificate, p.trace, p.attachments,
 		p.bodies.codec, p.bodies.dictionary, p.bodies.size, p.bodies.bytes,
-		p.attachmentOf, p.attachmentN, p.attachmentID, p.contents.codec, p.contents.dictionary, p.contents.size, p.contents.bytes,
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
+	}
+}
+
+// attached reports whether a message of the batch has attachments or files.
+func (p *acceptArrays) attached() bool { return len(p.attachmentOf)+len(p.fileOf) > 0 }
+
+// attachedArguments follow the others in acceptAttachedSQL.
+func (p *acceptArrays) attachedArguments() []any {
+	return []any{
+		p.attachmentOf, p.attachmentN, p.attachmentID, p.contents.codec, p.contents.dictionary, p.contents.size, p.contents.bytes,
 		p.fileOf, p.fileN, p.file, p.fileGOST, p.fileSize, p.fileSender,
 		p.awaitedOf, p.awaitedQueue, p.awaitedID,
 	}

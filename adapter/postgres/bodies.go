@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,9 @@ import (
 const (
 	codecRaw  int16 = 0
 	codecZstd int16 = 1
+
+	codecSealed int16 = 2 // with either: sealed with a key of the vault
+	codecErased int16 = 4 // alone: the bytes are gone
 )
 
 // maxBody bounds what decompression may produce, against a damaged or forged
@@ -34,6 +38,8 @@ type bodies struct {
 	pool       *sessions
 	dictionary int32
 	encoder    *zstd.Encoder
+	bare       *zstd.Encoder // without a dictionary, for what leaves the database
+	unbare     *zstd.Decoder
 
 	mu       sync.RWMutex
 	decoders map[int32]*zstd.Decoder
@@ -60,7 +66,15 @@ func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies,
 	if err != nil {
 		return nil, err
 	}
-	return &bodies{pool: pool, dictionary: id, encoder: encoder, decoders: map[int32]*zstd.Decoder{}}, nil
+	bare, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	unbare, err := zstd.NewReader(nil, unpacking...)
+	if err != nil {
+		return nil, err
+	}
+	return &bodies{pool: pool, dictionary: id, encoder: encoder, bare: bare, unbare: unbare, decoders: map[int32]*zstd.Decoder{}}, nil
 }
 
 // pack compresses, unless that does not pay. The result does not alias body
@@ -72,6 +86,18 @@ func (b *bodies) pack(body []byte) packed {
 	}
 	return packed{codec: codecZstd, dictionary: b.dictionary, size: int32(len(body)), bytes: small}
 }
+
+// squeeze compresses what is to be read without the database: one zstd frame.
+func (b *bodies) squeeze(body []byte) []byte {
+	return b.bare.EncodeAll(body, make([]byte, 0, len(body)/3+64))
+}
+
+func (b *bodies) unsqueeze(frame []byte) ([]byte, error) {
+	return b.unbare.DecodeAll(frame, nil)
+}
+
+// unpacking bounds what a frame may make.
+var unpacking = []zstd.DOption{zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true)}
 
 // unpack gives the body as it was received, or an error when the row is
 // damaged: the frame carries a checksum.
@@ -107,7 +133,7 @@ func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {
 	if d != nil {
 		return d, nil
 	}
-	opts := []zstd.DOption{zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true)}
+	opts := slices.Clone(unpacking)
 	if id != 0 {
 		var content []byte
 		err := b.pool.QueryRow(ctx, "SELECT content FROM dictionary WHERE id = $1", id).Scan(&content)
@@ -136,6 +162,8 @@ func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {
 // close frees what the codecs hold.
 func (b *bodies) close() {
 	b.encoder.Close()
+	b.bare.Close()
+	b.unbare.Close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, d := range b.decoders {

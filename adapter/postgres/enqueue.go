@@ -13,15 +13,23 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// enqueueSQL places arrivals. $1… are parallel arrays with a row per arrival.
-// "placed" remembers for good, so that a copy that comes after the message was
-// acknowledged is known too.
+// enqueueSQL places arrivals and stores how far the partition has been read. $1…
+// are parallel arrays with a row per arrival, in the order of their offsets; one of
+// an unknown message has no queue and only an event.
+//
+//   - "k" holds the partition's row until the transaction ends: of two intakes that
+//     believe to own the partition, one waits here and then finds its work done. No
+//     row: nothing is done, and the caller makes it.
+//   - "placed" remembers for good, so that a copy that comes after the message was
+//     acknowledged is known too.
 const enqueueSQL = `
-WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::int[], $6::timestamptz[], $7::jsonb[], $8::json[])
-	WITH ORDINALITY AS t(message, queue, prio, message_id, root, eol, facts, event, n)
+WITH k AS MATERIALIZED (
+	SELECT "offset" FROM kafka_offset WHERE epoch = $10 AND topic = $11 AND partition = $12 FOR UPDATE
+), i AS MATERIALIZED (
+	SELECT t.* FROM k, unnest($1::bigint[], $2::uuid[], $3::int[], $4::smallint[], $5::text[], $6::int[], $7::timestamptz[], $8::jsonb[], $9::json[])
+	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE t.at > k."offset"
 ), p AS (
-	INSERT INTO placed (message, queue) SELECT message, queue FROM i ORDER BY message, queue
+	INSERT INTO placed (message, queue) SELECT message, queue FROM i WHERE queue IS NOT NULL ORDER BY message, queue
 	ON CONFLICT DO NOTHING RETURNING message, queue
 ), q AS (
 	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
@@ -31,9 +39,11 @@ WITH i AS MATERIALIZED (
 	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
 ), e AS (
 	INSERT INTO journal_pending (event) SELECT event FROM i
-	WHERE event IS NOT NULL AND ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
+	WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE) ORDER BY n
+), o AS (
+	UPDATE kafka_offset o SET "offset" = greatest(k."offset", $13) FROM k WHERE o.epoch = $10 AND o.topic = $11 AND o.partition = $12
 )
-SELECT count(*) FROM p`
+SELECT (SELECT count(*) FROM p), EXISTS (SELECT FROM k)`
 
 // Enqueue is adapter.Store.Enqueue. An arrival whose message this database
 // does not have (another installation's bus, a restored backup) is passed over
@@ -43,72 +53,42 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 		return 0, nil
 	}
 	queues := make([]int32, len(arrivals))
+	last := int64(-1)
 	for i, a := range arrivals {
 		if queues[i], err = s.names.queueID(ctx, s.pool, a.Queue, true); err != nil {
 			return 0, err
 		}
+		last = max(last, a.Offset)
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		stored, err := lockOffset(ctx, tx, from)
-		if err != nil {
-			return err
+	known, err := s.loadFacts(ctx, arrivals)
+	if err != nil {
+		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
+	}
+	p, err := s.place(known, arrivals, queues)
+	if err != nil {
+		return 0, err
+	}
+	for tries := 0; tries < 2; tries++ {
+		there := false
+		batch := &pgx.Batch{} // one transaction
+		if len(p.streams.messages) > 0 {
+			batch.Queue(streamSQL, p.streams.arguments(from)...)
 		}
-		fresh, freshQueues, last := after(stored, arrivals, queues)
-		if len(fresh) == 0 {
-			return nil
+		batch.Queue(enqueueSQL, append(p.arguments(), from.Epoch, from.Topic, from.Partition, last)...).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&n, &there) })
+		if err = s.polls.SendBatch(ctx, batch).Close(); err != nil || there {
+			break
 		}
-		known, err := loadFacts(ctx, tx, fresh)
-		if err != nil {
-			return err
+		// The first records of the partition, ever.
+		if _, err = s.pool.Exec(ctx, `INSERT INTO kafka_offset (epoch, topic, partition, "offset") VALUES ($1, $2, $3, -1) ON CONFLICT DO NOTHING`,
+			from.Epoch, from.Topic, from.Partition); err != nil {
+			break
 		}
-		placement, dead, err := s.place(known, fresh, freshQueues)
-		if err != nil {
-			return err
-		}
-		batch := &pgx.Batch{}
-		batch.Queue(enqueueSQL, placement.arguments()...).QueryRow(func(r pgx.Row) error { return r.Scan(&n) })
-		if len(placement.streams.messages) > 0 {
-			batch.Queue(streamSQL, placement.streams.arguments(from)...)
-		}
-		batch.Queue(`UPDATE kafka_offset SET "offset" = $4 WHERE epoch = $1 AND topic = $2 AND partition = $3`,
-			from.Epoch, from.Topic, from.Partition, last)
-		if len(dead) > 0 {
-			batch.Queue(recordSQL, dead)
-		}
-		return tx.SendBatch(ctx, batch).Close()
-	})
+	}
 	if err != nil {
 		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}
 	return n, nil
-}
-
-// lockOffset reads the offset of a partition and holds its row until the
-// transaction ends: of two intakes that believe to own the partition, one
-// waits here and then finds its work done.
-func lockOffset(ctx context.Context, tx pgx.Tx, from adapter.Partition) (offset int64, err error) {
-	batch := &pgx.Batch{}
-	// What is planned here while the tables are empty must be right when they are not.
-	batch.Queue("SET LOCAL enable_seqscan = off")
-	batch.Queue(`INSERT INTO kafka_offset (epoch, topic, partition, "offset") VALUES ($1, $2, $3, -1) ON CONFLICT DO NOTHING`,
-		from.Epoch, from.Topic, from.Partition)
-	batch.Queue(`SELECT "offset" FROM kafka_offset WHERE epoch = $1 AND topic = $2 AND partition = $3 FOR UPDATE`,
-		from.Epoch, from.Topic, from.Partition).QueryRow(func(r pgx.Row) error { return r.Scan(&offset) })
-	return offset, tx.SendBatch(ctx, batch).Close()
-}
-
-// after drops what has an offset at or below the stored one, and tells the
-// highest of the rest.
-func after(stored int64, arrivals []adapter.Arrival, queues []int32) (fresh []adapter.Arrival, freshQueues []int32, last int64) {
-	last = stored
-	for i, a := range arrivals {
-		if a.Offset > stored {
-			fresh = append(fresh, a)
-			freshQueues = append(freshQueues, queues[i])
-			last = max(last, a.Offset)
-		}
-	}
-	return fresh, freshQueues, last
 }
 
 // arrived is what a queue row takes from its message.
@@ -121,14 +101,28 @@ type arrived struct {
 	eol       *time.Time
 }
 
-func loadFacts(ctx context.Context, tx pgx.Tx, arrivals []adapter.Arrival) (map[uuid.UUID]arrived, error) {
-	ids := make([][16]byte, len(arrivals))
-	for i, a := range arrivals {
-		ids[i] = a.Message
-	}
-	rows, _ := tx.Query(ctx, `SELECT id, sender, message_id, direction, original, service, version, root, vip, eol, deadline, digest, size, wire
-		FROM message WHERE id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, ids)
+// loadFacts tells what queue rows take from their messages, of those that are
+// known. What this node accepted a moment ago it still has.
+func (s *Store) loadFacts(ctx context.Context, arrivals []adapter.Arrival) (map[uuid.UUID]arrived, error) {
 	found := make(map[uuid.UUID]arrived, len(arrivals))
+	var rest [][16]byte
+	for i := range arrivals {
+		m := s.fresh.get(arrivals[i].Message)
+		if m == nil {
+			rest = append(rest, arrivals[i].Message)
+			continue
+		}
+		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
+		if err != nil {
+			return nil, err
+		}
+		found[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
+	}
+	if len(rest) == 0 {
+		return found, nil
+	}
+	rows, _ := s.pool.Query(ctx, `SELECT id, sender, message_id, direction, original, service, version, root, vip, eol, deadline, digest, size, wire
+		FROM message WHERE id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, rest)
 	var (
 		m             adapter.Message
 		id            [16]byte
@@ -143,24 +137,29 @@ func loadFacts(ctx context.Context, tx pgx.Tx, arrivals []adapter.Arrival) (map[
 		if deadline != nil {
 			m.Deadline = deadline.UTC()
 		}
-		a := arrived{event: facts(&m, adapter.Queue{}), messageID: string(m.MessageID), prio: 1, root: root, eol: eol}
-		a.event.Size = int(size)
-		if m.Direction != adapter.DirAsync {
-			a.wire = m.Wire
-		}
-		if m.VIP && m.Direction == adapter.DirRequest {
-			a.prio = 0 // answers of VIP systems and broadcasts wait like all others
-		}
-		found[m.ID] = a
+		found[m.ID] = arrivedOf(&m, root, eol, int(size))
 		return nil
 	})
 	return found, err
 }
 
+func arrivedOf(m *adapter.Message, root int32, eol *time.Time, size int) arrived {
+	a := arrived{event: facts(m, adapter.Queue{}), messageID: string(m.MessageID), prio: 1, root: root, eol: eol}
+	a.event.Size = size
+	if m.Direction != adapter.DirAsync {
+		a.wire = m.Wire
+	}
+	if m.VIP && m.Direction == adapter.DirRequest {
+		a.prio = 0 // answers of VIP systems and broadcasts wait like all others
+	}
+	return a
+}
+
 // placements are the arguments of enqueueSQL.
 type placements struct {
+	offsets       []int64
 	messages      [][16]byte
-	queues        []int32
+	queues        []*int32
 	prios         []int16
 	messageIDs    []string
 	roots         []int32
@@ -170,19 +169,18 @@ type placements struct {
 }
 
 func (p *placements) arguments() []any {
-	return []any{p.messages, p.queues, p.prios, p.messageIDs, p.roots, p.eols, p.facts, p.events}
+	return []any{p.offsets, p.messages, p.queues, p.prios, p.messageIDs, p.roots, p.eols, p.facts, p.events}
 }
 
 // place makes the queue rows of arrivals, and "dead" events of those whose
 // message is unknown.
-func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, queues []int32) (*placements, []string, error) {
+func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, queues []int32) (*placements, error) {
 	type place struct {
 		message uuid.UUID
 		queue   int32
 	}
 	p := &placements{messages: make([][16]byte, 0, len(arrivals))}
 	seen := make(map[place]bool, len(arrivals)) // a copy may follow at once
-	var dead []journal.Event
 	for i, a := range arrivals {
 		at := place{a.Message, queues[i]}
 		if seen[at] {
@@ -190,18 +188,18 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		}
 		seen[at] = true
 		k, ok := known[a.Message]
-		if !ok {
+		e := k.event
+		queue := &queues[i]
+		switch {
+		case !ok:
 			s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
-			e := a.Event
+			e, queue = a.Event, nil
 			e.Kind, e.Message, e.Recipient, e.Outcome = journal.KindDead, a.Message.String(), string(a.Queue.System), "unknown message"
-			dead = append(dead, e)
-			continue
-		}
-		k.event.Recipient = string(a.Queue.System)
-		if a.Stream {
-			facts, err := encodeFacts(k.event, "")
+		case a.Stream:
+			e.Recipient = string(a.Queue.System)
+			facts, err := encodeFacts(e, "")
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			p.streams.messages = append(p.streams.messages, a.Message)
 			p.streams.queues = append(p.streams.queues, queues[i])
@@ -209,25 +207,28 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			p.streams.systems = append(p.streams.systems, string(a.Queue.System))
 			p.streams.facts = append(p.streams.facts, facts)
 			continue
+		default:
+			// Of the message the journal hears what the store knows, not what
+			// the bus says.
+			e.Recipient = string(a.Queue.System)
+			k.event.Recipient = e.Recipient
+			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
 		}
 		facts, err := encodeFacts(k.event, k.wire)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		var event *string
-		if a.Event.Kind != "" {
-			// Of the message the journal hears what the store knows, not what
-			// the bus says.
-			e := k.event
-			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
+		if e.Kind != "" {
 			encoded, err := encodeEvents([]journal.Event{e})
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			event = &encoded[0]
 		}
+		p.offsets = append(p.offsets, a.Offset)
 		p.messages = append(p.messages, a.Message)
-		p.queues = append(p.queues, queues[i])
+		p.queues = append(p.queues, queue)
 		p.prios = append(p.prios, k.prio)
 		p.messageIDs = append(p.messageIDs, k.messageID)
 		p.roots = append(p.roots, k.root)
@@ -235,8 +236,7 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		p.facts = append(p.facts, &facts)
 		p.events = append(p.events, event)
 	}
-	encoded, err := encodeEvents(dead)
-	return p, encoded, err
+	return p, nil
 }
 
 // encodeFacts leaves out what every event brings itself. It adds what no event

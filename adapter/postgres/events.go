@@ -38,6 +38,15 @@ func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string
 		return err
 	}
 	p := s.bodies.pack(body)
+	if s.sealing.Load() {
+		it, err := itemOfIncident(ev.Incident)
+		if err == nil {
+			p, err = s.seal(it, partRefused, p)
+		}
+		if err != nil {
+			return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
+		}
+	}
 	_, err = s.pool.Exec(ctx, `
 WITH r AS (
 	INSERT INTO refusal (incident, at, event, content_type, codec, dictionary, size, body)
@@ -66,7 +75,18 @@ func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event,
 	if ev, err = journal.ParseRow(event); err != nil {
 		return ev, "", nil, fmt.Errorf("reading an incident: %w", err)
 	}
-	body, err = s.bodies.unpack(ctx, p)
+	it, err := itemOfIncident(incident)
+	if err != nil && p.codec&codecSealed != 0 {
+		return ev, contentType, nil, fmt.Errorf("reading an incident: %w", err)
+	}
+	body, err = s.open(ctx, it, partRefused, p)
+	if errors.Is(err, errContentErased) {
+		e, err := s.erasureOf(ctx, it)
+		if err != nil {
+			return ev, contentType, nil, err
+		}
+		return ev, contentType, nil, &adapter.ErasedError{Erasure: *e}
+	}
 	return ev, contentType, body, err
 }
 

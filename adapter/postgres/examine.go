@@ -40,7 +40,7 @@ const minimum = 150000
 // Examine connects to a database as a gateway does and tries what a gateway needs
 // of it. Nothing of that stays. An error means that it could not be looked at.
 func Examine(ctx context.Context, url string) (*Examination, error) {
-	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, noSeqScan)
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, planned...)
 	if err != nil {
 		return nil, err
 	}

@@ -57,3 +57,18 @@ func SettingInTransaction(t *testing.T, s *Store, name string) (value string) {
 	}
 	return value
 }
+
+// PlannedAnew counts how often the sessions of polls have planned a statement for the
+// values that it was given.
+func PlannedAnew(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	for _, c := range s.polls.AcquireAllIdle(context.Background()) {
+		var here int
+		if err := c.QueryRow(context.Background(), "SELECT coalesce(sum(custom_plans), 0) FROM pg_prepared_statements").Scan(&here); err != nil {
+			t.Error(err)
+		}
+		n += here
+		c.Release()
+	}
+	return n
+}

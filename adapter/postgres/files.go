@@ -441,7 +441,8 @@ ORDER BY message, queue LIMIT $3`, s.sweeps.awaited.message, s.sweeps.awaited.qu
 	var messages [][16]byte
 	var queues []int32
 	for _, p := range away {
-		forgotten := s.opts.Keep > 0 && timeOf(p.message).AddDate(0, 0, 2).Before(now.Add(-s.opts.Keep)) // its day was dropped
+		keep := s.keeps()
+		forgotten := keep > 0 && timeOf(p.message).AddDate(0, 0, 2).Before(now.Add(-keep)) // its day was dropped
 		if placed[p] || forgotten {
 			messages, queues = append(messages, p.message), append(queues, p.queue)
 		}

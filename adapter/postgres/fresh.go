@@ -56,6 +56,14 @@ func (f *fresh) put(m *adapter.Message) {
 	f.room -= len(kept.Body)
 }
 
+// drop forgets a message.
+func (f *fresh) drop(id uuid.UUID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.young, id)
+	delete(f.old, id)
+}
+
 // turn forgets by age.
 func (f *fresh) turn(now time.Time) {
 	switch age := now.Sub(f.turned); {

@@ -93,8 +93,11 @@ type leased struct {
 // served by one statement; those with a selector each by its own.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
-	if err != nil || queue == 0 {
-		return nil, err // a queue that nothing has ever been put into
+	if err != nil {
+		return nil, err
+	}
+	if queue == 0 { // nothing has ever been put into it
+		return nil, s.used(ctx, p.Use)
 	}
 	l := &lease{ctx: ctx, poll: p, done: make(chan leased, 1)}
 	if l.event, err = s.stamp(p.Event, journal.KindDelivered, p.Now); err != nil {
@@ -103,8 +106,11 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	if len(p.Roots) == 0 {
 		s.leases.join(queue, l)
 	} else {
-		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil || len(l.roots) == 0 {
+		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil {
 			return nil, err
+		}
+		if len(l.roots) == 0 {
+			return nil, s.used(ctx, p.Use)
 		}
 		s.lease(queue, []*lease{l})
 	}
@@ -125,7 +131,23 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		// Leased, and not handed out: it comes back when the lease runs out.
 		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
 	}
+	if m.Erased != nil {
+		// Its key has gone, and the erasure is about to take it out of the queue.
+		return s.Lease(ctx, p)
+	}
 	return &adapter.Delivery{Message: m, Attempt: out.attempt, Until: p.Now.Add(p.For)}, nil
+}
+
+// used notes a use by itself.
+func (s *Store) used(ctx context.Context, u adapter.Use) error {
+	if u == (adapter.Use{}) {
+		return nil
+	}
+	first, err := s.FirstUse(ctx, u)
+	if err == nil && first != u.Operation {
+		err = &adapter.UsedError{First: first}
+	}
+	return err
 }
 
 // lease runs the statement for polls of one queue and tells each its outcome.
@@ -143,6 +165,22 @@ func (s *Store) lease(queue int32, batch []*lease) {
 		return
 	}
 	outcomes, err := s.leaseRows(queue, live)
+	if isCode(err, divisionByZero) {
+		// One of them came as something else before, and nothing was done. Each is
+		// asked about, and whose use holds goes on.
+		held := live[:0]
+		for _, l := range live {
+			if err := s.used(l.ctx, l.poll.Use); err != nil {
+				l.done <- leased{err: err}
+				continue
+			}
+			l.poll.Use = adapter.Use{}
+			held = append(held, l)
+		}
+		if live = held; len(live) > 0 {
+			outcomes, err = s.leaseRows(queue, live)
+		}
+	}
 	for i, l := range live {
 		if err != nil {
 			l.done <- leased{err: err}
@@ -156,12 +194,16 @@ func (s *Store) leaseRows(queue int32, batch []*lease) ([]leased, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
 	defer cancel()
 	now := batch[0].poll.Now
+	var uses useArrays
 	untils, events, wires := make([]time.Time, len(batch)), make([]string, len(batch)), make([]*string, len(batch))
 	for i, l := range batch {
 		if l.poll.Now.After(now) {
 			now = l.poll.Now
 		}
 		untils[i], events[i] = l.poll.Now.Add(l.poll.For), l.event
+		if l.poll.Use != (adapter.Use{}) {
+			uses.add(l.poll.Use)
+		}
 		if l.poll.Wire != "" {
 			wires[i] = &l.poll.Wire
 		}
@@ -178,18 +220,21 @@ func (s *Store) leaseRows(queue int32, batch []*lease) ([]leased, error) {
 	if roots := batch[0].roots; len(roots) > 0 {
 		sql, args = leaseRoots, append(args, roots)
 	}
-	rows, err := s.polls.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
 	outcomes := make([]leased, len(batch))
-	var place int
-	var out leased
-	_, err = pgx.ForEachRow(rows, []any{&place, &out.id, &out.attempt}, func() error {
-		outcomes[place-1] = out
-		return nil
+	both := &pgx.Batch{} // one transaction: whose use does not hold is given nothing
+	if len(uses.marks) > 0 {
+		both.Queue(usesHoldSQL, uses.arguments()...)
+	}
+	both.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		var place int
+		var out leased
+		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.attempt}, func() error {
+			outcomes[place-1] = out
+			return nil
+		})
+		return err
 	})
-	return outcomes, err
+	return outcomes, s.polls.SendBatch(ctx, both).Close()
 }
 
 // rootIDs gives the numbers of those roots that any message has had.

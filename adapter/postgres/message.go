@@ -86,7 +86,12 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	if m.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
 		return nil, err
 	}
-	if m.Body, err = s.bodies.unpack(ctx, w.packed); err != nil {
+	m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
+	if errors.Is(err, errContentErased) {
+		m.Erased, err = s.erasureOf(ctx, contentOf(m))
+		return m, err
+	}
+	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.ID, err)
 	}
 	if m.Parts.Files > 0 && attachments {
@@ -97,14 +102,15 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	if w.attachments == 0 || !attachments {
 		return m, nil
 	}
-	rows, err := s.pool.Query(ctx, "SELECT id, codec, dictionary, size, content FROM "+s.days.leaf("attachment", m.ID)+" WHERE message = $1 ORDER BY n", [16]byte(m.ID))
+	rows, err := s.pool.Query(ctx, "SELECT n, id, codec, dictionary, size, content FROM "+s.days.leaf("attachment", m.ID)+" WHERE message = $1 ORDER BY n", [16]byte(m.ID))
 	if err != nil {
 		return nil, err
 	}
 	m.Attachments, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (a adapter.Attachment, err error) {
 		var p packed
-		if err = r.Scan(&a.ID, &p.codec, &p.dictionary, &p.size, &p.bytes); err == nil {
-			a.Content, err = s.bodies.unpack(ctx, p)
+		var n int
+		if err = r.Scan(&n, &a.ID, &p.codec, &p.dictionary, &p.size, &p.bytes); err == nil {
+			a.Content, err = s.open(ctx, contentOf(m), attachmentPart(n), p)
 		}
 		return a, err
 	})

@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/vault"
 )
 
 // Options of a store. Only URL is needed.
@@ -47,7 +49,10 @@ type Options struct {
 	// Samples are bytes that many messages will repeat, such as the registered
 	// certificates in base64. They join the compression dictionary.
 	Samples [][]byte
-	tracer  pgx.QueryTracer // sees the statements; for tests
+	// Vault has the keys that content is sealed with. Nil: content is stored as it
+	// is, and what others have sealed cannot be read.
+	Vault  *vault.Vault
+	tracer pgx.QueryTracer // sees the statements; for tests
 
 	// Log gets what an operator should know, slog.Default when nil.
 	Log *slog.Logger
@@ -65,7 +70,6 @@ type Store struct {
 	// Calls that come together are served together.
 	leases line[int32, *lease]          // by queue
 	acks   line[adapter.Mnemonic, *ack] // by system
-	uses   line[struct{}, *use]         // of signed polls
 
 	names  names
 	bodies *bodies
@@ -76,7 +80,9 @@ type Store struct {
 	health healthCheck
 	sweeps sweeps
 
-	answers answers // about revocation
+	answers answers      // about revocation
+	sealing atomic.Bool  // content is sealed from now on
+	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
 
 	accepts chan *accept
 	writing sync.WaitGroup
@@ -109,7 +115,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	if s.polls, err = openSessions(ctx, opts, noSeqScan); err != nil {
+	if s.polls, err = openSessions(ctx, opts, planned...); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
@@ -117,12 +123,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
 	}
+	if err == nil {
+		err = s.openContent(ctx)
+	}
 	if err != nil {
 		s.polls.Close()
 		s.pool.Close()
 		return nil, explained(err)
 	}
-	s.leases.run, s.acks.run, s.uses.run = s.lease, s.ack, s.noteUses
+	s.leases.run, s.acks.run = s.lease, s.ack
 	s.startWriters()
 	return s, nil
 }

@@ -5,68 +5,52 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"mezhved/adapter"
 )
 
-// use is one signed poll on its way to the database.
-type use struct {
-	mark      [32]byte
-	operation string
-	until     time.Time
-	done      chan used
-}
-
-type used struct {
-	first string
-	err   error
-}
-
-// FirstUse is adapter.Store.FirstUse. Polls that come at the same time share a
-// statement. Its table is not logged, so its commit waits for no disk.
-func (s *Store) FirstUse(ctx context.Context, mark [32]byte, operation string, until time.Time) (string, error) {
-	u := &use{mark: mark, operation: operation, until: until, done: make(chan used, 1)}
-	s.uses.join(struct{}{}, u)
-	var out used
-	select {
-	case out = <-u.done:
-	case <-ctx.Done():
-		out.err = ctx.Err()
+// FirstUse is adapter.Store.FirstUse. Its table is not logged, so its commit waits
+// for no disk.
+func (s *Store) FirstUse(ctx context.Context, u adapter.Use) (first string, err error) {
+	uses := useArrays{}
+	uses.add(u)
+	if err := s.polls.QueryRow(ctx, usesSQL+` SELECT operation FROM u`, uses.arguments()...).Scan(&first); err != nil {
+		return "", fmt.Errorf("noting a poll: %w", err)
 	}
-	if out.err != nil {
-		return "", fmt.Errorf("noting a poll: %w", out.err)
-	}
-	return out.first, nil
+	return first, nil
 }
 
-// usesSQL notes polls and gives the operation that each came with first. $1… are
+// usesSQL notes polls, in "u", with the operation that each came with first. $1… are
 // parallel arrays with a row per poll. Marks are inserted in order, so that two
 // nodes do not wait for each other crosswise; the update changes nothing and is
 // there to be told of the row that stands, whoever has just inserted it.
 const usesSQL = `
-INSERT INTO poll_use (mark, operation, until)
-SELECT DISTINCT ON (mark) mark, operation, until FROM unnest($1::bytea[], $2::text[], $3::timestamptz[]) WITH ORDINALITY AS t(mark, operation, until, n) ORDER BY mark, n
-ON CONFLICT (mark) DO UPDATE SET until = poll_use.until
-RETURNING mark, operation`
+WITH i AS MATERIALIZED (
+	SELECT * FROM unnest($1::bytea[], $2::text[], $3::timestamptz[]) WITH ORDINALITY AS t(mark, operation, until, n)
+), u AS (
+	INSERT INTO poll_use (mark, operation, until) SELECT DISTINCT ON (mark) mark, operation, until FROM i ORDER BY mark, n
+	ON CONFLICT (mark) DO UPDATE SET until = poll_use.until
+	RETURNING mark, operation
+)`
 
-func (s *Store) noteUses(_ struct{}, batch []*use) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
-	defer cancel()
-	marks, operations, untils := make([][]byte, len(batch)), make([]string, len(batch)), make([]time.Time, len(batch))
-	for i, u := range batch {
-		marks[i], operations[i], untils[i] = u.mark[:], u.operation, u.until
-	}
-	first := make(map[[32]byte]string, len(batch))
-	rows, _ := s.pool.Query(ctx, usesSQL, marks, operations, untils)
-	var mark []byte
-	var operation string
-	_, err := pgx.ForEachRow(rows, []any{&mark, &operation}, func() error {
-		first[[32]byte(mark)] = operation
-		return nil
-	})
-	for _, u := range batch {
-		u.done <- used{first[u.mark], err}
-	}
+// usesHoldSQL undoes the whole transaction, by a division by zero, when a poll came
+// with another operation first.
+const usesHoldSQL = usesSQL + `
+SELECT 1 / (CASE WHEN EXISTS (SELECT FROM i JOIN u USING (mark) WHERE i.operation <> u.operation) THEN 0 ELSE 1 END)`
+
+// useArrays are the arguments of usesSQL.
+type useArrays struct {
+	marks      [][]byte
+	operations []string
+	untils     []time.Time
 }
+
+func (a *useArrays) add(u adapter.Use) {
+	a.marks = append(a.marks, u.Mark[:])
+	a.operations = append(a.operations, u.Operation)
+	a.untils = append(a.untils, u.Until)
+}
+
+func (a *useArrays) arguments() []any { return []any{a.marks, a.operations, a.untils} }
 
 // sweepUses forgets polls that are too old to come again.
 func (s *Store) sweepUses(ctx context.Context, now time.Time) (bool, error) {

@@ -65,8 +65,12 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	defer cancel()
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
+	sql, args := relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded)
+	if len(dead) > 0 {
+		sql, args = relayedDeadSQL, append(args, dead, systems)
+	}
 	var led bool
-	err = s.pool.QueryRow(ctx, relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded, dead, systems)...).Scan(&led)
+	err = s.pool.QueryRow(ctx, sql, args...).Scan(&led)
 	switch {
 	case isCode(err, divisionByZero), err == nil && !led:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
@@ -80,24 +84,32 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 // relayedSQL takes a batch out of the outbox, remembers that it is on the bus,
 // writes its events and ends the term that it proves. Without the term nothing is done. When rows have gone all the
 // same, a relay of an older release was at work: the division by zero undoes the
-// statement, and what is left is relayed again.
-const relayedSQL = `
+// statement, and what is left is relayed again. relayedDeadSQL is for a batch of
+// which the bus has refused something.
+var (
+	relayedSQL     = relayedBatchSQL("", "")
+	relayedDeadSQL = relayedBatchSQL(`
+	WHERE NOT EXISTS (SELECT FROM unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)`, `, f AS (
+	DELETE FROM file_awaited a USING unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)
+)`)
+)
+
+func relayedBatchSQL(alive, unhold string) string {
+	return `
 WITH l AS (
 	` + releaseSQL + ` RETURNING work
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 ), r AS (
-	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o
-	WHERE NOT EXISTS (SELECT FROM unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
-		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)
+	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o` + alive + `
 	ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at
-), f AS (
-	DELETE FROM file_awaited a USING unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
-	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)
-), e AS (
+)` + unhold + `, e AS (
 	INSERT INTO journal_pending (event) SELECT e FROM unnest($6::json[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l) ORDER BY n
 )
 SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1`
+}
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
 // them published.

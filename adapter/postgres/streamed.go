@@ -13,10 +13,14 @@ import (
 
 // streamSQL notes where records stand that their recipients read themselves.
 // $1… are parallel arrays with a row per record. A record that the relay
-// published twice is noted once, where it came first.
+// published twice is noted once, where it came first. It goes before enqueueSQL, and
+// like it does nothing of what the partition's row knows, or without that row.
 const streamSQL = `
-WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::jsonb[]) AS t(message, queue, "offset", system, facts)
+WITH k AS MATERIALIZED (
+	SELECT "offset" FROM kafka_offset WHERE epoch = $6 AND topic = $7 AND partition = $8 FOR UPDATE
+), i AS MATERIALIZED (
+	SELECT t.* FROM k, unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::jsonb[]) AS t(message, queue, "offset", system, facts)
+	WHERE t."offset" > k."offset"
 ), p AS (
 	INSERT INTO placed (message, queue) SELECT message, queue FROM i ORDER BY message, queue
 	ON CONFLICT DO NOTHING RETURNING message, queue

@@ -30,9 +30,10 @@ type sweeps struct {
 	mu        sync.Mutex
 	leases    time.Time
 	days      time.Time
-	partition int      // of used_id and dedup: the one to purge next
-	page      int64    // and its first page
-	awaited   struct { // the next look at messages with files begins behind this one
+	content   time.Time // it was asked whether content is sealed
+	partition int       // of used_id and dedup: the one to purge next
+	page      int64     // and its first page
+	awaited   struct {  // the next look at messages with files begins behind this one
 		message [16]byte
 		queue   int32
 	}
@@ -44,7 +45,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [7]error
+	var errs [8]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -53,6 +54,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	more[3], errs[4] = s.sweepDays(ctx, now)
 	more[4], errs[5] = s.sweepUses(ctx, now)
 	more[5], errs[6] = s.sweepRelayed(ctx)
+	errs[7] = s.sweepContent(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}
@@ -154,12 +156,23 @@ func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
 }
 
 func (s *Store) sweepRefusals(ctx context.Context, now time.Time) (bool, error) {
+	if s.opts.Vault != nil {
+		return false, nil // ContentRetention ends them with their keys
+	}
 	tag, err := s.pool.Exec(ctx, "DELETE FROM refusal WHERE incident IN (SELECT incident FROM refusal WHERE at < $1 ORDER BY at LIMIT $2)",
 		now.Add(-s.opts.KeepRefusals), sweepRows)
 	if err != nil {
 		return false, fmt.Errorf("dropping old refusals: %w", err)
 	}
 	return tag.RowsAffected() == sweepRows, nil
+}
+
+// keeps is how long the rows of messages are kept; 0 is for ever.
+func (s *Store) keeps() time.Duration {
+	if keep := s.keep.Load(); keep > 0 {
+		return time.Duration(keep)
+	}
+	return s.opts.Keep
 }
 
 func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
@@ -172,8 +185,8 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 	if err := s.sweepAnswers(ctx, now); err != nil {
 		return false, err
 	}
-	if s.opts.Keep > 0 {
-		dropped, err := s.days.drop(ctx, s.pool, now.Add(-s.opts.Keep))
+	if keep := s.keeps(); keep > 0 {
+		dropped, err := s.days.drop(ctx, s.pool, now.Add(-keep))
 		if err != nil || dropped {
 			return dropped, err
 		}

@@ -25,9 +25,10 @@ type Erasure struct {
 	Items []Item `json:"items,omitempty"` // single ones
 
 	// Or all content of a class that came before a time, but for what still waited.
-	Class  string    `json:"class,omitempty"`
-	Before time.Time `json:"before,omitzero"`
-	Spared []ID      `json:"spared,omitempty"`
+	Class   string    `json:"class,omitempty"`
+	Service string    `json:"service,omitempty"` // whose class it is
+	Before  time.Time `json:"before,omitzero"`
+	Spared  []ID      `json:"spared,omitempty"`
 
 	// Or values behind an entry of the journal.
 	Target *int64   `json:"target,omitempty"`
@@ -132,6 +133,22 @@ func (v *Vault) forget(name string) {
 	defer v.mu.Unlock()
 	delete(v.trees, name)
 	v.epoch++
+}
+
+// Classes lists the classes of which the vault has or had keys.
+func (v *Vault) Classes() []string {
+	files, err := os.ReadDir(v.dir)
+	if err != nil {
+		return nil // whoever seals or erases is told
+	}
+	var all []string
+	for _, f := range files { // in order
+		name, ok := strings.CutSuffix(f.Name(), treeSuffix)
+		if n := len(name) - len("-2006-01"); ok && n > 0 && !monthOf(name).IsZero() && !slices.Contains(all, name[:n]) {
+			all = append(all, name[:n])
+		}
+	}
+	return all
 }
 
 // treesOf lists the trees of a class.

@@ -2,7 +2,7 @@
 // bundles and whole logs of a Mezhved journal on a machine that need not trust,
 // or reach, the gateway.
 //
-// The commands verify, report, page and keygen use no network; mirror and witness
+// The commands verify, report, page, proofs, receipts and keygen use no network; mirror and witness
 // are the two that do. Built with -tags offline, the program has only the former,
 // and no network code is linked in at all. No build has a database or Kafka among
 // its imports; a test holds this.
@@ -21,10 +21,12 @@ import (
 
 // program is the command line.
 type program struct {
-	Verify verifyCommand `cmd:"" help:"Verify an evidence bundle, or a whole log in a directory."`
-	Report reportCommand `cmd:"" help:"Verify a bundle and print what it proves, as a page to read and print."`
-	Page   pageCommand   `cmd:"" help:"Write the single-file page that verifies a bundle in a browser, offline."`
-	Keygen keygenCommand `cmd:"" help:"Make a signing key for a log or a witness."`
+	Verify   verifyCommand   `cmd:"" help:"Verify an evidence bundle, or a whole log in a directory."`
+	Report   reportCommand   `cmd:"" help:"Verify a bundle and print what it proves, as a page to read and print."`
+	Page     pageCommand     `cmd:"" help:"Write the single-file page that verifies a bundle in a browser, offline."`
+	Proofs   proofsCommand   `cmd:"" help:"Verify a bundle and write the proof of each of its entries alone, for other people's programs."`
+	Receipts receiptsCommand `cmd:"" help:"Hold the receipts that a party has kept against a mirror of the log: each has its entry, or here is the proof that the log lacks it."`
+	Keygen   keygenCommand   `cmd:"" help:"Make a signing key for a log or a witness."`
 
 	networkCommands
 }
@@ -38,6 +40,7 @@ Examples:
   mezhved-audit verify log --policy policy.txt ./mirror
   mezhved-audit report --policy policy.txt --lang ru bundle.zip > report.html
   mezhved-audit page > verify.html
+  mezhved-audit receipts --policy policy.txt --bus bus.pem --mirror ./mirror ./receipts
 ` + networkExamples
 
 // errFindings ends the program with status 1 when everything has been said.

@@ -71,6 +71,19 @@ func TestVerifyABundle(t *testing.T) {
 	stranger := write(t, dir, "stranger", journaltest.NewDesk(t).Policy.Text())
 	contains(t, mezhvedAudit(t, 1, "verify", "--policy", stranger, bundle), "NOT verified")
 	contains(t, mezhvedAudit(t, 2, "verify", "--policy", write(t, dir, "none", nil), bundle), "the policy cannot be used", "none: policy needs")
+	proofs := filepath.Join(dir, "proofs")
+	contains(t, mezhvedAudit(t, 0, "proofs", "--policy", policy, bundle, proofs), "8 entries and their proofs")
+	leaf, err := os.ReadFile(filepath.Join(proofs, "100.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := os.ReadFile(filepath.Join(proofs, "100.tlog-proof"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := journal.VerifyProof(d.Policy, leaf, proof); err != nil || p.Index != 100 {
+		t.Errorf("the proof of entry 100 alone: %v", err)
+	}
 	b[len(b)/2] ^= 1
 	contains(t, mezhvedAudit(t, 1, "verify", "--policy", policy, write(t, dir, "bad.zip", b)), "NOT verified")
 	mezhvedAudit(t, 2, "verify")
@@ -237,14 +250,15 @@ func TestKeygen(t *testing.T) {
 	mezhvedAudit(t, 1, "keygen", "witness.example.gov", path) // never overwrites
 }
 
-// The offline build must not have so much as a socket among its imports; no
-// build may have a database or Kafka.
+// The offline build has no HTTP among its imports, and package net only because
+// crypto/x509 reads addresses with it: of what opens a connection nothing is linked
+// in. No build may have a database or Kafka, or the room of who writes the log.
 func TestImports(t *testing.T) {
 	for _, c := range []struct {
 		tags      string
 		forbidden *regexp.Regexp
 	}{
-		{"offline", regexp.MustCompile(`(?m)^(net|net/http|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|journal/clerk|console).*)$`)},
+		{"offline", regexp.MustCompile(`(?m)^(net/.*http.*|net/textproto|os/exec|.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/remote|journal/clerk|console).*)$`)},
 		{"", regexp.MustCompile(`(?m)^(.*pgx.*|.*kafka.*|github.com/go-chi/.*|database/sql|mezhved/adapter|mezhved/adapter/(postgres|kafka|journal/clerk|console).*)$`)},
 	} {
 		list, err := exec.Command("go", "list", "-deps", "-tags", c.tags, ".").Output()
@@ -256,6 +270,19 @@ func TestImports(t *testing.T) {
 		}
 		if bad := c.forbidden.FindAllString(string(list), -1); bad != nil {
 			t.Errorf("with tags %q the program imports %v", c.tags, bad)
+		}
+	}
+	bin := filepath.Join(t.TempDir(), "mezhved-audit")
+	for tags, sockets := range map[string]bool{"offline": false, "": true} {
+		if out, err := exec.Command("go", "build", "-tags", tags, "-o", bin, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		symbols, err := exec.Command("go", "tool", "nm", bin).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := regexp.MustCompile(`net\.\(\*netFD\)|net\.sysSocket|syscall\.(S|s)ocket\b|syscall\.(C|c)onnect\b`).Match(symbols); got != sockets {
+			t.Errorf("with tags %q the program can open a connection: %t, want %t", tags, got, sockets)
 		}
 	}
 	list, err := exec.Command("go", "list", "-deps", "mezhved/adapter/journal", "mezhved/adapter/journal/audit").Output()
@@ -319,6 +346,13 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 			write(t, dir, strings.ReplaceAll(name, "/", "_")+strings.Repeat("x", int(at*10))+".zip", out.Bytes())
 		}
 	}
+	for from, to := range map[string]string{"bundle-1.zip": "old", "bundle-1.policy": "old.policy"} {
+		b, err := os.ReadFile(filepath.Join("../../adapter/journal/audit/testdata", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, to, b)
+	}
 	write(t, dir, "policy", d.Policy.Text())
 	write(t, dir, "foreign", journaltest.NewDesk(t).Policy.Text())
 	run := write(t, dir, "run.js", []byte(script[1]+`
@@ -329,6 +363,7 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
   for (const name of fs.readdirSync(dir)) if (name.endsWith('.zip')) out[name] = await attempt(name, policy);
   out.own = await attempt('0-good.zip', '');
   out.foreign = await attempt('0-good.zip', foreign);
+  out.old = await attempt('old', fs.readFileSync(dir + '/old.policy', 'utf8'));
   ed25519 = ed25519ByHand;
   out.byHand = await attempt('0-good.zip', policy);
   out.foreignByHand = await attempt('0-good.zip', foreign);
@@ -351,11 +386,15 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 	for name, verdict := range got {
 		switch name {
 		case "0-good.zip", "byHand":
+			if verdict != "ok true 7" {
+				t.Errorf("%s: %s", name, verdict)
+			}
+		case "old":
 			if verdict != "ok true 5" {
 				t.Errorf("%s: %s", name, verdict)
 			}
 		case "own":
-			if verdict != "ok false 5" {
+			if verdict != "ok false 7" {
 				t.Errorf("%s: %s", name, verdict)
 			}
 		default:
@@ -371,28 +410,30 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 	}
 }
 
-// byHand is README.txt of a bundle, "BY HAND", as a script: for the entry $1, with
+// byHand is README.txt of a bundle, "BY HAND", as a script: $1 is an entry, with
 // nothing but openssl, xxd, base64 and sha256sum. It prints what each step gives.
 const byHand = `set -eu
 N=$1
 hash() { sha256sum | cut -d' ' -f1; }
 hex() { base64 -d | xxd -p -c 64; }
-h=$({ printf '\0'; cat leaves/$N.json; } | hash)
-csplit -s -f part proofs/$N.tlog-proof '/^$/'
+csplit -s -f part proof '/^$/'
 tail -n +2 part01 >checkpoint
-i=$(sed -n 's/^index //p' part00)
-s=$(( $(sed -n 2p checkpoint) - 1 ))
-for line in $(tail -n +3 part00); do
-  p=$(echo $line | hex)
-  if [ $((i % 2)) = 1 ] || [ $i = $s ]; then
-    h=$(echo 01$p$h | xxd -r -p | hash)
-    while [ $((i % 2)) = 0 ] && [ $i != 0 ]; do i=$((i / 2)); s=$((s / 2)); done
-  else
-    h=$(echo 01$h$p | xxd -r -p | hash)
-  fi
-  i=$((i / 2)); s=$((s / 2))
-done
-[ $s = 0 ]
+{ cat leaves.jsonl; cat export/leaf.json; } >all
+entries=($(sed -n 's/^entries //p' part00))
+hashes=($(tail -n +3 part00))
+next=0
+root() { # of the entries from $1 up to $2 of the log: into $h
+  local k=1 left here=
+  for L in ${!entries[@]}; do [ ${entries[$L]} -ge $1 ] && [ ${entries[$L]} -lt $2 ] && here=$L; done
+  if [ -z "$here" ]; then h=$(echo ${hashes[$next]} | hex); next=$((next + 1)); return; fi
+  if [ $(($2 - $1)) = 1 ]; then h=$({ printf '\0'; sed -n $((here + 1))p all | tr -d '\n'; } | hash); return; fi
+  while [ $((k * 2)) -lt $(($2 - $1)) ]; do k=$((k * 2)); done
+  root $1 $(($1 + k)); left=$h
+  root $(($1 + k)) $2
+  h=$(echo 01$left$h | xxd -r -p | hash)
+}
+root 0 $(sed -n 2p checkpoint)
+[ $next = ${#hashes[@]} ]
 [ $h = $(sed -n 3p checkpoint | hex) ] && echo "root ok"
 head -3 checkpoint >text
 sed -n 5p checkpoint | cut -d' ' -f3 | base64 -d | tail -c 64 >sig
@@ -401,7 +442,7 @@ KEY=$(sed -n 's/^log [^+]*+[^+]*+//p' policy)
 openssl pkeyutl -verify -pubin -keyform DER -inkey key.der -rawin -in text -sigfile sig
 opened() { sed 's/[{}]/\n/g' $1 | grep "\"field\":\"$2\"" | sed "s/.*\"$3\":\"\([^\"]*\)\".*/\1/"; }
 SALT=$(opened openings/$N.json snils salt | hex)
-C=$(sed 's/.*"snils":"\([^"]*\)".*/\1/' leaves/$N.json | hex)
+C=$(sed -n 's/.*"snils":"\([^"]*\)".*/\1/p' leaves.jsonl | hex)
 [ "$(printf %s "$(opened openings/$N.json snils value)" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$SALT | sed 's/.*= //')" = $C ] && echo "value ok"
 [ $(hash <envelopes/$N.xml) = $(opened openings/$N.json digest value) ] && echo "envelope ok"
 [ $(hash <manifest.json) = $(opened export/opening.json digest value) ] && echo "manifest ok"

@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/oplog"
@@ -134,13 +133,6 @@ func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
 		return errFindings
 	}
 	return nil
-}
-
-func signedAt(c *journal.Checkpoint) string {
-	if c.Signed.IsZero() {
-		return ""
-	}
-	return " (signed " + c.Signed.Format(time.RFC3339) + ")"
 }
 
 func (c *mirrorCommand) client() (*remote.Client, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,6 +111,13 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	return nil
 }
 
+func signedAt(c *journal.Checkpoint) string {
+	if c.Signed.IsZero() {
+		return ""
+	}
+	return " (signed " + c.Signed.Format(time.RFC3339) + ")"
+}
+
 func dash(s string) string {
 	if s == "" {
 		return "-"
@@ -117,46 +125,73 @@ func dash(s string) string {
 	return s
 }
 
-type verifyLogCommand struct {
+// logFlags say under what a log is read.
+type logFlags struct {
 	Policy        string   `required:"" placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
 	EarlierPolicy []string `placeholder:"FILE" type:"existingfile" help:"A policy that you had at earlier visits, for the checkpoints taken under it; may be repeated."`
 	Known         []string `placeholder:"FILE" type:"existingfile" help:"Checkpoints that you saw earlier; those of the mirror's own visits are used in any case."`
-	Dir           string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+}
+
+// openedLog is a log in a directory that nobody changes meanwhile.
+type openedLog struct {
+	audit.DirSource
+	policy     *journal.Policy
+	checkpoint []byte
+	known      []*journal.Checkpoint
+	memory     *audit.Memory
+	unlock     func()
+}
+
+func (c *logFlags) open(dir string) (_ *openedLog, err error) {
+	log := &openedLog{DirSource: audit.DirSource{FS: os.DirFS(dir)}}
+	var earlier []*journal.Policy
+	if log.policy, earlier, err = readPolicies(c.Policy, c.EarlierPolicy); err != nil {
+		return nil, err
+	}
+	if log.unlock, err = audit.LockMirrorForReading(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			log.unlock()
+		}
+	}()
+	if log.checkpoint, err = os.ReadFile(filepath.Join(dir, "checkpoint")); err != nil {
+		return nil, err
+	}
+	if log.memory, err = audit.Remember(dir, log.policy, earlier...); err != nil {
+		return nil, err
+	}
+	log.known = log.memory.Known
+	for _, path := range c.Known {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		k, err := log.policy.Open(b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		log.known = append(log.known, k)
+	}
+	return log, nil
+}
+
+type verifyLogCommand struct {
+	logFlags
+	Dir string `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
 }
 
 // Run implements the command.
 func (c *verifyLogCommand) Run(s *streams) error {
-	policy, earlier, err := readPolicies(c.Policy, c.EarlierPolicy)
+	log, err := c.open(c.Dir)
 	if err != nil {
 		return err
 	}
-	unlock, err := audit.LockMirrorForReading(c.Dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	signed, err := os.ReadFile(filepath.Join(c.Dir, "checkpoint"))
-	if err != nil {
-		return err
-	}
-	memory, err := audit.Remember(c.Dir, policy, earlier...)
-	if err != nil {
-		return err
-	}
-	known := memory.Known
-	for _, path := range c.Known {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		k, err := policy.Open(b)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		known = append(known, k)
-	}
+	defer log.unlock()
+	memory := log.memory
 	begin := time.Now()
-	rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: os.DirFS(c.Dir)}, policy, signed, known)
+	rep, err := audit.VerifyLog(context.Background(), log, log.policy, log.checkpoint, log.known)
 	if err != nil {
 		return err
 	}
@@ -226,6 +261,45 @@ func (c *reportCommand) Run(s *streams) error {
 	}
 	_, err = s.out.Write(page)
 	return err
+}
+
+type proofsCommand struct {
+	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
+	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+	Dir    string `arg:"" type:"path" help:"Folder for N.json, entry N as it stands in the log, and N.tlog-proof (https://c2sp.org/tlog-proof)."`
+}
+
+// Run implements the command.
+func (c *proofsCommand) Run(s *streams) error {
+	e, err := openBundle(c.Bundle, c.Policy)
+	if err != nil {
+		return err
+	}
+	if !e.Pinned {
+		fmt.Fprintln(s.err, "mezhved-audit: without --policy the bundle is only checked against itself")
+	}
+	proofs, err := e.Proofs()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return err
+	}
+	list := []journal.Proven{*e.Export}
+	for _, x := range e.Entries {
+		list = append(list, x.Proven)
+	}
+	for _, p := range list {
+		name := filepath.Join(c.Dir, strconv.FormatInt(p.Index, 10))
+		if err := os.WriteFile(name+".json", p.Bytes, 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name+".tlog-proof", proofs[p.Index], 0o644); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.out, "%d entries and their proofs are in %s\n", len(list), c.Dir)
+	return nil
 }
 
 //go:embed verify.html

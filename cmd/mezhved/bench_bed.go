@@ -70,42 +70,55 @@ func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
 			return nil, errors.Join(err, b.finish())
 		}
 	}
-	if b.dir, err = filepath.Abs(b.dir); err == nil {
-		err = f.start(ctx, b)
-	}
-	if err != nil {
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
 		return nil, errors.Join(err, b.finish())
 	}
-	return b, nil
+	for tries := 0; ; tries++ {
+		stop, err := f.start(ctx, b)
+		if err == nil {
+			remove := b.finish
+			b.finish = func() error { stop(); return remove() }
+			return b, nil
+		}
+		var ended *endedError
+		if !errors.As(err, &ended) || tries == 2 { // its port may have been taken by somebody else meanwhile
+			return nil, errors.Join(err, b.finish())
+		}
+	}
 }
+
+// endedError says that the private gateway has ended by itself.
+type endedError struct{ log string }
+
+func (e *endedError) Error() string { return "the gateway has ended; it said last:\n" + e.log }
 
 // benchSender sends the requests, benchProvider answers them.
 const benchSender, benchProvider = "MFC01", "SFR01"
 
 // start runs the gateway in the bed's folder and waits until it is ready.
-func (f *loadFlags) start(ctx context.Context, b *bed) error {
+func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	address := l.Addr().String()
 	if err := l.Close(); err != nil { // for the gateway
-		return err
+		return nil, err
 	}
 	if _, err := prepareDemo(b.dir, address); err != nil {
-		return err
+		return nil, err
 	}
 	if b.signer, err = senderKey(ctx, b.dir, f.Key); err != nil {
-		return err
+		return nil, err
 	}
 	config := filepath.Join(b.dir, "bench.yaml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, demoConfig+"limits:\n  perSecond: 1000000\n  burst: 1000000\n", address), 0o644); err != nil {
-		return usage(err)
+		return nil, usage(err)
 	}
 	program := f.Gateway
 	if program == "" {
 		if program, err = os.Executable(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	args := []string{"serve", "--config", config}
@@ -114,40 +127,49 @@ func (f *loadFlags) start(ctx context.Context, b *bed) error {
 	}
 	log, err := os.Create(filepath.Join(b.dir, "gateway.log"))
 	if err != nil {
-		return usage(err)
+		return nil, usage(err)
 	}
 	defer log.Close()
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(serving, program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
 	if err := cmd.Start(); err != nil {
-		stop()
-		return usage(err)
+		end()
+		return nil, usage(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	remove := b.finish
-	b.finish = func() error {
-		stop()
-		err := <-ended
-		if errors.Is(err, context.Canceled) { // it was we who stopped it
-			err = nil
-		}
-		return errors.Join(err, remove())
+	said := func() string {
+		text, _ := os.ReadFile(log.Name())
+		return string(text[max(0, len(text)-2000):])
+	}
+	running, ended := context.WithCancelCause(context.WithoutCancel(ctx))
+	go func() {
+		_ = cmd.Wait() // whether it ended well is nothing to the measurement
+		ended(&endedError{said()})
+	}()
+	stop = func() {
+		end()
+		<-running.Done()
 	}
 	b.base, b.gateway = "http://"+address, cmd.Process.Pid
-	if err := awaitReady(ctx, b.base, 60*time.Second); err != nil {
-		said, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
+	err = awaitReady(running, b.base, 60*time.Second)
+	if cause := context.Cause(running); cause != nil {
+		return nil, cause
+	}
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("%w\n%s", err, said())
 	}
 	if pid, err := os.ReadFile(filepath.Join(b.dir, "postgres", "data", "postmaster.pid")); err == nil {
 		first, _, _ := strings.Cut(string(pid), "\n")
 		b.database, _ = strconv.Atoi(first)
 	}
-	b.play, err = newPlay(ctx, io.Discard, b.dir, b.base)
-	return err
+	if b.play, err = newPlay(ctx, io.Discard, b.dir, b.base); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
 }
 
 // senderKey is the sender's own key, or a fresh one of another type that is

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/journal"
 	"mezhved/adapter/oplog"
 	"mezhved/signing"
 	"mezhved/testdata/services"
@@ -284,6 +285,21 @@ func makeDemoKeys(dir string) error {
 		if _, err := writeJournalKey("mezhved.demo/journal", name); err != nil {
 			return err
 		}
+	}
+	policy := filepath.Join(dir, "keys", "journal.policy")
+	if !missing(policy) {
+		return nil
+	}
+	skey, err := os.ReadFile(filepath.Join(dir, "keys", "journal.key"))
+	if err != nil {
+		return usage(err)
+	}
+	_, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
+	if err != nil {
+		return usage(err)
+	}
+	if err := os.WriteFile(policy, []byte("log "+public+"\nquorum none\n"), 0o644); err != nil {
+		return usage(err)
 	}
 	return nil
 }

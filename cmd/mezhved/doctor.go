@@ -282,7 +282,7 @@ func (r *report) bus(ctx context.Context, c adapter.Config) {
 		r.add("advice", "kafka", "in-process (%s): for demonstrations and tests, not for production", c.Kafka.Private)
 		return
 	}
-	b, err := openKafka(c.Kafka, quietLog())
+	b, err := openKafka(c.Kafka, time.Now, quietLog())
 	if err != nil {
 		r.add("bad", "kafka", "%v", err)
 		return

@@ -36,10 +36,6 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err != nil {
 		return usage(err)
 	}
-	keys, err := vault.Open(c.Vault, n.clock.Now)
-	if err != nil {
-		return usage(err)
-	}
 	origin, public, err := journal.KeyOf(strings.TrimSpace(string(skey)))
 	if err != nil {
 		return usage(fmt.Errorf("%s: %w", c.Key, err))
@@ -48,7 +44,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if begin == n.config.DefaultOrigin() { // nobody has chosen it: the key's is the one that can be signed for
 		begin = origin
 	}
-	if n.book, err = n.store.Journal(ctx, begin, keys); err != nil {
+	if n.book, err = n.store.Journal(ctx, begin, n.vault); err != nil {
 		return unavailable(err)
 	}
 	if err := n.book.Name(ctx, begin); err != nil {
@@ -65,7 +61,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: keys, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -225,6 +221,28 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
 }
 
+// openContent starts ending content whose time is over: on every node that has the
+// keys. What one of them has done the others find done.
+func (n *node) openContent(rooms *adapter.Rooms) {
+	if n.vault == nil {
+		return
+	}
+	keep := n.config.Keep
+	catalog := rooms.Registry.Catalog
+	r := &postgres.ContentRetention{
+		Store: n.store, Refused: keep.Refused.D(), Ground: cmp.Or(keep.Ground, "end of retention"), Now: n.clock.Now, Log: n.log,
+		Services: func() []string {
+			var names []string
+			for _, s := range catalog().Services() {
+				names = append(names, s.Name)
+			}
+			return names
+		},
+		For: func(service string, request bool) time.Duration { return keep.For(catalog(), service, request) },
+	}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "content", Run: r.Run})
+}
+
 // cosigned says whether the log publishes only what a quorum of witnesses signed.
 func (n *node) cosigned() bool { return n.policy != nil && len(n.policy.Witnesses()) > 0 }
 
@@ -256,15 +274,15 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Log: log})
-	if err != nil {
-		return unavailable(err)
-	}
-	defer store.Close()
 	keys, err := vault.Open(config.Journal.Vault, time.Now)
 	if err != nil {
 		return usage(err)
 	}
+	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log})
+	if err != nil {
+		return unavailable(err)
+	}
+	defer store.Close()
 	book, err := store.Journal(ctx, config.Journal.Origin, keys)
 	if err != nil {
 		return unavailable(err)

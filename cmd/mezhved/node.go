@@ -26,6 +26,7 @@ import (
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
 
@@ -33,6 +34,7 @@ import (
 type node struct {
 	config  adapter.Config
 	store   *postgres.Store
+	vault   *vault.Vault            // the keys of content and values; nil: this node has none
 	clock   *adapter.Clock          // the database's, which all nodes go by
 	book    *postgres.Journal       // nil: another node signs the journal
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
@@ -80,11 +82,22 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = postgres.Migrate(ctx, url); err != nil {
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Log: log})
+	if c.Journal.Vault != "" {
+		if n.vault, err = vault.Open(c.Journal.Vault, func() time.Time { return n.clock.Now() }); err != nil {
+			return n, usage(err)
+		}
+	}
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Vault: n.vault, Log: log})
+	if errors.Is(err, postgres.ErrVault) {
+		return n, usage(err)
+	}
 	if err != nil {
 		return n, unavailable(fmt.Errorf("database: %w", err))
 	}
 	n.onClose(func() error { n.store.Close(); return nil })
+	if err = n.goesBlind(ctx); err != nil {
+		return n, err
+	}
 	n.clock = &adapter.Clock{Ask: n.store.Time, Tell: c.Clock.Tell.D(), Refuse: c.Clock.Refuse.D(), Log: log}
 	if err = n.clock.Measure(ctx); err != nil {
 		return n, unavailable(fmt.Errorf("database: %w", err))
@@ -119,6 +132,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openJournal(ctx, &rooms); err != nil {
 		return n, err
 	}
+	n.openContent(&rooms)
 	if err = n.openFiles(&rooms); err != nil {
 		return n, err
 	}
@@ -126,6 +140,23 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, usage(err)
 	}
 	return n, nil
+}
+
+// goesBlind refuses a node without the vault where content is sealed already. Where
+// it is not, such a node keeps the others from beginning.
+func (n *node) goesBlind(ctx context.Context) error {
+	if n.vault != nil {
+		return nil
+	}
+	late, err := n.store.Blind(ctx)
+	if err != nil {
+		return unavailable(fmt.Errorf("database: %w", err))
+	}
+	if late {
+		return usage(errors.New("the content of messages in this database is sealed with the keys of a vault, and this node has none: let journal.vault be the folder that the other nodes have, on storage that they share"))
+	}
+	n.log.Warn("this node has no vault (journal.vault), so the content of messages is sealed by no node: let it be the folder that the other nodes have, on storage that they share")
+	return nil
 }
 
 // openFiles opens the file store and its door, if the configuration has one.
@@ -249,7 +280,7 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 		n.onClose(k.Stop)
 		c.Brokers, c.Replication = k.Brokers(), 1
 	}
-	b, err := openKafka(c, n.log)
+	b, err := openKafka(c, n.clock.Now, n.log)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -258,8 +289,8 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 }
 
 // openKafka connects to the bus of a configuration.
-func openKafka(c adapter.KafkaConfig, log *slog.Logger) (*kafka.Broker, error) {
-	opt := kafka.Options{Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
+func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*kafka.Broker, error) {
+	opt := kafka.Options{Now: now, Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
 	if c.TLS {
 		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.CAs != "" {

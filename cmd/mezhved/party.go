@@ -183,6 +183,43 @@ type sendCmd struct {
 	Stored    bool          `help:"Bring attachments to the file store whatever their size."`
 	XOP       bool          `name:"xop" help:"Send attachments as MIME parts."`
 	Wait      time.Duration `placeholder:"30s" help:"Wait for the answer this long, acknowledge and print it."`
+	keepFlag
+}
+
+// keepFlag is of those who want to prove later what they were promised.
+type keepFlag struct {
+	Keep string `placeholder:"DIR" help:"Keep what was sent and the bus's signed receipt in a folder of this one, named by the MessageID: mezhved-audit receipts holds them against the journal."`
+}
+
+// receipt keeps a receipt. Of a message that the bus has from an earlier call it has
+// signed nothing, so there is nothing to keep.
+func (k *keepFlag) receipt(out *stdio, r *party.Receipt) error {
+	switch {
+	case k.Keep == "":
+		return nil
+	case r.Repeated:
+		fmt.Fprintf(out.err, "mezhved: the bus says that it has %s from an earlier call and signs no receipt: nothing is kept\n", r.MessageID)
+		return nil
+	}
+	folder, err := newMessageFolder(k.Keep, r.MessageID)
+	if err != nil {
+		return err
+	}
+	defer folder.abandon()
+	for name, content := range map[string][]byte{"sent.xml": r.Call, "receipt.xml": r.XML} {
+		if err := writeSynced(filepath.Join(folder.unfinished, name), content); err != nil {
+			return err
+		}
+	}
+	return folder.commit()
+}
+
+// unkept says that a message was taken and its receipt was not kept.
+func unkept(r *party.Receipt, err error) error {
+	if err == nil {
+		return nil
+	}
+	return no(fmt.Errorf("message %s was sent and is not to be sent again, only its receipt was not kept: %w", r.MessageID, err))
 }
 
 func (sendCmd) Help() string {
@@ -195,6 +232,7 @@ its answer was not: it is not to be sent again.
 Examples:
   mezhved send --key mfc/key.pem --cert mfc/cert.pem request.xml
   mezhved send --key mfc.p12 --password-file mfc.pass --url http://bus.example/smev/v1.3/ws --wait 1m request.xml
+  mezhved send --key mfc/key.pem --cert mfc/cert.pem --keep receipts request.xml
   mezhved send --key mfc/key.pem --cert mfc/cert.pem --file-store ftp://127.0.0.1:2121 --attach plan.zip request.xml`
 }
 
@@ -251,6 +289,9 @@ func (c *sendCmd) Run(ctx context.Context, out *stdio) error {
 	r.MessageID, r.Unsure = call.MessageID, !call.Since.IsZero()
 	receipt, err := client.SendRequest(ctx, r)
 	if err := call.ended(out, c.JSON, "request", err); err != nil {
+		return err
+	}
+	if err := unkept(receipt, c.receipt(out, receipt)); err != nil {
 		return err
 	}
 	if c.JSON && c.Wait == 0 {
@@ -676,6 +717,7 @@ type replyCmd struct {
 	Param  map[string]string `placeholder:"KEY=VALUE" help:"Parameters of the status."`
 	Attach []string          `placeholder:"FILE" type:"existingfile" help:"Attachments: inside the message, or over the file store when they are more than 5 MB together."`
 	Stored bool              `help:"Bring attachments to the file store whatever their size."`
+	keepFlag
 }
 
 func (replyCmd) Help() string {
@@ -751,6 +793,9 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 	r.MessageID, r.Unsure = call.MessageID, !call.Since.IsZero()
 	receipt, err := client.Reply(ctx, r)
 	if err := call.ended(out, c.JSON, "answer", err); err != nil {
+		return err
+	}
+	if err := unkept(receipt, c.receipt(out, receipt)); err != nil {
 		return err
 	}
 	if c.JSON {

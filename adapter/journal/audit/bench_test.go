@@ -18,7 +18,7 @@ func BenchmarkVerifyLog(b *testing.B) {
 	for _, entries := range []int{50_000, 500_000} {
 		b.Run(fmt.Sprint(entries), func(b *testing.B) {
 			d := journaltest.NewDesk(b)
-			files := memoryFS(d.Filled(1, entries).Files())
+			files := journaltest.FS(d.Filled(1, entries).Files())
 			size := int64(0)
 			for n := range files {
 				size += int64(len(files[n]))

@@ -21,8 +21,12 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// BundleFormat is the first member of every manifest.
-const BundleFormat = "mezhved-evidence/1"
+// BundleFormat is the first member of every manifest that is written. Bundles of
+// BundleFormat1, with a proof for each entry, are still verified.
+const (
+	BundleFormat  = "mezhved-evidence/2"
+	BundleFormat1 = "mezhved-evidence/1"
+)
 
 // Limits of a bundle, so that a hostile one cannot fill a verifier's memory.
 const (
@@ -31,8 +35,14 @@ const (
 	maxBundle      = 1 << 30
 )
 
-//go:embed recipe.txt
-var recipe []byte
+// The recipes, and the reports, stand in bundles byte for byte: those of a format
+// never change.
+var (
+	//go:embed recipe.txt
+	recipe []byte
+	//go:embed recipe-1.txt
+	recipe1 []byte
+)
 
 // Exhibit is one entry for a bundle with what it vouches for. Everything but
 // Index is optional; what is given must match the entry.
@@ -82,7 +92,8 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 	if _, _, err := b.Find(ctx, read.Message); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("evidence: the reading needs a fresh message id, %q is not (%v)", read.Message, err)
 	}
-	files, total := map[string][]byte{"policy": b.Policy.Text()}, 0
+	files, total := map[string][]byte{"policy": b.Policy.Text(), leavesFile: nil}, 0
+	var indexes []int64
 	exhibits = slices.SortedFunc(slices.Values(exhibits), func(a, b Exhibit) int { return int(a.Index - b.Index) })
 	for i, x := range exhibits {
 		if i > 0 && exhibits[i-1].Index == x.Index {
@@ -95,11 +106,13 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 				return fmt.Errorf("evidence: read entry %d: %w", x.Index, err)
 			}
 		}
-		if err := x.put(files, leaf); err != nil {
+		if err := x.put(files); err != nil {
 			return fmt.Errorf("evidence: entry %d: %w", x.Index, err)
 		}
+		indexes = append(indexes, x.Index)
+		files[leavesFile] = append(append(files[leavesFile], leaf...), '\n')
 		// Half of the limits, for proofs and reports come on top.
-		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + journal.MaxProof/8
+		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + 4096 // what its part of the proof and of the reports may take
 		for _, a := range x.Answers {
 			total += len(a)
 		}
@@ -129,29 +142,18 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 	if i < 0 {
 		return fmt.Errorf("evidence: entry %d has no opening of its digest", index)
 	}
-	if files["export/opening.json"], err = json.Marshal(openings[i]); err != nil {
+	if files[exportOpening], err = json.Marshal(openings[i]); err != nil {
 		return err
 	}
-	prover := journal.NewProver(ctx, c.Tree, b.Tiles)
-	prove := func(index int64, leaf, proof string) error {
-		hashes, err := prover.Inclusion(index)
-		if err != nil {
-			return fmt.Errorf("evidence: prove entry %d: %w", index, err)
-		}
-		files[proof] = journal.MarshalProof(index, hashes, c.Note)
-		if _, ok := files[leaf]; !ok {
-			files[leaf], err = entryAt(ctx, b.Tiles, index)
-		}
-		return err
+	if files[exportLeaf], err = entryAt(ctx, b.Tiles, index); err != nil {
+		return fmt.Errorf("evidence: read entry %d: %w", index, err)
 	}
-	if err := prove(index, "export/leaf.json", "export/leaf.tlog-proof"); err != nil {
-		return err
+	indexes = append(indexes, index)
+	hashes, err := journal.NewProver(ctx, c.Tree, b.Tiles).Batch(indexes)
+	if err != nil {
+		return fmt.Errorf("evidence: prove the entries: %w", err)
 	}
-	for _, x := range exhibits {
-		if err := prove(x.Index, leafName(x.Index), proofName(x.Index)); err != nil {
-			return err
-		}
-	}
+	files[proofFile] = journal.MarshalBatch(indexes, hashes, c.Note)
 	// The bundle is checked as its reader will check it, before it leaves.
 	evidence, err := check(files, b.Policy)
 	if err != nil {
@@ -212,19 +214,27 @@ func hexDigest(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-func leafName(index int64) string        { return fmt.Sprintf("leaves/%d.json", index) }
-func proofName(index int64) string       { return fmt.Sprintf("proofs/%d.tlog-proof", index) }
 func openingName(index int64) string     { return fmt.Sprintf("openings/%d.json", index) }
 func envelopeName(index int64) string    { return fmt.Sprintf("envelopes/%d.xml", index) }
 func answerName(digest string) string    { return "revocation/" + digest + ".der" }
 func judgementName(digest string) string { return "revocation/" + digest + ".txt" }
+
+// Files of a bundle that are there once. The leaves stand in a file of their own,
+// one in a line, in the order in which the proof names them.
+const (
+	leavesFile    = "leaves.jsonl"
+	proofFile     = "proof"
+	exportLeaf    = "export/leaf.json"
+	exportProof   = "export/leaf.tlog-proof" // of BundleFormat1
+	exportOpening = "export/opening.json"
+)
+
 func reportName(language string) string {
 	return "report." + language + ".html"
 }
 
-// put adds the exhibit's files and refuses what the leaf does not vouch for.
-func (x *Exhibit) put(files map[string][]byte, leaf []byte) error {
-	files[leafName(x.Index)] = leaf
+// put adds the exhibit's files.
+func (x *Exhibit) put(files map[string][]byte) error {
 	if len(x.Openings) > 0 {
 		list, err := json.Marshal(x.Openings)
 		if err != nil {
@@ -276,6 +286,20 @@ type Evidence struct {
 	Export     *journal.Proven     // the entry that tells of the bundle's making
 	Entries    []EvidenceEntry
 	Gaps       []Finding // entries of the shown messages that are not in the bundle
+
+	recipe []byte // that belongs to the format
+	leaves [][]byte
+	proof  []byte           // nil in a bundle of BundleFormat1
+	single map[int64][]byte // proofs of a bundle of BundleFormat1
+}
+
+// Proofs gives a proof of each entry, the export's among them, by its index, as
+// https://c2sp.org/tlog-proof has it and other people's programs read it.
+func (e *Evidence) Proofs() (map[int64][]byte, error) {
+	if e.proof == nil {
+		return e.single, nil
+	}
+	return journal.SplitBatch(e.Policy, e.leaves, e.proof)
 }
 
 // EvidenceEntry is one verified entry with what it vouches for.
@@ -315,7 +339,7 @@ func VerifyBundle(r io.ReaderAt, size int64, policy *journal.Policy) (*Evidence,
 		return nil, err
 	}
 	e.Pinned = pinned
-	if !bytes.Equal(fixed["README.txt"], recipe) {
+	if !bytes.Equal(fixed["README.txt"], e.recipe) {
 		return nil, errors.New("README.txt is not the one of this format")
 	}
 	for _, language := range Languages {
@@ -366,21 +390,31 @@ func check(files map[string][]byte, policy *journal.Policy) (*Evidence, error) {
 	if err := strictJSON(files["manifest.json"], &m); err != nil {
 		return nil, fmt.Errorf("manifest.json: %w", err)
 	}
-	if m.Format != BundleFormat {
-		return nil, fmt.Errorf("bundle has format %q, this program knows %q", m.Format, BundleFormat)
-	}
 	e := &Evidence{Title: m.Title, Created: m.Created, Policy: policy}
-	var err error
-	if e.Export, err = journal.VerifyProof(policy, files["export/leaf.json"], files["export/leaf.tlog-proof"]); err != nil {
-		return nil, fmt.Errorf("the entry that tells of the bundle's making: %w", err)
+	prove := e.proveAtOnce
+	switch m.Format {
+	case BundleFormat:
+		e.recipe = recipe
+	case BundleFormat1:
+		e.recipe, prove = recipe1, e.proveEach
+	default:
+		return nil, fmt.Errorf("bundle has format %q, this program knows %q and %q: use a newer one", m.Format, BundleFormat1, BundleFormat)
+	}
+	// late are the files that were made after the manifest, which does not list them:
+	// what they say is held against the log. The others must be listed, and used.
+	late := map[string]bool{"manifest.json": true, exportLeaf: true, exportOpening: true}
+	used := map[string]bool{}
+	proven, err := prove(files, late, used)
+	if err != nil {
+		return nil, err
 	}
 	e.Checkpoint = e.Export.Checkpoint
 	var o journal.Opening
-	if err := strictJSON(files["export/opening.json"], &o); err != nil {
-		return nil, fmt.Errorf("export/opening.json: %w", err)
+	if err := strictJSON(files[exportOpening], &o); err != nil {
+		return nil, fmt.Errorf("%s: %w", exportOpening, err)
 	}
 	// Nothing else vouches for this file's spelling.
-	if again, err := json.Marshal(o); err != nil || !bytes.Equal(again, files["export/opening.json"]) {
+	if again, err := json.Marshal(o); err != nil || !bytes.Equal(again, files[exportOpening]) {
 		return nil, errors.New("export/opening.json is not in its only spelling")
 	}
 	if c, ok := e.Export.Leaf.Commit[journal.FieldDigest]; e.Export.Leaf.Kind != journal.KindEvidenceRead || !ok || o.Field != journal.FieldDigest || o.Class != journal.ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
@@ -395,57 +429,79 @@ func check(files map[string][]byte, policy *journal.Policy) (*Evidence, error) {
 			return nil, fmt.Errorf("%s was changed after the bundle was made", name)
 		}
 	}
-	leaves := 0
 	for name := range files {
-		if name == "manifest.json" || strings.HasPrefix(name, "export/") && strings.Count(name, "/") == 1 && exportFiles[name] {
-			continue
-		}
-		if index, ok := strings.CutPrefix(name, "proofs/"); ok {
-			if index, ok = strings.CutSuffix(index, ".tlog-proof"); ok && m.Files["leaves/"+index+".json"] != "" {
-				continue
-			}
-		}
-		if m.Files[name] == "" {
+		if m.Files[name] == "" && !late[name] {
 			return nil, fmt.Errorf("%s was added after the bundle was made", name)
 		}
-		if strings.HasPrefix(name, "leaves/") {
-			leaves++
-		}
 	}
-	if err := e.entries(files, leaves); err != nil {
+	maps.Copy(used, late)
+	if err := e.entries(proven, files, used); err != nil {
 		return nil, err
 	}
 	e.chains()
 	return e, nil
 }
 
-var exportFiles = map[string]bool{"export/leaf.json": true, "export/leaf.tlog-proof": true, "export/opening.json": true}
-
-// entries verifies each leaf and binds the other files to leaves.
-func (e *Evidence) entries(files map[string][]byte, leaves int) error {
-	used := map[string]bool{"policy": true, "manifest.json": true}
-	for name := range exportFiles {
-		used[name] = true
+// proveAtOnce proves the export and all entries by the one proof of the bundle.
+func (e *Evidence) proveAtOnce(files map[string][]byte, late, used map[string]bool) ([]journal.Proven, error) {
+	text, lines := files[leavesFile], [][]byte{}
+	for line := range bytes.Lines(text) {
+		leaf, ok := bytes.CutSuffix(line, []byte("\n"))
+		if !ok {
+			return nil, fmt.Errorf("%s does not end in a line feed", leavesFile)
+		}
+		lines = append(lines, leaf)
 	}
+	e.leaves, e.proof = append(lines, files[exportLeaf]), files[proofFile]
+	proven, err := journal.VerifyBatch(e.Policy, e.leaves, e.proof)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", proofFile, err)
+	}
+	late[proofFile], used[leavesFile] = true, true
+	last := len(proven) - 1
+	e.Export = &proven[last] // it was made when all others were there
+	return proven[:last], nil
+}
+
+// proveEach proves the export and each entry by proofs of their own.
+func (e *Evidence) proveEach(files map[string][]byte, late, used map[string]bool) (proven []journal.Proven, err error) {
+	if e.Export, err = journal.VerifyProof(e.Policy, files[exportLeaf], files[exportProof]); err != nil {
+		return nil, fmt.Errorf("the entry that tells of the bundle's making: %w", err)
+	}
+	late[exportProof] = true
+	e.single = map[int64][]byte{e.Export.Index: files[exportProof]}
 	for name := range files {
 		number, ok := strings.CutPrefix(name, "leaves/")
 		if !ok {
 			continue
 		}
 		index, err := strconv.ParseInt(strings.TrimSuffix(number, ".json"), 10, 64)
-		if err != nil || leafName(index) != name {
-			return fmt.Errorf("%s: not a name of this format", name)
+		if err != nil || fmt.Sprintf("leaves/%d.json", index) != name {
+			return nil, fmt.Errorf("%s: not a name of this format", name)
 		}
-		p, err := journal.VerifyProof(e.Policy, files[name], files[proofName(index)])
+		proof := fmt.Sprintf("proofs/%d.tlog-proof", index)
+		p, err := journal.VerifyProof(e.Policy, files[name], files[proof])
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if p.Index != index {
-			return fmt.Errorf("%s is entry %d", name, p.Index)
+			return nil, fmt.Errorf("%s is entry %d", name, p.Index)
 		}
-		x := EvidenceEntry{Proven: *p}
+		e.single[index] = files[proof]
+		late[proof], used[name] = true, true
+		proven = append(proven, *p)
+	}
+	slices.SortFunc(proven, func(a, b journal.Proven) int { return int(a.Index - b.Index) })
+	return proven, nil
+}
+
+// entries binds the other files to the entries that vouch for them.
+func (e *Evidence) entries(proven []journal.Proven, files map[string][]byte, used map[string]bool) error {
+	used["policy"] = true
+	for _, p := range proven {
+		x := EvidenceEntry{Proven: p}
 		if err := x.bind(files, used); err != nil {
-			return fmt.Errorf("entry %d: %w", index, err)
+			return fmt.Errorf("entry %d: %w", p.Index, err)
 		}
 		e.Entries = append(e.Entries, x)
 	}
@@ -454,16 +510,11 @@ func (e *Evidence) entries(files map[string][]byte, leaves int) error {
 			return fmt.Errorf("no entry of the bundle vouches for %s", name)
 		}
 	}
-	if len(e.Entries) != leaves {
-		return errors.New("bundle lists leaves that are not entries")
-	}
-	slices.SortFunc(e.Entries, func(a, b EvidenceEntry) int { return int(a.Index - b.Index) })
 	return nil
 }
 
 // bind takes the files that this entry vouches for.
 func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) error {
-	used[leafName(x.Index)], used[proofName(x.Index)] = true, true
 	if list, ok := files[openingName(x.Index)]; ok {
 		used[openingName(x.Index)] = true
 		if err := strictJSON(list, &x.Openings); err != nil {

@@ -3,12 +3,10 @@ package audit_test
 import (
 	"bytes"
 	"context"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -17,19 +15,10 @@ import (
 	"mezhved/adapter/journal/journaltest"
 )
 
-type memoryFS map[string][]byte
-
-func (m memoryFS) Open(name string) (fs.File, error) {
-	if b, ok := m[name]; ok {
-		return fstest.MapFS{name: {Data: b}}.Open(name)
-	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
 // found says whether a fresh auditor finds anything wrong with the files of a
 // log. What verifies must be the log that was: that is checked too.
 func found(d *journaltest.Desk, files map[string][]byte, honest *journal.Checkpoint, known ...*journal.Checkpoint) (found bool) {
-	rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: memoryFS(files)}, d.Policy, files["checkpoint"], known)
+	rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: journaltest.FS(files)}, d.Policy, files["checkpoint"], known)
 	return err != nil || !rep.OK() || rep.Checkpoint.Tree != honest.Tree || rep.Checkpoint.Origin != honest.Origin
 }
 
@@ -159,7 +148,7 @@ func TestDeleteInsertBackdateReorderSwapAreFound(t *testing.T) {
 			if !found(d, files, &journal.Checkpoint{Origin: journaltest.Origin}, old) {
 				t.Fatalf("round %d: %s: not found by an auditor with an old checkpoint", round, name)
 			}
-			rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: memoryFS(files)}, d.Policy, files["checkpoint"], nil)
+			rep, err := audit.VerifyLog(context.Background(), audit.DirSource{FS: journaltest.FS(files)}, d.Policy, files["checkpoint"], nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -100,6 +100,13 @@ func (r *LogReport) OK() bool { return r.Recount.Found == 0 }
 // wrong with the log is in the report; the error is for what kept it from being
 // read (a checkpoint that does not verify among it).
 func VerifyLog(ctx context.Context, log journal.TileSource, policy *journal.Policy, checkpoint []byte, known []*journal.Checkpoint) (*LogReport, error) {
+	return ReadLog(ctx, log, policy, checkpoint, known, nil)
+}
+
+// ReadLog is VerifyLog for somebody who looks for something: each gets every leaf
+// that can be read, in order, and must not keep what it is given. What it has seen
+// was in the log if, and only if, the report is OK.
+func ReadLog(ctx context.Context, log journal.TileSource, policy *journal.Policy, checkpoint []byte, known []*journal.Checkpoint, each func(index int64, leaf []byte, facts *journal.Facts)) (*LogReport, error) {
 	c, err := policy.Open(checkpoint)
 	if err != nil {
 		return nil, err
@@ -133,8 +140,15 @@ func VerifyLog(ctx context.Context, log journal.TileSource, policy *journal.Poli
 			r.find(b.n*journal.TileWidth, "%s cannot be read: %v", journal.TilePath(journal.EntriesLevel, b.n, b.width), b.err)
 			return rep, nil
 		}
+		rest := b.data
 		for i := range b.hashes {
 			r.add(&b.leaves[i])
+			if each != nil {
+				var leaf []byte
+				if leaf, rest = journal.CutEntry(rest); b.leaves[i].err == nil {
+					each(b.n*journal.TileWidth+int64(i), leaf, &b.leaves[i].Facts)
+				}
+			}
 			edge.Append(b.hashes[i])
 			same()
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -50,33 +51,66 @@ func (d *Desk) Opened(book *Book, index int64) ([]journal.Opening, error) {
 // makes a bundle of it. It returns the zip and the indexes of its entries.
 func (d *Desk) Exchange(book *Book, envelope []byte) ([]byte, []int64) {
 	d.T.Helper()
+	certificate, answers := []byte("DER of a certificate"), [][]byte{[]byte("DER of an OCSP answer"), []byte("DER of the root's CRL")}
+	return d.Exhibited(book, audit.Exhibit{Envelope: envelope, Certificate: certificate, Answers: answers})
+}
+
+// LongExchange is a request and its answer, each with a certificate of a usual size
+// and with what befell it, without their envelopes.
+func (d *Desk) LongExchange(book *Book) ([]byte, []int64) {
+	d.T.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	der := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		return b
+	}
+	return d.Exhibited(book, audit.Exhibit{Certificate: der(900), Answers: [][]byte{der(700)}}, audit.Exhibit{Certificate: der(900), Answers: [][]byte{der(700)}})
+}
+
+// Exhibited puts messages into book, each with what befalls a message, and makes a
+// bundle of their entries. Of the exhibits, those of the first entries, all but the
+// index are taken.
+func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64) {
+	d.T.Helper()
 	head, err := book.Head(context.Background())
 	d.ok(err)
-	at := d.Clock.Now()
-	certificate, answers := []byte("DER of a certificate"), [][]byte{[]byte("DER of an OCSP answer"), []byte("DER of the root's CRL")}
-	revocation, judgement := journal.Judgement([][32]byte{sha256.Sum256(answers[0]), sha256.Sum256(answers[1])})
-	accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d", head.Tree.N), MessageID: "5e0f", Sender: "MUNI01",
-		Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(envelope), Certificate: hexSHA256(certificate),
-		Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(envelope),
-		Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
-	events := []journal.Event{accepted}
-	for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindAcknowledged} {
-		e := accepted
-		e.Kind, e.Digest, e.Certificate, e.Revocation, e.Personal = kind, "", "", "", nil
-		events = append(events, e)
+	var exhibits []audit.Exhibit
+	var events []journal.Event
+	for i, x := range messages {
+		at := d.Clock.Now()
+		sums := make([][32]byte, len(x.Answers))
+		for j, a := range x.Answers {
+			sums[j] = sha256.Sum256(a)
+		}
+		revocation, judgement := journal.Judgement(sums)
+		accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d-%d", head.Tree.N, i), MessageID: "5e0f", Sender: "MUNI01",
+			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope), Certificate: hexSHA256(x.Certificate),
+			Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(x.Envelope),
+			Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
+		if x.Revocation = judgement; judgement == nil && len(x.Answers) == 1 {
+			x.Revocation, x.Answers = x.Answers[0], nil
+		}
+		x.Index = head.Tree.N + int64(len(events))
+		exhibits, events = append(exhibits, x), append(events, accepted)
+		for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered, journal.KindAcknowledged} {
+			e := accepted
+			e.Kind, e.Digest, e.Certificate, e.Revocation, e.Personal = kind, "", "", "", nil
+			exhibits, events = append(exhibits, audit.Exhibit{Index: head.Tree.N + int64(len(events))}), append(events, e)
+		}
 	}
 	d.ok(book.Add(events...))
 	d.ok(d.Settle(d.Sequencer(book)))
-	var exhibits []audit.Exhibit
 	var indexes []int64
-	for i := range events {
-		x := audit.Exhibit{Index: head.Tree.N + int64(i)}
-		if i == 0 {
-			all, err := d.Opened(book, x.Index)
+	for i := range exhibits {
+		x := &exhibits[i]
+		indexes = append(indexes, x.Index)
+		if x.Certificate != nil {
+			x.Openings, err = d.Opened(book, x.Index)
 			d.ok(err)
-			x.Openings, x.Envelope, x.Certificate, x.Revocation, x.Answers = all, envelope, certificate, judgement, answers
 		}
-		exhibits, indexes = append(exhibits, x), append(indexes, x.Index)
 	}
 	var out bytes.Buffer
 	read := journal.Event{Time: d.Clock.Now(), Message: fmt.Sprintf("read-%d", head.Tree.N), Fields: []string{"snils"}, Ground: "check of a complaint",

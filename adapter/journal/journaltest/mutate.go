@@ -2,11 +2,14 @@ package journaltest
 
 import (
 	"bytes"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
+	"testing/fstest"
+	"time"
 )
 
 // Mutations is how many random mutations each tampering test tries:
@@ -51,4 +54,25 @@ func Mutate(r *rand.Rand, b []byte) []byte {
 			return out
 		}
 	}
+}
+
+// Random is a source that says how it began, so that what fails can be repeated.
+func Random(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	if s, err := strconv.ParseUint(os.Getenv("MEZHVED_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	t.Logf("MEZHVED_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 7))
+}
+
+// FS is a folder of files in memory.
+type FS map[string][]byte
+
+// Open implements fs.FS.
+func (m FS) Open(name string) (fs.File, error) {
+	if b, ok := m[name]; ok {
+		return fstest.MapFS{name: {Data: b}}.Open(name)
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }

@@ -1,0 +1,266 @@
+package papers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+)
+
+// Verdict is what the log has done with the promise of a receipt.
+type Verdict string
+
+// Verdicts. Missing, Late and Altered are broken promises.
+const (
+	Kept    Verdict = "kept"    // the entry is there and says what the receipt says
+	Due     Verdict = "due"     // no entry yet, and the log has not been signed since the promise came due
+	Missing Verdict = "missing" // no entry, in a log that was signed after the promise came due
+	Late    Verdict = "late"    // there is one, logged after the promise came due
+	Altered Verdict = "altered" // there is one, and it says something else
+)
+
+// Broken says that the receipt and the log together prove a broken promise.
+func (v Verdict) Broken() bool { return v == Missing || v == Late || v == Altered }
+
+// Held is a receipt with the entry that it was held against.
+type Held struct {
+	Receipt
+	Verdict Verdict
+	Index   int64     // of the entry, or journal.NoEntry
+	Logged  time.Time // when it got its place
+	What    string    // what else the entry says, when it is altered
+	From    int64     // the entries that were logged from the receipt's time until
+	To      int64     // the promise was due: from this one up to that, excluded
+}
+
+// Report is a folder of receipts held against a log.
+type Report struct {
+	Log      *audit.LogReport
+	Held     []Held // in the order of their times
+	Unproven []Unproven
+	Others   int
+	// Unreceipted counts the accepted messages of each sender of a receipt for which
+	// the folder has none: others sent them in its name, or receipts were lost.
+	Unreceipted map[string]int64
+}
+
+// Count counts the receipts by verdict.
+func (r *Report) Count(v Verdict) (n int) {
+	for i := range r.Held {
+		if r.Held[i].Verdict == v {
+			n++
+		}
+	}
+	return n
+}
+
+// OK says that the log verifies and that no receipt speaks against it. Receipts that
+// are not due yet do not; nor does what the bus was not proved to have signed, which
+// proves nothing for anybody.
+func (r *Report) OK() bool {
+	return r.Log.OK() && !slices.ContainsFunc(r.Held, func(h Held) bool { return h.Verdict.Broken() })
+}
+
+// clocks is how far the time of a delivery in an answer may be from that in its entry.
+const clocks = time.Minute
+
+// Hold holds the receipts against a log, which it verifies whole (audit.ReadLog): so
+// that an entry is not found means that it is not there.
+func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journal.Policy, checkpoint []byte, known []*journal.Checkpoint) (*Report, error) {
+	type question struct {
+		kind    journal.Kind
+		message string
+	}
+	r := &Report{Unproven: f.Unproven, Others: f.Others, Unreceipted: map[string]int64{}}
+	asked, senders := map[question][]int{}, map[string]bool{}
+	for i, p := range f.Receipts {
+		r.Held = append(r.Held, Held{Receipt: p, Verdict: Missing, Index: journal.NoEntry, From: -1, To: -1})
+		q := question{p.Promises, p.MessageID}
+		asked[q] = append(asked[q], i)
+		if p.Promises == journal.KindAccepted && p.Sender != "" {
+			senders[p.Sender] = true
+		}
+	}
+	bounds := newBounds(r.Held)
+	var size int64
+	rep, err := audit.ReadLog(ctx, log, policy, checkpoint, known, func(index int64, leaf []byte, facts *journal.Facts) {
+		size = index + 1
+		bounds.pass(index, facts.Logged)
+		kind := facts.Kind.Kind()
+		if kind != journal.KindAccepted && kind != journal.KindDelivered {
+			return
+		}
+		l, err := journal.ParseLeaf(leaf)
+		if err != nil {
+			return // the report says so
+		}
+		list := asked[question{kind, l.MessageID}]
+		for _, i := range list {
+			r.Held[i].see(index, &l)
+		}
+		if kind == journal.KindAccepted && len(list) == 0 && senders[l.Sender] {
+			r.Unreceipted[l.Sender]++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Log = rep
+	bounds.end(size)
+	for i := range r.Held {
+		h := &r.Held[i]
+		if h.Verdict == Missing && !rep.Checkpoint.Signed.After(h.At.Add(journal.ReceiptDue)) {
+			h.Verdict = Due
+		}
+	}
+	slices.SortStableFunc(r.Held, func(a, b Held) int { return a.At.Compare(b.At) })
+	return r, nil
+}
+
+// see holds the receipt against an entry of its kind and message. The best one counts:
+// a message may be delivered more than once.
+func (h *Held) see(index int64, l *journal.Leaf) {
+	verdict, what := Kept, ""
+	switch differs := l.Time.Sub(h.At).Abs(); {
+	case h.Sender != "" && l.Sender != "" && l.Sender != h.Sender:
+		verdict, what = Altered, fmt.Sprintf("the entry is of sender %s", l.Sender)
+	case h.Recipient != "" && l.Recipient != "" && l.Recipient != h.Recipient:
+		verdict, what = Altered, fmt.Sprintf("the entry is of recipient %s", l.Recipient)
+	case h.Promises == journal.KindAccepted && differs >= time.Second, differs > clocks:
+		verdict, what = Altered, fmt.Sprintf("the entry says that it was at %s", l.Time.Format(time.RFC3339Nano))
+	case l.Logged.Sub(h.At) > journal.ReceiptDue:
+		verdict = Late
+	}
+	rank := func(v Verdict) int { return slices.Index([]Verdict{Missing, Altered, Late, Kept}, v) }
+	if rank(verdict) > rank(h.Verdict) {
+		h.Verdict, h.What, h.Index, h.Logged = verdict, what, index, l.Logged
+	}
+}
+
+// bounds finds the entries that were logged between a receipt and when its promise
+// was due; the times of a log never go back.
+type bounds struct{ from, to []*Held }
+
+func newBounds(held []Held) *bounds {
+	b := &bounds{}
+	for i := range held {
+		b.from, b.to = append(b.from, &held[i]), append(b.to, &held[i])
+	}
+	byTime := func(a, b *Held) int { return a.At.Compare(b.At) }
+	slices.SortFunc(b.from, byTime)
+	slices.SortFunc(b.to, byTime)
+	return b
+}
+
+func (b *bounds) pass(index, logged int64) {
+	for len(b.from) > 0 && b.from[0].At.UnixMilli() <= logged {
+		b.from[0].From, b.from = index, b.from[1:]
+	}
+	for len(b.to) > 0 && b.to[0].At.Add(journal.ReceiptDue).UnixMilli() < logged {
+		b.to[0].To, b.to = index, b.to[1:]
+	}
+}
+
+func (b *bounds) end(size int64) {
+	for _, h := range b.from {
+		h.From = size
+	}
+	for _, h := range b.to {
+		h.To = size
+	}
+}
+
+// hole is hole.json of a proof.
+type hole struct {
+	Verdict   Verdict   `json:"verdict"`
+	What      string    `json:"what,omitempty"`
+	MessageID string    `json:"messageId"`
+	Promised  string    `json:"promised"` // a Kind
+	At        time.Time `json:"at"`
+	Due       time.Time `json:"due"`
+	Origin    string    `json:"origin"`
+	Size      int64     `json:"size"`
+	Signed    time.Time `json:"signed"`
+	Entry     *int64    `json:"entry,omitempty"`
+	From      int64     `json:"from"` // entries logged from at until due: the promised one is none of them
+	To        int64     `json:"to"`
+}
+
+// WriteHole writes what proves a broken promise into a new folder below dir: the
+// receipt as it was kept, the checkpoint that was signed after it was due, the policy,
+// and in hole.json what they show. Together with any copy of the log that the
+// checkpoint signs they are all that somebody else needs to find the same: the
+// commands are in README.txt.
+func (r *Report) WriteHole(dir, receipts string, h Held, policy *journal.Policy) (string, error) {
+	body, err := os.ReadFile(filepath.Join(receipts, h.File))
+	if err != nil {
+		return "", err
+	}
+	c := r.Log.Checkpoint
+	j := hole{h.Verdict, h.What, h.MessageID, string(h.Promises), h.At.UTC(), h.At.Add(journal.ReceiptDue).UTC(), c.Origin, c.Tree.N, c.Signed, nil, h.From, h.To}
+	if h.Index != journal.NoEntry {
+		j.Entry = &h.Index
+	}
+	text, err := json.MarshalIndent(j, "", " ")
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	unfinished, err := os.MkdirTemp(dir, ".hole-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(unfinished)
+	for name, content := range map[string][]byte{
+		"receipt.xml": body, "checkpoint": c.Note, "policy": policy.Text(), "bus.pem": h.Signed.PEM(), "hole.json": append(text, '\n'), "README.txt": []byte(holeText),
+	} {
+		if err := os.WriteFile(filepath.Join(unfinished, name), content, 0o644); err != nil {
+			return "", err
+		}
+	}
+	name := filepath.Join(dir, fmt.Sprintf("%s-%s-%x", h.Verdict, h.Promises, h.Signed.SHA256[:2])+"-"+fileSafe(h.MessageID))
+	if err := os.Chmod(unfinished, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(name); err != nil {
+		return "", err
+	}
+	return name, os.Rename(unfinished, name)
+}
+
+// fileSafe makes a name of a MessageID, which the bus has signed and may be anything.
+func fileSafe(id string) string {
+	safe := []byte(id)
+	for i, c := range safe {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-') {
+			safe[i] = '_'
+		}
+	}
+	return string(safe[:min(len(safe), 64)])
+}
+
+const holeText = `A promise of the bus that its log did not keep.
+
+receipt.xml is the bus's answer as its party received it. It is signed (XMLDSig) with
+the certificate in bus.pem and says what happened to a message and when. checkpoint is
+the log's own signed word, later than the promise was due, that the log of so many
+entries with this root is all of it. In that log the entry that the receipt promises
+is not there, came too late or says something else: hole.json says which.
+
+To see it for yourself take a copy of the log from anybody who has one (a mirror), a
+policy that names the log's key, and the bus's certificate, both from somebody whom you
+trust rather than from here, and run
+
+    mezhved-audit receipts --policy policy --bus bus.pem --mirror MIRROR .
+
+It verifies the copy whole: that every entry is under the root that was signed, and
+that the promised one is not among them. A copy of a larger log shows the same.
+`

@@ -1,0 +1,204 @@
+package papers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+// maxPaper bounds what is read of one file.
+const maxPaper = 64 << 20
+
+// Bus says whose signature makes a receipt.
+type Bus struct {
+	// Certificates are the bus's own, all that it has had.
+	Certificates []*signing.Certificate
+	// Roots and Intermediates, when there are roots, must have issued the certificate
+	// that signed, as of the time of the receipt.
+	Roots, Intermediates []*signing.Certificate
+}
+
+// Verifier proves the bus's signatures.
+func (b *Bus) Verifier() (*signing.Verifier, error) {
+	if len(b.Certificates) == 0 {
+		return nil, errors.New("no certificate of the bus: without one anybody could have written the receipts")
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Roots: b.Roots, Intermediates: b.Intermediates, Registered: func(c *signing.Certificate) bool {
+		return slices.ContainsFunc(b.Certificates, func(known *signing.Certificate) bool { return known.SHA256 == c.SHA256 })
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return signing.NewVerifier(signing.Options{Trust: trust})
+}
+
+// Receipt is the bus's signed word that something has happened to a message, and so
+// its promise that the log says so: see package journal.
+type Receipt struct {
+	File      string       // in the folder
+	Promises  journal.Kind // accepted: the message was taken; delivered: it was handed out
+	MessageID string
+	Sender    string // by their mnemonics, as far as the bus has signed them
+	Recipient string
+	At        time.Time            // when, by the bus's word
+	Signed    *signing.Certificate // whose key signed
+}
+
+// Unproven is a file that claims to be the bus's word and was not proved to be.
+type Unproven struct {
+	File string
+	Err  error
+}
+
+// Folder is what a party has kept.
+type Folder struct {
+	Receipts []Receipt
+	Unproven []Unproven
+	Others   int // files that are none of the bus's signed answers
+}
+
+// ReadReceipts reads every file in dir, and in the folders in it, that is an answer of
+// the bus: as mezhved keeps them, or as any client has written down the body that it
+// received, MIME parts included. What is no such answer is counted and passed by.
+func ReadReceipts(dir string, bus *Bus) (*Folder, error) {
+	verifier, err := bus.Verifier()
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{}
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(e.Name(), ".") && path != dir: // unfinished
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case !e.Type().IsRegular():
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Size() > maxPaper {
+			f.Others++
+			return nil
+		}
+		body, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		r, err := ReadReceipt(body, verifier)
+		switch {
+		case errors.Is(err, ErrNoReceipt):
+			f.Others++
+		case err != nil:
+			f.Unproven = append(f.Unproven, Unproven{name, err})
+		default:
+			r.File = name
+			f.Receipts = append(f.Receipts, *r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// ErrNoReceipt says that a file is no answer of a bus, or one in which it signs
+// nothing about a message: a refusal, an empty queue.
+var ErrNoReceipt = errors.New("no signed answer about a message")
+
+// ReadReceipt proves one answer. The certificate is judged as of the time that the
+// receipt states: what a bus signed holds after its certificate has run out.
+func ReadReceipt(body []byte, verifier *signing.Verifier) (*Receipt, error) {
+	kind, body := contentType(body)
+	answer, err := envelopes.ParseAnswer(kind, body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: len(body) + 1, Tokens: 8_000_000}})
+	if err != nil || answer.Fault() != nil {
+		return nil, ErrNoReceipt
+	}
+	read := func(p envelopes.Proven) (*Receipt, error) {
+		if op := answer.Operation(); op == envelopes.SendRequest || op == envelopes.SendResponse {
+			m, err := envelopes.DecodeReceipt(answer, p)
+			if err != nil {
+				return nil, err
+			}
+			return &Receipt{Promises: journal.KindAccepted, MessageID: m.MessageID, Sender: m.Sender.Mnemonic, Recipient: m.Recipient.Mnemonic, At: m.Sent}, nil
+		}
+		d, err := envelopes.DecodeDelivery(answer, p)
+		if err != nil {
+			return nil, err
+		}
+		m := d.Metadata
+		return &Receipt{Promises: journal.KindDelivered, MessageID: m.MessageID, Recipient: m.Recipient.Mnemonic, At: m.Delivered}, nil
+	}
+	signature, target := answer.Signed()
+	switch answer.Operation() {
+	case envelopes.SendRequest, envelopes.SendResponse:
+	case envelopes.GetRequest, envelopes.GetResponse:
+		if answer.Empty() {
+			return nil, ErrNoReceipt
+		}
+	default:
+		return nil, ErrNoReceipt
+	}
+	switch {
+	case !target.Valid():
+		return nil, ErrNoReceipt
+	case !signature.Valid():
+		return nil, errors.New("the bus has not signed it")
+	}
+	// Its own time says as of when the certificate is judged; only what is proved
+	// then is used.
+	claimed, err := read(unproved{target})
+	if err != nil {
+		return nil, err
+	}
+	if claimed.MessageID == "" || claimed.At.IsZero() {
+		return nil, errors.New("it names no message, or no time")
+	}
+	signed, err := verifier.VerifyAt(signature, target, claimed.At)
+	if err != nil {
+		return nil, err
+	}
+	r, err := read(signed)
+	if err != nil {
+		return nil, err
+	}
+	r.Signed = signed.Certificate()
+	return r, nil
+}
+
+// unproved is for reading what has yet to be proved.
+type unproved struct{ n xmltape.Node }
+
+func (u unproved) Element() xmltape.Node { return u.n }
+
+// contentType tells how a body was packed, which HTTP said in a header that is gone.
+func contentType(body []byte) (kind string, _ []byte) {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), "\r\n\t ")
+	line, _, _ := bytes.Cut(body, []byte("\n"))
+	line = bytes.TrimRight(line, "\r\t ")
+	if boundary, ok := bytes.CutPrefix(line, []byte("--")); ok && len(boundary) > 0 && !bytes.ContainsAny(boundary, "\"\\") {
+		return fmt.Sprintf(`multipart/related; type="application/xop+xml"; boundary="%s"; start-info="text/xml"`, boundary), body
+	}
+	return envelopes.TextXML, body
+}

@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/vault"
+)
+
+// Content: bodies, attachments and the bytes of refused calls. They are packed, and
+// then sealed with keys of the vault, which is not in the database: a copy of the
+// database is of no use without it, and what is erased there is erased here, in
+// every replica and every backup.
+
+// ClassRefused is the class of keys of what is kept of refused calls.
+const ClassRefused = "refused"
+
+// ErrVault says that this node has not the vault that the content of this database
+// is sealed with.
+var ErrVault = errors.New("not the vault of this database")
+
+// openContent finds out whether content is sealed, and makes the node's vault the
+// database's when it has none.
+func (s *Store) openContent(ctx context.Context) error {
+	if s.opts.Vault == nil {
+		return nil
+	}
+	id, err := s.opts.Vault.Identity()
+	if err != nil {
+		return err
+	}
+	var known string
+	var begun bool
+	if _, err := s.pool.Exec(ctx, "UPDATE content_vault SET vault = $1 WHERE vault = ''", id); err != nil {
+		return err
+	}
+	if err := s.pool.QueryRow(ctx, "SELECT vault, since <= now() FROM content_vault").Scan(&known, &begun); err != nil {
+		return err
+	}
+	if known != id {
+		return fmt.Errorf("%w: the content of messages in this database is sealed with the vault %s, and journal.vault is the vault %s: "+
+			"all nodes use one folder; put it on storage that they share, or name the right one", ErrVault, known, id)
+	}
+	s.sealing.Store(begun)
+	return nil
+}
+
+// Blind is for a node without a vault: it puts off the time when content is sealed,
+// so that it can go on, and says whether it comes too late for that.
+func (s *Store) Blind(ctx context.Context) (late bool, err error) {
+	err = s.pool.QueryRow(ctx, `WITH u AS (
+	UPDATE content_vault SET since = greatest(since, now() + $1) WHERE vault = '' OR since > now() RETURNING 1
+)
+SELECT NOT EXISTS (SELECT FROM u)`, blindFor).Scan(&late)
+	return late, err
+}
+
+// blindFor is for how long a node without a vault puts the sealing off. It does so
+// again long before.
+const blindFor = 2 * time.Minute
+
+// sweepContent finds out whether the time to seal has come.
+func (s *Store) sweepContent(ctx context.Context, now time.Time) error {
+	if d := now.Sub(s.sweeps.content); s.sealing.Load() || d >= 0 && d < blindFor/4 {
+		return nil
+	}
+	s.sweeps.content = now
+	if s.opts.Vault != nil {
+		return s.openContent(ctx)
+	}
+	late, err := s.Blind(ctx)
+	if late {
+		err = fmt.Errorf("%w: the content of messages is sealed now, and this node has no vault (journal.vault): it can hand none of them out", ErrVault)
+	}
+	return err
+}
+
+// contentOf names the key of a message's content.
+func contentOf(m *adapter.Message) vault.Item {
+	return vault.Item{Class: adapter.ContentClass(m.Service, m.Direction), ID: vault.ID(m.ID)}
+}
+
+func attachmentPart(n int) string { return fmt.Sprintf("attachment %d", n) }
+
+// Parts of what is sealed, beside attachments.
+const (
+	partBody    = "body"
+	partRefused = "refused"
+)
+
+// seal encrypts what was packed, if content is sealed.
+func (s *Store) seal(it vault.Item, part string, p packed) (packed, error) {
+	if !s.sealing.Load() {
+		return p, nil
+	}
+	box, err := s.opts.Vault.SealContent(it, part, p.bytes)
+	if err != nil {
+		return p, fmt.Errorf("sealing content: %w", err)
+	}
+	p.codec, p.bytes = p.codec|codecSealed, box
+	return p, nil
+}
+
+// errContentErased says that content is not there any more, as was wanted.
+var errContentErased = errors.New("the content was erased")
+
+// open gives content as it was received; errContentErased when it was erased.
+func (s *Store) open(ctx context.Context, it vault.Item, part string, p packed) ([]byte, error) {
+	if p.codec == codecErased {
+		return nil, errContentErased
+	}
+	if p.codec&codecSealed != 0 {
+		if s.opts.Vault == nil {
+			return nil, fmt.Errorf("%w: content is sealed, and this node has no vault (journal.vault)", ErrVault)
+		}
+		plain, err := s.opts.Vault.OpenContent(it, part, p.bytes)
+		if errors.Is(err, vault.ErrErased) {
+			return nil, errContentErased
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.codec, p.bytes = p.codec&^codecSealed, plain
+	}
+	return s.bodies.unpack(ctx, p)
+}
+
+// Seal is adapter.Store.Seal.
+func (s *Store) Seal(m *adapter.Message, part string, plain []byte) (sealed []byte, ok bool, err error) {
+	if !s.sealing.Load() {
+		return nil, false, nil
+	}
+	sealed, err = s.opts.Vault.SealContent(contentOf(m), part, s.bodies.squeeze(plain))
+	return sealed, err == nil, err
+}
+
+// Unseal is adapter.Store.Unseal.
+func (s *Store) Unseal(m *adapter.Message, part string, sealed []byte) ([]byte, error) {
+	if s.opts.Vault == nil {
+		return nil, fmt.Errorf("%w: this node has none (journal.vault)", ErrVault)
+	}
+	squeezed, err := s.opts.Vault.OpenContent(contentOf(m), part, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return s.bodies.unsqueeze(squeezed)
+}
+
+// Erasure is adapter.Store.Erasure.
+func (s *Store) Erasure(ctx context.Context, service string, d adapter.Direction, id uuid.UUID) (*adapter.Erasure, error) {
+	e, err := s.erasureOf(ctx, vault.Item{Class: adapter.ContentClass(service, d), ID: vault.ID(id)})
+	if err != nil {
+		return nil, fmt.Errorf("asking whether a message was erased: %w", err)
+	}
+	if e.At.IsZero() {
+		return nil, nil
+	}
+	return e, nil
+}
+
+// erasureOf tells when and on what ground an item was erased. What is known of it
+// may be less: its key has gone already and the rest of the erasure is under way.
+func (s *Store) erasureOf(ctx context.Context, it vault.Item) (*adapter.Erasure, error) {
+	e := &adapter.Erasure{}
+	err := s.pool.QueryRow(ctx, `SELECT e.at, e.ground FROM content_erased i JOIN content_erasure e ON e.id = i.erasure WHERE i.item = $1
+UNION ALL
+(SELECT at, ground FROM content_erasure WHERE class = $2 AND before > $3 AND NOT coalesce(line->'spared' ? $4, false) ORDER BY before LIMIT 1) LIMIT 1`,
+		[16]byte(it.ID), it.Class, it.ID.Time(), uuid.UUID(it.ID).String()).Scan(&e.At, &e.Ground)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
+	}
+	if !e.At.IsZero() {
+		e.At = e.At.UTC()
+	}
+	return e, nil
+}
+
+func itemOfIncident(incident string) (vault.Item, error) {
+	id, err := uuid.Parse(incident)
+	return vault.Item{Class: ClassRefused, ID: vault.ID(id)}, err
+}

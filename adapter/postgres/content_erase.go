@@ -1,0 +1,376 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/vault"
+)
+
+// FieldContent stands in the Fields of an "erased" entry whose Target begins a
+// message or a refused call: its content was erased, with the values behind its
+// entries.
+const FieldContent = "content"
+
+// EraseOrder is an order to erase content.
+type EraseOrder struct {
+	Messages  []uuid.UUID // by our ids
+	Incidents []string
+	Ground    string // legal ground, without names of people
+	By        string // the actor; the journal commits to it like to any personal value
+	Confirmed string // the second actor, where two are needed
+	At        time.Time
+}
+
+// WaitsError says that content is not erased yet because its message is still on
+// its way, or its entries are.
+type WaitsError struct{ Messages []uuid.UUID }
+
+func (e *WaitsError) Error() string {
+	return fmt.Sprintf("%d messages are still on their way (%s): they are erased when they have been taken, or their life has ended", len(e.Messages), e.Messages[0])
+}
+
+// EraseContent erases messages and refused calls: keys, bytes, attachments, files,
+// and the values behind their entries. What was erased already is passed over; n is
+// the number of the others. None of them is erased when one of them waits
+// (WaitsError).
+//
+// Vault.Erase says why the register comes first and the keys before the bytes. What
+// is left after a crash is finished by Reerase, which the retention calls too.
+func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err error) {
+	if strings.TrimSpace(o.Ground) == "" {
+		return 0, errors.New("erasing needs a legal ground: it is what the journal will show")
+	}
+	if s.opts.Vault == nil {
+		return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
+	}
+	items, err := s.erasable(ctx, o)
+	if err != nil || len(items) == 0 {
+		return 0, err
+	}
+	const most = 1000 // of one line
+	for len(items) > 0 {
+		some := items[:min(most, len(items))]
+		items = items[len(some):]
+		e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground, Items: some}
+		if err := s.opts.Vault.Erase(e); err != nil {
+			return n, err
+		}
+		if _, err := s.carryOut(ctx, e, o.By, o.Confirmed); err != nil {
+			return n, fmt.Errorf("the keys are gone, the rest will be done by mezhved journal re-erase: %w", err)
+		}
+		n += len(some)
+	}
+	return n, nil
+}
+
+// waitingSQL are the messages that are still on their way, or an event of which has
+// no place in the log yet.
+const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM relayed UNION SELECT message FROM streamed
+	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''`
+
+// erasable are the items of an order that are not erased yet.
+func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error) {
+	var items []vault.Item
+	waits := &WaitsError{}
+	rows, _ := s.pool.Query(ctx, `SELECT id, service, direction, id IN (`+waitingSQL+`) FROM message
+		WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM content_erased e WHERE e.item = id) ORDER BY id`, pgx.QueryExecModeCacheDescribe, raw(o.Messages))
+	var m adapter.Message
+	var waiting bool
+	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&m.ID), &m.Service, &m.Direction, &waiting}, func() error {
+		if items = append(items, contentOf(&m)); waiting {
+			waits.Messages = append(waits.Messages, m.ID)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
+	}
+	if len(waits.Messages) > 0 {
+		return nil, waits
+	}
+	rows, _ = s.pool.Query(ctx, `SELECT incident FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
+	incidents, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
+	}
+	for _, incident := range incidents {
+		it, err := itemOfIncident(incident)
+		if err != nil {
+			return nil, fmt.Errorf("incident %s: %w", incident, err)
+		}
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// carryOut does in the database what a line of the register says, whose keys have
+// gone: bytes, values, the mark of it and the entries that tell of it, in one
+// transaction. Done again it finds nothing to do; did counts what it found.
+func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed string) (did int, err error) {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return 0, err
+	}
+	id, err := uuid.Parse(e.ID)
+	if err != nil {
+		return 0, fmt.Errorf("erasure %q: %w", e.ID, err)
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+			[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
+			return err
+		}
+		c := carrying{tx: tx, e: e, id: id, did: &did}
+		if by != "" {
+			c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
+		}
+		if confirmed != "" {
+			c.actors = append(c.actors, journal.PersonalField{Field: "confirmed-by", Value: confirmed})
+		}
+		did = 0
+		if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
+			return err
+		}
+		encoded, err := encodeEvents(c.events)
+		if err == nil && len(encoded) > 0 {
+			_, err = tx.Exec(ctx, recordSQL, encoded)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("erasing content: %w", err)
+	}
+	for _, it := range e.Items {
+		s.fresh.drop(uuid.UUID(it.ID))
+	}
+	return did, nil
+}
+
+// carrying is an erasure in its transaction.
+type carrying struct {
+	tx     pgx.Tx
+	e      vault.Erasure
+	id     uuid.UUID
+	actors []journal.PersonalField
+	events []journal.Event
+	did    *int
+}
+
+func (c *carrying) event() journal.Event {
+	return journal.Event{Kind: journal.KindErased, Time: c.e.At, Fields: []string{FieldContent}, Ground: c.e.Ground, Personal: c.actors}
+}
+
+// began is the first entry of a message or incident.
+const began = `(SELECT min(idx) FROM journal_entry j WHERE %s)`
+
+func (c *carrying) messages(ctx context.Context) error {
+	var ids [][16]byte
+	var names []string
+	for _, it := range c.e.Items {
+		if it.Class != ClassRefused {
+			ids, names = append(ids, it.ID), append(names, uuid.UUID(it.ID).String())
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	// Only a database that was restored has any of them on their way.
+	if err := c.stop(ctx, ids); err != nil {
+		return err
+	}
+	for _, sql := range []string{
+		"INSERT INTO content_erased (item, erasure) SELECT id, $2 FROM unnest($1::uuid[]) id ON CONFLICT DO NOTHING",
+		"UPDATE attachment SET codec = 4, dictionary = 0, content = '' WHERE message = ANY ($1) AND codec <> 4 AND $2::uuid IS NOT NULL",
+		"DELETE FROM file_awaited WHERE message = ANY ($1) AND $2::uuid IS NOT NULL", // the file store removes what nobody waits for
+	} {
+		if _, err := c.tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, ids, [16]byte(c.id)); err != nil {
+			return err
+		}
+	}
+	gone, err := c.openings(ctx, "message", names)
+	if err != nil {
+		return err
+	}
+	rows, _ := c.tx.Query(ctx, `UPDATE message m SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1) AND codec <> 4
+		RETURNING id, message_id, original, direction, service, version, `+fmt.Sprintf(began, "j.message = m.id::text"), pgx.QueryExecModeCacheDescribe, ids)
+	var ev journal.Event
+	var id [16]byte
+	var target *int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version, &target}, func() error {
+		out := c.event()
+		out.Message, out.MessageID, out.Original, out.Direction, out.Service, out.Version = uuid.UUID(id).String(), ev.MessageID, ev.Original, ev.Direction, ev.Service, ev.Version
+		out.Target = clone(target)
+		c.events = append(c.events, out)
+		*c.did++
+		return nil
+	})
+	if err == nil && len(c.events) == 0 && gone > 0 {
+		*c.did++
+	}
+	return err
+}
+
+func clone(n *int64) *int64 {
+	if n == nil {
+		return nil
+	}
+	return new(*n)
+}
+
+// openings removes the values behind the entries of a message or incident, but not
+// those of entries that tell of readings and erasures: these are other people's.
+func (c *carrying) openings(ctx context.Context, by string, names []string) (int64, error) {
+	tag, err := c.tx.Exec(ctx, `DELETE FROM journal_open o USING journal_entry j
+		WHERE j.`+by+` = ANY ($1) AND j.`+by+` <> '' AND j.kind NOT IN ('erased', 'evidence-read', 'config-changed') AND o.idx = j.idx`, names)
+	return tag.RowsAffected(), err
+}
+
+// stop takes messages out of all stations, with a "dead" event for each queue.
+func (c *carrying) stop(ctx context.Context, ids [][16]byte) error {
+	dead, err := (journal.Event{Kind: journal.KindDead, Time: c.e.At, Outcome: adapter.OutcomeErased}).Row()
+	if err != nil {
+		return err
+	}
+	for _, sql := range []string{
+		"WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING facts) INSERT INTO journal_pending (event) SELECT facts - 'wire' || $2::jsonb FROM d",
+		"WITH d AS (DELETE FROM streamed WHERE message = ANY ($1) RETURNING facts) INSERT INTO journal_pending (event) SELECT facts || $2::jsonb FROM d",
+		"DELETE FROM outbox WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
+		"DELETE FROM relayed WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
+	} {
+		if _, err := c.tx.Exec(ctx, sql, ids, string(dead)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *carrying) refusals(ctx context.Context) error {
+	var incidents []string
+	for _, it := range c.e.Items {
+		if it.Class == ClassRefused {
+			incidents = append(incidents, uuid.UUID(it.ID).String())
+		}
+	}
+	if len(incidents) == 0 {
+		return nil
+	}
+	if _, err := c.openings(ctx, "incident", incidents); err != nil {
+		return err
+	}
+	if _, err := c.tx.Exec(ctx, "INSERT INTO content_erased (item, erasure) SELECT id::uuid, $2 FROM unnest($1::text[]) id ON CONFLICT DO NOTHING", incidents, [16]byte(c.id)); err != nil {
+		return err
+	}
+	rows, _ := c.tx.Query(ctx, `UPDATE refusal r SET codec = 4, dictionary = 0, body = '', event = event - 'digest' - 'personal' WHERE incident = ANY ($1) AND codec <> 4
+		RETURNING incident, `+fmt.Sprintf(began, "j.incident = r.incident"), incidents)
+	var incident string
+	var target *int64
+	_, err := pgx.ForEachRow(rows, []any{&incident, &target}, func() error {
+		out := c.event()
+		out.Incident, out.Target = incident, clone(target)
+		c.events = append(c.events, out)
+		*c.did++
+		return nil
+	})
+	return err
+}
+
+// values repeats an erasure of single values (Journal.Erase).
+func (c *carrying) values(ctx context.Context) error {
+	if c.e.Target == nil {
+		return nil
+	}
+	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
+	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	if _, err := c.tx.Exec(ctx, "INSERT INTO journal_erasure (target, fields, ground, at) VALUES ($1, $2, $3, $4)", *c.e.Target, gone, c.e.Ground, c.e.At); err != nil {
+		return err
+	}
+	out := c.event()
+	out.Target, out.Fields = c.e.Target, gone
+	c.events = append(c.events, out)
+	*c.did++
+	return nil
+}
+
+// Erasures gives the erasures that this database knows of, in their order.
+func (s *Store) Erasures(ctx context.Context) ([]vault.Erasure, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT line FROM content_erasure ORDER BY at, id")
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (e vault.Erasure, err error) {
+		var line []byte
+		if err = r.Scan(&line); err == nil {
+			err = json.Unmarshal(line, &e)
+		}
+		return e, err
+	})
+}
+
+// Reerased is what Reerase found to do.
+type Reerased struct {
+	Lines   int // erasures that the vault or the database had forgotten, or had not finished
+	Content int // messages, refused calls and values that were there again
+}
+
+// Reerase holds database and vault against each other's erasures, and against a
+// register that was kept elsewhere: what either has forgotten, because it was
+// restored from a backup, or not finished, because of a crash, is done again. all
+// does every line again, also where both say that it was done; without it that is
+// believed, which is quick enough to be asked often.
+func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by string) (out Reerased, err error) {
+	if s.opts.Vault == nil {
+		return out, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
+	}
+	noted, err := s.opts.Vault.Erasures()
+	if err != nil {
+		return out, err
+	}
+	done, err := s.Erasures(ctx)
+	if err != nil {
+		return out, fmt.Errorf("reading the erasures of the database: %w", err)
+	}
+	inVault, inStore := map[string]bool{}, map[string]bool{}
+	for _, e := range noted {
+		inVault[e.ID] = true
+	}
+	for _, e := range done {
+		inStore[e.ID] = true
+	}
+	seen := map[string]bool{}
+	for _, list := range [][]vault.Erasure{kept, noted, done} {
+		for _, e := range list {
+			if seen[e.ID] || !all && inVault[e.ID] && inStore[e.ID] {
+				continue
+			}
+			seen[e.ID] = true
+			if !inVault[e.ID] || !inStore[e.ID] {
+				out.Lines++
+			}
+			if err := s.opts.Vault.Erase(e); err != nil {
+				return out, err
+			}
+			did, err := s.carryOut(ctx, e, by, "")
+			if err != nil {
+				return out, err
+			}
+			if e.Class != "" {
+				ended, err := s.wipe(ctx, e)
+				if err != nil {
+					return out, err
+				}
+				did += ended
+			}
+			out.Content += did
+		}
+	}
+	return out, nil
+}
