@@ -136,6 +136,7 @@ func (c *Console) api(r chi.Router) {
 	open("POST", "/journal/entries/{index}/erase", c.serveErase, Operator)
 	open("GET", "/journal/export", c.serveExport)
 	open("GET", "/journal/bundle", c.serveBundle)
+	open("GET", "/journal/changes", c.serveChanges)
 	open("POST", "/journal/report", c.serveReport)
 	open("POST", "/journal/report/page", c.serveReportPage)
 	open("POST", "/journal/report/bundle", c.serveReportBundle)

@@ -324,15 +324,35 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
 }
 
+// entryPage is an entry; of a change it tells what it was, which is noted for
+// everybody.
+type entryPage struct {
+	*Single
+	Changed *Changed
+}
+
 func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {
 	index, err := indexOf(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.note(r.Context(), who, reading{act: "entry", query: r.URL.Path}); err != nil {
+	one, err := c.single(r.Context(), index)
+	if err != nil {
 		return nil, err
 	}
-	return c.single(r.Context(), index)
+	p := &entryPage{Single: one}
+	change := one.Kind == string(journal.KindConfigChanged)
+	if err := c.note(r.Context(), who, reading{act: "entry", query: r.URL.Path, always: change}); err != nil {
+		return nil, err
+	}
+	if change {
+		told, err := c.changed(r.Context(), &one.Entry)
+		if err != nil {
+			return nil, err
+		}
+		p.Changed = &told
+	}
+	return p, nil
 }
 
 // single is an entry without its openings.

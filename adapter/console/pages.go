@@ -233,5 +233,6 @@ var dictionary = map[string]Text{
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
 	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
+	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
 	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
 }

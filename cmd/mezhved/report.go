@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -118,4 +120,52 @@ func printReport(w io.Writer, rep *console.Report) error {
 		rows = append(rows, []string{at(l.Time), see(l.Actor), l.Operation, strconv.FormatInt(l.Index, 10) + " " + string(l.State)})
 	}
 	return table(w, rows)
+}
+
+type journalChangesCmd struct {
+	deskFlags
+	From  string `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or a day (UTC)."`
+	To    string `placeholder:"TIME" help:"Up to this time, exclusive."`
+	Limit int    `default:"50" help:"Entries of a page, 500 at most."`
+	After string `help:"The page after: the value that the page before ended with."`
+}
+
+func (journalChangesCmd) Help() string {
+	return `At its start and on SIGHUP each node compares its settings with those that it told the journal of last, and tells the difference: which
+service, party or setting, from what to what, and who it was as far as the process knows. Of secrets it tells that they are others.
+
+Example:
+  mezhved journal changes --from 2026-03-01`
+}
+
+func (c *journalChangesCmd) Run(ctx context.Context, out *stdio) error {
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	v := url.Values{"limit": {strconv.Itoa(c.Limit)}}
+	for name, value := range map[string]string{"from": c.From, "to": c.To, "after": c.After} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	var found console.Changes
+	if err := desk.get(ctx, "/api/v1/journal/changes?"+v.Encode(), nil, &found); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.out, found)
+	}
+	see := console.Visible
+	for _, ch := range found.Changes {
+		fmt.Fprintf(out.out, "%s  %s %s  on %s at its %s, by %s  entry %d %s\n", ch.Time.Format("2006-01-02T15:04:05.000Z"), ch.Outcome, see(ch.Subject), see(ch.Node), ch.Operation, see(cmp.Or(ch.Actor, "(erased)")), ch.Index, ch.State)
+		for _, line := range ch.Lines {
+			fmt.Fprintf(out.out, "    %s\n", see(line))
+		}
+	}
+	fmt.Fprintf(out.out, "\n%d entries in all\n", found.Count)
+	if found.Next != "" {
+		fmt.Fprintf(out.out, "next page: --after %s\n", found.Next)
+	}
+	return nil
 }
