@@ -236,6 +236,38 @@ func (c *Catalog) Topics(prefix string) (all, intake []string) {
 	return all, intake
 }
 
+// Unsealed are the topics whose records bear content in the clear, because somebody
+// beside the gateways reads them, and for how long that content is kept elsewhere: as
+// long as the topic may keep it; 0 is for ever.
+func (c *Catalog) Unsealed(k KafkaConfig, keep KeepConfig) map[string]time.Duration {
+	topics := map[string]time.Duration{}
+	bears := func(topic string, most time.Duration) {
+		if had, ok := topics[topic]; !ok || had == 0 || most > 0 && most < had {
+			topics[topic] = most
+		}
+	}
+	for _, s := range c.services {
+		for _, p := range c.Parties() {
+			if (s.Stream || k.Content == ContentPlain) && slices.Contains(c.receivers(s), p.Mnemonic) {
+				bears(requestTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, true))
+			}
+			if k.Content == ContentPlain && s.Admits(p.Mnemonic) {
+				bears(responseTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, false))
+			}
+		}
+	}
+	return topics
+}
+
+// receivers are those to whom requests of a service may go.
+func (c *Catalog) receivers(s *Service) []Mnemonic {
+	list := slices.Clone(s.Providers)
+	for _, m := range s.table {
+		list = append(list, m)
+	}
+	return append(list, s.otherwise)
+}
+
 // Admits reports whether the party may send requests of this version.
 func (s *Service) Admits(p Mnemonic) bool { return s.callers == nil || s.callers[p] }
 

@@ -64,6 +64,7 @@ var sayingsRussian = map[string]string{
 	// A party.
 	"%q: letters, digits, _ . and - are expected, 100 at most":                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
 	"responses or statuses is expected, not %q":                                   "ожидается responses или statuses, а не %q",
+	"is shorter than a day: content ends by whole days":                           "короче суток: срок содержимого считается целыми сутками",
 	"is shorter than a second":                                                    "короче секунды",
 	"must not be negative":                                                        "не может быть отрицательным",
 	"%s is registered by another file already":                                    "%s уже зарегистрирован другим файлом",

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 )
@@ -65,6 +68,8 @@ type Entry struct {
 	Fields      []string `json:"fields,omitempty"`
 	Ground      string   `json:"ground,omitempty"`
 	Committed   []string `json:"committed,omitempty"`
+
+	Receipt *EntryReceipt `json:"receipt,omitempty"` // of a delivery or an acknowledgement
 }
 
 func entryOf(e *journal.Event) Entry {
@@ -84,6 +89,9 @@ func rowEntry(r *postgres.Row, covered int64) Entry {
 		e.State = Proved
 	}
 	e.Committed = slices.Sorted(maps.Keys(r.Leaf.Commit))
+	if _, ok := r.Leaf.Commit[journal.FieldReceipt]; ok {
+		e.Receipt = receiptOf(&r.Leaf.Event, nil)
+	}
 	return e
 }
 
@@ -132,8 +140,10 @@ type Message struct {
 	Accepted  time.Time `json:"accepted,omitzero"`
 	Answered  time.Time `json:"answered,omitzero"`
 	Deadline  time.Time `json:"deadline,omitzero"`
-	Late      bool      `json:"late,omitempty"` // the deadline passed without a final answer, or the answer came after it
-	Envelope  string    `json:"envelope"`       // where it is to be had
+	Late      bool      `json:"late,omitempty"`   // the deadline passed without a final answer, or the answer came after it
+	Envelope  string    `json:"envelope"`         // where it is to be had
+	Erased    time.Time `json:"erased,omitzero"`  // its content, since then
+	Ground    string    `json:"ground,omitempty"` // on which it was erased
 }
 
 // trace gathers what the log and the rows that it has not taken up yet say about
@@ -154,6 +164,9 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())
+	if err := c.erasures(ctx, t.Messages); err != nil {
+		return nil, err
+	}
 	var err error
 	if t.Answers, err = c.answers(ctx, t.Events); err != nil {
 		return nil, err
@@ -164,6 +177,26 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// erasures tells of messages whose content was erased, by an order or because its
+// time was over; the entries of the latter are of whole days.
+func (c *Console) erasures(ctx context.Context, messages []Message) error {
+	for i := range messages {
+		m := &messages[i]
+		id, err := uuid.Parse(m.Message)
+		if err != nil {
+			continue
+		}
+		e, err := c.Store.Erasure(ctx, m.Service, adapter.Direction(m.Direction), id)
+		if err != nil {
+			return err
+		}
+		if e != nil {
+			m.Erased, m.Ground = e.At, e.Ground
+		}
+	}
+	return nil
 }
 
 // gather adds the events that bear id and are not in t yet. The rows that wait
@@ -185,12 +218,23 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 		}
 		for i := range rows {
 			if e := rowEntry(&rows[i], covered); !slices.ContainsFunc(t.Events, func(o Entry) bool { return o.Index != nil && *o.Index == *e.Index }) {
+				if _, ok := rows[i].Leaf.Commit[journal.FieldReceipt]; ok && e.Receipt == nil {
+					if e.Receipt, err = c.streamOf(ctx, rows[i].Index); err != nil {
+						return err
+					}
+				}
 				t.Events = append(t.Events, e)
 			}
 		}
 	}
 	for i := range waiting {
-		if e := entryOf(&waiting[i]); !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
+		e := entryOf(&waiting[i])
+		for _, p := range waiting[i].Personal {
+			if r, err := journal.ParseReceipt(p.Value); p.Field == journal.FieldReceipt && err == nil {
+				e.Receipt = receiptOf(&waiting[i], &r)
+			}
+		}
+		if !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
 			t.Events = append(t.Events, e)
 		}
 	}
@@ -261,6 +305,8 @@ func messagesOf(events []Entry, now time.Time) []Message {
 		switch journal.Kind(e.Kind) {
 		case journal.KindAccepted:
 			m.Accepted = e.Time
+		case journal.KindErased:
+			continue
 		case journal.KindAnswered:
 			m.Answered = e.Time
 			continue // an answered request may still wait for its Ack
