@@ -27,7 +27,10 @@ var rooms = map[string][]string{
 	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
-	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
+	"adapter/settings":       {},
+	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
+	"adapter/subject":        {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
+	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject"},
 	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
