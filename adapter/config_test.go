@@ -30,7 +30,7 @@ func sampleFolder(t *testing.T, change func([]byte) []byte) string {
 		src = change(src)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"tls.pem", "tls.key", "partners.pem", "database.url", "kafka-ca.pem", "kafka.password", "journal.key", "bus.key", "bus.pem", "replyto.key", "roots.pem", "issuer.crl", "kafka.pem", "kafka.key", "bus.password"} {
+	for _, name := range []string{"tls.pem", "tls.key", "partners.pem", "database.url", "kafka-ca.pem", "kafka.password", "journal.key", "bus.key", "bus.pem", "replyto.key", "roots.pem", "issuer.crl", "kafka.pem", "kafka.key", "bus.password", "tsa.pem"} {
 		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), 32), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -268,5 +268,61 @@ func TestKeysOfAConfig(t *testing.T) {
 	}
 	if s, err := (Config{Signature: SignatureConfig{Off: true}}).LoadSigner(t.Context()); s != nil || err != nil {
 		t.Errorf("off: %v %v", s, err)
+	}
+}
+
+// Content is kept for as long as its service says, else as its direction, else as all
+// content; a service with versions that differ, for the longest of them.
+func TestHowLongContentIsKept(t *testing.T) {
+	const day = 24 * time.Hour
+	c := &Catalog{byName: map[string][]*Service{
+		"own": {{KeepRequests: 90 * day, KeepAnswers: 10 * day}}, "two": {{KeepRequests: 5 * day}, {KeepRequests: 7 * day}}, "none": {{}},
+	}}
+	k := KeepConfig{Content: Period(1000 * day), Answers: Period(365 * day)}
+	for _, one := range []struct {
+		keep    KeepConfig
+		service string
+		request bool
+		want    time.Duration
+	}{
+		{k, "own", true, 90 * day}, {k, "own", false, 10 * day}, {k, "two", true, 7 * day}, {k, "two", false, 365 * day},
+		{k, "none", true, 1000 * day}, {k, "none", false, 365 * day}, {k, "there is no such service", true, 1000 * day},
+		{KeepConfig{}, "none", true, 0}, {KeepConfig{}, "own", false, 10 * day},
+	} {
+		if got := one.keep.For(c, one.service, one.request); got != one.want {
+			t.Errorf("%s, request %v: %s, want %s", one.service, one.request, got, one.want)
+		}
+	}
+	for what, bad := range map[string]KeepConfig{
+		"retention.content": {Content: Period(time.Hour), Ground: "order 7"}, "retention.refused": {Refused: Period(time.Hour)}, "retention.ground": {Answers: Period(day)},
+	} {
+		f := &yamlFile{name: "c", at: map[string][2]int{}}
+		(Config{Keep: bad}).WithDefaults().checkKeep(f)
+		if len(f.findings) != 1 || !strings.Contains(f.findings[0].String(), what) {
+			t.Errorf("%s: %v", what, f.findings)
+		}
+	}
+}
+
+// The class of keys of a content is the name of a file, whatever a service is called,
+// and two services never share one.
+func TestContentClassesAreNamesOfFiles(t *testing.T) {
+	seen := map[string]string{}
+	for _, service := range []string{"egrn-extract", "egrn-extract.request", "Выписка", "a/b", "../x", "", ".hidden", "x-0123", strings.Repeat("n", 300), strings.Repeat("n", 301)} {
+		for _, d := range []Direction{DirRequest, DirResponse} {
+			class := ContentClass(service, d)
+			if len(class) > 150 || strings.ContainsAny(class, "/\\ ") || class[0] == '.' {
+				t.Errorf("%q %s: class %q", service, d, class)
+			}
+			if other, ok := seen[class]; ok {
+				t.Errorf("%q %s and %s share the class %q", service, d, other, class)
+			}
+			seen[class] = service + " " + string(d)
+		}
+	}
+	for _, same := range [][2]Direction{{DirRequest, DirBroadcast}, {DirResponse, DirRejection}, {DirResponse, DirStatus}, {DirResponse, DirAsync}} {
+		if ContentClass("s", same[0]) != ContentClass("s", same[1]) {
+			t.Errorf("%s and %s are of different classes", same[0], same[1])
+		}
 	}
 }

@@ -15,10 +15,11 @@
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
-//	                               life, room, files in the store -> admitted
+//	                               life, room, files in the store, whom it is
+//	                               about and on what ground -> admitted
 //	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
-//	                               before it
+//	                               before it. Its content is sealed on the way
 //	                 receipt       signed, answered
 //	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
 //	                               queued, the store remembers it
@@ -42,7 +43,7 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// registryfiles.go, subjectfiles.go (services and parties as folders) and samples.go
 // (what lint says of their samples), replyto.go (reply addresses), seal.go (what
 // proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), watch.go (what stands
@@ -138,6 +139,19 @@
 // lasts a minute, the node accepts, sweeps and journals nothing: one of the clocks
 // is wrong, nobody knows which, and what a wrong time ends is not given back. Polls
 // and acknowledgements go on.
+//
+// # Content
+//
+// The log has commitments, and what they stand for is content: it has an end. The
+// store seals body and attachments of each message, and what is kept of a refused
+// call, with a key of its own out of the vault (package vault), which is in no
+// database and no backup of one; a record on the bus is sealed with the key of its
+// message, unless a provider reads it there (record). So erasing a key erases all
+// copies. Retention ends content by service, direction and day, an operator's order
+// ends single messages (package postgres: content_erase.go, content_retention.go);
+// neither touches what is on its way. Should a database be put back from which a
+// message was erased since, it is not handed out: its content is gone (Message.Erased),
+// and the erasure takes it out of its queue, with a "dead" event.
 //
 // # Versions
 //

@@ -28,6 +28,7 @@ type Rooms struct {
 	// question is answered, so it may be set after the desk is mounted.
 	Gateway func() *adapter.Gateway
 	Store   adapter.Store
+	Content *postgres.Store // for erasing; nil: this node has no keys of content
 	// Journal and Policy are nil on a node that does not keep the journal: its
 	// desk shows queues, services and parties and sends auditors elsewhere.
 	Journal  *postgres.Journal
@@ -102,12 +103,14 @@ func (c *Console) Mount(r Doors) {
 type Doors = chi.Router
 
 // Public opens the journal's own doors: /checkpoint and /tile/ as
-// c2sp.org/tlog-tiles has them. Entries go to whom admit lets in, and to nobody
+// c2sp.org/tlog-tiles has them, and /timestamp. Entries go to whom admit lets in, and to nobody
 // when it is nil.
 func Public(r Doors, book *postgres.Journal, cosigned bool, log *slog.Logger, admit func(*http.Request) error) {
 	s := &remote.Server{Log: book.Published(cosigned), Admit: admit, Slog: log}
 	r.Handle("/checkpoint", s)
 	r.Handle("/tile/*", s)
+	r.Handle("/timestamp", s)
+	r.Handle("/timestamp/*", s)
 }
 
 // AdmitReader lets the bearers of tokens read entries at the journal's own
@@ -134,8 +137,13 @@ func (c *Console) api(r chi.Router) {
 	open("GET", "/journal/entries/{index}", c.serveEntry)
 	open("GET", "/journal/entries/{index}/proof", c.serveProof)
 	open("POST", "/journal/entries/{index}/erase", c.serveErase, Operator)
+	open("POST", "/content/erase", c.serveEraseContent, Operator)
 	open("GET", "/journal/export", c.serveExport)
 	open("GET", "/journal/bundle", c.serveBundle)
+	open("GET", "/journal/changes", c.serveChanges)
+	open("POST", "/journal/report", c.serveReport)
+	open("POST", "/journal/report/page", c.serveReportPage)
+	open("POST", "/journal/report/bundle", c.serveReportBundle)
 	open("GET", "/journal/trace/{id}", c.serveTrace)
 	open("GET", "/journal/revocation/{digest}", c.serveAnswer)
 	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)
@@ -201,15 +209,26 @@ func problem(status int, format Text, args ...any) *Problem {
 // errElsewhere is said on a node without the journal.
 var errElsewhere = problem(http.StatusServiceUnavailable, Text{"Этот узел не ведёт журнал: спросите узел, в настройках которого есть journal.key.", "This node does not keep the journal: ask the node whose configuration has journal.key."})
 
+// goneProblem says that content was erased: when, and on what ground.
+func goneProblem(e *adapter.Erasure) *Problem {
+	if e.At.IsZero() {
+		return problem(http.StatusGone, Text{"Содержание удаляется.", "The content is being erased."})
+	}
+	return problem(http.StatusGone, Text{"Содержание удалено %s. Основание: %s.", "The content was erased at %s. Ground: %s."}, e.At.Format(time.RFC3339), e.Ground)
+}
+
 // known turns any error into what the asker may see; what is nobody's mistake
 // but ours is logged and told without its cause.
 func (c *Console) known(r *http.Request, err error) *Problem {
 	var p *Problem
 	var broken *journal.BrokenError
 	var much *adapter.TooMuchError
+	var gone *adapter.ErasedError
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &gone):
+		return goneProblem(&gone.Erasure)
 	case errors.Is(err, adapter.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return problem(http.StatusNotFound, Text{"Здесь такого нет, или истёк срок хранения.", "There is no such thing here, or its time of keeping has passed."})
 	case errors.As(err, &broken):

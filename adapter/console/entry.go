@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 )
@@ -137,8 +140,10 @@ type Message struct {
 	Accepted  time.Time `json:"accepted,omitzero"`
 	Answered  time.Time `json:"answered,omitzero"`
 	Deadline  time.Time `json:"deadline,omitzero"`
-	Late      bool      `json:"late,omitempty"` // the deadline passed without a final answer, or the answer came after it
-	Envelope  string    `json:"envelope"`       // where it is to be had
+	Late      bool      `json:"late,omitempty"`   // the deadline passed without a final answer, or the answer came after it
+	Envelope  string    `json:"envelope"`         // where it is to be had
+	Erased    time.Time `json:"erased,omitzero"`  // its content, since then
+	Ground    string    `json:"ground,omitempty"` // on which it was erased
 }
 
 // trace gathers what the log and the rows that it has not taken up yet say about
@@ -159,6 +164,9 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())
+	if err := c.erasures(ctx, t.Messages); err != nil {
+		return nil, err
+	}
 	var err error
 	if t.Answers, err = c.answers(ctx, t.Events); err != nil {
 		return nil, err
@@ -169,6 +177,26 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// erasures tells of messages whose content was erased, by an order or because its
+// time was over; the entries of the latter are of whole days.
+func (c *Console) erasures(ctx context.Context, messages []Message) error {
+	for i := range messages {
+		m := &messages[i]
+		id, err := uuid.Parse(m.Message)
+		if err != nil {
+			continue
+		}
+		e, err := c.Store.Erasure(ctx, m.Service, adapter.Direction(m.Direction), id)
+		if err != nil {
+			return err
+		}
+		if e != nil {
+			m.Erased, m.Ground = e.At, e.Ground
+		}
+	}
+	return nil
 }
 
 // gather adds the events that bear id and are not in t yet. The rows that wait
@@ -277,6 +305,8 @@ func messagesOf(events []Entry, now time.Time) []Message {
 		switch journal.Kind(e.Kind) {
 		case journal.KindAccepted:
 			m.Accepted = e.Time
+		case journal.KindErased:
+			continue
 		case journal.KindAnswered:
 			m.Answered = e.Time
 			continue // an answered request may still wait for its Ack

@@ -170,7 +170,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	d := openDesk(t)
 	doc := described(d, t)
 	id := d.exchange()
-	d.Exchange("MFC", "REGISTRY", "urn://mezhved.test/extract/1.0")
+	waits, _ := d.Exchange("MFC", "REGISTRY", "urn://mezhved.test/extract/1.0")
 	incident, _ := d.refused(broken("нет"))
 	d.fill(200)
 	message := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0].Message
@@ -202,6 +202,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/messages/" + message + "/receipts/REGISTRY/2/poll", "/messages/{message}/receipts/{recipient}/{attempt}/{what}", nil, "404", ""},
 		{"/messages/" + message + "/envelope", "/messages/{message}/envelope", nil, "200", ""}, {"/messages/x/envelope", "/messages/{message}/envelope", nil, "404", ""},
 		{"/queues", "/queues", nil, "401", "wrong"},
+		{"/content/erase", "/content/erase", map[string]any{"ids": []string{message}, "preview": true}, "200", ""}, {"/content/erase", "/content/erase", map[string]any{"preview": true}, "200", ""},
+		{"/content/erase", "/content/erase", map[string]any{"ids": []string{message}}, "400", ""}, {"/content/erase", "/content/erase", map[string]any{"ids": []string{"x"}, "ground": "x"}, "404", ""},
+		{"/content/erase", "/content/erase", map[string]any{"ids": []string{waits}, "ground": "x"}, "409", ""}, {"/content/erase", "/content/erase", map[string]any{"ids": []string{message}, "ground": "x"}, "403", auditorToken},
+		{"/content/erase", "/content/erase", map[string]any{"ids": []string{message, incident}, "ground": "x", "expect": 2}, "200", ""},
+		{"/messages/" + message + "/envelope", "/messages/{message}/envelope", nil, "410", ""}, {"/incidents/" + incident + "/envelope", "/incidents/{incident}/envelope", nil, "410", ""},
+		{"/journal/trace/" + id, "/journal/trace/{id}", nil, "200", ""}, {"/journal/trace/" + incident, "/journal/trace/{id}", nil, "200", ""},
 	} {
 		token := c.token
 		if token == "" {

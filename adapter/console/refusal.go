@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
@@ -42,6 +45,9 @@ type Refusal struct {
 	ContentType string `json:"contentType,omitempty"`
 	Size        int    `json:"size,omitempty"` // bytes of the call
 	Kept        int    `json:"kept,omitempty"` // bytes of it that are kept
+	// Erased is when its bytes were erased, and Ground on what ground.
+	Erased time.Time `json:"erased,omitzero"`
+	Ground string    `json:"ground,omitempty"`
 }
 
 // Finding is one thing that is wrong with the kept bytes.
@@ -61,6 +67,11 @@ func (c *Console) refusal(ctx context.Context, e *Entry) *Refusal {
 	r := &Refusal{Incident: e.Incident, Outcome: e.Outcome, Rule: e.Rule, Line: e.Line, Col: e.Col, Size: e.Size, Findings: []Finding{}}
 	r.Sentence, r.Advice = sentence(e.Rule, e.Outcome)
 	ev, contentType, body, err := c.Store.Refused(ctx, e.Incident)
+	var gone *adapter.ErasedError
+	if errors.As(err, &gone) {
+		r.Erased, r.Ground = gone.At, gone.Ground
+		return r
+	}
 	if err != nil {
 		if !errors.Is(err, adapter.ErrNotFound) {
 			c.Log.Warn("console: the bytes of a refused call", "incident", e.Incident, "error", err)
@@ -241,13 +252,25 @@ func (c *Console) message(ctx context.Context, id string) (*adapter.Message, err
 			continue
 		}
 		found, err := c.Store.Find(ctx, adapter.MessageID(e.MessageID))
-		if err != nil {
+		if err != nil && !errors.Is(err, adapter.ErrNotFound) {
 			return nil, err
 		}
 		for i := range found {
-			if found[i].ID.String() == id {
-				return &found[i], nil
+			if found[i].ID.String() != id {
+				continue
 			}
+			if e := found[i].Erased; e != nil {
+				return nil, &adapter.ErasedError{Erasure: *e}
+			}
+			return &found[i], nil
+		}
+		ours, _ := uuid.Parse(id)
+		erased, err := c.Store.Erasure(ctx, e.Service, adapter.Direction(e.Direction), ours)
+		if err != nil {
+			return nil, err
+		}
+		if erased != nil {
+			return nil, &adapter.ErasedError{Erasure: *erased}
 		}
 		break
 	}

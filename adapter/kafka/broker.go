@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -299,6 +300,47 @@ func (b *Broker) Try(ctx context.Context, topic, group string) error {
 	}
 	_, err := b.Committed(ctx, group, topic)
 	return err
+}
+
+// Forever is how long a topic keeps records from which it removes none by age.
+const Forever = time.Duration(1<<63 - 1)
+
+// Kept tells for how long topics keep their records. One that does not exist is
+// absent.
+func (b *Broker) Kept(ctx context.Context, topics []string) (map[string]time.Duration, error) {
+	request := &kafka.DescribeConfigsRequest{}
+	for _, t := range topics {
+		request.Resources = append(request.Resources, kafka.DescribeConfigRequestResource{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: t, ConfigNames: []string{"retention.ms", "cleanup.policy"},
+		})
+	}
+	answer, err := b.client.DescribeConfigs(ctx, request)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: asking how long topics keep records: %w", err)
+	}
+	kept := map[string]time.Duration{}
+	for _, r := range answer.Resources {
+		if errors.Is(r.Error, kafka.UnknownTopicOrPartition) {
+			continue
+		}
+		if r.Error != nil {
+			return nil, fmt.Errorf("kafka: asking how long topic %s keeps records: %w", r.ResourceName, r.Error)
+		}
+		keep := Forever
+		for _, e := range r.ConfigEntries {
+			ms, err := strconv.ParseInt(e.ConfigValue, 10, 64)
+			if e.ConfigName == "retention.ms" && err == nil && ms >= 0 && ms < int64(Forever/time.Millisecond) {
+				keep = time.Duration(ms) * time.Millisecond
+			}
+		}
+		for _, e := range r.ConfigEntries {
+			if e.ConfigName == "cleanup.policy" && !strings.Contains(e.ConfigValue, "delete") {
+				keep = Forever // compacted only
+			}
+		}
+		kept[r.ResourceName] = keep
+	}
+	return kept, nil
 }
 
 // passes tells whether an error may go away by itself. What does not: being

@@ -40,10 +40,11 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the database has not answered for %s: its host or the network is down", e.For.Round(time.Second))
 }
 
-// dialer opens connections on which nothing waits for longer than bound for the
-// next byte, whatever the deadline of the caller. silent, if given, is told when
-// a server did not answer: the other connections to it are as dead.
-func dialer(bound time.Duration, silent func()) pgconn.DialFunc {
+// dialer opens connections to hosts on which nothing waits for longer than bound for
+// the next byte, whatever the deadline of the caller. silent, if given, is told when
+// a server that has spoken does not answer: the other connections to it are as dead.
+// One that never spoke tells nothing of them; they may be to another host.
+func dialer(to *hosts, bound time.Duration, silent func()) pgconn.DialFunc {
 	d := &net.Dialer{
 		Timeout:         connectTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: unheard / 2, Interval: unheard / 4, Count: 2},
@@ -58,11 +59,16 @@ func dialer(bound time.Duration, silent func()) pgconn.DialFunc {
 		},
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := d.DialContext(ctx, network, address)
-		if err != nil {
+		if err := to.admit(network, address); err != nil {
 			return nil, err
 		}
-		return &bounded{Conn: c, bound: bound, silent: silent}, nil
+		start := time.Now()
+		c, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			to.left(address, time.Since(start) >= given)
+			return nil, err
+		}
+		return &bounded{Conn: c, bound: bound, silent: silent, to: to, address: address}, nil
 	}
 }
 
@@ -72,6 +78,10 @@ type bounded struct {
 	net.Conn
 	bound  time.Duration
 	silent func()
+
+	to      *hosts
+	address string
+	spoken  atomic.Bool // the server has
 
 	mu          sync.Mutex
 	read, write time.Time // the driver's deadlines; zero: none
@@ -108,6 +118,9 @@ func (c *bounded) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	if n > 0 && c.spoken.CompareAndSwap(false, true) {
+		c.to.heard(c.address)
+	}
 	return n, c.judge(start, err)
 }
 
@@ -118,6 +131,13 @@ func (c *bounded) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	return n, c.judge(start, err)
+}
+
+func (c *bounded) Close() error {
+	if !c.spoken.Load() {
+		c.to.left(c.address, false)
+	}
+	return c.Conn.Close()
 }
 
 // arm sets the earlier deadline of the driver's and ours.
@@ -137,7 +157,11 @@ func (c *bounded) judge(start time.Time, err error) error {
 		return err
 	}
 	waited := time.Since(start)
-	if waited >= given && c.silent != nil {
+	switch {
+	case waited < given:
+	case !c.spoken.Load():
+		c.to.left(c.address, true)
+	case c.silent != nil:
 		c.silent()
 	}
 	if waited >= c.bound {
@@ -152,8 +176,10 @@ const statementTimeout = 15 * time.Second
 // planned are of the sessions whose plans are made once, while tables may be empty,
 // and must be right when they are not. Left to itself PostgreSQL finds that a plan
 // for the very values of an acknowledgement would be a little cheaper, and makes one
-// each time, which costs twice what running it does.
-var planned = []setting{{"enable_seqscan", "off"}, {"plan_cache_mode", "force_generic_plan"}}
+// each time, which costs twice what running it does. And where the first rows by an
+// index are wanted, it would read and sort them all: of a few, which it thinks there
+// are, that is no dearer.
+var planned = []setting{{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"plan_cache_mode", "force_generic_plan"}}
 
 // setting is a session setting that our statements rely on.
 type setting struct{ name, value string }
@@ -264,7 +290,7 @@ func connecting(c *pgx.ConnConfig, bound time.Duration, silent func()) {
 	if _, ok := c.RuntimeParams["application_name"]; !ok {
 		c.RuntimeParams["application_name"] = "mezhved"
 	}
-	c.DialFunc = dialer(bound, silent)
+	c.DialFunc = dialer(hostsOf(c), bound, silent)
 }
 
 // resetter makes a pool forget its connections, once a second at most: the one

@@ -74,8 +74,10 @@ func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err erro
 }
 
 // waitingSQL are the messages that are still on their way, or an event of which has
-// no place in the log yet.
-const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM relayed UNION SELECT message FROM streamed
+// no place in the log yet. A row of relayed may come after its message has been
+// placed; the sweep removes it.
+const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM streamed
+	UNION SELECT message FROM relayed r WHERE NOT EXISTS (SELECT FROM placed p WHERE p.message = r.message AND p.queue = r.queue)
 	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''`
 
 // erasable are the items of an order that are not erased yet.
@@ -112,10 +114,18 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	return items, nil
 }
 
+func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed string) (did int, err error) {
+	did, err = carryOut(ctx, s.pool, e, by, confirmed)
+	for _, it := range e.Items {
+		s.fresh.drop(uuid.UUID(it.ID))
+	}
+	return did, err
+}
+
 // carryOut does in the database what a line of the register says, whose keys have
 // gone: bytes, values, the mark of it and the entries that tell of it, in one
 // transaction. Done again it finds nothing to do; did counts what it found.
-func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed string) (did int, err error) {
+func carryOut(ctx context.Context, pool *sessions, e vault.Erasure, by, confirmed string) (did int, err error) {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return 0, err
@@ -124,7 +134,7 @@ func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed str
 	if err != nil {
 		return 0, fmt.Errorf("erasure %q: %w", e.ID, err)
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 			[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
 			return err
@@ -147,10 +157,7 @@ func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed str
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("erasing content: %w", err)
-	}
-	for _, it := range e.Items {
-		s.fresh.drop(uuid.UUID(it.ID))
+		return 0, fmt.Errorf("erasing: %w", err)
 	}
 	return did, nil
 }
@@ -289,12 +296,10 @@ func (c *carrying) values(ctx context.Context) error {
 	if c.e.Target == nil {
 		return nil
 	}
-	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
+	rows, _ := c.tx.Query(ctx, `DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2)
+		AND NOT EXISTS (SELECT FROM journal_entry j WHERE j.idx = $1 AND encode(sha256(leaf), 'hex') <> $3) RETURNING field`, *c.e.Target, c.e.Fields, c.e.Leaf)
 	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(gone) == 0 {
-		return err
-	}
-	if _, err := c.tx.Exec(ctx, "INSERT INTO journal_erasure (target, fields, ground, at) VALUES ($1, $2, $3, $4)", *c.e.Target, gone, c.e.Ground, c.e.At); err != nil {
 		return err
 	}
 	out := c.event()

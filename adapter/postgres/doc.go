@@ -30,7 +30,9 @@
 //     entries a value stands, journal_tally on which days a combination of values
 //     does and between which entries; a search reads what both leave.
 //   - Message bodies are kept byte for byte, compressed with a dictionary of
-//     what every envelope repeats.
+//     what every envelope repeats, and sealed with keys of the vault, which is not
+//     here (content.go). A copy of this database is no copy of content; what is
+//     erased is erased in all of them (content_erase.go).
 //
 // Whoever can write to this database can rewrite the queues. The journal, whose
 // head is signed elsewhere, is what shows it.

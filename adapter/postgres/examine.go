@@ -21,6 +21,9 @@ type Examination struct {
 	Within  time.Duration // how wrong Skew may be
 	Head    clerk.Head    // of the journal; without an origin when there is none yet
 
+	Vault string    // the identity of the vault that content is sealed with; empty: of none yet
+	Since time.Time // from when on; zero: the schema does not know of it yet
+
 	ReadOnly bool // nothing can be written, as Errors says
 
 	Advice []string        // what to change, and why
@@ -104,6 +107,10 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	} else if isCode(err, "42501") {
 		x.Head = clerk.Head{} // it was said that the role may not read the tables
 	} else if err != nil {
+		return nil, err
+	}
+	err = pool.QueryRow(ctx, "SELECT vault, since FROM content_vault").Scan(&x.Vault, &x.Since)
+	if err != nil && !isCode(err, undefinedTable) && !isCode(err, "42501") {
 		return nil, err
 	}
 	return x, x.sizes(ctx, pool)

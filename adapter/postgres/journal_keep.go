@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -75,71 +76,35 @@ func (j *Journal) Append(ctx context.Context, events ...journal.Event) error {
 }
 
 // Erase removes the values and salts of fields of an entry and says which it
-// removed. The removal, an entry that tells of it and the register that repeats
-// it after a restore are one transaction. ground is the legal ground, without
-// names; by, the actor, is committed to like any personal value. Erasing what is
-// gone already does nothing and leaves no second entry. The leaf and its proofs
-// stay as they are.
+// removed. The vault's register notes it first, so that a restored backup is held to
+// it (Store.Reerase); the removal and an entry that tells of it are one transaction.
+// ground is the legal ground, without names; by, the actor, is committed to like any
+// personal value. Erasing what is gone already does nothing and leaves no second
+// entry. The leaf and its proofs stay as they are.
 func (j *Journal) Erase(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) ([]string, error) {
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
-	var gone []string
-	err := pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", index, fields)
-		var err error
-		if gone, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(gone) == 0 {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO journal_erasure (target, fields, ground, at) VALUES ($1, $2, $3, $4)", index, gone, ground, now); err != nil {
-			return err
-		}
-		row, err := (journal.Event{Kind: journal.KindErased, Time: now, Target: &index, Fields: gone, Ground: ground,
-			Personal: []journal.PersonalField{{Field: "actor", Value: by}}}).Row()
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, recordSQL, []string{string(row)})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("erase fields of entry %d: %w", index, err)
+	if j.vault == nil {
+		return nil, ErrNoVault
 	}
-	if len(gone) == 0 {
-		return nil, nil
+	rows, _ := j.pool.Query(ctx, "SELECT field FROM journal_open WHERE idx = $1 AND field = ANY ($2) ORDER BY field", index, fields)
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(there) == 0 {
+		return nil, err
 	}
-	return gone, nil
-}
-
-// Erasure is a line of the register: keep a copy of the register outside the
-// database, and give it to Reerase after a restore.
-type Erasure struct {
-	Target int64     `json:"target"`
-	Fields []string  `json:"fields"`
-	Ground string    `json:"ground"`
-	At     time.Time `json:"at"`
-}
-
-// Erasures lists the register in order.
-func (j *Journal) Erasures(ctx context.Context) ([]Erasure, error) {
-	rows, _ := j.pool.Query(ctx, "SELECT target, fields, ground, at FROM journal_erasure ORDER BY id")
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Erasure])
-}
-
-// Reerase repeats erasures of a register that a restored backup has forgotten,
-// each with its own entry, and says how many it found to do.
-func (j *Journal) Reerase(ctx context.Context, register []Erasure, by string, now time.Time) (int, error) {
-	done := 0
-	for _, e := range register {
-		gone, err := j.Erase(ctx, e.Target, e.Fields, e.Ground, by, now)
-		if err != nil {
-			return done, err
-		}
-		if len(gone) > 0 {
-			done++
-		}
+	e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: now.UTC(), Ground: ground, Target: &index, Fields: there}
+	if err := j.pool.QueryRow(ctx, "SELECT encode(sha256(leaf), 'hex') FROM journal_entry WHERE idx = $1", index).Scan(&e.Leaf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
 	}
-	return done, nil
+	if err := j.vault.Erase(e); err != nil {
+		return nil, err
+	}
+	did, err := carryOut(ctx, j.pool, e, by, "")
+	if err != nil || did == 0 {
+		return nil, err
+	}
+	return there, nil
 }
 
 // Forget is retention of values: it destroys the vault's keys of a class for all

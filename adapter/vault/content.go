@@ -321,6 +321,15 @@ func overwrite(f *os.File) error {
 	return f.Sync()
 }
 
+// Known is the identity of the vault in a folder; empty when there is none yet.
+func Known(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "identity"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("vault: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
 // Identity tells vaults apart: two nodes with different ones could not read what
 // the other has sealed. It is made with the vault's first use and is no secret.
 func (v *Vault) Identity() (string, error) {

@@ -33,6 +33,7 @@ type Erasure struct {
 	// Or values behind an entry of the journal.
 	Target *int64   `json:"target,omitempty"`
 	Fields []string `json:"fields,omitempty"`
+	Leaf   string   `json:"leaf,omitempty"` // hex SHA-256 of the entry: after a restore another may have its number
 }
 
 // MarshalText writes an id as UUIDs are written.

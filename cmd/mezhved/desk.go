@@ -59,6 +59,7 @@ func (n *node) desk() (*console.Console, error) {
 	}
 	if n.book != nil {
 		rooms.Journal = n.book
+		rooms.Content = n.store
 		rooms.Policy, rooms.Cosigned = n.policy, n.cosigned()
 	}
 	return console.New(rooms)

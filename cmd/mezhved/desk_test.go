@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ import (
 type deskNode struct {
 	t                *testing.T
 	config           string
+	url              string // of the database
 	traced, incident string
 	node             *node
 }
@@ -67,7 +69,7 @@ func openDeskNode(t *testing.T) *deskNode {
 	must(err)
 	must(p.answered(ctx))
 	must(p.refusedBySchema(ctx))
-	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n}
+	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n, url: config.Database.URL}
 	// The commands may come before the checkpoint; what they say is then "pending".
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var trace console.Trace
@@ -225,6 +227,36 @@ func TestTheDeskAtATerminal(t *testing.T) {
 			t.Errorf("the second time said %q", out)
 		}
 	})
+	t.Run("content is erased", func(t *testing.T) {
+		var trace console.Trace
+		d.json(&trace, "journal", "trace", d.traced)
+		erase := []string{"journal", "erase", "--content", "--message", d.traced, "--exchange"}
+		if out := d.good(append(erase, "--dry-run")...); !strings.Contains(out, "2 would be erased") || !strings.Contains(out, trace.Messages[0].Message) {
+			t.Errorf("the count: %s", out)
+		}
+		if code, _, errOut := d.run(append(erase, "--ground", "order 7")...); code != exitNo || !strings.Contains(errOut, "expect: 2") {
+			t.Errorf("without a count: exit code %d: %s", code, errOut)
+		}
+		// The demo acknowledges what it takes, the journal writes it within a second.
+		var out, errOut string
+		code := exitNo
+		for end := time.Now().Add(30 * time.Second); code != 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			code, out, errOut = d.run(append(erase, "--ground", "order 7", "--count", "2")...)
+		}
+		if code != 0 || !strings.Contains(out, "2 found, 2 erased") {
+			t.Fatalf("exit code %d: %s%s", code, out, errOut)
+		}
+		if code, out, errOut := d.run("journal", "trace", d.traced, "--envelope"); code != exitNo || out != "" || !strings.Contains(errOut, "was erased at") || !strings.Contains(errOut, "order 7") {
+			t.Errorf("the envelope: exit code %d: %s%s", code, out, errOut)
+		}
+		if out := d.good("journal", "trace", d.traced); strings.Count(out, "Ground: order 7") != 2 {
+			t.Errorf("the trace: %s", out)
+		}
+		if out := d.good("journal", "erase", "--proposals"); strings.Count(out, "\n") != 1 {
+			t.Errorf("proposals: %s", out)
+		}
+		d.offline(t)
+	})
 	t.Run("queues", func(t *testing.T) {
 		if out := d.good("queues"); !strings.Contains(out, "all queues are empty") {
 			t.Errorf("said %q", out)
@@ -255,6 +287,39 @@ func TestTheDeskAtATerminal(t *testing.T) {
 			t.Error("a refused bundle left a file")
 		}
 	})
+}
+
+// offline holds the database against a register from elsewhere, as after a restore:
+// the one in the vault, with a line of which neither knows.
+func (d *deskNode) offline(t *testing.T) {
+	t.Helper()
+	src, err := os.ReadFile(d.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(filepath.Dir(d.config), "restored.yaml")
+	private := regexp.MustCompile(`(?m)^(\s+)private: .*postgres.*$`)
+	if !private.Match(src) {
+		t.Fatalf("the configuration names no private database:\n%s", src)
+	}
+	if err := os.WriteFile(file, private.ReplaceAll(src, []byte("${1}url: "+d.url)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(d.node.config.Journal.Vault, "erasures"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	register := filepath.Join(t.TempDir(), "erasures")
+	forgotten := `{"id":"01a200c3-ff6e-713b-a695-b1d40770f4ba","at":"2026-01-02T03:04:05Z","ground":"order 6","items":[{"class":"refused","id":"01a200c3-ff6e-713b-a695-b1d40770f4bb"}]}` + "\n"
+	if err := os.WriteFile(register, append(kept, forgotten...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 erasures had been forgotten; 0 messages", "0 erasures had been forgotten; 0 messages"} {
+		var out, errOut bytes.Buffer
+		if code := run([]string{"journal", "re-erase", "--config", file, "--register", register}, strings.NewReader(""), &out, &errOut); code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("exit code %d: %s%s, want %s", code, out.String(), errOut.String(), want)
+		}
+	}
 }
 
 // What steers a terminal comes out as a number.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -18,7 +20,9 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
 
@@ -65,14 +69,14 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.add("bad", "configuration", "%v", err)
 	} else {
 		r.add("good", "configuration", "%s", c.Config)
-		r.folders(config)
+		catalog := r.folders(config)
 		r.keys(ctx, config)
 		r.named(config)
 		r.desk(config)
 		r.address(config)
 		r.files(config)
 		r.database(ctx, config)
-		r.bus(ctx, config)
+		r.bus(ctx, config, catalog)
 		r.journal(config)
 	}
 	if c.JSON {
@@ -91,7 +95,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 	return err
 }
 
-func (r *report) folders(c adapter.Config) {
+func (r *report) folders(c adapter.Config) *adapter.Catalog {
 	registry, found := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
 	for _, f := range found {
 		state := "bad"
@@ -100,9 +104,11 @@ func (r *report) folders(c adapter.Config) {
 		}
 		r.add(state, "registry", "%s", f.String())
 	}
-	if registry != nil {
-		r.add("good", "registry", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	if registry == nil {
+		return nil
 	}
+	r.add("good", "registry", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	return registry.Catalog()
 }
 
 func (r *report) keys(ctx context.Context, c adapter.Config) {
@@ -222,6 +228,7 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 	}
 	r.clock(c.Clock, x.Skew, x.Within)
 	r.joins(c.Journal, x.Head)
+	r.vault(c.Journal.Vault, x)
 	names := make([]string, 0, len(x.Sizes))
 	for name := range x.Sizes {
 		names = append(names, name)
@@ -231,6 +238,32 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 		if s := x.Sizes[name]; s.Bytes > 100<<20 {
 			r.add("good", "database", "table %s: %d MB, about %d rows", name, s.Bytes>>20, s.Rows)
 		}
+	}
+}
+
+// vault says whether content is sealed, and whether this node has the keys.
+func (r *report) vault(dir string, x *postgres.Examination) {
+	begun := x.Vault != "" && !x.Since.After(time.Now().Add(-x.Skew))
+	if dir == "" {
+		state, what := "advice", "as long as a node without it is at work, no node seals the content of messages"
+		if begun {
+			state, what = "bad", "the content of messages is sealed, and this node could hand none of them out"
+		}
+		r.add(state, "vault", "journal.vault is not set: %s; let it be the folder that the other nodes have, on storage that they share", what)
+		return
+	}
+	own, err := vault.Known(dir)
+	switch {
+	case err != nil:
+		r.add("bad", "vault", "%v", err)
+	case x.Vault != "" && own != "" && own != x.Vault:
+		r.add("bad", "vault", "%s is the vault %s, and the content of messages in this database is sealed with the vault %s: all nodes use one folder", dir, own, x.Vault)
+	case x.Vault != "" && own == "":
+		r.add("bad", "vault", "%s has no vault in it, and the content of messages in this database is sealed with the vault %s: name its folder, or put it back from its own backup", dir, x.Vault)
+	case begun:
+		r.add("good", "vault", "%s: the content of messages is sealed; its backups are to live for a short time", dir)
+	case x.Vault != "":
+		r.add("good", "vault", "%s: the content of messages is sealed from %s on, when all nodes can read it", dir, x.Since.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -277,7 +310,7 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 	}
 }
 
-func (r *report) bus(ctx context.Context, c adapter.Config) {
+func (r *report) bus(ctx context.Context, c adapter.Config, catalog *adapter.Catalog) {
 	if c.Kafka.Private != "" {
 		r.add("advice", "kafka", "in-process (%s): for demonstrations and tests, not for production", c.Kafka.Private)
 		return
@@ -301,6 +334,36 @@ func (r *report) bus(ctx context.Context, c adapter.Config) {
 	r.add("good", "kafka", "%d addresses; topics can be made, written and read", len(c.Kafka.Brokers))
 	if c.Kafka.Replication == 1 {
 		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
+	}
+	if catalog != nil {
+		r.unsealed(ctx, b, catalog.Unsealed(c.Kafka, c.Keep))
+	}
+}
+
+// unsealed holds topics that bear content in the clear against how long that content
+// may be kept.
+func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]time.Duration) {
+	if len(most) == 0 {
+		return
+	}
+	kept, err := b.Kept(ctx, slices.Sorted(maps.Keys(most)))
+	if err != nil {
+		r.add("advice", "topics", "%v: whether they keep content for longer than retention allows is not known; give the user the right to describe their configuration", err)
+		return
+	}
+	for _, topic := range slices.Sorted(maps.Keys(most)) {
+		keep, there := kept[topic]
+		switch bound := most[topic]; {
+		case !there:
+		case bound > 0 && keep == kafka.Forever:
+			r.add("bad", "topics", "%s bears content in the clear and keeps it for ever, and retention ends it after %s: set its retention.ms to %d", topic, bound, bound.Milliseconds())
+		case bound > 0 && keep > bound:
+			r.add("bad", "topics", "%s bears content in the clear and keeps it for %s, and retention ends it after %s: set its retention.ms to %d", topic, keep, bound, bound.Milliseconds())
+		case keep == kafka.Forever:
+			r.add("advice", "topics", "%s bears content in the clear and keeps it for ever, also what is erased by an order: set its retention.ms", topic)
+		default:
+			r.add("good", "topics", "%s bears content in the clear for %s; what is erased by an order stays there for no longer", topic, keep)
+		}
 	}
 }
 

@@ -16,12 +16,15 @@ import (
 )
 
 type journalCmd struct {
-	Trace  journalTraceCmd  `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
-	Search journalSearchCmd `cmd:"" help:"Find entries, with their exact count."`
-	Export journalExportCmd `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
-	Bundle journalBundleCmd `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
-	Erase  journalEraseCmd  `cmd:"" help:"Remove personal values behind an entry, on a legal ground."`
-	Reopen journalReopenCmd `cmd:"" help:"Go on under a new origin when the signer refuses."`
+	Trace   journalTraceCmd   `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
+	Search  journalSearchCmd  `cmd:"" help:"Find entries, with their exact count."`
+	Changes journalChangesCmd `cmd:"" help:"Tell what operators have changed: services, parties, configuration, before and after."`
+	Report  journalReportCmd  `cmd:"" help:"Answer a person: who asked about me, when, on what ground, what was answered."`
+	Export  journalExportCmd  `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
+	Bundle  journalBundleCmd  `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
+	Erase   journalEraseCmd   `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`
+	Reopen  journalReopenCmd  `cmd:"" help:"Go on under a new origin when the signer refuses."`
+	ReErase journalReEraseCmd `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
 }
 
 type journalTraceCmd struct {
@@ -73,6 +76,9 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 	case t.Refusal != nil && t.Refusal.Envelope != "":
 		from = t.Refusal.Envelope
 	case t.Refusal != nil:
+		if r := t.Refusal; !r.Erased.IsZero() {
+			return no(fmt.Errorf("the bytes of incident %s were erased at %s. Ground: %s", r.Incident, r.Erased.Format(time.RFC3339), console.Visible(r.Ground)))
+		}
 		return no(fmt.Errorf("the bytes of incident %s are not kept", t.Refusal.Incident))
 	case len(t.Messages) > 0:
 		from = t.Messages[0].Envelope
@@ -207,6 +213,11 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 		}
 		if err := table(w, rows); err != nil {
 			return err
+		}
+		for _, m := range t.Messages {
+			if !m.Erased.IsZero() {
+				fmt.Fprintf(w, "the content of %s was erased at %s. Ground: %s\n", see(m.MessageID), m.Erased.Format(time.RFC3339), see(m.Ground))
+			}
 		}
 		fmt.Fprintln(w)
 	}
@@ -548,40 +559,4 @@ func (c *journalBundleCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	defer r.Close()
 	return take(out, r, c.Out)
-}
-
-type journalEraseCmd struct {
-	deskFlags
-	Index  int64    `arg:"" help:"Number of the entry."`
-	Field  []string `required:"" placeholder:"NAME" help:"Names of the fields to remove, such as snils."`
-	Ground string   `required:"" help:"Legal ground, without names of people: it stands in the journal for ever."`
-}
-
-func (journalEraseCmd) Help() string {
-	return `Removes values and salts; it cannot be undone. The entry itself and every proof of it stay valid, and the erasure is an entry of
-its own. Needs an operator's token. Doing it twice does nothing more.
-
-Example:
-  mezhved journal erase 48112 --field snils --field applicant --ground "152-FZ, art. 21"`
-}
-
-func (c *journalEraseCmd) Run(ctx context.Context, out *stdio) error {
-	desk, err := c.client(console.Operator)
-	if err != nil {
-		return err
-	}
-	var done console.Erased
-	order := map[string]any{"fields": c.Field, "ground": c.Ground}
-	if err := desk.get(ctx, fmt.Sprintf("/api/v1/journal/entries/%d/erase", c.Index), order, &done); err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(out.out, done)
-	}
-	if len(done.Erased) == 0 {
-		fmt.Fprintf(out.out, "entry %d: nothing was left to erase\n", done.Index)
-		return nil
-	}
-	fmt.Fprintf(out.out, "entry %d: erased %s\n", done.Index, strings.Join(done.Erased, ", "))
-	return nil
 }

@@ -1,0 +1,193 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// contentOrder is the body of an order to erase content: of the messages and refused
+// calls that the ids name, of all that a question finds, or of a proposal.
+type contentOrder struct {
+	IDs      []string  `json:"ids,omitempty"`      // our ids, MessageIDs, incidents
+	Exchange bool      `json:"exchange,omitempty"` // with the request that a message answers, and all answers
+	Question *question `json:"question,omitempty"`
+	Proposal string    `json:"proposal,omitempty"` // of another operator, to be confirmed
+	Ground   string    `json:"ground,omitempty"`
+	Expect   *int      `json:"expect,omitempty"` // how many there are, as the preview said; needed for more than one
+	Preview  bool      `json:"preview,omitempty"`
+}
+
+// ErasedContent says what an order did, or would do.
+type ErasedContent struct {
+	Count    int                 `json:"count"`              // found
+	Messages []string            `json:"messages,omitempty"` // the first of them
+	Erased   int                 `json:"erased"`             // by this order; less than found where some were erased before
+	Proposal string              `json:"proposal,omitempty"` // which another operator is to confirm
+	Waiting  []postgres.Proposal `json:"waiting,omitempty"`  // proposals, in a preview without ids and question
+}
+
+// mostErased is how much one order may erase: each costs the vault some kilobytes
+// until its month is over.
+const mostErased = 20_000
+
+func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who Actor) error {
+	if c.Journal == nil || c.Content == nil {
+		return errElsewhere
+	}
+	var o contentOrder
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		return problem(http.StatusBadRequest, Text{"Ожидается распоряжение об удалении, как его описывает API: %v.", "An order to erase as the API describes it is expected: %v."}, err)
+	}
+	actor := string(who.Role) + " " + who.Name
+	now := c.Now().UTC()
+	if o.Proposal != "" {
+		n, err := c.Content.Confirm(r.Context(), o.Proposal, actor, now)
+		if err != nil {
+			return eraseProblem(err)
+		}
+		return writeJSON(w, ErasedContent{Count: n, Erased: n})
+	}
+	if len(o.IDs) == 0 && o.Question == nil {
+		if !o.Preview {
+			return problem(http.StatusBadRequest, Text{"Что удалить, не указано: ids или question.", "What to erase is not said: ids or question."})
+		}
+		waiting, err := c.Content.Proposals(r.Context(), now)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, ErasedContent{Waiting: waiting})
+	}
+	if o.Ground = strings.TrimSpace(o.Ground); o.Ground == "" && !o.Preview {
+		return problem(http.StatusBadRequest, Text{"Для удаления нужно правовое основание: оно останется в журнале.", "Erasing needs the legal ground: it is what the journal will show."})
+	}
+	found, err := c.toErase(r, who, &o)
+	if err != nil {
+		return err
+	}
+	out := ErasedContent{Count: len(found.messages) + len(found.incidents)}
+	for _, id := range found.messages[:min(len(found.messages), pageDefault)] {
+		out.Messages = append(out.Messages, id.String())
+	}
+	switch {
+	case out.Count > mostErased:
+		return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d, а нашлось %d: сузьте вопрос, например по дням.", "One order erases %d at most, and %d were found: narrow the question, by days for example."}, mostErased, out.Count)
+	case o.Preview:
+		return writeJSON(w, out)
+	case (out.Count > 1 || o.Question != nil) && (o.Expect == nil || *o.Expect != out.Count):
+		return problem(http.StatusConflict, Text{"Нашлось %d: посмотрите, что это (preview), и повторите с expect: %d.", "%d were found: look at what they are (preview) and repeat the order with expect: %d."}, out.Count, out.Count)
+	}
+	order := postgres.EraseOrder{Messages: found.messages, Incidents: found.incidents, Ground: o.Ground, By: actor, At: now}
+	if c.Gateway().Config().Keep.FourEyes {
+		out.Proposal, err = c.Content.Propose(r.Context(), order)
+	} else {
+		out.Erased, err = c.Content.EraseContent(r.Context(), order)
+	}
+	if err != nil {
+		return eraseProblem(err)
+	}
+	return writeJSON(w, out)
+}
+
+// eraseProblem says what an order cannot do.
+func eraseProblem(err error) error {
+	var waits *postgres.WaitsError
+	switch {
+	case errors.As(err, &waits):
+		return problem(http.StatusConflict, Text{"Ещё в пути (%d): %s и другие. Их можно удалить, когда получатель их заберёт или истечёт их срок; то, о чём журнал ещё не записан, — через секунду.",
+			"%d are still on their way, %s among them: they can be erased when their recipient has taken them or their life has ended; what the journal has not written yet, in a second."}, len(waits.Messages), waits.Messages[0])
+	case errors.Is(err, postgres.ErrSameActor):
+		return problem(http.StatusForbidden, Text{"Удаление подтверждает другой оператор, не тот, кто его предложил.", "An erasure is confirmed by another operator than the one who proposed it."})
+	}
+	return err
+}
+
+// targets are what an order names.
+type targets struct {
+	messages  []uuid.UUID
+	incidents []string
+}
+
+func (t *targets) add(e *Entry) {
+	switch journal.Kind(e.Kind) {
+	case journal.KindAccepted:
+		if id, err := uuid.Parse(e.Message); err == nil && !slices.Contains(t.messages, id) {
+			t.messages = append(t.messages, id)
+		}
+	case journal.KindRefused:
+		if e.Incident != "" && !slices.Contains(t.incidents, e.Incident) {
+			t.incidents = append(t.incidents, e.Incident)
+		}
+	}
+}
+
+// toErase finds what an order names. A person's content is the whole exchange: the
+// answer tells of the person as well as the question.
+func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets, error) {
+	out := &targets{}
+	exchange := o.Exchange
+	ids := o.IDs
+	if q := o.Question; q != nil {
+		if err := q.check(); err != nil {
+			return nil, err
+		}
+		if err := c.note(r.Context(), who, q.reading("search")); err != nil {
+			return nil, err
+		}
+		exchange = exchange || q.Person != nil
+		seen := map[string]bool{}
+		if err := c.Journal.Each(r.Context(), whole(q.query), func(row postgres.Row) error {
+			l := &row.Leaf
+			name := l.Message
+			if l.Kind == journal.KindRefused {
+				name = l.Incident
+			}
+			if k := l.Kind; name == "" || k == journal.KindErased || k == journal.KindEvidenceRead || seen[name] {
+				return nil
+			}
+			if seen[name] = true; len(seen) > mostErased {
+				return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d: сузьте вопрос, например по дням.", "One order erases %d at most: narrow the question, by days for example."}, mostErased)
+			}
+			if id, err := uuid.Parse(l.Message); err == nil && !exchange && l.Kind != journal.KindRefused {
+				out.messages = append(out.messages, id)
+			} else if !exchange {
+				out.incidents = append(out.incidents, l.Incident)
+			} else {
+				ids = append(ids, name)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range ids {
+		t := &Trace{}
+		if err := c.gather(r.Context(), t, id); err != nil {
+			return nil, err
+		}
+		if root := requestOf(t.Events); exchange && root != "" && root != id {
+			if err := c.gather(r.Context(), t, root); err != nil {
+				return nil, err
+			}
+		}
+		before := len(out.messages) + len(out.incidents)
+		for i := range t.Events {
+			if e := &t.Events[i]; exchange || e.Message == id || e.MessageID == id || e.Incident == id {
+				out.add(e)
+			}
+		}
+		if len(o.IDs) > 0 && len(t.Events) == 0 && len(out.messages)+len(out.incidents) == before {
+			return nil, problem(http.StatusNotFound, Text{"В журнале нет ничего с идентификатором %q.", "Nothing in the journal bears %q."}, clipped(id, 80))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,305 @@
+package console
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/postgres"
+	"mezhved/envelopes"
+)
+
+const snils = "112-233-445 95"
+
+// personal plays an exchange about a person, with an attachment and a file, and a
+// refused call. It gives the MessageIDs of the request and of the answer, and the
+// incident.
+func (d *desk) personal() (request, answer, incident string) {
+	d.t.Helper()
+	incident, _ = d.refused(strings.Replace(adaptertest.ContentFor(adaptertest.Extract1, snils), "77:01", "x", 1))
+	muni, registry := d.Party("MUNI"), d.Party("REGISTRY")
+	sent := muni.Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Extract1, snils), Stored: []envelopes.AttachmentReference{d.Bring("scan.txt", []byte("scan of "+snils))}})
+	if sent.Fault != nil {
+		d.t.Fatal(sent.Fault)
+	}
+	request = sent.Receipt.MessageID
+	got := registry.Await(envelopes.GetRequest, "")
+	if a := registry.Ack(request); a.Fault != nil {
+		d.t.Fatal(a.Fault)
+	}
+	reply := registry.Reply(got.Message.ReplyTo, adaptertest.Reply{Content: strings.Replace(adaptertest.Answer(adaptertest.Extract1), "Иванова", snils, 1), Files: map[string][]byte{"a.txt": []byte(snils)}})
+	if reply.Fault != nil {
+		d.t.Fatal(reply.Fault)
+	}
+	answer = muni.Await(envelopes.GetResponse, "").Message.Metadata.MessageID
+	if a := muni.Ack(answer); a.Fault != nil {
+		d.t.Fatal(a.Fault)
+	}
+	d.Eventually("the file store has let go of the file", func() bool { return !bytes.Contains(d.Files("files"), []byte(snils)) })
+	d.settle()
+	return request, answer, incident
+}
+
+func (d *desk) bundle(id string) []byte {
+	d.t.Helper()
+	a := d.ask(auditorToken, "/api/v1/journal/bundle?exchange="+id, nil)
+	if a.StatusCode != http.StatusOK {
+		d.t.Fatalf("bundle: %d %s", a.StatusCode, a.body)
+	}
+	return a.body
+}
+
+// verifies checks a bundle as an auditor does at home, and says whether it holds
+// the person's number.
+func (d *desk) verifies(bundle []byte) (tells bool) {
+	d.t.Helper()
+	if _, err := audit.VerifyBundle(bytes.NewReader(bundle), int64(len(bundle)), d.policy); err != nil {
+		d.t.Errorf("the bundle does not verify: %v", err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(bundle), int64(len(bundle)))
+	d.must(err)
+	for _, f := range z.File {
+		r, err := f.Open()
+		d.must(err)
+		var b bytes.Buffer
+		_, err = b.ReadFrom(r)
+		d.must(err)
+		tells = tells || strings.Contains(b.String(), snils)
+	}
+	return tells
+}
+
+func (d *desk) verifyLog() {
+	d.t.Helper()
+	cp, err := d.book.Checkpoint(context.Background())
+	d.must(err)
+	report, err := audit.VerifyLog(context.Background(), d.book, d.policy, cp.Note, nil)
+	if err != nil || !report.OK() {
+		d.t.Errorf("the log does not verify: %v %v", err, report)
+	}
+}
+
+func (d *desk) nowhere(what string, dump []byte) {
+	d.t.Helper()
+	for place, b := range map[string][]byte{"the database": dump, "the topics": d.Records(), "the file store": d.Files("files"), "the gateway's log": []byte(d.Log.String())} {
+		if adaptertest.Holds(b, snils) {
+			d.t.Errorf("%s: %s holds the number", what, place)
+		}
+	}
+}
+
+// A person's exchange is erased: keys, bytes and values. Neither the database nor
+// the topics nor the files nor the vault can give it any more, whoever asks; the log
+// and what was taken from it before still verify; the trace says when and on what
+// ground. A backup of the database from before is of no use, and is held to it.
+func TestAPersonsContentIsErased(t *testing.T) {
+	d := openDesk(t, adaptertest.WithFiles())
+	d.Write("services/extract/1.0/service.yaml", "title: Выписка из реестра\nroot:\n  namespace: "+adaptertest.Extract1+"\n  request: ExtractRequest\n  response: ExtractResponse\n"+
+		"providers: [REGISTRY]\ncallers: [MUNI, MFC]\npersonal:\n  request:\n    - {field: snils, xpath: /ExtractRequest/RegionCode}\n")
+	d.Reload()
+	adaptertest.PostgresTool(t, "pg_dump")
+	const ground = "152-FZ, art. 21, request 17"
+	other := d.exchange()
+	request, answer, incident := d.personal()
+	before, backup := d.bundle(request), d.Dump()
+	if !d.verifies(before) {
+		t.Fatal("the bundle from before holds no envelope: nothing is tried here")
+	}
+	d.nowhere("before", backup)
+	d.SQL("CREATE TABLE control AS SELECT '" + snils + "'::bytea")
+	if !adaptertest.Holds(d.Dump(), snils) || !bytes.Contains(d.Records(), []byte(request)) {
+		t.Fatal("the dumps do not show what is there: nothing is tried here")
+	}
+	d.SQL("DROP TABLE control")
+
+	erase := func(order map[string]any) (ErasedContent, reply) {
+		t.Helper()
+		a := d.ask(operatorToken, "/api/v1/content/erase", order)
+		if a.StatusCode != http.StatusOK {
+			return ErasedContent{}, a
+		}
+		return readJSON[ErasedContent](d, a), a
+	}
+	ids := []string{request, incident}
+	person := map[string]any{"field": "snils", "value": strings.NewReplacer("-", "", " ", "").Replace(snils)}
+	about := map[string]any{"question": map[string]any{"person": person}, "preview": true}
+	if seen, a := erase(about); seen.Count != 2 {
+		t.Errorf("about the person: %+v %s", seen, a.body)
+	}
+	if seen, a := erase(map[string]any{"ids": ids, "exchange": true, "preview": true}); seen.Count != 3 || len(seen.Messages) != 2 || seen.Erased != 0 {
+		t.Fatalf("preview: %+v %s", seen, a.body)
+	}
+	for what, try := range map[string]map[string]any{
+		"without a ground": {"ids": ids, "exchange": true, "expect": 3}, "without a count": {"ids": ids, "exchange": true, "ground": ground},
+		"with a wrong count": {"ids": ids, "exchange": true, "ground": ground, "expect": 2}, "of nothing": {"ground": ground},
+		"of what is not there": {"ids": []string{"no-such-id"}, "ground": ground},
+	} {
+		if _, a := erase(try); a.StatusCode < 400 || a.StatusCode > 499 {
+			t.Errorf("an order %s: %d %s", what, a.StatusCode, a.body)
+		}
+	}
+	if a := d.ask(auditorToken, "/api/v1/content/erase", map[string]any{"ids": ids, "preview": true}); a.StatusCode != http.StatusForbidden {
+		t.Errorf("an auditor erases: %d", a.StatusCode)
+	}
+	if done, a := erase(map[string]any{"ids": ids, "exchange": true, "ground": ground, "expect": 3}); done.Erased != 3 {
+		t.Fatalf("erased: %+v %s", done, a.body)
+	}
+	if done, a := erase(map[string]any{"ids": ids, "exchange": true, "ground": ground, "expect": 3}); done.Count != 3 || done.Erased != 0 {
+		t.Errorf("erased again: %+v %s", done, a.body)
+	}
+	d.settle()
+	if found := readJSON[Found](d, d.ask(auditorToken, "/api/v1/journal/search", map[string]any{"person": person})); found.Count != 0 {
+		t.Errorf("%d entries are still found by the person", found.Count)
+	}
+
+	says := func() {
+		t.Helper()
+		for _, id := range []string{request, answer} {
+			trace := ok[Trace](d, auditorToken, "/api/v1/journal/trace/"+id)
+			for _, m := range trace.Messages {
+				if m.Erased.IsZero() || m.Ground != ground {
+					t.Errorf("the trace of %s says of %s: %v %q", id, m.MessageID, m.Erased, m.Ground)
+				}
+				a := d.ask(auditorToken, m.Envelope, nil)
+				if a.StatusCode != http.StatusGone || !strings.Contains(string(a.body), ground) {
+					t.Errorf("the envelope of %s: %d %s", m.MessageID, a.StatusCode, a.body)
+				}
+			}
+			told := 0
+			for _, e := range trace.Events {
+				if e.Kind == string(journal.KindErased) && e.Ground == ground && e.Target != nil {
+					told++
+				}
+			}
+			if told != 2 {
+				t.Errorf("%d entries in the trace of %s tell of the erasure, want 2", told, id)
+			}
+			if page := d.visit("/console/trace/"+id, "en"); !strings.Contains(page, ground) {
+				t.Errorf("the page of %s does not say the ground", id)
+			}
+		}
+		refused := ok[Trace](d, auditorToken, "/api/v1/journal/trace/"+incident).Refusal
+		if refused == nil || refused.Erased.IsZero() || refused.Ground != ground || refused.Kept != 0 {
+			t.Errorf("the refusal: %+v", refused)
+		}
+		if a := d.ask(auditorToken, "/api/v1/incidents/"+incident+"/envelope", nil); a.StatusCode != http.StatusGone {
+			t.Errorf("the refused envelope: %d %s", a.StatusCode, a.body)
+		}
+		if a := d.ask(auditorToken, ok[Trace](d, auditorToken, "/api/v1/journal/trace/"+other).Messages[0].Envelope, nil); a.StatusCode != http.StatusOK || !strings.Contains(string(a.body), "77:01:000101:42") {
+			t.Errorf("another exchange's envelope: %d", a.StatusCode)
+		}
+	}
+	says()
+	d.nowhere("after", d.Dump())
+	d.verifyLog()
+	d.verifies(before)
+	if d.verifies(d.bundle(request)) {
+		t.Error("a bundle that is taken now holds the number")
+	}
+	// A record of the topic cannot be opened any more.
+	found, err := d.Store.Find(context.Background(), adapter.MessageID(request))
+	d.must(err)
+	for _, r := range d.Bus.Published() {
+		if _, err := d.Store.Unseal(&found[0], "record "+r.Topic, r.Value); err == nil {
+			t.Error("a record of the erased message is opened")
+		}
+	}
+
+	// The backup is put back. The vault is as it was: nothing can be read.
+	d.stop()
+	d.Stop()
+	restored := d.Restore(backup)
+	for _, id := range []string{request, answer} {
+		found, err := restored.Find(context.Background(), adapter.MessageID(id))
+		if err != nil || len(found) != 1 || found[0].Erased == nil || len(found[0].Body) > 0 {
+			t.Errorf("the restored database gives %s: %+v, %v", id, found, err)
+		}
+	}
+	for _, want := range []postgres.Reerased{{Lines: 1, Content: 3}, {}} {
+		if again, err := restored.Reerase(context.Background(), nil, true, "operator duty"); err != nil || again != want {
+			t.Errorf("erased again: %+v, %v, want %+v", again, err, want)
+		}
+	}
+	found, err = restored.Find(context.Background(), adapter.MessageID(request))
+	if err != nil || found[0].Erased == nil || found[0].Erased.Ground != ground {
+		t.Errorf("after it the request is %+v, %v", found, err)
+	}
+	d.nowhere("after the restored backup", d.Dump())
+}
+
+// With four eyes an order waits for another operator, and both stand in the entry.
+func TestErasureNeedsFourEyes(t *testing.T) {
+	d := openDesk(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))
+	id := d.exchange()
+	d.settle()
+	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
+	d.must(err)
+	d.console.Tokens = append(d.console.Tokens, head)
+	order := map[string]any{"ids": []string{id}, "ground": "order 7"}
+	proposed := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", order))
+	if proposed.Proposal == "" || proposed.Erased != 0 {
+		t.Fatalf("proposed: %+v", proposed)
+	}
+	trace := ok[Trace](d, auditorToken, "/api/v1/journal/trace/"+id)
+	if !trace.Messages[0].Erased.IsZero() {
+		t.Error("erased before it was confirmed")
+	}
+	waiting := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"preview": true})).Waiting
+	if len(waiting) != 1 || waiting[0].ID != proposed.Proposal || waiting[0].Ground != "order 7" || len(waiting[0].Messages) != 1 {
+		t.Errorf("waiting: %+v", waiting)
+	}
+	confirm := map[string]any{"proposal": proposed.Proposal}
+	if a := d.ask(operatorToken, "/api/v1/content/erase", confirm); a.StatusCode != http.StatusForbidden {
+		t.Errorf("who proposed it confirms it: %d %s", a.StatusCode, a.body)
+	}
+	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm); readJSON[ErasedContent](d, a).Erased != 1 {
+		t.Errorf("confirmed: %s", a.body)
+	}
+	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm); a.StatusCode != http.StatusNotFound {
+		t.Errorf("confirmed twice: %d %s", a.StatusCode, a.body)
+	}
+	d.settle()
+	rows, err := d.book.Search(context.Background(), postgres.Query{Kind: journal.KindErased})
+	d.must(err)
+	if len(rows) != 1 {
+		t.Fatalf("%d entries tell of it", len(rows))
+	}
+	open, err := d.book.Openings(context.Background(), rows[0].Index)
+	d.must(err)
+	actors := map[string]string{}
+	for _, o := range open {
+		actors[o.Field] = o.Value
+	}
+	if actors["actor"] != "operator duty" || actors["confirmed-by"] != "operator head" {
+		t.Errorf("the entry names %v", actors)
+	}
+}
+
+// What is asked for by a question is erased as well, after a look at the count.
+func TestContentIsErasedByAQuestion(t *testing.T) {
+	d := openDesk(t)
+	first := d.exchange()
+	d.exchange()
+	d.settle()
+	question := map[string]any{"sender": "MUNI", "kind": "accepted"}
+	seen := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"question": question, "preview": true}))
+	if seen.Count != 2 {
+		t.Fatalf("preview: %+v", seen)
+	}
+	done := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"question": question, "ground": "order 7", "expect": 2}))
+	if done.Erased != 2 {
+		t.Errorf("erased: %+v", done)
+	}
+	for _, m := range ok[Trace](d, auditorToken, "/api/v1/journal/trace/"+first).Messages {
+		if (m.Sender == "MUNI") == m.Erased.IsZero() {
+			t.Errorf("%s of %s: erased %v", m.Direction, m.Sender, m.Erased)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/embedded"
+	"mezhved/adapter/kafka"
+	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
+)
+
+// A topic that bears content in the clear is held against how long that content may
+// be kept.
+func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
+	k, err := embedded.StartKafka(embedded.KafkaOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Stop() })
+	b, err := kafka.Open(kafka.Options{Brokers: k.Brokers(), Partitions: 1, Replication: 1, Retention: 7 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Ensure(context.Background(), []string{"m.requests.FNS01"}); err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[time.Duration][2]string{
+		0:                   {"good", "168h"},
+		30 * 24 * time.Hour: {"good", "168h"},
+		3 * 24 * time.Hour:  {"bad", "set its retention.ms to 259200000"},
+	} {
+		r := &report{}
+		r.unsealed(context.Background(), b, map[string]time.Duration{"m.requests.FNS01": most, "m.requests.not-there": most})
+		if len(r.checks) != 1 || r.checks[0].State != want[0] || !strings.Contains(r.checks[0].Detail, want[1]) {
+			t.Errorf("content kept for %s: %+v, want %v", most, r.checks, want)
+		}
+	}
+	// Which topics those are: of providers that read them, and all where content is plain.
+	config, err := prepareDemo(t.TempDir(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	if bad := findings.Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	keep := adapter.KeepConfig{Content: adapter.Period(48 * time.Hour), Answers: adapter.Period(24 * time.Hour)}
+	sealed := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentSealed}, keep)
+	plain := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentPlain}, keep)
+	if len(plain) <= len(sealed) {
+		t.Errorf("sealed %v, plain %v", sealed, plain)
+	}
+	for topic, most := range plain {
+		if want := map[bool]time.Duration{true: 48 * time.Hour, false: 24 * time.Hour}[strings.HasPrefix(topic, "m.requests.")]; most != want {
+			t.Errorf("%s: %s, want %s", topic, most, want)
+		}
+	}
+}
+
+// Whether content is sealed, and with what this node has.
+func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
+	keys, err := vault.Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	other, err := vault.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := keys.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := other.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		dir, known string
+		since      time.Time
+		state      string
+		says       string
+	}{
+		{dir, own, past, "good", "is sealed;"}, {dir, own, future, "good", "is sealed from"}, {dir, identity, past, "bad", identity}, {t.TempDir(), own, past, "bad", "has no vault"},
+		{"", own, past, "bad", "hand none"}, {"", own, future, "advice", "no node seals"}, {"", "", past, "advice", "no node seals"},
+	} {
+		r := &report{}
+		r.vault(c.dir, &postgres.Examination{Vault: c.known, Since: c.since})
+		if len(r.checks) != 1 || r.checks[0].State != c.state || !strings.Contains(r.checks[0].Detail, c.says) {
+			t.Errorf("%+v: %+v", c, r.checks)
+		}
+	}
+}
