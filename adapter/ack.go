@@ -27,7 +27,7 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 		ev.Outcome = "rejected"
 	}
 	done := c.stage("ack")
-	err = g.store.Ack(ctx, c.party.Mnemonic, MessageID(a.MessageID), c.started, ev)
+	err = g.store.Ack(ctx, c.party.Mnemonic, MessageID(a.MessageID), c.started, ev, c.envelope.Bytes())
 	done()
 	switch {
 	case errors.Is(err, ErrNotAwaiting):

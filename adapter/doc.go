@@ -12,6 +12,7 @@
 //	                 parse         bytes -> envelopes.Envelope (untrusted)
 //	authenticate.go  authenticate  -> signing.Signed -> Party, by registered
 //	                               certificate
+//	revocation.go    keepJudgement what decided that it is not revoked is kept
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
 //	                               life, room, files in the store -> admitted
@@ -22,9 +23,12 @@
 //	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
 //	                               queued, the store remembers it
 //	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
-//	poll.go          poll          queue -> lease, journal "delivered" -> account
-//	                               for its files -> answer, signed
-//	ack.go           ack           out of the queue, journal "acknowledged"
+//	poll.go          poll          queue -> account for its files -> answer,
+//	                               signed -> lease, journal "delivered", poll and
+//	                               answer kept: ONE commit, and then it is handed
+//	                               out
+//	ack.go           ack           out of the queue, journal "acknowledged", the
+//	                               signed Ack kept
 //	reply.go         reply         SendResponse: the route is in To; then accept,
 //	                               relay, intake and poll as for a request
 //	status.go        status        GetStatus, GetIncomingQueueStatistics
@@ -68,9 +72,9 @@
 // After it, before the answer: the sender asks again with the same MessageID and
 // is given the same receipt. Between the bus's acknowledgement and the outbox
 // row's deletion: the record is on the bus twice and queued once, because the
-// offset is stored with the queue row. After a lease: the message comes back
-// when the lease runs out, at the head. Nobody has to mend anything; a restart
-// is the normal path run again.
+// offset is stored with the queue row. Before a lease has committed: the message
+// stands where it was. After it: it comes back when the lease runs out, at the head.
+// Nobody has to mend anything; a restart is the normal path run again.
 //
 // What one node does at a time (the journal, each shard of the outbox, the feed)
 // it does under a lease of ten seconds in the database, by the database's clock.
@@ -92,6 +96,26 @@
 // next one. The topic of the journal has each entry of the log at least once and
 // in order; after a crash the last batch may come again, and on a topic that was
 // made anew the last week, known by the index.
+//
+// # Receipts
+//
+// That a message was delivered, and acknowledged, is not the gateway's word alone.
+// The recipient's signed poll, the signed answer that it got and its signed Ack are
+// kept byte for byte, and the entries "delivered" and "acknowledged" commit to their
+// digests (journal.Receipt). What was committed is what was sent: the answer is
+// written and signed while the lease is open, and a message for which none can be
+// made was not delivered. An empty poll leaves nothing. The answer's part that is the
+// message itself is not stored again; all of it is sealed with the message's key, and
+// ends with its content.
+//
+// A poll proves that its signer asked at its Timestamp, and not by itself for what: its
+// answer names the message and the recipient, and is signed by the gateway. The
+// operation, and whatever else of an envelope is not under its signature, is proved by
+// the entry's commitment alone. GetStatus has no Ack: its poll and answer are the proof
+// of both. A provider that reads its topic itself signs nothing: the entry commits to
+// the place of the record, the consumer group and the offset that the group had
+// committed, which the bus's administrator could have set. Where that is not enough,
+// delivery: poll is what a provider has to use.
 //
 // # Standing still
 //

@@ -145,8 +145,9 @@ type call struct {
 	named    int                         // how many of these the event names
 	event    journal.Event               // what is known of the call so far
 
-	answer  envelopes.Draft
-	outcome string // for metrics: ok, empty, repeated, or the fault
+	answer       envelopes.Draft
+	signedAnswer []byte // of a poll that a message answers; nil: answer is to be signed yet
+	outcome      string // for metrics: ok, empty, repeated, or the fault
 }
 
 // stage begins one stage of the call, for the metrics and as a span of its trace;
@@ -478,6 +479,9 @@ func (g *Gateway) parse(ctx context.Context, c *call) error {
 
 // sign puts the bus signature into the answer's slot.
 func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
+	if c.signedAnswer != nil {
+		return c.signedAnswer, nil
+	}
 	if c.answer.SignID == "" || g.signer == nil {
 		return c.answer.XML, nil
 	}

@@ -15,8 +15,10 @@ import (
 )
 
 // poll carries out GetRequest and GetResponse: the next message of the caller's
-// queue is leased and handed out. A crash after the lease leaves the message
-// invisible until the lease runs out; then it is delivered again.
+// queue is leased, its answer written and signed, and both are committed together:
+// the entry "delivered" commits to the signed poll and to the answer, and both are
+// kept. A crash before that leaves the message where it was; one after it leaves the
+// message invisible until the lease runs out, and then it is delivered again.
 func (g *Gateway) poll(ctx context.Context, c *call) error {
 	ask, err := envelopes.DecodePoll(c.envelope, c.signed)
 	if err != nil {
@@ -36,7 +38,13 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if p.Roots, err = g.selected(c, ask); err != nil {
 		return err
 	}
-	d, err := g.lease(ctx, c, p)
+	d, err := g.lease(ctx, c, p, func(d *Delivery) error {
+		waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
+		if err != nil {
+			return err
+		}
+		return g.deliver(c, d, waiting)
+	})
 	if err != nil {
 		return err
 	}
@@ -49,16 +57,12 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if c.span.IsRecording() {
 		c.span.AddLink(trace.LinkFromContext(carried(context.Background(), d.Message.Trace)))
 	}
-	waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
-	if err != nil {
-		return err
-	}
-	return g.deliver(c, d, waiting)
+	return nil
 }
 
 // grantFiles gives the reader an account for the message's files in the file
 // store, new at each delivery. When that fails the message is not handed out: it
-// comes back when its lease runs out.
+// steps aside for the time of the lease.
 func (g *Gateway) grantFiles(ctx context.Context, m *Message, q Queue) ([]envelopes.FSAttachment, error) {
 	if m.Parts.Files == 0 {
 		return nil, nil
@@ -154,8 +158,18 @@ func (g *Gateway) selected(c *call, ask *envelopes.PollCall) ([]QName, error) {
 
 // lease asks the store for the next message and, when the caller is willing to
 // wait, waits for one: woken by this node's intake, and looking again once a
-// second for what other nodes have queued.
-func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error) {
+// second for what other nodes have queued. write writes the answer that hands it out,
+// which is signed here: the store commits to what goes out.
+func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delivery) error) (*Delivery, error) {
+	var unwritten error
+	p.Envelope = c.envelope.Bytes()
+	p.Answer = func(d *Delivery) (out []byte, err error) {
+		if err = write(d); err == nil {
+			out, err = g.sign(ctx, c)
+		}
+		c.signedAnswer, unwritten = out, err
+		return out, err
+	}
 	end := time.Now().Add(c.wait) // a duration of the connection, not a time of the domain
 	for {
 		place := g.arrivals.wait(p.Queue, len(p.Roots) > 0)
@@ -170,6 +184,8 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll) (*Delivery, error)
 		switch {
 		case errors.As(err, &used):
 			err = replayed(c, used.First)
+		case unwritten != nil:
+			err = unwritten // in its own words
 		case err != nil:
 			err = unavailable(err)
 		}

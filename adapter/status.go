@@ -23,7 +23,9 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute, Use: use})
+	d, err := g.lease(ctx, c, Poll{Queue: Queue{System: c.party.Mnemonic, Kind: QueueStatus}, For: time.Minute, Use: use}, func(d *Delivery) error {
+		return g.deliverAsync(c, d.Message)
+	})
 	if err != nil {
 		return err
 	}
@@ -32,12 +34,9 @@ func (g *Gateway) status(ctx context.Context, c *call) error {
 		c.answer = envelopes.BuildEmpty(c.version(), envelopes.GetStatus)
 		return nil
 	}
-	if err := g.deliverAsync(c, d.Message); err != nil {
-		return err
-	}
 	ev := c.event
 	ev.Kind, ev.Outcome, ev.Recipient, ev.Sender, ev.Size = journal.KindAcknowledged, "accepted", string(c.party.Mnemonic), "", 0
-	if err := g.store.Ack(ctx, c.party.Mnemonic, d.Message.MessageID, c.started, ev); err != nil && !errors.Is(err, ErrNotAwaiting) {
+	if err := g.store.Ack(ctx, c.party.Mnemonic, d.Message.MessageID, c.started, ev, nil); err != nil && !errors.Is(err, ErrNotAwaiting) {
 		return unavailable(err)
 	}
 	c.outcome = "ok"

@@ -83,9 +83,11 @@ type Store interface {
 	// their recipients themselves.
 	Streaming(ctx context.Context) ([]Streaming, error)
 
-	// Passed takes the records below the committed offset for read by their
-	// recipient and commits their "delivered" events. n is their number.
-	Passed(ctx context.Context, from Partition, committed int64, now time.Time) (n int, err error)
+	// Passed takes the records below the offset that the recipient's consumer group
+	// has committed for read by it and commits their "delivered" events, which commit
+	// to where they stood and how far the group had read (journal.Stream). n is their
+	// number.
+	Passed(ctx context.Context, from Partition, group string, committed int64, now time.Time) (n int, err error)
 
 	// Feed gives the next entries of the log, up to max and in their order, to
 	// publish and, when that returns nil, remembers how far it has come: what
@@ -135,8 +137,12 @@ type Store interface {
 	// hands out the next message that the poll matches, VIP first and
 	// else in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
-	// and is not the version that the message is in. No message: nil, nil. A message whose EOL has passed
-	// is not handed out, nor is one whose content is being erased.
+	// and is not the version that the message is in. Before that it has p.Answer make
+	// what is handed out; the event commits to poll and answer (journal.Receipt), and
+	// both are kept with it. When no answer can be made the message was not
+	// delivered: it steps aside for the time of the lease. No message: nil, nil. A
+	// message whose EOL has passed is not handed out, nor is one whose content is
+	// being erased.
 	Lease(ctx context.Context, p Poll) (*Delivery, error)
 
 	// FirstUse notes with which operation a signed poll came, and gives the operation
@@ -145,11 +151,17 @@ type Store interface {
 	FirstUse(ctx context.Context, u Use) (first string, err error)
 
 	// Ack removes a delivered message from a queue of its system and commits
-	// the "acknowledged" event made from ev. ErrNotAwaiting: no such message
+	// the "acknowledged" event made from ev, which commits to the envelope of the
+	// signed Ack; that is kept with it. No envelope: the message was consumed by
+	// being read. ErrNotAwaiting: no such message
 	// of this system has been delivered and not acknowledged. Where two messages
 	// bear the id, from the time when ids were unique by sender only, it counts
 	// only when one of them alone is out; else ErrNotAwaiting too.
-	Ack(ctx context.Context, system Mnemonic, id MessageID, now time.Time, ev journal.Event) error
+	Ack(ctx context.Context, system Mnemonic, id MessageID, now time.Time, ev journal.Event, envelope []byte) error
+
+	// Receipts gives what is kept of the deliveries and acknowledgements of a message,
+	// byte for byte: by queue and attempt, delivery before acknowledgement.
+	Receipts(ctx context.Context, message uuid.UUID) ([]Receipt, error)
 
 	// Sweep does what time brings: leases that ran out ("returned" events),
 	// ends of life ("expired" events), low-water marks, old dedup keys and polls, refusals
@@ -281,6 +293,23 @@ type Poll struct {
 	Wire  string        // the version that the reader speaks
 	Event journal.Event // what the caller knows: node, operation, certificate
 	Use   Use           // to be noted; zero when it was before
+
+	// Envelope is the one with the signed poll, and Answer makes the envelope that is
+	// handed out for it. It is called by the caller of Lease, once, with the message
+	// leased and nothing committed: it must not take longer than signing does. Nil:
+	// nothing is kept of this delivery.
+	Envelope []byte
+	Answer   func(*Delivery) ([]byte, error)
+}
+
+// Receipt is what is kept of a delivery (Poll and Answer) or of an acknowledgement
+// (Ack): envelopes as they came and went.
+type Receipt struct {
+	Queue   Queue
+	Attempt int
+	Poll    []byte
+	Answer  []byte
+	Ack     []byte
 }
 
 // Use is that a signed poll, known by its mark, came with an operation. It is

@@ -55,7 +55,7 @@ func (g *Gateway) streamsOnce(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		n, err := g.store.Passed(ctx, w.From, committed, g.now().UTC())
+		n, err := g.store.Passed(ctx, w.From, ask.group, committed, g.now().UTC())
 		if err != nil {
 			return err
 		}

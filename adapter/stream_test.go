@@ -91,6 +91,14 @@ func TestStreamOfANamedGroup(t *testing.T) {
 		if e.Kind == journal.KindDelivered && (e.Outcome != "stream" || e.Channel != "stream" || e.Attempt != 1 || e.Recipient != "REGISTRY" || e.Sender != "MUNI") {
 			t.Errorf("delivered: %+v", e)
 		}
+		// What proves it: where the record stood, and how far the group had read.
+		topic := w.Config.Kafka.Prefix + ".requests.REGISTRY"
+		if e.Kind != journal.KindDelivered {
+			continue
+		}
+		if s := receiptOf(t, e).Stream; s == nil || s.Group != "обработка" || s.Topic != topic || s.Committed <= s.Offset || s.Epoch == "" {
+			t.Errorf("the receipt of the delivery: %+v", s)
+		}
 	}
 	w.Check()
 }

@@ -179,8 +179,8 @@ func (b *Breakable) Feed(ctx context.Context, max int, publish func(context.Cont
 }
 
 // Passed is adapter.Store.Passed.
-func (b *Breakable) Passed(ctx context.Context, from adapter.Partition, committed int64, now time.Time) (n int, err error) {
-	err = b.do("Passed", func() error { n, err = b.Store.Passed(ctx, from, committed, now); return err })
+func (b *Breakable) Passed(ctx context.Context, from adapter.Partition, group string, committed int64, now time.Time) (n int, err error) {
+	err = b.do("Passed", func() error { n, err = b.Store.Passed(ctx, from, group, committed, now); return err })
 	return n, err
 }
 
@@ -206,8 +206,8 @@ func (b *Breakable) Lease(ctx context.Context, p adapter.Poll) (d *adapter.Deliv
 }
 
 // Ack is adapter.Store.Ack.
-func (b *Breakable) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event) error {
-	return b.do("Ack", func() error { return b.Store.Ack(ctx, system, id, now, ev) })
+func (b *Breakable) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event, envelope []byte) error {
+	return b.do("Ack", func() error { return b.Store.Ack(ctx, system, id, now, ev, envelope) })
 }
 
 // Sweep is adapter.Store.Sweep.

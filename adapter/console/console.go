@@ -142,6 +142,7 @@ func (c *Console) api(r chi.Router) {
 	open("GET", "/journal/revocation/{digest}", c.serveAnswer)
 	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)
 	open("GET", "/messages/{message}/envelope", c.serveMessageEnvelope)
+	open("GET", "/messages/{message}/receipts/{recipient}/{attempt}/{what}", c.serveReceipt)
 }
 
 // guarded sets what every answer of the desk bears. Scripts and styles come from

@@ -68,6 +68,8 @@ type Entry struct {
 	Fields      []string `json:"fields,omitempty"`
 	Ground      string   `json:"ground,omitempty"`
 	Committed   []string `json:"committed,omitempty"`
+
+	Receipt *EntryReceipt `json:"receipt,omitempty"` // of a delivery or an acknowledgement
 }
 
 func entryOf(e *journal.Event) Entry {
@@ -87,6 +89,9 @@ func rowEntry(r *postgres.Row, covered int64) Entry {
 		e.State = Proved
 	}
 	e.Committed = slices.Sorted(maps.Keys(r.Leaf.Commit))
+	if _, ok := r.Leaf.Commit[journal.FieldReceipt]; ok {
+		e.Receipt = receiptOf(&r.Leaf.Event, nil)
+	}
 	return e
 }
 
@@ -213,12 +218,23 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 		}
 		for i := range rows {
 			if e := rowEntry(&rows[i], covered); !slices.ContainsFunc(t.Events, func(o Entry) bool { return o.Index != nil && *o.Index == *e.Index }) {
+				if _, ok := rows[i].Leaf.Commit[journal.FieldReceipt]; ok && e.Receipt == nil {
+					if e.Receipt, err = c.streamOf(ctx, rows[i].Index); err != nil {
+						return err
+					}
+				}
 				t.Events = append(t.Events, e)
 			}
 		}
 	}
 	for i := range waiting {
-		if e := entryOf(&waiting[i]); !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
+		e := entryOf(&waiting[i])
+		for _, p := range waiting[i].Personal {
+			if r, err := journal.ParseReceipt(p.Value); p.Field == journal.FieldReceipt && err == nil {
+				e.Receipt = receiptOf(&waiting[i], &r)
+			}
+		}
+		if !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
 			t.Events = append(t.Events, e)
 		}
 	}

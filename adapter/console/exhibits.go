@@ -30,20 +30,29 @@ func newMessage() string {
 }
 
 // exhibits add to entries what they vouch for: the envelope as received, with the
-// opening of its digest, and the certificate. Personal values stay closed.
+// opening of its digest, what proves a delivery or an acknowledgement, with that of the
+// receipt, the certificate and by what it was judged. Personal values stay closed.
 // hold is told what they take.
 func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
 	out, size := make([]audit.Exhibit, 0, len(rows)), 0
 	shown := map[string]bool{} // certificates and answers about revocation
+	receipts := receipts{console: c, kept: map[string][]adapter.Receipt{}}
 	for i := range rows {
 		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
-		if _, ok := leaf.Commit[journal.FieldDigest]; ok {
-			if err := c.envelope(ctx, leaf, &x); err != nil {
+		_, digest := leaf.Commit[journal.FieldDigest]
+		_, receipt := leaf.Commit[journal.FieldReceipt]
+		if digest || receipt {
+			open, err := c.Journal.Openings(ctx, x.Index)
+			if err != nil {
+				return nil, err
+			}
+			c.envelope(ctx, leaf, open, &x)
+			if err := receipts.add(ctx, leaf, open, &x); err != nil {
 				return nil, err
 			}
 		}
-		size += 2 * len(x.Envelope) // here, and in the zip
+		size += 2 * (len(x.Envelope) + len(x.Poll) + len(x.Answer) + len(x.Ack)) // here, and in the zip
 		if err := hold(size); err != nil {
 			return nil, err
 		}
@@ -94,23 +103,18 @@ func (c *Console) judgement(ctx context.Context, name string, x *audit.Exhibit, 
 }
 
 // envelope adds the envelope that an entry commits to, when it is still kept.
-func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, x *audit.Exhibit) error {
-	open, err := c.Journal.Openings(ctx, x.Index)
-	if err != nil {
-		return err
-	}
+func (c *Console) envelope(ctx context.Context, leaf *journal.Leaf, open []journal.Opening, x *audit.Exhibit) {
 	i := slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == journal.FieldDigest })
 	if i < 0 {
-		return nil // erased, or past its time
+		return // erased, or past its time
 	}
-	x.Openings = open[i : i+1]
+	x.Openings = append(x.Openings, open[i])
 	for _, body := range c.candidates(ctx, leaf) {
 		if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) == open[i].Value {
 			x.Envelope = body
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // candidates are kept bytes that an entry may be about.

@@ -198,6 +198,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/journal/trace/" + id, "/journal/trace/{id}", nil, "200", ""}, {"/journal/trace/" + incident, "/journal/trace/{id}", nil, "200", ""}, {"/journal/trace/x", "/journal/trace/{id}", nil, "404", ""},
 		{"/journal/revocation/" + strings.Repeat("0", 64), "/journal/revocation/{digest}", nil, "404", ""},
 		{"/incidents/" + incident + "/envelope", "/incidents/{incident}/envelope", nil, "200", ""}, {"/incidents/x/envelope", "/incidents/{incident}/envelope", nil, "404", ""},
+		{"/messages/" + message + "/receipts/REGISTRY/1/poll", "/messages/{message}/receipts/{recipient}/{attempt}/{what}", nil, "200", ""},
+		{"/messages/" + message + "/receipts/REGISTRY/2/poll", "/messages/{message}/receipts/{recipient}/{attempt}/{what}", nil, "404", ""},
 		{"/messages/" + message + "/envelope", "/messages/{message}/envelope", nil, "200", ""}, {"/messages/x/envelope", "/messages/{message}/envelope", nil, "404", ""},
 		{"/queues", "/queues", nil, "401", "wrong"},
 		{"/content/erase", "/content/erase", map[string]any{"ids": []string{message}, "preview": true}, "200", ""}, {"/content/erase", "/content/erase", map[string]any{"preview": true}, "200", ""},

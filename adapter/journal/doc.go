@@ -57,8 +57,10 @@
 // A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
 // and the value as message. Every value that may be personal or that may be
 // guessed is committed to: the fields of Event.Personal, the digest of the
-// envelope ("digest", whose value is its hex SHA-256), and a row that could not
-// be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
+// envelope ("digest", whose value is its hex SHA-256), what proves a delivery or an
+// acknowledgement ("receipt", whose value is a Receipt's: the digests of the envelopes
+// with the signed poll, the answer to it and the signed Ack, or a place on the bus),
+// and a row that could not be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
 // a Vault, and can be removed: what remains is a random number.
 //
 // logged is when the sequencer gave the entry its place, and never goes back from
@@ -113,7 +115,7 @@
 // into the single ones (SplitBatch).
 //
 // An evidence bundle is a zip of leaves, proofs, openings, envelopes,
-// certificates and answers about revocation, with a manifest of their digests; making it leaves an
+// receipts, certificates and answers about revocation, with a manifest of their digests; making it leaves an
 // evidence-read entry in the log that commits to the manifest, and the bundle
 // carries that entry and its proof. audit.VerifyBundle accepts a bundle only when every
 // file in it is vouched for. The recipe for checking by hand is README.txt in

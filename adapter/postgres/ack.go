@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,22 +14,39 @@ import (
 
 // ack is one acknowledgement on its way to the database.
 type ack struct {
-	id    adapter.MessageID
-	now   time.Time
-	event string
-	done  chan error
+	id       adapter.MessageID
+	now      time.Time
+	event    string
+	envelope []byte // with the signed Ack; nil: there is none
+	done     chan error
+}
+
+// acked is a delivered message under the id of an Ack.
+type acked struct {
+	n         int // of the Ack in its batch, from 0
+	queue     int32
+	prio      int16
+	seq       int64
+	out       bool // its lease has not run out
+	attempt   int
+	message   [16]byte
+	service   string
+	direction adapter.Direction
 }
 
 // Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
 // whose lease has run out meanwhile, as long as it has not been taken out of
 // the queue: the recipient has it, and to hand it out again helps nobody.
-// Acknowledgements of one system that come at the same time share a statement.
-func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event) error {
+// Acknowledgements of one system that come at the same time share a transaction.
+func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event, envelope []byte) error {
+	if envelope != nil {
+		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Ack: digestOf(envelope)}.Field())
+	}
 	event, err := s.stamp(ev, journal.KindAcknowledged, now)
 	if err != nil {
 		return err
 	}
-	a := &ack{id: id, now: now, event: event, done: make(chan error, 1)}
+	a := &ack{id: id, now: now, event: event, envelope: envelope, done: make(chan error, 1)}
 	s.acks.join(system, a)
 	select {
 	case err = <-a.done:
@@ -41,66 +59,157 @@ func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.Mes
 	return nil
 }
 
-// ackSQL takes rows out of the queues of a system. $2 and $3 are parallel arrays
-// with a place per acknowledgement; of two for one message the first one counts.
-//
-// In "s" are the delivered messages under the id: one, but for messages of before
-// MessageIDs were unique on the bus, of which two senders may have sent one each.
-// An Ack does not say which of them it means, and taking out the wrong one would
-// lose it. So it counts when one of them alone is out. When several are, the
-// oldest stays out and the others come back at once, in "b": whoever acknowledges
-// next means the oldest, and the others are handed out anew after it. When none
-// is, the Ack is late, and they come back anyhow.
-const ackSQL = `
+// An Ack is one transaction of two statements: the first one finds and locks what is
+// acknowledged, the second one takes it out of the queue, with the event and with
+// what is kept of the Ack, which is packed for its message. In ackFind, $2 has a
+// place per acknowledgement; of two for one message the first one counts.
+const ackFind = `
 WITH i AS MATERIALIZED (
-	SELECT DISTINCT ON (id) id, event, n FROM unnest($2::text[], $3::jsonb[]) WITH ORDINALITY AS t(id, event, n) ORDER BY id, n
-), s AS MATERIALIZED (
-	SELECT q.queue, q.prio, q.seq, q.visible_at > $4 AS out, i.event, i.n FROM i, LATERAL (
-		SELECT queue, prio, seq, visible_at FROM queue
-		WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
-		ORDER BY seq FOR UPDATE) q
-), k AS (
-	SELECT *, count(*) OVER w AS same, count(*) FILTER (WHERE out) OVER w AS outs, row_number() OVER (PARTITION BY n, out ORDER BY seq) AS place
-	FROM s WINDOW w AS (PARTITION BY n)
-), b AS (
-	UPDATE queue q SET visible_at = $4 FROM k
-	WHERE q.queue = k.queue AND q.prio = k.prio AND q.seq = k.seq AND k.outs > 1 AND k.out AND k.place > 1
+	SELECT DISTINCT ON (id) id, n FROM unnest($2::text[]) WITH ORDINALITY AS t(id, n) ORDER BY id, n
+)
+SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, coalesce(q.facts->>'service', ''), coalesce(q.facts->>'direction', '') FROM i, LATERAL (
+	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
+	ORDER BY seq FOR UPDATE) q`
+
+// In ackTell, $1 to $8 are parallel arrays with a row per message that goes out, $9
+// to $11 the rows that come back, at $12.
+const ackTell = `
+WITH i AS MATERIALIZED (
+	SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::jsonb[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
+		WITH ORDINALITY AS t(queue, prio, seq, event, codec, dictionary, size, body, n)
 ), d AS (
-	DELETE FROM queue q USING k WHERE q.queue = k.queue AND q.prio = k.prio AND q.seq = k.seq AND (k.same = 1 OR k.outs = 1 AND k.out)
-	RETURNING q.facts, q.attempts, k.event, k.n
+	DELETE FROM queue q USING i WHERE q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq
+	RETURNING q.message, q.attempts, q.facts, i.*
+), b AS (
+	UPDATE queue q SET visible_at = $12 FROM unnest($9::int[], $10::smallint[], $11::bigint[]) AS f(queue, prio, seq)
+	WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq
 ), e AS (
 	INSERT INTO journal_pending (event) SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) FROM d ORDER BY n
 )
-SELECT DISTINCT n, same = 1 OR outs = 1 FROM k`
+INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
+SELECT message, queue, attempts, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL ORDER BY message`
 
-// ack runs the statement for acknowledgements of one system and tells each its outcome.
+var errAmbiguous = fmt.Errorf("%w: messages of several senders bear this id, and which of them is meant cannot be told", adapter.ErrNotAwaiting)
+
+// ack runs the transaction for acknowledgements of one system and tells each its outcome.
 func (s *Store) ack(system adapter.Mnemonic, batch []*ack) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
-	defer cancel()
-	ids, events := make([]string, len(batch)), make([]string, len(batch))
-	for i, a := range batch {
-		ids[i], events[i] = string(a.id), a.event
-	}
-	rows, err := s.polls.Query(ctx, ackSQL, string(system), ids, events, batch[0].now)
-	outcomes := make([]error, len(batch))
-	for i := range outcomes {
-		outcomes[i] = adapter.ErrNotAwaiting
-	}
-	if err == nil {
-		var n int
-		var taken bool
-		_, err = pgx.ForEachRow(rows, []any{&n, &taken}, func() error {
-			outcomes[n-1] = nil
-			if !taken {
-				outcomes[n-1] = fmt.Errorf("%w: messages of several senders bear this id, and which of them is meant cannot be told", adapter.ErrNotAwaiting)
-			}
-			return nil
-		})
-	}
+	outcomes, err := s.takeOut(system, batch)
 	for i, a := range batch {
 		if err != nil {
-			outcomes[i] = err
+			a.done <- err
+		} else {
+			a.done <- outcomes[i]
 		}
-		a.done <- outcomes[i]
 	}
+}
+
+func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+	defer cancel()
+	ids, outcomes := make([]string, len(batch)), make([]error, len(batch))
+	for i, a := range batch {
+		ids[i], outcomes[i] = string(a.id), adapter.ErrNotAwaiting
+	}
+	now := batch[0].now
+	delivered := make([][]acked, len(batch))
+	first, last := &pgx.Batch{}, &pgx.Batch{}
+	first.Queue(ackFind, string(system), ids, now).Query(func(rows pgx.Rows) error {
+		var f acked
+		_, err := pgx.ForEachRow(rows, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.direction}, func() error {
+			delivered[f.n] = append(delivered[f.n], f)
+			return nil
+		})
+		return err
+	})
+	tx, err := s.polls.open(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.end()
+	t := &takings{}
+	for i, a := range batch {
+		taken, back := meant(delivered[i])
+		t.back(back)
+		switch {
+		case taken != nil:
+			if err := s.taking(t, taken, a); err != nil {
+				return nil, err
+			}
+			outcomes[i] = nil
+		case len(delivered[i]) > 0:
+			outcomes[i] = errAmbiguous
+		}
+	}
+	if len(t.seqs)+len(t.backSeqs) == 0 {
+		return outcomes, nil
+	}
+	last.Queue(ackTell, t.arguments(now)...)
+	return outcomes, tx.commit(ctx, last)
+}
+
+// meant says which of the delivered messages under one id an Ack takes out: the one
+// that there is. There are more of messages of before MessageIDs were unique on the
+// bus, of which two senders may have sent one each: an Ack does not say which of them
+// it means, and taking out the wrong one would lose it. So it counts when one of them
+// alone is out. When several are, the oldest stays out and the others come back at
+// once: whoever acknowledges next means the oldest, and the others are handed out anew
+// after it. When none is, the Ack is late, and they come back anyhow.
+func meant(delivered []acked) (taken *acked, back []acked) {
+	var out []*acked
+	for i := range delivered {
+		if delivered[i].out {
+			out = append(out, &delivered[i])
+		}
+	}
+	switch {
+	case len(delivered) == 1:
+		return &delivered[0], nil
+	case len(out) == 1:
+		return out[0], nil
+	case len(out) > 1:
+		for _, b := range out[1:] {
+			back = append(back, *b)
+		}
+	}
+	return nil, back
+}
+
+// taking adds a message that goes out of its queue.
+func (s *Store) taking(t *takings, m *acked, a *ack) error {
+	kept := packed{} // whose body is NULL
+	if a.envelope != nil {
+		var err error
+		if kept, err = s.weaveAck(m, a.envelope); err != nil {
+			return err
+		}
+	}
+	t.queues, t.prios, t.seqs, t.events = append(t.queues, m.queue), append(t.prios, m.prio), append(t.seqs, m.seq), append(t.events, a.event)
+	t.codecs, t.dictionaries, t.sizes, t.bodies = append(t.codecs, kept.codec), append(t.dictionaries, kept.dictionary), append(t.sizes, kept.size), append(t.bodies, kept.bytes)
+	return nil
+}
+
+// takings are the arrays of ackTell.
+type takings struct {
+	queues       []int32
+	prios        []int16
+	seqs         []int64
+	events       []string
+	codecs       []int16
+	dictionaries []int32
+	sizes        []int32
+	bodies       [][]byte
+
+	backQueues []int32
+	backPrios  []int16
+	backSeqs   []int64
+}
+
+func (t *takings) back(rows []acked) {
+	for _, r := range rows {
+		t.backQueues, t.backPrios, t.backSeqs = append(t.backQueues, r.queue), append(t.backPrios, r.prio), append(t.backSeqs, r.seq)
+	}
+}
+
+func (t *takings) arguments(now time.Time) []any {
+	return []any{t.queues, t.prios, t.seqs, t.events, t.codecs, t.dictionaries, t.sizes, t.bodies, t.backQueues, t.backPrios, t.backSeqs, now}
 }

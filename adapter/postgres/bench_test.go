@@ -226,7 +226,7 @@ func BenchmarkEnqueueAndLeaseAndAck(b *testing.B) {
 				if err != nil || d == nil {
 					return fmt.Errorf("lease: %v %v", d, err)
 				}
-				return s.Ack(context.Background(), queue.System, d.Message.MessageID, now, journal.Event{Node: "node-1", Operation: "Ack"})
+				return s.Ack(context.Background(), queue.System, d.Message.MessageID, now, journal.Event{Node: "node-1", Operation: "Ack"}, nil)
 			})
 			b.ReportMetric(queued, "queued/s")
 		})

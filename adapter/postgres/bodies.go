@@ -38,25 +38,28 @@ type bodies struct {
 	pool       *sessions
 	dictionary int32
 	encoder    *zstd.Encoder
+	words      *cloth // for receipts
+	wordsID    int32
 	bare       *zstd.Encoder // without a dictionary, for what leaves the database
 	unbare     *zstd.Decoder
 
 	mu       sync.RWMutex
 	decoders map[int32]*zstd.Decoder
+	texts    map[int32][]byte // dictionaries that receipts refer to
 }
 
 // openBodies registers the dictionary of this node. Nodes with the same
 // samples share one.
 func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies, error) {
-	content := buildDictionary(samples)
-	digest := sha256.Sum256(content)
-	var id int32
-	_, err := pool.Exec(ctx, "INSERT INTO dictionary (digest, content) VALUES ($1, $2) ON CONFLICT DO NOTHING", digest[:], content)
-	if err == nil {
-		err = pool.QueryRow(ctx, "SELECT id FROM dictionary WHERE digest = $1", digest[:]).Scan(&id)
-	}
+	content := buildDictionary(protocol, samples)
+	id, err := registerDictionary(ctx, pool, content)
 	if err != nil {
-		return nil, fmt.Errorf("registering the compression dictionary: %w", err)
+		return nil, err
+	}
+	words := buildDictionary(receiptWords, samples)
+	wordsID, err := registerDictionary(ctx, pool, words)
+	if err != nil {
+		return nil, err
 	}
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
@@ -74,7 +77,20 @@ func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies,
 	if err != nil {
 		return nil, err
 	}
-	return &bodies{pool: pool, dictionary: id, encoder: encoder, bare: bare, unbare: unbare, decoders: map[int32]*zstd.Decoder{}}, nil
+	return &bodies{pool: pool, dictionary: id, encoder: encoder, words: newCloth(words), wordsID: wordsID, bare: bare, unbare: unbare,
+		decoders: map[int32]*zstd.Decoder{}, texts: map[int32][]byte{wordsID: words}}, nil
+}
+
+func registerDictionary(ctx context.Context, pool *sessions, content []byte) (id int32, err error) {
+	digest := sha256.Sum256(content)
+	_, err = pool.Exec(ctx, "INSERT INTO dictionary (digest, content) VALUES ($1, $2) ON CONFLICT DO NOTHING", digest[:], content)
+	if err == nil {
+		err = pool.QueryRow(ctx, "SELECT id FROM dictionary WHERE digest = $1", digest[:]).Scan(&id)
+	}
+	if err != nil {
+		err = fmt.Errorf("registering a compression dictionary: %w", err)
+	}
+	return id, err
 }
 
 // pack compresses, unless that does not pay. The result does not alias body
@@ -135,11 +151,7 @@ func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {
 	}
 	opts := slices.Clone(unpacking)
 	if id != 0 {
-		var content []byte
-		err := b.pool.QueryRow(ctx, "SELECT content FROM dictionary WHERE id = $1", id).Scan(&content)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, fmt.Errorf("compression dictionary %d is missing", id)
-		}
+		content, err := b.content(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -157,6 +169,33 @@ func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {
 	}
 	b.decoders[id] = d
 	return d, nil
+}
+
+// content reads a dictionary.
+func (b *bodies) content(ctx context.Context, id int32) (content []byte, err error) {
+	err = b.pool.QueryRow(ctx, "SELECT content FROM dictionary WHERE id = $1", id).Scan(&content)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fmt.Errorf("compression dictionary %d is missing", id)
+	}
+	return content, err
+}
+
+// text gives a dictionary that receipts refer to.
+func (b *bodies) text(ctx context.Context, id int32) ([]byte, error) {
+	b.mu.RLock()
+	text := b.texts[id]
+	b.mu.RUnlock()
+	if text != nil {
+		return text, nil
+	}
+	text, err := b.content(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.texts[id] = text
+	return text, nil
 }
 
 // close frees what the codecs hold.

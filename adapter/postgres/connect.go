@@ -40,10 +40,11 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the database has not answered for %s: its host or the network is down", e.For.Round(time.Second))
 }
 
-// dialer opens connections on which nothing waits for longer than bound for the
-// next byte, whatever the deadline of the caller. silent, if given, is told when
-// a server did not answer: the other connections to it are as dead.
-func dialer(bound time.Duration, silent func()) pgconn.DialFunc {
+// dialer opens connections to hosts on which nothing waits for longer than bound for
+// the next byte, whatever the deadline of the caller. silent, if given, is told when
+// a server that has spoken does not answer: the other connections to it are as dead.
+// One that never spoke tells nothing of them; they may be to another host.
+func dialer(to *hosts, bound time.Duration, silent func()) pgconn.DialFunc {
 	d := &net.Dialer{
 		Timeout:         connectTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: unheard / 2, Interval: unheard / 4, Count: 2},
@@ -58,11 +59,16 @@ func dialer(bound time.Duration, silent func()) pgconn.DialFunc {
 		},
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := d.DialContext(ctx, network, address)
-		if err != nil {
+		if err := to.admit(network, address); err != nil {
 			return nil, err
 		}
-		return &bounded{Conn: c, bound: bound, silent: silent}, nil
+		start := time.Now()
+		c, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			to.left(address, time.Since(start) >= given)
+			return nil, err
+		}
+		return &bounded{Conn: c, bound: bound, silent: silent, to: to, address: address}, nil
 	}
 }
 
@@ -72,6 +78,10 @@ type bounded struct {
 	net.Conn
 	bound  time.Duration
 	silent func()
+
+	to      *hosts
+	address string
+	spoken  atomic.Bool // the server has
 
 	mu          sync.Mutex
 	read, write time.Time // the driver's deadlines; zero: none
@@ -108,6 +118,9 @@ func (c *bounded) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	if n > 0 && c.spoken.CompareAndSwap(false, true) {
+		c.to.heard(c.address)
+	}
 	return n, c.judge(start, err)
 }
 
@@ -118,6 +131,13 @@ func (c *bounded) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	return n, c.judge(start, err)
+}
+
+func (c *bounded) Close() error {
+	if !c.spoken.Load() {
+		c.to.left(c.address, false)
+	}
+	return c.Conn.Close()
 }
 
 // arm sets the earlier deadline of the driver's and ours.
@@ -137,7 +157,11 @@ func (c *bounded) judge(start time.Time, err error) error {
 		return err
 	}
 	waited := time.Since(start)
-	if waited >= given && c.silent != nil {
+	switch {
+	case waited < given:
+	case !c.spoken.Load():
+		c.to.left(c.address, true)
+	case c.silent != nil:
 		c.silent()
 	}
 	if waited >= c.bound {
@@ -264,7 +288,7 @@ func connecting(c *pgx.ConnConfig, bound time.Duration, silent func()) {
 	if _, ok := c.RuntimeParams["application_name"]; !ok {
 		c.RuntimeParams["application_name"] = "mezhved"
 	}
-	c.DialFunc = dialer(bound, silent)
+	c.DialFunc = dialer(hostsOf(c), bound, silent)
 }
 
 // resetter makes a pool forget its connections, once a second at most: the one
@@ -405,6 +429,51 @@ func (s *sessions) BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
 	begin, rest, _ := strings.Cut(o.BeginQuery, ";") // what the caller sets wins
 	o.BeginQuery = begin + "; " + s.each + "; " + rest
 	return s.Pool.BeginTx(ctx, o)
+}
+
+// transaction is one with something in its middle that is not SQL: two round trips,
+// of which the first one begins it and the second one commits.
+type transaction struct{ conn *pgxpool.Conn }
+
+// open begins a transaction with its first statements. end must be called, whatever
+// comes of it.
+func (s *sessions) open(ctx context.Context, first *pgx.Batch) (*transaction, error) {
+	conn, err := s.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{conn}
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	if s.each != "" {
+		b.Queue(s.each)
+	}
+	b.QueuedQueries = append(b.QueuedQueries, first.QueuedQueries...)
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		t.end()
+		return nil, err
+	}
+	return t, nil
+}
+
+// commit ends the transaction with its last statements; nil: there are none.
+func (t *transaction) commit(ctx context.Context, last *pgx.Batch) error {
+	b := &pgx.Batch{}
+	if last != nil {
+		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
+	}
+	b.Queue("COMMIT")
+	return t.conn.SendBatch(ctx, b).Close()
+}
+
+// end gives the connection back. What was not committed has not happened.
+func (t *transaction) end() {
+	if c := t.conn.Conn(); c.PgConn().TxStatus() != 'I' && !c.IsClosed() {
+		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+		c.Exec(ctx, "ROLLBACK") // if it fails, the pool closes the connection, which does the same
+		cancel()
+	}
+	t.conn.Release()
 }
 
 // givenRows are the rows of a statement that ran behind the settings. The whole is

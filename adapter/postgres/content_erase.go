@@ -197,6 +197,7 @@ func (c *carrying) messages(ctx context.Context) error {
 	for _, sql := range []string{
 		"INSERT INTO content_erased (item, erasure) SELECT id, $2 FROM unnest($1::uuid[]) id ON CONFLICT DO NOTHING",
 		"UPDATE attachment SET codec = 4, dictionary = 0, content = '' WHERE message = ANY ($1) AND codec <> 4 AND $2::uuid IS NOT NULL",
+		"DELETE FROM receipt WHERE message = ANY ($1) AND $2::uuid IS NOT NULL",
 		"DELETE FROM file_awaited WHERE message = ANY ($1) AND $2::uuid IS NOT NULL", // the file store removes what nobody waits for
 	} {
 		if _, err := c.tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, ids, [16]byte(c.id)); err != nil {

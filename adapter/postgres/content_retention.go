@@ -279,6 +279,7 @@ func wipeMessages(ctx context.Context, tx pgx.Tx, e vault.Erasure, last *[16]byt
 	for _, sql := range []string{
 		"UPDATE message SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1)",
 		"UPDATE attachment SET codec = 4, dictionary = 0, content = '' WHERE message = ANY ($1)",
+		"DELETE FROM receipt WHERE message = ANY ($1)",
 	} {
 		if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, ids); err != nil {
 			return 0, err

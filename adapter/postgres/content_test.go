@@ -55,11 +55,13 @@ func (w *world) through(messages ...*adapter.Message) {
 	w.Helper()
 	w.put(messages...)
 	for range messages {
-		d := w.lease(adapter.Poll{})
+		d := w.lease(adapter.Poll{Envelope: []byte("<poll/>"), Answer: func(d *adapter.Delivery) ([]byte, error) {
+			return []byte("<answer><own>" + snils + "</own>" + string(d.Message.Body) + "</answer>"), nil
+		}})
 		if d == nil {
 			w.Fatal("nothing to lease")
 		}
-		if err := w.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message)); err != nil {
+		if err := w.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), []byte("<ack>"+snils+"</ack>")); err != nil {
 			w.Fatal(err)
 		}
 	}
@@ -79,7 +81,7 @@ func (w *world) conn() *pgx.Conn {
 func (w *world) raw() []byte {
 	w.Helper()
 	var all []byte
-	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT event::text, body FROM refusal", "SELECT event::text, ''::bytea FROM journal_pending"} {
+	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT '', body FROM receipt", "SELECT event::text, body FROM refusal", "SELECT event::text, ''::bytea FROM journal_pending"} {
 		rows, _ := w.conn().Query(context.Background(), sql)
 		var text string
 		var b []byte
@@ -226,7 +228,7 @@ func TestErasedContentIsGone(t *testing.T) {
 		if d == nil {
 			break
 		}
-		if err := w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message)); err != nil {
+		if err := w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -371,7 +373,7 @@ func TestAnErasureIsEndedWhereverItWasCutShort(t *testing.T) {
 			w.through(m)
 			w.pump()
 			if d := w.lease(adapter.Poll{}); d != nil {
-				w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message))
+				w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), nil)
 			}
 			w.exec("DELETE FROM journal_pending")
 			w.exec("CREATE TABLE kept_message AS SELECT * FROM message; CREATE TABLE kept_attachment AS SELECT * FROM attachment")
@@ -441,7 +443,7 @@ func TestRetentionEndsContent(t *testing.T) {
 			t.Fatal("nothing to lease")
 		}
 		if d.Message.ID != waits.ID {
-			if err := w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message)); err != nil {
+			if err := w.Ack(ctx, "RRTR01", d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -498,7 +500,7 @@ func TestRetentionEndsContent(t *testing.T) {
 	told(2, 1)
 
 	// The next day it has been taken; a crash comes between its key and its bytes.
-	if err := w.Ack(ctx, "RRTR01", waits.MessageID, w.now, event(journal.KindAcknowledged, waits)); err != nil {
+	if err := w.Ack(ctx, "RRTR01", waits.MessageID, w.now, event(journal.KindAcknowledged, waits), nil); err != nil {
 		t.Fatal(err)
 	}
 	w.exec("DELETE FROM journal_pending")

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +16,7 @@ import (
 const undefinedTable = "42P01"
 
 // daily are the tables with a partition for each day, by UUIDv7.
-var daily = []string{"message", "attachment", "answered", "placed"}
+var daily = []string{"message", "attachment", "answered", "placed", "receipt"}
 
 // ahead is how many days get their partitions before they come.
 const ahead = 7
@@ -131,13 +131,14 @@ func (d *days) drop(ctx context.Context, pool *sessions, before time.Time) (drop
 	d.mu.RLock()
 	var old []string
 	for name := range d.known {
-		day, ok := strings.CutPrefix(name, "message_")
-		if t, err := time.Parse("20060102", day); ok && err == nil && !t.AddDate(0, 0, 1).After(before) {
+		// Of whatever table: a node of before drops those that it knows.
+		day := name[strings.LastIndexByte(name, '_')+1:]
+		if t, err := time.Parse("20060102", day); err == nil && !t.AddDate(0, 0, 1).After(before) && !slices.Contains(old, day) {
 			old = append(old, day)
 		}
 	}
 	d.mu.RUnlock()
-	sort.Strings(old)
+	slices.Sort(old)
 	for _, day := range old {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			t, _ := time.Parse("20060102", day)

@@ -6,7 +6,7 @@ import "bytes"
 // the words of the protocol and, nearest to its end, where matches are
 // cheapest, the samples. A change here makes a new dictionary; messages packed
 // with an old one keep it.
-func buildDictionary(samples [][]byte) []byte {
+func buildDictionary(protocol string, samples [][]byte) []byte {
 	const limit = 256 << 10
 	var d []byte
 	d = append(d, protocol...)

@@ -2,36 +2,41 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
-	"mezhved/adapter/journal"
 )
 
 // LeaseTogether gives polls of one queue to the database at once and tells which
 // message each of them got.
-func LeaseTogether(s *Store, polls ...adapter.Poll) (got []uuid.UUID, err error) {
+func LeaseTogether(s *Store, polls ...adapter.Poll) ([]uuid.UUID, error) {
 	ctx := context.Background()
 	queue, err := s.names.queueID(ctx, s.pool, polls[0].Queue, false)
 	if err != nil {
 		return nil, err
 	}
-	var batch []*lease
-	for _, p := range polls {
-		l := &lease{ctx: ctx, poll: p}
-		if l.event, err = s.stamp(journal.Event{}, journal.KindDelivered, p.Now); err != nil {
-			return nil, err
-		}
-		batch = append(batch, l)
+	batch := make([]*lease, len(polls))
+	for i, p := range polls {
+		batch[i] = newLease(ctx, p)
 	}
-	outcomes, err := s.leaseRows(queue, batch)
-	for _, o := range outcomes {
-		got = append(got, o.id)
+	s.leases.working.Go(func() { s.lease(queue, batch) })
+	got, failed := make([]uuid.UUID, len(polls)), make([]error, len(polls))
+	var waiting sync.WaitGroup
+	for i, l := range batch {
+		waiting.Go(func() {
+			d, err := s.await(l, queue)
+			if failed[i] = err; d != nil {
+				got[i] = d.Message.ID
+			}
+		})
 	}
-	return got, err
+	waiting.Wait()
+	return got, errors.Join(failed...)
 }
 
 // Setting reads a setting as a session of the store has it.

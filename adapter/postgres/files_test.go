@@ -129,7 +129,7 @@ func TestHeldFiles(t *testing.T) {
 		if granted(w.now) != 2 || granted(w.now.Add(time.Hour)) != 0 {
 			t.Errorf("granted %d files, and %d when its time is over", granted(w.now), granted(w.now.Add(time.Hour)))
 		}
-		if err := w.Ack(t.Context(), q.System, m.MessageID, w.now, journal.Event{}); err != nil {
+		if err := w.Ack(t.Context(), q.System, m.MessageID, w.now, journal.Event{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if n := granted(w.now); n != 0 {

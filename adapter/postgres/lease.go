@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,43 +14,45 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// The lease statements: find the next row, lease it, write its events.
+// A poll is one transaction of two statements. The first one finds the next row and
+// leases it. Then the caller makes its answer, and the second one writes the events,
+// which commit to poll and answer, and keeps these. What is handed out is what was
+// committed to, and a crash before the commit leaves the message where it was.
 //
 // In "v" and "n" are VIP requests and everything else. Each has its own
-// low-water mark ($5, $6), below which only dead rows can be; without it every
+// low-water mark ($4, $5), below which only dead rows can be; without it every
 // poll would step over what has been acknowledged since the last vacuum. A row
 // that another poll is taking is skipped.
 //
 // A lease that ran out is told of here when the sweep has not been quicker.
-// $3, $4 and $8 are arrays with a place per poll: until when, its event, and the
-// version that the reader speaks; where the message is in another, the event says
-// that it was handed out rewrapped. The first poll gets the first message.
+// $3 is an array with a place per poll: until when. The first poll gets the first
+// message.
 const (
 	leaseAny = `
 WITH v AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($4::jsonb[]) FOR UPDATE SKIP LOCKED
+	WHERE queue = $1 AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED
 ), n AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($4::jsonb[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
+	WHERE queue = $1 AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
 ), s AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
 	// With a selector the index on the root is read, once per root; the best of
-	// the rows found is taken. $9 are the numbers of the roots.
+	// the rows found is taken. $7 are the numbers of the roots.
 	leaseRoots = `
 WITH v AS (
-	SELECT l.* FROM unnest($9::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
 ), n AS (
-	SELECT l.* FROM unnest($9::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
 	WHERE NOT EXISTS (SELECT FROM v)
 ), s AS (
@@ -64,33 +68,73 @@ WITH v AS (
 	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
 ), e AS (
 	INSERT INTO journal_pending (event)
-	SELECT event FROM u, LATERAL (VALUES
-		(1, facts - 'wire' || $7::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)),
-		(2, facts - 'wire' || ($4::jsonb[])[place] || jsonb_build_object('attempt', attempts) ||
-			CASE WHEN facts->>'wire' <> ($8::text[])[place] THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END)) t(n, event)
-	WHERE n = 2 OR u.ran_out ORDER BY place, n
+	SELECT facts - 'wire' || $6::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)
+	FROM u WHERE ran_out ORDER BY place
 )
-SELECT place, message, attempts FROM u`
+SELECT place, message, prio, seq, attempts FROM u`
+
+	// The second statement. $2 to $5 are parallel arrays with a row per answer that
+	// was made: its row in the queue, its event, and the version that the reader
+	// speaks; where the message is in another, the event says that it was handed out
+	// rewrapped. $6 to $9 are what is kept of it. What no answer could be made for
+	// ($10, $11) was not delivered: it has no event and its attempt does not count,
+	// and it steps aside until the time in $12.
+	leaseTell = `
+WITH i AS MATERIALIZED (
+	SELECT i.*, q.facts, q.attempts, q.message
+	FROM unnest($2::smallint[], $3::bigint[], $4::jsonb[], $5::text[], $6::smallint[], $7::int[], $8::int[], $9::bytea[])
+		WITH ORDINALITY AS i(prio, seq, event, wire, codec, dictionary, size, body, n)
+	JOIN queue q ON q.queue = $1 AND q.prio = i.prio AND q.seq = i.seq
+), e AS (
+	INSERT INTO journal_pending (event)
+	SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) ||
+		CASE WHEN facts->>'wire' <> wire THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END
+	FROM i ORDER BY n
+), r AS (
+	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
+	SELECT message, $1, attempts, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL ORDER BY message
+)
+UPDATE queue q SET attempts = q.attempts - 1, visible_at = f.until
+FROM unnest($10::smallint[], $11::bigint[], $12::timestamptz[]) AS f(prio, seq, until)
+WHERE q.queue = $1 AND q.prio = f.prio AND q.seq = f.seq`
 )
 
 // lease is one poll on its way to the database.
 type lease struct {
 	ctx   context.Context
 	poll  adapter.Poll
-	event string
-	roots []int32 // of the selector
-	done  chan leased
+	roots []int32     // of the selector
+	offer chan leased // what was found for it, while nothing is committed; to a caller that is there
+	made  chan handed // of capacity 1: what the caller made of it
+	done  chan leased // of capacity 1: the outcome
 }
 
-// leased is the outcome of a lease; attempt is 0 when there was no message.
+func newLease(ctx context.Context, p adapter.Poll) *lease {
+	return &lease{ctx: ctx, poll: p, offer: make(chan leased), made: make(chan handed, 1), done: make(chan leased, 1)}
+}
+
+// leased is the row that was found for a poll; attempt is 0 when there was none.
 type leased struct {
 	id      [16]byte
+	prio    int16
+	seq     int64
 	attempt int
 	err     error
 }
 
+// handed is what is committed with a delivery.
+type handed struct {
+	event   string
+	receipt *packed // nil: nothing is kept
+	err     error
+}
+
+// answerTime is how long a caller may take for its answer: the others of its
+// statement wait for it, and the rows are locked.
+const answerTime = 10 * time.Second
+
 // Lease is adapter.Store.Lease. Polls of one queue that come at the same time are
-// served by one statement; those with a selector each by its own.
+// served by one transaction; those with a selector each by its own.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
 	if err != nil {
@@ -99,10 +143,7 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	if queue == 0 { // nothing has ever been put into it
 		return nil, s.used(ctx, p.Use)
 	}
-	l := &lease{ctx: ctx, poll: p, done: make(chan leased, 1)}
-	if l.event, err = s.stamp(p.Event, journal.KindDelivered, p.Now); err != nil {
-		return nil, err
-	}
+	l := newLease(ctx, p)
 	if len(p.Roots) == 0 {
 		s.leases.join(queue, l)
 	} else {
@@ -112,30 +153,82 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		if len(l.roots) == 0 {
 			return nil, s.used(ctx, p.Use)
 		}
-		s.lease(queue, []*lease{l})
+		s.leases.working.Go(func() { s.lease(queue, []*lease{l}) })
 	}
-	var out leased
-	select {
-	case out = <-l.done:
-	case <-ctx.Done():
-		out.err = ctx.Err() // if it was leased, it comes back when the lease runs out
-	}
-	if out.err != nil {
-		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, out.err)
-	}
-	if out.attempt == 0 {
-		return nil, nil
-	}
-	m, err := s.load(ctx, out.id, true)
-	if err != nil {
-		// Leased, and not handed out: it comes back when the lease runs out.
-		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
-	}
-	if m.Erased != nil {
+	d, err := s.await(l, queue)
+	if errors.Is(err, errContentErased) {
 		// Its key has gone, and the erasure is about to take it out of the queue.
 		return s.Lease(ctx, p)
 	}
-	return &adapter.Delivery{Message: m, Attempt: out.attempt, Until: p.Now.Add(p.For)}, nil
+	if err != nil {
+		return nil, fmt.Errorf("leasing %s of %s: %w", p.Queue.Kind, p.Queue.System, err)
+	}
+	return d, nil
+}
+
+// await is a caller's part of a poll: it makes the answer when a message has been
+// found, and has the message when that is committed.
+func (s *Store) await(l *lease, queue int32) (*adapter.Delivery, error) {
+	var out leased
+	select {
+	case out = <-l.done: // nothing found, or trouble
+		return nil, out.err
+	case <-l.ctx.Done():
+		return nil, l.ctx.Err()
+	case out = <-l.offer:
+	}
+	d, err := s.answer(l, queue, out)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case out = <-l.done:
+		err = out.err
+	case <-l.ctx.Done():
+		err = l.ctx.Err() // if it was leased, it comes back when the lease runs out
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// answer reads the message and has its answer made. Whatever happens, the
+// transaction that waits for it hears of it.
+func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery, err error) {
+	a := handed{err: errors.New("making the answer broke off")} // should it panic
+	defer func() { l.made <- a }()
+	m, err := s.load(l.ctx, found.id, true)
+	if err == nil && m.Erased != nil {
+		err = errContentErased
+	}
+	if err == nil {
+		d = &adapter.Delivery{Message: m, Attempt: found.attempt, Until: l.poll.Now.Add(l.poll.For)}
+		a = s.told(l, queue, d)
+		err = a.err
+	}
+	a.err = err
+	return d, err
+}
+
+// told is what is committed with a delivery: its event and, where an answer is made,
+// what is kept of poll and answer.
+func (s *Store) told(l *lease, queue int32, d *adapter.Delivery) (a handed) {
+	ev := l.poll.Event
+	if l.poll.Answer != nil {
+		var out []byte
+		if out, a.err = l.poll.Answer(d); a.err != nil {
+			return a
+		}
+		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Poll: digestOf(l.poll.Envelope), Answer: digestOf(out)}.Field())
+		var kept packed
+		if kept, a.err = s.weaveDelivery(d.Message, queue, d.Attempt, l.poll.Envelope, out); a.err != nil {
+			return a
+		}
+		a.receipt = &kept
+	}
+	a.event, a.err = s.stamp(ev, journal.KindDelivered, l.poll.Now)
+	return a
 }
 
 // used notes a use by itself.
@@ -150,7 +243,7 @@ func (s *Store) used(ctx context.Context, u adapter.Use) error {
 	return err
 }
 
-// lease runs the statement for polls of one queue and tells each its outcome.
+// lease carries out polls of one queue and tells each its outcome.
 func (s *Store) lease(queue int32, batch []*lease) {
 	// Whose caller has gone must not be given a message.
 	live := make([]*lease, 0, len(batch))
@@ -164,7 +257,7 @@ func (s *Store) lease(queue int32, batch []*lease) {
 	if len(live) == 0 {
 		return
 	}
-	outcomes, err := s.leaseRows(queue, live)
+	waiting, err := s.leaseRows(queue, live)
 	if isCode(err, divisionByZero) {
 		// One of them came as something else before, and nothing was done. Each is
 		// asked about, and whose use holds goes on.
@@ -177,64 +270,162 @@ func (s *Store) lease(queue int32, batch []*lease) {
 			l.poll.Use = adapter.Use{}
 			held = append(held, l)
 		}
-		if live = held; len(live) > 0 {
-			outcomes, err = s.leaseRows(queue, live)
+		if waiting, err = nil, nil; len(held) > 0 {
+			waiting, err = s.leaseRows(queue, held)
 		}
 	}
-	for i, l := range live {
-		if err != nil {
-			l.done <- leased{err: err}
-		} else {
-			l.done <- outcomes[i]
-		}
+	for _, l := range waiting {
+		l.done <- leased{err: err}
 	}
 }
 
-func (s *Store) leaseRows(queue int32, batch []*lease) ([]leased, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+// leaseRows runs the transaction. It gives the polls that have not heard yet how
+// theirs ended.
+func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout+answerTime)
 	defer cancel()
 	now := batch[0].poll.Now
 	var uses useArrays
-	untils, events, wires := make([]time.Time, len(batch)), make([]string, len(batch)), make([]*string, len(batch))
+	untils := make([]time.Time, len(batch))
 	for i, l := range batch {
 		if l.poll.Now.After(now) {
 			now = l.poll.Now
 		}
-		untils[i], events[i] = l.poll.Now.Add(l.poll.For), l.event
+		untils[i] = l.poll.Now.Add(l.poll.For)
 		if l.poll.Use != (adapter.Use{}) {
 			uses.add(l.poll.Use)
-		}
-		if l.poll.Wire != "" {
-			wires[i] = &l.poll.Wire
 		}
 	}
 	returned, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
 	if err != nil {
-		return nil, err
+		return batch, err
 	}
 	if err := s.marks.refresh(ctx, s, queue); err != nil {
-		return nil, err
+		return batch, err
 	}
 	vip, normal := s.marks.get(queue)
-	sql, args := leaseAny, []any{queue, now, untils, events, vip, normal, returned, wires}
+	sql, args := leaseAny, []any{queue, now, untils, vip, normal, returned}
 	if roots := batch[0].roots; len(roots) > 0 {
 		sql, args = leaseRoots, append(args, roots)
 	}
-	outcomes := make([]leased, len(batch))
-	both := &pgx.Batch{} // one transaction: whose use does not hold is given nothing
+	found := make([]leased, len(batch))
+	both := &pgx.Batch{} // whose use does not hold is given nothing
 	if len(uses.marks) > 0 {
 		both.Queue(usesHoldSQL, uses.arguments()...)
 	}
 	both.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		var place int
 		var out leased
-		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.attempt}, func() error {
-			outcomes[place-1] = out
+		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt}, func() error {
+			found[place-1] = out
 			return nil
 		})
 		return err
 	})
-	return outcomes, s.polls.SendBatch(ctx, both).Close()
+	tx, err := s.polls.open(ctx, both)
+	if err != nil {
+		return batch, err
+	}
+	defer tx.end()
+	t := newTelling(queue)
+	for i, l := range batch {
+		if found[i].attempt == 0 {
+			l.done <- leased{}
+			continue
+		}
+		select {
+		case l.offer <- found[i]:
+			waiting = append(waiting, l)
+		case <-l.ctx.Done(): // nothing was handed out, and the next one may have it at once
+			l.done <- leased{err: l.ctx.Err()}
+			t.aside(found[i], now)
+		}
+	}
+	if len(waiting)+len(t.asideSeqs) == 0 {
+		if len(uses.marks) > 0 {
+			err = tx.commit(ctx, nil) // its table is not logged: this waits for no disk
+		}
+		return nil, err
+	}
+	late, stop := context.WithTimeout(ctx, answerTime)
+	defer stop()
+	making := waiting
+	waiting = nil
+	for i, l := range batch {
+		if !slices.Contains(making, l) {
+			continue
+		}
+		a := l.heard(late)
+		if a.err != nil { // its caller knows, or is told as soon as it asks
+			t.aside(found[i], untils[i])
+			continue
+		}
+		t.tell(found[i], l.poll.Wire, a)
+		waiting = append(waiting, l)
+	}
+	last := &pgx.Batch{}
+	last.Queue(leaseTell, t.arguments()...)
+	return waiting, tx.commit(ctx, last)
+}
+
+// heard waits for what the caller makes, until it is too late.
+func (l *lease) heard(late context.Context) handed {
+	select {
+	case a := <-l.made:
+		return a
+	case <-late.Done():
+	}
+	select {
+	case a := <-l.made: // it was in time, and others were not
+		return a
+	default:
+	}
+	err := fmt.Errorf("the answer was not made within %s", answerTime)
+	l.done <- leased{err: err}
+	return handed{err: err}
+}
+
+// telling are the arrays of leaseTell.
+type telling struct {
+	queue        int32
+	prios        []int16
+	seqs         []int64
+	events       []string
+	wires        []*string
+	codecs       []int16
+	dictionaries []int32
+	sizes        []int32
+	bodies       [][]byte
+
+	asidePrios []int16
+	asideSeqs  []int64
+	untils     []time.Time
+}
+
+func newTelling(queue int32) *telling { return &telling{queue: queue} }
+
+// tell adds a delivery.
+func (t *telling) tell(found leased, wire string, a handed) {
+	t.prios, t.seqs, t.events = append(t.prios, found.prio), append(t.seqs, found.seq), append(t.events, a.event)
+	var w *string
+	if wire != "" {
+		w = &wire
+	}
+	t.wires = append(t.wires, w)
+	kept := a.receipt
+	if kept == nil {
+		kept = &packed{} // its body is NULL
+	}
+	t.codecs, t.dictionaries, t.sizes, t.bodies = append(t.codecs, kept.codec), append(t.dictionaries, kept.dictionary), append(t.sizes, kept.size), append(t.bodies, kept.bytes)
+}
+
+// aside adds a message that was not handed out.
+func (t *telling) aside(found leased, until time.Time) {
+	t.asidePrios, t.asideSeqs, t.untils = append(t.asidePrios, found.prio), append(t.asideSeqs, found.seq), append(t.untils, until)
+}
+
+func (t *telling) arguments() []any {
+	return []any{t.queue, t.prios, t.seqs, t.events, t.wires, t.codecs, t.dictionaries, t.sizes, t.bodies, t.asidePrios, t.asideSeqs, t.untils}
 }
 
 // rootIDs gives the numbers of those roots that any message has had.

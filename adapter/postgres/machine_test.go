@@ -113,7 +113,7 @@ func TestQueueMachine(t *testing.T) {
 				}
 				i := rapid.IntRange(0, len(model)-1).Draw(rt, "which")
 				x := model[i]
-				err := node[rapid.IntRange(0, 1).Draw(rt, "node")].Ack(ctx, queue.System, x.m.MessageID, w.now, journal.Event{})
+				err := node[rapid.IntRange(0, 1).Draw(rt, "node")].Ack(ctx, queue.System, x.m.MessageID, w.now, journal.Event{}, nil)
 				if x.attempts == 0 {
 					if !errors.Is(err, adapter.ErrNotAwaiting) {
 						rt.Fatalf("ack of an undelivered message: %v", err)

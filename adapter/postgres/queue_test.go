@@ -152,7 +152,7 @@ func TestLeaseByManyAtOnce(t *testing.T) {
 				mu.Lock()
 				leased[d.Message.ID]++
 				mu.Unlock()
-				if err := s.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, journal.Event{}); err != nil {
+				if err := s.Ack(context.Background(), "RRTR01", d.Message.MessageID, w.now, journal.Event{}, nil); err != nil {
 					t.Errorf("ack of what was just leased: %v", err)
 				}
 			}
@@ -195,7 +195,7 @@ func TestBroadcast(t *testing.T) {
 		if d := w.lease(adapter.Poll{Queue: q}); d == nil || d.Message.ID != m.ID {
 			t.Errorf("%v has not got the broadcast", q)
 		}
-		if err := w.Ack(context.Background(), q.System, m.MessageID, w.now, journal.Event{}); err != nil {
+		if err := w.Ack(context.Background(), q.System, m.MessageID, w.now, journal.Event{}, nil); err != nil {
 			t.Errorf("%v cannot acknowledge: %v", q, err)
 		}
 	}
@@ -210,7 +210,7 @@ func TestAck(t *testing.T) {
 		t.Errorf("ack before delivery: %v, want ErrNotAwaiting", err)
 	}
 	w.lease(adapter.Poll{})
-	if err := w.Ack(ctx, "FNS001", m.MessageID, w.now, journal.Event{}); !errors.Is(err, adapter.ErrNotAwaiting) {
+	if err := w.Ack(ctx, "FNS001", m.MessageID, w.now, journal.Event{}, nil); !errors.Is(err, adapter.ErrNotAwaiting) {
 		t.Errorf("ack by another system: %v, want ErrNotAwaiting", err)
 	}
 	if err := w.ack("no such message"); !errors.Is(err, adapter.ErrNotAwaiting) {
@@ -659,7 +659,7 @@ func TestPollsAndAcksTogether(t *testing.T) {
 		if i < n {
 			id = ids[i]
 		}
-		told[i] = w.Ack(ctx, "RRTR01", id, w.now, journal.Event{})
+		told[i] = w.Ack(ctx, "RRTR01", id, w.now, journal.Event{}, nil)
 	})
 	for i, err := range told {
 		if i < n && err != nil || i == n && !errors.Is(err, adapter.ErrNotAwaiting) {

@@ -103,11 +103,12 @@ func (s *Store) Answer(ctx context.Context, digest [32]byte) (adapter.Revocation
 
 // sweepAnswers removes the answers of days whose messages and refusals have gone.
 func (s *Store) sweepAnswers(ctx context.Context, now time.Time) error {
-	if s.opts.Keep == 0 {
+	keep := s.keeps()
+	if keep == 0 {
 		return nil
 	}
-	keep := max(s.opts.Keep, s.opts.KeepRefusals) + 24*time.Hour
-	if _, err := s.pool.Exec(ctx, "DELETE FROM revocation_answer WHERE used < $1::date", now.Add(-keep).UTC()); err != nil {
+	before := now.Add(-max(keep, s.opts.KeepRefusals)).AddDate(0, 0, -1).UTC()
+	if _, err := s.pool.Exec(ctx, "DELETE FROM revocation_answer WHERE used < $1::date", before); err != nil {
 		return fmt.Errorf("removing old answers about revocation: %w", err)
 	}
 	return nil

@@ -154,7 +154,7 @@ func (w *world) lease(p adapter.Poll) *adapter.Delivery {
 }
 
 func (w *world) ack(id adapter.MessageID) error {
-	return w.Ack(context.Background(), "RRTR01", id, w.now, journal.Event{Operation: "Ack", Outcome: "ok", Node: "node-1"})
+	return w.Ack(context.Background(), "RRTR01", id, w.now, journal.Event{Operation: "Ack", Outcome: "ok", Node: "node-1"}, nil)
 }
 
 // kinds gives the kinds of the events of a message, in order.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,7 +64,12 @@ SELECT epoch, topic, partition, system FROM p`)
 }
 
 // Passed is adapter.Store.Passed.
-func (s *Store) Passed(ctx context.Context, from adapter.Partition, committed int64, now time.Time) (n int, err error) {
+func (s *Store) Passed(ctx context.Context, from adapter.Partition, group string, committed int64, now time.Time) (n int, err error) {
+	// The receipt is that of offset 0, cut where the offset stands.
+	field := journal.Receipt{Stream: &journal.Stream{Committed: committed, Epoch: from.Epoch, Group: group, Partition: from.Partition, Topic: from.Topic}}.Field()
+	const mark = `"offset":`
+	at := strings.LastIndex(field.Value, mark+`0,"partition":`) + len(mark)
+	before, after := field.Value[:at], field.Value[at+1:]
 	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "stream", Channel: "stream", Attempt: 1}, journal.KindDelivered, now)
 	if err != nil {
 		return 0, err
@@ -77,8 +83,10 @@ WITH s AS (
 	DELETE FROM streamed t USING s WHERE t.epoch = $1 AND t.topic = $2 AND t.partition = $3 AND t."offset" = s."offset"
 	RETURNING t."offset", t.facts
 )
-INSERT INTO journal_pending (event) SELECT facts || $6::jsonb FROM d ORDER BY "offset"`,
-			from.Epoch, from.Topic, from.Partition, committed, sweepRows, event)
+INSERT INTO journal_pending (event)
+SELECT facts || $6::jsonb || jsonb_build_object('personal', jsonb_build_array(jsonb_build_object('field', $7::text, 'class', $8::text, 'value', $9::text || "offset" || $10::text)))
+FROM d ORDER BY "offset"`,
+			from.Epoch, from.Topic, from.Partition, committed, sweepRows, event, field.Field, field.Class, before, after)
 		if err != nil {
 			return n, fmt.Errorf("journalling what was read from %s/%d: %w", from.Topic, from.Partition, err)
 		}

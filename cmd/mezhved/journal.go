@@ -29,6 +29,8 @@ type journalTraceCmd struct {
 	deskFlags
 	ID         string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
 	Envelope   bool   `help:"Print the envelope instead: of the refused call, or of the message."`
+	Of         string `default:"message" enum:"message,poll,answer,ack" help:"Whose envelope: the message's, that of the signed poll that it answered, of the answer that was handed out, or of the signed Ack."`
+	Entry      int64  `default:"-1" placeholder:"NUMBER" help:"Of which entry, where there are several; default: the last one of the message that was asked for."`
 	Revocation string `placeholder:"SHA256" help:"Print this answer about revocation instead, as it came."`
 	Lang       string `default:"ru" enum:"ru,en" help:"Language of the sentences: ru or en."`
 }
@@ -38,6 +40,7 @@ func (journalTraceCmd) Help() string {
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --config mezhved.yaml       # an incident: cause, rule, line, column
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --envelope > refused.xml    # what was refused, byte for byte
   mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange
+  mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --envelope --of ack > ack.xml     # the recipient's signed Ack
   mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --revocation 5f2c… > answer.ors   # what a certificate was judged by`
 }
 
@@ -51,6 +54,8 @@ func (c *journalTraceCmd) Run(ctx context.Context, out *stdio) error {
 		return err
 	}
 	switch {
+	case c.Of != "message":
+		return c.receipt(ctx, out, desk, &t)
 	case c.Envelope:
 		return c.envelope(ctx, out, desk, &t)
 	case c.Revocation != "":
@@ -82,6 +87,32 @@ func (c *journalTraceCmd) envelope(ctx context.Context, out *stdio, desk *deskCl
 		if m.Message == c.ID || m.MessageID == c.ID {
 			from = m.Envelope
 		}
+	}
+	return printKept(ctx, out, desk, from)
+}
+
+// receipt prints what proves a delivery or an acknowledgement: of the entry that was
+// asked for, else of the last one of the message.
+func (c *journalTraceCmd) receipt(ctx context.Context, out *stdio, desk *deskClient, t *console.Trace) error {
+	asked := ""
+	if len(t.Messages) > 0 {
+		asked = t.Messages[0].Message
+	}
+	for _, m := range t.Messages {
+		if m.Message == c.ID || m.MessageID == c.ID {
+			asked = m.Message
+		}
+	}
+	from := ""
+	for _, e := range t.Events {
+		if r := e.Receipt; r != nil && (c.Entry < 0 && e.Message == asked || e.Index != nil && *e.Index == c.Entry) {
+			if path := map[string]string{"poll": r.Poll, "answer": r.Answer, "ack": r.Ack}[c.Of]; path != "" {
+				from = path
+			}
+		}
+	}
+	if from == "" {
+		return no(fmt.Errorf("there is no %s in this trace: it tells of none, or of a delivery over the bus", c.Of))
 	}
 	return printKept(ctx, out, desk, from)
 }
@@ -191,7 +222,44 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 	if err := printEntries(w, t.Events); err != nil {
 		return err
 	}
+	if err := printReceipts(w, t); err != nil {
+		return err
+	}
 	return printAnswers(w, t)
+}
+
+// printReceipts tells what proves deliveries and acknowledgements.
+func printReceipts(w io.Writer, t *console.Trace) error {
+	rows := [][]string{{"PROOF OF", "ENTRY", "RECIPIENT", "WHAT"}}
+	for _, e := range t.Events {
+		if e.Receipt == nil {
+			continue
+		}
+		entry, of := "pending", ""
+		if e.Index != nil {
+			entry = strconv.FormatInt(*e.Index, 10)
+			of = " --entry " + entry
+		}
+		kind := e.Kind
+		if e.Attempt > 1 {
+			kind += fmt.Sprintf(" (%d)", e.Attempt)
+		}
+		what := ""
+		switch r := e.Receipt; {
+		case r.Stream != nil:
+			what = fmt.Sprintf("group %s has read %s/%d to offset %d; it stood at %d", r.Stream.Group, r.Stream.Topic, r.Stream.Partition, r.Stream.Committed, r.Stream.Offset)
+		case r.Ack != "":
+			what = "signed Ack: --envelope --of ack" + of
+		default:
+			what = "signed poll: --envelope --of poll" + of + "; signed answer: --of answer" + of
+		}
+		rows = append(rows, []string{kind, entry, console.Visible(e.Recipient), console.Visible(what)})
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	return table(w, rows)
 }
 
 // printAnswers tells by what the certificates of the trace were judged.

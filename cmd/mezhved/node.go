@@ -87,7 +87,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 			return n, usage(err)
 		}
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(registry.Catalog()), Vault: n.vault, Log: log})
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(c, registry.Catalog()), Vault: n.vault, Log: log})
 	if errors.Is(err, postgres.ErrVault) {
 		return n, usage(err)
 	}
@@ -321,18 +321,25 @@ func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*
 	return kafka.Open(opt)
 }
 
-// certificateSamples are what signed envelopes repeat: certificates in base64.
-func certificateSamples(c *adapter.Catalog) [][]byte {
+// certificateSamples are what signed envelopes repeat: certificates in base64, the
+// gateway's own first, which stands in every answer.
+func certificateSamples(config adapter.Config, c *adapter.Catalog) [][]byte {
 	var out [][]byte
+	add := func(file string) {
+		certs, err := readCertificates([]string{file})
+		if err != nil {
+			return // samples help to compress; who uses the file reports it
+		}
+		for _, cert := range certs {
+			out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
+		}
+	}
+	if config.Signature.Certificate != "" {
+		add(config.Signature.Certificate)
+	}
 	for _, p := range c.Parties() {
 		for _, reg := range p.Certificates {
-			certs, err := readCertificates([]string{reg.File})
-			if err != nil {
-				continue // samples help to compress; the registry has reported the file
-			}
-			for _, cert := range certs {
-				out = append(out, []byte(base64.StdEncoding.EncodeToString(cert.DER)))
-			}
+			add(reg.File)
 		}
 	}
 	return out

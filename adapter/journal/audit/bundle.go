@@ -54,6 +54,9 @@ type Exhibit struct {
 	Certificate []byte            // DER, as the entry names it
 	Revocation  []byte            // what the entry names: the answer about revocation that decided, or the list of those that did
 	Answers     [][]byte          // where Revocation is a list: those of its answers that are kept
+	Poll        []byte            // envelopes of what proves a delivery or an acknowledgement; need the opening of the
+	Answer      []byte            // entry's receipt (journal.Receipt)
+	Ack         []byte
 }
 
 // Manifest lists what a bundle was made of. Its SHA-256 stands, committed to, in
@@ -112,7 +115,7 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		indexes = append(indexes, x.Index)
 		files[leavesFile] = append(append(files[leavesFile], leaf...), '\n')
 		// Half of the limits, for proofs and reports come on top.
-		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + 4096 // what its part of the proof and of the reports may take
+		total += len(leaf) + len(x.Envelope) + len(x.Certificate) + len(x.Revocation) + len(x.Poll) + len(x.Answer) + len(x.Ack) + 4096 // what its part of the proof and of the reports may take
 		for _, a := range x.Answers {
 			total += len(a)
 		}
@@ -229,6 +232,11 @@ const (
 	exportOpening = "export/opening.json"
 )
 
+// receiptName is where a poll, an answer or an Ack stands.
+func receiptName(index int64, what string) string {
+	return fmt.Sprintf("receipts/%d.%s.xml", index, what)
+}
+
 func reportName(language string) string {
 	return "report." + language + ".html"
 }
@@ -257,6 +265,11 @@ func (x *Exhibit) put(files map[string][]byte) error {
 	}
 	for _, a := range x.Answers {
 		files[answerName(hexDigest(a))] = a
+	}
+	for what, envelope := range map[string][]byte{"poll": x.Poll, "answer": x.Answer, "ack": x.Ack} {
+		if envelope != nil {
+			files[receiptName(x.Index, what)] = envelope
+		}
 	}
 	return nil
 }
@@ -311,6 +324,11 @@ type EvidenceEntry struct {
 	// Revocation are the answers, as far as the bundle has them, by which the
 	// certificates of the call were judged, that about the caller's own first.
 	Revocation [][]byte
+	// Receipt is what the entry commits to as proof of a delivery or of an
+	// acknowledgement, when that is disclosed; Poll, Answer and Ack are its envelopes,
+	// as far as the bundle has them.
+	Receipt           *journal.Receipt
+	Poll, Answer, Ack []byte
 }
 
 // VerifyBundle verifies a bundle of the given size. policy is the auditor's own;
@@ -528,8 +546,15 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 			return fmt.Errorf("field %q is not what the entry commits to", o.Field)
 		}
 		seen[o.Field] = true
-		if o.Field == journal.FieldDigest {
+		switch o.Field {
+		case journal.FieldDigest:
 			digest = o.Value
+		case journal.FieldReceipt:
+			r, err := journal.ParseReceipt(o.Value)
+			if err != nil {
+				return err
+			}
+			x.Receipt = &r
 		}
 	}
 	if envelope, ok := files[envelopeName(x.Index)]; ok {
@@ -539,11 +564,37 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 		}
 		x.Envelope = envelope
 	}
+	if err := x.receipts(files, used); err != nil {
+		return err
+	}
 	var err error
 	if x.Certificate, err = named(files, used, "certificates/"+x.Leaf.Certificate+".der", x.Leaf.Certificate); err != nil {
 		return err
 	}
 	return x.judged(files, used)
+}
+
+// receipts takes the envelopes that the entry's receipt vouches for.
+func (x *EvidenceEntry) receipts(files map[string][]byte, used map[string]bool) error {
+	r := journal.Receipt{}
+	if x.Receipt != nil {
+		r = *x.Receipt
+	}
+	for _, one := range []struct {
+		what, digest string
+		into         *[]byte
+	}{{"poll", r.Poll, &x.Poll}, {"answer", r.Answer, &x.Answer}, {"ack", r.Ack, &x.Ack}} {
+		name := receiptName(x.Index, one.what)
+		envelope, ok := files[name]
+		if !ok {
+			continue
+		}
+		if one.digest == "" || hexDigest(envelope) != one.digest {
+			return fmt.Errorf("%s is not the one that the entry commits to", name)
+		}
+		used[name], *one.into = true, envelope
+	}
+	return nil
 }
 
 // judged takes the answers about revocation that this entry names, by itself or by

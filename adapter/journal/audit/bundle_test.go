@@ -66,7 +66,8 @@ func same(a, b *audit.Evidence) bool {
 	for i := range a.Entries {
 		x, y := a.Entries[i], b.Entries[i]
 		if x.Index != y.Index || !bytes.Equal(x.Bytes, y.Bytes) || !slices.Equal(x.Openings, y.Openings) || !bytes.Equal(x.Envelope, y.Envelope) ||
-			!bytes.Equal(x.Certificate, y.Certificate) || !slices.EqualFunc(x.Revocation, y.Revocation, bytes.Equal) {
+			!bytes.Equal(x.Certificate, y.Certificate) || !slices.EqualFunc(x.Revocation, y.Revocation, bytes.Equal) ||
+			!bytes.Equal(x.Poll, y.Poll) || !bytes.Equal(x.Answer, y.Answer) || !bytes.Equal(x.Ack, y.Ack) {
 			return false
 		}
 	}

@@ -98,7 +98,23 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 		for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered, journal.KindAcknowledged} {
 			e := accepted
 			e.Kind, e.Digest, e.Certificate, e.Revocation, e.Personal = kind, "", "", "", nil
-			exhibits, events = append(exhibits, audit.Exhibit{Index: head.Tree.N + int64(len(events))}), append(events, e)
+			step := audit.Exhibit{Index: head.Tree.N + int64(len(events))}
+			var receipt journal.Receipt
+			switch kind {
+			case journal.KindDelivered:
+				step.Poll, step.Answer = fmt.Appendf(nil, "<poll>%d</poll>", step.Index), fmt.Appendf(nil, "<answer>%d</answer>", step.Index)
+				receipt = journal.Receipt{Poll: hexSHA256(step.Poll), Answer: hexSHA256(step.Answer)}
+			case journal.KindAcknowledged:
+				step.Ack = fmt.Appendf(nil, "<ack>%d</ack>", step.Index)
+				receipt = journal.Receipt{Ack: hexSHA256(step.Ack)}
+			}
+			if receipt != (journal.Receipt{}) {
+				e.Personal = []journal.PersonalField{receipt.Field()}
+			}
+			if x.Envelope == nil { // nor those of the receipts
+				step.Poll, step.Answer, step.Ack = nil, nil, nil
+			}
+			exhibits, events = append(exhibits, step), append(events, e)
 		}
 	}
 	d.ok(book.Add(events...))
@@ -107,7 +123,7 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 	for i := range exhibits {
 		x := &exhibits[i]
 		indexes = append(indexes, x.Index)
-		if x.Certificate != nil {
+		if x.Certificate != nil || x.Poll != nil || x.Ack != nil {
 			x.Openings, err = d.Opened(book, x.Index)
 			d.ok(err)
 		}

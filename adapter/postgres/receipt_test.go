@@ -1,0 +1,194 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
+)
+
+// answering is a poll of REGISTRY's queue whose answer is made by the given function.
+func answering(w *world, answer func(*adapter.Delivery) ([]byte, error)) adapter.Poll {
+	return adapter.Poll{Queue: adapter.Queue{System: "RRTR01", Kind: adapter.QueueRequests}, Now: w.now, For: 15 * time.Minute,
+		Event: journal.Event{Node: "node-1", Outcome: "ok"}, Envelope: []byte("<poll/>"), Answer: answer}
+}
+
+// A poll that finds a message commits once, and so does an Ack; what finds nothing
+// commits nothing and leaves nothing.
+func TestReceiptsCostNoCommits(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	m := w.message()
+	w.put(m)
+	commits := func() int { return w.count("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint") }
+	rows := func() int {
+		return w.count("SELECT (SELECT count(*) FROM receipt) + (SELECT count(*) FROM journal_pending)")
+	}
+	poll := answering(w, func(d *adapter.Delivery) ([]byte, error) { return append([]byte("<answer>"), d.Message.Body...), nil })
+	step := func(what string, commit, row int, do func() error) {
+		t.Helper()
+		c, r := commits(), rows()
+		if err := do(); err != nil && !errors.Is(err, adapter.ErrNotAwaiting) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if c, r = commits()-c, rows()-r; c != commit || r != row {
+			t.Errorf("%s: %d commits and %d rows, want %d and %d", what, c, r, commit, row)
+		}
+	}
+	lease := func() error { _, err := w.Lease(ctx, poll); return err }
+	ack := func() error { return w.Ack(ctx, "RRTR01", m.MessageID, w.now, journal.Event{}, []byte("<ack/>")) }
+	step("a poll", 1, 2, lease) // an event and what is kept
+	step("an empty poll", 0, 0, lease)
+	step("an Ack", 1, 2, ack)
+	step("an Ack of nothing", 0, 0, ack)
+	got, err := w.Receipts(ctx, m.ID)
+	if err != nil || len(got) != 2 || string(got[0].Poll) != "<poll/>" || !bytes.Equal(got[0].Answer, append([]byte("<answer>"), m.Body...)) || string(got[1].Ack) != "<ack/>" ||
+		got[0].Queue != poll.Queue || got[0].Attempt != 1 || got[1].Attempt != 1 {
+		t.Errorf("kept %v, %v", got, err)
+	}
+}
+
+// A message for which no answer can be made was not delivered: there is no event and
+// no attempt, and it does not stand in the way of the others.
+func TestNoAnswerIsNoDelivery(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	first, second := w.message(), w.message()
+	w.put(first)
+	w.put(second)
+	broken := errors.New("the signer is away")
+	poll := answering(w, func(*adapter.Delivery) ([]byte, error) { return nil, broken })
+	if _, err := w.Lease(ctx, poll); !errors.Is(err, broken) {
+		t.Fatalf("a poll without an answer: %v", err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		w.Lease(ctx, answering(w, func(*adapter.Delivery) ([]byte, error) { panic("a bug") }))
+	}()
+	gone, leave := context.WithCancel(ctx)
+	later := w.message()
+	w.put(later)
+	if _, err := w.Lease(gone, answering(w, func(*adapter.Delivery) ([]byte, error) { leave(); return []byte("x"), nil })); err == nil {
+		t.Error("somebody who has gone was told of a message")
+	}
+	good := answering(w, func(*adapter.Delivery) ([]byte, error) { return []byte("<answer/>"), nil })
+	if d, err := w.Lease(ctx, good); err != nil || d != nil {
+		t.Errorf("what stepped aside came back at once: %+v, %v", d, err)
+	}
+	good.Now = w.now.Add(16 * time.Minute)
+	for _, want := range []*adapter.Message{first, second} {
+		d, err := w.Lease(ctx, good)
+		if err != nil || d == nil || d.Message.MessageID != want.MessageID || d.Attempt != 1 {
+			t.Fatalf("after the lease: %+v, %v; want the first delivery of %s", d, err, want.MessageID)
+		}
+		w.wantKinds(want, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered)
+	}
+}
+
+// A slow caller does not take the others of its statement with it for ever, and whoever
+// left while his message was being found gives it to the next one.
+func TestPollsOfOneStatement(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	for range 8 {
+		w.put(w.message())
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var polls []adapter.Poll
+	for i := range 8 {
+		polls = append(polls, answering(w, func(d *adapter.Delivery) ([]byte, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[d.Message.ID.String()]++; i%4 == 3 {
+				return nil, fmt.Errorf("poll %d cannot be answered", i)
+			}
+			return fmt.Appendf(nil, "<answer>%d</answer>", i), nil
+		}))
+	}
+	got, err := postgres.LeaseTogether(w.Store, polls...)
+	if err == nil || len(seen) != 8 {
+		t.Errorf("%d messages were handed to callers, %v; want all 8 and the two errors", len(seen), err)
+	}
+	delivered := 0
+	for i, id := range got {
+		if failed := i%4 == 3; failed != (id == [16]byte{}) {
+			t.Errorf("poll %d got %s", i, id)
+		}
+		if id != [16]byte{} {
+			delivered++
+			if kept, err := w.Receipts(ctx, id); err != nil || len(kept) != 1 || string(kept[0].Answer) != fmt.Sprintf("<answer>%d</answer>", i) {
+				t.Errorf("poll %d: kept %v, %v", i, kept, err)
+			}
+		}
+	}
+	if events := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = 'delivered'"); events != delivered || delivered != 6 {
+		t.Errorf("%d events for %d deliveries", events, delivered)
+	}
+}
+
+// Receipts are sealed with the key of their message and each for its place: they are
+// nowhere in the clear, and go when their message's content goes, by an order or by
+// retention.
+func TestReceiptsAreSealedAndEndWithTheirMessage(t *testing.T) {
+	w, dir := sealedWorld(t)
+	ctx := context.Background()
+	d := journaltest.NewDesk(t)
+	if _, err := w.Store.Journal(ctx, journaltest.Origin, d.Vault); err != nil {
+		t.Fatal(err)
+	}
+	m, moved, old := w.secret(), w.secret(), w.secret()
+	w.through(m, moved, old)
+	w.exec("DELETE FROM journal_pending") // where events wait, for a moment, for the vault of values
+	if all := w.raw(); bytes.Contains(all, []byte(snils)) {
+		t.Error("receipts are kept in the clear")
+	}
+	for _, s := range []*postgres.Store{w.Store, w.another(postgres.Options{Vault: openVault(t, dir)})} {
+		got, err := s.Receipts(ctx, m.ID)
+		if err != nil || len(got) != 2 || string(got[0].Answer) != "<answer><own>"+snils+"</own>"+string(m.Body)+"</answer>" || string(got[1].Ack) != "<ack>"+snils+"</ack>" {
+			t.Fatalf("kept %v, %v", got, err)
+		}
+	}
+	if _, err := w.another(postgres.Options{}).Receipts(ctx, m.ID); !errors.Is(err, postgres.ErrVault) {
+		t.Errorf("a node without a vault reads: %v", err)
+	}
+	w.exec("UPDATE receipt SET attempt = 2 WHERE message = '" + moved.ID.String() + "'")
+	if got, err := w.Receipts(ctx, moved.ID); err == nil {
+		t.Errorf("receipts of another delivery: %v", got)
+	}
+	var gone *adapter.ErasedError
+	ended := func(m *adapter.Message, how string) {
+		t.Helper()
+		if got, err := w.Receipts(ctx, m.ID); !errors.As(err, &gone) {
+			t.Errorf("%s: %v, %v", how, got, err)
+		}
+		if n := w.count("SELECT count(*) FROM receipt WHERE message = $1", [16]byte(m.ID)); n != 0 {
+			t.Errorf("%s: %d receipts are left", how, n)
+		}
+	}
+	if n, err := w.EraseContent(ctx, postgres.EraseOrder{Messages: []uuid.UUID{m.ID}, Ground: "152-FZ, art. 21", By: "operator duty", Confirmed: "operator head", At: w.now}); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	ended(m, "erased")
+	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return []string{old.Service} }, For: func(string, bool) time.Duration { return 30 * 24 * time.Hour },
+		Ground: "order 7", Now: func() time.Time { return w.now.AddDate(0, 0, 40) }, Log: slog.New(slog.DiscardHandler)}
+	if err := r.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended(old, "past its time")
+}
