@@ -96,7 +96,16 @@ type JournalConfig struct {
 	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
+	Timestamp TimestampConfig `yaml:"timestamp"`
 	Retention RetentionConfig `yaml:"retention"`
+}
+
+// TimestampConfig says who puts his time to the journal's checkpoints. The node that
+// signs asks.
+type TimestampConfig struct {
+	URL     string   `yaml:"url"`     // of a time-stamping authority (RFC 3161); empty: nobody is asked
+	Anchors []string `yaml:"anchors"` // PEM files with the roots of the authority, or its own certificate; needed with url
+	Every   Period   `yaml:"every"`   // default 1m
 }
 
 // RetentionConfig says how long what stands behind the journal's entries is
@@ -382,7 +391,7 @@ func (c *Config) resolve(dir string) {
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Journal.Timestamp.Anchors, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
 				paths = append(paths, &list[i])
@@ -467,6 +476,13 @@ func (c Config) check(f *yamlFile) {
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")
+	}
+	if t := c.Journal.Timestamp; t.URL != "" && (!isURL(t.URL) || len(t.Anchors) == 0) {
+		f.errorf("journal.timestamp", "url is an http(s) address, and anchors name the authority's roots: a token of anybody else proves nothing")
+	} else if t.URL == "" && (len(t.Anchors) > 0 || t.Every > 0) {
+		f.errorf("journal.timestamp", "url is missing")
+	} else if t.Every > 0 && t.Every.D() < time.Second {
+		f.errorf("journal.timestamp", "every is shorter than a second")
 	}
 	if r := c.Journal.Retention; (r.Personal > 0 || r.Envelope > 0) && r.Ground == "" {
 		f.errorf("journal.retention", "forgetting values needs a ground, which the journal will show")
@@ -622,6 +638,9 @@ func (c Config) checkFiles(f *yamlFile) {
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Journal.Timestamp.Anchors {
+		files = append(files, named{fmt.Sprintf("journal.timestamp.anchors.%d", i), k, false})
 	}
 	for i, k := range c.Kafka.SealKeys {
 		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})

@@ -30,7 +30,7 @@ func sampleFolder(t *testing.T, change func([]byte) []byte) string {
 		src = change(src)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"tls.pem", "tls.key", "partners.pem", "database.url", "kafka-ca.pem", "kafka.password", "journal.key", "bus.key", "bus.pem", "replyto.key", "roots.pem", "issuer.crl", "kafka.pem", "kafka.key", "bus.password"} {
+	for _, name := range []string{"tls.pem", "tls.key", "partners.pem", "database.url", "kafka-ca.pem", "kafka.password", "journal.key", "bus.key", "bus.pem", "replyto.key", "roots.pem", "issuer.crl", "kafka.pem", "kafka.key", "bus.password", "tsa.pem"} {
 		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), 32), 0o600); err != nil {
 			t.Fatal(err)
 		}

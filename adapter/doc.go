@@ -15,7 +15,8 @@
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
 //	submit.go        submit        identifier, service, schema, personal
 //	                               signature, attachments, route, access, end of
-//	                               life, room, files in the store -> admitted
+//	                               life, room, files in the store, whom it is
+//	                               about and on what ground -> admitted
 //	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it. Its content is sealed on the way
@@ -42,7 +43,7 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go, routecode.go (services and parties as folders) and samples.go
+// registryfiles.go, subjectfiles.go (services and parties as folders) and samples.go
 // (what lint says of their samples), replyto.go (reply addresses), seal.go (what
 // proves a record to be ours), messageid.go, limits.go (rates, strangers, depths of
 // queues), describe.go (WSDL, health, the front page), watch.go (what stands

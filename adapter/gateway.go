@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
+	"mezhved/adapter/settings"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -110,6 +111,10 @@ type Gateway struct {
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
+
+	reloading sync.Mutex
+	told      atomic.Pointer[settings.State] // the settings that the journal was told of; nil: not known yet
+	marks     map[string]string              // of secrets, made by Opened
 }
 
 // scratch is what one call needs and the next may reuse.
@@ -235,11 +240,18 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 		t.reload()
 	}
 	before := g.registry.Catalog().Digest
-	found := g.registry.Reload()
+	g.reloading.Lock() // one difference at a time
+	defer g.reloading.Unlock()
+	found, err := g.registry.reload(func(c *Catalog) error { return g.tellChanges(ctx, "reload", c) })
 	if bad := found.Errors(); len(bad) > 0 {
 		g.metrics.reloads.WithLabelValues("refused").Inc()
 		g.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())
 		return found
+	}
+	if err != nil {
+		g.metrics.reloads.WithLabelValues("refused").Inc()
+		g.log.Error("the registry was not reloaded, because the journal could not be told of it; the old set stays in force: reload again when the store answers", "error", loggable(err))
+		return append(found, finding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
 	}
 	g.metrics.reloads.WithLabelValues("ok").Inc()
 	c := g.registry.Catalog()
@@ -249,9 +261,6 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 		return found
 	}
 	g.log.Info("registry reloaded", "services", len(c.services), "parties", len(c.parties), "digest", c.Digest)
-	if err := g.configChanged(ctx, c.Digest); err != nil {
-		g.log.Error("the reload is not in the journal", "error", err)
-	}
 	return found
 }
 

@@ -201,11 +201,6 @@ func (r *rates) giveBack(over map[Mnemonic]int) {
 	}
 }
 
-// configChanged puts a new set of services and parties into the journal.
-func (g *Gateway) configChanged(ctx context.Context, digest string) error {
-	return g.store.Record(ctx, journal.Event{Kind: journal.KindConfigChanged, Time: g.now().UTC(), Node: g.config.Node, Digest: digest})
-}
-
 // depths is what was last seen of the queues, with what this node has accepted
 // since added. It is good enough to refuse before a queue grows without end.
 type depths struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/contentpath"
+	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
@@ -41,16 +42,26 @@ func OpenRegistry(services, parties string, now func() time.Time) (*Registry, Fi
 // Reload reads the folders again. With errors among the findings the set in
 // force stays as it is.
 func (r *Registry) Reload() Findings {
+	found, _ := r.reload(func(*Catalog) error { return nil })
+	return found
+}
+
+// reload is Reload when agree has nothing against the new set; its error leaves the
+// old one in force.
+func (r *Registry) reload(agree func(*Catalog) error) (Findings, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reader := catalogReader{now: r.now(), old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
 	c := reader.read(r.services, r.parties)
 	if len(reader.findings.Errors()) > 0 {
-		return reader.findings
+		return reader.findings, nil
+	}
+	if err := agree(c); err != nil {
+		return reader.findings, err
 	}
 	r.compiled = reader.compiled
 	r.current.Store(c)
-	return reader.findings
+	return reader.findings, nil
 }
 
 // Catalog is the set in force.
@@ -60,6 +71,7 @@ func (r *Registry) Catalog() *Catalog { return r.current.Load() }
 type Catalog struct {
 	Digest string // hex SHA-256 over everything that was read, for the journal
 
+	settings settings.State // as they were read, to tell what is changed
 	parties  map[Mnemonic]*Party
 	byCert   map[[32]byte]*Party
 	services []*Service // by name, then version as read

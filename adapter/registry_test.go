@@ -33,6 +33,24 @@ func TestLint(t *testing.T) {
 	service("cast/1", good+"broadcast: true\nrouting: {xpath: /A}\n")
 	service("route/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: //A\n", 1))
 	service("table/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A\n  table: {\"1\": MOSCOW}\n", 1))
+	service("person/1", good+`personal:
+  request:
+    - {field: snils, xpath: /A}
+    - {field: inn, xpath: /B}
+    - {field: Snils, xpath: /A}
+    - {field: case, xpath: /A}
+    - {field: name-2, xpath: /A}
+    - {field: snils, xpath: /A}
+    - {field: other, xpath: /A, as: words}
+    - {field: none}
+  response:
+    - {field: name, xpath: /B/Snils}
+ground:
+  legal: /A/@law
+  consent: [/A, /C]
+`)
+	service("person/2", good+"personal: {request: {field: snils, xpath: /A, as: text}}\n")
+	service("route/2", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A/Code\n  table: {\"1\": REGISTRY}\n", 1))
 	write("services/twice/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/ok/1"))
 	write("services/twice/1/s.xsd", strings.ReplaceAll(schema, "NS", "urn://lint/ok/1"))
 	write("services/noxsd/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/noxsd"))
@@ -75,6 +93,19 @@ func TestLint(t *testing.T) {
 		"services/route/1/service.yaml:5:10: routing.xpath: path \"//A\"",
 		"services/table/1/service.yaml:6:16: routing.table.1: MOSCOW is not among the providers",
 		"is a root of ok 1 already",
+		`services/person/1/service.yaml:8:27: personal.request.1.xpath: path "/B": it begins with B, the root is {urn://lint/person/1}A`,
+		`services/person/1/service.yaml:9:15: personal.request.2.field: a name such as snils is expected`,
+		`services/person/1/service.yaml:10:15: personal.request.3.field: "case" is the journal's own name for something else`,
+		`services/person/1/service.yaml:11:15: personal.request.4.field: a name such as snils is expected`,
+		`services/person/1/service.yaml:12:15: personal.request.5.field: snils is listed twice`,
+		`services/person/1/service.yaml:13:37: personal.request.6.as: digits, text, date, exact or hash is expected, not "words"`,
+		`services/person/1/service.yaml:14:`,
+		`personal.request.7: where does it stand? give xpath, or parts`,
+		`services/person/1/service.yaml:16:28: personal.response.0.xpath: path "/B/Snils": the schema allows no element Snils there, nor any other`,
+		`services/person/1/service.yaml:18:10: ground.legal: path "/A/@law": the schema allows no attribute @law there, nor any other`,
+		`services/person/1/service.yaml:19:17: ground.consent.1: path "/C": it begins with C`,
+		`services/person/2/service.yaml:5:21: personal.request: snils is spelled as digits in another service and as text here`,
+		`services/route/2/service.yaml:5:10: warning: routing.xpath: path "/A/Code": the schema allows no element Code there, nor any other: no request can be routed by it`,
 		"services/noxsd/1/service.yaml: schemas: there is no .xsd",
 		"services/badxsd/1/s.xsd:1:",
 		"services/missing/1/service.yaml: no such file",

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mezhved/adapter/contentpath"
+	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/xsd"
 )
@@ -120,7 +121,7 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 	r.sum, r.forms = sha256.New(), map[string]subject.Form{}
 	r.catalog = &Catalog{
 		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
-		byRoot: map[QName]*Service{}, byName: map[string][]*Service{},
+		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, settings: settings.State{},
 	}
 	r.readParties(parties)
 	r.readServices(services)
@@ -232,6 +233,11 @@ func (r *catalogReader) readParty(name string) {
 		return
 	}
 	r.catalog.parties[p.Mnemonic] = p
+	all := settings.Of(in)
+	for _, c := range p.Certificates {
+		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	r.catalog.settings["party "+string(p.Mnemonic)] = all
 }
 
 // parseZone reads an offset from UTC; empty: Moscow's. Names of zones are not
@@ -393,6 +399,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
 	}
+	all := settings.Of(in)
+	all["schema"] = "sha256:" + s.SchemaDigest
+	r.catalog.settings["service "+name+" "+version] = all
 	r.catalog.services = append(r.catalog.services, s)
 	r.catalog.byName[name] = append(r.catalog.byName[name], s)
 	for _, root := range []struct {

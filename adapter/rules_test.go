@@ -200,7 +200,7 @@ func TestTable(t *testing.T) {
 func TestEverySayingHasItsRussianForm(t *testing.T) {
 	sentences.Room{
 		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2, "say": 2}, Russian: sayingsRussian,
-		Files: []string{"registryfiles.go", "subjectfiles.go", "yamlfile.go", "samples.go"},
+		Files: []string{"registryfiles.go", "subjectfiles.go", "gateway.go", "yamlfile.go", "samples.go"},
 		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
 			"UTC responses statuses draft test published retired snils a-z digits text date exact hash xpath parts"),
 	}.Check(t)

@@ -59,9 +59,12 @@ var sayingsRussian = map[string]string{
 	"a size such as 512, 64KB or 5MB is expected, not %q":                                  "ожидается размер вида 512, 64KB или 5MB, а не %q",
 	"a period such as 90s, 15m, 24h or 30d is expected, not %q":                            "ожидается промежуток вида 90s, 15m, 24h или 30d, а не %q",
 
+	"the journal could not be told of the change, so the old set stays in force: reload again when the store answers": "журнал не смог принять запись об изменении, поэтому действует прежний набор: перечитайте его, когда хранилище ответит",
+
 	// A party.
 	"%q: letters, digits, _ . and - are expected, 100 at most":                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
 	"responses or statuses is expected, not %q":                                   "ожидается responses или statuses, а не %q",
+	"is shorter than a day: content ends by whole days":                           "короче суток: срок содержимого считается целыми сутками",
 	"is shorter than a second":                                                    "короче секунды",
 	"must not be negative":                                                        "не может быть отрицательным",
 	"%s is registered by another file already":                                    "%s уже зарегистрирован другим файлом",

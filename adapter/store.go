@@ -32,6 +32,13 @@ type Store interface {
 	// configuration, evidence read.
 	Record(ctx context.Context, events ...journal.Event) error
 
+	// ChangeSettings keeps the settings of a node, as it encodes them, together with
+	// the events that tell what is different.
+	ChangeSettings(ctx context.Context, node string, state []byte, events ...journal.Event) error
+
+	// Settings gives what ChangeSettings kept last for a node; nil when it never did.
+	Settings(ctx context.Context, node string) ([]byte, error)
+
 	// Refuse commits the event of a refused call together with the bytes that
 	// were refused (the HTTP body as far as it was read, already capped by the
 	// caller; nil when there is nothing to keep). They are found again by

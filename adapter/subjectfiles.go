@@ -3,8 +3,8 @@ package adapter
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/journal"
@@ -37,9 +37,6 @@ type groundFile struct {
 
 // reserved are the names of fields that have a meaning in the journal already.
 var reserved = append([]string{journal.FieldDigest, journal.FieldRow, "actor", "query"}, subject.Grounds...)
-
-// fieldName is what a field may be called; name-2 is the second value of name.
-var fieldName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,27}$`)
 
 // checkSubject makes the plans by which the journal is told whom a message is about
 // and on what ground it asks, and holds every path against the compiled schema: one
@@ -125,9 +122,9 @@ func (r *catalogReader) personalField(f *yamlFile, at string, one personalField,
 	def(&field.Form, subject.FormOf(one.Field))
 	good := len(f.findings)
 	switch {
-	case !fieldName.MatchString(one.Field) || journal.FieldBase(one.Field) != one.Field:
+	case !journal.ValidName(one.Field) || len(one.Field) > subject.LongestName || journal.FieldBase(one.Field) != one.Field:
 		f.errorf(join(at, "field"), "a name such as snils is expected, of a-z, 0-9 and '-', at most 28 long, that does not end in a number, not %q", one.Field)
-	case slices.Contains(reserved, one.Field):
+	case slices.Contains(reserved, one.Field) || strings.HasPrefix(one.Field, subject.Sought("")):
 		f.errorf(join(at, "field"), "%q is the journal's own name for something else", one.Field)
 	case slices.ContainsFunc(before, func(b subject.Field) bool { return b.Name == one.Field }):
 		f.errorf(join(at, "field"), "%s is listed twice", one.Field)

@@ -157,6 +157,11 @@ func (b *Breakable) Record(ctx context.Context, events ...journal.Event) error {
 	return b.do("Record", func() error { return b.Store.Record(ctx, events...) })
 }
 
+// ChangeSettings is adapter.Store.ChangeSettings.
+func (b *Breakable) ChangeSettings(ctx context.Context, node string, state []byte, events ...journal.Event) error {
+	return b.do("ChangeSettings", func() error { return b.Store.ChangeSettings(ctx, node, state, events...) })
+}
+
 // Refuse is adapter.Store.Refuse.
 func (b *Breakable) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
 	return b.do("Refuse", func() error { return b.Store.Refuse(ctx, ev, contentType, body) })

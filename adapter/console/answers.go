@@ -322,7 +322,12 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 	if err != nil {
 		return err
 	}
-	b := audit.Bundler{Tiles: c.Journal, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
+	return c.giveBundle(ctx, w, who, what, title, exhibits)
+}
+
+// giveBundle makes a bundle, which is an entry itself, and sends it.
+func (c *Console) giveBundle(ctx context.Context, w http.ResponseWriter, who Actor, what reading, title string, exhibits []audit.Exhibit) error {
+	b := audit.Bundler{Tiles: c.Journal, Stamped: c.Journal.Stamped, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
 		Append: func(ctx context.Context, e journal.Event) error { return c.Store.Record(ctx, e) }}
 	read := c.readEvent(who, what)
 	read.Message = newMessage()

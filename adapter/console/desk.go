@@ -24,6 +24,7 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/queues", c.page("queues", c.pageQueues))
 	r.Get("/search", c.page("search", c.pageSearch))
 	r.Post("/search", c.page("search", c.pagePerson))
+	r.Post("/report", c.page("report", c.pageReport))
 	r.Get("/trace", c.goTrace)
 	r.Get("/trace/{id}", c.page("trace", c.pageTrace))
 	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))
@@ -141,7 +142,8 @@ type searchPage struct {
 	By       string // group of the totals
 	Found    *Found
 	Totals   *Totals
-	Most     int64 // largest total, for the bars
+	Most     int64    // largest total, for the bars
+	Fields   []string // that a value can be looked for by
 	Kinds    []journal.Kind
 	NextPage string
 	Bundle   string // addresses of what can be taken away
@@ -162,7 +164,7 @@ func (c *Console) pageSearch(r *http.Request, who Actor) (any, error) {
 	default:
 		by = "day"
 	}
-	p := &searchPage{Question: &question{zone: c.zoneOf(readerOf(r))}, By: by, Kinds: kinds, Asked: len(values) > 0}
+	p := &searchPage{Question: &question{zone: c.zoneOf(readerOf(r))}, By: by, Kinds: kinds, Fields: c.personalFields(), Asked: len(values) > 0}
 	if err := p.Question.read(values, []string{"by"}); err != nil {
 		return nil, err
 	}
@@ -223,7 +225,7 @@ func (c *Console) pagePerson(r *http.Request, who Actor) (any, error) {
 	if err := c.note(r.Context(), who, q.reading("search")); err != nil {
 		return nil, err
 	}
-	p := &searchPage{Question: q, By: "kind", Kinds: kinds, Asked: true}
+	p := &searchPage{Question: q, By: "kind", Kinds: kinds, Fields: c.personalFields(), Asked: true}
 	var err error
 	if p.Found, err = c.search(r.Context(), q); err != nil {
 		return nil, err
@@ -322,15 +324,35 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
 }
 
+// entryPage is an entry; of a change it tells what it was, which is noted for
+// everybody.
+type entryPage struct {
+	*Single
+	Changed *Changed
+}
+
 func (c *Console) pageEntry(r *http.Request, who Actor) (any, error) {
 	index, err := indexOf(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.note(r.Context(), who, reading{act: "entry", query: r.URL.Path}); err != nil {
+	one, err := c.single(r.Context(), index)
+	if err != nil {
 		return nil, err
 	}
-	return c.single(r.Context(), index)
+	p := &entryPage{Single: one}
+	change := one.Kind == string(journal.KindConfigChanged)
+	if err := c.note(r.Context(), who, reading{act: "entry", query: r.URL.Path, always: change}); err != nil {
+		return nil, err
+	}
+	if change {
+		told, err := c.changed(r.Context(), &one.Entry)
+		if err != nil {
+			return nil, err
+		}
+		p.Changed = &told
+	}
+	return p, nil
 }
 
 // single is an entry without its openings.

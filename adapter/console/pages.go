@@ -19,13 +19,14 @@ var pageFiles embed.FS
 
 // pages are the templates of every page for every kind of reader.
 type pages struct {
-	of map[reader]map[string]*template.Template
+	of    map[reader]map[string]*template.Template
+	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "search", "trace", "incident", "message", "entry", "services", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "search", "trace", "incident", "message", "entry", "report", "services", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
-	p := &pages{of: map[reader]map[string]*template.Template{}}
+	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
 	for _, to := range []reader{{"ru", false}, {"ru", true}, {"en", false}, {"en", true}} {
 		p.of[to] = map[string]*template.Template{}
 		for _, name := range pageNames {
@@ -35,6 +36,11 @@ func (c *Console) loadPages() (*pages, error) {
 			}
 			p.of[to][name] = t
 		}
+		t, err := template.New("print.html").Funcs(c.functions(to)).ParseFS(pageFiles, "pages/print.html", "pages/parts.html", "pages/report.html")
+		if err != nil {
+			return nil, err
+		}
+		p.print[to] = t
 	}
 	return p, nil
 }
@@ -224,5 +230,9 @@ var dictionary = map[string]Text{
 	"it cannot be read now":                                            {"сейчас прочитать нельзя", "it cannot be read now"},
 	"no checkpoint yet":                                                {"контрольной точки ещё нет", "no checkpoint yet"},
 	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"}, "channel": {"вход", "door"},
+	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
+	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
+	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
+	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
 	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -171,6 +170,9 @@ func (q *question) check() error {
 		if q.Person.Field == "" || q.Person.Value == "" {
 			return problem(http.StatusBadRequest, Text{"Поиск по значению: нужны и поле, и значение.", "person: field and value are both needed."})
 		}
+		if !journal.ValidName(q.Person.Field) || len(q.Person.Field) > subject.LongestName {
+			return problem(http.StatusBadRequest, Text{"Поле: ожидается имя вроде snils, а не %q.", "person: a field such as snils is expected, not %q."}, clipped(q.Person.Field, 40))
+		}
 		p.Values = append(p.Values, journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value})
 	}
 	for _, one := range [][2]string{{subject.Ground, q.Ground}, {subject.Case, q.Case}} {
@@ -231,14 +233,10 @@ func (q *question) reading(act string) reading {
 			r.fields = append(r.fields, f.name)
 		}
 	}
+	// The values themselves stand under their own names.
 	for _, v := range q.query.Values {
-		name := v.Field
-		if q.Person != nil && v.Field == q.Person.Field {
-			name = "person"
-			r.query += " person"
-		}
-		r.query += fmt.Sprintf(" %s=%s", v.Field, v.Value)
-		r.fields, r.always = append([]string{name}, r.fields...), true
+		r.query += " " + v.Field
+		r.fields, r.values, r.always = append([]string{v.Field}, r.fields...), append(r.values, v), true
 	}
 	return r
 }

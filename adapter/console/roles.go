@@ -18,6 +18,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/subject"
 )
 
 // Role is what somebody at the desk may do. Both may read everything; an
@@ -168,10 +169,11 @@ func (c *Console) newSession(who Actor) string {
 
 // reading is what somebody is about to be shown.
 type reading struct {
-	act    string   // search, trace, entry, proof, export, envelope, entries, overview
-	query  string   // what was asked, as asked; committed to, erasable
-	fields []string // names of the fields that were asked by
-	always bool     // content is disclosed: noted for operators, too
+	act    string                  // search, trace, entry, proof, export, envelope, entries, overview
+	query  string                  // what was asked, as asked; committed to, erasable
+	fields []string                // names of the fields that were asked by
+	values []journal.PersonalField // values that were asked by: see subject.Sought
+	always bool                    // content is disclosed: noted for operators, too
 }
 
 // note puts a reading into the journal before it happens. Its error stops the
@@ -199,6 +201,11 @@ func (c *Console) readEvent(who Actor, what reading) journal.Event {
 		Personal: []journal.PersonalField{{Field: "actor", Value: string(who.Role) + " " + who.Name}}}
 	if query != "" {
 		e.Personal = append(e.Personal, journal.PersonalField{Field: "query", Value: query})
+	}
+	for _, v := range what.values {
+		if spelled := subject.FormOf(v.Field).Spell(v.Value); spelled != "" {
+			e.Personal = append(e.Personal, journal.PersonalField{Field: subject.Sought(v.Field), Value: spelled})
+		}
 	}
 	if len(what.fields) > 8 { // the format's limit
 		what.fields = what.fields[:8]

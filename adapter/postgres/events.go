@@ -31,6 +31,33 @@ func (s *Store) Record(ctx context.Context, events ...journal.Event) error {
 	return nil
 }
 
+// ChangeSettings is adapter.Store.ChangeSettings.
+func (s *Store) ChangeSettings(ctx context.Context, node string, state []byte, events ...journal.Event) error {
+	encoded, err := encodeEvents(events)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, `WITH k AS (
+	INSERT INTO node_settings (node, state) VALUES ($2, $3) ON CONFLICT (node) DO UPDATE SET state = excluded.state, at = now()
+) `+recordSQL, encoded, node, string(state))
+	if err != nil {
+		return fmt.Errorf("recording %d changes of settings: %w", len(events), err)
+	}
+	return nil
+}
+
+// Settings is adapter.Store.Settings.
+func (s *Store) Settings(ctx context.Context, node string) (state []byte, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT state::text FROM node_settings WHERE node = $1", node).Scan(&state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings that were told last: %w", err)
+	}
+	return state, nil
+}
+
 // Refuse is adapter.Store.Refuse.
 func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
 	encoded, err := encodeEvents([]journal.Event{ev})

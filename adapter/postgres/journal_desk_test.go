@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -231,6 +234,98 @@ func (a *archive) anywhere(needles ...[]byte) []string {
 		}
 	}
 	return found
+}
+
+// The whole space of a field is tried, as somebody could who has the database, the
+// log and all evidence that was taken before, and as somebody could who has the
+// vault besides. It is a small space here, a thousand numbers; of eleven digits it
+// would be ten to the ninth, which is nothing that stops anybody. What stops them is
+// that nothing is kept which a value alone answers to: see package subject.
+func TestNothingIsFoundOfWhoWasErased(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	number := func(n int) string { return fmt.Sprintf("%03d", n) }
+	const erased, other = 417, 7
+	events := []journal.Event{}
+	for i, n := range []int{erased, other, erased} {
+		events = append(events, journal.Event{Kind: journal.KindAccepted, Time: a.Clock.Now(), Message: fmt.Sprintf("0190-%d", i), Sender: "MUNI01",
+			Personal: []journal.PersonalField{{Field: "snils", Value: number(other)}, {Field: "snils-2", Value: number(n + i)}}})
+	}
+	events[0].Personal[1].Value, events[2].Personal[1].Value = number(erased), number(erased)
+	events = append(events, journal.Event{Kind: journal.KindEvidenceRead, Time: a.Clock.Now(), Operation: "search", Personal: []journal.PersonalField{{Field: "by-snils", Value: number(erased)}}})
+	a.fill(events)
+
+	// Of each number: the entries that somebody finds who has everything; and whether
+	// somebody finds anything who has all of it but the vault.
+	type dictionary struct {
+		insider  map[int][]int64
+		outsider []int
+	}
+	try := func() (d dictionary) {
+		d.insider = map[int][]int64{}
+		leaves := a.everything()
+		open := map[int64][]journal.Opening{}
+		for _, row := range leaves {
+			var err error
+			open[row.Index], err = a.Openings(ctx, row.Index)
+			a.must(err)
+		}
+		for n := range 1000 {
+			mentions, err := a.Mentions(ctx, journal.PersonalField{Field: "snils", Value: number(n)}, time.Time{}, time.Time{})
+			a.must(err)
+			for _, m := range mentions {
+				d.insider[n] = append(d.insider[n], m.Index)
+			}
+			for _, row := range leaves { // every salt that can be read, against every commitment
+				for _, o := range open[row.Index] {
+					o.Value = number(n)
+					for _, c := range row.Leaf.Commit {
+						if o.Commitment() == c && !slices.Contains(d.insider[n], row.Index) {
+							d.insider[n] = append(d.insider[n], row.Index)
+						}
+					}
+				}
+			}
+			// Without the vault there is the value alone to compute from.
+			plain := sha256.Sum256([]byte(number(n)))
+			named := sha256.Sum256([]byte("snils\x00" + number(n)))
+			keyless := hmac.New(sha256.New, nil)
+			io.WriteString(keyless, "snils\x00"+number(n))
+			unsalted := journal.Opening{Value: number(n)}.Commitment()
+			if n == erased || n == other { // reading all tables is slow: two of the thousand
+				if found := a.anywhere(plain[:], plain[:16], named[:], named[:16], keyless.Sum(nil), keyless.Sum(nil)[:16], unsalted[:], unsalted[:16]); found != nil {
+					d.outsider = append(d.outsider, n)
+				}
+			}
+		}
+		return d
+	}
+	before := try()
+	if got := before.insider[erased]; !slices.Equal(got, []int64{0, 2, 3}) {
+		t.Fatalf("before the erasure the dictionary finds %v of the person, want 0, 2, 3: it proves nothing", got)
+	}
+	if before.outsider != nil {
+		t.Errorf("without the vault values are found: %v", before.outsider)
+	}
+	mentions, err := a.Mentions(ctx, journal.PersonalField{Field: "snils", Value: number(erased)}, time.Time{}, time.Time{})
+	a.must(err)
+	for _, m := range mentions {
+		_, err := a.Erase(ctx, m.Index, m.Fields, "art. 21 of the data law", "registrar", a.Clock.Now())
+		a.must(err)
+	}
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	after := try()
+	for n, got := range after.insider {
+		if want := before.insider[n]; n != erased && !slices.Equal(got, want) {
+			t.Errorf("number %s: %v is found, before it was %v", number(n), got, want)
+		}
+	}
+	if got := after.insider[erased]; got != nil || after.outsider != nil {
+		t.Errorf("after the erasure the dictionary finds %v of the person, without the vault %v", got, after.outsider)
+	}
+	if len(after.insider) != len(before.insider)-1 {
+		t.Errorf("%d numbers are found, before they were %d", len(after.insider), len(before.insider))
+	}
 }
 
 func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {

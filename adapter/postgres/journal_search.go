@@ -211,25 +211,72 @@ func entriesOf(rows pgx.Rows) (messages []string, indexes []int64, err error) {
 // entries' commitments: ask the node that has.
 var ErrNoVault = errors.New("this node has not the keys of the journal's values")
 
-// committed finds the entries that commit to a value, however it is spelled, and
-// their messages.
-func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+// tokens are the search tokens of a value of the fields, however it is spelled.
+func (j *Journal) tokens(value string, fields ...string) ([][]byte, error) {
 	if j.vault == nil {
-		return nil, nil, ErrNoVault
+		return nil, ErrNoVault
 	}
-	var blinds [][]byte
-	for _, spelling := range subject.Spellings(p.Value) {
-		blind, err := j.vault.Blind(p.Field, spelling)
-		if err != nil {
-			return nil, nil, err
+	var out [][]byte
+	for _, spelling := range subject.Spellings(value) {
+		for _, field := range fields {
+			blind, err := j.vault.Blind(field, spelling)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, blind)
 		}
-		blinds = append(blinds, blind)
 	}
-	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = ANY ($1) AND o.blind <> ''`, blinds)
+	return out, nil
+}
+
+// committed finds the entries that commit to a value, and their messages.
+func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+	tokens, err := j.tokens(p.Value, p.Field)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = ANY ($1) AND o.blind <> ''`, tokens)
 	if messages, indexes, err = entriesOf(rows); err != nil {
 		return nil, nil, fmt.Errorf("find the entries that commit to a value: %w", err)
 	}
 	return messages, indexes, nil
+}
+
+// Mention is an entry that commits to a value, and under which names.
+type Mention struct {
+	Row
+	Fields []string
+}
+
+// Mentions are the entries that commit to a value, however it is spelled, messages
+// and readings by which it was asked for (subject.Sought), and that were logged
+// within the time, in the order of the log; a zero time does not restrict. What was
+// erased is not among them; to erase all of them is to forget the person.
+func (j *Journal) Mentions(ctx context.Context, p journal.PersonalField, from, to time.Time) ([]Mention, error) {
+	tokens, err := j.tokens(p.Value, p.Field, subject.Sought(p.Field))
+	if err != nil {
+		return nil, err
+	}
+	first, last, err := j.bounds(ctx, j.pool, &Query{From: from, To: to})
+	if err != nil {
+		return nil, err
+	}
+	rows, _ := j.pool.Query(ctx, `SELECT e.idx, e.leaf, o.fields FROM (
+		SELECT idx, array_agg(field ORDER BY field) AS fields FROM journal_open WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx) o
+		JOIN journal_entry e ON e.idx = o.idx ORDER BY e.idx`, tokens, first, last)
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Mention, err error) {
+		if err = r.Scan(&m.Index, &m.Bytes, &m.Fields); err != nil {
+			return m, err
+		}
+		if m.Leaf, err = journal.ParseLeaf(m.Bytes); err != nil {
+			return m, &journal.BrokenError{What: fmt.Sprintf("entry %d: %v", m.Index, err)}
+		}
+		return m, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the entries that commit to a value: %w", err)
+	}
+	return out, nil
 }
 
 // bounds gives the indexes of the entries logged in the query's time: from the

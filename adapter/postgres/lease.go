@@ -300,7 +300,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 	if err != nil {
 		return batch, err
 	}
-	if err := s.marks.refresh(ctx, s, queue); err != nil {
+	if err := s.marks.refresh(ctx, s, queue, now); err != nil {
 		return batch, err
 	}
 	vip, normal := s.marks.get(queue)
@@ -489,8 +489,10 @@ func (m *marks) get(queue int32) (vip, normal int64) {
 }
 
 // refresh reads the marks of a queue when they are old, from the first rows
-// that are there, leased or not. One poll does it, the others go on meanwhile.
-func (m *marks) refresh(ctx context.Context, s *Store, queue int32) error {
+// that are there and whose life has not ended, leased or not: many may end at
+// once, and no poll reads past them while the sweep takes them out. One poll does
+// it, the others go on meanwhile.
+func (m *marks) refresh(ctx context.Context, s *Store, queue int32, now time.Time) error {
 	m.mu.Lock()
 	if m.queue == nil {
 		m.queue = map[int32]*mark{}
@@ -510,8 +512,8 @@ func (m *marks) refresh(ctx context.Context, s *Store, queue int32) error {
 	}
 	var first [2]*int64
 	err := s.polls.QueryRow(ctx, `SELECT
-		(SELECT seq FROM queue WHERE queue = $1 AND prio = 0 ORDER BY seq LIMIT 1),
-		(SELECT seq FROM queue WHERE queue = $1 AND prio = 1 ORDER BY seq LIMIT 1)`, queue).Scan(&first[0], &first[1])
+		(SELECT seq FROM queue WHERE queue = $1 AND prio = 0 AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1),
+		(SELECT seq FROM queue WHERE queue = $1 AND prio = 1 AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1)`, queue, now).Scan(&first[0], &first[1])
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil {

@@ -17,6 +17,14 @@ const (
 	Consent     = "consent"      // a document by which a person has agreed
 )
 
+// LongestName is how long the name of a field may be.
+const LongestName = 28
+
+// Sought is the field under which an entry that tells of a reading has the value
+// that was asked by: who looked for somebody is found by it, and it is erased with
+// him, but it is no message about him.
+func Sought(field string) string { return "by-" + field }
+
 // Grounds are the fields of a ground.
 var Grounds = []string{Ground, Case, ServiceCode, Consent}
 

@@ -24,10 +24,13 @@ var rooms = map[string][]string{
 	"adapter/journal/clerk":  {"adapter/journal"},
 	"adapter/journal/audit":  {"adapter/journal"},
 	"adapter/journal/papers": {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
-	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit"},
+	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
-	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal"},
+	"adapter/settings":       {},
+	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
+	"adapter/subject":        {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
+	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject"},
 	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 

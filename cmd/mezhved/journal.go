@@ -18,6 +18,8 @@ import (
 type journalCmd struct {
 	Trace   journalTraceCmd   `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
 	Search  journalSearchCmd  `cmd:"" help:"Find entries, with their exact count."`
+	Changes journalChangesCmd `cmd:"" help:"Tell what operators have changed: services, parties, configuration, before and after."`
+	Report  journalReportCmd  `cmd:"" help:"Answer a person: who asked about me, when, on what ground, what was answered."`
 	Export  journalExportCmd  `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
 	Bundle  journalBundleCmd  `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
 	Erase   journalEraseCmd   `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`

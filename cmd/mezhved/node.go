@@ -139,6 +139,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}
+	if err = n.gateway.Opened(ctx); err != nil {
+		return n, unavailable(err)
+	}
 	return n, nil
 }
 

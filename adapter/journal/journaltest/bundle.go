@@ -87,9 +87,12 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 		}
 		revocation, judgement := journal.Judgement(sums)
 		accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d-%d", head.Tree.N, i), MessageID: "5e0f", Sender: "MUNI01",
-			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope), Certificate: hexSHA256(x.Certificate),
+			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope),
 			Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(x.Envelope),
 			Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
+		if x.Certificate != nil {
+			accepted.Certificate = hexSHA256(x.Certificate)
+		}
 		if x.Revocation = judgement; judgement == nil && len(x.Answers) == 1 {
 			x.Revocation, x.Answers = x.Answers[0], nil
 		}
@@ -123,7 +126,7 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 	for i := range exhibits {
 		x := &exhibits[i]
 		indexes = append(indexes, x.Index)
-		if x.Certificate != nil || x.Poll != nil || x.Ack != nil {
+		if x.Certificate != nil || x.Envelope != nil || x.Poll != nil || x.Ack != nil {
 			x.Openings, err = d.Opened(book, x.Index)
 			d.ok(err)
 		}
