@@ -48,6 +48,7 @@ func (w *World) openJournal() {
 	w.T.Helper()
 	if w.desk == nil {
 		w.desk = journaltest.NewDesk(w.T)
+		w.desk.Vault = w.Vault // one for content and journal, as a node has it
 		book, err := w.store.Journal(context.Background(), journaltest.Origin, w.desk.Vault)
 		w.must(err)
 		w.book = book
@@ -137,6 +138,9 @@ func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
 	sequenced := w.desk != nil && accepted[0].Digest == "" // entries of the log have commitments in place of digests
 	if got, want := accepted[0].Digest, fmt.Sprintf("%x", m.Digest); got != want && !sequenced {
 		return fmt.Errorf("journal says digest %s, want %s", got, want)
+	}
+	if e := accepted[0]; e.Channel == "" || (e.Channel == "gateway") != (m.Direction == adapter.DirAsync) || e.Reference != string(m.Reference) || e.Test != m.Test {
+		return fmt.Errorf("journal says that it came by %q, of the chain of %q, a test: %t", e.Channel, e.Reference, e.Test)
 	}
 	for _, q := range m.Recipients {
 		var life []journal.Event
