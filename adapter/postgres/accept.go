@@ -159,6 +159,9 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if a.parts, err = json.Marshal(m.Parts); err != nil {
 		return nil, err
 	}
+	if events, err = s.sealValues(events); err != nil {
+		return nil, err
+	}
 	a.events, err = encodeEvents(events)
 	return a, err
 }
