@@ -162,6 +162,11 @@ func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node,
 	return err
 }
 
+// ruleFileTimestamp says of an accepted message that a file's signature has a time
+// stamp of an authority that is trusted (CAdES-T); with "-unproved", that it has one
+// which proves nothing.
+const ruleFileTimestamp = "file-timestamp"
+
 // verifyFile checks a file's own signature (SignaturePKCS7): of an official or,
 // when no person signs, of the calling system (MR 3.3, 4.3.1 and 4.5.4).
 func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, octets signing.Octets) error {
@@ -177,6 +182,12 @@ func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, oct
 	case err == nil:
 		c.judgedBy(signed.Revocation())
 		c.unchecked("file", signed.Unchecked())
+		switch stamp, bad := signed.Timestamp(); {
+		case stamp != nil:
+			c.letPass(ruleFileTimestamp)
+		case bad != nil: // the signature holds; only its time is not proved
+			c.letPass(ruleFileTimestamp + "-unproved")
+		}
 		return nil
 	case errors.As(err, &e):
 		c.judgedBy(e.Revocation)

@@ -94,9 +94,19 @@ type JournalConfig struct {
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
+	MLDSA  string `yaml:"mldsa"`  // file with a second key, ML-DSA-44, which signs checkpoints too; empty: none
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
+	Timestamp TimestampConfig `yaml:"timestamp"`
 	Retention RetentionConfig `yaml:"retention"`
+}
+
+// TimestampConfig says who puts his time to the journal's checkpoints. The node that
+// signs asks.
+type TimestampConfig struct {
+	URL     string   `yaml:"url"`     // of a time-stamping authority (RFC 3161); empty: nobody is asked
+	Anchors []string `yaml:"anchors"` // PEM files with the roots of the authority, or its own certificate; needed with url
+	Every   Period   `yaml:"every"`   // default 1m
 }
 
 // RetentionConfig says how long what stands behind the journal's entries is
@@ -377,12 +387,12 @@ func (c *Config) resolve(dir string) {
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
-		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
 		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
+	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Journal.Timestamp.Anchors, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
 				paths = append(paths, &list[i])
@@ -467,6 +477,16 @@ func (c Config) check(f *yamlFile) {
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")
+	}
+	if c.Journal.MLDSA != "" && c.Journal.Key == "" {
+		f.errorf("journal.mldsa", "is of no use without journal.key: this node signs nothing")
+	}
+	if t := c.Journal.Timestamp; t.URL != "" && (!isURL(t.URL) || len(t.Anchors) == 0) {
+		f.errorf("journal.timestamp", "url is an http(s) address, and anchors name the authority's roots: a token of anybody else proves nothing")
+	} else if t.URL == "" && (len(t.Anchors) > 0 || t.Every > 0) {
+		f.errorf("journal.timestamp", "url is missing")
+	} else if t.Every > 0 && t.Every.D() < time.Second {
+		f.errorf("journal.timestamp", "every is shorter than a second")
 	}
 	if r := c.Journal.Retention; (r.Personal > 0 || r.Envelope > 0) && r.Ground == "" {
 		f.errorf("journal.retention", "forgetting values needs a ground, which the journal will show")
@@ -616,12 +636,15 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"database.urlFile", c.Database.URLFile, false},
 		{"kafka.cas", c.Kafka.CAs, false}, {"kafka.certificate", c.Kafka.Certificate, false},
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
-		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
+		{"journal.key", c.Journal.Key, false}, {"journal.mldsa", c.Journal.MLDSA, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
+	}
+	for i, k := range c.Journal.Timestamp.Anchors {
+		files = append(files, named{fmt.Sprintf("journal.timestamp.anchors.%d", i), k, false})
 	}
 	for i, k := range c.Kafka.SealKeys {
 		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/vault"
 	"mezhved/envelopes"
@@ -97,5 +99,40 @@ func TestAnErasedMessageIsNotDelivered(t *testing.T) {
 		if _, ok := kinds(id)[journal.KindErased]; !ok {
 			t.Errorf("no entry tells of the erasure of %s", id)
 		}
+	}
+}
+
+// Values about people wait for their place in the journal sealed, so neither a dump of
+// the database nor its own log holds them; the entry commits to them as they were, and
+// they are found.
+func TestValuesAboutPeopleWaitSealed(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	ctx := context.Background()
+	const snils = "112-233-445 95"
+	w.Write("services/extract/1.0/service.yaml", "title: Выписка из реестра\nroot:\n  namespace: "+adaptertest.Extract1+"\n  request: ExtractRequest\n  response: ExtractResponse\n"+
+		"providers: [REGISTRY]\ncallers: [MUNI, MFC]\npersonal:\n  request:\n    - {field: snils, xpath: /ExtractRequest/RegionCode}\n")
+	w.Reload()
+	accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Extract1, snils)}))
+	dump := w.Dump()
+	if !bytes.Contains(dump, []byte(`"snils"`)) {
+		t.Fatal("no event about the person waits: nothing is tried here")
+	}
+	for _, spelling := range []string{snils, "11223344595"} {
+		if adaptertest.Holds(dump, spelling) {
+			t.Errorf("%s stands in the clear while it waits", spelling)
+		}
+	}
+	w.Sequence()
+	book, err := w.Store.Store.(*postgres.Store).Journal(ctx, journaltest.Origin, w.Vault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := book.Search(ctx, postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}})
+	if err != nil || len(rows) == 0 || rows[0].Leaf.Kind == journal.KindUnknown {
+		t.Errorf("found by the person: %d entries, %v", len(rows), err)
+	}
+	if adaptertest.Holds(w.Dump(), "11223344595") {
+		t.Error("the journal holds the number in the clear")
 	}
 }

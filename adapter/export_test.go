@@ -83,3 +83,6 @@ func KeptOfStrangers(c LimitsConfig, now func() time.Time, names []string, calls
 	}
 	return kept, fewest
 }
+
+// GCPercent is how much a heap may grow between collections.
+var GCPercent = gcPercent

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 	"mezhved/signing"
+	"mezhved/signing/tsatest"
 )
 
 func signFile(t *testing.T, content []byte, by signing.Signer) []byte {
@@ -120,4 +122,29 @@ type contentSigner struct {
 
 func (s contentSigner) Sign(ctx context.Context, _ []byte) ([]byte, error) {
 	return s.Signer.Sign(ctx, s.content)
+}
+
+// The time stamp of a file's signature is not asked for; the entry says that it was
+// there, and whether it proves anything.
+func TestTimeOfAFileSignature(t *testing.T) {
+	t.Parallel()
+	w, tsa := adaptertest.Start(t), tsatest.New(t)
+	plan := []byte("план участка")
+	bes := signFile(t, plan, w.Party("MUNI").Signer)
+	for rule, signature := range map[string][]byte{
+		"":                        bes,
+		"file-timestamp":          tsatest.WithTimestamps(t, bes, tsa.Stamp(tsatest.Value(t, bes))),
+		"file-timestamp-unproved": tsatest.WithTimestamps(t, bes, tsa.Stamp(plan)),
+	} {
+		sent := accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Sealed),
+			Files: map[string][]byte{"план.pdf": plan}, PKCS7: map[string][]byte{"план.pdf": signature}}))
+		events, err := w.Store.Trace(context.Background(), sent.Receipt.MessageID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if events[0].Kind != journal.KindAccepted || events[0].Rule != rule {
+			t.Errorf("the journal says %+v, want accepted with rule %q", events, rule)
+		}
+	}
+	w.Check()
 }

@@ -298,10 +298,12 @@ func (m *Memory) Held() int64 {
 // Keep holds the memory of the whole process near what its calls hold, until ctx
 // ends: the collector is told how large the heap may become beside what it has at
 // rest, and after a flood what is left over goes back to the system. It is for
-// the program that runs a gateway. Where GOMEMLIMIT is set, that limit stands.
+// the program that runs a gateway. Where GOMEMLIMIT is set, that limit stands, and
+// where GOGC is, that percentage.
 func (m *Memory) Keep(ctx context.Context) error {
 	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	var rest, cycles, flood, before int64
+	percent := 0
 	for n := 0; sleep(ctx, time.Second); n++ {
 		runtimemetrics.Read(sample)
 		live, cycle := int64(sample[0].Value.Uint64()), int64(sample[1].Value.Uint64())
@@ -322,6 +324,10 @@ func (m *Memory) Keep(ctx context.Context) error {
 			if os.Getenv("GOMEMLIMIT") == "" {
 				debug.SetMemoryLimit(m.most + rest + 64<<20)
 			}
+			if p := gcPercent(live); p != percent && os.Getenv("GOGC") == "" {
+				percent = p
+				debug.SetGCPercent(percent)
+			}
 		}
 		before = peak
 		if flood >= 32<<20 && held <= flood/8 && n%5 == 0 {
@@ -331,6 +337,15 @@ func (m *Memory) Keep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// gcPercent is how much the heap may grow before it is collected, in percent of what
+// was live. The runtime's 100 is for heaps of any size; ours is mostly some 20 MB, and
+// a gateway under load collects it several times a second, a tenth of its work. So a
+// small heap may grow by about the bytes that it would anyhow if it were large.
+func gcPercent(live int64) int {
+	const growth = 96 << 20
+	return int(min(max(100*growth/max(live, 1), 100), 400)) / 25 * 25 // not anew for every few bytes
 }
 
 // spare tells whether what a call leaves behind is kept for the next one.

@@ -194,3 +194,16 @@ func TestCopiesAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// A small heap grows by some tens of megabytes between collections, a large one is
+// left to the runtime's own measure.
+func TestSmallHeapsAreCollectedSeldom(t *testing.T) {
+	for _, c := range []struct {
+		live int64
+		want int
+	}{{0, 400}, {20 << 20, 400}, {48 << 20, 200}, {64 << 20, 150}, {96 << 20, 100}, {800 << 20, 100}} {
+		if got := adapter.GCPercent(c.live); got != c.want {
+			t.Errorf("%d MB live: %d %%, want %d", c.live>>20, got, c.want)
+		}
+	}
+}

@@ -17,6 +17,12 @@ import (
 // relayBatch is how many outbox rows go to the bus at once.
 const relayBatch = 500
 
+// relayCompany is how long a relay rests behind a batch of more than one message. A
+// batch costs the store two statements, the bus a write to its disk, and the intake
+// that reads it two statements more, whether it is of two messages or of twenty, and
+// no caller waits for it. A message that comes alone is taken at once.
+const relayCompany = 10 * time.Millisecond
+
 // relay takes one shard of the outbox to the bus, woken by accept. All nodes try
 // all shards; the store lets one lead a shard at a time, for a batch. A crash between the
 // bus's acknowledgement and the deletion of the rows publishes them again, and
@@ -50,6 +56,9 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell.
+			if n > 1 && !sleep(ctx, relayCompany) {
+				return nil
+			}
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
 			return nil

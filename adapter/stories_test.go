@@ -285,6 +285,39 @@ func TestEndOfLife(t *testing.T) {
 	w.Check()
 }
 
+// Senders of requests whose life ends together are told together: each of them one
+// after another would wait for a commit of its own.
+func TestManyEndTogether(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni := w.Party("MUNI")
+	for range 3 {
+		accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))
+	}
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 3)
+	before := w.Store.Calls("Accept")
+	together := make(chan bool, 1)
+	w.Store.Before("Accept", func() {
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if w.Store.Calls("Accept") >= before+3 {
+				together <- true
+				return
+			}
+		}
+		together <- false
+	})
+	w.Clock.Advance(2 * time.Hour)
+	if !<-together {
+		t.Error("the second sender is told when the first has been")
+	}
+	for range 3 {
+		if m := take(t, muni, envelopes.GetResponse, ""); m.Async == nil || m.Async.Category != envelopes.StatusRequestIsRejectedBySmev {
+			t.Errorf("the sender is told %+v", m)
+		}
+	}
+	w.Check()
+}
+
 // A system registered for status messages reads the gateway's own words there,
 // once, without an Ack.
 func TestStatusQueue(t *testing.T) {

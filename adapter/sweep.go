@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
@@ -39,22 +40,41 @@ func (g *Gateway) sweepOnce(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("sweeping: %w", err)
 	}
 	g.metrics.returned.Add(float64(swept.Returned))
-	for i := range swept.Expired {
-		m := &swept.Expired[i]
-		err := g.tellSender(ctx, m, envelopes.AsyncStatus{
-			Category: envelopes.StatusRequestIsRejectedBySmev,
-			Details:  fmt.Sprintf("Срок жизни сообщения истёк до доставки получателю. MessageId = %s", m.MessageID),
-			Fault:    &envelopes.Fault{Kind: envelopes.EndOfLifeReached, Code: g.config.Contour + " : TR:ASYNC:PP:45", Text: table["end-of-life"].text},
-		})
-		if err != nil {
-			return false, err
-		}
-		g.metrics.expired.Inc()
+	if err := g.tellExpired(ctx, swept.Expired); err != nil {
+		return false, err
 	}
 	if swept.Returned > 0 {
 		g.arrivals.ringAll() // the store does not say which queues they went back to
 	}
 	return swept.More, nil
+}
+
+// tellTogether is how many senders are told at a time: as many as the store commits
+// together. One after another, each would wait for a commit of its own.
+const tellTogether = 256
+
+// tellExpired tells the senders of requests whose life has ended.
+func (g *Gateway) tellExpired(ctx context.Context, expired []Message) error {
+	errs := make([]error, len(expired))
+	room := make(chan struct{}, tellTogether)
+	var telling sync.WaitGroup
+	for i := range expired {
+		room <- struct{}{}
+		telling.Go(func() {
+			defer func() { <-room }()
+			m := &expired[i]
+			errs[i] = g.tellSender(ctx, m, envelopes.AsyncStatus{
+				Category: envelopes.StatusRequestIsRejectedBySmev,
+				Details:  fmt.Sprintf("Срок жизни сообщения истёк до доставки получателю. MessageId = %s", m.MessageID),
+				Fault:    &envelopes.Fault{Kind: envelopes.EndOfLifeReached, Code: g.config.Contour + " : TR:ASYNC:PP:45", Text: table["end-of-life"].text},
+			})
+			if errs[i] == nil {
+				g.metrics.expired.Inc()
+			}
+		})
+	}
+	telling.Wait()
+	return errors.Join(errs...)
 }
 
 // tellSender sends the gateway's own AsyncProcessingStatus about a message to

@@ -54,7 +54,16 @@ type SignedFile struct {
 	claimed     time.Time
 	revocation  []*RevocationAnswer
 	unchecked   error
+
+	timestamp    *Timestamp
+	timestampErr error
 }
+
+// Timestamp is the token over the signature's value that an authority has given
+// (CAdES-T): the signature was there at its time. nil when there is none, and with an
+// error when none of those that are there can be relied on; the signature holds
+// nevertheless. The authority must be under the Verifier's roots, if it has any.
+func (s SignedFile) Timestamp() (*Timestamp, error) { return s.timestamp, s.timestampErr }
 
 // Certificate is whose key signed.
 func (s SignedFile) Certificate() *Certificate { return s.certificate }
@@ -111,7 +120,9 @@ func (v *Verifier) VerifyCMSAt(der []byte, octets Octets, at time.Time, known ..
 	if e != nil {
 		return SignedFile{}, e
 	}
-	return SignedFile{cert, c.method.uri, c.claimed, decided, unchecked}, nil
+	f := SignedFile{cert, c.method.uri, c.claimed, decided, unchecked, nil, nil}
+	f.timestamp, f.timestampErr = v.timestampOf(c)
+	return f, nil
 }
 
 var (
@@ -170,6 +181,8 @@ type cms struct {
 	attributes   []byte // as they are signed: a SET
 	value        []byte
 
+	content    []byte   // of an attached one: id-ct-TSTInfo
+	timestamps [][]byte // tokens over value, which the signer or somebody later has added (CAdES-T)
 	wantDigest []byte
 	claimed    time.Time
 	certHash   []byte // of the signer's certificate, by certDigest; nil when not stated
@@ -185,8 +198,11 @@ func notCMS(en, ru string) *Error {
 	return slip(Malformed, "not-cms", "not a CMS signature: "+en, "это не подпись PKCS#7: "+ru)
 }
 
-// readCMS reads ContentInfo { signedData, SignedData }.
-func readCMS(der []byte) (*cms, error) {
+// readCMS reads ContentInfo { signedData, SignedData } over detached octets.
+func readCMS(der []byte) (*cms, error) { return readSigned(der, oidData) }
+
+// readSigned reads one over content of a type: detached data, or what stands inside.
+func readSigned(der []byte, want asn1.ObjectIdentifier) (*cms, error) {
 	if len(der) > maxCMS {
 		return nil, notCMS(fmt.Sprintf("%d bytes, at most %d are read", len(der), maxCMS), fmt.Sprintf("%d байт, читается не более %d", len(der), maxCMS))
 	}
@@ -209,13 +225,19 @@ func readCMS(der []byte) (*cms, error) {
 		!data.ReadASN1Integer(&version) || !data.ReadASN1(&set, tag.SET) || !data.ReadASN1(&content, tag.SEQUENCE) || !content.ReadASN1ObjectIdentifier(&kind) {
 		return nil, broken
 	}
+	c := &cms{}
+	if want.Equal(oidTSTInfo) {
+		var inside cryptobyte.String
+		if !content.ReadASN1(&inside, context0) || !inside.ReadASN1Bytes(&c.content, tag.OCTET_STRING) || !inside.Empty() {
+			return nil, broken
+		}
+	}
 	if !content.Empty() {
 		return nil, slip(Malformed, "attached-content", "the content stands inside the signature: a detached one is wanted", "внутри подписи лежит само содержимое: нужна отсоединённая (detached) подпись")
 	}
-	if !kind.Equal(oidData) {
+	if !kind.Equal(want) {
 		return nil, slip(Malformed, "content-type", "the content type is "+kind.String()+", not data", "тип содержимого "+kind.String()+" вместо data (1.2.840.113549.1.7.1)")
 	}
-	c := &cms{}
 	var bag, signers, signer cryptobyte.String
 	var present bool
 	if !data.ReadOptionalASN1(&bag, &present, context0) {
@@ -237,7 +259,7 @@ func readCMS(der []byte) (*cms, error) {
 	if !signers.Empty() {
 		return nil, slip(Malformed, "several-signers", "more than one signer: one is wanted", "подписавших несколько: нужен один SignerInfo")
 	}
-	if err := c.readSigner(signer); err != nil {
+	if err := c.readSigner(signer, want); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -246,7 +268,7 @@ func readCMS(der []byte) (*cms, error) {
 var context0 = tag.Tag(0).Constructed().ContextSpecific()
 
 // readSigner reads SignerInfo.
-func (c *cms) readSigner(s cryptobyte.String) error {
+func (c *cms) readSigner(s cryptobyte.String, content asn1.ObjectIdentifier) error {
 	broken := notCMS("SignerInfo is not that of RFC 5652", "SignerInfo не соответствует RFC 5652")
 	var version int
 	var sid, algorithm, attributes cryptobyte.String
@@ -284,10 +306,31 @@ func (c *cms) readSigner(s cryptobyte.String) error {
 	c.attributes = slices.Clone(whole)
 	c.attributes[0] = byte(tag.SET)
 	if !whole.ReadASN1(&attributes, context0) || !s.ReadASN1(&algorithm, tag.SEQUENCE) || !algorithm.ReadASN1ObjectIdentifier(&c.signature) ||
-		!s.ReadASN1Bytes(&c.value, tag.OCTET_STRING) || !s.SkipOptionalASN1(tag.Tag(1).Constructed().ContextSpecific()) || !s.Empty() {
+		!s.ReadASN1Bytes(&c.value, tag.OCTET_STRING) {
 		return broken
 	}
-	return c.readAttributes(attributes)
+	var unsigned cryptobyte.String
+	var present bool
+	if !s.ReadOptionalASN1(&unsigned, &present, tag.Tag(1).Constructed().ContextSpecific()) || !s.Empty() {
+		return broken
+	}
+	c.readTimestamps(unsigned)
+	return c.readAttributes(attributes, content)
+}
+
+// readTimestamps looks for tokens among the attributes that nobody has signed. What
+// cannot be read there is passed by, as all else there is.
+func (c *cms) readTimestamps(s cryptobyte.String) {
+	for !s.Empty() {
+		var attribute, values, token cryptobyte.String
+		var oid asn1.ObjectIdentifier
+		if !s.ReadASN1(&attribute, tag.SEQUENCE) || !attribute.ReadASN1ObjectIdentifier(&oid) || !attribute.ReadASN1(&values, tag.SET) {
+			return
+		}
+		for oid.Equal(oidSignatureTimestamp) && len(c.timestamps) < 4 && values.ReadASN1Element(&token, tag.SEQUENCE) {
+			c.timestamps = append(c.timestamps, token)
+		}
+	}
 }
 
 func cmsDigest(oid asn1.ObjectIdentifier) int {
@@ -301,7 +344,7 @@ func cmsDigest(oid asn1.ObjectIdentifier) int {
 
 // readAttributes reads the signed attributes that say something. Each may be
 // there once and has one value.
-func (c *cms) readAttributes(s cryptobyte.String) error {
+func (c *cms) readAttributes(s cryptobyte.String, content asn1.ObjectIdentifier) error {
 	broken := notCMS("its signed attributes are not those of RFC 5652", "подписанные атрибуты не соответствуют RFC 5652")
 	seen := map[string]bool{}
 	for !s.Empty() {
@@ -315,7 +358,7 @@ func (c *cms) readAttributes(s cryptobyte.String) error {
 		switch {
 		case oid.Equal(oidContentType):
 			var kind asn1.ObjectIdentifier
-			if ok = values.ReadASN1ObjectIdentifier(&kind) && values.Empty(); ok && !kind.Equal(oidData) {
+			if ok = values.ReadASN1ObjectIdentifier(&kind) && values.Empty(); ok && !kind.Equal(content) {
 				return slip(Malformed, "content-type", "the attribute contentType is "+kind.String()+", not data", "атрибут contentType равен "+kind.String()+" вместо data (1.2.840.113549.1.7.1)")
 			}
 		case oid.Equal(oidMessageDigest):

@@ -568,7 +568,7 @@ func TestCMSAttributes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = (&cms{}).readAttributes(cryptobyte.String(b))
+		err = (&cms{}).readAttributes(cryptobyte.String(b), oidData)
 		if slip == "" {
 			if err != nil {
 				t.Errorf("%s: %v", attributes, err)
@@ -585,7 +585,7 @@ func TestCMSAttributes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.readAttributes(cryptobyte.String(body)); err != nil || !c.claimed.Equal(at) {
+		if err := c.readAttributes(cryptobyte.String(body), oidData); err != nil || !c.claimed.Equal(at) {
 			t.Errorf("%d: %v, %v", year, c.claimed, err)
 		}
 		if !bytes.Contains(set, []byte{tag, map[byte]byte{0x17: 13, 0x18: 15}[tag]}) {

@@ -48,6 +48,7 @@ func (w *World) openJournal() {
 	w.T.Helper()
 	if w.desk == nil {
 		w.desk = journaltest.NewDesk(w.T)
+		w.desk.Vault = w.Vault // one for content and journal, as a node has it
 		book, err := w.store.Journal(context.Background(), journaltest.Origin, w.desk.Vault)
 		w.must(err)
 		w.book = book

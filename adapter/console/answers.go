@@ -327,7 +327,7 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 
 // giveBundle makes a bundle, which is an entry itself, and sends it.
 func (c *Console) giveBundle(ctx context.Context, w http.ResponseWriter, who Actor, what reading, title string, exhibits []audit.Exhibit) error {
-	b := audit.Bundler{Tiles: c.Journal, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
+	b := audit.Bundler{Tiles: c.Journal, Stamped: c.Journal.Stamped, Policy: c.Policy, Now: c.Now, Checkpoint: c.Journal.Published(c.Cosigned).Checkpoint, Find: c.Journal.Find,
 		Append: func(ctx context.Context, e journal.Event) error { return c.Store.Record(ctx, e) }}
 	read := c.readEvent(who, what)
 	read.Message = newMessage()

@@ -103,12 +103,14 @@ func (c *Console) Mount(r Doors) {
 type Doors = chi.Router
 
 // Public opens the journal's own doors: /checkpoint and /tile/ as
-// c2sp.org/tlog-tiles has them. Entries go to whom admit lets in, and to nobody
+// c2sp.org/tlog-tiles has them, and /timestamp. Entries go to whom admit lets in, and to nobody
 // when it is nil.
 func Public(r Doors, book *postgres.Journal, cosigned bool, log *slog.Logger, admit func(*http.Request) error) {
 	s := &remote.Server{Log: book.Published(cosigned), Admit: admit, Slog: log}
 	r.Handle("/checkpoint", s)
 	r.Handle("/tile/*", s)
+	r.Handle("/timestamp", s)
+	r.Handle("/timestamp/*", s)
 }
 
 // AdmitReader lets the bearers of tokens read entries at the journal's own

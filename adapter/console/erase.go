@@ -38,7 +38,7 @@ type ErasedContent struct {
 
 // mostErased is how much one order may erase: each costs the vault some kilobytes
 // until its month is over.
-const mostErased = 20_000
+const mostErased = 10_000
 
 func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who Actor) error {
 	if c.Journal == nil || c.Content == nil {

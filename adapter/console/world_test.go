@@ -20,7 +20,6 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/postgres"
-	"mezhved/adapter/vault"
 	"mezhved/envelopes"
 )
 
@@ -49,9 +48,8 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 		t.Fatalf("the world's store is a %T", d.Store.Store)
 	}
 	dir := t.TempDir()
-	keys, err := vault.Open(filepath.Join(dir, "vault"), d.Clock.Now)
-	d.must(err)
-	d.book, err = store.Journal(context.Background(), origin, keys)
+	var err error
+	d.book, err = store.Journal(context.Background(), origin, d.Vault)
 	d.must(err)
 	secret, public, err := journal.NewKey(origin)
 	d.must(err)
@@ -61,7 +59,7 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 	d.must(err)
 	d.policy, err = journal.LogPolicy(public)
 	d.must(err)
-	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: keys, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
+	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: d.Vault, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

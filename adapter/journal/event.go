@@ -88,6 +88,12 @@ type PersonalField struct {
 	Class string `json:"class,omitempty"` // retention class; empty means ClassPersonal
 }
 
+// PendingClass begins the class of a value that is sealed while its event waits for
+// its place in the log: what the database writes of it, to its own log and backups
+// too, is then no value. The class itself follows. It is no valid name, so a value
+// that nobody has opened is never committed to.
+const PendingClass = "sealed:"
+
 // Retention classes that the journal itself uses. A deployment may name more.
 const (
 	ClassPersonal = "personal" // values about people

@@ -159,6 +159,9 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if a.parts, err = json.Marshal(m.Parts); err != nil {
 		return nil, err
 	}
+	if events, err = s.sealValues(events); err != nil {
+		return nil, err
+	}
 	a.events, err = encodeEvents(events)
 	return a, err
 }
@@ -186,10 +189,15 @@ func (s *Store) startWriters() {
 }
 
 // write takes whatever has come in while the last batch was committed, and
-// commits it. There is no timer: alone, a message goes at once.
+// commits it. Alone, a message goes at once; in company, it waits for a little more
+// (see company).
 func (s *Store) write(ctx context.Context) {
 	var next *accept
+	last := 0
 	for {
+		if last > 1 && last < companyEnough {
+			time.Sleep(company)
+		}
 		batch, bytes := make([]*accept, 0, 16), 0
 		if next == nil {
 			select {
@@ -206,9 +214,14 @@ func (s *Store) write(ctx context.Context) {
 				next = nil
 			}
 		}
+		last = len(batch)
 		s.commit(batch)
 	}
 }
+
+// companyEnough is of how many messages a batch is large enough to go on at once:
+// what setting the statement up costs has become a small part of it.
+const companyEnough = 32
 
 // commit brings a batch to its end: it tries the same statement again while
 // the trouble is of the passing kind, and halves a batch in which a row is bad

@@ -232,3 +232,67 @@ func BenchmarkEnqueueAndLeaseAndAck(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEndOfLife takes messages of one queue that have ended out of it, requests
+// that wait for an answer, which is accepted as the gateway does it: one iteration is
+// one message.
+func BenchmarkEndOfLife(b *testing.B) {
+	s := benchStore(b, 1)
+	ctx := context.Background()
+	at := func(n int, f func(i int)) {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range 256 {
+			wg.Go(func() {
+				for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+					f(i)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	ends := time.Now().Add(time.Hour)
+	at(b.N, func(int) {
+		m := benchMessage(0)
+		m.EOL = ends
+		if _, err := s.Accept(ctx, m, benchEvents(m)); err != nil {
+			b.Error(err)
+		}
+	})
+	relayed := 0
+	for shard := range adapter.Shards {
+		for n := 1; n > 0; relayed += n {
+			var arrivals []adapter.Arrival
+			var err error
+			n, err = s.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+				for i, o := range out {
+					arrivals = append(arrivals, adapter.Arrival{Offset: int64(relayed + i), Message: o.Message.ID, Queue: o.Queue})
+				}
+				return nil, nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Enqueue(ctx, place, arrivals); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ResetTimer()
+	for more := true; more; {
+		swept, err := s.Sweep(ctx, ends.Add(time.Minute))
+		if err != nil {
+			b.Fatal(err)
+		}
+		more = swept.More
+		at(len(swept.Expired), func(i int) {
+			of := &swept.Expired[i]
+			m := benchMessage(0)
+			m.Direction, m.Request, m.Original, m.Body = adapter.DirAsync, of.ID, of.MessageID, []byte(`{"status": "requestIsRejectedBySmev"}`)
+			m.Recipients = []adapter.Queue{{System: of.Sender, Kind: adapter.QueueResponses}}
+			if _, err := s.Accept(ctx, m, benchEvents(m)); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}

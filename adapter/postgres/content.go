@@ -1,15 +1,18 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/journal"
 	"mezhved/adapter/vault"
 )
 
@@ -105,6 +108,28 @@ func (s *Store) seal(it vault.Item, part string, p packed) (packed, error) {
 	}
 	p.codec, p.bytes = p.codec|codecSealed, box
 	return p, nil
+}
+
+// sealValues seals the values about people in events that are to wait for their place
+// in the journal; the sequencer opens them.
+func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
+	if !s.sealing.Load() {
+		return events, nil
+	}
+	out := slices.Clone(events)
+	for i := range out {
+		e := &out[i]
+		e.Personal = slices.Clone(e.Personal)
+		for n := range e.Personal {
+			p := &e.Personal[n]
+			sealed, err := s.opts.Vault.SealPending(e.Message, p.Field, p.Value)
+			if err != nil {
+				return nil, fmt.Errorf("sealing field %s of an event: %w", p.Field, err)
+			}
+			p.Value, p.Class = sealed, journal.PendingClass+cmp.Or(p.Class, journal.ClassPersonal)
+		}
+	}
+	return out, nil
 }
 
 // errContentErased says that content is not there any more, as was wanted.

@@ -309,9 +309,10 @@ func (c *carrying) values(ctx context.Context) error {
 	return nil
 }
 
-// Erasures gives the erasures that this database knows of, in their order.
-func (s *Store) Erasures(ctx context.Context) ([]vault.Erasure, error) {
-	rows, _ := s.pool.Query(ctx, "SELECT line FROM content_erasure ORDER BY at, id")
+// erasures gives the lines that this database knows of, in their order: the given
+// ones, or all.
+func (s *Store) erasures(ctx context.Context, ids [][16]byte, all bool) ([]vault.Erasure, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT line FROM content_erasure WHERE id = ANY ($1) OR $2 ORDER BY at, id", ids, all)
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (e vault.Erasure, err error) {
 		var line []byte
 		if err = r.Scan(&line); err == nil {
@@ -340,16 +341,25 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 	if err != nil {
 		return out, err
 	}
-	done, err := s.Erasures(ctx)
-	if err != nil {
-		return out, fmt.Errorf("reading the erasures of the database: %w", err)
-	}
 	inVault, inStore := map[string]bool{}, map[string]bool{}
 	for _, e := range noted {
 		inVault[e.ID] = true
 	}
-	for _, e := range done {
-		inStore[e.ID] = true
+	rows, _ := s.pool.Query(ctx, "SELECT id FROM content_erasure")
+	var id [16]byte
+	var unnoted [][16]byte
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		name := uuid.UUID(id).String()
+		if inStore[name] = true; !inVault[name] {
+			unnoted = append(unnoted, id)
+		}
+		return nil
+	}); err != nil {
+		return out, fmt.Errorf("reading the erasures of the database: %w", err)
+	}
+	done, err := s.erasures(ctx, unnoted, all)
+	if err != nil {
+		return out, fmt.Errorf("reading the erasures of the database: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, list := range [][]vault.Erasure{kept, noted, done} {

@@ -126,6 +126,7 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 	if r.Refused > 0 {
 		end(ended{refused: true}, r.Refused)
 	}
+	all = append(all, r.Store.endPending(ctx, now, r.Ground))
 	if !ever && longest > 0 && errors.Join(all...) == nil {
 		r.Store.keep.Store(int64(longest + rowsLonger))
 	} else {
@@ -178,6 +179,28 @@ func (s *Store) endContent(ctx context.Context, k ended, now time.Time, keep tim
 	return s.wipe(ctx, e)
 }
 
+// endPending ends the keys of values that have long had their place in the journal;
+// not of those whose events still wait for one.
+func (s *Store) endPending(ctx context.Context, now time.Time, ground string) error {
+	before := now.Add(-2 * 24 * time.Hour).Truncate(24 * time.Hour)
+	var oldest, last *time.Time
+	if err := s.pool.QueryRow(ctx, "SELECT (SELECT min(at) FROM journal_pending), (SELECT max(before) FROM content_erasure WHERE class = $1)", vault.ClassPending).Scan(&oldest, &last); err != nil {
+		return err
+	}
+	if oldest != nil && oldest.Before(before) {
+		before = oldest.UTC().Truncate(24 * time.Hour)
+	}
+	if last != nil && !last.Before(before) {
+		return nil
+	}
+	e := vault.Erasure{ID: retentionID(vault.ClassPending, before), At: now.Truncate(time.Millisecond), Ground: ground, Class: vault.ClassPending, Before: before}
+	if err := s.opts.Vault.Erase(e); err != nil {
+		return err
+	}
+	_, err := s.carryOut(ctx, e, "", "")
+	return err
+}
+
 // retentionID is the same at all nodes and tries, so that one day of a class ends
 // once.
 func retentionID(class string, before time.Time) string {
@@ -213,6 +236,9 @@ func (s *Store) spared(ctx context.Context, k ended, before time.Time) ([]vault.
 // through tells the journal how many items that were. A crash leaves the rest to the
 // next call; what was counted is in the database.
 func (s *Store) wipe(ctx context.Context, e vault.Erasure) (total int, err error) {
+	if e.Class == vault.ClassPending {
+		return 0, nil // has no rows of its own
+	}
 	id, err := uuid.Parse(e.ID)
 	if err != nil {
 		return 0, err

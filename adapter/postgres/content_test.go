@@ -516,3 +516,41 @@ func TestRetentionEndsContent(t *testing.T) {
 	w.Store = w.another(postgres.Options{Vault: openVault(t, dir)})
 	check(fresh, false)
 }
+
+// The keys of values that waited for their place in the journal end after two days,
+// unless an event from before still waits.
+func TestKeysOfValuesThatWaitedEnd(t *testing.T) {
+	w, dir := sealedWorld(t)
+	ctx := context.Background()
+	m := w.message(func(m *adapter.Message) {
+		ms := uint64(w.now.AddDate(0, 0, -5).UnixMilli())
+		for i := range 6 {
+			m.ID[i] = byte(ms >> (40 - 8*i))
+		}
+	})
+	sealed, err := openVault(t, dir).SealPending(m.ID.String(), "snils", snils)
+	if err != nil || strings.Contains(sealed, "112") {
+		t.Fatal(sealed, err)
+	}
+	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return nil }, For: func(string, bool) time.Duration { return 0 },
+		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
+	opens := func() error {
+		t.Helper()
+		if err := r.Once(ctx); err != nil {
+			t.Fatal(err)
+		}
+		value, err := openVault(t, dir).OpenPending(m.ID.String(), "snils", sealed)
+		if err == nil && value != snils {
+			t.Errorf("opened as %q", value)
+		}
+		return err
+	}
+	w.exec("INSERT INTO journal_pending (event, at) VALUES ('{}', now() - interval '6 days')")
+	if err := opens(); err != nil {
+		t.Errorf("ended while an event from before waits: %v", err)
+	}
+	w.exec("DELETE FROM journal_pending")
+	if err := opens(); !errors.Is(err, vault.ErrErased) {
+		t.Errorf("after two days: %v", err)
+	}
+}

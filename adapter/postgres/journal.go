@@ -655,6 +655,34 @@ func (j *Journal) saveCheckpoint(ctx context.Context, c *journal.Checkpoint, cos
 	return nil
 }
 
+// SaveTimestamp keeps a time-stamping authority's token over a checkpoint. Of those
+// older than 31 days the first of each hour stays.
+func (j *Journal) SaveTimestamp(ctx context.Context, c *journal.Checkpoint, token []byte, at time.Time) error {
+	_, err := j.pool.Exec(ctx, `WITH thinned AS (
+			DELETE FROM journal_timestamp t USING journal_timestamp k
+			WHERE t.origin = $1 AND t.at < $3::timestamptz - interval '31 days' AND t.at >= $3::timestamptz - interval '62 days'
+			AND k.origin = t.origin AND k.size < t.size AND k.at >= date_trunc('hour', t.at) AND k.at < t.at)
+		INSERT INTO journal_timestamp (origin, size, at, note, token) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		c.Origin, c.Tree.N, at, c.Note, token)
+	return err
+}
+
+// Stamped is the first checkpoint with a time stamp that covers an entry, or the latest
+// of all for journal.NoEntry; fs.ErrNotExist when there is none (yet).
+func (j *Journal) Stamped(ctx context.Context, entry int64) (*journal.Stamped, error) {
+	order := "ASC"
+	if entry == journal.NoEntry {
+		order = "DESC"
+	}
+	s := new(journal.Stamped)
+	err := j.pool.QueryRow(ctx, `SELECT note, token FROM journal_timestamp
+		WHERE origin = (SELECT origin FROM journal_head) AND size > $1 ORDER BY size `+order+` LIMIT 1`, entry).Scan(&s.Checkpoint, &s.Token)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("no time stamp covers entry %d: %w", entry, fs.ErrNotExist)
+	}
+	return s, err
+}
+
 // Checkpoint implements clerk.Book.
 func (j *Journal) Checkpoint(ctx context.Context) (*journal.Checkpoint, error) {
 	return j.checkpoint(ctx, false)

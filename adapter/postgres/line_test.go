@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Calls about one thing share runs and are all told; calls about another thing do
@@ -57,4 +60,39 @@ func TestLine(t *testing.T) {
 	if runs["slow"] != 3 || len(l.waiting) != 0 {
 		t.Errorf("%d runs, %d lines left behind", runs["slow"], len(l.waiting))
 	}
+}
+
+// A call that comes alone goes at once. Behind a run of several the next one waits for
+// company, once.
+func TestLineGathers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		l := line[string, time.Time]{}
+		l.run = func(_ string, batch []time.Time) {
+			sizes = append(sizes, len(batch))
+			time.Sleep(10 * company) // at the database
+		}
+		join := func() { l.join("queue", time.Now()) }
+		join()
+		synctest.Wait()
+		if !slices.Equal(sizes, []int{1}) {
+			t.Fatalf("runs of %v, want the call that came alone at work", sizes)
+		}
+		join()
+		join()
+		time.Sleep(10 * company) // the first run ends and that of the two begins
+		synctest.Wait()
+		if !slices.Equal(sizes, []int{1, 2}) {
+			t.Fatalf("runs of %v, want one and then two", sizes)
+		}
+		join()
+		time.Sleep(10*company + company/2)
+		join() // while the third waits for company
+		time.Sleep(company)
+		synctest.Wait()
+		if !slices.Equal(sizes, []int{1, 2, 2}) {
+			t.Errorf("runs of %v, want the last two calls in one", sizes)
+		}
+		l.working.Wait()
+	})
 }

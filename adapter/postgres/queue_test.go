@@ -314,6 +314,56 @@ func TestEndOfLife(t *testing.T) {
 	}
 }
 
+// Many messages of one queue end at once, some of them requests that nobody has
+// answered. Polls do not read past them, and the sweep looks at each a few times and
+// not at all of them for each.
+func TestManyEndAtOnce(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	const many = 30_000
+	unanswered := w.message(func(m *adapter.Message) { m.EOL = w.now.Add(time.Minute) })
+	w.put(unanswered)
+	w.query(exec("ALTER TABLE queue SET (autovacuum_enabled = off)"))
+	w.query(exec(fmt.Sprintf(`INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
+		SELECT 1, 1, gen_random_uuid(), 'e' || g, 1, '%s', '{"direction": "broadcast"}' FROM generate_series(1, %d) g`, w.now.Add(2*time.Minute).Format(time.RFC3339), many)))
+	last := w.message()
+	w.put(last)
+	fetched := func() int {
+		time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
+		w.lease(adapter.Poll{})
+		if err := w.Health(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return w.count("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'queue'")
+	}
+	w.now = w.now.Add(time.Hour)
+	if d := w.lease(adapter.Poll{}); d == nil || d.Message.ID != last.ID {
+		t.Fatalf("leased %+v, want the message behind those that have ended", d)
+	}
+	before := fetched()
+	for range 10 {
+		w.lease(adapter.Poll{})
+	}
+	if n := fetched() - before; n > 3*many {
+		t.Errorf("ten polls fetched %d rows, want no more than a look or two past the %d that have ended", n, many)
+	}
+	before = fetched()
+	sweeps := 0
+	for more := true; more; sweeps++ {
+		s, err := w.Sweep(ctx, w.now)
+		if err != nil || len(s.Expired) != 1 || s.Expired[0].ID != unanswered.ID {
+			t.Fatalf("sweep %d: %d expired, %v; want the unanswered request", sweeps, len(s.Expired), err)
+		}
+		more = w.count("SELECT count(*) FROM (SELECT FROM queue LIMIT 3) q") > 2
+		if sweeps > many/500 {
+			t.Fatalf("%d sweeps were not enough", sweeps)
+		}
+	}
+	if n := fetched() - before; n > 5*many {
+		t.Errorf("%d sweeps fetched %d rows for %d that have ended", sweeps, n, many)
+	}
+}
+
 func TestSweepForgetsMessageIDs(t *testing.T) {
 	w := open(t)
 	ctx := context.Background()

@@ -92,30 +92,38 @@ SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, '
 }
 
 // sweepExpired takes messages out of their queues whose life ended before
-// delivery. A request stays, undeliverable, until it has its final reply: the
-// caller is told of it here each time, so that the sender is told even if the
-// gateway dies in between.
+// delivery, the longest ended first. A request stays, undeliverable, until it has
+// its final reply: the caller is told of it here each time, so that the sender is
+// told even if the gateway dies in between.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
+	const rows = 2 * sweepRows // a few statements for many; what is told in one sweep goes in the next
 	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
 	if err != nil {
 		return nil, false, err
 	}
-	const ended = `FROM queue q WHERE q.eol <= $1 AND q.visible_at <= $1`
-	const answerable = `q.facts->>'direction' = 'request' AND NOT EXISTS (SELECT FROM answered a WHERE a.request = q.message)`
-	tag, err := s.pool.Exec(ctx, `
-WITH s AS (
-	SELECT queue, prio, seq `+ended+` AND NOT (`+answerable+`) LIMIT $2 FOR UPDATE SKIP LOCKED
+	found, _ := s.polls.Query(ctx, `
+WITH s AS MATERIALIZED (
+	SELECT queue, prio, seq, message,
+		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
+	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2 FOR UPDATE SKIP LOCKED
 ), d AS (
-	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
+	DELETE FROM queue q USING s WHERE NOT s.open AND q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
+), e AS (
+	INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d
 )
-INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d`, now, sweepRows, event)
+SELECT message, open FROM s`, now, rows, event)
+	var ids [][16]byte
+	var id [16]byte
+	var open bool
+	n := 0
+	_, err = pgx.ForEachRow(found, []any{&id, &open}, func() error {
+		if n++; open {
+			ids = append(ids, id)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
-	}
-	rows, _ := s.pool.Query(ctx, `SELECT q.message `+ended+` AND `+answerable+` ORDER BY q.eol LIMIT $2`, now, sweepRows)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-	if err != nil {
-		return nil, false, fmt.Errorf("looking for expired requests: %w", err)
 	}
 	loaded, err := s.loadMany(ctx, ids)
 	if err != nil {
@@ -127,7 +135,7 @@ INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d`, 
 			expired = append(expired, *m)
 		}
 	}
-	return expired, tag.RowsAffected() == sweepRows || len(ids) == sweepRows, nil
+	return expired, n == rows || len(expired) > 0, nil
 }
 
 // sweepDedup forgets MessageIDs whose life is over. The keys have no index by

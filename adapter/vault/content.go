@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,6 +65,41 @@ func (v *Vault) OpenContent(it Item, what string, sealed []byte) ([]byte, error)
 		return nil, fmt.Errorf("%s of %x is damaged, or was sealed with another vault: %w", what, it.ID, err)
 	}
 	return plain, nil
+}
+
+// ClassPending is the class of keys of values that wait for their place in the
+// journal. They are soon behind an entry, under another key, and this one ends after
+// two days: so do all copies of what the database has written of them meanwhile.
+const ClassPending = "pending"
+
+func pending(message string) (Item, error) {
+	it := Item{Class: ClassPending}
+	err := it.ID.UnmarshalText([]byte(message))
+	return it, err
+}
+
+// SealPending encrypts the value of a field of a message's event.
+func (v *Vault) SealPending(message, field, value string) (string, error) {
+	it, err := pending(message)
+	if err != nil {
+		return "", err
+	}
+	box, err := v.SealContent(it, "field "+field, []byte(value))
+	return base64.StdEncoding.EncodeToString(box), err
+}
+
+// OpenPending decrypts what SealPending encrypted.
+func (v *Vault) OpenPending(message, field, sealed string) (string, error) {
+	it, err := pending(message)
+	if err != nil {
+		return "", err
+	}
+	box, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return "", err
+	}
+	value, err := v.OpenContent(it, "field "+field, box)
+	return string(value), err
 }
 
 // place ties a box to where it belongs.

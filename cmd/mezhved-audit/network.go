@@ -108,6 +108,9 @@ func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
 			v.Now.Tree.N, signedAt(v.Now), v.Size(), v.Now.Tree.N)
 	}
 	recounted(s, v.Recount)
+	if v.Stamps > 0 {
+		fmt.Fprintf(s.out, "time       %d new time stamps; mezhved-audit verify log --tsa proves them\n", v.Stamps)
+	}
 	for _, f := range v.Recount.Findings {
 		fmt.Fprintf(s.out, "FINDING: %s\n", f)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/papers"
+	"mezhved/signing"
 )
 
 type verifyCommand struct {
@@ -22,7 +24,23 @@ type verifyCommand struct {
 
 type verifyBundleCommand struct {
 	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust. Without it the bundle is only checked against itself."`
-	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+	anchorFlags
+	TSA    []string `name:"tsa" placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the time-stamping authorities that you trust; may be repeated."`
+	Bundle string   `arg:"" type:"existingfile" help:"The bundle, a zip file."`
+}
+
+// anchorFlags say whose certificates are believed.
+type anchorFlags struct {
+	Anchors []string `placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the authorities that you trust: those of the signatures must lead to one of them. Without any, signatures are proved and their paths are not looked at. May be repeated."`
+	Issuers []string `placeholder:"FILE" type:"existingfile" help:"Certificates between the anchors and those of the signatures; may be repeated."`
+}
+
+func (f *anchorFlags) read() (a papers.Anchors, err error) {
+	if a.Roots, err = readCertificates(f.Anchors); err != nil {
+		return a, err
+	}
+	a.Intermediates, err = readCertificates(f.Issuers)
+	return a, err
 }
 
 // openBundle verifies the bundle in a file.
@@ -85,15 +103,42 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	if e.Pinned {
+	anchors, err := c.read()
+	if err != nil {
+		return err
+	}
+	signatures, err := papers.Signatures(e, &anchors)
+	if err != nil {
+		return err
+	}
+	stamp, err := tellStamp(e.Stamp, c.TSA)
+	if err != nil {
+		return err
+	}
+	bad, unpathed, unchecked := 0, 0, 0
+	for i := range signatures {
+		switch x := &signatures[i]; {
+		case x.Bad():
+			bad++
+		case x.Err == nil && x.Absent == nil && x.Path == nil:
+			unpathed++
+		case x.Unchecked != nil:
+			unchecked++
+		}
+	}
+	switch {
+	case bad > 0:
+		fmt.Fprintf(s.out, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", c.Bundle, bad)
+	case e.Pinned:
 		fmt.Fprintf(s.out, "%s: VERIFIED under %s\n", c.Bundle, c.Policy)
-	} else {
+	default:
 		fmt.Fprintf(s.out, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
 	}
 	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
 	if !e.Checkpoint.Signed.IsZero() {
 		fmt.Fprintf(s.out, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
 	}
+	fmt.Fprint(s.out, stamp)
 	fmt.Fprintf(s.out, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
 	for _, x := range e.Entries {
 		l := x.Leaf
@@ -104,11 +149,76 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 		if x.Envelope != nil {
 			fmt.Fprintf(s.out, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
 		}
+		for len(signatures) > 0 && signatures[0].Index == x.Index {
+			tellSignature(s, &signatures[0])
+			signatures = signatures[1:]
+		}
 	}
 	for _, g := range e.Gaps {
 		fmt.Fprintf(s.out, "note: %s\n", g)
 	}
+	if unpathed > 0 {
+		fmt.Fprintf(s.out, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", unpathed)
+	}
+	if unchecked > 0 {
+		fmt.Fprintf(s.out, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", unchecked)
+	}
+	if bad > 0 {
+		return errFindings
+	}
 	return nil
+}
+
+// tellStamp is a line about a stamp; the error is why it proves nothing.
+func tellStamp(stamp *audit.Stamp, files []string) (string, error) {
+	if stamp == nil {
+		return "", nil
+	}
+	anchors, err := readCertificates(files)
+	if err != nil {
+		return "", err
+	}
+	ts, err := papers.Timestamp(stamp, anchors)
+	if err != nil {
+		return "", fmt.Errorf("NOT verified: the time stamp over the log of %d entries: %w", stamp.Checkpoint.Tree.N, err)
+	}
+	by := ts.Certificate().Subject()
+	if len(anchors) == 0 {
+		by += ", whose certificate was not looked at (--tsa)"
+	}
+	return fmt.Sprintf("time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", stamp.Checkpoint.Tree.N, ts.Time().Format(time.RFC3339), by), nil
+}
+
+// tellSignature prints what was found out about one signature.
+func tellSignature(s *streams, x *papers.Signature) {
+	who := "-"
+	if x.Certificate != nil {
+		who = fmt.Sprintf("%s (%.16s…)", x.Certificate.Subject(), x.Certificate.Fingerprint())
+	}
+	switch {
+	case x.Absent != nil:
+		fmt.Fprintf(s.out, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
+		return
+	case x.Bad():
+		fmt.Fprintf(s.out, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
+		return
+	case x.Err != nil:
+		fmt.Fprintf(s.out, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
+		return
+	}
+	fmt.Fprintf(s.out, "      signature of %s holds: %s\n", x.Of, who)
+	if x.Path != nil {
+		fmt.Fprintf(s.out, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
+	}
+	if x.Timestamp != nil {
+		fmt.Fprintf(s.out, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
+	}
+	for _, a := range x.Revocation {
+		fmt.Fprintf(s.out, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
+	}
+	if x.Unchecked != nil {
+		fmt.Fprintf(s.out, "            whether it was revoked is not said: %v\n", x.Unchecked)
+	}
 }
 
 func signedAt(c *journal.Checkpoint) string {
@@ -163,6 +273,9 @@ func (c *logFlags) open(dir string) (_ *openedLog, err error) {
 		return nil, err
 	}
 	log.known = log.memory.Known
+	for _, s := range log.memory.Stamps {
+		log.known = append(log.known, s.Checkpoint)
+	}
 	for _, path := range c.Known {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -179,7 +292,8 @@ func (c *logFlags) open(dir string) (_ *openedLog, err error) {
 
 type verifyLogCommand struct {
 	logFlags
-	Dir string `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	TSA []string `name:"tsa" placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the time-stamping authorities that you trust; may be repeated."`
+	Dir string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
 }
 
 // Run implements the command.
@@ -205,7 +319,11 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	for _, fork := range memory.Forks {
 		forked(s, fork)
 	}
-	findings := r.Found + int64(len(memory.Damaged)+len(memory.Forks))
+	bad, err := c.stamps(s, memory.Stamps)
+	if err != nil {
+		return err
+	}
+	findings := r.Found + int64(len(memory.Damaged)+len(memory.Forks)+bad)
 	if findings == 0 {
 		fmt.Fprintln(s.out, "VERIFIED: 0 missing, 0 changed")
 		return nil
@@ -215,6 +333,36 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", findings)
 	return errFindings
+}
+
+// stamps proves the time stamps of a mirror and says how many prove nothing.
+func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, err error) {
+	anchors, err := readCertificates(c.TSA)
+	if err != nil {
+		return 0, err
+	}
+	var first, last *signing.Timestamp
+	for i := range stamps {
+		ts, err := papers.Timestamp(&stamps[i], anchors)
+		if err != nil {
+			fmt.Fprintf(s.out, "FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
+			bad++
+			continue
+		}
+		if first == nil {
+			first = ts
+		}
+		last = ts
+	}
+	if last != nil {
+		whose := ""
+		if len(anchors) == 0 {
+			whose = "; whose they are was not looked at (--tsa)"
+		}
+		fmt.Fprintf(s.out, "time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
+			last.Time().Format(time.RFC3339), last.Certificate().Subject(), stamps[len(stamps)-1].Checkpoint.Tree.N, whose)
+	}
+	return bad, nil
 }
 
 // remembered prints what a mirror's memory has lost.
@@ -314,13 +462,18 @@ func (*pageCommand) Run(s *streams) error {
 }
 
 type keygenCommand struct {
-	Name string `arg:"" help:"Name of the key: a log's origin, or a witness's name, like a URL without scheme."`
-	Out  string `arg:"" type:"path" help:"File for the secret key; must not exist."`
+	MLDSA bool   `name:"ml-dsa" help:"Make an ML-DSA-44 key, for a log's second signature."`
+	Name  string `arg:"" help:"Name of the key: a log's origin, or a witness's name, like a URL without scheme."`
+	Out   string `arg:"" type:"path" help:"File for the secret key; must not exist."`
 }
 
 // Run implements the command.
 func (c *keygenCommand) Run(s *streams) error {
-	secret, public, err := journal.NewKey(c.Name)
+	make := journal.NewKey
+	if c.MLDSA {
+		make = journal.NewMLDSAKey
+	}
+	secret, public, err := make(c.Name)
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,11 @@ import (
 
 type receiptsCommand struct {
 	logFlags
-	Bus     []string `required:"" placeholder:"FILE" type:"existingfile" help:"The bus's certificate, from somebody whom you trust; several in a file, or several files, when it has had several."`
-	Anchors []string `placeholder:"FILE" type:"existingfile" help:"Certificates of the authorities that must have issued the bus's; may be repeated."`
-	Issuers []string `placeholder:"FILE" type:"existingfile" help:"Certificates between the anchors and the bus's; may be repeated."`
-	Mirror  string   `required:"" placeholder:"DIR" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
-	Proofs  string   `placeholder:"DIR" type:"path" help:"Write a proof of each broken promise into a folder of this one."`
-	Dir     string   `arg:"" type:"existingdir" help:"The receipts: what mezhved send --keep has kept, or the bodies of the bus's answers as any client has written them down."`
+	Bus []string `required:"" placeholder:"FILE" type:"existingfile" help:"The bus's certificate, from somebody whom you trust; several in a file, or several files, when it has had several."`
+	anchorFlags
+	Mirror string `required:"" placeholder:"DIR" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	Proofs string `placeholder:"DIR" type:"path" help:"Write a proof of each broken promise into a folder of this one."`
+	Dir    string `arg:"" type:"existingdir" help:"The receipts: what mezhved send --keep has kept, or the bodies of the bus's answers as any client has written them down."`
 }
 
 // Help tells what the answers mean.
@@ -51,15 +50,14 @@ func readCertificates(paths []string) (list []*signing.Certificate, err error) {
 }
 
 // Run implements the command.
-func (c *receiptsCommand) Run(s *streams) (err error) {
-	bus := &papers.Bus{}
-	for _, files := range []struct {
-		paths []string
-		into  *[]*signing.Certificate
-	}{{c.Bus, &bus.Certificates}, {c.Anchors, &bus.Roots}, {c.Issuers, &bus.Intermediates}} {
-		if *files.into, err = readCertificates(files.paths); err != nil {
-			return err
-		}
+func (c *receiptsCommand) Run(s *streams) error {
+	anchors, err := c.read()
+	if err != nil {
+		return err
+	}
+	bus := &papers.Bus{Roots: anchors.Roots, Intermediates: anchors.Intermediates}
+	if bus.Certificates, err = readCertificates(c.Bus); err != nil {
+		return err
 	}
 	folder, err := papers.ReadReceipts(c.Dir, bus)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/vault"
+	"mezhved/signing"
 )
 
 // openJournal opens the log. The node that has the key sequences and signs it,
@@ -58,6 +59,15 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return err
 	}
 	n.onClose(signer.Close)
+	if c.MLDSA != "" {
+		second, err := os.ReadFile(c.MLDSA)
+		if err != nil {
+			return usage(err)
+		}
+		if signer.MLDSA, err = journal.ParseMLDSAKey(strings.TrimSpace(string(second))); err != nil {
+			return usage(fmt.Errorf("journal.mldsa: %s: %w", c.MLDSA, err))
+		}
+	}
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
@@ -71,6 +81,30 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return usage(err)
 	}
 	n.openRetention(rooms)
+	return n.openTimestamps(rooms, sequencer)
+}
+
+// openTimestamps starts asking the authority whose time is put to the checkpoints.
+func (n *node) openTimestamps(rooms *adapter.Rooms, sequencer *clerk.Sequencer) error {
+	c := n.config.Journal.Timestamp
+	if c.URL == "" {
+		return nil
+	}
+	certs, err := readCertificates(c.Anchors)
+	if err != nil {
+		return usage(fmt.Errorf("journal.timestamp.anchors: %w", err))
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Roots: certs})
+	if err != nil {
+		return usage(fmt.Errorf("journal.timestamp.anchors: %w", err))
+	}
+	verifier, err := signing.NewVerifier(signing.Options{Trust: trust})
+	if err != nil {
+		return usage(err)
+	}
+	stamper := &remote.Stamper{URL: c.URL, Verifier: verifier, Log: n.book.Published(n.cosigned()), Leads: func() bool { return sequencer.Status().Leads },
+		Save: n.book.SaveTimestamp, Every: c.Every.D(), Now: n.clock.Now, Slog: n.log}
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "timestamps", Run: stamper.Run})
 	return nil
 }
 

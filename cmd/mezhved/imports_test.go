@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"adapter/journal/clerk":  {"adapter/journal"},
 	"adapter/journal/audit":  {"adapter/journal"},
 	"adapter/journal/papers": {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
-	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit"},
+	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
 	"adapter/settings":       {},

@@ -598,14 +598,17 @@ type fileJSON struct {
 
 // signedJSON is what a file's own signature (PKCS#7) says.
 type signedJSON struct {
-	SignedBy string `json:"signedBy,omitempty"`
-	BadSign  string `json:"signatureError,omitempty"`
+	SignedBy string    `json:"signedBy,omitempty"`
+	Stamped  time.Time `json:"timestamp,omitzero"` // of CAdES-T; who issued the authority's certificate is not looked at
+	BadSign  string    `json:"signatureError,omitempty"`
 }
 
 func (s signedJSON) String() string {
 	switch {
 	case s.BadSign != "":
 		return "; its signature does not hold: " + s.BadSign
+	case s.SignedBy != "" && !s.Stamped.IsZero():
+		return "; signed by " + s.SignedBy + ", with a time stamp of " + s.Stamped.Format(time.RFC3339)
 	case s.SignedBy != "":
 		return "; signed by " + s.SignedBy
 	}
@@ -622,7 +625,11 @@ func signedOf(pkcs7 []byte, octets signing.Octets, known *signing.Certificate) s
 	if err == nil {
 		var signed signing.SignedFile
 		if signed, err = v.VerifyCMS(pkcs7, octets, known); err == nil {
-			return signedJSON{SignedBy: signed.Certificate().Subject()}
+			j := signedJSON{SignedBy: signed.Certificate().Subject()}
+			if stamp, _ := signed.Timestamp(); stamp != nil {
+				j.Stamped = stamp.Time()
+			}
+			return j
 		}
 	}
 	return signedJSON{BadSign: err.Error()}

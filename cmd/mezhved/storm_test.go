@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -340,4 +342,19 @@ func buildPrevious() (string, error) {
 		return "", fmt.Errorf("building %s: %w\n%s", previousRelease, err, out)
 	}
 	return binary, nil
+}
+
+// previousServices gives services the descriptions that the previous release has of
+// them: who upgrades node by node writes new settings when no old node is left.
+func previousServices(dir string) error {
+	old := os.DirFS(filepath.Join(scratch, "previous-src", "testdata", "services"))
+	files, err := fs.Glob(old, "*/*/service.yaml")
+	for _, name := range files {
+		text, e := fs.ReadFile(old, name)
+		if e == nil {
+			e = os.WriteFile(filepath.Join(dir, name), text, 0o644)
+		}
+		err = errors.Join(err, e)
+	}
+	return err
 }

@@ -488,6 +488,8 @@ func (w *stormWorld) run(rounds int) {
 		var err error
 		if old, err = previous(); err != nil {
 			w.s.absent[w.s.upgrade.name] = err.Error()
+		} else {
+			w.must(previousServices(filepath.Join(w.dir, "services")))
 		}
 	}
 	for _, n := range w.nodes {

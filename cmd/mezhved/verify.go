@@ -83,6 +83,9 @@ type detachedJSON struct {
 	Certificate string             `json:"certificate,omitempty"` // subject
 	Algorithm   string             `json:"algorithm,omitempty"`
 	Claimed     time.Time          `json:"claimed,omitzero"`
+	Stamped     time.Time          `json:"timestamp,omitzero"`
+	StampedBy   string             `json:"timestampBy,omitempty"`
+	BadStamp    string             `json:"timestampError,omitempty"`
 }
 
 func (c *verifyCmd) detached(out *stdio, v *signing.Verifier, src []byte, at time.Time) error {
@@ -100,6 +103,11 @@ func (c *verifyCmd) detached(out *stdio, v *signing.Verifier, src []byte, at tim
 	switch {
 	case err == nil:
 		j.Certificate, j.Algorithm, j.Claimed = signed.Certificate().Subject(), signed.Algorithm().String(), signed.Claimed()
+		if stamp, bad := signed.Timestamp(); stamp != nil {
+			j.Stamped, j.StampedBy = stamp.Time(), stamp.Certificate().Subject()
+		} else if bad != nil {
+			j.BadStamp = bad.Error()
+		}
 	case errors.As(err, &e):
 		j.Verdict, j.Code, j.Reason, j.Deviation = "invalid", e.Code, e.Detail, e.Slip
 		if e.Err != nil {
@@ -125,6 +133,12 @@ func (c *verifyCmd) detached(out *stdio, v *signing.Verifier, src []byte, at tim
 			reason = j.Algorithm
 			if !j.Claimed.IsZero() {
 				reason += ", signed at " + j.Claimed.Format(time.RFC3339) + " by the signer's own clock"
+			}
+			switch {
+			case !j.Stamped.IsZero():
+				reason += ", there at " + j.Stamped.Format(time.RFC3339) + " by the time stamp of " + j.StampedBy
+			case j.BadStamp != "":
+				reason += ", with a time stamp that proves nothing: " + j.BadStamp
 			}
 		case j.Deviation != nil && c.Lang == "ru":
 			reason = j.Deviation.Russian

@@ -80,6 +80,9 @@ type Bundler struct {
 	Now    func() time.Time
 	// Checkpoint gives the latest checkpoint.
 	Checkpoint func(context.Context) (*journal.Checkpoint, error)
+	// Stamped gives the first checkpoint with a time stamp that covers an entry, or
+	// fs.ErrNotExist; nil: the log has none.
+	Stamped func(ctx context.Context, entry int64) (*journal.Stamped, error)
 	// Append puts an event into the journal, durable on return.
 	Append func(context.Context, journal.Event) error
 	// Find gives the first entry of a message id of ours and the openings of its
@@ -157,6 +160,9 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		return fmt.Errorf("evidence: prove the entries: %w", err)
 	}
 	files[proofFile] = journal.MarshalBatch(indexes, hashes, c.Note)
+	if err := b.stamp(ctx, files, indexes[:len(indexes)-1]); err != nil {
+		return fmt.Errorf("evidence: the time stamp: %w", err)
+	}
 	// The bundle is checked as its reader will check it, before it leaves.
 	evidence, err := check(files, b.Policy)
 	if err != nil {
@@ -169,6 +175,31 @@ func (b *Bundler) Write(ctx context.Context, w io.Writer, title string, exhibits
 		}
 	}
 	return writeZip(w, files)
+}
+
+// stamp encloses the first time stamp that covers all entries, if there is one: the
+// token, and the proof that they are in the log as it was stamped.
+func (b *Bundler) stamp(ctx context.Context, files map[string][]byte, indexes []int64) error {
+	if b.Stamped == nil || len(indexes) == 0 {
+		return nil
+	}
+	stamped, err := b.Stamped(ctx, indexes[len(indexes)-1])
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c, err := b.Policy.Open(stamped.Checkpoint)
+	if err != nil {
+		return err
+	}
+	hashes, err := journal.NewProver(ctx, c.Tree, b.Tiles).Batch(indexes)
+	if err != nil {
+		return err
+	}
+	files[stampProof], files[stampToken] = journal.MarshalBatch(indexes, hashes, c.Note), stamped.Token
+	return nil
 }
 
 // await waits until the entry of message stands under a sufficient checkpoint.
@@ -230,6 +261,8 @@ const (
 	exportLeaf    = "export/leaf.json"
 	exportProof   = "export/leaf.tlog-proof" // of BundleFormat1
 	exportOpening = "export/opening.json"
+	stampProof    = "timestamp/proof" // that the entries are under the checkpoint that was stamped
+	stampToken    = "timestamp/token.der"
 )
 
 // receiptName is where a poll, an answer or an Ack stands.
@@ -298,6 +331,7 @@ type Evidence struct {
 	Checkpoint *journal.Checkpoint // the one that the bundle's export stands under
 	Export     *journal.Proven     // the entry that tells of the bundle's making
 	Entries    []EvidenceEntry
+	Stamp      *Stamp    // a time stamp over all entries but the export; nil: none is enclosed
 	Gaps       []Finding // entries of the shown messages that are not in the bundle
 
 	recipe []byte // that belongs to the format
@@ -470,13 +504,26 @@ func (e *Evidence) proveAtOnce(files map[string][]byte, late, used map[string]bo
 		}
 		lines = append(lines, leaf)
 	}
-	e.leaves, e.proof = append(lines, files[exportLeaf]), files[proofFile]
+	e.leaves, e.proof = append(lines[:len(lines):len(lines)], files[exportLeaf]), files[proofFile]
 	proven, err := journal.VerifyBatch(e.Policy, e.leaves, e.proof)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", proofFile, err)
 	}
 	late[proofFile], used[leavesFile] = true, true
 	last := len(proven) - 1
+	if proof, ok := files[stampProof]; ok {
+		stamped, err := journal.VerifyBatch(e.Policy, lines, proof)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", stampProof, err)
+		}
+		for i, p := range stamped {
+			if p.Index != proven[i].Index {
+				return nil, fmt.Errorf("%s is of other entries", stampProof)
+			}
+		}
+		e.Stamp = &Stamp{stamped[0].Checkpoint, files[stampToken]}
+		late[stampProof], late[stampToken] = true, true
+	}
 	e.Export = &proven[last] // it was made when all others were there
 	return proven[:last], nil
 }

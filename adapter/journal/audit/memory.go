@@ -44,6 +44,7 @@ type Memory struct {
 	Known   []*journal.Checkpoint // by size
 	Damaged []string              // what was remembered and cannot be verified, each a sentence
 	Forks   []*ForkError          // found at earlier visits
+	Stamps  []Stamp               // by size
 
 	state  *mirrorState   // nil when there is none to go on from
 	visits map[int64]bool // sizes of which there is a checkpoint, damaged or not
@@ -75,6 +76,9 @@ func Remember(dir string, policy *journal.Policy, earlier ...*journal.Policy) (*
 		m.damage(checkpointFile, err)
 	}
 	if err := m.forks(dir, open); err != nil {
+		return nil, err
+	}
+	if err := m.stamps(dir, policy, earlier); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(m.Known, func(a, b *journal.Checkpoint) int {
@@ -181,6 +185,32 @@ func (m *Memory) forks(dir string, open func(string) (*journal.Checkpoint, error
 		}
 		m.Forks = append(m.Forks, &ForkError{before, now, "kept in " + name})
 	}
+	return nil
+}
+
+// stamps reads the stamped checkpoints.
+func (m *Memory) stamps(dir string, policy *journal.Policy, earlier []*journal.Policy) error {
+	files, err := os.ReadDir(filepath.Join(dir, stampsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, f := range files {
+		name := stampsDir + "/" + f.Name()
+		b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		s, err := openStamp(b, policy, earlier)
+		if err == nil && f.Name() != fmt.Sprintf("%d.json", s.Checkpoint.Tree.N) {
+			err = fmt.Errorf("it is the checkpoint of %d entries", s.Checkpoint.Tree.N)
+		}
+		if err != nil {
+			m.damage(name, err)
+			continue
+		}
+		m.Stamps = append(m.Stamps, *s)
+	}
+	slices.SortFunc(m.Stamps, func(a, b Stamp) int { return cmp.Compare(a.Checkpoint.Tree.N, b.Checkpoint.Tree.N) })
 	return nil
 }
 

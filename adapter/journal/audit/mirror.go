@@ -50,6 +50,7 @@ type Visit struct {
 	Recount *Recount            // of the whole mirror, findings of earlier visits included
 	Fresh   int64               // findings in entries that are new
 	Mended  []string            // files that were missing or wrong in the mirror and are right now, each with the reason
+	Stamps  int                 // checkpoints with time stamps that are new in the mirror
 	Damaged []string            // what was remembered and cannot be verified, each a sentence
 }
 
@@ -151,7 +152,13 @@ func (m *Mirror) Follow(ctx context.Context, source journal.TileSource, checkpoi
 	if err := w.pull(ctx); err != nil {
 		return v, err
 	}
-	return v, w.save(memory, now)
+	if err := w.save(memory, now); err != nil {
+		return v, err
+	}
+	if stamped, ok := source.(StampSource); ok {
+		return v, w.stamps(ctx, memory, stamped)
+	}
+	return v, nil
 }
 
 // visit is one in progress.

@@ -18,6 +18,7 @@ const (
 	mirrorFile     = "mirror.json" // the last visit: what saves work, see mirrorState
 	checkpointFile = "checkpoint"  // what the folder is a mirror of now
 	checkpointsDir = "checkpoints" // the checkpoint of each visit, by size
+	stampsDir      = "timestamps"  // checkpoints with time stamps, by size: see journal.Stamped
 	forksDir       = "forks"       // proofs of misbehaviour, each a folder with the two checkpoints
 	lockFile       = ".lock"
 	unfinishedDir  = ".unfinished" // files being written; what a killed run left there goes

@@ -121,4 +121,6 @@ type Book interface {
 type Vault interface {
 	// Seal encrypts an opening of the entry at index.
 	Seal(index int64, o journal.Opening) (journal.Sealed, error)
+	// OpenPending decrypts the value of a field as it waited (journal.PendingClass).
+	OpenPending(message, field, sealed string) (value string, err error)
 }

@@ -486,6 +486,9 @@ func (s *Sequencer) leaf(row Pending, now time.Time) (journal.Leaf, []journal.Op
 	}
 	e, err := journal.ParseRow(row.Event)
 	if err == nil {
+		err = s.openPending(&e)
+	}
+	if err == nil {
 		var l journal.Leaf
 		var open []journal.Opening
 		if l, open, err = journal.NewLeaf(e, salts); err == nil {
@@ -494,6 +497,23 @@ func (s *Sequencer) leaf(row Pending, now time.Time) (journal.Leaf, []journal.Op
 	}
 	s.Log.Error("journal: a row cannot be expressed and is committed to whole; a node of another version, or our bug", "row", row.ID, "error", err)
 	return journal.UnknownLeaf(row.Event, now, salts)
+}
+
+// openPending opens the values of an event that waited sealed.
+func (s *Sequencer) openPending(e *journal.Event) error {
+	for i := range e.Personal {
+		p := &e.Personal[i]
+		class, ok := strings.CutPrefix(p.Class, journal.PendingClass)
+		if !ok {
+			continue
+		}
+		value, err := s.Vault.OpenPending(e.Message, p.Field, p.Value)
+		if err != nil {
+			return fmt.Errorf("open the value of field %s of message %s: %w", p.Field, e.Message, err)
+		}
+		p.Value, p.Class = value, class
+	}
+	return nil
 }
 
 // recent remembers the latest entries of the messages that are on their way, so

@@ -72,7 +72,7 @@ func (d *Desk) LongExchange(book *Book) ([]byte, []int64) {
 
 // Exhibited puts messages into book, each with what befalls a message, and makes a
 // bundle of their entries. Of the exhibits, those of the first entries, all but the
-// index are taken.
+// index are taken; polls, answers and Acks go to the later ones.
 func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64) {
 	d.T.Helper()
 	head, err := book.Head(context.Background())
@@ -87,12 +87,17 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 		}
 		revocation, judgement := journal.Judgement(sums)
 		accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d-%d", head.Tree.N, i), MessageID: "5e0f", Sender: "MUNI01",
-			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope), Certificate: hexSHA256(x.Certificate),
+			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope),
 			Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(x.Envelope),
 			Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
+		if x.Certificate != nil {
+			accepted.Certificate = hexSHA256(x.Certificate)
+		}
 		if x.Revocation = judgement; judgement == nil && len(x.Answers) == 1 {
 			x.Revocation, x.Answers = x.Answers[0], nil
 		}
+		poll, answer, ack := x.Poll, x.Answer, x.Ack // of its steps
+		x.Poll, x.Answer, x.Ack = nil, nil, nil
 		x.Index = head.Tree.N + int64(len(events))
 		exhibits, events = append(exhibits, x), append(events, accepted)
 		for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered, journal.KindAcknowledged} {
@@ -103,9 +108,14 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 			switch kind {
 			case journal.KindDelivered:
 				step.Poll, step.Answer = fmt.Appendf(nil, "<poll>%d</poll>", step.Index), fmt.Appendf(nil, "<answer>%d</answer>", step.Index)
+				if poll != nil {
+					step.Poll, step.Answer = poll, answer
+				}
 				receipt = journal.Receipt{Poll: hexSHA256(step.Poll), Answer: hexSHA256(step.Answer)}
 			case journal.KindAcknowledged:
-				step.Ack = fmt.Appendf(nil, "<ack>%d</ack>", step.Index)
+				if step.Ack = ack; ack == nil {
+					step.Ack = fmt.Appendf(nil, "<ack>%d</ack>", step.Index)
+				}
 				receipt = journal.Receipt{Ack: hexSHA256(step.Ack)}
 			}
 			if receipt != (journal.Receipt{}) {
@@ -123,7 +133,7 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 	for i := range exhibits {
 		x := &exhibits[i]
 		indexes = append(indexes, x.Index)
-		if x.Certificate != nil || x.Poll != nil || x.Ack != nil {
+		if x.Certificate != nil || x.Envelope != nil || x.Poll != nil || x.Ack != nil {
 			x.Openings, err = d.Opened(book, x.Index)
 			d.ok(err)
 		}

@@ -3,7 +3,6 @@ package papers_test
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"maps"
 	"os"
@@ -24,19 +23,14 @@ import (
 // bus is a bus that signs receipts, a party's folder of them, and the log.
 type bus struct {
 	*journaltest.Desk
+	sender *journaltest.Sender
 	book   *journaltest.Book
-	ca     *signing.TestCA
-	signer signing.Signer
 	dir    string
 }
 
 func newBus(t *testing.T) *bus {
 	t.Helper()
-	b := &bus{Desk: journaltest.NewDesk(t), book: journaltest.NewBook(journaltest.Origin), dir: t.TempDir()}
-	ca, err := signing.NewTestCA("Test CA", signing.KeyECDSA256, journaltest.Start.Add(-time.Hour))
-	b.must(err)
-	b.ca, b.signer = ca, b.issue(ca)
-	return b
+	return &bus{Desk: journaltest.NewDesk(t), sender: journaltest.NewSender(t), book: journaltest.NewBook(journaltest.Origin), dir: t.TempDir()}
 }
 
 func (b *bus) must(err error) {
@@ -46,30 +40,23 @@ func (b *bus) must(err error) {
 	}
 }
 
-func (b *bus) issue(ca *signing.TestCA) signing.Signer {
-	b.T.Helper()
-	id, err := ca.Issue(signing.TestSubject{CommonName: "bus", Lifetime: 48 * time.Hour}, journaltest.Start.Add(-time.Hour))
-	b.must(err)
-	s, err := id.Signer()
-	b.must(err)
-	return s
-}
-
-// signed is an answer of the bus.
-func (b *bus) signed(d envelopes.Draft, by signing.Signer) []byte {
-	b.T.Helper()
-	xml, err := signing.SignInto(context.Background(), d.XML, d.SignID, d.Slot, by)
-	b.must(err)
-	return xml
-}
-
 // receipt is what the bus answers to the message of an accepted event.
 func (b *bus) receipt(v envelopes.Version, e journal.Event) []byte {
 	b.T.Helper()
-	return b.signed(envelopes.BuildReceipt(v, envelopes.SendRequest, envelopes.Metadata{
+	return b.sender.Sign(envelopes.BuildReceipt(v, envelopes.SendRequest, envelopes.Metadata{
 		MessageID: e.MessageID, Type: envelopes.TypeRequest, Sent: e.Time, Status: envelopes.StatusRequestIsQueued,
 		Sender: envelopes.Participant{Mnemonic: e.Sender, Name: e.Sender}, Recipient: envelopes.Participant{Mnemonic: e.Recipient, Name: e.Recipient},
-	}), b.signer)
+	}))
+}
+
+// delivery is what the bus answers to a poll a second later.
+func (b *bus) delivery(e journal.Event) []byte {
+	b.T.Helper()
+	return b.sender.Sign(envelopes.BuildRequestDelivery(envelopes.V12, envelopes.RequestDelivery{
+		Data:     envelopes.Fragment{XML: []byte(`<typ:SenderProvidedRequestData xmlns:typ="` + envelopes.V12.TypesSpace() + `" Id="D"/>`)},
+		Metadata: envelopes.Metadata{MessageID: e.MessageID, Type: envelopes.TypeRequest, Sent: e.Time, Delivered: e.Time.Add(time.Second)},
+		ReplyTo:  "somewhere",
+	}))
 }
 
 func (b *bus) keep(name string, body []byte) {
@@ -95,7 +82,7 @@ func (b *bus) later(d time.Duration) {
 
 func (b *bus) hold() *papers.Report {
 	b.T.Helper()
-	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.signer.Certificate()}, Roots: []*signing.Certificate{b.ca.Certificate}})
+	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}, Roots: []*signing.Certificate{b.sender.CA.Certificate}})
 	b.must(err)
 	r, err := f.Hold(context.Background(), b.book, b.Policy, b.Checkpoint(b.book).Note, nil)
 	b.must(err)
@@ -130,17 +117,12 @@ func TestKeptAnswersAreReceipts(t *testing.T) {
 	b.keep("m3.xml", append([]byte("\xef\xbb\xbf\r\n"), b.receipt(envelopes.V13, events[2])...))
 	_, mime := envelopes.Package(b.receipt(envelopes.V12, events[3]), nil, true)
 	b.keep("answers/4", mime)
-	delivery := envelopes.RequestDelivery{
-		Data:     envelopes.Fragment{XML: []byte(`<typ:SenderProvidedRequestData xmlns:typ="` + envelopes.V12.TypesSpace() + `" Id="D"/>`)},
-		Metadata: envelopes.Metadata{MessageID: events[4].MessageID, Type: envelopes.TypeRequest, Sent: events[4].Time, Delivered: events[4].Time.Add(time.Second)},
-		ReplyTo:  "somewhere",
-	}
-	b.keep("inbox/5.xml", b.signed(envelopes.BuildRequestDelivery(envelopes.V12, delivery), b.signer))
+	b.keep("inbox/5.xml", b.delivery(events[4]))
 	delivered := events[4]
 	delivered.Kind, delivered.Time, delivered.Sender, delivered.Digest, delivered.Personal, delivered.Attempt = journal.KindDelivered, events[4].Time.Add(time.Second), "", "", nil, 1
 	b.keep("m1/sent.xml", []byte("<no-answer/>"))
 	b.keep("notes.txt", []byte("call Petrov"))
-	b.keep("empty.xml", b.signed(envelopes.BuildReceipt(envelopes.V12, envelopes.SendRequest, envelopes.Metadata{Type: envelopes.TypeRequest}), b.signer))
+	b.keep("empty.xml", b.sender.Sign(envelopes.BuildReceipt(envelopes.V12, envelopes.SendRequest, envelopes.Metadata{Type: envelopes.TypeRequest})))
 	b.keep("queue.xml", envelopes.BuildEmpty(envelopes.V12, envelopes.GetRequest).XML)
 	b.log(append(slices.Clone(events), delivered)...)
 
@@ -237,9 +219,10 @@ func TestOnlyTheBusPromises(t *testing.T) {
 	good := b.receipt(envelopes.V12, events[0])
 	b.keep("good.xml", good)
 	b.keep("changed.xml", bytes.Replace(b.receipt(envelopes.V12, events[1]), []byte(events[1].MessageID), []byte(events[2].MessageID), 1))
-	stranger := *b
-	stranger.signer = b.issue(b.ca)
-	b.keep("stranger.xml", stranger.receipt(envelopes.V12, events[2]))
+	bus := b.sender.Signer
+	b.sender.Signer = b.sender.Issue(48 * time.Hour)
+	b.keep("stranger.xml", b.receipt(envelopes.V12, events[2]))
+	b.sender.Signer = bus
 	unsigned := envelopes.BuildReceipt(envelopes.V12, envelopes.SendRequest, envelopes.Metadata{MessageID: events[3].MessageID, Sent: events[3].Time, Type: envelopes.TypeRequest})
 	b.keep("unsigned.xml", unsigned.XML)
 	b.log(events...)
@@ -250,7 +233,7 @@ func TestOnlyTheBusPromises(t *testing.T) {
 	}
 	other, err := signing.NewTestCA("Other CA", signing.KeyECDSA256, journaltest.Start.Add(-time.Hour))
 	b.must(err)
-	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.signer.Certificate()}, Roots: []*signing.Certificate{other.Certificate}})
+	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}, Roots: []*signing.Certificate{other.Certificate}})
 	b.must(err)
 	if len(f.Receipts) != 0 {
 		t.Error("a certificate of another authority is believed")
@@ -258,11 +241,7 @@ func TestOnlyTheBusPromises(t *testing.T) {
 	if _, err := papers.ReadReceipts(b.dir, &papers.Bus{}); err == nil {
 		t.Error("receipts of nobody are believed")
 	}
-	outside, err := b.ca.Issue(signing.TestSubject{CommonName: "old", Lifetime: time.Minute, Usage: x509.KeyUsageDigitalSignature}, journaltest.Start.Add(-time.Hour))
-	b.must(err)
-	old, err := outside.Signer()
-	b.must(err)
-	b.signer = old
+	b.sender.Signer = b.sender.Issue(time.Minute)
 	b.dir = t.TempDir()
 	b.keep("old.xml", b.receipt(envelopes.V12, events[0]))
 	if r := b.hold(); len(r.Held) != 0 || len(r.Unproven) != 1 || !strings.Contains(r.Unproven[0].Err.Error(), "valid") {
@@ -282,7 +261,7 @@ func TestReceiptsAgainstADamagedLog(t *testing.T) {
 			files[name] = bytes.Replace(files[name], []byte(events[2].Sender), []byte("MUNI99"), 1)
 		}
 	}
-	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.signer.Certificate()}})
+	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}})
 	b.must(err)
 	r, err := f.Hold(context.Background(), audit.DirSource{FS: journaltest.FS(files)}, b.Policy, files["checkpoint"], nil)
 	b.must(err)
@@ -296,7 +275,7 @@ func TestNoMutationOfAReceiptGoesUnnoticed(t *testing.T) {
 	b := newBus(t)
 	e := accepted(1)[0]
 	good := b.receipt(envelopes.V12, e)
-	f := &papers.Bus{Certificates: []*signing.Certificate{b.signer.Certificate()}}
+	f := &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}}
 	v, err := f.Verifier()
 	b.must(err)
 	want, err := papers.ReadReceipt(good, v)

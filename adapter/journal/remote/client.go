@@ -33,6 +33,15 @@ func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
 	return c.get(ctx, "checkpoint", journal.MaxCheckpoint)
 }
 
+// Stamped implements audit.StampSource.
+func (c *Client) Stamped(ctx context.Context, entry int64) ([]byte, error) {
+	path := "timestamp"
+	if entry != journal.NoEntry {
+		path += fmt.Sprintf("/%d", entry)
+	}
+	return c.get(ctx, path, journal.MaxStamped)
+}
+
 // Tile implements journal.TileSource. For an unfinished tile that the server no
 // longer has, it fetches the finished one.
 func (c *Client) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {

@@ -31,14 +31,21 @@ type Log interface {
 	Checkpoint(ctx context.Context) (*journal.Checkpoint, error)
 }
 
+// Stamped is a Log whose checkpoints get time stamps.
+type Stamped interface {
+	// Stamped is the first checkpoint with a time stamp that covers an entry, or the
+	// latest of all for journal.NoEntry, or fs.ErrNotExist.
+	Stamped(ctx context.Context, entry int64) (*journal.Stamped, error)
+}
+
 // ErrForbidden from Server.Admit answers 403, ErrUnauthenticated 401.
 var (
 	ErrForbidden       = errors.New("only auditors may read entries")
 	ErrUnauthenticated = errors.New("a token is needed: Authorization: Bearer TOKEN, mezhved-audit mirror --token-file")
 )
 
-// Server serves a log under /checkpoint and /tile/. Checkpoints and hash tiles
-// are public: they say nothing about anybody. Entries go to those whom Admit
+// Server serves a log under /checkpoint, /timestamp and /tile/. Checkpoints, their time
+// stamps and hash tiles are public: they say nothing about anybody. Entries go to those whom Admit
 // admits; without Admit, to nobody.
 type Server struct {
 	Log   Log
@@ -55,9 +62,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var err error
-	if r.URL.Path == "/checkpoint" {
+	entry, stamp := strings.CutPrefix(r.URL.Path, "/timestamp")
+	switch {
+	case r.URL.Path == "/checkpoint":
 		err = s.checkpoint(w, r)
-	} else {
+	case stamp:
+		err = s.timestamp(w, r, entry)
+	default:
 		err = s.tile(w, r)
 	}
 	switch {
@@ -85,6 +96,33 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Content-Length", strconv.Itoa(len(c.Note)))
 	w.Write(c.Note) // a reader who went away is no error of ours
+	return nil
+}
+
+// timestamp serves /timestamp, the latest stamped checkpoint, and /timestamp/N, the
+// first that covers entry N.
+func (s *Server) timestamp(w http.ResponseWriter, r *http.Request, entry string) error {
+	log, ok := s.Log.(Stamped)
+	n := journal.NoEntry
+	if number, named := strings.CutPrefix(entry, "/"); named {
+		var err error
+		if n, err = strconv.ParseInt(number, 10, 64); err != nil || n < 0 || strconv.FormatInt(n, 10) != number {
+			return fs.ErrNotExist
+		}
+	} else if entry != "" {
+		return fs.ErrNotExist
+	}
+	if !ok {
+		return fs.ErrNotExist
+	}
+	stamped, err := log.Stamped(r.Context(), n)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-cache")
+	w.Write(stamped.Marshal())
 	return nil
 }
 

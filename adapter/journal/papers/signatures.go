@@ -1,0 +1,229 @@
+package papers
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+// Anchors are the authorities that an auditor believes about certificates. With none,
+// signatures are proved under the certificates that they bring along, and their paths
+// are not looked at.
+type Anchors struct {
+	Roots, Intermediates []*signing.Certificate
+}
+
+// Signature is a signature in an envelope of a bundle, held against the certificate
+// that made it as of the time of the entry.
+type Signature struct {
+	Index int64 // of the entry that vouches for the envelope
+	Of    string
+	// Certificate is whose key signed; nil when that could not be told.
+	Certificate *signing.Certificate
+	// Path leads from it to a root; nil without anchors.
+	Path []*signing.Certificate
+	// Revocation are the answers in the bundle by which the certificates of the path
+	// were not revoked, and Unchecked is why nothing in the bundle says so of one.
+	Revocation []*signing.RevocationAnswer
+	Unchecked  error
+	// Timestamp is an authority's word, by one of the anchors, that a file's signature was
+	// there at a time (CAdES-T).
+	Timestamp *signing.Timestamp
+	// Absent is why the signature could not be looked at: what it covers is not in the
+	// bundle.
+	Absent error
+	// Err is why it does not hold.
+	Err error
+	// Refused: so the entry says of the call itself. That a signature does not hold then
+	// is no finding.
+	Refused bool
+}
+
+// Bad says that the signature speaks against the bundle.
+func (s *Signature) Bad() bool { return s.Err != nil && !s.Refused }
+
+// Whose signatures there are (Signature.Of); before them stands which of several
+// envelopes of an entry it is: "poll: ", "answer: " or "ack: ", the receipts of its step.
+const (
+	OfCaller   = "caller"   // the information system that called (ЭП-ОВ)
+	OfOfficial = "official" // the person who signed the content (ЭП-СП)
+	OfBus      = "bus"      // the bus, in its answer (ЭП-СМЭВ)
+	OfSender   = "sender"   // the system whose message the bus handed out
+	OfFile     = "file "    // and the name of an attachment
+)
+
+// Signatures proves the signatures in every envelope of a bundle that was verified, of
+// messages and of the receipts of their deliveries: of calling systems, officials and
+// files, and of the bus. Certificates are judged as of
+// the time of the entry, revocation by the answers that the bundle has: what an entry
+// says was relied on then. Nobody is asked.
+func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
+	var answers [][]byte
+	known := append([]*signing.Certificate(nil), anchors.Intermediates...)
+	for i := range e.Entries {
+		answers = append(answers, e.Entries[i].Revocation...)
+		if c, err := signing.ParseCertificate(e.Entries[i].Certificate); err == nil {
+			known = append(known, c)
+		}
+	}
+	p := &prover{}
+	var err error
+	if len(anchors.Roots) > 0 {
+		if p.trust, err = signing.NewTrust(signing.TrustOptions{Roots: anchors.Roots, Intermediates: known, Revocation: signing.KeptRevocation(answers...)}); err != nil {
+			return nil, err
+		}
+	}
+	if p.verifier, err = signing.NewVerifier(signing.Options{Trust: p.trust}); err != nil {
+		return nil, err
+	}
+	for i := range e.Entries {
+		p.entry = &e.Entries[i]
+		for _, paper := range []struct {
+			of   string
+			body []byte
+		}{{"", p.entry.Envelope}, {"poll: ", p.entry.Poll}, {"answer: ", p.entry.Answer}, {"ack: ", p.entry.Ack}} {
+			if paper.body != nil {
+				p.paper = paper.of
+				p.envelope(paper.body)
+			}
+		}
+	}
+	return p.found, nil
+}
+
+// prover goes through the envelopes of a bundle.
+type prover struct {
+	trust    *signing.Trust
+	verifier *signing.Verifier
+	entry    *audit.EvidenceEntry
+	paper    string // which of the entry's envelopes
+	found    []Signature
+}
+
+// add notes what was found out about a signature.
+func (p *prover) add(of string, certificate *signing.Certificate, revocation []*signing.RevocationAnswer, unchecked, err error) *Signature {
+	s := Signature{Index: p.entry.Index, Of: p.paper + of, Certificate: certificate, Revocation: revocation, Unchecked: unchecked, Err: err, Refused: p.entry.Leaf.Kind == journal.KindRefused}
+	if bad := (*signing.Error)(nil); errors.As(err, &bad) && s.Certificate == nil {
+		s.Certificate, s.Revocation = bad.Certificate, bad.Revocation
+	}
+	if p.trust != nil && certificate != nil && err == nil {
+		s.Path, _ = p.trust.Chain(certificate, p.at())
+	}
+	p.found = append(p.found, s)
+	return &p.found[len(p.found)-1]
+}
+
+func (p *prover) at() time.Time { return p.entry.Leaf.Time }
+
+// xml proves a ds:Signature over an element.
+func (p *prover) xml(of string, signature, target xmltape.Node) (signing.Signed, *Signature) {
+	if !signature.Valid() {
+		return signing.Signed{}, p.add(of, nil, nil, nil, errors.New("there is no signature where one belongs"))
+	}
+	signed, err := p.verifier.VerifyAt(signature, target, p.at())
+	return signed, p.add(of, signed.Certificate(), signed.Revocation(), signed.Unchecked(), err)
+}
+
+// envelope proves what is signed in an envelope of the entry: a call, or an answer.
+func (p *prover) envelope(body []byte) {
+	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: 8_000_000}}
+	call, err := envelopes.Parse(envelopes.TextXML, body, new(xmltape.Tape), limits)
+	if err == nil {
+		p.call(call, body)
+		return
+	}
+	answer, err2 := envelopes.ParseAnswer(envelopes.TextXML, body, new(xmltape.Tape), limits)
+	if err2 == nil {
+		p.answer(answer)
+		return
+	}
+	s := p.add(OfCaller, nil, nil, nil, nil)
+	if p.entry.Leaf.Certificate != "" { // somebody was proved to have called
+		s.Err = fmt.Errorf("the envelope cannot be read: %w", err)
+		return
+	}
+	s.Absent = errors.New("it is no SOAP envelope")
+}
+
+func (p *prover) call(call *envelopes.Envelope, body []byte) {
+	signature, target := call.Caller()
+	signed, s := p.xml(OfCaller, signature, target)
+	if named := p.entry.Leaf.Certificate; s.Err == nil && named != "" && named != hex.EncodeToString(s.Certificate.SHA256[:]) {
+		s.Err = fmt.Errorf("it is made with another certificate than the one that the entry names, %s", named)
+	}
+	if s.Err != nil {
+		return
+	}
+	caller := s.Certificate
+	// What follows is read whether or not all parts of a multipart message are here:
+	// an entry commits to the envelope alone.
+	switch call.Operation() {
+	case envelopes.SendRequest:
+		if c, _ := envelopes.DecodeSendRequest(call, signed); c != nil {
+			p.content(c.Content, c.PersonalSignature)
+			p.files(body, c.Headers, c.References, c.Attachments, caller)
+		}
+	case envelopes.SendResponse:
+		if c, _ := envelopes.DecodeSendResponse(call, signed); c != nil {
+			p.content(c.Content, c.PersonalSignature)
+			p.files(body, c.Headers, c.References, c.Attachments, caller)
+		}
+	}
+}
+
+func (p *prover) answer(answer *envelopes.AnswerEnvelope) {
+	if answer.Fault() != nil || answer.Empty() {
+		return // the bus signs neither
+	}
+	signature, target := answer.Signed()
+	if !target.Valid() {
+		return
+	}
+	signed, s := p.xml(OfBus, signature, target)
+	if s.Err != nil {
+		return
+	}
+	if inner, data := answer.SenderSigned(signed); inner.Valid() {
+		p.xml(OfSender, inner, data)
+	}
+}
+
+// content proves the official's signature, where one has signed.
+func (p *prover) content(content, personal xmltape.Node) {
+	if personal.Valid() {
+		p.xml(OfOfficial, personal, content)
+	}
+}
+
+// files proves the signatures of attachments whose octets are in the envelope.
+func (p *prover) files(body []byte, headers []envelopes.AttachmentHeader, references []envelopes.AttachmentReference, contents []envelopes.Attachment, caller *signing.Certificate) {
+	octets := map[string][]byte{}
+	for _, a := range contents {
+		octets[a.ID] = a.Content
+	}
+	for _, h := range headers {
+		if len(h.PKCS7) == 0 {
+			continue
+		}
+		content, here := octets[h.ContentID]
+		if !here || len(content) == 0 && bytes.Contains(body, []byte(envelopes.XOPSpace)) {
+			p.add(OfFile+h.ContentID, nil, nil, nil, nil).Absent = errors.New("the file travelled beside the envelope and is not in the bundle")
+			continue
+		}
+		signed, err := p.verifier.VerifyCMSAt(h.PKCS7, signing.Octets{Bytes: content}, p.at(), caller)
+		p.add(OfFile+h.ContentID, signed.Certificate(), signed.Revocation(), signed.Unchecked(), err).Timestamp, _ = signed.Timestamp()
+	}
+	for _, r := range references {
+		if len(r.PKCS7) > 0 {
+			p.add(OfFile+r.UUID, nil, nil, nil, nil).Absent = errors.New("the file is in the file store and not in the bundle")
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package papers_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/journal/papers"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+
+	"golang.org/x/crypto/ocsp"
+)
+
+// answers are an OCSP answer about the signer and a list of the authority that names
+// the serial numbers.
+func (b *bus) answers(status int, revoked ...*big.Int) (answer, list []byte) {
+	b.T.Helper()
+	ca, at := b.sender.CA.Certificate.X509, journaltest.Start
+	answer, err := ocsp.CreateResponse(ca, ca, ocsp.Response{Status: status, SerialNumber: b.sender.Signer.Certificate().X509.SerialNumber, ThisUpdate: at.Add(-time.Minute), NextUpdate: at.Add(time.Hour), RevokedAt: at.Add(-time.Hour)}, b.sender.CA.Key)
+	b.must(err)
+	crl := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: at.Add(-time.Minute), NextUpdate: at.Add(time.Hour)}
+	for _, n := range revoked {
+		crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: at.Add(-time.Hour)})
+	}
+	list, err = x509.CreateRevocationList(rand.Reader, crl, ca, b.sender.CA.Key)
+	b.must(err)
+	return answer, list
+}
+
+// bundled is a bundle of exhibits, verified.
+func (b *bus) bundled(x ...audit.Exhibit) *audit.Evidence {
+	b.T.Helper()
+	zip, _ := b.Exhibited(b.book, x...)
+	e, err := audit.VerifyBundle(bytes.NewReader(zip), int64(len(zip)), b.Policy)
+	b.must(err)
+	return e
+}
+
+// told says what was found out, one line for each signature in the message itself.
+func (b *bus) told(e *audit.Evidence, roots ...*signing.Certificate) string {
+	b.T.Helper()
+	list, err := papers.Signatures(e, &papers.Anchors{Roots: roots})
+	b.must(err)
+	var out strings.Builder
+	for _, s := range list {
+		if s.Index != e.Entries[0].Index {
+			continue
+		}
+		verdict := "holds"
+		switch {
+		case s.Absent != nil:
+			verdict = "absent"
+		case s.Bad():
+			verdict = "bad: " + s.Err.Error()
+		case s.Err != nil:
+			verdict = "refused: " + s.Err.Error()
+		}
+		kinds := ""
+		for _, a := range s.Revocation {
+			kinds += " " + a.Kind
+		}
+		fmt.Fprintf(&out, "%d %s %s, path %d,%s unchecked %t\n", s.Index-e.Entries[0].Index, s.Of, verdict, len(s.Path), kinds, s.Unchecked != nil)
+	}
+	return out.String()
+}
+
+func TestSignaturesOfABundle(t *testing.T) {
+	b := newBus(t)
+	root := b.sender.CA.Certificate
+	good, list := b.answers(ocsp.Good)
+	certificate := b.sender.Signer.Certificate().DER
+	e := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: certificate, Answers: [][]byte{good}})
+	if got, want := b.told(e, root), "0 caller holds, path 2, ocsp unchecked false\n0 file plan holds, path 2, ocsp unchecked false\n"; got != want {
+		t.Errorf("with its answer:\n%swant\n%s", got, want)
+	}
+	if got, want := b.told(e), "0 caller holds, path 0, unchecked false\n0 file plan holds, path 0, unchecked false\n"; got != want {
+		t.Errorf("without anchors:\n%swant\n%s", got, want)
+	}
+	other, err := signing.NewTestCA("Other CA", signing.KeyECDSA256, journaltest.Start.Add(-time.Hour))
+	b.must(err)
+	if got := b.told(e, other.Certificate); !strings.HasPrefix(got, "0 caller bad: ") {
+		t.Errorf("with other anchors: %s", got)
+	}
+
+	e = b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: certificate, Answers: [][]byte{list}})
+	if got := b.told(e, root); !strings.HasPrefix(got, "0 caller holds, path 2, crl unchecked false\n") {
+		t.Errorf("with a list: %s", got)
+	}
+	e = b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: certificate})
+	if got := b.told(e, root); !strings.HasPrefix(got, "0 caller holds, path 2, unchecked true\n") {
+		t.Errorf("without an answer: %s", got)
+	}
+	revoked, _ := b.answers(ocsp.Revoked)
+	_, named := b.answers(ocsp.Good, b.sender.Signer.Certificate().X509.SerialNumber)
+	for what, answer := range map[string][]byte{"answer": revoked, "list": named} {
+		e = b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: certificate, Answers: [][]byte{answer}})
+		if got := b.told(e, root); !strings.Contains(got, "caller bad: ") || !strings.Contains(got, "revoked") {
+			t.Errorf("revoked by its %s: %s", what, got)
+		}
+	}
+	// An answer that had run out by then, or was signed by nobody, says nothing.
+	forged := bytes.Clone(good)
+	forged[len(forged)-5] ^= 1
+	e = b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: certificate, Answers: [][]byte{forged, {1, 2, 3}}})
+	if got := b.told(e, root); !strings.HasPrefix(got, "0 caller holds, path 2, unchecked true\n") {
+		t.Errorf("with a forged answer: %s", got)
+	}
+}
+
+// What proves a delivery and its acknowledgement is proved like the message.
+func TestSignaturesOfReceipts(t *testing.T) {
+	b := newBus(t)
+	e := accepted(1)[0]
+	poll := b.sender.Sign((&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: journaltest.Start}).Build(envelopes.V12))
+	ack := b.sender.Sign((&envelopes.AckCall{MessageID: e.MessageID, Accepted: true}).Build(envelopes.V12))
+	check := func(poll, answer, ack []byte, want string) {
+		t.Helper()
+		bundle := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Signer.Certificate().DER, Poll: poll, Answer: answer, Ack: ack})
+		list, err := papers.Signatures(bundle, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}})
+		b.must(err)
+		got := map[string]bool{}
+		for _, s := range list {
+			if s.Bad() {
+				got[s.Of+" bad"] = true
+			} else if s.Absent == nil && s.Path != nil {
+				got[s.Of] = true
+			}
+		}
+		if names := strings.Join(slices.Sorted(maps.Keys(got)), ", "); names != want {
+			t.Errorf("got %s, want %s", names, want)
+		}
+	}
+	check(poll, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(accepted(2)[1].MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+}
+
+// What the entry commits to and its sender did not sign is told, whatever the log says.
+func TestSignaturesThatDoNotHold(t *testing.T) {
+	b := newBus(t)
+	certificate := b.sender.Signer.Certificate().DER
+	changed := bytes.Replace(b.sender.Request(false), []byte("Кто?"), []byte("Что?"), 1)
+	for what, c := range map[string]struct {
+		x    audit.Exhibit
+		want string
+	}{
+		"changed content":       {audit.Exhibit{Envelope: changed, Certificate: certificate}, "0 caller bad: "},
+		"no signature":          {audit.Exhibit{Envelope: []byte(strings.ReplaceAll(string(b.sender.Request(false)), "CallerInformationSystemSignature", "SomethingElse")), Certificate: certificate}, "0 caller bad: there is no signature"},
+		"another certificate":   {audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Issue(48 * time.Hour).Certificate().DER}, "0 caller bad: it is made with another certificate"},
+		"no envelope at all":    {audit.Exhibit{Envelope: []byte("<a/>"), Certificate: certificate}, "0 caller bad: the envelope cannot be read"},
+		"a file beside":         {audit.Exhibit{Envelope: b.sender.Request(true), Certificate: certificate}, "0 file plan absent"},
+		"the bus's own receipt": {audit.Exhibit{Envelope: b.receipt(envelopes.V12, accepted(1)[0]), Certificate: certificate}, "0 bus holds"},
+	} {
+		if got := b.told(b.bundled(c.x)); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %swant %s", what, got, c.want)
+		}
+	}
+	// Of a call that was refused the entry does not say more.
+	sum := sha256.Sum256(changed)
+	refused := journal.Event{Kind: journal.KindRefused, Time: journaltest.Start, Operation: "SendRequest", Outcome: "SignatureVerificationFault", Digest: hex.EncodeToString(sum[:])}
+	e := &audit.Evidence{Entries: []audit.EvidenceEntry{{Proven: journal.Proven{Leaf: journal.Leaf{Event: refused}}, Envelope: changed}}}
+	if got := b.told(e); !strings.HasPrefix(got, "0 caller refused: ") {
+		t.Errorf("a refused call: %s", got)
+	}
+}
+
+// A mutation of an envelope that its entry vouches for is a mutation of what was
+// signed, or of what nobody signs.
+func TestNoMutationOfAnEnvelopeGoesUnnoticed(t *testing.T) {
+	b, r := newBus(t), journaltest.Random(t)
+	good := b.sender.Request(false)
+	content := func(xml []byte) string {
+		call, err := envelopes.Parse(envelopes.TextXML, xml, new(xmltape.Tape), envelopes.Limits{})
+		if err != nil {
+			return ""
+		}
+		_, target := call.Caller()
+		return target.Child(envelopes.V12.BasicSpace(), "MessagePrimaryContent").TrimText() + target.Child(envelopes.V12.TypesSpace(), "MessageID").TrimText()
+	}
+	sum := hex.EncodeToString(b.sender.Signer.Certificate().SHA256[:])
+	for range journaltest.Mutations(t) {
+		bad := journaltest.Mutate(r, good)
+		e := &audit.Evidence{Entries: []audit.EvidenceEntry{{Proven: journal.Proven{Leaf: journal.Leaf{Event: journal.Event{Kind: journal.KindAccepted, Time: journaltest.Start, Certificate: sum}}}, Envelope: bad}}}
+		list, err := papers.Signatures(e, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}})
+		b.must(err)
+		if len(list) == 0 || !list[0].Bad() && content(bad) != content(good) {
+			t.Fatalf("holds and says something else:\n%s", bad)
+		}
+	}
+}
