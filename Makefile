@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build test check fmt vet fuzz bench storm test-kafka test-clients test-outside test-bare tools clean
+.PHONY: help demo build test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ vet:
 storm: ## faults drawn at random against two nodes under load: ROUNDS (default 30), SEED, KINDS, BUS (kfake,kafka1,kafka3), WORLD (rounds of one), TABLE (a file)
 	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_WORLD=$(WORLD) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
 		$$([ "$$(id -u)" = 0 ] && command -v unshare >/dev/null && echo unshare -m) $(GO) test -v -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/mezhved
+
+tamper: ## random changes of leaves, proofs, logs, bundles, envelopes and receipts, MUTATIONS (default 20000) of each kind: none may go unnoticed
+	MEZHVED_MUTATIONS=$(or $(MUTATIONS),20000) $(GO) test -count=1 -timeout 6h -v -run 'Mutation' ./adapter/journal ./adapter/journal/audit ./adapter/journal/papers
 
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka

@@ -94,6 +94,7 @@ type JournalConfig struct {
 	Key    string `yaml:"key"`    // file with the note signer's key
 	State  string `yaml:"state"`  // file with the last signed size and root, kept apart from the database
 	Vault  string `yaml:"vault"`  // folder with the keys of content and of the values behind the entries, the same for all nodes, kept apart from the database; default: vault beside state
+	MLDSA  string `yaml:"mldsa"`  // file with a second key, ML-DSA-44, which signs checkpoints too; empty: none
 	Policy string `yaml:"policy"` // file with the log's key and its witnesses (C2SP tlog-policy); empty: no witnesses
 
 	Timestamp TimestampConfig `yaml:"timestamp"`
@@ -386,7 +387,7 @@ func (c *Config) resolve(dir string) {
 		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
-		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
+		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
 		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key,
 	}
 	def(&c.Services, "services")
@@ -476,6 +477,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
 		f.errorf("journal", "key and state go together: the node that signs the journal has both")
+	}
+	if c.Journal.MLDSA != "" && c.Journal.Key == "" {
+		f.errorf("journal.mldsa", "is of no use without journal.key: this node signs nothing")
 	}
 	if t := c.Journal.Timestamp; t.URL != "" && (!isURL(t.URL) || len(t.Anchors) == 0) {
 		f.errorf("journal.timestamp", "url is an http(s) address, and anchors name the authority's roots: a token of anybody else proves nothing")
@@ -632,7 +636,7 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"database.urlFile", c.Database.URLFile, false},
 		{"kafka.cas", c.Kafka.CAs, false}, {"kafka.certificate", c.Kafka.Certificate, false},
 		{"kafka.key", c.Kafka.Key, false}, {"kafka.passwordFile", c.Kafka.PasswordFile, false},
-		{"journal.key", c.Journal.Key, false}, {"journal.policy", c.Journal.Policy, false},
+		{"journal.key", c.Journal.Key, false}, {"journal.mldsa", c.Journal.MLDSA, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 	}

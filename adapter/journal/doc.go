@@ -101,6 +101,13 @@
 // cosignatures. A Policy (https://c2sp.org/tlog-policy) says whose signatures are
 // enough; an auditor must have it from somebody other than the log's operator.
 //
+// A log may have a second key, ML-DSA-44 (MLDSAKey), and signs with it too: one more
+// cosignature/v1. Verifiers pass by the lines of keys that they do not know; a policy
+// that wants the second signature names the key as it names a witness's.
+//
+// A time-stamping authority (RFC 3161) may put its time to checkpoints (Stamped): the
+// token is over the text that the signatures sign, and covers all entries until then.
+//
 // A clerk.Signer remembers the last tree it signed, outside the database, and signs only
 // what continues it. A database that was restored or rewritten is refused
 // (RollbackError) and the log is stopped. The way out is clerk.Reopen: the log goes on

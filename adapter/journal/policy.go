@@ -28,6 +28,8 @@ type Witness struct {
 	Name string
 	URL  string // where it takes checkpoints (https://c2sp.org/tlog-witness); may be empty for a policy that only verifies
 	Key  note.Verifier
+
+	public []byte
 }
 
 // quorum is a witness, or a group of which at least need must be satisfied.
@@ -58,7 +60,8 @@ func (q *quorum) satisfied(signed map[uint32]string) bool {
 //	quorum <name|none>
 //
 // with exactly one log and one quorum. "quorum none" trusts the log's signature
-// alone. Keys are Ed25519. Lines that begin with # are comments.
+// alone. Keys are Ed25519; those of witnesses, and the log's second key, which stands
+// among them, may be ML-DSA-44. Lines that begin with # are comments.
 func ParsePolicy(text []byte) (*Policy, error) {
 	p := &Policy{text: bytes.Clone(text)}
 	known := map[string]*quorum{}
@@ -123,14 +126,22 @@ func (p *Policy) addWitness(fields []string, known map[string]*quorum) error {
 	if err := checkMember(w.Name, known); err != nil {
 		return err
 	}
-	key, err := newCosigner(fields[2])
-	if err != nil {
-		return err
+	if isMLDSA(fields[2]) {
+		v, public, err := mldsaVerifier(fields[2])
+		if err != nil {
+			return err
+		}
+		w.Key, w.public = v, public
+	} else {
+		v, err := newCosigner(fields[2])
+		if err != nil {
+			return err
+		}
+		w.Key, w.public = v, v.key
 	}
-	w.Key = key
 	for _, other := range p.witnesses {
 		// One key under two names would count twice.
-		if bytes.Equal(other.Key.(*cosigner).key, key.key) {
+		if bytes.Equal(other.public, w.public) {
 			return fmt.Errorf("witnesses %s and %s have the same key", other.Name, w.Name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,7 +38,7 @@ type acked struct {
 // Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
 // whose lease has run out meanwhile, as long as it has not been taken out of
 // the queue: the recipient has it, and to hand it out again helps nobody.
-// Acknowledgements of one system that come at the same time share a transaction.
+// Acknowledgements of one system that come at the same time share a statement.
 func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event, envelope []byte) error {
 	if envelope != nil {
 		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Ack: digestOf(envelope)}.Field())
@@ -59,10 +60,10 @@ func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.Mes
 	return nil
 }
 
-// An Ack is one transaction of two statements: the first one finds and locks what is
-// acknowledged, the second one takes it out of the queue, with the event and with
-// what is kept of the Ack, which is packed for its message. In ackFind, $2 has a
-// place per acknowledgement; of two for one message the first one counts.
+// An Ack is one statement, which takes the message out of the queue with the event and
+// with what is kept of the Ack, packed for its message. Where that is not known it is
+// found and locked before, in the same transaction. In ackFind, $2 has a place per
+// acknowledgement; of two for one message the first one counts.
 const ackFind = `
 WITH i AS MATERIALIZED (
 	SELECT DISTINCT ON (id) id, n FROM unnest($2::text[]) WITH ORDINALITY AS t(id, n) ORDER BY id, n
@@ -71,29 +72,49 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
 	ORDER BY seq FOR UPDATE) q`
 
-// In ackTell, $1 to $8 are parallel arrays with a row per message that goes out, $9
-// to $11 the rows that come back, at $12.
+// In ackTell, $1 to $11 are parallel arrays with a row per message that goes out. It
+// goes out when it stands as it did when it was found, and alone under its id ($12 is
+// the system); the numbers of those that went come back.
 const ackTell = `
 WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::jsonb[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
-		WITH ORDINALITY AS t(queue, prio, seq, event, codec, dictionary, size, body, n)
+	SELECT * FROM unnest($1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::jsonb[], $8::smallint[], $9::int[], $10::int[], $11::bytea[])
+		AS t(n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body)
 ), d AS (
-	DELETE FROM queue q USING i WHERE q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq
+	DELETE FROM queue q USING i WHERE q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q.attempts = i.attempt AND q.message_id = i.id
+		AND ($12::text IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
+			AND o.queue IN (SELECT id FROM queue_name WHERE system = $12)))
 	RETURNING q.message, q.attempts, q.facts, i.*
-), b AS (
-	UPDATE queue q SET visible_at = $12 FROM unnest($9::int[], $10::smallint[], $11::bigint[]) AS f(queue, prio, seq)
-	WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq
 ), e AS (
 	INSERT INTO journal_pending (event) SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) FROM d ORDER BY n
+), r AS (
+	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
+	SELECT message, queue, attempts, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL
 )
-INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
-SELECT message, queue, attempts, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL ORDER BY message`
+SELECT n FROM d`
+
+// ackBack lets messages come back at once.
+const ackBack = `
+UPDATE queue q SET visible_at = $4 FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS f(queue, prio, seq)
+WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq`
 
 var errAmbiguous = fmt.Errorf("%w: messages of several senders bear this id, and which of them is meant cannot be told", adapter.ErrNotAwaiting)
 
-// ack runs the transaction for acknowledgements of one system and tells each its outcome.
+// ack takes out what acknowledgements of one system mean and tells each its outcome.
+// Nearly always this node has handed the message out and remembers where it stands:
+// then one statement does. What has changed meanwhile is looked up.
 func (s *Store) ack(system adapter.Mnemonic, batch []*ack) {
-	outcomes, err := s.takeOut(system, batch)
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+	defer cancel()
+	batch, err := s.ackKnown(ctx, system, batch)
+	if err != nil || len(batch) == 0 {
+		tell(batch, err, nil)
+		return
+	}
+	outcomes, err := s.ackFound(ctx, system, batch)
+	tell(batch, err, outcomes)
+}
+
+func tell(batch []*ack, err error, outcomes []error) {
 	for i, a := range batch {
 		if err != nil {
 			a.done <- err
@@ -103,9 +124,38 @@ func (s *Store) ack(system adapter.Mnemonic, batch []*ack) {
 	}
 }
 
-func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
-	defer cancel()
+// ackKnown takes out what is remembered, and gives those that are left.
+func (s *Store) ackKnown(ctx context.Context, system adapter.Mnemonic, batch []*ack) (left []*ack, err error) {
+	t := &takings{}
+	for n, a := range batch {
+		if m, ok := s.handed.take(system, a.id); ok {
+			m.n = n
+			if err := s.taking(t, &m, a); err != nil {
+				return batch, err
+			}
+		}
+	}
+	if len(t.seqs) == 0 {
+		return batch, nil
+	}
+	rows, _ := s.polls.Query(ctx, ackTell, t.arguments(&system)...)
+	var n int
+	went := make([]bool, len(batch))
+	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { went[n] = true; return nil }); err != nil {
+		return batch, err
+	}
+	for i, a := range batch {
+		if went[i] {
+			a.done <- nil
+		} else {
+			left = append(left, a)
+		}
+	}
+	return left, nil
+}
+
+// ackFound looks up and locks what is meant, and takes it out.
+func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*ack) ([]error, error) {
 	ids, outcomes := make([]string, len(batch)), make([]error, len(batch))
 	for i, a := range batch {
 		ids[i], outcomes[i] = string(a.id), adapter.ErrNotAwaiting
@@ -140,10 +190,15 @@ func (s *Store) takeOut(system adapter.Mnemonic, batch []*ack) ([]error, error) 
 			outcomes[i] = errAmbiguous
 		}
 	}
-	if len(t.seqs)+len(t.backSeqs) == 0 {
+	if len(t.seqs) > 0 {
+		last.Queue(ackTell, t.arguments(nil)...)
+	}
+	if len(t.backSeqs) > 0 {
+		last.Queue(ackBack, t.backQueues, t.backPrios, t.backSeqs, now)
+	}
+	if last.Len() == 0 {
 		return outcomes, nil
 	}
-	last.Queue(ackTell, t.arguments(now)...)
 	return outcomes, tx.commit(ctx, last)
 }
 
@@ -183,6 +238,7 @@ func (s *Store) taking(t *takings, m *acked, a *ack) error {
 			return err
 		}
 	}
+	t.numbers, t.attempts, t.ids = append(t.numbers, int32(m.n)), append(t.attempts, int32(m.attempt)), append(t.ids, string(a.id))
 	t.queues, t.prios, t.seqs, t.events = append(t.queues, m.queue), append(t.prios, m.prio), append(t.seqs, m.seq), append(t.events, a.event)
 	t.codecs, t.dictionaries, t.sizes, t.bodies = append(t.codecs, kept.codec), append(t.dictionaries, kept.dictionary), append(t.sizes, kept.size), append(t.bodies, kept.bytes)
 	return nil
@@ -190,6 +246,9 @@ func (s *Store) taking(t *takings, m *acked, a *ack) error {
 
 // takings are the arrays of ackTell.
 type takings struct {
+	numbers      []int32
+	attempts     []int32
+	ids          []string
 	queues       []int32
 	prios        []int16
 	seqs         []int64
@@ -210,6 +269,48 @@ func (t *takings) back(rows []acked) {
 	}
 }
 
-func (t *takings) arguments(now time.Time) []any {
-	return []any{t.queues, t.prios, t.seqs, t.events, t.codecs, t.dictionaries, t.sizes, t.bodies, t.backQueues, t.backPrios, t.backSeqs, now}
+// arguments are those of ackTell. alone is the system under which the ids must be
+// those of one message each; nil: it has been seen that they are.
+func (t *takings) arguments(alone *adapter.Mnemonic) []any {
+	return []any{t.numbers, t.queues, t.prios, t.seqs, t.attempts, t.ids, t.events, t.codecs, t.dictionaries, t.sizes, t.bodies, (*string)(alone)}
+}
+
+// handedOut remembers where the messages stand that this node has handed out last. It
+// may be wrong: whoever uses it holds it against the row. The zero value is ready.
+type handedOut struct {
+	mu         sync.Mutex
+	young, old map[handedKey]acked
+}
+
+type handedKey struct {
+	system adapter.Mnemonic
+	id     adapter.MessageID
+}
+
+const mostHanded = 10_000 // of one generation
+
+func (h *handedOut) put(system adapter.Mnemonic, id adapter.MessageID, m acked) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.young) >= mostHanded {
+		h.old, h.young = h.young, nil
+	}
+	if h.young == nil {
+		h.young = map[handedKey]acked{}
+	}
+	h.young[handedKey{system, id}] = m
+}
+
+// take forgets what it gives.
+func (h *handedOut) take(system adapter.Mnemonic, id adapter.MessageID) (acked, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := handedKey{system, id}
+	m, ok := h.young[k]
+	if !ok {
+		m, ok = h.old[k]
+	}
+	delete(h.young, k)
+	delete(h.old, k)
+	return m, ok
 }

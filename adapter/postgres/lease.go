@@ -76,9 +76,7 @@ SELECT place, message, prio, seq, attempts FROM u`
 	// The second statement. $2 to $5 are parallel arrays with a row per answer that
 	// was made: its row in the queue, its event, and the version that the reader
 	// speaks; where the message is in another, the event says that it was handed out
-	// rewrapped. $6 to $9 are what is kept of it. What no answer could be made for
-	// ($10, $11) was not delivered: it has no event and its attempt does not count,
-	// and it steps aside until the time in $12.
+	// rewrapped. $6 to $9 are what is kept of it.
 	leaseTell = `
 WITH i AS MATERIALIZED (
 	SELECT i.*, q.facts, q.attempts, q.message
@@ -90,12 +88,15 @@ WITH i AS MATERIALIZED (
 	SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) ||
 		CASE WHEN facts->>'wire' <> wire THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END
 	FROM i ORDER BY n
-), r AS (
-	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
-	SELECT message, $1, attempts, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL ORDER BY message
 )
+INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
+SELECT message, $1, attempts, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
+
+	// What no answer could be made for was not delivered: it has no event and its
+	// attempt does not count, and it steps aside until the time in $4.
+	leaseAside = `
 UPDATE queue q SET attempts = q.attempts - 1, visible_at = f.until
-FROM unnest($10::smallint[], $11::bigint[], $12::timestamptz[]) AS f(prio, seq, until)
+FROM unnest($2::smallint[], $3::bigint[], $4::timestamptz[]) AS f(prio, seq, until)
 WHERE q.queue = $1 AND q.prio = f.prio AND q.seq = f.seq`
 )
 
@@ -182,14 +183,16 @@ func (s *Store) await(l *lease, queue int32) (*adapter.Delivery, error) {
 		return nil, err
 	}
 	select {
-	case out = <-l.done:
-		err = out.err
+	case end := <-l.done:
+		err = end.err
 	case <-l.ctx.Done():
 		err = l.ctx.Err() // if it was leased, it comes back when the lease runs out
 	}
 	if err != nil {
 		return nil, err
 	}
+	m := d.Message
+	s.handed.put(l.poll.Queue.System, m.MessageID, acked{queue: queue, prio: out.prio, seq: out.seq, attempt: out.attempt, message: out.id, service: m.Service, direction: m.Direction})
 	return d, nil
 }
 
@@ -363,9 +366,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		t.tell(found[i], l.poll.Wire, a)
 		waiting = append(waiting, l)
 	}
-	last := &pgx.Batch{}
-	last.Queue(leaseTell, t.arguments()...)
-	return waiting, tx.commit(ctx, last)
+	return waiting, tx.commit(ctx, t.batch())
 }
 
 // heard waits for what the caller makes, until it is too late.
@@ -385,7 +386,7 @@ func (l *lease) heard(late context.Context) handed {
 	return handed{err: err}
 }
 
-// telling are the arrays of leaseTell.
+// telling are the arrays of leaseTell and leaseAside.
 type telling struct {
 	queue        int32
 	prios        []int16
@@ -424,8 +425,15 @@ func (t *telling) aside(found leased, until time.Time) {
 	t.asidePrios, t.asideSeqs, t.untils = append(t.asidePrios, found.prio), append(t.asideSeqs, found.seq), append(t.untils, until)
 }
 
-func (t *telling) arguments() []any {
-	return []any{t.queue, t.prios, t.seqs, t.events, t.wires, t.codecs, t.dictionaries, t.sizes, t.bodies, t.asidePrios, t.asideSeqs, t.untils}
+func (t *telling) batch() *pgx.Batch {
+	b := &pgx.Batch{}
+	if len(t.seqs) > 0 {
+		b.Queue(leaseTell, t.queue, t.prios, t.seqs, t.events, t.wires, t.codecs, t.dictionaries, t.sizes, t.bodies)
+	}
+	if len(t.asideSeqs) > 0 {
+		b.Queue(leaseAside, t.queue, t.asidePrios, t.asideSeqs, t.untils)
+	}
+	return b
 }
 
 // rootIDs gives the numbers of those roots that any message has had.

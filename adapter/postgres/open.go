@@ -81,6 +81,7 @@ type Store struct {
 	sweeps sweeps
 
 	answers answers      // about revocation
+	handed  handedOut    // to be acknowledged
 	sealing atomic.Bool  // content is sealed from now on
 	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
 

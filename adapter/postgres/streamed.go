@@ -84,7 +84,8 @@ WITH s AS (
 	RETURNING t."offset", t.facts
 )
 INSERT INTO journal_pending (event)
-SELECT facts || $6::jsonb || jsonb_build_object('personal', jsonb_build_array(jsonb_build_object('field', $7::text, 'class', $8::text, 'value', $9::text || "offset" || $10::text)))
+SELECT facts || $6::jsonb || jsonb_build_object('personal', coalesce($6::jsonb->'personal', '[]') ||
+	jsonb_build_array(jsonb_build_object('field', $7::text, 'class', $8::text, 'value', $9::text || "offset" || $10::text)))
 FROM d ORDER BY "offset"`,
 			from.Epoch, from.Topic, from.Partition, committed, sweepRows, event, field.Field, field.Class, before, after)
 		if err != nil {

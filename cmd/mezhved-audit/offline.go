@@ -462,13 +462,18 @@ func (*pageCommand) Run(s *streams) error {
 }
 
 type keygenCommand struct {
-	Name string `arg:"" help:"Name of the key: a log's origin, or a witness's name, like a URL without scheme."`
-	Out  string `arg:"" type:"path" help:"File for the secret key; must not exist."`
+	MLDSA bool   `name:"ml-dsa" help:"Make an ML-DSA-44 key, for a log's second signature."`
+	Name  string `arg:"" help:"Name of the key: a log's origin, or a witness's name, like a URL without scheme."`
+	Out   string `arg:"" type:"path" help:"File for the secret key; must not exist."`
 }
 
 // Run implements the command.
 func (c *keygenCommand) Run(s *streams) error {
-	secret, public, err := journal.NewKey(c.Name)
+	make := journal.NewKey
+	if c.MLDSA {
+		make = journal.NewMLDSAKey
+	}
+	secret, public, err := make(c.Name)
 	if err != nil {
 		return err
 	}

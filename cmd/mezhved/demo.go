@@ -282,7 +282,7 @@ func makeDemoKeys(dir string) error {
 		}
 	}
 	if name := filepath.Join(dir, "keys", "journal.key"); missing(name) {
-		if _, err := writeJournalKey("mezhved.demo/journal", name); err != nil {
+		if _, err := writeJournalKey(journal.NewKey, "mezhved.demo/journal", name); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,15 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return err
 	}
 	n.onClose(signer.Close)
+	if c.MLDSA != "" {
+		second, err := os.ReadFile(c.MLDSA)
+		if err != nil {
+			return usage(err)
+		}
+		if signer.MLDSA, err = journal.ParseMLDSAKey(strings.TrimSpace(string(second))); err != nil {
+			return usage(fmt.Errorf("journal.mldsa: %s: %w", c.MLDSA, err))
+		}
+	}
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}

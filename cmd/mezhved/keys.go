@@ -186,16 +186,22 @@ func writeSecret(name string) error {
 }
 
 type keysJournalCmd struct {
+	MLDSA  bool   `name:"ml-dsa" help:"Make a second key, ML-DSA-44, for journal.mldsa: its signatures hold when Ed25519 does not any more."`
 	Origin string `required:"" help:"Name of the log, such as a host name with a path: log.example.gov/mezhved. It never changes."`
 	Out    string `required:"" placeholder:"FILE" help:"File of the private key; the public one is written beside it with .pub."`
 }
 
 func (keysJournalCmd) Help() string {
-	return "Example:\n  mezhved keys journal --origin log.example.gov/mezhved --out journal.key\n\nGive journal.key.pub to auditors: with it they verify the journal."
+	return "Example:\n  mezhved keys journal --origin log.example.gov/mezhved --out journal.key\n\nGive journal.key.pub to auditors: with it they verify the journal. A policy that wants the second key's signature too\n" +
+		"names it as it names a witness's:\n\n  log <journal.key.pub>\n  witness mldsa <mldsa.key.pub>\n  quorum mldsa"
 }
 
 func (c *keysJournalCmd) Run(out *stdio) error {
-	public, err := writeJournalKey(c.Origin, c.Out)
+	make := journal.NewKey
+	if c.MLDSA {
+		make = journal.NewMLDSAKey
+	}
+	public, err := writeJournalKey(make, c.Origin, c.Out)
 	if err != nil {
 		return err
 	}
@@ -203,8 +209,8 @@ func (c *keysJournalCmd) Run(out *stdio) error {
 	return nil
 }
 
-func writeJournalKey(origin, name string) (public string, err error) {
-	skey, vkey, err := journal.NewKey(origin)
+func writeJournalKey(make func(string) (string, string, error), origin, name string) (public string, err error) {
+	skey, vkey, err := make(origin)
 	if err != nil {
 		return "", usage(err)
 	}

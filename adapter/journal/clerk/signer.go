@@ -61,6 +61,10 @@ func (e *RollbackError) Unwrap() error { return e.Cause }
 // The file is locked while the signer lives, so that two processes cannot sign
 // from one memory. Keep it on a disk that is not restored with the database.
 type FileSigner struct {
+	// MLDSA, when it is set before the first Sign, puts its signature to every
+	// checkpoint too.
+	MLDSA *journal.MLDSAKey
+
 	key  *journal.SigningKey
 	path string
 	now  func() time.Time
@@ -176,8 +180,16 @@ func (s *FileSigner) Sign(_ context.Context, from, tree tlog.Tree, proof []journ
 		}
 		s.last = tree
 	}
-	text := journal.CheckpointText(s.key.Name(), tree)
-	return []byte(text + "\n" + s.key.Sign(text) + s.key.Cosign(text, s.now())), nil
+	text, now := journal.CheckpointText(s.key.Name(), tree), s.now()
+	signed := text + "\n" + s.key.Sign(text) + s.key.Cosign(text, now)
+	if s.MLDSA != nil {
+		line, err := s.MLDSA.Cosign(s.key.Name(), tree, now)
+		if err != nil {
+			return nil, err
+		}
+		signed += line
+	}
+	return []byte(signed), nil
 }
 
 func rootText(h journal.Hash) string { return base64.StdEncoding.EncodeToString(h[:]) }

@@ -72,7 +72,7 @@ func (d *Desk) LongExchange(book *Book) ([]byte, []int64) {
 
 // Exhibited puts messages into book, each with what befalls a message, and makes a
 // bundle of their entries. Of the exhibits, those of the first entries, all but the
-// index are taken.
+// index are taken; polls, answers and Acks go to the later ones.
 func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64) {
 	d.T.Helper()
 	head, err := book.Head(context.Background())
@@ -96,6 +96,8 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 		if x.Revocation = judgement; judgement == nil && len(x.Answers) == 1 {
 			x.Revocation, x.Answers = x.Answers[0], nil
 		}
+		poll, answer, ack := x.Poll, x.Answer, x.Ack // of its steps
+		x.Poll, x.Answer, x.Ack = nil, nil, nil
 		x.Index = head.Tree.N + int64(len(events))
 		exhibits, events = append(exhibits, x), append(events, accepted)
 		for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered, journal.KindAcknowledged} {
@@ -106,9 +108,14 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 			switch kind {
 			case journal.KindDelivered:
 				step.Poll, step.Answer = fmt.Appendf(nil, "<poll>%d</poll>", step.Index), fmt.Appendf(nil, "<answer>%d</answer>", step.Index)
+				if poll != nil {
+					step.Poll, step.Answer = poll, answer
+				}
 				receipt = journal.Receipt{Poll: hexSHA256(step.Poll), Answer: hexSHA256(step.Answer)}
 			case journal.KindAcknowledged:
-				step.Ack = fmt.Appendf(nil, "<ack>%d</ack>", step.Index)
+				if step.Ack = ack; ack == nil {
+					step.Ack = fmt.Appendf(nil, "<ack>%d</ack>", step.Index)
+				}
 				receipt = journal.Receipt{Ack: hexSHA256(step.Ack)}
 			}
 			if receipt != (journal.Receipt{}) {

@@ -50,7 +50,8 @@ type Signature struct {
 // Bad says that the signature speaks against the bundle.
 func (s *Signature) Bad() bool { return s.Err != nil && !s.Refused }
 
-// Whose signatures there are (Signature.Of).
+// Whose signatures there are (Signature.Of); before them stands which of several
+// envelopes of an entry it is: "poll: ", "answer: " or "ack: ", the receipts of its step.
 const (
 	OfCaller   = "caller"   // the information system that called (ЭП-ОВ)
 	OfOfficial = "official" // the person who signed the content (ЭП-СП)
@@ -59,8 +60,9 @@ const (
 	OfFile     = "file "    // and the name of an attachment
 )
 
-// Signatures proves the signatures in every envelope of a bundle that was verified: of
-// calling systems, officials and files, and of the bus. Certificates are judged as of
+// Signatures proves the signatures in every envelope of a bundle that was verified, of
+// messages and of the receipts of their deliveries: of calling systems, officials and
+// files, and of the bus. Certificates are judged as of
 // the time of the entry, revocation by the answers that the bundle has: what an entry
 // says was relied on then. Nobody is asked.
 func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
@@ -83,9 +85,15 @@ func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
 		return nil, err
 	}
 	for i := range e.Entries {
-		if x := &e.Entries[i]; x.Envelope != nil {
-			p.entry = x
-			p.envelope()
+		p.entry = &e.Entries[i]
+		for _, paper := range []struct {
+			of   string
+			body []byte
+		}{{"", p.entry.Envelope}, {"poll: ", p.entry.Poll}, {"answer: ", p.entry.Answer}, {"ack: ", p.entry.Ack}} {
+			if paper.body != nil {
+				p.paper = paper.of
+				p.envelope(paper.body)
+			}
 		}
 	}
 	return p.found, nil
@@ -96,12 +104,13 @@ type prover struct {
 	trust    *signing.Trust
 	verifier *signing.Verifier
 	entry    *audit.EvidenceEntry
+	paper    string // which of the entry's envelopes
 	found    []Signature
 }
 
 // add notes what was found out about a signature.
 func (p *prover) add(of string, certificate *signing.Certificate, revocation []*signing.RevocationAnswer, unchecked, err error) *Signature {
-	s := Signature{Index: p.entry.Index, Of: of, Certificate: certificate, Revocation: revocation, Unchecked: unchecked, Err: err, Refused: p.entry.Leaf.Kind == journal.KindRefused}
+	s := Signature{Index: p.entry.Index, Of: p.paper + of, Certificate: certificate, Revocation: revocation, Unchecked: unchecked, Err: err, Refused: p.entry.Leaf.Kind == journal.KindRefused}
 	if bad := (*signing.Error)(nil); errors.As(err, &bad) && s.Certificate == nil {
 		s.Certificate, s.Revocation = bad.Certificate, bad.Revocation
 	}
@@ -123,13 +132,12 @@ func (p *prover) xml(of string, signature, target xmltape.Node) (signing.Signed,
 	return signed, p.add(of, signed.Certificate(), signed.Revocation(), signed.Unchecked(), err)
 }
 
-// envelope proves what is signed in the envelope of the entry: a call, or an answer.
-func (p *prover) envelope() {
-	body := p.entry.Envelope
+// envelope proves what is signed in an envelope of the entry: a call, or an answer.
+func (p *prover) envelope(body []byte) {
 	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: 8_000_000}}
 	call, err := envelopes.Parse(envelopes.TextXML, body, new(xmltape.Tape), limits)
 	if err == nil {
-		p.call(call)
+		p.call(call, body)
 		return
 	}
 	answer, err2 := envelopes.ParseAnswer(envelopes.TextXML, body, new(xmltape.Tape), limits)
@@ -145,11 +153,11 @@ func (p *prover) envelope() {
 	s.Absent = errors.New("it is no SOAP envelope")
 }
 
-func (p *prover) call(call *envelopes.Envelope) {
+func (p *prover) call(call *envelopes.Envelope, body []byte) {
 	signature, target := call.Caller()
 	signed, s := p.xml(OfCaller, signature, target)
-	if s.Err == nil && p.entry.Leaf.Certificate != hex.EncodeToString(s.Certificate.SHA256[:]) {
-		s.Err = fmt.Errorf("it is made with another certificate than the one that the entry names, %s", p.entry.Leaf.Certificate)
+	if named := p.entry.Leaf.Certificate; s.Err == nil && named != "" && named != hex.EncodeToString(s.Certificate.SHA256[:]) {
+		s.Err = fmt.Errorf("it is made with another certificate than the one that the entry names, %s", named)
 	}
 	if s.Err != nil {
 		return
@@ -161,12 +169,12 @@ func (p *prover) call(call *envelopes.Envelope) {
 	case envelopes.SendRequest:
 		if c, _ := envelopes.DecodeSendRequest(call, signed); c != nil {
 			p.content(c.Content, c.PersonalSignature)
-			p.files(c.Headers, c.References, c.Attachments, caller)
+			p.files(body, c.Headers, c.References, c.Attachments, caller)
 		}
 	case envelopes.SendResponse:
 		if c, _ := envelopes.DecodeSendResponse(call, signed); c != nil {
 			p.content(c.Content, c.PersonalSignature)
-			p.files(c.Headers, c.References, c.Attachments, caller)
+			p.files(body, c.Headers, c.References, c.Attachments, caller)
 		}
 	}
 }
@@ -196,7 +204,7 @@ func (p *prover) content(content, personal xmltape.Node) {
 }
 
 // files proves the signatures of attachments whose octets are in the envelope.
-func (p *prover) files(headers []envelopes.AttachmentHeader, references []envelopes.AttachmentReference, contents []envelopes.Attachment, caller *signing.Certificate) {
+func (p *prover) files(body []byte, headers []envelopes.AttachmentHeader, references []envelopes.AttachmentReference, contents []envelopes.Attachment, caller *signing.Certificate) {
 	octets := map[string][]byte{}
 	for _, a := range contents {
 		octets[a.ID] = a.Content
@@ -206,7 +214,7 @@ func (p *prover) files(headers []envelopes.AttachmentHeader, references []envelo
 			continue
 		}
 		content, here := octets[h.ContentID]
-		if !here || len(content) == 0 && bytes.Contains(p.entry.Envelope, []byte(envelopes.XOPSpace)) {
+		if !here || len(content) == 0 && bytes.Contains(body, []byte(envelopes.XOPSpace)) {
 			p.add(OfFile+h.ContentID, nil, nil, nil, nil).Absent = errors.New("the file travelled beside the envelope and is not in the bundle")
 			continue
 		}

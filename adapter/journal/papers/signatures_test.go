@@ -7,7 +7,9 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,13 +50,16 @@ func (b *bus) bundled(x ...audit.Exhibit) *audit.Evidence {
 	return e
 }
 
-// told says what was found out, one line for each signature.
+// told says what was found out, one line for each signature in the message itself.
 func (b *bus) told(e *audit.Evidence, roots ...*signing.Certificate) string {
 	b.T.Helper()
 	list, err := papers.Signatures(e, &papers.Anchors{Roots: roots})
 	b.must(err)
 	var out strings.Builder
 	for _, s := range list {
+		if s.Index != e.Entries[0].Index {
+			continue
+		}
 		verdict := "holds"
 		switch {
 		case s.Absent != nil:
@@ -114,6 +119,33 @@ func TestSignaturesOfABundle(t *testing.T) {
 	if got := b.told(e, root); !strings.HasPrefix(got, "0 caller holds, path 2, unchecked true\n") {
 		t.Errorf("with a forged answer: %s", got)
 	}
+}
+
+// What proves a delivery and its acknowledgement is proved like the message.
+func TestSignaturesOfReceipts(t *testing.T) {
+	b := newBus(t)
+	e := accepted(1)[0]
+	poll := b.sender.Sign((&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: journaltest.Start}).Build(envelopes.V12))
+	ack := b.sender.Sign((&envelopes.AckCall{MessageID: e.MessageID, Accepted: true}).Build(envelopes.V12))
+	check := func(poll, answer, ack []byte, want string) {
+		t.Helper()
+		bundle := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Signer.Certificate().DER, Poll: poll, Answer: answer, Ack: ack})
+		list, err := papers.Signatures(bundle, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}})
+		b.must(err)
+		got := map[string]bool{}
+		for _, s := range list {
+			if s.Bad() {
+				got[s.Of+" bad"] = true
+			} else if s.Absent == nil && s.Path != nil {
+				got[s.Of] = true
+			}
+		}
+		if names := strings.Join(slices.Sorted(maps.Keys(got)), ", "); names != want {
+			t.Errorf("got %s, want %s", names, want)
+		}
+	}
+	check(poll, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(accepted(2)[1].MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
 }
 
 // What the entry commits to and its sender did not sign is told, whatever the log says.

@@ -14,9 +14,9 @@ CREATE TABLE receipt (
     codec      smallint NOT NULL, -- as of message; the receipt is woven in any case
     dictionary int NOT NULL,      -- dictionary.id of the first cloth
     size       int NOT NULL,      -- bytes of the envelopes
-    body       bytea NOT NULL,
-    PRIMARY KEY (message, queue, attempt, step)
+    body       bytea NOT NULL
 ) PARTITION BY RANGE (message);
+CREATE INDEX receipt_message ON receipt (message);
 ALTER TABLE receipt ALTER COLUMN body SET STORAGE EXTERNAL; -- as small as it gets
 CREATE TABLE receipt_default PARTITION OF receipt DEFAULT;
 
