@@ -187,6 +187,16 @@ func (f *loadFlags) prepare(ctx context.Context, dir, address string) error {
 	return nil // how the play ended is nothing to the measurement
 }
 
+// sample is a sample of the service that the load is of, as the gateway has it: with
+// another release it may be another.
+func (b *bed) sample(name string) ([]byte, error) {
+	content, err := os.ReadFile(filepath.Join(b.dir, "services", "family-benefits", "1.0.0", "samples", name+".xml"))
+	if err != nil {
+		return nil, usage(err)
+	}
+	return content, nil
+}
+
 // senderKey is the sender's own key, or a fresh one of another type that is
 // registered beside it.
 func senderKey(ctx context.Context, dir, kind string) (signing.Signer, error) {
