@@ -105,7 +105,7 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	if err := l.Close(); err != nil { // for the gateway
 		return nil, err
 	}
-	if _, err := prepareDemo(b.dir, address); err != nil {
+	if err := f.prepare(ctx, b.dir, address); err != nil {
 		return nil, err
 	}
 	if b.signer, err = senderKey(ctx, b.dir, f.Key); err != nil {
@@ -170,6 +170,31 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		return nil, err
 	}
 	return stop, nil
+}
+
+// prepare fills the folder with keys, parties and services. Another program does that
+// itself, because another release may not know all that stands in our services: its
+// demonstration makes them.
+func (f *loadFlags) prepare(ctx context.Context, dir, address string) error {
+	if f.Gateway == "" {
+		_, err := prepareDemo(dir, address)
+		return err
+	}
+	said, err := exec.CommandContext(ctx, f.Gateway, "demo", "--once", "--dir", dir, "--listen", address).CombinedOutput()
+	if missing(filepath.Join(dir, "keys", "bus", "cert.pem")) {
+		return usage(fmt.Errorf("%s makes no demonstration: %w\n%s", f.Gateway, err, said[max(0, len(said)-2000):]))
+	}
+	return nil // how the play ended is nothing to the measurement
+}
+
+// sample is a sample of the service that the load is of, as the gateway has it: with
+// another release it may be another.
+func (b *bed) sample(name string) ([]byte, error) {
+	content, err := os.ReadFile(filepath.Join(b.dir, "services", "family-benefits", "1.0.0", "samples", name+".xml"))
+	if err != nil {
+		return nil, usage(err)
+	}
+	return content, nil
 }
 
 // senderKey is the sender's own key, or a fresh one of another type that is

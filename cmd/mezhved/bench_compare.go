@@ -18,7 +18,9 @@ type benchCompareCmd struct {
 func (benchCompareCmd) Help() string {
 	return `Runs the gateways of two builds in turns, each turn with a new database and broker, under the load of this
 program, and prints what they do and the ratio of the new one (--gateway, default this build) to the old one with its
-95 % confidence interval. Processor times hold on a machine that others use too; rates hardly do.
+95 % confidence interval. Rates say little on a machine that others use too. Processor times say more, though whoever
+shares caches and cores makes them longer; the generator does the same work for either build, so the last line, in its
+measure, says most.
 
 Examples:
   mezhved bench compare --old ./mezhved-before
@@ -97,6 +99,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		add("  gateway, broker included", 3, c.Gateway)
 		add("  PostgreSQL", 3, c.Database)
 		add("  and the generator, beside them", 3, c.Generator)
+		add("both as a multiple of the generator's", 2, (c.Gateway+c.Database)/c.Generator)
 	}
 	if c.Accept {
 		run := benchAcceptCmd{loadFlags: flags}

@@ -107,9 +107,9 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	x := &acceptLoad{bed: b, client: httpClient(c.Senders + drainers), tally: newTally()}
 	var stopSigning func()
 	if c.Sustained {
-		x.requests, stopSigning = signAhead(ctx, b.signer)
+		x.requests, stopSigning = signAhead(ctx, b)
 	} else {
-		x.requests, stopSigning, err = signBefore(ctx, b.signer, int((c.Duration+c.Warm).Seconds()*6000)+2*c.Senders)
+		x.requests, stopSigning, err = signBefore(ctx, b, int((c.Duration+c.Warm).Seconds()*6000)+2*c.Senders)
 	}
 	if err != nil {
 		return r, err
@@ -320,27 +320,30 @@ type signedRequest struct {
 }
 
 // signBefore makes n signed requests on all cores.
-func signBefore(ctx context.Context, signer signing.Signer, n int) (out <-chan signedRequest, stop func(), err error) {
+func signBefore(ctx context.Context, b *bed, n int) (out <-chan signedRequest, stop func(), err error) {
 	all := make(chan signedRequest, n)
 	ctx, stop = context.WithCancel(ctx)
-	err = signInto(ctx, signer, all, n)
+	err = signInto(ctx, b, all, n)
 	close(all)
 	return all, stop, err
 }
 
 // signAhead makes signed requests as they are taken, a few hundred ahead.
-func signAhead(ctx context.Context, signer signing.Signer) (out <-chan signedRequest, stop func()) {
+func signAhead(ctx context.Context, b *bed) (out <-chan signedRequest, stop func()) {
 	all := make(chan signedRequest, 512)
 	ctx, stop = context.WithCancel(ctx)
 	go func() {
 		defer close(all)
-		_ = signInto(ctx, signer, all, math.MaxInt) // it ends with ctx; the senders find the channel closed
+		_ = signInto(ctx, b, all, math.MaxInt) // it ends with ctx; the senders find the channel closed
 	}()
 	return all, stop
 }
 
-func signInto(ctx context.Context, signer signing.Signer, out chan<- signedRequest, n int) error {
-	content := sample("family-benefits", "1.0.0", "request")
+func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) error {
+	content, err := b.sample("request")
+	if err != nil {
+		return err
+	}
 	errs := make([]error, runtime.NumCPU())
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -355,7 +358,7 @@ func signInto(ctx context.Context, signer signing.Signer, out chan<- signedReque
 				call := envelopes.SendRequestCall{MessageID: party.NewMessageID(time.Now()), Content: tape.Root()}
 				draft := call.Build(envelopes.V12, false)
 				var body []byte
-				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, signer); errs[w] != nil {
+				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, b.signer); errs[w] != nil {
 					return
 				}
 				select {
@@ -470,18 +473,21 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
 	client := httpClient(c.Senders + 2*c.Providers)
-	load := func(duration time.Duration) *exchangeLoad {
+	load := func(duration time.Duration) (*exchangeLoad, error) {
 		x := &exchangeLoad{bed: b, client: client, times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
-		x.drive(ctx, c.Senders, c.Providers, duration)
-		return x
+		err := x.drive(ctx, c.Senders, c.Providers, duration)
+		if err == nil {
+			err = b.settle(ctx, 0)
+		}
+		return x, err
 	}
-	warm := load(c.Warm)
-	if err := b.settle(ctx, 0); err != nil {
+	warm, err := load(c.Warm)
+	if err != nil {
 		return r, err
 	}
 	before := b.spent()
-	x := load(c.Duration)
-	if err := b.settle(ctx, 0); err != nil {
+	x, err := load(c.Duration)
+	if err != nil {
 		return r, err
 	}
 	r = exchangeResult{Exchanges: x.done, PerSecond: float64(x.inTime) / c.Duration.Seconds(), P50: x.times.ms(50), P99: x.times.ms(99), Lost: len(warm.open) + len(x.open),
@@ -517,10 +523,17 @@ func (x *exchangeLoad) party(mnemonic string) *party.Client {
 
 // drive lets the senders send for the duration, one open exchange each, and
 // then waits until the last answers are in.
-func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration) {
+func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	request, response := sample("family-benefits", "1.0.0", "request"), sample("family-benefits", "1.0.0", "response")
+	request, err := x.sample("request")
+	if err != nil {
+		return err
+	}
+	response, err := x.sample("response")
+	if err != nil {
+		return err
+	}
 	end := time.Now().Add(duration)
 	tickets := make(chan struct{}, senders) // a sender sends again when an exchange has ended
 	for range senders {
@@ -590,6 +603,7 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 	}
 	stop()
 	loops.Wait()
+	return nil
 }
 
 func (x *exchangeLoad) poll(ctx context.Context, poll func(context.Context, party.Selector) (*party.Message, error), got func(*party.Message)) {
