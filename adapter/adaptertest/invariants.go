@@ -139,6 +139,9 @@ func (w *World) checkMessage(ctx context.Context, m *adapter.Message) error {
 	if got, want := accepted[0].Digest, fmt.Sprintf("%x", m.Digest); got != want && !sequenced {
 		return fmt.Errorf("journal says digest %s, want %s", got, want)
 	}
+	if e := accepted[0]; e.Channel == "" || (e.Channel == "gateway") != (m.Direction == adapter.DirAsync) || e.Reference != string(m.Reference) || e.Test != m.Test {
+		return fmt.Errorf("journal says that it came by %q, of the chain of %q, a test: %t", e.Channel, e.Reference, e.Test)
+	}
 	for _, q := range m.Recipients {
 		var life []journal.Event
 		for _, e := range events {

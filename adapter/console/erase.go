@@ -1,11 +1,13 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -95,7 +97,30 @@ func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who 
 	if err != nil {
 		return eraseProblem(err)
 	}
+	if q := o.Question; q != nil && q.Person != nil && out.Proposal == "" {
+		if err := c.forgetReadings(r.Context(), q, o.Ground, actor); err != nil {
+			return err
+		}
+	}
 	return writeJSON(w, out)
+}
+
+// forgetReadings removes a person from the entries that tell of who has looked for
+// him; that somebody has looked stays.
+func (c *Console) forgetReadings(ctx context.Context, q *question, ground, actor string) error {
+	mentions, err := c.Journal.Mentions(ctx, journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}, time.Time{}, time.Time{})
+	if err != nil {
+		return err
+	}
+	for _, m := range mentions {
+		if m.Leaf.Kind != journal.KindEvidenceRead {
+			continue
+		}
+		if _, err := c.Journal.Erase(ctx, m.Index, m.Fields, ground, actor, c.Now().UTC()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eraseProblem says what an order cannot do.
@@ -140,7 +165,9 @@ func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets
 		if err := q.check(); err != nil {
 			return nil, err
 		}
-		if err := c.note(r.Context(), who, q.reading("search")); err != nil {
+		what := q.reading("search")
+		what.values = nil // who is to be forgotten is not written down once more
+		if err := c.note(r.Context(), who, what); err != nil {
 			return nil, err
 		}
 		exchange = exchange || q.Person != nil

@@ -63,6 +63,13 @@
 // and a row that could not be expressed ("row"). Values and salts are kept apart from the leaves, sealed by
 // a Vault, and can be removed: what remains is a random number.
 //
+// An entry commits to at most 48 values. A field that a message has several times is
+// told apart by a number: snils, snils-2, snils-3; all of them are snils to whoever
+// looks. The entry accepted has whom the message is about and on what ground it asks
+// (ground, case, service-code, consent), as the service's description names them; an
+// entry evidence-read has by whom it was asked under by-snils, who it was under actor
+// and what was asked under query; config-changed has before and after under change.
+//
 // logged is when the sequencer gave the entry its place, and never goes back from
 // one entry to the next; time is when the gateway node saw what the entry tells of.
 // Both are of one clock, the database's, as the nodes have it: their difference is

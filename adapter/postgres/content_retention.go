@@ -115,7 +115,11 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 		}
 		all = append(all, err)
 	}
-	for _, service := range r.services() {
+	services, err := r.services(ctx)
+	if err != nil {
+		return err
+	}
+	for _, service := range services {
 		for _, request := range []bool{true, false} {
 			keep := r.For(service, request)
 			if longest, ever = max(longest, keep), ever || keep == 0; keep > 0 {
@@ -135,21 +139,33 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// services are those that there are, and those of which the vault has keys: content
-// outlives its service.
-func (r *ContentRetention) services() []string {
-	list := r.Services()
+// services are those that there are, those of which the journal tells, and those of
+// which the vault has keys: content outlives its service.
+func (r *ContentRetention) services(ctx context.Context) ([]string, error) {
+	rows, _ := r.Store.pool.Query(ctx, `
+WITH RECURSIVE s AS (
+	(SELECT value FROM journal_term WHERE dim = 'service' ORDER BY value LIMIT 1)
+	UNION ALL
+	SELECT (SELECT t.value FROM journal_term t WHERE t.dim = 'service' AND t.value > s.value ORDER BY t.value LIMIT 1) FROM s WHERE s.value IS NOT NULL
+)
+SELECT value FROM s WHERE value IS NOT NULL`) // a loose scan of the key
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("listing the services: %w", err)
+	}
+	list = append(list, r.Services()...)
 	for _, class := range r.Store.opts.Vault.Classes() {
 		name, ok := strings.CutSuffix(class, ".request")
 		if !ok {
 			name, ok = strings.CutSuffix(class, ".response")
 		}
-		if ok {
+		// A class that is no service's name is the digest of one (adapter.ContentClass).
+		if ok && adapter.ContentClass(name, adapter.DirRequest) == name+".request" {
 			list = append(list, name)
 		}
 	}
 	slices.Sort(list)
-	return slices.Compact(list)
+	return slices.Compact(list), nil
 }
 
 // endContent ends the content of a class that came before a day, and says of how

@@ -431,13 +431,16 @@ func TestRetentionEndsContent(t *testing.T) {
 		}
 	}
 	another := func(m *adapter.Message) { m.Service = "passport" }
+	removed := func(m *adapter.Message) { m.Service = "Выписка" } // of which only the journal knows
 	over, waits, fresh, other := w.secret(day(40)), w.secret(day(41)), w.secret(day(3)), w.secret(day(40), another)
 	unsealed := w.secret(day(50))
 	if _, err := w.another(postgres.Options{}).Accept(ctx, unsealed, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.put(over, waits, fresh, other)
-	for range 5 {
+	odd := w.secret(day(40), removed)
+	w.put(over, waits, fresh, other, odd)
+	w.exec("INSERT INTO journal_term (dim, value, chunk) VALUES ('service', 'Выписка', 0), ('service', 'Выписка', 1), ('service', 'passport', 0)")
+	for range 6 {
 		d := w.lease(adapter.Poll{})
 		if d == nil {
 			t.Fatal("nothing to lease")
@@ -458,7 +461,7 @@ func TestRetentionEndsContent(t *testing.T) {
 	w.exec("DELETE FROM journal_pending")
 	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return []string{"egrn-extract"} },
 		For: func(service string, request bool) time.Duration {
-			if service == "egrn-extract" && request {
+			if service != "passport" && request {
 				return 30 * 24 * time.Hour
 			}
 			return 0
@@ -486,6 +489,7 @@ func TestRetentionEndsContent(t *testing.T) {
 	}
 	check(over, true)
 	check(unsealed, true)
+	check(odd, true)
 	check(waits, false)
 	check(fresh, false)
 	check(other, false)
@@ -495,9 +499,9 @@ func TestRetentionEndsContent(t *testing.T) {
 	if _, _, _, err := w.Refused(ctx, young); err != nil {
 		t.Error(err)
 	}
-	told(2, 1)
+	told(2, 1, 1) // the services by name, then the refused calls
 	pass()
-	told(2, 1)
+	told(2, 1, 1)
 
 	// The next day it has been taken; a crash comes between its key and its bytes.
 	if err := w.Ack(ctx, "RRTR01", waits.MessageID, w.now, event(journal.KindAcknowledged, waits), nil); err != nil {

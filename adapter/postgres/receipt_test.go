@@ -24,6 +24,17 @@ func answering(w *world, answer func(*adapter.Delivery) ([]byte, error)) adapter
 		Event: journal.Event{Node: "node-1", Outcome: "ok"}, Envelope: []byte("<poll/>"), Answer: answer}
 }
 
+// What receipts add to the log is not searched for by value: it is in no index.
+func TestReceiptsAreNotSearchedFor(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	for field, found := range map[string]bool{journal.FieldReceipt: false, journal.FieldDigest: false, "snils": true} {
+		sealed, err := d.Vault.Seal(7, journal.Opening{Field: field, Class: journal.ClassReceipt, Value: "x"})
+		if err != nil || len(sealed.Blind) > 0 != found {
+			t.Errorf("%s: blind %x, %v", field, sealed.Blind, err)
+		}
+	}
+}
+
 // A poll that finds a message commits once, and so does an Ack; what finds nothing
 // commits nothing and leaves nothing.
 func TestReceiptsCostNoCommits(t *testing.T) {

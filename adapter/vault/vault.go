@@ -152,7 +152,7 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 	rand.Read(nonce)
 	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s))
 	s.Blind = []byte{}
-	if o.Field != journal.FieldDigest { // nobody asks who has a given digest; the envelope's message says it
+	if o.Field != journal.FieldDigest && o.Field != journal.FieldReceipt { // nobody asks who has a given digest; the envelope's message says it
 		s.Blind, err = v.Blind(o.Field, o.Value)
 	}
 	return s, err

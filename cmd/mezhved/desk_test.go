@@ -161,6 +161,57 @@ func TestTheDeskAtATerminal(t *testing.T) {
 			t.Errorf("said\n%s", out)
 		}
 	})
+	t.Run("a person", func(t *testing.T) {
+		var found console.Found
+		for _, spelling := range []string{"000-000-001 00", "00000000100"} {
+			if d.json(&found, "journal", "search", "--person", "snils="+spelling); found.Count == 0 || found.Entries[0].Service != "egrn-extract" {
+				t.Errorf("%s: %+v", spelling, found)
+			}
+		}
+		if d.json(&found, "journal", "search", "--case", "мсп-2026/11-000417", "--kind", "accepted", "--test", "no"); found.Count != 1 || found.Entries[0].MessageID != d.traced {
+			t.Errorf("by the case: %+v", found)
+		}
+		page, evidence := filepath.Join(dir, "report.html"), filepath.Join(dir, "report.zip")
+		out := ""
+		for end := time.Now().Add(20 * time.Second); !strings.Contains(out, "LOOKED") && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			out = d.good("journal", "report", "--person", "snils=00000000100") // the searches are in the log within a moment
+		}
+		if !strings.Contains(out, "PRIMERSK") || !strings.Contains(out, "case МСП-2026/11-000417") || !strings.Contains(out, "1 exchanges") || !strings.Contains(out, "search") {
+			t.Errorf("the report says\n%s", out)
+		}
+		d.good("journal", "report", "--person", "name-birth=Ёлкина Софья Андреевна 29.02.1984", "--lang", "en", "-o", page, "--bundle", evidence)
+		if src, err := os.ReadFile(page); err != nil || !strings.Contains(string(src), "Who asked about a person") || !strings.Contains(string(src), d.traced) {
+			t.Errorf("the page: %v\n%s", err, src)
+		}
+		src, err := os.ReadFile(evidence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.VerifyBundle(bytes.NewReader(src), int64(len(src)), d.node.policy); err != nil {
+			t.Errorf("the evidence: %v", err)
+		}
+	})
+	t.Run("what was changed", func(t *testing.T) {
+		if out := d.good("journal", "changes"); !strings.Contains(out, "first everything") || !strings.Contains(out, "added service egrn-extract 1.1.0") || !strings.Contains(out, "(uid ") {
+			t.Errorf("said\n%s", out)
+		}
+		limits := filepath.Join(d.node.config.Parties, "PRIMERSK.yaml")
+		src, err := os.ReadFile(limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(limits, append(src, "\nlimits: {perSecond: 33}\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d.node.gateway.Reload(context.Background())
+		out := ""
+		for end := time.Now().Add(20 * time.Second); !strings.Contains(out, "limits.perSecond: (not set) -> 33") && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			out = d.good("journal", "changes", "--limit", "1")
+		}
+		if !strings.Contains(out, "changed party PRIMERSK") || !strings.Contains(out, "limits.perSecond: (not set) -> 33") {
+			t.Errorf("said\n%s", out)
+		}
+	})
 	t.Run("export", func(t *testing.T) {
 		records, err := csv.NewReader(strings.NewReader(d.good("journal", "export", "--id", d.traced))).ReadAll()
 		if err != nil || len(records) < 12 {
@@ -265,7 +316,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 	t.Run("exit codes", func(t *testing.T) {
 		for want, args := range map[int][][]string{
 			exitNo:    {{"journal", "trace", "nothing"}, {"journal", "bundle", "nothing", "-o", filepath.Join(dir, "none.zip")}, {"journal", "erase", "999999", "--field", "snils", "--ground", "x"}},
-			exitUsage: {{"journal", "search", "--kind", "x"}, {"journal", "search", "--from", "yesterday"}, {"journal", "bundle", "-o", filepath.Join(dir, "none.zip")}, {"journal", "search", "--person", "x"}},
+			exitUsage: {{"journal", "search", "--kind", "x"}, {"journal", "search", "--from", "yesterday"}, {"journal", "bundle", "-o", filepath.Join(dir, "none.zip")}, {"journal", "search", "--person", "x"}, {"journal", "report", "--person", "x"}},
 		} {
 			for _, a := range args {
 				if code, out, errOut := d.run(a...); code != want || out != "" || !strings.HasPrefix(errOut, "mezhved: ") {

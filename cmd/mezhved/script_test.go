@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/signing/tsatest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -21,11 +24,14 @@ import (
 // Beside testscript's own commands they have
 //
 //	exits CODE PROGRAM ARG...     run a program; it must end with this exit code
+//	until CODE PROGRAM ARG...     the same, again and again until it does
 //	json PATH [VALUE]             the last output is JSON that has this place (with this value); ! json: it has not
 //	keep NAME PATH                put a place of the last output into a variable
 //	serve CONFIG                  start a gateway and wait until it is ready; it ends with the story
 //	stop                          end that gateway as a service manager does; it must end well
 //	listen CONFIG ADDRESS         change the address in a configuration
+//	authority NAME FILE           start a time-stamping authority: its address into a variable, its root into a file
+//	await URL                     wait until there is something at an address
 //
 // and the variables DEMO, URL and STORE, folder, address and file store of one
 // demonstration that stays open for all of them, FREE, an address that nobody uses, and SERVICES,
@@ -59,7 +65,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": jsonHas, "keep": keep, "serve": serve, "stop": stop, "listen": listen,
+			"exits": exits, "until": until, "json": jsonHas, "keep": keep, "serve": serve, "stop": stop, "listen": listen, "authority": authority(t), "await": await,
 		},
 	})
 }
@@ -96,22 +102,39 @@ func openDemo(t *testing.T) (dir, address, store string) {
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if got, want := exitCode(ts, neg, args); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// until is for what another process does in its own time.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		got, want := exitCode(ts, neg, args)
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("exit code %d, want %d, and it stays so", got, want)
+		}
+	}
+}
+
+// exitCode runs a program; want is the code that the story expects.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) (got, want int) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	err = ts.Exec(args[1], args[2:]...)
-	got := 0
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		got = exit.ExitCode()
 	} else if err != nil {
 		ts.Fatalf("%v", err)
 	}
-	if got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
-	}
+	return got, want
 }
 
 // place finds a place such as violations.0 in the last output.
@@ -207,6 +230,37 @@ func stop(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if code := r.terminate(); code != 0 {
 		ts.Fatalf("the gateway ends with exit code %d\n%s", code, r.out)
+	}
+}
+
+func authority(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: authority NAME FILE")
+		}
+		tsa := tsatest.New(t)
+		server := httptest.NewServer(tsa)
+		ts.Defer(server.Close)
+		ts.Setenv(args[0], server.URL)
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), tsa.Root.PEM(), 0o644))
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await URL")
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		resp, err := http.Get(args[0])
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("nothing at %s: %v", args[0], err)
+		}
 	}
 }
 
