@@ -3,9 +3,9 @@ package main
 import (
 	"encoding/json"
 	"math"
-	"slices"
 	"os/exec"
 	"runtime"
+	"slices"
 	"testing"
 )
 
