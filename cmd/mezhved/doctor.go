@@ -78,6 +78,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.database(ctx, config)
 		r.bus(ctx, config, catalog)
 		r.journal(config)
+		r.evidence(ctx, config.Journal)
 	}
 	if c.JSON {
 		err = printJSON(out.out, r.checks)
@@ -392,6 +393,29 @@ func (r *report) journal(c adapter.Config) {
 		return
 	}
 	r.add("good", "journal", "key of %s", origin)
+}
+
+// evidence tries what stands behind the checkpoints beside the log's key.
+func (r *report) evidence(ctx context.Context, c adapter.JournalConfig) {
+	if c.MLDSA != "" {
+		if _, err := openMLDSA(c.MLDSA); err != nil {
+			r.add("bad", "journal", "%v; make one with mezhved keys journal --ml-dsa", err)
+		}
+	}
+	if c.Timestamp.URL == "" {
+		return
+	}
+	stamper, err := openStamper(c.Timestamp)
+	if err != nil {
+		r.add("bad", "time stamps", "%v", err)
+		return
+	}
+	_, stamp, err := stamper.Ask(ctx, []byte("mezhved doctor"))
+	if err != nil {
+		r.add("bad", "time stamps", "%s: %v. Checkpoints are signed without it; look at journal.timestamp, url and anchors", c.Timestamp.URL, err)
+		return
+	}
+	r.add("good", "time stamps", "%s answers: %s, by %s", c.Timestamp.URL, stamp.Time().Format(time.RFC3339), stamp.Certificate().Subject())
 }
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
