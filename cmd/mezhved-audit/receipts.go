@@ -92,9 +92,9 @@ func (c *receiptsCommand) Run(s *streams) error {
 	for _, f := range r.Log.Recount.Findings {
 		fmt.Fprintf(s.out, "FINDING: %s\n", f)
 	}
-	broken := r.Count(papers.Missing) + r.Count(papers.Late) + r.Count(papers.Altered)
-	fmt.Fprintf(s.out, "receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered); %d not proved, %d other files\n",
-		r.Count(papers.Kept), r.Count(papers.Due), broken, r.Count(papers.Missing), r.Count(papers.Late), r.Count(papers.Altered), len(r.Unproven), r.Others)
+	broken := r.Count(papers.Missing) + r.Count(papers.Late) + r.Count(papers.Altered) + r.Count(papers.Ahead)
+	fmt.Fprintf(s.out, "receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered, %d ahead); %d not proved, %d other files\n",
+		r.Count(papers.Kept), r.Count(papers.Due), broken, r.Count(papers.Missing), r.Count(papers.Late), r.Count(papers.Altered), r.Count(papers.Ahead), len(r.Unproven), r.Others)
 	switch damaged := len(log.memory.Damaged) + len(log.memory.Forks); {
 	case broken > 0:
 		fmt.Fprintln(s.out, "NOT VERIFIED: the log has not kept what was promised")
@@ -129,8 +129,10 @@ func (c *receiptsCommand) tell(s *streams, r *papers.Report, h *papers.Held, pol
 		fmt.Fprintf(s.out, "LATE        %s %s %s: entry %d was logged %s, due was %s\n", h.MessageID, word, at, h.Index, h.Logged.UTC().Format(time.RFC3339), due)
 	case papers.Altered:
 		fmt.Fprintf(s.out, "ALTERED     %s %s %s: entry %d: %s (%s)\n", h.MessageID, word, at, h.Index, h.What, h.File)
+	case papers.Ahead:
+		fmt.Fprintf(s.out, "AHEAD       %s %s %s: no entry, and the bus dated its promise to a time that has not come, so that it would not be due before %s (%s)\n", h.MessageID, word, at, due, h.File)
 	}
-	if c.Proofs == "" || !h.Verdict.Broken() {
+	if c.Proofs == "" || !h.Verdict.Broken() || h.Verdict == papers.Ahead { // whose receipt says it all
 		return nil
 	}
 	dir, err := r.WriteHole(c.Proofs, c.Dir, *h, policy)
