@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare tools clean
+.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,10 +16,18 @@ help: ## list the targets
 demo: ## start everything, play real exchanges, stay up for a look (Ctrl-C ends it)
 	$(GO) run ./cmd/mezhved demo $(DEMO)
 
-build: ## build bin/mezhved and bin/mezhved-audit
+build: browser ## build bin/mezhved and bin/mezhved-audit
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-test: ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
+# What the offline page proves signatures with: the auditor's program for browsers, and
+# the runtime of the Go that compiles it. The tag leaves no network in it.
+PAGE := cmd/mezhved-audit/page
+browser: ## compile mezhved-audit for the page that "mezhved-audit page" writes
+	GOOS=js GOARCH=wasm $(GO) build -tags offline -trimpath -buildvcs=false -ldflags '-s -w' -o $(PAGE)/browser.wasm ./cmd/mezhved-audit/browser
+	gzip -9nf $(PAGE)/browser.wasm
+	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" $(PAGE)/wasm_exec.js
+
+test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
 	$(GO) test $(TESTS)
 
 check: fmt vet test ## what CI runs: formatting, vet, all tests
@@ -29,6 +37,7 @@ fmt:
 
 vet:
 	$(GO) vet ./...
+	GOOS=js GOARCH=wasm $(GO) vet -tags offline ./cmd/mezhved-audit/browser
 
 storm: ## faults drawn at random against two nodes under load: ROUNDS (default 30), SEED, KINDS, BUS (kfake,kafka1,kafka3), WORLD (rounds of one), TABLE (a file)
 	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_WORLD=$(WORLD) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
@@ -64,4 +73,4 @@ tools: ## install what the tests use as oracles where it is missing (Debian, roo
 	.ci/tools
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin $(PAGE)/browser.wasm* $(PAGE)/wasm_exec.js

@@ -3,11 +3,13 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
-	"encoding/base64"
 	"encoding/json"
+	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,12 +21,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/journal/remote"
+	"mezhved/signing/tsatest"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // audit runs the program.
@@ -303,10 +309,11 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 		t.Skip("Node.js is not installed: the page's script cannot be run here")
 	}
 	page := mezhvedAudit(t, 0, "page")
-	script := regexp.MustCompile(`(?s)<script>(.*)</script>`).FindStringSubmatch(page)
+	script := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindStringSubmatch(page)
 	if script == nil {
 		t.Fatal("the page has no script")
 	}
+	contains(t, page, `content="default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval';`)
 	if regexp.MustCompile(`(?i)(src|href)=|fetch\(|XMLHttpRequest|import\(`).MatchString(page) {
 		t.Error("the page reaches out for something")
 	}
@@ -486,53 +493,247 @@ func TestTheRecipeByHandWorks(t *testing.T) {
 	contains(t, string(out), "root ok", "Signature Verified Successfully", "value ok", "envelope ok", "manifest ok")
 }
 
-// The page itself, opened from a file in a browser: the bundle is put into its
-// file field, the button is pressed, and the verdict is read.
+// browserProgram is what the page is made whole with, compiled from the code as it
+// stands: what "make browser" left here may be older.
+func browserProgram(t *testing.T) fstest.MapFS {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
+	if err != nil {
+		t.Skipf("this Go has no wasm_exec.js, and the page cannot be made whole: %v", err)
+	}
+	wasm := filepath.Join(t.TempDir(), "browser.wasm")
+	build := exec.Command("go", "build", "-tags", "offline", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", wasm, "./browser") // as make browser does
+	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	program, err := os.ReadFile(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(program)
+	z.Close()
+	return fstest.MapFS{pageProgram: {Data: packed.Bytes()}, pageRuntime: {Data: runtime}}
+}
+
+// alone are the files of a program that was built without its part for browsers.
+func alone(t *testing.T) fstest.MapFS {
+	t.Helper()
+	page, err := os.ReadFile("page/verify.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fstest.MapFS{"page/verify.html": {Data: page}}
+}
+
+func TestPageWithoutItsProgram(t *testing.T) {
+	files := alone(t)
+	page, whole, err := assemblePage(files)
+	if err != nil || whole || !bytes.Equal(page, files["page/verify.html"].Data) {
+		t.Errorf("whole %t, %v", whole, err)
+	}
+	for _, name := range []string{pageProgram, pageRuntime} { // half of it is none of it
+		files := alone(t)
+		files[name] = &fstest.MapFile{Data: []byte("half")}
+		if page, whole, err := assemblePage(files); err != nil || whole || bytes.Contains(page, []byte("half</script>")) {
+			t.Errorf("with %s alone: whole %t, %v", name, whole, err)
+		}
+	}
+}
+
+// No network is linked into the program in the page: not the browser's either.
+func TestImportsOfThePagesProgram(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "-tags", "offline", "./browser")
+	list.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	deps, err := list.Output()
+	if err != nil || !bytes.Contains(deps, []byte("mezhved/adapter/journal/papers\n")) {
+		t.Fatalf("%v\n%s", err, deps)
+	}
+	if bad := regexp.MustCompile(`(?m)^(net/.*http.*|os/exec|.*pgx.*|.*kafka.*|mezhved/adapter|mezhved/adapter/journal/(remote|clerk))$`).FindAllString(string(deps), -1); bad != nil {
+		t.Errorf("the program in the page imports %v", bad)
+	}
+}
+
+// The page itself, opened from a file in a browser: bundle and certificates are put
+// into its file fields, the button is pressed, and both opinions are read: the page's
+// own about the log, and the program's about signatures.
 func TestPageInABrowser(t *testing.T) {
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed: the page cannot be opened here")
 	}
-	d := journaltest.NewDesk(t)
-	b, _ := d.Exchange(d.Filled(9, 100), []byte("<envelope/>"))
-	bad := bytes.Clone(b)
-	bad[len(bad)/3] ^= 1
-	for _, c := range []struct {
-		name, policy, want string
-		bundle             []byte
-	}{
-		{"good", string(d.Policy.Text()), `class="good"`, b},
-		{"its own policy", "", `class="own"`, b},
-		{"changed", string(d.Policy.Text()), `class="bad"`, bad},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			driver := `<script>
-const given = new DataTransfer();
-given.items.add(new File([Uint8Array.from(atob('` + base64.StdEncoding.EncodeToString(c.bundle) + `'), c => c.charCodeAt(0))], 'b.zip'));
-document.getElementById('bundle').files = given.files;
-document.getElementById('policy').value = ` + strconv.Quote(c.policy) + `;
-document.getElementById('go').click();
-// The browser's clock below is virtual and leaps to its end when nothing is timed.
-const waiting = setInterval(() => { if (document.getElementById('verdict').className) clearInterval(waiting); }, 1);
-</script></body>`
-			page := write(t, dir, "verify.html", bytes.Replace(verifyPage, []byte("</body>"), []byte(driver), 1))
-			ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-				"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=900000", "--dump-dom", "file://"+page)
-			cmd.WaitDelay = time.Second
-			out, err := cmd.Output()
-			if err != nil {
-				t.Skipf("chromium does not run here: %v", err)
-			}
-			verdict := regexp.MustCompile(`(?s)<div id="verdict".*?</div>`).FindString(string(out))
-			if !strings.Contains(verdict, c.want) {
-				t.Errorf("the page says %s, want %s", verdict, c.want)
-			}
-			if c.name == "good" && !t.Failed() {
-				contains(t, string(out), "acknowledged", "snils = 11223344595", "envelope, 11 bytes")
-			}
-		})
+	d, sender := journaltest.NewDesk(t), journaltest.NewSender(t)
+	secret, second, err := journal.NewMLDSAKey(journaltest.Origin)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if d.Signer.MLDSA, err = journal.ParseMLDSAKey(secret); err != nil {
+		t.Fatal(err)
+	}
+	_, stranger, err := journal.NewMLDSAKey(journaltest.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, request := sender.Signer.Certificate().DER, sender.Request(false)
+	book := d.Filled(9, 100)
+	exhibited := func(envelope, certificate []byte, answers ...[]byte) []byte {
+		b, _ := d.Exhibited(book, audit.Exhibit{Envelope: envelope, Certificate: certificate, Answers: answers})
+		return b
+	}
+	ca, at := sender.CA.Certificate.X509, journaltest.Start
+	answer := func(status int) []byte {
+		b, err := ocsp.CreateResponse(ca, ca, ocsp.Response{Status: status, SerialNumber: sender.Signer.Certificate().X509.SerialNumber, ThisUpdate: at.Add(-time.Minute), NextUpdate: at.Add(time.Hour), RevokedAt: at.Add(-time.Hour)}, sender.CA.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	known, revoked := exhibited(request, certificate, answer(ocsp.Good)), exhibited(request, certificate, answer(ocsp.Revoked))
+	good := exhibited(request, certificate)
+	changed := bytes.Clone(good)
+	changed[bytes.Index(changed, []byte("leaves.jsonl"))+100] ^= 1
+	resigned := exhibited(bytes.Replace(request, []byte("Кто?"), []byte("Что?"), 1), certificate)
+	exchanged := exhibited(request, sender.Issue(48*time.Hour).Certificate().DER)
+	policy, anchors := string(d.Policy.Text()), string(sender.CA.Certificate.PEM())
+	twice := func(key string) string { // a policy that wants the ML-DSA signature as well
+		return strings.Replace(policy, "quorum none\n", "witness second "+key+"\nquorum second\n", 1)
+	}
+	foreign := string(journaltest.NewSender(t).CA.Certificate.PEM())
+
+	bare := alone(t)
+	whole := browserProgram(t)
+	maps.Copy(whole, bare)
+	type opinions struct{ Verdict, Signatures, Entries string } // the page's boxes
+	type try struct {
+		name, policy, anchors string
+		bundle                []byte
+		want                  opinions // what is in each
+		tsa                   string
+	}
+	// Every attempt is made in one page, one after the other.
+	opened := func(t *testing.T, files fstest.MapFS, last string, tries []try) (got []opinions) {
+		page, _, err := assemblePage(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := []map[string]any{}
+		for _, c := range tries {
+			list = append(list, map[string]any{"policy": c.policy, "anchors": c.anchors, "bundle": c.bundle, "tsa": c.tsa})
+		}
+		tasks, err := json.Marshal(list) // escapes what would end the script
+		if err != nil {
+			t.Fatal(err)
+		}
+		driver := `<pre id="got"></pre><script>
+const choose = (id, name, content) => { const given = new DataTransfer(); if (content.length > 0) given.items.add(new File([content], name)); document.getElementById(id).files = given.files; };
+(async () => {
+  const got = [], box = id => document.getElementById(id).outerHTML;
+  for (const c of ` + string(tasks) + `) {
+    choose('bundle', 'b.zip', Uint8Array.from(atob(c.bundle), c => c.charCodeAt(0)));
+    choose('anchors', 'ca.pem', c.anchors);
+    choose('tsa', 'tsa.pem', c.tsa);
+    document.getElementById('policy').value = c.policy;
+    document.getElementById('go').click();
+    // The browser's clock below is virtual and leaps to its end when nothing is timed, and
+    // goes on while WebAssembly is compiled elsewhere: each tick is real work.
+    await new Promise(done => { const waiting = setInterval(() => { if (document.getElementById('` + last + `').className) { clearInterval(waiting); done(); } else for (let i = 0, x = 0; i < 1e6; i++) x += Math.sqrt(i); }, 1); });
+    got.push({ Verdict: box('verdict'), Signatures: box('signatures'), Entries: box('entries') });
+  }
+  document.getElementById('got').textContent = JSON.stringify(got);
+})();
+</script></body>`
+		dir, at := t.TempDir(), bytes.LastIndex(page, []byte("</body>"))
+		path := write(t, dir, "verify.html", slices.Concat(page[:at], []byte(driver), page[at+len("</body>"):]))
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+			"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=9000000", "--dump-dom", "file://"+path)
+		cmd.WaitDelay = time.Second
+		out, err := cmd.Output()
+		if err != nil {
+			t.Skipf("chromium does not run here: %v", err)
+		}
+		text := regexp.MustCompile(`(?s)<pre id="got">(.*?)</pre>`).FindSubmatch(out)
+		if text == nil {
+			t.Fatalf("the browser shows\n%s", out)
+		}
+		if err := json.Unmarshal([]byte(html.UnescapeString(string(text[1]))), &got); err != nil || len(got) != len(tries) {
+			t.Fatalf("of %d attempts %d ended: %v\n%s", len(tries), len(got), err, text[1])
+		}
+		return got
+	}
+	judge := func(t *testing.T, files fstest.MapFS, last string, tries []try) {
+		for i, got := range opened(t, files, last, tries) {
+			want := tries[i].want
+			if !strings.Contains(got.Verdict, want.Verdict) || !strings.Contains(got.Signatures, want.Signatures) || !strings.Contains(got.Entries, want.Entries) {
+				t.Errorf("%s: the page says %+v, want %+v", tries[i].name, got, want)
+			}
+		}
+	}
+	const fine, own, bad = `class="good"`, `class="own"`, `class="bad"`
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		last  string
+		tries []try
+	}{
+		{"without the program", bare, "verdict", []try{
+			{"good", policy, "", good, opinions{fine, `hidden=""`, "envelope, "}, ""},
+			{"its own policy", "", "", good, opinions{own, `hidden=""`, "acknowledged"}, ""},
+			{"changed", policy, "", changed, opinions{bad, `hidden=""`, ""}, ""},
+		}},
+		{"whole", whole, "signatures", []try{
+			{"good", policy, anchors, good, opinions{fine, own, "snils = 11223344595"}, ""}, // polls and Acks are not signed here
+			{"good, told", policy, anchors, good, opinions{fine, "Signatures proved: 2.", ""}, ""},
+			{"its caller", policy, anchors, good, opinions{fine, "signature of caller holds: ", ""}, ""},
+			{"its path", policy, anchors, good, opinions{fine, "valid then, by CN=Test CA", ""}, ""},
+			{"not revoked", policy, anchors, known, opinions{fine, "not revoked, by the OCSP of", ""}, ""},
+			{"revoked", policy, anchors, revoked, opinions{fine, "FINDING: signature of caller", ""}, ""},
+			{"no anchors", policy, "", good, opinions{fine, "2 — сходятся, но чьи сертификаты, не проверено", ""}, ""},
+			{"its own policy", "", anchors, good, opinions{own, own, ""}, ""},
+			{"ML-DSA", twice(second), anchors, good, opinions{"is for the program mezhved-audit to check", "Signatures proved: 2.", ""}, ""},
+			{"ML-DSA of another", twice(stranger), anchors, good, opinions{bad, "SIGNATURES NOT PROVED", ""}, ""},
+			{"changed", policy, anchors, changed, opinions{bad, "SIGNATURES NOT PROVED", ""}, ""},
+			{"foreign anchors", policy, foreign, good, opinions{fine, bad, ""}, ""},
+			{"no certificates", policy, "nonsense", good, opinions{fine, "the certificates chosen as anchors cannot be used", ""}, ""},
+			{"changed signature", policy, anchors, resigned, opinions{fine, bad, ""}, ""},
+			{"changed signature, told", policy, anchors, resigned, opinions{fine, "FINDING: signature of caller", ""}, ""},
+			{"exchanged certificate", policy, anchors, exchanged, opinions{fine, bad, ""}, ""},
+			{"exchanged certificate, told", policy, anchors, exchanged, opinions{fine, "it is made with another certificate", ""}, ""},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { judge(t, c.files, c.last, c.tries) })
+	}
+	t.Run("time stamp", func(t *testing.T) {
+		tsa, signed := tsatest.New(t), d.Checkpoint(book)
+		body, err := journal.CheckpointBody(signed.Note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundler := d.Bundler(book)
+		stamped := func(read string, token []byte) []byte {
+			bundler.Stamped = func(context.Context, int64) (*journal.Stamped, error) {
+				return &journal.Stamped{Checkpoint: signed.Note, Token: token}, nil
+			}
+			var out bytes.Buffer
+			if err := bundler.Write(t.Context(), &out, "an entry", []audit.Exhibit{{Index: 7}}, journal.Event{Time: d.Clock.Now(), Message: read}); err != nil {
+				t.Fatal(err)
+			}
+			return out.Bytes()
+		}
+		sound, over := stamped("read-1", tsa.Stamp(body)), stamped("read-2", tsa.Stamp([]byte("something else")))
+		root, foreign := string(tsa.Root.PEM()), string(tsatest.New(t).Root.PEM())
+		judge(t, whole, "signatures", []try{
+			{"of the authority", policy, "", sound, opinions{fine, "Отметка времени / time stamp: 20", ""}, root},
+			{"nobody's", policy, "", sound, opinions{fine, "whose it is was not looked at", ""}, ""},
+			{"of another authority", policy, "", sound, opinions{fine, "SIGNATURES NOT PROVED: NOT verified: the time stamp", ""}, foreign},
+			{"over something else", policy, "", over, opinions{fine, "SIGNATURES NOT PROVED: NOT verified: the time stamp", ""}, root},
+		})
+	})
 }

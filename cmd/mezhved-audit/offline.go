@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/papers"
+	"mezhved/cmd/mezhved-audit/verdict"
 	"mezhved/signing"
 )
 
@@ -107,118 +107,19 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	signatures, err := papers.Signatures(e, &anchors)
+	tsa, err := readCertificates(c.TSA)
 	if err != nil {
 		return err
 	}
-	stamp, err := tellStamp(e.Stamp, c.TSA)
+	v, err := verdict.Reach(e, &anchors, tsa)
 	if err != nil {
 		return err
 	}
-	bad, unpathed, unchecked := 0, 0, 0
-	for i := range signatures {
-		switch x := &signatures[i]; {
-		case x.Bad():
-			bad++
-		case x.Err == nil && x.Absent == nil && x.Path == nil:
-			unpathed++
-		case x.Unchecked != nil:
-			unchecked++
-		}
-	}
-	switch {
-	case bad > 0:
-		fmt.Fprintf(s.out, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", c.Bundle, bad)
-	case e.Pinned:
-		fmt.Fprintf(s.out, "%s: VERIFIED under %s\n", c.Bundle, c.Policy)
-	default:
-		fmt.Fprintf(s.out, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
-	}
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
-	if !e.Checkpoint.Signed.IsZero() {
-		fmt.Fprintf(s.out, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
-	}
-	fmt.Fprint(s.out, stamp)
-	fmt.Fprintf(s.out, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
-	for _, x := range e.Entries {
-		l := x.Leaf
-		fmt.Fprintf(s.out, "entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
-		for _, o := range x.Openings {
-			fmt.Fprintf(s.out, "      %s = %s\n", o.Field, o.Value)
-		}
-		if x.Envelope != nil {
-			fmt.Fprintf(s.out, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
-		}
-		for len(signatures) > 0 && signatures[0].Index == x.Index {
-			tellSignature(s, &signatures[0])
-			signatures = signatures[1:]
-		}
-	}
-	for _, g := range e.Gaps {
-		fmt.Fprintf(s.out, "note: %s\n", g)
-	}
-	if unpathed > 0 {
-		fmt.Fprintf(s.out, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", unpathed)
-	}
-	if unchecked > 0 {
-		fmt.Fprintf(s.out, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", unchecked)
-	}
-	if bad > 0 {
+	v.Tell(s.out, c.Bundle, c.Policy)
+	if v.Bad > 0 {
 		return errFindings
 	}
 	return nil
-}
-
-// tellStamp is a line about a stamp; the error is why it proves nothing.
-func tellStamp(stamp *audit.Stamp, files []string) (string, error) {
-	if stamp == nil {
-		return "", nil
-	}
-	anchors, err := readCertificates(files)
-	if err != nil {
-		return "", err
-	}
-	ts, err := papers.Timestamp(stamp, anchors)
-	if err != nil {
-		return "", fmt.Errorf("NOT verified: the time stamp over the log of %d entries: %w", stamp.Checkpoint.Tree.N, err)
-	}
-	by := ts.Certificate().Subject()
-	if len(anchors) == 0 {
-		by += ", whose certificate was not looked at (--tsa)"
-	}
-	return fmt.Sprintf("time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", stamp.Checkpoint.Tree.N, ts.Time().Format(time.RFC3339), by), nil
-}
-
-// tellSignature prints what was found out about one signature.
-func tellSignature(s *streams, x *papers.Signature) {
-	who := "-"
-	if x.Certificate != nil {
-		who = fmt.Sprintf("%s (%.16s…)", x.Certificate.Subject(), x.Certificate.Fingerprint())
-	}
-	switch {
-	case x.Absent != nil:
-		fmt.Fprintf(s.out, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
-		return
-	case x.Bad():
-		fmt.Fprintf(s.out, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
-		return
-	case x.Err != nil:
-		fmt.Fprintf(s.out, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
-		return
-	}
-	fmt.Fprintf(s.out, "      signature of %s holds: %s\n", x.Of, who)
-	if x.Path != nil {
-		fmt.Fprintf(s.out, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
-	}
-	if x.Timestamp != nil {
-		fmt.Fprintf(s.out, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
-	}
-	for _, a := range x.Revocation {
-		fmt.Fprintf(s.out, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
-	}
-	if x.Unchecked != nil {
-		fmt.Fprintf(s.out, "            whether it was revoked is not said: %v\n", x.Unchecked)
-	}
 }
 
 func signedAt(c *journal.Checkpoint) string {
@@ -226,13 +127,6 @@ func signedAt(c *journal.Checkpoint) string {
 		return ""
 	}
 	return " (signed " + c.Signed.Format(time.RFC3339) + ")"
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // logFlags say under what a log is read.
@@ -448,17 +342,6 @@ func (c *proofsCommand) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "%d entries and their proofs are in %s\n", len(list), c.Dir)
 	return nil
-}
-
-//go:embed verify.html
-var verifyPage []byte
-
-type pageCommand struct{}
-
-// Run implements the command.
-func (*pageCommand) Run(s *streams) error {
-	_, err := s.out.Write(verifyPage)
-	return err
 }
 
 type keygenCommand struct {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -51,7 +50,7 @@ func openMirrorFolder(dir string, now time.Time, breaks func(string) error) (*mi
 		return nil, err
 	}
 	var err error
-	if f.lock, err = lockMirror(dir, os.O_CREATE|os.O_RDWR, syscall.LOCK_EX); err != nil {
+	if f.lock, err = lockMirror(dir, os.O_CREATE|os.O_RDWR, true); err != nil {
 		return nil, err
 	}
 	host, _ := os.Hostname()
@@ -83,7 +82,7 @@ func (f *mirrorFolder) path(name string) string {
 // unlock: a run takes away unfinished tiles that it has replaced. A folder that is
 // no mirror has nothing to lock.
 func LockMirrorForReading(dir string) (unlock func(), err error) {
-	lock, err := lockMirror(dir, os.O_RDONLY, syscall.LOCK_SH)
+	lock, err := lockMirror(dir, os.O_RDONLY, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return func() {}, nil
 	}
@@ -93,26 +92,27 @@ func LockMirrorForReading(dir string) (unlock func(), err error) {
 	return func() { lock.Close() }, nil
 }
 
-func lockMirror(dir string, flag, how int) (*os.File, error) {
+func lockMirror(dir string, flag int, alone bool) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), flag, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), how|syscall.LOCK_NB); err != nil {
-		defer lock.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock the mirror's folder: %s: %w", lock.Name(), err)
-		}
-		return nil, &BusyError{dir, lockHolder(lock)}
+	busy, err := flock(lock, alone)
+	if err == nil && !busy {
+		return lock, nil
 	}
-	return lock, nil
+	defer lock.Close()
+	if err != nil {
+		return nil, fmt.Errorf("lock the mirror's folder: %s: %w", lock.Name(), err)
+	}
+	return nil, &BusyError{dir, lockHolder(lock)}
 }
 
 // lockHolder reads who has the lock. Readers do not write their names.
 func lockHolder(lock *os.File) string {
 	b, _ := io.ReadAll(io.LimitReader(io.NewSectionReader(lock, 0, 1<<10), 1<<10))
 	number, holder, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
-	if pid, err := strconv.Atoi(number); err == nil && pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+	if pid, err := strconv.Atoi(number); err == nil && pid > 0 && alive(pid) {
 		return holder
 	}
 	return "somebody who verifies it"
