@@ -176,6 +176,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	message := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0].Message
 	withOpenings := fmt.Sprint(*ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=accepted&id="+id).Entries[0].Index)
 	question := map[string]any{"sender": "MUNI", "order": "oldest", "limit": 5}
+	person := map[string]any{"person": map[string]string{"field": "case", "value": "7"}}
+	nobody := map[string]any{"person": map[string]string{"field": "case", "value": "8"}}
 	tried := map[string]bool{}
 	for _, c := range []struct {
 		path, door string
@@ -186,6 +188,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/overview", "/overview", nil, "200", ""}, {"/queues", "/queues", nil, "200", ""}, {"/services", "/services", nil, "200", ""}, {"/parties", "/parties", nil, "200", ""},
 		{"/journal/entries?limit=300", "/journal/entries", nil, "200", ""}, {"/journal/entries?limit=3", "/journal/entries", nil, "200", ""}, {"/journal/entries?x=1", "/journal/entries", nil, "400", ""},
 		{"/journal/search", "/journal/search", question, "200", ""}, {"/journal/search", "/journal/search", map[string]any{"x": 1}, "400", ""},
+		{"/journal/report", "/journal/report", person, "200", ""}, {"/journal/report", "/journal/report", map[string]any{"x": 1}, "400", ""}, {"/journal/report/page", "/journal/report/page", person, "200", ""},
+		{"/journal/report/bundle", "/journal/report/bundle", person, "200", ""}, {"/journal/report/bundle", "/journal/report/bundle", nobody, "404", ""}, {"/journal/changes", "/journal/changes", nil, "200", ""}, {"/journal/changes?from=x", "/journal/changes", nil, "400", ""},
 		{"/journal/totals?by=day,kind,sender,service,version,outcome", "/journal/totals", nil, "200", ""}, {"/journal/totals?by=x", "/journal/totals", nil, "400", ""},
 		{"/journal/entries/" + withOpenings, "/journal/entries/{index}", nil, "200", ""}, {"/journal/entries/" + withOpenings + "?openings=true", "/journal/entries/{index}", nil, "200", ""},
 		{"/journal/entries/9999999", "/journal/entries/{index}", nil, "404", ""}, {"/journal/entries/x", "/journal/entries/{index}", nil, "400", ""},
