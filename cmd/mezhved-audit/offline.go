@@ -207,6 +207,9 @@ func tellSignature(s *streams, x *papers.Signature) {
 		return
 	}
 	s.say("      signature of %s holds: %s\n", x.Of, who)
+	if !x.Asked.IsZero() {
+		s.say("            asked at %s, by its own word\n", x.Asked.UTC().Format(time.RFC3339))
+	}
 	if x.Path != nil {
 		s.say("            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
 	}
