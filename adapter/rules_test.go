@@ -139,7 +139,8 @@ func TestReadReplyKeys(t *testing.T) {
 // terms stand in Latin letters in the sentences of the table: names of fields,
 // headers and operations, and words of the standard's own texts.
 var terms = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
-	"sendRequest", "sendResponse", "AsyncProcessingStatus", "PKCS", "SignaturePKCS7", "Timestamp", "Routing", "ftp"}
+	"sendRequest", "sendResponse", "AsyncProcessingStatus", "PKCS", "SignaturePKCS7", "Timestamp", "Routing", "ftp",
+	"mezhved", "verify", "explain", "lang", "ru"} // of a command that the sender is advised to run
 
 // Every row of the table is a fault that its operations declare, fills its
 // text, and says what to do; and every code of the rooms behind has a row.

@@ -264,10 +264,12 @@ type eraseOrder struct {
 	Ground string   `json:"ground"`
 }
 
-// Erased says what an erasure removed; nothing when it was gone before.
+// Erased says what an erasure removed; nothing when it was gone before, or when
+// another operator is to confirm it.
 type Erased struct {
-	Index  int64    `json:"index"`
-	Erased []string `json:"erased"`
+	Index    int64    `json:"index"`
+	Erased   []string `json:"erased"`
+	Proposal string   `json:"proposal,omitempty"` // which another operator is to confirm
 }
 
 func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) error {
@@ -296,7 +298,18 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 			return problem(http.StatusBadRequest, Text{"Запись %d не содержит обязательства по полю %q.", "Entry %d commits to no field %q."}, index, f)
 		}
 	}
-	gone, err := c.Journal.Erase(r.Context(), index, order.Fields, order.Ground, string(who.Role)+" "+who.Name, c.Now().UTC())
+	actor := string(who.Role) + " " + who.Name
+	if c.Gateway().Config().Keep.FourEyes {
+		if c.Content == nil {
+			return errElsewhere
+		}
+		proposal, err := c.Content.ProposeValues(r.Context(), index, order.Fields, order.Ground, actor, c.Now().UTC())
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, Erased{Index: index, Erased: []string{}, Proposal: proposal})
+	}
+	gone, err := c.Journal.Erase(r.Context(), index, order.Fields, order.Ground, actor, c.Now().UTC())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -279,6 +280,47 @@ func TestErasureNeedsFourEyes(t *testing.T) {
 	}
 	if actors["actor"] != "operator duty" || actors["confirmed-by"] != "operator head" {
 		t.Errorf("the entry names %v", actors)
+	}
+}
+
+// Values behind an entry are no way round them.
+func TestErasureOfValuesNeedsFourEyes(t *testing.T) {
+	d := openDesk(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))
+	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
+	d.must(err)
+	d.console.Tokens = append(d.console.Tokens, head)
+	id := d.exchange()
+	d.settle()
+	rows, err := d.book.Trace(context.Background(), id)
+	d.must(err)
+	index := rows[0].Index
+	values := func() int {
+		open, err := d.book.Openings(context.Background(), index)
+		d.must(err)
+		return len(open)
+	}
+	before := values()
+	order := map[string]any{"fields": []string{journal.FieldDigest}, "ground": "order 7"}
+	proposed := readJSON[Erased](d, d.ask(operatorToken, fmt.Sprintf("/api/v1/journal/entries/%d/erase", index), order))
+	if proposed.Proposal == "" || len(proposed.Erased) != 0 || values() != before {
+		t.Fatalf("proposed: %+v, values %d of %d", proposed, values(), before)
+	}
+	waiting := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"preview": true})).Waiting
+	if len(waiting) != 1 || waiting[0].Target == nil || *waiting[0].Target != index || len(waiting[0].Fields) != 1 {
+		t.Errorf("waiting: %+v", waiting)
+	}
+	confirm := map[string]any{"proposal": proposed.Proposal}
+	if a := d.ask(operatorToken, "/api/v1/content/erase", confirm); a.StatusCode != http.StatusForbidden || values() != before {
+		t.Errorf("who proposed it confirms it: %d %s", a.StatusCode, a.body)
+	}
+	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm); readJSON[ErasedContent](d, a).Erased != 1 || values() != before-1 {
+		t.Errorf("confirmed: %s, values %d of %d", a.body, values(), before)
+	}
+	d.settle()
+	erased, err := d.book.Search(context.Background(), postgres.Query{Kind: journal.KindErased})
+	d.must(err)
+	if len(erased) != 1 || erased[0].Leaf.Target == nil || *erased[0].Leaf.Target != index || len(erased[0].Leaf.Commit) != 2 {
+		t.Errorf("the entries that tell of it: %+v", erased)
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"mezhved/adapter/journal/journaltest"
 )
 
 // description is the served document, as JSON.
@@ -172,12 +175,17 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	id := d.exchange()
 	waits, _ := d.Exchange("MFC", "REGISTRY", "urn://mezhved.test/extract/1.0")
 	incident, _ := d.refused(broken("нет"))
+	d.must(d.Gateway.Opened(context.Background()))
 	d.fill(200)
+	known := map[string]any{"field": "snils", "value": ""}
+	for _, e := range journaltest.Events(7, 200) { // what fill has put there
+		if len(e.Personal) > 0 {
+			known["value"] = e.Personal[0].Value
+		}
+	}
 	message := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0].Message
 	withOpenings := fmt.Sprint(*ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=accepted&id="+id).Entries[0].Index)
 	question := map[string]any{"sender": "MUNI", "order": "oldest", "limit": 5}
-	person := map[string]any{"person": map[string]string{"field": "case", "value": "7"}}
-	nobody := map[string]any{"person": map[string]string{"field": "case", "value": "8"}}
 	tried := map[string]bool{}
 	for _, c := range []struct {
 		path, door string
@@ -188,9 +196,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/overview", "/overview", nil, "200", ""}, {"/queues", "/queues", nil, "200", ""}, {"/services", "/services", nil, "200", ""}, {"/parties", "/parties", nil, "200", ""},
 		{"/journal/entries?limit=300", "/journal/entries", nil, "200", ""}, {"/journal/entries?limit=3", "/journal/entries", nil, "200", ""}, {"/journal/entries?x=1", "/journal/entries", nil, "400", ""},
 		{"/journal/search", "/journal/search", question, "200", ""}, {"/journal/search", "/journal/search", map[string]any{"x": 1}, "400", ""},
-		{"/journal/report", "/journal/report", person, "200", ""}, {"/journal/report", "/journal/report", map[string]any{"x": 1}, "400", ""}, {"/journal/report/page", "/journal/report/page", person, "200", ""},
-		{"/journal/report/bundle", "/journal/report/bundle", person, "200", ""}, {"/journal/report/bundle", "/journal/report/bundle", nobody, "404", ""}, {"/journal/changes", "/journal/changes", nil, "200", ""}, {"/journal/changes?from=x", "/journal/changes", nil, "400", ""},
-		{"/journal/totals?by=day,kind,sender,service,version,outcome", "/journal/totals", nil, "200", ""}, {"/journal/totals?by=x", "/journal/totals", nil, "400", ""},
+		{"/journal/search", "/journal/search", map[string]any{"person": known, "test": "no"}, "200", ""},
+		{"/journal/changes?limit=1", "/journal/changes", nil, "200", ""}, {"/journal/changes?x=1", "/journal/changes", nil, "400", ""},
+		{"/journal/report", "/journal/report", map[string]any{"person": known}, "200", ""}, {"/journal/report", "/journal/report", map[string]any{}, "400", ""},
+		{"/journal/report", "/journal/report", map[string]any{"person": known}, "200", auditorToken}, // with the reading before it
+		{"/journal/report/page", "/journal/report/page", map[string]any{"person": known, "lang": "en"}, "200", ""}, {"/journal/report/page", "/journal/report/page", map[string]any{"person": known, "lang": "de"}, "400", ""},
+		{"/journal/report/bundle", "/journal/report/bundle", map[string]any{"person": known}, "200", ""}, {"/journal/report/bundle", "/journal/report/bundle", map[string]any{"person": map[string]any{"field": "inn", "value": "1"}}, "404", ""},
+		{"/journal/totals?by=day,kind,sender,service,version,outcome,channel,test&test=only", "/journal/totals", nil, "200", ""}, {"/journal/totals?by=x", "/journal/totals", nil, "400", ""},
 		{"/journal/entries/" + withOpenings, "/journal/entries/{index}", nil, "200", ""}, {"/journal/entries/" + withOpenings + "?openings=true", "/journal/entries/{index}", nil, "200", ""},
 		{"/journal/entries/9999999", "/journal/entries/{index}", nil, "404", ""}, {"/journal/entries/x", "/journal/entries/{index}", nil, "400", ""},
 		{"/journal/entries/" + withOpenings + "/proof", "/journal/entries/{index}/proof", nil, "200", ""}, {"/journal/entries/9999999/proof", "/journal/entries/{index}/proof", nil, "404", ""},

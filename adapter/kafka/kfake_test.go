@@ -401,7 +401,8 @@ func TestNothingIsLeftRunning(t *testing.T) {
 	s.wait(t, 10)
 	stop()
 	k.Close()
-	goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"), goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"))
+	goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"), goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
+		goleak.IgnoreAnyFunction("mezhved/adapter/embedded.(*lingeringConn).Read"))
 }
 
 // BenchmarkPublish is the relay's share: batches as it makes them, from as many

@@ -13,7 +13,7 @@ import (
 	"mezhved/adapter"
 )
 
-// Proposal is an order to erase content that waits for another operator.
+// Proposal is an order to erase, content or the values behind an entry, that waits for another operator.
 type Proposal struct {
 	ID        string    `json:"id"`
 	At        time.Time `json:"at"`
@@ -21,6 +21,8 @@ type Proposal struct {
 	Ground    string    `json:"ground"`
 	Messages  []string  `json:"messages,omitempty"`
 	Incidents []string  `json:"incidents,omitempty"`
+	Target    *int64    `json:"target,omitempty"` // the entry whose values it is
+	Fields    []string  `json:"fields,omitempty"`
 }
 
 // proposalLife is how long a proposal waits; whoever proposes the next one removes
@@ -42,16 +44,26 @@ func (s *Store) Propose(ctx context.Context, o EraseOrder) (id string, err error
 	for _, m := range o.Messages {
 		p.Messages = append(p.Messages, m.String())
 	}
+	return p.ID, s.propose(ctx, p)
+}
+
+// ProposeValues keeps an order to erase values (Journal.Erase) until Confirm.
+func (s *Store) ProposeValues(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) (id string, err error) {
+	p := Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: now, By: by, Ground: ground, Target: &index, Fields: fields}
+	return p.ID, s.propose(ctx, p)
+}
+
+func (s *Store) propose(ctx context.Context, p Proposal) error {
 	text, err := json.Marshal(p)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = s.pool.Exec(ctx, "WITH d AS (DELETE FROM content_order WHERE at < $2) INSERT INTO content_order (id, at, proposal) VALUES ($1, $3, $4)",
-		p.ID, o.At.Add(-proposalLife), o.At, string(text))
+		p.ID, p.At.Add(-proposalLife), p.At, string(text))
 	if err != nil {
-		return "", fmt.Errorf("keeping a proposal: %w", err)
+		return fmt.Errorf("keeping a proposal: %w", err)
 	}
-	return p.ID, nil
+	return nil
 }
 
 // Proposals are the orders that wait for another operator.
@@ -84,6 +96,16 @@ func (s *Store) Confirm(ctx context.Context, id, by string, now time.Time) (n in
 	if p.By == by {
 		return 0, ErrSameActor
 	}
+	if p.Target != nil {
+		if s.opts.Vault == nil {
+			return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
+		}
+		gone, err := eraseValues(ctx, s.pool, s.opts.Vault, *p.Target, p.Fields, p.Ground, p.By, by, now)
+		if err != nil {
+			return 0, err
+		}
+		return len(gone), s.done(ctx, id)
+	}
 	o := EraseOrder{Incidents: p.Incidents, Ground: p.Ground, By: p.By, Confirmed: by, At: now}
 	for _, m := range p.Messages {
 		u, err := uuid.Parse(m)
@@ -95,6 +117,10 @@ func (s *Store) Confirm(ctx context.Context, id, by string, now time.Time) (n in
 	if n, err = s.EraseContent(ctx, o); err != nil {
 		return n, err
 	}
-	_, err = s.pool.Exec(ctx, "DELETE FROM content_order WHERE id::text = $1", id)
-	return n, err
+	return n, s.done(ctx, id)
+}
+
+func (s *Store) done(ctx context.Context, id string) error {
+	_, err := s.pool.Exec(ctx, "DELETE FROM content_order WHERE id::text = $1", id)
+	return err
 }

@@ -162,8 +162,9 @@ func TestTotalsOfARunningUpgrade(t *testing.T) {
 		FROM journal_entry WHERE idx >= (SELECT rolled FROM journal_head) GROUP BY 1, 2, 3, 4, 5, 6, 7
 		ON CONFLICT (day, kind, sender, recipient, service, version, outcome) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last;
 		UPDATE journal_head SET rolled = size`
+	a.must(postgres.MigrateTo(ctx, a.url, 64))
 	_, err := a.pool.Exec(ctx, older+`; DROP TABLE journal_tally, journal_reference; ALTER TABLE journal_head DROP COLUMN tallied;
-		ALTER TABLE journal_entry DROP COLUMN channel, DROP COLUMN reference, DROP COLUMN test; DELETE FROM goose_db_version WHERE version_id = 65`)
+		ALTER TABLE journal_entry DROP COLUMN channel, DROP COLUMN reference, DROP COLUMN test`)
 	a.must(err)
 	a.must(postgres.Migrate(ctx, a.url))
 	check := func(want int64) {

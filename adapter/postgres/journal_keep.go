@@ -82,25 +82,29 @@ func (j *Journal) Append(ctx context.Context, events ...journal.Event) error {
 // personal value. Erasing what is gone already does nothing and leaves no second
 // entry. The leaf and its proofs stay as they are.
 func (j *Journal) Erase(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) ([]string, error) {
-	if ground == "" {
-		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
-	}
 	if j.vault == nil {
 		return nil, ErrNoVault
 	}
-	rows, _ := j.pool.Query(ctx, "SELECT field FROM journal_open WHERE idx = $1 AND field = ANY ($2) ORDER BY field", index, fields)
+	return eraseValues(ctx, j.pool, j.vault, index, fields, ground, by, "", now)
+}
+
+func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int64, fields []string, ground, by, confirmed string, now time.Time) ([]string, error) {
+	if ground == "" {
+		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
+	}
+	rows, _ := pool.Query(ctx, "SELECT field FROM journal_open WHERE idx = $1 AND field = ANY ($2) ORDER BY field", index, fields)
 	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
 	e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: now.UTC(), Ground: ground, Target: &index, Fields: there}
-	if err := j.pool.QueryRow(ctx, "SELECT encode(sha256(leaf), 'hex') FROM journal_entry WHERE idx = $1", index).Scan(&e.Leaf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err := pool.QueryRow(ctx, "SELECT encode(sha256(leaf), 'hex') FROM journal_entry WHERE idx = $1", index).Scan(&e.Leaf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
-	if err := j.vault.Erase(e); err != nil {
+	if err := v.Erase(e); err != nil {
 		return nil, err
 	}
-	did, err := carryOut(ctx, j.pool, e, by, "")
+	did, err := carryOut(ctx, pool, e, by, confirmed)
 	if err != nil || did == 0 {
 		return nil, err
 	}

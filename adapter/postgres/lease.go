@@ -131,8 +131,9 @@ type handed struct {
 }
 
 // answerTime is how long a caller may take for its answer: the others of its
-// statement wait for it, and the rows are locked.
-const answerTime = 10 * time.Second
+// statement wait for it, and the rows are locked. An answer of tens of megabytes on a
+// busy machine takes seconds; PostgreSQL ends an idle transaction after thirty.
+const answerTime = 25 * time.Second
 
 // Lease is adapter.Store.Lease. Polls of one queue that come at the same time are
 // served by one transaction; those with a selector each by its own.

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Form is how the values of a field are spelled before they are committed to: two
@@ -17,7 +19,7 @@ type Form string
 // The forms.
 const (
 	Digits Form = "digits" // digits alone: snils, inn, passport
-	Text   Form = "text"   // capital letters, Е for Ё, one space between words
+	Text   Form = "text"   // capital letters, Е for Ё, one space between words, letters composed (NFC)
 	Date   Form = "date"   // 1980-03-02
 	Exact  Form = "exact"  // as it stands, without white space round it
 	Hash   Form = "hash"   // hex SHA-256 of all parts: each as Date if it is one, else as Text, one space between them
@@ -74,7 +76,7 @@ func (f Form) Spell(value string) string {
 }
 
 func text(s string) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(s), "Ё", "Е")), " ")
+	return strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(norm.NFC.String(s)), "Ё", "Е")), " ")
 }
 
 // date reads a day as schemas (xs:date, with or without a zone, xs:dateTime) and

@@ -128,26 +128,26 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	}
 	switch {
 	case bad > 0:
-		fmt.Fprintf(s.out, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", c.Bundle, bad)
+		s.say("%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", c.Bundle, bad)
 	case e.Pinned:
-		fmt.Fprintf(s.out, "%s: VERIFIED under %s\n", c.Bundle, c.Policy)
+		s.say("%s: VERIFIED under %s\n", c.Bundle, c.Policy)
 	default:
-		fmt.Fprintf(s.out, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
+		s.say("%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", c.Bundle)
 	}
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
+	s.say("log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
 	if !e.Checkpoint.Signed.IsZero() {
-		fmt.Fprintf(s.out, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
+		s.say("signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
 	}
 	fmt.Fprint(s.out, stamp)
-	fmt.Fprintf(s.out, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
+	s.say("asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
 	for _, x := range e.Entries {
 		l := x.Leaf
-		fmt.Fprintf(s.out, "entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
+		s.say("entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
 		for _, o := range x.Openings {
-			fmt.Fprintf(s.out, "      %s = %s\n", o.Field, o.Value)
+			s.say("      %s = %s\n", o.Field, o.Value)
 		}
 		if x.Envelope != nil {
-			fmt.Fprintf(s.out, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
+			s.say("      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
 		}
 		for len(signatures) > 0 && signatures[0].Index == x.Index {
 			tellSignature(s, &signatures[0])
@@ -155,13 +155,13 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 		}
 	}
 	for _, g := range e.Gaps {
-		fmt.Fprintf(s.out, "note: %s\n", g)
+		s.say("note: %s\n", g)
 	}
 	if unpathed > 0 {
-		fmt.Fprintf(s.out, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", unpathed)
+		s.say("note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", unpathed)
 	}
 	if unchecked > 0 {
-		fmt.Fprintf(s.out, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", unchecked)
+		s.say("note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", unchecked)
 	}
 	if bad > 0 {
 		return errFindings
@@ -182,7 +182,7 @@ func tellStamp(stamp *audit.Stamp, files []string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("NOT verified: the time stamp over the log of %d entries: %w", stamp.Checkpoint.Tree.N, err)
 	}
-	by := ts.Certificate().Subject()
+	by := visible(ts.Certificate().Subject())
 	if len(anchors) == 0 {
 		by += ", whose certificate was not looked at (--tsa)"
 	}
@@ -197,27 +197,30 @@ func tellSignature(s *streams, x *papers.Signature) {
 	}
 	switch {
 	case x.Absent != nil:
-		fmt.Fprintf(s.out, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
+		s.say("      signature of %s: not looked at: %v\n", x.Of, x.Absent)
 		return
 	case x.Bad():
-		fmt.Fprintf(s.out, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
+		s.say("      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
 		return
 	case x.Err != nil:
-		fmt.Fprintf(s.out, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
+		s.say("      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
 		return
 	}
-	fmt.Fprintf(s.out, "      signature of %s holds: %s\n", x.Of, who)
+	s.say("      signature of %s holds: %s\n", x.Of, who)
+	if !x.Asked.IsZero() {
+		s.say("            asked at %s, by its own word\n", x.Asked.UTC().Format(time.RFC3339))
+	}
 	if x.Path != nil {
-		fmt.Fprintf(s.out, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
+		s.say("            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
 	}
 	if x.Timestamp != nil {
-		fmt.Fprintf(s.out, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
+		s.say("            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
 	}
 	for _, a := range x.Revocation {
-		fmt.Fprintf(s.out, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
+		s.say("            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
 	}
 	if x.Unchecked != nil {
-		fmt.Fprintf(s.out, "            whether it was revoked is not said: %v\n", x.Unchecked)
+		s.say("            whether it was revoked is not said: %v\n", x.Unchecked)
 	}
 }
 
@@ -311,9 +314,9 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	}
 	took := time.Since(begin)
 	r := rep.Recount
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
-	fmt.Fprintf(s.out, "from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
-	fmt.Fprintf(s.out, "checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
+	s.say("log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
+	s.say("from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
+	s.say("checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
 	recounted(s, r)
 	remembered(s, memory.Damaged)
 	for _, fork := range memory.Forks {
@@ -329,9 +332,9 @@ func (c *verifyLogCommand) Run(s *streams) error {
 		return nil
 	}
 	for _, f := range r.Findings {
-		fmt.Fprintf(s.out, "FINDING: %s\n", f)
+		s.say("FINDING: %s\n", f)
 	}
-	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", findings)
+	s.say("NOT VERIFIED: %d findings\n", findings)
 	return errFindings
 }
 
@@ -345,7 +348,7 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 	for i := range stamps {
 		ts, err := papers.Timestamp(&stamps[i], anchors)
 		if err != nil {
-			fmt.Fprintf(s.out, "FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
+			s.say("FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
 			bad++
 			continue
 		}
@@ -359,7 +362,7 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 		if len(anchors) == 0 {
 			whose = "; whose they are was not looked at (--tsa)"
 		}
-		fmt.Fprintf(s.out, "time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
+		s.say("time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
 			last.Time().Format(time.RFC3339), last.Certificate().Subject(), stamps[len(stamps)-1].Checkpoint.Tree.N, whose)
 	}
 	return bad, nil
@@ -368,24 +371,24 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 // remembered prints what a mirror's memory has lost.
 func remembered(s *streams, damaged []string) {
 	for _, what := range damaged {
-		fmt.Fprintf(s.out, "FINDING: %s\n", what)
+		s.say("FINDING: %s\n", what)
 	}
 }
 
 // forked prints two checkpoints that contradict each other.
 func forked(s *streams, fork *audit.ForkError) {
-	fmt.Fprintf(s.out, "CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
+	s.say("CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
 }
 
 // recounted prints the bookkeeping of a log.
 func recounted(s *streams, r *audit.Recount) {
-	fmt.Fprintf(s.out, "recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
+	s.say("recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
 	kinds := []string{}
 	for k, n := range r.Kinds() {
 		kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
 	}
 	slices.Sort(kinds)
-	fmt.Fprintf(s.out, "           %s\n", strings.Join(kinds, ", "))
+	s.say("           %s\n", strings.Join(kinds, ", "))
 }
 
 type reportCommand struct {
@@ -446,7 +449,7 @@ func (c *proofsCommand) Run(s *streams) error {
 			return err
 		}
 	}
-	fmt.Fprintf(s.out, "%d entries and their proofs are in %s\n", len(list), c.Dir)
+	s.say("%d entries and their proofs are in %s\n", len(list), c.Dir)
 	return nil
 }
 
@@ -487,6 +490,6 @@ func (c *keygenCommand) Run(s *streams) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s\n", public)
+	s.say("%s\n", public)
 	return nil
 }

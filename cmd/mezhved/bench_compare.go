@@ -53,15 +53,7 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 			if err != nil {
 				return err
 			}
-			if figures == nil {
-				figures = values
-				for _, f := range figures {
-					f.Old, f.New = nil, nil
-				}
-			}
-			for i, v := range values {
-				figures[i].Old, figures[i].New = append(figures[i].Old, v.Old...), append(figures[i].New, v.New...)
-			}
+			figures = together(figures, values)
 			if !c.JSON {
 				fmt.Fprintf(out.err, "turn %d of %d, %s build done\n", turn+1, c.Turns, map[bool]string{true: "old", false: "new"}[old])
 			}
@@ -78,6 +70,17 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 		rows = append(rows, []string{f.Name, mean(f.Old, f.Decimals), mean(f.New, f.Decimals), fmt.Sprintf("%.2f", f.Ratio), fmt.Sprintf("%.2f-%.2f", f.Low, f.High)})
 	}
 	return table(out.out, rows)
+}
+
+// together adds the values of one build's turn to those of the turns before.
+func together(figures, values []*figure) []*figure {
+	if figures == nil {
+		return values
+	}
+	for i, v := range values {
+		figures[i].Old, figures[i].New = append(figures[i].Old, v.Old...), append(figures[i].New, v.New...)
+	}
+	return figures
 }
 
 // turn runs one build once.

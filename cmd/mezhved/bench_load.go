@@ -177,7 +177,7 @@ type acceptLoad struct {
 }
 
 // samples is of how many messages the journal is asked when they were queued.
-const samples = 1000
+const samples = 300
 
 // drive lets the senders send for the duration. Every ten seconds it writes a line.
 func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Duration, lines io.Writer) error {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os/exec"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -40,5 +41,22 @@ func TestRatioOfTurns(t *testing.T) {
 	// ln 1, ln 1.21, ln 1.1: mean ln 1.1, deviation 0.0953; t(2) = 4.303.
 	if m, low, high := ratio([]float64{10, 10, 10}, []float64{10, 12.1, 11}); !near(m, 1.1) || !near(low, 1.1*math.Exp(-0.2368)) || !near(high, 1.1*math.Exp(0.2368)) {
 		t.Errorf("a tenth more, give or take: %.3f (%.3f-%.3f)", m, low, high)
+	}
+}
+
+// Every turn of either build counts, the first one too.
+func TestTurnsComeTogether(t *testing.T) {
+	var figures []*figure
+	for i, old := range []bool{true, false, false, true} {
+		f := &figure{Name: "exchanges/s"}
+		if old {
+			f.Old = []float64{float64(i)}
+		} else {
+			f.New = []float64{float64(i)}
+		}
+		figures = together(figures, []*figure{f})
+	}
+	if f := figures[0]; !slices.Equal(f.Old, []float64{0, 3}) || !slices.Equal(f.New, []float64{1, 2}) {
+		t.Errorf("old %v, new %v", f.Old, f.New)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,7 +78,11 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.files(config)
 		r.database(ctx, config)
 		r.bus(ctx, config, catalog)
+		if catalog != nil {
+			r.erasable(config, catalog)
+		}
 		r.journal(config)
+		r.evidence(ctx, config.Journal)
 	}
 	if c.JSON {
 		err = printJSON(out.out, r.checks)
@@ -367,6 +372,38 @@ func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]
 	}
 }
 
+// erasable says what is kept for longer than what it is found by: an order to erase
+// looks for messages in the entries that the database has, and for people in the values.
+func (r *report) erasable(c adapter.Config, catalog *adapter.Catalog) {
+	const ever = time.Duration(math.MaxInt64)
+	or := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return ever
+		}
+		return d
+	}
+	said := func(d time.Duration) string {
+		if d == ever {
+			return "for ever"
+		}
+		return fmt.Sprintf("for %d days", d/(24*time.Hour))
+	}
+	content := time.Duration(0)
+	for _, request := range []bool{true, false} {
+		content = max(content, or(c.Keep.For(catalog, "", request)))
+		for _, s := range catalog.Services() {
+			content = max(content, or(c.Keep.For(catalog, s.Name, request)))
+		}
+	}
+	values, entries := or(c.Journal.Retention.Personal.D()), or(c.Journal.Retention.Archive.D())
+	if longest := max(content, values); entries < longest {
+		r.add("advice", "retention", "journal.retention.archive: entries stay in the database %s, content or values about people %s: what has no entry there is neither found nor erased by an order", said(entries), said(longest))
+	}
+	if values < content {
+		r.add("advice", "retention", "journal.retention.personal: values about people are kept %s, content %s: afterwards it is not found by a person, and an order has to name its messages", said(values), said(content))
+	}
+}
+
 func (r *report) journal(c adapter.Config) {
 	if c.Journal.Key == "" {
 		r.add("advice", "journal", "this node does not sign the journal (journal.key is not set): another one must")
@@ -392,6 +429,29 @@ func (r *report) journal(c adapter.Config) {
 		return
 	}
 	r.add("good", "journal", "key of %s", origin)
+}
+
+// evidence tries what stands behind the checkpoints beside the log's key.
+func (r *report) evidence(ctx context.Context, c adapter.JournalConfig) {
+	if c.MLDSA != "" {
+		if _, err := openMLDSA(c.MLDSA); err != nil {
+			r.add("bad", "journal", "%v; make one with mezhved keys journal --ml-dsa", err)
+		}
+	}
+	if c.Timestamp.URL == "" {
+		return
+	}
+	stamper, err := openStamper(c.Timestamp)
+	if err != nil {
+		r.add("bad", "time stamps", "%v", err)
+		return
+	}
+	_, stamp, err := stamper.Ask(ctx, []byte("mezhved doctor"))
+	if err != nil {
+		r.add("bad", "time stamps", "%s: %v. Checkpoints are signed without it; look at journal.timestamp, url and anchors", c.Timestamp.URL, err)
+		return
+	}
+	r.add("good", "time stamps", "%s answers: %s, by %s", c.Timestamp.URL, stamp.Time().Format(time.RFC3339), stamp.Certificate().Subject())
 }
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

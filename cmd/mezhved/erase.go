@@ -70,6 +70,10 @@ func (c *journalEraseCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		return printJSON(out.out, done)
 	}
+	if done.Proposal != "" {
+		fmt.Fprintf(out.out, "entry %d: another operator confirms it: mezhved journal erase --confirm %s\n", done.Index, done.Proposal)
+		return nil
+	}
 	if len(done.Erased) == 0 {
 		fmt.Fprintf(out.out, "entry %d: nothing was left to erase\n", done.Index)
 		return nil
@@ -91,9 +95,13 @@ func (c *journalEraseCmd) content(ctx context.Context, out *stdio, desk *deskCli
 	case c.JSON:
 		return printJSON(out.out, done)
 	case c.Proposals:
-		rows := [][]string{{"PROPOSAL", "TIME", "BY", "MESSAGES", "GROUND"}}
+		rows := [][]string{{"PROPOSAL", "TIME", "BY", "WHAT", "GROUND"}}
 		for _, p := range done.Waiting {
-			rows = append(rows, []string{p.ID, p.At.Format(time.RFC3339), console.Visible(p.By), fmt.Sprint(len(p.Messages) + len(p.Incidents)), console.Visible(p.Ground)})
+			what := fmt.Sprintf("messages: %d", len(p.Messages)+len(p.Incidents))
+			if p.Target != nil {
+				what = fmt.Sprintf("entry %d: %s", *p.Target, strings.Join(p.Fields, ", "))
+			}
+			rows = append(rows, []string{p.ID, p.At.Format(time.RFC3339), console.Visible(p.By), what, console.Visible(p.Ground)})
 		}
 		return table(out.out, rows)
 	case c.DryRun:

@@ -60,12 +60,8 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	}
 	n.onClose(signer.Close)
 	if c.MLDSA != "" {
-		second, err := os.ReadFile(c.MLDSA)
-		if err != nil {
+		if signer.MLDSA, err = openMLDSA(c.MLDSA); err != nil {
 			return usage(err)
-		}
-		if signer.MLDSA, err = journal.ParseMLDSAKey(strings.TrimSpace(string(second))); err != nil {
-			return usage(fmt.Errorf("journal.mldsa: %s: %w", c.MLDSA, err))
 		}
 	}
 	if err := n.follows(ctx, signer); err != nil {
@@ -90,20 +86,12 @@ func (n *node) openTimestamps(rooms *adapter.Rooms, sequencer *clerk.Sequencer) 
 	if c.URL == "" {
 		return nil
 	}
-	certs, err := readCertificates(c.Anchors)
-	if err != nil {
-		return usage(fmt.Errorf("journal.timestamp.anchors: %w", err))
-	}
-	trust, err := signing.NewTrust(signing.TrustOptions{Roots: certs})
-	if err != nil {
-		return usage(fmt.Errorf("journal.timestamp.anchors: %w", err))
-	}
-	verifier, err := signing.NewVerifier(signing.Options{Trust: trust})
+	stamper, err := openStamper(c)
 	if err != nil {
 		return usage(err)
 	}
-	stamper := &remote.Stamper{URL: c.URL, Verifier: verifier, Log: n.book.Published(n.cosigned()), Leads: func() bool { return sequencer.Status().Leads },
-		Save: n.book.SaveTimestamp, Every: c.Every.D(), Now: n.clock.Now, Slog: n.log}
+	stamper.Log, stamper.Leads, stamper.Save = n.book.Published(n.cosigned()), func() bool { return sequencer.Status().Leads }, n.book.SaveTimestamp
+	stamper.Now, stamper.Slog = n.clock.Now, n.log
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "timestamps", Run: stamper.Run})
 	return nil
 }
@@ -236,6 +224,36 @@ func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *clerk.Sequencer) e
 	rooms.Journal = witnessed{sequencer, collector}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "witnesses", Run: collector.Run})
 	return nil
+}
+
+// openStamper is who asks the authority that the configuration names, under its anchors.
+func openStamper(c adapter.TimestampConfig) (*remote.Stamper, error) {
+	certs, err := readCertificates(c.Anchors)
+	if err != nil {
+		return nil, fmt.Errorf("journal.timestamp.anchors: %w", err)
+	}
+	trust, err := signing.NewTrust(signing.TrustOptions{Roots: certs})
+	if err != nil {
+		return nil, fmt.Errorf("journal.timestamp.anchors: %w", err)
+	}
+	verifier, err := signing.NewVerifier(signing.Options{Trust: trust})
+	if err != nil {
+		return nil, err
+	}
+	return &remote.Stamper{URL: c.URL, Verifier: verifier, Every: c.Every.D()}, nil
+}
+
+// openMLDSA reads the second key of the log.
+func openMLDSA(file string) (*journal.MLDSAKey, error) {
+	skey, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, err := journal.ParseMLDSAKey(strings.TrimSpace(string(skey)))
+	if err != nil {
+		return nil, fmt.Errorf("journal.mldsa: %s: %w", file, err)
+	}
+	return key, nil
 }
 
 // openRetention starts forgetting what the configuration says is to be forgotten.

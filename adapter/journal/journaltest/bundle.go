@@ -86,7 +86,7 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 			sums[j] = sha256.Sum256(a)
 		}
 		revocation, judgement := journal.Judgement(sums)
-		accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d-%d", head.Tree.N, i), MessageID: "5e0f", Sender: "MUNI01",
+		accepted := journal.Event{Kind: journal.KindAccepted, Time: at, Message: fmt.Sprintf("ex-%d-%d", head.Tree.N, i), MessageID: MessageID, Sender: "MUNI01",
 			Recipient: "FED1", Service: "urn:x-service-1", Version: "1.2", Digest: hexSHA256(x.Envelope),
 			Revocation: revocation, Deadline: at.Add(48 * time.Hour), Outcome: "ok", Size: len(x.Envelope),
 			Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}, {Field: "applicant", Value: "Петрова <Анна> & Ко"}}}
@@ -103,6 +103,9 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 		for _, kind := range []journal.Kind{journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered, journal.KindAcknowledged} {
 			e := accepted
 			e.Kind, e.Digest, e.Certificate, e.Revocation, e.Personal = kind, "", "", "", nil
+			if kind == journal.KindAcknowledged {
+				e.Outcome = "accepted"
+			}
 			step := audit.Exhibit{Index: head.Tree.N + int64(len(events))}
 			var receipt journal.Receipt
 			switch kind {

@@ -54,6 +54,9 @@ func (s *Sender) Sign(d envelopes.Draft) []byte {
 	return xml
 }
 
+// MessageID is that of the message that Request makes, and that Desk.Exhibited tells of.
+const MessageID = "5be1a7c2-0000-11f1-8000-000000000001"
+
 // Request is a signed SendRequest with a file that has a signature of its own, inside
 // the envelope, or, with xop, beside it.
 func (s *Sender) Request(xop bool) []byte {
@@ -67,7 +70,7 @@ func (s *Sender) Request(xop bool) []byte {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	c := &envelopes.SendRequestCall{MessageID: "5be1a7c2-0000-11f1-8000-000000000001", Content: tape.NodeAt(0),
+	c := &envelopes.SendRequestCall{MessageID: MessageID, Content: tape.NodeAt(0),
 		Headers: []envelopes.AttachmentHeader{{ContentID: "plan", MimeType: "text/plain", PKCS7: pkcs7}}, Attachments: []envelopes.Attachment{{ID: "plan", Content: file}}}
 	return s.Sign(c.Build(envelopes.V12, xop))
 }

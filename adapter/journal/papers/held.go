@@ -16,17 +16,19 @@ import (
 // Verdict is what the log has done with the promise of a receipt.
 type Verdict string
 
-// Verdicts. Missing, Late and Altered are broken promises.
+// Verdicts. Missing, Late and Altered are broken promises; Ahead is one that was made so
+// that it cannot be broken.
 const (
 	Kept    Verdict = "kept"    // the entry is there and says what the receipt says
 	Due     Verdict = "due"     // no entry yet, and the log has not been signed since the promise came due
 	Missing Verdict = "missing" // no entry, in a log that was signed after the promise came due
 	Late    Verdict = "late"    // there is one, logged after the promise came due
 	Altered Verdict = "altered" // there is one, and it says something else
+	Ahead   Verdict = "ahead"   // no entry, and the receipt's time is yet to come: its promise would not be due before
 )
 
 // Broken says that the receipt and the log together prove a broken promise.
-func (v Verdict) Broken() bool { return v == Missing || v == Late || v == Altered }
+func (v Verdict) Broken() bool { return v == Missing || v == Late || v == Altered || v == Ahead }
 
 // Held is a receipt with the entry that it was held against.
 type Held struct {
@@ -67,7 +69,8 @@ func (r *Report) OK() bool {
 	return r.Log.OK() && !slices.ContainsFunc(r.Held, func(h Held) bool { return h.Verdict.Broken() })
 }
 
-// clocks is how far the time of a delivery in an answer may be from that in its entry.
+// clocks is how far the time of a delivery in an answer may be from that in its entry,
+// and that of a receipt from the reader's.
 const clocks = time.Minute
 
 // Hold holds the receipts against a log, which it verifies whole (audit.ReadLog): so
@@ -116,7 +119,9 @@ func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journ
 	for i := range r.Held {
 		h := &r.Held[i]
 		if h.Verdict == Missing && !rep.Checkpoint.Signed.After(h.At.Add(journal.ReceiptDue)) {
-			h.Verdict = Due
+			if h.Verdict = Due; h.At.After(f.Read.Add(clocks)) {
+				h.Verdict = Ahead
+			}
 		}
 	}
 	slices.SortStableFunc(r.Held, func(a, b Held) int { return a.At.Compare(b.At) })
@@ -128,8 +133,8 @@ func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journ
 func (h *Held) see(index int64, l *journal.Leaf) {
 	verdict, what := Kept, ""
 	switch differs := l.Time.Sub(h.At).Abs(); {
-	case h.Sender != "" && l.Sender != "" && l.Sender != h.Sender:
-		verdict, what = Altered, fmt.Sprintf("the entry is of sender %s", l.Sender)
+	case h.Sender != "" && l.Sender != h.Sender:
+		verdict, what = Altered, fmt.Sprintf("the entry is of sender %q", l.Sender)
 	case h.Recipient != "" && l.Recipient != "" && l.Recipient != h.Recipient:
 		verdict, what = Altered, fmt.Sprintf("the entry is of recipient %s", l.Recipient)
 	case h.Promises == journal.KindAccepted && differs >= time.Second, differs > clocks:

@@ -65,7 +65,8 @@ type Unproven struct {
 type Folder struct {
 	Receipts []Receipt
 	Unproven []Unproven
-	Others   int // files that are none of the bus's signed answers
+	Others   int       // files that are none of the bus's signed answers
+	Read     time.Time // when it was read, by the reader's clock
 }
 
 // ReadReceipts reads every file in dir, and in the folders in it, that is an answer of
@@ -76,7 +77,7 @@ func ReadReceipts(dir string, bus *Bus) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Folder{}
+	f := &Folder{Read: time.Now()}
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

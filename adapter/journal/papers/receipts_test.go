@@ -84,6 +84,7 @@ func (b *bus) hold() *papers.Report {
 	b.T.Helper()
 	f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}, Roots: []*signing.Certificate{b.sender.CA.Certificate}})
 	b.must(err)
+	f.Read = b.Clock.Now()
 	r, err := f.Hold(context.Background(), b.book, b.Policy, b.Checkpoint(b.book).Note, nil)
 	b.must(err)
 	return r
@@ -105,6 +106,26 @@ func verdicts(r *papers.Report) map[papers.Verdict]int {
 		out[h.Verdict]++
 	}
 	return out
+}
+
+// A bus that dates its receipt ahead, or logs nobody as the sender, has not kept its
+// promise by that.
+func TestReceiptsThatWouldHideAHole(t *testing.T) {
+	b := newBus(t)
+	events := accepted(3)
+	ahead := events[0]
+	ahead.Time = journaltest.Start.Add(24 * time.Hour)
+	b.keep("1.xml", b.receipt(envelopes.V12, ahead))
+	b.keep("2.xml", b.receipt(envelopes.V12, events[1]))
+	b.keep("3.xml", b.receipt(envelopes.V12, events[2]))
+	nobodys := events[1]
+	nobodys.Sender = ""
+	b.log(nobodys, events[2])
+	b.later(2 * time.Minute)
+	r := b.hold()
+	if got := verdicts(r); !maps.Equal(got, map[papers.Verdict]int{papers.Ahead: 1, papers.Altered: 1, papers.Kept: 1}) || r.OK() {
+		t.Errorf("verdicts %v, OK %t", got, r.OK())
+	}
 }
 
 // The answers that clients of all versions have kept, in whatever packing, are held

@@ -37,6 +37,9 @@ type Signature struct {
 	// Timestamp is an authority's word, by one of the anchors, that a file's signature was
 	// there at a time (CAdES-T).
 	Timestamp *signing.Timestamp
+	// Asked is when a poll says that it was made: of another time than its delivery it
+	// proves less.
+	Asked time.Time
 	// Absent is why the signature could not be looked at: what it covers is not in the
 	// bundle.
 	Absent error
@@ -58,6 +61,13 @@ const (
 	OfBus      = "bus"      // the bus, in its answer (ЭП-СМЭВ)
 	OfSender   = "sender"   // the system whose message the bus handed out
 	OfFile     = "file "    // and the name of an attachment
+)
+
+// What stands before them.
+const (
+	paperPoll   = "poll: "
+	paperAnswer = "answer: "
+	paperAck    = "ack: "
 )
 
 // Signatures proves the signatures in every envelope of a bundle that was verified, of
@@ -89,7 +99,7 @@ func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
 		for _, paper := range []struct {
 			of   string
 			body []byte
-		}{{"", p.entry.Envelope}, {"poll: ", p.entry.Poll}, {"answer: ", p.entry.Answer}, {"ack: ", p.entry.Ack}} {
+		}{{"", p.entry.Envelope}, {paperPoll, p.entry.Poll}, {paperAnswer, p.entry.Answer}, {paperAck, p.entry.Ack}} {
 			if paper.body != nil {
 				p.paper = paper.of
 				p.envelope(paper.body)
@@ -136,13 +146,17 @@ func (p *prover) xml(of string, signature, target xmltape.Node) (signing.Signed,
 func (p *prover) envelope(body []byte) {
 	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: 8_000_000}}
 	call, err := envelopes.Parse(envelopes.TextXML, body, new(xmltape.Tape), limits)
-	if err == nil {
+	if err == nil && p.paper != paperAnswer {
 		p.call(call, body)
 		return
 	}
 	answer, err2 := envelopes.ParseAnswer(envelopes.TextXML, body, new(xmltape.Tape), limits)
-	if err2 == nil {
+	if err2 == nil && (p.paper == "" || p.paper == paperAnswer) {
 		p.answer(answer)
+		return
+	}
+	if p.paper != "" && (err == nil || err2 == nil) {
+		p.add(OfCaller, nil, nil, nil, errors.New("it is an envelope of another kind"))
 		return
 	}
 	s := p.add(OfCaller, nil, nil, nil, nil)
@@ -163,6 +177,14 @@ func (p *prover) call(call *envelopes.Envelope, body []byte) {
 		return
 	}
 	caller := s.Certificate
+	if s.Err = p.about(call, signed); s.Err != nil {
+		return
+	}
+	if p.paper == paperPoll && call.Operation() != envelopes.GetStatus {
+		if c, _ := envelopes.DecodePoll(call, signed); c != nil {
+			s.Asked = c.Timestamp
+		}
+	}
 	// What follows is read whether or not all parts of a multipart message are here:
 	// an entry commits to the envelope alone.
 	switch call.Operation() {
@@ -179,20 +201,79 @@ func (p *prover) call(call *envelopes.Envelope, body []byte) {
 	}
 }
 
-func (p *prover) answer(answer *envelopes.AnswerEnvelope) {
-	if answer.Fault() != nil || answer.Empty() {
-		return // the bus signs neither
+// about says why a call that was proved does not prove what its entry tells: it names
+// another message, or is another operation. Who writes the log chooses what an entry
+// commits to, and has many a signed Ack.
+func (p *prover) about(call *envelopes.Envelope, signed signing.Signed) error {
+	switch op := call.Operation(); {
+	case p.paper == paperPoll && op != envelopes.GetRequest && op != envelopes.GetResponse && op != envelopes.GetStatus, p.paper == paperAck && op != envelopes.Ack:
+		return fmt.Errorf("it is a %s", op)
+	case op == envelopes.SendRequest:
+		c, err := envelopes.DecodeSendRequest(call, signed)
+		if c == nil {
+			return err
+		}
+		return p.names(c.MessageID)
+	case op == envelopes.SendResponse:
+		c, err := envelopes.DecodeSendResponse(call, signed)
+		if c == nil {
+			return err
+		}
+		return p.names(c.MessageID)
+	case op == envelopes.Ack:
+		a, err := envelopes.DecodeAck(call, signed)
+		if err != nil {
+			return err
+		}
+		if told := p.entry.Leaf.Outcome; p.paper == paperAck && a.Accepted != (told == "accepted") {
+			return fmt.Errorf("it says accepted=%t, and the entry says %s", a.Accepted, told)
+		}
+		return p.names(a.MessageID)
 	}
+	return nil
+}
+
+// names holds the message that an envelope names against that of the entry.
+func (p *prover) names(message string) error {
+	if want := p.entry.Leaf.MessageID; want != "" && message != want {
+		return fmt.Errorf("it is of message %.80q, and the entry is of %s", message, want)
+	}
+	return nil
+}
+
+func (p *prover) answer(answer *envelopes.AnswerEnvelope) {
 	signature, target := answer.Signed()
-	if !target.Valid() {
-		return
+	if answer.Fault() != nil || answer.Empty() || !target.Valid() {
+		if p.paper == paperAnswer {
+			p.add(OfBus, nil, nil, nil, errors.New("it hands out no message"))
+		}
+		return // the bus signs none of them
 	}
 	signed, s := p.xml(OfBus, signature, target)
+	if s.Err == nil && p.paper == paperAnswer {
+		s.Err = p.handsOut(answer, signed)
+	}
 	if s.Err != nil {
 		return
 	}
 	if inner, data := answer.SenderSigned(signed); inner.Valid() {
 		p.xml(OfSender, inner, data)
+	}
+}
+
+// handsOut says why an answer does not prove a delivery of the entry's message.
+func (p *prover) handsOut(answer *envelopes.AnswerEnvelope, signed signing.Signed) error {
+	switch op := answer.Operation(); op {
+	case envelopes.GetStatus: // names the request, not the status message
+		return nil
+	case envelopes.GetRequest, envelopes.GetResponse:
+		d, err := envelopes.DecodeDelivery(answer, signed)
+		if err != nil {
+			return err
+		}
+		return p.names(d.Metadata.MessageID)
+	default:
+		return fmt.Errorf("it answers a %s", op)
 	}
 }
 

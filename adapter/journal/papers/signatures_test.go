@@ -124,7 +124,8 @@ func TestSignaturesOfABundle(t *testing.T) {
 // What proves a delivery and its acknowledgement is proved like the message.
 func TestSignaturesOfReceipts(t *testing.T) {
 	b := newBus(t)
-	e := accepted(1)[0]
+	e, other := accepted(1)[0], accepted(2)[1]
+	e.MessageID = journaltest.MessageID // which the entries are of
 	poll := b.sender.Sign((&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: journaltest.Start}).Build(envelopes.V12))
 	ack := b.sender.Sign((&envelopes.AckCall{MessageID: e.MessageID, Accepted: true}).Build(envelopes.V12))
 	check := func(poll, answer, ack []byte, want string) {
@@ -134,6 +135,9 @@ func TestSignaturesOfReceipts(t *testing.T) {
 		b.must(err)
 		got := map[string]bool{}
 		for _, s := range list {
+			if s.Of == "poll: caller" && s.Err == nil && !s.Asked.Equal(journaltest.Start) {
+				t.Errorf("the poll says %s", s.Asked)
+			}
 			if s.Bad() {
 				got[s.Of+" bad"] = true
 			} else if s.Absent == nil && s.Path != nil {
@@ -145,7 +149,17 @@ func TestSignaturesOfReceipts(t *testing.T) {
 		}
 	}
 	check(poll, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller")
-	check(poll, b.delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(accepted(2)[1].MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(other.MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	// What holds, and is of another message or another kind, proves nothing of this one.
+	signed := func(d envelopes.Draft) []byte { return b.sender.Sign(d) }
+	check(poll, b.delivery(e), signed((&envelopes.AckCall{MessageID: other.MessageID, Accepted: true}).Build(envelopes.V12)), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(e), signed((&envelopes.AckCall{MessageID: e.MessageID}).Build(envelopes.V12)), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(e), poll, "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.delivery(other), ack, "ack: caller, answer: bus bad, caller, file plan, poll: caller")
+	check(poll, b.receipt(envelopes.V12, e), ack, "ack: caller, answer: bus bad, caller, file plan, poll: caller")
+	check(poll, poll, ack, "ack: caller, answer: caller bad, caller, file plan, poll: caller")
+	check(ack, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
+	check(b.delivery(e), b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
 }
 
 // What the entry commits to and its sender did not sign is told, whatever the log says.
@@ -162,6 +176,7 @@ func TestSignaturesThatDoNotHold(t *testing.T) {
 		"another certificate":   {audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Issue(48 * time.Hour).Certificate().DER}, "0 caller bad: it is made with another certificate"},
 		"no envelope at all":    {audit.Exhibit{Envelope: []byte("<a/>"), Certificate: certificate}, "0 caller bad: the envelope cannot be read"},
 		"a file beside":         {audit.Exhibit{Envelope: b.sender.Request(true), Certificate: certificate}, "0 file plan absent"},
+		"another message":       {audit.Exhibit{Envelope: b.sender.Sign((&envelopes.AckCall{MessageID: "5be1a7c2-0000-11f1-8000-000000000002", Accepted: true}).Build(envelopes.V12)), Certificate: certificate}, "0 caller bad: it is of message"},
 		"the bus's own receipt": {audit.Exhibit{Envelope: b.receipt(envelopes.V12, accepted(1)[0]), Certificate: certificate}, "0 bus holds"},
 	} {
 		if got := b.told(b.bundled(c.x)); !strings.Contains(got, c.want) {

@@ -72,13 +72,9 @@ func (s *Stamper) Stamp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	token, err := s.ask(ctx, sha256.Sum256(body))
+	token, stamp, err := s.Ask(ctx, body)
 	if err != nil {
 		return err
-	}
-	stamp, err := s.Verifier.VerifyTimestamp(token, signing.Octets{Bytes: body})
-	if err != nil {
-		return fmt.Errorf("the authority's token: %w", err)
 	}
 	if off := stamp.Time().Sub(s.Now()); off.Abs() > time.Minute {
 		s.Slog.Warn("journal: the authority's time is not ours; one of the clocks is wrong", "authority", s.URL, "ahead", off.Round(time.Second))
@@ -88,6 +84,17 @@ func (s *Stamper) Stamp(ctx context.Context) error {
 	}
 	s.last = c.Tree.N
 	return nil
+}
+
+// Ask has the authority put its time to octets, and proves what it answers.
+func (s *Stamper) Ask(ctx context.Context, octets []byte) (token []byte, stamp *signing.Timestamp, err error) {
+	if token, err = s.ask(ctx, sha256.Sum256(octets)); err != nil {
+		return nil, nil, err
+	}
+	if stamp, err = s.Verifier.VerifyTimestamp(token, signing.Octets{Bytes: octets}); err != nil {
+		return nil, nil, fmt.Errorf("the authority's token: %w", err)
+	}
+	return token, stamp, nil
 }
 
 func (s *Stamper) ask(ctx context.Context, sum [32]byte) ([]byte, error) {
