@@ -70,7 +70,21 @@ func (c *Console) search(ctx context.Context, q *question) (*Found, error) {
 	for i := range rows {
 		out.Entries = append(out.Entries, rowEntry(&rows[i], covered))
 	}
+	if out.Count == 0 {
+		return out, c.mistypedField(q)
+	}
 	return out, nil
+}
+
+// mistypedField tells, where nothing was found, of a field that no service names: it
+// would be no answer to a person. What was kept under a name of before is still found.
+func (c *Console) mistypedField(q *question) error {
+	fields := c.personalFields()
+	if q.Person == nil || slices.Contains(fields, q.Person.Field) {
+		return nil
+	}
+	return problem(http.StatusBadRequest, Text{"Поле %q не называет ни один вид сведений, поэтому «не найдено» ничего не значит. Есть поля: %s.", "No service names a field %q, so that nothing is found under it means nothing. There are: %s."},
+		clipped(q.Person.Field, 40), strings.Join(fields, ", "))
 }
 
 // whole is the question without its page.

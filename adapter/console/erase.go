@@ -86,7 +86,8 @@ func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who 
 	case o.Preview:
 		return writeJSON(w, out)
 	case (out.Count > 1 || o.Question != nil) && (o.Expect == nil || *o.Expect != out.Count):
-		return problem(http.StatusConflict, Text{"Нашлось %d: посмотрите, что это (preview), и повторите с expect: %d.", "%d were found: look at what they are (preview) and repeat the order with expect: %d."}, out.Count, out.Count)
+		return problem(http.StatusConflict, Text{"Нашлось %d: посмотрите, что это (preview; в команде --dry-run), и повторите с expect: %d (--count %d).",
+			"%d were found: look at what they are (preview; of the command, --dry-run) and repeat the order with expect: %d (--count %d)."}, out.Count, out.Count, out.Count)
 	}
 	order := postgres.EraseOrder{Messages: found.messages, Incidents: found.incidents, Ground: o.Ground, By: actor, At: now}
 	if c.Gateway().Config().Keep.FourEyes {
@@ -194,6 +195,11 @@ func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets
 			return nil
 		}); err != nil {
 			return nil, err
+		}
+		if len(seen) == 0 {
+			if err := c.mistypedField(q); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, id := range ids {

@@ -219,6 +219,7 @@ func TestDeepDocumentsAreNotIndented(t *testing.T) {
 
 func TestASearchByPersonStandsInNoAddress(t *testing.T) {
 	d := openDesk(t)
+	d.demo() // it names the field
 	id := newMessage()
 	d.must(d.Store.Store.Record(context.Background(), journal.Event{Kind: journal.KindAccepted, Time: d.Clock.Now(), Message: id, Sender: "MUNI", Personal: []journal.PersonalField{{Field: "snils", Value: "11223344595"}}}))
 	d.settle()

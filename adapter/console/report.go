@@ -256,6 +256,9 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	}
 	slices.Sort(rep.indexes)
 	rep.indexes = slices.Compact(rep.indexes)
+	if len(exchanges) == 0 {
+		return rep, c.mistypedField(q)
+	}
 	return rep, nil
 }
 

@@ -112,7 +112,7 @@ func TestWhoAskedAboutAPerson(t *testing.T) {
 		{person("snils", "000-000-001 00"), both}, {person("snils", "00000000100"), both}, {person("snils", " 000 000 001-00 "), both},
 		{person("name-birth", "ёлкина софья Андреевна, 29.02.1984"), both}, {person("name-birth", "Ёлкина Софья 1984-02-29"), nil},
 		{person("snils", "000-000-003 00"), []string{family}}, {person("snils", "000-000-002 00"), []string{land}}, {person("snils", "000-000-005 00"), nil},
-		{person("passport", "0000 000000"), []string{family}}, {person("inn", "00000000100"), nil},
+		{person("passport", "0000 000000"), []string{family}}, {person("passport", "00000000100"), nil},
 		{map[string]any{"case": "сем-2026/11-001204", "kind": "accepted"}, []string{family}}, {map[string]any{"case": "МСП-2026/11-000417", "kind": "accepted"}, []string{land}},
 		{map[string]any{"case": "СЕМ-2026/11-001204", "person": person("snils", "00000000100")["person"], "kind": "accepted"}, []string{family}},
 		{map[string]any{"ground": "нет такого", "kind": "accepted"}, nil},
@@ -169,6 +169,9 @@ func TestWhoAskedAboutAPerson(t *testing.T) {
 			if !strings.Contains(page, text) {
 				t.Errorf("%s: the page lacks %q", name, text)
 			}
+		}
+		if !strings.Contains(page, `<meta name="viewport"`) || !strings.Contains(page, `<div class="scroll narrow"><table>`) {
+			t.Errorf("%s: the page is wider than a telephone", name)
 		}
 		if name == "file" && (strings.Contains(page, "<script") || strings.Contains(page, "href=") || strings.Contains(page, "src=")) {
 			t.Error("the file needs something beside it")
@@ -228,5 +231,38 @@ func TestWhoAskedAboutAPerson(t *testing.T) {
 	}
 	if again := readJSON[Report](d, d.ask(auditorToken, "/api/v1/journal/report", order)); len(again.Inquiries) != 0 {
 		t.Errorf("reported after erasure: %+v", again.Inquiries)
+	}
+}
+
+// That nobody is found under a field that no service names is no answer to a person:
+// the question is told to be mistyped, wherever it is asked.
+func TestAFieldThatNoServiceNamesIsNoAnswer(t *testing.T) {
+	d := openDesk(t)
+	d.demo()
+	d.play("MUNI", "family-benefits/1.0.0")
+	d.settle()
+	for _, field := range []string{"snils", "snisl"} {
+		person := map[string]any{"person": map[string]string{"field": field, "value": "000-000-009 00"}}
+		for path, question := range map[string]any{"/api/v1/journal/search": person, "/api/v1/journal/report": person, "/api/v1/journal/report/page": person,
+			"/api/v1/content/erase": map[string]any{"preview": true, "question": person}} {
+			a := d.ask(operatorToken, path, question)
+			if field == "snils" && a.StatusCode != http.StatusOK {
+				t.Errorf("%s of nobody: %d %s", path, a.StatusCode, a.body)
+			}
+			if field == "snisl" && (a.StatusCode != http.StatusBadRequest || !strings.Contains(string(a.body), "name-birth, passport") || !strings.Contains(string(a.body), "snisl")) {
+				t.Errorf("%s by a field that is not: %d %s", path, a.StatusCode, a.body)
+			}
+		}
+	}
+}
+
+// The switches of the report's page, language and zone, lead to where a person is
+// looked for: who it is about stands in no address.
+func TestTheReportsPageCanBeLeft(t *testing.T) {
+	d := openDesk(t)
+	for path, want := range map[string]string{"/console/report?lang=en": "/console/report", "/console/report": "/console/search"} {
+		if a := d.ask(auditorToken, path, nil); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != want {
+			t.Errorf("%s: %d to %q, want %q", path, a.StatusCode, a.Header.Get("Location"), want)
+		}
 	}
 }

@@ -128,6 +128,7 @@ func TestATokenIsTakenAsBearerPasswordAndSession(t *testing.T) {
 
 func TestOnlyAnOperatorErases(t *testing.T) {
 	d := openDesk(t)
+	d.demo() // it names the field
 	const snils = "11223344595"
 	d.must(d.Store.Store.Record(context.Background(), journal.Event{Kind: journal.KindAccepted, Time: d.Clock.Now(), Message: newMessage(), Sender: "MUNI",
 		Personal: []journal.PersonalField{{Field: "snils", Value: snils}}}))

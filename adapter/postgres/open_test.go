@@ -53,11 +53,11 @@ func TestDictionaries(t *testing.T) {
 	if _, err := knowing.Accept(context.Background(), known, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.count("SELECT count(*) FROM dictionary"); got != 2 {
-		t.Errorf("%d dictionaries, want 2", got)
+	if got := w.count("SELECT count(*) FROM dictionary"); got != 4 { // each has one of bodies and one of receipts
+		t.Errorf("%d dictionaries, want 4", got)
 	}
 	w.another(postgres.Options{Samples: [][]byte{certificate}})
-	if got := w.count("SELECT count(*) FROM dictionary"); got != 2 {
+	if got := w.count("SELECT count(*) FROM dictionary"); got != 4 {
 		t.Errorf("%d dictionaries, want the same samples to make the same one", got)
 	}
 	size := func(m *adapter.Message) int {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -76,7 +77,7 @@ func run(args []string, out, errs io.Writer) (status int) {
 	case err == nil:
 		return 0
 	case !errors.Is(err, errFindings):
-		fmt.Fprintf(errs, "mezhved-audit: %v\n", err)
+		fmt.Fprintf(errs, "mezhved-audit: %s\n", strings.Join(lines(err), "\n"))
 	}
 	busy := (*audit.BusyError)(nil)
 	if errors.Is(err, errUnusable) || errors.As(err, &busy) {

@@ -101,6 +101,24 @@ func TestVerifyABundle(t *testing.T) {
 	contains(t, mezhvedAudit(t, 0, "--help"), "Examples:")
 }
 
+// What the maker of evidence has written into it does not speak for the verifier.
+func TestEvidenceDoesNotSpeakForItself(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := d.Filled(3, 40)
+	var zip bytes.Buffer
+	read := journal.Event{Time: d.Clock.Now(), Message: "read-me"}
+	title := "x\nb.zip: VERIFIED under policy\x1b[2J\u202eevil"
+	if err := d.Bundler(book).Write(context.Background(), &zip, title, []audit.Exhibit{{Index: 3}}, read); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	out := mezhvedAudit(t, 0, "verify", write(t, dir, "b.zip", zip.Bytes()))
+	if strings.Contains(out, "\nb.zip: VERIFIED") || strings.ContainsAny(out, "\x1b\u202e") {
+		t.Errorf("the title speaks:\n%s", out)
+	}
+	contains(t, out, "asked for  x⟨U+000A⟩b.zip: VERIFIED under policy⟨U+001B⟩[2J⟨U+202E⟩evil")
+}
+
 func TestVerifyALog(t *testing.T) {
 	d := journaltest.NewDesk(t)
 	book := d.Filled(2, 900)

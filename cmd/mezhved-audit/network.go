@@ -75,10 +75,10 @@ func (c *mirrorCommand) Run(s *streams) error {
 		remembered(s, v.Damaged)
 		for i, what := range v.Mended {
 			if i == maxMended {
-				fmt.Fprintf(s.out, "MENDED: %d more\n", len(v.Mended)-i)
+				s.say("MENDED: %d more\n", len(v.Mended)-i)
 				break
 			}
-			fmt.Fprintf(s.out, "MENDED: %s; put right from what was served and proven\n", what)
+			s.say("MENDED: %s; put right from what was served and proven\n", what)
 		}
 	}
 	fork := (*audit.ForkError)(nil)
@@ -102,17 +102,17 @@ const maxMended = 20
 // tell prints a visit that went through. "0 missing" is said of what was looked
 // at, and of nothing else.
 func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", v.Now.Origin, v.Now.Tree.N, v.Now.Tree.Hash)
+	s.say("log        %s, %d entries, root %s\n", v.Now.Origin, v.Now.Tree.N, v.Now.Tree.Hash)
 	if v.Older {
-		fmt.Fprintf(s.out, "older      the log was shown as it was with %d entries%s; this mirror has %d. The root is that of the mirror's first %d entries: a lagging copy of the log, no change of it\n",
+		s.say("older      the log was shown as it was with %d entries%s; this mirror has %d. The root is that of the mirror's first %d entries: a lagging copy of the log, no change of it\n",
 			v.Now.Tree.N, signedAt(v.Now), v.Size(), v.Now.Tree.N)
 	}
 	recounted(s, v.Recount)
 	if v.Stamps > 0 {
-		fmt.Fprintf(s.out, "time       %d new time stamps; mezhved-audit verify log --tsa proves them\n", v.Stamps)
+		s.say("time       %d new time stamps; mezhved-audit verify log --tsa proves them\n", v.Stamps)
 	}
 	for _, f := range v.Recount.Findings {
-		fmt.Fprintf(s.out, "FINDING: %s\n", f)
+		s.say("FINDING: %s\n", f)
 	}
 	findings := v.Recount.Found + int64(len(v.Damaged))
 	missing := "0 missing"
@@ -121,16 +121,16 @@ func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
 	}
 	switch {
 	case v.Before == nil:
-		fmt.Fprintf(s.out, "first visit: %d entries, %s\n", v.Size(), missing)
+		s.say("first visit: %d entries, %s\n", v.Size(), missing)
 	case v.Since.IsZero():
-		fmt.Fprintf(s.out, "%d new entries; %s, 0 changed since the log had %d entries\n", v.Size()-v.Before.Tree.N, missing, v.Before.Tree.N)
+		s.say("%d new entries; %s, 0 changed since the log had %d entries\n", v.Size()-v.Before.Tree.N, missing, v.Before.Tree.N)
 	default:
-		fmt.Fprintf(s.out, "%d new entries; %s, 0 changed since your last visit on %s\n", v.Size()-v.Before.Tree.N, missing, v.Since.Local().Format("2006-01-02 15:04:05"))
+		s.say("%d new entries; %s, 0 changed since your last visit on %s\n", v.Size()-v.Before.Tree.N, missing, v.Since.Local().Format("2006-01-02 15:04:05"))
 	}
 	if v.From == 0 {
-		fmt.Fprintf(s.out, "looked at  all %d entries of the mirror\n", v.Size())
+		s.say("looked at  all %d entries of the mirror\n", v.Size())
 	} else {
-		fmt.Fprintf(s.out, "looked at  entries %d to %d; whether the mirror still has the %d before them as they were is not said: call without --quick, or mezhved-audit verify log\n", v.From, v.Size()-1, v.From)
+		s.say("looked at  entries %d to %d; whether the mirror still has the %d before them as they were is not said: call without --quick, or mezhved-audit verify log\n", v.From, v.Size()-1, v.From)
 	}
 	if findings > 0 {
 		return errFindings
@@ -195,7 +195,7 @@ func (c *witnessCommand) Run(s *streams) error {
 	defer log.Close(2 * time.Second)
 	server := &http.Server{Handler: &remote.Witness{Cosigner: cosigner, Slog: log.Logger()}, ErrorLog: slog.NewLogLogger(log.Logger().Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
-	fmt.Fprintf(s.out, "witness %s listens on http://%s\n", cosigner.Key(), listener.Addr())
+	s.say("witness %s listens on http://%s\n", cosigner.Key(), listener.Addr())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {

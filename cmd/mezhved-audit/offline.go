@@ -205,9 +205,9 @@ func (c *verifyLogCommand) Run(s *streams) error {
 	}
 	took := time.Since(begin)
 	r := rep.Recount
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
-	fmt.Fprintf(s.out, "from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
-	fmt.Fprintf(s.out, "checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
+	s.say("log        %s, %d entries, root %s\n", rep.Checkpoint.Origin, rep.Checkpoint.Tree.N, rep.Checkpoint.Tree.Hash)
+	s.say("from       %s to %s\n", r.First.Format(time.RFC3339), r.Logged.Format(time.RFC3339))
+	s.say("checked    %d entries, %d tiles, %d earlier checkpoints in %s (%.0f entries/s)\n", r.Size, rep.Tiles, rep.Known, took.Round(time.Millisecond), float64(r.Size)/took.Seconds())
 	recounted(s, r)
 	remembered(s, memory.Damaged)
 	for _, fork := range memory.Forks {
@@ -223,9 +223,9 @@ func (c *verifyLogCommand) Run(s *streams) error {
 		return nil
 	}
 	for _, f := range r.Findings {
-		fmt.Fprintf(s.out, "FINDING: %s\n", f)
+		s.say("FINDING: %s\n", f)
 	}
-	fmt.Fprintf(s.out, "NOT VERIFIED: %d findings\n", findings)
+	s.say("NOT VERIFIED: %d findings\n", findings)
 	return errFindings
 }
 
@@ -239,7 +239,7 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 	for i := range stamps {
 		ts, err := papers.Timestamp(&stamps[i], anchors)
 		if err != nil {
-			fmt.Fprintf(s.out, "FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
+			s.say("FINDING: the time stamp over the first %d entries proves nothing: %v\n", stamps[i].Checkpoint.Tree.N, err)
 			bad++
 			continue
 		}
@@ -253,7 +253,7 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 		if len(anchors) == 0 {
 			whose = "; whose they are was not looked at (--tsa)"
 		}
-		fmt.Fprintf(s.out, "time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
+		s.say("time       %d time stamps, from %s to %s, the last by %s: the first %d entries were there then%s\n", len(stamps)-bad, first.Time().Format(time.RFC3339),
 			last.Time().Format(time.RFC3339), last.Certificate().Subject(), stamps[len(stamps)-1].Checkpoint.Tree.N, whose)
 	}
 	return bad, nil
@@ -262,24 +262,24 @@ func (c *verifyLogCommand) stamps(s *streams, stamps []audit.Stamp) (bad int, er
 // remembered prints what a mirror's memory has lost.
 func remembered(s *streams, damaged []string) {
 	for _, what := range damaged {
-		fmt.Fprintf(s.out, "FINDING: %s\n", what)
+		s.say("FINDING: %s\n", what)
 	}
 }
 
 // forked prints two checkpoints that contradict each other.
 func forked(s *streams, fork *audit.ForkError) {
-	fmt.Fprintf(s.out, "CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
+	s.say("CHANGED: %v\n\nCheckpoint of the last visit:\n%s\nCheckpoint now:\n%s\n", fork, fork.Before.Note, fork.Now.Note)
 }
 
 // recounted prints the bookkeeping of a log.
 func recounted(s *streams, r *audit.Recount) {
-	fmt.Fprintf(s.out, "recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
+	s.say("recounted  %d parties, %d periods closed, %d entries logged more than a minute late\n", len(r.Counters), r.Closes, r.Late)
 	kinds := []string{}
 	for k, n := range r.Kinds() {
 		kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
 	}
 	slices.Sort(kinds)
-	fmt.Fprintf(s.out, "           %s\n", strings.Join(kinds, ", "))
+	s.say("           %s\n", strings.Join(kinds, ", "))
 }
 
 type reportCommand struct {
@@ -340,7 +340,7 @@ func (c *proofsCommand) Run(s *streams) error {
 			return err
 		}
 	}
-	fmt.Fprintf(s.out, "%d entries and their proofs are in %s\n", len(list), c.Dir)
+	s.say("%d entries and their proofs are in %s\n", len(list), c.Dir)
 	return nil
 }
 
@@ -370,6 +370,6 @@ func (c *keygenCommand) Run(s *streams) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s\n", public)
+	s.say("%s\n", public)
 	return nil
 }

@@ -73,27 +73,27 @@ func (c *receiptsCommand) Run(s *streams) error {
 		return err
 	}
 	checkpoint := r.Log.Checkpoint
-	fmt.Fprintf(s.out, "log        %s, %d entries, root %s%s\n", checkpoint.Origin, checkpoint.Tree.N, checkpoint.Tree.Hash, signedAt(checkpoint))
+	s.say("log        %s, %d entries, root %s%s\n", checkpoint.Origin, checkpoint.Tree.N, checkpoint.Tree.Hash, signedAt(checkpoint))
 	for i := range r.Held {
 		if err := c.tell(s, r, &r.Held[i], log.policy); err != nil {
 			return err
 		}
 	}
 	for _, u := range r.Unproven {
-		fmt.Fprintf(s.out, "NOT PROVED  %s is not the bus's word: %v\n", u.File, u.Err)
+		s.say("NOT PROVED  %s is not the bus's word: %v\n", u.File, u.Err)
 	}
 	for _, sender := range slices.Sorted(maps.Keys(r.Unreceipted)) {
-		fmt.Fprintf(s.out, "note: the log has %d accepted messages of %s without a receipt here: were they sent by somebody else in its name, or their receipts not kept?\n", r.Unreceipted[sender], sender)
+		s.say("note: the log has %d accepted messages of %s without a receipt here: were they sent by somebody else in its name, or their receipts not kept?\n", r.Unreceipted[sender], sender)
 	}
 	remembered(s, log.memory.Damaged)
 	for _, fork := range log.memory.Forks {
 		forked(s, fork)
 	}
 	for _, f := range r.Log.Recount.Findings {
-		fmt.Fprintf(s.out, "FINDING: %s\n", f)
+		s.say("FINDING: %s\n", f)
 	}
 	broken := r.Count(papers.Missing) + r.Count(papers.Late) + r.Count(papers.Altered) + r.Count(papers.Ahead)
-	fmt.Fprintf(s.out, "receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered, %d ahead); %d not proved, %d other files\n",
+	s.say("receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered, %d ahead); %d not proved, %d other files\n",
 		r.Count(papers.Kept), r.Count(papers.Due), broken, r.Count(papers.Missing), r.Count(papers.Late), r.Count(papers.Altered), r.Count(papers.Ahead), len(r.Unproven), r.Others)
 	switch damaged := len(log.memory.Damaged) + len(log.memory.Forks); {
 	case broken > 0:
@@ -119,18 +119,18 @@ func (c *receiptsCommand) tell(s *streams, r *papers.Report, h *papers.Held, pol
 	signed := r.Log.Checkpoint.Signed.UTC().Format(time.RFC3339)
 	switch h.Verdict {
 	case papers.Kept:
-		fmt.Fprintf(s.out, "kept        %s %s %s: entry %d, logged %s later\n", h.MessageID, word, at, h.Index, h.Logged.Sub(h.At).Round(time.Millisecond))
+		s.say("kept        %s %s %s: entry %d, logged %s later\n", h.MessageID, word, at, h.Index, h.Logged.Sub(h.At).Round(time.Millisecond))
 	case papers.Due:
-		fmt.Fprintf(s.out, "not due     %s %s %s: no entry; the log as it is here was signed %s, and the promise is due %s. Bring the mirror up to date then\n", h.MessageID, word, at, signed, due)
+		s.say("not due     %s %s %s: no entry; the log as it is here was signed %s, and the promise is due %s. Bring the mirror up to date then\n", h.MessageID, word, at, signed, due)
 	case papers.Missing:
-		fmt.Fprintf(s.out, "MISSING     %s %s %s: the bus promised its entry (%s), it was due %s, and the log of %d entries that was signed %s lacks it; entries %d to %d were logged meanwhile\n",
+		s.say("MISSING     %s %s %s: the bus promised its entry (%s), it was due %s, and the log of %d entries that was signed %s lacks it; entries %d to %d were logged meanwhile\n",
 			h.MessageID, word, at, h.File, due, r.Log.Checkpoint.Tree.N, signed, h.From, h.To-1)
 	case papers.Late:
-		fmt.Fprintf(s.out, "LATE        %s %s %s: entry %d was logged %s, due was %s\n", h.MessageID, word, at, h.Index, h.Logged.UTC().Format(time.RFC3339), due)
+		s.say("LATE        %s %s %s: entry %d was logged %s, due was %s\n", h.MessageID, word, at, h.Index, h.Logged.UTC().Format(time.RFC3339), due)
 	case papers.Altered:
-		fmt.Fprintf(s.out, "ALTERED     %s %s %s: entry %d: %s (%s)\n", h.MessageID, word, at, h.Index, h.What, h.File)
+		s.say("ALTERED     %s %s %s: entry %d: %s (%s)\n", h.MessageID, word, at, h.Index, h.What, h.File)
 	case papers.Ahead:
-		fmt.Fprintf(s.out, "AHEAD       %s %s %s: no entry, and the bus dated its promise to a time that has not come, so that it would not be due before %s (%s)\n", h.MessageID, word, at, due, h.File)
+		s.say("AHEAD       %s %s %s: no entry, and the bus dated its promise to a time that has not come, so that it would not be due before %s (%s)\n", h.MessageID, word, at, due, h.File)
 	}
 	if c.Proofs == "" || !h.Verdict.Broken() || h.Verdict == papers.Ahead { // whose receipt says it all
 		return nil
@@ -139,6 +139,6 @@ func (c *receiptsCommand) tell(s *streams, r *papers.Report, h *papers.Held, pol
 	if err != nil {
 		return fmt.Errorf("keep the proof: %w", err)
 	}
-	fmt.Fprintf(s.out, "            proof in %s\n", dir)
+	s.say("            proof in %s\n", dir)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"mezhved/adapter"
@@ -81,6 +82,11 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 	defer log.Close(logFlush)
 
 	n, err := openNode(ctx, config, log.Logger())
+	if errors.Is(err, syscall.EADDRINUSE) { // another demonstration was quicker to take the port
+		if config.FTP.Listen, err = freePort(c.FTP); err == nil {
+			n, err = openNode(ctx, config, log.Logger())
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -285,7 +285,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 		if out := d.good(append(erase, "--dry-run")...); !strings.Contains(out, "2 would be erased") || !strings.Contains(out, trace.Messages[0].Message) {
 			t.Errorf("the count: %s", out)
 		}
-		if code, _, errOut := d.run(append(erase, "--ground", "order 7")...); code != exitNo || !strings.Contains(errOut, "expect: 2") {
+		if code, _, errOut := d.run(append(erase, "--ground", "order 7")...); code != exitNo || !strings.Contains(errOut, "--count 2") {
 			t.Errorf("without a count: exit code %d: %s", code, errOut)
 		}
 		// The demo acknowledges what it takes, the journal writes it within a second.
@@ -300,8 +300,10 @@ func TestTheDeskAtATerminal(t *testing.T) {
 		if code, out, errOut := d.run("journal", "trace", d.traced, "--envelope"); code != exitNo || out != "" || !strings.Contains(errOut, "was erased at") || !strings.Contains(errOut, "order 7") {
 			t.Errorf("the envelope: exit code %d: %s%s", code, out, errOut)
 		}
-		if out := d.good("journal", "trace", d.traced); strings.Count(out, "Ground: order 7") != 2 {
-			t.Errorf("the trace: %s", out)
+		for lang, ground := range map[string]string{"ru": "Основание: order 7", "en": "Ground: order 7"} {
+			if out := d.good("journal", "trace", d.traced, "--lang", lang); strings.Count(out, ground) != 2 || strings.Contains(out, "--of poll") || !strings.Contains(out, "ended with the content") {
+				t.Errorf("the trace: %s", out)
+			}
 		}
 		if out := d.good("journal", "erase", "--proposals"); strings.Count(out, "\n") != 1 {
 			t.Errorf("proposals: %s", out)

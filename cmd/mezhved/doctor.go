@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,6 +78,9 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		r.files(config)
 		r.database(ctx, config)
 		r.bus(ctx, config, catalog)
+		if catalog != nil {
+			r.erasable(config, catalog)
+		}
 		r.journal(config)
 		r.evidence(ctx, config.Journal)
 	}
@@ -365,6 +369,38 @@ func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]
 		default:
 			r.add("good", "topics", "%s bears content in the clear for %s; what is erased by an order stays there for no longer", topic, keep)
 		}
+	}
+}
+
+// erasable says what is kept for longer than what it is found by: an order to erase
+// looks for messages in the entries that the database has, and for people in the values.
+func (r *report) erasable(c adapter.Config, catalog *adapter.Catalog) {
+	const ever = time.Duration(math.MaxInt64)
+	or := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return ever
+		}
+		return d
+	}
+	said := func(d time.Duration) string {
+		if d == ever {
+			return "for ever"
+		}
+		return fmt.Sprintf("for %d days", d/(24*time.Hour))
+	}
+	content := time.Duration(0)
+	for _, request := range []bool{true, false} {
+		content = max(content, or(c.Keep.For(catalog, "", request)))
+		for _, s := range catalog.Services() {
+			content = max(content, or(c.Keep.For(catalog, s.Name, request)))
+		}
+	}
+	values, entries := or(c.Journal.Retention.Personal.D()), or(c.Journal.Retention.Archive.D())
+	if longest := max(content, values); entries < longest {
+		r.add("advice", "retention", "journal.retention.archive: entries stay in the database %s, content or values about people %s: what has no entry there is neither found nor erased by an order", said(entries), said(longest))
+	}
+	if values < content {
+		r.add("advice", "retention", "journal.retention.personal: values about people are kept %s, content %s: afterwards it is not found by a person, and an order has to name its messages", said(values), said(content))
 	}
 }
 

@@ -63,6 +63,44 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	}
 }
 
+// What is kept for longer than it can be found is told.
+func TestDoctorSaysWhatCouldNotBeErased(t *testing.T) {
+	config, err := prepareDemo(t.TempDir(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	if bad := findings.Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	days := func(n int) adapter.Period { return adapter.Period(time.Duration(n) * 24 * time.Hour) }
+	for _, c := range []struct {
+		archive, personal, content, answers int
+		want                                string
+	}{
+		{0, 0, 0, 0, ""},
+		{1095, 1095, 1095, 365, ""},
+		{365, 1095, 1095, 365, "archive"},
+		{365, 365, 0, 0, "archive personal"},
+		{365, 0, 90, 0, "archive"}, // the values stay
+		{0, 90, 365, 30, "personal"},
+		{0, 90, 30, 365, "personal"},
+		{400, 365, 365, 365, ""},
+	} {
+		config.Journal.Retention = adapter.RetentionConfig{Archive: days(c.archive), Personal: days(c.personal)}
+		config.Keep = adapter.KeepConfig{Content: days(c.content), Answers: days(c.answers)}
+		r, told := &report{}, []string{}
+		r.erasable(config, catalog)
+		for _, check := range r.checks {
+			about, _, _ := strings.Cut(strings.TrimPrefix(check.Detail, "journal.retention."), ":")
+			told = append(told, about)
+		}
+		if got := strings.Join(told, " "); got != c.want {
+			t.Errorf("%+v: told of %q, want %q", c, got, c.want)
+		}
+	}
+}
+
 // Whether content is sealed, and with what this node has.
 func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
 	keys, err := vault.Open(t.TempDir(), time.Now)

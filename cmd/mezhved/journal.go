@@ -216,7 +216,11 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 		}
 		for _, m := range t.Messages {
 			if !m.Erased.IsZero() {
-				fmt.Fprintf(w, "the content of %s was erased at %s. Ground: %s\n", see(m.MessageID), m.Erased.Format(time.RFC3339), see(m.Ground))
+				text := "содержание %s удалено %s. Основание: %s\n"
+				if english {
+					text = "the content of %s was erased at %s. Ground: %s\n"
+				}
+				fmt.Fprintf(w, text, see(m.MessageID), m.Erased.Format(time.RFC3339), see(m.Ground))
 			}
 		}
 		fmt.Fprintln(w)
@@ -232,6 +236,10 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 
 // printReceipts tells what proves deliveries and acknowledgements.
 func printReceipts(w io.Writer, t *console.Trace) error {
+	ended := map[string]bool{}
+	for _, m := range t.Messages {
+		ended[m.MessageID] = !m.Erased.IsZero()
+	}
 	rows := [][]string{{"PROOF OF", "ENTRY", "RECIPIENT", "WHAT"}}
 	for _, e := range t.Events {
 		if e.Receipt == nil {
@@ -248,6 +256,8 @@ func printReceipts(w io.Writer, t *console.Trace) error {
 		}
 		what := ""
 		switch r := e.Receipt; {
+		case ended[e.MessageID]:
+			what = "ended with the content; the entry still commits to it"
 		case r.Stream != nil:
 			what = fmt.Sprintf("group %s has read %s/%d to offset %d; it stood at %d", r.Stream.Group, r.Stream.Topic, r.Stream.Partition, r.Stream.Committed, r.Stream.Offset)
 		case r.Ack != "":

@@ -37,6 +37,9 @@ type Signature struct {
 	// Timestamp is an authority's word, by one of the anchors, that a file's signature was
 	// there at a time (CAdES-T).
 	Timestamp *signing.Timestamp
+	// Asked is when a poll says that it was made: of another time than its delivery it
+	// proves less.
+	Asked time.Time
 	// Absent is why the signature could not be looked at: what it covers is not in the
 	// bundle.
 	Absent error
@@ -176,6 +179,11 @@ func (p *prover) call(call *envelopes.Envelope, body []byte) {
 	caller := s.Certificate
 	if s.Err = p.about(call, signed); s.Err != nil {
 		return
+	}
+	if p.paper == paperPoll && call.Operation() != envelopes.GetStatus {
+		if c, _ := envelopes.DecodePoll(call, signed); c != nil {
+			s.Asked = c.Timestamp
+		}
 	}
 	// What follows is read whether or not all parts of a multipart message are here:
 	// an entry commits to the envelope alone.

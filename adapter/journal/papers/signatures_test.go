@@ -135,6 +135,9 @@ func TestSignaturesOfReceipts(t *testing.T) {
 		b.must(err)
 		got := map[string]bool{}
 		for _, s := range list {
+			if s.Of == "poll: caller" && s.Err == nil && !s.Asked.Equal(journaltest.Start) {
+				t.Errorf("the poll says %s", s.Asked)
+			}
 			if s.Bad() {
 				got[s.Of+" bad"] = true
 			} else if s.Absent == nil && s.Path != nil {

@@ -46,7 +46,7 @@ func main() {
 		js.CopyBytesToGo(bundle, args[0])
 		a, err := verify(bundle, args[1].String(), args[2].String(), args[3].String(), args[4].String())
 		if err != nil {
-			a = &answer{Error: err.Error()}
+			a = &answer{Error: verdict.Visible(err.Error())}
 		}
 		text, err := json.Marshal(a)
 		if err != nil {
@@ -86,7 +86,7 @@ func verify(bundle []byte, policyText, anchorsPEM, issuersPEM, tsaPEM string) (*
 	v.Tell(&text, "bundle", "the policy given")
 	a := &answer{Pinned: e.Pinned, Hold: v.Hold, Bad: v.Bad, Refused: v.Refused, Absent: v.Absent, Unpathed: v.Unpathed, Unchecked: v.Unchecked, StampUnpathed: v.StampUnpathed, Text: text.String()}
 	if v.Stamp != nil {
-		a.Stamped = v.Stamp.Time().UTC().Format("2006-01-02 15:04:05 UTC") + ", " + v.Stamp.Certificate().Subject()
+		a.Stamped = v.Stamp.Time().UTC().Format("2006-01-02 15:04:05 UTC") + ", " + verdict.Visible(v.Stamp.Certificate().Subject())
 	}
 	return a, nil
 }

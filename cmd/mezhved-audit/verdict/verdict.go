@@ -68,33 +68,33 @@ func (v *Verdict) Tell(w io.Writer, bundle, policy string) {
 	e := v.Evidence
 	switch {
 	case v.Bad > 0:
-		fmt.Fprintf(w, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", bundle, v.Bad)
+		Say(w, "%s: NOT verified: the entries are the log's, and %d of the signatures in their envelopes do not hold\n", bundle, v.Bad)
 	case e.Pinned:
-		fmt.Fprintf(w, "%s: VERIFIED under %s\n", bundle, policy)
+		Say(w, "%s: VERIFIED under %s\n", bundle, policy)
 	default:
-		fmt.Fprintf(w, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", bundle)
+		Say(w, "%s: agrees with itself, but the policy is the bundle's own: whoever made the bundle chose the keys. Verify again with --policy and a file from the audit body.\n", bundle)
 	}
-	fmt.Fprintf(w, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
+	Say(w, "log        %s, %d entries, root %s\n", e.Checkpoint.Origin, e.Checkpoint.Tree.N, e.Checkpoint.Tree.Hash)
 	if !e.Checkpoint.Signed.IsZero() {
-		fmt.Fprintf(w, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
+		Say(w, "signed     %s\n", e.Checkpoint.Signed.Format(time.RFC3339))
 	}
 	if v.Stamp != nil {
 		by := v.Stamp.Certificate().Subject()
 		if v.StampUnpathed {
 			by += ", whose certificate was not looked at (--tsa)"
 		}
-		fmt.Fprintf(w, "time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", e.Stamp.Checkpoint.Tree.N, v.Stamp.Time().Format(time.RFC3339), by)
+		Say(w, "time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", e.Stamp.Checkpoint.Tree.N, v.Stamp.Time().Format(time.RFC3339), by)
 	}
-	fmt.Fprintf(w, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
+	Say(w, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
 	signatures := v.Signatures
 	for _, x := range e.Entries {
 		l := x.Leaf
-		fmt.Fprintf(w, "entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
+		Say(w, "entry %-10d %s  %-13s %s -> %s  %s %s %s\n", x.Index, l.Time.Format("2006-01-02 15:04:05.000"), l.Kind, dash(l.Sender), dash(l.Recipient), dash(l.Service), l.Outcome, l.MessageID)
 		for _, o := range x.Openings {
-			fmt.Fprintf(w, "      %s = %s\n", o.Field, o.Value)
+			Say(w, "      %s = %s\n", o.Field, o.Value)
 		}
 		if x.Envelope != nil {
-			fmt.Fprintf(w, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
+			Say(w, "      envelope of %d bytes, as the entry commits to it\n", len(x.Envelope))
 		}
 		for len(signatures) > 0 && signatures[0].Index == x.Index {
 			tellSignature(w, &signatures[0])
@@ -102,13 +102,13 @@ func (v *Verdict) Tell(w io.Writer, bundle, policy string) {
 		}
 	}
 	for _, g := range e.Gaps {
-		fmt.Fprintf(w, "note: %s\n", g)
+		Say(w, "note: %s\n", g)
 	}
 	if v.Unpathed > 0 {
-		fmt.Fprintf(w, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", v.Unpathed)
+		Say(w, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", v.Unpathed)
 	}
 	if v.Unchecked > 0 {
-		fmt.Fprintf(w, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", v.Unchecked)
+		Say(w, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", v.Unchecked)
 	}
 }
 
@@ -120,27 +120,30 @@ func tellSignature(w io.Writer, x *papers.Signature) {
 	}
 	switch {
 	case x.Absent != nil:
-		fmt.Fprintf(w, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
+		Say(w, "      signature of %s: not looked at: %v\n", x.Of, x.Absent)
 		return
 	case x.Bad():
-		fmt.Fprintf(w, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
+		Say(w, "      FINDING: signature of %s, %s, does not hold: %v\n", x.Of, who, x.Err)
 		return
 	case x.Err != nil:
-		fmt.Fprintf(w, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
+		Say(w, "      signature of %s, %s, does not hold, and the call was refused: %v\n", x.Of, who, x.Err)
 		return
 	}
-	fmt.Fprintf(w, "      signature of %s holds: %s\n", x.Of, who)
+	Say(w, "      signature of %s holds: %s\n", x.Of, who)
+	if !x.Asked.IsZero() {
+		Say(w, "            asked at %s, by its own word\n", x.Asked.UTC().Format(time.RFC3339))
+	}
 	if x.Path != nil {
-		fmt.Fprintf(w, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
+		Say(w, "            valid then, by %s\n", x.Path[len(x.Path)-1].Subject())
 	}
 	if x.Timestamp != nil {
-		fmt.Fprintf(w, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
+		Say(w, "            there at %s by the time stamp of %s\n", x.Timestamp.Time().Format(time.RFC3339), x.Timestamp.Certificate().Subject())
 	}
 	for _, a := range x.Revocation {
-		fmt.Fprintf(w, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
+		Say(w, "            not revoked, by the %s of %s\n", strings.ToUpper(a.Kind), a.ThisUpdate.UTC().Format(time.RFC3339))
 	}
 	if x.Unchecked != nil {
-		fmt.Fprintf(w, "            whether it was revoked is not said: %v\n", x.Unchecked)
+		Say(w, "            whether it was revoked is not said: %v\n", x.Unchecked)
 	}
 }
 
