@@ -112,8 +112,9 @@
 // A poll proves that its signer asked at its Timestamp, and not by itself for what: its
 // answer names the message and the recipient, and is signed by the gateway. The
 // operation, and whatever else of an envelope is not under its signature, is proved by
-// the entry's commitment alone. GetStatus has no Ack: its poll and answer are the proof
-// of both. A provider that reads its topic itself signs nothing: the entry commits to
+// the entry's commitment alone. What GetStatus hands
+// out is not acknowledged: it is out of the queue with the answer, so the poll and the
+// answer prove delivery and acknowledgement together. A provider that reads its topic itself signs nothing: the entry commits to
 // the place of the record, the consumer group and the offset that the group had
 // committed, which the bus's administrator could have set. Where that is not enough,
 // delivery: poll is what a provider has to use.

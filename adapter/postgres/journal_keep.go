@@ -168,8 +168,10 @@ func (j *Journal) dropPartition(ctx context.Context, parent, table string) error
 // is on the disk before. Hash tiles, totals and checkpoints stay, so every proof
 // of an archived entry can still be built from its bundle. Entries of messages
 // that are still on their way must not be archived: what comes later could not
-// name them as the entries before it. It returns how many
-// entries were archived.
+// name them as the entries before it. Entries wait, too, while somebody can be found
+// by the values behind them: an order to erase finds its messages by entries in the
+// table, and would leave the values of archived ones. It returns how many entries were
+// archived.
 func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (int64, error) {
 	done := int64(0)
 	for {
@@ -186,6 +188,14 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 			return done, err
 		}
 		if !last.Before(before) {
+			return done, nil
+		}
+		var found bool
+		if err := j.pool.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM journal_open WHERE idx >= $1 AND idx < $2 AND blind <> '')", dropped, end).Scan(&found); err != nil {
+			return done, err
+		}
+		if found {
+			j.log.Info("journal: entries wait for the archive until the values about people behind them have ended (journal.retention.personal)", "from", dropped, "to", end)
 			return done, nil
 		}
 		for n := dropped / journal.TileWidth; n*journal.TileWidth < end; n++ {

@@ -436,6 +436,7 @@ Where to look next
    one exchange     mezhved journal trace --config %s %s
    one refusal      mezhved journal trace --config %s %s
    the evidence     mezhved journal bundle --config %s %s -o evidence.zip; mezhved-audit verify evidence.zip
+                    (its keys: keys/journal.policy for --policy, keys/ca/cert.pem for --anchors, keys/bus/cert.pem for --bus)
    as a party       mezhved poll requests --url %s/smev/v1.2/ws --key %s --cert %s
    the WSDL         %s/smev/v1.2/ws?wsdl
    the file store   %s   (mezhved send --file-store …, or any FTP client as anonymous)
