@@ -28,7 +28,7 @@ browser: ## compile mezhved-audit for the page that "mezhved-audit page" writes
 	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" $(PAGE)/wasm_exec.js
 
 test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
-	$(GO) test $(TESTS)
+	$(GO) test -timeout 20m $(TESTS)
 
 check: fmt vet test ## what CI runs: formatting, vet, all tests
 

@@ -123,31 +123,30 @@ func (c *Console) noteReport(ctx context.Context, who Actor, q *question) error 
 }
 
 func (c *Console) serveReport(w http.ResponseWriter, r *http.Request, who Actor) error {
-	q, _, err := orderOf(r)
-	if err != nil {
-		return err
-	}
-	if err := c.noteReport(r.Context(), who, q); err != nil {
-		return err
-	}
-	rep, err := c.report(r.Context(), q)
+	rep, _, err := c.ordered(r, who)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, rep)
 }
 
+// ordered makes the report that a call orders, after noting that it is made.
+func (c *Console) ordered(r *http.Request, who Actor) (rep *Report, lang string, err error) {
+	q, lang, err := orderOf(r)
+	if err != nil {
+		return rep, lang, err
+	}
+	if err := c.noteReport(r.Context(), who, q); err != nil {
+		return rep, lang, err
+	}
+	rep, err = c.report(r.Context(), q)
+	return rep, lang, err
+}
+
 // serveReportPage gives the report as a page that needs nothing beside it: to
 // print, or to send.
 func (c *Console) serveReportPage(w http.ResponseWriter, r *http.Request, who Actor) error {
-	q, lang, err := orderOf(r)
-	if err != nil {
-		return err
-	}
-	if err := c.noteReport(r.Context(), who, q); err != nil {
-		return err
-	}
-	rep, err := c.report(r.Context(), q)
+	rep, lang, err := c.ordered(r, who)
 	if err != nil {
 		return err
 	}
