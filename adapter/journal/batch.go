@@ -166,50 +166,47 @@ func readBatch(b []byte) (*batch, error) {
 // VerifyBatch is VerifyProof for several entries: leaves are those that the proof
 // names, in its order.
 func VerifyBatch(policy *Policy, leaves [][]byte, proof []byte) ([]Proven, error) {
+	_, out, err := verifyBatch(policy, leaves, proof, nil)
+	return out, err
+}
+
+// verifyBatch is VerifyBatch, and gives the proof as it was read and the paths that
+// batch.check is asked for.
+func verifyBatch(policy *Policy, leaves [][]byte, proof []byte, paths [][]Hash) (*batch, []Proven, error) {
 	p, err := readBatch(proof)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := policy.Open(p.checkpoint)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := checkBatch(p.indexes, c.Tree.N); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(leaves) != len(p.indexes) {
-		return nil, fmt.Errorf("proof is of %d entries, there are %d", len(p.indexes), len(leaves))
+		return nil, nil, fmt.Errorf("proof is of %d entries, there are %d", len(p.indexes), len(leaves))
 	}
-	if err := p.check(c.Tree, leaves, nil); err != nil {
-		return nil, err
+	if err := p.check(c.Tree, leaves, paths); err != nil {
+		return nil, nil, err
 	}
 	out := make([]Proven, len(leaves))
 	for i, leaf := range leaves {
 		l, err := ParseLeaf(leaf)
 		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w", p.indexes[i], err)
+			return nil, nil, fmt.Errorf("entry %d: %w", p.indexes[i], err)
 		}
 		out[i] = Proven{Index: p.indexes[i], Leaf: l, Bytes: leaf, Checkpoint: c}
 	}
-	return out, nil
+	return p, out, nil
 }
 
 // SplitBatch makes of a proof that VerifyBatch accepts one for each entry, in the
 // form that other people's programs read: see MarshalProof.
 func SplitBatch(policy *Policy, leaves [][]byte, proof []byte) (map[int64][]byte, error) {
-	if _, err := VerifyBatch(policy, leaves, proof); err != nil {
-		return nil, err
-	}
-	p, err := readBatch(proof)
-	if err != nil {
-		return nil, err
-	}
-	c, err := policy.Open(p.checkpoint)
-	if err != nil {
-		return nil, err
-	}
 	paths := make([][]Hash, len(leaves))
-	if err := p.check(c.Tree, leaves, paths); err != nil {
+	p, _, err := verifyBatch(policy, leaves, proof, paths)
+	if err != nil {
 		return nil, err
 	}
 	out := map[int64][]byte{}

@@ -185,24 +185,11 @@ func (c *journalReEraseCmd) Run(ctx context.Context, out *stdio) (err error) {
 			return usage(fmt.Errorf("%s: %w", c.Register, err))
 		}
 	}
-	log := out.openLog(false, false)
-	url, stop, err := databaseURL(ctx, config.Database, log)
+	store, _, stop, err := openStore(ctx, config, out.openLog(false, false), postgres.Migrate)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	keys, err := vault.Open(config.Journal.Vault, time.Now)
-	if err != nil {
-		return usage(err)
-	}
-	if err := postgres.Migrate(ctx, url); err != nil {
-		return unavailable(err)
-	}
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log})
-	if err != nil {
-		return unavailable(err)
-	}
-	defer store.Close()
 	done, err := store.Reerase(ctx, kept, true, "mezhved journal re-erase")
 	if err != nil {
 		return unavailable(err)

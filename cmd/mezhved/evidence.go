@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -320,21 +321,11 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.Journal.Key == "" {
 		return usage(errors.New("the configuration names no journal.key"))
 	}
-	log := out.openLog(false, false)
-	url, stop, err := databaseURL(ctx, config.Database, log)
+	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	keys, err := vault.Open(config.Journal.Vault, time.Now)
-	if err != nil {
-		return usage(err)
-	}
-	store, err := postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log})
-	if err != nil {
-		return unavailable(err)
-	}
-	defer store.Close()
 	book, err := store.Journal(ctx, config.Journal.Origin, keys)
 	if err != nil {
 		return unavailable(err)
@@ -344,6 +335,34 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return usage(err)
 	}
 	return reopen(ctx, out, store, book, config.Journal.State, strings.TrimSpace(string(skey)))
+}
+
+// openStore opens the store and the vault of a configuration, for a command that works
+// while no gateway runs. prepare, if given, is done to the database first. stop closes
+// what was opened; after an error nothing is open.
+func openStore(ctx context.Context, config adapter.Config, log *slog.Logger, prepare func(ctx context.Context, url string) error) (store *postgres.Store, keys *vault.Vault, stop func() error, err error) {
+	url, stop, err := databaseURL(ctx, config.Database, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stop())
+		}
+	}()
+	if keys, err = vault.Open(config.Journal.Vault, time.Now); err != nil {
+		return nil, nil, stop, usage(err)
+	}
+	if prepare != nil {
+		if err = prepare(ctx, url); err != nil {
+			return nil, nil, stop, unavailable(err)
+		}
+	}
+	if store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log}); err != nil {
+		return nil, nil, stop, unavailable(err)
+	}
+	ended := stop
+	return store, keys, func() error { store.Close(); return ended() }, nil
 }
 
 func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgres.Journal, state, skey string) error {
