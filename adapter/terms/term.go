@@ -62,6 +62,9 @@ func Parse(s string) (Term, error) {
 // IsZero says that it is no term.
 func (t Term) IsZero() bool { return t == Term{} }
 
+// Least is the length that the term has at least.
+func (t Term) Least() time.Duration { return t.Length + time.Duration(t.Days)*24*time.Hour }
+
 // String is the term as Parse reads it; empty for none.
 func (t Term) String() string {
 	switch {
