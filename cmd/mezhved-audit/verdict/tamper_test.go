@@ -77,7 +77,8 @@ func (x *exchange) told(b []byte) (string, error) {
 // unsigned are the files that have bytes which nobody signs. Of a checkpoint those are
 // the signature lines of keys that the policy does not ask for: signed notes ignore
 // them, as they must, for a witness may be added; the log's own word for when it signed
-// is one of them, and may be lost by that, never changed. Of a time stamp they are what
+// is one of them, and may be lost by that, never changed; and the spare bits of the
+// last character of a signature in base64. Of a time stamp they are what
 // a CMS signature carries along unsigned: certificates that nobody uses, the sets of
 // algorithms and the version numbers at its beginning. Whatever of these files is
 // changed and accepted must not change a byte of what is said. All others are
