@@ -9,6 +9,7 @@ import (
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -67,7 +68,8 @@ func (r *Registry) Catalog() *Catalog { return r.current.Load() }
 
 // Catalog is one consistent set of services and parties. It does not change.
 type Catalog struct {
-	Digest string // hex SHA-256 over everything that was read, for the journal
+	Digest   string // hex SHA-256 over everything that was read, for the journal
+	Calendar *terms.Calendar
 
 	settings settings.State // as they were read, to tell what is changed
 	parties  map[Mnemonic]*Party
@@ -90,7 +92,9 @@ type Party struct {
 	Burst        int
 	QueueLimit   int            // 0: the gateway's default
 	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
-	Zone         *time.Location // of the times in its calls that say none
+	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
+
+	terms directed // of what goes to it
 }
 
 // RegisteredCertificate is one certificate by which a party is known. Several
@@ -133,7 +137,7 @@ type Service struct {
 	Broadcast     bool
 	Providers     []Mnemonic // who may receive; subscribers of a broadcast
 	Stage         Stage
-	Deadline      time.Duration // 0: none
+	Deadline      terms.Term    // of the answer: terms.answered
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
 	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
 	KeepAnswers   time.Duration // and of what answers them
@@ -150,8 +154,10 @@ type Service struct {
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
-	callers    map[Mnemonic]bool // nil: every registered party
-	code       *contentpath.Path // routing code; nil: fixed
+	terms      directed
+	termsOf    map[Mnemonic]terms.Rules // of requests to one provider
+	callers    map[Mnemonic]bool        // nil: every registered party
+	code       *contentpath.Path        // routing code; nil: fixed
 	table      map[string]Mnemonic
 	otherwise  Mnemonic // for codes outside the table
 	validators sync.Pool
