@@ -123,11 +123,18 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 	r.sum, r.forms = sha256.New(), map[string]subject.Form{}
 	r.catalog = &Catalog{
 		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
-		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, settings: settings.State{},
+		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, streams: map[Mnemonic]bool{}, settings: settings.State{},
 	}
 	r.readCalendar(services)
 	r.readParties(parties)
 	r.readServices(services)
+	for _, s := range r.catalog.services {
+		if s.Stream {
+			for _, m := range r.catalog.receivers(s) {
+				r.catalog.streams[m] = true
+			}
+		}
+	}
 	r.catalog.Digest = hex.EncodeToString(r.sum.Sum(nil))
 	return r.catalog
 }
