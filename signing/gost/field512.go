@@ -20,7 +20,7 @@ type field512 struct {
 	inverse   uint64 // -1/p mod 2^64
 	square    fe512  // R*R mod p, which enter multiplies by
 	one       fe512
-	fermat    fe512 // p - 2
+	limbs     signed512 // p once more, for invert
 }
 
 // newField512 prepares the field of a modulus given in big-endian octets.
@@ -50,8 +50,7 @@ func newField512(modulus []byte, folding bool) *field512 {
 	if f.reduction != byMontgomery {
 		f.one = fe512{1}
 	}
-	f.fermat = f.modulus
-	f.fermat[0] -= 2 // p is odd and above 2, so nothing is borrowed
+	f.limbs = f.modulus.signed()
 	return f
 }
 
@@ -114,63 +113,6 @@ func (f *field512) leave(z, x *fe512) {
 		var t [2 * words512]uint64
 		copy(t[:], x[:])
 		f.montgomery(z, &t)
-	}
-}
-
-// invert sets z to 1/x, or to 0 for 0, by raising x to p-2. The steps depend
-// on p alone.
-func (f *field512) invert(z, x *fe512) {
-	var powers [16]fe512
-	powers[0] = f.one
-	for i := 1; i < len(powers); i++ {
-		f.mul(&powers[i], &powers[i-1], x)
-	}
-	result := f.one
-	for i := words512 - 1; i >= 0; i-- {
-		for shift := 60; shift >= 0; shift -= 4 {
-			for range 4 {
-				f.sqr(&result, &result)
-			}
-			f.mul(&result, &result, &powers[f.fermat[i]>>shift&15])
-		}
-	}
-	*z = result
-}
-
-// invertVartime sets z to the inverse of the plain number x, 0 < x < p, also
-// plain, by the binary form of the extended algorithm of Euclid.
-func (f *field512) invertVartime(z, x *fe512) {
-	u, v := *x, f.modulus
-	a, b := fe512{1}, fe512{} // a*x = u and b*x = v mod p
-	for !u.isZero() {
-		f.halveVartime(&u, &a)
-		if u.less(&v) {
-			u, v, a, b = v, u, b, a
-		}
-		u.subtract(&v)
-		f.sub(&a, &a, &b)
-	}
-	*z = b
-}
-
-// halveVartime halves u while it is even, and a with it modulo p.
-func (f *field512) halveVartime(u, a *fe512) {
-	for u[0]&1 == 0 && !u.isZero() {
-		u.shiftRight(0)
-		var carry uint64
-		if a[0]&1 == 1 {
-			for i := range a {
-				a[i], carry = bits.Add64(a[i], f.modulus[i], carry)
-			}
-		}
-		a.shiftRight(carry)
-	}
-}
-
-// shiftRight halves x, taking top in as bit 512.
-func (x *fe512) shiftRight(top uint64) {
-	for i := words512 - 1; i >= 0; i-- {
-		x[i], top = x[i]>>1|top<<63, x[i]&1
 	}
 }
 

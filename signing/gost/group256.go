@@ -163,9 +163,7 @@ func (p *point256) verify(e, r, s []byte) bool {
 	// as it is give a product as it is.
 	var v, z1, z2 fe256
 	g.hashed(&v, e)
-	q.leave(&v, &v)
-	q.invertVartime(&v, &v)
-	q.enter(&v, &v)
+	q.invert(&v, &v)
 	q.mul(&z1, &sn, &v)
 	q.mul(&z2, &rn, &v)
 	q.sub(&z2, &fe256{}, &z2)

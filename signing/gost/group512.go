@@ -165,9 +165,7 @@ func (p *point512) verify(e, r, s []byte) bool {
 	// as it is give a product as it is.
 	var v, z1, z2 fe512
 	g.hashed(&v, e)
-	q.leave(&v, &v)
-	q.invertVartime(&v, &v)
-	q.enter(&v, &v)
+	q.invert(&v, &v)
 	q.mul(&z1, &sn, &v)
 	q.mul(&z2, &rn, &v)
 	q.sub(&z2, &fe512{}, &z2)
