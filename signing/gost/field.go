@@ -40,3 +40,9 @@ func (s *sum128) shift() int64 {
 	s.high = uint64(int64(s.high) >> 62)
 	return int64(low)
 }
+
+// same is all ones when a = b and zero otherwise, in constant time.
+func same(a, b uint64) uint64 {
+	different := a ^ b
+	return -((different - 1) &^ different >> 63)
+}

@@ -114,6 +114,37 @@ func (f *field256) leave(z, x *fe256) {
 	}
 }
 
+// triple sets x to 3x.
+func (f *field256) triple(x *fe256) {
+	var twice fe256
+	f.add(&twice, x, x)
+	f.add(x, x, &twice)
+}
+
+// negate sets x to -x when mask is all ones and leaves it when mask is zero.
+func (f *field256) negate(x *fe256, mask uint64) {
+	var minus fe256
+	f.sub(&minus, &fe256{}, x)
+	x.choose(&minus, mask)
+}
+
+// invertAll inverts numbers none of which is zero, by inverting their product.
+func (f *field256) invertAll(xs []fe256) {
+	products := make([]fe256, len(xs)) // of those before
+	product := f.one
+	for i := range xs {
+		products[i] = product
+		f.mul(&product, &product, &xs[i])
+	}
+	var inverse fe256
+	f.invert(&inverse, &product)
+	for i := len(xs) - 1; i >= 0; i-- {
+		f.mul(&products[i], &products[i], &inverse)
+		f.mul(&inverse, &inverse, &xs[i])
+		xs[i] = products[i]
+	}
+}
+
 // subtract sets x to x - y modulo 2^256 and returns the borrow.
 func (x *fe256) subtract(y *fe256) (borrow uint64) {
 	for i := range x {

@@ -116,6 +116,37 @@ func (f *field512) leave(z, x *fe512) {
 	}
 }
 
+// triple sets x to 3x.
+func (f *field512) triple(x *fe512) {
+	var twice fe512
+	f.add(&twice, x, x)
+	f.add(x, x, &twice)
+}
+
+// negate sets x to -x when mask is all ones and leaves it when mask is zero.
+func (f *field512) negate(x *fe512, mask uint64) {
+	var minus fe512
+	f.sub(&minus, &fe512{}, x)
+	x.choose(&minus, mask)
+}
+
+// invertAll inverts numbers none of which is zero, by inverting their product.
+func (f *field512) invertAll(xs []fe512) {
+	products := make([]fe512, len(xs)) // of those before
+	product := f.one
+	for i := range xs {
+		products[i] = product
+		f.mul(&product, &product, &xs[i])
+	}
+	var inverse fe512
+	f.invert(&inverse, &product)
+	for i := len(xs) - 1; i >= 0; i-- {
+		f.mul(&products[i], &products[i], &inverse)
+		f.mul(&inverse, &inverse, &xs[i])
+		xs[i] = products[i]
+	}
+}
+
 // subtract sets x to x - y modulo 2^512 and returns the borrow.
 func (x *fe512) subtract(y *fe512) (borrow uint64) {
 	for i := range x {

@@ -22,7 +22,7 @@ func main() {
 	for _, words := range []int{4, 8} {
 		write(*dir, fmt.Sprintf("arithmetic%d.go", 64*words), arithmetic(words))
 	}
-	for _, name := range []string{"field256.go", "inversion256.go", "group256.go"} {
+	for _, name := range []string{"field256.go", "inversion256.go", "group256.go", "edwards256.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			log.Fatal(err)
