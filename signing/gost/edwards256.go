@@ -146,10 +146,15 @@ func (c *edwards256) multiplyBase(k *fe256) (result affine256) {
 	f := c.field
 	table := c.tables().digits
 	n, even := c.group.oddOf(k)
-	sum := c.neutral()
-	for i := range table {
+	const top = len(table) - 1
+	place, _ := n.digit(top)
+	var term summand256
+	table.pick(&term, top, place)
+	sum := extended256{x: term.x, y: term.y, z: f.one}
+	f.mul(&sum.t, &term.x, &term.y)
+	for i := range top {
 		place, negative := n.digit(i)
-		term := table.pick(i, place)
+		table.pick(&term, i, place)
 		f.negate(&term.x, negative)
 		f.negate(&term.dt, negative)
 		c.add(&sum, &term, &sum.z)
@@ -170,17 +175,16 @@ func (c *edwards256) multiplyBase(k *fe256) (result affine256) {
 	return result
 }
 
-// pick returns entry place of row i, reading the whole row.
-func (t *edwardsTable256) pick(i int, place uint64) (p summand256) {
-	for j := range t[i] {
+// pick sets p to entry place of row i, reading the whole row.
+func (t *edwardsTable256) pick(p *summand256, i int, place uint64) {
+	*p = summand256{}
+	row := &t[i]
+	for j := range row {
 		mask := same(uint64(j), place)
-		for w := range p.x {
-			p.x[w] |= t[i][j].x[w] & mask
-			p.y[w] |= t[i][j].y[w] & mask
-			p.dt[w] |= t[i][j].dt[w] & mask
-		}
+		p.x.gather(&row[j].x, mask)
+		p.y.gather(&row[j].y, mask)
+		p.dt.gather(&row[j].dt, mask)
 	}
-	return p
 }
 
 // add adds q, given as z times what it is with zz = p.z*z, by the unified

@@ -70,13 +70,23 @@ func (f *field256) chooseFolding() {
 	}
 }
 
+// mul sets z to x*y.
 func (f *field256) mul(z, x, y *fe256) {
+	if f.reduction == byMinus {
+		f.mulMinus(z, x, y)
+		return
+	}
 	var t [2 * words256]uint64
 	product256(&t, x, y)
 	f.reduce(z, &t)
 }
 
+// sqr sets z to x*x.
 func (f *field256) sqr(z, x *fe256) {
+	if f.reduction == byMinus {
+		f.sqrMinus(z, x)
+		return
+	}
 	var t [2 * words256]uint64
 	square256(&t, x)
 	f.reduce(z, &t)
@@ -119,13 +129,6 @@ func (f *field256) triple(x *fe256) {
 	var twice fe256
 	f.add(&twice, x, x)
 	f.add(x, x, &twice)
-}
-
-// negate sets x to -x when mask is all ones and leaves it when mask is zero.
-func (f *field256) negate(x *fe256, mask uint64) {
-	var minus fe256
-	f.sub(&minus, &fe256{}, x)
-	x.choose(&minus, mask)
 }
 
 // invertAll inverts numbers none of which is zero, by inverting their product.

@@ -72,13 +72,23 @@ func (f *field512) chooseFolding() {
 	}
 }
 
+// mul sets z to x*y.
 func (f *field512) mul(z, x, y *fe512) {
+	if f.reduction == byMinus {
+		f.mulMinus(z, x, y)
+		return
+	}
 	var t [2 * words512]uint64
 	product512(&t, x, y)
 	f.reduce(z, &t)
 }
 
+// sqr sets z to x*x.
 func (f *field512) sqr(z, x *fe512) {
+	if f.reduction == byMinus {
+		f.sqrMinus(z, x)
+		return
+	}
 	var t [2 * words512]uint64
 	square512(&t, x)
 	f.reduce(z, &t)
@@ -121,13 +131,6 @@ func (f *field512) triple(x *fe512) {
 	var twice fe512
 	f.add(&twice, x, x)
 	f.add(x, x, &twice)
-}
-
-// negate sets x to -x when mask is all ones and leaves it when mask is zero.
-func (f *field512) negate(x *fe512, mask uint64) {
-	var minus fe512
-	f.sub(&minus, &fe512{}, x)
-	x.choose(&minus, mask)
 }
 
 // invertAll inverts numbers none of which is zero, by inverting their product.

@@ -234,14 +234,14 @@ func (g *group256) multiplyBase(k *fe256) affine256 {
 	f := g.field
 	table := g.baseTable()
 	n, even := g.oddOf(k)
-	var sum projective256
 	const top = len(table) - 1
 	place, _ := n.digit(top)
-	first := table.pick(top, place)
-	sum.x, sum.y, sum.z = first.x, first.y, f.one
+	var term affine256
+	table.pick(&term, top, place)
+	sum := projective256{term.x, term.y, f.one}
 	for i := range top {
 		place, negative := n.digit(i)
-		term := table.pick(i, place)
+		table.pick(&term, i, place)
 		f.negate(&term.y, negative)
 		g.addComplete(&sum, &term)
 	}
@@ -287,16 +287,15 @@ func (x *fe256) digit(i int) (place, negative uint64) {
 	return (digit&15 ^ negative) & 15 >> 1, negative
 }
 
-// pick returns entry place of row i, reading the whole row.
-func (t *table256) pick(i int, place uint64) (p affine256) {
-	for j := range t[i] {
+// pick sets p to entry place of row i, reading the whole row.
+func (t *table256) pick(p *affine256, i int, place uint64) {
+	*p = affine256{}
+	row := &t[i]
+	for j := range row {
 		mask := same(uint64(j), place)
-		for w := range p.x {
-			p.x[w] |= t[i][j].x[w] & mask
-			p.y[w] |= t[i][j].y[w] & mask
-		}
+		p.x.gather(&row[j].x, mask)
+		p.y.gather(&row[j].y, mask)
 	}
-	return p
 }
 
 // addComplete adds an affine point by the formulas of Renes, Costello and
