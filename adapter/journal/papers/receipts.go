@@ -17,8 +17,12 @@ import (
 	"mezhved/signing"
 )
 
-// maxPaper bounds what is read of one file.
-const maxPaper = 64 << 20
+// Bounds of what is read of one file: no door of a bus lets more tokens in, and what it
+// wraps a message in has few.
+const (
+	maxPaper  = 64 << 20
+	maxTokens = 2_100_000
+)
 
 // Bus says whose signature makes a receipt.
 type Bus struct {
@@ -132,7 +136,7 @@ var ErrNoReceipt = errors.New("no signed answer about a message")
 // receipt states: what a bus signed holds after its certificate has run out.
 func ReadReceipt(body []byte, verifier *signing.Verifier) (*Receipt, error) {
 	kind, body := contentType(body)
-	answer, err := envelopes.ParseAnswer(kind, body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: len(body) + 1, Tokens: 8_000_000}})
+	answer, err := envelopes.ParseAnswer(kind, body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: len(body) + 1, Tokens: maxTokens}})
 	if err != nil || answer.Fault() != nil {
 		return nil, ErrNoReceipt
 	}

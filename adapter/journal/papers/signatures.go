@@ -144,7 +144,7 @@ func (p *prover) xml(of string, signature, target xmltape.Node) (signing.Signed,
 
 // envelope proves what is signed in an envelope of the entry: a call, or an answer.
 func (p *prover) envelope(body []byte) {
-	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: 8_000_000}}
+	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: maxTokens}}
 	call, err := envelopes.Parse(envelopes.TextXML, body, new(xmltape.Tape), limits)
 	if err == nil && p.paper != paperAnswer {
 		p.call(call, body)
