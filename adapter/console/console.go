@@ -45,6 +45,7 @@ type Rooms struct {
 type Console struct {
 	Rooms
 	pages *pages
+	heads dueCache
 }
 
 // New puts a desk together.
@@ -129,6 +130,8 @@ func (c *Console) api(r chi.Router) {
 	}
 	open("GET", "/overview", c.serveOverview)
 	open("GET", "/queues", c.serveQueues)
+	open("GET", "/terms", c.serveDue)
+	open("GET", "/terms/counts", c.serveDueCounts)
 	open("GET", "/services", c.serveServices)
 	open("GET", "/parties", c.serveParties)
 	open("GET", "/journal/entries", c.serveSearch)
