@@ -26,6 +26,7 @@ var rooms = map[string][]string{
 	"adapter/journal/papers": {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":          {"adapter/journal"},
+	"adapter/reports":        {"adapter/journal"},
 	"adapter/oplog":          {},
 	"adapter/settings":       {},
 	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
