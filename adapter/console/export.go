@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/reports/paper"
 )
 
 // exporter writes entries in one format.
@@ -160,7 +161,7 @@ func (c *csvExport) entry(e *Entry) error {
 		record[len(record)-1] = "true"
 	}
 	for i := range record {
-		record[i] = harmless(record[i])
+		record[i] = paper.Harmless(record[i])
 	}
 	return c.w.Write(record)
 }
@@ -168,12 +169,4 @@ func (c *csvExport) entry(e *Entry) error {
 func (c *csvExport) end(int64) error {
 	c.w.Flush()
 	return c.w.Error()
-}
-
-// harmless keeps a spreadsheet from taking a sender's text for a formula.
-func harmless(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

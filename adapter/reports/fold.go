@@ -160,6 +160,11 @@ func (f *Fold) Add(leaf []byte) (more bool, err error) {
 	return true, err
 }
 
+// holds is about how many bytes the fold holds, in steps of a megabyte.
+func (f *Fold) holds() int {
+	return (len(f.records)*150 + len(f.cells)*2000 + len(f.texts)*100 + len(f.refusals)*100) >> 20 << 20
+}
+
 // The kinds that matter, as numbers.
 var (
 	accepted, queued, delivered, returned = journal.KindAccepted.Number(), journal.KindQueued.Number(), journal.KindDelivered.Number(), journal.KindReturned.Number()

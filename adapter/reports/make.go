@@ -11,12 +11,14 @@ import (
 const ahead = 8
 
 // Make reads a log from its beginning and answers a question. What the source gives is
-// believed: an auditor verifies what he has while he folds it (audit.ReadLog).
-func Make(ctx context.Context, q Question, source journal.TileSource, log Log) (*Report, error) {
+// believed: an auditor verifies what he has while he folds it (audit.ReadLog). hold is
+// told how many bytes the fold holds as they grow, and may refuse; nil asks nobody.
+func Make(ctx context.Context, q Question, source journal.TileSource, log Log, hold func(bytes int) error) (*Report, error) {
 	f, err := NewFold(q)
 	if err != nil {
 		return nil, err
 	}
+	held := 0
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type bundle struct {
@@ -59,6 +61,12 @@ func Make(ctx context.Context, q Question, source journal.TileSource, log Log) (
 			if !more {
 				return f.Report(log)
 			}
+		}
+		if holds := f.holds(); hold != nil && holds > held {
+			if err := hold(holds); err != nil {
+				return nil, err
+			}
+			held = holds
 		}
 	}
 	if err := ctx.Err(); err != nil {

@@ -21,16 +21,31 @@ type Log struct {
 
 // Report is the answer to a question.
 type Report struct {
-	Question Question `json:"question"`
-	Log      Log      `json:"log"`
-	Formula  string   `json:"formula,omitempty"` // of a rating
-	Tables   []*Table `json:"tables"`
+	Question Question
+	Log      Log
+	Formula  string // of a rating
+	Tables   []*Table
 }
 
-// JSON is the report for programs, and what two who have made the same report compare.
+// JSON is the report for programs, and what two who have made the same report compare:
+// a line for each row of a table.
 func (r *Report) JSON() ([]byte, error) {
-	b, err := json.MarshalIndent(r, "", " ")
-	return append(b, '\n'), err
+	b, err := json.Marshal(struct {
+		Question Question `json:"question"`
+		Log      Log      `json:"log"`
+		Formula  string   `json:"formula,omitempty"`
+	}{r.Question, r.Log, r.Formula})
+	if err != nil {
+		return nil, err
+	}
+	b = append(b[:len(b)-1], ",\n\"tables\":["...)
+	for i, t := range r.Tables {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = t.appendJSON(b)
+	}
+	return append(b, "]}\n"...), nil
 }
 
 // Table is a part of the report, nil when it has none of this name.
@@ -49,12 +64,13 @@ func (f *Fold) Report(log Log) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{Question: f.q, Log: log}
-	byService := func(p parties) []uint32 { return []uint32{p.service, p.version} }
 	switch f.q.Kind {
 	case Service:
-		r.Tables = []*Table{f.load("services", []string{"service", "version"}, byService), f.daily(), f.stages(), f.week(), f.reasons()}
+		keys, by := []string{"service", "version"}, func(p parties) []uint32 { return []uint32{p.service, p.version} }
+		r.Tables = []*Table{f.load("services", keys, by), f.daily(), f.stages(), f.course("courses", keys, by), f.week(), f.reasons()}
 	case Party:
-		r.Tables = []*Table{f.load("providers", []string{"provider"}, func(p parties) []uint32 { return []uint32{p.provider} }), f.senders(), f.daily(), f.stages(), f.week()}
+		keys, by := []string{"provider"}, func(p parties) []uint32 { return []uint32{p.provider} }
+		r.Tables = []*Table{f.load("providers", keys, by), f.senders(), f.daily(), f.stages(), f.course("courses", keys, by), f.week()}
 	case Quality:
 		r.Tables = []*Table{f.quality(), f.reasons(), f.daily()}
 	case Lateness:
@@ -207,16 +223,25 @@ func (f *Fold) table(name string, keys []string, key func(parties) []uint32, res
 func (f *Fold) load(name string, keys []string, key func(parties) []uint32) *Table {
 	return f.table(name, keys, key, []Column{
 		{"accepted", Count}, {"answered", Count}, {"rejected", Count}, {"lost", Count}, {"open", Count}, {"dueToday", Count}, {"openLate", Count}, {"forecastLate", Count},
-		{"due", Count}, {"late", Count}, {"inTime", Percent}, {"perDay", Count}, {"statuses", Count}, {"returned", Count}, {"refused", Count}, {"broadcasts", Count},
-		{"queuedMedian", Duration}, {"queuedP95", Duration}, {"takenMedian", Duration}, {"takenP95", Duration}, {"statusMedian", Duration}, {"statusP95", Duration},
-		{"workedMedian", Duration}, {"workedP95", Duration}, {"answeredMedian", Duration}, {"answeredP95", Duration},
+		{"due", Count}, {"late", Count}, {"inTime", Percent}, {"perDay", Count}, {"refused", Count},
 	}, func(r *row) []Value {
 		c := &r.cell
 		days := max((f.end-f.recent)/int64(24*time.Hour/time.Millisecond), 1)
-		out := []Value{numberOf(c.accepted), numberOf(c.answered), numberOf(c.rejected), numberOf(c.lost), numberOf(c.open), numberOf(c.dueToday), numberOf(c.openLate), numberOf(f.forecast(c)),
-			numberOf(c.due), numberOf(c.due - c.inTime), share(c.inTime, c.due), numberOf((c.recent + days/2) / days), numberOf(c.statuses), numberOf(c.returned), numberOf(c.allFaults()), numberOf(c.broadcasts)}
-		for i := range c.stages {
-			out = append(out, median(&c.stages[i], 50), median(&c.stages[i], 95))
+		return []Value{numberOf(c.accepted), numberOf(c.answered), numberOf(c.rejected), numberOf(c.lost), numberOf(c.open), numberOf(c.dueToday), numberOf(c.openLate), numberOf(f.forecast(c)),
+			numberOf(c.due), numberOf(c.due - c.inTime), share(c.inTime, c.due), numberOf((c.recent + days/2) / days), numberOf(c.allFaults())}
+	})
+}
+
+// course is how exchanges went between their beginning and their end.
+func (f *Fold) course(name string, keys []string, key func(parties) []uint32) *Table {
+	rest := []Column{{"statuses", Count}, {"returned", Count}, {"broadcasts", Count}}
+	for _, stage := range StageNames {
+		rest = append(rest, Column{stage + "Median", Duration}, Column{stage + "P95", Duration})
+	}
+	return f.table(name, keys, key, rest, func(r *row) []Value {
+		out := []Value{numberOf(r.statuses), numberOf(r.returned), numberOf(r.broadcasts)}
+		for i := range r.stages {
+			out = append(out, median(&r.stages[i], 50), median(&r.stages[i], 95))
 		}
 		return out
 	})

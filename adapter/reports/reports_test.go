@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	mathrand "math/rand/v2"
@@ -61,7 +62,7 @@ func (m *memo) tell(events ...journal.Event) {
 
 func (m *memo) report(q Question) *Report {
 	m.t.Helper()
-	r, err := Make(context.Background(), q, m, m.log())
+	r, err := Make(context.Background(), q, m, m.log(), nil)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -210,9 +211,10 @@ func story(t testing.TB) *memo {
 func TestWhatAMonthWas(t *testing.T) {
 	m := story(t)
 	services := m.report(asked(Service, "2026-11"))
-	expect(t, "income", cells(t, services.Table("services"), []string{"income", "1.0.0"}, "accepted", "answered", "rejected", "lost", "open", "openLate", "due", "late", "inTime", "returned", "refused", "statuses"),
-		"2", "3", "1", "0", "0", "0", "3", "1", "66.67", "1", "5", "1")
-	expect(t, "its stages", cells(t, services.Table("services"), []string{"income", "1.0.0"}, "queuedMedian", "takenP95", "statusMedian", "workedMedian"),
+	expect(t, "income", cells(t, services.Table("services"), []string{"income", "1.0.0"}, "accepted", "answered", "rejected", "lost", "open", "openLate", "due", "late", "inTime", "refused"),
+		"2", "3", "1", "0", "0", "0", "3", "1", "66.67", "5")
+	expect(t, "its course", cells(t, services.Table("courses"), []string{"income", "1.0.0"}, "returned", "statuses", "broadcasts"), "1", "1", "0")
+	expect(t, "its stages", cells(t, services.Table("courses"), []string{"income", "1.0.0"}, "queuedMedian", "takenP95", "statusMedian", "workedMedian"),
 		"60.159", "602.111", "3604.479", "85983.231") // the upper ends of the buckets of 60, 600, 3600 and 85740 seconds
 	expect(t, "plot", cells(t, services.Table("services"), []string{"plot", "1.0.0"}, "accepted", "answered", "lost", "open", "openLate", "dueToday", "forecastLate", "due", "late", "inTime"),
 		"3", "0", "1", "2", "1", "0", "1", "1", "1", "0.00")
@@ -261,7 +263,7 @@ func TestAPastPeriodStaysAsItWas(t *testing.T) {
 	for i := range 600 {
 		m.request("MUNI", "TAX", "income", at("2026-12-01 00:00").Add(time.Duration(i)*time.Minute), time.Hour).answered("response", at("2026-12-02 00:00").Add(time.Duration(i)*time.Minute))
 	}
-	r, err := Make(context.Background(), q, m, Log{Origin: "log.test", Size: m.log().Size})
+	r, err := Make(context.Background(), q, m, Log{Origin: "log.test", Size: m.log().Size}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -536,18 +538,33 @@ func TestAFoldForgetsWhatIsClosed(t *testing.T) {
 	}
 }
 
+// What a fold holds is asked for, and where there is no room there is no report.
+func TestThereIsRoomOrNoReport(t *testing.T) {
+	m := &memo{t: t}
+	for i := range 20_000 {
+		m.request("MUNI", "TAX", "income", at("2026-11-02 00:00").Add(time.Duration(i)*time.Second), time.Hour)
+	}
+	most, full := 0, errors.New("full")
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), func(n int) error { most = n; return nil }); err != nil || most < 2<<20 {
+		t.Errorf("%d bytes, %v", most, err)
+	}
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), func(n int) error { return full }); !errors.Is(err, full) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestABrokenLogIsNoReport(t *testing.T) {
 	m := story(t)
 	m.leaves[3] = []byte(strings.Replace(string(m.leaves[3]), `"kind":"`, `"kind":"x`, 1))
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log()); err == nil || !strings.Contains(err.Error(), "entry 3") {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), nil); err == nil || !strings.Contains(err.Error(), "entry 3") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, Log{Size: m.log().Size + 1}); err == nil || !strings.Contains(err.Error(), "entries 0 to ") {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, Log{Size: m.log().Size + 1}, nil); err == nil || !strings.Contains(err.Error(), "entries 0 to ") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Make(ctx, asked(Service, "2026-11"), m, Log{Size: 0}); err == nil {
+	if _, err := Make(ctx, asked(Service, "2026-11"), m, Log{Size: 0}, nil); err == nil {
 		t.Error("a report was made although nobody waits for it")
 	}
 }

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -82,41 +81,39 @@ func (t *Table) Plain(column int, v Value) string {
 	return v.text
 }
 
-// MarshalJSON writes a table as an object with name and rows; a row is an object
-// with the names of the columns in their order.
-func (t *Table) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
+// appendJSON writes a table as an object with name and rows; a row is an object with
+// the names of the columns in their order, and has a line of its own.
+func (t *Table) appendJSON(b []byte) []byte {
 	quoted := func(s string) {
 		q, _ := json.Marshal(s) // a string has no error
-		b.Write(q)
+		b = append(b, q...)
 	}
-	b.WriteString(`{"name":`)
+	b = append(b, "\n{\"name\":"...)
 	quoted(t.Name)
-	b.WriteString(`,"rows":[`)
+	b = append(b, ",\"rows\":["...)
 	for r, row := range t.Rows {
 		if r > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.WriteByte('{')
+		b = append(b, "\n{"...)
 		for c, v := range row {
 			if c > 0 {
-				b.WriteByte(',')
+				b = append(b, ',')
 			}
 			quoted(t.Columns[c].Name)
-			b.WriteByte(':')
+			b = append(b, ':')
 			switch plain := t.Plain(c, v); {
 			case !v.given:
-				b.WriteString("null")
+				b = append(b, "null"...)
 			case t.Columns[c].Unit == Text, t.Columns[c].Unit == Time:
 				quoted(plain)
 			default:
-				b.WriteString(plain)
+				b = append(b, plain...)
 			}
 		}
-		b.WriteByte('}')
+		b = append(b, '}')
 	}
-	b.WriteString("]}")
-	return b.Bytes(), nil
+	return append(b, "]}"...)
 }
 
 // decimal writes n divided by ten to the power of places.
