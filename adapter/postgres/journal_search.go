@@ -248,6 +248,12 @@ type Mention struct {
 	Fields []string
 }
 
+// Sought are the search tokens of a person in entries that tell of readings: see
+// EraseOrder.
+func (j *Journal) Sought(p journal.PersonalField) ([][]byte, error) {
+	return j.tokens(p.Value, subject.Sought(p.Field))
+}
+
 // Mentions are the entries that commit to a value, however it is spelled, messages
 // and readings by which it was asked for (subject.Sought), and that were logged
 // within the time, in the order of the log; a zero time does not restrict. What was

@@ -26,14 +26,15 @@ var rooms = map[string][]string{
 	"adapter/journal/papers":   {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/journal/remote":   {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":            {"adapter/journal"},
-	"adapter/reports":          {"adapter/journal"},
+	"adapter/reports":          {"adapter/journal", "adapter/terms"},
 	"adapter/reports/paper":    {"adapter/reports"},
 	"adapter/reports/workbook": {"adapter/reports", "adapter/reports/paper"},
 	"adapter/oplog":            {},
 	"adapter/settings":         {},
+	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject"},
+	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
