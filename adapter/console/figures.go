@@ -112,6 +112,7 @@ func (c *Console) figures(ctx context.Context, q reports.Question) (*reports.Rep
 	if cp == nil {
 		return nil, problem(http.StatusServiceUnavailable, Text{"Контрольной точки ещё нет, и считать не по чему; пока журнал работает, их подписывают каждую секунду.", "There is no checkpoint yet to count under; one is signed every second while the journal works."})
 	}
+	q.Calendar = c.Gateway().Catalog().Calendar
 	hold, release := c.holding(ctx, 0)
 	defer release()
 	return reports.Make(ctx, q, c.entries(), reports.Log{Origin: cp.Origin, Size: cp.Tree.N, Root: cp.Tree.Hash}, hold)

@@ -37,7 +37,9 @@ type Telling struct {
 	MessageID, Original                 []byte
 	Sender, Recipient, Service, Version []byte
 	Operation, Direction, Outcome, Rule []byte
-	Time, Logged, Deadline, Count       int64 // milliseconds since 1970, but for Count
+	Terms                               []byte // what counts from the delivery, of an entry accepted
+	Time, Logged, Deadline, Count       int64  // milliseconds since 1970, but for Count
+	DueQueued, DueTaken, DueStatus      int64
 	Test                                bool
 }
 
@@ -51,7 +53,8 @@ func (r *LeafReader) Telling(leaf []byte, t *Telling) error {
 		Kind: f.kind, MessageID: f.plain(mMessageID), Original: f.plain(mOriginal), Sender: f.plain(mSender), Recipient: f.plain(mRecipient),
 		Service: f.plain(mService), Version: f.plain(mVersion), Operation: f.plain(mOperation), Direction: f.plain(mDirection),
 		Outcome: f.plain(mOutcome), Rule: f.plain(mRule), Time: f.number(mTime), Logged: f.number(mLogged), Deadline: f.number(mDeadline),
-		Count: f.number(mCount), Test: f.stands(mTest),
+		Count: f.number(mCount), Test: f.stands(mTest), Terms: f.plain(mTerms),
+		DueQueued: f.number(mDueQueued), DueTaken: f.number(mDueTaken), DueStatus: f.number(mDueStatus),
 	}
 	return nil
 }

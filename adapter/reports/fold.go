@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/terms"
 
 	"github.com/google/uuid"
 )
@@ -57,10 +58,12 @@ type id [16]byte
 // parties are the sides of an exchange, as numbers of texts.
 type parties struct{ service, version, sender, provider uint32 }
 
-// exchange is an open request. Times are milliseconds, 0: not yet.
+// exchange is an open request. Times are milliseconds, 0: not yet, or none.
 type exchange struct {
 	parties
 	accepted, due, queued, taken, status int64
+	dues                                 [terminal]int64 // of the stages before the answer
+	later                                uint32          // number of the text of what counts from the delivery
 	message                              id
 	odd                                  bool // the MessageID is no UUID
 }
@@ -75,6 +78,9 @@ const (
 	stages
 )
 
+// terminal is how many stages have terms, beside the answer: queued, taken, status.
+const terminal = stageStatus + 1
+
 // StageNames are the stages as reports call them.
 var StageNames = [stages]string{"queued", "taken", "status", "worked", "answered"}
 
@@ -85,6 +91,7 @@ type cell struct {
 	calls                              int64 // messages that were accepted from either side
 	faults                             [4]int64
 	due, inTime, lateAnswered, lateNow int64
+	stageDue, stageLate                [terminal]int64
 	reserve                            int64 // hundredths of a percent of the term that were left, summed over due
 	recent                             int64 // that ended lately
 	stages                             [stages]Histogram
@@ -151,13 +158,16 @@ func (f *Fold) Add(leaf []byte) (more bool, err error) {
 	case accepted:
 		err = f.accepted(t, at)
 	case queued, delivered, returned:
-		f.moved(t, at)
+		err = f.moved(t, at)
 	case answered, expired, dead:
 		err = f.ended(t, at)
 	case refused, strangers:
 		err = f.refused(t, at)
 	}
-	return true, err
+	if err != nil {
+		return false, fmt.Errorf("entry %d: %w", f.read-1, err)
+	}
+	return true, nil
 }
 
 // holds is about how many bytes the fold holds, in steps of a megabyte.
@@ -245,7 +255,7 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 		f.records = append(f.records, exchange{})
 	}
 	message, uuid := idOf(t.MessageID)
-	f.records[n] = exchange{parties: p, accepted: at, due: t.Deadline, message: message, odd: !uuid}
+	f.records[n] = exchange{parties: p, accepted: at, due: t.Deadline, dues: [terminal]int64{t.DueQueued, t.DueTaken, t.DueStatus}, later: f.number(t.Terms), message: message, odd: !uuid}
 	f.open[message] = n
 	return nil
 }
@@ -296,16 +306,66 @@ func (f *Fold) find(messageID []byte) *exchange {
 	return &f.records[n]
 }
 
-// stage counts how long a stage took.
-func (f *Fold) stage(x *exchange, stage int, from, at int64) error {
-	if !f.within(at) {
-		return nil
+// reached counts how long a stage took that began at a moment, and whether it was late.
+func (f *Fold) reached(x *exchange, stage int, from, at int64) error {
+	if err := f.judgeStage(x, stage, at); err != nil || !f.within(at) {
+		return err
 	}
 	c, err := f.cell(x.parties)
 	if err == nil {
 		c.stages[stage].Add(at - from)
 	}
 	return err
+}
+
+// judgeStage holds a stage before the answer against its term, as judge does.
+func (f *Fold) judgeStage(x *exchange, stage int, at int64) error {
+	due := x.dues[stage]
+	if due == 0 || due < f.from || due >= f.end {
+		return nil
+	}
+	c, err := f.cell(x.parties)
+	if err != nil {
+		return err
+	}
+	c.stageDue[stage]++
+	if at > due || at >= f.end {
+		c.stageLate[stage]++
+	}
+	return nil
+}
+
+// unreached judges the stages that a request has not reached when it ends, or when the
+// report does.
+func (f *Fold) unreached(x *exchange, at int64) error {
+	for stage, reached := range [terminal]int64{x.queued, x.taken, x.status} {
+		if reached != 0 {
+			continue
+		}
+		if err := f.judgeStage(x, stage, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delivered adds the terms that count from the first delivery; of two for one stage the
+// earlier counts.
+func (f *Fold) delivered(x *exchange) error {
+	if x.later == 0 {
+		return nil
+	}
+	later, err := terms.ParseLater(f.texts[x.later])
+	if err != nil {
+		return err
+	}
+	due := later.Due(f.q.Calendar, time.UnixMilli(x.taken))
+	for stage, at := range map[terms.Stage]*int64{terms.StageStatus: &x.dues[stageStatus], terms.StageAnswered: &x.due} {
+		if t := due.At(stage); !t.IsZero() && (*at == 0 || t.UnixMilli() < *at) {
+			*at = t.UnixMilli()
+		}
+	}
+	return nil
 }
 
 // moved follows a request to its provider.
@@ -315,10 +375,13 @@ func (f *Fold) moved(t *journal.Telling, at int64) error {
 	case x == nil:
 	case t.Kind == queued && x.queued == 0:
 		x.queued = at
-		return f.stage(x, stageQueued, x.accepted, at)
+		return f.reached(x, stageQueued, x.accepted, at)
 	case t.Kind == delivered && x.taken == 0:
 		x.taken = at
-		return f.stage(x, stageTaken, max(x.queued, x.accepted), at)
+		if err := f.delivered(x); err != nil {
+			return err
+		}
+		return f.reached(x, stageTaken, max(x.queued, x.accepted), at)
 	case t.Kind == returned && f.within(at):
 		c, err := f.cell(x.parties)
 		if err != nil {
@@ -336,7 +399,7 @@ func (f *Fold) marked(original []byte, at int64) error {
 		return nil
 	}
 	x.status = at
-	return f.stage(x, stageStatus, x.accepted, at)
+	return f.reached(x, stageStatus, x.accepted, at)
 }
 
 // ended closes a request.
@@ -370,9 +433,12 @@ func (f *Fold) ended(t *journal.Telling, at int64) error {
 			}
 		}
 	}
-	if lost := t.Kind != answered || string(t.Outcome) == "async"; lost && at <= x.due {
-		// It did not live until its term.
-	} else if err := f.judge(x, at); err != nil {
+	if lost := t.Kind != answered || string(t.Outcome) == "async"; !lost || at > x.due { // else it did not live until its term
+		if err := f.judge(x, at); err != nil {
+			return err
+		}
+	}
+	if err := f.unreached(x, at); err != nil {
 		return err
 	}
 	message := x.message

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mezhved/adapter/terms"
 )
 
 // Kind is what a report is about.
@@ -91,6 +93,10 @@ type Question struct {
 	Tests   Tests
 	Target  Target            // of services that are not named
 	Targets map[string]Target // by service
+
+	// Calendar is that of terms which count from a delivery: all other moments stand in
+	// the log. It is not written; nil is the shipped one.
+	Calendar *terms.Calendar
 }
 
 type questionJSON struct {
@@ -126,7 +132,7 @@ func (q *Question) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("zone of the report: %w", err)
 	}
-	*q = Question{in.Kind, in.Name, Period{in.From.In(zone), in.To.In(zone)}, in.AsOf, zone, in.Service, in.Party, in.Tests, in.Target, in.Targets}
+	*q = Question{in.Kind, in.Name, Period{in.From.In(zone), in.To.In(zone)}, in.AsOf, zone, in.Service, in.Party, in.Tests, in.Target, in.Targets, nil}
 	return q.Check()
 }
 
@@ -143,6 +149,9 @@ func (q *Question) Check() error {
 	}
 	if q.Zone == nil {
 		q.Zone = time.UTC
+	}
+	if q.Calendar == nil {
+		q.Calendar = terms.Shipped()
 	}
 	if q.Target == (Target{}) {
 		q.Target = DefaultTarget

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ func (f *Fold) Report(log Log) (*Report, error) {
 	case Quality:
 		r.Tables = []*Table{f.quality(), f.reasons(), f.daily()}
 	case Lateness:
-		r.Tables = []*Table{f.lateness(), f.lateBands(), f.daily(), f.latest()}
+		r.Tables = []*Table{f.lateness(), f.stageTerms(), f.lateBands(), f.daily(), f.latest()}
 	case Rating:
 		r.Formula = RatingFormula
 		r.Tables = []*Table{f.rating()}
@@ -99,7 +100,7 @@ func (f *Fold) close() error {
 		if err != nil {
 			return err
 		}
-		if err := f.judge(x, f.end); err != nil {
+		if err := errors.Join(f.judge(x, f.end), f.unreached(x, f.end)); err != nil {
 			return err
 		}
 		c.open++
@@ -163,6 +164,10 @@ func (c *cell) merge(o *cell) {
 	}
 	for i := range c.stages {
 		c.stages[i].Merge(&o.stages[i])
+	}
+	for i := range c.stageDue {
+		c.stageDue[i] += o.stageDue[i]
+		c.stageLate[i] += o.stageLate[i]
 	}
 	c.waiting = append(c.waiting, o.waiting...)
 }
@@ -371,6 +376,20 @@ func (f *Fold) lateness() *Table {
 			c := &r.cell
 			return []Value{numberOf(c.due), numberOf(c.inTime), numberOf(c.lateAnswered), numberOf(c.lateNow), share(c.inTime, c.due), numberOf(c.open), numberOf(c.openLate), numberOf(c.dueToday), numberOf(f.forecast(c))}
 		})
+}
+
+// stageTerms are the stages against their terms.
+func (f *Fold) stageTerms() *Table {
+	t := &Table{Name: "stageTerms", Columns: []Column{{"stage", Text}, {"due", Count}, {"late", Count}, {"inTime", Percent}}}
+	total := f.all()
+	add := func(stage int, due, late int64) {
+		t.Rows = append(t.Rows, []Value{textOf(StageNames[stage]), numberOf(due), numberOf(late), share(due-late, due)})
+	}
+	for stage, due := range total.stageDue {
+		add(stage, due, total.stageLate[stage])
+	}
+	add(stageAnswered, total.due, total.due-total.inTime)
+	return t
 }
 
 // Lateness is told in bands: up to so many milliseconds each, the last without an end.

@@ -305,6 +305,44 @@ func TestWhatWillBeLate(t *testing.T) {
 	}
 }
 
+// The stages before the answer have terms too, and some terms count from the delivery.
+func TestTermsOfStages(t *testing.T) {
+	m := &memo{t: t}
+	tell := func(at time.Time, change func(*journal.Event)) *request {
+		r := &request{m: m, id: m.uuid(), reply: m.uuid(), sender: "MUNI", provider: "TAX", service: "income"}
+		e := r.event(journal.KindAccepted, at)
+		change(&e)
+		m.tell(e)
+		return r
+	}
+	// Taken late, its status in time by a term that counts from then; the answer too.
+	late := tell(at("2026-11-02 09:00"), func(e *journal.Event) {
+		e.DueQueued, e.DueTaken, e.Terms = at("2026-11-02 09:05"), at("2026-11-02 10:00"), "status 1h, answered 1wd, +03:00"
+	})
+	late.step(journal.KindQueued, at("2026-11-02 09:01"))
+	late.step(journal.KindDelivered, at("2026-11-02 11:00"))
+	late.answered("status", at("2026-11-02 11:59"))
+	late.answered("response", at("2026-11-03 23:00")) // 3 November is a working day, it ends at 24:00
+	// Nothing of it happens.
+	tell(at("2026-11-05 09:00"), func(e *journal.Event) {
+		e.DueQueued, e.DueTaken, e.DueStatus, e.Deadline = at("2026-11-05 09:05"), at("2026-11-05 10:00"), at("2026-11-05 12:00"), at("2026-11-07 12:00")
+	})
+	// Its answer is its first word; 4 November is a holiday.
+	quick := tell(at("2026-11-03 09:00"), func(e *journal.Event) { e.DueStatus, e.Terms = at("2026-11-03 10:00"), "answered 1wd, +03:00" })
+	quick.step(journal.KindDelivered, at("2026-11-03 09:10"))
+	quick.answered("response", at("2026-11-05 12:00"))
+	r := m.report(asked(Lateness, "2026-11")).Table("stageTerms")
+	expect(t, "queued", cells(t, r, []string{"queued"}, "due", "late", "inTime"), "2", "1", "50.00")
+	expect(t, "taken", cells(t, r, []string{"taken"}, "due", "late", "inTime"), "2", "2", "0.00")
+	expect(t, "status", cells(t, r, []string{"status"}, "due", "late"), "3", "2")
+	expect(t, "answered", cells(t, r, []string{"answered"}, "due", "late"), "3", "1")
+	m.tell(journal.Event{Kind: journal.KindAccepted, Time: at("2026-11-06 09:00"), MessageID: late.id, Direction: "request", Terms: "nonsense"})
+	late.step(journal.KindDelivered, at("2026-11-06 10:00"))
+	if _, err := Make(context.Background(), asked(Lateness, "2026-11"), m, m.log(), nil); err == nil || !strings.Contains(err.Error(), "entry 1") {
+		t.Errorf("terms that cannot be read: %v", err)
+	}
+}
+
 func TestRating(t *testing.T) {
 	m := &memo{t: t}
 	start := at("2026-07-01 09:00")

@@ -17,27 +17,29 @@ import (
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/reports/paper"
+	"mezhved/adapter/terms"
 	"mezhved/cmd/mezhved-audit/verdict"
 )
 
 type reportLogCommand struct {
 	logFlags
-	Kind    string   `arg:"" enum:"service,party,quality,lateness,rating,again" help:"What it is about: service, party, quality, lateness or rating; again: what the report of --report is about."`
-	Dir     string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
-	Report  string   `placeholder:"FILE" type:"existingfile" help:"With again: a report as JSON that somebody has given you. Its question is answered again, from the same number of entries, and compared."`
-	Period  string   `placeholder:"NAME" help:"A year, quarter, month or day: 2026, 2026-Q3, 2026-11, 2026-11-29. Instead of --from and --to."`
-	From    string   `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or the beginning of a day, month, quarter or year; default: the month in which the period ends."`
-	To      string   `placeholder:"TIME" help:"Up to this time, exclusive, named like --from; default: when the mirror's checkpoint was signed."`
-	AsOf    string   `name:"as-of" placeholder:"TIME" help:"Figures as they stood then, within the period; default: its end, or when the mirror's checkpoint was signed."`
-	Zone    string   `default:"Europe/Moscow" help:"Of days and periods."`
-	Service string   `placeholder:"NAME" help:"Of one service alone, all versions."`
-	Party   string   `placeholder:"MNEMONIC" help:"Of exchanges of one party alone, on either side."`
-	Test    string   `default:"no" enum:"no,with,only" help:"What to do with messages that are marked as tests: no leaves them out, with counts them too, only counts nothing else."`
-	Promise []string `placeholder:"[SERVICE=]FAULTS:INTIME" help:"What is promised, in percent: most refusals by the fault of bus or provider, least answers in time; of all services, or of one. Default 1:99."`
-	Size    int64    `placeholder:"ENTRIES" help:"Of the first so many entries alone; default: of all that the mirror's checkpoint signs."`
-	Form    string   `default:"json" enum:"json,text,html,csv,xlsx" help:"json (default), text, html, csv or xlsx."`
-	Table   string   `placeholder:"NAME" help:"Which table, for csv; default: the first."`
-	Lang    string   `default:"ru" enum:"ru,en" help:"Language of text, html and xlsx: ru or en."`
+	Kind     string   `arg:"" enum:"service,party,quality,lateness,rating,again" help:"What it is about: service, party, quality, lateness or rating; again: what the report of --report is about."`
+	Dir      string   `arg:"" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	Report   string   `placeholder:"FILE" type:"existingfile" help:"With again: a report as JSON that somebody has given you. Its question is answered again, from the same number of entries, and compared."`
+	Period   string   `placeholder:"NAME" help:"A year, quarter, month or day: 2026, 2026-Q3, 2026-11, 2026-11-29. Instead of --from and --to."`
+	From     string   `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or the beginning of a day, month, quarter or year; default: the month in which the period ends."`
+	To       string   `placeholder:"TIME" help:"Up to this time, exclusive, named like --from; default: when the mirror's checkpoint was signed."`
+	AsOf     string   `name:"as-of" placeholder:"TIME" help:"Figures as they stood then, within the period; default: its end, or when the mirror's checkpoint was signed."`
+	Zone     string   `default:"Europe/Moscow" help:"Of days and periods."`
+	Service  string   `placeholder:"NAME" help:"Of one service alone, all versions."`
+	Party    string   `placeholder:"MNEMONIC" help:"Of exchanges of one party alone, on either side."`
+	Test     string   `default:"no" enum:"no,with,only" help:"What to do with messages that are marked as tests: no leaves them out, with counts them too, only counts nothing else."`
+	Promise  []string `placeholder:"[SERVICE=]FAULTS:INTIME" help:"What is promised, in percent: most refusals by the fault of bus or provider, least answers in time; of all services, or of one. Default 1:99."`
+	Calendar []string `placeholder:"FILE" type:"existingfile" help:"A production calendar that the gateway had, for terms that count from a delivery; may be repeated. Default: the shipped ones."`
+	Size     int64    `placeholder:"ENTRIES" help:"Of the first so many entries alone; default: of all that the mirror's checkpoint signs."`
+	Form     string   `default:"json" enum:"json,text,html,csv,xlsx" help:"json (default), text, html, csv or xlsx."`
+	Table    string   `placeholder:"NAME" help:"Which table, for csv; default: the first."`
+	Lang     string   `default:"ru" enum:"ru,en" help:"Language of text, html and xlsx: ru or en."`
 }
 
 // Help is what --help adds.
@@ -82,6 +84,9 @@ func (c *reportLogCommand) Run(s *streams) error {
 	} else if q, err = c.question(signed); err != nil {
 		return fmt.Errorf("%w: %w", errUnusable, err)
 	}
+	if q.Calendar, err = c.calendar(); err != nil {
+		return fmt.Errorf("%w: %w", errUnusable, err)
+	}
 	if size < 1 || size > signed.Tree.N {
 		return fmt.Errorf("%w: the mirror has %d entries, a report of %d cannot be made from it", errUnusable, signed.Tree.N, size)
 	}
@@ -102,6 +107,25 @@ func (c *reportLogCommand) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "EQUAL: the log gives the same report, byte for byte (%d bytes)\n", len(made))
 	return nil
+}
+
+// calendar is the shipped calendar with the given years.
+func (c *reportLogCommand) calendar() (*terms.Calendar, error) {
+	calendar := terms.Shipped()
+	for _, name := range c.Calendar {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		year, problems := terms.ParseYear(src)
+		for _, p := range problems {
+			if !p.Warning {
+				return nil, fmt.Errorf("%s: line %d: %v", name, p.Line, p.Form)
+			}
+		}
+		calendar = calendar.With(year)
+	}
+	return calendar, nil
 }
 
 // print writes the report. What a reader would not see of a text is shown as its number;

@@ -45,10 +45,11 @@ var tables = map[string]struct{ title, note Word }{
 	"refusals": {Word{"Отказы по причинам", "Refusals by reason"}, Word{"", ""}},
 	"quality": {Word{"Качество по видам сведений", "Quality by service"}, Word{"Доля отказов: по вине поставщика или шины от всех вызовов. Бюджет: какая часть допустимого израсходована, больше 100 % — обещание нарушено.",
 		"Faults: refusals by the provider's or the bus's fault, of all calls. Budget: how much of what may go wrong has; more than 100 % breaks the promise."}},
-	"lateness": {Word{"Просрочки по видам сведений и поставщикам", "Lateness by service and provider"}, Word{"Запрос относится к периоду, в котором истёк его срок.", "A request counts in the period in which its term ended."}},
-	"bands":    {Word{"На сколько опоздали", "How late"}, Word{}},
-	"latest":   {Word{"Самые большие просрочки", "The longest delays"}, Word{"Не больше 500 запросов.", "500 requests at most."}},
-	"rating":   {Word{"Рейтинг", "Rating"}, Word{}},
+	"lateness":   {Word{"Просрочки по видам сведений и поставщикам", "Lateness by service and provider"}, Word{"Запрос относится к периоду, в котором истёк его срок.", "A request counts in the period in which its term ended."}},
+	"stageTerms": {Word{"Сроки этапов", "Terms of stages"}, Word{"Этапы, срок которых истёк в периоде; у ответа это срок запроса.", "Stages whose term ended in the period; that of the answer is the request's."}},
+	"bands":      {Word{"На сколько опоздали", "How late"}, Word{}},
+	"latest":     {Word{"Самые большие просрочки", "The longest delays"}, Word{"Не больше 500 запросов.", "500 requests at most."}},
+	"rating":     {Word{"Рейтинг", "Rating"}, Word{}},
 }
 
 var loadNote = Word{"Открыто, «срок сегодня» и прогноз — на конец периода. Прогноз: сколько открытых запросов опоздает, если отвечать по очереди в темпе последних семи дней.",
