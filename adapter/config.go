@@ -67,7 +67,8 @@ type KafkaConfig struct {
 	Brokers      []string `yaml:"brokers"`
 	Private      string   `yaml:"private"`      // directory of the in-process broker; not for production
 	Replication  int      `yaml:"replication"`  // of topics that are created; default: the cluster's
-	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1, which keeps the order of a queue
+	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1
+	Shared       int      `yaml:"shared"`       // topics of parties that poll: one for all requests and one for all answers, of so many partitions; default 0: each party has its own two
 	TLS          bool     `yaml:"tls"`          //
 	CAs          string   `yaml:"cas"`          // PEM bundle; default: the system's
 	Certificate  string   `yaml:"certificate"`  // PEM, for client authentication
@@ -471,6 +472,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
+		f.errorf("kafka.shared", "0 to 1000 partitions are expected")
 	}
 	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
 		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)

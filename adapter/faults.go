@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -336,7 +337,7 @@ func refuseFile(name string, e *signing.Error) *refusal {
 }
 
 // Moscow is the time zone of the bus: its answers bear +03:00 all year.
-var Moscow = time.FixedZone("MSK", 3*60*60)
+var Moscow = terms.Moscow
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {

@@ -374,7 +374,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
 	for {
-		all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
+		all, _ := g.registry.Catalog().Topics(g.config.Kafka)
 		// Bounded, so that topics of a later registry are not left out for as long
 		// as one cannot be made.
 		round, cancel := context.WithTimeout(ctx, time.Minute)

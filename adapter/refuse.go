@@ -165,6 +165,7 @@ func acceptedEvent(c *call, m *Message) journal.Event {
 	ev.Kind, ev.Outcome = journal.KindAccepted, "ok"
 	ev.Digest = hexDigest(m.Digest)
 	describe(&ev, m)
+	tellDue(&ev, m)
 	return ev
 }
 

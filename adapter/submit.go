@@ -97,13 +97,11 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	m.Service, m.Version = s.Name, s.Version
 	m.Attachments, m.Parts.Attached = attached, len(attached)
 	m.Files, m.Parts.Files = files, len(files)
-	if s.Deadline > 0 {
-		m.Deadline = m.Accepted.Add(s.Deadline)
-	}
 	if s.Broadcast {
 		m.Direction = DirBroadcast
 		return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
 	}
+	c.catalog.setDue(m, s)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,13 +25,18 @@ import (
 // entries.
 const FieldContent = "content"
 
+// MostErased is how much one order may erase: each item costs the vault some kilobytes
+// until its month is over.
+const MostErased = 10_000
+
 // EraseOrder is an order to erase content.
 type EraseOrder struct {
 	Messages  []uuid.UUID // by our ids
 	Incidents []string
-	Ground    string // legal ground, without names of people
-	By        string // the actor; the journal commits to it like to any personal value
-	Confirmed string // the second actor, where two are needed
+	Sought    [][]byte // Journal.Sought of people: who has looked for them is forgotten with them
+	Ground    string   // legal ground, without names of people
+	By        string   // the actor; the journal commits to it like to any personal value
+	Confirmed string   // the second actor, where two are needed
 	At        time.Time
 }
 
@@ -45,8 +53,8 @@ func (e *WaitsError) Error() string {
 // the number of the others. None of them is erased when one of them waits
 // (WaitsError).
 //
-// Vault.Erase says why the register comes first and the keys before the bytes. What
-// is left after a crash is finished by Reerase, which the retention calls too.
+// An order is one: it is in the register whole, and carried out in one transaction, for
+// what was found by a person is not found by him any more when a part of it has gone.
 func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err error) {
 	if strings.TrimSpace(o.Ground) == "" {
 		return 0, errors.New("erasing needs a legal ground: it is what the journal will show")
@@ -55,23 +63,107 @@ func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err erro
 		return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
 	}
 	items, err := s.erasable(ctx, o)
-	if err != nil || len(items) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	const most = 1000 // of one line
-	for len(items) > 0 {
-		some := items[:min(most, len(items))]
-		items = items[len(some):]
-		e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground, Items: some}
-		if err := s.opts.Vault.Erase(e); err != nil {
-			return n, err
-		}
-		if _, err := s.carryOut(ctx, e, o.By, o.Confirmed); err != nil {
-			return n, fmt.Errorf("the keys are gone, the rest will be done by mezhved journal re-erase: %w", err)
-		}
-		n += len(some)
+	if len(items) > MostErased {
+		return 0, fmt.Errorf("one order erases %d at most, and these are %d", MostErased, len(items))
 	}
-	return n, nil
+	list, err := s.readings(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	if len(items) > 0 {
+		list = append(list, vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground, Items: items})
+	}
+	_, err = s.erase(ctx, list, o.By, o.Confirmed)
+	for _, it := range items {
+		s.fresh.drop(uuid.UUID(it.ID))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(items), nil
+}
+
+// readings are the erasures of what entries say about whom somebody has looked for;
+// that somebody has looked stays.
+func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasure, err error) {
+	if len(o.Sought) == 0 {
+		return nil, nil
+	}
+	fields, err := committing(ctx, s.pool, o.Sought, 0, math.MaxInt64)
+	var found []Row
+	if err == nil {
+		found, err = find(ctx, s.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for who has asked about the person: %w", err)
+	}
+	for _, row := range found {
+		if row.Leaf.Kind == journal.KindEvidenceRead {
+			list = append(list, vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground,
+				Target: &row.Index, Fields: fields[row.Index], Leaf: leafDigest(row.Bytes)})
+		}
+	}
+	return list, nil
+}
+
+func (s *Store) erase(ctx context.Context, list []vault.Erasure, by, confirmed string) (did int, err error) {
+	return erase(ctx, s.pool, s.opts.Vault, list, by, confirmed)
+}
+
+// erase notes who has ordered, in the database, and what, in the vault's register;
+// takes the keys; and then does the rest in one transaction. Vault.Erase says why in
+// this order. What is left after a crash is finished by Reerase, which every node
+// calls again and again, in the names that were noted.
+func erase(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure, by, confirmed string) (did int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	ids := make([][16]byte, len(list))
+	for i := range list {
+		id, err := uuid.Parse(list[i].ID)
+		if err != nil {
+			return 0, fmt.Errorf("erasure %q: %w", list[i].ID, err)
+		}
+		ids[i] = id
+	}
+	if _, err := pool.Exec(ctx, "INSERT INTO content_ordered (id, at, ordered, confirmed) SELECT id, $2, $3, $4 FROM unnest($1::uuid[]) id ON CONFLICT DO NOTHING", ids, list[0].At, by, confirmed); err != nil {
+		return 0, fmt.Errorf("noting who has ordered an erasure: %w", err)
+	}
+	if err := v.Erase(list...); err != nil {
+		return 0, err
+	}
+	if did, err = carryOut(ctx, pool, list, by, confirmed); err != nil {
+		return 0, fmt.Errorf("%w: the keys are gone, the bytes are not: %w", vault.ErrUnfinished, err)
+	}
+	return did, nil
+}
+
+// Erasable is what an order would erase, as whoever orders it can tell it from others.
+type Erasable struct {
+	ID         string    `json:"id"` // ours, or the incident of a refused call
+	MessageID  string    `json:"messageId,omitempty"`
+	Direction  string    `json:"direction,omitempty"`
+	Service    string    `json:"service,omitempty"`
+	Sender     string    `json:"sender,omitempty"`
+	Recipients []string  `json:"recipients,omitempty"`
+	At         time.Time `json:"at"`
+	Refused    bool      `json:"refused,omitempty"`
+	Erased     bool      `json:"erased,omitempty"` // already
+}
+
+// Erasables tells of messages and refused calls, in the order of their times.
+func (s *Store) Erasables(ctx context.Context, messages []uuid.UUID, incidents []string) ([]Erasable, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT id::text, message_id, direction, service, sender, ARRAY(SELECT r->>'s' FROM jsonb_array_elements(recipients) r), accepted, false, codec = $3 FROM message WHERE id = ANY ($1)
+		UNION ALL SELECT incident, coalesce(event->>'messageId', ''), '', coalesce(event->>'service', ''), coalesce(event->>'sender', ''), '{}', at, true, codec = $3 FROM refusal WHERE incident = ANY ($2)
+		ORDER BY 7, 1`, raw(messages), incidents, codecErased)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Erasable])
+	if err != nil {
+		return nil, fmt.Errorf("telling of what is to be erased: %w", err)
+	}
+	return list, nil
 }
 
 // waitingSQL are the messages that are still on their way, or an event of which has
@@ -115,52 +207,57 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	return items, nil
 }
 
-func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed string) (did int, err error) {
-	did, err = carryOut(ctx, s.pool, e, by, confirmed)
-	for _, it := range e.Items {
-		s.fresh.drop(uuid.UUID(it.ID))
-	}
-	return did, err
-}
-
-// carryOut does in the database what a line of the register says, whose keys have
+// carryOut does in the database what lines of the register say, whose keys have
 // gone: bytes, values, the mark of it and the entries that tell of it, in one
-// transaction. Done again it finds nothing to do; did counts what it found.
-func carryOut(ctx context.Context, pool *sessions, e vault.Erasure, by, confirmed string) (did int, err error) {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return 0, err
-	}
-	id, err := uuid.Parse(e.ID)
-	if err != nil {
-		return 0, fmt.Errorf("erasure %q: %w", e.ID, err)
-	}
+// transaction. Done again it finds nothing to do; did counts what it found. by and
+// confirmed are who did it where nobody is noted as having ordered it.
+func carryOut(ctx context.Context, pool *sessions, list []vault.Erasure, by, confirmed string) (did int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-			[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
-			return err
-		}
-		c := carrying{tx: tx, e: e, id: id, did: &did}
-		if by != "" {
-			c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
-		}
-		if confirmed != "" {
-			c.actors = append(c.actors, journal.PersonalField{Field: "confirmed-by", Value: confirmed})
-		}
 		did = 0
-		if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
-			return err
+		for _, e := range list {
+			if err := carryOutOne(ctx, tx, e, by, confirmed, &did); err != nil {
+				return err
+			}
 		}
-		encoded, err := encodeEvents(c.events)
-		if err == nil && len(encoded) > 0 {
-			_, err = tx.Exec(ctx, recordSQL, encoded)
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("erasing: %w", err)
 	}
 	return did, nil
+}
+
+func carryOutOne(ctx context.Context, tx pgx.Tx, e vault.Erasure, by, confirmed string, did *int) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.Parse(e.ID)
+	if err != nil {
+		return fmt.Errorf("erasure %q: %w", e.ID, err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, "DELETE FROM content_ordered WHERE id = $1 RETURNING ordered, confirmed", [16]byte(id)).Scan(&by, &confirmed); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	c := carrying{tx: tx, e: e, id: id, did: did}
+	if by != "" {
+		c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
+	}
+	if confirmed != "" {
+		c.actors = append(c.actors, journal.PersonalField{Field: "confirmed-by", Value: confirmed})
+	}
+	if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
+		return err
+	}
+	encoded, err := encodeEvents(c.events)
+	if err == nil && len(encoded) > 0 {
+		_, err = tx.Exec(ctx, recordSQL, encoded)
+	}
+	return err
 }
 
 // carrying is an erasure in its transaction.
@@ -405,9 +502,12 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			if err := s.opts.Vault.Erase(e); err != nil {
 				return out, err
 			}
-			did, err := s.carryOut(ctx, e, by, "")
+			did, err := carryOut(ctx, s.pool, []vault.Erasure{e}, by, "")
 			if err != nil {
 				return out, err
+			}
+			for _, it := range e.Items {
+				s.fresh.drop(uuid.UUID(it.ID))
 			}
 			if e.Class != "" {
 				ended, err := s.wipe(ctx, e)
@@ -418,6 +518,10 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			}
 			out.Content += did
 		}
+	}
+	// Whose order came to nothing: all of the register is carried out by now.
+	if _, err := s.pool.Exec(ctx, "DELETE FROM content_ordered WHERE at < now() - interval '1 day' AND keys = '{}'"); err != nil {
+		return out, err
 	}
 	return out, nil
 }

@@ -186,7 +186,7 @@ func TestBlocksAreSmall(t *testing.T) {
 		return n
 	}
 	rows, blocks := size("rows", (*archive).rows), size("blocks", (*archive).blocks)
-	if blocks*4 > rows {
+	if blocks*3 > rows {
 		t.Errorf("blocks take %d bytes, rows %d", blocks, rows)
 	}
 }

@@ -105,10 +105,7 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int6
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	if err := v.Erase(e); err != nil {
-		return nil, err
-	}
-	did, err := carryOut(ctx, pool, e, by, confirmed)
+	did, err := erase(ctx, pool, v, []vault.Erasure{e}, by, confirmed)
 	if err != nil || did == 0 {
 		return nil, err
 	}
@@ -126,16 +123,26 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 	if j.vault == nil {
 		return nil, ErrNoVault
 	}
-	keys, err := j.vault.Destroy(class, before)
+	keys, err := j.vault.Doomed(class, before)
 	if err != nil {
-		return keys, err
+		return nil, err
+	}
+	// What is to go is noted first: a crash before the journal is told of it leaves
+	// that to the next pass.
+	id := [16]byte(uuid.MustParse(retentionID("values "+class, time.Time{})))
+	if err := j.pool.QueryRow(ctx, `INSERT INTO content_ordered AS o (id, at, keys) VALUES ($1, $2, coalesce($3::text[], '{}'))
+		ON CONFLICT (id) DO UPDATE SET keys = ARRAY(SELECT DISTINCT k FROM unnest(o.keys || excluded.keys) k ORDER BY k) RETURNING keys`, id, now, keys).Scan(&keys); err != nil {
+		return nil, fmt.Errorf("noting what is to be forgotten: %w", err)
+	}
+	if err := j.vault.Destroy(keys); err != nil {
+		return nil, err
 	}
 	// Partitions whose keys went in an earlier run that did not end, too.
 	rows, _ := j.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'journal_open'::regclass AND c.relname LIKE $1`, "journal\\_open\\_"+strings.ReplaceAll(class, "-", "\\_")+"\\_%")
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return keys, err
+		return nil, err
 	}
 	for _, table := range tables {
 		month, err := time.Parse("2006_01", strings.TrimPrefix(table, "journal_open_"+strings.ReplaceAll(class, "-", "_")+"_"))
@@ -143,13 +150,26 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 			continue // another class that begins with this one's name, or a month that is kept
 		}
 		if err := j.dropPartition(ctx, "journal_open", table); err != nil {
-			return keys, err
+			return nil, err
 		}
 	}
-	if len(keys) == 0 {
-		return nil, nil
+	err = pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, "DELETE FROM content_ordered WHERE id = $1 RETURNING keys", id).Scan(&keys); errors.Is(err, pgx.ErrNoRows) || err == nil && len(keys) == 0 {
+			keys = nil // another node has told of them
+			return nil
+		} else if err != nil {
+			return err
+		}
+		row, err := journal.Event{Kind: journal.KindErased, Time: now, Count: len(keys), Fields: []string{class}, Ground: ground}.Row()
+		if err == nil {
+			_, err = tx.Exec(ctx, recordSQL, []string{string(row)})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("telling the journal of what was forgotten: %w", err)
 	}
-	return keys, j.Append(ctx, journal.Event{Kind: journal.KindErased, Time: now, Count: len(keys), Fields: []string{class}, Ground: ground})
+	return keys, nil
 }
 
 // leafDigest is by what an erasure knows the leaf whose values it erased.

@@ -299,10 +299,31 @@ func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalF
 	return s, nil
 }
 
+// committing tells which fields of which entries, from from up to to, have one of the
+// search tokens.
+func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64) (map[int64][]string, error) {
+	rows, _ := db.Query(ctx, `SELECT idx, array_agg(field ORDER BY field) FROM journal_open
+		WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx`, tokens, from, to)
+	fields := map[int64][]string{}
+	var index int64
+	var names []string
+	_, err := pgx.ForEachRow(rows, []any{&index, &names}, func() error {
+		fields[index] = slices.Clone(names)
+		return nil
+	})
+	return fields, err
+}
+
 // Mention is an entry that commits to a value, and under which names.
 type Mention struct {
 	Row
 	Fields []string
+}
+
+// Sought are the search tokens of a person in entries that tell of readings: see
+// EraseOrder.
+func (j *Journal) Sought(p journal.PersonalField) ([][]byte, error) {
+	return j.tokens(p.Value, subject.Sought(p.Field))
 }
 
 // Mentions are the entries that commit to a value, however it is spelled, messages
@@ -318,20 +339,10 @@ func (j *Journal) Mentions(ctx context.Context, p journal.PersonalField, from, t
 	if err != nil {
 		return nil, err
 	}
-	rows, _ := j.pool.Query(ctx, `SELECT idx, array_agg(field ORDER BY field) FROM journal_open
-		WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx`, tokens, first, last)
-	fields := map[int64][]string{}
-	var s sought
-	var index int64
-	var names []string
-	_, err = pgx.ForEachRow(rows, []any{&index, &names}, func() error {
-		fields[index], s.indexes = names, append(s.indexes, index)
-		names = nil
-		return nil
-	})
+	fields, err := committing(ctx, j.pool, tokens, first, last)
 	var found []Row
 	if err == nil {
-		found, err = find(ctx, j.pool, s)
+		found, err = find(ctx, j.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the entries that commit to a value: %w", err)

@@ -34,8 +34,9 @@ import (
 //	await URL                     wait until there is something at an address
 //
 // and the variables DEMO, URL and STORE, folder, address and file store of one
-// demonstration that stays open for all of them, FREE, an address that nobody uses, and SERVICES,
-// the demonstration's services with their samples.
+// demonstration that stays open for all of them, FREE, an address that nobody uses, and
+// SERVICES, the demonstration's services with their samples. The stories are told side
+// by side: each reads queues of the demonstration that no other reads.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(program(t, "mezhved"))
 	demo, address, store := openDemo(t)

@@ -501,7 +501,7 @@ func (w *stormWorld) run(rounds int) {
 	}
 	play, err := newPlay(w.ctx, w.t.Output(), w.dir, w.nodes[0].base)
 	w.must(err)
-	w.load = startLoad(w.ctx, play, loadOptions{nodes: []string{w.nodes[0].base, w.nodes[1].base}, senders: 8, takers: 3, slow: 150, throttle: 1500, timeout: 5 * time.Second})
+	w.load = startLoad(w.ctx, play, loadOptions{nodes: []string{w.nodes[0].base, w.nodes[1].base}, senders: 8, takers: 3, slow: 300, throttle: 1500, timeout: 5 * time.Second})
 	if old != "" {
 		w.load.routings = 2
 	}

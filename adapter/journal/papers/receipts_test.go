@@ -49,16 +49,6 @@ func (b *bus) receipt(v envelopes.Version, e journal.Event) []byte {
 	}))
 }
 
-// delivery is what the bus answers to a poll a second later.
-func (b *bus) delivery(e journal.Event) []byte {
-	b.T.Helper()
-	return b.sender.Sign(envelopes.BuildRequestDelivery(envelopes.V12, envelopes.RequestDelivery{
-		Data:     envelopes.Fragment{XML: []byte(`<typ:SenderProvidedRequestData xmlns:typ="` + envelopes.V12.TypesSpace() + `" Id="D"/>`)},
-		Metadata: envelopes.Metadata{MessageID: e.MessageID, Type: envelopes.TypeRequest, Sent: e.Time, Delivered: e.Time.Add(time.Second)},
-		ReplyTo:  "somewhere",
-	}))
-}
-
 func (b *bus) keep(name string, body []byte) {
 	b.T.Helper()
 	path := filepath.Join(b.dir, name)
@@ -138,7 +128,7 @@ func TestKeptAnswersAreReceipts(t *testing.T) {
 	b.keep("m3.xml", append([]byte("\xef\xbb\xbf\r\n"), b.receipt(envelopes.V13, events[2])...))
 	_, mime := envelopes.Package(b.receipt(envelopes.V12, events[3]), nil, true)
 	b.keep("answers/4", mime)
-	b.keep("inbox/5.xml", b.delivery(events[4]))
+	b.keep("inbox/5.xml", b.sender.Delivery(events[4]))
 	delivered := events[4]
 	delivered.Kind, delivered.Time, delivered.Sender, delivered.Digest, delivered.Personal, delivered.Attempt = journal.KindDelivered, events[4].Time.Add(time.Second), "", "", nil, 1
 	b.keep("m1/sent.xml", []byte("<no-answer/>"))
