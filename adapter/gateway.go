@@ -105,6 +105,7 @@ type Gateway struct {
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
+	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
 	depth     depths
@@ -180,6 +181,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    p.Memory,
 		proxies:   proxies,
+		pace:      newPacer(c.Limits.Wait.D()),
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}

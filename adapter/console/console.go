@@ -45,8 +45,9 @@ type Rooms struct {
 // Console is the desk. It is safe for concurrent use.
 type Console struct {
 	Rooms
-	pages *pages
-	heads dueCache
+	pages    *pages
+	heads    dueCache
+	counting chan struct{} // held while a report of figures is made
 }
 
 // New puts a desk together.
@@ -69,7 +70,7 @@ func New(r Rooms) (*Console, error) {
 	if r.Zone == nil {
 		r.Zone = adapter.Moscow
 	}
-	c := &Console{Rooms: r}
+	c := &Console{Rooms: r, counting: make(chan struct{}, 1)}
 	var err error
 	if c.pages, err = c.loadPages(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
@@ -151,6 +152,7 @@ func (c *Console) api(r chi.Router) {
 	open("POST", "/journal/report", c.serveReport)
 	open("POST", "/journal/report/page", c.serveReportPage)
 	open("POST", "/journal/report/bundle", c.serveReportBundle)
+	open("GET", "/reports/{kind}", c.serveFigures)
 	open("GET", "/journal/trace/{id}", c.serveTrace)
 	open("GET", "/journal/revocation/{digest}", c.serveAnswer)
 	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)

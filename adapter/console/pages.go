@@ -24,7 +24,7 @@ type pages struct {
 	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "services", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
 	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
@@ -251,7 +251,7 @@ var dictionary = map[string]Text{
 	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"}, "channel": {"вход", "door"},
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
-	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
+	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
 	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
 	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
 }
