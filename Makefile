@@ -43,8 +43,8 @@ storm: ## faults drawn at random against two nodes under load: ROUNDS (default 3
 	MEZHVED_STORM=$(ROUNDS) MEZHVED_STORM_WORLD=$(WORLD) MEZHVED_STORM_SEED=$(SEED) MEZHVED_STORM_KINDS=$(KINDS) MEZHVED_STORM_BUS=$(BUS) MEZHVED_STORM_TABLE=$(abspath $(TABLE)) \
 		$$([ "$$(id -u)" = 0 ] && command -v unshare >/dev/null && echo unshare -m) $(GO) test -v -count=1 -timeout 0 -run '^TestStorm$$' ./cmd/mezhved
 
-tamper: ## random changes of leaves, proofs, logs, bundles, envelopes and receipts, MUTATIONS (default 20000) of each kind: none may go unnoticed
-	MEZHVED_MUTATIONS=$(or $(MUTATIONS),20000) $(GO) test -count=1 -timeout 6h -v -run 'Mutation' ./adapter/journal ./adapter/journal/audit ./adapter/journal/papers
+tamper: ## random changes of leaves, proofs, checkpoints, logs, bundles, time stamps, envelopes, receipts, answers about revocation and mirrors, MUTATIONS (default 20000) of each kind: none may go unnoticed
+	MEZHVED_MUTATIONS=$(or $(MUTATIONS),20000) $(GO) test -count=1 -timeout 12h -v -run 'Mutation' ./adapter/journal ./adapter/journal/audit ./adapter/journal/papers ./cmd/mezhved-audit/verdict
 
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka

@@ -1,18 +1,18 @@
 package console
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/vault"
 )
 
 // contentOrder is the body of an order to erase content: of the messages and refused
@@ -31,14 +31,12 @@ type contentOrder struct {
 type ErasedContent struct {
 	Count    int                 `json:"count"`              // found
 	Messages []string            `json:"messages,omitempty"` // the first of them
+	Found    []postgres.Erasable `json:"found,omitempty"`    // in a preview: the first of them, and what they are
 	Erased   int                 `json:"erased"`             // by this order; less than found where some were erased before
 	Proposal string              `json:"proposal,omitempty"` // which another operator is to confirm
+	Before   *postgres.Confirmed `json:"before,omitempty"`   // who had confirmed the proposal already: nothing was done now
 	Waiting  []postgres.Proposal `json:"waiting,omitempty"`  // proposals, in a preview without ids and question
 }
-
-// mostErased is how much one order may erase: each costs the vault some kilobytes
-// until its month is over.
-const mostErased = 10_000
 
 func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who Actor) error {
 	if c.Journal == nil || c.Content == nil {
@@ -53,11 +51,15 @@ func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who 
 	actor := string(who.Role) + " " + who.Name
 	now := c.Now().UTC()
 	if o.Proposal != "" {
-		n, err := c.Content.Confirm(r.Context(), o.Proposal, actor, now)
+		done, err := c.Content.Confirm(r.Context(), o.Proposal, actor, now)
 		if err != nil {
-			return eraseProblem(err)
+			return c.eraseProblem(err)
 		}
-		return writeJSON(w, ErasedContent{Count: n, Erased: n})
+		out := ErasedContent{Count: done.Erased, Erased: done.Erased}
+		if done.Before {
+			out.Before = &done
+		}
+		return writeJSON(w, out)
 	}
 	if len(o.IDs) == 0 && o.Question == nil {
 		if !o.Preview {
@@ -81,56 +83,48 @@ func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who 
 		out.Messages = append(out.Messages, id.String())
 	}
 	switch {
-	case out.Count > mostErased:
-		return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d, а нашлось %d: сузьте вопрос, например по дням.", "One order erases %d at most, and %d were found: narrow the question, by days for example."}, mostErased, out.Count)
+	case out.Count > postgres.MostErased:
+		return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d, а нашлось %d: сузьте вопрос, например по дням.", "One order erases %d at most, and %d were found: narrow the question, by days for example."}, postgres.MostErased, out.Count)
 	case o.Preview:
+		if out.Found, err = c.Content.Erasables(r.Context(), found.messages[:len(out.Messages)], found.incidents[:min(len(found.incidents), pageDefault)]); err != nil {
+			return err
+		}
 		return writeJSON(w, out)
 	case (out.Count > 1 || o.Question != nil) && (o.Expect == nil || *o.Expect != out.Count):
 		return problem(http.StatusConflict, Text{"Нашлось %d: посмотрите, что это (preview; в команде --dry-run), и повторите с expect: %d (--count %d).",
 			"%d were found: look at what they are (preview; of the command, --dry-run) and repeat the order with expect: %d (--count %d)."}, out.Count, out.Count, out.Count)
 	}
 	order := postgres.EraseOrder{Messages: found.messages, Incidents: found.incidents, Ground: o.Ground, By: actor, At: now}
+	if q := o.Question; q != nil && q.Person != nil {
+		if order.Sought, err = c.Journal.Sought(journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}); err != nil {
+			return err
+		}
+	}
 	if c.Gateway().Config().Keep.FourEyes {
 		out.Proposal, err = c.Content.Propose(r.Context(), order)
 	} else {
 		out.Erased, err = c.Content.EraseContent(r.Context(), order)
 	}
 	if err != nil {
-		return eraseProblem(err)
-	}
-	if q := o.Question; q != nil && q.Person != nil && out.Proposal == "" {
-		if err := c.forgetReadings(r.Context(), q, o.Ground, actor); err != nil {
-			return err
-		}
+		return c.eraseProblem(err)
 	}
 	return writeJSON(w, out)
 }
 
-// forgetReadings removes a person from the entries that tell of who has looked for
-// him; that somebody has looked stays.
-func (c *Console) forgetReadings(ctx context.Context, q *question, ground, actor string) error {
-	mentions, err := c.Journal.Mentions(ctx, journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}, time.Time{}, time.Time{})
-	if err != nil {
-		return err
-	}
-	for _, m := range mentions {
-		if m.Leaf.Kind != journal.KindEvidenceRead {
-			continue
-		}
-		if _, err := c.Journal.Erase(ctx, m.Index, m.Fields, ground, actor, c.Now().UTC()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // eraseProblem says what an order cannot do.
-func eraseProblem(err error) error {
+func (c *Console) eraseProblem(err error) error {
 	var waits *postgres.WaitsError
 	switch {
 	case errors.As(err, &waits):
 		return problem(http.StatusConflict, Text{"Ещё в пути (%d): %s и другие. Их можно удалить, когда получатель их заберёт или истечёт их срок; то, о чём журнал ещё не записан, — через секунду.",
 			"%d are still on their way, %s among them: they can be erased when their recipient has taken them or their life has ended; what the journal has not written yet, in a second."}, len(waits.Messages), waits.Messages[0])
+	case errors.Is(err, vault.ErrUnfinished):
+		c.Log.Error("console: an erasure was noted and not carried out to its end; it will be tried again", "error", err)
+		return problem(http.StatusServiceUnavailable, Text{"Распоряжение записано и выполнено не до конца: узел закончит его сам в ближайшие минуты, либо его закончит mezhved journal re-erase. Причина — в журнале процесса.",
+			"The order is noted and was not carried out to its end: a node will end it by itself within minutes, or mezhved journal re-erase does. Why is in the log of the process."})
+	case errors.Is(err, adapter.ErrNotFound):
+		return problem(http.StatusNotFound, Text{"Такое предложение об удалении не ждёт подтверждения: неделя прошла, или его не было. Список — preview без ids (в команде --proposals).",
+			"No such proposal waits: its week is over, or there never was one. A preview without ids lists them (of the command, --proposals)."})
 	case errors.Is(err, postgres.ErrSameActor):
 		return problem(http.StatusForbidden, Text{"Удаление подтверждает другой оператор, не тот, кто его предложил.", "An erasure is confirmed by another operator than the one who proposed it."})
 	}
@@ -182,8 +176,8 @@ func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets
 			if k := l.Kind; name == "" || k == journal.KindErased || k == journal.KindEvidenceRead || seen[name] {
 				return nil
 			}
-			if seen[name] = true; len(seen) > mostErased {
-				return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d: сузьте вопрос, например по дням.", "One order erases %d at most: narrow the question, by days for example."}, mostErased)
+			if seen[name] = true; len(seen) > postgres.MostErased {
+				return problem(http.StatusBadRequest, Text{"Одно распоряжение удаляет не больше %d: сузьте вопрос, например по дням.", "One order erases %d at most: narrow the question, by days for example."}, postgres.MostErased)
 			}
 			if id, err := uuid.Parse(l.Message); err == nil && !exchange && l.Kind != journal.KindRefused {
 				out.messages = append(out.messages, id)

@@ -4,10 +4,13 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
@@ -46,6 +49,14 @@ func (d *desk) personal() (request, answer, incident string) {
 	d.Eventually("the file store has let go of the file", func() bool { return !bytes.Contains(d.Files("files"), []byte(snils)) })
 	d.settle()
 	return request, answer, incident
+}
+
+// about names where a person stands in the requests of the sample service.
+func (d *desk) about(field, xpath string) {
+	d.t.Helper()
+	d.Write("services/extract/1.0/service.yaml", "title: Выписка из реестра\nroot:\n  namespace: "+adaptertest.Extract1+"\n  request: ExtractRequest\n  response: ExtractResponse\n"+
+		"providers: [REGISTRY]\ncallers: [MUNI, MFC]\npersonal:\n  request:\n    - {field: "+field+", xpath: "+xpath+"}\n")
+	d.Reload()
 }
 
 func (d *desk) bundle(id string) []byte {
@@ -102,9 +113,7 @@ func (d *desk) nowhere(what string, dump []byte) {
 // ground. A backup of the database from before is of no use, and is held to it.
 func TestAPersonsContentIsErased(t *testing.T) {
 	d := openDesk(t, adaptertest.WithFiles())
-	d.Write("services/extract/1.0/service.yaml", "title: Выписка из реестра\nroot:\n  namespace: "+adaptertest.Extract1+"\n  request: ExtractRequest\n  response: ExtractResponse\n"+
-		"providers: [REGISTRY]\ncallers: [MUNI, MFC]\npersonal:\n  request:\n    - {field: snils, xpath: /ExtractRequest/RegionCode}\n")
-	d.Reload()
+	d.about("snils", "/ExtractRequest/RegionCode")
 	adaptertest.PostgresTool(t, "pg_dump")
 	const ground = "152-FZ, art. 21, request 17"
 	other := d.exchange()
@@ -263,8 +272,15 @@ func TestErasureNeedsFourEyes(t *testing.T) {
 	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm); readJSON[ErasedContent](d, a).Erased != 1 {
 		t.Errorf("confirmed: %s", a.body)
 	}
-	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm); a.StatusCode != http.StatusNotFound {
-		t.Errorf("confirmed twice: %d %s", a.StatusCode, a.body)
+	// Twice is once: it says what became of it, and no other entry tells of it.
+	if again := readJSON[ErasedContent](d, d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", confirm)); again.Erased != 1 || again.Before == nil || again.Before.By != "operator head" {
+		t.Errorf("confirmed twice: %+v", again)
+	}
+	if left := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"preview": true})).Waiting; len(left) != 0 {
+		t.Errorf("still waiting: %+v", left)
+	}
+	if a := d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", map[string]any{"proposal": "01a200c3-ff6e-713b-a695-b1d40770f4ba"}); a.StatusCode != http.StatusNotFound || !strings.Contains(string(a.body), "week") {
+		t.Errorf("a proposal that nobody made: %d %s", a.StatusCode, a.body)
 	}
 	d.settle()
 	rows, err := d.book.Search(context.Background(), postgres.Query{Kind: journal.KindErased})
@@ -280,6 +296,70 @@ func TestErasureNeedsFourEyes(t *testing.T) {
 	}
 	if actors["actor"] != "operator duty" || actors["confirmed-by"] != "operator head" {
 		t.Errorf("the entry names %v", actors)
+	}
+}
+
+// With four eyes who has looked for a person is forgotten with him, too, also where he
+// was looked for after the order was proposed.
+func TestReadingsFallWithThePersonUnderFourEyes(t *testing.T) {
+	d := openDesk(t, adaptertest.WithFiles(), adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))
+	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
+	d.must(err)
+	d.console.Tokens = append(d.console.Tokens, head)
+	d.about("snils", "/ExtractRequest/RegionCode")
+	d.personal()
+	person := map[string]any{"field": "snils", "value": snils}
+	look := func() {
+		t.Helper()
+		if a := d.ask(auditorToken, "/api/v1/journal/search", map[string]any{"person": person}); a.StatusCode != http.StatusOK {
+			t.Fatalf("looking: %d %s", a.StatusCode, a.body)
+		}
+		d.settle()
+	}
+	named := func() (n int) {
+		t.Helper()
+		rows, err := d.book.Search(context.Background(), postgres.Query{Kind: journal.KindEvidenceRead, Limit: 500})
+		d.must(err)
+		for _, row := range rows {
+			open, err := d.book.Openings(context.Background(), row.Index)
+			d.must(err)
+			for _, o := range open {
+				if strings.NewReplacer("-", "", " ", "").Replace(snils) == o.Value {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	look()
+	proposed := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"question": map[string]any{"person": person}, "ground": "order 7", "expect": 2}))
+	if proposed.Proposal == "" {
+		t.Fatalf("proposed: %+v", proposed)
+	}
+	if a := d.ask(operatorToken, "/api/v1/content/erase", map[string]any{"preview": true}); strings.Contains(string(a.body), "sought") {
+		t.Errorf("the list of proposals says by what people are found: %s", a.body)
+	}
+	look()
+	if n := named(); n != 2 {
+		t.Fatalf("%d readings name the person before: nothing is tried here", n)
+	}
+	if done := readJSON[ErasedContent](d, d.ask("operator-token-for-tests-0002", "/api/v1/content/erase", map[string]any{"proposal": proposed.Proposal})); done.Erased != 2 {
+		t.Fatalf("confirmed: %+v", done)
+	}
+	d.settle()
+	if n := named(); n != 0 {
+		t.Errorf("%d readings still name the person", n)
+	}
+	if left, err := d.book.Mentions(context.Background(), journal.PersonalField{Field: "snils", Value: snils}, time.Time{}, time.Time{}); err != nil || len(left) > 0 {
+		t.Errorf("still found by the person: %+v, %v", left, err)
+	}
+	dump := d.Dump()
+	token, err := d.book.Sought(journal.PersonalField{Field: "snils", Value: snils})
+	d.must(err)
+	for _, one := range token {
+		if bytes.Contains(dump, []byte(hex.EncodeToString(one))) || bytes.Contains(dump, []byte(base64.StdEncoding.EncodeToString(one))) {
+			t.Error("the database still holds a token of the person")
+		}
 	}
 }
 

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,13 +25,18 @@ import (
 // entries.
 const FieldContent = "content"
 
+// MostErased is how much one order may erase: each item costs the vault some kilobytes
+// until its month is over.
+const MostErased = 10_000
+
 // EraseOrder is an order to erase content.
 type EraseOrder struct {
 	Messages  []uuid.UUID // by our ids
 	Incidents []string
-	Ground    string // legal ground, without names of people
-	By        string // the actor; the journal commits to it like to any personal value
-	Confirmed string // the second actor, where two are needed
+	Sought    [][]byte // Journal.Sought of people: who has looked for them is forgotten with them
+	Ground    string   // legal ground, without names of people
+	By        string   // the actor; the journal commits to it like to any personal value
+	Confirmed string   // the second actor, where two are needed
 	At        time.Time
 }
 
@@ -44,8 +53,8 @@ func (e *WaitsError) Error() string {
 // the number of the others. None of them is erased when one of them waits
 // (WaitsError).
 //
-// Vault.Erase says why the register comes first and the keys before the bytes. What
-// is left after a crash is finished by Reerase, which the retention calls too.
+// An order is one: it is in the register whole, and carried out in one transaction, for
+// what was found by a person is not found by him any more when a part of it has gone.
 func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err error) {
 	if strings.TrimSpace(o.Ground) == "" {
 		return 0, errors.New("erasing needs a legal ground: it is what the journal will show")
@@ -54,23 +63,107 @@ func (s *Store) EraseContent(ctx context.Context, o EraseOrder) (n int, err erro
 		return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
 	}
 	items, err := s.erasable(ctx, o)
-	if err != nil || len(items) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	const most = 1000 // of one line
-	for len(items) > 0 {
-		some := items[:min(most, len(items))]
-		items = items[len(some):]
-		e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground, Items: some}
-		if err := s.opts.Vault.Erase(e); err != nil {
-			return n, err
-		}
-		if _, err := s.carryOut(ctx, e, o.By, o.Confirmed); err != nil {
-			return n, fmt.Errorf("the keys are gone, the rest will be done by mezhved journal re-erase: %w", err)
-		}
-		n += len(some)
+	if len(items) > MostErased {
+		return 0, fmt.Errorf("one order erases %d at most, and these are %d", MostErased, len(items))
 	}
-	return n, nil
+	list, err := s.readings(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	if len(items) > 0 {
+		list = append(list, vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground, Items: items})
+	}
+	_, err = s.erase(ctx, list, o.By, o.Confirmed)
+	for _, it := range items {
+		s.fresh.drop(uuid.UUID(it.ID))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(items), nil
+}
+
+// readings are the erasures of what entries say about whom somebody has looked for;
+// that somebody has looked stays.
+func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasure, err error) {
+	if len(o.Sought) == 0 {
+		return nil, nil
+	}
+	fields, err := committing(ctx, s.pool, o.Sought, 0, math.MaxInt64)
+	var found []Row
+	if err == nil {
+		found, err = find(ctx, s.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for who has asked about the person: %w", err)
+	}
+	for _, row := range found {
+		if row.Leaf.Kind == journal.KindEvidenceRead {
+			list = append(list, vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground,
+				Target: &row.Index, Fields: fields[row.Index], Leaf: leafDigest(row.Bytes)})
+		}
+	}
+	return list, nil
+}
+
+func (s *Store) erase(ctx context.Context, list []vault.Erasure, by, confirmed string) (did int, err error) {
+	return erase(ctx, s.pool, s.opts.Vault, list, by, confirmed)
+}
+
+// erase notes who has ordered, in the database, and what, in the vault's register;
+// takes the keys; and then does the rest in one transaction. Vault.Erase says why in
+// this order. What is left after a crash is finished by Reerase, which every node
+// calls again and again, in the names that were noted.
+func erase(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure, by, confirmed string) (did int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	ids := make([][16]byte, len(list))
+	for i := range list {
+		id, err := uuid.Parse(list[i].ID)
+		if err != nil {
+			return 0, fmt.Errorf("erasure %q: %w", list[i].ID, err)
+		}
+		ids[i] = id
+	}
+	if _, err := pool.Exec(ctx, "INSERT INTO content_ordered (id, at, ordered, confirmed) SELECT id, $2, $3, $4 FROM unnest($1::uuid[]) id ON CONFLICT DO NOTHING", ids, list[0].At, by, confirmed); err != nil {
+		return 0, fmt.Errorf("noting who has ordered an erasure: %w", err)
+	}
+	if err := v.Erase(list...); err != nil {
+		return 0, err
+	}
+	if did, err = carryOut(ctx, pool, list, by, confirmed); err != nil {
+		return 0, fmt.Errorf("%w: the keys are gone, the bytes are not: %w", vault.ErrUnfinished, err)
+	}
+	return did, nil
+}
+
+// Erasable is what an order would erase, as whoever orders it can tell it from others.
+type Erasable struct {
+	ID         string    `json:"id"` // ours, or the incident of a refused call
+	MessageID  string    `json:"messageId,omitempty"`
+	Direction  string    `json:"direction,omitempty"`
+	Service    string    `json:"service,omitempty"`
+	Sender     string    `json:"sender,omitempty"`
+	Recipients []string  `json:"recipients,omitempty"`
+	At         time.Time `json:"at"`
+	Refused    bool      `json:"refused,omitempty"`
+	Erased     bool      `json:"erased,omitempty"` // already
+}
+
+// Erasables tells of messages and refused calls, in the order of their times.
+func (s *Store) Erasables(ctx context.Context, messages []uuid.UUID, incidents []string) ([]Erasable, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT id::text, message_id, direction, service, sender, ARRAY(SELECT r->>'s' FROM jsonb_array_elements(recipients) r), accepted, false, codec = $3 FROM message WHERE id = ANY ($1)
+		UNION ALL SELECT incident, coalesce(event->>'messageId', ''), '', coalesce(event->>'service', ''), coalesce(event->>'sender', ''), '{}', at, true, codec = $3 FROM refusal WHERE incident = ANY ($2)
+		ORDER BY 7, 1`, raw(messages), incidents, codecErased)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Erasable])
+	if err != nil {
+		return nil, fmt.Errorf("telling of what is to be erased: %w", err)
+	}
+	return list, nil
 }
 
 // waitingSQL are the messages that are still on their way, or an event of which has
@@ -114,52 +207,57 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	return items, nil
 }
 
-func (s *Store) carryOut(ctx context.Context, e vault.Erasure, by, confirmed string) (did int, err error) {
-	did, err = carryOut(ctx, s.pool, e, by, confirmed)
-	for _, it := range e.Items {
-		s.fresh.drop(uuid.UUID(it.ID))
-	}
-	return did, err
-}
-
-// carryOut does in the database what a line of the register says, whose keys have
+// carryOut does in the database what lines of the register say, whose keys have
 // gone: bytes, values, the mark of it and the entries that tell of it, in one
-// transaction. Done again it finds nothing to do; did counts what it found.
-func carryOut(ctx context.Context, pool *sessions, e vault.Erasure, by, confirmed string) (did int, err error) {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return 0, err
-	}
-	id, err := uuid.Parse(e.ID)
-	if err != nil {
-		return 0, fmt.Errorf("erasure %q: %w", e.ID, err)
-	}
+// transaction. Done again it finds nothing to do; did counts what it found. by and
+// confirmed are who did it where nobody is noted as having ordered it.
+func carryOut(ctx context.Context, pool *sessions, list []vault.Erasure, by, confirmed string) (did int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-			[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
-			return err
-		}
-		c := carrying{tx: tx, e: e, id: id, did: &did}
-		if by != "" {
-			c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
-		}
-		if confirmed != "" {
-			c.actors = append(c.actors, journal.PersonalField{Field: "confirmed-by", Value: confirmed})
-		}
 		did = 0
-		if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
-			return err
+		for _, e := range list {
+			if err := carryOutOne(ctx, tx, e, by, confirmed, &did); err != nil {
+				return err
+			}
 		}
-		encoded, err := encodeEvents(c.events)
-		if err == nil && len(encoded) > 0 {
-			_, err = tx.Exec(ctx, recordSQL, encoded)
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("erasing: %w", err)
 	}
 	return did, nil
+}
+
+func carryOutOne(ctx context.Context, tx pgx.Tx, e vault.Erasure, by, confirmed string, did *int) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.Parse(e.ID)
+	if err != nil {
+		return fmt.Errorf("erasure %q: %w", e.ID, err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO content_erasure (id, at, ground, class, before, line) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		[16]byte(id), e.At, e.Ground, e.Class, timeOrNull(e.Before), string(line)); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, "DELETE FROM content_ordered WHERE id = $1 RETURNING ordered, confirmed", [16]byte(id)).Scan(&by, &confirmed); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	c := carrying{tx: tx, e: e, id: id, did: did}
+	if by != "" {
+		c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
+	}
+	if confirmed != "" {
+		c.actors = append(c.actors, journal.PersonalField{Field: "confirmed-by", Value: confirmed})
+	}
+	if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
+		return err
+	}
+	encoded, err := encodeEvents(c.events)
+	if err == nil && len(encoded) > 0 {
+		_, err = tx.Exec(ctx, recordSQL, encoded)
+	}
+	return err
 }
 
 // carrying is an erasure in its transaction.
@@ -176,8 +274,17 @@ func (c *carrying) event() journal.Event {
 	return journal.Event{Kind: journal.KindErased, Time: c.e.At, Fields: []string{FieldContent}, Ground: c.e.Ground, Personal: c.actors}
 }
 
-// began is the first entry of a message or incident.
-const began = `(SELECT min(idx) FROM journal_entry j WHERE %s)`
+// entries are those of messages or incidents.
+func (c *carrying) entries(ctx context.Context, s sought) (all []Row, began map[string]int64, err error) {
+	if all, err = find(ctx, c.tx, s); err != nil {
+		return nil, nil, fmt.Errorf("the entries of what is erased: %w", err)
+	}
+	began = map[string]int64{} // by the id that it was looked for by: the first of each
+	for i := len(all) - 1; i >= 0; i-- {
+		began[all[i].Leaf.Message], began[all[i].Leaf.Incident] = all[i].Index, all[i].Index
+	}
+	return all, began, nil
+}
 
 func (c *carrying) messages(ctx context.Context) error {
 	var ids [][16]byte
@@ -204,19 +311,22 @@ func (c *carrying) messages(ctx context.Context) error {
 			return err
 		}
 	}
-	gone, err := c.openings(ctx, "message", names)
+	entries, began, err := c.entries(ctx, sought{messages: names})
+	if err != nil {
+		return err
+	}
+	gone, err := c.openings(ctx, entries)
 	if err != nil {
 		return err
 	}
 	rows, _ := c.tx.Query(ctx, `UPDATE message m SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1) AND codec <> 4
-		RETURNING id, message_id, original, direction, service, version, `+fmt.Sprintf(began, "j.message = m.id::text"), pgx.QueryExecModeCacheDescribe, ids)
+		RETURNING id, message_id, original, direction, service, version`, pgx.QueryExecModeCacheDescribe, ids)
 	var ev journal.Event
 	var id [16]byte
-	var target *int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version, &target}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version}, func() error {
 		out := c.event()
 		out.Message, out.MessageID, out.Original, out.Direction, out.Service, out.Version = uuid.UUID(id).String(), ev.MessageID, ev.Original, ev.Direction, ev.Service, ev.Version
-		out.Target = clone(target)
+		out.Target = targetOf(began, out.Message)
 		c.events = append(c.events, out)
 		*c.did++
 		return nil
@@ -227,18 +337,26 @@ func (c *carrying) messages(ctx context.Context) error {
 	return err
 }
 
-func clone(n *int64) *int64 {
-	if n == nil {
-		return nil
+// targetOf is the first entry of a message or incident; nil: there is none.
+func targetOf(began map[string]int64, id string) *int64 {
+	if first, ok := began[id]; ok {
+		return &first
 	}
-	return new(*n)
+	return nil
 }
 
-// openings removes the values behind the entries of a message or incident, but not
+// openings removes the values behind the entries of messages or incidents, but not
 // those of entries that tell of readings and erasures: these are other people's.
-func (c *carrying) openings(ctx context.Context, by string, names []string) (int64, error) {
-	tag, err := c.tx.Exec(ctx, `DELETE FROM journal_open o USING journal_entry j
-		WHERE j.`+by+` = ANY ($1) AND j.`+by+` <> '' AND j.kind NOT IN ('erased', 'evidence-read', 'config-changed') AND o.idx = j.idx`, names)
+func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
+	var indexes []int64
+	for i := range entries {
+		switch entries[i].Leaf.Kind {
+		case journal.KindErased, journal.KindEvidenceRead, journal.KindConfigChanged:
+		default:
+			indexes = append(indexes, entries[i].Index)
+		}
+	}
+	tag, err := c.tx.Exec(ctx, "DELETE FROM journal_open WHERE idx = ANY ($1)", indexes)
 	return tag.RowsAffected(), err
 }
 
@@ -271,19 +389,22 @@ func (c *carrying) refusals(ctx context.Context) error {
 	if len(incidents) == 0 {
 		return nil
 	}
-	if _, err := c.openings(ctx, "incident", incidents); err != nil {
+	entries, began, err := c.entries(ctx, sought{incidents: incidents})
+	if err != nil {
+		return err
+	}
+	if _, err := c.openings(ctx, entries); err != nil {
 		return err
 	}
 	if _, err := c.tx.Exec(ctx, "INSERT INTO content_erased (item, erasure) SELECT id::uuid, $2 FROM unnest($1::text[]) id ON CONFLICT DO NOTHING", incidents, [16]byte(c.id)); err != nil {
 		return err
 	}
 	rows, _ := c.tx.Query(ctx, `UPDATE refusal r SET codec = 4, dictionary = 0, body = '', event = event - 'digest' - 'personal' WHERE incident = ANY ($1) AND codec <> 4
-		RETURNING incident, `+fmt.Sprintf(began, "j.incident = r.incident"), incidents)
+		RETURNING incident`, incidents)
 	var incident string
-	var target *int64
-	_, err := pgx.ForEachRow(rows, []any{&incident, &target}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&incident}, func() error {
 		out := c.event()
-		out.Incident, out.Target = incident, clone(target)
+		out.Incident, out.Target = incident, targetOf(began, incident)
 		c.events = append(c.events, out)
 		*c.did++
 		return nil
@@ -296,8 +417,15 @@ func (c *carrying) values(ctx context.Context) error {
 	if c.e.Target == nil {
 		return nil
 	}
-	rows, _ := c.tx.Query(ctx, `DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2)
-		AND NOT EXISTS (SELECT FROM journal_entry j WHERE j.idx = $1 AND encode(sha256(leaf), 'hex') <> $3) RETURNING field`, *c.e.Target, c.e.Fields, c.e.Leaf)
+	row, err := entryAt(ctx, c.tx, *c.e.Target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case leafDigest(row.Bytes) != c.e.Leaf:
+		return nil // another log's entry
+	}
+	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
 	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(gone) == 0 {
 		return err
@@ -374,9 +502,12 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			if err := s.opts.Vault.Erase(e); err != nil {
 				return out, err
 			}
-			did, err := s.carryOut(ctx, e, by, "")
+			did, err := carryOut(ctx, s.pool, []vault.Erasure{e}, by, "")
 			if err != nil {
 				return out, err
+			}
+			for _, it := range e.Items {
+				s.fresh.drop(uuid.UUID(it.ID))
 			}
 			if e.Class != "" {
 				ended, err := s.wipe(ctx, e)
@@ -387,6 +518,10 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			}
 			out.Content += did
 		}
+	}
+	// Whose order came to nothing: all of the register is carried out by now.
+	if _, err := s.pool.Exec(ctx, "DELETE FROM content_ordered WHERE at < now() - interval '1 day' AND keys = '{}'"); err != nil {
+		return out, err
 	}
 	return out, nil
 }

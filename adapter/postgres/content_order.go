@@ -25,8 +25,23 @@ type Proposal struct {
 	Fields    []string  `json:"fields,omitempty"`
 }
 
-// proposalLife is how long a proposal waits; whoever proposes the next one removes
-// those that are over.
+// kept is a proposal as it is kept: what it is to find people by, who are not named, is
+// nobody else's business.
+type kept struct {
+	Proposal
+	Sought [][]byte `json:"sought,omitempty"` // EraseOrder.Sought
+}
+
+// Confirmed is what became of a proposal.
+type Confirmed struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Erased int       `json:"erased"`
+	Before bool      `json:"-"` // it had been confirmed already, and nothing was done
+}
+
+// proposalLife is how long a proposal waits, and what became of it is remembered;
+// whoever proposes the next one removes those that are over, and so does retention.
 const proposalLife = 7 * 24 * time.Hour
 
 // ErrSameActor says that who proposed an erasure cannot be who confirms it.
@@ -40,7 +55,7 @@ func (s *Store) Propose(ctx context.Context, o EraseOrder) (id string, err error
 	} else if err != nil {
 		return "", waits
 	}
-	p := Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: o.At, By: o.By, Ground: o.Ground, Incidents: o.Incidents}
+	p := kept{Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: o.At, By: o.By, Ground: o.Ground, Incidents: o.Incidents}, o.Sought}
 	for _, m := range o.Messages {
 		p.Messages = append(p.Messages, m.String())
 	}
@@ -49,26 +64,36 @@ func (s *Store) Propose(ctx context.Context, o EraseOrder) (id string, err error
 
 // ProposeValues keeps an order to erase values (Journal.Erase) until Confirm.
 func (s *Store) ProposeValues(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) (id string, err error) {
-	p := Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: now, By: by, Ground: ground, Target: &index, Fields: fields}
+	p := kept{Proposal: Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: now, By: by, Ground: ground, Target: &index, Fields: fields}}
 	return p.ID, s.propose(ctx, p)
 }
 
-func (s *Store) propose(ctx context.Context, p Proposal) error {
+func (s *Store) propose(ctx context.Context, p kept) error {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, "WITH d AS (DELETE FROM content_order WHERE at < $2) INSERT INTO content_order (id, at, proposal) VALUES ($1, $3, $4)",
-		p.ID, p.At.Add(-proposalLife), p.At, string(text))
-	if err != nil {
+	if err := s.endProposals(ctx, p.At); err != nil {
+		return err
+	}
+	if _, err := s.pool.Exec(ctx, "INSERT INTO content_order (id, at, proposal) VALUES ($1, $2, $3)", p.ID, p.At, string(text)); err != nil {
 		return fmt.Errorf("keeping a proposal: %w", err)
+	}
+	return nil
+}
+
+// endProposals removes those that are over.
+func (s *Store) endProposals(ctx context.Context, now time.Time) error {
+	_, err := s.pool.Exec(ctx, "DELETE FROM content_order WHERE at < $1", now.Add(-proposalLife))
+	if err != nil {
+		return fmt.Errorf("removing proposals that are over: %w", err)
 	}
 	return nil
 }
 
 // Proposals are the orders that wait for another operator.
 func (s *Store) Proposals(ctx context.Context, now time.Time) ([]Proposal, error) {
-	rows, _ := s.pool.Query(ctx, "SELECT proposal FROM content_order WHERE at >= $1 ORDER BY at", now.Add(-proposalLife))
+	rows, _ := s.pool.Query(ctx, "SELECT proposal FROM content_order WHERE at >= $1 AND done IS NULL ORDER BY at", now.Add(-proposalLife))
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p Proposal, err error) {
 		var text []byte
 		if err = r.Scan(&text); err == nil {
@@ -79,34 +104,49 @@ func (s *Store) Proposals(ctx context.Context, now time.Time) ([]Proposal, error
 }
 
 // Confirm carries out what another operator has proposed. A crash before its end
-// leaves the proposal, and it may be confirmed again.
-func (s *Store) Confirm(ctx context.Context, id, by string, now time.Time) (n int, err error) {
-	var text []byte
-	err = s.pool.QueryRow(ctx, "SELECT proposal FROM content_order WHERE id::text = $1 AND at >= $2", id, now.Add(-proposalLife)).Scan(&text)
+// leaves the proposal, and it may be confirmed again; confirmed once more it says what
+// became of it. An unknown one, or one that is over, is adapter.ErrNotFound.
+func (s *Store) Confirm(ctx context.Context, id, by string, now time.Time) (c Confirmed, err error) {
+	var text, done []byte
+	err = s.pool.QueryRow(ctx, "SELECT proposal, done FROM content_order WHERE id::text = $1 AND at >= $2", id, now.Add(-proposalLife)).Scan(&text, &done)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("proposal %s: %w", id, adapter.ErrNotFound)
-	}
-	var p Proposal
-	if err == nil {
-		err = json.Unmarshal(text, &p)
+		return c, fmt.Errorf("proposal %s: %w", id, adapter.ErrNotFound)
 	}
 	if err != nil {
-		return 0, err
+		return c, err
+	}
+	if done != nil {
+		c.Before = true
+		return c, json.Unmarshal(done, &c)
+	}
+	var p kept
+	if err := json.Unmarshal(text, &p); err != nil {
+		return c, err
 	}
 	if p.By == by {
-		return 0, ErrSameActor
+		return c, ErrSameActor
 	}
+	c = Confirmed{By: by, At: now}
+	if c.Erased, err = s.confirmed(ctx, &p, by, now); err != nil {
+		return c, err
+	}
+	if done, err = json.Marshal(c); err != nil {
+		return c, err
+	}
+	// Of what it was found by nothing is kept.
+	_, err = s.pool.Exec(ctx, "UPDATE content_order SET done = $2, proposal = proposal - 'sought' WHERE id::text = $1", id, string(done))
+	return c, err
+}
+
+func (s *Store) confirmed(ctx context.Context, p *kept, by string, now time.Time) (int, error) {
 	if p.Target != nil {
 		if s.opts.Vault == nil {
 			return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
 		}
 		gone, err := eraseValues(ctx, s.pool, s.opts.Vault, *p.Target, p.Fields, p.Ground, p.By, by, now)
-		if err != nil {
-			return 0, err
-		}
-		return len(gone), s.done(ctx, id)
+		return len(gone), err
 	}
-	o := EraseOrder{Incidents: p.Incidents, Ground: p.Ground, By: p.By, Confirmed: by, At: now}
+	o := EraseOrder{Incidents: p.Incidents, Sought: p.Sought, Ground: p.Ground, By: p.By, Confirmed: by, At: now}
 	for _, m := range p.Messages {
 		u, err := uuid.Parse(m)
 		if err != nil {
@@ -114,13 +154,5 @@ func (s *Store) Confirm(ctx context.Context, id, by string, now time.Time) (n in
 		}
 		o.Messages = append(o.Messages, u)
 	}
-	if n, err = s.EraseContent(ctx, o); err != nil {
-		return n, err
-	}
-	return n, s.done(ctx, id)
-}
-
-func (s *Store) done(ctx context.Context, id string) error {
-	_, err := s.pool.Exec(ctx, "DELETE FROM content_order WHERE id::text = $1", id)
-	return err
+	return s.EraseContent(ctx, o)
 }

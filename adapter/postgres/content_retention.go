@@ -130,7 +130,7 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 	if r.Refused > 0 {
 		end(ended{refused: true}, r.Refused)
 	}
-	all = append(all, r.Store.endPending(ctx, now, r.Ground))
+	all = append(all, r.Store.endPending(ctx, now, r.Ground), r.Store.endProposals(ctx, now))
 	if !ever && longest > 0 && errors.Join(all...) == nil {
 		r.Store.keep.Store(int64(longest + rowsLonger))
 	} else {
@@ -189,7 +189,7 @@ func (s *Store) endContent(ctx context.Context, k ended, now time.Time, keep tim
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return 0, err
 	}
-	if _, err := s.carryOut(ctx, e, "", ""); err != nil {
+	if _, err := carryOut(ctx, s.pool, []vault.Erasure{e}, "", ""); err != nil {
 		return 0, err
 	}
 	return s.wipe(ctx, e)
@@ -213,7 +213,7 @@ func (s *Store) endPending(ctx context.Context, now time.Time, ground string) er
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return err
 	}
-	_, err := s.carryOut(ctx, e, "", "")
+	_, err := carryOut(ctx, s.pool, []vault.Erasure{e}, "", "")
 	return err
 }
 

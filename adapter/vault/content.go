@@ -288,6 +288,13 @@ func (v *Vault) lock() (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("vault: lock %s: %w", f.Name(), err), f.Close())
 	}
 	left, err := filepath.Glob(filepath.Join(v.dir, "*"+newSuffix))
+	// Releases before made keys in files of this name, and without the lock.
+	before, _ := filepath.Glob(filepath.Join(v.dir, ".new-*"))
+	for _, path := range before {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+			left = append(left, path)
+		}
+	}
 	for _, path := range left {
 		err = errors.Join(err, wipe(path), os.Remove(path))
 	}
@@ -307,12 +314,7 @@ func (v *Vault) write(path string, content []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("vault: %w", err)
 	}
-	f, err := os.OpenFile(path+newSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = f.Write(content)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
+	if err = v.begin(path, content); err == nil {
 		err = os.Rename(path+newSuffix, path)
 	}
 	if err == nil {
@@ -326,6 +328,20 @@ func (v *Vault) write(path string, content []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("vault: write %s: %w", path, err)
+	}
+	return nil
+}
+
+// begin writes what is to become a file, durably. A disk that is full is not left
+// fuller. The caller holds the lock.
+func (v *Vault) begin(path string, content []byte) error {
+	f, err := os.OpenFile(path+newSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path+newSuffix))
 	}
 	return nil
 }

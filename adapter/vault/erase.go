@@ -52,15 +52,19 @@ func (id *ID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Erase writes an erasure into the register and then takes the keys away: when it
+// ErrUnfinished says that an erasure is in the register and that not all of its keys
+// could be taken away. The same call ends it.
+var ErrUnfinished = errors.New("the erasure is noted and not ended")
+
+// Erase writes erasures into the register and then takes the keys away: when it
 // returns, nobody can read that content any more, wherever copies of it are. Doing
 // it twice does it once. After a crash the register names what may be left to do,
-// and the same call does it.
+// and the same call does it. An error that is not ErrUnfinished has done nothing.
 //
 // The keys go before the bytes: were it the other way round, a crash in between
 // would leave content that looks erased and that every replica and backup still
 // shows. And the register comes before both, so that the crash is known of.
-func (v *Vault) Erase(e Erasure) error {
+func (v *Vault) Erase(list ...Erasure) error {
 	unlock, err := v.lock()
 	if err != nil {
 		return err
@@ -70,12 +74,19 @@ func (v *Vault) Erase(e Erasure) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(known, func(k Erasure) bool { return k.ID == e.ID }) {
-		if err := v.note(e); err != nil {
-			return err
+	noted := make(map[string]bool, len(known))
+	for i := range known {
+		noted[known[i].ID] = true
+	}
+	if err := v.note(slices.DeleteFunc(slices.Clone(list), func(e Erasure) bool { return noted[e.ID] })); err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := v.take(e); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnfinished, err)
 		}
 	}
-	return v.take(e)
+	return nil
 }
 
 // take takes the keys away. The caller holds the lock.
@@ -209,17 +220,24 @@ func ReadErasures(text []byte) ([]Erasure, error) {
 	return all, nil
 }
 
-// note appends a line to the register. The caller holds the lock.
-func (v *Vault) note(e Erasure) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
+// note appends lines to the register. The caller holds the lock.
+func (v *Vault) note(list []Erasure) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var lines []byte
+	for _, e := range list {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		lines = append(append(lines, line...), '\n')
 	}
 	f, err := os.OpenFile(filepath.Join(v.dir, registerName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
-	err = appendLine(f, line)
+	err = appendLines(f, lines)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = syncFolder(v.dir)
 	}
@@ -229,8 +247,9 @@ func (v *Vault) note(e Erasure) error {
 	return nil
 }
 
-// appendLine writes behind the last whole line.
-func appendLine(f *os.File, line []byte) error {
+// appendLines writes behind the last whole line, all or nothing: what was written when
+// the disk was full is taken back. A crash may leave a part of it.
+func appendLines(f *os.File, lines []byte) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -247,8 +266,12 @@ func appendLine(f *os.File, line []byte) error {
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(append(line, '\n'), end); err != nil {
-		return err
+	_, err = f.WriteAt(lines, end)
+	if err = errors.Join(err, f.Sync()); err == nil {
+		return nil
 	}
-	return f.Sync()
+	if back := f.Truncate(end); back != nil {
+		return fmt.Errorf("%w: %w", ErrUnfinished, errors.Join(err, back))
+	}
+	return err
 }

@@ -31,10 +31,9 @@ type Vault struct {
 	dir   string
 	now   func() time.Time
 	mu    sync.Mutex
-	keys  map[string][]byte
-	boxes map[string]cipher.AEAD // made of keys
-	trees map[string]*grown      // of content
-	epoch int                    // counts erasures here
+	keys  map[string]*named
+	trees map[string]*grown // of content
+	epoch int               // counts erasures here
 }
 
 // Open uses a directory that only this account may enter; it is made when
@@ -43,95 +42,82 @@ func Open(dir string, now func() time.Time) (*Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	return &Vault{dir: dir, now: now, keys: map[string][]byte{}, boxes: map[string]cipher.AEAD{}, trees: map[string]*grown{}}, nil
+	return &Vault{dir: dir, now: now, keys: map[string]*named{}, trees: map[string]*grown{}}, nil
 }
 
-// key gives the named key; make says whether a missing one is made.
-func (v *Vault) key(name string, make bool) ([]byte, error) {
+// named is the key of a class and month, or the one of search tokens, as it was read.
+type named struct {
+	key   []byte
+	box   cipher.AEAD
+	asked time.Time // whether it is still there
+}
+
+// key gives the named key; make says whether a missing one is made. One that another
+// process has destroyed is missed within a second.
+func (v *Vault) key(name string, make bool) (*named, error) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if k, ok := v.keys[name]; ok {
+	k, now := v.keys[name], time.Now()
+	v.mu.Unlock() // what follows may wait for the disk, or for another process
+	if k != nil && now.Sub(k.asked) < reread {
 		return k, nil
 	}
 	if strings.ContainsAny(name, "/\\") || name == "" {
 		return nil, fmt.Errorf("journal key %q: impossible name", name)
 	}
-	path := filepath.Join(v.dir, name+".key")
+	path := filepath.Join(v.dir, name+keySuffix)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !make {
 			return nil, fmt.Errorf("journal key %s: %w", name, ErrKeyDestroyed)
 		}
-		return v.create(name, path)
+		if err := v.create(path); err != nil {
+			return nil, fmt.Errorf("make journal key %s: %w", name, err)
+		}
+		text, err = os.ReadFile(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("journal key %s: %w", name, err)
 	}
-	k, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(k) != 32 {
+	k = &named{asked: now}
+	if k.key, err = hex.DecodeString(strings.TrimSpace(string(text))); err != nil || len(k.key) != 32 {
 		return nil, fmt.Errorf("journal key %s is damaged: want 64 hex digits in %s", name, path)
 	}
+	block, err := aes.NewCipher(k.key)
+	if err == nil {
+		k.box, err = cipher.NewGCM(block)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.keys[name] = k
 	return k, nil
 }
 
-// create makes a key so that two nodes with one key directory agree on it: the
-// first link wins, the other reads it.
-func (v *Vault) create(name, path string) ([]byte, error) {
+const keySuffix = ".key"
+
+// create makes a key so that all processes with one folder agree on it: the first link
+// wins. Releases before did so without the lock.
+func (v *Vault) create(path string) error {
+	unlock, err := v.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
 	k := make([]byte, 32)
 	rand.Read(k)
-	tmp, err := os.CreateTemp(v.dir, ".new-*")
-	if err != nil {
-		return nil, fmt.Errorf("make journal key %s: %w", name, err)
+	if err := v.begin(path, []byte(hex.EncodeToString(k)+"\n")); err != nil {
+		return err
 	}
-	defer os.Remove(tmp.Name())
-	_, err = io.WriteString(tmp, hex.EncodeToString(k)+"\n")
-	if err := errors.Join(err, tmp.Chmod(0o600), tmp.Sync(), tmp.Close()); err != nil {
-		return nil, fmt.Errorf("make journal key %s: %w", name, err)
+	err = os.Link(path+newSuffix, path)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
 	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make journal key %s: %w", name, err)
-	}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		k, err = hex.DecodeString(strings.TrimSpace(string(text)))
-	}
-	if err != nil || len(k) != 32 {
-		return nil, fmt.Errorf("make journal key %s: read it back: %v", name, err)
-	}
-	if dir, err := os.Open(v.dir); err == nil {
-		err = dir.Sync()
-		dir.Close()
-		if err != nil {
-			return nil, fmt.Errorf("make journal key %s: %w", name, err)
-		}
-	}
-	v.keys[name] = k
-	return k, nil
-}
-
-func (v *Vault) box(name string, make bool) (cipher.AEAD, error) {
-	v.mu.Lock()
-	aead, ok := v.boxes[name]
-	v.mu.Unlock()
-	if ok {
-		return aead, nil
-	}
-	k, err := v.key(name, make)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(k)
-	if err != nil {
-		return nil, err
-	}
-	if aead, err = cipher.NewGCM(block); err != nil {
-		return nil, err
-	}
-	v.mu.Lock()
-	v.boxes[name] = aead
-	v.mu.Unlock()
-	return aead, nil
+	return errors.Join(err, os.Remove(path+newSuffix), syncFolder(v.dir))
 }
 
 // sealedFor ties a box to its place: moved to another entry or field, it does
@@ -143,10 +129,11 @@ func sealedFor(s *journal.Sealed) []byte {
 // Seal encrypts an opening of the entry at index.
 func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 	s := journal.Sealed{Index: index, Field: o.Field, Class: o.Class, Key: o.Class + "-" + v.now().UTC().Format("2006-01")}
-	aead, err := v.box(s.Key, true)
+	k, err := v.key(s.Key, true)
 	if err != nil {
 		return s, err
 	}
+	aead := k.box
 	plain := append(o.Salt[:], o.Value...)
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	rand.Read(nonce)
@@ -161,10 +148,11 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 // Unseal decrypts what Seal encrypted. errors.Is(err, ErrKeyDestroyed) when
 // retention has taken the key.
 func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
-	aead, err := v.box(s.Key, false)
+	k, err := v.key(s.Key, false)
 	if err != nil {
 		return journal.Opening{}, err
 	}
+	aead := k.box
 	if len(s.Box) < aead.NonceSize() {
 		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
@@ -188,39 +176,53 @@ func (v *Vault) Blind(field, value string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := hmac.New(sha256.New, k)
+	m := hmac.New(sha256.New, k.key)
 	io.WriteString(m, journal.FieldBase(field))
 	m.Write([]byte{0})
 	io.WriteString(m, value)
 	return m.Sum(nil)[:16], nil
 }
 
-// Destroy removes the keys of a class for all months before the given one and
-// says which. What they sealed is unreadable from then on, everywhere.
-func (v *Vault) Destroy(class string, before time.Time) ([]string, error) {
+// Doomed are the keys of a class for all months before the given one.
+func (v *Vault) Doomed(class string, before time.Time) ([]string, error) {
 	if !journal.ValidName(class) {
 		return nil, fmt.Errorf("retention class %q: impossible name", class)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	files, err := os.ReadDir(v.dir)
 	if err != nil {
 		return nil, fmt.Errorf("destroy journal keys: %w", err)
 	}
-	var gone []string
+	var doomed []string
 	for _, f := range files {
-		name := strings.TrimSuffix(f.Name(), ".key")
-		month, ok := strings.CutPrefix(name, class+"-")
-		at, err := time.Parse("2006-01", month)
-		if !ok || err != nil || !at.Before(before.UTC().AddDate(0, 0, 1-before.UTC().Day()).Truncate(24*time.Hour)) {
-			continue
+		name := strings.TrimSuffix(f.Name(), keySuffix)
+		of, ok := strings.CutPrefix(name, class+"-")
+		if at, err := time.Parse("2006-01", of); ok && err == nil && at.Before(month(before)) {
+			doomed = append(doomed, name)
 		}
-		if err := os.Remove(filepath.Join(v.dir, f.Name())); err != nil {
-			return gone, fmt.Errorf("destroy journal key %s: %w", name, err)
-		}
-		delete(v.keys, name)
-		delete(v.boxes, name)
-		gone = append(gone, name)
 	}
-	return gone, nil
+	return doomed, nil
+}
+
+// Destroy removes keys. What they sealed is unreadable from then on, everywhere; the
+// bytes of their files are overwritten. Doing it again ends what was cut short.
+func (v *Vault) Destroy(names []string) error {
+	unlock, err := v.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, name := range names {
+		path := filepath.Join(v.dir, name+keySuffix)
+		err := wipe(path)
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("destroy journal key %s: %w", name, err)
+		}
+		v.mu.Lock()
+		delete(v.keys, name)
+		v.mu.Unlock()
+	}
+	return syncFolder(v.dir)
 }

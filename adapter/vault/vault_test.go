@@ -1,9 +1,13 @@
 package vault_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -34,13 +38,58 @@ func TestVault(t *testing.T) {
 	if back, err := again.Unseal(s); err != nil || back != o {
 		t.Fatalf("got %+v, %v", back, err)
 	}
-	if gone, err := again.Destroy("personal", d.Clock.Now()); err != nil || len(gone) != 0 {
-		t.Errorf("destroyed %v of the running month, %v", gone, err)
+	if doomed, err := again.Doomed("personal", d.Clock.Now()); err != nil || len(doomed) != 0 {
+		t.Errorf("%v of the running month are to go, %v", doomed, err)
 	}
-	if gone, err := again.Destroy("personal", d.Clock.Now().AddDate(0, 1, 0)); err != nil || len(gone) != 1 {
-		t.Errorf("destroyed %v, %v; want the key of one month", gone, err)
+	doomed, err := again.Doomed("personal", d.Clock.Now().AddDate(0, 1, 0))
+	if err != nil || len(doomed) != 1 {
+		t.Fatalf("%v are to go, %v; want the key of one month", doomed, err)
+	}
+	file, err := os.Open(filepath.Join(d.Dir, "keys", doomed[0]+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for range 2 {
+		if err := again.Destroy(doomed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := io.ReadAll(file); err != nil || len(bytes.Trim(left, "\x00")) > 0 {
+		t.Errorf("the bytes of the key's file are still there: %q, %v", left, err)
 	}
 	if _, err := again.Unseal(s); !errors.Is(err, vault.ErrKeyDestroyed) {
 		t.Errorf("got %v, want ErrKeyDestroyed", err)
+	}
+	// The process that had the key in use misses it.
+	for end := time.Now().Add(20 * time.Second); !errors.Is(err, vault.ErrKeyDestroyed); time.Sleep(50 * time.Millisecond) {
+		if _, err = d.Vault.Unseal(s); time.Now().After(end) {
+			t.Fatalf("another process still opens the value: %v", err)
+		}
+	}
+}
+
+// A release before made keys in files of their own names: what a crash has left of that
+// is a key, and goes; what may be being made is left alone.
+func TestKeysThatACrashLeftAreClearedAway(t *testing.T) {
+	dir := t.TempDir()
+	old, young := filepath.Join(dir, ".new-1"), filepath.Join(dir, ".new-2")
+	for _, name := range []string{old, young} {
+		if err := os.WriteFile(name, []byte("0123456789abcdef"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Seal(1, journal.Opening{Field: "snils", Class: "personal", Value: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*new*")); err != nil || len(left) != 1 || left[0] != young {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -282,7 +282,8 @@ func TestTheDeskAtATerminal(t *testing.T) {
 		var trace console.Trace
 		d.json(&trace, "journal", "trace", d.traced)
 		erase := []string{"journal", "erase", "--content", "--message", d.traced, "--exchange"}
-		if out := d.good(append(erase, "--dry-run")...); !strings.Contains(out, "2 would be erased") || !strings.Contains(out, trace.Messages[0].Message) {
+		if out := d.good(append(erase, "--dry-run")...); !strings.Contains(out, "2 would be erased") || !strings.Contains(out, d.traced) ||
+			!strings.Contains(out, trace.Messages[0].Service) || !strings.Contains(out, "PRIMERSK") || !strings.Contains(out, "ROSREESTR") || !strings.Contains(out, "response") {
 			t.Errorf("the count: %s", out)
 		}
 		if code, _, errOut := d.run(append(erase, "--ground", "order 7")...); code != exitNo || !strings.Contains(errOut, "--count 2") {

@@ -106,12 +106,32 @@ func (c *journalEraseCmd) content(ctx context.Context, out *stdio, desk *deskCli
 		return table(out.out, rows)
 	case c.DryRun:
 		fmt.Fprintf(out.out, "%d would be erased\n", done.Count)
-		for _, id := range done.Messages {
-			fmt.Fprintf(out.out, "  %s\n", id)
+		if len(done.Found) == 0 {
+			return nil
 		}
-		if more := done.Count - len(done.Messages); more > 0 && len(done.Messages) > 0 {
-			fmt.Fprintf(out.out, "  and %d more\n", more)
+		rows := [][]string{{"TIME", "WHAT", "SERVICE", "FROM", "TO", "MESSAGE"}}
+		for _, m := range done.Found {
+			what := m.Direction
+			if m.Refused {
+				what = "refused call"
+			}
+			if m.Erased {
+				what += ", erased already"
+			}
+			id := m.MessageID
+			if id == "" {
+				id = m.ID
+			}
+			rows = append(rows, []string{m.At.Format(time.RFC3339), what, console.Visible(m.Service), console.Visible(m.Sender), console.Visible(strings.Join(m.Recipients, ", ")), console.Visible(id)})
 		}
+		if err := table(out.out, rows); err != nil {
+			return err
+		}
+		if more := done.Count - len(done.Found); more > 0 {
+			fmt.Fprintf(out.out, "and %d more\n", more)
+		}
+	case done.Before != nil:
+		fmt.Fprintf(out.out, "%s had confirmed it at %s: %d were erased then, nothing was left to do\n", console.Visible(done.Before.By), done.Before.At.Format(time.RFC3339), done.Before.Erased)
 	case done.Proposal != "":
 		fmt.Fprintf(out.out, "%d are to be erased; another operator confirms it: mezhved journal erase --confirm %s\n", done.Count, done.Proposal)
 	default:

@@ -20,17 +20,6 @@ import (
 	"mezhved/adapter/journal/journaltest"
 )
 
-// quickDir is a folder of the test's own where syncing costs nothing, if the system
-// has one.
-func quickDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "mezhved-mirror-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // history is a log as it was at several times.
 type history struct {
 	*journaltest.Desk
@@ -99,7 +88,7 @@ func (h *history) verify(dir string) []string {
 // quick one shows: not a fork, unless the mirror's own tiles say so.
 func TestMirrorIsShownAnOlderState(t *testing.T) {
 	h := newHistory(t, 200, 500, 70, 400)
-	dir := quickDir(t)
+	dir := journaltest.QuickDir(t)
 	h.must(dir, 0)
 	h.must(dir, 2)
 	for state := range 2 {
@@ -124,7 +113,7 @@ func TestMirrorIsShownAnOlderState(t *testing.T) {
 func TestMirrorKeepsTheProofOfAFork(t *testing.T) {
 	h := newHistory(t, 210, 500, 400)
 	for _, n := range []int{100, 256, 500, 900, 1500} {
-		dir := quickDir(t)
+		dir := journaltest.QuickDir(t)
 		h.must(dir, 0)
 		h.must(dir, 1)
 		other := h.Forged(99, n)
@@ -152,7 +141,7 @@ func TestMirrorKeepsTheProofOfAFork(t *testing.T) {
 // fetched is named.
 func TestMirrorMendsItself(t *testing.T) {
 	h := newHistory(t, 220, 700, 500)
-	honest := quickDir(t)
+	honest := journaltest.QuickDir(t)
 	h.must(honest, 0)
 	h.must(honest, 1)
 	edge := func(level int) string {
@@ -163,7 +152,7 @@ func TestMirrorMendsItself(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 4; return b }
 	for _, name := range []string{"tile/entries/001", edge(journal.EntriesLevel), "tile/0/001", edge(0), edge(1), "checkpoint"} {
 		for what, damage := range map[string]func([]byte) []byte{"missing": nil, "cut": cut, "flipped": flip, "empty": func([]byte) []byte { return nil }} {
-			dir := filepath.Join(quickDir(t), "m")
+			dir := filepath.Join(journaltest.QuickDir(t), "m")
 			if err := os.CopyFS(dir, os.DirFS(honest)); err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +195,7 @@ func TestMirrorMendsItself(t *testing.T) {
 // person has looked; the visit does its work nevertheless.
 func TestMirrorMissesWhatItRemembered(t *testing.T) {
 	h := newHistory(t, 230, 300, 300, 300, 300)
-	honest := quickDir(t)
+	honest := journaltest.QuickDir(t)
 	for state := range 3 {
 		h.must(honest, state)
 	}
@@ -229,7 +218,7 @@ func TestMirrorMissesWhatItRemembered(t *testing.T) {
 		{"mirror.json", "empty", func([]byte) []byte { return nil }},
 	} {
 		t.Run(c.name+" "+c.what, func(t *testing.T) {
-			dir := filepath.Join(quickDir(t), "m")
+			dir := filepath.Join(journaltest.QuickDir(t), "m")
 			if err := os.CopyFS(dir, os.DirFS(honest)); err != nil {
 				t.Fatal(err)
 			}
@@ -270,7 +259,7 @@ func TestMirrorMissesWhatItRemembered(t *testing.T) {
 	}
 	// With nothing but the checkpoints, and with nothing but mirror.json, all is known.
 	for _, gone := range []string{"mirror.json", last} {
-		dir := filepath.Join(quickDir(t), "m")
+		dir := filepath.Join(journaltest.QuickDir(t), "m")
 		if err := errors.Join(os.CopyFS(dir, os.DirFS(honest)), os.Remove(filepath.Join(dir, gone))); err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +276,7 @@ func TestMirrorMissesWhatItRemembered(t *testing.T) {
 // another key: the tiles of the one would take the place of the other's.
 func TestMirrorIsNotPointedAtAnotherLog(t *testing.T) {
 	h := newHistory(t, 235, 300, 100)
-	dir := quickDir(t)
+	dir := journaltest.QuickDir(t)
 	h.must(dir, 0)
 	before := filesOf(t, dir)
 	desk := journaltest.NewDesk(t)
@@ -340,7 +329,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 // A checkpoint that an earlier policy accepted is verified under that policy.
 func TestMirrorUnderAnotherPolicy(t *testing.T) {
 	h := newHistory(t, 240, 300, 100)
-	dir := quickDir(t)
+	dir := journaltest.QuickDir(t)
 	h.must(dir, 0)
 	_, witness, err := journal.NewKey("w")
 	if err != nil {
@@ -542,7 +531,7 @@ func TestMirrorWhateverHappens(t *testing.T) {
 	}
 	for range rounds {
 		seed := rand.Uint64()
-		c := &campaign{history: h, T: t, r: rand.New(rand.NewPCG(seed, 1)), dir: filepath.Join(quickDir(t), "m")}
+		c := &campaign{history: h, T: t, r: rand.New(rand.NewPCG(seed, 1)), dir: filepath.Join(journaltest.QuickDir(t), "m")}
 		c.say("seed %d", seed)
 		for range 8 {
 			if c.r.IntN(4) == 0 {

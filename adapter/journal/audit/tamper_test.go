@@ -40,9 +40,12 @@ func TestNoMutationOfALogGoesUnnoticed(t *testing.T) {
 			continue
 		}
 		if name == "checkpoint" {
-			// The note format ignores signature lines of unknown keys. Everything
-			// that the checkpoint says was compared above.
-			continue
+			// The note format ignores signature lines of unknown keys, and the policy
+			// does not ask for the line with the log's time: it may be lost, never
+			// another. All else that the checkpoint says was compared above.
+			if c, err := d.Policy.Open(bad[name]); err == nil && (c.Signed.IsZero() || c.Signed.Equal(honest.Signed)) {
+				continue
+			}
 		}
 		t.Fatalf("%s was changed and nobody noticed", name)
 	}

@@ -144,6 +144,14 @@ func (d *Desk) Exhibited(book *Book, messages ...audit.Exhibit) ([]byte, []int64
 	var out bytes.Buffer
 	read := journal.Event{Time: d.Clock.Now(), Message: fmt.Sprintf("read-%d", head.Tree.N), Fields: []string{"snils"}, Ground: "check of a complaint",
 		Personal: []journal.PersonalField{{Field: "actor", Value: "auditor"}}}
-	d.ok(d.Bundler(book).Write(context.Background(), &out, "message 5e0f", exhibits, read))
+	bundler := d.Bundler(book)
+	if d.TSA != nil {
+		c := d.Checkpoint(book)
+		body, err := journal.CheckpointBody(c.Note)
+		d.ok(err)
+		stamped := &journal.Stamped{Checkpoint: c.Note, Token: d.TSA(body)}
+		bundler.Stamped = func(context.Context, int64) (*journal.Stamped, error) { return stamped, nil }
+	}
+	d.ok(bundler.Write(context.Background(), &out, "message 5e0f", exhibits, read))
 	return out.Bytes(), indexes
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ type Desk struct {
 	Signer *clerk.FileSigner
 	Vault  *vault.Vault
 	Policy *journal.Policy
+	TSA    func(octets []byte) []byte // puts a time stamp over the checkpoints that bundles enclose; nil: none
 }
 
 // Origin is the name of the logs that desks make.
@@ -69,6 +71,17 @@ func NewDesk(t testing.TB) *Desk {
 	d.Policy, err = journal.LogPolicy(public)
 	d.ok(err)
 	return d
+}
+
+// Second gives the log a second key, ML-DSA-44, from now on, and a policy that wants it.
+func (d *Desk) Second() {
+	d.T.Helper()
+	skey, vkey, err := journal.NewMLDSAKey(Origin)
+	d.ok(err)
+	d.Signer.MLDSA, err = journal.ParseMLDSAKey(skey)
+	d.ok(err)
+	d.Policy, err = journal.ParsePolicy([]byte(strings.TrimSuffix(string(d.Policy.Text()), "quorum none\n") + "witness second " + vkey + "\nquorum second\n"))
+	d.ok(err)
 }
 
 func (d *Desk) ok(err error) {

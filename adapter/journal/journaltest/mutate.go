@@ -25,6 +25,16 @@ func Mutations(t testing.TB) int {
 	return 1000
 }
 
+// CostlyMutations is Mutations for what takes milliseconds to try: fewer, unless
+// MEZHVED_MUTATIONS says how many.
+func CostlyMutations(t testing.TB) int {
+	n := Mutations(t)
+	if os.Getenv("MEZHVED_MUTATIONS") == "" {
+		n /= 5
+	}
+	return n
+}
+
 // Mutate changes, adds, removes or moves bytes; the result differs from b.
 func Mutate(r *rand.Rand, b []byte) []byte {
 	for {
@@ -64,6 +74,17 @@ func Random(t testing.TB) *rand.Rand {
 	}
 	t.Logf("MEZHVED_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 7))
+}
+
+// QuickDir is a folder of the test's own where syncing costs nothing, if the system
+// has one.
+func QuickDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "mezhved-mirror-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // FS is a folder of files in memory.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -73,4 +74,26 @@ func (s *Sender) Request(xop bool) []byte {
 	c := &envelopes.SendRequestCall{MessageID: MessageID, Content: tape.NodeAt(0),
 		Headers: []envelopes.AttachmentHeader{{ContentID: "plan", MimeType: "text/plain", PKCS7: pkcs7}}, Attachments: []envelopes.Attachment{{ID: "plan", Content: file}}}
 	return s.Sign(c.Build(envelopes.V12, xop))
+}
+
+// Poll is a signed GetRequest.
+func (s *Sender) Poll(at time.Time) []byte {
+	s.T.Helper()
+	return s.Sign((&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: at}).Build(envelopes.V12))
+}
+
+// Delivery is what the bus answers to a poll a second after the message of the event.
+func (s *Sender) Delivery(e journal.Event) []byte {
+	s.T.Helper()
+	return s.Sign(envelopes.BuildRequestDelivery(envelopes.V12, envelopes.RequestDelivery{
+		Data:     envelopes.Fragment{XML: []byte(`<typ:SenderProvidedRequestData xmlns:typ="` + envelopes.V12.TypesSpace() + `" Id="D"/>`)},
+		Metadata: envelopes.Metadata{MessageID: e.MessageID, Type: envelopes.TypeRequest, Sent: e.Time, Delivered: e.Time.Add(time.Second)},
+		ReplyTo:  "somewhere",
+	}))
+}
+
+// Ack is a signed Ack.
+func (s *Sender) Ack(message string, accepted bool) []byte {
+	s.T.Helper()
+	return s.Sign((&envelopes.AckCall{MessageID: message, Accepted: accepted}).Build(envelopes.V12))
 }

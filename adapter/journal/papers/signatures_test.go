@@ -126,8 +126,8 @@ func TestSignaturesOfReceipts(t *testing.T) {
 	b := newBus(t)
 	e, other := accepted(1)[0], accepted(2)[1]
 	e.MessageID = journaltest.MessageID // which the entries are of
-	poll := b.sender.Sign((&envelopes.PollCall{Operation: envelopes.GetRequest, Timestamp: journaltest.Start}).Build(envelopes.V12))
-	ack := b.sender.Sign((&envelopes.AckCall{MessageID: e.MessageID, Accepted: true}).Build(envelopes.V12))
+	poll := b.sender.Poll(journaltest.Start)
+	ack := b.sender.Ack(e.MessageID, true)
 	check := func(poll, answer, ack []byte, want string) {
 		t.Helper()
 		bundle := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Signer.Certificate().DER, Poll: poll, Answer: answer, Ack: ack})
@@ -148,18 +148,38 @@ func TestSignaturesOfReceipts(t *testing.T) {
 			t.Errorf("got %s, want %s", names, want)
 		}
 	}
-	check(poll, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller")
-	check(poll, b.delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(other.MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(e), bytes.Replace(ack, []byte(e.MessageID), []byte(other.MessageID), 1), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
 	// What holds, and is of another message or another kind, proves nothing of this one.
-	signed := func(d envelopes.Draft) []byte { return b.sender.Sign(d) }
-	check(poll, b.delivery(e), signed((&envelopes.AckCall{MessageID: other.MessageID, Accepted: true}).Build(envelopes.V12)), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
-	check(poll, b.delivery(e), signed((&envelopes.AckCall{MessageID: e.MessageID}).Build(envelopes.V12)), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
-	check(poll, b.delivery(e), poll, "ack: caller bad, answer: bus, caller, file plan, poll: caller")
-	check(poll, b.delivery(other), ack, "ack: caller, answer: bus bad, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(e), b.sender.Ack(other.MessageID, true), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(e), b.sender.Ack(e.MessageID, false), "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(e), poll, "ack: caller bad, answer: bus, caller, file plan, poll: caller")
+	check(poll, b.sender.Delivery(other), ack, "ack: caller, answer: bus bad, caller, file plan, poll: caller")
 	check(poll, b.receipt(envelopes.V12, e), ack, "ack: caller, answer: bus bad, caller, file plan, poll: caller")
 	check(poll, poll, ack, "ack: caller, answer: caller bad, caller, file plan, poll: caller")
-	check(ack, b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
-	check(b.delivery(e), b.delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
+	check(ack, b.sender.Delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
+	check(b.sender.Delivery(e), b.sender.Delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
+}
+
+// Who else has a certificate of the authority cannot speak as the bus.
+func TestOnlyTheBusSignsAsTheBus(t *testing.T) {
+	b := newBus(t)
+	e := accepted(1)[0]
+	e.MessageID = journaltest.MessageID
+	bundle := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Signer.Certificate().DER,
+		Poll: b.sender.Poll(journaltest.Start), Answer: b.sender.Delivery(e), Ack: b.sender.Ack(e.MessageID, true)})
+	for what, c := range map[string]struct {
+		bus  []*signing.Certificate
+		good bool
+	}{"its own": {[]*signing.Certificate{b.sender.Signer.Certificate()}, true}, "none": {nil, true}, "another's": {[]*signing.Certificate{b.sender.Issue(48 * time.Hour).Certificate()}, false}} {
+		list, err := papers.Signatures(bundle, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}, Bus: c.bus})
+		b.must(err)
+		for _, s := range list {
+			if s.Of == "answer: bus" && s.Bad() == c.good {
+				t.Errorf("%s: %v", what, s.Err)
+			}
+		}
+	}
 }
 
 // What the entry commits to and its sender did not sign is told, whatever the log says.
@@ -176,7 +196,7 @@ func TestSignaturesThatDoNotHold(t *testing.T) {
 		"another certificate":   {audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Issue(48 * time.Hour).Certificate().DER}, "0 caller bad: it is made with another certificate"},
 		"no envelope at all":    {audit.Exhibit{Envelope: []byte("<a/>"), Certificate: certificate}, "0 caller bad: the envelope cannot be read"},
 		"a file beside":         {audit.Exhibit{Envelope: b.sender.Request(true), Certificate: certificate}, "0 file plan absent"},
-		"another message":       {audit.Exhibit{Envelope: b.sender.Sign((&envelopes.AckCall{MessageID: "5be1a7c2-0000-11f1-8000-000000000002", Accepted: true}).Build(envelopes.V12)), Certificate: certificate}, "0 caller bad: it is of message"},
+		"another message":       {audit.Exhibit{Envelope: b.sender.Ack("5be1a7c2-0000-11f1-8000-000000000002", true), Certificate: certificate}, "0 caller bad: it is of message"},
 		"the bus's own receipt": {audit.Exhibit{Envelope: b.receipt(envelopes.V12, accepted(1)[0]), Certificate: certificate}, "0 bus holds"},
 	} {
 		if got := b.told(b.bundled(c.x)); !strings.Contains(got, c.want) {
@@ -213,6 +233,111 @@ func TestNoMutationOfAnEnvelopeGoesUnnoticed(t *testing.T) {
 		b.must(err)
 		if len(list) == 0 || !list[0].Bad() && content(bad) != content(good) {
 			t.Fatalf("holds and says something else:\n%s", bad)
+		}
+	}
+}
+
+// Who writes the log can have an entry commit to a changed poll, answer or Ack: it does
+// not hold, or says what was signed of the message, the time and the acceptance. What
+// nobody signs in them (the operation of a poll, what stands around the signed element,
+// where an answer is to be sent) the entry alone vouches for.
+func TestNoMutationOfADeliverysProofGoesUnnoticed(t *testing.T) {
+	b, r := newBus(t), journaltest.Random(t)
+	e := accepted(1)[0]
+	e.MessageID = journaltest.MessageID
+	papersOf := func(poll, answer, ack []byte) *audit.Evidence {
+		leaf := journal.Leaf{Event: journal.Event{Kind: journal.KindDelivered, Time: journaltest.Start, MessageID: e.MessageID}}
+		acknowledged := leaf
+		acknowledged.Kind, acknowledged.Outcome = journal.KindAcknowledged, "accepted"
+		return &audit.Evidence{Entries: []audit.EvidenceEntry{
+			{Proven: journal.Proven{Index: 1, Leaf: leaf}, Poll: poll, Answer: answer}, {Proven: journal.Proven{Index: 2, Leaf: acknowledged}, Ack: ack}}}
+	}
+	proved := func(e *audit.Evidence) map[string]papers.Signature {
+		list, err := papers.Signatures(e, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}})
+		b.must(err)
+		out := map[string]papers.Signature{}
+		for _, s := range list {
+			if s.Err == nil && s.Absent == nil {
+				out[s.Of] = s
+			}
+		}
+		return out
+	}
+	signed := func(answer []byte) string { // what the bus says of the message in the element that it signs
+		a, err := envelopes.ParseAnswer(envelopes.TextXML, answer, new(xmltape.Tape), envelopes.Limits{})
+		if err != nil {
+			return err.Error()
+		}
+		_, target := a.Signed()
+		d, err := envelopes.DecodeDelivery(a, element{target})
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%+v", d.Metadata)
+	}
+	good := [3][]byte{b.sender.Poll(journaltest.Start), b.sender.Delivery(e), b.sender.Ack(e.MessageID, true)}
+	names := [3]string{"poll: " + papers.OfCaller, "answer: " + papers.OfBus, "ack: " + papers.OfCaller}
+	if got := proved(papersOf(good[0], good[1], good[2])); len(got) != 3 {
+		t.Fatalf("the honest ones: %+v", got)
+	}
+	for range journaltest.Mutations(t) {
+		bad, which := good, r.IntN(3)
+		bad[which] = journaltest.Mutate(r, good[which])
+		got := proved(papersOf(bad[0], bad[1], bad[2]))
+		s, holds := got[names[which]]
+		switch {
+		case !holds: // noticed
+		case which == 0 && !s.Asked.Equal(journaltest.Start):
+			t.Fatalf("a poll of %s, that was signed at %s:\n%s", s.Asked, journaltest.Start, bad[0])
+		case which == 1 && signed(bad[1]) != signed(good[1]):
+			t.Fatalf("an answer says %s:\n%s", signed(bad[1]), bad[1])
+		case s.Certificate.SHA256 != b.sender.Signer.Certificate().SHA256:
+			t.Fatalf("%s is of %s", names[which], s.Certificate.Subject())
+		}
+		// Of an Ack the prover itself holds message and acceptance against the entry:
+		// one that holds says both.
+	}
+}
+
+// element is what nobody has proved.
+type element struct{ n xmltape.Node }
+
+func (e element) Element() xmltape.Node { return e.n }
+
+// A changed answer about revocation says nothing any more, or what was signed: by none
+// is a revoked certificate said not to have been, nor an answer of another time.
+func TestNoMutationOfARevocationAnswerGoesUnnoticed(t *testing.T) {
+	b, r := newBus(t), journaltest.Random(t)
+	good, list := b.answers(ocsp.Good)
+	revoked, _ := b.answers(ocsp.Revoked)
+	_, named := b.answers(ocsp.Good, b.sender.Signer.Certificate().X509.SerialNumber)
+	envelope := b.sender.Request(false)
+	judged := func(answer []byte) papers.Signature {
+		list, err := papers.Signatures(&audit.Evidence{Entries: []audit.EvidenceEntry{{
+			Proven:   journal.Proven{Leaf: journal.Leaf{Event: journal.Event{Kind: journal.KindAccepted, Time: journaltest.Start, MessageID: journaltest.MessageID}}},
+			Envelope: envelope, Certificate: b.sender.Signer.Certificate().DER, Revocation: [][]byte{answer}}}}, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}})
+		b.must(err)
+		return list[0]
+	}
+	answers := [][]byte{good, list, revoked, named}
+	honest := make([]papers.Signature, len(answers))
+	for i, a := range answers {
+		honest[i] = judged(a)
+		if honest[i].Bad() != (i >= 2) || i < 2 && len(honest[i].Revocation) != 1 {
+			t.Fatalf("answer %d: %+v", i, honest[i])
+		}
+	}
+	for range journaltest.Mutations(t) {
+		i := r.IntN(len(answers))
+		s, was := judged(journaltest.Mutate(r, answers[i])), honest[i]
+		switch {
+		case s.Unchecked != nil && len(s.Revocation) == 0: // nothing is said, and that is said
+		case s.Bad() && !was.Bad():
+			t.Fatalf("answer %d was changed and revokes: %v", i, s.Err)
+		case !s.Bad() && was.Bad():
+			t.Fatalf("answer %d was changed and revokes no more: %+v", i, s)
+		case !s.Bad() && (len(s.Revocation) != 1 || s.Revocation[0].Kind != was.Revocation[0].Kind || !s.Revocation[0].ThisUpdate.Equal(was.Revocation[0].ThisUpdate)):
+			t.Fatalf("answer %d was changed and says %+v", i, s.Revocation)
 		}
 	}
 }
