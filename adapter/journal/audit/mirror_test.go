@@ -614,20 +614,23 @@ func TestMirrorGoesOnUnderTheNextKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := filepath.Join(t.TempDir(), "signer.json")
-	if err := clerk.CreateSignerState(state, secret); err != nil {
-		t.Fatal(err)
+	reopen := func(book *journaltest.Book) {
+		t.Helper()
+		state := filepath.Join(t.TempDir(), "signer.json")
+		if err := clerk.CreateSignerState(state, secret); err != nil {
+			t.Fatal(err)
+		}
+		if h.Signer, err = clerk.NewFileSigner(state, secret, h.Clock.Now); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func(s *clerk.FileSigner) func() { return func() { s.Close() } }(h.Signer))
+		if err := clerk.Reopen(context.Background(), book, h.Signer, before.Tree, h.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	signer, err := clerk.NewFileSigner(state, secret, h.Clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { signer.Close() })
+	forged := h.Forged(272, 900) // under the old key
 	book := h.states[0].Snapshot()
-	if err := clerk.Reopen(context.Background(), book, signer, before.Tree, h.Clock.Now()); err != nil {
-		t.Fatal(err)
-	}
-	h.Signer, h.Secret = signer, secret
+	reopen(book)
 	plain, err := journal.LogPolicy(public)
 	if err != nil {
 		t.Fatal(err)
@@ -665,8 +668,10 @@ func TestMirrorGoesOnUnderTheNextKey(t *testing.T) {
 	if _, err := h.Policy.Open(before.Note); err == nil {
 		t.Error("a checkpoint of the old key is taken for one of the log")
 	}
-	h.Clock.Move(10 * time.Minute)
-	forged := h.Forged(272, 900)
+	reopen(forged)
+	if err := h.Settle(h.Sequencer(forged)); err != nil {
+		t.Fatal(err)
+	}
 	var fork *audit.ForkError
 	if _, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), forged, h.Checkpoint(forged).Note, h.Clock.Now()); !errors.As(err, &fork) {
 		t.Errorf("a rewritten log: %v", err)
