@@ -30,8 +30,8 @@ type Broker interface {
 	Extents(ctx context.Context, topic string) (map[Partition]Extent, error)
 
 	// Ensure creates the topics that are missing, also those that were there and
-	// have gone.
-	Ensure(ctx context.Context, topics []string) error
+	// have gone. Those that are there keep the partitions that they have.
+	Ensure(ctx context.Context, topics []Topic) error
 
 	// Health is nil when the broker answers and every topic has a leader.
 	Health(ctx context.Context) error

@@ -67,7 +67,8 @@ type KafkaConfig struct {
 	Brokers      []string `yaml:"brokers"`
 	Private      string   `yaml:"private"`      // directory of the in-process broker; not for production
 	Replication  int      `yaml:"replication"`  // of topics that are created; default: the cluster's
-	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1, which keeps the order of a queue
+	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1
+	Shared       int      `yaml:"shared"`       // topics of parties that poll: one for all requests and one for all answers, of so many partitions; default 0: each party has its own two
 	TLS          bool     `yaml:"tls"`          //
 	CAs          string   `yaml:"cas"`          // PEM bundle; default: the system's
 	Certificate  string   `yaml:"certificate"`  // PEM, for client authentication
@@ -197,6 +198,7 @@ type LimitsConfig struct {
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
+	Wait        Period  `yaml:"wait"`        // how long what was accepted may wait for the bus, its queue or its place in the log before parties are told to send fewer requests; default 0: for ever
 	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
 	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
 	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
@@ -471,6 +473,12 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if w := c.Limits.Wait.D(); w != 0 && w < 2*time.Second {
+		f.errorf("limits.wait", "2s at least is expected: it is looked at by the second")
+	}
+	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
+		f.errorf("kafka.shared", "0 to 1000 partitions are expected")
 	}
 	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
 		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)

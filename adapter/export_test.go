@@ -25,6 +25,9 @@ func RegistrySettings() []Setting {
 			return
 		}
 		for f := range t.Fields() {
+			if f.Anonymous {
+				walk(f.Type, service)
+			}
 			if tag := f.Tag.Get("yaml"); tag != "" {
 				out = append(out, Setting{service, tag})
 				walk(f.Type, service)

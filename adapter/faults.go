@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -124,6 +125,7 @@ var table = map[reason]row{
 	"no-such-queue":     {fault: envelopes.UnknownMessageType, module: "DAS", n: 3, text: "Входящая очередь запрошенного типа сообщений, принадлежащая пользователю %s не зарегистрирована в СМЭВ", status: 500, do: "проверьте селектор или запросите доступ к виду сведений"},
 	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "проверьте, что это MessageID полученного сообщения; если так, оно подтверждено ранее или вернулось в очередь и придёт снова"},
 	"rate":              {fault: envelopes.SMEVFailure, module: "PP", n: 50, text: "Превышена допустимая частота обращений.", status: http.StatusTooManyRequests, do: "повторите позже: через сколько секунд, сказано в Retry-After"},
+	"pace":              {fault: envelopes.SMEVFailure, module: "PP", n: 52, text: "Принятые запросы передаются получателям с опозданием, приём новых ограничен.", status: http.StatusTooManyRequests, do: "повторите отправку с тем же MessageID: через сколько секунд, сказано в Retry-After"},
 	"no-room":           {fault: envelopes.SMEVFailure, module: "PP", n: 51, text: "Шлюз принимает слишком много данных сразу, для сообщения сейчас нет места.", status: http.StatusServiceUnavailable, do: doRetry},
 	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
 	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
@@ -336,7 +338,7 @@ func refuseFile(name string, e *signing.Error) *refusal {
 }
 
 // Moscow is the time zone of the bus: its answers bear +03:00 all year.
-var Moscow = time.FixedZone("MSK", 3*60*60)
+var Moscow = terms.Moscow
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {

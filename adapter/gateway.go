@@ -105,6 +105,7 @@ type Gateway struct {
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
+	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
 	depth     depths
@@ -180,6 +181,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    p.Memory,
 		proxies:   proxies,
+		pace:      newPacer(c.Limits.Wait.D()),
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
@@ -374,7 +376,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
 	for {
-		all, _ := g.registry.Catalog().Topics(g.config.Kafka.Prefix)
+		all, _ := g.registry.Catalog().Topics(g.config.Kafka)
 		// Bounded, so that topics of a later registry are not left out for as long
 		// as one cannot be made.
 		round, cancel := context.WithTimeout(ctx, time.Minute)

@@ -39,7 +39,7 @@ func (g *Gateway) intake(ctx context.Context) error {
 			since.Store(0)
 			taking.Store(true)
 		}
-		_, intake := g.Catalog().Topics(g.config.Kafka.Prefix)
+		_, intake := g.Catalog().Topics(g.config.Kafka)
 		return intake
 	}
 	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)
@@ -147,12 +147,4 @@ func (g *Gateway) arrival(topic string, r *Record) (a Arrival, trace string, err
 		a.Event.Kind, a.Event.Outcome = journal.KindQueued, "ok"
 	}
 	return a, trace, nil
-}
-
-// topicOf is where the records of a queue stand.
-func (g *Gateway) topicOf(q Queue) string {
-	if q.Kind == QueueRequests {
-		return requestTopic(g.config.Kafka.Prefix, q.System)
-	}
-	return responseTopic(g.config.Kafka.Prefix, q.System)
 }

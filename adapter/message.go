@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"mezhved/adapter/terms"
 )
 
 // Mnemonic names an information system, as registered (500502_3T, MNSV05).
@@ -112,8 +114,11 @@ type Message struct {
 	VIP        bool
 	Test       bool
 	EOL        time.Time // zero: none
-	Accepted   time.Time // SendingTimestamp; deadlines count from here
-	Deadline   time.Time // zero: none
+	Accepted   time.Time // SendingTimestamp
+	Deadline   time.Time // of its answer; zero: none
+
+	Due   terms.Due // by when each stage is due, and what counts from the delivery: in the entry "accepted", not kept with the message
+	Later terms.Later
 
 	Wire        string // "1.1", "1.2" or "1.3": the version in which the sender signed
 	Body        []byte // the SOAP envelope (root part) as received; DirAsync: the gateway's own words as JSON, rendered in the version of whoever reads them

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type metrics struct {
 	recalled prometheus.Counter
 	waits    *prometheus.GaugeVec
 	skew     prometheus.Gauge
+	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
 
 	unchecked *prometheus.CounterVec
@@ -85,14 +87,16 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		reloads:  counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
 		recalled: counter("recalled_total", "Records that the bus has acknowledged and lost, and that were put there again."),
 		waits:    gauges("waiting_seconds", "Age of what has waited longest at a station, by the database's clock; 0: nothing waits.", "station", "shard"),
+		pace:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "paced_requests_per_second", Help: "Requests that each party may send while what was accepted waits too long (limits.wait); +Inf: any."}),
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
+	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.skew, m.skewErr,
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
 		m.unchecked, m.transport, m.doorExp)
 	return m
 }

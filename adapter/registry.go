@@ -1,8 +1,6 @@
 package adapter
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +9,7 @@ import (
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -69,7 +68,8 @@ func (r *Registry) Catalog() *Catalog { return r.current.Load() }
 
 // Catalog is one consistent set of services and parties. It does not change.
 type Catalog struct {
-	Digest string // hex SHA-256 over everything that was read, for the journal
+	Digest   string // hex SHA-256 over everything that was read, for the journal
+	Calendar *terms.Calendar
 
 	settings settings.State // as they were read, to tell what is changed
 	parties  map[Mnemonic]*Party
@@ -77,6 +77,7 @@ type Catalog struct {
 	services []*Service // by name, then version as read
 	byRoot   map[QName]*Service
 	byName   map[string][]*Service
+	streams  map[Mnemonic]bool // they read requests on the bus themselves
 }
 
 // Party is a registered information system.
@@ -91,7 +92,9 @@ type Party struct {
 	Burst        int
 	QueueLimit   int            // 0: the gateway's default
 	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
-	Zone         *time.Location // of the times in its calls that say none
+	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
+
+	terms directed // of what goes to it
 }
 
 // RegisteredCertificate is one certificate by which a party is known. Several
@@ -134,7 +137,7 @@ type Service struct {
 	Broadcast     bool
 	Providers     []Mnemonic // who may receive; subscribers of a broadcast
 	Stage         Stage
-	Deadline      time.Duration // 0: none
+	Deadline      terms.Term    // of the answer: terms.answered
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
 	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
 	KeepAnswers   time.Duration // and of what answers them
@@ -151,8 +154,10 @@ type Service struct {
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
-	callers    map[Mnemonic]bool // nil: every registered party
-	code       *contentpath.Path // routing code; nil: fixed
+	terms      directed
+	termsOf    map[Mnemonic]terms.Rules // of requests to one provider
+	callers    map[Mnemonic]bool        // nil: every registered party
+	code       *contentpath.Path        // routing code; nil: fixed
 	table      map[string]Mnemonic
 	otherwise  Mnemonic // for codes outside the table
 	validators sync.Pool
@@ -225,17 +230,6 @@ func (c *Catalog) Calls(p Mnemonic, s *Service) bool {
 	return slices.ContainsFunc(c.byName[s.Name], func(v *Service) bool { return v.Admits(p) })
 }
 
-// Topics are the topics of the bus that the catalog needs, and those that the
-// intake reads.
-func (c *Catalog) Topics(prefix string) (all, intake []string) {
-	for _, p := range c.Parties() {
-		requests, responses := requestTopic(prefix, p.Mnemonic), responseTopic(prefix, p.Mnemonic)
-		intake = append(intake, requests, responses)
-	}
-	all = append(slices.Clone(intake), prefix+".journal", prefix+".dead")
-	return all, intake
-}
-
 // Unsealed are the topics whose records bear content in the clear, because somebody
 // beside the gateways reads them, and for how long that content is kept elsewhere: as
 // long as the topic may keep it; 0 is for ever.
@@ -246,13 +240,17 @@ func (c *Catalog) Unsealed(k KafkaConfig, keep KeepConfig) map[string]time.Durat
 			topics[topic] = most
 		}
 	}
+	topicOf := func(p *Party, kind QueueKind) string {
+		topic, _ := c.topicOf(k, Queue{System: p.Mnemonic, Kind: kind})
+		return topic
+	}
 	for _, s := range c.services {
 		for _, p := range c.Parties() {
 			if (s.Stream || k.Content == ContentPlain) && slices.Contains(c.receivers(s), p.Mnemonic) {
-				bears(requestTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, true))
+				bears(topicOf(p, QueueRequests), keep.For(c, s.Name, true))
 			}
 			if k.Content == ContentPlain && s.Admits(p.Mnemonic) {
-				bears(responseTopic(k.Prefix, p.Mnemonic), keep.For(c, s.Name, false))
+				bears(topicOf(p, QueueResponses), keep.For(c, s.Name, false))
 			}
 		}
 	}
@@ -337,28 +335,4 @@ func (s *Service) Validate(content xmltape.Node) (settled int, err error) {
 	defer s.validators.Put(v)
 	err = v.Validate(content)
 	return v.Settled(), err
-}
-
-func requestTopic(prefix string, m Mnemonic) string  { return prefix + ".requests." + topicName(m) }
-func responseTopic(prefix string, m Mnemonic) string { return prefix + ".responses." + topicName(m) }
-
-// topicName makes a mnemonic fit for a topic: what Kafka does not allow there
-// is replaced, and a digest keeps two such names apart.
-func topicName(m Mnemonic) string {
-	safe := []byte(m)
-	changed := false
-	for i, b := range safe {
-		ok := b == '.' || b == '-' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
-		if !ok {
-			safe[i], changed = '-', changed || b != '_'
-		}
-		if b == '_' { // kept: Kafka warns only of mixing '.' and '_' in metric names
-			safe[i] = '_'
-		}
-	}
-	if !changed {
-		return string(safe)
-	}
-	sum := sha256.Sum256([]byte(m))
-	return string(safe) + "-" + hex.EncodeToString(sum[:4])
 }

@@ -9,7 +9,11 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/terms"
 )
+
+// aDay is one on which no calendar is missing.
+var aDay = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 // Lint names every problem of a registry at once, with file and line.
 func TestLint(t *testing.T) {
@@ -30,6 +34,10 @@ func TestLint(t *testing.T) {
 	service("nobody/1", strings.Replace(good, "REGISTRY", "[REGISTRY, NOBODY]", 1))
 	service("noroot/1", strings.Replace(good, "request: A", "request: Z", 1))
 	service("stage/1", good+"stage: soon\ndelivery: pigeon\npersonalSignature: maybe\n")
+	service("terms/1", good+"deadline: 5wd\nterms:\n  answered: 3wd\n  taken: 1 day\n  from: delivery\n  response: {status: 1wd}\n  providers: {NOBODY: {taken: 1d}}\n")
+	service("terms/2", good+"deadline: 30d\nendOfLife: 5d\n")
+	write("services/_calendar/2028.yaml", "year: 2028\noff: 01-01\n")
+	write("services/_calendar/2029.yaml", "year: 2030\n")
 	service("cast/1", good+"broadcast: true\nrouting: {xpath: /A}\n")
 	service("route/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: //A\n", 1))
 	service("table/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A\n  table: {\"1\": MOSCOW}\n", 1))
@@ -88,6 +96,14 @@ ground:
 		"services/stage/1/service.yaml:5:8: stage: draft, test, published or retired is expected",
 		"services/stage/1/service.yaml:6:11: delivery: poll or stream",
 		"services/stage/1/service.yaml:7:20: personalSignature",
+		"services/terms/1/service.yaml:7:13: terms.answered: is the deadline: give one of the two",
+		`services/terms/1/service.yaml:8:10: terms.taken: a term such as 5wd (working days), 30d, 48h or 15m is expected, not "1 day"`,
+		`services/terms/1/service.yaml:9:9: terms.from: accepted, delivered or next-working-day is expected, not "delivery"`,
+		"services/terms/1/service.yaml:10:13: terms.response: an answer is queued and taken",
+		"services/terms/1/service.yaml:11:23: terms.providers.NOBODY: NOBODY is not among the providers",
+		"services/terms/2/service.yaml:5:11: warning: deadline: is later than endOfLife",
+		"services/_calendar/2028.yaml:2:1: off: 01-01 is off already: it is a weekend",
+		"services/_calendar/2029.yaml: is the calendar of 2030: name it 2030.yaml",
 		"root.response: a broadcast is not answered",
 		"routing: a broadcast goes to all providers",
 		"services/route/1/service.yaml:5:10: routing.xpath: path \"//A\"",
@@ -138,11 +154,11 @@ func TestEmptyRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, found := adapter.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), time.Now())
+	c, found := adapter.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), aDay)
 	if len(found.Errors()) > 0 || len(found) != 1 || len(c.Services()) != 0 {
 		t.Errorf("findings %v", found)
 	}
-	if _, found := adapter.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), time.Now()); len(found.Errors()) != 2 {
+	if _, found := adapter.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), aDay); len(found.Errors()) != 2 {
 		t.Errorf("missing folders: %v", found)
 	}
 }
@@ -163,7 +179,7 @@ func TestSampleRegistry(t *testing.T) {
 		t.Fatalf("the sample has mistakes:\n%v", found)
 	}
 	s := c.Service("example", "1.0.0")
-	if s == nil || len(s.Providers) != 2 || s.Deadline != 120*time.Hour || !s.Admits("MUNI") || s.Admits("DISTRICT_1") {
+	if s == nil || len(s.Providers) != 2 || s.Deadline != (terms.Term{Days: 5, Working: true}) || !s.Admits("MUNI") || s.Admits("DISTRICT_1") {
 		t.Errorf("read as %+v", s)
 	}
 	for _, f := range adapter.RegistrySettings() {
@@ -179,7 +195,7 @@ func TestSampleRegistry(t *testing.T) {
 
 // A folder that is not there is one mistake, and not one for each who would be in it.
 func TestLintWithoutParties(t *testing.T) {
-	_, found := adapter.Lint("../testdata/services", filepath.Join(t.TempDir(), "none"), time.Now())
+	_, found := adapter.Lint("../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
 	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
 		t.Errorf("%d findings: %v", len(found), found)
 	}

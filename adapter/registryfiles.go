@@ -34,6 +34,7 @@ type partyFile struct {
 	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
 	Lease        Period      `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
 	TimeZone     string      `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
+	Terms        partyTerms  `yaml:"terms"`       // stricter ones than the services have, for what goes to it
 	Limits       partyLimits `yaml:"limits"`
 }
 
@@ -52,8 +53,9 @@ type serviceFile struct {
 	Broadcast bool          `yaml:"broadcast"`
 	Providers []string      `yaml:"providers"`
 	Routing   *routingFile  `yaml:"routing"`
-	Callers   []string      `yaml:"callers"` // mnemonics, or "*" for every registered party
-	Deadline  Period        `yaml:"deadline"`
+	Callers   []string      `yaml:"callers"`  // mnemonics, or "*" for every registered party
+	Deadline  string        `yaml:"deadline"` // terms.answered
+	Terms     serviceTerms  `yaml:"terms"`
 	EndOfLife Period        `yaml:"endOfLife"`
 	Retention serviceKeep   `yaml:"retention"`
 	Official  string        `yaml:"personalSignature"` // optional (default), required, forbidden
@@ -121,10 +123,18 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 	r.sum, r.forms = sha256.New(), map[string]subject.Form{}
 	r.catalog = &Catalog{
 		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
-		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, settings: settings.State{},
+		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, streams: map[Mnemonic]bool{}, settings: settings.State{},
 	}
+	r.readCalendar(services)
 	r.readParties(parties)
 	r.readServices(services)
+	for _, s := range r.catalog.services {
+		if s.Stream {
+			for _, m := range r.catalog.receivers(s) {
+				r.catalog.streams[m] = true
+			}
+		}
+	}
 	r.catalog.Digest = hex.EncodeToString(r.sum.Sum(nil))
 	return r.catalog
 }
@@ -221,6 +231,7 @@ func (r *catalogReader) readParty(name string) {
 	if p.Zone, ok = parseZone(in.TimeZone); !ok {
 		f.errorf("timeZone", "an offset from UTC such as +10:00 is expected, not %q", in.TimeZone)
 	}
+	p.terms = readTerms(f, &in.Terms)
 	if in.Lease != 0 && in.Lease.D() < time.Second {
 		f.errorf("lease", "is shorter than a second")
 	}
@@ -380,8 +391,8 @@ func (r *catalogReader) readService(dir, name, version string) {
 	}
 	s := &Service{
 		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,
-		Request:  QName{in.Root.Namespace, in.Root.Request},
-		Deadline: in.Deadline.D(), EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
+		Request:   QName{in.Root.Namespace, in.Root.Request},
+		EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
 		Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
@@ -393,6 +404,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	}
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
+	r.readServiceTerms(f, s, &in)
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
 	r.checkSubject(f, s, &in)
@@ -461,9 +473,6 @@ func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
 		if keep != 0 && keep < leastKept {
 			f.errorf("retention."+name, "is shorter than a day: content ends by whole days")
 		}
-	}
-	if s.EndOfLife > 0 && s.Deadline > s.EndOfLife {
-		f.warnf("deadline", "is later than endOfLife")
 	}
 	if in.Limits.Queue < 0 {
 		f.errorf("limits.queue", "must not be negative")

@@ -75,6 +75,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 	if err := g.checkRoom(c, nil, m.Recipients); err != nil {
 		return admitted{}, err
 	}
+	c.catalog.setDue(m, s)
 	a := admitted{message: m, service: s}
 	if m.Direction == DirResponse {
 		a.about = c.about(s.AboutResponse, resp.Content)

@@ -136,9 +136,9 @@ func TestReadReplyKeys(t *testing.T) {
 	}
 }
 
-// terms stand in Latin letters in the sentences of the table: names of fields,
+// latin are what stands in Latin letters in the sentences of the table: names of fields,
 // headers and operations, and words of the standard's own texts.
-var terms = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
+var latin = []string{"MessageID", "MessageId", "message", "id", "POST", "GET", "wsdl", "ws", "EOL", "To", "ReplyTo", "Retry-After", "Hash", "uuid", "UUID", "RFC-4122",
 	"sendRequest", "sendResponse", "AsyncProcessingStatus", "PKCS", "SignaturePKCS7", "Timestamp", "Routing", "ftp",
 	"mezhved", "verify", "explain", "lang", "ru"} // of a command that the sender is advised to run
 
@@ -162,7 +162,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is not filled: %+v", why, row)
 		}
 		for _, s := range []string{row.text, row.do} {
-			if prose := sentences.Latin(s, terms...); prose != nil {
+			if prose := sentences.Latin(s, latin...); prose != nil {
 				t.Errorf("%s: %q has the Latin words %q", why, s, prose)
 			}
 		}
@@ -186,7 +186,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("signature code %s: there is no row %s", code, why)
 		}
 		r := refuseSignature("ЭП-ОВ", &signing.Error{Code: code, Detail: "d"})
-		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") || sentences.Latin(text, terms...) != nil {
+		if text := r.text(); strings.Contains(text, "%!") || strings.Contains(text, "EXTRA") || sentences.Latin(text, latin...) != nil {
 			t.Errorf("signature code %s: text %q", code, text)
 		}
 	}
@@ -201,9 +201,9 @@ func TestTable(t *testing.T) {
 func TestEverySayingHasItsRussianForm(t *testing.T) {
 	sentences.Room{
 		Makers: map[string]int{"sayf": 0, "errorf": 1, "warnf": 1, "report": 1, "finding": 2, "say": 2}, Russian: sayingsRussian,
-		Files: []string{"registryfiles.go", "subjectfiles.go", "gateway.go", "yamlfile.go", "samples.go"},
+		Files: []string{"registryfiles.go", "subjectfiles.go", "due.go", "gateway.go", "yamlfile.go", "samples.go"},
 		Terms: strings.Fields("KB MB s m h d optional required forbidden xsd namespaces mnemonic yaml service.yaml parties poll stream routing local-name namespace-uri endOfLife YAML " +
-			"UTC responses statuses draft test published retired snils a-z digits text date exact hash xpath parts"),
+			"deadline UTC responses statuses draft test published retired snils a-z digits text date exact hash xpath parts"),
 	}.Check(t)
 }
 

@@ -103,6 +103,13 @@ var sayingsRussian = map[string]string{
 	"there is no .xsd in %s: the content could not be checked":             "в %s нет ни одного .xsd: содержимое нечем проверить",
 	"the schema declares no global element %s":                             "в схеме не объявлен глобальный элемент %s",
 
+	// Terms.
+	"is the deadline: give one of the two":                  "это и есть deadline: укажите что-то одно",
+	"a broadcast is not answered, and has no terms":         "на рассылку не отвечают, и сроков у неё нет",
+	"an answer is queued and taken; it has no other stages": "ответ ставят в очередь и получают; других этапов у него нет",
+	"is the calendar of %d: name it %s":                     "это календарь %d года: назовите файл %s",
+	"the production calendar of %d is missing: working days are counted by weekends and the holidays of the Labour Code, and days off that the government moves are not known": "нет производственного календаря на %d год: рабочие дни считаются по выходным и праздникам Трудового кодекса, а перенесённые Правительством выходные неизвестны",
+
 	// Samples.
 	"is there to show what is refused, and nothing is wrong with it":               "должен показывать, что отвергается, а ошибок в нём нет",
 	"a broadcast has no response":                                                  "у рассылки нет ответа",

@@ -13,7 +13,8 @@ func (g *Gateway) strayAge() time.Duration { return 3 * g.config.Times.Watch.D()
 // recallStrays puts what the bus has lost there once more: messages that it
 // acknowledged, that no queue has, and that are not on the topic any more, as the
 // intake has read it to its end. A deleted topic, a broker that comes back without
-// its data or with an old copy, and a retention shorter than an outage end here.
+// its data or with an old copy, a retention shorter than an outage, and another
+// layout of topics (kafka.shared) end here.
 // A record that is there after all comes twice, and is queued once.
 func (g *Gateway) recallStrays(ctx context.Context) error {
 	strays, err := g.store.Strays(ctx, g.strayAge())
@@ -40,7 +41,7 @@ func (g *Gateway) recallStrays(ctx context.Context) error {
 		}
 		g.metrics.recalled.Add(float64(n))
 		g.outbox[ShardOf(q)].ring()
-		g.log.Error("the bus has lost records before they came to their queue; they are put there again", "topic", topic, "records", n)
+		g.log.Error("the bus has lost records before they came to their queue, or kafka.shared was changed; they are put there again", "topic", topic, "records", n)
 	}
 	return nil
 }

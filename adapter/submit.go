@@ -49,6 +49,9 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 // end of life, room in the queue; then the files in the file store.
 func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
 	defer c.stage("admit")()
+	if err := g.paced(c); err != nil {
+		return admitted{}, err
+	}
 	id, err := admitMessageID(req.MessageID, c.started, g.config.MessageID)
 	if err != nil {
 		return admitted{}, err
@@ -97,13 +100,11 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	m.Service, m.Version = s.Name, s.Version
 	m.Attachments, m.Parts.Attached = attached, len(attached)
 	m.Files, m.Parts.Files = files, len(files)
-	if s.Deadline > 0 {
-		m.Deadline = m.Accepted.Add(s.Deadline)
-	}
 	if s.Broadcast {
 		m.Direction = DirBroadcast
 		return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
 	}
+	c.catalog.setDue(m, s)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,

@@ -276,7 +276,7 @@ func (b *BreakableBus) Extents(ctx context.Context, topic string) (map[adapter.P
 }
 
 // Ensure is adapter.Broker.Ensure.
-func (b *BreakableBus) Ensure(ctx context.Context, topics []string) error {
+func (b *BreakableBus) Ensure(ctx context.Context, topics []adapter.Topic) error {
 	return b.do("Ensure", func() error { return b.Broker.Ensure(ctx, topics) })
 }
 

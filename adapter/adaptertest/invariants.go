@@ -56,6 +56,17 @@ func (w *World) openJournal() {
 	w.desk.Clock.Move(w.Clock.Now().Sub(w.desk.Clock.Now()))
 }
 
+// Entries puts what has happened into the log and gives all of it.
+func (w *World) Entries() (all []postgres.Row) {
+	w.T.Helper()
+	w.Sequence()
+	w.must(w.book.Each(w.T.Context(), postgres.Query{}, func(r postgres.Row) error {
+		all = append(all, r)
+		return nil
+	}))
+	return all
+}
+
 // StartSequencer lets the journal's node work beside the gateway at the pace of
 // real life. stop waits until nothing is left that was committed before it.
 func (w *World) StartSequencer() (stop func()) {
@@ -191,6 +202,9 @@ func possible(life []journal.Event) error {
 			"dead":         {},
 			"expired":      {},
 		}[state][e.Kind]
+		if e.Kind == journal.KindDueSoon || e.Kind == journal.KindOverdue {
+			continue // come when it is time, wherever the message is
+		}
 		if e.Kind == journal.KindAnswered {
 			continue // may come at any time after delivery, from the other direction
 		}

@@ -62,7 +62,7 @@ type World struct {
 	registry *adapter.Registry
 	database string   // its address
 	brokers  []string // addresses of the bus
-	lossy    bool     // the bus has lost topics
+	lossy    bool     // the bus has lost topics, or they were laid out anew
 	stop     func()
 	key      []byte
 }
@@ -278,6 +278,14 @@ func (w *World) Restart() {
 	w.T.Helper()
 	w.stop()
 	w.open()
+}
+
+// LayOut opens the gateway anew with another layout of topics. What was on the bus
+// then is put there again.
+func (w *World) LayOut(shared int) {
+	w.T.Helper()
+	w.Config.Kafka.Shared, w.lossy = shared, true
+	w.Restart()
 }
 
 // Party is a party of the world.

@@ -13,6 +13,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/terms"
 )
 
 // State says how far an event has come on its way into the evidence.
@@ -59,7 +60,14 @@ type Entry struct {
 	Col      int       `json:"col,omitempty"`
 	Attempt  int       `json:"attempt,omitempty"`
 	Count    int       `json:"count,omitempty"`
-	Deadline time.Time `json:"deadline,omitzero"`
+	Deadline time.Time `json:"deadline,omitzero"` // of the answer; with due-soon and overdue, of the stage
+
+	DueQueued time.Time `json:"dueQueued,omitzero"`
+	DueTaken  time.Time `json:"dueTaken,omitzero"`
+	DueStatus time.Time `json:"dueStatus,omitzero"`
+	Terms     string    `json:"terms,omitempty"` // what counts from the delivery
+	EOL       time.Time `json:"eol,omitzero"`
+	Stage     string    `json:"stage,omitempty"` // that due-soon and overdue are about
 
 	Certificate string   `json:"certificate,omitempty"`
 	Revocation  string   `json:"revocation,omitempty"` // what the call's certificates were judged by: an Answer's digest
@@ -78,6 +86,7 @@ func entryOf(e *journal.Event) Entry {
 		Channel: e.Channel, Reference: e.Reference, Test: e.Test,
 		Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version, Schema: e.Schema,
 		Outcome: e.Outcome, Incident: e.Incident, Rule: e.Rule, Line: e.Line, Col: e.Col, Attempt: e.Attempt, Count: e.Count, Deadline: e.Deadline,
+		DueQueued: e.DueQueued, DueTaken: e.DueTaken, DueStatus: e.DueStatus, Terms: e.Terms, EOL: e.EOL, Stage: e.Stage,
 		Certificate: e.Certificate, Revocation: e.Revocation, Size: e.Size, Target: e.Target, Fields: e.Fields, Ground: e.Ground}
 }
 
@@ -140,10 +149,16 @@ type Message struct {
 	Accepted  time.Time `json:"accepted,omitzero"`
 	Answered  time.Time `json:"answered,omitzero"`
 	Deadline  time.Time `json:"deadline,omitzero"`
-	Late      bool      `json:"late,omitempty"`   // the deadline passed without a final answer, or the answer came after it
-	Envelope  string    `json:"envelope"`         // where it is to be had
-	Erased    time.Time `json:"erased,omitzero"`  // its content, since then
-	Ground    string    `json:"ground,omitempty"` // on which it was erased
+	DueQueued time.Time `json:"dueQueued,omitzero"`
+	DueTaken  time.Time `json:"dueTaken,omitzero"`
+	DueStatus time.Time `json:"dueStatus,omitzero"`
+	Terms     string    `json:"terms,omitempty"`
+	EOL       time.Time `json:"eol,omitzero"`
+	Overdue   []string  `json:"overdue,omitempty"` // stages that were told to be late
+	Late      bool      `json:"late,omitempty"`    // the deadline passed without a final answer, or the answer came after it
+	Envelope  string    `json:"envelope"`          // where it is to be had
+	Erased    time.Time `json:"erased,omitzero"`   // its content, since then
+	Ground    string    `json:"ground,omitempty"`  // on which it was erased
 }
 
 // trace gathers what the log and the rows that it has not taken up yet say about
@@ -299,12 +314,23 @@ func messagesOf(events []Entry, now time.Time) []Message {
 				*f.to = f.from
 			}
 		}
+		switch journal.Kind(e.Kind) {
+		case journal.KindDueSoon, journal.KindAlarm:
+			continue
+		case journal.KindOverdue:
+			m.Overdue = append(m.Overdue, e.Stage)
+			if m.Deadline.IsZero() && e.Stage == string(terms.StageAnswered) {
+				m.Deadline = e.Deadline // counted from the delivery
+			}
+			continue
+		}
 		if m.Deadline.IsZero() {
 			m.Deadline = e.Deadline
 		}
 		switch journal.Kind(e.Kind) {
 		case journal.KindAccepted:
 			m.Accepted = e.Time
+			m.DueQueued, m.DueTaken, m.DueStatus, m.Terms, m.EOL = e.DueQueued, e.DueTaken, e.DueStatus, e.Terms, e.EOL
 		case journal.KindErased:
 			continue
 		case journal.KindAnswered:

@@ -128,7 +128,8 @@ func (j *jsonExport) end(count int64) error {
 
 // csvColumns are the columns of an export, in order.
 var csvColumns = []string{"index", "state", "logged", "time", "kind", "outcome", "sender", "recipient", "service", "version", "operation", "direction", "message", "messageId",
-	"original", "incident", "rule", "line", "col", "attempt", "count", "deadline", "certificate", "size", "node", "schema", "target", "fields", "ground", "committed", "channel", "reference", "test"}
+	"original", "incident", "rule", "line", "col", "attempt", "count", "deadline", "certificate", "size", "node", "schema", "target", "fields", "ground", "committed", "channel", "reference", "test",
+	"dueQueued", "dueTaken", "dueStatus", "terms", "eol", "stage"}
 
 type csvExport struct{ w *csv.Writer }
 
@@ -155,10 +156,8 @@ func (c *csvExport) entry(e *Entry) error {
 	}
 	record := []string{big(e.Index), string(e.State), at(e.Logged), at(e.Time), e.Kind, e.Outcome, e.Sender, e.Recipient, e.Service, e.Version, e.Operation, e.Direction,
 		e.Message, e.MessageID, e.Original, e.Incident, e.Rule, number(e.Line), number(e.Col), number(e.Attempt), number(e.Count), at(e.Deadline), e.Certificate,
-		number(e.Size), e.Node, e.Schema, big(e.Target), strings.Join(e.Fields, " "), e.Ground, strings.Join(e.Committed, " "), e.Channel, e.Reference, ""}
-	if e.Test {
-		record[len(record)-1] = "true"
-	}
+		number(e.Size), e.Node, e.Schema, big(e.Target), strings.Join(e.Fields, " "), e.Ground, strings.Join(e.Committed, " "), e.Channel, e.Reference, map[bool]string{true: "true"}[e.Test],
+		at(e.DueQueued), at(e.DueTaken), at(e.DueStatus), e.Terms, at(e.EOL), e.Stage}
 	for i := range record {
 		record[i] = harmless(record[i])
 	}

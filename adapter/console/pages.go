@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/terms"
 )
 
 //go:embed pages
@@ -131,7 +132,15 @@ func (c *Console) functions(to reader) template.FuncMap {
 		"zone":    func(now time.Time) string { return zoneName(zone, now, in) },
 		"local":   func(now time.Time) string { return zoneName(c.Zone, now, in) },
 		"named":   c.named,
+		"stage":   func(s string) string { return in(Text{terms.Stage(s).Russian(), s}) },
 		"period": func(s string) string {
+			if t, err := terms.Parse(s); err == nil && t.Days > 0 && to.lang == "ru" {
+				return t.Russian()
+			} else if err == nil && t.Working {
+				return strconv.Itoa(t.Days) + " working days"
+			} else if err == nil && t.Days > 0 {
+				return strconv.Itoa(t.Days) + " days"
+			}
 			d, err := time.ParseDuration(s)
 			if err != nil {
 				return s
@@ -213,7 +222,7 @@ func word(s string, in func(Text) string) string {
 var dictionary = map[string]Text{
 	"accepted": {"принято", "accepted"}, "refused": {"отказано", "refused"}, "routed": {"передано в шину", "routed"}, "queued": {"в очереди", "queued"},
 	"delivered": {"выдано", "delivered"}, "returned": {"возвращено в очередь", "returned"}, "acknowledged": {"подтверждено", "acknowledged"},
-	"answered": {"дан ответ", "answered"}, "expired": {"срок жизни истёк", "expired"}, "dead": {"доставить нельзя", "dead"}, "strangers": {"отказы неизвестным", "strangers refused"},
+	"answered": {"дан ответ", "answered"}, "expired": {"срок жизни истёк", "expired"}, "due-soon": {"срок подходит", "due soon"}, "overdue": {"срок нарушен", "overdue"}, "alarm": {"оповещение", "alarm"}, "dead": {"доставить нельзя", "dead"}, "strangers": {"отказы неизвестным", "strangers refused"},
 	"config-changed": {"изменены настройки", "configuration changed"}, "erased": {"значения удалены", "values erased"}, "evidence-read": {"чтение журнала", "evidence read"},
 	"period-close": {"закрытие периода", "period closed"}, "key-changed": {"смена ключа", "key changed"}, "unknown": {"неизвестная запись", "unknown row"},
 	"pending": {"ожидает журнала", "pending"}, "logged": {"в журнале", "in the log"}, "proved": {"доказуемо", "provable"},

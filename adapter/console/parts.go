@@ -122,9 +122,7 @@ func (c *Console) services() []Service {
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}
-		if s.Deadline > 0 {
-			v.Deadline = s.Deadline.String()
-		}
+		v.Deadline = s.Deadline.String()
 		out = append(out, v)
 	}
 	return out

@@ -244,8 +244,8 @@ func (q *question) reading(act string) reading {
 // kinds are the events that can be asked for.
 var kinds = []journal.Kind{
 	journal.KindAccepted, journal.KindRefused, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned,
-	journal.KindAcknowledged, journal.KindAnswered, journal.KindExpired, journal.KindDead, journal.KindStrangers,
-	journal.KindConfigChanged, journal.KindErased, journal.KindEvidenceRead, journal.KindPeriodClose, journal.KindKeyChanged, journal.KindUnknown,
+	journal.KindAcknowledged, journal.KindAnswered, journal.KindExpired, journal.KindDueSoon, journal.KindOverdue, journal.KindDead, journal.KindStrangers,
+	journal.KindConfigChanged, journal.KindErased, journal.KindEvidenceRead, journal.KindAlarm, journal.KindPeriodClose, journal.KindKeyChanged, journal.KindUnknown,
 }
 
 func listed(list []journal.Kind) string {

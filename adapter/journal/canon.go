@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -51,6 +52,13 @@ func (w *writer) str(k, v string) {
 func (w *writer) num(k string, v int64) {
 	if v != 0 {
 		w.index(k, v)
+	}
+}
+
+// moment writes a time as a leaf has it.
+func (w *writer) moment(k string, t time.Time) {
+	if !t.IsZero() {
+		w.num(k, t.UnixMilli())
 	}
 }
 

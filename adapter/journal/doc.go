@@ -27,8 +27,11 @@
 //	                                  or of the list of several: see Judgement
 //	commit                            object: field name to commitment
 //	deadline, TIME, LOGGED            milliseconds since 1970 UTC
+//	dueQueued, dueStatus, dueTaken,
+//	eol (all 3)                       milliseconds since 1970 UTC
 //	channel (2), direction, ground, incident, message, messageId, node, operation,
-//	original, outcome, recipient, reference (2), rule, sender, service, version
+//	original, outcome, recipient, reference (2), rule, sender, service,
+//	stage (3), terms (3), version
 //	                                  texts of at most 128 bytes, longer ones
 //	                                  end in "…", control characters are spaces
 //	fields                            names of fields
@@ -39,7 +42,7 @@
 //	recipientSeq, senderSeq           counters, see below
 //	target                            erased: index of the entry
 //	test (2)                          true, or absent
-//	V                                 1 or 2, the version of this format
+//	V                                 1 to 3, the version of this format
 //
 // channel is the door that a call came by and the version that it spoke there
 // (smev/1.2; ws/1.2 where the door takes all), stream for what a recipient read on
@@ -48,8 +51,17 @@
 // test says that the message is marked TestMessage; the sequencer hands it on to all
 // later entries of the message.
 //
-// Members marked (2) came with version 2. v is the first version that has all
-// members of the leaf: a leaf without them says 1 and is what it was before, so a
+// On an entry accepted, deadline is when the answer is due, dueQueued, dueTaken and
+// dueStatus are when the message has to be in its recipient's queue, taken, and heard
+// of first; terms is what counts from the delivery, as package terms writes it; eol is
+// the end of life of the message. They are counted once, by the rules and the calendar
+// in force at the acceptance. An entry due-soon or overdue (3) says that a stage was not
+// reached, and its deadline. An entry alarm (3) says whom a rule has told of it: rule is
+// its name, operation the way (mail, webhook), outcome what came of it; or who is not to be
+// told any more, and until when.
+//
+// Members and kinds marked (2) and (3) came with version 2 and 3. v is the first version that has all
+// that the leaf has: a leaf without them says 1 and is what it was before, so a
 // leaf has one spelling still, logs of before verify as they are, and in one log
 // both stand side by side while nodes are upgraded. A program that knows version 1
 // alone refuses a leaf with more, as it must: it would not know what it passes over.

@@ -17,6 +17,8 @@ const (
 	KindAcknowledged Kind = "acknowledged" // the recipient's Ack; Outcome says accepted or rejected
 	KindAnswered     Kind = "answered"     // a final reply to this request was accepted
 	KindExpired      Kind = "expired"      // end of life reached before delivery
+	KindDueSoon      Kind = "due-soon"     // a stage of the message (Stage) comes due at Deadline, and was not reached
+	KindOverdue      Kind = "overdue"      // Deadline has passed, and the stage was not reached
 	KindDead         Kind = "dead"         // cannot be delivered; kept in the dead-letter topic
 	KindStrangers    Kind = "strangers"    // summary of refused calls by unknown callers; Count of them since the last summary
 )
@@ -26,6 +28,7 @@ const (
 	KindConfigChanged Kind = "config-changed"
 	KindErased        Kind = "erased"        // values were removed: Target is the entry, Fields the removed fields, Ground the legal ground
 	KindEvidenceRead  Kind = "evidence-read" // an auditor asked, was shown or took away something
+	KindAlarm         Kind = "alarm"         // somebody was told, or is not to be told: Rule is the alarm's rule, Outcome what happened, Operation the way
 	KindPeriodClose   Kind = "period-close"  // written by the sequencer: totals of the entries since the last close
 	KindKeyChanged    Kind = "key-changed"   // the log goes on under another key or origin; Log says which
 	KindUnknown       Kind = "unknown"       // a row that the sequencer could not express; it is committed to whole, as field "row"
@@ -65,7 +68,17 @@ type Event struct {
 	Col      int       `json:"col,omitempty"`
 	Attempt  int       `json:"attempt,omitempty"`
 	Count    int       `json:"count,omitempty"`
-	Deadline time.Time `json:"deadline,omitzero"`
+	Deadline time.Time `json:"deadline,omitzero"` // of the answer; with due-soon and overdue, of the stage
+
+	// On an accepted message: by when it is to be queued, taken, and heard of first, what
+	// counts from its delivery (text of package terms), and when nobody needs the answer
+	// any more. Stage is the one that due-soon, overdue and alarm are about.
+	DueQueued time.Time `json:"-"`
+	DueTaken  time.Time `json:"-"`
+	DueStatus time.Time `json:"-"`
+	Terms     string    `json:"-"`
+	EOL       time.Time `json:"-"`
+	Stage     string    `json:"-"`
 
 	Digest      string `json:"digest,omitempty"`      // hex SHA-256 of the envelope as received
 	Certificate string `json:"certificate,omitempty"` // hex SHA-256 of the caller's certificate (DER)
@@ -111,9 +124,12 @@ type LogChange struct {
 	OldRoot   string `json:"oldRoot,omitempty"`   // and its root, standard base64
 }
 
+// since3 are the kinds that came with version 3 of the leaf.
+var since3 = map[Kind]bool{KindDueSoon: true, KindOverdue: true, KindAlarm: true}
+
 // kinds is the closed set, for checking.
 var kinds = map[Kind]bool{
 	KindAccepted: true, KindRefused: true, KindRouted: true, KindQueued: true, KindDelivered: true, KindReturned: true,
-	KindAcknowledged: true, KindAnswered: true, KindExpired: true, KindDead: true, KindStrangers: true,
+	KindAcknowledged: true, KindAnswered: true, KindExpired: true, KindDead: true, KindDueSoon: true, KindOverdue: true, KindAlarm: true, KindStrangers: true,
 	KindConfigChanged: true, KindErased: true, KindEvidenceRead: true, KindPeriodClose: true, KindKeyChanged: true, KindUnknown: true,
 }

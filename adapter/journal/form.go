@@ -49,6 +49,10 @@ const (
 	mCount
 	mDeadline
 	mDirection
+	mDueQueued
+	mDueStatus
+	mDueTaken
+	mEOL
 	mFields
 	mGround
 	mIncident
@@ -74,7 +78,9 @@ const (
 	mSenderSeq
 	mService
 	mSize
+	mStage
 	mTarget
+	mTerms
 	mTest
 	mTime
 	mV
@@ -106,6 +112,10 @@ var memberNames = [members]struct {
 	mCount:        {"count", aNumber},
 	mDeadline:     {"deadline", aNumber},
 	mDirection:    {"direction", aText},
+	mDueQueued:    {"dueQueued", aNumber},
+	mDueStatus:    {"dueStatus", aNumber},
+	mDueTaken:     {"dueTaken", aNumber},
+	mEOL:          {"eol", aNumber},
 	mFields:       {"fields", rare},
 	mGround:       {"ground", aText},
 	mIncident:     {"incident", aText},
@@ -131,7 +141,9 @@ var memberNames = [members]struct {
 	mSenderSeq:    {"senderSeq", aNumber},
 	mService:      {"service", aText},
 	mSize:         {"size", aNumber},
+	mStage:        {"stage", aText},
 	mTarget:       {"target", anIndex},
+	mTerms:        {"terms", aText},
 	mTest:         {"test", aTruth},
 	mTime:         {"time", aNumber},
 	mV:            {"v", aNumber},
@@ -175,14 +187,15 @@ func (f *form) read(leaf []byte) error {
 	if at, wrong := f.object(); wrong != "" {
 		return fmt.Errorf("leaf: byte %d: expected %s", at-sheetStart, wrong)
 	}
-	switch v := f.number(mV); {
-	case v < 1 || v > LeafVersion:
+	v := f.number(mV)
+	if v < 1 || v > LeafVersion {
 		return fmt.Errorf("leaf has format version %d, this program knows 1 to %d: use a newer one", v, LeafVersion)
-	case v != f.version():
-		return fmt.Errorf("leaf has format version %d, and the members of version %d", v, f.version())
 	}
 	if f.kind = numberOfKind[Kind(f.raw(mKind))]; f.kind == 0 {
 		return fmt.Errorf("leaf has unknown kind %q", f.raw(mKind))
+	}
+	if v != f.version() {
+		return fmt.Errorf("leaf has format version %d, and says what version %d does", v, f.version())
 	}
 	if !f.stands(mTime) || !f.stands(mLogged) {
 		return fmt.Errorf("leaf of kind %q lacks its times", f.raw(mKind))
@@ -190,12 +203,19 @@ func (f *form) read(leaf []byte) error {
 	return nil
 }
 
-// since2 are the members that version 1 of the format does not have.
-const since2 = 1<<mChannel | 1<<mReference | 1<<mTest
+// The members that version 1 of the format does not have, and those that version 2
+// does not.
+const (
+	withV2 = 1<<mChannel | 1<<mReference | 1<<mTest
+	withV3 = 1<<mDueQueued | 1<<mDueStatus | 1<<mDueTaken | 1<<mEOL | 1<<mStage | 1<<mTerms
+)
 
 // version is Leaf.version of the leaf.
 func (f *form) version() int64 {
-	if f.has&since2 != 0 {
+	switch {
+	case f.has&withV3 != 0 || kindSince3[f.kind]:
+		return 3
+	case f.has&withV2 != 0:
 		return 2
 	}
 	return 1
@@ -405,11 +425,10 @@ func (f *form) decode() Leaf {
 			Outcome: text(mOutcome), Incident: text(mIncident), Rule: text(mRule), Line: number(mLine), Col: number(mCol),
 			Attempt: number(mAttempt), Count: number(mCount), Certificate: text(mCertificate), Size: number(mSize), Revocation: text(mRevocation),
 			Fields: f.fields, Ground: text(mGround), Log: f.log,
+			Terms: text(mTerms), Stage: text(mStage), Deadline: f.moment(mDeadline), EOL: f.moment(mEOL),
+			DueQueued: f.moment(mDueQueued), DueTaken: f.moment(mDueTaken), DueStatus: f.moment(mDueStatus),
 		},
 		Logged: clock(f.number(mLogged)), Prev: f.index(mPrev), SenderSeq: f.number(mSenderSeq), RecipientSeq: f.number(mRecipientSeq), Period: f.period,
-	}
-	if f.stands(mDeadline) {
-		l.Deadline = clock(f.number(mDeadline))
 	}
 	if f.stands(mTarget) {
 		n := f.number(mTarget)
@@ -422,6 +441,14 @@ func (f *form) decode() Leaf {
 		})
 	}
 	return l
+}
+
+// moment is the time of a member, zero without it.
+func (f *form) moment(m int) (t time.Time) {
+	if f.stands(m) {
+		t = clock(f.number(m))
+	}
+	return t
 }
 
 // clock is a time of a leaf.
@@ -499,4 +526,12 @@ var kindByNumber, numberOfKind = func() (names [KindNumbers]Kind, numbers map[Ki
 		names[i+1], numbers[name] = name, KindNumber(i+1)
 	}
 	return names, numbers
+}()
+
+// kindSince3 is since3 by number.
+var kindSince3 = func() (list [KindNumbers]bool) {
+	for kind := range since3 {
+		list[numberOfKind[kind]] = true
+	}
+	return list
 }()

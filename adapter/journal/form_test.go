@@ -138,10 +138,10 @@ func TestReadersAgreeOnAnyMembers(t *testing.T) {
 	var used journal.LeafReader
 	names := strings.Fields("attempt certificate col commit count deadline direction fields ground incident kind line log logged message messageId node " +
 		"operation original outcome period prev recipient recipientSeq revocation rule schema sender senderSeq service size target time v version " +
-		"counters from parties to totals key oldOrigin oldRoot oldSize origin attempts vv verdict a messag zzz")
+		"dueQueued dueStatus dueTaken eol stage terms channel reference test counters from parties to totals key oldOrigin oldRoot oldSize origin attempts vv verdict a messag zzz")
 	hash := `"` + strings.Repeat("A", 43) + `="`
 	values := []string{`1`, `1`, `1`, `0`, `7`, `00`, `01`, `12345678`, `123456789`, `9007199254740991`, `9007199254740992`, `99999999999999999`, `999999999999999990000000`,
-		`-1`, `1.0`, `1e3`, `""`, `"x"`, `"dead"`, `"accepted"`, `"é"`, `"\u0001"`, `"\u001F"`, `"\u0041"`, `"\n"`, `"\/"`, `"\"\\"`, "\"\xff\"", "\"a\x00\"",
+		`-1`, `1.0`, `1e3`, `""`, `"x"`, `"dead"`, `"overdue"`, `"accepted"`, `"é"`, `"\u0001"`, `"\u001F"`, `"\u0041"`, `"\n"`, `"\/"`, `"\"\\"`, "\"\xff\"", "\"a\x00\"",
 		`{}`, `[]`, `["a"]`, `["a","b"]`, `["a",]`, `{"a":` + hash + `}`, `{"b":` + hash + `,"a":` + hash + `}`, `{"a":` + hash + `,"b":` + hash + `}`,
 		`{"A":` + hash + `}`, `{"a":"` + strings.Repeat("A", 42) + `B="}`, `{"a":"x"}`, `{"origin":"o"}`, `{"key":"k","oldSize":1}`,
 		`{"counters":"c","from":0,"parties":0,"to":0,"totals":{}}`, `{"counters":"c","from":0,"parties":0,"to":1,"totals":{"dead":1,"unknown":2}}`,

@@ -20,7 +20,7 @@ import (
 
 // Limits of the format.
 const (
-	LeafVersion = 2    // the highest "v" of a leaf that this package knows: see Leaf.version
+	LeafVersion = 3    // the highest "v" of a leaf that this package knows: see Leaf.version
 	MaxLeaf     = 4096 // bytes of one leaf
 	MaxPersonal = 48   // committed fields of one leaf, besides digest
 
@@ -167,8 +167,13 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 	}
 	l := Leaf{Event: e, Prev: NoEntry}
 	l.Time = e.Time.UTC().Truncate(time.Millisecond)
-	if !e.Deadline.IsZero() {
-		l.Deadline = e.Deadline.UTC().Truncate(time.Millisecond)
+	for _, t := range l.moments() {
+		if t.IsZero() {
+			continue
+		}
+		if *t = t.UTC().Truncate(time.Millisecond); t.UnixMilli() <= 0 || t.UnixMilli() > maxInteger {
+			return Leaf{}, nil, fmt.Errorf("event %s names the moment %s", e.Kind, t)
+		}
 	}
 	for _, n := range []int{e.Line, e.Col, e.Attempt, e.Count, e.Size} {
 		if n < 0 || n > maxInteger {
@@ -177,9 +182,6 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 	}
 	if e.Target != nil && (*e.Target < 0 || *e.Target > maxInteger) {
 		return Leaf{}, nil, fmt.Errorf("event %s has target %d", e.Kind, *e.Target)
-	}
-	if !e.Deadline.IsZero() && (l.Deadline.UnixMilli() <= 0 || l.Deadline.UnixMilli() > maxInteger) {
-		return Leaf{}, nil, fmt.Errorf("event %s has deadline %s", e.Kind, e.Deadline)
 	}
 	for _, s := range l.texts() {
 		*s = clip(*s)
@@ -216,8 +218,8 @@ func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
 // roomiest is a length that the leaf of an event cannot exceed: its texts have no
 // control characters any more, so none of their bytes takes more than two.
 func (l *Leaf) roomiest() int {
-	const names = 512      // of all members, with their marks
-	const numbers = 8 * 17 // integers below 2^53 and times
+	const names = 512       // of all members, with their marks
+	const numbers = 12 * 17 // integers below 2^53 and times
 	n := names + numbers + 96*len(l.Commit)
 	for _, s := range l.texts() {
 		n += 2 * len(*s)
@@ -286,7 +288,12 @@ func FieldBase(name string) string {
 // texts lists the leaf's free strings, for clipping.
 func (l *Leaf) texts() []*string {
 	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
-		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground}
+		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground, &l.Terms, &l.Stage}
+}
+
+// moments lists the times that an event names beside its own.
+func (e *Event) moments() []*time.Time {
+	return []*time.Time{&e.Deadline, &e.DueQueued, &e.DueTaken, &e.DueStatus, &e.EOL}
 }
 
 // clip makes s valid UTF-8 without control characters, of at most maxText bytes.
@@ -329,6 +336,9 @@ func harmless(s string) bool {
 // were, and a program of before reads a log up to the first entry that says what
 // it cannot know.
 func (l *Leaf) version() int64 {
+	if since3[l.Kind] || l.Terms != "" || l.Stage != "" || !l.DueQueued.IsZero() || !l.DueTaken.IsZero() || !l.DueStatus.IsZero() || !l.EOL.IsZero() {
+		return 3
+	}
 	if l.Channel != "" || l.Reference != "" || l.Test {
 		return 2
 	}
@@ -353,10 +363,12 @@ func (l *Leaf) Append(b []byte) []byte {
 		w.close()
 	}
 	w.num("count", int64(l.Count))
-	if !l.Deadline.IsZero() {
-		w.num("deadline", l.Deadline.UnixMilli())
-	}
+	w.moment("deadline", l.Deadline)
 	w.str("direction", l.Direction)
+	w.moment("dueQueued", l.DueQueued)
+	w.moment("dueStatus", l.DueStatus)
+	w.moment("dueTaken", l.DueTaken)
+	w.moment("eol", l.EOL)
 	if len(l.Fields) > 0 {
 		w.key("fields")
 		for i, f := range l.Fields {
@@ -415,9 +427,11 @@ func (l *Leaf) Append(b []byte) []byte {
 	w.num("senderSeq", l.SenderSeq)
 	w.str("service", l.Service)
 	w.num("size", int64(l.Size))
+	w.str("stage", l.Stage)
 	if l.Target != nil {
 		w.index("target", *l.Target)
 	}
+	w.str("terms", l.Terms)
 	if l.Test {
 		w.key("test")
 		w.b = append(w.b, "true"...)

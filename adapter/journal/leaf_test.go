@@ -111,6 +111,7 @@ func TestLeafIsCanonicalJSONOfRFC8785(t *testing.T) {
 func TestParseLeafRefusesOtherSpellings(t *testing.T) {
 	e := journaltest.Events(1, 1)[0]
 	e.Channel, e.Reference, e.Test = "smev/1.2", "", false
+	e.DueQueued, e.DueTaken, e.DueStatus, e.EOL, e.Terms = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
 	l, _, err := journal.NewLeaf(e, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +132,10 @@ func TestParseLeafRefusesOtherSpellings(t *testing.T) {
 		"escaped ASCII":       strings.Replace(good, `"accepted"`, `"\u0061ccepted"`, 1),
 		"number with zero":    strings.Replace(good, `"size":`, `"size":0`, 1),
 		"fraction":            strings.Replace(good, `"v":2`, `"v":2.0`, 1),
-		"later version":       strings.Replace(good, `"v":2`, `"v":3`, 1),
+		"later version":       strings.Replace(good, `"v":2`, `"v":4`, 1),
+		"version too high":    strings.Replace(good, `"v":2`, `"v":3`, 1),
+		"member of later":     strings.Replace(good, `"kind"`, `"eol":7,"kind"`, 1),
+		"kind of later":       strings.Replace(good, `"accepted"`, `"overdue"`, 1),
 		"version of before":   strings.Replace(good, `"v":2`, `"v":1`, 1),
 		"nothing of version":  strings.Replace(good, `"channel":"smev/1.2",`, ``, 1),
 		"test that is none":   strings.Replace(good, `"time":`, `"test":false,"time":`, 1),

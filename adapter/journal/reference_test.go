@@ -30,12 +30,13 @@ func referenceParse(b []byte) (journal.Leaf, error) {
 
 type refLeaf struct {
 	journal.Leaf
-	newer bool // it has a member that version 1 does not have
+	newer  bool // it has a member that version 1 does not have
+	newest bool // or one that version 2 does not have
 }
 
 var refKinds = map[journal.Kind]bool{
 	"accepted": true, "refused": true, "routed": true, "queued": true, "delivered": true, "returned": true,
-	"acknowledged": true, "answered": true, "expired": true, "dead": true, "strangers": true,
+	"acknowledged": true, "answered": true, "expired": true, "dead": true, "due-soon": true, "overdue": true, "alarm": true, "strangers": true,
 	"config-changed": true, "erased": true, "evidence-read": true, "period-close": true, "key-changed": true, "unknown": true,
 }
 
@@ -49,7 +50,14 @@ func (l *refLeaf) parse(s string) error {
 	if r.err != nil {
 		return fmt.Errorf("leaf: %w", r.err)
 	}
-	if want := map[bool]int64{false: 1, true: 2}[l.newer]; version != want {
+	want := int64(1)
+	if l.newer {
+		want = 2
+	}
+	if l.newest || l.Kind == "due-soon" || l.Kind == "overdue" || l.Kind == "alarm" {
+		want = 3
+	}
+	if version != want {
 		return fmt.Errorf("leaf has format version %d, want %d", version, want)
 	}
 	if !refKinds[l.Kind] {
@@ -100,6 +108,10 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 		l.Deadline = time.UnixMilli(r.num()).UTC()
 	case "direction":
 		l.Direction = r.str()
+	case "dueQueued", "dueStatus", "dueTaken", "eol":
+		at := map[string]*time.Time{"dueQueued": &l.DueQueued, "dueStatus": &l.DueStatus, "dueTaken": &l.DueTaken, "eol": &l.EOL}[key]
+		*at = time.UnixMilli(r.num()).UTC()
+		l.newest = true
 	case "fields":
 		l.Fields = r.strings()
 	case "ground":
@@ -167,6 +179,10 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 		l.Service = r.str()
 	case "size":
 		l.Size = int(r.num())
+	case "stage":
+		l.Stage, l.newest = r.str(), true
+	case "terms":
+		l.Terms, l.newest = r.str(), true
 	case "target":
 		n := r.index()
 		l.Target = &n

@@ -19,7 +19,7 @@ import (
 // nothing that was told is lost; to a member that it does not know it could only
 // make of the whole row an entry of kind unknown.
 func (e Event) Row() ([]byte, error) {
-	for _, t := range []time.Time{e.Time, e.Deadline} {
+	for _, t := range append(e.moments(), &e.Time) {
 		if y := t.UTC().Year(); y < 0 || y > 9999 {
 			return nil, fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
 		}
@@ -111,6 +111,14 @@ func (e Event) Row() ([]byte, error) {
 	if e.Test {
 		value(memberTest, "true", ClassLeaf)
 	}
+	for _, m := range e.laterMembers() {
+		switch {
+		case m.text != nil && *m.text != "":
+			value(m.name, clip(*m.text), ClassLeaf)
+		case m.moment != nil && !m.moment.IsZero():
+			value(m.name, strconv.FormatInt(m.moment.UnixMilli(), 10), ClassLeaf)
+		}
+	}
 	if values > 0 {
 		b = append(b, ']')
 	}
@@ -124,6 +132,38 @@ const (
 	memberTest      = "test"
 )
 
+// laterMember is a member of version 3: a text, or a moment in milliseconds since 1970.
+type laterMember struct {
+	name   string
+	text   *string
+	moment *time.Time
+}
+
+func (e *Event) laterMembers() [6]laterMember {
+	return [6]laterMember{{"due-queued", nil, &e.DueQueued}, {"due-taken", nil, &e.DueTaken}, {"due-status", nil, &e.DueStatus},
+		{"eol", nil, &e.EOL}, {"terms", &e.Terms, nil}, {"stage", &e.Stage, nil}}
+}
+
+// liftLater is lift for the members of version 3.
+func (e *Event) liftLater(p PersonalField) bool {
+	for _, m := range e.laterMembers() {
+		if m.name != p.Field {
+			continue
+		}
+		if m.text != nil {
+			*m.text = p.Value
+			return true
+		}
+		ms, err := strconv.ParseInt(p.Value, 10, 64)
+		if err != nil || ms <= 0 || ms > maxInteger {
+			return false
+		}
+		*m.moment = clock(ms)
+		return true
+	}
+	return false
+}
+
 // lift takes the members out of the personal values. What a newer node calls a
 // member and this one does not know stays among them, to be committed to.
 func (e *Event) lift() {
@@ -136,6 +176,7 @@ func (e *Event) lift() {
 			e.Reference = p.Value
 		case p.Class == ClassLeaf && p.Field == memberTest:
 			e.Test = true
+		case p.Class == ClassLeaf && e.liftLater(p):
 		default:
 			rest = append(rest, p)
 		}

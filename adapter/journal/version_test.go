@@ -11,11 +11,13 @@ import (
 	"mezhved/adapter/journal/journaltest"
 )
 
-// What version 2 added goes in a row where a sequencer of the release before takes
+// What versions 2 and 3 added goes in a row where a sequencer of the release before takes
 // what it does not know: it commits to it and knows the rest of the event.
 func TestASequencerOfBeforeLosesNothing(t *testing.T) {
 	e := journaltest.Events(1, 1)[0]
 	e.Channel, e.Reference, e.Test = "ws/1.2", "5e0f", true
+	at := e.Time.UTC()
+	e.DueQueued, e.DueTaken, e.DueStatus, e.EOL, e.Terms, e.Stage = at.Add(1e9), at.Add(2e9), at.Add(3e9), at.Add(4e9), "answered 5wd, +03:00", "taken"
 	row, err := e.Row()
 	if err != nil {
 		t.Fatal(err)
@@ -40,13 +42,14 @@ func TestASequencerOfBeforeLosesNothing(t *testing.T) {
 	if err != nil || l.Kind != e.Kind || l.Message != e.Message {
 		t.Fatalf("%+v, %v", l, err)
 	}
-	for _, name := range []string{"channel", "reference", "test"} {
+	for _, name := range strings.Fields("channel reference test due-queued due-taken due-status eol terms stage") {
 		if _, ok := l.Commit[name]; !ok {
 			t.Errorf("%s was lost", name)
 		}
 	}
 	back, err := journal.ParseRow(row)
-	if err != nil || back.Channel != e.Channel || back.Reference != e.Reference || !back.Test || len(back.Personal) != len(e.Personal) {
+	if err != nil || back.Channel != e.Channel || back.Reference != e.Reference || !back.Test || len(back.Personal) != len(e.Personal) ||
+		!back.DueQueued.Equal(e.DueQueued) || !back.DueTaken.Equal(e.DueTaken) || !back.DueStatus.Equal(e.DueStatus) || !back.EOL.Equal(e.EOL) || back.Terms != e.Terms || back.Stage != e.Stage {
 		t.Errorf("%+v, %v", back, err)
 	}
 }

@@ -1,12 +1,14 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,8 +154,11 @@ func (b *Broker) Close() { b.transport.CloseIdleConnections() }
 // Ensure is adapter.Broker.Ensure. It returns when every topic has its
 // leaders. Topics that are there already are left as they are. It is asked again
 // and again: a look at topics that are there is one question to one broker.
-func (b *Broker) Ensure(ctx context.Context, topics []string) error {
-	told := map[string]bool{}
+func (b *Broker) Ensure(ctx context.Context, wanted []adapter.Topic) error {
+	told, partitions, topics := map[string]bool{}, map[string]int{}, make([]string, len(wanted))
+	for i, t := range wanted {
+		topics[i], partitions[t.Name] = t.Name, cmp.Or(t.Partitions, b.opts.Partitions)
+	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		missing, leaderless, err := b.look(ctx, topics)
 		if err == nil && len(missing) == 0 && len(leaderless) == 0 {
@@ -161,13 +166,13 @@ func (b *Broker) Ensure(ctx context.Context, topics []string) error {
 		}
 		if err == nil && len(missing) > 0 {
 			b.tellMissing(missing, told)
-			err = b.create(ctx, missing)
+			err = b.create(ctx, missing, partitions)
 		}
 		if err != nil && !b.passes(err) {
 			return err
 		}
 		if err == nil {
-			err = fmt.Errorf("topics without a leader: %v", leaderless)
+			err = fmt.Errorf("topics without a leader: %v", some(leaderless))
 		}
 		if !sleep(ctx, pause) {
 			return fmt.Errorf("kafka: making topics: %w (%w)", err, ctx.Err())
@@ -199,11 +204,20 @@ func (b *Broker) tellMissing(topics []string, told map[string]bool) {
 	}
 	b.mu.Unlock()
 	if len(gone) > 0 {
-		b.log.Error("kafka: topics have vanished and are made again: somebody deleted them, or a broker has lost its data", "topics", gone)
+		b.log.Error("kafka: topics have vanished and are made again: somebody deleted them, or a broker has lost its data", "topics", some(gone))
 	}
 	if len(fresh) > 0 {
-		b.log.Info("kafka: topics are made", "topics", fresh)
+		b.log.Info("kafka: topics are made", "topics", some(fresh))
 	}
+}
+
+// some are the first of many names, and how many more there are.
+func some(names []string) []string {
+	const most = 20
+	if len(names) <= most+1 {
+		return names
+	}
+	return append(slices.Clone(names[:most]), fmt.Sprintf("and %d more", len(names)-most))
 }
 
 // look asks a broker for the topics and says which are missing, and which
@@ -239,13 +253,13 @@ func (b *Broker) look(ctx context.Context, topics []string) (missing, leaderless
 	return missing, leaderless, nil
 }
 
-func (b *Broker) create(ctx context.Context, topics []string) error {
+func (b *Broker) create(ctx context.Context, topics []string, partitions map[string]int) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	request := &kafka.CreateTopicsRequest{}
 	for _, t := range topics {
 		request.Topics = append(request.Topics, kafka.TopicConfig{
-			Topic: t, NumPartitions: b.opts.Partitions, ReplicationFactor: b.opts.Replication,
+			Topic: t, NumPartitions: partitions[t], ReplicationFactor: b.opts.Replication,
 			ConfigEntries: []kafka.ConfigEntry{
 				{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(b.opts.MinInSync)},
 				{ConfigName: "unclean.leader.election.enable", ConfigValue: "false"},
@@ -279,9 +293,9 @@ func (b *Broker) Health(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(missing) > 0:
-		return fmt.Errorf("kafka: topics are missing: %v", missing)
+		return fmt.Errorf("kafka: topics are missing: %v", some(missing))
 	case len(leaderless) > 0:
-		return fmt.Errorf("kafka: partitions have no leader: %v", leaderless)
+		return fmt.Errorf("kafka: partitions have no leader: %v", some(leaderless))
 	}
 	return nil
 }
@@ -289,7 +303,7 @@ func (b *Broker) Health(ctx context.Context) error {
 // Try does what a gateway will do: it makes a topic, writes a record to it, and
 // asks how far the group has read. The topic stays.
 func (b *Broker) Try(ctx context.Context, topic, group string) error {
-	if err := b.Ensure(ctx, []string{topic}); err != nil {
+	if err := b.Ensure(ctx, []adapter.Topic{{Name: topic}}); err != nil {
 		return err
 	}
 	if err := b.Publish(ctx, []adapter.Record{{Topic: topic, Key: []byte("doctor"), Value: []byte("mezhved doctor was here")}}); err != nil {

@@ -58,7 +58,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func ensure(t *testing.T, k *kafka.Broker, topics ...string) {
 	t.Helper()
-	if err := k.Ensure(within(t, 60*time.Second), topics); err != nil {
+	wanted := make([]adapter.Topic, len(topics))
+	for i, name := range topics {
+		wanted[i].Name = name
+	}
+	if err := k.Ensure(within(t, 60*time.Second), wanted); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -403,7 +407,7 @@ func contract(t *testing.T, b bus) {
 
 	t.Run("what the cluster cannot give is refused at once", func(t *testing.T) {
 		k := b.open(t, func(o *kafka.Options) { o.Replication = 50 })
-		err := k.Ensure(within(t, 60*time.Second), []string{name(t)})
+		err := k.Ensure(within(t, 60*time.Second), []adapter.Topic{{Name: name(t)}})
 		if err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a topic with 50 replicas: %v, want to be told", err)
 		}

@@ -353,7 +353,7 @@ func TestTLSAndSASL(t *testing.T) {
 					t.Errorf("%s: the broker answers", what)
 				}
 			}
-			err := b.open(t, login("пароль", x509.NewCertPool())).Ensure(within(t, 20*time.Second), []string{topic})
+			err := b.open(t, login("пароль", x509.NewCertPool())).Ensure(within(t, 20*time.Second), []adapter.Topic{{Name: topic}})
 			if err == nil || errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("an unknown issuer: %v, want to be told at once", err)
 			}
@@ -418,7 +418,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer k.Close()
-	if err := k.Ensure(context.Background(), []string{"bench"}); err != nil {
+	if err := k.Ensure(context.Background(), []adapter.Topic{{Name: "bench"}}); err != nil {
 		b.Fatal(err)
 	}
 	const batch = 500

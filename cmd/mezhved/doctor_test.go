@@ -27,7 +27,7 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	if err := b.Ensure(context.Background(), []string{"m.requests.FNS01"}); err != nil {
+	if err := b.Ensure(context.Background(), []adapter.Topic{{Name: "m.requests.FNS01"}}); err != nil {
 		t.Fatal(err)
 	}
 	for most, want := range map[time.Duration][2]string{

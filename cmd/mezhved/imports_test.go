@@ -28,9 +28,10 @@ var rooms = map[string][]string{
 	"adapter/vault":          {"adapter/journal"},
 	"adapter/oplog":          {},
 	"adapter/settings":       {},
+	"adapter/terms":          {},
 	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
 	"adapter/subject":        {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject"},
+	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 

@@ -30,6 +30,7 @@ var words = map[string]map[string]string{
 		"Root": "Корень дерева", "Export": "О составлении этой выписки в журнале сделана запись", "Index": "Запись", "Time": "Время события", "Logged": "Внесено в журнал",
 		"Kind": "Событие", "Message": "Сообщение", "Sender": "Отправитель", "Recipient": "Получатель", "Service": "Вид сведений", "Outcome": "Исход", "Where": "Место",
 		"Values": "Раскрытые значения", "Envelope": "Конверт приложен; его хеш — тот, что в записи", "Gaps": "В выписку не вошли", "Deadline": "Срок",
+		"Stage": "Этап", "DueQueued": "Поставить в очередь до", "DueTaken": "Получить до", "DueStatus": "Первый статус до", "Terms": "Считается от вручения", "EOL": "Срок жизни до",
 		"Trust": "Эта страница — пересказ. Доказательства — в остальных файлах пакета; проверьте их программой mezhved-audit с политикой, полученной не от оператора журнала.",
 	},
 	"en": {
@@ -37,6 +38,7 @@ var words = map[string]map[string]string{
 		"Root": "Tree root", "Export": "The making of this extract is itself in the journal, as entry", "Index": "Entry", "Time": "Time of the event", "Logged": "Logged",
 		"Kind": "Event", "Message": "Message", "Sender": "Sender", "Recipient": "Recipient", "Service": "Service", "Outcome": "Outcome", "Where": "Place",
 		"Values": "Disclosed values", "Envelope": "The envelope is enclosed; its hash is the one in the entry", "Gaps": "Not in this extract", "Deadline": "Deadline",
+		"Stage": "Stage", "DueQueued": "In the queue by", "DueTaken": "To be taken by", "DueStatus": "First status by", "Terms": "Counted from the delivery", "EOL": "End of life",
 		"Trust": "This page only retells. The proofs are in the other files of the bundle; check them with mezhved-audit and a policy that you did not get from the journal's operator.",
 	},
 }
@@ -44,7 +46,7 @@ var words = map[string]map[string]string{
 // kindNames says the kinds in Russian; in English they are as they stand.
 var kindNames = map[journal.Kind]string{
 	journal.KindAccepted: "принято", journal.KindRefused: "отказано", journal.KindRouted: "направлено", journal.KindQueued: "в очереди", journal.KindDelivered: "выдано", journal.KindReturned: "возвращено в очередь",
-	journal.KindAcknowledged: "подтверждено", journal.KindAnswered: "получен ответ", journal.KindExpired: "истёк срок", journal.KindDead: "не доставлено", journal.KindStrangers: "обращения неизвестных",
+	journal.KindAcknowledged: "подтверждено", journal.KindAnswered: "получен ответ", journal.KindExpired: "истёк срок", journal.KindDueSoon: "срок подходит", journal.KindOverdue: "срок нарушен", journal.KindAlarm: "оповещение", journal.KindDead: "не доставлено", journal.KindStrangers: "обращения неизвестных",
 	journal.KindConfigChanged: "изменена настройка", journal.KindErased: "стёрты значения", journal.KindEvidenceRead: "чтение журнала", journal.KindPeriodClose: "закрыт период",
 	journal.KindKeyChanged: "сменён ключ журнала", journal.KindUnknown: "неизвестное событие",
 }

@@ -28,6 +28,7 @@ func Events(seed uint64, n int) []journal.Event {
 			switch e.Kind {
 			case journal.KindAccepted:
 				e.Kind, e.Digest, e.Certificate, e.Personal, e.Size, e.Channel, e.Reference, e.Test = journal.KindRouted, "", "", nil, 0, "", "", false
+				e.DueQueued, e.DueTaken, e.DueStatus, e.EOL, e.Terms = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
 			case journal.KindRouted:
 				e.Kind = journal.KindQueued
 			case journal.KindQueued:
@@ -62,6 +63,12 @@ func Events(seed uint64, n int) []journal.Event {
 			e.Reference = "b" + id[1:]
 		}
 		e.Test = i%11 == 0
+		if i%3 == 0 {
+			e.DueQueued, e.DueTaken, e.EOL = at.Add(time.Minute), at.Add(24*time.Hour), at.Add(720*time.Hour)
+		}
+		if i%6 == 0 {
+			e.DueStatus, e.Terms = at.Add(36*time.Hour), "answered 5wd, +03:00"
+		}
 		if r.IntN(10) == 0 {
 			e.Kind, e.Outcome, e.Rule, e.Line, e.Col, e.Incident = journal.KindRefused, "ValidationFailure", "cvc-complex-type.2.4.a", 12, 7, "inc-"+id
 			e.Message, e.Personal = "", nil
