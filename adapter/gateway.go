@@ -272,7 +272,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 func (g *Gateway) Run(ctx context.Context) error {
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
-		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"clock", g.keepClock},
+		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"terms", g.openTerms}, {"clock", g.keepClock},
 	}
 	for shard := range Shards {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})

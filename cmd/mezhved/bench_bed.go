@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"mezhved/signing"
 )
@@ -41,6 +44,7 @@ type bed struct {
 	signer   signing.Signer // of the senders
 	gateway  int            // its process; 0: a gateway of somebody else
 	database int            // the private PostgreSQL's
+	store    string         // connection string of it; empty: it is somebody else's
 	finish   func() error
 }
 
@@ -162,8 +166,9 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		return nil, fmt.Errorf("%w\n%s", err, said())
 	}
 	if pid, err := os.ReadFile(filepath.Join(b.dir, "postgres", "data", "postmaster.pid")); err == nil {
-		first, _, _ := strings.Cut(string(pid), "\n")
-		b.database, _ = strconv.Atoi(first)
+		lines := append(strings.Split(string(pid), "\n"), make([]string, 5)...) // process, folder, start, port, folder of the socket
+		b.database, _ = strconv.Atoi(lines[0])
+		b.store = fmt.Sprintf("host='%s' port=%s user=postgres dbname=mezhved", lines[4], lines[3])
 	}
 	if b.play, err = newPlay(ctx, io.Discard, b.dir, b.base); err != nil {
 		stop()
@@ -249,6 +254,60 @@ func (b *bed) spent() spent {
 		}
 	}
 	return s
+}
+
+// written is what a load has left in the private PostgreSQL, and what it has written
+// into the log of PostgreSQL (WAL) on the way.
+type written struct {
+	stays int64 // bytes of all tables and indexes, what can be used again not counted when it is at their end
+	wal   int64
+}
+
+// written reads both so far, so that neither counts what the other does: the log before
+// the tables are vacuumed, or after it where a measurement begins. Zero for a database
+// that is not private.
+func (b *bed) written(ctx context.Context, begins bool) (w written, err error) {
+	if b.store == "" {
+		return w, nil
+	}
+	c, err := pgx.Connect(ctx, b.store)
+	if err != nil {
+		return w, unavailable(err)
+	}
+	defer c.Close(ctx)
+	log := func() error { return c.QueryRow(ctx, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").Scan(&w.wal) }
+	stays := func() error {
+		if _, err := c.Exec(ctx, "VACUUM"); err != nil {
+			return err
+		}
+		return c.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&w.stays)
+	}
+	steps := []func() error{log, stays}
+	if begins {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return w, fmt.Errorf("measure the database: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// storage is bytes per message in the database; zero where they were not measured.
+type storage struct {
+	Stays float64 `json:"staysBytes,omitzero"` // in tables and indexes
+	WAL   float64 `json:"walBytes,omitzero"`   // written into the log of PostgreSQL
+}
+
+// per is what was written since before, for each message.
+func (w written) per(before written, messages int) storage {
+	n := float64(max(messages, 1))
+	return storage{float64(w.stays-before.stays) / n, float64(w.wal-before.wal) / n}
+}
+
+func (s storage) String() string {
+	return fmt.Sprintf("PostgreSQL, each message: %.0f bytes stay, %.0f bytes of WAL", s.Stays, s.WAL)
 }
 
 // processTime is the processor time of a process, that of its children that have

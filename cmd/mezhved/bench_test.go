@@ -29,6 +29,9 @@ func TestBenchAccept(t *testing.T) {
 	if runtime.GOOS == "linux" && (r.Cost.Gateway <= 0 || r.Cost.Database <= 0 || r.Cost.Generator <= 0) {
 		t.Errorf("processor time each %+v, want some of every process", r.Cost)
 	}
+	if r.Storage.Stays <= 0 || r.Storage.WAL <= 0 {
+		t.Errorf("%+v, want bytes of every message", r.Storage)
+	}
 }
 
 // Turns that agree give a narrow interval round their ratio, turns that do not a

@@ -52,6 +52,7 @@ type cli struct {
 	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
 	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
+	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
 	Doctor   doctorCmd   `cmd:"" group:"operator" help:"Check a configuration, its database and its bus, and say what to do."`
 	Bench    benchCmd    `cmd:"" group:"operator" help:"Measure, and check that nothing is lost."`
