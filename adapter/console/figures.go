@@ -249,7 +249,7 @@ func (c *Console) pageFigures(r *http.Request, who Actor) (any, error) {
 				other.Set(name, s)
 			}
 		}
-		p.Kinds = append(p.Kinds, figuresKind{string(k), paper.Title(k).In(to.lang), (&url.URL{Path: "/console/reports/" + string(k), RawQuery: other.Encode()}).String()})
+		p.Kinds = append(p.Kinds, figuresKind{string(k), paper.Short(k).In(to.lang), (&url.URL{Path: "/console/reports/" + string(k), RawQuery: other.Encode()}).String()})
 	}
 	for name := range values {
 		p.Values[name] = values.Get(name)
