@@ -198,6 +198,7 @@ type LimitsConfig struct {
 	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
 	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
+	Wait        Period  `yaml:"wait"`        // how long what was accepted may wait for the bus, its queue or its place in the log before parties are told to send fewer requests; default 0: for ever
 	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
 	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
 	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
@@ -217,6 +218,7 @@ type TimesConfig struct {
 	Sweep    Period `yaml:"sweep"`    // default 2s
 	Depths   Period `yaml:"depths"`   // default 5s
 	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
+	Terms    Period `yaml:"terms"`    // how often what comes due and what is late is looked for; default 2s
 	Watch    Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
 	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
 	Still    Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
@@ -347,6 +349,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Relay, Period(2*time.Second))
 	def(&c.Times.Poll, Period(time.Second))
 	def(&c.Times.Sweep, Period(2*time.Second))
+	def(&c.Times.Terms, Period(2*time.Second))
 	def(&c.Times.Depths, Period(5*time.Second))
 	def(&c.Times.Streams, Period(5*time.Second))
 	def(&c.Times.Watch, Period(5*time.Second))
@@ -472,6 +475,9 @@ func (c Config) check(f *yamlFile) {
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
 		f.errorf("messageId.shelfLife", "is shorter than a minute")
+	}
+	if w := c.Limits.Wait.D(); w != 0 && w < 2*time.Second {
+		f.errorf("limits.wait", "2s at least is expected: it is looked at by the second")
 	}
 	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
 		f.errorf("kafka.shared", "0 to 1000 partitions are expected")

@@ -46,7 +46,8 @@
 // registryfiles.go, subjectfiles.go (services and parties as folders) and samples.go
 // (what lint says of their samples), topics.go (where queues stand on the bus),
 // replyto.go (reply addresses), seal.go (what proves a record to be ours),
-// messageid.go, limits.go (rates, strangers, depths of queues), describe.go (WSDL,
+// messageid.go, limits.go (rates, strangers, depths of queues), pace.go (fewer requests
+// when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
 // config.go, yamlfile.go, tls.go, bell.go (wake-ups), metrics.go, tracing.go, logged.go
 // (what the log may have of an error). The seams are message.go, store.go,

@@ -105,6 +105,7 @@ type Gateway struct {
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
+	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
 	depth     depths
@@ -180,6 +181,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		slots:     make(chan struct{}, c.Limits.Concurrent),
 		memory:    p.Memory,
 		proxies:   proxies,
+		pace:      newPacer(c.Limits.Wait.D()),
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
@@ -270,7 +272,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 func (g *Gateway) Run(ctx context.Context) error {
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
-		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"clock", g.keepClock},
+		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"terms", g.openTerms}, {"clock", g.keepClock},
 	}
 	for shard := range Shards {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})

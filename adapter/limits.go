@@ -17,12 +17,14 @@ func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
 type rates struct {
 	config LimitsConfig
 	mu     sync.Mutex
-	party  map[Mnemonic]*partyRate
+	party  map[Mnemonic]*rate.Limiter
+	over   map[overRate]int // calls refused since the last summary
 }
 
-type partyRate struct {
-	limiter *rate.Limiter
-	over    int // calls refused since the last summary
+// overRate is what calls of a party are refused for and only counted.
+type overRate struct {
+	party Mnemonic
+	why   reason
 }
 
 // admit takes one call of the party's allowance. Calls over it are counted, and
@@ -41,32 +43,36 @@ func (r *rates) admit(p *Party, now time.Time) error {
 	one := r.party[p.Mnemonic]
 	if one == nil {
 		if r.party == nil {
-			r.party = map[Mnemonic]*partyRate{}
+			r.party = map[Mnemonic]*rate.Limiter{}
 		}
-		one = &partyRate{limiter: rate.NewLimiter(rate.Limit(per), burst)}
+		one = rate.NewLimiter(rate.Limit(per), burst)
 		r.party[p.Mnemonic] = one
 	}
-	if float64(one.limiter.Limit()) != per || one.limiter.Burst() != burst { // changed by a reload
-		one.limiter.SetLimitAt(now, rate.Limit(per))
-		one.limiter.SetBurstAt(now, burst)
+	if float64(one.Limit()) != per || one.Burst() != burst { // changed by a reload
+		one.SetLimitAt(now, rate.Limit(per))
+		one.SetBurstAt(now, burst)
 	}
-	if one.limiter.AllowN(now, 1) {
+	if one.AllowN(now, 1) {
 		return nil
 	}
-	one.over++
+	r.count(overRate{p.Mnemonic, "rate"}, 1)
 	return &refusal{reason: "rate", retryAfter: time.Second}
 }
 
-// take gives the calls refused since the last time, by party.
-func (r *rates) take() map[Mnemonic]int {
+// count counts refused calls. Call it with mu held.
+func (r *rates) count(what overRate, n int) {
+	if r.over == nil {
+		r.over = map[overRate]int{}
+	}
+	r.over[what] += n
+}
+
+// take gives the calls refused since the last time.
+func (r *rates) take() map[overRate]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := map[Mnemonic]int{}
-	for m, one := range r.party {
-		if one.over > 0 {
-			out[m], one.over = one.over, 0
-		}
-	}
+	out := r.over
+	r.over = nil
 	return out
 }
 
@@ -169,8 +175,8 @@ func (g *Gateway) writeSummary(ctx context.Context) error {
 		events = append(events, journal.Event{Kind: journal.KindStrangers, Time: now, Node: g.config.Node, Rule: string(why), Outcome: string(table[why].fault), Count: n})
 	}
 	over := g.rates.take()
-	for m, n := range over {
-		events = append(events, journal.Event{Kind: journal.KindRefused, Time: now, Node: g.config.Node, Sender: string(m), Rule: "rate", Outcome: string(table["rate"].fault), Count: n})
+	for what, n := range over {
+		events = append(events, journal.Event{Kind: journal.KindRefused, Time: now, Node: g.config.Node, Sender: string(what.party), Rule: string(what.why), Outcome: string(table[what.why].fault), Count: n})
 	}
 	if len(events) == 0 {
 		return nil
@@ -191,13 +197,11 @@ func (s *strangers) giveBack(counts map[reason]int) {
 	}
 }
 
-func (r *rates) giveBack(over map[Mnemonic]int) {
+func (r *rates) giveBack(over map[overRate]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for m, n := range over {
-		if one := r.party[m]; one != nil {
-			one.over += n
-		}
+	for what, n := range over {
+		r.count(what, n)
 	}
 }
 

@@ -1,11 +1,14 @@
 package adapter
 
 import (
+	"math"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/adapter/terms"
 )
 
 // metrics is what the gateway counts. Labels come from closed sets: operations,
@@ -35,7 +38,13 @@ type metrics struct {
 	recalled prometheus.Counter
 	waits    *prometheus.GaugeVec
 	skew     prometheus.Gauge
+	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
+
+	soon     *prometheus.CounterVec
+	overdue  *prometheus.CounterVec
+	lateNow  *prometheus.GaugeVec
+	calendar prometheus.Gauge
 
 	unchecked *prometheus.CounterVec
 	transport *prometheus.CounterVec
@@ -85,15 +94,25 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		reloads:  counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
 		recalled: counter("recalled_total", "Records that the bus has acknowledged and lost, and that were put there again."),
 		waits:    gauges("waiting_seconds", "Age of what has waited longest at a station, by the database's clock; 0: nothing waits.", "station", "shard"),
+		pace:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "paced_requests_per_second", Help: "Requests that each party may send while what was accepted waits too long (limits.wait); +Inf: any."}),
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
+	}
+	m.soon = counters("due_soon_total", "Stages that were told to come due, by stage.", "stage")
+	m.overdue = counters("overdue_total", "Stages that were told to be overdue, by stage.", "stage")
+	m.lateNow = gauges("late", "Stages that are due and not reached now, by who is to reach them (empty: the gateway), service and stage.", "party", "service", "stage")
+	m.calendar = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calendar_missing_year", Help: "The year whose production calendar has to be brought; 0: none."})
+	for _, stage := range terms.Stages { // at 0: what begins at 1 has not increased, as Prometheus sees it
+		m.soon.WithLabelValues(string(stage))
+		m.overdue.WithLabelValues(string(stage))
 	}
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
+	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.skew, m.skewErr,
-		m.unchecked, m.transport, m.doorExp)
+		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
+		m.unchecked, m.transport, m.doorExp, m.soon, m.overdue, m.lateNow, m.calendar)
 	return m
 }
 
@@ -152,6 +171,16 @@ func (m *metrics) standing(s Standing) {
 	}
 	for _, o := range s.Oldest {
 		m.waits.WithLabelValues(string(o.Station), strconv.Itoa(o.Shard)).Set(o.Age.Seconds())
+	}
+}
+
+// late publishes what is late now.
+func (m *metrics) late(counts []TermCount) {
+	m.lateNow.Reset()
+	for _, c := range counts {
+		if c.Late > 0 {
+			m.lateNow.WithLabelValues(string(c.Party), c.Service, string(c.Stage)).Set(float64(c.Late))
+		}
 	}
 }
 

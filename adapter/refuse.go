@@ -94,7 +94,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if most, keep = g.strangers.count(r.reason, seems); !keep {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+	} else if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
 		return r // counted in summary; or the store, the journal or the time is what fails
 	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -149,7 +149,7 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	attrs = append(attrs, "cause", r.WithoutValues())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
-		if r.reason == "rate" || r.reason == "no-room" {
+		if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" {
 			g.log.Info("call refused", attrs...)
 			return
 		}

@@ -36,7 +36,7 @@ type groundFile struct {
 }
 
 // reserved are the names of fields that have a meaning in the journal already.
-var reserved = append([]string{journal.FieldDigest, journal.FieldRow, "actor", "query"}, subject.Grounds...)
+var reserved = append([]string{journal.FieldDigest, journal.FieldRow, "actor", "query", subject.Ties}, subject.Grounds...)
 
 // checkSubject makes the plans by which the journal is told whom a message is about
 // and on what ground it asks, and holds every path against the compiled schema: one

@@ -49,6 +49,9 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 // end of life, room in the queue; then the files in the file store.
 func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
 	defer c.stage("admit")()
+	if err := g.paced(c); err != nil {
+		return admitted{}, err
+	}
 	id, err := admitMessageID(req.MessageID, c.started, g.config.MessageID)
 	if err != nil {
 		return admitted{}, err

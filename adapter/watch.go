@@ -47,7 +47,11 @@ type stillTold struct {
 func (g *Gateway) watch(ctx context.Context) error {
 	for {
 		g.watchOnce(ctx)
-		if !sleep(ctx, g.config.Times.Watch.D()) {
+		every := g.config.Times.Watch.D()
+		if wait := g.config.Limits.Wait.D(); wait > 0 {
+			every = min(every, wait/8)
+		}
+		if !sleep(ctx, every) {
 			return nil
 		}
 	}
@@ -69,6 +73,7 @@ func (g *Gateway) watchOnce(ctx context.Context) {
 	}
 	w.blind, w.seen = "", g.ticks()
 	g.metrics.standing(standing)
+	g.setPace(standing)
 	w.now = w.now[:0:0]
 	stand := map[Oldest]bool{}
 	for _, o := range standing.Oldest {

@@ -46,6 +46,7 @@ type Console struct {
 	Rooms
 	pages    *pages
 	counting chan struct{} // held while a report of figures is made
+	heads    dueCache
 }
 
 // New puts a desk together.
@@ -130,6 +131,8 @@ func (c *Console) api(r chi.Router) {
 	}
 	open("GET", "/overview", c.serveOverview)
 	open("GET", "/queues", c.serveQueues)
+	open("GET", "/terms", c.serveDue)
+	open("GET", "/terms/counts", c.serveDueCounts)
 	open("GET", "/services", c.serveServices)
 	open("GET", "/parties", c.serveParties)
 	open("GET", "/journal/entries", c.serveSearch)

@@ -22,6 +22,7 @@ func (c *Console) desk(r chi.Router) {
 	r.Post("/logout", c.logout)
 	r.Get("/", c.page("overview", c.pageOverview))
 	r.Get("/queues", c.page("queues", c.pageQueues))
+	r.Get("/late", c.page("late", c.pageLate))
 	r.Get("/search", c.page("search", c.pageSearch))
 	r.Post("/search", c.page("search", c.pagePerson))
 	r.Post("/report", c.page("report", c.pageReport))

@@ -50,7 +50,9 @@ type Inquiry struct {
 	// consent; Closed are those of them that are erased or past their time.
 	Grounds   []Given   `json:"grounds"`
 	Closed    []string  `json:"closed,omitempty"`
-	Named     bool      `json:"named"` // the person stands in the request itself
+	Others    int       `json:"othersConsents,omitempty"`  // consents of other people, which are left out
+	Unclear   bool      `json:"consentsUnclear,omitempty"` // several people or consents, and nothing tells whose those are that are given
+	Named     bool      `json:"named"`                     // the person stands in the request itself
 	Delivered time.Time `json:"delivered,omitzero"`
 	Answers   []Replied `json:"answers"`
 	Steps     []Step    `json:"steps"` // its entries in the log
@@ -322,23 +324,54 @@ func (c *Console) inquiry(ctx context.Context, rep *Report, id string, rows []po
 	return q, nil
 }
 
-// grounds opens what the request says of its ground.
+// grounds opens what the request says of its ground: of its consents only those of the
+// person, where the entry tells whose they are.
 func (c *Console) grounds(ctx context.Context, rep *Report, q *Inquiry, row *postgres.Row) error {
 	open, err := c.Journal.Openings(ctx, row.Index)
 	if err != nil {
 		return err
 	}
+	var ties map[string][]string
+	several := map[string]int{} // values by field
+	for name := range row.Leaf.Commit {
+		several[journal.FieldBase(name)]++
+	}
+	for _, o := range open {
+		if o.Field == subject.Ties {
+			if ties, err = subject.ParseTies(o.Value); err != nil {
+				return err
+			}
+		}
+	}
+	person := slices.Clone(rep.opened[row.Index]) // the names under which he stands here
+	crowd := several[subject.Consent] > 1
+	for field, n := range several {
+		crowd = crowd || n > 1 && !slices.Contains(subject.Grounds, field)
+	}
 	for _, name := range slices.Sorted(maps.Keys(row.Leaf.Commit)) {
-		if !slices.Contains(subject.Grounds, journal.FieldBase(name)) {
+		base := journal.FieldBase(name)
+		if !slices.Contains(subject.Grounds, base) {
 			continue
+		}
+		if base == subject.Consent && crowd {
+			// Told by another field than the one that he was asked by, it may be his.
+			whose := slices.DeleteFunc(slices.Clone(ties[name]), func(w string) bool { return journal.FieldBase(w) != rep.Field })
+			if len(whose) > 0 && !slices.ContainsFunc(whose, func(w string) bool { return slices.Contains(person, w) }) {
+				q.Others++
+				continue
+			}
+			q.Unclear = q.Unclear || len(whose) == 0
 		}
 		i := slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == name })
 		if i < 0 {
-			q.Closed = append(q.Closed, journal.FieldBase(name))
+			q.Closed = append(q.Closed, base)
 			continue
 		}
-		q.Grounds = append(q.Grounds, Given{journal.FieldBase(name), open[i].Value})
+		q.Grounds = append(q.Grounds, Given{base, open[i].Value})
 		rep.opened[row.Index] = append(rep.opened[row.Index], name)
+	}
+	if ties != nil {
+		rep.opened[row.Index] = append(rep.opened[row.Index], subject.Ties)
 	}
 	slices.SortStableFunc(q.Grounds, func(a, b Given) int {
 		return slices.Index(subject.Grounds, a.Field) - slices.Index(subject.Grounds, b.Field)

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
@@ -263,6 +265,70 @@ func TestTheReportsPageCanBeLeft(t *testing.T) {
 	for path, want := range map[string]string{"/console/report?lang=en": "/console/report", "/console/report": "/console/search"} {
 		if a := d.ask(auditorToken, path, nil); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != want {
 			t.Errorf("%s: %d to %q, want %q", path, a.StatusCode, a.Header.Get("Location"), want)
+		}
+	}
+}
+
+// A report about a person gives the person's consents and counts those of others; where
+// nothing tells whose they are, it gives all and says so.
+func TestAReportLeavesOthersConsentsOut(t *testing.T) {
+	d := openDesk(t)
+	value := func(field, value string) journal.PersonalField {
+		return journal.PersonalField{Field: field, Value: value}
+	}
+	accepted := func(message string, values ...journal.PersonalField) {
+		t.Helper()
+		d.must(d.Store.Record(context.Background(), journal.Event{Kind: journal.KindAccepted, Time: time.Now(), Message: message, MessageID: "m-" + message, Sender: "MUNI", Direction: "request", Personal: values}))
+	}
+	family := []journal.PersonalField{value("consent", "СОГЛАСИЕ 17"), value("consent-2", "СОГЛАСИЕ 18"), value("snils", "00000000100"), value("snils-2", "00000000300"), value("inn", "77")}
+	accepted("1", append(family, value("consent-of", `{"consent":["snils"],"consent-2":["snils-2"]}`))...)
+	accepted("2", family...) // an entry from before, or a description that does not tell
+	accepted("3", value("consent", "СОГЛАСИЕ 19"), value("snils", "00000000100"))
+	d.settle()
+	about := func(field, v string) []Inquiry {
+		t.Helper()
+		return readJSON[Report](d, d.ask(auditorToken, "/api/v1/journal/report", map[string]any{"person": map[string]string{"field": field, "value": v}})).Inquiries
+	}
+	told := func(q Inquiry) string {
+		var out []string
+		for _, g := range q.Grounds {
+			out = append(out, g.Value)
+		}
+		return fmt.Sprintf("%s, %d others, unclear %t", strings.Join(out, " "), q.Others, q.Unclear)
+	}
+	for _, c := range []struct {
+		field, value string
+		want         []string
+	}{
+		{"snils", "00000000100", []string{"СОГЛАСИЕ 17, 1 others, unclear false", "СОГЛАСИЕ 17 СОГЛАСИЕ 18, 0 others, unclear true", "СОГЛАСИЕ 19, 0 others, unclear false"}},
+		{"snils", "00000000300", []string{"СОГЛАСИЕ 18, 1 others, unclear false", "СОГЛАСИЕ 17 СОГЛАСИЕ 18, 0 others, unclear true"}},
+		{"inn", "77", []string{"СОГЛАСИЕ 17 СОГЛАСИЕ 18, 0 others, unclear true", "СОГЛАСИЕ 17 СОГЛАСИЕ 18, 0 others, unclear true"}},
+	} {
+		list := about(c.field, c.value)
+		if len(list) != len(c.want) {
+			t.Fatalf("%s: %d inquiries, want %d", c.value, len(list), len(c.want))
+		}
+		for i, q := range list {
+			if got := told(q); got != c.want[i] {
+				t.Errorf("%s, inquiry %d: %s, want %s", c.value, i, got, c.want[i])
+			}
+		}
+	}
+	page := string(d.ask(auditorToken, "/api/v1/journal/report/page", map[string]any{"person": map[string]string{"field": "snils", "value": "00000000300"}, "lang": "en"}).body)
+	if !strings.Contains(page, "consents of other people, left out here: 1") || !strings.Contains(page, "does not tell whose") {
+		t.Error("the page does not say so")
+	}
+	bundle := d.ask(auditorToken, "/api/v1/journal/report/bundle", map[string]any{"person": map[string]string{"field": "snils", "value": "00000000300"}})
+	if bundle.StatusCode != http.StatusOK {
+		t.Fatalf("bundle: %d %s", bundle.StatusCode, bundle.body)
+	}
+	e, err := audit.VerifyBundle(bytes.NewReader(bundle.body), int64(len(bundle.body)), d.policy)
+	d.must(err)
+	for _, x := range e.Entries {
+		for _, o := range x.Openings {
+			if x.Leaf.Message == "1" && o.Value == "СОГЛАСИЕ 17" {
+				t.Error("the evidence opens another person's consent")
+			}
 		}
 	}
 }

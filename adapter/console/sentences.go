@@ -119,6 +119,7 @@ var sentences = map[string]struct {
 	"not-awaiting":     {Text{"Сообщение не ожидает подтверждения.", "The message is not awaiting an acknowledgement."}, "nothing"},
 
 	"rate":              {Text{"Превышена допустимая частота обращений.", "The party calls more often than it may."}, "later"},
+	"pace":              {Text{"Принятые запросы передавались с опозданием, приём новых был ограничен.", "What was accepted waited too long, fewer requests were taken."}, "later"},
 	"no-room":           {Text{"Шлюз принимал слишком много данных сразу, для сообщения не было места.", "Too much was being received at once, there was no room for the message."}, "retry"},
 	"unavailable":       {Text{"Хранилище было недоступно.", "The store was not available."}, "retry"},
 	"failure":           {Text{"Ошибка шлюза.", "A failure of the gateway."}, "support"},

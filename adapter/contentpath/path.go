@@ -249,12 +249,16 @@ func Common(paths []*Path) (steps int) {
 	}
 }
 
-// Holders calls yield with the elements that the first steps of the path lead to.
-func (p *Path) Holders(steps int, content xmltape.Node, yield func(xmltape.Node)) {
-	if !content.Valid() || steps == 0 || !p.steps[0].matches(content) {
-		return
+// Holders calls yield with the elements that the steps of the path up to one lead to
+// from a node that the first of them have led to: with 0, the content.
+func (p *Path) Holders(from, to int, n xmltape.Node, yield func(xmltape.Node)) {
+	if from == 0 {
+		if !n.Valid() || to == 0 || !p.steps[0].matches(n) {
+			return
+		}
+		from = 1
 	}
-	holders(content, p.steps[1:steps], yield)
+	holders(n, p.steps[from:to], yield)
 }
 
 func holders(n xmltape.Node, steps []step, yield func(xmltape.Node)) {

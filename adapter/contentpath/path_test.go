@@ -96,7 +96,7 @@ func TestEachAndCommon(t *testing.T) {
 		t.Fatalf("%d steps in common, want 2", n)
 	}
 	var grouped []string
-	paths[0].Holders(n, tape.Root(), func(holder xmltape.Node) {
+	paths[0].Holders(0, n, tape.Root(), func(holder xmltape.Node) {
 		person := ""
 		for _, p := range paths {
 			p.Below(n, holder, func(v string) bool {

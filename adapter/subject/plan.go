@@ -1,6 +1,9 @@
 package subject
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +19,11 @@ const (
 	ServiceCode = "service-code" // of the service that it is for
 	Consent     = "consent"      // a document by which a person has agreed
 )
+
+// Ties is the field under which an entry says whose consents its consents are, as far as
+// the service's description and the content tell: see ParseTies. It is there where
+// several people or several consents are.
+const Ties = "consent-of"
 
 // LongestName is how long the name of a field may be.
 const LongestName = 28
@@ -54,6 +62,81 @@ type planned struct {
 	shared int // steps that the paths of a value with several parts have in common
 }
 
+// ties are the consents that stand with a person in an element of their own, which is
+// neither the document nor all of its people.
+func (p *Plan) ties(content xmltape.Node, values []journal.PersonalField) (journal.PersonalField, bool) {
+	people, consents, several := 0, 0, false
+	for _, v := range values {
+		switch base := journal.FieldBase(v.Field); {
+		case base == Consent:
+			consents++
+		case !slices.Contains(Grounds, base):
+			several = several || v.Field != base
+			people++
+		}
+	}
+	if consents == 0 || people == 0 || consents == 1 && !several {
+		return journal.PersonalField{}, false
+	}
+	named := func(f *planned, value string) string {
+		for _, v := range values {
+			if journal.FieldBase(v.Field) == f.Name && v.Value == value {
+				return v.Field
+			}
+		}
+		return "" // there was no room for it
+	}
+	found := map[string][]string{}
+	for i := range p.fields {
+		consent := &p.fields[i]
+		if consent.Name != Consent {
+			continue
+		}
+		for j := range p.fields {
+			person := &p.fields[j]
+			if slices.Contains(Grounds, person.Name) {
+				continue
+			}
+			together := contentpath.Common(append(slices.Clone(person.Paths), consent.Paths...))
+			if together < 2 { // the document itself
+				continue
+			}
+			person.Paths[0].Holders(0, together, content, func(holder xmltape.Node) {
+				var whose []string
+				person.below(together, holder, func(value string) {
+					if name := named(person, value); name != "" {
+						whose = append(whose, name)
+					}
+				})
+				consent.below(together, holder, func(value string) {
+					if name := named(consent, value); name != "" && len(whose) > 0 {
+						found[name] = append(found[name], whose...)
+					}
+				})
+			})
+		}
+	}
+	for name, whose := range found {
+		slices.Sort(whose)
+		found[name] = slices.Compact(whose)
+	}
+	text, err := json.Marshal(found) // keys in order
+	if err != nil {
+		panic(err) // texts
+	}
+	return journal.PersonalField{Field: Ties, Value: string(text)}, true
+}
+
+// ParseTies reads the value of Ties: by the name of a consent, those of the values of
+// the people whose consent it is. A consent that is not there may be anybody's.
+func ParseTies(value string) (map[string][]string, error) {
+	var ties map[string][]string
+	if err := json.Unmarshal([]byte(value), &ties); err != nil {
+		return nil, fmt.Errorf("whose consents there are: %w", err)
+	}
+	return ties, nil
+}
+
 // NewPlan makes a plan of its fields.
 func NewPlan(fields []Field) *Plan {
 	p := &Plan{}
@@ -82,7 +165,7 @@ func (p *Plan) Read(content xmltape.Node) (values []journal.PersonalField, left 
 	if p == nil {
 		return nil, 0
 	}
-	room := Room
+	room := Room - roomOf(Ties)
 	for i := range p.fields {
 		f := &p.fields[i]
 		first := len(values)
@@ -96,18 +179,25 @@ func (p *Plan) Read(content xmltape.Node) (values []journal.PersonalField, left 
 			if n := len(values) - first; n > 0 {
 				name += "-" + strconv.Itoa(n+1)
 			}
-			if room -= roomOf(name); room < 0 || len(values) == journal.MaxPersonal {
+			if room -= roomOf(name); room < 0 || len(values) == journal.MaxPersonal-1 {
 				left++
 				return
 			}
 			values = append(values, journal.PersonalField{Field: name, Value: value})
 		})
 	}
+	if ties, ok := p.ties(content, values); ok {
+		values = append(values, ties)
+	}
 	return values, left
 }
 
 // each gives the field's values in their form.
-func (f *planned) each(content xmltape.Node, take func(value string)) {
+func (f *planned) each(content xmltape.Node, take func(value string)) { f.below(0, content, take) }
+
+// below is each for what stands below a node that the first steps of the field's paths
+// have led to; with 0, the content.
+func (f *planned) below(steps int, n xmltape.Node, take func(value string)) {
 	take = func(take func(string)) func(string) {
 		return func(value string) {
 			if value = f.Form.Spell(value); value != "" {
@@ -116,7 +206,7 @@ func (f *planned) each(content xmltape.Node, take func(value string)) {
 		}
 	}(take)
 	if len(f.Paths) == 1 {
-		f.Paths[0].Each(content, func(value string) bool {
+		f.Paths[0].Below(steps, n, func(value string) bool {
 			take(value)
 			return true
 		})
@@ -124,7 +214,7 @@ func (f *planned) each(content xmltape.Node, take func(value string)) {
 	}
 	// Each element that holds all parts is one value. Those between the first part
 	// and the last may be missing, as a patronymic is.
-	f.Paths[0].Holders(f.shared, content, func(holder xmltape.Node) {
+	f.Paths[0].Holders(steps, f.shared, n, func(holder xmltape.Node) {
 		var whole strings.Builder
 		for i, p := range f.Paths {
 			found := false

@@ -99,6 +99,36 @@ func TestPlanReadsEveryPerson(t *testing.T) {
 	}
 }
 
+// Whose consent a consent is, is told where it stands with one person in an element;
+// where it stands beside all of them, nothing is said of it, nor where there is one
+// person and one consent.
+func TestConsentsAreTiedToTheirPeople(t *testing.T) {
+	within := map[string][]string{"snils": {"/R/*/S"}, "name-birth": {"/R/*/N/L", "/R/*/N/B"}, "consent": {"/R/*/K"}, "inn": {"/R/I"}}
+	for _, c := range []struct {
+		what, doc, want string
+		plan            map[string][]string
+	}{
+		{"each with his own", `<R><A><S>1</S><N><L>Ёлкина</L><B>1984-02-29</B></N><K>17</K></A><C><S>3</S><K>18</K></C></R>`, `{"consent":["name-birth","snils"],"consent-2":["snils-2"]}`, within},
+		{"one of two", `<R><A><S>1</S></A><C><S>3</S><K>18</K></C></R>`, `{"consent":["snils-2"]}`, within},
+		{"one consent of two", `<R><A><S>1</S><K>18</K></A><C><S>3</S><K>18</K></C></R>`, `{"consent":["snils","snils-2"]}`, within},
+		{"one consent twice, one person", `<R><A><S>1</S><K>18</K></A></R>`, "", within},
+		{"nobody", `<R><A><K>18</K><K>19</K></A></R>`, "", within},
+		{"two of one", `<R><A><S>1</S><K>18</K><K>19</K></A></R>`, `{"consent":["snils"],"consent-2":["snils"]}`, within},
+		{"beside all", `<R><A><S>1</S></A><C><S>3</S></C><K>17</K></R>`, `{}`, map[string][]string{"snils": {"/R/*/S"}, "consent": {"/R/K"}}},
+	} {
+		values, left := planOf(t, c.plan).Read(tapeOf(t, strings.Replace(c.doc, "<R>", `<R xmlns="urn:r">`, 1)))
+		got := ""
+		for _, v := range values {
+			if v.Field == Ties {
+				got = v.Value
+			}
+		}
+		if got != c.want || left != 0 {
+			t.Errorf("%s: %s, want %s of %v", c.what, got, c.want, values)
+		}
+	}
+}
+
 // A message about very many people has a leaf still, and says that not all of them
 // are in it.
 func TestPlanLeavesRoomInTheLeaf(t *testing.T) {

@@ -26,6 +26,7 @@ type verifyBundleCommand struct {
 	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust. Without it the bundle is only checked against itself."`
 	anchorFlags
 	TSA    []string `name:"tsa" placeholder:"FILE" type:"existingfile" help:"Certificates (PEM) of the time-stamping authorities that you trust; may be repeated."`
+	Bus    []string `placeholder:"FILE" type:"existingfile" help:"The bus's certificates (PEM), from somebody whom you trust: no other's signature in its answers is its own. Without any that is not looked at. May be repeated."`
 	Bundle string   `arg:"" type:"existingfile" help:"The bundle, a zip file."`
 }
 
@@ -105,6 +106,9 @@ func (c *verifyBundleCommand) Run(s *streams) error {
 	}
 	anchors, err := c.read()
 	if err != nil {
+		return err
+	}
+	if anchors.Bus, err = readCertificates(c.Bus); err != nil {
 		return err
 	}
 	tsa, err := readCertificates(c.TSA)

@@ -17,9 +17,10 @@ type receiptsCommand struct {
 	logFlags
 	Bus []string `required:"" placeholder:"FILE" type:"existingfile" help:"The bus's certificate, from somebody whom you trust; several in a file, or several files, when it has had several."`
 	anchorFlags
-	Mirror string `required:"" placeholder:"DIR" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
-	Proofs string `placeholder:"DIR" type:"path" help:"Write a proof of each broken promise into a folder of this one."`
-	Dir    string `arg:"" type:"existingdir" help:"The receipts: what mezhved send --keep has kept, or the bodies of the bus's answers as any client has written them down."`
+	Mirror   string   `required:"" placeholder:"DIR" type:"existingdir" help:"The log: a mirror, or any copy in the layout of c2sp.org/tlog-tiles."`
+	Evidence []string `placeholder:"FILE" type:"existingfile" help:"Bundles of evidence: they open which envelopes the entries commit to, and what was kept as sent is held against that. May be repeated."`
+	Proofs   string   `placeholder:"DIR" type:"path" help:"Write a proof of each broken promise into a folder of this one."`
+	Dir      string   `arg:"" type:"existingdir" help:"The receipts: what mezhved send --keep has kept, or the bodies of the bus's answers as any client has written them down."`
 }
 
 // Help tells what the answers mean.
@@ -63,6 +64,13 @@ func (c *receiptsCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	for _, path := range c.Evidence {
+		e, err := openBundle(path, c.Policy)
+		if err != nil {
+			return err
+		}
+		folder.Evidence = append(folder.Evidence, e)
+	}
 	log, err := c.open(c.Mirror)
 	if err != nil {
 		return err
@@ -82,6 +90,15 @@ func (c *receiptsCommand) Run(s *streams) error {
 	for _, u := range r.Unproven {
 		s.say("NOT PROVED  %s is not the bus's word: %v\n", u.File, u.Err)
 	}
+	for _, u := range r.Unlike {
+		s.say("UNLIKE      %s: entry %d commits to an envelope of SHA-256 %s, and %s, which was kept as sent, is of %s\n", u.MessageID, u.Index, u.Logged, u.File, u.Digest)
+	}
+	if r.Unopened > 0 {
+		s.say("note: %d envelopes that were kept as sent could not be held against their entries: name evidence of their exchanges with --evidence\n", r.Unopened)
+	}
+	if r.Hidden > 0 {
+		s.say("note: %d folders whose names begin with a dot were passed by\n", r.Hidden)
+	}
 	for _, sender := range slices.Sorted(maps.Keys(r.Unreceipted)) {
 		s.say("note: the log has %d accepted messages of %s without a receipt here: were they sent by somebody else in its name, or their receipts not kept?\n", r.Unreceipted[sender], sender)
 	}
@@ -92,12 +109,15 @@ func (c *receiptsCommand) Run(s *streams) error {
 	for _, f := range r.Log.Recount.Findings {
 		s.say("FINDING: %s\n", f)
 	}
-	broken := r.Count(papers.Missing) + r.Count(papers.Late) + r.Count(papers.Altered) + r.Count(papers.Ahead)
-	s.say("receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered, %d ahead); %d not proved, %d other files\n",
-		r.Count(papers.Kept), r.Count(papers.Due), broken, r.Count(papers.Missing), r.Count(papers.Late), r.Count(papers.Altered), r.Count(papers.Ahead), len(r.Unproven), r.Others)
+	broken := r.Count(papers.Missing) + r.Count(papers.Late) + r.Count(papers.Altered) + r.Count(papers.Ahead) + r.Count(papers.Undated)
+	s.say("receipts   %d kept, %d not due yet, %d broken (%d missing, %d late, %d altered, %d ahead, %d undated); %d not proved, %d other files\n",
+		r.Count(papers.Kept), r.Count(papers.Due), broken, r.Count(papers.Missing), r.Count(papers.Late), r.Count(papers.Altered), r.Count(papers.Ahead), r.Count(papers.Undated), len(r.Unproven), r.Others)
+	s.say("envelopes  %d as their entries commit to them, %d unlike, %d not compared\n", r.Compared, len(r.Unlike), r.Unopened)
 	switch damaged := len(log.memory.Damaged) + len(log.memory.Forks); {
 	case broken > 0:
 		fmt.Fprintln(s.out, "NOT VERIFIED: the log has not kept what was promised")
+	case len(r.Unlike) > 0:
+		fmt.Fprintln(s.out, "NOT VERIFIED: the log commits to other envelopes than those that were kept as sent; the evidence has what was signed")
 	case !r.Log.OK() || damaged > 0:
 		fmt.Fprintln(s.out, "NOT VERIFIED: the log itself does not hold")
 	case len(r.Unproven) > 0:
@@ -131,8 +151,10 @@ func (c *receiptsCommand) tell(s *streams, r *papers.Report, h *papers.Held, pol
 		s.say("ALTERED     %s %s %s: entry %d: %s (%s)\n", h.MessageID, word, at, h.Index, h.What, h.File)
 	case papers.Ahead:
 		s.say("AHEAD       %s %s %s: no entry, and the bus dated its promise to a time that has not come, so that it would not be due before %s (%s)\n", h.MessageID, word, at, due, h.File)
+	case papers.Undated:
+		s.say("UNDATED     %s %s %s: no entry, and the log's checkpoint does not say when it was signed: no promise would ever come due by it (%s)\n", h.MessageID, word, at, h.File)
 	}
-	if c.Proofs == "" || !h.Verdict.Broken() || h.Verdict == papers.Ahead { // whose receipt says it all
+	if c.Proofs == "" || !h.Verdict.Provable() {
 		return nil
 	}
 	dir, err := r.WriteHole(c.Proofs, c.Dir, *h, policy)

@@ -98,6 +98,12 @@ func printReport(w io.Writer, rep *console.Report) error {
 		for _, name := range q.Closed {
 			grounds = append(grounds, name+" (erased)")
 		}
+		if q.Others > 0 {
+			grounds = append(grounds, fmt.Sprintf("%d consents of other people", q.Others))
+		}
+		if q.Unclear {
+			grounds = append(grounds, "whose the consents are is not told")
+		}
 		for _, a := range q.Answers {
 			answers = append(answers, a.Direction+" "+at(a.Time))
 		}

@@ -82,6 +82,96 @@ func product256(t *[2 * words256]uint64, x, y *fe256) {
 	t[7] = t7
 }
 
+// mulMinus sets z to x*y mod p for p = 2^256 - f.small.
+func (f *field256) mulMinus(z, x, y *fe256) {
+	var c uint64
+	var h0, h1, h2, h3 uint64
+	var l1, l2, l3 uint64
+	var r0, r1, r2, r3, r4 uint64
+	var b uint64
+	var t0, t1, t2, t3, t4, t5, t6, t7 uint64
+	var s0, s1, s2, s3 uint64
+	h0, r0 = bits.Mul64(x[0], y[0])
+	h1, l1 = bits.Mul64(x[0], y[1])
+	h2, l2 = bits.Mul64(x[0], y[2])
+	h3, l3 = bits.Mul64(x[0], y[3])
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	t0 = r0
+	t1 = r1
+	t2 = r2
+	t3 = r3
+	t4 = r4
+	h0, r0 = bits.Mul64(x[1], y[0])
+	h1, l1 = bits.Mul64(x[1], y[1])
+	h2, l2 = bits.Mul64(x[1], y[2])
+	h3, l3 = bits.Mul64(x[1], y[3])
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	t1, c = bits.Add64(t1, r0, 0)
+	t2, c = bits.Add64(t2, r1, c)
+	t3, c = bits.Add64(t3, r2, c)
+	t4, c = bits.Add64(t4, r3, c)
+	t5 = r4 + c
+	h0, r0 = bits.Mul64(x[2], y[0])
+	h1, l1 = bits.Mul64(x[2], y[1])
+	h2, l2 = bits.Mul64(x[2], y[2])
+	h3, l3 = bits.Mul64(x[2], y[3])
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	t2, c = bits.Add64(t2, r0, 0)
+	t3, c = bits.Add64(t3, r1, c)
+	t4, c = bits.Add64(t4, r2, c)
+	t5, c = bits.Add64(t5, r3, c)
+	t6 = r4 + c
+	h0, r0 = bits.Mul64(x[3], y[0])
+	h1, l1 = bits.Mul64(x[3], y[1])
+	h2, l2 = bits.Mul64(x[3], y[2])
+	h3, l3 = bits.Mul64(x[3], y[3])
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	t3, c = bits.Add64(t3, r0, 0)
+	t4, c = bits.Add64(t4, r1, c)
+	t5, c = bits.Add64(t5, r2, c)
+	t6, c = bits.Add64(t6, r3, c)
+	t7 = r4 + c
+	h0, r0 = bits.Mul64(f.small, t4)
+	h1, l1 = bits.Mul64(f.small, t5)
+	h2, l2 = bits.Mul64(f.small, t6)
+	h3, l3 = bits.Mul64(f.small, t7)
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	r0, c = bits.Add64(r0, t0, 0)
+	r1, c = bits.Add64(r1, t1, c)
+	r2, c = bits.Add64(r2, t2, c)
+	r3, c = bits.Add64(r3, t3, c)
+	r0, c = bits.Add64(r0, (r4+c)*f.small, 0)
+	r1, c = bits.Add64(r1, 0, c)
+	r2, c = bits.Add64(r2, 0, c)
+	r3, c = bits.Add64(r3, 0, c)
+	// Having wrapped, the value is far below 2^64, so this cannot carry.
+	r0 += f.small & -c
+	s0, b = bits.Sub64(r0, f.modulus[0], 0)
+	s1, b = bits.Sub64(r1, f.modulus[1], b)
+	s2, b = bits.Sub64(r2, f.modulus[2], b)
+	s3, b = bits.Sub64(r3, f.modulus[3], b)
+	keep := -b
+	z[0] = s0 ^ (r0^s0)&keep
+	z[1] = s1 ^ (r1^s1)&keep
+	z[2] = s2 ^ (r2^s2)&keep
+	z[3] = s3 ^ (r3^s3)&keep
+}
+
 // square256 sets t to x*x: the products of different words once, doubled,
 // then the squares.
 func square256(t *[2 * words256]uint64, x *fe256) {
@@ -136,6 +226,82 @@ func square256(t *[2 * words256]uint64, x *fe256) {
 	t[5] = t5
 	t[6] = t6
 	t[7] = t7
+}
+
+// sqrMinus sets z to x*x mod p for p = 2^256 - f.small.
+func (f *field256) sqrMinus(z, x *fe256) {
+	var b, c, top uint64
+	var h0, h1, h2, h3 uint64
+	var l0, l1, l2, l3 uint64
+	var r0, r1, r2, r3, r4 uint64
+	var s0, s1, s2, s3 uint64
+	var t0, t1, t2, t3, t4, t5, t6, t7 uint64
+	h1, l1 = bits.Mul64(x[0], x[1])
+	h2, l2 = bits.Mul64(x[0], x[2])
+	h3, l3 = bits.Mul64(x[0], x[3])
+	l2, c = bits.Add64(l2, h1, 0)
+	l3, c = bits.Add64(l3, h2, c)
+	h3 += c
+	t1 = l1
+	t2 = l2
+	t3 = l3
+	t4 = h3
+	h2, l2 = bits.Mul64(x[1], x[2])
+	h3, l3 = bits.Mul64(x[1], x[3])
+	l3, c = bits.Add64(l3, h2, 0)
+	h3 += c
+	t3, c = bits.Add64(t3, l2, 0)
+	t4, c = bits.Add64(t4, l3, c)
+	t5 = h3 + c
+	h3, l3 = bits.Mul64(x[2], x[3])
+	t5, c = bits.Add64(t5, l3, 0)
+	t6 = h3 + c
+	top = t6 >> 63
+	t6 = t6<<1 | t5>>63
+	t5 = t5<<1 | t4>>63
+	t4 = t4<<1 | t3>>63
+	t3 = t3<<1 | t2>>63
+	t2 = t2<<1 | t1>>63
+	t1 <<= 1
+	h0, l0 = bits.Mul64(x[0], x[0])
+	h1, l1 = bits.Mul64(x[1], x[1])
+	h2, l2 = bits.Mul64(x[2], x[2])
+	h3, l3 = bits.Mul64(x[3], x[3])
+	t0 = l0
+	t1, c = bits.Add64(t1, h0, 0)
+	t2, c = bits.Add64(t2, l1, c)
+	t3, c = bits.Add64(t3, h1, c)
+	t4, c = bits.Add64(t4, l2, c)
+	t5, c = bits.Add64(t5, h2, c)
+	t6, c = bits.Add64(t6, l3, c)
+	t7 = top + h3 + c
+	h0, r0 = bits.Mul64(f.small, t4)
+	h1, l1 = bits.Mul64(f.small, t5)
+	h2, l2 = bits.Mul64(f.small, t6)
+	h3, l3 = bits.Mul64(f.small, t7)
+	r1, c = bits.Add64(l1, h0, 0)
+	r2, c = bits.Add64(l2, h1, c)
+	r3, c = bits.Add64(l3, h2, c)
+	r4 = h3 + c
+	r0, c = bits.Add64(r0, t0, 0)
+	r1, c = bits.Add64(r1, t1, c)
+	r2, c = bits.Add64(r2, t2, c)
+	r3, c = bits.Add64(r3, t3, c)
+	r0, c = bits.Add64(r0, (r4+c)*f.small, 0)
+	r1, c = bits.Add64(r1, 0, c)
+	r2, c = bits.Add64(r2, 0, c)
+	r3, c = bits.Add64(r3, 0, c)
+	// Having wrapped, the value is far below 2^64, so this cannot carry.
+	r0 += f.small & -c
+	s0, b = bits.Sub64(r0, f.modulus[0], 0)
+	s1, b = bits.Sub64(r1, f.modulus[1], b)
+	s2, b = bits.Sub64(r2, f.modulus[2], b)
+	s3, b = bits.Sub64(r3, f.modulus[3], b)
+	keep := -b
+	z[0] = s0 ^ (r0^s0)&keep
+	z[1] = s1 ^ (r1^s1)&keep
+	z[2] = s2 ^ (r2^s2)&keep
+	z[3] = s3 ^ (r3^s3)&keep
 }
 
 // montgomery sets z to t / 2^256 mod p, for t < 2^256 * p.
@@ -338,4 +504,28 @@ func (f *field256) sub(z, x, y *fe256) {
 	z[1], c = bits.Add64(r1, f.modulus[1]&add, c)
 	z[2], c = bits.Add64(r2, f.modulus[2]&add, c)
 	z[3], c = bits.Add64(r3, f.modulus[3]&add, c)
+}
+
+// negate sets x to -x when mask is all ones and leaves it when mask is zero.
+func (f *field256) negate(x *fe256, mask uint64) {
+	mask &^= same(x[0]|x[1]|x[2]|x[3], 0) // -0 is 0, not p
+	var b uint64
+	var r0, r1, r2, r3 uint64
+	r0, b = bits.Sub64(f.modulus[0], x[0], 0)
+	r1, b = bits.Sub64(f.modulus[1], x[1], b)
+	r2, b = bits.Sub64(f.modulus[2], x[2], b)
+	r3, _ = bits.Sub64(f.modulus[3], x[3], b)
+	x[0] ^= (x[0] ^ r0) & mask
+	x[1] ^= (x[1] ^ r1) & mask
+	x[2] ^= (x[2] ^ r2) & mask
+	x[3] ^= (x[3] ^ r3) & mask
+}
+
+// gather sets x to y when mask is all ones and leaves it when mask is zero, for
+// an x that is zero until then.
+func (x *fe256) gather(y *fe256, mask uint64) {
+	x[0] |= y[0] & mask
+	x[1] |= y[1] & mask
+	x[2] |= y[2] & mask
+	x[3] |= y[3] & mask
 }

@@ -104,10 +104,11 @@ func curve(name string, p *parameters, oid ...int) *Curve {
 
 // parameters are the numbers of a curve y^2 = x^3 + ax + b over the field of p,
 // with the point (x, y) of prime order q. The curves with cofactor 4 have a
-// twisted Edwards form as well (RFC 7836); here they are used in this one.
+// twisted Edwards form as well, u^2 + v^2 = 1 + d*u^2*v^2 (RFC 7836).
 type parameters struct {
 	p, q, a, b, x, y []byte
 	cofactor         int
+	d                []byte // nil where there is no such form
 	group            group
 }
 
@@ -138,6 +139,7 @@ var tc26A256 = parameters{
 	x:        number("91e38443a5e82c0d880923425712b2bb658b9196932e02c78b2582fe742daa28"),
 	y:        number("32879423ab1a0375895786c4bb46e9565fde0b5344766740af268adb32322e5c"),
 	cofactor: 4,
+	d:        number("0605f6b7c183fa81578bc39cfad518132b9df62897009af7e522c32d6dc7bffb"),
 }
 
 var tc26B256 = parameters{
@@ -232,4 +234,6 @@ var tc26C512 = parameters{
 	y: number("f5ce40d95b5eb899abbccff5911cb8577939804d6527378b8c108c3d2090ff9b" +
 		"e18e2d33e3021ed2ef32d85822423b6304f726aa854bae07d0396e9a9addc40f"),
 	cofactor: 4,
+	d: number("9e4f5d8c017d8d9f13a5cf3cdf5bfe4dab402d54198e31ebde28a0621050439c" +
+		"a6b39e0a515c06b304e2ce43e79e369e91a0cfc2bc2a22b4ca302dbb33ee7550"),
 }

@@ -32,12 +32,13 @@
 // # What secrets touch
 //
 // Signing runs in constant time: fixed windows, tables read whole, a complete
-// addition formula, inversion by exponentiation. The nonce is derived from key,
-// digest and fresh randomness, so neither a broken random generator nor a fault
-// that repeats a digest gives the key away. Functions ending in Vartime, and
-// all of verification, see public values only. The hashes look tables up by
-// their input and must not be fed secrets that an attacker on the same machine
-// may learn through the cache; this package feeds them none.
+// addition formula, inversion by a fixed number of division steps. The nonce is
+// derived from key, digest and fresh randomness, so neither a broken random
+// generator nor a fault that repeats a digest gives the key away. Functions
+// ending in Vartime, and all of verification, see public values only. The
+// hashes look tables up by their input and must not be fed secrets that an
+// attacker on the same machine may learn through the cache; this package feeds
+// them none.
 //
 // # Who may enter
 //

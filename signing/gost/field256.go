@@ -18,7 +18,7 @@ type field256 struct {
 	inverse   uint64 // -1/p mod 2^64
 	square    fe256  // R*R mod p, which enter multiplies by
 	one       fe256
-	fermat    fe256 // p - 2
+	limbs     signed256 // p once more, for invert
 }
 
 // newField256 prepares the field of a modulus given in big-endian octets.
@@ -48,8 +48,7 @@ func newField256(modulus []byte, folding bool) *field256 {
 	if f.reduction != byMontgomery {
 		f.one = fe256{1}
 	}
-	f.fermat = f.modulus
-	f.fermat[0] -= 2 // p is odd and above 2, so nothing is borrowed
+	f.limbs = f.modulus.signed()
 	return f
 }
 
@@ -71,13 +70,23 @@ func (f *field256) chooseFolding() {
 	}
 }
 
+// mul sets z to x*y.
 func (f *field256) mul(z, x, y *fe256) {
+	if f.reduction == byMinus {
+		f.mulMinus(z, x, y)
+		return
+	}
 	var t [2 * words256]uint64
 	product256(&t, x, y)
 	f.reduce(z, &t)
 }
 
+// sqr sets z to x*x.
 func (f *field256) sqr(z, x *fe256) {
+	if f.reduction == byMinus {
+		f.sqrMinus(z, x)
+		return
+	}
 	var t [2 * words256]uint64
 	square256(&t, x)
 	f.reduce(z, &t)
@@ -115,60 +124,27 @@ func (f *field256) leave(z, x *fe256) {
 	}
 }
 
-// invert sets z to 1/x, or to 0 for 0, by raising x to p-2. The steps depend
-// on p alone.
-func (f *field256) invert(z, x *fe256) {
-	var powers [16]fe256
-	powers[0] = f.one
-	for i := 1; i < len(powers); i++ {
-		f.mul(&powers[i], &powers[i-1], x)
-	}
-	result := f.one
-	for i := words256 - 1; i >= 0; i-- {
-		for shift := 60; shift >= 0; shift -= 4 {
-			for range 4 {
-				f.sqr(&result, &result)
-			}
-			f.mul(&result, &result, &powers[f.fermat[i]>>shift&15])
-		}
-	}
-	*z = result
+// triple sets x to 3x.
+func (f *field256) triple(x *fe256) {
+	var twice fe256
+	f.add(&twice, x, x)
+	f.add(x, x, &twice)
 }
 
-// invertVartime sets z to the inverse of the plain number x, 0 < x < p, also
-// plain, by the binary form of the extended algorithm of Euclid.
-func (f *field256) invertVartime(z, x *fe256) {
-	u, v := *x, f.modulus
-	a, b := fe256{1}, fe256{} // a*x = u and b*x = v mod p
-	for !u.isZero() {
-		f.halveVartime(&u, &a)
-		if u.less(&v) {
-			u, v, a, b = v, u, b, a
-		}
-		u.subtract(&v)
-		f.sub(&a, &a, &b)
+// invertAll inverts numbers none of which is zero, by inverting their product.
+func (f *field256) invertAll(xs []fe256) {
+	products := make([]fe256, len(xs)) // of those before
+	product := f.one
+	for i := range xs {
+		products[i] = product
+		f.mul(&product, &product, &xs[i])
 	}
-	*z = b
-}
-
-// halveVartime halves u while it is even, and a with it modulo p.
-func (f *field256) halveVartime(u, a *fe256) {
-	for u[0]&1 == 0 && !u.isZero() {
-		u.shiftRight(0)
-		var carry uint64
-		if a[0]&1 == 1 {
-			for i := range a {
-				a[i], carry = bits.Add64(a[i], f.modulus[i], carry)
-			}
-		}
-		a.shiftRight(carry)
-	}
-}
-
-// shiftRight halves x, taking top in as bit 256.
-func (x *fe256) shiftRight(top uint64) {
-	for i := words256 - 1; i >= 0; i-- {
-		x[i], top = x[i]>>1|top<<63, x[i]&1
+	var inverse fe256
+	f.invert(&inverse, &product)
+	for i := len(xs) - 1; i >= 0; i-- {
+		f.mul(&products[i], &products[i], &inverse)
+		f.mul(&inverse, &inverse, &xs[i])
+		xs[i] = products[i]
 	}
 }
 

@@ -20,7 +20,7 @@ type field512 struct {
 	inverse   uint64 // -1/p mod 2^64
 	square    fe512  // R*R mod p, which enter multiplies by
 	one       fe512
-	fermat    fe512 // p - 2
+	limbs     signed512 // p once more, for invert
 }
 
 // newField512 prepares the field of a modulus given in big-endian octets.
@@ -50,8 +50,7 @@ func newField512(modulus []byte, folding bool) *field512 {
 	if f.reduction != byMontgomery {
 		f.one = fe512{1}
 	}
-	f.fermat = f.modulus
-	f.fermat[0] -= 2 // p is odd and above 2, so nothing is borrowed
+	f.limbs = f.modulus.signed()
 	return f
 }
 
@@ -73,13 +72,23 @@ func (f *field512) chooseFolding() {
 	}
 }
 
+// mul sets z to x*y.
 func (f *field512) mul(z, x, y *fe512) {
+	if f.reduction == byMinus {
+		f.mulMinus(z, x, y)
+		return
+	}
 	var t [2 * words512]uint64
 	product512(&t, x, y)
 	f.reduce(z, &t)
 }
 
+// sqr sets z to x*x.
 func (f *field512) sqr(z, x *fe512) {
+	if f.reduction == byMinus {
+		f.sqrMinus(z, x)
+		return
+	}
 	var t [2 * words512]uint64
 	square512(&t, x)
 	f.reduce(z, &t)
@@ -117,60 +126,27 @@ func (f *field512) leave(z, x *fe512) {
 	}
 }
 
-// invert sets z to 1/x, or to 0 for 0, by raising x to p-2. The steps depend
-// on p alone.
-func (f *field512) invert(z, x *fe512) {
-	var powers [16]fe512
-	powers[0] = f.one
-	for i := 1; i < len(powers); i++ {
-		f.mul(&powers[i], &powers[i-1], x)
-	}
-	result := f.one
-	for i := words512 - 1; i >= 0; i-- {
-		for shift := 60; shift >= 0; shift -= 4 {
-			for range 4 {
-				f.sqr(&result, &result)
-			}
-			f.mul(&result, &result, &powers[f.fermat[i]>>shift&15])
-		}
-	}
-	*z = result
+// triple sets x to 3x.
+func (f *field512) triple(x *fe512) {
+	var twice fe512
+	f.add(&twice, x, x)
+	f.add(x, x, &twice)
 }
 
-// invertVartime sets z to the inverse of the plain number x, 0 < x < p, also
-// plain, by the binary form of the extended algorithm of Euclid.
-func (f *field512) invertVartime(z, x *fe512) {
-	u, v := *x, f.modulus
-	a, b := fe512{1}, fe512{} // a*x = u and b*x = v mod p
-	for !u.isZero() {
-		f.halveVartime(&u, &a)
-		if u.less(&v) {
-			u, v, a, b = v, u, b, a
-		}
-		u.subtract(&v)
-		f.sub(&a, &a, &b)
+// invertAll inverts numbers none of which is zero, by inverting their product.
+func (f *field512) invertAll(xs []fe512) {
+	products := make([]fe512, len(xs)) // of those before
+	product := f.one
+	for i := range xs {
+		products[i] = product
+		f.mul(&product, &product, &xs[i])
 	}
-	*z = b
-}
-
-// halveVartime halves u while it is even, and a with it modulo p.
-func (f *field512) halveVartime(u, a *fe512) {
-	for u[0]&1 == 0 && !u.isZero() {
-		u.shiftRight(0)
-		var carry uint64
-		if a[0]&1 == 1 {
-			for i := range a {
-				a[i], carry = bits.Add64(a[i], f.modulus[i], carry)
-			}
-		}
-		a.shiftRight(carry)
-	}
-}
-
-// shiftRight halves x, taking top in as bit 512.
-func (x *fe512) shiftRight(top uint64) {
-	for i := words512 - 1; i >= 0; i-- {
-		x[i], top = x[i]>>1|top<<63, x[i]&1
+	var inverse fe512
+	f.invert(&inverse, &product)
+	for i := len(xs) - 1; i >= 0; i-- {
+		f.mul(&products[i], &products[i], &inverse)
+		f.mul(&inverse, &inverse, &xs[i])
+		xs[i] = products[i]
 	}
 }
 

@@ -22,7 +22,7 @@ func main() {
 	for _, words := range []int{4, 8} {
 		write(*dir, fmt.Sprintf("arithmetic%d.go", 64*words), arithmetic(words))
 	}
-	for _, name := range []string{"field256.go", "group256.go"} {
+	for _, name := range []string{"field256.go", "inversion256.go", "group256.go", "edwards256.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			log.Fatal(err)
@@ -100,6 +100,24 @@ func (p *printer) product(n int) {
 	p.line("func product%d(t *[2 * words%d]uint64, x, y *fe%d) {", w, w, w)
 	p.variables(n)
 	p.line("var %s uint64", names("t%d", 0, 2*n-1))
+	p.productRows(n)
+	for i := range 2 * n {
+		p.line("t[%d] = t%d", i, i)
+	}
+	p.line("}\n")
+	p.line("// mulMinus sets z to x*y mod p for p = 2^%d - f.small.", w)
+	p.line("func (f *field%d) mulMinus(z, x, y *fe%d) {", w, w)
+	p.variables(n)
+	p.line("var b uint64")
+	p.line("var %s uint64", names("t%d", 0, 2*n-1))
+	p.line("var %s uint64", names("s%d", 0, n-1))
+	p.productRows(n)
+	p.fold(n, "t%d")
+	p.line("}\n")
+}
+
+// productRows emits t0.. = x*y.
+func (p *printer) productRows(n int) {
 	for i := range n {
 		p.row(n, fmt.Sprintf("x[%d]", i), func(j int) string { return fmt.Sprintf("y[%d]", j) })
 		if i == 0 {
@@ -115,10 +133,6 @@ func (p *printer) product(n int) {
 		}
 		p.line("t%d = r%d + c", i+n, n)
 	}
-	for i := range 2 * n {
-		p.line("t[%d] = t%d", i, i)
-	}
-	p.line("}\n")
 }
 
 func (p *printer) square(n int) {
@@ -130,6 +144,26 @@ func (p *printer) square(n int) {
 	p.line("var %s uint64", names("h%d", 0, n-1))
 	p.line("var %s uint64", names("l%d", 0, n-1))
 	p.line("var %s uint64", names("t%d", 0, 2*n-1))
+	p.squareRows(n)
+	for i := range 2 * n {
+		p.line("t[%d] = t%d", i, i)
+	}
+	p.line("}\n")
+	p.line("// sqrMinus sets z to x*x mod p for p = 2^%d - f.small.", w)
+	p.line("func (f *field%d) sqrMinus(z, x *fe%d) {", w, w)
+	p.line("var b, c, top uint64")
+	p.line("var %s uint64", names("h%d", 0, n-1))
+	p.line("var %s uint64", names("l%d", 0, n-1))
+	p.line("var %s uint64", names("r%d", 0, n))
+	p.line("var %s uint64", names("s%d", 0, n-1))
+	p.line("var %s uint64", names("t%d", 0, 2*n-1))
+	p.squareRows(n)
+	p.fold(n, "t%d")
+	p.line("}\n")
+}
+
+// squareRows emits t0.. = x*x.
+func (p *printer) squareRows(n int) {
 	for i := range n - 1 {
 		// x[i] * x[i+1..n-1], added at position 2i+1.
 		for j := i + 1; j < n; j++ {
@@ -177,10 +211,6 @@ func (p *printer) square(n int) {
 		carry = "c"
 	}
 	p.line("t%d = top + h%d + c", 2*n-1, n-1)
-	for i := range 2 * n {
-		p.line("t[%d] = t%d", i, i)
-	}
-	p.line("}\n")
 }
 
 // settle emits z = value r0..rn-1 (plus carry*2^w), less p when that is not
@@ -232,10 +262,17 @@ func (p *printer) minus(n int) {
 	p.variables(n)
 	p.line("var b uint64")
 	p.line("var %s uint64", names("s%d", 0, n-1))
-	p.row(n, "f.small", func(j int) string { return fmt.Sprintf("t[%d]", n+j) })
+	p.fold(n, "t[%d]")
+	p.line("}\n")
+}
+
+// fold emits z = the double word whose words format names, mod 2^w - f.small.
+func (p *printer) fold(n int, format string) {
+	word := func(j int) string { return fmt.Sprintf(format, j) }
+	p.row(n, "f.small", func(j int) string { return word(n + j) })
 	carry := "0"
 	for j := range n {
-		p.line("r%d, c = bits.Add64(r%d, t[%d], %s)", j, j, j, carry)
+		p.line("r%d, c = bits.Add64(r%d, %s, %s)", j, j, word(j), carry)
 		carry = "c"
 	}
 	p.line("r0, c = bits.Add64(r0, (r%d+c)*f.small, 0)", n)
@@ -245,7 +282,6 @@ func (p *printer) minus(n int) {
 	p.line("// Having wrapped, the value is far below 2^64, so this cannot carry.")
 	p.line("r0 += f.small & -c")
 	p.settle(n, "")
-	p.line("}\n")
 }
 
 func (p *printer) plus(n int) {
@@ -314,6 +350,31 @@ func (p *printer) addSub(n int) {
 	for j := range n {
 		p.line("z[%d], c = bits.Add64(r%d, f.modulus[%d]&add, %s)", j, j, j, carry)
 		carry = "c"
+	}
+	p.line("}\n")
+	p.line("// negate sets x to -x when mask is all ones and leaves it when mask is zero.")
+	p.line("func (f *field%d) negate(x *fe%d, mask uint64) {", w, w)
+	p.line("mask &^= same(%s, 0) // -0 is 0, not p", strings.ReplaceAll(names("x[%d]", 0, n-1), ", ", "|"))
+	p.line("var b uint64")
+	p.line("var %s uint64", names("r%d", 0, n-1))
+	borrow = "0"
+	for j := range n {
+		out := "b"
+		if j == n-1 {
+			out = "_"
+		}
+		p.line("r%d, %s = bits.Sub64(f.modulus[%d], x[%d], %s)", j, out, j, j, borrow)
+		borrow = "b"
+	}
+	for j := range n {
+		p.line("x[%d] ^= (x[%d] ^ r%d) & mask", j, j, j)
+	}
+	p.line("}\n")
+	p.line("// gather sets x to y when mask is all ones and leaves it when mask is zero, for")
+	p.line("// an x that is zero until then.")
+	p.line("func (x *fe%d) gather(y *fe%d, mask uint64) {", w, w)
+	for j := range n {
+		p.line("x[%d] |= y[%d] & mask", j, j)
 	}
 	p.line("}")
 }

@@ -18,7 +18,8 @@ type jacobian256 struct{ x, y, z fe256 }
 // is added by a formula without special cases, in constant time.
 type projective256 struct{ x, y, z fe256 }
 
-// group256 is the subgroup of order q of the curve y^2 = x^3 + ax + b.
+// group256 is the subgroup of order q of the curve y^2 = x^3 + ax + b. Where
+// the curve has a twisted Edwards form, its points are added in that one.
 type group256 struct {
 	field, scalars *field256
 	a, b, b3       fe256
@@ -26,6 +27,7 @@ type group256 struct {
 	cofactor       int
 	generator      affine256
 	order          fe256
+	edwards        *edwards256 // nil where the curve has no such form
 
 	once  sync.Once
 	table *table256 // of the generator; see baseTable
@@ -56,6 +58,9 @@ func newGroup256(c *parameters) *group256 {
 	g.field.enter(&three, &fe256{3})
 	g.field.add(&sum, &g.a, &three)
 	g.aIsMinus3 = sum.isZero()
+	if c.d != nil {
+		g.edwards = newEdwards256(g, enter(c.d))
+	}
 	return g
 }
 
@@ -130,12 +135,20 @@ func (g *group256) admit(x, y []byte) (point, error) {
 	if !g.contains(&p.affine256) {
 		return nil, errors.New("the point is not on the curve")
 	}
+	if g.edwards != nil {
+		return g.edwards.admit(&p.affine256)
+	}
 	if g.cofactor != 1 {
 		if multiple := g.multiplyVartime(&p.affine256, &g.order); !multiple.z.isZero() {
-			return nil, fmt.Errorf("the point is not in the subgroup of order q (the cofactor is %d)", g.cofactor)
+			return nil, g.outside()
 		}
 	}
 	return p, nil
+}
+
+// outside is the error for a point of the curve that is not of order q.
+func (g *group256) outside() error {
+	return fmt.Errorf("the point is not in the subgroup of order q (the cofactor is %d)", g.cofactor)
 }
 
 // contains reports whether p satisfies the equation of the curve.
@@ -154,22 +167,9 @@ func (p *point256) withTable() point {
 	return &point256{p.group, p.affine256, p.group.tableOf(&p.affine256)}
 }
 
-// verify checks a signature as GOST R 34.10-2012, section 6.2, has it from
-// step 2 on.
 func (p *point256) verify(e, r, s []byte) bool {
-	g, q := p.group, p.group.scalars
-	rn, sn := words256of(r), words256of(s)
-	// v = 1/e, z1 = s*v, z2 = -r*v. A factor in the form of the field and one
-	// as it is give a product as it is.
-	var v, z1, z2 fe256
-	g.hashed(&v, e)
-	q.leave(&v, &v)
-	q.invertVartime(&v, &v)
-	q.enter(&v, &v)
-	q.mul(&z1, &sn, &v)
-	q.mul(&z2, &rn, &v)
-	q.sub(&z2, &fe256{}, &z2)
-
+	g := p.group
+	z1, z2 := g.factors(e, r, s)
 	var sum jacobian256
 	if p.table != nil {
 		g.addMultipleVartime(&sum, p.table, &z2)
@@ -177,23 +177,41 @@ func (p *point256) verify(e, r, s []byte) bool {
 		sum = g.multiplyVartime(&p.affine256, &z2)
 	}
 	g.addMultipleVartime(&sum, g.baseTable(), &z1)
-	return g.abscissaIs(&sum, &rn)
+	var zz fe256
+	g.field.sqr(&zz, &sum.z)
+	return g.abscissaIs(&sum.x, &zz, r)
 }
 
-// abscissaIs reports whether x(p) mod q = r. It saves the inversion that the
-// affine coordinate would cost by comparing with each number below the modulus
-// that r stands for: one, or up to five where the cofactor is four.
-func (g *group256) abscissaIs(p *jacobian256, r *fe256) bool {
-	if p.z.isZero() {
+// factors are z1 and z2 of GOST R 34.10-2012, section 6.2: a signature is right
+// when the point z1*G + z2*P has the abscissa r modulo q.
+func (g *group256) factors(e, r, s []byte) (z1, z2 fe256) {
+	q := g.scalars
+	rn, sn := words256of(r), words256of(s)
+	// v = 1/e, z1 = s*v, z2 = -r*v. A factor in the form of the field and one
+	// as it is give a product as it is.
+	var v fe256
+	g.hashed(&v, e)
+	q.invert(&v, &v)
+	q.mul(&z1, &sn, &v)
+	q.mul(&z2, &rn, &v)
+	q.sub(&z2, &fe256{}, &z2)
+	return z1, z2
+}
+
+// abscissaIs reports whether (over/under) mod q = r, where under = 0 means the
+// point at infinity. It saves the inversion that the quotient would cost by
+// comparing with each number below the modulus that r stands for: one, or up to
+// five where the cofactor is four.
+func (g *group256) abscissaIs(over, under *fe256, r []byte) bool {
+	if under.isZero() {
 		return false
 	}
 	f := g.field
-	var zz, x fe256
-	f.sqr(&zz, &p.z)
-	for candidate := *r; candidate.less(&f.modulus); {
+	var x fe256
+	for candidate := words256of(r); candidate.less(&f.modulus); {
 		f.enter(&x, &candidate)
-		f.mul(&x, &x, &zz)
-		if x == p.x {
+		f.mul(&x, &x, under)
+		if x == *over {
 			return true
 		}
 		// The complement of q, taken away, adds q and borrows unless it wraps.
@@ -209,70 +227,84 @@ func (g *group256) abscissaIs(p *jacobian256, r *fe256) bool {
 // Constant time.
 
 // multiplyBase returns k times the generator for 0 < k < q.
-//
-// k, or q-k when k is even, is written with odd signed digits: digit i is
-// (k>>4i mod 32 | 1) - 16. None is zero, so nothing is skipped and the point
-// at infinity never comes out of the table.
 func (g *group256) multiplyBase(k *fe256) affine256 {
+	if g.edwards != nil {
+		return g.edwards.multiplyBase(k)
+	}
+	f := g.field
 	table := g.baseTable()
-	odd := g.order
-	odd.subtract(k)
-	even := k[0]&1 - 1 // all ones when k is even
-	n := *k
-	n.choose(&odd, even)
-
-	var sum projective256
+	n, even := g.oddOf(k)
 	const top = len(table) - 1
-	first := table.pick(top, n[words256-1]>>61)
-	sum.x, sum.y, sum.z = first.x, first.y, g.field.one
+	place, _ := n.digit(top)
+	var term affine256
+	table.pick(&term, top, place)
+	sum := projective256{term.x, term.y, f.one}
 	for i := range top {
-		digit := n[i/16] >> (i % 16 * 4)
-		if i%16 == 15 {
-			digit |= n[i/16+1] << 4
-		}
-		digit = digit&31 | 1
-		// digit-16 is negative when bit 4 is clear; its magnitude is then
-		// 16-digit, and half of it, rounded down, is the place in the table.
-		negative := digit>>4 - 1
-		place := (digit&15 ^ negative) & 15 >> 1
-		term := table.pick(i, place)
-		var minus fe256
-		g.field.sub(&minus, &fe256{}, &term.y)
-		term.y.choose(&minus, negative)
+		place, negative := n.digit(i)
+		table.pick(&term, i, place)
+		f.negate(&term.y, negative)
 		g.addComplete(&sum, &term)
 	}
 
-	var inverse, minus fe256
+	var inverse fe256
 	var result affine256
-	g.field.invert(&inverse, &sum.z)
-	g.field.mul(&result.x, &sum.x, &inverse)
-	g.field.mul(&result.y, &sum.y, &inverse)
-	g.field.sub(&minus, &fe256{}, &result.y)
-	result.y.choose(&minus, even)
+	f.invert(&inverse, &sum.z)
+	f.mul(&result.x, &sum.x, &inverse)
+	f.mul(&result.y, &sum.y, &inverse)
+	f.negate(&result.y, even)
 	return result
 }
 
-// pick returns entry place of row i, reading the whole row.
-func (t *table256) pick(i int, place uint64) (p affine256) {
-	for j := range t[i] {
-		different := uint64(j) ^ place
-		mask := (different - 1) &^ different >> 63
-		mask = -mask
-		for w := range p.x {
-			p.x[w] |= t[i][j].x[w] & mask
-			p.y[w] |= t[i][j].y[w] & mask
-		}
-	}
-	return p
+// oddOf prepares a scalar 0 < k < q for being read by digits: it gives k, or
+// q-k with even all ones when k is even.
+//
+// An odd number is written with odd signed digits: digit i is
+// (n>>4i mod 32 | 1) - 16. None is zero, so nothing is skipped and the point at
+// infinity never comes out of a table.
+func (g *group256) oddOf(k *fe256) (n fe256, even uint64) {
+	odd := g.order
+	odd.subtract(k)
+	even = k[0]&1 - 1
+	n = *k
+	n.choose(&odd, even)
+	return n, even
 }
 
-// addComplete adds an affine point by the formula of Renes, Costello and
+// digit gives digit i of an odd number: its place in a row of the table, and
+// all ones when it is negative, which the highest never is.
+func (x *fe256) digit(i int) (place, negative uint64) {
+	digit := x[i/16] >> (i % 16 * 4)
+	switch {
+	case i == len(table256{})-1:
+		digit |= 16
+	case i%16 == 15:
+		digit |= x[i/16+1] << 4
+	}
+	digit = digit&31 | 1
+	// digit-16 is negative when bit 4 is clear; its magnitude is then 16-digit,
+	// and half of it, rounded down, is the place in the table.
+	negative = digit>>4 - 1
+	return (digit&15 ^ negative) & 15 >> 1, negative
+}
+
+// pick sets p to entry place of row i, reading the whole row.
+func (t *table256) pick(p *affine256, i int, place uint64) {
+	*p = affine256{}
+	row := &t[i]
+	for j := range row {
+		mask := same(uint64(j), place)
+		p.x.gather(&row[j].x, mask)
+		p.y.gather(&row[j].y, mask)
+	}
+}
+
+// addComplete adds an affine point by the formulas of Renes, Costello and
 // Batina ("Complete addition formulas for prime order elliptic curves", 2016,
-// algorithm 2). It holds for any two points whose difference is not of order
-// two, so always in a subgroup of odd order.
+// algorithms 2 and 5). They hold for any two points whose difference is not of
+// order two, so always in a subgroup of odd order.
 func (g *group256) addComplete(p *projective256, q *affine256) {
 	f := g.field
-	var t0, t1, t3, t4, t5, az, s, u, v, w fe256
+	var t0, t1, t3, t4, t5, s, u, v, w fe256
 	f.mul(&t0, &p.x, &q.x)
 	f.mul(&t1, &p.y, &q.y)
 	f.add(&t3, &p.x, &p.y)
@@ -284,32 +316,46 @@ func (g *group256) addComplete(p *projective256, q *affine256) {
 	f.add(&t4, &t4, &p.x) // t4 = x1*z2 + x2*z1
 	f.mul(&t5, &q.y, &p.z)
 	f.add(&t5, &t5, &p.y) // t5 = y1*z2 + y2*z1
-	f.mul(&az, &g.a, &p.z)
 
-	f.mul(&u, &g.a, &t4)
-	f.mul(&s, &g.b3, &p.z)
-	f.add(&s, &s, &u)
+	if g.aIsMinus3 {
+		var z fe256
+		f.mul(&s, &g.b, &p.z)
+		f.sub(&s, &s, &t4)
+		f.triple(&s) // s = a*t4 + 3b*z1*z2
+		f.mul(&w, &g.b, &t4)
+		f.sub(&w, &w, &t0)
+		z = p.z
+		f.triple(&z)
+		f.sub(&w, &w, &z)
+		f.triple(&w)
+		f.triple(&t0)
+		f.sub(&t0, &t0, &z)
+	} else {
+		var az fe256
+		f.mul(&az, &g.a, &p.z)
+		f.mul(&u, &g.a, &t4)
+		f.mul(&s, &g.b3, &p.z)
+		f.add(&s, &s, &u) // s = a*t4 + 3b*z1*z2
+		f.sub(&w, &t0, &az)
+		f.mul(&w, &w, &g.a)
+		f.mul(&u, &g.b3, &t4)
+		f.add(&w, &w, &u)
+		f.triple(&t0)
+		f.add(&t0, &t0, &az)
+	}
+	// w = a*x1*x2 + 3b*t4 - a^2*z1*z2, t0 = 3*x1*x2 + a*z1*z2
 	f.sub(&u, &t1, &s) // u = y1*y2 - a*t4 - 3b*z1*z2
 	f.add(&v, &t1, &s) // v = y1*y2 + a*t4 + 3b*z1*z2
 
-	f.sub(&w, &t0, &az)
-	f.mul(&w, &w, &g.a)
-	f.mul(&s, &g.b3, &t4)
-	f.add(&w, &w, &s) // w = a*x1*x2 + 3b*t4 - a^2*z1*z2
-
-	f.add(&s, &t0, &t0)
-	f.add(&s, &s, &t0)
-	f.add(&s, &s, &az) // s = 3*x1*x2 + a*z1*z2
-
-	f.mul(&t0, &t3, &u)
+	f.mul(&p.x, &t3, &u)
 	f.mul(&t1, &t5, &w)
-	f.sub(&p.x, &t0, &t1)
-	f.mul(&t0, &s, &w)
+	f.sub(&p.x, &p.x, &t1)
+	f.mul(&p.y, &t0, &w)
 	f.mul(&t1, &u, &v)
-	f.add(&p.y, &t0, &t1)
-	f.mul(&t0, &t5, &v)
-	f.mul(&t1, &t3, &s)
-	f.add(&p.z, &t0, &t1)
+	f.add(&p.y, &p.y, &t1)
+	f.mul(&p.z, &t5, &v)
+	f.mul(&t1, &t3, &t0)
+	f.add(&p.z, &p.z, &t1)
 }
 
 // Variable time, for public values.
@@ -326,7 +372,7 @@ func (g *group256) multiplyVartime(p *affine256, k *fe256) jacobian256 {
 	}
 
 	var digits [64*words256 + 1]int8
-	length := k.nonAdjacentForm(&digits)
+	length := k.nonAdjacentForm(&digits, 5)
 	var sum jacobian256
 	for i := length - 1; i >= 0; i-- {
 		g.double(&sum)
@@ -342,35 +388,33 @@ func (g *group256) multiplyVartime(p *affine256, k *fe256) jacobian256 {
 	return sum
 }
 
-// nonAdjacentForm writes x with digits that are zero or odd and below 16 in
-// magnitude, at least four zeros between two others, and returns how many.
-func (x *fe256) nonAdjacentForm(digits *[64*words256 + 1]int8) (length int) {
-	// Bits are read in windows of five; a negative digit carries one into the
-	// bit after its window.
+// nonAdjacentForm writes x with digits that are zero or odd and below
+// 2^(width-1) in magnitude, at least width-1 zeros between two others, and
+// returns how many. The width is at most 8.
+func (x *fe256) nonAdjacentForm(digits *[64*words256 + 1]int8, width int) (length int) {
+	// Bits are read in windows; a negative digit carries one into the bit after
+	// its window.
 	const bits = 64 * words256
 	carry := uint64(0)
 	for i := 0; i <= bits; {
 		var window uint64
 		if i < bits {
 			window = x[i/64] >> (i % 64)
-			if i%64 > 59 && i/64+1 < words256 {
+			if i%64 > 64-width && i/64+1 < words256 {
 				window |= x[i/64+1] << (64 - i%64)
 			}
 		}
-		window = window&31 + carry
+		window = window&(1<<width-1) + carry
 		if window&1 == 0 {
 			i++
 			continue
 		}
-		digit := int8(window & 31)
-		carry = 0
-		if digit > 15 {
-			digit -= 32
-			carry = 1
-		}
-		digits[i] = digit
+		digit := int(window & (1<<width - 1))
+		carry = window >> (width - 1) & 1
+		digit -= int(carry) << width
+		digits[i] = int8(digit)
 		length = i + 1
-		i += 5
+		i += width
 	}
 	return length
 }
@@ -378,23 +422,11 @@ func (x *fe256) nonAdjacentForm(digits *[64*words256 + 1]int8) (length int) {
 // addMultipleVartime adds k*P to sum, where t is the table of P and 0 < k < q,
 // with the digits of multiplyBase.
 func (g *group256) addMultipleVartime(sum *jacobian256, t *table256, k *fe256) {
-	n, negate := *k, false
-	if n[0]&1 == 0 {
-		n = g.order
-		n.subtract(k)
-		negate = true
-	}
+	n, even := g.oddOf(k)
 	for i := range t {
-		window := n[i/16] >> (i % 16 * 4)
-		if i%16 == 15 && i/16+1 < words256 {
-			window |= n[i/16+1] << 4
-		}
-		digit := int(window&31|1) - 16
-		if i == len(t)-1 {
-			digit = int(window&15 | 1)
-		}
-		term := &t[i][max(digit, -digit)/2]
-		if (digit < 0) != negate {
+		place, negative := n.digit(i)
+		term := &t[i][place]
+		if negative != even {
 			minus := *term
 			g.field.sub(&minus.y, &fe256{}, &minus.y)
 			term = &minus
@@ -422,22 +454,17 @@ func (g *group256) tableOf(p *affine256) *table256 {
 		}
 	}
 
-	// One inversion for all: products[i] is the product of z before i.
-	products := make([]fe256, len(points))
-	product := f.one
+	zs := make([]fe256, len(points))
 	for i := range points {
-		products[i] = product
-		f.mul(&product, &product, &points[i].z)
+		zs[i] = points[i].z
 	}
-	var inverse, z, zz fe256
-	f.invert(&inverse, &product)
-	for i := len(points) - 1; i >= 0; i-- {
-		f.mul(&z, &inverse, &products[i])
-		f.mul(&inverse, &inverse, &points[i].z)
-		f.sqr(&zz, &z)
+	f.invertAll(zs)
+	var zz fe256
+	for i := range points {
+		f.sqr(&zz, &zs[i])
 		entry := &table[i/8][i%8]
 		f.mul(&entry.x, &points[i].x, &zz)
-		f.mul(&zz, &zz, &z)
+		f.mul(&zz, &zz, &zs[i])
 		f.mul(&entry.y, &points[i].y, &zz)
 	}
 	return table

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -92,8 +93,8 @@ func TestParametersHold(t *testing.T) {
 	}
 }
 
-// RFC 7836, appendix A, gives two curves as twisted Edwards ones; the numbers
-// used here follow from those by the map of the same appendix.
+// RFC 7836, appendix A, gives two curves as twisted Edwards ones too; the
+// numbers of the other form follow from those by the map of the RFC.
 func TestTwistedEdwardsForm(t *testing.T) {
 	for _, v := range []struct {
 		parameters *parameters
@@ -108,6 +109,9 @@ func TestTwistedEdwardsForm(t *testing.T) {
 			"469af79d1fb1f5e16b99592b77a01e2a0fdfb0d01794368d9a56117f7b38669522dd4b650cf789eebf068c5d139732f0905622c04b2baae7600303ee73001a3d",
 		},
 	} {
+		if !bytes.Equal(v.parameters.d, unhex(t, v.d)) {
+			t.Errorf("d = %x, want %s", v.parameters.d, v.d)
+		}
 		c := referenceOf(v.parameters)
 		s, tt := edwards(c, new(big.Int).SetBytes(unhex(t, v.d)))
 		a := new(big.Int).Mul(s, s)
@@ -316,18 +320,23 @@ func TestNonAdjacentForm(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	limit := new(big.Int).Lsh(big.NewInt(1), 256)
 	list := append(numbers(limit, 100, random), new(big.Int).Sub(limit, big.NewInt(1)))
-	for _, n := range list {
+	for i, n := range slices.Concat(list, list) {
+		width := 5
+		if i < len(list) {
+			width = 8
+		}
+		half := int8(1<<(width-1) - 1)
 		x := words256of(n.FillBytes(make([]byte, octets256)))
 		var digits [64*words256 + 1]int8
-		length := x.nonAdjacentForm(&digits)
-		sum, last := new(big.Int), len(digits)+5
+		length := x.nonAdjacentForm(&digits, width)
+		sum, last := new(big.Int), len(digits)+width
 		for i := len(digits) - 1; i >= 0; i-- {
 			d := digits[i]
 			sum.Lsh(sum, 1).Add(sum, big.NewInt(int64(d)))
 			if d == 0 {
 				continue
 			}
-			if i >= length || d%2 == 0 || d > 15 || d < -15 || last-i < 5 {
+			if i >= length || d%2 == 0 || d > half || d < -half || last-i < width {
 				t.Errorf("%x: digit %d at %d of %d, the one before at %d", n, d, i, length, last)
 			}
 			last = i

@@ -109,8 +109,9 @@ func (k *PublicKey) Equal(x crypto.PublicKey) bool {
 }
 
 // Precomputed returns the same key with tables that more than halve the time
-// of a verification. Making them takes as long as four verifications, and they
-// take 32 KiB (GOST512: 128 KiB), so it is for keys that are seen again.
+// of a verification. Making them takes as long as five verifications, and they
+// take 32 to 48 KiB (GOST512: 128 to 192 KiB), so it is for keys that are seen
+// again.
 func (k *PublicKey) Precomputed() *PublicKey {
 	faster := *k
 	faster.point = k.point.withTable()

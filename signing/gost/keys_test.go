@@ -3,6 +3,8 @@ package gost
 import (
 	"bytes"
 	"crypto"
+	"crypto/hmac"
+	"crypto/sha512"
 	"errors"
 	"io"
 	"math/big"
@@ -322,6 +324,18 @@ func TestNonces(t *testing.T) {
 				t.Fatalf("%s: nonce %x comes twice or is out of range", c.Name(), k)
 			}
 			seen[string(k)] = true
+		}
+	}
+}
+
+// The HMAC of the nonces is that of the standard library.
+func TestNonceHMAC(t *testing.T) {
+	n := newNonces(Curve512A, bytes.Repeat([]byte{3}, 64), bytes.Repeat([]byte{4}, 64), nil)
+	for _, parts := range [][][]byte{nil, {{1, 2}, {}, {3}}, {bytes.Repeat([]byte{5}, 300), bytes.Repeat([]byte{6}, 300)}} {
+		want := hmac.New(sha512.New, n.key[:])
+		want.Write(bytes.Join(parts, nil))
+		if got := n.hmac(parts...); !hmac.Equal(got[:], want.Sum(nil)) {
+			t.Errorf("HMAC of %x: %x", parts, got)
 		}
 	}
 }

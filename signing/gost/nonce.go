@@ -1,8 +1,9 @@
 package gost
 
 import (
-	"crypto/hmac"
+	"bytes"
 	"crypto/sha512"
+	"crypto/subtle"
 	"slices"
 )
 
@@ -17,18 +18,18 @@ import (
 // nonce cannot be told from a signature, so nothing else depends on it.
 type nonces struct {
 	curve      *Curve
-	key, value []byte
+	key, value [sha512.Size]byte
 	drawn      bool // value was used: the state has to move on first
 }
 
 func newNonces(c *Curve, d, digest, fresh []byte) *nonces {
-	n := &nonces{curve: c, key: make([]byte, sha512.Size), value: make([]byte, sha512.Size)}
+	n := &nonces{curve: c}
 	for i := range n.value {
 		n.value[i] = 1
 	}
 	for _, separator := range []byte{0, 1} {
-		n.key = n.hmac(n.value, []byte{separator}, d, digest, fresh)
-		n.value = n.hmac(n.value)
+		n.key = n.hmac(n.value[:], []byte{separator}, d, digest, fresh)
+		n.value = n.hmac(n.value[:])
 	}
 	return n
 }
@@ -37,10 +38,10 @@ func newNonces(c *Curve, d, digest, fresh []byte) *nonces {
 func (n *nonces) next() []byte {
 	for {
 		if n.drawn {
-			n.key = n.hmac(n.value, []byte{0})
-			n.value = n.hmac(n.value)
+			n.key = n.hmac(n.value[:], []byte{0})
+			n.value = n.hmac(n.value[:])
 		}
-		n.value = n.hmac(n.value)
+		n.value = n.hmac(n.value[:])
 		n.drawn = true
 		k := slices.Clone(n.value[:n.curve.size])
 		n.curve.narrow(k)
@@ -50,10 +51,20 @@ func (n *nonces) next() []byte {
 	}
 }
 
-func (n *nonces) hmac(parts ...[]byte) []byte {
-	mac := hmac.New(sha512.New, n.key)
+// The pads of HMAC, RFC 2104.
+var innerPad, outerPad = bytes.Repeat([]byte{0x36}, sha512.BlockSize), bytes.Repeat([]byte{0x5c}, sha512.BlockSize)
+
+// hmac is HMAC under n.key. A signature needs it under three keys, and the
+// states that crypto/hmac makes for each cost more than the hashing.
+func (n *nonces) hmac(parts ...[]byte) [sha512.Size]byte {
+	room := [384]byte{} // for all that a nonce of 512 bits is drawn from
+	text := append(room[:0], innerPad...)
+	subtle.XORBytes(text, text, n.key[:])
 	for _, part := range parts {
-		mac.Write(part)
+		text = append(text, part...)
 	}
-	return mac.Sum(nil)
+	inner := sha512.Sum512(text)
+	text = append(room[:0], outerPad...)
+	subtle.XORBytes(text, text, n.key[:])
+	return sha512.Sum512(append(text, inner[:]...))
 }

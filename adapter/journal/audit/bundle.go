@@ -3,6 +3,7 @@ package audit
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -10,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"maps"
@@ -28,11 +30,15 @@ const (
 	BundleFormat1 = "mezhved-evidence/1"
 )
 
-// Limits of a bundle, so that a hostile one cannot fill a verifier's memory.
+// Limits of a bundle, so that a hostile one cannot fill a verifier's memory: unpacked it
+// is no larger than packed times maxPacking, and a little. What packs better is stored
+// as it is (writeZip).
 const (
 	maxBundleFiles = 200_000
 	maxBundleFile  = 64 << 20
 	maxBundle      = 1 << 30
+	maxPacking     = 32
+	freePacking    = 64 << 20 // of bundles from before there were such bounds
 )
 
 // The recipes, and the reports, stand in bundles byte for byte: those of a format
@@ -309,12 +315,31 @@ func (x *Exhibit) put(files map[string][]byte) error {
 
 func writeZip(w io.Writer, files map[string][]byte) error {
 	z := zip.NewWriter(w)
+	var packed bytes.Buffer
+	pack, err := flate.NewWriter(&packed, flate.DefaultCompression)
+	if err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		f, err := z.Create(name)
+		content := files[name]
+		packed.Reset()
+		pack.Reset(&packed)
+		if _, err := pack.Write(content); err != nil {
+			return err
+		}
+		if err := pack.Close(); err != nil {
+			return err
+		}
+		h, b := &zip.FileHeader{Name: name, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE(content), UncompressedSize64: uint64(len(content))}, packed.Bytes()
+		if len(content) > maxPacking*len(b) || len(content) < len(b) {
+			h.Method, b = zip.Store, content
+		}
+		h.CompressedSize64 = uint64(len(b))
+		f, err := z.CreateRaw(h)
 		if err != nil {
 			return err
 		}
-		if _, err := f.Write(files[name]); err != nil {
+		if _, err := f.Write(b); err != nil {
 			return err
 		}
 	}
@@ -415,6 +440,7 @@ func readZip(r io.ReaderAt, size int64) (map[string][]byte, error) {
 		return nil, fmt.Errorf("bundle has %d files, at most %d are allowed", len(z.File), maxBundleFiles)
 	}
 	files, total := map[string][]byte{}, int64(0)
+	most := min(maxBundle, freePacking+maxPacking*size)
 	for _, f := range z.File {
 		if _, twice := files[f.Name]; twice {
 			return nil, fmt.Errorf("bundle has two files named %q", f.Name)
@@ -423,13 +449,15 @@ func readZip(r io.ReaderAt, size int64) (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %s: %w", f.Name, err)
 		}
-		content, err := io.ReadAll(io.LimitReader(in, maxBundleFile+1))
+		room := min(maxBundleFile, most-total)
+		content, err := io.ReadAll(io.LimitReader(in, room+1))
 		in.Close()
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %s: %w", f.Name, err)
 		}
-		if total += int64(len(content)); len(content) > maxBundleFile || total > maxBundle {
-			return nil, fmt.Errorf("bundle: %s: too large", f.Name)
+		if total += int64(len(content)); int64(len(content)) > room {
+			return nil, fmt.Errorf("bundle: %s: too large: a file may have %d MB, and all of them together %d times the bundle and %d MB more, %d MB at most",
+				f.Name, maxBundleFile>>20, maxPacking, freePacking>>20, maxBundle>>20)
 		}
 		files[f.Name] = content
 	}

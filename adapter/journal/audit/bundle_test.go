@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -193,6 +194,43 @@ func TestABundleIsSmall(t *testing.T) {
 		t.Errorf("the bundle has %d bytes, want at most 16 KB", len(b))
 	}
 	t.Logf("%d entries: %d bytes", len(indexes), len(b))
+}
+
+// A small file that would become a large one in memory is refused before it does; what
+// packs as well and is honest is written so that it is not.
+func TestABundleIsNoBomb(t *testing.T) {
+	var bomb bytes.Buffer
+	z := zip.NewWriter(&bomb)
+	zeros := make([]byte, 32<<20)
+	for i := range 30 {
+		w, err := z.Create(fmt.Sprintf("envelopes/%d.xml", i))
+		if err == nil {
+			_, err = w.Write(zeros)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if bomb.Len() > 1<<20 {
+		t.Fatalf("the bomb has %d bytes", bomb.Len())
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := verify(bomb.Bytes(), nil); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("a bomb: %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 600<<20 { // with all that ReadAll copies
+		t.Errorf("it took %d MB", took>>20)
+	}
+	d := journaltest.NewDesk(t)
+	b, _ := d.Exchange(d.Filled(31, 50), []byte("<Envelope>"+strings.Repeat(" ", 1<<20)+"</Envelope>"))
+	if _, err := verify(b, d.Policy); err != nil || len(b) < 1<<20 {
+		t.Errorf("an envelope that packs too well: %d bytes, %v", len(b), err)
+	}
 }
 
 // A bundle of another log with the same origin and another key must not pass.

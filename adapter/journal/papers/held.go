@@ -16,19 +16,26 @@ import (
 // Verdict is what the log has done with the promise of a receipt.
 type Verdict string
 
-// Verdicts. Missing, Late and Altered are broken promises; Ahead is one that was made so
-// that it cannot be broken.
+// Verdicts. Missing, Late and Altered are broken promises; Ahead and Undated are those
+// that were made so, or are kept in such a log, that they cannot be broken.
 const (
 	Kept    Verdict = "kept"    // the entry is there and says what the receipt says
 	Due     Verdict = "due"     // no entry yet, and the log has not been signed since the promise came due
 	Missing Verdict = "missing" // no entry, in a log that was signed after the promise came due
 	Late    Verdict = "late"    // there is one, logged after the promise came due
 	Altered Verdict = "altered" // there is one, and it says something else
+	Undated Verdict = "undated" // no entry, and the log does not say when it was signed: no promise would ever come due
 	Ahead   Verdict = "ahead"   // no entry, and the receipt's time is yet to come: its promise would not be due before
 )
 
 // Broken says that the receipt and the log together prove a broken promise.
-func (v Verdict) Broken() bool { return v == Missing || v == Late || v == Altered || v == Ahead }
+func (v Verdict) Broken() bool {
+	return v == Missing || v == Late || v == Altered || v == Ahead || v == Undated
+}
+
+// Provable says that somebody else can be shown what is broken by the log and the
+// receipt; of the others the receipt, or the log, says all itself.
+func (v Verdict) Provable() bool { return v == Missing || v == Late || v == Altered }
 
 // Held is a receipt with the entry that it was held against.
 type Held struct {
@@ -39,6 +46,16 @@ type Held struct {
 	What    string    // what else the entry says, when it is altered
 	From    int64     // the entries that were logged from the receipt's time until
 	To      int64     // the promise was due: from this one up to that, excluded
+
+	leaf journal.Hash // of the entry
+}
+
+// Unlike is an envelope that was kept as sent, where the entry that was promised for it
+// commits to another one.
+type Unlike struct {
+	Sent
+	Index  int64  // of the entry
+	Logged string // hex SHA-256 of the envelope that it commits to
 }
 
 // Report is a folder of receipts held against a log.
@@ -47,6 +64,10 @@ type Report struct {
 	Held     []Held // in the order of their times
 	Unproven []Unproven
 	Others   int
+	Hidden   int
+	Unlike   []Unlike
+	Compared int // envelopes that were kept as sent and are those that their entries commit to
+	Unopened int // that could not be compared, for no evidence opens what their entries commit to
 	// Unreceipted counts the accepted messages of each sender of a receipt for which
 	// the folder has none: others sent them in its name, or receipts were lost.
 	Unreceipted map[string]int64
@@ -66,7 +87,7 @@ func (r *Report) Count(v Verdict) (n int) {
 // are not due yet do not; nor does what the bus was not proved to have signed, which
 // proves nothing for anybody.
 func (r *Report) OK() bool {
-	return r.Log.OK() && !slices.ContainsFunc(r.Held, func(h Held) bool { return h.Verdict.Broken() })
+	return r.Log.OK() && len(r.Unlike) == 0 && !slices.ContainsFunc(r.Held, func(h Held) bool { return h.Verdict.Broken() })
 }
 
 // clocks is how far the time of a delivery in an answer may be from that in its entry,
@@ -80,7 +101,7 @@ func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journ
 		kind    journal.Kind
 		message string
 	}
-	r := &Report{Unproven: f.Unproven, Others: f.Others, Unreceipted: map[string]int64{}}
+	r := &Report{Unproven: f.Unproven, Others: f.Others, Hidden: f.Hidden, Unreceipted: map[string]int64{}}
 	asked, senders := map[question][]int{}, map[string]bool{}
 	for i, p := range f.Receipts {
 		r.Held = append(r.Held, Held{Receipt: p, Verdict: Missing, Index: journal.NoEntry, From: -1, To: -1})
@@ -105,7 +126,7 @@ func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journ
 		}
 		list := asked[question{kind, l.MessageID}]
 		for _, i := range list {
-			r.Held[i].see(index, &l)
+			r.Held[i].see(index, &l, leaf)
 		}
 		if kind == journal.KindAccepted && len(list) == 0 && senders[l.Sender] {
 			r.Unreceipted[l.Sender]++
@@ -116,21 +137,32 @@ func (f *Folder) Hold(ctx context.Context, log journal.TileSource, policy *journ
 	}
 	r.Log = rep
 	bounds.end(size)
+	// What was signed has an entry of that time, so it was signed no sooner.
+	signed := rep.Checkpoint.Signed
+	if last := rep.Recount.Logged; last.After(signed) {
+		signed = last
+	}
 	for i := range r.Held {
 		h := &r.Held[i]
-		if h.Verdict == Missing && !rep.Checkpoint.Signed.After(h.At.Add(journal.ReceiptDue)) {
-			if h.Verdict = Due; h.At.After(f.Read.Add(clocks)) {
+		if h.Verdict == Missing && !signed.After(h.At.Add(journal.ReceiptDue)) {
+			switch {
+			case h.At.After(f.Read.Add(clocks)):
 				h.Verdict = Ahead
+			case rep.Checkpoint.Signed.IsZero():
+				h.Verdict = Undated
+			default:
+				h.Verdict = Due
 			}
 		}
 	}
+	r.compare(f)
 	slices.SortStableFunc(r.Held, func(a, b Held) int { return a.At.Compare(b.At) })
 	return r, nil
 }
 
 // see holds the receipt against an entry of its kind and message. The best one counts:
 // a message may be delivered more than once.
-func (h *Held) see(index int64, l *journal.Leaf) {
+func (h *Held) see(index int64, l *journal.Leaf, leaf []byte) {
 	verdict, what := Kept, ""
 	switch differs := l.Time.Sub(h.At).Abs(); {
 	case h.Sender != "" && l.Sender != h.Sender:
@@ -144,7 +176,45 @@ func (h *Held) see(index int64, l *journal.Leaf) {
 	}
 	rank := func(v Verdict) int { return slices.Index([]Verdict{Missing, Altered, Late, Kept}, v) }
 	if rank(verdict) > rank(h.Verdict) {
-		h.Verdict, h.What, h.Index, h.Logged = verdict, what, index, l.Logged
+		h.Verdict, h.What, h.Index, h.Logged, h.leaf = verdict, what, index, l.Logged, journal.LeafHash(leaf)
+	}
+}
+
+// compare holds what was kept as sent against what the promised entries commit to.
+func (r *Report) compare(f *Folder) {
+	logged := map[string]string{} // by MessageID
+	index := map[string]int64{}
+	for i := range r.Held {
+		h := &r.Held[i]
+		if h.Promises != journal.KindAccepted || h.Index == journal.NoEntry {
+			continue
+		}
+		index[h.MessageID] = h.Index
+		for _, e := range f.Evidence {
+			for j := range e.Entries {
+				x := &e.Entries[j]
+				if x.Index != h.Index || journal.LeafHash(x.Bytes) != h.leaf {
+					continue
+				}
+				for _, o := range x.Openings {
+					if o.Field == journal.FieldDigest {
+						logged[h.MessageID] = o.Value
+					}
+				}
+			}
+		}
+	}
+	for _, s := range f.Sent {
+		at, there := index[s.MessageID]
+		switch digest := logged[s.MessageID]; {
+		case !there: // without its receipt it proves nothing, and of a missing entry is told
+		case digest == "":
+			r.Unopened++
+		case digest != s.Digest:
+			r.Unlike = append(r.Unlike, Unlike{s, at, digest})
+		default:
+			r.Compared++
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package papers
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,13 +13,23 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
 
-// maxPaper bounds what is read of one file.
-const maxPaper = 64 << 20
+// Bounds of what is read of one file: no door of a bus lets more tokens in, and what it
+// wraps a message in has few.
+const (
+	maxPaper  = 64 << 20
+	maxTokens = 2_100_000
+)
+
+// limitsFor takes all of a body, whose size was bounded, and no more tokens than that.
+func limitsFor(body []byte) envelopes.Limits {
+	return envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: maxTokens}}
+}
 
 // Bus says whose signature makes a receipt.
 type Bus struct {
@@ -61,17 +72,31 @@ type Unproven struct {
 	Err  error
 }
 
+// Sent is an envelope that the party has kept as it sent it.
+type Sent struct {
+	File      string // in the folder
+	MessageID string
+	Digest    string // hex SHA-256 of the envelope, as an entry commits to it
+}
+
 // Folder is what a party has kept.
 type Folder struct {
 	Receipts []Receipt
+	Sent     []Sent
 	Unproven []Unproven
-	Others   int       // files that are none of the bus's signed answers
+	Others   int       // files that are none of the bus's signed answers, and nothing that was sent
+	Hidden   int       // folders whose names begin with a dot: they are passed by
 	Read     time.Time // when it was read, by the reader's clock
+
+	// Evidence are bundles, verified under the policy that the receipts are held under:
+	// they open what entries commit to as the envelopes that were accepted.
+	Evidence []*audit.Evidence
 }
 
 // ReadReceipts reads every file in dir, and in the folders in it, that is an answer of
-// the bus: as mezhved keeps them, or as any client has written down the body that it
-// received, MIME parts included. What is no such answer is counted and passed by.
+// the bus or a message that was sent: as mezhved keeps them, or as any client has
+// written down the body that it sent or received, MIME parts included. What is neither
+// is counted and passed by.
 func ReadReceipts(dir string, bus *Bus) (*Folder, error) {
 	verifier, err := bus.Verifier()
 	if err != nil {
@@ -82,12 +107,13 @@ func ReadReceipts(dir string, bus *Bus) (*Folder, error) {
 		switch {
 		case err != nil:
 			return err
-		case strings.HasPrefix(e.Name(), ".") && path != dir: // unfinished
-			if e.IsDir() {
-				return fs.SkipDir
-			}
+		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && path != dir: // unfinished, or a tool's own
+			f.Hidden++
+			return fs.SkipDir
+		case e.IsDir():
 			return nil
 		case !e.Type().IsRegular():
+			f.Others++
 			return nil
 		}
 		info, err := e.Info()
@@ -107,7 +133,10 @@ func ReadReceipts(dir string, bus *Bus) (*Folder, error) {
 			return err
 		}
 		r, err := ReadReceipt(body, verifier)
-		switch {
+		switch sent := readSent(body); {
+		case errors.Is(err, ErrNoReceipt) && sent != nil:
+			sent.File = name
+			f.Sent = append(f.Sent, *sent)
 		case errors.Is(err, ErrNoReceipt):
 			f.Others++
 		case err != nil:
@@ -132,7 +161,7 @@ var ErrNoReceipt = errors.New("no signed answer about a message")
 // receipt states: what a bus signed holds after its certificate has run out.
 func ReadReceipt(body []byte, verifier *signing.Verifier) (*Receipt, error) {
 	kind, body := contentType(body)
-	answer, err := envelopes.ParseAnswer(kind, body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: len(body) + 1, Tokens: 8_000_000}})
+	answer, err := envelopes.ParseAnswer(kind, body, new(xmltape.Tape), limitsFor(body))
 	if err != nil || answer.Fault() != nil {
 		return nil, ErrNoReceipt
 	}
@@ -186,6 +215,32 @@ func ReadReceipt(body []byte, verifier *signing.Verifier) (*Receipt, error) {
 	}
 	r.Signed = signed.Certificate()
 	return r, nil
+}
+
+// readSent reads a call that brings a message; nil when it is none. Whose it is does not
+// matter: the party says that it has sent it.
+func readSent(body []byte) *Sent {
+	kind, body := contentType(body)
+	call, err := envelopes.Parse(kind, body, new(xmltape.Tape), limitsFor(body))
+	if err != nil {
+		return nil
+	}
+	_, target := call.Caller()
+	id := ""
+	switch call.Operation() {
+	case envelopes.SendRequest:
+		if c, _ := envelopes.DecodeSendRequest(call, unproved{target}); c != nil {
+			id = c.MessageID
+		}
+	case envelopes.SendResponse:
+		if c, _ := envelopes.DecodeSendResponse(call, unproved{target}); c != nil {
+			id = c.MessageID
+		}
+	}
+	if id == "" {
+		return nil
+	}
+	return &Sent{MessageID: id, Digest: fmt.Sprintf("%x", sha256.Sum256(call.Bytes()))}
 }
 
 // unproved is for reading what has yet to be proved.

@@ -125,7 +125,8 @@ func TestKeptAnswersAreReceipts(t *testing.T) {
 	events := accepted(6)
 	b.keep("m1/receipt.xml", b.receipt(envelopes.V11, events[0]))
 	b.keep("m2/receipt.xml", b.receipt(envelopes.V12, events[1]))
-	b.keep("m3.xml", append([]byte("\xef\xbb\xbf\r\n"), b.receipt(envelopes.V13, events[2])...))
+	b.keep(".unfinished/1.xml", b.receipt(envelopes.V11, events[0]))
+	b.keep(".m3.xml", append([]byte("\xef\xbb\xbf\r\n"), b.receipt(envelopes.V13, events[2])...))
 	_, mime := envelopes.Package(b.receipt(envelopes.V12, events[3]), nil, true)
 	b.keep("answers/4", mime)
 	b.keep("inbox/5.xml", b.sender.Delivery(events[4]))
@@ -141,7 +142,8 @@ func TestKeptAnswersAreReceipts(t *testing.T) {
 	if got := verdicts(r); !maps.Equal(got, map[papers.Verdict]int{papers.Kept: 5}) || !r.OK() {
 		t.Errorf("got %v, OK %t: %+v", got, r.OK(), r.Held)
 	}
-	if r.Others != 3 || len(r.Unproven) != 1 || r.Unproven[0].File != "empty.xml" {
+	// A file whose name begins with a dot is one like the others, and a folder of that kind is counted.
+	if r.Others != 3 || r.Hidden != 1 || len(r.Unproven) != 1 || r.Unproven[0].File != "empty.xml" {
 		t.Errorf("%d others, want 3; not proved %+v", r.Others, r.Unproven)
 	}
 	// The sixth message was sent in the name of one that has receipts.
@@ -257,6 +259,76 @@ func TestOnlyTheBusPromises(t *testing.T) {
 	b.keep("old.xml", b.receipt(envelopes.V12, events[0]))
 	if r := b.hold(); len(r.Held) != 0 || len(r.Unproven) != 1 || !strings.Contains(r.Unproven[0].Err.Error(), "valid") {
 		t.Errorf("a receipt signed after its certificate had run out: %+v", r)
+	}
+}
+
+// A log that never says when it was signed cannot put off a promise for ever; where an
+// entry of a later time stands in it, that is the time.
+func TestALogWithoutTimesPutsNothingOff(t *testing.T) {
+	b := newBus(t)
+	events := accepted(2)
+	b.keep("a.xml", b.receipt(envelopes.V12, events[0]))
+	b.log(events[1])
+	undated := func() papers.Verdict {
+		t.Helper()
+		lines := bytes.SplitAfter(b.Checkpoint(b.book).Note, []byte("\n"))
+		note := bytes.Join(lines[:5], nil) // text, empty line, the log's plain signature
+		c, err := b.Policy.Open(note)
+		if err != nil || !c.Signed.IsZero() {
+			t.Fatalf("an undated checkpoint: %+v, %v", c, err)
+		}
+		f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}})
+		b.must(err)
+		f.Read = b.Clock.Now()
+		r, err := f.Hold(context.Background(), b.book, b.Policy, note, nil)
+		b.must(err)
+		if r.OK() {
+			t.Error("it is believed")
+		}
+		return r.Held[0].Verdict
+	}
+	if got := undated(); got != papers.Undated {
+		t.Errorf("before it is due: %s", got)
+	}
+	b.later(2 * time.Hour)
+	if got := undated(); got != papers.Missing {
+		t.Errorf("after it was due: %s", got)
+	}
+}
+
+// What was kept as sent is held against what the entry commits to, where evidence opens
+// that; in any packing.
+func TestWhatWasSentIsWhatIsLogged(t *testing.T) {
+	b := newBus(t)
+	sent := b.sender.Request(false)
+	e := b.bundled(audit.Exhibit{Envelope: sent, Certificate: b.sender.Signer.Certificate().DER})
+	b.keep("1/receipt.xml", b.receipt(envelopes.V12, e.Entries[0].Leaf.Event))
+	hold := func(kept []byte, evidence ...*audit.Evidence) *papers.Report {
+		t.Helper()
+		b.keep("1/sent.xml", kept)
+		f, err := papers.ReadReceipts(b.dir, &papers.Bus{Certificates: []*signing.Certificate{b.sender.Signer.Certificate()}})
+		b.must(err)
+		f.Read, f.Evidence = b.Clock.Now(), evidence
+		r, err := f.Hold(context.Background(), b.book, b.Policy, b.Checkpoint(b.book).Note, nil)
+		b.must(err)
+		if got := verdicts(r); !maps.Equal(got, map[papers.Verdict]int{papers.Kept: 1}) || len(f.Sent) != 1 {
+			t.Fatalf("%v, %d sent", got, len(f.Sent))
+		}
+		return r
+	}
+	if r := hold(sent); r.Unopened != 1 || r.Compared != 0 || !r.OK() {
+		t.Errorf("without evidence: %+v", r)
+	}
+	if r := hold(sent, e); r.Compared != 1 || len(r.Unlike) != 0 || !r.OK() {
+		t.Errorf("as it was sent: %+v", r)
+	}
+	_, mime := envelopes.Package(sent, nil, true)
+	if r := hold(mime, e); r.Compared != 1 || !r.OK() {
+		t.Errorf("as it was sent, in MIME: %+v", r)
+	}
+	other := bytes.Replace(sent, []byte("Кто?"), []byte("Где?"), 1)
+	if r := hold(other, e); len(r.Unlike) != 1 || r.Unlike[0].Index != e.Entries[0].Index || r.OK() {
+		t.Errorf("another one: %+v", r)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -19,6 +20,9 @@ import (
 // are not looked at.
 type Anchors struct {
 	Roots, Intermediates []*signing.Certificate
+	// Bus are the bus's own certificates, all that it has had: no other's signature in an
+	// answer is the bus's. With none that is not looked at.
+	Bus []*signing.Certificate
 }
 
 // Signature is a signature in an envelope of a bundle, held against the certificate
@@ -84,7 +88,7 @@ func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
 			known = append(known, c)
 		}
 	}
-	p := &prover{}
+	p := &prover{bus: anchors.Bus}
 	var err error
 	if len(anchors.Roots) > 0 {
 		if p.trust, err = signing.NewTrust(signing.TrustOptions{Roots: anchors.Roots, Intermediates: known, Revocation: signing.KeptRevocation(answers...)}); err != nil {
@@ -113,6 +117,7 @@ func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
 type prover struct {
 	trust    *signing.Trust
 	verifier *signing.Verifier
+	bus      []*signing.Certificate
 	entry    *audit.EvidenceEntry
 	paper    string // which of the entry's envelopes
 	found    []Signature
@@ -144,7 +149,7 @@ func (p *prover) xml(of string, signature, target xmltape.Node) (signing.Signed,
 
 // envelope proves what is signed in an envelope of the entry: a call, or an answer.
 func (p *prover) envelope(body []byte) {
-	limits := envelopes.Limits{XML: xmltape.Limits{Size: 2*len(body) + 1<<20, Tokens: 8_000_000}}
+	limits := limitsFor(body)
 	call, err := envelopes.Parse(envelopes.TextXML, body, new(xmltape.Tape), limits)
 	if err == nil && p.paper != paperAnswer {
 		p.call(call, body)
@@ -250,6 +255,9 @@ func (p *prover) answer(answer *envelopes.AnswerEnvelope) {
 		return // the bus signs none of them
 	}
 	signed, s := p.xml(OfBus, signature, target)
+	if s.Err == nil && len(p.bus) > 0 && !slices.ContainsFunc(p.bus, func(c *signing.Certificate) bool { return c.SHA256 == s.Certificate.SHA256 }) {
+		s.Err = errors.New("it is made with a certificate that is none of the bus's")
+	}
 	if s.Err == nil && p.paper == paperAnswer {
 		s.Err = p.handsOut(answer, signed)
 	}

@@ -161,6 +161,27 @@ func TestSignaturesOfReceipts(t *testing.T) {
 	check(b.sender.Delivery(e), b.sender.Delivery(e), ack, "ack: caller, answer: bus, caller, file plan, poll: caller bad")
 }
 
+// Who else has a certificate of the authority cannot speak as the bus.
+func TestOnlyTheBusSignsAsTheBus(t *testing.T) {
+	b := newBus(t)
+	e := accepted(1)[0]
+	e.MessageID = journaltest.MessageID
+	bundle := b.bundled(audit.Exhibit{Envelope: b.sender.Request(false), Certificate: b.sender.Signer.Certificate().DER,
+		Poll: b.sender.Poll(journaltest.Start), Answer: b.sender.Delivery(e), Ack: b.sender.Ack(e.MessageID, true)})
+	for what, c := range map[string]struct {
+		bus  []*signing.Certificate
+		good bool
+	}{"its own": {[]*signing.Certificate{b.sender.Signer.Certificate()}, true}, "none": {nil, true}, "another's": {[]*signing.Certificate{b.sender.Issue(48 * time.Hour).Certificate()}, false}} {
+		list, err := papers.Signatures(bundle, &papers.Anchors{Roots: []*signing.Certificate{b.sender.CA.Certificate}, Bus: c.bus})
+		b.must(err)
+		for _, s := range list {
+			if s.Of == "answer: bus" && s.Bad() == c.good {
+				t.Errorf("%s: %v", what, s.Err)
+			}
+		}
+	}
+}
+
 // What the entry commits to and its sender did not sign is told, whatever the log says.
 func TestSignaturesThatDoNotHold(t *testing.T) {
 	b := newBus(t)

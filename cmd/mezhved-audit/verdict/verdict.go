@@ -25,6 +25,7 @@ type Verdict struct {
 	Absent    int // that could not be looked at
 	Unpathed  int // of Hold: whose certificates those are was not looked at
 	Unchecked int // of Hold: with a path, and nothing says whether it was revoked
+	Unbussed  int // of Hold: made as the bus, and not held against its certificates
 
 	StampUnpathed bool // whose the time stamp is was not looked at
 }
@@ -53,6 +54,9 @@ func Reach(e *audit.Evidence, anchors *papers.Anchors, tsa []*signing.Certificat
 			v.Refused++
 		default:
 			v.Hold++
+			if strings.HasSuffix(x.Of, papers.OfBus) && len(anchors.Bus) == 0 {
+				v.Unbussed++
+			}
 			if x.Path == nil {
 				v.Unpathed++
 			} else if x.Unchecked != nil {
@@ -106,6 +110,9 @@ func (v *Verdict) Tell(w io.Writer, bundle, policy string) {
 	}
 	if v.Unpathed > 0 {
 		Say(w, "note: %d signatures hold under the certificates that they bring along; whose those are was not looked at: name the authorities that you trust with --anchors\n", v.Unpathed)
+	}
+	if v.Unbussed > 0 {
+		Say(w, "note: %d signatures are made as the bus; that they are its own was not looked at: name its certificates with --bus\n", v.Unbussed)
 	}
 	if v.Unchecked > 0 {
 		Say(w, "note: of the certificates of %d signatures nothing in the bundle says whether they were revoked then\n", v.Unchecked)
