@@ -45,8 +45,8 @@ type Rooms struct {
 type Console struct {
 	Rooms
 	pages    *pages
-	counting chan struct{} // held while a report of figures is made
 	heads    dueCache
+	counting chan struct{} // held while a report of figures is made
 }
 
 // New puts a desk together.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -89,17 +92,19 @@ func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasur
 	if len(o.Sought) == 0 {
 		return nil, nil
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT o.idx, array_agg(o.field ORDER BY o.field), encode(sha256(e.leaf), 'hex') FROM journal_open o JOIN journal_entry e ON e.idx = o.idx
-		WHERE o.blind = ANY ($1) AND o.blind <> '' AND e.kind = 'evidence-read' GROUP BY o.idx, e.leaf ORDER BY o.idx`, o.Sought)
-	e := vault.Erasure{At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground}
-	var index int64
-	_, err = pgx.ForEachRow(rows, []any{&index, &e.Fields, &e.Leaf}, func() error {
-		e.ID, e.Target, e.Fields = uuid.Must(uuid.NewV7()).String(), clone(&index), slices.Clone(e.Fields)
-		list = append(list, e)
-		return nil
-	})
+	fields, err := committing(ctx, s.pool, o.Sought, 0, math.MaxInt64)
+	var found []Row
+	if err == nil {
+		found, err = find(ctx, s.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for who has asked about the person: %w", err)
+	}
+	for _, row := range found {
+		if row.Leaf.Kind == journal.KindEvidenceRead {
+			list = append(list, vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: o.At.UTC().Truncate(time.Millisecond), Ground: o.Ground,
+				Target: &row.Index, Fields: fields[row.Index], Leaf: leafDigest(row.Bytes)})
+		}
 	}
 	return list, nil
 }
@@ -269,8 +274,17 @@ func (c *carrying) event() journal.Event {
 	return journal.Event{Kind: journal.KindErased, Time: c.e.At, Fields: []string{FieldContent}, Ground: c.e.Ground, Personal: c.actors}
 }
 
-// began is the first entry of a message or incident.
-const began = `(SELECT min(idx) FROM journal_entry j WHERE %s)`
+// entries are those of messages or incidents.
+func (c *carrying) entries(ctx context.Context, s sought) (all []Row, began map[string]int64, err error) {
+	if all, err = find(ctx, c.tx, s); err != nil {
+		return nil, nil, fmt.Errorf("the entries of what is erased: %w", err)
+	}
+	began = map[string]int64{} // by the id that it was looked for by: the first of each
+	for i := len(all) - 1; i >= 0; i-- {
+		began[all[i].Leaf.Message], began[all[i].Leaf.Incident] = all[i].Index, all[i].Index
+	}
+	return all, began, nil
+}
 
 func (c *carrying) messages(ctx context.Context) error {
 	var ids [][16]byte
@@ -297,19 +311,22 @@ func (c *carrying) messages(ctx context.Context) error {
 			return err
 		}
 	}
-	gone, err := c.openings(ctx, "message", names)
+	entries, began, err := c.entries(ctx, sought{messages: names})
+	if err != nil {
+		return err
+	}
+	gone, err := c.openings(ctx, entries)
 	if err != nil {
 		return err
 	}
 	rows, _ := c.tx.Query(ctx, `UPDATE message m SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1) AND codec <> 4
-		RETURNING id, message_id, original, direction, service, version, `+fmt.Sprintf(began, "j.message = m.id::text"), pgx.QueryExecModeCacheDescribe, ids)
+		RETURNING id, message_id, original, direction, service, version`, pgx.QueryExecModeCacheDescribe, ids)
 	var ev journal.Event
 	var id [16]byte
-	var target *int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version, &target}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version}, func() error {
 		out := c.event()
 		out.Message, out.MessageID, out.Original, out.Direction, out.Service, out.Version = uuid.UUID(id).String(), ev.MessageID, ev.Original, ev.Direction, ev.Service, ev.Version
-		out.Target = clone(target)
+		out.Target = targetOf(began, out.Message)
 		c.events = append(c.events, out)
 		*c.did++
 		return nil
@@ -320,18 +337,26 @@ func (c *carrying) messages(ctx context.Context) error {
 	return err
 }
 
-func clone(n *int64) *int64 {
-	if n == nil {
-		return nil
+// targetOf is the first entry of a message or incident; nil: there is none.
+func targetOf(began map[string]int64, id string) *int64 {
+	if first, ok := began[id]; ok {
+		return &first
 	}
-	return new(*n)
+	return nil
 }
 
-// openings removes the values behind the entries of a message or incident, but not
+// openings removes the values behind the entries of messages or incidents, but not
 // those of entries that tell of readings and erasures: these are other people's.
-func (c *carrying) openings(ctx context.Context, by string, names []string) (int64, error) {
-	tag, err := c.tx.Exec(ctx, `DELETE FROM journal_open o USING journal_entry j
-		WHERE j.`+by+` = ANY ($1) AND j.`+by+` <> '' AND j.kind NOT IN ('erased', 'evidence-read', 'config-changed') AND o.idx = j.idx`, names)
+func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
+	var indexes []int64
+	for i := range entries {
+		switch entries[i].Leaf.Kind {
+		case journal.KindErased, journal.KindEvidenceRead, journal.KindConfigChanged:
+		default:
+			indexes = append(indexes, entries[i].Index)
+		}
+	}
+	tag, err := c.tx.Exec(ctx, "DELETE FROM journal_open WHERE idx = ANY ($1)", indexes)
 	return tag.RowsAffected(), err
 }
 
@@ -364,19 +389,22 @@ func (c *carrying) refusals(ctx context.Context) error {
 	if len(incidents) == 0 {
 		return nil
 	}
-	if _, err := c.openings(ctx, "incident", incidents); err != nil {
+	entries, began, err := c.entries(ctx, sought{incidents: incidents})
+	if err != nil {
+		return err
+	}
+	if _, err := c.openings(ctx, entries); err != nil {
 		return err
 	}
 	if _, err := c.tx.Exec(ctx, "INSERT INTO content_erased (item, erasure) SELECT id::uuid, $2 FROM unnest($1::text[]) id ON CONFLICT DO NOTHING", incidents, [16]byte(c.id)); err != nil {
 		return err
 	}
 	rows, _ := c.tx.Query(ctx, `UPDATE refusal r SET codec = 4, dictionary = 0, body = '', event = event - 'digest' - 'personal' WHERE incident = ANY ($1) AND codec <> 4
-		RETURNING incident, `+fmt.Sprintf(began, "j.incident = r.incident"), incidents)
+		RETURNING incident`, incidents)
 	var incident string
-	var target *int64
-	_, err := pgx.ForEachRow(rows, []any{&incident, &target}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&incident}, func() error {
 		out := c.event()
-		out.Incident, out.Target = incident, clone(target)
+		out.Incident, out.Target = incident, targetOf(began, incident)
 		c.events = append(c.events, out)
 		*c.did++
 		return nil
@@ -389,8 +417,15 @@ func (c *carrying) values(ctx context.Context) error {
 	if c.e.Target == nil {
 		return nil
 	}
-	rows, _ := c.tx.Query(ctx, `DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2)
-		AND NOT EXISTS (SELECT FROM journal_entry j WHERE j.idx = $1 AND encode(sha256(leaf), 'hex') <> $3) RETURNING field`, *c.e.Target, c.e.Fields, c.e.Leaf)
+	row, err := entryAt(ctx, c.tx, *c.e.Target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case leafDigest(row.Bytes) != c.e.Leaf:
+		return nil // another log's entry
+	}
+	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
 	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(gone) == 0 {
 		return err

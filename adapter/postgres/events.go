@@ -123,24 +123,16 @@ func (s *Store) Refused(ctx context.Context, incident string) (ev journal.Event,
 func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, err error) {
 	// From one snapshot: an event that is taken up meanwhile is seen once.
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		w := &where{}
-		if err := exchange(ctx, tx, id, w); err != nil {
-			return err
-		}
-		rows, _ := tx.Query(ctx, "SELECT leaf FROM journal_entry WHERE "+w.sql()+" ORDER BY idx", w.args...)
-		events, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (journal.Event, error) {
-			var b []byte
-			if err := r.Scan(&b); err != nil {
-				return journal.Event{}, err
-			}
-			leaf, err := journal.ParseLeaf(b)
-			if err != nil {
-				return journal.Event{}, err
-			}
-			return leaf.Event, nil
-		})
+		named, err := exchange(ctx, tx, id)
 		if err != nil {
 			return err
+		}
+		rows, err := find(ctx, tx, named)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			events = append(events, rows[i].Leaf.Event)
 		}
 		messages := []string{id}
 		for _, e := range events {
@@ -148,10 +140,10 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 				messages = append(messages, e.Message)
 			}
 		}
-		rows, _ = tx.Query(ctx, `SELECT event FROM journal_pending
+		waiting, _ := tx.Query(ctx, `SELECT event FROM journal_pending
 			WHERE event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
 			ORDER BY id`, id, messages)
-		pending, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (e journal.Event, err error) {
+		pending, err := pgx.CollectRows(waiting, func(r pgx.CollectableRow) (e journal.Event, err error) {
 			var b []byte
 			if err = r.Scan(&b); err == nil {
 				e, err = journal.ParseRow(b)

@@ -16,14 +16,15 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	var got claimed
 	var out []adapter.LogEntry
 	batch := &pgx.Batch{}
-	s.leads.claim(batch, feedWork, "EXISTS (SELECT FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed))", &got)
-	batch.Queue("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed) ORDER BY idx LIMIT $1", max).Query(func(rows pgx.Rows) error {
-		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
-		return err
-	})
+	s.leads.claim(batch, feedWork, "(SELECT size FROM journal_head) > (SELECT next FROM journal_feed)", &got)
+	var log stretch
+	log.queue(batch, "(SELECT next FROM journal_feed)", max)
 	var epoch string
-	batch.Queue("SELECT epoch FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch) })
-	err = s.pool.SendBatch(ctx, batch).Close()
+	var next int64
+	batch.Queue("SELECT epoch, next FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &next) })
+	if err = s.pool.SendBatch(ctx, batch).Close(); err == nil {
+		out, err = log.from(next, max)
+	}
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading the log: %w", err)
@@ -52,7 +53,7 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	// meanwhile (Refeed).
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
-	next := out[len(out)-1].Index + 1
+	next = out[len(out)-1].Index + 1
 	var led bool
 	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND epoch = $5 AND EXISTS (SELECT FROM l))
 		SELECT EXISTS (SELECT FROM l)`, append(s.leads.proof(feedWork, got.epoch), next, epoch)...).Scan(&led)
@@ -64,6 +65,46 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	}
 	done = true
 	return len(out), nil
+}
+
+// stretch is a run of the log as it is read: first entries that are rows, behind them
+// those in blocks.
+type stretch struct {
+	rows   []adapter.LogEntry
+	blocks []*block
+}
+
+// queue asks for at most max entries from an index on, which is SQL.
+func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
+	args = append(args, max)
+	batch.Queue(fmt.Sprintf("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= %s ORDER BY idx LIMIT $%d", from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+		s.rows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
+		return err
+	})
+	args[len(args)-1] = max/blockSize + 2
+	batch.Queue(fmt.Sprintf(`SELECT first, entries, leaves FROM journal_block WHERE first > %s - 256
+		UNION ALL SELECT first, entries, leaves FROM journal_piece ORDER BY first LIMIT $%d`, from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+		s.blocks, err = pgx.CollectRows(rows, readBlock)
+		return err
+	})
+}
+
+// from gives the entries from next on, at most max.
+func (s *stretch) from(next int64, max int) ([]adapter.LogEntry, error) {
+	out := s.rows
+	for _, b := range s.blocks {
+		for i := b.first; i < b.end() && len(out) < max; i++ {
+			if i < next {
+				continue
+			}
+			row, err := b.row(i)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, adapter.LogEntry{Index: i, Kind: string(row.Leaf.Kind), Message: row.Leaf.Message, Leaf: row.Bytes})
+		}
+	}
+	return out, nil
 }
 
 // refeedFor is how long a topic keeps its records when nobody has said otherwise.

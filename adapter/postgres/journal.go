@@ -38,6 +38,10 @@ type Journal struct {
 
 	partition int64           // entries to a partition; 0: not read yet
 	made      map[string]bool // partitions that are there
+	blocks    *int64          // the first entry that is in a block; nil: not known to have begun
+
+	looking sync.Mutex
+	last    lastBlocks
 }
 
 var _ clerk.Book = (*Journal)(nil)
@@ -198,8 +202,11 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.made, j.partition = nil, 0 // one of them may be what has gone
+		j.made, j.partition, j.blocks = nil, 0, nil // one of them may be what has gone
 		return err
+	}
+	if t.begun != nil {
+		j.blocks = t.begun
 	}
 	for _, name := range t.made {
 		if j.made == nil {
@@ -218,10 +225,11 @@ const lockNotAvailable = "55P03"
 
 // journalTx is one transaction of the sequencer.
 type journalTx struct {
-	tx   pgx.Tx
-	j    *Journal
-	term int64    // to be proved; 0: none
-	made []string // partitions that are there when it commits
+	tx    pgx.Tx
+	j     *Journal
+	term  int64    // to be proved; 0: none
+	made  []string // partitions that are there when it commits
+	begun *int64   // where blocks begin when it commits
 }
 
 // Head implements clerk.Tx: the lock that makes two sequencers take turns.
@@ -299,7 +307,10 @@ LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> ''
 		out[message] = latest
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, t.lastInBlocks(ctx, messages, out)
 }
 
 // Tile implements journal.TileSource.
@@ -327,19 +338,32 @@ func readTile(ctx context.Context, q querier, level int, n int64, width int) ([]
 }
 
 func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, error) {
-	rows, _ := q.Query(ctx, "SELECT idx, leaf FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx", n*journal.TileWidth, n*journal.TileWidth+int64(width))
+	first := n * journal.TileWidth
+	end := first + int64(width)
 	var out, leaf []byte
 	var index int64
-	next := n * journal.TileWidth
-	_, err := pgx.ForEachRow(rows, []any{&index, &leaf}, func() error {
+	next := first
+	add := func(index int64, leaf []byte) error {
 		if index != next {
 			return fmt.Errorf("entry %d is not there: %w", next, fs.ErrNotExist)
 		}
 		next++
 		out = journal.AppendEntry(out, leaf)
 		return nil
-	})
-	if err == nil && next != n*journal.TileWidth+int64(width) {
+	}
+	rows, _ := q.Query(ctx, "SELECT idx, leaf FROM journal_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx", first, end)
+	_, err := pgx.ForEachRow(rows, []any{&index, &leaf}, func() error { return add(index, leaf) })
+	if err == nil && next == first {
+		err = readBlocks(ctx, q, first, end, func(b *block) error {
+			for i, to := b.within(first, end); i < to; i++ {
+				if err := add(i, b.leaves[i-b.first]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err == nil && next != end {
 		err = fs.ErrNotExist
 	}
 	return out, err
@@ -347,24 +371,18 @@ func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, er
 
 // Write implements clerk.Tx.
 func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
-	if err := t.partitions(ctx, b); err != nil {
+	from, err := t.blocksFrom(ctx, b.Was.Tree.N)
+	if err != nil {
 		return err
 	}
-	entries := newCopied(1200 * len(b.Entries))
-	for i := range b.Entries {
-		e := &b.Entries[i]
-		l := e.Leaf
-		entries.row(len(entryColumns))
-		entries.bigint(e.Index)
-		entries.timestamptz(l.Logged)
-		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate, l.Channel, l.Reference} {
-			entries.text(text)
-		}
-		entries.bool(l.Test)
-		entries.bytea(e.Bytes)
+	rows := min(max(0, from-b.Was.Tree.N), int64(len(b.Entries))) // the first ones; the others are kept in blocks
+	if err := t.partitions(ctx, b, int(rows)); err != nil {
+		return err
 	}
-	if err := entries.into(ctx, t.tx, "journal_entry", entryColumns); err != nil {
-		return fmt.Errorf("entries: %w", err)
+	if rows > 0 {
+		if err := t.copyEntries(ctx, b.Entries[:rows]); err != nil {
+			return err
+		}
 	}
 	if len(b.Sealed) > 0 {
 		open := newCopied(256 * len(b.Sealed))
@@ -382,7 +400,28 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 			return fmt.Errorf("openings: %w", err)
 		}
 	}
-	return t.rest(ctx, b)
+	return t.rest(ctx, b, b.Entries[rows:])
+}
+
+// copyEntries writes rows of journal_entry.
+func (t *journalTx) copyEntries(ctx context.Context, list []clerk.Entry) error {
+	entries := newCopied(1200 * len(list))
+	for i := range list {
+		e := &list[i]
+		l := e.Leaf
+		entries.row(len(entryColumns))
+		entries.bigint(e.Index)
+		entries.timestamptz(l.Logged)
+		for _, text := range []string{string(l.Kind), l.Message, l.MessageID, l.Original, l.Sender, l.Recipient, l.Service, l.Version, l.Outcome, l.Incident, l.Certificate, l.Channel, l.Reference} {
+			entries.text(text)
+		}
+		entries.bool(l.Test)
+		entries.bytea(e.Bytes)
+	}
+	if err := entries.into(ctx, t.tx, "journal_entry", entryColumns); err != nil {
+		return fmt.Errorf("entries: %w", err)
+	}
+	return nil
 }
 
 var (
@@ -390,13 +429,16 @@ var (
 	openColumns  = []string{"key", "idx", "field", "class", "box", "blind"}
 )
 
-// rest writes everything but the rows of Write's two copies, in one round trip.
-func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
+// rest writes everything but the rows of Write's copies, in one round trip.
+func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Entry) error {
 	batch := &pgx.Batch{}
 	want := []int64{} // rows that each statement must have changed, -1 for any
 	add := func(rows int64, sql string, args ...any) {
 		batch.Queue(sql, args...)
 		want = append(want, rows)
+	}
+	if err := t.queueBlocks(ctx, add, blocks); err != nil {
+		return fmt.Errorf("blocks: %w", err)
 	}
 	queueTiles(add, b.Tiles)
 	if len(b.Counters) > 0 {
@@ -419,7 +461,9 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch) error {
 		WHERE size = $10 AND epoch = $11`,
 		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
 	if h.Tree.N/tallyEvery > b.Was.Tree.N/tallyEvery {
-		queueTally(add, h.Tree.N)
+		if err := queueTally(ctx, t.tx, add, b.Was.Tree.N, b.Entries); err != nil {
+			return err
+		}
 	}
 	if t.term != 0 {
 		add(1, proofSQL, t.j.leads.proof(journalWork, t.term)...) // last: the row is locked for no longer than it must be
@@ -552,36 +596,87 @@ func queueReferences(add func(int64, string, ...any), entries []clerk.Entry) {
 // totals counts these one by one.
 const tallyEvery = 32_768
 
-// queueTally brings the daily totals up to the entry before size.
-func queueTally(add func(int64, string, ...any), size int64) {
-	add(-1, `INSERT INTO journal_tally AS t (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last)
-		SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, channel, test, count(*), min(idx), max(idx)
-		FROM journal_entry WHERE idx >= (SELECT tallied FROM journal_head) AND idx < $1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
-		ON CONFLICT (day, kind, sender, recipient, service, version, outcome, channel, test) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`, size)
-	add(1, `UPDATE journal_head SET tallied = $1`, size)
+// queueTally brings the daily totals up to the last of entries, which begin at size
+// and are being written, or up to size. What is in blocks is counted here.
+func queueTally(ctx context.Context, db querier, add func(int64, string, ...any), size int64, entries []clerk.Entry) error {
+	const tally = `INSERT INTO journal_tally AS t (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last) %s
+		ON CONFLICT (day, kind, sender, recipient, service, version, outcome, channel, test) DO UPDATE SET entries = t.entries + excluded.entries, last = excluded.last`
+	var tallied int64
+	var blocks *int64
+	if err := db.QueryRow(ctx, "SELECT tallied, blocks FROM journal_head").Scan(&tallied, &blocks); err != nil {
+		return err
+	}
+	end := size + int64(len(entries))
+	if blocks == nil || tallied < *blocks {
+		rows := end
+		if blocks != nil {
+			rows = min(end, *blocks)
+		}
+		add(-1, fmt.Sprintf(tally, `SELECT (logged AT TIME ZONE 'UTC')::date, kind, sender, recipient, service, version, outcome, channel, test, count(*), min(idx), max(idx)
+			FROM journal_entry WHERE idx >= $1 AND idx < $2 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9`), tallied, rows)
+	}
+	if blocks != nil && *blocks < end {
+		from := max(tallied, *blocks)
+		counted, err := blockSums(ctx, db, from, size)
+		if err != nil {
+			return fmt.Errorf("daily totals: %w", err)
+		}
+		for _, e := range entries {
+			if e.Index >= from {
+				counted.count(e.Index, e.Leaf)
+			}
+		}
+		var days []string
+		var texts [7][]string
+		var tests []bool
+		var ns [3][]int64
+		for _, s := range counted.list() {
+			days = append(days, s.Day)
+			for i, v := range []string{s.Kind, s.Sender, s.Recipient, s.Service, s.Version, s.Outcome, s.Channel} {
+				texts[i] = append(texts[i], v)
+			}
+			tests = append(tests, s.Test)
+			for i, n := range []int64{s.Entries, s.First, s.Last} {
+				ns[i] = append(ns[i], n)
+			}
+		}
+		add(-1, fmt.Sprintf(tally, `SELECT * FROM unnest($1::text[]::date[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::bigint[], $11::bigint[], $12::bigint[])`),
+			days, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], tests, ns[0], ns[1], ns[2])
+	}
+	add(1, `UPDATE journal_head SET tallied = $1`, end)
+	return nil
 }
 
-// partitions makes those that the batch is the first to need. They appear with
-// the batch or not at all.
-func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch) error {
+// partitions makes those that the batch needs, whose first entries are rows. They
+// appear with the batch or not at all.
+func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int) error {
 	t.j.mu.Lock()
-	rows := t.j.partition
+	width := t.j.partition
 	t.j.mu.Unlock()
-	if rows == 0 {
-		if err := t.tx.QueryRow(ctx, "SELECT partition FROM journal_head").Scan(&rows); err != nil {
+	if width == 0 {
+		if err := t.tx.QueryRow(ctx, "SELECT partition FROM journal_head").Scan(&width); err != nil {
 			return err
 		}
 		t.j.mu.Lock()
-		t.j.partition = rows
+		t.j.partition = width
 		t.j.mu.Unlock()
 	}
-	first := b.Entries[0].Index
-	for from := first / rows * rows; from < b.Head.Tree.N; from += rows {
-		if from >= first { // the batch has the partition's first entry
-			if err := t.attach(ctx, "journal_entry", fmt.Sprintf("journal_entry_%d", from/rows), fmt.Sprintf("FROM (%d) TO (%d)", from, from+rows)); err != nil {
+	parts := func(parent string, entries []clerk.Entry) error {
+		if len(entries) == 0 {
+			return nil
+		}
+		for n := entries[0].Index / width; n*width <= entries[len(entries)-1].Index; n++ {
+			if err := t.attach(ctx, parent, fmt.Sprintf("%s_%d", parent, n), fmt.Sprintf("FROM (%d) TO (%d)", n*width, (n+1)*width)); err != nil {
 				return err
 			}
 		}
+		return nil
+	}
+	if err := parts("journal_entry", b.Entries[:rows]); err != nil {
+		return err
+	}
+	if err := parts("journal_block", b.Entries[rows:]); err != nil {
+		return err
 	}
 	keys := map[string]bool{}
 	for _, s := range b.Sealed {

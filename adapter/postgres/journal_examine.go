@@ -49,10 +49,10 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("examine the journal: %w", err)
 	}
-	seen, made := map[string]journal.Counter{}, map[dayCombination]places{}
+	seen, made := map[string]journal.Counter{}, sums{}
 	next := dropped
 	for next < size {
-		to := min(next+2000, size)
+		to := min(next/examineStep*examineStep+examineStep, size)
 		terms, err := j.termsOf(ctx, next, to)
 		if err != nil {
 			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
@@ -72,11 +72,33 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 		for i := range have {
 			into = append(into, &have[i])
 		}
-		_, err = pgx.ForEachRow(rows, append(into, &test, &leaf), func() error {
+		reach := func(index int64) {
+			if index < next {
+				find(index, "stands in more than one place")
+				return
+			}
 			for ; next < index; next++ {
 				find(next, "is missing from the table")
 			}
 			next++
+		}
+		found := func(index int64, l *journal.Leaf) {
+			if references[index] != l.Reference {
+				find(index, "is kept as of the chain of %q, the leaf says %q: it could not be found by it", references[index], l.Reference)
+			}
+			c := combinationOf(l)
+			for _, t := range c.terms(index / chunkSize) {
+				if t.value != "" && !terms[t] {
+					find(index, "%s %q is not among the terms of its %d entries: it could not be found by it", t.dim, t.value, chunkSize)
+				}
+			}
+			if index < tallied {
+				made.count(index, l)
+			}
+			count(seen, l)
+		}
+		_, err = pgx.ForEachRow(rows, append(into, &test, &leaf), func() error {
+			reach(index)
 			l, err := journal.ParseLeaf(leaf)
 			if err != nil {
 				find(index, "%v", err)
@@ -94,24 +116,12 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 			if !logged.Equal(l.Logged) {
 				find(index, "column logged says %s, the leaf %s", logged.UTC().Format(time.RFC3339Nano), l.Logged.Format(time.RFC3339Nano))
 			}
-			if references[index] != l.Reference {
-				find(index, "is kept as of the chain of %q, the leaf says %q: it could not be found by it", references[index], l.Reference)
-			}
-			c := combinationOf(&l)
-			for _, t := range c.terms(index / chunkSize) {
-				if t.value != "" && !terms[t] {
-					find(index, "%s %q is not among the terms of its %d entries: it could not be found by it", t.dim, t.value, chunkSize)
-				}
-			}
-			if index < tallied {
-				k := dayCombination{l.Logged.UTC().Format(time.DateOnly), c}
-				p := made[k]
-				p.add(index)
-				made[k] = p
-			}
-			count(seen, &l)
+			found(index, &l)
 			return nil
 		})
+		if err == nil {
+			err = j.examineBlocks(ctx, next, to, reach, found, find)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
 		}
@@ -137,6 +147,59 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 		find(journal.NoEntry, "the counters of %s say %+v, its entries %+v", party, counters[party], seen[party])
 	}
 	return out, nil
+}
+
+// examineStep is how many entries Examine reads at a time: whole blocks.
+const examineStep = 8 * blockSize
+
+// examineBlocks is the part of Examine that stands in blocks and pieces.
+func (j *Journal) examineBlocks(ctx context.Context, from, to int64, reach func(int64), found func(int64, *journal.Leaf), find func(int64, string, ...any)) error {
+	rows, _ := j.pool.Query(ctx, `SELECT first, entries, logged, keys, sums, leaves FROM journal_block WHERE first >= $1 AND first < $2
+		UNION ALL SELECT first, entries, logged, NULL, NULL, leaves FROM journal_piece WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
+	var first int64
+	var count int
+	var logged []time.Time
+	var keys []int64
+	var packed, leaves []byte
+	_, err := pgx.ForEachRow(rows, []any{&first, &count, &logged, &keys, &packed, &leaves}, func() error {
+		b, err := unpackBlock(first, count, leaves)
+		if err != nil {
+			for i := first; i < min(first+int64(count), to); i++ {
+				reach(i)
+			}
+			find(first, "%v", err)
+			return nil
+		}
+		m := newBlockMaker(first)
+		for i := first; i < b.end(); i++ {
+			if i < to { // entries behind it came meanwhile
+				reach(i)
+			}
+			row, err := b.row(i)
+			if err != nil {
+				find(i, "%v", err)
+				continue
+			}
+			m.add(&row.Leaf, row.Bytes)
+			if n := int(i - first); n >= len(logged) || !logged[n].Equal(row.Leaf.Logged) {
+				find(i, "is kept as logged at another time than the leaf says, %s", row.Leaf.Logged.Format(time.RFC3339Nano))
+			}
+			if i < to {
+				found(i, &row.Leaf)
+			}
+		}
+		if packed == nil {
+			return nil
+		}
+		if want := slices.Sorted(maps.Keys(m.keys)); !slices.Equal(keys, want) {
+			find(first, "its block of %d entries is found by other keys than those of its leaves", count)
+		}
+		if list, err := unpackSums(first, packed); err != nil || !slices.Equal(list, m.sums.list()) {
+			find(first, "the sums of its block of %d entries are not those of its leaves", count)
+		}
+		return nil
+	})
+	return err
 }
 
 // dayCombination is what a daily total is of.

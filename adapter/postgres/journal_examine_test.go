@@ -21,6 +21,7 @@ import (
 func TestNoMutationOfARowGoesUnnoticed(t *testing.T) {
 	ctx := context.Background()
 	a := openArchive(t)
+	a.rows()
 	events := journaltest.Events(101, 600)
 	a.fill(events[:500])
 	a.must(a.Tally(ctx))
@@ -112,6 +113,7 @@ func ofBefore(events []journal.Event) []journal.Event {
 func TestAnOldLogGetsTermsAndTotals(t *testing.T) {
 	ctx := context.Background()
 	a := openArchive(t)
+	a.rows()
 	events := ofBefore(journaltest.Events(103, 2600))
 	a.fill(events[:1500])
 	a.Clock.Move(40 * time.Hour)
@@ -154,6 +156,7 @@ func TestAnOldLogGetsTermsAndTotals(t *testing.T) {
 func TestTotalsOfARunningUpgrade(t *testing.T) {
 	ctx := context.Background()
 	a := openArchive(t)
+	a.rows()
 	events := journaltest.Events(105, 900)
 	ofBefore(events[:600])
 	a.fill(events[:400])

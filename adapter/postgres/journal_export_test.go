@@ -2,13 +2,17 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"mezhved/adapter/journal"
 	"mezhved/adapter/vault"
 )
 
@@ -56,4 +60,30 @@ func MigrateTo(ctx context.Context, url string, version int64) error {
 	}
 	_, err = p.UpTo(ctx, version)
 	return err
+}
+
+// RewriteBlock changes the leaves of a block or piece, and what it is found by with
+// them: as somebody does who has the database and knows this code.
+func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first int64, change func(leaves [][]byte) [][]byte) error {
+	return eachBlock(ctx, pool, "SELECT first, entries, leaves FROM "+table+" WHERE first = $1", []any{first}, func(b *block) error {
+		m := newBlockMaker(first)
+		for _, leaf := range change(b.leaves) {
+			l, err := journal.ParseLeaf(leaf)
+			if err != nil {
+				return err
+			}
+			m.add(&l, leaf)
+		}
+		text, err := json.Marshal(m.sums.list())
+		if err != nil {
+			return err
+		}
+		if table == "journal_piece" {
+			_, err = pool.Exec(ctx, "UPDATE journal_piece SET logged = $2, leaves = $3 WHERE first = $1", first, m.logged, squeezed(m.bundle))
+			return err
+		}
+		_, err = pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, sums = $4, leaves = $5 WHERE first = $1",
+			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(text), squeezed(m.bundle))
+		return err
+	})
 }

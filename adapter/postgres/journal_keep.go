@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,14 +47,14 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 
 // Find is audit.Bundler.Find: the first entry of a message and its openings.
 func (j *Journal) Find(ctx context.Context, message string) (int64, []journal.Opening, error) {
-	var index int64
-	err := j.pool.QueryRow(ctx, "SELECT idx FROM journal_entry WHERE message = $1 AND message <> '' ORDER BY idx LIMIT 1", message).Scan(&index)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil, fmt.Errorf("message %s: %w", message, fs.ErrNotExist)
+	rows, err := find(ctx, j.pool, sought{messages: []string{message}})
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("message %s: %w", message, fs.ErrNotExist)
 	}
 	if err != nil {
 		return 0, nil, err
 	}
+	index := rows[0].Index
 	open, err := j.Openings(ctx, index)
 	return index, open, err
 }
@@ -98,7 +99,10 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int6
 		return nil, err
 	}
 	e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: now.UTC(), Ground: ground, Target: &index, Fields: there}
-	if err := pool.QueryRow(ctx, "SELECT encode(sha256(leaf), 'hex') FROM journal_entry WHERE idx = $1", index).Scan(&e.Leaf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	switch row, err := entryAt(ctx, pool, index); {
+	case err == nil:
+		e.Leaf = leafDigest(row.Bytes)
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 	did, err := erase(ctx, pool, v, []vault.Erasure{e}, by, confirmed)
@@ -168,6 +172,9 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 	return keys, nil
 }
 
+// leafDigest is by what an erasure knows the leaf whose values it erased.
+func leafDigest(leaf []byte) string { return fmt.Sprintf("%x", sha256.Sum256(leaf)) }
+
 func (j *Journal) dropPartition(ctx context.Context, parent, table string) error {
 	quoted := pgx.Identifier{table}.Sanitize()
 	// Detached concurrently, so that neither readers nor the sequencer wait; not
@@ -203,8 +210,8 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if end >= size { // the next partition must have begun
 			return done, nil
 		}
-		var last time.Time
-		if err := j.pool.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", end-1).Scan(&last); err != nil {
+		last, err := loggedAt(ctx, j.pool, end-1)
+		if err != nil {
 			return done, err
 		}
 		if !last.Before(before) {
@@ -230,8 +237,18 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if _, err := j.pool.Exec(ctx, "UPDATE journal_head SET dropped = $1 WHERE dropped = $2", end, dropped); err != nil {
 			return done, err
 		}
-		if err := j.dropPartition(ctx, "journal_entry", fmt.Sprintf("journal_entry_%d", dropped/rows)); err != nil {
-			return done, err
+		for _, parent := range []string{"journal_entry", "journal_block"} {
+			name := fmt.Sprintf("%s_%d", parent, dropped/rows)
+			var there bool
+			if err := j.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil {
+				return done, err
+			}
+			if !there {
+				continue
+			}
+			if err := j.dropPartition(ctx, parent, name); err != nil {
+				return done, err
+			}
 		}
 		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_term WHERE chunk < $1", end/chunkSize); err != nil {
 			return done, fmt.Errorf("archive: the terms of dropped entries: %w", err)
@@ -251,7 +268,9 @@ func (j *Journal) tally(ctx context.Context) error {
 			return err
 		}
 		batch := &pgx.Batch{}
-		queueTally(func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }, size)
+		if err := queueTally(ctx, tx, func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }, size, nil); err != nil {
+			return err
+		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("daily totals of the journal: %w", err)
 		}

@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,6 +103,17 @@ func (q *Query) dimensions(w *where) {
 	}
 }
 
+// wants says the same of a combination.
+func (q *Query) wants(c *combination) bool {
+	for _, v := range []struct{ asked, is string }{{string(q.Kind), c.kind}, {q.Sender, c.sender}, {q.Recipient, c.recipient},
+		{q.Service, c.service}, {q.Version, c.version}, {q.Outcome, c.outcome}, {q.Channel, c.channel}} {
+		if v.asked != "" && v.asked != v.is {
+			return false
+		}
+	}
+	return q.Tests == TestsToo || c.test == (q.Tests == TestsOnly)
+}
+
 // terms are the query's conditions that journal_term has, too.
 func (q *Query) terms() []term {
 	c := combination{kind: string(q.Kind), sender: q.Sender, recipient: q.Recipient, service: q.Service, outcome: q.Outcome, channel: q.Channel, test: q.Tests == TestsOnly}
@@ -107,18 +121,12 @@ func (q *Query) terms() []term {
 	return slices.DeleteFunc(all[:], func(t term) bool { return t.value == "" })
 }
 
-// source is what to select from for the query's entries within the indexes from
-// and to: the whole table, or stretch by stretch those in which every one of the
-// query's values stands somewhere. order sorts what is selected, without
-// reading more than it must.
-func (q *Query) source(from, to int64, w *where) (source, order string) {
-	down := ""
-	if q.Descending {
-		down = " DESC"
-	}
+// chunks is the query for the stretches within the indexes from and to in which every
+// one of the query's values stands somewhere; empty when it names none.
+func (q *Query) chunks(from, to int64, w *where) string {
 	terms := q.terms()
 	if q.narrow() || len(terms) == 0 || from >= to {
-		return "journal_entry", "idx" + down
+		return ""
 	}
 	var chunks []string
 	c := &where{args: w.args}
@@ -131,80 +139,125 @@ func (q *Query) source(from, to int64, w *where) (source, order string) {
 		chunks = append(chunks, "SELECT chunk FROM journal_term WHERE "+c.sql())
 	}
 	w.args = c.args
-	return fmt.Sprintf(`(%s) c CROSS JOIN LATERAL (SELECT * FROM journal_entry WHERE idx >= c.chunk * %d AND idx < c.chunk * %[2]d + %[2]d) e`,
-		strings.Join(chunks, " INTERSECT "), chunkSize), "chunk" + down + ", idx" + down
+	return strings.Join(chunks, " INTERSECT ")
 }
 
-// entries is the query over journal_entry within the indexes from and to.
-func (j *Journal) entries(ctx context.Context, db querier, q *Query, from, to int64, w *where) error {
+// source is what to select rows from for the query's entries within the indexes from
+// and to: the whole table, or stretch by stretch. order sorts what is selected, without
+// reading more than it must.
+func (q *Query) source(from, to int64, w *where) (source, order string) {
+	down := q.down()
+	chunks := q.chunks(from, to, w)
+	if chunks == "" {
+		return "journal_entry", "idx" + down
+	}
+	return fmt.Sprintf(`(%s) c CROSS JOIN LATERAL (SELECT * FROM journal_entry WHERE idx >= c.chunk * %d AND idx < c.chunk * %[2]d + %[2]d) e`,
+		chunks, chunkSize), "chunk" + down + ", idx" + down
+}
+
+// down is the query's order in SQL.
+func (q *Query) down() string {
+	if q.Descending {
+		return " DESC"
+	}
+	return ""
+}
+
+// entries is the query over journal_entry within the indexes from and to. Of all that
+// is in named an entry must have something.
+func (q *Query) entries(named []sought, from, to int64, w *where) {
 	q.dimensions(w)
 	w.add("idx >= ?", from)
 	w.add("idx < ?", to)
+	for i := range named {
+		switch n := &named[i]; {
+		case len(n.certificates) > 0:
+			w.add("certificate = ANY (?) AND certificate <> ''", n.certificates)
+		case len(n.incidents) > 0:
+			w.add("incident = ANY (?) AND incident <> ''", n.incidents)
+		default:
+			w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", n.indexes, n.messages)
+		}
+	}
+}
+
+// named is what makes the query narrow: sets of entries that are found by ids and
+// values. The query's are in all of them.
+func (j *Journal) named(ctx context.Context, db querier, q *Query) (out []sought, err error) {
 	if q.Certificate != "" {
-		w.add("certificate = ? AND certificate <> ''", strings.ToLower(q.Certificate))
+		out = append(out, sought{certificates: []string{strings.ToLower(q.Certificate)}})
 	}
 	if q.Incident != "" {
-		w.add("incident = ? AND incident <> ''", q.Incident)
+		out = append(out, sought{incidents: []string{q.Incident}})
 	}
 	if q.Reference != "" {
-		if err := chain(ctx, db, q.Reference, w); err != nil {
-			return err
+		s, err := chain(ctx, db, q.Reference)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, s)
 	}
 	if q.ID != "" {
-		if err := exchange(ctx, db, q.ID, w); err != nil {
-			return err
+		s, err := exchange(ctx, db, q.ID)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, s)
 	}
 	for _, v := range q.Values {
-		messages, indexes, err := j.committed(ctx, db, v)
+		s, err := j.committed(ctx, db, v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
+		out = append(out, s)
 	}
-	return nil
-}
-
-// exchange restricts w to the entries of every message that id names: by our
-// id, by the sender's MessageID, as the request that it answers, or by incident.
-func exchange(ctx context.Context, db querier, id string, w *where) error {
-	rows, _ := db.Query(ctx, `
-SELECT idx, message FROM journal_entry WHERE message_id = $1 AND kind IN ('accepted', 'refused') AND message_id <> ''
-UNION ALL SELECT idx, message FROM journal_entry WHERE original = $1 AND kind IN ('accepted', 'refused') AND original <> ''
-UNION ALL SELECT idx, message FROM journal_entry WHERE incident = $1 AND incident <> ''`, id)
-	messages, indexes, err := entriesOf(rows)
-	if err != nil {
-		return fmt.Errorf("find the messages of an id: %w", err)
-	}
-	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, append(messages, id))
-	return nil
-}
-
-// chain restricts w to the entries of the messages that name reference as the one
-// that their chain began with.
-func chain(ctx context.Context, db querier, reference string, w *where) error {
-	rows, _ := db.Query(ctx, "SELECT r.idx, e.message FROM journal_reference r JOIN journal_entry e ON e.idx = r.idx WHERE r.reference = $1", reference)
-	messages, indexes, err := entriesOf(rows)
-	if err != nil {
-		return fmt.Errorf("find the messages of a chain: %w", err)
-	}
-	w.add("(idx = ANY (?) OR message <> '' AND message = ANY (?))", indexes, messages)
-	return nil
-}
-
-// entriesOf collects indexes and messages; not every entry is of a message.
-func entriesOf(rows pgx.Rows) (messages []string, indexes []int64, err error) {
-	var index int64
-	var message string
-	_, err = pgx.ForEachRow(rows, []any{&index, &message}, func() error {
-		indexes = append(indexes, index)
-		if message != "" {
-			messages = append(messages, message)
-		}
-		return nil
+	// The one of the fewest entries first: it is what they are looked for by.
+	slices.SortStableFunc(out, func(a, b sought) int {
+		return cmp.Compare(len(a.certificates), len(b.certificates))
 	})
-	return messages, indexes, err
+	return out, nil
+}
+
+// exchange are the entries of every message that id names: by our id, by the sender's
+// MessageID, as the request that it answers, or by incident.
+func exchange(ctx context.Context, db querier, id string) (sought, error) {
+	list := []string{id}
+	s, err := messagesOf(ctx, db, sought{messageIDs: list, originals: list, incidents: list})
+	if err != nil {
+		return s, fmt.Errorf("find the messages of an id: %w", err)
+	}
+	s.messages = append(s.messages, id)
+	return s, nil
+}
+
+// chain are the entries of the messages that name reference as the one that their
+// chain began with.
+func chain(ctx context.Context, db querier, reference string) (sought, error) {
+	rows, _ := db.Query(ctx, "SELECT idx FROM journal_reference WHERE reference = $1", reference)
+	indexes, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	var s sought
+	if err == nil {
+		s, err = messagesOf(ctx, db, sought{indexes: indexes})
+	}
+	if err != nil {
+		return s, fmt.Errorf("find the messages of a chain: %w", err)
+	}
+	return s, nil
+}
+
+// messagesOf are the entries that are sought, and all others of their messages; not
+// every entry is of a message.
+func messagesOf(ctx context.Context, db querier, s sought) (out sought, err error) {
+	rows, err := find(ctx, db, s)
+	for i := range rows {
+		out.indexes = append(out.indexes, rows[i].Index)
+		if m := rows[i].Leaf.Message; m != "" {
+			out.messages = append(out.messages, m)
+		}
+	}
+	slices.Sort(out.messages)
+	out.messages = slices.Compact(out.messages)
+	return out, err
 }
 
 // ErrNoVault says that this node has not the keys of the values behind the
@@ -230,16 +283,35 @@ func (j *Journal) tokens(value string, fields ...string) ([][]byte, error) {
 }
 
 // committed finds the entries that commit to a value, and their messages.
-func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalField) (messages []string, indexes []int64, err error) {
+func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalField) (s sought, err error) {
 	tokens, err := j.tokens(p.Value, p.Field)
 	if err != nil {
-		return nil, nil, err
+		return s, err
 	}
-	rows, _ := db.Query(ctx, `SELECT e.idx, e.message FROM journal_open o JOIN journal_entry e ON e.idx = o.idx WHERE o.blind = ANY ($1) AND o.blind <> ''`, tokens)
-	if messages, indexes, err = entriesOf(rows); err != nil {
-		return nil, nil, fmt.Errorf("find the entries that commit to a value: %w", err)
+	rows, _ := db.Query(ctx, "SELECT DISTINCT idx FROM journal_open WHERE blind = ANY ($1) AND blind <> ''", tokens)
+	indexes, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err == nil {
+		s, err = messagesOf(ctx, db, sought{indexes: indexes})
 	}
-	return messages, indexes, nil
+	if err != nil {
+		return s, fmt.Errorf("find the entries that commit to a value: %w", err)
+	}
+	return s, nil
+}
+
+// committing tells which fields of which entries, from from up to to, have one of the
+// search tokens.
+func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64) (map[int64][]string, error) {
+	rows, _ := db.Query(ctx, `SELECT idx, array_agg(field ORDER BY field) FROM journal_open
+		WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx`, tokens, from, to)
+	fields := map[int64][]string{}
+	var index int64
+	var names []string
+	_, err := pgx.ForEachRow(rows, []any{&index, &names}, func() error {
+		fields[index] = slices.Clone(names)
+		return nil
+	})
+	return fields, err
 }
 
 // Mention is an entry that commits to a value, and under which names.
@@ -267,20 +339,17 @@ func (j *Journal) Mentions(ctx context.Context, p journal.PersonalField, from, t
 	if err != nil {
 		return nil, err
 	}
-	rows, _ := j.pool.Query(ctx, `SELECT e.idx, e.leaf, o.fields FROM (
-		SELECT idx, array_agg(field ORDER BY field) AS fields FROM journal_open WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx) o
-		JOIN journal_entry e ON e.idx = o.idx ORDER BY e.idx`, tokens, first, last)
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Mention, err error) {
-		if err = r.Scan(&m.Index, &m.Bytes, &m.Fields); err != nil {
-			return m, err
-		}
-		if m.Leaf, err = journal.ParseLeaf(m.Bytes); err != nil {
-			return m, &journal.BrokenError{What: fmt.Sprintf("entry %d: %v", m.Index, err)}
-		}
-		return m, nil
-	})
+	fields, err := committing(ctx, j.pool, tokens, first, last)
+	var found []Row
+	if err == nil {
+		found, err = find(ctx, j.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the entries that commit to a value: %w", err)
+	}
+	out := make([]Mention, len(found))
+	for i, row := range found {
+		out[i] = Mention{row, fields[row.Index]}
 	}
 	return out, nil
 }
@@ -312,9 +381,9 @@ func (j *Journal) bounds(ctx context.Context, db querier, q *Query) (from, to in
 func firstAt(ctx context.Context, db querier, t time.Time, low, high int64) (int64, error) {
 	for low < high {
 		middle := low + (high-low)/2
-		var logged time.Time
-		if err := db.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", middle).Scan(&logged); err != nil {
-			return 0, fmt.Errorf("time of entry %d: %w", middle, err)
+		logged, err := loggedAt(ctx, db, middle)
+		if err != nil {
+			return 0, err
 		}
 		if logged.Before(t) {
 			low = middle + 1
@@ -381,15 +450,43 @@ func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, er
 	return out, nil
 }
 
-// stretch reads the first limit of the query's entries from from up to to.
-func (j *Journal) stretch(ctx context.Context, q *Query, from, to int64, limit int) ([]Row, error) {
-	w := &where{}
-	if err := j.entries(ctx, j.pool, q, from, to, w); err != nil {
+// stretch reads the first limit of the query's entries from from up to to. Rows are
+// in front of blocks.
+func (j *Journal) stretch(ctx context.Context, q *Query, from, to int64, limit int) (out []Row, err error) {
+	named, err := j.named(ctx, j.pool, q)
+	if err != nil {
 		return nil, err
 	}
-	source, order := q.source(from, to, w)
-	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT idx, leaf FROM %s WHERE %s ORDER BY %s LIMIT %d", source, w.sql(), order, limit), w.args...)
-	return pgx.CollectRows(rows, readRow)
+	parts := []func(int) error{
+		func(limit int) error {
+			w := &where{}
+			q.entries(named, from, to, w)
+			source, order := q.source(from, to, w)
+			rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT idx, leaf FROM %s WHERE %s ORDER BY %s LIMIT %d", source, w.sql(), order, limit), w.args...)
+			list, err := pgx.CollectRows(rows, readRow)
+			out = append(out, list...)
+			return err
+		},
+		func(limit int) error {
+			return inBlocks(ctx, j.pool, q, named, from, to, func(row Row) bool {
+				out = append(out, row)
+				limit--
+				return limit > 0
+			})
+		},
+	}
+	if q.Descending {
+		slices.Reverse(parts)
+	}
+	for _, part := range parts {
+		if err := part(limit - len(out)); err != nil {
+			return nil, err
+		}
+		if len(out) >= limit {
+			break
+		}
+	}
+	return out, nil
 }
 
 // span is a run of entries: from inclusive, to exclusive.
@@ -410,9 +507,9 @@ func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) (
 	if q.Descending {
 		edge = to - 1
 	}
-	var logged time.Time
-	if err := j.pool.QueryRow(ctx, "SELECT logged FROM journal_entry WHERE idx = $1", edge).Scan(&logged); err != nil {
-		return nil, fmt.Errorf("time of entry %d: %w", edge, err)
+	logged, err := loggedAt(ctx, j.pool, edge)
+	if err != nil {
+		return nil, err
 	}
 	w, order := &where{}, "day"
 	if q.Descending {
@@ -509,7 +606,7 @@ type Total struct {
 // groupable are the columns by which Totals groups.
 var groupable = []string{"day", "kind", "sender", "service", "version", "outcome", "channel", "test"}
 
-// groupedBy are the places of groupable among the columns that Totals selects.
+// groupedBy are their places among the columns that totals selects.
 const groupedBy = "1, 2, 3, 4, 5, 6, 7, 8"
 
 // Count is the exact number of entries that the query asks for.
@@ -533,18 +630,48 @@ func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, e
 	}
 	var out []Total
 	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		sql, args, err := j.totals(ctx, tx, &q, by)
-		if err != nil {
-			return err
-		}
-		rows, _ := tx.Query(ctx, sql, args...)
-		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (t Total, err error) {
-			err = r.Scan(&t.Day, &t.Kind, &t.Sender, &t.Service, &t.Version, &t.Outcome, &t.Channel, &t.Test, &t.Entries)
-			return t, err
-		})
+		grouped, err := j.totals(ctx, tx, &q, by)
+		out = slices.SortedFunc(maps.Values(grouped), compareTotals)
 		return err
 	})
 	return out, err
+}
+
+// compareTotals is the order of Totals.
+func compareTotals(a, b Total) int {
+	return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Service, b.Service),
+		cmp.Compare(a.Version, b.Version), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Test, b.Test))
+}
+
+// grouping adds up what is counted, by the columns that were asked for.
+type grouping struct {
+	by   map[string]bool
+	sums map[Total]Total // by itself without a number
+}
+
+func (g *grouping) add(t Total) {
+	if t.Entries == 0 {
+		return
+	}
+	k := t
+	k.Entries = 0
+	t.Entries += g.sums[k].Entries
+	g.sums[k] = t
+}
+
+// addDay adds entries of a combination.
+func (g *grouping) addDay(day string, c *combination, n int64) {
+	t := Total{Entries: n}
+	for _, v := range []struct {
+		name, value string
+		into        *string
+	}{{"day", day, &t.Day}, {"kind", c.kind, &t.Kind}, {"sender", c.sender, &t.Sender}, {"service", c.service, &t.Service}, {"version", c.version, &t.Version},
+		{"outcome", c.outcome, &t.Outcome}, {"channel", c.channel, &t.Channel}, {"test", strconv.FormatBool(c.test), &t.Test}} {
+		if g.by[v.name] {
+			*v.into = v.value
+		}
+	}
+	g.add(t)
 }
 
 const oneDay = 24 * time.Hour
@@ -553,9 +680,18 @@ const oneDay = 24 * time.Hour
 // database's datestyle.
 const dayText = "to_char(day, 'YYYY-MM-DD')"
 
-// totals writes the statement: counts by group over up to three parts, the days
-// that the time covers wholly and the pieces before and after them.
-func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (string, []any, error) {
+// totals counts by group over up to three parts, the days that the time covers wholly
+// and the pieces before and after them. Of the pieces, rows are counted in the same
+// statement as the days, and blocks by their sums.
+func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (map[Total]Total, error) {
+	named, err := j.named(ctx, db, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &grouping{by: map[string]bool{}, sums: map[Total]Total{}}
+	for _, column := range by {
+		out.by[column] = true
+	}
 	w := &where{}
 	var parts []string
 	counted := func(from, to int64) error {
@@ -563,17 +699,28 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 			return nil
 		}
 		piece := &where{args: w.args}
-		if err := j.entries(ctx, db, q, from, to, piece); err != nil {
-			return err
-		}
+		q.entries(named, from, to, piece)
 		source, _ := q.source(from, to, piece)
 		w.args = piece.args
 		parts = append(parts, "SELECT "+columns(by, "to_char(logged AT TIME ZONE 'UTC', 'YYYY-MM-DD')")+", count(*) AS n FROM "+source+" WHERE "+piece.sql()+" GROUP BY "+groupedBy)
-		return nil
+		if q.narrow() {
+			return inBlocks(ctx, db, q, named, from, to, func(row Row) bool {
+				c := combinationOf(&row.Leaf)
+				out.addDay(row.Leaf.Logged.UTC().Format(time.DateOnly), &c, 1)
+				return true
+			})
+		}
+		kept, err := blockSums(ctx, db, from, to)
+		for k, p := range kept {
+			if q.wants(&k.combination) {
+				out.addDay(k.day, &k.combination, p.entries)
+			}
+		}
+		return err
 	}
 	from, to, err := j.bounds(ctx, db, q)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	first, last := q.From.UTC().Truncate(oneDay), q.To.UTC().Truncate(oneDay)
 	if first.Before(q.From) {
@@ -582,7 +729,7 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 	var newest pgxTime
 	var tallied int64
 	if err := db.QueryRow(ctx, "SELECT coalesce(logged, '-infinity'), tallied FROM journal_head").Scan(&newest, &tallied); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if q.To.IsZero() || q.To.After(time.Time(newest)) {
 		last = time.Time(newest).Truncate(oneDay).Add(oneDay) // today is whole: it has no more than its total yet
@@ -604,14 +751,16 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 			err = counted(max(min(tail, max(head, tallied)), from), to)
 		}
 	}
-	if err != nil {
-		return "", nil, err
+	if err != nil || len(parts) == 0 {
+		return out.sums, err
 	}
-	if len(parts) == 0 {
-		parts = []string{"SELECT '' AS day, '' AS kind, '' AS sender, '' AS service, '' AS version, '' AS outcome, '' AS channel, '' AS test, 0 AS n WHERE false"}
-	}
-	return "SELECT " + strings.Join(groupable, ", ") + ", sum(n)::bigint FROM (" + strings.Join(parts, " UNION ALL ") +
-		") t GROUP BY " + groupedBy + " HAVING sum(n) > 0 ORDER BY " + groupedBy, w.args, nil
+	rows, _ := db.Query(ctx, "SELECT "+strings.Join(groupable, ", ")+", sum(n)::bigint FROM ("+strings.Join(parts, " UNION ALL ")+") t GROUP BY "+groupedBy, w.args...)
+	var t Total
+	_, err = pgx.ForEachRow(rows, []any{&t.Day, &t.Kind, &t.Sender, &t.Service, &t.Version, &t.Outcome, &t.Channel, &t.Test, &t.Entries}, func() error {
+		out.add(t)
+		return nil
+	})
+	return out.sums, err
 }
 
 // columns selects what is grouped by; the rest is empty.

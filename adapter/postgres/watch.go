@@ -20,8 +20,8 @@ const standingSQL = `SELECT clock_timestamp(),
 	ARRAY(SELECT (SELECT at FROM outbox WHERE shard = s ORDER BY seq LIMIT 1) FROM generate_series(0, $1::int - 1) s ORDER BY s),
 	ARRAY(SELECT (SELECT at FROM relayed WHERE shard = s ORDER BY at LIMIT 1) FROM generate_series(0, $1::int - 1) s ORDER BY s),
 	(SELECT at FROM journal_pending ORDER BY id LIMIT 1),
-	(SELECT logged FROM journal_entry WHERE idx = coalesce((SELECT size FROM journal_checkpoint WHERE NOT cosigned ORDER BY id DESC LIMIT 1), 0)),
-	(SELECT logged FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed) ORDER BY idx LIMIT 1),
+	journal_logged(coalesce((SELECT size FROM journal_checkpoint WHERE NOT cosigned ORDER BY id DESC LIMIT 1), 0)),
+	journal_logged((SELECT greatest(next, dropped) FROM journal_feed, journal_head)),
 	(SELECT eol FROM queue WHERE eol IS NOT NULL ORDER BY eol LIMIT 1)`
 
 // Standing is adapter.Store.Standing. It runs on the sessions that never read a

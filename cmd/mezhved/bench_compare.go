@@ -19,8 +19,8 @@ func (benchCompareCmd) Help() string {
 	return `Runs the gateways of two builds in turns, each turn with a new database and broker, under the load of this
 program, and prints what they do and the ratio of the new one (--gateway, default this build) to the old one with its
 95 % confidence interval. Rates say little on a machine that others use too. Processor times say more, though whoever
-shares caches and cores makes them longer; the generator does the same work for either build, so the last line, in its
-measure, says most.
+shares caches and cores makes them longer; the generator does the same work for either build, so both in its measure say
+more still. Bytes say the same on every machine.
 
 Examples:
   mezhved bench compare --old ./mezhved-before
@@ -97,12 +97,14 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		}
 		figures = append(figures, f)
 	}
-	cost := func(c costs) {
+	cost := func(c costs, s storage) {
 		add("processor time, ms: gateway and PostgreSQL", 3, c.Gateway+c.Database)
 		add("  gateway, broker included", 3, c.Gateway)
 		add("  PostgreSQL", 3, c.Database)
 		add("  and the generator, beside them", 3, c.Generator)
 		add("both as a multiple of the generator's", 2, (c.Gateway+c.Database)/c.Generator)
+		add("bytes that stay in PostgreSQL, a message", 0, s.Stays)
+		add("bytes of PostgreSQL's WAL, a message", 0, s.WAL)
 	}
 	if c.Accept {
 		run := benchAcceptCmd{loadFlags: flags}
@@ -116,7 +118,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		add("accepts/s", 0, r.PerSecond)
 		add("p99 of an accept, ms", 1, r.P99)
 		add("p99 until queued, ms", 1, r.QueuedP99)
-		cost(r.Cost)
+		cost(r.Cost, r.Storage)
 		return figures, nil
 	}
 	run := benchExchangeCmd{loadFlags: flags, Providers: 16}
@@ -129,7 +131,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 	}
 	add("exchanges/s", 0, r.PerSecond)
 	add("p99 of an exchange, ms", 1, r.P99)
-	cost(r.Cost)
+	cost(r.Cost, r.Storage)
 	return figures, nil
 }
 

@@ -69,6 +69,7 @@ type acceptResult struct {
 	QueuedP50 float64 `json:"queuedAfterP50Ms"` // from acceptance until the message stood in its queue, of a sample
 	QueuedP99 float64 `json:"queuedAfterP99Ms"`
 	Cost      costs   `json:"processorTime"`
+	Storage   storage `json:"storage"` // of a message that waits for its recipient; sustained: taken and acknowledged
 	Refused   int     `json:"refused"`
 	Failed    int     `json:"failed"`
 	Lost      int     `json:"lost"`
@@ -87,8 +88,8 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
-			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, r.Accepted-r.Lost, r.Lost, r.Doubled)
+		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
+			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled)
 	}
 	if r.Lost+r.Doubled+r.Failed > 0 {
 		return no(errors.Join(err, fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed)))
@@ -133,6 +134,10 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	if c.Sustained && !c.JSON {
 		lines = told
 	}
+	had, err := b.written(ctx, true)
+	if err != nil {
+		return r, err
+	}
 	before, start := b.spent(), time.Now()
 	if err := x.drive(ctx, c.Senders, c.Duration, lines); err != nil {
 		return r, err
@@ -144,6 +149,11 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	r = acceptResult{Accepted: int(x.accepted.Load()) - warm, Senders: c.Senders, Bytes: int(x.bytes.Load()), Cores: runtime.NumCPU(),
 		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load())}
 	r.PerSecond, r.Cost = float64(r.Accepted)/took.Seconds(), b.spent().minus(before).per(r.Accepted)
+	has, err := b.written(ctx, false)
+	if err != nil {
+		return r, err
+	}
+	r.Storage = has.per(had, r.Accepted)
 	queued, err := b.queuedAfter(ctx, x.sample)
 	if err != nil {
 		return r, err
@@ -428,6 +438,7 @@ lost or came twice.
 
 Examples:
   mezhved bench exchange
+  mezhved bench exchange --key gost-2012-256
   mezhved bench exchange --duration 30s --json`
 }
 
@@ -438,6 +449,7 @@ type exchangeResult struct {
 	P50       float64 `json:"p50Ms"` // from before the request until its answer was acknowledged
 	P99       float64 `json:"p99Ms"`
 	Cost      costs   `json:"processorTime"`
+	Storage   storage `json:"storage"` // of a message, of which an exchange has two
 	Lost      int     `json:"lost"`
 	Doubled   int     `json:"doubled"`
 	Failed    int     `json:"failed"`
@@ -456,8 +468,8 @@ func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n",
-			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost)
+		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n%s\n",
+			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost, r.Storage)
 	}
 	if r.Lost+r.Doubled > 0 {
 		err = no(errors.Join(err, r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
@@ -485,6 +497,10 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 	if err != nil {
 		return r, err
 	}
+	had, err := b.written(ctx, true)
+	if err != nil {
+		return r, err
+	}
 	before := b.spent()
 	x, err := load(c.Duration)
 	if err != nil {
@@ -492,6 +508,11 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 	}
 	r = exchangeResult{Exchanges: x.done, PerSecond: float64(x.inTime) / c.Duration.Seconds(), P50: x.times.ms(50), P99: x.times.ms(99), Lost: len(warm.open) + len(x.open),
 		Cost: b.spent().minus(before).per(x.done), Failed: x.failed, Senders: c.Senders, Providers: c.Providers, Cores: runtime.NumCPU(), problem: x.problem}
+	has, err := b.written(ctx, false)
+	if err != nil {
+		return r, err
+	}
+	r.Storage = has.per(had, 2*x.done)
 	for _, n := range x.answered {
 		if n > 1 {
 			r.Doubled++

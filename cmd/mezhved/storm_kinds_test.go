@@ -576,7 +576,7 @@ func int32s(list []uint32) (out []int32) {
 }
 
 // hot are the tables that every message touches.
-var hot = []string{"message", "outbox", "queue", "dedup", "kafka_offset", "journal_pending", "journal_head", "journal_entry", "journal_tile", "placed", "answered", "queue_name"}
+var hot = []string{"message", "outbox", "queue", "dedup", "kafka_offset", "journal_pending", "journal_head", "journal_entry", "journal_block", "journal_piece", "journal_tile", "placed", "answered", "queue_name"}
 
 func lockTable(w *stormWorld) func() {
 	conn, err := pgx.Connect(w.ctx, w.database.URL("mezhved"))

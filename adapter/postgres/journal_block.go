@@ -1,0 +1,740 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
+)
+
+// How entries are kept.
+//
+// A leaf is some 600 bytes of JSON, and says again and again what its neighbours say.
+// As a row of its own, with copies of what it is found by and an index on each, it took
+// a kilobyte; among 255 others, compressed, it takes a hundred bytes. So entries are
+// kept in blocks: block n has the entries from 256n up to 256(n+1), which is the bundle
+// n of a log of tiles, in zstd. A finished block (journal_block) never changes. What is
+// behind the last finished block, fewer than 256 entries, stands in pieces
+// (journal_piece), one for each batch of the sequencer; the batch that finishes a block
+// removes its pieces. Leaves that several batches brought are written twice, compressed,
+// and never a third time.
+//
+// What a block is found by:
+//
+//   - its number, which is an index divided by 256: proofs, bundles, openings;
+//   - keys: digests of the ids of its messages, of the sender's MessageIDs, of the
+//     MessageIDs answered, incidents and certificates, once for each block (GIN). Whoever
+//     has found a block looks into it for what was meant: a key that two values share
+//     costs time, and nothing else;
+//   - journal_term: which senders, recipients, services ... stand in four blocks;
+//   - sums: how many entries of which combination it has, by day. A question after
+//     several of these reads only blocks in which they stand together, and counting reads
+//     no leaf but at the ends of the time that was asked for.
+//
+// Pieces have none of it: they are read whole, and told from blocks by their table.
+// One statement reads both, or an entry that has moved meanwhile would be missed.
+// Nothing in these columns is believed: Examine holds them against the leaves, and the
+// leaves are what the tree commits to.
+//
+// Entries of before are rows of journal_entry, and stay so: they are in front of all
+// blocks (journal_head.blocks), and questions ask both. Nodes of the release before see
+// rows only. So blocks begin a week after the migration (journal_head.blocks_since), and
+// from then on a trigger keeps such nodes from adding rows. A database whose journal is
+// begun by this release has blocks from the first entry on.
+
+// blockSize is how many entries a block has: a tile's width, and a divisor of
+// chunkSize and of a partition.
+const blockSize = journal.TileWidth
+
+// block is a run of entries that a row keeps.
+type block struct {
+	first  int64
+	leaves [][]byte
+	unread bool // a finished one of which only that is known, and perhaps its sums
+	sums   []sum
+}
+
+func (b *block) end() int64 {
+	if b.unread {
+		return b.first + blockSize
+	}
+	return b.first + int64(len(b.leaves))
+}
+
+// row is the entry at an index of the block.
+func (b *block) row(index int64) (Row, error) {
+	row := Row{Index: index, Bytes: b.leaves[index-b.first]}
+	var err error
+	if row.Leaf, err = journal.ParseLeaf(row.Bytes); err != nil {
+		// A person must see this, not an empty page.
+		return row, &journal.BrokenError{What: fmt.Sprintf("entry %d: %v", index, err)}
+	}
+	return row, nil
+}
+
+// within are the indexes of the block's entries from from up to to.
+func (b *block) within(from, to int64) (first, end int64) {
+	first = max(b.first, from)
+	return first, max(first, min(b.end(), to))
+}
+
+// sum is how many entries of a block have a combination on a day, and where they stand.
+type sum struct {
+	Day       string `json:"day"`
+	Kind      string `json:"kind"`
+	Sender    string `json:"sender,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	Service   string `json:"service,omitempty"`
+	Version   string `json:"version,omitempty"`
+	Outcome   string `json:"outcome,omitempty"`
+	Channel   string `json:"channel,omitempty"`
+	Test      bool   `json:"test,omitempty"`
+	Entries   int64  `json:"entries"`
+	First     int64  `json:"first"`
+	Last      int64  `json:"last"`
+}
+
+func (s *sum) combination() combination {
+	return combination{s.Kind, s.Sender, s.Recipient, s.Service, s.Version, s.Outcome, s.Channel, s.Test}
+}
+
+// sums counts entries by day and combination.
+type sums map[dayCombination]places
+
+func (s sums) count(index int64, l *journal.Leaf) {
+	k := dayCombination{l.Logged.UTC().Format(time.DateOnly), combinationOf(l)}
+	p := s[k]
+	p.add(index)
+	s[k] = p
+}
+
+// add takes over what is counted already, of entries behind those counted so far.
+func (s sums) add(list []sum) {
+	for i := range list {
+		k := dayCombination{list[i].Day, list[i].combination()}
+		p, ok := s[k]
+		if !ok {
+			p.first = list[i].First
+		}
+		p.entries, p.last = p.entries+list[i].Entries, list[i].Last
+		s[k] = p
+	}
+}
+
+// list is in the order of the first of each.
+func (s sums) list() []sum {
+	out := make([]sum, 0, len(s))
+	for k, p := range s {
+		out = append(out, sum{k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel, k.test, p.entries, p.first, p.last})
+	}
+	slices.SortFunc(out, func(a, b sum) int { return cmp.Compare(a.First, b.First) })
+	return out
+}
+
+// blockCodec compresses blocks. Both parts may be used by many at once.
+var blockCodec = sync.OnceValue(func() (c struct {
+	*zstd.Encoder
+	*zstd.Decoder
+}) {
+	var err error
+	if c.Encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<18), zstd.WithLowerEncoderMem(true)); err == nil {
+		c.Decoder, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true))
+	}
+	if err != nil {
+		panic(err) // an option that does not exist
+	}
+	return c
+})
+
+func squeezed(b []byte) []byte { return blockCodec().EncodeAll(b, make([]byte, 0, len(b)/4+64)) }
+
+func unsqueezed(b []byte) ([]byte, error) { return blockCodec().DecodeAll(b, nil) }
+
+// unpackBlock reads the leaves of a row of count entries.
+func unpackBlock(first int64, count int, packed []byte) (*block, error) {
+	bundle, err := unsqueezed(packed)
+	b := &block{first: first}
+	if err == nil {
+		b.leaves, err = journal.Entries(bundle)
+	}
+	if err == nil && len(b.leaves) != count {
+		err = fmt.Errorf("%d entries, want %d", len(b.leaves), count)
+	}
+	if err != nil {
+		return nil, &journal.BrokenError{What: fmt.Sprintf("the entries from %d on: %v", first, err)}
+	}
+	return b, nil
+}
+
+func unpackSums(first int64, packed []byte) (list []sum, err error) {
+	text, err := unsqueezed(packed)
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	if err != nil {
+		return nil, &journal.BrokenError{What: fmt.Sprintf("the sums of the entries from %d on: %v", first, err)}
+	}
+	return list, nil
+}
+
+// What a block has keys of.
+const (
+	keyMessage     = "message"
+	keyMessageID   = "message_id" // of entries that begin a message
+	keyOriginal    = "original"   // of entries that begin a message
+	keyIncident    = "incident"
+	keyCertificate = "certificate"
+)
+
+// blockKey is what a block is found by that has an entry with a value. Our own ids
+// begin with their time and are taken as they are, so that those of one hour lie
+// together in the index.
+func blockKey(of, value string) int64 {
+	if of == keyMessage {
+		if id, err := uuid.Parse(value); err == nil {
+			return int64(binary.BigEndian.Uint64(id[:8]))
+		}
+	}
+	digest := sha256.Sum256([]byte(of + "\x00" + value))
+	return int64(binary.BigEndian.Uint64(digest[:8]))
+}
+
+func blockKeys(of string, values []string) (keys []int64) {
+	for _, v := range values {
+		keys = append(keys, blockKey(of, v))
+	}
+	return keys
+}
+
+// begins says whether the sender's ids of an entry are what its message is found by;
+// the rest of the message is found by ours.
+func begins(l *journal.Leaf) bool {
+	return l.Kind == journal.KindAccepted || l.Kind == journal.KindRefused
+}
+
+// blockMaker makes the columns of a row from its entries.
+type blockMaker struct {
+	first  int64
+	bundle []byte
+	logged []time.Time
+	keys   map[int64]bool
+	sums   sums
+}
+
+func newBlockMaker(first int64) *blockMaker {
+	return &blockMaker{first: first, keys: map[int64]bool{}, sums: sums{}}
+}
+
+func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
+	m.sums.count(m.first+int64(len(m.logged)), l)
+	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
+	key := func(of, value string) {
+		if value != "" {
+			m.keys[blockKey(of, value)] = true
+		}
+	}
+	key(keyMessage, l.Message)
+	key(keyIncident, l.Incident)
+	key(keyCertificate, l.Certificate)
+	if begins(l) {
+		key(keyMessageID, l.MessageID)
+		key(keyOriginal, l.Original)
+	}
+}
+
+// queue writes the row: a finished block, or a piece.
+func (m *blockMaker) queue(add func(int64, string, ...any)) error {
+	if len(m.logged) < blockSize {
+		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first, len(m.logged), m.logged, squeezed(m.bundle))
+		return nil
+	}
+	text, err := json.Marshal(m.sums.list())
+	if err != nil {
+		return err
+	}
+	add(1, "INSERT INTO journal_block (first, entries, logged, keys, sums, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
+		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(text), squeezed(m.bundle))
+	return nil
+}
+
+// queueBlocks writes entries. When they finish a block, its pieces, which are read
+// here, go into it.
+func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...any), entries []clerk.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	first, end := entries[0].Index, entries[len(entries)-1].Index+1
+	m := newBlockMaker(first)
+	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
+		m = newBlockMaker(begun)
+		if err := readBlocks(ctx, t.tx, begun, first, func(b *block) error {
+			for i := b.first; i < b.end(); i++ {
+				row, err := b.row(i)
+				if err != nil {
+					return err
+				}
+				m.add(&row.Leaf, row.Bytes)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if begun+int64(len(m.logged)) != first {
+			return &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), begun, first)}
+		}
+		add(-1, "DELETE FROM journal_piece")
+	}
+	for _, e := range entries {
+		m.add(e.Leaf, e.Bytes)
+		if (e.Index+1)%blockSize == 0 {
+			if err := m.queue(add); err != nil {
+				return err
+			}
+			m = newBlockMaker(e.Index + 1)
+		}
+	}
+	if len(m.logged) == 0 {
+		return nil
+	}
+	return m.queue(add)
+}
+
+// blocksFrom is the first entry that the batch which begins at size is to keep in a
+// block; blocks begin with it when their time has come.
+func (t *journalTx) blocksFrom(ctx context.Context, size int64) (from int64, err error) {
+	t.j.mu.Lock()
+	known := t.j.blocks
+	t.j.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	var begun *int64
+	err = t.tx.QueryRow(ctx, `WITH b AS (
+		UPDATE journal_head SET blocks = $1 WHERE blocks IS NULL AND blocks_since <= clock_timestamp() RETURNING blocks
+	) SELECT coalesce((SELECT blocks FROM b), blocks) FROM journal_head`, (size+blockSize-1)/blockSize*blockSize).Scan(&begun)
+	if err != nil {
+		return 0, fmt.Errorf("where the blocks begin: %w", err)
+	}
+	if begun == nil {
+		return 1 << 62, nil
+	}
+	t.begun = begun
+	return *begun, nil
+}
+
+// readBlocks calls f with the blocks and pieces that have entries from from up to to,
+// in order, leaves and all.
+func readBlocks(ctx context.Context, db querier, from, to int64, f func(*block) error) error {
+	return eachBlock(ctx, db, `SELECT first, entries, leaves FROM journal_block WHERE first > $1 - 256 AND first < $2
+		UNION ALL SELECT first, entries, leaves FROM journal_piece WHERE first + entries > $1 AND first < $2 ORDER BY first`, []any{from, to}, f)
+}
+
+// eachBlock calls f with what a statement selects: first, entries, leaves.
+func eachBlock(ctx context.Context, db querier, sql string, args []any, f func(*block) error) error {
+	rows, _ := db.Query(ctx, sql, args...)
+	for rows.Next() {
+		b, err := readBlock(rows)
+		if err == nil {
+			err = f(b)
+		}
+		if err != nil {
+			rows.Close()
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func readBlock(r pgx.CollectableRow) (*block, error) {
+	var first int64
+	var count int
+	var packed []byte
+	if err := r.Scan(&first, &count, &packed); err != nil {
+		return nil, err
+	}
+	return unpackBlock(first, count, packed)
+}
+
+// sought is what entries are looked for by. An entry that has any of it is found.
+type sought struct {
+	indexes      []int64
+	messages     []string // by our ids
+	messageIDs   []string // of entries that begin a message
+	originals    []string // of entries that begin a message
+	incidents    []string
+	certificates []string
+}
+
+// keys are those of the blocks in which it may stand.
+func (s *sought) keys() []int64 {
+	return slices.Concat(blockKeys(keyMessage, s.messages), blockKeys(keyMessageID, s.messageIDs), blockKeys(keyOriginal, s.originals),
+		blockKeys(keyIncident, s.incidents), blockKeys(keyCertificate, s.certificates))
+}
+
+// numbers are the first entries of the blocks in which its indexes stand.
+func (s *sought) numbers() []int64 {
+	out := make([]int64, 0, len(s.indexes))
+	for _, i := range s.indexes {
+		out = append(out, i/blockSize*blockSize)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// seeker looks for what is sought among leaves, most of which it need not parse.
+type seeker struct {
+	indexes map[int64]bool
+	values  [5]map[string]bool // message, messageId, original, incident, certificate
+}
+
+// seekerMembers are the members of a leaf that a seeker compares.
+var seekerMembers = [5][]byte{[]byte(`"message":"`), []byte(`"messageId":"`), []byte(`"original":"`), []byte(`"incident":"`), []byte(`"certificate":"`)}
+
+func (s *sought) seeker() *seeker {
+	k := &seeker{indexes: make(map[int64]bool, len(s.indexes))}
+	for _, i := range s.indexes {
+		k.indexes[i] = true
+	}
+	for n, list := range [5][]string{s.messages, s.messageIDs, s.originals, s.incidents, s.certificates} {
+		for _, v := range list {
+			if k.values[n] == nil {
+				k.values[n] = make(map[string]bool, len(list))
+			}
+			k.values[n][v] = v != ""
+		}
+	}
+	return k
+}
+
+// maybe says whether an entry may be one of those; a leaf that it denies is none. It
+// looks for the members as they are spelled: an empty one is absent, and one with an
+// escape is for the parser to judge.
+func (k *seeker) maybe(index int64, leaf []byte) bool {
+	if k.indexes[index] {
+		return true
+	}
+	for n, wanted := range k.values {
+		if wanted == nil {
+			continue
+		}
+		for rest := leaf; ; { // a commitment may be named like a member
+			at := bytes.Index(rest, seekerMembers[n])
+			if at < 0 {
+				break
+			}
+			rest = rest[at+len(seekerMembers[n]):]
+			end := bytes.IndexAny(rest, `"\`)
+			if end < 0 || rest[end] == '\\' || wanted[string(rest[:end])] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// is says whether an entry is one of those.
+func (k *seeker) is(index int64, l *journal.Leaf) bool {
+	return k.indexes[index] || k.values[0][l.Message] || k.values[3][l.Incident] || k.values[4][l.Certificate] ||
+		begins(l) && (k.values[1][l.MessageID] || k.values[2][l.Original])
+}
+
+// find gives the entries that are sought, wherever they are, in the order of the log.
+// It is for what few entries have.
+func find(ctx context.Context, db querier, s sought) ([]Row, error) {
+	w := &where{}
+	var arms []string
+	arm := func(condition string, values any, n int) {
+		if n > 0 {
+			w.conditions = nil
+			w.add(condition, values)
+			arms = append(arms, "SELECT idx, leaf FROM journal_entry WHERE "+w.sql())
+		}
+	}
+	arm("idx = ANY (?)", s.indexes, len(s.indexes))
+	arm("message = ANY (?) AND message <> ''", s.messages, len(s.messages))
+	arm("message_id = ANY (?) AND kind IN ('accepted', 'refused') AND message_id <> ''", s.messageIDs, len(s.messageIDs))
+	arm("original = ANY (?) AND kind IN ('accepted', 'refused') AND original <> ''", s.originals, len(s.originals))
+	arm("incident = ANY (?) AND incident <> ''", s.incidents, len(s.incidents))
+	arm("certificate = ANY (?) AND certificate <> ''", s.certificates, len(s.certificates))
+	if len(arms) == 0 {
+		return nil, nil
+	}
+	rows, _ := db.Query(ctx, strings.Join(arms, " UNION ALL "), w.args...)
+	out, err := pgx.CollectRows(rows, readRow)
+	if err != nil {
+		return nil, err
+	}
+	k := s.seeker()
+	err = eachBlock(ctx, db, `SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1) OR keys && $2
+		UNION ALL SELECT first, entries, leaves FROM journal_piece`, []any{s.numbers(), s.keys()}, func(b *block) error {
+		for i := b.first; i < b.end(); i++ {
+			if !k.maybe(i, b.leaves[i-b.first]) {
+				continue
+			}
+			row, err := b.row(i)
+			if err != nil {
+				return err
+			}
+			if k.is(i, &row.Leaf) {
+				row.Bytes = bytes.Clone(row.Bytes) // and let the block go
+				out = append(out, row)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b Row) int { return cmp.Compare(a.Index, b.Index) })
+	return slices.CompactFunc(out, func(a, b Row) bool { return a.Index == b.Index }), err
+}
+
+// entryAt gives one entry, or fs.ErrNotExist.
+func entryAt(ctx context.Context, db querier, index int64) (Row, error) {
+	rows, err := find(ctx, db, sought{indexes: []int64{index}})
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("entry %d: %w", index, fs.ErrNotExist)
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	return rows[0], nil
+}
+
+// loggedAt tells when an entry was logged.
+func loggedAt(ctx context.Context, db querier, index int64) (logged time.Time, err error) {
+	var at *time.Time
+	if err := db.QueryRow(ctx, "SELECT journal_logged($1)", index).Scan(&at); err != nil {
+		return logged, fmt.Errorf("time of entry %d: %w", index, err)
+	}
+	if at == nil {
+		return logged, fmt.Errorf("time of entry %d: %w", index, fs.ErrNotExist)
+	}
+	return *at, nil
+}
+
+// blockSums counts the entries in blocks from from up to to.
+func blockSums(ctx context.Context, db querier, from, to int64) (sums, error) {
+	out := sums{}
+	rows, _ := db.Query(ctx, `SELECT first, entries, CASE WHEN first >= $1 AND first + 256 <= $2 THEN sums END, CASE WHEN first < $1 OR first + 256 > $2 THEN leaves END
+		FROM journal_block WHERE first > $1 - 256 AND first < $2
+		UNION ALL SELECT first, entries, NULL, leaves FROM journal_piece WHERE first + entries > $1 AND first < $2 ORDER BY first`, from, to)
+	var first int64
+	var count int
+	var packed, leaves []byte
+	_, err := pgx.ForEachRow(rows, []any{&first, &count, &packed, &leaves}, func() error {
+		if packed != nil {
+			list, err := unpackSums(first, packed)
+			out.add(list)
+			return err
+		}
+		b, err := unpackBlock(first, count, leaves)
+		if err != nil {
+			return err
+		}
+		for i, end := b.within(from, to); i < end; i++ {
+			row, err := b.row(i)
+			if err != nil {
+				return err
+			}
+			out.count(i, &row.Leaf)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// lastBlocks remembers the blocks in which the sequencer has looked for the latest
+// entries of messages: those that come to their recipient now came in together, too.
+// Blocks do not change.
+type lastBlocks map[int64]*block
+
+const mostLastBlocks = 128 // of some 150 KB
+
+// lastInBlocks puts the latest entry of each message that is in a block or piece into
+// out.
+func (t *journalTx) lastInBlocks(ctx context.Context, messages []string, out map[string]clerk.Latest) error {
+	s := sought{messages: messages}
+	k := s.seeker()
+	look := func(b *block) error {
+		for i := b.first; i < b.end(); i++ {
+			if !k.maybe(i, b.leaves[i-b.first]) {
+				continue
+			}
+			row, err := b.row(i)
+			if err != nil {
+				return err
+			}
+			if latest, ok := out[row.Leaf.Message]; k.is(i, &row.Leaf) && (!ok || latest.Index < i) {
+				out[row.Leaf.Message] = clerk.Latest{Index: i, Test: row.Leaf.Test}
+			}
+		}
+		return nil
+	}
+	rows, _ := t.tx.Query(ctx, "SELECT first FROM journal_block WHERE keys && $1", s.keys())
+	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	t.j.looking.Lock()
+	defer t.j.looking.Unlock()
+	if t.j.last == nil || len(t.j.last)+len(numbers) > mostLastBlocks {
+		t.j.last = lastBlocks{}
+	}
+	var unread []int64
+	for _, n := range numbers {
+		if b := t.j.last[n]; b == nil {
+			unread = append(unread, n)
+		} else if err := look(b); err != nil {
+			return err
+		}
+	}
+	return eachBlock(ctx, t.tx, `SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1)
+		UNION ALL SELECT first, entries, leaves FROM journal_piece`, []any{unread}, func(b *block) error {
+		if len(b.leaves) == blockSize && len(t.j.last) < mostLastBlocks {
+			t.j.last[b.first] = b
+		}
+		return look(b)
+	})
+}
+
+// How many blocks are looked at in one go: by their sums, or only by their keys. And of
+// how many the leaves are read.
+const (
+	sumsAtOnce   = 256
+	keysAtOnce   = 65536
+	leavesAtOnce = 8
+)
+
+// inBlocks calls f with the query's entries in blocks, from from up to to and in the
+// query's order, until f says that it is enough.
+func inBlocks(ctx context.Context, db querier, q *Query, named []sought, from, to int64, f func(Row) bool) error {
+	seekers := make([]*seeker, len(named))
+	for i := range named {
+		seekers[i] = named[i].seeker()
+	}
+	tell := func(b *block) (more bool, err error) {
+		i, end := b.within(from, to)
+		n := end - i
+		for k := range n {
+			index := i + k
+			if q.Descending {
+				index = end - 1 - k
+			}
+			if !all(seekers, func(s *seeker) bool { return s.maybe(index, b.leaves[index-b.first]) }) {
+				continue
+			}
+			row, err := b.row(index)
+			if err != nil {
+				return false, err
+			}
+			c := combinationOf(&row.Leaf)
+			if q.wants(&c) && all(seekers, func(s *seeker) bool { return s.is(index, &row.Leaf) }) && !f(row) {
+				return false, nil
+			}
+		}
+		return true, nil
+	}
+	for from < to {
+		list, err := candidates(ctx, db, q, named, from, to)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		last := *list[len(list)-1]
+		list = slices.DeleteFunc(list, func(b *block) bool {
+			return b.sums != nil && !slices.ContainsFunc(b.sums, func(s sum) bool { c := s.combination(); return q.wants(&c) })
+		})
+		for some := range slices.Chunk(list, leavesAtOnce) {
+			if err := readLeaves(ctx, db, some); err != nil {
+				return err
+			}
+			for _, b := range some {
+				if more, err := tell(b); err != nil || !more {
+					return err
+				}
+			}
+		}
+		if q.Descending {
+			to = last.first
+		} else {
+			from = last.end()
+		}
+	}
+	return nil
+}
+
+func all[T any](list []T, ok func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(v T) bool { return !ok(v) })
+}
+
+// candidates are the next blocks in which an entry of the query may stand. Pieces come
+// with their leaves.
+func candidates(ctx context.Context, db querier, q *Query, named []sought, from, to int64) (list []*block, err error) {
+	w := &where{}
+	source, sums, limit := "journal_block", "sums", sumsAtOnce
+	if chunks := q.chunks(from, to, w); chunks != "" {
+		source = fmt.Sprintf("(%s) c CROSS JOIN LATERAL (SELECT * FROM journal_block WHERE first >= c.chunk * %d AND first < c.chunk * %[2]d + %[2]d) b", chunks, chunkSize)
+	}
+	w.add("first > ?", from-blockSize)
+	w.add("first < ?", to)
+	if len(named) > 0 {
+		sums, limit = "NULL::bytea", keysAtOnce
+		w.add("(first = ANY (?) OR keys && ?)", named[0].numbers(), named[0].keys())
+	}
+	blocks := w.sql()
+	w.conditions = nil
+	w.add("first + entries > ?", from)
+	w.add("first < ?", to)
+	rows, _ := db.Query(ctx, fmt.Sprintf(`SELECT first, entries, %s, NULL AS leaves FROM %s WHERE %s
+		UNION ALL SELECT first, entries, NULL, leaves FROM journal_piece WHERE %s ORDER BY first%s LIMIT %d`, sums, source, blocks, w.sql(), q.down(), limit), w.args...)
+	var first int64
+	var count int
+	var packed, leaves []byte
+	_, err = pgx.ForEachRow(rows, []any{&first, &count, &packed, &leaves}, func() error {
+		b := &block{first: first, unread: true}
+		var err error
+		switch {
+		case leaves != nil:
+			b, err = unpackBlock(first, count, leaves)
+		case packed != nil:
+			b.sums, err = unpackSums(first, packed)
+		}
+		list = append(list, b)
+		return err
+	})
+	return list, err
+}
+
+// readLeaves reads the leaves of those blocks that have them not yet.
+func readLeaves(ctx context.Context, db querier, list []*block) error {
+	var numbers []int64
+	at := map[int64]*block{}
+	for _, b := range list {
+		if b.unread {
+			numbers, at[b.first] = append(numbers, b.first), b
+		}
+	}
+	if len(numbers) == 0 {
+		return nil
+	}
+	return eachBlock(ctx, db, "SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1)", []any{numbers}, func(b *block) error {
+		*at[b.first] = *b
+		return nil
+	})
+}

@@ -1,0 +1,229 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/postgres"
+)
+
+// A log goes from rows to blocks when its time has come, between two blocks. A node of
+// the release before, which adds rows, is kept from it from then on, and this one goes
+// on after it.
+func TestBlocksBeginWhenTheirTimeHasCome(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(51, 1200)
+	count := func(want string) {
+		t.Helper()
+		var have string
+		a.must(a.pool.QueryRow(ctx, `SELECT format('%s rows, %s blocks, %s entries in pieces, blocks from %s', (SELECT count(*) FROM journal_entry), (SELECT count(*) FROM journal_block),
+			(SELECT coalesce(sum(entries), 0) FROM journal_piece), coalesce(blocks::text, '-')) FROM journal_head`).Scan(&have))
+		if have != want {
+			t.Errorf("%s, want %s", have, want)
+		}
+	}
+	a.rows()
+	a.fill(events[:300])
+	count("300 rows, 0 blocks, 0 entries in pieces, blocks from -")
+	older := func(index int) error {
+		_, err := a.pool.Exec(ctx, `INSERT INTO journal_entry (idx, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf)
+			SELECT $1, logged, kind, message, message_id, original, sender, recipient, service, version, outcome, incident, certificate, leaf FROM journal_entry WHERE idx = 0`, index)
+		return err
+	}
+	a.blocks()
+	a.fill(events[300:310]) // rows still: the block has begun with rows
+	count("310 rows, 0 blocks, 0 entries in pieces, blocks from 512")
+	a.fill(events[310:520]) // over the border in one batch
+	count("512 rows, 0 blocks, 8 entries in pieces, blocks from 512")
+	if err := older(512); err == nil || !strings.Contains(err.Error(), "kept in blocks") {
+		t.Errorf("a row behind the first block: %v", err)
+	}
+	a.fill(events[520:530])
+	count("512 rows, 0 blocks, 18 entries in pieces, blocks from 512")
+	a.fill(events[530:])
+	count("512 rows, 2 blocks, 176 entries in pieces, blocks from 512")
+	a.check(t, events)
+	if findings, err := a.Examine(ctx); err != nil || findings != nil {
+		t.Errorf("%v, %v", findings, err)
+	}
+	// Whoever reads by message finds both ends of one that began as rows, and the
+	// next entry names the one before it.
+	chained := 0
+	for _, row := range a.everything() {
+		if l := row.Leaf; l.Prev != journal.NoEntry && l.Prev < 512 && row.Index >= 512 {
+			chained++
+			whole, err := a.Trace(ctx, l.Message)
+			a.must(err)
+			if whole[0].Leaf.Kind != journal.KindAccepted || whole[0].Index >= 512 {
+				t.Errorf("the trace of %s begins with %s at %d", l.Message, whole[0].Leaf.Kind, whole[0].Index)
+			}
+		}
+	}
+	if chained == 0 {
+		t.Error("no message began as rows and went on in blocks")
+	}
+}
+
+// The latest entries of messages are found in blocks by a sequencer that has just
+// begun, whichever batches brought them.
+func TestChainsGoOnAfterARestart(t *testing.T) {
+	a := openArchive(t)
+	events := journaltest.Events(52, 1500)
+	last, checked := map[string]int64{}, 0
+	for i := 0; i < len(events); i += 75 {
+		a.fill(events[i : i+75]) // each with a sequencer that remembers nothing
+	}
+	for _, row := range a.everything() {
+		if l := row.Leaf; l.Message != "" {
+			if prev, ok := last[l.Message]; ok {
+				checked++
+				if l.Prev != prev {
+					t.Fatalf("entry %d of %s names %d as the one before it, want %d", row.Index, l.Message, l.Prev, prev)
+				}
+			}
+			last[l.Message] = row.Index
+		}
+	}
+	if checked < 500 {
+		t.Errorf("only %d entries are not the first of their messages", checked)
+	}
+}
+
+// What somebody does to blocks past their triggers is found: to their leaves by an
+// audit, to what they are found by by the examination.
+func TestTamperingWithBlocks(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(53, 400))
+	a.fill(journaltest.Events(54, 300))
+	checkpoint := a.Desk.Checkpoint(a.Journal).Note
+	for _, sql := range []string{"UPDATE journal_block SET leaves = ''", "DELETE FROM journal_block"} {
+		if _, err := a.pool.Exec(ctx, sql); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	_, err := a.pool.Exec(ctx, `ALTER TABLE journal_block DISABLE TRIGGER USER; ALTER TABLE journal_block_0 DISABLE TRIGGER USER;
+		CREATE TABLE b_block AS TABLE journal_block; CREATE TABLE b_piece AS TABLE journal_piece`)
+	a.must(err)
+	rewrite := func(table string, first int64, change func([][]byte) [][]byte) func() error {
+		return func() error { return postgres.RewriteBlock(ctx, a.pool, table, first, change) }
+	}
+	run := func(sql string) func() error {
+		return func() error { _, err := a.pool.Exec(ctx, sql); return err }
+	}
+	other := func(leaves [][]byte) [][]byte {
+		leaves[7] = bytes.Replace(leaves[7], []byte(`"sender":"MUNI`), []byte(`"sender":"MUNX`), 1)
+		return leaves
+	}
+	swapped := func(leaves [][]byte) [][]byte {
+		leaves[3], leaves[4] = leaves[4], leaves[3]
+		return leaves
+	}
+	for name, c := range map[string]struct {
+		do    func() error
+		audit bool // found by an audit from outside
+	}{
+		"nothing":                {rewrite("journal_block", 0, func(l [][]byte) [][]byte { return l }), false},
+		"another sender":         {rewrite("journal_block", 256, other), true},
+		"another sender, piece":  {rewrite("journal_piece", 512, other), true},
+		"two swapped":            {rewrite("journal_block", 0, swapped), true},
+		"two swapped, piece":     {rewrite("journal_piece", 512, swapped), true},
+		"one less":               {rewrite("journal_piece", 512, func(l [][]byte) [][]byte { return l[:len(l)-1] }), true},
+		"a byte of the frame":    {run("UPDATE journal_block SET leaves = set_byte(leaves, 500, get_byte(leaves, 500) # 1) WHERE first = 0"), true},
+		"a block gone":           {run("DELETE FROM journal_block WHERE first = 256"), true},
+		"a piece gone":           {run("DELETE FROM journal_piece"), true},
+		"blocks swapped":         {run("UPDATE journal_block b SET leaves = o.leaves FROM b_block o WHERE o.first = 256 - b.first"), true},
+		"a key gone":             {run("UPDATE journal_block SET keys = keys[2:] WHERE first = 256"), false},
+		"a key more":             {run("UPDATE journal_block SET keys = keys || 1::bigint WHERE first = 256"), false},
+		"another time":           {run("UPDATE journal_block SET logged[9] = logged[9] - interval '1 s' WHERE first = 0"), false},
+		"another time, piece":    {run("UPDATE journal_piece SET logged[9] = logged[9] - interval '1 s'"), false},
+		"another block's sums":   {run("UPDATE journal_block b SET sums = o.sums FROM b_block o WHERE o.first = 256 - b.first"), false},
+		"a number that is wrong": {run("UPDATE journal_block SET entries = 255 WHERE first = 0"), true},
+	} {
+		a.must(c.do())
+		rep := a.Audit(a.Journal, checkpoint)
+		findings, err := a.Examine(ctx)
+		a.must(err)
+		switch {
+		case rep.OK() == c.audit:
+			t.Errorf("%s: the audit says %t, %v", name, rep.OK(), rep.Recount.Findings)
+		case name == "nothing" && findings != nil:
+			t.Errorf("%s: the examination says %v", name, findings)
+		case name != "nothing" && findings == nil && !c.audit:
+			t.Errorf("%s: not found", name)
+		}
+		_, err = a.pool.Exec(ctx, "TRUNCATE journal_block, journal_piece; INSERT INTO journal_block TABLE b_block; INSERT INTO journal_piece TABLE b_piece")
+		a.must(err)
+	}
+	if findings, err := a.Examine(ctx); err != nil || findings != nil || !a.Audit(a.Journal, checkpoint).OK() {
+		t.Fatalf("all undone, and yet %v, %v", findings, err)
+	}
+	// Pieces that are not whole are not taken into a block.
+	_, err = a.pool.Exec(ctx, "DELETE FROM journal_piece")
+	a.must(err)
+	a.must(a.Append(ctx, journaltest.Events(55, 100)...))
+	if _, err := a.Sequencer(a.Journal).Step(ctx); err == nil || !strings.Contains(err.Error(), "stand in pieces") {
+		t.Errorf("a block was made of pieces that were not there: %v", err)
+	}
+}
+
+// What blocks take in the database: of a log of five entries a message.
+func TestBlocksAreSmall(t *testing.T) {
+	ctx := context.Background()
+	size := func(form string, fill func(*archive)) int64 {
+		a := openArchive(t)
+		fill(a)
+		a.fill(journaltest.Events(56, 5_120))
+		var n int64
+		a.must(a.pool.QueryRow(ctx, `SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE relkind = 'r' AND relname ~ '^journal_(entry|block|piece)'`).Scan(&n))
+		t.Logf("%s: %d bytes an entry", form, n/5_120)
+		return n
+	}
+	rows, blocks := size("rows", (*archive).rows), size("blocks", (*archive).blocks)
+	if blocks*3 > rows {
+		t.Errorf("blocks take %d bytes, rows %d", blocks, rows)
+	}
+}
+
+// BenchmarkBlockSearch asks a log in blocks: pages and totals, and one message by its
+// ids.
+func BenchmarkBlockSearch(b *testing.B) {
+	const size = 200_000
+	ctx := context.Background()
+	a := openArchive(b)
+	events := journaltest.Events(57, size)
+	seq := a.Sequencer(a.Journal)
+	for i := 0; i < size; i += 8000 {
+		a.must(a.Append(ctx, events[i:min(i+8000, size)]...))
+		a.Clock.Move(time.Hour)
+		a.must(a.Settle(seq))
+	}
+	for name, q := range map[string]postgres.Query{
+		"Sender":      {Sender: "MUNI07", Descending: true},
+		"Refused":     {Sender: "MUNI07", Outcome: "ValidationFailure", Kind: journal.KindRefused},
+		"Certificate": {Certificate: events[0].Certificate, Descending: true},
+		"ID":          {ID: events[size/2].Message},
+		"HalfDay":     {From: journaltest.Start.Add(3*time.Hour + time.Minute), To: journaltest.Start.Add(9*time.Hour + time.Minute), Service: "urn:x-service-3"},
+	} {
+		b.Run(name+"/Page", func(b *testing.B) {
+			for b.Loop() {
+				if rows, err := a.Search(ctx, q); err != nil || len(rows) == 0 {
+					b.Fatal(len(rows), err)
+				}
+			}
+		})
+		b.Run(name+"/Totals", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := a.Totals(ctx, q, "day", "service", "outcome"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
