@@ -273,8 +273,8 @@ func (m *blockMaker) queue(add func(int64, string, ...any)) error {
 	return nil
 }
 
-// queueBlocks writes entries. When they finish a block, its pieces, which are read
-// here, go into it.
+// queueBlocks writes entries. When they finish a block, its pieces, which are
+// taken here, go into it.
 func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...any), entries []clerk.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -283,7 +283,18 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 	m := newBlockMaker(first)
 	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
 		m = newBlockMaker(begun)
-		if err := readBlocks(ctx, t.tx, begun, first, func(b *block) error {
+		var pieces []*block
+		if err := eachBlock(ctx, t.tx, "DELETE FROM journal_piece RETURNING first, entries, leaves", nil, func(b *block) error {
+			pieces = append(pieces, b)
+			return nil
+		}); err != nil {
+			return err
+		}
+		slices.SortFunc(pieces, func(a, b *block) int { return cmp.Compare(a.first, b.first) })
+		for _, b := range pieces {
+			if b.first != begun+int64(len(m.logged)) {
+				break
+			}
 			for i := b.first; i < b.end(); i++ {
 				row, err := b.row(i)
 				if err != nil {
@@ -291,14 +302,10 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 				}
 				m.add(&row.Leaf, row.Bytes)
 			}
-			return nil
-		}); err != nil {
-			return err
 		}
 		if begun+int64(len(m.logged)) != first {
 			return &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), begun, first)}
 		}
-		add(-1, "DELETE FROM journal_piece")
 	}
 	for _, e := range entries {
 		m.add(e.Leaf, e.Bytes)

@@ -3,7 +3,9 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -225,5 +227,51 @@ func BenchmarkBlockSearch(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Values behind the entries of one batch stand together, and yet each goes alone, also
+// when many go at once.
+func TestValuesThatStandTogetherGoAlone(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(58, 120))
+	var rows int
+	a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_opening").Scan(&rows))
+	var with []int64
+	before := map[int64]int{}
+	for _, row := range a.everything() {
+		open, err := a.Openings(ctx, row.Index)
+		a.must(err)
+		before[row.Index] = len(open)
+		if row.Leaf.Kind == journal.KindAccepted {
+			with = append(with, row.Index)
+		}
+	}
+	if rows > 4 || len(with) < 20 {
+		t.Fatalf("%d rows of values, behind %d messages", rows, len(with))
+	}
+	var all sync.WaitGroup
+	for _, index := range with {
+		all.Go(func() {
+			if gone, err := a.Erase(ctx, index, []string{"snils", "never"}, "152-FZ", "registrar", a.Clock.Now()); err != nil || len(gone) != 1 {
+				t.Errorf("entry %d: %v went, %v", index, gone, err)
+			}
+		})
+	}
+	all.Wait()
+	for index, n := range before {
+		open, err := a.Openings(ctx, index)
+		a.must(err)
+		want := n
+		if slices.Contains(with, index) {
+			want--
+		}
+		if len(open) != want || slices.ContainsFunc(open, func(o journal.Opening) bool { return o.Field == "snils" }) {
+			t.Errorf("entry %d has %d values, want %d", index, len(open), want)
+		}
+	}
+	if gone, err := a.Erase(ctx, with[0], []string{"snils"}, "152-FZ", "registrar", a.Clock.Now()); err != nil || gone != nil {
+		t.Errorf("erased again: %v, %v", gone, err)
 	}
 }
