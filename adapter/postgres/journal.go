@@ -604,7 +604,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 	}
 	if blocks != nil && *blocks < end {
 		from := max(tallied, *blocks)
-		counted, err := blockSums(ctx, db, from, size)
+		counted, err := blockSums(ctx, db, nil, from, size)
 		if err != nil {
 			return fmt.Errorf("daily totals: %w", err)
 		}
@@ -617,13 +617,13 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 		var texts [7][]string
 		var tests []bool
 		var ns [3][]int64
-		for _, s := range counted.list() {
-			days = append(days, s.Day)
-			for i, v := range []string{s.Kind, s.Sender, s.Recipient, s.Service, s.Version, s.Outcome, s.Channel} {
+		for k, p := range counted {
+			days = append(days, k.day)
+			for i, v := range []string{k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel} {
 				texts[i] = append(texts[i], v)
 			}
-			tests = append(tests, s.Test)
-			for i, n := range []int64{s.Entries, s.First, s.Last} {
+			tests = append(tests, k.test)
+			for i, n := range []int64{p.entries, p.first, p.last} {
 				ns[i] = append(ns[i], n)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -145,7 +144,7 @@ func TestTamperingWithBlocks(t *testing.T) {
 		"a key more":             {run("UPDATE journal_block SET keys = keys || 1::bigint WHERE first = 256"), false},
 		"another time":           {run("UPDATE journal_block SET logged[9] = logged[9] - interval '1 s' WHERE first = 0"), false},
 		"another time, piece":    {run("UPDATE journal_piece SET logged[9] = logged[9] - interval '1 s'"), false},
-		"another block's sums":   {run("UPDATE journal_block b SET sums = o.sums FROM b_block o WHERE o.first = 256 - b.first"), false},
+		"another's columns":      {run("UPDATE journal_block b SET columns = o.columns FROM b_block o WHERE o.first = 256 - b.first"), false},
 		"a number that is wrong": {run("UPDATE journal_block SET entries = 255 WHERE first = 0"), true},
 	} {
 		a.must(c.do())
@@ -190,43 +189,6 @@ func TestBlocksAreSmall(t *testing.T) {
 	rows, blocks := size("rows", (*archive).rows), size("blocks", (*archive).blocks)
 	if blocks*3 > rows {
 		t.Errorf("blocks take %d bytes, rows %d", blocks, rows)
-	}
-}
-
-// BenchmarkBlockSearch asks a log in blocks: pages and totals, and one message by its
-// ids.
-func BenchmarkBlockSearch(b *testing.B) {
-	const size = 200_000
-	ctx := context.Background()
-	a := openArchive(b)
-	events := journaltest.Events(57, size)
-	seq := a.Sequencer(a.Journal)
-	for i := 0; i < size; i += 8000 {
-		a.must(a.Append(ctx, events[i:min(i+8000, size)]...))
-		a.Clock.Move(time.Hour)
-		a.must(a.Settle(seq))
-	}
-	for name, q := range map[string]postgres.Query{
-		"Sender":      {Sender: "MUNI07", Descending: true},
-		"Refused":     {Sender: "MUNI07", Outcome: "ValidationFailure", Kind: journal.KindRefused},
-		"Certificate": {Certificate: events[0].Certificate, Descending: true},
-		"ID":          {ID: events[size/2].Message},
-		"HalfDay":     {From: journaltest.Start.Add(3*time.Hour + time.Minute), To: journaltest.Start.Add(9*time.Hour + time.Minute), Service: "urn:x-service-3"},
-	} {
-		b.Run(name+"/Page", func(b *testing.B) {
-			for b.Loop() {
-				if rows, err := a.Search(ctx, q); err != nil || len(rows) == 0 {
-					b.Fatal(len(rows), err)
-				}
-			}
-		})
-		b.Run(name+"/Totals", func(b *testing.B) {
-			for b.Loop() {
-				if _, err := a.Totals(ctx, q, "day", "service", "outcome"); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
 

@@ -667,7 +667,7 @@ const dayText = "to_char(day, 'YYYY-MM-DD')"
 
 // totals counts by group over up to three parts, the days that the time covers wholly
 // and the pieces before and after them. Of the pieces, rows are counted in the same
-// statement as the days, and blocks by their sums.
+// statement as the days, and blocks by their columns.
 func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (map[Total]Total, error) {
 	named, err := j.named(ctx, db, q)
 	if err != nil {
@@ -695,11 +695,9 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 				return true
 			})
 		}
-		kept, err := blockSums(ctx, db, from, to)
+		kept, err := blockSums(ctx, db, q, from, to)
 		for k, p := range kept {
-			if q.wants(&k.combination) {
-				out.addDay(k.day, &k.combination, p.entries)
-			}
+			out.addDay(k.day, &k.combination, p.entries)
 		}
 		return err
 	}

@@ -200,7 +200,7 @@ func (b *breaker) TraceCopyFromStart(ctx context.Context, c *pgx.Conn, d pgx.Tra
 func (b *breaker) TraceCopyFromEnd(context.Context, *pgx.Conn, pgx.TraceCopyFromEndData) {}
 
 // blockInsert is where a block is finished.
-const blockInsert = "in batch: INSERT INTO journal_block (first, entries, logged, keys, sums, leaves) VALUES ($1, $2, $3, $4, $5, $6)"
+const blockInsert = "in batch: INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)"
 
 // The connection is lost at each statement of the sequencer, in three ways:
 // nothing is lost, doubled or moved.
