@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mezhved/adapter/reports"
 )
 
 // Config is what an operator decides. The zero value of every field has a
@@ -32,6 +34,7 @@ type Config struct {
 	Kafka    KafkaConfig    `yaml:"kafka"`
 	Journal  JournalConfig  `yaml:"journal"`
 	Keep     KeepConfig     `yaml:"retention"`
+	Quality  QualityConfig  `yaml:"quality"`
 
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
@@ -456,6 +459,7 @@ const leastKept = 24 * time.Hour
 // check names what cannot work. It looks at the files that are named, not at
 // the network.
 func (c Config) check(f *yamlFile) {
+	c.Quality.read(f, reports.DefaultTarget)
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		f.errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
 	}

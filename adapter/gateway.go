@@ -225,6 +225,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	if g.signer != nil {
 		g.metrics.ownCertificate(g.signer)
 	}
+	g.metrics.promises(p.Registry.Catalog(), g.config.Quality.Target())
 	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil
 }
@@ -261,6 +262,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	g.metrics.reloads.WithLabelValues("ok").Inc()
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
+	g.metrics.promises(c, g.config.Quality.Target())
 	if c.Digest == before {
 		g.log.Info("registry read again: nothing has changed", "services", len(c.services), "parties", len(c.parties))
 		return found

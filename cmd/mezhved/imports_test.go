@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms"},
+	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/terms"},
 	"adapter/alarms/sink":      {},
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
