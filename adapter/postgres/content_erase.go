@@ -192,17 +192,22 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	if len(waits.Messages) > 0 {
 		return nil, waits
 	}
-	rows, _ = s.pool.Query(ctx, `SELECT incident FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
-	incidents, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
-	}
-	for _, incident := range incidents {
+	rows, _ = s.pool.Query(ctx, `SELECT incident, EXISTS (SELECT FROM journal_pending WHERE event->>'incident' = incident) FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
+	var incident string
+	if _, err := pgx.ForEachRow(rows, []any{&incident, &waiting}, func() error {
 		it, err := itemOfIncident(incident)
 		if err != nil {
-			return nil, fmt.Errorf("incident %s: %w", incident, err)
+			return fmt.Errorf("incident %s: %w", incident, err)
 		}
-		items = append(items, it)
+		if items = append(items, it); waiting {
+			waits.Messages = append(waits.Messages, uuid.UUID(it.ID))
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
+	}
+	if len(waits.Messages) > 0 {
+		return nil, waits
 	}
 	return items, nil
 }
@@ -347,7 +352,7 @@ func targetOf(began map[string]int64, id string) *int64 {
 
 // openings removes the values behind the entries of messages or incidents, but not
 // those of entries that tell of readings and erasures: these are other people's.
-func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
+func (c *carrying) openings(ctx context.Context, entries []Row) (int, error) {
 	var indexes []int64
 	for i := range entries {
 		switch entries[i].Leaf.Kind {
@@ -356,8 +361,8 @@ func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
 			indexes = append(indexes, entries[i].Index)
 		}
 	}
-	tag, err := c.tx.Exec(ctx, "DELETE FROM journal_open WHERE idx = ANY ($1)", indexes)
-	return tag.RowsAffected(), err
+	gone, err := eraseOpenings(ctx, c.tx, indexes, nil)
+	return len(gone), err
 }
 
 // stop takes messages out of all stations, with a "dead" event for each queue.
@@ -425,8 +430,8 @@ func (c *carrying) values(ctx context.Context) error {
 	case leafDigest(row.Bytes) != c.e.Leaf:
 		return nil // another log's entry
 	}
-	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
-	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	erased, err := eraseOpenings(ctx, c.tx, []int64{*c.e.Target}, c.e.Fields)
+	gone := erased[*c.e.Target]
 	if err != nil || len(gone) == 0 {
 		return err
 	}
