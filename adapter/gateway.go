@@ -222,6 +222,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g.strangers = newStrangers(c.Limits, g.now)
 	g.rates.config = c.Limits
 	g.metrics.certificates(p.Registry.Catalog())
+	g.metrics.promises(p.Registry.Catalog(), g.config.Quality.Target())
 	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil
 }
@@ -258,6 +259,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	g.metrics.reloads.WithLabelValues("ok").Inc()
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
+	g.metrics.promises(c, g.config.Quality.Target())
 	if c.Digest == before {
 		g.log.Info("registry read again: nothing has changed", "services", len(c.services), "parties", len(c.parties))
 		return found
@@ -272,7 +274,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 func (g *Gateway) Run(ctx context.Context) error {
 	loops := []Loop{
 		{"intake", g.intake}, {"sweep", g.sweep}, {"depths", g.watchDepths}, {"summary", g.summarise}, {"topics", g.watchTopics},
-		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"clock", g.keepClock},
+		{"streams", g.watchStreams}, {"feed", g.feed}, {"watch", g.watch}, {"terms", g.openTerms}, {"clock", g.keepClock},
 	}
 	for shard := range Shards {
 		loops = append(loops, Loop{fmt.Sprintf("relay-%d", shard), func(ctx context.Context) error { return g.relay(ctx, shard) }})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/adapter/terms"
 )
 
 // metrics is what the gateway counts. Labels come from closed sets: operations,
@@ -38,6 +40,16 @@ type metrics struct {
 	skew     prometheus.Gauge
 	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
+
+	soon    *prometheus.CounterVec
+	overdue *prometheus.CounterVec
+
+	served    *prometheus.CounterVec
+	replied   *prometheus.CounterVec
+	overdueOf *prometheus.CounterVec
+	target    *prometheus.GaugeVec
+	lateNow   *prometheus.GaugeVec
+	calendar  prometheus.Gauge
 
 	unchecked *prometheus.CounterVec
 	transport *prometheus.CounterVec
@@ -91,13 +103,26 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
+	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
+	m.overdueOf = counters("service_overdue_total", "Requests of a service whose answer was told to be overdue.", "service")
+	m.target = gauges("service_target", "What is promised of a service, as a share: most of its calls that are refused by the fault of bus or provider (faults), most of its answers that are late (late).", "service", "of")
+	m.soon = counters("due_soon_total", "Stages that were told to come due, by stage.", "stage")
+	m.overdue = counters("overdue_total", "Stages that were told to be overdue, by stage.", "stage")
+	m.lateNow = gauges("late", "Stages that are due and not reached now, by who is to reach them (empty: the gateway), service and stage.", "party", "service", "stage")
+	m.calendar = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calendar_missing_year", Help: "The year whose production calendar has to be brought; 0: none."})
+	for _, stage := range terms.Stages { // at 0: what begins at 1 has not increased, as Prometheus sees it
+		m.soon.WithLabelValues(string(stage))
+		m.overdue.WithLabelValues(string(stage))
+	}
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
 	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
 		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
-		m.unchecked, m.transport, m.doorExp)
+		m.unchecked, m.transport, m.doorExp, m.soon, m.overdue, m.lateNow, m.calendar,
+		m.served, m.replied, m.overdueOf, m.target)
 	return m
 }
 
@@ -156,6 +181,16 @@ func (m *metrics) standing(s Standing) {
 	}
 	for _, o := range s.Oldest {
 		m.waits.WithLabelValues(string(o.Station), strconv.Itoa(o.Shard)).Set(o.Age.Seconds())
+	}
+}
+
+// late publishes what is late now.
+func (m *metrics) late(counts []TermCount) {
+	m.lateNow.Reset()
+	for _, c := range counts {
+		if c.Late > 0 {
+			m.lateNow.WithLabelValues(string(c.Party), c.Service, string(c.Stage)).Set(float64(c.Late))
+		}
 	}
 }
 

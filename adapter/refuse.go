@@ -33,7 +33,7 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
 	g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
-	c.outcome = string(table[r.reason].fault)
+	c.outcome, c.refused = string(table[r.reason].fault), r.reason
 
 	h := w.Header()
 	h.Set("X-Mezhved-Incident", r.incident)
@@ -103,6 +103,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		g.log.Warn("what a refused call's certificates were judged by was not kept, and its entry does not name it", "incident", r.incident, "error", loggable(err))
 	}
 	ev := r.event(c.event)
+	ev.Personal = c.about
 	if c.party == nil && c.claimed != [32]byte{} {
 		ev.Certificate = hexDigest(c.claimed)
 	}

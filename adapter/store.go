@@ -170,6 +170,21 @@ type Store interface {
 	// byte for byte: by queue and attempt, delivery before acknowledgement.
 	Receipts(ctx context.Context, message uuid.UUID) ([]Receipt, error)
 
+	// FollowTerms brings the index of open terms up to the log, reading up to max
+	// entries, and commits the events that tell of what comes due and what is late, each
+	// with the mark that it was told, once over all nodes and restarts; the events wait
+	// for Alarms, too. One node does it at a time; ErrShardTaken and journal.ErrDeposed
+	// are as in Feed. Of a moment that has just passed nothing is told until the log has
+	// what was committed before it.
+	FollowTerms(ctx context.Context, now time.Time, max int, rules TermRules) (TermsDone, error)
+
+	// OpenTerms gives open terms that have a moment, the earliest first.
+	OpenTerms(ctx context.Context, q TermQuestion) ([]OpenTerm, error)
+
+	// TermCounts counts what is late now and what is due until a time, by who is to reach
+	// the stage, service and stage.
+	TermCounts(ctx context.Context, now, until time.Time) ([]TermCount, error)
+
 	// Sweep does what time brings: leases that ran out ("returned" events),
 	// ends of life ("expired" events), low-water marks, old dedup keys and polls, refusals
 	// and partitions. It does a bounded amount of work and says whether more

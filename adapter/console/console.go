@@ -29,6 +29,7 @@ type Rooms struct {
 	Gateway func() *adapter.Gateway
 	Store   adapter.Store
 	Content *postgres.Store // for erasing; nil: this node has no keys of content
+	Alarms  Alarms          // nil: there are none
 	// Journal and Policy are nil on a node that does not keep the journal: its
 	// desk shows queues, services and parties and sends auditors elsewhere.
 	Journal  *postgres.Journal
@@ -44,7 +45,9 @@ type Rooms struct {
 // Console is the desk. It is safe for concurrent use.
 type Console struct {
 	Rooms
-	pages *pages
+	pages    *pages
+	heads    dueCache
+	counting chan struct{} // held while a report of figures is made
 }
 
 // New puts a desk together.
@@ -67,7 +70,7 @@ func New(r Rooms) (*Console, error) {
 	if r.Zone == nil {
 		r.Zone = adapter.Moscow
 	}
-	c := &Console{Rooms: r}
+	c := &Console{Rooms: r, counting: make(chan struct{}, 1)}
 	var err error
 	if c.pages, err = c.loadPages(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
@@ -129,6 +132,11 @@ func (c *Console) api(r chi.Router) {
 	}
 	open("GET", "/overview", c.serveOverview)
 	open("GET", "/queues", c.serveQueues)
+	open("GET", "/terms", c.serveDue)
+	open("GET", "/terms/counts", c.serveDueCounts)
+	open("GET", "/alarms", c.serveAlarms)
+	open("POST", "/alarms/mute", c.serveMute, Operator)
+	open("POST", "/alarms/retry", c.serveRetry, Operator)
 	open("GET", "/services", c.serveServices)
 	open("GET", "/parties", c.serveParties)
 	open("GET", "/journal/entries", c.serveSearch)
@@ -144,6 +152,7 @@ func (c *Console) api(r chi.Router) {
 	open("POST", "/journal/report", c.serveReport)
 	open("POST", "/journal/report/page", c.serveReportPage)
 	open("POST", "/journal/report/bundle", c.serveReportBundle)
+	open("GET", "/reports/{kind}", c.serveFigures)
 	open("GET", "/journal/trace/{id}", c.serveTrace)
 	open("GET", "/journal/revocation/{digest}", c.serveAnswer)
 	open("GET", "/incidents/{incident}/envelope", c.serveRefusedEnvelope)

@@ -22,10 +22,13 @@ func (c *Console) desk(r chi.Router) {
 	r.Post("/logout", c.logout)
 	r.Get("/", c.page("overview", c.pageOverview))
 	r.Get("/queues", c.page("queues", c.pageQueues))
+	r.Get("/late", c.page("late", c.pageLate))
 	r.Get("/search", c.page("search", c.pageSearch))
 	r.Post("/search", c.page("search", c.pagePerson))
 	r.Post("/report", c.page("report", c.pageReport))
 	r.Get("/report", func(w http.ResponseWriter, r *http.Request) { c.redirect(w, r, "/console/search") }) // where the switches of its page lead: the person is in no address
+	r.Get("/reports", c.page("figures", c.pageFigures))
+	r.Get("/reports/{kind}", c.page("figures", c.pageFigures))
 	r.Get("/trace", c.goTrace)
 	r.Get("/trace/{id}", c.page("trace", c.pageTrace))
 	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/reports/paper"
 )
 
 // exporter writes entries in one format.
@@ -159,7 +160,7 @@ func (c *csvExport) entry(e *Entry) error {
 		number(e.Size), e.Node, e.Schema, big(e.Target), strings.Join(e.Fields, " "), e.Ground, strings.Join(e.Committed, " "), e.Channel, e.Reference, map[bool]string{true: "true"}[e.Test],
 		at(e.DueQueued), at(e.DueTaken), at(e.DueStatus), e.Terms, at(e.EOL), e.Stage}
 	for i := range record {
-		record[i] = harmless(record[i])
+		record[i] = paper.Harmless(record[i])
 	}
 	return c.w.Write(record)
 }
@@ -167,12 +168,4 @@ func (c *csvExport) entry(e *Entry) error {
 func (c *csvExport) end(int64) error {
 	c.w.Flush()
 	return c.w.Error()
-}
-
-// harmless keeps a spreadsheet from taking a sender's text for a formula.
-func harmless(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

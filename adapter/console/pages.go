@@ -24,7 +24,7 @@ type pages struct {
 	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "search", "trace", "incident", "message", "entry", "report", "services", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
 	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
@@ -58,6 +58,7 @@ type sheet struct {
 	Node    string
 	Who     Actor
 	Now     time.Time
+	Dues    *DueTotals // nil: nobody is here, or they cannot be told now
 	D       any
 }
 
@@ -75,6 +76,12 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	s := sheet{Lang: to.lang, UTC: to.utc, Other: other("lang", "en", "ru", to.lang == "en"), Zone: other("zone", "utc", "local", to.utc),
 		Tests: other("tests", "hidden", "shown", testless(r)), NoTests: testless(r), Page: name, Node: c.Gateway().Config().Node, Who: who, Now: c.Now().UTC(), D: data}
+	if who.Name != "" {
+		var err error
+		if s.Dues, err = c.dueTotals(r.Context()); err != nil {
+			c.Log.Warn("console: the head of a page has no counters", "error", err)
+		}
+	}
 	var b bytes.Buffer
 	if err := c.pages.of[to][name].Execute(&b, s); err != nil {
 		c.Log.Error("console: a page", "page", name, "error", err)
@@ -132,6 +139,9 @@ func (c *Console) functions(to reader) template.FuncMap {
 		"zone":    func(now time.Time) string { return zoneName(zone, now, in) },
 		"local":   func(now time.Time) string { return zoneName(c.Zone, now, in) },
 		"named":   c.named,
+		"since":   func(due time.Time) string { return age(c.Now().Sub(due), in) },
+		"until":   func(due time.Time) string { return age(due.Sub(c.Now()), in) },
+		"stages":  func() []string { return []string{"queued", "taken", "status", "answered"} },
 		"stage":   func(s string) string { return in(Text{terms.Stage(s).Russian(), s}) },
 		"period": func(s string) string {
 			if t, err := terms.Parse(s); err == nil && t.Days > 0 && to.lang == "ru" {
@@ -241,7 +251,7 @@ var dictionary = map[string]Text{
 	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"}, "channel": {"вход", "door"},
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
-	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
+	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
 	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
 	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
 }

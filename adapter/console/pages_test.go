@@ -107,7 +107,7 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 	for path, want := range map[string][2]string{
 		"/console/": {"Последние отказы", "Latest refusals"}, "/console/search?sender=MUNI": {"Найдено записей", "Entries found"}, "/console/trace/" + id: {"Ход событий", "Timeline"},
 		"/console/incident/" + incident: {"Сообщение не соответствует схеме", "does not hold against its schema"}, "/console/message/" + message: {"Как получен", "As received"},
-		"/console/services": {"Срок ответа", "Deadline"}, "/console/parties": {"Сертификаты", "Certificates"}, "/console/queues": {"Очереди", "Queues"}, "/console/entry/0": {"Байты листа", "Bytes of the leaf"},
+		"/console/services": {"Срок ответа", "Deadline"}, "/console/parties": {"Сертификаты", "Certificates"}, "/console/queues": {"Очереди", "Queues"}, "/console/late": {"На сегодня сроков нет", "Nothing is due today"}, "/console/entry/0": {"Байты листа", "Bytes of the leaf"},
 	} {
 		for i, lang := range []string{"ru", "en"} {
 			page := d.visit(path, lang)
@@ -131,7 +131,7 @@ func TestPagesUnderAPath(t *testing.T) {
 	incident, _ := d.refused(broken("нет"))
 	d.settle()
 	address := regexp.MustCompile(` (?:href|src|action)="([^"]*)"`)
-	for _, page := range []string{"/console/", "/console/search?sender=MUNI", "/console/trace/" + id, "/console/incident/" + incident, "/console/services", "/console/parties", "/console/queues", "/console/entry/0", "/console/login"} {
+	for _, page := range []string{"/console/", "/console/search?sender=MUNI", "/console/trace/" + id, "/console/incident/" + incident, "/console/services", "/console/parties", "/console/queues", "/console/late", "/console/entry/0", "/console/login"} {
 		found := address.FindAllStringSubmatch(d.visit(page, "ru"), -1)
 		for _, m := range found {
 			if !strings.HasPrefix(m[1], path+"/") && !strings.HasPrefix(m[1], "#") {

@@ -1,6 +1,7 @@
 package terms
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -110,6 +111,11 @@ type counted struct {
 
 // IsZero says that nothing counts from the delivery.
 func (l Later) IsZero() bool { return len(l.counts) == 0 }
+
+// Has says whether a stage counts from the delivery.
+func (l Later) Has(s Stage) bool {
+	return slices.ContainsFunc(l.counts, func(c counted) bool { return c.stage == s })
+}
 
 // String is its text in the log: "answered 5wd, status 48h, +03:00"; the zone is that
 // of the recipient as its offset.

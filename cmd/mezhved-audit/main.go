@@ -23,7 +23,7 @@ import (
 // program is the command line.
 type program struct {
 	Verify   verifyCommand   `cmd:"" help:"Verify an evidence bundle, or a whole log in a directory."`
-	Report   reportCommand   `cmd:"" help:"Verify a bundle and print what it proves, as a page to read and print."`
+	Report   reportCommand   `cmd:"" help:"Print what a bundle proves, or make a report of figures from a mirror."`
 	Page     pageCommand     `cmd:"" help:"Write the single-file page that verifies a bundle in a browser, offline."`
 	Proofs   proofsCommand   `cmd:"" help:"Verify a bundle and write the proof of each of its entries alone, for other people's programs."`
 	Receipts receiptsCommand `cmd:"" help:"Hold the receipts that a party has kept against a mirror of the log: each has its entry, or here is the proof that the log lacks it."`
@@ -40,6 +40,7 @@ Examples:
   mezhved-audit verify --policy policy.txt bundle.zip
   mezhved-audit verify log --policy policy.txt ./mirror
   mezhved-audit report --policy policy.txt --lang ru bundle.zip > report.html
+  mezhved-audit report log quality --policy policy.txt --period 2026-Q3 ./mirror
   mezhved-audit page > verify.html
   mezhved-audit receipts --policy policy.txt --bus bus.pem --mirror ./mirror ./receipts
 ` + networkExamples

@@ -287,13 +287,18 @@ func recounted(s *streams, r *audit.Recount) {
 }
 
 type reportCommand struct {
+	Bundle reportBundleCommand `cmd:"" default:"withargs" help:"Verify a bundle and print what it proves, as a page to read and print."`
+	Log    reportLogCommand    `cmd:"" help:"Make a report of figures from a mirror: the same that the gateway gives."`
+}
+
+type reportBundleCommand struct {
 	Policy string `placeholder:"FILE" type:"existingfile" help:"The policy that you trust."`
 	Lang   string `default:"ru" enum:"ru,en" help:"Language: ru or en."`
 	Bundle string `arg:"" type:"existingfile" help:"The bundle, a zip file."`
 }
 
 // Run implements the command.
-func (c *reportCommand) Run(s *streams) error {
+func (c *reportBundleCommand) Run(s *streams) error {
 	e, err := openBundle(c.Bundle, c.Policy)
 	if err != nil {
 		return err
@@ -301,7 +306,7 @@ func (c *reportCommand) Run(s *streams) error {
 	if !e.Pinned {
 		fmt.Fprintln(s.err, "mezhved-audit: without --policy the bundle is only checked against itself")
 	}
-	page, err := e.Report(c.Lang)
+	page, err := e.Printed(c.Lang)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -30,7 +32,7 @@ type loadFlags struct {
 	Senders  int           `default:"64" help:"Senders at work at once."`
 	Duration time.Duration `default:"10s" help:"How long."`
 	Warm     time.Duration `default:"2s" help:"How long the same load runs before it is measured."`
-	Key      string        `default:"ecdsa-p256" help:"Type of the senders' keys: ecdsa-p256 or rsa-2048."`
+	Key      string        `default:"ecdsa-p256" help:"Type of the keys of the bus, the senders and the provider: ecdsa-p256, rsa-2048, gost-2012-256, ..."`
 	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
@@ -112,11 +114,14 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	if err := f.prepare(ctx, b.dir, address); err != nil {
 		return nil, err
 	}
-	if b.signer, err = senderKey(ctx, b.dir, f.Key); err != nil {
+	busKey, signers, err := f.keys(ctx, b.dir)
+	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(b.dir, "bench.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, demoConfig+"limits:\n  perSecond: 1000000\n  burst: 1000000\n", address), 0o644); err != nil {
+	text := fmt.Sprintf(demoConfig+"limits:\n  perSecond: 1000000\n  burst: 1000000\n", address)
+	text = strings.ReplaceAll(text, "keys/bus/", "keys/"+filepath.Base(busKey)+"/")
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, usage(err)
 	}
 	program := f.Gateway
@@ -170,10 +175,16 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		b.database, _ = strconv.Atoi(lines[0])
 		b.store = fmt.Sprintf("host='%s' port=%s user=postgres dbname=mezhved", lines[4], lines[3])
 	}
-	if b.play, err = newPlay(ctx, io.Discard, b.dir, b.base); err != nil {
+	b.play, err = newPlay(ctx, io.Discard, b.dir, b.base)
+	if err == nil {
+		b.play.bus, err = busVerifier(filepath.Join(busKey, "cert.pem"))
+	}
+	if err != nil {
 		stop()
 		return nil, err
 	}
+	maps.Copy(b.play.signers, signers)
+	b.signer = signers[benchSender]
 	return stop, nil
 }
 
@@ -202,25 +213,46 @@ func (b *bed) sample(name string) ([]byte, error) {
 	return content, nil
 }
 
-// senderKey is the sender's own key, or a fresh one of another type that is
-// registered beside it.
-func senderKey(ctx context.Context, dir, kind string) (signing.Signer, error) {
-	parties := filepath.Join(dir, "parties")
-	folder := filepath.Join(parties, benchSender)
-	if kind != string(signing.KeyECDSA256) {
-		folder += "-" + kind
-		if missing(filepath.Join(folder, "key.pem")) {
-			quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
-			if err := (&keysNewCmd{Name: benchSender, Type: kind, Days: 30, Out: folder}).Run(quiet); err != nil {
-				return nil, err
-			}
-			text := fmt.Sprintf("name: %s\ncertificates: [%s/cert.pem, %s/cert.pem]\n", benchSender, benchSender, filepath.Base(folder))
-			if err := os.WriteFile(filepath.Join(parties, benchSender+".yaml"), []byte(text), 0o644); err != nil {
-				return nil, err
+// keys gives the folder of the bus's key and the keys of the parties that the load is
+// of: the demonstration's own, or others of the type asked for, made and registered
+// beside those.
+func (f *loadFlags) keys(ctx context.Context, dir string) (bus string, signers map[string]signing.Signer, err error) {
+	beside := func(own, name string) (string, error) {
+		if f.Key == string(signing.KeyECDSA256) {
+			return own, nil
+		}
+		folder := own + "-" + f.Key
+		if !missing(filepath.Join(folder, "key.pem")) {
+			return folder, nil
+		}
+		quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+		return folder, (&keysNewCmd{Name: name, Type: f.Key, Days: 30, Out: folder}).Run(quiet)
+	}
+	if bus, err = beside(filepath.Join(dir, "keys", "bus"), "SMEV"); err != nil {
+		return "", nil, err
+	}
+	signers = map[string]signing.Signer{}
+	for _, name := range []string{benchSender, benchProvider} {
+		own := filepath.Join(dir, "parties", name)
+		folder, err := beside(own, name)
+		if err != nil {
+			return "", nil, err
+		}
+		text, err := os.ReadFile(own + ".yaml")
+		if err != nil {
+			return "", nil, usage(err)
+		}
+		if certificate := filepath.Base(folder) + "/cert.pem"; !strings.Contains(string(text), certificate) {
+			text = bytes.Replace(text, []byte("certificates: ["), []byte("certificates: ["+certificate+", "), 1)
+			if err := os.WriteFile(own+".yaml", text, 0o644); err != nil {
+				return "", nil, usage(err)
 			}
 		}
+		if signers[name], err = signing.LoadSigner(ctx, keySource(filepath.Join(folder, "key.pem"), filepath.Join(folder, "cert.pem"), "")); err != nil {
+			return "", nil, err
+		}
 	}
-	return signing.LoadSigner(ctx, keySource(filepath.Join(folder, "key.pem"), filepath.Join(folder, "cert.pem"), ""))
+	return bus, signers, nil
 }
 
 // spent is processor time, user and system, by process. It is not shared with

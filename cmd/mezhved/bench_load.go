@@ -438,6 +438,7 @@ lost or came twice.
 
 Examples:
   mezhved bench exchange
+  mezhved bench exchange --key gost-2012-256
   mezhved bench exchange --duration 30s --json`
 }
 

@@ -3,10 +3,15 @@ package main
 import (
 	"encoding/json"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
+
+	"mezhved/signing"
 )
 
 // The bench drives a gateway of its own, finds what it sent in the queue, and says
@@ -31,6 +36,45 @@ func TestBenchAccept(t *testing.T) {
 	}
 	if r.Storage.Stays <= 0 || r.Storage.WAL <= 0 {
 		t.Errorf("%+v, want bytes of every message", r.Storage)
+	}
+}
+
+// With --key the bus and both parties sign with keys of that type, registered beside
+// those that the folder has, as often as it is used.
+func TestBenchExchangeWithGOST(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // the private PostgreSQL has an account of its own
+		t.Fatal(err)
+	}
+	out, err := exec.Command(program(t, "mezhved"), "bench", "exchange", "--key", "gost-2012-256", "--dir", dir, "--json", "--senders", "4", "--providers", "2", "--warm", "0s", "--duration", "1s").Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var r exchangeResult
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Exchanges == 0 || r.Lost+r.Doubled+r.Failed != 0 {
+		t.Errorf("%d exchanges, %d lost, %d twice, %d failed; want some, and none", r.Exchanges, r.Lost, r.Doubled, r.Failed)
+	}
+	for _, key := range []string{"gost-2012-256", "ecdsa-p256"} {
+		bus, signers, err := (&loadFlags{Key: key}).keys(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := map[string]signing.Algorithm{"gost-2012-256": signing.GOST2012_256, "ecdsa-p256": signing.ECDSASHA256}
+		for _, name := range []string{benchSender, benchProvider} {
+			if got := signers[name].Algorithm(); got != of[key] {
+				t.Errorf("%s: %s signs by %s", key, name, got)
+			}
+			registered, err := os.ReadFile(filepath.Join(dir, "parties", name+".yaml"))
+			if err != nil || strings.Count(string(registered), "/cert.pem") != 2 {
+				t.Errorf("%s is registered as\n%s (%v), want two certificates", name, registered, err)
+			}
+		}
+		if missing(filepath.Join(bus, "cert.pem")) {
+			t.Errorf("%s: no key of the bus in %s", key, bus)
+		}
 	}
 }
 

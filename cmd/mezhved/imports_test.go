@@ -21,18 +21,23 @@ var rooms = map[string][]string{
 	"adapter/journal":   {},
 	// Who writes the log and who doubts it have the log's shapes in common, nothing
 	// else; remote serves what anybody may read and is the auditor's network.
-	"adapter/journal/clerk":  {"adapter/journal"},
-	"adapter/journal/audit":  {"adapter/journal"},
-	"adapter/journal/papers": {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
-	"adapter/journal/remote": {"adapter/journal", "adapter/journal/audit", "signing"},
-	"adapter/vault":          {"adapter/journal"},
-	"adapter/oplog":          {},
-	"adapter/settings":       {},
-	"adapter/terms":          {},
-	"adapter/contentpath":    {"envelopes/xmltape", "xsd"},
-	"adapter/subject":        {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms"},
-	"adapter/files":          {"adapter", "signing/gost", "envelopes/xmltape"},
+	"adapter/journal/clerk":    {"adapter/journal"},
+	"adapter/journal/audit":    {"adapter/journal"},
+	"adapter/journal/papers":   {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
+	"adapter/journal/remote":   {"adapter/journal", "adapter/journal/audit", "signing"},
+	"adapter/vault":            {"adapter/journal"},
+	"adapter/reports":          {"adapter/journal", "adapter/terms"},
+	"adapter/reports/paper":    {"adapter/reports"},
+	"adapter/reports/workbook": {"adapter/reports", "adapter/reports/paper"},
+	"adapter/oplog":            {},
+	"adapter/settings":         {},
+	"adapter/terms":            {},
+	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
+	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
+	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
+	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/terms"},
+	"adapter/alarms/sink":      {},
+	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
 // drivers are the modules that belong to certain rooms. The embedded room
@@ -47,7 +52,9 @@ var drivers = map[string][]string{
 	"github.com/twmb/franz-go":                   {"adapter/embedded", "adapter/kafka"},
 	"github.com/go-chi/chi/v5":                   {"adapter", "adapter/console"},
 	"github.com/fergusstrange/embedded-postgres": {"adapter/embedded"},
+	"github.com/wneessen/go-mail":                {"adapter/alarms"},
 	"github.com/jlaffaye/ftp":                    {"adapter/party", "adapter/adaptertest"},
+	"github.com/xuri/excelize/v2":                {"adapter/reports/workbook"},
 }
 
 // TestImportArrows holds the arrows of the design: technology points inwards,

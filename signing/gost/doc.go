@@ -2,8 +2,10 @@
 // GOST R 34.11-2012 (Streebog, RFC 6986) and GOST R 34.11-94 (RFC 5831), the
 // signature GOST R 34.10-2012 (RFC 7091) with its predecessor of 2001, the
 // parameter sets of RFC 4357 and RFC 7836, and the keys, certificates
-// and revocation lists that carry them (RFC 9215, RFC 4491). It is Go alone: no
-// cgo, no big.Int on any path that verifies or signs.
+// and revocation lists that carry them (RFC 9215, RFC 4491). It is Go: no cgo, no
+// big.Int on any path that verifies or signs. The compression of Streebog alone
+// has a second form in assembly, for processors with AVX-512 VBMI and GFNI; the
+// build tag purego leaves it out.
 //
 // # Not a certified tool
 //

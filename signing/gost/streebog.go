@@ -28,8 +28,9 @@ var streebogTable = func() (t [8][256]uint64) {
 	return t
 }()
 
-// streebog is the running state of one hash. Its table look-ups depend on the
-// data hashed; where that is secret (the nonce of a signature), see nonce.go.
+// streebog is the running state of one hash. On most processors its table
+// look-ups depend on the data hashed; where that is secret (the nonce of a
+// signature), see nonce.go.
 type streebog struct {
 	h, n, sigma [8]uint64
 	buffer      [StreebogBlockSize]byte
@@ -145,10 +146,10 @@ func add512(x, y *[8]uint64) {
 	}
 }
 
-// compress is g_N of RFC 6986, section 8: h becomes
+// compressTables is g_N of RFC 6986, section 8: h becomes
 // E(LPS(h xor n), m) xor h xor m. Adding a round key is folded into the LPS
 // that follows, which saves a pass over the state in each round.
-func compress(h, n, m *[8]uint64) {
+func compressTables(h, n, m *[8]uint64) {
 	var key, state [8]uint64
 	lps(&key, h, n)
 	lps(&state, m, &key)

@@ -1,0 +1,75 @@
+package console
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+)
+
+// What is late is on the page, in the head of every page and in the API, page by page,
+// until it is reached; what ever was late is told by the log.
+func TestWhatIsLateIsSeen(t *testing.T) {
+	d := openDesk(t)
+	name := "services/extract/1.0/service.yaml"
+	service, err := os.ReadFile(filepath.Join(d.Dir, name))
+	d.must(err)
+	d.Write(name, strings.Replace(string(service), "deadline: 5d", "deadline: 24h", 1))
+	d.Reload()
+	id, first := d.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	if ack := d.Party("REGISTRY").Ack(id); ack.Fault != nil {
+		t.Fatal(ack.Fault)
+	}
+	other, _ := d.Exchange("MFC", "REGISTRY", adaptertest.Extract1)
+	open := func() []adapter.OpenTerm {
+		list, err := d.Store.OpenTerms(t.Context(), adapter.TermQuestion{})
+		d.must(err)
+		return list
+	}
+	d.Eventually("both are open", func() bool { return len(open()) == 2 })
+	if page := d.visit("/console/queues", "ru"); strings.Contains(page, `class="count late"`) {
+		t.Error("something is late at once")
+	}
+	d.Clock.Advance(24*time.Hour + time.Minute)
+	d.Eventually("both are told to be late", func() bool {
+		return d.Number("SELECT count(*) FROM journal_entry WHERE kind = 'overdue'") == 2
+	})
+	one := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now&party=REGISTRY&limit=1")
+	if len(one.Terms) != 1 || one.Terms[0].MessageID != id || !one.Terms[0].Late || one.Terms[0].Stage != "answered" || one.Next == "" {
+		t.Fatalf("%+v", one)
+	}
+	two := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now&party=REGISTRY&limit=1&after="+one.Next)
+	if len(two.Terms) != 1 || two.Terms[0].MessageID != other || two.Next != "" {
+		t.Errorf("%+v", two)
+	}
+	if none := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now&sender=MFC&stage=taken"); len(none.Terms) != 0 {
+		t.Errorf("%+v", none)
+	}
+	page := d.visit("/console/late", "ru")
+	if !strings.Contains(page, `<span class="count late" title="просрочено">2</span>`) || strings.Count(page, "просрочено на") != 2 || !strings.Contains(page, `href="/console/late?party=REGISTRY"`) {
+		t.Errorf("the page of what is late: %s", page)
+	}
+	if a := d.Party("REGISTRY").Reply(first.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}); a.Fault != nil {
+		t.Fatal(a.Fault)
+	}
+	d.Eventually("the answered one is not late now", func() bool { return len(open()) == 1 })
+	if now := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now"); len(now.Terms) != 1 || now.Terms[0].MessageID != other {
+		t.Errorf("late now: %+v", now)
+	}
+	ever := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=ever&limit=1")
+	if len(ever.Terms) != 1 || ever.Terms[0].Index == nil || ever.Next == "" {
+		t.Fatalf("ever late: %+v", ever)
+	}
+	rest := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=ever&limit=1&after="+ever.Next)
+	if len(rest.Terms) != 1 || rest.Terms[0].MessageID == ever.Terms[0].MessageID {
+		t.Errorf("ever late, behind: %+v", rest)
+	}
+	trace := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0]
+	if len(trace.Overdue) != 1 || trace.Overdue[0] != "answered" || !trace.Late || trace.Stands != "acknowledged" {
+		t.Errorf("the trace: %+v", trace)
+	}
+}

@@ -1,0 +1,87 @@
+package adapter_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+)
+
+// withTerms gives a service of the world terms in hours.
+func withTerms(t *testing.T, w *adaptertest.World) {
+	t.Helper()
+	name := "services/extract/1.0/service.yaml"
+	service, err := os.ReadFile(filepath.Join(w.Dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(name, strings.Replace(string(service), "deadline: 5d", "deadline: 48h\nterms: {queued: 10m, taken: 4h, status: 24h, soon: 1h, response: {taken: 8h}}", 1))
+	w.Reload()
+}
+
+// told gives "kind stage" of what the log tells of a message's terms, in order.
+func told(w *adaptertest.World, id string) (list []string) {
+	for _, row := range w.Entries() {
+		if l := &row.Leaf; l.MessageID == id && (l.Kind == journal.KindDueSoon || l.Kind == journal.KindOverdue) {
+			list = append(list, string(l.Kind)+" "+l.Stage+" "+l.Outcome)
+		}
+	}
+	return list
+}
+
+// TestWhatIsLateIsToldOnce: each stage is told to come due and to be overdue once,
+// whatever restarts and however many nodes look; what was reached in time is not.
+func TestWhatIsLateIsToldOnce(t *testing.T) {
+	w := adaptertest.Start(t)
+	withTerms(t, w)
+	stop := w.StartSequencer()
+	w.Join("second")
+	silent, first := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1) // taken, and never answered
+	prompt, delivered := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	if a := w.Party("REGISTRY").Reply(delivered.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}); a.Fault != nil {
+		t.Fatal(a.Fault)
+	}
+	open := func() []adapter.OpenTerm {
+		list, err := w.Store.OpenTerms(t.Context(), adapter.TermQuestion{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	w.Eventually("status and answer of one request, and the answer to the other, are open", func() bool { return len(open()) == 3 })
+	await := func(n int) {
+		t.Helper()
+		w.Eventually("it is told", func() bool {
+			return w.Number("SELECT count(*) FROM journal_entry WHERE kind IN ('due-soon', 'overdue')")+w.Number("SELECT count(*) FROM journal_pending WHERE event->>'kind' IN ('due-soon', 'overdue')") >= int64(n)
+		})
+	}
+	w.Clock.Advance(23*time.Hour + 30*time.Minute) // a status is due in half an hour; nobody has fetched the answer for 15 hours
+	await(2)
+	w.Restart()
+	w.Clock.Advance(time.Hour)
+	await(3)
+	w.Clock.Advance(23 * time.Hour)
+	await(4)
+	w.Clock.Advance(2 * time.Hour)
+	await(5)
+	if n := len(open()); n != 3 {
+		t.Errorf("%d terms are open: what was told stays late until it is reached", n)
+	}
+	late := w.Party("REGISTRY").Reply(first.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)})
+	if late.Fault != nil {
+		t.Fatal(late.Fault)
+	}
+	w.Eventually("the late answer closes its request", func() bool { return len(open()) == 2 }) // two answers that nobody fetches
+	stop()
+	if got, want := strings.Join(told(w, silent), ", "), "due-soon status open, overdue status open, due-soon answered open, overdue answered open"; got != want {
+		t.Errorf("told of the silent request: %s, want %s", got, want)
+	}
+	if got := told(w, prompt); len(got) > 0 {
+		t.Errorf("told of the prompt request: %v", got)
+	}
+}
