@@ -224,6 +224,7 @@ type TimesConfig struct {
 	Depths   Period `yaml:"depths"`   // default 5s
 	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
 	Terms    Period `yaml:"terms"`    // how often what comes due and what is late is looked for; default 2s
+	Grace    Period `yaml:"grace"`    // how long after its moment something is told to be late: what was answered before it may be on its way into the log; default 20s
 	Watch    Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
 	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
 	Still    Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
@@ -372,6 +373,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Times.Poll, Period(time.Second))
 	def(&c.Times.Sweep, Period(2*time.Second))
 	def(&c.Times.Terms, Period(2*time.Second))
+	def(&c.Times.Grace, Period(20*time.Second))
 	def(&c.Times.Depths, Period(5*time.Second))
 	def(&c.Times.Streams, Period(5*time.Second))
 	def(&c.Times.Watch, Period(5*time.Second))

@@ -145,7 +145,7 @@ func (m *Mailer) send(ctx context.Context, rules *Rules, desk, delivery string, 
 
 // Send sends one mail of plain text. What bears the same delivery is a copy.
 func (m *Mailer) Send(ctx context.Context, to, subject, body, delivery string, now time.Time) error {
-	msg := mail.NewMsg()
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := msg.From(m.from); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -76,14 +77,14 @@ type stretch struct {
 
 // queue asks for at most max entries from an index on, which is SQL.
 func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
-	args = append(args, max)
-	batch.Queue(fmt.Sprintf("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= %s ORDER BY idx LIMIT $%d", from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+	limit := len(args) + 1
+	batch.Queue(fmt.Sprintf("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= %s ORDER BY idx LIMIT $%d", from, limit), append(slices.Clone(args), max)...).Query(func(rows pgx.Rows) (err error) {
 		s.rows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
 		return err
 	})
-	args[len(args)-1] = max/blockSize + 2
-	batch.Queue(fmt.Sprintf(`SELECT first, entries, leaves FROM journal_block WHERE first > %s - 256
-		UNION ALL SELECT first, entries, leaves FROM journal_piece ORDER BY first LIMIT $%d`, from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+	// Pieces that were read already are many, and must not take the room of those behind.
+	batch.Queue(fmt.Sprintf(`(SELECT first, entries, leaves FROM journal_block WHERE first > %s - 256 ORDER BY first LIMIT $%d)
+		UNION ALL SELECT first, entries, leaves FROM journal_piece WHERE first + entries > %[1]s ORDER BY first`, from, limit), append(slices.Clone(args), max/blockSize+2)...).Query(func(rows pgx.Rows) (err error) {
 		s.blocks, err = pgx.CollectRows(rows, readBlock)
 		return err
 	})
@@ -93,6 +94,9 @@ func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
 func (s *stretch) from(next int64, max int) ([]adapter.LogEntry, error) {
 	out := s.rows
 	for _, b := range s.blocks {
+		if len(out) > 0 && b.first > out[len(out)-1].Index+1 {
+			break // blocks are in between that were not asked for
+		}
 		for i := b.first; i < b.end() && len(out) < max; i++ {
 			if i < next {
 				continue

@@ -31,6 +31,10 @@ type Options struct {
 	// AcceptTimeout bounds how long an accept is tried again after lost
 	// connections, 10 s when zero. A caller's own deadline may be shorter.
 	AcceptTimeout time.Duration
+	// TermGrace is how long after a moment it is told to be past: what was accepted
+	// before it may still be on its way into the log. It should be longer than
+	// AcceptTimeout. Default: 20s.
+	TermGrace time.Duration
 	// StatementTimeout is PostgreSQL's statement_timeout, 15 s when zero.
 	StatementTimeout time.Duration
 	// Term is how long a node leads the journal, the feed or a shard of the outbox
@@ -102,6 +106,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	orDefault(&opts.Writers, 1)
 	orDefault(&opts.Connections, 8*runtime.GOMAXPROCS(0))
 	orDefault(&opts.AcceptTimeout, 10*time.Second)
+	orDefault(&opts.TermGrace, 20*time.Second)
 	orDefault(&opts.StatementTimeout, statementTimeout)
 	orDefault(&opts.DedupLife, 7*24*time.Hour)
 	orDefault(&opts.KeepRefusals, 30*24*time.Hour)

@@ -17,11 +17,6 @@ import (
 
 var termsWork = work{"terms", "true"} // no release of before does it
 
-// termGrace is how long after a moment it is told to be past: what was accepted
-// before it may still be on its way into the log. It is longer than an accept may
-// take.
-const termGrace = 20 * time.Second
-
 // FollowTerms is adapter.Store.FollowTerms. A round is one transaction: what the log
 // says, what has to be told, the events, and how far the log was read. Whoever was
 // deposed commits nothing of it, and the next leader does the same round again.
@@ -37,7 +32,7 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 		return done, err
 	}
 	err = s.ended(ctx, termsWork, epoch, func(tx pgx.Tx) error {
-		r := termRound{tx: tx, rules: rules, now: now}
+		r := termRound{tx: tx, rules: rules, now: now, grace: s.opts.TermGrace}
 		if err := r.read(ctx, max); err != nil {
 			return err
 		}
@@ -58,6 +53,7 @@ type termRound struct {
 	tx     pgx.Tx
 	rules  adapter.TermRules
 	now    time.Time
+	grace  time.Duration
 	upTo   time.Time // what happened until then has been read
 	events []journal.Event
 	done   adapter.TermsDone
@@ -330,7 +326,7 @@ func stages(keys []termKey) []int16 {
 // tell takes the terms of which it is time to tell, by the index alone, and marks
 // them with what it tells.
 func (r *termRound) tell(ctx context.Context, max int) error {
-	rows, _ := r.tx.Query(ctx, "SELECT "+termColumns+" FROM open_term WHERE next <= $1 ORDER BY next LIMIT $2 FOR UPDATE", r.upTo.Add(-termGrace), max)
+	rows, _ := r.tx.Query(ctx, "SELECT "+termColumns+" FROM open_term WHERE next <= $1 ORDER BY next LIMIT $2 FOR UPDATE", r.upTo.Add(-r.grace), max)
 	list, err := pgx.CollectRows(rows, scanTerm)
 	if err != nil || len(list) == 0 {
 		return err
@@ -341,7 +337,7 @@ func (r *termRound) tell(ctx context.Context, max int) error {
 	for i := range list {
 		t := &list[i]
 		keys[i], told[i] = termKey{t.Message, t.Stage}, int16(adapter.ToldOverdue)
-		if past := !t.Due.After(r.upTo.Add(-termGrace)); past {
+		if past := !t.Due.After(r.upTo.Add(-r.grace)); past {
 			r.add(t, journal.KindOverdue, false)
 			continue
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/mail"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -36,10 +35,7 @@ func TestAlarmsAreToldWhateverIsKilled(t *testing.T) {
 	w.must(mailbox.Listen("127.0.0.1:0"))
 	defer mailbox.Close()
 	config := filepath.Join(w.dir, "mezhved.yaml")
-	text, err := os.ReadFile(config)
-	w.must(err)
-	w.must(os.WriteFile(config, append(text, "alarms:\n  rules: alarms.yaml\n  mail: {server: '"+mailbox.Addr()+"', tls: none, from: mezhved@demo.example}\n"...), 0o644))
-	w.must(os.WriteFile(filepath.Join(w.dir, "alarms.yaml"), []byte("rules:\n  - {name: late, when: now, mail: duty@demo.example}\n"), 0o644))
+	replaceIn(t, config, "server: 127.0.0.1:2525", "server: "+mailbox.Addr())
 
 	w.startGateway()
 	db, err := pgx.Connect(t.Context(), w.database.URL("mezhved"))

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/oplog"
 	"mezhved/signing"
@@ -72,6 +73,15 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.FTP.Listen, err = freePort(c.FTP); err != nil {
 		return usage(fmt.Errorf("--ftp %s: %w", c.FTP, err))
 	}
+	var mailbox *sink.Sink
+	if config.Alarms.Rules != "" { // a folder of an earlier version has none
+		mailbox = &sink.Sink{Dir: filepath.Join(dir, "mailbox")}
+		if err := mailbox.Listen("127.0.0.1:0"); err != nil {
+			return unavailable(err)
+		}
+		defer mailbox.Close()
+		config.Alarms.Mail.Server = mailbox.Addr()
+	}
 	logFile, err := os.OpenFile(filepath.Join(dir, "gateway.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return usage(err)
@@ -102,14 +112,14 @@ func (c *demoCmd) Run(ctx context.Context, out *stdio) (err error) {
 	base := "http://" + l.Addr().String()
 	err = awaitReady(ctx, base, 30*time.Second)
 	if err == nil {
-		err = c.show(ctx, out.out, dir, base, n)
+		err = c.show(ctx, out.out, dir, base, n, mailbox)
 	}
 	stop()
 	return errors.Join(err, <-served)
 }
 
 // show plays and, unless once was asked for, waits for the interrupt.
-func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *node) error {
+func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *node, mailbox *sink.Sink) error {
 	p, err := newPlay(ctx, out, dir, base)
 	if err != nil {
 		return err
@@ -117,6 +127,7 @@ func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *
 	if n.files != nil {
 		p.store = "ftp://" + n.files.Addr().String()
 	}
+	p.mailbox = mailbox
 	p.run(ctx)
 	p.whereToLook(dir, base)
 	if p.failures > 0 {
@@ -197,10 +208,27 @@ files:
   s3: true
 ftp:
   listen: 127.0.0.1:0   # any free port, the log says which
+times:
+  terms: 500ms
+  grace: 1s             # so that one need not wait for what is late
+alarms:
+  rules: alarms.yaml
+  mail:                 # the demonstration's own mailbox, which a demonstration alone opens
+    server: 127.0.0.1:2525
+    tls: none
+    from: mezhved@demo.example
 console:
   tokens:
     - {name: demo-operator, role: operator, file: keys/operator.token}
     - {name: demo-auditor, role: auditor, file: keys/auditor.token}
+`
+
+const demoAlarms = `# Who is told of what is late: mezhved alarms lint --config mezhved.yaml
+rules:
+  - name: late-answers
+    stages: [answered]
+    when: now
+    mail: [duty@demo.example]
 `
 
 var listenLine = regexp.MustCompile(`(?m)^listen:.*$`)
@@ -222,6 +250,11 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 	file := filepath.Join(dir, "mezhved.yaml")
 	if missing(file) {
 		if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, listen), 0o644); err != nil {
+			return adapter.Config{}, usage(err)
+		}
+	}
+	if rules := filepath.Join(dir, "alarms.yaml"); missing(rules) {
+		if err := os.WriteFile(rules, []byte(demoAlarms), 0o644); err != nil {
 			return adapter.Config{}, usage(err)
 		}
 	}

@@ -89,7 +89,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 			return n, usage(err)
 		}
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(c, registry.Catalog()), Vault: n.vault, Log: log})
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(c, registry.Catalog()), Vault: n.vault, TermGrace: c.Times.Grace.D(), Log: log})
 	if errors.Is(err, postgres.ErrVault) {
 		return n, usage(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/party"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -25,7 +26,8 @@ import (
 type play struct {
 	out      io.Writer
 	base     string
-	store    string // address of the file store; empty: a folder of an earlier version has none
+	store    string     // address of the file store; empty: a folder of an earlier version has none
+	mailbox  *sink.Sink // where alarms arrive; nil: a folder of an earlier version has none
 	dir      string
 	bus      *signing.Verifier
 	signers  map[string]signing.Signer
@@ -78,6 +80,9 @@ func (p *play) run(ctx context.Context) {
 	}
 	if p.store != "" {
 		scenes = append(scenes, scene{"A file too large for a message: Primersk brings a plan of 12 MB to the file store, Rosreestr fetches it", p.stored})
+	}
+	if p.mailbox != nil {
+		scenes = append(scenes, scene{"Legal time: one request answered in time, one due today, one late, of which somebody is told by mail", p.terms})
 	}
 	for _, s := range scenes {
 		p.scenes++
@@ -427,6 +432,43 @@ func expect[T comparable](what string, got, want T) error {
 	return nil
 }
 
+// terms shows requests whose terms are kept, run, and are missed.
+func (p *play) terms(ctx context.Context) error {
+	if _, _, err := p.exchange(ctx, "PRIMERSK", "FNS01", envelopes.V12, "urgent-check", "1.0.0"); err != nil {
+		return err
+	}
+	p.say("FNS01 answered in time")
+	consumer := p.client("PRIMERSK", envelopes.V12)
+	ask := func(provider, register string) (string, error) {
+		content := bytes.Replace(sample("urgent-check", "1.0.0", "request"), []byte(">tax<"), []byte(">"+register+"<"), 1)
+		r, err := consumer.SendRequest(ctx, party.Request{Content: content})
+		if err != nil {
+			return "", fmt.Errorf("sending: %w", err)
+		}
+		p.say("PRIMERSK sent %s: %s", r.MessageID, r.Status)
+		_, err = p.receive(ctx, p.client(provider, envelopes.V12), provider, r.MessageID)
+		return r.MessageID, err
+	}
+	if _, err := ask("FNS01", "tax"); err != nil {
+		return err
+	}
+	p.say("it is due in a quarter of an hour: /console/late")
+	late, err := ask("SFR01", "pension")
+	if err != nil {
+		return err
+	}
+	p.say("SFR01 has two seconds, and says nothing")
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for _, m := range p.mailbox.Mails() {
+			if bytes.Contains(m, []byte(late)) {
+				p.say("it is late, the journal says so, and duty@demo.example was told by mail: %s", p.mailbox.Dir)
+				return nil
+			}
+		}
+	}
+	return errors.New("nobody was told that it is late")
+}
+
 // whereToLook says what can be done with the demo now.
 func (p *play) whereToLook(dir, base string) {
 	config := filepath.Join(dir, "mezhved.yaml")
@@ -438,11 +480,12 @@ Where to look next
    the evidence     mezhved journal bundle --config %s %s -o evidence.zip; mezhved-audit verify evidence.zip
                     (its keys: keys/journal.policy for --policy, keys/ca/cert.pem for --anchors, keys/bus/cert.pem for --bus)
    as a party       mezhved poll requests --url %s/smev/v1.2/ws --key %s --cert %s
+   what is late     %s/console/late   (mails to those who are told: %s)
    the WSDL         %s/smev/v1.2/ws?wsdl
    the file store   %s   (mezhved send --file-store …, or any FTP client as anonymous)
    the log          %s
 `,
 		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident, config, p.traced,
 		base, filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
-		base, cmp.Or(p.store, "none: this folder is of an earlier version"), filepath.Join(dir, "gateway.log"))
+		base, filepath.Join(dir, "mailbox"), base, cmp.Or(p.store, "none: this folder is of an earlier version"), filepath.Join(dir, "gateway.log"))
 }
