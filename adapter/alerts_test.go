@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -16,9 +17,13 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/alarms"
+	"mezhved/adapter/postgres"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 )
 
@@ -26,6 +31,7 @@ import (
 type timeline struct {
 	step    time.Duration
 	scrapes []map[string]float64
+	begins  float64 // Unix time of the first; 0: now. To promtool it is 1970, so moments are moved
 }
 
 // scrape reads /metrics as Prometheus does; of a gateway that does not answer it
@@ -57,14 +63,55 @@ func (l *timeline) scrape(w *adaptertest.World) {
 	}
 }
 
+// until begins the timeline so long before the moment that a metric tells.
+func (l *timeline) until(t *testing.T, metric string, left time.Duration) {
+	t.Helper()
+	for name, v := range l.scrapes[0] {
+		if strings.HasPrefix(name, metric) && v > 0 {
+			l.begins = v - left.Seconds()
+			return
+		}
+	}
+	t.Fatalf("there is no %s", metric)
+}
+
+// await scrapes until a metric is above 0, and keeps that alone.
+func (l *timeline) await(w *adaptertest.World, metric string) {
+	w.T.Helper()
+	w.Eventually(metric+" is told", func() bool {
+		probe := &timeline{}
+		probe.scrape(w)
+		for name, v := range probe.scrapes[0] {
+			if strings.HasPrefix(name, metric) && v > 0 {
+				l.scrapes = append(l.scrapes, probe.scrapes[0])
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// lasts repeats what was read last.
+func (l *timeline) lasts(times int) {
+	for range times {
+		l.scrapes = append(l.scrapes, l.scrapes[len(l.scrapes)-1])
+	}
+}
+
 // fires asks promtool whether the alert fires when what was read last goes on
 // for a quarter of an hour.
 func (l *timeline) fires(t *testing.T, alert string) bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, at := range l.scrapes {
-		for series := range at {
+	begins := cmp.Or(l.begins, float64(time.Now().Unix()))
+	moved := make([]map[string]float64, len(l.scrapes))
+	for i, at := range l.scrapes {
+		moved[i] = maps.Clone(at)
+		for series, v := range at {
 			names[series] = true
+			if strings.Contains(series, "_expires_seconds") && v > 0 {
+				moved[i][series] = v - begins
+			}
 		}
 	}
 	type series struct {
@@ -74,14 +121,14 @@ func (l *timeline) fires(t *testing.T, alert string) bool {
 	var input []series
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		var values []string
-		for _, at := range l.scrapes {
+		for _, at := range moved {
 			if v, ok := at[name]; ok {
 				values = append(values, strconv.FormatFloat(v, 'g', -1, 64))
 			} else {
 				values = append(values, "_")
 			}
 		}
-		if last, ok := l.scrapes[len(l.scrapes)-1][name]; ok {
+		if last, ok := moved[len(moved)-1][name]; ok {
 			values = append(values, fmt.Sprintf("%s+0x%d", strconv.FormatFloat(last, 'g', -1, 64), int(2*time.Minute/l.step)+1))
 		}
 		input = append(input, series{name, strings.Join(values, " ")})
@@ -167,6 +214,35 @@ func TestEveryAlertFires(t *testing.T) {
 		// What happens between two scrapes, or, with scrapes of its own, over many.
 		happens func(t *testing.T, w *adaptertest.World)
 		goes    func(t *testing.T, w *adaptertest.World, l *timeline)
+	}
+	openTerm := func(stage int) func(*testing.T, *adaptertest.World, *timeline) {
+		return func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			w.SQL(`INSERT INTO open_term (message, stage, due, next, told, later, message_id, direction, sender, recipient, service, version, accepted)
+				VALUES (gen_random_uuid(), $1, now() - interval '5 minutes', now() - interval '5 minutes', 0, '', 'm', 'request', 'MUNI', 'REGISTRY', 'extract', '1.0', now() - interval '1 day')`, stage)
+			l.await(w, "mezhved_late{")
+		}
+	}
+	certificate := func(metric string, left time.Duration) func(*testing.T, *adaptertest.World, *timeline) {
+		return func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			l.until(t, metric, left)
+		}
+	}
+	// tellers have a teller of alarms, and a program that takes none.
+	tellers := []adaptertest.Option{adaptertest.WithRooms(func(r *adapter.Rooms) {
+		r.Metrics = prometheus.NewRegistry()
+		teller := alarms.New(alarms.Options{Store: r.Store.(*adaptertest.Breakable).Store.(*postgres.Store), Rules: &alarms.Rules{Language: "en", Zone: adapter.Moscow}, Calendar: terms.Shipped,
+			Now: r.Now, Log: slog.New(slog.DiscardHandler), Metrics: r.Metrics})
+		r.Loops = append(r.Loops, adapter.Loop{Name: "alarms", Run: teller.Run})
+	})}
+	alarm := func(dead bool, metric string) func(*testing.T, *adaptertest.World, *timeline) {
+		return func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			w.SQL(`INSERT INTO alarm (rule, way, target, event, message, stage, escalated, since, at, dead)
+				VALUES ('late', 'webhook', 'http://127.0.0.1:1/', '{"kind":"overdue","time":"2026-01-01T00:00:00Z"}', gen_random_uuid(), 3, false, now() - interval '1 hour', now() - interval '1 hour', $1)`, dead)
+			l.await(w, metric)
+		}
 	}
 	blind, ahead := &adaptertest.Clock{}, &adaptertest.Clock{}
 	ahead.Advance(3 * time.Second)
@@ -290,6 +366,43 @@ func TestEveryAlertFires(t *testing.T) {
 				w.Eventually("the loop has failed again", func() bool { return w.Store.Calls("Sweep") >= sweeps })
 			}
 			l.scrape(w)
+		}},
+		"MezhvedOverdue":          {goes: openTerm(3)},
+		"MezhvedOverdueOnOurSide": {goes: openTerm(0)},
+		"MezhvedCalendarMissing": {goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			w.Clock.Advance(4 * 365 * 24 * time.Hour)
+			l.await(w, "mezhved_calendar_missing_year")
+		}},
+		"MezhvedAlarmsDead":            {options: tellers, goes: alarm(true, "mezhved_alarms_dead")},
+		"MezhvedAlarmsWait":            {options: tellers, goes: alarm(false, "mezhved_alarms_waiting_seconds")},
+		"MezhvedPartyCertificateMonth": {goes: certificate("mezhved_certificate_expires_seconds", 29*24*time.Hour)},
+		"MezhvedPartyCertificateWeek":  {goes: certificate("mezhved_certificate_expires_seconds", 6*24*time.Hour)},
+		"MezhvedPartyCertificateDay":   {goes: certificate("mezhved_certificate_expires_seconds", 23*time.Hour)},
+		"MezhvedOwnCertificateMonth":   {goes: certificate("mezhved_signature_certificate_expires_seconds", 29*24*time.Hour)},
+		"MezhvedOwnCertificateWeek":    {goes: certificate("mezhved_signature_certificate_expires_seconds", 6*24*time.Hour)},
+		"MezhvedOwnCertificateDay":     {goes: certificate("mezhved_signature_certificate_expires_seconds", 23*time.Hour)},
+		"MezhvedPartyDoesNotPoll": {step: 4 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			accepted(t, send(w))
+			l.await(w, `mezhved_queue_waiting{kind="request",system="REGISTRY"}`)
+			l.lasts(18)
+		}},
+		"MezhvedPartyDoesNotAcknowledge": {step: 4 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+			l.await(w, `mezhved_queue_leased{kind="request",system="REGISTRY"}`)
+			l.lasts(18)
+		}},
+		"MezhvedPartyErrors": {step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			for range 30 {
+				if a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Draft)}); a.Fault == nil {
+					t.Fatal("a draft was taken")
+				}
+			}
+			l.scrape(w)
+			l.lasts(10)
 		}},
 		"MezhvedFileStoreFull": {
 			options: []adaptertest.Option{adaptertest.WithFiles(func(c *adapter.Config) { c.Files.Total, c.Files.File, c.Files.Waiting = 1000, 1000, 100_000 })},

@@ -222,6 +222,9 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g.strangers = newStrangers(c.Limits, g.now)
 	g.rates.config = c.Limits
 	g.metrics.certificates(p.Registry.Catalog())
+	if g.signer != nil {
+		g.metrics.ownCertificate(g.signer)
+	}
 	g.metrics.promises(p.Registry.Catalog(), g.config.Quality.Target())
 	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil

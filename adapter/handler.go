@@ -251,6 +251,9 @@ func (g *Gateway) end(c *call) {
 		op, v = c.operation().String(), c.version().String()
 	}
 	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	if c.party != nil {
+		g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
+	}
 	g.countQuality(c)
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter/terms"
+	"mezhved/signing"
 )
 
 // metrics is what the gateway counts. Labels come from closed sets: operations,
@@ -41,6 +42,7 @@ type metrics struct {
 	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
 
+	parties *prometheus.CounterVec
 	soon    *prometheus.CounterVec
 	overdue *prometheus.CounterVec
 
@@ -103,6 +105,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.parties = counters("party_calls_total", "Calls of each party: what for (send, poll, ack, other), and whether they were refused.", "system", "what", "outcome")
 	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
 	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
 	m.overdueOf = counters("service_overdue_total", "Requests of a service whose answer was told to be overdue.", "service")
@@ -121,7 +124,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
 		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
-		m.unchecked, m.transport, m.doorExp, m.soon, m.overdue, m.lateNow, m.calendar,
+		m.unchecked, m.transport, m.doorExp, m.parties, m.soon, m.overdue, m.lateNow, m.calendar,
 		m.served, m.replied, m.overdueOf, m.target)
 	return m
 }
@@ -184,6 +187,31 @@ func (m *metrics) standing(s Standing) {
 	}
 }
 
+// partyCalls says what an operation is for.
+var partyCalls = map[string]string{
+	"SendRequest": "send", "SendResponse": "send", "GetRequest": "poll", "GetResponse": "poll", "GetStatus": "poll", "Ack": "ack",
+}
+
+func (m *metrics) byParty(p Mnemonic, operation, outcome string) {
+	what, ok := partyCalls[operation]
+	if !ok {
+		what = "other"
+	}
+	switch outcome {
+	case "ok", "empty", "repeated":
+		outcome = "ok"
+	default:
+		outcome = "refused"
+	}
+	m.parties.WithLabelValues(string(p), what, outcome).Inc()
+}
+
+// ownCertificate publishes when the certificate of the gateway's signature ends.
+func (m *metrics) ownCertificate(s signing.Signer) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "signature_certificate_expires_seconds", Help: "Unix time at which the certificate of the gateway's signature expires."},
+		func() float64 { return float64(s.Certificate().NotAfter().Unix()) }))
+}
+
 // late publishes what is late now.
 func (m *metrics) late(counts []TermCount) {
 	m.lateNow.Reset()
@@ -204,5 +232,9 @@ func (m *metrics) certificates(c *Catalog) {
 			}
 		}
 		m.certExp.WithLabelValues(string(p.Mnemonic)).Set(float64(last.Unix()))
+		for _, what := range []string{"send", "poll", "ack"} { // at 0: an alert cannot be raised by what is not there
+			m.parties.WithLabelValues(string(p.Mnemonic), what, "ok")
+			m.parties.WithLabelValues(string(p.Mnemonic), what, "refused")
+		}
 	}
 }

@@ -105,7 +105,7 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 	missing := 0
 	for {
 		missing = g.tellCalendar(missing)
-		more, err := g.openTermsOnce(ctx)
+		more, told, err := g.openTermsOnce(ctx)
 		switch {
 		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil && ctx.Err() != nil:
@@ -116,7 +116,7 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 		if more && ctx.Err() == nil {
 			continue
 		}
-		if g.ticks()-counted > termsCounted || counted == 0 {
+		if told || g.ticks()-counted > termsCounted || counted == 0 {
 			counts, err := g.store.TermCounts(ctx, g.now().UTC(), g.now().UTC())
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("counting what is late: %w", err)
@@ -136,10 +136,10 @@ const termsCounted = 30 * time.Second
 // termRows is how many entries are read, and how many terms are told, in one go.
 const termRows = 1000
 
-func (g *Gateway) openTermsOnce(ctx context.Context) (more bool, err error) {
+func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error) {
 	defer g.metrics.stage("terms")()
 	if g.rooms.Clock.Trusted() != nil {
-		return false, nil // nobody is late by a wrong clock
+		return false, false, nil // nobody is late by a wrong clock
 	}
 	c, now := g.Catalog(), g.now().UTC()
 	late := map[string]int{} // answers, by service
@@ -168,7 +168,7 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more bool, err error) {
 			g.metrics.overdueOf.WithLabelValues(service).Add(float64(n))
 		}
 	}
-	return done.More, err
+	return done.More, len(done.Soon)+len(done.Overdue) > 0, err
 }
 
 // termStep reads what an entry opens and reaches. Test messages have terms, and

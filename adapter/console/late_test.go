@@ -36,7 +36,7 @@ func TestWhatIsLateIsSeen(t *testing.T) {
 	}
 	d.Clock.Advance(24*time.Hour + time.Minute)
 	d.Eventually("both are told to be late", func() bool {
-		return d.Number("SELECT count(*) FROM journal_entry WHERE kind = 'overdue'") == 2
+		return len(ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=overdue").Entries) == 2
 	})
 	one := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now&party=REGISTRY&limit=1")
 	if len(one.Terms) != 1 || one.Terms[0].MessageID != id || !one.Terms[0].Late || one.Terms[0].Stage != "answered" || one.Next == "" {

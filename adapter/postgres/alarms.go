@@ -43,7 +43,7 @@ func (s *Store) ExpandAlarms(ctx context.Context, max int, expand func([]journal
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO alarm (rule, way, target, event, message, stage, escalated, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			if _, err := tx.Exec(ctx, `INSERT INTO alarm (rule, way, target, event, message, stage, escalated, since, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
 				a.Rule, a.Way, a.Target, string(row), [16]byte(a.Message), stageNumber(a.Stage), a.Escalated, a.At); err != nil {
 				return err
 			}
@@ -150,11 +150,7 @@ func (s *Store) SendAlarms(ctx context.Context, now time.Time, max int, send fun
 		s.leads.release(alarmsWork, epoch)
 		return 0, cmp.Or(deposed(kept), err)
 	}
-	events, err := s.sealValues(sent.Events)
-	if err != nil {
-		return 0, err
-	}
-	encoded, err := encodeEvents(events)
+	encoded, err := encodeEvents(sent.Events)
 	if err != nil {
 		return 0, err
 	}
@@ -182,7 +178,7 @@ func (s *Store) SendAlarms(ctx context.Context, now time.Time, max int, send fun
 // AlarmsStanding is alarms.Store.AlarmsStanding.
 func (s *Store) AlarmsStanding(ctx context.Context, now time.Time) (dead int, oldest time.Time, err error) {
 	var at *time.Time
-	err = s.polls.QueryRow(ctx, "SELECT (SELECT count(*) FROM alarm WHERE dead), (SELECT at FROM alarm WHERE NOT dead AND at <= $1 ORDER BY at LIMIT 1)", now).Scan(&dead, &at)
+	err = s.polls.QueryRow(ctx, "SELECT (SELECT count(*) FROM alarm WHERE dead), (SELECT since FROM alarm WHERE NOT dead AND since <= $1 ORDER BY since LIMIT 1)", now).Scan(&dead, &at)
 	if err != nil {
 		return 0, oldest, fmt.Errorf("looking at alarms: %w", err)
 	}
@@ -204,12 +200,12 @@ func (s *Store) DeadAlarms(ctx context.Context, limit int) ([]alarms.Alarm, erro
 
 // RetryAlarms has dead alarms tried again, and commits the event that says who wants it.
 func (s *Store) RetryAlarms(ctx context.Context, now time.Time, ev journal.Event) (n int, err error) {
-	encoded, err := s.sealedEvents(ev)
+	encoded, err := encodeEvents([]journal.Event{ev})
 	if err != nil {
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, "UPDATE alarm SET dead = false, attempts = 0, at = $1 WHERE dead", now)
+		tag, err := tx.Exec(ctx, "UPDATE alarm SET dead = false, attempts = 0, at = $1, since = $1 WHERE dead", now)
 		if n = int(tag.RowsAffected()); err != nil || n == 0 {
 			return err
 		}
@@ -232,7 +228,7 @@ type Mute struct {
 // MuteAlarms has a rule tell nobody until a time, and commits the event that says so; a
 // time that has passed ends an earlier order.
 func (s *Store) MuteAlarms(ctx context.Context, m Mute, ev journal.Event) error {
-	encoded, err := s.sealedEvents(ev)
+	encoded, err := encodeEvents([]journal.Event{ev})
 	if err != nil {
 		return err
 	}
@@ -253,14 +249,6 @@ func (s *Store) Mutes(ctx context.Context, now time.Time) ([]Mute, error) {
 		return nil, fmt.Errorf("looking for muted alarms: %w", err)
 	}
 	return list, nil
-}
-
-func (s *Store) sealedEvents(events ...journal.Event) ([]string, error) {
-	sealed, err := s.sealValues(events)
-	if err != nil {
-		return nil, err
-	}
-	return encodeEvents(sealed)
 }
 
 // sweepAlarms forgets dead alarms, and events that no node has made alarms of, because

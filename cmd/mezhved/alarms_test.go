@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/alarms/sink"
+	"mezhved/adapter/console"
 )
 
 // Between the event that something is late and the mail that tells of it the gateway is
@@ -63,16 +64,26 @@ func TestAlarmsAreToldWhateverIsKilled(t *testing.T) {
 		w.must(db.QueryRow(t.Context(), sql).Scan(&n))
 		return n
 	}
-	w.await("the journal says that it was told", func() bool {
-		return count("SELECT count(*) FROM journal_entry WHERE kind = 'alarm' AND outcome = 'told'") > 0
-	})
+	entries := func(kind string) (n int) {
+		desk, err := (&deskFlags{Config: config}).client(console.Operator)
+		w.must(err)
+		var found console.Found
+		w.must(desk.get(t.Context(), "/api/v1/journal/entries?kind="+kind, nil, &found))
+		for _, e := range found.Entries {
+			if kind != "overdue" || e.Message == message {
+				n++
+			}
+		}
+		return n
+	}
+	w.await("the journal says that it was told", func() bool { return entries("alarm") > 0 })
 	w.await("nothing waits", func() bool {
 		return count("SELECT (SELECT count(*) FROM alarm) + (SELECT count(*) FROM alarm_event) + (SELECT count(*) FROM journal_pending)") == 0
 	})
-	if n := count("SELECT count(*) FROM journal_entry WHERE kind = 'overdue' AND message = '" + message + "'"); n != 1 {
+	if n := entries("overdue"); n != 1 {
 		t.Errorf("the journal has %d times that it is late", n)
 	}
-	if n := count("SELECT count(*) FROM journal_entry WHERE kind = 'alarm'"); n != 1 {
+	if n := entries("alarm"); n != 1 {
 		t.Errorf("the journal has %d times that it was told", n)
 	}
 	ids := map[string]bool{}
