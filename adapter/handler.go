@@ -144,6 +144,7 @@ type call struct {
 	judged   []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
 	named    int                         // how many of these the event names
 	event    journal.Event               // what is known of the call so far
+	about    []journal.PersonalField     // whom its content is about, once that was proved to hold against its schema
 
 	answer       envelopes.Draft
 	signedAnswer []byte // of a poll that a message answers; nil: answer is to be signed yet

@@ -103,6 +103,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		g.log.Warn("what a refused call's certificates were judged by was not kept, and its entry does not name it", "incident", r.incident, "error", loggable(err))
 	}
 	ev := r.event(c.event)
+	ev.Personal = c.about
 	if c.party == nil && c.claimed != [32]byte{} {
 		ev.Certificate = hexDigest(c.claimed)
 	}

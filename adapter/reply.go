@@ -52,7 +52,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		if err := g.responseContent(c, s, m.Root); err != nil {
 			return admitted{}, err
 		}
-		if err := g.checkContent(c, s, resp.Data, resp.Content, resp.PersonalSignature, resp.MessageID); err != nil {
+		if err := g.checkContent(c, s, s.AboutResponse, resp.Data, resp.Content, resp.PersonalSignature, resp.MessageID); err != nil {
 			return admitted{}, err
 		}
 		if m.Attachments, err = g.checkAttachments(c, s, resp.Headers, resp.Attachments); err != nil {
@@ -78,7 +78,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 	c.catalog.setDue(m, s)
 	a := admitted{message: m, service: s}
 	if m.Direction == DirResponse {
-		a.about = c.about(s.AboutResponse, resp.Content)
+		a.about = c.about
 	}
 	return a, nil
 }

@@ -61,7 +61,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{}, err
 	}
 	c.event.Service, c.event.Version, c.event.Schema = s.Name, s.Version, s.SchemaDigest
-	if err := g.checkContent(c, s, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
+	if err := g.checkContent(c, s, s.AboutRequest, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
 		return admitted{}, err
 	}
 	attached, err := g.checkAttachments(c, s, req.Headers, req.Attachments)
@@ -102,7 +102,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	m.Files, m.Parts.Files = files, len(files)
 	if s.Broadcast {
 		m.Direction = DirBroadcast
-		return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
+		return admitted{m, s, c.about}, nil
 	}
 	c.catalog.setDue(m, s)
 	m.VIP = c.party.VIP
@@ -114,7 +114,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		address.EOL = eol.UnixMilli()
 	}
 	m.ReplyTo = g.replies.seal(address)
-	return admitted{m, s, c.about(s.AboutRequest, req.Content)}, nil
+	return admitted{m, s, c.about}, nil
 }
 
 // requestService finds the service version that the content's root names, and
@@ -145,8 +145,9 @@ var stageText = map[Stage]string{
 const ruleUnsignedPrefix = "unsigned-prefix"
 
 // checkContent validates the content where it stands and checks the official's
-// signature over it.
-func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmltape.Node, id string) error {
+// signature over it. Whom it is about is read as soon as it holds: a call that is
+// refused for something else afterwards was about somebody, too.
+func (g *Gateway) checkContent(c *call, s *Service, plan *subject.Plan, data, content, personal xmltape.Node, id string) error {
 	limit := s.Content
 	def(&limit, int64(g.config.Limits.Content))
 	if off, end := data.Range(); int64(end-off) > limit {
@@ -163,6 +164,7 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 	if settled > 0 {
 		c.letPass(ruleUnsignedPrefix)
 	}
+	c.readSubject(plan, content)
 	return g.verifyPersonal(c, s, personal, content, id)
 }
 
@@ -170,13 +172,12 @@ func (g *Gateway) checkContent(c *call, s *Service, data, content, personal xmlt
 // could be committed to.
 const ruleMoreValues = "more-values"
 
-// about reads whom the proved content is about, and on what ground it asks.
-func (c *call) about(plan *subject.Plan, content xmltape.Node) []journal.PersonalField {
-	values, left := plan.Read(content)
-	if left > 0 {
+// readSubject reads whom the proved content is about, and on what ground it asks.
+func (c *call) readSubject(plan *subject.Plan, content xmltape.Node) {
+	var left int
+	if c.about, left = plan.Read(content); left > 0 {
 		c.letPass(ruleMoreValues)
 	}
-	return values
 }
 
 // checkAttachments holds contents against the signed headers: each has its

@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"mezhved/adapter/journal"
@@ -65,10 +67,30 @@ func (c *Console) changed(ctx context.Context, e *Entry) (Changed, error) {
 	for _, o := range open {
 		switch o.Field {
 		case "change":
-			out.Lines = strings.Split(o.Value, "\n")
+			for line := range strings.SplitSeq(o.Value, "\n") {
+				out.Lines = append(out.Lines, inDays(line))
+			}
 		case "actor":
 			out.Actor = o.Value
 		}
 	}
 	return out, nil
+}
+
+// wholeHours is a time of hours, as entries have it.
+var wholeHours = regexp.MustCompile(`(: |-> )([0-9]+)h0m0s( ->|$)`)
+
+// inDays writes times of whole days as the configuration does: 1095d, not 26280h0m0s.
+func inDays(line string) string {
+	for range 2 { // before and after have the arrow in common
+		line = wholeHours.ReplaceAllStringFunc(line, func(found string) string {
+			part := wholeHours.FindStringSubmatch(found)
+			hours, err := strconv.Atoi(part[2])
+			if err != nil || hours == 0 || hours%24 > 0 {
+				return found
+			}
+			return part[1] + strconv.Itoa(hours/24) + "d" + part[3]
+		})
+	}
+	return line
 }

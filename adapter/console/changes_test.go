@@ -69,7 +69,7 @@ func TestWhatAnOperatorChangedIsTold(t *testing.T) {
 	if c := find("party MUNI"); c.Outcome != "changed" || c.Operation != "reload" || !slices.Contains(c.Lines, "limits.perSecond: (not set) -> 7") || !slices.Contains(c.Fields, "limits") || !strings.Contains(c.Actor, "uid ") {
 		t.Errorf("a limit: %+v", c)
 	}
-	if c := find("service extract 1.0"); c.Outcome != "changed" || !slices.Contains(c.Lines, "deadline: 120h0m0s -> 48h0m0s") || !slices.Contains(c.Fields, "callers") {
+	if c := find("service extract 1.0"); c.Outcome != "changed" || !slices.Contains(c.Lines, "deadline: 5d -> 2d") || !slices.Contains(c.Fields, "callers") {
 		t.Errorf("a service: %+v", c)
 	}
 	if c := find("party LATER"); c.Outcome != "added" || !strings.Contains(strings.Join(c.Lines, "\n"), "certificate LATER.pem: (not set) -> sha256:") {
@@ -129,5 +129,20 @@ func TestWhatAnOperatorChangedIsTold(t *testing.T) {
 	}
 	if !strings.Contains(all, "gate:xxxxx@db") {
 		t.Error("the address was not told: the test looks for nothing")
+	}
+}
+
+// Times of whole days are told in days, as the configuration has them; nothing else of a
+// line is touched.
+func TestTimesAreToldInDays(t *testing.T) {
+	for line, want := range map[string]string{
+		"retention.content: 26280h0m0s -> 720h0m0s":   "retention.content: 1095d -> 30d",
+		"retention.content: (not set) -> 26280h0m0s":  "retention.content: (not set) -> 1095d",
+		"limits.pollAge: 25h0m0s -> 5m0s":             "limits.pollAge: 25h0m0s -> 5m0s",
+		"title: kept for 26280h0m0s here -> 0h0m0s x": "title: kept for 26280h0m0s here -> 0h0m0s x",
+	} {
+		if got := inDays(line); got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
 	}
 }

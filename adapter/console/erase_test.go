@@ -244,6 +244,45 @@ func TestAPersonsContentIsErased(t *testing.T) {
 	d.nowhere("after the restored backup", d.Dump())
 }
 
+// A call that was refused after its content was proved is found by the person, told in a
+// report, and erased with him; one whose content proves nothing is not.
+func TestARefusedCallIsFoundByThePerson(t *testing.T) {
+	d := openDesk(t)
+	d.about("snils", "/ExtractRequest/RegionCode")
+	adaptertest.PostgresTool(t, "pg_dump")
+	content := adaptertest.ContentFor(adaptertest.Extract1, snils)
+	refused := d.Party("OBLAST").Send(adaptertest.Request{Content: content}) // has no access to the service
+	if refused.Fault == nil {
+		t.Fatal("it was accepted: nothing is tried here")
+	}
+	d.refused(strings.Replace(content, "77:01", "x", 1))
+	d.settle()
+	if adaptertest.Holds(d.Dump(), snils) {
+		t.Error("the database holds the number in the clear")
+	}
+	person := map[string]any{"field": "snils", "value": snils}
+	rep := readJSON[Report](d, d.ask(auditorToken, "/api/v1/journal/report", map[string]any{"person": person}))
+	if len(rep.Inquiries) != 0 || len(rep.Refused) != 1 || rep.Refused[0].Sender != "OBLAST" || rep.Refused[0].Incident == "" || rep.Refused[0].Service != "extract" {
+		t.Fatalf("the report: %+v", rep)
+	}
+	incident := rep.Refused[0].Incident
+	if page := string(d.ask(auditorToken, "/api/v1/journal/report/page", map[string]any{"person": person, "lang": "en"}).body); !strings.Contains(page, "Refused calls about this person") {
+		t.Error("the page does not tell of it")
+	}
+	order := map[string]any{"question": map[string]any{"person": person}, "ground": "order 7", "expect": 1}
+	if done := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", order)); done.Erased != 1 {
+		t.Fatalf("erased: %+v", done)
+	}
+	d.settle()
+	if left, err := d.book.Mentions(context.Background(), journal.PersonalField{Field: "snils", Value: snils}, time.Time{}, time.Time{}); err != nil || len(left) > 0 {
+		t.Errorf("still found by the person: %+v, %v", left, err)
+	}
+	if a := d.ask(auditorToken, "/api/v1/incidents/"+incident+"/envelope", nil); a.StatusCode != http.StatusGone {
+		t.Errorf("the refused envelope: %d %s", a.StatusCode, a.body)
+	}
+	d.verifyLog()
+}
+
 // With four eyes an order waits for another operator, and both stand in the entry.
 func TestErasureNeedsFourEyes(t *testing.T) {
 	d := openDesk(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))

@@ -28,6 +28,7 @@ type Report struct {
 	Origin    string    `json:"origin"`  // of the log
 	Covered   int64     `json:"covered"` // entries under its latest checkpoint
 	Inquiries []Inquiry `json:"inquiries"`
+	Refused   []Attempt `json:"refused,omitempty"` // calls about the person that were refused: nobody was asked by them
 	Readings  []Looked  `json:"readings"`
 
 	indexes []int64            // of all entries that it is made of
@@ -81,6 +82,16 @@ type Step struct {
 	State State     `json:"state"`
 	Kind  string    `json:"kind"`
 	Time  time.Time `json:"time"`
+}
+
+// Attempt is a refused call in which the person stood.
+type Attempt struct {
+	Step
+	Sender   string `json:"sender,omitempty"`
+	Service  string `json:"service,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Outcome  string `json:"outcome"`
+	Incident string `json:"incident"`
 }
 
 // Looked is a reading of the journal by the person's value.
@@ -230,6 +241,9 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 			if err := c.looked(ctx, rep, &m.Row); err != nil {
 				return nil, err
 			}
+		case journal.KindRefused:
+			l := &m.Leaf
+			rep.Refused = append(rep.Refused, Attempt{rep.step(&m.Row), l.Sender, l.Service, l.Version, l.Outcome, l.Incident})
 		case journal.KindAccepted:
 			named[m.Leaf.Message] = true
 			request := m.Leaf.Original
@@ -257,7 +271,7 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	}
 	slices.Sort(rep.indexes)
 	rep.indexes = slices.Compact(rep.indexes)
-	if len(exchanges) == 0 {
+	if len(exchanges)+len(rep.Refused) == 0 {
 		return rep, c.mistypedField(q)
 	}
 	return rep, nil

@@ -1,6 +1,9 @@
 package journal
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Kind names what happened. The set is closed: a reader of an old journal must
 // know every word in it.
@@ -36,6 +39,10 @@ const (
 
 // begins says that an event of this kind is the first of its message.
 func (k Kind) Begins() bool { return k == KindAccepted || k == KindRefused }
+
+// Sealer is the id under which the values of an event are sealed while it waits for its
+// place: of its message, or of a refused call, which is none, the incident.
+func (e *Event) Sealer() string { return cmp.Or(e.Message, e.Incident) }
 
 // Event is one thing that happened, as the gateway tells it to the journal. It
 // carries no content: digests, parties, codes and places only. Personal values

@@ -18,7 +18,8 @@ type Policy struct {
 	log       note.Verifier
 	time      note.Verifier // the same key, for its timestamped cosignature
 	witnesses []Witness
-	quorum    *quorum // nil: the log's signature is enough
+	quorum    *quorum   // nil: the log's signature is enough
+	succeeds  []*Policy // of the keys that the log had before
 	text      []byte
 }
 
@@ -58,8 +59,12 @@ func (q *quorum) satisfied(signed map[uint32]string) bool {
 //	witness <name> <vkey> [<url>]
 //	group <name> <n|any|all> <members...>
 //	quorum <name|none>
+//	succeeds <vkey>
 //
-// with exactly one log and one quorum. "quorum none" trusts the log's signature
+// with exactly one log and one quorum. The last is ours, and may be absent or stand
+// several times: the log goes on from one that had this key and name (key-changed), so a
+// mirror of that one goes on too. What the old key has signed is believed of a mirror's
+// own memory alone, and of what the new log begins with. "quorum none" trusts the log's signature
 // alone. Keys are Ed25519; those of witnesses, and the log's second key, which stands
 // among them, may be ML-DSA-44. Lines that begin with # are comments.
 func ParsePolicy(text []byte) (*Policy, error) {
@@ -79,6 +84,11 @@ func ParsePolicy(text []byte) (*Policy, error) {
 			err = p.addWitness(fields, known)
 		case fields[0] == "group" && len(fields) >= 4:
 			err = addGroup(fields, known)
+		case fields[0] == "succeeds" && len(fields) == 2:
+			var old *Policy
+			if old, err = LogPolicy(fields[1]); err == nil {
+				p.succeeds = append(p.succeeds, old)
+			}
 		case fields[0] == "quorum" && len(fields) == 2 && !ended:
 			ended = true
 			if fields[1] != "none" {
@@ -188,6 +198,9 @@ func addGroup(fields []string, known map[string]*quorum) error {
 
 // Origin is the name of the log that the policy is about.
 func (p *Policy) Origin() string { return p.log.Name() }
+
+// Predecessors are policies of the keys that the log had before.
+func (p *Policy) Predecessors() []*Policy { return p.succeeds }
 
 // Text is the policy as it was parsed.
 func (p *Policy) Text() []byte { return p.text }

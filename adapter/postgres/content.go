@@ -39,11 +39,11 @@ func (s *Store) openContent(ctx context.Context) error {
 		return err
 	}
 	var known string
-	var begun bool
+	var begun, people bool
 	if _, err := s.pool.Exec(ctx, "UPDATE content_vault SET vault = $1 WHERE vault = ''", id); err != nil {
 		return err
 	}
-	if err := s.pool.QueryRow(ctx, "SELECT vault, since <= now() FROM content_vault").Scan(&known, &begun); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT vault, since <= now(), refused <= now() FROM content_vault").Scan(&known, &begun, &people); err != nil {
 		return err
 	}
 	if known != id {
@@ -51,6 +51,7 @@ func (s *Store) openContent(ctx context.Context) error {
 			"all nodes use one folder; put it on storage that they share, or name the right one", ErrVault, known, id)
 	}
 	s.sealing.Store(begun)
+	s.naming.Store(begun && people)
 	return nil
 }
 
@@ -70,7 +71,7 @@ const blindFor = 2 * time.Minute
 
 // sweepContent finds out whether the time to seal has come.
 func (s *Store) sweepContent(ctx context.Context, now time.Time) error {
-	if d := now.Sub(s.sweeps.content); s.sealing.Load() || d >= 0 && d < blindFor/4 {
+	if d := now.Sub(s.sweeps.content); s.sealing.Load() && (s.naming.Load() || s.opts.Vault == nil) || d >= 0 && d < blindFor/4 {
 		return nil
 	}
 	s.sweeps.content = now
@@ -122,7 +123,7 @@ func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
 		e.Personal = slices.Clone(e.Personal)
 		for n := range e.Personal {
 			p := &e.Personal[n]
-			sealed, err := s.opts.Vault.SealPending(e.Message, p.Field, p.Value)
+			sealed, err := s.opts.Vault.SealPending(e.Sealer(), p.Field, p.Value)
 			if err != nil {
 				return nil, fmt.Errorf("sealing field %s of an event: %w", p.Field, err)
 			}

@@ -192,17 +192,22 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	if len(waits.Messages) > 0 {
 		return nil, waits
 	}
-	rows, _ = s.pool.Query(ctx, `SELECT incident FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
-	incidents, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
-	}
-	for _, incident := range incidents {
+	rows, _ = s.pool.Query(ctx, `SELECT incident, EXISTS (SELECT FROM journal_pending WHERE event->>'incident' = incident) FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
+	var incident string
+	if _, err := pgx.ForEachRow(rows, []any{&incident, &waiting}, func() error {
 		it, err := itemOfIncident(incident)
 		if err != nil {
-			return nil, fmt.Errorf("incident %s: %w", incident, err)
+			return fmt.Errorf("incident %s: %w", incident, err)
 		}
-		items = append(items, it)
+		if items = append(items, it); waiting {
+			waits.Messages = append(waits.Messages, uuid.UUID(it.ID))
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
+	}
+	if len(waits.Messages) > 0 {
+		return nil, waits
 	}
 	return items, nil
 }

@@ -60,7 +60,16 @@ func (s *Store) Settings(ctx context.Context, node string) (state []byte, err er
 
 // Refuse is adapter.Store.Refuse.
 func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
-	encoded, err := encodeEvents([]journal.Event{ev})
+	kept := ev
+	kept.Personal = nil // whom it is about stands in the journal alone
+	waiting := []journal.Event{kept}
+	var err error
+	if len(ev.Personal) > 0 && s.naming.Load() {
+		if waiting, err = s.sealValues([]journal.Event{ev}); err != nil {
+			return err
+		}
+	}
+	encoded, err := encodeEvents([]journal.Event{kept, waiting[0]})
 	if err != nil {
 		return err
 	}
@@ -77,10 +86,10 @@ func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string
 	_, err = s.pool.Exec(ctx, `
 WITH r AS (
 	INSERT INTO refusal (incident, at, event, content_type, codec, dictionary, size, body)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING event
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING incident
 )
-INSERT INTO journal_pending (event) SELECT event FROM r`,
-		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes))
+INSERT INTO journal_pending (event) SELECT $9::jsonb FROM r`,
+		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes), encoded[1])
 	if err != nil {
 		return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
 	}

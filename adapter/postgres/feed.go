@@ -17,21 +17,13 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	var out []adapter.LogEntry
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, feedWork, "(SELECT size FROM journal_head) > (SELECT next FROM journal_feed)", &got)
-	batch.Queue("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= (SELECT next FROM journal_feed) ORDER BY idx LIMIT $1", max).Query(func(rows pgx.Rows) error {
-		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
-		return err
-	})
-	var blocks []*block
-	batch.Queue(`SELECT first, entries, leaves FROM journal_block WHERE first > (SELECT next FROM journal_feed) - 256
-		UNION ALL SELECT first, entries, leaves FROM journal_piece ORDER BY first LIMIT $1`, max/blockSize+2).Query(func(rows pgx.Rows) error {
-		blocks, err = pgx.CollectRows(rows, readBlock)
-		return err
-	})
+	var log stretch
+	log.queue(batch, "(SELECT next FROM journal_feed)", max)
 	var epoch string
 	var next int64
 	batch.Queue("SELECT epoch, next FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &next) })
 	if err = s.pool.SendBatch(ctx, batch).Close(); err == nil {
-		out, err = feedOf(out, blocks, next, max)
+		out, err = log.from(next, max)
 	}
 	switch {
 	case err != nil:
@@ -75,10 +67,32 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	return len(out), nil
 }
 
-// feedOf adds the entries in blocks, from next on, to those that are rows, which are in
-// front of them.
-func feedOf(out []adapter.LogEntry, blocks []*block, next int64, max int) ([]adapter.LogEntry, error) {
-	for _, b := range blocks {
+// stretch is a run of the log as it is read: first entries that are rows, behind them
+// those in blocks.
+type stretch struct {
+	rows   []adapter.LogEntry
+	blocks []*block
+}
+
+// queue asks for at most max entries from an index on, which is SQL.
+func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
+	args = append(args, max)
+	batch.Queue(fmt.Sprintf("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= %s ORDER BY idx LIMIT $%d", from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+		s.rows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
+		return err
+	})
+	args[len(args)-1] = max/blockSize + 2
+	batch.Queue(fmt.Sprintf(`SELECT first, entries, leaves FROM journal_block WHERE first > %s - 256
+		UNION ALL SELECT first, entries, leaves FROM journal_piece ORDER BY first LIMIT $%d`, from, len(args)), args...).Query(func(rows pgx.Rows) (err error) {
+		s.blocks, err = pgx.CollectRows(rows, readBlock)
+		return err
+	})
+}
+
+// from gives the entries from next on, at most max.
+func (s *stretch) from(next int64, max int) ([]adapter.LogEntry, error) {
+	out := s.rows
+	for _, b := range s.blocks {
 		for i := b.first; i < b.end() && len(out) < max; i++ {
 			if i < next {
 				continue

@@ -83,6 +83,7 @@ type Store struct {
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged
 	sealing atomic.Bool  // content is sealed from now on
+	naming  atomic.Bool  // and whom refused calls were about is told
 	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
 
 	accepts chan *accept

@@ -27,7 +27,7 @@ const termGrace = 20 * time.Second
 // deposed commits nothing of it, and the next leader does the same round again.
 func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules adapter.TermRules) (done adapter.TermsDone, err error) {
 	var waits bool
-	err = s.polls.QueryRow(ctx, `SELECT EXISTS (SELECT FROM journal_entry WHERE idx >= (SELECT next FROM open_term_mark))
+	err = s.polls.QueryRow(ctx, `SELECT (SELECT size FROM journal_head) > (SELECT next FROM open_term_mark)
 		OR EXISTS (SELECT FROM open_term WHERE next <= $1)`, now).Scan(&waits)
 	if err != nil || !waits {
 		return done, err
@@ -126,42 +126,41 @@ func (r *termRound) read(ctx context.Context, max int) error {
 	if pending != nil && pending.Before(r.upTo) {
 		r.upTo = *pending
 	}
-	rows, _ := r.tx.Query(ctx, "SELECT idx, kind, logged, leaf FROM journal_entry WHERE idx >= $1 ORDER BY idx LIMIT $2", from, max)
-	var idx int64
-	var kind string
-	var logged time.Time
-	var leaf []byte
-	next, n := from, 0
-	w := termWrites{open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}, since: since, r: r}
-	_, err := pgx.ForEachRow(rows, []any{&idx, &kind, &logged, &leaf}, func() error {
-		next = idx + 1
-		n++
-		if !slices.Contains(adapter.TermKinds, journal.Kind(kind)) {
-			return nil
-		}
-		l, err := journal.ParseLeaf(leaf)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", idx, err)
-		}
-		w.step(r.rules.Step(&l))
-		return nil
-	})
+	var log stretch
+	batch := &pgx.Batch{}
+	log.queue(batch, "$1", max, from)
+	if err := r.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	entries, err := log.from(from, max)
 	if err != nil {
 		return err
 	}
-	if r.done.Read = n; n == 0 {
+	if r.done.Read = len(entries); r.done.Read == 0 {
 		return nil
 	}
-	if n == max {
-		r.done.More = true
-		if logged.Before(r.upTo) {
-			r.upTo = logged
+	w := termWrites{open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}, since: since, r: r}
+	for i := range entries {
+		e := &entries[i]
+		r.done.More = r.done.Read == max && i == max-1
+		if !r.done.More && !slices.Contains(adapter.TermKinds, journal.Kind(e.Kind)) {
+			continue
+		}
+		l, err := journal.ParseLeaf(e.Leaf)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", e.Index, err)
+		}
+		if r.done.More && l.Logged.Before(r.upTo) {
+			r.upTo = l.Logged
+		}
+		if slices.Contains(adapter.TermKinds, l.Kind) {
+			w.step(r.rules.Step(&l))
 		}
 	}
 	if err := w.write(ctx); err != nil {
 		return err
 	}
-	_, err = r.tx.Exec(ctx, "UPDATE open_term_mark SET next = $1", next)
+	_, err = r.tx.Exec(ctx, "UPDATE open_term_mark SET next = $1", entries[len(entries)-1].Index+1)
 	return err
 }
 

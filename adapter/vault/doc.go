@@ -12,10 +12,10 @@
 // tree of its class and month (see tree.go). Erase takes single leaves away, or all
 // before a time, and writes its register, by which a restored backup is held to what
 // was erased since. Values behind the journal's entries are sealed with one key for
-// a class and month.
+// a class and month; Destroy takes those.
 //
 // A key is on the disk before anything is sealed with it, so a crash leaves no box
-// that nobody can open. Several nodes use one folder, on a file system that has
+// that nobody can open, and a full disk makes no key and takes none away. Several nodes use one folder, on a file system that has
 // locks (flock): of two that make a key at once both use the same one, and a node
 // notices within a second what another one has erased. An erasure is in the register
 // before any key goes, so after a crash the same call ends it.

@@ -755,3 +755,30 @@ const choose = (id, name, content) => { const given = new DataTransfer(); if (co
 		})
 	})
 }
+
+// The printed report fits a telephone: nothing of it has to be scrolled to the side. In
+// a bundle it is as the format has it.
+func TestTheReportFitsATelephone(t *testing.T) {
+	d, sender := journaltest.NewDesk(t), journaltest.NewSender(t)
+	b, _ := d.Exhibited(d.Filled(1, 100), audit.Exhibit{Envelope: sender.Request(false), Certificate: sender.Signer.Certificate().DER})
+	dir := t.TempDir()
+	page := mezhvedAudit(t, 0, "report", "--policy", write(t, dir, "policy", d.Policy.Text()), "--lang", "ru", write(t, dir, "b.zip", b))
+	contains(t, page, `<meta name="viewport" content="width=device-width`)
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed: the page is not measured")
+	}
+	page = strings.Replace(page, "</body>", `<script>document.title = 'measured ' + [...document.querySelectorAll('table')].every(e => e.getBoundingClientRect().right <= innerWidth) + ' ' + (document.documentElement.scrollWidth <= innerWidth)</script></body>`, 1)
+	frame := write(t, dir, "frame.html", []byte(`<iframe id="f" width="390" height="800" srcdoc="`+html.EscapeString(page)+`"></iframe><script>addEventListener('load', () => { document.title = document.getElementById('f').contentDocument.title })</script>`))
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=10000", "--dump-dom", "file://"+frame)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		t.Skipf("chromium does not run here: %v", err)
+	}
+	if !strings.Contains(string(out), "<title>measured true true</title>") {
+		t.Errorf("at 390 pixels: %s", regexp.MustCompile(`<title>.*</title>`).Find(out))
+	}
+}

@@ -306,7 +306,7 @@ func (c *reportBundleCommand) Run(s *streams) error {
 	if !e.Pinned {
 		fmt.Fprintln(s.err, "mezhved-audit: without --policy the bundle is only checked against itself")
 	}
-	page, err := e.Report(c.Lang)
+	page, err := e.Printed(c.Lang)
 	if err != nil {
 		return err
 	}

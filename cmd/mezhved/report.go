@@ -117,6 +117,16 @@ func printReport(w io.Writer, rep *console.Report) error {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d exchanges\n", len(rep.Inquiries))
+	if len(rep.Refused) > 0 {
+		fmt.Fprintln(w)
+		rows = [][]string{{"REFUSED", "WHO", "SERVICE", "OUTCOME", "INCIDENT", "ENTRY"}}
+		for _, a := range rep.Refused {
+			rows = append(rows, []string{at(a.Time), see(a.Sender), see(strings.TrimSpace(a.Service + " " + a.Version)), see(a.Outcome), see(a.Incident), strconv.FormatInt(a.Index, 10) + " " + string(a.State)})
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+	}
 	if len(rep.Readings) == 0 {
 		return nil
 	}

@@ -24,6 +24,7 @@ type mirrorState struct {
 	Visited    time.Time `json:"visited"`
 	Checkpoint []byte    `json:"checkpoint"`
 	Recount    *Recount  `json:"recount"`
+	Begun      bool      `json:"begun,omitempty"`  // the first visit, to the log of this checkpoint, has not come to its end
 	Visits     []int64   `json:"visits,omitempty"` // sizes of the checkpoints kept, so that one that is gone is missed
 	Sum        string    `json:"sum,omitempty"`    // SHA-256 of this object without sum
 }
@@ -46,8 +47,9 @@ type Memory struct {
 	Forks   []*ForkError          // found at earlier visits
 	Stamps  []Stamp               // by size
 
-	state  *mirrorState   // nil when there is none to go on from
-	visits map[int64]bool // sizes of which there is a checkpoint, damaged or not
+	begun  *journal.Checkpoint // of the first visit, while none has come to its end
+	state  *mirrorState        // nil when there is none to go on from
+	visits map[int64]bool      // sizes of which there is a checkpoint, damaged or not
 }
 
 // Remember reads the memory of the mirror in dir: the checkpoints of its visits,
@@ -75,6 +77,7 @@ func Remember(dir string, policy *journal.Policy, earlier ...*journal.Policy) (*
 	case !errors.Is(err, fs.ErrNotExist) && len(m.Known) == 0:
 		m.damage(checkpointFile, err)
 	}
+	m.taken(dir)
 	if err := m.forks(dir, open); err != nil {
 		return nil, err
 	}
@@ -88,6 +91,8 @@ func Remember(dir string, policy *journal.Policy, earlier ...*journal.Policy) (*
 	return m, nil
 }
 
+// openUnder opens a checkpoint that was taken under the policy, under one of before of
+// the same log, or under the key of a log that the policy says it succeeds.
 func openUnder(note []byte, policy *journal.Policy, earlier []*journal.Policy) (*journal.Checkpoint, error) {
 	c, err := policy.Open(note)
 	for _, p := range earlier {
@@ -98,12 +103,33 @@ func openUnder(note []byte, policy *journal.Policy, earlier []*journal.Policy) (
 			c, err = old, nil
 		}
 	}
+	for _, p := range policy.Predecessors() {
+		if err == nil {
+			break
+		}
+		if old, again := p.Open(note); again == nil {
+			c, err = old, nil
+		}
+	}
 	return c, err
 }
 
 func (m *Memory) damage(name string, err error) {
 	m.Damaged = append(m.Damaged, fmt.Sprintf("%s was remembered and cannot be verified: %v. Restore it from a copy, or name the policy that it was taken under; "+
 		"or move it away when you know why it is so", name, err))
+}
+
+// taken notes that the memory of a folder is gone in which mirrors were at work: the
+// first thing that they write is mirror.json.
+func (m *Memory) taken(dir string) {
+	if m.state != nil || m.begun != nil || len(m.visits) > 0 || len(m.Damaged) > 0 {
+		return
+	}
+	there := func(name string) bool { return exists(filepath.Join(dir, name)) }
+	if there(lockFile) && !there(mirrorFile) && (there(checkpointFile) || there("tile")) {
+		m.Damaged = append(m.Damaged, fmt.Sprintf("%s and %s are gone, and with them what was seen at earlier visits: put them back from a copy, or begin a mirror in a new folder "+
+			"(one whose first visit was cut short by a release that did not write %[1]s first looks the same)", mirrorFile, checkpointsDir))
+	}
 }
 
 // checkpoints reads those of the visits.
@@ -152,6 +178,10 @@ func (m *Memory) lastVisit(dir string, policy *journal.Policy, earlier []*journa
 	}
 	if err == nil {
 		c, err = openUnder(s.Checkpoint, policy, earlier)
+	}
+	if err == nil && s.Begun && s.Recount == nil {
+		m.begun = c
+		return nil
 	}
 	if err == nil && (s.Recount == nil || s.Recount.Size != c.Tree.N) {
 		err = errors.New("it contradicts itself")

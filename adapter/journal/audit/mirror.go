@@ -139,10 +139,26 @@ func (m *Mirror) Follow(ctx context.Context, source journal.TileSource, checkpoi
 	if w.tree, err = openSignedTree(ctx, top.Tree, w.own, w.far, rebuilt{w.own}); err != nil {
 		return v, w.lacks(ctx, err)
 	}
-	for _, known := range append(slices.Clone(memory.Known), c) {
-		if err := w.begins(ctx, known); err != nil {
+	known := append(slices.Clone(memory.Known), c)
+	if memory.begun != nil && memory.begun.Tree.N <= top.Tree.N {
+		known = append(known, memory.begun)
+	}
+	for _, k := range known {
+		if err := w.begins(ctx, k); err != nil {
 			return v, err
 		}
+	}
+	if v.Before == nil && memory.begun == nil {
+		// First of all, so that a folder from which the memory is taken away is none in
+		// which a first visit was cut short.
+		b, err := mirrorState{Visited: now.UTC(), Checkpoint: c.Note, Begun: true}.marshal()
+		if err == nil {
+			err = w.folder.replace(mirrorFile, b)
+		}
+		if err != nil {
+			return v, err
+		}
+		memory.begun = c
 	}
 	v.Recount = NewRecount()
 	if m.Quick && memory.state != nil && memory.state.Recount.Size == v.Before.Tree.N {
@@ -352,7 +368,7 @@ func (w *visit) save(memory *Memory, now time.Time) error {
 		}
 		visits[c.Tree.N] = true
 	}
-	if memory.state == nil && exists(w.folder.path(mirrorFile)) {
+	if memory.state == nil && memory.begun == nil && exists(w.folder.path(mirrorFile)) {
 		return nil
 	}
 	if memory.state != nil {
@@ -360,7 +376,7 @@ func (w *visit) save(memory *Memory, now time.Time) error {
 			visits[size] = true
 		}
 	}
-	b, err := mirrorState{now.UTC(), w.top.Note, w.Recount, slices.Sorted(maps.Keys(visits)), ""}.marshal()
+	b, err := mirrorState{Visited: now.UTC(), Checkpoint: w.top.Note, Recount: w.Recount, Visits: slices.Sorted(maps.Keys(visits))}.marshal()
 	if err != nil {
 		return err
 	}

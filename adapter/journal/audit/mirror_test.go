@@ -17,6 +17,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 )
 
@@ -550,5 +551,129 @@ func TestMirrorWhateverHappens(t *testing.T) {
 		if _, err := (&audit.Mirror{Dir: c.dir, Policy: h.Policy}).Follow(context.Background(), forged, h.Checkpoint(forged).Note, h.Clock.Now()); !errors.As(err, &fork) {
 			c.fail("another history: %v", err)
 		}
+	}
+}
+
+// A folder whose memory was taken away is not taken for one in which a first visit was
+// cut short: that one remembers what it was shown.
+func TestMirrorMissesItsWholeMemory(t *testing.T) {
+	h := newHistory(t, 260, 300, 200)
+	dir := journaltest.QuickDir(t)
+	h.must(dir, 0)
+	for _, name := range []string{"mirror.json", "checkpoints", "checkpoint"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		wrong := name != "mirror.json"
+		memory, err := audit.Remember(dir, h.Policy)
+		if err != nil || len(memory.Damaged) > 0 != wrong {
+			t.Fatalf("without %s: %v, %v", name, memory.Damaged, err)
+		}
+	}
+	var foreign *audit.ForeignError
+	if v, err := h.follow(dir, 1); !errors.As(err, &foreign) || len(v.Damaged) != 1 || !strings.Contains(v.Damaged[0], "are gone") {
+		t.Errorf("visited again: %+v, %v", v, err)
+	}
+
+	// A first visit is cut short after its first tile.
+	cut := journaltest.QuickDir(t)
+	m := &audit.Mirror{Dir: cut, Policy: h.Policy}
+	m.Break(func(operation string) error {
+		if strings.HasPrefix(operation, "create checkpoint") {
+			return killed
+		}
+		return nil
+	})
+	if _, err := m.Follow(context.Background(), h.states[0], h.note(0), h.Clock.Now()); !errors.Is(err, killed) {
+		t.Fatal(err)
+	}
+	other := h.Forged(96, 900)
+	var fork *audit.ForkError
+	if _, err := (&audit.Mirror{Dir: cut, Policy: h.Policy}).Follow(context.Background(), other, h.Checkpoint(other).Note, h.Clock.Now()); !errors.As(err, &fork) || fork.Before.Tree.N != h.size(0) {
+		t.Errorf("another history: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(cut, "forks")); err != nil {
+		t.Fatal(err)
+	}
+	if v := h.must(cut, 1); v.Before != nil || len(v.Damaged)+len(v.Mended) > 0 {
+		t.Errorf("the next visit: %+v", v)
+	}
+	if wrong := h.verify(cut); wrong != nil {
+		t.Errorf("verify log: %v", wrong)
+	}
+}
+
+// A log whose key was changed is mirrored on in the same folder, by a policy that says
+// which one it succeeds; everything of before is still held against it.
+func TestMirrorGoesOnUnderTheNextKey(t *testing.T) {
+	h := newHistory(t, 270, 300)
+	dir := journaltest.QuickDir(t)
+	h.must(dir, 0)
+	old, before := h.Policy, h.Checkpoint(h.states[0])
+	secret, public, err := journal.NewKey(journaltest.Origin + "/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reopen := func(book *journaltest.Book) {
+		t.Helper()
+		state := filepath.Join(t.TempDir(), "signer.json")
+		if err := clerk.CreateSignerState(state, secret); err != nil {
+			t.Fatal(err)
+		}
+		if h.Signer, err = clerk.NewFileSigner(state, secret, h.Clock.Now); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func(s *clerk.FileSigner) func() { return func() { s.Close() } }(h.Signer))
+		if err := clerk.Reopen(context.Background(), book, h.Signer, before.Tree, h.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := h.Forged(272, 900) // under the old key
+	book := h.states[0].Snapshot()
+	reopen(book)
+	plain, err := journal.LogPolicy(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, _ := strings.Cut(strings.SplitN(string(old.Text()), "\n", 2)[0], " ")
+	h.Policy, err = journal.ParsePolicy(append(plain.Text(), "succeeds "+key+"\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := journaltest.Events(271, 200)
+	for i := range events {
+		events[i].Time = h.Clock.Now()
+	}
+	if err := book.Add(events...); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Settle(h.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	h.states = append(h.states, book)
+
+	// A policy that names no predecessor does not read the old memory.
+	var foreign *audit.ForeignError
+	if _, err := (&audit.Mirror{Dir: dir, Policy: plain}).Follow(context.Background(), book, h.note(1), h.Clock.Now()); !errors.As(err, &foreign) {
+		t.Errorf("without its predecessor: %v", err)
+	}
+	v := h.must(dir, 1)
+	if v.Before == nil || v.Before.Tree != before.Tree || v.Before.Origin == v.Now.Origin || v.Recount.Kinds()[journal.KindKeyChanged] != 1 || len(v.Damaged)+len(v.Mended) > 0 {
+		t.Errorf("the visit: %+v", v)
+	}
+	if wrong := h.verify(dir); wrong != nil {
+		t.Errorf("verify log: %v", wrong)
+	}
+	// The old key makes no new checkpoint of it, and a rewritten beginning is found.
+	if _, err := h.Policy.Open(before.Note); err == nil {
+		t.Error("a checkpoint of the old key is taken for one of the log")
+	}
+	reopen(forged)
+	if err := h.Settle(h.Sequencer(forged)); err != nil {
+		t.Fatal(err)
+	}
+	var fork *audit.ForkError
+	if _, err := (&audit.Mirror{Dir: dir, Policy: h.Policy}).Follow(context.Background(), forged, h.Checkpoint(forged).Note, h.Clock.Now()); !errors.As(err, &fork) {
+		t.Errorf("a rewritten log: %v", err)
 	}
 }

@@ -51,6 +51,21 @@ var kindNames = map[journal.Kind]string{
 	journal.KindKeyChanged: "сменён ключ журнала", journal.KindUnknown: "неизвестное событие",
 }
 
+// Printed is Report for a screen as well: as narrow as a telephone, nothing of it has to
+// be scrolled to the side. What stands in a bundle is as its format has it.
+func (e *Evidence) Printed(language string) ([]byte, error) {
+	page, err := e.Report(language)
+	if err != nil {
+		return nil, err
+	}
+	page = bytes.Replace(page, []byte("<meta charset=\"utf-8\">\n"), []byte("<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"), 1)
+	return bytes.Replace(page, []byte("</style>"), []byte(narrow+"</style>"), 1), nil
+}
+
+const narrow = `td, th, h2, p { overflow-wrap: anywhere }
+@media (max-width: 40em) { body { margin: .5em auto; padding: 0 .5em } th { width: 30% } }
+`
+
 // Report is the bundle told in one of Languages, as a printable HTML page
 // without scripts. The same evidence makes the same bytes.
 func (e *Evidence) Report(language string) ([]byte, error) {

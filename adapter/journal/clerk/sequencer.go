@@ -507,9 +507,9 @@ func (s *Sequencer) openPending(e *journal.Event) error {
 		if !ok {
 			continue
 		}
-		value, err := s.Vault.OpenPending(e.Message, p.Field, p.Value)
+		value, err := s.Vault.OpenPending(e.Sealer(), p.Field, p.Value)
 		if err != nil {
-			return fmt.Errorf("open the value of field %s of message %s: %w", p.Field, e.Message, err)
+			return fmt.Errorf("open the value of field %s of %s: %w", p.Field, e.Sealer(), err)
 		}
 		p.Value, p.Class = value, class
 	}
