@@ -48,7 +48,7 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 		}
 		return g.repeat(c, out.First)
 	}
-	c.outcome = "ok"
+	c.outcome, c.final = "ok", m.Direction.Final()
 	c.answer = g.receipt(c, m)
 	return nil
 }

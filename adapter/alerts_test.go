@@ -170,7 +170,45 @@ func TestEveryAlertFires(t *testing.T) {
 	}
 	blind, ahead := &adaptertest.Clock{}, &adaptertest.Clock{}
 	ahead.Advance(3 * time.Second)
+	faults := story{step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+		l.scrape(w)
+		for range 30 {
+			accepted(t, send(w))
+		}
+		l.scrape(w)
+		w.Store.Always("Accept", adaptertest.Failed)
+		for range 30 {
+			for range 2 {
+				send(w)
+			}
+			l.scrape(w)
+		}
+	}}
+	lateness := story{step: 5 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+		defer w.StartSequencer()()
+		l.scrape(w)
+		for range 6 {
+			accepted(t, send(w))
+		}
+		w.AwaitQueued(6)
+		w.Clock.Advance(6 * 24 * time.Hour) // the deadline was a day ago
+		w.Eventually("it is told that they are late", func() bool {
+			var probe timeline
+			probe.scrape(w)
+			n := 0.0
+			for series, v := range probe.scrapes[0] {
+				if strings.HasPrefix(series, "mezhved_service_overdue_total{") {
+					n += v
+				}
+			}
+			return n == 6
+		})
+		for range 6 {
+			l.scrape(w)
+		}
+	}}
 	stories := map[string]story{
+		"MezhvedFaultsBurn": faults, "MezhvedFaultsBurnSlowly": faults, "MezhvedLatenessBurn": lateness, "MezhvedLatenessBurnSlowly": lateness,
 		"MezhvedDown": {happens: func(t *testing.T, w *adaptertest.World) { w.Stop() }},
 		"MezhvedBusBehind": {happens: func(t *testing.T, w *adaptertest.World) {
 			w.Bus.Always("Publish", adaptertest.Failed)

@@ -3,11 +3,14 @@ package adapter
 import (
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mezhved/adapter/reports"
 )
 
 // Config is what an operator decides. The zero value of every field has a
@@ -31,6 +34,7 @@ type Config struct {
 	Kafka    KafkaConfig    `yaml:"kafka"`
 	Journal  JournalConfig  `yaml:"journal"`
 	Keep     KeepConfig     `yaml:"retention"`
+	Quality  QualityConfig  `yaml:"quality"`
 
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
@@ -43,6 +47,7 @@ type Config struct {
 	Files     FilesConfig     `yaml:"files"`
 	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
+	Alarms    AlarmsConfig    `yaml:"alarms"`
 }
 
 // TLSConfig is the transport security of the doors. Without a certificate the
@@ -272,6 +277,23 @@ type ConsoleConfig struct {
 	Zone   string        `yaml:"zone"` // of the times on its pages, such as Asia/Yekaterinburg; default: Moscow
 }
 
+// AlarmsConfig says who is told of what comes due and is late, and how: see package
+// alarms.
+type AlarmsConfig struct {
+	Rules string     `yaml:"rules"` // file; empty: nobody is told
+	Mail  MailConfig `yaml:"mail"`
+}
+
+// MailConfig is the server by which mail goes.
+type MailConfig struct {
+	Server       string `yaml:"server"` // host:port
+	TLS          string `yaml:"tls"`    // starttls (default), tls, or none, for a server on this machine
+	CAs          string `yaml:"cas"`    // PEM; default: the system's
+	User         string `yaml:"user"`
+	PasswordFile string `yaml:"passwordFile"`
+	From         string `yaml:"from"`
+}
+
 // Location is the zone of the desk's pages.
 func (c ConsoleConfig) Location() (*time.Location, error) {
 	if c.Zone == "" {
@@ -392,7 +414,7 @@ func (c *Config) resolve(dir string) {
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
-		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key,
+		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key, &c.Alarms.Rules, &c.Alarms.Mail.CAs, &c.Alarms.Mail.PasswordFile,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
@@ -437,6 +459,7 @@ const leastKept = 24 * time.Hour
 // check names what cannot work. It looks at the files that are named, not at
 // the network.
 func (c Config) check(f *yamlFile) {
+	c.Quality.read(f, reports.DefaultTarget)
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		f.errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
 	}
@@ -521,6 +544,7 @@ func (c Config) check(f *yamlFile) {
 	}
 	c.checkFileStore(f)
 	c.checkConsole(f)
+	c.checkAlarms(f)
 	c.checkFiles(f)
 }
 
@@ -595,6 +619,32 @@ func (c Config) checkConsole(f *yamlFile) {
 	}
 }
 
+func (c Config) checkAlarms(f *yamlFile) {
+	m := c.Alarms.Mail
+	if m == (MailConfig{}) {
+		return
+	}
+	host, _, err := net.SplitHostPort(m.Server)
+	if err != nil {
+		f.errorf("alarms.mail.server", "an address such as smtp.body.example:587 is expected, not %q", m.Server)
+	}
+	if from, err := mail.ParseAddress(m.From); err != nil || from.Address != m.From {
+		f.errorf("alarms.mail.from", "an address such as mezhved@body.example is expected, not %q", m.From)
+	}
+	switch m.TLS {
+	case "", "starttls", "tls":
+	case "none":
+		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+			f.errorf("alarms.mail.tls", "none is for a server on this machine: whoever is on the way to another one would read the mail and the password")
+		}
+	default:
+		f.errorf("alarms.mail.tls", "starttls, tls or none is expected, not %q", m.TLS)
+	}
+	if (m.User == "") != (m.PasswordFile == "") {
+		f.errorf("alarms.mail.user", "user and passwordFile go together")
+	}
+}
+
 func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
@@ -649,6 +699,7 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"journal.key", c.Journal.Key, false}, {"journal.mldsa", c.Journal.MLDSA, false}, {"journal.policy", c.Journal.Policy, false},
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
+		{"alarms.rules", c.Alarms.Rules, false}, {"alarms.mail.cas", c.Alarms.Mail.CAs, false}, {"alarms.mail.passwordFile", c.Alarms.Mail.PasswordFile, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})

@@ -150,7 +150,7 @@ func TestConfigMistakes(t *testing.T) {
 			{"urlFile: database.url", "url: postgres://me:secret@h/db"},
 			{"keys: [replyto.key]", "keyes: [replyto.key]"},
 			{"  requireClient: false", "  requireClient: false\n  requireClient: true"},
-			{"# shelfLife: 24h", "shelfLife: 1s"},
+			{"# shelfLife: 24h", "shelfLife: 1s"}, {"faults: 1 ", "faults: 0.001 "}, {"inTime: 99 ", "inTime: 101 "},
 			{"# pollAge: 5m", "pollAge: 5ms"},
 			{"dir: files ", "dir: nofiles "},
 			{"# idle: 24h", "idle: 1m"},
@@ -173,7 +173,7 @@ func TestConfigMistakes(t *testing.T) {
 	for _, want := range []string{
 		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
 		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
-		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "limits.pollAge: is shorter",
+		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "quality.faults: ", "quality.inTime: ", "limits.pollAge: is shorter",
 		"files.dir: ", "files.idle: is shorter", "ftp.public: an IPv4", "ftp.ports: a range", "nowhere.pem", "ftp: certificate and key",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -29,6 +30,7 @@ type row struct {
 	text   string                   // the standard's Russian sentence (MR 3.3, appendix 6); %s are filled by the refusal
 	status int                      // HTTP; SOAP 1.1 wants 500 for every fault, others are for what happens before SOAP
 	do     string                   // what the sender should do next
+	whose  reports.Side             // whom it is put down to; most are the caller's
 }
 
 const (
@@ -76,7 +78,7 @@ var table = map[reason]row{
 	"personal-signature-forbidden": {fault: envelopes.SignatureVerificationFault, sub: envelopes.PoorSOAPEnvelopeFormat, module: "SPS", n: 13, text: "ЭП-СП не предусмотрена для этого вида сведений (сообщение %s)", status: 500, do: doFixResend},
 	"file-signature":               {fault: envelopes.SignatureVerificationFault, sub: envelopes.SignatureIsInvalid, module: "SPS", n: 21, text: "ЭП вложения %s (PKCS#7) построена неверно: %s", status: 500, do: doFixResend},
 	"file-signature-missing":       {fault: envelopes.SignatureVerificationFault, sub: envelopes.NoSignatureFound, module: "SPS", n: 22, text: "У вложения %s нет ЭП (PKCS#7), для этого вида сведений она обязательна", status: 500, do: "подпишите файл (SignaturePKCS7) и отправьте сообщение заново"},
-	"revocation-unknown":           {fault: envelopes.SMEVFailure, module: "SPS", n: 14, text: "Не удалось проверить, не отозван ли сертификат %s.", status: http.StatusServiceUnavailable, do: doRetry},
+	"revocation-unknown":           {fault: envelopes.SMEVFailure, module: "SPS", n: 14, text: "Не удалось проверить, не отозван ли сертификат %s.", status: http.StatusServiceUnavailable, do: doRetry, whose: reports.Authority},
 
 	// Who calls.
 	"stranger": {fault: envelopes.SenderIsNotRegistered, module: "SPS", n: 20, text: "Предъявленный сертификат пользователя %s не зарегистрирован в СМЭВ", status: 500, do: doRegister},
@@ -121,17 +123,17 @@ var table = map[reason]row{
 	"no-routing-block": {fault: envelopes.InvalidContent, module: "PP", n: 46, text: "Блок Routing не поддерживается для этого вида сведений.", status: 500, do: "отправьте запрос без блока Routing"},
 
 	// Queues.
-	"overflow":          {fault: envelopes.DestinationOverflow, module: "PP", n: 15, text: "Очередь, в которую должно быть отправлено сообщение, переполнена.", status: 500, do: doRetry},
+	"overflow":          {fault: envelopes.DestinationOverflow, module: "PP", n: 15, text: "Очередь, в которую должно быть отправлено сообщение, переполнена.", status: 500, do: doRetry, whose: reports.Recipient},
 	"no-such-queue":     {fault: envelopes.UnknownMessageType, module: "DAS", n: 3, text: "Входящая очередь запрошенного типа сообщений, принадлежащая пользователю %s не зарегистрирована в СМЭВ", status: 500, do: "проверьте селектор или запросите доступ к виду сведений"},
 	"not-awaiting":      {fault: envelopes.TargetMessageIsNotFound, module: "DAS", n: 4, text: "Сообщение %s не найдено среди неподтверждённых.", status: 500, do: "проверьте, что это MessageID полученного сообщения; если так, оно подтверждено ранее или вернулось в очередь и придёт снова"},
 	"rate":              {fault: envelopes.SMEVFailure, module: "PP", n: 50, text: "Превышена допустимая частота обращений.", status: http.StatusTooManyRequests, do: "повторите позже: через сколько секунд, сказано в Retry-After"},
-	"pace":              {fault: envelopes.SMEVFailure, module: "PP", n: 52, text: "Принятые запросы передаются получателям с опозданием, приём новых ограничен.", status: http.StatusTooManyRequests, do: "повторите отправку с тем же MessageID: через сколько секунд, сказано в Retry-After"},
-	"no-room":           {fault: envelopes.SMEVFailure, module: "PP", n: 51, text: "Шлюз принимает слишком много данных сразу, для сообщения сейчас нет места.", status: http.StatusServiceUnavailable, do: doRetry},
-	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
-	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
-	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport},
-	"clock":             {fault: envelopes.SMEVFailure, module: "PP", n: 94, text: "Приём приостановлен: часы узла и базы данных СМЭВ расходятся на %d с.", status: http.StatusServiceUnavailable, do: "повторяйте отправку с тем же MessageID, пока не получите ответ; оператор узла должен синхронизировать часы"},
-	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry},
+	"pace":              {fault: envelopes.SMEVFailure, module: "PP", n: 52, text: "Принятые запросы передаются получателям с опозданием, приём новых ограничен.", status: http.StatusTooManyRequests, do: "повторите отправку с тем же MessageID: через сколько секунд, сказано в Retry-After", whose: reports.Bus},
+	"no-room":           {fault: envelopes.SMEVFailure, module: "PP", n: 51, text: "Шлюз принимает слишком много данных сразу, для сообщения сейчас нет места.", status: http.StatusServiceUnavailable, do: doRetry, whose: reports.Bus},
+	"unavailable":       {fault: envelopes.SMEVFailure, module: "PP", n: 90, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry, whose: reports.Bus},
+	"failure":           {fault: envelopes.SMEVFailure, module: "PP", n: 91, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport, whose: reports.Bus},
+	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport, whose: reports.Bus},
+	"clock":             {fault: envelopes.SMEVFailure, module: "PP", n: 94, text: "Приём приостановлен: часы узла и базы данных СМЭВ расходятся на %d с.", status: http.StatusServiceUnavailable, do: "повторяйте отправку с тем же MessageID, пока не получите ответ; оператор узла должен синхронизировать часы", whose: reports.Bus},
+	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry, whose: reports.Bus},
 }
 
 // refusal is why one call is not carried out: a row of the table and what fills

@@ -222,6 +222,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	g.strangers = newStrangers(c.Limits, g.now)
 	g.rates.config = c.Limits
 	g.metrics.certificates(p.Registry.Catalog())
+	g.metrics.promises(p.Registry.Catalog(), g.config.Quality.Target())
 	g.doors = g.proxies.handler(g.within(g.routes()))
 	return g, nil
 }
@@ -258,6 +259,7 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	g.metrics.reloads.WithLabelValues("ok").Inc()
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
+	g.metrics.promises(c, g.config.Quality.Target())
 	if c.Digest == before {
 		g.log.Info("registry read again: nothing has changed", "services", len(c.services), "parties", len(c.parties))
 		return found

@@ -149,6 +149,8 @@ type call struct {
 	answer       envelopes.Draft
 	signedAnswer []byte // of a poll that a message answers; nil: answer is to be signed yet
 	outcome      string // for metrics: ok, empty, repeated, or the fault
+	refused      reason // why it was not carried out; empty: it was
+	final        bool   // what was accepted is the final answer to a request
 }
 
 // stage begins one stage of the call, for the metrics and as a span of its trace;
@@ -249,6 +251,7 @@ func (g *Gateway) end(c *call) {
 		op, v = c.operation().String(), c.version().String()
 	}
 	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	g.countQuality(c)
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
 	c.holding.Release()

@@ -41,10 +41,15 @@ type metrics struct {
 	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
 
-	soon     *prometheus.CounterVec
-	overdue  *prometheus.CounterVec
-	lateNow  *prometheus.GaugeVec
-	calendar prometheus.Gauge
+	soon    *prometheus.CounterVec
+	overdue *prometheus.CounterVec
+
+	served    *prometheus.CounterVec
+	replied   *prometheus.CounterVec
+	overdueOf *prometheus.CounterVec
+	target    *prometheus.GaugeVec
+	lateNow   *prometheus.GaugeVec
+	calendar  prometheus.Gauge
 
 	unchecked *prometheus.CounterVec
 	transport *prometheus.CounterVec
@@ -98,6 +103,10 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
+	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
+	m.overdueOf = counters("service_overdue_total", "Requests of a service whose answer was told to be overdue.", "service")
+	m.target = gauges("service_target", "What is promised of a service, as a share: most of its calls that are refused by the fault of bus or provider (faults), most of its answers that are late (late).", "service", "of")
 	m.soon = counters("due_soon_total", "Stages that were told to come due, by stage.", "stage")
 	m.overdue = counters("overdue_total", "Stages that were told to be overdue, by stage.", "stage")
 	m.lateNow = gauges("late", "Stages that are due and not reached now, by who is to reach them (empty: the gateway), service and stage.", "party", "service", "stage")
@@ -112,7 +121,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
 		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
-		m.unchecked, m.transport, m.doorExp, m.soon, m.overdue, m.lateNow, m.calendar)
+		m.unchecked, m.transport, m.doorExp, m.soon, m.overdue, m.lateNow, m.calendar,
+		m.served, m.replied, m.overdueOf, m.target)
 	return m
 }
 

@@ -142,10 +142,14 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more bool, err error) {
 		return false, nil // nobody is late by a wrong clock
 	}
 	c, now := g.Catalog(), g.now().UTC()
+	late := map[string]int{} // answers, by service
 	done, err := g.store.FollowTerms(ctx, now, termRows, TermRules{
 		Step:  func(l *journal.Leaf) TermStep { return c.termStep(l) },
 		Begin: c.beginTerm,
 		Tell: func(t *OpenTerm, kind journal.Kind, reached bool) journal.Event {
+			if answerOverdue(t, kind) {
+				late[t.Service]++
+			}
 			return journal.Event{
 				Kind: kind, Time: now, Node: g.config.Node, Message: t.Message.String(), MessageID: string(t.MessageID), Direction: string(t.Direction),
 				Sender: string(t.Sender), Recipient: string(t.Recipient), Service: t.Service, Version: t.Version,
@@ -158,6 +162,11 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more bool, err error) {
 	}
 	for stage, n := range done.Overdue {
 		g.metrics.overdue.WithLabelValues(string(stage)).Add(float64(n))
+	}
+	if err == nil {
+		for service, n := range late {
+			g.metrics.overdueOf.WithLabelValues(service).Add(float64(n))
+		}
 	}
 	return done.More, err
 }

@@ -33,7 +33,7 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
 	g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
-	c.outcome = string(table[r.reason].fault)
+	c.outcome, c.refused = string(table[r.reason].fault), r.reason
 
 	h := w.Header()
 	h.Set("X-Mezhved-Incident", r.incident)

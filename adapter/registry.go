@@ -141,6 +141,7 @@ type Service struct {
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
 	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
 	KeepAnswers   time.Duration // and of what answers them
+	Quality       QualityConfig // what is promised of it; empty: what the gateway's configuration says
 	Content       int64         // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int

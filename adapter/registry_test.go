@@ -9,6 +9,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 )
 
@@ -181,6 +182,9 @@ func TestSampleRegistry(t *testing.T) {
 	s := c.Service("example", "1.0.0")
 	if s == nil || len(s.Providers) != 2 || s.Deadline != (terms.Term{Days: 5, Working: true}) || !s.Admits("MUNI") || s.Admits("DISTRICT_1") {
 		t.Errorf("read as %+v", s)
+	}
+	if got := c.Targets(reports.DefaultTarget)["example"]; got != (reports.Target{Faults: 50, InTime: 9950}) {
+		t.Errorf("promised of it is %+v", got)
 	}
 	for _, f := range adapter.RegistrySettings() {
 		src, err := os.ReadFile(map[bool]string{true: "testdata/registry/services/example/1.0.0/service.yaml", false: "testdata/registry/parties/MUNI.yaml"}[f.Service])

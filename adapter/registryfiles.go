@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mezhved/adapter/contentpath"
+	"mezhved/adapter/reports"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/xsd"
@@ -58,6 +59,7 @@ type serviceFile struct {
 	Terms     serviceTerms  `yaml:"terms"`
 	EndOfLife Period        `yaml:"endOfLife"`
 	Retention serviceKeep   `yaml:"retention"`
+	Quality   QualityConfig `yaml:"quality"`           // what is promised of it; default: the gateway's
 	Official  string        `yaml:"personalSignature"` // optional (default), required, forbidden
 	Personal  *personalFile `yaml:"personal"`          // whose data the messages hold
 	Ground    *groundFile   `yaml:"ground"`            // on what ground the requests ask
@@ -394,7 +396,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 		Request:   QName{in.Root.Namespace, in.Root.Request},
 		EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
-		Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
+		Quality: in.Quality, Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
 	def(&s.Stage, StagePublished)
 	def(&s.Personal, PersonalOptional)
@@ -405,6 +407,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
 	r.readServiceTerms(f, s, &in)
+	in.Quality.read(f, reports.DefaultTarget)
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
 	r.checkSubject(f, s, &in)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"mezhved/adapter/journal"
+	"mezhved/adapter/reports"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/envelopes/xmltape/sentences"
@@ -243,6 +245,35 @@ func TestTopicName(t *testing.T) {
 	for _, c := range a {
 		if c > 127 {
 			t.Errorf("%s is no name of a topic", a)
+		}
+	}
+}
+
+// Whom a refusal is put down to can be told from its entry alone: the table's column and
+// what a reader of the log makes of it are the same for every reason and rule.
+func TestWhoseFaultCanBeReadFromTheLog(t *testing.T) {
+	told := func(r *refusal) {
+		t.Helper()
+		ev := r.event(journal.Event{})
+		if got, want := reports.SideOf(ev.Outcome, ev.Rule), table[r.reason].whose; got != want {
+			t.Errorf("%s, told as %s %s: side %d, the table says %d", r.reason, ev.Outcome, ev.Rule, got, want)
+		}
+	}
+	for why := range table {
+		told(&refusal{reason: why})
+	}
+	for code := range signatureReasons {
+		told(refuse(&signing.Error{Code: code}))
+		told(refuseFile("plan.pdf", &signing.Error{Code: code}))
+	}
+	for _, rule := range []string{"cvc-type.3.1.3", "xml.syntax", "soap.media-type", "signature.digest-mismatch"} {
+		told(&refusal{reason: "undeclared", marks: []mark{{rule: rule}}})
+		told(&refusal{reason: "content", marks: []mark{{rule: rule}}})
+	}
+	for reason, want := range map[reason][2]reports.Whose{"overflow": {reports.OfProvider, reports.OfSender}, "access": {reports.OfSender, reports.OfProvider}, "failure": {reports.OfBus, reports.OfBus}, "revocation-unknown": {reports.OfAuthority, reports.OfAuthority}} {
+		side := table[reason].whose
+		if got := [2]reports.Whose{side.Of("SendRequest"), side.Of("SendResponse")}; got != want {
+			t.Errorf("%s of a request and of an answer is the fault of %v, want %v", reason, got, want)
 		}
 	}
 }

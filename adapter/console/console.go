@@ -29,6 +29,7 @@ type Rooms struct {
 	Gateway func() *adapter.Gateway
 	Store   adapter.Store
 	Content *postgres.Store // for erasing; nil: this node has no keys of content
+	Alarms  Alarms          // nil: there are none
 	// Journal and Policy are nil on a node that does not keep the journal: its
 	// desk shows queues, services and parties and sends auditors elsewhere.
 	Journal  *postgres.Journal
@@ -133,6 +134,9 @@ func (c *Console) api(r chi.Router) {
 	open("GET", "/queues", c.serveQueues)
 	open("GET", "/terms", c.serveDue)
 	open("GET", "/terms/counts", c.serveDueCounts)
+	open("GET", "/alarms", c.serveAlarms)
+	open("POST", "/alarms/mute", c.serveMute, Operator)
+	open("POST", "/alarms/retry", c.serveRetry, Operator)
 	open("GET", "/services", c.serveServices)
 	open("GET", "/parties", c.serveParties)
 	open("GET", "/journal/entries", c.serveSearch)

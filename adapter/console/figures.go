@@ -76,6 +76,9 @@ func (c *Console) askFigures(kind string, values url.Values, zone *time.Location
 	if q.AsOf.IsZero() && q.Period.To.After(now) {
 		q.AsOf = now.In(q.Zone)
 	}
+	catalog := c.Gateway().Catalog()
+	q.Calendar, q.Target = catalog.Calendar, c.Gateway().Config().Quality.Target()
+	q.Targets = catalog.Targets(q.Target)
 	if err := q.Check(); err != nil {
 		return q, unclear(err)
 	}
@@ -112,7 +115,6 @@ func (c *Console) figures(ctx context.Context, q reports.Question) (*reports.Rep
 	if cp == nil {
 		return nil, problem(http.StatusServiceUnavailable, Text{"Контрольной точки ещё нет, и считать не по чему; пока журнал работает, их подписывают каждую секунду.", "There is no checkpoint yet to count under; one is signed every second while the journal works."})
 	}
-	q.Calendar = c.Gateway().Catalog().Calendar
 	hold, release := c.holding(ctx, 0)
 	defer release()
 	return reports.Make(ctx, q, c.entries(), reports.Log{Origin: cp.Origin, Size: cp.Tree.N, Root: cp.Tree.Hash}, hold)
@@ -249,7 +251,7 @@ func (c *Console) pageFigures(r *http.Request, who Actor) (any, error) {
 				other.Set(name, s)
 			}
 		}
-		p.Kinds = append(p.Kinds, figuresKind{string(k), paper.Title(k).In(to.lang), (&url.URL{Path: "/console/reports/" + string(k), RawQuery: other.Encode()}).String()})
+		p.Kinds = append(p.Kinds, figuresKind{string(k), paper.Short(k).In(to.lang), (&url.URL{Path: "/console/reports/" + string(k), RawQuery: other.Encode()}).String()})
 	}
 	for name := range values {
 		p.Values[name] = values.Get(name)

@@ -19,57 +19,57 @@ import (
 	"mezhved/adapter/reports"
 )
 
-// worked fills the journal with some weeks of exchanges before now, as gateways tell
-// them: most in time, some late, some open, some refused.
-func (d *desk) worked(weeks int, service string) {
+// worked lets some days go by in which exchanges happen, as gateways tell them: most in
+// time, some late, some open, some refused. The log takes up each day's at its end.
+func (d *desk) worked(days int) {
 	d.t.Helper()
 	r := rand.New(rand.NewPCG(11, 12))
-	now := d.Clock.Now().UTC().Truncate(time.Millisecond)
-	var events []journal.Event
-	for at := now.AddDate(0, 0, -7*weeks); at.Before(now); at = at.Add(time.Duration(20+r.IntN(150)) * time.Minute) {
+	start := d.Clock.Now().UTC().Truncate(time.Millisecond)
+	end := start.AddDate(0, 0, days)
+	byDay := make([][]journal.Event, days)
+	tell := func(e journal.Event) bool {
+		if !e.Time.Before(end) {
+			return false
+		}
+		n := int(e.Time.Sub(start) / (24 * time.Hour))
+		byDay[n] = append(byDay[n], e)
+		return true
+	}
+	for at := start; at.Before(end); at = at.Add(time.Duration(10+r.IntN(80)) * time.Minute) {
 		if h := at.Add(3 * time.Hour).Hour(); (h < 8 || h > 19) && r.IntN(6) > 0 {
 			continue
 		}
-		sender, provider := []string{"MUNI", "MFC"}[r.IntN(2)], []string{"REGISTRY", "TAX"}[r.IntN(2)]
-		e := journal.Event{Kind: journal.KindAccepted, Time: at, Message: newMessage(), MessageID: newMessage(), Operation: "SendRequest", Direction: "request", Sender: sender, Recipient: provider,
-			Service: service, Version: "1.0", Outcome: "ok", Deadline: at.Add(48 * time.Hour), DueQueued: at.Add(time.Minute), DueTaken: at.Add(4 * time.Hour)}
+		e := journal.Event{Kind: journal.KindAccepted, Time: at, Message: newMessage(), MessageID: newMessage(), Operation: "SendRequest", Direction: "request", Sender: []string{"MUNI", "MFC"}[r.IntN(2)], Recipient: []string{"REGISTRY", "TAX", "LAND"}[r.IntN(3)],
+			Service: []string{"urn:x-worked", "urn:x-worked", "plan-of-land/extract-with-a-long-name"}[r.IntN(3)], Version: "1.0", Outcome: "ok", Deadline: at.Add(60 * time.Hour), DueQueued: at.Add(time.Minute), DueTaken: at.Add(4 * time.Hour)}
 		if r.IntN(12) == 0 {
 			e.Kind, e.Message = journal.KindRefused, ""
 			which := [][2]string{{"InvalidContent", "cvc-pattern-valid"}, {"InvalidContent", "cvc-complex-type.2.4.a"}, {"SMEVFailure", "failure"}, {"DestinationOverflow", "overflow"}, {"AccessDenied", "access"}, {"SMEVFailure", "signature.revocation-unknown"}}[min(r.IntN(6), r.IntN(6))]
 			e.Outcome, e.Rule, e.Incident = which[0], which[1], newMessage()
-			events = append(events, e)
+			tell(e)
 			continue
 		}
-		events = append(events, e)
+		tell(e)
 		next := func(kind journal.Kind, after time.Duration) bool {
-			when := e.Time.Add(after)
-			if when.After(now) {
-				return false
-			}
 			s := e
-			s.Kind, s.Time, s.Digest, s.Deadline = kind, when, "", e.Deadline
-			s.DueQueued, s.DueTaken, s.Operation = time.Time{}, time.Time{}, ""
-			if kind == journal.KindDelivered {
+			s.Kind, s.Time, s.Operation, s.DueQueued, s.DueTaken = kind, e.Time.Add(after), "", time.Time{}, time.Time{}
+			switch kind {
+			case journal.KindDelivered:
 				s.Attempt = 1
-			}
-			if kind == journal.KindAnswered {
+			case journal.KindAnswered:
 				s.Outcome = "response"
 			}
-			events = append(events, s)
-			return true
+			return tell(s)
 		}
-		took := time.Duration(float64(time.Hour) * (1 + 20*r.ExpFloat64()))
-		if next(journal.KindQueued, time.Duration(50+r.IntN(900))*time.Millisecond) && next(journal.KindDelivered, time.Duration(1+r.IntN(300))*time.Minute) && r.IntN(40) > 0 {
-			next(journal.KindAnswered, 5*time.Hour+took)
+		taken := time.Duration(1+r.IntN(300)) * time.Minute
+		if next(journal.KindQueued, time.Duration(50+r.IntN(900))*time.Millisecond) && next(journal.KindDelivered, taken) && r.IntN(60) > 0 {
+			next(journal.KindAnswered, taken+time.Duration(float64(time.Hour)*(1+16*r.ExpFloat64())))
 		}
 	}
-	// The log takes up what happens as it happens; here it comes at once.
-	for len(events) > 0 {
-		n := min(len(events), 1000)
-		d.must(d.Store.Store.Record(context.Background(), events[:n]...))
-		events = events[n:]
+	for n := range byDay {
+		d.Clock.Advance(start.AddDate(0, 0, n+1).Sub(d.Clock.Now()))
+		d.must(d.Store.Store.Record(context.Background(), byDay[n]...))
+		d.settle()
 	}
-	d.settle()
 }
 
 // again makes the report that a given one is of, from a copy of the log's files, as an
@@ -107,7 +107,7 @@ func TestFiguresAreTheSameEverywhere(t *testing.T) {
 	d := openDesk(t)
 	d.exchange()
 	d.refused(broken("нет"))
-	d.worked(3, "urn:x-worked")
+	d.worked(8)
 	for _, question := range []string{"service", "service?period=2026&test=with", "party?party=TAX", "quality?service=urn:x-worked", "lateness?zone=UTC", "rating?zone=Asia/Kamchatka"} {
 		a := d.ask(operatorToken, "/api/v1/reports/"+question, nil)
 		if a.StatusCode != http.StatusOK {
@@ -168,7 +168,7 @@ func TestFiguresAreTheSameEverywhere(t *testing.T) {
 // refused.
 func TestAskingForFiguresIsNoted(t *testing.T) {
 	d := openDesk(t)
-	d.worked(1, "urn:x-worked")
+	d.worked(1)
 	for _, path := range []string{"/api/v1/reports/quality?period=2026-11", "/api/v1/reports/rating?form=html"} {
 		if a := d.ask(auditorToken, path, nil); a.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)

@@ -352,7 +352,7 @@ func targetOf(began map[string]int64, id string) *int64 {
 
 // openings removes the values behind the entries of messages or incidents, but not
 // those of entries that tell of readings and erasures: these are other people's.
-func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
+func (c *carrying) openings(ctx context.Context, entries []Row) (int, error) {
 	var indexes []int64
 	for i := range entries {
 		switch entries[i].Leaf.Kind {
@@ -361,8 +361,8 @@ func (c *carrying) openings(ctx context.Context, entries []Row) (int64, error) {
 			indexes = append(indexes, entries[i].Index)
 		}
 	}
-	tag, err := c.tx.Exec(ctx, "DELETE FROM journal_open WHERE idx = ANY ($1)", indexes)
-	return tag.RowsAffected(), err
+	gone, err := eraseOpenings(ctx, c.tx, indexes, nil)
+	return len(gone), err
 }
 
 // stop takes messages out of all stations, with a "dead" event for each queue.
@@ -430,8 +430,8 @@ func (c *carrying) values(ctx context.Context) error {
 	case leafDigest(row.Bytes) != c.e.Leaf:
 		return nil // another log's entry
 	}
-	rows, _ := c.tx.Query(ctx, "DELETE FROM journal_open WHERE idx = $1 AND field = ANY ($2) RETURNING field", *c.e.Target, c.e.Fields)
-	gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	erased, err := eraseOpenings(ctx, c.tx, []int64{*c.e.Target}, c.e.Fields)
+	gone := erased[*c.e.Target]
 	if err != nil || len(gone) == 0 {
 		return err
 	}

@@ -376,7 +376,7 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 		return err
 	}
 	rows := min(max(0, from-b.Was.Tree.N), int64(len(b.Entries))) // the first ones; the others are kept in blocks
-	if err := t.partitions(ctx, b, int(rows)); err != nil {
+	if err := t.partitions(ctx, b, int(rows), from); err != nil {
 		return err
 	}
 	if rows > 0 {
@@ -384,21 +384,8 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 			return err
 		}
 	}
-	if len(b.Sealed) > 0 {
-		open := newCopied(256 * len(b.Sealed))
-		for i := range b.Sealed {
-			s := &b.Sealed[i]
-			open.row(len(openColumns))
-			open.text(s.Key)
-			open.bigint(s.Index)
-			open.text(s.Field)
-			open.text(s.Class)
-			open.bytea(s.Box)
-			open.bytea(s.Blind)
-		}
-		if err := open.into(ctx, t.tx, "journal_open", openColumns); err != nil {
-			return fmt.Errorf("openings: %w", err)
-		}
+	if err := t.copyOpenings(ctx, b.Sealed, from); err != nil {
+		return err
 	}
 	return t.rest(ctx, b, b.Entries[rows:])
 }
@@ -617,7 +604,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 	}
 	if blocks != nil && *blocks < end {
 		from := max(tallied, *blocks)
-		counted, err := blockSums(ctx, db, from, size)
+		counted, err := blockSums(ctx, db, nil, from, size)
 		if err != nil {
 			return fmt.Errorf("daily totals: %w", err)
 		}
@@ -630,13 +617,13 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 		var texts [7][]string
 		var tests []bool
 		var ns [3][]int64
-		for _, s := range counted.list() {
-			days = append(days, s.Day)
-			for i, v := range []string{s.Kind, s.Sender, s.Recipient, s.Service, s.Version, s.Outcome, s.Channel} {
+		for k, p := range counted {
+			days = append(days, k.day)
+			for i, v := range []string{k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel} {
 				texts[i] = append(texts[i], v)
 			}
-			tests = append(tests, s.Test)
-			for i, n := range []int64{s.Entries, s.First, s.Last} {
+			tests = append(tests, k.test)
+			for i, n := range []int64{p.entries, p.first, p.last} {
 				ns[i] = append(ns[i], n)
 			}
 		}
@@ -649,7 +636,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 
 // partitions makes those that the batch needs, whose first entries are rows. They
 // appear with the batch or not at all.
-func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int) error {
+func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int, from int64) error {
 	t.j.mu.Lock()
 	width := t.j.partition
 	t.j.mu.Unlock()
@@ -678,13 +665,18 @@ func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int) er
 	if err := parts("journal_block", b.Entries[rows:]); err != nil {
 		return err
 	}
-	keys := map[string]bool{}
-	for _, s := range b.Sealed {
-		keys[s.Key] = true
+	type of struct{ parent, key string }
+	keys := map[of]bool{}
+	for i := range b.Sealed {
+		if s := &b.Sealed[i]; s.Index < from {
+			keys[of{"journal_open", s.Key}] = true
+		} else {
+			keys[of{"journal_opening", s.Key}] = true
+		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
+	for _, k := range slices.SortedFunc(maps.Keys(keys), func(a, b of) int { return cmp.Or(cmp.Compare(a.parent, b.parent), cmp.Compare(a.key, b.key)) }) {
 		// The key's name is made of a class and a month, both checked.
-		if err := t.attach(ctx, "journal_open", "journal_open_"+strings.ReplaceAll(key, "-", "_"), "IN ('"+key+"')"); err != nil {
+		if err := t.attach(ctx, k.parent, k.parent+"_"+strings.ReplaceAll(k.key, "-", "_"), "IN ('"+k.key+"')"); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -43,9 +42,9 @@ import (
 //     has found a block looks into it for what was meant: a key that two values share
 //     costs time, and nothing else;
 //   - journal_term: which senders, recipients, services ... stand in four blocks;
-//   - sums: how many entries of which combination it has, by day. A question after
-//     several of these reads only blocks in which they stand together, and counting reads
-//     no leaf but at the ends of the time that was asked for.
+//   - columns: what entries are counted by, for each of them (blockColumns). A question
+//     after several of these reads the leaves of those entries alone that have all of
+//     them, and counting reads no leaf.
 //
 // Pieces have none of it: they are read whole, and told from blocks by their table.
 // One statement reads both, or an entry that has moved meanwhile would be missed.
@@ -64,10 +63,10 @@ const blockSize = journal.TileWidth
 
 // block is a run of entries that a row keeps.
 type block struct {
-	first  int64
-	leaves [][]byte
-	unread bool // a finished one of which only that is known, and perhaps its sums
-	sums   []sum
+	first   int64
+	leaves  [][]byte
+	unread  bool // a finished one of which only that is known, and perhaps its columns
+	columns *blockColumns
 }
 
 func (b *block) end() int64 {
@@ -94,26 +93,6 @@ func (b *block) within(from, to int64) (first, end int64) {
 	return first, max(first, min(b.end(), to))
 }
 
-// sum is how many entries of a block have a combination on a day, and where they stand.
-type sum struct {
-	Day       string `json:"day"`
-	Kind      string `json:"kind"`
-	Sender    string `json:"sender,omitempty"`
-	Recipient string `json:"recipient,omitempty"`
-	Service   string `json:"service,omitempty"`
-	Version   string `json:"version,omitempty"`
-	Outcome   string `json:"outcome,omitempty"`
-	Channel   string `json:"channel,omitempty"`
-	Test      bool   `json:"test,omitempty"`
-	Entries   int64  `json:"entries"`
-	First     int64  `json:"first"`
-	Last      int64  `json:"last"`
-}
-
-func (s *sum) combination() combination {
-	return combination{s.Kind, s.Sender, s.Recipient, s.Service, s.Version, s.Outcome, s.Channel, s.Test}
-}
-
 // sums counts entries by day and combination.
 type sums map[dayCombination]places
 
@@ -124,27 +103,175 @@ func (s sums) count(index int64, l *journal.Leaf) {
 	s[k] = p
 }
 
-// add takes over what is counted already, of entries behind those counted so far.
-func (s sums) add(list []sum) {
-	for i := range list {
-		k := dayCombination{list[i].Day, list[i].combination()}
+// addAll counts the block's entries from from up to to that q asks for, by its
+// dimensions, or all; they are behind those counted so far.
+func (s sums) addAll(c *blockColumns, q *Query, from, to int64) {
+	here := map[[counted]byte]places{}
+	c.each(q, from, to, func(index int64) {
+		k := c.codesOf(index)
+		p := here[k]
+		p.add(index)
+		here[k] = p
+	})
+	for codes, add := range here {
+		k := c.combination(codes)
 		p, ok := s[k]
 		if !ok {
-			p.first = list[i].First
+			p.first = add.first
 		}
-		p.entries, p.last = p.entries+list[i].Entries, list[i].Last
+		p.entries, p.last = p.entries+add.entries, max(p.last, add.last)
 		s[k] = p
 	}
 }
 
-// list is in the order of the first of each.
-func (s sums) list() []sum {
-	out := make([]sum, 0, len(s))
-	for k, p := range s {
-		out = append(out, sum{k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel, k.test, p.entries, p.first, p.last})
+// counted is how many columns entries are counted by: the day, and those of a
+// combination.
+const counted = 9
+
+// texts are the columns' values.
+func (k *dayCombination) texts() [counted]string {
+	test := ""
+	if k.test {
+		test = "true"
 	}
-	slices.SortFunc(out, func(a, b sum) int { return cmp.Compare(a.First, b.First) })
-	return out
+	return [counted]string{k.day, k.kind, k.sender, k.recipient, k.service, k.version, k.outcome, k.channel, test}
+}
+
+// blockColumns are, for each column, its values in a block and which of them each entry
+// has.
+type blockColumns struct {
+	first, n int64
+	values   [counted][]string
+	codes    [counted][]byte // by entry; nil where there is one value
+}
+
+// packColumns writes, for each column, the number of its values and each with its
+// length before it, and where there are several a byte for each entry. A block has no
+// more entries than a byte has values.
+func packColumns(list []dayCombination) []byte {
+	var values [counted][][]byte
+	var codes [counted][]byte
+	var known [counted]map[string]byte
+	for i := range list {
+		for n, text := range list[i].texts() {
+			code, ok := known[n][text]
+			if !ok {
+				if known[n] == nil {
+					known[n] = map[string]byte{}
+				}
+				code = byte(len(values[n]))
+				known[n][text] = code
+				values[n] = append(values[n], []byte(text))
+			}
+			codes[n] = append(codes[n], code)
+		}
+	}
+	var b []byte
+	for n := range counted {
+		b = binary.AppendUvarint(b, uint64(len(values[n])))
+		for _, v := range values[n] {
+			b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
+		}
+		if len(values[n]) > 1 {
+			b = append(b, codes[n]...)
+		}
+	}
+	return b
+}
+
+func unpackColumns(first, n int64, packed []byte) (*blockColumns, error) {
+	broken := func() (*blockColumns, error) {
+		return nil, &journal.BrokenError{What: fmt.Sprintf("the columns of the entries from %d on", first)}
+	}
+	b, err := unsqueezed(packed)
+	if err != nil {
+		return broken()
+	}
+	c := &blockColumns{first: first, n: n}
+	for k := range counted {
+		count, size := binary.Uvarint(b)
+		if size <= 0 || count == 0 || count > uint64(n) {
+			return broken()
+		}
+		b = b[size:]
+		for range count {
+			length, size := binary.Uvarint(b)
+			if size <= 0 || length > uint64(len(b)-size) {
+				return broken()
+			}
+			c.values[k] = append(c.values[k], string(b[size:size+int(length)]))
+			b = b[size+int(length):]
+		}
+		if count == 1 {
+			continue
+		}
+		if int64(len(b)) < n {
+			return broken()
+		}
+		c.codes[k], b = b[:n], b[n:]
+		if uint64(slices.Max(c.codes[k])) >= count {
+			return broken()
+		}
+	}
+	return c, nil
+}
+
+func (c *blockColumns) codesOf(index int64) (codes [counted]byte) {
+	for n, list := range c.codes {
+		if list != nil {
+			codes[n] = list[index-c.first]
+		}
+	}
+	return codes
+}
+
+func (c *blockColumns) combination(codes [counted]byte) dayCombination {
+	var v [counted]string
+	for n := range counted {
+		v[n] = c.values[n][codes[n]]
+	}
+	return dayCombination{v[0], combination{v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8] != ""}}
+}
+
+// each calls f with the entries from from up to to that have what q asks for in its
+// dimensions; a nil q asks for all.
+func (c *blockColumns) each(q *Query, from, to int64, f func(index int64)) {
+	var asked [counted]string
+	test, tests := "", false
+	if q != nil {
+		asked = [counted]string{"", string(q.Kind), q.Sender, q.Recipient, q.Service, q.Version, q.Outcome, q.Channel}
+		if tests = q.Tests != TestsToo; q.Tests == TestsOnly {
+			test = "true"
+		}
+	}
+	type filter struct {
+		codes []byte
+		code  byte
+	}
+	var filters []filter
+	for n, text := range asked {
+		if n == counted-1 && tests {
+			text = test
+		} else if text == "" {
+			continue
+		}
+		code := slices.Index(c.values[n], text)
+		if code < 0 {
+			return
+		}
+		if c.codes[n] != nil {
+			filters = append(filters, filter{c.codes[n], byte(code)})
+		}
+	}
+entries:
+	for i := max(0, from-c.first); i < min(c.n, to-c.first); i++ {
+		for _, f := range filters {
+			if f.codes[i] != f.code {
+				continue entries
+			}
+		}
+		f(c.first + i)
+	}
 }
 
 // blockCodec compresses blocks. Both parts may be used by many at once.
@@ -180,17 +307,6 @@ func unpackBlock(first int64, count int, packed []byte) (*block, error) {
 		return nil, &journal.BrokenError{What: fmt.Sprintf("the entries from %d on: %v", first, err)}
 	}
 	return b, nil
-}
-
-func unpackSums(first int64, packed []byte) (list []sum, err error) {
-	text, err := unsqueezed(packed)
-	if err == nil {
-		err = json.Unmarshal(text, &list)
-	}
-	if err != nil {
-		return nil, &journal.BrokenError{What: fmt.Sprintf("the sums of the entries from %d on: %v", first, err)}
-	}
-	return list, nil
 }
 
 // What a block has keys of.
@@ -234,15 +350,15 @@ type blockMaker struct {
 	bundle []byte
 	logged []time.Time
 	keys   map[int64]bool
-	sums   sums
+	counts []dayCombination // of each
 }
 
 func newBlockMaker(first int64) *blockMaker {
-	return &blockMaker{first: first, keys: map[int64]bool{}, sums: sums{}}
+	return &blockMaker{first: first, keys: map[int64]bool{}}
 }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
-	m.sums.count(m.first+int64(len(m.logged)), l)
+	m.counts = append(m.counts, dayCombination{l.Logged.UTC().Format(time.DateOnly), combinationOf(l)})
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
 		if value != "" {
@@ -259,22 +375,17 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 }
 
 // queue writes the row: a finished block, or a piece.
-func (m *blockMaker) queue(add func(int64, string, ...any)) error {
+func (m *blockMaker) queue(add func(int64, string, ...any)) {
 	if len(m.logged) < blockSize {
 		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first, len(m.logged), m.logged, squeezed(m.bundle))
-		return nil
+		return
 	}
-	text, err := json.Marshal(m.sums.list())
-	if err != nil {
-		return err
-	}
-	add(1, "INSERT INTO journal_block (first, entries, logged, keys, sums, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
-		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(text), squeezed(m.bundle))
-	return nil
+	add(1, "INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
+		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), squeezed(m.bundle))
 }
 
-// queueBlocks writes entries. When they finish a block, its pieces, which are read
-// here, go into it.
+// queueBlocks writes entries. When they finish a block, its pieces, which are
+// taken here, go into it.
 func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...any), entries []clerk.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -283,7 +394,18 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 	m := newBlockMaker(first)
 	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
 		m = newBlockMaker(begun)
-		if err := readBlocks(ctx, t.tx, begun, first, func(b *block) error {
+		var pieces []*block
+		if err := eachBlock(ctx, t.tx, "DELETE FROM journal_piece RETURNING first, entries, leaves", nil, func(b *block) error {
+			pieces = append(pieces, b)
+			return nil
+		}); err != nil {
+			return err
+		}
+		slices.SortFunc(pieces, func(a, b *block) int { return cmp.Compare(a.first, b.first) })
+		for _, b := range pieces {
+			if b.first != begun+int64(len(m.logged)) {
+				break
+			}
 			for i := b.first; i < b.end(); i++ {
 				row, err := b.row(i)
 				if err != nil {
@@ -291,28 +413,22 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 				}
 				m.add(&row.Leaf, row.Bytes)
 			}
-			return nil
-		}); err != nil {
-			return err
 		}
 		if begun+int64(len(m.logged)) != first {
 			return &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), begun, first)}
 		}
-		add(-1, "DELETE FROM journal_piece")
 	}
 	for _, e := range entries {
 		m.add(e.Leaf, e.Bytes)
 		if (e.Index+1)%blockSize == 0 {
-			if err := m.queue(add); err != nil {
-				return err
-			}
+			m.queue(add)
 			m = newBlockMaker(e.Index + 1)
 		}
 	}
-	if len(m.logged) == 0 {
-		return nil
+	if len(m.logged) > 0 {
+		m.queue(add)
 	}
-	return m.queue(add)
+	return nil
 }
 
 // blocksFrom is the first entry that the batch which begins at size is to keep in a
@@ -526,19 +642,21 @@ func loggedAt(ctx context.Context, db querier, index int64) (logged time.Time, e
 	return *at, nil
 }
 
-// blockSums counts the entries in blocks from from up to to.
-func blockSums(ctx context.Context, db querier, from, to int64) (sums, error) {
+// blockSums counts the entries in blocks from from up to to that q asks for in its
+// dimensions; a nil q asks for all.
+func blockSums(ctx context.Context, db querier, q *Query, from, to int64) (sums, error) {
 	out := sums{}
-	rows, _ := db.Query(ctx, `SELECT first, entries, CASE WHEN first >= $1 AND first + 256 <= $2 THEN sums END, CASE WHEN first < $1 OR first + 256 > $2 THEN leaves END
-		FROM journal_block WHERE first > $1 - 256 AND first < $2
+	rows, _ := db.Query(ctx, `SELECT first, entries, columns, NULL AS leaves FROM journal_block WHERE first > $1 - 256 AND first < $2
 		UNION ALL SELECT first, entries, NULL, leaves FROM journal_piece WHERE first + entries > $1 AND first < $2 ORDER BY first`, from, to)
 	var first int64
 	var count int
 	var packed, leaves []byte
 	_, err := pgx.ForEachRow(rows, []any{&first, &count, &packed, &leaves}, func() error {
-		if packed != nil {
-			list, err := unpackSums(first, packed)
-			out.add(list)
+		if leaves == nil {
+			c, err := unpackColumns(first, int64(count), packed)
+			if err == nil {
+				out.addAll(c, q, from, to)
+			}
 			return err
 		}
 		b, err := unpackBlock(first, count, leaves)
@@ -550,7 +668,9 @@ func blockSums(ctx context.Context, db querier, from, to int64) (sums, error) {
 			if err != nil {
 				return err
 			}
-			out.count(i, &row.Leaf)
+			if c := combinationOf(&row.Leaf); q == nil || q.wants(&c) {
+				out.count(i, &row.Leaf)
+			}
 		}
 		return nil
 	})
@@ -611,12 +731,13 @@ func (t *journalTx) lastInBlocks(ctx context.Context, messages []string, out map
 	})
 }
 
-// How many blocks are looked at in one go: by their sums, or only by their keys. And of
-// how many the leaves are read.
+// How many blocks are looked at in one go: by their columns, more and more of them, or
+// only by their keys. And of how many the leaves are read.
 const (
-	sumsAtOnce   = 256
-	keysAtOnce   = 65536
-	leavesAtOnce = 8
+	columnsAtFirst = 4
+	columnsAtOnce  = 512
+	keysAtOnce     = 65536
+	leavesAtOnce   = 8
 )
 
 // inBlocks calls f with the query's entries in blocks, from from up to to and in the
@@ -628,12 +749,18 @@ func inBlocks(ctx context.Context, db querier, q *Query, named []sought, from, t
 	}
 	tell := func(b *block) (more bool, err error) {
 		i, end := b.within(from, to)
-		n := end - i
-		for k := range n {
-			index := i + k
-			if q.Descending {
-				index = end - 1 - k
+		var list []int64
+		if b.columns != nil {
+			b.columns.each(q, i, end, func(index int64) { list = append(list, index) })
+		} else {
+			for ; i < end; i++ {
+				list = append(list, i)
 			}
+		}
+		if q.Descending {
+			slices.Reverse(list)
+		}
+		for _, index := range list {
 			if !all(seekers, func(s *seeker) bool { return s.maybe(index, b.leaves[index-b.first]) }) {
 				continue
 			}
@@ -648,8 +775,8 @@ func inBlocks(ctx context.Context, db querier, q *Query, named []sought, from, t
 		}
 		return true, nil
 	}
-	for from < to {
-		list, err := candidates(ctx, db, q, named, from, to)
+	for limit := columnsAtFirst; from < to; limit = min(4*limit, columnsAtOnce) {
+		list, err := candidates(ctx, db, q, named, from, to, limit)
 		if err != nil {
 			return err
 		}
@@ -658,7 +785,12 @@ func inBlocks(ctx context.Context, db querier, q *Query, named []sought, from, t
 		}
 		last := *list[len(list)-1]
 		list = slices.DeleteFunc(list, func(b *block) bool {
-			return b.sums != nil && !slices.ContainsFunc(b.sums, func(s sum) bool { c := s.combination(); return q.wants(&c) })
+			if b.columns == nil {
+				return false
+			}
+			none := true
+			b.columns.each(q, from, to, func(int64) { none = false })
+			return none
 		})
 		for some := range slices.Chunk(list, leavesAtOnce) {
 			if err := readLeaves(ctx, db, some); err != nil {
@@ -685,16 +817,16 @@ func all[T any](list []T, ok func(T) bool) bool {
 
 // candidates are the next blocks in which an entry of the query may stand. Pieces come
 // with their leaves.
-func candidates(ctx context.Context, db querier, q *Query, named []sought, from, to int64) (list []*block, err error) {
+func candidates(ctx context.Context, db querier, q *Query, named []sought, from, to int64, limit int) (list []*block, err error) {
 	w := &where{}
-	source, sums, limit := "journal_block", "sums", sumsAtOnce
+	source, columns := "journal_block", "columns"
 	if chunks := q.chunks(from, to, w); chunks != "" {
 		source = fmt.Sprintf("(%s) c CROSS JOIN LATERAL (SELECT * FROM journal_block WHERE first >= c.chunk * %d AND first < c.chunk * %[2]d + %[2]d) b", chunks, chunkSize)
 	}
 	w.add("first > ?", from-blockSize)
 	w.add("first < ?", to)
 	if len(named) > 0 {
-		sums, limit = "NULL::bytea", keysAtOnce
+		columns, limit = "NULL::bytea", keysAtOnce
 		w.add("(first = ANY (?) OR keys && ?)", named[0].numbers(), named[0].keys())
 	}
 	blocks := w.sql()
@@ -702,7 +834,7 @@ func candidates(ctx context.Context, db querier, q *Query, named []sought, from,
 	w.add("first + entries > ?", from)
 	w.add("first < ?", to)
 	rows, _ := db.Query(ctx, fmt.Sprintf(`SELECT first, entries, %s, NULL AS leaves FROM %s WHERE %s
-		UNION ALL SELECT first, entries, NULL, leaves FROM journal_piece WHERE %s ORDER BY first%s LIMIT %d`, sums, source, blocks, w.sql(), q.down(), limit), w.args...)
+		UNION ALL SELECT first, entries, NULL, leaves FROM journal_piece WHERE %s ORDER BY first%s LIMIT %d`, columns, source, blocks, w.sql(), q.down(), limit), w.args...)
 	var first int64
 	var count int
 	var packed, leaves []byte
@@ -713,7 +845,7 @@ func candidates(ctx context.Context, db querier, q *Query, named []sought, from,
 		case leaves != nil:
 			b, err = unpackBlock(first, count, leaves)
 		case packed != nil:
-			b.sums, err = unpackSums(first, packed)
+			b.columns, err = unpackColumns(first, int64(count), packed)
 		}
 		list = append(list, b)
 		return err
@@ -734,7 +866,7 @@ func readLeaves(ctx context.Context, db querier, list []*block) error {
 		return nil
 	}
 	return eachBlock(ctx, db, "SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1)", []any{numbers}, func(b *block) error {
-		*at[b.first] = *b
+		at[b.first].leaves, at[b.first].unread = b.leaves, false
 		return nil
 	})
 }

@@ -3,9 +3,10 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -143,7 +144,7 @@ func TestTamperingWithBlocks(t *testing.T) {
 		"a key more":             {run("UPDATE journal_block SET keys = keys || 1::bigint WHERE first = 256"), false},
 		"another time":           {run("UPDATE journal_block SET logged[9] = logged[9] - interval '1 s' WHERE first = 0"), false},
 		"another time, piece":    {run("UPDATE journal_piece SET logged[9] = logged[9] - interval '1 s'"), false},
-		"another block's sums":   {run("UPDATE journal_block b SET sums = o.sums FROM b_block o WHERE o.first = 256 - b.first"), false},
+		"another's columns":      {run("UPDATE journal_block b SET columns = o.columns FROM b_block o WHERE o.first = 256 - b.first"), false},
 		"a number that is wrong": {run("UPDATE journal_block SET entries = 255 WHERE first = 0"), true},
 	} {
 		a.must(c.do())
@@ -191,39 +192,48 @@ func TestBlocksAreSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkBlockSearch asks a log in blocks: pages and totals, and one message by its
-// ids.
-func BenchmarkBlockSearch(b *testing.B) {
-	const size = 200_000
+// Values behind the entries of one batch stand together, and yet each goes alone, also
+// when many go at once.
+func TestValuesThatStandTogetherGoAlone(t *testing.T) {
 	ctx := context.Background()
-	a := openArchive(b)
-	events := journaltest.Events(57, size)
-	seq := a.Sequencer(a.Journal)
-	for i := 0; i < size; i += 8000 {
-		a.must(a.Append(ctx, events[i:min(i+8000, size)]...))
-		a.Clock.Move(time.Hour)
-		a.must(a.Settle(seq))
+	a := openArchive(t)
+	a.fill(journaltest.Events(58, 120))
+	var rows int
+	a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_opening").Scan(&rows))
+	var with []int64
+	before := map[int64]int{}
+	for _, row := range a.everything() {
+		open, err := a.Openings(ctx, row.Index)
+		a.must(err)
+		before[row.Index] = len(open)
+		if row.Leaf.Kind == journal.KindAccepted {
+			with = append(with, row.Index)
+		}
 	}
-	for name, q := range map[string]postgres.Query{
-		"Sender":      {Sender: "MUNI07", Descending: true},
-		"Refused":     {Sender: "MUNI07", Outcome: "ValidationFailure", Kind: journal.KindRefused},
-		"Certificate": {Certificate: events[0].Certificate, Descending: true},
-		"ID":          {ID: events[size/2].Message},
-		"HalfDay":     {From: journaltest.Start.Add(3*time.Hour + time.Minute), To: journaltest.Start.Add(9*time.Hour + time.Minute), Service: "urn:x-service-3"},
-	} {
-		b.Run(name+"/Page", func(b *testing.B) {
-			for b.Loop() {
-				if rows, err := a.Search(ctx, q); err != nil || len(rows) == 0 {
-					b.Fatal(len(rows), err)
-				}
+	if rows > 4 || len(with) < 20 {
+		t.Fatalf("%d rows of values, behind %d messages", rows, len(with))
+	}
+	var all sync.WaitGroup
+	for _, index := range with {
+		all.Go(func() {
+			if gone, err := a.Erase(ctx, index, []string{"snils", "never"}, "152-FZ", "registrar", a.Clock.Now()); err != nil || len(gone) != 1 {
+				t.Errorf("entry %d: %v went, %v", index, gone, err)
 			}
 		})
-		b.Run(name+"/Totals", func(b *testing.B) {
-			for b.Loop() {
-				if _, err := a.Totals(ctx, q, "day", "service", "outcome"); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	}
+	all.Wait()
+	for index, n := range before {
+		open, err := a.Openings(ctx, index)
+		a.must(err)
+		want := n
+		if slices.Contains(with, index) {
+			want--
+		}
+		if len(open) != want || slices.ContainsFunc(open, func(o journal.Opening) bool { return o.Field == "snils" }) {
+			t.Errorf("entry %d has %d values, want %d", index, len(open), want)
+		}
+	}
+	if gone, err := a.Erase(ctx, with[0], []string{"snils"}, "152-FZ", "registrar", a.Clock.Now()); err != nil || gone != nil {
+		t.Errorf("erased again: %v, %v", gone, err)
 	}
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -154,7 +155,7 @@ const examineStep = 8 * blockSize
 
 // examineBlocks is the part of Examine that stands in blocks and pieces.
 func (j *Journal) examineBlocks(ctx context.Context, from, to int64, reach func(int64), found func(int64, *journal.Leaf), find func(int64, string, ...any)) error {
-	rows, _ := j.pool.Query(ctx, `SELECT first, entries, logged, keys, sums, leaves FROM journal_block WHERE first >= $1 AND first < $2
+	rows, _ := j.pool.Query(ctx, `SELECT first, entries, logged, keys, columns, leaves FROM journal_block WHERE first >= $1 AND first < $2
 		UNION ALL SELECT first, entries, logged, NULL, NULL, leaves FROM journal_piece WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
 	var first int64
 	var count int
@@ -194,8 +195,8 @@ func (j *Journal) examineBlocks(ctx context.Context, from, to int64, reach func(
 		if want := slices.Sorted(maps.Keys(m.keys)); !slices.Equal(keys, want) {
 			find(first, "its block of %d entries is found by other keys than those of its leaves", count)
 		}
-		if list, err := unpackSums(first, packed); err != nil || !slices.Equal(list, m.sums.list()) {
-			find(first, "the sums of its block of %d entries are not those of its leaves", count)
+		if columns, err := unsqueezed(packed); err != nil || !bytes.Equal(columns, packColumns(m.counts)) {
+			find(first, "the columns of its block of %d entries are not those of its leaves", count)
 		}
 		return nil
 	})

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/vault"
 )
 
@@ -74,16 +74,44 @@ func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first i
 			}
 			m.add(&l, leaf)
 		}
-		text, err := json.Marshal(m.sums.list())
+		if table == "journal_piece" {
+			_, err := pool.Exec(ctx, "UPDATE journal_piece SET logged = $2, leaves = $3 WHERE first = $1", first, m.logged, squeezed(m.bundle))
+			return err
+		}
+		_, err := pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, columns = $4, leaves = $5 WHERE first = $1",
+			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), squeezed(m.bundle))
+		return err
+	})
+}
+
+// FillBlocks writes a journal of size entries in blocks, terms and totals with them:
+// all that searching reads; there is no tree over it.
+func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64, leaf func(int) journal.Leaf) error {
+	const step = 32 * blockSize
+	for from := int64(0); from < size; from += step {
+		b := clerk.Batch{}
+		for i := from; i < min(from+step, size); i++ {
+			l := leaf(int(i))
+			b.Entries = append(b.Entries, clerk.Entry{Index: i, Leaf: &l, Bytes: l.Append(nil)})
+		}
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			t := &journalTx{tx: tx, j: j}
+			if err := t.partitions(ctx, &b, 0, 0); err != nil {
+				return err
+			}
+			batch := &pgx.Batch{}
+			add := func(_ int64, sql string, args ...any) { batch.Queue(sql, args...) }
+			if err := t.queueBlocks(ctx, add, b.Entries); err != nil {
+				return err
+			}
+			queueTerms(add, b.Entries)
+			last := b.Entries[len(b.Entries)-1]
+			add(1, "UPDATE journal_head SET size = $1, logged = $2, blocks = 0", last.Index+1, last.Leaf.Logged)
+			return tx.SendBatch(ctx, batch).Close()
+		})
 		if err != nil {
 			return err
 		}
-		if table == "journal_piece" {
-			_, err = pool.Exec(ctx, "UPDATE journal_piece SET logged = $2, leaves = $3 WHERE first = $1", first, m.logged, squeezed(m.bundle))
-			return err
-		}
-		_, err = pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, sums = $4, leaves = $5 WHERE first = $1",
-			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(text), squeezed(m.bundle))
-		return err
-	})
+	}
+	return j.tally(ctx)
 }

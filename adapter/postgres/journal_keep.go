@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +27,9 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	if j.vault == nil {
 		return nil, ErrNoVault
 	}
-	rows, _ := j.pool.Query(ctx, "SELECT idx, field, class, key, box, blind FROM journal_open WHERE idx = $1 ORDER BY field", index)
-	sealed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[journal.Sealed])
+	sealed, err := openingsOf(ctx, j.pool, index)
 	if err != nil {
-		return nil, fmt.Errorf("openings of entry %d: %w", index, err)
+		return nil, err
 	}
 	var out []journal.Opening
 	for _, s := range sealed {
@@ -93,10 +93,18 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int6
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
-	rows, _ := pool.Query(ctx, "SELECT field FROM journal_open WHERE idx = $1 AND field = ANY ($2) ORDER BY field", index, fields)
-	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(there) == 0 {
+	open, err := openingsOf(ctx, pool, index)
+	if err != nil {
 		return nil, err
+	}
+	var there []string
+	for i := range open {
+		if slices.Contains(fields, open[i].Field) {
+			there = append(there, open[i].Field)
+		}
+	}
+	if len(there) == 0 {
+		return nil, nil
 	}
 	e := vault.Erasure{ID: uuid.Must(uuid.NewV7()).String(), At: now.UTC(), Ground: ground, Target: &index, Fields: there}
 	switch row, err := entryAt(ctx, pool, index); {
@@ -138,19 +146,22 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 		return nil, err
 	}
 	// Partitions whose keys went in an earlier run that did not end, too.
-	rows, _ := j.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = 'journal_open'::regclass AND c.relname LIKE $1`, "journal\\_open\\_"+strings.ReplaceAll(class, "-", "\\_")+"\\_%")
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	for _, table := range tables {
-		month, err := time.Parse("2006_01", strings.TrimPrefix(table, "journal_open_"+strings.ReplaceAll(class, "-", "_")+"_"))
-		if err != nil || month.AddDate(0, 1, 0).After(before) {
-			continue // another class that begins with this one's name, or a month that is kept
-		}
-		if err := j.dropPartition(ctx, "journal_open", table); err != nil {
+	for _, parent := range []string{"journal_open", "journal_opening"} {
+		prefix := parent + "_" + strings.ReplaceAll(class, "-", "_") + "_"
+		rows, _ := j.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+			WHERE i.inhparent = $1::text::regclass AND starts_with(c.relname, $2)`, parent, prefix)
+		tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
 			return nil, err
+		}
+		for _, table := range tables {
+			month, err := time.Parse("2006_01", strings.TrimPrefix(table, prefix))
+			if err != nil || month.AddDate(0, 1, 0).After(before) {
+				continue // another class that begins with this one's name, or a month that is kept
+			}
+			if err := j.dropPartition(ctx, parent, table); err != nil {
+				return nil, err
+			}
 		}
 	}
 	err = pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error {
@@ -217,8 +228,8 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if !last.Before(before) {
 			return done, nil
 		}
-		var found bool
-		if err := j.pool.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM journal_open WHERE idx >= $1 AND idx < $2 AND blind <> '')", dropped, end).Scan(&found); err != nil {
+		found, err := people(ctx, j.pool, dropped, end)
+		if err != nil {
 			return done, err
 		}
 		if found {

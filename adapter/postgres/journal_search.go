@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -288,30 +289,14 @@ func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalF
 	if err != nil {
 		return s, err
 	}
-	rows, _ := db.Query(ctx, "SELECT DISTINCT idx FROM journal_open WHERE blind = ANY ($1) AND blind <> ''", tokens)
-	indexes, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	fields, err := committing(ctx, db, tokens, 0, math.MaxInt64)
 	if err == nil {
-		s, err = messagesOf(ctx, db, sought{indexes: indexes})
+		s, err = messagesOf(ctx, db, sought{indexes: slices.Collect(maps.Keys(fields))})
 	}
 	if err != nil {
 		return s, fmt.Errorf("find the entries that commit to a value: %w", err)
 	}
 	return s, nil
-}
-
-// committing tells which fields of which entries, from from up to to, have one of the
-// search tokens.
-func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64) (map[int64][]string, error) {
-	rows, _ := db.Query(ctx, `SELECT idx, array_agg(field ORDER BY field) FROM journal_open
-		WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3 GROUP BY idx`, tokens, from, to)
-	fields := map[int64][]string{}
-	var index int64
-	var names []string
-	_, err := pgx.ForEachRow(rows, []any{&index, &names}, func() error {
-		fields[index] = slices.Clone(names)
-		return nil
-	})
-	return fields, err
 }
 
 // Mention is an entry that commits to a value, and under which names.
@@ -682,7 +667,7 @@ const dayText = "to_char(day, 'YYYY-MM-DD')"
 
 // totals counts by group over up to three parts, the days that the time covers wholly
 // and the pieces before and after them. Of the pieces, rows are counted in the same
-// statement as the days, and blocks by their sums.
+// statement as the days, and blocks by their columns.
 func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (map[Total]Total, error) {
 	named, err := j.named(ctx, db, q)
 	if err != nil {
@@ -710,11 +695,9 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 				return true
 			})
 		}
-		kept, err := blockSums(ctx, db, from, to)
+		kept, err := blockSums(ctx, db, q, from, to)
 		for k, p := range kept {
-			if q.wants(&k.combination) {
-				out.addDay(k.day, &k.combination, p.entries)
-			}
+			out.addDay(k.day, &k.combination, p.entries)
 		}
 		return err
 	}

@@ -200,7 +200,7 @@ func (b *breaker) TraceCopyFromStart(ctx context.Context, c *pgx.Conn, d pgx.Tra
 func (b *breaker) TraceCopyFromEnd(context.Context, *pgx.Conn, pgx.TraceCopyFromEndData) {}
 
 // blockInsert is where a block is finished.
-const blockInsert = "in batch: INSERT INTO journal_block (first, entries, logged, keys, sums, leaves) VALUES ($1, $2, $3, $4, $5, $6)"
+const blockInsert = "in batch: INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)"
 
 // The connection is lost at each statement of the sequencer, in three ways:
 // nothing is lost, doubled or moved.
@@ -232,7 +232,7 @@ func TestJournalSurvivesABreakAtEachStatement(t *testing.T) {
 			}
 			a.check(t, events[:next])
 			broken := b.broken
-			for _, must := range []string{postgres.SequenceBegin, "commit", `copy "journal_open"`, "batch", blockInsert} {
+			for _, must := range []string{postgres.SequenceBegin, "commit", `copy "journal_opening"`, "batch", blockInsert} {
 				if !broken[must] {
 					t.Errorf("%q was not broken, only %v", must, broken)
 				}
@@ -298,7 +298,7 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	ctx := context.Background()
 	events := journaltest.Events(4, 900)
 	a.fill(events[:600])
-	tables := []string{"journal_block", "journal_piece", "journal_open", "journal_tile", "journal_edge", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
+	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
 	for _, table := range tables {
 		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
 		a.must(err)
@@ -455,12 +455,12 @@ func TestPartitionsAppearAsTheLogGrows(t *testing.T) {
 	if done, err := a.Archive(ctx, a.Clock.Now().Add(time.Hour), dir); err != nil || done != 0 {
 		t.Fatalf("archived %d with values about people, %v; want none", done, err)
 	}
-	_, err = a.pool.Exec(ctx, "DELETE FROM journal_open WHERE blind <> '' AND idx < 512")
+	_, err = a.pool.Exec(ctx, "DELETE FROM journal_open WHERE blind <> ''")
 	a.must(err)
 	if done, err := a.Archive(ctx, a.Clock.Now().Add(time.Hour), dir); err != nil || done != 512 {
 		t.Fatalf("archived %d, %v; want the 512 behind which nobody stands any more", done, err)
 	}
-	_, err = a.pool.Exec(ctx, "DELETE FROM journal_open WHERE blind <> ''")
+	_, err = a.pool.Exec(ctx, "DELETE FROM journal_opening WHERE tokens <> '{}'")
 	a.must(err)
 	done, err := a.Archive(ctx, a.Clock.Now().Add(time.Hour), dir)
 	if err != nil || done != 1280-512 {

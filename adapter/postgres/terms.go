@@ -32,24 +32,11 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 	if err != nil || !waits {
 		return done, err
 	}
-	var got claimed
-	batch := &pgx.Batch{}
-	s.leads.claim(batch, termsWork, "true", &got)
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	epoch, err := s.lead(ctx, termsWork, "true")
+	if err != nil || epoch == 0 {
 		return done, err
 	}
-	if got.epoch == 0 {
-		s.leads.refused(ctx, termsWork, got, 0)
-		return done, adapter.ErrShardTaken
-	}
-	s.leads.moved(termsWork)
-	committed := false
-	defer func() {
-		if !committed {
-			s.leads.release(termsWork, got.epoch)
-		}
-	}()
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.ended(ctx, termsWork, epoch, func(tx pgx.Tx) error {
 		r := termRound{tx: tx, rules: rules, now: now}
 		if err := r.read(ctx, max); err != nil {
 			return err
@@ -58,19 +45,11 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 			return err
 		}
 		done = r.done
-		if err := r.record(ctx); err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, releaseSQL, s.leads.proof(termsWork, got.epoch)...)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = &DeposedError{termsWork.name, got.epoch}
-		}
-		return err
+		return r.record(ctx)
 	})
 	if err != nil {
 		return adapter.TermsDone{}, fmt.Errorf("following terms: %w", err)
 	}
-	committed = true
 	return done, nil
 }
 

@@ -34,7 +34,9 @@ var rooms = map[string][]string{
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms"},
+	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
+	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/terms"},
+	"adapter/alarms/sink":      {},
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
@@ -50,6 +52,7 @@ var drivers = map[string][]string{
 	"github.com/twmb/franz-go":                   {"adapter/embedded", "adapter/kafka"},
 	"github.com/go-chi/chi/v5":                   {"adapter", "adapter/console"},
 	"github.com/fergusstrange/embedded-postgres": {"adapter/embedded"},
+	"github.com/wneessen/go-mail":                {"adapter/alarms"},
 	"github.com/jlaffaye/ftp":                    {"adapter/party", "adapter/adaptertest"},
 	"github.com/xuri/excelize/v2":                {"adapter/reports/workbook"},
 }

@@ -51,6 +51,7 @@ type cli struct {
 	XSD      xsdCmd      `cmd:"" name:"xsd" group:"tools" help:"Validate documents, check and compare schemas."`
 	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
 	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
+	Alarms   alarmsCmd   `cmd:"" group:"operator" help:"Check, try and mute the rules by which people are told of what is late."`
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"mezhved/adapter"
+	"mezhved/adapter/alarms"
 	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/files"
@@ -40,7 +41,8 @@ type node struct {
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
 	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
 	gateway *adapter.Gateway
-	files   *files.Door // of the file store; nil: there is none
+	files   *files.Door    // of the file store; nil: there is none
+	teller  *alarms.Teller // nil: nobody is told
 	log     *slog.Logger
 	closers []func() error
 }
@@ -136,6 +138,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openFiles(&rooms); err != nil {
 		return n, err
 	}
+	if err = n.openAlarms(&rooms, registry.Catalog()); err != nil {
+		return n, err
+	}
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}
@@ -206,6 +211,7 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 			case <-hangup:
 				n.gateway.Reload(ctx)
 				n.reloadKey(ctx)
+				n.reloadAlarms()
 			case <-done:
 				return
 			}

@@ -10,11 +10,11 @@ CREATE TABLE journal_block (
     entries int NOT NULL,                -- 256
     logged  timestamptz[] NOT NULL,      -- when each of them was logged
     keys    bigint[] NOT NULL,           -- blockKey of what its entries are found by
-    sums    bytea NOT NULL,              -- zstd of JSON: how many of which combination, by day
+    columns bytea NOT NULL,              -- zstd of what they are counted by (blockColumns)
     leaves  bytea NOT NULL               -- zstd of the bundle
 ) PARTITION BY RANGE (first);
 ALTER TABLE journal_block ALTER COLUMN leaves SET STORAGE EXTERNAL, -- compressed already
-    ALTER COLUMN sums SET STORAGE EXTERNAL, ALTER COLUMN keys SET STORAGE EXTERNAL; -- digests do not compress
+    ALTER COLUMN columns SET STORAGE EXTERNAL, ALTER COLUMN keys SET STORAGE EXTERNAL; -- digests do not compress
 CREATE INDEX journal_block_keys ON journal_block USING gin (keys) WITH (fastupdate = off); -- else the sequencer would wait for others' keys now and then
 
 -- Entries behind the last finished block, each batch of the sequencer in a row: a

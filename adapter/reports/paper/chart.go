@@ -136,7 +136,7 @@ func (p *points) frame(out *picture, top int64) {
 			}
 		}
 	}
-	every := (len(p.labels) + 5) / 6
+	every := (len(p.labels) + 4) / 5
 	for i := 0; i < len(p.labels); i += every {
 		x := 100 * (float64(i) + .5) / float64(len(p.labels))
 		anchor := "middle"

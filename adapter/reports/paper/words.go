@@ -25,6 +25,13 @@ func TableTitle(t *reports.Table) Word { return tables[t.Name].title }
 // Title is what a report is called.
 func Title(k reports.Kind) Word { return titles[k] }
 
+// Short is what a report is called where several stand side by side.
+func Short(k reports.Kind) Word { return shorts[k] }
+
+var shorts = map[reports.Kind]Word{
+	reports.Service: {"Виды сведений", "Services"}, reports.Party: {"Ведомства", "Bodies"}, reports.Quality: {"Качество", "Quality"}, reports.Lateness: {"Просрочки", "Lateness"}, reports.Rating: {"Рейтинг", "Rating"},
+}
+
 var titles = map[reports.Kind]Word{
 	reports.Service: {"Виды сведений: работа и нагрузка", "Services: work and load"}, reports.Party: {"Ведомства: работа и нагрузка", "Bodies: work and load"},
 	reports.Quality: {"Качество", "Quality"}, reports.Lateness: {"Просрочки", "Lateness"}, reports.Rating: {"Рейтинг ведомств", "Rating of bodies"},
@@ -58,7 +65,7 @@ var loadNote = Word{"Открыто, «срок сегодня» и прогно
 var columnWords = map[string]Word{
 	"service": {"Вид сведений", "Service"}, "version": {"Версия", "Version"}, "provider": {"Поставщик", "Provider"}, "sender": {"Потребитель", "Consumer"},
 	"accepted": {"Принято", "Accepted"}, "answered": {"Отвечено", "Answered"}, "rejected": {"Отклонено", "Rejected"}, "lost": {"Не доставлено", "Undelivered"},
-	"open": {"Открыто", "Open"}, "dueToday": {"Срок сегодня", "Due today"}, "openLate": {"Открыто просроченных", "Open and late"}, "forecastLate": {"Прогноз просрочек", "Late by forecast"},
+	"open": {"Открыто", "Open"}, "dueToday": {"Срок сегодня", "Due today"}, "openLate": {"Открыто просроченных", "Open and late"}, "forecastLate": {"Опоздает, прогноз", "Late by forecast"},
 	"due": {"Срок истёк", "Term ended"}, "late": {"Просрочено", "Late"}, "inTime": {"В срок", "In time"}, "perDay": {"Завершается в день", "Ended a day"}, "refused": {"Отказов", "Refused"},
 	"refusedBySender": {"По вине потребителя", "By consumer's fault"},
 	"statuses":        {"Статусов", "Statuses"}, "returned": {"Возвратов в очередь", "Returned to queue"}, "broadcasts": {"Рассылок", "Broadcasts"},

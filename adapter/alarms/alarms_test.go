@@ -1,0 +1,288 @@
+package alarms
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"mime"
+	"mime/quotedprintable"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/adapter"
+	"mezhved/adapter/alarms/sink"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/terms"
+)
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// rulesOf reads rules that stand in a file beside a secret.
+func rulesOf(t *testing.T, text string) (*Rules, adapter.Findings) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"alarms.yaml": text, "hook.secret": secret + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(filepath.Join(dir, "alarms.yaml"), nil, true)
+}
+
+func mustRules(t *testing.T, text string) *Rules {
+	t.Helper()
+	r, found := rulesOf(t, text)
+	if r == nil {
+		t.Fatal(found)
+	}
+	return r
+}
+
+func late(at time.Time) journal.Event {
+	return journal.Event{Kind: journal.KindOverdue, Time: at, Message: "019b0000-0000-7000-8000-000000000001", MessageID: "m1", Direction: "request", Sender: "MUNI", Recipient: "FNS01",
+		Service: "egrul-extract", Version: "2.0.0", Stage: "answered", Deadline: at.Add(-time.Minute), Outcome: "open"}
+}
+
+// The sample of the documentation has every setting and no mistake.
+func TestSampleRules(t *testing.T) {
+	src, err := os.ReadFile("testdata/alarms.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found := rulesOf(t, string(src)); len(found) > 0 {
+		t.Errorf("the sample: %v", found)
+	}
+}
+
+func TestRulesAreLinted(t *testing.T) {
+	_, found := rulesOf(t, `language: de
+digests: [9]
+quiet: {from: "20:00"}
+rules:
+  - {name: Late, events: [late], stages: [done], when: soon, mail: "Duty <duty@x.example>"}
+  - {name: late, when: digest}
+  - {name: late, when: now, webhooks: {url: "ftp://x", secretFile: none}}
+  - {name: soon, events: due-soon, when: now, mail: a@x.example, escalate: {mail: b@x.example}}
+  - {name: plain, when: now, webhooks: {url: "http://body.example/", secretFile: hook.secret}}
+`)
+	all := ""
+	for _, f := range found {
+		all += f.String() + "\n"
+	}
+	for _, want := range []string{
+		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon or overdue`,
+		"rules.0.stages.0: queued, taken, status or answered", "rules.0.when: now or digest", "rules.0.mail.0: an address such as", "rules.1: tells nobody", `rules.2.name: there are two rules named "late"`,
+		"rules.2.webhooks.0.url: an address such as https", "rules.2.webhooks.0.secretFile:", "rules.3.escalate.0.after: after how long", "rules.3.escalate.0: only what is overdue escalates", "warning: rules.4.webhooks.0.url: is not https",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("lint does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(all)
+	}
+}
+
+func TestWhenSomebodyIsTold(t *testing.T) {
+	at := func(text string) time.Time {
+		x, err := time.ParseInLocation("2006-01-02 15:04", text, adapter.Moscow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	const quiet = "digests: ['09:00', '14:00']\nquiet: {from: '20:00', to: '08:00', daysOff: true}\nrules:\n"
+	for _, c := range []struct{ what, rules, now, want string }{
+		{"at once", quiet + "  - {name: a, when: now, mail: x@y.example}", "2026-11-27 15:00", "2026-11-27 15:00"},
+		{"in the evening", quiet + "  - {name: a, when: now, mail: x@y.example}", "2026-11-26 21:00", "2026-11-27 08:00"},
+		{"before the morning", quiet + "  - {name: a, when: now, mail: x@y.example}", "2026-11-26 03:00", "2026-11-26 08:00"},
+		{"on Friday evening", quiet + "  - {name: a, when: now, mail: x@y.example}", "2026-11-27 21:00", "2026-11-30 08:00"},
+		{"on New Year's Eve, which is off", quiet + "  - {name: a, when: now, mail: x@y.example}", "2026-12-31 12:00", "2027-01-11 08:00"},
+		{"at any time", quiet + "  - {name: a, when: now, anytime: true, mail: x@y.example}", "2026-12-31 23:59", "2026-12-31 23:59"},
+		{"with the next digest", quiet + "  - {name: a, mail: x@y.example}", "2026-11-27 09:00", "2026-11-27 14:00"},
+		{"with that of Monday", quiet + "  - {name: a, mail: x@y.example}", "2026-11-27 14:00", "2026-11-30 09:00"},
+	} {
+		e := late(at(c.now))
+		got := mustRules(t, c.rules).Alarms(terms.Shipped(), &e, at(c.now))
+		if len(got) != 1 || !got[0].At.Equal(at(c.want)) {
+			t.Errorf("%s: %v, want %s", c.what, got, c.want)
+		}
+	}
+	e := late(at("2026-11-27 15:00"))
+	got := mustRules(t, "rules:\n  - {name: a, when: now, mail: x@y.example, escalate: {after: 4h, mail: [head@y.example, chief@y.example]}}").Alarms(terms.Shipped(), &e, e.Time)
+	if len(got) != 3 || got[0].Escalated || !got[2].Escalated || got[2].Target != "chief@y.example" || !got[2].At.Equal(e.Deadline.Add(4*time.Hour)) {
+		t.Errorf("escalation: %+v", got)
+	}
+	for _, other := range []string{"parties: SFR01", "senders: MFC", "services: other", "stages: taken", "events: due-soon"} {
+		if got := mustRules(t, "rules:\n  - {name: a, when: now, mail: x@y.example, "+other+"}").Alarms(terms.Shipped(), &e, e.Time); len(got) > 0 {
+			t.Errorf("a rule of %s fits", other)
+		}
+	}
+}
+
+// memory is a store of alarms whose time has come.
+type memory struct {
+	pending []Pending
+	sent    Sent
+}
+
+func (m *memory) ExpandAlarms(context.Context, int, func([]journal.Event) []Alarm) (int, error) {
+	return 0, nil
+}
+
+func (m *memory) SendAlarms(ctx context.Context, _ time.Time, _ int, send func(context.Context, []Pending) (Sent, error)) (n int, err error) {
+	m.sent, err = send(ctx, m.pending)
+	return len(m.pending), err
+}
+
+func (m *memory) AlarmsStanding(context.Context, time.Time) (int, time.Time, error) {
+	return 0, time.Time{}, nil
+}
+
+func tell(t *testing.T, rules *Rules, mailer *Mailer, list ...Pending) Sent {
+	t.Helper()
+	m := &memory{pending: list}
+	teller := New(Options{Store: m, Rules: rules, Mailer: mailer, Calendar: terms.Shipped, Node: "n", URL: "https://gate.example/x/", Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	if _, err := teller.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return m.sent
+}
+
+func pending(id int64, way, target string) Pending {
+	e := late(time.Date(2026, 12, 5, 0, 1, 0, 0, adapter.Moscow))
+	return Pending{Alarm: Alarm{ID: id, Rule: "a", Way: way, Target: target, Event: e, Message: uuid.MustParse(e.Message), Stage: terms.StageAnswered}}
+}
+
+func TestMailGoesOverTLSAndNotWithoutIt(t *testing.T) {
+	certificate, pemFile := selfSigned(t)
+	plain, secure := &sink.Sink{}, &sink.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	for _, s := range []*sink.Sink{plain, secure} {
+		if err := s.Listen("127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+	}
+	mailer := func(s *sink.Sink, cas string) *Mailer {
+		m, err := NewMailer(adapter.MailConfig{Server: s.Addr(), CAs: cas, From: "mezhved@body.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	rules := mustRules(t, "rules:\n  - {name: a, when: now, mail: duty@body.example}")
+	if sent := tell(t, rules, mailer(plain, pemFile), pending(1, WayMail, "duty@body.example")); len(sent.Done) != 0 || len(sent.Again) != 1 || len(plain.Mails()) != 0 {
+		t.Errorf("in the clear: %+v", sent)
+	}
+	if sent := tell(t, rules, mailer(secure, ""), pending(1, WayMail, "duty@body.example")); len(sent.Done) != 0 || len(secure.Mails()) != 0 {
+		t.Errorf("to a server that nobody vouches for: %+v", sent)
+	}
+	sent := tell(t, rules, mailer(secure, pemFile), pending(1, WayMail, "duty@body.example"), pending(2, WayMail, "duty@body.example"))
+	if len(sent.Done) != 2 || len(sent.Events) != 1 || sent.Events[0].Count != 2 || sent.Events[0].Outcome != "told" || sent.Events[0].Rule != "a" || len(secure.Mails()) != 1 {
+		t.Fatalf("two alarms of one rule to one address: %+v, %d mails", sent, len(secure.Mails()))
+	}
+	m, err := mail.ReadMessage(strings.NewReader(string(secure.Mails()[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, _ := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	body, _ := io.ReadAll(quotedprintable.NewReader(m.Body))
+	if subject != "просрочено 2 (a)" || m.Header.Get("Auto-Submitted") != "auto-generated" {
+		t.Errorf("subject %q, %v", subject, m.Header)
+	}
+	for _, want := range []string{"Просрочено этапов: 2.", "ПРОСРОЧЕНО: ответ, срок 05.12.2026 00:00 +03:00", "должен: FNS01, отправитель: MUNI, вид сведений: egrul-extract 2.0.0", "MessageID: m1", "https://gate.example/x/console/trace/m1", "https://gate.example/x/console/late"} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("the mail does not say %q:\n%s", want, body)
+		}
+	}
+	rules.Language = "en"
+	if subject, body, err := write(rules, "", []Alarm{pending(1, WayMail, "x").Alarm}); err != nil || subject != "1 overdue (a)" || !strings.Contains(body, "OVERDUE: answered, due 05.12.2026 00:00 +03:00") {
+		t.Errorf("in English: %q, %v\n%s", subject, err, body)
+	}
+}
+
+func TestWebhooksAreSignedRepeatedAndGivenUp(t *testing.T) {
+	status := http.StatusServiceUnavailable
+	var deliveries []string
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		stamp, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get(HeaderSignature), "t="), ",")
+		seconds, err := time.ParseDuration(stamp + "s")
+		if err != nil || r.Header.Get(HeaderSignature) != Sign([]byte(secret), body, time.Unix(int64(seconds.Seconds()), 0)) {
+			t.Errorf("signature %s", r.Header.Get(HeaderSignature))
+		}
+		var c Call
+		if err := json.Unmarshal(body, &c); err != nil || len(c.Alarms) != 1 || c.Alarms[0].MessageID != "m1" || c.Delivery != r.Header.Get(HeaderDelivery) {
+			t.Errorf("%s, %v", body, err)
+		}
+		deliveries = append(deliveries, c.Delivery)
+		w.WriteHeader(status)
+	}))
+	defer hook.Close()
+	rules := mustRules(t, "rules:\n  - {name: a, when: now, webhooks: {url: '"+hook.URL+"', secretFile: hook.secret}}")
+	one := pending(7, WayWebhook, hook.URL)
+	sent := tell(t, rules, nil, one)
+	if len(sent.Done) != 0 || len(sent.Again) != 1 || sent.Again[0].Attempts != 1 || sent.Again[0].Dead || !strings.Contains(sent.Again[0].Problem, "503") || len(sent.Events) != 0 {
+		t.Errorf("not taken: %+v", sent)
+	}
+	one.Attempts = mostAttempts - 1
+	sent = tell(t, rules, nil, one)
+	if len(sent.Again) != 1 || !sent.Again[0].Dead || len(sent.Events) != 1 || sent.Events[0].Outcome != "undelivered" {
+		t.Errorf("not taken for a day: %+v", sent)
+	}
+	status = http.StatusFound // and is not followed
+	if sent = tell(t, rules, nil, one); len(sent.Done) != 0 {
+		t.Errorf("sent elsewhere: %+v", sent)
+	}
+	status = http.StatusNoContent
+	sent = tell(t, rules, nil, one)
+	if len(sent.Done) != 1 || sent.Events[0].Message != one.Event.Message || sent.Events[0].Stage != "answered" {
+		t.Errorf("taken: %+v", sent)
+	}
+	if len(deliveries) != 4 || len(slices.Compact(slices.Clone(deliveries))) != 1 {
+		t.Errorf("deliveries %v: a copy is known by its own", deliveries)
+	}
+	muted, reached := pending(8, WayWebhook, hook.URL), pending(9, WayWebhook, hook.URL)
+	muted.Muted, reached.Reached = true, true
+	sent = tell(t, rules, nil, muted, reached)
+	if len(sent.Done) != 2 || len(sent.Events) != 1 || sent.Events[0].Outcome != "muted" || len(deliveries) != 4 {
+		t.Errorf("muted and reached: %+v, %v", sent, deliveries)
+	}
+}
+
+func selfSigned(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}

@@ -1,0 +1,138 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"mezhved/adapter/alarms"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// Alarms are what is kept of them. package postgres implements it.
+type Alarms interface {
+	Mutes(ctx context.Context, now time.Time) ([]postgres.Mute, error)
+	MuteAlarms(ctx context.Context, m postgres.Mute, ev journal.Event) error
+	DeadAlarms(ctx context.Context, limit int) ([]alarms.Alarm, error)
+	RetryAlarms(ctx context.Context, now time.Time, ev journal.Event) (int, error)
+}
+
+// Muted is a rule that tells nobody now.
+type Muted struct {
+	Rule   string    `json:"rule"`
+	Until  time.Time `json:"until"`
+	Ground string    `json:"ground"`
+}
+
+// DeadAlarm is an alarm that could not be told.
+type DeadAlarm struct {
+	Rule      string    `json:"rule"`
+	Way       string    `json:"way"`
+	Target    string    `json:"target"`
+	Event     string    `json:"event"`
+	Stage     string    `json:"stage"`
+	Due       time.Time `json:"due"`
+	MessageID string    `json:"messageId"`
+	Attempts  int       `json:"attempts"`
+	Problem   string    `json:"problem"`
+}
+
+// AlarmList is what stands still of alarms.
+type AlarmList struct {
+	Muted []Muted     `json:"muted"`
+	Dead  []DeadAlarm `json:"dead"` // at most 500, the latest first
+}
+
+// MuteOrder has a rule tell nobody for a time; 0 seconds end an earlier order.
+type MuteOrder struct {
+	Rule    string `json:"rule"`
+	Seconds int    `json:"seconds"`
+	Ground  string `json:"ground"`
+}
+
+// Retried is how many dead alarms are tried again.
+type Retried struct {
+	Alarms int `json:"alarms"`
+}
+
+func (c *Console) serveAlarms(w http.ResponseWriter, r *http.Request, who Actor) error {
+	if err := c.note(r.Context(), who, reading{act: "alarms"}); err != nil {
+		return err
+	}
+	list, err := c.alarms(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
+}
+
+func (c *Console) alarms(ctx context.Context) (*AlarmList, error) {
+	out := &AlarmList{Muted: []Muted{}, Dead: []DeadAlarm{}}
+	if c.Alarms == nil {
+		return out, nil
+	}
+	mutes, err := c.Alarms.Mutes(ctx, c.Now().UTC())
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mutes {
+		out.Muted = append(out.Muted, Muted{m.Rule, m.Until.UTC(), m.Ground})
+	}
+	dead, err := c.Alarms.DeadAlarms(ctx, pageMost)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range dead {
+		out.Dead = append(out.Dead, DeadAlarm{a.Rule, a.Way, a.Target, string(a.Event.Kind), string(a.Stage), a.Event.Deadline, a.Event.MessageID, a.Attempts, a.Problem})
+	}
+	return out, nil
+}
+
+// longestMute is for how long a rule may tell nobody.
+const longestMute = 31 * 24 * time.Hour
+
+func (c *Console) serveMute(w http.ResponseWriter, r *http.Request, who Actor) error {
+	if c.Alarms == nil {
+		return errNoAlarms
+	}
+	var o MuteOrder
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		return problem(http.StatusBadRequest, Text{"Ожидается распоряжение, как его описывает API: %v.", "An order as the API describes it is expected: %v."}, err)
+	}
+	length := time.Duration(o.Seconds) * time.Second
+	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || length > longestMute {
+		return problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
+	}
+	now := c.Now().UTC().Truncate(time.Millisecond)
+	m := postgres.Mute{Rule: o.Rule, Until: now.Add(length), Ground: o.Ground}
+	ev := c.alarmEvent(who, now, map[bool]string{true: "mute", false: "unmute"}[o.Seconds > 0])
+	ev.Rule, ev.Ground, ev.Deadline = m.Rule, m.Ground, m.Until
+	if err := c.Alarms.MuteAlarms(r.Context(), m, ev); err != nil {
+		return err
+	}
+	return writeJSON(w, Muted{m.Rule, m.Until, m.Ground})
+}
+
+func (c *Console) serveRetry(w http.ResponseWriter, r *http.Request, who Actor) error {
+	if c.Alarms == nil {
+		return errNoAlarms
+	}
+	now := c.Now().UTC()
+	n, err := c.Alarms.RetryAlarms(r.Context(), now, c.alarmEvent(who, now, "retry"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, Retried{n})
+}
+
+var errNoAlarms = problem(http.StatusServiceUnavailable, Text{"На этом узле оповещений нет.", "This node has no alarms."})
+
+func (c *Console) alarmEvent(who Actor, now time.Time, outcome string) journal.Event {
+	return journal.Event{Kind: journal.KindAlarm, Time: now, Node: c.Gateway().Config().Node, Outcome: outcome,
+		Personal: []journal.PersonalField{{Field: "actor", Value: string(who.Role) + " " + who.Name}}}
+}
