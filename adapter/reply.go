@@ -3,6 +3,7 @@ package adapter
 import (
 	"cmp"
 	"context"
+	"strconv"
 
 	"mezhved/envelopes"
 )
@@ -66,6 +67,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		m.Direction = DirRejection
 	case resp.Status != nil:
 		m.Direction = DirStatus
+		c.letPass("status." + strconv.Itoa(resp.Status.Code)) // the executor's mark, which reports count
 	default:
 		return admitted{}, because("async-forbidden")
 	}

@@ -14,9 +14,11 @@ import (
 
 	"github.com/xuri/excelize/v2"
 
+	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/reports"
+	"mezhved/envelopes"
 )
 
 // worked lets some days go by in which exchanges happen, as gateways tell them: most in
@@ -106,8 +108,17 @@ func (d *desk) again(given []byte) []byte {
 func TestFiguresAreTheSameEverywhere(t *testing.T) {
 	d := openDesk(t)
 	d.exchange()
+	_, request := d.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+	for _, code := range []int{10, 20} {
+		if a := d.Party("REGISTRY").Reply(request.Message.ReplyTo, adaptertest.Reply{Status: &envelopes.RequestStatus{Code: code, Description: "в работе"}}); a.Fault != nil {
+			t.Fatal(a.Fault)
+		}
+	}
 	d.refused(broken("нет"))
 	d.worked(8)
+	if marks := string(d.ask(operatorToken, "/api/v1/reports/party?from=2026&form=csv&table=marks", nil).body); marks != "provider,mark,statuses,open\nREGISTRY,10,1,0\nREGISTRY,20,1,1\n" {
+		t.Errorf("the executor's marks are\n%s", marks)
+	}
 	for _, question := range []string{"service", "service?period=2026&test=with", "party?party=TAX", "quality?service=urn:x-worked", "lateness?zone=UTC", "rating?zone=Asia/Kamchatka"} {
 		a := d.ask(operatorToken, "/api/v1/reports/"+question, nil)
 		if a.StatusCode != http.StatusOK {

@@ -70,7 +70,7 @@ type Event struct {
 
 	Outcome  string    `json:"outcome,omitempty"`  // "ok" or the fault's name
 	Incident string    `json:"incident,omitempty"` // the id that the refused caller was told
-	Rule     string    `json:"rule,omitempty"`     // cvc-..., or the check that refused; with the outcome ok, what was let pass or decided: how names are read, a revocation that nobody could tell of
+	Rule     string    `json:"rule,omitempty"`     // cvc-..., or the check that refused; with the outcome ok, what was let pass or decided: how names are read, a revocation that nobody could tell of, the code of a status (status.20)
 	Line     int       `json:"line,omitempty"`
 	Col      int       `json:"col,omitempty"`
 	Attempt  int       `json:"attempt,omitempty"`

@@ -26,9 +26,10 @@
 //     by it too (Time), so the times that they write can be compared.
 //   - What this node committed a moment ago is handed out from memory (fresh.go);
 //     a message never changes.
-//   - The journal has few indexes. journal_term says in which stretches of 1024
-//     entries a value stands, journal_tally on which days a combination of values
-//     does and between which entries; a search reads what both leave.
+//   - Entries are kept in compressed blocks of 256 (journal_block.go). The journal has
+//     few indexes: digests of the ids in a block; journal_term says in which stretches
+//     of 1024 entries a value stands, journal_tally on which days a combination of
+//     values does and between which entries; a search reads what these leave.
 //   - Message bodies are kept byte for byte, compressed with a dictionary of
 //     what every envelope repeats, and sealed with keys of the vault, which is not
 //     here (content.go). A copy of this database is no copy of content; what is

@@ -318,17 +318,18 @@ const (
 	keyCertificate = "certificate"
 )
 
-// blockKey is what a block is found by that has an entry with a value. Our own ids
-// begin with their time and are taken as they are, so that those of one hour lie
-// together in the index.
+// blockKey is what a block is found by that has an entry with a value: of our own ids,
+// which begin with their time, that and two bytes of the digest, so that those of one
+// hour lie together in the index; of all others, eight bytes of it.
 func blockKey(of, value string) int64 {
+	digest := sha256.Sum256([]byte(of + "\x00" + value))
+	key := digest[:8]
 	if of == keyMessage {
 		if id, err := uuid.Parse(value); err == nil {
-			return int64(binary.BigEndian.Uint64(id[:8]))
+			copy(key, id[:6])
 		}
 	}
-	digest := sha256.Sum256([]byte(of + "\x00" + value))
-	return int64(binary.BigEndian.Uint64(digest[:8]))
+	return int64(binary.BigEndian.Uint64(key))
 }
 
 func blockKeys(of string, values []string) (keys []int64) {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -45,6 +46,7 @@ type Fold struct {
 	days                 []day
 	hours                [7][24]int64 // requests by weekday, from Monday, and hour
 	refusals             map[refusal]int64
+	marks                map[marked]*markCount
 	bands                [len(bandNames)]int64 // late exchanges by how late they were
 	late                 worst
 	zoned                time.Time // a moment whose offset and end of day are known
@@ -63,7 +65,7 @@ type exchange struct {
 	parties
 	accepted, due, queued, taken, status int64
 	dues                                 [terminal]int64 // of the stages before the answer
-	later                                uint32          // number of the text of what counts from the delivery
+	later, mark                          uint32          // numbers of the texts of what counts from the delivery, and of the last mark
 	message                              id
 	odd                                  bool // the MessageID is no UUID
 }
@@ -83,6 +85,15 @@ const terminal = stageStatus + 1
 
 // StageNames are the stages as reports call them.
 var StageNames = [stages]string{"queued", "taken", "status", "worked", "answered"}
+
+// marked is a mark that a provider puts on requests by its statuses: the status code, a
+// number of its own.
+type marked struct{ provider, mark uint32 }
+
+type markCount struct{ statuses, open int64 }
+
+// mostMarks bounds how many marks are told apart: the codes are the providers' own.
+const mostMarks = 5000
 
 // cell is what is counted of exchanges with the same sides within the period.
 type cell struct {
@@ -123,7 +134,7 @@ func NewFold(q Question) (*Fold, error) {
 	}
 	end := q.end()
 	f := &Fold{q: q, from: q.Period.From.UnixMilli(), end: end.UnixMilli(), closes: q.Period.To.Add(Slack).UnixMilli(), recent: max(q.Period.From.UnixMilli(), end.Add(-recent).UnixMilli()),
-		numbers: map[string]uint32{}, open: map[id]uint32{}, cells: map[parties]*cell{}, refusals: map[refusal]int64{}}
+		numbers: map[string]uint32{}, open: map[id]uint32{}, cells: map[parties]*cell{}, refusals: map[refusal]int64{}, marks: map[marked]*markCount{}}
 	f.number(nil) // 0 is the empty text
 	return f, nil
 }
@@ -238,7 +249,7 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 	}
 	if reply {
 		if string(t.Direction) == "status" {
-			return f.marked(t.Original, at)
+			return f.marked(t, p.provider, at)
 		}
 		return nil
 	}
@@ -392,14 +403,50 @@ func (f *Fold) moved(t *journal.Telling, at int64) error {
 	return nil
 }
 
-// marked notes the provider's first word about a request.
-func (f *Fold) marked(original []byte, at int64) error {
-	x := f.find(original)
-	if x == nil || x.status != 0 {
+// marked notes a provider's word about a request: the first one ends a stage, the last
+// one's code is the request's mark.
+func (f *Fold) marked(t *journal.Telling, provider uint32, at int64) error {
+	mark := f.markOf(provider, t.Rule)
+	if mark != 0 && f.within(at) {
+		f.mark(provider, mark).statuses++
+	}
+	x := f.find(t.Original)
+	if x == nil {
+		return nil
+	}
+	if mark != 0 {
+		x.mark = mark
+	}
+	if x.status != 0 {
 		return nil
 	}
 	x.status = at
 	return f.reached(x, stageStatus, x.accepted, at)
+}
+
+// markOf is the number of the mark that the rule of an entry tells (status.20), 0
+// without one.
+func (f *Fold) markOf(provider uint32, rule []byte) uint32 {
+	for note := range bytes.FieldsSeq(rule) {
+		code, ok := bytes.CutPrefix(note, []byte("status."))
+		if !ok {
+			continue
+		}
+		if n, known := f.numbers[string(code)]; len(f.marks) >= mostMarks && (!known || f.marks[marked{provider, n}] == nil) {
+			return f.number([]byte("…"))
+		}
+		return f.number(code)
+	}
+	return 0
+}
+
+func (f *Fold) mark(provider, mark uint32) *markCount {
+	c := f.marks[marked{provider, mark}]
+	if c == nil {
+		c = &markCount{}
+		f.marks[marked{provider, mark}] = c
+	}
+	return c
 }
 
 // ended closes a request.

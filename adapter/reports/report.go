@@ -71,7 +71,7 @@ func (f *Fold) Report(log Log) (*Report, error) {
 		r.Tables = []*Table{f.load("services", keys, by), f.daily(), f.stages(), f.course("courses", keys, by), f.week(), f.reasons()}
 	case Party:
 		keys, by := []string{"provider"}, func(p parties) []uint32 { return []uint32{p.provider} }
-		r.Tables = []*Table{f.load("providers", keys, by), f.senders(), f.daily(), f.stages(), f.course("courses", keys, by), f.week()}
+		r.Tables = []*Table{f.load("providers", keys, by), f.senders(), f.markTable(), f.daily(), f.stages(), f.course("courses", keys, by), f.week()}
 	case Quality:
 		r.Tables = []*Table{f.quality(), f.reasons(), f.daily()}
 	case Lateness:
@@ -104,6 +104,9 @@ func (f *Fold) close() error {
 			return err
 		}
 		c.open++
+		if x.mark != 0 {
+			f.mark(x.provider, x.mark).open++
+		}
 		switch {
 		case x.due == 0:
 		case x.due < f.end:
@@ -264,6 +267,19 @@ func (f *Fold) senders() *Table {
 		return []Value{numberOf(c.accepted), numberOf(c.answered), numberOf(c.rejected), numberOf(c.lost), numberOf(c.open), numberOf(c.openLate), numberOf(c.due - c.inTime), share(c.inTime, c.due),
 			numberOf(c.allFaults()), numberOf(c.faults[0]), median(&c.stages[stageAnswered], 50), median(&c.stages[stageAnswered], 95)}
 	})
+}
+
+// markTable are the marks of providers: how often each was given in the period, and how
+// many open requests bear it last.
+func (f *Fold) markTable() *Table {
+	t := &Table{Name: "marks", Columns: []Column{{"provider", Text}, {"mark", Text}, {"statuses", Count}, {"open", Count}}}
+	for m, c := range f.marks {
+		t.Rows = append(t.Rows, []Value{textOf(f.texts[m.provider]), textOf(f.texts[m.mark]), numberOf(c.statuses), numberOf(c.open)})
+	}
+	slices.SortFunc(t.Rows, func(a, b []Value) int {
+		return cmp.Or(cmp.Compare(a[0].text, b[0].text), cmp.Compare(len(a[1].text), len(b[1].text)), cmp.Compare(a[1].text, b[1].text))
+	})
+	return t
 }
 
 // daily is what came, went, was late and was refused on each day, and what was open

@@ -13,14 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
 
@@ -288,42 +286,16 @@ func (b *bed) spent() spent {
 	return s
 }
 
-// written is what a load has left in the private PostgreSQL, and what it has written
-// into the log of PostgreSQL (WAL) on the way.
-type written struct {
-	stays int64 // bytes of all tables and indexes, what can be used again not counted when it is at their end
-	wal   int64
-}
-
-// written reads both so far, so that neither counts what the other does: the log before
-// the tables are vacuumed, or after it where a measurement begins. Zero for a database
-// that is not private.
-func (b *bed) written(ctx context.Context, begins bool) (w written, err error) {
+// written reads what the private PostgreSQL has written so far; begins: a measurement
+// begins here. Zero for a database that is not private.
+func (b *bed) written(ctx context.Context, begins bool) (w postgres.Written, err error) {
 	if b.store == "" {
 		return w, nil
 	}
-	c, err := pgx.Connect(ctx, b.store)
-	if err != nil {
-		return w, unavailable(err)
+	if w, err = postgres.ReadWritten(ctx, b.store, begins); err != nil {
+		err = unavailable(err)
 	}
-	defer c.Close(ctx)
-	log := func() error { return c.QueryRow(ctx, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").Scan(&w.wal) }
-	stays := func() error {
-		if _, err := c.Exec(ctx, "VACUUM"); err != nil {
-			return err
-		}
-		return c.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&w.stays)
-	}
-	steps := []func() error{log, stays}
-	if begins {
-		slices.Reverse(steps)
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return w, fmt.Errorf("measure the database: %w", err)
-		}
-	}
-	return w, nil
+	return w, err
 }
 
 // storage is bytes per message in the database; zero where they were not measured.
@@ -332,10 +304,10 @@ type storage struct {
 	WAL   float64 `json:"walBytes,omitzero"`   // written into the log of PostgreSQL
 }
 
-// per is what was written since before, for each message.
-func (w written) per(before written, messages int) storage {
+// storagePer is what was written from before to after, for each message.
+func storagePer(before, after postgres.Written, messages int) storage {
 	n := float64(max(messages, 1))
-	return storage{float64(w.stays-before.stays) / n, float64(w.wal-before.wal) / n}
+	return storage{float64(after.Stays-before.Stays) / n, float64(after.WAL-before.WAL) / n}
 }
 
 func (s storage) String() string {

@@ -153,7 +153,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	if err != nil {
 		return r, err
 	}
-	r.Storage = has.per(had, r.Accepted)
+	r.Storage = storagePer(had, has, r.Accepted)
 	queued, err := b.queuedAfter(ctx, x.sample)
 	if err != nil {
 		return r, err
@@ -512,7 +512,7 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 	if err != nil {
 		return r, err
 	}
-	r.Storage = has.per(had, 2*x.done)
+	r.Storage = storagePer(had, has, 2*x.done)
 	for _, n := range x.answered {
 		if n > 1 {
 			r.Doubled++

@@ -245,6 +245,13 @@ func (b *Book) Head(context.Context) (clerk.Head, error) {
 	return b.head, err
 }
 
+// goBy sets the clock, also while sequencers are at work.
+func (b *Book) goBy(now func() time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.Now = now
+}
+
 // Look implements clerk.Book. A term does not run out by itself: Depose ends it.
 // Who lets others go first leads when they have let three looks pass.
 func (b *Book) Look(_ context.Context, c clerk.Claim) (clerk.Standing, error) {

@@ -94,7 +94,7 @@ func (d *Desk) ok(err error) {
 // Sequencer makes one over book with the desk's signer and vault.
 func (d *Desk) Sequencer(book clerk.Book) *clerk.Sequencer {
 	if b, ok := book.(*Book); ok {
-		b.Now = d.Clock.Now
+		b.goBy(d.Clock.Now)
 	}
 	return &clerk.Sequencer{Book: book, Signer: d.Signer, Vault: d.Vault, Now: d.Clock.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Batch: 100, Tick: time.Millisecond, Publish: -1}

@@ -53,6 +53,7 @@ var tables = map[string]struct{ title, note Word }{
 	"quality": {Word{"Качество по видам сведений", "Quality by service"}, Word{"Доля отказов: по вине поставщика или шины от всех вызовов. Бюджет: какая часть допустимого израсходована, больше 100 % — обещание нарушено.",
 		"Faults: refusals by the provider's or the bus's fault, of all calls. Budget: how much of what may go wrong has; more than 100 % breaks the promise."}},
 	"lateness":   {Word{"Просрочки по видам сведений и поставщикам", "Lateness by service and provider"}, Word{"Запрос относится к периоду, в котором истёк его срок.", "A request counts in the period in which its term ended."}},
+	"marks":      {Word{"Отметки исполнителей", "Providers' marks"}, Word{"Код из статусов поставщика: сколько раз дан в периоде и у скольких открытых запросов он последний.", "The code in a provider's statuses: how often it was given in the period, and how many open requests bear it last."}},
 	"stageTerms": {Word{"Сроки этапов", "Terms of stages"}, Word{"Этапы, срок которых истёк в периоде; у ответа это срок запроса.", "Stages whose term ended in the period; that of the answer is the request's."}},
 	"bands":      {Word{"На сколько опоздали", "How late"}, Word{}},
 	"latest":     {Word{"Самые большие просрочки", "The longest delays"}, Word{"Не больше 500 запросов.", "500 requests at most."}},
@@ -84,7 +85,7 @@ var columnWords = map[string]Word{
 
 // of some tables.
 var tableColumnWords = map[string]Word{
-	"latest.late": {"Опоздание", "Late by"}, "latest.due": {"Срок", "Due"}, "latest.accepted": {"Принят", "Accepted"}, "latest.ended": {"Завершён", "Ended"},
+	"marks.mark": {"Код статуса", "Status code"}, "latest.late": {"Опоздание", "Late by"}, "latest.due": {"Срок", "Due"}, "latest.accepted": {"Принят", "Accepted"}, "latest.ended": {"Завершён", "Ended"},
 }
 
 // ColumnTitle is what a column of a table is called.
