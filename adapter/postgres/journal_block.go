@@ -319,17 +319,16 @@ const (
 )
 
 // blockKey is what a block is found by that has an entry with a value: of our own ids,
-// which begin with their time, that and two bytes of the digest, so that those of one
-// hour lie together in the index; of all others, eight bytes of it.
+// which begin with their time and end in chance, that and their last two bytes, so that
+// those of one hour lie together in the index; of all others, eight bytes of a digest.
 func blockKey(of, value string) int64 {
-	digest := sha256.Sum256([]byte(of + "\x00" + value))
-	key := digest[:8]
 	if of == keyMessage {
 		if id, err := uuid.Parse(value); err == nil {
-			copy(key, id[:6])
+			return int64(binary.BigEndian.Uint64(append(id[:6:6], id[14:]...)))
 		}
 	}
-	return int64(binary.BigEndian.Uint64(key))
+	digest := sha256.Sum256([]byte(of + "\x00" + value))
+	return int64(binary.BigEndian.Uint64(digest[:8]))
 }
 
 func blockKeys(of string, values []string) (keys []int64) {
@@ -350,20 +349,21 @@ type blockMaker struct {
 	first  int64
 	bundle []byte
 	logged []time.Time
+	met    map[[2]string]bool // what there is a key of
 	keys   map[int64]bool
 	counts []dayCombination // of each
 }
 
 func newBlockMaker(first int64) *blockMaker {
-	return &blockMaker{first: first, keys: map[int64]bool{}}
+	return &blockMaker{first: first, met: map[[2]string]bool{}, keys: map[int64]bool{}}
 }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	m.counts = append(m.counts, dayCombination{l.Logged.UTC().Format(time.DateOnly), combinationOf(l)})
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
-		if value != "" {
-			m.keys[blockKey(of, value)] = true
+		if v := [2]string{of, value}; value != "" && !m.met[v] {
+			m.met[v], m.keys[blockKey(of, value)] = true, true
 		}
 	}
 	key(keyMessage, l.Message)

@@ -58,7 +58,9 @@ func (c *edwards256) tables() *edwardsTables256 {
 	c.once.Do(func() {
 		generator, _ := c.image(&c.group.generator)
 		c.base.digits = c.tableOf(&generator)
-		copy(c.base.odd[:], c.summands(c.oddMultiples(generator, len(c.base.odd))))
+		odd := make([]extended256, len(c.base.odd))
+		c.oddMultiples(odd, &generator)
+		copy(c.base.odd[:], c.summands(odd))
 	})
 	return &c.base
 }
@@ -243,8 +245,9 @@ func (c *edwards256) double(p *extended256, t bool) {
 func (c *edwards256) combineVartime(p *extended256, k, n *fe256) extended256 {
 	const width, baseWidth = 5, 8
 	f := c.field
-	odd := c.oddMultiples(*p, 1<<(width-2))
-	table := make([]summand256, len(odd))
+	var odd [1 << (width - 2)]extended256
+	var table [len(odd)]summand256
+	c.oddMultiples(odd[:], p)
 	for i := range odd {
 		table[i] = c.summand(&odd[i])
 	}
@@ -296,19 +299,18 @@ func (c *edwards256) summand(p *extended256) summand256 {
 	return s
 }
 
-// oddMultiples returns p, 3p … (2*count-1)p.
-func (c *edwards256) oddMultiples(p extended256, count int) []extended256 {
-	points := []extended256{p}
-	twice := p
+// oddMultiples fills points with p, 3p, 5p …
+func (c *edwards256) oddMultiples(points []extended256, p *extended256) {
+	twice := *p
 	c.double(&twice, true)
 	step := c.summand(&twice)
+	points[0] = *p
 	var zz fe256
-	for len(points) < count {
-		c.field.mul(&zz, &p.z, &twice.z)
-		c.add(&p, &step, &zz)
-		points = append(points, p)
+	for i := 1; i < len(points); i++ {
+		points[i] = points[i-1]
+		c.field.mul(&zz, &points[i].z, &twice.z)
+		c.add(&points[i], &step, &zz)
 	}
-	return points
 }
 
 // summands divides points by their z and gives them as they are added.
@@ -332,10 +334,11 @@ func (c *edwards256) summands(points []extended256) []summand256 {
 // tableOf builds the table of a point of the subgroup.
 func (c *edwards256) tableOf(p *extended256) *edwardsTable256 {
 	table := new(edwardsTable256)
-	var points []extended256
+	const row = len(table[0])
+	points := make([]extended256, len(table)*row)
 	base := *p
-	for range table {
-		points = append(points, c.oddMultiples(base, len(table[0]))...)
+	for i := range table {
+		c.oddMultiples(points[i*row:(i+1)*row], &base)
 		for range 4 {
 			c.double(&base, true)
 		}

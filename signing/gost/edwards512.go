@@ -60,7 +60,9 @@ func (c *edwards512) tables() *edwardsTables512 {
 	c.once.Do(func() {
 		generator, _ := c.image(&c.group.generator)
 		c.base.digits = c.tableOf(&generator)
-		copy(c.base.odd[:], c.summands(c.oddMultiples(generator, len(c.base.odd))))
+		odd := make([]extended512, len(c.base.odd))
+		c.oddMultiples(odd, &generator)
+		copy(c.base.odd[:], c.summands(odd))
 	})
 	return &c.base
 }
@@ -245,8 +247,9 @@ func (c *edwards512) double(p *extended512, t bool) {
 func (c *edwards512) combineVartime(p *extended512, k, n *fe512) extended512 {
 	const width, baseWidth = 5, 8
 	f := c.field
-	odd := c.oddMultiples(*p, 1<<(width-2))
-	table := make([]summand512, len(odd))
+	var odd [1 << (width - 2)]extended512
+	var table [len(odd)]summand512
+	c.oddMultiples(odd[:], p)
 	for i := range odd {
 		table[i] = c.summand(&odd[i])
 	}
@@ -298,19 +301,18 @@ func (c *edwards512) summand(p *extended512) summand512 {
 	return s
 }
 
-// oddMultiples returns p, 3p … (2*count-1)p.
-func (c *edwards512) oddMultiples(p extended512, count int) []extended512 {
-	points := []extended512{p}
-	twice := p
+// oddMultiples fills points with p, 3p, 5p …
+func (c *edwards512) oddMultiples(points []extended512, p *extended512) {
+	twice := *p
 	c.double(&twice, true)
 	step := c.summand(&twice)
+	points[0] = *p
 	var zz fe512
-	for len(points) < count {
-		c.field.mul(&zz, &p.z, &twice.z)
-		c.add(&p, &step, &zz)
-		points = append(points, p)
+	for i := 1; i < len(points); i++ {
+		points[i] = points[i-1]
+		c.field.mul(&zz, &points[i].z, &twice.z)
+		c.add(&points[i], &step, &zz)
 	}
-	return points
 }
 
 // summands divides points by their z and gives them as they are added.
@@ -334,10 +336,11 @@ func (c *edwards512) summands(points []extended512) []summand512 {
 // tableOf builds the table of a point of the subgroup.
 func (c *edwards512) tableOf(p *extended512) *edwardsTable512 {
 	table := new(edwardsTable512)
-	var points []extended512
+	const row = len(table[0])
+	points := make([]extended512, len(table)*row)
 	base := *p
-	for range table {
-		points = append(points, c.oddMultiples(base, len(table[0]))...)
+	for i := range table {
+		c.oddMultiples(points[i*row:(i+1)*row], &base)
 		for range 4 {
 			c.double(&base, true)
 		}
