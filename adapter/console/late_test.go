@@ -73,3 +73,21 @@ func TestWhatIsLateIsSeen(t *testing.T) {
 		t.Errorf("the trace: %+v", trace)
 	}
 }
+
+// A rule that is not there is not muted: the one that was meant would tell on. An order
+// that was given while it was there may be ended.
+func TestOnlyARuleIsMuted(t *testing.T) {
+	d := openDesk(t)
+	d.console.AlarmRules = func() []string { return []string{"late-answers", "morning"} }
+	if a := d.ask(operatorToken, "/api/v1/alarms/mute", MuteOrder{"late-anwsers", 60, "planned works"}); a.StatusCode != 400 || !strings.Contains(string(a.body), "late-answers, morning") {
+		t.Errorf("a rule that is not there: %d %s", a.StatusCode, a.body)
+	}
+	for _, o := range []MuteOrder{{"late-answers", 60, "planned works"}, {"gone", 0, "over"}} {
+		if a := d.ask(operatorToken, "/api/v1/alarms/mute", o); a.StatusCode != 200 {
+			t.Errorf("%s: %d %s", o.Rule, a.StatusCode, a.body)
+		}
+	}
+	if list := ok[AlarmList](d, operatorToken, "/api/v1/alarms"); len(list.Muted) != 1 || list.Muted[0].Rule != "late-answers" {
+		t.Errorf("muted: %+v", list.Muted)
+	}
+}
