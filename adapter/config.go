@@ -623,7 +623,10 @@ func (c Config) checkConsole(f *yamlFile) {
 
 func (c Config) checkAlarms(f *yamlFile) {
 	m := c.Alarms.Mail
-	if m == (MailConfig{}) {
+	if m.Server == "" {
+		if m.From != "" || m.User != "" {
+			f.errorf("alarms.mail.server", "is missing")
+		}
 		return
 	}
 	host, _, err := net.SplitHostPort(m.Server)

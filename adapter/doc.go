@@ -38,6 +38,7 @@
 //	                               themselves: journal "delivered"
 //	feed.go          feed (loop)   the journal's log -> its topic on the bus
 //	sweep.go         sweep (loop)  leases run out, ends of life; tellSender
+//	openterms.go     openTerms (loop)  follows the log: what comes due and what is late
 //	faults.go        table         every reason to refuse -> fault, code, text,
 //	                               HTTP status, what the sender should do
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
@@ -154,6 +155,17 @@
 // neither touches what is on its way. Should a database be put back from which a
 // message was erased since, it is not handed out: its content is gone (Message.Erased),
 // and the erasure takes it out of its queue, with a "dead" event.
+//
+// # Terms
+//
+// By when a message is to be queued, taken, heard of and answered is counted at its
+// acceptance (due.go, package terms) and stands in the entry "accepted": lateness is
+// proved by the log. Which of it is not reached yet is an index of the store that
+// follows the log, and can be made again from it. One node at a time tells what comes
+// due and what is late: the event is committed with the mark that it was told, and with
+// its copy for those who tell people of it (package alarms), so a crash anywhere leaves
+// it to be told, or told. Nobody is called late before the log has what was committed
+// until then. An end of life is no term.
 //
 // # Versions
 //

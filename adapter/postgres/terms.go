@@ -22,7 +22,7 @@ var termsWork = work{"terms", "true"} // no release of before does it
 // deposed commits nothing of it, and the next leader does the same round again.
 func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules adapter.TermRules) (done adapter.TermsDone, err error) {
 	var waits bool
-	err = s.polls.QueryRow(ctx, `SELECT (SELECT size FROM journal_head) > (SELECT next FROM open_term_mark)
+	err = s.polls.QueryRow(ctx, `SELECT coalesce((SELECT size FROM journal_head) > (SELECT next FROM open_term_mark), false)
 		OR EXISTS (SELECT FROM open_term WHERE next <= $1)`, now).Scan(&waits)
 	if err != nil || !waits {
 		return done, err
