@@ -90,16 +90,17 @@ func readTerm(f *yamlFile, path, text string) terms.Term {
 
 // readServiceTerms reads deadline and terms of a service.
 func (r *catalogReader) readServiceTerms(f *yamlFile, s *Service, in *serviceFile) {
+	own := in.Terms.partyTerms // a copy: what the file says stays as it is
 	if in.Deadline != "" {
-		if in.Terms.Answered != "" {
+		if own.Answered != "" {
 			f.errorf("terms.answered", "is the deadline: give one of the two")
 		}
-		in.Terms.Answered = in.Deadline
+		own.Answered = in.Deadline
 		if s.Deadline = readTerm(f, "deadline", in.Deadline); s.Deadline.IsZero() {
-			in.Terms.Answered = ""
+			own.Answered = ""
 		}
 	}
-	s.terms = readTerms(f, &in.Terms.partyTerms)
+	s.terms = readTerms(f, &own)
 	s.Deadline = s.terms.request[terms.StageAnswered].Term
 	s.termsOf = map[Mnemonic]terms.Rules{}
 	for _, m := range slices.Sorted(maps.Keys(in.Terms.Providers)) {
