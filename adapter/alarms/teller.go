@@ -181,8 +181,6 @@ func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now tim
 
 // tell sends one mail or makes one call, and says what came of it.
 func (t *Teller) tell(ctx context.Context, rules *Rules, list []Alarm, now time.Time, out *Sent) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	err := t.deliver(ctx, rules, list, now)
 	way := list[0].Way
 	if err == nil {
@@ -226,6 +224,8 @@ func pause(attempts int) time.Duration {
 }
 
 func (t *Teller) deliver(ctx context.Context, rules *Rules, list []Alarm, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	if list[0].Way == WayWebhook {
 		secret := rules.secret(list[0].Target)
 		if secret == nil {
