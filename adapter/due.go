@@ -198,6 +198,12 @@ func (r *catalogReader) readCalendar(services string) {
 				"basis": year.Basis, "holidays": strings.Join(year.Holidays, " "), "off": strings.Join(year.Off, " "), "working": strings.Join(year.Working, " ")}
 		}
 	}
+	all, _ := os.ReadDir(filepath.Join(services, calendarFolder))
+	for _, f := range all {
+		if name := f.Name(); !strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".") {
+			r.warnf(filepath.Join(services, calendarFolder, name), "is not read: a calendar is a file <year>.yaml")
+		}
+	}
 	if year := r.catalog.Calendar.Missing(r.now); year != 0 {
 		r.warnf(filepath.Join(services, calendarFolder, strconv.Itoa(year)+".yaml"),
 			"the production calendar of %d is missing: working days are counted by weekends and the holidays of the Labour Code, and days off that the government moves are not known", year)

@@ -96,6 +96,14 @@ func New(o Options) *Teller {
 // Replace puts other rules into force.
 func (t *Teller) Replace(r *Rules) { t.rules.Store(r) }
 
+// Names are those of the rules in force.
+func (t *Teller) Names() (names []string) {
+	for _, r := range t.rules.Load().Rules {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 const (
 	tellerPause  = 2 * time.Second
 	tellerRows   = 500
