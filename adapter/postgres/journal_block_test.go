@@ -71,6 +71,76 @@ func TestBlocksBeginWhenTheirTimeHasCome(t *testing.T) {
 	}
 }
 
+// Daily totals are brought up by a batch that finishes a block: entries that stood in
+// pieces until then are counted, too.
+func TestTotalsCountWhatPiecesBecome(t *testing.T) {
+	defer postgres.TallyEvery(512)()
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(59, 2300)
+	for step, n := range []int{255, 1, 1, 300, 455, 11, 1, 1, 100, 398, 1, 500, 30, 246} { // over 512, 1024, 1536 and 2048 from pieces, and to them
+		if a.rows(); step > 2 {
+			a.blocks()
+		}
+		a.fill(events[:n])
+		events = events[n:]
+		if findings, err := a.Examine(ctx); err != nil || findings != nil {
+			t.Fatalf("step %d: %v, %v", step, findings, err)
+		}
+	}
+	var tallied int64
+	a.must(a.pool.QueryRow(ctx, "SELECT tallied FROM journal_head").Scan(&tallied))
+	if tallied < 2048 {
+		t.Errorf("the totals know %d entries", tallied)
+	}
+}
+
+// Whoever follows the log in steps of any size gets each entry once and in order, rows,
+// blocks and pieces.
+func TestTheLogIsReadInStepsOfAnySize(t *testing.T) {
+	ctx := context.Background()
+	r := journaltest.Random(t)
+	for range 2 {
+		a := openArchive(t)
+		events := journaltest.Events(60, 1700)
+		if r.IntN(3) > 0 {
+			a.rows()
+		}
+		for begins := r.IntN(len(events)); len(events) > 0; {
+			if len(events) < begins {
+				a.blocks()
+			}
+			n := min([]int{1, 1 + r.IntN(20), 255, 256, 257, 1 + r.IntN(700)}[r.IntN(6)], len(events))
+			a.fill(events[:n])
+			events = events[n:]
+		}
+		all := a.everything()
+		step := func(from, max int) int {
+			t.Helper()
+			indexes, leaves, err := postgres.Stretch(ctx, a.pool, int64(from), max)
+			a.must(err)
+			if len(indexes) > max || len(indexes) == 0 {
+				t.Fatalf("%d entries from %d of %d on, at most %d", len(indexes), from, len(all), max)
+			}
+			for i, index := range indexes {
+				if index != int64(from+i) || !bytes.Equal(leaves[i], all[from+i].Bytes) {
+					t.Fatalf("entry %d is read in place of %d, from %d on, at most %d", index, from+i, from, max)
+				}
+			}
+			return len(indexes)
+		}
+		for range 60 {
+			step(r.IntN(len(all)), []int{1, 2, 255, 256, 257, 512, 1000, 1 + r.IntN(2000)}[r.IntN(8)])
+		}
+		for at := 0; at < len(all); {
+			at += step(at, 1+r.IntN(600))
+		}
+		if indexes, _, err := postgres.Stretch(ctx, a.pool, int64(len(all)), 10); err != nil || len(indexes) > 0 {
+			t.Errorf("behind the end there are %v, %v", indexes, err)
+		}
+	}
+}
+
 // The latest entries of messages are found in blocks by a sequencer that has just
 // begun, whichever batches brought them.
 func TestChainsGoOnAfterARestart(t *testing.T) {
