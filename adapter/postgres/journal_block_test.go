@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -241,6 +242,53 @@ func TestTamperingWithBlocks(t *testing.T) {
 	a.must(a.Append(ctx, journaltest.Events(55, 100)...))
 	if _, err := a.Sequencer(a.Journal).Step(ctx); err == nil || !strings.Contains(err.Error(), "stand in pieces") {
 		t.Errorf("a block was made of pieces that were not there: %v", err)
+	}
+}
+
+// Entries that somebody has put beside the log's are found by the examination: an audit
+// reads those that the tree commits to, and searches would show both.
+func TestEntriesBesideTheLogAreFound(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.rows()
+	a.fill(journaltest.Events(61, 300))
+	a.blocks()
+	a.fill(journaltest.Events(62, 1000)) // rows up to 512, blocks up to 1280, pieces
+	_, err := a.pool.Exec(ctx, `ALTER TABLE journal_block DISABLE TRIGGER USER; ALTER TABLE journal_block_0 DISABLE TRIGGER USER;
+		ALTER TABLE journal_entry DISABLE TRIGGER USER; ALTER TABLE journal_entry_0 DISABLE TRIGGER USER;
+		CREATE TABLE b_block AS TABLE journal_block; CREATE TABLE b_piece AS TABLE journal_piece; CREATE TABLE b_entry AS TABLE journal_entry`)
+	a.must(err)
+	const (
+		block = "INSERT INTO journal_block SELECT %d, entries, logged, keys, columns, leaves FROM b_block WHERE first = 512"
+		piece = "INSERT INTO journal_piece SELECT %d, entries, logged, leaves FROM b_piece LIMIT 1"
+		row   = `INSERT INTO journal_entry SELECT (jsonb_populate_record(e, '{"idx": %d}')).* FROM b_entry e WHERE idx = 20`
+	)
+	for name, sql := range map[string]string{
+		"":                            "SELECT 1",
+		"a block over rows":           fmt.Sprintf(block, 0),
+		"a block behind the log":      fmt.Sprintf(block, 1536),
+		"a piece over rows":           fmt.Sprintf(piece, 0),
+		"a piece over rows, inside":   fmt.Sprintf(piece, 300),
+		"a piece over a block":        fmt.Sprintf(piece, 600),
+		"a piece behind the log":      fmt.Sprintf(piece, 1300),
+		"a piece before the log":      fmt.Sprintf(piece, -300),
+		"a piece over the first":      fmt.Sprintf(piece, -5),
+		"a row over a block":          fmt.Sprintf(row, 600),
+		"a row behind the log":        fmt.Sprintf(row, 1300),
+		"no mark where blocks begin":  "UPDATE journal_head SET blocks = NULL",
+		"the mark too far in front":   "UPDATE journal_head SET blocks = 256",
+		"the mark too far behind":     "UPDATE journal_head SET blocks = 1024",
+		"half a block, as it were":    "UPDATE journal_block SET first = 640 WHERE first = 512",
+		"a block in the wrong number": "DELETE FROM journal_block WHERE first = 768; UPDATE journal_block SET first = 768 WHERE first = 512",
+	} {
+		_, err := a.pool.Exec(ctx, sql)
+		a.must(err)
+		if findings, err := a.Examine(ctx); err != nil || (findings == nil) != (name == "") {
+			t.Errorf("%s: %v, %v", name, findings, err)
+		}
+		_, err = a.pool.Exec(ctx, `UPDATE journal_head SET blocks = 512; TRUNCATE journal_block, journal_piece, journal_entry;
+			INSERT INTO journal_block TABLE b_block; INSERT INTO journal_piece TABLE b_piece; INSERT INTO journal_entry TABLE b_entry`)
+		a.must(err)
 	}
 }
 
