@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
@@ -289,6 +291,36 @@ func TestEntriesBesideTheLogAreFound(t *testing.T) {
 		_, err = a.pool.Exec(ctx, `UPDATE journal_head SET blocks = 512; TRUNCATE journal_block, journal_piece, journal_entry;
 			INSERT INTO journal_block TABLE b_block; INSERT INTO journal_piece TABLE b_piece; INSERT INTO journal_entry TABLE b_entry`)
 		a.must(err)
+	}
+}
+
+// before runs something when a statement that begins with sql begins.
+type before struct {
+	sql string
+	do  func()
+}
+
+func (b before) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(d.SQL, b.sql) {
+		b.do()
+	}
+	return ctx
+}
+
+func (before) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// The archive takes blocks while somebody searches: he is given what is left.
+func TestBlocksGoToTheArchiveUnderASearch(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(63, 600))
+	j, _ := a.node(t, before{"SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1)", func() {
+		_, err := a.pool.Exec(ctx, "DROP TABLE IF EXISTS journal_block_0")
+		a.must(err)
+	}})
+	rows, err := j.Search(ctx, postgres.Query{Limit: 1000})
+	if err != nil || len(rows) != 88 {
+		t.Errorf("%d entries, %v; want the 88 that are in pieces", len(rows), err)
 	}
 }
 
