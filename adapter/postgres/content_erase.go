@@ -92,6 +92,9 @@ func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasur
 	if len(o.Sought) == 0 {
 		return nil, nil
 	}
+	if err := s.awaitReadings(ctx); err != nil {
+		return nil, err
+	}
 	fields, err := committing(ctx, s.pool, o.Sought, 0, math.MaxInt64)
 	var found []Row
 	if err == nil {
@@ -107,6 +110,36 @@ func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasur
 		}
 	}
 	return list, nil
+}
+
+// readingsWithin is how long an erasure waits for readings to come into the log.
+const readingsWithin = 30 * time.Second
+
+// awaitReadings waits until the log has taken up the readings that are committed now:
+// their values are found by what the log commits to, and by nothing else.
+func (s *Store) awaitReadings(ctx context.Context) error {
+	var last int64
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce(max(id), 0) FROM journal_pending").Scan(&last); err != nil {
+		return fmt.Errorf("looking for readings on their way into the log: %w", err)
+	}
+	for end := time.Now().Add(readingsWithin); ; {
+		var waits bool
+		err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM journal_pending WHERE id <= $1 AND event->>'kind' = $2)", last, string(journal.KindEvidenceRead)).Scan(&waits)
+		if err != nil {
+			return fmt.Errorf("looking for readings on their way into the log: %w", err)
+		}
+		if !waits {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.New("somebody's reading waits for its place in the log, and what it says of the person cannot be found before: see why the journal stands still (/readyz), and order it again")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (s *Store) erase(ctx context.Context, list []vault.Erasure, by, confirmed string) (did int, err error) {
