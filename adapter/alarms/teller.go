@@ -96,6 +96,14 @@ func New(o Options) *Teller {
 // Replace puts other rules into force.
 func (t *Teller) Replace(r *Rules) { t.rules.Store(r) }
 
+// RuleNames are those of the rules in force.
+func (t *Teller) RuleNames() (names []string) {
+	for _, r := range t.rules.Load().Rules {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 const (
 	tellerPause  = 2 * time.Second
 	tellerRows   = 500
@@ -270,9 +278,9 @@ func (t *Teller) deliver(ctx context.Context, rules *Rules, list []Alarm, now ti
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if list[0].Way == WayWebhook {
-		secret := rules.secret(list[0].Target)
+		secret := rules.secret(list[0].Rule, list[0].Target)
 		if secret == nil {
-			return errors.New("no rule names this address any more, so there is no secret to sign with")
+			return errors.New("the rule names this address no more, so there is no secret to sign with")
 		}
 		return call(ctx, list[0].Target, secret, deliveryID(list), list, now)
 	}

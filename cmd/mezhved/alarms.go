@@ -40,6 +40,14 @@ func (n *node) openAlarms(rooms *adapter.Rooms, c *adapter.Catalog) error {
 	return nil
 }
 
+// alarmRules names the rules in force on this node; nil: it has none.
+func (n *node) alarmRules() []string {
+	if n.teller == nil {
+		return nil
+	}
+	return n.teller.RuleNames()
+}
+
 // reloadAlarms reads the rules again; with mistakes the old ones stay.
 func (n *node) reloadAlarms() {
 	if n.teller == nil {
@@ -49,6 +57,9 @@ func (n *node) reloadAlarms() {
 	if bad := found.Errors(); len(bad) > 0 {
 		n.log.Error("the rules of alarms were not read again, the old ones stay: mezhved alarms lint", "findings", bad.Error())
 		return
+	}
+	for _, f := range found {
+		n.log.Warn("alarms", "finding", f.String())
 	}
 	n.teller.Replace(rules)
 }
