@@ -30,6 +30,10 @@ type Rooms struct {
 	Store   adapter.Store
 	Content *postgres.Store // for erasing; nil: this node has no keys of content
 	Alarms  Alarms          // nil: there are none
+
+	// AlarmRules names the rules that may be muted; nil, or nil from it: not known here.
+	AlarmRules func() []string
+
 	// Journal and Policy are nil on a node that does not keep the journal: its
 	// desk shows queues, services and parties and sends auditors elsewhere.
 	Journal  *postgres.Journal
