@@ -66,9 +66,7 @@ func (p *pacer) admit(m Mnemonic, now time.Time) error {
 func (g *Gateway) paced(c *call) error {
 	err := g.pace.admit(c.party.Mnemonic, c.started)
 	if err != nil {
-		g.rates.mu.Lock()
-		defer g.rates.mu.Unlock()
-		g.rates.count(overRate{c.party.Mnemonic, "pace"}, 1)
+		g.rates.refuse(c, "pace")
 	}
 	return err
 }

@@ -96,8 +96,8 @@ func New(o Options) *Teller {
 // Replace puts other rules into force.
 func (t *Teller) Replace(r *Rules) { t.rules.Store(r) }
 
-// RuleNames are those of the rules in force.
-func (t *Teller) RuleNames() (names []string) {
+// Names are those of the rules in force.
+func (t *Teller) Names() (names []string) {
 	for _, r := range t.rules.Load().Rules {
 		names = append(names, r.Name)
 	}

@@ -109,9 +109,9 @@ func (c *Console) serveMute(w http.ResponseWriter, r *http.Request, who Actor) e
 	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || length > longestMute {
 		return problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
 	}
-	if c.AlarmRules != nil && o.Seconds > 0 {
-		if names := c.AlarmRules(); names != nil && !slices.Contains(names, o.Rule) {
-			return problem(http.StatusBadRequest, Text{"Правила %q нет, есть: %s.", "There is no rule %q; there are: %s."}, o.Rule, strings.Join(names, ", "))
+	if c.AlarmRules != nil && o.Seconds > 0 { // an order to a rule that was taken out may be ended
+		if names := c.AlarmRules(); len(names) > 0 && !slices.Contains(names, o.Rule) {
+			return problem(http.StatusBadRequest, Text{"Правила %q нет; есть %s.", "There is no rule %q; there are %s."}, o.Rule, strings.Join(names, ", "))
 		}
 	}
 	now := c.Now().UTC().Truncate(time.Millisecond)

@@ -424,6 +424,12 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 		batch.Queue(sql, args...)
 		want = append(want, rows)
 	}
+	// First: it counts the pieces that a finished block takes up.
+	if b.Head.Tree.N/tallyEvery > b.Was.Tree.N/tallyEvery {
+		if err := queueTally(ctx, t.tx, add, b.Was.Tree.N, b.Entries); err != nil {
+			return err
+		}
+	}
 	if err := t.queueBlocks(ctx, add, blocks); err != nil {
 		return fmt.Errorf("blocks: %w", err)
 	}
@@ -447,11 +453,6 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 	add(1, `UPDATE journal_head SET origin = $1, epoch = $2, size = $3, root = $4, logged = $5, period_from = $6, period_start = $7, totals = $8, stopped = $9
 		WHERE size = $10 AND epoch = $11`,
 		h.Origin, h.Epoch, h.Tree.N, h.Tree.Hash[:], h.Logged, h.PeriodFrom, h.PeriodStart, totals, h.Stopped, b.Was.Tree.N, b.Was.Epoch)
-	if h.Tree.N/tallyEvery > b.Was.Tree.N/tallyEvery {
-		if err := queueTally(ctx, t.tx, add, b.Was.Tree.N, b.Entries); err != nil {
-			return err
-		}
-	}
 	if t.term != 0 {
 		add(1, proofSQL, t.j.leads.proof(journalWork, t.term)...) // last: the row is locked for no longer than it must be
 	}
@@ -581,7 +582,7 @@ func queueReferences(add func(int64, string, ...any), entries []clerk.Entry) {
 
 // tallyEvery is how many entries the daily totals may be behind. Who asks for
 // totals counts these one by one.
-const tallyEvery = 32_768
+var tallyEvery int64 = 32_768 // less in tests
 
 // queueTally brings the daily totals up to the last of entries, which begin at size
 // and are being written, or up to size. What is in blocks is counted here.

@@ -798,6 +798,9 @@ func inBlocks(ctx context.Context, db querier, q *Query, named []sought, from, t
 				return err
 			}
 			for _, b := range some {
+				if b.unread {
+					continue // it has gone to the archive meanwhile
+				}
 				if more, err := tell(b); err != nil || !more {
 					return err
 				}

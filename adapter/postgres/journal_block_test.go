@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -68,6 +71,76 @@ func TestBlocksBeginWhenTheirTimeHasCome(t *testing.T) {
 	}
 	if chained == 0 {
 		t.Error("no message began as rows and went on in blocks")
+	}
+}
+
+// Daily totals are brought up by a batch that finishes a block: entries that stood in
+// pieces until then are counted, too.
+func TestTotalsCountWhatPiecesBecome(t *testing.T) {
+	defer postgres.TallyEvery(512)()
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(59, 2300)
+	for step, n := range []int{255, 1, 1, 300, 455, 11, 1, 1, 100, 398, 1, 500, 30, 246} { // over 512, 1024, 1536 and 2048 from pieces, and to them
+		if a.rows(); step > 2 {
+			a.blocks()
+		}
+		a.fill(events[:n])
+		events = events[n:]
+		if findings, err := a.Examine(ctx); err != nil || findings != nil {
+			t.Fatalf("step %d: %v, %v", step, findings, err)
+		}
+	}
+	var tallied int64
+	a.must(a.pool.QueryRow(ctx, "SELECT tallied FROM journal_head").Scan(&tallied))
+	if tallied < 2048 {
+		t.Errorf("the totals know %d entries", tallied)
+	}
+}
+
+// Whoever follows the log in steps of any size gets each entry once and in order, rows,
+// blocks and pieces.
+func TestTheLogIsReadInStepsOfAnySize(t *testing.T) {
+	ctx := context.Background()
+	r := journaltest.Random(t)
+	for range 2 {
+		a := openArchive(t)
+		events := journaltest.Events(60, 1700)
+		if r.IntN(3) > 0 {
+			a.rows()
+		}
+		for begins := r.IntN(len(events)); len(events) > 0; {
+			if len(events) < begins {
+				a.blocks()
+			}
+			n := min([]int{1, 1 + r.IntN(20), 255, 256, 257, 1 + r.IntN(700)}[r.IntN(6)], len(events))
+			a.fill(events[:n])
+			events = events[n:]
+		}
+		all := a.everything()
+		step := func(from, max int) int {
+			t.Helper()
+			indexes, leaves, err := postgres.Stretch(ctx, a.pool, int64(from), max)
+			a.must(err)
+			if len(indexes) > max || len(indexes) == 0 {
+				t.Fatalf("%d entries from %d of %d on, at most %d", len(indexes), from, len(all), max)
+			}
+			for i, index := range indexes {
+				if index != int64(from+i) || !bytes.Equal(leaves[i], all[from+i].Bytes) {
+					t.Fatalf("entry %d is read in place of %d, from %d on, at most %d", index, from+i, from, max)
+				}
+			}
+			return len(indexes)
+		}
+		for range 60 {
+			step(r.IntN(len(all)), []int{1, 2, 255, 256, 257, 512, 1000, 1 + r.IntN(2000)}[r.IntN(8)])
+		}
+		for at := 0; at < len(all); {
+			at += step(at, 1+r.IntN(600))
+		}
+		if indexes, _, err := postgres.Stretch(ctx, a.pool, int64(len(all)), 10); err != nil || len(indexes) > 0 {
+			t.Errorf("behind the end there are %v, %v", indexes, err)
+		}
 	}
 }
 
@@ -171,6 +244,83 @@ func TestTamperingWithBlocks(t *testing.T) {
 	a.must(a.Append(ctx, journaltest.Events(55, 100)...))
 	if _, err := a.Sequencer(a.Journal).Step(ctx); err == nil || !strings.Contains(err.Error(), "stand in pieces") {
 		t.Errorf("a block was made of pieces that were not there: %v", err)
+	}
+}
+
+// Entries that somebody has put beside the log's are found by the examination: an audit
+// reads those that the tree commits to, and searches would show both.
+func TestEntriesBesideTheLogAreFound(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.rows()
+	a.fill(journaltest.Events(61, 300))
+	a.blocks()
+	a.fill(journaltest.Events(62, 1000)) // rows up to 512, blocks up to 1280, pieces
+	_, err := a.pool.Exec(ctx, `ALTER TABLE journal_block DISABLE TRIGGER USER; ALTER TABLE journal_block_0 DISABLE TRIGGER USER;
+		ALTER TABLE journal_entry DISABLE TRIGGER USER; ALTER TABLE journal_entry_0 DISABLE TRIGGER USER;
+		CREATE TABLE b_block AS TABLE journal_block; CREATE TABLE b_piece AS TABLE journal_piece; CREATE TABLE b_entry AS TABLE journal_entry`)
+	a.must(err)
+	const (
+		block = "INSERT INTO journal_block SELECT %d, entries, logged, keys, columns, leaves FROM b_block WHERE first = 512"
+		piece = "INSERT INTO journal_piece SELECT %d, entries, logged, leaves FROM b_piece LIMIT 1"
+		row   = `INSERT INTO journal_entry SELECT (jsonb_populate_record(e, '{"idx": %d}')).* FROM b_entry e WHERE idx = 20`
+	)
+	for name, sql := range map[string]string{
+		"":                            "SELECT 1",
+		"a block over rows":           fmt.Sprintf(block, 0),
+		"a block behind the log":      fmt.Sprintf(block, 1536),
+		"a piece over rows":           fmt.Sprintf(piece, 0),
+		"a piece over rows, inside":   fmt.Sprintf(piece, 300),
+		"a piece over a block":        fmt.Sprintf(piece, 600),
+		"a piece behind the log":      fmt.Sprintf(piece, 1300),
+		"a piece before the log":      fmt.Sprintf(piece, -300),
+		"a piece over the first":      fmt.Sprintf(piece, -5),
+		"a row over a block":          fmt.Sprintf(row, 600),
+		"a row behind the log":        fmt.Sprintf(row, 1300),
+		"no mark where blocks begin":  "UPDATE journal_head SET blocks = NULL",
+		"the mark too far in front":   "UPDATE journal_head SET blocks = 256",
+		"the mark too far behind":     "UPDATE journal_head SET blocks = 1024",
+		"half a block, as it were":    "UPDATE journal_block SET first = 640 WHERE first = 512",
+		"a block in the wrong number": "DELETE FROM journal_block WHERE first = 768; UPDATE journal_block SET first = 768 WHERE first = 512",
+	} {
+		_, err := a.pool.Exec(ctx, sql)
+		a.must(err)
+		if findings, err := a.Examine(ctx); err != nil || (findings == nil) != (name == "") {
+			t.Errorf("%s: %v, %v", name, findings, err)
+		}
+		_, err = a.pool.Exec(ctx, `UPDATE journal_head SET blocks = 512; TRUNCATE journal_block, journal_piece, journal_entry;
+			INSERT INTO journal_block TABLE b_block; INSERT INTO journal_piece TABLE b_piece; INSERT INTO journal_entry TABLE b_entry`)
+		a.must(err)
+	}
+}
+
+// before runs something when a statement that begins with sql begins.
+type before struct {
+	sql string
+	do  func()
+}
+
+func (b before) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(d.SQL, b.sql) {
+		b.do()
+	}
+	return ctx
+}
+
+func (before) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// The archive takes blocks while somebody searches: he is given what is left.
+func TestBlocksGoToTheArchiveUnderASearch(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	a.fill(journaltest.Events(63, 600))
+	j, _ := a.node(t, before{"SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1)", func() {
+		_, err := a.pool.Exec(ctx, "DROP TABLE IF EXISTS journal_block_0")
+		a.must(err)
+	}})
+	rows, err := j.Search(ctx, postgres.Query{Limit: 1000})
+	if err != nil || len(rows) != 88 {
+		t.Errorf("%d entries, %v; want the 88 that are in pieces", len(rows), err)
 	}
 }
 

@@ -27,12 +27,21 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 	find := func(index int64, format string, args ...any) {
 		out = append(out, audit.Finding{Index: index, What: fmt.Sprintf(format, args...)})
 	}
-	var dropped, size, tallied int64
+	var dropped, size, tallied, blocks int64
 	totals, counters := map[dayCombination]places{}, map[string]journal.Counter{}
 	// One snapshot for what the pages must add up to.
 	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, "SELECT dropped, size, tallied FROM journal_head").Scan(&dropped, &size, &tallied); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT dropped, size, tallied, coalesce(blocks, size) FROM journal_head").Scan(&dropped, &size, &tallied, &blocks); err != nil {
 			return err
+		}
+		var behind *int64
+		if err := tx.QueryRow(ctx, `SELECT max(i) FROM (SELECT max(idx) AS i FROM journal_entry WHERE idx >= $1
+			UNION ALL SELECT max(first + entries - 1) FROM journal_block WHERE first > $1 - 256 AND first + entries > $1
+			UNION ALL SELECT max(first + entries - 1) FROM journal_piece WHERE first + entries > $1 OR first < 0) t`, size).Scan(&behind); err != nil {
+			return err
+		}
+		if behind != nil {
+			find(*behind, "is kept, and the log has no more than %d entries", size)
 		}
 		rows, _ := tx.Query(ctx, "SELECT "+dayText+", kind, sender, recipient, service, version, outcome, channel, test, entries, first, last FROM journal_tally")
 		var k dayCombination
@@ -53,6 +62,7 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 	seen, made := map[string]journal.Counter{}, sums{}
 	next := dropped
 	for next < size {
+		from := next
 		to := min(next/examineStep*examineStep+examineStep, size)
 		terms, err := j.termsOf(ctx, next, to)
 		if err != nil {
@@ -100,6 +110,9 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 		}
 		_, err = pgx.ForEachRow(rows, append(into, &test, &leaf), func() error {
 			reach(index)
+			if index >= blocks {
+				find(index, "is a row, and from entry %d on they are kept in blocks", blocks)
+			}
 			l, err := journal.ParseLeaf(leaf)
 			if err != nil {
 				find(index, "%v", err)
@@ -121,7 +134,18 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 			return nil
 		})
 		if err == nil {
-			err = j.examineBlocks(ctx, next, to, reach, found, find)
+			err = j.examineBlocks(ctx, from, to, func(first int64, count int, finished bool) bool {
+				if first < from && from > dropped {
+					return false // the page before has it
+				}
+				if first < blocks {
+					find(first, "stands in a block, and up to entry %d they are rows", blocks)
+				}
+				if finished && (count != blockSize || first%blockSize != 0) {
+					find(first, "its block has %d entries: it could not be found by its number", count)
+				}
+				return true
+			}, reach, found, find)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("examine the journal from entry %d on: %w", next, err)
@@ -153,16 +177,20 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 // examineStep is how many entries Examine reads at a time: whole blocks.
 const examineStep = 8 * blockSize
 
-// examineBlocks is the part of Examine that stands in blocks and pieces.
-func (j *Journal) examineBlocks(ctx context.Context, from, to int64, reach func(int64), found func(int64, *journal.Leaf), find func(int64, string, ...any)) error {
-	rows, _ := j.pool.Query(ctx, `SELECT first, entries, logged, keys, columns, leaves FROM journal_block WHERE first >= $1 AND first < $2
-		UNION ALL SELECT first, entries, logged, NULL, NULL, leaves FROM journal_piece WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
+// examineBlocks is the part of Examine that stands in blocks and pieces, of those that
+// are fit for it.
+func (j *Journal) examineBlocks(ctx context.Context, from, to int64, fit func(first int64, count int, finished bool) bool, reach func(int64), found func(int64, *journal.Leaf), find func(int64, string, ...any)) error {
+	rows, _ := j.pool.Query(ctx, `SELECT first, entries, logged, keys, columns, leaves FROM journal_block WHERE first > $1 - 256 AND first + entries > $1 AND first < $2
+		UNION ALL SELECT first, entries, logged, NULL, NULL, leaves FROM journal_piece WHERE first + entries > $1 AND first < $2 ORDER BY first`, from, to)
 	var first int64
 	var count int
 	var logged []time.Time
 	var keys []int64
 	var packed, leaves []byte
 	_, err := pgx.ForEachRow(rows, []any{&first, &count, &logged, &keys, &packed, &leaves}, func() error {
+		if !fit(first, count, packed != nil) {
+			return nil
+		}
 		b, err := unpackBlock(first, count, leaves)
 		if err != nil {
 			for i := first; i < min(first+int64(count), to); i++ {

@@ -48,6 +48,29 @@ func ServerPID(j *Journal) (pid int, err error) {
 // Tally brings the daily totals up to date at once.
 func (j *Journal) Tally(ctx context.Context) error { return j.tally(ctx) }
 
+// TallyEvery sets how many entries the daily totals may be behind, until restore.
+func TallyEvery(n int64) (restore func()) {
+	was := tallyEvery
+	tallyEvery = n
+	return func() { tallyEvery = was }
+}
+
+// Stretch reads the log as the feed and the open terms do: the indexes of at most max
+// entries from an index on.
+func Stretch(ctx context.Context, pool *pgxpool.Pool, from int64, max int) (indexes []int64, leaves [][]byte, err error) {
+	var s stretch
+	batch := &pgx.Batch{}
+	s.queue(batch, "$1", max, from)
+	if err := pool.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, err
+	}
+	list, err := s.from(from, max)
+	for i := range list {
+		indexes, leaves = append(indexes, list[i].Index), append(leaves, list[i].Leaf)
+	}
+	return indexes, leaves, err
+}
+
 // MigrateTo brings a database down, and then up, to a version.
 func MigrateTo(ctx context.Context, url string, version int64) error {
 	p, closeAll, err := migrator(url)

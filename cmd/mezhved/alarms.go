@@ -40,14 +40,6 @@ func (n *node) openAlarms(rooms *adapter.Rooms, c *adapter.Catalog) error {
 	return nil
 }
 
-// alarmRules names the rules in force on this node; nil: it has none.
-func (n *node) alarmRules() []string {
-	if n.teller == nil {
-		return nil
-	}
-	return n.teller.RuleNames()
-}
-
 // reloadAlarms reads the rules again; with mistakes the old ones stay.
 func (n *node) reloadAlarms() {
 	if n.teller == nil {
@@ -162,7 +154,7 @@ func (c *alarmsTestCmd) Run(ctx context.Context, out *stdio) error {
 type alarmsMuteCmd struct {
 	deskFlags
 	Rule   string        `arg:"" help:"Name of the rule."`
-	For    time.Duration `placeholder:"DURATION" default:"8h" help:"For how long; 0s ends it."`
+	For    time.Duration `placeholder:"DURATION" default:"8h" help:"For how long, 31 days (744h) at most; 8h if left out; 0s ends it."`
 	Ground string        `required:"" help:"Why, without names of people: it stands in the journal for ever."`
 }
 

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mezhved/adapter"
 	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
@@ -372,6 +374,34 @@ func (d *deskNode) offline(t *testing.T) {
 		var out, errOut bytes.Buffer
 		if code := run([]string{"journal", "re-erase", "--config", file, "--register", register}, strings.NewReader(""), &out, &errOut); code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("exit code %d: %s%s, want %s", code, out.String(), errOut.String(), want)
+		}
+	}
+	d.examined(t, file)
+}
+
+// examined has the journal examined, with totals that hold and with one that does not.
+func (d *deskNode) examined(t *testing.T, config string) {
+	t.Helper()
+	ctx := context.Background()
+	db, err := pgx.Connect(ctx, d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(ctx)
+	for _, c := range []struct {
+		sql, want string
+		code      int
+	}{
+		{"SELECT 1", "they are found and counted by what they say", 0},
+		{"UPDATE journal_counter SET sent = sent + 1 WHERE party = (SELECT min(party) FROM journal_counter)", "the counters of", exitNo},
+		{"UPDATE journal_counter SET sent = sent - 1 WHERE party = (SELECT min(party) FROM journal_counter)", "they are found", 0},
+	} {
+		if _, err := db.Exec(ctx, c.sql); err != nil {
+			t.Fatal(err)
+		}
+		var out, errOut bytes.Buffer
+		if code := run([]string{"journal", "examine", "--config", config}, strings.NewReader(""), &out, &errOut); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s: exit code %d: %s%s, want %d and %s", c.sql, code, out.String(), errOut.String(), c.code, c.want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/console"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/remote"
@@ -335,6 +336,57 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return usage(err)
 	}
 	return reopen(ctx, out, store, book, config.Journal.State, strings.TrimSpace(string(skey)))
+}
+
+type journalExamineCmd struct {
+	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration: names database and vault."`
+}
+
+func (journalExamineCmd) Help() string {
+	return `Reads every entry in the database and says where keys, columns, terms, daily totals and counters, by which entries are
+searched and counted, are not what the entries say, and where entries stand beside those of the log. Whether the entries
+are those that were signed is another question: mezhved-audit verify log, over a mirror. Gateways may run meanwhile.
+Exit code 1 says that something is wrong.
+
+Example:
+  mezhved journal examine --config /etc/mezhved/mezhved.yaml`
+}
+
+func (c *journalExamineCmd) Run(ctx context.Context, out *stdio) (err error) {
+	config, err := adapter.LoadConfig(c.Config)
+	if err != nil {
+		return usage(err)
+	}
+	if config.Journal.Vault == "" {
+		return usage(errors.New("the configuration names no journal.vault"))
+	}
+	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	book, err := store.Journal(ctx, config.Journal.Origin, keys)
+	if err != nil {
+		return unavailable(err)
+	}
+	head, err := book.Head(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	findings, err := book.Examine(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintln(out.out, console.Visible(f.String())); err != nil {
+			return err
+		}
+	}
+	if len(findings) > 0 {
+		return no(fmt.Errorf("%d findings: searches and totals of this journal are not to be relied on; find out who can write to the database", len(findings)))
+	}
+	_, err = fmt.Fprintf(out.out, "%d entries: they are found and counted by what they say\n", head.Tree.N)
+	return err
 }
 
 // openStore opens the store and the vault of a configuration, for a command that works

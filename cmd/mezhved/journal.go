@@ -23,6 +23,7 @@ type journalCmd struct {
 	Export  journalExportCmd  `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
 	Bundle  journalBundleCmd  `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
 	Erase   journalEraseCmd   `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`
+	Examine journalExamineCmd `cmd:"" help:"Hold what entries are found and counted by against the entries themselves."`
 	Reopen  journalReopenCmd  `cmd:"" help:"Go on under a new origin when the signer refuses."`
 	ReErase journalReEraseCmd `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
 }
