@@ -46,6 +46,7 @@ type Reached struct {
 	Stages  []terms.Stage
 	At      time.Time
 	Taken   bool // by a delivery: what counts from it begins
+	Lost    bool // the message ended: its stages are reached no more
 }
 
 // TermStep is what one entry of the log does to the open terms.
@@ -193,8 +194,8 @@ func (c *Catalog) termStep(l *journal.Leaf) (step TermStep) {
 			return step
 		}
 		at.Stages, at.Taken = []terms.Stage{terms.StageQueued, terms.StageTaken}, true
-	default:
-		at.Stages = terms.Stages
+	default: // what its recipient never answered is not reached by its end
+		at.Stages, at.Lost = terms.Stages, l.Kind != journal.KindAnswered || l.Outcome == "async"
 	}
 	step.Reached = at
 	return step

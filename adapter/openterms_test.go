@@ -91,3 +91,41 @@ func TestWhatIsLateIsToldOnce(t *testing.T) {
 		t.Errorf("told of the prompt request: %v", got)
 	}
 }
+
+// TestWhatEndsUnreachedIsNotReached: a request whose life ends with its term, and that
+// nobody took, is overdue; nothing says that it was reached late.
+func TestWhatEndsUnreachedIsNotReached(t *testing.T) {
+	w := adaptertest.Start(t)
+	name := "services/extract/1.0/service.yaml"
+	service, err := os.ReadFile(filepath.Join(w.Dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(name, strings.Replace(string(service), "deadline: 5d", "deadline: 48h\nendOfLife: 48h\nterms: {taken: 47h}", 1))
+	w.Reload()
+	stop := w.StartSequencer()
+	a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
+	if a.Fault != nil {
+		t.Fatal(a.Fault)
+	}
+	id := a.Receipt.MessageID
+	w.Eventually("it is queued", func() bool {
+		for _, row := range w.Entries() {
+			if row.Leaf.MessageID == id && row.Leaf.Kind == journal.KindQueued {
+				return true
+			}
+		}
+		return false
+	})
+	w.Clock.Advance(48*time.Hour + 5*time.Second) // past the end of life, and within the grace of the term
+	w.Eventually("it is told", func() bool {
+		list := strings.Join(told(w, id), ", ")
+		return strings.Contains(list, "overdue taken") && strings.Contains(list, "overdue answered")
+	})
+	stop()
+	for _, one := range told(w, id) {
+		if strings.HasSuffix(one, "reached") {
+			t.Errorf("told %q of a request that nobody took", one)
+		}
+	}
+}

@@ -103,6 +103,29 @@ rules:
 	}
 }
 
+// A file that was cut short while it was written does not put nobody in the place of all
+// who are told, and nobody is told of one thing twice.
+func TestRulesTellSomebodyOnce(t *testing.T) {
+	for text, want := range map[string]string{
+		"":          "there is no rule",
+		"rules: []": "there is no rule",
+		"rules:\n  - {name: a, when: now, mail: [x@y.example, x@y.example]}":                                                                                       "rules.0.mail.1: x@y.example stands here twice",
+		"rules:\n  - {name: a, when: now, webhooks: [{url: 'https://h.example/', secretFile: hook.secret}, {url: 'https://h.example/', secretFile: hook.secret}]}": "rules.0.webhooks.1.url: stands here twice",
+	} {
+		if r, found := rulesOf(t, text); r != nil || !strings.Contains(found.Errors().Error(), want) {
+			t.Errorf("%q: %v, want %s", text, found, want)
+		}
+	}
+}
+
+// Two rules may call one address with secrets of their own.
+func TestACallIsSignedWithTheSecretOfItsRule(t *testing.T) {
+	rules := &Rules{Rules: []Rule{{Name: "a", To: Recipients{Webhooks: []Webhook{{"https://h.example/", []byte("of a")}}}}, {Name: "b", To: Recipients{Webhooks: []Webhook{{"https://h.example/", []byte("of b")}}}}}}
+	if a, b, none := rules.secret("a", "https://h.example/"), rules.secret("b", "https://h.example/"), rules.secret("c", "https://h.example/"); string(a) != "of a" || string(b) != "of b" || none != nil {
+		t.Errorf("%q, %q, %q", a, b, none)
+	}
+}
+
 func TestWhenSomebodyIsTold(t *testing.T) {
 	at := func(text string) time.Time {
 		x, err := time.ParseInLocation("2006-01-02 15:04", text, adapter.Moscow)

@@ -179,3 +179,15 @@ func TestAPasswordGoesWithinTLS(t *testing.T) {
 		t.Errorf("AUTH %s, want %s", got, want)
 	}
 }
+
+// That a message is in its recipient's queue is the gateway's to do: nobody else is
+// named for it.
+func TestAMailBlamesNobodyForTheQueue(t *testing.T) {
+	a := pending(1, WayMail, "x").Alarm
+	a.Event.Stage = "queued"
+	for language, want := range map[string]string{"ru": "должен: шлюз, получатель: FNS01", "en": "whose turn: the gateway, recipient: FNS01"} {
+		if _, body, err := write(&Rules{Language: language, Zone: adapter.Moscow}, "", []Alarm{a}); err != nil || !strings.Contains(body, want) {
+			t.Errorf("%v, want %q:\n%s", err, want, body)
+		}
+	}
+}

@@ -158,7 +158,7 @@ func (r *rulesReader) read(in *rulesFile) *Rules {
 	}
 	out.Quiet.DaysOff = in.Quiet.DaysOff
 	if len(in.Rules) == 0 {
-		r.f.Warnf("rules", "there is no rule: nobody is told of anything")
+		r.f.Errorf("rules", "there is no rule: nobody would be told of anything (where that is meant, the configuration names no alarms.rules)")
 	}
 	names := map[string]bool{}
 	for i := range in.Rules {
@@ -250,6 +250,11 @@ func (r *rulesReader) recipients(path string, addresses []string, hooks []webhoo
 			r.f.Errorf(fmt.Sprintf("%s.mail.%d", path, i), "an address such as duty@body.example is expected, not %q", a)
 		}
 	}
+	for i, a := range addresses {
+		if slices.Contains(addresses[:i], a) {
+			r.f.Errorf(fmt.Sprintf("%s.mail.%d", path, i), "%s stands here twice, and would be told twice", a)
+		}
+	}
 	if len(addresses) > 0 && !r.mailServer {
 		r.f.Errorf(path+".mail", "the configuration has no alarms.mail: by which server?")
 	}
@@ -276,6 +281,9 @@ func (r *rulesReader) recipients(path string, addresses []string, hooks []webhoo
 			r.f.Errorf(at+".secretFile", "%v", err)
 		} else if len(secret) < 32 {
 			r.f.Errorf(at+".secretFile", "holds %d characters, at least 32 are expected", len(secret))
+		}
+		if slices.ContainsFunc(out.Webhooks, func(w Webhook) bool { return w.URL == h.URL }) {
+			r.f.Errorf(at+".url", "stands here twice, and would be told twice")
 		}
 		out.Webhooks = append(out.Webhooks, Webhook{h.URL, secret})
 	}
@@ -400,9 +408,12 @@ func (r *Rules) loud(c *terms.Calendar, rule *Rule, at time.Time) time.Time {
 	}
 }
 
-// secret finds the secret of a webhook; nil when no rule names it any more.
-func (r *Rules) secret(target string) []byte {
+// secret finds the secret of a webhook of a rule; nil when the rule names it no more.
+func (r *Rules) secret(rule, target string) []byte {
 	for i := range r.Rules {
+		if r.Rules[i].Name != rule {
+			continue
+		}
 		lists := []Recipients{r.Rules[i].To}
 		for _, e := range r.Rules[i].Escalate {
 			lists = append(lists, e.To)

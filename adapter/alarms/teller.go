@@ -278,9 +278,9 @@ func (t *Teller) deliver(ctx context.Context, rules *Rules, list []Alarm, now ti
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if list[0].Way == WayWebhook {
-		secret := rules.secret(list[0].Target)
+		secret := rules.secret(list[0].Rule, list[0].Target)
 		if secret == nil {
-			return errors.New("no rule names this address any more, so there is no secret to sign with")
+			return errors.New("the rule names this address no more, so there is no secret to sign with")
 		}
 		return call(ctx, list[0].Target, secret, deliveryID(list), list, now)
 	}

@@ -153,6 +153,7 @@ type termWrites struct {
 	status  map[adapter.MessageID]termKey // of the open ones
 	reached []termKey                     // rows of rounds before, and when each was reached
 	at      []time.Time
+	lost    []bool
 	words   []adapter.MessageID // requests of rounds before that were heard of
 	wordsAt []time.Time
 	taken   []uuid.UUID // messages of rounds before that were delivered
@@ -174,14 +175,14 @@ func (w *termWrites) step(s adapter.TermStep) {
 	x := s.Reached
 	if x.Request != "" {
 		if key, ok := w.status[x.Request]; ok && w.open[key] != nil {
-			w.reach(key, x.At)
+			w.reach(key, x.At, false)
 		} else {
 			w.words, w.wordsAt = append(w.words, x.Request), append(w.wordsAt, x.At)
 		}
 		return
 	}
 	for _, stage := range x.Stages {
-		w.reach(termKey{x.Message, stage}, x.At)
+		w.reach(termKey{x.Message, stage}, x.At, x.Lost)
 	}
 	if !x.Taken {
 		return
@@ -194,25 +195,26 @@ func (w *termWrites) step(s adapter.TermStep) {
 	}
 }
 
-func (w *termWrites) reach(key termKey, at time.Time) {
+func (w *termWrites) reach(key termKey, at time.Time, lost bool) {
 	if t := w.open[key]; t != nil {
 		delete(w.open, key)
-		w.late(t, at)
+		w.late(t, at, lost)
 		return
 	}
-	w.reached, w.at = append(w.reached, key), append(w.at, at)
+	w.reached, w.at, w.lost = append(w.reached, key), append(w.at, at), append(w.lost, lost)
 }
 
-// late tells of a stage that was reached too late before anybody told so.
-func (w *termWrites) late(t *adapter.OpenTerm, at time.Time) {
+// late tells of a stage that was reached too late, or ended unreached, before anybody
+// told so.
+func (w *termWrites) late(t *adapter.OpenTerm, at time.Time, lost bool) {
 	if !t.Due.IsZero() && at.After(t.Due) && t.Told < adapter.ToldOverdue && at.After(w.since) {
-		w.r.add(t, journal.KindOverdue, true)
+		w.r.add(t, journal.KindOverdue, !lost)
 	}
 }
 
 func (w *termWrites) write(ctx context.Context) error {
-	if err := w.close(ctx, `DELETE FROM open_term o USING (SELECT message, stage, min(at) AS at FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[]) u(message, stage, at) GROUP BY 1, 2) u
-		WHERE o.message = u.message AND o.stage = u.stage RETURNING u.at, `, uuids(w.reached), stages(w.reached), w.at); err != nil {
+	if err := w.close(ctx, `DELETE FROM open_term o USING (SELECT DISTINCT ON (message, stage) * FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::bool[]) u(message, stage, at, lost) ORDER BY 1, 2, 3, 4) u
+		WHERE o.message = u.message AND o.stage = u.stage RETURNING u.at, u.lost, `, uuids(w.reached), stages(w.reached), w.at, w.lost); err != nil {
 		return err
 	}
 	if len(w.words) > 0 {
@@ -221,7 +223,7 @@ func (w *termWrites) write(ctx context.Context) error {
 			ids[i] = string(id)
 		}
 		if err := w.close(ctx, `DELETE FROM open_term o USING (SELECT id, min(at) AS at FROM unnest($1::text[], $2::timestamptz[]) u(id, at) GROUP BY 1) u
-		WHERE o.stage = 2 AND o.message_id = u.id RETURNING u.at, `, ids, w.wordsAt); err != nil {
+		WHERE o.stage = 2 AND o.message_id = u.id RETURNING u.at, false, `, ids, w.wordsAt); err != nil {
 			return err
 		}
 	}
@@ -231,15 +233,16 @@ func (w *termWrites) write(ctx context.Context) error {
 	return w.insert(ctx)
 }
 
-// close runs a DELETE that gives when each row was reached, and the row.
+// close runs a DELETE that gives when each row was reached, whether it was lost, and the row.
 func (w *termWrites) close(ctx context.Context, sql string, args ...any) error {
 	rows, _ := w.r.tx.Query(ctx, sql+"o."+strings.ReplaceAll(termColumns, ", ", ", o."), args...)
 	type closed struct {
 		adapter.OpenTerm
-		at time.Time
+		at   time.Time
+		lost bool
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closed, err error) {
-		c.OpenTerm, err = scanTerm(behind{row, &c.at})
+		c.OpenTerm, err = scanTerm(behind{row, []any{&c.at, &c.lost}})
 		return c, err
 	})
 	if err != nil {
@@ -247,20 +250,20 @@ func (w *termWrites) close(ctx context.Context, sql string, args ...any) error {
 	}
 	slices.SortFunc(list, func(a, b closed) int { return a.at.Compare(b.at) })
 	for i := range list {
-		w.late(&list[i].OpenTerm, list[i].at)
+		w.late(&list[i].OpenTerm, list[i].at, list[i].lost)
 	}
 	return nil
 }
 
-// behind is a row whose first column is read apart.
+// behind is a row whose first columns are read apart.
 type behind struct {
 	pgx.CollectableRow
-	first any
+	first []any
 }
 
-// Scan reads the first column and then the others.
+// Scan reads the first columns and then the others.
 func (b behind) Scan(dest ...any) error {
-	return b.CollectableRow.Scan(append([]any{b.first}, dest...)...)
+	return b.CollectableRow.Scan(append(b.first, dest...)...)
 }
 
 // begin counts what waits for a delivery that has happened.

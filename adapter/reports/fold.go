@@ -347,10 +347,10 @@ func (f *Fold) judgeStage(x *exchange, stage int, at int64) error {
 }
 
 // unreached judges the stages that a request has not reached when it ends, or when the
-// report does.
-func (f *Fold) unreached(x *exchange, at int64) error {
+// report does. One that was lost kept no term that had not come yet, and broke none.
+func (f *Fold) unreached(x *exchange, at int64, lost bool) error {
 	for stage, reached := range [terminal]int64{x.queued, x.taken, x.status} {
-		if reached != 0 {
+		if reached != 0 || lost && at <= x.dues[stage] {
 			continue
 		}
 		if err := f.judgeStage(x, stage, at); err != nil {
@@ -480,12 +480,13 @@ func (f *Fold) ended(t *journal.Telling, at int64) error {
 			}
 		}
 	}
-	if lost := t.Kind != answered || string(t.Outcome) == "async"; !lost || at > x.due { // else it did not live until its term
+	lost := t.Kind != answered || string(t.Outcome) == "async"
+	if !lost || at > x.due { // else it did not live until its term
 		if err := f.judge(x, at); err != nil {
 			return err
 		}
 	}
-	if err := f.unreached(x, at); err != nil {
+	if err := f.unreached(x, at, lost); err != nil {
 		return err
 	}
 	message := x.message

@@ -100,7 +100,7 @@ func (f *Fold) close() error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.judge(x, f.end), f.unreached(x, f.end)); err != nil {
+		if err := errors.Join(f.judge(x, f.end), f.unreached(x, f.end, false)); err != nil {
 			return err
 		}
 		c.open++

@@ -342,6 +342,11 @@ func TestTermsOfStages(t *testing.T) {
 	quick := tell(at("2026-11-03 09:00"), func(e *journal.Event) { e.DueStatus, e.Terms = at("2026-11-03 10:00"), "answered 1wd, +03:00" })
 	quick.step(journal.KindDelivered, at("2026-11-03 09:10"))
 	quick.answered("response", at("2026-11-05 12:00"))
+	// Its life ends before anybody takes it: it kept none of the terms that had not come.
+	lost := tell(at("2026-11-09 09:00"), func(e *journal.Event) {
+		e.DueTaken, e.DueStatus, e.Deadline = at("2026-11-09 18:00"), at("2026-11-10 18:00"), at("2026-11-12 00:00")
+	})
+	lost.step(journal.KindExpired, at("2026-11-09 12:00"))
 	r := m.report(asked(Lateness, "2026-11")).Table("stageTerms")
 	expect(t, "queued", cells(t, r, []string{"queued"}, "due", "late", "inTime"), "2", "1", "50.00")
 	expect(t, "taken", cells(t, r, []string{"taken"}, "due", "late", "inTime"), "2", "2", "0.00")

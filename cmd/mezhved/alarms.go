@@ -50,6 +50,9 @@ func (n *node) reloadAlarms() {
 		n.log.Error("the rules of alarms were not read again, the old ones stay: mezhved alarms lint", "findings", bad.Error())
 		return
 	}
+	for _, f := range found {
+		n.log.Warn("alarms", "finding", f.String())
+	}
 	n.teller.Replace(rules)
 }
 
