@@ -62,16 +62,8 @@ func (p *pacer) admit(m Mnemonic, now time.Time) error {
 	return nil
 }
 
-// paced takes a request of its sender's share, and counts it when there is none left.
-func (g *Gateway) paced(c *call) error {
-	err := g.pace.admit(c.party.Mnemonic, c.started)
-	if err != nil {
-		g.rates.mu.Lock()
-		defer g.rates.mu.Unlock()
-		g.rates.count(overRate{c.party.Mnemonic, "pace"}, 1)
-	}
-	return err
-}
+// paced takes a request of its sender's share.
+func (g *Gateway) paced(c *call) error { return g.pace.admit(c.party.Mnemonic, c.started) }
 
 // setPace sets the level by what was seen of what waits.
 func (g *Gateway) setPace(seen Standing) {

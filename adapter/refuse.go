@@ -95,6 +95,11 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 			return r
 		}
 	} else if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+		if r.reason == "pace" { // counted here, since what was accepted before is not refused
+			g.rates.mu.Lock()
+			g.rates.count(overRate{c.party.Mnemonic, "pace"}, 1)
+			g.rates.mu.Unlock()
+		}
 		return r // counted in summary; or the store, the journal or the time is what fails
 	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
