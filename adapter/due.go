@@ -90,16 +90,17 @@ func readTerm(f *yamlFile, path, text string) terms.Term {
 
 // readServiceTerms reads deadline and terms of a service.
 func (r *catalogReader) readServiceTerms(f *yamlFile, s *Service, in *serviceFile) {
+	own := in.Terms.partyTerms // a copy: what the file says stays as it is
 	if in.Deadline != "" {
-		if in.Terms.Answered != "" {
+		if own.Answered != "" {
 			f.errorf("terms.answered", "is the deadline: give one of the two")
 		}
-		in.Terms.Answered = in.Deadline
+		own.Answered = in.Deadline
 		if s.Deadline = readTerm(f, "deadline", in.Deadline); s.Deadline.IsZero() {
-			in.Terms.Answered = ""
+			own.Answered = ""
 		}
 	}
-	s.terms = readTerms(f, &in.Terms.partyTerms)
+	s.terms = readTerms(f, &own)
 	s.Deadline = s.terms.request[terms.StageAnswered].Term
 	s.termsOf = map[Mnemonic]terms.Rules{}
 	for _, m := range slices.Sorted(maps.Keys(in.Terms.Providers)) {
@@ -195,6 +196,12 @@ func (r *catalogReader) readCalendar(services string) {
 			r.catalog.Calendar = r.catalog.Calendar.With(year)
 			r.catalog.settings[fmt.Sprintf("calendar %d", year.Number)] = map[string]string{
 				"basis": year.Basis, "holidays": strings.Join(year.Holidays, " "), "off": strings.Join(year.Off, " "), "working": strings.Join(year.Working, " ")}
+		}
+	}
+	all, _ := os.ReadDir(filepath.Join(services, calendarFolder))
+	for _, f := range all {
+		if name := f.Name(); !strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".") {
+			r.warnf(filepath.Join(services, calendarFolder, name), "is not read: a calendar is a file <year>.yaml")
 		}
 	}
 	if year := r.catalog.Calendar.Missing(r.now); year != 0 {

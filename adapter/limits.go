@@ -21,10 +21,29 @@ type rates struct {
 	over   map[overRate]int // calls refused since the last summary
 }
 
-// overRate is what calls of a party are refused for and only counted.
+// overRate is what calls of a party are refused for and only counted: for too many
+// calls, or by our own failure while the journal cannot be written. Reports hold
+// services to what is promised, so it says which call it was, as far as that is known.
 type overRate struct {
-	party Mnemonic
-	why   reason
+	party            Mnemonic
+	why              reason
+	operation        string
+	service, version string
+	recipient        string
+	test             bool
+}
+
+// overRateOf is what a call of a party is counted under.
+func overRateOf(c *call, why reason) overRate {
+	ev := &c.event
+	return overRate{c.party.Mnemonic, why, ev.Operation, ev.Service, ev.Version, ev.Recipient, ev.Test}
+}
+
+// refuse counts a refused call that gets no entry of its own.
+func (r *rates) refuse(c *call, why reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count(overRateOf(c, why), 1)
 }
 
 // admit takes one call of the party's allowance. Calls over it are counted, and
@@ -55,7 +74,7 @@ func (r *rates) admit(p *Party, now time.Time) error {
 	if one.AllowN(now, 1) {
 		return nil
 	}
-	r.count(overRate{p.Mnemonic, "rate"}, 1)
+	r.count(overRate{party: p.Mnemonic, why: "rate"}, 1)
 	return &refusal{reason: "rate", retryAfter: time.Second}
 }
 
@@ -117,14 +136,13 @@ func (s *strangers) admit(account string) error {
 	return nil
 }
 
-// count notes a refused call and says whether it is to be kept, and at most how many
-// of its bytes. What seems to be a party's is kept beside what is nobody's; anybody
+// count says whether a refused call is to be kept, and at most how many of its bytes;
+// one that is not is counted for the summary, so that each is told once. What seems to be a party's is kept beside what is nobody's; anybody
 // can seem to be a party, so all of them share the bytes of a minute, and each
 // leaves three quarters of what is left to the next.
 func (s *strangers) count(why reason, seems string) (most int, keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts[why]++
 	now := s.now()
 	if now.Sub(s.minute) >= time.Minute || now.Before(s.minute) {
 		s.minute = now
@@ -132,6 +150,7 @@ func (s *strangers) count(why reason, seems string) (most int, keep bool) {
 		s.room = s.config.KeptPerMin * int(s.config.Kept)
 	}
 	if why == "rate" || why == "no-room" || s.kept[seems] >= s.config.KeptPerMin {
+		s.counts[why]++
 		return 0, false
 	}
 	s.kept[seems]++
@@ -155,7 +174,7 @@ func (s *strangers) take() map[reason]int {
 }
 
 // summarise puts into the journal, once a minute, what is too much to put there
-// call by call. What could not be written is written with the next summary.
+// call by call, or could not be put there. What could not be written is written with the next summary.
 func (g *Gateway) summarise(ctx context.Context) error {
 	for sleep(ctx, g.config.Times.Summary.D()) {
 		if err := g.writeSummary(ctx); err != nil {
@@ -176,7 +195,7 @@ func (g *Gateway) writeSummary(ctx context.Context) error {
 	}
 	over := g.rates.take()
 	for what, n := range over {
-		events = append(events, journal.Event{Kind: journal.KindRefused, Time: now, Node: g.config.Node, Sender: string(what.party), Rule: string(what.why), Outcome: string(table[what.why].fault), Count: n})
+		events = append(events, journal.Event{Kind: journal.KindRefused, Time: now, Node: g.config.Node, Sender: string(what.party), Recipient: what.recipient, Operation: what.operation, Service: what.service, Version: what.version, Test: what.test, Rule: string(what.why), Outcome: string(table[what.why].fault), Count: n})
 	}
 	if len(events) == 0 {
 		return nil

@@ -238,9 +238,6 @@ func TestRefusals(t *testing.T) {
 	if n := len(w.Store.Accepted()); n != 0 {
 		t.Errorf("%d messages were accepted", n)
 	}
-	w.Eventually("strangers are in the journal's summary", func() bool {
-		return w.Store.Calls("Record") > 0
-	})
 }
 
 // pollDrafts make the calls that ask for what waits, each in a version that has it.
@@ -463,6 +460,65 @@ func TestRate(t *testing.T) {
 		t.Errorf("another party: %v", a.Fault)
 	}
 	w.Eventually("the summary is in the journal", func() bool { return w.Store.Calls("Record") > 0 })
+}
+
+// Each refused call of a stranger is told once: in an entry of its own, or in the
+// summary's count.
+func TestStrangersAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.KeptPerMin = 2 }))
+	for range 3 {
+		w.Party("STRANGER").Get(envelopes.GetResponse, anything, "")
+	}
+	w.Store.Break("Refuse", adaptertest.Failed) // one that could not be kept is counted, too
+	w.Clock.Advance(time.Minute)
+	w.Party("STRANGER").Get(envelopes.GetResponse, anything, "")
+	own, counted := 0, 0
+	w.Eventually("all four are told", func() bool {
+		own, counted = 0, 0
+		for _, row := range w.Entries() {
+			switch e := &row.Leaf; e.Kind {
+			case journal.KindRefused:
+				own++
+			case journal.KindStrangers:
+				counted += e.Count
+			}
+		}
+		return own+counted >= 4
+	})
+	if own != 2 || counted != 2 {
+		t.Errorf("%d entries and %d in summaries, want 2 and 2", own, counted)
+	}
+}
+
+// Calls that fail by our own fault while the store does not answer are in the journal
+// when it does again, with the service that they were for: reports hold it to its promise.
+func TestOwnFailuresAreInTheJournal(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	w.Store.Break("Accept", adaptertest.Failed)
+	if a := w.Party("MUNI").Send(request(adaptertest.Extract1)); a.Status != http.StatusServiceUnavailable {
+		t.Fatalf("HTTP %d, want 503", a.Status)
+	}
+	w.Store.Break("Refuse", adaptertest.Failed)
+	if a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content("urn://nobody")}); a.Status != http.StatusServiceUnavailable {
+		t.Fatalf("HTTP %d, want 503", a.Status)
+	}
+	told := map[string]string{}
+	w.Eventually("both are told", func() bool {
+		for _, row := range w.Entries() {
+			if e := &row.Leaf; e.Kind == journal.KindRefused {
+				told[e.Rule] = strings.Join([]string{e.Sender, e.Operation, e.Service, e.Outcome, strconv.Itoa(e.Count)}, " ")
+			}
+		}
+		return len(told) == 2
+	})
+	if got, want := told["unavailable"], "MUNI SendRequest extract SMEVFailure 1"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if got, want := told["journal-unwritten"], "MUNI SendRequest  SMEVFailure 1"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
 }
 
 // Strangers from one address are turned away after a while, before any

@@ -94,13 +94,11 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if most, keep = g.strangers.count(r.reason, seems); !keep {
 			return r
 		}
-	} else if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
-		if r.reason == "pace" { // counted here, since what was accepted before is not refused
-			g.rates.mu.Lock()
-			g.rates.count(overRate{c.party.Mnemonic, "pace"}, 1)
-			g.rates.mu.Unlock()
-		}
-		return r // counted in summary; or the store, the journal or the time is what fails
+	} else if r.reason == "rate" {
+		return r // too many: counted where they were refused
+	} else if r.reason == "pace" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+		g.rates.refuse(c, r.reason) // time to pass it on, room, the store, the journal or the clock is what fails: the journal hears of it in summary
+		return r
 	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -125,9 +123,11 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	if err := g.store.Refuse(kctx, ev, c.contentType, body); err != nil {
 		c.scratch = nil // the store may still be reading the body
 		if c.party == nil {
+			g.strangers.giveBack(map[reason]int{r.reason: 1})
 			g.log.Warn("a stranger's refusal was not kept", "incident", r.incident, "error", loggable(err))
 			return r
 		}
+		g.rates.refuse(c, "journal-unwritten")
 		return &refusal{reason: "journal-unwritten", cause: errors.Join(r, fmt.Errorf("journal: %w", err)), incident: r.incident, retryAfter: 5 * time.Second}
 	}
 	return r

@@ -39,6 +39,7 @@ func TestLint(t *testing.T) {
 	service("terms/2", good+"deadline: 30d\nendOfLife: 5d\n")
 	write("services/_calendar/2028.yaml", "year: 2028\noff: 01-01\n")
 	write("services/_calendar/2029.yaml", "year: 2030\n")
+	write("services/_calendar/2031.yml", "year: 2031\n")
 	service("cast/1", good+"broadcast: true\nrouting: {xpath: /A}\n")
 	service("route/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: //A\n", 1))
 	service("table/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A\n  table: {\"1\": MOSCOW}\n", 1))
@@ -105,6 +106,7 @@ ground:
 		"services/terms/2/service.yaml:5:11: warning: deadline: is later than endOfLife",
 		"services/_calendar/2028.yaml:2:1: off: 01-01 is off already: it is a weekend",
 		"services/_calendar/2029.yaml: is the calendar of 2030: name it 2030.yaml",
+		"services/_calendar/2031.yml: warning: is not read: a calendar is a file <year>.yaml",
 		"root.response: a broadcast is not answered",
 		"routing: a broadcast goes to all providers",
 		"services/route/1/service.yaml:5:10: routing.xpath: path \"//A\"",

@@ -27,6 +27,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	gomail "github.com/wneessen/go-mail"
 
 	"mezhved/adapter"
 	"mezhved/adapter/alarms/sink"
@@ -285,4 +286,66 @@ func selfSigned(t *testing.T) (tls.Certificate, string) {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// A mail server that does not answer is asked once, and not once for each address; calls
+// go on meanwhile.
+func TestAMailServerThatIsDownIsAskedOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls++ }))
+	defer hook.Close()
+	l.Close()
+	rules := mustRules(t, "rules:\n  - {name: a, when: now, mail: x@y.example, webhooks: {url: '"+hook.URL+"', secretFile: hook.secret}}")
+	mailer, err := NewMailer(adapter.MailConfig{Server: l.Addr().String(), TLS: "none", From: "mezhved@body.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	inner := mailer.client
+	mailer.client = func(ctx context.Context) (*gomail.Client, error) { asked++; return inner(ctx) }
+	var list []Pending
+	for i := range 20 {
+		list = append(list, pending(int64(i), WayMail, string(rune('a'+i))+"@y.example"))
+	}
+	sent := tell(t, rules, mailer, append(list, pending(99, WayWebhook, hook.URL))...)
+	if asked != 1 || len(sent.Again) != 20 || sent.Again[19].Attempts != 1 || sent.Again[19].Problem == "" || len(sent.Done) != 1 || calls != 1 {
+		t.Errorf("asked %d times, %d again, %d done, %d calls", asked, len(sent.Again), len(sent.Done), calls)
+	}
+}
+
+// What was called and not taken is called again by itself, so that its delivery stays the
+// same: whoever took it and answered too late knows the copy. Mails are put together.
+func TestARepeatedCallIsACopy(t *testing.T) {
+	var deliveries []string
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deliveries = append(deliveries, r.Header.Get(HeaderDelivery))
+		w.WriteHeader(http.StatusGatewayTimeout)
+	}))
+	defer hook.Close()
+	rules := mustRules(t, "rules:\n  - {name: a, when: now, webhooks: {url: '"+hook.URL+"', secretFile: hook.secret}}")
+	first := tell(t, rules, nil, pending(1, WayWebhook, hook.URL), pending(2, WayWebhook, hook.URL))
+	again := tell(t, rules, nil, Pending{Alarm: first.Again[0]}, Pending{Alarm: first.Again[1]}, pending(3, WayWebhook, hook.URL))
+	if len(deliveries) != 3 || deliveries[1] != deliveries[0] || deliveries[2] == deliveries[0] || len(again.Again) != 3 {
+		t.Errorf("deliveries %v", deliveries)
+	}
+}
+
+// A node that is told to stop has not tried what it did not get to.
+func TestStoppingIsNoAttempt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer hook.Close()
+	rules := mustRules(t, "rules:\n  - {name: a, when: now, webhooks: {url: '"+hook.URL+"', secretFile: hook.secret}}")
+	teller := New(Options{Rules: rules, Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	if sent, _ := teller.send(ctx, rules, []Pending{pending(1, WayWebhook, hook.URL), pending(2, WayMail, "x@y.example")}, time.Now()); len(sent.Again)+len(sent.Done) > 0 {
+		t.Errorf("%+v", sent)
+	}
 }

@@ -12,8 +12,13 @@
 //
 // A crash before the last step has them told again: at least once, never silently not,
 // and in the journal once. A mail bears the same Message-ID then, and a call the same
-// Mezhved-Delivery, so that a copy is known. What cannot be delivered is tried again,
-// ever more seldom, for about a day, and is dead then, which is an entry and a metric.
+// Mezhved-Delivery, so that a copy is known, unless more has come to be told meanwhile. A
+// call that was not taken, or answered too late, is repeated as it was. What cannot be
+// delivered is tried again, ever more seldom, for about a day, and is dead then, which is
+// an entry and a metric. Nobody is warned of what is reached by then.
+//
+// A round commits what came of it after a minute at most, tells what was not tried yet
+// first, and asks a mail server that does not answer once.
 //
 // # Webhooks
 //

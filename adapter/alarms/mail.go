@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
 	"time"
 
 	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
@@ -25,7 +27,7 @@ import (
 // Mailer sends mail by one server.
 type Mailer struct {
 	from, domain string
-	client       func() (*mail.Client, error)
+	client       func(context.Context) (*mail.Client, error)
 }
 
 // NewMailer makes a Mailer; nil for a configuration without a server.
@@ -52,9 +54,11 @@ func NewMailer(c adapter.MailConfig) (*Mailer, error) {
 			return nil, fmt.Errorf("alarms.mail.cas: %s holds no certificate", c.CAs)
 		}
 	}
+	var within *tls.Config // of a connection that begins with TLS
 	options := []mail.Option{mail.WithPort(number), mail.WithTLSConfig(secure), mail.WithTimeout(20 * time.Second)}
 	switch c.TLS {
 	case "tls":
+		within = secure
 		options = append(options, mail.WithSSL())
 	case "none":
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
@@ -66,10 +70,63 @@ func NewMailer(c adapter.MailConfig) (*Mailer, error) {
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(c.User), mail.WithPassword(strings.TrimRight(string(password), "\r\n")))
+		secret := strings.TrimRight(string(password), "\r\n")
+		if within != nil { // the library knows of no TLS that it has not begun, and would look for no plain password
+			options = append(options, mail.WithSMTPAuthCustom(&withinTLS{user: c.User, password: secret, host: host}))
+		} else {
+			options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(c.User), mail.WithPassword(secret))
+		}
 	}
 	_, domain, _ := strings.Cut(c.From, "@")
-	return &Mailer{from: c.From, domain: domain, client: func() (*mail.Client, error) { return mail.NewClient(host, options...) }}, nil
+	return &Mailer{from: c.From, domain: domain, client: func(ctx context.Context) (*mail.Client, error) {
+		dial := func(dialing context.Context, network, address string) (net.Conn, error) {
+			return dialUntil(ctx, dialing, network, address, within)
+		}
+		return mail.NewClient(host, append(slices.Clone(options), mail.WithDialContextFunc(dial))...)
+	}}, nil
+}
+
+// dialUntil connects to a mail server. The connection ends with ctx: the library reads
+// the greeting, and all until the mail itself, without a deadline, so a server that says
+// nothing would hold it for ever.
+func dialUntil(ctx, dialing context.Context, network, address string, within *tls.Config) (net.Conn, error) {
+	raw, err := new(net.Dialer).DialContext(dialing, network, address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { raw.Close() })
+	if within == nil {
+		return raw, nil
+	}
+	c := tls.Client(raw, within)
+	if err := c.HandshakeContext(dialing); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// withinTLS proves a user with a password by the best way that the server offers.
+type withinTLS struct {
+	user, password, host string
+	smtp.Auth
+}
+
+// Start implements smtp.Auth.
+func (a *withinTLS) Start(server *smtp.ServerInfo) (string, []byte, error) {
+	for _, way := range []struct {
+		name string
+		auth smtp.Auth
+	}{
+		{"SCRAM-SHA-256", smtp.ScramSHA256Auth(a.user, a.password)}, {"SCRAM-SHA-1", smtp.ScramSHA1Auth(a.user, a.password)},
+		{"PLAIN", smtp.PlainAuth("", a.user, a.password, a.host, false)}, {"LOGIN", smtp.LoginAuth(a.user, a.password, a.host, false)},
+	} {
+		if slices.Contains(server.Auth, way.name) {
+			a.Auth = way.auth
+			return a.Auth.Start(server)
+		}
+	}
+	return "", nil, fmt.Errorf("the mail server knows none of the ways to prove a password: it offers %v", server.Auth)
 }
 
 //go:embed templates/*.txt
@@ -143,7 +200,9 @@ func (m *Mailer) send(ctx context.Context, rules *Rules, desk, delivery string, 
 	return m.Send(ctx, list[0].Target, subject, body, delivery, now)
 }
 
-// Send sends one mail of plain text. What bears the same delivery is a copy.
+// Send sends one mail of plain text. What bears the same delivery is a copy. It ends
+// with ctx, whatever the server does, and without an error when the server has taken the
+// mail, whatever it does afterwards.
 func (m *Mailer) Send(ctx context.Context, to, subject, body, delivery string, now time.Time) error {
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := msg.From(m.from); err != nil {
@@ -157,9 +216,18 @@ func (m *Mailer) Send(ctx context.Context, to, subject, body, delivery string, n
 	msg.SetMessageIDWithValue(delivery + "@" + m.domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody is to answer by machine
 	msg.SetBodyString(mail.TypeTextPlain, body)
-	client, err := m.client()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // and the connection ends
+	client, err := m.client(ctx)
 	if err != nil {
 		return err
 	}
-	return client.DialAndSendWithContext(ctx, msg)
+	switch err := client.DialAndSendWithContext(ctx, msg); {
+	case err == nil, msg.IsDelivered():
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %v", ctx.Err(), err)
+	default:
+		return err
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,10 @@ type Store interface {
 	// expand and commits what it makes of them with their deletion. n is their number.
 	ExpandAlarms(ctx context.Context, max int, expand func([]journal.Event) []Alarm) (n int, err error)
 
-	// SendAlarms gives alarms whose time has come, up to max and the oldest first, to
-	// send, with the time until which their rule is muted, and commits what came of
-	// them together with the events. n is their number.
+	// SendAlarms gives alarms whose time has come, up to max, to send, and commits what
+	// came of them together with the events; those that it says nothing of stay as they
+	// are. n is their number. All of one rule, way and address stand together, and come
+	// together as far as max allows; what was not tried yet comes first, then the oldest.
 	SendAlarms(ctx context.Context, now time.Time, max int, send func(context.Context, []Pending) (Sent, error)) (n int, err error)
 
 	// AlarmsStanding tells how many alarms are dead, and since when the oldest whose time has come waits.
@@ -40,7 +42,7 @@ type Store interface {
 type Pending struct {
 	Alarm
 	Muted   bool // its rule tells nobody now
-	Reached bool // it was to escalate, and the stage is reached
+	Reached bool // it was to escalate, or to warn, and the stage is reached
 }
 
 // Sent is what came of alarms.
@@ -94,19 +96,31 @@ func New(o Options) *Teller {
 // Replace puts other rules into force.
 func (t *Teller) Replace(r *Rules) { t.rules.Store(r) }
 
+// Names are those of the rules in force.
+func (t *Teller) Names() (names []string) {
+	for _, r := range t.rules.Load().Rules {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 const (
-	tellerPause = 2 * time.Second
-	tellerRows  = 500
+	tellerPause  = 2 * time.Second
+	tellerRows   = 500
+	tellerExpand = 10 * time.Second // of making alarms, before those that are there are told
+	tellerSend   = time.Minute      // of telling, before what came of it is committed
+	mostAtOnce   = 10_000           // alarms in memory
+	mostCalled   = 500              // alarms of one call
 )
 
 // Run tells until ctx ends.
 func (t *Teller) Run(ctx context.Context) error {
 	for {
-		n, err := t.round(ctx)
+		more, err := t.round(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, adapter.ErrShardTaken) && !errors.Is(err, journal.ErrDeposed) {
 			return err
 		}
-		if n == tellerRows && ctx.Err() == nil {
+		if more && ctx.Err() == nil {
 			continue
 		}
 		select {
@@ -117,73 +131,108 @@ func (t *Teller) Run(ctx context.Context) error {
 	}
 }
 
-func (t *Teller) round(ctx context.Context) (n int, err error) {
+// round makes alarms of all events that wait, so that what comes at once is told at once,
+// in one mail and not in hundreds, and then tells. more says that there is more to do.
+func (t *Teller) round(ctx context.Context) (more bool, err error) {
 	now := t.o.Now().UTC()
 	rules := t.rules.Load()
-	n, err = t.o.Store.ExpandAlarms(ctx, tellerRows, func(events []journal.Event) (out []Alarm) {
-		for i := range events {
-			out = append(out, rules.Alarms(t.o.Calendar(), &events[i], now)...)
+	for begun, n := time.Now(), tellerRows; n == tellerRows && time.Since(begun) < tellerExpand; {
+		n, err = t.o.Store.ExpandAlarms(ctx, tellerRows, func(events []journal.Event) (out []Alarm) {
+			for i := range events {
+				out = append(out, rules.Alarms(t.o.Calendar(), &events[i], now)...)
+			}
+			return out
+		})
+		if err != nil {
+			return false, err
 		}
-		return out
-	})
-	if err != nil {
-		return n, err
+		more = n == tellerRows
 	}
-	m, err := t.o.Store.SendAlarms(ctx, now, tellerRows, func(ctx context.Context, list []Pending) (Sent, error) {
-		return t.send(ctx, rules, list, now), nil
+	left := false
+	m, err := t.o.Store.SendAlarms(ctx, now, mostAtOnce, func(ctx context.Context, list []Pending) (out Sent, err error) {
+		out, left = t.send(ctx, rules, list, now)
+		return out, nil
 	})
 	if err != nil {
-		return max(n, m), err
+		return false, err
 	}
 	dead, oldest, err := t.o.Store.AlarmsStanding(ctx, now)
 	if err != nil {
-		return max(n, m), err
+		return false, err
 	}
 	t.dead.Set(float64(dead))
 	t.waits.Set(0)
 	if !oldest.IsZero() {
 		t.waits.Set(now.Sub(oldest).Seconds())
 	}
-	return max(n, m), nil
+	return more || left || m == mostAtOnce, nil
 }
 
-// send tells the alarms of one rule and address together.
-func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now time.Time) (out Sent) {
-	type key struct{ rule, way, target string }
-	groups := map[key][]Pending{}
-	var order []key
+// group is what goes as one mail, or one call. What was called and not taken is called
+// again as it was: who took it and could not say so knows the copy.
+type group struct {
+	rule, way, target string
+	again             time.Time
+}
+
+// send tells the alarms of one rule and address together. left says that there was no
+// time for some.
+func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now time.Time) (out Sent, left bool) {
+	groups := map[group][]Alarm{}
+	var order []group
 	for _, p := range list {
-		k := key{p.Rule, p.Way, p.Target}
+		switch {
+		case p.Reached: // nobody has to be told any more
+			out.Done = append(out.Done, p.ID)
+			continue
+		case p.Muted:
+			out.Done = append(out.Done, p.ID)
+			out.Events = append(out.Events, t.event(now, []Alarm{p.Alarm}, "muted"))
+			continue
+		}
+		k := group{rule: p.Rule, way: p.Way, target: p.Target}
+		if p.Way == WayWebhook && p.Attempts > 0 {
+			k.again = p.At
+		}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
-		groups[k] = append(groups[k], p)
+		groups[k] = append(groups[k], p.Alarm)
 	}
-	for _, k := range order {
-		var tell []Alarm
-		for _, p := range groups[k] {
-			switch {
-			case p.Reached: // nobody has to be told any more
-				out.Done = append(out.Done, p.ID)
-			case p.Muted:
-				out.Done = append(out.Done, p.ID)
-				out.Events = append(out.Events, t.event(now, []Alarm{p.Alarm}, "muted"))
-			default:
-				tell = append(tell, p.Alarm)
+	var down error // of the mail server: it is not waited for once for each address
+	for begun, i := time.Now(), 0; i < len(order); i++ {
+		most := mostAtOnce
+		if order[i].way == WayWebhook {
+			most = mostCalled
+		}
+		for part := range slices.Chunk(groups[order[i]], most) {
+			if time.Since(begun) > tellerSend {
+				return out, true
 			}
-		}
-		if len(tell) > 0 {
-			t.tell(ctx, rules, tell, now, &out)
+			err := down
+			if order[i].way == WayWebhook || down == nil {
+				err = t.deliver(ctx, rules, part, now)
+			}
+			if ctx.Err() != nil { // told to stop, or deposed: it was not tried
+				return out, false
+			}
+			if order[i].way == WayMail && unreachable(err) {
+				down = err
+			}
+			t.tell(part, err, now, &out)
 		}
 	}
-	return out
+	return out, false
 }
 
-// tell sends one mail or makes one call, and says what came of it.
-func (t *Teller) tell(ctx context.Context, rules *Rules, list []Alarm, now time.Time, out *Sent) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	err := t.deliver(ctx, rules, list, now)
+// unreachable says that a mail server could not be talked to at all.
+func unreachable(err error) bool {
+	var dial *net.OpError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &dial) && dial.Op == "dial"
+}
+
+// tell says what came of one mail or call.
+func (t *Teller) tell(list []Alarm, err error, now time.Time, out *Sent) {
 	way := list[0].Way
 	if err == nil {
 		t.told.WithLabelValues(way).Inc()
@@ -226,6 +275,8 @@ func pause(attempts int) time.Duration {
 }
 
 func (t *Teller) deliver(ctx context.Context, rules *Rules, list []Alarm, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	if list[0].Way == WayWebhook {
 		secret := rules.secret(list[0].Target)
 		if secret == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,11 @@ func (c *Console) serveMute(w http.ResponseWriter, r *http.Request, who Actor) e
 	length := time.Duration(o.Seconds) * time.Second
 	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || length > longestMute {
 		return problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
+	}
+	if c.AlarmRules != nil && o.Seconds > 0 { // an order to a rule that was taken out may be ended
+		if names := c.AlarmRules(); len(names) > 0 && !slices.Contains(names, o.Rule) {
+			return problem(http.StatusBadRequest, Text{"Правила %q нет; есть %s.", "There is no rule %q; there are %s."}, o.Rule, strings.Join(names, ", "))
+		}
 	}
 	now := c.Now().UTC().Truncate(time.Millisecond)
 	m := postgres.Mute{Rule: o.Rule, Until: now.Add(length), Ground: o.Ground}

@@ -69,7 +69,7 @@ func TestWhatAnOperatorChangedIsTold(t *testing.T) {
 	if c := find("party MUNI"); c.Outcome != "changed" || c.Operation != "reload" || !slices.Contains(c.Lines, "limits.perSecond: (not set) -> 7") || !slices.Contains(c.Fields, "limits") || !strings.Contains(c.Actor, "uid ") {
 		t.Errorf("a limit: %+v", c)
 	}
-	if c := find("service extract 1.0"); c.Outcome != "changed" || !slices.Contains(c.Lines, "deadline: 5d -> 2d") || !slices.Contains(c.Fields, "callers") {
+	if c := find("service extract 1.0"); c.Outcome != "changed" || !slices.Contains(c.Lines, "deadline: 5d -> 48h") || !slices.Equal(c.Fields, []string{"callers", "deadline", "title"}) {
 		t.Errorf("a service: %+v", c)
 	}
 	if c := find("party LATER"); c.Outcome != "added" || !strings.Contains(strings.Join(c.Lines, "\n"), "certificate LATER.pem: (not set) -> sha256:") {

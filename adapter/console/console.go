@@ -30,6 +30,9 @@ type Rooms struct {
 	Store   adapter.Store
 	Content *postgres.Store // for erasing; nil: this node has no keys of content
 	Alarms  Alarms          // nil: there are none
+	// AlarmRules are the names of the rules in force, one of which is muted; nil, or
+	// nothing of it: this node does not know them, and any name is taken.
+	AlarmRules func() []string
 	// Journal and Policy are nil on a node that does not keep the journal: its
 	// desk shows queues, services and parties and sends auditors elsewhere.
 	Journal  *postgres.Journal

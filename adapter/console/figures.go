@@ -50,24 +50,25 @@ func (c *Console) askFigures(kind string, values url.Values, zone *time.Location
 		}
 	}
 	given := func(name string) string { return strings.TrimSpace(values.Get(name)) }
-	unclear := func(err error) error {
-		return problem(http.StatusBadRequest, Text{"Вопрос непонятен: %v.", "The question is not understood: %v."}, err)
+	// What the reports' own room says of a question is English; a page says it in Russian.
+	unclear := func(russian string, err error) error {
+		return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: fmt.Sprintf("The question is not understood: %v.", err), russian: russian}
 	}
 	if name := given("zone"); name != "" {
 		var err error
 		if q.Zone, err = time.LoadLocation(name); err != nil {
-			return q, unclear(err)
+			return q, unclear(fmt.Sprintf("Часовой пояс %q неизвестен: ожидается имя, например Europe/Moscow.", name), err)
 		}
 	}
 	now := c.Now().UTC().Truncate(time.Second)
 	var err error
 	if q.Period, err = reports.Bounds(given("period"), given("from"), given("to"), now, q.Zone); err != nil {
-		return q, unclear(err)
+		return q, unclear(fmt.Sprintf("Период непонятен. Ожидается либо год, квартал, месяц или день (2026, 2026-Q3, 2026-11, 2026-11-29), либо начало и конец: так же названные или время с поясом (2026-03-02T15:04:05+03:00). Конец позже начала, в период не входит, и до него не больше %d дней.", reports.LongestPeriod/(24*time.Hour)), err)
 	}
 	q.Name, q.Service, q.Party, q.Tests = given("period"), given("service"), given("party"), reports.Tests(given("test"))
 	if s := given("asOf"); s != "" {
 		if q.AsOf, err = reports.Moment(s, q.Zone); err != nil {
-			return q, unclear(err)
+			return q, unclear("По состоянию на когда? Ожидается время с поясом (2026-03-02T15:04:05+03:00) или день, месяц, квартал, год.", err)
 		}
 	}
 	if !q.Period.From.Before(now) || q.AsOf.After(now) {
@@ -80,7 +81,7 @@ func (c *Console) askFigures(kind string, values url.Values, zone *time.Location
 	q.Calendar, q.Target = catalog.Calendar, c.Gateway().Config().Quality.Target()
 	q.Targets = catalog.Targets(q.Target)
 	if err := q.Check(); err != nil {
-		return q, unclear(err)
+		return q, unclear(fmt.Sprintf("Отчёт так составить нельзя: вид его один из %v, тестовые сообщения — no, with или only, а момент, на который он составлен, лежит внутри периода.", reports.Kinds), err)
 	}
 	return q, nil
 }

@@ -202,3 +202,21 @@ func TestAskingForFiguresIsNoted(t *testing.T) {
 		t.Errorf("without a token: %d", a.StatusCode)
 	}
 }
+
+// A reader of Russian is told in Russian what of his question is not understood.
+func TestUnclearFiguresAreToldInRussian(t *testing.T) {
+	d := openDesk(t)
+	for question, want := range map[string]string{
+		"service?period=2026-13": "Период непонятен.", "service?period=2026&from=2026-01-01": "Период непонятен.", "service?zone=Moscow": "Часовой пояс &#34;Moscow&#34; неизвестен",
+		"service?asOf=today": "По состоянию на когда?", "servise": "вид его один из", "service?test=maybe": "тестовые сообщения — no, with или only",
+	} {
+		req, err := http.NewRequest(http.MethodGet, d.site.URL+"/console/reports/"+question, nil)
+		d.must(err)
+		req.Header.Set("Authorization", "Bearer "+operatorToken)
+		req.Header.Set("Accept-Language", "ru")
+		a := d.do(req)
+		if a.StatusCode != http.StatusBadRequest && a.StatusCode != http.StatusNotFound || !strings.Contains(string(a.body), want) || strings.Contains(string(a.body), "expected") {
+			t.Errorf("%s: %d, %q is not in\n%s", question, a.StatusCode, want, a.body)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,5 +72,53 @@ func TestWhatIsLateIsSeen(t *testing.T) {
 	trace := ok[Trace](d, operatorToken, "/api/v1/journal/trace/"+id).Messages[0]
 	if len(trace.Overdue) != 1 || trace.Overdue[0] != "answered" || !trace.Late || trace.Stands != "acknowledged" {
 		t.Errorf("the trace: %+v", trace)
+	}
+	if page := d.visit("/console/trace/"+other, "ru"); !strings.Contains(page, "этап не пройден") || strings.Contains(page, "· open ·") {
+		t.Errorf("the page of the trace does not say in Russian what was late: %s", page)
+	}
+}
+
+// What an entry of the terms and of alarms says is said in the reader's language, and an
+// alarm in a timeline does not look like a refused token.
+func TestAlarmsHaveWords(t *testing.T) {
+	for _, said := range []string{"open", "reached", "told", "muted", "undelivered", "mute", "unmute", "retry", "mail", "webhook"} {
+		if _, ok := dictionary[said]; !ok {
+			t.Errorf("%q has no words", said)
+		}
+	}
+	css, err := os.ReadFile("static/desk.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range strings.FieldsFunc(string(css), func(r rune) bool { return r == '}' || r == ',' || r == '\n' }) {
+		if strings.HasPrefix(strings.TrimSpace(rule), ".alarm") {
+			t.Errorf("%s is for rows of a timeline, too", rule)
+		}
+	}
+}
+
+// A rule that is not there is not muted: the one that was meant would tell on. An order
+// that was given while it was there may be ended.
+func TestOnlyARuleIsMuted(t *testing.T) {
+	d := openDesk(t)
+	d.console.AlarmRules = func() []string { return []string{"late-answers", "morning"} }
+	if a := d.ask(operatorToken, "/api/v1/alarms/mute", MuteOrder{"late-anwsers", 60, "planned works"}); a.StatusCode != 400 || !strings.Contains(string(a.body), "late-answers, morning") {
+		t.Errorf("a rule that is not there: %d %s", a.StatusCode, a.body)
+	}
+	for _, o := range []MuteOrder{{"late-answers", 60, "planned works"}, {"gone", 0, "over"}} {
+		if a := d.ask(operatorToken, "/api/v1/alarms/mute", o); a.StatusCode != 200 {
+			t.Errorf("%s: %d %s", o.Rule, a.StatusCode, a.body)
+		}
+	}
+	if list := ok[AlarmList](d, operatorToken, "/api/v1/alarms"); len(list.Muted) != 1 || list.Muted[0].Rule != "late-answers" {
+		t.Errorf("muted: %+v", list.Muted)
+	}
+	d.settle()
+	muted := ok[Found](d, operatorToken, "/api/v1/journal/entries?kind=alarm&outcome=mute").Entries
+	if len(muted) != 1 {
+		t.Fatalf("%d entries of the order", len(muted))
+	}
+	if page := d.visit(fmt.Sprintf("/console/entry/%d", *muted[0].Index), "ru"); !strings.Contains(page, "Молчит до") || !strings.Contains(page, "правило заглушено") || strings.Contains(page, "Ответить до") {
+		t.Errorf("the page of the order: %s", page)
 	}
 }

@@ -23,7 +23,7 @@ const (
 	KindDueSoon      Kind = "due-soon"     // a stage of the message (Stage) comes due at Deadline, and was not reached
 	KindOverdue      Kind = "overdue"      // Deadline has passed, and the stage was not reached
 	KindDead         Kind = "dead"         // cannot be delivered; kept in the dead-letter topic
-	KindStrangers    Kind = "strangers"    // summary of refused calls by unknown callers; Count of them since the last summary
+	KindStrangers    Kind = "strangers"    // summary of refused calls by unknown callers that have no entry of their own; Count of them since the last summary
 )
 
 // Kinds of the journal's own life.

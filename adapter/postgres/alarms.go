@@ -38,15 +38,17 @@ func (s *Store) ExpandAlarms(ctx context.Context, max int, expand func([]journal
 		if n = len(ids); err != nil || n == 0 {
 			return err
 		}
+		batch := &pgx.Batch{}
 		for _, a := range expand(events) {
 			row, err := a.Event.Row()
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO alarm (rule, way, target, event, message, stage, escalated, since, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-				a.Rule, a.Way, a.Target, string(row), [16]byte(a.Message), stageNumber(a.Stage), a.Escalated, a.At); err != nil {
-				return err
-			}
+			batch.Queue(`INSERT INTO alarm (rule, way, target, event, message, stage, escalated, since, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+				a.Rule, a.Way, a.Target, string(row), [16]byte(a.Message), stageNumber(a.Stage), a.Escalated, a.At)
+		}
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, "DELETE FROM alarm_event WHERE id = ANY ($1)", ids)
 		return err
@@ -132,9 +134,14 @@ func (s *Store) SendAlarms(ctx context.Context, now time.Time, max int, send fun
 	if err != nil || epoch == 0 {
 		return 0, err
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT `+alarmColumns+`, EXISTS (SELECT FROM alarm_mute m WHERE m.rule = a.rule AND m.until > $1),
-			a.escalated AND NOT EXISTS (SELECT FROM open_term o WHERE o.message = a.message AND o.stage = a.stage)
-		FROM alarm a WHERE a.at <= $1 AND NOT a.dead ORDER BY a.at, a.id LIMIT $2`, now, max)
+	// Of those that are due, whole groups: a digest is one mail, however many there are.
+	rows, _ := s.pool.Query(ctx, `WITH due AS (
+		SELECT id, min(attempts) OVER w > 0 AS tried, min(at) OVER w AS first, rule, way, target FROM alarm WHERE at <= $1 AND NOT dead
+		WINDOW w AS (PARTITION BY rule, way, target)
+		ORDER BY 2, 3, rule, way, target, id LIMIT $2)
+		SELECT `+alarmColumns+`, EXISTS (SELECT FROM alarm_mute m WHERE m.rule = a.rule AND m.until > $1),
+			(a.escalated OR a.event->>'kind' = 'due-soon') AND NOT EXISTS (SELECT FROM open_term o WHERE o.message = a.message AND o.stage = a.stage)
+		FROM due JOIN alarm a USING (id) ORDER BY due.tried, due.first, a.rule, a.way, a.target, a.id`, now, max)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p alarms.Pending, err error) {
 		p.Alarm, err = scanAlarm(row, &p.Muted, &p.Reached)
 		return p, err

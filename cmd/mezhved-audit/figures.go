@@ -56,7 +56,7 @@ Examples:
 func (c *reportLogCommand) Run(s *streams) error {
 	var given []byte
 	if (c.Kind == "again") != (c.Report != "") {
-		return fmt.Errorf("%w: again and --report go together", errUnusable)
+		return fmt.Errorf("%w: again and --report FILE go together", errQuestion)
 	}
 	log, err := c.open(c.Dir)
 	if err != nil {
@@ -78,17 +78,17 @@ func (c *reportLogCommand) Run(s *streams) error {
 			Log      reports.Log      `json:"log"`
 		}
 		if err := json.Unmarshal(given, &r); err != nil {
-			return fmt.Errorf("%w: %s is no report: %w", errUnusable, c.Report, err)
+			return fmt.Errorf("%w: %s is no report: %w", errQuestion, c.Report, err)
 		}
 		q, size = r.Question, r.Log.Size
 	} else if q, err = c.question(signed); err != nil {
-		return fmt.Errorf("%w: %w", errUnusable, err)
+		return fmt.Errorf("%w: %w", errQuestion, err)
 	}
 	if q.Calendar, err = c.calendar(); err != nil {
-		return fmt.Errorf("%w: %w", errUnusable, err)
+		return fmt.Errorf("%w: %w", errQuestion, err)
 	}
 	if size < 1 || size > signed.Tree.N {
-		return fmt.Errorf("%w: the mirror has %d entries, a report of %d cannot be made from it", errUnusable, signed.Tree.N, size)
+		return fmt.Errorf("%w: the mirror has %d entries, a report of %d cannot be made from it", errQuestion, signed.Tree.N, size)
 	}
 	report, err := figures(s, log, q, reports.Log{Origin: signed.Origin, Size: size, Root: signed.Tree.Hash}, size < signed.Tree.N)
 	if err != nil {
@@ -134,13 +134,13 @@ func (c *reportLogCommand) print(s *streams, report *reports.Report) error {
 	form := paper.Form(c.Form)
 	if form == paper.XLSX {
 		if workbookOf == nil {
-			return fmt.Errorf("%w: this program was built without what writes workbooks (-tags offline): take csv or html", errUnusable)
+			return fmt.Errorf("%w: this program was built without what writes workbooks (-tags offline): take csv or html", errQuestion)
 		}
 		return workbookOf(s.out, report, c.Lang)
 	}
 	var b bytes.Buffer
 	if err := paper.Write(&b, form, report, paper.Options{Lang: c.Lang, Table: c.Table}); err != nil {
-		return fmt.Errorf("%w: %w", errUnusable, err)
+		return fmt.Errorf("%w: %w", errQuestion, err)
 	}
 	if form != paper.Text && form != paper.HTML {
 		_, err := s.out.Write(b.Bytes())
@@ -207,7 +207,7 @@ func (c *reportLogCommand) question(signed *journal.Checkpoint) (q reports.Quest
 func figures(s *streams, log *openedLog, q reports.Question, of reports.Log, part bool) (*reports.Report, error) {
 	fold, err := reports.NewFold(q)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnusable, err)
+		return nil, fmt.Errorf("%w: %w", errQuestion, err)
 	}
 	edge, more, failed := &journal.Edge{}, true, error(nil)
 	rep, err := audit.ReadLog(context.Background(), log, log.policy, log.checkpoint, log.known, func(index int64, leaf []byte, _ *journal.Facts) {

@@ -52,6 +52,9 @@ var errFindings = errors.New("the verification has failed")
 // that cannot be understood.
 var errUnusable = errors.New("the policy cannot be used")
 
+// errQuestion is the same for a report that cannot be made as it was asked for.
+var errQuestion = errors.New("the report cannot be made")
+
 // streams is where commands write.
 type streams struct{ out, err io.Writer }
 
@@ -81,7 +84,7 @@ func run(args []string, out, errs io.Writer) (status int) {
 		fmt.Fprintf(errs, "mezhved-audit: %s\n", strings.Join(lines(err), "\n"))
 	}
 	busy := (*audit.BusyError)(nil)
-	if errors.Is(err, errUnusable) || errors.As(err, &busy) {
+	if errors.Is(err, errUnusable) || errors.Is(err, errQuestion) || errors.As(err, &busy) {
 		return 2
 	}
 	return 1

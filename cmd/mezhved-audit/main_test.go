@@ -158,6 +158,9 @@ func TestMirror(t *testing.T) {
 	}
 	contains(t, mezhvedAudit(t, 0, args...), "70 new entries; 0 missing, 0 changed since your last visit on ")
 	contains(t, mezhvedAudit(t, 0, "verify", "log", "--policy", policy, dir), "2 earlier checkpoints", "VERIFIED")
+	for _, wrong := range [][2]string{{"--period=2026-Q5", `the report cannot be made: period "2026-Q5"`}, {"--size=9999", "the report cannot be made: the mirror has 5"}, {"--promise=a=50", "the report cannot be made: --promise a=50"}} {
+		contains(t, mezhvedAudit(t, 2, "report", "log", "service", "--policy", policy, wrong[0], dir), wrong[1])
+	}
 	book.Restore(d.Forged(5, 900))
 	contains(t, mezhvedAudit(t, 1, args...), "CHANGED", "Checkpoint of the last visit:")
 }

@@ -151,7 +151,7 @@ func (c *alarmsTestCmd) Run(ctx context.Context, out *stdio) error {
 type alarmsMuteCmd struct {
 	deskFlags
 	Rule   string        `arg:"" help:"Name of the rule."`
-	For    time.Duration `placeholder:"DURATION" default:"8h" help:"For how long; 0s ends it."`
+	For    time.Duration `placeholder:"DURATION" default:"8h" help:"For how long, 31 days (744h) at most; 8h if left out; 0s ends it."`
 	Ground string        `required:"" help:"Why, without names of people: it stands in the journal for ever."`
 }
 

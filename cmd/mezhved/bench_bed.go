@@ -117,7 +117,15 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		return nil, err
 	}
 	config := filepath.Join(b.dir, "bench.yaml")
-	text := fmt.Sprintf(demoConfig+"limits:\n  perSecond: 1000000\n  burst: 1000000\n", address)
+	text := fmt.Sprintf(demoConfig, address)
+	if f.Gateway != "" { // another release knows its own settings
+		own, err := os.ReadFile(filepath.Join(b.dir, "mezhved.yaml"))
+		if err != nil {
+			return nil, usage(err)
+		}
+		text = string(own)
+	}
+	text += "limits:\n  perSecond: 1000000\n  burst: 1000000\n"
 	text = strings.ReplaceAll(text, "keys/bus/", "keys/"+filepath.Base(busKey)+"/")
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, usage(err)

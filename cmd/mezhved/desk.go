@@ -48,6 +48,12 @@ func (n *node) desk() (*console.Console, error) {
 		return nil, nil
 	}
 	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Alarms: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
+	rooms.AlarmRules = func() []string {
+		if n.teller == nil {
+			return nil
+		}
+		return n.teller.Names()
+	}
 	if rooms.Zone, err = n.config.Console.Location(); err != nil {
 		return nil, err
 	}

@@ -344,14 +344,17 @@ func buildPrevious() (string, error) {
 	return binary, nil
 }
 
-// previousServices gives services the descriptions that the previous release has of
+// previousServices leaves the services that the previous release has, as it describes
 // them: who upgrades node by node writes new settings when no old node is left.
 func previousServices(dir string) error {
 	old := os.DirFS(filepath.Join(scratch, "previous-src", "testdata", "services"))
-	files, err := fs.Glob(old, "*/*/service.yaml")
-	for _, name := range files {
+	here, err := fs.Glob(os.DirFS(dir), "*/*/service.yaml")
+	for _, name := range here {
 		text, e := fs.ReadFile(old, name)
-		if e == nil {
+		switch {
+		case errors.Is(e, fs.ErrNotExist):
+			e = os.RemoveAll(filepath.Dir(filepath.Dir(filepath.Join(dir, name))))
+		case e == nil:
 			e = os.WriteFile(filepath.Join(dir, name), text, 0o644)
 		}
 		err = errors.Join(err, e)

@@ -14,6 +14,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -125,15 +126,9 @@ func Harmless(s string) string {
 func writeText(w io.Writer, r *reports.Report, o Options) error {
 	v := viewOf(r, o)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n", v.Title, v.Period)
-	for _, line := range []string{v.AsOf, v.Only} {
-		if line != "" {
-			b.WriteString(line + "\n")
-		}
-	}
-	fmt.Fprintf(&b, "%s, %d, %s\n", r.Log.Origin, r.Log.Size, r.Log.Root)
-	if r.Formula != "" {
-		b.WriteString(r.Formula + "\n")
+	b.WriteString(v.Title + "\n")
+	for _, line := range v.Lines(r) {
+		fmt.Fprintf(&b, "%s: %s\n", line[0], line[1])
 	}
 	for _, s := range v.Sections {
 		if s.Empty {
@@ -188,7 +183,11 @@ var templates = func() map[string]*template.Template {
 
 // About says in a reader's words what a report is. AsOf and Only are empty where they
 // say nothing.
-type About struct{ Lang, Title, Period, AsOf, Only string }
+type About struct {
+	Lang, Title, Period, AsOf, Only string
+	WithoutTests                    bool
+	Formula                         string
+}
 
 // view is a report as the templates show it.
 type view struct {
@@ -281,7 +280,31 @@ func AboutOf(r *reports.Report, lang string) About {
 		only = append(only, tests[q.Tests].In(lang))
 	}
 	a.Only = strings.Join(only, ", ")
+	a.WithoutTests = q.Tests == reports.Without
+	if r.Formula != "" {
+		a.Formula = Word{ratingFormula, r.Formula}.In(lang)
+	}
 	return a
+}
+
+// Lines are what a report is, each with its name: those that say something.
+func (a About) Lines(r *reports.Report) (lines [][2]string) {
+	add := func(ru, en, text string) {
+		if text != "" {
+			lines = append(lines, [2]string{Word{ru, en}.In(a.Lang), text})
+		}
+	}
+	add("Период", "Period", a.Period)
+	add("По состоянию на", "As of", a.AsOf)
+	add("Только", "Only", a.Only)
+	if a.WithoutTests {
+		add("Тестовые сообщения", "Test messages", Word{"не посчитаны", "not counted"}.In(a.Lang))
+	}
+	add("Журнал", "Log", r.Log.Origin)
+	add("Записей", "Entries", strconv.FormatInt(r.Log.Size, 10))
+	add("Корень", "Root", r.Log.Root.String())
+	add("Как считается", "How it is made", a.Formula)
+	return lines
 }
 
 func sectionOf(t *reports.Table, lang string, named func(string) string) section {

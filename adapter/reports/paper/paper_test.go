@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,11 @@ func TestWhatTheLogSaysIsOnlyText(t *testing.T) {
 		if sheets := book.GetSheetList(); len(sheets) != len(r.Tables)+1 {
 			t.Errorf("%s: the workbook has sheets %q", r.Question.Kind, sheets)
 		}
+		for _, table := range r.Tables { // no sheet's name is cut off
+			if title := paper.TableTitle(table).RU; !slices.Contains(book.GetSheetList(), title) {
+				t.Errorf("%s: no sheet is named %q: %q", r.Question.Kind, title, book.GetSheetList())
+			}
+		}
 		for _, sheet := range book.GetSheetList() {
 			rows, err := book.GetRows(sheet)
 			if err != nil {
@@ -189,5 +195,40 @@ func TestNumbersForReaders(t *testing.T) {
 	}
 	if ru := written(t, r, paper.Text, "ru"); !strings.Contains(ru, "33,33\u00a0%") || !strings.Contains(ru, "1,0\u00a0с") {
 		t.Errorf("in Russian:\n%s", ru)
+	}
+}
+
+// Who reads the text sees what each line of its head is, and how a mark is made, in his
+// language; a workbook says the same.
+func TestTheHeadIsUnderstood(t *testing.T) {
+	all := made(t, 3)
+	for _, r := range all {
+		text := written(t, r, paper.Text, "ru")
+		for _, want := range []string{"\nПериод: ", "\nЖурнал: " + r.Log.Origin + "\n", "\nЗаписей: ", "\nКорень: " + r.Log.Root.String() + "\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in\n%s", want, text)
+			}
+		}
+	}
+	rating := all[slices.IndexFunc(all, func(r *reports.Report) bool { return r.Question.Kind == reports.Rating })]
+	var b bytes.Buffer
+	if err := workbook.Write(&b, rating, "ru"); err != nil {
+		t.Fatal(err)
+	}
+	book, err := excelize.OpenReader(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := book.GetRows(book.GetSheetName(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, told := range map[string]string{"text": written(t, rating, paper.Text, "ru"), "page": written(t, rating, paper.HTML, "ru"), "workbook": fmt.Sprint(head)} {
+		if !strings.Contains(told, "оценка = 0,7·T") || strings.Contains(told, "requests") {
+			t.Errorf("%s: the formula is not told in Russian:\n%s", form, told)
+		}
+	}
+	if text := written(t, rating, paper.Text, "en"); !strings.Contains(text, "How it is made: "+reports.RatingFormula) {
+		t.Errorf("in English:\n%s", text)
 	}
 }

@@ -37,6 +37,13 @@ var titles = map[reports.Kind]Word{
 	reports.Quality: {"Качество", "Quality"}, reports.Lateness: {"Просрочки", "Lateness"}, reports.Rating: {"Рейтинг ведомств", "Rating of bodies"},
 }
 
+// ratingFormula is reports.RatingFormula for who reads Russian.
+const ratingFormula = "оценка = 0,7·T + 0,2·K + 0,1·R, от 0 до 100. " +
+	"T — доля запросов, на которые ответили в срок, от тех, чей срок истёк в периоде. " +
+	"K — 100 % минус доля отказов по вине ведомства и запросов, которых оно не забрало или на которые не ответило за время их жизни. " +
+	"R — средняя доля срока, остававшаяся при ответе (0 при опоздании). " +
+	"Ведомства, у которых истёк срок меньше чем у 10 запросов, места не имеют."
+
 var tests = map[reports.Tests]Word{
 	reports.With: {"вместе с тестовыми сообщениями", "test messages included"}, reports.Only: {"только тестовые сообщения", "test messages alone"},
 }
@@ -52,7 +59,7 @@ var tables = map[string]struct{ title, note Word }{
 	"refusals": {Word{"Отказы по причинам", "Refusals by reason"}, Word{"", ""}},
 	"quality": {Word{"Качество по видам сведений", "Quality by service"}, Word{"Доля отказов: по вине поставщика или шины от всех вызовов. Бюджет: какая часть допустимого израсходована, больше 100 % — обещание нарушено.",
 		"Faults: refusals by the provider's or the bus's fault, of all calls. Budget: how much of what may go wrong has; more than 100 % breaks the promise."}},
-	"lateness":   {Word{"Просрочки по видам сведений и поставщикам", "Lateness by service and provider"}, Word{"Запрос относится к периоду, в котором истёк его срок.", "A request counts in the period in which its term ended."}},
+	"lateness":   {Word{"По видам сведений и поставщикам", "By service and provider"}, Word{"Запрос относится к периоду, в котором истёк его срок.", "A request counts in the period in which its term ended."}},
 	"marks":      {Word{"Отметки исполнителей", "Providers' marks"}, Word{"Код из статусов поставщика: сколько раз дан в периоде и у скольких открытых запросов он последний.", "The code in a provider's statuses: how often it was given in the period, and how many open requests bear it last."}},
 	"stageTerms": {Word{"Сроки этапов", "Terms of stages"}, Word{"Этапы, срок которых истёк в периоде; у ответа это срок запроса.", "Stages whose term ended in the period; that of the answer is the request's."}},
 	"bands":      {Word{"На сколько опоздали", "How late"}, Word{}},

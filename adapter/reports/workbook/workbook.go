@@ -4,7 +4,6 @@
 package workbook
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -30,16 +29,9 @@ func Write(w io.Writer, r *reports.Report, lang string) error {
 	about := b.word("Отчёт", "Report")
 	b.must(book.SetSheetName("Sheet1", about))
 	bold := b.style(&excelize.Style{Font: &excelize.Font{Bold: true}})
-	lines := [][2]string{{b.word("Отчёт", "Report"), v.Title}, {b.word("Период", "Period"), v.Period}, {b.word("По состоянию на", "As of"), v.AsOf}, {b.word("Только", "Only"), v.Only},
-		{b.word("Журнал", "Log"), r.Log.Origin}, {b.word("Записей", "Entries"), fmt.Sprint(r.Log.Size)}, {b.word("Корень", "Root"), r.Log.Root.String()}, {b.word("Формула", "Formula"), r.Formula}}
-	row := 1
-	for _, line := range lines {
-		if line[1] == "" {
-			continue
-		}
-		b.must(book.SetCellStr(about, cellName(1, row), line[0]))
-		b.must(book.SetCellStr(about, cellName(2, row), line[1]))
-		row++
+	for i, line := range append([][2]string{{about, v.Title}}, v.Lines(r)...) {
+		b.must(book.SetCellStr(about, cellName(1, i+1), line[0]))
+		b.must(book.SetCellStr(about, cellName(2, i+1), line[1]))
 	}
 	b.must(book.SetColStyle(about, "A", bold))
 	b.must(book.SetColWidth(about, "A", "A", 22))
