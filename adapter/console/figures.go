@@ -161,7 +161,28 @@ func (c *Console) askedFigures(r *http.Request, who Actor, kind string, values u
 	if err := c.note(r.Context(), who, figuresReading(q, values)); err != nil {
 		return nil, err
 	}
-	return c.figures(r.Context(), q)
+	report, err := c.figures(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return report, c.nobody(report)
+}
+
+// nobody refuses a report of a service or party that is not registered and that nothing
+// in the period names: noughts for a mistyped name would pass for an answer. What was
+// taken out of the registry has its report as long as it has entries.
+func (c *Console) nobody(r *reports.Report) error {
+	if len(r.Tables[0].Rows) > 0 {
+		return nil
+	}
+	q, catalog := &r.Question, c.Gateway().Catalog()
+	if q.Service != "" && !slices.ContainsFunc(catalog.Services(), func(s *adapter.Service) bool { return s.Name == q.Service }) {
+		return problem(http.StatusBadRequest, Text{"Вида сведений %q нет, и записей о нём за этот период нет.", "There is no service %q, and no entry of it in this period."}, q.Service)
+	}
+	if q.Party != "" && catalog.Party(adapter.Mnemonic(q.Party)) == nil {
+		return problem(http.StatusBadRequest, Text{"Участника %q нет, и записей о нём за этот период нет.", "There is no party %q, and no entry of it in this period."}, q.Party)
+	}
+	return nil
 }
 
 func (c *Console) serveFigures(w http.ResponseWriter, r *http.Request, who Actor) error {

@@ -220,3 +220,15 @@ func TestUnclearFiguresAreToldInRussian(t *testing.T) {
 		}
 	}
 }
+
+// Noughts for a mistyped name are no answer; of who is registered and did nothing they are.
+func TestFiguresOfNobodyAreRefused(t *testing.T) {
+	d := openDesk(t)
+	d.exchange()
+	d.settle()
+	for question, want := range map[string]int{"service?service=nosuch": 400, "rating?party=NOSUCH": 400, "lateness?party=NOSUCH": 400, "service?service=extract": 200, "service?party=MUNI": 200, "rating?party=MFC": 200} {
+		if a := d.ask(operatorToken, "/api/v1/reports/"+question, nil); a.StatusCode != want {
+			t.Errorf("%s: %d, want %d: %s", question, a.StatusCode, want, a.body)
+		}
+	}
+}

@@ -118,7 +118,7 @@ func TestOnlyARuleIsMuted(t *testing.T) {
 	if len(muted) != 1 {
 		t.Fatalf("%d entries of the order", len(muted))
 	}
-	if page := d.visit(fmt.Sprintf("/console/entry/%d", *muted[0].Index), "ru"); !strings.Contains(page, "Молчит до") || !strings.Contains(page, "правило заглушено") || strings.Contains(page, "Ответить до") {
+	if page := d.visit(fmt.Sprintf("/console/entry/%d", *muted[0].Index), "ru"); !strings.Contains(page, "Молчит до") || !strings.Contains(page, "правило заглушено") || !strings.Contains(page, "<dd>late-answers</dd>") || strings.Count(page, "<dd>planned works</dd>") != 1 || strings.Contains(page, "Ответить до") {
 		t.Errorf("the page of the order: %s", page)
 	}
 }

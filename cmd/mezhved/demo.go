@@ -134,6 +134,7 @@ func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *
 		err = no(fmt.Errorf("%d of %d scenes did not end as announced; the gateway's log is %s", p.failures, p.scenes, filepath.Join(dir, "gateway.log")))
 	}
 	if c.Once {
+		fmt.Fprintf(out, "\nThe gateway ends now. For a look at all this, mezhved serve --config %s opens it again.\n", filepath.Join(dir, "mezhved.yaml"))
 		return err
 	}
 	if err != nil {
