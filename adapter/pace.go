@@ -62,14 +62,8 @@ func (p *pacer) admit(m Mnemonic, now time.Time) error {
 	return nil
 }
 
-// paced takes a request of its sender's share, and counts it when there is none left.
-func (g *Gateway) paced(c *call) error {
-	err := g.pace.admit(c.party.Mnemonic, c.started)
-	if err != nil {
-		g.rates.refuse(c, "pace")
-	}
-	return err
-}
+// paced takes a request of its sender's share.
+func (g *Gateway) paced(c *call) error { return g.pace.admit(c.party.Mnemonic, c.started) }
 
 // setPace sets the level by what was seen of what waits.
 func (g *Gateway) setPace(seen Standing) {

@@ -35,3 +35,38 @@ func TestRequestsArePaced(t *testing.T) {
 	w.Eventually("the journal counts what was refused", func() bool { return w.Store.Calls("Record") > 0 })
 	w.Check()
 }
+
+// A party that repeats what was accepted, as one does who was told to send fewer, is
+// given its receipt, and the journal does not tell of it as refused.
+func TestRepeatsAreNotPaced(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = adapter.Period(2 * time.Second) }))
+	muni := w.Party("MUNI")
+	kind, again, id := muni.BuildRequest(request(adaptertest.Extract1))
+	send := func() string { return accepted(t, muni.Post("/ws", kind, again)).Receipt.MessageID }
+	send()
+	w.Store.Always("Relay", adaptertest.Failed)
+	held := int64(0)
+	w.Eventually("a request is held back", func() bool {
+		if muni.Send(request(adaptertest.Extract1)).Fault != nil {
+			held++
+		}
+		return held > 0
+	})
+	for range 50 {
+		if got := send(); got != id {
+			t.Fatalf("the receipt is of %s, want %s", got, id)
+		}
+	}
+	w.Store.Always("Relay", 0)
+	w.Stop() // the summary is written
+	counted := int64(0)
+	for _, e := range w.Entries() {
+		if e.Leaf.Rule == "pace" {
+			counted += int64(e.Leaf.Count)
+		}
+	}
+	if counted != held {
+		t.Errorf("the journal tells of %d refused requests, want %d", counted, held)
+	}
+}

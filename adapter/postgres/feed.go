@@ -18,11 +18,12 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	var out []adapter.LogEntry
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, feedWork, "(SELECT size FROM journal_head) > (SELECT next FROM journal_feed)", &got)
-	var log stretch
-	log.queue(batch, "(SELECT next FROM journal_feed)", max)
+	// First: of which topic this is, which Refeed may change while the log is read.
 	var epoch string
 	var next int64
 	batch.Queue("SELECT epoch, next FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &next) })
+	var log stretch
+	log.queue(batch, "(SELECT next FROM journal_feed)", max)
 	if err = s.pool.SendBatch(ctx, batch).Close(); err == nil {
 		out, err = log.from(next, max)
 	}
@@ -93,10 +94,15 @@ func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
 // from gives the entries from next on, at most max.
 func (s *stretch) from(next int64, max int) ([]adapter.LogEntry, error) {
 	out := s.rows
+	var end *int64 // of what was read
+	if len(out) > 0 {
+		end = new(out[len(out)-1].Index + 1)
+	}
 	for _, b := range s.blocks {
-		if len(out) > 0 && b.first > out[len(out)-1].Index+1 {
+		if end != nil && b.first > *end {
 			break // blocks are in between that were not asked for
 		}
+		end = new(b.end())
 		for i := b.first; i < b.end() && len(out) < max; i++ {
 			if i < next {
 				continue

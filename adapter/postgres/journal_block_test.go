@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
@@ -385,5 +386,49 @@ func TestValuesThatStandTogetherGoAlone(t *testing.T) {
 	}
 	if gone, err := a.Erase(ctx, with[0], []string{"snils"}, "152-FZ", "registrar", a.Clock.Now()); err != nil || gone != nil {
 		t.Errorf("erased again: %v, %v", gone, err)
+	}
+}
+
+// The log's topic is made anew while a batch for it is read: what the new topic is to
+// have is not passed over.
+func TestATopicThatIsMadeAnewWhileTheLogIsRead(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	desk := journaltest.NewDesk(t)
+	book, pool, err := postgres.OpenTracedJournal(ctx, w.url, journaltest.Origin, desk.Vault, nil)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(err)
+	t.Cleanup(pool.Close)
+	_, err = pool.Exec(ctx, "UPDATE journal_head SET blocks_since = 'infinity'")
+	must(err)
+	must(book.Append(ctx, journaltest.Events(64, 300)...))
+	must(desk.Settle(desk.Sequencer(book)))
+	publish := func(context.Context, []adapter.LogEntry) error { return nil }
+	_, err = w.Refeed(ctx, "one")
+	must(err)
+	for range 3 {
+		_, err = w.Feed(ctx, 50, publish)
+		must(err)
+	}
+	release := w.block("LOCK TABLE journal_block IN ACCESS EXCLUSIVE MODE")
+	fed := make(chan error)
+	go func() {
+		_, err := w.Feed(ctx, 50, publish)
+		fed <- err
+	}()
+	for waits := false; !waits; {
+		must(pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'journal_block'::regclass)").Scan(&waits))
+	}
+	again, err := w.Refeed(ctx, "two")
+	must(err)
+	release()
+	must(<-fed)
+	if next := w.count("SELECT next FROM journal_feed"); !again || next > 50 {
+		t.Errorf("made anew %t, and the feed goes on at %d", again, next)
 	}
 }
