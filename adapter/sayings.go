@@ -108,6 +108,7 @@ var sayingsRussian = map[string]string{
 	"a broadcast is not answered, and has no terms":         "на рассылку не отвечают, и сроков у неё нет",
 	"an answer is queued and taken; it has no other stages": "ответ ставят в очередь и получают; других этапов у него нет",
 	"is the calendar of %d: name it %s":                     "это календарь %d года: назовите файл %s",
+	"is not read: a calendar is a file <year>.yaml":         "не читается: календарь — это файл <год>.yaml",
 	"the production calendar of %d is missing: working days are counted by weekends and the holidays of the Labour Code, and days off that the government moves are not known": "нет производственного календаря на %d год: рабочие дни считаются по выходным и праздникам Трудового кодекса, а перенесённые Правительством выходные неизвестны",
 
 	// Samples.
