@@ -26,13 +26,16 @@ import (
 	"mezhved/envelopes"
 )
 
-// fill puts generated events of the last hours into the journal.
+// fill puts generated events of the last hours into the journal. Nothing of them is
+// due: the log would grow by what is told of it.
 func (d *desk) fill(n int) {
 	d.t.Helper()
 	events := journaltest.Events(7, n)
 	start := d.Clock.Now().Add(-time.Hour)
 	for i := range events {
-		events[i].Time = start.Add(time.Duration(i) * time.Millisecond)
+		e := &events[i]
+		e.Time = start.Add(time.Duration(i) * time.Millisecond)
+		e.Deadline, e.DueQueued, e.DueTaken, e.DueStatus, e.Terms = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
 	}
 	for part := range slices.Chunk(events, 1000) {
 		d.must(d.Store.Store.Record(context.Background(), part...))
