@@ -42,6 +42,7 @@ type Journal struct {
 
 	looking sync.Mutex
 	last    lastBlocks
+	lastOf  int64 // the term in which they were read
 }
 
 var _ clerk.Book = (*Journal)(nil)
@@ -185,6 +186,11 @@ func (j *Journal) Resign(term int64) {
 // Sequence implements clerk.Book.
 func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
 	t := &journalTx{j: j, term: term}
+	j.looking.Lock()
+	if j.lastOf != term {
+		j.last, j.lastOf = nil, term // another led meanwhile, and the database may be another
+	}
+	j.looking.Unlock()
 	kept, stop := ctx, func() {}
 	if term != 0 {
 		kept, stop = j.leads.keep(ctx, journalWork, term)
@@ -203,6 +209,9 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 	defer j.mu.Unlock()
 	if err != nil {
 		j.made, j.partition, j.blocks = nil, 0, nil // one of them may be what has gone
+		j.looking.Lock()
+		j.last = nil
+		j.looking.Unlock()
 		return err
 	}
 	if t.begun != nil {
