@@ -322,20 +322,29 @@ func (c *journalReopenCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.Journal.Key == "" {
 		return usage(errors.New("the configuration names no journal.key"))
 	}
-	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
+	store, book, stop, err := openBook(ctx, out, config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	book, err := store.Journal(ctx, config.Journal.Origin, keys)
-	if err != nil {
-		return unavailable(err)
-	}
 	skey, err := os.ReadFile(config.Journal.Key)
 	if err != nil {
 		return usage(err)
 	}
 	return reopen(ctx, out, store, book, config.Journal.State, strings.TrimSpace(string(skey)))
+}
+
+// openBook opens the journal of a configuration without a gateway.
+func openBook(ctx context.Context, out *stdio, config adapter.Config) (*postgres.Store, *postgres.Journal, func() error, error) {
+	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	book, err := store.Journal(ctx, config.Journal.Origin, keys)
+	if err != nil {
+		return nil, nil, nil, errors.Join(unavailable(err), stop())
+	}
+	return store, book, stop, nil
 }
 
 type journalExamineCmd struct {
@@ -360,15 +369,11 @@ func (c *journalExamineCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if config.Journal.Vault == "" {
 		return usage(errors.New("the configuration names no journal.vault"))
 	}
-	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
+	_, book, stop, err := openBook(ctx, out, config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	book, err := store.Journal(ctx, config.Journal.Origin, keys)
-	if err != nil {
-		return unavailable(err)
-	}
 	head, err := book.Head(ctx)
 	if err != nil {
 		return unavailable(err)
