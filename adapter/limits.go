@@ -137,9 +137,10 @@ func (s *strangers) admit(account string) error {
 }
 
 // count says whether a refused call is to be kept, and at most how many of its bytes;
-// one that is not is counted for the summary, so that each is told once. What seems to be a party's is kept beside what is nobody's; anybody
-// can seem to be a party, so all of them share the bytes of a minute, and each
-// leaves three quarters of what is left to the next.
+// one that is not is counted for the summary, so that each is told once. What seems
+// to be a party's is kept beside what is nobody's; anybody can seem to be a party, so
+// all of them share the bytes of a minute, and each leaves three quarters of what is
+// left to the next.
 func (s *strangers) count(why reason, seems string) (most int, keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
@@ -308,8 +310,8 @@ func BenchmarkJournalSearch(b *testing.B) {
 
 func message(i int) string { return fmt.Sprintf("019c0000-0000-7000-8000-%012x", i/5) }
 
-// filledBlocks generates the same journal in blocks.
-func filledBlocks(b *testing.B, size int) *postgres.Journal {
+// unfilled is a journal without entries in a database of its own.
+func unfilled(b *testing.B) (*postgres.Journal, *pgxpool.Pool) {
 	b.Helper()
 	ctx := context.Background()
 	p, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{})
@@ -327,6 +329,14 @@ func filledBlocks(b *testing.B, size int) *postgres.Journal {
 		b.Fatal(err)
 	}
 	b.Cleanup(pool.Close)
+	return j, pool
+}
+
+// filledBlocks generates the same journal in blocks.
+func filledBlocks(b *testing.B, size int) *postgres.Journal {
+	b.Helper()
+	ctx := context.Background()
+	j, pool := unfilled(b)
 	like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.NewChaCha8([32]byte{}))
 	if err != nil {
 		b.Fatal(err)
@@ -362,21 +372,7 @@ func filledBlocks(b *testing.B, size int) *postgres.Journal {
 func filled(b *testing.B, size int) *postgres.Journal {
 	b.Helper()
 	ctx := context.Background()
-	p, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { p.Stop() })
-	url := p.URL("postgres")
-	if err := postgres.Migrate(ctx, url); err != nil {
-		b.Fatal(err)
-	}
-	d := journaltest.NewDesk(b)
-	j, pool, err := postgres.OpenTracedJournal(ctx, url+"&statement_timeout=0", journaltest.Origin, d.Vault, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(pool.Close)
+	j, pool := unfilled(b)
 	leaf, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.NewChaCha8([32]byte{}))
 	if err != nil {
 		b.Fatal(err)

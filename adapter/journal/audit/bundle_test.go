@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -18,25 +17,6 @@ import (
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/journaltest"
 )
-
-func unzip(t *testing.T, b []byte) map[string][]byte {
-	t.Helper()
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string][]byte{}
-	for _, f := range z.File {
-		r, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out[f.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
-}
 
 func rezip(t *testing.T, files map[string][]byte) []byte {
 	t.Helper()
@@ -91,7 +71,7 @@ func TestNoMutationOfABundleGoesUnnoticed(t *testing.T) {
 	if own, err := verify(b, nil); err != nil || own.Pinned {
 		t.Fatalf("with its own policy: %v", err)
 	}
-	files := unzip(t, b)
+	files := journaltest.Unzip(t, b)
 	names := slices.Sorted(maps.Keys(files))
 	for _, name := range names {
 		bad := maps.Clone(files)
@@ -152,7 +132,7 @@ func TestBundlesOfTheReleaseBefore(t *testing.T) {
 	if err != nil || len(proofs) != 6 {
 		t.Fatalf("%d proofs, %v", len(proofs), err)
 	}
-	files := unzip(t, b)
+	files := journaltest.Unzip(t, b)
 	names := slices.Sorted(maps.Keys(files))
 	r := journaltest.Random(t)
 	for range journaltest.Mutations(t) / 4 {

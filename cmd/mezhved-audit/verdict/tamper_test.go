@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"math/big"
 	"slices"
@@ -103,7 +102,7 @@ func TestNoMutationOfAFullBundleGoesUnnoticed(t *testing.T) {
 			undated += line
 		}
 	}
-	files := unzip(t, x.zip)
+	files := journaltest.Unzip(t, x.zip)
 	names := slices.Sorted(maps.Keys(files))
 	for _, name := range names {
 		for what, change := range map[string]func(map[string][]byte){
@@ -141,7 +140,7 @@ func TestNoMutationOfATimestampGoesUnnoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := unzip(t, x.zip)
+	files := journaltest.Unzip(t, x.zip)
 	r := journaltest.Random(t)
 	accepted := map[string]int{}
 	for range journaltest.CostlyMutations(t) {
@@ -155,25 +154,6 @@ func TestNoMutationOfATimestampGoesUnnoticed(t *testing.T) {
 		}
 	}
 	t.Logf("accepted, and nothing else said: %v", accepted)
-}
-
-func unzip(t *testing.T, b []byte) map[string][]byte {
-	t.Helper()
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string][]byte{}
-	for _, f := range z.File {
-		in, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out[f.Name], err = io.ReadAll(in); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
 }
 
 func rezip(t *testing.T, files map[string][]byte) []byte {
