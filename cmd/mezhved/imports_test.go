@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"adapter/settings":         {},
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
+	"adapter/lifecycle/xpath":  {"envelopes/xmltape", "adapter/contentpath", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/terms"},
