@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"adapter/settings":         {},
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
+	"adapter/lifecycle/xpath":  {"envelopes/xmltape", "adapter/contentpath", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":         {},
 	"adapter/registry":         {"envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
