@@ -430,7 +430,7 @@ func (r *busRun) take(who signing.Signer, op envelopes.Operation, node, what str
 		case a.message != nil && want(a.message):
 			return a
 		case a.message != nil:
-			r.acked(who, a.message.Metadata.MessageID, true)
+			r.ack(who, a.message.Metadata.MessageID, true) // not what is looked at
 			continue
 		}
 		if r.Now().After(end) {

@@ -143,11 +143,11 @@ func (r *busRun) checkRepeat() {
 	marker := r.sent() // whatever was queued twice stands before it
 	for {
 		m := r.take(r.Provider, envelopes.GetRequest, "", "запрос "+marker, func(*envelopes.Delivered) bool { return true }).message
-		r.acked(r.Provider, m.Metadata.MessageID, true)
-		switch m.Metadata.MessageID {
-		case c.MessageID:
+		if m.Metadata.MessageID == c.MessageID {
 			r.fail("сообщение %s доставлено дважды", c.MessageID)
-		case marker:
+		}
+		r.acked(r.Provider, m.Metadata.MessageID, true)
+		if m.Metadata.MessageID == marker {
 			return
 		}
 	}

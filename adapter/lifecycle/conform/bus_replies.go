@@ -90,12 +90,12 @@ var busReplies = []busCheck{
 			r.taken(r.reply(r.Provider, &envelopes.SendResponseCall{To: next.ReplyTo, Content: r.root(r.Response)}), "следующий ответ")
 			for seen := 0; ; {
 				got := r.take(r.Consumer, envelopes.GetResponse, "", "ответы", func(*envelopes.Delivered) bool { return true }).message
-				r.acked(r.Consumer, got.Metadata.MessageID, true)
 				if got.Metadata.MessageID == c.MessageID {
 					if seen++; seen > 1 {
 						r.fail("ответ %s доставлен дважды", c.MessageID)
 					}
 				}
+				r.acked(r.Consumer, got.Metadata.MessageID, true)
 				if got.OriginalMessageID == next.Metadata.MessageID {
 					if seen == 0 {
 						r.fail("ответ %s не доставлен", c.MessageID)
