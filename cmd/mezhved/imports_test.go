@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"adapter/terms":              {},
 	"adapter/contentpath":        {"envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/xpath":    {"envelopes/xmltape", "adapter/contentpath", "xsd"},
+	"adapter/lifecycle/emulator": {"envelopes", "xsd", "signing", "adapter/lifecycle/scenario", "adapter/party", "adapter/registry", "adapter/terms"},
 	"adapter/lifecycle/scenario": {"envelopes", "envelopes/xmltape", "xsd", "adapter/lifecycle/xpath", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/subject":            {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":           {},
