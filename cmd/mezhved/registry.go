@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/lifecycle/scenario"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/yamlfile"
 )
@@ -48,7 +49,9 @@ func (f *lintFlags) lint(out *stdio) error {
 	if err != nil {
 		return err
 	}
-	_, found := registry.Lint(services, parties, time.Now())
+	now := time.Now()
+	catalog, found := registry.Lint(services, parties, now)
+	found = append(found, scenario.LintAll(services, catalog, now)...)
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
@@ -74,7 +77,7 @@ func (f *lintFlags) lint(out *stdio) error {
 		if !f.JSON {
 			what := f.pick("шлюз оставил бы прежний набор", "a gateway would keep its old set")
 			if bad == samples {
-				what = f.pick("образцы не то, что они показывают; шлюз их не читает, читают люди", "samples are not what they show; a gateway does not read them, people do")
+				what = f.pick("образцы или сценарии не то, что они показывают; шлюз их не читает, читают люди и эмуляторы", "samples or scenarios are not what they show; a gateway does not read them, people and emulators do")
 			}
 			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; %s\n", "%d errors, %d warnings: %s\n"), bad, len(found)-bad, what)
 		}
@@ -104,11 +107,6 @@ func (f *foldersFlags) catalog() (*registry.Catalog, error) {
 		return nil, no(fmt.Errorf("%w\nSee mezhved services lint", bad))
 	}
 	return r.Catalog(), nil
-}
-
-type servicesCmd struct {
-	List servicesListCmd `cmd:"" help:"List services and versions."`
-	Lint servicesLintCmd `cmd:"" help:"Name every problem of the folders at once, with file and line."`
 }
 
 type servicesListCmd struct{ foldersFlags }
@@ -157,7 +155,8 @@ type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
 	return `Samples are looked at too: each .xml of <service>/<version>/samples must be content as the gateway takes it. request….xml and
-response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be.
+response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be. Scenarios
+(<service>/<version>/scenarios) are played: every path must be one that the schema allows, and every answer must hold against it.
 
 Examples:
   mezhved services lint --services services --parties parties
