@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter/lifecycle/proving"
 	"mezhved/adapter/party"
 	"mezhved/adapter/registry"
+	"mezhved/cmd/internal/shell"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -233,6 +234,12 @@ func (b *trialBed) serve(ctx context.Context) error {
 	return awaitReady(ctx, b.base, time.Minute)
 }
 
+// thisProgram is this build, as a protocol names it.
+func thisProgram() string {
+	b := shell.ThisBuild("mezhved")
+	return strings.TrimSpace(b.Program + " " + b.Version + " " + b.Commit[:min(12, len(b.Commit))])
+}
+
 // try runs one version's trial.
 func (b *trialBed) try(ctx context.Context, all *registry.Catalog, s *registry.Service, operator registry.Mnemonic) (*protocol.Document, error) {
 	names := map[registry.Mnemonic]string{}
@@ -245,7 +252,7 @@ func (b *trialBed) try(ctx context.Context, all *registry.Catalog, s *registry.S
 	}
 	t := &proving.Trial{
 		Dir: filepath.Join(b.dir, "services", s.Name, s.Version), Service: served, Before: all.Before(s),
-		Callers: someCaller(all, s), Names: names, Operator: operator, Program: "mezhved " + programVersion(), Now: time.Now(),
+		Callers: someCaller(all, s), Names: names, Operator: operator, Program: thisProgram(), Now: time.Now(),
 		Client: func(m registry.Mnemonic) *party.Client {
 			return &party.Client{URL: b.base + "/smev/v" + envelopes.V12.String() + "/ws", Version: envelopes.V12, Signer: b.signers[m], Bus: b.bus, HTTP: b.http}
 		},
