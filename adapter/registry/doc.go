@@ -15,4 +15,5 @@
 //	terms.go     legal time: terms of services and parties, calendars
 //	quality.go   what is promised of a service
 //	samples.go   documents that show what is taken and what is refused
+//	gate.go      what a version needs before it is published (package lifecycle/protocol)
 package registry
