@@ -109,6 +109,7 @@ type Gateway struct {
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
 	depth     depths
+	polls     polls
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
@@ -159,6 +160,11 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	if p.Registry != nil {
 		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
+	}
+	if p.Registry != nil {
+		if bad := c.CheckProbes(p.Registry.Catalog()); len(bad) > 0 {
+			missing = append(missing, bad)
+		}
 	}
 	need(len(keys) > 0, "a key of reply addresses is needed")
 	for _, k := range keys {
@@ -248,7 +254,16 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	before := g.registry.Catalog().Digest
 	g.reloading.Lock() // one difference at a time
 	defer g.reloading.Unlock()
-	found, err := g.registry.reload(func(c *Catalog) error { return g.tellChanges(ctx, "reload", c) })
+	found, err := g.registry.reload(func(c *Catalog) error {
+		if bad := g.config.CheckProbes(c); len(bad) > 0 {
+			return bad
+		}
+		return g.tellChanges(ctx, "reload", c)
+	})
+	var unasked Findings
+	if errors.As(err, &unasked) {
+		found, err = append(found, unasked...), nil
+	}
 	if bad := found.Errors(); len(bad) > 0 {
 		g.metrics.reloads.WithLabelValues("refused").Inc()
 		g.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())

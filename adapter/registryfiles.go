@@ -67,6 +67,7 @@ type serviceFile struct {
 	Limits    serviceLimits `yaml:"limits"`
 	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
 	Delivery  string        `yaml:"delivery"` // poll (default) or stream
+	Probe     *probeFile    `yaml:"probe"`    // how it is watched; default: it is not
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
@@ -411,6 +412,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
 	r.checkSubject(f, s, &in)
+	r.readProbe(f, s, dir, in.Probe)
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
 	}

@@ -46,7 +46,15 @@ func (f *lintFlags) lint(out *stdio) error {
 	if err != nil {
 		return err
 	}
-	_, found := adapter.Lint(services, parties, time.Now())
+	catalog, found := adapter.Lint(services, parties, time.Now())
+	if f.Config != "" {
+		c, err := adapter.LoadConfig(f.Config)
+		if err != nil {
+			return usage(err)
+		}
+		c.Services, c.Parties = services, parties
+		found = append(found, c.CheckProbes(catalog)...)
+	}
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
