@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"mezhved/adapter/registry"
 	"mezhved/signing"
 )
 
@@ -33,7 +34,7 @@ func loadSigner(ctx context.Context, key, certificate, passwordFile string) (sig
 
 // LoadProbeSigner opens the key of the party that probes; nil when there is none. Its
 // certificate must be registered for the party in the catalog.
-func (c Config) LoadProbeSigner(ctx context.Context, catalog *Catalog) (signing.Signer, error) {
+func (c Config) LoadProbeSigner(ctx context.Context, catalog *registry.Catalog) (signing.Signer, error) {
 	if c.Probe.Party == "" {
 		return nil, nil
 	}

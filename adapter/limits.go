@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/envelopes"
 )
 
@@ -50,7 +51,7 @@ func (r *rates) refuse(c *call, why reason) {
 
 // admit takes one call of the party's allowance. Calls over it are counted, and
 // journalled in summary: a flood must not become a flood of journal entries.
-func (r *rates) admit(p *Party, now time.Time) error {
+func (r *rates) admit(p *registry.Party, now time.Time) error {
 	per, burst := p.PerSecond, p.Burst
 	def(&per, r.config.PerSecond)
 	if burst == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
 	"mezhved/signing"
 )
@@ -207,7 +208,7 @@ func (m *metrics) byParty(p Mnemonic, operation, outcome string) {
 }
 
 // probes says whether a party is the one that probes, whose calls are in no total.
-func (g *Gateway) probes(p *Party) bool {
+func (g *Gateway) probes(p *registry.Party) bool {
 	return p != nil && p.Mnemonic == Mnemonic(g.config.Probe.Party)
 }
 
@@ -227,7 +228,7 @@ func (m *metrics) late(counts []TermCount) {
 	}
 }
 
-func (m *metrics) certificates(c *Catalog) {
+func (m *metrics) certificates(c *registry.Catalog) {
 	m.certExp.Reset()
 	for _, p := range c.Parties() {
 		var last time.Time

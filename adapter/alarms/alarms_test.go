@@ -33,12 +33,13 @@ import (
 	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 const secret = "0123456789abcdef0123456789abcdef"
 
 // rulesOf reads rules that stand in a file beside a secret.
-func rulesOf(t *testing.T, text string) (*Rules, adapter.Findings) {
+func rulesOf(t *testing.T, text string) (*Rules, yamlfile.Findings) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{"alarms.yaml": text, "hook.secret": secret + "\n"} {
@@ -90,7 +91,7 @@ rules:
 		all += f.String() + "\n"
 	}
 	for _, want := range []string{
-		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon or overdue`,
+		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon, overdue, probe-red or probe-green`,
 		"rules.0.stages.0: queued, taken, status or answered", "rules.0.when: now or digest", "rules.0.mail.0: an address such as", "rules.1: tells nobody", `rules.2.name: there are two rules named "late"`,
 		"rules.2.webhooks.0.url: an address such as https", "rules.2.webhooks.0.secretFile:", "rules.3.escalate.0.after: after how long", "rules.3.escalate.0: only what is overdue escalates", "warning: rules.4.webhooks.0.url: is not https",
 	} {
@@ -128,7 +129,7 @@ func TestACallIsSignedWithTheSecretOfItsRule(t *testing.T) {
 
 func TestWhenSomebodyIsTold(t *testing.T) {
 	at := func(text string) time.Time {
-		x, err := time.ParseInLocation("2006-01-02 15:04", text, adapter.Moscow)
+		x, err := time.ParseInLocation("2006-01-02 15:04", text, terms.Moscow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +194,7 @@ func tell(t *testing.T, rules *Rules, mailer *Mailer, list ...Pending) Sent {
 }
 
 func pending(id int64, way, target string) Pending {
-	e := late(time.Date(2026, 12, 5, 0, 1, 0, 0, adapter.Moscow))
+	e := late(time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow))
 	return Pending{Alarm: Alarm{ID: id, Rule: "a", Way: way, Target: target, Event: e, Message: uuid.MustParse(e.Message), Stage: terms.StageAnswered}}
 }
 

@@ -23,6 +23,7 @@ import (
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
@@ -100,8 +101,8 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 	return err
 }
 
-func (r *report) folders(c adapter.Config) *adapter.Catalog {
-	registry, found := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
+func (r *report) folders(c adapter.Config) *registry.Catalog {
+	registry, found := registry.Open(c.Services, c.Parties, time.Now)
 	for _, f := range found {
 		state := "bad"
 		if f.Warning {
@@ -315,7 +316,7 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 	}
 }
 
-func (r *report) bus(ctx context.Context, c adapter.Config, catalog *adapter.Catalog) {
+func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Catalog) {
 	if c.Kafka.Private != "" {
 		r.add("advice", "kafka", "in-process (%s): for demonstrations and tests, not for production", c.Kafka.Private)
 		return
@@ -341,7 +342,7 @@ func (r *report) bus(ctx context.Context, c adapter.Config, catalog *adapter.Cat
 		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
 	}
 	if catalog != nil {
-		r.unsealed(ctx, b, catalog.Unsealed(c.Kafka, c.Keep))
+		r.unsealed(ctx, b, c.Kafka.Unsealed(catalog, c.Keep))
 	}
 }
 
@@ -374,7 +375,7 @@ func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]
 
 // erasable says what is kept for longer than what it is found by: an order to erase
 // looks for messages in the entries that the database has, and for people in the values.
-func (r *report) erasable(c adapter.Config, catalog *adapter.Catalog) {
+func (r *report) erasable(c adapter.Config, catalog *registry.Catalog) {
 	const ever = time.Duration(math.MaxInt64)
 	or := func(d time.Duration) time.Duration {
 		if d == 0 {

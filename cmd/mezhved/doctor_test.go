@@ -11,7 +11,9 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
+	"mezhved/adapter/yamlfile"
 )
 
 // A topic that bears content in the clear is held against how long that content may
@@ -46,13 +48,13 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	catalog, findings := registry.Lint(config.Services, config.Parties, time.Now())
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	keep := adapter.KeepConfig{Content: adapter.Period(48 * time.Hour), Answers: adapter.Period(24 * time.Hour)}
-	sealed := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentSealed}, keep)
-	plain := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentPlain}, keep)
+	keep := adapter.KeepConfig{Content: yamlfile.Period(48 * time.Hour), Answers: yamlfile.Period(24 * time.Hour)}
+	sealed := (adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentSealed}).Unsealed(catalog, keep)
+	plain := (adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentPlain}).Unsealed(catalog, keep)
 	if len(plain) <= len(sealed) {
 		t.Errorf("sealed %v, plain %v", sealed, plain)
 	}
@@ -69,11 +71,11 @@ func TestDoctorSaysWhatCouldNotBeErased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	catalog, findings := registry.Lint(config.Services, config.Parties, time.Now())
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	days := func(n int) adapter.Period { return adapter.Period(time.Duration(n) * 24 * time.Hour) }
+	days := func(n int) yamlfile.Period { return yamlfile.Period(time.Duration(n) * 24 * time.Hour) }
 	for _, c := range []struct {
 		archive, personal, content, answers int
 		want                                string

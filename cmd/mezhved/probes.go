@@ -5,10 +5,11 @@ import (
 
 	"mezhved/adapter"
 	probes "mezhved/adapter/lifecycle/probe"
+	"mezhved/adapter/registry"
 )
 
 // openProbes makes the node watch the services that say how.
-func (n *node) openProbes(ctx context.Context, rooms *adapter.Rooms, c *adapter.Catalog) error {
+func (n *node) openProbes(ctx context.Context, rooms *adapter.Rooms, c *registry.Catalog) error {
 	signer, err := n.config.LoadProbeSigner(ctx, c)
 	if err != nil {
 		return usage(err)

@@ -16,6 +16,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/party"
+	"mezhved/adapter/registry"
 	"mezhved/signing"
 )
 
@@ -108,16 +109,16 @@ func (p *Prober) Round(ctx context.Context) error {
 
 // plan is a service version that is watched.
 type plan struct {
-	*adapter.Service
-	*adapter.Probe
-	provider adapter.Mnemonic // whom the sample goes to
+	*registry.Service
+	*registry.Probe
+	provider registry.Mnemonic // whom the sample goes to
 }
 
 // plans are the versions that are watched, by name and version. What is no longer, or
 // not yet, in use is not.
 func (p *Prober) plans() (out []plan) {
 	for _, s := range p.o.Gateway().Catalog().Services() {
-		if s.Probe != nil && (s.Stage == adapter.StagePublished || s.Stage == adapter.StageTest) {
+		if s.Probe != nil && (s.Stage == registry.StagePublished || s.Stage == registry.StageTest) {
 			out = append(out, plan{s, s.Probe, s.ProbedBy()})
 		}
 	}
@@ -224,7 +225,7 @@ func (p *Prober) look(ctx context.Context, s *plan, before *State, polls map[ada
 	if s.Stream { // its providers read the bus, and ask nobody
 		return outcome{}, nil
 	}
-	roots := []adapter.QName{s.Request}
+	roots := []registry.QName{s.Request}
 	for _, m := range s.Providers {
 		last := LastPoll(polls, m, s.Name)
 		if last.IsZero() && before.Problem != Silent {
@@ -247,7 +248,7 @@ func (p *Prober) look(ctx context.Context, s *plan, before *State, polls map[ada
 }
 
 // LastPoll is when a party has last asked for requests of a service.
-func LastPoll(polls map[adapter.PollOf]time.Time, m adapter.Mnemonic, service string) time.Time {
+func LastPoll(polls map[adapter.PollOf]time.Time, m registry.Mnemonic, service string) time.Time {
 	last := polls[adapter.PollOf{Party: m}]
 	if of := polls[adapter.PollOf{Party: m, Service: service}]; of.After(last) {
 		last = of
@@ -323,7 +324,7 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 // wait is over.
 func (p *Prober) ask(ctx context.Context, w *work, s *plan, state *State) error {
 	r := party.Request{MessageID: string(state.MessageID), Unsure: true, Content: s.Sample, EOL: state.Due, Test: true}
-	if s.Personal == adapter.PersonalRequired {
+	if s.Personal == registry.PersonalRequired {
 		r.Official = p.o.Signer
 	}
 	_, err := p.client.SendRequest(ctx, r)
@@ -402,7 +403,7 @@ func (s *plan) judge(m *party.Message) (found outcome, final bool) {
 		return outcome{problem: Rejected, detail: string(r.Rejections[0].Code)}, true
 	case !r.Content.Valid():
 		return outcome{problem: BadAnswer, detail: "empty"}, true
-	case (adapter.QName{Space: r.Content.Space(), Local: r.Content.Local()}) != s.Response:
+	case (registry.QName{Space: r.Content.Space(), Local: r.Content.Local()}) != s.Response:
 		return outcome{problem: BadAnswer, detail: "root"}, true
 	}
 	if rule := ruleOf(s.Validate(r.Content)); rule != "" {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/registry"
 )
 
 // Store keeps what is known of probes. package postgres implements it.
@@ -29,7 +30,7 @@ type Store interface {
 
 	// OldestRequest tells since when the oldest request with one of the roots waits for a
 	// party and was not handed out, or was and came back; zero: none does.
-	OldestRequest(ctx context.Context, to adapter.Mnemonic, roots []adapter.QName) (time.Time, error)
+	OldestRequest(ctx context.Context, to registry.Mnemonic, roots []registry.QName) (time.Time, error)
 }
 
 // Term is the time for which a node leads. Its writes prove that it still does.
@@ -85,7 +86,7 @@ type State struct {
 	At       time.Time // of the last outcome; zero: there is none yet
 	Since    time.Time // it has had this colour since
 	Problem  Problem
-	Provider adapter.Mnemonic // whom it is about
+	Provider registry.Mnemonic // whom it is about
 	Detail   string
 	Took     time.Duration // of a full probe: until the answer
 }
@@ -101,7 +102,7 @@ type Result struct {
 	Key
 	At       time.Time
 	Problem  Problem
-	Provider adapter.Mnemonic
+	Provider registry.Mnemonic
 	Detail   string
 	Took     time.Duration
 }
@@ -119,7 +120,7 @@ func (s *State) end(at time.Time, o outcome) Result {
 // outcome is what a probe has found.
 type outcome struct {
 	problem  Problem
-	provider adapter.Mnemonic
+	provider registry.Mnemonic
 	detail   string
 	took     time.Duration
 }
