@@ -158,9 +158,12 @@ var found = map[string]map[string]string{
 	},
 }
 
-// foundText is what a probe has found, in words.
+// Found says in a language, ru or en, what a probe has found.
+func Found(problem, lang string) string { return found[lang][problem] }
+
+// foundText is what an event of a probe tells, in words.
 func foundText(e *journal.Event, lang string) string {
-	text := found[lang][e.Outcome]
+	text := Found(e.Outcome, lang)
 	if e.Rule != "" {
 		text += " (" + e.Rule + ")"
 	}
