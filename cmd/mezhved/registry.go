@@ -54,6 +54,13 @@ func (f *lintFlags) lint(out *stdio) error {
 	now := time.Now()
 	catalog, found := registry.Lint(services, parties, now, gate...)
 	found = append(found, scenario.LintAll(services, catalog, now)...)
+	if f.Config != "" {
+		c, err := adapter.LoadConfig(f.Config)
+		if err != nil {
+			return usage(err)
+		}
+		found = append(found, catalog.CheckProbes(registry.Mnemonic(c.Probe.Party), services, parties)...)
+	}
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
