@@ -108,6 +108,7 @@ type Gateway struct {
 	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
+	placing   placing      // what the relay puts into queues, for the intake
 	depth     depths
 	draining  atomic.Bool
 	watchMu   sync.Mutex
