@@ -282,6 +282,11 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 		return append(found, yamlfile.NewFinding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
 	}
 	g.metrics.reloads.WithLabelValues("ok").Inc()
+	for _, f := range found {
+		if f.Gate {
+			g.log.Warn("registry", "finding", f.String())
+		}
+	}
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
 	g.metrics.promises(c, g.config.Quality.Target())
