@@ -232,7 +232,7 @@ func TestEveryAlertFires(t *testing.T) {
 	// tellers have a teller of alarms, and a program that takes none.
 	tellers := []adaptertest.Option{adaptertest.WithRooms(func(r *adapter.Rooms) {
 		r.Metrics = prometheus.NewRegistry()
-		teller := alarms.New(alarms.Options{Store: r.Store.(*adaptertest.Breakable).Store.(*postgres.Store), Rules: &alarms.Rules{Language: "en", Zone: adapter.Moscow}, Calendar: terms.Shipped,
+		teller := alarms.New(alarms.Options{Store: r.Store.(*adaptertest.Breakable).Store.(*postgres.Store), Rules: &alarms.Rules{Language: "en", Zone: terms.Moscow}, Calendar: terms.Shipped,
 			Now: r.Now, Log: slog.New(slog.DiscardHandler), Metrics: r.Metrics})
 		r.Loops = append(r.Loops, adapter.Loop{Name: "alarms", Run: teller.Run})
 	})}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/settings"
 )
 
@@ -38,9 +39,9 @@ func (g *Gateway) Opened(ctx context.Context) error {
 
 // tellChanges puts into the journal what a catalog, and the configuration, changes
 // against what this node told last.
-func (g *Gateway) tellChanges(ctx context.Context, act string, c *Catalog) error {
+func (g *Gateway) tellChanges(ctx context.Context, act string, c *registry.Catalog) error {
 	state := settings.State{configuration: g.configured()}
-	for subject, all := range c.settings {
+	for subject, all := range c.Settings {
 		state[subject] = all
 	}
 	before, first, err := g.toldBefore(ctx)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 )
 
 func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
@@ -48,7 +49,7 @@ func (r *rates) refuse(c *call, why reason) {
 
 // admit takes one call of the party's allowance. Calls over it are counted, and
 // journalled in summary: a flood must not become a flood of journal entries.
-func (r *rates) admit(p *Party, now time.Time) error {
+func (r *rates) admit(p *registry.Party, now time.Time) error {
 	per, burst := p.PerSecond, p.Burst
 	def(&per, r.config.PerSecond)
 	if burst == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
 	"mezhved/signing"
 )
@@ -222,7 +223,7 @@ func (m *metrics) late(counts []TermCount) {
 	}
 }
 
-func (m *metrics) certificates(c *Catalog) {
+func (m *metrics) certificates(c *registry.Catalog) {
 	m.certExp.Reset()
 	for _, p := range c.Parties() {
 		var last time.Time

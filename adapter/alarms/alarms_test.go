@@ -33,12 +33,13 @@ import (
 	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 const secret = "0123456789abcdef0123456789abcdef"
 
 // rulesOf reads rules that stand in a file beside a secret.
-func rulesOf(t *testing.T, text string) (*Rules, adapter.Findings) {
+func rulesOf(t *testing.T, text string) (*Rules, yamlfile.Findings) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{"alarms.yaml": text, "hook.secret": secret + "\n"} {
@@ -128,7 +129,7 @@ func TestACallIsSignedWithTheSecretOfItsRule(t *testing.T) {
 
 func TestWhenSomebodyIsTold(t *testing.T) {
 	at := func(text string) time.Time {
-		x, err := time.ParseInLocation("2006-01-02 15:04", text, adapter.Moscow)
+		x, err := time.ParseInLocation("2006-01-02 15:04", text, terms.Moscow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +194,7 @@ func tell(t *testing.T, rules *Rules, mailer *Mailer, list ...Pending) Sent {
 }
 
 func pending(id int64, way, target string) Pending {
-	e := late(time.Date(2026, 12, 5, 0, 1, 0, 0, adapter.Moscow))
+	e := late(time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow))
 	return Pending{Alarm: Alarm{ID: id, Rule: "a", Way: way, Target: target, Event: e, Message: uuid.MustParse(e.Message), Stage: terms.StageAnswered}}
 }
 

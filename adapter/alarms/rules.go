@@ -15,7 +15,9 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 // Rules say who is told of what, when and how.
@@ -100,38 +102,38 @@ type webhookFile struct {
 }
 
 type escalationFile struct {
-	After    adapter.Period `yaml:"after"`
-	Mail     []string       `yaml:"mail"`
-	Webhooks []webhookFile  `yaml:"webhooks"`
+	After    yamlfile.Period `yaml:"after"`
+	Mail     []string        `yaml:"mail"`
+	Webhooks []webhookFile   `yaml:"webhooks"`
 }
 
 // Load reads a file of rules, against the services and parties in force, if they are
 // given. With errors among the findings the rules are nil.
-func Load(name string, c *adapter.Catalog, mailServer bool) (*Rules, adapter.Findings) {
+func Load(name string, c *registry.Catalog, mailServer bool) (*Rules, yamlfile.Findings) {
 	var in rulesFile
-	f := adapter.ReadSettings(name, &in)
-	if f.Broken() {
-		return nil, f.Findings()
+	f := yamlfile.Read(name, &in)
+	if f.Broken {
+		return nil, f.Findings
 	}
 	r := rulesReader{f: f, dir: filepath.Dir(name), catalog: c, mailServer: mailServer}
 	rules := r.read(&in)
-	if found := f.Findings(); len(found.Errors()) > 0 {
+	if found := f.Findings; len(found.Errors()) > 0 {
 		return nil, found
 	}
-	return rules, f.Findings()
+	return rules, f.Findings
 }
 
 type rulesReader struct {
-	f          *adapter.SettingsFile
+	f          *yamlfile.File
 	dir        string
-	catalog    *adapter.Catalog
+	catalog    *registry.Catalog
 	mailServer bool
 }
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 
 func (r *rulesReader) read(in *rulesFile) *Rules {
-	out := &Rules{Language: in.Language, Zone: adapter.Moscow}
+	out := &Rules{Language: in.Language, Zone: terms.Moscow}
 	switch in.Language {
 	case "":
 		out.Language = "ru"
@@ -238,7 +240,7 @@ func (r *rulesReader) known(path string, in *ruleFile) {
 		}
 	}
 	for i, s := range in.Services {
-		if !slices.ContainsFunc(r.catalog.Services(), func(x *adapter.Service) bool { return x.Name == s }) {
+		if !slices.ContainsFunc(r.catalog.Services(), func(x *registry.Service) bool { return x.Name == s }) {
 			r.f.Warnf(fmt.Sprintf("%s.services.%d", path, i), "there is no service %q", s)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/terms"
 	"mezhved/signing"
 )
 
@@ -71,7 +72,7 @@ func New(r Rooms) (*Console, error) {
 		r.Verifier = v
 	}
 	if r.Zone == nil {
-		r.Zone = adapter.Moscow
+		r.Zone = terms.Moscow
 	}
 	c := &Console{Rooms: r, counting: make(chan struct{}, 1)}
 	var err error

@@ -34,8 +34,10 @@ var rooms = map[string][]string{
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
-	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
-	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/terms"},
+	"adapter/yamlfile":         {},
+	"adapter/registry":         {"envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
+	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
+	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":      {},
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }

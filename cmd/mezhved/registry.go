@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/registry"
+	"mezhved/adapter/yamlfile"
 )
 
 // foldersFlags name the registry's folders, directly or through a configuration.
@@ -46,7 +48,7 @@ func (f *lintFlags) lint(out *stdio) error {
 	if err != nil {
 		return err
 	}
-	_, found := adapter.Lint(services, parties, time.Now())
+	_, found := registry.Lint(services, parties, time.Now())
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
@@ -54,7 +56,7 @@ func (f *lintFlags) lint(out *stdio) error {
 	}
 	if f.JSON {
 		if found == nil {
-			found = adapter.Findings{}
+			found = yamlfile.Findings{}
 		}
 		err = printJSON(out.out, found)
 	} else {
@@ -92,12 +94,12 @@ func (f *lintFlags) pick(ru, en string) string {
 }
 
 // catalog opens folders that must be good.
-func (f *foldersFlags) catalog() (*adapter.Catalog, error) {
+func (f *foldersFlags) catalog() (*registry.Catalog, error) {
 	services, parties, err := f.folders()
 	if err != nil {
 		return nil, err
 	}
-	r, found := adapter.OpenRegistry(services, parties, time.Now)
+	r, found := registry.Open(services, parties, time.Now)
 	if bad := found.Errors(); len(bad) > 0 {
 		return nil, no(fmt.Errorf("%w\nSee mezhved services lint", bad))
 	}
@@ -123,7 +125,7 @@ func (c *servicesListCmd) Run(out *stdio) error {
 	type row struct {
 		Service   string             `json:"service"`
 		Version   string             `json:"version"`
-		Stage     adapter.Stage      `json:"stage"`
+		Stage     registry.Stage     `json:"stage"`
 		Request   string             `json:"request"`
 		Response  string             `json:"response,omitempty"`
 		Broadcast bool               `json:"broadcast,omitempty"`

@@ -1,4 +1,4 @@
-package adapter
+package registry
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -18,10 +19,10 @@ const refusedSample = "-refused"
 // begins with request or response has that root, any other has one of the two. It is
 // content as the gateway would take it, and a request's routing code is in the table;
 // request-refused.xml and the like show what would be refused.
-func checkSamples(s *Service, dir string) (found Findings) {
+func checkSamples(s *Service, dir string) (found yamlfile.Findings) {
 	names, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Findings{{File: dir, Sample: true, Text: errors.Unwrap(err).Error()}}
+		return yamlfile.Findings{{File: dir, Sample: true, Text: errors.Unwrap(err).Error()}}
 	}
 	for _, n := range names {
 		if n.IsDir() || hidden(n.Name()) || filepath.Ext(n.Name()) != ".xml" {
@@ -33,7 +34,7 @@ func checkSamples(s *Service, dir string) (found Findings) {
 		switch {
 		case strings.HasSuffix(base, refusedSample) && refused:
 		case strings.HasSuffix(base, refusedSample) && len(wrong) == 0:
-			one := finding(file, "", "is there to show what is refused, and nothing is wrong with it")
+			one := yamlfile.NewFinding(file, "", "is there to show what is refused, and nothing is wrong with it")
 			one.Sample = true
 			found = append(found, one)
 		default:
@@ -45,9 +46,9 @@ func checkSamples(s *Service, dir string) (found Findings) {
 
 // checkSample gives what is wrong with a sample. refused says that a gateway would say
 // so too: what cannot be read, or stands under the wrong name, shows nothing.
-func checkSample(s *Service, file, base string) (found Findings, refused bool) {
+func checkSample(s *Service, file, base string) (found yamlfile.Findings, refused bool) {
 	say := func(line, col int, format string, args ...any) {
-		one := finding(file, "", format, args...)
+		one := yamlfile.NewFinding(file, "", format, args...)
 		one.Line, one.Col, one.Sample = line, col, true
 		found = append(found, one)
 	}
@@ -59,7 +60,7 @@ func checkSample(s *Service, file, base string) (found Findings, refused bool) {
 	var tape xmltape.Tape
 	var bad *xmltape.Error
 	if err := tape.Parse(src, xmltape.Limits{}); errors.As(err, &bad) {
-		say(bad.Line, bad.Col, "%s: %v", bad.Code, both{bad.Detail, bad.Russian()})
+		say(bad.Line, bad.Col, "%s: %v", bad.Code, yamlfile.Both(bad.Detail, bad.Russian()))
 		return found, true
 	}
 	content := tape.Root()
@@ -90,7 +91,7 @@ func checkSample(s *Service, file, base string) (found Findings, refused bool) {
 	var invalid *xsd.Invalid
 	if _, err := s.Validate(content); errors.As(err, &invalid) {
 		for _, v := range invalid.Violations {
-			say(v.Line, v.Col, "%s: %v", v.Rule, both{v.English(), v.Russian()})
+			say(v.Line, v.Col, "%s: %v", v.Rule, yamlfile.Both(v.English(), v.Russian()))
 		}
 		return found, true
 	}

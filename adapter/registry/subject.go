@@ -1,6 +1,7 @@
-package adapter
+package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/yamlfile"
 	"mezhved/xsd"
 )
 
@@ -42,19 +44,19 @@ var reserved = append([]string{journal.FieldDigest, journal.FieldRow, "actor", "
 // and on what ground it asks, and holds every path against the compiled schema: one
 // that can never find anything would be noticed when somebody asks who looked at
 // him, and nobody did.
-func (r *catalogReader) checkSubject(f *yamlFile, s *Service, in *serviceFile) {
+func (r *catalogReader) checkSubject(f *yamlfile.File, s *Service, in *serviceFile) {
 	paths := func(setting string, sources []string, namespaces map[string]string, root QName) (out []*contentpath.Path) {
 		for i, source := range sources {
 			at := setting
-			if len(sources) > 1 || f.has(join(setting, "0")) {
-				at = join(setting, fmt.Sprint(i))
+			if len(sources) > 1 || f.Has(yamlfile.Join(setting, "0")) {
+				at = yamlfile.Join(setting, fmt.Sprint(i))
 			}
 			p, err := contentpath.Parse(source, namespaces)
 			if err == nil && s.Schema != nil && s.Schema.HasElement(root.Space, root.Local) {
 				err = p.Possible(s.Schema, xsd.Name(root))
 			}
 			if err != nil {
-				f.errorf(at, "%v", err)
+				f.Errorf(at, "%v", err)
 				continue
 			}
 			out = append(out, p)
@@ -67,19 +69,19 @@ func (r *catalogReader) checkSubject(f *yamlFile, s *Service, in *serviceFile) {
 	plan := func(setting string, list []personalField, root QName) (fields []subject.Field) {
 		for i, one := range list {
 			at := setting
-			if f.has(join(setting, "0")) {
-				at = join(setting, fmt.Sprint(i))
+			if f.Has(yamlfile.Join(setting, "0")) {
+				at = yamlfile.Join(setting, fmt.Sprint(i))
 			}
 			if field, ok := r.personalField(f, at, one, fields); ok {
-				sources, where := []string{one.XPath}, join(at, "xpath")
+				sources, where := []string{one.XPath}, yamlfile.Join(at, "xpath")
 				if len(one.Parts) > 0 {
-					sources, where = one.Parts, join(at, "parts")
+					sources, where = one.Parts, yamlfile.Join(at, "parts")
 				}
 				if field.Paths = paths(where, sources, in.Personal.Namespaces, root); field.Paths == nil {
 					continue
 				}
 				if len(field.Paths) > 1 && contentpath.Common(field.Paths) == 0 {
-					f.errorf(where, "the parts stand in no element together")
+					f.Errorf(where, "the parts stand in no element together")
 				}
 				fields = append(fields, field)
 			}
@@ -90,7 +92,7 @@ func (r *catalogReader) checkSubject(f *yamlFile, s *Service, in *serviceFile) {
 	if in.Personal != nil {
 		request = plan("personal.request", in.Personal.Request, s.Request)
 		if response = plan("personal.response", in.Personal.Response, s.Response); len(in.Personal.Response) > 0 && s.Response.Local == "" {
-			f.errorf("personal.response", "a broadcast has no response")
+			f.Errorf("personal.response", "a broadcast has no response")
 		}
 	}
 	if g := in.Ground; g != nil {
@@ -100,12 +102,12 @@ func (r *catalogReader) checkSubject(f *yamlFile, s *Service, in *serviceFile) {
 		}{{"ground.legal", subject.Ground, []string{g.Legal}}, {"ground.case", subject.Case, []string{g.Case}},
 			{"ground.service", subject.ServiceCode, []string{g.Service}}, {"ground.consent", subject.Consent, g.Consent}} {
 			for i, source := range one.sources {
-				if source == "" && !f.has(one.setting) {
+				if source == "" && !f.Has(one.setting) {
 					continue
 				}
 				setting := one.setting
-				if f.has(join(setting, "0")) {
-					setting = join(setting, fmt.Sprint(i))
+				if f.Has(yamlfile.Join(setting, "0")) {
+					setting = yamlfile.Join(setting, fmt.Sprint(i))
 				}
 				if p := paths(setting, []string{source}, g.Namespaces, s.Request); p != nil {
 					ground = append(ground, subject.Field{Name: one.field, Form: subject.Text, Paths: p})
@@ -117,30 +119,30 @@ func (r *catalogReader) checkSubject(f *yamlFile, s *Service, in *serviceFile) {
 }
 
 // personalField checks what a field is called and how its values are spelled.
-func (r *catalogReader) personalField(f *yamlFile, at string, one personalField, before []subject.Field) (subject.Field, bool) {
+func (r *catalogReader) personalField(f *yamlfile.File, at string, one personalField, before []subject.Field) (subject.Field, bool) {
 	field := subject.Field{Name: one.Field, Form: subject.Form(one.As)}
-	def(&field.Form, subject.FormOf(one.Field))
-	good := len(f.findings)
+	field.Form = cmp.Or(field.Form, subject.FormOf(one.Field))
+	good := len(f.Findings)
 	switch {
 	case !journal.ValidName(one.Field) || len(one.Field) > subject.LongestName || journal.FieldBase(one.Field) != one.Field:
-		f.errorf(join(at, "field"), "a name such as snils is expected, of a-z, 0-9 and '-', at most 28 long, that does not end in a number, not %q", one.Field)
+		f.Errorf(yamlfile.Join(at, "field"), "a name such as snils is expected, of a-z, 0-9 and '-', at most 28 long, that does not end in a number, not %q", one.Field)
 	case slices.Contains(reserved, one.Field) || strings.HasPrefix(one.Field, subject.Sought("")):
-		f.errorf(join(at, "field"), "%q is the journal's own name for something else", one.Field)
+		f.Errorf(yamlfile.Join(at, "field"), "%q is the journal's own name for something else", one.Field)
 	case slices.ContainsFunc(before, func(b subject.Field) bool { return b.Name == one.Field }):
-		f.errorf(join(at, "field"), "%s is listed twice", one.Field)
+		f.Errorf(yamlfile.Join(at, "field"), "%s is listed twice", one.Field)
 	case r.forms[one.Field] != "" && r.forms[one.Field] != field.Form:
-		f.errorf(at, "%s is spelled as %s in another service and as %s here: who looks for it would find one of the two", one.Field, r.forms[one.Field], field.Form)
+		f.Errorf(at, "%s is spelled as %s in another service and as %s here: who looks for it would find one of the two", one.Field, r.forms[one.Field], field.Form)
 	}
 	if !slices.Contains(subject.Forms, field.Form) {
-		f.errorf(join(at, "as"), "digits, text, date, exact or hash is expected, not %q", one.As)
+		f.Errorf(yamlfile.Join(at, "as"), "digits, text, date, exact or hash is expected, not %q", one.As)
 	}
 	switch {
 	case one.XPath == "" && len(one.Parts) == 0:
-		f.errorf(at, "where does it stand? give xpath, or parts")
+		f.Errorf(at, "where does it stand? give xpath, or parts")
 	case one.XPath != "" && len(one.Parts) > 0:
-		f.errorf(at, "give xpath or parts, not both")
+		f.Errorf(at, "give xpath or parts, not both")
 	}
-	if len(f.findings) > good {
+	if len(f.Findings) > good {
 		return field, false
 	}
 	r.forms[one.Field] = field.Form
@@ -149,12 +151,12 @@ func (r *catalogReader) personalField(f *yamlFile, at string, one personalField,
 
 // checkRoute warns of a routing code that no request can have. It is no error, since
 // services with one are in use, and refuse what they are asked.
-func checkRoute(f *yamlFile, s *Service) {
+func checkRoute(f *yamlfile.File, s *Service) {
 	if s.code == nil || s.Schema == nil || !s.Schema.HasElement(s.Request.Space, s.Request.Local) {
 		return
 	}
 	var wrong *contentpath.Error
 	if err := s.code.Possible(s.Schema, xsd.Name(s.Request)); errors.As(err, &wrong) {
-		f.warnf("routing.xpath", "%v: no request can be routed by it", wrong)
+		f.Warnf("routing.xpath", "%v: no request can be routed by it", wrong)
 	}
 }

@@ -1,65 +1,14 @@
-package adapter
+package registry
 
-import "fmt"
+import "mezhved/adapter/yamlfile"
 
-// saying is a sentence about what an operator wrote: an English form with its
-// arguments, and a Russian one by the table below.
-type saying struct {
-	format string
-	args   []any
-}
-
-// sayf makes an error that can be told in both languages.
-func sayf(format string, args ...any) error { return &saying{format, args} }
-
-func (s *saying) Error() string { return fmt.Sprintf(s.format, s.args...) }
-
-// Russian is the sentence in Russian; in English where it has no form: what the
-// system or a library says.
-func (s *saying) Russian() string {
-	format, ok := sayingsRussian[s.format]
-	if !ok {
-		format = s.format
-	}
-	args := make([]any, len(s.args))
-	for i, a := range s.args {
-		if inner, ok := a.(interface{ Russian() string }); ok {
-			a = inner.Russian()
-		}
-		args[i] = a
-	}
-	return fmt.Sprintf(format, args...)
-}
-
-// both is an argument that is itself a sentence, in English and in Russian.
-type both struct{ english, russian string }
-
-func (b both) String() string { return b.english }
-
-// Russian is the Russian one.
-func (b both) Russian() string { return b.russian }
-
-// sayingsRussian has the sentences about services and parties in Russian, by
-// their English form; both take the same arguments.
-var sayingsRussian = map[string]string{
+// sayings has the sentences about services and parties in Russian.
+var sayings = yamlfile.Russian(map[string]string{
+	"%s: %v": "%s: %v",
 	// The folders.
 	"%v": "%v",
 	"no party is registered: nobody can call (add <mnemonic>.yaml beside its certificate)": "не зарегистрировано ни одного участника: обращаться некому (положите <mnemonic>.yaml рядом с сертификатом)",
 	"no version of this service was loaded (expected: <version>/service.yaml)":             "не загружено ни одной версии этого вида сведений (ожидается <version>/service.yaml)",
-	"only one document is expected in this file: it is divided by ---":                     "в файле ожидается один документ, а он разделён строкой ---",
-	"%s: anchors, aliases and tags are not used here":                                      "%s: якоря, ссылки и теги YAML здесь не используются",
-	"%s: true or false is expected, not %q":                                                "%s: ожидается true или false, а не %q",
-	"%s: a whole number is expected, not %q":                                               "%s: ожидается целое число, а не %q",
-	"%s: a number is expected, not %q":                                                     "%s: ожидается число, а не %q",
-	"%s: %v":                                                                               "%s: %v",
-	"%s: a single value is expected":                                                       "%s: ожидается одно значение",
-	"%s: no such setting; known here: %s":                                                  "%s: такой настройки нет; здесь известны: %s",
-	"%s: a mapping (name: value) is expected":                                              "%s: ожидаются пары «имя: значение»",
-	"%s is given twice":                                                                    "%s: указано дважды",
-	"a size such as 512, 64KB or 5MB is expected, not %q":                                  "ожидается размер вида 512, 64KB или 5MB, а не %q",
-	"a period such as 90s, 15m, 24h or 30d is expected, not %q":                            "ожидается промежуток вида 90s, 15m, 24h или 30d, а не %q",
-
-	"the journal could not be told of the change, so the old set stays in force: reload again when the store answers": "журнал не смог принять запись об изменении, поэтому действует прежний набор: перечитайте его, когда хранилище ответит",
 
 	// A party.
 	"%q: letters, digits, _ . and - are expected, 100 at most":                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
@@ -126,4 +75,4 @@ var sayingsRussian = map[string]string{
 	"give xpath or parts, not both":                                                                                 "укажите xpath или parts, но не оба",
 	"the parts stand in no element together":                                                                        "части не стоят вместе ни в одном элементе",
 	"%v: no request can be routed by it":                                                                            "%v: по нему не направить ни одного запроса",
-}
+})

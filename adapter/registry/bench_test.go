@@ -1,4 +1,4 @@
-package adapter_test
+package registry_test
 
 import (
 	"crypto/ecdsa"
@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/registry"
 )
 
 // BenchmarkReload reads 1,000 services and 10,000 parties with a certificate each,
@@ -57,7 +57,7 @@ func BenchmarkReload(b *testing.B) {
 		}
 	}
 	services()
-	registry, found := adapter.OpenRegistry(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), time.Now)
+	registry, found := registry.Open(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), time.Now)
 	if len(found) > 0 {
 		b.Fatal(found)
 	}
@@ -66,7 +66,7 @@ func BenchmarkReload(b *testing.B) {
 		b.StopTimer()
 		services()
 		b.StartTimer()
-		if found := registry.Reload(); len(found) > 0 {
+		if found, _ := registry.Reload(nil); len(found) > 0 {
 			b.Fatal(found)
 		}
 	}

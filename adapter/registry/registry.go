@@ -1,4 +1,4 @@
-package adapter
+package registry
 
 import (
 	"slices"
@@ -10,6 +10,7 @@ import (
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
@@ -26,28 +27,22 @@ type Registry struct {
 	current  atomic.Pointer[Catalog]
 }
 
-// OpenRegistry reads both folders. With errors among the findings the registry
+// Open reads both folders. With errors among the findings the registry
 // is nil; warnings alone do not stop it. now is asked for the dates of
 // certificates.
-func OpenRegistry(services, parties string, now func() time.Time) (*Registry, Findings) {
+func Open(services, parties string, now func() time.Time) (*Registry, yamlfile.Findings) {
 	r := &Registry{services: services, parties: parties, now: now, compiled: map[[32]byte]*xsd.Schema{}}
-	found := r.Reload()
+	found, _ := r.Reload(nil)
 	if len(found.Errors()) > 0 {
 		return nil, found
 	}
 	return r, found
 }
 
-// Reload reads the folders again. With errors among the findings the set in
-// force stays as it is.
-func (r *Registry) Reload() Findings {
-	found, _ := r.reload(func(*Catalog) error { return nil })
-	return found
-}
-
-// reload is Reload when agree has nothing against the new set; its error leaves the
-// old one in force.
-func (r *Registry) reload(agree func(*Catalog) error) (Findings, error) {
+// Reload reads the folders again. With errors among the findings, or when agree, which
+// may be nil, has something against the new set, the set in force stays as it is; the
+// error is agree's.
+func (r *Registry) Reload(agree func(*Catalog) error) (yamlfile.Findings, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reader := catalogReader{now: r.now(), old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
@@ -55,8 +50,10 @@ func (r *Registry) reload(agree func(*Catalog) error) (Findings, error) {
 	if len(reader.findings.Errors()) > 0 {
 		return reader.findings, nil
 	}
-	if err := agree(c); err != nil {
-		return reader.findings, err
+	if agree != nil {
+		if err := agree(c); err != nil {
+			return reader.findings, err
+		}
 	}
 	r.compiled = reader.compiled
 	r.current.Store(c)
@@ -71,13 +68,13 @@ type Catalog struct {
 	Digest   string // hex SHA-256 over everything that was read, for the journal
 	Calendar *terms.Calendar
 
-	settings settings.State // as they were read, to tell what is changed
+	Settings settings.State // as they were read, to tell what is changed
 	parties  map[Mnemonic]*Party
 	byCert   map[[32]byte]*Party
 	services []*Service // by name, then version as read
 	byRoot   map[QName]*Service
 	byName   map[string][]*Service
-	streams  map[Mnemonic]bool // they read requests on the bus themselves
+	streams  map[Mnemonic]bool
 }
 
 // Party is a registered information system.
@@ -87,7 +84,7 @@ type Party struct {
 	VIP          bool   // its requests are delivered first (MR 3.3, section 2.3.5)
 	Group        string // consumer group in which it reads its topic, for services with delivery: stream
 	StatusQueue  bool   // the gateway's asynchronous errors go to its status queue, not to its response queue
-	Certificates []RegisteredCertificate
+	Certificates []Certificate
 	PerSecond    float64 // 0: the gateway's default
 	Burst        int
 	QueueLimit   int            // 0: the gateway's default
@@ -97,9 +94,9 @@ type Party struct {
 	terms directed // of what goes to it
 }
 
-// RegisteredCertificate is one certificate by which a party is known. Several
+// Certificate is one certificate by which a party is known. Several
 // may overlap, so that a key is changed without a gap.
-type RegisteredCertificate struct {
+type Certificate struct {
 	File      string
 	SHA256    [32]byte
 	Subject   string // RFC 2253
@@ -141,7 +138,7 @@ type Service struct {
 	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
 	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
 	KeepAnswers   time.Duration // and of what answers them
-	Quality       QualityConfig // what is promised of it; empty: what the gateway's configuration says
+	Quality       Quality       // what is promised of it; empty: what the gateway's configuration says
 	Content       int64         // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int
@@ -196,6 +193,9 @@ func (c *Catalog) Services() []*Service { return c.services }
 // ByRoot finds the service version whose request or response has the root.
 func (c *Catalog) ByRoot(root QName) *Service { return c.byRoot[root] }
 
+// Versions lists the versions of a service.
+func (c *Catalog) Versions(name string) []*Service { return c.byName[name] }
+
 // Service finds a version of a service by name.
 func (c *Catalog) Service(name, version string) *Service {
 	for _, s := range c.byName[name] {
@@ -219,6 +219,9 @@ func (c *Catalog) Selected(s *Service) []QName {
 	return roots
 }
 
+// Streams reports whether a party reads requests on the bus itself.
+func (c *Catalog) Streams(p Mnemonic) bool { return c.streams[p] }
+
 // Provides reports whether the party may find requests of any version of the
 // service in its queue.
 func (c *Catalog) Provides(p Mnemonic, s *Service) bool {
@@ -229,42 +232,6 @@ func (c *Catalog) Provides(p Mnemonic, s *Service) bool {
 // service, and so find responses to them in its queue.
 func (c *Catalog) Calls(p Mnemonic, s *Service) bool {
 	return slices.ContainsFunc(c.byName[s.Name], func(v *Service) bool { return v.Admits(p) })
-}
-
-// Unsealed are the topics whose records bear content in the clear, because somebody
-// beside the gateways reads them, and for how long that content is kept elsewhere: as
-// long as the topic may keep it; 0 is for ever.
-func (c *Catalog) Unsealed(k KafkaConfig, keep KeepConfig) map[string]time.Duration {
-	topics := map[string]time.Duration{}
-	bears := func(topic string, most time.Duration) {
-		if had, ok := topics[topic]; !ok || had == 0 || most > 0 && most < had {
-			topics[topic] = most
-		}
-	}
-	topicOf := func(p *Party, kind QueueKind) string {
-		topic, _ := c.topicOf(k, Queue{System: p.Mnemonic, Kind: kind})
-		return topic
-	}
-	for _, s := range c.services {
-		for _, p := range c.Parties() {
-			if (s.Stream || k.Content == ContentPlain) && slices.Contains(c.receivers(s), p.Mnemonic) {
-				bears(topicOf(p, QueueRequests), keep.For(c, s.Name, true))
-			}
-			if k.Content == ContentPlain && s.Admits(p.Mnemonic) {
-				bears(topicOf(p, QueueResponses), keep.For(c, s.Name, false))
-			}
-		}
-	}
-	return topics
-}
-
-// receivers are those to whom requests of a service may go.
-func (c *Catalog) receivers(s *Service) []Mnemonic {
-	list := slices.Clone(s.Providers)
-	for _, m := range s.table {
-		list = append(list, m)
-	}
-	return append(list, s.otherwise)
 }
 
 // Admits reports whether the party may send requests of this version.
@@ -321,6 +288,14 @@ func (e *RouteError) Russian() string {
 		return "нет кода маршрутизации: " + e.Missing
 	}
 	return "кода маршрутизации нет в таблице: " + e.Code
+}
+
+// WithoutValues says that there is no route, not for which code.
+func (e *RouteError) WithoutValues() string {
+	if e.Missing != "" {
+		return e.Error()
+	}
+	return "routing code is not in the table"
 }
 
 // Validate checks signed content against the service's schema. The error is an

@@ -1,7 +1,8 @@
-package adapter
+package registry
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -22,21 +23,23 @@ import (
 	"mezhved/adapter/reports"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 	"mezhved/xsd"
 )
 
 // partyFile is parties/<mnemonic>.yaml.
 type partyFile struct {
-	Mnemonic     string      `yaml:"mnemonic"`     // default: the file's name; given when a name cannot be a file's
-	Name         string      `yaml:"name"`         // for people
-	Certificates []string    `yaml:"certificates"` // PEM or DER; default: <mnemonic>.pem (.crt, .cer, .der) and those in the folder <mnemonic>/
-	VIP          bool        `yaml:"vip"`
-	Group        string      `yaml:"group"`       // Kafka consumer group of delivery: stream; default: the mnemonic
-	AsyncErrors  string      `yaml:"asyncErrors"` // responses (default) or statuses
-	Lease        Period      `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
-	TimeZone     string      `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
-	Terms        partyTerms  `yaml:"terms"`       // stricter ones than the services have, for what goes to it
-	Limits       partyLimits `yaml:"limits"`
+	Mnemonic     string          `yaml:"mnemonic"`     // default: the file's name; given when a name cannot be a file's
+	Name         string          `yaml:"name"`         // for people
+	Certificates []string        `yaml:"certificates"` // PEM or DER; default: <mnemonic>.pem (.crt, .cer, .der) and those in the folder <mnemonic>/
+	VIP          bool            `yaml:"vip"`
+	Group        string          `yaml:"group"`       // Kafka consumer group of delivery: stream; default: the mnemonic
+	AsyncErrors  string          `yaml:"asyncErrors"` // responses (default) or statuses
+	Lease        yamlfile.Period `yaml:"lease"`       // how long the party has to acknowledge what it takes; default: the gateway's
+	TimeZone     string          `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
+	Terms        partyTerms      `yaml:"terms"`       // stricter ones than the services have, for what goes to it
+	Limits       partyLimits     `yaml:"limits"`
 }
 
 type partyLimits struct {
@@ -47,32 +50,32 @@ type partyLimits struct {
 
 // serviceFile is services/<name>/<version>/service.yaml.
 type serviceFile struct {
-	Title     string        `yaml:"title"`
-	Root      serviceRoot   `yaml:"root"`
-	Schemas   []string      `yaml:"schemas"` // root documents; default: every .xsd in the folder itself
-	Imports   []importFile  `yaml:"imports"` // where imported namespaces are found in the folder
-	Broadcast bool          `yaml:"broadcast"`
-	Providers []string      `yaml:"providers"`
-	Routing   *routingFile  `yaml:"routing"`
-	Callers   []string      `yaml:"callers"`  // mnemonics, or "*" for every registered party
-	Deadline  string        `yaml:"deadline"` // terms.answered
-	Terms     serviceTerms  `yaml:"terms"`
-	EndOfLife Period        `yaml:"endOfLife"`
-	Retention serviceKeep   `yaml:"retention"`
-	Quality   QualityConfig `yaml:"quality"`           // what is promised of it; default: the gateway's
-	Official  string        `yaml:"personalSignature"` // optional (default), required, forbidden
-	Personal  *personalFile `yaml:"personal"`          // whose data the messages hold
-	Ground    *groundFile   `yaml:"ground"`            // on what ground the requests ask
-	Files     string        `yaml:"fileSignature"`     // optional (default), required
-	Limits    serviceLimits `yaml:"limits"`
-	Stage     string        `yaml:"stage"`    // draft, test, published (default), retired
-	Delivery  string        `yaml:"delivery"` // poll (default) or stream
+	Title     string          `yaml:"title"`
+	Root      serviceRoot     `yaml:"root"`
+	Schemas   []string        `yaml:"schemas"` // root documents; default: every .xsd in the folder itself
+	Imports   []importFile    `yaml:"imports"` // where imported namespaces are found in the folder
+	Broadcast bool            `yaml:"broadcast"`
+	Providers []string        `yaml:"providers"`
+	Routing   *routingFile    `yaml:"routing"`
+	Callers   []string        `yaml:"callers"`  // mnemonics, or "*" for every registered party
+	Deadline  string          `yaml:"deadline"` // terms.answered
+	Terms     serviceTerms    `yaml:"terms"`
+	EndOfLife yamlfile.Period `yaml:"endOfLife"`
+	Retention serviceKeep     `yaml:"retention"`
+	Quality   Quality         `yaml:"quality"`           // what is promised of it; default: the gateway's
+	Official  string          `yaml:"personalSignature"` // optional (default), required, forbidden
+	Personal  *personalFile   `yaml:"personal"`          // whose data the messages hold
+	Ground    *groundFile     `yaml:"ground"`            // on what ground the requests ask
+	Files     string          `yaml:"fileSignature"`     // optional (default), required
+	Limits    serviceLimits   `yaml:"limits"`
+	Stage     string          `yaml:"stage"`    // draft, test, published (default), retired
+	Delivery  string          `yaml:"delivery"` // poll (default) or stream
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
 type serviceKeep struct {
-	Requests Period `yaml:"requests"`
-	Answers  Period `yaml:"answers"`
+	Requests yamlfile.Period `yaml:"requests"`
+	Answers  yamlfile.Period `yaml:"answers"`
 }
 
 type serviceRoot struct {
@@ -94,9 +97,9 @@ type routingFile struct {
 }
 
 type serviceLimits struct {
-	Content     Size `yaml:"content"`
-	Attachments Size `yaml:"attachments"`
-	Queue       int  `yaml:"queue"`
+	Content     yamlfile.Size `yaml:"content"`
+	Attachments yamlfile.Size `yaml:"attachments"`
+	Queue       int           `yaml:"queue"`
 }
 
 // catalogReader reads one set. It goes on after a mistake, so that the operator
@@ -110,12 +113,12 @@ type catalogReader struct {
 	noParties bool                    // their folder cannot be read, so none is known
 	sum       hash.Hash
 	catalog   *Catalog
-	findings  Findings
+	findings  yamlfile.Findings
 }
 
-// Lint reads both folders as OpenRegistry does, and the services' samples, and gives
+// Lint reads both folders as Open does, and the services' samples, and gives
 // everything that is wrong in them.
-func Lint(services, parties string, now time.Time) (*Catalog, Findings) {
+func Lint(services, parties string, now time.Time) (*Catalog, yamlfile.Findings) {
 	r := catalogReader{now: now, samples: true, compiled: map[[32]byte]*xsd.Schema{}}
 	c := r.read(services, parties)
 	return c, r.findings
@@ -125,14 +128,14 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 	r.sum, r.forms = sha256.New(), map[string]subject.Form{}
 	r.catalog = &Catalog{
 		parties: map[Mnemonic]*Party{}, byCert: map[[32]byte]*Party{},
-		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, streams: map[Mnemonic]bool{}, settings: settings.State{},
+		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, streams: map[Mnemonic]bool{}, Settings: settings.State{},
 	}
 	r.readCalendar(services)
 	r.readParties(parties)
 	r.readServices(services)
 	for _, s := range r.catalog.services {
 		if s.Stream {
-			for _, m := range r.catalog.receivers(s) {
+			for _, m := range s.Providers {
 				r.catalog.streams[m] = true
 			}
 		}
@@ -142,7 +145,7 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 }
 
 func (r *catalogReader) errorf(file, format string, args ...any) {
-	r.findings = append(r.findings, finding(file, "", format, args...))
+	r.findings = append(r.findings, yamlfile.NewFinding(file, "", format, args...))
 }
 
 // missing tells of a folder that cannot be read. setting is what names it.
@@ -155,7 +158,7 @@ func (r *catalogReader) missing(dir string, err error, setting string) {
 }
 
 func (r *catalogReader) warnf(file, format string, args ...any) {
-	one := finding(file, "", format, args...)
+	one := yamlfile.NewFinding(file, "", format, args...)
 	one.Warning = true
 	r.findings = append(r.findings, one)
 }
@@ -170,8 +173,8 @@ func (r *catalogReader) digest(name string, content []byte) {
 }
 
 // take reads a settings file and adds it to the digest of the set.
-func (r *catalogReader) take(name string, v any) *yamlFile {
-	f := readYAML(name, v)
+func (r *catalogReader) take(name string, v any) *yamlfile.File {
+	f := yamlfile.Read(name, v)
 	src, _ := os.ReadFile(name)
 	r.digest(filepath.Base(name), src)
 	return f
@@ -206,43 +209,43 @@ func globQuote(s string) string {
 func (r *catalogReader) readParty(name string) {
 	var in partyFile
 	f := r.take(name, &in)
-	defer func() { r.findings = append(r.findings, f.findings...) }()
-	if f.broken {
+	defer func() { r.findings = append(r.findings, f.Findings...) }()
+	if f.Broken {
 		return
 	}
 	base := strings.TrimSuffix(filepath.Base(name), ".yaml")
-	def(&in.Mnemonic, base)
+	in.Mnemonic = cmp.Or(in.Mnemonic, base)
 	p := &Party{
 		Mnemonic: Mnemonic(in.Mnemonic), Name: in.Name, VIP: in.VIP,
 		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue, Lease: in.Lease.D(),
 	}
-	def(&p.Name, in.Mnemonic)
+	p.Name = cmp.Or(p.Name, in.Mnemonic)
 	p.Group = in.Group
-	def(&p.Group, in.Mnemonic)
+	p.Group = cmp.Or(p.Group, in.Mnemonic)
 	if !mnemonicForm.MatchString(in.Mnemonic) {
-		f.errorf("mnemonic", "%q: letters, digits, _ . and - are expected, 100 at most", in.Mnemonic)
+		f.Errorf("mnemonic", "%q: letters, digits, _ . and - are expected, 100 at most", in.Mnemonic)
 	}
 	switch in.AsyncErrors {
 	case "", "responses":
 	case "statuses":
 		p.StatusQueue = true
 	default:
-		f.errorf("asyncErrors", "responses or statuses is expected, not %q", in.AsyncErrors)
+		f.Errorf("asyncErrors", "responses or statuses is expected, not %q", in.AsyncErrors)
 	}
 	var ok bool
 	if p.Zone, ok = parseZone(in.TimeZone); !ok {
-		f.errorf("timeZone", "an offset from UTC such as +10:00 is expected, not %q", in.TimeZone)
+		f.Errorf("timeZone", "an offset from UTC such as +10:00 is expected, not %q", in.TimeZone)
 	}
 	p.terms = readTerms(f, &in.Terms)
 	if in.Lease != 0 && in.Lease.D() < time.Second {
-		f.errorf("lease", "is shorter than a second")
+		f.Errorf("lease", "is shorter than a second")
 	}
 	if in.Limits.PerSecond < 0 || in.Limits.Burst < 0 || in.Limits.Queue < 0 {
-		f.errorf("limits", "must not be negative")
+		f.Errorf("limits", "must not be negative")
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
 	if r.catalog.parties[p.Mnemonic] != nil {
-		f.errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
+		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
 	}
 	r.catalog.parties[p.Mnemonic] = p
@@ -250,14 +253,14 @@ func (r *catalogReader) readParty(name string) {
 	for _, c := range p.Certificates {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
 	}
-	r.catalog.settings["party "+string(p.Mnemonic)] = all
+	r.catalog.Settings["party "+string(p.Mnemonic)] = all
 }
 
 // parseZone reads an offset from UTC; empty: Moscow's. Names of zones are not
 // taken, because what they mean depends on the machine.
 func parseZone(s string) (*time.Location, bool) {
 	if s == "" {
-		return Moscow, true
+		return terms.Moscow, true
 	}
 	t, err := time.Parse("-07:00", s)
 	if err != nil {
@@ -267,7 +270,7 @@ func parseZone(s string) (*time.Location, bool) {
 	return time.FixedZone(s, offset), true
 }
 
-func (r *catalogReader) readCertificates(f *yamlFile, p *Party, dir, base string, files []string) {
+func (r *catalogReader) readCertificates(f *yamlfile.File, p *Party, dir, base string, files []string) {
 	given := len(files) > 0
 	if !given {
 		for _, ext := range []string{"pem", "crt", "cer", "der"} {
@@ -292,26 +295,26 @@ func (r *catalogReader) readCertificates(f *yamlFile, p *Party, dir, base string
 		}
 		certs, err := readCertificateFile(file)
 		if err != nil {
-			f.errorf(path, "%v", err)
+			f.Errorf(path, "%v", err)
 			continue
 		}
 		if len(certs) == 0 && given {
-			f.errorf(path, "%s holds no certificate", one)
+			f.Errorf(path, "%s holds no certificate", one)
 		}
 		for _, c := range certs {
-			reg := RegisteredCertificate{File: file, SHA256: sha256.Sum256(c.Raw), Subject: c.Subject.String(), NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+			reg := Certificate{File: file, SHA256: sha256.Sum256(c.Raw), Subject: c.Subject.String(), NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 			r.digest(filepath.Base(file), c.Raw)
 			if other := r.catalog.byCert[reg.SHA256]; other != nil && other != p {
-				f.errorf(path, "certificate %s is registered for %s already: a certificate names one system", one, other.Mnemonic)
+				f.Errorf(path, "certificate %s is registered for %s already: a certificate names one system", one, other.Mnemonic)
 				continue
 			}
 			r.catalog.byCert[reg.SHA256] = p
 			p.Certificates = append(p.Certificates, reg)
 			switch {
 			case r.now.After(c.NotAfter):
-				f.warnf(path, "certificate %s expired on %s", one, c.NotAfter.Format(time.DateOnly))
+				f.Warnf(path, "certificate %s expired on %s", one, c.NotAfter.Format(time.DateOnly))
 			case c.NotAfter.Sub(r.now) < 30*24*time.Hour:
-				f.warnf(path, "certificate %s expires on %s: register its successor beside it now", one, c.NotAfter.Format(time.DateOnly))
+				f.Warnf(path, "certificate %s expires on %s: register its successor beside it now", one, c.NotAfter.Format(time.DateOnly))
 				valid = true
 			default:
 				valid = true
@@ -319,9 +322,9 @@ func (r *catalogReader) readCertificates(f *yamlFile, p *Party, dir, base string
 		}
 	}
 	if len(p.Certificates) == 0 {
-		f.errorf("certificates", "no certificate of %s was found, so it could never call", p.Mnemonic)
+		f.Errorf("certificates", "no certificate of %s was found, so it could never call", p.Mnemonic)
 	} else if !valid {
-		f.warnf("certificates", "%s has no valid certificate: it cannot call", p.Mnemonic)
+		f.Warnf("certificates", "%s has no valid certificate: it cannot call", p.Mnemonic)
 	}
 }
 
@@ -382,13 +385,16 @@ func (r *catalogReader) readServices(dir string) {
 	}
 }
 
+// LeastKept is the least time for which content may be kept.
+const LeastKept = 24 * time.Hour
+
 func hidden(name string) bool { return name[0] == '.' || name[0] == '_' }
 
 func (r *catalogReader) readService(dir, name, version string) {
 	var in serviceFile
 	f := r.take(filepath.Join(dir, "service.yaml"), &in)
-	defer func() { r.findings = append(r.findings, f.findings...) }()
-	if f.broken {
+	defer func() { r.findings = append(r.findings, f.Findings...) }()
+	if f.Broken {
 		return
 	}
 	s := &Service{
@@ -398,16 +404,16 @@ func (r *catalogReader) readService(dir, name, version string) {
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
 		Quality: in.Quality, Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
-	def(&s.Stage, StagePublished)
-	def(&s.Personal, PersonalOptional)
-	def(&s.FileSignature, PersonalOptional)
+	s.Stage = cmp.Or(s.Stage, StagePublished)
+	s.Personal = cmp.Or(s.Personal, PersonalOptional)
+	s.FileSignature = cmp.Or(s.FileSignature, PersonalOptional)
 	if in.Root.Response != "" {
 		s.Response = QName{in.Root.Namespace, in.Root.Response}
 	}
 	r.checkService(f, s, &in)
 	r.checkParties(f, s, &in)
 	r.readServiceTerms(f, s, &in)
-	in.Quality.read(f, reports.DefaultTarget)
+	in.Quality.Read(f, reports.DefaultTarget)
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
 	r.checkSubject(f, s, &in)
@@ -416,7 +422,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	}
 	all := settings.Of(in)
 	all["schema"] = "sha256:" + s.SchemaDigest
-	r.catalog.settings["service "+name+" "+version] = all
+	r.catalog.Settings["service "+name+" "+version] = all
 	r.catalog.services = append(r.catalog.services, s)
 	r.catalog.byName[name] = append(r.catalog.byName[name], s)
 	for _, root := range []struct {
@@ -427,71 +433,71 @@ func (r *catalogReader) readService(dir, name, version string) {
 			continue
 		}
 		if other := r.catalog.byRoot[root.name]; other != nil {
-			f.errorf(root.path, "%s is a root of %s %s already: a namespace names one version of one service", root.name, other.Name, other.Version)
+			f.Errorf(root.path, "%s is a root of %s %s already: a namespace names one version of one service", root.name, other.Name, other.Version)
 			continue
 		}
 		r.catalog.byRoot[root.name] = s
 	}
 }
 
-func (r *catalogReader) checkService(f *yamlFile, s *Service, in *serviceFile) {
+func (r *catalogReader) checkService(f *yamlfile.File, s *Service, in *serviceFile) {
 	if s.Title == "" {
-		f.warnf("title", "is missing: people will see the folder's name only")
+		f.Warnf("title", "is missing: people will see the folder's name only")
 	}
 	if in.Root.Namespace == "" {
-		f.errorf("root.namespace", "is missing: content without a namespace cannot be signed")
+		f.Errorf("root.namespace", "is missing: content without a namespace cannot be signed")
 	}
 	if in.Root.Request == "" {
-		f.errorf("root.request", "is missing")
+		f.Errorf("root.request", "is missing")
 	}
 	switch {
 	case in.Broadcast && in.Root.Response != "":
-		f.errorf("root.response", "a broadcast is not answered")
+		f.Errorf("root.response", "a broadcast is not answered")
 	case !in.Broadcast && in.Root.Response == "":
-		f.errorf("root.response", "is missing (only a broadcast has none)")
+		f.Errorf("root.response", "is missing (only a broadcast has none)")
 	case in.Root.Response != "" && in.Root.Response == in.Root.Request:
-		f.errorf("root.response", "is the request's root too")
+		f.Errorf("root.response", "is the request's root too")
 	}
 	switch s.Stage {
 	case StageDraft, StageTest, StagePublished, StageRetired:
 	default:
-		f.errorf("stage", "draft, test, published or retired is expected, not %q", in.Stage)
+		f.Errorf("stage", "draft, test, published or retired is expected, not %q", in.Stage)
 	}
 	switch s.Personal {
 	case PersonalOptional, PersonalRequired, PersonalForbidden:
 	default:
-		f.errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Official)
+		f.Errorf("personalSignature", "optional, required or forbidden is expected, not %q", in.Official)
 	}
 	switch s.FileSignature {
 	case PersonalOptional, PersonalRequired:
 	default:
-		f.errorf("fileSignature", "optional or required is expected, not %q", in.Files)
+		f.Errorf("fileSignature", "optional or required is expected, not %q", in.Files)
 	}
 	switch in.Delivery {
 	case "", "poll", "stream":
 	default:
-		f.errorf("delivery", "poll or stream is expected, not %q", in.Delivery)
+		f.Errorf("delivery", "poll or stream is expected, not %q", in.Delivery)
 	}
 	for name, keep := range map[string]time.Duration{"requests": s.KeepRequests, "answers": s.KeepAnswers} {
-		if keep != 0 && keep < leastKept {
-			f.errorf("retention."+name, "is shorter than a day: content ends by whole days")
+		if keep != 0 && keep < LeastKept {
+			f.Errorf("retention."+name, "is shorter than a day: content ends by whole days")
 		}
 	}
 	if in.Limits.Queue < 0 {
-		f.errorf("limits.queue", "must not be negative")
+		f.Errorf("limits.queue", "must not be negative")
 	}
 }
 
-func (r *catalogReader) checkParties(f *yamlFile, s *Service, in *serviceFile) {
+func (r *catalogReader) checkParties(f *yamlfile.File, s *Service, in *serviceFile) {
 	known := func(path, m string) Mnemonic {
 		if r.catalog.parties[Mnemonic(m)] == nil && !r.noParties {
-			f.errorf(path, "party %q is not registered (parties/%s.yaml is missing)", m, m)
+			f.Errorf(path, "party %q is not registered (parties/%s.yaml is missing)", m, m)
 		}
 		return Mnemonic(m)
 	}
 	for i, m := range in.Providers {
 		if p := known(fmt.Sprintf("providers.%d", i), m); slices.Contains(s.Providers, p) {
-			f.errorf(fmt.Sprintf("providers.%d", i), "%s is listed twice", m)
+			f.Errorf(fmt.Sprintf("providers.%d", i), "%s is listed twice", m)
 		} else {
 			s.Providers = append(s.Providers, p)
 		}
@@ -500,12 +506,12 @@ func (r *catalogReader) checkParties(f *yamlFile, s *Service, in *serviceFile) {
 	case in.Routing != nil:
 		r.checkRouting(f, s, in.Routing, known)
 	case len(in.Providers) == 0:
-		f.errorf("providers", "who receives the requests? give one provider, or routing")
+		f.Errorf("providers", "who receives the requests? give one provider, or routing")
 	case len(in.Providers) > 1 && !in.Broadcast:
-		f.errorf("providers", "several providers need routing to choose between them")
+		f.Errorf("providers", "several providers need routing to choose between them")
 	}
 	if len(in.Callers) == 0 {
-		f.errorf("callers", "nobody may call: list mnemonics, or \"*\" for every registered party")
+		f.Errorf("callers", "nobody may call: list mnemonics, or \"*\" for every registered party")
 	}
 	s.callers = map[Mnemonic]bool{}
 	for i, m := range in.Callers {
@@ -517,21 +523,21 @@ func (r *catalogReader) checkParties(f *yamlFile, s *Service, in *serviceFile) {
 	}
 }
 
-func (r *catalogReader) checkRouting(f *yamlFile, s *Service, in *routingFile, known func(path, m string) Mnemonic) {
+func (r *catalogReader) checkRouting(f *yamlfile.File, s *Service, in *routingFile, known func(path, m string) Mnemonic) {
 	if s.Broadcast {
-		f.errorf("routing", "a broadcast goes to all providers: leave routing out")
+		f.Errorf("routing", "a broadcast goes to all providers: leave routing out")
 	}
 	code, err := contentpath.Parse(in.XPath, in.Namespaces)
 	if err != nil {
-		f.errorf("routing.xpath", "%v", err)
+		f.Errorf("routing.xpath", "%v", err)
 		return
 	}
 	s.code, s.table = code, map[string]Mnemonic{}
 	add := func(path, m string) Mnemonic {
 		p := known(path, m)
 		if !slices.Contains(s.Providers, p) {
-			if f.has("providers") {
-				f.errorf(path, "%s is not among the providers", m)
+			if f.Has("providers") {
+				f.Errorf(path, "%s is not among the providers", m)
 			}
 			s.Providers = append(s.Providers, p)
 		}
@@ -544,20 +550,20 @@ func (r *catalogReader) checkRouting(f *yamlFile, s *Service, in *routingFile, k
 	slices.Sort(codes)
 	for _, c := range codes {
 		if len([]rune(c)) > 200 {
-			f.errorf("routing.table", "code %.20q… is longer than 200 characters", c)
+			f.Errorf("routing.table", "code %.20q… is longer than 200 characters", c)
 		}
-		s.table[c] = add(join("routing.table", c), in.Table[c])
+		s.table[c] = add(yamlfile.Join("routing.table", c), in.Table[c])
 	}
 	if in.Otherwise != "" {
 		s.otherwise = add("routing.otherwise", in.Otherwise)
 	}
 	if len(s.table) == 0 && s.otherwise == "" {
-		f.errorf("routing.table", "is empty: no request could be routed")
+		f.Errorf("routing.table", "is empty: no request could be routed")
 	}
 }
 
 // compile finds the compiled schema of the same bundle, or compiles it.
-func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *serviceFile) {
+func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *serviceFile) {
 	roots := in.Schemas
 	if len(roots) == 0 {
 		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
@@ -567,7 +573,7 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 	}
 	slices.Sort(roots)
 	if len(roots) == 0 {
-		f.errorf("schemas", "there is no .xsd in %s: the content could not be checked", dir)
+		f.Errorf("schemas", "there is no .xsd in %s: the content could not be checked", dir)
 		return
 	}
 	opts := xsd.Options{Catalog: map[string]string{}}
@@ -576,7 +582,7 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 	}
 	key, err := bundleDigest(dir, roots, in.Imports)
 	if err != nil {
-		f.errorf("schemas", "%v", err)
+		f.Errorf("schemas", "%v", err)
 		return
 	}
 	r.digest(s.Name+"/"+s.Version, key[:])
@@ -593,11 +599,11 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 		if err != nil {
 			var ce *xsd.CompileError
 			if !errors.As(err, &ce) {
-				f.errorf("schemas", "%v", err)
+				f.Errorf("schemas", "%v", err)
 				return
 			}
 			for _, one := range ce.Findings {
-				r.findings = append(r.findings, Finding{File: filepath.Join(dir, one.File), Line: one.Line, Col: one.Col, Text: one.Rule + ": " + one.English(), russian: one.Rule + ": " + one.Russian()})
+				r.findings = append(r.findings, yamlfile.Finding{File: filepath.Join(dir, one.File), Line: one.Line, Col: one.Col, Text: one.Rule + ": " + one.English(), TextRussian: one.Rule + ": " + one.Russian()})
 			}
 			return
 		}
@@ -606,10 +612,10 @@ func (r *catalogReader) compile(f *yamlFile, s *Service, dir string, in *service
 	digest := schema.Digest()
 	s.Schema, s.SchemaDigest = schema, hex.EncodeToString(digest[:])
 	if s.Request.Local != "" && !schema.HasElement(s.Request.Space, s.Request.Local) {
-		f.errorf("root.request", "the schema declares no global element %s", s.Request)
+		f.Errorf("root.request", "the schema declares no global element %s", s.Request)
 	}
 	if s.Response.Local != "" && !schema.HasElement(s.Response.Space, s.Response.Local) {
-		f.errorf("root.response", "the schema declares no global element %s", s.Response)
+		f.Errorf("root.response", "the schema declares no global element %s", s.Response)
 	}
 }
 

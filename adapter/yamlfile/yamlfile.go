@@ -1,4 +1,4 @@
-package adapter
+package yamlfile
 
 import (
 	"errors"
@@ -24,26 +24,26 @@ type Finding struct {
 	Sample  bool   `json:"sample,omitempty"` // in a sample: people read those, a gateway does not
 	Text    string `json:"text"`
 
-	russian   string // Text in Russian; empty: there is none
-	inRussian bool
+	TextRussian string `json:"-"` // empty: there is none
+	inRussian   bool
 }
 
 // Russian is the finding with its text in Russian, as far as there is one: what
 // the system or a library says is in its own words.
 func (f Finding) Russian() Finding {
-	if f.russian != "" {
-		f.Text = f.russian
+	if f.TextRussian != "" {
+		f.Text = f.TextRussian
 	}
 	f.inRussian = true
 	return f
 }
 
-// finding is a Finding that says something, at the setting named by path.
-func finding(file, path, format string, args ...any) Finding {
+// NewFinding is a Finding that says something, at the setting named by path.
+func NewFinding(file, path, format string, args ...any) Finding {
 	s := &saying{format, args}
-	f := Finding{File: file, Text: s.Error(), russian: s.Russian()}
+	f := Finding{File: file, Text: s.Error(), TextRussian: s.Russian()}
 	if path != "" {
-		f.Text, f.russian = path+": "+f.Text, path+": "+f.russian
+		f.Text, f.TextRussian = path+": "+f.Text, path+": "+f.TextRussian
 	}
 	return f
 }
@@ -84,14 +84,14 @@ func (f Findings) Errors() Findings {
 	return out
 }
 
-// yamlFile is a YAML file being read into a struct. It collects every mistake
+// File is a YAML file being read into a struct. It collects every mistake
 // instead of stopping at the first, and remembers where each value stands, so
 // that checks made later can still point at it.
-type yamlFile struct {
-	name     string
-	broken   bool              // not YAML at all: what was read means nothing
+type File struct {
+	Name     string
+	Broken   bool              // not YAML at all: what was read means nothing
+	Findings Findings          // so far
 	at       map[string][2]int // dotted path of a value -> line and column
-	findings Findings
 }
 
 // Size is a number of bytes; in files it is written as 512, 64KB or 5MB (powers of 1024).
@@ -108,25 +108,29 @@ var (
 	periodType = reflect.TypeFor[Period]()
 )
 
-// readYAML reads the file into v, a pointer to a struct with yaml tags. An
-// unreadable file is a finding like any other.
-func readYAML(name string, v any) *yamlFile {
-	f := &yamlFile{name: name, at: map[string][2]int{}}
+// New is a file of that name of which nothing is read yet.
+func New(name string) *File { return &File{Name: name, at: map[string][2]int{}} }
+
+// Read reads the file into v, a pointer to a struct with yaml tags. An unreadable file
+// is a finding like any other.
+func Read(name string, v any) *File {
+	f := New(name)
 	src, err := os.ReadFile(name)
 	if err != nil {
-		f.broken = true
-		f.findings = append(f.findings, Finding{File: name, Text: errors.Unwrap(err).Error()})
+		f.Broken = true
+		f.Findings = append(f.Findings, Finding{File: name, Text: errors.Unwrap(err).Error()})
 		return f
 	}
-	f.decode(src, v)
+	f.Decode(src, v)
 	return f
 }
 
-func (f *yamlFile) decode(src []byte, v any) {
+// Decode reads what stands in the file into v.
+func (f *File) Decode(src []byte, v any) {
 	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey()) // told of below, with its full name
 	if err != nil {
-		f.broken = true
-		found := Finding{File: f.name, Text: err.Error()}
+		f.Broken = true
+		found := Finding{File: f.Name, Text: err.Error()}
 		var se yaml.Error
 		if errors.As(err, &se) {
 			found.Text = se.GetMessage()
@@ -134,11 +138,11 @@ func (f *yamlFile) decode(src []byte, v any) {
 				found.Line, found.Col = tk.Position.Line, tk.Position.Column
 			}
 		}
-		f.findings = append(f.findings, found)
+		f.Findings = append(f.Findings, found)
 		return
 	}
 	if len(file.Docs) > 1 {
-		f.findings = append(f.findings, finding(f.name, "", "only one document is expected in this file: it is divided by ---"))
+		f.Findings = append(f.Findings, NewFinding(f.Name, "", "only one document is expected in this file: it is divided by ---"))
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return
@@ -146,15 +150,15 @@ func (f *yamlFile) decode(src []byte, v any) {
 	f.value("", file.Docs[0].Body, reflect.ValueOf(v).Elem())
 }
 
-// errorf reports a mistake at the value with the dotted path, or the nearest
+// Errorf reports a mistake at the value with the dotted path, or the nearest
 // value round it that the file has.
-func (f *yamlFile) errorf(path, format string, args ...any) { f.find(false, path, format, args...) }
+func (f *File) Errorf(path, format string, args ...any) { f.find(false, path, format, args...) }
 
-// warnf is errorf for what is allowed but looks wrong.
-func (f *yamlFile) warnf(path, format string, args ...any) { f.find(true, path, format, args...) }
+// Warnf is Errorf for what is allowed but looks wrong.
+func (f *File) Warnf(path, format string, args ...any) { f.find(true, path, format, args...) }
 
-func (f *yamlFile) find(warning bool, path, format string, args ...any) {
-	one := finding(f.name, path, format, args...)
+func (f *File) find(warning bool, path, format string, args ...any) {
+	one := NewFinding(f.Name, path, format, args...)
 	one.Warning = warning
 	for p := path; ; {
 		if at, ok := f.at[p]; ok {
@@ -167,17 +171,17 @@ func (f *yamlFile) find(warning bool, path, format string, args ...any) {
 		}
 		p = p[:i]
 	}
-	f.findings = append(f.findings, one)
+	f.Findings = append(f.Findings, one)
 }
 
-// has reports whether the file itself gave the value.
-func (f *yamlFile) has(path string) bool { _, ok := f.at[path]; return ok }
+// Has reports whether the file itself gave the value.
+func (f *File) Has(path string) bool { _, ok := f.at[path]; return ok }
 
-func (f *yamlFile) report(n ast.Node, format string, args ...any) {
+func (f *File) report(n ast.Node, format string, args ...any) {
 	line, col := place(n)
-	one := finding(f.name, "", format, args...)
+	one := NewFinding(f.Name, "", format, args...)
 	one.Line, one.Col = line, col
-	f.findings = append(f.findings, one)
+	f.Findings = append(f.Findings, one)
 }
 
 func place(n ast.Node) (line, col int) {
@@ -187,7 +191,7 @@ func place(n ast.Node) (line, col int) {
 	return 0, 0
 }
 
-func (f *yamlFile) value(path string, n ast.Node, v reflect.Value) {
+func (f *File) value(path string, n ast.Node, v reflect.Value) {
 	if path != "" {
 		line, col := place(n)
 		f.at[path] = [2]int{line, col}
@@ -202,13 +206,13 @@ func (f *yamlFile) value(path string, n ast.Node, v reflect.Value) {
 	switch {
 	case v.Type() == sizeType:
 		if s, ok := f.scalar(path, n); ok {
-			size, err := parseSize(s)
+			size, err := ParseSize(s)
 			f.note(path, n, err)
 			v.SetInt(int64(size))
 		}
 	case v.Type() == periodType:
 		if s, ok := f.scalar(path, n); ok {
-			d, err := parsePeriod(s)
+			d, err := ParsePeriod(s)
 			f.note(path, n, err)
 			v.SetInt(int64(d))
 		}
@@ -221,7 +225,7 @@ func (f *yamlFile) value(path string, n ast.Node, v reflect.Value) {
 		out := reflect.MakeMap(v.Type())
 		for key, val := range f.entries(path, n) {
 			e := reflect.New(v.Type().Elem()).Elem()
-			f.value(join(path, key), val, e)
+			f.value(Join(path, key), val, e)
 			out.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), e)
 		}
 		v.Set(out)
@@ -236,7 +240,7 @@ func (f *yamlFile) value(path string, n ast.Node, v reflect.Value) {
 		out := reflect.MakeSlice(v.Type(), 0, len(seq.Values))
 		for i, val := range seq.Values {
 			e := reflect.New(v.Type().Elem()).Elem()
-			f.value(join(path, strconv.Itoa(i)), val, e)
+			f.value(Join(path, strconv.Itoa(i)), val, e)
 			out = reflect.Append(out, e)
 		}
 		v.Set(out)
@@ -245,7 +249,7 @@ func (f *yamlFile) value(path string, n ast.Node, v reflect.Value) {
 	}
 }
 
-func (f *yamlFile) plain(path string, n ast.Node, v reflect.Value) {
+func (f *File) plain(path string, n ast.Node, v reflect.Value) {
 	s, ok := f.scalar(path, n)
 	if !ok {
 		return
@@ -275,18 +279,18 @@ func (f *yamlFile) plain(path string, n ast.Node, v reflect.Value) {
 		}
 		v.SetFloat(x)
 	default:
-		panic("yamlFile: no rule for " + v.Type().String())
+		panic("yamlfile: no rule for " + v.Type().String())
 	}
 }
 
-func (f *yamlFile) note(path string, n ast.Node, err error) {
+func (f *File) note(path string, n ast.Node, err error) {
 	if err != nil {
 		f.report(n, "%s: %v", path, err)
 	}
 }
 
 // scalar is the value as written, quotes and block signs resolved.
-func (f *yamlFile) scalar(path string, n ast.Node) (string, bool) {
+func (f *File) scalar(path string, n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value, true
@@ -299,7 +303,7 @@ func (f *yamlFile) scalar(path string, n ast.Node) (string, bool) {
 	return "", false
 }
 
-func (f *yamlFile) object(path string, n ast.Node, v reflect.Value) {
+func (f *File) object(path string, n ast.Node, v reflect.Value) {
 	fields := map[string]reflect.Value{}
 	var known []string
 	var walk func(v reflect.Value)
@@ -319,14 +323,14 @@ func (f *yamlFile) object(path string, n ast.Node, v reflect.Value) {
 		field, ok := fields[key]
 		if !ok {
 			sort.Strings(known)
-			f.report(val, "%s: no such setting; known here: %s", join(path, key), strings.Join(known, ", "))
+			f.report(val, "%s: no such setting; known here: %s", Join(path, key), strings.Join(known, ", "))
 			continue
 		}
-		f.value(join(path, key), val, field)
+		f.value(Join(path, key), val, field)
 	}
 }
 
-func (f *yamlFile) entries(path string, n ast.Node) func(yield func(string, ast.Node) bool) {
+func (f *File) entries(path string, n ast.Node) func(yield func(string, ast.Node) bool) {
 	return func(yield func(string, ast.Node) bool) {
 		m, ok := n.(ast.MapNode)
 		if !ok {
@@ -337,7 +341,7 @@ func (f *yamlFile) entries(path string, n ast.Node) func(yield func(string, ast.
 		for it := m.MapRange(); it.Next(); {
 			key := it.Key().GetToken().Value
 			if seen[key] {
-				f.report(it.Key(), "%s is given twice", join(path, key))
+				f.report(it.Key(), "%s is given twice", Join(path, key))
 				continue
 			}
 			seen[key] = true
@@ -355,14 +359,16 @@ func orRoot(path string) string {
 	return path
 }
 
-func join(path, key string) string {
+// Join is the dotted path of what stands under path by the name key.
+func Join(path, key string) string {
 	if path == "" {
 		return key
 	}
 	return path + "." + key
 }
 
-func parseSize(s string) (Size, error) {
+// ParseSize reads a size as files have it.
+func ParseSize(s string) (Size, error) {
 	num, unit := strings.TrimSpace(s), int64(1)
 	for _, u := range []struct {
 		name string
@@ -375,12 +381,13 @@ func parseSize(s string) (Size, error) {
 	}
 	x, err := strconv.ParseFloat(num, 64)
 	if err != nil || !(x >= 0 && x*float64(unit) <= 1<<50) { // NaN is in no range
-		return 0, sayf("a size such as 512, 64KB or 5MB is expected, not %q", s)
+		return 0, Sayf("a size such as 512, 64KB or 5MB is expected, not %q", s)
 	}
 	return Size(x * float64(unit)), nil
 }
 
-func parsePeriod(s string) (Period, error) {
+// ParsePeriod reads a period as files have it.
+func ParsePeriod(s string) (Period, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 36500 {
 			return Period(n * 24 * float64(time.Hour)), nil
@@ -388,7 +395,7 @@ func parsePeriod(s string) (Period, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, sayf("a period such as 90s, 15m, 24h or 30d is expected, not %q", s)
+		return 0, Sayf("a period such as 90s, 15m, 24h or 30d is expected, not %q", s)
 	}
 	return Period(d), nil
 }

@@ -1,4 +1,4 @@
-package adapter_test
+package registry_test
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 )
@@ -79,7 +79,7 @@ ground:
 	soon.AddCertificate("SOON/a.pem")
 	write("parties/SOON.yaml", "name: x\n")
 
-	_, found := adapter.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
+	_, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
 	var lines []string
 	for _, f := range found {
 		if rel, err := filepath.Rel(w.Dir, f.File); err == nil {
@@ -157,11 +157,11 @@ func TestEmptyRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, found := adapter.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), aDay)
+	c, found := registry.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), aDay)
 	if len(found.Errors()) > 0 || len(found) != 1 || len(c.Services()) != 0 {
 		t.Errorf("findings %v", found)
 	}
-	if _, found := adapter.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), aDay); len(found.Errors()) != 2 {
+	if _, found := registry.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), aDay); len(found.Errors()) != 2 {
 		t.Errorf("missing folders: %v", found)
 	}
 }
@@ -170,14 +170,14 @@ func TestEmptyRegistry(t *testing.T) {
 // setting.
 func TestSampleRegistry(t *testing.T) {
 	w := adaptertest.Start(t)
-	if err := os.CopyFS(filepath.Join(w.Dir, "sample"), os.DirFS("testdata/registry")); err != nil {
+	if err := os.CopyFS(filepath.Join(w.Dir, "sample"), os.DirFS("../testdata/registry")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"MUNI", "DISTRICT_1", "DISTRICT_2"} {
 		p := w.NewParty(name, w.Clock.Now().AddDate(-1, 0, 0), w.Clock.Now().AddDate(1, 0, 0))
 		p.AddCertificate("../sample/parties/" + name + ".pem")
 	}
-	c, found := adapter.Lint(filepath.Join(w.Dir, "sample/services"), filepath.Join(w.Dir, "sample/parties"), w.Clock.Now())
+	c, found := registry.Lint(filepath.Join(w.Dir, "sample/services"), filepath.Join(w.Dir, "sample/parties"), w.Clock.Now())
 	if len(found) > 0 {
 		t.Fatalf("the sample has mistakes:\n%v", found)
 	}
@@ -188,8 +188,8 @@ func TestSampleRegistry(t *testing.T) {
 	if got := c.Targets(reports.DefaultTarget)["example"]; got != (reports.Target{Faults: 50, InTime: 9950}) {
 		t.Errorf("promised of it is %+v", got)
 	}
-	for _, f := range adapter.RegistrySettings() {
-		src, err := os.ReadFile(map[bool]string{true: "testdata/registry/services/example/1.0.0/service.yaml", false: "testdata/registry/parties/MUNI.yaml"}[f.Service])
+	for _, f := range registry.Settings() {
+		src, err := os.ReadFile(map[bool]string{true: "../testdata/registry/services/example/1.0.0/service.yaml", false: "../testdata/registry/parties/MUNI.yaml"}[f.Service])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestSampleRegistry(t *testing.T) {
 
 // A folder that is not there is one mistake, and not one for each who would be in it.
 func TestLintWithoutParties(t *testing.T) {
-	_, found := adapter.Lint("../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
+	_, found := registry.Lint("../../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
 	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
 		t.Errorf("%d findings: %v", len(found), found)
 	}
