@@ -10,6 +10,7 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/lifecycle/conform"
 	"mezhved/adapter/lifecycle/conform/paper"
+	"mezhved/adapter/yamlfile"
 	"mezhved/signing"
 )
 
@@ -20,7 +21,7 @@ const lease = 4 * time.Second
 // gateway is a gateway of ours and a kit for it with everything that it can be told.
 func gateway(t *testing.T) (*adaptertest.World, conform.BusKit) {
 	w := adaptertest.Start(t, adaptertest.WithFiles(), adaptertest.WithConfig(func(c *adapter.Config) {
-		c.Queues.Lease = adapter.Period(lease)
+		c.Queues.Lease = yamlfile.Period(lease)
 		c.Limits.PerSecond, c.Limits.Burst = 1000, 1000
 	}))
 	personal := strings.Replace(adaptertest.Content(adaptertest.Signed), "<e:ExtractRequest", `<e:ExtractRequest Id="PERSONAL"`, 1)
