@@ -1,6 +1,7 @@
 package conform
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ var partyForm = []partyCheck{
 		})),
 	does("", "certificate", "Все вызовы подписаны одним действующим сертификатом", mrOwner,
 		"У системы один действующий сертификат ЭП-ОВ: смешение ключей выглядит как две системы.", func(r *partyRun) {
-			r.until("первый вызов системы с верной подписью", func() bool { return len(r.signers) > 0 })
+			r.until("десять вызовов системы с верной подписью", func() bool { return len(r.signers) > 0 && len(r.calls) >= 10 })
 			r.hall.Lock()
 			defer r.hall.Unlock()
 			if len(r.signers) > 1 {
@@ -87,7 +88,7 @@ var partyForm = []partyCheck{
 			}
 			return ""
 		})),
-	does("", "id-once", "Разные сообщения несут разные MessageID", mrRepeat, adviceID, sends(func(r *partyRun, h *heard) string {
+	does("", "id-once", "Разные сообщения несут разные MessageID", mrRepeat, adviceID, after(2, envelopes.SendRequest, envelopes.SendResponse, func(r *partyRun, h *heard) string {
 		for _, c := range r.calls {
 			if c != h && c.id == h.id && c.digest != h.digest && (c.op == envelopes.SendRequest || c.op == envelopes.SendResponse) {
 				return "MessageID " + h.id + " использован для двух разных сообщений"
@@ -96,9 +97,8 @@ var partyForm = []partyCheck{
 		return ""
 	})),
 	does("", "timestamp", "Timestamp опроса с часовым поясом и не расходится с часами больше чем на 5 минут", "МР 3.3, п. 2.5: Timestamp селектора",
-		"Пишите текущее время с поясом (2026-03-02T12:00:00+03:00) и подписывайте каждый опрос заново.", forms(func(_ *partyRun, h *heard) string {
+		"Пишите текущее время с поясом (2026-03-02T12:00:00+03:00) и подписывайте каждый опрос заново.", after(1, envelopes.GetRequest, envelopes.GetResponse, func(_ *partyRun, h *heard) string {
 			switch {
-			case h.op != envelopes.GetRequest && h.op != envelopes.GetResponse && h.op != envelopes.GetStatus:
 			case h.zoneless:
 				return "Timestamp без часового пояса"
 			case h.timestamp.Sub(h.at).Abs() > clockSkew:
@@ -145,29 +145,35 @@ func forms(bad func(*partyRun, *heard) string) func(*partyRun) {
 
 // sends is forms over what the party sends.
 func sends(bad func(*partyRun, *heard) string) func(*partyRun) {
+	return after(1, envelopes.SendRequest, envelopes.SendResponse, bad)
+}
+
+// after is forms over the calls of two operations, once there are so many.
+func after(n int, one, other envelopes.Operation, bad func(*partyRun, *heard) string) func(*partyRun) {
 	of := forms(func(r *partyRun, h *heard) string {
-		if h.op != envelopes.SendRequest && h.op != envelopes.SendResponse {
+		if h.op != one && h.op != other {
 			return ""
 		}
 		return bad(r, h)
 	})
 	return func(r *partyRun) {
-		r.until("первое сообщение системы (SendRequest или SendResponse)", func() bool { return r.sentAny() })
+		r.until(fmt.Sprintf("вызовы системы: %s или %s, всего %d", one, other, n), func() bool { return r.made(one, other) >= n })
 		of(r)
 	}
 }
 
-func (r *partyRun) sentAny() bool {
+// made counts calls of two operations. The lock is held.
+func (r *partyRun) made(one, other envelopes.Operation) (n int) {
 	for _, h := range r.calls {
-		if h.op == envelopes.SendRequest || h.op == envelopes.SendResponse {
-			return true
+		if h.op == one || h.op == other {
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 func (r *partyRun) checkFiles() {
-	r.until("первое сообщение системы (SendRequest или SendResponse)", func() bool { return r.sentAny() })
+	r.until("первое сообщение системы (SendRequest или SendResponse)", func() bool { return r.made(envelopes.SendRequest, envelopes.SendResponse) > 0 })
 	r.hall.Lock()
 	defer r.hall.Unlock()
 	found := false

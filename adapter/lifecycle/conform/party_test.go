@@ -61,6 +61,7 @@ func (s *system) ask(ctx context.Context) (stopped bool) {
 	if s.id != nil {
 		id = s.id()
 	}
+	s.sent[id] = true
 	for try := 0; ctx.Err() == nil; try++ {
 		if s.newIDs {
 			id = party.NewMessageID(time.Now())
