@@ -33,12 +33,14 @@ var rooms = map[string][]string{
 	"adapter/settings":         {},
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
+	"adapter/lifecycle/xpath":  {"envelopes/xmltape", "adapter/contentpath", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":         {},
 	"adapter/registry":         {"envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter":                  {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":      {},
+	"cmd":                      {}, // cmd/internal: what the programs tell a machine of themselves
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
