@@ -303,4 +303,3 @@ func TestEveryFlawOfAPartyIsFound(t *testing.T) {
 
 // late are words of checks that wait for what does not come.
 var late = regexp.MustCompile(`не дождались|повтор|Ack с|отказ поставщика|ошибка шины|неизвестн|очереди|multipart|префикс|необязат|поясе|вложением$|MTOM|тестовый|ReplyTo`)
-
