@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 	"mezhved/envelopes"
@@ -207,7 +208,7 @@ func refuse(err error) *refusal {
 		format  *envelopes.FormatError
 		sig     *signing.Error
 		invalid *xsd.Invalid
-		route   *RouteError
+		route   *registry.RouteError
 		id      idRefusal
 		never   *TooMuchError
 	)
@@ -241,7 +242,7 @@ func refuse(err error) *refusal {
 		if route.Missing != "" {
 			return &refusal{reason: "no-code", args: []any{route.Missing}, cause: err}
 		}
-		known := RouteError{Code: short(route.Code)} // for its sender alone: it may be a person's
+		known := registry.RouteError{Code: short(route.Code)} // for its sender alone: it may be a person's
 		return &refusal{reason: "no-recipient", args: []any{""}, slip: known.Russian(), cause: err}
 	case errors.As(err, &id):
 		return &refusal{reason: reason(id), cause: err}
@@ -316,9 +317,9 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	case "signature-target", "algorithm", "certificate-missing":
 		r.slip = e.Russian()
 	case "certificate-expired":
-		r.args = []any{kind, e.NotAfter.In(Moscow).Format(minute)}
+		r.args = []any{kind, e.NotAfter.In(terms.Moscow).Format(minute)}
 	case "certificate-early":
-		r.args = []any{kind, e.NotBefore.In(Moscow).Format(minute)}
+		r.args = []any{kind, e.NotBefore.In(terms.Moscow).Format(minute)}
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
@@ -338,9 +339,6 @@ func refuseFile(name string, e *signing.Error) *refusal {
 	}
 	return r
 }
-
-// Moscow is the time zone of the bus: its answers bear +03:00 all year.
-var Moscow = terms.Moscow
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {
