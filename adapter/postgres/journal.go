@@ -29,6 +29,7 @@ type Journal struct {
 	pool  *sessions
 	leads *leads
 	vault *vault.Vault
+	gates *gates
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -52,7 +53,12 @@ var _ clerk.Book = (*Journal)(nil)
 // on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
 func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (*Journal, error) {
-	return openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
+	j, err := openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
+	if err != nil {
+		return nil, err
+	}
+	j.gates = &s.gates
+	return j, nil
 }
 
 func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, keys *vault.Vault, log *slog.Logger) (*Journal, error) {
@@ -62,7 +68,7 @@ func openJournal(ctx context.Context, pool *sessions, leads *leads, origin strin
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: keys, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: keys, gates: &gates{}, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node
