@@ -649,6 +649,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 		add(-1, fmt.Sprintf(tally, `SELECT * FROM unnest($1::text[]::date[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::bigint[], $11::bigint[], $12::bigint[])`),
 			days, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], tests, ns[0], ns[1], ns[2])
 	}
+	add(1, "SELECT set_config('mezhved.blocks', 'read', true)") // migration 00102
 	add(1, `UPDATE journal_head SET tallied = $1`, end)
 	return nil
 }
