@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"adapter":                    {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
+	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
