@@ -40,12 +40,21 @@ var rooms = map[string][]string{
 	"adapter/lifecycle/scenario": {"envelopes", "envelopes/xmltape", "xsd", "adapter/lifecycle/xpath", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/subject":            {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":           {},
-	"adapter/registry":           {"envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
+	"adapter/lifecycle/protocol": {"signing"},
+	"adapter/lifecycle/proving":  {"adapter/lifecycle/protocol", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
+	"adapter/registry":           {"adapter/lifecycle/protocol", "envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter":                    {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
 	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
+	"adapter/lifecycle/probe":    {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
+
+	// The kit that tries buses and parties is an outsider: of ours it knows what is on
+	// the wire.
+	"adapter/lifecycle/conform":       {"adapter/lifecycle/conform/paper", "adapter/party", "envelopes", "envelopes/xmltape", "signing"},
+	"adapter/lifecycle/conform/paper": {"signing"},
+	"adapter/party":                   {"envelopes", "envelopes/xmltape", "signing", "signing/gost"},
 }
 
 // drivers are the modules that belong to certain rooms. The embedded room

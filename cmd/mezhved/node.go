@@ -30,6 +30,7 @@ import (
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
+	"mezhved/adapter/yamlfile"
 	"mezhved/signing"
 )
 
@@ -76,11 +77,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	if len(bad) > 0 {
 		return n, usage(errors.Join(bad...))
 	}
-	open := registry.Open
-	if s != nil {
-		open = registry.OpenSandbox
-	}
-	registry, findings := open(c.Services, c.Parties, time.Now)
+	registry, findings := openRegistry(c, s != nil)
 	for _, f := range findings {
 		if f.Warning {
 			log.Warn("registry", "finding", f.String())
@@ -154,6 +151,9 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	if err = n.openAlarms(&rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
+	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
+		return n, err
+	}
 	if n.sandbox != nil {
 		if err = n.sandbox.open(n, &rooms); err != nil {
 			return n, err
@@ -167,6 +167,13 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 		return n, unavailable(err)
 	}
 	return n, nil
+}
+
+func openRegistry(c adapter.Config, sandbox bool) (*registry.Registry, yamlfile.Findings) {
+	if sandbox {
+		return registry.OpenSandbox(c.Services, c.Parties, time.Now)
+	}
+	return registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 }
 
 // goesBlind refuses a node without the vault where content is sealed already. Where
