@@ -87,6 +87,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	case eol.IsZero() && s.EndOfLife > 0:
 		eol = c.started.Add(s.EndOfLife)
 	}
+	eol = g.sooner(c.started, eol)
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
@@ -107,6 +108,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{m, s, c.about}, nil
 	}
 	m.setDue(c.catalog, s)
+	g.hasten(c, m)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,

@@ -8,4 +8,5 @@ type servicesCmd struct {
 	Test     servicesTestCmd     `cmd:"" help:"Try samples, reference messages and scenarios through a whole gateway, and write the test protocol."`
 	Protocol servicesProtocolCmd `cmd:"" help:"Show, sign and verify the test protocol of a version."`
 	Publish  servicesPublishCmd  `cmd:"" help:"Set a version's stage to published, if its protocol allows it."`
+	Import   servicesImportCmd   `cmd:"" help:"Make a service's folder of a registration package: schemas, samples, scenarios."`
 }
