@@ -110,6 +110,7 @@ type Gateway struct {
 	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
+	placing   placing      // what the relay puts into queues, for the intake
 	depth     depths
 	polls     polls
 	draining  atomic.Bool
@@ -281,6 +282,11 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 		return append(found, yamlfile.NewFinding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
 	}
 	g.metrics.reloads.WithLabelValues("ok").Inc()
+	for _, f := range found {
+		if f.Gate {
+			g.log.Warn("registry", "finding", f.String())
+		}
+	}
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
 	g.metrics.promises(c, g.config.Quality.Target())

@@ -144,7 +144,7 @@ type Service struct {
 	Providers     []Mnemonic         // who may receive; subscribers of a broadcast
 	Stage         Stage              // in force
 	Held          bool               // it is to be published and is at the stage test, because Protocol does not hold
-	Gated         bool               // somebody has to sign before it is published
+	Signers       []Mnemonic         // who has to sign before it is published; empty: stage: published is enough
 	Protocol      *protocol.Standing // what its folder proves; nil only where there is no schema
 	Sunset        time.Time          // of a retired version: until then it takes requests; zero: it takes none
 	Deadline      terms.Term         // of the answer: terms.answered
