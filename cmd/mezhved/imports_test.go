@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	// the wire.
 	"adapter/lifecycle/conform":       {"adapter/lifecycle/conform/paper", "adapter/party", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/lifecycle/conform/paper": {"signing"},
+	"adapter/lifecycle/passport":      {"adapter", "adapter/lifecycle/protocol", "adapter/lifecycle/scenario", "adapter/registry", "adapter/reports", "adapter/terms", "envelopes", "envelopes/xmltape", "xsd"},
 	"adapter/party":                   {"envelopes", "envelopes/xmltape", "signing", "signing/gost"},
 }
 
