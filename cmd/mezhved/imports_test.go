@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"adapter/settings":         {},
 	"adapter/terms":            {},
 	"adapter/contentpath":      {"envelopes/xmltape", "xsd"},
+	"adapter/lifecycle/xpath":  {"envelopes/xmltape", "adapter/contentpath", "xsd"},
 	"adapter/subject":          {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":         {},
 	"adapter/registry":         {"envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
@@ -40,6 +41,7 @@ var rooms = map[string][]string{
 	"adapter/alarms":           {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":      {},
 	"adapter/lifecycle/probe":  {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
+	"cmd":                      {}, // cmd/internal: what the programs tell a machine of themselves
 	"adapter/files":            {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 
