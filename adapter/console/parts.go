@@ -111,7 +111,8 @@ type Service struct {
 	Providers []string `json:"providers"`
 	Callers   []string `json:"callers,omitempty"` // absent: every registered party
 	Deadline  string   `json:"deadline,omitempty"`
-	Schema    string   `json:"schema"` // hex SHA-256, as entries name it
+	Schema    string   `json:"schema"`           // hex SHA-256, as entries name it
+	Shadow    bool     `json:"shadow,omitempty"` // a draft that live traffic is held against
 }
 
 func (c *Console) services() []Service {
@@ -122,7 +123,7 @@ func (c *Console) services() []Service {
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}
-		v.Deadline = s.Deadline.String()
+		v.Deadline, v.Shadow = s.Deadline.String(), s.Shadow
 		out = append(out, v)
 	}
 	return out

@@ -145,6 +145,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
+	n.openShadow(&rooms)
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}

@@ -116,6 +116,8 @@ func (f *foldersFlags) catalog() (*registry.Catalog, error) {
 type servicesCmd struct {
 	List servicesListCmd `cmd:"" help:"List services and versions."`
 	Lint servicesLintCmd `cmd:"" help:"Name every problem of the folders at once, with file and line."`
+
+	Impact servicesImpactCmd `cmd:"" help:"Hold real messages against a version that is not in use yet: whom it would refuse, where and by which rule."`
 }
 
 type servicesListCmd struct{ foldersFlags }
