@@ -39,6 +39,8 @@ type Config struct {
 	Keep     KeepConfig       `yaml:"retention"`
 	Quality  registry.Quality `yaml:"quality"`
 
+	Protocols registry.Gate `yaml:"protocols"` // what a version needs before it is published; default: nothing but stage: published
+
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
 	ReplyTo   ReplyToConfig   `yaml:"replyTo"`

@@ -195,7 +195,7 @@ func Start(t testing.TB, options ...Option) *World {
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())
 	w.Bus, w.brokers = &BreakableBus{Broker: bus, kept: map[string]int64{}}, brokers
-	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now)
+	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now, w.Config.Protocols)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
 	}

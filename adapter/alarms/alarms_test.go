@@ -245,6 +245,47 @@ func TestMailGoesOverTLSAndNotWithoutIt(t *testing.T) {
 	}
 }
 
+// What goes on being late is one mail at once, and then one in five minutes, whatever has
+// come by then; another address, and a program, are not held up by it.
+func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
+	plain := &sink.Sink{}
+	if err := plain.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
+	m := &memory{}
+	teller := New(Options{Store: m, Rules: mustRules(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}"),
+		Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}), Calendar: terms.Shipped, Now: func() time.Time { return now },
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	for i, step := range []struct {
+		after       time.Duration
+		target      string
+		mails       int
+		again, told int
+	}{
+		{0, "duty@body.example", 1, 0, 2},
+		{2 * time.Second, "duty@body.example", 1, 2, 0},
+		{2 * time.Second, "other@body.example", 2, 0, 2},
+		{mailPause - 5*time.Second, "duty@body.example", 2, 2, 0},
+		{time.Second, "duty@body.example", 3, 0, 2},
+	} {
+		now = now.Add(step.after)
+		m.pending = []Pending{pending(1, WayMail, step.target), pending(2, WayMail, step.target)}
+		if _, err := teller.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(plain.Mails()) != step.mails || len(m.sent.Again) != step.again || len(m.sent.Done) != step.told {
+			t.Fatalf("step %d: %d mails, %+v", i, len(plain.Mails()), m.sent)
+		}
+		for _, a := range m.sent.Again {
+			if a.Attempts != 0 || !a.At.Equal(time.Date(2026, 12, 5, 0, 6, 0, 0, terms.Moscow)) {
+				t.Errorf("step %d: put off to %s with %d attempts", i, a.At, a.Attempts)
+			}
+		}
+	}
+}
+
 func TestWebhooksAreSignedRepeatedAndGivenUp(t *testing.T) {
 	status := http.StatusServiceUnavailable
 	var deliveries []string

@@ -17,4 +17,5 @@
 //	probe.go     how a service is watched
 //	sketch.go    a version's schema, to be tried elsewhere
 //	samples.go   documents that show what is taken and what is refused
+//	gate.go      what a version needs before it is published (package lifecycle/protocol)
 package registry

@@ -2,13 +2,12 @@ package registry
 
 import (
 	"cmp"
-	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes/xmltape"
 )
@@ -23,7 +22,7 @@ type Probe struct {
 	Rejection bool          // a rejection is a good answer, too
 	Sample    []byte        // the request's content; nil: there is none
 
-	file string // it is read from
+	file string // it is read from, in the version's folder
 }
 
 // probeFile is the probe of a service.yaml.
@@ -67,7 +66,7 @@ func (r *catalogReader) readProbe(f *yamlfile.File, s *Service, dir string, in *
 		f.Warnf("probe.full", "the service wants every file signed, and a probe has no files: it shows less than a call would")
 	}
 	if s.Schema != nil {
-		r.readProbeSample(f, s, p, filepath.Join(dir, "samples"), in.Sample)
+		r.readProbeSample(f, s, p, dir, in.Sample)
 	}
 	s.Probe = p
 }
@@ -87,36 +86,33 @@ func probeEvery(f *yamlfile.File, path, text string) time.Duration {
 
 // readProbeSample reads the request that probes send.
 func (r *catalogReader) readProbeSample(f *yamlfile.File, s *Service, p *Probe, dir, name string) {
-	if name == "" {
-		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "request*.xml"))
-		found = slices.DeleteFunc(found, func(file string) bool {
-			return strings.HasSuffix(strings.TrimSuffix(file, ".xml"), refusedSample)
-		})
-		if len(found) > 0 {
-			name = filepath.Base(found[0])
-		}
-	}
-	if name == "" {
-		if p.Full > 0 {
-			f.Errorf("probe.full", "there is no samples/request.xml to ask with")
-		}
-		return
-	}
-	if !filepath.IsLocal(name) {
+	if name != "" && !filepath.IsLocal(name) {
 		f.Errorf("probe.sample", "a file of the folder samples is expected, not %q", name)
 		return
 	}
-	src, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		f.Errorf("probe.sample", "%s: %v", name, errors.Unwrap(err))
+	texts, _ := protocol.ReadTexts(dir) // what cannot be read is told by lint
+	i := slices.IndexFunc(texts, func(t protocol.Text) bool {
+		base, ok := strings.CutPrefix(t.File, protocol.Samples+"/")
+		return ok && t.Kind == protocol.Sample && (name == base || name == "" && strings.HasPrefix(base, "request"))
+	})
+	switch {
+	case i >= 0:
+	case name != "":
+		f.Errorf("probe.sample", "%s is no sample of a request that is to be taken", name)
+		return
+	case p.Full > 0:
+		f.Errorf("probe.full", "there is no samples/request.xml to ask with")
+		return
+	default:
 		return
 	}
-	r.digest("probe "+name, src)
-	p.Sample, p.file = src, filepath.Join(dir, name)
-	wrong, _ := checkSample(s, p.file, "request")
-	for _, one := range wrong {
-		one.Sample = false // a gateway sends it
-		r.findings = append(r.findings, one)
+	one := texts[i]
+	r.digest("probe "+one.File, one.Content)
+	p.Sample, p.file = one.Content, one.File
+	wrong, _ := checkSample(s, dir, &one)
+	for _, w := range wrong {
+		w.Sample = false // a gateway sends it
+		r.findings = append(r.findings, w)
 	}
 }
 

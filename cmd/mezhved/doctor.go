@@ -104,7 +104,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 }
 
 func (r *report) folders(c adapter.Config) *registry.Catalog {
-	registry, found := registry.Open(c.Services, c.Parties, time.Now)
+	registry, found := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	for _, f := range found {
 		state := "bad"
 		if f.Warning {

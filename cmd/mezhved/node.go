@@ -68,7 +68,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if len(bad) > 0 {
 		return n, usage(errors.Join(bad...))
 	}
-	registry, findings := registry.Open(c.Services, c.Parties, time.Now)
+	registry, findings := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	for _, f := range findings {
 		if f.Warning {
 			log.Warn("registry", "finding", f.String())
