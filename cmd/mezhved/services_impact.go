@@ -87,9 +87,9 @@ func (c *servicesImpactCmd) print(out *stdio, r *impact.Report) error {
 		lang = xsd.Russian
 	}
 	see := console.Visible
-	fmt.Fprintf(out.out, lang.Pick("%s %s: из %d отправителей отказано было бы %d; сверено сообщений: %d, содержание удалено у %d, сверить нельзя: %d\n",
-		"%s %s: %d parties were looked at, %d would be refused; messages held against it: %d, erased: %d, that could not be: %d\n"),
-		see(r.Service), see(r.Version), r.Count(), r.Refused, r.Read, r.Erased, r.Unread)
+	fmt.Fprintf(out.out, lang.Pick("%s %s: отказ получили бы %d из %d отправителей; сверено сообщений: %d, содержание удалено у %d, сверить нельзя: %d\n",
+		"%s %s: %d of %d parties would be refused; messages held against it: %d, erased: %d, that could not be: %d\n"),
+		see(r.Service), see(r.Version), r.Refused, r.Count(), r.Read, r.Erased, r.Unread)
 	if r.More {
 		fmt.Fprintln(out.out, lang.Pick("сообщений больше, чем сверяется за один раз: сузьте время", "there were more messages than are held against it at once: ask for less time"))
 	}
