@@ -47,6 +47,7 @@ var rooms = map[string][]string{
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
 	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
+	"adapter/lifecycle/impact":   {"adapter", "adapter/registry", "envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/probe":    {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
 
