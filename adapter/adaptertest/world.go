@@ -290,6 +290,16 @@ func (w *World) LayOut(shared int) {
 	w.Restart()
 }
 
+// Verifier proves signatures by the world's clock and trust.
+func (w *World) Verifier() *signing.Verifier { return w.verifier }
+
+// Book is the journal, as far as it was sequenced.
+func (w *World) Book() *postgres.Journal {
+	w.T.Helper()
+	w.openJournal()
+	return w.book
+}
+
 // Party is a party of the world.
 func (w *World) Party(mnemonic string) *Party {
 	w.T.Helper()

@@ -313,17 +313,9 @@ func (c *Console) journalState(ctx context.Context, o *Overview, tests postgres.
 		o.Parts = append(o.Parts, part)
 	}
 
-	day := postgres.Query{From: c.Now().Add(-24 * time.Hour), Tests: tests}
-	totals, err := c.Journal.Totals(ctx, day, "kind")
-	if err != nil {
+	if o.Today, err = c.today(ctx, tests); err != nil {
 		return err
 	}
-	for _, t := range totals {
-		o.Today = append(o.Today, Total(t))
-	}
-	slices.SortFunc(o.Today, func(a, b Total) int { // as a message meets them
-		return slices.Index(kinds, journal.Kind(a.Kind)) - slices.Index(kinds, journal.Kind(b.Kind))
-	})
 	rows, err := c.Journal.Search(ctx, postgres.Query{Kind: journal.KindRefused, Tests: tests, Descending: true, Limit: 10})
 	if err != nil {
 		return err
@@ -332,6 +324,21 @@ func (c *Console) journalState(ctx context.Context, o *Overview, tests postgres.
 		o.Refusals = append(o.Refusals, rowEntry(&rows[i], o.Journal.Covered))
 	}
 	return nil
+}
+
+// today are the entries of the last 24 hours by kind, as a message meets them.
+func (c *Console) today(ctx context.Context, tests postgres.Tests) (list []Total, err error) {
+	totals, err := c.Journal.Totals(ctx, postgres.Query{From: c.Now().Add(-24 * time.Hour), Tests: tests}, "kind")
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range totals {
+		list = append(list, Total(t))
+	}
+	slices.SortFunc(list, func(a, b Total) int {
+		return slices.Index(kinds, journal.Kind(a.Kind)) - slices.Index(kinds, journal.Kind(b.Kind))
+	})
+	return list, nil
 }
 
 // readiness asks the gateway's own door what it would tell a load balancer.

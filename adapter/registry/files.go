@@ -72,6 +72,7 @@ type serviceFile struct {
 	Sunset    string          `yaml:"sunset"`   // of a retired version: the last day on which it takes requests
 	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
+	Probe     *probeFile      `yaml:"probe"`    // how it is watched; default: it is not
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
@@ -424,6 +425,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkSubject(f, s, &in)
 	r.readGate(f, s, dir, &in)
 	readSunset(f, s, in.Sunset)
+	r.readProbe(f, s, dir, in.Probe)
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, dir)...)
 	}

@@ -158,6 +158,7 @@ type Service struct {
 	Personal      Personal
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
+	Probe         *Probe   // how it is watched; nil: it is not
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan

@@ -4,6 +4,19 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
+	// A probe.
+	"is shorter than ten seconds": "короче десяти секунд",
+	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
+	"a broadcast is not answered: leave full out":                                                                             "на рассылку не отвечают: уберите full",
+	"the service wants every file signed, and a probe has no files: it shows less than a call would":                          "вид сведений требует подписи каждого файла, а в проверке файлов нет: она показывает меньше, чем настоящий запрос",
+	"a time of ten seconds or more such as 15m is expected, or off, not %q":                                                   "ожидается промежуток от десяти секунд вида 15m или off, а не %q",
+	"there is no samples/request.xml to ask with":                                                                             "нет образца samples/request.xml, которым можно спросить",
+	"%s is no sample of a request that is to be taken":                                                                        "%s — не образец запроса, который должен быть принят",
+	"a file of the folder samples is expected, not %q":                                                                        "ожидается файл папки samples, а не %q",
+	"party %q, which probes (probe.party of the configuration), is not registered (parties/%s.yaml is missing)":               "участник %q, от имени которого идут проверки (probe.party в настройках шлюза), не зарегистрирован (нет parties/%s.yaml)",
+	"nobody could ask: name a registered party and its key in the configuration (probe.party, probe.key), or let full be off": "спрашивать некому: назовите в настройках шлюза зарегистрированного участника и его ключ (probe.party, probe.key) или поставьте full: off",
+	"%s probes (probe.party of the configuration) and may not call: put it among the callers, or let full be off":             "участник %s, от имени которого идут проверки (probe.party в настройках шлюза), не может обращаться: внесите его в callers или поставьте full: off",
+
 	"%s: %v": "%s: %v",
 	// The folders.
 	"%v": "%v",

@@ -34,15 +34,18 @@ var rooms = map[string][]string{
 	"adapter/terms":              {},
 	"adapter/contentpath":        {"envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/xpath":    {"envelopes/xmltape", "adapter/contentpath", "xsd"},
+	"adapter/lifecycle/emulator": {"envelopes", "xsd", "signing", "adapter/lifecycle/scenario", "adapter/party", "adapter/registry", "adapter/terms"},
+	"adapter/lifecycle/scenario": {"envelopes", "envelopes/xmltape", "xsd", "adapter/lifecycle/xpath", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/subject":            {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":           {},
 	"adapter/lifecycle/protocol": {"signing"},
-	"adapter/lifecycle/proving":  {"adapter/lifecycle/protocol", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
+	"adapter/lifecycle/proving":  {"adapter/lifecycle/emulator", "adapter/lifecycle/protocol", "adapter/lifecycle/scenario", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/registry":           {"adapter/lifecycle/protocol", "envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter":                    {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
 	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
+	"adapter/lifecycle/probe":    {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
 }
 

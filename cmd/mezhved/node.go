@@ -142,6 +142,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openAlarms(&rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
+	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
+		return n, err
+	}
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/lifecycle/scenario"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/yamlfile"
 )
@@ -50,7 +51,16 @@ func (f *lintFlags) lint(out *stdio) error {
 	if err != nil {
 		return err
 	}
-	_, found := registry.Lint(services, parties, time.Now(), gate...)
+	now := time.Now()
+	catalog, found := registry.Lint(services, parties, now, gate...)
+	found = append(found, scenario.LintAll(services, catalog, now)...)
+	if f.Config != "" {
+		c, err := adapter.LoadConfig(f.Config)
+		if err != nil {
+			return usage(err)
+		}
+		found = append(found, catalog.CheckProbes(registry.Mnemonic(c.Probe.Party), services, parties)...)
+	}
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
@@ -85,7 +95,7 @@ func (f *lintFlags) lint(out *stdio) error {
 		if !f.JSON {
 			what := f.pick("шлюз оставил бы прежний набор", "a gateway would keep its old set")
 			if bad == samples {
-				what = f.pick("образцы не то, что они показывают; шлюз их не читает, читают люди", "samples are not what they show; a gateway does not read them, people do")
+				what = f.pick("образцы или сценарии не то, что они показывают; шлюз их не читает, читают люди и эмуляторы", "samples or scenarios are not what they show; a gateway does not read them, people and emulators do")
 			}
 			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; %s\n", "%d errors, %d warnings: %s\n"), bad, len(found)-bad, what)
 		}
@@ -163,7 +173,8 @@ type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
 	return `Samples are looked at too: each .xml of <service>/<version>/samples must be content as the gateway takes it. request….xml and
-response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be.
+response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be. Scenarios
+(<service>/<version>/scenarios) are played: every path must be one that the schema allows, and every answer must hold against it.
 
 Examples:
   mezhved services lint --services services --parties parties

@@ -15,7 +15,8 @@ type Context struct {
 	Node           xmltape.Node // where relative paths begin; zero: Root
 	Position, Last int          // of Node among those that are gone through; 0: 1
 	Variables      map[string]Value
-	Host           any // for the caller's own functions
+	Host           any    // for the caller's own functions
+	Arguments      string // of the function that is called, as they are written
 
 	steps int // left; 0: not begun
 }
@@ -67,7 +68,9 @@ func (k *call) eval(c *Context) (Value, error) {
 		}
 		args[i] = v
 	}
-	return k.f.Call(c, args)
+	inner := *c
+	inner.Arguments = k.source
+	return k.f.Call(&inner, args)
 }
 
 type binary struct {
