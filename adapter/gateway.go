@@ -110,6 +110,7 @@ type Gateway struct {
 	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
+	placing   placing      // what the relay puts into queues, for the intake
 	depth     depths
 	polls     polls
 	draining  atomic.Bool

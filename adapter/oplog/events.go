@@ -121,6 +121,7 @@ var events = map[string]string{
 	"registry":                                                                                                      "registry.finding",
 	"the registry was not reloaded, the old set stays in force: mend the files and reload again":                    "registry.refused",
 	"registry reloaded":                                                                                             "registry.reloaded",
+	"a version that comes to its end is still called":                                                               "registry.sunset-called",
 	"registry read again: nothing has changed":                                                                      "registry.unchanged",
 	"the registry was not reloaded, because the journal could not be told of it; the old set stays in force: reload again when the store answers": "registry.unjournalled",
 	"this node was too slow: another one relays the shard":                                                    "relay.deposed",

@@ -53,6 +53,7 @@ type cli struct {
 	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
 	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
 	Alarms   alarmsCmd   `cmd:"" group:"operator" help:"Check, try and mute the rules by which people are told of what is late."`
+	Conform  conformCmd  `cmd:"" group:"tools" help:"Try whether a bus or a party speaks SMEV 3 as the guidelines have it; sign and verify the report."`
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
