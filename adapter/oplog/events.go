@@ -128,7 +128,6 @@ var events = map[string]string{
 	"the gateway's certificate":                                                                               "signature.certificate",
 	"the gateway's key was not read again, the old one stays":                                                 "signature.refused",
 	"the gateway signs with a new key":                                                                        "signature.replaced",
-	"a version that comes to its end is still called":                                                         "service.sunset-called",
 	"accept is tried again":                                                                                   "store.accept-again",
 	"private PostgreSQL: for demonstrations and tests, not for production":                                    "store.private",
 	"a session that a leader has left behind in a transaction was ended":                                      "store.session-ended",
