@@ -7,5 +7,6 @@ type servicesCmd struct {
 	Lint     servicesLintCmd     `cmd:"" help:"Name every problem of the folders at once, with file and line."`
 	Test     servicesTestCmd     `cmd:"" help:"Try samples, reference messages and scenarios through a whole gateway, and write the test protocol."`
 	Protocol servicesProtocolCmd `cmd:"" help:"Show, sign and verify the test protocol of a version."`
+	Sunset   servicesSunsetCmd   `cmd:"" help:"Say who still calls versions that come to their end, and tell all subscribers."`
 	Publish  servicesPublishCmd  `cmd:"" help:"Set a version's stage to published, if its protocol allows it."`
 }
