@@ -11,6 +11,7 @@ type servicesCmd struct {
 	Impact     servicesImpactCmd     `cmd:"" help:"Hold real messages against a version that is not in use yet: whom it would refuse, where and by which rule."`
 	Register   servicesRegisterCmd   `cmd:"" help:"Hold services against the register of kinds of data."`
 	Dictionary servicesDictionaryCmd `cmd:"" help:"Import and list dictionaries of codes."`
+	Sunset     servicesSunsetCmd     `cmd:"" help:"Say who still calls versions that come to their end, and tell all subscribers."`
 	Publish    servicesPublishCmd    `cmd:"" help:"Set a version's stage to published, if its protocol allows it."`
 	Import     servicesImportCmd     `cmd:"" help:"Make a service's folder of a registration package: schemas, samples, scenarios."`
 }
