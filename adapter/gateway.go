@@ -57,9 +57,14 @@ type Rooms struct {
 	Memory  *Memory              // what calls may hold, shared with the other doors of the process; default: one of the gateway's own
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
-	Journal Journal          // nil: events are kept, but nobody puts them into a log
-	Loops   []Loop           // run beside the gateway's own
-	Mount   func(chi.Router) // more doors: the console and its API
+	Journal Journal // nil: events are kept, but nobody puts them into a log
+	// Shadow is offered what was accepted, and what a schema refused, for drafts that
+	// messages are held against beside the version in force (package lifecycle/impact). It
+	// copies what it keeps and must not wait. Nil: nobody is.
+	Shadow func(*registry.Catalog, Shadowed)
+
+	Loops []Loop           // run beside the gateway's own
+	Mount func(chi.Router) // more doors: the console and its API
 
 	// What a sandbox has and no configuration can say.
 	Front func(doors http.Handler) http.Handler // stands before the doors

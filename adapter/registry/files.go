@@ -75,6 +75,7 @@ type serviceFile struct {
 	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
 	Probe     *probeFile      `yaml:"probe"`    // how it is watched; default: it is not
+	Shadow    bool            `yaml:"shadow"`   // a draft: messages of the versions in use are held against it, too, and nothing comes of it but a count
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
@@ -447,6 +448,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.readGate(f, s, dir, &in)
 	readSunset(f, s, in.Sunset)
 	r.readProbe(f, s, dir, in.Probe)
+	if s.Shadow = in.Shadow; s.Shadow && s.Stage != StageDraft {
+		f.Errorf("shadow", "goes with stage: draft: a version that is in use is no shadow of another")
+	}
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, dir)...)
 	}
@@ -594,22 +598,12 @@ func (r *catalogReader) checkRouting(f *yamlfile.File, s *Service, in *routingFi
 
 // compile finds the compiled schema of the same bundle, or compiles it.
 func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *serviceFile) {
-	roots := in.Schemas
-	if len(roots) == 0 {
-		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
-		for _, one := range found {
-			roots = append(roots, filepath.Base(one))
-		}
-	}
-	slices.Sort(roots)
+	roots := rootsOf(dir, in)
 	if len(roots) == 0 {
 		f.Errorf("schemas", "there is no .xsd in %s: the content could not be checked", dir)
 		return
 	}
-	opts := xsd.Options{Catalog: map[string]string{}}
-	for _, i := range in.Imports {
-		opts.Catalog[i.Namespace] = i.File
-	}
+	opts := xsd.Options{Catalog: importsOf(in)}
 	key, err := bundleDigest(dir, roots, in.Imports)
 	if err != nil {
 		f.Errorf("schemas", "%v", err)
@@ -647,6 +641,28 @@ func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *se
 	if s.Response.Local != "" && !schema.HasElement(s.Response.Space, s.Response.Local) {
 		f.Errorf("root.response", "the schema declares no global element %s", s.Response)
 	}
+}
+
+// rootsOf are the root documents of a version's schema.
+func rootsOf(dir string, in *serviceFile) []string {
+	roots := slices.Clone(in.Schemas)
+	if len(roots) == 0 {
+		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
+		for _, one := range found {
+			roots = append(roots, filepath.Base(one))
+		}
+	}
+	slices.Sort(roots)
+	return roots
+}
+
+// importsOf are where imported namespaces are found.
+func importsOf(in *serviceFile) map[string]string {
+	out := map[string]string{}
+	for _, i := range in.Imports {
+		out[i.Namespace] = i.File
+	}
+	return out
 }
 
 // bundleDigest is over every schema document in the folder and how it is compiled.

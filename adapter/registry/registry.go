@@ -185,6 +185,7 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 	Probe         *Probe   // how it is watched; nil: it is not
+	Shadow        bool     // a draft that messages of the versions in use are held against, too
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan
@@ -244,6 +245,16 @@ func (c *Catalog) Service(name, version string) *Service {
 		}
 	}
 	return nil
+}
+
+// Shadows are the drafts that messages of a service are held against, too.
+func (c *Catalog) Shadows(name string) (list []*Service) {
+	for _, s := range c.byName[name] {
+		if s.Shadow {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // Selected are the roots that a selector means: request and response roots of

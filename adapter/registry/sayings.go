@@ -4,6 +4,8 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
+	"goes with stage: draft: a version that is in use is no shadow of another": "бывает только при stage: draft: версия в эксплуатации не тень другой",
+	"is missing: namespace and request name what the schema is held against":   "не указано: namespace и request называют, что сверять со схемой",
 	// A probe.
 	"is shorter than ten seconds": "короче десяти секунд",
 	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",

@@ -47,6 +47,7 @@ var rooms = map[string][]string{
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
 	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
+	"adapter/lifecycle/impact":   {"adapter", "adapter/registry", "envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/probe":    {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
 
@@ -54,6 +55,7 @@ var rooms = map[string][]string{
 	// the wire.
 	"adapter/lifecycle/conform":       {"adapter/lifecycle/conform/paper", "adapter/party", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/lifecycle/conform/paper": {"signing"},
+	"adapter/lifecycle/passport":      {"adapter", "adapter/lifecycle/protocol", "adapter/lifecycle/scenario", "adapter/registry", "adapter/reports", "adapter/terms", "envelopes", "envelopes/xmltape", "xsd"},
 	"adapter/party":                   {"envelopes", "envelopes/xmltape", "signing", "signing/gost"},
 }
 

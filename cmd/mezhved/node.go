@@ -160,6 +160,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 		}
 	}
 	n.openEmulators(&rooms)
+	n.openShadow(&rooms)
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}
