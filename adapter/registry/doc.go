@@ -17,4 +17,5 @@
 //	probe.go     how a service is watched
 //	samples.go   documents that show what is taken and what is refused
 //	gate.go      what a version needs before it is published (package lifecycle/protocol)
+//	conformance.go what a party must have proved before it is let in (lifecycle/conform)
 package registry

@@ -40,6 +40,8 @@ type partyFile struct {
 	TimeZone     string          `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
 	Terms        partyTerms      `yaml:"terms"`       // stricter ones than the services have, for what goes to it
 	Limits       partyLimits     `yaml:"limits"`
+
+	Conformance *conformanceFile `yaml:"conformance"` // what it must have proved; default: nothing
 }
 
 type partyLimits struct {
@@ -250,6 +252,7 @@ func (r *catalogReader) readParty(name string) {
 		f.Errorf("limits", "must not be negative")
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
+	r.readConformance(f, p, filepath.Dir(name), base, in.Conformance)
 	if r.catalog.parties[p.Mnemonic] != nil {
 		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
@@ -258,6 +261,9 @@ func (r *catalogReader) readParty(name string) {
 	all := settings.Of(in)
 	for _, c := range p.Certificates {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if p.fitness != "" {
+		all["conformance report"] = p.fitness
 	}
 	r.catalog.Settings["party "+string(p.Mnemonic)] = all
 }

@@ -99,8 +99,10 @@ type Party struct {
 	QueueLimit   int            // 0: the gateway's default
 	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
 	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
+	FitUntil     time.Time      // until when its conformance report counts; zero: none is demanded
 
-	terms directed // of what goes to it
+	fitness string   // the report in force, for the journal
+	terms   directed // of what goes to it
 }
 
 // Certificate is one certificate by which a party is known. Several

@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"adapter/yamlfile":           {},
 	"adapter/lifecycle/protocol": {"signing"},
 	"adapter/lifecycle/proving":  {"adapter/lifecycle/protocol", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
-	"adapter/registry":           {"adapter/lifecycle/protocol", "envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
+	"adapter/registry":           {"adapter/lifecycle/conform/paper", "adapter/lifecycle/protocol", "envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
 	"adapter":                    {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
