@@ -11,6 +11,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 )
@@ -200,7 +201,7 @@ func TestCopiesAreCounted(t *testing.T) {
 func TestSmallHeapsAreCollectedSeldom(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct {
-		limit adapter.Size
+		limit yamlfile.Size
 		live  int64
 		busy  bool
 		want  int
