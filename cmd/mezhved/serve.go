@@ -70,6 +70,11 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return unavailable(err)
 	}
+	tellManager(log, "READY=1") // who connects now is answered
+	go func() {
+		<-ctx.Done()
+		tellManager(log, "STOPPING=1")
+	}()
 	return n.serve(ctx, l)
 }
 
