@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"mezhved/adapter/registry"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
@@ -93,7 +94,7 @@ func certificateDigest(text []byte) (sum [32]byte, ok bool) {
 // seems is the party that an unproved call claims to come from by the certificate
 // of its signature, which is looked for at the end of a body that could not be
 // parsed. Nil: nobody we know.
-func (c *call) seems() *Party {
+func (c *call) seems() *registry.Party {
 	if c.claimed == [32]byte{} && c.envelope == nil {
 		end := c.body[max(0, len(c.body)-64<<10):]
 		if i := bytes.LastIndex(end, []byte("X509Certificate>")); i > 0 {
@@ -142,13 +143,13 @@ func (c *call) unchecked(whose string, why error) {
 }
 
 // verifyPersonal checks the official's signature (ЭП-СП) over the content.
-func (g *Gateway) verifyPersonal(c *call, s *Service, sig, content xmltape.Node, id string) error {
+func (g *Gateway) verifyPersonal(c *call, s *registry.Service, sig, content xmltape.Node, id string) error {
 	switch {
-	case !sig.Valid() && s.Personal == PersonalRequired:
+	case !sig.Valid() && s.Personal == registry.PersonalRequired:
 		return because("personal-signature-missing", id)
 	case !sig.Valid():
 		return nil
-	case s.Personal == PersonalForbidden:
+	case s.Personal == registry.PersonalForbidden:
 		return because("personal-signature-forbidden", id)
 	}
 	signed, err := g.personal.VerifyAt(sig, content, c.started)
@@ -169,9 +170,9 @@ const ruleFileTimestamp = "file-timestamp"
 
 // verifyFile checks a file's own signature (SignaturePKCS7): of an official or,
 // when no person signs, of the calling system (MR 3.3, 4.3.1 and 4.5.4).
-func (g *Gateway) verifyFile(c *call, s *Service, name string, pkcs7 []byte, octets signing.Octets) error {
+func (g *Gateway) verifyFile(c *call, s *registry.Service, name string, pkcs7 []byte, octets signing.Octets) error {
 	if len(pkcs7) == 0 {
-		if s.FileSignature == PersonalRequired {
+		if s.FileSignature == registry.PersonalRequired {
 			return because("file-signature-missing", name)
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -164,8 +165,8 @@ func TestNodesHoursApart(t *testing.T) {
 	fast.Advance(time.Hour)
 	slow.Advance(-time.Hour)
 	w := adaptertest.Start(t, adaptertest.WithMachine(fast), adaptertest.WithConfig(func(c *adapter.Config) {
-		c.Clock.Refuse = adapter.Period(100 * time.Hour)
-		c.Limits.PollAge = new(adapter.Period(5 * time.Minute))
+		c.Clock.Refuse = yamlfile.Period(100 * time.Hour)
+		c.Limits.PollAge = new(yamlfile.Period(5 * time.Minute))
 	}))
 	behind := w.JoinMachine("behind", slow)
 	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")

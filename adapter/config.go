@@ -10,7 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
+	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 // Config is what an operator decides. The zero value of every field has a
@@ -30,11 +33,13 @@ type Config struct {
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
 
-	Database DatabaseConfig `yaml:"database"`
-	Kafka    KafkaConfig    `yaml:"kafka"`
-	Journal  JournalConfig  `yaml:"journal"`
-	Keep     KeepConfig     `yaml:"retention"`
-	Quality  QualityConfig  `yaml:"quality"`
+	Database DatabaseConfig   `yaml:"database"`
+	Kafka    KafkaConfig      `yaml:"kafka"`
+	Journal  JournalConfig    `yaml:"journal"`
+	Keep     KeepConfig       `yaml:"retention"`
+	Quality  registry.Quality `yaml:"quality"`
+
+	Protocols registry.Gate `yaml:"protocols"` // what a version needs before it is published; default: nothing but stage: published
 
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
@@ -48,6 +53,7 @@ type Config struct {
 	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
 	Alarms    AlarmsConfig    `yaml:"alarms"`
+	Probe     ProbeConfig     `yaml:"probe"`
 }
 
 // TLSConfig is the transport security of the doors. Without a certificate the
@@ -69,24 +75,24 @@ type DatabaseConfig struct {
 
 // KafkaConfig says where the bus is.
 type KafkaConfig struct {
-	Brokers      []string `yaml:"brokers"`
-	Private      string   `yaml:"private"`      // directory of the in-process broker; not for production
-	Replication  int      `yaml:"replication"`  // of topics that are created; default: the cluster's
-	Partitions   int      `yaml:"partitions"`   // of topics that are created; default 1
-	Shared       int      `yaml:"shared"`       // topics of parties that poll: one for all requests and one for all answers, of so many partitions; default 0: each party has its own two
-	TLS          bool     `yaml:"tls"`          //
-	CAs          string   `yaml:"cas"`          // PEM bundle; default: the system's
-	Certificate  string   `yaml:"certificate"`  // PEM, for client authentication
-	Key          string   `yaml:"key"`          // PEM
-	SASL         string   `yaml:"sasl"`         // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
-	User         string   `yaml:"user"`         //
-	PasswordFile string   `yaml:"passwordFile"` //
-	Group        string   `yaml:"group"`        // consumer group of the intake; default mezhved-intake
-	Prefix       string   `yaml:"prefix"`       // of topics; default mezhved
-	MaxRecord    Size     `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
-	Content      string   `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
-	Fills        string   `yaml:"fills"`        // who puts into its queue what has gone to the bus: relay (default), when the bus has acknowledged it; intake, when the bus gives it back
-	SealKeys     []string `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
+	Brokers      []string      `yaml:"brokers"`
+	Private      string        `yaml:"private"`      // directory of the in-process broker; not for production
+	Replication  int           `yaml:"replication"`  // of topics that are created; default: the cluster's
+	Partitions   int           `yaml:"partitions"`   // of topics that are created; default 1
+	Shared       int           `yaml:"shared"`       // topics of parties that poll: one for all requests and one for all answers, of so many partitions; default 0: each party has its own two
+	TLS          bool          `yaml:"tls"`          //
+	CAs          string        `yaml:"cas"`          // PEM bundle; default: the system's
+	Certificate  string        `yaml:"certificate"`  // PEM, for client authentication
+	Key          string        `yaml:"key"`          // PEM
+	SASL         string        `yaml:"sasl"`         // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
+	User         string        `yaml:"user"`         //
+	PasswordFile string        `yaml:"passwordFile"` //
+	Group        string        `yaml:"group"`        // consumer group of the intake; default mezhved-intake
+	Prefix       string        `yaml:"prefix"`       // of topics; default mezhved
+	MaxRecord    yamlfile.Size `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
+	Content      string        `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
+	Fills        string        `yaml:"fills"`        // who puts into its queue what has gone to the bus: relay (default), when the bus has acknowledged it; intake, when the bus gives it back
+	SealKeys     []string      `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
 
 // What KafkaConfig.Content may say.
@@ -117,45 +123,45 @@ type JournalConfig struct {
 // TimestampConfig says who puts his time to the journal's checkpoints. The node that
 // signs asks.
 type TimestampConfig struct {
-	URL     string   `yaml:"url"`     // of a time-stamping authority (RFC 3161); empty: nobody is asked
-	Anchors []string `yaml:"anchors"` // PEM files with the roots of the authority, or its own certificate; needed with url
-	Every   Period   `yaml:"every"`   // default 1m
+	URL     string          `yaml:"url"`     // of a time-stamping authority (RFC 3161); empty: nobody is asked
+	Anchors []string        `yaml:"anchors"` // PEM files with the roots of the authority, or its own certificate; needed with url
+	Every   yamlfile.Period `yaml:"every"`   // default 1m
 }
 
 // RetentionConfig says how long what stands behind the journal's entries is
 // kept. The entries' commitments and the proofs stay for ever.
 type RetentionConfig struct {
-	Personal Period `yaml:"personal"` // values about people; default: for ever
-	Envelope Period `yaml:"envelope"` // digests of envelopes; default: for ever
-	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with either
-	Archive  Period `yaml:"archive"`  // entries older than this leave the database for dir, 45d at least; default: they stay
-	Dir      string `yaml:"dir"`      // of the archive, in the layout of tlog-tiles
+	Personal yamlfile.Period `yaml:"personal"` // values about people; default: for ever
+	Envelope yamlfile.Period `yaml:"envelope"` // digests of envelopes; default: for ever
+	Ground   string          `yaml:"ground"`   // the legal ground, as the journal will show it; needed with either
+	Archive  yamlfile.Period `yaml:"archive"`  // entries older than this leave the database for dir, 45d at least; default: they stay
+	Dir      string          `yaml:"dir"`      // of the archive, in the layout of tlog-tiles
 }
 
 // KeepConfig says how long content is kept: bodies and attachments of messages, and
 // what is kept of refused calls. A service may say otherwise for its own. What is
 // still on its way stays until it is not.
 type KeepConfig struct {
-	Content  Period `yaml:"content"`  // of messages; default: for ever
-	Requests Period `yaml:"requests"` // of requests and broadcasts; default: content
-	Answers  Period `yaml:"answers"`  // of what answers them; default: content
-	Refused  Period `yaml:"refused"`  // bytes of refused calls; default 30d
-	Ground   string `yaml:"ground"`   // the legal ground, as the journal will show it; needed with any of them
-	FourEyes bool   `yaml:"fourEyes"` // an operator's order to erase content needs another operator's confirmation
+	Content  yamlfile.Period `yaml:"content"`  // of messages; default: for ever
+	Requests yamlfile.Period `yaml:"requests"` // of requests and broadcasts; default: content
+	Answers  yamlfile.Period `yaml:"answers"`  // of what answers them; default: content
+	Refused  yamlfile.Period `yaml:"refused"`  // bytes of refused calls; default 30d
+	Ground   string          `yaml:"ground"`   // the legal ground, as the journal will show it; needed with any of them
+	FourEyes bool            `yaml:"fourEyes"` // an operator's order to erase content needs another operator's confirmation
 }
 
 // For is how long the content of a service's requests, or of its answers, is kept,
 // by the configuration and the versions of the service that there are; 0 is for ever.
-func (k KeepConfig) For(c *Catalog, service string, request bool) time.Duration {
-	keep, own := k.Answers, func(s *Service) time.Duration { return s.KeepAnswers }
+func (k KeepConfig) For(c *registry.Catalog, service string, request bool) time.Duration {
+	keep, own := k.Answers, func(s *registry.Service) time.Duration { return s.KeepAnswers }
 	if request {
-		keep, own = k.Requests, func(s *Service) time.Duration { return s.KeepRequests }
+		keep, own = k.Requests, func(s *registry.Service) time.Duration { return s.KeepRequests }
 	}
 	if keep == 0 {
 		keep = k.Content
 	}
 	longest := time.Duration(0)
-	for _, s := range c.byName[service] {
+	for _, s := range c.Versions(service) {
 		longest = max(longest, own(s)) // one class of keys for all of them
 	}
 	if longest > 0 {
@@ -193,50 +199,50 @@ type ReplyToConfig struct {
 
 // MessageIDConfig says which MessageIDs are good (MR 3.3, section 3.2.1).
 type MessageIDConfig struct {
-	AnyUUID   bool   `yaml:"anyUuid"`   // accept UUIDs that are not version 1; their age cannot be told
-	ShelfLife Period `yaml:"shelfLife"` // default 24h
-	Skew      Period `yaml:"skew"`      // how far in the future an id may be; default 5m
-	Strict    bool   `yaml:"strict"`    // answer MessageIsAlreadySent also to a repetition of the same message
+	AnyUUID   bool            `yaml:"anyUuid"`   // accept UUIDs that are not version 1; their age cannot be told
+	ShelfLife yamlfile.Period `yaml:"shelfLife"` // default 24h
+	Skew      yamlfile.Period `yaml:"skew"`      // how far in the future an id may be; default 5m
+	Strict    bool            `yaml:"strict"`    // answer MessageIsAlreadySent also to a repetition of the same message
 }
 
 // LimitsConfig bounds what one call, one caller and one queue may cost.
 type LimitsConfig struct {
-	Body        Size    `yaml:"body"`        // HTTP body; default 16MB
-	Content     Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
-	Attachments Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
-	Depth       int     `yaml:"depth"`       // nested elements; default 100
-	Memory      Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
-	PollAge     *Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
-	Concurrent  int     `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
-	PerSecond   float64 `yaml:"perSecond"`   // calls of one party; default 2000
-	Burst       int     `yaml:"burst"`       // default: the rate of two seconds
-	Wait        Period  `yaml:"wait"`        // how long what was accepted may wait for the bus, its queue or its place in the log before parties are told to send fewer requests; default 0: for ever
-	Strangers   float64 `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
-	Kept        Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
-	KeptPerMin  int     `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
+	Body        yamlfile.Size    `yaml:"body"`        // HTTP body; default 16MB
+	Content     yamlfile.Size    `yaml:"content"`     // structured part of a message (MR 3.3, section 3.8); default 5MB
+	Attachments yamlfile.Size    `yaml:"attachments"` // inline attachments of one message, decoded; default 5MB
+	Depth       int              `yaml:"depth"`       // nested elements; default 100
+	Memory      yamlfile.Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
+	PollAge     *yamlfile.Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
+	Concurrent  int              `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
+	PerSecond   float64          `yaml:"perSecond"`   // calls of one party; default 2000
+	Burst       int              `yaml:"burst"`       // default: the rate of two seconds
+	Wait        yamlfile.Period  `yaml:"wait"`        // how long what was accepted may wait for the bus, its queue or its place in the log before parties are told to send fewer requests; default 0: for ever
+	Strangers   float64          `yaml:"strangers"`   // refused calls a second from one address (IPv6: one /64) before it is told to wait; default 5
+	Kept        yamlfile.Size    `yaml:"kept"`        // bytes kept of a refused call; default 256KB
+	KeptPerMin  int              `yaml:"keptPerMin"`  // refused calls kept in a minute of each that a stranger seems to be; all together that many times kept bytes; default 20
 }
 
 // QueuesConfig is how queues behave.
 type QueuesConfig struct {
-	Lease    Period `yaml:"lease"`    // default 15m (MR 3.3, section 2.5.2)
-	Limit    int    `yaml:"limit"`    // messages in one queue before DestinationOverflow; default 1,000,000
-	LongPoll Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
+	Lease    yamlfile.Period `yaml:"lease"`    // default 15m (MR 3.3, section 2.5.2)
+	Limit    int             `yaml:"limit"`    // messages in one queue before DestinationOverflow; default 1,000,000
+	LongPoll yamlfile.Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
 }
 
 // TimesConfig is how often loops look round when nobody wakes them.
 type TimesConfig struct {
-	Relay    Period `yaml:"relay"`    // default 2s
-	Poll     Period `yaml:"poll"`     // re-check of waiting polls, for messages queued by another node; default 1s
-	Sweep    Period `yaml:"sweep"`    // default 2s
-	Depths   Period `yaml:"depths"`   // default 5s
-	Streams  Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
-	Terms    Period `yaml:"terms"`    // how often what comes due and what is late is looked for; default 2s
-	Grace    Period `yaml:"grace"`    // how long after its moment something is told to be late: what was answered before it may be on its way into the log; default 20s
-	Watch    Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
-	Summary  Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
-	Still    Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
-	Request  Period `yaml:"request"`  // longest time a call may take; default 30s
-	Shutdown Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
+	Relay    yamlfile.Period `yaml:"relay"`    // default 2s
+	Poll     yamlfile.Period `yaml:"poll"`     // re-check of waiting polls, for messages queued by another node; default 1s
+	Sweep    yamlfile.Period `yaml:"sweep"`    // default 2s
+	Depths   yamlfile.Period `yaml:"depths"`   // default 5s
+	Streams  yamlfile.Period `yaml:"streams"`  // how far providers have read their topics (delivery: stream); default 5s
+	Terms    yamlfile.Period `yaml:"terms"`    // how often what comes due and what is late is looked for; default 2s
+	Grace    yamlfile.Period `yaml:"grace"`    // how long after its moment something is told to be late: what was answered before it may be on its way into the log; default 20s
+	Watch    yamlfile.Period `yaml:"watch"`    // how long things have waited, and whether all topics are there; default 5s
+	Summary  yamlfile.Period `yaml:"summary"`  // journal summaries of refused strangers; default 1m
+	Still    yamlfile.Period `yaml:"still"`    // what waits longer at one station is told to stand still (/readyz, metrics, log); default 1m
+	Request  yamlfile.Period `yaml:"request"`  // longest time a call may take; default 30s
+	Shutdown yamlfile.Period `yaml:"shutdown"` // how long open calls are waited for; default 10s
 }
 
 // ClockConfig says how far this machine's clock may be from the database's, which
@@ -244,38 +250,38 @@ type TimesConfig struct {
 // protocol allows a sender's clock to be (messageId.skew, limits.pollAge): honest
 // senders would be refused and stale polls taken, and nobody knows by which.
 type ClockConfig struct {
-	Tell   Period `yaml:"tell"`   // a larger difference is told: log, metric, doctor; default 2s, which synchronised machines never have
-	Refuse Period `yaml:"refuse"` // a larger one, when it lasts a minute, stops accepting (503); default 5m
+	Tell   yamlfile.Period `yaml:"tell"`   // a larger difference is told: log, metric, doctor; default 2s, which synchronised machines never have
+	Refuse yamlfile.Period `yaml:"refuse"` // a larger one, when it lasts a minute, stops accepting (503); default 5m
 }
 
 // FilesConfig is the file store, for files too large to travel in messages.
 // Without a folder there is none, and messages that refer to one are refused.
 type FilesConfig struct {
-	Dir       string `yaml:"dir"`       // folder of the files, shared by all nodes
-	File      Size   `yaml:"file"`      // one file; default 1GB
-	Message   Size   `yaml:"message"`   // the files of one message together (MR 3.3, section 5); default 1GB
-	Waiting   Size   `yaml:"waiting"`   // files from one address (IPv6: one /64) that no message refers to yet; default 4GB
-	Sender    Size   `yaml:"sender"`    // files in messages of one sender that wait; default 20GB
-	Recipient Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
-	Total     Size   `yaml:"total"`     // all files; default 100GB
-	Idle      Period `yaml:"idle"`      // a file that no message refers to is removed after this; default 24h
-	S3        bool   `yaml:"s3"`        // a door for clients of S3 beside the SOAP doors, at /attachment
-	Access    Period `yaml:"access"`    // an account that a poll gave is good so long, at most until the Ack; default 24h
+	Dir       string          `yaml:"dir"`       // folder of the files, shared by all nodes
+	File      yamlfile.Size   `yaml:"file"`      // one file; default 1GB
+	Message   yamlfile.Size   `yaml:"message"`   // the files of one message together (MR 3.3, section 5); default 1GB
+	Waiting   yamlfile.Size   `yaml:"waiting"`   // files from one address (IPv6: one /64) that no message refers to yet; default 4GB
+	Sender    yamlfile.Size   `yaml:"sender"`    // files in messages of one sender that wait; default 20GB
+	Recipient yamlfile.Size   `yaml:"recipient"` // files in messages that wait for one recipient; default 50GB
+	Total     yamlfile.Size   `yaml:"total"`     // all files; default 100GB
+	Idle      yamlfile.Period `yaml:"idle"`      // a file that no message refers to is removed after this; default 24h
+	S3        bool            `yaml:"s3"`        // a door for clients of S3 beside the SOAP doors, at /attachment
+	Access    yamlfile.Period `yaml:"access"`    // an account that a poll gave is good so long, at most until the Ack; default 24h
 }
 
 // FTPConfig is the door of the file store.
 type FTPConfig struct {
-	Listen       string `yaml:"listen"`       // default 127.0.0.1:2121
-	Public       string `yaml:"public"`       // IPv4 address told to clients for data connections; default: the one that they reached
-	Ports        string `yaml:"ports"`        // of data connections, such as 50000-50099; default: any
-	PasswordFile string `yaml:"passwordFile"` // the password of the login anonymous, under which files are brought; default: any, because the one that the protocol's toolset ships with is known to everybody
-	Certificate  string `yaml:"certificate"`  // PEM, chain included, for AUTH TLS; default: the one of the other doors; without any there is no TLS
-	Key          string `yaml:"key"`          // PEM
-	RequireTLS   bool   `yaml:"requireTLS"`   // no login and no transfer in the clear
-	Connections  int    `yaml:"connections"`  // at once; default 200
-	PerAddress   int    `yaml:"perAddress"`   // of these from one address (IPv6: one /64); default 20
-	Silence      Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
-	Stall        Period `yaml:"stall"`        // a transfer on which nothing moves breaks off after this; default 1m
+	Listen       string          `yaml:"listen"`       // default 127.0.0.1:2121
+	Public       string          `yaml:"public"`       // IPv4 address told to clients for data connections; default: the one that they reached
+	Ports        string          `yaml:"ports"`        // of data connections, such as 50000-50099; default: any
+	PasswordFile string          `yaml:"passwordFile"` // the password of the login anonymous, under which files are brought; default: any, because the one that the protocol's toolset ships with is known to everybody
+	Certificate  string          `yaml:"certificate"`  // PEM, chain included, for AUTH TLS; default: the one of the other doors; without any there is no TLS
+	Key          string          `yaml:"key"`          // PEM
+	RequireTLS   bool            `yaml:"requireTLS"`   // no login and no transfer in the clear
+	Connections  int             `yaml:"connections"`  // at once; default 200
+	PerAddress   int             `yaml:"perAddress"`   // of these from one address (IPv6: one /64); default 20
+	Silence      yamlfile.Period `yaml:"silence"`      // a connection on which nothing comes is closed after this; default 5m
+	Stall        yamlfile.Period `yaml:"stall"`        // a transfer on which nothing moves breaks off after this; default 1m
 }
 
 // ConsoleConfig says who may sit down at the desk of operators and auditors, in
@@ -292,6 +298,15 @@ type AlarmsConfig struct {
 	Mail  MailConfig `yaml:"mail"`
 }
 
+// ProbeConfig is who asks when services are probed for real (probe.full of a service):
+// a party of its own, registered like any other. See package lifecycle/probe.
+type ProbeConfig struct {
+	Party        string `yaml:"party"`        // mnemonic; empty: nobody asks
+	Key          string `yaml:"key"`          // PEM or PKCS#12
+	Certificate  string `yaml:"certificate"`  // PEM; not with PKCS#12
+	PasswordFile string `yaml:"passwordFile"` // of the PKCS#12
+}
+
 // MailConfig is the server by which mail goes.
 type MailConfig struct {
 	Server       string `yaml:"server"` // host:port
@@ -305,7 +320,7 @@ type MailConfig struct {
 // Location is the zone of the desk's pages.
 func (c ConsoleConfig) Location() (*time.Location, error) {
 	if c.Zone == "" {
-		return Moscow, nil
+		return terms.Moscow, nil
 	}
 	return time.LoadLocation(c.Zone)
 }
@@ -321,14 +336,14 @@ type TokenConfig struct {
 // Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
 	var c Config
-	f := readYAML(file, &c)
-	if f.broken {
-		return c, Findings(f.findings)
+	f := yamlfile.Read(file, &c)
+	if f.Broken {
+		return c, yamlfile.Findings(f.Findings)
 	}
 	c.resolve(filepath.Dir(file))
 	c = c.WithDefaults()
 	c.check(f)
-	if bad := Findings(f.findings).Errors(); len(bad) > 0 {
+	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
 		return c, bad
 	}
 	return c, nil
@@ -359,14 +374,14 @@ func (c Config) WithDefaults() Config {
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
-	def(&c.Keep.Refused, Period(30*24*time.Hour))
-	def(&c.MessageID.ShelfLife, Period(24*time.Hour))
-	def(&c.MessageID.Skew, Period(5*time.Minute))
+	def(&c.Keep.Refused, yamlfile.Period(30*24*time.Hour))
+	def(&c.MessageID.ShelfLife, yamlfile.Period(24*time.Hour))
+	def(&c.MessageID.Skew, yamlfile.Period(5*time.Minute))
 	def(&c.Limits.Body, 16<<20)
 	def(&c.Limits.Content, 5<<20)
 	def(&c.Limits.Attachments, 5<<20)
 	def(&c.Limits.Depth, 100)
-	def(&c.Limits.PollAge, new(Period(5*time.Minute)))
+	def(&c.Limits.PollAge, new(yamlfile.Period(5*time.Minute)))
 	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
 	def(&c.Limits.PerSecond, 2000)
@@ -374,39 +389,39 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.Strangers, 5)
 	def(&c.Limits.Kept, 256<<10)
 	def(&c.Limits.KeptPerMin, 20)
-	def(&c.Queues.Lease, Period(15*time.Minute))
+	def(&c.Queues.Lease, yamlfile.Period(15*time.Minute))
 	def(&c.Queues.Limit, 1_000_000)
-	def(&c.Queues.LongPoll, Period(20*time.Second))
-	def(&c.Times.Relay, Period(2*time.Second))
-	def(&c.Times.Poll, Period(time.Second))
-	def(&c.Times.Sweep, Period(2*time.Second))
-	def(&c.Times.Terms, Period(2*time.Second))
-	def(&c.Times.Grace, Period(20*time.Second))
-	def(&c.Times.Depths, Period(5*time.Second))
-	def(&c.Times.Streams, Period(5*time.Second))
-	def(&c.Times.Watch, Period(5*time.Second))
-	def(&c.Times.Summary, Period(time.Minute))
-	def(&c.Times.Still, Period(time.Minute))
-	def(&c.Times.Request, Period(30*time.Second))
-	def(&c.Times.Shutdown, Period(10*time.Second))
-	def(&c.Clock.Tell, Period(2*time.Second))
-	def(&c.Clock.Refuse, Period(5*time.Minute))
+	def(&c.Queues.LongPoll, yamlfile.Period(20*time.Second))
+	def(&c.Times.Relay, yamlfile.Period(2*time.Second))
+	def(&c.Times.Poll, yamlfile.Period(time.Second))
+	def(&c.Times.Sweep, yamlfile.Period(2*time.Second))
+	def(&c.Times.Terms, yamlfile.Period(2*time.Second))
+	def(&c.Times.Grace, yamlfile.Period(20*time.Second))
+	def(&c.Times.Depths, yamlfile.Period(5*time.Second))
+	def(&c.Times.Streams, yamlfile.Period(5*time.Second))
+	def(&c.Times.Watch, yamlfile.Period(5*time.Second))
+	def(&c.Times.Summary, yamlfile.Period(time.Minute))
+	def(&c.Times.Still, yamlfile.Period(time.Minute))
+	def(&c.Times.Request, yamlfile.Period(30*time.Second))
+	def(&c.Times.Shutdown, yamlfile.Period(10*time.Second))
+	def(&c.Clock.Tell, yamlfile.Period(2*time.Second))
+	def(&c.Clock.Refuse, yamlfile.Period(5*time.Minute))
 	def(&c.Files.File, 1<<30)
 	def(&c.Files.Message, 1<<30)
 	def(&c.Files.Waiting, 4<<30)
 	def(&c.Files.Sender, 20<<30)
 	def(&c.Files.Recipient, 50<<30)
 	def(&c.Files.Total, 100<<30)
-	def(&c.Files.Idle, Period(24*time.Hour))
-	def(&c.Files.Access, Period(24*time.Hour))
+	def(&c.Files.Idle, yamlfile.Period(24*time.Hour))
+	def(&c.Files.Access, yamlfile.Period(24*time.Hour))
 	def(&c.FTP.Listen, "127.0.0.1:2121")
 	if c.FTP.Certificate == "" && c.FTP.Key == "" {
 		c.FTP.Certificate, c.FTP.Key = c.TLS.Certificate, c.TLS.Key
 	}
 	def(&c.FTP.Connections, 200)
 	def(&c.FTP.PerAddress, 20)
-	def(&c.FTP.Silence, Period(5*time.Minute))
-	def(&c.FTP.Stall, Period(time.Minute))
+	def(&c.FTP.Silence, yamlfile.Period(5*time.Minute))
+	def(&c.FTP.Stall, yamlfile.Period(time.Minute))
 	return c
 }
 
@@ -425,6 +440,7 @@ func (c *Config) resolve(dir string) {
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
 		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key, &c.Alarms.Rules, &c.Alarms.Mail.CAs, &c.Alarms.Mail.PasswordFile,
+		&c.Probe.Key, &c.Probe.Certificate, &c.Probe.PasswordFile,
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
@@ -445,115 +461,119 @@ func (c *Config) resolve(dir string) {
 	}
 }
 
-func (c Config) checkKeep(f *yamlFile) {
+func (c Config) checkKeep(f *yamlfile.File) {
 	k := c.Keep
 	for _, p := range []struct {
 		name string
-		keep Period
+		keep yamlfile.Period
 	}{{"content", k.Content}, {"requests", k.Requests}, {"answers", k.Answers}, {"refused", k.Refused}} {
-		if p.keep != 0 && p.keep.D() < leastKept {
-			f.errorf("retention."+p.name, "is shorter than a day: content ends by whole days")
+		if p.keep != 0 && p.keep.D() < registry.LeastKept {
+			f.Errorf("retention."+p.name, "is shorter than a day: content ends by whole days")
 		}
 	}
 	if k.Content+k.Requests+k.Answers > 0 && strings.TrimSpace(k.Ground) == "" {
-		f.errorf("retention.ground", "ending content needs a ground, which the journal will show")
+		f.Errorf("retention.ground", "ending content needs a ground, which the journal will show")
 	}
 	if k.Content+k.Requests+k.Answers > 0 && c.Journal.Vault == "" && c.Journal.Key != "" {
-		f.errorf("retention", "needs journal.vault: content ends with its keys")
+		f.Errorf("retention", "needs journal.vault: content ends with its keys")
 	}
 }
 
-// leastKept is the least time for which content may be kept.
-const leastKept = 24 * time.Hour
-
 // check names what cannot work. It looks at the files that are named, not at
 // the network.
-func (c Config) check(f *yamlFile) {
-	c.Quality.read(f, reports.DefaultTarget)
+func (c Config) check(f *yamlfile.File) {
+	c.Quality.Read(f, reports.DefaultTarget)
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		f.errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
+		f.Errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
 	}
 	if c.URL != "" {
 		if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			f.errorf("url", "an http or https address is expected, not %q", c.URL)
+			f.Errorf("url", "an http or https address is expected, not %q", c.URL)
 		}
 	}
 	if _, err := c.proxies(); err != nil {
-		f.errorf("trustedProxies", "%v", err)
+		f.Errorf("trustedProxies", "%v", err)
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
-		f.errorf("tls", "certificate and key go together")
+		f.Errorf("tls", "certificate and key go together")
 	}
 	if c.TLS.ClientCAs != "" && c.TLS.Certificate == "" {
-		f.errorf("tls.clientCAs", "client certificates need TLS: give certificate and key")
+		f.Errorf("tls.clientCAs", "client certificates need TLS: give certificate and key")
 	}
 	if c.TLS.RequireClient && c.TLS.ClientCAs == "" {
-		f.errorf("tls.requireClient", "needs clientCAs to verify them against")
+		f.Errorf("tls.requireClient", "needs clientCAs to verify them against")
 	}
 	c.checkStores(f)
 	if c.Signature.Key == "" && !c.Signature.Off {
-		f.errorf("signature", "the gateway needs a key to sign its answers (key, certificate); for an emulator set off: true")
+		f.Errorf("signature", "the gateway needs a key to sign its answers (key, certificate); for an emulator set off: true")
 	}
 	if c.Signature.Key != "" && c.Signature.Certificate == "" && !isPKCS12(c.Signature.Key) {
-		f.errorf("signature.certificate", "is needed with a PEM key")
+		f.Errorf("signature.certificate", "is needed with a PEM key")
 	}
 	if len(c.Trust.CRLs)+len(c.Trust.OCSP)+len(c.Trust.Intermediates) > 0 && len(c.Trust.Roots) == 0 {
-		f.errorf("trust", "revocation and intermediates need roots: who issued a certificate is not known without them")
+		f.Errorf("trust", "revocation and intermediates need roots: who issued a certificate is not known without them")
 	}
 	if c.Trust.IgnoreDates && len(c.Trust.Roots) > 0 {
-		f.errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
+		f.Errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
+	}
+	if (c.Probe.Party == "") != (c.Probe.Key == "") {
+		f.Errorf("probe", "party and key go together: who asks, and how he signs")
+	} else if c.Probe.Key != "" && c.Probe.Certificate == "" && !isPKCS12(c.Probe.Key) {
+		f.Errorf("probe.certificate", "is needed with a PEM key")
+	} else if c.Probe.Party != "" && c.Probe.Party == c.Name {
+		f.Errorf("probe.party", "%s is the gateway itself, which is no party: register one for probes", c.Name)
 	}
 	if len(c.ReplyTo.Keys) == 0 {
-		f.errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: umask 077; head -c 32 /dev/urandom > replyto.key)")
+		f.Errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: umask 077; head -c 32 /dev/urandom > replyto.key)")
 	}
 	if c.MessageID.ShelfLife.D() < time.Minute {
-		f.errorf("messageId.shelfLife", "is shorter than a minute")
+		f.Errorf("messageId.shelfLife", "is shorter than a minute")
 	}
 	if w := c.Limits.Wait.D(); w != 0 && w < 2*time.Second {
-		f.errorf("limits.wait", "2s at least is expected: it is looked at by the second")
+		f.Errorf("limits.wait", "2s at least is expected: it is looked at by the second")
 	}
 	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
-		f.errorf("kafka.shared", "0 to 1000 partitions are expected")
+		f.Errorf("kafka.shared", "0 to 1000 partitions are expected")
 	}
 	if c.Kafka.Fills != FillsRelay && c.Kafka.Fills != FillsIntake {
-		f.errorf("kafka.fills", "%s or %s is expected, not %q", FillsRelay, FillsIntake, c.Kafka.Fills)
+		f.Errorf("kafka.fills", "%s or %s is expected, not %q", FillsRelay, FillsIntake, c.Kafka.Fills)
 	}
 	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
-		f.errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)
+		f.Errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)
 	}
 	if (c.Journal.Key == "") != (c.Journal.State == "") {
-		f.errorf("journal", "key and state go together: the node that signs the journal has both")
+		f.Errorf("journal", "key and state go together: the node that signs the journal has both")
 	}
 	if c.Journal.MLDSA != "" && c.Journal.Key == "" {
-		f.errorf("journal.mldsa", "is of no use without journal.key: this node signs nothing")
+		f.Errorf("journal.mldsa", "is of no use without journal.key: this node signs nothing")
 	}
 	if t := c.Journal.Timestamp; t.URL != "" && (!isURL(t.URL) || len(t.Anchors) == 0) {
-		f.errorf("journal.timestamp", "url is an http(s) address, and anchors name the authority's roots: a token of anybody else proves nothing")
+		f.Errorf("journal.timestamp", "url is an http(s) address, and anchors name the authority's roots: a token of anybody else proves nothing")
 	} else if t.URL == "" && (len(t.Anchors) > 0 || t.Every > 0) {
-		f.errorf("journal.timestamp", "url is missing")
+		f.Errorf("journal.timestamp", "url is missing")
 	} else if t.Every > 0 && t.Every.D() < time.Second {
-		f.errorf("journal.timestamp", "every is shorter than a second")
+		f.Errorf("journal.timestamp", "every is shorter than a second")
 	}
 	if r := c.Journal.Retention; (r.Personal > 0 || r.Envelope > 0) && r.Ground == "" {
-		f.errorf("journal.retention", "forgetting values needs a ground, which the journal will show")
+		f.Errorf("journal.retention", "forgetting values needs a ground, which the journal will show")
 	} else if r.Archive > 0 && r.Dir == "" {
-		f.errorf("journal.retention", "archiving needs a dir")
+		f.Errorf("journal.retention", "archiving needs a dir")
 	}
 	c.checkKeep(f)
 	if c.Queues.Lease.D() < time.Second {
-		f.errorf("queues.lease", "is shorter than a second")
+		f.Errorf("queues.lease", "is shorter than a second")
 	}
 	if c.Limits.Content > c.Limits.Body {
-		f.errorf("limits.content", "is larger than limits.body, so it would never be reached")
+		f.Errorf("limits.content", "is larger than limits.body, so it would never be reached")
 	}
 	if age := c.Limits.PollAge.D(); age != 0 && age < time.Second {
-		f.errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
+		f.Errorf("limits.pollAge", "is shorter than a second; 0 turns it off")
 	}
 	if c.Times.Still.D() < 10*time.Second {
-		f.errorf("times.still", "is shorter than ten seconds: what is only busy would be told to stand still")
+		f.Errorf("times.still", "is shorter than ten seconds: what is only busy would be told to stand still")
 	}
 	if c.Clock.Tell > c.Clock.Refuse || c.Clock.Tell.D() < 100*time.Millisecond {
-		f.errorf("clock.tell", "is expected between 100ms and clock.refuse")
+		f.Errorf("clock.tell", "is expected between 100ms and clock.refuse")
 	}
 	c.checkFileStore(f)
 	c.checkConsole(f)
@@ -561,30 +581,30 @@ func (c Config) check(f *yamlFile) {
 	c.checkFiles(f)
 }
 
-func (c Config) checkFileStore(f *yamlFile) {
+func (c Config) checkFileStore(f *yamlfile.File) {
 	if c.Files.Idle.D() < 10*time.Minute {
-		f.errorf("files.idle", "is shorter than ten minutes: a file must outlive the way from its upload to its message")
+		f.Errorf("files.idle", "is shorter than ten minutes: a file must outlive the way from its upload to its message")
 	}
 	if c.Files.Access.D() < c.Queues.Lease.D() {
-		f.errorf("files.access", "is shorter than queues.lease: readers could not fetch the files of what they were handed")
+		f.Errorf("files.access", "is shorter than queues.lease: readers could not fetch the files of what they were handed")
 	}
 	if c.Files.File > c.Files.Total || c.Files.File > c.Files.Waiting {
-		f.errorf("files.file", "is larger than files.total or files.waiting, so it would never be reached")
+		f.Errorf("files.file", "is larger than files.total or files.waiting, so it would never be reached")
 	}
 	if _, _, err := net.SplitHostPort(c.FTP.Listen); err != nil {
-		f.errorf("ftp.listen", "an address such as 127.0.0.1:2121 is expected, not %q", c.FTP.Listen)
+		f.Errorf("ftp.listen", "an address such as 127.0.0.1:2121 is expected, not %q", c.FTP.Listen)
 	}
 	if ip := net.ParseIP(c.FTP.Public); c.FTP.Public != "" && ip.To4() == nil {
-		f.errorf("ftp.public", "an IPv4 address is expected, not %q", c.FTP.Public)
+		f.Errorf("ftp.public", "an IPv4 address is expected, not %q", c.FTP.Public)
 	}
 	if (c.FTP.Certificate == "") != (c.FTP.Key == "") {
-		f.errorf("ftp", "certificate and key are given together or not at all")
+		f.Errorf("ftp", "certificate and key are given together or not at all")
 	}
 	if c.FTP.RequireTLS && c.FTP.Certificate == "" {
-		f.errorf("ftp.requireTLS", "needs a certificate: ftp.certificate and ftp.key, or tls.certificate and tls.key")
+		f.Errorf("ftp.requireTLS", "needs a certificate: ftp.certificate and ftp.key, or tls.certificate and tls.key")
 	}
 	if _, _, err := c.FTP.DataPorts(); err != nil {
-		f.errorf("ftp.ports", "%v", err)
+		f.Errorf("ftp.ports", "%v", err)
 	}
 }
 
@@ -609,55 +629,55 @@ func (c FTPConfig) DataPorts() (from, to int, err error) {
 	return from, to, nil
 }
 
-func (c Config) checkConsole(f *yamlFile) {
+func (c Config) checkConsole(f *yamlfile.File) {
 	if _, err := c.Console.Location(); err != nil {
-		f.errorf("console.zone", "a zone such as Asia/Yekaterinburg or UTC is expected, not %q", c.Console.Zone)
+		f.Errorf("console.zone", "a zone such as Asia/Yekaterinburg or UTC is expected, not %q", c.Console.Zone)
 	}
 	names := map[string]bool{}
 	for i, t := range c.Console.Tokens {
 		at := fmt.Sprintf("console.tokens.%d", i)
 		switch {
 		case t.Name == "":
-			f.errorf(at, "name is missing: the journal says by it who has read")
+			f.Errorf(at, "name is missing: the journal says by it who has read")
 		case names[t.Name]:
-			f.errorf(at, "there are two tokens named %q", t.Name)
+			f.Errorf(at, "there are two tokens named %q", t.Name)
 		}
 		names[t.Name] = true
 		if t.Role != "operator" && t.Role != "auditor" {
-			f.errorf(at, "role: operator or auditor is expected, not %q", t.Role)
+			f.Errorf(at, "role: operator or auditor is expected, not %q", t.Role)
 		}
 		if t.File == "" {
-			f.errorf(at, "file is missing (make one with: openssl rand -hex 32 > %s.token)", t.Name)
+			f.Errorf(at, "file is missing (make one with: openssl rand -hex 32 > %s.token)", t.Name)
 		}
 	}
 }
 
-func (c Config) checkAlarms(f *yamlFile) {
+func (c Config) checkAlarms(f *yamlfile.File) {
 	m := c.Alarms.Mail
 	if m.Server == "" {
 		if m.From != "" || m.User != "" {
-			f.errorf("alarms.mail.server", "is missing")
+			f.Errorf("alarms.mail.server", "is missing")
 		}
 		return
 	}
 	host, _, err := net.SplitHostPort(m.Server)
 	if err != nil {
-		f.errorf("alarms.mail.server", "an address such as smtp.body.example:587 is expected, not %q", m.Server)
+		f.Errorf("alarms.mail.server", "an address such as smtp.body.example:587 is expected, not %q", m.Server)
 	}
 	if from, err := mail.ParseAddress(m.From); err != nil || from.Address != m.From {
-		f.errorf("alarms.mail.from", "an address such as mezhved@body.example is expected, not %q", m.From)
+		f.Errorf("alarms.mail.from", "an address such as mezhved@body.example is expected, not %q", m.From)
 	}
 	switch m.TLS {
 	case "", "starttls", "tls":
 	case "none":
 		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
-			f.errorf("alarms.mail.tls", "none is for a server on this machine: whoever is on the way to another one would read the mail and the password")
+			f.Errorf("alarms.mail.tls", "none is for a server on this machine: whoever is on the way to another one would read the mail and the password")
 		}
 	default:
-		f.errorf("alarms.mail.tls", "starttls, tls or none is expected, not %q", m.TLS)
+		f.Errorf("alarms.mail.tls", "starttls, tls or none is expected, not %q", m.TLS)
 	}
 	if (m.User == "") != (m.PasswordFile == "") {
-		f.errorf("alarms.mail.user", "user and passwordFile go together")
+		f.Errorf("alarms.mail.user", "user and passwordFile go together")
 	}
 }
 
@@ -670,7 +690,7 @@ func isPKCS12(name string) bool {
 	return ext == ".p12" || ext == ".pfx"
 }
 
-func (c Config) checkStores(f *yamlFile) {
+func (c Config) checkStores(f *yamlfile.File) {
 	ways := 0
 	for _, v := range []string{c.Database.URL, c.Database.URLFile, c.Database.Private} {
 		if v != "" {
@@ -678,30 +698,30 @@ func (c Config) checkStores(f *yamlFile) {
 		}
 	}
 	if ways != 1 {
-		f.errorf("database", "exactly one of url, urlFile and private is needed")
+		f.Errorf("database", "exactly one of url, urlFile and private is needed")
 	}
 	if u, err := url.Parse(c.Database.URL); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has {
-			f.errorf("database.url", "holds a password: put the whole URL into a file and name it in urlFile")
+			f.Errorf("database.url", "holds a password: put the whole URL into a file and name it in urlFile")
 		}
 	}
 	if (len(c.Kafka.Brokers) == 0) == (c.Kafka.Private == "") {
-		f.errorf("kafka", "exactly one of brokers and private is needed")
+		f.Errorf("kafka", "exactly one of brokers and private is needed")
 	}
 	switch c.Kafka.SASL {
 	case "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
 	default:
-		f.errorf("kafka.sasl", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected, not %q", c.Kafka.SASL)
+		f.Errorf("kafka.sasl", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected, not %q", c.Kafka.SASL)
 	}
 	if c.Kafka.SASL != "" && (c.Kafka.User == "" || c.Kafka.PasswordFile == "") {
-		f.errorf("kafka.sasl", "needs user and passwordFile")
+		f.Errorf("kafka.sasl", "needs user and passwordFile")
 	}
 	if (c.Kafka.Certificate == "") != (c.Kafka.Key == "") {
-		f.errorf("kafka.certificate", "certificate and key go together")
+		f.Errorf("kafka.certificate", "certificate and key go together")
 	}
 }
 
-func (c Config) checkFiles(f *yamlFile) {
+func (c Config) checkFiles(f *yamlfile.File) {
 	type named struct {
 		path, file string
 		dir        bool
@@ -716,6 +736,7 @@ func (c Config) checkFiles(f *yamlFile) {
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 		{"alarms.rules", c.Alarms.Rules, false}, {"alarms.mail.cas", c.Alarms.Mail.CAs, false}, {"alarms.mail.passwordFile", c.Alarms.Mail.PasswordFile, false},
+		{"probe.key", c.Probe.Key, false}, {"probe.certificate", c.Probe.Certificate, false}, {"probe.passwordFile", c.Probe.PasswordFile, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})
@@ -747,11 +768,11 @@ func (c Config) checkFiles(f *yamlFile) {
 		info, err := os.Stat(n.file)
 		switch {
 		case err != nil:
-			f.errorf(n.path, "%v", err)
+			f.Errorf(n.path, "%v", err)
 		case info.IsDir() != n.dir && n.dir:
-			f.errorf(n.path, "%s is not a folder", n.file)
+			f.Errorf(n.path, "%s is not a folder", n.file)
 		case info.IsDir() != n.dir:
-			f.errorf(n.path, "%s is a folder, a file is expected", n.file)
+			f.Errorf(n.path, "%s is a folder, a file is expected", n.file)
 		}
 	}
 }

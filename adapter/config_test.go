@@ -17,6 +17,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mezhved/adapter/registry"
+	"mezhved/adapter/yamlfile"
 )
 
 // sampleFolder is the sample configuration with the files that it names.
@@ -97,10 +100,10 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 		}
 	}
 	var shown Config
-	f := &yamlFile{name: "sample", at: map[string][2]int{}}
-	f.decode([]byte(b.String()), &shown)
-	if len(f.findings) > 0 {
-		t.Fatalf("%v\n%s", f.findings, b.String())
+	f := yamlfile.New("sample")
+	f.Decode([]byte(b.String()), &shown)
+	if len(f.Findings) > 0 {
+		t.Fatalf("%v\n%s", f.Findings, b.String())
 	}
 	if got, want := shown.WithDefaults(), (Config{}).WithDefaults(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the sample shows\n%+v\nthe defaults are\n%+v", got, want)
@@ -113,14 +116,14 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 // What is no address of a proxy, and no way in which one tells its caller, is named.
 func TestProxiesAreNamed(t *testing.T) {
 	for _, bad := range []Config{{TrustedProxies: []string{"10.1.2.0/24", "proxy.example"}}, {ProxyHeader: "X-Real-IP"}} {
-		f := &yamlFile{name: "c", at: map[string][2]int{}}
+		f := yamlfile.New("c")
 		bad.WithDefaults().check(f)
 		found := false
-		for _, one := range f.findings {
+		for _, one := range f.Findings {
 			found = found || strings.Contains(one.Text, "proxy.example") || strings.Contains(one.Text, "X-Real-IP")
 		}
 		if !found {
-			t.Errorf("%v %q: not named: %v", bad.TrustedProxies, bad.ProxyHeader, f.findings)
+			t.Errorf("%v %q: not named: %v", bad.TrustedProxies, bad.ProxyHeader, f.Findings)
 		}
 	}
 }
@@ -167,7 +170,7 @@ func TestConfigMistakes(t *testing.T) {
 		return src
 	})
 	_, err := LoadConfig(file)
-	var found Findings
+	var found yamlfile.Findings
 	if !errors.As(err, &found) {
 		t.Fatalf("error %v", err)
 	}
@@ -203,29 +206,6 @@ func TestConfigThatIsNoYAML(t *testing.T) {
 	}
 	if _, err := LoadConfig("testdata/none.yaml"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a missing file: %v", err)
-	}
-}
-
-func TestSizesAndPeriods(t *testing.T) {
-	for in, want := range map[string]Size{"512": 512, "64KB": 64 << 10, "1.5MB": 3 << 19, "2 GB": 2 << 30, "10b": 10} {
-		if got, err := parseSize(in); got != want || err != nil {
-			t.Errorf("%s: %d %v, want %d", in, got, err, want)
-		}
-	}
-	for in, want := range map[string]time.Duration{"90s": 90 * time.Second, "30d": 720 * time.Hour, "1h30m": 90 * time.Minute, "0.5d": 12 * time.Hour} {
-		if got, err := parsePeriod(in); got.D() != want || err != nil {
-			t.Errorf("%s: %v %v, want %v", in, got.D(), err, want)
-		}
-	}
-	for _, bad := range []string{"", "five", "-1", "1e99GB", "NaN"} {
-		if _, err := parseSize(bad); err == nil {
-			t.Errorf("size %q was taken", bad)
-		}
-	}
-	for _, bad := range []string{"", "5", "-5s", "d", "NaNd", "99999999d"} {
-		if _, err := parsePeriod(bad); err == nil {
-			t.Errorf("period %q was taken", bad)
-		}
 	}
 }
 
@@ -276,10 +256,15 @@ func TestKeysOfAConfig(t *testing.T) {
 // content; a service with versions that differ, for the longest of them.
 func TestHowLongContentIsKept(t *testing.T) {
 	const day = 24 * time.Hour
-	c := &Catalog{byName: map[string][]*Service{
-		"own": {{KeepRequests: 90 * day, KeepAnswers: 10 * day}}, "two": {{KeepRequests: 5 * day}, {KeepRequests: 7 * day}}, "none": {{}},
-	}}
-	k := KeepConfig{Content: Period(1000 * day), Answers: Period(365 * day)}
+	services := t.TempDir()
+	for version, retention := range map[string]string{"own/1": "{requests: 90d, answers: 10d}", "two/1": "{requests: 5d}", "two/2": "{requests: 7d}", "none/1": "{}"} {
+		dir := filepath.Join(services, version)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "service.yaml"), []byte("retention: "+retention+"\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _ := registry.Lint(services, services, time.Now()) // what else they lack does not matter here
+	k := KeepConfig{Content: yamlfile.Period(1000 * day), Answers: yamlfile.Period(365 * day)}
 	for _, one := range []struct {
 		keep    KeepConfig
 		service string
@@ -295,12 +280,12 @@ func TestHowLongContentIsKept(t *testing.T) {
 		}
 	}
 	for what, bad := range map[string]KeepConfig{
-		"retention.content": {Content: Period(time.Hour), Ground: "order 7"}, "retention.refused": {Refused: Period(time.Hour)}, "retention.ground": {Answers: Period(day)},
+		"retention.content": {Content: yamlfile.Period(time.Hour), Ground: "order 7"}, "retention.refused": {Refused: yamlfile.Period(time.Hour)}, "retention.ground": {Answers: yamlfile.Period(day)},
 	} {
-		f := &yamlFile{name: "c", at: map[string][2]int{}}
+		f := yamlfile.New("c")
 		(Config{Keep: bad}).WithDefaults().checkKeep(f)
-		if len(f.findings) != 1 || !strings.Contains(f.findings[0].String(), what) {
-			t.Errorf("%s: %v", what, f.findings)
+		if len(f.Findings) != 1 || !strings.Contains(f.Findings[0].String(), what) {
+			t.Errorf("%s: %v", what, f.Findings)
 		}
 	}
 }

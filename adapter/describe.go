@@ -109,7 +109,7 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		Parties  int     `json:"parties"`
 	}{
 		Draining: g.draining.Load(), State: "ready", Store: "ok", Bus: "ok", Journal: "ok", Clock: "ok",
-		Standing: g.stillNow(), Services: len(g.Catalog().services), Parties: len(g.Catalog().parties),
+		Standing: g.stillNow(), Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()),
 	}
 	state.Ready = !state.Draining
 	if err := g.store.Health(ctx); err != nil {

@@ -45,17 +45,16 @@
 //	                               HTTP status, what the sender should do
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
-// Round the corridor: gateway.go (New, Run, Serve), registry.go,
-// registryfiles.go, subjectfiles.go (services and parties as folders) and samples.go
-// (what lint says of their samples), topics.go (where queues stand on the bus),
+// Round the corridor: gateway.go (New, Run, Serve), topics.go (where queues stand on the bus),
 // replyto.go (reply addresses), seal.go (what proves a record to be ours),
 // messageid.go, limits.go (rates, strangers, depths of queues), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
-// config.go, yamlfile.go, tls.go, bell.go (wake-ups), placing.go (what the
-// relay has put into queues), metrics.go, quality.go (what is promised of services), tracing.go, logged.go
+// config.go, tls.go, bell.go (wake-ups), placing.go (what the relay has put into queues), metrics.go,
+// quality.go (what is promised of services), tracing.go, logged.go
 // (what the log may have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
+// Which services and parties there are is asked of package registry.
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the

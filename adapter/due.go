@@ -1,17 +1,8 @@
 package adapter
 
 import (
-	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
-
 	"mezhved/adapter/journal"
-	"mezhved/adapter/terms"
+	"mezhved/adapter/registry"
 )
 
 // By when a message is to be queued, taken and answered is counted once, when it is
@@ -19,139 +10,13 @@ import (
 // stands in its entry "accepted". Whoever tells that it is late, or reports that it
 // was, goes by that entry.
 
-// partyTerms are terms in a party's file, for what goes to it.
-type partyTerms struct {
-	stageTerms
-	Response stageTerms `yaml:"response"` // for the way back: queued, taken
-}
-
-// serviceTerms are terms in a service.yaml.
-type serviceTerms struct {
-	partyTerms
-	Providers map[string]stageTerms `yaml:"providers"` // for requests to one of them
-}
-
-type stageTerms struct {
-	From     string `yaml:"from"` // accepted (default), delivered, next-working-day
-	Soon     string `yaml:"soon"` // how long before it is due to warn
-	Queued   string `yaml:"queued"`
-	Taken    string `yaml:"taken"`
-	Status   string `yaml:"status"`
-	Answered string `yaml:"answered"`
-}
-
-// directed are the rules for requests and for what answers them.
-type directed struct{ request, response terms.Rules }
-
-func (d directed) of(answer bool) terms.Rules {
-	if answer {
-		return d.response
+// setDue counts what a message is due at. A broadcast, and what is no request and no
+// final answer, is due at no time.
+func (m *Message) setDue(c *registry.Catalog, s *registry.Service) {
+	if m.Direction != DirRequest && !m.Direction.Final() {
+		return
 	}
-	return d.request
-}
-
-// readTerms reads the terms of a file.
-func readTerms(f *yamlFile, in *partyTerms) directed {
-	return directed{readStages(f, "terms", in.stageTerms), readStages(f, "terms.response", in.Response)}
-}
-
-func readStages(f *yamlFile, path string, in stageTerms) terms.Rules {
-	from, err := terms.ParseStart(in.From)
-	if err != nil {
-		f.errorf(join(path, "from"), "%v", err)
-	}
-	soon := readTerm(f, join(path, "soon"), in.Soon)
-	rules := terms.Rules{}
-	for stage, text := range map[terms.Stage]string{terms.StageQueued: in.Queued, terms.StageTaken: in.Taken, terms.StageStatus: in.Status, terms.StageAnswered: in.Answered} {
-		rule := terms.Rule{Term: readTerm(f, join(path, string(stage)), text), From: from, Soon: soon}
-		switch {
-		case stage == terms.StageQueued: // it is ours to keep, at any hour of any day
-			rule.From = terms.FromAccepted
-		case stage == terms.StageTaken && from == terms.FromDelivered:
-			rule.From = terms.FromAccepted
-		}
-		if !rule.Term.IsZero() {
-			rules[stage] = rule
-		}
-	}
-	return rules
-}
-
-func readTerm(f *yamlFile, path, text string) terms.Term {
-	if text == "" {
-		return terms.Term{}
-	}
-	t, err := terms.Parse(text)
-	if err != nil {
-		f.errorf(path, "%v", err)
-	}
-	return t
-}
-
-// readServiceTerms reads deadline and terms of a service.
-func (r *catalogReader) readServiceTerms(f *yamlFile, s *Service, in *serviceFile) {
-	own := in.Terms.partyTerms // a copy: what the file says stays as it is
-	if in.Deadline != "" {
-		if own.Answered != "" {
-			f.errorf("terms.answered", "is the deadline: give one of the two")
-		}
-		own.Answered = in.Deadline
-		if s.Deadline = readTerm(f, "deadline", in.Deadline); s.Deadline.IsZero() {
-			own.Answered = ""
-		}
-	}
-	s.terms = readTerms(f, &own)
-	s.Deadline = s.terms.request[terms.StageAnswered].Term
-	s.termsOf = map[Mnemonic]terms.Rules{}
-	for _, m := range slices.Sorted(maps.Keys(in.Terms.Providers)) {
-		path := join("terms.providers", m)
-		if !slices.Contains(s.Providers, Mnemonic(m)) {
-			f.errorf(path, "%s is not among the providers", m)
-		}
-		s.termsOf[Mnemonic(m)] = readStages(f, path, in.Terms.Providers[m])
-	}
-	if s.Broadcast && (f.has("deadline") || f.has("terms")) {
-		f.warnf("terms", "a broadcast is not answered, and has no terms")
-	}
-	if s.EndOfLife > 0 && s.Deadline.Least() > s.EndOfLife {
-		f.warnf("deadline", "is later than endOfLife")
-	}
-	if f.has("terms.response.answered") || f.has("terms.response.status") {
-		f.errorf("terms.response", "an answer is queued and taken; it has no other stages")
-	}
-}
-
-// rulesFor are the rules that hold for a message of a service to a recipient. A
-// broadcast, and what is no request and no final answer, has none.
-func (c *Catalog) rulesFor(s *Service, d Direction, to Mnemonic) (rules []terms.Rules, zone *time.Location) {
-	p := c.Party(to)
-	if p == nil || d != DirRequest && !d.Final() {
-		return nil, Moscow
-	}
-	answer := d != DirRequest
-	rules = []terms.Rules{p.terms.of(answer), s.terms.of(answer)}
-	if !answer {
-		rules = append(rules, s.termsOf[to])
-	}
-	return rules, p.Zone
-}
-
-// Due gives the moments at which a message is due, and what of it counts from its
-// delivery.
-func (c *Catalog) Due(s *Service, d Direction, to Mnemonic, accepted time.Time) (terms.Due, terms.Later) {
-	rules, zone := c.rulesFor(s, d, to)
-	return terms.Count(c.Calendar, accepted, zone, rules...)
-}
-
-// Soon is when to warn of a stage of a message that is due at a time.
-func (c *Catalog) Soon(s *Service, d Direction, to Mnemonic, stage terms.Stage, accepted, due time.Time) time.Time {
-	rules, zone := c.rulesFor(s, d, to)
-	return c.Calendar.Soon(terms.SoonRule(stage, rules...), accepted, due, zone)
-}
-
-// setDue counts what a message is due at.
-func (c *Catalog) setDue(m *Message, s *Service) {
-	m.Due, m.Later = c.Due(s, m.Direction, m.Recipients[0].System, m.Accepted)
+	m.Due, m.Later = c.Due(s, m.Direction != DirRequest, m.Recipients[0].System, m.Accepted)
 	m.Deadline = m.Due.Answered
 }
 
@@ -159,53 +24,4 @@ func (c *Catalog) setDue(m *Message, s *Service) {
 func tellDue(ev *journal.Event, m *Message) {
 	ev.Deadline, ev.DueQueued, ev.DueTaken, ev.DueStatus = m.Deadline, m.Due.Queued, m.Due.Taken, m.Due.Status
 	ev.EOL, ev.Terms = m.EOL, m.Later.String()
-}
-
-// calendarFolder is where the production calendars stand among the services: one file
-// a year, in the place of the shipped one.
-const calendarFolder = "_calendar"
-
-// readCalendar reads the calendars of the registry.
-func (r *catalogReader) readCalendar(services string) {
-	r.catalog.Calendar = terms.Shipped()
-	files, _ := filepath.Glob(filepath.Join(globQuote(filepath.Join(services, calendarFolder)), "*.yaml"))
-	slices.Sort(files)
-	for _, name := range files {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			r.errorf(name, "%v", err)
-			continue
-		}
-		r.digest(filepath.Join(calendarFolder, filepath.Base(name)), src)
-		year, problems := terms.ParseYear(src)
-		bad := false
-		for _, p := range problems {
-			one := finding(name, "", "%v", p.Form)
-			one.Line, one.Warning = p.Line, p.Warning
-			if p.Line > 0 {
-				one.Col = 1
-			}
-			bad = bad || !p.Warning
-			r.findings = append(r.findings, one)
-		}
-		if want := strconv.Itoa(year.Number) + ".yaml"; !bad && filepath.Base(name) != want {
-			r.errorf(name, "is the calendar of %d: name it %s", year.Number, want)
-			continue
-		}
-		if !bad {
-			r.catalog.Calendar = r.catalog.Calendar.With(year)
-			r.catalog.settings[fmt.Sprintf("calendar %d", year.Number)] = map[string]string{
-				"basis": year.Basis, "holidays": strings.Join(year.Holidays, " "), "off": strings.Join(year.Off, " "), "working": strings.Join(year.Working, " ")}
-		}
-	}
-	all, _ := os.ReadDir(filepath.Join(services, calendarFolder))
-	for _, f := range all {
-		if name := f.Name(); !strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".") {
-			r.warnf(filepath.Join(services, calendarFolder, name), "is not read: a calendar is a file <year>.yaml")
-		}
-	}
-	if year := r.catalog.Calendar.Missing(r.now); year != 0 {
-		r.warnf(filepath.Join(services, calendarFolder, strconv.Itoa(year)+".yaml"),
-			"the production calendar of %d is missing: working days are counted by weekends and the holidays of the Labour Code, and days off that the government moves are not known", year)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 	"mezhved/envelopes"
@@ -95,6 +96,7 @@ var table = map[reason]row{
 	"not-a-type":      {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 20, text: "Неподдерживаемый тип запроса.", status: 500, do: "проверьте корневой элемент и пространство имён содержимого"},
 	"wrong-category":  {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 21, text: "Попытка послать сообщение %s через метод sendRequest, в то время как этот тип сообщений зарегистрирован как %s", status: 500, do: doFixResend},
 	"not-in-use":      {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 22, text: "Неподдерживаемый тип запроса: вид сведений %s %s не находится в эксплуатации (%s).", status: 500, do: "перейдите на действующую версию вида сведений"},
+	"sunset":          {fault: envelopes.BusinessDataTypeIsNotSupported, module: "PP", n: 28, text: "Неподдерживаемый тип запроса: вид сведений %s %s выведен из эксплуатации, запросы принимались по %s включительно.", status: 500, do: "перейдите на действующую версию вида сведений"},
 	"not-a-response":  {fault: envelopes.InvalidContent, module: "PP", n: 23, text: "Попытка послать сообщение %s через метод sendResponse, в то время как этот тип сообщений не зарегистрирован в СМЭВ.", status: 500, do: doFixResend},
 	"other-response":  {fault: envelopes.IncorrectResponseContentType, module: "PP", n: 24, text: "Сообщение %s не является ответом на запрос вида сведений %s %s.", status: 500, do: doFixResend},
 	"async-forbidden": {fault: envelopes.InvalidContent, module: "PP", n: 25, text: "AsyncProcessingStatus формируется только СМЭВ.", status: 500, do: doFixResend},
@@ -207,7 +209,7 @@ func refuse(err error) *refusal {
 		format  *envelopes.FormatError
 		sig     *signing.Error
 		invalid *xsd.Invalid
-		route   *RouteError
+		route   *registry.RouteError
 		id      idRefusal
 		never   *TooMuchError
 	)
@@ -241,7 +243,7 @@ func refuse(err error) *refusal {
 		if route.Missing != "" {
 			return &refusal{reason: "no-code", args: []any{route.Missing}, cause: err}
 		}
-		known := RouteError{Code: short(route.Code)} // for its sender alone: it may be a person's
+		known := registry.RouteError{Code: short(route.Code)} // for its sender alone: it may be a person's
 		return &refusal{reason: "no-recipient", args: []any{""}, slip: known.Russian(), cause: err}
 	case errors.As(err, &id):
 		return &refusal{reason: reason(id), cause: err}
@@ -316,9 +318,9 @@ func refuseSignature(kind string, e *signing.Error) *refusal {
 	case "signature-target", "algorithm", "certificate-missing":
 		r.slip = e.Russian()
 	case "certificate-expired":
-		r.args = []any{kind, e.NotAfter.In(Moscow).Format(minute)}
+		r.args = []any{kind, e.NotAfter.In(terms.Moscow).Format(minute)}
 	case "certificate-early":
-		r.args = []any{kind, e.NotBefore.In(Moscow).Format(minute)}
+		r.args = []any{kind, e.NotBefore.In(terms.Moscow).Format(minute)}
 	case "revocation-unknown":
 		r.retryAfter = time.Minute
 	}
@@ -338,9 +340,6 @@ func refuseFile(name string, e *signing.Error) *refusal {
 	}
 	return r
 }
-
-// Moscow is the time zone of the bus: its answers bear +03:00 all year.
-var Moscow = terms.Moscow
 
 // text is the sentence of the standard, filled.
 func (r *refusal) text() string {

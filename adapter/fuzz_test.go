@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"mezhved/adapter/yamlfile"
+
 	"github.com/google/uuid"
 )
 
@@ -14,10 +16,10 @@ func FuzzYAMLFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src string) {
 		var c Config
-		y := &yamlFile{name: "f", at: map[string][2]int{}}
-		y.decode([]byte(src), &c)
+		y := yamlfile.New("f")
+		y.Decode([]byte(src), &c)
 		lines := strings.Count(src, "\n") + strings.Count(src, "\r") + 2
-		for _, one := range y.findings {
+		for _, one := range y.Findings {
 			if one.Line < 0 || one.Line > lines || one.Text == "" {
 				t.Errorf("%q: %v", src, one)
 			}

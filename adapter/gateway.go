@@ -18,7 +18,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
+	"mezhved/adapter/registry"
 	"mezhved/adapter/settings"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -29,7 +31,7 @@ import (
 type Rooms struct {
 	Store    Store
 	Broker   Broker
-	Registry *Registry
+	Registry *registry.Registry
 	Verifier *signing.Verifier // of ЭП-ОВ
 	Personal *signing.Verifier // of ЭП-СП; default: Verifier
 	Signer   signing.Signer    // the bus signature, a RotatingSigner where the key is to change while running; nil only with Config.Signature.Off
@@ -83,7 +85,7 @@ type Gateway struct {
 	config   Config
 	store    Store
 	broker   Broker
-	registry *Registry
+	registry *registry.Registry
 	verifier *signing.Verifier
 	personal *signing.Verifier
 	signer   signing.Signer // nil: answers are not signed
@@ -110,6 +112,7 @@ type Gateway struct {
 	arrivals  bells        // rung when something was queued
 	placing   placing      // what the relay puts into queues, for the intake
 	depth     depths
+	polls     polls
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
@@ -160,6 +163,11 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	if p.Registry != nil {
 		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
+	}
+	if p.Registry != nil {
+		if bad := p.Registry.Catalog().CheckProbes(Mnemonic(c.Probe.Party), c.Services, c.Parties); len(bad) > 0 {
+			missing = append(missing, bad)
+		}
 	}
 	need(len(keys) > 0, "a key of reply addresses is needed")
 	for _, k := range keys {
@@ -238,18 +246,31 @@ func (g *Gateway) Handler() http.Handler { return g.doors }
 func (g *Gateway) Config() Config { return g.config }
 
 // Catalog is the set of services and parties in force.
-func (g *Gateway) Catalog() *Catalog { return g.registry.Catalog() }
+func (g *Gateway) Catalog() *registry.Catalog { return g.registry.Catalog() }
+
+var reloadSayings = yamlfile.Russian(map[string]string{
+	"the journal could not be told of the change, so the old set stays in force: reload again when the store answers": "журнал не смог принять запись об изменении, поэтому действует прежний набор: перечитайте его, когда хранилище ответит",
+})
 
 // Reload reads services, parties and what the doors' TLS stands on again. With errors among the findings the
 // old set stays in force; warnings do not stop it.
-func (g *Gateway) Reload(ctx context.Context) Findings {
+func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 	if t := g.transport.Load(); t != nil {
 		t.reload()
 	}
 	before := g.registry.Catalog().Digest
 	g.reloading.Lock() // one difference at a time
 	defer g.reloading.Unlock()
-	found, err := g.registry.reload(func(c *Catalog) error { return g.tellChanges(ctx, "reload", c) })
+	found, err := g.registry.Reload(func(c *registry.Catalog) error {
+		if bad := c.CheckProbes(Mnemonic(g.config.Probe.Party), g.config.Services, g.config.Parties); len(bad) > 0 {
+			return bad
+		}
+		return g.tellChanges(ctx, "reload", c)
+	})
+	var unasked yamlfile.Findings
+	if errors.As(err, &unasked) {
+		found, err = append(found, unasked...), nil
+	}
 	if bad := found.Errors(); len(bad) > 0 {
 		g.metrics.reloads.WithLabelValues("refused").Inc()
 		g.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())
@@ -258,17 +279,22 @@ func (g *Gateway) Reload(ctx context.Context) Findings {
 	if err != nil {
 		g.metrics.reloads.WithLabelValues("refused").Inc()
 		g.log.Error("the registry was not reloaded, because the journal could not be told of it; the old set stays in force: reload again when the store answers", "error", loggable(err))
-		return append(found, finding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
+		return append(found, yamlfile.NewFinding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
 	}
 	g.metrics.reloads.WithLabelValues("ok").Inc()
+	for _, f := range found {
+		if f.Gate {
+			g.log.Warn("registry", "finding", f.String())
+		}
+	}
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
 	g.metrics.promises(c, g.config.Quality.Target())
 	if c.Digest == before {
-		g.log.Info("registry read again: nothing has changed", "services", len(c.services), "parties", len(c.parties))
+		g.log.Info("registry read again: nothing has changed", "services", len(c.Services()), "parties", len(c.Parties()))
 		return found
 	}
-	g.log.Info("registry reloaded", "services", len(c.services), "parties", len(c.parties), "digest", c.Digest)
+	g.log.Info("registry reloaded", "services", len(c.Services()), "parties", len(c.Parties()), "digest", c.Digest)
 	return found
 }
 
@@ -382,7 +408,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // The bus being away is no reason not to start: accepts go on without it.
 func (g *Gateway) watchTopics(ctx context.Context) error {
 	for {
-		all, _ := g.registry.Catalog().Topics(g.config.Kafka)
+		all, _ := g.config.Kafka.Topics(g.registry.Catalog())
 		// Bounded, so that topics of a later registry are not left out for as long
 		// as one cannot be made.
 		round, cancel := context.WithTimeout(ctx, time.Minute)

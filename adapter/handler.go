@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -128,7 +129,7 @@ type call struct {
 	multipart   bool // the caller understands a multipart answer
 	wait        time.Duration
 	started     time.Time
-	catalog     *Catalog // one set of services and parties for the whole call
+	catalog     *registry.Catalog // one set of services and parties for the whole call
 	trace       string
 	span        trace.Span
 
@@ -138,7 +139,7 @@ type call struct {
 	whole    bool // the body has come to its end
 	envelope *envelopes.Envelope
 	signed   signing.Signed
-	party    *Party // nil until authenticate has proved it
+	party    *registry.Party // nil until authenticate has proved it
 	claimed  [32]byte
 	counted  bool                        // the call was taken off its address's allowance of strangers
 	judged   []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
@@ -250,7 +251,9 @@ func (g *Gateway) end(c *call) {
 	if c.envelope != nil {
 		op, v = c.operation().String(), c.version().String()
 	}
-	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	if !g.probes(c.party) {
+		g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	}
 	if c.party != nil {
 		g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
 	}

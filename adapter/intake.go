@@ -41,7 +41,7 @@ func (g *Gateway) intake(ctx context.Context) error {
 			since.Store(0)
 			taking.Store(true)
 		}
-		_, intake := g.Catalog().Topics(g.config.Kafka)
+		_, intake := g.config.Kafka.Topics(g.Catalog())
 		return intake
 	}
 	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)

@@ -63,14 +63,6 @@ func (r *refusal) WithoutValues() string {
 	return s
 }
 
-// WithoutValues says that there is no route, not for which code.
-func (e *RouteError) WithoutValues() string {
-	if e.Missing != "" {
-		return e.Error()
-	}
-	return "routing code is not in the table"
-}
-
 // Caught makes an error of a panic. What the runtime says is taken; any other
 // value may hold what was being worked on, and only its type is named.
 func Caught(p any) error {

@@ -8,11 +8,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
 )
 
-// Mnemonic names an information system, as registered (500502_3T, MNSV05).
-type Mnemonic string
+// Mnemonic names an information system, as the registry does.
+type Mnemonic = registry.Mnemonic
 
 // MessageID is a sender's identifier of a message: a UUID in lower case, 36 characters.
 type MessageID string
@@ -62,9 +63,7 @@ func (q Queue) destination() string {
 }
 
 // QName is an expanded XML name.
-type QName struct{ Space, Local string }
-
-func (q QName) String() string { return "{" + q.Space + "}" + q.Local }
+type QName = registry.QName
 
 // Span is a byte range of Message.Body.
 type Span struct {

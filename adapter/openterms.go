@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
 )
 
@@ -146,7 +147,7 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error
 	if g.rooms.Clock.Trusted() != nil {
 		return false, false, nil // nobody is late by a wrong clock
 	}
-	c, now := g.Catalog(), g.now().UTC()
+	c, now := openedBy{g.Catalog()}, g.now().UTC()
 	late := map[string]int{} // answers, by service
 	done, err := g.store.FollowTerms(ctx, now, termRows, TermRules{
 		Step:  func(l *journal.Leaf) TermStep { return c.termStep(l) },
@@ -176,9 +177,12 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error
 	return done.More, len(done.Soon)+len(done.Overdue) > 0, err
 }
 
+// openedBy tells what entries open and reach by the rules and the calendar in force.
+type openedBy struct{ *registry.Catalog }
+
 // termStep reads what an entry opens and reaches. Test messages have terms, and
 // nobody is told of them.
-func (c *Catalog) termStep(l *journal.Leaf) (step TermStep) {
+func (c openedBy) termStep(l *journal.Leaf) (step TermStep) {
 	id, err := uuid.Parse(l.Message)
 	if err != nil || l.Test {
 		return step
@@ -206,7 +210,7 @@ func (c *Catalog) termStep(l *journal.Leaf) (step TermStep) {
 }
 
 // opened are the terms that an accepted message has.
-func (c *Catalog) opened(id uuid.UUID, l *journal.Leaf) (open []OpenTerm) {
+func (c openedBy) opened(id uuid.UUID, l *journal.Leaf) (open []OpenTerm) {
 	later, err := terms.ParseLater(l.Terms)
 	if err != nil {
 		later = terms.Later{} // of a newer node; its moments are here all the same
@@ -231,7 +235,7 @@ func (c *Catalog) opened(id uuid.UUID, l *journal.Leaf) (open []OpenTerm) {
 }
 
 // beginTerm counts a term from a delivery.
-func (c *Catalog) beginTerm(t *OpenTerm, delivered time.Time) {
+func (c openedBy) beginTerm(t *OpenTerm, delivered time.Time) {
 	due := terms.Due{}
 	if !t.Due.IsZero() {
 		due.Earlier(t.Stage, t.Due)
@@ -242,15 +246,15 @@ func (c *Catalog) beginTerm(t *OpenTerm, delivered time.Time) {
 }
 
 // warn is when to warn of a term; without a moment: never.
-func (c *Catalog) warn(t *OpenTerm) time.Time {
+func (c openedBy) warn(t *OpenTerm) time.Time {
 	if t.Due.IsZero() {
 		return time.Time{}
 	}
 	s := c.Service(t.Service, t.Version)
 	if s == nil {
-		return c.Calendar.Soon(terms.Term{}, t.Accepted, t.Due, Moscow)
+		return c.Calendar.Soon(terms.Term{}, t.Accepted, t.Due, terms.Moscow)
 	}
-	return c.Soon(s, t.Direction, t.Recipient, t.Stage, t.Accepted, t.Due)
+	return c.Soon(s, t.Direction != DirRequest, t.Recipient, t.Stage, t.Accepted, t.Due)
 }
 
 // tellCalendar says in the log, once, that the calendar of a year is missing, and
@@ -259,7 +263,7 @@ func (g *Gateway) tellCalendar(told int) int {
 	year := g.Catalog().Calendar.Missing(g.now())
 	g.metrics.calendar.Set(float64(year))
 	if year != 0 && year != told {
-		g.log.Warn("the production calendar of a year is missing: put it into the services' folder "+calendarFolder+" and reload; until then its working days are counted by weekends and the holidays of the Labour Code", "year", year)
+		g.log.Warn("the production calendar of a year is missing: put it into the services' folder "+registry.CalendarFolder+" and reload; until then its working days are counted by weekends and the holidays of the Labour Code", "year", year)
 	}
 	return year
 }

@@ -6,6 +6,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -14,7 +15,7 @@ import (
 // counted in the journal.
 func TestRequestsArePaced(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = adapter.Period(2 * time.Second) }))
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = yamlfile.Period(2 * time.Second) }))
 	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
 	accepted(t, muni.Send(request(adaptertest.Extract1)))
 	to := take(t, registry, envelopes.GetRequest, "").ReplyTo
@@ -40,7 +41,7 @@ func TestRequestsArePaced(t *testing.T) {
 // given its receipt, and the journal does not tell of it as refused.
 func TestRepeatsAreNotPaced(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = adapter.Period(2 * time.Second) }))
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = yamlfile.Period(2 * time.Second) }))
 	muni := w.Party("MUNI")
 	kind, again, id := muni.BuildRequest(request(adaptertest.Extract1))
 	send := func() string { return accepted(t, muni.Post("/ws", kind, again)).Receipt.MessageID }

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 )
@@ -38,6 +39,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if p.Roots, err = g.selected(c, ask); err != nil {
 		return err
 	}
+	g.notePoll(c, ask)
 	d, err := g.lease(ctx, c, p, func(d *Delivery) error {
 		waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
 		if err != nil {
@@ -98,7 +100,7 @@ func (g *Gateway) fresh(c *call, signed time.Time, zoneless bool) (Use, error) {
 	away := signed.Sub(c.started)
 	if away.Abs() > window {
 		return Use{}, stale(c, "soap.timestamp", fmt.Sprintf("Timestamp вызова (%s) отличается от времени узла (%s) больше чем на %d с%s, проверьте часы и подпишите вызов заново",
-			signed.Format(time.RFC3339), c.started.In(Moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
+			signed.Format(time.RFC3339), c.started.In(terms.Moscow).Format(time.RFC3339), int64(window/time.Second), zoneHint(signed, away, window, zoneless)))
 	}
 	return Use{Mark: c.signed.Mark(), Operation: c.operation().String(), Until: signed.Add(window)}, nil
 }

@@ -2,66 +2,18 @@ package adapter
 
 import (
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
 )
 
-// QualityConfig is what is promised of services: how many of their calls may be
-// refused by the fault of the bus or of the provider at most, and how many of their
-// answers come in time at least; numbers of percents. A service may say otherwise
-// for its own.
-type QualityConfig struct {
-	Faults string `yaml:"faults"` // default 1
-	InTime string `yaml:"inTime"` // default 99
-}
-
-// read gives the target, with what is left out from another one.
-func (q QualityConfig) read(f *yamlFile, otherwise reports.Target) reports.Target {
-	t := otherwise
-	for _, one := range []struct {
-		name, text string
-		share      *reports.Share
-	}{{"faults", q.Faults, &t.Faults}, {"inTime", q.InTime, &t.InTime}} {
-		if one.text == "" {
-			continue
-		}
-		s, err := reports.ParseShare(one.text)
-		if err != nil {
-			f.errorf("quality."+one.name, "%v", err)
-			continue
-		}
-		*one.share = s
-	}
-	return t
-}
-
-// Target is what is promised of services that say nothing else.
-func (q QualityConfig) Target() reports.Target {
-	return q.read(&yamlFile{}, reports.DefaultTarget) // checked when it was read
-}
-
-// Targets are what is promised of services that say it themselves, by name. Of several
-// versions the last that says something holds for all.
-func (c *Catalog) Targets(otherwise reports.Target) map[string]reports.Target {
-	out := map[string]reports.Target{}
-	for _, s := range c.services {
-		if s.Quality != (QualityConfig{}) {
-			out[s.Name] = s.Quality.read(&yamlFile{}, otherwise)
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
-}
-
 // promises publishes what is promised of each service, for the alerts that watch
 // whether it is kept, and begins their counters: what begins at 1 has not increased, as
 // Prometheus sees it.
-func (m *metrics) promises(c *Catalog, otherwise reports.Target) {
+func (m *metrics) promises(c *registry.Catalog, otherwise reports.Target) {
 	m.target.Reset()
 	own := c.Targets(otherwise)
-	for _, s := range c.services {
+	for _, s := range c.Services() {
 		t, ok := own[s.Name]
 		if !ok {
 			t = otherwise

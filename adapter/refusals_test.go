@@ -18,6 +18,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -295,7 +296,7 @@ func TestStalePolls(t *testing.T) {
 			stale.check(t, w, poll(3*time.Hour)) // Moscow's clock face under the name of UTC
 		})
 	}
-	any := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(adapter.Period) }))
+	any := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(yamlfile.Period) }))
 	for op, draft := range pollDrafts {
 		p := any.Party("MUNI")
 		if a := p.Post("/ws", envelopes.TextXML, signed(t, p, draft(any.Clock.Now().AddDate(-1, 0, 0)), nil)); a.Fault != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -235,7 +236,7 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 		}
 	}
 	add := func(key string, value []byte) { r.Headers = append(r.Headers, Header{key, value}) }
-	if Size(len(r.Value)) > g.config.Kafka.MaxRecord {
+	if yamlfile.Size(len(r.Value)) > g.config.Kafka.MaxRecord {
 		r.Value, stream = nil, false
 		add(headerBody, []byte("store"))
 	}

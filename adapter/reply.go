@@ -5,6 +5,7 @@ import (
 	"context"
 	"strconv"
 
+	"mezhved/adapter/registry"
 	"mezhved/envelopes"
 )
 
@@ -49,7 +50,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 	switch {
 	case resp.Content.Valid():
 		m.Direction = DirResponse
-		m.Root = QName{resp.Content.Space(), resp.Content.Local()}
+		m.Root = QName{Space: resp.Content.Space(), Local: resp.Content.Local()}
 		if err := g.responseContent(c, s, m.Root); err != nil {
 			return admitted{}, err
 		}
@@ -77,7 +78,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 	if err := g.checkRoom(c, nil, m.Recipients); err != nil {
 		return admitted{}, err
 	}
-	c.catalog.setDue(m, s)
+	m.setDue(c.catalog, s)
 	a := admitted{message: m, service: s}
 	if m.Direction == DirResponse {
 		a.about = c.about
@@ -87,7 +88,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 
 // replyRoute reads the reply address. Only the provider that the request went
 // to may answer it, however the others came by the address.
-func (g *Gateway) replyRoute(c *call, token string) (replyAddress, *Service, error) {
+func (g *Gateway) replyRoute(c *call, token string) (replyAddress, *registry.Service, error) {
 	shown := cmp.Or(short(token), "не указана")
 	to, err := g.replies.open(token)
 	if err != nil {
@@ -114,7 +115,7 @@ func short(s string) string {
 
 // responseContent checks that the content is the response of the service that
 // was asked.
-func (g *Gateway) responseContent(c *call, s *Service, root QName) error {
+func (g *Gateway) responseContent(c *call, s *registry.Service, root QName) error {
 	switch known := c.catalog.ByRoot(root); {
 	case known == nil:
 		return because("not-a-response", root)

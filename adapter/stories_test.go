@@ -10,6 +10,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 )
@@ -597,7 +598,7 @@ func TestRestart(t *testing.T) {
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
 	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { // it looks again when it is woken, or too late
-		c.Times.Poll, c.Queues.LongPoll = adapter.Period(time.Hour), adapter.Period(time.Hour)
+		c.Times.Poll, c.Queues.LongPoll = yamlfile.Period(time.Hour), yamlfile.Period(time.Hour)
 	}))
 	got := make(chan adaptertest.Answered, 1)
 	go func() {

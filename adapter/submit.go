@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -23,7 +25,7 @@ import (
 // may take it. Only admitRequest and admitReply make one.
 type admitted struct {
 	message *Message
-	service *Service
+	service *registry.Service
 	about   []journal.PersonalField // whom it is about, and on what ground it asks
 }
 
@@ -104,7 +106,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		m.Direction = DirBroadcast
 		return admitted{m, s, c.about}, nil
 	}
-	c.catalog.setDue(m, s)
+	m.setDue(c.catalog, s)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,
@@ -119,24 +121,40 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 
 // requestService finds the service version that the content's root names, and
 // refuses what is not a request in use.
-func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*Service, error) {
-	root := QName{req.Content.Space(), req.Content.Local()}
+func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*registry.Service, error) {
+	root := QName{Space: req.Content.Space(), Local: req.Content.Local()}
 	s := c.catalog.ByRoot(root)
 	switch {
 	case s == nil:
 		return nil, &refusal{reason: "not-a-type", root: root}
 	case s.Request != root:
 		return nil, &refusal{reason: "wrong-category", args: []any{root, "RESPONSE"}, root: root}
-	case s.Stage == StageDraft, s.Stage == StageRetired:
+	case s.Stage == registry.StageRetired && !s.Sunset.IsZero():
+		return s, g.sunset(c, s)
+	case s.Stage == registry.StageDraft, s.Stage == registry.StageRetired:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
-	case s.Stage == StageTest && !req.Test:
+	case s.Stage == registry.StageTest && !req.Test:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	}
 	return s, nil
 }
 
-var stageText = map[Stage]string{
-	StageDraft: "черновик", StageTest: "только сообщения с признаком TestMessage", StageRetired: "выведен из эксплуатации",
+// ruleSunset says of an accepted request that its version comes to an end.
+const ruleSunset = "sunset"
+
+// sunset takes requests of a retired version until its last day is over. Who calls it is
+// told of in the log and in the entry; after that day the call is refused.
+func (g *Gateway) sunset(c *call, s *registry.Service) error {
+	if !c.started.Before(s.Sunset) {
+		return &refusal{reason: "sunset", args: []any{s.Name, s.Version, s.Sunset.Add(-time.Second).In(terms.Moscow).Format("02.01.2006")}, root: s.Request}
+	}
+	c.letPass(ruleSunset)
+	g.log.Warn("a version that comes to its end is still called", "service", s.Name, "version", s.Version, "party", c.party.Mnemonic, "lastDay", s.LastDay())
+	return nil
+}
+
+var stageText = map[registry.Stage]string{
+	registry.StageDraft: "черновик", registry.StageTest: "только сообщения с признаком TestMessage", registry.StageRetired: "выведен из эксплуатации",
 }
 
 // ruleUnsignedPrefix is package xsd's rule for names in values. On an accepted
@@ -147,7 +165,7 @@ const ruleUnsignedPrefix = "unsigned-prefix"
 // checkContent validates the content where it stands and checks the official's
 // signature over it. Whom it is about is read as soon as it holds: a call that is
 // refused for something else afterwards was about somebody, too.
-func (g *Gateway) checkContent(c *call, s *Service, plan *subject.Plan, data, content, personal xmltape.Node, id string) error {
+func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan, data, content, personal xmltape.Node, id string) error {
 	limit := s.Content
 	def(&limit, int64(g.config.Limits.Content))
 	if off, end := data.Range(); int64(end-off) > limit {
@@ -183,7 +201,7 @@ func (c *call) readSubject(plan *subject.Plan, content xmltape.Node) {
 // checkAttachments holds contents against the signed headers: each has its
 // counterpart, none is there twice, together they are not too large, and their
 // own signatures hold.
-func (g *Gateway) checkAttachments(c *call, s *Service, headers []envelopes.AttachmentHeader, contents []envelopes.Attachment) ([]Attachment, error) {
+func (g *Gateway) checkAttachments(c *call, s *registry.Service, headers []envelopes.AttachmentHeader, contents []envelopes.Attachment) ([]Attachment, error) {
 	if len(headers) != len(contents) {
 		return nil, because("attachment-no-header", strconv.Itoa(len(contents)), strconv.Itoa(len(headers)))
 	}
@@ -230,7 +248,7 @@ func (g *Gateway) checkAttachments(c *call, s *Service, headers []envelopes.Atta
 // them, and a sender that still has its file at hand is helped more than one that
 // finds a message about it tomorrow. Nothing is left to be found out later: from
 // here on a file cannot change, and Accept refuses one that did in between.
-func (g *Gateway) checkFiles(ctx context.Context, c *call, s *Service, id string, refs []envelopes.AttachmentReference, to []Queue) ([]File, error) {
+func (g *Gateway) checkFiles(ctx context.Context, c *call, s *registry.Service, id string, refs []envelopes.AttachmentReference, to []Queue) ([]File, error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}
@@ -307,7 +325,7 @@ func fileOctets(ctx context.Context, store FileStore, f File) signing.Octets {
 
 // recipients finds the queues that the request goes to. A broadcast goes to all
 // subscribers but its sender.
-func (g *Gateway) recipients(c *call, s *Service, content xmltape.Node) ([]Queue, error) {
+func (g *Gateway) recipients(c *call, s *registry.Service, content xmltape.Node) ([]Queue, error) {
 	to, err := s.Route(content)
 	if err != nil {
 		r := refuse(err)
@@ -330,7 +348,7 @@ func (g *Gateway) recipients(c *call, s *Service, content xmltape.Node) ([]Queue
 }
 
 // checkRoom refuses what would make a queue grow past its limit.
-func (g *Gateway) checkRoom(c *call, s *Service, to []Queue) error {
+func (g *Gateway) checkRoom(c *call, s *registry.Service, to []Queue) error {
 	for _, q := range to {
 		limit := g.config.Queues.Limit
 		if s != nil && s.QueueLimit > 0 {

@@ -21,7 +21,9 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
@@ -59,7 +61,7 @@ type World struct {
 	parties  map[string]*Party
 	bus      *Party // the gateway's own key
 	verifier *signing.Verifier
-	registry *adapter.Registry
+	registry *registry.Registry
 	database string   // its address
 	brokers  []string // addresses of the bus
 	lossy    bool     // the bus has lost topics, or they were laid out anew
@@ -176,8 +178,8 @@ func Start(t testing.TB, options ...Option) *World {
 		Node: "test", Listen: "127.0.0.1:0", Services: w.path("services"), Parties: w.path("parties"),
 		Kafka: adapter.KafkaConfig{Prefix: prefix, Group: prefix},
 		Times: adapter.TimesConfig{
-			Relay: adapter.Period(200 * time.Millisecond), Sweep: adapter.Period(100 * time.Millisecond), Depths: adapter.Period(200 * time.Millisecond), Streams: adapter.Period(100 * time.Millisecond),
-			Summary: adapter.Period(200 * time.Millisecond), Poll: adapter.Period(200 * time.Millisecond), Watch: adapter.Period(200 * time.Millisecond),
+			Relay: yamlfile.Period(200 * time.Millisecond), Sweep: yamlfile.Period(100 * time.Millisecond), Depths: yamlfile.Period(200 * time.Millisecond), Streams: yamlfile.Period(100 * time.Millisecond),
+			Summary: yamlfile.Period(200 * time.Millisecond), Poll: yamlfile.Period(200 * time.Millisecond), Watch: yamlfile.Period(200 * time.Millisecond),
 		},
 	}.WithDefaults()
 	w.Config.Listen = "127.0.0.1:0"
@@ -193,7 +195,7 @@ func Start(t testing.TB, options ...Option) *World {
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())
 	w.Bus, w.brokers = &BreakableBus{Broker: bus, kept: map[string]int64{}}, brokers
-	registry, findings := adapter.OpenRegistry(w.Config.Services, w.Config.Parties, w.Clock.Now)
+	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now, w.Config.Protocols)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
 	}
@@ -286,6 +288,16 @@ func (w *World) LayOut(shared int) {
 	w.T.Helper()
 	w.Config.Kafka.Shared, w.lossy = shared, true
 	w.Restart()
+}
+
+// Verifier proves signatures by the world's clock and trust.
+func (w *World) Verifier() *signing.Verifier { return w.verifier }
+
+// Book is the journal, as far as it was sequenced.
+func (w *World) Book() *postgres.Journal {
+	w.T.Helper()
+	w.openJournal()
+	return w.book
 }
 
 // Party is a party of the world.

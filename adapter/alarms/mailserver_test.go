@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/terms"
 )
 
 // unlucky is a mail server that talks until it does what is tried: the word after
@@ -186,7 +187,7 @@ func TestAMailBlamesNobodyForTheQueue(t *testing.T) {
 	a := pending(1, WayMail, "x").Alarm
 	a.Event.Stage = "queued"
 	for language, want := range map[string]string{"ru": "должен: шлюз, получатель: FNS01", "en": "whose turn: the gateway, recipient: FNS01"} {
-		if _, body, err := write(&Rules{Language: language, Zone: adapter.Moscow}, "", []Alarm{a}); err != nil || !strings.Contains(body, want) {
+		if _, body, err := write(&Rules{Language: language, Zone: terms.Moscow}, "", []Alarm{a}); err != nil || !strings.Contains(body, want) {
 			t.Errorf("%v, want %q:\n%s", err, want, body)
 		}
 	}

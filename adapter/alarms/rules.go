@@ -15,7 +15,9 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 // Rules say who is told of what, when and how.
@@ -59,6 +61,16 @@ type Webhook struct {
 	Secret []byte // 32 bytes or more
 }
 
+// What probes tell (package lifecycle/probe): that a service version is not well, and that
+// it is well again. They are events for this room alone and no entries of the journal;
+// Operation is the kind of the probe, Outcome what it has found, Recipient the provider.
+const (
+	ProbeRed   journal.Kind = "probe-red"
+	ProbeGreen journal.Kind = "probe-green"
+)
+
+func ofProbe(k journal.Kind) bool { return k == ProbeRed || k == ProbeGreen }
+
 // Escalation tells others of what was overdue for so long and is still not reached.
 type Escalation struct {
 	After time.Duration
@@ -100,38 +112,38 @@ type webhookFile struct {
 }
 
 type escalationFile struct {
-	After    adapter.Period `yaml:"after"`
-	Mail     []string       `yaml:"mail"`
-	Webhooks []webhookFile  `yaml:"webhooks"`
+	After    yamlfile.Period `yaml:"after"`
+	Mail     []string        `yaml:"mail"`
+	Webhooks []webhookFile   `yaml:"webhooks"`
 }
 
 // Load reads a file of rules, against the services and parties in force, if they are
 // given. With errors among the findings the rules are nil.
-func Load(name string, c *adapter.Catalog, mailServer bool) (*Rules, adapter.Findings) {
+func Load(name string, c *registry.Catalog, mailServer bool) (*Rules, yamlfile.Findings) {
 	var in rulesFile
-	f := adapter.ReadSettings(name, &in)
-	if f.Broken() {
-		return nil, f.Findings()
+	f := yamlfile.Read(name, &in)
+	if f.Broken {
+		return nil, f.Findings
 	}
 	r := rulesReader{f: f, dir: filepath.Dir(name), catalog: c, mailServer: mailServer}
 	rules := r.read(&in)
-	if found := f.Findings(); len(found.Errors()) > 0 {
+	if found := f.Findings; len(found.Errors()) > 0 {
 		return nil, found
 	}
-	return rules, f.Findings()
+	return rules, f.Findings
 }
 
 type rulesReader struct {
-	f          *adapter.SettingsFile
+	f          *yamlfile.File
 	dir        string
-	catalog    *adapter.Catalog
+	catalog    *registry.Catalog
 	mailServer bool
 }
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 
 func (r *rulesReader) read(in *rulesFile) *Rules {
-	out := &Rules{Language: in.Language, Zone: adapter.Moscow}
+	out := &Rules{Language: in.Language, Zone: terms.Moscow}
 	switch in.Language {
 	case "":
 		out.Language = "ru"
@@ -186,10 +198,10 @@ func (r *rulesReader) rule(path string, in *ruleFile, digests bool) Rule {
 		r.f.Errorf(path+".name", "a name of a-z, 0-9 and '-', beginning with a letter, is expected, not %q", in.Name)
 	}
 	for i, e := range in.Events {
-		if kind := journal.Kind(e); kind == journal.KindDueSoon || kind == journal.KindOverdue {
+		if kind := journal.Kind(e); kind == journal.KindDueSoon || kind == journal.KindOverdue || ofProbe(kind) {
 			out.Events = append(out.Events, kind)
 		} else {
-			r.f.Errorf(fmt.Sprintf("%s.events.%d", path, i), "due-soon or overdue is expected, not %q", e)
+			r.f.Errorf(fmt.Sprintf("%s.events.%d", path, i), "due-soon, overdue, probe-red or probe-green is expected, not %q", e)
 		}
 	}
 	if len(in.Events) == 0 {
@@ -238,7 +250,7 @@ func (r *rulesReader) known(path string, in *ruleFile) {
 		}
 	}
 	for i, s := range in.Services {
-		if !slices.ContainsFunc(r.catalog.Services(), func(x *adapter.Service) bool { return x.Name == s }) {
+		if !slices.ContainsFunc(r.catalog.Services(), func(x *registry.Service) bool { return x.Name == s }) {
 			r.f.Warnf(fmt.Sprintf("%s.services.%d", path, i), "there is no service %q", s)
 		}
 	}
@@ -318,14 +330,17 @@ type Alarm struct {
 func (r *Rule) fits(e *journal.Event) bool {
 	any := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	whose := e.Recipient
-	return slices.Contains(r.Events, e.Kind) && (len(r.Stages) == 0 || slices.Contains(r.Stages, terms.Stage(e.Stage))) &&
+	return slices.Contains(r.Events, e.Kind) && (len(r.Stages) == 0 || ofProbe(e.Kind) || slices.Contains(r.Stages, terms.Stage(e.Stage))) &&
 		any(r.Parties, whose) && any(r.Senders, e.Sender) && any(r.Services, e.Service)
 }
 
 // Alarms are what the rules make of an event at a time.
 func (r *Rules) Alarms(c *terms.Calendar, e *journal.Event, now time.Time) (out []Alarm) {
 	message, err := uuid.Parse(e.Message)
-	if err != nil {
+	stage := terms.Stage(e.Stage)
+	if ofProbe(e.Kind) {
+		message, stage = uuid.Nil, terms.StageQueued // of no message: what is kept needs one of the stages
+	} else if err != nil {
 		return nil
 	}
 	for i := range r.Rules {
@@ -334,7 +349,7 @@ func (r *Rules) Alarms(c *terms.Calendar, e *journal.Event, now time.Time) (out 
 			continue
 		}
 		add := func(to Recipients, at time.Time, escalated bool) {
-			one := Alarm{Rule: rule.Name, Event: *e, Message: message, Stage: terms.Stage(e.Stage), Escalated: escalated, At: at}
+			one := Alarm{Rule: rule.Name, Event: *e, Message: message, Stage: stage, Escalated: escalated, At: at}
 			for _, a := range to.Mail {
 				one.Way, one.Target = WayMail, a
 				out = append(out, one)

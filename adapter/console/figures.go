@@ -19,9 +19,11 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/reports/paper"
 	"mezhved/adapter/reports/workbook"
+	"mezhved/adapter/terms"
 )
 
 // figureParameters are those of a report of figures, in the order of the API's description.
@@ -89,7 +91,7 @@ func (c *Console) askFigures(kind string, values url.Values, zone *time.Location
 // figureZone is the zone of reports: the desk's, by the name under which everybody
 // knows it.
 func (c *Console) figureZone() *time.Location {
-	if c.Zone == adapter.Moscow {
+	if c.Zone == terms.Moscow {
 		if zone, err := time.LoadLocation("Europe/Moscow"); err == nil {
 			return zone
 		}
@@ -176,7 +178,7 @@ func (c *Console) nobody(r *reports.Report) error {
 		return nil
 	}
 	q, catalog := &r.Question, c.Gateway().Catalog()
-	if q.Service != "" && !slices.ContainsFunc(catalog.Services(), func(s *adapter.Service) bool { return s.Name == q.Service }) {
+	if q.Service != "" && !slices.ContainsFunc(catalog.Services(), func(s *registry.Service) bool { return s.Name == q.Service }) {
 		return problem(http.StatusBadRequest, Text{"Вида сведений %q нет, и записей о нём за этот период нет.", "There is no service %q, and no entry of it in this period."}, q.Service)
 	}
 	if q.Party != "" && catalog.Party(adapter.Mnemonic(q.Party)) == nil {

@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/yamlfile"
 )
 
 func TestMain(m *testing.M) {
@@ -80,7 +81,7 @@ func openCounted(t *testing.T) *counted {
 // start opens the store, as after a crash: what was in memory is not any more.
 func (w *counted) start() {
 	config := limits()
-	config.Dir, config.Idle = w.dir, adapter.Period(1000*time.Hour)
+	config.Dir, config.Idle = w.dir, yamlfile.Period(1000*time.Hour)
 	w.s = openStore(w, w.index, config)
 	w.s.now = func() time.Time { return w.now }
 	door, err := w.s.S3(adapter.Config{}.WithDefaults().FTP)

@@ -19,6 +19,7 @@ import (
 	"github.com/jlaffaye/ftp"
 
 	"mezhved/adapter"
+	"mezhved/adapter/yamlfile"
 )
 
 // openDoor runs a door over an index of memory.
@@ -202,7 +203,7 @@ func TestConversation(t *testing.T) {
 // An upload breaks off: what came is kept, not taken for the file, and gone on
 // with.
 func TestBrokenUpload(t *testing.T) {
-	_, d, index := openDoor(t, func(c *adapter.FTPConfig) { c.Stall = adapter.Period(300 * time.Millisecond) })
+	_, d, index := openDoor(t, func(c *adapter.FTPConfig) { c.Stall = yamlfile.Period(300 * time.Millisecond) })
 	c := call(t, d).login()
 	id := newID(t)
 	for _, breaks := range []func(*net.TCPConn){
@@ -303,7 +304,7 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	_, d, _ := openDoor(t, func(c *adapter.FTPConfig) {
-		c.Connections, c.PerAddress, c.Silence = 3, 2, adapter.Period(400*time.Millisecond)
+		c.Connections, c.PerAddress, c.Silence = 3, 2, yamlfile.Period(400*time.Millisecond)
 	})
 	one, two := call(t, d), call(t, d)
 	one.answer()

@@ -11,6 +11,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/party"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -65,7 +66,7 @@ func TestLargeAttachments(t *testing.T) {
 
 // The connection breaks in the middle, both ways: the client goes on.
 func TestBrokenTransfers(t *testing.T) {
-	w := adaptertest.Start(t, adaptertest.WithFiles(func(c *adapter.Config) { c.FTP.Stall = adapter.Period(2 * time.Second) }))
+	w := adaptertest.Start(t, adaptertest.WithFiles(func(c *adapter.Config) { c.FTP.Stall = yamlfile.Period(2 * time.Second) }))
 	store := &party.FileStore{URL: "ftp://" + w.FTPAddress, Pause: 10 * time.Millisecond}
 	content := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	opened := 0

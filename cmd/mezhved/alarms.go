@@ -10,12 +10,14 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/alarms"
 	"mezhved/adapter/console"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 )
 
 // openAlarms makes the node tell of what comes due and is late, if its configuration
 // has rules.
-func (n *node) openAlarms(rooms *adapter.Rooms, c *adapter.Catalog) error {
+func (n *node) openAlarms(rooms *adapter.Rooms, c *registry.Catalog) error {
 	if n.config.Alarms.Rules == "" {
 		return nil
 	}
@@ -69,7 +71,7 @@ type alarmRules struct {
 	Config string `short:"c" required:"" placeholder:"FILE" type:"existingfile" help:"Configuration of the gateway."`
 }
 
-func (f *alarmRules) load() (adapter.Config, *alarms.Rules, adapter.Findings, error) {
+func (f *alarmRules) load() (adapter.Config, *alarms.Rules, yamlfile.Findings, error) {
 	c, err := adapter.LoadConfig(f.Config)
 	if err != nil {
 		return c, nil, nil, usage(err)
@@ -77,7 +79,7 @@ func (f *alarmRules) load() (adapter.Config, *alarms.Rules, adapter.Findings, er
 	if c.Alarms.Rules == "" {
 		return c, nil, nil, usage(errors.New("the configuration names no rules: alarms.rules"))
 	}
-	registry, found := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
+	registry, found := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	if registry == nil {
 		return c, nil, found, no(fmt.Errorf("%w\nSee mezhved services lint", found.Errors()))
 	}

@@ -11,7 +11,9 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
+	"mezhved/adapter/yamlfile"
 )
 
 // A topic that bears content in the clear is held against how long that content may
@@ -30,13 +32,20 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	if err := b.Ensure(context.Background(), []adapter.Topic{{Name: "m.requests.FNS01"}}); err != nil {
 		t.Fatal(err)
 	}
+	states, err := b.Describe(context.Background(), []string{"m.requests.FNS01", "m.requests.not-there"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := states["m.requests.not-there"]; there || states["m.requests.FNS01"].Replication != 1 || states["m.requests.FNS01"].MaxRecord == 0 {
+		t.Errorf("described as %+v", states)
+	}
 	for most, want := range map[time.Duration][2]string{
 		0:                   {"good", "168h"},
 		30 * 24 * time.Hour: {"good", "168h"},
 		3 * 24 * time.Hour:  {"bad", "set its retention.ms to 259200000"},
 	} {
 		r := &report{}
-		r.unsealed(context.Background(), b, map[string]time.Duration{"m.requests.FNS01": most, "m.requests.not-there": most})
+		r.unsealed(states, map[string]time.Duration{"m.requests.FNS01": most, "m.requests.not-there": most})
 		if len(r.checks) != 1 || r.checks[0].State != want[0] || !strings.Contains(r.checks[0].Detail, want[1]) {
 			t.Errorf("content kept for %s: %+v, want %v", most, r.checks, want)
 		}
@@ -46,13 +55,13 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	catalog, findings := registry.Lint(config.Services, config.Parties, time.Now())
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	keep := adapter.KeepConfig{Content: adapter.Period(48 * time.Hour), Answers: adapter.Period(24 * time.Hour)}
-	sealed := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentSealed}, keep)
-	plain := catalog.Unsealed(adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentPlain}, keep)
+	keep := adapter.KeepConfig{Content: yamlfile.Period(48 * time.Hour), Answers: yamlfile.Period(24 * time.Hour)}
+	sealed := (adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentSealed}).Unsealed(catalog, keep)
+	plain := (adapter.KafkaConfig{Prefix: "m", Content: adapter.ContentPlain}).Unsealed(catalog, keep)
 	if len(plain) <= len(sealed) {
 		t.Errorf("sealed %v, plain %v", sealed, plain)
 	}
@@ -63,17 +72,52 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	}
 }
 
+// What of a topic loses or stops messages is told, once for all that have it.
+func TestDoctorLooksAtHowTopicsAreKept(t *testing.T) {
+	good := kafka.TopicState{Partitions: 3, Replication: 3, InSync: 3, MinInSync: 2, Kept: 7 * 24 * time.Hour, MaxRecord: 1 << 20}
+	for _, c := range []struct {
+		change func(*kafka.TopicState)
+		want   string
+	}{
+		{func(*kafka.TopicState) {}, "good: copies, acknowledgements"},
+		{func(s *kafka.TopicState) { s.Replication, s.InSync, s.MinInSync = 1, 1, 1 }, "advice: the loss of one broker"},
+		{func(s *kafka.TopicState) { s.Replication, s.InSync, s.MinInSync = 2, 2, 2 }, "advice: nothing gets on while one broker is away"},
+		{func(s *kafka.TopicState) { s.MinInSync = 1 }, "bad: min.insync.replicas is 1"},
+		{func(s *kafka.TopicState) { s.MinInSync = 3 }, "advice: min.insync.replicas is 3 of 3"},
+		{func(s *kafka.TopicState) { s.InSync = 2 }, "advice: 2 of 3 copies are up to date"},
+		{func(s *kafka.TopicState) { s.Unclean = true }, "bad: unclean.leader.election.enable"},
+		{func(s *kafka.TopicState) { s.Kept = time.Hour }, "bad: retention.ms is 3600000"},
+		{func(s *kafka.TopicState) { s.Kept = kafka.Forever }, "good: copies"},
+		{func(s *kafka.TopicState) { s.MaxRecord = 1000 }, "bad: max.message.bytes is 1000"},
+	} {
+		bad := good
+		c.change(&bad)
+		r := &report{}
+		r.topics(map[string]kafka.TopicState{"m.a": bad, "m.b": bad, "m.c": bad, "m.d": bad}, 900<<10)
+		state, said, _ := strings.Cut(c.want, ": ")
+		found := 0
+		for _, check := range r.checks {
+			if check.State == state && strings.Contains(check.Detail, said) && (state == "good" || strings.HasPrefix(check.Detail, "m.a, m.b, m.c and 1 more: ")) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("want %q once: %+v", c.want, r.checks)
+		}
+	}
+}
+
 // What is kept for longer than it can be found is told.
 func TestDoctorSaysWhatCouldNotBeErased(t *testing.T) {
 	config, err := prepareDemo(t.TempDir(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, findings := adapter.Lint(config.Services, config.Parties, time.Now())
+	catalog, findings := registry.Lint(config.Services, config.Parties, time.Now())
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	days := func(n int) adapter.Period { return adapter.Period(time.Duration(n) * 24 * time.Hour) }
+	days := func(n int) yamlfile.Period { return yamlfile.Period(time.Duration(n) * 24 * time.Hour) }
 	for _, c := range []struct {
 		archive, personal, content, answers int
 		want                                string

@@ -19,6 +19,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -34,7 +35,7 @@ type lossy struct {
 func newLossy(t *testing.T) *lossy {
 	t.Helper()
 	// The commands go by the machine's clock, and the tests move the world's.
-	anyTime := adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(adapter.Period) })
+	anyTime := adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.PollAge = new(yamlfile.Period) })
 	l := &lossy{World: adaptertest.Start(t, anyTime), keys: map[string][]string{}}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -27,6 +27,7 @@ import (
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
@@ -67,7 +68,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if len(bad) > 0 {
 		return n, usage(errors.Join(bad...))
 	}
-	registry, findings := adapter.OpenRegistry(c.Services, c.Parties, time.Now)
+	registry, findings := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	for _, f := range findings {
 		if f.Warning {
 			log.Warn("registry", "finding", f.String())
@@ -139,6 +140,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, err
 	}
 	if err = n.openAlarms(&rooms, registry.Catalog()); err != nil {
+		return n, err
+	}
+	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
@@ -332,7 +336,7 @@ func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*
 
 // certificateSamples are what signed envelopes repeat: certificates in base64, the
 // gateway's own first, which stands in every answer.
-func certificateSamples(config adapter.Config, c *adapter.Catalog) [][]byte {
+func certificateSamples(config adapter.Config, c *registry.Catalog) [][]byte {
 	var out [][]byte
 	add := func(file string) {
 		certs, err := readCertificates([]string{file})

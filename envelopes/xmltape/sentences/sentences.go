@@ -81,6 +81,9 @@ func (r Room) literals(t *testing.T) map[string]string {
 			case *ast.Ident:
 				name = fun.Name
 			case *ast.SelectorExpr:
+				if of, ok := fun.X.(*ast.Ident); ok && of.Name == "fmt" {
+					return true // what the program says to itself
+				}
 				name = fun.Sel.Name
 			}
 			i, ok := r.Makers[name]

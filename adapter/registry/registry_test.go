@@ -1,0 +1,250 @@
+package registry_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/registry"
+	"mezhved/adapter/reports"
+	"mezhved/adapter/terms"
+)
+
+// aDay is one on which no calendar is missing.
+var aDay = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// Lint names every problem of a registry at once, with file and line.
+func TestLint(t *testing.T) {
+	w := adaptertest.Start(t)
+	write := func(name, text string) {
+		t.Helper()
+		w.Write(name, text)
+	}
+	const schema = `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="NS" elementFormDefault="qualified"><xs:element name="A" type="xs:string"/><xs:element name="B" type="xs:string"/></xs:schema>`
+	good := "title: t\nroot: {namespace: NS, request: A, response: B}\nproviders: REGISTRY\ncallers: '*'\n"
+	service := func(dir, yaml string) {
+		ns := "urn://lint/" + dir
+		write("services/"+dir+"/service.yaml", strings.ReplaceAll(yaml, "NS", ns))
+		write("services/"+dir+"/s.xsd", strings.ReplaceAll(schema, "NS", ns))
+	}
+	service("ok/1", good)
+	service("typo/1", strings.Replace(good, "callers", "caller", 1))
+	service("nobody/1", strings.Replace(good, "REGISTRY", "[REGISTRY, NOBODY]", 1))
+	service("noroot/1", strings.Replace(good, "request: A", "request: Z", 1))
+	service("stage/1", good+"stage: soon\ndelivery: pigeon\npersonalSignature: maybe\n")
+	service("terms/1", good+"deadline: 5wd\nterms:\n  answered: 3wd\n  taken: 1 day\n  from: delivery\n  response: {status: 1wd}\n  providers: {NOBODY: {taken: 1d}}\n")
+	service("terms/2", good+"deadline: 30d\nendOfLife: 5d\n")
+	write("services/_calendar/2028.yaml", "year: 2028\noff: 01-01\n")
+	write("services/_calendar/2029.yaml", "year: 2030\n")
+	write("services/_calendar/2031.yml", "year: 2031\n")
+	service("cast/1", good+"broadcast: true\nrouting: {xpath: /A}\n")
+	service("route/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: //A\n", 1))
+	service("table/1", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A\n  table: {\"1\": MOSCOW}\n", 1))
+	service("person/1", good+`personal:
+  request:
+    - {field: snils, xpath: /A}
+    - {field: inn, xpath: /B}
+    - {field: Snils, xpath: /A}
+    - {field: case, xpath: /A}
+    - {field: name-2, xpath: /A}
+    - {field: snils, xpath: /A}
+    - {field: other, xpath: /A, as: words}
+    - {field: none}
+  response:
+    - {field: name, xpath: /B/Snils}
+ground:
+  legal: /A/@law
+  consent: [/A, /C]
+`)
+	service("person/2", good+"personal: {request: {field: snils, xpath: /A, as: text}}\n")
+	service("route/2", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A/Code\n  table: {\"1\": REGISTRY}\n", 1))
+	service("probe/1", good+"probe: {short: 1s, full: often, silent: 1s, sample: ../x.xml}\n")
+	service("probe/2", strings.Replace(good, ", response: B", "", 1)+"broadcast: true\nfileSignature: required\nprobe: {full: 5m, answer: 6m}\n")
+	service("probe/3", good+"probe: {full: 5m}\n")
+	write("services/probe/3/samples/request.xml", "<A xmlns=\"urn://lint/probe/3\"><b/></A>")
+	write("services/twice/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/ok/1"))
+	write("services/twice/1/s.xsd", strings.ReplaceAll(schema, "NS", "urn://lint/ok/1"))
+	write("services/noxsd/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/noxsd"))
+	service("badxsd/1", good)
+	write("services/badxsd/1/s.xsd", `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn://lint/badxsd/1"><xs:element name="A" type="xs:strange"/><xs:element name="B"/></xs:schema>`)
+	write("services/missing/1/readme.txt", "x")
+	write("services/_shared/x.txt", "not a service")
+	write("parties/NOCERT.yaml", "name: x\n")
+	write("parties/BAD.yaml", "certificates: [none.pem, BAD.txt]\nasyncErrors: pigeon\ntimeZone: Europe/Moscow\n")
+	write("parties/BAD.txt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	write("parties/COPY.yaml", "certificates: MUNI.pem\n")
+	old := w.NewParty("OLD", time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-1, 0, 0))
+	old.AddCertificate("OLD.pem")
+	write("parties/OLD.yaml", "")
+	soon := w.NewParty("SOON", time.Now().AddDate(-3, 0, 0), time.Now().AddDate(0, 0, 5))
+	soon.AddCertificate("SOON/a.pem")
+	write("parties/SOON.yaml", "name: x\n")
+
+	_, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
+	var lines []string
+	for _, f := range found {
+		if rel, err := filepath.Rel(w.Dir, f.File); err == nil {
+			f.File = rel
+		}
+		lines = append(lines, f.String())
+	}
+	all := strings.Join(lines, "\n")
+	for _, want := range []string{
+		"services/typo/1/service.yaml:4:9: caller: no such setting",
+		"services/typo/1/service.yaml: callers: nobody may call",
+		"services/nobody/1/service.yaml:3:23: providers.1: party \"NOBODY\" is not registered",
+		"services/nobody/1/service.yaml:3:12: providers: several providers need routing",
+		"services/noroot/1/service.yaml:2:",
+		"declares no global element {urn://lint/noroot/1}Z",
+		"services/stage/1/service.yaml:5:8: stage: draft, test, published or retired is expected",
+		"services/stage/1/service.yaml:6:11: delivery: poll or stream",
+		"services/stage/1/service.yaml:7:20: personalSignature",
+		"services/terms/1/service.yaml:7:13: terms.answered: is the deadline: give one of the two",
+		`services/terms/1/service.yaml:8:10: terms.taken: a term such as 5wd (working days), 30d, 48h or 15m is expected, not "1 day"`,
+		`services/terms/1/service.yaml:9:9: terms.from: accepted, delivered or next-working-day is expected, not "delivery"`,
+		"services/terms/1/service.yaml:10:13: terms.response: an answer is queued and taken",
+		"services/terms/1/service.yaml:11:23: terms.providers.NOBODY: NOBODY is not among the providers",
+		"services/terms/2/service.yaml:5:11: warning: deadline: is later than endOfLife",
+		"services/_calendar/2028.yaml:2:1: off: 01-01 is off already: it is a weekend",
+		"services/_calendar/2029.yaml: is the calendar of 2030: name it 2030.yaml",
+		"services/_calendar/2031.yml: warning: is not read: a calendar is a file <year>.yaml",
+		"root.response: a broadcast is not answered",
+		"routing: a broadcast goes to all providers",
+		"services/route/1/service.yaml:5:10: routing.xpath: path \"//A\"",
+		"services/table/1/service.yaml:6:16: routing.table.1: MOSCOW is not among the providers",
+		"is a root of ok 1 already",
+		`services/person/1/service.yaml:8:27: personal.request.1.xpath: path "/B": it begins with B, the root is {urn://lint/person/1}A`,
+		`services/person/1/service.yaml:9:15: personal.request.2.field: a name such as snils is expected`,
+		`services/person/1/service.yaml:10:15: personal.request.3.field: "case" is the journal's own name for something else`,
+		`services/person/1/service.yaml:11:15: personal.request.4.field: a name such as snils is expected`,
+		`services/person/1/service.yaml:12:15: personal.request.5.field: snils is listed twice`,
+		`services/person/1/service.yaml:13:37: personal.request.6.as: digits, text, date, exact or hash is expected, not "words"`,
+		`services/person/1/service.yaml:14:`,
+		`personal.request.7: where does it stand? give xpath, or parts`,
+		`services/person/1/service.yaml:16:28: personal.response.0.xpath: path "/B/Snils": the schema allows no element Snils there, nor any other`,
+		`services/person/1/service.yaml:18:10: ground.legal: path "/A/@law": the schema allows no attribute @law there, nor any other`,
+		`services/person/1/service.yaml:19:17: ground.consent.1: path "/C": it begins with C`,
+		`services/person/2/service.yaml:5:21: personal.request: snils is spelled as digits in another service and as text here`,
+		`services/route/2/service.yaml:5:10: warning: routing.xpath: path "/A/Code": the schema allows no element Code there, nor any other: no request can be routed by it`,
+		`services/probe/1/service.yaml:5:16: probe.short: a time of ten seconds or more such as 15m is expected, or off, not "1s"`,
+		`services/probe/1/service.yaml:5:26: probe.full: a time of ten seconds or more`,
+		`services/probe/1/service.yaml:5:41: probe.silent: is shorter than ten seconds`,
+		`services/probe/1/service.yaml:5:53: probe.sample: a file of the folder samples is expected`,
+		`services/probe/2/service.yaml:7:27: probe.answer: is longer than probe.full`,
+		`services/probe/2/service.yaml:7:15: probe.full: a broadcast is not answered`,
+		`services/probe/2/service.yaml:7:15: warning: probe.full: the service wants every file signed`,
+		`services/probe/2/service.yaml:7:15: probe.full: there is no samples/request.xml`,
+		`services/probe/3/samples/request.xml:1:31: cvc-type`,
+		"services/noxsd/1/service.yaml: schemas: there is no .xsd",
+		"services/badxsd/1/s.xsd:1:",
+		"services/missing/1/service.yaml: no such file",
+		"parties/NOCERT.yaml: certificates: no certificate of NOCERT was found",
+		"parties/BAD.yaml:1:16: certificates.0:",
+		"parties/BAD.yaml:1:26: certificates.1: BAD.txt",
+		"parties/BAD.yaml:2:14: asyncErrors",
+		"parties/BAD.yaml:3:11: timeZone: an offset from UTC such as +10:00",
+		"parties/MUNI.yaml: certificates: certificate MUNI.pem is registered for COPY already",
+		"parties/OLD.yaml: warning: certificates: certificate OLD.pem expired",
+		"parties/SOON.yaml: warning: certificates: certificate SOON/a.pem expires on",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("lint does not say %q", want)
+		}
+	}
+	if strings.Contains(all, "/ok/1/") {
+		t.Error("lint finds fault with a good service")
+	}
+	if t.Failed() {
+		t.Logf("lint says:\n%s", all)
+	}
+}
+
+// An empty registry is one that nobody can call, and says so.
+func TestEmptyRegistry(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"services", "parties"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, found := registry.Lint(filepath.Join(dir, "services"), filepath.Join(dir, "parties"), aDay)
+	if len(found.Errors()) > 0 || len(found) != 1 || len(c.Services()) != 0 {
+		t.Errorf("findings %v", found)
+	}
+	if _, found := registry.Lint(filepath.Join(dir, "none"), filepath.Join(dir, "none"), aDay); len(found.Errors()) != 2 {
+		t.Errorf("missing folders: %v", found)
+	}
+}
+
+// The sample service and party, which operators copy, are good, and name every
+// setting.
+func TestSampleRegistry(t *testing.T) {
+	w := adaptertest.Start(t)
+	if err := os.CopyFS(filepath.Join(w.Dir, "sample"), os.DirFS("../testdata/registry")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"MUNI", "DISTRICT_1", "DISTRICT_2"} {
+		p := w.NewParty(name, w.Clock.Now().AddDate(-1, 0, 0), w.Clock.Now().AddDate(1, 0, 0))
+		p.AddCertificate("../sample/parties/" + name + ".pem")
+	}
+	c, found := registry.Lint(filepath.Join(w.Dir, "sample/services"), filepath.Join(w.Dir, "sample/parties"), w.Clock.Now())
+	if len(found) > 0 {
+		t.Fatalf("the sample has mistakes:\n%v", found)
+	}
+	s := c.Service("example", "1.0.0")
+	if s == nil || len(s.Providers) != 2 || s.Deadline != (terms.Term{Days: 5, Working: true}) || !s.Admits("MUNI") || s.Admits("DISTRICT_1") {
+		t.Errorf("read as %+v", s)
+	}
+	if got := c.Targets(reports.DefaultTarget)["example"]; got != (reports.Target{Faults: 50, InTime: 9950}) {
+		t.Errorf("promised of it is %+v", got)
+	}
+	for _, f := range registry.Settings() {
+		src, err := os.ReadFile(map[bool]string{true: "../testdata/registry/services/example/1.0.0/service.yaml", false: "../testdata/registry/parties/MUNI.yaml"}[f.Service])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(src), f.Name+":") {
+			t.Errorf("the sample does not show %s", f.Name)
+		}
+	}
+}
+
+// A folder that is not there is one mistake, and not one for each who would be in it.
+func TestLintWithoutParties(t *testing.T) {
+	_, found := registry.Lint("../../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
+	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
+		t.Errorf("%d findings: %v", len(found), found)
+	}
+}
+
+// Who probes for real is there and may call, or the services that want it are refused, by
+// lint and by a reload.
+func TestWhoProbesIsLetIn(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Write("services/extract/1.0/samples/request.xml", adaptertest.Content(adaptertest.Extract1))
+	name := filepath.Join(w.Dir, "services/extract/1.0/service.yaml")
+	service, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write("services/extract/1.0/service.yaml", string(service)+"probe: {full: 15m}\n")
+	c, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
+	if len(found.Errors()) > 0 {
+		t.Fatal(found)
+	}
+	for party, want := range map[registry.Mnemonic]string{"": "nobody could ask", "MOSCOW": "MOSCOW probes (probe.party of the configuration) and may not call", "NOBODY": `party "NOBODY", which probes`, "MUNI": ""} {
+		found := c.CheckProbes(party, w.Dir+"/services", w.Dir+"/parties")
+		if want == "" && len(found) > 0 || want != "" && !strings.Contains(found.Error(), want) {
+			t.Errorf("%q probes: %v, want %q", party, found, want)
+		}
+	}
+	if found := w.Gateway.Reload(t.Context()); !strings.Contains(found.Errors().Error(), "nobody could ask") {
+		t.Errorf("a reload says %v", found)
+	}
+	if w.Gateway.Catalog().Service("extract", "1.0").Probe != nil {
+		t.Error("the set that is refused is in force")
+	}
+}
