@@ -28,6 +28,9 @@ func Migrate(ctx context.Context, url string) error {
 		return err
 	}
 	defer pool.Close()
+	if err := checkRestored(ctx, pool); err != nil {
+		return err
+	}
 	p, closeAll, err := migrator(url)
 	if err != nil {
 		return err
