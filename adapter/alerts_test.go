@@ -22,6 +22,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/alarms"
+	"mezhved/adapter/lifecycle/probe"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
 	"mezhved/envelopes"
@@ -244,6 +245,34 @@ func TestEveryAlertFires(t *testing.T) {
 			l.await(w, metric)
 		}
 	}
+	// probed worlds have a service that is looked at, by a prober that the story sets going.
+	probed := func(happens func(*adaptertest.World)) story {
+		var p *probe.Prober
+		return story{
+			options: []adaptertest.Option{func(w *adaptertest.World) {
+				const ns = "urn://mezhved.test/watched/1.0"
+				w.Write("services/watched/1.0/service.yaml", "title: t\nroot: {namespace: '"+ns+"', request: ExtractRequest, response: ExtractResponse}\nproviders: [REGISTRY]\ncallers: [MUNI]\nprobe: {short: 1m}\n")
+				w.Write("services/watched/1.0/watched.xsd", adaptertest.Schema(ns))
+				adaptertest.WithRooms(func(r *adapter.Rooms) {
+					r.Metrics = prometheus.NewRegistry()
+					p = probe.New(probe.Options{Store: r.Store.(*adaptertest.Breakable).Store.(*postgres.Store), Gateway: func() *adapter.Gateway { return w.Gateway },
+						Now: r.Now, Log: slog.New(slog.DiscardHandler), Metrics: r.Metrics})
+				})(w)
+			}},
+			goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+				round := func() {
+					if err := p.Round(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				round()
+				l.scrape(w)
+				happens(w)
+				round()
+				l.scrape(w)
+			},
+		}
+	}
 	blind, ahead := &adaptertest.Clock{}, &adaptertest.Clock{}
 	ahead.Advance(3 * time.Second)
 	faults := story{step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
@@ -382,6 +411,11 @@ func TestEveryAlertFires(t *testing.T) {
 		"MezhvedOwnCertificateMonth":   {goes: certificate("mezhved_signature_certificate_expires_seconds", 29*24*time.Hour)},
 		"MezhvedOwnCertificateWeek":    {goes: certificate("mezhved_signature_certificate_expires_seconds", 6*24*time.Hour)},
 		"MezhvedOwnCertificateDay":     {goes: certificate("mezhved_signature_certificate_expires_seconds", 23*time.Hour)},
+		"MezhvedProbeRed":              probed(func(w *adaptertest.World) { w.Clock.Advance(11 * time.Minute) }), // and its provider has not polled
+		"MezhvedProbesRest": probed(func(w *adaptertest.World) { // another node holds the lead and does nothing
+			w.SQL("UPDATE lead SET holder = gen_random_uuid(), until = now() + interval '1 day' WHERE work = 'probe'")
+			w.Clock.Advance(20 * time.Minute)
+		}),
 		"MezhvedPartyDoesNotPoll": {step: 4 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
 			l.scrape(w)
 			accepted(t, send(w))

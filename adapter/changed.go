@@ -80,6 +80,7 @@ func (g *Gateway) tellChanges(ctx context.Context, act string, c *registry.Catal
 		rest := changes[mostChanges:]
 		events = append(events, changeEvent(base, settings.Changed, "more", len(rest), "", subjectsOf(rest)))
 	}
+	events = append(events, protocolEvents(base, c, settings.Diff(before, state))...)
 	if err := g.store.ChangeSettings(ctx, g.config.Node, encoded, events...); err != nil {
 		g.told.Store(nil) // it may have been done: the store knows
 		return err
@@ -98,6 +99,35 @@ func changeEvent(base journal.Event, what, subject string, count int, text, subj
 	}
 	ev.Personal = append(ev.Personal, journal.PersonalField{Field: "actor", Value: processOwner(base.Operation)})
 	return ev
+}
+
+// protocolEvents tell of each test protocol that comes into force, and of each
+// publication without one that holds: the rule has the digest in clear, so that whoever
+// has the paper finds it in the log.
+func protocolEvents(base journal.Event, c *registry.Catalog, changes []settings.Change) (events []journal.Event) {
+	for _, ch := range changes {
+		i := slices.IndexFunc(ch.Lines, func(l settings.Line) bool { return l.Setting == registry.ProtocolSetting && l.After != "" })
+		words := strings.Fields(ch.Subject)
+		if i < 0 || len(words) != 3 {
+			continue
+		}
+		s := c.Service(words[1], words[2])
+		if s == nil || s.Protocol == nil {
+			continue
+		}
+		tell := func(outcome, digest, text string) {
+			ev := changeEvent(base, outcome, outcome+" sha256:"+digest, 0, text, "")
+			ev.Service, ev.Version, ev.Schema = s.Name, s.Version, s.SchemaDigest
+			events = append(events, ev)
+		}
+		if s.Protocol.Digest != "" {
+			tell("protocol", s.Protocol.Digest, ch.Lines[i].After)
+		}
+		if f := s.Protocol.Forced; f != nil {
+			tell("forced", f.Digest, f.Reason)
+		}
+	}
+	return events
 }
 
 func subjectsOf(changes []settings.Change) string {

@@ -39,6 +39,8 @@ type Config struct {
 	Keep     KeepConfig       `yaml:"retention"`
 	Quality  registry.Quality `yaml:"quality"`
 
+	Protocols registry.Gate `yaml:"protocols"` // what a version needs before it is published; default: nothing but stage: published
+
 	Signature SignatureConfig `yaml:"signature"`
 	Trust     TrustConfig     `yaml:"trust"`
 	ReplyTo   ReplyToConfig   `yaml:"replyTo"`
@@ -52,6 +54,7 @@ type Config struct {
 	Console   ConsoleConfig   `yaml:"console"`
 	Backup    BackupConfig    `yaml:"backup"`
 	Alarms    AlarmsConfig    `yaml:"alarms"`
+	Probe     ProbeConfig     `yaml:"probe"`
 }
 
 // TLSConfig is the transport security of the doors. Without a certificate the
@@ -289,6 +292,15 @@ type AlarmsConfig struct {
 	Mail  MailConfig `yaml:"mail"`
 }
 
+// ProbeConfig is who asks when services are probed for real (probe.full of a service):
+// a party of its own, registered like any other. See package lifecycle/probe.
+type ProbeConfig struct {
+	Party        string `yaml:"party"`        // mnemonic; empty: nobody asks
+	Key          string `yaml:"key"`          // PEM or PKCS#12
+	Certificate  string `yaml:"certificate"`  // PEM; not with PKCS#12
+	PasswordFile string `yaml:"passwordFile"` // of the PKCS#12
+}
+
 // MailConfig is the server by which mail goes.
 type MailConfig struct {
 	Server       string `yaml:"server"` // host:port
@@ -496,6 +508,13 @@ func (c Config) check(f *yamlfile.File) {
 	}
 	if c.Trust.IgnoreDates && len(c.Trust.Roots) > 0 {
 		f.Errorf("trust.ignoreDates", "goes with no roots: it leaves chains out too")
+	}
+	if (c.Probe.Party == "") != (c.Probe.Key == "") {
+		f.Errorf("probe", "party and key go together: who asks, and how he signs")
+	} else if c.Probe.Key != "" && c.Probe.Certificate == "" && !isPKCS12(c.Probe.Key) {
+		f.Errorf("probe.certificate", "is needed with a PEM key")
+	} else if c.Probe.Party != "" && c.Probe.Party == c.Name {
+		f.Errorf("probe.party", "%s is the gateway itself, which is no party: register one for probes", c.Name)
 	}
 	if len(c.ReplyTo.Keys) == 0 {
 		f.Errorf("replyTo.keys", "at least one file with 32 random bytes is needed (make one with: umask 077; head -c 32 /dev/urandom > replyto.key)")
@@ -707,6 +726,7 @@ func (c Config) checkFiles(f *yamlfile.File) {
 		{"signature.key", c.Signature.Key, false}, {"signature.certificate", c.Signature.Certificate, false},
 		{"signature.passwordFile", c.Signature.PasswordFile, false}, {"files.dir", c.Files.Dir, true}, {"ftp.passwordFile", c.FTP.PasswordFile, false}, {"ftp.certificate", c.FTP.Certificate, false}, {"ftp.key", c.FTP.Key, false},
 		{"alarms.rules", c.Alarms.Rules, false}, {"alarms.mail.cas", c.Alarms.Mail.CAs, false}, {"alarms.mail.passwordFile", c.Alarms.Mail.PasswordFile, false},
+		{"probe.key", c.Probe.Key, false}, {"probe.certificate", c.Probe.Certificate, false}, {"probe.passwordFile", c.Probe.PasswordFile, false},
 	}
 	for i, k := range c.ReplyTo.Keys {
 		files = append(files, named{fmt.Sprintf("replyTo.keys.%d", i), k, false})

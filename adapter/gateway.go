@@ -110,7 +110,9 @@ type Gateway struct {
 	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
+	placing   placing      // what the relay puts into queues, for the intake
 	depth     depths
+	polls     polls
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
@@ -161,6 +163,11 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	if p.Registry != nil {
 		need(p.Registry.Catalog().Party(Mnemonic(c.Name)) == nil, fmt.Sprintf("%s is the gateway's own mnemonic (name) and may be no party's", c.Name))
+	}
+	if p.Registry != nil {
+		if bad := p.Registry.Catalog().CheckProbes(Mnemonic(c.Probe.Party), c.Services, c.Parties); len(bad) > 0 {
+			missing = append(missing, bad)
+		}
 	}
 	need(len(keys) > 0, "a key of reply addresses is needed")
 	for _, k := range keys {
@@ -254,7 +261,16 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 	before := g.registry.Catalog().Digest
 	g.reloading.Lock() // one difference at a time
 	defer g.reloading.Unlock()
-	found, err := g.registry.Reload(func(c *registry.Catalog) error { return g.tellChanges(ctx, "reload", c) })
+	found, err := g.registry.Reload(func(c *registry.Catalog) error {
+		if bad := c.CheckProbes(Mnemonic(g.config.Probe.Party), g.config.Services, g.config.Parties); len(bad) > 0 {
+			return bad
+		}
+		return g.tellChanges(ctx, "reload", c)
+	})
+	var unasked yamlfile.Findings
+	if errors.As(err, &unasked) {
+		found, err = append(found, unasked...), nil
+	}
 	if bad := found.Errors(); len(bad) > 0 {
 		g.metrics.reloads.WithLabelValues("refused").Inc()
 		g.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())
@@ -266,6 +282,11 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 		return append(found, yamlfile.NewFinding(g.config.Services, "", "the journal could not be told of the change, so the old set stays in force: reload again when the store answers"))
 	}
 	g.metrics.reloads.WithLabelValues("ok").Inc()
+	for _, f := range found {
+		if f.Gate {
+			g.log.Warn("registry", "finding", f.String())
+		}
+	}
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
 	g.metrics.promises(c, g.config.Quality.Target())

@@ -251,7 +251,9 @@ func (g *Gateway) end(c *call) {
 	if c.envelope != nil {
 		op, v = c.operation().String(), c.version().String()
 	}
-	g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	if !g.probes(c.party) {
+		g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
+	}
 	if c.party != nil {
 		g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
 	}

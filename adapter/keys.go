@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"mezhved/adapter/registry"
 	"mezhved/signing"
 )
 
@@ -16,15 +17,35 @@ func (c Config) LoadSigner(ctx context.Context) (*signing.RotatingSigner, error)
 	if c.Signature.Off {
 		return nil, nil
 	}
-	src := signing.KeySource{Key: c.Signature.Key, Certificate: c.Signature.Certificate, PasswordFile: c.Signature.PasswordFile}
-	if isPKCS12(c.Signature.Key) {
-		src.Key, src.PKCS12 = "", c.Signature.Key
-	}
-	s, err := signing.LoadSigner(ctx, src)
+	s, err := loadSigner(ctx, c.Signature.Key, c.Signature.Certificate, c.Signature.PasswordFile)
 	if err != nil {
 		return nil, fmt.Errorf("signature: %w", err)
 	}
 	return signing.NewRotatingSigner(s), nil
+}
+
+func loadSigner(ctx context.Context, key, certificate, passwordFile string) (signing.Signer, error) {
+	src := signing.KeySource{Key: key, Certificate: certificate, PasswordFile: passwordFile}
+	if isPKCS12(key) {
+		src.Key, src.PKCS12 = "", key
+	}
+	return signing.LoadSigner(ctx, src)
+}
+
+// LoadProbeSigner opens the key of the party that probes; nil when there is none. Its
+// certificate must be registered for the party in the catalog.
+func (c Config) LoadProbeSigner(ctx context.Context, catalog *registry.Catalog) (signing.Signer, error) {
+	if c.Probe.Party == "" {
+		return nil, nil
+	}
+	s, err := loadSigner(ctx, c.Probe.Key, c.Probe.Certificate, c.Probe.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	if p := catalog.PartyOf(s.Certificate().SHA256); p == nil || p.Mnemonic != Mnemonic(c.Probe.Party) {
+		return nil, fmt.Errorf("probe: the certificate of %s is not registered for the party %s: register it", s.Certificate().Subject(), c.Probe.Party)
+	}
+	return s, nil
 }
 
 // LoadVerifier makes the verifier of callers' signatures. When revocation is

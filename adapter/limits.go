@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/hex"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/registry"
+	"mezhved/envelopes"
 )
 
 func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
@@ -291,4 +293,43 @@ func (g *Gateway) watchDepths(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// PollOf is who asks for requests, and of which service; empty: of any.
+type PollOf struct {
+	Party   Mnemonic
+	Service string
+}
+
+// polls remembers who has asked this node for requests, and when last: how many there
+// may be is bounded by the registry.
+type polls struct{ of sync.Map } // PollOf -> *atomic.Int64, milliseconds; 0: it was taken
+
+// notePoll remembers that a party has asked for requests.
+func (g *Gateway) notePoll(c *call, ask *envelopes.PollCall) {
+	if ask.Operation != envelopes.GetRequest {
+		return
+	}
+	of := PollOf{Party: c.party.Mnemonic}
+	if ask.Selects() {
+		of.Service = c.catalog.ByRoot(QName(ask.Root)).Name // selected has found it
+	}
+	last, ok := g.polls.of.Load(of)
+	if !ok {
+		last, _ = g.polls.of.LoadOrStore(of, new(atomic.Int64))
+	}
+	last.(*atomic.Int64).Store(c.started.UnixMilli())
+}
+
+// TakePolls tells who has asked this node for requests since it was last called, and
+// when last.
+func (g *Gateway) TakePolls() map[PollOf]time.Time {
+	out := map[PollOf]time.Time{}
+	g.polls.of.Range(func(of, last any) bool {
+		if at := last.(*atomic.Int64).Swap(0); at != 0 {
+			out[of.(PollOf)] = time.UnixMilli(at).UTC()
+		}
+		return true
+	})
+	return out
 }

@@ -76,7 +76,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	}
 	m := &metrics{
 		registry: r,
-		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault).", "operation", "version", "outcome"),
+		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault), without those of the party that probes.", "operation", "version", "outcome"),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
 			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -91,7 +91,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		dead:     counter("dead_total", "Messages that the bus refused for good."),
 		foreign:  counter("foreign_records_total", "Records on our topics that this gateway did not write."),
 		returned: counter("returned_total", "Leases that ran out."),
-		expired:  counter("expired_total", "Messages whose end of life came before delivery."),
+		expired:  counter("expired_total", "Messages whose end of life came before delivery, without tests."),
 		panics:   counter("panics_total", "Calls that ended in a panic of ours."),
 		loops:    counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
 		waiting:  gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
@@ -205,6 +205,11 @@ func (m *metrics) byParty(p Mnemonic, operation, outcome string) {
 		outcome = "refused"
 	}
 	m.parties.WithLabelValues(string(p), what, outcome).Inc()
+}
+
+// probes says whether a party is the one that probes, whose calls are in no total.
+func (g *Gateway) probes(p *registry.Party) bool {
+	return p != nil && p.Mnemonic == Mnemonic(g.config.Probe.Party)
 }
 
 // ownCertificate publishes when the certificate of the gateway's signature ends.

@@ -46,6 +46,7 @@ func (c *Config) named() []namedPath {
 		{"signature.key", &c.Signature.Key, NamedSecret}, {"signature.certificate", &c.Signature.Certificate, NamedFile}, {"signature.passwordFile", &c.Signature.PasswordFile, NamedSecret},
 		{"files.dir", &c.Files.Dir, NamedOwn}, {"ftp.passwordFile", &c.FTP.PasswordFile, NamedSecret}, {"ftp.certificate", &c.FTP.Certificate, NamedFile}, {"ftp.key", &c.FTP.Key, NamedSecret},
 		{"alarms.rules", &c.Alarms.Rules, NamedFile}, {"alarms.mail.cas", &c.Alarms.Mail.CAs, NamedFile}, {"alarms.mail.passwordFile", &c.Alarms.Mail.PasswordFile, NamedSecret},
+		{"probe.key", &c.Probe.Key, NamedSecret}, {"probe.certificate", &c.Probe.Certificate, NamedFile}, {"probe.passwordFile", &c.Probe.PasswordFile, NamedSecret},
 		{"backup.to", &c.Backup.To, NamedOwn}, {"backup.keysTo", &c.Backup.KeysTo, NamedOwn}, {"backup.state", &c.Backup.State, NamedOwn}, {"backup.urlFile", &c.Backup.URLFile, NamedSecret},
 		{"backup.s3.credentials", &c.Backup.S3.Credentials, NamedSecret}, {"backup.s3.cas", &c.Backup.S3.CAs, NamedFile},
 	}

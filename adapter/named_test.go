@@ -14,7 +14,7 @@ func TestEverySettingThatNamesAFileIsNamed(t *testing.T) {
 	others := []string{"node", "contour", "name", "listen", "url", "trustedProxies", "proxyHeader", "database.url", "kafka.brokers", "kafka.sasl", "kafka.user", "kafka.group", "kafka.prefix",
 		"kafka.content", "journal.origin", "journal.timestamp.url", "journal.retention.ground", "retention.ground", "quality.faults", "quality.inTime", "trust.ocsp", "trust.algorithms", "ftp.listen",
 		"ftp.public", "ftp.ports", "console.zone", "console.tokens.0.name", "console.tokens.0.role", "alarms.mail.server", "alarms.mail.tls", "alarms.mail.user", "alarms.mail.from",
-		"backup.keys", "backup.s3.endpoint", "backup.s3.region"}
+		"backup.keys", "backup.s3.endpoint", "backup.s3.region", "probe.party", "protocols.operator", "protocols.signers"}
 	var c Config
 	texts := map[string]string{} // by setting: what is written there
 	var fill func(v reflect.Value, path string)

@@ -39,6 +39,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 	if p.Roots, err = g.selected(c, ask); err != nil {
 		return err
 	}
+	g.notePoll(c, ask)
 	d, err := g.lease(ctx, c, p, func(d *Delivery) error {
 		waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
 		if err != nil {

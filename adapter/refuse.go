@@ -32,7 +32,9 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	r = g.slowDown(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
-	g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
+	if !g.probes(c.party) {
+		g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
+	}
 	c.outcome, c.refused = string(table[r.reason].fault), r.reason
 
 	h := w.Header()

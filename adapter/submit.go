@@ -14,6 +14,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -128,12 +129,28 @@ func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*regi
 		return nil, &refusal{reason: "not-a-type", root: root}
 	case s.Request != root:
 		return nil, &refusal{reason: "wrong-category", args: []any{root, "RESPONSE"}, root: root}
+	case s.Stage == registry.StageRetired && !s.Sunset.IsZero():
+		return s, g.sunset(c, s)
 	case s.Stage == registry.StageDraft, s.Stage == registry.StageRetired:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	case s.Stage == registry.StageTest && !req.Test:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	}
 	return s, nil
+}
+
+// ruleSunset says of an accepted request that its version comes to an end.
+const ruleSunset = "sunset"
+
+// sunset takes requests of a retired version until its last day is over. Who calls it is
+// told of in the log and in the entry; after that day the call is refused.
+func (g *Gateway) sunset(c *call, s *registry.Service) error {
+	if !c.started.Before(s.Sunset) {
+		return &refusal{reason: "sunset", args: []any{s.Name, s.Version, s.Sunset.Add(-time.Second).In(terms.Moscow).Format("02.01.2006")}, root: s.Request}
+	}
+	c.letPass(ruleSunset)
+	g.log.Warn("a version that comes to its end is still called", "service", s.Name, "version", s.Version, "party", c.party.Mnemonic, "lastDay", s.LastDay())
+	return nil
 }
 
 var stageText = map[registry.Stage]string{

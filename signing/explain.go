@@ -306,6 +306,6 @@ func canonicalOctets(n xmltape.Node, method C14N) []byte {
 
 // derValue tells whether value is a DER signature of the key over the digest.
 func derValue(key publicKey, digest, value []byte) bool {
-	p, ok := key.(ecdsaPublicKey)
+	p, ok := key.(*ecdsaPublicKey)
 	return ok && ecdsa.VerifyASN1(p.k, digest, value)
 }

@@ -195,7 +195,7 @@ func Start(t testing.TB, options ...Option) *World {
 	w.FileIndex = &BreakableFiles{Index: w.store}
 	bus, brokers := openBus(t, w.logger())
 	w.Bus, w.brokers = &BreakableBus{Broker: bus, kept: map[string]int64{}}, brokers
-	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now)
+	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now, w.Config.Protocols)
 	if bad := findings.Errors(); len(bad) > 0 {
 		t.Fatalf("registry of the world:\n%v", bad)
 	}
@@ -288,6 +288,16 @@ func (w *World) LayOut(shared int) {
 	w.T.Helper()
 	w.Config.Kafka.Shared, w.lossy = shared, true
 	w.Restart()
+}
+
+// Verifier proves signatures by the world's clock and trust.
+func (w *World) Verifier() *signing.Verifier { return w.verifier }
+
+// Book is the journal, as far as it was sequenced.
+func (w *World) Book() *postgres.Journal {
+	w.T.Helper()
+	w.openJournal()
+	return w.book
 }
 
 // Party is a party of the world.

@@ -91,7 +91,7 @@ rules:
 		all += f.String() + "\n"
 	}
 	for _, want := range []string{
-		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon or overdue`,
+		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon, overdue, probe-red or probe-green`,
 		"rules.0.stages.0: queued, taken, status or answered", "rules.0.when: now or digest", "rules.0.mail.0: an address such as", "rules.1: tells nobody", `rules.2.name: there are two rules named "late"`,
 		"rules.2.webhooks.0.url: an address such as https", "rules.2.webhooks.0.secretFile:", "rules.3.escalate.0.after: after how long", "rules.3.escalate.0: only what is overdue escalates", "warning: rules.4.webhooks.0.url: is not https",
 	} {
@@ -245,6 +245,47 @@ func TestMailGoesOverTLSAndNotWithoutIt(t *testing.T) {
 	}
 }
 
+// What goes on being late is one mail at once, and then one in five minutes, whatever has
+// come by then; another address, and a program, are not held up by it.
+func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
+	plain := &sink.Sink{}
+	if err := plain.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
+	m := &memory{}
+	teller := New(Options{Store: m, Rules: mustRules(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}"),
+		Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}), Calendar: terms.Shipped, Now: func() time.Time { return now },
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	for i, step := range []struct {
+		after       time.Duration
+		target      string
+		mails       int
+		again, told int
+	}{
+		{0, "duty@body.example", 1, 0, 2},
+		{2 * time.Second, "duty@body.example", 1, 2, 0},
+		{2 * time.Second, "other@body.example", 2, 0, 2},
+		{mailPause - 5*time.Second, "duty@body.example", 2, 2, 0},
+		{time.Second, "duty@body.example", 3, 0, 2},
+	} {
+		now = now.Add(step.after)
+		m.pending = []Pending{pending(1, WayMail, step.target), pending(2, WayMail, step.target)}
+		if _, err := teller.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(plain.Mails()) != step.mails || len(m.sent.Again) != step.again || len(m.sent.Done) != step.told {
+			t.Fatalf("step %d: %d mails, %+v", i, len(plain.Mails()), m.sent)
+		}
+		for _, a := range m.sent.Again {
+			if a.Attempts != 0 || !a.At.Equal(time.Date(2026, 12, 5, 0, 6, 0, 0, terms.Moscow)) {
+				t.Errorf("step %d: put off to %s with %d attempts", i, a.At, a.Attempts)
+			}
+		}
+	}
+}
+
 func TestWebhooksAreSignedRepeatedAndGivenUp(t *testing.T) {
 	status := http.StatusServiceUnavailable
 	var deliveries []string
@@ -371,5 +412,53 @@ func TestStoppingIsNoAttempt(t *testing.T) {
 	teller := New(Options{Rules: rules, Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 	if sent, _ := teller.send(ctx, rules, []Pending{pending(1, WayWebhook, hook.URL), pending(2, WayMail, "x@y.example")}, time.Now()); len(sent.Again)+len(sent.Done) > 0 {
 		t.Errorf("%+v", sent)
+	}
+}
+
+// What probes find is told by the rules that name it, at any stage, by mail and by call.
+func TestWhatProbesFindIsTold(t *testing.T) {
+	r := mustRules(t, `language: ru
+rules:
+  - {name: health, events: [probe-red, probe-green], when: now, stages: [answered], services: [egrul-extract], mail: [duty@x.example], webhooks: [{url: 'https://x.example/', secretFile: hook.secret}]}
+  - {name: late, when: now, mail: [duty@x.example]}
+`)
+	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	red := journal.Event{Kind: ProbeRed, Time: at, Service: "egrul-extract", Version: "2.0.0", Operation: "full", Outcome: "rejected", Rule: "NO_DATA", Recipient: "FNS01"}
+	list := r.Alarms(terms.Shipped(), &red, at)
+	if len(list) != 2 || list[0].Rule != "health" || list[0].Escalated || list[0].Message != uuid.Nil {
+		t.Fatalf("alarms %+v", list)
+	}
+	other := red
+	other.Service = "other"
+	if got := r.Alarms(terms.Shipped(), &other, at); len(got) != 0 {
+		t.Errorf("of another service: %+v", got)
+	}
+	green := list[0]
+	green.Event.Kind, green.Event.Outcome, green.Event.Rule = ProbeGreen, "", ""
+	subject, body, err := write(r, "https://gate.example", []Alarm{list[0], green})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "неисправно 1, снова исправно 1 (health)"; subject != want {
+		t.Errorf("subject %q, want %q", subject, want)
+	}
+	for _, want := range []string{"НЕИСПРАВНО: egrul-extract 2.0.0: поставщик отказал (NO_DATA)\n  с 02.03.2026 12:00 +03:00, поставщик: FNS01\n  https://gate.example/console/health\n", "Снова исправно: egrul-extract 2.0.0"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the mail does not say %q:\n%s", want, body)
+		}
+	}
+	for _, not := range []string{"MessageID", "console/late", "срок"} {
+		if strings.Contains(body, not) {
+			t.Errorf("the mail says %q:\n%s", not, body)
+		}
+	}
+	var called []byte
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called, _ = io.ReadAll(r.Body) }))
+	defer s.Close()
+	if err := call(t.Context(), s.URL, []byte(secret), "d", list[1:], at); err != nil {
+		t.Fatal(err)
+	}
+	if want := `"alarms":[{"event":"probe-red","recipient":"FNS01","service":"egrul-extract","version":"2.0.0","found":"rejected","since":"2026-03-02T09:00:00Z"}]`; !strings.Contains(string(called), want) {
+		t.Errorf("the call is %s", called)
 	}
 }

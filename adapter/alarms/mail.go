@@ -140,10 +140,35 @@ var templates = func() map[string]*template.Template {
 		if lang == "ru" {
 			stage = func(s string) string { return terms.Stage(s).Russian() }
 		}
-		out[lang] = template.Must(template.New(lang).Funcs(template.FuncMap{"stage": stage, "path": url.PathEscape}).ParseFS(templateFiles, "templates/"+lang+".txt"))
+		found := func(e *journal.Event) string { return foundText(e, lang) }
+		out[lang] = template.Must(template.New(lang).Funcs(template.FuncMap{"found": found, "stage": stage, "path": url.PathEscape}).ParseFS(templateFiles, "templates/"+lang+".txt"))
 	}
 	return out
 }()
+
+// found says what probes find.
+var found = map[string]map[string]string{
+	"ru": {
+		"description": "шлюз не отдаёт описание", "schema": "действующая схема не принимает образец", "silent": "поставщик не опрашивает очередь", "waits": "запрос ждёт поставщика слишком долго",
+		"refused": "шлюз не принял запрос", "unanswered": "нет ответа", "rejected": "поставщик отказал", "undelivered": "запрос не доставлен поставщику", "answer": "ответ не соответствует схеме",
+	},
+	"en": {
+		"description": "the gateway does not give the description", "schema": "the schema in force does not take the sample", "silent": "the provider does not poll", "waits": "a request waits for the provider for too long",
+		"refused": "the gateway did not take the request", "unanswered": "there is no answer", "rejected": "the provider rejects", "undelivered": "the request did not come to the provider", "answer": "the answer does not hold against the schema",
+	},
+}
+
+// Found says in a language, ru or en, what a probe has found.
+func Found(problem, lang string) string { return found[lang][problem] }
+
+// foundText is what an event of a probe tells, in words.
+func foundText(e *journal.Event, lang string) string {
+	text := Found(e.Outcome, lang)
+	if e.Rule != "" {
+		text += " (" + e.Rule + ")"
+	}
+	return text
+}
 
 // mostLines is how many alarms a mail lists.
 const mostLines = 200
@@ -152,13 +177,14 @@ const mostLines = 200
 type letter struct {
 	Rule, Desk          string
 	Overdue, Soon, More int
+	Red, Green          int // of probes
 	Escalated           bool
 	Lines               []line
 }
 
 type line struct {
 	*journal.Event
-	Due     string
+	At, Due string
 	Late    bool
 	Reached bool
 }
@@ -169,14 +195,19 @@ func write(rules *Rules, desk string, list []Alarm) (subject, body string, err e
 	for i := range list {
 		e := &list[i].Event
 		late := e.Kind == journal.KindOverdue
-		if late {
+		switch e.Kind {
+		case journal.KindOverdue:
 			l.Overdue++
-		} else {
+		case ProbeRed:
+			l.Red++
+		case ProbeGreen:
+			l.Green++
+		default:
 			l.Soon++
 		}
 		l.Escalated = l.Escalated || list[i].Escalated
 		if len(l.Lines) < mostLines {
-			l.Lines = append(l.Lines, line{e, e.Deadline.In(rules.Zone).Format("02.01.2006 15:04 -07:00"), late, e.Outcome == "reached"})
+			l.Lines = append(l.Lines, line{e, e.Time.In(rules.Zone).Format("02.01.2006 15:04 -07:00"), e.Deadline.In(rules.Zone).Format("02.01.2006 15:04 -07:00"), late, e.Outcome == "reached"})
 		} else {
 			l.More++
 		}

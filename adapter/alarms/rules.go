@@ -61,6 +61,16 @@ type Webhook struct {
 	Secret []byte // 32 bytes or more
 }
 
+// What probes tell (package lifecycle/probe): that a service version is not well, and that
+// it is well again. They are events for this room alone and no entries of the journal;
+// Operation is the kind of the probe, Outcome what it has found, Recipient the provider.
+const (
+	ProbeRed   journal.Kind = "probe-red"
+	ProbeGreen journal.Kind = "probe-green"
+)
+
+func ofProbe(k journal.Kind) bool { return k == ProbeRed || k == ProbeGreen }
+
 // Escalation tells others of what was overdue for so long and is still not reached.
 type Escalation struct {
 	After time.Duration
@@ -188,10 +198,10 @@ func (r *rulesReader) rule(path string, in *ruleFile, digests bool) Rule {
 		r.f.Errorf(path+".name", "a name of a-z, 0-9 and '-', beginning with a letter, is expected, not %q", in.Name)
 	}
 	for i, e := range in.Events {
-		if kind := journal.Kind(e); kind == journal.KindDueSoon || kind == journal.KindOverdue {
+		if kind := journal.Kind(e); kind == journal.KindDueSoon || kind == journal.KindOverdue || ofProbe(kind) {
 			out.Events = append(out.Events, kind)
 		} else {
-			r.f.Errorf(fmt.Sprintf("%s.events.%d", path, i), "due-soon or overdue is expected, not %q", e)
+			r.f.Errorf(fmt.Sprintf("%s.events.%d", path, i), "due-soon, overdue, probe-red or probe-green is expected, not %q", e)
 		}
 	}
 	if len(in.Events) == 0 {
@@ -320,14 +330,17 @@ type Alarm struct {
 func (r *Rule) fits(e *journal.Event) bool {
 	any := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	whose := e.Recipient
-	return slices.Contains(r.Events, e.Kind) && (len(r.Stages) == 0 || slices.Contains(r.Stages, terms.Stage(e.Stage))) &&
+	return slices.Contains(r.Events, e.Kind) && (len(r.Stages) == 0 || ofProbe(e.Kind) || slices.Contains(r.Stages, terms.Stage(e.Stage))) &&
 		any(r.Parties, whose) && any(r.Senders, e.Sender) && any(r.Services, e.Service)
 }
 
 // Alarms are what the rules make of an event at a time.
 func (r *Rules) Alarms(c *terms.Calendar, e *journal.Event, now time.Time) (out []Alarm) {
 	message, err := uuid.Parse(e.Message)
-	if err != nil {
+	stage := terms.Stage(e.Stage)
+	if ofProbe(e.Kind) {
+		message, stage = uuid.Nil, terms.StageQueued // of no message: what is kept needs one of the stages
+	} else if err != nil {
 		return nil
 	}
 	for i := range r.Rules {
@@ -336,7 +349,7 @@ func (r *Rules) Alarms(c *terms.Calendar, e *journal.Event, now time.Time) (out 
 			continue
 		}
 		add := func(to Recipients, at time.Time, escalated bool) {
-			one := Alarm{Rule: rule.Name, Event: *e, Message: message, Stage: terms.Stage(e.Stage), Escalated: escalated, At: at}
+			one := Alarm{Rule: rule.Name, Event: *e, Message: message, Stage: stage, Escalated: escalated, At: at}
 			for _, a := range to.Mail {
 				one.Way, one.Target = WayMail, a
 				out = append(out, one)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -73,6 +74,7 @@ type Teller struct {
 	failed *prometheus.CounterVec
 	dead   prometheus.Gauge
 	waits  prometheus.Gauge
+	mailed map[group]time.Time // since this node leads
 }
 
 // New makes a Teller.
@@ -82,6 +84,7 @@ func New(o Options) *Teller {
 		told:   prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: "alarms_told_total", Help: "Mails and calls by which alarms were told, by way."}, []string{"way"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: "alarms_failed_total", Help: "Attempts to tell alarms that failed, by way."}, []string{"way"}),
 		dead:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "alarms_dead", Help: "Alarms that could not be told and are not tried any more."}),
+		mailed: map[group]time.Time{},
 		waits:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "alarms_waiting_seconds", Help: "For how long the oldest alarm whose time has come waits."}),
 	}
 	for _, way := range []string{WayMail, WayWebhook} {
@@ -111,6 +114,10 @@ const (
 	tellerSend   = time.Minute      // of telling, before what came of it is committed
 	mostAtOnce   = 10_000           // alarms in memory
 	mostCalled   = 500              // alarms of one call
+
+	// mailPause is the least time between two mails of one rule to one address: of what
+	// goes on being late people read the first word at once, and not one every two seconds.
+	mailPause = 5 * time.Minute
 )
 
 // Run tells until ctx ends.
@@ -199,11 +206,19 @@ func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now tim
 		}
 		groups[k] = append(groups[k], p.Alarm)
 	}
+	maps.DeleteFunc(t.mailed, func(_ group, at time.Time) bool { return now.Sub(at) >= mailPause })
 	var down error // of the mail server: it is not waited for once for each address
 	for begun, i := time.Now(), 0; i < len(order); i++ {
 		most := mostAtOnce
 		if order[i].way == WayWebhook {
 			most = mostCalled
+		}
+		if at, ok := t.mailed[order[i]]; ok {
+			for _, a := range groups[order[i]] {
+				a.At = at.Add(mailPause)
+				out.Again = append(out.Again, a)
+			}
+			continue
 		}
 		for part := range slices.Chunk(groups[order[i]], most) {
 			if time.Since(begun) > tellerSend {
@@ -218,6 +233,9 @@ func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now tim
 			}
 			if order[i].way == WayMail && unreachable(err) {
 				down = err
+			}
+			if order[i].way == WayMail && err == nil {
+				t.mailed[order[i]] = now
 			}
 			t.tell(part, err, now, &out)
 		}

@@ -27,17 +27,19 @@ type Call struct {
 
 // Called is one alarm of a call.
 type Called struct {
-	Event     string    `json:"event"` // due-soon, overdue
-	Stage     string    `json:"stage"`
-	Due       time.Time `json:"due"`
+	Event     string    `json:"event"` // due-soon, overdue, probe-red, probe-green
+	Stage     string    `json:"stage,omitempty"`
+	Due       time.Time `json:"due,omitzero"`
 	Reached   bool      `json:"reached,omitempty"` // late, and reached meanwhile
 	Escalated bool      `json:"escalated,omitempty"`
-	MessageID string    `json:"messageId"`
-	Direction string    `json:"direction"`
-	Sender    string    `json:"sender"`
+	MessageID string    `json:"messageId,omitempty"`
+	Direction string    `json:"direction,omitempty"`
+	Sender    string    `json:"sender,omitempty"`
 	Recipient string    `json:"recipient"`
 	Service   string    `json:"service"`
 	Version   string    `json:"version"`
+	Found     string    `json:"found,omitempty"` // of a probe: description, schema, silent, waits, refused, unanswered, rejected, undelivered, answer
+	Since     time.Time `json:"since,omitzero"`  // of a probe
 }
 
 // Headers of a call.
@@ -67,7 +69,12 @@ func call(ctx context.Context, target string, secret []byte, delivery string, li
 	c := Call{Delivery: delivery, Rule: list[0].Rule, At: now.UTC()}
 	for _, a := range list {
 		e := &a.Event
-		c.Alarms = append(c.Alarms, Called{string(e.Kind), e.Stage, e.Deadline, e.Outcome == "reached", a.Escalated, e.MessageID, e.Direction, e.Sender, e.Recipient, e.Service, e.Version})
+		one := Called{Event: string(e.Kind), Stage: e.Stage, Due: e.Deadline, Reached: e.Outcome == "reached", Escalated: a.Escalated,
+			MessageID: e.MessageID, Direction: e.Direction, Sender: e.Sender, Recipient: e.Recipient, Service: e.Service, Version: e.Version}
+		if ofProbe(e.Kind) {
+			one.Found, one.Since = e.Outcome, e.Time.UTC()
+		}
+		c.Alarms = append(c.Alarms, one)
 	}
 	body, err := json.Marshal(c)
 	if err != nil {

@@ -15,8 +15,8 @@ type Changed struct {
 	Step
 	Node      string   `json:"node,omitempty"`
 	Operation string   `json:"operation,omitempty"` // start or reload
-	Outcome   string   `json:"outcome,omitempty"`   // added, changed, removed, first
-	Subject   string   `json:"subject,omitempty"`   // service NAME VERSION, party MNEMONIC, configuration
+	Outcome   string   `json:"outcome,omitempty"`   // added, changed, removed, first; protocol, forced: a test protocol in force, a publication without one
+	Subject   string   `json:"subject,omitempty"`   // service NAME VERSION, party MNEMONIC, configuration; with protocol and forced its name and digest
 	Fields    []string `json:"fields,omitempty"`    // settings
 	Actor     string   `json:"actor,omitempty"`     // who, as far as the process knows
 	Lines     []string `json:"lines"`               // setting: before -> after

@@ -125,6 +125,9 @@ func TestDoorChainAndTestTraffic(t *testing.T) {
 		a := d.do(req)
 		return string(a.body), a.Cookies()
 	}
+	if shown, _ := page("/console/"); !strings.Contains(shown, `href="/console/search?test=only"`) || !strings.Contains(shown, `<td class="n">4</td>`) || strings.Contains(shown, `<td class="n">6</td>`) {
+		t.Error("the first page counts tests among what is done for people")
+	}
 	if shown, _ := page("/console/search?kind=accepted"); !strings.Contains(shown, tested) {
 		t.Error("the desk keeps silent of tests unasked")
 	}

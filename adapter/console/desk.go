@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
 )
 
 // desk are the pages.
@@ -34,7 +35,8 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/incident/{incident}", c.page("incident", c.pageIncident))
 	r.Get("/message/{message}", c.page("message", c.pageMessage))
 	r.Get("/entry/{index}", c.page("entry", c.pageEntry))
-	r.Get("/services", c.page("services", func(*http.Request, Actor) (any, error) { return c.services(), nil }))
+	r.Get("/services", c.page("services", func(r *http.Request, _ Actor) (any, error) { return c.services(r.Context(), readerOf(r).lang) }))
+	r.Get("/health", c.page("health", c.pageHealth))
 	r.Get("/parties", c.page("parties", func(*http.Request, Actor) (any, error) { return c.parties(), nil }))
 	r.NotFound(c.page("problem", func(*http.Request, Actor) (any, error) {
 		return nil, problem(http.StatusNotFound, Text{"Такой страницы здесь нет.", "There is no such page here."})
@@ -133,7 +135,27 @@ func (c *Console) pageOverview(r *http.Request, who Actor) (any, error) {
 	if err := c.note(r.Context(), who, reading{act: "overview"}); err != nil {
 		return nil, err
 	}
-	return c.overview(r.Context(), tests(r))
+	p := &overviewPage{}
+	var err error
+	if p.Overview, err = c.overview(r.Context(), tests(r)); err != nil || p.Journal == nil || tests(r) != postgres.TestsToo {
+		return p, err
+	}
+	// What is done for people and what is only tried are not one number.
+	only, err := c.today(r.Context(), postgres.TestsOnly)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range only {
+		p.Tests += t.Entries
+	}
+	p.Today, err = c.today(r.Context(), postgres.NoTests)
+	return p, err
+}
+
+// overviewPage is the overview with the entries of tests apart.
+type overviewPage struct {
+	*Overview
+	Tests int64
 }
 
 func (c *Console) pageQueues(r *http.Request, _ Actor) (any, error) { return c.queues(r.Context()) }

@@ -173,7 +173,8 @@ func TestTheDescriptionIsOfTheRealDoors(t *testing.T) {
 }
 
 func TestAnswersAreAsDescribed(t *testing.T) {
-	d := openDesk(t)
+	d := openDesk(t, withProbes)
+	d.probed()
 	doc := described(d, t)
 	id := d.exchange()
 	waits, _ := d.Exchange("MFC", "REGISTRY", "urn://mezhved.test/extract/1.0")
@@ -200,6 +201,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/terms", "/terms", nil, "200", ""}, {"/terms?overdue=now&party=REGISTRY", "/terms", nil, "200", auditorToken}, {"/terms?overdue=ever", "/terms", nil, "200", ""}, {"/terms?overdue=x", "/terms", nil, "400", ""}, {"/terms/counts", "/terms/counts", nil, "200", ""},
 		{"/alarms/mute", "/alarms/mute", map[string]any{"rule": "late", "seconds": 60, "ground": "planned works"}, "200", ""}, {"/alarms/mute", "/alarms/mute", map[string]any{"rule": "late"}, "400", ""},
 		{"/alarms", "/alarms", nil, "200", ""}, {"/alarms/retry", "/alarms/retry", map[string]any{}, "200", ""}, {"/alarms/retry", "/alarms/retry", map[string]any{}, "403", auditorToken},
+		{"/health", "/health", nil, "200", ""}, {"/health?service=bad&version=1.0", "/health", nil, "200", auditorToken}, {"/health?service=x&version=1.0", "/health", nil, "404", ""},
 		{"/services", "/services", nil, "200", ""}, {"/parties", "/parties", nil, "200", ""},
 		{"/journal/entries?limit=300", "/journal/entries", nil, "200", ""}, {"/journal/entries?limit=3", "/journal/entries", nil, "200", ""}, {"/journal/entries?x=1", "/journal/entries", nil, "400", ""},
 		{"/journal/search", "/journal/search", question, "200", ""}, {"/journal/search", "/journal/search", map[string]any{"x": 1}, "400", ""},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/alarms"
 	"mezhved/adapter/terms"
 )
 
@@ -24,7 +25,7 @@ type pages struct {
 	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "health", "status", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
 	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
@@ -139,6 +140,9 @@ func (c *Console) functions(to reader) template.FuncMap {
 		"zone":    func(now time.Time) string { return zoneName(zone, now, in) },
 		"local":   func(now time.Time) string { return zoneName(c.Zone, now, in) },
 		"named":   c.named,
+		"found":   func(problem string) string { return alarms.Found(problem, to.lang) },
+		"seconds": func(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 1, 64) },
+		"hours":   func(hours []string) string { return hoursText(hours, in) },
 		"since":   func(due time.Time) string { return age(c.Now().Sub(due), in) },
 		"until":   func(due time.Time) string { return age(due.Sub(c.Now()), in) },
 		"stages":  func() []string { return []string{"queued", "taken", "status", "answered"} },
@@ -252,10 +256,20 @@ var dictionary = map[string]Text{
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
 	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
-	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
+	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"}, "protocol": {"протокол испытаний", "test protocol"}, "forced": {"опубликовано без протокола", "published by force"},
 	"open": {"этап не пройден", "not reached"}, "reached": {"этап пройден с опозданием", "reached too late"},
 	"told": {"сообщено", "told"}, "muted": {"не сообщено: правило заглушено", "not told: the rule is muted"}, "undelivered": {"сообщить не удалось", "could not be told"},
 	"mute": {"правило заглушено", "rule muted"}, "unmute": {"правило снова сообщает", "rule tells again"}, "retry": {"не сообщённое пробуется снова", "what could not be told is tried again"},
 	"mail": {"письмом", "by mail"}, "webhook": {"вызовом", "by webhook"},
+	"short": {"короткая", "short"}, "full": {"полная", "full"},
 	"true": {"тестовые", "tests"}, "false": {"не тестовые", "not tests"}, "stream": {"чтение с шины", "read on the bus"},
+}
+
+// hoursText says in words what the strip of hours shows.
+func hoursText(hours []string, in func(Text) string) string {
+	n := map[string]int{}
+	for _, h := range hours {
+		n[h]++
+	}
+	return fmt.Sprintf(in(Text{"за %d ч: исправно %d, с ошибками %d, без проверок %d", "%d h: well %d, with errors %d, not probed %d"}), len(hours), n["good"], n["bad"]+n["mixed"], n["none"])
 }

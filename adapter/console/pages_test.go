@@ -292,7 +292,7 @@ func TestTheFirstPageTellsWhatStandsStill(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/console/", nil)
 		r.AddCookie(&http.Cookie{Name: languageCookie, Value: lang})
 		w := httptest.NewRecorder()
-		d.console.render(w, r, http.StatusOK, "overview", Actor{Name: "duty", Role: Operator}, o)
+		d.console.render(w, r, http.StatusOK, "overview", Actor{Name: "duty", Role: Operator}, &overviewPage{Overview: o})
 		if got := strings.Count(w.Body.String(), want); got != len(o.Standing) {
 			t.Errorf("%s: %d of %d are told", lang, got, len(o.Standing))
 		}

@@ -38,7 +38,7 @@ func (d *desk) readings() (acts []string, opened []string) {
 }
 
 var everyQuestion = []string{
-	"/overview", "/queues", "/services", "/parties", "/journal/entries", "/journal/totals", "/journal/entries/0", "/journal/entries/0/proof",
+	"/overview", "/queues", "/health", "/services", "/parties", "/journal/entries", "/journal/totals", "/journal/entries/0", "/journal/entries/0/proof",
 	"/journal/export?format=csv", "/journal/bundle?kind=accepted", "/journal/trace/x", "/incidents/x/envelope", "/messages/x/envelope",
 }
 
@@ -51,7 +51,7 @@ func TestNobodyEntersWithoutAToken(t *testing.T) {
 			}
 		}
 	}
-	for _, page := range []string{"/console/", "/console/search", "/console/trace/x", "/console/incident/x", "/console/message/x", "/console/entry/0", "/console/services", "/console/parties", "/console/queues"} {
+	for _, page := range []string{"/console/", "/console/search", "/console/trace/x", "/console/incident/x", "/console/message/x", "/console/entry/0", "/console/services", "/console/health", "/console/parties", "/console/queues"} {
 		if a := d.ask("", page, nil); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/console/login?next=") {
 			t.Errorf("%s: %d to %q", page, a.StatusCode, a.Header.Get("Location"))
 		}

@@ -10,13 +10,21 @@ import (
 // Possible says, as an *Error, why the path can find nothing in any valid document
 // whose root is root, with the names that may have been meant; nil when it may.
 func (p *Path) Possible(schema *xsd.Schema, root xsd.Name) error {
-	if err := p.possible(schema, root); err != nil {
+	if err := p.possible(schema, root, true); err != nil {
 		return err.in(p.source)
 	}
 	return nil
 }
 
-func (p *Path) possible(schema *xsd.Schema, root xsd.Name) *Error {
+// Leads is Possible for a path that need not end at a text of its own.
+func (p *Path) Leads(schema *xsd.Schema, root xsd.Name) error {
+	if err := p.possible(schema, root, false); err != nil {
+		return err.in(p.source)
+	}
+	return nil
+}
+
+func (p *Path) possible(schema *xsd.Schema, root xsd.Name, text bool) *Error {
 	if !p.steps[0].takes(root) {
 		return wrong("it begins with %[1]s, the root is %[2]s", "он начинается с %[1]s, а корневой элемент — %[2]s", p.steps[0], root)
 	}
@@ -36,7 +44,7 @@ func (p *Path) possible(schema *xsd.Schema, root xsd.Name) *Error {
 		}
 		return nil
 	}
-	if !at.Text() {
+	if text && !at.Text() {
 		return wrong("the element has no text of its own; in it stand %[1]s", "у элемента нет собственного текста; в нём стоят %[1]s", list(at.Children(), ""))
 	}
 	return nil
@@ -86,7 +94,7 @@ func list(names []xsd.Name, mark string) string {
 func nearest(local string, names []xsd.Name) (out []xsd.Name) {
 	best := (len([]rune(local)) + 2) / 3
 	for _, n := range names {
-		switch d := distance(strings.ToLower(local), strings.ToLower(n.Local)); {
+		switch d := Distance(strings.ToLower(local), strings.ToLower(n.Local)); {
 		case d < best:
 			best, out = d, []xsd.Name{n}
 		case d == best:
@@ -96,8 +104,8 @@ func nearest(local string, names []xsd.Name) (out []xsd.Name) {
 	return out
 }
 
-// distance counts the letters to be put in, taken out or exchanged (Levenshtein).
-func distance(a, b string) int {
+// Distance counts the letters to be put in, taken out or exchanged (Levenshtein).
+func Distance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	row := make([]int, len(to)+1)
 	for j := range row {

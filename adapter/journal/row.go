@@ -88,7 +88,7 @@ func (e Event) Row() ([]byte, error) {
 		b = append(append(b, `,"log":`...), change...)
 	}
 	values := 0
-	value := func(field, value, class string) {
+	e.eachValue(func(field, value, class string) {
 		b = append(b, separator(values, `,"personal":[`)...)
 		values++
 		b = appendString(append(b, `{"field":`...), field)
@@ -97,7 +97,16 @@ func (e Event) Row() ([]byte, error) {
 			b = appendString(append(b, `,"class":`...), class)
 		}
 		b = append(b, '}')
+	})
+	if values > 0 {
+		b = append(b, ']')
 	}
+	return append(b, '}'), nil
+}
+
+// eachValue calls f with the personal values of a row: those of the event, and the
+// members that go among them.
+func (e *Event) eachValue(value func(field, value, class string)) {
 	for _, p := range e.Personal {
 		// A text of PostgreSQL cannot hold a zero character.
 		value(strings.ToValidUTF8(p.Field, "\uFFFD"), strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD"), strings.ToValidUTF8(p.Class, "\uFFFD"))
@@ -119,10 +128,6 @@ func (e Event) Row() ([]byte, error) {
 			value(m.name, strconv.FormatInt(m.moment.UnixMilli(), 10), ClassLeaf)
 		}
 	}
-	if values > 0 {
-		b = append(b, ']')
-	}
-	return append(b, '}'), nil
 }
 
 // The members that go among the personal values of a row.
@@ -193,11 +198,15 @@ func separator(i int, first string) string {
 	return ","
 }
 
-// ParseRow reads what Row wrote and refuses members that it does not know: a
+// ParseRow reads what Row or Pack wrote and refuses members that it does not know: a
 // newer node may have written them, and dropping them silently would be a lie.
-func ParseRow(row []byte) (Event, error) {
-	e, ok := readRow(string(row))
-	if !ok {
+func ParseRow(row []byte) (e Event, err error) {
+	ok := false
+	if len(row) > 0 && row[0] == packedMark {
+		if e, err = parsePacked(row); err != nil {
+			return e, err
+		}
+	} else if e, ok = readRow(string(row)); !ok {
 		e = Event{}
 		d := json.NewDecoder(strings.NewReader(string(row)))
 		d.DisallowUnknownFields()

@@ -319,42 +319,92 @@ func (b *Broker) Try(ctx context.Context, topic, group string) error {
 // Forever is how long a topic keeps records from which it removes none by age.
 const Forever = time.Duration(1<<63 - 1)
 
-// Kept tells for how long topics keep their records. One that does not exist is
-// absent.
-func (b *Broker) Kept(ctx context.Context, topics []string) (map[string]time.Duration, error) {
+// TopicState is how a topic is kept.
+type TopicState struct {
+	Partitions  int
+	Replication int           // copies, of the partition that has fewest
+	InSync      int           // copies that are up to date, of the partition that has fewest
+	MinInSync   int           // copies that have to have a record before it is acknowledged
+	Unclean     bool          // a copy that lacks acknowledged records may lead
+	Kept        time.Duration // how long records stay; Forever
+	MaxRecord   int           // bytes of the largest batch that it takes
+}
+
+// Describe tells how topics are kept. One that does not exist is absent.
+func (b *Broker) Describe(ctx context.Context, topics []string) (map[string]TopicState, error) {
+	const at = 500 // topics of one request
+	states := map[string]TopicState{}
+	for some := range slices.Chunk(topics, at) {
+		if err := b.describe(ctx, some, states); err != nil {
+			return nil, err
+		}
+	}
+	return states, nil
+}
+
+func (b *Broker) describe(ctx context.Context, topics []string, states map[string]TopicState) error {
+	m, err := b.metadata(ctx, topics)
+	if err != nil {
+		return err
+	}
+	for _, t := range m.Topics {
+		if t.Topic == nil || t.ErrorCode != 0 {
+			continue
+		}
+		state := TopicState{Partitions: len(t.Partitions)}
+		for i, p := range t.Partitions {
+			if i == 0 || len(p.Replicas) < state.Replication {
+				state.Replication = len(p.Replicas)
+			}
+			if i == 0 || len(p.ISR) < state.InSync {
+				state.InSync = len(p.ISR)
+			}
+		}
+		states[*t.Topic] = state
+	}
 	request := &kafka.DescribeConfigsRequest{}
 	for _, t := range topics {
 		request.Resources = append(request.Resources, kafka.DescribeConfigRequestResource{
-			ResourceType: kafka.ResourceTypeTopic, ResourceName: t, ConfigNames: []string{"retention.ms", "cleanup.policy"},
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: t,
+			ConfigNames: []string{"retention.ms", "cleanup.policy", "min.insync.replicas", "unclean.leader.election.enable", "max.message.bytes"},
 		})
 	}
 	answer, err := b.client.DescribeConfigs(ctx, request)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: asking how long topics keep records: %w", err)
+		return fmt.Errorf("kafka: asking how topics are kept: %w", err)
 	}
-	kept := map[string]time.Duration{}
 	for _, r := range answer.Resources {
 		if errors.Is(r.Error, kafka.UnknownTopicOrPartition) {
 			continue
 		}
 		if r.Error != nil {
-			return nil, fmt.Errorf("kafka: asking how long topic %s keeps records: %w", r.ResourceName, r.Error)
+			return fmt.Errorf("kafka: asking how topic %s is kept: %w", r.ResourceName, r.Error)
 		}
-		keep := Forever
+		state := states[r.ResourceName]
+		state.Kept = Forever
+		compacted := false
 		for _, e := range r.ConfigEntries {
-			ms, err := strconv.ParseInt(e.ConfigValue, 10, 64)
-			if e.ConfigName == "retention.ms" && err == nil && ms >= 0 && ms < int64(Forever/time.Millisecond) {
-				keep = time.Duration(ms) * time.Millisecond
+			n, err := strconv.ParseInt(e.ConfigValue, 10, 64)
+			switch {
+			case e.ConfigName == "cleanup.policy":
+				compacted = !strings.Contains(e.ConfigValue, "delete")
+			case e.ConfigName == "unclean.leader.election.enable":
+				state.Unclean = e.ConfigValue == "true"
+			case err != nil:
+			case e.ConfigName == "retention.ms" && n >= 0 && n < int64(Forever/time.Millisecond):
+				state.Kept = time.Duration(n) * time.Millisecond
+			case e.ConfigName == "min.insync.replicas":
+				state.MinInSync = int(n)
+			case e.ConfigName == "max.message.bytes":
+				state.MaxRecord = int(n)
 			}
 		}
-		for _, e := range r.ConfigEntries {
-			if e.ConfigName == "cleanup.policy" && !strings.Contains(e.ConfigValue, "delete") {
-				keep = Forever // compacted only
-			}
+		if compacted {
+			state.Kept = Forever
 		}
-		kept[r.ResourceName] = keep
+		states[r.ResourceName] = state
 	}
-	return kept, nil
+	return nil
 }
 
 // passes tells whether an error may go away by itself. What does not: being

@@ -91,9 +91,9 @@ func Open(w io.Writer, o Options) *Log {
 	form := func(w io.Writer) slog.Handler {
 		opt := &slog.HandlerOptions{Level: level}
 		if o.JSON {
-			return slog.NewJSONHandler(w, opt)
+			return named{slog.NewJSONHandler(w, opt)}
 		}
-		return slog.NewTextHandler(w, opt)
+		return named{slog.NewTextHandler(w, opt)}
 	}
 	l := &Log{every: o.Every, now: o.Now, stop: make(chan struct{}), kinds: map[string]*kind{}}
 	l.queue = newQueue(w, func(lost int64) error {

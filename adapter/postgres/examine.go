@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -52,43 +53,7 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	if pool.each != "" {
 		x.Advice = append(x.Advice, "a pooler stands between gateway and PostgreSQL: that works, and costs each statement its settings anew; connect straight where there are connections enough")
 	}
-	setting := func(name string) string {
-		var v string
-		if e := pool.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&v); e != nil && err == nil {
-			err = e
-		}
-		return v
-	}
-	before := func(name string) string { // our own sessions set it
-		var v string
-		if e := pool.QueryRow(ctx, "SELECT reset_val FROM pg_settings WHERE name = $1", name).Scan(&v); e != nil && err == nil {
-			err = e
-		}
-		return v
-	}
-	x.Version = setting("server_version")
-	if n, _ := strconv.Atoi(setting("server_version_num")); n < minimum {
-		x.Errors = append(x.Errors, "PostgreSQL 15 or newer is needed, this is "+x.Version)
-	}
-	if v := setting("fsync"); v != "on" {
-		x.Errors = append(x.Errors, "fsync is "+v+": a power cut loses accepted messages; set it on")
-	}
-	if v := before("synchronous_commit"); v == "off" {
-		x.Errors = append(x.Errors, "synchronous_commit is off: a crash loses accepted messages; set it on")
-	}
-	if v := setting("synchronous_standby_names"); v == "" {
-		x.Advice = append(x.Advice, "synchronous_standby_names is empty: the loss of this one server loses what was accepted; name a standby")
-	}
-	if v := setting("autovacuum_naptime"); !slices.Contains([]string{"1s", "2s", "3s", "4s", "5s"}, v) {
-		x.Advice = append(x.Advice, "autovacuum_naptime is "+v+": with busy queues dead rows pile up; set 5s")
-	}
-	if v := setting("default_toast_compression"); v != "lz4" {
-		x.Advice = append(x.Advice, "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
-	}
-	if v := before("idle_in_transaction_session_timeout"); v == "0" {
-		x.Advice = append(x.Advice, "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
-	}
-	if err != nil {
+	if err := x.settings(ctx, pool); err != nil {
 		return nil, err
 	}
 	if err := x.try(ctx, pool); err != nil {
@@ -115,6 +80,97 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	}
 	return x, x.sizes(ctx, pool)
 }
+
+// looked are the server's settings that decide whether what is committed stays, and
+// whether it stays quick.
+var looked = []string{
+	"server_version", "server_version_num", "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "autovacuum", "track_counts",
+	"autovacuum_naptime", "default_toast_compression", "idle_in_transaction_session_timeout", "max_connections", "superuser_reserved_connections", "data_checksums",
+}
+
+// settings looks at the server's settings, and at what of it is short.
+func (x *Examination) settings(ctx context.Context, pool *sessions) error {
+	rows, _ := pool.Query(ctx, "SELECT name, current_setting(name), reset_val FROM pg_settings WHERE name = ANY($1)", looked)
+	now, before := map[string]string{}, map[string]string{}
+	var name, current, reset string
+	if _, err := pgx.ForEachRow(rows, []any{&name, &current, &reset}, func() error {
+		now[name], before[name] = current, reset // our own sessions set some
+		return nil
+	}); err != nil {
+		return fmt.Errorf("asking for the server's settings: %w", err)
+	}
+	x.Version = now["server_version"]
+	x.judge(now, before)
+	var used int
+	var held int64
+	if err := pool.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+			(SELECT coalesce(max(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)), 0)::bigint
+			   FROM pg_replication_slots)`).Scan(&used, &held); err != nil {
+		return fmt.Errorf("asking what the server holds: %w", err)
+	}
+	most, _ := strconv.Atoi(now["max_connections"])
+	reserved, _ := strconv.Atoi(now["superuser_reserved_connections"])
+	x.room(most-reserved, used, held)
+	return nil
+}
+
+// judge says of the server's settings, as they are and as a new session has them, what
+// is wrong.
+func (x *Examination) judge(now, before map[string]string) {
+	if n, _ := strconv.Atoi(now["server_version_num"]); n < minimum {
+		x.Errors = append(x.Errors, "PostgreSQL 15 or newer is needed, this is "+now["server_version"])
+	}
+	if v := now["fsync"]; v != "on" {
+		x.Errors = append(x.Errors, "fsync is "+v+": a power cut loses accepted messages; set it on")
+	}
+	if v := now["full_page_writes"]; v != "on" {
+		x.Errors = append(x.Errors, "full_page_writes is "+v+": a power cut in the middle of a page's write damages pages beyond repair; set it on")
+	}
+	if v := before["synchronous_commit"]; v == "off" {
+		x.Errors = append(x.Errors, "synchronous_commit is off: a crash loses accepted messages; set it on")
+	}
+	for _, name := range []string{"autovacuum", "track_counts"} {
+		if v := now[name]; v != "on" {
+			x.Errors = append(x.Errors, name+" is "+v+": dead rows of the queues are never cleaned up, and every poll reads past them; set it on")
+		}
+	}
+	switch v := now["synchronous_standby_names"]; {
+	case v == "":
+		x.Advice = append(x.Advice, "synchronous_standby_names is empty: the loss of this one server loses what was accepted; name a standby")
+	case before["synchronous_commit"] == "local":
+		x.Errors = append(x.Errors, "synchronous_commit is local, and synchronous_standby_names names a standby: no commit waits for it, and a fail-over loses accepted messages; set it on")
+	}
+	if v := now["autovacuum_naptime"]; !slices.Contains([]string{"1s", "2s", "3s", "4s", "5s"}, v) {
+		x.Advice = append(x.Advice, "autovacuum_naptime is "+v+": with busy queues dead rows pile up; set 5s")
+	}
+	if v := now["default_toast_compression"]; v != "lz4" {
+		x.Advice = append(x.Advice, "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
+	}
+	if v := before["idle_in_transaction_session_timeout"]; v == "0" {
+		x.Advice = append(x.Advice, "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
+	}
+	if v := now["data_checksums"]; v == "off" {
+		x.Advice = append(x.Advice, "data_checksums is off: a disk that returns other bytes than were written goes unnoticed; pg_checksums --enable turns it on while the server is down")
+	}
+}
+
+// slotsHeld is from how many bytes on a replication slot is told that holds WAL back.
+const slotsHeld = 4 << 30
+
+// room says what of the server is nearly used up: connections, and the disk by WAL that
+// nobody fetches.
+func (x *Examination) room(connections, used int, held int64) {
+	if need := perNode(); connections-used < need {
+		x.Advice = append(x.Advice, fmt.Sprintf("max_connections leaves %d to programs and %d are in use: a gateway of this machine takes up to %d; raise it, or let a pooler stand between", connections, used, need))
+	}
+	if held > slotsHeld {
+		x.Advice = append(x.Advice, fmt.Sprintf("a replication slot holds back %d MB of WAL: its reader is away, and the disk fills up; see pg_replication_slots, bring it back or drop it", held>>20))
+	}
+}
+
+// perNode is how many connections a gateway on a machine such as this takes at most.
+func perNode() int { return 2*max(8*runtime.GOMAXPROCS(0)+1, 4) + 1 }
 
 // clocks compares the two, by the quickest of some answers.
 func (x *Examination) clocks(ctx context.Context, pool *sessions) error {

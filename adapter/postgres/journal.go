@@ -261,9 +261,12 @@ const (
 func (t *journalTx) Pending(ctx context.Context, limit int) ([]clerk.Pending, error) {
 	from := t.j.from()
 	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
-		RETURNING id, event::text`, from, limit)
+		RETURNING id, event::text, packed`, from, limit)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p clerk.Pending, err error) {
-		err = r.Scan(&p.ID, &p.Event)
+		var packed []byte
+		if err = r.Scan(&p.ID, &p.Event, &packed); packed != nil {
+			p.Event = packed
+		}
 		return p, err
 	})
 	slices.SortFunc(out, func(a, b clerk.Pending) int { return cmp.Compare(a.ID, b.ID) })

@@ -84,6 +84,7 @@ type Store struct {
 	marks  marks
 	health healthCheck
 	sweeps sweeps
+	gates  gates
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged
@@ -133,6 +134,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err == nil {
 		err = s.openContent(ctx)
+	}
+	if err == nil {
+		err = s.openGates(ctx)
 	}
 	if err != nil {
 		s.polls.Close()

@@ -31,6 +31,7 @@ type sweeps struct {
 	leases    time.Time
 	days      time.Time
 	content   time.Time // it was asked whether content is sealed
+	gates     time.Time // it was asked what has begun
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
 	awaited   struct {  // the next look at messages with files begins behind this one
@@ -45,7 +46,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [8]error
+	var errs [9]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -55,6 +56,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	more[4], errs[5] = s.sweepUses(ctx, now)
 	more[5], errs[6] = s.sweepRelayed(ctx)
 	errs[7] = s.sweepContent(ctx, now)
+	errs[8] = s.sweepGates(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}
@@ -197,6 +199,9 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 		return false, err
 	}
 	if err := s.sweepAlarms(ctx); err != nil {
+		return false, err
+	}
+	if err := s.sweepProbes(ctx, now); err != nil {
 		return false, err
 	}
 	if keep := s.keeps(); keep > 0 {

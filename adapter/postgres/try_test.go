@@ -48,7 +48,7 @@ func examined(t *testing.T, url string) (errors string) {
 	}
 	var bad []string
 	for _, e := range x.Errors {
-		if !strings.HasPrefix(e, "fsync is ") && !strings.HasPrefix(e, "synchronous_commit is ") { // of a server for tests
+		if !strings.HasPrefix(e, "fsync is ") && !strings.HasPrefix(e, "full_page_writes is ") && !strings.HasPrefix(e, "synchronous_commit is ") { // of a server for tests
 			bad = append(bad, e)
 		}
 	}

@@ -14,5 +14,7 @@
 //	subject.go   whom messages are about, and on what ground they ask
 //	terms.go     legal time: terms of services and parties, calendars
 //	quality.go   what is promised of a service
+//	probe.go     how a service is watched
 //	samples.go   documents that show what is taken and what is refused
+//	gate.go      what a version needs before it is published (package lifecycle/protocol)
 package registry

@@ -69,7 +69,10 @@ type serviceFile struct {
 	Files     string          `yaml:"fileSignature"`     // optional (default), required
 	Limits    serviceLimits   `yaml:"limits"`
 	Stage     string          `yaml:"stage"`    // draft, test, published (default), retired
+	Sunset    string          `yaml:"sunset"`   // of a retired version: the last day on which it takes requests
+	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
+	Probe     *probeFile      `yaml:"probe"`    // how it is watched; default: it is not
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
@@ -108,7 +111,9 @@ type catalogReader struct {
 	now       time.Time
 	old       map[[32]byte]*xsd.Schema // compiled before, by bundle
 	compiled  map[[32]byte]*xsd.Schema
-	samples   bool                    // look at them too
+	samples   bool  // look at them too
+	gate      *Gate // the gateway's; nil: it is not known
+	gated     []gated
 	forms     map[string]subject.Form // of personal fields, by name
 	noParties bool                    // their folder cannot be read, so none is known
 	sum       hash.Hash
@@ -118,8 +123,8 @@ type catalogReader struct {
 
 // Lint reads both folders as Open does, and the services' samples, and gives
 // everything that is wrong in them.
-func Lint(services, parties string, now time.Time) (*Catalog, yamlfile.Findings) {
-	r := catalogReader{now: now, samples: true, compiled: map[[32]byte]*xsd.Schema{}}
+func Lint(services, parties string, now time.Time, gate ...Gate) (*Catalog, yamlfile.Findings) {
+	r := catalogReader{now: now, samples: true, gate: one(gate), compiled: map[[32]byte]*xsd.Schema{}}
 	c := r.read(services, parties)
 	return c, r.findings
 }
@@ -133,6 +138,7 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 	r.readCalendar(services)
 	r.readParties(parties)
 	r.readServices(services)
+	r.examine()
 	for _, s := range r.catalog.services {
 		if s.Stream {
 			for _, m := range s.Providers {
@@ -417,8 +423,11 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
 	r.checkSubject(f, s, &in)
+	r.readGate(f, s, dir, &in)
+	readSunset(f, s, in.Sunset)
+	r.readProbe(f, s, dir, in.Probe)
 	if r.samples && s.Schema != nil {
-		r.findings = append(r.findings, checkSamples(s, filepath.Join(dir, "samples"))...)
+		r.findings = append(r.findings, checkSamples(s, dir)...)
 	}
 	all := settings.Of(in)
 	all["schema"] = "sha256:" + s.SchemaDigest

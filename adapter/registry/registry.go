@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mezhved/adapter/contentpath"
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/adapter/terms"
@@ -21,6 +22,7 @@ import (
 type Registry struct {
 	services, parties string
 	now               func() time.Time
+	gate              *Gate
 
 	mu       sync.Mutex // one reload at a time
 	compiled map[[32]byte]*xsd.Schema
@@ -29,14 +31,21 @@ type Registry struct {
 
 // Open reads both folders. With errors among the findings the registry
 // is nil; warnings alone do not stop it. now is asked for the dates of
-// certificates.
-func Open(services, parties string, now func() time.Time) (*Registry, yamlfile.Findings) {
-	r := &Registry{services: services, parties: parties, now: now, compiled: map[[32]byte]*xsd.Schema{}}
+// certificates. gate is the gateway's own; without one there are those of the services.
+func Open(services, parties string, now func() time.Time, gate ...Gate) (*Registry, yamlfile.Findings) {
+	r := &Registry{services: services, parties: parties, now: now, gate: one(gate), compiled: map[[32]byte]*xsd.Schema{}}
 	found, _ := r.Reload(nil)
 	if len(found.Errors()) > 0 {
 		return nil, found
 	}
 	return r, found
+}
+
+func one(gate []Gate) *Gate {
+	if len(gate) == 0 {
+		return nil
+	}
+	return &gate[0]
 }
 
 // Reload reads the folders again. With errors among the findings, or when agree, which
@@ -45,7 +54,7 @@ func Open(services, parties string, now func() time.Time) (*Registry, yamlfile.F
 func (r *Registry) Reload(agree func(*Catalog) error) (yamlfile.Findings, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	reader := catalogReader{now: r.now(), old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
+	reader := catalogReader{now: r.now(), gate: r.gate, old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
 	c := reader.read(r.services, r.parties)
 	if len(reader.findings.Errors()) > 0 {
 		return reader.findings, nil
@@ -112,7 +121,7 @@ const (
 	StageDraft     Stage = "draft"     // loaded and linted, refused to everybody
 	StageTest      Stage = "test"      // messages marked TestMessage only
 	StagePublished Stage = "published" // for use
-	StageRetired   Stage = "retired"   // no new requests; answers and queues live on
+	StageRetired   Stage = "retired"   // no new requests, or none after its sunset; answers and queues live on
 )
 
 // Personal says what a service wants of the official's signature (ЭП-СП).
@@ -132,19 +141,24 @@ type Service struct {
 	Request       QName
 	Response      QName // zero for a broadcast
 	Broadcast     bool
-	Providers     []Mnemonic // who may receive; subscribers of a broadcast
-	Stage         Stage
-	Deadline      terms.Term    // of the answer: terms.answered
-	EndOfLife     time.Duration // given to requests without EOL of their own; 0: none
-	KeepRequests  time.Duration // how long the content of requests is kept; 0: as the gateway's configuration says
-	KeepAnswers   time.Duration // and of what answers them
-	Quality       Quality       // what is promised of it; empty: what the gateway's configuration says
-	Content       int64         // bytes of the structured part; 0: the gateway's default
+	Providers     []Mnemonic         // who may receive; subscribers of a broadcast
+	Stage         Stage              // in force
+	Held          bool               // it is to be published and is at the stage test, because Protocol does not hold
+	Signers       []Mnemonic         // who has to sign before it is published; empty: stage: published is enough
+	Protocol      *protocol.Standing // what its folder proves; nil only where there is no schema
+	Sunset        time.Time          // of a retired version: until then it takes requests; zero: it takes none
+	Deadline      terms.Term         // of the answer: terms.answered
+	EndOfLife     time.Duration      // given to requests without EOL of their own; 0: none
+	KeepRequests  time.Duration      // how long the content of requests is kept; 0: as the gateway's configuration says
+	KeepAnswers   time.Duration      // and of what answers them
+	Quality       Quality            // what is promised of it; empty: what the gateway's configuration says
+	Content       int64              // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
 	QueueLimit    int
 	Personal      Personal
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
+	Probe         *Probe   // how it is watched; nil: it is not
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan

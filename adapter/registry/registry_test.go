@@ -61,6 +61,10 @@ ground:
 `)
 	service("person/2", good+"personal: {request: {field: snils, xpath: /A, as: text}}\n")
 	service("route/2", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A/Code\n  table: {\"1\": REGISTRY}\n", 1))
+	service("probe/1", good+"probe: {short: 1s, full: often, silent: 1s, sample: ../x.xml}\n")
+	service("probe/2", strings.Replace(good, ", response: B", "", 1)+"broadcast: true\nfileSignature: required\nprobe: {full: 5m, answer: 6m}\n")
+	service("probe/3", good+"probe: {full: 5m}\n")
+	write("services/probe/3/samples/request.xml", "<A xmlns=\"urn://lint/probe/3\"><b/></A>")
 	write("services/twice/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/ok/1"))
 	write("services/twice/1/s.xsd", strings.ReplaceAll(schema, "NS", "urn://lint/ok/1"))
 	write("services/noxsd/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/noxsd"))
@@ -125,6 +129,15 @@ ground:
 		`services/person/1/service.yaml:19:17: ground.consent.1: path "/C": it begins with C`,
 		`services/person/2/service.yaml:5:21: personal.request: snils is spelled as digits in another service and as text here`,
 		`services/route/2/service.yaml:5:10: warning: routing.xpath: path "/A/Code": the schema allows no element Code there, nor any other: no request can be routed by it`,
+		`services/probe/1/service.yaml:5:16: probe.short: a time of ten seconds or more such as 15m is expected, or off, not "1s"`,
+		`services/probe/1/service.yaml:5:26: probe.full: a time of ten seconds or more`,
+		`services/probe/1/service.yaml:5:41: probe.silent: is shorter than ten seconds`,
+		`services/probe/1/service.yaml:5:53: probe.sample: a file of the folder samples is expected`,
+		`services/probe/2/service.yaml:7:27: probe.answer: is longer than probe.full`,
+		`services/probe/2/service.yaml:7:15: probe.full: a broadcast is not answered`,
+		`services/probe/2/service.yaml:7:15: warning: probe.full: the service wants every file signed`,
+		`services/probe/2/service.yaml:7:15: probe.full: there is no samples/request.xml`,
+		`services/probe/3/samples/request.xml:1:31: cvc-type`,
 		"services/noxsd/1/service.yaml: schemas: there is no .xsd",
 		"services/badxsd/1/s.xsd:1:",
 		"services/missing/1/service.yaml: no such file",
@@ -204,5 +217,34 @@ func TestLintWithoutParties(t *testing.T) {
 	_, found := registry.Lint("../../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
 	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
 		t.Errorf("%d findings: %v", len(found), found)
+	}
+}
+
+// Who probes for real is there and may call, or the services that want it are refused, by
+// lint and by a reload.
+func TestWhoProbesIsLetIn(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Write("services/extract/1.0/samples/request.xml", adaptertest.Content(adaptertest.Extract1))
+	name := filepath.Join(w.Dir, "services/extract/1.0/service.yaml")
+	service, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write("services/extract/1.0/service.yaml", string(service)+"probe: {full: 15m}\n")
+	c, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now())
+	if len(found.Errors()) > 0 {
+		t.Fatal(found)
+	}
+	for party, want := range map[registry.Mnemonic]string{"": "nobody could ask", "MOSCOW": "MOSCOW probes (probe.party of the configuration) and may not call", "NOBODY": `party "NOBODY", which probes`, "MUNI": ""} {
+		found := c.CheckProbes(party, w.Dir+"/services", w.Dir+"/parties")
+		if want == "" && len(found) > 0 || want != "" && !strings.Contains(found.Error(), want) {
+			t.Errorf("%q probes: %v, want %q", party, found, want)
+		}
+	}
+	if found := w.Gateway.Reload(t.Context()); !strings.Contains(found.Errors().Error(), "nobody could ask") {
+		t.Errorf("a reload says %v", found)
+	}
+	if w.Gateway.Catalog().Service("extract", "1.0").Probe != nil {
+		t.Error("the set that is refused is in force")
 	}
 }

@@ -2,66 +2,71 @@ package registry
 
 import (
 	"errors"
-	"io/fs"
-	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes/xmltape"
 	"mezhved/xsd"
 )
 
-// refusedSample ends the name of a sample that shows what is refused.
-const refusedSample = "-refused"
-
-// checkSamples looks at the documents of a service's folder "samples". One whose name
-// begins with request or response has that root, any other has one of the two. It is
-// content as the gateway would take it, and a request's routing code is in the table;
-// request-refused.xml and the like show what would be refused.
+// checkSamples looks at the samples and reference messages of a version's folder. One
+// whose name begins with request or response has that root, any other has one of the
+// two. It is content as the gateway would take it, and a request's routing code is in
+// the table; a negative one would be refused, by the rule that it names.
 func checkSamples(s *Service, dir string) (found yamlfile.Findings) {
-	names, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return yamlfile.Findings{{File: dir, Sample: true, Text: errors.Unwrap(err).Error()}}
+	texts, flaws := protocol.ReadTexts(dir)
+	for _, f := range flaws {
+		found = append(found, sampleFinding(dir, f.File, "%v", yamlfile.Both(f.English, f.Russian)))
 	}
-	for _, n := range names {
-		if n.IsDir() || hidden(n.Name()) || filepath.Ext(n.Name()) != ".xml" {
-			continue
+	for i := range texts {
+		t := &texts[i]
+		if s.Probe != nil && s.Probe.file == t.File {
+			continue // it was looked at: a gateway sends it
 		}
-		file := filepath.Join(dir, n.Name())
-		base := strings.TrimSuffix(n.Name(), ".xml")
-		wrong, refused := checkSample(s, file, base)
+		wrong, rules := checkSample(s, dir, t)
+		if t.Answer != nil {
+			more, _ := checkSample(s, dir, t.Answer)
+			wrong = append(wrong, more...)
+		}
 		switch {
-		case strings.HasSuffix(base, refusedSample) && refused:
-		case strings.HasSuffix(base, refusedSample) && len(wrong) == 0:
-			one := yamlfile.NewFinding(file, "", "is there to show what is refused, and nothing is wrong with it")
-			one.Sample = true
-			found = append(found, one)
-		default:
+		case t.Kind != protocol.Negative || len(wrong) > 0 && len(rules) == 0:
 			found = append(found, wrong...)
+		case len(wrong) == 0:
+			found = append(found, sampleFinding(dir, t.File, "is there to show what is refused, and nothing is wrong with it"))
+		case !slices.ContainsFunc(rules, t.RefusedBy):
+			found = append(found, sampleFinding(dir, t.File, "must be refused by %s, and is refused by %s", t.Rule, strings.Join(rules, ", ")))
 		}
 	}
 	return found
 }
 
-// checkSample gives what is wrong with a sample. refused says that a gateway would say
-// so too: what cannot be read, or stands under the wrong name, shows nothing.
-func checkSample(s *Service, file, base string) (found yamlfile.Findings, refused bool) {
+func sampleFinding(dir, file, format string, args ...any) yamlfile.Finding {
+	one := yamlfile.NewFinding(filepath.Join(dir, filepath.FromSlash(file)), "", format, args...)
+	one.Sample = true
+	return one
+}
+
+// noRoute is the fault by which content is refused that has no recipient.
+const noRoute = "RecipientIsNotFound"
+
+// checkSample gives what is wrong with a sample. rules are those by which a gateway
+// would refuse it: what stands under the wrong name shows nothing.
+func checkSample(s *Service, dir string, t *protocol.Text) (found yamlfile.Findings, rules []string) {
 	say := func(line, col int, format string, args ...any) {
-		one := yamlfile.NewFinding(file, "", format, args...)
-		one.Line, one.Col, one.Sample = line, col, true
+		one := sampleFinding(dir, t.File, format, args...)
+		one.Line, one.Col = line, col
 		found = append(found, one)
 	}
-	src, err := os.ReadFile(file)
-	if err != nil {
-		say(0, 0, "%v", errors.Unwrap(err))
-		return found, false
-	}
+	base := path.Base(t.File)
 	var tape xmltape.Tape
 	var bad *xmltape.Error
-	if err := tape.Parse(src, xmltape.Limits{}); errors.As(err, &bad) {
+	if err := tape.Parse(t.Content, xmltape.Limits{}); errors.As(err, &bad) {
 		say(bad.Line, bad.Col, "%s: %v", bad.Code, yamlfile.Both(bad.Detail, bad.Russian()))
-		return found, true
+		return found, []string{"xml." + string(bad.Code)}
 	}
 	content := tape.Root()
 	start, _ := content.Range()
@@ -86,20 +91,21 @@ func checkSample(s *Service, file, base string) (found yamlfile.Findings, refuse
 		default:
 			say(line, col, "the root is %s, which is neither the request nor the response of the service", root)
 		}
-		return found, false
+		return found, nil
 	}
 	var invalid *xsd.Invalid
 	if _, err := s.Validate(content); errors.As(err, &invalid) {
 		for _, v := range invalid.Violations {
 			say(v.Line, v.Col, "%s: %v", v.Rule, yamlfile.Both(v.English(), v.Russian()))
+			rules = append(rules, v.Rule)
 		}
-		return found, true
+		return found, rules
 	}
 	if root == s.Request {
 		if _, err := s.Route(content); err != nil {
 			say(line, col, "%v", err)
-			return found, true
+			return found, []string{noRoute}
 		}
 	}
-	return found, false
+	return found, nil
 }

@@ -4,6 +4,19 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
+	// A probe.
+	"is shorter than ten seconds": "короче десяти секунд",
+	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
+	"a broadcast is not answered: leave full out":                                                                             "на рассылку не отвечают: уберите full",
+	"the service wants every file signed, and a probe has no files: it shows less than a call would":                          "вид сведений требует подписи каждого файла, а в проверке файлов нет: она показывает меньше, чем настоящий запрос",
+	"a time of ten seconds or more such as 15m is expected, or off, not %q":                                                   "ожидается промежуток от десяти секунд вида 15m или off, а не %q",
+	"there is no samples/request.xml to ask with":                                                                             "нет образца samples/request.xml, которым можно спросить",
+	"%s is no sample of a request that is to be taken":                                                                        "%s — не образец запроса, который должен быть принят",
+	"a file of the folder samples is expected, not %q":                                                                        "ожидается файл папки samples, а не %q",
+	"party %q, which probes (probe.party of the configuration), is not registered (parties/%s.yaml is missing)":               "участник %q, от имени которого идут проверки (probe.party в настройках шлюза), не зарегистрирован (нет parties/%s.yaml)",
+	"nobody could ask: name a registered party and its key in the configuration (probe.party, probe.key), or let full be off": "спрашивать некому: назовите в настройках шлюза зарегистрированного участника и его ключ (probe.party, probe.key) или поставьте full: off",
+	"%s probes (probe.party of the configuration) and may not call: put it among the callers, or let full be off":             "участник %s, от имени которого идут проверки (probe.party в настройках шлюза), не может обращаться: внесите его в callers или поставьте full: off",
+
 	"%s: %v": "%s: %v",
 	// The folders.
 	"%v": "%v",
@@ -60,8 +73,18 @@ var sayings = yamlfile.Russian(map[string]string{
 	"is not read: a calendar is a file <year>.yaml":         "не читается: календарь — это файл <год>.yaml",
 	"the production calendar of %d is missing: working days are counted by weekends and the holidays of the Labour Code, and days off that the government moves are not known": "нет производственного календаря на %d год: рабочие дни считаются по выходным и праздникам Трудового кодекса, а перенесённые Правительством выходные неизвестны",
 
+	// The gate.
+	"who the operator is stands in the configuration: name it with --config":                                                    "кто оператор, сказано в конфигурации: назовите её ключом --config",
+	"who is the operator? set protocols.operator in the configuration":                                                          "кто оператор? укажите protocols.operator в конфигурации",
+	"everybody may call: name those who sign":                                                                                   "обращаться могут все: назовите тех, кто подписывает",
+	"is published by force, without a test protocol that holds: %s":                                                             "опубликовано без действующего протокола испытаний: %s",
+	"%s %s is back at the stage test until its test protocol holds: mezhved services test, then mezhved services protocol sign": "%s %s возвращён на стадию test, пока протокол испытаний не действует: mezhved services test, затем mezhved services protocol sign",
+	"a day such as 2027-06-30 is expected, not %q":                                                                              "ожидается дата вида 2027-06-30, а не %q",
+	"belongs to a version that is retired: set stage: retired, or leave it out":                                                 "относится к выведенной версии: укажите stage: retired или уберите эту настройку",
+
 	// Samples.
 	"is there to show what is refused, and nothing is wrong with it":               "должен показывать, что отвергается, а ошибок в нём нет",
+	"must be refused by %s, and is refused by %s":                                  "должен отклоняться по правилу %s, а отклоняется по %s",
 	"a broadcast has no response":                                                  "у рассылки нет ответа",
 	"the root is %s, here %s is expected":                                          "корневой элемент — %s, а здесь ожидается %s",
 	"the root is %s, which is neither the request nor the response of the service": "корневой элемент — %s, а это ни запрос, ни ответ этого вида сведений",

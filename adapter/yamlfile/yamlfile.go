@@ -22,6 +22,7 @@ type Finding struct {
 	Col     int    `json:"col,omitempty"`
 	Warning bool   `json:"warning,omitempty"`
 	Sample  bool   `json:"sample,omitempty"` // in a sample: people read those, a gateway does not
+	Gate    bool   `json:"gate,omitempty"`   // a version is back at the stage test because of it
 	Text    string `json:"text"`
 
 	TextRussian string `json:"-"` // empty: there is none

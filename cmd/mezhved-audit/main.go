@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"mezhved/adapter/journal/audit"
+	"mezhved/cmd/internal/shell"
 )
 
 // program is the command line.
@@ -30,6 +31,12 @@ type program struct {
 	Keygen   keygenCommand   `cmd:"" help:"Make a signing key for a log or a witness."`
 
 	networkCommands
+
+	Version    shell.VersionCommand    `cmd:"" help:"Print version, commit and build."`
+	Completion shell.CompletionCommand `cmd:"" help:"Print the completion for a shell: bash, zsh, fish."`
+	Manual     shell.ManualCommand     `cmd:"" help:"Write the man pages."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print version, commit and build."`
 }
 
 const description = `The auditor's program for the Mezhved journal.
@@ -58,13 +65,18 @@ var errQuestion = errors.New("the report cannot be made")
 // streams is where commands write.
 type streams struct{ out, err io.Writer }
 
+// Output is the standard output.
+func (s *streams) Output() io.Writer { return s.out }
+
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is main for tests: 0 is verified, 1 not, 2 a command that could not begin.
 func run(args []string, out, errs io.Writer) (status int) {
 	exit := -1
+	std := &streams{out, errs}
 	parser, err := kong.New(&program{}, kong.Name("mezhved-audit"), kong.Description(description), kong.Writers(out, errs),
-		kong.Exit(func(code int) { exit = code }), kong.UsageOnError())
+		kong.Exit(func(code int) { exit = code }), kong.UsageOnError(), kong.BindTo(std, (*shell.Output)(nil)),
+		kong.Vars{"version": shell.ThisBuild("mezhved-audit").String()})
 	if err != nil {
 		panic(err) // the struct above is wrong
 	}
@@ -76,7 +88,7 @@ func run(args []string, out, errs io.Writer) (status int) {
 		parser.Errorf("%s", err)
 		return 2
 	}
-	err = ctx.Run(&streams{out, errs})
+	err = ctx.Run(std)
 	switch {
 	case err == nil:
 		return 0

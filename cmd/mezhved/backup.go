@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/vault"
+	"mezhved/cmd/internal/shell"
 )
 
 type backupCmd struct {
@@ -154,7 +155,7 @@ func makeBackup(ctx context.Context, config adapter.Config, file string, out *st
 		}
 		url = strings.TrimSpace(string(text))
 	}
-	m = &backup.Manifest{Began: began.UTC(), Node: config.Node, Program: version(), Keys: config.Backup.Keys}
+	m = &backup.Manifest{Began: began.UTC(), Node: config.Node, Program: shell.ThisBuild("mezhved").Version, Keys: config.Backup.Keys}
 
 	// Files before the database that names them, and again after it.
 	snapshot, held, gaps, err := snapshotWithFiles(ctx, url, config.Files.Dir)

@@ -13,10 +13,12 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 	_ "time/tzdata" // console.zone, on a machine that has no zones
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
+	"mezhved/adapter/terms"
 )
 
 // mount opens the doors of a node that are not the gateway's: the desk, and the
@@ -31,6 +33,9 @@ func (n *node) mount(r console.Doors) {
 	if desk != nil {
 		desk.Mount(r)
 		admit = desk.AdmitReader
+	}
+	if err := console.PublicHealth(r, console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Probes: n.store, Log: n.log, Now: n.clock.Now, Zone: n.zone()}); err != nil {
+		n.log.Error("the page of how services do stays closed", "error", err)
 	}
 	if n.book != nil {
 		console.Public(r, n.book, n.cosigned(), n.log, admit)
@@ -47,16 +52,14 @@ func (n *node) desk() (*console.Console, error) {
 		n.log.Info("the desk is closed: the configuration has no console.tokens")
 		return nil, nil
 	}
-	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Alarms: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
+	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Alarms: n.store, Probes: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
 	rooms.AlarmRules = func() []string {
 		if n.teller == nil {
 			return nil
 		}
 		return n.teller.Names()
 	}
-	if rooms.Zone, err = n.config.Console.Location(); err != nil {
-		return nil, err
-	}
+	rooms.Zone = n.zone()
 	// Explaining a refusal asks no responder about revocation.
 	alone := n.config
 	alone.Trust.CRLs, alone.Trust.OCSP = nil, nil
@@ -69,6 +72,15 @@ func (n *node) desk() (*console.Console, error) {
 		rooms.Policy, rooms.Cosigned = n.policy, n.cosigned()
 	}
 	return console.New(rooms)
+}
+
+// zone is that of the pages; the configuration was checked.
+func (n *node) zone() *time.Location {
+	zone, err := n.config.Console.Location()
+	if err != nil {
+		return terms.Moscow
+	}
+	return zone
 }
 
 // deskFlags say at whose desk the questions are asked, and by whom.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 		}
 		r.journal(config)
 		r.evidence(ctx, config.Journal)
+		r.disks(config)
 	}
 	if c.JSON {
 		err = printJSON(out.out, r.checks)
@@ -102,7 +104,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 }
 
 func (r *report) folders(c adapter.Config) *registry.Catalog {
-	registry, found := registry.Open(c.Services, c.Parties, time.Now)
+	registry, found := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	for _, f := range found {
 		state := "bad"
 		if f.Warning {
@@ -338,27 +340,83 @@ func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Ca
 		return
 	}
 	r.add("good", "kafka", "%d addresses; topics can be made, written and read", len(c.Kafka.Brokers))
-	if c.Kafka.Replication == 1 {
-		r.add("advice", "kafka", "replication is 1: the loss of one broker loses what is on its way; set 3")
+	if catalog == nil {
+		return
 	}
-	if catalog != nil {
-		r.unsealed(ctx, b, c.Kafka.Unsealed(catalog, c.Keep))
+	wanted, _ := c.Kafka.Topics(catalog)
+	names := make([]string, 0, len(wanted))
+	for _, t := range wanted {
+		names = append(names, t.Name)
 	}
+	states, err := b.Describe(ctx, names)
+	if err != nil {
+		r.add("advice", "topics", "%v: how they are kept is not known; give the user %q the right to describe their configuration", err, c.Kafka.User)
+		return
+	}
+	r.topics(states, int(c.Kafka.MaxRecord))
+	r.unsealed(states, c.Kafka.Unsealed(catalog, c.Keep))
+}
+
+// leastOnBus is how long a topic has to keep records: what the bus had acknowledged and
+// removed before a queue has it is put there once more, from the store, and a gateway
+// that was away for less than this finds all of it.
+const leastOnBus = 24 * time.Hour
+
+// topics looks at how those that exist are kept, each fault once for all that have it.
+func (r *report) topics(states map[string]kafka.TopicState, largest int) {
+	type fault struct{ state, what string }
+	faults := map[fault][]string{}
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		say := func(state, format string, args ...any) {
+			f := fault{state, fmt.Sprintf(format, args...)}
+			faults[f] = append(faults[f], name)
+		}
+		s := states[name]
+		if s.Replication < 3 {
+			say("advice", "replication is %d: the loss of %s loses what is on its way; set 3", s.Replication, map[bool]string{true: "one broker", false: "two brokers"}[s.Replication < 2])
+		}
+		if s.Replication > 1 && s.MinInSync < 2 {
+			say("bad", "min.insync.replicas is %d: a record is acknowledged that one broker alone has, and lost with it; set 2", s.MinInSync)
+		}
+		if s.Replication > 1 && s.MinInSync >= s.Replication {
+			say("advice", "min.insync.replicas is %d of %d copies: nothing gets on while one broker is away", s.MinInSync, s.Replication)
+		}
+		if s.InSync < s.Replication {
+			say("advice", "%d of %d copies are up to date: a broker is down or behind", s.InSync, s.Replication)
+		}
+		if s.Unclean {
+			say("bad", "unclean.leader.election.enable is true: a broker that lacks acknowledged records may lead; set false")
+		}
+		if s.Kept < leastOnBus {
+			say("bad", "retention.ms is %d: what waits on the bus for longer than %s is removed unread; set a day or more (a gateway sets 7)", s.Kept.Milliseconds(), s.Kept)
+		}
+		if s.MaxRecord > 0 && s.MaxRecord < largest {
+			say("bad", "max.message.bytes is %d, less than kafka.maxRecord (%d): such messages would be refused by the bus and end as dead letters", s.MaxRecord, largest)
+		}
+	}
+	for _, f := range slices.SortedFunc(maps.Keys(faults), func(a, b fault) int { return cmp.Or(-cmp.Compare(a.state, b.state), cmp.Compare(a.what, b.what)) }) {
+		r.add(f.state, "topics", "%s: %s", some(faults[f]), f.what)
+	}
+	if len(faults) == 0 && len(states) > 0 {
+		r.add("good", "topics", "%d: copies, acknowledgements and retention are as they should be", len(states))
+	}
+}
+
+// some names the first of many topics.
+func some(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // unsealed holds topics that bear content in the clear against how long that content
 // may be kept.
-func (r *report) unsealed(ctx context.Context, b *kafka.Broker, most map[string]time.Duration) {
-	if len(most) == 0 {
-		return
-	}
-	kept, err := b.Kept(ctx, slices.Sorted(maps.Keys(most)))
-	if err != nil {
-		r.add("advice", "topics", "%v: whether they keep content for longer than retention allows is not known; give the user the right to describe their configuration", err)
-		return
-	}
+func (r *report) unsealed(states map[string]kafka.TopicState, most map[string]time.Duration) {
 	for _, topic := range slices.Sorted(maps.Keys(most)) {
-		keep, there := kept[topic]
+		is, there := states[topic]
+		keep := is.Kept
 		switch bound := most[topic]; {
 		case !there:
 		case bound > 0 && keep == kafka.Forever:
@@ -453,6 +511,32 @@ func (r *report) evidence(ctx context.Context, c adapter.JournalConfig) {
 		return
 	}
 	r.add("good", "time stamps", "%s answers: %s, by %s", c.Timestamp.URL, stamp.Time().Format(time.RFC3339), stamp.Certificate().Subject())
+}
+
+// leastFree is how much a disk should have free on which a gateway keeps little.
+const leastFree = 1 << 30
+
+// disks looks at the room where the gateway keeps what is in no database: a signer that
+// cannot write its state stops the journal, and with it accepting.
+func (r *report) disks(c adapter.Config) {
+	for _, one := range []struct{ setting, dir string }{
+		{"journal.state", filepath.Dir(c.Journal.State)}, {"journal.vault", c.Journal.Vault}, {"journal.retention.dir", c.Journal.Retention.Dir},
+	} {
+		if one.dir == "" || one.setting == "journal.state" && c.Journal.Key == "" || missing(one.dir) {
+			continue
+		}
+		free, err := files.Free(one.dir)
+		switch {
+		case err != nil:
+			r.add("advice", "disk", "%s: how much is free is not known: %v", one.setting, err)
+		case free < leastFree/10:
+			r.add("bad", "disk", "%s: %s has %d MB free; when it is full, nothing is accepted any more", one.setting, one.dir, free>>20)
+		case free < leastFree:
+			r.add("advice", "disk", "%s: %s has %d MB free; when it is full, nothing is accepted any more", one.setting, one.dir, free>>20)
+		default:
+			r.add("good", "disk", "%s: %s, %d MB free", one.setting, one.dir, free>>20)
+		}
+	}
 }
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -32,13 +32,20 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	if err := b.Ensure(context.Background(), []adapter.Topic{{Name: "m.requests.FNS01"}}); err != nil {
 		t.Fatal(err)
 	}
+	states, err := b.Describe(context.Background(), []string{"m.requests.FNS01", "m.requests.not-there"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := states["m.requests.not-there"]; there || states["m.requests.FNS01"].Replication != 1 || states["m.requests.FNS01"].MaxRecord == 0 {
+		t.Errorf("described as %+v", states)
+	}
 	for most, want := range map[time.Duration][2]string{
 		0:                   {"good", "168h"},
 		30 * 24 * time.Hour: {"good", "168h"},
 		3 * 24 * time.Hour:  {"bad", "set its retention.ms to 259200000"},
 	} {
 		r := &report{}
-		r.unsealed(context.Background(), b, map[string]time.Duration{"m.requests.FNS01": most, "m.requests.not-there": most})
+		r.unsealed(states, map[string]time.Duration{"m.requests.FNS01": most, "m.requests.not-there": most})
 		if len(r.checks) != 1 || r.checks[0].State != want[0] || !strings.Contains(r.checks[0].Detail, want[1]) {
 			t.Errorf("content kept for %s: %+v, want %v", most, r.checks, want)
 		}
@@ -61,6 +68,41 @@ func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {
 	for topic, most := range plain {
 		if want := map[bool]time.Duration{true: 48 * time.Hour, false: 24 * time.Hour}[strings.HasPrefix(topic, "m.requests.")]; most != want {
 			t.Errorf("%s: %s, want %s", topic, most, want)
+		}
+	}
+}
+
+// What of a topic loses or stops messages is told, once for all that have it.
+func TestDoctorLooksAtHowTopicsAreKept(t *testing.T) {
+	good := kafka.TopicState{Partitions: 3, Replication: 3, InSync: 3, MinInSync: 2, Kept: 7 * 24 * time.Hour, MaxRecord: 1 << 20}
+	for _, c := range []struct {
+		change func(*kafka.TopicState)
+		want   string
+	}{
+		{func(*kafka.TopicState) {}, "good: copies, acknowledgements"},
+		{func(s *kafka.TopicState) { s.Replication, s.InSync, s.MinInSync = 1, 1, 1 }, "advice: the loss of one broker"},
+		{func(s *kafka.TopicState) { s.Replication, s.InSync, s.MinInSync = 2, 2, 2 }, "advice: nothing gets on while one broker is away"},
+		{func(s *kafka.TopicState) { s.MinInSync = 1 }, "bad: min.insync.replicas is 1"},
+		{func(s *kafka.TopicState) { s.MinInSync = 3 }, "advice: min.insync.replicas is 3 of 3"},
+		{func(s *kafka.TopicState) { s.InSync = 2 }, "advice: 2 of 3 copies are up to date"},
+		{func(s *kafka.TopicState) { s.Unclean = true }, "bad: unclean.leader.election.enable"},
+		{func(s *kafka.TopicState) { s.Kept = time.Hour }, "bad: retention.ms is 3600000"},
+		{func(s *kafka.TopicState) { s.Kept = kafka.Forever }, "good: copies"},
+		{func(s *kafka.TopicState) { s.MaxRecord = 1000 }, "bad: max.message.bytes is 1000"},
+	} {
+		bad := good
+		c.change(&bad)
+		r := &report{}
+		r.topics(map[string]kafka.TopicState{"m.a": bad, "m.b": bad, "m.c": bad, "m.d": bad}, 900<<10)
+		state, said, _ := strings.Cut(c.want, ": ")
+		found := 0
+		for _, check := range r.checks {
+			if check.State == state && strings.Contains(check.Detail, said) && (state == "good" || strings.HasPrefix(check.Detail, "m.a, m.b, m.c and 1 more: ")) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("want %q once: %+v", c.want, r.checks)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"mezhved/adapter/oplog"
+	"mezhved/cmd/internal/shell"
 )
 
 // Exit codes, the same for every command.
@@ -52,6 +53,7 @@ type cli struct {
 	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
 	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
 	Alarms   alarmsCmd   `cmd:"" group:"operator" help:"Check, try and mute the rules by which people are told of what is late."`
+	Conform  conformCmd  `cmd:"" group:"tools" help:"Try whether a bus or a party speaks SMEV 3 as the guidelines have it; sign and verify the report."`
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
@@ -59,7 +61,12 @@ type cli struct {
 	Backup   backupCmd   `cmd:"" group:"operator" help:"Make, list, check and prune backups."`
 	Restore  restoreCmd  `cmd:"" group:"operator" help:"Put a backup back, verify it, and say what was lost since."`
 	Bench    benchCmd    `cmd:"" group:"operator" help:"Measure, and check that nothing is lost."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Version  versionCmd  `cmd:"" help:"Print version, commit and build."`
+
+	Completion completionCmd `cmd:"" help:"Print the completion for a shell: bash, zsh, fish."`
+	Manual     manualCmd     `cmd:"" help:"Write the man pages."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print version, commit and build."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -70,6 +77,9 @@ type stdio struct {
 	out, err io.Writer
 	log      *oplog.Log // of a command that serves; it writes to err
 }
+
+// Output is the standard output.
+func (s *stdio) Output() io.Writer { return s.out }
 
 // close ends the log, with what the command said last.
 func (s *stdio) close() {
@@ -102,6 +112,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
+		kong.BindTo(std, (*shell.Output)(nil)),
+		kong.Vars{"version": shell.ThisBuild("mezhved").String()},
 	)
 	if err != nil {
 		fmt.Fprintln(errOut, "mezhved:", err)

@@ -68,7 +68,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if len(bad) > 0 {
 		return n, usage(errors.Join(bad...))
 	}
-	registry, findings := registry.Open(c.Services, c.Parties, time.Now)
+	registry, findings := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 	for _, f := range findings {
 		if f.Warning {
 			log.Warn("registry", "finding", f.String())
@@ -140,6 +140,9 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, err
 	}
 	if err = n.openAlarms(&rooms, registry.Catalog()); err != nil {
+		return n, err
+	}
+	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
 	if n.gateway, err = adapter.New(c, rooms); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/lifecycle/scenario"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/yamlfile"
 )
@@ -24,14 +25,16 @@ type lintFlags struct {
 	Lang string `default:"en" enum:"en,ru" help:"Language of the words: en or ru."`
 }
 
-func (f *foldersFlags) folders() (services, parties string, err error) {
+// folders are those of the configuration, or those that are named. gate is the
+// configuration's, if there is one, for registry.Open and Lint.
+func (f *foldersFlags) folders() (services, parties string, gate []registry.Gate, err error) {
 	services, parties = "services", "parties"
 	if f.Config != "" {
 		c, err := adapter.LoadConfig(f.Config)
 		if err != nil {
-			return "", "", usage(err)
+			return "", "", nil, usage(err)
 		}
-		services, parties = c.Services, c.Parties
+		services, parties, gate = c.Services, c.Parties, []registry.Gate{c.Protocols}
 	}
 	if f.Services != "" {
 		services = f.Services
@@ -39,16 +42,25 @@ func (f *foldersFlags) folders() (services, parties string, err error) {
 	if f.Parties != "" {
 		parties = f.Parties
 	}
-	return services, parties, nil
+	return services, parties, gate, nil
 }
 
 // lint prints findings; errors among them make the exit code 1.
 func (f *lintFlags) lint(out *stdio) error {
-	services, parties, err := f.folders()
+	services, parties, gate, err := f.folders()
 	if err != nil {
 		return err
 	}
-	_, found := registry.Lint(services, parties, time.Now())
+	now := time.Now()
+	catalog, found := registry.Lint(services, parties, now, gate...)
+	found = append(found, scenario.LintAll(services, catalog, now)...)
+	if f.Config != "" {
+		c, err := adapter.LoadConfig(f.Config)
+		if err != nil {
+			return usage(err)
+		}
+		found = append(found, catalog.CheckProbes(registry.Mnemonic(c.Probe.Party), services, parties)...)
+	}
 	if f.Lang == "ru" {
 		for i := range found {
 			found[i] = found[i].Russian()
@@ -64,17 +76,26 @@ func (f *lintFlags) lint(out *stdio) error {
 			fmt.Fprintln(out.out, one)
 		}
 	}
-	bad, samples := len(found.Errors()), 0
+	bad, samples, held := len(found.Errors()), 0, 0
 	for _, one := range found {
 		if one.Sample {
 			samples++
 		}
+		if one.Gate {
+			held++
+		}
+	}
+	if bad == 0 && held > 0 {
+		if !f.JSON {
+			fmt.Fprintf(out.out, f.pick("препятствий публикации: %d, других предупреждений: %d; шлюз принял бы этот набор, но этих версий в эксплуатации не было бы\n", "%d obstacles to publication, %d other warnings: a gateway would take this set, and these versions would not be in use\n"), held, len(found)-held)
+		}
+		return no(errors.Join(errSaid, err))
 	}
 	if bad > 0 {
 		if !f.JSON {
 			what := f.pick("шлюз оставил бы прежний набор", "a gateway would keep its old set")
 			if bad == samples {
-				what = f.pick("образцы не то, что они показывают; шлюз их не читает, читают люди", "samples are not what they show; a gateway does not read them, people do")
+				what = f.pick("образцы или сценарии не то, что они показывают; шлюз их не читает, читают люди и эмуляторы", "samples or scenarios are not what they show; a gateway does not read them, people and emulators do")
 			}
 			fmt.Fprintf(out.out, f.pick("ошибок: %d, предупреждений: %d; %s\n", "%d errors, %d warnings: %s\n"), bad, len(found)-bad, what)
 		}
@@ -95,20 +116,15 @@ func (f *lintFlags) pick(ru, en string) string {
 
 // catalog opens folders that must be good.
 func (f *foldersFlags) catalog() (*registry.Catalog, error) {
-	services, parties, err := f.folders()
+	services, parties, gate, err := f.folders()
 	if err != nil {
 		return nil, err
 	}
-	r, found := registry.Open(services, parties, time.Now)
+	r, found := registry.Open(services, parties, time.Now, gate...)
 	if bad := found.Errors(); len(bad) > 0 {
 		return nil, no(fmt.Errorf("%w\nSee mezhved services lint", bad))
 	}
 	return r.Catalog(), nil
-}
-
-type servicesCmd struct {
-	List servicesListCmd `cmd:"" help:"List services and versions."`
-	Lint servicesLintCmd `cmd:"" help:"Name every problem of the folders at once, with file and line."`
 }
 
 type servicesListCmd struct{ foldersFlags }
@@ -157,7 +173,8 @@ type servicesLintCmd struct{ lintFlags }
 
 func (servicesLintCmd) Help() string {
 	return `Samples are looked at too: each .xml of <service>/<version>/samples must be content as the gateway takes it. request….xml and
-response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be.
+response….xml have those roots; one whose name ends in -refused.xml shows what is refused, and must be. Scenarios
+(<service>/<version>/scenarios) are played: every path must be one that the schema allows, and every answer must hold against it.
 
 Examples:
   mezhved services lint --services services --parties parties

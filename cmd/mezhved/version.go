@@ -1,32 +1,29 @@
 package main
 
-import (
-	"fmt"
-	"runtime"
-	"runtime/debug"
-)
+import "mezhved/cmd/internal/shell"
 
-type versionCmd struct{}
+type versionCmd struct{ shell.VersionCommand }
 
-func (versionCmd) Help() string { return "Example:\n  mezhved version" }
-
-func (versionCmd) Run(out *stdio) error {
-	_, err := fmt.Fprintf(out.out, "mezhved %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+func (versionCmd) Help() string {
+	return "Examples:\n  mezhved version\n  mezhved version --json"
 }
 
-// version is that of this program, with its commit where it is known.
-func version() string {
-	version := "development"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if v := info.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				version += " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
-	}
-	return version
+type completionCmd struct{ shell.CompletionCommand }
+
+func (completionCmd) Help() string {
+	return `The packages have it in place. Elsewhere, in this shell or in each:
+
+Examples:
+  mezhved completion bash > ~/.local/share/bash-completion/completions/mezhved
+  mezhved completion zsh > /usr/local/share/zsh/site-functions/_mezhved
+  mezhved completion fish > ~/.config/fish/completions/mezhved.fish`
+}
+
+type manualCmd struct{ shell.ManualCommand }
+
+func (manualCmd) Help() string {
+	return `The packages have them in place. They say what --help says.
+
+Example:
+  mezhved manual --out /usr/local/share/man/man1`
 }

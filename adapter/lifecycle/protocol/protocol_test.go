@@ -1,0 +1,254 @@
+package protocol
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/signing"
+)
+
+var made = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// a version's folder with everything that a protocol is over.
+func version(t *testing.T) Version {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"service.yaml": "title: Проба\n", "s.xsd": "<schema/>", "samples/request.xml": "<a/>", "samples/invalid/no.xml": "<!-- refused by cvc-type: так нельзя -->\n<b/>",
+		"reference/one/request.xml": "<a/>", "scenarios/yes.yaml": "answer: yes\n", "samples/.hidden": "x",
+	} {
+		write(t, dir, name, text)
+	}
+	return Version{Dir: dir, Service: "probe", Version: "1.1.0", Request: "{urn:p}A", Response: "{urn:p}B", Schema: strings.Repeat("ab", 32),
+		Before: &Before{Version: "1.0.0", Schema: strings.Repeat("cd", 32)}}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	must(t, os.WriteFile(file, []byte(text), 0o644))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// document is a protocol of a version that passed.
+func document(t *testing.T, v Version) *Document {
+	t.Helper()
+	files, err := Take(v.Dir)
+	must(t, err)
+	return &Document{
+		Form: Form, Service: v.Service, Version: v.Version, Title: "Проба <пера> & «кавычки»\u2028", Request: v.Request, Response: v.Response, Schema: v.Schema, Files: files, Digest: files.Digest(),
+		Before:       &Before{Version: v.Before.Version, Schema: v.Before.Schema, Changes: 1, Breaking: []string{}},
+		Participants: []Participant{{Operator, "OP", "Оператор"}, {Provider, "REG", "Реестр"}, {Caller, "MFC", "МФЦ"}},
+		Cases:        []Case{{Sample, "samples/request.xml", "принято", "принято", true, 12}}, Defects: []Defect{}, Passed: true, Made: made, Millis: 12, Program: "mezhved test",
+	}
+}
+
+type person struct {
+	signer signing.Signer
+	Signer
+}
+
+func participant(t *testing.T, name string, key signing.KeyType, at time.Time) person {
+	t.Helper()
+	id, err := signing.SelfSigned(signing.TestSubject{CommonName: name, Key: key, Lifetime: 365 * 24 * time.Hour}, at)
+	must(t, err)
+	s, err := id.Signer()
+	must(t, err)
+	return person{s, Signer{name, [][32]byte{id.Certificate.SHA256}}}
+}
+
+func flaws(s *Standing) (out []string) {
+	for _, f := range s.Flaws {
+		out = append(out, f.String())
+	}
+	return out
+}
+
+// A document has one writing: whatever is changed in it makes another document, or none.
+func TestOneWriting(t *testing.T) {
+	src := document(t, version(t)).Encode()
+	d, err := Parse(src)
+	must(t, err)
+	if !bytes.Equal(d.Encode(), src) || !bytes.Contains(src, []byte("«кавычки»\u2028")) || !bytes.Contains(src, []byte("<пера> & ")) {
+		t.Errorf("written again: %s", d.Encode())
+	}
+	for _, other := range [][]byte{
+		append([]byte(" "), src...), append(slices.Clone(src), '\n'), bytes.Replace(src, []byte(`"passed":true`), []byte(`"passed": true`), 1),
+		bytes.Replace(src, []byte(`"passed":true`), []byte(`"passed":true,"passed":true`), 1), bytes.Replace(src, []byte(`"passed":true`), []byte(`"passed":true,"more":1`), 1),
+		bytes.Replace(src, []byte(`"millis":12`), []byte(`"millis":12.0`), 1), bytes.Replace(src, []byte("Проба"), []byte(`\u041fроба`), 1),
+		bytes.Replace(src, []byte(Form), []byte("mezhved-protocol/9"), 1), append(slices.Clone(src), src...),
+	} {
+		if _, err := Parse(other); err == nil {
+			t.Errorf("taken: %.80q", other)
+		}
+	}
+	for i := range src {
+		changed := slices.Clone(src)
+		changed[i] ^= 1
+		if d, err := Parse(changed); err == nil && !bytes.Equal(d.Encode(), changed) {
+			t.Fatalf("byte %d: read, and written otherwise", i)
+		}
+	}
+}
+
+// The protocol that all have signed holds; a byte, a file, a signature, a key that is
+// not what it was, is named.
+func TestWhatHolds(t *testing.T) {
+	v := version(t)
+	op, reg := participant(t, "OP", signing.KeyECDSA256, made), participant(t, "REG", signing.KeyGOST256, made)
+	v.Signers = []Signer{op.Signer, reg.Signer}
+	if s := Examine(v); s.Holds() || !slices.Contains(flaws(s), "protocol/protocol.json: there is no test protocol: make one with mezhved services test") {
+		t.Errorf("without a protocol: %v", flaws(s))
+	}
+	d := document(t, v)
+	must(t, Write(v.Dir, d))
+	ctx := context.Background()
+	must(t, Sign(ctx, v.Dir, "OP", op.signer, made.Add(time.Hour)))
+	if got := flaws(Examine(v)); len(got) != 1 || !strings.Contains(got[0], "REG.p7s: REG has not signed") {
+		t.Errorf("signed by one of two: %v", got)
+	}
+	must(t, Sign(ctx, v.Dir, "REG", reg.signer, made.Add(time.Hour)))
+	s := Examine(v)
+	if !s.Holds() || len(s.Signatures) != 2 || s.Digest != DigestOf(d.Encode()) {
+		t.Fatalf("signed by both: %v", flaws(s))
+	}
+	page, err := os.ReadFile(filepath.Join(v.Dir, "protocol", FileHTML))
+	must(t, err)
+	for _, want := range []string{"Протокол испытаний", "Проба &lt;пера&gt;", s.Digest, "CN=REG", "samples/invalid/no.xml", d.Digest, "20.11.2026 13:00"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page does not have %q", want)
+		}
+	}
+	for _, c := range []struct {
+		name, want string
+		change     func(*Version)
+	}{
+		{"a byte of a sample", "samples/request.xml: was changed", func(v *Version) { write(t, v.Dir, "samples/request.xml", "<a />") }},
+		{"a byte of the schema", "s.xsd: was changed", func(v *Version) { write(t, v.Dir, "s.xsd", "<schema />") }},
+		{"a byte of a scenario", "scenarios/yes.yaml: was changed", func(v *Version) { write(t, v.Dir, "scenarios/yes.yaml", "answer: no\n") }},
+		{"a sample more", "samples/invalid/more.xml: was added", func(v *Version) { write(t, v.Dir, "samples/invalid/more.xml", "<c/>") }},
+		{"a sample less", "samples/invalid/no.xml: was there", func(v *Version) { must(t, os.Remove(filepath.Join(v.Dir, "samples/invalid/no.xml"))) }},
+		{"schemas put together otherwise", "service.yaml: the schema is put together", func(v *Version) { v.Schema = strings.Repeat("00", 32) }},
+		{"another root", "service.yaml: the roots are others", func(v *Version) { v.Request = "{urn:p}C" }},
+		{"a version between", "now version 1.0.5", func(v *Version) { v.Before = &Before{Version: "1.0.5"} }},
+		{"the version before is another", "as it was then", func(v *Version) { v.Before = &Before{Version: "1.0.0", Schema: strings.Repeat("00", 32)} }},
+		{"a folder of another version", "is of probe 1.1.0", func(v *Version) { v.Version = "1.2.0" }},
+		{"a key that is registered no more", "OP.p7s: is signed with a certificate (CN=OP", func(v *Version) {
+			v.Signers = []Signer{{"OP", [][32]byte{participant(t, "OP", signing.KeyECDSA256, made).Certificates[0]}}, reg.Signer}
+		}},
+		{"somebody else's signature", "REG.p7s: is signed with a certificate", func(v *Version) {
+			src, err := os.ReadFile(filepath.Join(v.Dir, "protocol/OP.p7s"))
+			must(t, err)
+			write(t, v.Dir, "protocol/REG.p7s", string(src))
+		}},
+		{"signed before the certificate was valid", "OP.p7s: is signed outside the dates", func(v *Version) {
+			must(t, Sign(ctx, v.Dir, "OP", op.signer, made.AddDate(0, 0, -2)))
+		}},
+		{"no signature at all", "OP.p7s: the signature does not hold", func(v *Version) { write(t, v.Dir, "protocol/OP.p7s", "nothing") }},
+		{"a byte of the protocol", "OP.p7s: the signature does not hold", func(v *Version) {
+			more := *d
+			more.Millis++
+			write(t, v.Dir, "protocol/protocol.json", string(more.Encode()))
+		}},
+		{"tests that were not passed", "the tests were not passed", func(v *Version) {
+			bad := *d
+			bad.Passed = false
+			write(t, v.Dir, "protocol/protocol.json", string(bad.Encode()))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			changed := v
+			changed.Dir = t.TempDir()
+			must(t, os.CopyFS(changed.Dir, os.DirFS(v.Dir)))
+			c.change(&changed)
+			s := Examine(changed)
+			if s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), c.want) {
+				t.Errorf("got %v, want %q", flaws(s), c.want)
+			}
+		})
+	}
+	t.Run("a new protocol takes the signatures away", func(t *testing.T) {
+		later := *d
+		later.Made = made.AddDate(0, 0, 1)
+		must(t, Write(v.Dir, &later))
+		if held, wrong := AllSignatures(v.Dir); len(held)+len(wrong) > 0 || Examine(v).Holds() {
+			t.Errorf("held %v, wrong %v", held, wrong)
+		}
+		must(t, Sign(ctx, v.Dir, "OP", op.signer, made))
+		must(t, Write(v.Dir, &later))
+		if held, _ := AllSignatures(v.Dir); len(held) != 1 {
+			t.Errorf("the same protocol written again lost its signature")
+		}
+	})
+	t.Run("by force", func(t *testing.T) {
+		must(t, Force(v.Dir, "срочно", made))
+		if s := Examine(v); !s.Holds() || s.Forced.Reason != "срочно" || len(s.Flaws) == 0 {
+			t.Errorf("forced: %+v", s)
+		}
+		write(t, v.Dir, "samples/request.xml", "<a  />")
+		if s := Examine(v); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "changed after the publication was forced") {
+			t.Errorf("a byte changed after that: %v", flaws(s))
+		}
+		must(t, Unforce(v.Dir))
+		must(t, Unforce(v.Dir))
+	})
+}
+
+// The digest of an inventory is what sha256sum makes of the files.
+func TestInventoryIsThatOfSha256sum(t *testing.T) {
+	v := version(t)
+	files, err := Take(v.Dir)
+	must(t, err)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	if want := []string{"reference/one/request.xml", "s.xsd", "samples/invalid/no.xml", "samples/request.xml", "scenarios/yes.yaml"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+	one := Inventory{{"a", strings.Repeat("0", 64)}}
+	if got, want := one.Digest(), DigestOf([]byte(strings.Repeat("0", 64)+"  a\n")); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	must(t, os.Symlink("/etc/hostname", filepath.Join(v.Dir, "samples", "out.xml")))
+	if _, err := Take(v.Dir); err == nil {
+		t.Error("a link out of the folder was followed")
+	}
+}
+
+func TestTextsOfAFolder(t *testing.T) {
+	v := version(t)
+	write(t, v.Dir, "samples/request-refused.xml", "<a/>")
+	write(t, v.Dir, "samples/invalid/silent.xml", "<a/><!-- refused by cvc-type: too late -->")
+	write(t, v.Dir, "reference/one/response.xml", "<b/>")
+	write(t, v.Dir, "reference/two/response.xml", "<b/>")
+	texts, wrong := ReadTexts(v.Dir)
+	var got []string
+	for _, x := range texts {
+		got = append(got, string(x.Kind)+" "+x.File+" "+x.Rule+" "+x.About)
+	}
+	want := []string{"negative samples/request-refused.xml  ", "sample samples/request.xml  ", "negative samples/invalid/no.xml cvc-type так нельзя", "reference reference/one/request.xml  "}
+	if !slices.Equal(got, want) || texts[3].Answer == nil {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if s := (&Standing{Flaws: wrong}); len(wrong) != 2 || !strings.Contains(flaws(s)[0], "silent.xml: does not say which rule") || !strings.Contains(flaws(s)[1], "reference/two: has no request.xml") {
+		t.Errorf("flaws: %v", wrong)
+	}
+	x := Text{Rule: "cvc-identity-constraint"}
+	if !x.RefusedBy("cvc-identity-constraint.4.1") || x.RefusedBy("cvc-identity-constraints") || x.RefusedBy("cvc-type") {
+		t.Error("which rules a name stands for")
+	}
+}

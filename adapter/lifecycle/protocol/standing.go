@@ -1,0 +1,222 @@
+package protocol
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/signing"
+)
+
+// Names in the folder "protocol".
+const (
+	FileJSON   = "protocol.json"
+	FileHTML   = "protocol.html"
+	FileForced = "forced.json"
+	extension  = ".p7s"
+)
+
+// Version is what the registry knows of a version whose protocol is examined.
+type Version struct {
+	Dir               string
+	Service, Version  string
+	Request, Response string   // {namespace}local
+	Schema            string   // hex SHA-256 of the compiled bundle
+	Before            *Before  // the version before as it is now; Version and Schema are looked at
+	Signers           []Signer // who must have signed
+}
+
+// Signer is somebody whose signature is asked for, and his keys.
+type Signer struct {
+	Mnemonic     string
+	Certificates [][32]byte // SHA-256 of those that the registry has for him
+}
+
+// Flaw is one reason why a protocol does not hold, about a file of the version's
+// folder.
+type Flaw struct{ File, English, Russian string }
+
+func (f Flaw) String() string { return f.File + ": " + f.English }
+
+// InRussian is the flaw in Russian, with its file.
+func (f Flaw) InRussian() string { return f.File + ": " + f.Russian }
+
+// Signature is a proved signature over a protocol.
+type Signature struct {
+	Mnemonic    string
+	Certificate *signing.Certificate
+	Algorithm   signing.Algorithm
+	At          time.Time // by the time stamp, else by the signer's word
+	Stamped     bool      // an authority says so
+}
+
+// Standing is what a version's folder proves. The zero Standing is that of a folder
+// without a protocol.
+type Standing struct {
+	Document   *Document // nil: there is none that can be read
+	Digest     string    // of protocol.json
+	Signatures []Signature
+	Flaws      []Flaw  // empty: the version may be published
+	Forced     *Forced // it is published nevertheless
+}
+
+// Holds says that the version may be published: its protocol passed, is signed, and
+// is over what stands in the folder; or somebody has forced it.
+func (s *Standing) Holds() bool { return len(s.Flaws) == 0 || s.Forced != nil }
+
+// SignedBy says that somebody's signature is among those that are proved.
+func (s *Standing) SignedBy(mnemonic string) bool {
+	return slices.ContainsFunc(s.Signatures, func(one Signature) bool { return one.Mnemonic == mnemonic })
+}
+
+// Examine holds a version's folder against its protocol.
+func Examine(v Version) *Standing {
+	s := &Standing{}
+	now, err := Take(v.Dir)
+	if err != nil {
+		s.flaw(".", "cannot be read: "+err.Error(), "не читается: "+err.Error())
+		return s
+	}
+	s.forced(v.Dir, now.Digest())
+	src, err := os.ReadFile(pathOf(v.Dir, FileJSON))
+	name := folder + "/" + FileJSON
+	if errors.Is(err, fs.ErrNotExist) {
+		s.flaw(name, "there is no test protocol: make one with mezhved services test", "протокола испытаний нет: составьте его командой mezhved services test")
+		return s
+	}
+	if err == nil {
+		s.Document, err = Parse(src)
+	}
+	if err != nil {
+		s.flaw(name, err.Error(), err.Error())
+		return s
+	}
+	s.Digest = DigestOf(src)
+	d := s.Document
+	if d.Service != v.Service || d.Version != v.Version {
+		s.flaw(name, fmt.Sprintf("is of %s %s", d.Service, d.Version), fmt.Sprintf("составлен о %s %s", d.Service, d.Version))
+	}
+	if d.Request != v.Request || d.Response != v.Response {
+		s.flaw("service.yaml", "the roots are others than those that were tested", "корневые элементы не те, что испытаны")
+	}
+	if !d.Passed {
+		s.flaw(name, fmt.Sprintf("the tests were not passed: %d defects", len(d.Defects)), fmt.Sprintf("испытания не пройдены, дефектов: %d", len(d.Defects)))
+	}
+	s.Flaws = append(s.Flaws, now.differences(d.Files)...)
+	if len(s.Flaws) == 0 && d.Schema != v.Schema {
+		s.flaw("service.yaml", "the schema is put together otherwise than it was tested (schemas, imports)", "схема собирается не так, как при испытаниях (schemas, imports)")
+	}
+	s.before(v)
+	for _, signer := range v.Signers {
+		s.signature(v.Dir, src, signer)
+	}
+	return s
+}
+
+func (s *Standing) flaw(file, en, ru string) { s.Flaws = append(s.Flaws, Flaw{file, en, ru}) }
+
+// before demands that the comparison was made with the version that is there.
+func (s *Standing) before(v Version) {
+	name := folder + "/" + FileJSON
+	had, is := s.Document.Before, v.Before
+	switch {
+	case is == nil || had != nil && *had.key() == *is.key():
+	case had == nil:
+		s.flaw(name, "the schema was not compared with that of version "+is.Version, "схема не сравнена со схемой версии "+is.Version)
+	default:
+		s.flaw(name, fmt.Sprintf("the schema was compared with version %s as it was then; now version %s, as it is, is the one before", had.Version, is.Version),
+			fmt.Sprintf("схема сравнена с тогдашней версией %s, а сейчас предыдущая — версия %s в нынешнем виде", had.Version, is.Version))
+	}
+}
+
+func (b *Before) key() *[2]string { return &[2]string{b.Version, b.Schema} }
+
+// verifier proves signatures of any algorithm that is known; whose they are and
+// when is looked at by signature.
+var verifier = func() *signing.Verifier {
+	v, err := signing.NewVerifier(signing.Options{SignatureOnly: true, Algorithms: signing.Algorithms()})
+	if err != nil {
+		panic("protocol: " + err.Error())
+	}
+	return v
+}()
+
+func (s *Standing) signature(dir string, src []byte, signer Signer) {
+	name := folder + "/" + signer.Mnemonic + extension
+	proved, err := read(dir, src, signer.Mnemonic)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.flaw(name, signer.Mnemonic+" has not signed: mezhved services protocol sign", signer.Mnemonic+" не подписал протокол: mezhved services protocol sign")
+	case err != nil:
+		ru := err.Error()
+		var e *signing.Error
+		if errors.As(err, &e) {
+			ru = e.Code.Russian()
+		}
+		s.flaw(name, "the signature does not hold: "+err.Error(), "подпись не действительна: "+ru)
+	case !slices.Contains(signer.Certificates, proved.Certificate.SHA256):
+		s.flaw(name, fmt.Sprintf("is signed with a certificate (%s) that the registry does not have for %s", proved.Certificate.Subject(), signer.Mnemonic),
+			fmt.Sprintf("подписано сертификатом (%s), который за участником %s не зарегистрирован", proved.Certificate.Subject(), signer.Mnemonic))
+	case proved.At.Before(proved.Certificate.X509.NotBefore) || proved.At.After(proved.Certificate.X509.NotAfter):
+		s.flaw(name, "is signed outside the dates of its certificate", "подписано вне срока действия сертификата")
+	default:
+		s.Signatures = append(s.Signatures, proved)
+	}
+}
+
+// read proves one signature file over a protocol.
+func read(dir string, src []byte, mnemonic string) (Signature, error) {
+	out := Signature{Mnemonic: mnemonic}
+	file, err := os.ReadFile(pathOf(dir, mnemonic+extension))
+	if err != nil {
+		return out, err
+	}
+	der, err := signing.ParseCMS(file)
+	if err != nil {
+		return out, err
+	}
+	signed, err := verifier.VerifyCMS(der, signing.Octets{Bytes: src})
+	if err != nil {
+		return out, err
+	}
+	out.Certificate, out.Algorithm, out.At = signed.Certificate(), signed.Algorithm(), signed.Claimed()
+	if stamp, _ := signed.Timestamp(); stamp != nil {
+		out.At, out.Stamped = stamp.Time(), true
+	}
+	if out.At.IsZero() {
+		return out, errors.New("it does not say when it was made")
+	}
+	return out, nil
+}
+
+// AllSignatures are the signature files of a folder that hold over its protocol, by
+// name, whoever signed; and what is wrong with the others.
+func AllSignatures(dir string) (held []Signature, wrong []Flaw) {
+	src, err := os.ReadFile(pathOf(dir, FileJSON))
+	if err != nil {
+		return nil, nil
+	}
+	names, _ := filepath.Glob(filepath.Join(quoted(filepath.Join(dir, folder)), "*"+extension))
+	for _, name := range names {
+		base := strings.TrimSuffix(filepath.Base(name), extension)
+		if one, err := read(dir, src, base); err != nil {
+			wrong = append(wrong, Flaw{folder + "/" + base + extension, err.Error(), err.Error()})
+		} else {
+			held = append(held, one)
+		}
+	}
+	return held, wrong
+}
+
+func quoted(s string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(s)
+}
+
+// CertificateDigest is how a Signer names a certificate.
+func CertificateDigest(der []byte) [32]byte { return sha256.Sum256(der) }

@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"maps"
+	"strings"
+	"testing"
+)
+
+// What of a server's settings loses messages is an error, what makes it slow or leaves
+// it alone is advice; a good server has neither.
+func TestServerSettingsAreJudged(t *testing.T) {
+	good := map[string]string{
+		"server_version": "17.2", "server_version_num": "170002", "fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "synchronous_standby_names": "ANY 1 (b, c)",
+		"autovacuum": "on", "track_counts": "on", "autovacuum_naptime": "5s", "default_toast_compression": "lz4", "idle_in_transaction_session_timeout": "30000", "data_checksums": "on",
+	}
+	for _, c := range []struct{ name, value, bad, advice string }{
+		{"fsync", "on", "", ""},
+		{"fsync", "off", "power cut loses", ""},
+		{"full_page_writes", "off", "damages pages", ""},
+		{"synchronous_commit", "off", "crash loses", ""},
+		{"synchronous_commit", "local", "fail-over loses", ""},
+		{"synchronous_commit", "remote_apply", "", ""},
+		{"synchronous_standby_names", "", "", "name a standby"},
+		{"autovacuum", "off", "autovacuum is off", ""},
+		{"track_counts", "off", "track_counts is off", ""},
+		{"autovacuum_naptime", "1min", "", "set 5s"},
+		{"default_toast_compression", "pglz", "", "lz4"},
+		{"idle_in_transaction_session_timeout", "0", "", "forgotten transaction"},
+		{"data_checksums", "off", "", "goes unnoticed"},
+		{"server_version_num", "140011", "15 or newer", ""},
+	} {
+		settings := maps.Clone(good)
+		settings[c.name] = c.value
+		var x Examination
+		x.judge(settings, settings)
+		for _, told := range []struct {
+			said []string
+			want string
+		}{{x.Errors, c.bad}, {x.Advice, c.advice}} {
+			if got := strings.Join(told.said, "; "); (got == "") != (told.want == "") || !strings.Contains(got, told.want) {
+				t.Errorf("%s = %q: %q, want %q", c.name, c.value, got, told.want)
+			}
+		}
+	}
+	for _, name := range []string{"fsync", "autovacuum", "data_checksums"} {
+		if !strings.Contains(strings.Join(looked, " "), name) {
+			t.Errorf("%s is not asked for", name)
+		}
+	}
+	var x Examination
+	if x.room(100, 20, slotsHeld); len(x.Advice) != 0 && perNode() < 80 {
+		t.Errorf("room enough: %v", x.Advice)
+	}
+	if x.room(100, 99, slotsHeld+1); len(x.Advice) != 2 {
+		t.Errorf("two things are short: %v", x.Advice)
+	}
+}

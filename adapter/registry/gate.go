@@ -1,0 +1,229 @@
+package registry
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mezhved/adapter/lifecycle/protocol"
+	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
+)
+
+// Gate is what a version needs before it is published: a test protocol that holds
+// over its schema and samples (package protocol) and is signed by those whom Signers
+// name: mnemonics, operator, provider (all of them) and callers (those that the
+// version lists). Without Signers there is no gate, and stage: published is enough. A
+// service.yaml may ask for more signers (protocol.signers), never for fewer.
+type Gate struct {
+	Operator Mnemonic `yaml:"operator"` // party that signs for the bus
+	Signers  []string `yaml:"signers"`
+}
+
+// protocolFile is protocol in a service.yaml.
+type protocolFile struct {
+	Signers []string `yaml:"signers"` // beside those of the gateway's configuration
+}
+
+// ProtocolSetting is what a version's protocol proves, among its settings.
+const ProtocolSetting = "test protocol"
+
+// Words for signers.
+const (
+	signOperator = "operator"
+	signProvider = "provider"
+	signCallers  = "callers"
+)
+
+// Before is the version of the same service that comes before: the highest that is
+// lower, drafts aside; nil when this is the first. Numbers are compared as numbers.
+func (c *Catalog) Before(s *Service) (before *Service) {
+	for _, other := range c.byName[s.Name] {
+		if other.Stage != StageDraft && other.Schema != nil && compareVersions(other.Version, s.Version) < 0 &&
+			(before == nil || compareVersions(other.Version, before.Version) > 0) {
+			before = other
+		}
+	}
+	return before
+}
+
+func compareVersions(a, b string) int {
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int {
+		x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+	})
+}
+
+// gated is a version whose signers are known, for when all versions are.
+type gated struct {
+	service *Service
+	file    *yamlfile.File
+	dir     string
+	signers []protocol.Signer
+}
+
+// readGate finds who must sign a version's protocol.
+func (r *catalogReader) readGate(f *yamlfile.File, s *Service, dir string, in *serviceFile) {
+	g := gated{service: s, file: f, dir: dir}
+	add := func(path string, list []string) {
+		for i, word := range list {
+			at := fmt.Sprintf("%s.%d", path, i)
+			var names []Mnemonic
+			switch word {
+			case signOperator:
+				if r.gate == nil {
+					f.Warnf(at, "who the operator is stands in the configuration: name it with --config")
+				} else if r.gate.Operator == "" {
+					f.Errorf(at, "who is the operator? set protocols.operator in the configuration")
+				} else {
+					names = []Mnemonic{r.gate.Operator}
+				}
+			case signProvider:
+				if names = s.Providers; s.Broadcast { // whose service it is sends it
+					names = s.Callers()
+				}
+			case signCallers:
+				if names = s.Callers(); s.callers == nil {
+					f.Errorf(at, "everybody may call: name those who sign")
+				}
+			default:
+				names = []Mnemonic{Mnemonic(word)}
+			}
+			for _, m := range names {
+				r.addSigner(f, at, &g, m)
+			}
+		}
+	}
+	if r.gate != nil {
+		add("protocols.signers", r.gate.Signers)
+	}
+	if in.Protocol != nil {
+		add("protocol.signers", in.Protocol.Signers)
+	}
+	r.gated = append(r.gated, g)
+}
+
+func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemonic) {
+	p := r.catalog.parties[m]
+	if p == nil {
+		if !r.noParties {
+			f.Errorf(at, "party %q is not registered (parties/%s.yaml is missing)", m, m)
+		}
+		return
+	}
+	if slices.Contains(g.service.Signers, m) {
+		return
+	}
+	g.service.Signers = append(g.service.Signers, m)
+	signer := protocol.Signer{Mnemonic: string(m)}
+	for _, c := range p.Certificates {
+		signer.Certificates = append(signer.Certificates, c.SHA256)
+	}
+	g.signers = append(g.signers, signer)
+}
+
+// examine holds every version against its protocol. A published one whose protocol
+// does not hold is back at the stage test, until it does.
+func (r *catalogReader) examine() {
+	for _, g := range r.gated {
+		s := g.service
+		if s.Schema == nil {
+			continue
+		}
+		v := protocol.Version{Dir: g.dir, Service: s.Name, Version: s.Version, Request: s.Request.String(), Schema: s.SchemaDigest, Signers: g.signers}
+		if s.Response.Local != "" {
+			v.Response = s.Response.String()
+		}
+		if b := r.catalog.Before(s); b != nil {
+			v.Before = &protocol.Before{Version: b.Version, Schema: b.SchemaDigest}
+		}
+		s.Protocol = protocol.Examine(v)
+		if told := s.protocolSetting(); told != "" && (len(s.Signers) > 0 || s.Protocol.Document != nil) {
+			r.catalog.Settings["service "+s.Name+" "+s.Version][ProtocolSetting] = told
+			r.digest(s.Name+"/"+s.Version+"/protocol", []byte(told))
+		}
+		if len(s.Signers) == 0 || s.Stage != StagePublished {
+			continue
+		}
+		if s.Protocol.Holds() {
+			if forced := s.Protocol.Forced; forced != nil {
+				r.late(g.file, func(f *yamlfile.File) {
+					f.Warnf("stage", "is published by force, without a test protocol that holds: %s", forced.Reason)
+				})
+			}
+		} else {
+			s.Stage, s.Held = StageTest, true
+			r.catalog.Settings["service "+s.Name+" "+s.Version]["stage in force"] = string(StageTest)
+			r.hold(g)
+		}
+	}
+}
+
+// hold says why a version is back at the stage test.
+func (r *catalogReader) hold(g gated) {
+	s := g.service
+	r.late(g.file, func(f *yamlfile.File) {
+		f.Warnf("stage", "%s %s is back at the stage test until its test protocol holds: mezhved services test, then mezhved services protocol sign", s.Name, s.Version)
+		f.Findings[len(f.Findings)-1].Gate = true
+	})
+	for _, flaw := range s.Protocol.Flaws {
+		one := yamlfile.NewFinding(filepath.Join(g.dir, filepath.FromSlash(flaw.File)), "", "%v", yamlfile.Both(flaw.English, flaw.Russian))
+		one.Warning, one.Gate = true, true
+		r.findings = append(r.findings, one)
+	}
+}
+
+// late adds what is found in a file whose findings have been taken already.
+func (r *catalogReader) late(f *yamlfile.File, find func(*yamlfile.File)) {
+	taken := len(f.Findings)
+	find(f)
+	r.findings = append(r.findings, f.Findings[taken:]...)
+}
+
+// protocolSetting is what the journal is told of a version's protocol.
+func (s *Service) protocolSetting() string {
+	p := s.Protocol
+	var b strings.Builder
+	if p.Digest != "" {
+		fmt.Fprintf(&b, "sha256:%s", p.Digest)
+		for i, one := range p.Signatures {
+			fmt.Fprintf(&b, "%s%s (%s)", map[bool]string{true: ", signed by ", false: ", "}[i == 0], one.Mnemonic, hex.EncodeToString(one.Certificate.SHA256[:8]))
+		}
+	}
+	if p.Forced != nil {
+		fmt.Fprintf(&b, "; forced at %s: %s", p.Forced.At.Format(time.RFC3339), p.Forced.Reason)
+	}
+	for _, flaw := range p.Flaws {
+		fmt.Fprintf(&b, "; %s", flaw)
+	}
+	return strings.TrimPrefix(b.String(), "; ")
+}
+
+// readSunset reads the last day on which a retired version still takes requests.
+func readSunset(f *yamlfile.File, s *Service, text string) {
+	if text == "" {
+		return
+	}
+	day, err := time.ParseInLocation(time.DateOnly, text, terms.Moscow)
+	switch {
+	case err != nil:
+		f.Errorf("sunset", "a day such as 2027-06-30 is expected, not %q", text)
+	case s.Stage != StageRetired:
+		f.Errorf("sunset", "belongs to a version that is retired: set stage: retired, or leave it out")
+	default:
+		s.Sunset = day.AddDate(0, 0, 1)
+	}
+}
+
+// LastDay is the last day on which a retired version takes requests, by Moscow time;
+// empty where there is none.
+func (s *Service) LastDay() string {
+	if s.Sunset.IsZero() {
+		return ""
+	}
+	return s.Sunset.Add(-time.Second).In(terms.Moscow).Format(time.DateOnly)
+}

@@ -1,0 +1,11 @@
+package main
+
+// servicesCmd is what is done with the services folder; each command stands in a
+// file of its own.
+type servicesCmd struct {
+	List     servicesListCmd     `cmd:"" help:"List services and versions."`
+	Lint     servicesLintCmd     `cmd:"" help:"Name every problem of the folders at once, with file and line."`
+	Test     servicesTestCmd     `cmd:"" help:"Try samples, reference messages and scenarios through a whole gateway, and write the test protocol."`
+	Protocol servicesProtocolCmd `cmd:"" help:"Show, sign and verify the test protocol of a version."`
+	Publish  servicesPublishCmd  `cmd:"" help:"Set a version's stage to published, if its protocol allows it."`
+}
