@@ -84,8 +84,26 @@ func logKey(config adapter.Config, file string) (string, error) {
 }
 
 // gather reads all evidence of what came from an entry on.
-func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store *postgres.Store, from int64) (*losses.Evidence, error) {
+func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store *postgres.Store, book *postgres.Journal, from int64) (*losses.Evidence, error) {
 	e := losses.New()
+	head, err := book.Head(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	asked := time.Now()
+	e.Have = func(index int64) ([]byte, bool) {
+		if index >= head.Tree.N && time.Since(asked) > time.Second { // a gateway may be at work
+			asked = time.Now()
+			if h, err := book.Head(ctx); err == nil {
+				head = h
+			}
+		}
+		if index >= head.Tree.N {
+			return nil, false
+		}
+		row, err := book.Entry(ctx, index)
+		return row.Bytes, err == nil
+	}
 	if len(f.Mirror)+len(f.Checkpoint) > 0 {
 		policy, err := f.policy(config)
 		if err != nil {
@@ -108,7 +126,6 @@ func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store
 		if len(names) == 0 && config.Signature.Certificate != "" {
 			names = []string{config.Signature.Certificate}
 		}
-		var err error
 		if bus.Certificates, err = readCertificates(names); err != nil {
 			return nil, usage(err)
 		}
@@ -233,15 +250,19 @@ func (c *journalLostCmd) Run(ctx context.Context, out *stdio) (err error) {
 			return unavailable(err)
 		}
 	}
-	e, err := c.gather(ctx, config, store, from)
+	e, err := c.gather(ctx, config, store, book, from)
 	if err != nil {
 		return err
+	}
+	said := lostSaid{Sources: e.Sources, Evidence: e.Size, Signed: signedHere(config)}
+	if head, err = book.Head(ctx); err != nil { // after all that it is held against: it only grows
+		return unavailable(err)
 	}
 	report, err := e.Against(ctx, book)
 	if err != nil {
 		return unavailable(err)
 	}
-	said := lostSaid{Entries: head.Tree.N, Stopped: head.Stopped, Sources: e.Sources, Report: *report, Evidence: e.Size, Signed: signedHere(config)}
+	said.Entries, said.Stopped, said.Report = head.Tree.N, head.Stopped, *report
 	if c.JSON {
 		err = printJSON(out.out, said)
 	} else {
@@ -295,7 +316,7 @@ type lostSaid struct {
 }
 
 func (s *lostSaid) gone() bool {
-	return len(s.Lost) > 0 || s.Signed > s.Entries || s.Evidence > s.Entries
+	return len(s.Lost) > 0 || s.Signed > s.Entries || s.Evidence > s.Entries || s.Stopped != ""
 }
 
 func (s *lostSaid) print(w io.Writer) {

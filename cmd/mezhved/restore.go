@@ -52,7 +52,7 @@ survived is newer than any copy of it. Then it verifies: the journal against the
 checkpoints that others have; does again what was erased since; and says what was accepted since and is lost, by MessageID, as receipts,
 mirrors and the bus prove it. What the log signed after the backup cannot be unsigned: it stays stopped, and goes on under a new name
 (mezhved journal reopen), unless nothing was signed since (--nothing-since). Stop all gateways before.
-A restore that was killed is run again. Exit code 0: restored and verified, nothing is known to be lost; 1: something is, or does not verify.
+A restore that was killed is run again. Exit code 0: restored and verified, nothing is known to be lost; 1: something is, or does not verify, or the log has to be reopened.
 
 Examples:
   mezhved restore --config /etc/mezhved/mezhved.yaml --identity backup.identity --mirror /mnt/auditor/mirror --receipts /mnt/muni01/receipts
@@ -508,7 +508,7 @@ func (c *restoreCmd) verify(ctx context.Context, out *stdio, m *backup.Manifest,
 	if err != nil {
 		return unavailable(err)
 	}
-	e, err := c.gather(ctx, config, store, from)
+	e, err := c.gather(ctx, config, store, book, from)
 	if err != nil {
 		return err
 	}
