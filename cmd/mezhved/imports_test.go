@@ -26,6 +26,8 @@ var rooms = map[string][]string{
 	"adapter/journal/papers":      {"adapter/journal", "adapter/journal/audit", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/journal/remote":      {"adapter/journal", "adapter/journal/audit", "signing"},
 	"adapter/vault":               {"adapter/journal"},
+	"adapter/backup":              {"adapter/journal"},
+	"adapter/losses":              {"adapter/journal", "adapter/journal/audit", "adapter/journal/papers"},
 	"adapter/reports":             {"adapter/journal", "adapter/terms"},
 	"adapter/reports/paper":       {"adapter/reports"},
 	"adapter/reports/workbook":    {"adapter/reports", "adapter/reports/paper"},
@@ -74,6 +76,8 @@ var drivers = map[string][]string{
 	"github.com/fergusstrange/embedded-postgres": {"adapter/embedded"},
 	"github.com/wneessen/go-mail":                {"adapter/alarms"},
 	"github.com/jlaffaye/ftp":                    {"adapter/party", "adapter/adaptertest"},
+	"filippo.io/age":                             {"adapter/backup"},
+	"github.com/minio/minio-go/v7":               {"adapter/backup"},
 	"github.com/xuri/excelize/v2":                {"adapter/reports/workbook"},
 }
 
