@@ -2,14 +2,7 @@ package emulator_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,26 +14,25 @@ import (
 	"mezhved/adapter/lifecycle/emulator"
 	"mezhved/adapter/party"
 	"mezhved/adapter/registry"
+	"mezhved/signing"
 )
 
 // layKey lays a key and its certificate for a party.
 func layKey(w *adaptertest.World, mnemonic string) {
 	w.T.Helper()
-	must := func(err error) {
-		if err != nil {
-			w.T.Fatal(err)
-		}
+	id, err := signing.SelfSigned(signing.TestSubject{CommonName: mnemonic, Key: signing.KeyECDSA256}, time.Now().Add(-time.Hour))
+	if err != nil {
+		w.T.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	form := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: mnemonic}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, form, form, &key.PublicKey, key)
-	must(err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	must(err)
-	w.Write("parties/played/cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	w.Write("parties/played/key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
-	must(os.Chmod(filepath.Join(w.Dir, "parties/played/key.pem"), 0o600))
+	key, certificate, err := id.PEM()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.Write("parties/played/cert.pem", string(certificate))
+	w.Write("parties/played/key.pem", string(key))
+	if err := os.Chmod(filepath.Join(w.Dir, "parties/played/key.pem"), 0o600); err != nil {
+		w.T.Fatal(err)
+	}
 }
 
 // A party that is registered as an emulator is played, by scenarios that a reload reads
