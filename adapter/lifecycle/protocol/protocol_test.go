@@ -252,3 +252,27 @@ func TestTextsOfAFolder(t *testing.T) {
 		t.Error("which rules a name stands for")
 	}
 }
+
+// What is read is written as it was.
+func FuzzParse(f *testing.F) {
+	f.Add((&Document{Form: Form, Made: made, Files: Inventory{}, Participants: []Participant{}, Cases: []Case{{Kind: Sample}}, Defects: []Defect{{Text: "\u2028<&>"}}}).Encode())
+	f.Add([]byte(`{"form":"mezhved-protocol/1"}`))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if d, err := Parse(src); err == nil && !bytes.Equal(d.Encode(), src) {
+			t.Errorf("read, and written as %s", d.Encode())
+		}
+	})
+}
+
+// FuzzRefusedBy: a comment that names a rule is found whatever stands round it, and
+// what is no such comment names none.
+func FuzzRefusedBy(f *testing.F) {
+	f.Add("<!-- refused by cvc-type: so -->\n<a/>")
+	f.Add("<?xml version=\"1.0\"?><!-- refused by X--><a/>")
+	f.Fuzz(func(t *testing.T, src string) {
+		x := Text{Content: []byte(src)}
+		if x.reason() && (x.Rule == "" || !strings.Contains(src, "refused by") || !x.RefusedBy(x.Rule)) {
+			t.Errorf("rule %q of %q", x.Rule, src)
+		}
+	})
+}

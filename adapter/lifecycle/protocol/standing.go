@@ -78,16 +78,22 @@ func (s *Standing) SignedBy(mnemonic string) bool {
 // Examine holds a version's folder against its protocol.
 func Examine(v Version) *Standing {
 	s := &Standing{}
-	now, err := Take(v.Dir)
-	if err != nil {
-		s.flaw(".", "cannot be read: "+err.Error(), "не читается: "+err.Error())
+	name := folder + "/" + FileJSON
+	src, err := os.ReadFile(pathOf(v.Dir, FileJSON))
+	none := errors.Is(err, fs.ErrNotExist)
+	if none {
+		s.flaw(name, "there is no test protocol: make one with mezhved services test", "протокола испытаний нет: составьте его командой mezhved services test")
+		if _, err := os.Stat(pathOf(v.Dir, FileForced)); errors.Is(err, fs.ErrNotExist) {
+			return s // most folders of a registry without a gate: nothing of them need be read
+		}
+	}
+	now, unread := Take(v.Dir)
+	if unread != nil {
+		s.flaw(".", "cannot be read: "+unread.Error(), "не читается: "+unread.Error())
 		return s
 	}
 	s.forced(v.Dir, now.Digest())
-	src, err := os.ReadFile(pathOf(v.Dir, FileJSON))
-	name := folder + "/" + FileJSON
-	if errors.Is(err, fs.ErrNotExist) {
-		s.flaw(name, "there is no test protocol: make one with mezhved services test", "протокола испытаний нет: составьте его командой mezhved services test")
+	if none {
 		return s
 	}
 	if err == nil {
