@@ -24,8 +24,12 @@ func life(t *testing.T, packed bool, first, second uuid.UUID, at time.Time) (eve
 	w.now = at
 	w.Store = w.another(postgres.Options{})
 	ctx := context.Background()
-	m := w.message(func(m *adapter.Message) { m.ID, m.MessageID, m.Body = first, "11111111-2222-1333-8444-555555555555", envelope("1") })
-	later := w.message(func(m *adapter.Message) { m.ID, m.MessageID, m.Body = second, "not a UUID, as old systems have it", envelope("2") })
+	m := w.message(func(m *adapter.Message) {
+		m.ID, m.MessageID, m.Body = first, "11111111-2222-1333-8444-555555555555", envelope("1")
+	})
+	later := w.message(func(m *adapter.Message) {
+		m.ID, m.MessageID, m.Body = second, "not a UUID, as old systems have it", envelope("2")
+	})
 	w.put(m, later)
 	lease := func(wire string, now time.Time) *adapter.Delivery {
 		d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: now, For: time.Minute, Wire: wire, Event: journal.Event{Node: "node-1", Operation: "GetRequest", Channel: "smev/1.3"},

@@ -150,6 +150,9 @@ func (r *catalogReader) examine() {
 		if len(s.Signers) == 0 || s.Stage != StagePublished {
 			continue
 		}
+		if o := s.Protocol.Outdated; o != nil {
+			r.warnf(filepath.Join(g.dir, filepath.FromSlash(o.File)), "%v", yamlfile.Both(o.English, o.Russian))
+		}
 		if s.Protocol.Holds() {
 			if forced := s.Protocol.Forced; forced != nil {
 				r.late(g.file, func(f *yamlfile.File) {
