@@ -126,7 +126,7 @@ func (g *Gateway) records(batch []Outgoing) ([]*Record, error) {
 			return nil, err
 		}
 		records[i] = &r
-		if !stream {
+		if !stream && g.config.Kafka.Fills == FillsRelay {
 			batch[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
 		}
 	}

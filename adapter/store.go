@@ -372,7 +372,7 @@ type Delivery struct {
 // Swept tells what a sweep did.
 type Swept struct {
 	Returned int
-	Expired  []Message
+	Expired  []Message // without their bodies and attachments
 	More     bool
 }
 

@@ -14,10 +14,11 @@ import (
 type gates struct {
 	packedEvents atomic.Bool // events that wait are packed
 	partsBehind  atomic.Bool // the parts of a message stand behind its body
+	openings     atomic.Bool // values behind commitments are shortened, their fields are numbers
 }
 
 func (g *gates) byName() map[string]*atomic.Bool {
-	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind}
+	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings}
 }
 
 // gateAge is how long a gate is believed to be closed.
@@ -35,6 +36,9 @@ func (s *Store) openGates(ctx context.Context) error {
 		if gate := known[name]; gate != nil {
 			gate.Store(true)
 		}
+	}
+	if s.gates.openings.Load() && s.opts.Vault != nil {
+		s.opts.Vault.Shorten()
 	}
 	return nil
 }

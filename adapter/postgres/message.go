@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -139,6 +140,36 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 		err = fmt.Errorf("message %s: %d attachments, want %d", m.ID, len(m.Attachments), w.attachments)
 	}
 	return m, err
+}
+
+// loadHeads gives messages by our ids, in the order of these, without what is content:
+// body, attachments and the parts of the body.
+func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Message, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	// Planned each time: see loadMany.
+	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"''::bytea FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
+	found, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, err
+	}
+	heads := make(map[uuid.UUID]*row, len(found))
+	for i := range found {
+		heads[found[i].message.ID] = &found[i]
+	}
+	list := make([]adapter.Message, 0, len(found))
+	for _, id := range ids {
+		w := heads[id]
+		if w == nil {
+			continue
+		}
+		if w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+			return nil, err
+		}
+		list = append(list, w.message)
+	}
+	return list, nil
 }
 
 // load gives a message by our id, ErrNotFound when it is not there any more.

@@ -98,7 +98,7 @@ SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, '
 // its final reply: the caller is told of it here each time, so that the sender is
 // told even if the gateway dies in between.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
-	const rows = 2 * sweepRows // a few statements for many; what is told in one sweep goes in the next
+	const rows = 8 * sweepRows // a few statements for many; what is told in one sweep goes in the next
 	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
 	if err != nil {
 		return nil, false, err
@@ -127,15 +127,9 @@ SELECT message, open FROM s`, now, rows, event)
 	if err != nil {
 		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
 	}
-	loaded, err := s.loadMany(ctx, ids)
+	expired, err := s.loadHeads(ctx, ids)
 	if err != nil {
-		return nil, false, err
-	}
-	var expired []adapter.Message
-	for _, id := range ids {
-		if m := loaded[id]; m != nil {
-			expired = append(expired, *m)
-		}
+		return nil, false, fmt.Errorf("reading expired messages: %w", err)
 	}
 	return expired, n == rows || len(expired) > 0, nil
 }
@@ -202,6 +196,9 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 		return false, err
 	}
 	if err := s.sweepProbes(ctx, now); err != nil {
+		return false, err
+	}
+	if err := s.sweepShadow(ctx, now); err != nil {
 		return false, err
 	}
 	if keep := s.keeps(); keep > 0 {
