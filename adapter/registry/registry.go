@@ -8,6 +8,7 @@ import (
 
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/lifecycle/protocol"
+	"mezhved/adapter/lifecycle/reference"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/adapter/terms"
@@ -101,13 +102,14 @@ type Catalog struct {
 	Digest   string // hex SHA-256 over everything that was read, for the journal
 	Calendar *terms.Calendar
 
-	Settings settings.State // as they were read, to tell what is changed
-	parties  map[Mnemonic]*Party
-	byCert   map[[32]byte]*Party
-	services []*Service // by name, then version as read
-	byRoot   map[QName]*Service
-	byName   map[string][]*Service
-	streams  map[Mnemonic]bool
+	Settings     settings.State // as they were read, to tell what is changed
+	parties      map[Mnemonic]*Party
+	byCert       map[[32]byte]*Party
+	services     []*Service // by name, then version as read
+	byRoot       map[QName]*Service
+	byName       map[string][]*Service
+	streams      map[Mnemonic]bool
+	dictionaries []*reference.Dictionary // by name, then version
 }
 
 // Party is a registered information system.
@@ -187,10 +189,14 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 	Probe         *Probe   // how it is watched; nil: it is not
+	Code          string   // of the kind of data in the register; empty: it is not told
 	Shadow        bool     // a draft that messages of the versions in use are held against, too
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan
+
+	RequestCodes  []Code // what must be a code of a dictionary
+	ResponseCodes []Code
 
 	Schema       *xsd.Schema
 	SchemaDigest string // hex

@@ -4,8 +4,11 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
-	"goes with stage: draft: a version that is in use is no shadow of another": "бывает только при stage: draft: версия в эксплуатации не тень другой",
-	"is missing: namespace and request name what the schema is held against":   "не указано: namespace и request называют, что сверять со схемой",
+	"goes with stage: draft: a version that is in use is no shadow of another":                "бывает только при stage: draft: версия в эксплуатации не тень другой",
+	"is missing: namespace and request name what the schema is held against":                  "не указано: namespace и request называют, что сверять со схемой",
+	"no code of it is used any more: all have ended":                                          "ни один код больше не действует: у всех истёк срок",
+	"there is no dictionary %q, version %q (%s/<name>/<version>.csv of the services' folder)": "нет справочника %q версии %q (%s/<имя>/<версия>.csv в папке видов сведений)",
+	"dictionary: %v": "справочник: %v",
 	// A probe.
 	"is shorter than ten seconds": "короче десяти секунд",
 	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
