@@ -90,6 +90,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	case eol.IsZero() && s.EndOfLife > 0:
 		eol = c.started.Add(s.EndOfLife)
 	}
+	eol = g.sooner(c.started, eol)
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
@@ -110,6 +111,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{m, s, c.about}, nil
 	}
 	m.setDue(c.catalog, s)
+	g.hasten(c, m)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,
@@ -132,12 +134,28 @@ func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*regi
 		return nil, &refusal{reason: "not-a-type", root: root}
 	case s.Request != root:
 		return nil, &refusal{reason: "wrong-category", args: []any{root, "RESPONSE"}, root: root}
+	case s.Stage == registry.StageRetired && !s.Sunset.IsZero():
+		return s, g.sunset(c, s)
 	case s.Stage == registry.StageDraft, s.Stage == registry.StageRetired:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	case s.Stage == registry.StageTest && !req.Test:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	}
 	return s, nil
+}
+
+// ruleSunset says of an accepted request that its version comes to an end.
+const ruleSunset = "sunset"
+
+// sunset takes requests of a retired version until its last day is over. Who calls it is
+// told of in the log and in the entry; after that day the call is refused.
+func (g *Gateway) sunset(c *call, s *registry.Service) error {
+	if !c.started.Before(s.Sunset) {
+		return &refusal{reason: "sunset", args: []any{s.Name, s.Version, s.Sunset.Add(-time.Second).In(terms.Moscow).Format("02.01.2006")}, root: s.Request}
+	}
+	c.letPass(ruleSunset)
+	g.log.Warn("a version that comes to its end is still called", "service", s.Name, "version", s.Version, "party", c.party.Mnemonic, "lastDay", s.LastDay())
+	return nil
 }
 
 var stageText = map[registry.Stage]string{

@@ -256,7 +256,7 @@ var dictionary = map[string]Text{
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
 	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"}, "impact": {"сверка сообщений с новой схемой", "messages held against a new schema"},
-	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"},
+	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"}, "protocol": {"протокол испытаний", "test protocol"}, "forced": {"опубликовано без протокола", "published by force"},
 	"open": {"этап не пройден", "not reached"}, "reached": {"этап пройден с опозданием", "reached too late"},
 	"told": {"сообщено", "told"}, "muted": {"не сообщено: правило заглушено", "not told: the rule is muted"}, "undelivered": {"сообщить не удалось", "could not be told"},
 	"mute": {"правило заглушено", "rule muted"}, "unmute": {"правило снова сообщает", "rule tells again"}, "retry": {"не сообщённое пробуется снова", "what could not be told is tried again"},

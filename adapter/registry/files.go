@@ -40,6 +40,8 @@ type partyFile struct {
 	TimeZone     string          `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
 	Terms        partyTerms      `yaml:"terms"`       // stricter ones than the services have, for what goes to it
 	Limits       partyLimits     `yaml:"limits"`
+	Emulator     bool            `yaml:"emulator"` // a gateway plays it by the scenarios of what it provides
+	Key          string          `yaml:"key"`      // file of an emulator's private key (PEM), of the first certificate
 }
 
 type partyLimits struct {
@@ -254,6 +256,7 @@ func (r *catalogReader) readParty(name string) {
 		f.Errorf("limits", "must not be negative")
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
+	checkEmulator(f, p, filepath.Dir(name), &in)
 	if r.catalog.parties[p.Mnemonic] != nil {
 		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
@@ -264,6 +267,24 @@ func (r *catalogReader) readParty(name string) {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	r.catalog.Settings["party "+string(p.Mnemonic)] = all
+}
+
+// checkEmulator reads with which key a gateway plays the party.
+func checkEmulator(f *yamlfile.File, p *Party, dir string, in *partyFile) {
+	p.Emulator, p.Key = in.Emulator, in.Key
+	switch {
+	case in.Emulator && in.Key == "":
+		f.Errorf("key", "is missing: an emulator signs with a key of its own")
+	case !in.Emulator && in.Key != "":
+		f.Errorf("key", "stays with the party: only one that the gateway emulates has it here")
+	case in.Emulator:
+		if !filepath.IsAbs(p.Key) {
+			p.Key = filepath.Join(dir, p.Key)
+		}
+		if _, err := os.Stat(p.Key); err != nil {
+			f.Errorf("key", "%v", err)
+		}
+	}
 }
 
 // parseZone reads an offset from UTC; empty: Moscow's. Names of zones are not

@@ -44,6 +44,9 @@ var sayings = yamlfile.Russian(map[string]string{
 
 	"an offset from UTC such as +10:00 is expected, not %q": "ожидается смещение от UTC вида +10:00, а не %q",
 
+	"is missing: an emulator signs with a key of its own":                  "не указано: эмулятор подписывает собственным ключом",
+	"stays with the party: only one that the gateway emulates has it here": "остаётся у участника: здесь он есть только у того, кого играет шлюз",
+
 	// A service.
 	"%s is a root of %s %s already: a namespace names one version of one service": "%s — уже корневой элемент вида сведений %s %s: пространство имён называет одну версию одного вида сведений",
 	"is missing: people will see the folder's name only":                          "не указано: люди увидят только имя папки",
