@@ -19,4 +19,5 @@
 //	sketch.go    a version's schema, to be tried elsewhere
 //	samples.go   documents that show what is taken and what is refused
 //	gate.go      what a version needs before it is published (package lifecycle/protocol)
+//	conformance.go what a party must have proved before it is let in (lifecycle/conform)
 package registry

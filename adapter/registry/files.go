@@ -42,6 +42,8 @@ type partyFile struct {
 	Limits       partyLimits     `yaml:"limits"`
 	Emulator     bool            `yaml:"emulator"` // a gateway plays it by the scenarios of what it provides
 	Key          string          `yaml:"key"`      // file of an emulator's private key (PEM), of the first certificate
+
+	Conformance *conformanceFile `yaml:"conformance"` // what it must have proved; default: nothing
 }
 
 type partyLimits struct {
@@ -257,6 +259,7 @@ func (r *catalogReader) readParty(name string) {
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
 	checkEmulator(f, p, filepath.Dir(name), &in)
+	r.readConformance(f, p, filepath.Dir(name), base, in.Conformance)
 	if r.catalog.parties[p.Mnemonic] != nil {
 		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
@@ -265,6 +268,9 @@ func (r *catalogReader) readParty(name string) {
 	all := settings.Of(in)
 	for _, c := range p.Certificates {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if p.fitness != "" {
+		all["conformance report"] = p.fitness
 	}
 	r.catalog.Settings["party "+string(p.Mnemonic)] = all
 }

@@ -127,8 +127,10 @@ type Party struct {
 	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
 	Emulator     bool           // a gateway plays it by the scenarios of what it provides
 	Key          string         // file of an emulator's private key
+	FitUntil     time.Time      // until when its conformance report counts; zero: none is demanded
 
-	terms directed // of what goes to it
+	fitness string   // the report in force, for the journal
+	terms   directed // of what goes to it
 }
 
 // Certificate is one certificate by which a party is known. Several

@@ -121,16 +121,10 @@ func (w *watched) outcome(p *probe.Prober) probe.State {
 	return w.state(probe.Full)
 }
 
-// take is the provider's next request, acknowledged. The prober goes on meanwhile, as it
-// does: what a busy gateway could not take is sent again.
-func (w *watched) take(p *probe.Prober) (m *envelopes.Delivered) {
+// take is the provider's next request, acknowledged.
+func (w *watched) take() *envelopes.Delivered {
 	w.T.Helper()
-	w.Eventually("the provider has a request", func() bool {
-		if m = w.Party("REGISTRY").Get(envelopes.GetRequest, registry.QName{}, "").Message; m == nil {
-			w.round(p)
-		}
-		return m != nil
-	})
+	m := w.Party("REGISTRY").Await(envelopes.GetRequest, "").Message
 	w.Party("REGISTRY").Ack(m.Metadata.MessageID)
 	return m
 }
@@ -146,7 +140,7 @@ func TestAFullProbeShowsWhatACallerWouldGet(t *testing.T) {
 		if w.state(probe.Full).MessageID == "" {
 			t.Fatal("no probe is under way")
 		}
-		return w.take(p)
+		return w.take()
 	}
 	reply := func(m *envelopes.Delivered, r adaptertest.Reply) {
 		t.Helper()
@@ -269,11 +263,7 @@ func TestAProbeIsDoneOnceWhoeverDies(t *testing.T) {
 			} else {
 				w.round(dies)
 			}
-			goesOn := next
-			if at == 2 {
-				goesOn = dies
-			}
-			m := w.take(goesOn)
+			m := w.take()
 			if id := string(w.state(probe.Full).MessageID); m.Metadata.MessageID != id {
 				t.Errorf("write %d, done %v: the provider has %s, %s was committed", at, done, m.Metadata.MessageID, id)
 			}
@@ -288,7 +278,7 @@ func TestAProbeIsDoneOnceWhoeverDies(t *testing.T) {
 				w.round(next)
 				return len(w.history()) > before
 			})
-			if at == 1 { // else the next probe may have begun
+			if at == 1 { // else the next probe is due
 				if again := w.Party("REGISTRY").Get(envelopes.GetRequest, registry.QName{}, ""); again.Message != nil {
 					t.Errorf("write %d, done %v: the provider was asked twice", at, done)
 				}
@@ -306,7 +296,7 @@ func TestAProbeIsDoneOnceWhoeverDies(t *testing.T) {
 func (w *watched) drain(p *probe.Prober) {
 	w.T.Helper()
 	if s := w.state(probe.Full); s.MessageID != "" {
-		m := w.take(p)
+		m := w.take()
 		w.Party("REGISTRY").Reply(m.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(ns)})
 		w.outcome(p)
 	}
@@ -327,7 +317,7 @@ func TestOneNodeProbes(t *testing.T) {
 	}
 	w.round(one)
 	w.round(other)
-	w.take(one)
+	w.take()
 	if again := w.Party("REGISTRY").Get(envelopes.GetRequest, registry.QName{}, ""); again.Message != nil {
 		t.Error("the provider was asked twice")
 	}
@@ -389,14 +379,14 @@ func TestProbesCountNowhere(t *testing.T) {
 	w := open(t, "probe: {full: 15m, answer: 5m}\n")
 	p := w.prober()
 	w.round(p)
-	m := w.take(p)
+	m := w.take()
 	if a := w.Party("REGISTRY").Reply(m.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(ns)}); a.Fault != nil {
 		t.Fatal(a.Fault)
 	}
 	w.outcome(p)
 	w.Clock.Advance(16 * time.Minute)
 	w.round(p)
-	w.take(p) // and never answered: its term passes
+	w.take() // and never answered: its term passes
 	w.Clock.Advance(26 * time.Hour)
 	w.outcome(p)
 
