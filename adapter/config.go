@@ -27,6 +27,8 @@ type Config struct {
 	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL and the console, with a path where a proxy gives them one; default: from the Host header
 	TLS    TLSConfig `yaml:"tls"`
 
+	Control string `yaml:"control"` // socket (Unix) on which "mezhved reload" asks the running node; open to the node's own account alone; empty: there is none
+
 	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
 	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol, not at the FTP door); default X-Forwarded-For
 
@@ -328,18 +330,25 @@ type TokenConfig struct {
 // LoadConfig reads a configuration file. The error holds every mistake in it as
 // Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
-	var c Config
+	c, _, err := ReadConfig(file, os.Environ())
+	return c, err
+}
+
+// ReadConfig is LoadConfig under an environment, and says where each value stands: origin
+// is the file with the line, the name in the environment, or empty for a default.
+func ReadConfig(file string, environment []string) (c Config, origin func(setting string) string, err error) {
 	f := yamlfile.Read(file, &c)
 	if f.Broken {
-		return c, yamlfile.Findings(f.Findings)
+		return c, f.Origin, yamlfile.Findings(f.Findings)
 	}
+	c.overridden(f, environment)
 	c.resolve(filepath.Dir(file))
 	c = c.WithDefaults()
 	c.check(f)
 	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
-		return c, bad
+		return c, f.Origin, bad
 	}
-	return c, nil
+	return c, f.Origin, nil
 }
 
 // DefaultOrigin is the log's name when nobody has chosen one. A node that has the
@@ -427,7 +436,7 @@ func def[T comparable](v *T, d T) {
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
 	paths := []*string{
-		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Control, &c.Services, &c.Parties,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
