@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible licences tools clean
+.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible licences protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench: ## benchmarks of the stages, then of the whole gateway
 	"$$dir/mezhved" bench message --out "$$dir/messages" && \
 	for m in "$$dir"/messages/*.xml; do "$$dir/mezhved" bench pipeline --message "$$m" --services testdata/services; done && \
 	"$$dir/mezhved" bench accept && "$$dir/mezhved" bench exchange
+
+protocols: ## make the test protocols of the demonstration's services again, signed with fresh test keys (after a change of their schemas or samples)
+	GO=$(GO) .ci/protocols
 
 tools: ## install what the tests use as oracles where it is missing (Debian, root)
 	.ci/tools

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/envelopes"
 )
@@ -35,7 +36,7 @@ func TestBreaks(t *testing.T) {
 		return w.Bus
 	}
 	for _, at := range []at{
-		{"accept", store, "Accept"}, {"relay", store, "Relay"}, {"publish", bus, "Publish"}, {"enqueue", store, "Enqueue"},
+		{"accept", store, "Accept"}, {"relay", store, "Relay"}, {"commit of the relay", store, "Relayed"}, {"publish", bus, "Publish"}, {"enqueue", store, "Enqueue"},
 		{"lease", store, "Lease"}, {"ack", store, "Ack"}, {"sweep", store, "Sweep"},
 	} {
 		for _, how := range []adaptertest.How{adaptertest.Failed, adaptertest.DoneButFailed} {
@@ -43,7 +44,11 @@ func TestBreaks(t *testing.T) {
 				for nth := range 2 { // the request's way, and the answer's
 					t.Run(fmt.Sprintf("%s %s restart=%v nth=%d", at.name, how, restart, nth), func(t *testing.T) {
 						t.Parallel()
-						w := adaptertest.Start(t)
+						w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) {
+							if at.method == "Enqueue" {
+								c.Kafka.Fills = adapter.FillsIntake
+							}
+						}))
 						broken := at.write(w)
 						arm := func(n int) {
 							if n == nth {

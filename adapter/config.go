@@ -35,6 +35,8 @@ type Config struct {
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
 
+	Emulators string `yaml:"emulators"` // folder of what emulated parties have under way; default emulators
+
 	Database DatabaseConfig   `yaml:"database"`
 	Kafka    KafkaConfig      `yaml:"kafka"`
 	Journal  JournalConfig    `yaml:"journal"`
@@ -93,6 +95,7 @@ type KafkaConfig struct {
 	Prefix       string        `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    yamlfile.Size `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
 	Content      string        `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
+	Fills        string        `yaml:"fills"`        // who puts into its queue what has gone to the bus: relay (default), when the bus has acknowledged it; intake, when the bus gives it back
 	SealKeys     []string      `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
 }
 
@@ -100,6 +103,12 @@ type KafkaConfig struct {
 const (
 	ContentSealed = "sealed"
 	ContentPlain  = "plain"
+)
+
+// What KafkaConfig.Fills may say.
+const (
+	FillsRelay  = "relay"
+	FillsIntake = "intake"
 )
 
 // JournalConfig is the evidence log's identity.
@@ -366,11 +375,13 @@ func (c Config) WithDefaults() Config {
 	def(&c.ProxyHeader, tellsForwardedFor)
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
+	def(&c.Emulators, "emulators")
 	def(&c.Kafka.Group, "mezhved-intake")
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
 	def(&c.Kafka.Content, ContentSealed)
+	def(&c.Kafka.Fills, FillsRelay)
 	def(&c.Journal.Origin, c.DefaultOrigin())
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
@@ -436,7 +447,7 @@ func def[T comparable](v *T, d T) {
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
 	paths := []*string{
-		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Control, &c.Services, &c.Parties,
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Control, &c.Services, &c.Parties, &c.Emulators,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
@@ -445,6 +456,7 @@ func (c *Config) resolve(dir string) {
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
+	def(&c.Emulators, "emulators")
 	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Journal.Timestamp.Anchors, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {
@@ -535,6 +547,9 @@ func (c Config) check(f *yamlfile.File) {
 	}
 	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
 		f.Errorf("kafka.shared", "0 to 1000 partitions are expected")
+	}
+	if c.Kafka.Fills != FillsRelay && c.Kafka.Fills != FillsIntake {
+		f.Errorf("kafka.fills", "%s or %s is expected, not %q", FillsRelay, FillsIntake, c.Kafka.Fills)
 	}
 	if c.Kafka.Content != ContentSealed && c.Kafka.Content != ContentPlain {
 		f.Errorf("kafka.content", "%s or %s is expected, not %q", ContentSealed, ContentPlain, c.Kafka.Content)

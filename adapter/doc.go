@@ -21,9 +21,11 @@
 //	                               on its files, journal. Nothing is promised
 //	                               before it. Its content is sealed on the way
 //	                 receipt       signed, answered
-//	relay.go         relay (loop)  outbox -> bus, journal "routed"; until it is
-//	                               queued, the store remembers it
-//	intake.go        intake (loop) bus -> recipient's queue, journal "queued"
+//	relay.go         relay (loop)  outbox -> bus, and with the bus's acknowledgement,
+//	                               in ONE commit: out of the outbox, into the
+//	                               recipient's queue, journal "routed", "queued"
+//	intake.go        intake (loop) bus -> recipient's queue, where no relay has put
+//	                               it: "queued"; wakes the polls of its node
 //	poll.go          poll          queue -> account for its files -> answer,
 //	                               signed -> lease, journal "delivered", poll and
 //	                               answer kept: ONE commit, and then it is handed
@@ -50,8 +52,10 @@
 // health, the front page), watch.go (what stands still), clock.go (whose time),
 // config.go, environment.go (what may say it beside its file), configbook.go (what is
 // told of it), reconfigure.go (what of it changes while the gateway runs), tls.go,
-// bell.go (wake-ups), metrics.go, quality.go (what is promised of services), tracing.go,
-// logged.go (what the log may have of an error). The seams are message.go, store.go,
+// bell.go (wake-ups), placing.go (what the relay has put into queues), metrics.go,
+// quality.go (what is promised of services), tracing.go, haste.go and examplefault.go
+// (what a sandbox has of us), logged.go
+// (what the log may have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 // Which services and parties there are is asked of package registry.
 //
@@ -75,8 +79,9 @@
 // Before accept has committed: nothing has happened, the sender asks again.
 // After it, before the answer: the sender asks again with the same MessageID and
 // is given the same receipt. Between the bus's acknowledgement and the outbox
-// row's deletion: the record is on the bus twice and queued once, because the
-// offset is stored with the queue row. Before a lease has committed: the message
+// row's deletion: the record is on the bus twice and queued once, because what has
+// been put into a queue is remembered for good, and the order of a queue is that of
+// its rows in the outbox, which one relay at a time takes. Before a lease has committed: the message
 // stands where it was. After it: it comes back when the lease runs out, at the head.
 // Nobody has to mend anything; a restart is the normal path run again.
 //

@@ -13,9 +13,11 @@ import (
 	"mezhved/adapter/journal"
 )
 
-// intake takes records from the bus into queues. The store keeps the offset in
-// the same transaction as the queue rows, so a record that comes twice, after a
-// crash or a rebalance or from a relay that published twice, is queued once.
+// intake takes records from the bus into queues: those that no relay has put there
+// with its own commit, such as what a relay of a release before has published. The
+// store keeps the offset in the same transaction as the queue rows, so a record that
+// comes twice, after a crash or a rebalance or from a relay that published twice, is
+// queued once. Of what stands in its queue already it wakes the polls of this node.
 //
 // A node that has not reached the store for a while takes no part: what the bus
 // has given it to read would stand still, and another node can read it. A store that
@@ -76,6 +78,9 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 			// is passed over, because an error would stop the partition for ever.
 			g.metrics.foreign.Inc()
 			g.log.Warn("a record that no gateway wrote is passed over", "topic", from.Topic, "partition", from.Partition, "offset", records[i].Offset, "error", err)
+			continue
+		}
+		if !a.Stream && g.placing.has(ctx, a.Message, a.Queue) {
 			continue
 		}
 		arrivals, traces = append(arrivals, a), append(traces, trace)

@@ -24,19 +24,32 @@ const relayBatch = 500
 // no caller waits for it. A message that comes alone is taken at once.
 const relayCompany = 10 * time.Millisecond
 
-// relay takes one shard of the outbox to the bus, woken by accept. All nodes try
-// all shards; the store lets one lead a shard at a time, for a batch. A crash between the
-// bus's acknowledgement and the deletion of the rows publishes them again, and
-// intake enqueues them once.
+// relay takes one shard of the outbox to the bus, woken by accept, and what the bus
+// has acknowledged into its queue. All nodes try all shards; the store lets one lead a
+// shard at a time, for a batch. A crash between the bus's acknowledgement and the
+// commit publishes the rows again; a message goes into its queue once. The record
+// stays on the bus for all who read it there, and the intake that reads it finds the
+// message in its place.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
 	for {
 		bytes := 0
+		var sent []Outgoing
+		var placing *placement
 		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+			sent = batch
 			for i := range batch {
 				bytes += len(batch[i].Message.Body)
 			}
-			return g.publish(ctx, batch)
+			records, err := g.records(batch)
+			if err != nil {
+				return nil, err
+			}
+			placing = g.placing.begin(batch) // before the bus can give it back
+			return g.publish(ctx, batch, records)
 		})
+		if placing != nil {
+			g.placing.end(placing, sent, err == nil)
+		}
 		wait := g.config.Times.Relay.D()
 		switch {
 		case errors.Is(err, ErrShardTaken):
@@ -50,6 +63,10 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			return fmt.Errorf("relaying shard %d: %w", shard, err)
 		case n > 0:
 			g.metrics.relayed.Add(float64(n))
+			for q, n := range queued(sent) {
+				g.metrics.queued.Add(float64(n))
+				g.arrivals.ring(q, n)
+			}
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -85,10 +102,41 @@ func (g *Gateway) pause(ctx context.Context, b bell, d time.Duration, again bool
 	return true
 }
 
+// queued counts, by queue, what the store has put there.
+func queued(batch []Outgoing) map[Queue]int {
+	count := map[Queue]int{}
+	for i := range batch {
+		if batch[i].Queued {
+			count[batch[i].Queue]++
+		}
+	}
+	return count
+}
+
+// records makes the records of a batch, and says which messages go into their queues
+// when the bus has them. A message whose content is erased has none.
+func (g *Gateway) records(batch []Outgoing) ([]*Record, error) {
+	records := make([]*Record, len(batch))
+	for i := range batch {
+		if batch[i].Message.Erased != nil {
+			continue
+		}
+		r, stream, err := g.record(&batch[i])
+		if err != nil {
+			return nil, err
+		}
+		records[i] = &r
+		if !stream && g.config.Kafka.Fills == FillsRelay {
+			batch[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
+		}
+	}
+	return records, nil
+}
+
 // publish puts a batch on the bus and gives its journal events. What the bus
 // refuses for good goes to the dead letters, and its sender is told, before the
 // rows are deleted.
-func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) ([]journal.Event, error) {
 	defer g.metrics.stage("relay")()
 	began := time.Now()
 	// The shard is led meanwhile. When the bus is away, it is let go and tried
@@ -97,16 +145,12 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 	defer cancel()
 	records, of := make([]Record, 0, len(batch)), make([]int, 0, len(batch))
 	dead := map[int]string{}
-	for i := range batch {
-		if batch[i].Message.Erased != nil {
+	for i, r := range made {
+		if r == nil {
 			dead[i] = OutcomeErased
 			continue
 		}
-		r, err := g.record(&batch[i])
-		if err != nil {
-			return nil, err
-		}
-		records, of = append(records, r), append(of, i)
+		records, of = append(records, *r), append(of, i)
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
@@ -129,6 +173,7 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing) ([]journal.Even
 		ev.Recipient = string(batch[i].Queue.System)
 		if why := dead[i]; why != "" {
 			ev.Kind, ev.Outcome = journal.KindDead, why
+			batch[i].Arrival = journal.Event{}
 		}
 		events = append(events, ev)
 	}
@@ -182,10 +227,9 @@ const (
 // the store, wait in the queue, for those providers too. What nobody but gateways
 // reads is sealed: its key goes with the message's content, while the record stays
 // as long as its topic keeps it.
-func (g *Gateway) record(o *Outgoing) (Record, error) {
+func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 	m := o.Message
-	stream := false
-	r := Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Value: busValue(m)}
+	r = Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Value: busValue(m)}
 	if o.Queue.Kind == QueueRequests {
 		if s := g.Catalog().Service(m.Service, m.Version); s != nil {
 			stream = s.Stream
@@ -203,7 +247,7 @@ func (g *Gateway) record(o *Outgoing) (Record, error) {
 	if !stream && len(r.Value) > 0 && g.config.Kafka.Content != ContentPlain {
 		sealed, ok, err := g.store.Seal(m, "record "+r.Topic, r.Value)
 		if err != nil {
-			return r, fmt.Errorf("the record of message %s: %w", m.ID, err)
+			return r, stream, fmt.Errorf("the record of message %s: %w", m.ID, err)
 		}
 		if ok {
 			r.Value = sealed
@@ -241,7 +285,7 @@ func (g *Gateway) record(o *Outgoing) (Record, error) {
 		add("test", []byte("true"))
 	}
 	g.seals.seal(&r)
-	return r, nil
+	return r, stream, nil
 }
 
 // oldEvent is what a gateway of before, reading beside us during an upgrade, has

@@ -80,12 +80,16 @@ func passedOver(t *testing.T, w *adaptertest.World, n int) func() bool {
 	}
 }
 
+// byIntake has the intake put into queues what has gone to the bus, as it does with what
+// gateways of before have relayed.
+var byIntake = adaptertest.WithConfig(func(c *adapter.Config) { c.Kafka.Fills = adapter.FillsIntake })
+
 // Who can write to the bus has a record that a gateway sealed, and changes it or
 // puts it elsewhere. It fills no queue, the journal hears nothing of it, and
 // nothing stops: the record as it was is queued behind all of them.
 func TestSealedRecordsCannotBeChanged(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t)
+	w := adaptertest.Start(t, byIntake)
 	id, r := hold(t, w)
 	otherID, other := hold(t, w)
 	requests := w.Config.Kafka.Prefix + ".requests."
@@ -162,7 +166,7 @@ func truth(t *testing.T, w *adaptertest.World, id string) {
 func TestSealsOfBefore(t *testing.T) {
 	t.Parallel()
 	var until atomic.Pointer[time.Time]
-	w := adaptertest.Start(t, adaptertest.WithRooms(func(r *adapter.Rooms) {
+	w := adaptertest.Start(t, byIntake, adaptertest.WithRooms(func(r *adapter.Rooms) {
 		if at := until.Load(); at != nil {
 			r.OldSeals = *at
 		} else {
@@ -212,7 +216,7 @@ func TestKeysOfSealsAreChanged(t *testing.T) {
 	var keys atomic.Pointer[[][]byte]
 	use := func(k ...[]byte) { keys.Store(&k) }
 	use(second, first)
-	w := adaptertest.Start(t, adaptertest.WithRooms(func(r *adapter.Rooms) { r.SealKeys = *keys.Load() }))
+	w := adaptertest.Start(t, byIntake, adaptertest.WithRooms(func(r *adapter.Rooms) { r.SealKeys = *keys.Load() }))
 	id, r := hold(t, w)
 
 	use(first)

@@ -64,8 +64,10 @@ type Store interface {
 	// queue), oldest first, and no more than with which their bodies come to
 	// RelayBytes, gives them to publish and, when that returns nil,
 	// deletes them and commits the events that publish returned ("routed", or
-	// "dead" for what the bus refuses for good). What was routed is remembered
-	// until Enqueue has it, for Strays. It leads the shard meanwhile;
+	// "dead" for what the bus refuses for good). Of what was routed, that for which
+	// publish has set Outgoing.Arrival goes into its queue in the same commit, as by
+	// Enqueue, unless messages of that queue are still to come there from the bus; the
+	// rest is remembered until Enqueue has it, for Strays. It leads the shard meanwhile;
 	// ErrShardTaken says that another node does. A lead that is not renewed, since
 	// its node has died or stands still, runs out, and what is committed under it
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
@@ -243,6 +245,11 @@ type Outgoing struct {
 	Seq     int64
 	Message *Message
 	Queue   Queue
+
+	// Arrival is for publish to set where the message may go into its queue with the
+	// commit: the event of that, as of Arrival. Empty: the intake brings it there.
+	Arrival journal.Event
+	Queued  bool // set by the store when it went there and had not been there before
 }
 
 // Partition is a place in the bus. Epoch identifies the topic's incarnation
@@ -365,7 +372,7 @@ type Delivery struct {
 // Swept tells what a sweep did.
 type Swept struct {
 	Returned int
-	Expired  []Message
+	Expired  []Message // without their bodies and attachments
 	More     bool
 }
 

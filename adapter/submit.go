@@ -14,6 +14,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/subject"
+	"mezhved/adapter/terms"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -86,6 +87,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	case eol.IsZero() && s.EndOfLife > 0:
 		eol = c.started.Add(s.EndOfLife)
 	}
+	eol = g.sooner(c.started, eol)
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
@@ -106,6 +108,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{m, s, c.about}, nil
 	}
 	m.setDue(c.catalog, s)
+	g.hasten(c, m)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,
@@ -128,12 +131,28 @@ func (g *Gateway) requestService(c *call, req *envelopes.SendRequestCall) (*regi
 		return nil, &refusal{reason: "not-a-type", root: root}
 	case s.Request != root:
 		return nil, &refusal{reason: "wrong-category", args: []any{root, "RESPONSE"}, root: root}
+	case s.Stage == registry.StageRetired && !s.Sunset.IsZero():
+		return s, g.sunset(c, s)
 	case s.Stage == registry.StageDraft, s.Stage == registry.StageRetired:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	case s.Stage == registry.StageTest && !req.Test:
 		return nil, &refusal{reason: "not-in-use", args: []any{s.Name, s.Version, stageText[s.Stage]}, root: root}
 	}
 	return s, nil
+}
+
+// ruleSunset says of an accepted request that its version comes to an end.
+const ruleSunset = "sunset"
+
+// sunset takes requests of a retired version until its last day is over. Who calls it is
+// told of in the log and in the entry; after that day the call is refused.
+func (g *Gateway) sunset(c *call, s *registry.Service) error {
+	if !c.started.Before(s.Sunset) {
+		return &refusal{reason: "sunset", args: []any{s.Name, s.Version, s.Sunset.Add(-time.Second).In(terms.Moscow).Format("02.01.2006")}, root: s.Request}
+	}
+	c.letPass(ruleSunset)
+	g.log.Warn("a version that comes to its end is still called", "service", s.Name, "version", s.Version, "party", c.party.Mnemonic, "lastDay", s.LastDay())
+	return nil
 }
 
 var stageText = map[registry.Stage]string{
@@ -160,6 +179,7 @@ func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan,
 	if err != nil {
 		r := refuse(err)
 		r.args = []any{id}
+		c.refusedBySchema(s, data, content, id, r)
 		return r
 	}
 	if settled > 0 {
@@ -167,6 +187,20 @@ func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan,
 	}
 	c.readSubject(plan, content)
 	return g.verifyPersonal(c, s, personal, content, id)
+}
+
+// refusedBySchema remembers a message that the schema in force refuses, for drafts that
+// might take it.
+func (c *call) refusedBySchema(s *registry.Service, data, content xmltape.Node, id string, r *refusal) {
+	c.shadowed = Shadowed{Service: s, Sender: c.party.Mnemonic, Direction: DirRequest, MessageID: MessageID(id), Data: span(data)}
+	if content.Local() == s.Response.Local {
+		c.shadowed.Direction = DirResponse
+	} else if s.Broadcast {
+		c.shadowed.Direction = DirBroadcast
+	}
+	if len(r.marks) > 0 {
+		c.shadowed.Refused, c.shadowed.Line, c.shadowed.Col = r.marks[0].rule, r.marks[0].line, r.marks[0].col
+	}
 }
 
 // ruleMoreValues says of an accepted message that not all values of people in it

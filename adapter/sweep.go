@@ -49,9 +49,10 @@ func (g *Gateway) sweepOnce(ctx context.Context) (more bool, err error) {
 	return swept.More, nil
 }
 
-// tellTogether is how many senders are told at a time: as many as the store commits
-// together. One after another, each would wait for a commit of its own.
-const tellTogether = 256
+// tellTogether is how many senders are told at a time: some batches of the store, so
+// that the next is made while one is committed. One after another, each would wait for a
+// commit of its own.
+const tellTogether = 1024
 
 // tellExpired tells the senders of requests whose life has ended.
 func (g *Gateway) tellExpired(ctx context.Context, expired []Message) error {

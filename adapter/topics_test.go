@@ -54,7 +54,7 @@ func TestSharedTopics(t *testing.T) {
 // they come to their queues.
 func TestTheLayoutOfTopicsChanges(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t)
+	w := adaptertest.Start(t, byIntake)
 	for _, shared := range []int{2, 0} {
 		w.Store.Always("Enqueue", adaptertest.Failed)
 		for range 3 {

@@ -17,7 +17,7 @@ import (
 // and what the bus had acknowledged and lost is put there once more.
 func TestTopicsThatVanish(t *testing.T) {
 	t.Parallel()
-	w := adaptertest.Start(t)
+	w := adaptertest.Start(t, byIntake)
 	prefix := w.Config.Kafka.Prefix
 	hold, held := make(chan struct{}), make(chan struct{})
 	w.Store.Before("Enqueue", func() { close(held); <-hold })

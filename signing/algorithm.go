@@ -130,6 +130,15 @@ func digestByURI(uri string) int {
 	return -1
 }
 
+// DigestBy digests octets by the algorithm of a URI; nil: it is not known.
+func DigestBy(uri string, octets []byte) []byte {
+	k := digestByURI(uri)
+	if k < 0 {
+		return nil
+	}
+	return digestOf(k, octets)
+}
+
 // digestOf digests octets by line k of digests.
 func digestOf(k int, octets []byte) []byte {
 	h := digests[k].new()
@@ -181,7 +190,7 @@ func readPublicKey(x *x509.Certificate) (publicKey, error) {
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-			return ecdsaPublicKey{k}, nil
+			return &ecdsaPublicKey{k: k}, nil
 		}
 		return nil, fmt.Errorf("curve %s is not P-256, P-384 or P-521", k.Curve.Params().Name)
 	case nil:
@@ -197,23 +206,6 @@ func (p rsaPublicKey) same(other crypto.PublicKey) bool { return p.k.Equal(other
 func (p rsaPublicKey) String() string                   { return fmt.Sprintf("RSA %d", p.k.N.BitLen()) }
 func (p rsaPublicKey) verify(m *method, digest, value []byte) bool {
 	return rsa.VerifyPKCS1v15(p.k, m.hash, digest, value) == nil
-}
-
-type ecdsaPublicKey struct{ k *ecdsa.PublicKey }
-
-func (p ecdsaPublicKey) kind() keyKind                    { return ecdsaKey }
-func (p ecdsaPublicKey) same(other crypto.PublicKey) bool { return p.k.Equal(other) }
-func (p ecdsaPublicKey) String() string                   { return "ECDSA " + p.k.Curve.Params().Name }
-
-// verify takes r and s at the full width of the curve, one after the other
-// (RFC 6931, 2.3.6): neither DER nor trimmed numbers.
-func (p ecdsaPublicKey) verify(_ *method, digest, value []byte) bool {
-	n := (p.k.Curve.Params().BitSize + 7) / 8
-	if len(value) != 2*n {
-		return false
-	}
-	var buf [160]byte
-	return ecdsa.VerifyASN1(p.k, digest, appendECDSA(buf[:0], value[:n], value[n:]))
 }
 
 // appendECDSA writes r and s as the DER sequence that crypto/ecdsa takes.

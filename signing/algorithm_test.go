@@ -155,7 +155,7 @@ func TestECDSAValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	value, err := ecdsaValue(elliptic.P521(), der)
-	if err != nil || len(value) != 132 || !(ecdsaPublicKey{&p521.PublicKey}).verify(nil, sum, value) {
+	if err != nil || len(value) != 132 || !(&ecdsaPublicKey{k: &p521.PublicKey}).verify(nil, sum, value) {
 		t.Errorf("P-521: %d bytes, %v", len(value), err)
 	}
 }

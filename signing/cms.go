@@ -494,7 +494,7 @@ func (c *cms) holds(cert *Certificate, octets, value []byte) bool {
 }
 
 func (c *cms) holdsDigest(cert *Certificate, sum, value []byte) bool {
-	if p, ok := cert.key.(ecdsaPublicKey); ok {
+	if p, ok := cert.key.(*ecdsaPublicKey); ok {
 		var err error
 		if value, err = ecdsaValue(p.k.Curve, value); err != nil {
 			return false
@@ -511,7 +511,7 @@ func (c *cms) explainValue(cert *Certificate, octets Octets) *Deviation {
 		if d := p.otherForm(sum, c.value); d != nil {
 			return d
 		}
-	case ecdsaPublicKey:
+	case *ecdsaPublicKey:
 		if p.verify(c.method, sum, c.value) {
 			return &Deviation{Name: "value-form", English: "the ECDSA value is r || s, not a DER sequence", Russian: "значение ECDSA записано как r || s, а не последовательностью DER"}
 		}

@@ -221,7 +221,7 @@ func TestCMSSlips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := ecdsaValue(e.id.Certificate.key.(ecdsaPublicKey).k.Curve, c.value)
+	raw, err := ecdsaValue(e.id.Certificate.key.(*ecdsaPublicKey).k.Curve, c.value)
 	if err != nil {
 		t.Fatal(err)
 	}

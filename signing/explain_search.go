@@ -96,8 +96,8 @@ func (x *Explanation) searchValue(st *structure, cert *Certificate, info []byte,
 			return
 		}
 	}
-	if _, ok := cert.key.(ecdsaPublicKey); ok {
-		if wide := paddedECDSA(cert.key.(ecdsaPublicKey), st.value); wide != nil && holds(info, wide) {
+	if _, ok := cert.key.(*ecdsaPublicKey); ok {
+		if wide := paddedECDSA(cert.key.(*ecdsaPublicKey), st.value); wide != nil && holds(info, wide) {
 			x.deviate("value-width", "r and s are not at the full width of the curve", "r и s записаны не на полную ширину кривой", nil, nil)
 			return
 		}
@@ -222,7 +222,7 @@ func changePrefix(n xmltape.Node, info []byte, prefix string) []byte {
 }
 
 // paddedECDSA widens halves that are too narrow; nil when that cannot be it.
-func paddedECDSA(p ecdsaPublicKey, value []byte) []byte {
+func paddedECDSA(p *ecdsaPublicKey, value []byte) []byte {
 	n := (p.k.Curve.Params().BitSize + 7) / 8
 	if len(value) == 2*n || len(value)%2 != 0 || len(value) == 0 {
 		return nil

@@ -34,7 +34,7 @@ func TestMark(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if key, ok := s.Certificate().key.(ecdsaPublicKey); ok {
+			if key, ok := s.Certificate().key.(*ecdsaPublicKey); ok {
 				half := len(raw) / 2
 				n := new(big.Int).SetBytes(raw[half:])
 				other := bytes.Clone(raw)

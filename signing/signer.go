@@ -88,7 +88,7 @@ func (s *softSigner) Sign(ctx context.Context, octets []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := s.cert.key.(ecdsaPublicKey); ok {
+	if p, ok := s.cert.key.(*ecdsaPublicKey); ok {
 		return ecdsaValue(p.k.Curve, value)
 	}
 	return value, nil

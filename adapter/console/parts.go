@@ -14,6 +14,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
 )
 
 // Overview is what whoever sits down at the desk sees first.
@@ -111,21 +112,74 @@ type Service struct {
 	Providers []string `json:"providers"`
 	Callers   []string `json:"callers,omitempty"` // absent: every registered party
 	Deadline  string   `json:"deadline,omitempty"`
-	Schema    string   `json:"schema"` // hex SHA-256, as entries name it
+	Schema    string   `json:"schema"`           // hex SHA-256, as entries name it
+	Shadow    bool     `json:"shadow,omitempty"` // a draft that live traffic is held against
+
+	Held     bool     `json:"held,omitempty"`     // it is to be published, and is at the stage test until its test protocol holds
+	Protocol string   `json:"protocol,omitempty"` // hex SHA-256 of the test protocol
+	SignedBy []string `json:"signedBy,omitempty"` // whose signatures over it hold
+	Missing  []string `json:"missing,omitempty"`  // why the protocol does not hold, where somebody has to sign
+	Forced   string   `json:"forced,omitempty"`   // why it is published nevertheless
+
+	LastDay     string        `json:"lastDay,omitempty"`     // of a retired version that still takes requests
+	StillCalled []StillCalled `json:"stillCalled,omitempty"` // who has called it in the last 30 days
 }
 
-func (c *Console) services() []Service {
+// StillCalled is a party that calls a version that comes to its end.
+type StillCalled struct {
+	Party    string `json:"party"`
+	Requests int64  `json:"requests"`
+}
+
+// stillSince is how far back it is asked who still calls a version.
+const stillSince = 30 * 24 * time.Hour
+
+// services are all versions; what is missing is told in the language.
+func (c *Console) services(ctx context.Context, lang string) ([]Service, error) {
 	out := []Service{}
 	for _, s := range c.Gateway().Catalog().Services() {
 		v := Service{Name: s.Name, Version: s.Version, Title: s.Title, Stage: string(s.Stage), Request: s.Request.String(), Broadcast: s.Broadcast, Schema: s.SchemaDigest,
-			Providers: words(s.Providers), Callers: words(s.Callers())}
+			Providers: words(s.Providers), Callers: words(s.Callers()), Held: s.Held, LastDay: s.LastDay()}
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}
-		v.Deadline = s.Deadline.String()
+		v.Deadline, v.Shadow = s.Deadline.String(), s.Shadow
+		if p := s.Protocol; p != nil {
+			v.Protocol = p.Digest
+			for _, one := range p.Signatures {
+				v.SignedBy = append(v.SignedBy, one.Mnemonic)
+			}
+			if p.Forced != nil {
+				v.Forced = p.Forced.Reason
+			}
+			if len(s.Signers) > 0 {
+				for _, f := range p.Flaws {
+					v.Missing = append(v.Missing, map[bool]string{true: f.String(), false: f.InRussian()}[lang == "en"])
+				}
+			}
+		}
+		if v.LastDay != "" && c.Journal != nil {
+			var err error
+			if v.StillCalled, err = c.stillCalled(ctx, s); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, v)
 	}
-	return out
+	return out, nil
+}
+
+// stillCalled counts the requests of a version by who has sent them. What its providers
+// send are answers.
+func (c *Console) stillCalled(ctx context.Context, s *registry.Service) (out []StillCalled, err error) {
+	q := postgres.Query{Kind: journal.KindAccepted, Service: s.Name, Version: s.Version, From: c.Now().Add(-stillSince)}
+	list, err := c.Journal.Totals(ctx, q, "sender")
+	for _, t := range list {
+		if m := registry.Mnemonic(t.Sender); s.Admits(m) && !slices.Contains(s.Providers, m) {
+			out = append(out, StillCalled{t.Sender, t.Entries})
+		}
+	}
+	return out, err
 }
 
 func words(list []adapter.Mnemonic) []string {
@@ -136,8 +190,12 @@ func words(list []adapter.Mnemonic) []string {
 	return out
 }
 
-func (c *Console) serveServices(w http.ResponseWriter, _ *http.Request, _ Actor) error {
-	return writeJSON(w, map[string]any{"services": c.services()})
+func (c *Console) serveServices(w http.ResponseWriter, r *http.Request, _ Actor) error {
+	list, err := c.services(r.Context(), "en")
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]any{"services": list})
 }
 
 // Party is a registered system.

@@ -89,6 +89,7 @@ var sentences = map[string]struct {
 
 	"not-a-type":       {Text{"Корневой элемент содержимого не принадлежит ни одному виду сведений.", "The root of the content belongs to no service."}, "resend"},
 	"wrong-category":   {Text{"Содержимое не является запросом этого вида сведений.", "The content is not a request of this service."}, "resend"},
+	"sunset":           {Text{"Версия вида сведений выведена, её последний день прошёл.", "This version of the service is retired, and its last day is over."}, "access"},
 	"not-in-use":       {Text{"Версия вида сведений не находится в эксплуатации.", "This version of the service is not in use."}, "access"},
 	"not-a-response":   {Text{"Содержимое не является ответом ни одного вида сведений.", "The content is not a response of any service."}, "resend"},
 	"other-response":   {Text{"Ответ относится к другому виду сведений, чем запрос.", "The response belongs to another service than the request."}, "resend"},

@@ -233,6 +233,7 @@ func (l *Leaf) roomiest() int {
 // UnknownLeaf stands for a row that cannot be expressed, so that it neither
 // stops the log nor disappears: the leaf commits to the row's bytes.
 func UnknownLeaf(row []byte, at time.Time, salts io.Reader) (Leaf, []Opening, error) {
+	row = legible(row)
 	l := Leaf{Event: Event{Kind: KindUnknown, Time: at.UTC().Truncate(time.Millisecond), Size: len(row)}, Prev: NoEntry}
 	open := []Opening{{Field: FieldRow, Class: ClassPersonal, Value: string(row)}}
 	err := l.commit(open, salts)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,10 +31,10 @@ type accept struct {
 	root        int32
 	body        packed
 	attachments []packed
-	recipients  []byte  // JSON
-	parts       []byte  // JSON
-	queues      []int32 // of the recipients
-	events      []string
+	recipients  []byte       // JSON
+	parts       []byte       // JSON
+	queues      []int32      // of the recipients
+	events      [][]byte     // rows of journal_pending
 	done        chan outcome // of capacity 1: the writer never waits for a caller
 }
 
@@ -132,7 +133,7 @@ var errClosed = errors.New("the store is closed")
 func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journal.Event) (*accept, error) {
 	a := &accept{ctx: ctx, message: m, key: usedKey(m.MessageID), done: make(chan outcome, 1)}
 	var err error
-	if a.body, err = s.seal(contentOf(m), partBody, s.bodies.pack(m.Body)); err != nil {
+	if err = s.prepareBody(a); err != nil {
 		return nil, err
 	}
 	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
@@ -156,14 +157,34 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if a.recipients, err = json.Marshal(to); err != nil {
 		return nil, err
 	}
-	if a.parts, err = json.Marshal(m.Parts); err != nil {
-		return nil, err
-	}
 	if events, err = s.sealValues(events); err != nil {
 		return nil, err
 	}
-	a.events, err = encodeEvents(events)
+	a.events, err = s.waiting(events...)
 	return a, err
+}
+
+// prepareBody packs the body and says where its parts are. The namespace declarations
+// around these stand in the body, and cost next to nothing when they are packed behind
+// it: nodes of the release before do not know that.
+func (s *Store) prepareBody(a *accept) (err error) {
+	m := a.message
+	all, err := json.Marshal(m.Parts)
+	if err != nil {
+		return err
+	}
+	text := m.Body
+	a.parts = all
+	if s.gates.partsBehind.Load() {
+		text = append(slices.Clip(text), all...)
+		if a.parts, err = json.Marshal(partsRow{Parts: adapter.Parts{Attached: m.Parts.Attached, Files: m.Parts.Files}, Behind: len(all)}); err != nil {
+			return err
+		}
+	}
+	p := s.bodies.pack(text)
+	p.size = int32(len(m.Body))
+	a.body, err = s.seal(contentOf(m), partBody, p)
+	return err
 }
 
 func encodeEvents(events []journal.Event) ([]string, error) {
@@ -360,8 +381,8 @@ WITH i AS MATERIALIZED (
 	SELECT t.message, t.shard, t.queue FROM unnest($31::uuid[], $32::smallint[], $33::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
-	INSERT INTO journal_pending (event)
-	SELECT t.event FROM unnest($34::uuid[], $35::json[]) WITH ORDINALITY AS t(message, event, n)
+	INSERT INTO journal_pending (event, packed)
+	SELECT ` + pendingColumns + ` FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 )`
 	acceptAttached = `, x AS (

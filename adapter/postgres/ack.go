@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
@@ -17,7 +19,7 @@ import (
 type ack struct {
 	id       adapter.MessageID
 	now      time.Time
-	event    string
+	event    journal.Event
 	envelope []byte // with the signed Ack; nil: there is none
 	done     chan error
 }
@@ -33,6 +35,7 @@ type acked struct {
 	message   [16]byte
 	service   string
 	direction adapter.Direction
+	facts     *journal.Event
 }
 
 // Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
@@ -43,12 +46,9 @@ func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.Mes
 	if envelope != nil {
 		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Ack: digestOf(envelope)}.Field())
 	}
-	event, err := s.stamp(ev, journal.KindAcknowledged, now)
-	if err != nil {
-		return err
-	}
-	a := &ack{id: id, now: now, event: event, envelope: envelope, done: make(chan error, 1)}
+	a := &ack{id: id, now: now, event: stamped(ev, journal.KindAcknowledged, now), envelope: envelope, done: make(chan error, 1)}
 	s.acks.join(system, a)
+	var err error
 	select {
 	case err = <-a.done:
 	case <-ctx.Done():
@@ -68,7 +68,7 @@ const ackFind = `
 WITH i AS MATERIALIZED (
 	SELECT DISTINCT ON (id) id, n FROM unnest($2::text[]) WITH ORDINALITY AS t(id, n) ORDER BY id, n
 )
-SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, coalesce(q.facts->>'service', ''), coalesce(q.facts->>'direction', '') FROM i, LATERAL (
+SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, q.facts - 'wire' FROM i, LATERAL (
 	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
 	ORDER BY seq FOR UPDATE) q`
 
@@ -77,18 +77,18 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 // the system); the numbers of those that went come back.
 const ackTell = `
 WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::jsonb[], $8::smallint[], $9::int[], $10::int[], $11::bytea[])
+	SELECT * FROM unnest($1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::smallint[], $9::int[], $10::int[], $11::bytea[])
 		AS t(n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body)
 ), d AS (
 	DELETE FROM queue q USING i WHERE q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q.attempts = i.attempt AND q.message_id = i.id
 		AND ($12::text IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
 			AND o.queue IN (SELECT id FROM queue_name WHERE system = $12)))
-	RETURNING q.message, q.attempts, q.facts, i.*
+	RETURNING q.message, i.*
 ), e AS (
-	INSERT INTO journal_pending (event) SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) FROM d ORDER BY n
+	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (SELECT event, n FROM d) e(e, n) ORDER BY n
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
-	SELECT message, queue, attempts, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL
+	SELECT message, queue, attempt, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL
 )
 SELECT n FROM d`
 
@@ -165,7 +165,13 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 	first, last := &pgx.Batch{}, &pgx.Batch{}
 	first.Queue(ackFind, string(system), ids, now).Query(func(rows pgx.Rows) error {
 		var f acked
-		_, err := pgx.ForEachRow(rows, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &f.service, &f.direction}, func() error {
+		var facts []byte
+		_, err := pgx.ForEachRow(rows, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &facts}, func() error {
+			f.facts = &journal.Event{}
+			if err := json.Unmarshal(facts, f.facts); err != nil {
+				return fmt.Errorf("what the queue says of message %s: %w", uuid.UUID(f.message), err)
+			}
+			f.service, f.direction = f.facts.Service, adapter.Direction(f.facts.Direction)
 			delivered[f.n] = append(delivered[f.n], f)
 			return nil
 		})
@@ -239,7 +245,13 @@ func (s *Store) taking(t *takings, m *acked, a *ack) error {
 		}
 	}
 	t.numbers, t.attempts, t.ids = append(t.numbers, int32(m.n)), append(t.attempts, int32(m.attempt)), append(t.ids, string(a.id))
-	t.queues, t.prios, t.seqs, t.events = append(t.queues, m.queue), append(t.prios, m.prio), append(t.seqs, m.seq), append(t.events, a.event)
+	e := completed(a.event, *m.facts)
+	e.Attempt = m.attempt
+	rows, err := s.waiting(e)
+	if err != nil {
+		return err
+	}
+	t.queues, t.prios, t.seqs, t.events = append(t.queues, m.queue), append(t.prios, m.prio), append(t.seqs, m.seq), append(t.events, rows[0])
 	t.codecs, t.dictionaries, t.sizes, t.bodies = append(t.codecs, kept.codec), append(t.dictionaries, kept.dictionary), append(t.sizes, kept.size), append(t.bodies, kept.bytes)
 	return nil
 }
@@ -252,7 +264,7 @@ type takings struct {
 	queues       []int32
 	prios        []int16
 	seqs         []int64
-	events       []string
+	events       [][]byte
 	codecs       []int16
 	dictionaries []int32
 	sizes        []int32

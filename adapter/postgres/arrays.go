@@ -38,7 +38,7 @@ type acceptArrays struct {
 	outboxQueue []int32
 
 	eventOf []*[16]byte
-	event   []string
+	event   [][]byte
 
 	fileOf     []*[16]byte
 	fileN      []int32

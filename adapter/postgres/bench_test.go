@@ -242,7 +242,7 @@ func BenchmarkEndOfLife(b *testing.B) {
 	at := func(n int, f func(i int)) {
 		var next atomic.Int64
 		var wg sync.WaitGroup
-		for range 256 {
+		for range 1024 {
 			wg.Go(func() {
 				for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 					f(i)

@@ -204,7 +204,8 @@ func (s *Store) Erasables(ctx context.Context, messages []uuid.UUID, incidents [
 // placed; the sweep removes it.
 const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM streamed
 	UNION SELECT message FROM relayed r WHERE NOT EXISTS (SELECT FROM placed p WHERE p.message = r.message AND p.queue = r.queue)
-	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''`
+	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''
+	UNION SELECT ` + packedMessage + ` FROM journal_pending WHERE packed IS NOT NULL`
 
 // erasable are the items of an order that are not erased yet.
 func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error) {

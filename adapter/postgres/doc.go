@@ -24,6 +24,8 @@
 //   - What a row waits for is told by this server's clock: outbox, relayed (on the
 //     bus, and not in its queue) and journal_pending say when a row came. Nodes go
 //     by it too (Time), so the times that they write can be compared.
+//   - What nodes of the release before cannot read is not written until a week after
+//     the migration that brings it (gates.go).
 //   - What this node committed a moment ago is handed out from memory (fresh.go);
 //     a message never changes.
 //   - Entries are kept in compressed blocks of 256 (journal_block.go). The journal has

@@ -26,24 +26,29 @@ const enqueueSQL = `
 WITH k AS MATERIALIZED (
 	SELECT "offset" FROM kafka_offset WHERE epoch = $10 AND topic = $11 AND partition = $12 FOR UPDATE
 ), i AS MATERIALIZED (
-	SELECT t.* FROM k, unnest($1::bigint[], $2::uuid[], $3::int[], $4::smallint[], $5::text[], $6::int[], $7::timestamptz[], $8::jsonb[], $9::json[])
+	SELECT t.* FROM k, unnest($1::bigint[], $2::uuid[], $3::int[], $4::smallint[], $5::text[], $6::int[], $7::timestamptz[], $8::jsonb[], $9::bytea[])
 	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE t.at > k."offset"
-), p AS (
+)` + placeSQL + `, r AS (
+	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
+), e AS (
+	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (
+	SELECT event, n FROM i WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE)
+	) e(e, n) ORDER BY n
+), o AS (
+	UPDATE kafka_offset o SET "offset" = greatest(k."offset", $13) FROM k WHERE o.epoch = $10 AND o.topic = $11 AND o.partition = $12
+)
+SELECT (SELECT count(*) FROM p), EXISTS (SELECT FROM k)`
+
+// placeSQL puts the rows of "i" into their queues; "p" has those that had not been
+// there before.
+const placeSQL = `, p AS (
 	INSERT INTO placed (message, queue) SELECT message, queue FROM i WHERE queue IS NOT NULL ORDER BY message, queue
 	ON CONFLICT DO NOTHING RETURNING message, queue
 ), q AS (
 	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
 	SELECT queue, prio, message, message_id, root, eol, facts FROM i
 	WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE ORDER BY n
-), r AS (
-	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
-), e AS (
-	INSERT INTO journal_pending (event) SELECT event FROM i
-	WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE) ORDER BY n
-), o AS (
-	UPDATE kafka_offset o SET "offset" = greatest(k."offset", $13) FROM k WHERE o.epoch = $10 AND o.topic = $11 AND o.partition = $12
-)
-SELECT (SELECT count(*) FROM p), EXISTS (SELECT FROM k)`
+)`
 
 // Enqueue is adapter.Store.Enqueue. An arrival whose message this database
 // does not have (another installation's bus, a restored backup) is passed over
@@ -157,15 +162,16 @@ func arrivedOf(m *adapter.Message, root int32, eol *time.Time, size int) arrived
 
 // placements are the arguments of enqueueSQL.
 type placements struct {
-	offsets       []int64
-	messages      [][16]byte
-	queues        []*int32
-	prios         []int16
-	messageIDs    []string
-	roots         []int32
-	eols          []*time.Time
-	facts, events []*string
-	streams       streams // those that are only noted
+	offsets    []int64
+	messages   [][16]byte
+	queues     []*int32
+	prios      []int16
+	messageIDs []string
+	roots      []int32
+	eols       []*time.Time
+	facts      []*string
+	events     [][]byte
+	streams    streams // those that are only noted
 }
 
 func (p *placements) arguments() []any {
@@ -218,13 +224,13 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		if err != nil {
 			return nil, err
 		}
-		var event *string
+		var event []byte
 		if e.Kind != "" {
-			encoded, err := encodeEvents([]journal.Event{e})
+			rows, err := s.waiting(e)
 			if err != nil {
 				return nil, err
 			}
-			event = &encoded[0]
+			event = rows[0]
 		}
 		p.offsets = append(p.offsets, a.Offset)
 		p.messages = append(p.messages, a.Message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,17 +150,18 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 				messages = append(messages, e.Message)
 			}
 		}
-		waiting, _ := tx.Query(ctx, `SELECT event FROM journal_pending
-			WHERE event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
+		// Of packed rows SQL knows too little; few wait at any time.
+		waiting, _ := tx.Query(ctx, `SELECT coalesce(packed, convert_to(event::text, 'UTF8')) FROM journal_pending
+			WHERE packed IS NOT NULL OR event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
 			ORDER BY id`, id, messages)
-		pending, err := pgx.CollectRows(waiting, func(r pgx.CollectableRow) (e journal.Event, err error) {
-			var b []byte
-			if err = r.Scan(&b); err == nil {
-				e, err = journal.ParseRow(b)
+		var row []byte
+		_, err = pgx.ForEachRow(waiting, []any{&row}, func() error {
+			e, err := journal.ParseRow(row)
+			if err == nil && (slices.Contains(messages, e.Message) || e.MessageID == id || e.Original == id || e.Incident == id) {
+				events = append(events, e)
 			}
-			return e, err
+			return err
 		})
-		events = append(events, pending...)
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -76,4 +77,24 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 		c.Release()
 	}
 	return n
+}
+
+// Deepen puts n copies of a message that waits in a queue of the system into that queue.
+func Deepen(ctx context.Context, s *Store, system string, n int) error {
+	const some = 20_000
+	for from := 0; from < n; from += some {
+		if _, err := s.pool.Exec(ctx, `WITH t AS (
+	SELECT q.* FROM queue q JOIN queue_name n ON n.id = q.queue WHERE n.system = $1 ORDER BY q.seq LIMIT 1
+), i AS MATERIALIZED (
+	SELECT overlay(t.message::text placing lpad(to_hex(n), 12, '0') from 25)::uuid AS id FROM t, generate_series($2::bigint, $3::bigint) n
+), m AS (
+	INSERT INTO message (`+messageColumns+`) SELECT i.id, sender, i.id::text, `+strings.TrimPrefix(messageColumns, "id, sender, message_id, ")+` FROM message m, i WHERE m.id = (SELECT message FROM t)
+)
+INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.queue, t.prio, i.id, i.id::text, t.root, t.eol, t.facts FROM t, i ORDER BY i.id`,
+			system, from, min(from+some, n)-1); err != nil {
+			return err
+		}
+	}
+	_, err := s.pool.Exec(ctx, "ANALYZE queue")
+	return err
 }

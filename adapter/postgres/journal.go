@@ -29,6 +29,7 @@ type Journal struct {
 	pool  *sessions
 	leads *leads
 	vault *vault.Vault
+	gates *gates
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -52,7 +53,12 @@ var _ clerk.Book = (*Journal)(nil)
 // on a node without them it is nil, and values cannot be read or searched there.
 // A log that exists goes on under its own origin: Head tells which.
 func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (*Journal, error) {
-	return openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
+	j, err := openJournal(ctx, s.pool, s.leads, origin, keys, s.log)
+	if err != nil {
+		return nil, err
+	}
+	j.gates = &s.gates
+	return j, nil
 }
 
 func openJournal(ctx context.Context, pool *sessions, leads *leads, origin string, keys *vault.Vault, log *slog.Logger) (*Journal, error) {
@@ -62,7 +68,7 @@ func openJournal(ctx context.Context, pool *sessions, leads *leads, origin strin
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: keys, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: keys, gates: &gates{}, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node
@@ -261,9 +267,12 @@ const (
 func (t *journalTx) Pending(ctx context.Context, limit int) ([]clerk.Pending, error) {
 	from := t.j.from()
 	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
-		RETURNING id, event::text`, from, limit)
+		RETURNING id, event::text, packed`, from, limit)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p clerk.Pending, err error) {
-		err = r.Scan(&p.ID, &p.Event)
+		var packed []byte
+		if err = r.Scan(&p.ID, &p.Event, &packed); packed != nil {
+			p.Event = packed
+		}
 		return p, err
 	})
 	slices.SortFunc(out, func(a, b clerk.Pending) int { return cmp.Compare(a.ID, b.ID) })
@@ -640,6 +649,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 		add(-1, fmt.Sprintf(tally, `SELECT * FROM unnest($1::text[]::date[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::bigint[], $11::bigint[], $12::bigint[])`),
 			days, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], tests, ns[0], ns[1], ns[2])
 	}
+	add(1, "SELECT set_config('mezhved.blocks', 'read', true)") // migration 00102
 	add(1, `UPDATE journal_head SET tallied = $1`, end)
 	return nil
 }

@@ -28,17 +28,57 @@ type openingsKey struct {
 
 // packOpenings writes openings of entries of one block: the entry's place in the block,
 // field, class, box and search token, each text with its length before it.
-func packOpenings(block int64, list []journal.Sealed) []byte {
+// Short, the row begins with two zeros, which no other does; a field is its place in
+// openingFields, or zero and the text, and a class stands there only where the key does
+// not begin with it.
+func packOpenings(block int64, list []journal.Sealed, short bool) []byte {
 	var b []byte
+	text := func(t []byte) { b = append(binary.AppendUvarint(b, uint64(len(t))), t...) }
+	if short {
+		b = append(b, 0, 0)
+	}
 	for i := range list {
 		s := &list[i]
 		b = binary.AppendUvarint(b, uint64(s.Index-block))
-		for _, text := range [][]byte{[]byte(s.Field), []byte(s.Class), s.Box, s.Blind} {
-			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		if !short {
+			text([]byte(s.Field))
+			text([]byte(s.Class))
+			text(s.Box)
+			text(s.Blind)
+			continue
 		}
+		n := max(slices.Index(openingFields, s.Field), 0)
+		ownClass := s.Class != classOf(s.Key)
+		b = binary.AppendUvarint(b, uint64(n)<<1|flag(ownClass))
+		if n == 0 {
+			text([]byte(s.Field))
+		}
+		if ownClass {
+			text([]byte(s.Class))
+		}
+		text(s.Box)
+		text(s.Blind)
 	}
 	return b
 }
+
+func flag(on bool) uint64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// classOf is the class that a key of the vault is of; the month follows.
+func classOf(key string) string {
+	const month = len("-2006-01")
+	return key[:max(len(key)-month, 0)]
+}
+
+// openingFields are fields that have a number. It is never another's, and the first
+// place is nobody's.
+var openingFields = []string{"", journal.FieldDigest, journal.FieldReceipt, "snils", "inn", "name", "surname", "birth", "birthdate", "document", "passport",
+	"ground", "ogrn", "actor", "address", "query", "snils-2", "inn-2", "name-2", "document-2"}
 
 func unpackOpenings(k openingsKey, b []byte) (list []journal.Sealed, err error) {
 	number := func() uint64 {
@@ -60,8 +100,28 @@ func unpackOpenings(k openingsKey, b []byte) (list []journal.Sealed, err error) 
 		b = b[n:]
 		return out
 	}
+	short := len(b) > 1 && b[0] == 0 && b[1] == 0
+	if short {
+		b = b[2:]
+	}
 	for len(b) > 0 {
 		s := journal.Sealed{Key: k.key, Index: k.block + int64(number())}
+		if short {
+			head := number()
+			if n := head >> 1; n == 0 {
+				s.Field = string(text())
+			} else if n < uint64(len(openingFields)) {
+				s.Field = openingFields[n]
+			} else {
+				return nil, &journal.BrokenError{What: fmt.Sprintf("a value under key %s behind the entries from %d on is of field %d, which this release does not know", k.key, k.first, n)}
+			}
+			if s.Class = classOf(k.key); head&1 == 1 {
+				s.Class = string(text())
+			}
+			s.Box, s.Blind = text(), text()
+			list = append(list, s)
+			continue
+		}
 		s.Field, s.Class, s.Box, s.Blind = string(text()), string(text()), text(), text()
 		list = append(list, s)
 	}
@@ -126,7 +186,7 @@ func (t *journalTx) copyOpenings(ctx context.Context, sealed []journal.Sealed, f
 		packed.bigint(k.block)
 		packed.bigint(k.first)
 		packed.bigints(tokensOf(together[k]))
-		packed.bytea(packOpenings(k.block, together[k]))
+		packed.bytea(packOpenings(k.block, together[k], t.j.gates.openings.Load()))
 	}
 	if err := packed.into(ctx, t.tx, "journal_opening", openingColumns); err != nil {
 		return fmt.Errorf("openings: %w", err)
@@ -245,7 +305,7 @@ func eraseOpenings(ctx context.Context, tx pgx.Tx, indexes []int64, fields []str
 			continue
 		}
 		batch.Queue("UPDATE journal_opening SET tokens = $4, sealed = $5 WHERE key = $1 AND block = $2 AND first = $3",
-			k.key, k.block, k.first, tokensOf(rest), packOpenings(k.block, rest))
+			k.key, k.block, k.first, tokensOf(rest), packOpenings(k.block, rest, false))
 	}
 	if batch.Len() > 0 {
 		err = tx.SendBatch(ctx, batch).Close()

@@ -73,24 +73,17 @@ WITH v AS (
 )
 SELECT place, message, prio, seq, attempts FROM u`
 
-	// The second statement. $2 to $5 are parallel arrays with a row per answer that
-	// was made: its row in the queue, its event, and the version that the reader
-	// speaks; where the message is in another, the event says that it was handed out
-	// rewrapped. $6 to $9 are what is kept of it.
+	// The second statement. $2 to $8 are parallel arrays with a row per answer that
+	// was made: its event, and what is kept of it. The rows of the queue are locked.
 	leaseTell = `
 WITH i AS MATERIALIZED (
-	SELECT i.*, q.facts, q.attempts, q.message
-	FROM unnest($2::smallint[], $3::bigint[], $4::jsonb[], $5::text[], $6::smallint[], $7::int[], $8::int[], $9::bytea[])
-		WITH ORDINALITY AS i(prio, seq, event, wire, codec, dictionary, size, body, n)
-	JOIN queue q ON q.queue = $1 AND q.prio = i.prio AND q.seq = i.seq
+	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
+		WITH ORDINALITY AS i(e, message, attempt, codec, dictionary, size, body, n)
 ), e AS (
-	INSERT INTO journal_pending (event)
-	SELECT facts - 'wire' || event || jsonb_build_object('attempt', attempts) ||
-		CASE WHEN facts->>'wire' <> wire THEN '{"outcome": "rewrapped"}'::jsonb ELSE '{}' END
-	FROM i ORDER BY n
+	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM i ORDER BY n
 )
 INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
-SELECT message, $1, attempts, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
+SELECT message, $1, attempt, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
 
 	// What no answer could be made for was not delivered: it has no event and its
 	// attempt does not count, and it steps aside until the time in $4.
@@ -125,7 +118,8 @@ type leased struct {
 
 // handed is what is committed with a delivery.
 type handed struct {
-	event   string
+	event   []byte // a row of journal_pending
+	facts   *journal.Event
 	receipt *packed // nil: nothing is kept
 	err     error
 }
@@ -179,7 +173,7 @@ func (s *Store) await(l *lease, queue int32) (*adapter.Delivery, error) {
 		return nil, l.ctx.Err()
 	case out = <-l.offer:
 	}
-	d, err := s.answer(l, queue, out)
+	d, told, err := s.answer(l, queue, out)
 	if err != nil {
 		return nil, err
 	}
@@ -193,13 +187,13 @@ func (s *Store) await(l *lease, queue int32) (*adapter.Delivery, error) {
 		return nil, err
 	}
 	m := d.Message
-	s.handed.put(l.poll.Queue.System, m.MessageID, acked{queue: queue, prio: out.prio, seq: out.seq, attempt: out.attempt, message: out.id, service: m.Service, direction: m.Direction})
+	s.handed.put(l.poll.Queue.System, m.MessageID, acked{queue: queue, prio: out.prio, seq: out.seq, attempt: out.attempt, message: out.id, service: m.Service, direction: m.Direction, facts: told})
 	return d, nil
 }
 
 // answer reads the message and has its answer made. Whatever happens, the
 // transaction that waits for it hears of it.
-func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery, err error) {
+func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery, told *journal.Event, err error) {
 	a := handed{err: errors.New("making the answer broke off")} // should it panic
 	defer func() { l.made <- a }()
 	m, err := s.load(l.ctx, found.id, true)
@@ -212,7 +206,7 @@ func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery
 		err = a.err
 	}
 	a.err = err
-	return d, err
+	return d, a.facts, err
 }
 
 // told is what is committed with a delivery: its event and, where an answer is made,
@@ -231,7 +225,17 @@ func (s *Store) told(l *lease, queue int32, d *adapter.Delivery) (a handed) {
 		}
 		a.receipt = &kept
 	}
-	a.event, a.err = s.stamp(ev, journal.KindDelivered, l.poll.Now)
+	arrived := arrivedOf(d.Message, 0, nil, len(d.Message.Body))
+	arrived.event.Recipient = string(l.poll.Queue.System)
+	ev = completed(stamped(ev, journal.KindDelivered, l.poll.Now), arrived.event)
+	if ev.Attempt = d.Attempt; l.poll.Wire != "" && arrived.wire != "" && l.poll.Wire != arrived.wire {
+		ev.Outcome = adapter.OutcomeRewrapped
+	}
+	rows, err := s.waiting(ev)
+	if err != nil {
+		return handed{err: err}
+	}
+	a.event, a.facts = rows[0], &arrived.event
 	return a
 }
 
@@ -364,7 +368,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 			t.aside(found[i], untils[i])
 			continue
 		}
-		t.tell(found[i], l.poll.Wire, a)
+		t.tell(found[i], a)
 		waiting = append(waiting, l)
 	}
 	return waiting, tx.commit(ctx, t.batch())
@@ -390,10 +394,9 @@ func (l *lease) heard(late context.Context) handed {
 // telling are the arrays of leaseTell and leaseAside.
 type telling struct {
 	queue        int32
-	prios        []int16
-	seqs         []int64
-	events       []string
-	wires        []*string
+	events       [][]byte
+	messages     [][16]byte
+	attempts     []int32
 	codecs       []int16
 	dictionaries []int32
 	sizes        []int32
@@ -407,13 +410,8 @@ type telling struct {
 func newTelling(queue int32) *telling { return &telling{queue: queue} }
 
 // tell adds a delivery.
-func (t *telling) tell(found leased, wire string, a handed) {
-	t.prios, t.seqs, t.events = append(t.prios, found.prio), append(t.seqs, found.seq), append(t.events, a.event)
-	var w *string
-	if wire != "" {
-		w = &wire
-	}
-	t.wires = append(t.wires, w)
+func (t *telling) tell(found leased, a handed) {
+	t.events, t.messages, t.attempts = append(t.events, a.event), append(t.messages, found.id), append(t.attempts, int32(found.attempt))
 	kept := a.receipt
 	if kept == nil {
 		kept = &packed{} // its body is NULL
@@ -428,8 +426,8 @@ func (t *telling) aside(found leased, until time.Time) {
 
 func (t *telling) batch() *pgx.Batch {
 	b := &pgx.Batch{}
-	if len(t.seqs) > 0 {
-		b.Queue(leaseTell, t.queue, t.prios, t.seqs, t.events, t.wires, t.codecs, t.dictionaries, t.sizes, t.bodies)
+	if len(t.events) > 0 {
+		b.Queue(leaseTell, t.queue, t.events, t.messages, t.attempts, t.codecs, t.dictionaries, t.sizes, t.bodies)
 	}
 	if len(t.asideSeqs) > 0 {
 		b.Queue(leaseAside, t.queue, t.asidePrios, t.asideSeqs, t.untils)
@@ -455,15 +453,20 @@ func (s *Store) rootIDs(ctx context.Context, roots []adapter.QName) ([]int32, er
 // stamp encodes an event that the database completes with the facts of its
 // message.
 func (s *Store) stamp(e journal.Event, kind journal.Kind, now time.Time) (string, error) {
-	e.Kind = kind
-	if e.Time.IsZero() {
-		e.Time = now.UTC().Truncate(time.Millisecond)
-	}
-	encoded, err := encodeEvents([]journal.Event{e})
+	encoded, err := encodeEvents([]journal.Event{stamped(e, kind, now)})
 	if err != nil {
 		return "", err
 	}
 	return encoded[0], nil
+}
+
+// stamped is an event of a kind, of now unless it says when.
+func stamped(e journal.Event, kind journal.Kind, now time.Time) journal.Event {
+	e.Kind = kind
+	if e.Time.IsZero() {
+		e.Time = now.UTC().Truncate(time.Millisecond)
+	}
+	return e
 }
 
 // marks are the low-water marks of the queues that this node polls: where in

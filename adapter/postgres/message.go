@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,11 +30,19 @@ const messageColumns = `id, sender, message_id, direction, original, request, re
 	recipients, service, version, root, vip, test, eol, accepted, deadline,
 	wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body`
 
+// partsRow are the parts of a message as the row has them: whole, or only those of
+// which there are few, and how many bytes behind the body have all.
+type partsRow struct {
+	adapter.Parts
+	Behind int `json:"t,omitempty"`
+}
+
 // row is a message row as read, before what needs other tables is filled in.
 type row struct {
 	message     adapter.Message
 	root        int32
 	attachments int32
+	behind      int // bytes of the parts, behind the body
 	packed      packed
 }
 
@@ -68,9 +77,11 @@ func scanMessage(r pgx.CollectableRow) (row, error) {
 	copy(m.Digest[:], digest)
 	copy(m.Certificate[:], certficate)
 	var to []recipient
-	if err := errors.Join(json.Unmarshal(recipients, &to), json.Unmarshal(parts, &m.Parts)); err != nil {
+	var where partsRow
+	if err := errors.Join(json.Unmarshal(recipients, &to), json.Unmarshal(parts, &where)); err != nil {
 		return w, fmt.Errorf("message %s: %w", m.ID, err)
 	}
+	m.Parts, w.behind = where.Parts, where.Behind
 	m.Recipients = make([]adapter.Queue, len(to))
 	for i, q := range to {
 		m.Recipients[i] = adapter.Queue(q)
@@ -86,6 +97,7 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	if m.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
 		return nil, err
 	}
+	w.packed.size += int32(w.behind)
 	m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
 	if errors.Is(err, errContentErased) {
 		m.Erased, err = s.erasureOf(ctx, contentOf(m))
@@ -93,6 +105,16 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	}
 	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	if w.behind > 0 {
+		if w.behind > len(m.Body) {
+			return nil, fmt.Errorf("message %s: %d bytes behind its body, which has %d", m.ID, w.behind, len(m.Body))
+		}
+		end := len(m.Body) - w.behind
+		if err := json.Unmarshal(m.Body[end:], &m.Parts); err != nil {
+			return nil, fmt.Errorf("message %s: its parts: %w", m.ID, err)
+		}
+		m.Body = m.Body[:end:end]
 	}
 	if m.Parts.Files > 0 && attachments {
 		if m.Files, err = s.filesOf(ctx, m.ID); err != nil {
@@ -118,6 +140,36 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 		err = fmt.Errorf("message %s: %d attachments, want %d", m.ID, len(m.Attachments), w.attachments)
 	}
 	return m, err
+}
+
+// loadHeads gives messages by our ids, in the order of these, without what is content:
+// body, attachments and the parts of the body.
+func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Message, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	// Planned each time: see loadMany.
+	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"''::bytea FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
+	found, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, err
+	}
+	heads := make(map[uuid.UUID]*row, len(found))
+	for i := range found {
+		heads[found[i].message.ID] = &found[i]
+	}
+	list := make([]adapter.Message, 0, len(found))
+	for _, id := range ids {
+		w := heads[id]
+		if w == nil {
+			continue
+		}
+		if w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+			return nil, err
+		}
+		list = append(list, w.message)
+	}
+	return list, nil
 }
 
 // load gives a message by our id, ErrNotFound when it is not there any more.

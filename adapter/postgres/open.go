@@ -83,6 +83,7 @@ type Store struct {
 	marks  marks
 	health healthCheck
 	sweeps sweeps
+	gates  gates
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged
@@ -132,6 +133,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err == nil {
 		err = s.openContent(ctx)
+	}
+	if err == nil {
+		err = s.openGates(ctx)
 	}
 	if err != nil {
 		s.polls.Close()

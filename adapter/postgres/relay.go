@@ -21,13 +21,14 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	// Claimed and read in one round trip; what was read without the lead is thrown away.
 	var got claimed
 	var out []adapter.Outgoing
+	var free []bool // of those: goes into its queue if it may
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
-	batch.Queue("SELECT seq, message, queue FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2", shard, max).Query(func(rows pgx.Rows) error {
-		out, err = s.outgoing(rows)
+	batch.Queue(outboxSQL, shard, max).Query(func(rows pgx.Rows) error {
+		out, free, err = s.outgoing(rows)
 		return err
 	})
-	err = s.pool.SendBatch(ctx, batch).Close()
+	err = s.polls.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
@@ -52,7 +53,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	if stop(); err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
 	}
-	encoded, err := encodeEvents(events)
+	encoded, err := s.waiting(events...)
 	if err != nil {
 		return 0, err
 	}
@@ -63,52 +64,114 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
+	direct, p, err := s.direct(ctx, out, free)
+	if err != nil {
+		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
+	}
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
 	sql, args := relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded)
-	if len(dead) > 0 {
-		sql, args = relayedDeadSQL, append(args, dead, systems)
+	switch {
+	case len(direct) == len(out):
+		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
+	case len(direct)+len(dead) > 0:
+		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
 	}
 	var led bool
-	err = s.pool.QueryRow(ctx, sql, args...).Scan(&led)
+	var queued []int64 // places in out
+	err = s.pool.QueryRow(ctx, sql, args...).Scan(&led, &queued)
 	switch {
 	case isCode(err, divisionByZero), err == nil && !led:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
 	case err != nil:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
 	}
+	for _, n := range queued {
+		out[n].Queued = true
+	}
 	done = true
 	return len(out), nil
 }
 
-// relayedSQL takes a batch out of the outbox, remembers that it is on the bus,
-// writes its events and ends the term that it proves. Without the term nothing is done. When rows have gone all the
-// same, a relay of an older release was at work: the division by zero undoes the
-// statement, and what is left is relayed again. relayedDeadSQL is for a batch of
-// which the bus has refused something.
+// outboxSQL reads a batch, and of each row whether messages of its queue are on the bus
+// that were to come there by the intake and have not: none may overtake them.
+const outboxSQL = `SELECT seq, message, queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL
+	FROM outbox o WHERE shard = $1 ORDER BY seq LIMIT $2`
+
+// direct gives the places in out of what goes into its queue with the commit, and its
+// rows there.
+func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, free []bool) (direct []int, p *placements, err error) {
+	var arrivals []adapter.Arrival
+	var queues []int32
+	known := map[uuid.UUID]arrived{}
+	for i := range out {
+		m := out[i].Message
+		if out[i].Arrival.Kind == "" || !free[i] {
+			continue
+		}
+		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		queue, err := s.names.queueID(ctx, s.pool, out[i].Queue, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		known[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
+		direct, queues = append(direct, i), append(queues, queue)
+		arrivals = append(arrivals, adapter.Arrival{Offset: int64(i), Message: m.ID, Queue: out[i].Queue, Event: out[i].Arrival})
+	}
+	p, err = s.place(known, arrivals, queues)
+	return direct, p, err
+}
+
+// relayedQueuedSQL takes a batch out of the outbox, puts it into its queues, writes its
+// events and ends the term that it proves. relayedSQL only remembers that the batch is
+// on the bus: it waits for the intake. relayedMixedSQL is for a batch of which a part
+// does, or of which the bus has refused something. Without the term nothing is done.
+// When rows have gone all the same, a relay of an older release was at work: the
+// division by zero undoes the statement, and what is left is relayed again.
 var (
-	relayedSQL     = relayedBatchSQL("", "")
-	relayedDeadSQL = relayedBatchSQL(`
-	WHERE NOT EXISTS (SELECT FROM unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+	relayedSQL       = relayedBatchSQL(false, true, "", "")
+	relayedQueuedSQL = relayedBatchSQL(true, false, "", "")
+	relayedMixedSQL  = relayedBatchSQL(true, true, `
+	WHERE ((message, queue) IN (SELECT message, queue FROM i)) IS NOT TRUE
+		AND NOT EXISTS (SELECT FROM unnest($16::uuid[], $17::text[]) t(message, system), queue_name q
 		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)`, `, f AS (
-	DELETE FROM file_awaited a USING unnest($7::uuid[], $8::text[]) t(message, system), queue_name q
+	DELETE FROM file_awaited a USING unnest($16::uuid[], $17::text[]) t(message, system), queue_name q
 	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)
 )`)
 )
 
-func relayedBatchSQL(alive, unhold string) string {
+func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
+	var into, after, told, placed string
+	placed = "ARRAY[]::bigint[]"
+	if queued {
+		into = `, i AS MATERIALIZED (
+	SELECT t.* FROM unnest($7::bigint[], $8::uuid[], $9::int[], $10::smallint[], $11::text[], $12::int[], $13::timestamptz[], $14::jsonb[], $15::bytea[])
+	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE EXISTS (SELECT FROM l)
+)` + placeSQL
+		told = `
+	UNION ALL SELECT 1, n, event FROM i WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE`
+		placed = "ARRAY(SELECT at FROM i JOIN p USING (message, queue))"
+	}
+	if bus {
+		after = `, r AS (
+	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o` + onBus + `
+	ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at
+)`
+	}
 	return `
 WITH l AS (
 	` + releaseSQL + ` RETURNING work
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
-), r AS (
-	INSERT INTO relayed (message, queue, shard) SELECT message, queue, $4 FROM o` + alive + `
-	ON CONFLICT (message, queue) DO UPDATE SET at = excluded.at
-)` + unhold + `, e AS (
-	INSERT INTO journal_pending (event) SELECT e FROM unnest($6::json[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l) ORDER BY n
+)` + into + after + unhold + `, e AS (
+	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (
+	SELECT 0, n, e FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)` + told + `
+	) e(step, n, e) ORDER BY step, n
 )
-SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1`
+SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, ` + placed
 }
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
@@ -167,13 +230,15 @@ func buried(events []journal.Event) (messages [][16]byte, systems []string) {
 	return messages, systems
 }
 
-// outgoing reads outbox rows; the messages have only their ids, the queues
+// outgoing reads rows of outboxSQL; the messages have only their ids, the queues
 // only their numbers, in Node.
-func (s *Store) outgoing(rows pgx.Rows) ([]adapter.Outgoing, error) {
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
+func (s *Store) outgoing(rows pgx.Rows) (out []adapter.Outgoing, free []bool, err error) {
+	out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
 		var id [16]byte
 		var queue int32
-		err = r.Scan(&o.Seq, &id, &queue)
+		var f bool
+		err = r.Scan(&o.Seq, &id, &queue, &f)
+		free = append(free, f)
 		o.Message = &adapter.Message{ID: id}
 		if q, ok := s.names.queue.Load(queue); ok {
 			o.Queue = q.(adapter.Queue)
@@ -182,6 +247,7 @@ func (s *Store) outgoing(rows pgx.Rows) ([]adapter.Outgoing, error) {
 		}
 		return o, err
 	})
+	return out, free, err
 }
 
 // fill loads messages and queue names.

@@ -31,6 +31,7 @@ type sweeps struct {
 	leases    time.Time
 	days      time.Time
 	content   time.Time // it was asked whether content is sealed
+	gates     time.Time // it was asked what has begun
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
 	awaited   struct {  // the next look at messages with files begins behind this one
@@ -45,7 +46,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [8]error
+	var errs [9]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -55,6 +56,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	more[4], errs[5] = s.sweepUses(ctx, now)
 	more[5], errs[6] = s.sweepRelayed(ctx)
 	errs[7] = s.sweepContent(ctx, now)
+	errs[8] = s.sweepGates(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}
@@ -96,7 +98,7 @@ SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, '
 // its final reply: the caller is told of it here each time, so that the sender is
 // told even if the gateway dies in between.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
-	const rows = 2 * sweepRows // a few statements for many; what is told in one sweep goes in the next
+	const rows = 8 * sweepRows // a few statements for many; what is told in one sweep goes in the next
 	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
 	if err != nil {
 		return nil, false, err
@@ -125,15 +127,9 @@ SELECT message, open FROM s`, now, rows, event)
 	if err != nil {
 		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
 	}
-	loaded, err := s.loadMany(ctx, ids)
+	expired, err := s.loadHeads(ctx, ids)
 	if err != nil {
-		return nil, false, err
-	}
-	var expired []adapter.Message
-	for _, id := range ids {
-		if m := loaded[id]; m != nil {
-			expired = append(expired, *m)
-		}
+		return nil, false, fmt.Errorf("reading expired messages: %w", err)
 	}
 	return expired, n == rows || len(expired) > 0, nil
 }
@@ -200,6 +196,9 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 		return false, err
 	}
 	if err := s.sweepProbes(ctx, now); err != nil {
+		return false, err
+	}
+	if err := s.sweepShadow(ctx, now); err != nil {
 		return false, err
 	}
 	if keep := s.keeps(); keep > 0 {

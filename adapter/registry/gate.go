@@ -64,7 +64,6 @@ type gated struct {
 	file    *yamlfile.File
 	dir     string
 	signers []protocol.Signer
-	asked   bool // somebody has to sign: the gate is there
 }
 
 // readGate finds who must sign a version's protocol.
@@ -109,7 +108,6 @@ func (r *catalogReader) readGate(f *yamlfile.File, s *Service, dir string, in *s
 }
 
 func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemonic) {
-	g.asked = true
 	p := r.catalog.parties[m]
 	if p == nil {
 		if !r.noParties {
@@ -117,9 +115,10 @@ func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemo
 		}
 		return
 	}
-	if slices.ContainsFunc(g.signers, func(s protocol.Signer) bool { return s.Mnemonic == string(m) }) {
+	if slices.Contains(g.service.Signers, m) {
 		return
 	}
+	g.service.Signers = append(g.service.Signers, m)
 	signer := protocol.Signer{Mnemonic: string(m)}
 	for _, c := range p.Certificates {
 		signer.Certificates = append(signer.Certificates, c.SHA256)
@@ -142,12 +141,12 @@ func (r *catalogReader) examine() {
 		if b := r.catalog.Before(s); b != nil {
 			v.Before = &protocol.Before{Version: b.Version, Schema: b.SchemaDigest}
 		}
-		s.Protocol, s.Gated = protocol.Examine(v), g.asked
-		if told := s.protocolSetting(); told != "" && (g.asked || s.Protocol.Document != nil) {
+		s.Protocol = protocol.Examine(v)
+		if told := s.protocolSetting(); told != "" && (len(s.Signers) > 0 || s.Protocol.Document != nil) {
 			r.catalog.Settings["service "+s.Name+" "+s.Version][ProtocolSetting] = told
 			r.digest(s.Name+"/"+s.Version+"/protocol", []byte(told))
 		}
-		if !g.asked || s.Stage != StagePublished {
+		if len(s.Signers) == 0 || s.Stage != StagePublished {
 			continue
 		}
 		if s.Protocol.Holds() {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -34,6 +35,7 @@ type Vault struct {
 	keys  map[string]*named
 	trees map[string]*grown // of content
 	epoch int               // counts erasures here
+	short atomic.Bool       // values are shortened before they are sealed
 }
 
 // Open uses a directory that only this account may enter; it is made when
@@ -122,9 +124,18 @@ func (v *Vault) create(path string) error {
 
 // sealedFor ties a box to its place: moved to another entry or field, it does
 // not open.
-func sealedFor(s *journal.Sealed) []byte {
-	return fmt.Appendf(nil, "mezhved journal opening 1\n%d\n%s\n%s\n", s.Index, s.Field, s.Class)
+func sealedFor(s *journal.Sealed, form int) []byte {
+	return fmt.Appendf(nil, "mezhved journal opening %d\n%d\n%s\n%s\n", form, s.Index, s.Field, s.Class)
 }
+
+// The forms of a value in its box: as it is, and shortened.
+const (
+	formWhole = 1
+	formShort = 2
+)
+
+// Shorten has values shortened from now on, which releases of before cannot open.
+func (v *Vault) Shorten() { v.short.Store(true) }
 
 // Seal encrypts an opening of the entry at index.
 func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
@@ -134,10 +145,13 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 		return s, err
 	}
 	aead := k.box
-	plain := append(o.Salt[:], o.Value...)
+	form, plain := formWhole, append(o.Salt[:], o.Value...)
+	if v.short.Load() {
+		form, plain = formShort, shorten(o.Salt[:len(o.Salt):len(o.Salt)], o.Value)
+	}
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	rand.Read(nonce)
-	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s))
+	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s, form))
 	s.Blind = []byte{}
 	if o.Field != journal.FieldDigest && o.Field != journal.FieldReceipt { // nobody asks who has a given digest; the envelope's message says it
 		s.Blind, err = v.Blind(o.Field, o.Value)
@@ -156,7 +170,12 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 	if len(s.Box) < aead.NonceSize() {
 		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
-	plain, err := aead.Open(nil, s.Box[:aead.NonceSize()], s.Box[aead.NonceSize():], sealedFor(&s))
+	form := formShort
+	plain, err := aead.Open(nil, s.Box[:aead.NonceSize()], s.Box[aead.NonceSize():], sealedFor(&s, form))
+	if err != nil {
+		form = formWhole
+		plain, err = aead.Open(nil, s.Box[:aead.NonceSize()], s.Box[aead.NonceSize():], sealedFor(&s, form))
+	}
 	if err != nil {
 		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err)
 	}
@@ -164,7 +183,14 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 	if len(plain) < len(o.Salt) {
 		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged", s.Field, s.Index)
 	}
-	o.Value = string(plain[copy(o.Salt[:], plain):])
+	value := plain[copy(o.Salt[:], plain):]
+	if form == formWhole {
+		o.Value = string(value)
+		return o, nil
+	}
+	if o.Value, err = lengthen(value); err != nil {
+		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d: %w", s.Field, s.Index, err)
+	}
 	return o, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/oplog"
+	"mezhved/adapter/registry"
 	"mezhved/signing"
 	"mezhved/testdata/services"
 )
@@ -41,7 +42,7 @@ Examples:
   mezhved serve --config mezhved-demo/mezhved.yaml     # the same gateway without the play`
 }
 
-// demoParty is a department of the demonstration.
+// demoParty is a department of the demonstration, or the operator of its gateway.
 type demoParty struct{ mnemonic, name, settings string }
 
 var demoParties = []demoParty{
@@ -49,6 +50,7 @@ var demoParties = []demoParty{
 	{"MFC01", "Многофункциональный центр", ""},
 	{"ROSREESTR", "Росреестр", ""},
 	{"FNS01", "Федеральная налоговая служба", ""},
+	{"OPERATOR", "Оператор узла", "# It signs test protocols for the bus.\n"},
 	{"SFR01", "Социальный фонд (пенсионный фонд)", "# Its system takes and acknowledges at once: what it has not acknowledged in 3 s comes again.\nlease: 3s\n"},
 }
 
@@ -128,6 +130,9 @@ func (c *demoCmd) show(ctx context.Context, out io.Writer, dir, base string, n *
 		p.store = "ftp://" + n.files.Addr().String()
 	}
 	p.mailbox = mailbox
+	if len(n.config.Protocols.Signers) > 0 { // a folder of an earlier version has none
+		p.gateway = n.gateway
+	}
 	p.run(ctx)
 	p.whereToLook(dir, base)
 	if p.failures > 0 {
@@ -190,6 +195,9 @@ node: demo
 listen: %s
 services: services
 parties: parties
+protocols:              # no version is published without a test protocol that these have signed
+  signers: [operator, provider]
+  operator: OPERATOR
 database:
   private: postgres
 kafka:
@@ -242,7 +250,7 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 			return adapter.Config{}, usage(err)
 		}
 	}
-	if err := makeDemoKeys(dir); err != nil {
+	if err := makeDemoKeys(dir, "demo", demoParties); err != nil {
 		return adapter.Config{}, err
 	}
 	if err := copyMissing(filepath.Join(dir, "services"), services.FS); err != nil {
@@ -264,7 +272,34 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 		return config, usage(err)
 	}
 	config.Listen = listen
-	return config, nil
+	return config, signDemo(dir, config)
+}
+
+// signDemo signs the test protocols that came with the services, as those whom the
+// registry names, where they have not. A protocol that does not hold for another reason
+// is left as it is.
+func signDemo(dir string, config adapter.Config) error {
+	ctx := context.Background() // the keys are files
+	catalog, _ := registry.Lint(config.Services, config.Parties, time.Now(), config.Protocols)
+	for _, s := range catalog.Services() {
+		if s.Protocol == nil || s.Protocol.Document == nil {
+			continue
+		}
+		for _, m := range s.Signers {
+			if s.Protocol.SignedBy(string(m)) {
+				continue
+			}
+			folder := filepath.Join(dir, "parties", string(m))
+			signer, err := signing.LoadSigner(ctx, keySource(filepath.Join(folder, "key.pem"), filepath.Join(folder, "cert.pem"), ""))
+			if err != nil {
+				return usage(err)
+			}
+			if err := signProtocol(ctx, filepath.Join(config.Services, s.Name, s.Version), m, signer, time.Now()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // writeListen puts the address of this start into the configuration, for the
@@ -283,12 +318,12 @@ func writeListen(dir, listen string) error {
 }
 
 // makeDemoKeys makes a test authority, the bus's key, a key and registration
-// for each department, and the secrets of the gateway.
-func makeDemoKeys(dir string) error {
+// for each department, and the secrets of the gateway. kind is what it is all for.
+func makeDemoKeys(dir, kind string, parties []demoParty) error {
 	quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
 	caDir := filepath.Join(dir, "keys", "ca")
 	if missing(filepath.Join(caDir, "key.pem")) {
-		if err := (&keysCACmd{Name: "Mezhved demo CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {
+		if err := (&keysCACmd{Name: "Mezhved " + kind + " CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {
 			return err
 		}
 	}
@@ -299,10 +334,10 @@ func makeDemoKeys(dir string) error {
 		c := keysNewCmd{Name: name, Org: org, Type: string(signing.KeyECDSA256), CA: caDir, Days: 365, Out: folder}
 		return c.Run(quiet)
 	}
-	if err := identity(filepath.Join(dir, "keys", "bus"), "SMEV", "Mezhved demo bus"); err != nil {
+	if err := identity(filepath.Join(dir, "keys", "bus"), "SMEV", "Mezhved "+kind+" bus"); err != nil {
 		return err
 	}
-	for _, p := range demoParties {
+	for _, p := range parties {
 		if err := identity(filepath.Join(dir, "parties", p.mnemonic), p.mnemonic, p.name); err != nil {
 			return err
 		}
@@ -322,7 +357,7 @@ func makeDemoKeys(dir string) error {
 		}
 	}
 	if name := filepath.Join(dir, "keys", "journal.key"); missing(name) {
-		if _, err := writeJournalKey(journal.NewKey, "mezhved.demo/journal", name); err != nil {
+		if _, err := writeJournalKey(journal.NewKey, "mezhved."+kind+"/journal", name); err != nil {
 			return err
 		}
 	}
@@ -349,7 +384,8 @@ func missing(name string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// copyMissing copies the files of a tree that dir does not have yet.
+// copyMissing copies the files of a tree that dir does not have yet. Signatures are left
+// out: they are of keys that nobody has.
 func copyMissing(dir string, tree fs.FS) error {
 	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -359,7 +395,7 @@ func copyMissing(dir string, tree fs.FS) error {
 		if d.IsDir() {
 			return os.MkdirAll(to, 0o755)
 		}
-		if !missing(to) {
+		if !missing(to) || filepath.Ext(to) == ".p7s" {
 			return nil
 		}
 		src, err := fs.ReadFile(tree, name)

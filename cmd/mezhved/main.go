@@ -41,6 +41,7 @@ func unavailable(err error) error { return &exitError{exitUnavailable, err} }
 type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
 	Demo     demoCmd     `cmd:"" help:"Start everything privately and play real exchanges."`
+	Sandbox  sandboxCmd  `cmd:"" help:"Run a gateway to try: an emulator behind every service, faults on demand, fast time."`
 	Send     sendCmd     `cmd:"" group:"party" help:"Send a request and print the receipt."`
 	Poll     pollCmd     `cmd:"" group:"party" help:"Take the next request or response from the party's queue."`
 	Reply    replyCmd    `cmd:"" group:"party" help:"Answer a request: content, status or rejection."`
@@ -53,6 +54,7 @@ type cli struct {
 	Services servicesCmd `cmd:"" group:"operator" help:"List and check the services folder."`
 	Parties  partiesCmd  `cmd:"" group:"operator" help:"List and check the parties folder."`
 	Alarms   alarmsCmd   `cmd:"" group:"operator" help:"Check, try and mute the rules by which people are told of what is late."`
+	Conform  conformCmd  `cmd:"" group:"tools" help:"Try whether a bus or a party speaks SMEV 3 as the guidelines have it; sign and verify the report."`
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`

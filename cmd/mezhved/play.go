@@ -9,12 +9,16 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
+	"mezhved/adapter"
 	"mezhved/adapter/alarms/sink"
 	"mezhved/adapter/party"
+	"mezhved/adapter/registry"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
@@ -26,8 +30,9 @@ import (
 type play struct {
 	out      io.Writer
 	base     string
-	store    string     // address of the file store; empty: a folder of an earlier version has none
-	mailbox  *sink.Sink // where alarms arrive; nil: a folder of an earlier version has none
+	store    string           // address of the file store; empty: a folder of an earlier version has none
+	mailbox  *sink.Sink       // where alarms arrive; nil: a folder of an earlier version has none
+	gateway  *adapter.Gateway // that reads the services again; nil: nothing is held back here
 	dir      string
 	bus      *signing.Verifier
 	signers  map[string]signing.Signer
@@ -83,6 +88,9 @@ func (p *play) run(ctx context.Context) {
 	}
 	if p.mailbox != nil {
 		scenes = append(scenes, scene{"Legal time: one request answered in time, one due today, one late, of which somebody is told by mail", p.terms})
+	}
+	if p.gateway != nil {
+		scenes = append(scenes, scene{"A service's life: published when operator and provider have signed its test protocol, and back to the stage test by one changed byte", p.published})
 	}
 	for _, s := range scenes {
 		p.scenes++
@@ -467,6 +475,64 @@ func (p *play) terms(ctx context.Context) error {
 		}
 	}
 	return errors.New("nobody was told that it is late")
+}
+
+// published shows a version that is published by the signatures over its test protocol,
+// and taken back by a changed byte.
+func (p *play) published(ctx context.Context) error {
+	const service, version = "egrul-extract", "2.0.0"
+	dir := filepath.Join(p.dir, "services", service, version)
+	file := filepath.Join(dir, "samples", "request.xml")
+	whole := sample(service, version, "request")
+	if err := errors.Join(os.WriteFile(file, whole, 0o644), os.RemoveAll(filepath.Join(dir, "protocol", "FNS01.p7s"))); err != nil {
+		return err
+	}
+	consumer := p.client("PRIMERSK", envelopes.V12)
+	incident := p.incident
+	held := func() error { // a request that is no test is refused
+		p.reload(ctx)
+		_, err := consumer.SendRequest(ctx, party.Request{Content: whole})
+		_, err = p.refusal(err, envelopes.BusinessDataTypeIsNotSupported)
+		if incident != "" {
+			p.incident = incident // the refusal by the schema has more to show
+		}
+		return err
+	}
+	p.say("FNS01 has not signed the protocol of %s %s", service, version)
+	if err := held(); err != nil {
+		return err
+	}
+	if err := signProtocol(ctx, dir, "FNS01", p.signers["FNS01"], time.Now()); err != nil {
+		return err
+	}
+	p.reload(ctx)
+	p.say("operator and provider have signed: %s", filepath.Join(dir, "protocol", "protocol.html"))
+	if _, _, err := p.exchange(ctx, "PRIMERSK", "FNS01", envelopes.V12, service, version); err != nil {
+		return err
+	}
+	p.say("one byte of %s is changed", file)
+	if err := os.WriteFile(file, append(slices.Clone(whole), ' '), 0o644); err != nil {
+		return err
+	}
+	refused := held()
+	if err := os.WriteFile(file, whole, 0o644); err != nil {
+		return err
+	}
+	p.reload(ctx)
+	if refused != nil {
+		return refused
+	}
+	p.say("the byte is put back")
+	return expect("stage", p.gateway.Catalog().Service(service, version).Stage, registry.StagePublished)
+}
+
+// reload reads the services again and says why versions are held back.
+func (p *play) reload(ctx context.Context) {
+	for _, f := range p.gateway.Reload(ctx) {
+		if f.Gate {
+			p.say("reload: %s", f)
+		}
+	}
 }
 
 // whereToLook says what can be done with the demo now.

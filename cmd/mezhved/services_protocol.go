@@ -63,7 +63,7 @@ type signatureJSON struct {
 
 func (f *oneVersion) standing(s *registry.Service) standingJSON {
 	p := s.Protocol
-	out := standingJSON{Service: s.Name, Version: s.Version, Stage: s.Stage, Gate: s.Gated, Holds: p.Holds(), Protocol: p.Digest, Signatures: []signatureJSON{}, Missing: []string{}}
+	out := standingJSON{Service: s.Name, Version: s.Version, Stage: s.Stage, Gate: len(s.Signers) > 0, Holds: p.Holds(), Protocol: p.Digest, Signatures: []signatureJSON{}, Missing: []string{}}
 	for _, one := range p.Signatures {
 		out.Signatures = append(out.Signatures, signatureJSON{one.Mnemonic, one.Certificate.Subject(), one.Algorithm.String(), one.At, one.Stamped})
 	}
@@ -212,7 +212,7 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 		if err := protocol.Force(dir, c.Force, time.Now()); err != nil {
 			return usage(err)
 		}
-	case s.Gated && len(p.Flaws) > 0:
+	case len(s.Signers) > 0 && len(p.Flaws) > 0:
 		for _, flaw := range p.Flaws {
 			fmt.Fprintln(out.err, c.pick(flaw.InRussian(), flaw.String()))
 		}

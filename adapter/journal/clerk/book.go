@@ -25,7 +25,7 @@ type Head struct {
 // place in the log.
 type Pending struct {
 	ID    int64
-	Event []byte // an Event as JSON, see Event.Row
+	Event []byte // an Event as Event.Row or Event.Pack writes it
 }
 
 // Entry is a leaf in its place.

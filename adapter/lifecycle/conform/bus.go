@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -176,6 +177,9 @@ func (r *busRun) raw(url, what string, header http.Header, body []byte) came {
 		ex := paper.Exchange{At: at.UTC().Truncate(time.Millisecond), What: what, Sent: paper.PieceOf("POST "+url, header, body)}
 		if err != nil {
 			r.must(r.ctx.Err())
+			if dial := new(net.OpError); errors.As(err, &dial) && dial.Op == "dial" {
+				r.must(fmt.Errorf("nobody answers at the address of the bus: %w", err))
+			}
 			ex.Came = paper.Piece{Head: err.Error()}
 			r.note(ex)
 			r.fail("на %s ответа нет: %v", what, err)

@@ -20,7 +20,9 @@ import (
 // its own octets, on another way: the document is parsed by encoding/xml into a tree
 // of etree, the SMEV transform is written once more, from the guidelines, over the
 // tree and gives the digest, and goxmldsig makes SignedInfo canonical, in the same
-// octets as those over which the value held.
+// octets as those over which the value held. A line end written as itself in an
+// attribute, which encoding/xml does not make a blank, is more than this way can
+// take; a receipt has none.
 func independently(doc []byte, sig, target xmltape.Node) error {
 	tree := etree.NewDocument()
 	tree.ReadSettings.PreserveCData = false
@@ -248,7 +250,6 @@ func characterText(s string) string {
 			str("&gt;")
 		case u >= 0x7f && u <= 0x9f || u == 0xfffe || u == 0xffff:
 			str(fmt.Sprintf("&#x%x;", u))
-			escaped = false
 		default:
 			out = append(out, u)
 			escaped = false

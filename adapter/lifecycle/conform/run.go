@@ -74,6 +74,9 @@ func judge(check func()) (verdict paper.Verdict, why string, err error) {
 	return paper.Passed, "", nil
 }
 
+// ErrUnknownCheck says that a check was asked for that the kit does not have.
+var ErrUnknownCheck = errors.New("there is no such check")
+
 // chosen are the checks of the ids; no ids: all. whole says that these are all.
 func chosen[C any](all []C, id func(C) string, only []string) (out []C, whole bool, err error) {
 	if len(only) == 0 {
@@ -82,7 +85,7 @@ func chosen[C any](all []C, id func(C) string, only []string) (out []C, whole bo
 	for _, want := range only {
 		i := slices.IndexFunc(all, func(c C) bool { return id(c) == want })
 		if i < 0 {
-			err = errors.Join(err, fmt.Errorf("there is no check %q", want))
+			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownCheck, want))
 			continue
 		}
 		out = append(out, all[i])

@@ -70,6 +70,11 @@ type Standing struct {
 // is over what stands in the folder; or somebody has forced it.
 func (s *Standing) Holds() bool { return len(s.Flaws) == 0 || s.Forced != nil }
 
+// SignedBy says that somebody's signature is among those that are proved.
+func (s *Standing) SignedBy(mnemonic string) bool {
+	return slices.ContainsFunc(s.Signatures, func(one Signature) bool { return one.Mnemonic == mnemonic })
+}
+
 // Examine holds a version's folder against its protocol.
 func Examine(v Version) *Standing {
 	s := &Standing{}

@@ -21,6 +21,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -187,6 +188,23 @@ func (r *Report) Broken() (out []Result) {
 // must hold failed.
 func (r *Report) Fit() bool {
 	return r.Whole && r.Count(Passed) > 0 && len(r.Broken()) == 0
+}
+
+// Unfit says why a report shows nobody fit; nil: it does.
+func (r *Report) Unfit() error {
+	switch broken := r.Broken(); {
+	case len(broken) > 0:
+		ids := make([]string, len(broken))
+		for i, c := range broken {
+			ids[i] = c.ID
+		}
+		return fmt.Errorf("not fit: %s", strings.Join(ids, ", "))
+	case !r.Whole:
+		return errors.New("not all checks were asked: this was a trial")
+	case !r.Fit():
+		return errors.New("no check passed")
+	}
+	return nil
 }
 
 // Encode gives the bytes that are signed.

@@ -1,0 +1,84 @@
+package journal_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
+)
+
+// packedAlike holds that a packed row is the same event as the row.
+func packedAlike(t *testing.T, e journal.Event) {
+	t.Helper()
+	row, rowErr := e.Row()
+	packed, err := e.Pack()
+	if (err != nil) != (rowErr != nil) {
+		t.Fatalf("packing says %v, writing the row %v", err, rowErr)
+	}
+	if err != nil || packed == nil {
+		return
+	}
+	want, err := journal.ParseRow(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := journal.ParseRow(packed)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("packed and read: %+v, %v\nas a row: %+v", got, err, want)
+	}
+	for n := range packed {
+		if _, err := journal.ParseRow(packed[:n]); err == nil {
+			t.Fatalf("%d of %d bytes of a packed event were taken for one", n, len(packed))
+		}
+	}
+}
+
+func TestAPackedRowIsTheSameEvent(t *testing.T) {
+	rows, bytes := 0, 0
+	for _, e := range journaltest.Events(3, 300) {
+		packedAlike(t, e)
+		row, err := e.Row()
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, err := e.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packed != nil {
+			rows, bytes = rows+len(row), bytes+len(packed)
+		}
+	}
+	if bytes == 0 || bytes*2 > rows {
+		t.Errorf("packed rows have %d bytes, rows %d: more than half", bytes, rows)
+	}
+	packedAlike(t, journal.Event{Kind: journal.KindAccepted, Time: time.Date(2026, 3, 2, 1, 2, 3, 4_000_000, time.UTC), Test: true, Channel: "smev/1.2", Reference: "r",
+		EOL: journaltest.Start, Terms: "a=1", Deadline: journaltest.Start, Message: "01A227C9-BC5C-7023-8CF5-66F51E3B2423", Digest: strings.Repeat("A", 64),
+		Node: "a\x00b\xff", Attempt: -3, Personal: []journal.PersonalField{{Field: "snils", Value: "AAAA\nAAAA\nAAAA\nAAAA\nAAAA\n\n\n\n", Class: "sealed:personal"}, {}}})
+}
+
+func FuzzPacked(f *testing.F) {
+	for _, e := range journaltest.Events(3, 20) {
+		packed, err := e.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, err := journal.ParseRow(b); err == nil {
+			packedAlike(t, e)
+		}
+	})
+}
+
+func FuzzPackedTexts(f *testing.F) {
+	f.Add("01a227c9-bc5c-7023-8cf5-66f51e3b2423", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "abcdef0123456789abcdef0123456789")
+	f.Add("ok", "", "request")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		packedAlike(t, journal.Event{Kind: journal.KindRouted, Time: journaltest.Start, Message: a, Digest: b, Rule: c, Personal: []journal.PersonalField{{Field: b, Value: c, Class: a}, {Field: c, Value: a, Class: b}}})
+	})
+}

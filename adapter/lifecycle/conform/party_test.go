@@ -1,0 +1,275 @@
+package conform_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/lifecycle/conform"
+	"mezhved/adapter/lifecycle/conform/paper"
+	"mezhved/adapter/party"
+	"mezhved/envelopes"
+	"mezhved/signing"
+)
+
+// system is a department's software on package party: a consumer that sends one
+// request after another and a provider that answers what it is asked. Its fields
+// are what the doubles do wrong.
+type system struct {
+	t       *testing.T
+	client  *party.Client
+	checker *signing.Verifier // of files
+	idle    time.Duration     // after an empty poll
+
+	sent     map[string]bool   // requests by id, answered or not
+	answered map[string]string // request -> MessageID of the answer
+
+	once        bool // a call is made once: what fails is forgotten
+	newIDs      bool // each attempt has a new MessageID
+	repeats     func(err error) bool
+	ackless     func(m *party.Message) bool
+	ackAs       func(m *party.Message) string
+	ackOnce     bool
+	noCheck     bool // files are not verified
+	one         bool // takes one message and stops polling until it sends again
+	forgetful   bool // answers a request as often as it comes
+	replyID     func(m *party.Message) string
+	replyTo     func(m *party.Message) string
+	stops       func(err error) bool // ends the system
+	attachments []party.Attachment
+	id          func() string
+}
+
+// run works until ctx ends.
+func (s *system) run(ctx context.Context) {
+	s.sent, s.answered = map[string]bool{}, map[string]string{}
+	for ctx.Err() == nil {
+		if s.ask(ctx) || s.take(ctx, envelopes.GetResponse) || s.take(ctx, envelopes.GetRequest) {
+			return
+		}
+	}
+}
+
+// ask sends a request until its fate is known.
+func (s *system) ask(ctx context.Context) (stopped bool) {
+	id := party.NewMessageID(time.Now())
+	if s.id != nil {
+		id = s.id()
+	}
+	s.sent[id] = true
+	for try := 0; ctx.Err() == nil; try++ {
+		if s.newIDs {
+			id = party.NewMessageID(time.Now())
+		}
+		_, err := s.client.SendRequest(ctx, party.Request{MessageID: id, Unsure: try > 0, Content: []byte(adaptertest.Content(adaptertest.Extract1)), Attachments: s.attachments})
+		switch {
+		case err == nil || s.once:
+			return false
+		case s.stops != nil && s.stops(err):
+			return true
+		case s.repeats != nil && s.repeats(err):
+		case final(err):
+			return false
+		}
+		s.rest(ctx)
+	}
+	return false
+}
+
+// final says that repeating a call changes nothing.
+func final(err error) bool {
+	var fault *party.FaultError
+	return errors.As(err, &fault) && !fault.Retry()
+}
+
+func (s *system) rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.idle):
+	}
+}
+
+// take empties a queue.
+func (s *system) take(ctx context.Context, op envelopes.Operation) (stopped bool) {
+	for ctx.Err() == nil {
+		var m *party.Message
+		var err error
+		if op == envelopes.GetRequest {
+			m, err = s.client.PollRequest(ctx, party.Selector{})
+		} else {
+			m, err = s.client.PollResponse(ctx, party.Selector{})
+		}
+		switch {
+		case err != nil && s.stops != nil && s.stops(err):
+			return true
+		case err != nil: // the message, if it was one, comes again
+			s.rest(ctx)
+			continue
+		case m == nil:
+			s.rest(ctx)
+			return false
+		}
+		if !s.noCheck && !s.filesHold(m) {
+			continue
+		}
+		if op == envelopes.GetRequest {
+			s.reply(ctx, m)
+		}
+		if s.ackless == nil || !s.ackless(m) {
+			s.ack(ctx, m)
+		}
+		if s.one {
+			return false
+		}
+	}
+	return false
+}
+
+// filesHold verifies the signatures of a message's files.
+func (s *system) filesHold(m *party.Message) bool {
+	for _, a := range m.Attachments {
+		if _, err := s.checker.VerifyCMS(m.PKCS7(a.ID), signing.Octets{Bytes: a.Content}); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *system) ack(ctx context.Context, m *party.Message) {
+	id := m.Metadata.MessageID
+	if s.ackAs != nil {
+		id = s.ackAs(m)
+	}
+	for ctx.Err() == nil {
+		err := s.client.Ack(ctx, id, true)
+		if err == nil || s.ackOnce || final(err) && (s.repeats == nil || !s.repeats(err)) {
+			return
+		}
+		s.rest(ctx)
+	}
+}
+
+func (s *system) reply(ctx context.Context, m *party.Message) {
+	if m.ReplyTo == "" || s.answered[m.Metadata.MessageID] != "" && !s.forgetful {
+		return
+	}
+	id, to := party.NewMessageID(time.Now()), m.ReplyTo
+	if s.replyID != nil {
+		id = s.replyID(m)
+	}
+	if s.replyTo != nil {
+		to = s.replyTo(m)
+	}
+	s.answered[m.Metadata.MessageID] = id
+	for try := 0; ctx.Err() == nil; try++ {
+		if s.newIDs {
+			id = party.NewMessageID(time.Now())
+		}
+		_, err := s.client.Reply(ctx, party.Reply{MessageID: id, Unsure: try > 0, To: to, Content: []byte(adaptertest.Answer(adaptertest.Extract1))})
+		if err == nil || s.once || final(err) && (s.repeats == nil || !s.repeats(err)) {
+			return
+		}
+		s.rest(ctx)
+	}
+}
+
+const pause = 150 * time.Millisecond
+
+// bench is a kit with keys, and a good system for it.
+type bench struct {
+	kit  conform.PartyKit
+	key  signing.Signer
+	busy signing.Signer
+}
+
+func newBench(t *testing.T) *bench {
+	signer := func(name string) signing.Signer {
+		id, err := signing.SelfSigned(signing.TestSubject{CommonName: name}, time.Now().Add(-time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := id.Signer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	b := &bench{key: signer("PARTY"), busy: signer("BUS")}
+	b.kit = conform.PartyKit{
+		Signer: b.busy, Party: []*signing.Certificate{b.key.Certificate()}, Mnemonic: "MUNI", Request: []byte(adaptertest.Content(adaptertest.Extract1)), Response: []byte(adaptertest.Answer(adaptertest.Extract1)),
+		RetryAfter: time.Second, Pause: pause, Hold: 3 * time.Second, Kit: "mezhved test",
+	}
+	return b
+}
+
+// file is an attachment that is signed once: the same message again is the same bytes.
+func (b *bench) file(t *testing.T) []party.Attachment {
+	pkcs7, err := signing.SignCMS(t.Context(), signing.Octets{Bytes: []byte("файл")}, b.key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []party.Attachment{{Content: []byte("файл"), PKCS7: pkcs7}}
+}
+
+// try lets a system work at the kit and gives the kit's report.
+func (b *bench) try(t *testing.T, k conform.PartyKit, change func(*system)) *paper.Report {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.URL = "http://" + l.Addr().String() + "/smev/v1.2/ws"
+	trust, err := signing.NewTrust(signing.TrustOptions{Registered: func(c *signing.Certificate) bool { return c.SHA256 == b.busy.Certificate().SHA256 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := signing.NewVerifier(signing.Options{Trust: trust})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := signing.NewVerifier(signing.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	s := &system{t: t, idle: pause, checker: files, client: &party.Client{
+		URL: k.URL, Signer: b.key, Bus: verifier, HTTP: &http.Client{Timeout: 2 * time.Second, Transport: transport}, Pause: pause,
+	}}
+	if change != nil {
+		change(s)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	working.Go(func() { s.run(ctx) })
+	report, err := k.Serve(t.Context(), l)
+	cancel()
+	transport.CloseIdleConnections()
+	working.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// TestOurPartyIsFit: every check of a party is asked of a system on package party,
+// and passes.
+func TestOurPartyIsFit(t *testing.T) {
+	b := newBench(t)
+	report := b.try(t, b.kit, func(s *system) { s.attachments = b.file(t) })
+	for _, r := range report.Results {
+		if r.Verdict != paper.Passed {
+			t.Errorf("%s: %s: %s", r.ID, r.Verdict, r.Why)
+		}
+	}
+	if !report.Fit() || len(report.Results) != len(conform.PartyChecks()) {
+		t.Errorf("fit %v after %d checks of %d", report.Fit(), len(report.Results), len(conform.PartyChecks()))
+	}
+	if c := report.Subject.Certificates; len(c) != 1 || c[0] != b.key.Certificate().Fingerprint() {
+		t.Errorf("certificates %v", c)
+	}
+}

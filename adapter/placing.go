@@ -1,0 +1,102 @@
+package adapter
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// placing remembers what this node's relay puts into queues, so that the intake, to
+// which the bus brings the same records a moment later, need not ask the store. It may
+// forget: what it does not know, the store does. The zero value is ready.
+type placing struct {
+	mu         sync.Mutex
+	young, old map[atQueue]*placement
+}
+
+type atQueue struct {
+	message uuid.UUID
+	queue   Queue
+}
+
+// placement is how a batch of the relay ended: committed is to be read when done is
+// closed.
+type placement struct {
+	done      chan struct{}
+	committed bool
+}
+
+const (
+	// mostPlaced is how many places each of two generations has.
+	mostPlaced = 20_000
+	// placingFor is how long the intake waits for the commit of what has come back
+	// before it. It is about work that would be done twice, and nothing else.
+	placingFor = time.Second
+)
+
+// begin says that these messages are on their way to the bus and into their queues.
+func (p *placing) begin(batch []Outgoing) *placement {
+	in := &placement{done: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range batch {
+		if batch[i].Arrival.Kind == "" {
+			continue
+		}
+		if len(p.young) >= mostPlaced {
+			p.old, p.young = p.young, nil
+		}
+		if p.young == nil {
+			p.young = map[atQueue]*placement{}
+		}
+		p.young[atQueue{batch[i].Message.ID, batch[i].Queue}] = in
+	}
+	return in
+}
+
+// end says what came of the batch. Of what did not go into its queue nothing is known.
+func (p *placing) end(in *placement, batch []Outgoing, committed bool) {
+	p.mu.Lock()
+	for i := range batch {
+		if at := (atQueue{batch[i].Message.ID, batch[i].Queue}); !batch[i].Queued {
+			for _, m := range []map[atQueue]*placement{p.young, p.old} {
+				if m[at] == in {
+					delete(m, at)
+				}
+			}
+		}
+	}
+	in.committed = committed
+	p.mu.Unlock()
+	close(in.done)
+}
+
+// has says whether this node's relay has put the message into the queue, and told
+// those who wait there. Where it is about to, its commit is waited for.
+func (p *placing) has(ctx context.Context, message uuid.UUID, q Queue) bool {
+	at := atQueue{message, q}
+	in := p.find(at)
+	if in == nil {
+		return false
+	}
+	late := time.NewTimer(placingFor)
+	defer late.Stop()
+	select {
+	case <-in.done:
+		return in.committed && p.find(at) == in
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (p *placing) find(at atQueue) *placement {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if in := p.young[at]; in != nil {
+		return in
+	}
+	return p.old[at]
+}

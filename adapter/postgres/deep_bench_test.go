@@ -1,0 +1,74 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// BenchmarkDeepQueue polls and acknowledges where very many messages wait in one queue:
+// one iteration is a poll with its Ack. MEZHVED_DEPTH lists the depths, 10000 when it is
+// empty. cpu-us is the processor time of one, of the server and this process.
+func BenchmarkDeepQueue(b *testing.B) {
+	depths := strings.FieldsFunc(os.Getenv("MEZHVED_DEPTH"), func(r rune) bool { return r == ',' })
+	if len(depths) == 0 {
+		depths = []string{"10000"}
+	}
+	ctx := context.Background()
+	for _, text := range depths {
+		depth, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("depth="+text, func(b *testing.B) {
+			s := benchStore(b, 1)
+			fill(b, s, 8) // queues and names
+			relay(b, s, func(out []adapter.Outgoing) error {
+				for i := range out {
+					out[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: time.Now(), Node: "node-1"}
+				}
+				return nil
+			})
+			j, _ := benchJournal(b, s)
+			if err := postgres.Deepen(ctx, s, "RRTR0", depth); err != nil {
+				b.Fatal(err)
+			}
+			for _, workers := range []int{1, 16} {
+				b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+					before := busy(b, j)
+					queue := adapter.Queue{System: "RRTR0", Kind: adapter.QueueRequests}
+					var polls []time.Duration
+					took := make(chan time.Duration, b.N)
+					callers(b, workers, func(i int) error {
+						now := time.Now()
+						d, err := s.Lease(ctx, adapter.Poll{Queue: queue, Now: now, For: 15 * time.Minute, Event: journal.Event{Node: "node-1", Operation: "GetRequest"}})
+						if err != nil || d == nil {
+							return fmt.Errorf("lease: %v %v", d, err)
+						}
+						took <- time.Since(now)
+						return s.Ack(ctx, queue.System, d.Message.MessageID, now, journal.Event{Node: "node-1", Operation: "Ack"}, nil)
+					})
+					close(took)
+					for t := range took {
+						polls = append(polls, t)
+					}
+					if len(polls) == 0 {
+						return // it has been said why
+					}
+					slices.Sort(polls)
+					b.ReportMetric(float64(polls[len(polls)*99/100].Microseconds())/1000, "poll-p99-ms")
+					b.ReportMetric(float64((busy(b, j)-before).Microseconds())/float64(b.N), "cpu-us")
+				})
+			}
+		})
+	}
+}

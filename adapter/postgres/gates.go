@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// gates say what this node may write that nodes of the release before cannot read. Each
+// is closed until a week after its migration (release_gate), and then open for good.
+type gates struct {
+	packedEvents atomic.Bool // events that wait are packed
+	partsBehind  atomic.Bool // the parts of a message stand behind its body
+	openings     atomic.Bool // values behind commitments are shortened, their fields are numbers
+}
+
+func (g *gates) byName() map[string]*atomic.Bool {
+	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings}
+}
+
+// gateAge is how long a gate is believed to be closed.
+const gateAge = 30 * time.Second
+
+// openGates finds out what has begun.
+func (s *Store) openGates(ctx context.Context) error {
+	rows, _ := s.pool.Query(ctx, "SELECT name FROM release_gate WHERE since <= now()")
+	begun, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("asking what nodes of the release before can read: %w", err)
+	}
+	known := s.gates.byName()
+	for _, name := range begun {
+		if gate := known[name]; gate != nil {
+			gate.Store(true)
+		}
+	}
+	if s.gates.openings.Load() && s.opts.Vault != nil {
+		s.opts.Vault.Shorten()
+	}
+	return nil
+}
+
+// sweepGates does so again while one is closed.
+func (s *Store) sweepGates(ctx context.Context, now time.Time) error {
+	closed := false
+	for _, gate := range s.gates.byName() {
+		closed = closed || !gate.Load()
+	}
+	if d := now.Sub(s.sweeps.gates); !closed || d >= 0 && d < gateAge {
+		return nil
+	}
+	s.sweeps.gates = now
+	return s.openGates(ctx)
+}

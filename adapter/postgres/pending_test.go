@@ -1,0 +1,186 @@
+package postgres_test
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
+)
+
+// life plays the whole way of two messages, of which one is handed out again after its
+// lease, and gives what the journal hears of each, before it takes the events up and
+// after.
+func life(t *testing.T, packed bool, first, second uuid.UUID, at time.Time) (events [][]journal.Event) {
+	w := newWorld(t)
+	if packed {
+		w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+	}
+	w.now = at
+	w.Store = w.another(postgres.Options{})
+	ctx := context.Background()
+	m := w.message(func(m *adapter.Message) {
+		m.ID, m.MessageID, m.Body = first, "11111111-2222-1333-8444-555555555555", envelope("1")
+	})
+	later := w.message(func(m *adapter.Message) {
+		m.ID, m.MessageID, m.Body = second, "not a UUID, as old systems have it", envelope("2")
+	})
+	w.put(m, later)
+	lease := func(wire string, now time.Time) *adapter.Delivery {
+		d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: now, For: time.Minute, Wire: wire, Event: journal.Event{Node: "node-1", Operation: "GetRequest", Channel: "smev/1.3"},
+			Envelope: []byte("<poll/>"), Answer: func(*adapter.Delivery) ([]byte, error) { return []byte("<answer/>"), nil }})
+		if err != nil || d == nil {
+			t.Fatal(d, err)
+		}
+		return d
+	}
+	ack := func(id adapter.MessageID, now time.Time) {
+		if err := w.Ack(ctx, rosreestr.System, id, now, journal.Event{Node: "node-1", Operation: "Ack"}, []byte("<ack/>")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lease("1.2", w.now)
+	lease("1.3", w.now) // the second, for a reader of another version
+	lease("1.2", w.now.Add(2*time.Minute))
+	ack(m.MessageID, w.now.Add(2*time.Minute))
+	other := w.another(postgres.Options{}) // which has not handed it out
+	if err := other.Ack(ctx, rosreestr.System, later.MessageID, w.now.Add(3*time.Minute), journal.Event{Node: "node-1", Operation: "Ack"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []*adapter.Message{m, later} {
+		found, err := other.Find(ctx, want.MessageID)
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		if d := difference(&found[0], want); d != "" {
+			t.Errorf("read by a node that has not accepted it: %s", d)
+		}
+	}
+	if got := w.count("SELECT count(*) FROM message WHERE parts ? 't'"); packed == (got == 0) {
+		t.Errorf("%d messages have their parts behind their bodies", got)
+	}
+	trace := func() {
+		for _, id := range []string{first.String(), string(later.MessageID)} {
+			list, err := w.Trace(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, list)
+		}
+	}
+	trace()
+	if got := w.count("SELECT count(*) FROM journal_pending WHERE packed IS NOT NULL"); packed == (got == 0) {
+		t.Errorf("%d packed events wait", got)
+	}
+	_, seq := benchJournal(t, w.Store)
+	for {
+		n, err := seq.Step(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if got := w.count("SELECT count(*) FROM journal_pending"); got != 0 {
+		t.Errorf("%d events wait still", got)
+	}
+	trace()
+	return events
+}
+
+// What waits packed says what it says as JSON, which nodes of the release before read,
+// and a message with its parts behind its body is the same message.
+func TestWhatIsWrittenShortSaysTheSame(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	first, second := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	packed, plain := life(t, true, first, second, now), life(t, false, first, second, now)
+	if len(packed[0]) != 7 || len(packed[1]) != 5 {
+		t.Errorf("the journal has heard %d and %d events, want 7 and 5", len(packed[0]), len(packed[1]))
+	}
+	for i := range packed {
+		for n := range packed[i] {
+			if got, want := packed[i][n], plain[i][n]; !reflect.DeepEqual(got, want) {
+				t.Errorf("list %d, event %d\npacked: %+v\nplain:  %+v", i, n, got, want)
+			}
+		}
+	}
+	if rewrapped := packed[1][3]; rewrapped.Kind != journal.KindDelivered || rewrapped.Outcome != adapter.OutcomeRewrapped || rewrapped.Service == "" {
+		t.Errorf("handed out in another version: %+v", rewrapped)
+	}
+}
+
+// What the relay may put into its queue stands there with its commit, once, and never
+// before what is still to come there from the bus.
+func TestTheRelayPutsMessagesIntoTheirQueues(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	relay := func(direct bool) (sent []adapter.Outgoing) {
+		t.Helper()
+		_, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			for i := range out {
+				events = append(events, event(journal.KindRouted, out[i].Message))
+				if direct {
+					out[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: w.now, Node: "node-1", Outcome: "ok"}
+				}
+			}
+			sent = out
+			return events, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sent
+	}
+	arrive := func(sent []adapter.Outgoing) int {
+		t.Helper()
+		var arrivals []adapter.Arrival
+		for i := range sent {
+			arrivals = append(arrivals, adapter.Arrival{Offset: w.offset, Message: sent[i].Message.ID, Queue: sent[i].Queue, Event: event(journal.KindQueued, sent[i].Message)})
+			w.offset++
+		}
+		n, err := w.Enqueue(ctx, place, arrivals)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first, second, third := w.message(), w.message(), w.message()
+	w.accept(first)
+	sent := relay(true)
+	if len(sent) != 1 || !sent[0].Queued || w.count("SELECT count(*) FROM queue") != 1 || w.count("SELECT count(*) FROM relayed") != 0 {
+		t.Fatalf("sent %+v; %d in the queue, %d on the bus alone", sent, w.count("SELECT count(*) FROM queue"), w.count("SELECT count(*) FROM relayed"))
+	}
+	if n := arrive(sent); n != 0 {
+		t.Errorf("the intake has queued it %d times more", n)
+	}
+	kinds := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' IN ('routed', 'queued') AND event->>'recipient' IS NOT NULL AND event->>'message' = $1", first.ID.String())
+	if kinds != 1 { // the test's own "routed" has no recipient
+		t.Errorf("%d events say that it is queued, want 1", kinds)
+	}
+
+	w.accept(second)
+	waits := relay(false) // as a relay of the release before
+	w.accept(third)
+	if sent = relay(true); sent[0].Queued {
+		t.Error("a message was queued before one that is still on the bus")
+	}
+	if n := arrive(append(waits, sent...)); n != 2 {
+		t.Errorf("the intake has queued %d, want 2", n)
+	}
+	for _, want := range []*adapter.Message{first, second, third} {
+		d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Hour})
+		if err != nil || d == nil || d.Message.ID != want.ID {
+			t.Fatalf("handed out %+v, %v, want %s", d, err, want.ID)
+		}
+	}
+	w.accept(first) // a repetition
+	if sent = relay(true); len(sent) != 0 {
+		t.Errorf("a repetition was relayed: %+v", sent)
+	}
+}
