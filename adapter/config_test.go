@@ -179,7 +179,7 @@ func TestConfigMistakes(t *testing.T) {
 	}
 	for _, want := range []string{
 		"listen: an address", "queues.lease: a period such as", "limits.depth: a whole number", "kafka.tls: true or false",
-		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; known here: keys",
+		"nowhere.password", "kafka.sasl: PLAIN", "database.url: holds a password", "replyTo.keyes: no such setting; keys is perhaps meant; known here: keys",
 		"replyTo.keys: at least one file", "is given twice", "messageId.shelfLife: is shorter", "quality.faults: ", "quality.inTime: ", "limits.pollAge: is shorter",
 		"files.dir: ", "files.idle: is shorter", "ftp.public: an IPv4", "ftp.ports: a range", "nowhere.pem", "ftp: certificate and key",
 	} {

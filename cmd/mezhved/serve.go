@@ -66,6 +66,7 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	n.file = c.Config
 	l, err := n.gateway.Listen()
 	if err != nil {
 		return unavailable(err)
