@@ -13,6 +13,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/registry"
+	"mezhved/signing"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -24,11 +25,12 @@ func made(t *testing.T, name, version string) *Passport {
 	t.Helper()
 	services := "../../../testdata/services"
 	parties := t.TempDir()
-	for mnemonic, name := range map[string]string{"MFC01": "МФЦ", "PRIMERSK": "Администрация Примерска", "FNS01": "ФНС", "ROSREESTR": "Росреестр", "SFR01": "СФР"} {
-		cert, err := os.ReadFile("../../../testdata/keys/" + map[string]string{"MFC01": "rsa", "PRIMERSK": "ecdsa", "FNS01": "gost256", "ROSREESTR": "gost512", "SFR01": "stranger"}[mnemonic] + ".crt")
+	for mnemonic, name := range map[string]string{"MFC01": "МФЦ", "PRIMERSK": "Администрация Примерска", "FNS01": "ФНС", "ROSREESTR": "Росреестр", "SFR01": "СФР", "OPERATOR": "Оператор"} {
+		id, err := signing.SelfSigned(signing.TestSubject{CommonName: mnemonic}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 		if err != nil {
 			t.Fatal(err)
 		}
+		cert := id.Certificate.PEM()
 		for file, content := range map[string][]byte{mnemonic + ".yaml": []byte("name: " + name + "\n"), mnemonic + ".pem": cert} {
 			if err := os.WriteFile(filepath.Join(parties, file), content, 0o644); err != nil {
 				t.Fatal(err)
