@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare protocols tools clean
+.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible licences protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,18 @@ browser: ## compile mezhved-audit for the page that "mezhved-audit page" writes
 	GOOS=js GOARCH=wasm $(GO) build -tags offline -trimpath -buildvcs=false -ldflags '-s -w' -o $(PAGE)/browser.wasm ./cmd/mezhved-audit/browser
 	gzip -9nf $(PAGE)/browser.wasm
 	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" $(PAGE)/wasm_exec.js
+
+dist: browser ## what is installed, into dist/: static programs, .deb, .rpm, a container image, bills of materials; the same bytes from the same commit (VERSION=, else the commit's tag)
+	cd deploy/dist && $(GO) run . -root ../.. -out $(abspath dist) -version "$(VERSION)"
+
+test-dist: dist ## install, start, upgrade, remove and purge what make dist has made, on a machine that boots for it (root); look at image, bills, compose.yaml and Kubernetes' manifests
+	cd deploy/dist && MEZHVED_DIST=$(abspath dist) $(GO) test -count=1 -timeout 20m ./...
+
+reproducible: ## make dist twice, in other folders and with nothing kept from the first time: the same bytes
+	.ci/reproducible
+
+licences: ## licences of all modules against the policy (SECURITY.md)
+	cd deploy/dist && $(GO) run ./licences/check -root ../..
 
 test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
 	$(GO) test -timeout 20m $(TESTS)
@@ -76,4 +88,4 @@ tools: ## install what the tests use as oracles where it is missing (Debian, roo
 	.ci/tools
 
 clean: ## remove what was built
-	rm -rf bin $(PAGE)/browser.wasm* $(PAGE)/wasm_exec.js
+	rm -rf bin dist $(PAGE)/browser.wasm* $(PAGE)/wasm_exec.js

@@ -50,6 +50,7 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	}
 	c.outcome, c.final = "ok", m.Direction.Final()
 	c.answer = g.receipt(c, m)
+	c.shadowed = Shadowed{Service: a.service, Sender: m.Sender, Direction: m.Direction, MessageID: m.MessageID, Data: m.Parts.Data}
 	return nil
 }
 

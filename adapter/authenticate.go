@@ -78,13 +78,13 @@ func certificateDigest(text []byte) (sum [32]byte, ok bool) {
 	if len(text) == 0 || len(text) > 32<<10 {
 		return sum, false
 	}
-	packed := strings.Map(func(r rune) rune {
-		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
-			return -1
+	packed := make([]byte, 0, len(text))
+	for _, b := range text {
+		if b != ' ' && b != '\t' && b != '\r' && b != '\n' {
+			packed = append(packed, b)
 		}
-		return r
-	}, string(text))
-	der, err := base64.StdEncoding.DecodeString(packed)
+	}
+	der, err := base64.StdEncoding.AppendDecode(make([]byte, 0, len(packed)), packed)
 	if err != nil {
 		return sum, false
 	}

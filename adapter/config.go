@@ -33,6 +33,8 @@ type Config struct {
 	Services string `yaml:"services"` // folder; default services
 	Parties  string `yaml:"parties"`  // folder; default parties
 
+	Emulators string `yaml:"emulators"` // folder of what emulated parties have under way; default emulators
+
 	Database DatabaseConfig   `yaml:"database"`
 	Kafka    KafkaConfig      `yaml:"kafka"`
 	Journal  JournalConfig    `yaml:"journal"`
@@ -364,6 +366,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.ProxyHeader, tellsForwardedFor)
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
+	def(&c.Emulators, "emulators")
 	def(&c.Kafka.Group, "mezhved-intake")
 	def(&c.Kafka.Prefix, "mezhved")
 	def(&c.Kafka.Partitions, 1)
@@ -435,7 +438,7 @@ func def[T comparable](v *T, d T) {
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
 	paths := []*string{
-		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties,
+		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Services, &c.Parties, &c.Emulators,
 		&c.Database.URLFile, &c.Database.Private,
 		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
 		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
@@ -444,6 +447,7 @@ func (c *Config) resolve(dir string) {
 	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
+	def(&c.Emulators, "emulators")
 	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Journal.Timestamp.Anchors, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
 		for i := range list {
 			if !isURL(list[i]) {

@@ -1,10 +1,12 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,6 +138,35 @@ var table = map[reason]row{
 	"undeclared":        {fault: envelopes.SMEVFailure, module: "PP", n: 92, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: 500, do: doSupport, whose: reports.Bus},
 	"clock":             {fault: envelopes.SMEVFailure, module: "PP", n: 94, text: "Приём приостановлен: часы узла и базы данных СМЭВ расходятся на %d с.", status: http.StatusServiceUnavailable, do: "повторяйте отправку с тем же MessageID, пока не получите ответ; оператор узла должен синхронизировать часы", whose: reports.Bus},
 	"journal-unwritten": {fault: envelopes.SMEVFailure, module: "PP", n: 93, text: "Ошибка СМЭВ. Обратитесь в службу технической поддержки.", status: http.StatusServiceUnavailable, do: doRetry, whose: reports.Bus},
+}
+
+// Reason is a row of the table, for those who explain refusals to people.
+type Reason struct {
+	Name      string // stable; the journal's Rule where no finer one is known
+	Fault     envelopes.FaultKind
+	Signature envelopes.SignatureFault // of a SignatureVerificationFault
+	Code      string                   // the end of the fault's Code: PP:13
+	Text      string                   // of the standard; … stands for what each refusal fills in
+	Do        string                   // what the sender should do next
+	Whose     reports.Side
+}
+
+// Reasons lists the table in the order of its codes.
+func Reasons() []Reason {
+	filled := strings.NewReplacer("%s", "…", "%d", "…")
+	out := make([]Reason, 0, len(table))
+	for name, t := range table {
+		text := filled.Replace(t.text)
+		if name == "content-type" { // all of it is filled in
+			text = strings.Join([]string{saysMediaType, saysCharset, saysEncoding}, " / ")
+		}
+		out = append(out, Reason{string(name), t.fault, t.sub, fmt.Sprintf("%s:%d", t.module, t.n), text, t.do, t.whose})
+	}
+	slices.SortFunc(out, func(a, b Reason) int {
+		x, y := table[reason(a.Name)], table[reason(b.Name)]
+		return cmp.Or(strings.Compare(x.module, y.module), cmp.Compare(x.n, y.n), strings.Compare(a.Name, b.Name))
+	})
+	return out
 }
 
 // refusal is why one call is not carried out: a row of the table and what fills

@@ -57,9 +57,18 @@ type Rooms struct {
 	Memory  *Memory              // what calls may hold, shared with the other doors of the process; default: one of the gateway's own
 	Tracing trace.TracerProvider // default: OpenTelemetry's global one
 
-	Journal Journal          // nil: events are kept, but nobody puts them into a log
-	Loops   []Loop           // run beside the gateway's own
-	Mount   func(chi.Router) // more doors: the console and its API
+	Journal Journal // nil: events are kept, but nobody puts them into a log
+	// Shadow is offered what was accepted, and what a schema refused, for drafts that
+	// messages are held against beside the version in force (package lifecycle/impact). It
+	// copies what it keeps and must not wait. Nil: nobody is.
+	Shadow func(*registry.Catalog, Shadowed)
+
+	Loops []Loop           // run beside the gateway's own
+	Mount func(chi.Router) // more doors: the console and its API
+
+	// What a sandbox has and no configuration can say.
+	Front func(doors http.Handler) http.Handler // stands before the doors
+	Haste float64                               // ends of life and terms come so many times as soon; 0: in their time
 }
 
 // Journal puts committed events into the log and has it signed; the sequencer
@@ -99,6 +108,7 @@ type Gateway struct {
 	rooms    Rooms
 
 	doors     http.Handler
+	inside    http.Handler  // behind proxies and front
 	slots     chan struct{} // one per call at work
 	memory    *Memory
 	proxies   proxies
@@ -235,12 +245,21 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		g.metrics.ownCertificate(g.signer)
 	}
 	g.metrics.promises(p.Registry.Catalog(), g.config.Quality.Target())
-	g.doors = g.proxies.handler(g.within(g.routes()))
+	g.inside = g.within(g.routes())
+	g.doors = g.inside
+	if p.Front != nil {
+		g.doors = p.Front(g.doors)
+	}
+	g.doors = g.proxies.handler(g.doors)
 	return g, nil
 }
 
 // Handler is the doors.
 func (g *Gateway) Handler() http.Handler { return g.doors }
+
+// Inside is the doors for callers in the same process: behind proxies, and behind what
+// a sandbox puts before them.
+func (g *Gateway) Inside() http.Handler { return g.inside }
 
 // Config is the configuration in force, defaults filled in.
 func (g *Gateway) Config() Config { return g.config }

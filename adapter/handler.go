@@ -148,10 +148,11 @@ type call struct {
 	about    []journal.PersonalField     // whom its content is about, once that was proved to hold against its schema
 
 	answer       envelopes.Draft
-	signedAnswer []byte // of a poll that a message answers; nil: answer is to be signed yet
-	outcome      string // for metrics: ok, empty, repeated, or the fault
-	refused      reason // why it was not carried out; empty: it was
-	final        bool   // what was accepted is the final answer to a request
+	signedAnswer []byte   // of a poll that a message answers; nil: answer is to be signed yet
+	outcome      string   // for metrics: ok, empty, repeated, or the fault
+	refused      reason   // why it was not carried out; empty: it was
+	final        bool     // what was accepted is the final answer to a request
+	shadowed     Shadowed // what drafts are to be tried with; no Service: nothing
 }
 
 // stage begins one stage of the call, for the metrics and as a span of its trace;
@@ -258,12 +259,22 @@ func (g *Gateway) end(c *call) {
 		g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
 	}
 	g.countQuality(c)
+	g.offerShadow(c)
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
 	c.holding.Release()
 	if c.scratch != nil && c.scratch.spare() {
 		g.scratches.Put(c.scratch)
 	}
+}
+
+// offerShadow offers a message that was answered to be held against drafts.
+func (g *Gateway) offerShadow(c *call) {
+	if g.rooms.Shadow == nil || c.shadowed.Service == nil || c.event.Test || c.scratch == nil {
+		return
+	}
+	c.shadowed.At, c.shadowed.Body = c.started, c.envelope.Bytes()
+	g.rooms.Shadow(c.catalog, c.shadowed)
 }
 
 // serveCall reads, works and signs; it gives the bytes of the answer.

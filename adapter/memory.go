@@ -303,7 +303,7 @@ func (m *Memory) Held() int64 {
 func (m *Memory) Keep(ctx context.Context) error {
 	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	var rest, cycles, flood, before int64
-	percent := 0
+	percent, busy, quiet := 0, false, 0
 	for n := 0; sleep(ctx, time.Second); n++ {
 		runtimemetrics.Read(sample)
 		live, cycle := int64(sample[0].Value.Uint64()), int64(sample[1].Value.Uint64())
@@ -324,10 +324,14 @@ func (m *Memory) Keep(ctx context.Context) error {
 			if os.Getenv("GOMEMLIMIT") == "" {
 				debug.SetMemoryLimit(m.most + rest + 64<<20)
 			}
-			if p := gcPercent(live); p != percent && os.Getenv("GOGC") == "" {
-				percent = p
-				debug.SetGCPercent(percent)
-			}
+			busy, quiet = busy || quiet <= 2, 0
+		}
+		if quiet++; quiet > 10 {
+			busy = false
+		}
+		if p := m.gcPercent(live, busy); p != percent && cycles > 0 && os.Getenv("GOGC") == "" {
+			percent = p
+			debug.SetGCPercent(percent)
 		}
 		before = peak
 		if flood >= 32<<20 && held <= flood/8 && n%5 == 0 {
@@ -340,12 +344,17 @@ func (m *Memory) Keep(ctx context.Context) error {
 }
 
 // gcPercent is how much the heap may grow before it is collected, in percent of what
-// was live. The runtime's 100 is for heaps of any size; ours is mostly some 20 MB, and
-// a gateway under load collects it several times a second, a tenth of its work. So a
-// small heap may grow by about the bytes that it would anyhow if it were large.
-func gcPercent(live int64) int {
-	const growth = 96 << 20
-	return int(min(max(100*growth/max(live, 1), 100), 400)) / 25 * 25 // not anew for every few bytes
+// was live. The runtime's 100 is for heaps of any size; ours is mostly some 20 to 50 MB,
+// and a gateway under load would collect it several times a second, a sixth of its work.
+// So a small heap may grow by about the bytes that it would anyhow if it were large, and
+// while collections follow one another within seconds (busy) by more, up to half of what
+// calls may hold.
+func (m *Memory) gcPercent(live int64, busy bool) int {
+	growth, most := int64(96<<20), int64(400)
+	if busy {
+		growth, most = max(growth, min(256<<20, m.most/2)), 1600
+	}
+	return int(min(max(100*growth/max(live, 1), 100), most)) / 25 * 25 // not anew for every few bytes
 }
 
 // spare tells whether what a call leaves behind is kept for the next one.

@@ -11,6 +11,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
 )
@@ -198,12 +199,19 @@ func TestCopiesAreCounted(t *testing.T) {
 // A small heap grows by some tens of megabytes between collections, a large one is
 // left to the runtime's own measure.
 func TestSmallHeapsAreCollectedSeldom(t *testing.T) {
+	const mb = 1 << 20
 	for _, c := range []struct {
-		live int64
-		want int
-	}{{0, 400}, {20 << 20, 400}, {48 << 20, 200}, {64 << 20, 150}, {96 << 20, 100}, {800 << 20, 100}} {
-		if got := adapter.GCPercent(c.live); got != c.want {
-			t.Errorf("%d MB live: %d %%, want %d", c.live>>20, got, c.want)
+		limit yamlfile.Size
+		live  int64
+		busy  bool
+		want  int
+	}{
+		{0, 0, false, 400}, {0, 20 * mb, false, 400}, {0, 48 * mb, false, 200}, {0, 64 * mb, false, 150}, {0, 96 * mb, false, 100}, {0, 800 * mb, false, 100},
+		{0, 0, true, 1600}, {0, 32 * mb, true, 800}, {0, 64 * mb, true, 400}, {0, 256 * mb, true, 100}, {0, 800 * mb, true, 100},
+		{256 * mb, 32 * mb, true, 400}, {64 * mb, 48 * mb, true, 200},
+	} {
+		if got := adapter.NewMemory(adapter.LimitsConfig{Memory: c.limit}).GCPercent(c.live, c.busy); got != c.want {
+			t.Errorf("%d MB live, busy %v, %d MB for calls: %d %%, want %d", c.live/mb, c.busy, c.limit/mb, got, c.want)
 		}
 	}
 }

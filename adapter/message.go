@@ -133,6 +133,19 @@ type Message struct {
 	Erased *Erasure // Body and Attachments are gone for good; nil: they are here
 }
 
+// Shadowed is a message with content as Rooms.Shadow is offered it. Body is lent.
+type Shadowed struct {
+	Service   *registry.Service // the version that it was sent for
+	Sender    Mnemonic
+	Direction Direction
+	MessageID MessageID
+	At        time.Time
+	Body      []byte
+	Data      Span   // the signed element in Body
+	Refused   string // the rule by which the schema has refused it, at Line and Col; empty: it was accepted
+	Line, Col int
+}
+
 // Erasure is when content was erased, and on what legal ground. Both are empty
 // while an erasure is under way.
 type Erasure struct {

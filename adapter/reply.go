@@ -79,6 +79,7 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		return admitted{}, err
 	}
 	m.setDue(c.catalog, s)
+	g.hasten(c, m)
 	a := admitted{message: m, service: s}
 	if m.Direction == DirResponse {
 		a.about = c.about

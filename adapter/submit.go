@@ -87,6 +87,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	case eol.IsZero() && s.EndOfLife > 0:
 		eol = c.started.Add(s.EndOfLife)
 	}
+	eol = g.sooner(c.started, eol)
 	if err := g.checkRoom(c, s, to); err != nil {
 		return admitted{}, err
 	}
@@ -107,6 +108,7 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{m, s, c.about}, nil
 	}
 	m.setDue(c.catalog, s)
+	g.hasten(c, m)
 	m.VIP = c.party.VIP
 	address := replyAddress{
 		Request: m.ID, MessageID: id, Sender: m.Sender, Node: req.NodeID, Provider: to[0].System, Service: s.Name, Version: s.Version,
@@ -177,6 +179,7 @@ func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan,
 	if err != nil {
 		r := refuse(err)
 		r.args = []any{id}
+		c.refusedBySchema(s, data, content, id, r)
 		return r
 	}
 	if settled > 0 {
@@ -184,6 +187,20 @@ func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan,
 	}
 	c.readSubject(plan, content)
 	return g.verifyPersonal(c, s, personal, content, id)
+}
+
+// refusedBySchema remembers a message that the schema in force refuses, for drafts that
+// might take it.
+func (c *call) refusedBySchema(s *registry.Service, data, content xmltape.Node, id string, r *refusal) {
+	c.shadowed = Shadowed{Service: s, Sender: c.party.Mnemonic, Direction: DirRequest, MessageID: MessageID(id), Data: span(data)}
+	if content.Local() == s.Response.Local {
+		c.shadowed.Direction = DirResponse
+	} else if s.Broadcast {
+		c.shadowed.Direction = DirBroadcast
+	}
+	if len(r.marks) > 0 {
+		c.shadowed.Refused, c.shadowed.Line, c.shadowed.Col = r.marks[0].rule, r.marks[0].line, r.marks[0].col
+	}
 }
 
 // ruleMoreValues says of an accepted message that not all values of people in it

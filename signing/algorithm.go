@@ -130,6 +130,15 @@ func digestByURI(uri string) int {
 	return -1
 }
 
+// DigestBy digests octets by the algorithm of a URI; nil: it is not known.
+func DigestBy(uri string, octets []byte) []byte {
+	k := digestByURI(uri)
+	if k < 0 {
+		return nil
+	}
+	return digestOf(k, octets)
+}
+
 // digestOf digests octets by line k of digests.
 func digestOf(k int, octets []byte) []byte {
 	h := digests[k].new()

@@ -274,10 +274,16 @@ func (x *Explanation) readAlgorithms(sig xmltape.Node) {
 func (x *Explanation) deviate(name, en, ru string, want, signed []byte) {
 	d := Deviation{Name: name, English: en, Russian: ru}
 	if signed != nil {
-		d.Offset = firstDifference(want, signed)
-		d.Expected, d.Signed = excerpt(want, d.Offset), excerpt(signed, d.Offset)
+		d.Offset, d.Expected, d.Signed = Difference(want, signed)
 	}
 	x.Deviations = append(x.Deviations, d)
+}
+
+// Difference is the first byte in which octets that were signed differ from those that
+// should have been, with some bytes round it on both sides, quoted.
+func Difference(want, signed []byte) (offset int, expected, found string) {
+	at := firstDifference(want, signed)
+	return at, excerpt(want, at), excerpt(signed, at)
 }
 
 func firstDifference(a, b []byte) int {

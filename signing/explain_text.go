@@ -126,25 +126,46 @@ func (r explainReport) line(key, format string, args ...any) {
 	fmt.Fprintf(r.b, "  %s: %s\n", r.word(key), printable(fmt.Sprintf(format, args...)))
 }
 
+// Why is the reason of the verdict.
+func (x *Explanation) Why(lang Language) string {
+	switch {
+	case x.Verdict == "valid" && lang == Russian:
+		return explainWords["holds"][1]
+	case x.Verdict == "valid":
+		return explainWords["holds"][0]
+	case lang != Russian:
+		return x.Reason
+	case x.russian != "":
+		return x.Code.Russian() + ": " + x.russian
+	case x.Reason != "":
+		return x.Code.Russian() + " (" + x.Reason + ")"
+	}
+	return x.Code.Russian()
+}
+
+// Whose says whose signature the protocol has at its place; empty: nobody's.
+func (x *Explanation) Whose(lang Language) string {
+	names := roleNames[x.Role]
+	if lang == Russian {
+		return names[1]
+	}
+	return names[0]
+}
+
+func (r explainReport) language() Language {
+	if r.lang == 1 {
+		return Russian
+	}
+	return English
+}
+
 func (r explainReport) one(n int, x *Explanation, octets bool) {
 	fmt.Fprintf(r.b, "%s %d: %s", r.word("signature"), n, r.word(x.Verdict))
 	if names, ok := roleNames[x.Role]; ok {
 		fmt.Fprintf(r.b, " (%s)", names[r.lang])
 	}
 	r.b.WriteByte('\n')
-	reason := r.word("holds")
-	if x.Verdict != "valid" {
-		reason = x.Reason
-		if r.lang == 1 {
-			reason = x.Code.Russian()
-			if x.russian != "" {
-				reason += ": " + x.russian
-			} else if x.Reason != "" {
-				reason += " (" + x.Reason + ")"
-			}
-		}
-	}
-	r.line("reason", "%s", reason)
+	r.line("reason", "%s", x.Why(r.language()))
 	r.line("place", "%s", x.Place)
 	covers := x.SignedElement
 	if covers == "" {

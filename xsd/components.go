@@ -91,6 +91,7 @@ type simpleType struct {
 	node     *node
 	original *simpleType // the definition that this one redefines
 	base     *simpleType // nil for xs:anySimpleType
+	about    string      // documentation
 	variety  variety
 	item     *simpleType
 	members  []*simpleType
@@ -414,7 +415,7 @@ func (c *compiler) registerOne(doc *document, n *node, base *document) {
 			return
 		}
 		if n.name == "simpleType" {
-			t := &simpleType{name: name, node: n}
+			t := &simpleType{name: name, node: n, about: n.about}
 			if base != nil {
 				var ok bool
 				if t.original, ok = old.(*simpleType); !ok {

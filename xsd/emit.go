@@ -224,7 +224,7 @@ func (s *Schema) measure() int {
 			return
 		}
 		simples[st] = true
-		n += component
+		n += component + len(st.about)
 		for _, v := range st.v.Allowed() {
 			n += 2*len(v) + 64
 		}
@@ -243,7 +243,7 @@ func (s *Schema) measure() int {
 	}
 	n += len(s.identities) * component
 	for _, ct := range s.complexes {
-		n += component + len(ct.attrTable.columns.keys)*8
+		n += component + len(ct.about) + len(ct.attrTable.columns.keys)*8
 		simple(ct.simple)
 		for _, u := range ct.uses {
 			n += 64

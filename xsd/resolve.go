@@ -82,7 +82,7 @@ func (c *compiler) anonymousType(n *node) typeDef {
 }
 
 func (c *compiler) anonymousSimple(n *node) *simpleType {
-	t := &simpleType{node: n}
+	t := &simpleType{node: n, about: n.about}
 	c.simples = append(c.simples, t)
 	return t
 }

@@ -22,7 +22,7 @@ import (
 	"mezhved/signing"
 )
 
-// Rooms are what the desk looks into. Gateway, Store, Probes, Tokens, Log and Now
+// Rooms are what the desk looks into. Gateway, Store, Probes, Impact, Tokens, Log and Now
 // are needed.
 type Rooms struct {
 	// Gateway gives the gateway whose desk this is. It is asked only while a
@@ -32,6 +32,7 @@ type Rooms struct {
 	Content *postgres.Store // for erasing; nil: this node has no keys of content
 	Alarms  Alarms          // nil: there are none
 	Probes  Probes          // what probes have found
+	Impact  Impact          // what schemas would do
 	// AlarmRules are the names of the rules in force, one of which is muted; nil, or
 	// nothing of it: this node does not know them, and any name is taken.
 	AlarmRules func() []string
@@ -58,8 +59,8 @@ type Console struct {
 // New puts a desk together.
 func New(r Rooms) (*Console, error) {
 	switch {
-	case r.Gateway == nil, r.Store == nil, r.Probes == nil, r.Log == nil, r.Now == nil:
-		return nil, errors.New("console: gateway, store, probes, log and clock are needed")
+	case r.Gateway == nil, r.Store == nil, r.Probes == nil, r.Impact == nil, r.Log == nil, r.Now == nil:
+		return nil, errors.New("console: gateway, store, probes, impact, log and clock are needed")
 	case len(r.Tokens) == 0:
 		return nil, errors.New("console: without tokens nobody could enter")
 	case (r.Journal == nil) != (r.Policy == nil):
@@ -143,6 +144,8 @@ func (c *Console) api(r chi.Router) {
 	open("POST", "/alarms/mute", c.serveMute, Operator)
 	open("POST", "/alarms/retry", c.serveRetry, Operator)
 	open("GET", "/services", c.serveServices)
+	open("POST", "/services/impact", c.serveImpact, Operator)
+	open("GET", "/shadow", c.serveShadows)
 	open("GET", "/health", c.serveHealth)
 	open("GET", "/parties", c.serveParties)
 	open("GET", "/journal/entries", c.serveSearch)

@@ -36,6 +36,8 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/message/{message}", c.page("message", c.pageMessage))
 	r.Get("/entry/{index}", c.page("entry", c.pageEntry))
 	r.Get("/services", c.page("services", func(r *http.Request, _ Actor) (any, error) { return c.services(r.Context(), readerOf(r).lang) }))
+	r.Get("/services/{name}/{version}", c.servePassport)
+	r.Get("/shadow", c.page("shadow", c.pageShadows))
 	r.Get("/health", c.page("health", c.pageHealth))
 	r.Get("/parties", c.page("parties", func(*http.Request, Actor) (any, error) { return c.parties(), nil }))
 	r.NotFound(c.page("problem", func(*http.Request, Actor) (any, error) {

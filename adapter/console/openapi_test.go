@@ -202,6 +202,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/alarms/mute", "/alarms/mute", map[string]any{"rule": "late", "seconds": 60, "ground": "planned works"}, "200", ""}, {"/alarms/mute", "/alarms/mute", map[string]any{"rule": "late"}, "400", ""},
 		{"/alarms", "/alarms", nil, "200", ""}, {"/alarms/retry", "/alarms/retry", map[string]any{}, "200", ""}, {"/alarms/retry", "/alarms/retry", map[string]any{}, "403", auditorToken},
 		{"/health", "/health", nil, "200", ""}, {"/health?service=bad&version=1.0", "/health", nil, "200", auditorToken}, {"/health?service=x&version=1.0", "/health", nil, "404", ""},
+		{"/shadow", "/shadow", nil, "200", ""}, {"/services/impact", "/services/impact", ImpactOrder{Sketch: sketchOf(t), From: d.Clock.Now().AddDate(0, 0, -1), Values: true}, "200", ""},
+		{"/services/impact", "/services/impact", map[string]any{}, "400", ""}, {"/services/impact", "/services/impact", map[string]any{}, "403", auditorToken},
 		{"/services", "/services", nil, "200", ""}, {"/parties", "/parties", nil, "200", ""},
 		{"/journal/entries?limit=300", "/journal/entries", nil, "200", ""}, {"/journal/entries?limit=3", "/journal/entries", nil, "200", ""}, {"/journal/entries?x=1", "/journal/entries", nil, "400", ""},
 		{"/journal/search", "/journal/search", question, "200", ""}, {"/journal/search", "/journal/search", map[string]any{"x": 1}, "400", ""},

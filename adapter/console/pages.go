@@ -25,7 +25,7 @@ type pages struct {
 	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "health", "status", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "shadow", "health", "status", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
 	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
@@ -255,7 +255,7 @@ var dictionary = map[string]Text{
 	"day":                                                              {"день", "day"}, "service": {"вид сведений", "service"}, "outcome": {"итог", "outcome"}, "sender": {"отправитель", "sender"}, "kind": {"событие", "event"}, "channel": {"вход", "door"},
 	"snils": {"СНИЛС", "SNILS"}, "inn": {"ИНН", "INN"}, "ogrn": {"ОГРН", "OGRN"}, "passport": {"паспорт", "passport"}, "name-birth": {"ФИО и дата рождения", "name and date of birth"},
 	"ground": {"правовое основание", "legal ground"}, "case": {"номер дела", "case"}, "service-code": {"код услуги", "code of the service"}, "consent": {"согласие", "consent"},
-	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"},
+	"search": {"поиск", "search"}, "report": {"отчёт по человеку", "report about a person"}, "figures": {"отчёт с показателями", "report of figures"}, "report-bundle": {"отчёт с доказательствами", "report with evidence"}, "bundle": {"доказательства", "evidence"}, "impact": {"сверка сообщений с новой схемой", "messages held against a new schema"},
 	"added": {"добавлено", "added"}, "changed": {"изменено", "changed"}, "removed": {"удалено", "removed"}, "first": {"первая запись", "first told"}, "protocol": {"протокол испытаний", "test protocol"}, "forced": {"опубликовано без протокола", "published by force"},
 	"open": {"этап не пройден", "not reached"}, "reached": {"этап пройден с опозданием", "reached too late"},
 	"told": {"сообщено", "told"}, "muted": {"не сообщено: правило заглушено", "not told: the rule is muted"}, "undelivered": {"сообщить не удалось", "could not be told"},

@@ -112,7 +112,8 @@ type Service struct {
 	Providers []string `json:"providers"`
 	Callers   []string `json:"callers,omitempty"` // absent: every registered party
 	Deadline  string   `json:"deadline,omitempty"`
-	Schema    string   `json:"schema"` // hex SHA-256, as entries name it
+	Schema    string   `json:"schema"`           // hex SHA-256, as entries name it
+	Shadow    bool     `json:"shadow,omitempty"` // a draft that live traffic is held against
 
 	Held     bool     `json:"held,omitempty"`     // it is to be published, and is at the stage test until its test protocol holds
 	Protocol string   `json:"protocol,omitempty"` // hex SHA-256 of the test protocol
@@ -142,7 +143,7 @@ func (c *Console) services(ctx context.Context, lang string) ([]Service, error) 
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}
-		v.Deadline = s.Deadline.String()
+		v.Deadline, v.Shadow = s.Deadline.String(), s.Shadow
 		if p := s.Protocol; p != nil {
 			v.Protocol = p.Digest
 			for _, one := range p.Signatures {

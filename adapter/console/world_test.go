@@ -89,7 +89,7 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 		d.must(err)
 		tokens = append(tokens, token)
 	}
-	d.console, err = New(Rooms{Gateway: func() *adapter.Gateway { return d.Gateway }, Store: d.Store, Content: store, Alarms: store, Probes: store, Journal: d.book, Policy: d.policy, Tokens: tokens,
+	d.console, err = New(Rooms{Gateway: func() *adapter.Gateway { return d.Gateway }, Store: d.Store, Content: store, Alarms: store, Probes: store, Impact: store, Journal: d.book, Policy: d.policy, Tokens: tokens,
 		Log: slog.New(slog.NewTextHandler(d.Log, nil)), Now: d.Clock.Now})
 	d.must(err)
 	r := chi.NewRouter()

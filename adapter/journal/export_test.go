@@ -2,3 +2,9 @@ package journal
 
 // Lift takes the members of the leaf out of the personal values of a row.
 func (e *Event) Lift() { e.lift() }
+
+// ReadsRow says whether a row is read without package json.
+func ReadsRow(row string) bool {
+	_, ok := readRow(row)
+	return ok
+}

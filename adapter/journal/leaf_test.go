@@ -221,7 +221,28 @@ func alike(t *testing.T, row string) {
 	}
 }
 
+// Rows come in the spelling of PostgreSQL's jsonb too, and are read without package
+// json; what it would read in another way is left to it.
+func TestRowsOfJSONB(t *testing.T) {
+	row := `{"kind": "delivered", "size": 3858, "time": "2026-11-29T15:18:34.101Z", "personal": [{"class": "acknowledgements", "field": "receipt", "value": "{\"answer\":\"5\\\\2\"}"}, {"class": "leaf", "field": "channel", "value": "smev/1.2"}], "fields": ["a", "b"], "recipient": "MFC01", "target": 7}`
+	alike(t, row)
+	if !journal.ReadsRow(row) {
+		t.Error("a row of jsonb is read by package json")
+	}
+	for _, odd := range []string{
+		strings.Replace(row, `"size": 3858`, `"size": 3858, "size": 1`, 1), strings.Replace(row, `"recipient"`, `"Kind": "x", "recipient"`, 1),
+		strings.Replace(row, `"class": "leaf"`, `"class": "leaf", "class": ""`, 1), strings.Replace(row, `\"5`, `\u0022`, 1),
+		strings.Replace(row, `["a", "b"]`, `[]`, 1), strings.Replace(row, `7}`, `null}`, 1), row[:len(row)-1], row + " ",
+	} {
+		alike(t, odd)
+		if journal.ReadsRow(odd) {
+			t.Errorf("not left to package json: %s", odd)
+		}
+	}
+}
+
 func FuzzRow(f *testing.F) {
+	f.Add(`{"kind": "delivered", "size": 3858, "personal": [{"class": "c", "value": "{\"a\":\"\\\\\"}"}], "fields": ["a", "b"]}`)
 	for _, e := range journaltest.Events(3, 20) {
 		row, err := e.Row()
 		if err != nil {

@@ -220,10 +220,11 @@ func ParseRow(row []byte) (e Event, err error) {
 	return e, nil
 }
 
-// rowReader reads a row in the spelling in which nearly all come: as Row writes
-// them, without an escape. It fails where anything else stands, and package json
-// then reads the row from its beginning; TestRowsAreReadAlike and FuzzRow hold
-// that a row which both can read is the same event to both.
+// rowReader reads a row in the spellings in which nearly all come: as Row writes them,
+// and as PostgreSQL's jsonb does, with its own order and blanks. It fails where anything
+// else stands, a member twice for one, and package json then reads the row from its
+// beginning; TestRowsAreReadAlike and FuzzRow hold that a row which both can read is the
+// same event to both.
 type rowReader struct {
 	s  string
 	ok bool
@@ -236,13 +237,43 @@ func (r *rowReader) take(text string) bool {
 	return ok
 }
 
+// next goes beyond a mark and the blank behind it.
+func (r *rowReader) next(mark string) bool {
+	ok := r.take(mark)
+	r.take(" ")
+	return ok
+}
+
+// list calls one for each element between brackets, of which there is one at least.
+func (r *rowReader) list(one func()) {
+	r.ok = r.take("[") && r.ok
+	for more := true; more && r.ok; more = r.next(",") {
+		one()
+	}
+	r.ok = r.take("]") && r.ok
+}
+
+// key is the name of a member, whose value comes next.
+func (r *rowReader) key() string {
+	key := r.quoted()
+	r.ok = r.next(":") && r.ok
+	return key
+}
+
 func (r *rowReader) quoted() string {
 	if !r.take(`"`) {
 		r.ok = false
 		return ""
 	}
-	n, high := 0, byte(0)
-	for n < len(r.s) && r.s[n] != '"' && r.s[n] != '\\' && r.s[n] >= ' ' {
+	n, high, escapes := 0, byte(0), 0
+	for n < len(r.s) && r.s[n] != '"' && r.s[n] >= ' ' {
+		if r.s[n] == '\\' {
+			if n++; n == len(r.s) || r.s[n] != '"' && r.s[n] != '\\' {
+				r.ok = false
+				return ""
+			}
+			escapes++
+		}
 		high |= r.s[n]
 		n++
 	}
@@ -254,13 +285,22 @@ func (r *rowReader) quoted() string {
 	}
 	s := r.s[:n]
 	r.s = r.s[n+1:]
-	return s
+	if escapes == 0 {
+		return s
+	}
+	plain := make([]byte, 0, len(s)-escapes)
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+		}
+		plain = append(plain, s[i])
+	}
+	return string(plain)
 }
 
-func (r *rowReader) text(member string, into *string) {
-	if r.take(member) {
-		*into = r.quoted()
-	}
+func (r *rowReader) text(into *string) {
+	r.ok = r.ok && *into == ""
+	*into = r.quoted()
 }
 
 func (r *rowReader) integer() int64 {
@@ -278,16 +318,13 @@ func (r *rowReader) integer() int64 {
 	return v
 }
 
-func (r *rowReader) number(member string, into *int) {
-	if r.take(member) {
-		*into = int(r.integer())
-	}
+func (r *rowReader) number(into *int) {
+	r.ok = r.ok && *into == 0
+	*into = int(r.integer())
 }
 
-func (r *rowReader) moment(member string, into *time.Time) {
-	if !r.take(member) {
-		return
-	}
+func (r *rowReader) moment(into *time.Time) {
+	r.ok = r.ok && into.IsZero()
 	text := r.quoted()
 	// package time takes spellings that package json does not; those that end in
 	// Z and have no more than this length are the same to both.
@@ -302,57 +339,99 @@ func (r *rowReader) moment(member string, into *time.Time) {
 
 func readRow(s string) (e Event, ok bool) {
 	r := rowReader{s, true}
-	if !r.take(`{"kind":`) {
-		return e, false
-	}
-	e.Kind = Kind(r.quoted())
-	r.moment(`,"time":`, &e.Time)
-	r.text(`,"node":`, &e.Node)
-	r.text(`,"message":`, &e.Message)
-	r.text(`,"messageId":`, &e.MessageID)
-	r.text(`,"original":`, &e.Original)
-	r.text(`,"operation":`, &e.Operation)
-	r.text(`,"direction":`, &e.Direction)
-	r.text(`,"sender":`, &e.Sender)
-	r.text(`,"recipient":`, &e.Recipient)
-	r.text(`,"service":`, &e.Service)
-	r.text(`,"version":`, &e.Version)
-	r.text(`,"schema":`, &e.Schema)
-	r.text(`,"outcome":`, &e.Outcome)
-	r.text(`,"incident":`, &e.Incident)
-	r.text(`,"rule":`, &e.Rule)
-	r.number(`,"line":`, &e.Line)
-	r.number(`,"col":`, &e.Col)
-	r.number(`,"attempt":`, &e.Attempt)
-	r.number(`,"count":`, &e.Count)
-	r.moment(`,"deadline":`, &e.Deadline)
-	r.text(`,"digest":`, &e.Digest)
-	r.text(`,"certificate":`, &e.Certificate)
-	r.number(`,"size":`, &e.Size)
-	r.text(`,"revocation":`, &e.Revocation)
-	if r.take(`,"target":`) {
-		n := r.integer()
-		e.Target = &n
-	}
-	if r.take(`,"fields":[`) {
-		e.Fields = append(e.Fields, r.quoted())
-		for r.take(",") {
-			e.Fields = append(e.Fields, r.quoted())
+	r.ok = r.take("{")
+	for r.ok {
+		switch r.key() {
+		case "kind":
+			r.text((*string)(&e.Kind))
+		case "time":
+			r.moment(&e.Time)
+		case "deadline":
+			r.moment(&e.Deadline)
+		case "node":
+			r.text(&e.Node)
+		case "message":
+			r.text(&e.Message)
+		case "messageId":
+			r.text(&e.MessageID)
+		case "original":
+			r.text(&e.Original)
+		case "operation":
+			r.text(&e.Operation)
+		case "direction":
+			r.text(&e.Direction)
+		case "sender":
+			r.text(&e.Sender)
+		case "recipient":
+			r.text(&e.Recipient)
+		case "service":
+			r.text(&e.Service)
+		case "version":
+			r.text(&e.Version)
+		case "schema":
+			r.text(&e.Schema)
+		case "outcome":
+			r.text(&e.Outcome)
+		case "incident":
+			r.text(&e.Incident)
+		case "rule":
+			r.text(&e.Rule)
+		case "digest":
+			r.text(&e.Digest)
+		case "certificate":
+			r.text(&e.Certificate)
+		case "revocation":
+			r.text(&e.Revocation)
+		case "ground":
+			r.text(&e.Ground)
+		case "line":
+			r.number(&e.Line)
+		case "col":
+			r.number(&e.Col)
+		case "attempt":
+			r.number(&e.Attempt)
+		case "count":
+			r.number(&e.Count)
+		case "size":
+			r.number(&e.Size)
+		case "target":
+			r.ok = r.ok && e.Target == nil
+			n := r.integer()
+			e.Target = &n
+		case "fields":
+			r.ok = r.ok && e.Fields == nil
+			r.list(func() { e.Fields = append(e.Fields, r.quoted()) })
+		case "personal":
+			r.ok = r.ok && e.Personal == nil
+			r.list(func() { e.Personal = append(e.Personal, r.personal()) })
+		default:
+			return e, false
 		}
-		r.ok = r.take("]") && r.ok
-	}
-	r.text(`,"ground":`, &e.Ground)
-	if r.take(`,"personal":[`) {
-		for more := true; more && r.ok; more = r.take(",") {
-			var p PersonalField
-			r.ok = r.take(`{"field":`) && r.ok
-			p.Field = r.quoted()
-			r.text(`,"value":`, &p.Value)
-			r.text(`,"class":`, &p.Class)
-			r.ok = r.take("}") && r.ok
-			e.Personal = append(e.Personal, p)
+		if r.take("}") {
+			return e, r.ok && r.s == ""
 		}
-		r.ok = r.take("]") && r.ok
+		r.ok = r.next(",") && r.ok
 	}
-	return e, r.ok && r.s == "}"
+	return e, false
+}
+
+func (r *rowReader) personal() (p PersonalField) {
+	r.ok = r.take("{") && r.ok
+	for r.ok {
+		switch r.key() {
+		case "field":
+			r.text(&p.Field)
+		case "value":
+			r.text(&p.Value)
+		case "class":
+			r.text(&p.Class)
+		default:
+			r.ok = false
+		}
+		if r.take("}") {
+			break
+		}
+		r.ok = r.next(",") && r.ok
+	}
+	return p
 }

@@ -419,11 +419,20 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 			return &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), begun, first)}
 		}
 	}
-	for _, e := range entries {
-		m.add(e.Leaf, e.Bytes)
-		if (e.Index+1)%blockSize == 0 {
+	for len(entries) > 0 {
+		n := min(len(entries), int(blockSize-entries[0].Index%blockSize))
+		room := 0
+		for _, e := range entries[:n] {
+			room += 2 + len(e.Bytes)
+		}
+		m.bundle = slices.Grow(m.bundle, room)
+		for _, e := range entries[:n] {
+			m.add(e.Leaf, e.Bytes)
+		}
+		entries = entries[n:]
+		if next := end - int64(len(entries)); next%blockSize == 0 {
 			m.queue(add)
-			m = newBlockMaker(e.Index + 1)
+			m = newBlockMaker(next)
 		}
 	}
 	if len(m.logged) > 0 {

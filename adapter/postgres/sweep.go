@@ -198,6 +198,9 @@ func (s *Store) sweepDays(ctx context.Context, now time.Time) (bool, error) {
 	if err := s.sweepProbes(ctx, now); err != nil {
 		return false, err
 	}
+	if err := s.sweepShadow(ctx, now); err != nil {
+		return false, err
+	}
 	if keep := s.keeps(); keep > 0 {
 		dropped, err := s.days.drop(ctx, s.pool, now.Add(-keep))
 		if err != nil || dropped {

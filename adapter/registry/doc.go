@@ -15,6 +15,7 @@
 //	terms.go     legal time: terms of services and parties, calendars
 //	quality.go   what is promised of a service
 //	probe.go     how a service is watched
+//	sketch.go    a version's schema, to be tried elsewhere
 //	samples.go   documents that show what is taken and what is refused
 //	gate.go      what a version needs before it is published (package lifecycle/protocol)
 package registry

@@ -40,6 +40,8 @@ type partyFile struct {
 	TimeZone     string          `yaml:"timeZone"`    // of times in its calls that say none: an offset such as +10:00; default +03:00
 	Terms        partyTerms      `yaml:"terms"`       // stricter ones than the services have, for what goes to it
 	Limits       partyLimits     `yaml:"limits"`
+	Emulator     bool            `yaml:"emulator"` // a gateway plays it by the scenarios of what it provides
+	Key          string          `yaml:"key"`      // file of an emulator's private key (PEM), of the first certificate
 }
 
 type partyLimits struct {
@@ -73,6 +75,7 @@ type serviceFile struct {
 	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
 	Probe     *probeFile      `yaml:"probe"`    // how it is watched; default: it is not
+	Shadow    bool            `yaml:"shadow"`   // a draft: messages of the versions in use are held against it, too, and nothing comes of it but a count
 }
 
 // serviceKeep is how long content of the service is kept; default: the gateway's.
@@ -250,6 +253,7 @@ func (r *catalogReader) readParty(name string) {
 		f.Errorf("limits", "must not be negative")
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
+	checkEmulator(f, p, filepath.Dir(name), &in)
 	if r.catalog.parties[p.Mnemonic] != nil {
 		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
@@ -260,6 +264,24 @@ func (r *catalogReader) readParty(name string) {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	r.catalog.Settings["party "+string(p.Mnemonic)] = all
+}
+
+// checkEmulator reads with which key a gateway plays the party.
+func checkEmulator(f *yamlfile.File, p *Party, dir string, in *partyFile) {
+	p.Emulator, p.Key = in.Emulator, in.Key
+	switch {
+	case in.Emulator && in.Key == "":
+		f.Errorf("key", "is missing: an emulator signs with a key of its own")
+	case !in.Emulator && in.Key != "":
+		f.Errorf("key", "stays with the party: only one that the gateway emulates has it here")
+	case in.Emulator:
+		if !filepath.IsAbs(p.Key) {
+			p.Key = filepath.Join(dir, p.Key)
+		}
+		if _, err := os.Stat(p.Key); err != nil {
+			f.Errorf("key", "%v", err)
+		}
+	}
 }
 
 // parseZone reads an offset from UTC; empty: Moscow's. Names of zones are not
@@ -426,6 +448,9 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.readGate(f, s, dir, &in)
 	readSunset(f, s, in.Sunset)
 	r.readProbe(f, s, dir, in.Probe)
+	if s.Shadow = in.Shadow; s.Shadow && s.Stage != StageDraft {
+		f.Errorf("shadow", "goes with stage: draft: a version that is in use is no shadow of another")
+	}
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, dir)...)
 	}
@@ -573,22 +598,12 @@ func (r *catalogReader) checkRouting(f *yamlfile.File, s *Service, in *routingFi
 
 // compile finds the compiled schema of the same bundle, or compiles it.
 func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *serviceFile) {
-	roots := in.Schemas
-	if len(roots) == 0 {
-		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
-		for _, one := range found {
-			roots = append(roots, filepath.Base(one))
-		}
-	}
-	slices.Sort(roots)
+	roots := rootsOf(dir, in)
 	if len(roots) == 0 {
 		f.Errorf("schemas", "there is no .xsd in %s: the content could not be checked", dir)
 		return
 	}
-	opts := xsd.Options{Catalog: map[string]string{}}
-	for _, i := range in.Imports {
-		opts.Catalog[i.Namespace] = i.File
-	}
+	opts := xsd.Options{Catalog: importsOf(in)}
 	key, err := bundleDigest(dir, roots, in.Imports)
 	if err != nil {
 		f.Errorf("schemas", "%v", err)
@@ -626,6 +641,28 @@ func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *se
 	if s.Response.Local != "" && !schema.HasElement(s.Response.Space, s.Response.Local) {
 		f.Errorf("root.response", "the schema declares no global element %s", s.Response)
 	}
+}
+
+// rootsOf are the root documents of a version's schema.
+func rootsOf(dir string, in *serviceFile) []string {
+	roots := slices.Clone(in.Schemas)
+	if len(roots) == 0 {
+		found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*.xsd"))
+		for _, one := range found {
+			roots = append(roots, filepath.Base(one))
+		}
+	}
+	slices.Sort(roots)
+	return roots
+}
+
+// importsOf are where imported namespaces are found.
+func importsOf(in *serviceFile) map[string]string {
+	out := map[string]string{}
+	for _, i := range in.Imports {
+		out[i.Namespace] = i.File
+	}
+	return out
 }
 
 // bundleDigest is over every schema document in the folder and how it is compiled.

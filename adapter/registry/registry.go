@@ -23,6 +23,7 @@ type Registry struct {
 	services, parties string
 	now               func() time.Time
 	gate              *Gate
+	sandbox           bool
 
 	mu       sync.Mutex // one reload at a time
 	compiled map[[32]byte]*xsd.Schema
@@ -33,7 +34,17 @@ type Registry struct {
 // is nil; warnings alone do not stop it. now is asked for the dates of
 // certificates. gate is the gateway's own; without one there are those of the services.
 func Open(services, parties string, now func() time.Time, gate ...Gate) (*Registry, yamlfile.Findings) {
-	r := &Registry{services: services, parties: parties, now: now, gate: one(gate), compiled: map[[32]byte]*xsd.Schema{}}
+	return (&Registry{services: services, parties: parties, now: now, gate: one(gate)}).opened()
+}
+
+// OpenSandbox is Open for a sandbox: every party may call every service, and whatever is
+// not retired is in use. No configuration leads here.
+func OpenSandbox(services, parties string, now func() time.Time) (*Registry, yamlfile.Findings) {
+	return (&Registry{services: services, parties: parties, now: now, sandbox: true}).opened()
+}
+
+func (r *Registry) opened() (*Registry, yamlfile.Findings) {
+	r.compiled = map[[32]byte]*xsd.Schema{}
 	found, _ := r.Reload(nil)
 	if len(found.Errors()) > 0 {
 		return nil, found
@@ -56,6 +67,9 @@ func (r *Registry) Reload(agree func(*Catalog) error) (yamlfile.Findings, error)
 	defer r.mu.Unlock()
 	reader := catalogReader{now: r.now(), gate: r.gate, old: r.compiled, compiled: map[[32]byte]*xsd.Schema{}}
 	c := reader.read(r.services, r.parties)
+	if r.sandbox {
+		c.open()
+	}
 	if len(reader.findings.Errors()) > 0 {
 		return reader.findings, nil
 	}
@@ -67,6 +81,16 @@ func (r *Registry) Reload(agree func(*Catalog) error) (yamlfile.Findings, error)
 	r.compiled = reader.compiled
 	r.current.Store(c)
 	return reader.findings, nil
+}
+
+// open lets everybody in.
+func (c *Catalog) open() {
+	for _, s := range c.services {
+		s.callers = nil
+		if s.Stage != StageRetired {
+			s.Stage = StagePublished
+		}
+	}
 }
 
 // Catalog is the set in force.
@@ -99,6 +123,8 @@ type Party struct {
 	QueueLimit   int            // 0: the gateway's default
 	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
 	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
+	Emulator     bool           // a gateway plays it by the scenarios of what it provides
+	Key          string         // file of an emulator's private key
 
 	terms directed // of what goes to it
 }
@@ -159,6 +185,7 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 	Probe         *Probe   // how it is watched; nil: it is not
+	Shadow        bool     // a draft that messages of the versions in use are held against, too
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan
@@ -218,6 +245,16 @@ func (c *Catalog) Service(name, version string) *Service {
 		}
 	}
 	return nil
+}
+
+// Shadows are the drafts that messages of a service are held against, too.
+func (c *Catalog) Shadows(name string) (list []*Service) {
+	for _, s := range c.byName[name] {
+		if s.Shadow {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // Selected are the roots that a selector means: request and response roots of

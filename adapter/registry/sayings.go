@@ -4,6 +4,8 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
+	"goes with stage: draft: a version that is in use is no shadow of another": "бывает только при stage: draft: версия в эксплуатации не тень другой",
+	"is missing: namespace and request name what the schema is held against":   "не указано: namespace и request называют, что сверять со схемой",
 	// A probe.
 	"is shorter than ten seconds": "короче десяти секунд",
 	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
@@ -38,6 +40,9 @@ var sayings = yamlfile.Russian(map[string]string{
 	"%s has no valid certificate: it cannot call":                                 "у %s нет действующего сертификата: он не может обращаться",
 
 	"an offset from UTC such as +10:00 is expected, not %q": "ожидается смещение от UTC вида +10:00, а не %q",
+
+	"is missing: an emulator signs with a key of its own":                  "не указано: эмулятор подписывает собственным ключом",
+	"stays with the party: only one that the gateway emulates has it here": "остаётся у участника: здесь он есть только у того, кого играет шлюз",
 
 	// A service.
 	"%s is a root of %s %s already: a namespace names one version of one service": "%s — уже корневой элемент вида сведений %s %s: пространство имён называет одну версию одного вида сведений",

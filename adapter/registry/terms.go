@@ -38,6 +38,18 @@ type stageTerms struct {
 // directed are the rules for requests and for what answers them.
 type directed struct{ request, response terms.Rules }
 
+// Terms are the terms of requests of the service, or of what answers them.
+func (s *Service) Terms(answer bool) terms.Rules { return s.terms.of(answer) }
+
+// RoutingCode is the XPath that finds the routing code in a request; empty: requests
+// go to the providers whatever they hold.
+func (s *Service) RoutingCode() string {
+	if s.code == nil {
+		return ""
+	}
+	return s.code.String()
+}
+
 func (d directed) of(answer bool) terms.Rules {
 	if answer {
 		return d.response

@@ -32,6 +32,7 @@ type loadFlags struct {
 	Warm     time.Duration `default:"2s" help:"How long the same load runs before it is measured."`
 	Key      string        `default:"ecdsa-p256" help:"Type of the keys of the bus, the senders and the provider: ecdsa-p256, rsa-2048, gost-2012-256, ..."`
 	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
+	Allocs   string        `name:"allocations" placeholder:"FILE" help:"Write a profile of what the private gateway allocated, and of what is live at the end."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
@@ -50,6 +51,7 @@ type bed struct {
 
 // open starts a private gateway, or finds the keys for a running one.
 func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
+	lightCollector()
 	if f.URL != "" {
 		if f.Dir == "" {
 			return nil, usage(errors.New("--url needs --dir: the demo folder with the parties' keys"))
@@ -139,6 +141,9 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	args := []string{"serve", "--config", config}
 	if f.Profile != "" {
 		args = append(args, "--cpu-profile", f.Profile)
+	}
+	if f.Allocs != "" {
+		args = append(args, "--allocation-profile", f.Allocs)
 	}
 	log, err := os.Create(filepath.Join(b.dir, "gateway.log"))
 	if err != nil {
@@ -400,7 +405,7 @@ func (b *bed) settle(ctx context.Context, queued int) error {
 		case time.Now().After(end):
 			return no(fmt.Errorf("%d of %d messages came to their queues within %s", n, queued, patience))
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	return ctx.Err()
 }

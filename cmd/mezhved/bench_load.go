@@ -21,11 +21,6 @@ import (
 	"mezhved/signing"
 )
 
-// httpClient keeps as many connections as there are senders.
-func httpClient(senders int) *http.Client {
-	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConns: senders + 8, MaxIdleConnsPerHost: senders + 8}}
-}
-
 // latencies are the times of one kind of call, in microseconds.
 type latencies struct {
 	mu sync.Mutex
@@ -105,7 +100,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := &acceptLoad{bed: b, client: httpClient(c.Senders + drainers), tally: newTally()}
+	x := &acceptLoad{bed: b, client: httpClient(b.base, c.Senders+drainers), tally: newTally()}
 	var stopSigning func()
 	if c.Sustained {
 		x.requests, stopSigning = signAhead(ctx, b)
@@ -484,7 +479,7 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	client := httpClient(c.Senders + 2*c.Providers)
+	client := httpClient(b.base, c.Senders+2*c.Providers)
 	load := func(duration time.Duration) (*exchangeLoad, error) {
 		x := &exchangeLoad{bed: b, client: client, times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
 		err := x.drive(ctx, c.Senders, c.Providers, duration)

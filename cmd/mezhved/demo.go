@@ -250,7 +250,7 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 			return adapter.Config{}, usage(err)
 		}
 	}
-	if err := makeDemoKeys(dir); err != nil {
+	if err := makeDemoKeys(dir, "demo", demoParties); err != nil {
 		return adapter.Config{}, err
 	}
 	if err := copyMissing(filepath.Join(dir, "services"), services.FS); err != nil {
@@ -318,12 +318,12 @@ func writeListen(dir, listen string) error {
 }
 
 // makeDemoKeys makes a test authority, the bus's key, a key and registration
-// for each department, and the secrets of the gateway.
-func makeDemoKeys(dir string) error {
+// for each department, and the secrets of the gateway. kind is what it is all for.
+func makeDemoKeys(dir, kind string, parties []demoParty) error {
 	quiet := &stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
 	caDir := filepath.Join(dir, "keys", "ca")
 	if missing(filepath.Join(caDir, "key.pem")) {
-		if err := (&keysCACmd{Name: "Mezhved demo CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {
+		if err := (&keysCACmd{Name: "Mezhved " + kind + " CA", Type: string(signing.KeyECDSA256), Out: caDir}).Run(quiet); err != nil {
 			return err
 		}
 	}
@@ -334,10 +334,10 @@ func makeDemoKeys(dir string) error {
 		c := keysNewCmd{Name: name, Org: org, Type: string(signing.KeyECDSA256), CA: caDir, Days: 365, Out: folder}
 		return c.Run(quiet)
 	}
-	if err := identity(filepath.Join(dir, "keys", "bus"), "SMEV", "Mezhved demo bus"); err != nil {
+	if err := identity(filepath.Join(dir, "keys", "bus"), "SMEV", "Mezhved "+kind+" bus"); err != nil {
 		return err
 	}
-	for _, p := range demoParties {
+	for _, p := range parties {
 		if err := identity(filepath.Join(dir, "parties", p.mnemonic), p.mnemonic, p.name); err != nil {
 			return err
 		}
@@ -357,7 +357,7 @@ func makeDemoKeys(dir string) error {
 		}
 	}
 	if name := filepath.Join(dir, "keys", "journal.key"); missing(name) {
-		if _, err := writeJournalKey(journal.NewKey, "mezhved.demo/journal", name); err != nil {
+		if _, err := writeJournalKey(journal.NewKey, "mezhved."+kind+"/journal", name); err != nil {
 			return err
 		}
 	}

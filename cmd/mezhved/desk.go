@@ -52,7 +52,7 @@ func (n *node) desk() (*console.Console, error) {
 		n.log.Info("the desk is closed: the configuration has no console.tokens")
 		return nil, nil
 	}
-	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Alarms: n.store, Probes: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
+	rooms := console.Rooms{Gateway: func() *adapter.Gateway { return n.gateway }, Store: n.store, Alarms: n.store, Probes: n.store, Impact: n.store, Tokens: tokens, Log: n.log, Now: n.clock.Now}
 	rooms.AlarmRules = func() []string {
 		if n.teller == nil {
 			return nil

@@ -35,6 +35,8 @@ var rooms = map[string][]string{
 	"adapter/contentpath":        {"envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/xpath":    {"envelopes/xmltape", "adapter/contentpath", "xsd"},
 	"adapter/lifecycle/emulator": {"envelopes", "xsd", "signing", "adapter/lifecycle/scenario", "adapter/party", "adapter/registry", "adapter/terms"},
+	"adapter/lifecycle/sandbox":  {"adapter", "adapter/console", "adapter/lifecycle/scenario", "adapter/lifecycle/xpath", "adapter/registry", "envelopes", "envelopes/xmltape", "signing"},
+	"adapter/lifecycle/parcel":   {"adapter/yamlfile", "envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/scenario": {"envelopes", "envelopes/xmltape", "xsd", "adapter/lifecycle/xpath", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/subject":            {"envelopes/xmltape", "adapter/contentpath", "adapter/journal"},
 	"adapter/yamlfile":           {},
@@ -45,6 +47,7 @@ var rooms = map[string][]string{
 	"adapter/alarms":             {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":        {},
 	"cmd":                        {}, // cmd/internal: what the programs tell a machine of themselves
+	"adapter/lifecycle/impact":   {"adapter", "adapter/registry", "envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/probe":    {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":              {"adapter", "signing/gost", "envelopes/xmltape"},
 
@@ -52,6 +55,7 @@ var rooms = map[string][]string{
 	// the wire.
 	"adapter/lifecycle/conform":       {"adapter/lifecycle/conform/paper", "adapter/party", "envelopes", "envelopes/xmltape", "signing"},
 	"adapter/lifecycle/conform/paper": {"signing"},
+	"adapter/lifecycle/passport":      {"adapter", "adapter/lifecycle/protocol", "adapter/lifecycle/scenario", "adapter/registry", "adapter/reports", "adapter/terms", "envelopes", "envelopes/xmltape", "xsd"},
 	"adapter/party":                   {"envelopes", "envelopes/xmltape", "signing", "signing/gost"},
 }
 

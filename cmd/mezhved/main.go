@@ -41,6 +41,7 @@ func unavailable(err error) error { return &exitError{exitUnavailable, err} }
 type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
 	Demo     demoCmd     `cmd:"" help:"Start everything privately and play real exchanges."`
+	Sandbox  sandboxCmd  `cmd:"" help:"Run a gateway to try: an emulator behind every service, faults on demand, fast time."`
 	Send     sendCmd     `cmd:"" group:"party" help:"Send a request and print the receipt."`
 	Poll     pollCmd     `cmd:"" group:"party" help:"Take the next request or response from the party's queue."`
 	Reply    replyCmd    `cmd:"" group:"party" help:"Answer a request: content, status or rejection."`

@@ -25,10 +25,12 @@ import (
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/kafka"
+	"mezhved/adapter/lifecycle/emulator"
 	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
+	"mezhved/adapter/yamlfile"
 	"mezhved/signing"
 )
 
@@ -42,8 +44,10 @@ type node struct {
 	policy  *journal.Policy         // the log's key and its witnesses; nil: another node signs the journal
 	signer  *signing.RotatingSigner // the bus signature; nil: answers are not signed
 	gateway *adapter.Gateway
-	files   *files.Door    // of the file store; nil: there is none
-	teller  *alarms.Teller // nil: nobody is told
+	files   *files.Door     // of the file store; nil: there is none
+	teller  *alarms.Teller  // nil: nobody is told
+	house   *emulator.House // of emulated parties
+	sandbox *sandboxed      // nil: this is no sandbox
 	log     *slog.Logger
 	closers []func() error
 }
@@ -52,7 +56,12 @@ type node struct {
 // ones are started), migrations, registry, keys, journal. What was opened is
 // closed again when a later step fails.
 func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node, err error) {
-	n = &node{config: c, log: log}
+	return openNodeIn(ctx, c, log, nil)
+}
+
+// openNodeIn is openNode; in a sandbox the gateway is the sandbox's.
+func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sandboxed) (n *node, err error) {
+	n = &node{config: c, log: log, sandbox: s}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -68,7 +77,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if len(bad) > 0 {
 		return n, usage(errors.Join(bad...))
 	}
-	registry, findings := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
+	registry, findings := openRegistry(c, s != nil)
 	for _, f := range findings {
 		if f.Warning {
 			log.Warn("registry", "finding", f.String())
@@ -145,6 +154,13 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 	if err = n.openProbes(ctx, &rooms, registry.Catalog()); err != nil {
 		return n, err
 	}
+	if n.sandbox != nil {
+		if err = n.sandbox.open(n, &rooms); err != nil {
+			return n, err
+		}
+	}
+	n.openEmulators(&rooms)
+	n.openShadow(&rooms)
 	if n.gateway, err = adapter.New(c, rooms); err != nil {
 		return n, usage(err)
 	}
@@ -152,6 +168,13 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 		return n, unavailable(err)
 	}
 	return n, nil
+}
+
+func openRegistry(c adapter.Config, sandbox bool) (*registry.Registry, yamlfile.Findings) {
+	if sandbox {
+		return registry.OpenSandbox(c.Services, c.Parties, time.Now)
+	}
+	return registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
 }
 
 // goesBlind refuses a node without the vault where content is sealed already. Where

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mezhved/adapter"
+	"mezhved/adapter/lifecycle/impact"
 	probes "mezhved/adapter/lifecycle/probe"
 	"mezhved/adapter/registry"
 )
@@ -20,4 +21,11 @@ func (n *node) openProbes(ctx context.Context, rooms *adapter.Rooms, c *registry
 	}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "probes", Run: probes.New(o).Run})
 	return nil
+}
+
+// openShadow gives the gateway drafts to hold messages against.
+func (n *node) openShadow(rooms *adapter.Rooms) {
+	s := impact.NewShadow(n.store, func() *registry.Catalog { return n.gateway.Catalog() }, n.log, rooms.Metrics)
+	rooms.Shadow = s.Offer
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "shadow", Run: s.Run})
 }

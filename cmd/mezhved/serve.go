@@ -19,7 +19,8 @@ type serveCmd struct {
 	JSON   bool   `name:"log-json" help:"Log as JSON."`
 	Debug  bool   `help:"Log more."`
 
-	CPUProfile string `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time until the end (go tool pprof reads it)."`
+	CPUProfile  string `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time until the end (go tool pprof reads it)."`
+	Allocations string `name:"allocation-profile" placeholder:"FILE" help:"Write a profile of what was allocated until the end, and of what is live then."`
 }
 
 func (serveCmd) Help() string {
@@ -53,6 +54,13 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	if c.Allocations != "" {
+		file, err := os.Create(c.Allocations)
+		if err != nil {
+			return usage(err)
+		}
+		defer func() { err = errors.Join(err, pprof.Lookup("allocs").WriteTo(file, 0), file.Close()) }()
+	}
 	n, err := openNode(ctx, config, log)
 	if err != nil {
 		return err
@@ -62,6 +70,11 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return unavailable(err)
 	}
+	tellManager(log, "READY=1") // who connects now is answered
+	go func() {
+		<-ctx.Done()
+		tellManager(log, "STOPPING=1")
+	}()
 	return n.serve(ctx, l)
 }
 

@@ -7,5 +7,8 @@ type servicesCmd struct {
 	Lint     servicesLintCmd     `cmd:"" help:"Name every problem of the folders at once, with file and line."`
 	Test     servicesTestCmd     `cmd:"" help:"Try samples, reference messages and scenarios through a whole gateway, and write the test protocol."`
 	Protocol servicesProtocolCmd `cmd:"" help:"Show, sign and verify the test protocol of a version."`
+	Passport servicesPassportCmd `cmd:"" help:"Write the page of each version: for integrators, and for the call centre."`
+	Impact   servicesImpactCmd   `cmd:"" help:"Hold real messages against a version that is not in use yet: whom it would refuse, where and by which rule."`
 	Publish  servicesPublishCmd  `cmd:"" help:"Set a version's stage to published, if its protocol allows it."`
+	Import   servicesImportCmd   `cmd:"" help:"Make a service's folder of a registration package: schemas, samples, scenarios."`
 }

@@ -32,6 +32,7 @@ type Options struct {
 	// TestOnly rejects what is not marked TestMessage: nobody is to take what is made
 	// up for an answer.
 	TestOnly bool
+	Passed   bool             // the bus goes by the scenarios, too, where they name faults (scenario.Request)
 	Haste    float64          // how many times as soon everything comes; default 1
 	Wait     time.Duration    // that a poll asks the bus to wait; default 20 s
 	Pause    time.Duration    // after an empty poll of a bus that does not wait, and the first after an error; default 1 s
@@ -225,7 +226,7 @@ func (e *Emulator) plan(m *party.Message) (*job, error) {
 	}
 	name := set.Service.Name + " " + set.Service.Version
 	j.Service = name
-	r := scenario.Request{Content: m.Request.Content, MessageID: j.MessageID, Sender: m.Metadata.Sender.Mnemonic, Test: m.Request.Test, Attachments: len(m.Attachments) + len(m.Files), Received: now}
+	r := scenario.Request{Content: m.Request.Content, MessageID: j.MessageID, Sender: m.Metadata.Sender.Mnemonic, Test: m.Request.Test, Attachments: len(m.Attachments) + len(m.Files), Received: now, Passed: e.o.Passed}
 	if e.o.Due != nil {
 		r.Deadline = e.o.Due(set.Service, now)
 	}

@@ -111,6 +111,9 @@ type Request struct {
 	Attachments int
 	Received    time.Time
 	Deadline    time.Time // of the answer; zero: none
+	// Passed: scenarios in which the bus refuses the request are not for it, because it
+	// has not (Refusal).
+	Passed bool
 }
 
 // State is what a Set remembers between requests. The zero value is a beginning.
@@ -237,6 +240,9 @@ func (s *Set) context(r Request, st *State, seed string, at time.Time) *xpath.Co
 // choose finds the first scenario that is for the request; nil: none is.
 func (s *Set) choose(r Request, st *State) (*Scenario, error) {
 	for _, one := range s.Scenarios {
+		if r.Passed && len(one.steps) > 0 && one.steps[0].kind == Fault {
+			continue
+		}
 		holds, err := s.holds(one, r, st)
 		if err != nil {
 			return nil, err
@@ -259,6 +265,20 @@ func (s *Set) holds(one *Scenario, r Request, st *State) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// Refusal is the fault with which a bus that goes by the scenarios refuses a request,
+// and the scenario that says so; empty: it lets the request pass. The request is counted
+// as by Play, in a state of the bus's own.
+func (s *Set) Refusal(r Request, st *State) (scenario string, kind envelopes.FaultKind, err error) {
+	if err := s.count(r, st); err != nil {
+		return "", "", err
+	}
+	one, err := s.choose(r, st)
+	if err != nil || one == nil || len(one.steps) == 0 || one.steps[0].kind != Fault {
+		return "", "", err
+	}
+	return one.Name, one.steps[0].fault, nil
 }
 
 func (s *Set) plan(one *Scenario, r Request, st *State) (*Plan, error) {

@@ -1,0 +1,289 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+	"mezhved/adapter/lifecycle/scenario"
+	"mezhved/adapter/registry"
+	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
+	"mezhved/signing"
+)
+
+// Options are what a Sandbox is made of; all but Most are needed.
+type Options struct {
+	Catalog  func() *registry.Catalog
+	Register Registrar              // of who calls for the first time
+	Sets     func() []*scenario.Set // for faults that scenarios name
+	Verifier *signing.Verifier      // that the gateway has: it explains
+	Contour  string                 // of fault codes
+	Now      func() time.Time
+	Log      *slog.Logger
+	Most     int // calls of one system that are kept; default 200
+}
+
+// Registrar registers a certificate, and gives the mnemonic that it was given.
+type Registrar interface {
+	Register(ctx context.Context, c *signing.Certificate) (registry.Mnemonic, error)
+}
+
+// Sandbox is the front of a gateway.
+type Sandbox struct {
+	o     Options
+	doors http.Handler
+	pages *pages
+
+	mu     sync.Mutex
+	calls  map[string]*Call   // by id
+	of     map[string][]*Call // of a system by the digest of its certificate, or of an address that showed none; the last is last
+	held   int                // octets of all that is kept
+	order  []*Call            // the oldest first
+	counts map[string]*scenario.State
+}
+
+// Call is one call, as it was and as it was answered.
+type Call struct {
+	ID          string
+	At          time.Time
+	Took        time.Duration
+	Remote      string
+	Path        string
+	ContentType string
+	Body        []byte
+	Status      int
+	AnswerType  string
+	Answer      []byte
+
+	Certificate *signing.Certificate // nil: none could be read
+	Mnemonic    registry.Mnemonic
+	New         bool // it was registered by this call
+	Operation   envelopes.Operation
+	Version     envelopes.Version
+	MessageID   string
+	Empty       bool             // an empty queue was answered
+	Fault       *envelopes.Fault // nil: it was carried out, or is no SOAP
+	OnDemand    string           // how the fault was asked for; empty: it was not
+}
+
+const (
+	mostHeld = 256 << 20 // octets of calls that are kept
+	mostBody = 64 << 20
+)
+
+// New makes the front.
+func New(o Options) (*Sandbox, error) {
+	if o.Most <= 0 {
+		o.Most = 200
+	}
+	s := &Sandbox{o: o, calls: map[string]*Call{}, of: map[string][]*Call{}, counts: map[string]*scenario.State{}}
+	var err error
+	s.pages, err = loadPages()
+	return s, err
+}
+
+// Front puts the sandbox before the doors.
+func (s *Sandbox) Front(doors http.Handler) http.Handler {
+	s.doors = doors
+	own := http.NewServeMux()
+	s.mount(own)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/sandbox" || strings.HasPrefix(r.URL.Path, "/sandbox/"):
+			own.ServeHTTP(w, r)
+		case r.Method == http.MethodPost && isDoor(r.URL.Path):
+			s.serve(w, r)
+		default:
+			doors.ServeHTTP(w, r)
+		}
+	})
+}
+
+func isDoor(path string) bool {
+	return path == "/ws" || strings.HasPrefix(path, "/ws/") || strings.HasPrefix(path, "/smev/v")
+}
+
+// serve takes a call, and keeps it with its answer.
+func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	if err != nil {
+		http.Error(w, "The body could not be read to its end.", http.StatusBadRequest)
+		return
+	}
+	c := &Call{ID: uuid.NewString(), At: s.o.Now(), Remote: host(r.RemoteAddr), Path: r.URL.Path, ContentType: r.Header.Get("Content-Type"), Body: body}
+	e := s.read(c)
+	s.register(r.Context(), c)
+	w.Header().Set("X-Mezhved-Sandbox", "/sandbox/call/"+c.ID)
+	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
+	if asked, ok := s.demanded(r, c, e); ok {
+		s.refuse(answer, c, asked)
+	} else {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		s.doors.ServeHTTP(answer, r)
+	}
+	c.Took, c.Status, c.AnswerType, c.Answer = s.o.Now().Sub(c.At), answer.status, answer.Header().Get("Content-Type"), answer.body.Bytes()
+	c.readAnswer()
+	s.keep(c)
+}
+
+func host(remote string) string {
+	if h, _, err := net.SplitHostPort(remote); err == nil {
+		return h
+	}
+	return remote
+}
+
+// recorder keeps what goes to the caller.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.body.Write(p)
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap leads http.ResponseController to the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// read reads what a call says of itself. Nothing is proved by it.
+func (s *Sandbox) read(c *Call) *envelopes.Envelope {
+	e, err := envelopes.Parse(c.ContentType, c.Body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Widest})
+	if err != nil {
+		return nil
+	}
+	c.Operation, c.Version = e.Operation(), e.Version()
+	sig, target := e.Caller()
+	for n := range target.Children() {
+		if n.Local() == "MessageID" {
+			c.MessageID = n.TrimText()
+		}
+	}
+	if !sig.Valid() {
+		return e
+	}
+	text := sig.Child(sig.Space(), "KeyInfo").Child(sig.Space(), "X509Data").Child(sig.Space(), "X509Certificate").Text()
+	if cert, err := signing.ParseCertificate(decode(text)); err == nil {
+		c.Certificate = cert
+	}
+	return e
+}
+
+// register registers who calls for the first time.
+func (s *Sandbox) register(ctx context.Context, c *Call) {
+	if c.Certificate == nil {
+		return
+	}
+	if p := s.o.Catalog().PartyOf(c.Certificate.SHA256); p != nil {
+		c.Mnemonic = p.Mnemonic
+		return
+	}
+	m, err := s.o.Register.Register(ctx, c.Certificate)
+	if err != nil {
+		s.o.Log.Error("a caller was not registered", "certificate", c.Certificate.Fingerprint(), "error", err)
+		return
+	}
+	c.Mnemonic, c.New = m, true
+	s.o.Log.Info("a caller was registered on first sight", "party", string(m), "certificate", c.Certificate.Fingerprint())
+}
+
+// readAnswer reads the verdict.
+func (c *Call) readAnswer() {
+	a, err := envelopes.ParseAnswer(c.AnswerType, c.Answer, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Widest})
+	if err != nil {
+		return
+	}
+	c.Fault = a.Fault()
+	c.Empty = c.Fault == nil && a.Empty()
+}
+
+// key is under what a call is found.
+func (c *Call) key() string {
+	if c.Certificate != nil {
+		return hex.EncodeToString(c.Certificate.SHA256[:])
+	}
+	return addressKey(c.Remote)
+}
+
+func addressKey(remote string) string {
+	sum := sha256.Sum256([]byte("address " + remote))
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *Call) size() int { return len(c.Body) + len(c.Answer) }
+
+// keep keeps a call, and forgets the oldest ones for which there is no room.
+func (s *Sandbox) keep(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := c.key()
+	s.calls[c.ID], s.of[k], s.order, s.held = c, append(s.of[k], c), append(s.order, c), s.held+c.size()
+	if len(s.of[k]) > s.o.Most {
+		s.forget(s.of[k][0])
+	}
+	for s.held > mostHeld && len(s.order) > 1 {
+		s.forget(s.order[0])
+	}
+}
+
+func (s *Sandbox) forget(c *Call) {
+	without := func(list []*Call) []*Call {
+		for i := range list {
+			if list[i] == c {
+				return append(list[:i:i], list[i+1:]...)
+			}
+		}
+		return list
+	}
+	delete(s.calls, c.ID)
+	s.order, s.held = without(s.order), s.held-c.size()
+	k := c.key()
+	if s.of[k] = without(s.of[k]); len(s.of[k]) == 0 {
+		delete(s.of, k)
+	}
+}
+
+// refuse answers with the fault that was asked for.
+func (s *Sandbox) refuse(w http.ResponseWriter, c *Call, d demand) {
+	c.OnDemand = d.how
+	version := c.Version
+	if version == 0 {
+		version = envelopes.V12
+	}
+	if d.wrong != "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintln(w, d.wrong)
+		return
+	}
+	f := adapter.ExampleFault(d.kind, s.o.Contour, "Песочница: "+d.how)
+	if d.sub != "" {
+		f.Signature = d.sub
+	}
+	text := f.Build(version)
+	w.Header().Set("Content-Type", envelopes.TextXML)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = w.Write(text) // who went away needs no answer
+}
