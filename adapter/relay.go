@@ -325,6 +325,7 @@ func busValue(m *Message) []byte {
 		prefix += "z"
 	}
 	var b bytes.Buffer
+	b.Grow(m.Parts.Data.Len + m.Parts.Signature.Len + 2<<10)
 	fmt.Fprintf(&b, `<%[1]s:message xmlns:%[1]s="%[2]s"><%[1]s:signed`, prefix, space)
 	declare(&b, m.Parts.Scope)
 	b.WriteByte('>')

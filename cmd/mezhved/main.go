@@ -59,6 +59,9 @@ type cli struct {
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
 	Doctor   doctorCmd   `cmd:"" group:"operator" help:"Check a configuration, its database and its bus, and say what to do."`
+	Backup   backupCmd   `cmd:"" group:"operator" help:"Make, list, check and prune backups."`
+	Restore  restoreCmd  `cmd:"" group:"operator" help:"Put a backup back, verify it, and say what was lost since."`
+	Schema   schemaCmd   `cmd:"" group:"operator" help:"Look at the version of the database, migrate it, take migrations back."`
 	Bench    benchCmd    `cmd:"" group:"operator" help:"Measure, and check that nothing is lost."`
 	Version  versionCmd  `cmd:"" help:"Print version, commit and build."`
 
