@@ -81,7 +81,7 @@ func (c *schemaUpCmd) Run(ctx context.Context, out *stdio) error {
 
 type schemaDownCmd struct {
 	databaseFlags
-	To int64 `required:"" placeholder:"VERSION" help:"The version that the release before needs: its own mezhved says it."`
+	To int64 `required:"" placeholder:"VERSION" help:"The version that the release before needs, as its own schema show says."`
 }
 
 func (schemaDownCmd) Help() string {
