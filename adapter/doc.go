@@ -14,9 +14,10 @@
 //	                               certificate
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
 //	submit.go        submit        identifier, service, schema, personal
-//	                               signature, attachments, route, access, end of
-//	                               life, room, files in the store, whom it is
-//	                               about and on what ground -> admitted
+//	                               signature, dictionaries, attachments, route,
+//	                               access, end of life, room, files in the
+//	                               store, whom it is about and on what ground
+//	                               -> admitted
 //	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it. Its content is sealed on the way
@@ -50,8 +51,10 @@
 // messageid.go, limits.go (rates, strangers, depths of queues), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
-// config.go, named.go (files that settings name), tls.go, bell.go (wake-ups), placing.go (what the relay has put into queues), metrics.go,
-// quality.go (what is promised of services), tracing.go, haste.go and examplefault.go (what a sandbox has of us), logged.go
+// config.go, named.go (files that settings name), tls.go, bell.go (wake-ups), placing.go (what the relay
+// has put into queues), metrics.go,
+// quality.go (what is promised of services), tracing.go, haste.go and examplefault.go (what a sandbox has
+// of us), logged.go
 // (what the log may have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 // Which services and parties there are is asked of package registry.

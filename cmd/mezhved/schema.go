@@ -81,7 +81,7 @@ func (c *schemaUpCmd) Run(ctx context.Context, out *stdio) error {
 
 type schemaDownCmd struct {
 	databaseFlags
-	To int64 `required:"" placeholder:"VERSION" help:"The version that the release before needs, as its own schema show says."`
+	To int64 `required:"" placeholder:"VERSION" help:"The version that the release before needs, which that release's own program says."`
 }
 
 func (schemaDownCmd) Help() string {
