@@ -116,7 +116,7 @@ func TestNoCommandPutsValuesIntoALog(t *testing.T) {
 	if code := gateway.terminate(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	text, err := os.ReadFile(log.Name())
+	text, err := os.ReadFile(in("serve.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
