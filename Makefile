@@ -64,9 +64,10 @@ tamper: ## random changes of leaves, proofs, checkpoints, logs, bundles, time st
 test-kafka: ## the end-to-end suite on real Apache Kafka, one node and three (needs Java 17 and Maven)
 	.ci/test-kafka
 
-test-outside: ## other people's tools: Tessera's fsck and client and a reference witness on our journal, MinIO's client on our file store
+test-outside: ## other people's tools: Tessera's fsck and client and a reference witness on our journal, MinIO's client on our file store, a service of S3 for our backups
 	cd adapter/journal/outside && $(GO) test ./...
 	cd adapter/files/outside && $(GO) test ./...
+	cd adapter/backup/outside && $(GO) test ./...
 
 test-bare: ## the demonstration on a machine with Go, make and git alone, as root and as an ordinary user (fetches PostgreSQL)
 	.ci/bare

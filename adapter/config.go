@@ -56,6 +56,7 @@ type Config struct {
 	Files     FilesConfig     `yaml:"files"`
 	FTP       FTPConfig       `yaml:"ftp"`
 	Console   ConsoleConfig   `yaml:"console"`
+	Backup    BackupConfig    `yaml:"backup"`
 	Alarms    AlarmsConfig    `yaml:"alarms"`
 	Probe     ProbeConfig     `yaml:"probe"`
 }
@@ -339,25 +340,42 @@ type TokenConfig struct {
 // LoadConfig reads a configuration file. The error holds every mistake in it as
 // Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
-	c, _, err := ReadConfig(file, os.Environ())
+	c, _, err := LoadConfigUnder(file, os.Environ())
 	return c, err
 }
 
-// ReadConfig is LoadConfig under an environment, and says where each value stands: origin
-// is the file with the line, the name in the environment, or empty for a default.
-func ReadConfig(file string, environment []string) (c Config, origin func(setting string) string, err error) {
-	f := yamlfile.Read(file, &c)
+// LoadConfigUnder is LoadConfig under an environment, and says where each value stands:
+// origin is the file with the line, the name in the environment, or empty for a default.
+func LoadConfigUnder(file string, environment []string) (c Config, origin func(setting string) string, err error) {
+	c, f := readConfig(file, environment)
 	if f.Broken {
 		return c, f.Origin, yamlfile.Findings(f.Findings)
 	}
-	c.overridden(f, environment)
-	c.resolve(filepath.Dir(file))
-	c = c.WithDefaults()
 	c.check(f)
 	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
 		return c, f.Origin, bad
 	}
 	return c, f.Origin, nil
+}
+
+// ReadConfig is LoadConfig for who is about to put in place what the configuration
+// names: it looks at no file but that one.
+func ReadConfig(file string) (Config, error) {
+	c, f := readConfig(file, os.Environ())
+	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
+		return c, bad
+	}
+	return c, nil
+}
+
+func readConfig(file string, environment []string) (c Config, f *yamlfile.File) {
+	f = yamlfile.Read(file, &c)
+	if f.Broken {
+		return c, f
+	}
+	c.overridden(f, environment)
+	c.resolve(filepath.Dir(file))
+	return c.WithDefaults(), f
 }
 
 // DefaultOrigin is the log's name when nobody has chosen one. A node that has the
@@ -386,6 +404,7 @@ func (c Config) WithDefaults() Config {
 	if c.Journal.State != "" {
 		def(&c.Journal.Vault, filepath.Join(filepath.Dir(c.Journal.State), "vault"))
 	}
+	c.Backup = c.Backup.withDefaults(c.Journal)
 	def(&c.Keep.Refused, yamlfile.Period(30*24*time.Hour))
 	def(&c.MessageID.ShelfLife, yamlfile.Period(24*time.Hour))
 	def(&c.MessageID.Skew, yamlfile.Period(5*time.Minute))
@@ -446,30 +465,12 @@ func def[T comparable](v *T, d T) {
 
 // resolve makes relative paths relative to dir.
 func (c *Config) resolve(dir string) {
-	paths := []*string{
-		&c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientCAs, &c.Control, &c.Services, &c.Parties, &c.Emulators,
-		&c.Database.URLFile, &c.Database.Private,
-		&c.Kafka.Private, &c.Kafka.CAs, &c.Kafka.Certificate, &c.Kafka.Key, &c.Kafka.PasswordFile,
-		&c.Journal.Key, &c.Journal.State, &c.Journal.Vault, &c.Journal.MLDSA, &c.Journal.Policy, &c.Journal.Retention.Dir, &c.Signature.Key, &c.Signature.Certificate, &c.Signature.PasswordFile,
-		&c.Files.Dir, &c.FTP.PasswordFile, &c.FTP.Certificate, &c.FTP.Key, &c.Alarms.Rules, &c.Alarms.Mail.CAs, &c.Alarms.Mail.PasswordFile,
-		&c.Probe.Key, &c.Probe.Certificate, &c.Probe.PasswordFile,
-	}
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
 	def(&c.Emulators, "emulators")
-	for _, list := range [][]string{c.ReplyTo.Keys, c.Kafka.SealKeys, c.Journal.Timestamp.Anchors, c.Trust.Roots, c.Trust.Intermediates, c.Trust.CRLs} {
-		for i := range list {
-			if !isURL(list[i]) {
-				paths = append(paths, &list[i])
-			}
-		}
-	}
-	for i := range c.Console.Tokens {
-		paths = append(paths, &c.Console.Tokens[i].File)
-	}
-	for _, p := range paths {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
+	for _, n := range c.named() {
+		if *n.path != "" && !isURL(*n.path) && !filepath.IsAbs(*n.path) {
+			*n.path = filepath.Join(dir, *n.path)
 		}
 	}
 }
@@ -517,6 +518,7 @@ func (c Config) check(f *yamlfile.File) {
 		f.Errorf("tls.requireClient", "needs clientCAs to verify them against")
 	}
 	c.checkStores(f)
+	c.Backup.check(f)
 	if c.Signature.Key == "" && !c.Signature.Off {
 		f.Errorf("signature", "the gateway needs a key to sign its answers (key, certificate); for an emulator set off: true")
 	}
@@ -695,7 +697,7 @@ func (c Config) checkAlarms(f *yamlfile.File) {
 }
 
 func isURL(s string) bool {
-	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "s3://")
 }
 
 func isPKCS12(name string) bool {

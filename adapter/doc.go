@@ -14,9 +14,10 @@
 //	                               certificate
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
 //	submit.go        submit        identifier, service, schema, personal
-//	                               signature, attachments, route, access, end of
-//	                               life, room, files in the store, whom it is
-//	                               about and on what ground -> admitted
+//	                               signature, dictionaries, attachments, route,
+//	                               access, end of life, room, files in the
+//	                               store, whom it is about and on what ground
+//	                               -> admitted
 //	accept.go        accept        ONE statement: MessageID, message, outbox, hold
 //	                               on its files, journal. Nothing is promised
 //	                               before it. Its content is sealed on the way

@@ -103,6 +103,7 @@ var table = map[reason]row{
 	"other-response":  {fault: envelopes.IncorrectResponseContentType, module: "PP", n: 24, text: "Сообщение %s не является ответом на запрос вида сведений %s %s.", status: 500, do: doFixResend},
 	"async-forbidden": {fault: envelopes.InvalidContent, module: "PP", n: 25, text: "AsyncProcessingStatus формируется только СМЭВ.", status: 500, do: doFixResend},
 	"content":         {fault: envelopes.InvalidContent, module: "PP:BSV", n: 3, text: "Бизнес-данные сообщения не соответствуют схеме, зарегистрированной в СМЭВ. MessageId = %s", status: 500, do: doFixResend},
+	"dictionary":      {fault: envelopes.InvalidContent, module: "PP:BSV", n: 4, text: "Бизнес-данные сообщения не соответствуют справочнику. MessageId = %s", status: 500, do: "возьмите значение из действующей версии справочника и отправьте сообщение заново"},
 	"content-size":    {fault: envelopes.InvalidContent, module: "PP", n: 26, text: "Размер структурированной части сообщения превышает допустимый: %s байт.", status: 500, do: "передайте данные вложением"},
 	"unsignable":      {fault: envelopes.InvalidContent, module: "PP", n: 27, text: "Содержимое нельзя подписать по правилам СМЭВ: %s", status: 500, do: doFixResend},
 
@@ -241,6 +242,7 @@ func refuse(err error) *refusal {
 		sig     *signing.Error
 		invalid *xsd.Invalid
 		route   *registry.RouteError
+		code    *registry.CodeError
 		id      idRefusal
 		never   *TooMuchError
 	)
@@ -270,6 +272,11 @@ func refuse(err error) *refusal {
 			r.marks = append(r.marks, mark{v.Rule, text, v.Offset, v.Line, v.Col, v.XPath})
 		}
 		return r
+	case errors.As(err, &code):
+		off, _ := code.At.Range()
+		line, col := code.At.Tape().Position(off)
+		text := fmt.Sprintf("dictionary: строка %d, позиция %d: %s: %s", line, col, code.At.XPath(), code.Russian())
+		return &refusal{reason: "dictionary", args: []any{""}, slip: code.Russian(), cause: err, marks: []mark{{"dictionary", text, off, line, col, code.At.XPath()}}}
 	case errors.As(err, &route):
 		if route.Missing != "" {
 			return &refusal{reason: "no-code", args: []any{route.Missing}, cause: err}

@@ -51,7 +51,19 @@ func (g *Gateway) feed(ctx context.Context) error {
 	}
 }
 
-func (g *Gateway) logTopic() string { return g.config.Kafka.Prefix + ".journal" }
+func (g *Gateway) logTopic() string { return g.config.Kafka.LogTopic() }
+
+// LogIndex is the place in the log of an entry on the log's topic; false: the record says
+// none.
+func LogIndex(r *Record) (index int64, ok bool) {
+	for _, h := range r.Headers {
+		if h.Key == headerIndex {
+			n, err := strconv.ParseInt(string(h.Value), 10, 64)
+			return n, err == nil && n >= 0
+		}
+	}
+	return 0, false
+}
 
 // refeed begins again when the log's topic was made anew: it promises each entry,
 // and has lost them.

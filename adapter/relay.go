@@ -19,10 +19,10 @@ import (
 const relayBatch = 500
 
 // relayCompany is how long a relay rests behind a batch of more than one message. A
-// batch costs the store two statements, the bus a write to its disk, and the intake
-// that reads it two statements more, whether it is of two messages or of twenty, and
-// no caller waits for it. A message that comes alone is taken at once.
-const relayCompany = 10 * time.Millisecond
+// batch costs the store two statements and two commits, and the bus a write to its
+// disk, whether it is of two messages or of twenty, and no caller waits for it. A
+// message that comes alone is taken at once.
+const relayCompany = 20 * time.Millisecond
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
@@ -325,6 +325,7 @@ func busValue(m *Message) []byte {
 		prefix += "z"
 	}
 	var b bytes.Buffer
+	b.Grow(m.Parts.Data.Len + m.Parts.Signature.Len + 2<<10)
 	fmt.Fprintf(&b, `<%[1]s:message xmlns:%[1]s="%[2]s"><%[1]s:signed`, prefix, space)
 	declare(&b, m.Parts.Scope)
 	b.WriteByte('>')

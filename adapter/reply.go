@@ -57,6 +57,9 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 		if err := g.checkContent(c, s, s.AboutResponse, resp.Data, resp.Content, resp.PersonalSignature, resp.MessageID); err != nil {
 			return admitted{}, err
 		}
+		if err := c.checkCodes(s.ResponseCodes, resp.Content, resp.MessageID); err != nil {
+			return admitted{}, err
+		}
 		if m.Attachments, err = g.checkAttachments(c, s, resp.Headers, resp.Attachments); err != nil {
 			return admitted{}, err
 		}

@@ -47,7 +47,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 }
 
 // admitRequest holds a request against the rules, in the order of the real bus:
-// identifier, type, schema, personal signature, attachments, route, access,
+// identifier, type, schema, personal signature, dictionaries, attachments, route, access,
 // end of life, room in the queue; then the files in the file store.
 func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
 	defer c.stage("admit")()
@@ -64,6 +64,9 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 	}
 	c.event.Service, c.event.Version, c.event.Schema = s.Name, s.Version, s.SchemaDigest
 	if err := g.checkContent(c, s, s.AboutRequest, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
+		return admitted{}, err
+	}
+	if err := c.checkCodes(s.RequestCodes, req.Content, req.MessageID); err != nil {
 		return admitted{}, err
 	}
 	attached, err := g.checkAttachments(c, s, req.Headers, req.Attachments)
@@ -201,6 +204,18 @@ func (c *call) refusedBySchema(s *registry.Service, data, content xmltape.Node, 
 	if len(r.marks) > 0 {
 		c.shadowed.Refused, c.shadowed.Line, c.shadowed.Col = r.marks[0].rule, r.marks[0].line, r.marks[0].col
 	}
+}
+
+// checkCodes refuses content in which something is no code of its dictionary, as of the
+// day on which it came.
+func (c *call) checkCodes(codes []registry.Code, content xmltape.Node, id string) error {
+	err := registry.CheckCodes(codes, content, c.started.In(terms.Moscow))
+	if err != nil {
+		r := refuse(err)
+		r.args = []any{id}
+		return r
+	}
+	return nil
 }
 
 // ruleMoreValues says of an accepted message that not all values of people in it

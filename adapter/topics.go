@@ -34,8 +34,11 @@ func (k KafkaConfig) Topics(c *registry.Catalog) (all []Topic, intake []string) 
 			all, intake = append(all, t), append(intake, name)
 		}
 	}
-	return append(all, Topic{Name: k.Prefix + ".journal"}, Topic{Name: k.Prefix + ".dead"}), intake
+	return append(all, Topic{Name: k.LogTopic()}, Topic{Name: k.Prefix + ".dead"}), intake
 }
+
+// LogTopic is the topic of the journal's log.
+func (k KafkaConfig) LogTopic() string { return k.Prefix + ".journal" }
 
 // topicOf is where the records of a queue stand, and whether no other party's stand
 // there. Each party has topics of its own; with kafka.shared they are shared, where

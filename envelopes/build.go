@@ -12,6 +12,10 @@ import (
 // bySMEV is the Id that the live bus gives to what it signs.
 const bySMEV = "SIGNED_BY_SMEV"
 
+// carrierSize is about what stands round the sender's element and signature:
+// declarations, metadata, a reply address.
+const carrierSize = 2 << 10
+
 // openAnswer opens the envelope and the answer element of an operation.
 func openAnswer(v Version, op Operation, size int) *writer {
 	w := newWriter(v, size+1024)
@@ -139,7 +143,7 @@ func (s Status) as(v Version) Status {
 // declarations that the element was written under, and the bus's own elements
 // use prefixes that do not collide with them.
 func BuildRequestDelivery(v Version, d RequestDelivery) Draft {
-	w := openAnswer(v, GetRequest, len(d.Data.XML)+len(d.Signature.XML)+attachedSize(d.Attachments, d.XOP))
+	w := openAnswer(v, GetRequest, carrierSize+len(d.Data.XML)+len(d.Signature.XML)+attachedSize(d.Attachments, d.XOP))
 	id := freeID(bySMEV, d.Data.XML, d.Signature.XML)
 	w.raw("<ns2:RequestMessage>")
 	p, force := w.openCarrier("Request", id, d.Data, d.Signature)
@@ -161,7 +165,7 @@ func BuildRequestDelivery(v Version, d RequestDelivery) Draft {
 // BuildResponseDelivery writes the answer to GetResponse, on the same terms as
 // BuildRequestDelivery.
 func BuildResponseDelivery(v Version, d ResponseDelivery) Draft {
-	w := openAnswer(v, GetResponse, len(d.Data.XML)+len(d.Signature.XML)+attachedSize(d.Attachments, d.XOP))
+	w := openAnswer(v, GetResponse, carrierSize+len(d.Data.XML)+len(d.Signature.XML)+attachedSize(d.Attachments, d.XOP))
 	id := freeID(bySMEV, d.Data.XML, d.Signature.XML)
 	w.raw("<ns2:ResponseMessage>")
 	p, force := w.openCarrier("Response", id, d.Data, d.Signature)

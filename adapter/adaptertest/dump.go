@@ -14,24 +14,18 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"mezhved/adapter/embedded"
 	"mezhved/adapter/postgres"
 )
 
 // PostgresTool finds a client program of PostgreSQL; without it the test is skipped.
 func PostgresTool(t testing.TB, name string) string {
 	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
+	path, err := embedded.Client(t.Context(), name, 0)
+	if err != nil {
+		t.Skip(err)
 	}
-	places, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	places = append(places, filepath.Join(os.Getenv("PGBIN"), name))
-	for _, path := range places {
-		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed (apt-get install postgresql-client): the test wants a real dump", name)
-	return ""
+	return path
 }
 
 // Dump is what pg_dump writes of the world's database.

@@ -94,6 +94,7 @@ var sentences = map[string]struct {
 	"not-a-response":   {Text{"Содержимое не является ответом ни одного вида сведений.", "The content is not a response of any service."}, "resend"},
 	"other-response":   {Text{"Ответ относится к другому виду сведений, чем запрос.", "The response belongs to another service than the request."}, "resend"},
 	"async-forbidden":  {Text{"AsyncProcessingStatus формирует только шлюз.", "Only the gateway makes an AsyncProcessingStatus."}, "resend"},
+	"dictionary":       {Text{"Значения нет в действующей версии справочника.", "A value is not in the version in force of its dictionary."}, "resend"},
 	"content":          {Text{"Сообщение не соответствует схеме.", "The message does not hold against its schema."}, "resend"},
 	"content-size":     {Text{"Структурированная часть сообщения больше допустимой.", "The structured part of the message is larger than allowed."}, "smaller"},
 	"unsignable":       {Text{"Содержимое нельзя подписать по правилам СМЭВ.", "The content cannot be signed under the rules of SMEV."}, "resend"},

@@ -208,13 +208,20 @@ func (p *Path) Below(steps int, n xmltape.Node, yield func(value string) bool) {
 		}
 		steps = 1
 	}
-	p.descend(n, p.steps[steps:], yield)
+	p.descend(n, p.steps[steps:], func(_ xmltape.Node, v string) bool { return yield(v) })
 }
 
-func (p *Path) descend(n xmltape.Node, steps []step, yield func(string) bool) bool {
+// Places is Each with the element that each value stands in.
+func (p *Path) Places(content xmltape.Node, yield func(at xmltape.Node, value string) bool) {
+	if content.Valid() && p.steps[0].matches(content) {
+		p.descend(content, p.steps[1:], yield)
+	}
+}
+
+func (p *Path) descend(n xmltape.Node, steps []step, yield func(xmltape.Node, string) bool) bool {
 	if len(steps) == 0 {
 		v := p.value(n)
-		return v == "" || yield(v)
+		return v == "" || yield(n, v)
 	}
 	for c := n.First(); c.Valid(); c = c.Next() {
 		if steps[0].matches(c) && !p.descend(c, steps[1:], yield) {

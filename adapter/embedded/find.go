@@ -150,3 +150,29 @@ func inspect(ctx context.Context, dir string) (binaries, error) {
 	}
 	return binaries{dir, major}, nil
 }
+
+// Client finds a client program of PostgreSQL, such as pg_dump, that can be used with a
+// server of that release: one that is as new at least. Servers that are fetched come
+// without them.
+func Client(ctx context.Context, program string, major int) (string, error) {
+	dirs := usualDirectories()
+	if p, err := exec.LookPath(program); err == nil {
+		dirs = append([]string{filepath.Dir(p)}, dirs...)
+	}
+	if dir := os.Getenv("PGBIN"); dir != "" {
+		dirs = append([]string{dir}, dirs...)
+	}
+	found := ""
+	for _, dir := range dirs {
+		path := filepath.Join(dir, program)
+		out, err := exec.CommandContext(ctx, path, "--version").Output()
+		if err != nil {
+			continue
+		}
+		if m := version.FindSubmatch(out); m != nil && numberIn(string(m[1])) >= major {
+			return path, nil
+		}
+		found = fmt.Sprintf("; %s is %s", path, bytes.TrimSpace(out))
+	}
+	return "", fmt.Errorf("no %s of PostgreSQL %d or newer was found%s: install it (apt-get install postgresql-client), or name its folder in PGBIN", program, major, found)
+}

@@ -455,6 +455,17 @@ func ParseLeaf(b []byte) (Leaf, error) {
 	return f.decode(), nil
 }
 
+// ParseHead is ParseLeaf for those who ask what a leaf is and which message it is about:
+// all of it is checked and nothing else decoded.
+func ParseHead(b []byte) (kind Kind, message string, err error) {
+	f := forms.Get().(*form)
+	defer forms.Put(f)
+	if err := f.read(b); err != nil {
+		return "", "", err
+	}
+	return kindByNumber[f.kind], string(f.plain(mMessage)), nil
+}
+
 // decodeHash reads 32 bytes of standard base64.
 func decodeHash(text string) (Hash, bool) {
 	var raw [33]byte

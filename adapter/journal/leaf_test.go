@@ -272,6 +272,10 @@ func FuzzParseLeaf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := journal.ParseLeaf(b)
+		kind, message, headErr := journal.ParseHead(b)
+		if (headErr == nil) != (err == nil) || kind != l.Kind || message != l.Message {
+			t.Fatalf("of %q the head is %q of %q (%v), the leaf %q of %q (%v)", b, kind, message, headErr, l.Kind, l.Message, err)
+		}
 		if err != nil {
 			return
 		}

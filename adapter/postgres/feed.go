@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/journal"
 )
 
 // Feed is adapter.Store.Feed. As in Relay the work is led for one batch and no
@@ -107,11 +108,12 @@ func (s *stretch) from(next int64, max int) ([]adapter.LogEntry, error) {
 			if i < next {
 				continue
 			}
-			row, err := b.row(i)
+			leaf := b.leaves[i-b.first]
+			kind, message, err := journal.ParseHead(leaf)
 			if err != nil {
-				return nil, err
+				return nil, &journal.BrokenError{What: fmt.Sprintf("entry %d: %v", i, err)}
 			}
-			out = append(out, adapter.LogEntry{Index: i, Kind: string(row.Leaf.Kind), Message: row.Leaf.Message, Leaf: row.Bytes})
+			out = append(out, adapter.LogEntry{Index: i, Kind: string(kind), Message: message, Leaf: leaf})
 		}
 	}
 	return out, nil

@@ -57,6 +57,13 @@ func TestBlocksBeginWhenTheirTimeHasCome(t *testing.T) {
 	if _, err := a.pool.Exec(ctx, "UPDATE journal_head SET tallied = size"); err == nil || !strings.Contains(err.Error(), "too old to count them") {
 		t.Errorf("totals by a node that does not read blocks: %v", err)
 	}
+	// What such a node has left, when nobody kept it from it.
+	_, err := a.pool.Exec(ctx, "ALTER TABLE journal_head DISABLE TRIGGER journal_totals_closed; UPDATE journal_head SET tallied = size; ALTER TABLE journal_head ENABLE TRIGGER journal_totals_closed")
+	a.must(err)
+	if findings, err := a.Examine(ctx); err != nil || len(findings) == 0 {
+		t.Errorf("totals without entries of blocks: found %v, %v", findings, err)
+	}
+	a.must(a.Recount(ctx))
 	a.check(t, events)
 	if findings, err := a.Examine(ctx); err != nil || findings != nil {
 		t.Errorf("%v, %v", findings, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,20 +29,106 @@ func Migrate(ctx context.Context, url string) error {
 		return err
 	}
 	defer pool.Close()
+	if err := checkRestored(ctx, pool); err != nil {
+		return err
+	}
 	p, closeAll, err := migrator(url)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
 	err = alone(ctx, url, func(ctx context.Context) error {
-		_, err := p.Up(ctx)
-		return err
+		return patiently(ctx, pool, func() error { _, err := p.Up(ctx); return err })
 	})
 	if err != nil {
 		return fmt.Errorf("migrating the database: %w", explained(err))
 	}
 	var d days
 	return explained(d.ensure(ctx, pool, time.Now()))
+}
+
+const (
+	// standsInLine is how long a migration may wait for a lock on a table: whoever comes
+	// after it waits behind it, and so accepts would.
+	standsInLine = time.Second
+	// between is how long everybody else has the tables before it tries again.
+	between = 3 * time.Second
+	// patience is how long it goes on to try.
+	patience = 10 * time.Minute
+)
+
+// patiently repeats work that did not get a lock in time. A migration is one transaction,
+// so what did not get its lock has done nothing.
+func patiently(ctx context.Context, pool *sessions, work func() error) error {
+	for began := time.Now(); ; {
+		err := work()
+		if !isCode(err, "55P03") {
+			return err
+		}
+		if time.Since(began) > patience {
+			return fmt.Errorf("for %s a transaction of somebody else has held a table that is to be changed; end it, or wait for it (a backup, a report): %s: %w", patience, holders(ctx, pool), err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(between):
+		}
+	}
+}
+
+// holders names the oldest transactions.
+func holders(ctx context.Context, pool *sessions) string {
+	rows, _ := pool.Query(ctx, `SELECT format('process %s (%s) since %s', pid, application_name, xact_start) FROM pg_stat_activity
+		WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 3`)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(list, "; ")
+}
+
+// ErrOneWay says that a release cannot be gone back from, and why.
+var ErrOneWay = errors.New("the database cannot go back")
+
+// Downgrade takes back the migrations after a version, for the release that knew no more:
+// the last one first, each whole or not at all. What cannot go back says so by its name
+// and leaves everything as it is from there on. No gateway may run.
+func Downgrade(ctx context.Context, url string, to int64) (now int64, err error) {
+	pool, err := openSessions(ctx, Options{URL: url})
+	if err != nil {
+		return 0, err
+	}
+	defer pool.Close()
+	p, closeAll, err := migrator(url)
+	if err != nil {
+		return 0, err
+	}
+	defer closeAll()
+	if now, err = p.GetDBVersion(ctx); err != nil {
+		return 0, err
+	}
+	if to >= now || to < 1 {
+		return now, fmt.Errorf("%w: it is at version %d, and %d is not before it", ErrSchema, now, to)
+	}
+	err = alone(ctx, url, func(ctx context.Context) error {
+		return patiently(ctx, pool, func() error { _, err := p.DownTo(ctx, to); return err })
+	})
+	now, bad := p.GetDBVersion(ctx)
+	if err != nil {
+		err = fmt.Errorf("%w beyond version %d: %w", ErrOneWay, now, explained(err))
+	}
+	return now, errors.Join(err, bad)
+}
+
+// SchemaVersions are the version that the database has, and the one that this program
+// needs.
+func SchemaVersions(ctx context.Context, url string) (have, want int64, err error) {
+	p, closeAll, err := migrator(url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer closeAll()
+	return p.GetVersions(ctx)
 }
 
 // alone runs work while nobody else migrates. The lock is the one that older
@@ -119,7 +206,13 @@ func migrator(url string) (*goose.Provider, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		if pooled, err := isPooled(ctx, c); err != nil || pooled {
+			return err // another's session is not ours to change: there a migration waits as long as the server lets it
+		}
+		_, err := c.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", standsInLine.Milliseconds()))
+		return err
+	}))
 	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		db.Close()
@@ -142,7 +235,7 @@ func checkSchema(ctx context.Context, url string) error {
 	case have < want:
 		return fmt.Errorf("%w: it is at version %d, needed is %d; migrate it", ErrSchema, have, want)
 	case have > want:
-		return fmt.Errorf("%w: it is at version %d of a newer program, this one knows %d; upgrade this program", ErrSchema, have, want)
+		return fmt.Errorf("%w: it is at version %d of a newer release, this program knows %d. Start the newer release on this node too; or, to go back, stop all nodes and take the migrations back with the newer program: mezhved schema down --to %[3]d", ErrSchema, have, want)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -119,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.pool, err = openSessions(ctx, opts); err != nil {
 		return nil, err
 	}
-	if err := checkSchema(ctx, opts.URL); err != nil {
+	if err := errors.Join(checkRestored(ctx, s.pool), checkSchema(ctx, opts.URL)); err != nil {
 		s.pool.Close()
 		return nil, err
 	}

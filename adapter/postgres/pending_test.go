@@ -159,6 +159,9 @@ func TestTheRelayPutsMessagesIntoTheirQueues(t *testing.T) {
 	if n := arrive(sent); n != 0 {
 		t.Errorf("the intake has queued it %d times more", n)
 	}
+	if got := w.count("SELECT count(*) FROM kafka_offset"); got != 0 {
+		t.Error("the intake has written where there was nothing to do")
+	}
 	kinds := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' IN ('routed', 'queued') AND event->>'recipient' IS NOT NULL AND event->>'message' = $1", first.ID.String())
 	if kinds != 1 { // the test's own "routed" has no recipient
 		t.Errorf("%d events say that it is queued, want 1", kinds)

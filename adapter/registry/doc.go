@@ -14,8 +14,10 @@
 //	subject.go   whom messages are about, and on what ground they ask
 //	terms.go     legal time: terms of services and parties, calendars
 //	quality.go   what is promised of a service
+//	dictionary.go  what must be a code of a dictionary
 //	probe.go     how a service is watched
 //	sketch.go    a version's schema, to be tried elsewhere
 //	samples.go   documents that show what is taken and what is refused
 //	gate.go      what a version needs before it is published (package lifecycle/protocol)
+//	conformance.go what a party must have proved before it is let in (lifecycle/conform)
 package registry

@@ -42,6 +42,8 @@ type partyFile struct {
 	Limits       partyLimits     `yaml:"limits"`
 	Emulator     bool            `yaml:"emulator"` // a gateway plays it by the scenarios of what it provides
 	Key          string          `yaml:"key"`      // file of an emulator's private key (PEM), of the first certificate
+
+	Conformance *conformanceFile `yaml:"conformance"` // what it must have proved; default: nothing
 }
 
 type partyLimits struct {
@@ -75,6 +77,8 @@ type serviceFile struct {
 	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
 	Probe     *probeFile      `yaml:"probe"`    // how it is watched; default: it is not
+	Code      string          `yaml:"code"`     // of the kind of data in the register, such as VS00374
+	Codes     *codesFile      `yaml:"codes"`    // what must be a code of a dictionary
 	Shadow    bool            `yaml:"shadow"`   // a draft: messages of the versions in use are held against it, too, and nothing comes of it but a count
 }
 
@@ -139,6 +143,7 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 		byRoot: map[QName]*Service{}, byName: map[string][]*Service{}, streams: map[Mnemonic]bool{}, Settings: settings.State{},
 	}
 	r.readCalendar(services)
+	r.readDictionaries(services)
 	r.readParties(parties)
 	r.readServices(services)
 	r.examine()
@@ -254,6 +259,7 @@ func (r *catalogReader) readParty(name string) {
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
 	checkEmulator(f, p, filepath.Dir(name), &in)
+	r.readConformance(f, p, filepath.Dir(name), base, in.Conformance)
 	if r.catalog.parties[p.Mnemonic] != nil {
 		f.Errorf("mnemonic", "%s is registered by another file already", p.Mnemonic)
 		return
@@ -262,6 +268,9 @@ func (r *catalogReader) readParty(name string) {
 	all := settings.Of(in)
 	for _, c := range p.Certificates {
 		all["certificate "+filepath.Base(c.File)] = fmt.Sprintf("sha256:%x, %s, %s to %s", c.SHA256, c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if p.fitness != "" {
+		all["conformance report"] = p.fitness
 	}
 	r.catalog.Settings["party "+string(p.Mnemonic)] = all
 }
@@ -447,12 +456,14 @@ func (r *catalogReader) readService(dir, name, version string) {
 	r.checkSubject(f, s, &in)
 	r.readGate(f, s, dir, &in)
 	readSunset(f, s, in.Sunset)
+	r.checkCodes(f, s, in.Codes)
+	s.Code = in.Code
 	r.readProbe(f, s, dir, in.Probe)
 	if s.Shadow = in.Shadow; s.Shadow && s.Stage != StageDraft {
 		f.Errorf("shadow", "goes with stage: draft: a version that is in use is no shadow of another")
 	}
 	if r.samples && s.Schema != nil {
-		r.findings = append(r.findings, checkSamples(s, dir)...)
+		r.findings = append(r.findings, checkSamples(s, dir, r.now)...)
 	}
 	all := settings.Of(in)
 	all["schema"] = "sha256:" + s.SchemaDigest

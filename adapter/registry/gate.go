@@ -43,15 +43,16 @@ const (
 // lower, drafts aside; nil when this is the first. Numbers are compared as numbers.
 func (c *Catalog) Before(s *Service) (before *Service) {
 	for _, other := range c.byName[s.Name] {
-		if other.Stage != StageDraft && other.Schema != nil && compareVersions(other.Version, s.Version) < 0 &&
-			(before == nil || compareVersions(other.Version, before.Version) > 0) {
+		if other.Stage != StageDraft && other.Schema != nil && CompareVersions(other.Version, s.Version) < 0 &&
+			(before == nil || CompareVersions(other.Version, before.Version) > 0) {
 			before = other
 		}
 	}
 	return before
 }
 
-func compareVersions(a, b string) int {
+// CompareVersions orders versions; numbers are compared as numbers.
+func CompareVersions(a, b string) int {
 	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int {
 		x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
 		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))

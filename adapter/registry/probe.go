@@ -109,7 +109,7 @@ func (r *catalogReader) readProbeSample(f *yamlfile.File, s *Service, p *Probe, 
 	one := texts[i]
 	r.digest("probe "+one.File, one.Content)
 	p.Sample, p.file = one.Content, one.File
-	wrong, _ := checkSample(s, dir, &one)
+	wrong, _ := checkSample(s, dir, r.now, &one)
 	for _, w := range wrong {
 		w.Sample = false // a gateway sends it
 		r.findings = append(r.findings, w)

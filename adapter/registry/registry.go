@@ -8,6 +8,7 @@ import (
 
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/lifecycle/protocol"
+	"mezhved/adapter/lifecycle/reference"
 	"mezhved/adapter/settings"
 	"mezhved/adapter/subject"
 	"mezhved/adapter/terms"
@@ -101,13 +102,14 @@ type Catalog struct {
 	Digest   string // hex SHA-256 over everything that was read, for the journal
 	Calendar *terms.Calendar
 
-	Settings settings.State // as they were read, to tell what is changed
-	parties  map[Mnemonic]*Party
-	byCert   map[[32]byte]*Party
-	services []*Service // by name, then version as read
-	byRoot   map[QName]*Service
-	byName   map[string][]*Service
-	streams  map[Mnemonic]bool
+	Settings     settings.State // as they were read, to tell what is changed
+	parties      map[Mnemonic]*Party
+	byCert       map[[32]byte]*Party
+	services     []*Service // by name, then version as read
+	byRoot       map[QName]*Service
+	byName       map[string][]*Service
+	streams      map[Mnemonic]bool
+	dictionaries []*reference.Dictionary // by name, then version
 }
 
 // Party is a registered information system.
@@ -125,8 +127,10 @@ type Party struct {
 	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
 	Emulator     bool           // a gateway plays it by the scenarios of what it provides
 	Key          string         // file of an emulator's private key
+	FitUntil     time.Time      // until when its conformance report counts; zero: none is demanded
 
-	terms directed // of what goes to it
+	fitness string   // the report in force, for the journal
+	terms   directed // of what goes to it
 }
 
 // Certificate is one certificate by which a party is known. Several
@@ -185,10 +189,14 @@ type Service struct {
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling
 	Probe         *Probe   // how it is watched; nil: it is not
+	Code          string   // of the kind of data in the register; empty: it is not told
 	Shadow        bool     // a draft that messages of the versions in use are held against, too
 
 	AboutRequest  *subject.Plan // whom requests are about, and on what ground they ask
 	AboutResponse *subject.Plan
+
+	RequestCodes  []Code // what must be a code of a dictionary
+	ResponseCodes []Code
 
 	Schema       *xsd.Schema
 	SchemaDigest string // hex

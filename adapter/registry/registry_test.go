@@ -65,6 +65,14 @@ ground:
 	service("probe/2", strings.Replace(good, ", response: B", "", 1)+"broadcast: true\nfileSignature: required\nprobe: {full: 5m, answer: 6m}\n")
 	service("probe/3", good+"probe: {full: 5m}\n")
 	write("services/probe/3/samples/request.xml", "<A xmlns=\"urn://lint/probe/3\"><b/></A>")
+	service("codes/1", good+"codes:\n  request: [{xpath: /A, dictionary: none}, {xpath: /B, dictionary: kinds}, {xpath: /A, dictionary: kinds, version: 9}]\n")
+	write("services/_dictionaries/kinds/1.csv", "code,title,from,to\na,A,,2020-01-01\n")
+	write("services/_dictionaries/broken/1.csv", "code,title,from,to\na,A,,\na,B,2026-02-01,2026-01-01\n")
+	write("services/_dictionaries/foreign/1.csv", "KOD;NAIM\na;A\n")
+	service("codes/2", good+"codes: {request: {xpath: /A, dictionary: good}}\n")
+	write("services/_dictionaries/good/1.csv", "code,title,from,to\na,A,,\n")
+	write("services/codes/2/samples/request.xml", `<A xmlns="urn://lint/codes/2">b</A>`)
+	service("shadow/1", good+"shadow: true\n")
 	write("services/twice/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/ok/1"))
 	write("services/twice/1/s.xsd", strings.ReplaceAll(schema, "NS", "urn://lint/ok/1"))
 	write("services/noxsd/1/service.yaml", strings.ReplaceAll(good, "NS", "urn://lint/noxsd"))
@@ -138,6 +146,14 @@ ground:
 		`services/probe/2/service.yaml:7:15: warning: probe.full: the service wants every file signed`,
 		`services/probe/2/service.yaml:7:15: probe.full: there is no samples/request.xml`,
 		`services/probe/3/samples/request.xml:1:31: cvc-type`,
+		`services/codes/1/service.yaml:6:37: codes.request.0.dictionary: there is no dictionary "none", version ""`,
+		`services/codes/1/service.yaml:6:52: codes.request.1.xpath: path "/B": it begins with B`,
+		`codes.request.2.dictionary: there is no dictionary "kinds", version "9"`,
+		"services/_dictionaries/kinds/1.csv: warning: no code of it is used any more",
+		`services/_dictionaries/broken/1.csv:3:1: the code "a" stands in line 2 already`,
+		"services/_dictionaries/foreign/1.csv:1:1: the head is KOD,NAIM, code,title,from,to is expected",
+		`services/codes/2/samples/request.xml:1:1: dictionary: /A: no code of the dictionary good, version 1`,
+		"services/shadow/1/service.yaml:5:9: shadow: goes with stage: draft",
 		"services/noxsd/1/service.yaml: schemas: there is no .xsd",
 		"services/badxsd/1/s.xsd:1:",
 		"services/missing/1/service.yaml: no such file",

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/yamlfile"
@@ -17,7 +18,7 @@ import (
 // whose name begins with request or response has that root, any other has one of the
 // two. It is content as the gateway would take it, and a request's routing code is in
 // the table; a negative one would be refused, by the rule that it names.
-func checkSamples(s *Service, dir string) (found yamlfile.Findings) {
+func checkSamples(s *Service, dir string, day time.Time) (found yamlfile.Findings) {
 	texts, flaws := protocol.ReadTexts(dir)
 	for _, f := range flaws {
 		found = append(found, sampleFinding(dir, f.File, "%v", yamlfile.Both(f.English, f.Russian)))
@@ -27,9 +28,9 @@ func checkSamples(s *Service, dir string) (found yamlfile.Findings) {
 		if s.Probe != nil && s.Probe.file == t.File {
 			continue // it was looked at: a gateway sends it
 		}
-		wrong, rules := checkSample(s, dir, t)
+		wrong, rules := checkSample(s, dir, day, t)
 		if t.Answer != nil {
-			more, _ := checkSample(s, dir, t.Answer)
+			more, _ := checkSample(s, dir, day, t.Answer)
 			wrong = append(wrong, more...)
 		}
 		switch {
@@ -55,7 +56,7 @@ const noRoute = "RecipientIsNotFound"
 
 // checkSample gives what is wrong with a sample. rules are those by which a gateway
 // would refuse it: what stands under the wrong name shows nothing.
-func checkSample(s *Service, dir string, t *protocol.Text) (found yamlfile.Findings, rules []string) {
+func checkSample(s *Service, dir string, day time.Time, t *protocol.Text) (found yamlfile.Findings, rules []string) {
 	say := func(line, col int, format string, args ...any) {
 		one := sampleFinding(dir, t.File, format, args...)
 		one.Line, one.Col = line, col
@@ -100,6 +101,17 @@ func checkSample(s *Service, dir string, t *protocol.Text) (found yamlfile.Findi
 			rules = append(rules, v.Rule)
 		}
 		return found, rules
+	}
+	codes := s.ResponseCodes
+	if root == s.Request {
+		codes = s.RequestCodes
+	}
+	var code *CodeError
+	if errors.As(CheckCodes(codes, content, day), &code) {
+		off, _ := code.At.Range()
+		line, col := tape.Position(off)
+		say(line, col, "dictionary: %v", yamlfile.Both(code.Error(), code.Russian()))
+		return found, []string{"dictionary"}
 	}
 	if root == s.Request {
 		if _, err := s.Route(content); err != nil {

@@ -4,8 +4,11 @@ import "mezhved/adapter/yamlfile"
 
 // sayings has the sentences about services and parties in Russian.
 var sayings = yamlfile.Russian(map[string]string{
-	"goes with stage: draft: a version that is in use is no shadow of another": "бывает только при stage: draft: версия в эксплуатации не тень другой",
-	"is missing: namespace and request name what the schema is held against":   "не указано: namespace и request называют, что сверять со схемой",
+	"goes with stage: draft: a version that is in use is no shadow of another":                "бывает только при stage: draft: версия в эксплуатации не тень другой",
+	"is missing: namespace and request name what the schema is held against":                  "не указано: namespace и request называют, что сверять со схемой",
+	"no code of it is used any more: all have ended":                                          "ни один код больше не действует: у всех истёк срок",
+	"there is no dictionary %q, version %q (%s/<name>/<version>.csv of the services' folder)": "нет справочника %q версии %q (%s/<имя>/<версия>.csv в папке видов сведений)",
+	"dictionary: %v": "справочник: %v",
 	// A probe.
 	"is shorter than ten seconds": "короче десяти секунд",
 	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
@@ -26,18 +29,23 @@ var sayings = yamlfile.Russian(map[string]string{
 	"no version of this service was loaded (expected: <version>/service.yaml)":             "не загружено ни одной версии этого вида сведений (ожидается <version>/service.yaml)",
 
 	// A party.
-	"%q: letters, digits, _ . and - are expected, 100 at most":                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
-	"responses or statuses is expected, not %q":                                   "ожидается responses или statuses, а не %q",
-	"is shorter than a day: content ends by whole days":                           "короче суток: срок содержимого считается целыми сутками",
-	"is shorter than a second":                                                    "короче секунды",
-	"must not be negative":                                                        "не может быть отрицательным",
-	"%s is registered by another file already":                                    "%s уже зарегистрирован другим файлом",
-	"%s holds no certificate":                                                     "в %s нет сертификата",
-	"certificate %s is registered for %s already: a certificate names one system": "сертификат %s уже зарегистрирован за %s: сертификат называет одну систему",
-	"certificate %s expired on %s":                                                "срок действия сертификата %s истёк %s",
-	"certificate %s expires on %s: register its successor beside it now":          "срок действия сертификата %s истекает %s: зарегистрируйте рядом следующий",
-	"no certificate of %s was found, so it could never call":                      "у %s нет ни одного сертификата: он не сможет обратиться",
-	"%s has no valid certificate: it cannot call":                                 "у %s нет действующего сертификата: он не может обращаться",
+	"%q: letters, digits, _ . and - are expected, 100 at most":                                    "%q: ожидаются буквы, цифры, _ . и -, не более 100 знаков",
+	"responses or statuses is expected, not %q":                                                   "ожидается responses или statuses, а не %q",
+	"is shorter than a day: content ends by whole days":                                           "короче суток: срок содержимого считается целыми сутками",
+	"is shorter than a second":                                                                    "короче секунды",
+	"must not be negative":                                                                        "не может быть отрицательным",
+	"%s is registered by another file already":                                                    "%s уже зарегистрирован другим файлом",
+	"%s holds no certificate":                                                                     "в %s нет сертификата",
+	"certificate %s is registered for %s already: a certificate names one system":                 "сертификат %s уже зарегистрирован за %s: сертификат называет одну систему",
+	"certificate %s expired on %s":                                                                "срок действия сертификата %s истёк %s",
+	"certificate %s expires on %s: register its successor beside it now":                          "срок действия сертификата %s истекает %s: зарегистрируйте рядом следующий",
+	"no certificate of %s was found, so it could never call":                                      "у %s нет ни одного сертификата: он не сможет обратиться",
+	"name the certificates with which the report may be signed: anybody can make one and sign it": "назовите сертификаты, которыми может быть подписан отчёт: сделать и подписать его может кто угодно",
+	"%s is missing: the party has to be tried with mezhved conform party, and the report laid here with its signature (.p7s)": "нет файла %s: участника нужно испытать командой mezhved conform party и положить сюда отчёт с подписью (.p7s)",
+	"the report ended on %s: the party has to be tried again":                                                                 "срок действия отчёта истёк %s: участника нужно испытать снова",
+	"the report ends on %s: let the party be tried again before":                                                              "срок действия отчёта истекает %s: испытайте участника снова до этого дня",
+	"consumer or provider is expected, not %q":                                                                                "ожидается consumer или provider, а не %q",
+	"%s has no valid certificate: it cannot call":                                                                             "у %s нет действующего сертификата: он не может обращаться",
 
 	"an offset from UTC such as +10:00 is expected, not %q": "ожидается смещение от UTC вида +10:00, а не %q",
 

@@ -15,22 +15,29 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
+	"mezhved/adapter/party"
 	"mezhved/adapter/postgres"
+	"mezhved/envelopes"
 	"mezhved/signing"
 )
 
 // loadFlags say what is driven and how hard.
 type loadFlags struct {
-	URL      string        `placeholder:"URL" help:"Base address of a running gateway of the demo's kind (scheme://host:port); default: a private one."`
+	URL      []string      `placeholder:"URL" help:"Base addresses (scheme://host:port) of the nodes of a running gateway of the demo's kind, which get their calls in turns; default: a private one."`
 	Dir      string        `placeholder:"DIR" help:"Folder of the private gateway, or of the demo whose keys are used with --url; default: a temporary one."`
 	Gateway  string        `placeholder:"PROGRAM" type:"existingfile" help:"Program that is run as the private gateway; default: this one."`
 	Senders  int           `default:"64" help:"Senders at work at once."`
 	Duration time.Duration `default:"10s" help:"How long."`
 	Warm     time.Duration `default:"2s" help:"How long the same load runs before it is measured."`
 	Key      string        `default:"ecdsa-p256" help:"Type of the keys of the bus, the senders and the provider: ecdsa-p256, rsa-2048, gost-2012-256, ..."`
+	Settings string        `placeholder:"FILE" type:"existingfile" help:"Settings (YAML) that are laid over those of the private gateway."`
+	Stages   bool          `help:"Say which stages the private gateway's processor time goes to, from a profile of it."`
 	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
 	Allocs   string        `name:"allocations" placeholder:"FILE" help:"Write a profile of what the private gateway allocated, and of what is live at the end."`
 	JSON     bool          `name:"json" help:"Print JSON."`
@@ -40,30 +47,39 @@ type loadFlags struct {
 // drive it.
 type bed struct {
 	base     string
+	nodes    []string // their base addresses; the first is base
 	dir      string
 	play     *play
 	signer   signing.Signer // of the senders
 	gateway  int            // its process; 0: a gateway of somebody else
 	database int            // the private PostgreSQL's
 	store    string         // connection string of it; empty: it is somebody else's
+	profile  string         // of its processor time, written when it ends; empty: none is
+	queued   int            // messages that it had put into queues before the load
+	stop     func()         // ends the private gateway
 	finish   func() error
 }
 
 // open starts a private gateway, or finds the keys for a running one.
 func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
 	lightCollector()
-	if f.URL != "" {
+	if len(f.URL) > 0 {
 		if f.Dir == "" {
 			return nil, usage(errors.New("--url needs --dir: the demo folder with the parties' keys"))
 		}
 		if f.Key != string(signing.KeyECDSA256) {
 			return nil, usage(errors.New("--key needs the private gateway, where a new key can be registered"))
 		}
-		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL)
+		if f.Settings != "" || f.Stages || f.Profile != "" || f.Allocs != "" {
+			return nil, usage(errors.New("--settings, --stages, --profile and --allocations need the private gateway"))
+		}
+		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL[0])
 		if err != nil {
 			return nil, usage(err)
 		}
-		return &bed{base: f.URL, dir: f.Dir, play: p, signer: p.signers[benchSender], finish: func() error { return nil }}, nil
+		b = &bed{base: f.URL[0], nodes: f.URL, dir: f.Dir, play: p, signer: p.signers[benchSender], stop: func() {}, finish: func() error { return nil }}
+		b.queued, err = b.queuedTotal(ctx)
+		return b, err
 	}
 	b = &bed{dir: f.Dir, finish: func() error { return nil }}
 	if b.dir == "" {
@@ -83,7 +99,8 @@ func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
 		stop, err := f.start(ctx, b)
 		if err == nil {
 			remove := b.finish
-			b.finish = func() error { stop(); return remove() }
+			b.stop = sync.OnceFunc(stop)
+			b.finish = func() error { b.stop(); return remove() }
 			return b, nil
 		}
 		var ended *endedError
@@ -129,6 +146,11 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	}
 	text += "limits:\n  perSecond: 1000000\n  burst: 1000000\n"
 	text = strings.ReplaceAll(text, "keys/bus/", "keys/"+filepath.Base(busKey)+"/")
+	if f.Settings != "" {
+		if text, err = laidOver(text, f.Settings); err != nil {
+			return nil, usage(err)
+		}
+	}
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, usage(err)
 	}
@@ -139,8 +161,11 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		}
 	}
 	args := []string{"serve", "--config", config}
-	if f.Profile != "" {
-		args = append(args, "--cpu-profile", f.Profile)
+	if b.profile = f.Profile; b.profile == "" && f.Stages {
+		b.profile = filepath.Join(b.dir, "stages.prof")
+	}
+	if b.profile != "" {
+		args = append(args, "--cpu-profile", b.profile)
 	}
 	if f.Allocs != "" {
 		args = append(args, "--allocation-profile", f.Allocs)
@@ -173,6 +198,7 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		<-running.Done()
 	}
 	b.base, b.gateway = "http://"+address, cmd.Process.Pid
+	b.nodes = []string{b.base}
 	err = awaitReady(running, b.base, 60*time.Second)
 	if cause := context.Cause(running); cause != nil {
 		return nil, cause
@@ -197,6 +223,42 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	maps.Copy(b.play.signers, signers)
 	b.signer = signers[benchSender]
 	return stop, nil
+}
+
+// laidOver is a configuration with the settings of a file in the place of its own.
+func laidOver(text, file string) (string, error) {
+	over, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var all, some map[string]any
+	if err := yaml.Unmarshal([]byte(text), &all); err != nil {
+		return "", err
+	}
+	if err := yaml.Unmarshal(over, &some); err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	lay(all, some)
+	out, err := yaml.Marshal(all)
+	return string(out), err
+}
+
+func lay(all, some map[string]any) {
+	for name, value := range some {
+		below, ok := all[name].(map[string]any)
+		if of, deep := value.(map[string]any); ok && deep {
+			lay(below, of)
+			continue
+		}
+		all[name] = value
+	}
+}
+
+// client is a party's client of one of the nodes, whichever is the n-th's turn.
+func (b *bed) client(n int, mnemonic string) *party.Client {
+	c := b.play.client(mnemonic, envelopes.V12)
+	c.URL = b.nodes[n%len(b.nodes)] + strings.TrimPrefix(c.URL, b.base)
+	return c
 }
 
 // prepare fills the folder with keys, parties and services. Another program does that
@@ -365,19 +427,35 @@ func (c costs) String() string {
 	return fmt.Sprintf("processor time each: gateway %.2f ms, PostgreSQL %.2f ms, generator %.2f ms", c.Gateway, c.Database, c.Generator)
 }
 
+// stages ends the private gateway and says where its time went, each operation's so
+// many milliseconds. Nothing, where that is not asked for.
+func (f *loadFlags) stages(b *bed, millis float64) ([]stageCost, error) {
+	if !f.Stages {
+		return nil, nil
+	}
+	b.stop()
+	return readStages(b.profile, millis)
+}
+
 // queuedTotal is how many messages the gateway has put into queues since its start.
 func (b *bed) queuedTotal(ctx context.Context) (total int, err error) {
-	text, err := b.get(ctx, "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, "mezhved_queued_total "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-			return int(n), err
+	for _, node := range b.nodes {
+		text, err := b.getFrom(ctx, node, "/metrics")
+		if err != nil {
+			return 0, err
 		}
+		_, figure, found := strings.Cut(string(text), "\nmezhved_queued_total ")
+		if !found {
+			return 0, fmt.Errorf("the metrics of %s do not say how many messages were queued", node)
+		}
+		figure, _, _ = strings.Cut(figure, "\n")
+		n, err := strconv.ParseFloat(figure, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += int(n)
 	}
-	return 0, errors.New("the gateway's metrics do not say how many messages were queued")
+	return total, nil
 }
 
 // settle waits until so many messages have been queued and the journal has come to
@@ -396,14 +474,14 @@ func (b *bed) settle(ctx context.Context, queued int) error {
 			lines := strings.SplitN(string(checkpoint), "\n", 3)
 			now = lines[min(1, len(lines)-1)]
 		}
-		if now != size || n < queued {
+		if now != size || n-b.queued < queued {
 			size, since = now, time.Now()
 		}
 		switch {
 		case time.Since(since) > rest:
 			return nil
 		case time.Now().After(end):
-			return no(fmt.Errorf("%d of %d messages came to their queues within %s", n, queued, patience))
+			return no(fmt.Errorf("%d of %d messages came to their queues within %s", n-b.queued, queued, patience))
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
@@ -442,7 +520,11 @@ func (b *bed) queuedAfter(ctx context.Context, ids []string) (*latencies, error)
 
 // get reads a page of the gateway, as an auditor.
 func (b *bed) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+path, nil)
+	return b.getFrom(ctx, b.base, path)
+}
+
+func (b *bed) getFrom(ctx context.Context, node, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+path, nil)
 	if err != nil {
 		return nil, err
 	}

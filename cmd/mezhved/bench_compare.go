@@ -8,23 +8,26 @@ import (
 )
 
 type benchCompareCmd struct {
-	Accept   bool   `xor:"what" help:"Compare accepts; default: whole exchanges."`
-	Old      string `required:"" placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with."`
-	Turns    int    `default:"3" help:"Turns of each build, at least two."`
-	OldFirst bool   `name:"old-first" default:"true" negatable:"" help:"Which build has the first turn; the order changes with every turn."`
+	Accept      bool   `xor:"what" help:"Compare accepts; default: whole exchanges."`
+	Old         string `placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with; default: the same one, under --old-settings."`
+	OldSettings string `placeholder:"FILE" type:"existingfile" help:"Settings (YAML) that are laid over those of the gateway to compare with; --settings are for the other one."`
+	Turns       int    `default:"3" help:"Turns of each, at least two."`
+	OldFirst    bool   `name:"old-first" default:"true" negatable:"" help:"Which has the first turn; the order changes with every turn."`
 	loadFlags
 }
 
 func (benchCompareCmd) Help() string {
-	return `Runs the gateways of two builds in turns, each turn with a new database and broker, under the load of this
-program, and prints what they do and the ratio of the new one (--gateway, default this build) to the old one with its
-95 % confidence interval. Rates say little on a machine that others use too. Processor times say more, though whoever
-shares caches and cores makes them longer; the generator does the same work for either build, so both in its measure say
-more still. Bytes say the same on every machine.
+	return `Runs two gateways in turns, two builds or one under two settings, each turn with a new database and broker, under
+the load of this program, and prints what they do and the ratio of the new one (--gateway, default this build; --settings)
+to the old one with its 95 % confidence interval. Rates say little on a machine that others use too. Processor times say
+more, though whoever shares caches and cores makes them longer; the generator does the same work for either, so both in
+its measure say more still. Bytes say the same on every machine. What a turn's warm-up does is in no figure.
 
 Examples:
   mezhved bench compare --old ./mezhved-before
-  mezhved bench compare --old ./mezhved-before --gateway ./mezhved-after --accept --turns 5 --duration 20s`
+  mezhved bench compare --old ./mezhved-before --gateway ./mezhved-after --accept --turns 5 --duration 20s
+  mezhved bench compare --settings sealed.yaml --turns 6
+  mezhved bench compare --old-settings one-shard.yaml --settings eight-shards.yaml --json`
 }
 
 // figure is one measured quantity of both builds, a value for each turn.
@@ -39,8 +42,11 @@ type figure struct {
 }
 
 func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
-	if c.URL != "" || c.Dir != "" || c.Profile != "" {
-		return usage(errors.New("each turn has a private gateway with a folder of its own: --url, --dir and --profile do not go with compare"))
+	if len(c.URL) > 0 || c.Dir != "" || c.Profile != "" || c.Allocs != "" || c.Stages {
+		return usage(errors.New("each turn has a private gateway with a folder of its own: --url, --dir, --profile, --allocations and --stages do not go with compare"))
+	}
+	if c.Old == "" && c.OldSettings == "" && c.Settings == "" {
+		return usage(errors.New("nothing to compare: name another build with --old, or settings with --settings or --old-settings"))
 	}
 	if c.Turns < 2 {
 		return usage(errors.New("--turns: one turn says nothing about the difference between turns, take two at least"))
@@ -55,7 +61,7 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 			}
 			figures = together(figures, values)
 			if !c.JSON {
-				fmt.Fprintf(out.err, "turn %d of %d, %s build done\n", turn+1, c.Turns, map[bool]string{true: "old", false: "new"}[old])
+				fmt.Fprintf(out.err, "turn %d of %d, %s one done\n", turn+1, c.Turns, map[bool]string{true: "old", false: "new"}[old])
 			}
 		}
 	}
@@ -72,7 +78,7 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 	return table(out.out, rows)
 }
 
-// together adds the values of one build's turn to those of the turns before.
+// together adds the values of one turn to those of the turns before.
 func together(figures, values []*figure) []*figure {
 	if figures == nil {
 		return values
@@ -83,11 +89,14 @@ func together(figures, values []*figure) []*figure {
 	return figures
 }
 
-// turn runs one build once.
+// turn runs one of the two once.
 func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error) {
 	flags := c.loadFlags
 	if old {
-		flags.Gateway = c.Old
+		flags.Settings = c.OldSettings
+		if c.Old != "" {
+			flags.Gateway = c.Old
+		}
 	}
 	var figures []*figure
 	add := func(name string, decimals int, v float64) {
@@ -102,6 +111,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		add("  gateway, broker included", 3, c.Gateway)
 		add("  PostgreSQL", 3, c.Database)
 		add("  and the generator, beside them", 3, c.Generator)
+		add("all three", 3, c.Gateway+c.Database+c.Generator)
 		add("both as a multiple of the generator's", 2, (c.Gateway+c.Database)/c.Generator)
 		add("bytes that stay in PostgreSQL, a message", 0, s.Stays)
 		add("bytes of PostgreSQL's WAL, a message", 0, s.WAL)
@@ -122,7 +132,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		return figures, nil
 	}
 	run := benchExchangeCmd{loadFlags: flags, Providers: 16}
-	r, err := run.measure(ctx)
+	r, err := run.measure(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func httpClient(base string, most int) *http.Client {
 	if strings.HasPrefix(base, "https:") {
 		return &http.Client{Timeout: laneCall, Transport: &http.Transport{MaxIdleConns: most, MaxIdleConnsPerHost: most}}
 	}
-	return &http.Client{Transport: &lanes{idle: make(chan *lane, most)}}
+	return &http.Client{Transport: &lanes{idle: map[string][]*lane{}}}
 }
 
 // lightCollector lets the generator's heap, some 10 MB, grow before it is collected,
@@ -32,11 +33,15 @@ func lightCollector() {
 
 // lanes are connections in plain HTTP/1.1. Each call has one for itself, and is written
 // and read by its caller's own goroutine.
-type lanes struct{ idle chan *lane }
+type lanes struct {
+	mu   sync.Mutex
+	idle map[string][]*lane // by host; the last one has rested least
+}
 
 // lane is one connection.
 type lane struct {
 	net.Conn
+	host string
 	in   *bufio.Reader
 	out  *bufio.Writer
 	used time.Time // when it was free again
@@ -79,23 +84,24 @@ func (p *lanes) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // take gives a connection that has not rested for long, or a new one.
 func (p *lanes) take(ctx context.Context, host string) (*lane, error) {
-	for {
-		select {
-		case l := <-p.idle:
-			if time.Since(l.used) < laneRest {
-				return l, nil
-			}
-			_ = l.Close()
-			continue
-		default:
-		}
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", host)
-		if err != nil {
-			return nil, err
-		}
-		return &lane{Conn: conn, in: bufio.NewReaderSize(conn, 16<<10), out: bufio.NewWriterSize(conn, 16<<10)}, nil
+	p.mu.Lock()
+	var l *lane
+	if n := len(p.idle[host]); n > 0 {
+		l, p.idle[host] = p.idle[host][n-1], p.idle[host][:n-1]
 	}
+	p.mu.Unlock()
+	if l != nil {
+		if time.Since(l.used) < laneRest {
+			return l, nil
+		}
+		_ = l.Close()
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	return &lane{Conn: conn, host: host, in: bufio.NewReaderSize(conn, 16<<10), out: bufio.NewWriterSize(conn, 16<<10)}, nil
 }
 
 // laneBody is the body of an answer. Read to its end, it gives the connection back.
@@ -123,11 +129,10 @@ func (b *laneBody) Close() error {
 	// A call whose context ends just now leaves a deadline on the connection.
 	if b.stop() && b.keep && b.ended {
 		l.used = time.Now()
-		select {
-		case b.lanes.idle <- l:
-			return nil
-		default:
-		}
+		b.lanes.mu.Lock()
+		defer b.lanes.mu.Unlock()
+		b.lanes.idle[l.host] = append(b.lanes.idle[l.host], l)
+		return nil
 	}
 	return l.Close()
 }

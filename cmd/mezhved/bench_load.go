@@ -52,27 +52,30 @@ something was lost.
 Examples:
   mezhved bench accept
   mezhved bench accept --senders 128 --duration 30s --json
-  mezhved bench accept --sustained --duration 5m`
+  mezhved bench accept --sustained --duration 5m
+  mezhved bench accept --stages
+  mezhved bench accept --dir mezhved-demo --url http://127.0.0.1:7500,http://127.0.0.1:7501`
 }
 
 // acceptResult is what bench accept prints.
 type acceptResult struct {
-	Accepted  int     `json:"accepted"`
-	PerSecond float64 `json:"acceptedPerSecond"`
-	P50       float64 `json:"p50Ms"`
-	P99       float64 `json:"p99Ms"`
-	QueuedP50 float64 `json:"queuedAfterP50Ms"` // from acceptance until the message stood in its queue, of a sample
-	QueuedP99 float64 `json:"queuedAfterP99Ms"`
-	Cost      costs   `json:"processorTime"`
-	Storage   storage `json:"storage"` // of a message that waits for its recipient; sustained: taken and acknowledged
-	Refused   int     `json:"refused"`
-	Failed    int     `json:"failed"`
-	Lost      int     `json:"lost"`
-	Doubled   int     `json:"doubled"`
-	Senders   int     `json:"senders"`
-	Bytes     int     `json:"messageBytes"`
-	Cores     int     `json:"cores"`
-	Drain     float64 `json:"drainSeconds"` // for polls and acknowledgements of what was left in the queue
+	Accepted  int         `json:"accepted"`
+	PerSecond float64     `json:"acceptedPerSecond"`
+	P50       float64     `json:"p50Ms"`
+	P99       float64     `json:"p99Ms"`
+	QueuedP50 float64     `json:"queuedAfterP50Ms"` // from acceptance until the message stood in its queue, of a sample
+	QueuedP99 float64     `json:"queuedAfterP99Ms"`
+	Cost      costs       `json:"processorTime"`
+	Stages    []stageCost `json:"stages,omitempty"`
+	Storage   storage     `json:"storage"` // of a message that waits for its recipient; sustained: taken and acknowledged
+	Refused   int         `json:"refused"`
+	Failed    int         `json:"failed"`
+	Lost      int         `json:"lost"`
+	Doubled   int         `json:"doubled"`
+	Senders   int         `json:"senders"`
+	Bytes     int         `json:"messageBytes"`
+	Cores     int         `json:"cores"`
+	Drain     float64     `json:"drainSeconds"` // for polls and acknowledgements of what was left in the queue
 }
 
 func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
@@ -83,8 +86,8 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
-			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled)
+		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
+			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled)
 	}
 	if r.Lost+r.Doubled+r.Failed > 0 {
 		return no(errors.Join(err, fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed)))
@@ -164,7 +167,9 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	err = <-drained
 	r.Drain = time.Since(start).Seconds()
 	r.Lost, r.Doubled = x.tally.count()
-	return r, err
+	var failed error
+	r.Stages, failed = c.stages(b, r.Cost.Gateway)
+	return r, errors.Join(err, failed)
 }
 
 // acceptLoad is the senders of a run.
@@ -197,8 +202,9 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 	ctx, cancel := context.WithDeadline(ctx, end.Add(time.Minute))
 	defer cancel()
 	var sending sync.WaitGroup
-	for range senders {
+	for n := range senders {
 		sending.Go(func() {
+			door := x.nodes[n%len(x.nodes)] + "/smev/v1.2/ws"
 			for time.Now().Before(end) && ctx.Err() == nil {
 				var r signedRequest
 				select {
@@ -209,7 +215,7 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 					return
 				}
 				sent := time.Now()
-				status, answer, err := post(ctx, x.client, x.base+"/smev/v1.2/ws", kind, r.body)
+				status, answer, err := post(ctx, x.client, door, kind, r.body)
 				switch {
 				case err != nil:
 					x.broken.Add(1)
@@ -402,7 +408,7 @@ func (b *bed) drain(ctx context.Context, l *tally, client *http.Client) error {
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
-			c := b.play.client(benchProvider, envelopes.V12)
+			c := b.client(w, benchProvider)
 			c.HTTP = client
 			for ctx.Err() == nil {
 				m, err := c.PollRequest(ctx, party.Selector{Wait: time.Second})
@@ -423,7 +429,8 @@ func (b *bed) drain(ctx context.Context, l *tally, client *http.Client) error {
 
 type benchExchangeCmd struct {
 	loadFlags
-	Providers int `default:"16" help:"Providers at work at once."`
+	Providers int  `default:"16" help:"Providers at work at once."`
+	Sustained bool `help:"Print a line every ten seconds."`
 }
 
 func (benchExchangeCmd) Help() string {
@@ -434,37 +441,44 @@ lost or came twice.
 Examples:
   mezhved bench exchange
   mezhved bench exchange --key gost-2012-256
+  mezhved bench exchange --duration 5m --sustained --stages
+  mezhved bench exchange --dir mezhved-demo --url http://127.0.0.1:7500 --url http://127.0.0.1:7501
   mezhved bench exchange --duration 30s --json`
 }
 
 // exchangeResult is what bench exchange prints.
 type exchangeResult struct {
-	Exchanges int     `json:"exchanges"`
-	PerSecond float64 `json:"exchangesPerSecond"`
-	P50       float64 `json:"p50Ms"` // from before the request until its answer was acknowledged
-	P99       float64 `json:"p99Ms"`
-	Cost      costs   `json:"processorTime"`
-	Storage   storage `json:"storage"` // of a message, of which an exchange has two
-	Lost      int     `json:"lost"`
-	Doubled   int     `json:"doubled"`
-	Failed    int     `json:"failed"`
-	Senders   int     `json:"senders"`
-	Providers int     `json:"providers"`
-	Cores     int     `json:"cores"`
+	Exchanges int         `json:"exchanges"`
+	PerSecond float64     `json:"exchangesPerSecond"`
+	P50       float64     `json:"p50Ms"` // from before the request until its answer was acknowledged
+	P99       float64     `json:"p99Ms"`
+	Cost      costs       `json:"processorTime"`
+	Stages    []stageCost `json:"stages,omitempty"`
+	Storage   storage     `json:"storage"` // of a message, of which an exchange has two
+	Lost      int         `json:"lost"`
+	Doubled   int         `json:"doubled"`
+	Failed    int         `json:"failed"`
+	Senders   int         `json:"senders"`
+	Providers int         `json:"providers"`
+	Cores     int         `json:"cores"`
 
 	problem error // the first failed call
 }
 
 func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
-	r, err := c.measure(ctx)
+	var lines io.Writer
+	if c.Sustained && !c.JSON {
+		lines = out.out
+	}
+	r, err := c.measure(ctx, lines)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n%s\n",
-			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost, r.Storage)
+		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n%s%s\n",
+			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost, stagesText(r.Stages), r.Storage)
 	}
 	if r.Lost+r.Doubled > 0 {
 		err = no(errors.Join(err, r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
@@ -472,23 +486,24 @@ func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
 	return err
 }
 
-// measure opens a gateway, drives it and counts.
-func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err error) {
+// measure opens a gateway, drives it and counts. lines, unless nil, is told every ten
+// seconds.
+func (c *benchExchangeCmd) measure(ctx context.Context, lines io.Writer) (r exchangeResult, err error) {
 	b, err := c.open(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
 	client := httpClient(b.base, c.Senders+2*c.Providers)
-	load := func(duration time.Duration) (*exchangeLoad, error) {
+	load := func(duration time.Duration, lines io.Writer) (*exchangeLoad, error) {
 		x := &exchangeLoad{bed: b, client: client, times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
-		err := x.drive(ctx, c.Senders, c.Providers, duration)
+		err := x.drive(ctx, c.Senders, c.Providers, duration, lines)
 		if err == nil {
 			err = b.settle(ctx, 0)
 		}
 		return x, err
 	}
-	warm, err := load(c.Warm)
+	warm, err := load(c.Warm, nil)
 	if err != nil {
 		return r, err
 	}
@@ -497,7 +512,7 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 		return r, err
 	}
 	before := b.spent()
-	x, err := load(c.Duration)
+	x, err := load(c.Duration, lines)
 	if err != nil {
 		return r, err
 	}
@@ -513,7 +528,8 @@ func (c *benchExchangeCmd) measure(ctx context.Context) (r exchangeResult, err e
 			r.Doubled++
 		}
 	}
-	return r, nil
+	r.Stages, err = c.stages(b, r.Cost.Gateway)
+	return r, err
 }
 
 // exchangeLoad keeps the books of a run of exchanges.
@@ -531,15 +547,15 @@ type exchangeLoad struct {
 	problem  error // the first failed call
 }
 
-func (x *exchangeLoad) party(mnemonic string) *party.Client {
-	c := x.play.client(mnemonic, envelopes.V12)
+func (x *exchangeLoad) party(n int, mnemonic string) *party.Client {
+	c := x.bed.client(n, mnemonic)
 	c.HTTP = x.client
 	return c
 }
 
 // drive lets the senders send for the duration, one open exchange each, and
-// then waits until the last answers are in.
-func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration) error {
+// then waits until the last answers are in. Every ten seconds it writes a line.
+func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, duration time.Duration, lines io.Writer) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	request, err := x.sample("request")
@@ -556,9 +572,12 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 		tickets <- struct{}{}
 	}
 	var loops, sending sync.WaitGroup
-	for range max(senders/4, 1) {
+	if lines != nil {
+		loops.Go(func() { x.tell(work, lines) })
+	}
+	for n := range max(senders/4, 1) {
 		sending.Go(func() {
-			c := x.party(benchSender)
+			c := x.party(n, benchSender)
 			for {
 				select {
 				case <-tickets:
@@ -579,9 +598,9 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 			}
 		})
 	}
-	for range providers {
+	for n := range providers {
 		loops.Go(func() {
-			c := x.party(benchProvider)
+			c := x.party(n, benchProvider)
 			x.poll(work, c.PollRequest, func(m *party.Message) {
 				id := m.Metadata.MessageID
 				_, err := c.Reply(work, party.Reply{To: m.ReplyTo, Content: response})
@@ -590,7 +609,7 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 			})
 		})
 		loops.Go(func() {
-			c := x.party(benchSender)
+			c := x.party(n, benchSender)
 			x.poll(work, c.PollResponse, func(m *party.Message) {
 				x.note(c.Ack(work, m.Metadata.MessageID, true))
 				x.mu.Lock()
@@ -620,6 +639,26 @@ func (x *exchangeLoad) drive(ctx context.Context, senders, providers int, durati
 	stop()
 	loops.Wait()
 	return nil
+}
+
+// tell writes what was done in each ten seconds, until ctx ends.
+func (x *exchangeLoad) tell(ctx context.Context, lines io.Writer) {
+	const every = 10
+	start, before := time.Now(), 0
+	tick := time.NewTicker(every * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		x.mu.Lock()
+		done, open := x.done, len(x.open)
+		x.mu.Unlock()
+		fmt.Fprintf(lines, "%4.0f s: %.1f exchanges/s, %d under way\n", time.Since(start).Seconds(), float64(done-before)/every, open)
+		before = done
+	}
 }
 
 func (x *exchangeLoad) poll(ctx context.Context, poll func(context.Context, party.Selector) (*party.Message, error), got func(*party.Message)) {

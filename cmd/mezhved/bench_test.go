@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 // The bench drives a gateway of its own, finds what it sent in the queue, and says
 // what it cost whom.
 func TestBenchAccept(t *testing.T) {
-	out, err := exec.Command(program(t, "mezhved"), "bench", "accept", "--json", "--sustained", "--senders", "8", "--warm", "0s", "--duration", "1s").Output()
+	out, err := exec.Command(program(t, "mezhved"), "bench", "accept", "--json", "--sustained", "--stages", "--senders", "8", "--warm", "0s", "--duration", "1s").Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -33,6 +34,14 @@ func TestBenchAccept(t *testing.T) {
 	}
 	if runtime.GOOS == "linux" && (r.Cost.Gateway <= 0 || r.Cost.Database <= 0 || r.Cost.Generator <= 0) {
 		t.Errorf("processor time each %+v, want some of every process", r.Cost)
+	}
+	whole, stages := 0.0, map[string]bool{}
+	for _, s := range r.Stages {
+		whole += s.Share
+		stages[s.Stage] = true
+	}
+	if math.Abs(whole-1) > 0.001 || !stages["HTTP"] || !stages["journal"] {
+		t.Errorf("stages %+v, want HTTP and the journal among them, and all of the time", r.Stages)
 	}
 	if r.Storage.Stays <= 0 || r.Storage.WAL <= 0 {
 		t.Errorf("%+v, want bytes of every message", r.Storage)
@@ -75,6 +84,43 @@ func TestBenchExchangeWithGOST(t *testing.T) {
 		if missing(filepath.Join(bus, "cert.pem")) {
 			t.Errorf("%s: no key of the bus in %s", key, bus)
 		}
+	}
+}
+
+// Two settings of one build are compared in turns, and the settings reach the gateway.
+func TestCompareSettings(t *testing.T) {
+	dir := t.TempDir()
+	settings := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	compare := func(file string) ([]byte, error) {
+		return exec.Command(program(t, "mezhved"), "bench", "compare", "--json", "--accept", "--turns", "2", "--senders", "4", "--warm", "0s", "--duration", "300ms",
+			"--old-settings", settings("old.yaml", "node: before\n"), "--settings", file).Output()
+	}
+	out, err := compare(settings("new.yaml", "kafka: {content: plain}\n"))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var figures []figure
+	if err := json.Unmarshal(out, &figures); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range figures {
+		if len(f.Old) != 2 || len(f.New) != 2 || f.Low > f.Ratio || f.High < f.Ratio {
+			t.Errorf("%+v, want two turns of each and a ratio within its interval", f)
+		}
+	}
+	if len(figures) < 8 {
+		t.Errorf("%d figures", len(figures))
+	}
+	_, err = compare(settings("wrong.yaml", "kafka: {contents: plain}\n"))
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(exit.Stderr), "contents") {
+		t.Errorf("a setting that there is not: %v", err)
 	}
 }
 

@@ -136,6 +136,7 @@ type conformBusCmd struct {
 	Forbidden    string        `placeholder:"FILE" type:"existingfile" help:"Content of a service that --key may not call."`
 	Nowhere      string        `placeholder:"FILE" type:"existingfile" help:"Content with a routing code that nobody has."`
 	Other        string        `placeholder:"FILE" type:"existingfile" help:"Content of another service of the same provider."`
+	Test         bool          `help:"Mark requests as TestMessage: the services are at the stage test."`
 	Lease        time.Duration `placeholder:"15m" help:"After what time the bus delivers again what was not acknowledged; without it that is not waited for."`
 }
 
@@ -158,7 +159,7 @@ func (c *conformBusCmd) Run(ctx context.Context, out *stdio) error {
 		return err
 	}
 	kit := conform.BusKit{
-		URL: c.URL, Version: client.Version, Consumer: client.Signer, Lease: c.Lease, Patience: c.Patience, Valid: valid, Kit: kitName(), Only: c.Only, Told: c.teller(out),
+		URL: c.URL, Version: client.Version, Consumer: client.Signer, Test: c.Test, Lease: c.Lease, Patience: c.Patience, Valid: valid, Kit: kitName(), Only: c.Only, Told: c.teller(out),
 	}
 	if kit.Bus, err = readCertificates(c.BusCert); err != nil {
 		return usage(err)

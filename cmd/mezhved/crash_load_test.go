@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -42,6 +44,7 @@ type sent struct {
 	since      time.Time // when it was begun
 	round      int       // of the ledger, when it was begun
 	givenUp    bool      // it counts as lost
+	trade      *trade    // of a request
 }
 
 // taken is what a recipient keeps of one message.
@@ -186,6 +189,7 @@ type load struct {
 	unasked  sync.Map // systems that nobody sends new requests to
 	slow     int64
 	throttle int64
+	receipts string // a folder in which the bus's signed answers are kept; empty: none are
 }
 
 // pause between two attempts of a party that was told to come again.
@@ -199,10 +203,15 @@ type loadOptions struct {
 	slow     int64         // exchanges under way from which on senders take their time; 0: they never do
 	throttle int64         // exchanges that may be under way at once
 	timeout  time.Duration // of a call
+	receipts string        // where the bus's signed answers are kept; empty: nowhere
+	ledger   *ledger       // to go on with; nil: a new one
 }
 
 func startLoad(ctx context.Context, p *play, o loadOptions) *load {
-	l := &load{ledger: newLedger(), play: p, noMore: make(chan struct{}), slow: o.slow, throttle: o.throttle, nodes: newBalance(o.nodes)}
+	if o.ledger == nil {
+		o.ledger = newLedger()
+	}
+	l := &load{ledger: o.ledger, play: p, noMore: make(chan struct{}), slow: o.slow, throttle: o.throttle, nodes: newBalance(o.nodes), receipts: o.receipts}
 	l.http = &http.Client{Timeout: o.timeout, Transport: l.nodes}
 	l.ctx, l.leave = context.WithCancel(ctx)
 	for i := range o.senders {
@@ -374,24 +383,39 @@ func (l *load) send(n int) {
 			case <-time.After(500 * time.Millisecond):
 			}
 		}
-		tr := trades[i%len(trades)]
+		tr := &trades[i%len(trades)]
 		if _, skip := l.unasked.Load(tr.to); skip {
 			continue
 		}
-		s := &sent{recipients: tr.broadcast, broadcast: tr.broadcast != nil}
-		if !s.broadcast {
-			s.recipients = []string{tr.to}
-		}
-		id := party.NewMessageID(time.Now())
-		content := sample(tr.service, tr.release, "request")
-		l.deliver(id, s, func() error {
-			_, err := l.client(tr.from, tr.version).SendRequest(l.ctx, party.Request{MessageID: id, Content: content})
-			return err
-		})
+		s := l.request(party.NewMessageID(time.Now()), tr)
 		if s.accepted { // else it was refused for good, which is a violation and no exchange
 			l.begun.Add(1)
 		}
 	}
+}
+
+// request sends a request until it is accepted.
+func (l *load) request(id string, tr *trade) *sent {
+	s := &sent{recipients: tr.broadcast, broadcast: tr.broadcast != nil, trade: tr}
+	if !s.broadcast {
+		s.recipients = []string{tr.to}
+	}
+	content := sample(tr.service, tr.release, "request")
+	l.deliver(id, s, func() error {
+		r, err := l.client(tr.from, tr.version).SendRequest(l.ctx, party.Request{MessageID: id, Content: content})
+		return l.keep(r, err)
+	})
+	return s
+}
+
+// keep keeps the bus's signed answer, as a party does that may have to show it.
+func (l *load) keep(r *party.Receipt, err error) error {
+	if err == nil && l.receipts != "" && len(r.XML) > 0 {
+		if err := os.WriteFile(filepath.Join(l.receipts, r.MessageID+".xml"), r.XML, 0o644); err != nil {
+			l.violated("a receipt cannot be kept: %v", err)
+		}
+	}
+	return err
 }
 
 // take is one recipient's loop over one of its queues: what comes is answered,
@@ -510,8 +534,8 @@ func (l *load) answer(system string, m *party.Message) {
 	}
 	s := &sent{recipients: []string{m.Metadata.Sender.Mnemonic}, answers: request}
 	l.deliver(id, s, func() error {
-		_, err := l.client(system, envelopes.V12).Reply(l.ctx, party.Reply{MessageID: id, To: m.ReplyTo, Content: content})
-		return err
+		r, err := l.client(system, envelopes.V12).Reply(l.ctx, party.Reply{MessageID: id, To: m.ReplyTo, Content: content})
+		return l.keep(r, err)
 	})
 	if !s.accepted {
 		l.finished.Add(1) // the answer was refused for good: there will be none

@@ -72,6 +72,7 @@ type crashWorld struct {
 	gateway  *running
 	bus      []part // its nodes
 	whole    bool   // the bus goes on when one node is killed
+	brokers  string // its addresses
 	load     *load
 	log      *auditLog
 }
@@ -137,9 +138,10 @@ func (w *crashWorld) kafkaCluster(nodes int) {
 // configure points the demonstration's configuration to our own servers. A
 // short lease makes lost deliveries come again while we look.
 func (w *crashWorld) configure(brokers []string, replication int) {
+	w.brokers = strings.Join(brokers, ", ")
 	file := filepath.Join(w.dir, "mezhved.yaml")
 	replaceIn(w.t, file, "database:\n  private: postgres\n", "database:\n  urlFile: database.url\n")
-	replaceIn(w.t, file, "kafka:\n  private: kafka\n", fmt.Sprintf("queues:\n  lease: 5s\nkafka:\n  brokers: [%s]\n  replication: %d\n", strings.Join(brokers, ", "), replication))
+	replaceIn(w.t, file, "kafka:\n  private: kafka\n", fmt.Sprintf("queues:\n  lease: 5s\nkafka:\n  brokers: [%s]\n  replication: %d\n", w.brokers, replication))
 	replaceIn(w.t, filepath.Join(w.dir, "parties", "SFR01.yaml"), "lease: 3s\n", "lease: 5s\n")
 }
 

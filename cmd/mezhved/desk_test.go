@@ -24,7 +24,9 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/party"
 	"mezhved/adapter/postgres"
+	"mezhved/envelopes"
 )
 
 // deskNode is a whole node with one exchange and one refusal behind it, and the
@@ -33,6 +35,7 @@ type deskNode struct {
 	t                *testing.T
 	config           string
 	url              string // of the database
+	base             string // of the doors
 	traced, incident string
 	node             *node
 }
@@ -71,7 +74,7 @@ func openDeskNode(t *testing.T) *deskNode {
 	must(err)
 	must(p.answered(ctx))
 	must(p.refusedBySchema(ctx))
-	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n, url: config.Database.URL}
+	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n, url: config.Database.URL, base: base}
 	// The commands may come before the checkpoint; what they say is then "pending".
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var trace console.Trace
@@ -316,6 +319,39 @@ func TestTheDeskAtATerminal(t *testing.T) {
 	t.Run("queues", func(t *testing.T) {
 		if out := d.good("queues"); !strings.Contains(out, "all queues are empty") {
 			t.Errorf("said %q", out)
+		}
+	})
+	t.Run("a version that comes to its end", func(t *testing.T) {
+		if code, out, errOut := d.run("services", "sunset"); code != 0 || strings.Count(out, "\n") != 1 {
+			t.Errorf("none does: exit code %d\n%s%s", code, out, errOut)
+		}
+		file := filepath.Join(d.node.config.Services, "egrn-extract", "1.1.0", "service.yaml")
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
+		if err := os.WriteFile(file, append(src, "\nstage: retired\nsunset: "+last+"\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if bad := d.node.gateway.Reload(context.Background()).Errors(); len(bad) > 0 {
+			t.Fatal(bad)
+		}
+		parties := d.node.config.Parties
+		code, out, errOut := d.run("services", "sunset", "--send", "--key", filepath.Join(parties, "OPERATOR", "key.pem"), "--cert", filepath.Join(parties, "OPERATOR", "cert.pem"))
+		if code != exitNo || !strings.Contains(out, last) || !strings.Contains(out, "PRIMERSK (1)") || !strings.Contains(out, "told all subscribers of bus-notice") {
+			t.Fatalf("exit code %d\n%s%s", code, out, errOut)
+		}
+		p, err := newPlay(context.Background(), io.Discard, filepath.Dir(d.config), d.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.take(context.Background(), p.client("MFC01", envelopes.V12).PollRequest, func(m *party.Message) bool { return m.Request.Content.Is(noticeSpace, "Notice") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content := string(m.Request.Content.Bytes()); !strings.Contains(content, `service="egrn-extract" number="1.1.0"`) || !strings.Contains(content, last) || strings.Contains(content, "PRIMERSK") {
+			t.Errorf("subscribers are told %s", content)
 		}
 	})
 	t.Run("exit codes", func(t *testing.T) {

@@ -25,6 +25,7 @@ type journalCmd struct {
 	Erase   journalEraseCmd   `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`
 	Examine journalExamineCmd `cmd:"" help:"Hold what entries are found and counted by against the entries themselves."`
 	Reopen  journalReopenCmd  `cmd:"" help:"Go on under a new origin when the signer refuses."`
+	Lost    journalLostCmd    `cmd:"" help:"Say what others prove to have been accepted that is not here."`
 	ReErase journalReEraseCmd `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
 }
 

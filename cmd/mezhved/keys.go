@@ -21,6 +21,7 @@ type keysCmd struct {
 	Show    keysShowCmd    `cmd:"" help:"Show certificates: whose, until when, digest, key."`
 	Secret  keysSecretCmd  `cmd:"" help:"Make a random secret, such as the key of reply addresses."`
 	Journal keysJournalCmd `cmd:"" help:"Make the key that signs the journal's checkpoints, and its public half."`
+	Backup  keysBackupCmd  `cmd:"" help:"Make the identity that reads backups, and its recipient."`
 }
 
 type keysCACmd struct {

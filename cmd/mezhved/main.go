@@ -61,6 +61,9 @@ type cli struct {
 	Config   configCmd   `cmd:"" group:"operator" help:"Show the configuration: what is in force and where it stands, defaults, schema."`
 	Reload   reloadCmd   `cmd:"" group:"operator" help:"Have the running node read its files again, and print what became of it."`
 	Doctor   doctorCmd   `cmd:"" group:"operator" help:"Check a configuration, its database and its bus, and say what to do."`
+	Backup   backupCmd   `cmd:"" group:"operator" help:"Make, list, check and prune backups."`
+	Restore  restoreCmd  `cmd:"" group:"operator" help:"Put a backup back, verify it, and say what was lost since."`
+	Schema   schemaCmd   `cmd:"" group:"operator" help:"Look at the version of the database, migrate it, take migrations back."`
 	Bench    benchCmd    `cmd:"" group:"operator" help:"Measure, and check that nothing is lost."`
 	Version  versionCmd  `cmd:"" help:"Print version, commit and build."`
 

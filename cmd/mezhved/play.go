@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/alarms/sink"
+	"mezhved/adapter/lifecycle/emulator"
+	"mezhved/adapter/lifecycle/scenario"
 	"mezhved/adapter/party"
 	"mezhved/adapter/registry"
 	"mezhved/envelopes"
@@ -85,6 +88,9 @@ func (p *play) run(ctx context.Context) {
 	}
 	if p.store != "" {
 		scenes = append(scenes, scene{"A file too large for a message: Primersk brings a plan of 12 MB to the file store, Rosreestr fetches it", p.stored})
+	}
+	if p.gateway != nil {
+		scenes = append(scenes, scene{"By scenario: an emulator stands in for Rosreestr, says that a plot is not there, and sends an archive extract in stages", p.emulated})
 	}
 	if p.mailbox != nil {
 		scenes = append(scenes, scene{"Legal time: one request answered in time, one due today, one late, of which somebody is told by mail", p.terms})
@@ -430,6 +436,72 @@ func (p *play) stored(ctx context.Context) error {
 	}
 	_, err = p.collect(ctx, p.client("PRIMERSK", envelopes.V12), receipt.MessageID)
 	return err
+}
+
+// emulated lets the scenarios of a service answer, as in the sandbox.
+func (p *play) emulated(ctx context.Context) error {
+	const service, version = "egrn-extract", "1.1.0"
+	dir := filepath.Join(p.dir, "services", service, version)
+	set, found := scenario.Open(dir, scenario.Of(p.gateway.Catalog().Service(service, version), nil))
+	if bad := found.Errors(); len(bad) > 0 {
+		return bad
+	}
+	e, err := emulator.Open(emulator.Options{Client: p.client("ROSREESTR", envelopes.V12), Sets: func() []*scenario.Set { return []*scenario.Set{set} },
+		Dir: filepath.Join(p.dir, "emulators", "ROSREESTR"), Haste: 10, Wait: time.Second, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx) // it has no error
+	}()
+	defer func() {
+		stop()
+		<-done
+	}()
+	consumer := p.client("PRIMERSK", envelopes.V12)
+	ask := func(request string) (string, error) {
+		content, err := os.ReadFile(filepath.Join(dir, scenario.Folder, request))
+		if err != nil {
+			return "", err
+		}
+		r, err := consumer.SendRequest(ctx, party.Request{Content: content})
+		if err != nil {
+			return "", fmt.Errorf("sending: %w", err)
+		}
+		p.say("PRIMERSK sent %s: %s", r.MessageID, r.Status)
+		return r.MessageID, nil
+	}
+	id, err := ask("request-404.xml")
+	if err != nil {
+		return err
+	}
+	m, err := p.collect(ctx, consumer, id)
+	if err != nil {
+		return err
+	}
+	if m.Response == nil || len(m.Response.Rejections) != 1 {
+		return errors.New("a rejection was expected")
+	}
+	p.say("the emulator rejects: %s, %s", m.Response.Rejections[0].Code, m.Response.Rejections[0].Description)
+	if id, err = ask("request-history.xml"); err != nil {
+		return err
+	}
+	for _, want := range []string{"status", "status", "answer"} {
+		if m, err = p.collect(ctx, consumer, id); err != nil {
+			return err
+		}
+		if m.Response.Status != nil {
+			p.say("the emulator says, status %d: %s", m.Response.Status.Code, m.Response.Status.Description)
+			if err := expect("message", "status", want); err != nil {
+				return err
+			}
+		}
+	}
+	p.say("the emulator answers: extract %s, with %d attachment", m.Response.Content.Child("urn://mezhved/demo/egrn-extract/1.1.0", "ExtractNumber").TrimText(), len(m.Attachments))
+	return expect("attachments", len(m.Attachments), 1)
 }
 
 // expect is the comparison of a scene.

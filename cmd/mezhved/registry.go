@@ -208,18 +208,22 @@ func (c *partiesListCmd) Run(out *stdio) error {
 		Name         string           `json:"name"`
 		VIP          bool             `json:"vip,omitempty"`
 		Certificates []certificate    `json:"certificates"`
+		FitUntil     time.Time        `json:"fitUntil,omitzero"` // its conformance report's end, where one is demanded
 	}
 	rows := []row{}
-	lines := [][]string{{"MNEMONIC", "VIP", "CERTIFICATE UNTIL", "NAME"}}
+	lines := [][]string{{"MNEMONIC", "VIP", "CERTIFICATE UNTIL", "FIT UNTIL", "NAME"}}
 	for _, p := range catalog.Parties() {
-		r := row{Mnemonic: p.Mnemonic, Name: p.Name, VIP: p.VIP}
-		until := ""
+		r := row{Mnemonic: p.Mnemonic, Name: p.Name, VIP: p.VIP, FitUntil: p.FitUntil}
+		until, fit := "", ""
+		if !p.FitUntil.IsZero() {
+			fit = p.FitUntil.Format(time.DateOnly)
+		}
 		for _, reg := range p.Certificates {
 			r.Certificates = append(r.Certificates, certificate{reg.Subject, fmt.Sprintf("%x", reg.SHA256), reg.NotAfter})
 			until += reg.NotAfter.Format(time.DateOnly) + " "
 		}
 		rows = append(rows, r)
-		lines = append(lines, []string{string(p.Mnemonic), map[bool]string{true: "VIP"}[p.VIP], until, p.Name})
+		lines = append(lines, []string{string(p.Mnemonic), map[bool]string{true: "VIP"}[p.VIP], until, fit, p.Name})
 	}
 	if c.JSON {
 		return printJSON(out.out, rows)

@@ -311,15 +311,27 @@ func change(r *result, of func(gauges) float64) string {
 	return fmt.Sprintf("%.0f → %.0f", median(r.before), median(r.after))
 }
 
-// previousRelease is what a rolling upgrade begins with.
-const previousRelease = "02b9217"
+// firstRelease is what an upgrade begins with where no release was tagged yet.
+const firstRelease = "78c47cf"
 
-// buildPrevious builds the previous release from the repository's history.
+// previousRelease is what an upgrade begins with: the release that was tagged last before
+// this commit.
+func previousRelease() string {
+	tag, err := exec.Command("git", "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD^").Output()
+	if err != nil {
+		return firstRelease
+	}
+	return string(bytes.TrimSpace(tag))
+}
+
+// buildPrevious builds the previous release from the repository's history. Nothing is
+// fetched: a clone without history has none.
 func buildPrevious() (string, error) {
 	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
 		return "", fmt.Errorf("there is no repository here: %w", err)
 	}
+	previousRelease := previousRelease()
 	src := filepath.Join(scratch, "previous-src")
 	if err := os.MkdirAll(src, 0o755); err != nil {
 		return "", err

@@ -34,6 +34,7 @@ type trialBed struct {
 	bus     *signing.Verifier
 	signers map[registry.Mnemonic]signing.Signer
 	http    *http.Client
+	log     *slog.Logger
 	closers []func() error
 }
 
@@ -216,7 +217,8 @@ func (b *trialBed) serve(ctx context.Context) error {
 		return usage(err)
 	}
 	b.onClose(file.Close)
-	n, err := openNode(ctx, config, slog.New(slog.NewTextHandler(file, nil)))
+	b.log = slog.New(slog.NewTextHandler(file, nil))
+	n, err := openNode(ctx, config, b.log)
 	if err != nil {
 		return err
 	}
@@ -251,7 +253,7 @@ func (b *trialBed) try(ctx context.Context, all *registry.Catalog, s *registry.S
 		return nil, errors.New("the private gateway does not serve it")
 	}
 	t := &proving.Trial{
-		Dir: filepath.Join(b.dir, "services", s.Name, s.Version), Service: served, Before: all.Before(s),
+		Dir: filepath.Join(b.dir, "services", s.Name, s.Version), Service: served, Catalog: b.catalog, Log: b.log, Before: all.Before(s),
 		Callers: someCaller(all, s), Names: names, Operator: operator, Program: thisProgram(), Now: time.Now(),
 		Client: func(m registry.Mnemonic) *party.Client {
 			return &party.Client{URL: b.base + "/smev/v" + envelopes.V12.String() + "/ws", Version: envelopes.V12, Signer: b.signers[m], Bus: b.bus, HTTP: b.http}

@@ -4,8 +4,8 @@
 // parameter sets of RFC 4357 and RFC 7836, and the keys, certificates
 // and revocation lists that carry them (RFC 9215, RFC 4491). It is Go: no cgo, no
 // big.Int on any path that verifies or signs. The compression of Streebog alone
-// has a second form in assembly, for processors with AVX-512 VBMI and GFNI; the
-// build tag purego leaves it out.
+// has two more forms in assembly for amd64, one of them for processors with AVX-512 VBMI
+// and GFNI; the build tag purego leaves them out.
 //
 // # Not a certified tool
 //

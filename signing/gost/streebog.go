@@ -115,7 +115,11 @@ func (d *streebog) block(block *[StreebogBlockSize]byte, length uint64) {
 		m[i] = binary.LittleEndian.Uint64(block[8*i:])
 	}
 	compress(&d.h, &d.n, &m)
-	add512(&d.n, &[8]uint64{length})
+	carry := uint64(0)
+	d.n[0], carry = bits.Add64(d.n[0], length, 0)
+	for i := 1; carry != 0 && i < len(d.n); i++ {
+		d.n[i], carry = bits.Add64(d.n[i], 0, carry)
+	}
 	add512(&d.sigma, &m)
 }
 
@@ -138,12 +142,17 @@ func (d *streebog) put(digest []byte) {
 	}
 }
 
-// add512 adds y to x modulo 2^512.
+// add512 adds y to x modulo 2^512. It is written out for the compiler, as lps is.
 func add512(x, y *[8]uint64) {
-	var carry uint64
-	for i := range x {
-		x[i], carry = bits.Add64(x[i], y[i], carry)
-	}
+	var c uint64
+	x[0], c = bits.Add64(x[0], y[0], 0)
+	x[1], c = bits.Add64(x[1], y[1], c)
+	x[2], c = bits.Add64(x[2], y[2], c)
+	x[3], c = bits.Add64(x[3], y[3], c)
+	x[4], c = bits.Add64(x[4], y[4], c)
+	x[5], c = bits.Add64(x[5], y[5], c)
+	x[6], c = bits.Add64(x[6], y[6], c)
+	x[7], _ = bits.Add64(x[7], y[7], c)
 }
 
 // compressTables is g_N of RFC 6986, section 8: h becomes

@@ -44,8 +44,14 @@ func compress(h, n, m *[8]uint64) {
 		compressVectors(h, n, m, streebogVector)
 		return
 	}
-	compressTables(h, n, m)
+	compressOctets(h, n, m, &streebogTable, &streebogC)
 }
+
+// compressOctets is compressTables with octets taken out of words in pairs, of which
+// the compiler knows nothing: it needs 5 instructions where compiled code has 8.
+//
+//go:noescape
+func compressOctets(h, n, m *[8]uint64, t *[8][256]uint64, c *[12][8]uint64)
 
 // compressVectors is compressTables in the registers of AVX-512.
 //

@@ -7,5 +7,5 @@ import "embed"
 
 // FS has one folder per service and version, as adapter.OpenRegistry reads them.
 //
-//go:embed advertising-permit egrn-extract egrul-extract family-benefits register-notice urgent-check
+//go:embed advertising-permit bus-notice egrn-extract egrul-extract family-benefits register-notice urgent-check
 var FS embed.FS

@@ -38,6 +38,7 @@ type BusKit struct {
 	Nowhere   []byte         // content whose routing code nobody has
 	Other     []byte         // content of another service of the same two
 
+	Test     bool               // requests are marked TestMessage: the services are being tested
 	Lease    time.Duration      // after which the bus delivers again what was not acknowledged; 0: not known
 	Patience time.Duration      // how long the bus is waited for; default 30 s
 	Valid    time.Duration      // how long the report counts; default 90 days
@@ -296,7 +297,7 @@ func (r *busRun) id() string { return party.NewMessageID(r.Now()) }
 
 // request is a SendRequest of the consumer, good unless something is changed.
 func (r *busRun) request(content []byte, change ...func(*envelopes.SendRequestCall)) *envelopes.SendRequestCall {
-	c := &envelopes.SendRequestCall{MessageID: r.id(), Content: r.root(content)}
+	c := &envelopes.SendRequestCall{MessageID: r.id(), Content: r.root(content), Test: r.Test}
 	for _, f := range change {
 		f(c)
 	}

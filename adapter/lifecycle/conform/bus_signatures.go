@@ -152,7 +152,7 @@ func (r *busRun) sendPersonal(content, signature []byte) came {
 	}
 	r.must(both.Parse([]byte("<w>"+string(content)+string(signature)+"</w>"), xmltape.Widest))
 	first := both.Root().First()
-	return r.send(&envelopes.SendRequestCall{MessageID: r.id(), Content: first, PersonalSignature: first.Next()})
+	return r.send(&envelopes.SendRequestCall{MessageID: r.id(), Content: first, PersonalSignature: first.Next(), Test: r.Test})
 }
 
 func (r *busRun) sendSpoiled(change func([]byte) []byte) came {

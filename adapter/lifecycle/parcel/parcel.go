@@ -515,13 +515,13 @@ func (r *reader) samplesInto(files map[string][]byte, compiled *xsd.Schema) (pai
 	}
 	places := map[*sample]string{}
 	for k, list := range kinds {
-		n := 0
+		n := map[bool]int{}
 		for _, s := range list {
-			name := [2]string{"request", "response"}[k]
-			if n++; n > 1 {
-				name += "-" + strconv.Itoa(n)
+			name, good := [2]string{"request", "response"}[k], r.valid(s, compiled)
+			if n[good]++; n[good] > 1 {
+				name += "-" + strconv.Itoa(n[good])
 			}
-			if !r.valid(s, compiled) {
+			if !good {
 				name += "-refused"
 			}
 			places[s] = path.Join("samples", name+".xml")

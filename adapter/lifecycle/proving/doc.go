@@ -2,7 +2,7 @@
 // came of it, as a protocol.Document: every sample goes the whole way of a message,
 // as signed calls of the parties that the version names, every negative sample must
 // be refused by the rule that it names, every reference request is answered with the
-// answer that belongs to it, and the schema is compared with that of the version
+// answer that belongs to it, every scenario is led to and played by the emulator, and the schema is compared with that of the version
 // before.
 //
 // Who may enter: programs that have a gateway for themselves. A Trial takes what

@@ -18,13 +18,14 @@ import (
 )
 
 // passing is the case of a request that goes the whole way, and of its answer that
-// goes back. answer may be nil.
+// goes back. answer may be nil; so may request, for any that passes.
 func (t *Trial) passing(request, answer *protocol.Text) trialCase {
 	c := trialCase{text: request, expected: passes}
 	if answer != nil {
 		c.expected = "запрос принят и доставлен без изменений, ответ " + answer.File + " принят и доставлен без изменений"
 	}
 	c.run = func(ctx context.Context) (string, []problem, error) {
+		request := cmp.Or(request, t.request)
 		if request == nil {
 			return noRequest, []problem{unasked}, nil
 		}
@@ -184,6 +185,9 @@ func (t *Trial) ask(ctx context.Context, x *protocol.Text) (*asked, []problem, e
 	}
 	replyTo, problems, err := t.take(ctx, a.id, x, a.providers)
 	a.replyTo = replyTo
+	if err == nil && len(problems) == 0 && !t.passed {
+		t.request, t.passed = x, true
+	}
 	return a, problems, err
 }
 

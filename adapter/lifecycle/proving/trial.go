@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -19,7 +20,9 @@ import (
 // Trial is one version of a service, and the gateway on which it is tried.
 type Trial struct {
 	Dir      string            // the version's folder
-	Service  *registry.Service // as the registry has it
+	Service  *registry.Service // as the gateway has it
+	Catalog  *registry.Catalog // of the gateway
+	Log      *slog.Logger      // of emulators
 	Before   *registry.Service // the version before; nil: there is none
 	Callers  []registry.Mnemonic
 	Names    map[registry.Mnemonic]string // for people; the operator's too
@@ -31,7 +34,8 @@ type Trial struct {
 	Now      time.Time
 
 	doc     *protocol.Document
-	request *protocol.Text // one that passes, for answers that need a request
+	request *protocol.Text // for answers that need one: the first that has passed, until then the first
+	passed  bool           // request has
 	answer  *protocol.Text
 }
 
@@ -57,7 +61,7 @@ func (t *Trial) Run(ctx context.Context) (*protocol.Document, error) {
 		t.lacking(f.File, f.English, f.Russian)
 	}
 	t.demandTexts(texts)
-	for _, one := range t.cases(texts) {
+	for _, one := range append(t.cases(texts), t.scenarios(texts)...) {
 		if err := t.try(ctx, one); err != nil {
 			return nil, err
 		}
@@ -104,7 +108,11 @@ type problem struct {
 
 // lacking is a defect of the folder itself, as a case of its own.
 func (t *Trial) lacking(file, en, ru string) {
-	t.doc.Cases = append(t.doc.Cases, protocol.Case{Kind: protocol.Sample, File: file, Expected: "есть и читается", Got: ru})
+	kind := protocol.Sample
+	if strings.HasPrefix(file, protocol.Scenarios+"/") {
+		kind = protocol.Scenario
+	}
+	t.doc.Cases = append(t.doc.Cases, protocol.Case{Kind: kind, File: file, Expected: "есть и читается", Got: ru})
 	t.doc.Defects = append(t.doc.Defects, protocol.Defect{Case: len(t.doc.Cases), File: file, Rule: "samples", Text: ru, English: en})
 }
 
@@ -176,7 +184,7 @@ func (t *Trial) cases(texts []protocol.Text) (out []trialCase) {
 	}
 	for i := range texts {
 		if x := &texts[i]; x.Kind == protocol.Sample && t.isResponse(x) && !own[x] {
-			one := t.passing(t.request, x)
+			one := t.passing(nil, x)
 			one.text = x
 			out = append(out, one)
 		}

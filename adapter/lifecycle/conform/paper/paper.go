@@ -21,7 +21,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -198,11 +197,12 @@ func (r *Report) Unfit() error {
 		for i, c := range broken {
 			ids[i] = c.ID
 		}
-		return fmt.Errorf("not fit: %s", strings.Join(ids, ", "))
+		all := strings.Join(ids, ", ")
+		return &sentence{"not fit: " + all, "не соответствует: " + all}
 	case !r.Whole:
-		return errors.New("not all checks were asked: this was a trial")
+		return &sentence{"not all checks were asked: this was a trial", "заданы не все проверки: это была проба"}
 	case !r.Fit():
-		return errors.New("no check passed")
+		return &sentence{"no check passed", "ни одна проверка не пройдена"}
 	}
 	return nil
 }
