@@ -27,6 +27,8 @@ type Config struct {
 	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL and the console, with a path where a proxy gives them one; default: from the Host header
 	TLS    TLSConfig `yaml:"tls"`
 
+	Control string `yaml:"control"` // socket (Unix) on which "mezhved reload" asks the running node; open to the node's own account alone; empty: there is none
+
 	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
 	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol, not at the FTP door); default X-Forwarded-For
 
@@ -335,35 +337,42 @@ type TokenConfig struct {
 	File string `yaml:"file"` // holds the token alone: 20 characters or more, random
 }
 
-// LoadConfig reads a configuration file. The error holds every mistake in it as
-// Findings. Relative paths are taken from the file's own folder.
+// LoadConfig reads a configuration file under this process's environment. The error holds
+// every mistake in it as Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
-	c, f := readConfig(file)
-	if f.Broken {
-		return c, yamlfile.Findings(f.Findings)
-	}
-	c.check(f)
-	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
-		return c, bad
-	}
-	return c, nil
+	c, _, err := ReadConfig(file, os.Environ())
+	return c, err
 }
 
-// ReadConfig is LoadConfig for who is about to put in place what the configuration
+// ReadConfig is LoadConfig under an environment, and says where each value stands: origin
+// is the file with the line, the name in the environment, or empty for a default.
+func ReadConfig(file string, environment []string) (c Config, origin func(setting string) string, err error) {
+	c, f := parseConfig(file, environment)
+	if !f.Broken {
+		c.check(f)
+	}
+	if bad := f.Findings.Errors(); len(bad) > 0 {
+		return c, f.Origin, bad
+	}
+	return c, f.Origin, nil
+}
+
+// ParseConfig is LoadConfig for who is about to put in place what the configuration
 // names: it looks at nothing but the file itself.
-func ReadConfig(file string) (Config, error) {
-	c, f := readConfig(file)
-	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
+func ParseConfig(file string) (Config, error) {
+	c, f := parseConfig(file, os.Environ())
+	if bad := f.Findings.Errors(); len(bad) > 0 {
 		return c, bad
 	}
 	return c, nil
 }
 
-func readConfig(file string) (c Config, f *yamlfile.File) {
+func parseConfig(file string, environment []string) (c Config, f *yamlfile.File) {
 	f = yamlfile.Read(file, &c)
 	if f.Broken {
 		return c, f
 	}
+	c.overridden(f, environment)
 	c.resolve(filepath.Dir(file))
 	return c.WithDefaults(), f
 }

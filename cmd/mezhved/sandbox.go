@@ -185,6 +185,7 @@ func (c *sandboxCmd) prepare(dir, services, listen string) (adapter.Config, erro
 	if config.FTP.Listen, err = freePort(c.FTP); err != nil {
 		return config, usage(fmt.Errorf("--ftp %s: %w", c.FTP, err))
 	}
+	config.Protocols.Off = true // nothing here is in use
 	config.Queues.Lease = yamlfile.Period(max(time.Duration(float64(config.WithDefaults().Queues.Lease)/c.Haste), time.Second))
 	return config, nil
 }
