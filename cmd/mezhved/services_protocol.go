@@ -209,7 +209,7 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 	p := s.Protocol
 	switch {
 	case c.Force != "" && len(p.Flaws) > 0:
-		if err := protocol.Force(dir, c.Force, time.Now()); err != nil {
+		if err := protocol.Force(dir, c.Force, s.SchemaDigest, time.Now()); err != nil {
 			return usage(err)
 		}
 	case len(s.Signers) > 0 && len(p.Flaws) > 0:
