@@ -33,14 +33,14 @@ const mostChanges = 200
 // Opened tells the journal what has changed since this node ran last. It is called
 // once, before the doors open.
 func (g *Gateway) Opened(ctx context.Context) error {
-	g.marks = g.secretMarks()
-	return g.tellChanges(ctx, "start", g.Catalog())
+	g.marks = g.secretMarks(g.Config())
+	return g.tellChanges(ctx, "start", g.Catalog(), g.Config())
 }
 
 // tellChanges puts into the journal what a catalog, and the configuration, changes
 // against what this node told last.
-func (g *Gateway) tellChanges(ctx context.Context, act string, c *registry.Catalog) error {
-	state := settings.State{configuration: g.configured()}
+func (g *Gateway) tellChanges(ctx context.Context, act string, c *registry.Catalog, config Config) error {
+	state := settings.State{configuration: g.configured(&config)}
 	for subject, all := range c.Settings {
 		state[subject] = all
 	}
@@ -179,8 +179,7 @@ func fieldOf(setting string) string {
 // configured are the settings of the node: those of its configuration, and what of
 // them stands in other files. Secrets are files there, so none is in it; of what is
 // in those files it has marks.
-func (g *Gateway) configured() map[string]string {
-	c := &g.config
+func (g *Gateway) configured(c *Config) map[string]string {
 	out := settings.Of(*c)
 	for setting, files := range map[string][]string{
 		"tls.certificate": {c.TLS.Certificate}, "tls.clientCAs": {c.TLS.ClientCAs}, "signature.certificate": {c.Signature.Certificate},
@@ -199,10 +198,9 @@ func (g *Gateway) configured() map[string]string {
 	return out
 }
 
-// secretMarks tell whether a secret is another one than before. They are made once:
-// what is read at the start stays in force until the node starts again.
-func (g *Gateway) secretMarks() map[string]string {
-	c := &g.config
+// secretMarks tell whether a secret is another one than before. They are made when what
+// is in the files comes into force: at the start, and of tokens with a reload.
+func (g *Gateway) secretMarks(c Config) map[string]string {
 	out := map[string]string{}
 	key := g.replies.derived(0, "settings mark")
 	mark := func(setting, file string) {

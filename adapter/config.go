@@ -27,6 +27,8 @@ type Config struct {
 	URL    string    `yaml:"url"`    // address under which partners reach the doors, for the WSDL and the console, with a path where a proxy gives them one; default: from the Host header
 	TLS    TLSConfig `yaml:"tls"`
 
+	Control string `yaml:"control"` // socket (Unix) on which "mezhved reload" asks the running node; open to the node's own account alone; empty: there is none
+
 	TrustedProxies []string `yaml:"trustedProxies"` // addresses or networks of proxies before the doors; whoever else calls is taken for who he is
 	ProxyHeader    string   `yaml:"proxyHeader"`    // in which they tell for whom they call: X-Forwarded-For, Forwarded or PROXY (the protocol, not at the FTP door); default X-Forwarded-For
 
@@ -335,35 +337,43 @@ type TokenConfig struct {
 	File string `yaml:"file"` // holds the token alone: 20 characters or more, random
 }
 
-// LoadConfig reads a configuration file. The error holds every mistake in it as
-// Findings. Relative paths are taken from the file's own folder.
+// LoadConfig reads a configuration file under this process's environment. The error holds
+// every mistake in it as Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
-	c, f := readConfig(file)
+	c, _, err := LoadConfigUnder(file, os.Environ())
+	return c, err
+}
+
+// LoadConfigUnder is LoadConfig under an environment, and says where each value stands:
+// origin is the file with the line, the name in the environment, or empty for a default.
+func LoadConfigUnder(file string, environment []string) (c Config, origin func(setting string) string, err error) {
+	c, f := readConfig(file, environment)
 	if f.Broken {
-		return c, yamlfile.Findings(f.Findings)
+		return c, f.Origin, yamlfile.Findings(f.Findings)
 	}
 	c.check(f)
 	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
-		return c, bad
+		return c, f.Origin, bad
 	}
-	return c, nil
+	return c, f.Origin, nil
 }
 
 // ReadConfig is LoadConfig for who is about to put in place what the configuration
-// names: it looks at nothing but the file itself.
+// names: it looks at no file but that one.
 func ReadConfig(file string) (Config, error) {
-	c, f := readConfig(file)
+	c, f := readConfig(file, os.Environ())
 	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
 		return c, bad
 	}
 	return c, nil
 }
 
-func readConfig(file string) (c Config, f *yamlfile.File) {
+func readConfig(file string, environment []string) (c Config, f *yamlfile.File) {
 	f = yamlfile.Read(file, &c)
 	if f.Broken {
 		return c, f
 	}
+	c.overridden(f, environment)
 	c.resolve(filepath.Dir(file))
 	return c.WithDefaults(), f
 }

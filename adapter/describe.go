@@ -154,7 +154,7 @@ func (g *Gateway) serveFront(w http.ResponseWriter, r *http.Request) {
 	}
 	fmt.Fprintf(w, "  %s/ws  (любая версия, по содержимому конверта)\n\n", base)
 	fmt.Fprintf(w, "Подпись ЭП-ОВ обязательна; сертификат должен быть зарегистрирован у оператора узла.\n")
-	fmt.Fprintf(w, "Предельный размер сообщения: %d байт, вложений в сообщении: %d байт.\n", g.config.Limits.Body, g.config.Limits.Attachments)
+	fmt.Fprintf(w, "Предельный размер сообщения: %d байт, вложений в сообщении: %d байт.\n", g.limits().Body, g.limits().Attachments)
 	if g.rooms.Files != nil {
 		fmt.Fprintf(w, "Файлы большего размера: через файловое хранилище (FTP, вход anonymous), в сообщении не более %d байт.\n", g.config.Files.Message)
 	}

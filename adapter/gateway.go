@@ -91,7 +91,8 @@ type Loop struct {
 // Gateway is one node of the exchange. New builds it, Run runs its loops,
 // Handler is its doors; Serve does both in the right order.
 type Gateway struct {
-	config   Config
+	config   Config                 // of the start; what changes while the gateway runs is read of inForce
+	inForce  atomic.Pointer[Config] // see reconfigure.go
 	store    Store
 	broker   Broker
 	registry *registry.Registry
@@ -204,6 +205,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
 		scratches: sync.Pool{New: func() any { return new(scratch) }},
 	}
+	g.inForce.Store(&c)
 	if g.memory == nil {
 		g.memory = NewMemory(c.Limits)
 	}
@@ -262,7 +264,10 @@ func (g *Gateway) Handler() http.Handler { return g.doors }
 func (g *Gateway) Inside() http.Handler { return g.inside }
 
 // Config is the configuration in force, defaults filled in.
-func (g *Gateway) Config() Config { return g.config }
+func (g *Gateway) Config() Config { return *g.inForce.Load() }
+
+// limits are those in force.
+func (g *Gateway) limits() *LimitsConfig { return &g.inForce.Load().Limits }
 
 // Catalog is the set of services and parties in force.
 func (g *Gateway) Catalog() *registry.Catalog { return g.registry.Catalog() }
@@ -284,7 +289,7 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 		if bad := c.CheckProbes(Mnemonic(g.config.Probe.Party), g.config.Services, g.config.Parties); len(bad) > 0 {
 			return bad
 		}
-		return g.tellChanges(ctx, "reload", c)
+		return g.tellChanges(ctx, "reload", c, g.Config())
 	})
 	var unasked yamlfile.Findings
 	if errors.As(err, &unasked) {
@@ -308,7 +313,7 @@ func (g *Gateway) Reload(ctx context.Context) yamlfile.Findings {
 	}
 	c := g.registry.Catalog()
 	g.metrics.certificates(c)
-	g.metrics.promises(c, g.config.Quality.Target())
+	g.metrics.promises(c, g.inForce.Load().Quality.Target())
 	if c.Digest == before {
 		g.log.Info("registry read again: nothing has changed", "services", len(c.Services()), "parties", len(c.Parties()))
 		return found
@@ -468,7 +473,7 @@ func (g *Gateway) Listen() (net.Listener, error) {
 		return nil, err
 	}
 	g.transport.Store(t)
-	return tls.NewListener(l, t.forListener()), nil
+	return tls.NewListener(l, forListener(g.transport.Load)), nil
 }
 
 // Serve runs the gateway on the listener until ctx ends. It stops in this
@@ -525,5 +530,5 @@ func (g *Gateway) Memory() *Memory { return g.memory }
 
 // limits of the gate, from the configuration.
 func (g *Gateway) envelopeLimits() envelopes.Limits {
-	return envelopes.Limits{XML: xmltape.Limits{Size: int(g.config.Limits.Body), Depth: g.config.Limits.Depth}}
+	return envelopes.Limits{XML: xmltape.Limits{Size: int(g.limits().Body), Depth: g.limits().Depth}}
 }

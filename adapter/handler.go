@@ -340,7 +340,7 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return &refusal{reason: "content-type", args: []any{saysEncoding}, cause: fmt.Errorf("content encoding %q", e)}
 	}
-	limit := int64(g.config.Limits.Body)
+	limit := int64(g.limits().Body)
 	if r.ContentLength > limit {
 		return tooLarge(limit, fmt.Errorf("%d bytes announced", r.ContentLength))
 	}
@@ -414,7 +414,7 @@ func (g *Gateway) unread(w http.ResponseWriter, r *http.Request, c *call) func()
 // readAll reads into the call's buffer, which grows with what has come, not with
 // what was announced (-1: nothing was).
 func (g *Gateway) readAll(ctx context.Context, c *call, r io.Reader, announced int64) ([]byte, error) {
-	most := int(g.config.Limits.Body) + 1 // one more, so that the end of a body of full length is seen
+	most := int(g.limits().Body) + 1 // one more, so that the end of a body of full length is seen
 	buf := c.scratch.body[:0]
 	if err := c.holding.Hold(ctx, int64(cap(buf))); err != nil {
 		return buf, err

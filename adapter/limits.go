@@ -52,14 +52,7 @@ func (r *rates) refuse(c *call, why reason) {
 // admit takes one call of the party's allowance. Calls over it are counted, and
 // journalled in summary: a flood must not become a flood of journal entries.
 func (r *rates) admit(p *registry.Party, now time.Time) error {
-	per, burst := p.PerSecond, p.Burst
-	def(&per, r.config.PerSecond)
-	if burst == 0 {
-		burst = max(int(2*per), 1)
-		if p.PerSecond == 0 {
-			burst = r.config.Burst
-		}
-	}
+	per, burst := r.allowance(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	one := r.party[p.Mnemonic]

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,7 +18,7 @@ import (
 //
 // Without limits.wait an outage of the bus fills the outbox, and nobody is refused.
 type pacer struct {
-	bound   time.Duration // limits.wait; 0: nobody is held back
+	bound   atomic.Int64 // limits.wait; 0: nobody is held back
 	mu      sync.Mutex
 	level   float64          // requests a second of one party; +Inf: any
 	asked   map[Mnemonic]int // requests since the last look
@@ -36,12 +37,24 @@ type let struct {
 }
 
 func newPacer(bound time.Duration) *pacer {
-	return &pacer{bound: bound, level: math.Inf(1), asked: map[Mnemonic]int{}, parties: map[Mnemonic]*rate.Limiter{}}
+	p := &pacer{level: math.Inf(1), asked: map[Mnemonic]int{}, parties: map[Mnemonic]*rate.Limiter{}}
+	p.bound.Store(int64(bound))
+	return p
+}
+
+// reconfigure changes the bound. Without one nobody is held back from now on.
+func (p *pacer) reconfigure(bound time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bound.Store(int64(bound)); bound == 0 {
+		p.level = math.Inf(1)
+		clear(p.parties)
+	}
 }
 
 // admit takes a request of a party's share.
 func (p *pacer) admit(m Mnemonic, now time.Time) error {
-	if p.bound == 0 {
+	if p.bound.Load() == 0 {
 		return nil
 	}
 	p.mu.Lock()
@@ -91,7 +104,7 @@ const slowest = 1
 
 // look sets the level by the age of the oldest thing that waits, and says what it was.
 func (p *pacer) look(age, tick time.Duration, now time.Time) (was, level float64) {
-	if p.bound == 0 {
+	if p.bound.Load() == 0 {
 		return p.level, p.level
 	}
 	p.mu.Lock()
@@ -110,7 +123,7 @@ func (p *pacer) look(age, tick time.Duration, now time.Time) (was, level float64
 	was = p.level
 	clear(p.asked)
 	p.passed, p.looked, p.age = 0, tick, age
-	half := p.bound / 2
+	half := time.Duration(p.bound.Load()) / 2
 	if age <= half && math.IsInf(was, 1) {
 		return was, was
 	}

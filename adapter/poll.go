@@ -90,7 +90,7 @@ func (g *Gateway) grantFiles(ctx context.Context, m *Message, q Queue) ([]envelo
 // against what came before. The WSDL declares no fault for either; InvalidContent is
 // the nearest.
 func (g *Gateway) fresh(c *call, signed time.Time, zoneless bool) (Use, error) {
-	window := g.config.Limits.PollAge.D()
+	window := g.limits().PollAge.D()
 	if window == 0 {
 		return Use{}, nil
 	}

@@ -86,7 +86,7 @@ func (g *Gateway) slowDown(c *call, r *refusal) *refusal {
 // refusal that cannot be journalled is answered as an outage instead: the
 // audit line that cannot be written stops the act it would have told of.
 func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal {
-	most := int(g.config.Limits.Kept)
+	most := int(g.limits().Kept)
 	if c.party == nil {
 		seems := c.connection
 		if p := c.seems(); p != nil {

@@ -22,7 +22,7 @@ const relayBatch = 500
 // batch costs the store two statements and two commits, and the bus a write to its
 // disk, whether it is of two messages or of twenty, and no caller waits for it. A
 // message that comes alone is taken at once.
-const relayCompany = 20 * time.Millisecond
+const relayCompany = 10 * time.Millisecond
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a

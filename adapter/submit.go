@@ -172,7 +172,7 @@ const ruleUnsignedPrefix = "unsigned-prefix"
 // refused for something else afterwards was about somebody, too.
 func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan, data, content, personal xmltape.Node, id string) error {
 	limit := s.Content
-	def(&limit, int64(g.config.Limits.Content))
+	def(&limit, int64(g.limits().Content))
 	if off, end := data.Range(); int64(end-off) > limit {
 		return because("content-size", strconv.FormatInt(limit, 10))
 	}
@@ -256,7 +256,7 @@ func (g *Gateway) checkAttachments(c *call, s *registry.Service, headers []envel
 		out = append(out, Attachment{ID: a.ID, Content: a.Content})
 	}
 	limit := s.Attachments
-	def(&limit, int64(g.config.Limits.Attachments))
+	def(&limit, int64(g.limits().Attachments))
 	if total > limit {
 		return nil, &refusal{reason: "attachment-size", size: [2]int64{limit, total}}
 	}
@@ -382,7 +382,7 @@ func (g *Gateway) recipients(c *call, s *registry.Service, content xmltape.Node)
 // checkRoom refuses what would make a queue grow past its limit.
 func (g *Gateway) checkRoom(c *call, s *registry.Service, to []Queue) error {
 	for _, q := range to {
-		limit := g.config.Queues.Limit
+		limit := g.inForce.Load().Queues.Limit
 		if s != nil && s.QueueLimit > 0 {
 			limit = s.QueueLimit
 		}

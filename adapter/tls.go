@@ -50,10 +50,10 @@ func (c TLSConfig) Try() (*x509.Certificate, error) {
 	return pair.Leaf, nil
 }
 
-// forListener is the configuration whose handshakes follow what is in force.
-func (t *transport) forListener() *tls.Config {
-	c := t.inUse.Load().Clone()
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.inUse.Load(), nil }
+// forListener is the configuration whose handshakes follow what is in force then.
+func forListener(now func() *transport) *tls.Config {
+	c := now().inUse.Load().Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return now().inUse.Load(), nil }
 	return c
 }
 

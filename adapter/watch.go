@@ -48,7 +48,7 @@ func (g *Gateway) watch(ctx context.Context) error {
 	for {
 		g.watchOnce(ctx)
 		every := g.config.Times.Watch.D()
-		if wait := g.config.Limits.Wait.D(); wait > 0 {
+		if wait := g.limits().Wait.D(); wait > 0 {
 			every = min(every, wait/8)
 		}
 		if !sleep(ctx, every) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -52,6 +53,7 @@ type Rooms struct {
 type Console struct {
 	Rooms
 	pages    *pages
+	tokens   atomic.Pointer[[]Token] // who may enter
 	heads    dueCache
 	counting chan struct{} // held while a report of figures is made
 }
@@ -77,6 +79,8 @@ func New(r Rooms) (*Console, error) {
 		r.Zone = terms.Moscow
 	}
 	c := &Console{Rooms: r, counting: make(chan struct{}, 1)}
+	c.ReplaceTokens(r.Tokens)
+	c.Rooms.Tokens = nil // they are in tokens
 	var err error
 	if c.pages, err = c.loadPages(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)

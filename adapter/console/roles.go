@@ -84,19 +84,23 @@ type Actor struct {
 	Role Role
 }
 
+// ReplaceTokens says who may enter from now on. Who sits at the desk with a token that is
+// no more is shown the door with his next step.
+func (c *Console) ReplaceTokens(tokens []Token) { c.tokens.Store(&tokens) }
+
 // find looks for the token of a secret, in the same time whichever it is.
 func (c *Console) find(secret string) (Actor, bool) {
 	digest := sha256.Sum256([]byte(secret))
-	found := -1
-	for i := range c.Tokens {
-		if subtle.ConstantTimeCompare(digest[:], c.Tokens[i].digest[:]) == 1 {
+	tokens, found := *c.tokens.Load(), -1
+	for i := range tokens {
+		if subtle.ConstantTimeCompare(digest[:], tokens[i].digest[:]) == 1 {
 			found = i
 		}
 	}
 	if found < 0 {
 		return Actor{}, false
 	}
-	return Actor{c.Tokens[found].Name, c.Tokens[found].Role}, true
+	return Actor{tokens[found].Name, tokens[found].Role}, true
 }
 
 // bearer takes the token from where programs and browsers put it: Authorization
@@ -151,8 +155,9 @@ func (c *Console) session(value string) (Actor, bool) {
 	if err != nil || err2 != nil || c.Now().Unix() >= end {
 		return Actor{}, false
 	}
-	for i := range c.Tokens {
-		t := &c.Tokens[i]
+	tokens := *c.tokens.Load()
+	for i := range tokens {
+		t := &tokens[i]
 		if t.Name == string(name) && hmac.Equal([]byte(t.seal(t.Name, parts[1])), []byte(parts[2])) {
 			return Actor{t.Name, t.Role}, true
 		}
@@ -160,11 +165,16 @@ func (c *Console) session(value string) (Actor, bool) {
 	return Actor{}, false
 }
 
-// newSession makes the cookie's value for somebody whom find has let in.
+// newSession makes the cookie's value for somebody whom find has let in. Whose token has
+// been taken away since then gets one that nobody takes.
 func (c *Console) newSession(who Actor) string {
-	i := slices.IndexFunc(c.Tokens, func(t Token) bool { return t.Name == who.Name })
+	tokens := *c.tokens.Load()
+	i := slices.IndexFunc(tokens, func(t Token) bool { return t.Name == who.Name })
+	if i < 0 {
+		return ""
+	}
 	end := strconv.FormatInt(c.Now().Add(sessionLength).Unix(), 10)
-	return base64.RawURLEncoding.EncodeToString([]byte(who.Name)) + "." + end + "." + c.Tokens[i].seal(who.Name, end)
+	return base64.RawURLEncoding.EncodeToString([]byte(who.Name)) + "." + end + "." + tokens[i].seal(who.Name, end)
 }
 
 // reading is what somebody is about to be shown.

@@ -20,6 +20,9 @@ const heldPrefix = ".held-"
 
 // Hold begins to keep what is there now. What a killed one has left is removed.
 func Hold(dir string) (*Held, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("file store: %w", err)
+	}
 	left, err := filepath.Glob(filepath.Join(dir, heldPrefix+"*"))
 	for _, name := range left {
 		err = errors.Join(err, os.RemoveAll(name))

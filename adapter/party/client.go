@@ -31,6 +31,11 @@ type Client struct {
 	// Sender proves the signature of the message's author, which the bus hands
 	// on. Nil: it is not looked at; the bus has verified it.
 	Sender *signing.Verifier
+	// Files proves the signatures (PKCS#7) of attachments inside delivered messages,
+	// which the bus's signature does not cover: one that does not hold is a *FileError,
+	// and the message is not given. Nil: they are not looked at. An attachment without a
+	// signature is given as it is.
+	Files *signing.Verifier
 	// AllowUnsigned accepts answers that the bus left unsigned: emulators.
 	AllowUnsigned bool
 

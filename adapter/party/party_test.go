@@ -460,3 +460,33 @@ func TestWhatMayHaveArrivedIsNotCalledUnsent(t *testing.T) {
 		t.Errorf("nothing to send: %v", err)
 	}
 }
+
+// TestFilesAreHeldAgainstTheirSignatures: the bus's signature does not cover
+// attachments; a party that proves their own is given no message with another file.
+func TestFilesAreHeldAgainstTheirSignatures(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, signing.KeyECDSA256)
+	send := func() {
+		if _, err := w.client.SendRequest(ctx, Request{Content: []byte(document), Attachments: []Attachment{{ID: "plan", Content: []byte("файл")}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.client.Files = w.verifier
+	send()
+	if m, err := w.client.PollRequest(ctx, Selector{}); err != nil || len(m.Attachments) != 1 {
+		t.Fatalf("the honest message: %v, %v", m, err)
+	}
+	send()
+	w.with(func() { w.requests[0].attachments[0].Content = []byte("другой файл") })
+	m, err := w.client.PollRequest(ctx, Selector{})
+	var bad *FileError
+	if m != nil || !errors.As(err, &bad) || bad.File != "plan" || bad.MessageID == "" {
+		t.Errorf("another file: %v, %v", m, err)
+	}
+	w.client.Files = nil
+	send()
+	w.with(func() { w.requests[0].attachments[0].Content = []byte("другой файл") })
+	if m, err := w.client.PollRequest(ctx, Selector{}); m == nil || err != nil {
+		t.Errorf("whoever does not look at files: %v, %v", m, err)
+	}
+}

@@ -2,12 +2,14 @@ package party
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"mezhved/envelopes"
+	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
 
@@ -116,7 +118,52 @@ func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (
 			m.SenderCertificate = signed.Certificate()
 		}
 	}
+	if c.Files == nil {
+		return m, nil
+	}
+	author, _ := a.SenderSigned(proof)
+	if err := c.proveFiles(m, author); err != nil {
+		return nil, err
+	}
 	return m, nil
+}
+
+// FileError says that an attachment of a delivered message is not what its signature
+// covers. The message is not acknowledged: it comes again, or is refused by an Ack
+// with accepted false.
+type FileError struct {
+	MessageID string
+	File      string // id of the attachment
+	Err       error
+}
+
+func (e *FileError) Error() string {
+	return fmt.Sprintf("attachment %s of message %s is not what was signed: %v", e.File, e.MessageID, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// proveFiles holds the attachments against their own signatures. One that bears no
+// certificate is the author's, whose certificate stands in what the bus has signed.
+func (c *Client) proveFiles(m *Message, author xmltape.Node) error {
+	var known []*signing.Certificate
+	text := author.Child(author.Space(), "KeyInfo").Child(author.Space(), "X509Data").Child(author.Space(), "X509Certificate").Text()
+	if der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(text)), "")); err == nil {
+		if cert, err := signing.ParseCertificate(der); err == nil {
+			known = append(known, cert)
+		}
+	}
+	for _, a := range m.Attachments {
+		pkcs7 := m.PKCS7(a.ID)
+		if len(pkcs7) == 0 {
+			continue
+		}
+		if _, err := c.Files.VerifyCMS(pkcs7, signing.Octets{Bytes: a.Content}, known...); err != nil {
+			return &FileError{m.Metadata.MessageID, a.ID, err}
+		}
+	}
+	return nil
 }
 
 // Ack confirms a message; accepted is false when the bus's signature did not

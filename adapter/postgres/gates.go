@@ -26,7 +26,10 @@ const gateAge = 30 * time.Second
 
 // openGates finds out what has begun.
 func (s *Store) openGates(ctx context.Context) error {
-	rows, _ := s.pool.Query(ctx, "SELECT name FROM release_gate WHERE since <= now()")
+	// A node of before that leads the journal all the same would take a packed event for
+	// nothing: from the first block on it is kept from that (migration 00090).
+	rows, _ := s.pool.Query(ctx, `SELECT name FROM release_gate WHERE since <= now()
+		AND (name <> 'packed events' OR since = '-infinity' OR EXISTS (SELECT FROM journal_head WHERE blocks IS NOT NULL))`)
 	begun, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return fmt.Errorf("asking what nodes of the release before can read: %w", err)

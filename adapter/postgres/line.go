@@ -11,7 +11,7 @@ const lineBatch = 64
 // company is how long we wait for more when the last batch was of more than one: to
 // set a statement up and to commit costs as much as several rows, and who comes in
 // company comes again in it. A queue that is polled by one reader never waits.
-const company = 6 * time.Millisecond
+const company = 3 * time.Millisecond
 
 // line gathers calls about one thing (a queue, a system) that come while the last
 // such calls are at the database, and sends them there together: one statement,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
 
 	"mezhved/adapter/embedded"
 )
@@ -38,21 +39,28 @@ func rowsOfTables(t testing.TB) int {
 	return n
 }
 
+// atReleased is a database with the schema of the first release.
+func atReleased(t *testing.T) (url string, p *goose.Provider) {
+	t.Helper()
+	url = embedded.Test(t, func(context.Context, string) error { return nil })
+	p, closeAll, err := migrator(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closeAll)
+	if _, err := p.UpTo(t.Context(), released); err != nil {
+		t.Fatal(err)
+	}
+	return url, p
+}
+
 // A migration changes what PostgreSQL knows of a large table, and not the table: its
 // files stay, and not one of its rows is read. So its locks last as long with ten million
 // messages as with none: what it takes is told. MEZHVED_ROWS says how many rows there are.
 func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 	rows := rowsOfTables(t)
-	url := embedded.Test(t, func(context.Context, string) error { return nil })
 	ctx := t.Context()
-	p, closeAll, err := migrator(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeAll()
-	if _, err := p.UpTo(ctx, released); err != nil {
-		t.Fatal(err)
-	}
+	url, p := atReleased(t)
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
@@ -225,16 +233,8 @@ var emptied = map[string]bool{"relayed": true, "outbox": true, "journal_pending"
 // A table that somebody reads for long, a backup for one, does not stop everybody else
 // while a migration waits for it: it stands in line for a second at a time.
 func TestAMigrationDoesNotHoldUpAccepts(t *testing.T) {
-	url := embedded.Test(t, func(context.Context, string) error { return nil })
 	ctx := t.Context()
-	p, closeAll, err := migrator(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeAll()
-	if _, err := p.UpTo(ctx, released); err != nil {
-		t.Fatal(err)
-	}
+	url, _ := atReleased(t)
 	// One reads, as pg_dump does; another one writes all the time.
 	reader, err := pgx.Connect(ctx, url)
 	if err != nil {

@@ -115,6 +115,27 @@ func TestWhatIsWrittenShortSaysTheSame(t *testing.T) {
 	}
 }
 
+// In a database of before, events are packed when no node of before can lead the journal
+// any more, which is from its first block on, however long it is since the migration.
+func TestEventsArePackedFromTheFirstBlockOn(t *testing.T) {
+	w := newWorld(t)
+	w.query(exec("UPDATE release_gate SET since = now() - interval '1 day'"))
+	w.Store = w.another(postgres.Options{})
+	benchJournal(t, w.Store) // begins the log
+	packed := func() int {
+		w.Store = w.another(postgres.Options{})
+		w.accept(w.message())
+		return w.count("SELECT count(*) FROM journal_pending WHERE packed IS NOT NULL")
+	}
+	if got := packed(); got != 0 {
+		t.Errorf("%d events are packed before the first block", got)
+	}
+	w.query(exec("UPDATE journal_head SET blocks = 0"))
+	if got := packed(); got != 1 {
+		t.Errorf("%d of the events since the first block are packed, want 1", got)
+	}
+}
+
 // What the relay may put into its queue stands there with its commit, once, and never
 // before what is still to come there from the bus.
 func TestTheRelayPutsMessagesIntoTheirQueues(t *testing.T) {

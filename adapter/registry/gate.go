@@ -22,6 +22,7 @@ import (
 type Gate struct {
 	Operator Mnemonic `yaml:"operator"` // party that signs for the bus
 	Signers  []string `yaml:"signers"`
+	Off      bool     `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
 }
 
 // protocolFile is protocol in a service.yaml.
@@ -101,10 +102,11 @@ func (r *catalogReader) readGate(f *yamlfile.File, s *Service, dir string, in *s
 			}
 		}
 	}
-	if r.gate != nil {
+	off := r.gate != nil && r.gate.Off
+	if r.gate != nil && !off {
 		add("protocols.signers", r.gate.Signers)
 	}
-	if in.Protocol != nil {
+	if in.Protocol != nil && !off {
 		add("protocol.signers", in.Protocol.Signers)
 	}
 	r.gated = append(r.gated, g)
@@ -151,6 +153,9 @@ func (r *catalogReader) examine() {
 		}
 		if len(s.Signers) == 0 || s.Stage != StagePublished {
 			continue
+		}
+		if o := s.Protocol.Outdated; o != nil {
+			r.warnf(filepath.Join(g.dir, filepath.FromSlash(o.File)), "%v", yamlfile.Both(o.English, o.Russian))
 		}
 		if s.Protocol.Holds() {
 			if forced := s.Protocol.Forced; forced != nil {

@@ -63,6 +63,7 @@ var sayings = Russian(map[string]string{
 	"%s: %v":                                                           "%s: %v",
 	"%s: a single value is expected":                                   "%s: ожидается одно значение",
 	"%s: no such setting; known here: %s":                              "%s: такой настройки нет; здесь известны: %s",
+	"%s: no such setting; %s is perhaps meant; known here: %s":         "%s: такой настройки нет; возможно, имелась в виду %s; здесь известны: %s",
 	"%s: a mapping (name: value) is expected":                          "%s: ожидаются пары «имя: значение»",
 	"%s is given twice":                                                "%s: указано дважды",
 	"a size such as 512, 64KB or 5MB is expected, not %q":              "ожидается размер вида 512, 64KB или 5MB, а не %q",

@@ -93,6 +93,7 @@ type File struct {
 	Broken   bool              // not YAML at all: what was read means nothing
 	Findings Findings          // so far
 	at       map[string][2]int // dotted path of a value -> line and column
+	other    map[string]string // dotted path of a value -> where it stands instead of in this file
 }
 
 // Size is a number of bytes; in files it is written as 512, 64KB or 5MB (powers of 1024).
@@ -110,7 +111,9 @@ var (
 )
 
 // New is a file of that name of which nothing is read yet.
-func New(name string) *File { return &File{Name: name, at: map[string][2]int{}} }
+func New(name string) *File {
+	return &File{Name: name, at: map[string][2]int{}, other: map[string]string{}}
+}
 
 // Read reads the file into v, a pointer to a struct with yaml tags. An unreadable file
 // is a finding like any other.
@@ -162,6 +165,10 @@ func (f *File) find(warning bool, path, format string, args ...any) {
 	one := NewFinding(f.Name, path, format, args...)
 	one.Warning = warning
 	for p := path; ; {
+		if place, ok := f.other[p]; ok {
+			one.File = place
+			break
+		}
 		if at, ok := f.at[p]; ok {
 			one.Line, one.Col = at[0], at[1]
 			break
@@ -177,6 +184,38 @@ func (f *File) find(warning bool, path, format string, args ...any) {
 
 // Has reports whether the file itself gave the value.
 func (f *File) Has(path string) bool { _, ok := f.at[path]; return ok }
+
+// Override gives a value, a text or a list of them divided by commas, that stands
+// elsewhere, under the name of that place. What the file says there does not count.
+func (f *File) Override(path string, v reflect.Value, text, place string) {
+	for p := range f.at {
+		if p == path || strings.HasPrefix(p, path+".") {
+			delete(f.at, p)
+		}
+	}
+	f.other[path] = place
+	if v.Kind() == reflect.String {
+		v.SetString(text)
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), 0, 1)
+	for one := range strings.SplitSeq(text, ",") {
+		list = reflect.Append(list, reflect.ValueOf(strings.TrimSpace(one)).Convert(v.Type().Elem()))
+	}
+	v.Set(list)
+}
+
+// Origin says where a value stands: the file's name with the line, the name of another
+// place, or nothing for a value that nobody gave.
+func (f *File) Origin(path string) string {
+	if place, there := f.other[path]; there {
+		return place
+	}
+	if at, there := f.at[path]; there {
+		return fmt.Sprintf("%s:%d", f.Name, at[0])
+	}
+	return ""
+}
 
 func (f *File) report(n ast.Node, format string, args ...any) {
 	line, col := place(n)
@@ -324,7 +363,11 @@ func (f *File) object(path string, n ast.Node, v reflect.Value) {
 		field, ok := fields[key]
 		if !ok {
 			sort.Strings(known)
-			f.report(val, "%s: no such setting; known here: %s", Join(path, key), strings.Join(known, ", "))
+			if near := Nearest(key, known); near != "" {
+				f.report(val, "%s: no such setting; %s is perhaps meant; known here: %s", Join(path, key), near, strings.Join(known, ", "))
+			} else {
+				f.report(val, "%s: no such setting; known here: %s", Join(path, key), strings.Join(known, ", "))
+			}
 			continue
 		}
 		f.value(Join(path, key), val, field)

@@ -43,19 +43,20 @@ func (n *node) openAlarms(rooms *adapter.Rooms, c *registry.Catalog) error {
 }
 
 // reloadAlarms reads the rules again; with mistakes the old ones stay.
-func (n *node) reloadAlarms() {
+func (n *node) reloadAlarms() error {
 	if n.teller == nil {
-		return
+		return nil
 	}
-	rules, found := alarms.Load(n.config.Alarms.Rules, n.gateway.Catalog(), n.config.Alarms.Mail.Server != "")
-	if bad := found.Errors(); len(bad) > 0 {
-		n.log.Error("the rules of alarms were not read again, the old ones stay: mezhved alarms lint", "findings", bad.Error())
-		return
+	rules, found, err := loadAlarms(n.config, n.gateway.Catalog())
+	if err != nil {
+		n.log.Error("the rules of alarms were not read again, the old ones stay: mezhved alarms lint", "findings", err.Error())
+		return err
 	}
 	for _, f := range found {
 		n.log.Warn("alarms", "finding", f.String())
 	}
 	n.teller.Replace(rules)
+	return nil
 }
 
 type alarmsCmd struct {

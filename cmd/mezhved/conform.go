@@ -135,7 +135,7 @@ type conformBusCmd struct {
 	Official     string        `placeholder:"FILE" type:"existingfile" help:"Key with certificate of that official. Default: --key."`
 	Forbidden    string        `placeholder:"FILE" type:"existingfile" help:"Content of a service that --key may not call."`
 	Nowhere      string        `placeholder:"FILE" type:"existingfile" help:"Content with a routing code that nobody has."`
-	Other        string        `placeholder:"FILE" type:"existingfile" help:"Content of another service of the same provider."`
+	Other        string        `placeholder:"FILE" type:"existingfile" help:"Content of another service of the same provider; another version of the same is none."`
 	Test         bool          `help:"Mark requests as TestMessage: the services are at the stage test."`
 	Lease        time.Duration `placeholder:"15m" help:"After what time the bus delivers again what was not acknowledged; without it that is not waited for."`
 }

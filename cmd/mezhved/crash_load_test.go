@@ -582,6 +582,13 @@ func (l *load) acknowledge(key inbox, t *taken) {
 	}
 }
 
+// end ends the work of all parties, whatever they are about.
+func (l *load) end() {
+	l.leave()
+	l.sending.Wait()
+	l.taking.Wait()
+}
+
 // askAgain clears up the acks whose fate has stayed unknown: such a message may
 // be acknowledged, or wait for its next delivery.
 func (l *load) askAgain() {

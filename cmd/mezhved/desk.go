@@ -30,7 +30,7 @@ func (n *node) mount(r console.Doors) {
 		n.log.Error("the desk stays closed", "error", err)
 	}
 	var admit func(*http.Request) error
-	if desk != nil {
+	if n.console = desk; desk != nil {
 		desk.Mount(r)
 		admit = desk.AdmitReader
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"mezhved/adapter"
+	"mezhved/adapter/backup"
 	"mezhved/adapter/console"
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
@@ -84,6 +86,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 			r.erasable(config, catalog)
 		}
 		r.journal(config)
+		r.backup(config)
 		r.evidence(ctx, config.Journal)
 		r.disks(config)
 	}
@@ -428,6 +431,28 @@ func (r *report) unsealed(states map[string]kafka.TopicState, most map[string]ti
 		default:
 			r.add("good", "topics", "%s bears content in the clear for %s; what is erased by an order stays there for no longer", topic, keep)
 		}
+	}
+}
+
+// stale is how old the last backup may be before somebody is told.
+const stale = 26 * time.Hour
+
+// backup says how old the last backup is that was made from here.
+func (r *report) backup(c adapter.Config) {
+	if c.Backup.To == "" {
+		r.add("advice", "backup", "none is made from this node (backup.to): one node is to make them, see docs/operations.md")
+		return
+	}
+	m, err := backup.Last(c.Backup.State)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.add("advice", "backup", "none was made yet: mezhved backup --config FILE, by a timer")
+	case err != nil:
+		r.add("bad", "backup", "%s: %v", c.Backup.State, err)
+	case time.Since(m.At) > stale:
+		r.add("advice", "backup", "the last one is of %s (%s): look why the timer has made none since", m.At.UTC().Format(time.RFC3339), m.ID)
+	default:
+		r.add("good", "backup", "%s, of %s, in %s", m.ID, m.At.UTC().Format(time.RFC3339), c.Backup.To)
 	}
 }
 

@@ -260,19 +260,22 @@ func openMLDSA(file string) (*journal.MLDSAKey, error) {
 
 // openRetention starts forgetting what the configuration says is to be forgotten.
 func (n *node) openRetention(rooms *adapter.Rooms) {
-	c := n.config.Journal.Retention
-	keep := map[string]time.Duration{}
-	if c.Personal > 0 {
-		keep[journal.ClassPersonal] = c.Personal.D()
+	run := func(ctx context.Context, config adapter.Config) error {
+		c := config.Journal.Retention
+		keep := map[string]time.Duration{}
+		if c.Personal > 0 {
+			keep[journal.ClassPersonal] = c.Personal.D()
+		}
+		if c.Envelope > 0 {
+			keep[journal.ClassEnvelope] = c.Envelope.D()
+		}
+		if len(keep) == 0 && c.Archive == 0 {
+			return nil
+		}
+		r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: n.clock.Now, Log: n.log}
+		return r.Run(ctx)
 	}
-	if c.Envelope > 0 {
-		keep[journal.ClassEnvelope] = c.Envelope.D()
-	}
-	if len(keep) == 0 && c.Archive == 0 {
-		return
-	}
-	r := &postgres.Retention{Journal: n.book, Keep: keep, Ground: c.Ground, Archive: c.Archive.D(), Dir: c.Dir, Now: n.clock.Now, Log: n.log}
-	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: r.Run})
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: n.values.loop(n.config, run)})
 }
 
 // openContent starts ending content whose time is over: on every node that has the
@@ -281,20 +284,23 @@ func (n *node) openContent(rooms *adapter.Rooms) {
 	if n.vault == nil {
 		return
 	}
-	keep := n.config.Keep
 	catalog := rooms.Registry.Catalog
-	r := &postgres.ContentRetention{
-		Store: n.store, Refused: keep.Refused.D(), Ground: cmp.Or(keep.Ground, "end of retention"), Now: n.clock.Now, Log: n.log,
-		Services: func() []string {
-			var names []string
-			for _, s := range catalog().Services() {
-				names = append(names, s.Name)
-			}
-			return names
-		},
-		For: func(service string, request bool) time.Duration { return keep.For(catalog(), service, request) },
+	run := func(ctx context.Context, config adapter.Config) error {
+		keep := config.Keep
+		r := &postgres.ContentRetention{
+			Store: n.store, Refused: keep.Refused.D(), Ground: cmp.Or(keep.Ground, "end of retention"), Now: n.clock.Now, Log: n.log,
+			Services: func() []string {
+				var names []string
+				for _, s := range catalog().Services() {
+					names = append(names, s.Name)
+				}
+				return names
+			},
+			For: func(service string, request bool) time.Duration { return keep.For(catalog(), service, request) },
+		}
+		return r.Run(ctx)
 	}
-	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "content", Run: r.Run})
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "content", Run: n.content.loop(n.config, run)})
 }
 
 // cosigned says whether the log publishes only what a quorum of witnesses signed.

@@ -31,12 +31,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	receipts := filepath.Join(w.dir, "receipts")
 	w.must(os.Mkdir(receipts, 0o755))
 	w.load = startLoad(t.Context(), play, loadOptions{nodes: []string{w.base}, senders: 2, takers: 1, throttle: 60, timeout: 5 * time.Second, receipts: receipts})
-	leave := func() {
-		w.load.leave()
-		w.load.sending.Wait()
-		w.load.taking.Wait()
-	}
-	defer leave()
+	defer func() { w.load.end() }()
 	w.sql(w.database, "ALTER SYSTEM SET synchronous_standby_names = '*'")
 	w.sql(w.database, "SELECT pg_reload_conf()")
 	w.await("every commit waits for the standby", func() bool {
@@ -71,13 +66,16 @@ func TestAStandbyTakesOver(t *testing.T) {
 	w.await("the standby has stopped to follow", func() bool { return w.number(w.database, "SELECT count(*) FROM pg_stat_replication") == 0 })
 	from := w.load.accepted.Load()
 	w.await("messages are accepted that the standby does not have", func() bool { return w.load.accepted.Load() >= from+30 })
+	// What was never signed the signer cannot miss: receipts and the bus tell of it alone.
+	behind := w.number(standby, "SELECT size FROM journal_head")
+	w.await("entries are signed that the standby does not have", func() bool { return w.number(w.database, "SELECT max(size) FROM journal_checkpoint") > behind+10 })
 	w.must(w.database.Kill())
 	promised := w.acceptedNow()
 	w.promoted(standby)
 	w.await("the gateway accepts nothing, and says why", func() bool {
 		return w.number(w.database, "SELECT count(*) FROM journal_head WHERE stopped LIKE '%gone back%'") == 1
 	})
-	leave()
+	w.load.end()
 	code, said := w.run("journal", "lost", "--config", w.config(), "--receipts", receipts, "--json")
 	var lost lostSaid
 	if at := strings.Index(said, "\n{"); at < 0 || json.Unmarshal([]byte(said[at:]), &lost) != nil || code != exitNo {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -49,6 +50,8 @@ func flaws(c adapter.Config) (found []flaw) {
 		_, err = c.LoadSealKeys(replies)
 		try("seal keys", "kafka.sealKeys", err)
 	}
+	_, err = c.LoadProbeSigner(context.Background(), nil)
+	try("probes", "", err)
 	if c.Journal.Key != "" {
 		try("journal", "", tryJournal(c.Journal))
 	}

@@ -40,6 +40,7 @@ func TestDoctorFindsWhatServeRefuses(t *testing.T) {
 		"short reply key":            {"keys/replyto.key", "keys/junk", "replyTo.keys: ", "junk"},
 		"short seal key":             {"kafka:\n", "kafka:\n  sealKeys: [keys/junk]\n", "kafka.sealKeys: ", "junk"},
 		"no key of the journal":      {"keys/journal.key", "keys/junk", "make one with mezhved keys journal", "junk"},
+		"no key of probes":           {"services: services\n", "services: services\nprobe: {party: MFC01, key: keys/junk, certificate: keys/bus/cert.pem}\n", "probe: ", "junk"},
 		"no policy":                  {"journal:\n", "journal:\n  policy: keys/junk\n", "journal.policy: ", "junk"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -58,6 +58,8 @@ type cli struct {
 	Queues   queuesCmd   `cmd:"" group:"operator" help:"Show what waits in the queues of a gateway."`
 	Report   reportCmd   `cmd:"" group:"auditor" help:"Report how services and bodies work, what is late, whose fault refusals are, how bodies rate."`
 	Journal  journalCmd  `cmd:"" group:"auditor" help:"Trace what happened to a message."`
+	Config   configCmd   `cmd:"" group:"operator" help:"Show the configuration: what is in force and where it stands, defaults, schema."`
+	Reload   reloadCmd   `cmd:"" group:"operator" help:"Have the running node read its files again, and print what became of it."`
 	Doctor   doctorCmd   `cmd:"" group:"operator" help:"Check a configuration, its database and its bus, and say what to do."`
 	Backup   backupCmd   `cmd:"" group:"operator" help:"Make, list, check and prune backups."`
 	Restore  restoreCmd  `cmd:"" group:"operator" help:"Put a backup back, verify it, and say what was lost since."`

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,13 @@ type node struct {
 	sandbox *sandboxed      // nil: this is no sandbox
 	log     *slog.Logger
 	closers []func() error
+
+	file      string           // of the configuration; empty: it is no file's, and is not read again
+	console   *console.Console // nil: nobody has a token
+	reloading sync.Mutex
+	reloads   *reloads
+	content   *kept // for the loops that end what has been kept long enough
+	values    *kept
 }
 
 // openNode builds a gateway from its configuration: database and bus (private
@@ -61,7 +69,7 @@ func openNode(ctx context.Context, c adapter.Config, log *slog.Logger) (n *node,
 
 // openNodeIn is openNode; in a sandbox the gateway is the sandbox's.
 func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sandboxed) (n *node, err error) {
-	n = &node{config: c, log: log, sandbox: s}
+	n = &node{config: c, log: log, sandbox: s, content: newKept(), values: newKept()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -123,6 +131,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	}
 	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
+	n.reloads = newReloads(rooms.Metrics)
 	verifier, revocation, err := c.LoadVerifier(n.clock.Now)
 	if err != nil {
 		return n, usage(err)
@@ -224,9 +233,17 @@ func (n *node) openFiles(rooms *adapter.Rooms) error {
 	return nil
 }
 
-// serve runs the gateway on the listener until ctx ends. SIGHUP reads services, parties and the
-// gateway's key again.
+// serve runs the gateway on the listener until ctx ends. SIGHUP, and whoever asks on the
+// control socket, has it read again what can change.
 func (n *node) serve(ctx context.Context, l net.Listener) error {
+	if n.config.Control != "" {
+		control, err := listenControl(n.config.Control)
+		if err != nil {
+			return errors.Join(usage(err), l.Close())
+		}
+		defer control.Close()
+		go n.serveControl(ctx, control)
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -236,9 +253,7 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 		for {
 			select {
 			case <-hangup:
-				n.gateway.Reload(ctx)
-				n.reloadKey(ctx)
-				n.reloadAlarms()
+				n.reload(ctx)
 			case <-done:
 				return
 			}
@@ -249,20 +264,21 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 
 // reloadKey takes the gateway's key from its place again; the old one stays
 // when that cannot be read.
-func (n *node) reloadKey(ctx context.Context) {
+func (n *node) reloadKey(ctx context.Context) error {
 	if n.signer == nil {
-		return
+		return nil
 	}
 	fresh, err := n.config.LoadSigner(ctx)
 	if err != nil {
 		n.log.Error("the gateway's key was not read again, the old one stays", "error", err)
-		return
+		return err
 	}
 	if fresh.Certificate().SHA256 != n.signer.Certificate().SHA256 {
 		n.signer.Replace(fresh.Current())
 		n.log.Info("the gateway signs with a new key", "certificate", fresh.Certificate().Fingerprint())
 	}
 	n.warnExpiry()
+	return nil
 }
 
 func (n *node) warnExpiry() {

@@ -69,7 +69,13 @@ func (f *partyFlags) client(ctx context.Context) (*party.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &party.Client{URL: f.URL, Version: envelopes.V12, Signer: signer, AllowUnsigned: f.Unsigned}
+	// Whether the file is what was signed, not until when its signer's certificate was
+	// good: the bus has judged that when it took the message.
+	files, err := signing.NewVerifier(signing.Options{SignatureOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	c := &party.Client{URL: f.URL, Version: envelopes.V12, Signer: signer, AllowUnsigned: f.Unsigned, Files: files}
 	address, err := url.Parse(f.URL)
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
 		return nil, usage(fmt.Errorf("--url %s: an address such as http://bus.example/smev/v1.2/ws is expected", f.URL))
@@ -141,7 +147,10 @@ func unsignable(err error) bool {
 func failed(out *stdio, asJSON bool, err error) error {
 	var fault *party.FaultError
 	var bad *signing.Error
+	var file *party.FileError
 	switch {
+	case errors.As(err, &file):
+		return no(fmt.Errorf("%w. It is not acknowledged and comes again; mezhved ack --rejected refuses it", err))
 	case noDoor(err):
 		return usage(fmt.Errorf("%w. Look at the path of --url: a bus is at one such as /smev/v1.2/ws", err))
 	case errors.As(err, &bad), errors.Is(err, party.ErrUnsigned):

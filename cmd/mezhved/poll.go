@@ -309,7 +309,11 @@ func printMessage(out *stdio, asJSON bool, stored string, m *party.Message, file
 		return printJSON(out.out, j)
 	}
 	w := out.out
-	fmt.Fprintf(w, "%s %s from %s\n", j.Type, j.MessageID, j.Sender)
+	test := ""
+	if j.Test {
+		test = " (test)"
+	}
+	fmt.Fprintf(w, "%s %s from %s%s\n", j.Type, j.MessageID, j.Sender, test)
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "  %-10s %s\n", name, value)

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/registry"
 )
 
@@ -17,11 +21,18 @@ func TestDemoServicesHaveProtocolsThatHold(t *testing.T) {
 		}
 	}
 	for _, s := range catalog.Services() {
+		if s.Protocol == nil || s.Protocol.Document == nil {
+			t.Errorf("%s %s has no protocol: make protocols", s.Name, s.Version)
+			continue
+		}
+		dir := filepath.Join("../../testdata/services", s.Name, s.Version)
+		page, err := os.ReadFile(filepath.Join(dir, "protocol", protocol.FileHTML))
+		if held, wrong := protocol.AllSignatures(dir); err != nil || len(wrong) > 0 || !bytes.Equal(page, protocol.Page(s.Protocol.Document, s.Protocol.Digest, held)) {
+			t.Errorf("%s %s: the page is not that of the protocol and its signatures (%v, %v): make protocols", s.Name, s.Version, err, wrong)
+		}
 		kinds := map[string]int{}
-		if s.Protocol.Document != nil {
-			for _, c := range s.Protocol.Document.Cases {
-				kinds[string(c.Kind)]++
-			}
+		for _, c := range s.Protocol.Document.Cases {
+			kinds[string(c.Kind)]++
 		}
 		if kinds["sample"] == 0 || kinds["negative"] < 2 || !s.Broadcast && kinds["scenario"] == 0 || s.Stage != registry.StagePublished {
 			t.Errorf("%s %s at the stage %s was tried with %v", s.Name, s.Version, s.Stage, kinds)

@@ -142,6 +142,8 @@ func (c *servicesListCmd) Run(out *stdio) error {
 		Service   string             `json:"service"`
 		Version   string             `json:"version"`
 		Stage     registry.Stage     `json:"stage"`
+		Held      bool               `json:"held,omitempty"`    // to be published, and at the stage test until its test protocol holds
+		LastDay   string             `json:"lastDay,omitempty"` // of a retired version that takes requests until then
 		Request   string             `json:"request"`
 		Response  string             `json:"response,omitempty"`
 		Broadcast bool               `json:"broadcast,omitempty"`
@@ -152,7 +154,7 @@ func (c *servicesListCmd) Run(out *stdio) error {
 	}
 	rows := []row{}
 	for _, s := range catalog.Services() {
-		r := row{Service: s.Name, Version: s.Version, Stage: s.Stage, Request: s.Request.String(), Broadcast: s.Broadcast,
+		r := row{Service: s.Name, Version: s.Version, Stage: s.Stage, Held: s.Held, LastDay: s.LastDay(), Request: s.Request.String(), Broadcast: s.Broadcast,
 			Providers: s.Providers, Callers: s.Callers(), Memory: s.Schema.Memory(), Title: s.Title}
 		if s.Response.Local != "" {
 			r.Response = s.Response.String()
@@ -164,7 +166,14 @@ func (c *servicesListCmd) Run(out *stdio) error {
 	}
 	lines := [][]string{{"SERVICE", "VERSION", "STAGE", "PROVIDERS", "SCHEMA", "TITLE"}}
 	for _, r := range rows {
-		lines = append(lines, []string{r.Service, r.Version, string(r.Stage), fmt.Sprint(r.Providers), fmt.Sprintf("%d KB", (r.Memory+1023)/1024), r.Title})
+		stage := string(r.Stage)
+		switch {
+		case r.Held:
+			stage += " (not published: its protocol does not hold)"
+		case r.LastDay != "":
+			stage += " (until " + r.LastDay + ")"
+		}
+		lines = append(lines, []string{r.Service, r.Version, stage, fmt.Sprint(r.Providers), fmt.Sprintf("%d KB", (r.Memory+1023)/1024), r.Title})
 	}
 	return table(out.out, lines)
 }

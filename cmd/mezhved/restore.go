@@ -565,6 +565,10 @@ func (v *verified) log(ctx context.Context, config adapter.Config, book *postgre
 	if err != nil {
 		return usage(err)
 	}
+	if c.Origin != policy.Origin() {
+		e.Saw("journal: it goes on under a new name and was not signed since; its tree holds, of the entries nothing was verified")
+		return nil
+	}
 	var known []*journal.Checkpoint
 	for _, k := range e.Checkpoints {
 		if k.Origin == c.Origin && k.Tree.N <= c.Tree.N {

@@ -40,15 +40,12 @@ func TestABackupIsRestored(t *testing.T) {
 	receipts := filepath.Join(w.dir, "receipts")
 	w.must(os.Mkdir(receipts, 0o755))
 	w.load = startLoad(t.Context(), play, loadOptions{nodes: []string{w.base}, senders: 2, takers: 1, throttle: 50, timeout: 40 * time.Second, receipts: receipts})
-	leave := func() {
-		w.load.leave()
-		w.load.sending.Wait()
-		w.load.taking.Wait()
-	}
-	defer leave()
+	defer func() { w.load.end() }()
 	w.progress("before the backup")
 	plan := bytes.Repeat([]byte("план участка\n"), 400_000)
 	w.load.absent.Store("ROSREESTR", true) // its queue, and the file in it, waits over all that follows
+	w.await("messages wait for ROSREESTR", func() bool { return len(w.load.open("ROSREESTR")) >= 10 })
+	w.load.unasked.Store("ROSREESTR", true)
 	planned, err := play.client("PRIMERSK", envelopes.V12).SendRequest(t.Context(), party.Request{Content: sample("egrn-extract", "1.1.0", "request"),
 		Attachments: []party.Attachment{{Name: "план.txt", MimeType: "text/plain", Content: plan}}})
 	w.must(err)
@@ -85,7 +82,7 @@ func TestABackupIsRestored(t *testing.T) {
 
 	// Disaster.
 	w.gateway.kill()
-	leave()
+	w.load.end()
 	w.must(w.database.Kill())
 	w.must(w.database.Stop())
 	for _, name := range []string{"postgres", "keys/vault", "keys/journal.state", "keys/journal.state.lock", "keys/journal.key", "keys/replyto.key", "keys/bus", "services", "files", "keys/backup"} {
@@ -155,7 +152,7 @@ func TestABackupIsRestored(t *testing.T) {
 	}
 	w.await("everything comes to its end", func() bool { return w.settled("SFR01", "ROSREESTR", "PRIMERSK", "MFC01") })
 	w.load.askAgain()
-	leave()
+	w.load.end()
 	lives := w.log.lives()
 	for _, p := range w.load.compare(lives) {
 		if p.id != planned.MessageID {

@@ -98,6 +98,9 @@ func (f *oneVersion) show(out *stdio) (*registry.Service, error) {
 	if j.Forced != "" {
 		fmt.Fprintf(out.out, f.pick("опубликовано без действующего протокола: %s\n", "published by force: %s\n"), j.Forced)
 	}
+	if o := s.Protocol.Outdated; o != nil {
+		fmt.Fprintf(out.out, f.pick("устарело  %s\n", "outdated  %s\n"), f.pick(o.InRussian(), o.String()))
+	}
 	if len(j.Missing) == 0 {
 		fmt.Fprintln(out.out, f.pick("протокол действует", "the protocol holds"))
 	}
@@ -207,13 +210,17 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 		return err
 	}
 	p := s.Protocol
+	missing := p.Flaws
+	if p.Outdated != nil {
+		missing = append(slices.Clone(missing), *p.Outdated)
+	}
 	switch {
-	case c.Force != "" && len(p.Flaws) > 0:
+	case c.Force != "" && len(missing) > 0:
 		if err := protocol.Force(dir, c.Force, s.SchemaDigest, time.Now()); err != nil {
 			return usage(err)
 		}
-	case len(s.Signers) > 0 && len(p.Flaws) > 0:
-		for _, flaw := range p.Flaws {
+	case len(s.Signers) > 0 && len(missing) > 0:
+		for _, flaw := range missing {
 			fmt.Fprintln(out.err, c.pick(flaw.InRussian(), flaw.String()))
 		}
 		return no(fmt.Errorf("%s %s is not published: its test protocol does not hold (--force REASON publishes nevertheless)", s.Name, s.Version))

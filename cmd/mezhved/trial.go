@@ -89,9 +89,8 @@ signature: {key: keys/bus/key.pem, certificate: keys/bus/cert.pem}
 replyTo: {keys: [keys/replyto.key]}
 `
 
-// untried are settings of a version that say nothing of its tests: when it ends, and who
-// signs.
-var untried = regexp.MustCompile(`(?m)^(?:sunset|protocol):[^\n]*\n?(?:[ \t]+[^\n]*\n?)*`)
+// ends says when a version ends, which is nothing of its tests.
+var ends = regexp.MustCompile(`(?m)^sunset:[^\n]*\n?`)
 
 // prepare lays out the folder of the private gateway.
 func (b *trialBed) prepare(ctx context.Context, services string, catalog *registry.Catalog, list []*registry.Service) error {
@@ -131,7 +130,7 @@ func onTrial(file string) error {
 	if err != nil {
 		return err
 	}
-	text = withSetting(untried.ReplaceAll(text, nil), "stage", string(registry.StageTest))
+	text = withSetting(ends.ReplaceAll(text, nil), "stage", string(registry.StageTest))
 	return os.WriteFile(file, withSetting(text, "delivery", "poll"), 0o644)
 }
 
@@ -212,6 +211,7 @@ func (b *trialBed) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	config.Protocols.Off = true
 	file, err := os.Create(filepath.Join(b.dir, "gateway.log"))
 	if err != nil {
 		return usage(err)

@@ -31,12 +31,7 @@ func TestAnUpgradeNodeByNode(t *testing.T) {
 	play, err := newPlay(t.Context(), t.Output(), w.dir, nodes[0].base)
 	w.must(err)
 	w.load = startLoad(t.Context(), play, loadOptions{nodes: []string{nodes[0].base, nodes[1].base}, senders: 2, takers: 1, throttle: 60, timeout: 10 * time.Second})
-	leave := func() {
-		w.load.leave()
-		w.load.sending.Wait()
-		w.load.taking.Wait()
-	}
-	defer leave()
+	defer func() { w.load.end() }()
 	both := func(when string) {
 		t.Helper()
 		watch := w.load.watch()
@@ -72,7 +67,7 @@ func TestAnUpgradeNodeByNode(t *testing.T) {
 	w.load.sending.Wait()
 	w.await("everything comes to its end", func() bool { return w.settled("SFR01", "ROSREESTR", "PRIMERSK", "MFC01") })
 	w.load.askAgain()
-	leave()
+	w.load.end()
 	w.log = w.openAuditLog(w.database.URL("mezhved"))
 	w.settle()
 	for _, p := range w.load.compare(w.log.livesIn(w.log.visit())) {

@@ -36,6 +36,7 @@ func gateway(t *testing.T) (*adaptertest.World, conform.BusKit) {
 
 // TestOurBusIsFit: every check of a bus is asked of our gateway, and passes.
 func TestOurBusIsFit(t *testing.T) {
+	t.Parallel() // they wait more than they work
 	w, kit := gateway(t)
 	report, err := kit.Run(context.Background())
 	if err != nil {

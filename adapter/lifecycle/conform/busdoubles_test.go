@@ -440,6 +440,7 @@ var busFlaws = map[string]struct {
 // TestEveryFlawOfABusIsFound: each check finds the bus that breaks what it asks
 // about, and says so.
 func TestEveryFlawOfABusIsFound(t *testing.T) {
+	t.Parallel() // they wait more than they work
 	w, kit := gateway(t)
 	tw := &twin{t: t, w: w}
 	server := httptest.NewServer(tw)

@@ -143,8 +143,11 @@ func TestWhatHolds(t *testing.T) {
 		{"a sample less", "samples/invalid/no.xml: was there", func(v *Version) { must(t, os.Remove(filepath.Join(v.Dir, "samples/invalid/no.xml"))) }},
 		{"schemas put together otherwise", "service.yaml: the schema is put together", func(v *Version) { v.Schema = strings.Repeat("00", 32) }},
 		{"another root", "service.yaml: the roots are others", func(v *Version) { v.Request = "{urn:p}C" }},
-		{"a version between", "now version 1.0.5", func(v *Version) { v.Before = &Before{Version: "1.0.5"} }},
-		{"the version before is another", "as it was then", func(v *Version) { v.Before = &Before{Version: "1.0.0", Schema: strings.Repeat("00", 32)} }},
+		{"no comparison with the version before", "was not compared with that of version 1.0.0", func(v *Version) {
+			first := *d
+			first.Before = nil
+			write(t, v.Dir, "protocol/protocol.json", string(first.Encode()))
+		}},
 		{"a folder of another version", "is of probe 1.1.0", func(v *Version) { v.Version = "1.2.0" }},
 		{"a key that is registered no more", "OP.p7s: is signed with a certificate (CN=OP", func(v *Version) {
 			v.Signers = []Signer{{"OP", [][32]byte{participant(t, "OP", signing.KeyECDSA256, made).Certificates[0]}}, reg.Signer}
@@ -190,6 +193,18 @@ func TestWhatHolds(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another version before, or another as it was, does not take it out of use", func(t *testing.T) {
+		for want, before := range map[string]*Before{"now version 1.0.5": {Version: "1.0.5"}, "as it was then": {Version: "1.0.0", Schema: strings.Repeat("00", 32)}} {
+			changed := v
+			changed.Before = before
+			if s := Examine(changed); !s.Holds() || s.Outdated == nil || !strings.Contains(s.Outdated.String(), want) {
+				t.Errorf("%+v: %v, %v", before, flaws(s), s.Outdated)
+			}
+		}
+		if Examine(v).Outdated != nil {
+			t.Error("the same version before is said to be another")
+		}
+	})
 	t.Run("a new protocol takes the signatures away", func(t *testing.T) {
 		later := *d
 		later.Made = made.AddDate(0, 0, 1)
@@ -273,4 +288,28 @@ func TestTextsOfAFolder(t *testing.T) {
 	if !x.RefusedBy("cvc-identity-constraint.4.1") || x.RefusedBy("cvc-identity-constraints") || x.RefusedBy("cvc-type") {
 		t.Error("which rules a name stands for")
 	}
+}
+
+// What is read is written as it was.
+func FuzzParse(f *testing.F) {
+	f.Add((&Document{Form: Form, Made: made, Files: Inventory{}, Participants: []Participant{}, Cases: []Case{{Kind: Sample}}, Defects: []Defect{{Text: "\u2028<&>"}}}).Encode())
+	f.Add([]byte(`{"form":"mezhved-protocol/1"}`))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if d, err := Parse(src); err == nil && !bytes.Equal(d.Encode(), src) {
+			t.Errorf("read, and written as %s", d.Encode())
+		}
+	})
+}
+
+// FuzzRefusedBy: a comment that names a rule is found whatever stands round it, and
+// what is no such comment names none.
+func FuzzRefusedBy(f *testing.F) {
+	f.Add("<!-- refused by cvc-type: so -->\n<a/>")
+	f.Add("<?xml version=\"1.0\"?><!-- refused by X--><a/>")
+	f.Fuzz(func(t *testing.T, src string) {
+		x := Text{Content: []byte(src)}
+		if x.reason() && (x.Rule == "" || !strings.Contains(src, "refused by") || !x.RefusedBy(x.Rule)) {
+			t.Errorf("rule %q of %q", x.Rule, src)
+		}
+	})
 }

@@ -62,7 +62,8 @@ type Standing struct {
 	Document   *Document // nil: there is none that can be read
 	Digest     string    // of protocol.json
 	Signatures []Signature
-	Flaws      []Flaw  // empty: the version may be published
+	Flaws      []Flaw  // empty: the version may be in use
+	Outdated   *Flaw   // the comparison with the version before has to be made again before it is published
 	Forced     *Forced // it is published nevertheless
 }
 
@@ -78,16 +79,22 @@ func (s *Standing) SignedBy(mnemonic string) bool {
 // Examine holds a version's folder against its protocol.
 func Examine(v Version) *Standing {
 	s := &Standing{}
-	now, err := Take(v.Dir)
-	if err != nil {
-		s.flaw(".", "cannot be read: "+err.Error(), "не читается: "+err.Error())
+	name := folder + "/" + FileJSON
+	src, err := os.ReadFile(pathOf(v.Dir, FileJSON))
+	none := errors.Is(err, fs.ErrNotExist)
+	if none {
+		s.flaw(name, "there is no test protocol: make one with mezhved services test", "протокола испытаний нет: составьте его командой mezhved services test")
+		if _, err := os.Stat(pathOf(v.Dir, FileForced)); errors.Is(err, fs.ErrNotExist) {
+			return s // most folders of a registry without a gate: nothing of them need be read
+		}
+	}
+	now, unread := Take(v.Dir)
+	if unread != nil {
+		s.flaw(".", "cannot be read: "+unread.Error(), "не читается: "+unread.Error())
 		return s
 	}
 	s.forced(v.Dir, now.Digest(), v.Schema)
-	src, err := os.ReadFile(pathOf(v.Dir, FileJSON))
-	name := folder + "/" + FileJSON
-	if errors.Is(err, fs.ErrNotExist) {
-		s.flaw(name, "there is no test protocol: make one with mezhved services test", "протокола испытаний нет: составьте его командой mezhved services test")
+	if none {
 		return s
 	}
 	if err == nil {
@@ -121,7 +128,10 @@ func Examine(v Version) *Standing {
 
 func (s *Standing) flaw(file, en, ru string) { s.Flaws = append(s.Flaws, Flaw{file, en, ru}) }
 
-// before demands that the comparison was made with the version that is there.
+// before looks at the comparison with the version before. That there is none is a flaw.
+// That it was made with another one, or with what that was then, is said for who is about
+// to publish (Outdated): what somebody does in another version's folder later must not
+// take one out of use that is published.
 func (s *Standing) before(v Version) {
 	name := folder + "/" + FileJSON
 	had, is := s.Document.Before, v.Before
@@ -130,8 +140,8 @@ func (s *Standing) before(v Version) {
 	case had == nil:
 		s.flaw(name, "the schema was not compared with that of version "+is.Version, "схема не сравнена со схемой версии "+is.Version)
 	default:
-		s.flaw(name, fmt.Sprintf("the schema was compared with version %s as it was then; now version %s, as it is, is the one before", had.Version, is.Version),
-			fmt.Sprintf("схема сравнена с тогдашней версией %s, а сейчас предыдущая — версия %s в нынешнем виде", had.Version, is.Version))
+		s.Outdated = &Flaw{name, fmt.Sprintf("the schema was compared with version %s as it was then; now version %s, as it is, is the one before", had.Version, is.Version),
+			fmt.Sprintf("схема сравнена с тогдашней версией %s, а сейчас предыдущая — версия %s в нынешнем виде", had.Version, is.Version)}
 	}
 }
 
