@@ -432,7 +432,7 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 		if err != nil {
 			return usage(fmt.Errorf("--to: %w", err))
 		}
-		r.To = strings.TrimSpace(string(src))
+		r.To = strings.TrimRight(string(src), "\r\n") // an editor's; a space at the end is the address's
 	}
 	ways := 0
 	if c.File != "" {

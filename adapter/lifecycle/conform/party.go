@@ -197,7 +197,13 @@ func (k PartyKit) Serve(ctx context.Context, l net.Listener) (*paper.Report, err
 	server := &http.Server{Handler: r, ReadHeaderTimeout: 30 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	defer func() { _ = server.Close(); <-served }()
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = server.Shutdown(last) // what the party has asked last is answered
+		_ = server.Close()
+		<-served
+	}()
 	defer context.AfterFunc(ctx, r.changed.Broadcast)()
 
 	report := &paper.Report{Format: paper.Format, Kit: k.Kit, Kind: paper.Party, Begun: k.Now().UTC().Truncate(time.Second), Whole: whole, Subject: paper.Subject{URL: k.URL, Mnemonic: k.Mnemonic}}
