@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible licences protocols tools clean
+.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,10 +39,13 @@ reproducible: ## make dist twice, in other folders and with nothing kept from th
 licences: ## licences of all modules against the policy (SECURITY.md)
 	cd deploy/dist && $(GO) run ./licences/check -root ../..
 
+vulnerabilities: ## known vulnerabilities in what the programs call (needs the Go vulnerability database, or a copy: GOVULNDB=file:///...)
+	.ci/vulnerabilities
+
 test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
 	$(GO) test -timeout 20m $(TESTS)
 
-check: fmt vet test ## what CI runs: formatting, vet, all tests
+check: fmt vet licences vulnerabilities test ## what CI runs: formatting, vet, all tests
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -81,6 +84,9 @@ bench: ## benchmarks of the stages, then of the whole gateway
 	"$$dir/mezhved" bench message --out "$$dir/messages" && \
 	for m in "$$dir"/messages/*.xml; do "$$dir/mezhved" bench pipeline --message "$$m" --services testdata/services; done && \
 	"$$dir/mezhved" bench accept && "$$dir/mezhved" bench exchange
+
+rehearse: browser ## under load, with real programs: a backup, a disaster and a restore; a standby that takes over; an upgrade node by node
+	MEZHVED_REHEARSE=1 $(GO) test -v -count=1 -timeout 30m -run '^(TestABackupIsRestored|TestAStandbyTakesOver|TestAnUpgradeNodeByNode)$$' ./cmd/mezhved
 
 protocols: ## make the test protocols of the demonstration's services again, signed with fresh test keys (after a change of their schemas or samples)
 	GO=$(GO) .ci/protocols

@@ -166,6 +166,7 @@ func (b *breaker) strike(ctx context.Context, c *pgx.Conn, sql string) {
 	if !hit {
 		return
 	}
+	ctx = context.WithoutCancel(ctx) // a statement may be given little time; it is broken all the same
 	switch {
 	case b.mode == "kill":
 		if _, err := b.admin.Exec(ctx, "SELECT pg_terminate_backend($1)", c.PgConn().PID()); err != nil {

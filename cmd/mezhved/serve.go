@@ -37,6 +37,9 @@ func (c *serveCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return usage(err)
 	}
+	if err := keepMemory(); err != nil {
+		return err
+	}
 	log := out.openLog(c.JSON, c.Debug)
 	stopTracing, err := startTracing(ctx, log)
 	if err != nil {

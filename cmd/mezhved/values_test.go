@@ -12,27 +12,35 @@ import (
 // marked stands for what people write into messages.
 const marked = "ЗНАЧЕНИЕ-556-677-889"
 
+// serveDebugging serves a fresh demonstration's folder with all that its log can say, in
+// serve.log; in names a file of the folder.
+func serveDebugging(t *testing.T) (gateway *running, in func(name string) string, address string) {
+	t.Helper()
+	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
+	if _, err := prepareDemo(dir, address); err != nil {
+		t.Fatal(err)
+	}
+	in = func(name string) string { return filepath.Join(dir, name) }
+	log, err := os.Create(in("serve.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	gateway = launchTo(t, log, "mezhved", "serve", "--debug", "--config", in("mezhved.yaml"))
+	if err := awaitReady(t.Context(), "http://"+address, patience); err != nil {
+		t.Fatal(err)
+	}
+	return gateway, in, address
+}
+
 // Whatever commands are called with, no value of a message comes into the log of the
 // gateway that they call. What a command prints is for its caller, and an answer of the
 // bus quotes what he sent; of a file that it was only to look at it quotes nothing on
 // its standard error, where service managers and cron listen.
 func TestNoCommandPutsValuesIntoALog(t *testing.T) {
 	t.Parallel()
-	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
-	if _, err := prepareDemo(dir, address); err != nil {
-		t.Fatal(err)
-	}
-	in := func(name string) string { return filepath.Join(dir, name) }
-	log, err := os.Create(in("serve.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+	gateway, in, address := serveDebugging(t)
 	config := in("mezhved.yaml")
-	gateway := launchTo(t, log, "mezhved", "serve", "--debug", "--config", config)
-	if err := awaitReady(t.Context(), "http://"+address, patience); err != nil {
-		t.Fatal(err)
-	}
 
 	sample, err := os.ReadFile("../../testdata/services/egrul-extract/2.0.0/samples/request.xml")
 	if err != nil {
@@ -108,7 +116,7 @@ func TestNoCommandPutsValuesIntoALog(t *testing.T) {
 	if code := gateway.terminate(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	text, err := os.ReadFile(log.Name())
+	text, err := os.ReadFile(in("serve.log"))
 	if err != nil {
 		t.Fatal(err)
 	}

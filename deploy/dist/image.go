@@ -111,6 +111,7 @@ func (s *source) base() (v1.Layer, error) {
 	t.file("etc/ssl/certs/ca-certificates.crt", 0o644, authorities())
 	t.folder("etc/mezhved", 0o755, 0)
 	t.folder("var/lib/mezhved", 0o750, account)
+	t.folder("var/lib/mezhved/files", 0o750, account) // a new volume begins as a copy of this
 	t.folder("tmp", 0o1777, 0)
 	if err := t.zones(); err != nil {
 		return nil, err

@@ -62,9 +62,11 @@ var (
 	blank = regexp.MustCompile(`\n\s*\n+`)
 )
 
-// text is what a page says, without its looks.
+// text is what a page says, without its looks, and without the table of all
+// refusals, which grows with the gateway's own.
 func text(page []byte) string {
-	s := head.ReplaceAllString(string(page), "")
+	s, _, _ := strings.Cut(string(page), "<h3>Отказы по кодам</h3>")
+	s = head.ReplaceAllString(s, "")
 	s = cells.ReplaceAllString(s, " | ")
 	s = tags.ReplaceAllString(s, "")
 	return strings.TrimSpace(blank.ReplaceAllString(s, "\n")) + "\n"

@@ -249,6 +249,10 @@ func BenchmarkVerify(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	der, err := ecdsa.SignASN1(rand.Reader, k, digest[:])
+	if err != nil {
+		b.Fatal(err)
+	}
 	point, err := k.PublicKey.Bytes()
 	if err != nil {
 		b.Fatal(err)
@@ -265,7 +269,7 @@ func BenchmarkVerify(b *testing.B) {
 	b.Run("crypto-ecdsa", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if !ecdsa.Verify(&k.PublicKey, digest[:], r, s) {
+			if !ecdsa.VerifyASN1(&k.PublicKey, digest[:], der) {
 				b.Fatal("refused")
 			}
 		}
