@@ -193,3 +193,24 @@ func TestWhatIsNoPackage(t *testing.T) {
 		}
 	}
 }
+
+// What a package says becomes a value of service.yaml and no setting of it: neither by its
+// namespace nor by the name of a file.
+func TestAPackageSetsNothing(t *testing.T) {
+	xsd := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:probe/1.0.0&#10;delivery: stream&#10;limits: {queue: 1}"><xs:element name="ProbeRequest" type="xs:string"/><xs:element name="ProbeResponse" type="xs:string"/></xs:schema>`
+	services := t.TempDir()
+	file := zipped(t, "XSDShemas_1.zip", [2]string{"схема, ред. 2 [new]: #1.xsd", xsd})
+	if _, err := parcel.Import([]string{file}, parcel.Options{Services: services}); err == nil || !strings.Contains(err.Error(), "cannot be the name of a folder") {
+		t.Errorf("a folder of two lines: %v", err)
+	}
+	r, err := parcel.Import([]string{file}, parcel.Options{Services: services, Name: "probe", Version: "1.0.0", Provider: "REG"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, found := lint(t, services)
+	s := c.Service("probe", "1.0.0")
+	if s == nil || s.Stream || s.QueueLimit != 0 || s.Request.Space != r.Namespace || s.Schema == nil {
+		src, _ := os.ReadFile(filepath.Join(r.Dir, "service.yaml"))
+		t.Errorf("got %+v\n%s\n%s", s, found, src)
+	}
+}
