@@ -210,8 +210,9 @@ func (r *reader) places() {
 		if path.Dir(s.name) == "." {
 			s.at = s.name
 		}
+		plain := strings.TrimSuffix(s.at, path.Ext(s.at))
 		for i := 2; taken[s.at]; i++ {
-			s.at = strings.TrimSuffix(s.at, path.Ext(s.at)) + "-" + strconv.Itoa(i) + path.Ext(s.at)
+			s.at = plain + "-" + strconv.Itoa(i) + path.Ext(s.at)
 		}
 		taken[s.at] = true
 	}

@@ -214,3 +214,24 @@ func TestAPackageSetsNothing(t *testing.T) {
 		t.Errorf("got %+v\n%s\n%s", s, found, src)
 	}
 }
+
+// Files of one name, of many packages, each get a name that a file can have; one that would
+// speak to a terminal is left out.
+func TestNamesOfFiles(t *testing.T) {
+	xsd := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:probe/1.0.0"><xs:element name="ProbeRequest%" type="xs:string"/></xs:schema>`
+	var files []string
+	for i := range 120 {
+		files = append(files, zipped(t, "XSDShemas_1.zip", [2]string{"types.xsd", strings.Replace(xsd, "%", strings.Repeat("A", i), 1)}))
+	}
+	files = append(files, zipped(t, "SampleMessages_1.zip", [2]string{"\x1b[31mred.xml", "<a/>"}))
+	r, err := parcel.Import(files, parcel.Options{Services: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, "types-120.xsd")); err != nil {
+		t.Error(err)
+	}
+	if said := r.Findings.Error(); strings.Contains(said, "\x1b") || !strings.Contains(said, "there are control characters in the name") {
+		t.Errorf("said %q", said)
+	}
+}
