@@ -40,6 +40,8 @@ func TestValuesAreHeldAgainstDictionaries(t *testing.T) {
 		}
 	}
 	for region, want := range map[string]string{
+		"":                   "значения «код региона» нет в справочнике regions версии 2026-01", // it is there, and no code
+		" ":                  "значения «код региона» нет в справочнике regions версии 2026-01",
 		"value-nobody-knows": "значения «код региона» нет в справочнике regions версии 2026-01",
 		"99":                 "значение «код региона» действует по справочнику regions версии 2026-01 только с 01.01.2099",
 	} {
@@ -68,8 +70,8 @@ func TestValuesAreHeldAgainstDictionaries(t *testing.T) {
 			}
 		}
 	}
-	if refused != 4 {
-		t.Errorf("%d refusals are in the journal, want 4", refused)
+	if refused != 6 {
+		t.Errorf("%d refusals are in the journal, want 6", refused)
 	}
 	if log := w.Log.String(); strings.Contains(log, "value-nobody-knows") || strings.Contains(log, "Иванова") {
 		t.Error("the log has a value")

@@ -208,20 +208,31 @@ func (p *Path) Below(steps int, n xmltape.Node, yield func(value string) bool) {
 		}
 		steps = 1
 	}
-	p.descend(n, p.steps[steps:], func(_ xmltape.Node, v string) bool { return yield(v) })
+	p.descend(n, p.steps[steps:], func(_ xmltape.Node, v string) bool { return v == "" || yield(v) })
 }
 
-// Places is Each with the element that each value stands in.
+// Places is Each with the element that each value stands in, and with values that are
+// empty: an element without anything in it that is not xsi:nil, an attribute that is there.
 func (p *Path) Places(content xmltape.Node, yield func(at xmltape.Node, value string) bool) {
 	if content.Valid() && p.steps[0].matches(content) {
-		p.descend(content, p.steps[1:], yield)
+		p.descend(content, p.steps[1:], func(at xmltape.Node, v string) bool { return v == "" && !p.empty(at) || yield(at, v) })
 	}
+}
+
+// empty says that where no value was found, one stands that is empty.
+func (p *Path) empty(n xmltape.Node) bool {
+	if p.attr != nil {
+		_, there := n.Attr(p.attr.space, p.attr.local)
+		return there
+	}
+	null, _ := n.Attr("http://www.w3.org/2001/XMLSchema-instance", "nil")
+	null = strings.TrimSpace(null)
+	return null != "true" && null != "1" && !n.First().Valid()
 }
 
 func (p *Path) descend(n xmltape.Node, steps []step, yield func(xmltape.Node, string) bool) bool {
 	if len(steps) == 0 {
-		v := p.value(n)
-		return v == "" || yield(n, v)
+		return yield(n, p.value(n))
 	}
 	for c := n.First(); c.Valid(); c = c.Next() {
 		if steps[0].matches(c) && !p.descend(c, steps[1:], yield) {

@@ -21,6 +21,7 @@ import (
 // calls. One that was not waited for lacks what came last: the signer sees it, nothing is
 // accepted any more, and one command tells by MessageID what is gone.
 func TestAStandbyTakesOver(t *testing.T) {
+	rehearsed(t)
 	w := &rehearsal{crashWorld: openCrashWorld(t)}
 	w.kafkaChild()
 	standby := w.standby("postgres-2")

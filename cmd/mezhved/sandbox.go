@@ -306,6 +306,7 @@ func (s *sandboxed) open(n *node, rooms *adapter.Rooms) error {
 	front, err := sandbox.New(sandbox.Options{
 		Catalog: func() *registry.Catalog { return n.gateway.Catalog() }, Register: s, Sets: func() []*scenario.Set { return n.house.InForce() },
 		Verifier: rooms.Verifier, Contour: n.config.Contour, Now: n.clock.Now, Log: n.log,
+		Memory: rooms.Memory, Body: int(n.config.Limits.Body),
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // MostRows is how many rows a dictionary may have.
@@ -127,6 +128,12 @@ func dictionaryRows(t *Table, code, title, from, to int) (rows []codeRow, bad []
 		}
 		if n := len([]rune(r.code)); n > mostCode {
 			find(l.Number, false, "the code has %d characters, %d are the most", n, mostCode)
+		}
+		if strings.ContainsFunc(r.code, unicode.IsControl) {
+			find(l.Number, false, "the code has a line break or another sign that nobody sees: is a quotation mark not closed?")
+		}
+		if strings.Contains(r.Title, "\n") {
+			find(l.Number, true, "the title goes on in the next line: is a quotation mark not closed?")
 		}
 		if first, twice := seen[r.code]; twice {
 			find(l.Number, false, "the code %q stands in line %d already", r.code, first)

@@ -158,3 +158,44 @@ func FuzzReadTable(f *testing.F) {
 		}
 	})
 }
+
+// A quotation mark that is not closed does not take the rows behind it along in silence.
+func TestOpenQuotationMarks(t *testing.T) {
+	rest := ""
+	for i := range 100 {
+		rest += fmt.Sprintf("%d,x\n", i+10)
+	}
+	for _, src := range []string{"code,name\n1,\"a\n" + rest, "code,name\n\"1,a\n" + rest} {
+		if got, err := Import([]byte(src), Columns{}); err == nil || !strings.Contains(err.Error(), "line 2: a value goes on for 101 lines: a quotation mark is not closed") {
+			t.Errorf("%.20q: %+v, %v", src, got, err)
+		}
+	}
+	for src, want := range map[string]string{
+		"code,name\n\"1,a\n2,b\n3,c\n":   "2 false the code has a line break",
+		"code,name\n1\x00,a\n":           "2 false the code has a line break",
+		"code,name\n1,\"a\n2,b\n3,c\"\n": "2 true the title goes on in the next line",
+	} {
+		got, err := Import([]byte(src), Columns{})
+		if err != nil || len(got.Problems) == 0 || !strings.HasPrefix(lines(got.Problems)[0], want) {
+			t.Errorf("%q: %+v, %v", src, got, err)
+		}
+	}
+	if _, err := ReadTable([]byte("\xff\xfec\x00o\x00")); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+		t.Errorf("UTF-16: %v", err)
+	}
+}
+
+// A register of as many rows as a file may have is read in one pass.
+func TestLargeRegisters(t *testing.T) {
+	src := strings.Builder{}
+	src.WriteString("code,version\n")
+	for i := range 200_000 {
+		fmt.Fprintf(&src, "%d,1\n", i)
+	}
+	src.WriteString("7,1\n")
+	began := time.Now()
+	got, err := ImportRegister([]byte(src.String()), RegisterColumns{})
+	if err != nil || len(got.Problems) != 1 || time.Since(began) > 20*time.Second {
+		t.Errorf("%v, %v after %v", got.Problems, err, time.Since(began))
+	}
+}

@@ -61,6 +61,7 @@ func ImportRegister(src []byte, c RegisterColumns) (*Imported, error) {
 	out := &Imported{}
 	out.Used, out.Left = t.split(at...)
 	var lines [][]string
+	seen := map[[4]string]bool{}
 	for _, l := range t.Rows {
 		line := make([]string, len(at))
 		for i, column := range at {
@@ -78,9 +79,11 @@ func ImportRegister(src []byte, c RegisterColumns) (*Imported, error) {
 		if line[0] == "" {
 			out.Problems = append(out.Problems, Problem{Line: l.Number, Form: "the code is empty"})
 		}
-		if slices.ContainsFunc(lines, func(other []string) bool { return slices.Equal(other[:4], line[:4]) }) {
+		key := [4]string(line[:4])
+		if seen[key] {
 			out.Problems = append(out.Problems, Problem{Line: l.Number, Form: "%s %s stands there twice", Args: []any{line[0], line[3]}})
 		}
+		seen[key] = true
 		lines = append(lines, line)
 	}
 	out.Rows = len(lines)

@@ -29,6 +29,7 @@ type Line struct {
 const (
 	mostTable   = 64 << 20 // bytes
 	mostColumns = 200
+	mostLines   = 10 // breaks in a value of CSV: what is longer is an open quotation mark that takes all rows behind it
 )
 
 // ReadTable reads CSV, with a comma, a semicolon or a tab between values, or XML, in UTF-8.
@@ -40,6 +41,8 @@ func ReadTable(src []byte) (*Table, error) {
 	switch {
 	case len(src) > mostTable:
 		return nil, fmt.Errorf("the file has %d bytes, %d are read at most", len(src), mostTable)
+	case bytes.HasPrefix(src, []byte("\xff\xfe")), bytes.HasPrefix(src, []byte("\xfe\xff")):
+		return nil, errors.New("the file is UTF-16: bring it into UTF-8 first (iconv -f utf-16 -t utf-8)")
 	case !utf8.Valid(src):
 		return nil, errors.New("the file is not UTF-8: bring it into it first (iconv -f cp1251 -t utf-8)")
 	case bytes.HasPrefix(bytes.TrimSpace(src), []byte("<")):
@@ -78,6 +81,12 @@ func readCSV(src []byte) (*Table, error) {
 			continue
 		}
 		line, _ := r.FieldPos(0)
+		for i, v := range values {
+			if n := strings.Count(v, "\n"); n > mostLines {
+				at, _ := r.FieldPos(i)
+				return nil, fmt.Errorf("line %d: a value goes on for %d lines: a quotation mark is not closed", at, n+1)
+			}
+		}
 		if len(values) > len(t.Columns) {
 			return nil, fmt.Errorf("line %d has %d values, the head has %d columns", line, len(values), len(t.Columns))
 		}

@@ -21,6 +21,9 @@ const (
 	Value  = "fault:"          // a text or an attribute of the call that is fault:AccessDenied
 )
 
+// mostAsked bounds the name of a fault, in octets.
+const mostAsked = 100
+
 // demand is a fault that was asked for.
 type demand struct {
 	kind  envelopes.FaultKind
@@ -48,6 +51,9 @@ func (s *Sandbox) demanded(r *http.Request, c *Call, e *envelopes.Envelope) (dem
 
 // read reads the name of a fault, and whether the operation may raise it.
 func read(asked, how string, c *Call) demand {
+	if len(asked) > mostAsked { // it is compared with every fault, and said again
+		asked = strings.ToValidUTF8(asked[:mostAsked], "") + "…"
+	}
 	name, sub, _ := strings.Cut(asked, "/")
 	d := demand{kind: envelopes.FaultKind(name), sub: envelopes.SignatureFault(sub), how: how}
 	v := c.Version

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,7 +18,6 @@ import (
 
 	"mezhved/adapter/console"
 	"mezhved/envelopes"
-	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
 )
 
@@ -240,10 +240,12 @@ func (s *Sandbox) call(w http.ResponseWriter, r *http.Request) *Call {
 	return c
 }
 
-// explained are the signatures of a call, judged as of its time.
-func (s *Sandbox) explained(c *Call) []signing.Explanation {
-	tape := new(xmltape.Tape)
-	e, err := envelopes.Parse(c.ContentType, c.Body, tape, envelopes.Limits{XML: xmltape.Widest})
+// explained are the signatures of a call, judged as of its time; none where others hold
+// too much just now.
+func (s *Sandbox) explained(ctx context.Context, c *Call) []signing.Explanation {
+	holding := s.o.Memory.Begin("the sandbox's pages", true)
+	defer holding.Release()
+	e, err := s.parse(ctx, c, holding)
 	if err != nil {
 		return nil
 	}
@@ -295,13 +297,13 @@ func (c *Call) Verdict() string {
 // Good reports that the call was carried out.
 func (c *Call) Good() bool { return c.Fault == nil && c.Status == http.StatusOK }
 
-func (s *Sandbox) page(c *Call) callPage {
-	return callPage{C: c, Signatures: s.explained(c), Verdict: c.Verdict(), Good: c.Good(), Answer: c.Answer}
+func (s *Sandbox) page(ctx context.Context, c *Call) callPage {
+	return callPage{C: c, Signatures: s.explained(ctx, c), Verdict: c.Verdict(), Good: c.Good(), Answer: c.Answer}
 }
 
 func (s *Sandbox) serveCall(w http.ResponseWriter, r *http.Request) {
 	if c := s.call(w, r); c != nil {
-		s.render(w, http.StatusOK, "call", s.page(c))
+		s.render(w, http.StatusOK, "call", s.page(r.Context(), c))
 	}
 }
 
@@ -330,7 +332,7 @@ func file(w http.ResponseWriter, name string, b []byte) {
 
 // signature is the one that an address names, from 1.
 func (s *Sandbox) signature(w http.ResponseWriter, r *http.Request, c *Call) (*signing.Explanation, int) {
-	all := s.explained(c)
+	all := s.explained(r.Context(), c)
 	n, err := strconv.Atoi(r.PathValue("n"))
 	if err != nil || n < 1 || n > len(all) {
 		s.render(w, http.StatusNotFound, "none", nil)
@@ -397,7 +399,7 @@ func (s *Sandbox) serveCompare(w http.ResponseWriter, r *http.Request) {
 		s.render(w, http.StatusNotFound, "none", nil)
 		return
 	}
-	p := s.page(c)
+	p := s.page(r.Context(), c)
 	p.Compared = compare(n, what, rule, own, x)
 	s.render(w, http.StatusOK, "call", p)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,7 +35,9 @@ type Options struct {
 	Contour  string                 // of fault codes
 	Now      func() time.Time
 	Log      *slog.Logger
-	Most     int // calls of one system that are kept; default 200
+	Most     int             // calls of one system that are kept; default 200
+	Memory   *adapter.Memory // that the gateway has: calls count there before it has them, too
+	Body     int             // octets of a call that the gateway takes; default 16 MB
 }
 
 // Registrar registers a certificate, and gives the mnemonic that it was given.
@@ -82,13 +85,20 @@ type Call struct {
 
 const (
 	mostHeld = 256 << 20 // octets of calls that are kept
-	mostBody = 64 << 20
+	mostBody = 16 << 20
+	callSize = 4 << 10 // of a call beside its texts
 )
 
 // New makes the front.
 func New(o Options) (*Sandbox, error) {
 	if o.Most <= 0 {
 		o.Most = 200
+	}
+	if o.Body <= 0 {
+		o.Body = mostBody
+	}
+	if o.Memory == nil {
+		o.Memory = adapter.NewMemory(adapter.LimitsConfig{})
 	}
 	s := &Sandbox{o: o, calls: map[string]*Call{}, of: map[string][]*Call{}, counts: map[string]*scenario.State{}}
 	var err error
@@ -117,27 +127,82 @@ func isDoor(path string) bool {
 	return path == "/ws" || strings.HasPrefix(path, "/ws/") || strings.HasPrefix(path, "/smev/v")
 }
 
-// serve takes a call, and keeps it with its answer.
+// serve takes a call, and keeps it with its answer. Nobody is known here: what it holds of
+// a call counts for strangers. What is longer than the gateway takes goes by unread.
 func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
-	if err != nil {
+	c := &Call{ID: uuid.NewString(), At: s.o.Now(), Remote: host(r.RemoteAddr), Path: r.URL.Path, ContentType: r.Header.Get("Content-Type")}
+	holding := s.o.Memory.Begin("sandbox "+c.Remote, false)
+	defer holding.Release()
+	body, long, err := s.body(w, r, holding)
+	var e *envelopes.Envelope
+	if err == nil && !long {
+		c.Body = body
+		e, err = s.read(r.Context(), c, holding)
+	}
+	switch {
+	case noRoom(err):
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "Too much is being received at once: come again.", http.StatusServiceUnavailable)
+		return
+	case err != nil:
 		http.Error(w, "The body could not be read to its end.", http.StatusBadRequest)
 		return
 	}
-	c := &Call{ID: uuid.NewString(), At: s.o.Now(), Remote: host(r.RemoteAddr), Path: r.URL.Path, ContentType: r.Header.Get("Content-Type"), Body: body}
-	e := s.read(c)
 	s.register(r.Context(), c)
 	w.Header().Set("X-Mezhved-Sandbox", "/sandbox/call/"+c.ID)
 	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
 	if asked, ok := s.demanded(r, c, e); ok {
 		s.refuse(answer, c, asked)
 	} else {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		e = nil // its markup need not stand here while the gateway has its own
+		_ = holding.Hold(r.Context(), int64(cap(body)))
+		rest := r.Body
+		if r.Body = io.NopCloser(bytes.NewReader(body)); long {
+			r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), rest))
+		} else {
+			r.ContentLength = int64(len(body))
+		}
 		s.doors.ServeHTTP(answer, r)
 	}
 	c.Took, c.Status, c.AnswerType, c.Answer = s.o.Now().Sub(c.At), answer.status, answer.Header().Get("Content-Type"), answer.body.Bytes()
 	c.readAnswer()
 	s.keep(c)
+}
+
+// noRoom says whether an error is that of a memory that is full.
+func noRoom(err error) bool {
+	var never *adapter.TooMuchError
+	return errors.Is(err, adapter.ErrNoRoom) || errors.As(err, &never)
+}
+
+// body reads a call, up to what the gateway takes; long says that there is more.
+func (s *Sandbox) body(w http.ResponseWriter, r *http.Request, h *adapter.Holding) (body []byte, long bool, err error) {
+	if r.ContentLength > int64(s.o.Body) {
+		return nil, true, nil
+	}
+	ctl := http.NewResponseController(w)
+	h.Coming(func() { _ = ctl.SetReadDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if h.Came() {
+			err = adapter.ErrNoRoom
+		}
+	}()
+	for err == nil && len(body) <= s.o.Body {
+		if len(body) == cap(body) {
+			larger := min(max(2*cap(body), 8<<10), s.o.Body+1)
+			if err := h.Hold(r.Context(), int64(cap(body)+larger)); err != nil { // both stand there while one is copied
+				return nil, false, err
+			}
+			body = append(make([]byte, 0, larger), body...)
+		}
+		var n int
+		n, err = r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return body, len(body) > s.o.Body, err
 }
 
 func host(remote string) string {
@@ -167,11 +232,22 @@ func (w *recorder) Write(p []byte) (int, error) {
 // Unwrap leads http.ResponseController to the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// read reads what a call says of itself. Nothing is proved by it.
-func (s *Sandbox) read(c *Call) *envelopes.Envelope {
-	e, err := envelopes.Parse(c.ContentType, c.Body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Widest})
+// parse brings a call onto a tape, within the bounds of the gateway.
+func (s *Sandbox) parse(ctx context.Context, c *Call, h *adapter.Holding) (*envelopes.Envelope, error) {
+	return envelopes.Parse(c.ContentType, c.Body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: s.o.Body}, Hold: func(bytes int) error {
+		return h.Hold(ctx, int64(cap(c.Body)+bytes))
+	}})
+}
+
+// read reads what a call says of itself; nil: that cannot be read. Nothing is proved by
+// it. The error is that there was no room.
+func (s *Sandbox) read(ctx context.Context, c *Call, h *adapter.Holding) (*envelopes.Envelope, error) {
+	e, err := s.parse(ctx, c, h)
+	if noRoom(err) {
+		return nil, err
+	}
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	c.Operation, c.Version = e.Operation(), e.Version()
 	sig, target := e.Caller()
@@ -181,13 +257,13 @@ func (s *Sandbox) read(c *Call) *envelopes.Envelope {
 		}
 	}
 	if !sig.Valid() {
-		return e
+		return e, nil
 	}
 	text := sig.Child(sig.Space(), "KeyInfo").Child(sig.Space(), "X509Data").Child(sig.Space(), "X509Certificate").Text()
 	if cert, err := signing.ParseCertificate(decode(text)); err == nil {
 		c.Certificate = cert
 	}
-	return e
+	return e, nil
 }
 
 // register registers who calls for the first time.
@@ -231,7 +307,15 @@ func addressKey(remote string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (c *Call) size() int { return len(c.Body) + len(c.Answer) }
+// size is what a call holds, whatever part of it is large: the fault is read out of the
+// answer, and a certificate stands there in pieces, too.
+func (c *Call) size() int {
+	n := callSize + cap(c.Body) + 2*len(c.Answer) + len(c.Path) + len(c.ContentType) + len(c.AnswerType) + len(c.MessageID) + len(c.OnDemand)
+	if c.Certificate != nil {
+		n += 2 * len(c.Certificate.DER)
+	}
+	return n
+}
 
 // keep keeps a call, and forgets the oldest ones for which there is no room.
 func (s *Sandbox) keep(c *Call) {

@@ -46,7 +46,7 @@ func (w *world) Register(ctx context.Context, c *signing.Certificate) (registry.
 	return registry.Mnemonic(m), nil
 }
 
-func open(t *testing.T) *world {
+func open(t *testing.T, set ...func(*sandbox.Options)) *world {
 	t.Helper()
 	w := &world{}
 	var services, parties string
@@ -56,10 +56,14 @@ func open(t *testing.T) *world {
 			if bad := found.Errors(); len(bad) > 0 {
 				t.Fatal(bad)
 			}
-			front, err := sandbox.New(sandbox.Options{
+			o := sandbox.Options{
 				Catalog: opened.Catalog, Register: w, Sets: func() []*scenario.Set { return w.sets }, Verifier: r.Verifier, Contour: "sandbox", Now: r.Now,
 				Log: slog.New(slog.DiscardHandler), Most: 30,
-			})
+			}
+			for _, one := range set {
+				one(&o)
+			}
+			front, err := sandbox.New(o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -351,4 +355,65 @@ func (w *world) compare(address, own string) string {
 		w.T.Fatalf("%s, %v\n%s", resp.Status, err, text)
 	}
 	return string(text)
+}
+
+// What a stranger sends holds no more in a sandbox than at a gateway: markup that takes
+// more than there is room for is not read, a body that the gateway would not take goes by
+// unread and is refused by it, and a partner's call finds room after both.
+func TestHugeCalls(t *testing.T) {
+	memory := adapter.NewMemory(adapter.LimitsConfig{Body: 1 << 20, Memory: 8 << 20})
+	w := open(t, func(o *sandbox.Options) { o.Memory, o.Body = memory, 1<<20 })
+	call := func(markup int) int {
+		body := `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><a>` + strings.Repeat("<b/>", markup/4) + `</a></s:Body></s:Envelope>`
+		r, err := http.Post(w.URL+"/smev/v1.2/ws", envelopes.TextXML, io.MultiReader(strings.NewReader(body))) // of no announced length
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		io.Copy(io.Discard, r.Body)
+		return r.StatusCode
+	}
+	if got := call(900 << 10); got != http.StatusServiceUnavailable {
+		t.Errorf("markup of 900 KB: %d, want 503", got)
+	}
+	if got := call(20 << 20); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("20 MB: %d, want 413", got)
+	}
+	if held := memory.Held(); held != 0 {
+		t.Errorf("%d bytes are held after it", held)
+	}
+	if _, err := w.partner(nil).SendRequest(t.Context(), content(adaptertest.Extract1)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever of a kept call is large counts.
+func TestSizeOfCalls(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for name, c := range map[string]*sandbox.Call{
+		"nothing": {}, "body": {Body: []byte(long)}, "path": {Path: long}, "type": {ContentType: long}, "MessageID": {MessageID: long},
+		"certificate": {Certificate: &signing.Certificate{DER: []byte(long)}},
+	} {
+		least := 1 << 20
+		if name == "nothing" {
+			least = 1 << 10 // 256 MB of calls are no more than some hundred thousand
+		}
+		if c.Size() < least {
+			t.Errorf("%s: %d octets count", name, c.Size())
+		}
+	}
+}
+
+// A name of a fault that is a megabyte long is answered at once, and not said again.
+func TestLongDemand(t *testing.T) {
+	w := open(t)
+	body := `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><a>fault:` + strings.Repeat("Я", 400_000) + `</a></s:Body></s:Envelope>`
+	r, err := http.Post(w.URL+"/smev/v1.2/ws?fault="+strings.Repeat("x", 5000), envelopes.TextXML, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if text, _ := io.ReadAll(r.Body); r.StatusCode != http.StatusBadRequest || len(text) > 1000 {
+		t.Errorf("%d, %d octets", r.StatusCode, len(text))
+	}
 }
