@@ -131,8 +131,8 @@ func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemo
 	g.signers = append(g.signers, signer)
 }
 
-// examine holds every version against its protocol. A published one whose protocol
-// does not hold is back at the stage test, until it does.
+// examine holds every version against its protocol. One in use whose protocol does not
+// hold is back at the stage test, until it does.
 func (r *catalogReader) examine() {
 	for _, g := range r.gated {
 		s := g.service
@@ -151,7 +151,7 @@ func (r *catalogReader) examine() {
 			r.catalog.Settings["service "+s.Name+" "+s.Version][ProtocolSetting] = told
 			r.digest(s.Name+"/"+s.Version+"/protocol", []byte(told))
 		}
-		if len(s.Signers) == 0 || s.Stage != StagePublished {
+		if len(s.Signers) == 0 || !s.inUse(r.now) {
 			continue
 		}
 		if o := s.Protocol.Outdated; o != nil {
@@ -169,6 +169,12 @@ func (r *catalogReader) examine() {
 			r.hold(g)
 		}
 	}
+}
+
+// inUse says that a version takes requests that are no tests: one that comes to its end
+// does, too, and so none gets there without a protocol.
+func (s *Service) inUse(now time.Time) bool {
+	return s.Stage == StagePublished || s.Stage == StageRetired && now.Before(s.Sunset)
 }
 
 // hold says why a version is back at the stage test.

@@ -297,3 +297,21 @@ func TestAReloadSeesEveryDocumentOfASchema(t *testing.T) {
 		t.Error("the schema of before is in force")
 	}
 }
+
+// The gate is before whatever takes requests: a version that comes to its end has been
+// published, and is not by that word alone.
+func TestTheEndOfAVersionIsNoWayRoundTheGate(t *testing.T) {
+	w := adaptertest.Start(t)
+	src, err := os.ReadFile(filepath.Join(w.Dir, "services/extract/1.0/service.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := registry.Gate{Operator: "MOSCOW", Signers: []string{"operator"}}
+	for sunset, want := range map[string]registry.Stage{"2099-12-31": registry.StageTest, "2020-12-31": registry.StageRetired} {
+		w.Write("services/extract/1.0/service.yaml", string(src)+"stage: retired\nsunset: "+sunset+"\n")
+		c, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now(), gate)
+		if s := c.Service("extract", "1.0"); s.Stage != want || s.Held != (want == registry.StageTest) {
+			t.Errorf("until %s: at the stage %s, held %v: %v", sunset, s.Stage, s.Held, found)
+		}
+	}
+}

@@ -39,3 +39,17 @@ func TestDemoServicesHaveProtocolsThatHold(t *testing.T) {
 		}
 	}
 }
+
+// A setting is changed however its name is written, and once.
+func TestWithSetting(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 1\nstage: test\nb: 2\n":             "a: 1\nstage: published\nb: 2\n",
+		"\"stage\": test # not yet\r\na: 1\r\n": "stage: published\na: 1\r\n",
+		"'stage' : test":                        "stage: published\n",
+		"a: {stage: test}":                      "a: {stage: test}\nstage: published\n",
+	} {
+		if got := string(withSetting([]byte(text), "stage", "published")); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -257,7 +257,7 @@ func setStage(file string, stage registry.Stage) error {
 // in a line of its own.
 func withSetting(text []byte, setting, value string) []byte {
 	fresh := []byte(setting + ": " + value + "\n")
-	if old := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `:[^\n]*\n?`).FindIndex(text); old != nil {
+	if old := regexp.MustCompile(`(?m)^["']?` + regexp.QuoteMeta(setting) + `["']?[ \t]*:[^\n]*\n?`).FindIndex(text); old != nil {
 		return slices.Concat(text[:old[0]], fresh, text[old[1]:])
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {

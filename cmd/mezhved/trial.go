@@ -115,9 +115,11 @@ func (b *trialBed) prepare(ctx context.Context, services string, catalog *regist
 			names[m] = true
 		}
 	}
-	if calendars := filepath.Join(services, "_calendar"); !missing(calendars) {
-		if err := os.CopyFS(filepath.Join(b.dir, "services", "_calendar"), os.DirFS(calendars)); err != nil {
-			return usage(err)
+	for _, shared := range []string{"_calendar", registry.DictionaryFolder} {
+		if from := filepath.Join(services, shared); !missing(from) {
+			if err := os.CopyFS(filepath.Join(b.dir, "services", shared), os.DirFS(from)); err != nil {
+				return usage(err)
+			}
 		}
 	}
 	return b.makeKeys(ctx, catalog, names)

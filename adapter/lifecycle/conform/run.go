@@ -88,7 +88,9 @@ func chosen[C any](all []C, id func(C) string, only []string) (out []C, whole bo
 			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownCheck, want))
 			continue
 		}
-		out = append(out, all[i])
+		if !slices.ContainsFunc(out, func(c C) bool { return id(c) == want }) { // asked twice it is one
+			out = append(out, all[i])
+		}
 	}
 	return out, len(out) == len(all), err
 }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/encoding/charmap"
 )
@@ -88,6 +89,10 @@ func (o *opener) zip(from string, src []byte, depth int) error {
 			}
 		}
 		name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
+		if strings.ContainsFunc(name, unicode.IsControl) { // it would be printed, on terminals too
+			o.r.tell(from, false, say("%q is left out: there are control characters in the name", "%q пропущен: в имени управляющие символы", name))
+			continue
+		}
 		if !fs.ValidPath(name) {
 			o.r.tell(from+"/"+name, false, say("is left out: the name leads out of the package", "пропущен: имя ведёт за пределы пакета"))
 			continue

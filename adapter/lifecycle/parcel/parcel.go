@@ -13,6 +13,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes/xmltape"
@@ -209,8 +210,9 @@ func (r *reader) places() {
 		if path.Dir(s.name) == "." {
 			s.at = s.name
 		}
+		plain := strings.TrimSuffix(s.at, path.Ext(s.at))
 		for i := 2; taken[s.at]; i++ {
-			s.at = strings.TrimSuffix(s.at, path.Ext(s.at)) + "-" + strconv.Itoa(i) + path.Ext(s.at)
+			s.at = plain + "-" + strconv.Itoa(i) + path.Ext(s.at)
 		}
 		taken[s.at] = true
 	}
@@ -306,7 +308,7 @@ func (r *reader) name() error {
 	name, version := fromNamespace(request.Space)
 	out.Name, out.Version = cmp.Or(r.o.Name, name), cmp.Or(r.o.Version, version)
 	for _, one := range []string{out.Name, out.Version} {
-		if one == "" || one != filepath.Base(one) || one[0] == '.' || one[0] == '_' {
+		if one == "" || one != filepath.Base(one) || one[0] == '.' || one[0] == '_' || strings.ContainsFunc(one, unicode.IsControl) {
 			return say("%q cannot be the name of a folder: give the service a name and a version", "%q не годится для имени папки: укажите имя вида сведений и версию", one)
 		}
 	}
@@ -656,11 +658,16 @@ func values(root xmltape.Node) map[string]string {
 func (r *reader) description(roots []string, imports []reference) []byte {
 	out := r.r
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "title: %s\nroot:\n  namespace: %s\n  request: %s\n", strconv.Quote(out.Title), out.Namespace, out.Request)
+	// What the package says is a value, whatever stands in it.
+	fmt.Fprintf(&b, "title: %s\nroot:\n  namespace: %s\n  request: %s\n", strconv.Quote(out.Title), strconv.Quote(out.Namespace), strconv.Quote(out.Request))
 	if out.Response != "" {
-		fmt.Fprintf(&b, "  response: %s\n", out.Response)
+		fmt.Fprintf(&b, "  response: %s\n", strconv.Quote(out.Response))
 	}
-	fmt.Fprintf(&b, "schemas: [%s]\n", strings.Join(roots, ", "))
+	quotedRoots := make([]string, len(roots))
+	for i, one := range roots {
+		quotedRoots[i] = strconv.Quote(one)
+	}
+	fmt.Fprintf(&b, "schemas: [%s]\n", strings.Join(quotedRoots, ", "))
 	if len(imports) > 0 {
 		b.WriteString("imports:\n")
 		for _, i := range imports {

@@ -193,3 +193,45 @@ func TestWhatIsNoPackage(t *testing.T) {
 		}
 	}
 }
+
+// What a package says becomes a value of service.yaml and no setting of it: neither by its
+// namespace nor by the name of a file.
+func TestAPackageSetsNothing(t *testing.T) {
+	xsd := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:probe/1.0.0&#10;delivery: stream&#10;limits: {queue: 1}"><xs:element name="ProbeRequest" type="xs:string"/><xs:element name="ProbeResponse" type="xs:string"/></xs:schema>`
+	services := t.TempDir()
+	file := zipped(t, "XSDShemas_1.zip", [2]string{"схема, ред. 2 [new]: #1.xsd", xsd})
+	if _, err := parcel.Import([]string{file}, parcel.Options{Services: services}); err == nil || !strings.Contains(err.Error(), "cannot be the name of a folder") {
+		t.Errorf("a folder of two lines: %v", err)
+	}
+	r, err := parcel.Import([]string{file}, parcel.Options{Services: services, Name: "probe", Version: "1.0.0", Provider: "REG"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, found := lint(t, services)
+	s := c.Service("probe", "1.0.0")
+	if s == nil || s.Stream || s.QueueLimit != 0 || s.Request.Space != r.Namespace || s.Schema == nil {
+		src, _ := os.ReadFile(filepath.Join(r.Dir, "service.yaml"))
+		t.Errorf("got %+v\n%s\n%s", s, found, src)
+	}
+}
+
+// Files of one name, of many packages, each get a name that a file can have; one that would
+// speak to a terminal is left out.
+func TestNamesOfFiles(t *testing.T) {
+	xsd := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:probe/1.0.0"><xs:element name="ProbeRequest%" type="xs:string"/></xs:schema>`
+	var files []string
+	for i := range 120 {
+		files = append(files, zipped(t, "XSDShemas_1.zip", [2]string{"types.xsd", strings.Replace(xsd, "%", strings.Repeat("A", i), 1)}))
+	}
+	files = append(files, zipped(t, "SampleMessages_1.zip", [2]string{"\x1b[31mred.xml", "<a/>"}))
+	r, err := parcel.Import(files, parcel.Options{Services: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, "types-120.xsd")); err != nil {
+		t.Error(err)
+	}
+	if said := r.Findings.Error(); strings.Contains(said, "\x1b") || !strings.Contains(said, "there are control characters in the name") {
+		t.Errorf("said %q", said)
+	}
+}

@@ -3,6 +3,10 @@ package protocol
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -312,4 +316,25 @@ func FuzzRefusedBy(f *testing.F) {
 			t.Errorf("rule %q of %q", x.Rule, src)
 		}
 	})
+}
+
+// Who has one key signs once, under however many names it is registered.
+func TestOneKeySignsOnce(t *testing.T) {
+	v := version(t)
+	id, err := signing.SelfSigned(signing.TestSubject{CommonName: "OP"}, made)
+	must(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "REG"}, NotBefore: made, NotAfter: made.AddDate(1, 0, 0)}, id.Certificate.X509, id.Key.Public(), id.Key)
+	must(t, err)
+	again, err := signing.ParseCertificate(der)
+	must(t, err)
+	must(t, Write(v.Dir, document(t, v)))
+	for name, c := range map[string]*signing.Certificate{"OP": id.Certificate, "REG": again} {
+		signer, err := signing.NewSigner(id.Key, c, "")
+		must(t, err)
+		must(t, Sign(context.Background(), v.Dir, name, signer, made.Add(time.Hour)))
+	}
+	v.Signers = []Signer{{"OP", [][32]byte{id.Certificate.SHA256}}, {"REG", [][32]byte{again.SHA256}}}
+	if s := Examine(v); s.Holds() || !slices.Equal(flaws(s), []string{"protocol/REG.p7s: is signed with the same key as OP.p7s"}) {
+		t.Errorf("got %v", flaws(s))
+	}
 }

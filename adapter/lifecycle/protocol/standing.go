@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -182,6 +183,13 @@ func (s *Standing) signature(dir string, src []byte, signer Signer) {
 	case proved.At.Before(s.Document.Made.Add(-slack)): // whose certificate has ended since says so
 		s.flaw(name, "is signed before the protocol was made, as it says itself", "подписано, по указанному в подписи времени, раньше, чем составлен протокол")
 	default:
+		key := proved.Certificate.X509.RawSubjectPublicKeyInfo
+		for _, other := range s.Signatures { // two certificates, and one who signs
+			if bytes.Equal(key, other.Certificate.X509.RawSubjectPublicKeyInfo) {
+				s.flaw(name, "is signed with the same key as "+other.Mnemonic+".p7s", "подписано тем же ключом, что и "+other.Mnemonic+".p7s")
+				return
+			}
+		}
 		s.Signatures = append(s.Signatures, proved)
 	}
 }
