@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible licences vulnerabilities protocols tools clean
+.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ bench: ## benchmarks of the stages, then of the whole gateway
 	"$$dir/mezhved" bench message --out "$$dir/messages" && \
 	for m in "$$dir"/messages/*.xml; do "$$dir/mezhved" bench pipeline --message "$$m" --services testdata/services; done && \
 	"$$dir/mezhved" bench accept && "$$dir/mezhved" bench exchange
+
+rehearse: browser ## under load, with real programs: a backup, a disaster and a restore; a standby that takes over; an upgrade node by node
+	MEZHVED_REHEARSE=1 $(GO) test -v -count=1 -timeout 30m -run '^(TestABackupIsRestored|TestAStandbyTakesOver|TestAnUpgradeNodeByNode)$$' ./cmd/mezhved
 
 protocols: ## make the test protocols of the demonstration's services again, signed with fresh test keys (after a change of their schemas or samples)
 	GO=$(GO) .ci/protocols

@@ -338,7 +338,7 @@ func TestEveryAlertFires(t *testing.T) {
 			watched(w)
 			blind.Wait(2 * time.Minute)
 		}},
-		"MezhvedBusLost": {happens: func(t *testing.T, w *adaptertest.World) {
+		"MezhvedBusLost": {options: []adaptertest.Option{byIntake}, happens: func(t *testing.T, w *adaptertest.World) {
 			accepted(t, send(w))
 			w.AwaitQueued(1) // the topic is read to its end
 			w.Bus.Lose(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })

@@ -340,34 +340,35 @@ type TokenConfig struct {
 // LoadConfig reads a configuration file under this process's environment. The error holds
 // every mistake in it as Findings. Relative paths are taken from the file's own folder.
 func LoadConfig(file string) (Config, error) {
-	c, _, err := ReadConfig(file, os.Environ())
+	c, _, err := LoadConfigUnder(file, os.Environ())
 	return c, err
 }
 
-// ReadConfig is LoadConfig under an environment, and says where each value stands: origin
-// is the file with the line, the name in the environment, or empty for a default.
-func ReadConfig(file string, environment []string) (c Config, origin func(setting string) string, err error) {
-	c, f := parseConfig(file, environment)
-	if !f.Broken {
-		c.check(f)
+// LoadConfigUnder is LoadConfig under an environment, and says where each value stands:
+// origin is the file with the line, the name in the environment, or empty for a default.
+func LoadConfigUnder(file string, environment []string) (c Config, origin func(setting string) string, err error) {
+	c, f := readConfig(file, environment)
+	if f.Broken {
+		return c, f.Origin, yamlfile.Findings(f.Findings)
 	}
-	if bad := f.Findings.Errors(); len(bad) > 0 {
+	c.check(f)
+	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
 		return c, f.Origin, bad
 	}
 	return c, f.Origin, nil
 }
 
-// ParseConfig is LoadConfig for who is about to put in place what the configuration
-// names: it looks at nothing but the file itself.
-func ParseConfig(file string) (Config, error) {
-	c, f := parseConfig(file, os.Environ())
-	if bad := f.Findings.Errors(); len(bad) > 0 {
+// ReadConfig is LoadConfig for who is about to put in place what the configuration
+// names: it looks at no file but that one.
+func ReadConfig(file string) (Config, error) {
+	c, f := readConfig(file, os.Environ())
+	if bad := yamlfile.Findings(f.Findings).Errors(); len(bad) > 0 {
 		return c, bad
 	}
 	return c, nil
 }
 
-func parseConfig(file string, environment []string) (c Config, f *yamlfile.File) {
+func readConfig(file string, environment []string) (c Config, f *yamlfile.File) {
 	f = yamlfile.Read(file, &c)
 	if f.Broken {
 		return c, f

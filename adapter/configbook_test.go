@@ -47,7 +47,7 @@ limits: {body: 20MB}
 func TestEnvironment(t *testing.T) {
 	name := configFile(t, plain)
 	dir := filepath.Dir(name)
-	c, origin, err := ReadConfig(name, []string{
+	c, origin, err := LoadConfigUnder(name, []string{
 		"MEZHVED_NODE=gate-7", "MEZHVED_DATABASE_URL_FILE=url", "MEZHVED_KAFKA_BROKERS=a:9092, b:9092", "MEZHVED_REPLY_TO_KEYS=two.key,one.key",
 		"MEZHVED_LISTEN=", "MEZHVED_STORM=7", "MEZHVED_TEST_REAL_KAFKA=1", // and what other commands take:
 		"MEZHVED_URL=http://bus.example/", "MEZHVED_DESK_URL=x", "MEZHVED_TOKEN_FILE=x", "MEZHVED_FILE_STORE=x", "MEZHVED_TEST=1", "MEZHVED_VERSION=1", "MEZHVED_MAVEN=x", "HOME=/root",
@@ -73,7 +73,7 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 
-	_, _, err = ReadConfig(name, []string{"MEZHVED_DATABSE_URL_FILE=/secrets/url", "MEZHVED_DATABASE_URL=postgres://mezhved:secret@host/mezhved", "MEZHVED_LISTEN=nowhere"})
+	_, _, err = LoadConfigUnder(name, []string{"MEZHVED_DATABSE_URL_FILE=/secrets/url", "MEZHVED_DATABASE_URL=postgres://mezhved:secret@host/mezhved", "MEZHVED_LISTEN=nowhere"})
 	if err == nil {
 		t.Fatal("mistakes are taken")
 	}
@@ -92,7 +92,7 @@ func TestEnvironment(t *testing.T) {
 
 // TestMisspelled: a setting that there is not is answered with the nearest that there is.
 func TestMisspelled(t *testing.T) {
-	_, _, err := ReadConfig(configFile(t, plain+"limts: {}\nqueues: {laese: 1m}\nfrobnicate: 1\n"), nil)
+	_, _, err := LoadConfigUnder(configFile(t, plain+"limts: {}\nqueues: {laese: 1m}\nfrobnicate: 1\n"), nil)
 	for _, want := range []string{"limts: no such setting; limits is perhaps meant; known here: ", "queues.laese: no such setting; lease is perhaps meant", "frobnicate: no such setting; known here: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("not told: %s\n%v", want, err)
@@ -152,7 +152,7 @@ func TestSettingsAreTold(t *testing.T) {
 // TestShow: what is shown is a file that means the same, and no secret is in it.
 func TestShow(t *testing.T) {
 	name := configFile(t, plain+"journal: {timestamp: {url: 'http://user:secret@tsa.example/', anchors: [tsa.pem]}}\nconsole: {tokens: [{name: duty, role: operator, file: t}], zone: Europe/Moscow}\n")
-	c, origin, err := ReadConfig(name, []string{"MEZHVED_NODE=gate-7"})
+	c, origin, err := LoadConfigUnder(name, []string{"MEZHVED_NODE=gate-7"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestShow(t *testing.T) {
 	if strings.Contains(shown.String(), "secret@") {
 		t.Errorf("a secret is shown:\n%s", shown.String())
 	}
-	again, _, err := ReadConfig(configFile(t, shown.String()), nil)
+	again, _, err := LoadConfigUnder(configFile(t, shown.String()), nil)
 	if err != nil {
 		t.Fatalf("what is shown is no configuration: %v\n%s", err, shown.String())
 	}
@@ -222,7 +222,7 @@ func TestSchema(t *testing.T) {
 // understood.
 func TestConfigurationsOfDeploy(t *testing.T) {
 	for _, name := range []string{"../deploy/mezhved.yaml", "../deploy/compose/gateway/mezhved.yaml"} {
-		if _, _, err := ReadConfig(name, nil); err != nil && regexp.MustCompile(`:\d+:\d+: `).MatchString(strings.ReplaceAll(err.Error(), "no such file", "")) {
+		if _, _, err := LoadConfigUnder(name, nil); err != nil && regexp.MustCompile(`:\d+:\d+: `).MatchString(strings.ReplaceAll(err.Error(), "no such file", "")) {
 			for line := range strings.Lines(err.Error()) {
 				if !strings.Contains(line, "no such file") { // keys are made later
 					t.Errorf("%s: %s", name, line)

@@ -24,6 +24,7 @@ var fromEnvironment = []string{
 	"files.dir", "ftp.listen", "ftp.public", "ftp.passwordFile", "ftp.certificate", "ftp.key",
 	"alarms.rules", "alarms.mail.server", "alarms.mail.cas", "alarms.mail.user", "alarms.mail.passwordFile",
 	"probe.key", "probe.certificate", "probe.passwordFile",
+	"backup.to", "backup.keysTo", "backup.urlFile", "backup.s3.credentials", "backup.s3.cas",
 }
 
 // instead are settings that a place given by the environment stands in place of: the

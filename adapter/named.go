@@ -36,8 +36,8 @@ type namedPath struct {
 // beside the configuration nor kept by a backup.
 func (c *Config) named() []namedPath {
 	list := []namedPath{
-		{"tls.certificate", &c.TLS.Certificate, NamedFile}, {"tls.key", &c.TLS.Key, NamedSecret}, {"tls.clientCAs", &c.TLS.ClientCAs, NamedFile}, {"control", &c.Control, NamedOwn},
-		{"services", &c.Services, NamedFolder}, {"parties", &c.Parties, NamedFolder}, {"emulators", &c.Emulators, NamedFolder},
+		{"tls.certificate", &c.TLS.Certificate, NamedFile}, {"tls.key", &c.TLS.Key, NamedSecret}, {"tls.clientCAs", &c.TLS.ClientCAs, NamedFile},
+		{"control", &c.Control, NamedOwn}, {"services", &c.Services, NamedFolder}, {"parties", &c.Parties, NamedFolder}, {"emulators", &c.Emulators, NamedFolder},
 		{"database.urlFile", &c.Database.URLFile, NamedSecret}, {"database.private", &c.Database.Private, NamedOwn},
 		{"kafka.private", &c.Kafka.Private, NamedOwn}, {"kafka.cas", &c.Kafka.CAs, NamedFile}, {"kafka.certificate", &c.Kafka.Certificate, NamedFile},
 		{"kafka.key", &c.Kafka.Key, NamedSecret}, {"kafka.passwordFile", &c.Kafka.PasswordFile, NamedSecret},

@@ -107,7 +107,7 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 		t.Errorf("the desk does not say why:\n%s", page)
 	}
 
-	d.must(protocol.Force(dir, "срочно, протокол подпишут в пятницу", d.Clock.Now()))
+	d.must(protocol.Force(dir, "срочно, протокол подпишут в пятницу", s.SchemaDigest, d.Clock.Now()))
 	reload()
 	sends("")
 	if list := told("forced"); len(list) != 1 || list[0].Lines[0] != "срочно, протокол подпишут в пятницу" || !strings.HasPrefix(list[0].Subject, "forced sha256:") {

@@ -615,15 +615,15 @@ func (r *catalogReader) compile(f *yamlfile.File, s *Service, dir string, in *se
 		return
 	}
 	opts := xsd.Options{Catalog: importsOf(in)}
-	key, err := bundleDigest(dir, roots, in.Imports)
+	key, seen, err := bundleDigest(dir, roots, in.Imports)
 	if err != nil {
 		f.Errorf("schemas", "%v", err)
 		return
 	}
 	r.digest(s.Name+"/"+s.Version, key[:])
-	schema := r.old[key]
-	if schema == nil {
-		schema = r.compiled[key]
+	schema := cmp.Or(r.old[key], r.compiled[key])
+	if schema != nil && slices.ContainsFunc(schema.Files(), func(name string) bool { return !seen[name] }) {
+		schema = nil // it is made of what the key says nothing of: a document that is no .xsd, or behind a link
 	}
 	if schema == nil {
 		var bundle *os.Root // unlike os.DirFS it follows no link out of the folder
@@ -676,9 +676,10 @@ func importsOf(in *serviceFile) map[string]string {
 	return out
 }
 
-// bundleDigest is over every schema document in the folder and how it is compiled.
-func bundleDigest(dir string, roots []string, imports []importFile) (out [32]byte, err error) {
+// bundleDigest is over every schema document in the folder, seen, and how it is compiled.
+func bundleDigest(dir string, roots []string, imports []importFile) (out [32]byte, seen map[string]bool, err error) {
 	h := sha256.New()
+	seen = map[string]bool{}
 	fmt.Fprintf(h, "%q %q\n", roots, imports)
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(name) != ".xsd" {
@@ -689,10 +690,11 @@ func bundleDigest(dir string, roots []string, imports []importFile) (out [32]byt
 			return err
 		}
 		rel, _ := filepath.Rel(dir, name)
+		seen[filepath.ToSlash(rel)] = true
 		fmt.Fprintf(h, "%q %d\n", filepath.ToSlash(rel), len(src))
 		h.Write(src)
 		return nil
 	})
 	copy(out[:], h.Sum(nil))
-	return out, err
+	return out, seen, err
 }

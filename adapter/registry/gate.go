@@ -86,7 +86,9 @@ func (r *catalogReader) readGate(f *yamlfile.File, s *Service, dir string, in *s
 				}
 			case signProvider:
 				if names = s.Providers; s.Broadcast { // whose service it is sends it
-					names = s.Callers()
+					if names = s.Callers(); s.callers == nil {
+						f.Errorf(at, "everybody may send the broadcast: name those who sign")
+					}
 				}
 			case signCallers:
 				if names = s.Callers(); s.callers == nil {
@@ -145,7 +147,7 @@ func (r *catalogReader) examine() {
 			v.Before = &protocol.Before{Version: b.Version, Schema: b.SchemaDigest}
 		}
 		s.Protocol = protocol.Examine(v)
-		if told := s.protocolSetting(); told != "" && (len(s.Signers) > 0 || s.Protocol.Document != nil) {
+		if told := s.protocolSetting(); told != "" && (len(s.Signers) > 0 || s.Protocol.Document != nil || s.Protocol.Forced != nil) {
 			r.catalog.Settings["service "+s.Name+" "+s.Version][ProtocolSetting] = told
 			r.digest(s.Name+"/"+s.Version+"/protocol", []byte(told))
 		}

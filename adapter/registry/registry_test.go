@@ -269,3 +269,36 @@ func TestWhoProbesIsLetIn(t *testing.T) {
 		t.Error("the set that is refused is in force")
 	}
 }
+
+// The gate is not open because nobody can be named: a broadcast that everybody may send has
+// no provider who could sign.
+func TestAGateHasSigners(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Write("services/cast/1/service.yaml", "title: t\nroot: {namespace: urn://cast/1, request: A}\nproviders: REGISTRY\ncallers: '*'\nbroadcast: true\n")
+	w.Write("services/cast/1/s.xsd", `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn://cast/1"><xs:element name="A" type="xs:string"/></xs:schema>`)
+	_, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now(), registry.Gate{Operator: "REGISTRY", Signers: []string{"provider"}})
+	if !strings.Contains(found.Errors().Error(), "cast/1/service.yaml: protocols.signers.0: everybody may send the broadcast: name those who sign") {
+		t.Errorf("findings: %v", found)
+	}
+}
+
+// A schema is made again when any document of it has changed, whatever it is called.
+func TestAReloadSeesEveryDocumentOfASchema(t *testing.T) {
+	w := adaptertest.Start(t)
+	w.Write("services/part/1/service.yaml", "title: t\nroot: {namespace: urn://part/1, request: A, response: B}\nproviders: REGISTRY\ncallers: '*'\n")
+	w.Write("services/part/1/s.xsd", `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn://part/1" targetNamespace="urn://part/1"><xs:include schemaLocation="types.inc"/><xs:element name="A" type="T"/><xs:element name="B" type="T"/></xs:schema>`)
+	part := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn://part/1"><xs:simpleType name="T"><xs:restriction base="xs:int"/></xs:simpleType></xs:schema>`
+	w.Write("services/part/1/types.inc", part)
+	r, found := registry.Open(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now)
+	if r == nil {
+		t.Fatal(found)
+	}
+	before := r.Catalog().Service("part", "1").SchemaDigest
+	w.Write("services/part/1/types.inc", strings.Replace(part, "xs:int", "xs:string", 1))
+	if found, err := r.Reload(nil); err != nil || len(found.Errors()) > 0 {
+		t.Fatal(found, err)
+	}
+	if r.Catalog().Service("part", "1").SchemaDigest == before {
+		t.Error("the schema of before is in force")
+	}
+}

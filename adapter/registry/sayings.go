@@ -90,6 +90,7 @@ var sayings = yamlfile.Russian(map[string]string{
 	// The gate.
 	"who the operator is stands in the configuration: name it with --config":                                                    "кто оператор, сказано в конфигурации: назовите её ключом --config",
 	"who is the operator? set protocols.operator in the configuration":                                                          "кто оператор? укажите protocols.operator в конфигурации",
+	"everybody may send the broadcast: name those who sign":                                                                     "рассылать могут все: назовите тех, кто подписывает",
 	"everybody may call: name those who sign":                                                                                   "обращаться могут все: назовите тех, кто подписывает",
 	"is published by force, without a test protocol that holds: %s":                                                             "опубликовано без действующего протокола испытаний: %s",
 	"%s %s is back at the stage test until its test protocol holds: mezhved services test, then mezhved services protocol sign": "%s %s возвращён на стадию test, пока протокол испытаний не действует: mezhved services test, затем mezhved services protocol sign",

@@ -393,7 +393,7 @@ func (backupListCmd) Help() string {
 }
 
 func (c *backupListCmd) Run(ctx context.Context, out *stdio) error {
-	config, err := c.load(adapter.ParseConfig)
+	config, err := c.load(adapter.ReadConfig)
 	if err != nil {
 		return err
 	}
@@ -430,7 +430,7 @@ Examples:
 }
 
 func (c *backupCheckCmd) Run(ctx context.Context, out *stdio) error {
-	config, err := c.load(adapter.ParseConfig)
+	config, err := c.load(adapter.ReadConfig)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (c *configShowCmd) Run(out *stdio) error {
 	case c.Config == "":
 		return usage(errors.New("which configuration? --config names it; --defaults and --schema need none"))
 	}
-	config, origin, err := adapter.ReadConfig(c.Config, os.Environ())
+	config, origin, err := adapter.LoadConfigUnder(c.Config, os.Environ())
 	if err != nil {
 		return usage(err)
 	}

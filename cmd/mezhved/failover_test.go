@@ -21,6 +21,7 @@ import (
 // calls. One that was not waited for lacks what came last: the signer sees it, nothing is
 // accepted any more, and one command tells by MessageID what is gone.
 func TestAStandbyTakesOver(t *testing.T) {
+	rehearsed(t)
 	w := &rehearsal{crashWorld: openCrashWorld(t)}
 	w.kafkaChild()
 	standby := w.standby("postgres-2")
@@ -66,6 +67,9 @@ func TestAStandbyTakesOver(t *testing.T) {
 	w.await("the standby has stopped to follow", func() bool { return w.number(w.database, "SELECT count(*) FROM pg_stat_replication") == 0 })
 	from := w.load.accepted.Load()
 	w.await("messages are accepted that the standby does not have", func() bool { return w.load.accepted.Load() >= from+30 })
+	// What was never signed the signer cannot miss: receipts and the bus tell of it alone.
+	behind := w.number(standby, "SELECT size FROM journal_head")
+	w.await("entries are signed that the standby does not have", func() bool { return w.number(w.database, "SELECT max(size) FROM journal_checkpoint") > behind+10 })
 	w.must(w.database.Kill())
 	promised := w.acceptedNow()
 	w.promoted(standby)

@@ -64,7 +64,7 @@ func (c *restoreCmd) Run(ctx context.Context, out *stdio) error {
 	if c.Verify {
 		return c.verify(ctx, out, nil, nil)
 	}
-	config, err := adapter.ParseConfig(c.Config)
+	config, err := adapter.ReadConfig(c.Config)
 	if err != nil {
 		return usage(err)
 	}

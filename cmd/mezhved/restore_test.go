@@ -31,6 +31,7 @@ import (
 // since must stay erased; nothing may be signed under the old name; and when the senders
 // have sent again what they were asked for, the books must balance.
 func TestABackupIsRestored(t *testing.T) {
+	rehearsed(t)
 	w := openRehearsal(t)
 	w.startGateway()
 	play, err := newPlay(t.Context(), t.Output(), w.dir, w.base)

@@ -115,9 +115,10 @@ func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
    the file store   ftp://%s
    the log          %s
    time             %g times as fast: what is not acknowledged comes again after %s
+   a change         of services or scenarios is read after kill -HUP %d; mezhved services lint --services %s --parties %s names its mistakes
 
 Ready. It stays open until it is interrupted (Ctrl-C).
-`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D())
+`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), os.Getpid(), n.config.Services, n.config.Parties)
 }
 
 const sandboxConfig = `# Configuration of the sandbox, without what makes it one: mezhved sandbox.
@@ -166,11 +167,18 @@ func (c *sandboxCmd) prepare(dir, services, listen string) (adapter.Config, erro
 	if err != nil {
 		return adapter.Config{}, err
 	}
+	own, err := c.own()
+	if err != nil {
+		return adapter.Config{}, err
+	}
+	if err := forget(filepath.Join(dir, "parties"), own, parties); err != nil {
+		return adapter.Config{}, err
+	}
 	if err := makeDemoKeys(dir, "sandbox", parties); err != nil {
 		return adapter.Config{}, err
 	}
-	for _, one := range c.Party {
-		if err := takePart(dir, one); err != nil {
+	for m, certificate := range own {
+		if err := register(filepath.Join(dir, "parties"), m, certificate); err != nil {
 			return adapter.Config{}, err
 		}
 	}
@@ -212,20 +220,53 @@ func (c *sandboxCmd) named(services string) (out []demoParty, err error) {
 	return out, nil
 }
 
-// takePart registers somebody's own certificate for a party that is not emulated then.
-func takePart(dir, one string) error {
-	m, file, ok := strings.Cut(one, "=")
-	if !ok || m == "" || m != filepath.Base(m) || file == "" {
-		return usage(fmt.Errorf("--party %s: MNEMONIC=FILE is expected, for instance FNS01=cert.pem", one))
+// own are the parties that somebody is himself (--party), each with his certificate.
+func (c *sandboxCmd) own() (map[string]*signing.Certificate, error) {
+	own, whose := map[string]*signing.Certificate{}, map[[32]byte]string{}
+	for _, one := range c.Party {
+		m, file, ok := strings.Cut(one, "=")
+		if !ok || m == "" || m != filepath.Base(m) || file == "" {
+			return nil, usage(fmt.Errorf("--party %s: MNEMONIC=FILE is expected, for instance FNS01=cert.pem", one))
+		}
+		certs, err := readCertificates([]string{file})
+		if err != nil {
+			return nil, usage(err)
+		}
+		if len(certs) == 0 {
+			return nil, usage(fmt.Errorf("--party %s: %s holds no certificate", one, file))
+		}
+		if other := whose[certs[0].SHA256]; other != "" && other != m {
+			return nil, usage(fmt.Errorf("--party %s: %s has this certificate already, and a certificate names one system: make another one (mezhved keys new)", one, other))
+		}
+		own[m], whose[certs[0].SHA256] = certs[0], m
 	}
-	certs, err := readCertificates([]string{file})
+	return own, nil
+}
+
+// forget takes back what an earlier start or a first call has registered and this start has
+// otherwise: a party of the services that nobody is himself any more is emulated again, and
+// who becomes one (own) is no longer registered under another mnemonic.
+func forget(parties string, own map[string]*signing.Certificate, named []demoParty) error {
+	folders, err := filepath.Glob(filepath.Join(parties, "*-own"))
 	if err != nil {
 		return usage(err)
 	}
-	if len(certs) == 0 {
-		return usage(fmt.Errorf("--party %s: %s holds no certificate", one, file))
+	for _, folder := range folders {
+		m := strings.TrimSuffix(filepath.Base(folder), "-own")
+		stays := own[m] != nil || !slices.ContainsFunc(named, func(p demoParty) bool { return p.mnemonic == m })
+		if certs, err := readCertificates([]string{filepath.Join(folder, "cert.pem")}); err == nil && len(certs) > 0 {
+			for other, c := range own {
+				stays = stays && (other == m || c.SHA256 != certs[0].SHA256)
+			}
+		}
+		if stays {
+			continue
+		}
+		if err := errors.Join(os.RemoveAll(filepath.Join(parties, m+".yaml")), os.RemoveAll(folder)); err != nil {
+			return usage(err)
+		}
 	}
-	return register(filepath.Join(dir, "parties"), m, certs[0])
+	return nil
 }
 
 // register lays a party with a certificate.

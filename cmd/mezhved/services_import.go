@@ -9,7 +9,7 @@ import (
 )
 
 type servicesImportCmd struct {
-	Packages []string `arg:"" placeholder:"PACKAGE" help:"Zips (XSDShemas_*.zip, SampleMessages_*.zip) folders of what they hold, or single files."`
+	Packages []string `arg:"" placeholder:"PACKAGE" help:"Zips (XSDShemas_*.zip, SampleMessages_*.zip), folders of what they hold, or single files."`
 	Services string   `placeholder:"DIR" default:"services" help:"Services folder."`
 	As       string   `placeholder:"NAME/VERSION" help:"Name and version of the service; default: made of its namespace."`
 	Provider string   `placeholder:"MNEMONIC" help:"Who answers; default: to be filled in."`
@@ -85,7 +85,8 @@ func (c *servicesImportCmd) say(out *stdio, r *parcel.Report) {
 	for _, s := range r.Scenarios {
 		rows = append(rows, []string{word("scenario", "сценарий"), s})
 	}
-	rows = append(rows, []string{word("folder", "папка"), r.Dir})
+	try := "mezhved sandbox --services " + c.Services
+	rows = append(rows, []string{word("folder", "папка"), r.Dir}, []string{word("next", "дальше"), word("a draft; try it: ", "это черновик; испытать его: ") + try})
 	for _, row := range rows {
 		fmt.Fprintf(out.out, "%-18s %s\n", row[0], row[1])
 	}

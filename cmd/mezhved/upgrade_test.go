@@ -16,6 +16,7 @@ import (
 // then two of this one. Nothing is lost, nothing happens twice, and a node of the release
 // before that is started now says what to do.
 func TestAnUpgradeNodeByNode(t *testing.T) {
+	rehearsed(t)
 	old, err := previous()
 	if err != nil {
 		t.Skipf("the release before cannot be built, so no upgrade from it is tried: %v", err)

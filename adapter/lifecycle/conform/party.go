@@ -197,7 +197,15 @@ func (k PartyKit) Serve(ctx context.Context, l net.Listener) (*paper.Report, err
 	server := &http.Server{Handler: r, ReadHeaderTimeout: 30 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	defer func() { _ = server.Close(); <-served }()
+	defer func() {
+		// The party is to have the last answer: what it does not get it asks for again.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close()
+		}
+		<-served
+	}()
 	defer context.AfterFunc(ctx, r.changed.Broadcast)()
 
 	report := &paper.Report{Format: paper.Format, Kit: k.Kit, Kind: paper.Party, Begun: k.Now().UTC().Truncate(time.Second), Whole: whole, Subject: paper.Subject{URL: k.URL, Mnemonic: k.Mnemonic}}
@@ -245,6 +253,12 @@ func (r *partyRun) tidy() {
 	r.hall.Lock()
 	defer r.hall.Unlock()
 	r.claims = nil
+	for _, h := range r.calls {
+		select {
+		case h.said <- reply{cut: true}: // it was claimed, and the check ended before it was answered
+		default:
+		}
+	}
 	for op, q := range r.queues {
 		r.queues[op] = slices.DeleteFunc(q, func(p *parcel) bool { return !p.usual })
 	}

@@ -55,13 +55,18 @@ type Term struct{ What, Term, From string }
 type Message struct {
 	Root   registry.QName
 	Fields []Field
-	File   string // of the sample
-	Sample string // empty: there is none
+	Spaces []Space // of its fields, but that of the root
+	File   string  // of the sample
+	Sample string  // empty: there is none
 }
+
+// Space is a namespace, and the prefix that names it on the page: the first sample's.
+type Space struct{ Prefix, URI string }
 
 // Field is a line of the description of a content.
 type Field struct {
 	xsd.Field
+	Prefix  string // of its namespace; empty: the root's, or an attribute's that has none
 	Example string // of the first sample that has it
 }
 
@@ -146,7 +151,7 @@ func messageOf(s *registry.Service, root registry.QName, texts []protocol.Text) 
 	if err != nil {
 		return m, fmt.Errorf("%s %s: %w", s.Name, s.Version, err)
 	}
-	examples := map[string]string{}
+	examples, prefixes := map[string]string{}, map[string]string{}
 	for _, t := range texts {
 		all := []protocol.Text{t}
 		if t.Answer != nil {
@@ -160,22 +165,45 @@ func messageOf(s *registry.Service, root registry.QName, texts []protocol.Text) 
 			if m.Sample == "" {
 				m.File, m.Sample = one.File, string(bytes.TrimSpace(one.Content))
 			}
-			collect(tape.Root(), "", examples)
+			collect(tape.Root(), "", examples, prefixes)
 		}
 	}
 	for _, f := range fields {
-		m.Fields = append(m.Fields, Field{f, examples[f.Path]})
+		m.Fields = append(m.Fields, Field{f, m.prefix(f, prefixes), examples[f.Path]})
 	}
 	return m, nil
 }
 
-// collect notes the first value at each place of a document.
-func collect(n xmltape.Node, path string, into map[string]string) {
+// prefix names the namespace of a field that has another one than the root.
+func (m *Message) prefix(f xsd.Field, written map[string]string) string {
+	other := f.Space != m.Root.Space && (f.Kind == xsd.ElementField || f.Kind == xsd.AttributeField && f.Space != "")
+	if !other {
+		return ""
+	}
+	for _, s := range m.Spaces {
+		if s.URI == f.Space {
+			return s.Prefix
+		}
+	}
+	s := Space{"∅", ""}
+	if f.Space != "" {
+		s = Space{cmp.Or(written[f.Space], fmt.Sprintf("n%d", len(m.Spaces)+1)), f.Space}
+	}
+	m.Spaces = append(m.Spaces, s)
+	return s.Prefix
+}
+
+// collect notes the first value at each place of a document, and the first prefix of
+// each namespace.
+func collect(n xmltape.Node, path string, into, prefixes map[string]string) {
 	path += "/" + n.Local()
 	note := func(path, value string) {
 		if value = strings.TrimSpace(value); value != "" && into[path] == "" {
 			into[path] = value
 		}
+	}
+	if p, _, ok := strings.Cut(string(n.Bytes()[1:]), ":"+n.Local()); ok && !strings.ContainsAny(p, " \t\r\n/>=") && prefixes[n.Space()] == "" {
+		prefixes[n.Space()] = p
 	}
 	if !n.First().Valid() {
 		note(path, string(n.Text()))
@@ -187,7 +215,7 @@ func collect(n xmltape.Node, path string, into map[string]string) {
 		note(path+"/@"+string(local), string(t.AttrValue(a, nil)))
 	}
 	for c := range n.Children() {
-		collect(c, path, into)
+		collect(c, path, into, prefixes)
 	}
 }
 

@@ -7,13 +7,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/registry"
+	"mezhved/envelopes/xmltape"
 	"mezhved/signing"
+	"mezhved/xsd"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -106,6 +109,39 @@ func difference(got, want string) string {
 		}
 	}
 	return "it ends too soon"
+}
+
+// TestNamespaces: a field of another namespace than the root's says so, with the prefix
+// that the sample below it has, and one that the sample has no prefix for gets one.
+func TestNamespaces(t *testing.T) {
+	p := made(t, "egrul-extract", "2.0.0")
+	if want := []Space{{"c", "urn://mezhved/demo/common/1.0.0"}}; !slices.Equal(p.Request.Spaces, want) {
+		t.Errorf("%v, want %v", p.Request.Spaces, want)
+	}
+	for _, f := range p.Request.Fields {
+		if want := map[bool]string{true: "c"}[f.Space == "urn://mezhved/demo/common/1.0.0"]; f.Prefix != want {
+			t.Errorf("%s: prefix %q, want %q", f.Path, f.Prefix, want)
+		}
+	}
+	m := &Message{Root: registry.QName{Space: "urn:a", Local: "A"}}
+	for _, c := range []struct {
+		f    xsd.Field
+		want string
+	}{
+		{xsd.Field{Kind: xsd.ElementField, Space: "urn:a"}, ""}, {xsd.Field{Kind: xsd.AttributeField}, ""}, {xsd.Field{Kind: xsd.ChoiceField}, ""},
+		{xsd.Field{Kind: xsd.ElementField}, "∅"}, {xsd.Field{Kind: xsd.ElementField, Space: "urn:b"}, "n2"}, {xsd.Field{Kind: xsd.ElementField, Space: "urn:b"}, "n2"},
+	} {
+		if got := m.prefix(c.f, nil); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.f, got, c.want)
+		}
+	}
+	tape, written := new(xmltape.Tape), map[string]string{}
+	if err := tape.Parse([]byte(`<a xmlns="urn:a" xmlns:q="urn:q" t=":a"><q:a/></a>`), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if collect(tape.Root(), "", map[string]string{}, written); written["urn:q"] != "q" || len(written) != 1 {
+		t.Errorf("prefixes %v", written)
+	}
 }
 
 // TestWhatConcernsAService: refusals that cannot befall it are not in its passport,

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -34,7 +35,7 @@ const folder = "protocol"
 
 // Take lists schema documents, samples, scenarios and reference messages of a
 // version's folder. What begins with a dot or a low line is passed over, as the
-// registry does; a link out of the folder is an error.
+// registry does; a link out of the folder, or to a folder, is an error.
 func Take(dir string) (Inventory, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -51,7 +52,12 @@ func Take(dir string) (Inventory, error) {
 				return fs.SkipDir
 			}
 			return nil
-		case d.IsDir() || !tested(name):
+		case d.Type() == fs.ModeSymlink && tested(name+"/"): // what stands behind one to a folder is read by name, and not walked over
+			if to, err := root.Stat(name); err != nil || to.IsDir() {
+				return cmp.Or(err, fmt.Errorf("%s is a link to a folder: lay the files here", name))
+			}
+		}
+		if d.IsDir() || !tested(name) {
 			return nil
 		}
 		src, err := root.ReadFile(name)

@@ -160,6 +160,16 @@ func TestWhatHolds(t *testing.T) {
 		{"signed before the certificate was valid", "OP.p7s: is signed outside the dates", func(v *Version) {
 			must(t, Sign(ctx, v.Dir, "OP", op.signer, made.AddDate(0, 0, -2)))
 		}},
+		{"signed before the protocol was made", "OP.p7s: is signed before the protocol was made", func(v *Version) {
+			later := *d
+			later.Made = made.AddDate(0, 0, 3)
+			write(t, v.Dir, "protocol/protocol.json", string(later.Encode()))
+			must(t, Sign(ctx, v.Dir, "OP", op.signer, made.AddDate(0, 0, 1)))
+		}},
+		{"samples behind a link to a folder that is passed over", "is a link to a folder", func(v *Version) {
+			must(t, os.Rename(filepath.Join(v.Dir, "samples"), filepath.Join(v.Dir, "_samples")))
+			must(t, os.Symlink("_samples", filepath.Join(v.Dir, "samples")))
+		}},
 		{"no signature at all", "OP.p7s: the signature does not hold", func(v *Version) { write(t, v.Dir, "protocol/OP.p7s", "nothing") }},
 		{"a byte of the protocol", "OP.p7s: the signature does not hold", func(v *Version) {
 			more := *d
@@ -209,9 +219,21 @@ func TestWhatHolds(t *testing.T) {
 		}
 	})
 	t.Run("by force", func(t *testing.T) {
-		must(t, Force(v.Dir, "срочно", made))
+		if err := Force(v.Dir, " \n", v.Schema, made); err == nil {
+			t.Error("forced without a reason")
+		}
+		write(t, v.Dir, "protocol/forced.json", `{"reason":" ","digest":"`+d.Digest+`","schema":"`+v.Schema+`","at":"2026-11-20T09:00:00Z"}`)
+		if s := Examine(v); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "forced.json: gives no reason") {
+			t.Errorf("forced with a blank reason: %v", flaws(s))
+		}
+		must(t, Force(v.Dir, " срочно\n", v.Schema, made))
 		if s := Examine(v); !s.Holds() || s.Forced.Reason != "срочно" || len(s.Flaws) == 0 {
 			t.Errorf("forced: %+v", s)
+		}
+		other := v
+		other.Schema = strings.Repeat("00", 32) // of a document that is no .xsd, for one
+		if s := Examine(other); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "changed after the publication was forced") {
+			t.Errorf("the schema was put together otherwise after that: %v", flaws(s))
 		}
 		write(t, v.Dir, "samples/request.xml", "<a  />")
 		if s := Examine(v); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "changed after the publication was forced") {

@@ -93,7 +93,7 @@ func Examine(v Version) *Standing {
 		s.flaw(".", "cannot be read: "+unread.Error(), "не читается: "+unread.Error())
 		return s
 	}
-	s.forced(v.Dir, now.Digest())
+	s.forced(v.Dir, now.Digest(), v.Schema)
 	if none {
 		return s
 	}
@@ -157,6 +157,10 @@ var verifier = func() *signing.Verifier {
 	return v
 }()
 
+// slack is how much clocks of those who test and sign may be apart: some programs take
+// local time for UTC.
+const slack = 24 * time.Hour
+
 func (s *Standing) signature(dir string, src []byte, signer Signer) {
 	name := folder + "/" + signer.Mnemonic + extension
 	proved, err := read(dir, src, signer.Mnemonic)
@@ -175,6 +179,8 @@ func (s *Standing) signature(dir string, src []byte, signer Signer) {
 			fmt.Sprintf("подписано сертификатом (%s), который за участником %s не зарегистрирован", proved.Certificate.Subject(), signer.Mnemonic))
 	case proved.At.Before(proved.Certificate.X509.NotBefore) || proved.At.After(proved.Certificate.X509.NotAfter):
 		s.flaw(name, "is signed outside the dates of its certificate", "подписано вне срока действия сертификата")
+	case proved.At.Before(s.Document.Made.Add(-slack)): // whose certificate has ended since says so
+		s.flaw(name, "is signed before the protocol was made, as it says itself", "подписано, по указанному в подписи времени, раньше, чем составлен протокол")
 	default:
 		s.Signatures = append(s.Signatures, proved)
 	}

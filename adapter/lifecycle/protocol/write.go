@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mezhved/signing"
@@ -75,11 +76,15 @@ func Sign(ctx context.Context, dir, mnemonic string, signer signing.Signer, now 
 type Forced struct {
 	Reason string    `json:"reason"`
 	Digest string    `json:"digest"` // of the Inventory
+	Schema string    `json:"schema"` // hex SHA-256 of the compiled bundle
 	At     time.Time `json:"at"`
 }
 
 // Force writes it. The journal hears of it from the gateways that load the folder.
-func Force(dir, reason string, now time.Time) error {
+func Force(dir, reason, schema string, now time.Time) error {
+	if reason = strings.TrimSpace(reason); reason == "" {
+		return errors.New("a publication by force needs a reason")
+	}
 	files, err := Take(dir)
 	if err != nil {
 		return err
@@ -87,7 +92,7 @@ func Force(dir, reason string, now time.Time) error {
 	if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 		return err
 	}
-	src, err := json.MarshalIndent(Forced{reason, files.Digest(), now.UTC().Truncate(time.Second)}, "", "  ")
+	src, err := json.MarshalIndent(Forced{reason, files.Digest(), schema, now.UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -102,7 +107,7 @@ func Unforce(dir string) error {
 	return nil
 }
 
-func (s *Standing) forced(dir, digest string) {
+func (s *Standing) forced(dir, digest, schema string) {
 	src, err := os.ReadFile(pathOf(dir, FileForced))
 	if err != nil {
 		return
@@ -112,9 +117,9 @@ func (s *Standing) forced(dir, digest string) {
 	switch err := json.Unmarshal(src, &f); {
 	case err != nil:
 		s.flaw(name, err.Error(), err.Error())
-	case f.Reason == "":
+	case strings.TrimSpace(f.Reason) == "":
 		s.flaw(name, "gives no reason", "не указана причина")
-	case f.Digest != digest:
+	case f.Digest != digest || f.Schema != schema:
 		s.flaw(name, "schema or samples were changed after the publication was forced", "схема или образцы изменены после публикации без протокола")
 	default:
 		s.Forced = &f

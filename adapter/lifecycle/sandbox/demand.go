@@ -69,6 +69,8 @@ func read(asked, how string, c *Call) demand {
 		d.wrong = fmt.Sprintf("%s: такой ошибки в протоколе нет", name)
 		if near := xpath.Nearest(name, known); near != "" {
 			d.wrong += "; не имеется ли в виду " + near + "?"
+		} else {
+			d.wrong += "; какие есть, сказано на странице /sandbox/"
 		}
 	case sub != "" && (d.kind != envelopes.SignatureVerificationFault || !slices.Contains(envelopes.SignatureFaults, d.sub)):
 		d.wrong = fmt.Sprintf("%s: уточнение бывает только у SignatureVerificationFault: %v", asked, envelopes.SignatureFaults)

@@ -178,6 +178,7 @@ func TestFaultsOnDemand(t *testing.T) {
 	}
 	for asked, want := range map[string]string{
 		"AccesDenied":               "AccesDenied: такой ошибки в протоколе нет; не имеется ли в виду AccessDenied?",
+		"Nonsense":                  "Nonsense: такой ошибки в протоколе нет; какие есть, сказано на странице /sandbox/",
 		"TargetMessageIsNotFound":   "SendRequest в версии 1.2 не возвращает ошибку TargetMessageIsNotFound; её возвращают: Ack",
 		"AccessDenied/NoSuchDetail": "уточнение бывает только у SignatureVerificationFault",
 		"PersonalAccessDenied":      "(версия 1.3)",

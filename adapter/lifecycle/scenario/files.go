@@ -353,7 +353,8 @@ func (r *reader) attachment(f *yamlfile.File, at string, in *attachmentFile, nam
 	return out
 }
 
-// file reads a file of the version's folder.
+// file reads a file of the version's folder: of the part that a test protocol covers, or
+// an answer would change under the protocol.
 func (r *reader) file(f *yamlfile.File, at, name string) ([]byte, bool) {
 	folder, err := os.OpenRoot(r.dir) // unlike os.ReadFile it follows no way out of the folder
 	if err != nil {
@@ -361,12 +362,25 @@ func (r *reader) file(f *yamlfile.File, at, name string) ([]byte, bool) {
 		return nil, false
 	}
 	defer folder.Close()
-	src, err := fs.ReadFile(folder.FS(), path.Clean(name))
+	clean := path.Clean(name)
+	if !covered(clean) {
+		f.Errorf(at, "%v", say("%s stands where a test protocol does not look: lay it into scenarios, samples or reference, under a name that does not begin with . or _", "%s лежит там, где его не видит протокол испытаний: положите его в scenarios, samples или reference, имя не должно начинаться с . или _", name))
+		return nil, false
+	}
+	src, err := fs.ReadFile(folder.FS(), clean)
 	if err != nil {
 		f.Errorf(at, "%v", say("%s cannot be read: a file of the folder %s is expected, such as scenarios/answer.xml or samples/response.xml", "%s не читается: ожидается файл папки %s, например scenarios/answer.xml или samples/response.xml", name, r.dir))
 		return nil, false
 	}
 	return src, true
+}
+
+// covered says whether a file is among those that a test protocol names; one that leads
+// out of the folder is refused as it is opened.
+func covered(name string) bool {
+	parts := strings.Split(name, "/")
+	hidden := func(s string) bool { return s != ".." && (s[0] == '.' || s[0] == '_') }
+	return parts[0] == ".." || path.IsAbs(name) || slices.Contains([]string{Folder, "samples", "reference"}, parts[0]) && !slices.ContainsFunc(parts, hidden)
 }
 
 // text reads a plain text with expressions in it.

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -220,7 +221,10 @@ steps:
   - {fault: AccesDenied}
   - {answer: ../../../etc/passwd}
   - {status: {text: x}, attachments: [{text: x}]}
+  - {answer: answers/answer.xml}
+  - {answer: scenarios/.answer.xml}
 `,
+		"answers/answer.xml": check, "scenarios/.answer.xml": check,
 		"scenarios/20.yaml": "title: an answer that is wrong\nsteps:\n  - answer: scenarios/answer.xml\n",
 		"scenarios/30.yaml": "title: it comes too late\nsteps:\n  - {late: 1h, answer: scenarios/answer.xml}\n",
 		"scenarios/answer.xml": `<CheckResponse xmlns="urn://mezhved/demo/urgent-check/1.0.0">
@@ -240,6 +244,8 @@ steps:
 		`steps.2.duplicate: new or same is expected, not "again"`,
 		`steps.3.fault: "AccesDenied" is no fault of SendRequest; is AccessDenied meant?`,
 		`steps.4.answer: ../../../etc/passwd cannot be read`,
+		`steps.6.answer: answers/answer.xml stands where a test protocol does not look`,
+		`steps.7.answer: scenarios/.answer.xml stands where a test protocol does not look`,
 		`steps.5.status.code: is missing`,
 		`steps.5.attachments: only an answer carries attachments`,
 		`scenarios/answer.xml:2:11: path "/CheckRequest/Numbr": the schema allows no element Numbr there; is Number meant?`,
@@ -328,5 +334,34 @@ func TestBeginnings(t *testing.T) {
 	r.Sender = "A"
 	if _, err := set.Play(r, &scenario.State{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a scenario counts or says is bounded, however it is written: a partner's request, or
+// a package that came by mail, stops no emulator.
+func TestAScenarioComesToAnEnd(t *testing.T) {
+	nested := strings.Repeat("<?for 10000?>", 4) + strings.Repeat("<?end?>", 4)
+	doubled := "<?let a = '0123456789'?>" + strings.Repeat("<?let a = concat($a, $a)?>", 50)
+	squared := "<?let n = 12345678901?>" + strings.Repeat("<?let n = $n * $n?>", 50)
+	for text, want := range map[string]string{nested: "too much work", doubled: "too much work", squared: "too large"} {
+		t.Run(text[:13], func(t *testing.T) {
+			dir, s := one(t, map[string]string{"samples/request.xml": check,
+				"scenarios/10.yaml":    "title: bomb\nsteps:\n  - answer: scenarios/answer.xml\n",
+				"scenarios/answer.xml": `<CheckResponse xmlns="urn://mezhved/demo/urgent-check/1.0.0">` + text + `</CheckResponse>`})
+			set, found := scenario.Open(dir, s)
+			if len(found) > 0 {
+				t.Fatal(found)
+			}
+			tape := new(xmltape.Tape)
+			if err := tape.Parse([]byte(check), xmltape.Limits{}); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			_, err := set.Play(scenario.Request{Content: tape.Root(), MessageID: "m", Received: someTime}, &scenario.State{})
+			var wrong *scenario.Error
+			if took := time.Since(began); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) || took > 20*time.Second {
+				t.Errorf("%v after %v", err, took)
+			}
+		})
 	}
 }

@@ -26,6 +26,7 @@ type Template struct {
 const (
 	mostOutput = 16 << 20
 	mostTurns  = 10_000
+	mostWork   = 8 << 20 // of all its expressions and turns: see xpath.Context.Left
 )
 
 // part is a piece of a template.
@@ -115,6 +116,9 @@ func (k *block) write(b *builder, c *xpath.Context) error {
 	if turns > mostTurns {
 		return fmt.Errorf("<?for %s?> would go round %d times; %d is the most", k.e, turns, mostTurns)
 	}
+	if *c.Left -= max(turns, 0); *c.Left < 0 {
+		return fmt.Errorf("<?for %s?>: %w", k.e, xpath.ErrEndless)
+	}
 	for i := range turns {
 		inner := *c
 		inner.Position, inner.Last = i+1, turns
@@ -146,7 +150,9 @@ func writeAll(parts []part, b *builder, c *xpath.Context) error {
 // render fills the template.
 func (t *Template) render(c *xpath.Context) ([]byte, error) {
 	var b builder
-	if err := writeAll(t.parts, &b, c); err != nil {
+	own, left := *c, mostWork
+	own.Left = &left
+	if err := writeAll(t.parts, &b, &own); err != nil {
 		return nil, err
 	}
 	return b.out, nil

@@ -17,19 +17,34 @@ type Context struct {
 	Variables      map[string]Value
 	Host           any    // for the caller's own functions
 	Arguments      string // of the function that is called, as they are written
+	Left           *int   // how much work all evaluations that share it may still do; nil: each for itself
 
 	steps int // left; 0: not begun
 }
 
-// maxSteps bounds how many nodes one evaluation looks at.
+// maxSteps bounds the work of one evaluation: the nodes that it looks at, and the texts
+// that its functions are given, by sixteen octets.
 const maxSteps = 1 << 20
 
-var errEndless = errors.New("the expression looks at too many elements: say it with fewer // and predicates")
+// maxBits bounds numbers, which have no end of their own.
+const maxBits = 1 << 12
+
+// ErrEndless says that an evaluation, or all that share Context.Left, would take too long.
+var ErrEndless = errors.New("the expression is too much work: it looks at too many elements or makes too long texts; say it with fewer // and predicates")
+
+var errHuge = errors.New("a number has become too large to count with")
 
 // Eval gives the expression's value.
 func (e *Expr) Eval(c *Context) (Value, error) {
 	own := *c
 	own.steps = maxSteps
+	if c.Left != nil {
+		if *c.Left--; *c.Left < 0 {
+			return nil, ErrEndless
+		}
+		own.steps = min(maxSteps, *c.Left)
+		defer func(begun int) { *c.Left -= begun - own.steps }(own.steps)
+	}
 	if !own.Node.Valid() {
 		own.Node = own.Root
 	}
@@ -66,6 +81,11 @@ func (k *call) eval(c *Context) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
+		if text, ok := v.(string); ok { // before more is made of it
+			if c.steps -= len(text) / 16; c.steps < 0 {
+				return nil, ErrEndless
+			}
+		}
 		args[i] = v
 	}
 	inner := *c
@@ -101,10 +121,14 @@ func (x *binary) eval(c *Context) (Value, error) {
 	case "|":
 		return unite(a, b)
 	}
-	return arithmetic(x.op, AsNumber(a).r, AsNumber(b).r), nil
+	n := arithmetic(x.op, AsNumber(a).r, AsNumber(b).r)
+	if n.r != nil && (n.r.Num().BitLen() > maxBits || n.r.Denom().BitLen() > maxBits) {
+		return nil, errHuge
+	}
+	return n, nil
 }
 
-func arithmetic(op string, a, b *big.Rat) Value {
+func arithmetic(op string, a, b *big.Rat) Number {
 	if a == nil || b == nil {
 		return NaN
 	}
@@ -283,7 +307,7 @@ func (p *path) eval(c *Context) (Value, error) {
 			for _, h := range holders {
 				found := s.from(h.n, nil)
 				if c.steps -= 1 + len(found); c.steps < 0 {
-					return nil, errEndless
+					return nil, ErrEndless
 				}
 				found, err := s.filter(c, found)
 				if err != nil {
@@ -293,7 +317,7 @@ func (p *path) eval(c *Context) (Value, error) {
 			}
 		}
 		if c.steps -= len(next); c.steps < 0 {
-			return nil, errEndless
+			return nil, ErrEndless
 		}
 		at = inOrder(next)
 	}
@@ -365,7 +389,7 @@ func (s *step) filter(c *Context, list []item) ([]item, error) {
 		var kept []item
 		for i, one := range list {
 			if c.steps--; c.steps < 0 {
-				return nil, errEndless
+				return nil, ErrEndless
 			}
 			inner := *c
 			inner.Node, inner.Position, inner.Last = one.n, i+1, len(list)

@@ -104,7 +104,7 @@ func TestTheWalkHasAnEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := e.Eval(&Context{Root: root}); !errors.Is(err, errEndless) {
+	if v, err := e.Eval(&Context{Root: root}); !errors.Is(err, ErrEndless) {
 		t.Errorf("%v, %v", v, err)
 	}
 }
