@@ -290,7 +290,7 @@ func TestErasureNeedsFourEyes(t *testing.T) {
 	d.settle()
 	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
 	d.must(err)
-	d.console.Tokens = append(d.console.Tokens, head)
+	d.console.ReplaceTokens(append(*d.console.tokens.Load(), head))
 	order := map[string]any{"ids": []string{id}, "ground": "order 7"}
 	proposed := readJSON[ErasedContent](d, d.ask(operatorToken, "/api/v1/content/erase", order))
 	if proposed.Proposal == "" || proposed.Erased != 0 {
@@ -344,7 +344,7 @@ func TestReadingsFallWithThePersonUnderFourEyes(t *testing.T) {
 	d := openDesk(t, adaptertest.WithFiles(), adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))
 	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
 	d.must(err)
-	d.console.Tokens = append(d.console.Tokens, head)
+	d.console.ReplaceTokens(append(*d.console.tokens.Load(), head))
 	d.about("snils", "/ExtractRequest/RegionCode")
 	d.personal()
 	person := map[string]any{"field": "snils", "value": snils}
@@ -407,7 +407,7 @@ func TestErasureOfValuesNeedsFourEyes(t *testing.T) {
 	d := openDesk(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Keep.FourEyes = true }))
 	head, err := NewToken("head", Operator, "operator-token-for-tests-0002")
 	d.must(err)
-	d.console.Tokens = append(d.console.Tokens, head)
+	d.console.ReplaceTokens(append(*d.console.tokens.Load(), head))
 	id := d.exchange()
 	d.settle()
 	rows, err := d.book.Trace(context.Background(), id)

@@ -521,6 +521,29 @@ func TestRetentionEndsContent(t *testing.T) {
 	check(fresh, false)
 }
 
+// What is kept for 75 years is kept: the day that ends today was before 1970.
+func TestRetentionOfDecadesEndsNothing(t *testing.T) {
+	w, _ := sealedWorld(t)
+	ctx := context.Background()
+	m := w.secret()
+	w.put(m)
+	if d := w.lease(adapter.Poll{}); d == nil {
+		t.Fatal("nothing to lease")
+	}
+	if err := w.Ack(ctx, "RRTR01", m.MessageID, w.now, event(journal.KindAcknowledged, m), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("DELETE FROM journal_pending")
+	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return []string{m.Service} },
+		For: func(string, bool) time.Duration { return 75 * 365 * 24 * time.Hour }, Ground: "order 7", Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
+	if err := r.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.find(m.MessageID); got.Erased != nil || len(got.Body) == 0 {
+		t.Errorf("a message of today: %d octets, erased %+v", len(got.Body), got.Erased)
+	}
+}
+
 // The keys of values that waited for their place in the journal end after two days,
 // unless an event from before still waits.
 func TestKeysOfValuesThatWaitedEnd(t *testing.T) {

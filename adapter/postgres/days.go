@@ -52,7 +52,8 @@ func timeOf(id uuid.UUID) time.Time {
 
 // floor is the least UUIDv7 of a time.
 func floor(t time.Time) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
+	ms := min(max(t.UnixMilli(), 0), 1<<48-1) // a time before 1970, by which a century is kept, is no time far ahead
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
 	return id
 }
 

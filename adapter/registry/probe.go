@@ -36,7 +36,12 @@ type probeFile struct {
 	Sample    string          `yaml:"sample"`    // file of the folder samples; default: the first request of it that is not to be refused
 }
 
-const leastProbed = 10 * time.Second
+// Bounds of how often. What is probed more rarely than the history is long is never seen
+// in it, and the request of a full probe waits as long as its answer may take.
+const (
+	leastProbed = 10 * time.Second
+	mostProbed  = 31 * 24 * time.Hour
+)
 
 // readProbe reads how a version is watched; nil when it is not. It comes after the schema
 // and the route: the sample has to hold against both.
@@ -81,6 +86,10 @@ func probeEvery(f *yamlfile.File, path, text string) time.Duration {
 		f.Errorf(path, "a time of ten seconds or more such as 15m is expected, or off, not %q", text)
 		return 0
 	}
+	if d.D() > mostProbed {
+		f.Errorf(path, "is longer than 31 days: nothing would ever be seen of it; let it be off instead")
+		return 0
+	}
 	return d.D()
 }
 
@@ -107,6 +116,13 @@ func (r *catalogReader) readProbeSample(f *yamlfile.File, s *Service, p *Probe, 
 		return
 	}
 	one := texts[i]
+	tape := new(xmltape.Tape)
+	if name != "" && tape.Parse(one.Content, xmltape.Limits{}) == nil && s.Request.Local != "" {
+		if root := (QName{tape.Root().Space(), tape.Root().Local()}); root != s.Request {
+			f.Errorf("probe.sample", "%s is no sample of a request that is to be taken", name)
+			return
+		}
+	}
 	r.digest("probe "+one.File, one.Content)
 	p.Sample, p.file = one.Content, one.File
 	wrong, _ := checkSample(s, dir, r.now, &one)

@@ -65,6 +65,8 @@ ground:
 	service("probe/2", strings.Replace(good, ", response: B", "", 1)+"broadcast: true\nfileSignature: required\nprobe: {full: 5m, answer: 6m}\n")
 	service("probe/3", good+"probe: {full: 5m}\n")
 	write("services/probe/3/samples/request.xml", "<A xmlns=\"urn://lint/probe/3\"><b/></A>")
+	service("probe/4", good+"probe: {short: 36499d, full: 2562047h, sample: response.xml}\n")
+	write("services/probe/4/samples/response.xml", "<B xmlns=\"urn://lint/probe/4\"/>")
 	service("codes/1", good+"codes:\n  request: [{xpath: /A, dictionary: none}, {xpath: /B, dictionary: kinds}, {xpath: /A, dictionary: kinds, version: 9}]\n")
 	write("services/_dictionaries/kinds/1.csv", "code,title,from,to\na,A,,2020-01-01\n")
 	write("services/_dictionaries/broken/1.csv", "code,title,from,to\na,A,,\na,B,2026-02-01,2026-01-01\n")
@@ -146,6 +148,9 @@ ground:
 		`services/probe/2/service.yaml:7:15: warning: probe.full: the service wants every file signed`,
 		`services/probe/2/service.yaml:7:15: probe.full: there is no samples/request.xml`,
 		`services/probe/3/samples/request.xml:1:31: cvc-type`,
+		`services/probe/4/service.yaml:5:16: probe.short: is longer than 31 days`,
+		`services/probe/4/service.yaml:5:30: probe.full: is longer than 31 days`,
+		`services/probe/4/service.yaml:5:48: probe.sample: response.xml is no sample of a request that is to be taken`,
 		`services/codes/1/service.yaml:6:37: codes.request.0.dictionary: there is no dictionary "none", version ""`,
 		`services/codes/1/service.yaml:6:52: codes.request.1.xpath: path "/B": it begins with B`,
 		`codes.request.2.dictionary: there is no dictionary "kinds", version "9"`,

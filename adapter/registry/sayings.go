@@ -11,6 +11,7 @@ var sayings = yamlfile.Russian(map[string]string{
 	"dictionary: %v": "справочник: %v",
 	// A probe.
 	"is shorter than ten seconds": "короче десяти секунд",
+	"is longer than 31 days: nothing would ever be seen of it; let it be off instead":                                         "больше 31 суток: результата не увидит никто; поставьте off",
 	"is longer than probe.full: the next probe would begin before this one has ended":                                         "больше probe.full: следующая проверка началась бы раньше, чем закончится эта",
 	"a broadcast is not answered: leave full out":                                                                             "на рассылку не отвечают: уберите full",
 	"the service wants every file signed, and a probe has no files: it shows less than a call would":                          "вид сведений требует подписи каждого файла, а в проверке файлов нет: она показывает меньше, чем настоящий запрос",

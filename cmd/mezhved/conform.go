@@ -274,7 +274,7 @@ func (c *conformPartyCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	l, err := net.Listen("tcp", where)
 	if err != nil {
-		return usage(fmt.Errorf("listening for the party: %w", err))
+		return unavailable(fmt.Errorf("the address %s cannot be used: %w. Choose another one with --url, or where to listen with --listen; or stop the program that has it (make demo, for one)", where, err))
 	}
 	fmt.Fprintf(out.err, "mezhved: waiting for the party at %s\n", c.URL)
 	report, err := kit.Serve(ctx, l)

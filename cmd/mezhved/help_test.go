@@ -113,9 +113,15 @@ func newTree(t *testing.T) *kong.Kong {
 // indented or stands in a code block, perhaps behind a prompt.
 var callLine = regexp.MustCompile(`(?m)^(?:\s+|)(?:\$ )?(?:bin/|\./)?(mezhved [a-z].*)$`)
 
-// calls finds the calls in a text.
+// shellVariable is a line that gives a shell's variable a value.
+var shellVariable = regexp.MustCompile(`(?m)^\s+([A-Z]+)="([^"]*)"$`)
+
+// calls finds the calls in a text, with the values of variables in their place.
 func calls(text string) (out []string) {
 	text = strings.ReplaceAll(text, "\\\n", " ")
+	for _, m := range shellVariable.FindAllStringSubmatch(text, -1) {
+		text = strings.ReplaceAll(text, "$"+m[1]+" ", m[2]+" ")
+	}
 	for _, m := range callLine.FindAllStringSubmatch(text, -1) {
 		out = append(out, m[1])
 	}

@@ -19,6 +19,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/party"
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
@@ -334,5 +335,39 @@ func TestAHostileMessageIDIsNoFolder(t *testing.T) {
 	}
 	if inside, err := os.ReadDir(inbox); err != nil || len(inside) != 15 {
 		t.Errorf("%d folders, %v", len(inside), err)
+	}
+}
+
+// TestASampleIsSentWithoutATrace: what is remembered of a call whose answer did not come is
+// not put among the samples that a test protocol is over: the version would be back at the
+// stage test.
+func TestASampleIsSentWithoutATrace(t *testing.T) {
+	state, version := t.TempDir(), t.TempDir()
+	t.Setenv("XDG_STATE_HOME", state)
+	for _, c := range []struct {
+		folder string
+		beside bool
+	}{{"samples", false}, {"samples/invalid", false}, {"reference/one", false}, {"../elsewhere/a/b/c", true}} {
+		folder := filepath.Join(version, c.folder)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, dir := range map[string]string{"service.yaml": version, "request.xml": folder} {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(folder, "request.xml")
+		first := rememberCall(file, party.NewMessageID(time.Now()), []byte("call"))
+		if beside, _ := filepath.Glob(file + ".unanswered-*"); len(beside) > 0 != c.beside {
+			t.Errorf("%s: kept as %q", c.folder, beside)
+		}
+		if first.file == nil {
+			t.Fatalf("%s: the call is kept nowhere", c.folder)
+		}
+		_ = first.file.Close() // as if the process had ended
+		if again := rememberCall(file, party.NewMessageID(time.Now()), []byte("call")); again.MessageID != first.MessageID {
+			t.Errorf("%s: the same call is repeated as %s, not as %s", c.folder, again.MessageID, first.MessageID)
+		}
 	}
 }

@@ -232,7 +232,7 @@ func unkept(r *party.Receipt, err error) error {
 func (sendCmd) Help() string {
 	return `Exit code 3: the answer did not come, and the request may have arrived. The same call made again takes the same MessageID,
 and the bus takes the request once: it is kept from before the sending until the answer in FILE.unanswered-…, or in
-$XDG_STATE_HOME/mezhved (~/.local/state/mezhved) for standard input and where FILE's folder cannot be written; then --id is not needed.
+$XDG_STATE_HOME/mezhved (~/.local/state/mezhved) for standard input, a service's sample, and where FILE's folder cannot be written; then --id is not needed.
 Other content, another key or other flags are another request. With --wait, exit code 1 says that the request was taken and
 its answer was not: it is not to be sent again.
 
@@ -432,7 +432,7 @@ func (c *replyCmd) Run(ctx context.Context, out *stdio) error {
 		if err != nil {
 			return usage(fmt.Errorf("--to: %w", err))
 		}
-		r.To = strings.TrimSpace(string(src))
+		r.To = strings.TrimRight(string(src), "\r\n") // an editor's; a space at the end is the address's
 	}
 	ways := 0
 	if c.File != "" {

@@ -2,6 +2,7 @@ package conform
 
 import (
 	"net/http"
+	"strings"
 
 	"mezhved/envelopes"
 	"mezhved/envelopes/xmltape"
@@ -132,9 +133,14 @@ var partyRequests = []partyCheck{
 
 // replies waits for the answer to a request, which is the check's to answer.
 func (r *partyRun) replies(p *parcel) *heard {
-	return r.expect("ответ системы на запрос "+p.id+" (SendResponse, To = ReplyTo)", func(h *heard) bool {
-		return h.op == envelopes.SendResponse && h.to == p.replyTo
+	h := r.expect("ответ системы на запрос "+p.id+" (SendResponse, To = ReplyTo)", func(h *heard) bool {
+		return h.op == envelopes.SendResponse && strings.Contains(h.to, p.id)
 	})
+	if h.to != p.replyTo {
+		r.as(h)
+		r.astray(p, h)
+	}
+	return h
 }
 
 // replied waits until the party has answered a request.
@@ -143,8 +149,25 @@ func (r *partyRun) replied(p *parcel, what string) (first *heard) {
 		_, all := r.repliesTo(p)
 		if len(all) > 0 {
 			first = all[0]
+			return true
 		}
-		return first != nil
+		for _, h := range r.calls {
+			r.astray(p, h)
+		}
+		return false
 	})
 	return first
+}
+
+// astray fails for an answer to the request whose To is the ReplyTo, changed: it has its
+// id in it, so nobody has to wait for another one.
+func (r *partyRun) astray(p *parcel, h *heard) {
+	if h.op != envelopes.SendResponse || h.to == p.replyTo || !strings.Contains(h.to, p.id) {
+		return
+	}
+	at := 0
+	for at < min(len(h.to), len(p.replyTo)) && h.to[at] == p.replyTo[at] {
+		at++
+	}
+	r.fail("ответ %s пришёл, но не To = ReplyTo без изменений: в To %d байт, в ReplyTo %d, различаются с байта %d (пробелы в конце тоже считаются)", h.id, len(h.to), len(p.replyTo), at+1)
 }

@@ -259,3 +259,54 @@ func TestOurPartyIsFit(t *testing.T) {
 		t.Errorf("certificates %v", c)
 	}
 }
+
+// tardy is a listener whose connections say nothing before it is closed, and a little after.
+type tardy struct {
+	net.Listener
+	closed chan struct{}
+	once   sync.Once
+}
+
+type tardyConn struct {
+	net.Conn
+	l *tardy
+}
+
+func (l *tardy) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+func (l *tardy) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return tardyConn{c, l}, err
+}
+
+func (c tardyConn) Write(b []byte) (int, error) {
+	<-c.l.closed
+	time.Sleep(50 * time.Millisecond)
+	return c.Conn.Write(b)
+}
+
+// TestTheLastCallIsAnswered: the kit does not end under a call that it has heard. The
+// party would ask again, and nobody would be there.
+func TestTheLastCallIsAnswered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.kit.Only, b.kit.URL = []string{"party.signature"}, "http://"+inner.Addr().String()+"/smev/v1.2/ws"
+	client, called := &party.Client{URL: b.kit.URL, Signer: b.key}, make(chan error, 1)
+	go func() {
+		_, err := client.SendRequest(t.Context(), party.Request{Content: []byte(adaptertest.Content(adaptertest.Extract1))})
+		called <- err
+	}()
+	if _, err := b.kit.Serve(t.Context(), &tardy{Listener: inner, closed: make(chan struct{})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-called; err != nil {
+		t.Errorf("the call that ended the trial: %v", err)
+	}
+}

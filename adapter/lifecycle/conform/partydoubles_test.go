@@ -190,7 +190,7 @@ var partyFlaws = map[string]struct {
 	"party.poll-multipart": {both(stopping, blind("multipart/related")), "не дождались: следующий опрос"},
 
 	"party.request-ack":                 {silent(func(m *party.Message) bool { return m.Request != nil }), "Ack с accepted=\"true\": запрос"},
-	"party.reply-to":                    {func(s *system) { s.replyTo = func(m *party.Message) string { return m.ReplyTo[:100] } }, "To = ReplyTo"},
+	"party.reply-to":                    {func(s *system) { s.replyTo = func(m *party.Message) string { return strings.TrimSpace(m.ReplyTo) } }, "в To 5573 байт, в ReplyTo 5574, различаются с байта 5574"},
 	"party.reply-own-id":                {func(s *system) { s.replyID = func(m *party.Message) string { return m.Metadata.MessageID } }, "с MessageID запроса"},
 	"party.request-once":                {func(s *system) { s.forgetful = true }, "с разными MessageID: 2"},
 	"party.requests-all":                {silent(first(func(m *party.Message) string { return "" })), "Ack с accepted=\"true\": запрос"},

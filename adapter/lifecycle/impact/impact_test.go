@@ -227,6 +227,9 @@ func TestADraftInTheShadow(t *testing.T) {
 	for range impact.MostWaiting + 5 {
 		shadow.Offer(w.Gateway.Catalog(), adapter.Shadowed{Service: w.Gateway.Catalog().Service("extract", "1.0"), Body: []byte("x")})
 	}
+	if n := shadow.Waiting(); n != impact.MostWaiting { // what was dropped leaves no room for more than there is
+		t.Errorf("%d octets wait, want %d", n, impact.MostWaiting)
+	}
 	send(w, "MUNI", adaptertest.Content(adaptertest.Extract1))
 
 	// A draft that is no shadow any more is forgotten.

@@ -115,7 +115,11 @@ func (s *Shadow) Offer(c *registry.Catalog, m adapter.Shadowed) {
 		return
 	}
 	size := int64(len(m.Body))
-	if len(s.work) == cap(s.work) || s.waiting.Add(size) > MostBytes {
+	if len(s.work) == cap(s.work) { // before anything is copied
+		s.dropped.Inc()
+		return
+	}
+	if s.waiting.Add(size) > MostBytes {
 		s.waiting.Add(-size)
 		s.dropped.Inc()
 		return

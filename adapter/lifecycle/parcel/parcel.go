@@ -559,7 +559,8 @@ func (r *reader) valid(s *sample, compiled *xsd.Schema) bool {
 }
 
 // scenarios answer each sample request with its sample answer, by a value that no other
-// sample request has.
+// sample request has. The first is for all others, too: a scenario that no request leads
+// to would be a defect of the test protocol.
 func (r *reader) scenarios(files map[string][]byte, pairs []pair) {
 	put := func(name, text string) {
 		at := path.Join("scenarios", name+".yaml")
@@ -567,19 +568,19 @@ func (r *reader) scenarios(files map[string][]byte, pairs []pair) {
 		r.r.Scenarios = append(r.r.Scenarios, at)
 	}
 	for i, p := range pairs {
-		if len(pairs) == 1 {
-			break
+		if i == 0 {
+			continue
 		}
 		path, value, ok := telling(p, pairs)
 		if !ok {
 			r.r.tell(p.request.String(), true, say("has no value that tells it from the other sample requests: it gets no scenario of its own", "не отличается от других образцов запроса ни одним значением: отдельного сценария у него нет"))
 			continue
 		}
-		put(fmt.Sprintf("%02d-sample", 10+i), fmt.Sprintf("title: %s\nwhen: %s\nsteps:\n  - {after: 1s, answer: %s}\n",
+		put(fmt.Sprintf("%02d-sample", 9+i), fmt.Sprintf("title: %s\nwhen: %s\nsteps:\n  - {after: 1s, answer: %s}\n",
 			strconv.Quote("Эталонный запрос "+p.request.name), strconv.Quote(path+" = "+quoted(value)), p.at))
 	}
 	if len(pairs) > 0 {
-		put("90-otherwise", fmt.Sprintf("title: Любой другой запрос\nsteps:\n  - {after: 1s, answer: %s}\n", pairs[0].at))
+		put("90-otherwise", fmt.Sprintf("title: %s\nsteps:\n  - {after: 1s, answer: %s}\n", strconv.Quote("Эталонный запрос "+pairs[0].request.name+" и любой другой"), pairs[0].at))
 	}
 }
 

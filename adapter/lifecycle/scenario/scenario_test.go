@@ -237,7 +237,7 @@ steps:
 	for _, want := range []string{
 		`scenarios/10.yaml:3:5: when.0: path "/CheckRequest/Nubmer": the schema allows no element Nubmer there; is Number meant?`,
 		`scenarios/10.yaml:4:5: when.1: there is no function cuont(); is count() meant?, at letter 1 of "cuont(/CheckRequest/Number) = 1"`,
-		`scenarios/10.yaml:5:8: stepz: no such setting; known here: examples, namespaces, steps, title, when`,
+		`scenarios/10.yaml:5:8: stepz: no such setting; steps is perhaps meant; known here: examples, namespaces, steps, title, when`,
 		`scenarios/10.yaml:7:5: steps.0: a step has exactly one of status, answer, reject, fault, silence and duplicate`,
 		`steps.1.reject.code: one of [ACCESS_DENIED NO_DATA UNKNOWN_REQUEST_DESCRIPTION FAILURE] is expected, not "NODATA"`,
 		`steps.1.reject.text: ${ is not closed by }`,
