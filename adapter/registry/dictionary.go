@@ -132,10 +132,11 @@ func (r *catalogReader) anyUsed(d *reference.Dictionary) bool {
 	})
 }
 
-// dictionary finds a version of a dictionary; without one the last by name.
+// dictionary finds a version of a dictionary; without one the last, numbers in its name
+// being compared as numbers.
 func (r *catalogReader) dictionary(name, version string) (found *reference.Dictionary) {
 	for _, d := range r.catalog.dictionaries {
-		if d.Name == name && (version == "" || d.Version == version) {
+		if d.Name == name && (d.Version == version || version == "" && (found == nil || CompareVersions(d.Version, found.Version) > 0)) {
 			found = d
 		}
 	}

@@ -46,6 +46,9 @@ func (c *servicesImpactCmd) Run(ctx context.Context, out *stdio) error {
 	if _, err := sketch.Compile(); err != nil { // said here with place, before anybody is asked
 		return usage(fmt.Errorf("%s: %w", c.Folder, err))
 	}
+	if c.Last < 1 || c.Last > impact.MostLast {
+		return usage(fmt.Errorf("--last: 1 to %d are expected, not %d", impact.MostLast, c.Last))
+	}
 	order := console.ImpactOrder{Sketch: *sketch, Last: c.Last, Answers: c.Answers, Values: c.Values, To: time.Now()}
 	var err error
 	if c.To != "" {

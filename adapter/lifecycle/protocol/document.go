@@ -144,7 +144,27 @@ func Parse(src []byte) (*Document, error) {
 	if !bytes.Equal(d.Encode(), src) {
 		return nil, errors.New("not the canonical writing of what it says: make it again with mezhved services test")
 	}
+	if err := d.contradiction(); err != nil {
+		return nil, err
+	}
 	return &d, nil
+}
+
+// contradiction says where a document speaks against itself, as one does that somebody
+// has edited before it was signed.
+func (d *Document) contradiction() error {
+	switch {
+	case d.Digest != d.Files.Digest():
+		return errors.New("its digest is not that of the files it lists: make it again with mezhved services test")
+	case d.Passed != (len(d.Defects) == 0):
+		return fmt.Errorf("it says passed: %t, and lists %d defects: make it again with mezhved services test", d.Passed, len(d.Defects))
+	}
+	for i, c := range d.Cases {
+		if !c.Passed && !slices.ContainsFunc(d.Defects, func(f Defect) bool { return f.Case == i+1 }) {
+			return fmt.Errorf("case %d has not passed, and no defect tells of it: make it again with mezhved services test", i+1)
+		}
+	}
+	return nil
 }
 
 // DigestOf is the digest of a protocol's bytes, as the journal names it.

@@ -152,6 +152,17 @@ func TestWhatHolds(t *testing.T) {
 			first.Before = nil
 			write(t, v.Dir, "protocol/protocol.json", string(first.Encode()))
 		}},
+		{"a case that was edited", "case 1 has not passed", func(v *Version) {
+			edited := *d
+			edited.Cases = slices.Clone(d.Cases)
+			edited.Cases[0].Passed = false
+			write(t, v.Dir, "protocol/protocol.json", string(edited.Encode()))
+		}},
+		{"a digest of other files", "its digest is not that of the files", func(v *Version) {
+			edited := *d
+			edited.Digest = strings.Repeat("00", 32)
+			write(t, v.Dir, "protocol/protocol.json", string(edited.Encode()))
+		}},
 		{"a folder of another version", "is of probe 1.1.0", func(v *Version) { v.Version = "1.2.0" }},
 		{"a key that is registered no more", "OP.p7s: is signed with a certificate (CN=OP", func(v *Version) {
 			v.Signers = []Signer{{"OP", [][32]byte{participant(t, "OP", signing.KeyECDSA256, made).Certificates[0]}}, reg.Signer}
@@ -182,7 +193,7 @@ func TestWhatHolds(t *testing.T) {
 		}},
 		{"tests that were not passed", "the tests were not passed", func(v *Version) {
 			bad := *d
-			bad.Passed = false
+			bad.Passed, bad.Defects = false, []Defect{{Case: 1, File: "samples/request.xml", Rule: "r", Text: "t"}}
 			write(t, v.Dir, "protocol/protocol.json", string(bad.Encode()))
 		}},
 	} {
