@@ -216,7 +216,7 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 	}
 	switch {
 	case c.Force != "" && len(missing) > 0:
-		if err := protocol.Force(dir, c.Force, s.SchemaDigest, time.Now()); err != nil {
+		if err := protocol.Force(protocol.Version{Dir: dir, Schema: s.SchemaDigest, Rules: s.Rules}, c.Force, time.Now()); err != nil {
 			return usage(err)
 		}
 	case len(s.Signers) > 0 && len(missing) > 0:

@@ -9,8 +9,11 @@
 //	protocol/MNEMONIC.p7s      a participant's detached signature over protocol.json (CMS, PEM)
 //	protocol/forced.json       a publication without all that, with its reason (Force)
 //
-// A Document names every file of schema and tests with its digest (Inventory), so
-// that a byte that changed, a file that came or went is told by name. Examine holds
+// A Document names every file of schema and tests with its digest (Inventory), every
+// setting of service.yaml that decides what the service does and every dictionary that
+// content is held against (Rules), so that a byte that changed, a file or a setting that
+// came or went is told by name. Documents of releases before have no Rules and keep their
+// meaning: they prove the files, and are Outdated for who is about to publish. Examine holds
 // a folder against its protocol and gives a Standing: what is proved, what is not and
 // why. It decides nothing; package adapter's registry lets a version be published or
 // takes it back to the stage test by it.

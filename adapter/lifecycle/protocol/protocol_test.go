@@ -30,6 +30,7 @@ func version(t *testing.T) Version {
 		write(t, dir, name, text)
 	}
 	return Version{Dir: dir, Service: "probe", Version: "1.1.0", Request: "{urn:p}A", Response: "{urn:p}B", Schema: strings.Repeat("ab", 32),
+		Rules:  Rules{[]Setting{{"personalSignature", "required"}, {"routing.xpath", "/A/B"}}, []Edition{{"regions", "2026-01", strings.Repeat("ef", 32)}}},
 		Before: &Before{Version: "1.0.0", Schema: strings.Repeat("cd", 32)}}
 }
 
@@ -53,7 +54,7 @@ func document(t *testing.T, v Version) *Document {
 	files, err := Take(v.Dir)
 	must(t, err)
 	return &Document{
-		Form: Form, Service: v.Service, Version: v.Version, Title: "Проба <пера> & «кавычки»\u2028", Request: v.Request, Response: v.Response, Schema: v.Schema, Files: files, Digest: files.Digest(),
+		Form: Form, Service: v.Service, Version: v.Version, Title: "Проба <пера> & «кавычки»\u2028", Request: v.Request, Response: v.Response, Schema: v.Schema, Files: files, Digest: files.Digest(), Settings: v.Rules.Settings, Dictionaries: v.Rules.Dictionaries,
 		Before:       &Before{Version: v.Before.Version, Schema: v.Before.Schema, Changes: 1, Breaking: []string{}},
 		Participants: []Participant{{Operator, "OP", "Оператор"}, {Provider, "REG", "Реестр"}, {Caller, "MFC", "МФЦ"}},
 		Cases:        []Case{{Sample, "samples/request.xml", "принято", "принято", true, 12}}, Defects: []Defect{}, Passed: true, Made: made, Millis: 12, Program: "mezhved test",
@@ -146,6 +147,22 @@ func TestWhatHolds(t *testing.T) {
 		{"a sample more", "samples/invalid/more.xml: was added", func(v *Version) { write(t, v.Dir, "samples/invalid/more.xml", "<c/>") }},
 		{"a sample less", "samples/invalid/no.xml: was there", func(v *Version) { must(t, os.Remove(filepath.Join(v.Dir, "samples/invalid/no.xml"))) }},
 		{"schemas put together otherwise", "service.yaml: the schema is put together", func(v *Version) { v.Schema = strings.Repeat("00", 32) }},
+		{"a setting", "service.yaml: personalSignature was changed", func(v *Version) {
+			v.Rules.Settings = []Setting{{"personalSignature", "optional"}, v.Rules.Settings[1]}
+		}},
+		{"a setting more", "service.yaml: codes was added", func(v *Version) { v.Rules.Settings = append(slices.Clone(v.Rules.Settings), Setting{"codes", "x"}) }},
+		{"a setting less", "service.yaml: routing.xpath was there", func(v *Version) { v.Rules.Settings = v.Rules.Settings[:1] }},
+		{"a byte of a dictionary", "service.yaml: the dictionary regions 2026-01 was changed", func(v *Version) {
+			v.Rules.Dictionaries = []Edition{{"regions", "2026-01", strings.Repeat("00", 32)}}
+		}},
+		{"another edition of a dictionary", "service.yaml: the dictionary regions 2026-02 was added", func(v *Version) {
+			v.Rules.Dictionaries = []Edition{{"regions", "2026-02", strings.Repeat("ef", 32)}}
+		}},
+		{"settings that were edited away by a form of before", "has no settings and dictionaries", func(v *Version) {
+			edited := *d
+			edited.Form = FormFiles
+			write(t, v.Dir, "protocol/protocol.json", string(edited.Encode()))
+		}},
 		{"another root", "service.yaml: the roots are others", func(v *Version) { v.Request = "{urn:p}C" }},
 		{"no comparison with the version before", "was not compared with that of version 1.0.0", func(v *Version) {
 			first := *d
@@ -233,17 +250,39 @@ func TestWhatHolds(t *testing.T) {
 			t.Errorf("the same protocol written again lost its signature")
 		}
 	})
+	t.Run("one of the form of before proves what it did, and is outdated", func(t *testing.T) {
+		old := v
+		old.Dir = t.TempDir()
+		must(t, os.CopyFS(old.Dir, os.DirFS(v.Dir)))
+		was := *d
+		was.Form, was.Settings, was.Dictionaries = FormFiles, nil, nil
+		must(t, Write(old.Dir, &was))
+		must(t, Sign(ctx, old.Dir, "OP", op.signer, made))
+		must(t, Sign(ctx, old.Dir, "REG", reg.signer, made))
+		if s := Examine(old); !s.Holds() || !s.OfBefore() || s.Outdated == nil || !strings.Contains(s.Outdated.String(), "says nothing of service.yaml") {
+			t.Errorf("%v, %v", flaws(s), s.Outdated)
+		}
+		write(t, old.Dir, "s.xsd", "<schema  />")
+		if s := Examine(old); s.Holds() {
+			t.Error("a byte of its schema changed, and it holds")
+		}
+	})
 	t.Run("by force", func(t *testing.T) {
-		if err := Force(v.Dir, " \n", v.Schema, made); err == nil {
+		if err := Force(v, " \n", made); err == nil {
 			t.Error("forced without a reason")
 		}
 		write(t, v.Dir, "protocol/forced.json", `{"reason":" ","digest":"`+d.Digest+`","schema":"`+v.Schema+`","at":"2026-11-20T09:00:00Z"}`)
 		if s := Examine(v); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "forced.json: gives no reason") {
 			t.Errorf("forced with a blank reason: %v", flaws(s))
 		}
-		must(t, Force(v.Dir, " срочно\n", v.Schema, made))
+		must(t, Force(v, " срочно\n", made))
 		if s := Examine(v); !s.Holds() || s.Forced.Reason != "срочно" || len(s.Flaws) == 0 {
 			t.Errorf("forced: %+v", s)
+		}
+		ruled := v
+		ruled.Rules.Settings = nil
+		if s := Examine(ruled); s.Holds() {
+			t.Error("a setting was taken away after that, and it holds")
 		}
 		other := v
 		other.Schema = strings.Repeat("00", 32) // of a document that is no .xsd, for one

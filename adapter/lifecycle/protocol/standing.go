@@ -29,6 +29,7 @@ type Version struct {
 	Service, Version  string
 	Request, Response string   // {namespace}local
 	Schema            string   // hex SHA-256 of the compiled bundle
+	Rules             Rules    // what else decides what it does
 	Before            *Before  // the version before as it is now; Version and Schema are looked at
 	Signers           []Signer // who must have signed
 }
@@ -64,13 +65,16 @@ type Standing struct {
 	Digest     string    // of protocol.json
 	Signatures []Signature
 	Flaws      []Flaw  // empty: the version may be in use
-	Outdated   *Flaw   // the comparison with the version before has to be made again before it is published
+	Outdated   *Flaw   // a new one has to be made before it is published: it compares with another version before, or is of the form of before
 	Forced     *Forced // it is published nevertheless
 }
 
 // Holds says that the version may be published: its protocol passed, is signed, and
 // is over what stands in the folder; or somebody has forced it.
 func (s *Standing) Holds() bool { return len(s.Flaws) == 0 || s.Forced != nil }
+
+// OfBefore says that a protocol of FormFiles is what the version is published by.
+func (s *Standing) OfBefore() bool { return s.Document != nil && s.Document.Form == FormFiles }
 
 // SignedBy says that somebody's signature is among those that are proved.
 func (s *Standing) SignedBy(mnemonic string) bool {
@@ -94,7 +98,7 @@ func Examine(v Version) *Standing {
 		s.flaw(".", "cannot be read: "+unread.Error(), "не читается: "+unread.Error())
 		return s
 	}
-	s.forced(v.Dir, now.Digest(), v.Schema)
+	s.forced(v, now.Digest())
 	if none {
 		return s
 	}
@@ -117,10 +121,17 @@ func Examine(v Version) *Standing {
 		s.flaw(name, fmt.Sprintf("the tests were not passed: %d defects", len(d.Defects)), fmt.Sprintf("испытания не пройдены, дефектов: %d", len(d.Defects)))
 	}
 	s.Flaws = append(s.Flaws, now.differences(d.Files)...)
+	if d.Form != FormFiles {
+		s.Flaws = append(s.Flaws, v.Rules.differences(Rules{d.Settings, d.Dictionaries})...)
+	}
 	if len(s.Flaws) == 0 && d.Schema != v.Schema {
 		s.flaw("service.yaml", "the schema is put together otherwise than it was tested (schemas, imports)", "схема собирается не так, как при испытаниях (schemas, imports)")
 	}
 	s.before(v)
+	if d.Form == FormFiles && s.Outdated == nil {
+		s.Outdated = &Flaw{name, "is of a form that says nothing of service.yaml and of dictionaries: what is changed in them is not noticed until a new one is made (mezhved services test --again) and signed",
+			"составлен по прежней форме, без параметров service.yaml и справочников: их изменение не обнаружится, пока не составлен (mezhved services test --again) и не подписан новый"}
+	}
 	for _, signer := range v.Signers {
 		s.signature(v.Dir, src, signer)
 	}
