@@ -93,6 +93,9 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 	if s := shown(); s.Stage != "published" || s.Held || !slices.Equal(s.SignedBy, []string{"MOSCOW", "REGISTRY"}) || s.Protocol != protocol.DigestOf(doc.Encode()) {
 		t.Errorf("signed: %+v", s)
 	}
+	if s := shown(); len(s.Unchecked) != 2 || !strings.Contains(s.Unchecked[0], "MOSCOW: whether its certificate was revoked: neither lists nor responders are configured") {
+		t.Errorf("what nobody has checked: %q", s.Unchecked)
+	}
 	if list := told("protocol"); len(list) != 1 || list[0].Subject != "protocol sha256:"+protocol.DigestOf(doc.Encode()) || !strings.Contains(list[0].Lines[0], "signed by MOSCOW") {
 		t.Errorf("the journal has %+v", list)
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -24,7 +25,11 @@ import (
 type Gate struct {
 	Operator Mnemonic `yaml:"operator"` // party that signs for the bus
 	Signers  []string `yaml:"signers"`
-	Off      bool     `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
+	// PEM files with the roots of time-stamping authorities that are believed about when a
+	// protocol was signed; default: those of journal.timestamp.anchors and trust.roots.
+	Authorities []string        `yaml:"authorities"`
+	Judge       *protocol.Judge `yaml:"-"` // of signatures; nil: nobody is asked
+	Off         bool            `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
 }
 
 // protocolFile is protocol in a service.yaml.
@@ -136,12 +141,19 @@ func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemo
 // examine holds every version against its protocol. One in use whose protocol does not
 // hold is back at the stage test, until it does.
 func (r *catalogReader) examine() {
+	var judge *protocol.Judge
+	if r.gate != nil {
+		judge = r.gate.Judge
+	}
+	if slices.ContainsFunc(r.gated, func(g gated) bool { return len(g.signers) > 0 }) {
+		judge.Refresh(context.Background())
+	}
 	for _, g := range r.gated {
 		s := g.service
 		if s.Schema == nil {
 			continue
 		}
-		v := protocol.Version{Dir: g.dir, Service: s.Name, Version: s.Version, Request: s.Request.String(), Schema: s.SchemaDigest, Rules: s.Rules, Signers: g.signers}
+		v := protocol.Version{Dir: g.dir, Service: s.Name, Version: s.Version, Request: s.Request.String(), Schema: s.SchemaDigest, Rules: s.Rules, Signers: g.signers, Judge: judge, Now: r.now}
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}

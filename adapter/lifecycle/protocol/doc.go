@@ -22,8 +22,9 @@
 // store and no network. Nothing is trusted but bytes: a protocol.json that is not
 // the canonical writing of what it says is none, and a signature counts when the key
 // is one that the registry has for its signer and its certificate was within its
-// dates when it signed (by the time stamp in the signature, else by the signer's own
-// word). Who can write to the registry's folders can register keys, and so sign for
+// dates when it signed (by the time stamp in the signature, when a Judge believes its
+// authority, else by the signer's own word) and was not revoked by then, as far as the
+// Judge can tell; what he could not, the Signature says. Who can write to the registry's folders can register keys, and so sign for
 // anybody; the journal, to which every protocol in force is told, does not forget it.
 //
 // A crash leaves the old file or the new one: files are written beside and renamed.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"mezhved/signing"
+	"mezhved/signing/tsatest"
 )
 
 var made = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
@@ -386,5 +388,84 @@ func TestOneKeySignsOnce(t *testing.T) {
 	v.Signers = []Signer{{"OP", [][32]byte{id.Certificate.SHA256}}, {"REG", [][32]byte{again.SHA256}}}
 	if s := Examine(v); s.Holds() || !slices.Equal(flaws(s), []string{"protocol/REG.p7s: is signed with the same key as OP.p7s"}) {
 		t.Errorf("got %v", flaws(s))
+	}
+}
+
+// Whether a signer's certificate was revoked is asked of the lists and responders that
+// callers are held against. A later revocation counts unless an authority that is believed
+// says when the signature was made; where nobody can tell, the signature says so.
+func TestSignersCertificatesAreAskedAbout(t *testing.T) {
+	v := version(t)
+	must(t, Write(v.Dir, document(t, v)))
+	ca, err := signing.NewTestCA("CA", signing.KeyECDSA256, made.AddDate(-1, 0, 0))
+	must(t, err)
+	id, err := ca.Issue(signing.TestSubject{CommonName: "OP", Lifetime: 3 * 365 * 24 * time.Hour}, made.AddDate(0, -1, 0))
+	must(t, err)
+	signer, err := id.Signer()
+	must(t, err)
+	signed := made.Add(time.Hour)
+	must(t, Sign(context.Background(), v.Dir, "OP", signer, signed))
+	v.Signers = []Signer{{"OP", [][32]byte{id.Certificate.SHA256}}}
+	v.Now = signed.Add(30 * 24 * time.Hour)
+	file := filepath.Join(t.TempDir(), "list.crl")
+	judge := func(revoked bool, authorities ...*signing.Certificate) *Judge {
+		t.Helper()
+		serials := []*big.Int{big.NewInt(1)}
+		if revoked {
+			serials = append(serials, id.Certificate.X509.SerialNumber)
+		}
+		list, err := ca.RevocationList(1, v.Now.Add(-time.Hour), v.Now.Add(time.Hour), serials...) // whom it names was revoked when it was made
+		must(t, err)
+		must(t, os.WriteFile(file, list, 0o644))
+		revocation, err := signing.NewRevocation(signing.RevocationOptions{CRLs: []string{file}})
+		must(t, err)
+		trust, err := signing.NewTrust(signing.TrustOptions{Roots: []*signing.Certificate{ca.Certificate}, Revocation: revocation})
+		must(t, err)
+		j, err := NewJudge(authorities, trust, revocation)
+		must(t, err)
+		return j
+	}
+	holds := func(name, flaw, unchecked string) *Standing {
+		t.Helper()
+		s := Examine(v)
+		var left []string
+		for _, one := range s.Signatures {
+			for _, u := range one.Unchecked {
+				left = append(left, u.English)
+			}
+		}
+		if s.Holds() != (flaw == "") || !strings.Contains(strings.Join(flaws(s), "\n"), flaw) || (unchecked == "") != (len(left) == 0) || !strings.Contains(strings.Join(left, "\n"), unchecked) {
+			t.Errorf("%s: flaws %v, unchecked %q", name, flaws(s), left)
+		}
+		return s
+	}
+	holds("nothing is configured", "", "neither lists nor responders are configured")
+	v.Judge = judge(false)
+	holds("nobody has revoked it", "", "")
+	later := v
+	v.Now = v.Now.AddDate(1, 0, 0)
+	holds("the list is old", "", "nobody can say whether certificate CN=OP")
+	v = later
+	v.Judge = judge(true)
+	holds("revoked a month after the signature, by its own word", "no time stamp proves that the signature is older", "")
+
+	tsa := tsatest.New(t)
+	must(t, Sign(context.Background(), v.Dir, "OP", signer, time.Now().UTC())) // the authority's clock is the machine's
+	v.Now = time.Now().Add(30 * 24 * time.Hour)
+	plain, err := os.ReadFile(filepath.Join(v.Dir, "protocol/OP.p7s"))
+	must(t, err)
+	block, _ := pem.Decode(plain)
+	write(t, v.Dir, "protocol/OP.p7s", string(tsatest.WithTimestamps(t, block.Bytes, tsa.Stamp(tsatest.Value(t, block.Bytes)))))
+	v.Judge = judge(true, tsa.Root)
+	if s := holds("revoked a month after the signature, by an authority's", "", ""); len(s.Signatures) != 1 || !s.Signatures[0].Stamped {
+		t.Errorf("the stamp of an authority that is believed: %+v", s.Signatures)
+	}
+	v.Judge = judge(true, ca.Certificate)
+	holds("the stamp is of somebody", "no time stamp proves that the signature is older", "")
+	v.Judge = judge(false, ca.Certificate)
+	holds("the stamp is of somebody, nobody has revoked the certificate", "", "its time stamp proves nothing")
+	v.Judge = judge(false)
+	if s := holds("no authority is configured", "", "no authority is configured"); s.Signatures[0].Stamped {
+		t.Error("a stamp of nobody is believed")
 	}
 }
