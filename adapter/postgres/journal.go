@@ -720,9 +720,7 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 	if err != nil || there {
 		return err
 	}
-	quoted := pgx.Identifier{name}.Sanitize()
-	_, err = t.tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL); ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", quoted, parent, parent, quoted, bounds))
-	if err != nil {
+	if err := attachLike(ctx, t.tx, parent, name, bounds); err != nil {
 		return fmt.Errorf("make partition %s: %w", name, err)
 	}
 	return nil
