@@ -22,7 +22,7 @@ import (
 //
 //	exit=CODE   its last command ends with this exit code
 //	open=URL    it is one command that stays open until the end of the book; it is ready when there is something at URL
-//	with=MODULE it is left out where Python does not have this module (.ci/test-clients brings it)
+//	with=MODULES it is left out where Python does not have these modules (.ci/test-clients brings them)
 //
 // A block ```text is what the block before it says, line by line in this order; … stands
 // for anything. Addresses of the books are replaced by free ones.
@@ -50,12 +50,7 @@ func TestBooks(t *testing.T) {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
-			for _, name := range []string{"HOME", "PGBIN", "XDG_CACHE_HOME"} {
-				if v, ok := os.LookupEnv(name); ok {
-					e.Setenv(name, v)
-				}
-			}
+			findPrograms(e, bin)
 			// What calls keep of themselves is not the user's.
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			for _, name := range []string{"services", "clients"} {
@@ -66,11 +61,11 @@ func TestBooks(t *testing.T) {
 			return nil
 		},
 		Condition: func(what string) (bool, error) {
-			module, ok := strings.CutPrefix(what, "python:")
+			modules, ok := strings.CutPrefix(what, "python:")
 			if !ok {
 				return false, fmt.Errorf("unknown condition %s", what)
 			}
-			return exec.Command("python3", "-c", "import "+module).Run() == nil, nil
+			return exec.Command("python3", "-c", "import "+modules).Run() == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "says": says},
 	})
@@ -112,6 +107,7 @@ func script(t *testing.T, book []block) string {
 	local := regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
 	var lines, files strings.Builder
 	fmt.Fprintf(&files, "-- shell.sh --\n%s", oneShell)
+	where := "" // the condition of the last block of commands
 	for i, b := range book {
 		kind, how, _ := strings.Cut(b.kind, " ")
 		name := fmt.Sprintf("%02d.%s", i+1, kind)
@@ -125,15 +121,19 @@ func script(t *testing.T, book []block) string {
 		}
 		text := told(b.text)
 		attribute, value, _ := strings.Cut(how, "=")
+		if kind == "sh" {
+			where = ""
+		}
 		switch {
 		case kind == "text":
-			fmt.Fprintf(&lines, "says %s\n", name)
+			fmt.Fprintf(&lines, "%ssays %s\n", where, name)
 		case attribute == "":
 			fmt.Fprintf(&lines, "exits 0 bash shell.sh %s\n", name)
 		case attribute == "exit":
 			fmt.Fprintf(&lines, "exits %s bash shell.sh %s\n", value, name)
 		case attribute == "with":
-			fmt.Fprintf(&lines, "[python:%s] exits 0 bash shell.sh %s\n", value, name)
+			where = fmt.Sprintf("[python:%s] ", value)
+			fmt.Fprintf(&lines, "%sexits 0 bash shell.sh %s\n", where, name)
 		case attribute == "open":
 			text = "[ ! -e .shell ] || . ./.shell 2>/dev/null\nexec " + text
 			fmt.Fprintf(&lines, "exec bash %s &open&\nawait %s\n", name, told(value))

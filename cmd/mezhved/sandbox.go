@@ -112,13 +112,14 @@ func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
    your calls       %s/sandbox/
    the console      %s/console/   (the token is in %s)
    the bus's key    %s
+   the bus's Kafka  %s   (for services with delivery: stream)
    the file store   ftp://%s
    the log          %s
    time             %g times as fast: what is not acknowledged comes again after %s
    a change         of services or scenarios is read after %s; mezhved services lint --services %s --parties %s names its mistakes
 
 Ready. It stays open until it is interrupted (Ctrl-C).
-`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), reread(dir, n.config.Control), n.config.Services, n.config.Parties)
+`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), strings.Join(n.brokers, ","), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), reread(dir, n.config.Control), n.config.Services, n.config.Parties)
 }
 
 // reread is how the sandbox is told to read its folders again.
