@@ -45,7 +45,7 @@ type Latest struct {
 // one transaction or not at all.
 type Batch struct {
 	Was, Head Head
-	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order
+	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order; their bytes are good until the transaction ends
 	Sealed    []journal.Sealed           // openings of their commitments
 	Tiles     []journal.Tile             // tiles that changed, whole
 	Counters  map[string]journal.Counter // new values of those that changed
