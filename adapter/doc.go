@@ -107,6 +107,17 @@
 // in order; after a crash the last batch may come again, and on a topic that was
 // made anew the last week, known by the index.
 //
+// # Lanes
+//
+// What waits in a queue waits in lanes, one for each service. A poll takes from them in
+// turn, so that a million messages of one service stand before none of another; a poll
+// with a selector takes from its service's alone. Within a lane the order of acceptance
+// holds, as it does for one service over all senders: first come, first served. Requests
+// of VIP senders go first, over all lanes. What is found costs a step of an index for each
+// lane, however much waits there or has been acknowledged. So that no sender fills what
+// others wait in, there are bounds at the door: for what one service and one sender may
+// have waiting in a queue, and for what each may have at work at once (shares.go).
+//
 // # Receipts
 //
 // That a message was delivered, and acknowledged, is not the gateway's word alone.

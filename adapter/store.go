@@ -144,7 +144,7 @@ type Store interface {
 	// Lease notes the poll's use, as FirstUse does, and gives a *UsedError when the
 	// poll came with another operation before. Else it
 	// hands out the next message that the poll matches, VIP first and
-	// else in queue order, makes it invisible until now+p.For and commits the
+	// else of each service in turn, of one service in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. Before that it has p.Answer make
 	// what is handed out; the event commits to poll and answer (journal.Receipt), and

@@ -81,7 +81,7 @@ type Store struct {
 	days   days
 	leads  *leads
 	fresh  fresh
-	marks  marks
+	lanes  lanes
 	health healthCheck
 	sweeps sweeps
 	gates  gates
