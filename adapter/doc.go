@@ -13,7 +13,7 @@
 //	authenticate.go  authenticate  -> signing.Signed -> Party, by registered
 //	                               certificate
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
-//	submit.go        submit        identifier, service, schema, personal
+//	submit.go        submit        identifier, service, its share, schema, personal
 //	                               signature, dictionaries, attachments, route,
 //	                               access, end of life, room, files in the
 //	                               store, whom it is about and on what ground
@@ -48,7 +48,8 @@
 //
 // Round the corridor: gateway.go (New, Run, Serve), topics.go (where queues stand on the bus),
 // replyto.go (reply addresses), seal.go (what proves a record to be ours),
-// messageid.go, limits.go (rates, strangers, depths of queues), pace.go (fewer requests
+// messageid.go, limits.go (rates, strangers, depths of queues), shares.go (what one party and
+// one service may have at work), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
 // config.go, named.go (files that settings name), environment.go (what may say it beside

@@ -198,6 +198,9 @@ type Store interface {
 	// Depths tells the number of messages waiting in each queue.
 	Depths(ctx context.Context) ([]Depth, error)
 
+	// Lanes tells how many messages of each sender and service each queue has.
+	Lanes(ctx context.Context) ([]Lane, error)
+
 	// Find gives a message by the sender's MessageID, newest first (several
 	// can have one from the time when ids were unique by sender only, or with
 	// longer retention than dedup keys have), ErrNotFound when none.
@@ -374,6 +377,15 @@ type Swept struct {
 	Returned int
 	Expired  []Message // without their bodies and attachments
 	More     bool
+}
+
+// Lane is what of a queue is one service's, by sender: what waits, and what was handed
+// out and is not acknowledged.
+type Lane struct {
+	Queue    Queue
+	Service  string
+	Sender   Mnemonic
+	Messages int
 }
 
 // Depth is the number of messages in one queue.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
 )
 
 // A queue has a lane for each service of whose messages some wait there. Polls take from
@@ -275,4 +277,16 @@ func (q *queueLanes) saw(seen []head, number int64, explored bool) {
 			}
 		}
 	}
+}
+
+// Lanes is adapter.Store.Lanes. It counts the rows of all queues, as Depths does.
+func (s *Store) Lanes(ctx context.Context) ([]adapter.Lane, error) {
+	rows, _ := s.pool.Query(ctx, `
+SELECT n.system, n.kind, n.node, c.service, c.sender, c.messages FROM (
+	SELECT queue, `+laneOf+` AS service, coalesce(facts->>'sender', '') AS sender, count(*) AS messages FROM queue GROUP BY 1, 2, 3
+) c JOIN queue_name n ON n.id = c.queue ORDER BY 1, 2, 3, 4, 5`)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l adapter.Lane, err error) {
+		err = r.Scan(&l.Queue.System, &l.Queue.Kind, &l.Queue.Node, &l.Service, &l.Sender, &l.Messages)
+		return l, err
+	})
 }

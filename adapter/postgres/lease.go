@@ -59,21 +59,21 @@ WITH v AS (
 )` + leaseTake
 
 	// With a selector the index on the root is read, once per root; the best of
-	// the rows found is taken. $7 are the numbers of the roots.
+	// the rows found are taken. $7 are the numbers of the roots.
 	leaseRoots = `
 WITH v AS (
 	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
 ), n AS (
 	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
-	WHERE NOT EXISTS (SELECT FROM v)
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
+	WHERE (SELECT count(*) FROM v) < cardinality($3::timestamptz[])
 ), s AS (
-	SELECT *, 1 AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY seq LIMIT 1
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY prio, seq LIMIT cardinality($3::timestamptz[])
 )` + leaseTake
 
 	// timeText is how encoding/json writes a time in milliseconds, UTC.
@@ -147,8 +147,15 @@ type handed struct {
 // busy machine takes seconds; PostgreSQL ends an idle transaction after thirty.
 const answerTime = 25 * time.Second
 
-// Lease is adapter.Store.Lease. Polls of one queue that come at the same time are
-// served by one transaction; those with a selector each by its own.
+// leaseLine is what polls wait in together: a queue, and the selector. So a party has no
+// more transactions open at once than it has selectors and queues, however much it polls.
+type leaseLine struct {
+	queue int32
+	roots string
+}
+
+// Lease is adapter.Store.Lease. Polls of one queue that come at the same time, and those
+// with the same selector, are served by one transaction.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
 	if err != nil {
@@ -158,17 +165,17 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		return nil, s.used(ctx, p.Use)
 	}
 	l := newLease(ctx, p)
-	if len(p.Roots) == 0 {
-		s.leases.join(queue, l)
-	} else {
+	in := leaseLine{queue: queue}
+	if len(p.Roots) > 0 {
 		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil {
 			return nil, err
 		}
 		if len(l.roots) == 0 {
 			return nil, s.used(ctx, p.Use)
 		}
-		s.leases.working.Go(func() { s.lease(queue, []*lease{l}) })
+		in.roots = fmt.Sprint(l.roots)
 	}
+	s.leases.join(in, l)
 	d, err := s.await(l, queue)
 	if errors.Is(err, errContentErased) {
 		// Its key has gone, and the erasure is about to take it out of the queue.
@@ -269,8 +276,9 @@ func (s *Store) used(ctx context.Context, u adapter.Use) error {
 	return err
 }
 
-// lease carries out polls of one queue and tells each its outcome.
-func (s *Store) lease(queue int32, batch []*lease) {
+// lease carries out polls of one queue and selector and tells each its outcome.
+func (s *Store) lease(in leaseLine, batch []*lease) {
+	queue := in.queue
 	// Whose caller has gone must not be given a message.
 	live := make([]*lease, 0, len(batch))
 	for _, l := range batch {
