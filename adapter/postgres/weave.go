@@ -19,11 +19,14 @@ import (
 // weft is the least length of a match: a reference takes three to six bytes.
 const weft = 8
 
-// cloth is a text to refer to. Its table finds where eight bytes stand.
+// cloth is a text to refer to. Its table finds where eight bytes stand: at a place that
+// their upper bits name when they are spread, it has their offset + 1 in its lower bits,
+// and above that, to tell without a look at the text that others stand there, more of the
+// spread ones.
 type cloth struct {
 	text  []byte
-	table []uint32 // hash of eight bytes to offset + 1
-	shift uint
+	table []uint32
+	bits  uint // of a place, and of an offset
 }
 
 // newCloth makes the table. Of places with the same bytes the last one is found.
@@ -32,28 +35,22 @@ func newCloth(text []byte) *cloth {
 	if len(text) < weft {
 		return c
 	}
-	size := bits.Len(uint(len(text)))
-	c.table, c.shift = make([]uint32, 1<<size), uint(64-size)
+	c.bits = uint(bits.Len(uint(len(text))))
+	c.table = make([]uint32, 1<<c.bits)
 	for i := 0; i+weft <= len(text); i++ {
-		c.table[c.hash(text[i:])] = uint32(i + 1)
+		wide := spread(binary.LittleEndian.Uint64(text[i:]))
+		c.table[wide>>(64-c.bits)] = uint32(wide)<<c.bits | uint32(i+1)
 	}
 	return c
 }
 
-func (c *cloth) hash(b []byte) uint64 {
-	return binary.LittleEndian.Uint64(b) * 0x9E3779B97F4A7C15 >> c.shift
-}
+// spread multiplies eight bytes so that the upper bits of what comes out, as many as a
+// table has need of, say where it has them.
+func spread(eight uint64) uint64 { return eight * 0x9E3779B97F4A7C15 }
 
-// find gives the match at the beginning of b, how far before b it begins too, within
-// back bytes, and its length from there.
-func (c *cloth) find(b []byte, back []byte) (offset, before, length int) {
-	if len(c.table) == 0 || len(b) < weft {
-		return 0, 0, 0
-	}
-	at := int(c.table[c.hash(b)]) - 1
-	if at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != binary.LittleEndian.Uint64(b) {
-		return 0, 0, 0
-	}
+// match extends a match of eight bytes, at an offset of the cloth and at the beginning of
+// b, as far as it goes, and before b too, within back.
+func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int) {
 	n := weft
 	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
 		n++
@@ -83,11 +80,22 @@ func weave(text []byte, parts []known, cloths ...*cloth) []byte {
 		out = binary.AppendUvarint(out, uint64(length))
 	}
 	between := func(end int) {
-		for i := own; i < end; {
+		for i := own; i+weft <= end; {
+			// Nearly all places have no match, and get no further than this loop.
+			eight := binary.LittleEndian.Uint64(text[i:])
+			wide := spread(eight)
 			best, offset, before, length := 0, 0, 0, 0
-			for c := range cloths {
-				if o, b, n := cloths[c].find(text[i:end], text[own:i]); n > length {
-					best, offset, before, length = c, o, b, n
+			for k, c := range cloths {
+				if len(c.table) == 0 {
+					continue
+				}
+				stands := c.table[wide>>(64-c.bits)]
+				at := int(stands&(1<<c.bits-1)) - 1
+				if (stands^uint32(wide)<<c.bits)>>c.bits != 0 || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
+					continue
+				}
+				if o, b, n := c.match(at, text[i:end], text[own:i]); n > length {
+					best, offset, before, length = k, o, b, n
 				}
 			}
 			if length == 0 {
