@@ -20,7 +20,7 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	c.event.MessageID = a.MessageID
+	c.event.MessageID, c.probe = a.MessageID, g.ofProbe(a.MessageID)
 	ev := c.event
 	ev.Kind, ev.Outcome, ev.Recipient, ev.Sender, ev.Size = journal.KindAcknowledged, "accepted", string(c.party.Mnemonic), "", 0
 	if !a.Accepted {

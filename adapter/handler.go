@@ -156,6 +156,7 @@ type call struct {
 	outcome      string   // for metrics: ok, empty, repeated, or the fault
 	refused      reason   // why it was not carried out; empty: it was
 	final        bool     // what was accepted is the final answer to a request
+	probe        bool     // it is about a message of a probe: see probed.go
 	shadowed     Shadowed // what drafts are to be tried with; no Service: nothing
 }
 
@@ -258,11 +259,11 @@ func (g *Gateway) end(c *call) {
 	if c.envelope != nil {
 		op, v = c.operation().String(), c.version().String()
 	}
-	if !g.probes(c.party) {
+	if !g.uncounted(c) {
 		g.metrics.calls.WithLabelValues(op, v, c.outcome).Inc()
-	}
-	if c.party != nil {
-		g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
+		if c.party != nil {
+			g.metrics.byParty(c.party.Mnemonic, op, c.outcome)
+		}
 	}
 	g.countQuality(c)
 	g.offerShadow(c)

@@ -77,14 +77,19 @@ const gregorian = 0x01b21dd213814000
 // message.
 func ownMessageID(key []byte, about uuid.UUID, at time.Time) MessageID {
 	var id uuid.UUID
-	t := uint64(at.UnixNano()/100) + gregorian
-	binary.BigEndian.PutUint32(id[0:], uint32(t))
-	binary.BigEndian.PutUint16(id[4:], uint16(t>>32))
-	binary.BigEndian.PutUint16(id[6:], uint16(t>>48)&0x0fff|0x1000)
+	setTime(&id, at)
 	h := hmac.New(sha256.New, key)
 	h.Write(about[:])
 	copy(id[8:], h.Sum(nil))
 	id[8] = id[8]&0x3f | 0x80
 	id[10] |= 1 // multicast bit: no network card has this address (RFC 9562, section 6.10)
 	return MessageID(id.String())
+}
+
+// setTime makes a UUID one of version 1, of a time.
+func setTime(id *uuid.UUID, at time.Time) {
+	t := uint64(at.UnixNano()/100) + gregorian
+	binary.BigEndian.PutUint32(id[0:], uint32(t))
+	binary.BigEndian.PutUint16(id[4:], uint16(t>>32))
+	binary.BigEndian.PutUint16(id[6:], uint16(t>>48)&0x0fff|0x1000)
 }

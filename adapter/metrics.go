@@ -83,7 +83,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	}
 	m := &metrics{
 		registry: r,
-		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault), without those of the party that probes.", "operation", "version", "outcome"),
+		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault), without those of probes.", "operation", "version", "outcome"),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
 			Buckets:                     stageBuckets[:],
@@ -255,11 +255,6 @@ func (m *metrics) byParty(p Mnemonic, operation, outcome string) {
 		outcome = "refused"
 	}
 	m.parties.WithLabelValues(string(p), what, outcome).Inc()
-}
-
-// probes says whether a party is the one that probes, whose calls are in no total.
-func (g *Gateway) probes(p *registry.Party) bool {
-	return p != nil && p.Mnemonic == Mnemonic(g.config.Probe.Party)
 }
 
 // ownCertificate publishes when the certificate of the gateway's signature ends.

@@ -56,6 +56,7 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 		return nil
 	}
 	c.outcome = "ok"
+	c.aside(d.Message.Sender, d.Message.Test)
 	if c.span.IsRecording() {
 		c.span.AddLink(trace.LinkFromContext(carried(context.Background(), d.Message.Trace)))
 	}

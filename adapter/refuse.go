@@ -33,7 +33,7 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	r = g.slowDown(c, r)
 	r = g.keepRefusal(ctx, c, r)
 	g.logRefusal(c, r)
-	if !g.probes(c.party) {
+	if !g.uncounted(c) {
 		g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
 	}
 	c.outcome, c.refused = string(table[r.reason].fault), r.reason

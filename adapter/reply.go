@@ -98,6 +98,7 @@ func (g *Gateway) replyRoute(c *call, token string) (replyAddress, *registry.Ser
 	if err != nil {
 		return to, nil, &refusal{reason: "no-reply-address", args: []any{shown}, cause: err}
 	}
+	c.aside(to.Sender, to.Test)
 	if to.Provider != c.party.Mnemonic {
 		return to, nil, because("not-the-provider", shown)
 	}

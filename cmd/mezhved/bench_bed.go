@@ -136,7 +136,7 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 		return nil, err
 	}
 	config := filepath.Join(b.dir, "bench.yaml")
-	text := fmt.Sprintf(demoConfig, address)
+	text := fmt.Sprintf(demoConfig, address, fmt.Sprintf(privateConfig, "demo"))
 	if f.Gateway != "" { // another release knows its own settings
 		own, err := os.ReadFile(filepath.Join(b.dir, "mezhved.yaml"))
 		if err != nil {

@@ -198,12 +198,22 @@ parties: parties
 protocols:              # no version is published without a test protocol that these have signed
   signers: [operator, provider]
   operator: OPERATOR
-database:
+alarms:
+  rules: alarms.yaml
+  mail:                 # the demonstration's own mailbox, which a demonstration alone opens
+    server: 127.0.0.1:2525
+    tls: none
+    from: mezhved@demo.example
+%s`
+
+// privateConfig is what configurations of the demonstration and of a sandbox have in
+// common: a gateway all of whose parts stand in its folder. It wants to know which of both.
+const privateConfig = `database:
   private: postgres
 kafka:
   private: kafka
 journal:
-  origin: mezhved.demo/journal
+  origin: mezhved.%[1]s/journal
   key: keys/journal.key
   state: keys/journal.state
 signature:
@@ -220,16 +230,10 @@ ftp:
 times:
   terms: 500ms
   grace: 1s             # so that one need not wait for what is late
-alarms:
-  rules: alarms.yaml
-  mail:                 # the demonstration's own mailbox, which a demonstration alone opens
-    server: 127.0.0.1:2525
-    tls: none
-    from: mezhved@demo.example
 console:
   tokens:
-    - {name: demo-operator, role: operator, file: keys/operator.token}
-    - {name: demo-auditor, role: auditor, file: keys/auditor.token}
+    - {name: %[1]s-operator, role: operator, file: keys/operator.token}
+    - {name: %[1]s-auditor, role: auditor, file: keys/auditor.token}
 `
 
 const demoAlarms = `# Who is told of what is late: mezhved alarms lint --config mezhved.yaml
@@ -258,7 +262,7 @@ func prepareDemo(dir, listen string) (adapter.Config, error) {
 	}
 	file := filepath.Join(dir, "mezhved.yaml")
 	if missing(file) {
-		if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, listen), 0o644); err != nil {
+		if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, listen, fmt.Sprintf(privateConfig, "demo")), 0o644); err != nil {
 			return adapter.Config{}, usage(err)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -15,7 +16,7 @@ type servicesPassportCmd struct {
 	foldersFlags
 	Name    string `arg:"" optional:"" help:"Name of the service; without it all versions of all services."`
 	Version string `arg:"" optional:"" help:"Version; without it all."`
-	URL     string `placeholder:"http://HOST:PORT" help:"Address of the doors; default: url of the configuration."`
+	URL     string `placeholder:"http://HOST:PORT" help:"Address of the doors; default: url of the configuration, else what it says of listen, tls and this machine."`
 	Out     string `default:"passports" placeholder:"DIR" help:"Folder for the pages: NAME-VERSION.html."`
 }
 
@@ -42,7 +43,7 @@ func (c *servicesPassportCmd) Run(out *stdio) error {
 		if err != nil {
 			return usage(err)
 		}
-		c.URL = config.URL
+		c.URL = doorsOf(config)
 	}
 	if c.URL == "" {
 		return usage(errors.New("--url is needed: the address of the doors, such as http://bus.example:7500, or a configuration that says it (url)"))
@@ -82,4 +83,23 @@ func (c *servicesPassportCmd) Run(out *stdio) error {
 		return printJSON(out.out, files)
 	}
 	return nil
+}
+
+// doorsOf is the address of a configuration's doors, as others are told it: its url, else
+// where it listens, on this machine where it listens on all addresses.
+func doorsOf(c adapter.Config) string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if c.URL != "" || err != nil {
+		return c.URL
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil {
+			return ""
+		}
+	}
+	scheme := "http://"
+	if c.TLS.Certificate != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }

@@ -622,11 +622,12 @@ Where to look next
                     (its keys: keys/journal.policy for --policy, keys/ca/cert.pem for --anchors, keys/bus/cert.pem for --bus)
    as a party       mezhved poll requests --url %s/smev/v1.2/ws --key %s --cert %s
    what is late     %s/console/late   (mails to those who are told: %s)
+   are they well?   %s/health   (probes of the services; with names: %s/console/health)
    the WSDL         %s/smev/v1.2/ws?wsdl
    the file store   %s   (mezhved send --file-store …, or any FTP client as anonymous)
    the log          %s
 `,
 		base, filepath.Join(dir, "keys", "auditor.token"), config, p.traced, config, p.incident, config, p.traced,
 		base, filepath.Join(dir, "parties", "FNS01", "key.pem"), filepath.Join(dir, "parties", "FNS01", "cert.pem"),
-		base, filepath.Join(dir, "mailbox"), base, cmp.Or(p.store, "none: this folder is of an earlier version"), filepath.Join(dir, "gateway.log"))
+		base, filepath.Join(dir, "mailbox"), base, base, base, cmp.Or(p.store, "none: this folder is of an earlier version"), filepath.Join(dir, "gateway.log"))
 }

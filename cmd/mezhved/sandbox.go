@@ -143,33 +143,7 @@ listen: %s
 control: control.sock
 services: %q
 parties: parties
-database:
-  private: postgres
-kafka:
-  private: kafka
-journal:
-  origin: mezhved.sandbox/journal
-  key: keys/journal.key
-  state: keys/journal.state
-signature:
-  key: keys/bus/key.pem
-  certificate: keys/bus/cert.pem
-replyTo:
-  keys: [keys/replyto.key]
-files:
-  dir: files
-  total: 4GB
-  s3: true
-ftp:
-  listen: 127.0.0.1:0
-times:
-  terms: 500ms
-  grace: 1s
-console:
-  tokens:
-    - {name: sandbox-operator, role: operator, file: keys/operator.token}
-    - {name: sandbox-auditor, role: auditor, file: keys/auditor.token}
-`
+%s`
 
 // prepare makes what is missing in the folder: keys, and a registration for each party
 // that the services name.
@@ -199,7 +173,7 @@ func (c *sandboxCmd) prepare(dir, services, listen string) (adapter.Config, erro
 		}
 	}
 	file := filepath.Join(dir, "mezhved.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, sandboxConfig, listen, services), 0o644); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, sandboxConfig, listen, services, fmt.Sprintf(privateConfig, "sandbox")), 0o644); err != nil {
 		return adapter.Config{}, usage(err)
 	}
 	config, err := adapter.LoadConfig(file)

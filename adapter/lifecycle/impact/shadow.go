@@ -60,7 +60,18 @@ const (
 	mostSeen    = 500 // differences that are told apart between two writings
 )
 
-const shadowEvery = 5 * time.Second
+const (
+	shadowEvery = 5 * time.Second
+	lastFlush   = 5 * time.Second
+)
+
+// Of the time of one processor drafts have one part in share at most: under load more is
+// dropped, and what is measured is a sample. After each message the loop rests as long as
+// the others' parts are, in pieces of at least leastRest.
+const (
+	share     = 8
+	leastRest = 2 * time.Millisecond
+)
 
 // Shadow holds what comes in against drafts.
 type Shadow struct {
@@ -74,6 +85,9 @@ type Shadow struct {
 	mu      sync.Mutex
 	tallies map[tallyKey]*Tally
 	seen    map[seenKey]*Seen
+
+	pause func(ctx context.Context, d time.Duration)
+	busy  time.Duration // how long messages were held against drafts, all in all
 
 	held    *prometheus.CounterVec
 	dropped prometheus.Counter
@@ -102,6 +116,12 @@ func NewShadow(store Shadows, catalog func() *registry.Catalog, log *slog.Logger
 	s := &Shadow{store: store, catalog: catalog, log: log, work: make(chan shadowed, MostWaiting), tallies: map[tallyKey]*Tally{}, seen: map[seenKey]*Seen{},
 		held:    prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: "shadow_messages_total", Help: "Messages held against a draft beside the version in force: same, refused (by the draft alone), taken (by the draft alone)."}, []string{"service", "version", "outcome"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "mezhved", Name: "shadow_dropped_total", Help: "Messages that were not held against a draft, because too many waited."}),
+	}
+	s.pause = func(ctx context.Context, d time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
 	}
 	metrics.MustRegister(s.held, s.dropped)
 	return s
@@ -137,13 +157,24 @@ func (s *Shadow) Offer(c *registry.Catalog, m adapter.Shadowed) {
 func (s *Shadow) Run(ctx context.Context) error {
 	tick := time.NewTicker(shadowEvery)
 	defer tick.Stop()
+	rest := time.Duration(0)
 	for {
+		if rest >= leastRest {
+			s.pause(ctx, min(rest, shadowEvery))
+			rest = 0
+		}
 		select {
 		case <-ctx.Done():
-			return s.Flush(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush) // a store that stands keeps no node from ending
+			defer cancel()
+			return s.Flush(last)
 		case m := <-s.work:
 			s.waiting.Add(-int64(len(m.Body)))
+			began := time.Now()
 			s.hold(&m)
+			took := time.Since(began)
+			s.busy += took
+			rest += (share - 1) * took
 		case <-tick.C:
 			if err := s.Flush(ctx); err != nil && ctx.Err() == nil {
 				return err

@@ -14,8 +14,9 @@
 // nothing of it is left in a queue.
 //
 // What a probe sends is marked, so it counts nowhere: it is in no total of what services
-// do, no rating and no report, has no term of which anybody is told, and the calls of the
-// probe's party are not among the calls of others. Probes have metrics and a history of
+// do, no rating and no report, has no term of which anybody is told, and neither the calls
+// of the probe's party nor those of a provider that takes, acknowledges and answers a probe
+// are among the calls of others. Probes have metrics and a history of
 // their own.
 //
 // # Over a crash

@@ -307,7 +307,7 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 			}
 		case s.MessageID == "" && !s.Next.After(now):
 			s.Next = next(s.Next, now, plans[i].Full)
-			s.MessageID, s.Sent, s.Due = adapter.MessageID(party.NewMessageID(now)), now, now.Add(plans[i].Answer).Truncate(time.Second)
+			s.MessageID, s.Sent, s.Due = p.o.Gateway().ProbeID(now), now, now.Add(plans[i].Answer).Truncate(time.Second)
 			if err := w.Save(ctx, []State{*s}, nil); err != nil {
 				return err
 			}

@@ -186,6 +186,8 @@ type Imported struct {
 	Used     []string // columns, as the file calls them
 	Left     []string // columns that were not used
 	Problems []Problem
+
+	steps int // looks for rows that stand twice
 }
 
 // Import brings a file into the form of a dictionary.

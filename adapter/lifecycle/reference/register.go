@@ -34,6 +34,20 @@ var registerHead = []string{"code", "title", "namespace", "version", "provider",
 // call so.
 type RegisterColumns struct{ Code, Title, Namespace, Version, Provider, Status, From, To string }
 
+// rowsSeen finds rows that stand twice, and counts its steps: a register has hundreds of
+// thousands of rows, and each is looked for once.
+type rowsSeen struct {
+	known map[[4]string]bool
+	steps int
+}
+
+func (s *rowsSeen) twice(row [4]string) bool {
+	s.steps++
+	before := s.known[row]
+	s.known[row] = true
+	return before
+}
+
 // ImportRegister brings a file into the form of a register.
 func ImportRegister(src []byte, c RegisterColumns) (*Imported, error) {
 	t, err := ReadTable(src)
@@ -61,7 +75,7 @@ func ImportRegister(src []byte, c RegisterColumns) (*Imported, error) {
 	out := &Imported{}
 	out.Used, out.Left = t.split(at...)
 	var lines [][]string
-	seen := map[[4]string]bool{}
+	seen := rowsSeen{known: map[[4]string]bool{}}
 	for _, l := range t.Rows {
 		line := make([]string, len(at))
 		for i, column := range at {
@@ -79,14 +93,12 @@ func ImportRegister(src []byte, c RegisterColumns) (*Imported, error) {
 		if line[0] == "" {
 			out.Problems = append(out.Problems, Problem{Line: l.Number, Form: "the code is empty"})
 		}
-		key := [4]string(line[:4])
-		if seen[key] {
+		if seen.twice([4]string(line[:4])) {
 			out.Problems = append(out.Problems, Problem{Line: l.Number, Form: "%s %s stands there twice", Args: []any{line[0], line[3]}})
 		}
-		seen[key] = true
 		lines = append(lines, line)
 	}
-	out.Rows = len(lines)
+	out.Rows, out.steps = len(lines), seen.steps
 	if len(lines) == 0 {
 		out.Problems = append(out.Problems, Problem{Form: "there is no row"})
 	}
