@@ -225,11 +225,26 @@ func ConfigSchema() ([]byte, error) {
 			one["description"] = told
 		}
 		if s.Default != "" {
-			one["default"] = s.Default
+			one["default"] = jsonDefault(s.kind, s.Default)
 		}
 		in["properties"].(map[string]any)[steps[len(steps)-1]] = one
 	}
 	return json.MarshalIndent(root, "", "  ")
+}
+
+// jsonDefault is a default as the schema of its setting has it: an editor offers it as it
+// is to be written.
+func jsonDefault(t reflect.Type, text string) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[yamlfile.Size](), t == reflect.TypeFor[yamlfile.Period]():
+		return text
+	case t.Kind() == reflect.Bool, t.Kind() == reflect.Int, t.Kind() == reflect.Int64, t.Kind() == reflect.Float64:
+		return json.RawMessage(text)
+	}
+	return text
 }
 
 func schemaGroup() map[string]any {

@@ -3,11 +3,13 @@ package adapter
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -212,8 +214,26 @@ func TestSchema(t *testing.T) {
 			}
 			in = next
 		}
-		if s.Default != "" && in["default"] != s.Default {
+		if n, ok := in["default"].(float64); ok {
+			in["default"] = json.Number(strconv.FormatFloat(n, 'f', -1, 64))
+		}
+		if s.Default != "" && fmt.Sprint(in["default"]) != s.Default {
 			t.Errorf("%s: default %v, want %s", s.Path, in["default"], s.Default)
+		}
+		// An editor offers the default as it is, and says what the setting is.
+		is := map[reflect.Type]string{reflect.TypeFor[string](): "string", reflect.TypeFor[bool](): "boolean", reflect.TypeFor[json.Number](): "integer"}[reflect.TypeOf(in["default"])]
+		switch kind := in["type"].(type) {
+		case string:
+			if s.Default != "" && kind != is && (kind != "number" || is != "integer") {
+				t.Errorf("%s is a %s, and its default %v is none", s.Path, kind, in["default"])
+			}
+		case []any:
+			if s.Default != "" && !slices.Contains(kind, any(is)) {
+				t.Errorf("%s is one of %v, and its default %v is none", s.Path, kind, in["default"])
+			}
+		}
+		if s.Meaning == "" {
+			t.Errorf("%s has no meaning: give it one in testdata/mezhved.yaml", s.Path)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 		changed = changed || told
 		if since := g.ticks() - counted; counted == 0 || since > termsCounted || changed && since > 10*took {
 			began := g.ticks()
-			counts, err := g.store.TermCounts(ctx, g.now().UTC(), g.now().UTC())
+			counts, err := g.store.TermCounts(ctx, g.now().UTC(), g.now().UTC(), TermQuestion{})
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("counting what is late: %w", err)
 			}

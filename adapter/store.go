@@ -184,8 +184,9 @@ type Store interface {
 	OpenTerms(ctx context.Context, q TermQuestion) ([]OpenTerm, error)
 
 	// TermCounts counts what is late now and what is due until a time, by who is to reach
-	// the stage, service and stage.
-	TermCounts(ctx context.Context, now, until time.Time) ([]TermCount, error)
+	// the stage, service and stage; of sender, recipient, service and stage of the question
+	// alone, as far as it names them.
+	TermCounts(ctx context.Context, now, until time.Time, of TermQuestion) ([]TermCount, error)
 
 	// Sweep does what time brings: leases that ran out ("returned" events),
 	// ends of life ("expired" events), low-water marks, old dedup keys and polls, refusals

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,44 +97,94 @@ func (c *Console) alarms(ctx context.Context) (*AlarmList, error) {
 const longestMute = 31 * 24 * time.Hour
 
 func (c *Console) serveMute(w http.ResponseWriter, r *http.Request, who Actor) error {
-	if c.Alarms == nil {
-		return errNoAlarms
-	}
 	var o MuteOrder
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&o); err != nil {
 		return problem(http.StatusBadRequest, Text{"Ожидается распоряжение, как его описывает API: %v.", "An order as the API describes it is expected: %v."}, err)
 	}
+	done, err := c.mute(r.Context(), who, o)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, done)
+}
+
+// mute has a rule tell nobody for a time, or ends that.
+func (c *Console) mute(ctx context.Context, who Actor, o MuteOrder) (*Muted, error) {
+	if c.Alarms == nil {
+		return nil, errNoAlarms
+	}
 	length := time.Duration(o.Seconds) * time.Second
 	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || length > longestMute {
-		return problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
+		return nil, problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
 	}
 	if c.AlarmRules != nil && o.Seconds > 0 { // an order to a rule that was taken out may be ended
 		if names := c.AlarmRules(); len(names) > 0 && !slices.Contains(names, o.Rule) {
-			return problem(http.StatusBadRequest, Text{"Правила %q нет; есть %s.", "There is no rule %q; there are %s."}, o.Rule, strings.Join(names, ", "))
+			return nil, problem(http.StatusBadRequest, Text{"Правила %q нет; есть %s.", "There is no rule %q; there are %s."}, o.Rule, strings.Join(names, ", "))
 		}
 	}
 	now := c.Now().UTC().Truncate(time.Millisecond)
 	m := postgres.Mute{Rule: o.Rule, Until: now.Add(length), Ground: o.Ground}
 	ev := c.alarmEvent(who, now, map[bool]string{true: "mute", false: "unmute"}[o.Seconds > 0])
 	ev.Rule, ev.Ground, ev.Deadline = m.Rule, m.Ground, m.Until
-	if err := c.Alarms.MuteAlarms(r.Context(), m, ev); err != nil {
-		return err
+	if err := c.Alarms.MuteAlarms(ctx, m, ev); err != nil {
+		return nil, err
 	}
-	return writeJSON(w, Muted{m.Rule, m.Until, m.Ground})
+	return &Muted{m.Rule, m.Until, m.Ground}, nil
 }
 
 func (c *Console) serveRetry(w http.ResponseWriter, r *http.Request, who Actor) error {
-	if c.Alarms == nil {
-		return errNoAlarms
-	}
-	now := c.Now().UTC()
-	n, err := c.Alarms.RetryAlarms(r.Context(), now, c.alarmEvent(who, now, "retry"))
+	n, err := c.retry(r.Context(), who)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, Retried{n})
+}
+
+// retry has dead alarms tried again, and says how many.
+func (c *Console) retry(ctx context.Context, who Actor) (int, error) {
+	if c.Alarms == nil {
+		return 0, errNoAlarms
+	}
+	now := c.Now().UTC()
+	return c.Alarms.RetryAlarms(ctx, now, c.alarmEvent(who, now, "retry"))
+}
+
+// alarmsPage is what stands still of alarms, and what an operator can do about it.
+type alarmsPage struct {
+	List  *AlarmList
+	More  bool     // there are more dead ones than the list has
+	Rules []string // that can be muted
+}
+
+func (c *Console) pageAlarms(r *http.Request, who Actor) (any, error) {
+	if err := c.note(r.Context(), who, reading{act: "alarms"}); err != nil {
+		return nil, err
+	}
+	list, err := c.alarms(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	p := &alarmsPage{List: list, More: len(list.Dead) == pageMost}
+	if c.AlarmRules != nil {
+		p.Rules = c.AlarmRules()
+	}
+	return p, nil
+}
+
+func (c *Console) orderMute(r *http.Request, who Actor) error {
+	seconds, err := strconv.Atoi(r.PostFormValue("seconds"))
+	if err != nil {
+		return problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
+	}
+	_, err = c.mute(r.Context(), who, MuteOrder{Rule: r.PostFormValue("rule"), Seconds: seconds, Ground: r.PostFormValue("ground")})
+	return err
+}
+
+func (c *Console) orderRetry(r *http.Request, who Actor) error {
+	_, err := c.retry(r.Context(), who)
+	return err
 }
 
 var errNoAlarms = problem(http.StatusServiceUnavailable, Text{"На этом узле оповещений нет.", "This node has no alarms."})

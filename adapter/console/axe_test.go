@@ -44,7 +44,7 @@ func TestEverybodyCanUseThePages(t *testing.T) {
 	id := d.exchange()
 	d.refused(broken("нет"))
 	d.worked(4)
-	paths := []string{"/console/", "/console/late", "/console/search?sender=MUNI", "/console/trace/" + id, "/console/queues", "/console/services", "/console/health", "/console/shadow", "/console/parties", "/console/entry/0",
+	paths := []string{"/console/", "/console/late", "/console/alarms", "/console/search?sender=MUNI", "/console/trace/" + id, "/console/queues", "/console/services", "/console/health", "/console/shadow", "/console/parties", "/console/entry/0",
 		"/console/reports/service", "/console/reports/party", "/console/reports/quality", "/console/reports/lateness", "/console/reports/rating"}
 	to, err := url.Parse(d.site.URL)
 	d.must(err)

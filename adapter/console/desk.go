@@ -25,6 +25,9 @@ func (c *Console) desk(r chi.Router) {
 	r.Get("/", c.page("overview", c.pageOverview))
 	r.Get("/queues", c.page("queues", c.pageQueues))
 	r.Get("/late", c.page("late", c.pageLate))
+	r.Get("/alarms", c.page("alarms", c.pageAlarms))
+	r.Post("/alarms/mute", c.order("/console/alarms", c.orderMute))
+	r.Post("/alarms/retry", c.order("/console/alarms", c.orderRetry))
 	r.Get("/search", c.page("search", c.pageSearch))
 	r.Post("/search", c.page("search", c.pagePerson))
 	r.Post("/report", c.page("report", c.pageReport))
@@ -101,6 +104,27 @@ func (c *Console) page(name string, look func(*http.Request, Actor) (any, error)
 			return
 		}
 		c.render(w, r, http.StatusOK, name, who, data)
+	}
+}
+
+// order does what an operator's form asks for, and leads back to the page that it is on.
+func (c *Console) order(back string, act func(*http.Request, Actor) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
+		who, err := c.admit(r, Operator)
+		if err == nil {
+			err = act(r, who)
+		}
+		if err == nil {
+			c.redirect(w, r, back)
+			return
+		}
+		p := c.known(r, err)
+		if p.Status == http.StatusUnauthorized {
+			c.redirect(w, r, "/console/login?next="+url.QueryEscape(back))
+			return
+		}
+		c.render(w, r, p.Status, "problem", who, p)
 	}
 }
 

@@ -226,7 +226,17 @@ func (c *Console) dueTotals(ctx context.Context) (*DueTotals, error) {
 	if age := now.Sub(c.heads.at); c.heads.totals != nil && age >= 0 && age < dueKept {
 		return c.heads.totals, nil
 	}
-	counts, err := c.Store.TermCounts(ctx, now, c.endOfDay(now))
+	t, err := c.countDue(ctx, now, adapter.TermQuestion{})
+	if err != nil {
+		return nil, err
+	}
+	c.heads.at, c.heads.totals = now, t
+	return t, nil
+}
+
+// countDue counts what is late and due today of a question.
+func (c *Console) countDue(ctx context.Context, now time.Time, of adapter.TermQuestion) (*DueTotals, error) {
+	counts, err := c.Store.TermCounts(ctx, now, c.endOfDay(now), of)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +245,6 @@ func (c *Console) dueTotals(ctx context.Context) (*DueTotals, error) {
 		t.Late, t.Today = t.Late+n.Late, t.Today+n.Today
 		t.Counts = append(t.Counts, DueCount{string(n.Party), n.Service, string(n.Stage), n.Late, n.Today})
 	}
-	c.heads.at, c.heads.totals = now, t
 	return t, nil
 }
 
@@ -270,10 +279,10 @@ func (c *Console) pageLate(r *http.Request, who Actor) (any, error) {
 		return nil, err
 	}
 	p := &latePage{Question: q}
-	if p.Totals, err = c.dueTotals(r.Context()); err != nil {
+	now := c.Now().UTC()
+	if p.Totals, err = c.countDue(r.Context(), now, adapter.TermQuestion{Sender: adapter.Mnemonic(q.Sender), Recipient: adapter.Mnemonic(q.Party), Service: q.Service, Stage: terms.Stage(q.Stage)}); err != nil {
 		return nil, err
 	}
-	now := c.Now().UTC()
 	late := *q
 	late.Overdue = "now"
 	if p.Late, err = c.due(r.Context(), &late, c.zoneOf(readerOf(r))); err != nil {

@@ -50,6 +50,15 @@ func TestWhatIsLateIsSeen(t *testing.T) {
 	if none := ok[DueList](d, operatorToken, "/api/v1/terms?overdue=now&sender=MFC&stage=taken"); len(none.Terms) != 0 {
 		t.Errorf("%+v", none)
 	}
+	// Cards and the table by body follow the filter.
+	if page := d.visit("/console/late?sender=MFC", "ru"); !strings.Contains(page, `<p class="big">1</p>`) || !strings.Contains(page, `<td class="n">1</td>`) {
+		t.Errorf("the counts of one sender: %s", page)
+	}
+	for _, of := range []string{"party=MUNI", "stage=taken", "service=signed"} {
+		if page := d.visit("/console/late?"+of, "ru"); strings.Count(page, `<p class="big">0</p>`) != 2 || strings.Contains(page, "По органам и видам сведений") {
+			t.Errorf("%s: something is counted: %s", of, page)
+		}
+	}
 	page := d.visit("/console/late", "ru")
 	if !strings.Contains(page, `<span class="count late" title="просрочено">2</span>`) || strings.Count(page, "просрочено на") != 2 || !strings.Contains(page, `href="/console/late?party=REGISTRY"`) {
 		t.Errorf("the page of what is late: %s", page)

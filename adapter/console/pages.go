@@ -25,7 +25,7 @@ type pages struct {
 	print map[reader]*template.Template // the report, as a file of its own
 }
 
-var pageNames = []string{"login", "overview", "queues", "late", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "shadow", "health", "status", "parties", "problem"}
+var pageNames = []string{"login", "overview", "queues", "late", "alarms", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "shadow", "health", "status", "parties", "problem"}
 
 func (c *Console) loadPages() (*pages, error) {
 	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}

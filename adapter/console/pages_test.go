@@ -107,7 +107,7 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 	for path, want := range map[string][2]string{
 		"/console/": {"Последние отказы", "Latest refusals"}, "/console/search?sender=MUNI": {"Найдено записей", "Entries found"}, "/console/trace/" + id: {"Ход событий", "Timeline"},
 		"/console/incident/" + incident: {"Сообщение не соответствует схеме", "does not hold against its schema"}, "/console/message/" + message: {"Как получен", "As received"},
-		"/console/services": {"Срок ответа", "Deadline"}, "/console/parties": {"Сертификаты", "Certificates"}, "/console/queues": {"Очереди", "Queues"}, "/console/late": {"На сегодня сроков нет", "Nothing is due today"}, "/console/entry/0": {"Байты листа", "Bytes of the leaf"},
+		"/console/services": {"Срок ответа", "Deadline"}, "/console/parties": {"Сертификаты", "Certificates"}, "/console/queues": {"Очереди", "Queues"}, "/console/late": {"На сегодня сроков нет", "Nothing is due today"}, "/console/alarms": {"Всё доставлено", "All was delivered"}, "/console/entry/0": {"Байты листа", "Bytes of the leaf"},
 	} {
 		for i, lang := range []string{"ru", "en"} {
 			page := d.visit(path, lang)

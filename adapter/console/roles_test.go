@@ -180,7 +180,7 @@ func TestWhatAnAuditorReadsIsAnEntryBeforeTheAnswer(t *testing.T) {
 		{"/api/v1/journal/entries/0", "entry"}, {"/api/v1/journal/entries/0/proof", "proof"}, {"/api/v1/journal/export?format=csv", "export"},
 		{"/api/v1/journal/trace/" + id, "trace"}, {"/api/v1/journal/bundle?exchange=" + id, "bundle"},
 		{"/api/v1/incidents/" + incident + "/envelope", "envelope"}, {"/api/v1/messages/" + message + "/envelope", "envelope"},
-		{"/console/", "overview"}, {"/console/search?kind=refused", "search"}, {"/console/trace/" + id, "trace"}, {"/console/incident/" + incident, "envelope"},
+		{"/console/", "overview"}, {"/console/alarms", "alarms"}, {"/console/search?kind=refused", "search"}, {"/console/trace/" + id, "trace"}, {"/console/incident/" + incident, "envelope"},
 		{"/console/message/" + message, "envelope"}, {"/console/entry/0", "entry"}, {"/tile/entries/000.p/1", "entries"},
 	}
 	for i, read := range reads {

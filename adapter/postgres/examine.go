@@ -30,10 +30,16 @@ type Examination struct {
 
 	ReadOnly bool // nothing can be written, as Errors says
 
-	Advice []string        // what to change, and why
-	Errors []string        // what cannot work
+	Advice []Said          // what to change, and why
+	Errors []Said          // what cannot work
 	Sizes  map[string]Size // the largest tables by name
 }
+
+// Said is one thing that was found: a word that stays, and the sentence.
+type Said struct{ Code, Text string }
+
+func (x *Examination) bad(code, text string)    { x.Errors = append(x.Errors, Said{code, text}) }
+func (x *Examination) advise(code, text string) { x.Advice = append(x.Advice, Said{code, text}) }
 
 // Size is how large a table is.
 type Size struct {
@@ -54,7 +60,7 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	defer pool.Close()
 	x := &Examination{Sizes: map[string]Size{}}
 	if pool.each != "" {
-		x.Advice = append(x.Advice, "a pooler stands between gateway and PostgreSQL: that works, and costs each statement its settings anew; connect straight where there are connections enough")
+		x.advise("pooler", "a pooler stands between gateway and PostgreSQL: that works, and costs each statement its settings anew; connect straight where there are connections enough")
 	}
 	if err := x.settings(ctx, pool); err != nil {
 		return nil, err
@@ -115,6 +121,15 @@ func (x *Examination) settings(ctx context.Context, pool *sessions) error {
 			   FROM pg_replication_slots)`).Scan(&used, &held); err != nil {
 		return fmt.Errorf("asking what the server holds: %w", err)
 	}
+	var lies, allowed int64
+	var failing bool
+	err := pool.QueryRow(ctx, `SELECT (SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_waldir()), pg_size_bytes(current_setting('max_wal_size')),
+		(SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver)`).Scan(&lies, &allowed, &failing)
+	if err == nil {
+		x.wal(lies, allowed, failing)
+	} else if !isCode(err, "42501") { // it is for who may monitor
+		return fmt.Errorf("asking for the WAL: %w", err)
+	}
 	most, _ := strconv.Atoi(now["max_connections"])
 	reserved, _ := strconv.Atoi(now["superuser_reserved_connections"])
 	x.room(most-reserved, used, held)
@@ -125,39 +140,39 @@ func (x *Examination) settings(ctx context.Context, pool *sessions) error {
 // is wrong.
 func (x *Examination) judge(now, before map[string]string) {
 	if n, _ := strconv.Atoi(now["server_version_num"]); n < minimum {
-		x.Errors = append(x.Errors, "PostgreSQL 15 or newer is needed, this is "+now["server_version"])
+		x.bad("version", "PostgreSQL 15 or newer is needed, this is "+now["server_version"])
 	}
 	if v := now["fsync"]; v != "on" {
-		x.Errors = append(x.Errors, "fsync is "+v+": a power cut loses accepted messages; set it on")
+		x.bad("fsync", "fsync is "+v+": a power cut loses accepted messages; set it on")
 	}
 	if v := now["full_page_writes"]; v != "on" {
-		x.Errors = append(x.Errors, "full_page_writes is "+v+": a power cut in the middle of a page's write damages pages beyond repair; set it on")
+		x.bad("full-page-writes", "full_page_writes is "+v+": a power cut in the middle of a page's write damages pages beyond repair; set it on")
 	}
 	if v := before["synchronous_commit"]; v == "off" {
-		x.Errors = append(x.Errors, "synchronous_commit is off: a crash loses accepted messages; set it on")
+		x.bad("synchronous-commit", "synchronous_commit is off: a crash loses accepted messages; set it on")
 	}
 	for _, name := range []string{"autovacuum", "track_counts"} {
 		if v := now[name]; v != "on" {
-			x.Errors = append(x.Errors, name+" is "+v+": dead rows of the queues are never cleaned up, and every poll reads past them; set it on")
+			x.bad("autovacuum", name+" is "+v+": dead rows of the queues are never cleaned up, and every poll reads past them; set it on")
 		}
 	}
 	switch v := now["synchronous_standby_names"]; {
 	case v == "":
-		x.Advice = append(x.Advice, "synchronous_standby_names is empty: the loss of this one server loses what was accepted; name a standby")
+		x.advise("standby", "synchronous_standby_names is empty: the loss of this one server loses what was accepted; name a standby")
 	case before["synchronous_commit"] == "local":
-		x.Errors = append(x.Errors, "synchronous_commit is local, and synchronous_standby_names names a standby: no commit waits for it, and a fail-over loses accepted messages; set it on")
+		x.bad("synchronous-commit-local", "synchronous_commit is local, and synchronous_standby_names names a standby: no commit waits for it, and a fail-over loses accepted messages; set it on")
 	}
 	if v := now["autovacuum_naptime"]; !slices.Contains([]string{"1s", "2s", "3s", "4s", "5s"}, v) {
-		x.Advice = append(x.Advice, "autovacuum_naptime is "+v+": with busy queues dead rows pile up; set 5s")
+		x.advise("autovacuum-naptime", "autovacuum_naptime is "+v+": with busy queues dead rows pile up; set 5s")
 	}
 	if v := now["default_toast_compression"]; v != "lz4" {
-		x.Advice = append(x.Advice, "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
+		x.advise("toast-compression", "default_toast_compression is "+v+": lz4 is several times faster where the server supports it")
 	}
 	if v := before["idle_in_transaction_session_timeout"]; v == "0" {
-		x.Advice = append(x.Advice, "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
+		x.advise("idle-timeout", "idle_in_transaction_session_timeout is off: one forgotten transaction stops the clean-up of all queues; set 30s")
 	}
 	if v := now["data_checksums"]; v == "off" {
-		x.Advice = append(x.Advice, "data_checksums is off: a disk that returns other bytes than were written goes unnoticed; pg_checksums --enable turns it on while the server is down")
+		x.advise("checksums", "data_checksums is off: a disk that returns other bytes than were written goes unnoticed; pg_checksums --enable turns it on while the server is down")
 	}
 }
 
@@ -168,10 +183,20 @@ const slotsHeld = 4 << 30
 // nobody fetches.
 func (x *Examination) room(connections, used int, held int64) {
 	if need := perNode(); connections-used < need {
-		x.Advice = append(x.Advice, fmt.Sprintf("max_connections leaves %d to programs and %d are in use: a gateway of this machine takes up to %d; raise it, or let a pooler stand between", connections, used, need))
+		x.advise("connections", fmt.Sprintf("max_connections leaves %d to programs and %d are in use: a gateway of this machine takes up to %d; raise it, or let a pooler stand between", connections, used, need))
 	}
 	if held > slotsHeld {
-		x.Advice = append(x.Advice, fmt.Sprintf("a replication slot holds back %d MB of WAL: its reader is away, and the disk fills up; see pg_replication_slots, bring it back or drop it", held>>20))
+		x.advise("slot-holds-wal", fmt.Sprintf("a replication slot holds back %d MB of WAL: its reader is away, and the disk fills up; see pg_replication_slots, bring it back or drop it", held>>20))
+	}
+}
+
+// wal says when more of it lies on the disk than checkpoints leave, and when it is not archived.
+func (x *Examination) wal(lies, most int64, failing bool) {
+	if lies > 2*most && lies > slotsHeld {
+		x.advise("wal-huge", fmt.Sprintf("%d MB of WAL lie on the server's disk and max_wal_size is %d MB: a replication slot, wal_keep_size or an archive_command that fails holds it back; see pg_replication_slots and pg_stat_archiver", lies>>20, most>>20))
+	}
+	if failing {
+		x.advise("wal-not-archived", "archive_command fails: the WAL stays on the server's disk until it is full, and no backup goes on from it; the server's log says why")
 	}
 }
 
@@ -208,7 +233,7 @@ func (x *Examination) measure(ctx context.Context, pool *sessions) error {
 	slices.Sort(times)
 	x.Commit = times[tries/2]
 	if x.Commit > 3*time.Millisecond {
-		x.Advice = append(x.Advice, fmt.Sprintf("a durable commit takes %.1f ms: accepting stays below 5 ms only where it takes less than 2; put the WAL on a faster disk", float64(x.Commit.Microseconds())/1000))
+		x.advise("commit-slow", fmt.Sprintf("a durable commit takes %.1f ms: accepting stays below 5 ms only where it takes less than 2; put the WAL on a faster disk", float64(x.Commit.Microseconds())/1000))
 	}
 	return nil
 }

@@ -34,10 +34,10 @@ func TestServerSettingsAreJudged(t *testing.T) {
 		var x Examination
 		x.judge(settings, settings)
 		for _, told := range []struct {
-			said []string
+			said []Said
 			want string
 		}{{x.Errors, c.bad}, {x.Advice, c.advice}} {
-			if got := strings.Join(told.said, "; "); (got == "") != (told.want == "") || !strings.Contains(got, told.want) {
+			if got := texts(told.said); (got == "") != (told.want == "") || !strings.Contains(got, told.want) {
 				t.Errorf("%s = %q: %q, want %q", c.name, c.value, got, told.want)
 			}
 		}
@@ -53,5 +53,37 @@ func TestServerSettingsAreJudged(t *testing.T) {
 	}
 	if x.room(100, 99, slotsHeld+1); len(x.Advice) != 2 {
 		t.Errorf("two things are short: %v", x.Advice)
+	}
+}
+
+func texts(said []Said) string {
+	var list []string
+	for _, s := range said {
+		list = append(list, s.Text)
+	}
+	return strings.Join(list, "; ")
+}
+
+// How much WAL lies there, and whether it is archived, is told.
+func TestDoctorLooksAtWAL(t *testing.T) {
+	for _, c := range []struct {
+		lies, most int64
+		failing    bool
+		want       string
+	}{
+		{1 << 30, 1 << 30, false, ""},
+		{20 << 30, 16 << 30, false, ""}, // twice as much as it is to be is usual for moments
+		{9 << 30, 1 << 30, false, "wal-huge"},
+		{0, 1 << 30, true, "wal-not-archived"},
+	} {
+		var x Examination
+		x.wal(c.lies, c.most, c.failing)
+		got := ""
+		for _, a := range x.Advice {
+			got += a.Code
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
 	}
 }

@@ -414,9 +414,10 @@ func (s *Store) OpenTerms(ctx context.Context, q adapter.TermQuestion) ([]adapte
 }
 
 // TermCounts is adapter.Store.TermCounts.
-func (s *Store) TermCounts(ctx context.Context, now, until time.Time) ([]adapter.TermCount, error) {
+func (s *Store) TermCounts(ctx context.Context, now, until time.Time, of adapter.TermQuestion) ([]adapter.TermCount, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT CASE stage WHEN 0 THEN '' ELSE recipient END, service, stage, count(*) FILTER (WHERE due < $1), count(*) FILTER (WHERE due >= $1)
-		FROM open_term WHERE due < greatest($1, $2) GROUP BY 1, 2, 3 ORDER BY 4 DESC, 5 DESC, 1, 2, 3`, now, until)
+		FROM open_term WHERE due < greatest($1, $2) AND ($3 = '' OR sender = $3) AND ($4 = '' OR recipient = $4) AND ($5 = '' OR service = $5) AND ($6 < 0 OR stage = $6)
+		GROUP BY 1, 2, 3 ORDER BY 4 DESC, 5 DESC, 1, 2, 3`, now, until, string(of.Sender), string(of.Recipient), of.Service, slices.Index(terms.Stages, of.Stage))
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c adapter.TermCount, err error) {
 		var stage int
 		err = row.Scan(&c.Party, &c.Service, &stage, &c.Late, &c.Today)

@@ -77,7 +77,7 @@ func benchOpenTerms(b *testing.B, rows int) {
 	do("UPDATE open_term SET next = NULL, due = now() - interval '2 hours', told = 2 WHERE ctid IN (SELECT ctid FROM open_term ORDER BY due LIMIT 10000)")
 	b.Run("counts", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.TermCounts(ctx, now, now.Add(12*time.Hour)); err != nil {
+			if _, err := s.TermCounts(ctx, now, now.Add(12*time.Hour), adapter.TermQuestion{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -23,11 +23,11 @@ func (x *Examination) try(ctx context.Context, pool *sessions) error {
 	case err != nil:
 		return err
 	case standby:
-		x.Errors = append(x.Errors, "this server is a standby and takes no writes: name the primary, or all servers with target_session_attrs=read-write")
+		x.bad("standby-server", "this server is a standby and takes no writes: name the primary, or all servers with target_session_attrs=read-write")
 	case readOnly:
-		x.Errors = append(x.Errors, "sessions are read-only (default_transaction_read_only is on for this server, database or role "+user+"): nothing could be accepted; set it off")
+		x.bad("read-only", "sessions are read-only (default_transaction_read_only is on for this server, database or role "+user+"): nothing could be accepted; set it off")
 	case schema == "":
-		x.Errors = append(x.Errors, "there is no schema to make tables in: search_path of role "+user+" names none that is there")
+		x.bad("no-schema", "there is no schema to make tables in: search_path of role "+user+" names none that is there")
 	}
 	x.ReadOnly = standby || readOnly
 	if err := x.trySettings(ctx, pool); err != nil {
@@ -37,7 +37,7 @@ func (x *Examination) try(ctx context.Context, pool *sessions) error {
 		return nil
 	}
 	if err := x.tryWork(ctx, pool); err != nil {
-		x.Errors = append(x.Errors, fmt.Sprintf("role %s cannot do in schema %s what a gateway does: %v; let it own the schema, or GRANT CREATE, USAGE ON SCHEMA %s TO %s", user, schema, err, schema, user))
+		x.bad("rights", fmt.Sprintf("role %s cannot do in schema %s what a gateway does: %v; let it own the schema, or GRANT CREATE, USAGE ON SCHEMA %s TO %s", user, schema, err, schema, user))
 	}
 	return x.tryTables(ctx, pool, user)
 }
@@ -64,7 +64,7 @@ func (x *Examination) trySettings(ctx context.Context, pool *sessions) error {
 		}
 	}
 	if len(off) > 0 {
-		x.Errors = append(x.Errors, fmt.Sprintf("%s would be off in a gateway's transactions, and one that hangs would hold up all others: the connection string, or what stands between gateway and PostgreSQL, turns it off; leave it out there",
+		x.bad("timeouts-off", fmt.Sprintf("%s would be off in a gateway's transactions, and one that hangs would hold up all others: the connection string, or what stands between gateway and PostgreSQL, turns it off; leave it out there",
 			strings.Join(slices.Sorted(maps.Keys(off)), ", ")))
 	}
 	return nil
@@ -138,10 +138,10 @@ func (x *Examination) tryTables(ctx context.Context, pool *sessions, user string
 		return nil
 	})
 	if len(cannotWrite) > 0 {
-		x.Errors = append(x.Errors, fmt.Sprintf("role %s may not read and write the tables %s: connect as their owner", user, strings.Join(cannotWrite, ", ")))
+		x.bad("tables-not-ours", fmt.Sprintf("role %s may not read and write the tables %s: connect as their owner", user, strings.Join(cannotWrite, ", ")))
 	}
 	if len(notOurs) > 0 {
-		x.Errors = append(x.Errors, fmt.Sprintf("role %s does not own the tables %s, and so can neither upgrade them nor make their partitions: connect as the owner, or GRANT the owner's role TO %s", user, strings.Join(notOurs, ", "), user))
+		x.bad("tables-not-owned", fmt.Sprintf("role %s does not own the tables %s, and so can neither upgrade them nor make their partitions: connect as the owner, or GRANT the owner's role TO %s", user, strings.Join(notOurs, ", "), user))
 	}
 	return err
 }

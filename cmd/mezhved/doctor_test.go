@@ -3,17 +3,26 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"mezhved/adapter"
 	"mezhved/adapter/embedded"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
 	"mezhved/adapter/yamlfile"
+	"mezhved/cmd/internal/shell"
 )
 
 // A topic that bears content in the clear is held against how long that content may
@@ -178,6 +187,121 @@ func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
 		r.vault(c.dir, &postgres.Examination{Vault: c.known, Since: c.since})
 		if len(r.checks) != 1 || r.checks[0].State != c.state || !strings.Contains(r.checks[0].Detail, c.says) {
 			t.Errorf("%+v: %+v", c, r.checks)
+		}
+	}
+}
+
+// Which nodes share the database, and whether they are of one build.
+func TestDoctorNamesTheNodes(t *testing.T) {
+	now := time.Now()
+	node := func(name, version string, ago time.Duration) adapter.Node {
+		return adapter.Node{Name: name, Build: adapter.Build{Version: version}, Started: now, Seen: now.Add(-ago), Ago: ago}
+	}
+	for _, c := range []struct {
+		nodes []adapter.Node
+		want  string
+	}{
+		{nil, "nodes.none"},
+		{[]adapter.Node{node("a", "1.0.0", time.Second), node("b", "1.0.0", time.Minute)}, "nodes.seen nodes.seen"},
+		{[]adapter.Node{node("a", "1.0.0", time.Second), node("b", "1.1.0", time.Minute)}, "nodes.seen nodes.seen nodes.mixed"},
+		{[]adapter.Node{node("a", "1.0.0", time.Second), node("b", "0.9.0", 48*time.Hour)}, "nodes.seen"}, // it has gone
+		{[]adapter.Node{node("a", "1.1.0", time.Second)}, "nodes.seen nodes.other-build"},
+	} {
+		r := &report{}
+		r.nodes(c.nodes, shell.Build{Version: "1.0.0"})
+		var codes []string
+		for _, one := range r.checks {
+			codes = append(codes, one.Code)
+		}
+		if got := strings.Join(codes, " "); got != c.want || r.bad() > 0 {
+			t.Errorf("%+v: %s, want %s", c.nodes, got, c.want)
+		}
+	}
+}
+
+// Witnesses are asked whether they are there, and sign nothing for it.
+func TestDoctorAsksWitnesses(t *testing.T) {
+	_, public, err := journal.NewKey("journal.test/doctor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, away := "log "+public+"\n", map[string]bool{}
+	for _, name := range []string{"w1", "w2"} {
+		secret, verifier, err := journal.NewKey(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cosigner, err := audit.NewCosigner(t.TempDir(), secret, []string{public}, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		witness := &remote.Witness{Cosigner: cosigner, Slog: slog.New(slog.DiscardHandler)}
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if away[name] {
+				http.NotFound(w, r)
+				return
+			}
+			witness.ServeHTTP(w, r)
+		}))
+		defer site.Close()
+		text += "witness " + name + " " + verifier + " " + site.URL + "\n"
+	}
+	policy := filepath.Join(t.TempDir(), "policy")
+	if err := os.WriteFile(policy, []byte(text+"group g 1 w1 w2\nquorum g\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"good good", "advice good", "advice advice bad"} {
+		r := &report{}
+		r.witnesses(t.Context(), adapter.JournalConfig{Policy: policy})
+		var states []string
+		for _, one := range r.checks {
+			states = append(states, one.State)
+		}
+		if got := strings.Join(states, " "); got != want {
+			t.Errorf("%v are away: %+v, want %s", away, r.checks, want)
+		}
+		if !away["w1"] {
+			away["w1"] = true
+		} else {
+			away["w2"] = true
+		}
+	}
+}
+
+// Every code that the doctor can say is in docs/doctor.md, and no other.
+func TestEveryCodeOfTheDoctorIsInTheBook(t *testing.T) {
+	said := map[string]bool{"file.useless": true}
+	for file, forms := range map[string]map[string]string{
+		"doctor.go":                         {`r\.add\((?:state|"\w+"), "([a-z0-9.-]+)",`: "", `say\("\w+", "([a-z-]+)"`: "topics."},
+		"../../adapter/postgres/examine.go": {`x\.(?:bad|advise)\("([a-z-]+)"`: "database."},
+		"../../adapter/postgres/try.go":     {`x\.(?:bad|advise)\("([a-z-]+)"`: "database."},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, prefix := range forms {
+			for _, m := range regexp.MustCompile(form).FindAllSubmatch(text, -1) {
+				said[prefix+string(m[1])] = true
+			}
+		}
+	}
+	book, err := os.ReadFile("../../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9.-]+)` \\|").FindAllSubmatch(book, -1) {
+		told[string(m[1])] = true
+	}
+	for code := range said {
+		if !told[code] {
+			t.Errorf("docs/doctor.md does not list %s", code)
+		}
+	}
+	for code := range told {
+		if !said[code] {
+			t.Errorf("docs/doctor.md lists %s, which nobody says", code)
 		}
 	}
 }

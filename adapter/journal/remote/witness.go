@@ -302,6 +302,29 @@ func (c *Collector) ask(ctx context.Context, w journal.Witness, latest *journal.
 	}
 }
 
+// Reach asks a witness something that it refuses, and so says whether it is there. No
+// signature comes of it.
+func Reach(ctx context.Context, w journal.Witness) error {
+	if w.URL == "" {
+		return errors.New("the policy has no address for it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL+"/add-checkpoint", strings.NewReader("is anybody there?\n"))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		return fmt.Errorf("%s answers %s where a witness answers 400", w.URL, resp.Status)
+	}
+	return nil
+}
+
 // post makes the request; seen is the size that a 409 tells, or -1.
 func (c *Collector) post(ctx context.Context, w journal.Witness, body []byte) (line []byte, seen int64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL+"/add-checkpoint", bytes.NewReader(body))
