@@ -66,8 +66,9 @@
 // both stand side by side while nodes are upgraded. A program that knows version 1
 // alone refuses a leaf with more, as it must: it would not know what it passes over.
 //
-// A commitment is base64 of HMAC-SHA-256 with 32 random bytes, the salt, as key
-// and the value as message. Every value that may be personal or that may be
+// A commitment is base64 of HMAC-SHA-256 with 32 bytes that nobody can guess, the salt,
+// as key and the value as message. Salts are random, or made of a random seed (Seed) that
+// goes when one of them is to go. Every value that may be personal or that may be
 // guessed is committed to: the fields of Event.Personal, the digest of the
 // envelope ("digest", whose value is its hex SHA-256), what proves a delivery or an
 // acknowledgement ("receipt", whose value is a Receipt's: the digests of the envelopes

@@ -54,7 +54,7 @@ func agree(t testing.TB, used *journal.LeafReader, b []byte) (accepted bool) {
 // that are not ASCII among them.
 func specimens(t testing.TB) (out [][]byte) {
 	for _, e := range journaltest.Events(1, 30) {
-		l, _, err := journal.NewLeaf(e, rand.Reader)
+		l, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestReadersAgreeOnAnyMembers(t *testing.T) {
 func TestReadersAgreeOnAnyEvent(t *testing.T) {
 	var used journal.LeafReader
 	rapid.Check(t, func(r *rapid.T) {
-		l, _, err := journal.NewLeaf(anyEvent().Draw(r, "event"), rand.Reader)
+		l, _, err := journal.NewLeaf(anyEvent().Draw(r, "event"), journal.Drawn(rand.Reader))
 		if err != nil {
 			return
 		}

@@ -131,18 +131,20 @@ func (o *Opening) UnmarshalJSON(b []byte) error {
 }
 
 // Commitment is HMAC-SHA-256 with the salt as key and the value as message.
-func (o Opening) Commitment() Hash {
-	// Written out (RFC 2104), because crypto/hmac makes half a dozen objects of it, and
-	// an exchange has some twenty.
+func (o Opening) Commitment() Hash { return keyed(&o.Salt, o.Value) }
+
+// keyed is HMAC-SHA-256, written out (RFC 2104) because crypto/hmac makes half a dozen
+// objects of it, and an exchange has some twenty.
+func keyed[T string | []byte](key *[32]byte, message T) Hash {
 	var inner, outer [sha256.BlockSize]byte
-	copy(inner[:], o.Salt[:])
-	copy(outer[:], o.Salt[:])
+	copy(inner[:], key[:])
+	copy(outer[:], key[:])
 	for i := range inner {
 		inner[i] ^= 0x36
 		outer[i] ^= 0x5c
 	}
 	var room [4 * sha256.BlockSize]byte
-	sum := sha256.Sum256(append(append(room[:0], inner[:]...), o.Value...))
+	sum := sha256.Sum256(append(append(room[:0], inner[:]...), message...))
 	return sha256.Sum256(append(append(room[:0], outer[:]...), sum[:]...))
 }
 
@@ -153,12 +155,33 @@ const (
 	FieldRow    = "row"
 )
 
+// Salts makes the salt of an opening, whose field, class and value are known. It must be
+// such that nobody who does not keep it can compute it.
+type Salts func(*Opening) error
+
+// Drawn are salts from a source of random bytes.
+func Drawn(random io.Reader) Salts {
+	return func(o *Opening) error {
+		_, err := io.ReadFull(random, o.Salt[:])
+		return err
+	}
+}
+
+// Seed is what the salts of many openings are made of that are kept together. Whoever
+// removes one of them for good removes the seed, and keeps the salts of the others.
+type Seed [32]byte
+
+// Salt is the salt of a field of an entry.
+func (s *Seed) Salt(index int64, field string) [32]byte {
+	var room [128]byte
+	return keyed((*[32]byte)(s), fmt.Appendf(room[:0], "mezhved journal salt 1\n%d\n%s\n", index, field))
+}
+
 // NewLeaf turns an event into a leaf and the openings of its commitments. The
-// sequencer fills in place and counters afterwards. salts is a source of random
-// bytes. Texts are cut to the format's limits; an event that cannot be a leaf at
+// sequencer fills in place and counters afterwards. Texts are cut to the format's limits; an event that cannot be a leaf at
 // all (unknown kind, impossible names, too many fields) is an error: the caller
 // then uses UnknownLeaf, for nothing that was written down may be lost.
-func NewLeaf(e Event, salts io.Reader) (Leaf, []Opening, error) {
+func NewLeaf(e Event, salts Salts) (Leaf, []Opening, error) {
 	if !kinds[e.Kind] {
 		return Leaf{}, nil, fmt.Errorf("event kind %q is not one this version knows", e.Kind)
 	}
@@ -240,7 +263,7 @@ func (l *Leaf) roomiest() int {
 
 // UnknownLeaf stands for a row that cannot be expressed, so that it neither
 // stops the log nor disappears: the leaf commits to the row's bytes.
-func UnknownLeaf(row []byte, at time.Time, salts io.Reader) (Leaf, []Opening, error) {
+func UnknownLeaf(row []byte, at time.Time, salts Salts) (Leaf, []Opening, error) {
 	row = legible(row)
 	l := Leaf{Event: Event{Kind: KindUnknown, Time: at.UTC().Truncate(time.Millisecond), Size: len(row)}, Prev: NoEntry}
 	open := []Opening{{Field: FieldRow, Class: ClassPersonal, Value: string(row)}}
@@ -248,8 +271,8 @@ func UnknownLeaf(row []byte, at time.Time, salts io.Reader) (Leaf, []Opening, er
 	return l, open, err
 }
 
-// commit draws the salts of open and writes the commitments into the leaf.
-func (l *Leaf) commit(open []Opening, salts io.Reader) error {
+// commit makes the salts of open and writes the commitments into the leaf.
+func (l *Leaf) commit(open []Opening, salts Salts) error {
 	if len(open) == 0 {
 		return nil
 	}
@@ -262,8 +285,8 @@ func (l *Leaf) commit(open []Opening, salts io.Reader) error {
 		if _, twice := l.Commit[o.Field]; twice {
 			return fmt.Errorf("event %s: field %q stands twice", l.Kind, o.Field)
 		}
-		if _, err := io.ReadFull(salts, o.Salt[:]); err != nil {
-			return fmt.Errorf("draw a salt for field %q: %w", o.Field, err)
+		if err := salts(o); err != nil {
+			return fmt.Errorf("make a salt for field %q: %w", o.Field, err)
 		}
 		l.Commit[o.Field] = o.Commitment()
 	}

@@ -60,7 +60,7 @@ func anyEvent() *rapid.Generator[journal.Event] {
 func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := anyEvent().Draw(t, "event")
-		l, open, err := journal.NewLeaf(e, rand.Reader)
+		l, open, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			if strings.Contains(err.Error(), "bytes, at most") {
 				return // too large for a leaf, whole: the sequencer uses UnknownLeaf
@@ -96,7 +96,7 @@ func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
 func TestLeafIsCanonicalJSONOfRFC8785(t *testing.T) {
 	for _, e := range append(journaltest.Events(1, 300), journal.Event{Kind: journal.KindRefused, Time: journaltest.Start,
 		Rule: "quote \" backslash \\ slash / tab \t nul \x00 del \x7f <&> \u2028 é 😀", Personal: []journal.PersonalField{{Field: "z"}, {Field: "a"}}}) {
-		l, _, err := journal.NewLeaf(e, rand.Reader)
+		l, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestParseLeafRefusesOtherSpellings(t *testing.T) {
 	e := journaltest.Events(1, 1)[0]
 	e.Channel, e.Reference, e.Test = "smev/1.2", "", false
 	e.DueQueued, e.DueTaken, e.DueStatus, e.EOL, e.Terms = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
-	l, _, err := journal.NewLeaf(e, rand.Reader)
+	l, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func FuzzRow(f *testing.F) {
 
 func FuzzParseLeaf(f *testing.F) {
 	for _, e := range journaltest.Events(1, 20) {
-		l, _, err := journal.NewLeaf(e, rand.Reader)
+		l, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			f.Fatal(err)
 		}

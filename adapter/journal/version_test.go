@@ -38,7 +38,7 @@ func TestASequencerOfBeforeLosesNothing(t *testing.T) {
 	if err := d.Decode(&asBefore); err != nil {
 		t.Fatal(err)
 	}
-	l, _, err := journal.NewLeaf(asBefore, rand.Reader)
+	l, _, err := journal.NewLeaf(asBefore, journal.Drawn(rand.Reader))
 	if err != nil || l.Kind != e.Kind || l.Message != e.Message {
 		t.Fatalf("%+v, %v", l, err)
 	}

@@ -95,7 +95,7 @@ func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasur
 	if err := s.awaitReadings(ctx); err != nil {
 		return nil, err
 	}
-	fields, err := committing(ctx, s.pool, o.Sought, 0, math.MaxInt64)
+	fields, err := committing(ctx, s.pool, s.opts.Vault, o.Sought, 0, math.MaxInt64)
 	var found []Row
 	if err == nil {
 		found, err = find(ctx, s.pool, sought{indexes: slices.Collect(maps.Keys(fields))})
@@ -168,7 +168,7 @@ func erase(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Era
 	if err := v.Erase(list...); err != nil {
 		return 0, err
 	}
-	if did, err = carryOut(ctx, pool, list, by, confirmed); err != nil {
+	if did, err = carryOut(ctx, pool, v, list, by, confirmed); err != nil {
 		return 0, fmt.Errorf("%w: the keys are gone, the bytes are not: %w", vault.ErrUnfinished, err)
 	}
 	return did, nil
@@ -250,11 +250,11 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 // gone: bytes, values, the mark of it and the entries that tell of it, in one
 // transaction. Done again it finds nothing to do; did counts what it found. by and
 // confirmed are who did it where nobody is noted as having ordered it.
-func carryOut(ctx context.Context, pool *sessions, list []vault.Erasure, by, confirmed string) (did int, err error) {
+func carryOut(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure, by, confirmed string) (did int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		did = 0
 		for _, e := range list {
-			if err := carryOutOne(ctx, tx, e, by, confirmed, &did); err != nil {
+			if err := carryOutOne(ctx, tx, v, e, by, confirmed, &did); err != nil {
 				return err
 			}
 		}
@@ -266,7 +266,7 @@ func carryOut(ctx context.Context, pool *sessions, list []vault.Erasure, by, con
 	return did, nil
 }
 
-func carryOutOne(ctx context.Context, tx pgx.Tx, e vault.Erasure, by, confirmed string, did *int) error {
+func carryOutOne(ctx context.Context, tx pgx.Tx, v *vault.Vault, e vault.Erasure, by, confirmed string, did *int) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -282,7 +282,7 @@ func carryOutOne(ctx context.Context, tx pgx.Tx, e vault.Erasure, by, confirmed 
 	if err := tx.QueryRow(ctx, "DELETE FROM content_ordered WHERE id = $1 RETURNING ordered, confirmed", [16]byte(id)).Scan(&by, &confirmed); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
-	c := carrying{tx: tx, e: e, id: id, did: did}
+	c := carrying{tx: tx, vault: v, e: e, id: id, did: did}
 	if by != "" {
 		c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
 	}
@@ -302,6 +302,7 @@ func carryOutOne(ctx context.Context, tx pgx.Tx, e vault.Erasure, by, confirmed 
 // carrying is an erasure in its transaction.
 type carrying struct {
 	tx     pgx.Tx
+	vault  *vault.Vault
 	e      vault.Erasure
 	id     uuid.UUID
 	actors []journal.PersonalField
@@ -395,7 +396,7 @@ func (c *carrying) openings(ctx context.Context, entries []Row) (int, error) {
 			indexes = append(indexes, entries[i].Index)
 		}
 	}
-	gone, err := eraseOpenings(ctx, c.tx, indexes, nil)
+	gone, err := eraseOpenings(ctx, c.tx, c.vault, indexes, nil)
 	return len(gone), err
 }
 
@@ -464,7 +465,7 @@ func (c *carrying) values(ctx context.Context) error {
 	case leafDigest(row.Bytes) != c.e.Leaf:
 		return nil // another log's entry
 	}
-	erased, err := eraseOpenings(ctx, c.tx, []int64{*c.e.Target}, c.e.Fields)
+	erased, err := eraseOpenings(ctx, c.tx, c.vault, []int64{*c.e.Target}, c.e.Fields)
 	gone := erased[*c.e.Target]
 	if err != nil || len(gone) == 0 {
 		return err
@@ -541,7 +542,7 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			if err := s.opts.Vault.Erase(e); err != nil {
 				return out, err
 			}
-			did, err := carryOut(ctx, s.pool, []vault.Erasure{e}, by, "")
+			did, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, by, "")
 			if err != nil {
 				return out, err
 			}

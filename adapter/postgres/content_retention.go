@@ -189,7 +189,7 @@ func (s *Store) endContent(ctx context.Context, k ended, now time.Time, keep tim
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return 0, err
 	}
-	if _, err := carryOut(ctx, s.pool, []vault.Erasure{e}, "", ""); err != nil {
+	if _, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, "", ""); err != nil {
 		return 0, err
 	}
 	return s.wipe(ctx, e)
@@ -213,7 +213,7 @@ func (s *Store) endPending(ctx context.Context, now time.Time, ground string) er
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return err
 	}
-	_, err := carryOut(ctx, s.pool, []vault.Erasure{e}, "", "")
+	_, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, "", "")
 	return err
 }
 

@@ -98,10 +98,7 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 	if err != nil {
 		return false, err
 	}
-	_, err = step.Exec(ctx, fmt.Sprintf(
-		`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING ALL);
-		 ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`,
-		name, table, floor(day), floor(day.AddDate(0, 0, 1))))
+	err = attachLike(ctx, step, table, name, fmt.Sprintf("FROM ('%s') TO ('%s')", floor(day), floor(day.AddDate(0, 0, 1))))
 	if err == nil {
 		return true, step.Commit(ctx)
 	}
@@ -112,6 +109,23 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 		return false, nil
 	}
 	return false, err
+}
+
+// attachLike does so for bounds as FOR VALUES takes them. What LIKE does not take over is
+// how many values of a column the planner's statistics keep.
+func attachLike(ctx context.Context, tx pgx.Tx, parent, name, bounds string) error {
+	quoted := pgx.Identifier{name}.Sanitize()
+	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING ALL);
+		DO $$
+		DECLARE c record;
+		BEGIN
+			FOR c IN SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = '%[2]s'::regclass AND attnum > 0 AND attstattarget >= 0 LOOP
+				EXECUTE format('ALTER TABLE %[1]s ALTER COLUMN %%I SET STATISTICS %%s', c.attname, c.attstattarget);
+			END LOOP;
+		END
+		$$;
+		ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES %[3]s`, quoted, parent, bounds))
+	return err
 }
 
 func partitions(ctx context.Context, tx pgx.Tx) (map[string]bool, error) {

@@ -32,6 +32,9 @@
 //     few indexes: digests of the ids in a block; journal_term says in which stretches
 //     of 1024 entries a value stands, journal_tally on which days a combination of
 //     values does and between which entries; a search reads what these leave.
+//   - What opens the commitments of a block is sealed together, with one seed for all
+//     salts (journal_opening.go): a value costs little more than its own bytes, and goes
+//     alone when it is to be erased.
 //   - Message bodies are kept byte for byte, compressed with a dictionary of
 //     what every envelope repeats, and sealed with keys of the vault, which is not
 //     here (content.go). A copy of this database is no copy of content; what is

@@ -15,10 +15,12 @@ type gates struct {
 	packedEvents atomic.Bool // events that wait are packed
 	partsBehind  atomic.Bool // the parts of a message stand behind its body
 	openings     atomic.Bool // values behind commitments are shortened, their fields are numbers
+	together     atomic.Bool // values behind commitments are sealed together
 }
 
 func (g *gates) byName() map[string]*atomic.Bool {
-	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings}
+	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
+		"openings together": &g.together}
 }
 
 // gateAge is how long a gate is believed to be closed.

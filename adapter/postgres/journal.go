@@ -394,7 +394,11 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 		return err
 	}
 	rows := min(max(0, from-b.Was.Tree.N), int64(len(b.Entries))) // the first ones; the others are kept in blocks
-	if err := t.partitions(ctx, b, int(rows), from); err != nil {
+	openings, err := t.sealOpenings(b, from)
+	if err != nil {
+		return err
+	}
+	if err := t.partitions(ctx, b, int(rows), openings); err != nil {
 		return err
 	}
 	if rows > 0 {
@@ -402,7 +406,7 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 			return err
 		}
 	}
-	if err := t.copyOpenings(ctx, b.Sealed, from); err != nil {
+	if err := t.copyOpenings(ctx, openings); err != nil {
 		return err
 	}
 	return t.rest(ctx, b, b.Entries[rows:])
@@ -656,7 +660,7 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 
 // partitions makes those that the batch needs, whose first entries are rows. They
 // appear with the batch or not at all.
-func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int, from int64) error {
+func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int, openings *sealedOpenings) error {
 	t.j.mu.Lock()
 	width := t.j.partition
 	t.j.mu.Unlock()
@@ -687,12 +691,11 @@ func (t *journalTx) partitions(ctx context.Context, b *clerk.Batch, rows int, fr
 	}
 	type of struct{ parent, key string }
 	keys := map[of]bool{}
-	for i := range b.Sealed {
-		if s := &b.Sealed[i]; s.Index < from {
-			keys[of{"journal_open", s.Key}] = true
-		} else {
-			keys[of{"journal_opening", s.Key}] = true
-		}
+	for i := range openings.rows {
+		keys[of{"journal_open", openings.rows[i].Key}] = true
+	}
+	for i := range openings.together {
+		keys[of{"journal_opening", openings.together[i].key}] = true
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(keys), func(a, b of) int { return cmp.Or(cmp.Compare(a.parent, b.parent), cmp.Compare(a.key, b.key)) }) {
 		// The key's name is made of a class and a month, both checked.
@@ -717,9 +720,7 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 	if err != nil || there {
 		return err
 	}
-	quoted := pgx.Identifier{name}.Sanitize()
-	_, err = t.tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL); ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", quoted, parent, parent, quoted, bounds))
-	if err != nil {
+	if err := attachLike(ctx, t.tx, parent, name, bounds); err != nil {
 		return fmt.Errorf("make partition %s: %w", name, err)
 	}
 	return nil

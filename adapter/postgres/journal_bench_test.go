@@ -337,7 +337,7 @@ func filledBlocks(b *testing.B, size int) *postgres.Journal {
 	b.Helper()
 	ctx := context.Background()
 	j, pool := unfilled(b)
-	like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.NewChaCha8([32]byte{}))
+	like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], journal.Drawn(rand.NewChaCha8([32]byte{})))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func filled(b *testing.B, size int) *postgres.Journal {
 	b.Helper()
 	ctx := context.Background()
 	j, pool := unfilled(b)
-	leaf, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], rand.NewChaCha8([32]byte{}))
+	leaf, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], journal.Drawn(rand.NewChaCha8([32]byte{})))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -357,8 +357,15 @@ func TestBlocksAreSmall(t *testing.T) {
 // Values behind the entries of one batch stand together, and yet each goes alone, also
 // when many go at once.
 func TestValuesThatStandTogetherGoAlone(t *testing.T) {
+	for _, boxes := range []bool{false, true} {
+		t.Run(map[bool]string{false: "sealed together", true: "each in a box"}[boxes], func(t *testing.T) { valuesGoAlone(t, boxes) })
+	}
+}
+
+func valuesGoAlone(t *testing.T, boxes bool) {
 	ctx := context.Background()
 	a := openArchive(t)
+	postgres.Boxes(a.Journal, boxes)
 	a.fill(journaltest.Events(58, 120))
 	var rows int
 	a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_opening").Scan(&rows))

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
 )
 
 var dictionary = flag.Int64("dictionary", 20_000, "how many insurance numbers TestNoDictionaryFindsAnErasedValue tries; 1000000000 are all that exist")
@@ -101,6 +103,22 @@ func TestNoDictionaryFindsAnErasedValue(t *testing.T) {
 	a.fill([]journal.Event{event("erased", erased), event("kept", kept)})
 	index, open, err := a.Find(ctx, "erased")
 	a.must(err)
+	before, err := postgres.Plains(ctx, a.Journal)
+	a.must(err)
+	seeded := func(plains [][]byte) bool {
+		return slices.ContainsFunc(plains, func(plain []byte) bool {
+			for ; len(plain) >= len(journal.Seed{}); plain = plain[1:] {
+				salt := (*journal.Seed)(plain).Salt(index, "snils")
+				if slices.ContainsFunc(open, func(o journal.Opening) bool { return o.Salt == salt || o.Field == "snils" && o.Salt == [32]byte(plain) }) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	if !seeded(before) {
+		t.Fatal("the salt of the value is made of nothing in the boxes: the test looks in the wrong place")
+	}
 	if _, err := a.Erase(ctx, index, []string{"snils", journal.FieldDigest}, "152-FZ, art. 21", "registrar", a.Clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +141,11 @@ func TestNoDictionaryFindsAnErasedValue(t *testing.T) {
 		for _, o := range left {
 			keys = append(keys, newKeyed(fmt.Sprintf("salt of %s of entry %d", o.Field, row.Index), o.Salt[:]))
 		}
+	}
+	after, err := postgres.Plains(ctx, a.Journal)
+	a.must(err)
+	if seeded(after) {
+		t.Error("the salt of the erased value can still be made of what the boxes hold")
 	}
 	if len(keys) < 5 {
 		t.Fatalf("he knows only %d keys: the test looks in the wrong place", len(keys))

@@ -30,7 +30,35 @@ func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vaul
 	}
 	log := slog.New(slog.DiscardHandler)
 	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, keys, log)
+	if err == nil {
+		j.gates.together.Store(true)
+	}
 	return j, pool.Pool, err
+}
+
+// Boxes has the journal seal each value by itself, as releases before did, or not.
+func Boxes(j *Journal, on bool) { j.gates.together.Store(!on) }
+
+// Plains opens every row of journal_opening that is sealed together, as whoever has the
+// database and the keys can, and gives what is in it, unpacked.
+func Plains(ctx context.Context, j *Journal) (plains [][]byte, err error) {
+	rows, _ := j.pool.Query(ctx, "SELECT key, block, first, sealed FROM journal_opening WHERE substring(sealed, 1, 4) = $1", []byte(togetherMark))
+	var k openingsKey
+	var sealed []byte
+	_, err = pgx.ForEachRow(rows, []any{&k.key, &k.block, &k.first, &sealed}, func() error {
+		plain, err := j.vault.OpenTogether(k.key, k.place(), sealed[len(togetherMark):])
+		if err != nil {
+			return err
+		}
+		plains = append(plains, plain)
+		for _, start := range []int{1, 1 + len(journal.Seed{})} {
+			if body, err := unsqueezed(plain[min(start, len(plain)):]); err == nil {
+				plains = append(plains, body)
+			}
+		}
+		return nil
+	})
+	return plains, err
 }
 
 // ServerPID is the process of the server itself, which has the sessions' processes
@@ -119,7 +147,7 @@ func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64,
 		}
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			t := &journalTx{tx: tx, j: j}
-			if err := t.partitions(ctx, &b, 0, 0); err != nil {
+			if err := t.partitions(ctx, &b, 0, &sealedOpenings{}); err != nil {
 				return err
 			}
 			batch := &pgx.Batch{}

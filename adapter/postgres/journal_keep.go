@@ -27,13 +27,13 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	if j.vault == nil {
 		return nil, ErrNoVault
 	}
-	sealed, err := openingsOf(ctx, j.pool, index)
+	sealed, err := openingsOf(ctx, j.pool, j.vault, index)
 	if err != nil {
 		return nil, err
 	}
 	var out []journal.Opening
 	for _, s := range sealed {
-		o, err := j.vault.Unseal(s)
+		o, err := s.opened(j.vault)
 		if errors.Is(err, vault.ErrKeyDestroyed) {
 			continue
 		}
@@ -93,7 +93,7 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int6
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
-	open, err := openingsOf(ctx, pool, index)
+	open, err := openingsOf(ctx, pool, v, index)
 	if err != nil {
 		return nil, err
 	}

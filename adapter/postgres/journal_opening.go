@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,18 +13,193 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
 // The values behind the commitments of entries that are rows are rows of journal_open,
 // one each: two thirds of such a row is what it is found by. Those of entries in blocks
 // are kept together, all that one batch of the sequencer brings for one block under one
-// key of the vault (journal_opening): their boxes stay apart, so that one value can go
-// while the others stay, and the key can go for all of them.
+// key of the vault (journal_opening).
+//
+// They are sealed together, too. A salt of 32 bytes, a nonce and a tag for each of them
+// would be three times what they say: so the row has the seed of which all its salts are
+// made (journal.Seed), and says of each value which field of which entry it is of. To
+// erase one of them is to write the row anew without the seed, with a salt for each of
+// those that are left: then nothing is left of the salt that has gone, and nobody finds
+// the value by trying, not even with the key. Whoever asks for a value opens the whole
+// row: a block's worth.
+//
+// Releases before sealed each value by itself ("boxes"), and their rows stay so. They
+// cannot read the others, which begin a week after migration 00130.
 
 // openingsKey is which values a row of journal_opening has.
 type openingsKey struct {
 	key          string
 	block, first int64
+}
+
+// place is what ties openings that are sealed together to their row.
+func (k openingsKey) place() string { return fmt.Sprintf("block %d, from %d on", k.block, k.first) }
+
+// togetherMark begins a row whose openings are sealed together. Of those with boxes none
+// begins so: the third number would be an entry's place in its block.
+const togetherMark = "\x00\x00\xff\x7f"
+
+// The forms of what is sealed together.
+const (
+	togetherSeeded = 1 // behind it the seed of all salts
+	togetherSalted = 2 // each opening has its own salt
+	togetherPacked = 4 // with either: the rest is compressed
+)
+
+// packTogether writes openings of one class, of entries of one block: how far the entry
+// is behind the one before, the field, as a number or zero and the text, without seed the
+// salt, and the value, shortened and with its length before it.
+func packTogether(v clerk.Vault, k openingsKey, list []clerk.Opened, seed *journal.Seed) ([]byte, error) {
+	body := make([]byte, 0, 64*len(list))
+	at := k.block
+	for i := range list {
+		o := &list[i]
+		body, at = binary.AppendUvarint(body, uint64(o.Index-at)), o.Index
+		n := max(slices.Index(openingFields, o.Field), 0)
+		if body = binary.AppendUvarint(body, uint64(n)); n == 0 {
+			body = append(binary.AppendUvarint(body, uint64(len(o.Field))), o.Field...)
+		}
+		if seed == nil {
+			body = append(body, o.Salt[:]...)
+		}
+		short := vault.Shortened(o.Value)
+		body = append(binary.AppendUvarint(body, uint64(len(short))), short...)
+	}
+	form := byte(togetherSeeded)
+	if seed == nil {
+		form = togetherSalted
+	}
+	if packed := squeezed(body); len(packed) < len(body) {
+		form, body = form|togetherPacked, packed
+	}
+	plain := append(make([]byte, 0, len(body)+40), form)
+	if seed != nil {
+		plain = append(plain, seed[:]...)
+	}
+	box, err := v.SealTogether(k.key, k.place(), append(plain, body...))
+	if err != nil {
+		return nil, fmt.Errorf("sealing the values under key %s behind the entries from %d on: %w", k.key, k.first, err)
+	}
+	return append([]byte(togetherMark), box...), nil
+}
+
+// brokenOpenings says that a row of journal_opening cannot be read.
+func brokenOpenings(k openingsKey) error {
+	return &journal.BrokenError{What: fmt.Sprintf("the values under key %s behind the entries from %d on", k.key, k.first)}
+}
+
+// unpackTogether reads what packTogether wrote; it opens with the vault alone.
+func unpackTogether(v *vault.Vault, k openingsKey, b []byte) (list []keptValue, err error) {
+	if v == nil {
+		return nil, ErrNoVault
+	}
+	plain, err := v.OpenTogether(k.key, k.place(), b[len(togetherMark):])
+	if err != nil {
+		return nil, err
+	}
+	if len(plain) == 0 {
+		return nil, brokenOpenings(k)
+	}
+	form, body := plain[0], plain[1:]
+	var seed *journal.Seed
+	switch form &^ togetherPacked {
+	case togetherSalted:
+	case togetherSeeded:
+		if len(body) < len(seed) {
+			return nil, brokenOpenings(k)
+		}
+		seed = (*journal.Seed)(body)
+		body = body[len(seed):]
+	default:
+		return nil, brokenOpenings(k)
+	}
+	if form&togetherPacked != 0 {
+		if body, err = unsqueezed(body); err != nil {
+			return nil, brokenOpenings(k)
+		}
+	}
+	r := openingReader{b: body}
+	at := k.block
+	for len(r.b) > 0 {
+		at += int64(r.number())
+		o := &journal.Opening{Class: classOf(k.key)}
+		if n := r.number(); n == 0 {
+			o.Field = string(r.text())
+		} else if n < uint64(len(openingFields)) {
+			o.Field = openingFields[n]
+		} else {
+			r.broken = true
+		}
+		if seed != nil {
+			o.Salt = seed.Salt(at, o.Field)
+		} else {
+			copy(o.Salt[:], r.bytes(uint64(len(o.Salt))))
+		}
+		var short error
+		if o.Value, short = vault.Lengthened(r.text()); r.broken || short != nil || at >= k.block+blockSize {
+			return nil, brokenOpenings(k)
+		}
+		list = append(list, keptValue{Sealed: journal.Sealed{Index: at, Field: o.Field, Class: o.Class, Key: k.key}, open: o})
+	}
+	return list, nil
+}
+
+// openingReader reads numbers and texts of a row.
+type openingReader struct {
+	b      []byte
+	broken bool
+}
+
+func (r *openingReader) number() uint64 {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 || n > 1<<30 {
+		r.b, r.broken = nil, true
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *openingReader) text() []byte { return r.bytes(r.number()) }
+
+func (r *openingReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.b, r.broken = nil, true
+		return nil
+	}
+	out := slices.Clone(r.b[:n])
+	r.b = r.b[n:]
+	return out
+}
+
+// keptValue is a value that is kept for an entry: in a box, or opened, where it was sealed
+// with others.
+type keptValue struct {
+	journal.Sealed
+	open *journal.Opening
+}
+
+// opened gives what it opens to.
+func (s *keptValue) opened(v *vault.Vault) (journal.Opening, error) {
+	if s.open != nil {
+		return *s.open, nil
+	}
+	return v.Unseal(s.Sealed)
+}
+
+// token gives its search token, empty where it is not searched for.
+func (s *keptValue) token(v clerk.Vault) ([]byte, error) {
+	if s.open == nil || !vault.Sought(s.Field) {
+		return s.Blind, nil
+	}
+	return v.Blind(s.Field, s.open.Value)
 }
 
 // packOpenings writes openings of entries of one block: the entry's place in the block,
@@ -80,52 +256,39 @@ func classOf(key string) string {
 var openingFields = []string{"", journal.FieldDigest, journal.FieldReceipt, "snils", "inn", "name", "surname", "birth", "birthdate", "document", "passport",
 	"ground", "ogrn", "actor", "address", "query", "snils-2", "inn-2", "name-2", "document-2"}
 
-func unpackOpenings(k openingsKey, b []byte) (list []journal.Sealed, err error) {
-	number := func() uint64 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > 1<<30 {
-			b, err = nil, &journal.BrokenError{What: fmt.Sprintf("the values under key %s behind the entries from %d on", k.key, k.first)}
-			return 0
-		}
-		b = b[size:]
-		return n
-	}
-	text := func() []byte {
-		n := number()
-		if n > uint64(len(b)) {
-			b, err = nil, &journal.BrokenError{What: fmt.Sprintf("the values under key %s behind the entries from %d on", k.key, k.first)}
-			return nil
-		}
-		out := slices.Clone(b[:n])
-		b = b[n:]
-		return out
+func unpackOpenings(v *vault.Vault, k openingsKey, b []byte) (list []keptValue, err error) {
+	if strings.HasPrefix(string(b[:min(len(b), len(togetherMark))]), togetherMark) {
+		return unpackTogether(v, k, b)
 	}
 	short := len(b) > 1 && b[0] == 0 && b[1] == 0
 	if short {
 		b = b[2:]
 	}
-	for len(b) > 0 {
-		s := journal.Sealed{Key: k.key, Index: k.block + int64(number())}
+	r := openingReader{b: b}
+	for len(r.b) > 0 {
+		s := journal.Sealed{Key: k.key, Index: k.block + int64(r.number())}
 		if short {
-			head := number()
+			head := r.number()
 			if n := head >> 1; n == 0 {
-				s.Field = string(text())
+				s.Field = string(r.text())
 			} else if n < uint64(len(openingFields)) {
 				s.Field = openingFields[n]
 			} else {
 				return nil, &journal.BrokenError{What: fmt.Sprintf("a value under key %s behind the entries from %d on is of field %d, which this release does not know", k.key, k.first, n)}
 			}
 			if s.Class = classOf(k.key); head&1 == 1 {
-				s.Class = string(text())
+				s.Class = string(r.text())
 			}
-			s.Box, s.Blind = text(), text()
-			list = append(list, s)
-			continue
+			s.Box, s.Blind = r.text(), r.text()
+		} else {
+			s.Field, s.Class, s.Box, s.Blind = string(r.text()), string(r.text()), r.text(), r.text()
 		}
-		s.Field, s.Class, s.Box, s.Blind = string(text()), string(text()), text(), text()
-		list = append(list, s)
+		list = append(list, keptValue{Sealed: s})
 	}
-	return list, err
+	if r.broken {
+		return nil, brokenOpenings(k)
+	}
+	return list, nil
 }
 
 // openingTokens are what a row is found by, and what it is asked for.
@@ -140,53 +303,119 @@ func openingTokens(blinds [][]byte) []int64 {
 	return slices.Compact(tokens)
 }
 
-func tokensOf(list []journal.Sealed) []int64 {
+func tokensOf(v clerk.Vault, list []keptValue) ([]int64, error) {
 	blinds := make([][]byte, len(list))
 	for i := range list {
-		blinds[i] = list[i].Blind
+		var err error
+		if blinds[i], err = list[i].token(v); err != nil {
+			return nil, err
+		}
 	}
-	return openingTokens(blinds)
+	return openingTokens(blinds), nil
 }
 
-// copyOpenings writes the openings of a batch: those of the entries before from as rows
+// sealedOpenings are the openings of a batch as they are kept.
+type sealedOpenings struct {
+	rows     []journal.Sealed // of entries that are rows
+	together []openingRow
+}
+
+type openingRow struct {
+	openingsKey
+	tokens []int64
+	sealed []byte
+}
+
+// sealOpenings seals the openings of a batch, those of the entries before from for rows
 // of journal_open, the others together.
-func (t *journalTx) copyOpenings(ctx context.Context, sealed []journal.Sealed, from int64) error {
-	rows := newCopied(256)
-	together := map[openingsKey][]journal.Sealed{}
-	for i := range sealed {
-		s := &sealed[i]
-		if s.Index >= from {
-			k := openingsKey{key: s.Key, block: s.Index / blockSize * blockSize}
-			k.first = max(k.block, sealed[0].Index)
-			together[k] = append(together[k], *s)
+func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, error) {
+	out := &sealedOpenings{}
+	alone := func(o *clerk.Opened) (journal.Sealed, error) {
+		s, err := b.Vault.Seal(o.Index, o.Opening)
+		if err != nil {
+			err = fmt.Errorf("seal field %s of entry %d: %w", o.Field, o.Index, err)
+		}
+		return s, err
+	}
+	groups := map[openingsKey][]clerk.Opened{}
+	keys := map[string]string{} // of the classes: they do not change within a batch
+	for i := range b.Open {
+		o := &b.Open[i]
+		if o.Index < from {
+			s, err := alone(o)
+			if err != nil {
+				return nil, err
+			}
+			out.rows = append(out.rows, s)
 			continue
 		}
-		rows.row(len(openColumns))
-		rows.text(s.Key)
-		rows.bigint(s.Index)
-		rows.text(s.Field)
-		rows.text(s.Class)
-		rows.bytea(s.Box)
-		rows.bytea(s.Blind)
+		if keys[o.Class] == "" {
+			keys[o.Class] = b.Vault.KeyOf(o.Class)
+		}
+		k := openingsKey{key: keys[o.Class], block: o.Index / blockSize * blockSize}
+		k.first = max(k.block, b.Open[0].Index)
+		groups[k] = append(groups[k], *o)
 	}
-	if rows.rows > 0 {
+	for _, k := range slices.SortedFunc(maps.Keys(groups), func(a, b openingsKey) int {
+		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
+	}) {
+		row := openingRow{openingsKey: k}
+		list := make([]keptValue, len(groups[k]))
+		boxes := make([]journal.Sealed, len(list))
+		var err error
+		for i := range groups[k] {
+			o := &groups[k][i]
+			if t.j.gates.together.Load() {
+				list[i] = keptValue{journal.Sealed{Field: o.Field}, &o.Opening}
+			} else if boxes[i], err = alone(o); err != nil {
+				return nil, err
+			} else {
+				boxes[i].Key, list[i].Sealed = k.key, boxes[i]
+			}
+		}
+		if row.tokens, err = tokensOf(b.Vault, list); err != nil {
+			return nil, err
+		}
+		if !t.j.gates.together.Load() {
+			row.sealed = packOpenings(k.block, boxes, t.j.gates.openings.Load())
+		} else if row.sealed, err = packTogether(b.Vault, k, groups[k], groups[k][0].Seed); err != nil {
+			return nil, err
+		}
+		out.together = append(out.together, row)
+	}
+	return out, nil
+}
+
+// copyOpenings writes the openings of a batch.
+func (t *journalTx) copyOpenings(ctx context.Context, o *sealedOpenings) error {
+	if len(o.rows) > 0 {
+		rows := newCopied(256 * len(o.rows))
+		for i := range o.rows {
+			s := &o.rows[i]
+			rows.row(len(openColumns))
+			rows.text(s.Key)
+			rows.bigint(s.Index)
+			rows.text(s.Field)
+			rows.text(s.Class)
+			rows.bytea(s.Box)
+			rows.bytea(s.Blind)
+		}
 		if err := rows.into(ctx, t.tx, "journal_open", openColumns); err != nil {
 			return fmt.Errorf("openings: %w", err)
 		}
 	}
-	if len(together) == 0 {
+	if len(o.together) == 0 {
 		return nil
 	}
-	packed := newCopied(160 * len(sealed))
-	for _, k := range slices.SortedFunc(maps.Keys(together), func(a, b openingsKey) int {
-		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
-	}) {
+	packed := newCopied(4096 * len(o.together))
+	for i := range o.together {
+		r := &o.together[i]
 		packed.row(len(openingColumns))
-		packed.text(k.key)
-		packed.bigint(k.block)
-		packed.bigint(k.first)
-		packed.bigints(tokensOf(together[k]))
-		packed.bytea(packOpenings(k.block, together[k], t.j.gates.openings.Load()))
+		packed.text(r.key)
+		packed.bigint(r.block)
+		packed.bigint(r.first)
+		packed.bigints(r.tokens)
+		packed.bytea(r.sealed)
 	}
 	if err := packed.into(ctx, t.tx, "journal_opening", openingColumns); err != nil {
 		return fmt.Errorf("openings: %w", err)
@@ -197,13 +426,16 @@ func (t *journalTx) copyOpenings(ctx context.Context, sealed []journal.Sealed, f
 var openingColumns = []string{"key", "block", "first", "tokens", "sealed"}
 
 // eachOpenings calls f with all openings of a row of journal_opening, one row after the
-// other; condition and args say which.
-func eachOpenings(ctx context.Context, db querier, condition string, args []any, f func(openingsKey, []journal.Sealed) error) error {
+// other; condition and args say which. Rows whose key is destroyed have none.
+func eachOpenings(ctx context.Context, db querier, v *vault.Vault, condition string, args []any, f func(openingsKey, []keptValue) error) error {
 	rows, _ := db.Query(ctx, "SELECT key, block, first, sealed FROM journal_opening WHERE "+condition, args...)
 	var k openingsKey
 	var packed []byte
 	_, err := pgx.ForEachRow(rows, []any{&k.key, &k.block, &k.first, &packed}, func() error {
-		list, err := unpackOpenings(k, packed)
+		list, err := unpackOpenings(v, k, packed)
+		if errors.Is(err, vault.ErrKeyDestroyed) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -213,25 +445,29 @@ func eachOpenings(ctx context.Context, db querier, condition string, args []any,
 }
 
 // openingsOf are the openings of an entry that are left, by field.
-func openingsOf(ctx context.Context, db querier, index int64) ([]journal.Sealed, error) {
+func openingsOf(ctx context.Context, db querier, v *vault.Vault, index int64) ([]keptValue, error) {
 	rows, _ := db.Query(ctx, "SELECT idx, field, class, key, box, blind FROM journal_open WHERE idx = $1", index)
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[journal.Sealed])
+	boxes, err := pgx.CollectRows(rows, pgx.RowToStructByPos[journal.Sealed])
+	var out []keptValue
+	for _, s := range boxes {
+		out = append(out, keptValue{Sealed: s})
+	}
 	if err == nil {
-		err = eachOpenings(ctx, db, "block = $1 AND first <= $2", []any{index / blockSize * blockSize, index}, func(_ openingsKey, list []journal.Sealed) error {
-			out = append(out, slices.DeleteFunc(list, func(s journal.Sealed) bool { return s.Index != index })...)
+		err = eachOpenings(ctx, db, v, "block = $1 AND first <= $2", []any{index / blockSize * blockSize, index}, func(_ openingsKey, list []keptValue) error {
+			out = append(out, slices.DeleteFunc(list, func(s keptValue) bool { return s.Index != index })...)
 			return nil
 		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("openings of entry %d: %w", index, err)
 	}
-	slices.SortFunc(out, func(a, b journal.Sealed) int { return cmp.Compare(a.Field, b.Field) })
+	slices.SortFunc(out, func(a, b keptValue) int { return cmp.Compare(a.Field, b.Field) })
 	return out, nil
 }
 
 // committing tells which fields of which entries, from from up to to, have one of the
 // search tokens.
-func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64) (map[int64][]string, error) {
+func committing(ctx context.Context, db querier, v *vault.Vault, tokens [][]byte, from, to int64) (map[int64][]string, error) {
 	rows, _ := db.Query(ctx, "SELECT idx, field FROM journal_open WHERE blind = ANY ($1) AND blind <> '' AND idx >= $2 AND idx < $3", tokens, from, to)
 	fields := map[int64][]string{}
 	var index int64
@@ -247,9 +483,17 @@ func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64
 	for _, t := range tokens {
 		wanted[string(t)] = len(t) > 0
 	}
-	err = eachOpenings(ctx, db, "tokens && $1 AND block > $2 AND block < $3", []any{openingTokens(tokens), from - blockSize, to}, func(_ openingsKey, list []journal.Sealed) error {
-		for _, s := range list {
-			if wanted[string(s.Blind)] && s.Index >= from && s.Index < to {
+	err = eachOpenings(ctx, db, v, "tokens && $1 AND block > $2 AND block < $3", []any{openingTokens(tokens), from - blockSize, to}, func(_ openingsKey, list []keptValue) error {
+		for i := range list {
+			s := &list[i]
+			if s.Index < from || s.Index >= to {
+				continue
+			}
+			token, err := s.token(v)
+			if err != nil {
+				return err
+			}
+			if wanted[string(token)] {
 				fields[s.Index] = append(fields[s.Index], s.Field)
 			}
 		}
@@ -263,7 +507,7 @@ func committing(ctx context.Context, db querier, tokens [][]byte, from, to int64
 
 // eraseOpenings removes the openings of entries, or of these fields of them, and says
 // which it removed of which entry.
-func eraseOpenings(ctx context.Context, tx pgx.Tx, indexes []int64, fields []string) (gone map[int64][]string, err error) {
+func eraseOpenings(ctx context.Context, tx pgx.Tx, v *vault.Vault, indexes []int64, fields []string) (gone map[int64][]string, err error) {
 	gone = map[int64][]string{}
 	rows, _ := tx.Query(ctx, "DELETE FROM journal_open WHERE idx = ANY ($1) AND ($2::text[] IS NULL OR field = ANY ($2)) RETURNING idx, field", indexes, fields)
 	var index int64
@@ -278,12 +522,12 @@ func eraseOpenings(ctx context.Context, tx pgx.Tx, indexes []int64, fields []str
 	for _, i := range indexes {
 		wanted[i] = true
 	}
-	left := map[openingsKey][]journal.Sealed{}
+	left := map[openingsKey][]keptValue{}
 	// Locked: whoever erases another value of the same row waits, and finds it without
 	// these.
-	err = eachOpenings(ctx, tx, "block = ANY ($1) ORDER BY block, first, key FOR UPDATE", []any{(&sought{indexes: indexes}).numbers()}, func(k openingsKey, list []journal.Sealed) error {
+	err = eachOpenings(ctx, tx, v, "block = ANY ($1) ORDER BY block, first, key FOR UPDATE", []any{(&sought{indexes: indexes}).numbers()}, func(k openingsKey, list []keptValue) error {
 		n := len(list)
-		rest := slices.DeleteFunc(list, func(s journal.Sealed) bool {
+		rest := slices.DeleteFunc(list, func(s keptValue) bool {
 			if !wanted[s.Index] || fields != nil && !slices.Contains(fields, s.Field) {
 				return false
 			}
@@ -304,8 +548,16 @@ func eraseOpenings(ctx context.Context, tx pgx.Tx, indexes []int64, fields []str
 			batch.Queue("DELETE FROM journal_opening WHERE key = $1 AND block = $2 AND first = $3", k.key, k.block, k.first)
 			continue
 		}
+		tokens, err := tokensOf(v, rest)
+		if err != nil {
+			return nil, err
+		}
+		packed, err := repackOpenings(v, k, rest)
+		if err != nil {
+			return nil, err
+		}
 		batch.Queue("UPDATE journal_opening SET tokens = $4, sealed = $5 WHERE key = $1 AND block = $2 AND first = $3",
-			k.key, k.block, k.first, tokensOf(rest), packOpenings(k.block, rest, false))
+			k.key, k.block, k.first, tokens, packed)
 	}
 	if batch.Len() > 0 {
 		err = tx.SendBatch(ctx, batch).Close()
@@ -314,6 +566,23 @@ func eraseOpenings(ctx context.Context, tx pgx.Tx, indexes []int64, fields []str
 		slices.Sort(list)
 	}
 	return gone, err
+}
+
+// repackOpenings writes what is left of a row. Of what has gone nothing can be made any
+// more: there is no seed.
+func repackOpenings(v *vault.Vault, k openingsKey, rest []keptValue) ([]byte, error) {
+	if rest[0].open == nil {
+		boxes := make([]journal.Sealed, len(rest))
+		for i := range rest {
+			boxes[i] = rest[i].Sealed
+		}
+		return packOpenings(k.block, boxes, false), nil
+	}
+	list := make([]clerk.Opened, len(rest))
+	for i := range rest {
+		list[i] = clerk.Opened{Opening: *rest[i].open, Index: rest[i].Index}
+	}
+	return packTogether(v, k, list, nil)
 }
 
 // people says whether values about people are left behind the entries from from up to

@@ -289,7 +289,7 @@ func (j *Journal) committed(ctx context.Context, db querier, p journal.PersonalF
 	if err != nil {
 		return s, err
 	}
-	fields, err := committing(ctx, db, tokens, 0, math.MaxInt64)
+	fields, err := committing(ctx, db, j.vault, tokens, 0, math.MaxInt64)
 	if err == nil {
 		s, err = messagesOf(ctx, db, sought{indexes: slices.Collect(maps.Keys(fields))})
 	}
@@ -324,7 +324,7 @@ func (j *Journal) Mentions(ctx context.Context, p journal.PersonalField, from, t
 	if err != nil {
 		return nil, err
 	}
-	fields, err := committing(ctx, j.pool, tokens, first, last)
+	fields, err := committing(ctx, j.pool, j.vault, tokens, first, last)
 	var found []Row
 	if err == nil {
 		found, err = find(ctx, j.pool, sought{indexes: slices.Collect(maps.Keys(fields))})

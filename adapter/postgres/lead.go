@@ -52,6 +52,7 @@ const lockClass = 0x6d7a
 const (
 	lockDays    = 1000 // making and dropping partitions
 	lockOldFeed = 1001 // older releases: putting the log on the bus; 0 to adapter.Shards-1 are their relays
+	lockRestore = 1002 // filling an empty database from a backup, for a session
 )
 
 // lockOldJournal is the lock of the node that sequences, in older releases.

@@ -190,13 +190,21 @@ func RestoreDump(ctx context.Context, url, program, backup, why string, dump io.
 	if tables && !begun {
 		return fmt.Errorf("%w: a backup is restored into a new one (CREATE DATABASE), never over what may still be of use", ErrNotEmpty)
 	}
-	for _, sql := range []string{"DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "CREATE TABLE " + restoring + " (backup text NOT NULL)"} {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("making room for what is restored: %w", err)
-		}
-	}
-	if _, err := conn.Exec(ctx, "INSERT INTO "+restoring+" VALUES ($1)", backup); err != nil {
+	if err := endOthers(ctx, conn); err != nil {
 		return err
+	}
+	// At once: without the table a gateway would take the empty schema for its own.
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, sql := range []string{"DROP SCHEMA IF EXISTS public CASCADE", "CREATE SCHEMA public", "CREATE TABLE public." + restoring + " (backup text NOT NULL)"} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO public."+restoring+" VALUES ($1)", backup)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("making room for what is restored: %w", err)
 	}
 	args := []string{"--exit-on-error", "--no-owner"}
 	var auditor bool
@@ -216,6 +224,34 @@ func RestoreDump(ctx context.Context, url, program, backup, why string, dump io.
 		}
 		return err
 	})
+}
+
+// endOthers makes this session the only one that restores into the database, as long
+// as it lasts. A restore that was killed may have left its pg_restore at work, which
+// would go on in what the next one fills: its session is ended.
+func endOthers(ctx context.Context, conn *pgx.Conn) error {
+	var alone bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", lockClass, lockRestore).Scan(&alone); err != nil {
+		return err
+	}
+	if !alone {
+		return errors.New("another mezhved restore is filling this database: let it come to its end, or end it, and run this one again")
+	}
+	for {
+		var left int
+		const sql = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore'`
+		if err := conn.QueryRow(ctx, sql).Scan(&left); err != nil {
+			return fmt.Errorf("ending what a killed restore has left at work: %w", err)
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // checkRestored refuses a database that a restore has not come to an end in.

@@ -52,7 +52,7 @@ func (m *memo) log() Log { return Log{Origin: "log.test", Size: int64(len(m.leav
 func (m *memo) tell(events ...journal.Event) {
 	m.t.Helper()
 	for _, e := range events {
-		leaf, _, err := journal.NewLeaf(e, rand.Reader)
+		leaf, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			m.t.Fatal(err)
 		}

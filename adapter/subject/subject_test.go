@@ -145,7 +145,7 @@ func TestPlanLeavesRoomInTheLeaf(t *testing.T) {
 	full := strings.Repeat("s", 64)
 	e := journal.Event{Kind: journal.KindAccepted, Time: time.UnixMilli(1), Node: full, Message: full, MessageID: full, Original: full, Operation: "SendRequest", Direction: "request",
 		Sender: full, Recipient: full, Service: full, Version: "1.0.0", Schema: full, Certificate: full, Revocation: full, Digest: full, Reference: full, Channel: "smev/1.2", Test: true, Personal: values}
-	if _, _, err := journal.NewLeaf(e, zeros{}); err != nil {
+	if _, _, err := journal.NewLeaf(e, journal.Drawn(zeros{})); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,6 +15,12 @@ const shortest = 16
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
 
+// Shortened is a value as it is written into a box.
+func Shortened(value string) []byte { return shorten(nil, value) }
+
+// Lengthened gives the value back.
+func Lengthened(short []byte) (string, error) { return lengthen(short) }
+
 func shorten(to []byte, value string) []byte {
 	own := 0
 	flush := func(end int) {

@@ -153,7 +153,7 @@ func monthly(class string, at time.Time) string {
 
 // Seal encrypts an opening of the entry at index.
 func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
-	s := journal.Sealed{Index: index, Field: o.Field, Class: o.Class, Key: monthly(o.Class, v.now())}
+	s := journal.Sealed{Index: index, Field: o.Field, Class: o.Class, Key: v.KeyOf(o.Class)}
 	k, err := v.key(s.Key, true)
 	if err != nil {
 		return s, err
@@ -167,10 +167,52 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 	rand.Read(nonce)
 	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s, form))
 	s.Blind = []byte{}
-	if o.Field != journal.FieldDigest && o.Field != journal.FieldReceipt { // nobody asks who has a given digest; the envelope's message says it
+	if Sought(o.Field) {
 		s.Blind, err = v.Blind(o.Field, o.Value)
 	}
 	return s, err
+}
+
+// Sought says whether values of a field are looked for. Nobody asks who has a given
+// digest; the envelope's message says it.
+func Sought(field string) bool { return field != journal.FieldDigest && field != journal.FieldReceipt }
+
+// KeyOf names the key of a class and this month.
+func (v *Vault) KeyOf(class string) string { return monthly(class, v.now()) }
+
+// together ties openings that are sealed together to their place.
+func together(key, place string) []byte {
+	return fmt.Appendf(nil, "mezhved journal openings 1\n%s\n%s\n", key, place)
+}
+
+// SealTogether encrypts what opens many commitments, with the key that is named. It
+// opens in its place and in no other.
+func (v *Vault) SealTogether(key, place string, plain []byte) ([]byte, error) {
+	k, err := v.key(key, true)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, k.box.NonceSize(), len(plain)+Overhead)
+	rand.Read(nonce)
+	return k.box.Seal(nonce, nonce, plain, together(key, place)), nil
+}
+
+// OpenTogether decrypts what SealTogether encrypted. errors.Is(err, ErrKeyDestroyed)
+// when retention has taken the key.
+func (v *Vault) OpenTogether(key, place string, box []byte) ([]byte, error) {
+	k, err := v.key(key, false)
+	if err != nil {
+		return nil, err
+	}
+	n := k.box.NonceSize()
+	if len(box) < n {
+		return nil, fmt.Errorf("openings of %s under key %s are damaged", place, key)
+	}
+	plain, err := k.box.Open(nil, box[:n], box[n:], together(key, place))
+	if err != nil {
+		return nil, fmt.Errorf("openings of %s under key %s are damaged: %w", place, key, err)
+	}
+	return plain, nil
 }
 
 // Unseal decrypts what Seal encrypted. errors.Is(err, ErrKeyDestroyed) when

@@ -310,6 +310,8 @@ func (r *restored) vault() error {
 		return no(fmt.Errorf("journal.vault: %s has no vault, and no copy of it is to be had: without it no content of the backup can be read. Put it back from where it is kept", dir))
 	case own != "" && copied != "" && own != copied:
 		return no(fmt.Errorf("journal.vault: %s has the vault %s, and the backup is of the vault %s", dir, own, copied))
+	case own != "" && copied != "" && r.isCopy(dir):
+		return nil // a restore that was killed has put it here
 	case own != "":
 		r.say("journal.vault: %s has survived and stays: it knows what was erased since", dir)
 		return nil
@@ -331,6 +333,19 @@ func (r *restored) vault() error {
 	}
 	// Last: a vault without it is none, and a restore that is run again fills it anew.
 	return journal.ReplaceFile(filepath.Join(dir, "identity"), r.secrets.Named[secretVault+"identity"], 0o600)
+}
+
+// isCopy says whether a vault's files are those of the backup, byte for byte.
+func (r *restored) isCopy(dir string) bool {
+	for name, content := range r.secrets.Named {
+		if file, ok := strings.CutPrefix(name, secretVault); ok {
+			there, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil || !bytes.Equal(bytes.TrimSpace(there), bytes.TrimSpace(content)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // files puts back the bytes of files that the database names.
@@ -399,7 +414,7 @@ func (r *restored) database(ctx context.Context, out *stdio) (err error) {
 	switch {
 	case errors.Is(err, postgres.ErrNotEmpty):
 		return usage(err)
-	case err != nil && copied != nil && !errors.Is(copied, io.ErrClosedPipe):
+	case err != nil && copied != nil && !errors.Is(copied, io.ErrClosedPipe) && !errors.Is(copied, err):
 		return no(copied)
 	case err != nil:
 		return unavailable(err)

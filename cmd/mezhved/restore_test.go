@@ -91,11 +91,15 @@ func TestABackupIsRestored(t *testing.T) {
 	}
 	w.newDatabase("postgres-2")
 
+	w.killRestores()
 	code, said := w.run("restore", "--config", w.config(), "--identity", filepath.Join(w.dir, "backup.identity"), "--log-key", filepath.Join(w.dir, "keys", "journal.key.pub"),
 		"--mirror", w.log.mirror, "--receipts", receipts, "--json")
 	var v verified
 	if at := strings.Index(said, "\n{"); at < 0 || json.Unmarshal([]byte(said[at+1:strings.LastIndex(said, "}")+1]), &v) != nil {
 		t.Fatalf("restore: exit code %d\n%s", code, said)
+	}
+	if strings.Contains(said, "has survived and stays") {
+		t.Errorf("a vault that a killed restore has put back passes for one that survived:\n%s", said)
 	}
 	here := w.messages()
 	w.balance(&v, promised, here)
@@ -223,6 +227,39 @@ func (w *rehearsal) newDatabase(name string) {
 	w.t.Cleanup(func() { w.database.Stop() })
 	w.must(w.database.Create(w.t.Context(), "mezhved"))
 	w.must(os.WriteFile(filepath.Join(w.dir, "database.url"), []byte(w.database.URL("mezhved")+"\n"), 0o600))
+}
+
+// killRestores kills -9 restores on their way: when the vault is back, and when the
+// database is being filled. No gateway works on what they leave.
+func (w *rehearsal) killRestores() {
+	restore := func() *running {
+		return launch(w.t, "mezhved", "restore", "--config", w.config(), "--identity", filepath.Join(w.dir, "backup.identity"), "--log-key", filepath.Join(w.dir, "keys", "journal.key.pub"))
+	}
+	first := restore()
+	w.await("the vault is back", func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, "keys", "vault", "identity"))
+		return err == nil
+	})
+	first.kill()
+	conn, err := pgx.Connect(w.t.Context(), w.database.URL("mezhved"))
+	w.must(err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(w.t.Context(), "SELECT pg_advisory_lock(28026, 1002)") // as a restore that is at work does
+	w.must(err)
+	if said := w.command(exitUnavailable, "restore", "--config", w.config(), "--identity", filepath.Join(w.dir, "backup.identity")); !strings.Contains(said, "another mezhved restore") {
+		w.t.Error(said)
+	}
+	_, err = conn.Exec(w.t.Context(), "SELECT pg_advisory_unlock(28026, 1002)")
+	w.must(err)
+	second := restore()
+	w.await("the database is being filled", func() (begun bool) {
+		w.must(conn.QueryRow(w.t.Context(), "SELECT to_regclass('public.mezhved_restoring') IS NOT NULL").Scan(&begun))
+		return begun
+	})
+	second.kill()
+	if code, said := w.run("serve", "--config", w.config()); code != exitUsage && code != exitUnavailable || !strings.Contains(said, "restore") {
+		w.t.Errorf("a gateway on a database that a restore did not come to an end in: exit code %d\n%s", code, said)
+	}
 }
 
 // acceptedNow are the messages whose senders have their receipts.

@@ -46,9 +46,19 @@ type Latest struct {
 type Batch struct {
 	Was, Head Head
 	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order; their bytes are good until the transaction ends
-	Sealed    []journal.Sealed           // openings of their commitments
+	Open      []Opened                   // openings of their commitments, in the order of the entries
+	Vault     Vault                      // to seal them with: no book keeps them open
 	Tiles     []journal.Tile             // tiles that changed, whole
 	Counters  map[string]journal.Counter // new values of those that changed
+}
+
+// Opened is an opening of an entry. Those of one class behind the entries of one tile
+// that a batch brings have one seed, of which their salts are made: a book may keep it
+// instead, for as long as it keeps all of them.
+type Opened struct {
+	journal.Opening
+	Index int64
+	Seed  *journal.Seed
 }
 
 // Tx is one transaction of a Book that holds the head locked. Not for
@@ -121,6 +131,13 @@ type Book interface {
 type Vault interface {
 	// Seal encrypts an opening of the entry at index.
 	Seal(index int64, o journal.Opening) (journal.Sealed, error)
+	// KeyOf names the key with which values of a class are sealed now.
+	KeyOf(class string) string
+	// SealTogether encrypts openings of one class with a key; place says where they
+	// are kept, and they open there and nowhere else.
+	SealTogether(key, place string, plain []byte) ([]byte, error)
+	// Blind is the search token of a value of a field: 16 bytes.
+	Blind(field, value string) ([]byte, error)
 	// OpenPending decrypts the value of a field as it waited (journal.PendingClass).
 	OpenPending(message, field, sealed string) (value string, err error)
 }

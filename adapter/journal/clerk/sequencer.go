@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"strings"
@@ -48,7 +47,6 @@ type Sequencer struct {
 	Yield     time.Duration // how long a leader may fail before it gives the lead up; 0 means 3 s
 	Aside     time.Duration // and for how long it then lets others go first; 0 means 30 s
 
-	salts     io.Reader
 	edge      *journal.Edge              // of the tree that this sequencer committed last
 	recent    recent                     // entries under that edge
 	counters  map[string]journal.Counter // of some parties, as they are with that edge
@@ -350,18 +348,23 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 
 // place makes the batch: leaves, indexes, counters, tiles, the new head.
 func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
-	b := &Batch{Was: head, Counters: map[string]journal.Counter{}}
+	b := &Batch{Was: head, Vault: s.Vault, Counters: map[string]journal.Counter{}}
 	if now.Before(head.Logged) {
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
+	first := head.Tree.N // of the rows' entries
+	if closing {
+		first++
+	}
+	seeds := seeds{}
 	opened, leaves := make([][]journal.Opening, len(rows)), make([]journal.Leaf, len(rows))
 	b.Entries = make([]Entry, 0, len(rows)+1)
 	last := map[string]Latest{}
 	begun := map[string]bool{} // in this batch
 	var parties, messages []string
 	for i, row := range rows {
-		l, open, err := s.leaf(row, now)
+		l, open, err := s.leaf(row, now, seeds.of(first+int64(i)))
 		if err != nil {
 			return nil, err
 		}
@@ -425,11 +428,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		s.room = l.Append(s.room)
 		bytes := s.room[begin:len(s.room):len(s.room)]
 		for _, o := range open {
-			sealed, err := s.Vault.Seal(index, o)
-			if err != nil {
-				return fmt.Errorf("seal field %s of entry %d: %w", o.Field, index, err)
-			}
-			b.Sealed = append(b.Sealed, sealed)
+			b.Open = append(b.Open, Opened{o, index, seeds.get(index, o.Class)})
 		}
 		b.Entries = append(b.Entries, Entry{index, l, bytes})
 		edge.Append(tlog.RecordHash(bytes))
@@ -484,12 +483,35 @@ func (s *Sequencer) tellAhead(by time.Duration) {
 	s.Log.Warn("journal: the log's time is ahead of the clock, which was set back or was wrong before; entries bear the log's time until the clock comes up to it", "ahead", by.Round(time.Second))
 }
 
-// leaf turns a row into a leaf, one way or the other.
-func (s *Sequencer) leaf(row Pending, now time.Time) (journal.Leaf, []journal.Opening, error) {
-	salts := s.salts
-	if salts == nil {
-		salts = rand.Reader
+// seeds are those of a batch, by class and tile of the entries.
+type seeds map[seedOf]*journal.Seed
+
+type seedOf struct {
+	class string
+	tile  int64
+}
+
+func (s seeds) get(index int64, class string) *journal.Seed {
+	of := seedOf{class, index / journal.TileWidth}
+	seed := s[of]
+	if seed == nil {
+		seed = &journal.Seed{}
+		rand.Read(seed[:])
+		s[of] = seed
 	}
+	return seed
+}
+
+// of makes the salts of the entry at index.
+func (s seeds) of(index int64) journal.Salts {
+	return func(o *journal.Opening) error {
+		o.Salt = s.get(index, o.Class).Salt(index, o.Field)
+		return nil
+	}
+}
+
+// leaf turns a row into a leaf, one way or the other.
+func (s *Sequencer) leaf(row Pending, now time.Time, salts journal.Salts) (journal.Leaf, []journal.Opening, error) {
 	e, err := journal.ParseRow(row.Event)
 	if err == nil {
 		err = s.openPending(&e)

@@ -155,7 +155,7 @@ func (b *Book) Sequence(ctx context.Context, term int64, step func(clerk.Tx) err
 	}
 	b.mu.Unlock()
 	if t.batch != nil {
-		b.apply(t.batch)
+		b.apply(t.batch, t.values)
 	}
 	b.mu.Lock()
 	b.pending = b.pending[t.taken:] // what was appended meanwhile stands behind them
@@ -163,7 +163,7 @@ func (b *Book) Sequence(ctx context.Context, term int64, step func(clerk.Tx) err
 	return b.breaks("commit done")
 }
 
-func (b *Book) apply(batch *clerk.Batch) {
+func (b *Book) apply(batch *clerk.Batch, sealed []journal.Sealed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.head = batch.Head
@@ -177,13 +177,14 @@ func (b *Book) apply(batch *clerk.Batch) {
 		b.tiles[[2]int64{int64(t.Level), t.N}] = t.Data
 	}
 	maps.Copy(b.count, batch.Counters)
-	b.sealed = append(b.sealed, batch.Sealed...)
+	b.sealed = append(b.sealed, sealed...)
 }
 
 type tx struct {
 	*Book
-	batch *clerk.Batch
-	taken int
+	batch  *clerk.Batch
+	values []journal.Sealed
+	taken  int
 }
 
 func (t *tx) Head(context.Context) (clerk.Head, error) {
@@ -235,6 +236,13 @@ func (t *tx) Write(_ context.Context, batch *clerk.Batch) error {
 		return errors.New("two batches in one transaction")
 	}
 	t.batch = batch
+	for _, o := range batch.Open {
+		s, err := batch.Vault.Seal(o.Index, o.Opening)
+		if err != nil {
+			return err
+		}
+		t.values = append(t.values, s)
+	}
 	return t.breaks("write")
 }
 

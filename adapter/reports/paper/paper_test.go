@@ -48,7 +48,7 @@ func made(t *testing.T, days int) (all []*reports.Report) {
 	start := time.Date(2026, 3, 2, 9, 0, 0, 0, zone)
 	var log leaves
 	tell := func(e journal.Event) {
-		leaf, _, err := journal.NewLeaf(e, rand.Reader)
+		leaf, _, err := journal.NewLeaf(e, journal.Drawn(rand.Reader))
 		if err != nil {
 			t.Fatal(err)
 		}
