@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
+.PHONY: help demo build profile browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,8 +16,20 @@ help: ## list the targets
 demo: ## start everything, play real exchanges, stay up for a look (Ctrl-C ends it)
 	$(GO) run ./cmd/mezhved demo $(DEMO)
 
+# By which profile the gateway is compiled: what is called most is put into its callers.
+# It is no default.pgo, because "go run", "go test" and "make demo" would compile
+# everything twice for it.
+PROFILE := cmd/mezhved/load.pgo
 build: browser ## build bin/mezhved and bin/mezhved-audit
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	$(GO) build -trimpath -pgo $(PROFILE) -o bin/ ./cmd/mezhved
+	$(GO) build -trimpath -o bin/ ./cmd/mezhved-audit
+
+profile: ## measure again what a gateway does under load, by which make build and make dist compile it
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && $(GO) build -trimpath -o "$$dir/mezhved" ./cmd/mezhved && \
+	"$$dir/mezhved" bench exchange --duration 30s --profile "$$dir/exchange.prof" && \
+	"$$dir/mezhved" bench exchange --duration 10s --key gost-2012-256 --profile "$$dir/gost.prof" && \
+	"$$dir/mezhved" bench accept --duration 20s --profile "$$dir/accept.prof" && \
+	$(GO) tool pprof -proto -output $(PROFILE) "$$dir"/exchange.prof "$$dir"/gost.prof "$$dir"/accept.prof
 
 # What the offline page proves signatures with: the auditor's program for browsers, and
 # the runtime of the Go that compiles it. The tag leaves no network in it.

@@ -145,13 +145,18 @@ func (s *source) binary(out, program, arch string) string {
 	return filepath.Join(out, fmt.Sprintf("%s_%s_linux_%s", program, s.version, arch))
 }
 
-// programs compiles them, without C and so without any library of the system.
+// programs compiles them, without C and so without any library of the system, and where
+// it was measured what a program does (make profile), by that.
 func (s *source) programs(out, arch string) error {
 	const at = "mezhved/cmd/internal/shell"
 	ldflags := fmt.Sprintf("-s -w -buildid= -X %[1]s.release=%[2]s -X %[1]s.commit=%[3]s -X %[1]s.date=%[4]s", at, s.version, s.commit, s.date.Format(time.RFC3339))
 	for _, program := range programs {
 		log.Printf("%s for linux/%s", program, arch)
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags, "-o", s.binary(out, program, arch), "./cmd/"+program)
+		profile := filepath.Join("cmd", program, "load.pgo")
+		if _, err := os.Stat(filepath.Join(s.root, profile)); errors.Is(err, fs.ErrNotExist) {
+			profile = "off"
+		}
+		cmd := exec.Command("go", "build", "-trimpath", "-pgo", profile, "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags, "-o", s.binary(out, program, arch), "./cmd/"+program)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
 		cmd.Dir, cmd.Stdout, cmd.Stderr = s.root, os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {
