@@ -1,9 +1,13 @@
 package postgres
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"math/bits"
+
+	"github.com/google/uuid"
 )
 
 // A receipt repeats what is kept anyway: the message that was handed out, the words
@@ -12,17 +16,29 @@ import (
 // is the half of a compressor that has a dictionary, without the half that needs a
 // table of its own for each text: a receipt of 2 KB costs some microseconds.
 //
-// A woven text is a list of steps: the length of a piece of its own (a varint), the
-// piece, and unless the text ends there a reference: number of the cloth, offset and
-// length, each a varint.
+// A woven text is a list of steps, each a varint of four times a length plus the kind of
+// step: a piece of its own as it is, one that is base64 of so many bytes, a UUID in its
+// usual spelling, or a reference. A reference goes on with how far its offset is from the
+// end of the reference before into that cloth (zigzag), times four, plus the cloth, which
+// is nearly always the first or the second; three means that a varint with the number less
+// three follows. Texts follow their patterns, so most distances are nothing.
+//
+// Releases before wrote steps of another form, loose ones: the length of a piece of its
+// own, the piece, and unless the text ends there a reference: number of the cloth, offset
+// and length, each a varint. Tight ones begin a week after migration 00132.
 
 // weft is the least length of a match: a reference takes three to six bytes.
 const weft = 8
 
-// cloth is a text to refer to. Its table finds where eight bytes stand.
+// selvage is the length of matches that are looked for first: shorter ones stand at many
+// places, of which the right one is the one that goes on.
+const selvage = 32
+
+// cloth is a text to refer to. Its tables find where eight bytes stand, and where 32 do.
 type cloth struct {
 	text  []byte
 	table []uint32 // hash of eight bytes to offset + 1
+	long  []uint32 // hash of 32
 	shift uint
 }
 
@@ -33,11 +49,23 @@ func newCloth(text []byte) *cloth {
 		return c
 	}
 	size := bits.Len(uint(len(text)))
-	c.table, c.shift = make([]uint32, 1<<size), uint(64-size)
+	c.table, c.long, c.shift = make([]uint32, 1<<size), make([]uint32, 1<<size), uint(64-size)
 	for i := 0; i+weft <= len(text); i++ {
 		c.table[c.hash(text[i:])] = uint32(i + 1)
+		if i+selvage <= len(text) {
+			c.long[c.hashLong(text[i:])] = uint32(i + 1)
+		}
 	}
 	return c
+}
+
+func (c *cloth) hashLong(b []byte) uint64 {
+	const k = 0x9E3779B97F4A7C15
+	h := uint64(0)
+	for i := 0; i < selvage; i += 8 {
+		h = (h ^ h>>29 ^ binary.LittleEndian.Uint64(b[i:])) * k
+	}
+	return h >> c.shift
 }
 
 func (c *cloth) hash(b []byte) uint64 {
@@ -50,18 +78,33 @@ func (c *cloth) find(b []byte, back []byte) (offset, before, length int) {
 	if len(c.table) == 0 || len(b) < weft {
 		return 0, 0, 0
 	}
-	at := int(c.table[c.hash(b)]) - 1
-	if at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != binary.LittleEndian.Uint64(b) {
-		return 0, 0, 0
+	at := -1
+	if len(b) >= selvage {
+		if at = int(c.long[c.hashLong(b)]) - 1; at >= 0 && !bytes.HasPrefix(c.text[at:], b[:selvage]) {
+			at = -1
+		}
 	}
-	n := weft
+	if at < 0 {
+		at = int(c.table[c.hash(b)]) - 1
+	}
+	if n := c.common(at, b); n >= weft {
+		for before < len(back) && before < at && c.text[at-before-1] == back[len(back)-before-1] {
+			before++
+		}
+		return at - before, before, n + before
+	}
+	return 0, 0, 0
+}
+
+// common is how much of b stands at an offset.
+func (c *cloth) common(at int, b []byte) (n int) {
+	if at < 0 {
+		return 0
+	}
 	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
 		n++
 	}
-	for before < len(back) && before < at && c.text[at-before-1] == back[len(back)-before-1] {
-		before++
-	}
-	return at - before, before, n + before
+	return n
 }
 
 // known is a part of a text of which it is known where it is from.
@@ -72,78 +115,279 @@ type known struct {
 
 // weave writes text as what it has of its own and references into cloths. parts are
 // known already, in their order and apart from one another.
-func weave(text []byte, parts []known, cloths ...*cloth) []byte {
-	out := make([]byte, 0, len(text)/8+256)
+func weave(tight bool, text []byte, parts []known, cloths ...*cloth) []byte {
+	w := loom{tight: tight, out: make([]byte, 0, len(text)/8+256)}
 	own := 0 // where the piece begins that is not written yet
-	refer := func(at, n, cloth, offset, length int) {
-		out = binary.AppendUvarint(out, uint64(n))
-		out = append(out, text[at:at+n]...)
-		out = binary.AppendUvarint(out, uint64(cloth))
-		out = binary.AppendUvarint(out, uint64(offset))
-		out = binary.AppendUvarint(out, uint64(length))
-	}
 	between := func(end int) {
 		for i := own; i < end; {
 			best, offset, before, length := 0, 0, 0, 0
-			for c := range cloths {
-				if o, b, n := cloths[c].find(text[i:end], text[own:i]); n > length {
-					best, offset, before, length = c, o, b, n
+			for c := range cloths { // where the last one ended, the pattern may go on
+				if n := cloths[c].common(w.end(c), text[i:end]); n >= weft && n > length {
+					best, offset, length = c, w.end(c), n
+				}
+			}
+			if length < selvage {
+				for c := range cloths {
+					if o, b, n := cloths[c].find(text[i:end], text[own:i]); n > length {
+						best, offset, before, length = c, o, b, n
+					}
 				}
 			}
 			if length == 0 {
 				i++
 				continue
 			}
-			refer(own, i-before-own, best, offset, length)
+			w.piece(text[own : i-before])
+			w.refer(best, offset, length)
 			i += length - before
 			own = i
 		}
 	}
 	for _, p := range parts {
 		between(p.at)
-		refer(own, p.at-own, p.cloth, p.offset, p.length)
+		w.piece(text[own:p.at])
+		w.refer(p.cloth, p.offset, p.length)
 		own = p.at + p.length
 	}
 	between(len(text))
-	out = binary.AppendUvarint(out, uint64(len(text)-own))
-	return append(out, text[own:]...)
+	if tight && own == len(text) {
+		return w.out
+	}
+	w.piece(text[own:])
+	return w.out
+}
+
+// Kinds of steps.
+const (
+	stepOwn = iota
+	stepBase64
+	stepUUID
+	stepReference
+)
+
+// loom writes the steps of a woven text.
+type loom struct {
+	tight bool
+	out   []byte
+	ends  [2]int // of the references so far into the first cloths
+}
+
+func (w *loom) end(cloth int) int {
+	if cloth < len(w.ends) {
+		return w.ends[cloth]
+	}
+	return 0
+}
+
+func (w *loom) step(kind, length int) {
+	w.out = binary.AppendUvarint(w.out, uint64(length)<<2|uint64(kind))
+}
+
+func (w *loom) refer(cloth, offset, length int) {
+	if !w.tight {
+		for _, n := range []int{cloth, offset, length} {
+			w.out = binary.AppendUvarint(w.out, uint64(n))
+		}
+		return
+	}
+	w.step(stepReference, length)
+	distance := int64(offset - w.end(cloth))
+	w.out = binary.AppendUvarint(w.out, uint64(distance<<1^distance>>63)<<2|uint64(min(cloth, 3)))
+	if cloth >= 3 {
+		w.out = binary.AppendUvarint(w.out, uint64(cloth-3))
+	}
+	if cloth < len(w.ends) {
+		w.ends[cloth] = offset + length
+	}
+}
+
+// piece writes what the text has of its own: digests, signatures and ids as the bytes
+// that they stand for.
+func (w *loom) piece(own []byte) {
+	if !w.tight {
+		w.out = append(binary.AppendUvarint(w.out, uint64(len(own))), own...)
+		return
+	}
+	plain := 0
+	flush := func(end int) {
+		if end > plain {
+			w.step(stepOwn, end-plain)
+			w.out = append(w.out, own[plain:end]...)
+		}
+	}
+	for i := 0; i < len(own); {
+		if id, ok := spelledUUID(own[i:]); ok {
+			flush(i)
+			w.step(stepUUID, len(id))
+			w.out = append(w.out, id[:]...)
+			i += uuidLength
+			plain = i
+			continue
+		}
+		n := base64Run(own[i:])
+		if raw, size := unbase64(own[i : i+n]); size >= leastBase64 {
+			flush(i)
+			w.step(stepBase64, len(raw))
+			w.out = append(w.out, raw...)
+			i += size
+			plain = i
+			continue
+		}
+		i += max(n, 1)
+	}
+	flush(len(own))
+}
+
+const (
+	uuidLength  = 36
+	leastBase64 = 16
+)
+
+func spelledUUID(b []byte) (id uuid.UUID, ok bool) {
+	if len(b) < uuidLength || b[8] != '-' {
+		return id, false
+	}
+	id, err := uuid.ParseBytes(b[:uuidLength])
+	return id, err == nil && id.String() == string(b[:uuidLength])
+}
+
+// base64Run is how many bytes at the beginning may be base64.
+func base64Run(b []byte) (n int) {
+	for n < len(b) && (b[n] >= 'A' && b[n] <= 'Z' || b[n] >= 'a' && b[n] <= 'z' || b[n] >= '0' && b[n] <= '9' || b[n] == '+' || b[n] == '/') {
+		n++
+	}
+	for pad := 0; pad < 2 && n%4 != 0 && n < len(b) && b[n] == '='; pad++ {
+		n++
+	}
+	return n
+}
+
+// unbase64 gives what the most of a run stands for that can be written again from it.
+func unbase64(run []byte) (raw []byte, size int) {
+	for size = len(run) &^ 3; size >= leastBase64; size -= 4 {
+		raw, err := base64.StdEncoding.Strict().AppendDecode(nil, run[:size])
+		if err == nil {
+			return raw, size
+		}
+	}
+	return nil, 0
 }
 
 var errWoven = errors.New("a kept receipt is damaged")
 
 // unweave gives back a text of the given size.
-func unweave(woven []byte, size int, cloths ...[]byte) ([]byte, error) {
+func unweave(tight bool, woven []byte, size int, cloths ...[]byte) ([]byte, error) {
 	if size < 0 || size > maxBody {
 		return nil, errWoven
 	}
-	out := make([]byte, 0, min(size, 1<<20))
-	number := func() (int, bool) {
-		v, n := binary.Uvarint(woven)
-		if n <= 0 || v > maxBody {
-			return 0, false
-		}
-		woven = woven[n:]
-		return int(v), true
+	r := threads{woven: woven, out: make([]byte, 0, min(size, 1<<20)), size: size, cloths: cloths}
+	read := r.loose
+	if tight {
+		read = r.tight
 	}
-	for {
-		n, ok := number()
-		if !ok || n > len(woven) || len(out)+n > size {
-			return nil, errWoven
-		}
-		out, woven = append(out, woven[:n]...), woven[n:]
-		if len(woven) == 0 {
-			break
-		}
-		c, ok1 := number()
-		offset, ok2 := number()
-		length, ok3 := number()
-		if !ok1 || !ok2 || !ok3 || c >= len(cloths) || offset > len(cloths[c]) || length > len(cloths[c])-offset || len(out)+length > size {
-			return nil, errWoven
-		}
-		out = append(out, cloths[c][offset:offset+length]...)
-	}
-	if len(out) != size {
+	if !read() || len(r.out) != size {
 		return nil, errWoven
 	}
-	return out, nil
+	return r.out, nil
+}
+
+// threads reads a woven text.
+type threads struct {
+	woven, out []byte
+	size       int
+	cloths     [][]byte
+	ends       [2]int
+}
+
+func (r *threads) number() (int, bool) {
+	v, n := binary.Uvarint(r.woven)
+	if n <= 0 || v > maxBody<<4 {
+		return 0, false
+	}
+	r.woven = r.woven[n:]
+	return int(v), true
+}
+
+// own takes n bytes of the woven text.
+func (r *threads) own(n int) ([]byte, bool) {
+	if n > len(r.woven) {
+		return nil, false
+	}
+	piece := r.woven[:n]
+	r.woven = r.woven[n:]
+	return piece, true
+}
+
+func (r *threads) reference(c, offset, length int) bool {
+	if c < 0 || c >= len(r.cloths) || offset < 0 || offset > len(r.cloths[c]) || length > len(r.cloths[c])-offset || len(r.out)+length > r.size {
+		return false
+	}
+	r.out = append(r.out, r.cloths[c][offset:offset+length]...)
+	return true
+}
+
+func (r *threads) loose() bool {
+	for {
+		n, ok := r.number()
+		piece, there := r.own(n)
+		if !ok || !there || len(r.out)+n > r.size {
+			return false
+		}
+		if r.out = append(r.out, piece...); len(r.woven) == 0 {
+			return true
+		}
+		c, ok1 := r.number()
+		offset, ok2 := r.number()
+		length, ok3 := r.number()
+		if !ok1 || !ok2 || !ok3 || !r.reference(c, offset, length) {
+			return false
+		}
+	}
+}
+
+func (r *threads) tight() bool {
+	for len(r.woven) > 0 {
+		head, ok := r.number()
+		kind, n := head&3, head>>2
+		if !ok || n > r.size {
+			return false
+		}
+		if kind == stepReference {
+			at, ok := r.number()
+			c := at & 3
+			if c == 3 {
+				more, there := r.number()
+				c, ok = c+more, ok && there
+			}
+			offset := at>>3 ^ -(at >> 2 & 1)
+			if c < len(r.ends) {
+				offset += r.ends[c]
+				r.ends[c] = offset + n
+			}
+			if !ok || !r.reference(c, offset, n) {
+				return false
+			}
+			continue
+		}
+		piece, ok := r.own(n)
+		if !ok {
+			return false
+		}
+		switch kind {
+		case stepOwn:
+			r.out = append(r.out, piece...)
+		case stepBase64:
+			r.out = base64.StdEncoding.AppendEncode(r.out, piece)
+		case stepUUID:
+			id, err := uuid.FromBytes(piece)
+			if err != nil {
+				return false
+			}
+			r.out = append(r.out, id.String()...)
+		}
+		if len(r.out) > r.size {
+			return false
+		}
+	}
+	return true
 }
