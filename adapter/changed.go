@@ -183,7 +183,7 @@ func (g *Gateway) configured(c *Config) map[string]string {
 	out := settings.Of(*c)
 	for setting, files := range map[string][]string{
 		"tls.certificate": {c.TLS.Certificate}, "tls.clientCAs": {c.TLS.ClientCAs}, "signature.certificate": {c.Signature.Certificate},
-		"trust.roots": c.Trust.Roots, "trust.intermediates": c.Trust.Intermediates, "ftp.certificate": {c.FTP.Certificate}, "journal.policy": {c.Journal.Policy},
+		"protocols.authorities": c.Protocols.Authorities, "trust.roots": c.Trust.Roots, "trust.intermediates": c.Trust.Intermediates, "ftp.certificate": {c.FTP.Certificate}, "journal.policy": {c.Journal.Policy},
 	} {
 		for _, name := range files {
 			if content, err := os.ReadFile(name); name != "" && err == nil {

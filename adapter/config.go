@@ -762,6 +762,9 @@ func (c Config) checkFiles(f *yamlfile.File) {
 	for i, k := range c.Kafka.SealKeys {
 		files = append(files, named{fmt.Sprintf("kafka.sealKeys.%d", i), k, false})
 	}
+	for i, k := range c.Protocols.Authorities {
+		files = append(files, named{fmt.Sprintf("protocols.authorities.%d", i), k, false})
+	}
 	for i, k := range c.Trust.Roots {
 		files = append(files, named{fmt.Sprintf("trust.roots.%d", i), k, false})
 	}

@@ -201,7 +201,8 @@
 // It is for the operator and holds no value of a message, no header and no name
 // that a caller makes up; nor do traces and metrics. A refusal is a line with
 // reason, rule, place and element; the sentence that quotes the message goes to
-// who sent it, and the incident id leads to the journal and the bytes. What a
+// who sent it, and the incident id leads to the journal and the bytes. The trace id in
+// it joins the line with spans, the examples of histograms and the desk (tracing.go). What a
 // stranger or a broken neighbour can cause at will comes out a few times a minute
 // and is counted. Nothing waits for a line: see package oplog.
 //

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -56,7 +57,7 @@ func (g *Gateway) routes() http.Handler {
 	r.Get("/{file:smev-message-exchange-.*}", g.serveDocument)
 	r.Get("/healthz", g.serveHealth)
 	r.Get("/readyz", g.serveReadiness)
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	r.Get("/", g.serveFront)
 	if g.rooms.Objects != nil {
 		r.Handle("/attachment", g.rooms.Objects)
@@ -130,7 +131,9 @@ type call struct {
 	wait        time.Duration
 	started     time.Time
 	catalog     *registry.Catalog // one set of services and parties for the whole call
-	trace       string
+	id          uuid.UUID         // ours: of the message that it brings, too
+	trace       string            // the traceparent that goes along with what it brings; empty: nobody traces
+	traceID     string            // by which log, metrics, spans and desk are one: see tracing.go
 	span        trace.Span
 
 	scratch  *scratch
@@ -158,7 +161,7 @@ type call struct {
 // stage begins one stage of the call, for the metrics and as a span of its trace;
 // what it gives ends it.
 func (c *call) stage(name string) (end func()) {
-	measured := c.g.metrics.stage(name)
+	measured := c.g.metrics.stage(name, c.traceID)
 	if !c.span.IsRecording() {
 		return measured
 	}
@@ -237,6 +240,8 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(sctx, carrier)
 	c.trace, c.span = carrier["traceparent"], span
+	c.id = newID(c.started)
+	c.traceID = traceOf(span.SpanContext(), c.id)
 	c.event = journal.Event{Time: c.started, Node: g.config.Node, Channel: c.channel()}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
@@ -260,6 +265,9 @@ func (g *Gateway) end(c *call) {
 	}
 	g.countQuality(c)
 	g.offerShadow(c)
+	if c.event.Message != "" {
+		c.span.SetAttributes(attribute.String("smev.message", c.event.Message))
+	}
 	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
 	c.holding.Release()
@@ -521,6 +529,7 @@ func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, 
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(xml)))
+	h.Set(traceHeader, c.traceID)
 	w.WriteHeader(status)
 	if _, err := w.Write(xml); err != nil {
 		g.log.Debug("the caller went away before its answer", "operation", c.operation().String(), "error", err)

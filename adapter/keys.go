@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/registry"
 	"mezhved/signing"
 )
@@ -59,31 +61,63 @@ func (c Config) LoadVerifier(now func() time.Time) (*signing.Verifier, *signing.
 		opt.Algorithms = append(opt.Algorithms, signing.Algorithm(a))
 	}
 	var revocation *signing.Revocation
-	if len(c.Trust.Roots) > 0 {
-		trust := signing.TrustOptions{}
-		var err error
-		if trust.Roots, err = readCertificates(c.Trust.Roots); err != nil {
-			return nil, nil, fmt.Errorf("trust.roots: %w", err)
-		}
-		if trust.Intermediates, err = readCertificates(c.Trust.Intermediates); err != nil {
-			return nil, nil, fmt.Errorf("trust.intermediates: %w", err)
-		}
-		if len(c.Trust.CRLs)+len(c.Trust.OCSP) > 0 {
-			revocation, err = signing.NewRevocation(signing.RevocationOptions{CRLs: c.Trust.CRLs, OCSP: c.Trust.OCSP, FailOpen: c.Trust.FailOpen})
-			if err != nil {
-				return nil, nil, fmt.Errorf("trust: %w", err)
-			}
-			trust.Revocation = revocation
-		}
-		if opt.Trust, err = signing.NewTrust(trust); err != nil {
-			return nil, nil, fmt.Errorf("trust: %w", err)
-		}
+	var err error
+	if opt.Trust, revocation, err = c.loadTrust(); err != nil {
+		return nil, nil, err
 	}
 	v, err := signing.NewVerifier(opt)
 	if err != nil {
 		return nil, nil, fmt.Errorf("trust: %w", err)
 	}
 	return v, revocation, nil
+}
+
+// loadTrust makes what certificates are held against; nil without roots.
+func (c Config) loadTrust() (*signing.Trust, *signing.Revocation, error) {
+	if len(c.Trust.Roots) == 0 {
+		return nil, nil, nil
+	}
+	opt := signing.TrustOptions{}
+	var err error
+	if opt.Roots, err = readCertificates(c.Trust.Roots); err != nil {
+		return nil, nil, fmt.Errorf("trust.roots: %w", err)
+	}
+	if opt.Intermediates, err = readCertificates(c.Trust.Intermediates); err != nil {
+		return nil, nil, fmt.Errorf("trust.intermediates: %w", err)
+	}
+	if len(c.Trust.CRLs)+len(c.Trust.OCSP) > 0 {
+		opt.Revocation, err = signing.NewRevocation(signing.RevocationOptions{CRLs: c.Trust.CRLs, OCSP: c.Trust.OCSP, FailOpen: c.Trust.FailOpen})
+		if err != nil {
+			return nil, nil, fmt.Errorf("trust: %w", err)
+		}
+	}
+	trust, err := signing.NewTrust(opt)
+	if err != nil {
+		return nil, nil, fmt.Errorf("trust: %w", err)
+	}
+	return trust, opt.Revocation, nil
+}
+
+// LoadGate is Protocols with the judge of their signatures: by the authorities of time
+// and the revocation that the configuration names.
+func (c Config) LoadGate() (registry.Gate, error) {
+	gate := c.Protocols
+	trust, revocation, err := c.loadTrust()
+	if err != nil {
+		return gate, err
+	}
+	files := gate.Authorities
+	if len(files) == 0 {
+		files = slices.Concat(c.Journal.Timestamp.Anchors, c.Trust.Roots)
+	}
+	authorities, err := readCertificates(files)
+	if err != nil {
+		return gate, fmt.Errorf("protocols.authorities: %w", err)
+	}
+	if gate.Judge, err = protocol.NewJudge(authorities, trust, revocation); err != nil {
+		return gate, fmt.Errorf("protocols.authorities: %w", err)
+	}
+	return gate, nil
 }
 
 func readCertificates(files []string) ([]*signing.Certificate, error) {

@@ -2,8 +2,10 @@ package adapter
 
 import (
 	"math"
+	"sort"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,7 +81,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault), without those of the party that probes.", "operation", "version", "outcome"),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
-			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+			Buckets:                     stageBuckets[:],
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		}, []string{"stage"}),
 		refused:  counters("refused_total", "Refused calls by reason; known says whether the caller was proved to be a registered party.", "reason", "known"),
@@ -137,14 +139,43 @@ func (m *metrics) blind(age func() time.Duration) {
 		func() float64 { return age().Seconds() }))
 }
 
-// stage measures one stage: defer m.stage("verify")() or end := ...; end().
-func (m *metrics) stage(name string) func() {
+// stage measures one stage: defer m.stage("verify", trace)() or end := ...; end(). trace
+// is the id of the call whose stage it is; empty: of none.
+func (m *metrics) stage(name, trace string) func() {
 	start := time.Now() // a duration, not a time of the domain
 	o, ok := m.observers.Load(name)
 	if !ok {
-		o, _ = m.observers.LoadOrStore(name, m.stages.WithLabelValues(name))
+		o, _ = m.observers.LoadOrStore(name, &stage{observer: m.stages.WithLabelValues(name)})
 	}
-	return func() { o.(prometheus.Observer).Observe(time.Since(start).Seconds()) }
+	return func() { o.(*stage).observe(start, time.Now(), trace) }
+}
+
+// stageBuckets are the bounds of the histogram of stages, in seconds.
+var stageBuckets = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+
+// exampled is how often a bucket gets another example. Each costs as much as ten
+// observations without one, and who scrapes sees the last alone.
+const exampled = 5 * time.Second
+
+// stage is what is measured of one stage of the corridor.
+type stage struct {
+	observer prometheus.Observer
+	told     [len(stageBuckets) + 1]atomic.Int64 // when each bucket got its last example, in Unix nanoseconds
+}
+
+// observe counts what took from start to end. Of a bucket that has had no example for a
+// while the call becomes it: its trace id leads to the log, the desk and the collector of
+// traces.
+func (s *stage) observe(start, end time.Time, trace string) {
+	took := end.Sub(start).Seconds()
+	if trace != "" {
+		told := &s.told[sort.SearchFloat64s(stageBuckets[:], took)]
+		if last, now := told.Load(), end.UnixNano(); now-last >= int64(exampled) && told.CompareAndSwap(last, now) {
+			s.observer.(prometheus.ExemplarObserver).ObserveWithExemplar(took, prometheus.Labels{"trace_id": trace})
+			return
+		}
+	}
+	s.observer.Observe(took)
 }
 
 // countTransport counts a reading of what the doors' TLS stands on.

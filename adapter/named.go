@@ -56,7 +56,7 @@ func (c *Config) named() []namedPath {
 		of      NamedOf
 	}{
 		{"replyTo.keys", c.ReplyTo.Keys, NamedSecret}, {"kafka.sealKeys", c.Kafka.SealKeys, NamedSecret}, {"journal.timestamp.anchors", c.Journal.Timestamp.Anchors, NamedFile},
-		{"trust.roots", c.Trust.Roots, NamedFile}, {"trust.intermediates", c.Trust.Intermediates, NamedFile}, {"trust.crls", c.Trust.CRLs, NamedFile},
+		{"protocols.authorities", c.Protocols.Authorities, NamedFile}, {"trust.roots", c.Trust.Roots, NamedFile}, {"trust.intermediates", c.Trust.Intermediates, NamedFile}, {"trust.crls", c.Trust.CRLs, NamedFile},
 		{"backup.recipients", c.Backup.Recipients, NamedFile}, {"backup.keysRecipients", c.Backup.KeysRecipients, NamedFile}, {"backup.also", c.Backup.Also, NamedFolder},
 	} {
 		for i := range of.paths {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
@@ -36,6 +37,10 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 		g.metrics.refused.WithLabelValues(string(r.reason), strconv.FormatBool(c.party != nil)).Inc()
 	}
 	c.outcome, c.refused = string(table[r.reason].fault), r.reason
+
+	if c.span.IsRecording() {
+		c.span.SetAttributes(attribute.String("smev.incident", r.incident), attribute.String("smev.reason", string(r.reason)))
+	}
 
 	h := w.Header()
 	h.Set("X-Mezhved-Incident", r.incident)
@@ -122,7 +127,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 	if c.party == nil {
 		g.strangers.took(len(body))
 	}
-	if err := g.store.Refuse(kctx, ev, c.contentType, body); err != nil {
+	if err := g.store.Refuse(kctx, ev, c.traceID, c.contentType, body); err != nil {
 		c.scratch = nil // the store may still be reading the body
 		if c.party == nil {
 			g.strangers.giveBack(map[reason]int{r.reason: 1})
@@ -151,10 +156,7 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	if id, err := uuid.Parse(c.event.MessageID); err == nil { // else it may be anything
 		attrs = append(attrs, "messageId", id.String())
 	}
-	if c.trace != "" {
-		attrs = append(attrs, "trace", c.trace)
-	}
-	attrs = append(attrs, "cause", r.WithoutValues())
+	attrs = append(attrs, "trace_id", c.traceID, "cause", r.WithoutValues())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
 		if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" {

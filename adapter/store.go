@@ -42,9 +42,9 @@ type Store interface {
 	// Refuse commits the event of a refused call together with the bytes that
 	// were refused (the HTTP body as far as it was read, already capped by the
 	// caller; nil when there is nothing to keep). They are found again by
-	// ev.Incident and kept for the store's refusal retention. Repeating an
-	// incident changes nothing.
-	Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error
+	// ev.Incident, and by the trace id of the call, and kept for the store's refusal
+	// retention. Repeating an incident changes nothing.
+	Refuse(ctx context.Context, ev journal.Event, trace, contentType string, body []byte) error
 
 	// Refused gives back what Refuse kept; ErrNotFound when there is no such
 	// incident or its bytes were dropped by retention.
@@ -206,6 +206,14 @@ type Store interface {
 	// Trace gives the journal events that bear the id: our message id, a
 	// MessageID (and the replies to it), or an incident. Oldest first.
 	Trace(ctx context.Context, id string) ([]journal.Event, error)
+
+	// Traced gives what calls of a trace have left: our ids of messages and incidents of
+	// kept refusals, the oldest first, a hundred at most. None when nothing bears the id.
+	Traced(ctx context.Context, trace string) ([]string, error)
+
+	// TracesOf gives the trace ids of messages, by our ids, and of incidents; those that
+	// the store does not have are left out.
+	TracesOf(ctx context.Context, messages []uuid.UUID, incidents []string) (map[string]string, error)
 
 	// Health is nil when the store can commit now.
 	Health(ctx context.Context) error

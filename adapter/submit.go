@@ -401,7 +401,7 @@ func (g *Gateway) checkRoom(c *call, s *registry.Service, to []Queue) error {
 func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 	body := c.envelope.Bytes()
 	m := &Message{
-		ID: newID(c.started), Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
+		ID: c.id, Sender: c.party.Mnemonic, Accepted: c.started, Wire: c.version().String(),
 		Body: body, Digest: sha256.Sum256(body), Certificate: c.signed.Certificate().SHA256, Trace: c.trace,
 		Parts: Parts{Data: span(data), Scope: scope(data)},
 	}

@@ -2,9 +2,11 @@ package adapter
 
 import (
 	"context"
+	"encoding/hex"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -14,6 +16,34 @@ import (
 // an accepted message is kept with it and goes along on the bus, so that its
 // relay and intake, on whatever node and after whatever restart, are spans of
 // the same trace, and the poll that delivers it is linked to it.
+
+// One id joins what is told of a call: the trace id. It stands in the log's line of a
+// refusal (trace_id), with what is kept of the refused call, with an accepted message, in
+// the examples of the histogram of stages, in the spans, and in the header of the answer,
+// so that a caller can quote it; the desk finds what bears it. Where the caller sends a
+// traceparent it is the caller's, where traces are exported it is theirs. Else it is the
+// id that we give the call, which is that of the message that it brings: such a message
+// is found by it without being told of a trace, and nothing more is stored.
+
+// traceHeader tells a caller the trace id of its call.
+const traceHeader = "X-Mezhved-Trace"
+
+// traceOf is the trace id of a call: of its span, or without one of the call itself.
+func traceOf(span trace.SpanContext, id uuid.UUID) string {
+	if span.HasTraceID() {
+		return span.TraceID().String()
+	}
+	return TraceOf("", id)
+}
+
+// TraceOf is the trace id of a message: of the traceparent that it came with, or without
+// one of the message's own id.
+func TraceOf(traceparent string, id uuid.UUID) string {
+	if parts := strings.Split(traceparent, "-"); len(parts) >= 4 {
+		return parts[1]
+	}
+	return hex.EncodeToString(id[:])
+}
 
 // carried is the context of a call's or a message's trace. The caller's tracestate
 // is not taken along: it is free text, and would be exported.

@@ -240,10 +240,10 @@ func (r *Revocation) read(ctx context.Context, from string) (*revocationList, er
 	return l, err
 }
 
-// check says whether cert, issued by issuer, is revoked at a moment: nil, or an
-// *Error CertificateRevoked or RevocationUnknown. decided is what said so, and
+// check says whether cert, issued by issuer, was revoked until a moment, by what is
+// known at another: nil, or an *Error CertificateRevoked or RevocationUnknown. decided is what said so, and
 // unchecked is why nobody could say, where that is let pass.
-func (r *Revocation) check(cert, issuer *Certificate, at time.Time) (decided *RevocationAnswer, unchecked error, err *Error) {
+func (r *Revocation) check(cert, issuer *Certificate, at, until time.Time) (decided *RevocationAnswer, unchecked error, err *Error) {
 	decided, revokedAt, revoked := r.fromLists(cert, issuer, at)
 	why := errNoList
 	if decided == nil {
@@ -253,7 +253,7 @@ func (r *Revocation) check(cert, issuer *Certificate, at time.Time) (decided *Re
 		}
 	}
 	switch {
-	case revoked && !revokedAt.After(at):
+	case revoked && !revokedAt.After(until):
 		return decided, nil, &Error{Code: CertificateRevoked, Certificate: cert, NotBefore: cert.NotBefore(), NotAfter: cert.NotAfter(),
 			Detail: fmt.Sprintf("certificate %s was revoked on %s", cert.Subject(), revokedAt.UTC().Format(time.RFC3339))}
 	case decided != nil:
@@ -438,12 +438,41 @@ func makeRoom[V any](table map[[32]byte]V) {
 // answers that said so, that about c first; an error has those that were had.
 // unchecked is as for Revocation.check.
 func (t *Trust) checkRevocation(c *Certificate, at time.Time) (decided []*RevocationAnswer, unchecked error, _ *Error) {
+	return t.revokedUntil(c, at, at, at)
+}
+
+// CheckSigned judges a certificate whose key made a signature at a moment, and that is
+// looked at later: its dates, its registration and its chain as of then, and by what is
+// known now whether it was revoked. A revocation after the signature counts unless the
+// moment is proved (by a time stamp), since whoever has a stolen key writes any date.
+// unchecked is why nobody could say, where revocation is configured and lets that pass.
+func (t *Trust) CheckSigned(c *Certificate, made, now time.Time, proved bool) (unchecked error, err error) {
+	if err := c.checkDates(made); err != nil {
+		return nil, err
+	}
+	if err := t.check(c, made); err != nil {
+		return nil, err
+	}
+	until := now
+	if proved {
+		until = made
+	}
+	if _, unchecked, err := t.revokedUntil(c, made, now, until); err != nil {
+		return nil, err
+	} else {
+		return unchecked, nil
+	}
+}
+
+// revokedUntil is checkRevocation with the moment of the chain, that of the answers, and
+// until when a revocation counts.
+func (t *Trust) revokedUntil(c *Certificate, chained, at, until time.Time) (decided []*RevocationAnswer, unchecked error, _ *Error) {
 	if t.opt.Revocation == nil {
 		return nil, nil, nil
 	}
-	chain, err := t.Chain(c, at)
+	chain, err := t.Chain(c, chained)
 	if err != nil || len(chain) == 0 {
-		issuer := t.issuerOf(c, at)
+		issuer := t.issuerOf(c, chained)
 		if issuer == nil {
 			const nobody = "the issuer's certificate is not configured, so nobody can be asked"
 			if t.opt.Revocation.opt.FailOpen {
@@ -454,7 +483,7 @@ func (t *Trust) checkRevocation(c *Certificate, at time.Time) (decided []*Revoca
 		chain = []*Certificate{c, issuer}
 	}
 	for i := 0; i+1 < len(chain); i++ {
-		by, why, e := t.opt.Revocation.check(chain[i], chain[i+1], at)
+		by, why, e := t.opt.Revocation.check(chain[i], chain[i+1], at, until)
 		if by != nil {
 			decided = append(decided, by)
 		}

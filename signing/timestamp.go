@@ -237,9 +237,13 @@ func (v *Verifier) VerifyTimestamp(token []byte, octets Octets, known ...*Certif
 
 // timestampOf proves the tokens over the value of a signature, and gives the earliest.
 func (v *Verifier) timestampOf(c *cms) (first *Timestamp, err error) {
+	judge := v
+	if v.opt.Stamps != nil {
+		judge = v.opt.Stamps
+	}
 	var problems []error
 	for _, token := range c.timestamps {
-		t, err := v.VerifyTimestamp(token, Octets{Bytes: c.value})
+		t, err := judge.VerifyTimestamp(token, Octets{Bytes: c.value})
 		switch {
 		case err != nil:
 			problems = append(problems, err)

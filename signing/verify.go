@@ -21,6 +21,8 @@ type Options struct {
 	SignatureOnly bool
 	// Trust judges certificates: chains, registration, revocation. Nil: dates only.
 	Trust *Trust
+	// Stamps judges the time stamps that stand in signatures; nil: this Verifier does.
+	Stamps *Verifier
 	// Algorithms are the allowed signature algorithms; empty: every one in the
 	// table that is not legacy. Legacy ones (GOST R 34.10-2001) must be named.
 	Algorithms []Algorithm

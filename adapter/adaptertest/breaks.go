@@ -163,8 +163,8 @@ func (b *Breakable) ChangeSettings(ctx context.Context, node string, state []byt
 }
 
 // Refuse is adapter.Store.Refuse.
-func (b *Breakable) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
-	return b.do("Refuse", func() error { return b.Store.Refuse(ctx, ev, contentType, body) })
+func (b *Breakable) Refuse(ctx context.Context, ev journal.Event, trace, contentType string, body []byte) error {
+	return b.do("Refuse", func() error { return b.Store.Refuse(ctx, ev, trace, contentType, body) })
 }
 
 // Relay is adapter.Store.Relay. Only passes that have something to relay break: as

@@ -31,9 +31,17 @@ type Party struct {
 	Signer   signing.Signer
 	Version  envelopes.Version
 	DER      []byte
+	Trace    string // the traceparent of its calls; empty: it tells of none
 
 	w  *World
 	at string // address of the doors; empty: the world's gateway
+}
+
+// Traced is the same party whose calls belong to a trace.
+func (p *Party) Traced(traceparent string) *Party {
+	q := *p
+	q.Trace = traceparent
+	return &q
 }
 
 // At is the same party calling another node.
@@ -278,6 +286,9 @@ func (p *Party) post(path, contentType string, body []byte, wait time.Duration) 
 	req, err := http.NewRequest(http.MethodPost, p.URL()+path, bytes.NewReader(body))
 	p.w.must(err)
 	req.Header.Set("Content-Type", contentType)
+	if p.Trace != "" {
+		req.Header.Set("traceparent", p.Trace)
+	}
 	if wait > 0 {
 		req.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait.Seconds())))
 	}

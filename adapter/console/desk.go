@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 )
@@ -333,7 +334,7 @@ func (c *Console) pageIncident(r *http.Request, who Actor) (any, error) {
 
 type messagePage struct {
 	ID, MessageID, Sender, Service, Version string
-	Trace, Download                         string
+	Trace, TraceID, Download                string
 	Envelope                                *envelopeView
 }
 
@@ -349,7 +350,7 @@ func (c *Console) pageMessage(r *http.Request, who Actor) (any, error) {
 	hold, release := c.holding(r.Context(), len(m.Body))
 	defer release()
 	return &messagePage{ID: id, MessageID: string(m.MessageID), Sender: string(m.Sender), Service: m.Service, Version: m.Version,
-		Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
+		TraceID: adapter.TraceOf(m.Trace, m.ID), Trace: "/console/trace/" + url.PathEscape(id), Download: "/api/v1/messages/" + url.PathEscape(id) + "/envelope", Envelope: viewOf("text/xml", m.Body, 0, 0, hold)}, nil
 }
 
 // entryPage is an entry; of a change it tells what it was, which is noted for

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -124,7 +125,10 @@ func (c *Console) covered(ctx context.Context) (int64, error) {
 
 // Trace is everything that happened to one exchange or one refused call.
 type Trace struct {
-	ID     string  `json:"id"`
+	ID string `json:"id"`
+	// Asked is the trace id that was asked for, when it was one: ID is then an exchange's
+	// or a refused call's, and the events are those of all calls that bear it.
+	Asked  string  `json:"asked,omitempty"`
 	Events []Entry `json:"events"`
 	// Messages are the messages of the exchange in the order of their first event.
 	Messages []Message `json:"messages"`
@@ -157,16 +161,33 @@ type Message struct {
 	Overdue   []string  `json:"overdue,omitempty"` // stages that were told to be late
 	Late      bool      `json:"late,omitempty"`    // the deadline passed without a final answer, or the answer came after it
 	Envelope  string    `json:"envelope"`          // where it is to be had
+	TraceID   string    `json:"traceId,omitempty"` // of the call that brought it; absent: it is not kept any more
 	Erased    time.Time `json:"erased,omitzero"`   // its content, since then
 	Ground    string    `json:"ground,omitempty"`  // on which it was erased
 }
 
 // trace gathers what the log and the rows that it has not taken up yet say about
-// an exchange. id may be any name of any of its messages, or an incident.
+// an exchange. id may be any name of any of its messages, an incident, or the trace id
+// of a call.
 func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 	t := &Trace{ID: id, Events: []Entry{}, Messages: []Message{}}
 	if err := c.gather(ctx, t, id); err != nil {
 		return nil, err
+	}
+	if len(t.Events) == 0 {
+		borne, err := c.Store.Traced(ctx, strings.ToLower(id))
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range borne {
+			if err := c.gather(ctx, t, one); err != nil {
+				return nil, err
+			}
+		}
+		if len(t.Events) > 0 {
+			t.Asked, id = strings.ToLower(id), borne[0]
+			t.ID = id
+		}
 	}
 	// An exchange is a request and what answers it: begin again at the request.
 	if root := requestOf(t.Events); root != "" && root != id {
@@ -175,11 +196,14 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 		}
 	}
 	if len(t.Events) == 0 {
-		return nil, problem(404, Text{"В журнале нет ничего с идентификатором %q: укажите MessageID, номер сообщения на этом шлюзе или инцидент.", "Nothing in the journal bears %q: give a MessageID, an id of this gateway, or an incident."}, clipped(id, 80))
+		return nil, problem(404, Text{"В журнале нет ничего с идентификатором %q: укажите MessageID, номер сообщения на этом шлюзе, инцидент или номер трассы (trace_id).", "Nothing in the journal bears %q: give a MessageID, an id of this gateway, an incident, or a trace id."}, clipped(id, 80))
 	}
 	slices.SortStableFunc(t.Events, before)
 	t.Messages = messagesOf(t.Events, c.Now())
 	if err := c.erasures(ctx, t.Messages); err != nil {
+		return nil, err
+	}
+	if err := c.traced(ctx, t.Messages); err != nil {
 		return nil, err
 	}
 	var err error
@@ -192,6 +216,21 @@ func (c *Console) trace(ctx context.Context, id string) (*Trace, error) {
 		}
 	}
 	return t, nil
+}
+
+// traced tells by which trace ids logs and spans tell of messages.
+func (c *Console) traced(ctx context.Context, messages []Message) error {
+	ids := make([]uuid.UUID, 0, len(messages))
+	for i := range messages {
+		if id, err := uuid.Parse(messages[i].Message); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	of, err := c.Store.TracesOf(ctx, ids, nil)
+	for i := range messages {
+		messages[i].TraceID = of[messages[i].Message]
+	}
+	return err
 }
 
 // erasures tells of messages whose content was erased, by an order or because its

@@ -63,6 +63,8 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 		}
 		return strings.Join(gate, "\n")
 	}
+	d.Write("services/extract/2.0/service.yaml", extract2+"stage: published\n")
+	reload()
 	d.must(d.Gateway.Opened(ctx))
 
 	sends(envelopes.BusinessDataTypeIsNotSupported)
@@ -78,7 +80,7 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 	d.must(err)
 	before := d.Gateway.Catalog().Service("extract", "1.0")
 	doc := &protocol.Document{Form: protocol.Form, Service: "extract", Version: "2.0", Title: s.Title, Request: s.Request.String(), Response: s.Response.String(), Schema: s.SchemaDigest,
-		Files: files, Digest: files.Digest(), Before: &protocol.Before{Version: "1.0", Schema: before.SchemaDigest, Breaking: []string{}},
+		Files: files, Digest: files.Digest(), Settings: s.Rules.Settings, Dictionaries: s.Rules.Dictionaries, Before: &protocol.Before{Version: "1.0", Schema: before.SchemaDigest, Breaking: []string{}},
 		Participants: []protocol.Participant{}, Cases: []protocol.Case{}, Defects: []protocol.Defect{}, Passed: true, Made: d.Clock.Now().UTC().Truncate(time.Second), Program: "test"}
 	d.must(protocol.Write(dir, doc))
 	for _, m := range []string{"MOSCOW", "REGISTRY"} {
@@ -90,6 +92,9 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 	sends("")
 	if s := shown(); s.Stage != "published" || s.Held || !slices.Equal(s.SignedBy, []string{"MOSCOW", "REGISTRY"}) || s.Protocol != protocol.DigestOf(doc.Encode()) {
 		t.Errorf("signed: %+v", s)
+	}
+	if s := shown(); len(s.Unchecked) != 2 || !strings.Contains(s.Unchecked[0], "MOSCOW: whether its certificate was revoked: neither lists nor responders are configured") {
+		t.Errorf("what nobody has checked: %q", s.Unchecked)
 	}
 	if list := told("protocol"); len(list) != 1 || list[0].Subject != "protocol sha256:"+protocol.DigestOf(doc.Encode()) || !strings.Contains(list[0].Lines[0], "signed by MOSCOW") {
 		t.Errorf("the journal has %+v", list)
@@ -107,7 +112,7 @@ func TestAPublishedVersionHasASignedProtocol(t *testing.T) {
 		t.Errorf("the desk does not say why:\n%s", page)
 	}
 
-	d.must(protocol.Force(dir, "срочно, протокол подпишут в пятницу", s.SchemaDigest, d.Clock.Now()))
+	d.must(protocol.Force(protocol.Version{Dir: dir, Schema: s.SchemaDigest, Rules: d.Gateway.Catalog().Service("extract", "2.0").Rules}, "срочно, протокол подпишут в пятницу", d.Clock.Now()))
 	reload()
 	sends("")
 	if list := told("forced"); len(list) != 1 || list[0].Lines[0] != "срочно, протокол подпишут в пятницу" || !strings.HasPrefix(list[0].Subject, "forced sha256:") {

@@ -115,11 +115,12 @@ type Service struct {
 	Schema    string   `json:"schema"`           // hex SHA-256, as entries name it
 	Shadow    bool     `json:"shadow,omitempty"` // a draft that live traffic is held against
 
-	Held     bool     `json:"held,omitempty"`     // it is to be published, and is at the stage test until its test protocol holds
-	Protocol string   `json:"protocol,omitempty"` // hex SHA-256 of the test protocol
-	SignedBy []string `json:"signedBy,omitempty"` // whose signatures over it hold
-	Missing  []string `json:"missing,omitempty"`  // why the protocol does not hold, where somebody has to sign
-	Forced   string   `json:"forced,omitempty"`   // why it is published nevertheless
+	Held      bool     `json:"held,omitempty"`      // it is to be published, and is at the stage test until its test protocol holds
+	Protocol  string   `json:"protocol,omitempty"`  // hex SHA-256 of the test protocol
+	SignedBy  []string `json:"signedBy,omitempty"`  // whose signatures over it hold
+	Unchecked []string `json:"unchecked,omitempty"` // what of the signatures nobody could check, and why
+	Missing   []string `json:"missing,omitempty"`   // why the protocol does not hold, where somebody has to sign
+	Forced    string   `json:"forced,omitempty"`    // why it is published nevertheless
 
 	LastDay     string        `json:"lastDay,omitempty"`     // of a retired version that still takes requests
 	StillCalled []StillCalled `json:"stillCalled,omitempty"` // who has called it in the last 30 days
@@ -148,6 +149,9 @@ func (c *Console) services(ctx context.Context, lang string) ([]Service, error) 
 			v.Protocol = p.Digest
 			for _, one := range p.Signatures {
 				v.SignedBy = append(v.SignedBy, one.Mnemonic)
+				for _, u := range one.Unchecked {
+					v.Unchecked = append(v.Unchecked, one.Mnemonic+": "+map[bool]string{true: u.English, false: u.Russian}[lang == "en"])
+				}
 			}
 			if p.Forced != nil {
 				v.Forced = p.Forced.Reason

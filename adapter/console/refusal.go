@@ -29,8 +29,9 @@ type Text struct {
 // again at the kept bytes shows.
 type Refusal struct {
 	Incident string `json:"incident"`
-	Outcome  string `json:"outcome"`        // the fault that the caller was given
-	Rule     string `json:"rule,omitempty"` // of the standard, or the check that refused
+	TraceID  string `json:"traceId,omitempty"` // of the call: by which logs and spans tell of it; absent: it is not kept any more
+	Outcome  string `json:"outcome"`           // the fault that the caller was given
+	Rule     string `json:"rule,omitempty"`    // of the standard, or the check that refused
 	Line     int    `json:"line,omitempty"`
 	Col      int    `json:"col,omitempty"`
 	Sentence Text   `json:"sentence"`
@@ -66,6 +67,11 @@ type Finding struct {
 func (c *Console) refusal(ctx context.Context, e *Entry) *Refusal {
 	r := &Refusal{Incident: e.Incident, Outcome: e.Outcome, Rule: e.Rule, Line: e.Line, Col: e.Col, Size: e.Size, Findings: []Finding{}}
 	r.Sentence, r.Advice = sentence(e.Rule, e.Outcome)
+	if of, err := c.Store.TracesOf(ctx, nil, []string{e.Incident}); err != nil {
+		c.Log.Warn("console: the trace of a refused call", "incident", e.Incident, "error", err)
+	} else {
+		r.TraceID = of[e.Incident]
+	}
 	ev, contentType, body, err := c.Store.Refused(ctx, e.Incident)
 	var gone *adapter.ErasedError
 	if errors.As(err, &gone) {

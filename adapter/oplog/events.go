@@ -61,6 +61,7 @@ var events = map[string]string{
 	"console: depths of queues":                                                                "desk.queues-failed",
 	"console: the reading cannot be journalled, so it does not happen":                         "desk.reading-unjournalled",
 	"console: the bytes of a refused call":                                                     "desk.refusal-failed",
+	"console: the trace of a refused call":                                                     "desk.trace-failed",
 	"console: a wrong token":                                                                   "desk.wrong-token",
 	"scenarios":                                                                                "emulator.finding",
 	"a message of the emulator was not sent, it tries again":                                   "emulator.not-sent",

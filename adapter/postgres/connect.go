@@ -263,6 +263,7 @@ func openSessions(ctx context.Context, opts Options, more ...setting) (*sessions
 	}
 	perSession := give(own(slices.Concat(list, ofSession)), false)
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		plainArrays(c.TypeMap())
 		switch is, err := isPooled(ctx, c); {
 		case err != nil:
 			return err

@@ -112,7 +112,7 @@ func TestContentIsSealed(t *testing.T) {
 	w.accept(m)
 	incident := newIncident()
 	refused := journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: incident}
-	if err := w.Refuse(context.Background(), refused, "text/xml", []byte("refused "+snils)); err != nil {
+	if err := w.Refuse(context.Background(), refused, "", "text/xml", []byte("refused "+snils)); err != nil {
 		t.Fatal(err)
 	}
 	if all := w.raw(); bytes.Contains(all, []byte(snils)) || bytes.Contains(all, []byte("snils")) {
@@ -233,7 +233,7 @@ func TestErasedContentIsGone(t *testing.T) {
 		}
 	}
 	incident := newIncident()
-	if err := w.Refuse(ctx, journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: incident, Digest: strings.Repeat("cd", 32)}, "text/xml", []byte(snils)); err != nil {
+	if err := w.Refuse(ctx, journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: incident, Digest: strings.Repeat("cd", 32)}, "", "text/xml", []byte(snils)); err != nil {
 		t.Fatal(err)
 	}
 	order := postgres.EraseOrder{Messages: []uuid.UUID{m.ID}, Incidents: []string{incident}, Ground: "152-FZ, art. 21", By: "operator duty", Confirmed: "operator head", At: w.now}
@@ -454,7 +454,7 @@ func TestRetentionEndsContent(t *testing.T) {
 	w.exec("DELETE FROM journal_pending")
 	old, young := newIncident(), newIncident()
 	for incident, at := range map[string]time.Time{old: w.now.AddDate(0, 0, -35), young: w.now} {
-		if err := w.Refuse(ctx, journal.Event{Kind: journal.KindRefused, Time: at, Incident: incident}, "text/xml", []byte(snils)); err != nil {
+		if err := w.Refuse(ctx, journal.Event{Kind: journal.KindRefused, Time: at, Incident: incident}, "", "text/xml", []byte(snils)); err != nil {
 			t.Fatal(err)
 		}
 	}

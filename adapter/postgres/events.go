@@ -60,7 +60,7 @@ func (s *Store) Settings(ctx context.Context, node string) (state []byte, err er
 }
 
 // Refuse is adapter.Store.Refuse.
-func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string, body []byte) error {
+func (s *Store) Refuse(ctx context.Context, ev journal.Event, trace, contentType string, body []byte) error {
 	kept := ev
 	kept.Personal = nil // whom it is about stands in the journal alone
 	waiting := []journal.Event{kept}
@@ -88,9 +88,11 @@ func (s *Store) Refuse(ctx context.Context, ev journal.Event, contentType string
 WITH r AS (
 	INSERT INTO refusal (incident, at, event, content_type, codec, dictionary, size, body)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING incident
+), t AS (
+	INSERT INTO refusal_trace (incident, trace) SELECT incident, $10 FROM r WHERE $10 <> ''
 )
 INSERT INTO journal_pending (event) SELECT $9::jsonb FROM r`,
-		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes), encoded[1])
+		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes), encoded[1], trace)
 	if err != nil {
 		return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
 	}

@@ -217,6 +217,9 @@ func TestMigrationsAreAdditive(t *testing.T) {
 			}
 		}
 		for _, m := range index.FindAllStringSubmatch(up, -1) {
+			if m[3] != "" && slices.Contains(daily, m[4]) {
+				continue // it names an index for partitions to come, and reads none
+			}
 			if table := m[4]; !own[table] && slices.Contains(large, table) && m[2] == "" && !emptied[table] {
 				t.Errorf("%s builds an index on %s under a lock that stops writes: CREATE INDEX CONCURRENTLY (-- +goose NO TRANSACTION), or not at all", file, table)
 			}

@@ -570,13 +570,13 @@ func TestRefusals(t *testing.T) {
 	ev := journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: "inc-1", Sender: "MNSV05", Outcome: "SignatureVerificationFault"}
 	body := []byte("what was refused \x00\xff")
 	for range 2 {
-		if err := w.Refuse(ctx, ev, "text/xml", body); err != nil {
+		if err := w.Refuse(ctx, ev, "0af7651916cd43dd8448eb211c80319c", "text/xml", body); err != nil {
 			t.Fatal(err)
 		}
 	}
 	empty := ev
 	empty.Incident = "inc-2"
-	if err := w.Refuse(ctx, empty, "", nil); err != nil {
+	if err := w.Refuse(ctx, empty, "", "", nil); err != nil {
 		t.Fatal(err)
 	}
 	got, contentType, bytes, err := w.Refused(ctx, "inc-1")

@@ -34,73 +34,73 @@ const weft = 8
 // places, of which the right one is the one that goes on.
 const selvage = 32
 
-// cloth is a text to refer to. Its tables find where eight bytes stand, and where 32 do.
+// cloth is a text to refer to. Its table finds where eight bytes stand: at a place that
+// their upper bits name when they are spread, it has their offset + 1 in its lower bits,
+// and above that, to tell without a look at the text that others stand there, more of the
+// spread ones. long has the offsets + 1 of 32 bytes, and is asked when eight are found.
 type cloth struct {
 	text  []byte
-	table []uint32 // hash of eight bytes to offset + 1
-	long  []uint32 // hash of 32
-	shift uint
+	table []uint32
+	long  []uint32
+	bits  uint // of a place, and of an offset
 }
 
-// newCloth makes the table. Of places with the same bytes the last one is found.
+// newCloth makes the tables. Of places with the same bytes the last one is found.
 func newCloth(text []byte) *cloth {
 	c := &cloth{text: text}
 	if len(text) < weft {
 		return c
 	}
-	size := bits.Len(uint(len(text)))
-	c.table, c.long, c.shift = make([]uint32, 1<<size), make([]uint32, 1<<size), uint(64-size)
+	c.bits = uint(bits.Len(uint(len(text))))
+	c.table, c.long = make([]uint32, 1<<c.bits), make([]uint32, 1<<c.bits)
 	for i := 0; i+weft <= len(text); i++ {
-		c.table[c.hash(text[i:])] = uint32(i + 1)
+		wide := spread(binary.LittleEndian.Uint64(text[i:]))
+		c.table[wide>>(64-c.bits)] = uint32(wide)<<c.bits | uint32(i+1)
 		if i+selvage <= len(text) {
-			c.long[c.hashLong(text[i:])] = uint32(i + 1)
+			c.long[spreadLong(text[i:])>>(64-c.bits)] = uint32(i + 1)
 		}
 	}
 	return c
 }
 
-func (c *cloth) hashLong(b []byte) uint64 {
-	const k = 0x9E3779B97F4A7C15
-	h := uint64(0)
+// spread multiplies eight bytes so that the upper bits of what comes out, as many as a
+// table has need of, say where it has them; spreadLong does so with 32.
+func spread(eight uint64) uint64 { return eight * 0x9E3779B97F4A7C15 }
+
+func spreadLong(b []byte) (h uint64) {
 	for i := 0; i < selvage; i += 8 {
-		h = (h ^ h>>29 ^ binary.LittleEndian.Uint64(b[i:])) * k
+		h = spread(h ^ h>>29 ^ binary.LittleEndian.Uint64(b[i:]))
 	}
-	return h >> c.shift
+	return h
 }
 
-func (c *cloth) hash(b []byte) uint64 {
-	return binary.LittleEndian.Uint64(b) * 0x9E3779B97F4A7C15 >> c.shift
+// find gives where eight bytes stand; -1: nowhere.
+func (c *cloth) find(eight, wide uint64) int {
+	stands := c.table[wide>>(64-c.bits)]
+	at := int(stands&(1<<c.bits-1)) - 1
+	if (stands^uint32(wide)<<c.bits)>>c.bits != 0 || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
+		return -1
+	}
+	return at
 }
 
-// find gives the match at the beginning of b, how far before b it begins too, within
-// back bytes, and its length from there.
-func (c *cloth) find(b []byte, back []byte) (offset, before, length int) {
-	if len(c.table) == 0 || len(b) < weft {
-		return 0, 0, 0
-	}
-	at := -1
+// match extends a match of eight bytes, at an offset of the cloth and at the beginning of
+// b, as far as it goes, and before b too, within back; or a longer one that there is.
+func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int) {
 	if len(b) >= selvage {
-		if at = int(c.long[c.hashLong(b)]) - 1; at >= 0 && !bytes.HasPrefix(c.text[at:], b[:selvage]) {
-			at = -1
+		if l := int(c.long[spreadLong(b)>>(64-c.bits)]) - 1; l >= 0 && bytes.HasPrefix(c.text[l:], b[:selvage]) {
+			at = l
 		}
 	}
-	if at < 0 {
-		at = int(c.table[c.hash(b)]) - 1
+	n := c.common(at, b)
+	for before < len(back) && before < at && c.text[at-before-1] == back[len(back)-before-1] {
+		before++
 	}
-	if n := c.common(at, b); n >= weft {
-		for before < len(back) && before < at && c.text[at-before-1] == back[len(back)-before-1] {
-			before++
-		}
-		return at - before, before, n + before
-	}
-	return 0, 0, 0
+	return at - before, before, n + before
 }
 
 // common is how much of b stands at an offset.
 func (c *cloth) common(at int, b []byte) (n int) {
-	if at < 0 {
-		return 0
-	}
 	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
 		n++
 	}
@@ -119,17 +119,24 @@ func weave(tight bool, text []byte, parts []known, cloths ...*cloth) []byte {
 	w := loom{tight: tight, out: make([]byte, 0, len(text)/8+256)}
 	own := 0 // where the piece begins that is not written yet
 	between := func(end int) {
-		for i := own; i < end; {
+		for i := own; i+weft <= end; {
+			// Nearly all places have no match, and get no further than this loop.
+			eight := binary.LittleEndian.Uint64(text[i:])
+			wide := spread(eight)
 			best, offset, before, length := 0, 0, 0, 0
-			for c := range cloths { // where the last one ended, the pattern may go on
-				if n := cloths[c].common(w.end(c), text[i:end]); n >= weft && n > length {
-					best, offset, length = c, w.end(c), n
+			for k, c := range cloths {
+				// Where the last reference ended, the pattern may go on.
+				if e := w.end(k); e+weft <= len(c.text) && binary.LittleEndian.Uint64(c.text[e:]) == eight {
+					if n := c.common(e, text[i:end]); n > length {
+						best, offset, before, length = k, e, 0, n
+					}
 				}
-			}
-			if length < selvage {
-				for c := range cloths {
-					if o, b, n := cloths[c].find(text[i:end], text[own:i]); n > length {
-						best, offset, before, length = c, o, b, n
+				if len(c.table) == 0 || length >= selvage {
+					continue
+				}
+				if at := c.find(eight, wide); at >= 0 {
+					if o, b, n := c.match(at, text[i:end], text[own:i]); n > length {
+						best, offset, before, length = k, o, b, n
 					}
 				}
 			}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"encoding/base64"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -66,5 +67,22 @@ func TestWeave(t *testing.T) {
 		if _, err := unweave(tight, woven[:len(woven)-4], len(text), words, body); err == nil {
 			t.Error("less came back than was woven")
 		}
+	}
+}
+
+// BenchmarkWeave packs what is like a signed poll: words that are known, and a
+// certificate and a signature that are not.
+func BenchmarkWeave(b *testing.B) {
+	r := rand.NewChaCha8([32]byte{1})
+	noise := func(n int) []byte {
+		raw := make([]byte, n)
+		r.Read(raw)
+		return base64.StdEncoding.AppendEncode(nil, raw)
+	}
+	words := newCloth(append(noise(90<<10), receiptWords...)) // as many as samples of some services are
+	text := bytes.Join([][]byte{words.text[len(words.text)-900:], noise(600), words.text[1000:1500], noise(64)}, nil)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		weave(true, text, nil, words)
 	}
 }

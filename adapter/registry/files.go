@@ -72,7 +72,7 @@ type serviceFile struct {
 	Ground    *groundFile     `yaml:"ground"`            // on what ground the requests ask
 	Files     string          `yaml:"fileSignature"`     // optional (default), required
 	Limits    serviceLimits   `yaml:"limits"`
-	Stage     string          `yaml:"stage"`    // draft, test, published (default), retired
+	Stage     string          `yaml:"stage"`    // draft, test, published, retired; default: published, and with a gate test
 	Sunset    string          `yaml:"sunset"`   // of a retired version: the last day on which it takes requests
 	Protocol  *protocolFile   `yaml:"protocol"` // who must sign its test protocol before it is published
 	Delivery  string          `yaml:"delivery"` // poll (default) or stream
@@ -441,7 +441,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
 		Quality: in.Quality, Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
-	s.Stage = cmp.Or(s.Stage, StagePublished)
+	s.Stage, s.unstaged = cmp.Or(s.Stage, StagePublished), s.Stage == ""
 	s.Personal = cmp.Or(s.Personal, PersonalOptional)
 	s.FileSignature = cmp.Or(s.FileSignature, PersonalOptional)
 	if in.Root.Response != "" {
@@ -465,6 +465,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	if r.samples && s.Schema != nil {
 		r.findings = append(r.findings, checkSamples(s, dir, r.now)...)
 	}
+	s.Rules = rulesOf(s, &in)
 	all := settings.Of(in)
 	all["schema"] = "sha256:" + s.SchemaDigest
 	r.catalog.Settings["service "+name+" "+version] = all

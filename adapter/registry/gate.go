@@ -2,27 +2,34 @@ package registry
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"mezhved/adapter/lifecycle/protocol"
+	"mezhved/adapter/settings"
 	"mezhved/adapter/terms"
 	"mezhved/adapter/yamlfile"
 )
 
 // Gate is what a version needs before it is published: a test protocol that holds
-// over its schema and samples (package protocol) and is signed by those whom Signers
+// over its schema, samples, settings and dictionaries (package protocol) and is signed by those whom Signers
 // name: mnemonics, operator, provider (all of them) and callers (those that the
 // version lists). Without Signers there is no gate, and stage: published is enough. A
 // service.yaml may ask for more signers (protocol.signers), never for fewer.
 type Gate struct {
 	Operator Mnemonic `yaml:"operator"` // party that signs for the bus
 	Signers  []string `yaml:"signers"`
-	Off      bool     `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
+	// PEM files with the roots of time-stamping authorities that are believed about when a
+	// protocol was signed; default: those of journal.timestamp.anchors and trust.roots.
+	Authorities []string        `yaml:"authorities"`
+	Judge       *protocol.Judge `yaml:"-"` // of signatures; nil: nobody is asked
+	Off         bool            `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
 }
 
 // protocolFile is protocol in a service.yaml.
@@ -134,12 +141,19 @@ func (r *catalogReader) addSigner(f *yamlfile.File, at string, g *gated, m Mnemo
 // examine holds every version against its protocol. One in use whose protocol does not
 // hold is back at the stage test, until it does.
 func (r *catalogReader) examine() {
+	var judge *protocol.Judge
+	if r.gate != nil {
+		judge = r.gate.Judge
+	}
+	if slices.ContainsFunc(r.gated, func(g gated) bool { return len(g.signers) > 0 }) {
+		judge.Refresh(context.Background())
+	}
 	for _, g := range r.gated {
 		s := g.service
 		if s.Schema == nil {
 			continue
 		}
-		v := protocol.Version{Dir: g.dir, Service: s.Name, Version: s.Version, Request: s.Request.String(), Schema: s.SchemaDigest, Signers: g.signers}
+		v := protocol.Version{Dir: g.dir, Service: s.Name, Version: s.Version, Request: s.Request.String(), Schema: s.SchemaDigest, Rules: s.Rules, Signers: g.signers, Judge: judge, Now: r.now}
 		if s.Response.Local != "" {
 			v.Response = s.Response.String()
 		}
@@ -157,7 +171,21 @@ func (r *catalogReader) examine() {
 		if o := s.Protocol.Outdated; o != nil {
 			r.warnf(filepath.Join(g.dir, filepath.FromSlash(o.File)), "%v", yamlfile.Both(o.English, o.Russian))
 		}
+		if s.unstaged && s.Protocol.Holds() && !s.Protocol.OfBefore() {
+			s.Stage, s.Held = StageTest, true
+			r.catalog.Settings["service "+s.Name+" "+s.Version]["stage in force"] = string(StageTest)
+			r.late(g.file, func(f *yamlfile.File) {
+				f.Warnf("", "stage is missing: %s %s is at the stage test until the file says stage: published", s.Name, s.Version)
+				f.Findings[len(f.Findings)-1].Gate = true
+			})
+			continue
+		}
 		if s.Protocol.Holds() {
+			if s.unstaged {
+				r.late(g.file, func(f *yamlfile.File) {
+					f.Warnf("", "stage is missing: it is published by a protocol of the form of before alone; say stage: published")
+				})
+			}
 			if forced := s.Protocol.Forced; forced != nil {
 				r.late(g.file, func(f *yamlfile.File) {
 					f.Warnf("stage", "is published by force, without a test protocol that holds: %s", forced.Reason)
@@ -240,4 +268,35 @@ func (s *Service) LastDay() string {
 		return ""
 	}
 	return s.Sunset.Add(-time.Second).In(terms.Moscow).Format(time.DateOnly)
+}
+
+// rulesOf are the settings of a service.yaml that its protocol is over, and the
+// dictionaries. Free are those by which its owner opens and closes it day by day, without
+// another word about what it does: see docs/services.md, "What is under the protocol".
+func rulesOf(s *Service, in *serviceFile) (out protocol.Rules) {
+	signed := *in
+	signed.Stage, signed.Sunset, signed.Shadow, signed.Protocol, signed.Limits.Queue = "", "", false, nil, 0
+	if s.callers != nil {
+		signed.Callers = nil // who is let in, but not that everybody is
+	} else {
+		signed.Callers = []string{"*"}
+	}
+	if in.Probe != nil {
+		signed.Probe = &probeFile{Rejection: in.Probe.Rejection, Sample: in.Probe.Sample}
+	}
+	all := settings.Of(signed)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out.Settings = append(out.Settings, protocol.Setting{Name: name, Value: all[name]})
+	}
+	seen := map[string]bool{}
+	for _, c := range slices.Concat(s.RequestCodes, s.ResponseCodes) {
+		if name := c.Of.Name + "/" + c.Of.Version; !seen[name] {
+			seen[name] = true
+			out.Dictionaries = append(out.Dictionaries, protocol.Edition{Name: c.Of.Name, Version: c.Of.Version, SHA256: c.Of.Digest})
+		}
+	}
+	slices.SortFunc(out.Dictionaries, func(a, b protocol.Edition) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
+	})
+	return out
 }

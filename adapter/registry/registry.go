@@ -175,6 +175,7 @@ type Service struct {
 	Stage         Stage              // in force
 	Held          bool               // it is to be published and is at the stage test, because Protocol does not hold
 	Signers       []Mnemonic         // who has to sign before it is published; empty: stage: published is enough
+	Rules         protocol.Rules     // what its protocol is over beside its files
 	Protocol      *protocol.Standing // what its folder proves; nil only where there is no schema
 	Sunset        time.Time          // of a retired version: until then it takes requests; zero: it takes none
 	Deadline      terms.Term         // of the answer: terms.answered
@@ -201,6 +202,7 @@ type Service struct {
 	Schema       *xsd.Schema
 	SchemaDigest string // hex
 
+	unstaged   bool // service.yaml says no stage
 	terms      directed
 	termsOf    map[Mnemonic]terms.Rules // of requests to one provider
 	callers    map[Mnemonic]bool        // nil: every registered party

@@ -1,6 +1,8 @@
 package registry_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/registry"
 	"mezhved/adapter/reports"
 	"mezhved/adapter/terms"
@@ -318,5 +321,78 @@ func TestTheEndOfAVersionIsNoWayRoundTheGate(t *testing.T) {
 		if s := c.Service("extract", "1.0"); s.Stage != want || s.Held != (want == registry.StageTest) {
 			t.Errorf("until %s: at the stage %s, held %v: %v", sunset, s.Stage, s.Held, found)
 		}
+	}
+}
+
+// What a signed protocol is over is decided by service.yaml and by dictionaries, too: what
+// they say of the service takes it back to the stage test, by whom and how often it is
+// asked does not. One whose file says no stage is not in use.
+func TestSettingsAndDictionariesAreUnderTheProtocol(t *testing.T) {
+	w := adaptertest.Start(t)
+	dir := filepath.Join(w.Dir, "services/extract/2.0")
+	const rules = "title: Выписка\nroot: {namespace: '" + adaptertest.Extract2 + "', request: ExtractRequest, response: ExtractResponse}\nproviders: REGISTRY\n" +
+		"codes: {request: [{xpath: /ExtractRequest/RegionCode, dictionary: numbers, version: '1'}]}\n"
+	const whole = rules + "callers: [MUNI, MFC]\npersonalSignature: required\nprobe: {short: 1m}\nlimits: {queue: 100}\nstage: published\n"
+	w.Write("services/_dictionaries/numbers/1.csv", "code,title,from,to\n77,x,,\n")
+	w.Write("services/extract/2.0/service.yaml", whole)
+	lint := func() *registry.Service {
+		t.Helper()
+		c, found := registry.Lint(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now(), registry.Gate{Operator: "MOSCOW", Signers: []string{"operator"}})
+		for _, f := range found.Errors() {
+			if !f.Sample {
+				t.Fatal(f)
+			}
+		}
+		return c.Service("extract", "2.0")
+	}
+	s := lint()
+	files, err := protocol.Take(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &protocol.Document{Form: protocol.Form, Service: "extract", Version: "2.0", Title: s.Title, Request: s.Request.String(), Response: s.Response.String(), Schema: s.SchemaDigest,
+		Files: files, Digest: files.Digest(), Settings: s.Rules.Settings, Dictionaries: s.Rules.Dictionaries, Before: &protocol.Before{Version: "1.0", Breaking: []string{}},
+		Participants: []protocol.Participant{}, Cases: []protocol.Case{}, Defects: []protocol.Defect{}, Passed: true, Made: w.Clock.Now().UTC().Truncate(time.Second), Program: "test"}
+	sign := func(d *protocol.Document) {
+		t.Helper()
+		if err := errors.Join(protocol.Write(dir, d), protocol.Sign(t.Context(), dir, "MOSCOW", w.Party("MOSCOW").Signer, w.Clock.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sign(d)
+	for _, c := range []struct{ name, old, new, want string }{
+		{"as it was signed", "", "", ""},
+		{"who is on the list of callers", "[MUNI, MFC]", "[MUNI]", ""},
+		{"how often it is asked", "short: 1m", "short: 5m", ""},
+		{"how much may wait", "queue: 100", "queue: 200", ""},
+		{"a remark", "title:", "# a remark\ntitle:", ""},
+		{"everybody may call", "[MUNI, MFC]", "'*'", "callers was added"},
+		{"an official's signature", "personalSignature: required\n", "", "personalSignature was there"},
+		{"a provider", "providers: REGISTRY", "providers: MFC", "providers was changed"},
+		{"a code's class", "version: '1'", "version: '1', class: n", "codes.request./ExtractRequest/RegionCode.class was added"},
+		{"a good answer of a probe", "short: 1m", "short: 1m, rejection: true", "probe.rejection was added"},
+		{"how much it takes", "limits: {queue: 100}", "limits: {queue: 100, content: 10KB}", "limits.content was added"},
+		{"an end of life", "stage:", "endOfLife: 5h\nstage:", "endOfLife was added"},
+		{"no stage", "stage: published\n", "", "-"},
+	} {
+		w.Write("services/extract/2.0/service.yaml", strings.Replace(whole, c.old, c.new, 1))
+		s := lint()
+		told := fmt.Sprint(s.Protocol.Flaws)
+		if held := c.want != ""; s.Held != held || (s.Stage == registry.StagePublished) == held || c.want != "-" && !strings.Contains(told, c.want) {
+			t.Errorf("%s: stage %s, held %v, %s, want %q", c.name, s.Stage, s.Held, told, c.want)
+		}
+	}
+	w.Write("services/extract/2.0/service.yaml", whole)
+	w.Write("services/_dictionaries/numbers/1.csv", "code,title,from,to\n78,x,,\n")
+	if s := lint(); !s.Held || !strings.Contains(fmt.Sprint(s.Protocol.Flaws), "dictionary numbers 1 was changed") {
+		t.Errorf("a dictionary changed: %v", s.Protocol.Flaws)
+	}
+	// A registry of before: no stage, and a protocol that says nothing of all this.
+	old := *d
+	old.Form, old.Settings, old.Dictionaries = protocol.FormFiles, nil, nil
+	sign(&old)
+	w.Write("services/extract/2.0/service.yaml", strings.Replace(whole, "stage: published\n", "", 1))
+	if s := lint(); s.Held || s.Stage != registry.StagePublished || s.Protocol.Outdated == nil {
+		t.Errorf("of before: stage %s, held %v, %v", s.Stage, s.Held, s.Protocol.Flaws)
 	}
 }

@@ -93,6 +93,8 @@ var sayings = yamlfile.Russian(map[string]string{
 	"everybody may send the broadcast: name those who sign":                                                                     "рассылать могут все: назовите тех, кто подписывает",
 	"everybody may call: name those who sign":                                                                                   "обращаться могут все: назовите тех, кто подписывает",
 	"is published by force, without a test protocol that holds: %s":                                                             "опубликовано без действующего протокола испытаний: %s",
+	"stage is missing: %s %s is at the stage test until the file says stage: published":                                         "стадия не указана: версия %s %s на стадии test, пока в файле нет stage: published",
+	"stage is missing: it is published by a protocol of the form of before alone; say stage: published":                         "стадия не указана: версия опубликована лишь по протоколу прежней формы; укажите stage: published",
 	"%s %s is back at the stage test until its test protocol holds: mezhved services test, then mezhved services protocol sign": "%s %s возвращён на стадию test, пока протокол испытаний не действует: mezhved services test, затем mezhved services protocol sign",
 	"a day such as 2027-06-30 is expected, not %q":                                                                              "ожидается дата вида 2027-06-30, а не %q",
 	"belongs to a version that is retired: set stage: retired, or leave it out":                                                 "относится к выведенной версии: укажите stage: retired или уберите эту настройку",

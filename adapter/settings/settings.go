@@ -61,16 +61,25 @@ func flatten(out map[string]string, path string, v reflect.Value) {
 		if v.Type().Elem().Kind() != reflect.Struct {
 			var list []string
 			for i := range v.Len() {
-				list = append(list, text(v.Index(i)))
+				one := text(v.Index(i))
+				if one == "" || strings.ContainsAny(one, ",\"") {
+					one = strconv.Quote(one) // two values are not one that has a comma
+				}
+				list = append(list, one)
 			}
 			out[path] = strings.Join(list, ", ")
 			return
 		}
+		named := map[string]bool{}
 		for i := range v.Len() {
 			name := strconv.Itoa(i)
 			if f := v.Index(i).Field(0); f.Kind() == reflect.String && f.String() != "" {
 				name = f.String()
 			}
+			if named[name] { // the same field, looked for in another place
+				name += "#" + strconv.Itoa(i)
+			}
+			named[name] = true
 			flatten(out, join(path, name), v.Index(i))
 		}
 	default:

@@ -42,6 +42,22 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// What is listed is told apart: two settings of one name, and two values from one with a comma.
+func TestOfListsIsOneToOne(t *testing.T) {
+	type code struct {
+		XPath string `yaml:"xpath"`
+		Of    string `yaml:"of"`
+	}
+	got := Of(struct {
+		Codes []code   `yaml:"codes"`
+		Files []string `yaml:"files"`
+	}{[]code{{"/a", "x"}, {"/a", "y"}}, []string{"a, b", "c"}})
+	want := map[string]string{"codes./a.xpath": "/a", "codes./a.of": "x", "codes./a#1.xpath": "/a", "codes./a#1.of": "y", "files": `"a, b", c`}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
 func TestDiff(t *testing.T) {
 	before := State{"party A": {"vip": "true", "limits.perSecond": "10"}, "party B": {"name": "Б"}, "party C": {"name": "В"}}
 	after := State{"party A": {"limits.perSecond": "20", "group": "g"}, "party C": {"name": "В"}, "service x 1": {"stage": "test"}}

@@ -80,7 +80,7 @@ func (f *alarmRules) load() (adapter.Config, *alarms.Rules, yamlfile.Findings, e
 	if c.Alarms.Rules == "" {
 		return c, nil, nil, usage(errors.New("the configuration names no rules: alarms.rules"))
 	}
-	registry, found := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
+	registry, found := openRegistry(c, false)
 	if registry == nil {
 		return c, nil, found, no(fmt.Errorf("%w\nSee mezhved services lint", found.Errors()))
 	}

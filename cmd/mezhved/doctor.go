@@ -107,7 +107,7 @@ func (c *doctorCmd) Run(ctx context.Context, out *stdio) error {
 }
 
 func (r *report) folders(c adapter.Config) *registry.Catalog {
-	registry, found := registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
+	registry, found := openRegistry(c, false)
 	for _, f := range found {
 		state := "bad"
 		if f.Warning {

@@ -31,7 +31,7 @@ type journalCmd struct {
 
 type journalTraceCmd struct {
 	deskFlags
-	ID         string `arg:"" help:"An incident, a MessageID, or the gateway's own id of a message."`
+	ID         string `arg:"" help:"An incident, a MessageID, the gateway's own id of a message, or a trace id."`
 	Envelope   bool   `help:"Print the envelope instead: of the refused call, or of the message."`
 	Of         string `default:"message" enum:"message,poll,answer,ack" help:"Whose envelope: the message's, that of the signed poll that it answered, of the answer that was handed out, or of the signed Ack."`
 	Entry      int64  `default:"-1" placeholder:"NUMBER" help:"Of which entry, where there are several; default: the last one of the message that was asked for."`
@@ -44,6 +44,7 @@ func (journalTraceCmd) Help() string {
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --config mezhved.yaml       # an incident: cause, rule, line, column
   mezhved journal trace 01a200c3-ff6e-713b-a695-b1d40770f4ba --envelope > refused.xml    # what was refused, byte for byte
   mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --json                      # a MessageID: the whole exchange
+  mezhved journal trace 0af7651916cd43dd8448eb211c80319c --config mezhved.yaml           # the trace_id of a log's line, of an exemplar, of X-Mezhved-Trace
   mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --envelope --of ack > ack.xml     # the recipient's signed Ack
   mezhved journal trace fbaaa8e0-e60f-11f1-b256-e3ebba651313 --revocation 5f2c… > answer.ors   # what a certificate was judged by`
 }
@@ -180,6 +181,9 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 			fmt.Fprintf(w, "  place     line %d, column %d\n", r.Line, r.Col)
 		}
 		fmt.Fprintf(w, "  incident  %s\n", see(r.Incident))
+		if r.TraceID != "" {
+			fmt.Fprintf(w, "  trace     %s\n", see(r.TraceID))
+		}
 		for _, f := range r.Findings {
 			fmt.Fprintf(w, "  cause     %s\n", say(f.Text))
 			if f.XPath != "" {
@@ -217,6 +221,9 @@ func printTrace(w io.Writer, t *console.Trace, english bool, where string) error
 			return err
 		}
 		for _, m := range t.Messages {
+			if m.TraceID != "" {
+				fmt.Fprintf(w, "%s trace %s\n", see(m.MessageID), see(m.TraceID))
+			}
 			if !m.Erased.IsZero() {
 				text := "содержание %s удалено %s. Основание: %s\n"
 				if english {

@@ -185,7 +185,11 @@ func openRegistry(c adapter.Config, sandbox bool) (*registry.Registry, yamlfile.
 	if sandbox {
 		return registry.OpenSandbox(c.Services, c.Parties, time.Now)
 	}
-	return registry.Open(c.Services, c.Parties, time.Now, c.Protocols)
+	gate, err := c.LoadGate()
+	if err != nil {
+		return nil, yamlfile.Findings{yamlfile.NewFinding("", "", "%v", err)}
+	}
+	return registry.Open(c.Services, c.Parties, time.Now, gate)
 }
 
 // goesBlind refuses a node without the vault where content is sealed already. Where

@@ -34,7 +34,10 @@ func (f *foldersFlags) folders() (services, parties string, gate []registry.Gate
 		if err != nil {
 			return "", "", nil, usage(err)
 		}
-		services, parties, gate = c.Services, c.Parties, []registry.Gate{c.Protocols}
+		services, parties, gate = c.Services, c.Parties, make([]registry.Gate, 1)
+		if gate[0], err = c.LoadGate(); err != nil {
+			return "", "", nil, usage(err)
+		}
 	}
 	if f.Services != "" {
 		services = f.Services

@@ -28,6 +28,7 @@ import (
 //	json PATH [VALUE]             the last output is JSON that has this place (with this value); ! json: it has not
 //	keep NAME PATH                put a place of the last output into a variable
 //	serve CONFIG                  start a gateway and wait until it is ready; it ends with the story
+//	logs PATTERN                  the log of that gateway has what matches, or gets it
 //	stop                          end that gateway as a service manager does; it must end well
 //	listen CONFIG ADDRESS         change the address in a configuration
 //	authority NAME FILE           start a time-stamping authority: its address into a variable, its root into a file
@@ -66,7 +67,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "json": jsonHas, "keep": keep, "serve": serve, "stop": stop, "listen": listen, "authority": authority(t), "await": await,
+			"exits": exits, "until": until, "json": jsonHas, "keep": keep, "serve": serve, "logs": logs, "stop": stop, "listen": listen, "authority": authority(t), "await": await,
 		},
 	})
 }
@@ -220,6 +221,20 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("the gateway does not get ready\n%s", r.out)
+		}
+	}
+}
+
+func logs(ts *testscript.TestScript, neg bool, args []string) {
+	r := *ts.Value(theGateway{}).(**running)
+	if neg || len(args) != 1 || r == nil {
+		ts.Fatalf("usage: logs PATTERN, after serve")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); !pattern.MatchString(r.out.String()); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("the log has nothing that matches %s\n%s", args[0], r.out)
 		}
 	}
 }

@@ -59,13 +59,18 @@ type signatureJSON struct {
 	Algorithm   string    `json:"algorithm"`
 	At          time.Time `json:"at"`
 	Stamped     bool      `json:"stamped,omitempty"`
+	Unchecked   []string  `json:"unchecked,omitempty"` // what nobody has checked of it, and why
 }
 
 func (f *oneVersion) standing(s *registry.Service) standingJSON {
 	p := s.Protocol
 	out := standingJSON{Service: s.Name, Version: s.Version, Stage: s.Stage, Gate: len(s.Signers) > 0, Holds: p.Holds(), Protocol: p.Digest, Signatures: []signatureJSON{}, Missing: []string{}}
 	for _, one := range p.Signatures {
-		out.Signatures = append(out.Signatures, signatureJSON{one.Mnemonic, one.Certificate.Subject(), one.Algorithm.String(), one.At, one.Stamped})
+		j := signatureJSON{one.Mnemonic, one.Certificate.Subject(), one.Algorithm.String(), one.At, one.Stamped, nil}
+		for _, u := range one.Unchecked {
+			j.Unchecked = append(j.Unchecked, f.pick(u.Russian, u.English))
+		}
+		out.Signatures = append(out.Signatures, j)
 	}
 	for _, flaw := range p.Flaws {
 		out.Missing = append(out.Missing, f.pick(flaw.InRussian(), flaw.String()))
@@ -91,6 +96,9 @@ func (f *oneVersion) show(out *stdio) (*registry.Service, error) {
 	}
 	for _, one := range j.Signatures {
 		fmt.Fprintf(out.out, f.pick("подписал  %s: %s, %s, %s\n", "signed    %s: %s, %s, %s\n"), one.Mnemonic, one.Certificate, one.Algorithm, one.At.Format(time.RFC3339))
+		for _, u := range one.Unchecked {
+			fmt.Fprintf(out.out, f.pick("          не проверено, %s\n", "          not checked: %s\n"), u)
+		}
 	}
 	for _, one := range j.Missing {
 		fmt.Fprintf(out.out, f.pick("нет       %s\n", "missing   %s\n"), one)
@@ -216,7 +224,7 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 	}
 	switch {
 	case c.Force != "" && len(missing) > 0:
-		if err := protocol.Force(dir, c.Force, s.SchemaDigest, time.Now()); err != nil {
+		if err := protocol.Force(protocol.Version{Dir: dir, Schema: s.SchemaDigest, Rules: s.Rules}, c.Force, time.Now()); err != nil {
 			return usage(err)
 		}
 	case len(s.Signers) > 0 && len(missing) > 0:

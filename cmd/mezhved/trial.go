@@ -255,7 +255,7 @@ func (b *trialBed) try(ctx context.Context, all *registry.Catalog, s *registry.S
 		return nil, errors.New("the private gateway does not serve it")
 	}
 	t := &proving.Trial{
-		Dir: filepath.Join(b.dir, "services", s.Name, s.Version), Service: served, Catalog: b.catalog, Log: b.log, Before: all.Before(s),
+		Dir: filepath.Join(b.dir, "services", s.Name, s.Version), Service: served, Rules: s.Rules, Catalog: b.catalog, Log: b.log, Before: all.Before(s),
 		Callers: someCaller(all, s), Names: names, Operator: operator, Program: thisProgram(), Now: time.Now(),
 		Client: func(m registry.Mnemonic) *party.Client {
 			return &party.Client{URL: b.base + "/smev/v" + envelopes.V12.String() + "/ws", Version: envelopes.V12, Signer: b.signers[m], Bus: b.bus, HTTP: b.http}

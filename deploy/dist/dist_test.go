@@ -157,6 +157,15 @@ func (m *machine) put(name, to string) {
 	}
 }
 
+// postgres starts the server that docs/install.md takes for granted.
+func (m *machine) postgres() {
+	m.t.Helper()
+	m.run(`command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null
+		version=$(ls /etc/postgresql | tail -n 1)
+		[ -n "$version" ] || { version=$(ls /usr/lib/postgresql | tail -n 1); pg_createcluster "$version" main; }
+		pg_ctlcluster "$version" main restart`)
+}
+
 // shellBlocks are the commands of a document that a reader is to copy.
 func shellBlocks(t *testing.T, name string) (blocks []string) {
 	t.Helper()
@@ -179,11 +188,8 @@ func TestInstalled(t *testing.T) {
 	}
 	deb, sums := made(t, "mezhved_*_amd64.deb"), made(t, "SHA256SUMS")
 	m := boot(t)
-	m.run(`command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null
-		version=$(ls /etc/postgresql | tail -n 1)
-		[ -n "$version" ] || { version=$(ls /usr/lib/postgresql | tail -n 1); pg_createcluster "$version" main; }
-		pg_ctlcluster "$version" main restart
-		mkdir -p /root/fetched`)
+	m.postgres()
+	m.run("mkdir -p /root/fetched")
 	m.put(deb, "/root/fetched/"+filepath.Base(deb))
 	m.put(sums, "/root/fetched/SHA256SUMS")
 
@@ -217,8 +223,7 @@ func TestInstalled(t *testing.T) {
 	m.run("man -w mezhved mezhved-journal && bash -ic 'source /usr/share/bash-completion/completions/mezhved; complete -p mezhved'")
 
 	// An upgrade: the same programs under a later version.
-	next := later(t, origin(t))
-	m.put(next, "/root/fetched/next.deb")
+	m.put(later(t, origin(t), "mezhved_*.deb"), "/root/fetched/next.deb")
 	m.run("echo '# mine' >>/etc/mezhved/mezhved.yaml")
 	head := m.run("curl --silent http://127.0.0.1:7500/checkpoint | head -n 1")
 	m.run("dpkg -i /root/fetched/next.deb")
@@ -263,7 +268,7 @@ func TestInstalled(t *testing.T) {
 }
 
 // later makes a package of the same programs with a later version.
-func later(t *testing.T, s *source) string {
+func later(t *testing.T, s *source, pattern string) string {
 	t.Helper()
 	next, out := *s, t.TempDir()
 	next.version = "99.0.0"
@@ -287,7 +292,7 @@ func later(t *testing.T, s *source) string {
 	if err := next.packages(out, runtime.GOARCH, p, filepath.Join(next.root, "LICENSE")); err != nil {
 		t.Fatal(err)
 	}
-	found, err := filepath.Glob(filepath.Join(out, "mezhved_*.deb"))
+	found, err := filepath.Glob(filepath.Join(out, pattern))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%q, %v", found, err)
 	}

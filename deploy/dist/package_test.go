@@ -19,8 +19,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// TestInstalledRPM lets rpm itself install, upgrade and remove the package on a machine
-// of its own, with its scripts.
+// TestInstalledRPM lets rpm itself install, upgrade, take back and remove the package on
+// a machine of its own, with its scripts, a gateway at work meanwhile.
 func TestInstalledRPM(t *testing.T) {
 	need(t, "rpm")
 	m := boot(t)
@@ -36,12 +36,45 @@ func TestInstalledRPM(t *testing.T) {
 		t.Errorf("folders:\n%s\nwant\n%s", got, want)
 	}
 	m.run("systemctl cat mezhved >/dev/null && mezhved --version")
-	m.run("echo '# mine' >>/etc/mezhved/mezhved.yaml; echo key >/etc/mezhved/journal.key; echo state >/var/lib/mezhved/journal.state")
+
+	// What docs/install.md says after the package is there.
+	m.postgres()
+	for _, block := range shellBlocks(t, "../../docs/install.md")[1:] {
+		m.run(block)
+	}
+	m.run("echo '# mine' >>/etc/mezhved/mezhved.yaml")
+	const head = "curl --fail --silent http://127.0.0.1:7500/readyz >/dev/null; curl --silent http://127.0.0.1:7500/checkpoint | head -n 1"
+	before, pid := m.run(head), m.run("systemctl show --value -p MainPID mezhved")
+	m.put(later(t, origin(t), "mezhved-[0-9]*.rpm"), "/root/next.rpm")
+	for _, step := range []struct{ command, version string }{
+		{"--upgrade /root/next.rpm", "99.0.0"},
+		{"--upgrade --oldpackage /root/mezhved.rpm", m.run(rpm + "--query --queryformat '%{VERSION}' mezhved")},
+	} {
+		if said := m.run(rpm + step.command + " 2>&1"); strings.Contains(said, "does not run yet") {
+			t.Errorf("%s: it is taken for a first installation:\n%s", step.command, said)
+		}
+		if got := m.run(rpm + "--query --queryformat '%{VERSION}' mezhved"); got != step.version {
+			t.Errorf("%s: version %s, want %s", step.command, got, step.version)
+		}
+		now := m.run("systemctl show --value -p MainPID mezhved")
+		if now == pid || now == "0" {
+			t.Errorf("%s: the process is %s, before it was %s", step.command, now, pid)
+		}
+		pid = now
+		if got := m.run(head); got != before {
+			t.Errorf("%s: the log is %q, before it was %q", step.command, got, before)
+		}
+		m.run("tail -n 1 /etc/mezhved/mezhved.yaml | grep -q '# mine' && test ! -e /etc/mezhved/mezhved.yaml.rpmnew && id mezhved >/dev/null && test -d /var/lib/mezhved/vault")
+	}
+
 	said := m.run(rpm + "--erase mezhved 2>&1")
 	for _, want := range []string{"/var/lib/mezhved: the vault", "/etc/mezhved: keys"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the removal does not say %q:\n%s", want, said)
 		}
+	}
+	if out, err := m.try("systemctl is-active mezhved"); err == nil {
+		t.Errorf("removed, the unit is %s", out)
 	}
 	m.run("test ! -e /usr/bin/mezhved && grep -q '# mine' /etc/mezhved/mezhved.yaml.rpmsave && test -e /etc/mezhved/journal.key && test -e /var/lib/mezhved/journal.state")
 }

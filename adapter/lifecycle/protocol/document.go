@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// Form is the form of Documents that this version writes and reads.
-const Form = "mezhved-protocol/1"
+// Forms of Documents. This version writes Form and reads both; one of FormFiles says
+// nothing of settings and dictionaries, and so proves nothing of them.
+const (
+	Form      = "mezhved-protocol/2"
+	FormFiles = "mezhved-protocol/1"
+)
 
 // Document is a test protocol. Words in it are Russian: it is for the process.
 type Document struct {
@@ -25,7 +29,9 @@ type Document struct {
 	Schema       string        `json:"schema"`             // hex SHA-256 of the compiled bundle, as entries of the journal name it
 	Digest       string        `json:"digest"`             // hex SHA-256 over Files: schema, samples, scenarios, reference messages
 	Files        Inventory     `json:"files"`
-	Before       *Before       `json:"before,omitempty"` // the version before; nil: this is the first
+	Settings     []Setting     `json:"settings,omitempty"`     // what service.yaml says of what the service does, by name
+	Dictionaries []Edition     `json:"dictionaries,omitempty"` // those that content is held against, by name and version
+	Before       *Before       `json:"before,omitempty"`       // the version before; nil: this is the first
 	Participants []Participant `json:"participants"`
 	Cases        []Case        `json:"cases"`
 	Defects      []Defect      `json:"defects"`
@@ -33,6 +39,19 @@ type Document struct {
 	Made         time.Time     `json:"made"`   // UTC, whole seconds
 	Millis       int64         `json:"millis"` // how long all cases took
 	Program      string        `json:"program"`
+}
+
+// Setting is a setting of a service.yaml, by its path. One that is not set is none.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Edition is a version of a dictionary.
+type Edition struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	SHA256  string `json:"sha256"` // of its file
 }
 
 // Before is what a sender has to change who comes from the version before.
@@ -138,8 +157,8 @@ func Parse(src []byte) (*Document, error) {
 	if err := dec.Decode(&d); err != nil {
 		return nil, fmt.Errorf("no test protocol: %w", err)
 	}
-	if d.Form != Form {
-		return nil, fmt.Errorf("a protocol of the form %q, this version reads %q", d.Form, Form)
+	if d.Form != Form && d.Form != FormFiles {
+		return nil, fmt.Errorf("a protocol of the form %q, this version reads %q and %q", d.Form, Form, FormFiles)
 	}
 	if !bytes.Equal(d.Encode(), src) {
 		return nil, errors.New("not the canonical writing of what it says: make it again with mezhved services test")
@@ -154,6 +173,8 @@ func Parse(src []byte) (*Document, error) {
 // has edited before it was signed.
 func (d *Document) contradiction() error {
 	switch {
+	case d.Form == FormFiles && len(d.Settings)+len(d.Dictionaries) > 0:
+		return fmt.Errorf("its form is %q, which has no settings and dictionaries: make it again with mezhved services test", d.Form)
 	case d.Digest != d.Files.Digest():
 		return errors.New("its digest is not that of the files it lists: make it again with mezhved services test")
 	case d.Passed != (len(d.Defects) == 0):
@@ -176,6 +197,9 @@ func DigestOf(src []byte) string {
 // Repeats says that a protocol says what an older one says, times and program aside.
 func (d *Document) Repeats(old *Document) bool {
 	a, b := *d, *old
+	if old.Form == FormFiles { // as far as it goes
+		a.Form, a.Settings, a.Dictionaries = old.Form, nil, nil
+	}
 	for _, one := range []*Document{&a, &b} {
 		one.Made, one.Millis, one.Program = time.Time{}, 0, ""
 		one.Cases = slices.Clone(one.Cases)

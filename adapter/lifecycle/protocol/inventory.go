@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -102,19 +103,86 @@ func (v Inventory) differences(old Inventory) (out []Flaw) {
 	}
 	for _, f := range v {
 		is[f.Name] = f.SHA256
-		switch sum, known := was[f.Name]; {
-		case !known:
-			out = append(out, Flaw{f.Name, "was added after the protocol was made", "появился после составления протокола"})
-		case sum != f.SHA256:
-			out = append(out, Flaw{f.Name, "was changed after the protocol was made", "изменён после составления протокола"})
+	}
+	for _, d := range compare(was, is) {
+		out = append(out, d.flaw(d.name, "", ""))
+	}
+	return out
+}
+
+// different is what is told of a name of two sets.
+type different struct {
+	name     string
+	was, now bool // it is in the older, in the newer set
+}
+
+// compare gives what changed, came and went, by name.
+func compare(was, is map[string]string) (out []different) {
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if old, known := was[name]; !known || old != is[name] {
+			out = append(out, different{name, known, true})
 		}
 	}
-	for _, f := range old {
-		if _, there := is[f.Name]; !there {
-			out = append(out, Flaw{f.Name, "was there when the protocol was made and is gone", "был при составлении протокола, теперь его нет"})
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if _, there := is[name]; !there {
+			out = append(out, different{name, true, false})
 		}
 	}
 	return out
+}
+
+// flaw says it of a file, or of a thing in it that en and ru name.
+func (d different) flaw(file, en, ru string) Flaw {
+	switch {
+	case !d.was:
+		return Flaw{file, en + "was added after the protocol was made", ru + "появился после составления протокола"}
+	case !d.now:
+		return Flaw{file, en + "was there when the protocol was made and is gone", ru + "был при составлении протокола, теперь его нет"}
+	}
+	return Flaw{file, en + "was changed after the protocol was made", ru + "изменён после составления протокола"}
+}
+
+// Rules are what beside its files decides what a version does: Settings of its
+// service.yaml, and the dictionaries that content is held against.
+type Rules struct {
+	Settings     []Setting
+	Dictionaries []Edition
+}
+
+// differences are the settings and dictionaries that changed, came and went.
+func (r Rules) differences(old Rules) (out []Flaw) {
+	was, is := old.byName(), r.byName()
+	for _, d := range compare(was, is) {
+		if name, ok := strings.CutPrefix(d.name, "dictionary "); ok {
+			out = append(out, d.flaw("service.yaml", "the dictionary "+name+" ", "справочник "+name+" "))
+		} else {
+			out = append(out, d.flaw("service.yaml", d.name+" ", "параметр "+d.name+" "))
+		}
+	}
+	return out
+}
+
+func (r Rules) byName() map[string]string {
+	out := map[string]string{}
+	for _, s := range r.Settings {
+		out[s.Name] = s.Value
+	}
+	for _, d := range r.Dictionaries {
+		out["dictionary "+d.Name+" "+d.Version] = d.SHA256
+	}
+	return out
+}
+
+// Digest is one digest of them all.
+func (r Rules) Digest() string {
+	h := sha256.New()
+	for _, s := range r.Settings {
+		fmt.Fprintf(h, "%q %q\n", s.Name, s.Value)
+	}
+	for _, d := range r.Dictionaries {
+		fmt.Fprintf(h, "%q %q %s\n", d.Name, d.Version, d.SHA256)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // path of a file of the protocol in a version's folder.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"mezhved/signing"
+	"mezhved/signing/tsatest"
 )
 
 var made = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
@@ -30,6 +32,7 @@ func version(t *testing.T) Version {
 		write(t, dir, name, text)
 	}
 	return Version{Dir: dir, Service: "probe", Version: "1.1.0", Request: "{urn:p}A", Response: "{urn:p}B", Schema: strings.Repeat("ab", 32),
+		Rules:  Rules{[]Setting{{"personalSignature", "required"}, {"routing.xpath", "/A/B"}}, []Edition{{"regions", "2026-01", strings.Repeat("ef", 32)}}},
 		Before: &Before{Version: "1.0.0", Schema: strings.Repeat("cd", 32)}}
 }
 
@@ -53,7 +56,7 @@ func document(t *testing.T, v Version) *Document {
 	files, err := Take(v.Dir)
 	must(t, err)
 	return &Document{
-		Form: Form, Service: v.Service, Version: v.Version, Title: "Проба <пера> & «кавычки»\u2028", Request: v.Request, Response: v.Response, Schema: v.Schema, Files: files, Digest: files.Digest(),
+		Form: Form, Service: v.Service, Version: v.Version, Title: "Проба <пера> & «кавычки»\u2028", Request: v.Request, Response: v.Response, Schema: v.Schema, Files: files, Digest: files.Digest(), Settings: v.Rules.Settings, Dictionaries: v.Rules.Dictionaries,
 		Before:       &Before{Version: v.Before.Version, Schema: v.Before.Schema, Changes: 1, Breaking: []string{}},
 		Participants: []Participant{{Operator, "OP", "Оператор"}, {Provider, "REG", "Реестр"}, {Caller, "MFC", "МФЦ"}},
 		Cases:        []Case{{Sample, "samples/request.xml", "принято", "принято", true, 12}}, Defects: []Defect{}, Passed: true, Made: made, Millis: 12, Program: "mezhved test",
@@ -146,6 +149,22 @@ func TestWhatHolds(t *testing.T) {
 		{"a sample more", "samples/invalid/more.xml: was added", func(v *Version) { write(t, v.Dir, "samples/invalid/more.xml", "<c/>") }},
 		{"a sample less", "samples/invalid/no.xml: was there", func(v *Version) { must(t, os.Remove(filepath.Join(v.Dir, "samples/invalid/no.xml"))) }},
 		{"schemas put together otherwise", "service.yaml: the schema is put together", func(v *Version) { v.Schema = strings.Repeat("00", 32) }},
+		{"a setting", "service.yaml: personalSignature was changed", func(v *Version) {
+			v.Rules.Settings = []Setting{{"personalSignature", "optional"}, v.Rules.Settings[1]}
+		}},
+		{"a setting more", "service.yaml: codes was added", func(v *Version) { v.Rules.Settings = append(slices.Clone(v.Rules.Settings), Setting{"codes", "x"}) }},
+		{"a setting less", "service.yaml: routing.xpath was there", func(v *Version) { v.Rules.Settings = v.Rules.Settings[:1] }},
+		{"a byte of a dictionary", "service.yaml: the dictionary regions 2026-01 was changed", func(v *Version) {
+			v.Rules.Dictionaries = []Edition{{"regions", "2026-01", strings.Repeat("00", 32)}}
+		}},
+		{"another edition of a dictionary", "service.yaml: the dictionary regions 2026-02 was added", func(v *Version) {
+			v.Rules.Dictionaries = []Edition{{"regions", "2026-02", strings.Repeat("ef", 32)}}
+		}},
+		{"settings that were edited away by a form of before", "has no settings and dictionaries", func(v *Version) {
+			edited := *d
+			edited.Form = FormFiles
+			write(t, v.Dir, "protocol/protocol.json", string(edited.Encode()))
+		}},
 		{"another root", "service.yaml: the roots are others", func(v *Version) { v.Request = "{urn:p}C" }},
 		{"no comparison with the version before", "was not compared with that of version 1.0.0", func(v *Version) {
 			first := *d
@@ -233,17 +252,39 @@ func TestWhatHolds(t *testing.T) {
 			t.Errorf("the same protocol written again lost its signature")
 		}
 	})
+	t.Run("one of the form of before proves what it did, and is outdated", func(t *testing.T) {
+		old := v
+		old.Dir = t.TempDir()
+		must(t, os.CopyFS(old.Dir, os.DirFS(v.Dir)))
+		was := *d
+		was.Form, was.Settings, was.Dictionaries = FormFiles, nil, nil
+		must(t, Write(old.Dir, &was))
+		must(t, Sign(ctx, old.Dir, "OP", op.signer, made))
+		must(t, Sign(ctx, old.Dir, "REG", reg.signer, made))
+		if s := Examine(old); !s.Holds() || !s.OfBefore() || s.Outdated == nil || !strings.Contains(s.Outdated.String(), "says nothing of service.yaml") {
+			t.Errorf("%v, %v", flaws(s), s.Outdated)
+		}
+		write(t, old.Dir, "s.xsd", "<schema  />")
+		if s := Examine(old); s.Holds() {
+			t.Error("a byte of its schema changed, and it holds")
+		}
+	})
 	t.Run("by force", func(t *testing.T) {
-		if err := Force(v.Dir, " \n", v.Schema, made); err == nil {
+		if err := Force(v, " \n", made); err == nil {
 			t.Error("forced without a reason")
 		}
 		write(t, v.Dir, "protocol/forced.json", `{"reason":" ","digest":"`+d.Digest+`","schema":"`+v.Schema+`","at":"2026-11-20T09:00:00Z"}`)
 		if s := Examine(v); s.Holds() || !strings.Contains(strings.Join(flaws(s), "\n"), "forced.json: gives no reason") {
 			t.Errorf("forced with a blank reason: %v", flaws(s))
 		}
-		must(t, Force(v.Dir, " срочно\n", v.Schema, made))
+		must(t, Force(v, " срочно\n", made))
 		if s := Examine(v); !s.Holds() || s.Forced.Reason != "срочно" || len(s.Flaws) == 0 {
 			t.Errorf("forced: %+v", s)
+		}
+		ruled := v
+		ruled.Rules.Settings = nil
+		if s := Examine(ruled); s.Holds() {
+			t.Error("a setting was taken away after that, and it holds")
 		}
 		other := v
 		other.Schema = strings.Repeat("00", 32) // of a document that is no .xsd, for one
@@ -347,5 +388,84 @@ func TestOneKeySignsOnce(t *testing.T) {
 	v.Signers = []Signer{{"OP", [][32]byte{id.Certificate.SHA256}}, {"REG", [][32]byte{again.SHA256}}}
 	if s := Examine(v); s.Holds() || !slices.Equal(flaws(s), []string{"protocol/REG.p7s: is signed with the same key as OP.p7s"}) {
 		t.Errorf("got %v", flaws(s))
+	}
+}
+
+// Whether a signer's certificate was revoked is asked of the lists and responders that
+// callers are held against. A later revocation counts unless an authority that is believed
+// says when the signature was made; where nobody can tell, the signature says so.
+func TestSignersCertificatesAreAskedAbout(t *testing.T) {
+	v := version(t)
+	must(t, Write(v.Dir, document(t, v)))
+	ca, err := signing.NewTestCA("CA", signing.KeyECDSA256, made.AddDate(-1, 0, 0))
+	must(t, err)
+	id, err := ca.Issue(signing.TestSubject{CommonName: "OP", Lifetime: 3 * 365 * 24 * time.Hour}, made.AddDate(0, -1, 0))
+	must(t, err)
+	signer, err := id.Signer()
+	must(t, err)
+	signed := made.Add(time.Hour)
+	must(t, Sign(context.Background(), v.Dir, "OP", signer, signed))
+	v.Signers = []Signer{{"OP", [][32]byte{id.Certificate.SHA256}}}
+	v.Now = signed.Add(30 * 24 * time.Hour)
+	file := filepath.Join(t.TempDir(), "list.crl")
+	judge := func(revoked bool, authorities ...*signing.Certificate) *Judge {
+		t.Helper()
+		serials := []*big.Int{big.NewInt(1)}
+		if revoked {
+			serials = append(serials, id.Certificate.X509.SerialNumber)
+		}
+		list, err := ca.RevocationList(1, v.Now.Add(-time.Hour), v.Now.Add(time.Hour), serials...) // whom it names was revoked when it was made
+		must(t, err)
+		must(t, os.WriteFile(file, list, 0o644))
+		revocation, err := signing.NewRevocation(signing.RevocationOptions{CRLs: []string{file}})
+		must(t, err)
+		trust, err := signing.NewTrust(signing.TrustOptions{Roots: []*signing.Certificate{ca.Certificate}, Revocation: revocation})
+		must(t, err)
+		j, err := NewJudge(authorities, trust, revocation)
+		must(t, err)
+		return j
+	}
+	holds := func(name, flaw, unchecked string) *Standing {
+		t.Helper()
+		s := Examine(v)
+		var left []string
+		for _, one := range s.Signatures {
+			for _, u := range one.Unchecked {
+				left = append(left, u.English)
+			}
+		}
+		if s.Holds() != (flaw == "") || !strings.Contains(strings.Join(flaws(s), "\n"), flaw) || (unchecked == "") != (len(left) == 0) || !strings.Contains(strings.Join(left, "\n"), unchecked) {
+			t.Errorf("%s: flaws %v, unchecked %q", name, flaws(s), left)
+		}
+		return s
+	}
+	holds("nothing is configured", "", "neither lists nor responders are configured")
+	v.Judge = judge(false)
+	holds("nobody has revoked it", "", "")
+	later := v
+	v.Now = v.Now.AddDate(1, 0, 0)
+	holds("the list is old", "", "nobody can say whether certificate CN=OP")
+	v = later
+	v.Judge = judge(true)
+	holds("revoked a month after the signature, by its own word", "no time stamp proves that the signature is older", "")
+
+	tsa := tsatest.New(t)
+	must(t, Sign(context.Background(), v.Dir, "OP", signer, time.Now().UTC())) // the authority's clock is the machine's
+	v.Now = time.Now().Add(30 * 24 * time.Hour)
+	plain, err := os.ReadFile(filepath.Join(v.Dir, "protocol/OP.p7s"))
+	must(t, err)
+	block, _ := pem.Decode(plain)
+	write(t, v.Dir, "protocol/OP.p7s", string(tsatest.WithTimestamps(t, block.Bytes, tsa.Stamp(tsatest.Value(t, block.Bytes)))))
+	v.Judge = judge(true, tsa.Root)
+	if s := holds("revoked a month after the signature, by an authority's", "", ""); len(s.Signatures) != 1 || !s.Signatures[0].Stamped {
+		t.Errorf("the stamp of an authority that is believed: %+v", s.Signatures)
+	}
+	v.Judge = judge(true, ca.Certificate)
+	holds("the stamp is of somebody", "no time stamp proves that the signature is older", "")
+	v.Judge = judge(false, ca.Certificate)
+	holds("the stamp is of somebody, nobody has revoked the certificate", "", "its time stamp proves nothing")
+	v.Judge = judge(false)
+	if s := holds("no authority is configured", "", "no authority is configured"); s.Signatures[0].Stamped {
+		t.Error("a stamp of nobody is believed")
 	}
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -29,8 +30,11 @@ type Version struct {
 	Service, Version  string
 	Request, Response string   // {namespace}local
 	Schema            string   // hex SHA-256 of the compiled bundle
+	Rules             Rules    // what else decides what it does
 	Before            *Before  // the version before as it is now; Version and Schema are looked at
 	Signers           []Signer // who must have signed
+	Judge             *Judge   // nil: nobody knows authorities and revocations
+	Now               time.Time
 }
 
 // Signer is somebody whose signature is asked for, and his keys.
@@ -54,7 +58,8 @@ type Signature struct {
 	Certificate *signing.Certificate
 	Algorithm   signing.Algorithm
 	At          time.Time // by the time stamp, else by the signer's word
-	Stamped     bool      // an authority says so
+	Stamped     bool      // an authority that is believed says so
+	Unchecked   []Unchecked
 }
 
 // Standing is what a version's folder proves. The zero Standing is that of a folder
@@ -64,13 +69,16 @@ type Standing struct {
 	Digest     string    // of protocol.json
 	Signatures []Signature
 	Flaws      []Flaw  // empty: the version may be in use
-	Outdated   *Flaw   // the comparison with the version before has to be made again before it is published
+	Outdated   *Flaw   // a new one has to be made before it is published: it compares with another version before, or is of the form of before
 	Forced     *Forced // it is published nevertheless
 }
 
 // Holds says that the version may be published: its protocol passed, is signed, and
 // is over what stands in the folder; or somebody has forced it.
 func (s *Standing) Holds() bool { return len(s.Flaws) == 0 || s.Forced != nil }
+
+// OfBefore says that a protocol of FormFiles is what the version is published by.
+func (s *Standing) OfBefore() bool { return s.Document != nil && s.Document.Form == FormFiles }
 
 // SignedBy says that somebody's signature is among those that are proved.
 func (s *Standing) SignedBy(mnemonic string) bool {
@@ -94,7 +102,7 @@ func Examine(v Version) *Standing {
 		s.flaw(".", "cannot be read: "+unread.Error(), "не читается: "+unread.Error())
 		return s
 	}
-	s.forced(v.Dir, now.Digest(), v.Schema)
+	s.forced(v, now.Digest())
 	if none {
 		return s
 	}
@@ -117,12 +125,19 @@ func Examine(v Version) *Standing {
 		s.flaw(name, fmt.Sprintf("the tests were not passed: %d defects", len(d.Defects)), fmt.Sprintf("испытания не пройдены, дефектов: %d", len(d.Defects)))
 	}
 	s.Flaws = append(s.Flaws, now.differences(d.Files)...)
+	if d.Form != FormFiles {
+		s.Flaws = append(s.Flaws, v.Rules.differences(Rules{d.Settings, d.Dictionaries})...)
+	}
 	if len(s.Flaws) == 0 && d.Schema != v.Schema {
 		s.flaw("service.yaml", "the schema is put together otherwise than it was tested (schemas, imports)", "схема собирается не так, как при испытаниях (schemas, imports)")
 	}
 	s.before(v)
+	if d.Form == FormFiles && s.Outdated == nil {
+		s.Outdated = &Flaw{name, "is of a form that says nothing of service.yaml and of dictionaries: what is changed in them is not noticed until a new one is made (mezhved services test --again) and signed",
+			"составлен по прежней форме, без параметров service.yaml и справочников: их изменение не обнаружится, пока не составлен (mezhved services test --again) и не подписан новый"}
+	}
 	for _, signer := range v.Signers {
-		s.signature(v.Dir, src, signer)
+		s.signature(&v, src, signer)
 	}
 	return s
 }
@@ -148,33 +163,18 @@ func (s *Standing) before(v Version) {
 
 func (b *Before) key() *[2]string { return &[2]string{b.Version, b.Schema} }
 
-// verifier proves signatures of any algorithm that is known; whose they are and
-// when is looked at by signature.
-var verifier = func() *signing.Verifier {
-	v, err := signing.NewVerifier(signing.Options{SignatureOnly: true, Algorithms: signing.Algorithms()})
-	if err != nil {
-		panic("protocol: " + err.Error())
-	}
-	return v
-}()
-
 // slack is how much clocks of those who test and sign may be apart: some programs take
 // local time for UTC.
 const slack = 24 * time.Hour
 
-func (s *Standing) signature(dir string, src []byte, signer Signer) {
-	name := folder + "/" + signer.Mnemonic + extension
-	proved, err := read(dir, src, signer.Mnemonic)
+func (s *Standing) signature(v *Version, src []byte, signer Signer) {
+	name, judge := folder+"/"+signer.Mnemonic+extension, cmp.Or(v.Judge, nobody)
+	proved, err := judge.read(v.Dir, src, signer.Mnemonic)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.flaw(name, signer.Mnemonic+" has not signed: mezhved services protocol sign", signer.Mnemonic+" не подписал протокол: mezhved services protocol sign")
 	case err != nil:
-		ru := err.Error()
-		var e *signing.Error
-		if errors.As(err, &e) {
-			ru = e.Code.Russian()
-		}
-		s.flaw(name, "the signature does not hold: "+err.Error(), "подпись не действительна: "+ru)
+		s.flaw(name, "the signature does not hold: "+err.Error(), "подпись не действительна: "+inRussian(err))
 	case !slices.Contains(signer.Certificates, proved.Certificate.SHA256):
 		s.flaw(name, fmt.Sprintf("is signed with a certificate (%s) that the registry does not have for %s", proved.Certificate.Subject(), signer.Mnemonic),
 			fmt.Sprintf("подписано сертификатом (%s), который за участником %s не зарегистрирован", proved.Certificate.Subject(), signer.Mnemonic))
@@ -190,12 +190,24 @@ func (s *Standing) signature(dir string, src []byte, signer Signer) {
 				return
 			}
 		}
+		if err := judge.revoked(&proved, v.Now); err != nil {
+			s.flaw(name, err.Error()+proved.word("; no time stamp proves that the signature is older"), inRussian(err)+proved.word("; метки времени, доказывающей, что подпись поставлена раньше, нет"))
+			return
+		}
 		s.Signatures = append(s.Signatures, proved)
 	}
 }
 
+// word is said of a signature that bears the signer's own word about its time.
+func (s *Signature) word(text string) string {
+	if s.Stamped {
+		return ""
+	}
+	return text
+}
+
 // read proves one signature file over a protocol.
-func read(dir string, src []byte, mnemonic string) (Signature, error) {
+func (j *Judge) read(dir string, src []byte, mnemonic string) (Signature, error) {
 	out := Signature{Mnemonic: mnemonic}
 	file, err := os.ReadFile(pathOf(dir, mnemonic+extension))
 	if err != nil {
@@ -205,14 +217,12 @@ func read(dir string, src []byte, mnemonic string) (Signature, error) {
 	if err != nil {
 		return out, err
 	}
-	signed, err := verifier.VerifyCMS(der, signing.Octets{Bytes: src})
+	signed, err := j.verifier.VerifyCMS(der, signing.Octets{Bytes: src})
 	if err != nil {
 		return out, err
 	}
-	out.Certificate, out.Algorithm, out.At = signed.Certificate(), signed.Algorithm(), signed.Claimed()
-	if stamp, _ := signed.Timestamp(); stamp != nil {
-		out.At, out.Stamped = stamp.Time(), true
-	}
+	out.Certificate, out.Algorithm = signed.Certificate(), signed.Algorithm()
+	j.time(signed, &out)
 	if out.At.IsZero() {
 		return out, errors.New("it does not say when it was made")
 	}
@@ -220,7 +230,7 @@ func read(dir string, src []byte, mnemonic string) (Signature, error) {
 }
 
 // AllSignatures are the signature files of a folder that hold over its protocol, by
-// name, whoever signed; and what is wrong with the others.
+// name, whoever signed; and what is wrong with the others. No authority is asked.
 func AllSignatures(dir string) (held []Signature, wrong []Flaw) {
 	src, err := os.ReadFile(pathOf(dir, FileJSON))
 	if err != nil {
@@ -229,7 +239,7 @@ func AllSignatures(dir string) (held []Signature, wrong []Flaw) {
 	names, _ := filepath.Glob(filepath.Join(quoted(filepath.Join(dir, folder)), "*"+extension))
 	for _, name := range names {
 		base := strings.TrimSuffix(filepath.Base(name), extension)
-		if one, err := read(dir, src, base); err != nil {
+		if one, err := nobody.read(dir, src, base); err != nil {
 			wrong = append(wrong, Flaw{folder + "/" + base + extension, err.Error(), err.Error()})
 		} else {
 			held = append(held, one)

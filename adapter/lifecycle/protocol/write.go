@@ -72,16 +72,18 @@ func Sign(ctx context.Context, dir, mnemonic string, signer signing.Signer, now 
 }
 
 // Forced is a publication without a protocol that holds: who answers for it has said
-// why. It is over the bytes that stood in the folder then, and over no others.
+// why. It is over the bytes and settings that stood in the folder then, and over no others.
 type Forced struct {
 	Reason string    `json:"reason"`
-	Digest string    `json:"digest"` // of the Inventory
-	Schema string    `json:"schema"` // hex SHA-256 of the compiled bundle
+	Digest string    `json:"digest"`          // of the Inventory
+	Schema string    `json:"schema"`          // hex SHA-256 of the compiled bundle
+	Rules  string    `json:"rules,omitempty"` // the Digest of Rules; empty: of a release that did not look at them
 	At     time.Time `json:"at"`
 }
 
 // Force writes it. The journal hears of it from the gateways that load the folder.
-func Force(dir, reason, schema string, now time.Time) error {
+func Force(v Version, reason string, now time.Time) error {
+	dir := v.Dir
 	if reason = strings.TrimSpace(reason); reason == "" {
 		return errors.New("a publication by force needs a reason")
 	}
@@ -92,7 +94,7 @@ func Force(dir, reason, schema string, now time.Time) error {
 	if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 		return err
 	}
-	src, err := json.MarshalIndent(Forced{reason, files.Digest(), schema, now.UTC().Truncate(time.Second)}, "", "  ")
+	src, err := json.MarshalIndent(Forced{reason, files.Digest(), v.Schema, v.Rules.Digest(), now.UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -107,8 +109,8 @@ func Unforce(dir string) error {
 	return nil
 }
 
-func (s *Standing) forced(dir, digest, schema string) {
-	src, err := os.ReadFile(pathOf(dir, FileForced))
+func (s *Standing) forced(v Version, digest string) {
+	src, err := os.ReadFile(pathOf(v.Dir, FileForced))
 	if err != nil {
 		return
 	}
@@ -119,8 +121,8 @@ func (s *Standing) forced(dir, digest, schema string) {
 		s.flaw(name, err.Error(), err.Error())
 	case strings.TrimSpace(f.Reason) == "":
 		s.flaw(name, "gives no reason", "не указана причина")
-	case f.Digest != digest || f.Schema != schema:
-		s.flaw(name, "schema or samples were changed after the publication was forced", "схема или образцы изменены после публикации без протокола")
+	case f.Digest != digest || f.Schema != v.Schema || f.Rules != "" && f.Rules != v.Rules.Digest():
+		s.flaw(name, "schema, samples, settings or dictionaries were changed after the publication was forced", "схема, образцы, параметры или справочники изменены после публикации без протокола")
 	default:
 		s.Forced = &f
 	}

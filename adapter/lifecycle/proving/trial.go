@@ -21,6 +21,7 @@ import (
 type Trial struct {
 	Dir      string            // the version's folder
 	Service  *registry.Service // as the gateway has it
+	Rules    protocol.Rules    // of the version as its registry has it, for the protocol
 	Catalog  *registry.Catalog // of the gateway
 	Log      *slog.Logger      // of emulators
 	Before   *registry.Service // the version before; nil: there is none
@@ -50,7 +51,7 @@ func (t *Trial) Run(ctx context.Context) (*protocol.Document, error) {
 	s := t.Service
 	t.doc = &protocol.Document{
 		Form: protocol.Form, Service: s.Name, Version: s.Version, Title: s.Title, Request: s.Request.String(), Schema: s.SchemaDigest,
-		Files: files, Digest: files.Digest(), Participants: t.participants(), Cases: []protocol.Case{}, Defects: []protocol.Defect{},
+		Files: files, Digest: files.Digest(), Settings: t.Rules.Settings, Dictionaries: t.Rules.Dictionaries, Participants: t.participants(), Cases: []protocol.Case{}, Defects: []protocol.Defect{},
 		Made: t.Now.UTC().Truncate(time.Second), Program: t.Program,
 	}
 	if s.Response.Local != "" {
