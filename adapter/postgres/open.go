@@ -73,9 +73,9 @@ type Store struct {
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
-	// Calls that come together are served together.
-	leases line[int32, *lease]          // by queue
-	acks   line[adapter.Mnemonic, *ack] // by system
+	// Calls that come together are served together: polls by queue, Acks all.
+	leases line[int32, *lease]
+	acks   line[struct{}, *ack]
 
 	names  names
 	bodies *bodies
