@@ -84,7 +84,9 @@
 // row's deletion: the record is on the bus twice and queued once, because what has
 // been put into a queue is remembered for good, and the order of a queue is that of
 // its rows in the outbox, which one relay at a time takes. Before a lease has committed: the message
-// stands where it was. After it: it comes back when the lease runs out, at the head.
+// stands where it was, or, when others of its transaction went out while its answer was
+// still being made, it comes when the lease would have run out, as undelivered as before.
+// After it: it comes back when the lease runs out, at the head.
 // Nobody has to mend anything; a restart is the normal path run again.
 //
 // What one node does at a time (the journal, each shard of the outbox, the feed)

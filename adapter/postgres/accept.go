@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type accept struct {
 	attachments []packed
 	recipients  []byte       // JSON
 	parts       []byte       // JSON
+	replyTo     string       // empty where it stands behind the body
 	queues      []int32      // of the recipients
 	events      [][]byte     // rows of journal_pending
 	done        chan outcome // of capacity 1: the writer never waits for a caller
@@ -166,7 +168,8 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 
 // prepareBody packs the body and says where its parts are. The namespace declarations
 // around these stand in the body, and cost next to nothing when they are packed behind
-// it: nodes of the release before do not know that.
+// it. So does half of the message's reply address, which says what the message says in
+// other words. Nodes of releases before do not know that.
 func (s *Store) prepareBody(a *accept) (err error) {
 	m := a.message
 	all, err := json.Marshal(m.Parts)
@@ -174,10 +177,18 @@ func (s *Store) prepareBody(a *accept) (err error) {
 		return err
 	}
 	text := m.Body
-	a.parts = all
+	a.parts, a.replyTo = all, m.ReplyTo
 	if s.gates.partsBehind.Load() {
-		text = append(slices.Clip(text), all...)
-		if a.parts, err = json.Marshal(partsRow{Parts: adapter.Parts{Attached: m.Parts.Attached, Files: m.Parts.Files}, Behind: len(all)}); err != nil {
+		var reply []byte
+		if s.gates.replyToBehind.Load() {
+			if reply, err = base64.StdEncoding.Strict().DecodeString(m.ReplyTo); err != nil {
+				reply = nil // it is somebody else's, as in an imported message
+			} else {
+				a.replyTo = ""
+			}
+		}
+		text = append(append(slices.Clip(text), reply...), all...)
+		if a.parts, err = json.Marshal(behindRow{m.Parts.Attached, m.Parts.Files, len(all), len(reply)}); err != nil {
 			return err
 		}
 	}

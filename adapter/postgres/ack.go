@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 // ack is one acknowledgement on its way to the database.
 type ack struct {
+	system   adapter.Mnemonic
 	id       adapter.MessageID
 	now      time.Time
 	event    journal.Event
@@ -41,13 +43,13 @@ type acked struct {
 // Ack is adapter.Store.Ack. It also takes the acknowledgement of a message
 // whose lease has run out meanwhile, as long as it has not been taken out of
 // the queue: the recipient has it, and to hand it out again helps nobody.
-// Acknowledgements of one system that come at the same time share a statement.
+// Acknowledgements that come at the same time share a statement, whosever they are.
 func (s *Store) Ack(ctx context.Context, system adapter.Mnemonic, id adapter.MessageID, now time.Time, ev journal.Event, envelope []byte) error {
 	if envelope != nil {
 		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Ack: digestOf(envelope)}.Field())
 	}
-	a := &ack{id: id, now: now, event: stamped(ev, journal.KindAcknowledged, now), envelope: envelope, done: make(chan error, 1)}
-	s.acks.join(system, a)
+	a := &ack{system: system, id: id, now: now, event: stamped(ev, journal.KindAcknowledged, now), envelope: envelope, done: make(chan error, 1)}
+	s.acks.join(struct{}{}, a)
 	var err error
 	select {
 	case err = <-a.done:
@@ -72,17 +74,21 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
 	ORDER BY seq FOR UPDATE) q`
 
-// In ackTell, $1 to $11 are parallel arrays with a row per message that goes out. It
-// goes out when it stands as it did when it was found, and alone under its id ($12 is
-// the system); the numbers of those that went come back.
+// In ackTell, $1 to $12 are parallel arrays with a row per message that goes out. It
+// goes out when it stands as it did when it was found, and alone under its id in the
+// queues of its system; the numbers of those that went come back. A row without a system
+// was seen to be alone. It waits for nobody's lock: one message that is being handed out
+// again would hold up the Acks of all systems.
 const ackTell = `
-WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::smallint[], $9::int[], $10::int[], $11::bytea[])
-		AS t(n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body)
+WITH s AS MATERIALIZED (
+	SELECT set_config('lock_timeout', '100', true)
+), i AS MATERIALIZED (
+	SELECT t.* FROM s, unnest($1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::smallint[], $9::int[], $10::int[], $11::bytea[], $12::text[])
+		AS t(n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body, system)
 ), d AS (
 	DELETE FROM queue q USING i WHERE q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q.attempts = i.attempt AND q.message_id = i.id
-		AND ($12::text IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
-			AND o.queue IN (SELECT id FROM queue_name WHERE system = $12)))
+		AND (i.system IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
+			AND o.queue IN (SELECT id FROM queue_name WHERE system = i.system)))
 	RETURNING q.message, i.*
 ), e AS (
 	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (SELECT event, n FROM d) e(e, n) ORDER BY n
@@ -99,19 +105,34 @@ WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq`
 
 var errAmbiguous = fmt.Errorf("%w: messages of several senders bear this id, and which of them is meant cannot be told", adapter.ErrNotAwaiting)
 
-// ack takes out what acknowledgements of one system mean and tells each its outcome.
-// Nearly always this node has handed the message out and remembers where it stands:
-// then one statement does. What has changed meanwhile is looked up.
-func (s *Store) ack(system adapter.Mnemonic, batch []*ack) {
+// ack takes out what acknowledgements mean and tells each its outcome. Nearly always this
+// node has handed the message out and remembers where it stands: then one statement does
+// for all of them. What has changed meanwhile is looked up, system by system, beside the
+// next batch.
+func (s *Store) ack(_ struct{}, batch []*ack) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
 	defer cancel()
-	batch, err := s.ackKnown(ctx, system, batch)
-	if err != nil || len(batch) == 0 {
-		tell(batch, err, nil)
+	left, err := s.ackKnown(ctx, batch)
+	if err != nil && !isCode(err, lockNotAvailable) { // then nothing was done
+		tell(left, err, nil)
 		return
 	}
-	outcomes, err := s.ackFound(ctx, system, batch)
-	tell(batch, err, outcomes)
+	left = slices.Clone(left) // the batch is the line's
+	slices.SortStableFunc(left, func(a, b *ack) int { return cmp.Compare(a.system, b.system) })
+	for len(left) > 0 {
+		n := 1
+		for n < len(left) && left[n].system == left[0].system {
+			n++
+		}
+		mine := left[:n]
+		s.acks.working.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+			defer cancel()
+			outcomes, err := s.ackFound(ctx, mine[0].system, mine)
+			tell(mine, err, outcomes)
+		})
+		left = left[n:]
+	}
 }
 
 func tell(batch []*ack, err error, outcomes []error) {
@@ -125,12 +146,12 @@ func tell(batch []*ack, err error, outcomes []error) {
 }
 
 // ackKnown takes out what is remembered, and gives those that are left.
-func (s *Store) ackKnown(ctx context.Context, system adapter.Mnemonic, batch []*ack) (left []*ack, err error) {
+func (s *Store) ackKnown(ctx context.Context, batch []*ack) (left []*ack, err error) {
 	t := &takings{}
 	for n, a := range batch {
-		if m, ok := s.handed.take(system, a.id); ok {
+		if m, ok := s.handed.take(a.system, a.id); ok {
 			m.n = n
-			if err := s.taking(t, &m, a); err != nil {
+			if err := s.taking(t, &m, a, &a.system); err != nil {
 				return batch, err
 			}
 		}
@@ -138,7 +159,7 @@ func (s *Store) ackKnown(ctx context.Context, system adapter.Mnemonic, batch []*
 	if len(t.seqs) == 0 {
 		return batch, nil
 	}
-	rows, _ := s.polls.Query(ctx, ackTell, t.arguments(&system)...)
+	rows, _ := s.polls.Query(ctx, ackTell, t.arguments()...)
 	var n int
 	went := make([]bool, len(batch))
 	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { went[n] = true; return nil }); err != nil {
@@ -188,7 +209,7 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 		t.back(back)
 		switch {
 		case taken != nil:
-			if err := s.taking(t, taken, a); err != nil {
+			if err := s.taking(t, taken, a, nil); err != nil {
 				return nil, err
 			}
 			outcomes[i] = nil
@@ -197,7 +218,7 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 		}
 	}
 	if len(t.seqs) > 0 {
-		last.Queue(ackTell, t.arguments(nil)...)
+		last.Queue(ackTell, t.arguments()...)
 	}
 	if len(t.backSeqs) > 0 {
 		last.Queue(ackBack, t.backQueues, t.backPrios, t.backSeqs, now)
@@ -235,8 +256,9 @@ func meant(delivered []acked) (taken *acked, back []acked) {
 	return nil, back
 }
 
-// taking adds a message that goes out of its queue.
-func (s *Store) taking(t *takings, m *acked, a *ack) error {
+// taking adds a message that goes out of its queue. alone is the system under which its
+// id must be that of one message; nil: it has been seen that it is.
+func (s *Store) taking(t *takings, m *acked, a *ack, alone *adapter.Mnemonic) error {
 	kept := packed{} // whose body is NULL
 	if a.envelope != nil {
 		var err error
@@ -244,6 +266,7 @@ func (s *Store) taking(t *takings, m *acked, a *ack) error {
 			return err
 		}
 	}
+	t.systems = append(t.systems, (*string)(alone))
 	t.numbers, t.attempts, t.ids = append(t.numbers, int32(m.n)), append(t.attempts, int32(m.attempt)), append(t.ids, string(a.id))
 	e := completed(a.event, *m.facts)
 	e.Attempt = m.attempt
@@ -269,6 +292,7 @@ type takings struct {
 	dictionaries []int32
 	sizes        []int32
 	bodies       [][]byte
+	systems      []*string
 
 	backQueues []int32
 	backPrios  []int16
@@ -281,10 +305,9 @@ func (t *takings) back(rows []acked) {
 	}
 }
 
-// arguments are those of ackTell. alone is the system under which the ids must be
-// those of one message each; nil: it has been seen that they are.
-func (t *takings) arguments(alone *adapter.Mnemonic) []any {
-	return []any{t.numbers, t.queues, t.prios, t.seqs, t.attempts, t.ids, t.events, t.codecs, t.dictionaries, t.sizes, t.bodies, (*string)(alone)}
+// arguments are those of ackTell.
+func (t *takings) arguments() []any {
+	return []any{t.numbers, t.queues, t.prios, t.seqs, t.attempts, t.ids, t.events, t.codecs, t.dictionaries, t.sizes, t.bodies, t.systems}
 }
 
 // handedOut remembers where the messages stand that this node has handed out last. It

@@ -109,7 +109,7 @@ func (p *acceptArrays) add(a *accept) {
 	p.deadline = append(p.deadline, timeOrNull(m.Deadline))
 	p.wire = append(p.wire, m.Wire)
 	p.parts = append(p.parts, string(a.parts))
-	p.replyTo = append(p.replyTo, m.ReplyTo)
+	p.replyTo = append(p.replyTo, a.replyTo)
 	p.digest = append(p.digest, m.Digest[:])
 	p.certificate = append(p.certificate, m.Certificate[:])
 	p.trace = append(p.trace, m.Trace)

@@ -19,6 +19,8 @@ const (
 
 	codecSealed int16 = 2 // with either: sealed with a key of the vault
 	codecErased int16 = 4 // alone: the bytes are gone
+
+	codecTight int16 = 8 // of a receipt, which is woven: its steps are tight
 )
 
 // maxBody bounds what decompression may produce, against a damaged or forged

@@ -12,15 +12,17 @@ import (
 // gates say what this node may write that nodes of the release before cannot read. Each
 // is closed until a week after its migration (release_gate), and then open for good.
 type gates struct {
-	packedEvents atomic.Bool // events that wait are packed
-	partsBehind  atomic.Bool // the parts of a message stand behind its body
-	openings     atomic.Bool // values behind commitments are shortened, their fields are numbers
-	together     atomic.Bool // values behind commitments are sealed together
+	packedEvents  atomic.Bool // events that wait are packed
+	partsBehind   atomic.Bool // the parts of a message stand behind its body
+	replyToBehind atomic.Bool // its reply address, too
+	openings      atomic.Bool // values behind commitments are shortened, their fields are numbers
+	together      atomic.Bool // values behind commitments are sealed together
+	tightReceipts atomic.Bool // receipts are woven tight
 }
 
 func (g *gates) byName() map[string]*atomic.Bool {
 	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
-		"openings together": &g.together}
+		"openings together": &g.together, "tight receipts": &g.tightReceipts, "reply addresses behind bodies": &g.replyToBehind}
 }
 
 // gateAge is how long a gate is believed to be closed.

@@ -142,8 +142,8 @@ type handed struct {
 	err     error
 }
 
-// answerTime is how long a caller may take for its answer: the others of its
-// statement wait for it, and the rows are locked. An answer of tens of megabytes on a
+// answerTime is how long a caller may take for its answer. Alone, it has its row locked
+// meanwhile; others of its transaction do not wait for it (answersTogether). An answer of tens of megabytes on a
 // busy machine takes seconds; PostgreSQL ends an idle transaction after thirty.
 const answerTime = 25 * time.Second
 
@@ -367,19 +367,127 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 	defer stop()
 	making := waiting
 	waiting = nil
+	var slow []int // places in batch
+	for i, a := range heard(late, batch, making) {
+		switch {
+		case !slices.Contains(making, batch[i]):
+		case a == nil: // nobody may have it until then, and it is not delivered yet
+			t.aside(found[i], untils[i])
+			slow = append(slow, i)
+		case a.err != nil: // its caller knows, or is told as soon as it asks
+			t.aside(found[i], untils[i])
+		default:
+			t.tell(found[i], *a)
+			waiting = append(waiting, batch[i])
+		}
+	}
+	err = tx.commit(ctx, t.batch())
+	by, _ := late.Deadline()
+	for _, i := range slow {
+		if l := batch[i]; err != nil {
+			l.done <- leased{err: err}
+		} else {
+			s.leases.working.Go(func() { s.deliverLate(queue, l, found[i], untils[i], by) })
+		}
+	}
+	return waiting, err
+}
+
+// answersTogether is how long the polls of one transaction wait for the slowest answer
+// when one of them has its own. Answers are made in milliseconds, but for those of many
+// megabytes.
+const answersTogether = 100 * time.Millisecond
+
+// heard gives what the callers that are at work make, by their places in the batch: all
+// of it, or what there is when one has waited for the others for long enough; nil where
+// nothing is there yet.
+func heard(late context.Context, batch, making []*lease) []*handed {
+	out := make([]*handed, len(batch))
+	ctx, stop := context.WithCancel(late)
+	defer stop()
+	type made struct {
+		i int
+		a handed
+	}
+	in := make(chan made, len(batch))
+	waits := 0
 	for i, l := range batch {
 		if !slices.Contains(making, l) {
 			continue
 		}
-		a := l.heard(late)
-		if a.err != nil { // its caller knows, or is told as soon as it asks
-			t.aside(found[i], untils[i])
-			continue
+		if waits++; len(making) == 1 {
+			a := l.heard(late)
+			out[i] = &a
+			return out
 		}
-		t.tell(found[i], a)
-		waiting = append(waiting, l)
+		go func() {
+			select {
+			case a := <-l.made:
+				in <- made{i, a}
+			case <-ctx.Done():
+				in <- made{i: -1}
+			}
+		}()
 	}
-	return waiting, tx.commit(ctx, t.batch())
+	var enough <-chan time.Time
+	for stopped := false; waits > 0; {
+		select {
+		case m := <-in:
+			if waits--; m.i < 0 {
+				continue
+			}
+			if out[m.i] = &m.a; enough == nil && !stopped {
+				enough = time.After(answersTogether)
+			}
+		case <-enough:
+			stop() // what they have heard until now still counts
+			enough, stopped = nil, true
+		}
+	}
+	return out
+}
+
+// A message whose answer was not there when the others of its transaction went out was
+// put aside until the end of its lease. It is delivered by this, when it stands so still.
+const leaseLate = `
+UPDATE queue SET attempts = attempts + 1, returned = attempts
+WHERE queue = $1 AND prio = $2 AND seq = $3 AND visible_at = $4 AND attempts = $5 RETURNING 1`
+
+// deliverLate waits for an answer, until by, and commits the delivery by itself. A crash before
+// that leaves the message where it stands, and it comes when the lease would have run
+// out.
+func (s *Store) deliverLate(queue int32, l *lease, found leased, until, by time.Time) {
+	late, stop := context.WithDeadline(context.Background(), by)
+	defer stop()
+	a := l.heard(late)
+	if a.err != nil {
+		return // its caller knows, or is told by heard
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+	defer cancel()
+	l.done <- leased{err: s.commitLate(ctx, queue, found, until, a)}
+}
+
+func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until time.Time, a handed) error {
+	stands := false
+	again := &pgx.Batch{}
+	again.Queue(leaseLate, queue, found.prio, found.seq, until, found.attempt-1).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			stands = true
+		}
+		return rows.Err()
+	})
+	tx, err := s.polls.open(ctx, again)
+	if err != nil {
+		return err
+	}
+	defer tx.end()
+	if !stands {
+		return errors.New("the message has left its queue while its answer was made")
+	}
+	t := newTelling(queue)
+	t.tell(found, a)
+	return tx.commit(ctx, t.batch())
 }
 
 // taking is what polls of one queue want, and what was found for them.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -31,10 +32,20 @@ const messageColumns = `id, sender, message_id, direction, original, request, re
 	wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body`
 
 // partsRow are the parts of a message as the row has them: whole, or only those of
-// which there are few, and how many bytes behind the body have all.
+// which there are few, and how many bytes behind the body have all. Before these may
+// stand the bytes that the message's reply address is base64 of.
 type partsRow struct {
 	adapter.Parts
 	Behind int `json:"t,omitempty"`
+	Reply  int `json:"r,omitempty"`
+}
+
+// behindRow is a partsRow as it is written when they stand behind the body.
+type behindRow struct {
+	Attached int `json:"a,omitempty"`
+	Files    int `json:"f,omitempty"`
+	Behind   int `json:"t"`
+	Reply    int `json:"r,omitempty"`
 }
 
 // row is a message row as read, before what needs other tables is filled in.
@@ -43,6 +54,7 @@ type row struct {
 	root        int32
 	attachments int32
 	behind      int // bytes of the parts, behind the body
+	reply       int // and of the reply address before them
 	packed      packed
 }
 
@@ -81,7 +93,7 @@ func scanMessage(r pgx.CollectableRow) (row, error) {
 	if err := errors.Join(json.Unmarshal(recipients, &to), json.Unmarshal(parts, &where)); err != nil {
 		return w, fmt.Errorf("message %s: %w", m.ID, err)
 	}
-	m.Parts, w.behind = where.Parts, where.Behind
+	m.Parts, w.behind, w.reply = where.Parts, where.Behind, where.Reply
 	m.Recipients = make([]adapter.Queue, len(to))
 	for i, q := range to {
 		m.Recipients[i] = adapter.Queue(q)
@@ -97,7 +109,7 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	if m.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
 		return nil, err
 	}
-	w.packed.size += int32(w.behind)
+	w.packed.size += int32(w.behind + w.reply)
 	m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
 	if errors.Is(err, errContentErased) {
 		m.Erased, err = s.erasureOf(ctx, contentOf(m))
@@ -107,12 +119,15 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 		return nil, fmt.Errorf("message %s: %w", m.ID, err)
 	}
 	if w.behind > 0 {
-		if w.behind > len(m.Body) {
-			return nil, fmt.Errorf("message %s: %d bytes behind its body, which has %d", m.ID, w.behind, len(m.Body))
+		end := len(m.Body) - w.behind - w.reply
+		if w.reply < 0 || end < 0 || end > len(m.Body) {
+			return nil, fmt.Errorf("message %s: %d bytes behind its body, which has %d with them", m.ID, w.behind+w.reply, len(m.Body))
 		}
-		end := len(m.Body) - w.behind
-		if err := json.Unmarshal(m.Body[end:], &m.Parts); err != nil {
+		if err := json.Unmarshal(m.Body[end+w.reply:], &m.Parts); err != nil {
 			return nil, fmt.Errorf("message %s: its parts: %w", m.ID, err)
+		}
+		if w.reply > 0 {
+			m.ReplyTo = base64.StdEncoding.EncodeToString(m.Body[end : end+w.reply])
 		}
 		m.Body = m.Body[:end:end]
 	}
@@ -143,13 +158,14 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 }
 
 // loadHeads gives messages by our ids, in the order of these, without what is content:
-// body, attachments and the parts of the body.
+// body, attachments and the parts of the body. Of those whose reply address stands behind
+// the body this is opened.
 func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Message, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	// Planned each time: see loadMany.
-	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"''::bytea FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
+	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"CASE WHEN parts ? 'r' THEN body ELSE '' END FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
 	found, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		return nil, err
@@ -164,7 +180,12 @@ func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Messag
 		if w == nil {
 			continue
 		}
-		if w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+		if w.reply > 0 {
+			if _, err = s.complete(ctx, w, false); err != nil {
+				return nil, err
+			}
+			w.message.Body, w.message.Parts = nil, adapter.Parts{Attached: w.message.Parts.Attached, Files: w.message.Parts.Files}
+		} else if w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
 			return nil, err
 		}
 		list = append(list, w.message)

@@ -51,8 +51,9 @@ type Options struct {
 	// KeepRefusals is how long the bytes of refused calls are kept, 30 days
 	// when zero.
 	KeepRefusals time.Duration
-	// Samples are bytes that many messages will repeat, such as the registered
-	// certificates in base64. They join the compression dictionary.
+	// Samples are bytes that many messages will repeat: the registered certificates in
+	// base64, what the contents of a service have in common. They join the compression
+	// dictionary, which is not sealed.
 	Samples [][]byte
 	// Vault has the keys that content is sealed with. Nil: content is stored as it
 	// is, and what others have sealed cannot be read.
@@ -73,8 +74,8 @@ type Store struct {
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
 	// Calls that come together are served together.
-	leases line[leaseLine, *lease]      // by queue and selector
-	acks   line[adapter.Mnemonic, *ack] // by system
+	leases line[leaseLine, *lease] // by queue and selector
+	acks   line[struct{}, *ack]    // of all systems
 
 	names  names
 	bodies *bodies

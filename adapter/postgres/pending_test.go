@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"reflect"
 	"testing"
 	"time"
@@ -26,21 +28,24 @@ func life(t *testing.T, packed bool, first, second uuid.UUID, at time.Time) (eve
 	ctx := context.Background()
 	m := w.message(func(m *adapter.Message) {
 		m.ID, m.MessageID, m.Body = first, "11111111-2222-1333-8444-555555555555", envelope("1")
+		m.ReplyTo = base64.StdEncoding.EncodeToString([]byte(`a seal{"mid":"11111111-2222-1333-8444-555555555555"}`))
 	})
 	later := w.message(func(m *adapter.Message) {
-		m.ID, m.MessageID, m.Body = second, "not a UUID, as old systems have it", envelope("2")
+		m.ID, m.MessageID, m.Body, m.ReplyTo = second, "not a UUID, as old systems have it", envelope("2"), "not base64: somebody else's"
 	})
 	w.put(m, later)
+	const digest = "<d>w7hOdJ4+8zcudtuDxgkkpdQ7apxyc3rA5Td1lvyPY8A=</d><i>7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a6</i>"
+	poll, answer, signed := []byte("<poll>"+digest+"</poll>"), []byte(digest+"<answer/>"), []byte("<ack>"+digest+"</ack>")
 	lease := func(wire string, now time.Time) *adapter.Delivery {
 		d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: now, For: time.Minute, Wire: wire, Event: journal.Event{Node: "node-1", Operation: "GetRequest", Channel: "smev/1.3"},
-			Envelope: []byte("<poll/>"), Answer: func(*adapter.Delivery) ([]byte, error) { return []byte("<answer/>"), nil }})
+			Envelope: poll, Answer: func(*adapter.Delivery) ([]byte, error) { return answer, nil }})
 		if err != nil || d == nil {
 			t.Fatal(d, err)
 		}
 		return d
 	}
 	ack := func(id adapter.MessageID, now time.Time) {
-		if err := w.Ack(ctx, rosreestr.System, id, now, journal.Event{Node: "node-1", Operation: "Ack"}, []byte("<ack/>")); err != nil {
+		if err := w.Ack(ctx, rosreestr.System, id, now, journal.Event{Node: "node-1", Operation: "Ack"}, signed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,6 +65,16 @@ func life(t *testing.T, packed bool, first, second uuid.UUID, at time.Time) (eve
 		if d := difference(&found[0], want); d != "" {
 			t.Errorf("read by a node that has not accepted it: %s", d)
 		}
+	}
+	kept, err := other.Receipts(ctx, first)
+	if err != nil || len(kept) != 3 || !bytes.Equal(kept[0].Poll, poll) || !bytes.Equal(kept[1].Answer, answer) || !bytes.Equal(kept[2].Ack, signed) {
+		t.Errorf("kept of the first message: %+v, %v", kept, err)
+	}
+	if got := w.count("SELECT count(*) FROM receipt WHERE codec & 8 <> 0"); packed == (got == 0) {
+		t.Errorf("%d receipts are tight", got)
+	}
+	if got := w.count("SELECT count(*) FROM message WHERE parts ? 'r' AND reply_to = ''"); packed != (got == 1) {
+		t.Errorf("%d messages have their reply addresses behind their bodies", got)
 	}
 	if got := w.count("SELECT count(*) FROM message WHERE parts ? 't'"); packed == (got == 0) {
 		t.Errorf("%d messages have their parts behind their bodies", got)
@@ -112,6 +127,22 @@ func TestWhatIsWrittenShortSaysTheSame(t *testing.T) {
 	}
 	if rewrapped := packed[1][3]; rewrapped.Kind != journal.KindDelivered || rewrapped.Outcome != adapter.OutcomeRewrapped || rewrapped.Service == "" {
 		t.Errorf("handed out in another version: %+v", rewrapped)
+	}
+}
+
+// Who is told that a message's life has ended is found in its reply address, wherever that
+// stands.
+func TestAnExpiredMessageHasItsReplyAddress(t *testing.T) {
+	w := newWorld(t)
+	w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+	w.Store = w.another(postgres.Options{})
+	m := w.message(func(m *adapter.Message) {
+		m.EOL, m.ReplyTo = w.now.Add(time.Minute), base64.StdEncoding.EncodeToString([]byte("where an answer goes to"))
+	})
+	w.put(m)
+	swept, err := w.another(postgres.Options{}).Sweep(context.Background(), w.now.Add(time.Hour))
+	if err != nil || len(swept.Expired) != 1 || swept.Expired[0].ReplyTo != m.ReplyTo || swept.Expired[0].Root != m.Root || swept.Expired[0].Body != nil {
+		t.Errorf("%+v, %v", swept.Expired, err)
 	}
 }
 

@@ -649,6 +649,44 @@ func TestTraceOverTheJournal(t *testing.T) {
 	}
 }
 
+// Acks of all systems share statements, and yet one whose message somebody holds waits
+// alone.
+func TestAnAckThatWaitsHoldsUpNoOther(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	held := w.message()
+	w.put(held)
+	if d := w.lease(adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute}); d == nil {
+		t.Fatal("nothing to hold")
+	}
+	release := w.block("SELECT FROM queue WHERE message = '" + held.ID.String() + "' FOR UPDATE")
+	waits := make(chan error, 1)
+	go func() { waits <- w.Ack(ctx, rosreestr.System, held.MessageID, w.now, journal.Event{}, nil) }()
+	for range 5 {
+		m := w.message()
+		m.Recipients = []adapter.Queue{{System: "FNS01", Kind: adapter.QueueRequests}}
+		w.put(m)
+		if d := w.lease(adapter.Poll{Queue: m.Recipients[0], Now: w.now, For: time.Minute}); d == nil || d.Message.ID != m.ID {
+			t.Fatalf("leased %+v", d)
+		}
+		if err := w.Ack(ctx, "FNS01", m.MessageID, w.now, journal.Event{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-waits:
+		t.Errorf("the Ack of a message that is held: %v", err)
+	default:
+	}
+	release()
+	if err := <-waits; err != nil {
+		t.Error(err)
+	}
+	if n := w.count("SELECT count(*) FROM queue"); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
 // Polls and acknowledgements that come together are served together: each poll
 // gets a message of its own with its own lease and event, in the order of the
 // queue; each acknowledgement is told what became of it.

@@ -44,12 +44,20 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 	if !whole {
 		body = newCloth(m.Body) // written anew for a reader of another version, or our own words
 	}
-	first := weave(poll, nil, s.bodies.words)
+	tight := s.gates.tightReceipts.Load()
+	first := weave(tight, poll, nil, s.bodies.words)
 	woven := binary.AppendUvarint(make([]byte, 0, len(first)+1024), uint64(len(poll)))
 	woven = append(binary.AppendUvarint(woven, uint64(len(first))), first...)
-	woven = append(woven, weave(answer, parts, s.bodies.words, body)...)
+	woven = append(woven, weave(tight, answer, parts, s.bodies.words, body)...)
 	return s.seal(contentOf(m), receiptPart(queue, attempt, stepDelivered),
-		packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
+		packed{codec: wovenCodec(tight), dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
+}
+
+func wovenCodec(tight bool) int16 {
+	if tight {
+		return codecTight
+	}
+	return codecRaw
 }
 
 // receiptPart names a receipt among what is sealed of its message.
@@ -93,9 +101,10 @@ func cut(body []byte, s adapter.Span) []byte {
 // weaveAck packs a signed Ack. Of a message whose content is being erased nothing is
 // kept: it is acknowledged all the same.
 func (s *Store) weaveAck(m *acked, envelope []byte) (packed, error) {
+	tight := s.gates.tightReceipts.Load()
 	it := vault.Item{Class: adapter.ContentClass(m.service, m.direction), ID: m.message}
 	p, err := s.seal(it, receiptPart(m.queue, m.attempt, stepAcknowledged),
-		packed{codec: codecRaw, dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: weave(envelope, nil, s.bodies.words)})
+		packed{codec: wovenCodec(tight), dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: weave(tight, envelope, nil, s.bodies.words)})
 	if errors.Is(err, vault.ErrErased) {
 		return packed{}, nil
 	}
@@ -130,13 +139,15 @@ func (s *Store) Receipts(ctx context.Context, message uuid.UUID) ([]adapter.Rece
 	out := make([]adapter.Receipt, len(kept))
 	for i, k := range kept {
 		out[i] = k.receipt
+		tight := k.packed.codec&codecTight != 0
+		k.packed.codec &^= codecTight
 		k.packed.bytes, err = s.open(ctx, contentOf(m), receiptPart(k.queue, k.receipt.Attempt, k.step), k.packed)
 		switch {
 		case err != nil:
 		case k.step == stepDelivered:
-			out[i].Poll, out[i].Answer, err = s.unweaveDelivery(ctx, m, k.packed)
+			out[i].Poll, out[i].Answer, err = s.unweaveDelivery(ctx, m, tight, k.packed)
 		case k.step == stepAcknowledged:
-			out[i].Ack, err = s.unweaveAck(ctx, k.packed)
+			out[i].Ack, err = s.unweaveAck(ctx, tight, k.packed)
 		default:
 			err = fmt.Errorf("step %d is of a newer version of this program", k.step)
 		}
@@ -147,7 +158,7 @@ func (s *Store) Receipts(ctx context.Context, message uuid.UUID) ([]adapter.Rece
 	return out, nil
 }
 
-func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, p packed) (poll, answer []byte, err error) {
+func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, tight bool, p packed) (poll, answer []byte, err error) {
 	words, err := s.bodies.text(ctx, p.dictionary)
 	if err != nil {
 		return nil, nil, err
@@ -167,19 +178,19 @@ func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, p packe
 	for _, a := range m.Attachments {
 		cloths = append(cloths, []byte(base64.StdEncoding.EncodeToString(a.Content)))
 	}
-	poll, err = unweave(woven[:first], int(size), words)
+	poll, err = unweave(tight, woven[:first], int(size), words)
 	if err == nil {
-		answer, err = unweave(woven[first:], int(p.size)-int(size), cloths...)
+		answer, err = unweave(tight, woven[first:], int(p.size)-int(size), cloths...)
 	}
 	return poll, answer, err
 }
 
-func (s *Store) unweaveAck(ctx context.Context, p packed) ([]byte, error) {
+func (s *Store) unweaveAck(ctx context.Context, tight bool, p packed) ([]byte, error) {
 	words, err := s.bodies.text(ctx, p.dictionary)
 	if err != nil {
 		return nil, err
 	}
-	return unweave(p.bytes, int(p.size), words)
+	return unweave(tight, p.bytes, int(p.size), words)
 }
 
 // receiptWords is what polls, Acks and our answers say again and again, whole and in

@@ -153,6 +153,65 @@ func TestPollsOfOneStatement(t *testing.T) {
 	}
 }
 
+// An answer that takes long holds up nobody else: the others are delivered while it is
+// made, nobody is given its message meanwhile, and it is delivered when it is there.
+func TestASlowAnswerHoldsUpNoOther(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	for range 4 {
+		w.put(w.message())
+	}
+	polls := make([]adapter.Poll, 4)
+	var slow, left adapter.Message
+	for i := range polls {
+		polls[i] = answering(w, func(d *adapter.Delivery) ([]byte, error) {
+			if i > 1 {
+				return []byte("<answer/>"), nil
+			}
+			end := time.Now().Add(20 * time.Second)
+			for w.count("SELECT count(*) FROM receipt") < 2 {
+				if time.Now().After(end) {
+					t.Error("the others wait for the slow answer")
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if d.Attempt != 1 {
+				t.Errorf("attempt %d", d.Attempt)
+			}
+			if i == 1 {
+				left = *d.Message
+				return nil, errors.New("none can be made")
+			}
+			slow = *d.Message
+			if other, err := w.Lease(ctx, answering(w, func(*adapter.Delivery) ([]byte, error) { return []byte("<twice/>"), nil })); err != nil || other != nil {
+				t.Errorf("another poll got %+v, %v", other, err)
+			}
+			return []byte("<answer>slow</answer>"), nil
+		})
+	}
+	got, err := postgres.LeaseTogether(w.Store, polls...)
+	if err == nil || got[0] != slow.ID || got[1] != [16]byte{} || got[2] == [16]byte{} || got[3] == [16]byte{} {
+		t.Errorf("delivered %v, %v", got, err)
+	}
+	w.wantKinds(&slow, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered)
+	w.wantKinds(&left, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+	if kept, err := w.Receipts(ctx, slow.ID); err != nil || len(kept) != 1 || string(kept[0].Answer) != "<answer>slow</answer>" || kept[0].Attempt != 1 {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+	if err := w.Ack(ctx, "RRTR01", slow.MessageID, w.now, journal.Event{}, nil); err != nil {
+		t.Error(err)
+	}
+	d, err := w.Lease(ctx, func() adapter.Poll {
+		p := answering(w, func(*adapter.Delivery) ([]byte, error) { return []byte("<answer/>"), nil })
+		p.Now = w.now.Add(16 * time.Minute)
+		return p
+	}())
+	if err != nil || d == nil || d.Message.ID != left.ID || d.Attempt != 1 {
+		t.Errorf("after the lease %+v, %v; want the first delivery of what no answer could be made for", d, err)
+	}
+}
+
 // Receipts are sealed with the key of their message and each for its place: they are
 // nowhere in the clear, and go when their message's content goes, by an order or by
 // retention.

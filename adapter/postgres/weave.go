@@ -1,9 +1,13 @@
 package postgres
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"math/bits"
+
+	"github.com/google/uuid"
 )
 
 // A receipt repeats what is kept anyway: the message that was handed out, the words
@@ -12,53 +16,95 @@ import (
 // is the half of a compressor that has a dictionary, without the half that needs a
 // table of its own for each text: a receipt of 2 KB costs some microseconds.
 //
-// A woven text is a list of steps: the length of a piece of its own (a varint), the
-// piece, and unless the text ends there a reference: number of the cloth, offset and
-// length, each a varint.
+// A woven text is a list of steps, each a varint of four times a length plus the kind of
+// step: a piece of its own as it is, one that is base64 of so many bytes, a UUID in its
+// usual spelling, or a reference. A reference goes on with how far its offset is from the
+// end of the reference before into that cloth (zigzag), times four, plus the cloth, which
+// is nearly always the first or the second; three means that a varint with the number less
+// three follows. Texts follow their patterns, so most distances are nothing.
+//
+// Releases before wrote steps of another form, loose ones: the length of a piece of its
+// own, the piece, and unless the text ends there a reference: number of the cloth, offset
+// and length, each a varint. Tight ones begin a week after migration 00132.
 
 // weft is the least length of a match: a reference takes three to six bytes.
 const weft = 8
 
+// selvage is the length of matches that are looked for first: shorter ones stand at many
+// places, of which the right one is the one that goes on.
+const selvage = 32
+
 // cloth is a text to refer to. Its table finds where eight bytes stand: at a place that
 // their upper bits name when they are spread, it has their offset + 1 in its lower bits,
 // and above that, to tell without a look at the text that others stand there, more of the
-// spread ones.
+// spread ones. long has the offsets + 1 of 32 bytes, and is asked when eight are found.
 type cloth struct {
 	text  []byte
 	table []uint32
+	long  []uint32
 	bits  uint // of a place, and of an offset
 }
 
-// newCloth makes the table. Of places with the same bytes the last one is found.
+// newCloth makes the tables. Of places with the same bytes the last one is found.
 func newCloth(text []byte) *cloth {
 	c := &cloth{text: text}
 	if len(text) < weft {
 		return c
 	}
 	c.bits = uint(bits.Len(uint(len(text))))
-	c.table = make([]uint32, 1<<c.bits)
+	c.table, c.long = make([]uint32, 1<<c.bits), make([]uint32, 1<<c.bits)
 	for i := 0; i+weft <= len(text); i++ {
 		wide := spread(binary.LittleEndian.Uint64(text[i:]))
 		c.table[wide>>(64-c.bits)] = uint32(wide)<<c.bits | uint32(i+1)
+		if i+selvage <= len(text) {
+			c.long[spreadLong(text[i:])>>(64-c.bits)] = uint32(i + 1)
+		}
 	}
 	return c
 }
 
 // spread multiplies eight bytes so that the upper bits of what comes out, as many as a
-// table has need of, say where it has them.
+// table has need of, say where it has them; spreadLong does so with 32.
 func spread(eight uint64) uint64 { return eight * 0x9E3779B97F4A7C15 }
 
-// match extends a match of eight bytes, at an offset of the cloth and at the beginning of
-// b, as far as it goes, and before b too, within back.
-func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int) {
-	n := weft
-	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
-		n++
+func spreadLong(b []byte) (h uint64) {
+	for i := 0; i < selvage; i += 8 {
+		h = spread(h ^ h>>29 ^ binary.LittleEndian.Uint64(b[i:]))
 	}
+	return h
+}
+
+// find gives where eight bytes stand; -1: nowhere.
+func (c *cloth) find(eight, wide uint64) int {
+	stands := c.table[wide>>(64-c.bits)]
+	at := int(stands&(1<<c.bits-1)) - 1
+	if (stands^uint32(wide)<<c.bits)>>c.bits != 0 || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
+		return -1
+	}
+	return at
+}
+
+// match extends a match of eight bytes, at an offset of the cloth and at the beginning of
+// b, as far as it goes, and before b too, within back; or a longer one that there is.
+func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int) {
+	if len(b) >= selvage {
+		if l := int(c.long[spreadLong(b)>>(64-c.bits)]) - 1; l >= 0 && bytes.HasPrefix(c.text[l:], b[:selvage]) {
+			at = l
+		}
+	}
+	n := c.common(at, b)
 	for before < len(back) && before < at && c.text[at-before-1] == back[len(back)-before-1] {
 		before++
 	}
 	return at - before, before, n + before
+}
+
+// common is how much of b stands at an offset.
+func (c *cloth) common(at int, b []byte) (n int) {
+	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // known is a part of a text of which it is known where it is from.
@@ -69,16 +115,9 @@ type known struct {
 
 // weave writes text as what it has of its own and references into cloths. parts are
 // known already, in their order and apart from one another.
-func weave(text []byte, parts []known, cloths ...*cloth) []byte {
-	out := make([]byte, 0, len(text)/8+256)
+func weave(tight bool, text []byte, parts []known, cloths ...*cloth) []byte {
+	w := loom{tight: tight, out: make([]byte, 0, len(text)/8+256)}
 	own := 0 // where the piece begins that is not written yet
-	refer := func(at, n, cloth, offset, length int) {
-		out = binary.AppendUvarint(out, uint64(n))
-		out = append(out, text[at:at+n]...)
-		out = binary.AppendUvarint(out, uint64(cloth))
-		out = binary.AppendUvarint(out, uint64(offset))
-		out = binary.AppendUvarint(out, uint64(length))
-	}
 	between := func(end int) {
 		for i := own; i+weft <= end; {
 			// Nearly all places have no match, and get no further than this loop.
@@ -86,72 +125,276 @@ func weave(text []byte, parts []known, cloths ...*cloth) []byte {
 			wide := spread(eight)
 			best, offset, before, length := 0, 0, 0, 0
 			for k, c := range cloths {
-				if len(c.table) == 0 {
+				// Where the last reference ended, the pattern may go on.
+				if e := w.end(k); e+weft <= len(c.text) && binary.LittleEndian.Uint64(c.text[e:]) == eight {
+					if n := c.common(e, text[i:end]); n > length {
+						best, offset, before, length = k, e, 0, n
+					}
+				}
+				if len(c.table) == 0 || length >= selvage {
 					continue
 				}
-				stands := c.table[wide>>(64-c.bits)]
-				at := int(stands&(1<<c.bits-1)) - 1
-				if (stands^uint32(wide)<<c.bits)>>c.bits != 0 || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
-					continue
-				}
-				if o, b, n := c.match(at, text[i:end], text[own:i]); n > length {
-					best, offset, before, length = k, o, b, n
+				if at := c.find(eight, wide); at >= 0 {
+					if o, b, n := c.match(at, text[i:end], text[own:i]); n > length {
+						best, offset, before, length = k, o, b, n
+					}
 				}
 			}
 			if length == 0 {
 				i++
 				continue
 			}
-			refer(own, i-before-own, best, offset, length)
+			w.piece(text[own : i-before])
+			w.refer(best, offset, length)
 			i += length - before
 			own = i
 		}
 	}
 	for _, p := range parts {
 		between(p.at)
-		refer(own, p.at-own, p.cloth, p.offset, p.length)
+		w.piece(text[own:p.at])
+		w.refer(p.cloth, p.offset, p.length)
 		own = p.at + p.length
 	}
 	between(len(text))
-	out = binary.AppendUvarint(out, uint64(len(text)-own))
-	return append(out, text[own:]...)
+	if tight && own == len(text) {
+		return w.out
+	}
+	w.piece(text[own:])
+	return w.out
+}
+
+// Kinds of steps.
+const (
+	stepOwn = iota
+	stepBase64
+	stepUUID
+	stepReference
+)
+
+// loom writes the steps of a woven text.
+type loom struct {
+	tight bool
+	out   []byte
+	ends  [2]int // of the references so far into the first cloths
+}
+
+func (w *loom) end(cloth int) int {
+	if cloth < len(w.ends) {
+		return w.ends[cloth]
+	}
+	return 0
+}
+
+func (w *loom) step(kind, length int) {
+	w.out = binary.AppendUvarint(w.out, uint64(length)<<2|uint64(kind))
+}
+
+func (w *loom) refer(cloth, offset, length int) {
+	if !w.tight {
+		for _, n := range []int{cloth, offset, length} {
+			w.out = binary.AppendUvarint(w.out, uint64(n))
+		}
+		return
+	}
+	w.step(stepReference, length)
+	distance := int64(offset - w.end(cloth))
+	w.out = binary.AppendUvarint(w.out, uint64(distance<<1^distance>>63)<<2|uint64(min(cloth, 3)))
+	if cloth >= 3 {
+		w.out = binary.AppendUvarint(w.out, uint64(cloth-3))
+	}
+	if cloth < len(w.ends) {
+		w.ends[cloth] = offset + length
+	}
+}
+
+// piece writes what the text has of its own: digests, signatures and ids as the bytes
+// that they stand for.
+func (w *loom) piece(own []byte) {
+	if !w.tight {
+		w.out = append(binary.AppendUvarint(w.out, uint64(len(own))), own...)
+		return
+	}
+	plain := 0
+	flush := func(end int) {
+		if end > plain {
+			w.step(stepOwn, end-plain)
+			w.out = append(w.out, own[plain:end]...)
+		}
+	}
+	for i := 0; i < len(own); {
+		if id, ok := spelledUUID(own[i:]); ok {
+			flush(i)
+			w.step(stepUUID, len(id))
+			w.out = append(w.out, id[:]...)
+			i += uuidLength
+			plain = i
+			continue
+		}
+		n := base64Run(own[i:])
+		if raw, size := unbase64(own[i : i+n]); size >= leastBase64 {
+			flush(i)
+			w.step(stepBase64, len(raw))
+			w.out = append(w.out, raw...)
+			i += size
+			plain = i
+			continue
+		}
+		i += max(n, 1)
+	}
+	flush(len(own))
+}
+
+const (
+	uuidLength  = 36
+	leastBase64 = 16
+)
+
+func spelledUUID(b []byte) (id uuid.UUID, ok bool) {
+	if len(b) < uuidLength || b[8] != '-' {
+		return id, false
+	}
+	id, err := uuid.ParseBytes(b[:uuidLength])
+	return id, err == nil && id.String() == string(b[:uuidLength])
+}
+
+// base64Run is how many bytes at the beginning may be base64.
+func base64Run(b []byte) (n int) {
+	for n < len(b) && (b[n] >= 'A' && b[n] <= 'Z' || b[n] >= 'a' && b[n] <= 'z' || b[n] >= '0' && b[n] <= '9' || b[n] == '+' || b[n] == '/') {
+		n++
+	}
+	for pad := 0; pad < 2 && n%4 != 0 && n < len(b) && b[n] == '='; pad++ {
+		n++
+	}
+	return n
+}
+
+// unbase64 gives what the most of a run stands for that can be written again from it.
+func unbase64(run []byte) (raw []byte, size int) {
+	for size = len(run) &^ 3; size >= leastBase64; size -= 4 {
+		raw, err := base64.StdEncoding.Strict().AppendDecode(nil, run[:size])
+		if err == nil {
+			return raw, size
+		}
+	}
+	return nil, 0
 }
 
 var errWoven = errors.New("a kept receipt is damaged")
 
 // unweave gives back a text of the given size.
-func unweave(woven []byte, size int, cloths ...[]byte) ([]byte, error) {
+func unweave(tight bool, woven []byte, size int, cloths ...[]byte) ([]byte, error) {
 	if size < 0 || size > maxBody {
 		return nil, errWoven
 	}
-	out := make([]byte, 0, min(size, 1<<20))
-	number := func() (int, bool) {
-		v, n := binary.Uvarint(woven)
-		if n <= 0 || v > maxBody {
-			return 0, false
-		}
-		woven = woven[n:]
-		return int(v), true
+	r := threads{woven: woven, out: make([]byte, 0, min(size, 1<<20)), size: size, cloths: cloths}
+	read := r.loose
+	if tight {
+		read = r.tight
 	}
-	for {
-		n, ok := number()
-		if !ok || n > len(woven) || len(out)+n > size {
-			return nil, errWoven
-		}
-		out, woven = append(out, woven[:n]...), woven[n:]
-		if len(woven) == 0 {
-			break
-		}
-		c, ok1 := number()
-		offset, ok2 := number()
-		length, ok3 := number()
-		if !ok1 || !ok2 || !ok3 || c >= len(cloths) || offset > len(cloths[c]) || length > len(cloths[c])-offset || len(out)+length > size {
-			return nil, errWoven
-		}
-		out = append(out, cloths[c][offset:offset+length]...)
-	}
-	if len(out) != size {
+	if !read() || len(r.out) != size {
 		return nil, errWoven
 	}
-	return out, nil
+	return r.out, nil
+}
+
+// threads reads a woven text.
+type threads struct {
+	woven, out []byte
+	size       int
+	cloths     [][]byte
+	ends       [2]int
+}
+
+func (r *threads) number() (int, bool) {
+	v, n := binary.Uvarint(r.woven)
+	if n <= 0 || v > maxBody<<4 {
+		return 0, false
+	}
+	r.woven = r.woven[n:]
+	return int(v), true
+}
+
+// own takes n bytes of the woven text.
+func (r *threads) own(n int) ([]byte, bool) {
+	if n > len(r.woven) {
+		return nil, false
+	}
+	piece := r.woven[:n]
+	r.woven = r.woven[n:]
+	return piece, true
+}
+
+func (r *threads) reference(c, offset, length int) bool {
+	if c < 0 || c >= len(r.cloths) || offset < 0 || offset > len(r.cloths[c]) || length > len(r.cloths[c])-offset || len(r.out)+length > r.size {
+		return false
+	}
+	r.out = append(r.out, r.cloths[c][offset:offset+length]...)
+	return true
+}
+
+func (r *threads) loose() bool {
+	for {
+		n, ok := r.number()
+		piece, there := r.own(n)
+		if !ok || !there || len(r.out)+n > r.size {
+			return false
+		}
+		if r.out = append(r.out, piece...); len(r.woven) == 0 {
+			return true
+		}
+		c, ok1 := r.number()
+		offset, ok2 := r.number()
+		length, ok3 := r.number()
+		if !ok1 || !ok2 || !ok3 || !r.reference(c, offset, length) {
+			return false
+		}
+	}
+}
+
+func (r *threads) tight() bool {
+	for len(r.woven) > 0 {
+		head, ok := r.number()
+		kind, n := head&3, head>>2
+		if !ok || n > r.size {
+			return false
+		}
+		if kind == stepReference {
+			at, ok := r.number()
+			c := at & 3
+			if c == 3 {
+				more, there := r.number()
+				c, ok = c+more, ok && there
+			}
+			offset := at>>3 ^ -(at >> 2 & 1)
+			if c < len(r.ends) {
+				offset += r.ends[c]
+				r.ends[c] = offset + n
+			}
+			if !ok || !r.reference(c, offset, n) {
+				return false
+			}
+			continue
+		}
+		piece, ok := r.own(n)
+		if !ok {
+			return false
+		}
+		switch kind {
+		case stepOwn:
+			r.out = append(r.out, piece...)
+		case stepBase64:
+			r.out = base64.StdEncoding.AppendEncode(r.out, piece)
+		case stepUUID:
+			id, err := uuid.FromBytes(piece)
+			if err != nil {
+				return false
+			}
+			r.out = append(r.out, id.String()...)
+		}
+		if len(r.out) > r.size {
+			return false
+		}
+	}
+	return true
 }

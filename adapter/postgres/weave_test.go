@@ -12,21 +12,26 @@ import (
 func FuzzWeave(f *testing.F) {
 	f.Add([]byte("the same words again and again"), []byte("again and again the same"), []byte("words"), uint16(3), uint16(4))
 	f.Add([]byte(""), []byte(""), []byte(""), uint16(0), uint16(0))
+	f.Add([]byte("<d>w7hOdJ4+8zcudtuDxgkkpdQ7apxyc3rA5Td1lvyPY8A=</d><i>7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a6</i>7A956FE5-ec1e-11f1-9ca0-435ad5a3e1a6 AAAAAAAAAAAAAAAAAAB="), []byte("</d><i></i>"), []byte("<d></d>"), uint16(3), uint16(4))
 	f.Fuzz(func(t *testing.T, text, first, second []byte, at, length uint16) {
 		a, b := newCloth(first), newCloth(second)
-		back := func(woven []byte, cloths ...[]byte) {
-			t.Helper()
-			got, err := unweave(woven, len(text), cloths...)
-			if err != nil || !bytes.Equal(got, text) {
-				t.Fatalf("came back as %q, %v, want %q", got, err, text)
+		for _, tight := range []bool{false, true} {
+			back := func(woven []byte, cloths ...[]byte) {
+				t.Helper()
+				got, err := unweave(tight, woven, len(text), cloths...)
+				if err != nil || !bytes.Equal(got, text) {
+					t.Fatalf("tight %t: came back as %q, %v, want %q", tight, got, err, text)
+				}
 			}
+			back(weave(tight, text, nil, a, b), first, second)
+			from := min(int(at), len(text))
+			n := min(int(length), len(text)-from)
+			for cloth := 2; cloth < 5; cloth++ {
+				back(weave(tight, text, []known{{at: from, length: n, cloth: cloth, offset: 0}}, a, b), first, second, text[from:from+n], text[from:from+n], text[from:from+n])
+			}
+			// Nothing that is read does harm.
+			unweave(tight, text, int(at), first, second)
 		}
-		back(weave(text, nil, a, b), first, second)
-		from := min(int(at), len(text))
-		n := min(int(length), len(text)-from)
-		back(weave(text, []known{{at: from, length: n, cloth: 2, offset: 0}}, a, b), first, second, text[from:from+n])
-		// Nothing that is read does harm.
-		unweave(text, int(at), first, second)
 	})
 }
 
@@ -41,25 +46,27 @@ func TestWeave(t *testing.T) {
 	}
 	body, words := noise(5000), []byte(strings.Repeat("<ns:Words>", 20)+"</ns:Certificate>"+string(noise(1000)))
 	text := bytes.Join([][]byte{words[150:], body, words[:100], []byte("own"), words[200:]}, nil)
-	woven := weave(text, []known{{at: len(words) - 150, length: len(body), cloth: 1}}, newCloth(words))
-	if len(woven) > 128 {
-		t.Errorf("%d bytes of %d are its own", len(woven), len(text))
-	}
-	if got, err := unweave(woven, len(text), words, body); err != nil || !bytes.Equal(got, text) {
-		t.Errorf("came back with %d bytes: %v", len(got), err)
-	}
-	for i := range woven {
-		bad := bytes.Clone(woven)
-		bad[i] ^= 0x80
-		if got, err := unweave(bad, len(text), words, body); err == nil && bytes.Equal(got, text) {
-			t.Errorf("byte %d changed, and the same came back", i)
+	for _, tight := range []bool{false, true} {
+		woven := weave(tight, text, []known{{at: len(words) - 150, length: len(body), cloth: 1}}, newCloth(words))
+		if len(woven) > 128 {
+			t.Errorf("%d bytes of %d are its own", len(woven), len(text))
 		}
-	}
-	if _, err := unweave(woven, len(text)-1, words, body); err == nil {
-		t.Error("more came back than was woven")
-	}
-	if _, err := unweave(woven[:len(woven)-4], len(text), words, body); err == nil {
-		t.Error("less came back than was woven")
+		if got, err := unweave(tight, woven, len(text), words, body); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("came back with %d bytes: %v", len(got), err)
+		}
+		for i := range woven {
+			bad := bytes.Clone(woven)
+			bad[i] ^= 0x80
+			if got, err := unweave(tight, bad, len(text), words, body); err == nil && bytes.Equal(got, text) {
+				t.Errorf("byte %d changed, and the same came back", i)
+			}
+		}
+		if _, err := unweave(tight, woven, len(text)-1, words, body); err == nil {
+			t.Error("more came back than was woven")
+		}
+		if _, err := unweave(tight, woven[:len(woven)-4], len(text), words, body); err == nil {
+			t.Error("less came back than was woven")
+		}
 	}
 }
 
@@ -76,6 +83,6 @@ func BenchmarkWeave(b *testing.B) {
 	text := bytes.Join([][]byte{words.text[len(words.text)-900:], noise(600), words.text[1000:1500], noise(64)}, nil)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		weave(text, nil, words)
+		weave(true, text, nil, words)
 	}
 }

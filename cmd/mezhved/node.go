@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,7 +112,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 			return n, usage(err)
 		}
 	}
-	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: certificateSamples(c, registry.Catalog()), Vault: n.vault, TermGrace: c.Times.Grace.D(), Log: log})
+	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: append(certificateSamples(c, registry.Catalog()), skeletons(c, registry.Catalog())...), Vault: n.vault, TermGrace: c.Times.Grace.D(), Log: log})
 	if errors.Is(err, postgres.ErrVault) {
 		return n, usage(err)
 	}
@@ -406,6 +408,49 @@ func certificateSamples(config adapter.Config, c *registry.Catalog) [][]byte {
 		for _, reg := range p.Certificates {
 			add(reg.File)
 		}
+	}
+	return out
+}
+
+// mostSkeletons bounds the bytes of skeletons: a dictionary is copied for each message
+// that is packed with it.
+const mostSkeletons = 32 << 10
+
+// skeletons are what the contents of services repeat: their samples without text. In the
+// order of the services, as many as there is room for.
+func skeletons(config adapter.Config, c *registry.Catalog) (out [][]byte) {
+	room := mostSkeletons
+	for _, s := range c.Services() {
+		files, _ := filepath.Glob(filepath.Join(config.Services, s.Name, s.Version, "samples", "*.xml")) // the pattern is good
+		for _, file := range files {
+			sample, err := os.ReadFile(file)
+			if err != nil {
+				continue // whoever lints the service reports it
+			}
+			if sample = skeleton(sample); len(sample) <= room {
+				out, room = append(out, sample), room-len(sample)
+			}
+		}
+	}
+	return out
+}
+
+// skeleton is a document without its text, but with what stands between its elements.
+func skeleton(document []byte) []byte {
+	out := make([]byte, 0, len(document))
+	for len(document) > 0 {
+		end := bytes.IndexByte(document, '>') + 1
+		if end == 0 {
+			break
+		}
+		text := bytes.IndexByte(document, '<')
+		if between := document[:max(text, 0)]; len(bytes.TrimSpace(between)) == 0 {
+			out = append(out, between...)
+		}
+		if text >= 0 && text < end {
+			out = append(out, document[text:end]...)
+		}
+		document = document[end:]
 	}
 	return out
 }
