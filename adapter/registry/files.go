@@ -453,6 +453,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 	in.Quality.Read(f, reports.DefaultTarget)
 	r.compile(f, s, dir, &in)
 	checkRoute(f, s)
+	checkOfficial(f, s)
 	r.checkSubject(f, s, &in)
 	r.readGate(f, s, dir, &in)
 	readSunset(f, s, in.Sunset)

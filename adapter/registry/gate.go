@@ -272,7 +272,7 @@ func (s *Service) LastDay() string {
 
 // rulesOf are the settings of a service.yaml that its protocol is over, and the
 // dictionaries. Free are those by which its owner opens and closes it day by day, without
-// another word about what it does: see docs/services.md, "What is under the protocol".
+// another word about what it does: see docs/provider.md, "What is under the protocol".
 func rulesOf(s *Service, in *serviceFile) (out protocol.Rules) {
 	signed := *in
 	signed.Stage, signed.Sunset, signed.Shadow, signed.Protocol, signed.Limits.Queue = "", "", false, nil, 0

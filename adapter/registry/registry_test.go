@@ -64,6 +64,7 @@ ground:
 `)
 	service("person/2", good+"personal: {request: {field: snils, xpath: /A, as: text}}\n")
 	service("route/2", strings.Replace(good, "providers: REGISTRY", "providers: REGISTRY\nrouting:\n  xpath: /A/Code\n  table: {\"1\": REGISTRY}\n", 1))
+	service("official/1", good+"personalSignature: required\n")
 	service("probe/1", good+"probe: {short: 1s, full: often, silent: 1s, sample: ../x.xml}\n")
 	service("probe/2", strings.Replace(good, ", response: B", "", 1)+"broadcast: true\nfileSignature: required\nprobe: {full: 5m, answer: 6m}\n")
 	service("probe/3", good+"probe: {full: 5m}\n")
@@ -141,6 +142,7 @@ ground:
 		`services/person/1/service.yaml:18:10: ground.legal: path "/A/@law": the schema allows no attribute @law there, nor any other`,
 		`services/person/1/service.yaml:19:17: ground.consent.1: path "/C": it begins with C`,
 		`services/person/2/service.yaml:5:21: personal.request: snils is spelled as digits in another service and as text here`,
+		`services/official/1/service.yaml:5:20: warning: personalSignature: is required, and the schema allows no attribute Id at {urn://lint/official/1}A: nobody can sign such content`,
 		`services/route/2/service.yaml:5:10: warning: routing.xpath: path "/A/Code": the schema allows no element Code there, nor any other: no request can be routed by it`,
 		`services/probe/1/service.yaml:5:16: probe.short: a time of ten seconds or more such as 15m is expected, or off, not "1s"`,
 		`services/probe/1/service.yaml:5:26: probe.full: a time of ten seconds or more`,

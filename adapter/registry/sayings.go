@@ -114,5 +114,6 @@ var sayings = yamlfile.Russian(map[string]string{
 	"where does it stand? give xpath, or parts":                                                                     "где это стоит? укажите xpath или parts",
 	"give xpath or parts, not both":                                                                                 "укажите xpath или parts, но не оба",
 	"the parts stand in no element together":                                                                        "части не стоят вместе ни в одном элементе",
+	"is required, and the schema allows no attribute Id at %s: nobody can sign such content":                        "требуется, а схема не допускает у %s атрибута Id: подписать такое содержимое некому",
 	"%v: no request can be routed by it":                                                                            "%v: по нему не направить ни одного запроса",
 })

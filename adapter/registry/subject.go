@@ -160,3 +160,20 @@ func checkRoute(f *yamlfile.File, s *Service) {
 		f.Warnf("routing.xpath", "%v: no request can be routed by it", wrong)
 	}
 }
+
+// checkOfficial warns of content that an official is to sign and that nobody can: his
+// signature refers to an Id of the content's root, and the schema must allow one.
+func checkOfficial(f *yamlfile.File, s *Service) {
+	if s.Personal != PersonalRequired || s.Schema == nil {
+		return
+	}
+	for _, root := range []QName{s.Request, s.Response} {
+		if root.Local == "" || !s.Schema.HasElement(root.Space, root.Local) {
+			continue
+		}
+		if p, err := contentpath.Parse("/"+root.Local+"/@Id", nil); err != nil || p.Possible(s.Schema, xsd.Name(root)) == nil {
+			continue
+		}
+		f.Warnf("personalSignature", "is required, and the schema allows no attribute Id at %s: nobody can sign such content", root)
+	}
+}

@@ -49,6 +49,7 @@ type node struct {
 	teller  *alarms.Teller  // nil: nobody is told
 	house   *emulator.House // of emulated parties
 	sandbox *sandboxed      // nil: this is no sandbox
+	brokers []string        // of the bus
 	log     *slog.Logger
 	closers []func() error
 
@@ -336,6 +337,7 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 		n.onClose(k.Stop)
 		c.Brokers, c.Replication = k.Brokers(), 1
 	}
+	n.brokers = c.Brokers
 	b, err := openKafka(c, n.clock.Now, n.log)
 	if err != nil {
 		return nil, usage(err)

@@ -112,19 +112,33 @@ func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
    your calls       %s/sandbox/
    the console      %s/console/   (the token is in %s)
    the bus's key    %s
+   the bus's Kafka  %s   (for services with delivery: stream)
    the file store   ftp://%s
    the log          %s
    time             %g times as fast: what is not acknowledged comes again after %s
-   a change         of services or scenarios is read after kill -HUP %d; mezhved services lint --services %s --parties %s names its mistakes
+   a change         of services or scenarios is read after %s; mezhved services lint --services %s --parties %s names its mistakes
 
 Ready. It stays open until it is interrupted (Ctrl-C).
-`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), os.Getpid(), n.config.Services, n.config.Parties)
+`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), strings.Join(n.brokers, ","), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), reread(dir, n.config.Control), n.config.Services, n.config.Parties)
 }
+
+// reread is how the sandbox is told to read its folders again.
+func reread(dir, control string) string {
+	if control == "" {
+		return fmt.Sprintf("kill -HUP %d", os.Getpid())
+	}
+	return "mezhved reload --config " + filepath.Join(dir, "mezhved.yaml")
+}
+
+// longestSocket is how long the name of a socket may be (sun_path, less its end); a
+// sandbox in a folder of a longer name has none.
+const longestSocket = 103
 
 const sandboxConfig = `# Configuration of the sandbox, without what makes it one: mezhved sandbox.
 node: sandbox
 contour: sandbox
 listen: %s
+control: control.sock
 services: %q
 parties: parties
 database:
@@ -192,6 +206,9 @@ func (c *sandboxCmd) prepare(dir, services, listen string) (adapter.Config, erro
 	}
 	if config.FTP.Listen, err = freePort(c.FTP); err != nil {
 		return config, usage(fmt.Errorf("--ftp %s: %w", c.FTP, err))
+	}
+	if len(config.Control) > longestSocket {
+		config.Control = ""
 	}
 	config.Protocols.Off = true // nothing here is in use
 	config.Queues.Lease = yamlfile.Period(max(time.Duration(float64(config.WithDefaults().Queues.Lease)/c.Haste), time.Second))

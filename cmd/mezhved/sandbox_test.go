@@ -67,3 +67,26 @@ func TestSandboxPartiesByItsLastStart(t *testing.T) {
 		t.Errorf("one certificate for two parties: %v", err)
 	}
 }
+
+// A folder whose name is too long for a socket in it is no reason not to start: there is
+// SIGHUP, and the sandbox says so.
+func TestSandboxInAFolderOfALongName(t *testing.T) {
+	services, err := filepath.Abs(filepath.Join("..", "..", "testdata", "services"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := t.TempDir()
+	for _, c := range []struct {
+		name string
+		want string
+	}{{"s", "mezhved reload --config "}, {strings.Repeat("s", 100), "kill -HUP "}} {
+		dir := filepath.Join(top, c.name)
+		config, err := (&sandboxCmd{Services: services, Dir: dir, FTP: "127.0.0.1:0", Haste: 60}).prepare(dir, services, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reread(dir, config.Control); !strings.HasPrefix(got, c.want) {
+			t.Errorf("in %s: %q, want %q", dir, got, c.want)
+		}
+	}
+}

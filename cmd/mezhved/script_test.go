@@ -50,19 +50,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
+			findPrograms(e, bin)
 			e.Setenv("DEMO", demo)
 			e.Setenv("URL", "http://"+address)
 			e.Setenv("ADDRESS", address)
 			e.Setenv("STORE", store)
 			e.Setenv("SERVICES", services)
 			e.Setenv("FREE", freeAddress(t))
-			// Private servers are looked for, and kept, where the user's own are.
-			for _, name := range []string{"HOME", "PGBIN", "XDG_CACHE_HOME"} {
-				if v, ok := os.LookupEnv(name); ok {
-					e.Setenv(name, v)
-				}
-			}
 			e.Values[theGateway{}] = new(*running)
 			return nil
 		},
@@ -70,6 +64,17 @@ func TestScripts(t *testing.T) {
 			"exits": exits, "until": until, "json": jsonHas, "keep": keep, "serve": serve, "logs": logs, "stop": stop, "listen": listen, "authority": authority(t), "await": await,
 		},
 	})
+}
+
+// findPrograms gives a script the programs of this run. Private servers are looked for, and
+// kept, where the user's own are.
+func findPrograms(e *testscript.Env, bin string) {
+	e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
+	for _, name := range []string{"HOME", "PGBIN", "XDG_CACHE_HOME"} {
+		if v, ok := os.LookupEnv(name); ok {
+			e.Setenv(name, v)
+		}
+	}
 }
 
 // openDemo starts "mezhved demo" and leaves it open until the test ends.

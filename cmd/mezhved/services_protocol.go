@@ -244,7 +244,7 @@ func (c *servicesPublishCmd) Run(out *stdio) error {
 		fmt.Fprintln(out.err, "mezhved: "+c.pick("протокол испытаний не спрашивался: подписывать его никто не обязан (protocols.signers в конфигурации, protocol.signers в service.yaml)",
 			"no test protocol was asked for: nobody has to sign one (protocols.signers of the configuration, protocol.signers in service.yaml)"))
 	}
-	fmt.Fprintf(out.out, c.pick("%s %s: стадия published; работающий шлюз возьмёт её по SIGHUP\n", "%s %s: stage published; a running gateway takes it with SIGHUP\n"), s.Name, s.Version)
+	fmt.Fprintf(out.out, c.pick("%s %s: стадия published; работающий шлюз возьмёт её по mezhved reload\n", "%s %s: stage published; a running gateway takes it with mezhved reload\n"), s.Name, s.Version)
 	return nil
 }
 
