@@ -41,6 +41,9 @@ func TestCallsInDocuments(t *testing.T) {
 	found := 0
 	for _, name := range []string{"README.md", "README.ru.md", "docs"} {
 		for file, text := range documents(t, "../../"+name) {
+			if strings.Contains(file, "/integrator.") || strings.Contains(file, "/provider.") {
+				continue // TestBooks runs them, in a shell that knows their variables and loops
+			}
 			for _, e := range calls(text) {
 				found++
 				t.Run(file, func(t *testing.T) { parses(t, e) })

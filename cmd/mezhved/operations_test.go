@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // trouble is a section of the operator's book: what is seen, and the test that makes it.
@@ -94,4 +96,50 @@ func sentences(t *testing.T) string {
 		}
 	}
 	return out.String()
+}
+
+// What the operator's book tells its reader to call is called by a story in
+// testdata/scripts with the programs as they are shipped, or by the rehearsal named here.
+func TestCommandsOfTheOperatorAreTold(t *testing.T) {
+	rehearsed := map[string]string{
+		"restore": "TestABackupIsRestored", "journal lost": "TestAStandbyTakesOver", "journal reopen": "TestTheLogGoesOnUnderANewOrigin",
+	}
+	tests, told := testFunctions(t), map[string]bool{}
+	stories, err := filepath.Glob("../../testdata/scripts/*.txtar")
+	if err != nil || len(stories) == 0 {
+		t.Fatal(stories, err)
+	}
+	for _, name := range stories {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^(?:exits|until) \d (mezhved .*)$`).FindAllStringSubmatch(string(text), -1) {
+			if ctx, err := newTree(t).Parse(words(m[1])[1:]); err == nil {
+				told[command(ctx)] = true
+			}
+		}
+	}
+	for _, book := range []string{"operations.md", "operations.ru.md"} {
+		text, err := os.ReadFile("../../docs/" + book)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range calls(string(text)) {
+			ctx, err := newTree(t).Parse(words(call)[1:])
+			if err != nil {
+				t.Errorf("docs/%s: %s: %v", book, call, err)
+				continue
+			}
+			if what := command(ctx); !told[what] && tests[rehearsed[what]] == nil {
+				t.Errorf("docs/%s: nobody calls mezhved %s: %s", book, what, call)
+			}
+		}
+	}
+}
+
+// command is what is called, without its arguments.
+func command(ctx *kong.Context) string {
+	what, _, _ := strings.Cut(ctx.Command(), " <")
+	return what
 }

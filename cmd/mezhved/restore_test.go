@@ -92,8 +92,10 @@ func TestABackupIsRestored(t *testing.T) {
 	w.newDatabase("postgres-2")
 
 	w.killRestores()
+	restoring := time.Now()
 	code, said := w.run("restore", "--config", w.config(), "--identity", filepath.Join(w.dir, "backup.identity"), "--log-key", filepath.Join(w.dir, "keys", "journal.key.pub"),
 		"--mirror", w.log.mirror, "--receipts", receipts, "--json")
+	put := time.Since(restoring)
 	var v verified
 	if at := strings.Index(said, "\n{"); at < 0 || json.Unmarshal([]byte(said[at+1:strings.LastIndex(said, "}")+1]), &v) != nil {
 		t.Fatalf("restore: exit code %d\n%s", code, said)
@@ -114,7 +116,7 @@ func TestABackupIsRestored(t *testing.T) {
 	if v.Forgot < 2 || v.Erased < 2 {
 		t.Errorf("%d erasures were done again, of %d, want 2 at least", v.Forgot, v.Erased)
 	}
-	t.Logf("backup under load in %s; %d messages accepted, %d of them before the backup; %d are restored, %d lost and told, as %v; %d steps happen again", took.Round(time.Millisecond),
+	t.Logf("backup under load in %s, put back and verified in %s; %d messages accepted, %d of them before the backup; %d are restored, %d lost and told, as %v; %d steps happen again", took.Round(time.Millisecond), put.Round(time.Millisecond),
 		w.load.accepted.Load(), len(promised), len(here), len(v.Lost), v.Sources, len(v.Again))
 
 	// Under the old name nothing is signed, whoever tries.

@@ -197,9 +197,15 @@ func TestInstalled(t *testing.T) {
 	if russian := shellBlocks(t, "../../docs/install.ru.md"); strings.Join(russian, "\n") != strings.Join(blocks, "\n") {
 		t.Error("docs/install.ru.md has other commands than docs/install.md")
 	}
-	said := ""
-	for _, block := range blocks {
+	said, began := "", time.Now()
+	for i, block := range blocks {
 		said += m.run("cd /root/fetched\n"+block) + "\n"
+		switch i {
+		case 0:
+			t.Logf("checked and installed in %s", time.Since(began).Round(100*time.Millisecond))
+		case len(blocks) - 1:
+			t.Logf("installed, configured, started and reloaded in %s", time.Since(began).Round(100*time.Millisecond))
+		}
 	}
 	for _, want := range []string{"does not run yet", "good    database"} {
 		if !strings.Contains(said, want) {
