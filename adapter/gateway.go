@@ -50,6 +50,7 @@ type Rooms struct {
 	Files   FileStore    // nil: messages that refer to files in the file store are refused
 	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
 
+	Build   Build // of the program, for the other nodes and who compares them
 	Log     *slog.Logger
 	Clock   *Clock           // the time that all nodes go by; nil: Now
 	Now     func() time.Time // default: Clock's, or the machine's
@@ -127,6 +128,8 @@ type Gateway struct {
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
+	nodeTold  time.Time     // when this node first told the others of itself; zero: not yet
+	nodeTick  time.Duration // tick of the last time
 
 	reloading sync.Mutex
 	told      atomic.Pointer[settings.State] // the settings that the journal was told of; nil: not known yet

@@ -47,6 +47,9 @@ type metrics struct {
 	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
 
+	nodes   *prometheus.GaugeVec
+	pending prometheus.Gauge
+
 	parties *prometheus.CounterVec
 	soon    *prometheus.CounterVec
 	overdue *prometheus.CounterVec
@@ -112,6 +115,11 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}
+	m.nodes = gauges("nodes", "Nodes that share the database and have told of themselves within five minutes, by build.", "version")
+	m.pending = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "settings_pending", Help: "Settings whose values in the configuration file come into force at the next start only."})
+	for _, outcome := range []string{"ok", "refused"} {
+		m.reloads.WithLabelValues(outcome)
+	}
 	m.parties = counters("party_calls_total", "Calls of each party: what for (send, poll, ack, other), and whether they were refused.", "system", "what", "outcome")
 	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
 	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
@@ -128,11 +136,14 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
+	for _, what := range []string{"certificate", "clientCAs"} {
+		m.transport.WithLabelValues(what, "failed")
+	}
 	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
 		m.panics, m.loops, m.waiting, m.leased, m.lanes, m.shares, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
 		m.unchecked, m.transport, m.doorExp, m.parties, m.soon, m.overdue, m.lateNow, m.calendar,
-		m.served, m.replied, m.overdueOf, m.target)
+		m.served, m.replied, m.overdueOf, m.target, m.nodes, m.pending)
 	return m
 }
 

@@ -81,6 +81,7 @@ func (g *Gateway) Reconfigure(ctx context.Context, fresh Config, ready func(next
 	if doors != nil {
 		g.transport.Store(doors)
 	}
+	g.metrics.pending.Set(float64(len(r.Later)))
 	follow()
 	return r, nil
 }

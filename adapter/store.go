@@ -218,6 +218,12 @@ type Store interface {
 	// the store does not have are left out.
 	TracesOf(ctx context.Context, messages []uuid.UUID, incidents []string) (map[string]string, error)
 
+	// TellNode keeps what a node says of itself, and when.
+	TellNode(ctx context.Context, n Node) error
+
+	// Nodes gives the nodes that have told of themselves within 31 days, by name.
+	Nodes(ctx context.Context) ([]Node, error)
+
 	// Health is nil when the store can commit now.
 	Health(ctx context.Context) error
 }
