@@ -92,7 +92,7 @@ type KafkaConfig struct {
 	SASL         string        `yaml:"sasl"`         // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
 	User         string        `yaml:"user"`         //
 	PasswordFile string        `yaml:"passwordFile"` //
-	Group        string        `yaml:"group"`        // consumer group of the intake; default mezhved-intake
+	Group        string        `yaml:"group"`        // consumer group of the intake; default: the prefix and -intake
 	Prefix       string        `yaml:"prefix"`       // of topics; default mezhved
 	MaxRecord    yamlfile.Size `yaml:"maxRecord"`    // larger messages travel without their body, which stays in the store; default 900KB
 	Content      string        `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
@@ -397,8 +397,8 @@ func (c Config) WithDefaults() Config {
 	def(&c.Services, "services")
 	def(&c.Parties, "parties")
 	def(&c.Emulators, "emulators")
-	def(&c.Kafka.Group, "mezhved-intake")
 	def(&c.Kafka.Prefix, "mezhved")
+	def(&c.Kafka.Group, c.Kafka.Prefix+"-intake") // two installations on one cluster are no one group
 	def(&c.Kafka.Partitions, 1)
 	def(&c.Kafka.MaxRecord, 900<<10)
 	def(&c.Kafka.Content, ContentSealed)

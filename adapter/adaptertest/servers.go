@@ -70,11 +70,14 @@ func (w *World) DeleteTopics(topics ...string) {
 	}
 }
 
-// openBus gives the brokers of KAFKA_BROKERS, or a broker of this test alone,
-// which takes less than a millisecond to start. Topics bear the test's own prefix.
-func openBus(t testing.TB, log *slog.Logger) (*kafka.Broker, []string) {
+// openBus gives the brokers that there are, those of KAFKA_BROKERS, or a broker of this
+// test alone, which takes less than a millisecond to start. Topics bear the test's own prefix.
+func openBus(t testing.TB, there []string, log *slog.Logger) (*kafka.Broker, []string) {
 	t.Helper()
-	addresses := strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
+	addresses := there
+	if len(addresses) == 0 {
+		addresses = strings.Split(os.Getenv("KAFKA_BROKERS"), ",")
+	}
 	if addresses[0] == "" {
 		k, err := embedded.StartKafka(embedded.KafkaOptions{})
 		if err != nil {

@@ -153,6 +153,12 @@ func WithTrust(t *signing.Trust) Option { return func(w *World) { w.trust = t } 
 // WithWay lets the gateway reach its database by another URL.
 func WithWay(way func(url string) string) Option { return func(w *World) { w.way = way } }
 
+// Beside puts the world's topics on the brokers of another world, whose prefix is another.
+func Beside(other *World) Option { return func(w *World) { w.brokers = other.brokers } }
+
+// Brokers are the addresses of the world's bus.
+func (w *World) Brokers() []string { return w.brokers }
+
 // WithRooms changes what the world's gateways are put together from.
 func WithRooms(change func(*adapter.Rooms)) Option { return func(w *World) { w.rooms = change } }
 
@@ -193,7 +199,7 @@ func Start(t testing.TB, options ...Option) *World {
 	w.store, w.database = openStore(t, w.Config.Node, w.way, w.Vault, w.logger())
 	w.Store = &Breakable{Store: w.store}
 	w.FileIndex = &BreakableFiles{Index: w.store}
-	bus, brokers := openBus(t, w.logger())
+	bus, brokers := openBus(t, w.brokers, w.logger())
 	w.Bus, w.brokers = &BreakableBus{Broker: bus, kept: map[string]int64{}}, brokers
 	registry, findings := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now, w.Config.Protocols)
 	if bad := findings.Errors(); len(bad) > 0 {

@@ -181,7 +181,7 @@ func (s *Store) look(ctx context.Context, queue int32, now time.Time) error {
 		ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
 		defer cancel()
 		if err := work(ctx); err != nil {
-			s.log.Warn("the marks of a queue could not be moved on; polls of it step over what has gone, until they are", "error", err)
+			s.log.Warn("the marks of a queue could not be moved on; until they are, polls of it step over what has gone", "error", err)
 		}
 	})
 	return nil
