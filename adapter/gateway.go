@@ -110,8 +110,8 @@ type Gateway struct {
 	rooms    Rooms
 
 	doors     http.Handler
-	inside    http.Handler  // behind proxies and front
-	slots     chan struct{} // one per call at work
+	inside    http.Handler // behind proxies and front
+	places    *places
 	memory    *Memory
 	proxies   proxies
 	transport atomic.Pointer[transport] // nil: plain HTTP
@@ -201,7 +201,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
-		slots:     make(chan struct{}, c.Limits.Concurrent),
+		places:    newPlaces(c.Limits.Concurrent),
 		memory:    p.Memory,
 		proxies:   proxies,
 		pace:      newPacer(c.Limits.Wait.D()),
