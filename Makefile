@@ -24,12 +24,11 @@ build: browser ## build bin/mezhved and bin/mezhved-audit
 	$(GO) build -trimpath -pgo $(PROFILE) -o bin/ ./cmd/mezhved
 	$(GO) build -trimpath -o bin/ ./cmd/mezhved-audit
 
-profile: ## measure again what a gateway does under load, by which make build and make dist compile it
+profile: ## measure again what a gateway does under load, by which make build and make dist compile it (on a machine that does nothing else)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && $(GO) build -trimpath -o "$$dir/mezhved" ./cmd/mezhved && \
 	"$$dir/mezhved" bench exchange --duration 30s --profile "$$dir/exchange.prof" && \
-	"$$dir/mezhved" bench exchange --duration 10s --key gost-2012-256 --profile "$$dir/gost.prof" && \
 	"$$dir/mezhved" bench accept --duration 20s --profile "$$dir/accept.prof" && \
-	$(GO) tool pprof -proto -output $(PROFILE) "$$dir"/exchange.prof "$$dir"/gost.prof "$$dir"/accept.prof
+	$(GO) tool pprof -proto -output $(PROFILE) "$$dir"/exchange.prof "$$dir"/accept.prof
 
 # What the offline page proves signatures with: the auditor's program for browsers, and
 # the runtime of the Go that compiles it. The tag leaves no network in it.
