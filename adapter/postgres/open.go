@@ -73,7 +73,7 @@ type Store struct {
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
 	// Calls that come together are served together.
-	leases line[int32, *lease]          // by queue
+	leases line[leaseLine, *lease]      // by queue and selector
 	acks   line[adapter.Mnemonic, *ack] // by system
 
 	names  names
@@ -81,7 +81,7 @@ type Store struct {
 	days   days
 	leads  *leads
 	fresh  fresh
-	marks  marks
+	lanes  lanes
 	health healthCheck
 	sweeps sweeps
 	gates  gates
