@@ -14,8 +14,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -539,3 +542,98 @@ func (s archived) Tile(ctx context.Context, level int, n int64, width int) ([]by
 	}
 	return data, err
 }
+
+// How many statements a search within a time takes does not grow with the log.
+func TestATimeIsFoundInAsManyStatementsHoweverLongTheLog(t *testing.T) {
+	ctx := context.Background()
+	asked := map[int64]int{}
+	for _, size := range []int64{512, 16_384} {
+		a := openArchive(t)
+		like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], journal.Drawn(rand.NewChaCha8([32]byte{})))
+		a.must(err)
+		a.must(postgres.FillBlocks(ctx, a.pool, a.Journal, size, func(i int) journal.Leaf {
+			l := like
+			l.Logged = journaltest.Start.Add(time.Duration(i) * time.Second)
+			return l
+		}))
+		var n statements
+		j, _ := a.node(t, &n)
+		q := postgres.Query{From: journaltest.Start.Add(100*time.Second + time.Nanosecond*1e6), To: journaltest.Start.Add(110 * time.Second)}
+		_, err = j.Search(ctx, q) // which opens sessions
+		a.must(err)
+		n.Store(0)
+		rows, err := j.Search(ctx, q)
+		a.must(err)
+		if len(rows) != 9 || rows[0].Index != 101 {
+			t.Errorf("of %d entries, %d stand between the times, the first at %d; want 9, 101", size, len(rows), rows[0].Index)
+		}
+		asked[size] = int(n.Load())
+	}
+	if asked[512] != asked[16_384] {
+		t.Errorf("%d statements in a short log, %d in a long one", asked[512], asked[16_384])
+	}
+}
+
+// A search within a time reads the daily totals of that time, however many days are kept.
+func TestATimeReadsTheTotalsOfItsDays(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], journal.Drawn(rand.NewChaCha8([32]byte{})))
+	a.must(err)
+	a.must(postgres.FillBlocks(ctx, a.pool, a.Journal, 2048, func(i int) journal.Leaf {
+		l := like
+		l.Logged = journaltest.Start.Add(time.Duration(i) * time.Hour)
+		return l
+	}))
+	_, err = a.pool.Exec(ctx, `INSERT INTO journal_tally (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last)
+		SELECT day, 'accepted', 's' || n, 'r', 'v', '1', 'ok', '', false, 1, at, at FROM generate_series(1, 40) n, (
+			SELECT $1::timestamptz::date - d, 0 FROM generate_series(1, 500) d UNION ALL SELECT $1::timestamptz::date + 100 + d, 2047 FROM generate_series(1, 500) d) t (day, at)`, journaltest.Start)
+	a.must(err)
+	_, err = a.pool.Exec(ctx, "ANALYZE journal_tally")
+	a.must(err)
+	for _, descending := range []bool{false, true} {
+		var asked tallied
+		j, pool := a.node(t, &asked)
+		from := journaltest.Start.AddDate(0, 0, 40)
+		rows, err := j.Search(ctx, postgres.Query{Sender: like.Sender, From: from, To: from.Add(5 * time.Hour), Descending: descending})
+		a.must(err)
+		if len(rows) != 5 || asked.sql == "" {
+			t.Fatalf("found %d entries of 5, and asked the totals %q", len(rows), asked.sql)
+		}
+		var text []byte
+		a.must(pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+asked.sql, asked.args...).Scan(&text))
+		blocks := 0
+		for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(text, 2) { // of the whole
+			n, _ := strconv.Atoi(string(m[1]))
+			blocks += n
+		}
+		if blocks == 0 || blocks > 40 {
+			t.Errorf("descending %t: %d blocks of the totals were read for a few hours:\n%s", descending, blocks, text)
+		}
+	}
+}
+
+// tallied remembers what was asked of the totals.
+type tallied struct {
+	sql  string
+	args []any
+}
+
+func (a *tallied) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(d.SQL, "FROM journal_tally") && !strings.HasPrefix(d.SQL, "EXPLAIN") {
+		a.sql, a.args = d.SQL, d.Args
+	}
+	return ctx
+}
+
+func (*tallied) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// statements counts those of a session.
+type statements struct{ atomic.Int64 }
+
+func (n *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	n.Add(1)
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"slices"
@@ -361,22 +362,24 @@ func (j *Journal) bounds(ctx context.Context, db querier, q *Query) (from, to in
 	return from, max(from, to), nil
 }
 
-// firstAt is the first entry of [low, high) that was logged at or after t, or
-// high.
-func firstAt(ctx context.Context, db querier, t time.Time, low, high int64) (int64, error) {
-	for low < high {
-		middle := low + (high-low)/2
-		logged, err := loggedAt(ctx, db, middle)
-		if err != nil {
-			return 0, err
-		}
-		if logged.Before(t) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+// firstAt is the first entry of [low, high) that was logged at or after t, or high. The
+// search halves in the database: one statement, however long the log.
+func firstAt(ctx context.Context, db querier, t time.Time, low, high int64) (first int64, err error) {
+	var unknown *int64 // an entry that has no time
+	err = db.QueryRow(ctx, `WITH RECURSIVE half (low, high, unknown) AS (
+	SELECT $2::bigint, $3::bigint, NULL::bigint
+UNION ALL
+	SELECT CASE WHEN logged < $1 THEN middle + 1 ELSE low END, CASE WHEN logged < $1 THEN high ELSE middle END, CASE WHEN logged IS NULL THEN middle END
+	FROM half, LATERAL (SELECT low + (high - low) / 2 AS middle) m, LATERAL (SELECT journal_logged(middle) AS logged OFFSET 0) l WHERE low < high AND unknown IS NULL
+)
+SELECT low, unknown FROM half ORDER BY high - low, unknown NULLS LAST LIMIT 1`, t, low, high).Scan(&first, &unknown)
+	if err == nil && unknown != nil {
+		err = fmt.Errorf("time of entry %d: %w", *unknown, fs.ErrNotExist)
 	}
-	return low, nil
+	if err != nil {
+		return 0, fmt.Errorf("find the first entry since %s: %w", t.UTC().Format(time.RFC3339), err)
+	}
+	return first, nil
 }
 
 // Search gives one page of the entries that the query asks for, in the order of
@@ -502,6 +505,13 @@ func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) (
 		order = "day DESC"
 	} else {
 		w.add("day >= ?", logged.UTC().Format(time.DateOnly))
+	}
+	// The other end of the time, so that not every day that is kept is read.
+	if q.Descending && !q.From.IsZero() {
+		w.add("day >= ?", q.From.UTC().Format(time.DateOnly))
+	}
+	if !q.Descending && !q.To.IsZero() {
+		w.add("day <= ?", q.To.UTC().Format(time.DateOnly))
 	}
 	// The totals may have been brought further than tallied meanwhile.
 	w.add("last >= ?", from)
