@@ -68,7 +68,7 @@ func (g *Gateway) commit(ctx context.Context, m *Message, events []journal.Event
 	if err != nil || out.First != nil {
 		return out, err
 	}
-	g.depth.add(m.Recipients)
+	g.depth.add(m)
 	for _, q := range m.Recipients {
 		g.outbox[ShardOf(q)].ring()
 	}

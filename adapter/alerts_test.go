@@ -2,11 +2,14 @@ package adapter_test
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,9 +25,14 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/alarms"
+	"mezhved/adapter/backup"
+	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/lifecycle/probe"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -110,7 +118,7 @@ func (l *timeline) fires(t *testing.T, alert string) bool {
 		moved[i] = maps.Clone(at)
 		for series, v := range at {
 			names[series] = true
-			if strings.Contains(series, "_expires_seconds") && v > 0 {
+			if (strings.Contains(series, "_expires_seconds") || strings.Contains(series, "_at_seconds")) && v > 0 {
 				moved[i][series] = v - begins
 			}
 		}
@@ -139,14 +147,18 @@ func (l *timeline) fires(t *testing.T, alert string) bool {
 		t.Fatal(err)
 	}
 	end := time.Duration(len(l.scrapes))*l.step + 2*time.Minute
+	evaluated, looked := 10*time.Second, 30*time.Second
+	if end > 4*time.Hour {
+		evaluated, looked = 2*time.Minute, 30*time.Minute
+	}
 	var expected []map[string]any
-	for at := time.Duration(0); at <= end; at += 30 * time.Second {
+	for at := time.Duration(0); at <= end; at += looked {
 		expected = append(expected, map[string]any{"expr": `count(ALERTS{alertname="` + alert + `",alertstate="firing"}) > bool 0 or vector(0)`,
 			"eval_time": at.String(), "exp_samples": []any{map[string]any{"labels": "{}", "value": 0}}})
 	}
 	file := filepath.Join(t.TempDir(), alert+".yaml")
 	src, err := yaml.Marshal(map[string]any{
-		"rule_files": []string{rules}, "evaluation_interval": "10s",
+		"rule_files": []string{rules}, "evaluation_interval": evaluated.String(),
 		"tests": []any{map[string]any{"interval": l.step.String(), "input_series": input, "promql_expr_test": expected}},
 	})
 	if err != nil {
@@ -273,6 +285,58 @@ func TestEveryAlertFires(t *testing.T) {
 			},
 		}
 	}
+	// measured worlds have figures of rooms that the story opens itself.
+	measured := func(goes func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry)) story {
+		figures := prometheus.NewRegistry()
+		return story{
+			options: []adaptertest.Option{adaptertest.WithRooms(func(r *adapter.Rooms) { r.Metrics = figures })},
+			goes:    func(t *testing.T, w *adaptertest.World, l *timeline) { goes(t, w, l, figures) },
+		}
+	}
+	// witnessed worlds have a log that two witnesses sign, until one is gone, or both.
+	witnessed := func(gone int) story {
+		return measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			book := w.Book()
+			_, public, err := journal.KeyOf(w.LogKey())
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted(t, send(w))
+			w.Sequence()
+			text, names, sites := "log "+public+"\n", "", []*httptest.Server{}
+			for _, name := range []string{"w1", "w2"} {
+				key, verifier, err := journal.NewKey(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cosigner, err := audit.NewCosigner(t.TempDir(), key, []string{public}, w.Clock.Now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				site := httptest.NewServer(&remote.Witness{Cosigner: cosigner, Slog: slog.New(slog.DiscardHandler)})
+				defer site.Close()
+				text, names, sites = text+"witness "+name+" "+verifier+" "+site.URL+"\n", names+" "+name, append(sites, site)
+			}
+			policy, err := journal.ParsePolicy([]byte(text + "group g 1" + names + "\nquorum g\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			collector := &remote.Collector{Policy: policy, Log: book.Published(false), Save: book.SaveCosigned, Now: w.Clock.Now, Slog: slog.New(slog.DiscardHandler)}
+			collector.Measure(figures)
+			if err := collector.Collect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			l.scrape(w)
+			for _, site := range sites[:gone] {
+				site.Close()
+			}
+			w.Clock.Advance(14 * time.Minute)
+			if err := collector.Collect(t.Context()); (err != nil) != (gone == 2) {
+				t.Fatal(err)
+			}
+			l.scrape(w)
+		})
+	}
 	blind, ahead := &adaptertest.Clock{}, &adaptertest.Clock{}
 	ahead.Advance(3 * time.Second)
 	faults := story{step: time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
@@ -313,6 +377,77 @@ func TestEveryAlertFires(t *testing.T) {
 		}
 	}}
 	stories := map[string]story{
+		"MezhvedWitnessSilent": witnessed(1), "MezhvedWitnessQuorum": witnessed(2),
+		"MezhvedTimestampsMissing": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			book := w.Book()
+			accepted(t, send(w))
+			w.Sequence()
+			stamper := &remote.Stamper{URL: "http://127.0.0.1:1/", Log: book.Published(false), Now: w.Clock.Now, Slog: slog.New(slog.DiscardHandler)}
+			stamper.Measure(figures)
+			l.scrape(w)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go stamper.Run(ctx)
+			w.Eventually("the authority does not answer", func() bool {
+				w.Clock.Advance(time.Second)
+				probe := &timeline{}
+				probe.scrape(w)
+				return probe.scrapes[0]["mezhved_timestamp_missing_seconds"] > 0
+			})
+			w.Clock.Advance(15 * time.Minute)
+			l.scrape(w)
+		}),
+		"MezhvedVersionsMixed": {step: 4 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			w.SQL("INSERT INTO node VALUES ('node-of-yesterday', '0.9.0', '', now(), now())")
+			l.await(w, `mezhved_nodes{version="0.9.0"}`)
+			l.lasts(25 * 15)
+		}},
+		"MezhvedSettingsPending": {step: 4 * time.Minute, goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			l.scrape(w)
+			c := w.Gateway.Config()
+			c.Limits.Concurrent++
+			if r, err := w.Gateway.Reconfigure(t.Context(), c, func(adapter.Config) (func(), error) { return func() {}, nil }); err != nil || len(r.Later) != 1 {
+				t.Fatal(r.Later, err)
+			}
+			l.scrape(w)
+			l.lasts(18)
+		}},
+		"MezhvedReloadRefused": {happens: func(t *testing.T, w *adaptertest.World) {
+			w.Write("services/extract/1.0/service.yaml", "title: [")
+			if w.Gateway.Reload(t.Context()).Errors() == nil {
+				t.Fatal("a broken service was taken")
+			}
+		}},
+		"MezhvedBackupOld": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			l.step = 5 * time.Minute
+			state := t.TempDir()
+			backup.Measure(figures, state)
+			l.scrape(w)
+			last, err := json.Marshal(backup.Manifest{ID: "1", At: time.Now().Add(-27 * time.Hour)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(state, "last"), last, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l.scrape(w)
+			l.lasts(3)
+		}),
+		"MezhvedForeignRecords": {options: []adaptertest.Option{byIntake}, happens: func(t *testing.T, w *adaptertest.World) {
+			accepted(t, send(w))
+			w.AwaitQueued(1) // the topic is there
+			put(t, w, adapter.Record{Topic: w.Config.Kafka.Prefix + ".requests.REGISTRY", Key: []byte("k"), Value: []byte("<forged/>")})
+			w.Eventually("it is passed over", passedOver(t, w, 1))
+		}},
+		"MezhvedPaced": {step: time.Minute, options: []adaptertest.Option{adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = yamlfile.Period(2 * time.Second) })},
+			goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+				l.scrape(w)
+				w.Store.Always("Relay", adaptertest.Failed)
+				w.Eventually("a request is held back", func() bool { return send(w).Fault != nil })
+				l.scrape(w)
+				l.lasts(8)
+			}},
 		"MezhvedFaultsBurn": faults, "MezhvedFaultsBurnSlowly": faults, "MezhvedLatenessBurn": lateness, "MezhvedLatenessBurnSlowly": lateness,
 		"MezhvedDown": {happens: func(t *testing.T, w *adaptertest.World) { w.Stop() }},
 		"MezhvedBusBehind": {happens: func(t *testing.T, w *adaptertest.World) {

@@ -219,6 +219,8 @@ type LimitsConfig struct {
 	Memory      yamlfile.Size    `yaml:"memory"`      // bytes that calls hold at once (bodies, their markup, copies): half of them for strangers, a quarter for one caller, the last eighth for small calls; past it callers get 503; the process stays within some 250MB more; default 512MB
 	PollAge     *yamlfile.Period `yaml:"pollAge"`     // how far the Timestamp of a poll may be from our clock, either way; default 5m; 0: any
 	Concurrent  int              `yaml:"concurrent"`  // calls at work at once; more wait, then get 503; default 256
+	PerParty    int              `yaml:"perParty"`    // of them of one party, unless its registration says otherwise; more wait, then get 429; default: half
+	PerService  int              `yaml:"perService"`  // and requests of one service; default: three quarters
 	PerSecond   float64          `yaml:"perSecond"`   // calls of one party; default 2000
 	Burst       int              `yaml:"burst"`       // default: the rate of two seconds
 	Wait        yamlfile.Period  `yaml:"wait"`        // how long what was accepted may wait for the bus, its queue or its place in the log before parties are told to send fewer requests; default 0: for ever
@@ -229,9 +231,10 @@ type LimitsConfig struct {
 
 // QueuesConfig is how queues behave.
 type QueuesConfig struct {
-	Lease    yamlfile.Period `yaml:"lease"`    // default 15m (MR 3.3, section 2.5.2)
-	Limit    int             `yaml:"limit"`    // messages in one queue before DestinationOverflow; default 1,000,000
-	LongPoll yamlfile.Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
+	Lease     yamlfile.Period `yaml:"lease"`     // default 15m (MR 3.3, section 2.5.2)
+	Limit     int             `yaml:"limit"`     // messages in one queue before DestinationOverflow; default 1,000,000
+	PerSender int             `yaml:"perSender"` // of them requests of one sender, unless its registration says otherwise; default: half
+	LongPoll  yamlfile.Period `yaml:"longPoll"`  // longest wait that a poll may ask for (Prefer: wait=N); default 20s
 }
 
 // TimesConfig is how often loops look round when nobody wakes them.
@@ -415,6 +418,8 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.PollAge, new(yamlfile.Period(5*time.Minute)))
 	def(&c.Limits.Memory, 512<<20)
 	def(&c.Limits.Concurrent, 256)
+	def(&c.Limits.PerParty, (c.Limits.Concurrent+1)/2)
+	def(&c.Limits.PerService, max(c.Limits.Concurrent*3/4, 1))
 	def(&c.Limits.PerSecond, 2000)
 	def(&c.Limits.Burst, int(2*c.Limits.PerSecond)+1)
 	def(&c.Limits.Strangers, 5)
@@ -422,6 +427,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.Limits.KeptPerMin, 20)
 	def(&c.Queues.Lease, yamlfile.Period(15*time.Minute))
 	def(&c.Queues.Limit, 1_000_000)
+	def(&c.Queues.PerSender, (c.Queues.Limit+1)/2)
 	def(&c.Queues.LongPoll, yamlfile.Period(20*time.Second))
 	def(&c.Times.Relay, yamlfile.Period(2*time.Second))
 	def(&c.Times.Poll, yamlfile.Period(time.Second))
@@ -575,6 +581,11 @@ func (c Config) check(f *yamlfile.File) {
 		f.Errorf("journal.retention", "archiving needs a dir")
 	}
 	c.checkKeep(f)
+	for setting, n := range map[string]int{"limits.perParty": c.Limits.PerParty, "limits.perService": c.Limits.PerService, "queues.perSender": c.Queues.PerSender} {
+		if n < 0 {
+			f.Errorf(setting, "must not be negative")
+		}
+	}
 	if c.Queues.Lease.D() < time.Second {
 		f.Errorf("queues.lease", "is shorter than a second")
 	}

@@ -77,3 +77,28 @@ func TestValuesAreHeldAgainstDictionaries(t *testing.T) {
 		t.Error("the log has a value")
 	}
 }
+
+// A value of a list type is looked up item by item, and one of a union as the member that
+// takes it.
+func TestListsAreLookedUpItemByItem(t *testing.T) {
+	w := adaptertest.Start(t)
+	name := "services/extract/1.0/service.yaml"
+	service, err := os.ReadFile(filepath.Join(w.Dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write("services/_dictionaries/regions/1.csv", "code,title,from,to\n77,Москва,,\n78,Санкт-Петербург,,\nвся страна,всё,,\n")
+	w.Write(name, string(service)+"codes:\n  request: [{xpath: /ExtractRequest/RegionCode, dictionary: regions}]\n")
+	w.Write("services/extract/1.0/extract.xsd", strings.Replace(adaptertest.Schema(adaptertest.Extract1), `<xs:element name="RegionCode" type="xs:string" minOccurs="0"/>`,
+		`<xs:element name="RegionCode" minOccurs="0"><xs:simpleType><xs:union>
+			<xs:simpleType><xs:list><xs:simpleType><xs:restriction base="xs:token"><xs:pattern value="\d\d"/></xs:restriction></xs:simpleType></xs:list></xs:simpleType>
+			<xs:simpleType><xs:restriction base="xs:token"/></xs:simpleType>
+		</xs:union></xs:simpleType></xs:element>`, 1))
+	w.Reload()
+	for region, good := range map[string]bool{"77": true, "77 78": true, " 78\n77 ": true, "вся  страна": true, "77 99": false, "99": false, "77 вся страна": false} {
+		a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Extract1, region)})
+		if good != (a.Fault == nil) || a.Fault != nil && !strings.Contains(a.Fault.Text, "нет в справочнике regions версии 1") {
+			t.Errorf("region %q: %+v", region, a.Fault)
+		}
+	}
+}

@@ -13,7 +13,7 @@
 //	authenticate.go  authenticate  -> signing.Signed -> Party, by registered
 //	                               certificate
 //	revocation.go    keepJudgement what decided that it is not revoked is kept
-//	submit.go        submit        identifier, service, schema, personal
+//	submit.go        submit        identifier, service, its share, schema, personal
 //	                               signature, dictionaries, attachments, route,
 //	                               access, end of life, room, files in the
 //	                               store, whom it is about and on what ground
@@ -48,7 +48,8 @@
 //
 // Round the corridor: gateway.go (New, Run, Serve), topics.go (where queues stand on the bus),
 // replyto.go (reply addresses), seal.go (what proves a record to be ours),
-// messageid.go, limits.go (rates, strangers, depths of queues), pace.go (fewer requests
+// messageid.go, limits.go (rates, strangers, depths of queues), shares.go (what one party and
+// one service may have at work), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
 // config.go, named.go (files that settings name), environment.go (what may say it beside
@@ -108,6 +109,17 @@
 // next one. The topic of the journal has each entry of the log at least once and
 // in order; after a crash the last batch may come again, and on a topic that was
 // made anew the last week, known by the index.
+//
+// # Lanes
+//
+// What waits in a queue waits in lanes, one for each service. A poll takes from them in
+// turn, so that a million messages of one service stand before none of another; a poll
+// with a selector takes from its service's alone. Within a lane the order of acceptance
+// holds, as it does for one service over all senders: first come, first served. Requests
+// of VIP senders go first, over all lanes. What is found costs a step of an index for each
+// lane, however much waits there or has been acknowledged. So that no sender fills what
+// others wait in, there are bounds at the door: for what one service and one sender may
+// have waiting in a queue, and for what each may have at work at once (shares.go).
 //
 // # Receipts
 //

@@ -50,6 +50,7 @@ type Rooms struct {
 	Files   FileStore    // nil: messages that refer to files in the file store are refused
 	Objects http.Handler // its door for clients of S3, under /attachment; nil: none
 
+	Build   Build // of the program, for the other nodes and who compares them
 	Log     *slog.Logger
 	Clock   *Clock           // the time that all nodes go by; nil: Now
 	Now     func() time.Time // default: Clock's, or the machine's
@@ -109,8 +110,8 @@ type Gateway struct {
 	rooms    Rooms
 
 	doors     http.Handler
-	inside    http.Handler  // behind proxies and front
-	slots     chan struct{} // one per call at work
+	inside    http.Handler // behind proxies and front
+	places    *places
 	memory    *Memory
 	proxies   proxies
 	transport atomic.Pointer[transport] // nil: plain HTTP
@@ -127,6 +128,8 @@ type Gateway struct {
 	draining  atomic.Bool
 	watchMu   sync.Mutex
 	watched   watcher
+	nodeTold  time.Time     // when this node first told the others of itself; zero: not yet
+	nodeTick  time.Duration // tick of the last time
 
 	reloading sync.Mutex
 	told      atomic.Pointer[settings.State] // the settings that the journal was told of; nil: not known yet
@@ -198,7 +201,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
 		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
-		slots:     make(chan struct{}, c.Limits.Concurrent),
+		places:    newPlaces(c.Limits.Concurrent),
 		memory:    p.Memory,
 		proxies:   proxies,
 		pace:      newPacer(c.Limits.Wait.D()),

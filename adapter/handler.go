@@ -138,6 +138,7 @@ type call struct {
 
 	scratch  *scratch
 	holding  *Holding // what the call holds of the gateway's memory
+	shares   []holder // of which it has a place
 	body     []byte
 	whole    bool // the body has come to its end
 	envelope *envelopes.Envelope
@@ -303,44 +304,19 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 	if err := g.read(ctx, c, w, r); err != nil {
 		return nil, err
 	}
-	if err := g.takeSlot(ctx); err != nil {
+	if err := g.places.take(ctx); err != nil {
 		return nil, err
 	}
-	c.holding.away = func() (back func()) { // who waits does not work
-		g.giveSlot()
-		return func() { g.slots <- struct{}{} }
-	}
+	c.holding.away = c.rest // who waits does not work
 	defer func() {
 		c.holding.away = nil
-		g.giveSlot()
+		c.rest()
 	}()
 	if err := g.handle(ctx, c); err != nil {
 		return nil, err
 	}
 	return g.sign(ctx, c)
 }
-
-// takeSlot bounds the calls at work. The wait is short: whoever does not get in
-// is told when to come again.
-func (g *Gateway) takeSlot(ctx context.Context) error {
-	select {
-	case g.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	t := time.NewTimer(2 * time.Second)
-	defer t.Stop()
-	select {
-	case g.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	case <-t.C:
-		return &refusal{reason: "unavailable", retryAfter: 2 * time.Second, cause: errors.New("too many calls at work")}
-	}
-}
-
-func (g *Gateway) giveSlot() { <-g.slots }
 
 // read takes the body, up to the limit and no further.
 func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *http.Request) error {
@@ -467,6 +443,9 @@ func (g *Gateway) handle(ctx context.Context, c *call) error {
 		return err
 	}
 	if err := g.authenticate(ctx, c); err != nil {
+		return err
+	}
+	if err := g.sharePlaces(ctx, c); err != nil {
 		return err
 	}
 	switch c.operation() {

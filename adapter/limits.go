@@ -224,9 +224,18 @@ func (r *rates) giveBack(over map[overRate]int) {
 // depths is what was last seen of the queues, with what this node has accepted
 // since added. It is good enough to refuse before a queue grows without end.
 type depths struct {
-	mu    sync.Mutex
-	seen  map[Queue]Depth
-	since map[Queue]int
+	mu      sync.Mutex
+	seen    map[Queue]Depth
+	since   map[Queue]int
+	lanes   map[part]int // messages, with those accepted since
+	senders map[part]int
+	most    map[string]float64 // the fullest share since the last look, by whose it is
+}
+
+// part is what of a queue is one service's, or one sender's.
+type part struct {
+	queue Queue
+	of    string
 }
 
 // full reports whether one more message would go over the limit.
@@ -237,20 +246,57 @@ func (d *depths) full(q Queue, limit int) bool {
 	return s.Waiting+s.Leased+d.since[q] >= limit
 }
 
-func (d *depths) add(queues []Queue) {
+// laneFull reports whether one more message of a service would go over its limit.
+func (d *depths) laneFull(q Queue, service string, limit int) bool {
+	return d.fullOf(ofLane, &d.lanes, part{q, service}, limit)
+}
+
+// senderFull reports whether one more message of a sender would go over his.
+func (d *depths) senderFull(q Queue, sender Mnemonic, limit int) bool {
+	return d.fullOf(ofSender, &d.senders, part{q, string(sender)}, limit)
+}
+
+func (d *depths) fullOf(whose string, counts *map[part]int, p part, limit int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := (*counts)[p]
+	if d.most == nil {
+		d.most = map[string]float64{}
+	}
+	d.most[whose] = max(d.most[whose], float64(min(n, limit))/float64(limit))
+	return n >= limit
+}
+
+// fullest gives the fullest share that was asked for since the last time, from 0 to 1.
+func (d *depths) fullest(whose string) float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	full := d.most[whose]
+	delete(d.most, whose)
+	return full
+}
+
+func (d *depths) add(m *Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.since == nil {
-		d.since = map[Queue]int{}
+		d.since, d.lanes, d.senders = map[Queue]int{}, map[part]int{}, map[part]int{}
 	}
-	for _, q := range queues {
+	for _, q := range m.Recipients {
 		d.since[q]++
+		d.lanes[part{q, m.Service}]++
+		d.senders[part{q, string(m.Sender)}]++
 	}
 }
 
-func (d *depths) set(list []Depth) {
+func (d *depths) set(list []Depth, lanes []Lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.lanes, d.senders = map[part]int{}, map[part]int{}
+	for _, one := range lanes {
+		d.lanes[part{one.Queue, one.Service}] += one.Messages
+		d.senders[part{one.Queue, string(one.Sender)}] += one.Messages
+	}
 	d.seen, d.since = make(map[Queue]Depth, len(list)), map[Queue]int{}
 	for _, one := range list {
 		d.seen[one.Queue] = one
@@ -276,12 +322,22 @@ func (g *Gateway) watchDepths(ctx context.Context) error {
 	for {
 		began := time.Now()
 		list, err := g.store.Depths(ctx)
+		if err != nil {
+			return err
+		}
+		lanes, err := g.store.Lanes(ctx)
 		took := time.Since(began)
 		if err != nil {
 			return err
 		}
-		g.depth.set(list)
-		g.metrics.depths(list, g.now())
+		g.depth.set(list, lanes)
+		g.metrics.depths(list, lanes, g.now())
+		for _, whose := range []string{ofParty, ofService} {
+			g.metrics.shares.WithLabelValues(whose).Set(g.places.fullest(whose))
+		}
+		for _, whose := range []string{ofLane, ofSender} {
+			g.metrics.shares.WithLabelValues(whose).Set(g.depth.fullest(whose))
+		}
 		if !sleep(ctx, max(g.config.Times.Depths.D(), 20*took)) {
 			return nil
 		}

@@ -35,6 +35,8 @@ type metrics struct {
 	loops    *prometheus.CounterVec
 	waiting  *prometheus.GaugeVec
 	leased   *prometheus.GaugeVec
+	lanes    *prometheus.GaugeVec
+	shares   *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
 	certExp  *prometheus.GaugeVec
 	atWork   prometheus.Gauge
@@ -44,6 +46,9 @@ type metrics struct {
 	skew     prometheus.Gauge
 	pace     prometheus.Gauge
 	skewErr  prometheus.Gauge
+
+	nodes   *prometheus.GaugeVec
+	pending prometheus.Gauge
 
 	parties *prometheus.CounterVec
 	soon    *prometheus.CounterVec
@@ -98,6 +103,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		loops:    counters("loop_errors_total", "Errors of background loops; each is followed by another try.", "loop"),
 		waiting:  gauges("queue_waiting", "Messages waiting in a queue.", "system", "kind"),
 		leased:   gauges("queue_leased", "Messages delivered and not acknowledged.", "system", "kind"),
+		lanes:    gauges("queue_lane_messages", "Messages of a service in a queue, waiting or delivered and not acknowledged.", "system", "kind", "service"),
+		shares:   gauges("share_used", "How full the fullest share was since the last look, of those that were asked for: places at work of a party and of a service, messages in a queue of a service (lane) and of a sender. At 1 it was full.", "of"),
 		oldest:   gauges("queue_oldest_seconds", "Age of the oldest message of a queue.", "system", "kind"),
 		certExp:  gauges("certificate_expires_seconds", "Unix time at which the last certificate of a party expires.", "system"),
 		atWork:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "calls_at_work", Help: "Calls being served now."}),
@@ -107,6 +114,11 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		pace:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "paced_requests_per_second", Help: "Requests that each party may send while what was accepted waits too long (limits.wait); +Inf: any."}),
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
+	}
+	m.nodes = gauges("nodes", "Nodes that share the database and have told of themselves within five minutes, by build.", "version")
+	m.pending = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "settings_pending", Help: "Settings whose values in the configuration file come into force at the next start only."})
+	for _, outcome := range []string{"ok", "refused"} {
+		m.reloads.WithLabelValues(outcome)
 	}
 	m.parties = counters("party_calls_total", "Calls of each party: what for (send, poll, ack, other), and whether they were refused.", "system", "what", "outcome")
 	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
@@ -124,11 +136,14 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
+	for _, what := range []string{"certificate", "clientCAs"} {
+		m.transport.WithLabelValues(what, "failed")
+	}
 	m.pace.Set(math.Inf(1))
 	r.MustRegister(m.calls, m.stages, m.refused, m.repeated, m.relayed, m.queued, m.streamed, m.fed, m.dead, m.foreign, m.returned, m.expired,
-		m.panics, m.loops, m.waiting, m.leased, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
+		m.panics, m.loops, m.waiting, m.leased, m.lanes, m.shares, m.oldest, m.certExp, m.atWork, m.reloads, m.recalled, m.waits, m.pace, m.skew, m.skewErr,
 		m.unchecked, m.transport, m.doorExp, m.parties, m.soon, m.overdue, m.lateNow, m.calendar,
-		m.served, m.replied, m.overdueOf, m.target)
+		m.served, m.replied, m.overdueOf, m.target, m.nodes, m.pending)
 	return m
 }
 
@@ -186,8 +201,12 @@ func (m *metrics) countTransport(what, outcome string, expires time.Time) {
 	}
 }
 
-// depths publishes the depth of every queue, nodes of one system together.
-func (m *metrics) depths(list []Depth, now time.Time) {
+// depths publishes the depth of every queue and of its lanes, nodes of one system together.
+func (m *metrics) depths(list []Depth, lanes []Lane, now time.Time) {
+	m.lanes.Reset()
+	for _, one := range lanes {
+		m.lanes.WithLabelValues(string(one.Queue.System), string(one.Queue.Kind), one.Service).Add(float64(one.Messages))
+	}
 	m.waiting.Reset()
 	m.leased.Reset()
 	m.oldest.Reset()

@@ -197,7 +197,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 			g.arrivals.leave(place)
 			return d, err
 		}
-		g.giveSlot() // who waits does not work
+		back := c.rest() // who waits does not work
 		t := time.NewTimer(min(left, g.config.Times.Poll.D()))
 		select {
 		case <-place.rung:
@@ -206,7 +206,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 		}
 		t.Stop()
 		g.arrivals.leave(place)
-		g.slots <- struct{}{}
+		back()
 		if err := ctx.Err(); err != nil {
 			return nil, unavailable(err)
 		}

@@ -21,7 +21,7 @@ func reconfigured(running, fresh Config) Config {
 	next := running
 	next.Limits = fresh.Limits
 	next.Limits.Memory, next.Limits.Concurrent = running.Limits.Memory, running.Limits.Concurrent
-	next.Queues.Limit = fresh.Queues.Limit
+	next.Queues.Limit, next.Queues.PerSender = fresh.Queues.Limit, fresh.Queues.PerSender
 	next.Keep, next.Journal.Retention = fresh.Keep, fresh.Journal.Retention
 	next.Quality = fresh.Quality
 	if (running.TLS.Certificate == "") == (fresh.TLS.Certificate == "") {
@@ -81,6 +81,7 @@ func (g *Gateway) Reconfigure(ctx context.Context, fresh Config, ready func(next
 	if doors != nil {
 		g.transport.Store(doors)
 	}
+	g.metrics.pending.Set(float64(len(r.Later)))
 	follow()
 	return r, nil
 }

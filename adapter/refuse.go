@@ -103,7 +103,7 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		}
 	} else if r.reason == "rate" {
 		return r // too many: counted where they were refused
-	} else if r.reason == "pace" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
+	} else if r.reason == "pace" || r.reason == "party-share" || r.reason == "service-share" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
 		g.rates.refuse(c, r.reason) // time to pass it on, room, the store, the journal or the clock is what fails: the journal hears of it in summary
 		return r
 	}
@@ -159,7 +159,7 @@ func (g *Gateway) logRefusal(c *call, r *refusal) {
 	attrs = append(attrs, "trace_id", c.traceID, "cause", r.WithoutValues())
 	switch table[r.reason].fault {
 	case envelopes.SMEVFailure:
-		if r.reason == "rate" || r.reason == "pace" || r.reason == "no-room" {
+		if table[r.reason].status == http.StatusTooManyRequests || r.reason == "no-room" {
 			g.log.Info("call refused", attrs...)
 			return
 		}

@@ -144,7 +144,7 @@ type Store interface {
 	// Lease notes the poll's use, as FirstUse does, and gives a *UsedError when the
 	// poll came with another operation before. Else it
 	// hands out the next message that the poll matches, VIP first and
-	// else in queue order, makes it invisible until now+p.For and commits the
+	// else of each service in turn, of one service in queue order, makes it invisible until now+p.For and commits the
 	// "delivered" event, whose outcome is OutcomeRewrapped when p.Wire is given
 	// and is not the version that the message is in. Before that it has p.Answer make
 	// what is handed out; the event commits to poll and answer (journal.Receipt), and
@@ -198,6 +198,9 @@ type Store interface {
 	// Depths tells the number of messages waiting in each queue.
 	Depths(ctx context.Context) ([]Depth, error)
 
+	// Lanes tells how many messages of each sender and service each queue has.
+	Lanes(ctx context.Context) ([]Lane, error)
+
 	// Find gives a message by the sender's MessageID, newest first (several
 	// can have one from the time when ids were unique by sender only, or with
 	// longer retention than dedup keys have), ErrNotFound when none.
@@ -214,6 +217,12 @@ type Store interface {
 	// TracesOf gives the trace ids of messages, by our ids, and of incidents; those that
 	// the store does not have are left out.
 	TracesOf(ctx context.Context, messages []uuid.UUID, incidents []string) (map[string]string, error)
+
+	// TellNode keeps what a node says of itself, and when.
+	TellNode(ctx context.Context, n Node) error
+
+	// Nodes gives the nodes that have told of themselves within 31 days, by name.
+	Nodes(ctx context.Context) ([]Node, error)
 
 	// Health is nil when the store can commit now.
 	Health(ctx context.Context) error
@@ -382,6 +391,15 @@ type Swept struct {
 	Returned int
 	Expired  []Message // without their bodies and attachments
 	More     bool
+}
+
+// Lane is what of a queue is one service's, by sender: what waits, and what was handed
+// out and is not acknowledged.
+type Lane struct {
+	Queue    Queue
+	Service  string
+	Sender   Mnemonic
+	Messages int
 }
 
 // Depth is the number of messages in one queue.

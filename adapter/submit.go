@@ -47,7 +47,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 }
 
 // admitRequest holds a request against the rules, in the order of the real bus:
-// identifier, type, schema, personal signature, dictionaries, attachments, route, access,
+// identifier, type, a place of the service's share, schema, personal signature, dictionaries, attachments, route, access,
 // end of life, room in the queue; then the files in the file store.
 func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
 	defer c.stage("admit")()
@@ -63,6 +63,9 @@ func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.Send
 		return admitted{}, err
 	}
 	c.event.Service, c.event.Version, c.event.Schema = s.Name, s.Version, s.SchemaDigest
+	if err := g.placed(ctx, c, s); err != nil {
+		return admitted{}, err
+	}
 	if err := g.checkContent(c, s, s.AboutRequest, req.Data, req.Content, req.PersonalSignature, req.MessageID); err != nil {
 		return admitted{}, err
 	}
@@ -379,18 +382,32 @@ func (g *Gateway) recipients(c *call, s *registry.Service, content xmltape.Node)
 	return queues, nil
 }
 
-// checkRoom refuses what would make a queue grow past its limit.
+// checkRoom refuses what would make a queue grow past its limit, or what waits there of
+// one service or one sender past theirs.
 func (g *Gateway) checkRoom(c *call, s *registry.Service, to []Queue) error {
 	for _, q := range to {
 		limit := g.inForce.Load().Queues.Limit
-		if s != nil && s.QueueLimit > 0 {
-			limit = s.QueueLimit
+		if s != nil {
+			limit = max(limit, s.QueueLimit)
 		}
 		if p := c.catalog.Party(q.System); p != nil && p.QueueLimit > 0 {
 			limit = min(limit, p.QueueLimit)
 		}
 		if g.depth.full(q, limit) {
 			return &refusal{reason: "overflow", queue: q, retryAfter: 30 * time.Second}
+		}
+		if s == nil {
+			continue // an answer ends an exchange: it has the room that there is
+		}
+		if s.QueueLimit > 0 && g.depth.laneFull(q, s.Name, s.QueueLimit) {
+			return &refusal{reason: "lane-overflow", args: []any{s.Name, s.QueueLimit}, queue: q, retryAfter: 30 * time.Second}
+		}
+		most := g.inForce.Load().Queues.PerSender
+		if c.party.Waiting > 0 {
+			most = c.party.Waiting
+		}
+		if g.depth.senderFull(q, c.party.Mnemonic, most) {
+			return &refusal{reason: "sender-overflow", args: []any{most}, queue: q, retryAfter: 30 * time.Second}
 		}
 	}
 	return nil

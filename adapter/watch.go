@@ -46,7 +46,11 @@ type stillTold struct {
 // that is at work tells of another that is not.
 func (g *Gateway) watch(ctx context.Context) error {
 	for {
-		g.watchOnce(ctx)
+		if g.watchOnce(ctx) {
+			if err := g.nodesOnce(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
 		every := g.config.Times.Watch.D()
 		if wait := g.limits().Wait.D(); wait > 0 {
 			every = min(every, wait/8)
@@ -57,7 +61,8 @@ func (g *Gateway) watch(ctx context.Context) error {
 	}
 }
 
-func (g *Gateway) watchOnce(ctx context.Context) {
+// watchOnce looks once, and says whether the store has answered.
+func (g *Gateway) watchOnce(ctx context.Context) bool {
 	round, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	standing, err := g.store.Standing(round)
@@ -69,7 +74,7 @@ func (g *Gateway) watchOnce(ctx context.Context) {
 			g.log.Warn("nobody can say what stands still: the store does not answer", "error", err)
 		}
 		w.blind = err.Error()
-		return
+		return false
 	}
 	w.blind, w.seen = "", g.ticks()
 	g.metrics.standing(standing)
@@ -103,6 +108,7 @@ func (g *Gateway) watchOnce(ctx context.Context) {
 			delete(w.still, key)
 		}
 	}
+	return true
 }
 
 // stillAfter is how long something may wait at a station. A message whose life ends

@@ -24,7 +24,7 @@ const (
 	// ecdsaTableAfter is after how many verifications a table is made, which takes as
 	// long as a dozen of them save.
 	ecdsaTableAfter = 32
-	// ecdsaTables is how many keys have tables at once: 27 MB.
+	// ecdsaTables is how many keys have tables at once: 45 MB.
 	ecdsaTables = 512
 )
 

@@ -25,6 +25,17 @@ func Sign(ctx context.Context, element xmltape.Node, signer Signer) ([]byte, err
 	if r, ok := signer.(*RotatingSigner); ok {
 		signer = r.Current()
 	}
+	return appendSignature(ctx, make([]byte, 0, signatureRoom(signer)), element, signer)
+}
+
+// signatureRoom is about as many bytes as a signature takes.
+func signatureRoom(signer Signer) int {
+	return 2<<10 + base64.StdEncoding.EncodedLen(len(signer.Certificate().DER))
+}
+
+// appendSignature writes the signature over an element behind out. The signer does not
+// rotate.
+func appendSignature(ctx context.Context, out []byte, element xmltape.Node, signer Signer) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	var ok bool
@@ -44,9 +55,7 @@ func Sign(ctx context.Context, element xmltape.Node, signer Signer) ([]byte, err
 	if err != nil {
 		return nil, &Error{Code: SignerFailed, Certificate: signer.Certificate(), Detail: "the key did not sign", Err: err}
 	}
-	der := signer.Certificate().DER
-	size := len(s.out) + len(signatureHead) + len(signatureTail) + base64.StdEncoding.EncodedLen(len(value)) + base64.StdEncoding.EncodedLen(len(der)) + 160
-	out := append(make([]byte, 0, size), signatureHead...)
+	out = append(out, signatureHead...)
 	// In the document SignedInfo inherits the declaration that its canonical
 	// form carries.
 	out = append(out, "<ds:SignedInfo>"...)
@@ -54,7 +63,7 @@ func Sign(ctx context.Context, element xmltape.Node, signer Signer) ([]byte, err
 	out = append(out, "<ds:SignatureValue>"...)
 	out = base64.StdEncoding.AppendEncode(out, value)
 	out = append(out, "</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>"...)
-	out = base64.StdEncoding.AppendEncode(out, der)
+	out = base64.StdEncoding.AppendEncode(out, signer.Certificate().DER)
 	return append(out, signatureTail...), nil
 }
 
@@ -99,11 +108,14 @@ func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signe
 	if err != nil {
 		return nil, err
 	}
-	sig, err := Sign(ctx, element, signer)
-	if err != nil {
+	if r, ok := signer.(*RotatingSigner); ok {
+		signer = r.Current()
+	}
+	out := append(make([]byte, 0, len(xml)+signatureRoom(signer)), xml[:slot]...)
+	if out, err = appendSignature(ctx, out, element, signer); err != nil {
 		return nil, err
 	}
-	return Splice(xml, slot, sig), nil
+	return append(out, xml[slot:]...), nil
 }
 
 // Splice returns a document with a signature put in at byte offset slot.

@@ -1,5 +1,11 @@
 package xsd
 
+import (
+	"slices"
+
+	"mezhved/xsd/internal/value"
+)
+
 // Reach is where a path into documents of a schema may have led: what may be
 // declared of the elements at its end. It errs to one side only: what it says
 // cannot be, no valid document has; what may be in one place of a content model it
@@ -79,6 +85,55 @@ func (r *Reach) Text() bool {
 		}
 	}
 	return r.open
+}
+
+// Values are the simple types of values that a Reach leads to. Safe for concurrent use.
+type Values struct{ types []*value.Type }
+
+// Values are those of the elements here, or of their attributes whose names match.
+func (r *Reach) Values(attribute func(Name) bool) *Values {
+	out := &Values{}
+	add := func(t *simpleType) {
+		if t != nil && t.v != nil && !slices.Contains(out.types, t.v) {
+			out.types = append(out.types, t.v)
+		}
+	}
+	for _, t := range r.types() {
+		if attribute == nil {
+			add(contentType(t))
+			continue
+		}
+		if ct, ok := t.(*complexType); ok {
+			for _, u := range ct.uses {
+				if n := u.decl.name; attribute(Name{n.space, n.local}) {
+					add(u.decl.typ)
+				}
+			}
+		}
+	}
+	if !slices.ContainsFunc(out.types, func(t *value.Type) bool { return t.Listed() || t.Whitespace() == value.Collapse }) {
+		out.types = nil // whatever it is, it is one value as it stands
+	}
+	return out
+}
+
+// Atoms gives the atomic values in a value: the items of a list, and of a union what the
+// first member that takes the value makes of it. Where it may be of several types, because
+// its declaration depends on the place or on xsi:type, it is read by the first that takes
+// it, declared ones before those derived from them. What none takes is one value.
+func (v *Values) Atoms(text string) []string {
+	if v == nil {
+		return []string{text}
+	}
+	var ctx value.Context
+	for _, t := range v.types {
+		if t.Validate([]byte(text), &ctx) == nil {
+			out := []string{}
+			t.VisitAtoms([]byte(text), &ctx, func(b []byte) { out = append(out, string(b)) })
+			return out
+		}
+	}
+	return []string{text}
 }
 
 // types are the types that elements here may have: the declared ones, and those

@@ -68,3 +68,46 @@ func TestReach(t *testing.T) {
 		t.Error("an element that is not there is reached")
 	}
 }
+
+// A value is taken apart as its type says: a list by items, a union by the member that
+// takes it, blanks as whiteSpace has them.
+func TestAtoms(t *testing.T) {
+	const schema = `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn:r" targetNamespace="urn:r">
+		<xs:simpleType name="code"><xs:restriction base="xs:token"><xs:pattern value="\d\d"/></xs:restriction></xs:simpleType>
+		<xs:simpleType name="codes"><xs:list itemType="code"/></xs:simpleType>
+		<xs:simpleType name="some"><xs:restriction base="codes"><xs:maxLength value="3"/></xs:restriction></xs:simpleType>
+		<xs:simpleType name="either"><xs:union memberTypes="codes xs:string"/></xs:simpleType>
+		<xs:simpleType name="first"><xs:union memberTypes="xs:string codes"/></xs:simpleType>
+		<xs:simpleType name="named"><xs:restriction base="either"><xs:enumeration value="77 78"/><xs:enumeration value="all of them"/></xs:restriction></xs:simpleType>
+		<xs:simpleType name="items"><xs:list><xs:simpleType><xs:union memberTypes="xs:int code"/></xs:simpleType></xs:list></xs:simpleType>
+		<xs:element name="R"><xs:complexType><xs:sequence>
+			<xs:element name="code" type="code"/><xs:element name="codes" type="codes"/><xs:element name="some" type="some"/><xs:element name="either" type="either"/>
+			<xs:element name="first" type="first"/><xs:element name="named" type="named"/><xs:element name="items" type="items"/><xs:element name="text" type="xs:string"/>
+			<xs:element name="held"><xs:complexType><xs:simpleContent><xs:extension base="codes"><xs:attribute name="of" type="codes"/></xs:extension></xs:simpleContent></xs:complexType></xs:element>
+		</xs:sequence></xs:complexType></xs:element>
+	</xs:schema>`
+	s, err := Compile(fstest.MapFS{"r.xsd": {Data: []byte(schema)}}, []string{"r.xsd"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at, text string
+		want     []string
+	}{
+		{"code", " 77 ", []string{"77"}}, {"codes", "77", []string{"77"}}, {"codes", " 77\n78  79", []string{"77", "78", "79"}}, {"codes", "", []string{}},
+		{"some", "77 78", []string{"77", "78"}}, {"either", "77 78", []string{"77", "78"}}, {"either", "77 and 78", []string{"77 and 78"}},
+		{"first", "77 78", []string{"77 78"}}, {"named", "77 78", []string{"77", "78"}}, {"named", "all of them", []string{"all of them"}},
+		{"items", "5 07", []string{"5", "07"}}, {"text", "a  b", []string{"a  b"}}, {"held", "77 78", []string{"77", "78"}}, {"held/@of", "01 02", []string{"01", "02"}},
+		{"codes", "no codes", []string{"no codes"}}, // which no schema lets through
+	} {
+		step, attribute, _ := strings.Cut(c.at, "/@")
+		r := s.Reach(Name{"urn:r", "R"}).Step(func(n Name) bool { return n.Local == step })
+		var match func(Name) bool
+		if attribute != "" {
+			match = func(n Name) bool { return n.Local == attribute }
+		}
+		if got := r.Values(match).Atoms(c.text); !slices.Equal(got, c.want) {
+			t.Errorf("%s %q: got %q, want %q", c.at, c.text, got, c.want)
+		}
+	}
+}

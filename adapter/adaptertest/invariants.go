@@ -67,6 +67,13 @@ func (w *World) Entries() (all []postgres.Row) {
 	return all
 }
 
+// LogKey is the secret of the key that signs the journal.
+func (w *World) LogKey() string {
+	w.T.Helper()
+	w.openJournal()
+	return w.desk.Secret
+}
+
 // StartSequencer lets the journal's node work beside the gateway at the pace of
 // real life. stop waits until nothing is left that was committed before it.
 func (w *World) StartSequencer() (stop func()) {

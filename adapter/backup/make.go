@@ -24,6 +24,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter/journal"
 )
@@ -571,6 +572,19 @@ func (b *Backup) sealSecrets() ([]byte, error) {
 		return nil, err
 	}
 	return seal(out.Bytes(), b.m.KeysFor.list)
+}
+
+// Measure publishes when the backup was made that was last made from a state. It looks
+// when it is asked: backups are made by another process.
+func Measure(r prometheus.Registerer, state string) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "backup_at_seconds", Help: "Unix time of the last backup that was made from this node (backup.to); 0: none was made yet, or its manifest cannot be read."},
+		func() float64 {
+			m, err := Last(state)
+			if err != nil {
+				return 0
+			}
+			return float64(m.At.Unix())
+		}))
 }
 
 // Last is the manifest of the backup that was last made from a state; fs.ErrNotExist

@@ -80,14 +80,30 @@ type Queue struct {
 	Waiting int       `json:"waiting"`
 	Leased  int       `json:"leased"` // handed out and not acknowledged yet
 	Oldest  time.Time `json:"oldest,omitzero"`
+	Lanes   []Lane    `json:"lanes"`
+}
+
+// Lane is what of a queue is one service's and one sender's, handed out or not.
+type Lane struct {
+	Service  string `json:"service"`
+	Sender   string `json:"sender"`
+	Messages int    `json:"messages"`
 }
 
 func (c *Console) queues(ctx context.Context) (Queues, error) {
 	out := Queues{Queues: []Queue{}}
 	depths, err := c.Store.Depths(ctx)
+	if err != nil {
+		return out, err
+	}
+	list, err := c.Store.Lanes(ctx)
+	lanes := map[adapter.Queue][]Lane{}
+	for _, l := range list {
+		lanes[l.Queue] = append(lanes[l.Queue], Lane{l.Service, string(l.Sender), l.Messages})
+	}
 	for _, d := range depths {
 		out.Waiting, out.Leased = out.Waiting+d.Waiting, out.Leased+d.Leased
-		out.Queues = append(out.Queues, Queue{string(d.Queue.System), string(d.Queue.Kind), d.Queue.Node, d.Waiting, d.Leased, d.Oldest.UTC()})
+		out.Queues = append(out.Queues, Queue{string(d.Queue.System), string(d.Queue.Kind), d.Queue.Node, d.Waiting, d.Leased, d.Oldest.UTC(), slices.Concat([]Lane{}, lanes[d.Queue])})
 	}
 	return out, err
 }

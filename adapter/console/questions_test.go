@@ -455,7 +455,8 @@ func TestOverviewTellsWhatIsWrong(t *testing.T) {
 		return o.Queues.Leased == 1 && o.Ready && len(o.Refusals) == 1 && o.Refusals[0].Incident == incident && o.Journal.Covered > 0 && o.Parties == len(adaptertest.Parties)
 	})
 	q := ok[Queues](d, operatorToken, "/api/v1/queues")
-	if len(q.Queues) != 1 || q.Queues[0].System != "REGISTRY" || q.Queues[0].Kind != "request" || d.Clock.Now().Sub(q.Queues[0].Oldest) > time.Minute {
+	if len(q.Queues) != 1 || q.Queues[0].System != "REGISTRY" || q.Queues[0].Kind != "request" || d.Clock.Now().Sub(q.Queues[0].Oldest) > time.Minute ||
+		len(q.Queues[0].Lanes) != 1 || q.Queues[0].Lanes[0] != (Lane{"extract", "MUNI", 1}) {
 		t.Errorf("queues %+v", q)
 	}
 	d.Clock.Advance(10*365*24*time.Hour - 20*24*time.Hour)

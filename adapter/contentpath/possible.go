@@ -50,6 +50,18 @@ func (p *Path) possible(schema *xsd.Schema, root xsd.Name, text bool) *Error {
 	return nil
 }
 
+// Values are the types of what the path finds in valid documents whose root is root.
+func (p *Path) Values(schema *xsd.Schema, root xsd.Name) *xsd.Values {
+	at := schema.Reach(root)
+	for i := range p.steps[1:] {
+		at = at.Step(p.steps[1+i].takes)
+	}
+	if p.attr != nil {
+		return at.Values(p.attr.takes)
+	}
+	return at.Values(nil)
+}
+
 func (s *step) takes(n xsd.Name) bool {
 	return (s.local == "" || n.Local == s.local) && (s.anySpace || n.Space == s.space)
 }

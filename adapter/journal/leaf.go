@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -132,10 +131,21 @@ func (o *Opening) UnmarshalJSON(b []byte) error {
 }
 
 // Commitment is HMAC-SHA-256 with the salt as key and the value as message.
-func (o Opening) Commitment() Hash {
-	m := hmac.New(sha256.New, o.Salt[:])
-	io.WriteString(m, o.Value)
-	return Hash(m.Sum(nil))
+func (o Opening) Commitment() Hash { return keyed(&o.Salt, o.Value) }
+
+// keyed is HMAC-SHA-256, written out (RFC 2104) because crypto/hmac makes half a dozen
+// objects of it, and an exchange has some twenty.
+func keyed[T string | []byte](key *[32]byte, message T) Hash {
+	var inner, outer [sha256.BlockSize]byte
+	copy(inner[:], key[:])
+	copy(outer[:], key[:])
+	for i := range inner {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	var room [4 * sha256.BlockSize]byte
+	sum := sha256.Sum256(append(append(room[:0], inner[:]...), message...))
+	return sha256.Sum256(append(append(room[:0], outer[:]...), sum[:]...))
 }
 
 // FieldDigest and FieldRow are the names under which the digest of the envelope
@@ -162,11 +172,9 @@ func Drawn(random io.Reader) Salts {
 type Seed [32]byte
 
 // Salt is the salt of a field of an entry.
-func (s *Seed) Salt(index int64, field string) (salt [32]byte) {
-	m := hmac.New(sha256.New, s[:])
-	fmt.Fprintf(m, "mezhved journal salt 1\n%d\n%s\n", index, field)
-	m.Sum(salt[:0])
-	return salt
+func (s *Seed) Salt(index int64, field string) [32]byte {
+	var room [128]byte
+	return keyed((*[32]byte)(s), fmt.Appendf(room[:0], "mezhved journal salt 1\n%d\n%s\n", index, field))
 }
 
 // NewLeaf turns an event into a leaf and the openings of its commitments. The
@@ -380,9 +388,16 @@ func (l *Leaf) Append(b []byte) []byte {
 	if len(l.Commit) > 0 {
 		w.key("commit")
 		w.open()
-		for _, f := range slices.Sorted(maps.Keys(l.Commit)) {
+		var room [8]string
+		names := room[:0]
+		for f := range l.Commit {
+			names = append(names, f)
+		}
+		slices.Sort(names)
+		for _, f := range names {
 			h := l.Commit[f]
-			w.str(f, base64.StdEncoding.EncodeToString(h[:]))
+			w.key(f)
+			w.b = append(base64.StdEncoding.AppendEncode(append(w.b, '"'), h[:]), '"')
 		}
 		w.close()
 	}

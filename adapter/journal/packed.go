@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -161,6 +160,18 @@ var packedWord = func() map[string]uint64 {
 	return words
 }()
 
+var strictBase64 = base64.StdEncoding.Strict()
+
+// isHex says whether a text is hexadecimal in lower case.
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 type packer struct{ b []byte }
 
 func (p *packer) moment(t time.Time) {
@@ -182,7 +193,7 @@ func (p *packer) text(s string) {
 			return
 		}
 	}
-	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) && strings.ToLower(s) == s {
+	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) && isHex(s) {
 		if m, err := hex.Decode(room[:], []byte(s)); err == nil && hex.EncodedLen(m) == len(s) {
 			begin(m, formHex)
 			p.b = append(p.b, room[:m]...)
@@ -190,7 +201,7 @@ func (p *packer) text(s string) {
 		}
 	}
 	if len(s) >= 24 && len(s)%4 == 0 {
-		if b, err := base64.StdEncoding.Strict().DecodeString(s); err == nil && base64.StdEncoding.EncodedLen(len(b)) == len(s) {
+		if b, err := strictBase64.DecodeString(s); err == nil && base64.StdEncoding.EncodedLen(len(b)) == len(s) {
 			begin(len(b), formBase64)
 			p.b = append(p.b, b...)
 			return

@@ -459,6 +459,11 @@ func (s *sessions) open(ctx context.Context, first *pgx.Batch) (*transaction, er
 	return t, nil
 }
 
+// send runs further statements of the transaction, in a round trip of their own.
+func (t *transaction) send(ctx context.Context, more *pgx.Batch) error {
+	return t.conn.SendBatch(ctx, more).Close()
+}
+
 // commit ends the transaction with its last statements; nil: there are none.
 func (t *transaction) commit(ctx context.Context, last *pgx.Batch) error {
 	b := &pgx.Batch{}

@@ -42,6 +42,9 @@ func BenchmarkDeepQueue(b *testing.B) {
 			if err := postgres.Deepen(ctx, s, "RRTR0", depth); err != nil {
 				b.Fatal(err)
 			}
+			if err := postgres.Settle(ctx, s); err != nil {
+				b.Fatal(err)
+			}
 			for _, workers := range []int{1, 16} {
 				b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 					before := busy(b, j)

@@ -19,8 +19,9 @@
 //   - No session is needed for anything: behind a pooler of transactions each
 //     statement brings its settings along (connect.go). No read or write of a
 //     connection waits without end, and a pool forgets connections that are dead.
-//   - A lease is a HOT update of a narrow row, and the index is read from a
-//     low-water mark on, so that dead rows cost nothing.
+//   - A lease is a HOT update of a narrow row. Each lane of a queue, a service's, is
+//     a stretch of an index, read from a low-water mark on: what waits in others, and
+//     dead rows, cost nothing (lanes.go).
 //   - What a row waits for is told by this server's clock: outbox, relayed (on the
 //     bus, and not in its queue) and journal_pending say when a row came. Nodes go
 //     by it too (Time), so the times that they write can be compared.

@@ -101,7 +101,17 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 	if err != nil {
 		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}
+	s.came(p)
 	return n, nil
+}
+
+// came notes into which lanes messages have been put.
+func (s *Store) came(p *placements) {
+	for i, queue := range p.queues {
+		if queue != nil {
+			s.lanes.came(*queue, p.lanes[i], p.prios[i])
+		}
+	}
 }
 
 // relaysCommit is how long a relay may take, after the bus has acknowledged a record, to
@@ -227,6 +237,7 @@ type placements struct {
 	eols       []*time.Time
 	facts      []*string
 	events     [][]byte
+	lanes      []string
 	streams    streams // those that are only noted
 }
 
@@ -297,6 +308,7 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		p.eols = append(p.eols, k.eol)
 		p.facts = append(p.facts, &facts)
 		p.events = append(p.events, event)
+		p.lanes = append(p.lanes, k.event.Service)
 	}
 	return p, nil
 }

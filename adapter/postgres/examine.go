@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal/clerk"
 )
 
@@ -24,6 +25,8 @@ type Examination struct {
 
 	Vault string    // the identity of the vault that content is sealed with; empty: of none yet
 	Since time.Time // from when on; zero: the schema does not know of it yet
+
+	Nodes []adapter.Node // that have told of themselves lately, by name
 
 	ReadOnly bool // nothing can be written, as Errors says
 
@@ -76,6 +79,9 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 	}
 	err = pool.QueryRow(ctx, "SELECT vault, since FROM content_vault").Scan(&x.Vault, &x.Since)
 	if err != nil && !isCode(err, undefinedTable) && !isCode(err, "42501") {
+		return nil, err
+	}
+	if x.Nodes, err = readNodes(ctx, pool); err != nil && !isCode(err, undefinedTable) && !isCode(err, "42501") {
 		return nil, err
 	}
 	return x, x.sizes(ctx, pool)

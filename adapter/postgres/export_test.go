@@ -25,7 +25,7 @@ func LeaseTogether(s *Store, polls ...adapter.Poll) ([]uuid.UUID, error) {
 	for i, p := range polls {
 		batch[i] = newLease(ctx, p)
 	}
-	s.leases.working.Go(func() { s.lease(queue, batch) })
+	s.leases.working.Go(func() { s.lease(leaseLine{queue: queue}, batch) })
 	got, failed := make([]uuid.UUID, len(polls)), make([]error, len(polls))
 	var waiting sync.WaitGroup
 	for i, l := range batch {
@@ -77,6 +77,21 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 		c.Release()
 	}
 	return n
+}
+
+// Settle does what the server would do behind a filled database, so that nobody measures it.
+func Settle(ctx context.Context, s *Store) error {
+	for _, sql := range []string{"VACUUM (ANALYZE) queue, message", "CHECKPOINT"} {
+		conn, err := pgx.Connect(ctx, s.opts.URL)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Deepen puts n copies of a message that waits in a queue of the system into that queue.

@@ -349,6 +349,7 @@ type blockMaker struct {
 	first  int64
 	bundle []byte
 	logged []time.Time
+	day    string             // of the time logged last: that of a batch is one
 	met    map[[2]string]bool // what there is a key of
 	keys   map[int64]bool
 	counts []dayCombination // of each
@@ -359,7 +360,10 @@ func newBlockMaker(first int64) *blockMaker {
 }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
-	m.counts = append(m.counts, dayCombination{l.Logged.UTC().Format(time.DateOnly), combinationOf(l)})
+	if n := len(m.logged); n == 0 || !m.logged[n-1].Equal(l.Logged) {
+		m.day = l.Logged.UTC().Format(time.DateOnly)
+	}
+	m.counts = append(m.counts, dayCombination{m.day, combinationOf(l)})
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
 		if v := [2]string{of, value}; value != "" && !m.met[v] {

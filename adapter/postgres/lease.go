@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,14 +19,32 @@ import (
 // committed to, and a crash before the commit leaves the message where it was.
 //
 // In "v" and "n" are VIP requests and everything else. Each has its own
-// low-water mark ($4, $5), below which only dead rows can be; without it every
-// poll would step over what has been acknowledged since the last vacuum. A row
-// that another poll is taking is skipped.
+// low-water mark ($4, $5), below which only dead rows can be. A row that another poll
+// is taking is skipped.
 //
 // A lease that ran out is told of here when the sweep has not been quicker.
 // $3 is an array with a place per poll: until when. The first poll gets the first
 // message.
 const (
+	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
+	// polls have something. The arrays $7 to $10 are the turns; what VIP lanes there are
+	// comes first. Where none is known, VIP requests are taken as they come: $5 is how many.
+	leaseLanes = `
+WITH v AS (
+	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $5 FOR UPDATE SKIP LOCKED
+), n AS (
+	SELECT l.* FROM unnest($7::text[], $8::int[], $9::bigint[], $10::int[]) t(lane, prio, mark, most), LATERAL (
+		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
+		WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		ORDER BY seq LIMIT t.most FOR UPDATE SKIP LOCKED) l
+	LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v)
+), s AS (
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
+)` + leaseTake
+
+	// leaseAny takes what comes first, whatever lane it is in.
 	leaseAny = `
 WITH v AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
@@ -42,21 +59,21 @@ WITH v AS (
 )` + leaseTake
 
 	// With a selector the index on the root is read, once per root; the best of
-	// the rows found is taken. $7 are the numbers of the roots.
+	// the rows found are taken. $7 are the numbers of the roots.
 	leaseRoots = `
 WITH v AS (
 	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
 ), n AS (
 	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) l
-	WHERE NOT EXISTS (SELECT FROM v)
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
+	WHERE (SELECT count(*) FROM v) < cardinality($3::timestamptz[])
 ), s AS (
-	SELECT *, 1 AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY seq LIMIT 1
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY prio, seq LIMIT cardinality($3::timestamptz[])
 )` + leaseTake
 
 	// timeText is how encoding/json writes a time in milliseconds, UTC.
@@ -65,13 +82,13 @@ WITH v AS (
 	leaseTake = `, u AS (
 	UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
 	FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
+	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + ` AS lane, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
 ), e AS (
 	INSERT INTO journal_pending (event)
 	SELECT facts - 'wire' || $6::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)
 	FROM u WHERE ran_out ORDER BY place
 )
-SELECT place, message, prio, seq, attempts FROM u`
+SELECT place, message, prio, seq, attempts, lane FROM u`
 
 	// The second statement. $2 to $8 are parallel arrays with a row per answer that
 	// was made: its event, and what is kept of it. The rows of the queue are locked.
@@ -113,6 +130,7 @@ type leased struct {
 	prio    int16
 	seq     int64
 	attempt int
+	lane    string
 	err     error
 }
 
@@ -129,8 +147,15 @@ type handed struct {
 // busy machine takes seconds; PostgreSQL ends an idle transaction after thirty.
 const answerTime = 25 * time.Second
 
-// Lease is adapter.Store.Lease. Polls of one queue that come at the same time are
-// served by one transaction; those with a selector each by its own.
+// leaseLine is what polls wait in together: a queue, and the selector. So a party has no
+// more transactions open at once than it has selectors and queues, however much it polls.
+type leaseLine struct {
+	queue int32
+	roots string
+}
+
+// Lease is adapter.Store.Lease. Polls of one queue that come at the same time, and those
+// with the same selector, are served by one transaction.
 func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, error) {
 	queue, err := s.names.queueID(ctx, s.pool, p.Queue, false)
 	if err != nil {
@@ -140,17 +165,17 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 		return nil, s.used(ctx, p.Use)
 	}
 	l := newLease(ctx, p)
-	if len(p.Roots) == 0 {
-		s.leases.join(queue, l)
-	} else {
+	in := leaseLine{queue: queue}
+	if len(p.Roots) > 0 {
 		if l.roots, err = s.rootIDs(ctx, p.Roots); err != nil {
 			return nil, err
 		}
 		if len(l.roots) == 0 {
 			return nil, s.used(ctx, p.Use)
 		}
-		s.leases.working.Go(func() { s.lease(queue, []*lease{l}) })
+		in.roots = fmt.Sprint(l.roots)
 	}
+	s.leases.join(in, l)
 	d, err := s.await(l, queue)
 	if errors.Is(err, errContentErased) {
 		// Its key has gone, and the erasure is about to take it out of the queue.
@@ -251,8 +276,9 @@ func (s *Store) used(ctx context.Context, u adapter.Use) error {
 	return err
 }
 
-// lease carries out polls of one queue and tells each its outcome.
-func (s *Store) lease(queue int32, batch []*lease) {
+// lease carries out polls of one queue and selector and tells each its outcome.
+func (s *Store) lease(in leaseLine, batch []*lease) {
+	queue := in.queue
 	// Whose caller has gone must not be given a message.
 	live := make([]*lease, 0, len(batch))
 	for _, l := range batch {
@@ -308,29 +334,11 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 	if err != nil {
 		return batch, err
 	}
-	if err := s.marks.refresh(ctx, s, queue, now); err != nil {
+	if err := s.look(ctx, queue, now); err != nil {
 		return batch, err
 	}
-	vip, normal := s.marks.get(queue)
-	sql, args := leaseAny, []any{queue, now, untils, vip, normal, returned}
-	if roots := batch[0].roots; len(roots) > 0 {
-		sql, args = leaseRoots, append(args, roots)
-	}
 	found := make([]leased, len(batch))
-	both := &pgx.Batch{} // whose use does not hold is given nothing
-	if len(uses.marks) > 0 {
-		both.Queue(usesHoldSQL, uses.arguments()...)
-	}
-	both.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-		var place int
-		var out leased
-		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt}, func() error {
-			found[place-1] = out
-			return nil
-		})
-		return err
-	})
-	tx, err := s.polls.open(ctx, both)
+	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, returned: returned, roots: batch[0].roots, uses: &uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -482,6 +490,100 @@ func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until
 	return tx.commit(ctx, t.batch())
 }
 
+// taking is what polls of one queue want, and what was found for them.
+type taking struct {
+	queue    int32
+	now      time.Time
+	untils   []time.Time
+	returned string
+	roots    []int32
+	uses     *useArrays
+
+	found []leased // a place per poll
+	n     int      // how many of them are filled
+}
+
+// take finds rows and leases them, in a transaction that is open then: by the lanes, as
+// long as one that gave all that was asked of it may have more; and what none of them has
+// as it comes. Nearly always that is one statement.
+func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
+	var mark [2]int64
+	var turns []turn
+	if len(t.roots) == 0 {
+		mark, turns = s.lanes.begin(t.queue, len(t.found))
+	} else {
+		mark, _ = s.lanes.begin(t.queue, 0)
+	}
+	first := &pgx.Batch{} // whose use does not hold is given nothing
+	if len(t.uses.marks) > 0 {
+		first.Queue(usesHoldSQL, t.uses.arguments()...)
+	}
+	by := t.ask(first, mark, turns)
+	tx, err := s.polls.open(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	for len(turns) > 0 && t.n < len(t.found) {
+		turns = slices.DeleteFunc(turns, func(one turn) bool { return by[laneAt{one.lane.name, int16(one.prio)}] < one.most })
+		for i := range turns {
+			turns[i].most = len(t.found) - t.n
+		}
+		next := &pgx.Batch{}
+		by = t.ask(next, mark, turns)
+		if err := tx.send(ctx, next); err != nil {
+			tx.end()
+			return nil, err
+		}
+	}
+	for i := range t.n {
+		s.lanes.served(t.queue, t.found[i].lane, t.found[i].prio)
+	}
+	return tx, nil
+}
+
+// laneAt is a lane of VIP requests, or of everything else.
+type laneAt struct {
+	name string
+	prio int16
+}
+
+// ask puts the statement for the polls that have nothing yet into a batch, and counts
+// what each lane gave.
+func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]int) {
+	by = map[laneAt]int{}
+	done := t.n
+	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1], t.returned}
+	switch {
+	case len(t.roots) > 0:
+		sql, args = leaseRoots, append(args, t.roots)
+	case len(turns) > 0:
+		vip := len(t.found) - done
+		var names []string
+		var prios, most []int32
+		var marks []int64
+		for _, one := range turns {
+			if one.prio == 0 {
+				vip = 0
+			}
+			names, prios, marks, most = append(names, one.lane.name), append(prios, int32(one.prio)), append(marks, one.mark), append(most, int32(one.most))
+		}
+		args[4] = vip
+		sql, args = leaseLanes, append(args, names, prios, marks, most)
+	}
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		var place int
+		var out leased
+		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt, &out.lane}, func() error {
+			t.found[done+place-1] = out
+			t.n++
+			by[laneAt{out.lane, out.prio}]++
+			return nil
+		})
+		return err
+	})
+	return by
+}
+
 // heard waits for what the caller makes, until it is too late.
 func (l *lease) heard(late context.Context) handed {
 	select {
@@ -575,76 +677,4 @@ func stamped(e journal.Event, kind journal.Kind, now time.Time) journal.Event {
 		e.Time = now.UTC().Truncate(time.Millisecond)
 	}
 	return e
-}
-
-// marks are the low-water marks of the queues that this node polls: where in
-// the index a poll begins.
-type marks struct {
-	mu    sync.Mutex
-	queue map[int32]*mark
-}
-
-type mark struct {
-	seq  [2]int64 // by prio
-	read time.Time
-}
-
-const (
-	// markAge is how long a mark is used before it is read again. It is also
-	// the longest that a message committed behind the mark can wait.
-	markAge = time.Second
-	// markSlack is how far the mark stays behind the first row, for rows whose
-	// number is lower but whose commit comes later.
-	markSlack = 1000
-)
-
-func (m *marks) get(queue int32) (vip, normal int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k := m.queue[queue]
-	if k == nil {
-		return 0, 0
-	}
-	return k.seq[0], k.seq[1]
-}
-
-// refresh reads the marks of a queue when they are old, from the first rows
-// that are there and whose life has not ended, leased or not: many may end at
-// once, and no poll reads past them while the sweep takes them out. One poll does
-// it, the others go on meanwhile.
-func (m *marks) refresh(ctx context.Context, s *Store, queue int32, now time.Time) error {
-	m.mu.Lock()
-	if m.queue == nil {
-		m.queue = map[int32]*mark{}
-	}
-	k := m.queue[queue]
-	if k == nil {
-		k = &mark{}
-		m.queue[queue] = k
-	}
-	old := time.Since(k.read) > markAge // the machine's clock: this is about load, not about messages
-	if old {
-		k.read = time.Now()
-	}
-	m.mu.Unlock()
-	if !old {
-		return nil
-	}
-	var first [2]*int64
-	err := s.polls.QueryRow(ctx, `SELECT
-		(SELECT seq FROM queue WHERE queue = $1 AND prio = 0 AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1),
-		(SELECT seq FROM queue WHERE queue = $1 AND prio = 1 AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1)`, queue, now).Scan(&first[0], &first[1])
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err != nil {
-		k.read = time.Time{}
-		return fmt.Errorf("reading the head of queue %d: %w", queue, err)
-	}
-	for prio, seq := range first {
-		if seq != nil {
-			k.seq[prio] = *seq - markSlack
-		}
-		// An empty queue keeps its mark: new rows have higher numbers.
-	}
-	return nil
 }

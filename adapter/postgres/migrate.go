@@ -148,8 +148,11 @@ func alone(ctx context.Context, url string, work func(context.Context) error) er
 	if _, err := conn.Exec(ctx, "begin; set local idle_in_transaction_session_timeout = 30000; set local statement_timeout = 0"); err != nil {
 		return err
 	}
-	ask := func(ctx context.Context) (got bool, err error) { // again and again: a lock that is held is got again
-		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", pgx.QueryExecModeExec, lock.DefaultLockID).Scan(&got)
+	// Again and again: a lock that is held is got again. By the simple protocol: what is
+	// asked by the other one stays open, and with it a snapshot for which an index that is
+	// built beside writes would wait for ever.
+	ask := func(ctx context.Context) (got bool, err error) {
+		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", pgx.QueryExecModeSimpleProtocol, lock.DefaultLockID).Scan(&got)
 		return got, err
 	}
 	for deadline := time.Now().Add(5 * time.Minute); ; {

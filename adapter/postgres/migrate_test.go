@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -94,11 +95,22 @@ func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 				t.Errorf("%s: %s has gone; the release before needs it", result.Source.Path, table)
 			case is.node != was.node:
 				t.Errorf("%s: %s was written anew, row by row, under a lock that stops everything", result.Source.Path, table)
-			case is.read-was.read >= int64(rows) && !emptied[table]: // what is emptied all the time is small, and 00100 reads it for an index
+			case is.read-was.read >= int64(rows) && !emptied[table] && !builtBeside(t, result.Source.Path, table): // what is emptied all the time is small, and 00100 reads it for an index
 				t.Errorf("%s: %d rows of %s were read", result.Source.Path, is.read-was.read, table)
 			}
 		}
 	}
+}
+
+// builtBeside says whether a migration builds an index on a table while everybody goes on
+// to write there, which reads the table twice and stops nobody.
+func builtBeside(t testing.TB, file, table string) bool {
+	t.Helper()
+	text, err := fs.ReadFile(migrations, "migrations/"+path.Base(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`CREATE INDEX CONCURRENTLY \w+ ON ` + table + `\b`).Match(text)
 }
 
 // stand is how a table stands: the file that it is in, and how many of its rows were ever

@@ -73,8 +73,8 @@ type Store struct {
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
-	// Calls that come together are served together: polls by queue, Acks all.
-	leases line[int32, *lease]
+	// Calls that come together are served together: polls by queue and selector, Acks all.
+	leases line[leaseLine, *lease]
 	acks   line[struct{}, *ack]
 
 	names  names
@@ -82,7 +82,7 @@ type Store struct {
 	days   days
 	leads  *leads
 	fresh  fresh
-	marks  marks
+	lanes  lanes
 	health healthCheck
 	sweeps sweeps
 	gates  gates

@@ -89,6 +89,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	for _, n := range queued {
 		out[n].Queued = true
 	}
+	s.came(p)
 	done = true
 	return len(out), nil
 }

@@ -33,11 +33,14 @@ type codeFile struct {
 	Class      string `yaml:"class"`   // what such a value is called when it is refused; default: the dictionary's name
 }
 
-// Code says that what a path finds must be a code of a dictionary.
+// Code says that what a path finds must be a code of a dictionary: a value of a list type
+// item by item, and one of a union as the member that takes it has it.
 type Code struct {
 	Path  *contentpath.Path
 	Of    *reference.Dictionary
 	Class string
+
+	values *xsd.Values // of which types the values may be; nil: it is not known
 }
 
 // CodeError says that a value is no code of its dictionary, or none any more, and does not
@@ -69,18 +72,21 @@ func (e *CodeError) Russian() string {
 func CheckCodes(codes []Code, content xmltape.Node, day time.Time) (err error) {
 	for _, c := range codes {
 		c.Path.Places(content, func(at xmltape.Node, value string) bool {
-			row, known := c.Of.Find(value)
-			if known && row.Used(day) {
-				return true
+			for _, code := range c.values.Atoms(value) {
+				row, known := c.Of.Find(code)
+				if known && row.Used(day) {
+					continue
+				}
+				wrong := &CodeError{Code: c, At: at}
+				if known && row.Begun(day) {
+					wrong.Until = row.To
+				} else if known {
+					wrong.Early = row.From
+				}
+				err = wrong
+				return false
 			}
-			wrong := &CodeError{Code: c, At: at}
-			if known && row.Begun(day) {
-				wrong.Until = row.To
-			} else if known {
-				wrong.Early = row.From
-			}
-			err = wrong
-			return false
+			return true
 		})
 		if err != nil {
 			return err
@@ -171,7 +177,11 @@ func (r *catalogReader) checkCodes(f *yamlfile.File, s *Service, in *codesFile) 
 			if class == "" {
 				class = d.Name
 			}
-			out = append(out, Code{p, d, class})
+			code := Code{Path: p, Of: d, Class: class}
+			if s.Schema != nil && s.Schema.HasElement(root.Space, root.Local) {
+				code.values = p.Values(s.Schema, xsd.Name(root))
+			}
+			out = append(out, code)
 		}
 		return out
 	}

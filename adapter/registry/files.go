@@ -47,9 +47,11 @@ type partyFile struct {
 }
 
 type partyLimits struct {
-	PerSecond float64 `yaml:"perSecond"`
-	Burst     int     `yaml:"burst"`
-	Queue     int     `yaml:"queue"`
+	PerSecond  float64 `yaml:"perSecond"`
+	Burst      int     `yaml:"burst"`
+	Queue      int     `yaml:"queue"`      // messages in one of its queues; default: the gateway's
+	Concurrent int     `yaml:"concurrent"` // calls at work at once; default: the gateway's limits.perParty
+	Waiting    int     `yaml:"waiting"`    // requests of its own in one queue; default: the gateway's queues.perSender
 }
 
 // serviceFile is services/<name>/<version>/service.yaml.
@@ -109,7 +111,8 @@ type routingFile struct {
 type serviceLimits struct {
 	Content     yamlfile.Size `yaml:"content"`
 	Attachments yamlfile.Size `yaml:"attachments"`
-	Queue       int           `yaml:"queue"`
+	Queue       int           `yaml:"queue"`      // messages of it in one queue; default: the gateway's
+	Concurrent  int           `yaml:"concurrent"` // requests at work at once; default: the gateway's limits.perService
 }
 
 // catalogReader reads one set. It goes on after a mistake, so that the operator
@@ -231,7 +234,7 @@ func (r *catalogReader) readParty(name string) {
 	in.Mnemonic = cmp.Or(in.Mnemonic, base)
 	p := &Party{
 		Mnemonic: Mnemonic(in.Mnemonic), Name: in.Name, VIP: in.VIP,
-		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue, Lease: in.Lease.D(),
+		PerSecond: in.Limits.PerSecond, Burst: in.Limits.Burst, QueueLimit: in.Limits.Queue, Concurrent: in.Limits.Concurrent, Waiting: in.Limits.Waiting, Lease: in.Lease.D(),
 	}
 	p.Name = cmp.Or(p.Name, in.Mnemonic)
 	p.Group = in.Group
@@ -254,7 +257,7 @@ func (r *catalogReader) readParty(name string) {
 	if in.Lease != 0 && in.Lease.D() < time.Second {
 		f.Errorf("lease", "is shorter than a second")
 	}
-	if in.Limits.PerSecond < 0 || in.Limits.Burst < 0 || in.Limits.Queue < 0 {
+	if in.Limits.PerSecond < 0 || min(in.Limits.Burst, in.Limits.Queue, in.Limits.Concurrent, in.Limits.Waiting) < 0 {
 		f.Errorf("limits", "must not be negative")
 	}
 	r.readCertificates(f, p, filepath.Dir(name), base, in.Certificates)
@@ -438,7 +441,7 @@ func (r *catalogReader) readService(dir, name, version string) {
 		Name: name, Version: version, Title: in.Title, Broadcast: in.Broadcast,
 		Request:   QName{in.Root.Namespace, in.Root.Request},
 		EndOfLife: in.EndOfLife.D(), KeepRequests: in.Retention.Requests.D(), KeepAnswers: in.Retention.Answers.D(),
-		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue,
+		Content: int64(in.Limits.Content), Attachments: int64(in.Limits.Attachments), QueueLimit: in.Limits.Queue, Concurrent: in.Limits.Concurrent,
 		Quality: in.Quality, Stage: Stage(in.Stage), Personal: Personal(in.Official), FileSignature: Personal(in.Files), Stream: in.Delivery == "stream",
 	}
 	s.Stage, s.unstaged = cmp.Or(s.Stage, StagePublished), s.Stage == ""
@@ -531,6 +534,9 @@ func (r *catalogReader) checkService(f *yamlfile.File, s *Service, in *serviceFi
 	}
 	if in.Limits.Queue < 0 {
 		f.Errorf("limits.queue", "must not be negative")
+	}
+	if in.Limits.Concurrent < 0 {
+		f.Errorf("limits.concurrent", "must not be negative")
 	}
 }
 

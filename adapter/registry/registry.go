@@ -123,6 +123,8 @@ type Party struct {
 	PerSecond    float64 // 0: the gateway's default
 	Burst        int
 	QueueLimit   int            // 0: the gateway's default
+	Concurrent   int            // calls at work at once; 0: the gateway's default
+	Waiting      int            // requests of it in one queue; 0: the gateway's default
 	Lease        time.Duration  // how long it has to acknowledge; 0: the gateway's default
 	Zone         *time.Location // of the times in its calls that say none, and in which its terms are counted
 	Emulator     bool           // a gateway plays it by the scenarios of what it provides
@@ -185,7 +187,8 @@ type Service struct {
 	Quality       Quality            // what is promised of it; empty: what the gateway's configuration says
 	Content       int64              // bytes of the structured part; 0: the gateway's default
 	Attachments   int64
-	QueueLimit    int
+	QueueLimit    int // messages of the service in one queue; 0: as many as a queue may have
+	Concurrent    int // requests at work at once; 0: the gateway's default
 	Personal      Personal
 	FileSignature Personal // whether each file must be signed (PKCS#7): optional or required
 	Stream        bool     // providers read their topic on the bus instead of polling

@@ -178,7 +178,7 @@ const reread = time.Second
 
 const treeSuffix = ".tree"
 
-func treeName(it Item) string { return it.Class + "-" + it.ID.Time().Format("2006-01") }
+func treeName(it Item) string { return monthly(it.Class, it.ID.Time()) }
 
 // grown gives the named tree; make says whether a missing one is planted.
 func (v *Vault) grown(name string, make bool) (*grown, error) {

@@ -44,11 +44,23 @@ func (id ID) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads it.
 func (id *ID) UnmarshalText(text []byte) error {
-	b, err := hex.DecodeString(strings.ReplaceAll(string(text), "-", ""))
-	if err != nil || len(b) != len(id) {
+	var digits [2 * len(id)]byte
+	n := 0
+	for _, c := range text {
+		if c == '-' {
+			continue
+		}
+		if n == len(digits) {
+			return fmt.Errorf("%q is no id", text)
+		}
+		digits[n] = c
+		n++
+	}
+	var b ID
+	if _, err := hex.Decode(b[:], digits[:n]); err != nil || n != len(digits) {
 		return fmt.Errorf("%q is no id", text)
 	}
-	copy(id[:], b)
+	*id = b
 	return nil
 }
 

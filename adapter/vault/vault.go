@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,18 +125,31 @@ func (v *Vault) create(path string) error {
 
 // sealedFor ties a box to its place: moved to another entry or field, it does
 // not open.
-func sealedFor(s *journal.Sealed, form int) []byte {
-	return fmt.Appendf(nil, "mezhved journal opening %d\n%d\n%s\n%s\n", form, s.Index, s.Field, s.Class)
+func sealedFor(s *journal.Sealed, form int64) []byte {
+	b := append(make([]byte, 0, 96), "mezhved journal opening "...)
+	for _, n := range []int64{form, s.Index} {
+		b = append(strconv.AppendInt(b, n, 10), '\n')
+	}
+	for _, t := range []string{s.Field, s.Class} {
+		b = append(append(b, t...), '\n')
+	}
+	return b
 }
 
 // The forms of a value in its box: as it is, and shortened.
 const (
-	formWhole = 1
-	formShort = 2
+	formWhole int64 = 1
+	formShort int64 = 2
 )
 
 // Shorten has values shortened from now on, which releases of before cannot open.
 func (v *Vault) Shorten() { v.short.Store(true) }
+
+// monthly is the name of a key, or of a tree, of a class for the month of a time.
+func monthly(class string, at time.Time) string {
+	name := append(append(make([]byte, 0, 48), class...), '-')
+	return string(at.UTC().AppendFormat(name, "2006-01"))
+}
 
 // Seal encrypts an opening of the entry at index.
 func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
@@ -164,7 +178,7 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 func Sought(field string) bool { return field != journal.FieldDigest && field != journal.FieldReceipt }
 
 // KeyOf names the key of a class and this month.
-func (v *Vault) KeyOf(class string) string { return class + "-" + v.now().UTC().Format("2006-01") }
+func (v *Vault) KeyOf(class string) string { return monthly(class, v.now()) }
 
 // together ties openings that are sealed together to their place.
 func together(key, place string) []byte {

@@ -94,6 +94,7 @@ func (n *node) openTimestamps(rooms *adapter.Rooms, sequencer *clerk.Sequencer) 
 	}
 	stamper.Log, stamper.Leads, stamper.Save = n.book.Published(n.cosigned()), func() bool { return sequencer.Status().Leads }, n.book.SaveTimestamp
 	stamper.Now, stamper.Slog = n.clock.Now, n.log
+	stamper.Measure(rooms.Metrics)
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "timestamps", Run: stamper.Run})
 	return nil
 }
@@ -223,6 +224,7 @@ func (n *node) openWitnesses(rooms *adapter.Rooms, sequencer *clerk.Sequencer) e
 		return nil
 	}
 	collector := &remote.Collector{Policy: n.policy, Log: n.book.Published(false), Save: n.book.SaveCosigned, Now: n.clock.Now, Slog: n.log}
+	collector.Measure(rooms.Metrics)
 	rooms.Journal = witnessed{sequencer, collector}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "witnesses", Run: collector.Run})
 	return nil

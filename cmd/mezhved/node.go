@@ -23,6 +23,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/alarms"
+	"mezhved/adapter/backup"
 	"mezhved/adapter/console"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/files"
@@ -34,6 +35,7 @@ import (
 	"mezhved/adapter/registry"
 	"mezhved/adapter/vault"
 	"mezhved/adapter/yamlfile"
+	"mezhved/cmd/internal/shell"
 	"mezhved/signing"
 )
 
@@ -57,7 +59,7 @@ type node struct {
 	file      string           // of the configuration; empty: it is no file's, and is not read again
 	console   *console.Console // nil: nobody has a token
 	reloading sync.Mutex
-	reloads   *reloads
+	reloads   *prometheus.CounterVec
 	content   *kept // for the loops that end what has been kept long enough
 	values    *kept
 }
@@ -134,6 +136,11 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
 	n.reloads = newReloads(rooms.Metrics)
+	build := shell.ThisBuild("mezhved")
+	rooms.Build = adapter.Build{Version: build.Version, Commit: build.Commit}
+	if c.Backup.To != "" {
+		backup.Measure(rooms.Metrics, c.Backup.State)
+	}
 	verifier, revocation, err := c.LoadVerifier(n.clock.Now)
 	if err != nil {
 		return n, usage(err)

@@ -47,21 +47,13 @@ func (o reloadOutcome) print(out *stdio) {
 	}
 }
 
-// reloads are the figures of reading again.
-type reloads struct {
-	total   *prometheus.CounterVec
-	pending prometheus.Gauge
-}
-
-func newReloads(r *prometheus.Registry) *reloads {
-	m := &reloads{
-		total:   prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: "reloads_total", Help: "Readings of configuration, services, parties, keys and rules again, by outcome: ok or refused."}, []string{"outcome"}),
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "settings_pending", Help: "Settings whose values in the configuration file come into force at the next start only."}),
-	}
-	m.total.WithLabelValues("ok")
-	m.total.WithLabelValues("refused")
-	r.MustRegister(m.total, m.pending)
-	return m
+// newReloads counts readings again.
+func newReloads(r *prometheus.Registry) *prometheus.CounterVec {
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: "reloads_total", Help: "Readings of configuration, services, parties, keys and rules again, by outcome: ok or refused."}, []string{"outcome"})
+	total.WithLabelValues("ok")
+	total.WithLabelValues("refused")
+	r.MustRegister(total)
+	return total
 }
 
 // reload reads everything again that can change while the node runs: what of the
@@ -90,7 +82,7 @@ func (n *node) reload(ctx context.Context) (o reloadOutcome) {
 	if !o.OK {
 		outcome = "refused"
 	}
-	n.reloads.total.WithLabelValues(outcome).Inc()
+	n.reloads.WithLabelValues(outcome).Inc()
 	return o
 }
 
@@ -108,7 +100,6 @@ func (n *node) reloadConfig(ctx context.Context, o *reloadOutcome) {
 	for _, l := range r.Later {
 		o.Later = append(o.Later, said(l))
 	}
-	n.reloads.pending.Set(float64(len(r.Later)))
 	n.log.Info("the configuration was read again", "applied", names(r.Applied), "at the next start", names(r.Later))
 }
 

@@ -36,9 +36,9 @@ type sandboxCmd struct {
 func (sandboxCmd) Help() string {
 	return `Starts a gateway on private parts (PostgreSQL, Kafka) with an emulator behind every service of the folder, which
 answers by the scenarios of the service, or with its sample. A partner needs no registration: the certificate of the first
-call is registered under a test mnemonic (TEST0001 …). Faults come on demand, by the header X-Mezhved-Fault, by ?fault= at
-the address, by a value fault:… anywhere in the call, or by a scenario. The page /sandbox/ shows each his own last calls:
-verdict, octets, difference. It is a sandbox: anybody who reaches it is let in, and what it answers is made up.
+call whose signature is good is registered under a test mnemonic (TEST0001 …). Faults come on demand, by the header X-Mezhved-Fault, by ?fault= at
+the address, by a value fault:… anywhere in the call, or by a scenario. The X-Mezhved-Sandbox of each answer is the page of its
+call, X-Mezhved-Sandbox-Calls of an answer to a poll that of one's own last calls: verdict, octets, difference. It is a sandbox: anybody who reaches it is let in, and what it answers is made up.
 
 Examples:
   mezhved sandbox --services testdata/services
@@ -75,7 +75,8 @@ func (c *sandboxCmd) Run(ctx context.Context, out *stdio) (err error) {
 	surviveLostReaders()
 	log := oplog.Open(logFile, oplog.Options{})
 	defer log.Close(logFlush)
-	n, err := openNodeIn(ctx, config, log.Logger(), &sandboxed{haste: c.Haste})
+	made := &sandboxed{haste: c.Haste}
+	n, err := openNodeIn(ctx, config, log.Logger(), made)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (c *sandboxCmd) Run(ctx context.Context, out *stdio) (err error) {
 	go func() { served <- n.serve(serving, l) }()
 	base := "http://" + l.Addr().String()
 	if err = awaitReady(ctx, base, 30*time.Second); err == nil {
-		c.say(out.out, dir, base, n)
+		c.say(out.out, dir, base, n, made.all)
 		<-ctx.Done()
 	}
 	stop()
@@ -94,7 +95,7 @@ func (c *sandboxCmd) Run(ctx context.Context, out *stdio) (err error) {
 }
 
 // say tells a partner where to begin.
-func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
+func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node, all string) {
 	fmt.Fprintln(out, "Mezhved sandbox: everybody is let in, and what is answered is made up. Not for production, and not for data of people.")
 	for _, s := range n.gateway.Catalog().Services() {
 		var emulated []string
@@ -109,7 +110,8 @@ func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
 	}
 	fmt.Fprintf(out, `
    the doors        %s/smev/v1.2/ws (v1.1, v1.3, and /ws for any version), each with ?wsdl
-   your calls       %s/sandbox/
+   all calls        %s%s   (a secret of yours: it shows everybody's)
+   for partners     %s/sandbox/
    the console      %s/console/   (the token is in %s)
    the bus's key    %s
    the file store   ftp://%s
@@ -118,7 +120,7 @@ func (c *sandboxCmd) say(out io.Writer, dir, base string, n *node) {
    a change         of services or scenarios is read after kill -HUP %d; mezhved services lint --services %s --parties %s names its mistakes
 
 Ready. It stays open until it is interrupted (Ctrl-C).
-`, base, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), os.Getpid(), n.config.Services, n.config.Parties)
+`, base, base, all, base, base, filepath.Join(dir, "keys", "auditor.token"), filepath.Join(dir, "keys", "bus", "cert.pem"), n.files.Addr(), filepath.Join(dir, "gateway.log"), c.Haste, n.config.Queues.Lease.D(), os.Getpid(), n.config.Services, n.config.Parties)
 }
 
 const sandboxConfig = `# Configuration of the sandbox, without what makes it one: mezhved sandbox.
@@ -295,6 +297,7 @@ func yamlText(s string) string { return notPlain.ReplaceAllString(s, "?") }
 type sandboxed struct {
 	haste float64
 	n     *node
+	all   string // address of the page of everybody's calls
 
 	mu sync.Mutex // one registration at a time
 }
@@ -311,7 +314,7 @@ func (s *sandboxed) open(n *node, rooms *adapter.Rooms) error {
 	if err != nil {
 		return err
 	}
-	rooms.Front = front.Front
+	rooms.Front, s.all = front.Front, front.All()
 	return nil
 }
 

@@ -48,12 +48,12 @@ func TestInstalledRPM(t *testing.T) {
 	m.put(later(t, origin(t), "mezhved-[0-9]*.rpm"), "/root/next.rpm")
 	for _, step := range []struct{ command, version string }{
 		{"--upgrade /root/next.rpm", "99.0.0"},
-		{"--upgrade --oldpackage /root/mezhved.rpm", m.run(rpm + "--query --queryformat '%{VERSION}' mezhved")},
+		{"--upgrade --oldpackage /root/mezhved.rpm", m.run("rpm --query --queryformat '%{VERSION}' mezhved")},
 	} {
 		if said := m.run(rpm + step.command + " 2>&1"); strings.Contains(said, "does not run yet") {
 			t.Errorf("%s: it is taken for a first installation:\n%s", step.command, said)
 		}
-		if got := m.run(rpm + "--query --queryformat '%{VERSION}' mezhved"); got != step.version {
+		if got := m.run("rpm --query --queryformat '%{VERSION}' mezhved"); got != step.version {
 			t.Errorf("%s: version %s, want %s", step.command, got, step.version)
 		}
 		now := m.run("systemctl show --value -p MainPID mezhved")

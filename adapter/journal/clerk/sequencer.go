@@ -50,6 +50,7 @@ type Sequencer struct {
 	edge      *journal.Edge              // of the tree that this sequencer committed last
 	recent    recent                     // entries under that edge
 	counters  map[string]journal.Counter // of some parties, as they are with that edge
+	room      []byte                     // for the leaves of a batch; the next one's are written over them
 	published time.Time
 	signed    tlog.Tree
 	ahead     time.Time // it was said that the log's time is ahead of the clock
@@ -417,10 +418,15 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	if head.Tree.N == 0 {
 		next.PeriodStart = now
 	}
+	if s.room = s.room[:0]; cap(s.room) > mostRoom {
+		s.room = nil
+	}
 	put := func(l *journal.Leaf, open []journal.Opening) error {
 		index := edge.Size()
 		l.Logged = now
-		bytes := l.Append(make([]byte, 0, 640))
+		begin := len(s.room)
+		s.room = l.Append(s.room)
+		bytes := s.room[begin:len(s.room):len(s.room)]
 		for _, o := range open {
 			b.Open = append(b.Open, Opened{o, index, seeds.get(index, o.Class)})
 		}
@@ -548,6 +554,9 @@ const (
 	recentHalf   = 32_768 // messages
 	mostCounters = 10_000 // parties
 )
+
+// mostRoom is how much of what a batch was written in is kept for the next one.
+const mostRoom = 8 << 20
 
 func (r *recent) get(message string) (Latest, bool) {
 	if latest, ok := r.young[message]; ok {

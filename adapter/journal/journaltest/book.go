@@ -4,6 +4,7 @@
 package journaltest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,7 +168,7 @@ func (b *Book) apply(batch *clerk.Batch, sealed []journal.Sealed) {
 	defer b.mu.Unlock()
 	b.head = batch.Head
 	for _, e := range batch.Entries {
-		b.entries = append(b.entries, e.Bytes)
+		b.entries = append(b.entries, bytes.Clone(e.Bytes))
 		if e.Leaf.Message != "" {
 			b.last[e.Leaf.Message] = clerk.Latest{Index: e.Index, Test: e.Leaf.Test}
 		}

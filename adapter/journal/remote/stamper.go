@@ -11,7 +11,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/adapter/journal"
 	"mezhved/signing"
@@ -34,18 +37,28 @@ type Stamper struct {
 	Now   func() time.Time
 	Slog  *slog.Logger
 
-	last    int64 // size that was stamped last
-	failing bool
+	last    int64        // size that was stamped last
+	failing atomic.Int64 // since when there is none, in Unix nanoseconds; 0: there are
+}
+
+// Measure publishes for how long checkpoints have been without time stamps.
+func (s *Stamper) Measure(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "timestamp_missing_seconds", Help: "For how long the authority has given no time stamp that was asked for (journal.timestamp); 0: it does."},
+		func() float64 {
+			since := s.failing.Load()
+			if since == 0 {
+				return 0
+			}
+			return s.Now().Sub(time.Unix(0, since)).Seconds()
+		}))
 }
 
 // Run asks until ctx ends.
 func (s *Stamper) Run(ctx context.Context) error {
 	for {
-		if err := s.Stamp(ctx); err != nil && ctx.Err() == nil && !s.failing {
-			s.failing = true
+		if err := s.Stamp(ctx); err != nil && ctx.Err() == nil && s.failing.CompareAndSwap(0, s.Now().UnixNano()) {
 			s.Slog.Warn("journal: no time stamp for the checkpoint; asked again meanwhile", "authority", s.URL, "error", err)
-		} else if err == nil && s.failing {
-			s.failing = false
+		} else if err == nil && s.failing.Swap(0) != 0 {
 			s.Slog.Info("journal: checkpoints have time stamps again", "authority", s.URL)
 		}
 		select {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
@@ -128,9 +129,34 @@ type Collector struct {
 
 	mu     sync.Mutex
 	begun  time.Time
-	quorum time.Time        // of the last checkpoint that the policy accepted
-	sizes  map[string]int64 // by witness, what it said it has seen
-	errs   map[string]error // by witness
+	quorum time.Time            // of the last checkpoint that the policy accepted
+	sizes  map[string]int64     // by witness, what it said it has seen
+	errs   map[string]error     // by witness
+	heard  map[string]time.Time // by witness, when it last signed
+}
+
+// Measure publishes for how long each witness, and a quorum of them, has not signed.
+func (c *Collector) Measure(r prometheus.Registerer) {
+	since := func(of func() time.Time) func() float64 {
+		return func() float64 {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			last := of()
+			if last.IsZero() {
+				last = c.begun
+			}
+			if last.IsZero() {
+				return 0 // nobody was asked yet
+			}
+			return c.Now().Sub(last).Seconds()
+		}
+	}
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "witness_quorum_seconds", Help: "How long ago a quorum of witnesses has signed the log last; after a quarter of an hour nothing is accepted."},
+		since(func() time.Time { return c.quorum })))
+	for _, w := range c.Policy.Witnesses() {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "witness_silent_seconds", Help: "How long ago a witness has signed the log last.",
+			ConstLabels: prometheus.Labels{"witness": w.Name}}, since(func() time.Time { return c.heard[w.Name] })))
+	}
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {
@@ -164,7 +190,7 @@ func (c *Collector) begin() {
 		c.begun = c.Now()
 	}
 	if c.sizes == nil {
-		c.sizes, c.errs = map[string]int64{}, map[string]error{}
+		c.sizes, c.errs, c.heard = map[string]int64{}, map[string]error{}, map[string]time.Time{}
 	}
 }
 
@@ -219,7 +245,9 @@ func (c *Collector) Collect(ctx context.Context) error {
 	signed := latest.Note
 	c.mu.Lock()
 	for i, w := range witnesses {
-		c.errs[w.Name] = errs[i]
+		if c.errs[w.Name] = errs[i]; errs[i] == nil {
+			c.heard[w.Name] = c.Now()
+		}
 	}
 	c.mu.Unlock()
 	for i, line := range lines {

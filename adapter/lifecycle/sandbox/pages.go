@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"embed"
 	"encoding/base64"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sort"
 	"strconv"
@@ -28,7 +30,7 @@ type pages struct{ of map[string]*template.Template }
 
 func loadPages() (*pages, error) {
 	p := &pages{of: map[string]*template.Template{}}
-	for _, name := range []string{"home", "calls", "call", "none"} {
+	for _, name := range []string{"home", "calls", "call", "none", "all"} {
 		t, err := template.New("frame.html").Funcs(functions).ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -107,7 +109,11 @@ func (s *Sandbox) mount(m *http.ServeMux) {
 		http.Redirect(w, r, "/sandbox/", http.StatusMovedPermanently)
 	})
 	page("GET /sandbox/{$}", s.serveHome)
-	page("GET /sandbox/calls", s.serveCalls)
+	page("GET /sandbox/all/{token}", s.serveAll)
+	page("GET /sandbox/calls", func(w http.ResponseWriter, r *http.Request) { // the form of the first page
+		http.Redirect(w, r, "/sandbox/calls/"+url.PathEscape(r.URL.Query().Get("token")), http.StatusSeeOther)
+	})
+	page("GET /sandbox/calls/{token}", s.serveCalls)
 	page("GET /sandbox/call/{id}", s.serveCall)
 	page("GET /sandbox/call/{id}/{what}", s.serveBytes)
 	page("GET /sandbox/call/{id}/signature/{n}/{what}", s.serveOctets)
@@ -117,27 +123,26 @@ func (s *Sandbox) mount(m *http.ServeMux) {
 
 // system is one that has called from somewhere.
 type system struct {
-	Key      string
+	Token    string
 	Name     string
 	Mnemonic string
 	Calls    int
 	Last     time.Time
 }
 
-// serveHome says how a sandbox is used, and which systems have called from here.
-func (s *Sandbox) serveHome(w http.ResponseWriter, r *http.Request) {
+// serveHome says how a sandbox is used.
+func (s *Sandbox) serveHome(w http.ResponseWriter, _ *http.Request) {
 	type fault struct {
 		Kind envelopes.FaultKind
 		By   string
 		Only string
 	}
 	var data struct {
-		Systems  []system
 		Services []shown
 		Faults   []fault
 		Header   string
 	}
-	data.Systems, data.Services, data.Header = s.systems(host(r.RemoteAddr)), s.services(), Header
+	data.Services, data.Header = s.services(), Header
 	for _, k := range envelopes.FaultKinds(envelopes.V13) {
 		f := fault{Kind: k}
 		var by []string
@@ -157,23 +162,40 @@ func (s *Sandbox) serveHome(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, "home", data)
 }
 
-// systems are those that have called from an address.
-func (s *Sandbox) systems(remote string) []system {
+// serveAll shows who runs the sandbox all systems, and the last calls of those that have
+// proved nothing.
+func (s *Sandbox) serveAll(w http.ResponseWriter, r *http.Request) {
+	if !hmac.Equal([]byte(r.PathValue("token")), []byte(s.token("all", nil))) {
+		s.render(w, http.StatusNotFound, "none", nil)
+		return
+	}
+	var unproved []*Call
+	s.mu.Lock()
+	for i := len(s.order) - 1; i >= 0 && len(unproved) < s.o.Most; i-- {
+		if !s.order[i].Proved {
+			unproved = append(unproved, s.order[i])
+		}
+	}
+	s.mu.Unlock()
+	s.render(w, http.StatusOK, "all", struct {
+		Systems []system
+		Calls   []*Call
+	}{s.systems(), unproved})
+}
+
+// systems are those that have proved who they are.
+func (s *Sandbox) systems() []system {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := map[string]*system{}
 	for _, c := range s.order {
-		if c.Remote != remote {
+		if !c.Proved {
 			continue
 		}
-		k := c.key()
-		one := found[k]
+		one := found[c.page]
 		if one == nil {
-			one = &system{Key: k, Mnemonic: "—", Name: "обращения, в которых нет сертификата"}
-			found[k] = one
-		}
-		if c.Certificate != nil {
-			one.Mnemonic, one.Name = string(c.Mnemonic), c.Certificate.Subject()
+			one = &system{Token: c.page, Mnemonic: string(c.Mnemonic), Name: c.Certificate.Subject()}
+			found[c.page] = one
 		}
 		one.Calls, one.Last = one.Calls+1, c.At
 	}
@@ -213,21 +235,26 @@ func (s *Sandbox) services() (out []shown) {
 	return out
 }
 
-// serveCalls lists the calls of one system, by the digest of its certificate.
+// serveCalls lists the calls of one system, by the token of its page.
 func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
-	k := strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(r.URL.Query().Get("certificate")))
+	k := strings.TrimSpace(r.PathValue("token"))
 	s.mu.Lock()
-	list := slices.Clone(s.of[k])
+	list := slices.Clone(s.on[k])
 	s.mu.Unlock()
 	if len(list) == 0 {
 		s.render(w, http.StatusNotFound, "none", nil)
 		return
 	}
 	slices.Reverse(list)
+	first := list[0]
+	if i := slices.IndexFunc(list, func(c *Call) bool { return c.Proved }); i >= 0 {
+		first = list[i]
+	}
 	s.render(w, http.StatusOK, "calls", struct {
-		First *Call
-		Calls []*Call
-	}{list[0], list})
+		First       *Call
+		Calls       []*Call
+		Page, Token string
+	}{first, list, Page, k})
 }
 
 func (s *Sandbox) call(w http.ResponseWriter, r *http.Request) *Call {
@@ -245,7 +272,7 @@ func (s *Sandbox) call(w http.ResponseWriter, r *http.Request) *Call {
 func (s *Sandbox) explained(ctx context.Context, c *Call) []signing.Explanation {
 	holding := s.o.Memory.Begin("the sandbox's pages", true)
 	defer holding.Release()
-	e, err := s.parse(ctx, c, holding)
+	e, _, err := s.parse(ctx, c, holding)
 	if err != nil {
 		return nil
 	}

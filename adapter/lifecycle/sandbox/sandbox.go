@@ -3,6 +3,8 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -50,10 +52,12 @@ type Sandbox struct {
 	o     Options
 	doors http.Handler
 	pages *pages
+	key   []byte // makes the tokens of pages; it is another after each start
 
 	mu     sync.Mutex
 	calls  map[string]*Call   // by id
-	of     map[string][]*Call // of a system by the digest of its certificate, or of an address that showed none; the last is last
+	of     map[string][]*Call // of a system by the digest of its certificate, or of an address that has proved none; the last is last
+	on     map[string][]*Call // on a page, by its token
 	held   int                // octets of all that is kept
 	order  []*Call            // the oldest first
 	counts map[string]*scenario.State
@@ -73,6 +77,8 @@ type Call struct {
 	Answer      []byte
 
 	Certificate *signing.Certificate // nil: none could be read
+	Proved      bool                 // its holder signed the call
+	page        string               // token of the page on which it is listed; empty: of none
 	Mnemonic    registry.Mnemonic
 	New         bool // it was registered by this call
 	Operation   envelopes.Operation
@@ -100,7 +106,10 @@ func New(o Options) (*Sandbox, error) {
 	if o.Memory == nil {
 		o.Memory = adapter.NewMemory(adapter.LimitsConfig{})
 	}
-	s := &Sandbox{o: o, calls: map[string]*Call{}, of: map[string][]*Call{}, counts: map[string]*scenario.State{}}
+	s := &Sandbox{o: o, key: make([]byte, 32), calls: map[string]*Call{}, of: map[string][]*Call{}, on: map[string][]*Call{}, counts: map[string]*scenario.State{}}
+	if _, err := rand.Read(s.key); err != nil {
+		return nil, err
+	}
 	var err error
 	s.pages, err = loadPages()
 	return s, err
@@ -149,8 +158,11 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.register(r.Context(), c)
-	w.Header().Set("X-Mezhved-Sandbox", "/sandbox/call/"+c.ID)
 	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
+	w.Header().Set("X-Mezhved-Sandbox", "/sandbox/call/"+c.ID)
+	if c.page = s.pageOf(c, r.URL.Query().Get(Page)); c.Proved && !c.handedOn() {
+		answer.calls = "/sandbox/calls/" + c.page
+	}
 	if asked, ok := s.demanded(r, c, e); ok {
 		s.refuse(answer, c, asked)
 	} else {
@@ -217,14 +229,20 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
+	calls  string // page of his calls, for an answer that carries one out
 }
 
 func (w *recorder) WriteHeader(status int) {
-	w.status = status
+	if w.status = status; status == http.StatusOK && w.calls != "" {
+		w.Header().Set("X-Mezhved-Sandbox-Calls", w.calls)
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
+	if w.body.Len() == 0 && w.status == http.StatusOK {
+		w.WriteHeader(http.StatusOK)
+	}
 	w.body.Write(p)
 	return w.ResponseWriter.Write(p)
 }
@@ -233,16 +251,18 @@ func (w *recorder) Write(p []byte) (int, error) {
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // parse brings a call onto a tape, within the bounds of the gateway.
-func (s *Sandbox) parse(ctx context.Context, c *Call, h *adapter.Holding) (*envelopes.Envelope, error) {
-	return envelopes.Parse(c.ContentType, c.Body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: s.o.Body}, Hold: func(bytes int) error {
-		return h.Hold(ctx, int64(cap(c.Body)+bytes))
+func (s *Sandbox) parse(ctx context.Context, c *Call, h *adapter.Holding) (e *envelopes.Envelope, held int64, err error) {
+	e, err = envelopes.Parse(c.ContentType, c.Body, new(xmltape.Tape), envelopes.Limits{XML: xmltape.Limits{Size: s.o.Body}, Hold: func(bytes int) error {
+		held = int64(cap(c.Body) + bytes)
+		return h.Hold(ctx, held)
 	}})
+	return e, held, err
 }
 
-// read reads what a call says of itself; nil: that cannot be read. Nothing is proved by
-// it. The error is that there was no room.
+// read reads what a call says of itself; nil: that cannot be read. What it says of its
+// caller is proved by the signature, or not. The error is that there was no room.
 func (s *Sandbox) read(ctx context.Context, c *Call, h *adapter.Holding) (*envelopes.Envelope, error) {
-	e, err := s.parse(ctx, c, h)
+	e, held, err := s.parse(ctx, c, h)
 	if noRoom(err) {
 		return nil, err
 	}
@@ -263,16 +283,26 @@ func (s *Sandbox) read(ctx context.Context, c *Call, h *adapter.Holding) (*envel
 	if cert, err := signing.ParseCertificate(decode(text)); err == nil {
 		c.Certificate = cert
 	}
+	if err := h.Hold(ctx, held+int64(signing.Cost(e.Tape()))); err != nil {
+		return nil, err
+	}
+	if signed, err := s.o.Verifier.VerifyAt(sig, target, c.At); err == nil {
+		c.Certificate, c.Proved = signed.Certificate(), true
+	}
 	return e, nil
 }
 
-// register registers who calls for the first time.
+// register registers who calls for the first time. A certificate is public: it is
+// registered when its holder has signed the call, and not when somebody shows it.
 func (s *Sandbox) register(ctx context.Context, c *Call) {
 	if c.Certificate == nil {
 		return
 	}
 	if p := s.o.Catalog().PartyOf(c.Certificate.SHA256); p != nil {
 		c.Mnemonic = p.Mnemonic
+		return
+	}
+	if !c.Proved {
 		return
 	}
 	m, err := s.o.Register.Register(ctx, c.Certificate)
@@ -294,9 +324,44 @@ func (c *Call) readAnswer() {
 	c.Empty = c.Fault == nil && a.Empty()
 }
 
-// key is under what a call is found.
+// Page names, in the address of a door, the page on which calls are to be listed whose
+// signature is not proved: …/ws?page=TOKEN.
+const Page = "page"
+
+// pageOf is the token of the page for a call: that of the system that has signed it, else
+// one that exists and that the caller names.
+func (s *Sandbox) pageOf(c *Call, named string) string {
+	if c.Proved {
+		return s.token("system", c.Certificate.SHA256[:])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on[named] != nil {
+		return named
+	}
+	return ""
+}
+
+// handedOn says that what the caller has signed goes on to others, who could send it here
+// again: it proves that he signed, and not that he calls.
+func (c *Call) handedOn() bool {
+	return c.Operation == envelopes.SendRequest || c.Operation == envelopes.SendResponse
+}
+
+// token is what nobody can guess and only who is told knows.
+func (s *Sandbox) token(of string, what []byte) string {
+	m := hmac.New(sha256.New, s.key)
+	io.WriteString(m, of+"\x00")
+	m.Write(what)
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+// All is the address of the page that shows everybody's calls: for who runs the sandbox.
+func (s *Sandbox) All() string { return "/sandbox/all/" + s.token("all", nil) }
+
+// key is with which calls a call has its room.
 func (c *Call) key() string {
-	if c.Certificate != nil {
+	if c.Proved {
 		return hex.EncodeToString(c.Certificate.SHA256[:])
 	}
 	return addressKey(c.Remote)
@@ -323,8 +388,13 @@ func (s *Sandbox) keep(c *Call) {
 	defer s.mu.Unlock()
 	k := c.key()
 	s.calls[c.ID], s.of[k], s.order, s.held = c, append(s.of[k], c), append(s.order, c), s.held+c.size()
-	if len(s.of[k]) > s.o.Most {
-		s.forget(s.of[k][0])
+	if c.page != "" {
+		s.on[c.page] = append(s.on[c.page], c)
+	}
+	for _, list := range [][]*Call{s.of[k], s.on[c.page]} { // what others file on a page is in it, too
+		if len(list) > s.o.Most {
+			s.forget(list[0])
+		}
 	}
 	for s.held > mostHeld && len(s.order) > 1 {
 		s.forget(s.order[0])
@@ -345,6 +415,9 @@ func (s *Sandbox) forget(c *Call) {
 	k := c.key()
 	if s.of[k] = without(s.of[k]); len(s.of[k]) == 0 {
 		delete(s.of, k)
+	}
+	if s.on[c.page] = without(s.on[c.page]); len(s.on[c.page]) == 0 {
+		delete(s.on, c.page)
 	}
 }
 

@@ -30,8 +30,9 @@ import (
 // world is a gateway with a sandbox before it, in which an hour takes a second.
 type world struct {
 	*adaptertest.World
-	sets []*scenario.Set
-	n    int
+	sets  []*scenario.Set
+	n     int
+	front *sandbox.Sandbox
 }
 
 // Register registers at the world's gateway.
@@ -67,6 +68,7 @@ func open(t *testing.T, set ...func(*sandbox.Options)) *world {
 			if err != nil {
 				t.Fatal(err)
 			}
+			w.front = front
 			r.Registry, r.Front, r.Haste = opened, front.Front, 3600
 		}))
 	return w
@@ -256,6 +258,7 @@ func (w *world) page(path string) string {
 type tampering struct {
 	old, new string
 	shown    *string
+	calls    *string
 }
 
 func (c tampering) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -268,7 +271,7 @@ func (c tampering) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Body, r.ContentLength, r.GetBody = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err == nil {
-		*c.shown = resp.Header.Get("X-Mezhved-Sandbox")
+		*c.shown, *c.calls = resp.Header.Get("X-Mezhved-Sandbox"), resp.Header.Get("X-Mezhved-Sandbox-Calls")
 	}
 	return resp, err
 }
@@ -277,25 +280,50 @@ func (c tampering) RoundTrip(r *http.Request) (*http.Response, error) {
 // his own differ. Others' calls he does not find.
 func TestPages(t *testing.T) {
 	w := open(t)
-	var shown string
-	p := w.partner(tampering{":42<", ":43<", &shown})
+	var shown, sent, calls string
+	p := w.partner(tampering{":42<", ":43<", &shown, &calls})
 	_, err := p.SendRequest(t.Context(), content(adaptertest.Extract1))
 	if f := fault(t, err); f.Signature != envelopes.SignatureIsInvalid {
 		t.Fatalf("%+v", f)
 	}
 	home := w.page("/sandbox/")
-	fingerprint := hex.EncodeToString(w.Party("STRANGER").Signer.Certificate().SHA256[:])
-	for _, want := range []string{"TEST0001", "/sandbox/calls?certificate=" + fingerprint, "TransactionCodeInvalid", "extract 1.0"} {
+	for _, want := range []string{"X-Mezhved-Sandbox-Calls", "TransactionCodeInvalid", "extract 1.0"} {
 		if !strings.Contains(home, want) {
 			t.Errorf("the first page does not have %s", want)
 		}
 	}
-	list := w.page("/sandbox/calls?certificate=" + fingerprint)
-	if !strings.Contains(list, shown) || !strings.Contains(list, "SignatureVerificationFault (SignatureIsInvalid)") {
-		t.Errorf("the list does not have the call %s:\n%s", shown, list)
+	if w.n != 0 || calls != "" {
+		t.Errorf("who has proved nothing was registered (%d) and told of a page (%s)", w.n, calls)
 	}
+	if _, err := w.partner(tampering{shown: &sent, calls: &calls}).SendRequest(t.Context(), content(adaptertest.Extract1)); err != nil || calls != "" || w.n != 1 {
+		t.Errorf("what is handed on, and could come from others: registered %d, page %q, %v", w.n, calls, err)
+	}
+	first := shown
+	if _, err := p.PollResponse(t.Context(), party.Selector{}); err != nil || calls == "" {
+		t.Fatalf("a poll is told of no page: %v", err)
+	}
+	mine := calls
+	stranger := w.partner(tampering{":42<", ":43<", &shown, &calls})
+	stranger.URL += "?" + sandbox.Page + "=" + strings.TrimPrefix(mine, "/sandbox/calls/")
+	if calls = ""; fault(t, func() error { _, err := stranger.SendRequest(t.Context(), content(adaptertest.Extract1)); return err }()) == nil || calls != "" {
+		t.Errorf("a call of nobody is told of a page: %s", calls)
+	}
+	list := w.page(mine)
+	for _, want := range []string{shown, sent, "TEST0001", "SignatureVerificationFault (SignatureIsInvalid)"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("the list does not have %s:\n%s", want, list)
+		}
+	}
+	if strings.Contains(list, first) {
+		t.Error("a call that proves nothing is listed with the system whose certificate it showed")
+	}
+	if all := w.page(w.front.All()); !strings.Contains(all, mine) || !strings.Contains(all, first) {
+		t.Errorf("the page of all:\n%s", all)
+	}
+	fingerprint := hex.EncodeToString(w.Party("STRANGER").Signer.Certificate().SHA256[:])
+	shown = first
 	call := w.page(shown)
-	for _, want := range []string{"данные изменены после подписания", "Хеш в Reference", "не совпал", "TEST0001 — зарегистрирована этим обращением", "&lt;ds:SignedInfo", "77:01:000101:43"} {
+	for _, want := range []string{"данные изменены после подписания", "Хеш в Reference", "не совпал", "не зарегистрирована: это делает первое обращение, подпись которого верна", "&lt;ds:SignedInfo", "77:01:000101:43"} {
 		if !strings.Contains(call, want) {
 			t.Errorf("the page of the call does not have %q", want)
 		}
@@ -319,7 +347,7 @@ func TestPages(t *testing.T) {
 	if body := w.page(shown + "/request"); !strings.Contains(body, ":43<") {
 		t.Errorf("the bytes of the call: %s", body)
 	}
-	for _, nowhere := range []string{"/sandbox/call/x", "/sandbox/calls?certificate=" + strings.Repeat("0", 64), shown + "/signature/9/signedinfo", "/sandbox/x"} {
+	for _, nowhere := range []string{"/sandbox/call/x", "/sandbox/calls/" + fingerprint, "/sandbox/calls/" + strings.Repeat("0", 32), "/sandbox/all/" + strings.Repeat("0", 32), "/sandbox/calls?certificate=" + fingerprint, shown + "/signature/9/signedinfo", "/sandbox/x"} {
 		resp, err := http.Get(w.URL + nowhere)
 		if err != nil || resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %v, %v", nowhere, resp.Status, err)
@@ -329,7 +357,7 @@ func TestPages(t *testing.T) {
 	for range 40 {
 		_, _ = p.PollResponse(t.Context(), party.Selector{})
 	}
-	if n := len(regexp.MustCompile(`/sandbox/call/`).FindAllString(w.page("/sandbox/calls?certificate="+fingerprint), -1)); n != 30 {
+	if n := len(regexp.MustCompile(`/sandbox/call/`).FindAllString(w.page(mine), -1)); n != 30 {
 		t.Errorf("%d calls are kept, want 30", n)
 	}
 }

@@ -353,6 +353,31 @@ func (t *Type) VisitIdentities(raw []byte, ctx *Context, visit func(Identity, []
 	}
 }
 
+// VisitAtoms calls visit for each atomic value in a value of the type, which must be
+// valid: the items of a list, and of a union what its active member makes of it. White
+// space is as the type has it. The value is valid only during the call.
+func (t *Type) VisitAtoms(raw []byte, ctx *Context, visit func([]byte)) {
+	switch t.variety {
+	case Union:
+		if m := t.active(raw, ctx); m != nil {
+			m.VisitAtoms(raw, ctx, visit)
+		}
+	case List:
+		for it := (fields{raw}); ; {
+			item, ok := it.next()
+			if !ok {
+				return
+			}
+			t.item.VisitAtoms(item, ctx, visit)
+		}
+	default:
+		visit(normalize(raw, t.space, &ctx.norm))
+	}
+}
+
+// Listed says that a value of the type may be a list.
+func (t *Type) Listed() bool { return hasList(t) }
+
 // ListOf returns a list type. An item type that is a list, or a union with a
 // list among its members, is refused with a *TypeError.
 func ListOf(name Name, item *Type) (*Type, error) {

@@ -1,0 +1,33 @@
+package journal_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"mezhved/adapter/journal"
+)
+
+// A commitment is what everybody's HMAC-SHA-256 makes of salt and value.
+func TestCommitmentIsHMAC(t *testing.T) {
+	r := rand.NewChaCha8([32]byte{1})
+	for _, n := range []int{0, 1, 55, 64, 191, 192, 193, 5000} {
+		o := journal.Opening{Value: strings.Repeat("ц", n)}
+		r.Read(o.Salt[:])
+		m := hmac.New(sha256.New, o.Salt[:])
+		m.Write([]byte(o.Value))
+		if got, want := o.Commitment(), journal.Hash(m.Sum(nil)); got != want {
+			t.Errorf("of %d letters: %x, want %x", n, got, want)
+		}
+	}
+}
+
+func BenchmarkCommitment(b *testing.B) {
+	o := journal.Opening{Value: strings.Repeat("0123456789abcdef", 4)}
+	b.ReportAllocs()
+	for b.Loop() {
+		o.Commitment()
+	}
+}

@@ -1,0 +1,292 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+)
+
+// A queue has a lane for each service of whose messages some wait there. Polls take from
+// the lanes in turn, the one that was served least recently first, so that a million
+// messages of one service stand before none of another. Within a lane the order of the
+// queue holds, VIP requests first; and those go first over all lanes, as the protocol
+// has it. A poll with a selector reads its service alone.
+//
+// What a node knows of lanes is a hint of where to look, and whose turn it is: a row that
+// no known lane has is found all the same, by the first poll that finds nothing in these,
+// and within a look at the queue while they are full.
+type lanes struct {
+	mu    sync.Mutex
+	queue map[int32]*queueLanes
+}
+
+// laneOf is the lane of a row, as the index queue_lane has it.
+const laneOf = `(coalesce(facts->>'service', '') COLLATE "C")`
+
+// queueLanes is what this node knows of a queue that it polls.
+type queueLanes struct {
+	mark [2]int64 // by prio: below it only dead rows can be
+	lane map[string]*lane
+
+	turns int64 // how often a lane was served
+	looks int64 // the number of the last look
+
+	advanced, explored time.Time // when the last look of the kind began; by the machine's clock: this is about load, not about messages
+	took               time.Duration
+	looking            bool
+}
+
+// lane is one service's in a queue. What has two values is by prio.
+type lane struct {
+	name   string
+	mark   [2]int64
+	live   [2]bool  // rows stand there, or did at the last look
+	noted  [2]int64 // the look before which rows were last known to have come
+	served [2]int64 // the turn in which it was
+}
+
+// Low-water marks are where in the index a poll begins; without them every poll would
+// step over what has been acknowledged since the last vacuum, and over all of it while
+// somebody's transaction keeps the vacuum off.
+const (
+	// markAge is how long marks are used before they are moved on, from where they are.
+	markAge = time.Second
+	// exploreAge is how long until lanes that this node has not heard of are looked for and
+	// marks are read from the beginning of the queue. It is the longest that a message
+	// committed behind a mark can wait; an exploration that takes long comes more rarely.
+	exploreAge = 5 * time.Second
+	// markSlack is how far a mark stays behind the first row, for rows whose
+	// number is lower but whose commit comes later.
+	markSlack = 1000
+)
+
+// turn is a lane from which a poll is to take at most some rows.
+type turn struct {
+	lane *lane
+	prio int
+	mark int64
+	most int
+}
+
+// begin gives where polls of a queue begin, of which there are n: the marks of the queue
+// itself and the lanes in their turn. Of VIP requests no lane is given while none is
+// known to have any.
+func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue[queue]
+	if q == nil {
+		return mark, nil
+	}
+	for prio := range 2 {
+		var live []*lane
+		for _, one := range q.lane {
+			if one.live[prio] {
+				live = append(live, one)
+			}
+		}
+		slices.SortFunc(live, func(a, b *lane) int {
+			return cmp.Or(cmp.Compare(a.served[prio], b.served[prio]), cmp.Compare(a.name, b.name))
+		})
+		for _, one := range live {
+			turns = append(turns, turn{one, prio, one.mark[prio], (n + len(live) - 1) / len(live)})
+		}
+	}
+	return q.mark, turns
+}
+
+// served notes the lane of a row that was handed out.
+func (l *lanes) served(queue int32, name string, prio int16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.of(queue)
+	q.turns++
+	q.note(name, prio).served[prio] = q.turns
+}
+
+// came notes that a row has come into a lane, where the queue is polled here.
+func (l *lanes) came(queue int32, name string, prio int16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q := l.queue[queue]; q != nil {
+		q.note(name, prio)
+	}
+}
+
+// of is what is known of a queue. Call it with mu held.
+func (l *lanes) of(queue int32) *queueLanes {
+	q := l.queue[queue]
+	if q == nil {
+		if l.queue == nil {
+			l.queue = map[int32]*queueLanes{}
+		}
+		q = &queueLanes{lane: map[string]*lane{}}
+		l.queue[queue] = q
+	}
+	return q
+}
+
+// note makes a lane known. One that was not has rows that are no older than the queue's.
+func (q *queueLanes) note(name string, prio int16) *lane {
+	one := q.lane[name]
+	if one == nil {
+		one = &lane{name: name, mark: q.mark}
+		q.lane[name] = one
+	}
+	one.live[prio], one.noted[prio] = true, q.looks
+	return one
+}
+
+// look has a queue looked at when what is known of it is old. The first poll waits for
+// it; the others go on meanwhile.
+func (s *Store) look(ctx context.Context, queue int32, now time.Time) error {
+	s.lanes.mu.Lock()
+	q := s.lanes.of(queue)
+	first := q.explored.IsZero()
+	explore := time.Since(q.explored) > max(exploreAge, 20*q.took)
+	if q.looking || !explore && time.Since(q.advanced) <= markAge {
+		s.lanes.mu.Unlock()
+		return nil
+	}
+	began := time.Now()
+	q.looks++
+	q.looking, q.advanced = true, began
+	number := q.looks
+	s.lanes.mu.Unlock()
+	work := func(ctx context.Context) error {
+		seen, err := s.lookAt(ctx, queue, now, explore)
+		s.lanes.mu.Lock()
+		defer s.lanes.mu.Unlock()
+		q.looking = false
+		if err != nil {
+			return fmt.Errorf("looking at the head of queue %d: %w", queue, err)
+		}
+		if explore {
+			q.explored, q.took = began, time.Since(began)
+		}
+		q.saw(seen, number, explore)
+		return nil
+	}
+	if first {
+		return work(ctx)
+	}
+	s.leases.working.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout)
+		defer cancel()
+		if err := work(ctx); err != nil {
+			s.log.Warn("the marks of a queue could not be moved on; polls of it step over what has gone, until they are", "error", err)
+		}
+	})
+	return nil
+}
+
+// head is the first row of a lane that is there and whose life has not ended, leased or
+// not: many may end at once, and no poll reads past them while the sweep takes them out.
+type head struct {
+	lane *string // nil: of the queue itself
+	prio int16
+	seq  int64
+}
+
+// lookAt reads heads: of the queue and the lanes that are known from their marks on, or
+// of all that there are from the beginning.
+func (s *Store) lookAt(ctx context.Context, queue int32, now time.Time, explore bool) (seen []head, err error) {
+	var names []string
+	var prios []int32
+	var marks []int64
+	var mark [2]int64
+	if explore {
+		rows, _ := s.polls.Query(ctx, lanesSQL, queue)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range found {
+			names, prios, marks = append(names, name, name), append(prios, 0, 1), append(marks, 0, 0)
+		}
+	} else {
+		s.lanes.mu.Lock()
+		q := s.lanes.of(queue)
+		mark = q.mark
+		for name, one := range q.lane {
+			for prio := range 2 {
+				if one.live[prio] {
+					names, prios, marks = append(names, name), append(prios, int32(prio)), append(marks, one.mark[prio])
+				}
+			}
+		}
+		s.lanes.mu.Unlock()
+	}
+	rows, _ := s.polls.Query(ctx, headsSQL, queue, now, mark[0], mark[1], names, prios, marks)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (h head, err error) {
+		err = r.Scan(&h.lane, &h.prio, &h.seq)
+		return h, err
+	})
+}
+
+const (
+	// lanesSQL steps from lane to lane of a queue.
+	lanesSQL = `
+WITH RECURSIVE l AS (
+	(SELECT ` + laneOf + ` AS name FROM queue WHERE queue = $1 ORDER BY ` + laneOf + ` LIMIT 1)
+	UNION ALL
+	SELECT (SELECT ` + laneOf + ` FROM queue WHERE queue = $1 AND ` + laneOf + ` > l.name ORDER BY ` + laneOf + ` LIMIT 1) FROM l WHERE l.name IS NOT NULL
+)
+SELECT name FROM l WHERE name IS NOT NULL`
+
+	headsSQL = `
+SELECT NULL, m.prio, h.seq FROM (VALUES (0::smallint, $3::bigint), (1::smallint, $4::bigint)) m(prio, mark), LATERAL (
+	SELECT seq FROM queue WHERE queue = $1 AND prio = m.prio AND seq >= m.mark AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1) h
+UNION ALL
+SELECT t.lane, t.prio::smallint, h.seq FROM unnest($5::text[], $6::int[], $7::bigint[]) t(lane, prio, mark), LATERAL (
+	SELECT seq FROM queue WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1) h`
+)
+
+// saw takes up what a look of a number has seen. A lane in which it saw nothing is dead,
+// unless something came there since it began. An empty queue keeps its marks: new rows
+// have higher numbers.
+func (q *queueLanes) saw(seen []head, number int64, explored bool) {
+	for _, one := range q.lane {
+		for prio := range 2 {
+			one.live[prio] = one.noted[prio] >= number
+		}
+	}
+	for _, h := range seen {
+		if h.lane == nil {
+			q.mark[h.prio] = h.seq - markSlack
+			continue
+		}
+		one := q.lane[*h.lane]
+		if one == nil {
+			one = &lane{name: *h.lane}
+			q.lane[one.name] = one
+		}
+		one.live[h.prio], one.mark[h.prio] = true, h.seq-markSlack
+	}
+	if explored {
+		for name, one := range q.lane {
+			if one.live == [2]bool{} {
+				delete(q.lane, name)
+			}
+		}
+	}
+}
+
+// Lanes is adapter.Store.Lanes. It counts the rows of all queues, as Depths does.
+func (s *Store) Lanes(ctx context.Context) ([]adapter.Lane, error) {
+	rows, _ := s.pool.Query(ctx, `
+SELECT n.system, n.kind, n.node, c.service, c.sender, c.messages FROM (
+	SELECT queue, `+laneOf+` AS service, coalesce(facts->>'sender', '') AS sender, count(*) AS messages FROM queue GROUP BY 1, 2, 3
+) c JOIN queue_name n ON n.id = c.queue ORDER BY 1, 2, 3, 4, 5`)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l adapter.Lane, err error) {
+		err = r.Scan(&l.Queue.System, &l.Queue.Kind, &l.Queue.Node, &l.Service, &l.Sender, &l.Messages)
+		return l, err
+	})
+}

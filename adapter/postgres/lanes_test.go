@@ -1,0 +1,164 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+	"mezhved/adapter/postgres"
+)
+
+// of makes messages of a service.
+func (w *world) of(service string, n int, change ...func(*adapter.Message)) (out []*adapter.Message) {
+	for range n {
+		out = append(out, w.message(append(change, func(m *adapter.Message) {
+			m.Service, m.Root = service, adapter.QName{Space: "urn:x:" + service, Local: "Request"}
+		})...))
+	}
+	return out
+}
+
+// However much of one service waits, a message of another is next when its lane's turn
+// comes. Within a lane the order of the queue holds, VIP requests go before all lanes, and
+// a node that has just begun does as one that has put the messages there.
+func TestLanesInTurn(t *testing.T) {
+	w := open(t)
+	vip := func(m *adapter.Message) { m.VIP = true }
+	all := w.of("egrn", 40)
+	all = append(all, w.of("passport", 2)...)
+	all = append(all, w.of("egrn", 1, vip)[0], w.of("taxes", 1, vip)[0])
+	all = append(all, w.of("taxes", 1)...)
+	w.put(all...)
+	place := map[adapter.MessageID]int{} // in the queue, from 1
+	for i, m := range all {
+		place[m.MessageID] = i + 1
+	}
+	nodes := []*postgres.Store{w.Store, w.another(postgres.Options{})}
+	seen := map[string]int{}
+	last := map[string]int{}
+	for i := range 11 {
+		d, err := nodes[i%2].Lease(context.Background(), adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute})
+		if err != nil || d == nil {
+			t.Fatalf("poll %d: %v %v", i, d, err)
+		}
+		m := d.Message
+		if m.VIP != (i < 2) {
+			t.Errorf("poll %d gives VIP %t, want those two first", i, m.VIP)
+		}
+		if m.VIP {
+			continue
+		}
+		seen[m.Service]++
+		if place[m.MessageID] < last[m.Service] {
+			t.Errorf("poll %d gives %d of the queue after %d, which is of the same lane", i, place[m.MessageID], last[m.Service])
+		}
+		last[m.Service] = place[m.MessageID]
+	}
+	if seen["passport"] != 2 || seen["taxes"] != 1 || seen["egrn"] != 6 {
+		t.Errorf("nine polls gave %v, want all of the services that have little", seen)
+	}
+}
+
+// Polls that come together get fair shares too, and what one lane does not have the
+// others give.
+func TestLanesOfPollsTogether(t *testing.T) {
+	w := open(t)
+	egrn := w.of("egrn", 30)
+	w.put(egrn...)
+	w.lease(adapter.Poll{}) // this node polls the queue: it hears what comes there
+	w.put(w.of("passport", 3)...)
+	polls := make([]adapter.Poll, 12)
+	for i := range polls {
+		polls[i] = adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute}
+	}
+	got, err := postgres.LeaseTogether(w.Store, polls...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]int{}
+	for _, id := range got {
+		if w.count("SELECT count(*) FROM message WHERE id = $1 AND service = 'passport'", [16]byte(id)) == 1 {
+			of["passport"]++
+		} else {
+			of["egrn"]++
+		}
+	}
+	if of["passport"] != 3 || of["egrn"] != 9 {
+		t.Errorf("twelve polls together gave %v, want the three of one service and nine of the other", of)
+	}
+	for i, m := range egrn[1:10] {
+		if n := w.count("SELECT attempts FROM queue WHERE message = $1", [16]byte(m.ID)); n != 1 {
+			t.Errorf("message %d of the lane was handed out %d times, want the first nine once", i, n)
+		}
+	}
+}
+
+// A lane that only another node knows of is heard of here, too, while the others are full.
+func TestALaneThatAnotherNodeFilled(t *testing.T) {
+	w := open(t)
+	w.put(w.of("egrn", 3)...)
+	if err := postgres.Deepen(context.Background(), w.Store, "RRTR01", 20_000); err != nil {
+		t.Fatal(err)
+	}
+	here := w.another(postgres.Options{})
+	poll := func() string {
+		d, err := here.Lease(context.Background(), adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute})
+		if err != nil || d == nil {
+			t.Fatal(d, err)
+		}
+		return d.Message.Service
+	}
+	poll()
+	w.put(w.of("passport", 1)...)
+	for end := time.Now().Add(2 * time.Minute); poll() != "passport"; {
+		if time.Now().After(end) {
+			t.Fatal("the other service's message stands behind all of this one's")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Neither what waits nor what has been acknowledged is read by a poll, also while a
+// transaction of somebody (a backup) keeps dead rows where they are.
+func TestPollsReadNothingThatHasGone(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	w.put(w.of("egrn", 1)...)
+	const gone, waiting = 20_000, 10_000
+	w.query(exec("ALTER TABLE queue SET (autovacuum_enabled = off)"))
+	if err := postgres.Deepen(ctx, w.Store, "RRTR01", gone+waiting); err != nil {
+		t.Fatal(err)
+	}
+	backup, err := pgx.Connect(ctx, w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backup.Close(ctx)
+	if _, err := backup.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM queue"); err != nil {
+		t.Fatal(err)
+	}
+	w.query(exec(fmt.Sprintf("DELETE FROM queue WHERE seq <= %d", gone)))
+	w.lease(adapter.Poll{}) // looks at the queue
+	read := func() int {
+		time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
+		w.lease(adapter.Poll{})
+		if err := w.Health(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return w.count("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'queue'")
+	}
+	const polls = 20
+	before, began := read(), time.Now()
+	for range polls {
+		w.lease(adapter.Poll{})
+	}
+	looks := int(time.Since(began).Seconds()/5) + 1 // from the beginning, and not in the way of polls
+	// A mark stays some rows behind, and a row's lane and the row are found by an index each.
+	if n := read() - before; n > 3*looks*gone+polls*2500 {
+		t.Errorf("%d polls read %d index entries, want no more than %d looks of %d rows that have gone", polls, n, looks, gone)
+	}
+}

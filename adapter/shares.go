@@ -1,0 +1,184 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"mezhved/adapter/registry"
+)
+
+// places are the places of calls at work, limits.concurrent of them. One party can hold
+// a share of them, and so can the requests of one service: who sends or asks ever so much
+// leaves room for the others, here and in the store, where each call at work has one
+// connection at most. A share is known when its holder is proved; until then a call has a
+// place and no more, and is worked on for as long as proving takes.
+type places struct {
+	all chan struct{}
+
+	mu     sync.Mutex
+	held   map[holder]int
+	wanted map[holder][]chan struct{} // those who wait for a place of the share, in their order
+	most   map[string]float64         // the fullest share since the last look, by whose it is
+}
+
+// holder is a party, or a service.
+type holder struct{ of, name string }
+
+// placePatience is how long a call waits for a place. It is short: whoever does not get
+// in is told when to come again.
+const placePatience = 2 * time.Second
+
+func newPlaces(n int) *places {
+	return &places{all: make(chan struct{}, n), held: map[holder]int{}, wanted: map[holder][]chan struct{}{}, most: map[string]float64{}}
+}
+
+var errNoPlace = errors.New("too many calls at work")
+
+// take waits for a place among all.
+func (p *places) take(ctx context.Context) error {
+	select {
+	case p.all <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(placePatience)
+	defer t.Stop()
+	select {
+	case p.all <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	case <-t.C:
+		return &refusal{reason: "unavailable", retryAfter: placePatience, cause: errNoPlace}
+	}
+}
+
+// again takes a place for who had one before, and waits for as long as it has to.
+func (p *places) again() { p.all <- struct{}{} }
+
+func (p *places) give() { <-p.all }
+
+// enter takes a place of a holder's share, most of which there are. Who waits for one
+// leaves its place among all to others meanwhile.
+func (p *places) enter(ctx context.Context, h holder, most int) error {
+	p.mu.Lock()
+	p.most[h.of] = max(p.most[h.of], math.Min(float64(p.held[h]+1)/float64(most), 1))
+	if p.held[h] < most {
+		p.held[h]++
+		p.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	p.wanted[h] = append(p.wanted[h], turn)
+	p.mu.Unlock()
+	p.give()
+	defer p.again()
+	t := time.NewTimer(placePatience)
+	defer t.Stop()
+	var err error
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-t.C:
+		err = errNoPlace
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.wanted[h], turn)
+	if i < 0 {
+		return nil // it was given to us just now
+	}
+	if p.wanted[h] = slices.Delete(p.wanted[h], i, i+1); len(p.wanted[h]) == 0 {
+		delete(p.wanted, h)
+	}
+	return err
+}
+
+// leave gives places of shares back, to who waits longest for them.
+func (p *places) leave(shares []holder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range shares {
+		if next := p.wanted[h]; len(next) > 0 {
+			close(next[0])
+			if p.wanted[h] = next[1:]; len(next) == 1 {
+				delete(p.wanted, h)
+			}
+			continue
+		}
+		if p.held[h]--; p.held[h] == 0 {
+			delete(p.held, h)
+		}
+	}
+}
+
+// back takes them again for who had them before.
+func (p *places) back(shares []holder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range shares {
+		p.held[h]++
+	}
+}
+
+// fullest gives the fullest share since the last time, from 0 to 1.
+func (p *places) fullest(of string) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	full := p.most[of]
+	delete(p.most, of)
+	return full
+}
+
+// rest gives the places of a call to others while it waits; what it gives takes them again.
+func (c *call) rest() (back func()) {
+	c.g.places.leave(c.shares)
+	c.g.places.give()
+	return func() {
+		c.g.places.again()
+		c.g.places.back(c.shares)
+	}
+}
+
+// Whose shares there are.
+const (
+	ofParty   = "party"
+	ofService = "service"
+	ofLane    = "lane"
+	ofSender  = "sender"
+)
+
+// sharePlaces has a call take its place of its party's share.
+func (g *Gateway) sharePlaces(ctx context.Context, c *call) error {
+	most := g.limits().PerParty
+	if c.party.Concurrent > 0 {
+		most = c.party.Concurrent
+	}
+	return c.enter(ctx, holder{ofParty, string(c.party.Mnemonic)}, most, "party-share", most)
+}
+
+// placed has a request take its place of its service's share.
+func (g *Gateway) placed(ctx context.Context, c *call, s *registry.Service) error {
+	most := g.limits().PerService
+	if s.Concurrent > 0 {
+		most = s.Concurrent
+	}
+	return c.enter(ctx, holder{ofService, s.Name}, most, "service-share", s.Name, most)
+}
+
+func (c *call) enter(ctx context.Context, h holder, most int, over reason, args ...any) error {
+	switch err := c.g.places.enter(ctx, h, most); {
+	case errors.Is(err, errNoPlace):
+		return &refusal{reason: over, args: args, retryAfter: placePatience}
+	case err != nil:
+		return unavailable(err)
+	}
+	c.shares = append(c.shares, h)
+	return nil
+}
