@@ -73,9 +73,9 @@ type Store struct {
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
-	// Calls that come together are served together.
-	leases line[leaseLine, *lease] // by queue and selector
-	acks   line[struct{}, *ack]    // of all systems
+	// Calls that come together are served together: polls by queue and selector, Acks all.
+	leases line[leaseLine, *lease]
+	acks   line[struct{}, *ack]
 
 	names  names
 	bodies *bodies
