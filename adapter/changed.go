@@ -224,8 +224,8 @@ func (g *Gateway) secretMarks(c Config) map[string]string {
 }
 
 // processOwner is who acted, as far as a process can know: the account that it runs
-// under, and who has used sudo to start it. Who sends a signal is not told to the
-// process.
+// under, and who has used sudo to start it. Who sends a signal, or asks by its socket
+// (mezhved reload), it does not know: none but this account and root can.
 func processOwner(act string) string {
 	uid := os.Getuid()
 	who := "uid " + strconv.Itoa(uid)
@@ -233,7 +233,7 @@ func processOwner(act string) string {
 		who = u.Username + " (" + who + ")"
 	}
 	if act == "reload" {
-		return "SIGHUP to the process of " + who
+		return "SIGHUP or mezhved reload to the process of " + who
 	}
 	if by := os.Getenv("SUDO_USER"); by != "" {
 		who += ", by sudo of " + by

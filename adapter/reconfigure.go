@@ -15,8 +15,8 @@ import (
 // start. What is refused there by name, and not by a list, is the difference that is left.
 //
 // May change: what bounds one call or one party, how long things are kept, who may enter
-// the desk, whose certificates the doors and the answers show, and the file with the
-// rules of alarms. May not: what loops, connections and stores were built with.
+// the desk, whose certificates the doors and the answers show, the file with the rules of
+// alarms, and what the commands of backups read. May not: what loops, connections and stores were built with.
 func reconfigured(running, fresh Config) Config {
 	next := running
 	next.Limits = fresh.Limits
@@ -24,6 +24,11 @@ func reconfigured(running, fresh Config) Config {
 	next.Queues.Limit, next.Queues.PerSender = fresh.Queues.Limit, fresh.Queues.PerSender
 	next.Keep, next.Journal.Retention = fresh.Keep, fresh.Journal.Retention
 	next.Quality = fresh.Quality
+	next.Backup = fresh.Backup // its commands read it with each call; a start alone begins to watch what they leave
+	next.Backup.State = running.Backup.State
+	if (running.Backup.To == "") != (fresh.Backup.To == "") {
+		next.Backup.To = running.Backup.To
+	}
 	if (running.TLS.Certificate == "") == (fresh.TLS.Certificate == "") {
 		next.TLS = fresh.TLS
 	}
