@@ -198,8 +198,8 @@ func (g *Gateway) configured(c *Config) map[string]string {
 	return out
 }
 
-// secretMarks tell whether a secret is another one than before. They are made when what
-// is in the files comes into force: at the start, and of tokens with a reload.
+// secretMarks tell whether a secret is another one than before. In force are those of the
+// start, and of tokens those of the last reload (marksInForce).
 func (g *Gateway) secretMarks(c Config) map[string]string {
 	out := map[string]string{}
 	key := g.replies.derived(0, "settings mark")
