@@ -220,6 +220,7 @@ func (g *Gateway) secretMarks(c Config) map[string]string {
 	mark("database.urlFile", c.Database.URLFile)
 	mark("kafka.passwordFile", c.Kafka.PasswordFile)
 	mark("ftp.passwordFile", c.FTP.PasswordFile)
+	mark("alarms.mail.passwordFile", c.Alarms.Mail.PasswordFile)
 	return out
 }
 
