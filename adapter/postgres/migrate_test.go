@@ -333,7 +333,7 @@ func TestASchemaGoesBackOrSaysWhyNot(t *testing.T) {
 	if have > released {
 		exec("INSERT INTO journal_pending (packed) VALUES ('x')")
 		now, err := Downgrade(ctx, url, released)
-		if !errors.Is(err, ErrOneWay) || !strings.Contains(err.Error(), "events wait that the release before cannot read") || now <= released {
+		if !errors.Is(err, ErrOneWay) || !strings.Contains(err.Error(), "events wait that the release before cannot read") || strings.Contains(err.Error(), "SQLSTATE") || now <= released {
 			t.Errorf("back over what the release before cannot read: at %d, %v", now, err)
 		}
 		exec("DELETE FROM journal_pending")
