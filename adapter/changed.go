@@ -198,8 +198,8 @@ func (g *Gateway) configured(c *Config) map[string]string {
 	return out
 }
 
-// secretMarks tell whether a secret is another one than before. They are made when what
-// is in the files comes into force: at the start, and of tokens with a reload.
+// secretMarks tell whether a secret is another one than before. In force are those of the
+// start, and of tokens those of the last reload (marksInForce).
 func (g *Gateway) secretMarks(c Config) map[string]string {
 	out := map[string]string{}
 	key := g.replies.derived(0, "settings mark")
@@ -224,8 +224,8 @@ func (g *Gateway) secretMarks(c Config) map[string]string {
 }
 
 // processOwner is who acted, as far as a process can know: the account that it runs
-// under, and who has used sudo to start it. Who sends a signal is not told to the
-// process.
+// under, and who has used sudo to start it. Who sends a signal, or asks by its socket
+// (mezhved reload), it does not know: none but this account and root can.
 func processOwner(act string) string {
 	uid := os.Getuid()
 	who := "uid " + strconv.Itoa(uid)
@@ -233,7 +233,7 @@ func processOwner(act string) string {
 		who = u.Username + " (" + who + ")"
 	}
 	if act == "reload" {
-		return "SIGHUP to the process of " + who
+		return "SIGHUP or mezhved reload to the process of " + who
 	}
 	if by := os.Getenv("SUDO_USER"); by != "" {
 		who += ", by sudo of " + by

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"mezhved/adapter/lifecycle/protocol"
 	"mezhved/adapter/registry"
 	"mezhved/signing"
 )
@@ -114,7 +113,7 @@ func (c Config) LoadGate() (registry.Gate, error) {
 	if err != nil {
 		return gate, fmt.Errorf("protocols.authorities: %w", err)
 	}
-	if gate.Judge, err = protocol.NewJudge(authorities, trust, revocation); err != nil {
+	if gate, err = gate.JudgedBy(authorities, trust, revocation); err != nil {
 		return gate, fmt.Errorf("protocols.authorities: %w", err)
 	}
 	return gate, nil

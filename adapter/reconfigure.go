@@ -3,6 +3,8 @@ package adapter
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 
 	"golang.org/x/time/rate"
 
@@ -15,8 +17,8 @@ import (
 // start. What is refused there by name, and not by a list, is the difference that is left.
 //
 // May change: what bounds one call or one party, how long things are kept, who may enter
-// the desk, whose certificates the doors and the answers show, and the file with the
-// rules of alarms. May not: what loops, connections and stores were built with.
+// the desk, whose certificates the doors and the answers show, the file with the rules of
+// alarms, and what the commands of backups read. May not: what loops, connections and stores were built with.
 func reconfigured(running, fresh Config) Config {
 	next := running
 	next.Limits = fresh.Limits
@@ -24,6 +26,11 @@ func reconfigured(running, fresh Config) Config {
 	next.Queues.Limit, next.Queues.PerSender = fresh.Queues.Limit, fresh.Queues.PerSender
 	next.Keep, next.Journal.Retention = fresh.Keep, fresh.Journal.Retention
 	next.Quality = fresh.Quality
+	next.Backup = fresh.Backup // its commands read it with each call; a start alone begins to watch what they leave
+	next.Backup.State = running.Backup.State
+	if (running.Backup.To == "") != (fresh.Backup.To == "") {
+		next.Backup.To = running.Backup.To
+	}
 	if (running.TLS.Certificate == "") == (fresh.TLS.Certificate == "") {
 		next.TLS = fresh.TLS
 	}
@@ -68,7 +75,9 @@ func (g *Gateway) Reconfigure(ctx context.Context, fresh Config, ready func(next
 		return Reconfigured{}, err
 	}
 	marks := g.marks
-	g.marks = g.secretMarks(next)
+	var secrets, waiting []settings.Line
+	g.marks, secrets, waiting = marksInForce(marks, g.secretMarks(next))
+	r.Applied, r.Later = append(r.Applied, secrets...), append(r.Later, waiting...)
 	if err := g.tellChanges(ctx, "reload", g.Catalog(), next); err != nil {
 		g.marks = marks
 		return Reconfigured{}, fmt.Errorf("the journal could not be told of the change: %w", err)
@@ -87,11 +96,28 @@ func (g *Gateway) Reconfigure(ctx context.Context, fresh Config, ready func(next
 }
 
 func differences(before, after Config) []settings.Line {
-	var out []settings.Line
-	for _, c := range settings.Diff(settings.State{configuration: settings.Of(before)}, settings.State{configuration: settings.Of(after)}) {
+	return different(settings.Of(before), settings.Of(after))
+}
+
+func different(before, after map[string]string) (out []settings.Line) {
+	for _, c := range settings.Diff(settings.State{configuration: before}, settings.State{configuration: after}) {
 		out = append(out, c.Lines...)
 	}
 	return out
+}
+
+// marksInForce are the marks of secrets after a reading again: those of tokens are the
+// fresh ones, the others as at the start, since connections and keys stay what they were.
+func marksInForce(running, fresh map[string]string) (next map[string]string, applied, later []settings.Line) {
+	tokens := func(setting, _ string) bool { return strings.HasPrefix(setting, "console.tokens.") }
+	next = maps.Clone(running)
+	maps.DeleteFunc(next, tokens)
+	for setting, mark := range fresh {
+		if tokens(setting, mark) {
+			next[setting] = mark
+		}
+	}
+	return next, different(running, next), different(next, fresh)
 }
 
 // reconfigure changes what a party may without bounds of its own; its limiter follows

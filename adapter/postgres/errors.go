@@ -95,6 +95,9 @@ func violates(err error, constraint string) bool {
 // readOnlyCode is the SQLSTATE of a write where none are taken.
 const readOnlyCode = "25006"
 
+// raisedCode is of what a function raises without a code of its own.
+const raisedCode = "P0001"
+
 // explained says of a refused write at the start what an operator can do about it.
 func explained(err error) error {
 	if isCode(err, readOnlyCode) {

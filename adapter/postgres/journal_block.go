@@ -517,6 +517,13 @@ func (s *sought) keys() []int64 {
 		blockKeys(keyIncident, s.incidents), blockKeys(keyCertificate, s.certificates))
 }
 
+// blocksWith selects the first entries of the blocks that have one of the keys, an
+// argument. Key by key: of "keys && many" the planner believes that most blocks have one,
+// reads all of them, and holds each one's thousand keys against all that are wanted.
+func blocksWith(keys string) string {
+	return "SELECT b.first FROM unnest(" + keys + "::bigint[]) AS k (key) CROSS JOIN LATERAL (SELECT first FROM journal_block WHERE keys @> ARRAY[k.key] OFFSET 0) b"
+}
+
 // numbers are the first entries of the blocks in which its indexes stand.
 func (s *sought) numbers() []int64 {
 	out := make([]int64, 0, len(s.indexes))
@@ -611,7 +618,7 @@ func find(ctx context.Context, db querier, s sought) ([]Row, error) {
 		return nil, err
 	}
 	k := s.seeker()
-	err = eachBlock(ctx, db, `SELECT first, entries, leaves FROM journal_block WHERE first = ANY ($1) OR keys && $2
+	err = eachBlock(ctx, db, `SELECT first, entries, leaves FROM journal_block WHERE first = ANY (ARRAY(SELECT unnest($1::bigint[]) UNION `+blocksWith("$2")+`))
 		UNION ALL SELECT first, entries, leaves FROM journal_piece`, []any{s.numbers(), s.keys()}, func(b *block) error {
 		for i := b.first; i < b.end(); i++ {
 			if !k.maybe(i, b.leaves[i-b.first]) {
@@ -718,7 +725,7 @@ func (t *journalTx) lastInBlocks(ctx context.Context, messages []string, out map
 		}
 		return nil
 	}
-	rows, _ := t.tx.Query(ctx, "SELECT first FROM journal_block WHERE keys && $1", s.keys())
+	rows, _ := t.tx.Query(ctx, "SELECT DISTINCT first FROM ("+blocksWith("$1")+") b", s.keys())
 	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
 		return err
@@ -844,7 +851,7 @@ func candidates(ctx context.Context, db querier, q *Query, named []sought, from,
 	w.add("first < ?", to)
 	if len(named) > 0 {
 		columns, limit = "NULL::bytea", keysAtOnce
-		w.add("(first = ANY (?) OR keys && ?)", named[0].numbers(), named[0].keys())
+		w.add("first = ANY (ARRAY(SELECT unnest(?::bigint[]) UNION "+blocksWith("?")+"))", named[0].numbers(), named[0].keys())
 	}
 	blocks := w.sql()
 	w.conditions = nil

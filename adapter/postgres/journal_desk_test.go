@@ -637,3 +637,30 @@ func (n *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tra
 }
 
 func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// Blocks are found by very many keys as by one: by the index. A sequencer that has just
+// taken over looks for as many messages as its batch has.
+func TestManyMessagesAreFoundByTheIndex(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	for _, sql := range []string{
+		"CREATE TABLE IF NOT EXISTS journal_block_0 PARTITION OF journal_block FOR VALUES FROM (0) TO (4194304)",
+		`INSERT INTO journal_block (first, entries, logged, keys, columns, leaves)
+			SELECT n * 256, 256, '{}', ARRAY(SELECT n * 1000 + k FROM generate_series(1, 300) k), '', '' FROM generate_series(0, 1999) n`,
+		"VACUUM ANALYZE journal_block",
+	} {
+		_, err := a.pool.Exec(ctx, sql)
+		a.must(err)
+	}
+	var keys []int64
+	for n := range int64(2000) {
+		keys = append(keys, n*1000+1+n%2*900) // every second block has one
+	}
+	rows, err := a.pool.Query(ctx, "EXPLAIN (ANALYZE, TIMING OFF) SELECT DISTINCT first FROM ("+postgres.BlocksWithSQL+") b", keys)
+	a.must(err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	a.must(err)
+	if text := strings.Join(plan, "\n"); strings.Contains(text, "Seq Scan") || !strings.Contains(text, "keys_idx") || !strings.Contains(plan[0], "rows=1000 ") {
+		t.Errorf("1000 blocks of 2000 are found so:\n%s", text)
+	}
+}

@@ -166,3 +166,6 @@ func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64,
 	}
 	return j.tally(ctx)
 }
+
+// BlocksWithSQL selects the blocks that have one of the keys $1.
+var BlocksWithSQL = blocksWith("$1")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -114,7 +115,11 @@ func Downgrade(ctx context.Context, url string, to int64) (now int64, err error)
 		return patiently(ctx, pool, func() error { _, err := p.DownTo(ctx, to); return err })
 	})
 	now, bad := p.GetDBVersion(ctx)
-	if err != nil {
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && pg.Code == raisedCode: // a migration's own sentence, without the migrator's words round it
+		err = fmt.Errorf("%w beyond version %d: %s", ErrOneWay, now, pg.Message)
+	case err != nil:
 		err = fmt.Errorf("%w beyond version %d: %w", ErrOneWay, now, explained(err))
 	}
 	return now, errors.Join(err, bad)

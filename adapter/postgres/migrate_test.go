@@ -73,6 +73,9 @@ func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 	if _, err := conn.Exec(ctx, "ANALYZE"); err != nil {
 		t.Fatal(err)
 	}
+	// A session tells what it has read when it rests, which may be some migrations later:
+	// what counts is the sum, and what of it is nobody's fault.
+	told, first := map[string]int64{}, look(t, conn)
 	for {
 		before := look(t, conn)
 		began := time.Now()
@@ -90,13 +93,18 @@ func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 		t.Logf("%s: %s with %d rows in each large table", result.Source.Path, took.Round(time.Microsecond), rows)
 		for table, was := range before {
 			is, there := after[table]
+			if builtBeside(t, result.Source.Path, table) {
+				told[table] += 2 * int64(rows)
+			}
+			untold := is.read - first[table].read - told[table]
 			switch {
 			case !there:
 				t.Errorf("%s: %s has gone; the release before needs it", result.Source.Path, table)
 			case is.node != was.node:
 				t.Errorf("%s: %s was written anew, row by row, under a lock that stops everything", result.Source.Path, table)
-			case is.read-was.read >= int64(rows) && !emptied[table] && !builtBeside(t, result.Source.Path, table): // what is emptied all the time is small, and 00100 reads it for an index
-				t.Errorf("%s: %d rows of %s were read", result.Source.Path, is.read-was.read, table)
+			case untold >= int64(rows) && !emptied[table]: // what is emptied all the time is small, and 00100 reads it for an index
+				t.Errorf("%s: %d rows of %s were read", result.Source.Path, untold, table)
+				told[table] += untold
 			}
 		}
 	}
@@ -325,7 +333,7 @@ func TestASchemaGoesBackOrSaysWhyNot(t *testing.T) {
 	if have > released {
 		exec("INSERT INTO journal_pending (packed) VALUES ('x')")
 		now, err := Downgrade(ctx, url, released)
-		if !errors.Is(err, ErrOneWay) || !strings.Contains(err.Error(), "events wait that the release before cannot read") || now <= released {
+		if !errors.Is(err, ErrOneWay) || !strings.Contains(err.Error(), "events wait that the release before cannot read") || strings.Contains(err.Error(), "SQLSTATE") || now <= released {
 			t.Errorf("back over what the release before cannot read: at %d, %v", now, err)
 		}
 		exec("DELETE FROM journal_pending")

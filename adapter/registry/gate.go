@@ -15,6 +15,7 @@ import (
 	"mezhved/adapter/settings"
 	"mezhved/adapter/terms"
 	"mezhved/adapter/yamlfile"
+	"mezhved/signing"
 )
 
 // Gate is what a version needs before it is published: a test protocol that holds
@@ -30,6 +31,17 @@ type Gate struct {
 	Authorities []string        `yaml:"authorities"`
 	Judge       *protocol.Judge `yaml:"-"` // of signatures; nil: nobody is asked
 	Off         bool            `yaml:"-"` // nobody has to sign, whatever the services ask for: where nothing is in use
+}
+
+// JudgedBy is the gate with a judge of signatures: the roots of authorities of time, and
+// what callers' certificates are held against.
+func (g Gate) JudgedBy(authorities []*signing.Certificate, trust *signing.Trust, revocation *signing.Revocation) (Gate, error) {
+	judge, err := protocol.NewJudge(authorities, trust, revocation)
+	if err != nil {
+		return g, err
+	}
+	g.Judge = judge
+	return g, nil
 }
 
 // protocolFile is protocol in a service.yaml.

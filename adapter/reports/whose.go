@@ -29,7 +29,7 @@ func SideOf(outcome, rule string) Side {
 	switch {
 	case outcome == "DestinationOverflow":
 		return Recipient
-	case outcome != "SMEVFailure", rule == "rate":
+	case outcome != "SMEVFailure", rule == "rate", rule == "party-share":
 		return Caller
 	case rule == "revocation-unknown", rule == "signature.revocation-unknown":
 		return Authority

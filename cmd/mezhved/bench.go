@@ -27,6 +27,8 @@ type benchCmd struct {
 	Exchange benchExchangeCmd `cmd:"" help:"Drive a gateway over HTTP with whole exchanges."`
 	Message  benchMessageCmd  `cmd:"" help:"Make signed messages of a size, for the pipeline."`
 	Compare  benchCompareCmd  `cmd:"" help:"Compare the gateways of two builds, in turns."`
+	Read     benchReadCmd     `cmd:"" help:"Ask a filled store and a new one what people and monitors look at."`
+	Fill     benchFillCmd     `cmd:"" help:"Make a folder whose store has served for weeks."`
 }
 
 // benchSizes are the sizes of the messages, in the names of their files.

@@ -11,14 +11,15 @@ type benchCompareCmd struct {
 	Accept      bool   `xor:"what" help:"Compare accepts; default: whole exchanges."`
 	Old         string `placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with; default: the same one, under --old-settings."`
 	OldSettings string `placeholder:"FILE" type:"existingfile" help:"Settings (YAML) that are laid over those of the gateway to compare with; --settings are for the other one."`
+	Filled      string `placeholder:"DIR" type:"existingdir" help:"Compare the store of this folder, which bench fill has made, with a new one."`
 	Turns       int    `default:"3" help:"Turns of each, at least two."`
 	OldFirst    bool   `name:"old-first" default:"true" negatable:"" help:"Which has the first turn; the order changes with every turn."`
 	loadFlags
 }
 
 func (benchCompareCmd) Help() string {
-	return `Runs two gateways in turns, two builds or one under two settings, each turn with a new database and broker, under
-the load of this program, and prints what they do and the ratio of the new one (--gateway, default this build; --settings)
+	return `Runs two gateways in turns, two builds or one under two settings, each turn with a new database and broker, or the
+one of --filled, under the load of this program, and prints what they do and the ratio of the new one (--gateway, default this build; --settings)
 to the old one with its 95 % confidence interval. Rates say little on a machine that others use too. Processor times say
 more, though whoever shares caches and cores makes them longer; the generator does the same work for either, so both in
 its measure say more still. Bytes say the same on every machine. What a turn's warm-up does is in no figure.
@@ -27,6 +28,7 @@ Examples:
   mezhved bench compare --old ./mezhved-before
   mezhved bench compare --old ./mezhved-before --gateway ./mezhved-after --accept --turns 5 --duration 20s
   mezhved bench compare --settings sealed.yaml --turns 6
+  mezhved bench compare --filled filled --duration 30s
   mezhved bench compare --old-settings one-shard.yaml --settings eight-shards.yaml --json`
 }
 
@@ -45,8 +47,8 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 	if len(c.URL) > 0 || c.Dir != "" || c.Profile != "" || c.Allocs != "" || c.Stages {
 		return usage(errors.New("each turn has a private gateway with a folder of its own: --url, --dir, --profile, --allocations and --stages do not go with compare"))
 	}
-	if c.Old == "" && c.OldSettings == "" && c.Settings == "" {
-		return usage(errors.New("nothing to compare: name another build with --old, or settings with --settings or --old-settings"))
+	if c.Old == "" && c.OldSettings == "" && c.Settings == "" && c.Filled == "" {
+		return usage(errors.New("nothing to compare: name another build with --old, settings with --settings or --old-settings, or a filled store with --filled"))
 	}
 	if c.Turns < 2 {
 		return usage(errors.New("--turns: one turn says nothing about the difference between turns, take two at least"))
@@ -97,6 +99,8 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		if c.Old != "" {
 			flags.Gateway = c.Old
 		}
+	} else {
+		flags.Dir = c.Filled
 	}
 	var figures []*figure
 	add := func(name string, decimals int, v float64) {

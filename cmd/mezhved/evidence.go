@@ -442,7 +442,20 @@ func openStore(ctx context.Context, config adapter.Config, log *slog.Logger, pre
 	return store, keys, func() error { store.Close(); return ended() }, nil
 }
 
+// reopen refuses the name that the log has: whatever that name has signed elsewhere, or
+// in a memory that is lost, it could sign again and otherwise.
 func reopen(ctx context.Context, out *stdio, store *postgres.Store, book *postgres.Journal, state, skey string) error {
+	origin, _, err := journal.KeyOf(skey)
+	if err != nil {
+		return usage(err)
+	}
+	head, err := book.Head(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	if head.Origin == origin && (head.Stopped != "" || missing(state)) {
+		return usage(fmt.Errorf("journal.key is still the key of %s, and that log goes on under a new name only: make a key (mezhved keys journal --origin NAME --out FILE), name it in journal.key, a new file in journal.state, and NAME in journal.origin where that is set; then run this again", origin))
+	}
 	last, err := book.Checkpoint(ctx)
 	if err != nil {
 		return no(fmt.Errorf("the old log has published nothing: %w", err))

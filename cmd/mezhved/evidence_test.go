@@ -145,6 +145,13 @@ func TestTheLogGoesOnUnderANewOrigin(t *testing.T) {
 		edit("keys/"+name+".key", "keys/journal.key", "keys/"+name+".state", "keys/journal.state")
 	}
 
+	// Under the old name it is not reopened, and no memory is begun in place of the lost one.
+	var still bytes.Buffer
+	code := run([]string{"journal", "reopen", "--config", file}, strings.NewReader(""), io.Discard, &still)
+	if _, err := os.Stat(filepath.Join(dir, "keys", "journal.state")); code != exitUsage || !strings.Contains(still.String(), "still the key of mezhved.demo/journal,") || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reopen under the old name: exit code %d, %q, and the signer's memory: %v", code, still.String(), err)
+	}
+
 	command("keys", "journal", "--origin", "mezhved.demo/journal/2", "--out", filepath.Join(dir, "keys", "journal2.key"))
 	edit("origin: mezhved.demo/journal\n", "origin: mezhved.demo/journal/2\n", "keys/journal.key", "keys/journal2.key", "keys/journal.state", "keys/journal2.state")
 	lacks("a node with a key of its own", "the log in the database is mezhved.demo/journal, with ", "is the key of mezhved.demo/journal/2", "To join it, copy from the node that signs")

@@ -278,21 +278,21 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 
 // reloadKey takes the gateway's key from its place again; the old one stays
 // when that cannot be read.
-func (n *node) reloadKey(ctx context.Context) error {
+func (n *node) reloadKey(ctx context.Context) (another bool, err error) {
 	if n.signer == nil {
-		return nil
+		return false, nil
 	}
 	fresh, err := n.config.LoadSigner(ctx)
 	if err != nil {
 		n.log.Error("the gateway's key was not read again, the old one stays", "error", err)
-		return err
+		return false, err
 	}
-	if fresh.Certificate().SHA256 != n.signer.Certificate().SHA256 {
+	if another = fresh.Certificate().SHA256 != n.signer.Certificate().SHA256; another {
 		n.signer.Replace(fresh.Current())
 		n.log.Info("the gateway signs with a new key", "certificate", fresh.Certificate().Fingerprint())
 	}
 	n.warnExpiry()
-	return nil
+	return another, nil
 }
 
 func (n *node) warnExpiry() {

@@ -71,7 +71,9 @@ func (n *node) reload(ctx context.Context) (o reloadOutcome) {
 		c := n.gateway.Catalog()
 		o.Read = append(o.Read, fmt.Sprintf("services and parties: %d, %d", len(c.Services()), len(c.Parties())))
 	}
-	if err := n.reloadKey(ctx); err != nil {
+	if another, err := n.reloadKey(ctx); another {
+		o.Applied = append(o.Applied, "signature: the gateway signs with a new key, certificate "+n.signer.Certificate().Fingerprint())
+	} else if err != nil {
 		o.Refused = append(o.Refused, "the gateway's key: "+err.Error())
 	}
 	if err := n.reloadAlarms(); err != nil {

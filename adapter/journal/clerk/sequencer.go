@@ -602,12 +602,17 @@ func chained(l *journal.Leaf) bool {
 // under the origin and key of signer. It appends a key-changed entry that says
 // where the old log ended (old, as its signer or its last published checkpoint
 // has it), raises the epoch and lifts the stop. A log that is already of that
-// origin is left alone.
+// origin is left alone, and stays stopped when it was (StoppedError).
 func Reopen(ctx context.Context, book Book, signer Signer, old tlog.Tree, now time.Time) error {
 	return book.Sequence(ctx, 0, func(tx Tx) error {
 		head, err := tx.Head(ctx)
-		if err != nil || head.Origin == signer.Origin() {
+		switch {
+		case err != nil:
 			return err
+		case head.Origin == signer.Origin() && head.Stopped != "":
+			return &StoppedError{head.Stopped}
+		case head.Origin == signer.Origin():
+			return nil
 		}
 		edge, err := journal.LoadEdge(ctx, head.Tree, tx)
 		if err != nil {

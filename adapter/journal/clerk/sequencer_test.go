@@ -172,6 +172,9 @@ func TestYesterdaysBackupIsRefusedAndReopened(t *testing.T) {
 	if c := d.Checkpoint(book); c.Tree.N > before.Tree.N || len(c.Note) == 0 {
 		t.Errorf("a checkpoint of %d entries was published", c.Tree.N)
 	}
+	if err := clerk.Reopen(context.Background(), book, d.Signer, before.Tree, d.Clock.Now()); !errors.As(err, &stopped) {
+		t.Errorf("reopened under the name that it was stopped under: got %v, want a *StoppedError", err)
+	}
 
 	// The way out: a new origin, announced.
 	secret, public, err := journal.NewKey(journaltest.Origin + "/2")
