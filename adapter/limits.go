@@ -226,6 +226,7 @@ func (r *rates) giveBack(over map[overRate]int) {
 type depths struct {
 	mu      sync.Mutex
 	seen    map[Queue]Depth
+	held    map[Queue]int // messages in each and on their way there, when it was looked
 	since   map[Queue]int
 	lanes   map[part]int // messages, with those accepted since
 	senders map[part]int
@@ -242,8 +243,7 @@ type part struct {
 func (d *depths) full(q Queue, limit int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.seen[q]
-	return s.Waiting+s.Leased+d.since[q] >= limit
+	return d.held[q]+d.since[q] >= limit
 }
 
 // laneFull reports whether one more message of a service would go over its limit.
@@ -292,10 +292,12 @@ func (d *depths) add(m *Message) {
 func (d *depths) set(list []Depth, lanes []Lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lanes, d.senders = map[part]int{}, map[part]int{}
+	d.lanes, d.senders, d.held = map[part]int{}, map[part]int{}, map[Queue]int{}
 	for _, one := range lanes {
-		d.lanes[part{one.Queue, one.Service}] += one.Messages
-		d.senders[part{one.Queue, string(one.Sender)}] += one.Messages
+		n := one.Messages + one.Coming // what the bus has not taken will stand there when it does
+		d.held[one.Queue] += n
+		d.lanes[part{one.Queue, one.Service}] += n
+		d.senders[part{one.Queue, string(one.Sender)}] += n
 	}
 	d.seen, d.since = make(map[Queue]Depth, len(list)), map[Queue]int{}
 	for _, one := range list {

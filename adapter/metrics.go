@@ -205,6 +205,9 @@ func (m *metrics) countTransport(what, outcome string, expires time.Time) {
 func (m *metrics) depths(list []Depth, lanes []Lane, now time.Time) {
 	m.lanes.Reset()
 	for _, one := range lanes {
+		if one.Messages == 0 {
+			continue // all of it is on its way there
+		}
 		m.lanes.WithLabelValues(string(one.Queue.System), string(one.Queue.Kind), one.Service).Add(float64(one.Messages))
 	}
 	m.waiting.Reset()

@@ -21,19 +21,25 @@ type places struct {
 
 	mu     sync.Mutex
 	held   map[holder]int
-	wanted map[holder][]chan struct{} // those who wait for a place of the share, in their order
-	most   map[string]float64         // the fullest share since the last look, by whose it is
+	wanted map[holder][]turnAt // those who wait for a place of the share, in their order
+	most   map[string]float64  // the fullest share since the last look, by whose it is
 }
 
 // holder is a party, or a service.
 type holder struct{ of, name string }
+
+// turnAt is closed when who waits has a place of a share of which there are so many.
+type turnAt struct {
+	came chan struct{}
+	most int
+}
 
 // placePatience is how long a call waits for a place. It is short: whoever does not get
 // in is told when to come again.
 const placePatience = 2 * time.Second
 
 func newPlaces(n int) *places {
-	return &places{all: make(chan struct{}, n), held: map[holder]int{}, wanted: map[holder][]chan struct{}{}, most: map[string]float64{}}
+	return &places{all: make(chan struct{}, n), held: map[holder]int{}, wanted: map[holder][]turnAt{}, most: map[string]float64{}}
 }
 
 var errNoPlace = errors.New("too many calls at work")
@@ -72,7 +78,7 @@ func (p *places) enter(ctx context.Context, h holder, most int) error {
 		p.mu.Unlock()
 		return nil
 	}
-	turn := make(chan struct{})
+	turn := turnAt{make(chan struct{}), most}
 	p.wanted[h] = append(p.wanted[h], turn)
 	p.mu.Unlock()
 	p.give()
@@ -81,7 +87,7 @@ func (p *places) enter(ctx context.Context, h holder, most int) error {
 	defer t.Stop()
 	var err error
 	select {
-	case <-turn:
+	case <-turn.came:
 		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -100,19 +106,21 @@ func (p *places) enter(ctx context.Context, h holder, most int) error {
 	return err
 }
 
-// leave gives places of shares back, to who waits longest for them.
+// leave gives places of shares back, to who waits longest for them: but not while more are
+// held than there are, by those who have taken theirs again or since a reload.
 func (p *places) leave(shares []holder) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, h := range shares {
-		if next := p.wanted[h]; len(next) > 0 {
-			close(next[0])
+		p.held[h]--
+		if next := p.wanted[h]; len(next) > 0 && p.held[h] < next[0].most {
+			p.held[h]++
+			close(next[0].came)
 			if p.wanted[h] = next[1:]; len(next) == 1 {
 				delete(p.wanted, h)
 			}
-			continue
 		}
-		if p.held[h]--; p.held[h] == 0 {
+		if p.held[h] == 0 {
 			delete(p.held, h)
 		}
 	}

@@ -101,3 +101,23 @@ func TestQuotasOfAQueue(t *testing.T) {
 	w.Eventually("there is room again", func() bool { return mfc.Send(request(adaptertest.Extract1)).Fault == nil })
 	w.Check()
 }
+
+// A quota holds while the bus takes nothing: what a sender has on the way to a queue will
+// stand there before all that others send later.
+func TestQuotasHoldWhileTheBusIsAway(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni, mfc := w.Party("MUNI"), w.Party("MFC")
+	w.Register("MUNI", "limits: {waiting: 2}\n")
+	w.Bus.Always("Publish", adaptertest.Failed)
+	for range 2 {
+		accepted(t, muni.Send(request(adaptertest.Extract1)))
+	}
+	looks := w.Store.Calls("Lanes")
+	w.Eventually("the gateway has looked at its queues twice", func() bool { return w.Store.Calls("Lanes") >= looks+2 })
+	refused{fault: envelopes.DestinationOverflow, text: "предельное число сообщений отправителя (2)", rule: "sender-overflow"}.check(t, w, muni.Send(request(adaptertest.Extract1)))
+	accepted(t, mfc.Send(request(adaptertest.Extract1)))
+	w.Bus.Always("Publish", 0)
+	w.AwaitQueued(3)
+	w.Check()
+}

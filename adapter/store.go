@@ -199,7 +199,7 @@ type Store interface {
 	// Depths tells the number of messages waiting in each queue.
 	Depths(ctx context.Context) ([]Depth, error)
 
-	// Lanes tells how many messages of each sender and service each queue has.
+	// Lanes tells how many messages of each sender and service each queue has, and will have.
 	Lanes(ctx context.Context) ([]Lane, error)
 
 	// Find gives a message by the sender's MessageID, newest first (several
@@ -401,6 +401,7 @@ type Lane struct {
 	Service  string
 	Sender   Mnemonic
 	Messages int
+	Coming   int // accepted, and not there yet: the bus has not taken them
 }
 
 // Depth is the number of messages in one queue.

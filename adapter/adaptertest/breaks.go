@@ -220,6 +220,12 @@ func (b *Breakable) Ack(ctx context.Context, system adapter.Mnemonic, id adapter
 	return b.do("Ack", func() error { return b.Store.Ack(ctx, system, id, now, ev, envelope) })
 }
 
+// Lanes is adapter.Store.Lanes.
+func (b *Breakable) Lanes(ctx context.Context) (out []adapter.Lane, err error) {
+	err = b.do("Lanes", func() error { out, err = b.Store.Lanes(ctx); return err })
+	return out, err
+}
+
 // Sweep is adapter.Store.Sweep.
 func (b *Breakable) Sweep(ctx context.Context, now time.Time) (out adapter.Swept, err error) {
 	err = b.do("Sweep", func() error { out, err = b.Store.Sweep(ctx, now); return err })

@@ -115,8 +115,7 @@ func (c *Console) mute(ctx context.Context, who Actor, o MuteOrder) (*Muted, err
 	if c.Alarms == nil {
 		return nil, errNoAlarms
 	}
-	length := time.Duration(o.Seconds) * time.Second
-	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || length > longestMute {
+	if o.Ground = strings.TrimSpace(storable(o.Ground)); o.Ground == "" || o.Rule == "" || len(o.Rule) > 64 || o.Rule != storable(o.Rule) || o.Seconds < 0 || o.Seconds > int(longestMute/time.Second) {
 		return nil, problem(http.StatusBadRequest, Text{"Нужны правило, основание и срок не больше 31 дня.", "A rule, a ground and a time of 31 days at most are needed."})
 	}
 	if c.AlarmRules != nil && o.Seconds > 0 { // an order to a rule that was taken out may be ended
@@ -125,7 +124,7 @@ func (c *Console) mute(ctx context.Context, who Actor, o MuteOrder) (*Muted, err
 		}
 	}
 	now := c.Now().UTC().Truncate(time.Millisecond)
-	m := postgres.Mute{Rule: o.Rule, Until: now.Add(length), Ground: o.Ground}
+	m := postgres.Mute{Rule: o.Rule, Until: now.Add(time.Duration(o.Seconds) * time.Second), Ground: o.Ground}
 	ev := c.alarmEvent(who, now, map[bool]string{true: "mute", false: "unmute"}[o.Seconds > 0])
 	ev.Rule, ev.Ground, ev.Deadline = m.Rule, m.Ground, m.Until
 	if err := c.Alarms.MuteAlarms(ctx, m, ev); err != nil {

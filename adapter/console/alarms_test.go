@@ -49,6 +49,8 @@ func TestAlarmsAtTheDesk(t *testing.T) {
 		"no ground":      order(operatorToken, "/console/alarms/mute", "", url.Values{"rule": {"late-answers"}, "seconds": {"60"}}),
 		"no such rule":   order(operatorToken, "/console/alarms/mute", "", url.Values{"rule": {"gone"}, "seconds": {"60"}, "ground": {"g"}}),
 		"no such time":   order(operatorToken, "/console/alarms/mute", "", url.Values{"rule": {"late-answers"}, "seconds": {"soon"}, "ground": {"g"}}),
+		"too long":       order(operatorToken, "/console/alarms/mute", "", url.Values{"rule": {"late-answers"}, "seconds": {"18446744074"}, "ground": {"g"}}), // in nanoseconds it is less than a second
+		"far too long":   order(operatorToken, "/console/alarms/mute", "", url.Values{"rule": {"late-answers"}, "seconds": {"10000000000"}, "ground": {"g"}}),
 		"retry, auditor": order(auditorToken, "/console/alarms/retry", "", nil),
 	} {
 		if a.StatusCode < 300 || a.StatusCode < 400 && !strings.Contains(a.Header.Get("Location"), "/login") {

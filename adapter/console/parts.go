@@ -99,6 +99,9 @@ func (c *Console) queues(ctx context.Context) (Queues, error) {
 	list, err := c.Store.Lanes(ctx)
 	lanes := map[adapter.Queue][]Lane{}
 	for _, l := range list {
+		if l.Messages == 0 {
+			continue // all of it is on its way there
+		}
 		lanes[l.Queue] = append(lanes[l.Queue], Lane{l.Service, string(l.Sender), l.Messages})
 	}
 	for _, d := range depths {

@@ -273,12 +273,18 @@ func (b *Broker) create(ctx context.Context, topics []string, partitions map[str
 		return fmt.Errorf("kafka: creating topics: %w", err)
 	}
 	for topic, err := range answer.Errors {
-		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		switch {
+		case errors.Is(err, kafka.InvalidReplicationFactor):
+			return fmt.Errorf("kafka: creating topic %s with %d copies: %w", topic, b.opts.Replication, ErrFewBrokers)
+		case err != nil && !errors.Is(err, kafka.TopicAlreadyExists):
 			return fmt.Errorf("kafka: creating topic %s: %w", topic, err)
 		}
 	}
 	return nil
 }
+
+// ErrFewBrokers says that a topic was to have more copies than there are brokers.
+var ErrFewBrokers = errors.New("there are not so many brokers")
 
 // Health is adapter.Broker.Health, of the topics that Ensure has seen to.
 func (b *Broker) Health(ctx context.Context) error {

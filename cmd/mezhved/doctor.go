@@ -402,7 +402,11 @@ func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Ca
 		r.add("bad", "kafka.unreachable", "%v: messages would be accepted and wait in the outbox", err)
 		return
 	}
-	if err := b.Try(ctx, c.Kafka.Prefix+".doctor", c.Kafka.Group); err != nil {
+	switch err := b.Try(ctx, c.Kafka.Prefix+".doctor", c.Kafka.Group); {
+	case errors.Is(err, kafka.ErrFewBrokers):
+		r.add("bad", "kafka.replication", "%v: messages would be accepted and wait in the outbox; start the brokers that are missing, or, where one is enough (tests), set kafka.replication to their number", err)
+		return
+	case err != nil:
 		r.add("bad", "kafka.rights", "%v: messages would be accepted and wait in the outbox; give the user %q the rights to create, describe, write and read topics %s.* and to read in group %s", err, c.Kafka.User, c.Kafka.Prefix, c.Kafka.Group)
 		return
 	}

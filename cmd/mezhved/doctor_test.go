@@ -25,6 +25,23 @@ import (
 	"mezhved/cmd/internal/shell"
 )
 
+// Fewer brokers than copies are no question of the user's rights.
+func TestDoctorSaysThatBrokersAreMissing(t *testing.T) {
+	k, err := embedded.StartKafka(embedded.KafkaOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Stop() })
+	for replication, want := range map[int]string{3: "kafka.replication", 1: "kafka.good"} {
+		c := adapter.Config{Kafka: adapter.KafkaConfig{Brokers: k.Brokers(), Replication: replication}}.WithDefaults()
+		r := &report{}
+		r.bus(context.Background(), c, nil)
+		if len(r.checks) != 1 || r.checks[0].Code != want {
+			t.Errorf("with kafka.replication: %d and one broker: %+v, want %s", replication, r.checks, want)
+		}
+	}
+}
+
 // A topic that bears content in the clear is held against how long that content may
 // be kept.
 func TestDoctorHoldsTopicsAgainstRetention(t *testing.T) {

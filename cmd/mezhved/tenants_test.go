@@ -37,7 +37,7 @@ func BenchmarkTenants(b *testing.B) {
 					b.Fatal(err)
 				}
 				own := strings.NewReplacer("  private: postgres\n", "  url: "+embedded.Test(b, postgres.Migrate)+"\n",
-					"  private: kafka\n", fmt.Sprintf("  brokers: [%s]\n  prefix: tenant%d\n", strings.Join(bus.Brokers(), ", "), i)).Replace(string(text))
+					"  private: kafka\n", fmt.Sprintf("  brokers: [%s]\n  replication: 1\n  prefix: tenant%d\n", strings.Join(bus.Brokers(), ", "), i)).Replace(string(text))
 				if err := os.WriteFile(file, []byte(own), 0o644); err != nil {
 					b.Fatal(err)
 				}
