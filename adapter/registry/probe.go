@@ -126,6 +126,10 @@ func (r *catalogReader) readProbeSample(f *yamlfile.File, s *Service, p *Probe, 
 	r.digest("probe "+one.File, one.Content)
 	p.Sample, p.file = one.Content, one.File
 	wrong, _ := checkSample(s, dir, r.now, &one)
+	if !r.samples && len(wrong) > 0 { // what lint finds names values, and a gateway writes what it finds into its log
+		f.Errorf("probe", "the sample that is sent, %s, is not valid: mezhved services lint says where and why", one.File)
+		return
+	}
 	for _, w := range wrong {
 		w.Sample = false // a gateway sends it
 		r.findings = append(r.findings, w)

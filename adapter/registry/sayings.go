@@ -16,6 +16,7 @@ var sayings = yamlfile.Russian(map[string]string{
 	"a broadcast is not answered: leave full out":                                                                             "на рассылку не отвечают: уберите full",
 	"the service wants every file signed, and a probe has no files: it shows less than a call would":                          "вид сведений требует подписи каждого файла, а в проверке файлов нет: она показывает меньше, чем настоящий запрос",
 	"a time of ten seconds or more such as 15m is expected, or off, not %q":                                                   "ожидается промежуток от десяти секунд вида 15m или off, а не %q",
+	"the sample that is sent, %s, is not valid: mezhved services lint says where and why":                                     "отправляемый образец %s не проходит проверку: где и почему, говорит mezhved services lint",
 	"there is no samples/request.xml to ask with":                                                                             "нет образца samples/request.xml, которым можно спросить",
 	"%s is no sample of a request that is to be taken":                                                                        "%s — не образец запроса, который должен быть принят",
 	"a file of the folder samples is expected, not %q":                                                                        "ожидается файл папки samples, а не %q",

@@ -331,7 +331,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
-		if err := os.WriteFile(file, append(src, "\nstage: retired\nsunset: "+last+"\n"...), 0o644); err != nil {
+		if err := os.WriteFile(file, append(bytes.Replace(src, []byte("stage: published\n"), nil, 1), "\nstage: retired\nsunset: "+last+"\n"...), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if bad := d.node.gateway.Reload(context.Background()).Errors(); len(bad) > 0 {
