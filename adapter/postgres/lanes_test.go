@@ -162,3 +162,30 @@ func TestPollsReadNothingThatHasGone(t *testing.T) {
 		t.Errorf("%d polls read %d index entries, want no more than %d looks of %d rows that have gone", polls, n, looks, gone)
 	}
 }
+
+// A poll with a selector of two roots that waits for its answer holds the message that it
+// takes, and no other: whoever polls meanwhile gets the next one.
+func TestASelectedPollHoldsWhatItTakes(t *testing.T) {
+	w := open(t)
+	of := func(root string) *adapter.Message {
+		return w.message(func(m *adapter.Message) {
+			m.Service, m.Root = "egrn", adapter.QName{Space: "urn:x:" + root, Local: "Request"}
+		})
+	}
+	a, b, c := of("v1"), of("v2"), of("v2")
+	w.put(a, b, c)
+	ctx := context.Background()
+	var meanwhile *adapter.Delivery
+	d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute, Roots: []adapter.QName{a.Root, b.Root},
+		Answer: func(*adapter.Delivery) ([]byte, error) {
+			var err error
+			meanwhile, err = w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute})
+			return []byte("<answer/>"), err
+		}})
+	if err != nil || d == nil || meanwhile == nil {
+		t.Fatalf("got %v and %v, %v", d, meanwhile, err)
+	}
+	if d.Message.MessageID != a.MessageID || meanwhile.Message.MessageID != b.MessageID {
+		t.Errorf("got %s and meanwhile %s, want %s and %s; the third is %s", d.Message.MessageID, meanwhile.Message.MessageID, a.MessageID, b.MessageID, c.MessageID)
+	}
+}

@@ -58,22 +58,41 @@ WITH v AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
-	// With a selector the index on the root is read, once per root; the best of
-	// the rows found are taken. $7 are the numbers of the roots.
-	leaseRoots = `
+	// With a selector of one root the index on the root is read. $7 is its number.
+	leaseRoot = `
 WITH v AS (
-	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
-		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
+	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED
 ), n AS (
-	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
-		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED) l
-	WHERE (SELECT count(*) FROM v) < cardinality($3::timestamptz[])
+	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
 ), s AS (
-	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b ORDER BY prio, seq LIMIT cardinality($3::timestamptz[])
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
+)` + leaseTake
+
+	// With several roots the index is read once per root, and of the rows found the best
+	// are locked, and no others: a row that is locked and not taken would be passed over by
+	// another poll, which then had a later one of the same lane. 256 is how many of a root
+	// other polls may be taking at the time.
+	leaseRoots = `
+WITH c AS MATERIALIZED (
+	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
+		(SELECT prio, seq FROM queue
+		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)
+		UNION ALL
+		(SELECT prio, seq FROM queue
+		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)) l
+), b AS (
+	SELECT q.queue, q.prio, q.seq, q.attempts, q.returned, q.visible_at
+	FROM c JOIN queue q ON q.queue = $1 AND q.prio = c.prio AND q.seq = c.seq
+	WHERE q.visible_at <= $2
+	ORDER BY q.prio, q.seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE OF q SKIP LOCKED
+), s AS (
+	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM b
 )` + leaseTake
 
 	// timeText is how encoding/json writes a time in milliseconds, UTC.
@@ -554,7 +573,9 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 	done := t.n
 	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1], t.returned}
 	switch {
-	case len(t.roots) > 0:
+	case len(t.roots) == 1:
+		sql, args = leaseRoot, append(args, t.roots)
+	case len(t.roots) > 1:
 		sql, args = leaseRoots, append(args, t.roots)
 	case len(turns) > 0:
 		vip := len(t.found) - done
