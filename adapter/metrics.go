@@ -83,7 +83,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	}
 	m := &metrics{
 		registry: r,
-		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated or the fault), without those of probes.", "operation", "version", "outcome"),
+		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated, gone where the caller hung up, or the fault), without those of probes.", "operation", "version", "outcome"),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
 			Buckets:                     stageBuckets[:],
@@ -252,7 +252,7 @@ func (m *metrics) byParty(p Mnemonic, operation, outcome string) {
 		what = "other"
 	}
 	switch outcome {
-	case "ok", "empty", "repeated":
+	case "ok", "empty", "repeated", "gone":
 		outcome = "ok"
 	default:
 		outcome = "refused"

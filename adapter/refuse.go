@@ -21,6 +21,13 @@ import (
 // incident id joins the three.
 func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter, err error) {
 	r := refuse(err)
+	if r.reason == "unavailable" && errors.Is(r.cause, context.Canceled) && ctx.Err() != nil {
+		// Whoever hangs up is nobody's failure, and nobody is there to be told. What was
+		// committed by then is, as after any lost answer.
+		c.outcome = "gone"
+		g.log.Info("the caller hung up before it had its answer", "operation", c.operation().String(), "remote", c.remote, "trace_id", c.traceID)
+		return
+	}
 	r.incident = newIncident()
 	if c.envelope != nil {
 		for i := range r.marks {

@@ -121,3 +121,25 @@ func TestQuotasHoldWhileTheBusIsAway(t *testing.T) {
 	w.AwaitQueued(3)
 	w.Check()
 }
+
+// Whoever hangs up while it waits is counted as gone: it is no failure of the gateway's,
+// and no line at level ERROR.
+func TestWhoHangsUpIsNoFailure(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	before := w.Store.Calls("Lease")
+	hangUp := w.Party("REGISTRY").HangUp(envelopes.GetRequest)
+	w.Eventually("the poll waits", func() bool { return w.Store.Calls("Lease") > before })
+	hangUp()
+	w.Eventually("the poll is counted as gone", func() bool {
+		_, _, text := get(t, w.URL+"/metrics")
+		return strings.Contains(text, `mezhved_calls_total{operation="GetRequest",outcome="gone",version="1.2"} 1`)
+	})
+	if log := w.Log.String(); strings.Contains(log, "level=ERROR") {
+		t.Error(log)
+	}
+	if _, _, text := get(t, w.URL+"/metrics"); strings.Contains(text, `reason="unavailable"`) {
+		t.Errorf("the metrics tell of a failure:\n%s", text)
+	}
+	w.Check()
+}

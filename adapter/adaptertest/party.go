@@ -248,6 +248,26 @@ func (p *Party) Await(op envelopes.Operation, node string) Answered {
 	return a
 }
 
+// HangUp begins a long poll and gives what ends its connection without waiting for the
+// answer.
+func (p *Party) HangUp(op envelopes.Operation) (hangUp func()) {
+	p.w.T.Helper()
+	call := envelopes.PollCall{Operation: op, Timestamp: p.w.Clock.Now()}
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/ws", bytes.NewReader(p.seal(call.Build(p.Version))))
+	p.w.must(err)
+	req.Header.Set("Content-Type", envelopes.TextXML)
+	req.Header.Set("Prefer", "wait=3600")
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if resp, err := p.w.HTTP.Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	return func() { cancel(); <-over }
+}
+
 func (p *Party) poll(op envelopes.Operation, root adapter.QName, node string, wait time.Duration) Answered {
 	p.w.T.Helper()
 	call := envelopes.PollCall{Operation: op, Root: envelopes.Name(root), Timestamp: p.w.Clock.Now(), NodeID: node}
