@@ -524,12 +524,17 @@ func (b *bed) get(ctx context.Context, path string) ([]byte, error) {
 }
 
 func (b *bed) getFrom(ctx context.Context, node, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+path, nil)
+	return b.call(ctx, http.MethodGet, node+path, nil)
+}
+
+// call calls a node as its auditor.
+func (b *bed) call(ctx context.Context, method, address string, content []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
 	if token, err := os.ReadFile(filepath.Join(b.dir, "keys", "auditor.token")); err == nil {
-		req.Header.Set("Authorization", "Bearer "+strings.TrimRight(string(token), "\r\n"))
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -538,7 +543,7 @@ func (b *bed) getFrom(ctx context.Context, node, path string) ([]byte, error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s", path, resp.Status)
+		err = fmt.Errorf("%s answers %s: %s", req.URL.Path, resp.Status, text[:min(len(text), 500)])
 	}
 	return text, err
 }

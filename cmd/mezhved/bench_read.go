@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -273,33 +269,14 @@ func (b *bed) readEntries(ctx context.Context, n int) ([]*readEntry, error) {
 
 // ask reads what a gateway answers to its auditor, posting a body where there is one.
 func (b *bed) ask(ctx context.Context, path string, body any) ([]byte, error) {
-	method, content := http.MethodGet, []byte(nil)
-	if body != nil {
-		var err error
-		method = http.MethodPost
-		if content, err = json.Marshal(body); err != nil {
-			return nil, err
-		}
+	if body == nil {
+		return b.get(ctx, path)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, b.base+path, bytes.NewReader(content))
+	content, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
-	token, err := os.ReadFile(filepath.Join(b.dir, "keys", "auditor.token"))
-	if err != nil {
-		return nil, usage(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s: %s", path, resp.Status, text[:min(len(text), 500)])
-	}
-	return text, err
+	return b.call(ctx, http.MethodPost, b.base+path, content)
 }
 
 // stageMean is how long a stage of the gateway took on average since its start.
