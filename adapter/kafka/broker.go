@@ -275,7 +275,7 @@ func (b *Broker) create(ctx context.Context, topics []string, partitions map[str
 	for topic, err := range answer.Errors {
 		switch {
 		case errors.Is(err, kafka.InvalidReplicationFactor):
-			return fmt.Errorf("kafka: creating topic %s with %d copies: %w", topic, b.opts.Replication, ErrFewBrokers)
+			return fmt.Errorf("kafka: creating topic %s with %d copies: %w (%w)", topic, b.opts.Replication, ErrFewBrokers, err) // Kafka's own says that waiting does not help
 		case err != nil && !errors.Is(err, kafka.TopicAlreadyExists):
 			return fmt.Errorf("kafka: creating topic %s: %w", topic, err)
 		}
