@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +18,8 @@ import (
 
 // BenchmarkTenants is what a tenant costs who has a gateway process of his own, beside
 // others on one PostgreSQL server and one Kafka: memory and processor time of a process
-// while nobody calls. One iteration is one second:
+// while nobody calls, and what an exchange costs all gateways together under one load.
+// One iteration is one second of rest:
 //
 //	go test -run '^$' -bench Tenants -benchtime 20x ./cmd/mezhved
 func BenchmarkTenants(b *testing.B) {
@@ -62,6 +67,24 @@ func BenchmarkTenants(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(100*(all("process_cpu_seconds_total")-before)/time.Since(start).Seconds()/float64(n), "%core/tenant")
 			b.ReportMetric(all("process_resident_memory_bytes")/1e6/float64(n), "MB/tenant")
+
+			// The same 64 senders, at one tenant or dealt out to all of them.
+			before = all("process_cpu_seconds_total")
+			var did atomic.Int64
+			var load sync.WaitGroup
+			for i := range n {
+				load.Go(func() {
+					out, err := exec.Command(program(b, "mezhved"), "bench", "exchange", "--url", "http://"+addresses[i], "--dir", dirs[i], "--senders", fmt.Sprint(64/n), "--warm", "0s", "--duration", "15s", "--json").Output()
+					var told struct{ Exchanges, Lost int64 }
+					if err != nil || json.Unmarshal(out, &told) != nil || told.Exchanges == 0 || told.Lost > 0 {
+						b.Errorf("tenant %d: %v\n%s", i, err, out)
+					}
+					did.Add(told.Exchanges)
+				})
+			}
+			load.Wait()
+			b.ReportMetric(float64(did.Load())/15, "exchanges/s")
+			b.ReportMetric(1000*(all("process_cpu_seconds_total")-before)/float64(did.Load()), "gateway-ms/exchange")
 		})
 	}
 }
