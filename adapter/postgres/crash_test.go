@@ -156,7 +156,7 @@ func TestHealthAsksTheLastAccept(t *testing.T) {
 	w.query(exec("DROP TRIGGER full_disk ON used_id"))
 	w.accept(m)
 	until(t, "healthy after an accept", func() bool { return w.Health(ctx) == nil }) // the caller is told first
-	m = w.message(func(m *adapter.Message) { m.TransactionCode = "\x00" }) // what PostgreSQL takes in no text
+	m = w.message(func(m *adapter.Message) { m.TransactionCode = "\x00" })           // what PostgreSQL takes in no text
 	if _, err := w.Accept(ctx, m, []journal.Event{event(journal.KindAccepted, m)}); err == nil {
 		t.Fatal("a message with a NUL was accepted")
 	}
