@@ -108,11 +108,14 @@ func (g *Gateway) keepRefusal(ctx context.Context, c *call, r *refusal) *refusal
 		if most, keep = g.strangers.count(r.reason, seems); !keep {
 			return r
 		}
-	} else if r.reason == "rate" {
-		return r // too many: counted where they were refused
-	} else if r.reason == "pace" || r.reason == "party-share" || r.reason == "service-share" || r.reason == "no-room" || r.reason == "unavailable" || r.reason == "journal-unwritten" || r.reason == "clock" {
-		g.rates.refuse(c, r.reason) // time to pass it on, room, the store, the journal or the clock is what fails: the journal hears of it in summary
-		return r
+	} else {
+		switch r.reason {
+		case "rate": // too many: counted where they were refused
+			return r
+		case "pace", "party-share", "service-share", "no-room", "unavailable", "journal-unwritten", "clock":
+			g.rates.refuse(c, r.reason) // time to pass it on, room, the store, the journal or the clock is what fails: the journal hears of it in summary
+			return r
+		}
 	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

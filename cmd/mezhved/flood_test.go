@@ -170,11 +170,22 @@ func openFloodWorld(t testing.TB) *floodWorld {
 	if _, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP("127.0.1.1")}); err != nil {
 		t.Skipf("this machine has no addresses 127.0.x.x to call from: %v", err)
 	}
+	w := serveMeasured(t, func(string) {})
+	w.call(t)
+	return w
+}
+
+// serveMeasured serves a demonstration's folder in a process whose memory can be looked
+// at; settle may change its configuration, the file that it is given, before.
+func serveMeasured(t testing.TB, settle func(config string)) *floodWorld {
+	t.Helper()
 	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
 	if _, err := prepareDemo(dir, address); err != nil {
 		t.Fatal(err)
 	}
-	r := launch(t, "mezhved", "serve", "--config", filepath.Join(dir, "mezhved.yaml"))
+	config := filepath.Join(dir, "mezhved.yaml")
+	settle(config)
+	r := launch(t, "mezhved", "serve", "--config", config)
 	if err := awaitReady(t.Context(), "http://"+address, patience); err != nil {
 		t.Fatalf("%v\n%s", err, r.out)
 	}
@@ -183,7 +194,6 @@ func openFloodWorld(t testing.TB) *floodWorld {
 	if w.play, err = newPlay(t.Context(), io.Discard, dir, "http://"+address); err != nil {
 		t.Fatal(err)
 	}
-	w.call(t)
 	return w
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -33,22 +32,10 @@ func TestALargeFileIsNotHeldInMemory(t *testing.T) {
 		}
 	}
 	const most = 64 // MB
-	dir, address, ftp := filepath.Join(t.TempDir(), "demo"), freeAddress(t), freeAddress(t)
-	if _, err := prepareDemo(dir, address); err != nil {
-		t.Fatal(err)
-	}
-	replaceIn(t, filepath.Join(dir, "mezhved.yaml"), "listen: 127.0.0.1:0 ", "listen: "+ftp+" ")
-	r := launch(t, "mezhved", "serve", "--config", filepath.Join(dir, "mezhved.yaml"))
-	if err := awaitReady(t.Context(), "http://"+address, patience); err != nil {
-		t.Fatalf("%v\n%s", err, r.out)
-	}
-	w := &floodWorld{address: address, pid: processOf(t, dir), out: r.out}
+	ftp := freeAddress(t)
+	w := serveMeasured(t, func(config string) { replaceIn(t, config, "listen: 127.0.0.1:0 ", "listen: "+ftp+" ") })
 	ctx := t.Context()
-	play, err := newPlay(ctx, io.Discard, dir, "http://"+address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	town, registry := play.client("PRIMERSK", envelopes.V12), play.client("ROSREESTR", envelopes.V12)
+	town, registry := w.play.client("PRIMERSK", envelopes.V12), w.play.client("ROSREESTR", envelopes.V12)
 	store := &party.FileStore{URL: "ftp://" + ftp, Attempts: 3, Pause: time.Second}
 
 	// exchange carries a file of so many bytes from the one to the other.
@@ -58,7 +45,7 @@ func TestALargeFileIsNotHeldInMemory(t *testing.T) {
 			return io.NopCloser(io.LimitReader(counted{}, size)), nil
 		})
 		if err != nil {
-			t.Fatalf("bring %d bytes: %v\n%s", size, err, r.out)
+			t.Fatalf("bring %d bytes: %v\n%s", size, err, w.out)
 		}
 		receipt, err := town.SendRequest(ctx, party.Request{Content: sample("egrn-extract", "1.1.0", "request"), References: []envelopes.AttachmentReference{ref}})
 		if err != nil {
