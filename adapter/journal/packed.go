@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +17,7 @@ import (
 // find it, the time, the members that are not empty, each behind its
 // number, a zero, the number of the personal values and these in the order of Row. A text
 // is a number, length and form together, and as many bytes (see packer.text). Numbers
-// of members and words are never given to another: rows wait for at most some days,
+// of members, words and spellings are never given to another: rows wait for at most some days,
 // and a node of the next release reads them.
 const packedMark = 1
 
@@ -63,6 +64,30 @@ func (e *Event) Pack() ([]byte, error) {
 		p.text(class)
 	})
 	return p.b, nil
+}
+
+// PackPersonal writes personal values as a packed row has them.
+func PackPersonal(values []PersonalField) []byte {
+	p := packer{b: make([]byte, 0, 48*len(values))}
+	for i := range values {
+		v := &values[i]
+		p.text(v.Field)
+		p.text(v.Value)
+		p.text(v.Class)
+	}
+	return p.b
+}
+
+// UnpackPersonal reads what PackPersonal wrote.
+func UnpackPersonal(b []byte) (values []PersonalField, err error) {
+	r := unpacker{b, true}
+	for r.ok && len(r.b) > 0 {
+		values = append(values, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
+	}
+	if !r.ok {
+		return nil, fmt.Errorf("packed values of %d bytes are damaged", len(b))
+	}
+	return values, nil
 }
 
 // Numbers of members.
@@ -152,6 +177,41 @@ var packedWords = []string{"",
 	"snils", "inn", "name", "birth", "document", "ground", "ogrn",
 }
 
+// packedSpellings are texts that are ever the same around digests, 32 bytes in lower-case
+// hexadecimal between the parts. Their numbers follow packedSpelling, and the digests the number.
+var packedSpellings = [][]string{{`{"answer":"`, `","poll":"`, `"}`}, {`{"ack":"`, `"}`}, {`{"poll":"`, `"}`}}
+
+const packedSpelling = 1 << 10 // there are fewer words
+
+// spelled gives the digests of a text that has a spelling.
+func spelled(s string, spelling []string) (digests []byte, ok bool) {
+	const digest = 32
+	if len(s) != len(strings.Join(spelling, ""))+(len(spelling)-1)*hex.EncodedLen(digest) {
+		return nil, false
+	}
+	for i, part := range spelling {
+		if !strings.HasPrefix(s, part) {
+			return nil, false
+		}
+		if s = s[len(part):]; i < len(spelling)-1 {
+			text := s[:hex.EncodedLen(digest)]
+			if s = s[len(text):]; !isHex(text) {
+				return nil, false
+			}
+			digests, _ = hex.AppendDecode(digests, []byte(text))
+		}
+	}
+	return digests, true
+}
+
+func (r *unpacker) spelled(spelling []string) string {
+	text := spelling[0]
+	for _, part := range spelling[1:] {
+		text += hex.EncodeToString(r.take(32)) + part
+	}
+	return text
+}
+
 var packedWord = func() map[string]uint64 {
 	words := map[string]uint64{}
 	for i, w := range packedWords[1:] {
@@ -184,6 +244,15 @@ func (p *packer) text(s string) {
 	if w, ok := packedWord[s]; ok {
 		begin(int(w), formWord)
 		return
+	}
+	if strings.HasPrefix(s, `{"`) {
+		for i, spelling := range packedSpellings {
+			if digests, ok := spelled(s, spelling); ok {
+				begin(packedSpelling+i, formWord)
+				p.b = append(p.b, digests...)
+				return
+			}
+		}
 	}
 	var room [64]byte
 	if len(s) == 36 {
@@ -266,6 +335,9 @@ func (r *unpacker) text() string {
 	length := head / packedForms
 	switch head % packedForms {
 	case formWord:
+		if n := length - packedSpelling; length >= packedSpelling && n < uint64(len(packedSpellings)) {
+			return r.spelled(packedSpellings[n])
+		}
 		if length > 0 {
 			if r.ok = length < uint64(len(packedWords)); r.ok {
 				return packedWords[length]

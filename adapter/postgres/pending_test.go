@@ -395,3 +395,53 @@ func TestRowsOfBeforeAreTakenUpAmongThoseOfToday(t *testing.T) {
 	}
 	a.check(t, events)
 }
+
+// The values of an event wait in one seal, and open to what they are: the entry commits to
+// each, as it does to those that were sealed one by one.
+func TestValuesWaitInOneSeal(t *testing.T) {
+	ctx := context.Background()
+	values := []journal.PersonalField{{Field: "snils", Value: snils}, {Field: "name", Value: "Иванов Иван"}, {Field: "consent", Value: "c-1", Class: "personal"}}
+	opened := func(together bool) (open []journal.Opening, bytes int) {
+		w, dir := newWorld(t), t.TempDir()
+		if together {
+			w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+		}
+		w.Store = w.another(postgres.Options{Vault: openVault(t, dir)})
+		m := w.message()
+		e := event(journal.KindAccepted, m)
+		e.Personal = values
+		if _, err := w.Accept(ctx, m, []journal.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		if all := string(w.raw()); strings.Contains(all, snils) || strings.Contains(all, "Иванов") {
+			t.Error("the database holds values in the clear")
+		}
+		bytes = w.count("SELECT sum(length(row)) FROM journal_waiting")
+		keys := openVault(t, dir)
+		j, err := w.Journal(ctx, journaltest.Origin, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seq := benchJournal(t, w.Store)
+		seq.Book, seq.Vault = j, keys
+		if n, err := seq.Step(ctx); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		_, open, err = j.Find(ctx, m.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range open {
+			open[i].Salt = [32]byte{}
+		}
+		return slices.DeleteFunc(open, func(o journal.Opening) bool { return o.Field == journal.FieldDigest }), bytes
+	}
+	one, small := opened(true)
+	each, large := opened(false)
+	if !slices.Equal(one, each) || len(one) != len(values) {
+		t.Errorf("opened from one seal: %+v\nfrom one for each: %+v", one, each)
+	}
+	if small*2 > large {
+		t.Errorf("in one seal the event takes %d bytes, %d as releases before wrote it", small, large)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -530,7 +531,7 @@ func (s *Sequencer) leaf(row Pending, now time.Time, salts journal.Salts) (journ
 
 // openPending opens the values of an event that waited sealed.
 func (s *Sequencer) openPending(e *journal.Event) error {
-	for i := range e.Personal {
+	for i := 0; i < len(e.Personal); i++ {
 		p := &e.Personal[i]
 		class, ok := strings.CutPrefix(p.Class, journal.PendingClass)
 		if !ok {
@@ -539,6 +540,15 @@ func (s *Sequencer) openPending(e *journal.Event) error {
 		value, err := s.Vault.OpenPending(e.Sealer(), p.Field, p.Value)
 		if err != nil {
 			return fmt.Errorf("open the value of field %s of %s: %w", p.Field, e.Sealer(), err)
+		}
+		if p.Class == journal.PendingTogether {
+			values, err := journal.UnpackPersonal([]byte(value))
+			if err != nil {
+				return fmt.Errorf("open the values of %s: %w", e.Sealer(), err)
+			}
+			e.Personal = slices.Replace(e.Personal, i, i+1, values...)
+			i += len(values) - 1
+			continue
 		}
 		p.Value, p.Class = value, class
 	}
