@@ -8,7 +8,7 @@ ROUNDS ?= 30
 SEED ?= 1
 BUS ?= kfake
 
-.PHONY: help demo build profile browser test check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
+.PHONY: help demo build profile browser test test-at test-moments check fmt vet fuzz bench storm tamper test-kafka test-clients test-outside test-bare dist test-dist reproducible rehearse licences vulnerabilities protocols tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ vulnerabilities: ## known vulnerabilities in what the programs call (needs the G
 
 test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
 	$(GO) test -timeout 20m $(TESTS)
+
+test-at: browser ## all tests (TESTS=, RUN=) as if they were begun at another moment, NOW=2026-12-31T20:58:00Z: programs, PostgreSQL and children alike (needs libfaketime)
+	.ci/at "$(NOW)" -timeout 40m $(if $(RUN),-run '$(RUN)') $(TESTS)
+
+test-moments: browser ## the same at each moment that has days, years, terms or partitions to trip over (.ci/moments), one after another
+	@sed 's/ *#.*//' .ci/moments | while read -r moment; do [ -z "$$moment" ] || { echo "== $$moment" && .ci/at "$$moment" -timeout 40m $(if $(RUN),-run '$(RUN)') $(TESTS) </dev/null; } || failed=1; done; [ -z "$$failed" ]
 
 check: fmt vet licences vulnerabilities test ## what CI runs: formatting, vet, all tests
 
