@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
@@ -160,15 +161,30 @@ func (m *metrics) blind(age func() time.Duration) {
 		func() float64 { return age().Seconds() }))
 }
 
-// stage measures one stage: defer m.stage("verify", trace)() or end := ...; end(). trace
-// is the id of the call whose stage it is; empty: of none.
-func (m *metrics) stage(name, trace string) func() {
-	start := time.Now() // a duration, not a time of the domain
+// stage measures one stage: defer m.stage("relay", trace).end(). trace is the id of the
+// call whose stage it is; empty: of none.
+func (m *metrics) stage(name, trace string) stageRun {
 	o, ok := m.observers.Load(name)
 	if !ok {
 		o, _ = m.observers.LoadOrStore(name, &stage{observer: m.stages.WithLabelValues(name)})
 	}
-	return func() { o.(*stage).observe(start, time.Now(), trace) }
+	return stageRun{of: o.(*stage), start: time.Now(), trace: trace} // a duration, not a time of the domain
+}
+
+// stageRun is a stage under way. A call has seven: it is a value, so that none is left to
+// the collector.
+type stageRun struct {
+	of    *stage
+	start time.Time
+	trace string
+	span  oteltrace.Span // nil: the call is of no trace that is recorded
+}
+
+func (r stageRun) end() {
+	if r.span != nil {
+		r.span.End()
+	}
+	r.of.observe(r.start, time.Now(), r.trace)
 }
 
 // stageBuckets are the bounds of the histogram of stages, in seconds.
