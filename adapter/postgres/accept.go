@@ -34,7 +34,8 @@ type accept struct {
 	attachments []packed
 	recipients  []byte       // JSON
 	parts       []byte       // JSON
-	replyTo     string       // empty where it stands behind the body
+	replyTo     string       // empty where it stands with the body
+	kind        *int64       // what says sender, recipients, service ...; nil: the row does
 	queues      []int32      // of the recipients
 	events      [][]byte     // for waitSQL
 	done        chan outcome // of capacity 1: the writer never waits for a caller
@@ -159,6 +160,13 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if a.recipients, err = json.Marshal(to); err != nil {
 		return nil, err
 	}
+	if s.gates.kinds.Load() {
+		if k, ok := kindOf(m, a.recipients, a.root); ok {
+			if a.kind, err = s.names.kindNumber(ctx, s.pool, k); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if events, err = s.sealValues(events); err != nil {
 		return nil, err
 	}
@@ -169,9 +177,15 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 // prepareBody packs the body and says where its parts are. The namespace declarations
 // around these stand in the body, and cost next to nothing when they are packed behind
 // it. So does half of the message's reply address, which says what the message says in
-// other words. Nodes of releases before do not know that.
+// other words. Better still is what weaves all of it (woven.go). Nodes of releases before do not know either.
 func (s *Store) prepareBody(a *accept) (err error) {
 	m := a.message
+	if s.gates.wovenBodies.Load() && len(m.Body) <= mostWoven {
+		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err == nil {
+			a.body, err = s.seal(contentOf(m), partBody, s.bodies.packWoven(m))
+		}
+		return err
+	}
 	all, err := json.Marshal(m.Parts)
 	if err != nil {
 		return err
@@ -370,10 +384,10 @@ WITH i AS MATERIALIZED (
 ), m AS (
 	INSERT INTO message (id, sender, message_id, direction, original, request, reference, transaction_code,
 		recipients, service, version, root, vip, test, eol, accepted, deadline,
-		wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body)
-	SELECT t.* FROM unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
+		wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body, kind)
+	SELECT t.* FROM unnest($1::uuid[], $36::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
 		$11::jsonb[], $12::text[], $13::text[], $14::int[], $15::bool[], $16::bool[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
-		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[]) AS t(id)
+		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[], $37::bigint[]) AS t(id)
 	WHERE (t.id IN (SELECT id FROM d)) IS TRUE
 ), o AS (
 	INSERT INTO outbox (message, shard, queue)
@@ -385,15 +399,15 @@ WITH i AS MATERIALIZED (
 )`
 	acceptAttached = `, x AS (
 	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
-	SELECT t.* FROM unnest($36::uuid[], $37::int[], $38::text[], $39::smallint[], $40::int[], $41::int[], $42::bytea[]) AS t(message)
+	SELECT t.* FROM unnest($38::uuid[], $39::int[], $40::text[], $41::smallint[], $42::int[], $43::int[], $44::bytea[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 ), f AS (
 	INSERT INTO message_file (message, n, file, gost, size, sender)
-	SELECT t.* FROM unnest($43::uuid[], $44::int[], $45::uuid[], $46::bytea[], $47::bigint[], $48::text[]) AS t(message)
+	SELECT t.* FROM unnest($45::uuid[], $46::int[], $47::uuid[], $48::bytea[], $49::bigint[], $50::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.message
 ), w AS (
 	INSERT INTO file_awaited (message, queue, message_id)
-	SELECT t.* FROM unnest($49::uuid[], $50::int[], $51::text[]) AS t(message)
+	SELECT t.* FROM unnest($51::uuid[], $52::int[], $53::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 )`
 	acceptEnd = `
@@ -501,7 +515,7 @@ func (s *Store) taken(ctx context.Context, batch []*accept, foreign []int, outco
 		outcomes[i].err = adapter.ErrTaken
 	}
 	rows, _ := s.pool.Query(ctx, `SELECT i.n, m.id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(message_id, sender, n),
-		LATERAL (SELECT id FROM message WHERE message_id = i.message_id AND sender = i.sender ORDER BY id LIMIT 1) m`, ids, senders)
+		LATERAL (SELECT m.id FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE message_id = i.message_id AND coalesce(m.sender, k.sender) = i.sender ORDER BY m.id LIMIT 1) m`, ids, senders)
 	var n int
 	var id [16]byte
 	_, err := pgx.ForEachRow(rows, []any{&n, &id}, func() error {

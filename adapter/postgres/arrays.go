@@ -12,20 +12,22 @@ type acceptArrays struct {
 	answers             []*[16]byte // request of a final reply, else nil
 	keys                [][]byte
 	sender, messageID   []string
-	direction, original []string
-	reference, code     []string
-	recipients          []string
-	service, version    []string
-	roots               []int32
-	vip, test           []bool
+	ownSender           []*string // in the row of message; here and below, nil is for a kind to say
+	direction, original []*string
+	reference, code     []*string
+	recipients          []*string
+	service, version    []*string
+	roots               []*int32
+	vip, test           []*bool
 	eol                 []*time.Time
 	accepted            []time.Time
 	deadline            []*time.Time
-	wire, parts         []string
-	replyTo             []string
+	wire, parts         []*string
+	replyTo             []*string
 	digest, certificate [][]byte
 	trace               []string
 	attachments         []int32
+	kinds               []*int64
 	bodies              packedArrays
 
 	attachmentOf []*[16]byte
@@ -73,6 +75,32 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
+// ownRow are columns of message; nil is NULL.
+type ownRow struct {
+	sender, direction, original, reference, code, recipients, service, version, wire, parts, replyTo *string
+	root                                                                                             *int32
+	vip, test                                                                                        *bool
+	certificate                                                                                      []byte
+}
+
+// row is what of a message's columns stands in its row: all of it, or what its kind does
+// not say and what is not empty.
+func (a *accept) row() (r ownRow) {
+	m := a.message
+	own := func(text string, alone bool) *string {
+		if a.kind != nil && (!alone || text == "" || text == "{}") {
+			return nil
+		}
+		return &text
+	}
+	r = ownRow{own(string(m.Sender), false), own(string(m.Direction), false), own(string(m.Original), true), own(string(m.Reference), true), own(m.TransactionCode, true),
+		own(string(a.recipients), false), own(m.Service, false), own(m.Version, false), own(m.Wire, false), own(string(a.parts), true), own(a.replyTo, true), nil, nil, nil, nil}
+	if a.kind == nil {
+		r.root, r.vip, r.test, r.certificate = &a.root, &m.VIP, &m.Test, m.Certificate[:]
+	}
+	return r
+}
+
 func newAcceptArrays(n int) *acceptArrays {
 	return &acceptArrays{ids: make([]*[16]byte, 0, n)}
 }
@@ -94,24 +122,27 @@ func (p *acceptArrays) add(a *accept) {
 	}
 	p.sender = append(p.sender, string(m.Sender))
 	p.messageID = append(p.messageID, string(m.MessageID))
-	p.direction = append(p.direction, string(m.Direction))
-	p.original = append(p.original, string(m.Original))
-	p.reference = append(p.reference, string(m.Reference))
-	p.code = append(p.code, m.TransactionCode)
-	p.recipients = append(p.recipients, string(a.recipients))
-	p.service = append(p.service, m.Service)
-	p.version = append(p.version, m.Version)
-	p.roots = append(p.roots, a.root)
-	p.vip = append(p.vip, m.VIP)
-	p.test = append(p.test, m.Test)
+	r := a.row()
+	p.ownSender = append(p.ownSender, r.sender)
+	p.direction = append(p.direction, r.direction)
+	p.original = append(p.original, r.original)
+	p.reference = append(p.reference, r.reference)
+	p.code = append(p.code, r.code)
+	p.recipients = append(p.recipients, r.recipients)
+	p.service = append(p.service, r.service)
+	p.version = append(p.version, r.version)
+	p.roots = append(p.roots, r.root)
+	p.vip = append(p.vip, r.vip)
+	p.test = append(p.test, r.test)
 	p.eol = append(p.eol, timeOrNull(m.EOL))
 	p.accepted = append(p.accepted, m.Accepted)
 	p.deadline = append(p.deadline, timeOrNull(m.Deadline))
-	p.wire = append(p.wire, m.Wire)
-	p.parts = append(p.parts, string(a.parts))
-	p.replyTo = append(p.replyTo, a.replyTo)
+	p.wire = append(p.wire, r.wire)
+	p.parts = append(p.parts, r.parts)
+	p.replyTo = append(p.replyTo, r.replyTo)
 	p.digest = append(p.digest, m.Digest[:])
-	p.certificate = append(p.certificate, m.Certificate[:])
+	p.certificate = append(p.certificate, r.certificate)
+	p.kinds = append(p.kinds, a.kind)
 	p.trace = append(p.trace, m.Trace)
 	p.attachments = append(p.attachments, int32(len(a.attachments)))
 	p.bodies.add(a.body)
@@ -158,6 +189,7 @@ func (p *acceptArrays) arguments() []any {
 		p.bodies.codec, p.bodies.dictionary, p.bodies.size, p.bodies.bytes,
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
+		p.ownSender, p.kinds,
 	}
 }
 

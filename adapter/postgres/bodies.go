@@ -21,6 +21,8 @@ const (
 	codecErased int16 = 4 // alone: the bytes are gone
 
 	codecTight int16 = 8 // of a receipt, which is woven: its steps are tight
+
+	codecWoven int16 = 16 // of a body: woven with parts and reply address, then compressed (woven.go)
 )
 
 // maxBody bounds what decompression may produce, against a damaged or forged
@@ -40,6 +42,7 @@ type bodies struct {
 	pool       *sessions
 	dictionary int32
 	encoder    *zstd.Encoder
+	phrases    *cloth // for bodies: the dictionary
 	words      *cloth // for receipts
 	wordsID    int32
 	bare       *zstd.Encoder // without a dictionary, for what leaves the database
@@ -47,7 +50,7 @@ type bodies struct {
 
 	mu       sync.RWMutex
 	decoders map[int32]*zstd.Decoder
-	texts    map[int32][]byte // dictionaries that receipts refer to
+	texts    map[int32][]byte // dictionaries that woven texts refer to
 }
 
 // openBodies registers the dictionary of this node. Nodes with the same
@@ -63,6 +66,17 @@ func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies,
 	if err != nil {
 		return nil, err
 	}
+	b, err := codecs(id, content, words)
+	if err != nil {
+		return nil, err
+	}
+	b.pool, b.dictionary, b.wordsID = pool, id, wordsID
+	b.texts[id], b.texts[wordsID] = content, words
+	return b, nil
+}
+
+// codecs are those of a node.
+func codecs(id int32, content, words []byte) (*bodies, error) {
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderDictRaw(uint32(id), content),
@@ -79,8 +93,8 @@ func openBodies(ctx context.Context, pool *sessions, samples [][]byte) (*bodies,
 	if err != nil {
 		return nil, err
 	}
-	return &bodies{pool: pool, dictionary: id, encoder: encoder, words: newCloth(words), wordsID: wordsID, bare: bare, unbare: unbare,
-		decoders: map[int32]*zstd.Decoder{}, texts: map[int32][]byte{wordsID: words}}, nil
+	return &bodies{encoder: encoder, phrases: newCloth(content), words: newCloth(words), bare: bare, unbare: unbare,
+		decoders: map[int32]*zstd.Decoder{}, texts: map[int32][]byte{}}, nil
 }
 
 func registerDictionary(ctx context.Context, pool *sessions, content []byte) (id int32, err error) {
@@ -182,7 +196,7 @@ func (b *bodies) content(ctx context.Context, id int32) (content []byte, err err
 	return content, err
 }
 
-// text gives a dictionary that receipts refer to.
+// text gives a dictionary that woven texts refer to.
 func (b *bodies) text(ctx context.Context, id int32) ([]byte, error) {
 	b.mu.RLock()
 	text := b.texts[id]

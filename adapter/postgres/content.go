@@ -157,23 +157,43 @@ var errContentErased = errors.New("the content was erased")
 
 // open gives content as it was received; errContentErased when it was erased.
 func (s *Store) open(ctx context.Context, it vault.Item, part string, p packed) ([]byte, error) {
-	if p.codec == codecErased {
-		return nil, errContentErased
-	}
-	if p.codec&codecSealed != 0 {
-		if s.opts.Vault == nil {
-			return nil, fmt.Errorf("%w: content is sealed, and this node has no vault (journal.vault)", ErrVault)
-		}
-		plain, err := s.opts.Vault.OpenContent(it, part, p.bytes)
-		if errors.Is(err, vault.ErrErased) {
-			return nil, errContentErased
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.codec, p.bytes = p.codec&^codecSealed, plain
+	p, err := s.unseal(it, part, p)
+	if err != nil {
+		return nil, err
 	}
 	return s.bodies.unpack(ctx, p)
+}
+
+// openWoven fills in body, parts and reply address of a message that was packed with
+// packWoven; errContentErased when its content was erased.
+func (s *Store) openWoven(ctx context.Context, m *adapter.Message, p packed) error {
+	p, err := s.unseal(contentOf(m), partBody, p)
+	if err != nil {
+		return err
+	}
+	return s.bodies.unpackWoven(ctx, m, p)
+}
+
+// unseal decrypts what was sealed, if it was.
+func (s *Store) unseal(it vault.Item, part string, p packed) (packed, error) {
+	if p.codec == codecErased {
+		return p, errContentErased
+	}
+	if p.codec&codecSealed == 0 {
+		return p, nil
+	}
+	if s.opts.Vault == nil {
+		return p, fmt.Errorf("%w: content is sealed, and this node has no vault (journal.vault)", ErrVault)
+	}
+	plain, err := s.opts.Vault.OpenContent(it, part, p.bytes)
+	if errors.Is(err, vault.ErrErased) {
+		return p, errContentErased
+	}
+	if err != nil {
+		return p, err
+	}
+	p.codec, p.bytes = p.codec&^codecSealed, plain
+	return p, nil
 }
 
 // Seal is adapter.Store.Seal.

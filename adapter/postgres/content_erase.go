@@ -189,7 +189,7 @@ type Erasable struct {
 
 // Erasables tells of messages and refused calls, in the order of their times.
 func (s *Store) Erasables(ctx context.Context, messages []uuid.UUID, incidents []string) ([]Erasable, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT id::text, message_id, direction, service, sender, ARRAY(SELECT r->>'s' FROM jsonb_array_elements(recipients) r), accepted, false, codec = $3 FROM message WHERE id = ANY ($1)
+	rows, _ := s.pool.Query(ctx, `SELECT id::text, message_id, direction, service, sender, ARRAY(SELECT r->>'s' FROM jsonb_array_elements(recipients) r), accepted, false, codec = $3 FROM `+kindsOf+` m WHERE id = ANY ($1)
 		UNION ALL SELECT incident, coalesce(event->>'messageId', ''), '', coalesce(event->>'service', ''), coalesce(event->>'sender', ''), '{}', at, true, codec = $3 FROM refusal WHERE incident = ANY ($2)
 		ORDER BY 7, 1`, raw(messages), incidents, codecErased)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Erasable])
@@ -210,7 +210,7 @@ const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox U
 func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error) {
 	var items []vault.Item
 	waits := &WaitsError{}
-	rows, _ := s.pool.Query(ctx, `SELECT id, service, direction, id IN (`+waitingSQL+`) FROM message
+	rows, _ := s.pool.Query(ctx, `SELECT id, service, direction, id IN (`+waitingSQL+`) FROM `+kindsOf+` m
 		WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM content_erased e WHERE e.item = id) ORDER BY id`, pgx.QueryExecModeCacheDescribe, raw(o.Messages))
 	var m adapter.Message
 	var waiting bool
@@ -355,8 +355,11 @@ func (c *carrying) messages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, _ := c.tx.Query(ctx, `UPDATE message m SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1) AND codec <> 4
-		RETURNING id, message_id, original, direction, service, version`, pgx.QueryExecModeCacheDescribe, ids)
+	rows, _ := c.tx.Query(ctx, `WITH u AS (
+		UPDATE message m SET codec = 4, dictionary = 0, body = '', digest = '' WHERE id = ANY ($1) AND codec <> 4
+		RETURNING id, message_id, coalesce(original, '') AS original, direction, service, version, kind
+	) SELECT u.id, message_id, original, coalesce(u.direction, k.direction), coalesce(u.service, k.service), coalesce(u.version, k.version)
+		FROM u LEFT JOIN message_kind k ON k.id = u.kind`, pgx.QueryExecModeCacheDescribe, ids)
 	var ev journal.Event
 	var id [16]byte
 	_, err = pgx.ForEachRow(rows, []any{&id, &ev.MessageID, &ev.Original, &ev.Direction, &ev.Service, &ev.Version}, func() error {

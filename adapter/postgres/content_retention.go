@@ -232,7 +232,7 @@ func (s *Store) spared(ctx context.Context, k ended, before time.Time) ([]vault.
 	if k.refused {
 		return nil, before, nil
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT id FROM message WHERE id < $1 AND service = $2 AND direction = ANY ($3) AND id IN (`+waitingSQL+`) ORDER BY id LIMIT $4`,
+	rows, _ := s.pool.Query(ctx, `SELECT id FROM `+kindsOf+` m WHERE id < $1 AND service = $2 AND direction = ANY ($3) AND id IN (`+waitingSQL+`) ORDER BY id LIMIT $4`,
 		pgx.QueryExecModeCacheDescribe, [16]byte(floor(before)), k.service, k.directions(), mostSpared+1)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
@@ -307,7 +307,7 @@ func wipeMessages(ctx context.Context, tx pgx.Tx, e vault.Erasure, last *[16]byt
 		spared[i] = id
 	}
 	k := endedBy(e)
-	rows, _ := tx.Query(ctx, `SELECT id FROM message WHERE id > $1 AND id < $2 AND codec <> 4 AND service = $3 AND direction = ANY ($4) AND id <> ALL ($5) ORDER BY id LIMIT $6`,
+	rows, _ := tx.Query(ctx, `SELECT id FROM `+kindsOf+` m WHERE id > $1 AND id < $2 AND codec <> 4 AND service = $3 AND direction = ANY ($4) AND id <> ALL ($5) ORDER BY id LIMIT $6`,
 		pgx.QueryExecModeCacheDescribe, *last, [16]byte(floor(e.Before)), k.service, k.directions(), spared, sweepRows)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil || len(ids) == 0 {

@@ -119,7 +119,7 @@ func attachLike(ctx context.Context, tx pgx.Tx, parent, name, bounds string) err
 		DO $$
 		DECLARE c record;
 		BEGIN
-			FOR c IN SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = '%[2]s'::regclass AND attnum > 0 AND attstattarget >= 0 LOOP
+			FOR c IN SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = '%[2]s'::regclass AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0 LOOP
 				EXECUTE format('ALTER TABLE %[1]s ALTER COLUMN %%I SET STATISTICS %%s', c.attname, c.attstattarget);
 			END LOOP;
 		END

@@ -190,8 +190,9 @@ func (s *Store) loadFacts(ctx context.Context, arrivals []adapter.Arrival) (map[
 	if len(rest) == 0 {
 		return found, nil
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT id, sender, message_id, direction, original, service, version, root, vip, eol, deadline, digest, size, wire
-		FROM message WHERE id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, rest)
+	rows, _ := s.pool.Query(ctx, `SELECT m.id, coalesce(m.sender, k.sender), message_id, coalesce(m.direction, k.direction), coalesce(original, ''), coalesce(m.service, k.service),
+		coalesce(m.version, k.version), coalesce(m.root, k.root), coalesce(m.vip, k.vip), eol, deadline, digest, size, coalesce(m.wire, k.wire)
+		FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE m.id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, rest)
 	var (
 		m             adapter.Message
 		id            [16]byte
@@ -334,7 +335,7 @@ func (s *Store) Awaited(ctx context.Context, message uuid.UUID, q adapter.Queue)
 	if err != nil || queue == 0 {
 		return false, err
 	}
-	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM message, jsonb_array_elements(recipients) r WHERE message.id = $1 AND r = $2::jsonb)
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+kindsOf+` m, jsonb_array_elements(recipients) r WHERE m.id = $1 AND r = $2::jsonb)
 		AND NOT EXISTS (SELECT FROM placed WHERE message = $1 AND queue = $3)`, [16]byte(message), string(to), queue).Scan(&awaited)
 	return awaited, err
 }

@@ -103,7 +103,7 @@ func Deepen(ctx context.Context, s *Store, system string, n int) error {
 ), i AS MATERIALIZED (
 	SELECT overlay(t.message::text placing lpad(to_hex(n), 12, '0') from 25)::uuid AS id FROM t, generate_series($2::bigint, $3::bigint) n
 ), m AS (
-	INSERT INTO message (`+messageColumns+`) SELECT i.id, sender, i.id::text, `+strings.TrimPrefix(messageColumns, "id, sender, message_id, ")+` FROM message m, i WHERE m.id = (SELECT message FROM t)
+	INSERT INTO message (`+strings.Join(pastColumns, ", ")+`) SELECT i.id, sender, i.id::text, `+strings.Join(pastColumns[3:], ", ")+` FROM message m, i WHERE m.id = (SELECT message FROM t)
 )
 INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.queue, t.prio, i.id, i.id::text, t.root, t.eol, t.facts FROM t, i ORDER BY i.id`,
 			system, from, min(from+some, n)-1); err != nil {

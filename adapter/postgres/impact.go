@@ -29,7 +29,7 @@ func (s *Store) LatestMessages(ctx context.Context, service string, directions [
 		words[i] = string(d)
 	}
 	rows, _ := s.pool.Query(ctx, `SELECT id FROM (
-		SELECT id, row_number() OVER (PARTITION BY sender, direction ORDER BY id DESC) n FROM message
+		SELECT id, row_number() OVER (PARTITION BY sender, direction ORDER BY id DESC) n FROM `+kindsOf+` m
 		WHERE service = $1 AND direction = ANY ($2) AND NOT test AND id >= $3 AND id < $4
 	) m WHERE n <= $5 ORDER BY id DESC LIMIT $6`, service, words, [16]byte(floor(from)), [16]byte(floor(to)), last, most+1)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])

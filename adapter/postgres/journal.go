@@ -378,9 +378,35 @@ func readTile(ctx context.Context, q querier, level int, n int64, width int) ([]
 	err := q.QueryRow(ctx, `SELECT data FROM (SELECT data FROM journal_tile WHERE level = $1 AND n = $2
 		UNION ALL SELECT data FROM journal_edge WHERE level = $1 AND n = $2) t ORDER BY octet_length(data) DESC LIMIT 1`, level, n).Scan(&data)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
+		if level == 0 {
+			return leafHashes(ctx, q, n)
+		}
 		return nil, fs.ErrNotExist
 	}
 	return data, err
+}
+
+// leafHashes is tile n of level 0, made of a finished block: kept, such tiles would be
+// nearly all of the tree. A leaf that was touched shows at level 1.
+func leafHashes(ctx context.Context, q querier, n int64) ([]byte, error) {
+	rows, _ := q.Query(ctx, "SELECT first, entries, leaves FROM journal_block WHERE first = $1", n*blockSize)
+	b, err := pgx.CollectExactlyOneRow(rows, func(r pgx.CollectableRow) (*block, error) { return readBlock(r) })
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return hashesOf(b.leaves), nil
+}
+
+func hashesOf(leaves [][]byte) []byte {
+	data := make([]byte, 0, len(leaves)*tlog.HashSize)
+	for _, leaf := range leaves {
+		h := journal.LeafHash(leaf)
+		data = append(data, h[:]...)
+	}
+	return data
 }
 
 func readEntries(ctx context.Context, q querier, n int64, width int) ([]byte, error) {
@@ -483,7 +509,14 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 	if err := t.queueBlocks(ctx, add, blocks); err != nil {
 		return fmt.Errorf("blocks: %w", err)
 	}
-	queueTiles(add, b.Tiles)
+	tiles := b.Tiles
+	if t.j.gates.madeTiles.Load() {
+		from := b.Head.Tree.N - int64(len(blocks))
+		tiles = slices.DeleteFunc(slices.Clone(tiles), func(t journal.Tile) bool {
+			return t.Level == 0 && t.Width() == journal.TileWidth && t.N*blockSize+blockSize > from
+		})
+	}
+	queueTiles(add, tiles)
 	if len(b.Counters) > 0 {
 		parties := slices.Sorted(maps.Keys(b.Counters))
 		sent, received := []int64{}, []int64{}

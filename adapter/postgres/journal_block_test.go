@@ -3,7 +3,9 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -448,5 +450,40 @@ func TestATopicThatIsMadeAnewWhileTheLogIsRead(t *testing.T) {
 	must(<-fed)
 	if next := w.count("SELECT next FROM journal_feed"); !again || next > 50 {
 		t.Errorf("made anew %t, and the feed goes on at %d", again, next)
+	}
+}
+
+// Tiles of level 0 are made of the leaves in blocks, as whoever audits reads them. While
+// nodes of the release before may run, which read journal_tile alone, they are kept.
+func TestTilesOfLeavesAreMadeOfThem(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	kept := func(want int) {
+		t.Helper()
+		var n int
+		a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_tile WHERE level = 0").Scan(&n))
+		if n != want {
+			t.Errorf("%d tiles of level 0 are kept, want %d", n, want)
+		}
+	}
+	postgres.KeepTiles(a.Journal, true)
+	a.fill(journaltest.Events(71, 400))
+	kept(1)
+	postgres.KeepTiles(a.Journal, false)
+	a.fill(journaltest.Events(72, 900))
+	kept(1)
+	c := a.Desk.Checkpoint(a.Journal)
+	if rep := a.Audit(a.Journal, c.Note); !rep.OK() {
+		t.Errorf("an audit from outside: %v", rep.Recount.Findings)
+	}
+	for _, index := range []int64{10, 300, c.Tree.N - 1} {
+		row, err := a.Journal.Entry(ctx, index)
+		a.must(err)
+		proof, err := journal.NewProver(ctx, c.Tree, a.Journal).Inclusion(index)
+		a.must(err)
+		a.must(journal.CheckInclusion(c.Tree, index, row.Bytes, proof))
+	}
+	if _, err := a.Journal.Tile(ctx, 0, 5, journal.TileWidth); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a tile that is not finished: %v", err)
 	}
 }

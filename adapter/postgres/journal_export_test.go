@@ -33,6 +33,7 @@ func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vaul
 	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, keys, log)
 	if err == nil {
 		j.gates.together.Store(true)
+		j.gates.madeTiles.Store(true)
 		j.gates.packedEvents.Store(true) // events of one Append wait in one row
 	}
 	return j, pool.Pool, err
@@ -48,6 +49,9 @@ func BatchBytes(t *testing.T, n int) {
 
 // Boxes has the journal seal each value by itself, as releases before did, or not.
 func Boxes(j *Journal, on bool) { j.gates.together.Store(!on) }
+
+// KeepTiles has the journal keep tiles of level 0, as releases before did, or not.
+func KeepTiles(j *Journal, on bool) { j.gates.madeTiles.Store(!on) }
 
 // Plains opens every row of journal_opening that is sealed together, as whoever has the
 // database and the keys can, and gives what is in it, unpacked.

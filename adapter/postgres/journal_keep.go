@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -311,21 +310,22 @@ func (j *Journal) archiveBundle(ctx context.Context, n int64, dir string) error 
 	if err != nil {
 		return fmt.Errorf("archive entry bundle %d: %w", n, err)
 	}
-	hashes, err := j.Tile(ctx, 0, n, journal.TileWidth)
-	if err != nil {
-		return fmt.Errorf("archive entry bundle %d: its hashes: %w", n, err)
-	}
 	entries, err := journal.Entries(bundle)
 	if err != nil {
 		return err
 	}
-	var made []byte
-	for _, leaf := range entries {
-		h := journal.LeafHash(leaf)
-		made = append(made, h[:]...)
+	hashes := hashesOf(entries)
+	at := n % journal.TileWidth
+	above, err := j.Tile(ctx, 1, n/journal.TileWidth, int(at)+1)
+	if err != nil {
+		return fmt.Errorf("archive entry bundle %d: the hash of its hashes: %w", n, err)
 	}
-	if !bytes.Equal(made, hashes[:journal.TileWidth*tlog.HashSize]) {
+	if tlog.Hash(above[at*tlog.HashSize:][:tlog.HashSize]) != journal.Subtree(hashes) {
 		return &journal.BrokenError{What: fmt.Sprintf("entries %d to %d are not those that the log's tiles were made of; nothing is dropped", n*journal.TileWidth, (n+1)*journal.TileWidth-1)}
+	}
+	// From here on the leaves that it could be made of are elsewhere.
+	if _, err := j.pool.Exec(ctx, "INSERT INTO journal_tile (level, n, data) VALUES (0, $1, $2) ON CONFLICT DO NOTHING", n, hashes); err != nil {
+		return fmt.Errorf("archive entry bundle %d: its hashes: %w", n, err)
 	}
 	path := filepath.Join(dir, filepath.FromSlash(journal.TilePath(journal.EntriesLevel, n, journal.TileWidth)))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -444,7 +444,7 @@ func TestPartitionsAppearAsTheLogGrows(t *testing.T) {
 	proofs := map[int64][]byte{}
 	prover := journal.NewProver(ctx, c.Tree, a.Journal)
 	leaves := map[int64][]byte{}
-	for _, index := range []int64{0, 255, 300} {
+	for _, index := range []int64{0, 255, 300, 700} { // rows and blocks
 		rows, err := a.Search(ctx, postgres.Query{After: index - 1, HasAfter: true, Limit: 1})
 		a.must(err)
 		leaves[index] = rows[0].Bytes

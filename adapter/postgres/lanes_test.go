@@ -81,7 +81,7 @@ func TestLanesOfPollsTogether(t *testing.T) {
 	}
 	of := map[string]int{}
 	for _, id := range got {
-		if w.count("SELECT count(*) FROM message WHERE id = $1 AND service = 'passport'", [16]byte(id)) == 1 {
+		if w.count("SELECT count(*) FROM queue WHERE message = $1 AND facts->>'service' = 'passport'", [16]byte(id)) == 1 {
 			of["passport"]++
 		} else {
 			of["egrn"]++

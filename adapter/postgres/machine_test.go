@@ -167,7 +167,7 @@ func TestQueueMachine(t *testing.T) {
 		})
 		for kind, want := range events {
 			// The sweep may have told of the return of a message that expired in the same go.
-			got := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = $1 AND event->>'message' IN (SELECT id::text FROM message WHERE recipients @> jsonb_build_array(jsonb_build_object('s', $2::text)))", string(kind), string(queue.System))
+			got := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = $1 AND event->>'message' IN (SELECT m.id::text FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE coalesce(m.recipients, k.recipients::jsonb) @> jsonb_build_array(jsonb_build_object('s', $2::text)))", string(kind), string(queue.System))
 			if got != want && !(kind == journal.KindReturned && got > want && events[journal.KindExpired] > 0) {
 				rt.Errorf("%d %s events, want %d", got, kind, want)
 			}

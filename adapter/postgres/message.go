@@ -27,9 +27,9 @@ type recipient struct {
 }
 
 // messageColumns are read by scanMessage, in this order.
-const messageColumns = `id, sender, message_id, direction, original, request, reference, transaction_code,
-	recipients, service, version, root, vip, test, eol, accepted, deadline,
-	wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body`
+const messageColumns = `id, coalesce(sender, ''), message_id, coalesce(direction, ''), coalesce(original, ''), request, coalesce(reference, ''), coalesce(transaction_code, ''),
+	coalesce(recipients, '[]'), coalesce(service, ''), coalesce(version, ''), coalesce(root, 0), coalesce(vip, false), coalesce(test, false), eol, accepted, deadline,
+	coalesce(wire, ''), coalesce(parts, '{}'), coalesce(reply_to, ''), digest, certificate, trace, attachments, kind, codec, dictionary, size, body`
 
 // partsRow are the parts of a message as the row has them: whole, or only those of
 // which there are few, and how many bytes behind the body have all. Before these may
@@ -40,11 +40,11 @@ type partsRow struct {
 	Reply  int `json:"r,omitempty"`
 }
 
-// behindRow is a partsRow as it is written when they stand behind the body.
+// behindRow is a partsRow as it is written when they stand with the body.
 type behindRow struct {
 	Attached int `json:"a,omitempty"`
 	Files    int `json:"f,omitempty"`
-	Behind   int `json:"t"`
+	Behind   int `json:"t,omitempty"`
 	Reply    int `json:"r,omitempty"`
 }
 
@@ -53,6 +53,7 @@ type row struct {
 	message     adapter.Message
 	root        int32
 	attachments int32
+	kind        *int64
 	behind      int // bytes of the parts, behind the body
 	reply       int // and of the reply address before them
 	packed      packed
@@ -70,7 +71,7 @@ func scanMessage(r pgx.CollectableRow) (row, error) {
 	)
 	err := r.Scan(&id, &m.Sender, &m.MessageID, &m.Direction, &m.Original, &request, &m.Reference, &m.TransactionCode,
 		&recipients, &m.Service, &m.Version, &w.root, &m.VIP, &m.Test, &eol, &m.Accepted, &deadline,
-		&m.Wire, &parts, &m.ReplyTo, &digest, &certficate, &m.Trace, &w.attachments,
+		&m.Wire, &parts, &m.ReplyTo, &digest, &certficate, &m.Trace, &w.attachments, &w.kind,
 		&w.packed.codec, &w.packed.dictionary, &w.packed.size, &w.packed.bytes)
 	if err != nil {
 		return w, err
@@ -88,29 +89,56 @@ func scanMessage(r pgx.CollectableRow) (row, error) {
 	}
 	copy(m.Digest[:], digest)
 	copy(m.Certificate[:], certficate)
-	var to []recipient
 	var where partsRow
-	if err := errors.Join(json.Unmarshal(recipients, &to), json.Unmarshal(parts, &where)); err != nil {
+	if err := errors.Join(setRecipients(m, recipients), json.Unmarshal(parts, &where)); err != nil {
 		return w, fmt.Errorf("message %s: %w", m.ID, err)
 	}
 	m.Parts, w.behind, w.reply = where.Parts, where.Behind, where.Reply
+	return w, nil
+}
+
+func setRecipients(m *adapter.Message, text []byte) error {
+	var to []recipient
+	if err := json.Unmarshal(text, &to); err != nil {
+		return err
+	}
 	m.Recipients = make([]adapter.Queue, len(to))
 	for i, q := range to {
 		m.Recipients[i] = adapter.Queue(q)
 	}
-	return w, nil
+	return nil
 }
 
-// complete fills in what the row refers to: the root's name, the body and, if
-// wanted, the attachments and files.
+// named fills in what the row refers to by number: its kind, and the root's name.
+func (s *Store) named(ctx context.Context, w *row) error {
+	if w.kind != nil {
+		k, err := s.names.kindOf(ctx, s.pool, *w.kind)
+		if err == nil {
+			w.root, err = k.root, k.of(&w.message)
+		}
+		if err != nil {
+			return fmt.Errorf("message %s: %w", w.message.ID, err)
+		}
+	}
+	var err error
+	w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root)
+	return err
+}
+
+// complete fills in what the row refers to: its kind, the root's name, the body and,
+// if wanted, the attachments and files.
 func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapter.Message, error) {
 	m := &w.message
-	var err error
-	if m.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+	err := s.named(ctx, w)
+	if err != nil {
 		return nil, err
 	}
-	w.packed.size += int32(w.behind + w.reply)
-	m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
+	if w.packed.codec&codecWoven != 0 {
+		err = s.openWoven(ctx, m, w.packed)
+	} else {
+		w.packed.size += int32(w.behind + w.reply)
+		m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
+	}
 	if errors.Is(err, errContentErased) {
 		m.Erased, err = s.erasureOf(ctx, contentOf(m))
 		return m, err
@@ -165,7 +193,7 @@ func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Messag
 		return nil, nil
 	}
 	// Planned each time: see loadMany.
-	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"CASE WHEN parts ? 'r' THEN body ELSE '' END FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
+	rows, _ := s.pool.Query(ctx, "SELECT "+strings.TrimSuffix(messageColumns, "body")+"CASE WHEN parts ? 'r' OR codec & 16 <> 0 THEN body ELSE '' END FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
 	found, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		return nil, err
@@ -180,12 +208,12 @@ func (s *Store) loadHeads(ctx context.Context, ids [][16]byte) ([]adapter.Messag
 		if w == nil {
 			continue
 		}
-		if w.reply > 0 {
+		if w.reply > 0 || w.packed.codec&codecWoven != 0 {
 			if _, err = s.complete(ctx, w, false); err != nil {
 				return nil, err
 			}
 			w.message.Body, w.message.Parts = nil, adapter.Parts{Attached: w.message.Parts.Attached, Files: w.message.Parts.Files}
-		} else if w.message.Root, err = s.names.rootOf(ctx, s.pool, w.root); err != nil {
+		} else if err = s.named(ctx, w); err != nil {
 			return nil, err
 		}
 		list = append(list, w.message)

@@ -17,6 +17,9 @@ type names struct {
 	queue  sync.Map // int32 -> adapter.Queue
 	roots  sync.Map // adapter.QName -> int32
 	root   sync.Map // int32 -> adapter.QName
+
+	kindIDs sync.Map // kind -> int64
+	kinds   sync.Map // int64 -> *kind
 }
 
 // queueID gives a queue's number, making one if make is set, else 0 when it

@@ -171,7 +171,7 @@ func SettlePast(ctx context.Context, url string) error {
 
 var pastColumns = []string{"id", "sender", "message_id", "direction", "original", "request", "reference", "transaction_code",
 	"recipients", "service", "version", "root", "vip", "test", "eol", "accepted", "deadline",
-	"wire", "parts", "reply_to", "digest", "certificate", "trace", "attachments", "codec", "dictionary", "size", "body"}
+	"wire", "parts", "reply_to", "digest", "certificate", "trace", "attachments", "kind", "codec", "dictionary", "size", "body"}
 
 // past are rows of a past, by table.
 type past struct {
@@ -213,9 +213,10 @@ func (s *Store) addPastMessage(ctx context.Context, p *past, now time.Time, k *P
 	if m.Request != uuid.Nil {
 		request = (*[16]byte)(&m.Request)
 	}
-	p.messages = append(p.messages, []any{[16]byte(m.ID), string(m.Sender), string(m.MessageID), string(m.Direction), string(m.Original), request, string(m.Reference), m.TransactionCode,
-		string(a.recipients), m.Service, m.Version, a.root, m.VIP, m.Test, timeOrNull(m.EOL), m.Accepted, timeOrNull(m.Deadline),
-		m.Wire, string(a.parts), m.ReplyTo, m.Digest[:], m.Certificate[:], m.Trace, len(a.attachments), a.body.codec, a.body.dictionary, a.body.size, a.body.bytes})
+	r := a.row()
+	p.messages = append(p.messages, []any{[16]byte(m.ID), r.sender, string(m.MessageID), r.direction, r.original, request, r.reference, r.code,
+		r.recipients, r.service, r.version, r.root, r.vip, r.test, timeOrNull(m.EOL), m.Accepted, timeOrNull(m.Deadline),
+		r.wire, r.parts, r.replyTo, m.Digest[:], r.certificate, m.Trace, len(a.attachments), a.kind, a.body.codec, a.body.dictionary, a.body.size, a.body.bytes})
 	if now.Sub(m.Accepted) < s.opts.DedupLife {
 		p.used = append(p.used, []any{a.key, [16]byte(m.ID), string(m.Sender)})
 	}

@@ -44,6 +44,25 @@ func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 			case pgtype.JSONBOID:
 				return arrayPlan[string]{element, appendJSONB}
 			}
+		case []*string:
+			switch element {
+			case pgtype.TextOID, pgtype.JSONOID:
+				return arrayPlan[*string]{element, orNull(appendText)}
+			case pgtype.JSONBOID:
+				return arrayPlan[*string]{element, orNull(appendJSONB)}
+			}
+		case []*bool:
+			if element == pgtype.BoolOID {
+				return arrayPlan[*bool]{element, orNull(appendBool)}
+			}
+		case []*int32:
+			if element == pgtype.Int4OID {
+				return arrayPlan[*int32]{element, orNull(appendInt4)}
+			}
+		case []*int64:
+			if element == pgtype.Int8OID {
+				return arrayPlan[*int64]{element, orNull(appendInt8)}
+			}
 		case []*[16]byte:
 			if element == pgtype.UUIDOID {
 				return arrayPlan[*[16]byte]{element, appendUUID}
@@ -70,7 +89,7 @@ func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 			}
 		case []*time.Time:
 			if element == pgtype.TimestamptzOID {
-				return arrayPlan[*time.Time]{element, appendTimeOrNull}
+				return arrayPlan[*time.Time]{element, orNull(appendTime)}
 			}
 		}
 	}
@@ -165,9 +184,11 @@ func appendTime(b []byte, v time.Time) []byte {
 	return appendInt8(b, v.UnixMicro()-postgresEpoch.UnixMicro())
 }
 
-func appendTimeOrNull(b []byte, v *time.Time) []byte {
-	if v == nil {
-		return appendNull(b)
+func orNull[T any](write func([]byte, T) []byte) func([]byte, *T) []byte {
+	return func(b []byte, v *T) []byte {
+		if v == nil {
+			return appendNull(b)
+		}
+		return write(b, *v)
 	}
-	return appendTime(b, *v)
 }

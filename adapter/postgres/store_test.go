@@ -39,7 +39,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, Store: nil, url: embedded.Test(t, postgres.Migrate), now: time.Now().UTC().Truncate(time.Millisecond)}
-	w.query(exec("UPDATE release_gate SET since = 'infinity'")) // events that wait are JSON, which tests look into: see pending_test.go
+	// Events that wait are JSON, which tests look into, and values are sealed one by one: see pending_test.go for the others.
+	w.query(exec("UPDATE release_gate SET since = 'infinity' WHERE name NOT IN ('woven bodies', 'kinds of messages')"))
 	return w
 }
 
