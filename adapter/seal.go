@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"mezhved/adapter/journal"
 )
 
 // A seal is the last header that a gateway puts on a record: nobody else can make
@@ -50,30 +52,28 @@ func (c Config) LoadSealKeys(replies [][]byte) ([][]byte, error) {
 }
 
 func sealKeyID(key []byte) []byte {
-	h := sha256.New()
-	h.Write([]byte("mezhved seal key\x00"))
-	h.Write(key)
-	return h.Sum(nil)[:4]
+	sum := sha256.Sum256(append([]byte("mezhved seal key\x00"), key...))
+	return sum[:4]
 }
 
 // sealedMAC is over what stands in a record before the n-th header.
 func sealedMAC(key []byte, topic string, r *Record, n int) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte("mezhved record 2\x00"))
-	var length [binary.MaxVarintLen64]byte
-	field := func(b []byte) {
-		h.Write(length[:binary.PutUvarint(length[:], uint64(len(b)))])
-		h.Write(b)
-	}
+	covered := append(make([]byte, 0, 2<<10), "mezhved record 2\x00"...)
 	digest := sha256.Sum256(r.Value)
-	field([]byte(topic))
-	field(r.Key)
-	field(digest[:])
+	covered = appendField(covered, topic)
+	covered = appendField(covered, r.Key)
+	covered = appendField(covered, digest[:])
 	for _, x := range r.Headers[:n] {
-		field([]byte(x.Key))
-		field(x.Value)
+		covered = appendField(covered, x.Key)
+		covered = appendField(covered, x.Value)
 	}
-	return h.Sum(nil)
+	sum := journal.MAC(key, covered)
+	return sum[:]
+}
+
+// appendField writes a field behind its length.
+func appendField[T string | []byte](to []byte, field T) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(field))), field...)
 }
 
 // seal puts the seal on a finished record.

@@ -26,17 +26,12 @@ func (e *Event) Pack() ([]byte, error) {
 	if e.Log != nil || e.Target != nil || len(e.Fields) > 0 {
 		return nil, nil
 	}
-	for _, t := range append(e.moments(), &e.Time) {
-		if y := t.UTC().Year(); y < 0 || y > 9999 {
-			return nil, fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
-		}
+	if err := e.timesFit(); err != nil {
+		return nil, err
 	}
 	p := packer{b: append(make([]byte, 0, 320), packedMark)}
-	message, err := uuid.Parse(e.Message)
-	first := err == nil && message != uuid.Nil && message.String() == e.Message
-	if !first {
-		message = uuid.Nil
-	}
+	message, first := spelledID(e.Message)
+	first = first && message != uuid.Nil
 	p.b = append(p.b, message[:]...)
 	p.moment(e.Time)
 	for i, m := range e.packedTexts() {
@@ -195,10 +190,10 @@ func spelled(s string, spelling []string) (digests []byte, ok bool) {
 		}
 		if s = s[len(part):]; i < len(spelling)-1 {
 			text := s[:hex.EncodedLen(digest)]
-			if s = s[len(text):]; !isHex(text) {
+			if digests, ok = appendUnhex(digests, text); !ok {
 				return nil, false
 			}
-			digests, _ = hex.AppendDecode(digests, []byte(text))
+			s = s[len(text):]
 		}
 	}
 	return digests, true
@@ -220,16 +215,58 @@ var packedWord = func() map[string]uint64 {
 	return words
 }()
 
+// longestWord is as many bytes as the longest of them has.
+var longestWord = func() (n int) {
+	for _, w := range packedWords {
+		n = max(n, len(w))
+	}
+	return n
+}()
+
 var strictBase64 = base64.StdEncoding.Strict()
 
-// isHex says whether a text is hexadecimal in lower case.
-func isHex(s string) bool {
+// spelledID reads a UUID that is written as UUIDs are, in lower case; else it gives the
+// one of zeros.
+func spelledID(s string) (id uuid.UUID, ok bool) {
+	if len(s) != 36 {
+		return id, false
+	}
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
+		if c := s[i]; 'A' <= c && c <= 'F' {
+			return id, false
 		}
 	}
-	return true
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return uuid.UUID{}, false
+	}
+	return id, true
+}
+
+// appendUnhex adds the bytes that a text has in lower-case hexadecimal; false where it
+// has none.
+func appendUnhex(to []byte, s string) ([]byte, bool) {
+	if len(s)%2 != 0 {
+		return to, false
+	}
+	out := to
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return to, false
+		}
+		if i%2 == 0 {
+			out = append(out, c<<4)
+		} else {
+			out[len(out)-1] |= c
+		}
+	}
+	return out, true
 }
 
 type packer struct{ b []byte }
@@ -241,9 +278,11 @@ func (p *packer) moment(t time.Time) {
 
 func (p *packer) text(s string) {
 	begin := func(n, form int) { p.b = binary.AppendUvarint(p.b, uint64(n)*packedForms+uint64(form)) }
-	if w, ok := packedWord[s]; ok {
-		begin(int(w), formWord)
-		return
+	if len(s) <= longestWord {
+		if w, ok := packedWord[s]; ok {
+			begin(int(w), formWord)
+			return
+		}
 	}
 	if strings.HasPrefix(s, `{"`) {
 		for i, spelling := range packedSpellings {
@@ -254,18 +293,16 @@ func (p *packer) text(s string) {
 			}
 		}
 	}
-	var room [64]byte
-	if len(s) == 36 {
-		if id, err := uuid.Parse(s); err == nil && id.String() == s {
-			begin(0, formWord)
-			p.b = append(p.b, id[:]...)
-			return
-		}
+	if id, ok := spelledID(s); ok {
+		begin(0, formWord)
+		p.b = append(p.b, id[:]...)
+		return
 	}
-	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) && isHex(s) {
-		if m, err := hex.Decode(room[:], []byte(s)); err == nil && hex.EncodedLen(m) == len(s) {
-			begin(m, formHex)
-			p.b = append(p.b, room[:m]...)
+	var room [64]byte
+	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) {
+		if b, ok := appendUnhex(room[:0], s); ok {
+			begin(len(b), formHex)
+			p.b = append(p.b, b...)
 			return
 		}
 	}
