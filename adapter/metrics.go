@@ -121,6 +121,9 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	for _, outcome := range []string{"ok", "refused"} {
 		m.reloads.WithLabelValues(outcome)
 	}
+	for _, known := range []string{"false", "true"} {
+		m.refused.WithLabelValues("no-room", known) // at 0: what begins at 1 has not increased, as Prometheus sees it
+	}
 	m.parties = counters("party_calls_total", "Calls of each party: what for (send, poll, ack, other), and whether they were refused.", "system", "what", "outcome")
 	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
 	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
@@ -135,6 +138,9 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		m.overdue.WithLabelValues(string(stage))
 	}
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
+	for _, whose := range []string{"caller", "person", "file"} {
+		m.unchecked.WithLabelValues(whose)
+	}
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
 	for _, what := range []string{"certificate", "clientCAs"} {
