@@ -6,12 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
-
-	"mezhved/adapter/journal"
 )
 
 // A seal is the last header that a gateway puts on a record: nobody else can make
@@ -36,7 +36,22 @@ const (
 )
 
 // sealKeys make and check seals: the first makes, all check.
-type sealKeys [][]byte
+type sealKeys []sealKey
+
+// sealKey is a key with what is worked out of it once: its id, and hashes that have read
+// it, which is most of what a seal over some hundred bytes costs.
+type sealKey struct {
+	id   []byte
+	macs *sync.Pool // of hash.Hash
+}
+
+func newSealKeys(keys [][]byte) sealKeys {
+	out := make(sealKeys, len(keys))
+	for i, key := range keys {
+		out[i] = sealKey{sealKeyID(key), &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	}
+	return out
+}
 
 // LoadSealKeys reads the keys of seals. Without files they are made from those of
 // reply addresses, in the same order.
@@ -52,35 +67,39 @@ func (c Config) LoadSealKeys(replies [][]byte) ([][]byte, error) {
 }
 
 func sealKeyID(key []byte) []byte {
-	sum := sha256.Sum256(append([]byte("mezhved seal key\x00"), key...))
-	return sum[:4]
+	h := sha256.New()
+	h.Write([]byte("mezhved seal key\x00"))
+	h.Write(key)
+	return h.Sum(nil)[:4]
 }
 
-// sealedMAC is over what stands in a record before the n-th header.
-func sealedMAC(key []byte, topic string, r *Record, n int) []byte {
-	covered := append(make([]byte, 0, 2<<10), "mezhved record 2\x00"...)
-	digest := sha256.Sum256(r.Value)
-	covered = appendField(covered, topic)
-	covered = appendField(covered, r.Key)
-	covered = appendField(covered, digest[:])
-	for _, x := range r.Headers[:n] {
-		covered = appendField(covered, x.Key)
-		covered = appendField(covered, x.Value)
+// mac is over what stands in a record before the n-th header.
+func (k sealKey) mac(topic string, r *Record, n int) []byte {
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	h.Reset()
+	h.Write([]byte("mezhved record 2\x00"))
+	var length [binary.MaxVarintLen64]byte
+	field := func(b []byte) {
+		h.Write(length[:binary.PutUvarint(length[:], uint64(len(b)))])
+		h.Write(b)
 	}
-	sum := journal.MAC(key, covered)
-	return sum[:]
-}
-
-// appendField writes a field behind its length.
-func appendField[T string | []byte](to []byte, field T) []byte {
-	return append(binary.AppendUvarint(to, uint64(len(field))), field...)
+	digest := sha256.Sum256(r.Value)
+	field([]byte(topic))
+	field(r.Key)
+	field(digest[:])
+	for _, x := range r.Headers[:n] {
+		field([]byte(x.Key))
+		field(x.Value)
+	}
+	return h.Sum(nil)
 }
 
 // seal puts the seal on a finished record.
 func (k sealKeys) seal(r *Record) {
 	s := append(make([]byte, 0, sealSize), sealForm)
-	s = append(s, sealKeyID(k[0])...)
-	s = append(s, sealedMAC(k[0], r.Topic, r, len(r.Headers))...)
+	s = append(s, k[0].id...)
+	s = append(s, k[0].mac(r.Topic, r, len(r.Headers))...)
 	r.Headers = append(r.Headers, Header{headerSeal, s})
 }
 
@@ -102,11 +121,11 @@ func (k sealKeys) open(topic string, r *Record) ([]Header, error) {
 	}
 	known := false
 	for _, key := range k {
-		if !hmac.Equal(s[1:5], sealKeyID(key)) {
+		if !hmac.Equal(s[1:5], key.id) {
 			continue
 		}
 		known = true
-		if hmac.Equal(s[5:], sealedMAC(key, topic, r, n)) {
+		if hmac.Equal(s[5:], key.mac(topic, r, n)) {
 			return r.Headers[:n], nil
 		}
 	}
@@ -176,7 +195,7 @@ func acceptedAt(id uuid.UUID) time.Time {
 // SealedHeaders gives the headers of a record that a gateway with one of the keys put on
 // that topic, for who looks through topics after a disaster; an error says that none did.
 func SealedHeaders(keys [][]byte, topic string, r *Record) (map[string]string, error) {
-	covered, err := sealKeys(keys).open(topic, r)
+	covered, err := newSealKeys(keys).open(topic, r)
 	if err != nil {
 		return nil, err
 	}
