@@ -246,19 +246,24 @@ func TestMailGoesOverTLSAndNotWithoutIt(t *testing.T) {
 	}
 }
 
-// What goes on being late is one mail at once, and then one in five minutes, whatever has
-// come by then; another address, and a program, are not held up by it.
-func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
-	plain := &sink.Sink{}
+// mailing is a teller by the rules of text, at a time that the test moves, with what takes
+// its mails and what it tells of.
+func mailing(t *testing.T, text string, now *time.Time) (*Teller, *sink.Sink, *memory) {
+	t.Helper()
+	plain, m := &sink.Sink{}, &memory{}
 	if err := plain.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	defer plain.Close()
+	t.Cleanup(func() { plain.Close() })
+	return New(Options{Store: m, Rules: mustRules(t, text), Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}),
+		Calendar: terms.Shipped, Now: func() time.Time { return *now }, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}), plain, m
+}
+
+// What goes on being late is one mail at once, and then one in five minutes, whatever has
+// come by then; another address, and a program, are not held up by it.
+func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
 	now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
-	m := &memory{}
-	teller := New(Options{Store: m, Rules: mustRules(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}"),
-		Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}), Calendar: terms.Shipped, Now: func() time.Time { return now },
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	teller, plain, m := mailing(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}", &now)
 	for i, step := range []struct {
 		after       time.Duration
 		target      string
@@ -290,16 +295,8 @@ func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
 // How long the pause is the file says; 0s is none, and nothing is five minutes.
 func TestTheFileSaysHowLongThePauseIs(t *testing.T) {
 	for text, want := range map[string]time.Duration{"": 5 * time.Minute, "apart: 0s\n": 0, "apart: 1h\n": time.Hour} {
-		plain := &sink.Sink{}
-		if err := plain.Listen("127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
-		defer plain.Close()
 		now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
-		m := &memory{}
-		teller := New(Options{Store: m, Rules: mustRules(t, text+"rules:\n  - {name: a, when: now, mail: [duty@body.example]}"),
-			Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}), Calendar: terms.Shipped, Now: func() time.Time { return now },
-			Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+		teller, plain, m := mailing(t, text+"rules:\n  - {name: a, when: now, mail: [duty@body.example]}", &now)
 		for range 3 {
 			m.pending = []Pending{pending(1, WayMail, "duty@body.example")}
 			if _, err := teller.round(t.Context()); err != nil {
