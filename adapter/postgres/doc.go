@@ -29,15 +29,17 @@
 //     the migration that brings it (gates.go).
 //   - What this node committed a moment ago is handed out from memory (fresh.go);
 //     a message never changes.
-//   - Entries are kept in compressed blocks of 256 (journal_block.go). The journal has
+//   - Entries are kept in blocks of 256, packed by columns (journal_block.go,
+//     journal_leaves.go); the hashes of their leaves are made of them. The journal has
 //     few indexes: digests of the ids in a block; journal_term says in which stretches
 //     of 1024 entries a value stands, journal_tally on which days a combination of
 //     values does and between which entries; a search reads what these leave.
+//   - Who sends what to whom is said once for all messages of a kind (kinds.go).
 //   - What opens the commitments of a block is sealed together, with one seed for all
 //     salts (journal_opening.go): a value costs little more than its own bytes, and goes
 //     alone when it is to be erased.
-//   - Message bodies are kept byte for byte, compressed with a dictionary of
-//     what every envelope repeats, and sealed with keys of the vault, which is not
+//   - Message bodies are kept byte for byte, woven with a dictionary of what every
+//     envelope repeats (woven.go), compressed, and sealed with keys of the vault, which is not
 //     here (content.go). A copy of this database is no copy of content; what is
 //     erased is erased in all of them (content_erase.go).
 //

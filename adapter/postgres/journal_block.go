@@ -295,7 +295,7 @@ func unsqueezed(b []byte) ([]byte, error) { return blockCodec().DecodeAll(b, nil
 
 // unpackBlock reads the leaves of a row of count entries.
 func unpackBlock(first int64, count int, packed []byte) (*block, error) {
-	bundle, err := unsqueezed(packed)
+	bundle, err := unpackLeaves(packed)
 	b := &block{first: first}
 	if err == nil {
 		b.leaves, err = journal.Entries(bundle)
@@ -347,6 +347,7 @@ func begins(l *journal.Leaf) bool {
 // blockMaker makes the columns of a row from its entries.
 type blockMaker struct {
 	first  int64
+	packed bool // by columns, in a finished one
 	bundle []byte
 	logged []time.Time
 	day    string             // of the time logged last: that of a batch is one
@@ -385,8 +386,12 @@ func (m *blockMaker) queue(add func(int64, string, ...any)) {
 		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first, len(m.logged), m.logged, squeezed(m.bundle))
 		return
 	}
+	leaves := squeezed
+	if m.packed {
+		leaves = packLeaves
+	}
 	add(1, "INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
-		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), squeezed(m.bundle))
+		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), leaves(m.bundle))
 }
 
 // queueBlocks writes entries. When they finish a block, its pieces, which are
@@ -396,6 +401,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 		return nil
 	}
 	first, end := entries[0].Index, entries[len(entries)-1].Index+1
+	packed := t.j.gates.packedLeaves.Load()
 	m := newBlockMaker(first)
 	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
 		m = newBlockMaker(begun)
@@ -435,6 +441,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 		}
 		entries = entries[n:]
 		if next := end - int64(len(entries)); next%blockSize == 0 {
+			m.packed = packed
 			m.queue(add)
 			m = newBlockMaker(next)
 		}

@@ -34,6 +34,7 @@ func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vaul
 	if err == nil {
 		j.gates.together.Store(true)
 		j.gates.madeTiles.Store(true)
+		j.gates.packedLeaves.Store(true)
 		j.gates.packedEvents.Store(true) // events of one Append wait in one row
 	}
 	return j, pool.Pool, err
@@ -144,7 +145,7 @@ func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first i
 			return err
 		}
 		_, err := pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, columns = $4, leaves = $5 WHERE first = $1",
-			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), squeezed(m.bundle))
+			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), packLeaves(m.bundle))
 		return err
 	})
 }
