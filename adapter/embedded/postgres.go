@@ -23,6 +23,10 @@ type PostgresOptions struct {
 	// Dir keeps the cluster. Empty: a temporary directory that goes when the
 	// server stops.
 	Dir string
+	// Memory keeps a cluster without a Dir in memory, where there is room for it
+	// (see inMemory). A database is hundreds of files, and to make and remove them
+	// on a disk takes longer than most tests.
+	Memory bool
 	// Durable makes a commit survive a power cut, as in production. Without it
 	// the cluster survives a crash of any process, but not of the machine.
 	Durable bool
@@ -55,7 +59,11 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 		return nil, err
 	}
 	if p.dir == "" {
-		if p.dir, err = os.MkdirTemp("/tmp", "mezhved-pg-"); err != nil {
+		place := "/tmp"
+		if opts.Memory && inMemory() {
+			place = memoryFiles
+		}
+		if p.dir, err = os.MkdirTemp(place, "mezhved-pg-"); err != nil {
 			return nil, err
 		}
 		if err := p.run.own(p.dir); err != nil { // so that the watcher can remove it
@@ -74,6 +82,21 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 		return nil, fmt.Errorf("private PostgreSQL in %s: %w", p.dir, err)
 	}
 	return p, nil
+}
+
+const (
+	memoryFiles = "/dev/shm"
+	// memoryRoom is far more than a cluster takes whose log is bounded by
+	// memoryWAL, for several of them run at a time.
+	memoryRoom = 4 << 30
+	memoryWAL  = "256MB"
+)
+
+// inMemory reports whether the system keeps files in memory and has room for a
+// cluster: containers often have 64 MB.
+func inMemory() bool {
+	var fs syscall.Statfs_t
+	return syscall.Statfs(memoryFiles, &fs) == nil && uint64(fs.Bavail)*uint64(fs.Bsize) >= memoryRoom
 }
 
 // prepare takes the directory, ends what still runs on it and sees that it
@@ -172,6 +195,9 @@ func (p *Postgres) settings() []string {
 		s["full_page_writes"] = "off"
 		s["wal_level"] = "minimal"
 		s["max_wal_senders"] = "0"
+	}
+	if strings.HasPrefix(p.dir, memoryFiles) {
+		s["max_wal_size"] = memoryWAL
 	}
 	for k, v := range p.opts.Settings {
 		s[k] = v

@@ -31,6 +31,28 @@ func start(t *testing.T, opts PostgresOptions) *Postgres {
 	return p
 }
 
+// A cluster of the tests is in memory where there is room, with a log that is bounded, and
+// nothing of it stays.
+func TestAClusterInMemory(t *testing.T) {
+	p := start(t, PostgresOptions{Memory: true})
+	place, log := "/tmp", "2GB"
+	if inMemory() {
+		place, log = memoryFiles, memoryWAL
+	}
+	if got := filepath.Dir(p.dir); got != place {
+		t.Errorf("it is in %s, want %s", got, place)
+	}
+	if got := query[string](t, p.URL("postgres"), "SHOW max_wal_size"); got != log {
+		t.Errorf("its log grows to %s, want %s", got, log)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(p.dir); !os.IsNotExist(err) {
+		t.Errorf("after its end: %v, want that %s is gone", err, p.dir)
+	}
+}
+
 func TestKeptDirectory(t *testing.T) {
 	// As root this directory is closed to the user that the server runs as,
 	// like the ones that mktemp -d makes.

@@ -66,11 +66,11 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// findPrograms gives a script the programs of this run. Private servers are looked for, and
-// kept, where the user's own are.
+// findPrograms gives a script the programs of this run, and its moment (.ci/at). Private
+// servers are looked for, and kept, where the user's own are.
 func findPrograms(e *testscript.Env, bin string) {
 	e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
-	for _, name := range []string{"HOME", "PGBIN", "XDG_CACHE_HOME"} {
+	for _, name := range []string{"HOME", "PGBIN", "XDG_CACHE_HOME", "MEZHVED_TEST_SHIFT", "LD_PRELOAD"} {
 		if v, ok := os.LookupEnv(name); ok {
 			e.Setenv(name, v)
 		}
