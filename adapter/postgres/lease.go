@@ -25,7 +25,7 @@ import (
 // A lease that ran out is told of here when the sweep has not been quicker.
 // $3 is an array with a place per poll: until when. The first poll gets the first
 // message.
-const (
+var (
 	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
 	// polls have something. The arrays $7 to $10 are the turns; what VIP lanes there are
 	// comes first. Where none is known, VIP requests are taken as they come: $5 is how many.
@@ -103,9 +103,8 @@ WITH c AS MATERIALIZED (
 	FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
 	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + ` AS lane, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
 ), e AS (
-	INSERT INTO journal_pending (event)
-	SELECT facts - 'wire' || $6::jsonb || jsonb_build_object('time', ` + timeText + `, 'attempt', attempts - 1)
-	FROM u WHERE ran_out ORDER BY place
+	` + waitSQL(`SELECT convert_to((facts - 'wire' || $6::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts - 1))::text, 'UTF8'), place
+	FROM u WHERE ran_out`) + `
 )
 SELECT place, message, prio, seq, attempts, lane FROM u`
 
@@ -116,7 +115,7 @@ WITH i AS MATERIALIZED (
 	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
 		WITH ORDINALITY AS i(e, message, attempt, codec, dictionary, size, body, n)
 ), e AS (
-	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM i ORDER BY n
+	` + waitSQL(`SELECT e, n FROM i`) + `
 )
 INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 SELECT message, $1, attempt, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
@@ -155,7 +154,7 @@ type leased struct {
 
 // handed is what is committed with a delivery.
 type handed struct {
-	event   []byte // a row of journal_pending
+	event   []byte // for waitSQL
 	facts   *journal.Event
 	receipt *packed // nil: nothing is kept
 	err     error
@@ -357,7 +356,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		return batch, err
 	}
 	found := make([]leased, len(batch))
-	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, returned: returned, roots: batch[0].roots, uses: &uses, found: found})
+	tx, err := s.take(ctx, &taking{gates: &s.gates, queue: queue, now: now, untils: untils, returned: returned, roots: batch[0].roots, uses: &uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -400,7 +399,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 			waiting = append(waiting, batch[i])
 		}
 	}
-	err = tx.commit(ctx, t.batch())
+	err = tx.commit(ctx, t.batch(&s.gates))
 	by, _ := late.Deadline()
 	for _, i := range slow {
 		if l := batch[i]; err != nil {
@@ -506,11 +505,12 @@ func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until
 	}
 	t := newTelling(queue)
 	t.tell(found, a)
-	return tx.commit(ctx, t.batch())
+	return tx.commit(ctx, t.batch(&s.gates))
 }
 
 // taking is what polls of one queue want, and what was found for them.
 type taking struct {
+	gates    *gates
 	queue    int32
 	now      time.Time
 	untils   []time.Time
@@ -591,7 +591,7 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 		args[4] = vip
 		sql, args = leaseLanes, append(args, names, prios, marks, most)
 	}
-	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+	b.Queue(t.gates.sql(sql), args...).Query(func(rows pgx.Rows) error {
 		var place int
 		var out leased
 		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt, &out.lane}, func() error {
@@ -655,10 +655,10 @@ func (t *telling) aside(found leased, until time.Time) {
 	t.asidePrios, t.asideSeqs, t.untils = append(t.asidePrios, found.prio), append(t.asideSeqs, found.seq), append(t.untils, until)
 }
 
-func (t *telling) batch() *pgx.Batch {
+func (t *telling) batch(g *gates) *pgx.Batch {
 	b := &pgx.Batch{}
 	if len(t.events) > 0 {
-		b.Queue(leaseTell, t.queue, t.events, t.messages, t.attempts, t.codecs, t.dictionaries, t.sizes, t.bodies)
+		b.Queue(g.sql(leaseTell), t.queue, t.events, t.messages, t.attempts, t.codecs, t.dictionaries, t.sizes, t.bodies)
 	}
 	if len(t.asideSeqs) > 0 {
 		b.Queue(leaseAside, t.queue, t.asidePrios, t.asideSeqs, t.untils)

@@ -73,20 +73,21 @@ func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, erro
 	if err != nil {
 		return 0, false, err
 	}
-	tag, err := s.pool.Exec(ctx, `
+	var n int
+	err = s.pool.QueryRow(ctx, s.gates.sql(`
 WITH s AS (
 	SELECT queue, prio, seq, visible_at AS ran_out_at FROM queue
 	WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
 ), u AS (
 	UPDATE queue q SET returned = attempts FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
 	RETURNING q.facts, q.attempts, s.ran_out_at
+), e AS (
+	`+waitSQL(`SELECT convert_to((facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts))::text, 'UTF8'), row_number() OVER (ORDER BY ran_out_at) FROM u`)+`
 )
-INSERT INTO journal_pending (event)
-SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts) FROM u ORDER BY ran_out_at`, now, sweepRows, event)
+SELECT count(*) FROM u`), now, sweepRows, event).Scan(&n)
 	if err != nil {
 		return 0, false, fmt.Errorf("returning leases that ran out: %w", err)
 	}
-	n := int(tag.RowsAffected())
 	if n < sweepRows {
 		s.sweeps.leases = now
 	}
@@ -103,7 +104,7 @@ func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Mess
 	if err != nil {
 		return nil, false, err
 	}
-	found, _ := s.polls.Query(ctx, `
+	found, _ := s.polls.Query(ctx, s.gates.sql(`
 WITH s AS MATERIALIZED (
 	SELECT queue, prio, seq, message,
 		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
@@ -111,9 +112,9 @@ WITH s AS MATERIALIZED (
 ), d AS (
 	DELETE FROM queue q USING s WHERE NOT s.open AND q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
 ), e AS (
-	INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d
+	`+waitSQL(`SELECT convert_to((facts - 'wire' || $3::jsonb)::text, 'UTF8'), 1 FROM d`)+`
 )
-SELECT message, open FROM s`, now, rows, event)
+SELECT message, open FROM s`), now, rows, event)
 	var ids [][16]byte
 	var id [16]byte
 	var open bool
