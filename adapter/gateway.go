@@ -168,7 +168,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		}
 		keys = read
 	}
-	seals := sealKeys(p.SealKeys)
+	seals := p.SealKeys
 	if len(seals) == 0 {
 		read, err := c.LoadSealKeys(keys)
 		if err != nil {
@@ -200,7 +200,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	g := &Gateway{
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
-		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: seals,
+		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: newSealKeys(seals),
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		places:    newPlaces(c.Limits.Concurrent),
 		memory:    p.Memory,

@@ -2,12 +2,11 @@ package adapter
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"io"
 	"time"
 
 	"github.com/google/uuid"
 
+	"mezhved/adapter/journal"
 	"mezhved/adapter/registry"
 )
 
@@ -41,10 +40,8 @@ func (g *Gateway) ProbeID(now time.Time) MessageID {
 }
 
 func probeNode(key []byte, id uuid.UUID) []byte {
-	m := hmac.New(sha256.New, key)
-	io.WriteString(m, "mezhved probe\x00")
-	m.Write(id[:10])
-	node := m.Sum(nil)[:6]
+	sum := journal.MAC(key, append([]byte("mezhved probe\x00"), id[:10]...))
+	node := sum[:6]
 	node[0] |= 1 // of no device (RFC 4122, 4.5)
 	return node
 }

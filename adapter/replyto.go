@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"mezhved/adapter/journal"
 )
 
 // replyAddress is what a ReplyTo says. It is all that the route of an answer
@@ -112,10 +114,8 @@ func (k replyKeys) open(token string) (a replyAddress, err error) {
 }
 
 func mac(key, body []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte("mezhved reply address 1\x00"))
-	h.Write(body)
-	return h.Sum(nil)
+	sum := journal.MAC(key, append([]byte("mezhved reply address 1\x00"), body...))
+	return sum[:]
 }
 
 // derived is a key for another use than reply addresses. Neither it nor what is

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +36,22 @@ const (
 )
 
 // sealKeys make and check seals: the first makes, all check.
-type sealKeys [][]byte
+type sealKeys []sealKey
+
+// sealKey is a key with what is worked out of it once: its id, and hashes that have read
+// it, which is most of what a seal over some hundred bytes costs.
+type sealKey struct {
+	id   []byte
+	macs *sync.Pool // of hash.Hash
+}
+
+func newSealKeys(keys [][]byte) sealKeys {
+	out := make(sealKeys, len(keys))
+	for i, key := range keys {
+		out[i] = sealKey{sealKeyID(key), &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	}
+	return out
+}
 
 // LoadSealKeys reads the keys of seals. Without files they are made from those of
 // reply addresses, in the same order.
@@ -56,9 +73,11 @@ func sealKeyID(key []byte) []byte {
 	return h.Sum(nil)[:4]
 }
 
-// sealedMAC is over what stands in a record before the n-th header.
-func sealedMAC(key []byte, topic string, r *Record, n int) []byte {
-	h := hmac.New(sha256.New, key)
+// mac is over what stands in a record before the n-th header.
+func (k sealKey) mac(topic string, r *Record, n int) []byte {
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	h.Reset()
 	h.Write([]byte("mezhved record 2\x00"))
 	var length [binary.MaxVarintLen64]byte
 	field := func(b []byte) {
@@ -79,8 +98,8 @@ func sealedMAC(key []byte, topic string, r *Record, n int) []byte {
 // seal puts the seal on a finished record.
 func (k sealKeys) seal(r *Record) {
 	s := append(make([]byte, 0, sealSize), sealForm)
-	s = append(s, sealKeyID(k[0])...)
-	s = append(s, sealedMAC(k[0], r.Topic, r, len(r.Headers))...)
+	s = append(s, k[0].id...)
+	s = append(s, k[0].mac(r.Topic, r, len(r.Headers))...)
 	r.Headers = append(r.Headers, Header{headerSeal, s})
 }
 
@@ -102,11 +121,11 @@ func (k sealKeys) open(topic string, r *Record) ([]Header, error) {
 	}
 	known := false
 	for _, key := range k {
-		if !hmac.Equal(s[1:5], sealKeyID(key)) {
+		if !hmac.Equal(s[1:5], key.id) {
 			continue
 		}
 		known = true
-		if hmac.Equal(s[5:], sealedMAC(key, topic, r, n)) {
+		if hmac.Equal(s[5:], key.mac(topic, r, n)) {
 			return r.Headers[:n], nil
 		}
 	}
@@ -176,7 +195,7 @@ func acceptedAt(id uuid.UUID) time.Time {
 // SealedHeaders gives the headers of a record that a gateway with one of the keys put on
 // that topic, for who looks through topics after a disaster; an error says that none did.
 func SealedHeaders(keys [][]byte, topic string, r *Record) (map[string]string, error) {
-	covered, err := sealKeys(keys).open(topic, r)
+	covered, err := newSealKeys(keys).open(topic, r)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // A seal covers the topic, the key, the value and each header before it, in their
 // places; nothing of a record can be changed or moved to its neighbour.
 func TestASealCoversAllBeforeIt(t *testing.T) {
-	one, two := sealKeys{bytes.Repeat([]byte{1}, 32)}, sealKeys{bytes.Repeat([]byte{2}, 32)}
+	one, two := newSealKeys([][]byte{bytes.Repeat([]byte{1}, 32)}), newSealKeys([][]byte{bytes.Repeat([]byte{2}, 32)})
 	sealed := func(k sealKeys) Record {
 		r := Record{Topic: "topic", Key: []byte("key"), Value: []byte("value"), Headers: []Header{{"a", []byte("bc")}, {"d", []byte("ef")}}}
 		k.seal(&r)
@@ -107,6 +107,23 @@ func TestWhatASealOfBeforeCovers(t *testing.T) {
 		got, err := g.openOld(&c.record)
 		if len(got) != c.covers || (err == nil) != (c.covers > 0) {
 			t.Errorf("%s: %d headers, %v, want %d", name, len(got), err, c.covers)
+		}
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	keys := newSealKeys([][]byte{bytes.Repeat([]byte{1}, 32)})
+	r := Record{Topic: "mezhved.requests.fns", Key: []byte("FNS/requests"), Value: make([]byte, 2000)}
+	for _, h := range []string{headerID, headerQueue, headerMessage, "sender", "recipient", "service", "wire"} {
+		r.Headers = append(r.Headers, Header{h, []byte("5f1c6c2e-cd1d-11f0-8de9-0242ac120002")})
+	}
+	bare := r.Headers[:len(r.Headers):len(r.Headers)]
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Headers = bare
+		keys.seal(&r)
+		if _, err := keys.open(r.Topic, &r); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -202,6 +202,10 @@ type Store interface {
 	// Lanes tells how many messages of each sender and service each queue has, and will have.
 	Lanes(ctx context.Context) ([]Lane, error)
 
+	// Load gives a message by our id, which says where it stands; ErrNotFound when it is
+	// not there any more.
+	Load(ctx context.Context, id uuid.UUID) (*Message, error)
+
 	// Find gives a message by the sender's MessageID, newest first (several
 	// can have one from the time when ids were unique by sender only, or with
 	// longer retention than dedup keys have), ErrNotFound when none.

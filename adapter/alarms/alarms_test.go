@@ -79,6 +79,7 @@ func TestRulesAreLinted(t *testing.T) {
 	_, found := rulesOf(t, `language: de
 digests: [9]
 quiet: {from: "20:00"}
+apart: 25h
 rules:
   - {name: Late, events: [late], stages: [done], when: soon, mail: "Duty <duty@x.example>"}
   - {name: late, when: digest}
@@ -91,7 +92,7 @@ rules:
 		all += f.String() + "\n"
 	}
 	for _, want := range []string{
-		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon, overdue, probe-red or probe-green`,
+		"1:11: language: ru or en", "2:11: digests.0: a time of day", "quiet: from and to go together", "apart: 0s to 24h are expected", `rules.0.name: a name of a-z`, `rules.0.events.0: due-soon, overdue, probe-red or probe-green`,
 		"rules.0.stages.0: queued, taken, status or answered", "rules.0.when: now or digest", "rules.0.mail.0: an address such as", "rules.1: tells nobody", `rules.2.name: there are two rules named "late"`,
 		"rules.2.webhooks.0.url: an address such as https", "rules.2.webhooks.0.secretFile:", "rules.3.escalate.0.after: after how long", "rules.3.escalate.0: only what is overdue escalates", "warning: rules.4.webhooks.0.url: is not https",
 	} {
@@ -245,19 +246,24 @@ func TestMailGoesOverTLSAndNotWithoutIt(t *testing.T) {
 	}
 }
 
-// What goes on being late is one mail at once, and then one in five minutes, whatever has
-// come by then; another address, and a program, are not held up by it.
-func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
-	plain := &sink.Sink{}
+// mailing is a teller by the rules of text, at a time that the test moves, with what takes
+// its mails and what it tells of.
+func mailing(t *testing.T, text string, now *time.Time) (*Teller, *sink.Sink, *memory) {
+	t.Helper()
+	plain, m := &sink.Sink{}, &memory{}
 	if err := plain.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	defer plain.Close()
+	t.Cleanup(func() { plain.Close() })
+	return New(Options{Store: m, Rules: mustRules(t, text), Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}),
+		Calendar: terms.Shipped, Now: func() time.Time { return *now }, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}), plain, m
+}
+
+// What goes on being late is one mail at once, and then one in five minutes, whatever has
+// come by then; another address, and a program, are not held up by it.
+func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
 	now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
-	m := &memory{}
-	teller := New(Options{Store: m, Rules: mustRules(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}"),
-		Mailer: mailerOf(t, adapter.MailConfig{Server: plain.Addr(), TLS: "none"}), Calendar: terms.Shipped, Now: func() time.Time { return now },
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	teller, plain, m := mailing(t, "rules:\n  - {name: a, when: now, mail: [duty@body.example, other@body.example]}", &now)
 	for i, step := range []struct {
 		after       time.Duration
 		target      string
@@ -267,7 +273,7 @@ func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
 		{0, "duty@body.example", 1, 0, 2},
 		{2 * time.Second, "duty@body.example", 1, 2, 0},
 		{2 * time.Second, "other@body.example", 2, 0, 2},
-		{mailPause - 5*time.Second, "duty@body.example", 2, 2, 0},
+		{5*time.Minute - 5*time.Second, "duty@body.example", 2, 2, 0},
 		{time.Second, "duty@body.example", 3, 0, 2},
 	} {
 		now = now.Add(step.after)
@@ -282,6 +288,30 @@ func TestMailsOfOneRuleToOneAddressHaveAPause(t *testing.T) {
 			if a.Attempts != 0 || !a.At.Equal(time.Date(2026, 12, 5, 0, 6, 0, 0, terms.Moscow)) {
 				t.Errorf("step %d: put off to %s with %d attempts", i, a.At, a.Attempts)
 			}
+		}
+	}
+}
+
+// How long the pause is the file says; 0s is none, and nothing is five minutes.
+func TestTheFileSaysHowLongThePauseIs(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 5 * time.Minute, "apart: 0s\n": 0, "apart: 1h\n": time.Hour} {
+		now := time.Date(2026, 12, 5, 0, 1, 0, 0, terms.Moscow)
+		teller, plain, m := mailing(t, text+"rules:\n  - {name: a, when: now, mail: [duty@body.example]}", &now)
+		for range 3 {
+			m.pending = []Pending{pending(1, WayMail, "duty@body.example")}
+			if _, err := teller.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(2 * time.Second)
+		}
+		if got, most := len(plain.Mails()), map[bool]int{true: 3, false: 1}[want == 0]; got != most {
+			t.Errorf("%q: %d mails in three rounds, want %d", text, got, most)
+		}
+		now = now.Add(want)
+		m.pending = []Pending{pending(2, WayMail, "duty@body.example")}
+		before := len(plain.Mails())
+		if _, err := teller.round(t.Context()); err != nil || len(plain.Mails()) != before+1 {
+			t.Errorf("%q: after %s %d mails, %v", text, want, len(plain.Mails())-before, err)
 		}
 	}
 }

@@ -17,8 +17,8 @@
 // delivered is tried again, ever more seldom, for about a day, and is dead then, which is
 // an entry and a metric. Nobody is warned of what is reached by then.
 //
-// Mails of one rule to one address have five minutes between them at least (of one node's
-// lead): the first goes at once, and what goes on being late comes together.
+// Mails of one rule to one address have five minutes between them at least (apart in the
+// file of rules; of one node's lead): the first goes at once, and what goes on being late comes together.
 //
 // A round commits what came of it after a minute at most, tells what was not tried yet
 // first, and asks a mail server that does not answer once.

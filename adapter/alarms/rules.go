@@ -26,8 +26,13 @@ type Rules struct {
 	Zone     *time.Location
 	Digests  []time.Duration // times of day
 	Quiet    Quiet
+	Apart    time.Duration // the least time between two mails of one rule to one address
 	Rules    []Rule
 }
+
+// apart is Apart where the file says nothing: of what goes on being late people read the
+// first word at once, and not one every two seconds.
+const apart = 5 * time.Minute
 
 // Quiet are the hours in which nobody is told, but by rules that are for any time.
 type Quiet struct {
@@ -79,11 +84,12 @@ type Escalation struct {
 
 // rulesFile is the file of rules.
 type rulesFile struct {
-	Language string     `yaml:"language"`
-	TimeZone string     `yaml:"timeZone"`
-	Digests  []string   `yaml:"digests"`
-	Quiet    quietFile  `yaml:"quiet"`
-	Rules    []ruleFile `yaml:"rules"`
+	Language string           `yaml:"language"`
+	TimeZone string           `yaml:"timeZone"`
+	Digests  []string         `yaml:"digests"`
+	Quiet    quietFile        `yaml:"quiet"`
+	Apart    *yamlfile.Period `yaml:"apart"`
+	Rules    []ruleFile       `yaml:"rules"`
 }
 
 type quietFile struct {
@@ -169,6 +175,12 @@ func (r *rulesReader) read(in *rulesFile) *Rules {
 		out.Quiet.From, out.Quiet.To = r.timeOfDay("quiet.from", in.Quiet.From), r.timeOfDay("quiet.to", in.Quiet.To)
 	}
 	out.Quiet.DaysOff = in.Quiet.DaysOff
+	out.Apart = apart
+	if in.Apart != nil {
+		if out.Apart = in.Apart.D(); out.Apart < 0 || out.Apart > 24*time.Hour {
+			r.f.Errorf("apart", "0s to 24h are expected, not %s", out.Apart)
+		}
+	}
 	if len(in.Rules) == 0 {
 		r.f.Errorf("rules", "there is no rule: nobody would be told of anything (where that is meant, the configuration names no alarms.rules)")
 	}

@@ -114,10 +114,6 @@ const (
 	tellerSend   = time.Minute      // of telling, before what came of it is committed
 	mostAtOnce   = 10_000           // alarms in memory
 	mostCalled   = 500              // alarms of one call
-
-	// mailPause is the least time between two mails of one rule to one address: of what
-	// goes on being late people read the first word at once, and not one every two seconds.
-	mailPause = 5 * time.Minute
 )
 
 // Run tells until ctx ends.
@@ -206,7 +202,7 @@ func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now tim
 		}
 		groups[k] = append(groups[k], p.Alarm)
 	}
-	maps.DeleteFunc(t.mailed, func(_ group, at time.Time) bool { return now.Sub(at) >= mailPause })
+	maps.DeleteFunc(t.mailed, func(_ group, at time.Time) bool { return now.Sub(at) >= rules.Apart })
 	var down error // of the mail server: it is not waited for once for each address
 	for begun, i := time.Now(), 0; i < len(order); i++ {
 		most := mostAtOnce
@@ -215,7 +211,7 @@ func (t *Teller) send(ctx context.Context, rules *Rules, list []Pending, now tim
 		}
 		if at, ok := t.mailed[order[i]]; ok {
 			for _, a := range groups[order[i]] {
-				a.At = at.Add(mailPause)
+				a.At = at.Add(rules.Apart)
 				out.Again = append(out.Again, a)
 			}
 			continue

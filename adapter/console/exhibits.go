@@ -122,14 +122,15 @@ func (c *Console) candidates(ctx context.Context, leaf *journal.Leaf) [][]byte {
 	var out [][]byte
 	switch leaf.Kind {
 	case journal.KindAccepted:
-		found, err := c.Store.Find(ctx, adapter.MessageID(leaf.MessageID))
-		if err != nil && !errors.Is(err, adapter.ErrNotFound) {
-			c.Log.Warn("console: the envelope of a message", "message", leaf.Message, "error", err)
+		id, err := uuid.Parse(leaf.Message)
+		if err != nil {
+			return nil
 		}
-		for i := range found {
-			if found[i].ID.String() == leaf.Message {
-				out = append(out, found[i].Body)
-			}
+		switch m, err := c.Store.Load(ctx, id); {
+		case err == nil:
+			out = append(out, m.Body)
+		case !errors.Is(err, adapter.ErrNotFound):
+			c.Log.Warn("console: the envelope of a message", "message", leaf.Message, "error", err)
 		}
 	case journal.KindRefused:
 		_, contentType, body, err := c.Store.Refused(ctx, leaf.Incident)

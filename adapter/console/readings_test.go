@@ -2,6 +2,9 @@ package console
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +77,32 @@ func TestImpossibleValuesAreTold(t *testing.T) {
 		if a := d.ask(operatorToken, "/api/v1"+path, map[string]any{"person": map[string]any{"field": "snils", "value": "112-233-445 95"}}); a.StatusCode != http.StatusOK {
 			t.Errorf("%s with a SNILS: %d %s", path, a.StatusCode, a.body)
 		}
+	}
+}
+
+// Whatever a reading is called in the journal, the desk says it in its reader's language.
+func TestReadingsHaveWords(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`reading(?:\{act: |\()"([a-z-]+)"`).FindAllSubmatch(text, -1) {
+			n++
+			if dictionary[string(m[1])] == (Text{}) {
+				t.Errorf("%s: the desk has no word for the reading %q", file, m[1])
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d readings are made: nothing was looked at", n)
 	}
 }

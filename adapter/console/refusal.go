@@ -249,6 +249,19 @@ func (c *Console) serveMessageEnvelope(w http.ResponseWriter, r *http.Request, w
 
 // message finds a stored message by our id.
 func (c *Console) message(ctx context.Context, id string) (*adapter.Message, error) {
+	ours, err := uuid.Parse(id)
+	if err != nil || ours.String() != id {
+		return nil, fmt.Errorf("message %s: %w", id, adapter.ErrNotFound)
+	}
+	switch m, err := c.Store.Load(ctx, ours); {
+	case err == nil && m.Erased != nil:
+		return nil, &adapter.ErasedError{Erasure: *m.Erased}
+	case err == nil:
+		return m, nil
+	case !errors.Is(err, adapter.ErrNotFound):
+		return nil, err
+	}
+	// Its entries know what it was, and so whether it was erased.
 	t := &Trace{}
 	if err := c.gather(ctx, t, id); err != nil {
 		return nil, err
@@ -257,20 +270,6 @@ func (c *Console) message(ctx context.Context, id string) (*adapter.Message, err
 		if e.Message != id || e.MessageID == "" {
 			continue
 		}
-		found, err := c.Store.Find(ctx, adapter.MessageID(e.MessageID))
-		if err != nil && !errors.Is(err, adapter.ErrNotFound) {
-			return nil, err
-		}
-		for i := range found {
-			if found[i].ID.String() != id {
-				continue
-			}
-			if e := found[i].Erased; e != nil {
-				return nil, &adapter.ErasedError{Erasure: *e}
-			}
-			return &found[i], nil
-		}
-		ours, _ := uuid.Parse(id)
 		erased, err := c.Store.Erasure(ctx, e.Service, adapter.Direction(e.Direction), ours)
 		if err != nil {
 			return nil, err

@@ -69,3 +69,14 @@ func BenchmarkProof(b *testing.B) {
 		}
 	})
 }
+
+// What is packed for one message: its events, with what they commit to.
+func BenchmarkPack(b *testing.B) {
+	events := journaltest.Events(3, 64)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := events[i%len(events)].Pack(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"math/rand/v2"
@@ -20,6 +21,17 @@ func TestCommitmentIsHMAC(t *testing.T) {
 		m.Write([]byte(o.Value))
 		if got, want := o.Commitment(), journal.Hash(m.Sum(nil)); got != want {
 			t.Errorf("of %d letters: %x, want %x", n, got, want)
+		}
+	}
+}
+
+func TestMACIsHMACWithKeysOfAnyLength(t *testing.T) {
+	for _, n := range []int{0, 1, 32, 63, 64, 65, 200} {
+		key, message := bytes.Repeat([]byte{byte(n)}, n), []byte("message")
+		m := hmac.New(sha256.New, key)
+		m.Write(message)
+		if got := journal.MAC(key, message); !hmac.Equal(got[:], m.Sum(nil)) {
+			t.Errorf("with a key of %d bytes: %x", n, got)
 		}
 	}
 }

@@ -114,6 +114,11 @@ type PersonalField struct {
 // that nobody has opened is never committed to.
 const PendingClass = "sealed:"
 
+// PendingTogether is the class of all values of an event that wait in one seal: what it
+// opens to is UnpackPersonal's. A seal, its nonce and its tag for each value are as long
+// as the value.
+const PendingTogether = PendingClass + "*"
+
 // Retention classes that the journal itself uses. A deployment may name more.
 const (
 	ClassPersonal = "personal" // values about people

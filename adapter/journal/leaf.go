@@ -131,14 +131,18 @@ func (o *Opening) UnmarshalJSON(b []byte) error {
 }
 
 // Commitment is HMAC-SHA-256 with the salt as key and the value as message.
-func (o Opening) Commitment() Hash { return keyed(&o.Salt, o.Value) }
+func (o Opening) Commitment() Hash { return MAC(o.Salt[:], o.Value) }
 
-// keyed is HMAC-SHA-256, written out (RFC 2104) because crypto/hmac makes half a dozen
-// objects of it, and an exchange has some twenty.
-func keyed[T string | []byte](key *[32]byte, message T) Hash {
+// MAC is HMAC-SHA-256, written out (RFC 2104) because crypto/hmac makes half a dozen
+// objects of it, and an exchange has some thirty.
+func MAC[T string | []byte](key []byte, message T) Hash {
+	if len(key) > sha256.BlockSize {
+		sum := sha256.Sum256(key)
+		key = sum[:]
+	}
 	var inner, outer [sha256.BlockSize]byte
-	copy(inner[:], key[:])
-	copy(outer[:], key[:])
+	copy(inner[:], key)
+	copy(outer[:], key)
 	for i := range inner {
 		inner[i] ^= 0x36
 		outer[i] ^= 0x5c
@@ -174,7 +178,7 @@ type Seed [32]byte
 // Salt is the salt of a field of an entry.
 func (s *Seed) Salt(index int64, field string) [32]byte {
 	var room [128]byte
-	return keyed((*[32]byte)(s), fmt.Appendf(room[:0], "mezhved journal salt 1\n%d\n%s\n", index, field))
+	return MAC(s[:], fmt.Appendf(room[:0], "mezhved journal salt 1\n%d\n%s\n", index, field))
 }
 
 // NewLeaf turns an event into a leaf and the openings of its commitments. The
@@ -324,8 +328,8 @@ func (l *Leaf) texts() []*string {
 }
 
 // moments lists the times that an event names beside its own.
-func (e *Event) moments() []*time.Time {
-	return []*time.Time{&e.Deadline, &e.DueQueued, &e.DueTaken, &e.DueStatus, &e.EOL}
+func (e *Event) moments() [5]*time.Time {
+	return [...]*time.Time{&e.Deadline, &e.DueQueued, &e.DueTaken, &e.DueStatus, &e.EOL}
 }
 
 // clip makes s valid UTF-8 without control characters, of at most maxText bytes.

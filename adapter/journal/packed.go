@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +17,7 @@ import (
 // find it, the time, the members that are not empty, each behind its
 // number, a zero, the number of the personal values and these in the order of Row. A text
 // is a number, length and form together, and as many bytes (see packer.text). Numbers
-// of members and words are never given to another: rows wait for at most some days,
+// of members, words and spellings are never given to another: rows wait for at most some days,
 // and a node of the next release reads them.
 const packedMark = 1
 
@@ -25,17 +26,12 @@ func (e *Event) Pack() ([]byte, error) {
 	if e.Log != nil || e.Target != nil || len(e.Fields) > 0 {
 		return nil, nil
 	}
-	for _, t := range append(e.moments(), &e.Time) {
-		if y := t.UTC().Year(); y < 0 || y > 9999 {
-			return nil, fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
-		}
+	if err := e.timesFit(); err != nil {
+		return nil, err
 	}
 	p := packer{b: append(make([]byte, 0, 320), packedMark)}
-	message, err := uuid.Parse(e.Message)
-	first := err == nil && message != uuid.Nil && message.String() == e.Message
-	if !first {
-		message = uuid.Nil
-	}
+	message, first := spelledID(e.Message)
+	first = first && message != uuid.Nil
 	p.b = append(p.b, message[:]...)
 	p.moment(e.Time)
 	for i, m := range e.packedTexts() {
@@ -63,6 +59,30 @@ func (e *Event) Pack() ([]byte, error) {
 		p.text(class)
 	})
 	return p.b, nil
+}
+
+// PackPersonal writes personal values as a packed row has them.
+func PackPersonal(values []PersonalField) []byte {
+	p := packer{b: make([]byte, 0, 48*len(values))}
+	for i := range values {
+		v := &values[i]
+		p.text(v.Field)
+		p.text(v.Value)
+		p.text(v.Class)
+	}
+	return p.b
+}
+
+// UnpackPersonal reads what PackPersonal wrote.
+func UnpackPersonal(b []byte) (values []PersonalField, err error) {
+	r := unpacker{b, true}
+	for r.ok && len(r.b) > 0 {
+		values = append(values, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
+	}
+	if !r.ok {
+		return nil, fmt.Errorf("packed values of %d bytes are damaged", len(b))
+	}
+	return values, nil
 }
 
 // Numbers of members.
@@ -152,6 +172,41 @@ var packedWords = []string{"",
 	"snils", "inn", "name", "birth", "document", "ground", "ogrn",
 }
 
+// packedSpellings are texts that are ever the same around digests, 32 bytes in lower-case
+// hexadecimal between the parts. Their numbers follow packedSpelling, and the digests the number.
+var packedSpellings = [][]string{{`{"answer":"`, `","poll":"`, `"}`}, {`{"ack":"`, `"}`}, {`{"poll":"`, `"}`}}
+
+const packedSpelling = 1 << 10 // there are fewer words
+
+// spelled gives the digests of a text that has a spelling.
+func spelled(s string, spelling []string) (digests []byte, ok bool) {
+	const digest = 32
+	if len(s) != len(strings.Join(spelling, ""))+(len(spelling)-1)*hex.EncodedLen(digest) {
+		return nil, false
+	}
+	for i, part := range spelling {
+		if !strings.HasPrefix(s, part) {
+			return nil, false
+		}
+		if s = s[len(part):]; i < len(spelling)-1 {
+			text := s[:hex.EncodedLen(digest)]
+			if digests, ok = appendUnhex(digests, text); !ok {
+				return nil, false
+			}
+			s = s[len(text):]
+		}
+	}
+	return digests, true
+}
+
+func (r *unpacker) spelled(spelling []string) string {
+	text := spelling[0]
+	for _, part := range spelling[1:] {
+		text += hex.EncodeToString(r.take(32)) + part
+	}
+	return text
+}
+
 var packedWord = func() map[string]uint64 {
 	words := map[string]uint64{}
 	for i, w := range packedWords[1:] {
@@ -160,16 +215,58 @@ var packedWord = func() map[string]uint64 {
 	return words
 }()
 
+// longestWord is as many bytes as the longest of them has.
+var longestWord = func() (n int) {
+	for _, w := range packedWords {
+		n = max(n, len(w))
+	}
+	return n
+}()
+
 var strictBase64 = base64.StdEncoding.Strict()
 
-// isHex says whether a text is hexadecimal in lower case.
-func isHex(s string) bool {
+// spelledID reads a UUID that is written as UUIDs are, in lower case; else it gives the
+// one of zeros.
+func spelledID(s string) (id uuid.UUID, ok bool) {
+	if len(s) != 36 {
+		return id, false
+	}
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
+		if c := s[i]; 'A' <= c && c <= 'F' {
+			return id, false
 		}
 	}
-	return true
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return uuid.UUID{}, false
+	}
+	return id, true
+}
+
+// appendUnhex adds the bytes that a text has in lower-case hexadecimal; false where it
+// has none.
+func appendUnhex(to []byte, s string) ([]byte, bool) {
+	if len(s)%2 != 0 {
+		return to, false
+	}
+	out := to
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return to, false
+		}
+		if i%2 == 0 {
+			out = append(out, c<<4)
+		} else {
+			out[len(out)-1] |= c
+		}
+	}
+	return out, true
 }
 
 type packer struct{ b []byte }
@@ -181,22 +278,31 @@ func (p *packer) moment(t time.Time) {
 
 func (p *packer) text(s string) {
 	begin := func(n, form int) { p.b = binary.AppendUvarint(p.b, uint64(n)*packedForms+uint64(form)) }
-	if w, ok := packedWord[s]; ok {
-		begin(int(w), formWord)
-		return
-	}
-	var room [64]byte
-	if len(s) == 36 {
-		if id, err := uuid.Parse(s); err == nil && id.String() == s {
-			begin(0, formWord)
-			p.b = append(p.b, id[:]...)
+	if len(s) <= longestWord {
+		if w, ok := packedWord[s]; ok {
+			begin(int(w), formWord)
 			return
 		}
 	}
-	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) && isHex(s) {
-		if m, err := hex.Decode(room[:], []byte(s)); err == nil && hex.EncodedLen(m) == len(s) {
-			begin(m, formHex)
-			p.b = append(p.b, room[:m]...)
+	if strings.HasPrefix(s, `{"`) {
+		for i, spelling := range packedSpellings {
+			if digests, ok := spelled(s, spelling); ok {
+				begin(packedSpelling+i, formWord)
+				p.b = append(p.b, digests...)
+				return
+			}
+		}
+	}
+	if id, ok := spelledID(s); ok {
+		begin(0, formWord)
+		p.b = append(p.b, id[:]...)
+		return
+	}
+	var room [64]byte
+	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) {
+		if b, ok := appendUnhex(room[:0], s); ok {
+			begin(len(b), formHex)
+			p.b = append(p.b, b...)
 			return
 		}
 	}
@@ -266,6 +372,9 @@ func (r *unpacker) text() string {
 	length := head / packedForms
 	switch head % packedForms {
 	case formWord:
+		if n := length - packedSpelling; length >= packedSpelling && n < uint64(len(packedSpellings)) {
+			return r.spelled(packedSpellings[n])
+		}
 		if length > 0 {
 			if r.ok = length < uint64(len(packedWords)); r.ok {
 				return packedWords[length]

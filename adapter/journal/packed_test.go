@@ -60,6 +60,45 @@ func TestAPackedRowIsTheSameEvent(t *testing.T) {
 		Node: "a\x00b\xff", Attempt: -3, Personal: []journal.PersonalField{{Field: "snils", Value: "AAAA\nAAAA\nAAAA\nAAAA\nAAAA\n\n\n\n", Class: "sealed:personal"}, {}}})
 }
 
+// What proves a delivery is two digests, and they take little more than their bytes.
+func TestReceiptsArePackedAsTheirDigests(t *testing.T) {
+	digest := func(c string) string { return strings.Repeat(c, 64) }
+	for _, c := range []struct {
+		receipt journal.Receipt
+		most    int
+	}{
+		{journal.Receipt{Poll: digest("a"), Answer: digest("0")}, 64},
+		{journal.Receipt{Poll: digest("9")}, 32},
+		{journal.Receipt{Ack: digest("f")}, 32},
+	} {
+		field := c.receipt.Field()
+		packed := journal.PackPersonal([]journal.PersonalField{field})
+		if got := len(packed) - len(journal.PackPersonal([]journal.PersonalField{{Field: field.Field, Class: field.Class}})); got > c.most+2 {
+			t.Errorf("%s takes %d bytes", field.Value, got)
+		}
+		packedAlike(t, journal.Event{Kind: journal.KindDelivered, Time: journaltest.Start, Personal: []journal.PersonalField{field}})
+		// What is spelled otherwise is what it is.
+		for i := range field.Value {
+			other := field
+			other.Value = field.Value[:i] + "F" + field.Value[i+1:]
+			packedAlike(t, journal.Event{Kind: journal.KindDelivered, Time: journaltest.Start, Personal: []journal.PersonalField{other, {Field: "x", Value: field.Value[:i]}}})
+		}
+	}
+}
+
+func TestPackedValuesAreTheSameOrNone(t *testing.T) {
+	values := []journal.PersonalField{{Field: "snils", Value: "112-233-445 95"}, {Field: "name", Value: "Иванов\x00\xff", Class: "personal"}, {}}
+	packed := journal.PackPersonal(values)
+	if got, err := journal.UnpackPersonal(packed); err != nil || !reflect.DeepEqual(got, values) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for n := range packed {
+		if got, err := journal.UnpackPersonal(packed[:n]); err == nil && len(got) >= len(values) {
+			t.Errorf("%d of %d bytes were taken for all values", n, len(packed))
+		}
+	}
+}
+
 func FuzzPacked(f *testing.F) {
 	for _, e := range journaltest.Events(3, 20) {
 		packed, err := e.Pack()

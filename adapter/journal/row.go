@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -19,10 +20,8 @@ import (
 // nothing that was told is lost; to a member that it does not know it could only
 // make of the whole row an entry of kind unknown.
 func (e Event) Row() ([]byte, error) {
-	for _, t := range append(e.moments(), &e.Time) {
-		if y := t.UTC().Year(); y < 0 || y > 9999 {
-			return nil, fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
-		}
+	if err := e.timesFit(); err != nil {
+		return nil, err
 	}
 	b := make([]byte, 0, 640)
 	text := func(name, value string) {
@@ -102,6 +101,21 @@ func (e Event) Row() ([]byte, error) {
 		b = append(b, ']')
 	}
 	return append(b, '}'), nil
+}
+
+// timesFit says whether all times of an event can be written.
+func (e *Event) timesFit() error {
+	fits := func(t *time.Time) error {
+		if y := t.UTC().Year(); y < 0 || y > 9999 {
+			return fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
+		}
+		return nil
+	}
+	err := fits(&e.Time)
+	for _, t := range e.moments() {
+		err = cmp.Or(err, fits(t))
+	}
+	return err
 }
 
 // eachValue calls f with the personal values of a row: those of the event, and the

@@ -275,7 +275,9 @@ func openSessions(ctx context.Context, opts Options, more ...setting) (*sessions
 		_, err := c.Exec(ctx, perSession, pgx.QueryExecModeSimpleProtocol)
 		return err
 	}
-	config.ConnConfig.Tracer = opts.tracer
+	if config.ConnConfig.Tracer = opts.tracer; opts.tracer == nil {
+		config.ConnConfig.Tracer = roomy{}
+	}
 	if s.Pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}

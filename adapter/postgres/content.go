@@ -130,6 +130,15 @@ func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
 	out := slices.Clone(events)
 	for i := range out {
 		e := &out[i]
+		if len(e.Personal) > 1 && s.gates.packedEvents.Load() {
+			const field = "together"
+			sealed, err := s.opts.Vault.SealPending(e.Sealer(), field, string(journal.PackPersonal(e.Personal)))
+			if err != nil {
+				return nil, fmt.Errorf("sealing the values of an event: %w", err)
+			}
+			e.Personal = []journal.PersonalField{{Field: field, Value: sealed, Class: journal.PendingTogether}}
+			continue
+		}
 		e.Personal = slices.Clone(e.Personal)
 		for n := range e.Personal {
 			p := &e.Personal[n]

@@ -82,7 +82,7 @@ func (w *world) conn() *pgx.Conn {
 func (w *world) raw() []byte {
 	w.Helper()
 	var all []byte
-	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT '', body FROM receipt", "SELECT event::text, body FROM refusal", "SELECT event::text, ''::bytea FROM journal_pending"} {
+	for _, sql := range []string{"SELECT ''::text, body FROM message", "SELECT '', content FROM attachment", "SELECT '', body FROM receipt", "SELECT event::text, body FROM refusal", "SELECT '', row FROM journal_waiting"} {
 		rows, _ := w.conn().Query(context.Background(), sql)
 		var text string
 		var b []byte

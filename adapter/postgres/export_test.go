@@ -113,3 +113,6 @@ INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.
 	_, err := s.pool.Exec(ctx, "ANALYZE queue")
 	return err
 }
+
+// TracesSQL is what TracesOf asks.
+const TracesSQL = tracesSQL

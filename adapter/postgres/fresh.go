@@ -74,16 +74,33 @@ func (f *fresh) turn(now time.Time) {
 	}
 }
 
+// size is that of a message's body; known says that the message is kept.
+func (f *fresh) size(id uuid.UUID) (bytes int, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn(time.Now())
+	m := f.find(id)
+	if m == nil {
+		return 0, false
+	}
+	return len(m.Body), true
+}
+
+// find looks in both halves.
+func (f *fresh) find(id uuid.UUID) *adapter.Message {
+	if m := f.young[id]; m != nil {
+		return m
+	}
+	return f.old[id]
+}
+
 // get gives a message that is the caller's, but for its body, which nobody may
 // write to; nil when it is not kept.
 func (f *fresh) get(id uuid.UUID) *adapter.Message {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn(time.Now())
-	m := f.young[id]
-	if m == nil {
-		m = f.old[id]
-	}
+	m := f.find(id)
 	if m == nil {
 		return nil
 	}

@@ -264,35 +264,47 @@ const (
 // already taken but not vacuumed yet are not read again and again. The rows are
 // found, read and removed in one pass; their places on the page are safe to go by
 // because nobody ever updates one. The batch ends with the row that fills it: a
-// row has the events of a statement, and they stay together.
-func (t *journalTx) Pending(ctx context.Context, limit int) (events []clerk.Pending, more bool, err error) {
-	found, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM (
-				SELECT ctid, sum(entries) OVER w - entries AS entries_before, sum(bytes) OVER w - bytes AS bytes_before
-				FROM (SELECT ctid, id, entries, coalesce(pg_column_size(events), pg_column_size(packed), pg_column_size(event)) AS bytes FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2) p
-				WINDOW w AS (ORDER BY id ROWS UNBOUNDED PRECEDING)
-			) p WHERE entries_before < $2 AND bytes_before < $3))
-		RETURNING id, coalesce(events, ARRAY[coalesce(packed, convert_to(event::text, 'UTF8'))]), coalesce(pg_column_size(events), pg_column_size(packed), pg_column_size(event))`, t.j.from(), limit, pendingBytes)
+// row has the events of a statement, and they stay together. Where the rest may wait, it
+// ends with the row that finishes the last block that they all finish: what is behind a
+// block costs as much again, as a piece, and is written anew with the next batch.
+func (t *journalTx) Pending(ctx context.Context, limit int, first int64) (events []clerk.Pending, more bool, err error) {
+	found, _ := t.tx.Query(ctx, pendingSQL, t.j.from(), limit, pendingBytes, first)
 	type row struct {
 		ID     int64
 		Events [][]byte
-		Bytes  int
+		Full   bool
 	}
 	rows, err := pgx.CollectRows(found, pgx.RowToStructByPos[row])
 	if err != nil || len(rows) == 0 {
 		return nil, false, err
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.ID, b.ID) })
-	bytes := 0
 	for _, r := range rows {
 		for _, e := range r.Events {
 			events = append(events, clerk.Pending{ID: r.ID, Event: e})
 		}
-		bytes += r.Bytes
 	}
 	t.j.setMark(rows[0].ID)
-	return events, len(events) >= limit || bytes >= pendingBytes, nil
+	return events, rows[0].Full, nil
 }
+
+// pendingSQL takes the rows from the id $1 on, until they have $2 events or $3 bytes, and
+// says whether they have. $4 is the index of the first, or negative: then none of them waits
+// for the next batch.
+const pendingSQL = `
+WITH p AS MATERIALIZED (
+	SELECT * FROM (
+		SELECT ctid, entries, bytes, sum(entries) OVER w - entries AS before, sum(bytes) OVER w - bytes AS bytes_before
+		FROM (SELECT ctid, id, entries, coalesce(pg_column_size(events), pg_column_size(packed), pg_column_size(event)) AS bytes FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2) p
+		WINDOW w AS (ORDER BY id ROWS UNBOUNDED PRECEDING)
+	) p WHERE before < $2 AND bytes_before < $3
+), n AS (
+	SELECT sum(entries) >= $2 OR sum(bytes) >= $3 AS "full",
+		CASE WHEN $4::bigint >= 0 AND ($4 + sum(entries)) / 256 > $4 / 256 THEN ($4 + sum(entries)) / 256 * 256 - $4 ELSE sum(entries) END AS whole
+	FROM p
+)
+DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM p WHERE before < (SELECT whole FROM n)))
+RETURNING id, coalesce(events, ARRAY[coalesce(packed, convert_to(event::text, 'UTF8'))]), (SELECT "full" FROM n)`
 
 // pendingBytes is with how many bytes of rows a batch is full, whatever its events come
 // to.

@@ -226,6 +226,16 @@ func (s *Store) load(ctx context.Context, id uuid.UUID, attachments bool) (*adap
 	if m := s.fresh.get(id); m != nil {
 		return m, nil
 	}
+	return s.read(ctx, id, attachments)
+}
+
+// Load is adapter.Store.Load.
+func (s *Store) Load(ctx context.Context, id uuid.UUID) (*adapter.Message, error) {
+	return s.read(ctx, id, true)
+}
+
+// read is load of what the database has.
+func (s *Store) read(ctx context.Context, id uuid.UUID, attachments bool) (*adapter.Message, error) {
 	// Naming the day's partition itself keeps the plan and its locks
 	// independent of the number of days kept.
 	leaf := s.days.leaf("message", id)

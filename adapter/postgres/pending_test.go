@@ -394,3 +394,98 @@ func TestRowsOfBeforeAreTakenUpAmongThoseOfToday(t *testing.T) {
 	}
 	a.check(t, events)
 }
+
+// The values of an event wait in one seal, and open to what they are: the entry commits to
+// each, as it does to those that were sealed one by one.
+func TestValuesWaitInOneSeal(t *testing.T) {
+	ctx := context.Background()
+	values := []journal.PersonalField{{Field: "snils", Value: snils}, {Field: "name", Value: "Иванов Иван"}, {Field: "consent", Value: "c-1", Class: "personal"}}
+	opened := func(together bool) (open []journal.Opening, bytes int) {
+		w, dir := newWorld(t), t.TempDir()
+		if together {
+			w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+		}
+		w.Store = w.another(postgres.Options{Vault: openVault(t, dir)})
+		m := w.message()
+		e := event(journal.KindAccepted, m)
+		e.Personal = values
+		if _, err := w.Accept(ctx, m, []journal.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		if all := string(w.raw()); strings.Contains(all, snils) || strings.Contains(all, "Иванов") {
+			t.Error("the database holds values in the clear")
+		}
+		bytes = w.count("SELECT sum(length(row)) FROM journal_waiting")
+		keys := openVault(t, dir)
+		j, err := w.Journal(ctx, journaltest.Origin, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seq := benchJournal(t, w.Store)
+		seq.Book, seq.Vault = j, keys
+		if n, err := seq.Step(ctx); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		_, open, err = j.Find(ctx, m.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range open {
+			open[i].Salt = [32]byte{}
+		}
+		return slices.DeleteFunc(open, func(o journal.Opening) bool { return o.Field == journal.FieldDigest }), bytes
+	}
+	one, small := opened(true)
+	each, large := opened(false)
+	if !slices.Equal(one, each) || len(one) != len(values) {
+		t.Errorf("opened from one seal: %+v\nfrom one for each: %+v", one, each)
+	}
+	if small*2 > large {
+		t.Errorf("in one seal the event takes %d bytes, %d as releases before wrote it", small, large)
+	}
+}
+
+// Under load the log grows by whole blocks: the row that finishes one ends the batch, what is
+// behind it waits for the next turn, and no longer.
+func TestABatchEndsBehindAWholeBlock(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(79, 400)
+	for i := 0; i < len(events); i += 40 {
+		a.must(a.Append(ctx, events[i:i+40]...))
+	}
+	a.Clock.Move(events[len(events)-1].Time.Sub(a.Clock.Now()))
+	size := func() int64 {
+		head, err := a.Head(ctx)
+		a.must(err)
+		return head.Tree.N
+	}
+	run := func(tick time.Duration, want int64) (end func()) {
+		seq := a.Sequencer(a.Journal)
+		seq.Tick = tick
+		running, stop := context.WithCancel(ctx)
+		var done sync.WaitGroup
+		done.Go(func() { seq.Run(running) })
+		until(t, "the turn has come to its end", func() bool { return size() >= want && seq.Status().Size >= want })
+		return func() { stop(); done.Wait() }
+	}
+	end := run(time.Hour, 256)
+	var waits, piece int
+	a.must(a.pool.QueryRow(ctx, "SELECT (SELECT sum(entries) FROM journal_pending), (SELECT sum(entries) FROM journal_piece)").Scan(&waits, &piece))
+	if got := size(); got != 280 || waits != 120 || piece != 24 {
+		t.Errorf("one turn took up %d events, %d of them behind the block, and left %d; want 280, 24 and 120", got, piece, waits)
+	}
+	end() // and takes up what it had left
+	if got := size(); got != 400 {
+		t.Errorf("%d events are in the log when the sequencer has ended", got)
+	}
+	more := journaltest.Events(80, 130)
+	for i := range more {
+		more[i].Time = events[len(events)-1].Time
+	}
+	for i := 0; i < len(more); i += 10 {
+		a.must(a.Append(ctx, more[i:i+10]...))
+	}
+	run(10*time.Millisecond, 530)() // the next turn takes what no block is finished with
+	a.check(t, append(events, more...))
+}

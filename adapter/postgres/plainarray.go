@@ -3,7 +3,6 @@ package postgres
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -108,7 +107,10 @@ func (p arrayPlan[T]) Encode(value any, b []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is no %T", value, list)
 	}
-	b = slices.Grow(b, 20+arrayRoom(value, len(list)))
+	if need := len(b) + 20 + arrayRoom(value, len(list)); need > cap(b) {
+		// Arguments of a statement stand in one buffer, and more of them follow.
+		b = append(make([]byte, 0, max(need+need/4, 4<<10)), b...)
+	}
 	for _, n := range []uint32{1, 0, p.element, uint32(len(list)), 1} { // one dimension, which begins at 1
 		b = binary.BigEndian.AppendUint32(b, n)
 	}

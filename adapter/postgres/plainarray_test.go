@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func TestPlainArrays(t *testing.T) {
 				}
 				if format == pgtype.BinaryFormatCode {
 					want[len("before")+7] = 0
+					if room, takes := argumentRoom(list), len(want)-len("before"); room < takes || room > takes+16*(reflect.ValueOf(list).Len()+1) {
+						t.Errorf("%T for %s has room for %d bytes and takes %d", list, name, room, takes)
+					}
 				}
 				if !bytes.Equal(got, want) {
 					t.Errorf("%T for %s is written\n%.80x, want\n%.80x", list, name, got, want)

@@ -193,10 +193,11 @@ func (s *Store) bounded(ctx context.Context, out []adapter.Outgoing) ([]adapter.
 	sizes := make(map[uuid.UUID]int, len(out))
 	var rest [][16]byte
 	for i := range out {
-		if m := s.fresh.get(out[i].Message.ID); m != nil {
-			sizes[m.ID] = len(m.Body)
+		id := out[i].Message.ID
+		if bytes, known := s.fresh.size(id); known {
+			sizes[id] = bytes
 		} else {
-			rest = append(rest, out[i].Message.ID)
+			rest = append(rest, id)
 		}
 	}
 	if len(rest) > 1 {

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -47,6 +49,10 @@ func (s *Store) Traced(ctx context.Context, trace string) (ids []string, err err
 	return ids, nil
 }
 
+// tracesSQL asks for the traces of messages. Between which ids they are tells in which days
+// they stand: the others are not looked at, however many are kept.
+const tracesSQL = "SELECT id, trace FROM message WHERE id = ANY ($1) AND id >= $2 AND id <= $3"
+
 // TracesOf is adapter.Store.TracesOf.
 func (s *Store) TracesOf(ctx context.Context, messages []uuid.UUID, incidents []string) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx, "SELECT incident, trace FROM refusal_trace WHERE incident = ANY ($1)", incidents)
@@ -55,7 +61,12 @@ func (s *Store) TracesOf(ctx context.Context, messages []uuid.UUID, incidents []
 	if _, err := pgx.ForEachRow(rows, []any{&id, &trace}, func() error { out[id] = trace; return nil }); err != nil {
 		return nil, fmt.Errorf("asking for traces: %w", err)
 	}
-	rows, _ = s.pool.Query(ctx, "SELECT id, trace FROM message WHERE id = ANY ($1)", messages)
+	if len(messages) == 0 {
+		return out, nil
+	}
+	first := slices.MinFunc(messages, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	last := slices.MaxFunc(messages, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	rows, _ = s.pool.Query(ctx, tracesSQL, messages, first, last)
 	var message uuid.UUID
 	if _, err := pgx.ForEachRow(rows, []any{&message, &trace}, func() error {
 		out[message.String()] = adapter.TraceOf(trace, message)

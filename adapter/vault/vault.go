@@ -3,13 +3,10 @@ package vault
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -262,11 +259,10 @@ func (v *Vault) Blind(field, value string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := hmac.New(sha256.New, k.key)
-	io.WriteString(m, journal.FieldBase(field))
-	m.Write([]byte{0})
-	io.WriteString(m, value)
-	return m.Sum(nil)[:16], nil
+	message := make([]byte, 0, 160)
+	message = append(append(append(message, journal.FieldBase(field)...), 0), value...)
+	sum := journal.MAC(k.key, message)
+	return sum[:16:16], nil
 }
 
 // Doomed are the keys of a class for all months before the given one.

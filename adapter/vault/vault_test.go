@@ -93,3 +93,13 @@ func TestKeysThatACrashLeftAreClearedAway(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
+
+func BenchmarkBlind(b *testing.B) {
+	v := open(b, b.TempDir())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Blind("snils", "11223344595"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +74,7 @@ type acceptResult struct {
 	Failed    int         `json:"failed"`
 	Lost      int         `json:"lost"`
 	Doubled   int         `json:"doubled"`
+	Whys      whysSeen    `json:"reasons,omitempty"` // of what was refused, failed or lost, with how often
 	Senders   int         `json:"senders"`
 	Bytes     int         `json:"messageBytes"`
 	Cores     int         `json:"cores"`
@@ -86,8 +89,8 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n",
-			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled)
+		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n%s",
+			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled, r.Whys)
 	}
 	if r.Lost+r.Doubled+r.Failed > 0 {
 		return no(errors.Join(err, fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed)))
@@ -166,7 +169,9 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	stop()
 	err = <-drained
 	r.Drain = time.Since(start).Seconds()
-	r.Lost, r.Doubled = x.tally.count()
+	lost, doubled := x.tally.count()
+	x.whys.lost(ctx, b, lost)
+	r.Lost, r.Doubled, r.Whys = len(lost), doubled, x.whys.all()
 	var failed error
 	r.Stages, failed = c.stages(b, r.Cost.Gateway)
 	return r, errors.Join(err, failed)
@@ -181,6 +186,7 @@ type acceptLoad struct {
 	times    *latencies
 
 	accepted, refused, broken, bytes atomic.Int64
+	whys                             whys
 
 	mu     sync.Mutex
 	sample []string // MessageIDs of accepted messages, evenly over the run
@@ -219,8 +225,10 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 				switch {
 				case err != nil:
 					x.broken.Add(1)
+					x.whys.failed(err)
 				case status != http.StatusOK || !bytes.Contains(answer, []byte(r.id)):
 					x.refused.Add(1)
+					x.whys.refused(status, answer)
 				default:
 					x.times.add(time.Since(sent))
 					x.tally.accepted(r.id)
@@ -311,13 +319,13 @@ func (l *tally) wait(ctx context.Context, patience time.Duration) {
 	}
 }
 
-func (l *tally) count() (lost, doubled int) {
+func (l *tally) count() (lost []string, doubled int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, n := range l.ours {
+	for id, n := range l.ours {
 		switch {
 		case n == 0:
-			lost++
+			lost = append(lost, id)
 		case n > 1:
 			doubled++
 		}
@@ -458,6 +466,7 @@ type exchangeResult struct {
 	Lost      int         `json:"lost"`
 	Doubled   int         `json:"doubled"`
 	Failed    int         `json:"failed"`
+	Whys      whysSeen    `json:"reasons,omitempty"` // of what failed or was lost, with how often
 	Senders   int         `json:"senders"`
 	Providers int         `json:"providers"`
 	Cores     int         `json:"cores"`
@@ -477,8 +486,8 @@ func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
-		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s\n%s%s\n",
-			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Cost, stagesText(r.Stages), r.Storage)
+		fmt.Fprintf(out.out, "%.0f exchanges/s (%d, %d senders, %d providers, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; lost %d, twice %d, failed calls %d\n%s%s\n%s%s\n",
+			r.PerSecond, r.Exchanges, r.Senders, r.Providers, r.Cores, r.P50, r.P99, r.Lost, r.Doubled, r.Failed, r.Whys, r.Cost, stagesText(r.Stages), r.Storage)
 	}
 	if r.Lost+r.Doubled > 0 {
 		err = no(errors.Join(err, r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
@@ -522,6 +531,8 @@ func (c *benchExchangeCmd) measure(ctx context.Context, lines io.Writer) (r exch
 	if err != nil {
 		return r, err
 	}
+	x.whys.lost(ctx, b, slices.Concat(slices.Collect(maps.Keys(warm.open)), slices.Collect(maps.Keys(x.open))))
+	r.Whys = x.whys.all()
 	r.Storage = storagePer(had, has, 2*x.done)
 	for _, n := range x.answered {
 		if n > 1 {
@@ -545,6 +556,7 @@ type exchangeLoad struct {
 	inTime   int // done before the clock ran out
 	failed   int
 	problem  error // the first failed call
+	whys     whys
 }
 
 func (x *exchangeLoad) party(n int, mnemonic string) *party.Client {
@@ -675,6 +687,7 @@ func (x *exchangeLoad) note(err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
+	x.whys.failed(err)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.failed++

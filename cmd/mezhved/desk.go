@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -226,7 +227,8 @@ func refusedBy(resp *http.Response) error {
 	if err != nil || json.Unmarshal(said, &p) != nil || p.Status == 0 {
 		p = console.Problem{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode), Detail: "This is not the answer of a gateway's desk; look at --url, and whether console.tokens is set there."}
 	}
-	failure := errors.New(console.Visible(strings.TrimSpace(p.Title + ". " + p.Detail)))
+	// What to do stands in the detail; the title is HTTP's own word for the number.
+	failure := errors.New(console.Visible(cmp.Or(strings.TrimSpace(p.Detail), fmt.Sprintf("the desk answers HTTP %d", p.Status))))
 	switch {
 	case resp.StatusCode == http.StatusBadRequest:
 		return usage(failure)

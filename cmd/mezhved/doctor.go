@@ -129,7 +129,7 @@ func (r *report) folders(c adapter.Config) *registry.Catalog {
 	if registry == nil {
 		return nil
 	}
-	r.add("good", "registry.good", "%d services, %d parties", len(registry.Catalog().Services()), len(registry.Catalog().Parties()))
+	r.add("good", "registry.good", "%s", registered(registry.Catalog()))
 	return registry.Catalog()
 }
 
@@ -190,7 +190,7 @@ func (r *report) desk(c adapter.Config) {
 	case len(tokens) == 0:
 		r.add("advice", "desk.no-tokens", "nobody has a token (console.tokens), so the desk stays closed")
 	default:
-		r.add("good", "desk.good", "%d tokens", len(tokens))
+		r.add("good", "desk.good", "%s", many(len(tokens), "token", "tokens"))
 	}
 }
 
@@ -432,7 +432,7 @@ func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Ca
 		r.add("bad", "kafka.rights", "%v: messages would be accepted and wait in the outbox; give the user %q the rights to create, describe, write and read topics %s.* and to read in group %s", err, c.Kafka.User, c.Kafka.Prefix, c.Kafka.Group)
 		return
 	}
-	r.add("good", "kafka.good", "%d addresses; topics can be made, written and read", len(c.Kafka.Brokers))
+	r.add("good", "kafka.good", "%s; topics can be made, written and read", many(len(c.Kafka.Brokers), "address", "addresses"))
 	if catalog == nil {
 		return
 	}

@@ -410,7 +410,7 @@ func (c *journalExamineCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if len(findings) > 0 {
 		return no(fmt.Errorf("%d findings: searches and totals of this journal are not to be relied on; find out who can write to the database", len(findings)))
 	}
-	_, err = fmt.Fprintf(out.out, "%d entries: they are found and counted by what they say\n", head.Tree.N)
+	_, err = fmt.Fprintf(out.out, "%s: they are found and counted by what they say\n", many(head.Tree.N, "entry", "entries"))
 	return err
 }
 
@@ -436,7 +436,7 @@ func openStore(ctx context.Context, config adapter.Config, log *slog.Logger, pre
 		}
 	}
 	if store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: config.Node, Vault: keys, Log: log}); err != nil {
-		return nil, nil, stop, unavailable(err)
+		return nil, nil, stop, notOpened(err)
 	}
 	ended := stop
 	return store, keys, func() error { store.Close(); return ended() }, nil

@@ -445,7 +445,7 @@ func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
 	if err := printEntries(out.out, found.Entries); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.out, "\n%d entries in all\n", found.Count)
+	fmt.Fprintf(out.out, "\n%s in all\n", many(found.Count, "entry", "entries"))
 	if found.Next != "" {
 		fmt.Fprintf(out.out, "next page: --after %s\n", found.Next)
 	}
@@ -479,7 +479,7 @@ func (c *journalSearchCmd) totals(ctx context.Context, out *stdio, desk *deskCli
 	if err := table(out.out, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.out, "\n%d entries in all\n", t.Count)
+	fmt.Fprintf(out.out, "\n%s in all\n", many(t.Count, "entry", "entries"))
 	return nil
 }
 

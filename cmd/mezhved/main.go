@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"mezhved/adapter/oplog"
+	"mezhved/adapter/postgres"
 	"mezhved/cmd/internal/shell"
 )
 
@@ -33,6 +34,19 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
+
+// notOpened says why a database was not opened, and by the code whether the same call may
+// be repeated: what is of another release, half restored or sealed with another vault
+// stays so until somebody acts.
+func notOpened(err error) error {
+	switch {
+	case errors.Is(err, postgres.ErrSchema):
+		return no(fmt.Errorf("database: %w", err))
+	case errors.Is(err, postgres.ErrVault):
+		return usage(err)
+	}
+	return unavailable(fmt.Errorf("database: %w", err))
+}
 
 func no(err error) error          { return &exitError{exitNo, err} }
 func usage(err error) error       { return &exitError{exitUsage, err} }

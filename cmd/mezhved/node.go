@@ -105,7 +105,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	}
 	n.onClose(stop)
 	if err = postgres.Migrate(ctx, url); err != nil {
-		return n, unavailable(fmt.Errorf("database: %w", err))
+		return n, notOpened(err)
 	}
 	if c.Journal.Vault != "" {
 		if n.vault, err = vault.Open(c.Journal.Vault, func() time.Time { return n.clock.Now() }); err != nil {
@@ -113,11 +113,8 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 		}
 	}
 	n.store, err = postgres.Open(ctx, postgres.Options{URL: url, Node: c.Node, Samples: append(certificateSamples(c, registry.Catalog()), skeletons(c, registry.Catalog())...), Vault: n.vault, TermGrace: c.Times.Grace.D(), Log: log})
-	if errors.Is(err, postgres.ErrVault) {
-		return n, usage(err)
-	}
 	if err != nil {
-		return n, unavailable(fmt.Errorf("database: %w", err))
+		return n, notOpened(err)
 	}
 	n.onClose(func() error { n.store.Close(); return nil })
 	if err = n.goesBlind(ctx); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+
+	"mezhved/adapter/registry"
 )
 
 // printJSON prints one value as indented JSON, Cyrillic as it is.
@@ -28,4 +30,17 @@ func table(w io.Writer, rows [][]string) error {
 		fmt.Fprintln(tw)
 	}
 	return tw.Flush()
+}
+
+// many is a number with its noun: 1 entry, 2 entries.
+func many[N int | int64](n N, one, more string) string {
+	if n != 1 {
+		one = more
+	}
+	return fmt.Sprintf("%d %s", n, one)
+}
+
+// registered tells how many services, in all their versions, and parties there are.
+func registered(c *registry.Catalog) string {
+	return many(len(c.Services()), "service version", "service versions") + ", " + many(len(c.Parties()), "party", "parties")
 }

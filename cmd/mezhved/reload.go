@@ -69,7 +69,7 @@ func (n *node) reload(ctx context.Context) (o reloadOutcome) {
 		o.Refused = append(o.Refused, "services and parties: "+bad.Error())
 	} else {
 		c := n.gateway.Catalog()
-		o.Read = append(o.Read, fmt.Sprintf("services and parties: %d, %d", len(c.Services()), len(c.Parties())))
+		o.Read = append(o.Read, "services and parties: "+registered(c))
 	}
 	if another, err := n.reloadKey(ctx); another {
 		o.Applied = append(o.Applied, "signature: the gateway signs with a new key, certificate "+n.signer.Certificate().Fingerprint())

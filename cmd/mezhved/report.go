@@ -116,7 +116,7 @@ func printReport(w io.Writer, rep *console.Report) error {
 	if err := table(w, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%d exchanges\n", len(rep.Inquiries))
+	fmt.Fprintf(w, "\n%s\n", many(len(rep.Inquiries), "exchange", "exchanges"))
 	if len(rep.Refused) > 0 {
 		fmt.Fprintln(w)
 		rows = [][]string{{"REFUSED", "WHO", "SERVICE", "OUTCOME", "INCIDENT", "ENTRY"}}
@@ -244,7 +244,7 @@ func (c *journalChangesCmd) Run(ctx context.Context, out *stdio) error {
 			fmt.Fprintf(out.out, "    %s\n", see(line))
 		}
 	}
-	fmt.Fprintf(out.out, "\n%d entries in all\n", found.Count)
+	fmt.Fprintf(out.out, "\n%s in all\n", many(found.Count, "entry", "entries"))
 	if found.Next != "" {
 		fmt.Fprintf(out.out, "next page: --after %s\n", found.Next)
 	}

@@ -71,7 +71,9 @@ type Tx interface {
 	// events are limit or more, or as many bytes as a batch should have; more says
 	// that this is why it took no others. They are gone when the transaction
 	// commits. Rows of transactions still open are not seen and come in a later batch.
-	Pending(ctx context.Context, limit int) (events []Pending, more bool, err error)
+	// first is the index of the first of them, for a book that would rather leave some
+	// of them to the next batch; negative, it must not.
+	Pending(ctx context.Context, limit int, first int64) (events []Pending, more bool, err error)
 	// Counters reads the counters of the parties, or of all parties for nil.
 	// Parties without one are absent.
 	Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error)

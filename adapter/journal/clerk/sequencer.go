@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +126,8 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	}
 }
 
-// turn is one pass of the loop; more says that events are waiting.
+// turn is one pass of the loop; more says that events are waiting for the next one. now
+// says that it may be the last.
 func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 	soon, cancel := context.WithTimeout(ctx, lookPatience) // of connections that are dead the next one may not be
 	st, err := s.Book.Look(soon, Claim{Term: s.term, Want: s.Signer != nil, Behind: s.Now().Before(s.aside)})
@@ -141,7 +143,7 @@ func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 		s.signErr = nil
 		return false, s.undone()
 	}
-	_, err = s.Step(ctx)
+	_, err = s.step(ctx, now)
 	if err == nil {
 		err = s.publish(ctx, now)
 	}
@@ -266,7 +268,10 @@ func (s *Sequencer) Status() Status {
 // error the batch may have been committed or not; the next Step finds out from
 // the head. Rows leave journal_pending in the transaction that gives them their
 // places, so none is lost and none comes twice.
-func (s *Sequencer) Step(ctx context.Context) (int, error) {
+func (s *Sequencer) Step(ctx context.Context) (int, error) { return s.step(ctx, true) }
+
+// step is Step; unless all is set, the book may leave some of the batch to the next turn.
+func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 	edge := s.edge
 	s.edge = nil // kept only when the commit is known to have happened
 	taken, more := 0, false
@@ -283,12 +288,6 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		if head.Origin != s.Signer.Origin() {
 			return fmt.Errorf("the log goes on as %s (epoch %d), this node signs for %s: give it the new key and signer state", head.Origin, head.Epoch, s.Signer.Origin())
 		}
-		rows, left, err := tx.Pending(ctx, or(s.Batch, 8192))
-		if err != nil {
-			return fmt.Errorf("read pending rows: %w", err)
-		}
-		s.touched()
-		taken, more = len(rows), left
 		// The log's time never goes back, so a wrong one stays: for as long as the
 		// clock is ahead, no entry would say when it was logged.
 		if s.Steady != nil {
@@ -298,6 +297,16 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		}
 		now := s.Now().UTC().Truncate(time.Millisecond)
 		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
+		first := int64(journal.NoEntry)
+		if !all {
+			first = firstIndex(head, closing)
+		}
+		rows, left, err := tx.Pending(ctx, or(s.Batch, 8192), first)
+		if err != nil {
+			return fmt.Errorf("read pending rows: %w", err)
+		}
+		s.touched()
+		taken, more = len(rows), left
 		if taken == 0 && !closing {
 			return nil
 		}
@@ -354,10 +363,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
-	first := head.Tree.N // of the rows' entries
-	if closing {
-		first++
-	}
+	first := firstIndex(head, closing)
 	seeds := seeds{}
 	opened, leaves := make([][]journal.Opening, len(rows)), make([]journal.Leaf, len(rows))
 	b.Entries = make([]Entry, 0, len(rows)+1)
@@ -474,6 +480,14 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	return b, nil
 }
 
+// firstIndex is that of the first event's entry.
+func firstIndex(head Head, closing bool) int64 {
+	if closing {
+		return head.Tree.N + 1
+	}
+	return head.Tree.N
+}
+
 // tellAhead says that the log's time is ahead of the clock: entries are logged at
 // the log's time until the clock has come up to it.
 func (s *Sequencer) tellAhead(by time.Duration) {
@@ -530,7 +544,7 @@ func (s *Sequencer) leaf(row Pending, now time.Time, salts journal.Salts) (journ
 
 // openPending opens the values of an event that waited sealed.
 func (s *Sequencer) openPending(e *journal.Event) error {
-	for i := range e.Personal {
+	for i := 0; i < len(e.Personal); i++ {
 		p := &e.Personal[i]
 		class, ok := strings.CutPrefix(p.Class, journal.PendingClass)
 		if !ok {
@@ -539,6 +553,15 @@ func (s *Sequencer) openPending(e *journal.Event) error {
 		value, err := s.Vault.OpenPending(e.Sealer(), p.Field, p.Value)
 		if err != nil {
 			return fmt.Errorf("open the value of field %s of %s: %w", p.Field, e.Sealer(), err)
+		}
+		if p.Class == journal.PendingTogether {
+			values, err := journal.UnpackPersonal([]byte(value))
+			if err != nil {
+				return fmt.Errorf("open the values of %s: %w", e.Sealer(), err)
+			}
+			e.Personal = slices.Replace(e.Personal, i, i+1, values...)
+			i += len(values) - 1
+			continue
 		}
 		p.Value, p.Class = value, class
 	}

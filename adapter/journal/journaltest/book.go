@@ -194,7 +194,7 @@ func (t *tx) Head(context.Context) (clerk.Head, error) {
 	return t.head, err
 }
 
-func (t *tx) Pending(_ context.Context, limit int) ([]clerk.Pending, bool, error) {
+func (t *tx) Pending(_ context.Context, limit int, _ int64) ([]clerk.Pending, bool, error) {
 	err := t.breaks("pending")
 	t.mu.Lock()
 	defer t.mu.Unlock()
