@@ -407,7 +407,8 @@ func (c *carrying) stop(ctx context.Context, ids [][16]byte) error {
 		return err
 	}
 	for _, sql := range []string{
-		"WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING facts) INSERT INTO journal_pending (event) SELECT facts - 'wire' || $2::jsonb FROM d",
+		`WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING message, queue, facts)
+			INSERT INTO journal_pending (event) SELECT ` + wholeFacts + ` - 'wire' || $2::jsonb FROM d JOIN queue_name n ON n.id = d.queue LEFT JOIN message m ON m.id = d.message`,
 		"WITH d AS (DELETE FROM streamed WHERE message = ANY ($1) RETURNING facts) INSERT INTO journal_pending (event) SELECT facts || $2::jsonb FROM d",
 		"DELETE FROM outbox WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
 		"DELETE FROM relayed WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",

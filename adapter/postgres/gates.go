@@ -18,11 +18,12 @@ type gates struct {
 	openings      atomic.Bool // values behind commitments are shortened, their fields are numbers
 	together      atomic.Bool // values behind commitments are sealed together
 	tightReceipts atomic.Bool // receipts are woven tight
+	shortFacts    atomic.Bool // rows of the queue do not repeat what their messages say
 }
 
 func (g *gates) byName() map[string]*atomic.Bool {
 	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
-		"openings together": &g.together, "tight receipts": &g.tightReceipts, "reply addresses behind bodies": &g.replyToBehind}
+		"openings together": &g.together, "tight receipts": &g.tightReceipts, "short facts": &g.shortFacts, "reply addresses behind bodies": &g.replyToBehind}
 }
 
 // gateAge is how long a gate is believed to be closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Bounds of one sweep.
 const (
 	sweepRows  = 500
-	sweepPages = 400 // of one partition of used_id, 8 KB each
+	sweepPages = 400 // of poll_use, or of one partition of used_id; 8 KB each
 
 	// leaseScan is how often the leases are looked through. A lease that ran
 	// out earlier is free earlier all the same; only its event waits.
@@ -34,6 +35,7 @@ type sweeps struct {
 	gates     time.Time // it was asked what has begun
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
+	uses      int64     // the page of poll_use that comes next
 	awaited   struct {  // the next look at messages with files begins behind this one
 		message [16]byte
 		queue   int32
@@ -69,28 +71,65 @@ func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, erro
 	if d := now.Sub(s.sweeps.leases); d >= 0 && d < leaseScan {
 		return 0, false, nil
 	}
-	event, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
+	var rows []standing
+	var out []leased // the attempt is that of the lease
+	first := &pgx.Batch{}
+	first.Queue(`SELECT message, queue, `+factsIfWhole+`, prio, seq, visible_at, attempts FROM queue
+		WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED`, now, sweepRows).Query(func(found pgx.Rows) error {
+		var row standing
+		var at leased
+		_, err := pgx.ForEachRow(found, []any{&row.message, &row.queue, &row.facts, &at.prio, &at.seq, &at.ranOut, &at.attempt}, func() error {
+			rows, out = append(rows, row), append(out, at)
+			row.facts, at.ranOut = nil, nil
+			return nil
+		})
+		return err
+	})
+	tx, err := s.polls.open(ctx, first)
 	if err != nil {
-		return 0, false, err
+		return 0, false, fmt.Errorf("looking for leases that ran out: %w", err)
 	}
-	tag, err := s.pool.Exec(ctx, `
-WITH s AS (
-	SELECT queue, prio, seq, visible_at AS ran_out_at FROM queue
-	WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
-), u AS (
-	UPDATE queue q SET returned = attempts FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING q.facts, q.attempts, s.ran_out_at
-)
-INSERT INTO journal_pending (event)
-SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts) FROM u ORDER BY ran_out_at`, now, sweepRows, event)
-	if err != nil {
+	defer tx.end()
+	if n := len(out); n < sweepRows {
+		defer func() {
+			if err == nil {
+				s.sweeps.leases = now
+			}
+		}()
+		if n == 0 {
+			return 0, false, nil
+		}
+	}
+	if err = s.sweptLeases(ctx, tx, rows, out); err != nil {
 		return 0, false, fmt.Errorf("returning leases that ran out: %w", err)
 	}
-	n := int(tag.RowsAffected())
-	if n < sweepRows {
-		s.sweeps.leases = now
+	return len(out), len(out) == sweepRows, nil
+}
+
+// sweptLeases tells of leases that ran out, in the order in which they did.
+func (s *Store) sweptLeases(ctx context.Context, tx *transaction, rows []standing, out []leased) error {
+	facts, err := s.factsOf(ctx, rows)
+	if err != nil {
+		return err
 	}
-	return n, n == sweepRows, nil
+	events := make([]journal.Event, len(out))
+	queues, prios, seqs := make([]int32, len(out)), make([]int16, len(out)), make([]int64, len(out))
+	for i, at := range out {
+		events[i] = s.returned(facts[i], *at.ranOut, at.attempt)
+		queues[i], prios[i], seqs[i] = rows[i].queue, at.prio, at.seq
+	}
+	slices.SortStableFunc(events, func(a, b journal.Event) int { return a.Time.Compare(b.Time) })
+	encoded, err := s.waiting(events...)
+	if err != nil {
+		return err
+	}
+	last := &pgx.Batch{}
+	last.Queue(`WITH u AS (
+	UPDATE queue q SET returned = attempts FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
+	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+)
+INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n) ORDER BY n`, queues, prios, seqs, encoded)
+	return tx.commit(ctx, last)
 }
 
 // sweepExpired takes messages out of their queues whose life ended before
@@ -99,31 +138,38 @@ SELECT facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, '
 // told even if the gateway dies in between.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
 	const rows = 8 * sweepRows // a few statements for many; what is told in one sweep goes in the next
-	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
-	if err != nil {
-		return nil, false, err
-	}
-	found, _ := s.polls.Query(ctx, `
-WITH s AS MATERIALIZED (
+	var ended []standing       // whose messages nobody waits for an answer of
+	var prios []int16
+	var seqs []int64
+	var ids [][16]byte // of requests that have none
+	first := &pgx.Batch{}
+	first.Queue(`
+SELECT s.*, CASE WHEN NOT open THEN (SELECT `+factsIfWhole+` FROM queue q WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq) END FROM (
 	SELECT queue, prio, seq, message,
 		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
 	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2 FOR UPDATE SKIP LOCKED
-), d AS (
-	DELETE FROM queue q USING s WHERE NOT s.open AND q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
-), e AS (
-	INSERT INTO journal_pending (event) SELECT facts - 'wire' || $3::jsonb FROM d
-)
-SELECT message, open FROM s`, now, rows, event)
-	var ids [][16]byte
-	var id [16]byte
-	var open bool
-	n := 0
-	_, err = pgx.ForEachRow(found, []any{&id, &open}, func() error {
-		if n++; open {
-			ids = append(ids, id)
-		}
-		return nil
+) s`, now, rows).Query(func(found pgx.Rows) error {
+		var row standing
+		var prio int16
+		var seq int64
+		var open bool
+		_, err := pgx.ForEachRow(found, []any{&row.queue, &prio, &seq, &row.message, &open, &row.facts}, func() error {
+			if open {
+				ids = append(ids, row.message)
+			} else {
+				ended, prios, seqs = append(ended, row), append(prios, prio), append(seqs, seq)
+			}
+			row.facts = nil
+			return nil
+		})
+		return err
 	})
+	tx, err := s.polls.open(ctx, first)
+	if err != nil {
+		return nil, false, fmt.Errorf("looking for expired messages: %w", err)
+	}
+	err = s.sweptEnds(ctx, tx, now, ended, prios, seqs)
+	tx.end()
 	if err != nil {
 		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
 	}
@@ -131,7 +177,34 @@ SELECT message, open FROM s`, now, rows, event)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading expired messages: %w", err)
 	}
-	return expired, n == rows || len(expired) > 0, nil
+	return expired, len(ended)+len(ids) == rows || len(expired) > 0, nil
+}
+
+// sweptEnds takes rows out that are locked, with their events.
+func (s *Store) sweptEnds(ctx context.Context, tx *transaction, now time.Time, ended []standing, prios []int16, seqs []int64) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	facts, err := s.factsOf(ctx, ended)
+	if err != nil {
+		return err
+	}
+	queues, events := make([]int32, len(ended)), make([]journal.Event, len(ended))
+	for i := range ended {
+		queues[i] = ended[i].queue
+		events[i] = completed(stamped(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now), facts[i])
+	}
+	encoded, err := s.waiting(events...)
+	if err != nil {
+		return err
+	}
+	last := &pgx.Batch{}
+	last.Queue(`WITH d AS (
+	DELETE FROM queue q USING unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
+	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+)
+INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n) ORDER BY n`, queues, prios, seqs, encoded)
+	return tx.commit(ctx, last)
 }
 
 // sweepDedup forgets MessageIDs whose life is over. The keys have no index by
@@ -142,21 +215,33 @@ func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
 	if n := s.sweeps.partition - 16; n >= 0 {
 		table = fmt.Sprintf("dedup_%d", n)
 	}
-	var pages int64
-	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
-		return fmt.Errorf("purging dedup keys: %w", err)
-	}
-	from, to := s.sweeps.page, s.sweeps.page+sweepPages
-	_, err := s.pool.Exec(ctx, "DELETE FROM "+table+" WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND id < $3",
-		fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to), [16]byte(floor(now.Add(-s.opts.DedupLife))))
+	_, end, err := s.sweepSome(ctx, table, &s.sweeps.page, "id < $3", [16]byte(floor(now.Add(-s.opts.DedupLife))))
 	if err != nil {
 		return fmt.Errorf("purging dedup keys: %w", err)
 	}
-	s.sweeps.page = to
-	if to >= pages {
-		s.sweeps.partition, s.sweeps.page = (s.sweeps.partition+1)%32, 0
+	if end {
+		s.sweeps.partition = (s.sweeps.partition + 1) % 32
 	}
 	return nil
+}
+
+// sweepSome removes rows from the next pages of a table that has no index by age. $3 is
+// the argument of the condition. end says that it has come round.
+func (s *Store) sweepSome(ctx context.Context, table string, page *int64, condition string, argument any) (gone int64, end bool, err error) {
+	var pages int64
+	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
+		return 0, false, err
+	}
+	from, to := *page, *page+sweepPages
+	tag, err := s.pool.Exec(ctx, "DELETE FROM "+table+" WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND "+condition,
+		fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to), argument)
+	if err != nil {
+		return 0, false, err
+	}
+	if *page = to; to >= pages {
+		*page, end = 0, true
+	}
+	return tag.RowsAffected(), end, nil
 }
 
 func (s *Store) sweepRefusals(ctx context.Context, now time.Time) (bool, error) {
