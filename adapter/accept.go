@@ -26,7 +26,7 @@ func (g *Gateway) accept(ctx context.Context, c *call, a admitted) error {
 	c.event.Message, c.event.Direction, c.event.Original = m.ID.String(), string(m.Direction), string(m.Original)
 	done := c.stage("accept")
 	out, err := g.commit(ctx, m, acceptEvents(c, a))
-	done()
+	done.end()
 	if err != nil {
 		c.scratch = nil // the store may still be reading the body
 		switch {

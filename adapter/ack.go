@@ -28,7 +28,7 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 	}
 	done := c.stage("ack")
 	err = g.store.Ack(ctx, c.party.Mnemonic, MessageID(a.MessageID), c.started, ev, c.envelope.Bytes())
-	done()
+	done.end()
 	switch {
 	case errors.Is(err, ErrNotAwaiting):
 		return &refusal{reason: "not-awaiting", args: []any{a.MessageID}, cause: err}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,10 +27,12 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/alarms"
 	"mezhved/adapter/backup"
+	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/lifecycle/probe"
+	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
 	"mezhved/adapter/yamlfile"
@@ -434,6 +437,49 @@ func TestEveryAlertFires(t *testing.T) {
 			l.scrape(w)
 			l.lasts(3)
 		}),
+		"MezhvedDiskShort": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			folder := filepath.Join(t.TempDir(), "state")
+			move := func(disk string) {
+				os.Remove(folder)
+				if err := os.Symlink(disk, folder); err != nil {
+					t.Fatal(err)
+				}
+			}
+			move(t.TempDir())
+			files.MeasureFree(figures, "journal.state", folder)
+			l.scrape(w)
+			move("/proc") // a file system that has no room
+			l.scrape(w)
+		}),
+		"MezhvedLogLost": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			pipe, stands := io.Pipe() // whose reader stands still
+			log := oplog.Open(stands, oplog.Options{})
+			defer log.Close(0)
+			defer pipe.Close()
+			log.Measure(figures)
+			l.scrape(w)
+			for log.Lost() == 0 {
+				log.Write([]byte(strings.Repeat("x", 1<<10)))
+			}
+			l.scrape(w)
+		}),
+		"MezhvedNoRoom": {options: []adaptertest.Option{adaptertest.WithConfig(func(c *adapter.Config) {
+			c.Limits.Body, c.Limits.Content, c.Limits.Memory = 100<<10, 50<<10, 1600<<10
+		})}, happens: func(t *testing.T, w *adaptertest.World) {
+			for i := range 16 {
+				h := w.Gateway.Memory().Begin(fmt.Sprintf("10.0.0.%d", i), false)
+				defer h.Release()
+				if err := h.Hold(t.Context(), 98<<10); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var calls sync.WaitGroup
+			for range 12 { // each waits for room
+				calls.Go(func() { send(w) })
+			}
+			calls.Wait()
+		}},
+		"MezhvedRevocationsUnchecked": {options: []adaptertest.Option{adaptertest.WithTrust(failOpen(t))}, happens: func(t *testing.T, w *adaptertest.World) { accepted(t, send(w)) }},
 		"MezhvedForeignRecords": {options: []adaptertest.Option{byIntake}, happens: func(t *testing.T, w *adaptertest.World) {
 			accepted(t, send(w))
 			w.AwaitQueued(1) // the topic is there
@@ -545,7 +591,7 @@ func TestEveryAlertFires(t *testing.T) {
 		"MezhvedPartyCertificateDay":   {goes: certificate("mezhved_certificate_expires_seconds", 23*time.Hour)},
 		"MezhvedOwnCertificateMonth":   {goes: certificate("mezhved_signature_certificate_expires_seconds", 29*24*time.Hour)},
 		"MezhvedOwnCertificateWeek":    {goes: certificate("mezhved_signature_certificate_expires_seconds", 6*24*time.Hour)},
-		"MezhvedOwnCertificateDay":     {goes: certificate("mezhved_signature_certificate_expires_seconds", 23*time.Hour)},
+		"MezhvedOwnCertificateDay":     {options: []adaptertest.Option{withFTPS(t)}, goes: certificate("mezhved_files_tls_certificate_expires_seconds", 23*time.Hour)},
 		"MezhvedProbeRed":              probed(func(w *adaptertest.World) { w.Clock.Advance(11 * time.Minute) }), // and its provider has not polled
 		"MezhvedProbesRest": probed(func(w *adaptertest.World) { // another node holds the lead and does nothing
 			w.SQL("UPDATE lead SET holder = gen_random_uuid(), until = now() + interval '1 day' WHERE work = 'probe'")

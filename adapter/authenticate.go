@@ -21,7 +21,7 @@ import (
 // When the signature fails, the layout of the envelope is looked at first, as
 // the real bus does: a sender whose envelope is broken hears of that.
 func (g *Gateway) authenticate(ctx context.Context, c *call) error {
-	defer c.stage("authenticate")()
+	defer c.stage("authenticate").end()
 	sig, target := c.envelope.Caller()
 	if !sig.Valid() || !target.Valid() {
 		if err := c.envelope.Check(); err != nil {

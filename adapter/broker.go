@@ -33,7 +33,8 @@ type Broker interface {
 	// have gone. Those that are there keep the partitions that they have.
 	Ensure(ctx context.Context, topics []Topic) error
 
-	// Health is nil when the broker answers and every topic has a leader.
+	// Health is nil when the broker answers and every topic that Ensure was asked for
+	// last is there and has its leaders.
 	Health(ctx context.Context) error
 }
 
@@ -47,6 +48,7 @@ type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
+	Dense   bool  // its value is compressed and encrypted already: nothing is to be gained there
 	Offset  int64 // set on consumed records
 }
 

@@ -41,6 +41,13 @@ func ftpsWorld(t *testing.T, change func(*adapter.Config)) (w *adaptertest.World
 	return w, roots, ca
 }
 
+// withFTPS gives a world a file store whose door has a certificate.
+func withFTPS(t *testing.T) adaptertest.Option {
+	t.Helper()
+	cert, key := selfSigned(t, t.TempDir(), "ftp")
+	return adaptertest.WithFiles(func(c *adapter.Config) { c.FTP.Certificate, c.FTP.Key = cert, key })
+}
+
 // ftpLines is a control connection, said line by line.
 type ftpLines struct {
 	*testing.T

@@ -466,7 +466,7 @@ func (g *Gateway) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", g.config.Listen, err)
 	}
-	l = g.proxies.listener(l)
+	l = g.proxies.listener(wires{l})
 	if g.config.TLS.Certificate == "" {
 		return l, nil
 	}
@@ -497,6 +497,10 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	gathering(server)
+	if plain, ok := l.(*net.TCPListener); ok { // not one of Listen's
+		l = wires{plain}
 	}
 	for range 60 { // the journal needs a moment before the first call can be accepted
 		if g.writable() == nil || !sleep(ctx, 50*time.Millisecond) {

@@ -15,7 +15,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/journal"
@@ -160,18 +159,13 @@ type call struct {
 	shadowed     Shadowed // what drafts are to be tried with; no Service: nothing
 }
 
-// stage begins one stage of the call, for the metrics and as a span of its trace;
-// what it gives ends it.
-func (c *call) stage(name string) (end func()) {
-	measured := c.g.metrics.stage(name, c.traceID)
-	if !c.span.IsRecording() {
-		return measured
+// stage begins one stage of the call, for the metrics and as a span of its trace.
+func (c *call) stage(name string) stageRun {
+	r := c.g.metrics.stage(name, c.traceID)
+	if c.span.IsRecording() {
+		_, r.span = c.g.tracer.Start(trace.ContextWithSpan(context.Background(), c.span), name)
 	}
-	_, span := c.g.tracer.Start(trace.ContextWithSpan(context.Background(), c.span), name)
-	return func() {
-		span.End()
-		measured()
-	}
+	return r
 }
 
 // version is the protocol version in which the call is answered: its own, or
@@ -227,6 +221,7 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 			}
 			return
 		}
+		gatherAnswer(r.Context())
 		g.write(c, w, http.StatusOK, out, c.answer.Parts)
 	}
 }
@@ -239,9 +234,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 		scratch: g.scratches.Get().(*scratch),
 	}
 	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", trace.WithSpanKind(trace.SpanKindServer))
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(sctx, carrier)
-	c.trace, c.span = carrier["traceparent"], span
+	c.trace, c.span = carriedOn(sctx, span), span
 	c.id = newID(c.started)
 	c.traceID = traceOf(span.SpanContext(), c.id)
 	c.event = journal.Event{Time: c.started, Node: g.config.Node, Channel: c.channel()}
@@ -267,10 +260,12 @@ func (g *Gateway) end(c *call) {
 	}
 	g.countQuality(c)
 	g.offerShadow(c)
-	if c.event.Message != "" {
-		c.span.SetAttributes(attribute.String("smev.message", c.event.Message))
+	if c.span.IsRecording() {
+		if c.event.Message != "" {
+			c.span.SetAttributes(attribute.String("smev.message", c.event.Message))
+		}
+		c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	}
-	c.span.SetAttributes(attribute.String("smev.operation", op), attribute.String("smev.version", v), attribute.String("smev.outcome", c.outcome))
 	c.span.End()
 	c.holding.Release()
 	if c.scratch != nil && c.scratch.spare() {
@@ -321,7 +316,7 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 
 // read takes the body, up to the limit and no further.
 func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *http.Request) error {
-	defer c.stage("read")()
+	defer c.stage("read").end()
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return &refusal{reason: "content-type", args: []any{saysEncoding}, cause: fmt.Errorf("content encoding %q", e)}
 	}
@@ -466,7 +461,7 @@ func (g *Gateway) handle(ctx context.Context, c *call) error {
 }
 
 func (g *Gateway) parse(ctx context.Context, c *call) error {
-	defer c.stage("parse")()
+	defer c.stage("parse").end()
 	limits := g.envelopeLimits()
 	limits.Hold = func(bytes int) error {
 		if err := c.holding.Hold(ctx, int64(cap(c.body)+bytes)); err != nil {
@@ -494,7 +489,7 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 	if c.answer.SignID == "" || g.signer == nil {
 		return c.answer.XML, nil
 	}
-	defer c.stage("sign")()
+	defer c.stage("sign").end()
 	out, err := signing.SignInto(ctx, c.answer.XML, c.answer.SignID, c.answer.Slot, g.signer)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("signing the answer: %w", err))

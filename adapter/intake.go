@@ -57,7 +57,7 @@ const enqueueWithin = 5 * time.Second
 // enqueue puts one batch of one partition into its queues and wakes the polls
 // that wait there.
 func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record) error {
-	defer g.metrics.stage("intake", "")()
+	defer g.metrics.stage("intake", "").end()
 	began := time.Now()
 	arrivals, traces := make([]Arrival, 0, len(records)), make([]string, 0, len(records))
 	for i := range records {

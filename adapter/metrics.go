@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/registry"
 	"mezhved/adapter/terms"
@@ -120,6 +121,9 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	for _, outcome := range []string{"ok", "refused"} {
 		m.reloads.WithLabelValues(outcome)
 	}
+	for _, known := range []string{"false", "true"} {
+		m.refused.WithLabelValues("no-room", known) // at 0: what begins at 1 has not increased, as Prometheus sees it
+	}
 	m.parties = counters("party_calls_total", "Calls of each party: what for (send, poll, ack, other), and whether they were refused.", "system", "what", "outcome")
 	m.served = counters("service_calls_total", "Messages sent for a service, without tests, by whose fault it is that they were not accepted: none, sender, provider, bus, authority (of certificates).", "service", "fault")
 	m.replied = counters("service_answers_total", "Final answers accepted for a service, without tests.", "service")
@@ -134,6 +138,9 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		m.overdue.WithLabelValues(string(stage))
 	}
 	m.unchecked = counters("revocations_unchecked_total", "Signatures taken although nobody could say whether the certificate is revoked (trust.failOpen), by whose they are: caller, person, file.", "whose")
+	for _, whose := range []string{"caller", "person", "file"} {
+		m.unchecked.WithLabelValues(whose)
+	}
 	m.transport = counters("tls_reads_total", "Readings of the doors' certificate and of the authorities of client certificates, by outcome; after a failed one the old stays in use.", "what", "outcome")
 	m.doorExp = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "tls_certificate_expires_seconds", Help: "Unix time at which the certificate of the doors expires."})
 	for _, what := range []string{"certificate", "clientCAs"} {
@@ -154,15 +161,30 @@ func (m *metrics) blind(age func() time.Duration) {
 		func() float64 { return age().Seconds() }))
 }
 
-// stage measures one stage: defer m.stage("verify", trace)() or end := ...; end(). trace
-// is the id of the call whose stage it is; empty: of none.
-func (m *metrics) stage(name, trace string) func() {
-	start := time.Now() // a duration, not a time of the domain
+// stage measures one stage: defer m.stage("relay", trace).end(). trace is the id of the
+// call whose stage it is; empty: of none.
+func (m *metrics) stage(name, trace string) stageRun {
 	o, ok := m.observers.Load(name)
 	if !ok {
 		o, _ = m.observers.LoadOrStore(name, &stage{observer: m.stages.WithLabelValues(name)})
 	}
-	return func() { o.(*stage).observe(start, time.Now(), trace) }
+	return stageRun{of: o.(*stage), start: time.Now(), trace: trace} // a duration, not a time of the domain
+}
+
+// stageRun is a stage under way. A call has seven: it is a value, so that none is left to
+// the collector.
+type stageRun struct {
+	of    *stage
+	start time.Time
+	trace string
+	span  oteltrace.Span // nil: the call is of no trace that is recorded
+}
+
+func (r stageRun) end() {
+	if r.span != nil {
+		r.span.End()
+	}
+	r.of.observe(r.start, time.Now(), r.trace)
 }
 
 // stageBuckets are the bounds of the histogram of stages, in seconds.

@@ -144,7 +144,7 @@ const termsCounted = 30 * time.Second
 const termRows = 4096
 
 func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error) {
-	defer g.metrics.stage("terms", "")()
+	defer g.metrics.stage("terms", "").end()
 	if g.rooms.Clock.Trusted() != nil {
 		return false, false, nil // nobody is late by a wrong clock
 	}

@@ -182,7 +182,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 		p.Event.Recipient, p.Event.Size = string(c.party.Mnemonic), 0
 		stage := c.stage("lease")
 		d, err := g.store.Lease(ctx, p)
-		stage()
+		stage.end()
 		var used *UsedError
 		switch {
 		case errors.As(err, &used):

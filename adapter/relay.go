@@ -137,7 +137,7 @@ func (g *Gateway) records(batch []Outgoing) ([]*Record, error) {
 // refuses for good goes to the dead letters, and its sender is told, before the
 // rows are deleted.
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) ([]journal.Event, error) {
-	defer g.metrics.stage("relay", "")()
+	defer g.metrics.stage("relay", "").end()
 	began := time.Now()
 	// The shard is led meanwhile. When the bus is away, it is let go and tried
 	// again, here or at another node.
@@ -250,7 +250,7 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 			return r, stream, fmt.Errorf("the record of message %s: %w", m.ID, err)
 		}
 		if ok {
-			r.Value = sealed
+			r.Value, r.Dense = sealed, true
 			add(headerBody, []byte("sealed"))
 		}
 	}

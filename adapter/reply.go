@@ -31,7 +31,7 @@ func (g *Gateway) reply(ctx context.Context, c *call) error {
 // admitReply holds a reply against the rules: identifier, reply address and
 // whose it is, content against the schema of the request's service, room.
 func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendResponseCall) (admitted, error) {
-	defer c.stage("admit")()
+	defer c.stage("admit").end()
 	id, err := admitMessageID(resp.MessageID, c.started, g.config.MessageID)
 	if err != nil {
 		return admitted{}, err

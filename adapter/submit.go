@@ -50,7 +50,7 @@ func (g *Gateway) submit(ctx context.Context, c *call) error {
 // identifier, type, a place of the service's share, schema, personal signature, dictionaries, attachments, route, access,
 // end of life, room in the queue; then the files in the file store.
 func (g *Gateway) admitRequest(ctx context.Context, c *call, req *envelopes.SendRequestCall) (admitted, error) {
-	defer c.stage("admit")()
+	defer c.stage("admit").end()
 	if err := g.paced(c); err != nil {
 		return admitted{}, err
 	}
@@ -181,7 +181,7 @@ func (g *Gateway) checkContent(c *call, s *registry.Service, plan *subject.Plan,
 	}
 	done := c.stage("validate")
 	settled, err := s.Validate(content)
-	done()
+	done.end()
 	if err != nil {
 		r := refuse(err)
 		r.args = []any{id}
@@ -291,7 +291,7 @@ func (g *Gateway) checkFiles(ctx context.Context, c *call, s *registry.Service, 
 	if store == nil {
 		return nil, because("attachment-file-store", id)
 	}
-	defer c.stage("files")()
+	defer c.stage("files").end()
 	ids := make([]uuid.UUID, len(refs))
 	digests := map[uuid.UUID][]byte{}
 	for i, r := range refs {

@@ -31,7 +31,7 @@ func (g *Gateway) sweep(ctx context.Context) error {
 }
 
 func (g *Gateway) sweepOnce(ctx context.Context) (more bool, err error) {
-	defer g.metrics.stage("sweep", "")()
+	defer g.metrics.stage("sweep", "").end()
 	if g.rooms.Clock.Trusted() != nil {
 		return false, nil // a life that a wrong clock ends is not given back
 	}

@@ -115,12 +115,12 @@ func (t *transport) certificate(now bool) (*tls.Certificate, error) {
 // has none. What is offered by name (ALPN) is ftp alone, so that nobody can lead a
 // client of another protocol here that takes the certificate for its own server's.
 // The certificate is read again when its file changes, which is logged and counted
-// with its outcome, ok or failed.
-func (c FTPConfig) LoadTLS(log *slog.Logger, count func(outcome string)) (*tls.Config, error) {
+// with its outcome, ok or failed, and with when the one in use expires.
+func (c FTPConfig) LoadTLS(log *slog.Logger, count func(outcome string, expires time.Time)) (*tls.Config, error) {
 	if c.Certificate == "" {
 		return nil, nil
 	}
-	t, err := newTransport(TLSConfig{Certificate: c.Certificate, Key: c.Key}, log, func(_, outcome string, _ time.Time) { count(outcome) })
+	t, err := newTransport(TLSConfig{Certificate: c.Certificate, Key: c.Key}, log, func(_, outcome string, expires time.Time) { count(outcome, expires) })
 	if err != nil {
 		return nil, err
 	}

@@ -39,8 +39,10 @@ func traceOf(span trace.SpanContext, id uuid.UUID) string {
 // TraceOf is the trace id of a message: of the traceparent that it came with, or without
 // one of the message's own id.
 func TraceOf(traceparent string, id uuid.UUID) string {
-	if parts := strings.Split(traceparent, "-"); len(parts) >= 4 {
-		return parts[1]
+	if traceparent != "" {
+		if parts := strings.Split(traceparent, "-"); len(parts) >= 4 {
+			return parts[1]
+		}
 	}
 	return hex.EncodeToString(id[:])
 }
@@ -52,6 +54,17 @@ func carried(ctx context.Context, traceparent string) context.Context {
 		return ctx
 	}
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
+}
+
+// carriedOn is the traceparent that goes along with what a span brings; empty: there is
+// neither a trace of the caller's nor one of ours.
+func carriedOn(ctx context.Context, span trace.Span) string {
+	if !span.SpanContext().IsValid() {
+		return ""
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 // span records a stage of a message's way that has just ended. Messages whose

@@ -270,23 +270,30 @@ func TestPruneLeavesWhatIsNeeded(t *testing.T) {
 		dumps = append(dumps, append(bytes.Clone(shared), dumpOf(uint64(10+i), 1<<20)...))
 		list = append(list, b.make(now.Add(time.Duration(i-4)*24*time.Hour), dumps[i], nil))
 	}
+	var youngest time.Time // of the objects, by the clock of the place, which need not be ours
 	count := func() (n int) {
-		b.must(b.data.List(t.Context(), "objects/", func(string, time.Time) error { n++; return nil }))
+		b.must(b.data.List(t.Context(), "objects/", func(_ string, at time.Time) error {
+			n++
+			if at.After(youngest) {
+				youngest = at
+			}
+			return nil
+		}))
 		return n
 	}
 	all := count()
-	done, err := b.Prune(t.Context(), now.Add(-60*time.Hour), now, now)
+	done, err := b.Prune(t.Context(), now.Add(-60*time.Hour), now, youngest)
 	if err != nil || done.Backups != 2 || done.Objects != 0 || count() != all {
 		t.Errorf("pruned %+v, %v; %d of %d objects are left, and they are young", done, err, count(), all)
 	}
-	done, err = b.Prune(t.Context(), now.Add(-60*time.Hour), now, now.Add(2*abandoned))
+	done, err = b.Prune(t.Context(), now.Add(-60*time.Hour), now, youngest.Add(2*abandoned))
 	if err != nil || done.Objects == 0 {
 		t.Errorf("pruned %+v, %v", done, err)
 	}
 	for i, m := range list[2:] {
 		b.reads(m, dumps[2+i])
 	}
-	if _, err := b.Prune(t.Context(), now.Add(time.Hour), now.Add(time.Hour), now); err != nil {
+	if _, err := b.Prune(t.Context(), now.Add(time.Hour), now.Add(time.Hour), youngest); err != nil {
 		t.Error(err)
 	}
 	b.reads(list[3], dumps[3]) // the latest stays

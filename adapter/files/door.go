@@ -67,7 +67,7 @@ func (s *Store) Listen(c adapter.FTPConfig) (*Door, error) {
 	if d.password, err = UploadPassword(c); err != nil {
 		return nil, err
 	}
-	if d.tls, err = c.LoadTLS(s.log, func(outcome string) { s.metrics.certificates.WithLabelValues(outcome).Inc() }); err != nil {
+	if d.tls, err = c.LoadTLS(s.log, s.metrics.countCertificate); err != nil {
 		return nil, fmt.Errorf("ftp.certificate: %w", err)
 	}
 	if d.listener, err = net.Listen("tcp", c.Listen); err != nil {

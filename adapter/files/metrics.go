@@ -2,6 +2,8 @@ package files
 
 import (
 	"errors"
+	"math"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,6 +18,7 @@ type metrics struct {
 	swept, orphans   prometheus.Counter
 	connections      prometheus.Gauge
 	certificates     *prometheus.CounterVec
+	expires          prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -37,13 +40,33 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		certificates: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Subsystem: "files", Name: "tls_reads_total",
 			Help: "Readings of the FTP door's certificate by outcome; after a failed one the old stays in use."}, []string{"outcome"}),
 	}
+	m.expires = gauge("tls_certificate_expires_seconds", "Unix time at which the certificate of the FTP door expires; 0: it has none.")
 	for _, reason := range []string{"file", "waiting", "total", "name", "taken", "login", "connections"} {
 		m.refused.WithLabelValues(reason) // at 0: what begins at 1 has not increased, as Prometheus sees it
 	}
 	if r != nil {
-		r.MustRegister(m.files, m.bytes, m.brought, m.fetched, m.refused, m.swept, m.orphans, m.connections, m.certificates)
+		r.MustRegister(m.files, m.bytes, m.brought, m.fetched, m.refused, m.swept, m.orphans, m.connections, m.certificates, m.expires)
 	}
 	return m
+}
+
+// countCertificate counts a reading of the FTP door's certificate.
+func (m *metrics) countCertificate(outcome string, expires time.Time) {
+	m.certificates.WithLabelValues(outcome).Inc()
+	m.expires.Set(float64(expires.Unix()))
+}
+
+// MeasureFree publishes how much the disk of a folder that a setting names has left. It
+// looks when it is asked; of a folder that is not there it tells nothing.
+func MeasureFree(r prometheus.Registerer, setting, dir string) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "disk_free_bytes", Help: "What is free on the disk of a folder that a setting names and that is in no database: journal.state, journal.vault, journal.retention.dir, files.dir.",
+		ConstLabels: prometheus.Labels{"setting": setting}}, func() float64 {
+		free, err := Free(dir)
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(free)
+	}))
 }
 
 // refuse counts a refusal that is the caller's doing.

@@ -72,7 +72,9 @@ type Broker struct {
 
 	mu         sync.Mutex
 	partitions map[string][]int // of topics that were written to
-	ours       map[string]bool  // topics that Ensure has seen to
+	ours       map[string]bool  // topics that have been there
+	wanted     []string         // topics that Ensure was asked for last
+	gone       map[string]bool  // of ours, what has vanished and was told, until it is there again
 }
 
 var _ adapter.Broker = (*Broker)(nil)
@@ -105,7 +107,7 @@ func Open(opts Options) (*Broker, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}}
+	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}, gone: map[string]bool{}}
 	if b.log == nil {
 		b.log = slog.Default()
 	}
@@ -155,17 +157,20 @@ func (b *Broker) Close() { b.transport.CloseIdleConnections() }
 // leaders. Topics that are there already are left as they are. It is asked again
 // and again: a look at topics that are there is one question to one broker.
 func (b *Broker) Ensure(ctx context.Context, wanted []adapter.Topic) error {
-	told, partitions, topics := map[string]bool{}, map[string]int{}, make([]string, len(wanted))
+	partitions, topics := map[string]int{}, make([]string, len(wanted))
 	for i, t := range wanted {
 		topics[i], partitions[t.Name] = t.Name, cmp.Or(t.Partitions, b.opts.Partitions)
 	}
+	b.mu.Lock()
+	b.wanted = topics
+	b.mu.Unlock()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		missing, leaderless, err := b.look(ctx, topics)
 		if err == nil && len(missing) == 0 && len(leaderless) == 0 {
 			break
 		}
 		if err == nil && len(missing) > 0 {
-			b.tellMissing(missing, told)
+			b.tellGone(missing)
 			err = b.create(ctx, missing, partitions)
 		}
 		if err != nil && !b.passes(err) {
@@ -182,32 +187,26 @@ func (b *Broker) Ensure(ctx context.Context, wanted []adapter.Topic) error {
 	defer b.mu.Unlock()
 	for _, t := range topics {
 		b.ours[t] = true
+		delete(b.gone, t)
 	}
 	return nil
 }
 
-// tellMissing says which topics will be made, and which of them were there
-// before, once of each.
-func (b *Broker) tellMissing(topics []string, told map[string]bool) {
-	var gone, fresh []string
+// tellGone says which of the missing topics were there before, once of each until it is
+// there again: whoever asks again because they cannot be made says nothing new.
+func (b *Broker) tellGone(missing []string) {
+	var gone []string
 	b.mu.Lock()
-	for _, t := range topics {
-		switch {
-		case told[t]:
-		case b.ours[t]:
+	for _, t := range missing {
+		if b.ours[t] && !b.gone[t] {
 			gone = append(gone, t)
 			delete(b.partitions, t) // there may be another number of them
-		default:
-			fresh = append(fresh, t)
+			b.gone[t] = true
 		}
-		told[t] = true
 	}
 	b.mu.Unlock()
 	if len(gone) > 0 {
 		b.log.Error("kafka: topics have vanished and are made again: somebody deleted them, or a broker has lost its data", "topics", some(gone))
-	}
-	if len(fresh) > 0 {
-		b.log.Info("kafka: topics are made", "topics", some(fresh))
 	}
 }
 
@@ -272,6 +271,15 @@ func (b *Broker) create(ctx context.Context, topics []string, partitions map[str
 	if err != nil {
 		return fmt.Errorf("kafka: creating topics: %w", err)
 	}
+	var made []string
+	for _, t := range topics {
+		if err, ok := answer.Errors[t]; ok && err == nil {
+			made = append(made, t)
+		}
+	}
+	if len(made) > 0 {
+		b.log.Info("kafka: topics are made", "topics", some(made))
+	}
 	for topic, err := range answer.Errors {
 		switch {
 		case errors.Is(err, kafka.InvalidReplicationFactor):
@@ -286,13 +294,11 @@ func (b *Broker) create(ctx context.Context, topics []string, partitions map[str
 // ErrFewBrokers says that a topic was to have more copies than there are brokers.
 var ErrFewBrokers = errors.New("there are not so many brokers")
 
-// Health is adapter.Broker.Health, of the topics that Ensure has seen to.
+// Health is adapter.Broker.Health, of the topics that Ensure was asked for last, whether
+// they could be made or not.
 func (b *Broker) Health(ctx context.Context) error {
 	b.mu.Lock()
-	topics := make([]string, 0, len(b.ours))
-	for t := range b.ours {
-		topics = append(topics, t)
-	}
+	topics := b.wanted
 	b.mu.Unlock()
 	missing, leaderless, err := b.look(ctx, topics)
 	switch {

@@ -58,13 +58,17 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func ensure(t *testing.T, k *kafka.Broker, topics ...string) {
 	t.Helper()
+	if err := k.Ensure(within(t, 60*time.Second), named(topics)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func named(topics []string) []adapter.Topic {
 	wanted := make([]adapter.Topic, len(topics))
 	for i, name := range topics {
 		wanted[i].Name = name
 	}
-	if err := k.Ensure(within(t, 60*time.Second), wanted); err != nil {
-		t.Fatal(err)
-	}
+	return wanted
 }
 
 // sink collects what a consumer is given and checks its manners.

@@ -9,9 +9,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -387,6 +389,71 @@ func TestEnsureSetsTheTopicUp(t *testing.T) {
 	}
 }
 
+// Topics that cannot be made are not told as made, and the bus is not well meanwhile;
+// those that vanish are told once, however often they are asked for.
+func TestTopicsThatCannotBeMade(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	var log strings.Builder
+	k := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	first, second := name(t), name(t)
+	refuse := func() func() {
+		return e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Count: -1}).Remove
+	}
+	try := func(topics ...string) {
+		t.Helper()
+		for range 3 {
+			if err := k.Ensure(within(t, 30*time.Second), named(topics)); err == nil {
+				t.Fatal("a topic is there that could not be made")
+			}
+		}
+		if err := k.Health(within(t, 30*time.Second)); err == nil || !strings.Contains(err.Error(), topics[0]) {
+			t.Errorf("health while %s cannot be made: %v", topics[0], err)
+		}
+	}
+	told := func(line string, want int) {
+		t.Helper()
+		if n := strings.Count(log.String(), line); n != want {
+			t.Errorf("%q is logged %d times, want %d:\n%s", line, n, want, log.String())
+		}
+	}
+
+	again := refuse()
+	try(first)
+	told("topics are made", 0)
+	again()
+	ensure(t, k, first)
+	told("topics are made", 1)
+	if err := k.Health(within(t, 30*time.Second)); err != nil {
+		t.Error(err)
+	}
+
+	again = refuse()
+	client := &kafkago.Client{Addr: kafkago.TCP(e.Brokers()...)}
+	if _, err := client.DeleteTopics(within(t, 30*time.Second), &kafkago.DeleteTopicsRequest{Topics: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); k.Health(within(t, 30*time.Second)) == nil && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond) // what is known of topics is a second old at most
+	}
+	try(first, second)
+	told("topics have vanished", 1)
+	told("topics are made", 1)
+	again()
+	ensure(t, k, first, second)
+	told("topics have vanished", 1)
+	told("topics are made", 2)
+
+	// A party that has left the registry leaves its topics: they may be deleted.
+	ensure(t, k, second)
+	if _, err := client.DeleteTopics(within(t, 30*time.Second), &kafkago.DeleteTopicsRequest{Topics: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond) // ditto
+	if err := k.Health(within(t, 30*time.Second)); err != nil {
+		t.Errorf("a topic that nobody wants is missed: %v", err)
+	}
+}
+
 func TestNothingIsLeftRunning(t *testing.T) {
 	e := startKafka(t, embedded.KafkaOptions{})
 	ignore := goleak.IgnoreCurrent()
@@ -479,4 +546,34 @@ func TestTry(t *testing.T) {
 			t.Errorf("%v refused: %v", fault.key, err)
 		}
 	}
+}
+
+// What is sealed is compressed by Snappy, which finds as much in the headers; a batch with
+// a record that somebody else reads, by zstd. Both come back as they went.
+func TestCompression(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	ensure(t, k, topic)
+	var used []int
+	e.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		const attributes = 22 // of a batch of version 2, the lower byte
+		used = append(used, int(r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[attributes]&7))
+		return nil, nil, false
+	})
+	records := numbered(topic, 0, 3)
+	for i := range records {
+		records[i].Key, records[i].Dense = records[0].Key, i < 2
+	}
+	for _, batch := range [][]adapter.Record{records[:1], records[1:]} {
+		if err := k.Publish(within(t, 30*time.Second), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{int(kafkago.Snappy), int(kafkago.Zstd)}; !slices.Equal(used, want) {
+		t.Errorf("codecs %v, want %v", used, want)
+	}
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	s.wait(t, 3)
 }

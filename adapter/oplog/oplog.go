@@ -27,6 +27,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Kinds are the attributes whose values, beside the message, tell one kind of
@@ -129,6 +131,15 @@ func (l *Log) Counted() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counted
+}
+
+// Measure publishes what of the log was lost and what was counted.
+func (l *Log) Measure(r prometheus.Registerer) {
+	counter := func(name, help string, value func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	r.MustRegister(counter("log_lost_total", "Lines of the process's log that its reader did not take.", l.Lost),
+		counter("log_counted_total", "Lines of the process's log that were counted instead of written, because others of their kind had been.", l.Counted))
 }
 
 // Close says what was counted and waits until everything queued is written, for

@@ -34,12 +34,22 @@ func (s *Store) openContent(ctx context.Context) error {
 	if s.opts.Vault == nil {
 		return nil
 	}
-	id, err := s.opts.Vault.Identity()
+	id, err := s.opts.Vault.Known()
 	if err != nil {
 		return err
 	}
 	var known string
 	var begun, people bool
+	if err := s.pool.QueryRow(ctx, "SELECT vault FROM content_vault").Scan(&known); err != nil {
+		return err
+	}
+	if known != "" && id == "" { // before one is made, which nothing would be sealed with
+		return fmt.Errorf("%w: the content of messages in this database is sealed with the vault %s, and there is no vault in the folder of journal.vault: "+
+			"is its storage mounted? All nodes use one folder; name the right one, or put it back from its own backup", ErrVault, known)
+	}
+	if id, err = s.opts.Vault.Identity(); err != nil {
+		return err
+	}
 	if _, err := s.pool.Exec(ctx, "UPDATE content_vault SET vault = $1 WHERE vault = ''", id); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -134,8 +135,25 @@ func TestContentIsSealed(t *testing.T) {
 	if _, err := w.another(postgres.Options{}).Find(context.Background(), m.MessageID); !errors.Is(err, postgres.ErrVault) {
 		t.Errorf("a node without a vault reads: %v", err)
 	}
-	if _, err := postgres.Open(context.Background(), postgres.Options{URL: w.url, Vault: openVault(t, t.TempDir())}); !errors.Is(err, postgres.ErrVault) {
+	stranger := openVault(t, t.TempDir())
+	if _, err := stranger.Identity(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.Open(context.Background(), postgres.Options{URL: w.url, Vault: stranger}); !errors.Is(err, postgres.ErrVault) {
 		t.Errorf("a node with another vault is let in: %v", err)
+	}
+	// A folder whose storage is not mounted, or that is not there: nothing is written to
+	// it, and the node that comes when it is mounted finds what it left.
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
+		if _, err := postgres.Open(context.Background(), postgres.Options{URL: w.url, Vault: openVault(t, dir)}); !errors.Is(err, postgres.ErrVault) || !strings.Contains(err.Error(), "mounted") {
+			t.Errorf("a node with an empty vault: %v", err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("an empty vault that was refused has %v in it", left)
+		}
+		if _, err := os.Stat(dir); filepath.Base(dir) == "missing" && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a missing folder was made: %v", err)
+		}
 	}
 	// Two rows change places: the boxes do not open there.
 	other := w.secret()

@@ -30,7 +30,7 @@ import (
 func benchJournal(b testing.TB, s *postgres.Store) (*postgres.Journal, *clerk.Sequencer) {
 	b.Helper()
 	d := journaltest.NewDesk(b)
-	keys, err := vault.Open(filepath.Join(d.Dir, "vault"), time.Now)
+	keys, err := vault.Open(d.Dir, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

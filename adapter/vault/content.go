@@ -382,12 +382,18 @@ func Known(dir string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// Known is the identity of this vault; empty when it has none yet. It makes nothing.
+func (v *Vault) Known() (string, error) { return Known(v.dir) }
+
 // Identity tells vaults apart: two nodes with different ones could not read what
 // the other has sealed. It is made with the vault's first use and is no secret.
 func (v *Vault) Identity() (string, error) {
 	path := filepath.Join(v.dir, "identity")
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(v.dir, 0o700); err != nil {
+			return "", fmt.Errorf("vault: %w", err)
+		}
 		unlock, err := v.lock()
 		if err != nil {
 			return "", err

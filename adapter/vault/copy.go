@@ -9,6 +9,9 @@ import (
 // Copy gives every file of the vault, as it is at one moment: no node makes or erases a
 // key meanwhile. f gets what must be kept as secretly as the folder itself.
 func (v *Vault) Copy(f func(name string, content []byte) error) error {
+	if _, err := os.Stat(v.dir); err != nil { // a copy of what is not there would be an empty one
+		return fmt.Errorf("vault: %w", err)
+	}
 	unlock, err := v.lock()
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"time"
 )
@@ -65,15 +66,26 @@ type node struct {
 func (n *node) child(branch byte) node {
 	c := node{depth: n.depth + 1, at: n.at}
 	c.at[n.depth/4] |= branch << (6 - 2*(n.depth%4))
-	c.value = below(&n.value, branch)
+	down := descent{sha: sha256.New()}
+	copy(down.at[:], n.value[:])
+	down.step(branch)
+	copy(c.value[:], down.at[:])
 	return c
 }
 
-func below(value *[sha256.Size]byte, branch byte) [sha256.Size]byte {
-	var b [sha256.Size + 1]byte
-	copy(b[:], value[:])
-	b[sha256.Size] = branch
-	return sha256.Sum256(b[:])
+// descent goes from a node down to a leaf: the value of the node that it has come to, and
+// room for the branch. A message's key is 48 steps down, so all of them use one state of
+// the hash.
+type descent struct {
+	sha hash.Hash
+	at  [sha256.Size + 1]byte
+}
+
+func (d *descent) step(branch byte) {
+	d.at[sha256.Size] = branch
+	d.sha.Reset()
+	d.sha.Write(d.at[:])
+	d.sha.Sum(d.at[:0])
 }
 
 // last is the last path below a node.
@@ -106,10 +118,12 @@ func (t tree) leaf(p path) (key [sha256.Size]byte, ok bool) {
 	if last := t[i].last(); bytes.Compare(p[:], last[:]) > 0 {
 		return key, false
 	}
-	key = t[i].value
+	down := descent{sha: sha256.New()}
+	copy(down.at[:], t[i].value[:])
 	for d := int(t[i].depth); d < depth; d++ {
-		key = below(&key, p.branch(d))
+		down.step(p.branch(d))
 	}
+	copy(key[:], down.at[:])
 	return key, true
 }
 

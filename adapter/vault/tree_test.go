@@ -135,3 +135,18 @@ func BenchmarkLeaf(b *testing.B) {
 		t.leaf(p)
 	}
 }
+
+// Content that is sealed today is opened by the node of tomorrow, and by the one beside
+// it: a key is what the rule says, taken step by step.
+func TestAKeyIsTheLeafOfSHA256AlongItsPath(t *testing.T) {
+	root := tree{{value: sha256.Sum256([]byte("seed"))}}
+	for _, id := range ids(rand.New(rand.NewPCG(5, 6)), 20, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)) {
+		p, want := id.path(), root[0].value
+		for d := range depth {
+			want = sha256.Sum256(append(bytes.Clone(want[:]), p[d/4]>>(6-2*(d%4))&3))
+		}
+		if got, ok := root.leaf(p); !ok || got != want {
+			t.Fatalf("message %x: key %x, %v, want %x", id, got, ok, want)
+		}
+	}
+}

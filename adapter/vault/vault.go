@@ -39,11 +39,15 @@ type Vault struct {
 	short atomic.Bool       // values are shortened before they are sealed
 }
 
-// Open uses a directory that only this account may enter; it is made when
-// it is missing.
+// Open uses a directory that only this account may enter. One that is missing is made
+// with the vault's identity and by nothing else: whoever first holds the vault against a
+// database leaves nothing where it is the wrong one, and nobody makes keys in the place of
+// storage that is not mounted.
 func Open(dir string, now func() time.Time) (*Vault, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if info, err := os.Stat(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("vault: %w", err)
+	} else if err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("vault: %s is no folder", dir)
 	}
 	return &Vault{dir: dir, now: now, keys: map[string]*named{}, trees: map[string]*grown{}}, nil
 }

@@ -150,22 +150,35 @@ func (r *report) keys(ctx context.Context, c adapter.Config) {
 }
 
 // named looks at the files that the configuration names, and at how long the doors'
-// certificate is good.
+// certificates are good.
 func (r *report) named(c adapter.Config) {
 	for _, f := range flaws(c) {
 		r.flaw(f.name, f.err)
 	}
-	door, err := c.TLS.Try()
+	r.ends(c.TLS, "tls.certificate", "doors.good", "doors.ends", "doors.ended")
+	r.ftpEnds(c)
+}
+
+// ftpEnds is ends of the file store's door, where its certificate is another one.
+func (r *report) ftpEnds(c adapter.Config) {
+	if c.Files.Dir != "" && (c.FTP.Certificate != c.TLS.Certificate || c.FTP.Key != c.TLS.Key) {
+		r.ends(adapter.TLSConfig{Certificate: c.FTP.Certificate, Key: c.FTP.Key}, "ftp.certificate", "ftp-door.good", "ftp-door.ends", "ftp-door.ended")
+	}
+}
+
+// ends says how long the certificate of doors is good, under the code that fits.
+func (r *report) ends(c adapter.TLSConfig, setting, good, ends, ended string) {
+	door, err := c.Try()
 	if err != nil || door == nil {
 		return // said, or nothing to say
 	}
 	switch left := time.Until(door.NotAfter); {
 	case left < 0:
-		r.add("bad", "doors.ended", "tls.certificate: %s was valid until %s: renew it, the running gateway takes the new file by itself", c.TLS.Certificate, door.NotAfter.Format(time.DateOnly))
+		r.add("bad", ended, "%s: %s was valid until %s: renew it, the running gateway takes the new file by itself", setting, c.Certificate, door.NotAfter.Format(time.DateOnly))
 	case left < 30*24*time.Hour:
-		r.add("advice", "doors.ends", "tls.certificate: %s is valid until %s: renew it, the running gateway takes the new file by itself", c.TLS.Certificate, door.NotAfter.Format(time.DateOnly))
+		r.add("advice", ends, "%s: %s is valid until %s: renew it, the running gateway takes the new file by itself", setting, c.Certificate, door.NotAfter.Format(time.DateOnly))
 	default:
-		r.add("good", "doors.good", "%s, valid until %s", door.Subject, door.NotAfter.Format(time.DateOnly))
+		r.add("good", good, "%s, valid until %s", door.Subject, door.NotAfter.Format(time.DateOnly))
 	}
 }
 
@@ -375,7 +388,7 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 		return
 	}
 	if head.Stopped != "" {
-		r.add("bad", "journal.stopped", "it was stopped, and nothing is accepted: %s. When you know what happened: mezhved journal reopen", head.Stopped)
+		r.add("bad", "journal.stopped", "it was stopped, and nothing is accepted: %s", thenReopen(head.Stopped))
 		return
 	}
 	if last, err := clerk.ReadSignerState(c.State, strings.TrimSpace(string(skey))); err == nil { // else it is told of the file
@@ -383,6 +396,15 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 			r.add("bad", "journal.gone-back", "%v", err)
 		}
 	}
+}
+
+// thenReopen adds to why a log was stopped what to do, where it does not say so itself.
+func thenReopen(why string) string {
+	const command = "mezhved journal reopen"
+	if strings.Contains(why, command) {
+		return why
+	}
+	return why + ". When you know what happened: " + command
 }
 
 func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Catalog) {
@@ -606,17 +628,31 @@ func (r *report) evidence(ctx context.Context, c adapter.JournalConfig) {
 	r.add("good", "time-stamps.good", "%s answers: %s, by %s", c.Timestamp.URL, stamp.Time().Format(time.RFC3339), stamp.Certificate().Subject())
 }
 
+// ownDisk is a folder in which a node keeps what is in no database.
+type ownDisk struct{ setting, dir string }
+
+func ownDisks(c adapter.Config) (list []ownDisk) {
+	state := ""
+	if c.Journal.Key != "" {
+		state = filepath.Dir(c.Journal.State)
+	}
+	for _, one := range []ownDisk{{"journal.state", state}, {"journal.vault", c.Journal.Vault}, {"journal.retention.dir", c.Journal.Retention.Dir}, {"files.dir", c.Files.Dir}} {
+		if one.dir != "" {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
 // leastFree is how much a disk should have free on which a gateway keeps little.
 const leastFree = 1 << 30
 
 // disks looks at the room where the gateway keeps what is in no database: a signer that
 // cannot write its state stops the journal, and with it accepting.
 func (r *report) disks(c adapter.Config) {
-	for _, one := range []struct{ setting, dir string }{
-		{"journal.state", filepath.Dir(c.Journal.State)}, {"journal.vault", c.Journal.Vault}, {"journal.retention.dir", c.Journal.Retention.Dir},
-	} {
-		if one.dir == "" || one.setting == "journal.state" && c.Journal.Key == "" || missing(one.dir) {
-			continue
+	for _, one := range ownDisks(c) {
+		if one.setting == "files.dir" || missing(one.dir) {
+			continue // of the file store more is said
 		}
 		free, err := files.Free(one.dir)
 		switch {

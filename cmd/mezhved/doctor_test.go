@@ -2,7 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +23,7 @@ import (
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
@@ -208,6 +216,70 @@ func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
 	}
 }
 
+// How long the certificates of HTTP and FTP doors are good, each once.
+func TestDoctorSaysWhenDoorsCertificatesEnd(t *testing.T) {
+	dir := t.TempDir()
+	certificate := func(name string, left time.Duration) adapter.TLSConfig {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(left)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := adapter.TLSConfig{Certificate: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+".key")}
+		for file, block := range map[string]*pem.Block{c.Certificate: {Type: "CERTIFICATE", Bytes: der}, c.Key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+			if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	long, short, ended := certificate("long", 365*24*time.Hour), certificate("short", 7*24*time.Hour), certificate("ended", -time.Hour)
+	for _, c := range []struct {
+		doors, ftp adapter.TLSConfig
+		want       string
+	}{
+		{long, short, "doors.good ftp-door.ends"}, {short, ended, "doors.ends ftp-door.ended"}, {long, long, "doors.good"}, {adapter.TLSConfig{}, long, "ftp-door.good"}, {ended, adapter.TLSConfig{}, "doors.ended"},
+	} {
+		r := &report{}
+		r.ends(c.doors, "tls.certificate", "doors.good", "doors.ends", "doors.ended")
+		r.ftpEnds(adapter.Config{TLS: c.doors, FTP: adapter.FTPConfig{Certificate: c.ftp.Certificate, Key: c.ftp.Key}, Files: adapter.FilesConfig{Dir: dir}})
+		var codes []string
+		for _, one := range r.checks {
+			codes = append(codes, one.Code)
+		}
+		if got := strings.Join(codes, " "); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
+// What to do about a log that was stopped is said once, also where its reason says it.
+func TestDoctorSaysOnceHowToReopen(t *testing.T) {
+	dir := t.TempDir()
+	secret, _, err := journal.NewKey("journal.test/doctor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "journal.key"), []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"two logs were signed", restoredWhy("2026-03-02T00:00:00Z", "20260302")} {
+		r := &report{}
+		r.joins(adapter.JournalConfig{Key: filepath.Join(dir, "journal.key")}, clerk.Head{Origin: "journal.test/doctor", Stopped: why})
+		if len(r.checks) != 1 || r.checks[0].Code != "journal.stopped" || strings.Count(r.checks[0].Detail, "mezhved journal reopen") != 1 {
+			t.Errorf("%+v", r.checks)
+		}
+	}
+}
+
 // Which nodes share the database, and whether they are of one build.
 func TestDoctorNamesTheNodes(t *testing.T) {
 	now := time.Now()
@@ -289,7 +361,7 @@ func TestDoctorAsksWitnesses(t *testing.T) {
 func TestEveryCodeOfTheDoctorIsInTheBook(t *testing.T) {
 	said := map[string]bool{"file.useless": true}
 	for file, forms := range map[string]map[string]string{
-		"doctor.go":                         {`r\.add\((?:state|"\w+"), "([a-z0-9.-]+)",`: "", `say\("\w+", "([a-z-]+)"`: "topics."},
+		"doctor.go":                         {`r\.add\((?:state|"\w+"), "([a-z0-9.-]+)",`: "", `say\("\w+", "([a-z-]+)"`: "topics.", `"((?:doors|ftp-door)\.[a-z]+)"`: ""},
 		"../../adapter/postgres/examine.go": {`x\.(?:bad|advise)\("([a-z-]+)"`: "database."},
 		"../../adapter/postgres/try.go":     {`x\.(?:bad|advise)\("([a-z-]+)"`: "database."},
 	} {

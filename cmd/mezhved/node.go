@@ -139,6 +139,9 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	n.reloads = newReloads(rooms.Metrics)
 	build := shell.ThisBuild("mezhved")
 	rooms.Build = adapter.Build{Version: build.Version, Commit: build.Commit}
+	for _, own := range ownDisks(c) {
+		files.MeasureFree(rooms.Metrics, own.setting, own.dir)
+	}
 	if c.Backup.To != "" {
 		backup.Measure(rooms.Metrics, c.Backup.State)
 	}
@@ -461,11 +464,7 @@ func newMetricsRegistry(log *slog.Logger) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if l := oplog.Of(log); l != nil {
-		counter := func(name, help string, value func() uint64) prometheus.Collector {
-			return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, func() float64 { return float64(value()) })
-		}
-		r.MustRegister(counter("log_lost_total", "Lines of the process's log that its reader did not take.", l.Lost),
-			counter("log_counted_total", "Lines of the process's log that were counted instead of written, because others of their kind had been.", l.Counted))
+		l.Measure(r)
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -66,7 +67,9 @@ func NewDesk(t testing.TB) *Desk {
 	d.Signer, err = clerk.NewFileSigner(state, secret, d.Clock.Now)
 	d.ok(err)
 	t.Cleanup(func() { d.Signer.Close() })
-	d.Vault, err = vault.Open(filepath.Join(d.Dir, "keys"), d.Clock.Now)
+	keys := filepath.Join(d.Dir, "keys")
+	d.ok(os.Mkdir(keys, 0o700))
+	d.Vault, err = vault.Open(keys, d.Clock.Now)
 	d.ok(err)
 	d.Policy, err = journal.LogPolicy(public)
 	d.ok(err)
