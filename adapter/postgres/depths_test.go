@@ -54,7 +54,9 @@ func TestQueuesAreCountedExactly(t *testing.T) {
 		wg.Go(func() {
 			for n := 0; stop.Load() == 0; n++ {
 				ctx, cancel := context.WithTimeout(ctx, time.Second)
-				m := w.message(func(m *adapter.Message) { m.Service, m.Sender = fmt.Sprint("s", n%3), adapter.Mnemonic(fmt.Sprint("MNSV0", i)) })
+				m := w.message(func(m *adapter.Message) {
+					m.Service, m.Sender = fmt.Sprint("s", n%3), adapter.Mnemonic(fmt.Sprint("MNSV0", i))
+				})
 				w.Accept(ctx, m, []journal.Event{event(journal.KindAccepted, m)}) // whatever comes of it
 				if n%5 == i {
 					w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {

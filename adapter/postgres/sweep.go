@@ -137,76 +137,96 @@ INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM unnes
 // sweepExpired takes messages out of their queues whose life ended before
 // delivery, the longest ended first. A request stays, undeliverable, until it has
 // its final reply: the caller is told of it here each time, so that the sender is
-// told even if the gateway dies in between.
+// told even if the gateway dies in between. Those of the last time have it by now and
+// go, and in the same sweep the next are found.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
-	const rows = 8 * sweepRows // a few statements for many; what is told in one sweep goes in the next
-	var ended []standing       // whose messages nobody waits for an answer of
-	var prios []int16
-	var seqs []int64
-	var ids [][16]byte // of requests that have none
-	first := &pgx.Batch{}
-	first.Queue(`
-SELECT s.*, CASE WHEN NOT open THEN (SELECT `+factsIfWhole+` FROM queue q WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq) END FROM (
-	SELECT queue, prio, seq, message,
-		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
-	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2 FOR UPDATE SKIP LOCKED
-) s`, now, rows).Query(func(found pgx.Rows) error {
-		var row standing
-		var prio int16
-		var seq int64
-		var open bool
-		_, err := pgx.ForEachRow(found, []any{&row.queue, &prio, &seq, &row.message, &open, &row.facts}, func() error {
-			if open {
-				ids = append(ids, row.message)
-			} else {
-				ended, prios, seqs = append(ended, row), append(prios, prio), append(seqs, seq)
-			}
-			row.facts = nil
-			return nil
-		})
-		return err
-	})
-	tx, err := s.polls.open(ctx, first)
-	if err != nil {
-		return nil, false, fmt.Errorf("looking for expired messages: %w", err)
+	for range 2 {
+		ended, ids, err := s.overdue(ctx, now)
+		if err != nil {
+			return nil, false, fmt.Errorf("looking for expired messages: %w", err)
+		}
+		if err := s.expire(ctx, now, ended); err != nil {
+			return nil, false, fmt.Errorf("taking out expired messages: %w", err)
+		}
+		more := len(ended)+len(ids) == endedRows
+		if more && len(ids) == 0 {
+			continue
+		}
+		expired, err := s.loadHeads(ctx, ids)
+		if err != nil {
+			return nil, false, fmt.Errorf("reading expired messages: %w", err)
+		}
+		return expired, more || len(expired) > 0, nil
 	}
-	err = s.sweptEnds(ctx, tx, now, ended, prios, seqs)
-	tx.end()
-	if err != nil {
-		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
-	}
-	expired, err := s.loadHeads(ctx, ids)
-	if err != nil {
-		return nil, false, fmt.Errorf("reading expired messages: %w", err)
-	}
-	return expired, len(ended)+len(ids) == rows || len(expired) > 0, nil
+	return nil, true, nil
 }
 
-// sweptEnds takes rows out that are locked, with their events.
-func (s *Store) sweptEnds(ctx context.Context, tx *transaction, now time.Time, ended []standing, prios []int16, seqs []int64) error {
-	if len(ended) == 0 {
+// endedRows is how many are looked at at once: a few statements for many; what is told
+// in one sweep goes in the next.
+const endedRows = 8 * sweepRows
+
+// endedRow is a row of the queue whose message has come to its end.
+type endedRow struct {
+	standing
+	prio int16
+	seq  int64
+}
+
+// overdue gives what may go, and the messages of requests that nobody has answered. It
+// locks nothing: of these no row is touched.
+func (s *Store) overdue(ctx context.Context, now time.Time) (rows []endedRow, unanswered [][16]byte, err error) {
+	found, _ := s.polls.Query(ctx, `
+SELECT queue, prio, seq, message, open, CASE WHEN NOT open THEN `+factsIfWhole+` END FROM (
+	SELECT queue, prio, seq, message, facts,
+		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
+	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2
+) s`, now, endedRows)
+	var row endedRow
+	var open bool
+	_, err = pgx.ForEachRow(found, []any{&row.queue, &row.prio, &row.seq, &row.message, &open, &row.facts}, func() error {
+		if open {
+			unanswered = append(unanswered, row.message)
+		} else {
+			rows = append(rows, row)
+		}
+		row.facts = nil
+		return nil
+	})
+	return rows, unanswered, err
+}
+
+// expire takes rows out, with their events. What somebody holds, or has been handed out
+// since, stays.
+func (s *Store) expire(ctx context.Context, now time.Time, rows []endedRow) error {
+	if len(rows) == 0 {
 		return nil
 	}
-	facts, err := s.factsOf(ctx, ended)
+	stand := make([]standing, len(rows))
+	queues, prios, seqs := make([]int32, len(rows)), make([]int16, len(rows)), make([]int64, len(rows))
+	for i, row := range rows {
+		stand[i], queues[i], prios[i], seqs[i] = row.standing, row.queue, row.prio, row.seq
+	}
+	facts, err := s.factsOf(ctx, stand)
 	if err != nil {
 		return err
 	}
-	queues, events := make([]int32, len(ended)), make([]journal.Event, len(ended))
-	for i := range ended {
-		queues[i] = ended[i].queue
+	events := make([]journal.Event, len(rows))
+	for i := range rows {
 		events[i] = completed(stamped(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now), facts[i])
 	}
 	encoded, err := s.waiting(events...)
 	if err != nil {
 		return err
 	}
-	last := &pgx.Batch{}
-	last.Queue(`WITH d AS (
-	DELETE FROM queue q USING unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
-	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+	_, err = s.polls.Exec(ctx, `
+WITH s AS MATERIALIZED (
+	SELECT q.queue, q.prio, q.seq, i.e, i.n FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS i(queue, prio, seq, e, n)
+	JOIN queue q ON q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq WHERE q.visible_at <= $5 FOR UPDATE OF q SKIP LOCKED
+), d AS (
+	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING s.e, s.n
 )
-INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n) ORDER BY n`, queues, prios, seqs, encoded)
-	return tx.commit(ctx, last)
+INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM d ORDER BY n`, queues, prios, seqs, encoded, now)
+	return err
 }
 
 // sweepDedup forgets MessageIDs whose life is over. The keys have no index by
