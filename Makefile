@@ -57,7 +57,7 @@ vulnerabilities: ## known vulnerabilities in what the programs call (needs the G
 test: browser ## all tests on real parts: a private PostgreSQL and an in-process Kafka broker
 	$(GO) test -timeout 20m $(TESTS)
 
-test-at: browser ## all tests (TESTS=, RUN=) as if they were begun at another moment, NOW=2026-12-31T20:58:00Z: programs, PostgreSQL and children alike (needs libfaketime)
+test-at: browser ## all tests (TESTS=, RUN=) as if they were begun at another moment, NOW=2026-12-31T20:58:00Z: programs, PostgreSQL and children alike (needs cc)
 	.ci/at "$(NOW)" -timeout 40m $(if $(RUN),-run '$(RUN)') $(TESTS)
 
 test-moments: browser ## the same at each moment that has days, years, terms or partitions to trip over (.ci/moments), one after another

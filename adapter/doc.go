@@ -52,7 +52,7 @@
 // one service may have at work), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
-// config.go, named.go (files that settings name), environment.go (what may say it beside
+// config.go, configcheck.go (what of it cannot work), named.go (files that settings name), environment.go (what may say it beside
 // its file), configbook.go (what is told of it), reconfigure.go (what of it changes while
 // the gateway runs), tls.go, wire.go (an answer goes
 // out in one piece), bell.go (wake-ups), placing.go (what the relay has put into

@@ -138,8 +138,9 @@ type Gateway struct {
 
 // scratch is what one call needs and the next may reuse.
 type scratch struct {
-	body []byte
-	tape xmltape.Tape
+	body   []byte
+	tape   xmltape.Tape
+	answer []byte // signed
 }
 
 // New puts a gateway together. The error names everything that is missing.

@@ -490,10 +490,14 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 		return c.answer.XML, nil
 	}
 	defer c.stage("sign").end()
-	out, err := signing.SignInto(ctx, c.answer.XML, c.answer.SignID, c.answer.Slot, g.signer)
+	out, err := signing.AppendSigned(ctx, c.scratch.answer[:0], c.answer.XML, c.answer.SignID, c.answer.Slot, g.signer)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("signing the answer: %w", err))
 	}
+	if cap(out) <= spareBytes {
+		c.scratch.answer = out
+	}
+	c.answer.Release()
 	return out, nil
 }
 

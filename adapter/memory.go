@@ -357,8 +357,10 @@ func (m *Memory) gcPercent(live int64, busy bool) int {
 	return int(min(max(100*growth/max(live, 1), 100), most)) / 25 * 25 // not anew for every few bytes
 }
 
+// spareBytes is the largest buffer of a call that is kept for the next one.
+const spareBytes = 256 << 10
+
 // spare tells whether what a call leaves behind is kept for the next one.
 func (s *scratch) spare() bool {
-	const most = 256 << 10
-	return cap(s.body) <= most && s.tape.Size() <= 4*most
+	return cap(s.body) <= spareBytes && s.tape.Size() <= 4*spareBytes
 }

@@ -1,6 +1,7 @@
 package envelopes
 
 import (
+	"sync"
 	"time"
 )
 
@@ -11,6 +12,25 @@ type Draft struct {
 	SignID string // Id of the element to be signed; empty: nothing is to be signed, XML is complete
 	Slot   int    // offset in XML where the ds:Signature element goes
 	Parts  []Part // attachments that XML refers to by XOP; then it must travel as multipart
+
+	room *[]byte // that XML stands in and another draft may have; nil: it has it alone
+}
+
+// rooms are what drafts of answers are written into: a gateway copies each when it signs
+// it, and has no more use for it.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// widest is the largest room that is kept.
+const widest = 64 << 10
+
+// Release gives what XML stands in to another draft. XML, and everything cut out of it, must not be
+// used any more; nor must a copy of the draft be released too.
+func (d *Draft) Release() {
+	if d.room != nil && cap(d.XML) <= widest {
+		*d.room = d.XML[:0]
+		rooms.Put(d.room)
+	}
+	d.XML, d.room = nil, nil
 }
 
 // Seal gives the document with the signature in its slot; a complete document

@@ -419,3 +419,30 @@ func TestWhatIsAcceptedCanBeDelivered(t *testing.T) {
 		}
 	}
 }
+
+// A draft that was released gives its place to the next one, and those that were not stay
+// as they are.
+func TestReleasedDrafts(t *testing.T) {
+	m := someMetadata(TypeRequest, StatusRequestIsQueued)
+	want := string(BuildReceipt(V12, SendRequest, m).XML)
+	kept := BuildReceipt(V12, SendRequest, m)
+	for range 100 {
+		d := BuildReceipt(V12, SendRequest, m)
+		if string(d.XML) != want {
+			t.Fatalf("a draft over another:\n%s\nwant\n%s", d.XML, want)
+		}
+		clear(d.XML)
+		d.Release()
+		if d.XML != nil {
+			t.Fatal("released, and still to be read")
+		}
+		d.Release() // has nothing to give any more
+	}
+	if string(kept.XML) != want {
+		t.Errorf("a draft that was not released:\n%s\nwant\n%s", kept.XML, want)
+	}
+	alone := testing.AllocsPerRun(1000, func() { BuildReceipt(V12, SendRequest, m) })
+	if n := testing.AllocsPerRun(1000, func() { d := BuildReceipt(V12, SendRequest, m); d.Release() }); n >= alone {
+		t.Errorf("%v allocations for a draft that is released, %v for one that is not", n, alone)
+	}
+}

@@ -38,7 +38,8 @@ func BenchmarkAnswers(b *testing.B) {
 		m := someMetadata(TypeRequest, StatusRequestIsQueued)
 		b.ReportAllocs()
 		for b.Loop() {
-			_ = BuildReceipt(V12, SendRequest, m)
+			d := BuildReceipt(V12, SendRequest, m)
+			d.Release()
 		}
 	})
 	b.Run("delivery", func(b *testing.B) {
@@ -50,7 +51,8 @@ func BenchmarkAnswers(b *testing.B) {
 		d := RequestDelivery{Data: FragmentOf(c.Data), Signature: FragmentOf(c.Signature), Metadata: someMetadata(TypeRequest, StatusMessageIsDelivered), ReplyTo: someReply}
 		b.ReportAllocs()
 		for b.Loop() {
-			_ = BuildRequestDelivery(V12, d)
+			draft := BuildRequestDelivery(V12, d)
+			draft.Release()
 		}
 	})
 }

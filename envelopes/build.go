@@ -2,6 +2,7 @@ package envelopes
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -18,7 +19,8 @@ const carrierSize = 2 << 10
 
 // openAnswer opens the envelope and the answer element of an operation.
 func openAnswer(v Version, op Operation, size int) *writer {
-	w := newWriter(v, size+1024)
+	w := &writer{v: v, room: rooms.Get().(*[]byte)}
+	w.b = slices.Grow((*w.room)[:0], size+1024)
 	w.envelope()
 	w.raw("<ns2:")
 	w.raw(op.answerElement())
@@ -70,7 +72,7 @@ func BuildReceipt(v Version, op Operation, m Metadata) Draft {
 	w.metadata("ns2", m)
 	at := w.slot("ns2:SMEVSignature")
 	w.closeAnswer(op)
-	return Draft{XML: w.b, SignID: m.ID, Slot: at}
+	return Draft{XML: w.b, room: w.room, SignID: m.ID, Slot: at}
 }
 
 // metadata writes MessageMetadata; p is the prefix of the types namespace.
@@ -159,7 +161,7 @@ func BuildRequestDelivery(v Version, d RequestDelivery) Draft {
 	at := w.slot("ns2:SMEVSignature")
 	w.raw("</ns2:RequestMessage>")
 	w.closeAnswer(GetRequest)
-	return Draft{XML: w.b, SignID: id, Slot: at, Parts: parts}
+	return Draft{XML: w.b, room: w.room, SignID: id, Slot: at, Parts: parts}
 }
 
 // BuildResponseDelivery writes the answer to GetResponse, on the same terms as
@@ -181,7 +183,7 @@ func BuildResponseDelivery(v Version, d ResponseDelivery) Draft {
 	at := w.slot("ns2:SMEVSignature")
 	w.raw("</ns2:ResponseMessage>")
 	w.closeAnswer(GetResponse)
-	return Draft{XML: w.b, SignID: id, Slot: at, Parts: parts}
+	return Draft{XML: w.b, room: w.room, SignID: id, Slot: at, Parts: parts}
 }
 
 // openCarrier opens Request or Response in the sender's namespace context and
@@ -315,7 +317,7 @@ func BuildStatus(v Version, s AsyncStatus) Draft {
 	at := w.slot("ns2:SMEVSignature")
 	w.raw("</ns2:SmevAsyncProcessingMessage>")
 	w.closeAnswer(GetStatus)
-	return Draft{XML: w.b, SignID: bySMEV, Slot: at}
+	return Draft{XML: w.b, room: w.room, SignID: bySMEV, Slot: at}
 }
 
 // BuildStatistics writes the answer to GetIncomingQueueStatistics (1.1). It is not signed.
@@ -327,5 +329,5 @@ func BuildStatistics(queues []QueueStatistics) Draft {
 		w.raw(`" pendingMessageNumber="` + strconv.FormatInt(q.Pending, 10) + `"/>`)
 	}
 	w.closeAnswer(GetIncomingQueueStatistics)
-	return Draft{XML: w.b}
+	return Draft{XML: w.b, room: w.room}
 }

@@ -7,8 +7,9 @@ import (
 
 // writer writes documents as bytes. Its text methods escape; raw does not.
 type writer struct {
-	b []byte
-	v Version
+	b    []byte
+	v    Version
+	room *[]byte // of a draft
 }
 
 func newWriter(v Version, size int) *writer { return &writer{b: make([]byte, 0, size), v: v} }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"mezhved/envelopes/xmltape"
 )
@@ -93,6 +94,11 @@ func appendSignedInfo(out []byte, m *method, id, digest []byte) []byte {
 // The Id must be there once. It is for documents of our own making: xml is
 // parsed with generous limits.
 func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signer) ([]byte, error) {
+	return AppendSigned(ctx, nil, xml, id, slot, signer)
+}
+
+// AppendSigned is SignInto that writes behind out, which must not share memory with xml.
+func AppendSigned(ctx context.Context, out, xml []byte, id string, slot int, signer Signer) ([]byte, error) {
 	if slot < 0 || slot > len(xml) {
 		return nil, fmt.Errorf("signature slot %d outside the document of %d bytes", slot, len(xml))
 	}
@@ -111,7 +117,7 @@ func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signe
 	if r, ok := signer.(*RotatingSigner); ok {
 		signer = r.Current()
 	}
-	out := append(make([]byte, 0, len(xml)+signatureRoom(signer)), xml[:slot]...)
+	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
 	if out, err = appendSignature(ctx, out, element, signer); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/subject"
 )
 
 // Found is one page of a search.
@@ -55,32 +56,50 @@ func (c *Console) search(ctx context.Context, q *question) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := q.query
-	page.Limit++ // one more tells whether there is a next page
-	rows, err := c.Journal.Search(ctx, page)
+	out := &Found{Entries: []Entry{}, Count: count}
+	rows, next, err := c.pageOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	out := &Found{Entries: []Entry{}, Count: count}
-	if len(rows) == page.Limit {
-		rows = rows[:q.query.Limit]
-		out.Next = strconv.FormatInt(rows[len(rows)-1].Index, 10)
-	}
+	out.Next = next
 	out.Count = max(out.Count, int64(len(rows)))
 	for i := range rows {
 		out.Entries = append(out.Entries, rowEntry(&rows[i], covered))
 	}
 	if out.Count == 0 {
-		return out, c.mistypedField(q)
+		return out, c.mistyped(q)
 	}
 	return out, nil
 }
 
-// mistypedField tells, where nothing was found, of a field that no service names: it
+// pageOf gives the entries of one page of a question; next is its after for the page that
+// follows, empty for the last.
+func (c *Console) pageOf(ctx context.Context, q *question) (rows []postgres.Row, next string, err error) {
+	page := q.query
+	page.Limit++ // one more tells whether there is a next page
+	if rows, err = c.Journal.Search(ctx, page); err != nil {
+		return nil, "", err
+	}
+	if len(rows) == page.Limit {
+		rows = rows[:q.query.Limit]
+		next = strconv.FormatInt(rows[len(rows)-1].Index, 10)
+	}
+	return rows, next, nil
+}
+
+// mistyped tells, where nothing was found, of a value that its field cannot have, and of a
+// field that no service names: it
 // would be no answer to a person. What was kept under a name of before is still found.
-func (c *Console) mistypedField(q *question) error {
+func (c *Console) mistyped(q *question) error {
+	if q.Person == nil {
+		return nil
+	}
+	if example := subject.Impossible(q.Person.Field, q.Person.Value); example != "" {
+		return problem(http.StatusBadRequest, Text{"Поле %s: таких значений не бывает, поэтому «не найдено» ничего не значит. Ожидается значение вроде %s.", "%s has no such values, so that nothing is found under it means nothing: one such as %s is expected."},
+			q.Person.Field, example)
+	}
 	fields := c.personalFields()
-	if q.Person == nil || slices.Contains(fields, q.Person.Field) {
+	if slices.Contains(fields, q.Person.Field) {
 		return nil
 	}
 	return problem(http.StatusBadRequest, Text{"Поле %q не называет ни один вид сведений, поэтому «не найдено» ничего не значит. Есть поля: %s.", "No service names a field %q, so that nothing is found under it means nothing. There are: %s."},

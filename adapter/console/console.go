@@ -162,6 +162,7 @@ func (c *Console) api(r chi.Router) {
 	open("GET", "/journal/export", c.serveExport)
 	open("GET", "/journal/bundle", c.serveBundle)
 	open("GET", "/journal/changes", c.serveChanges)
+	open("POST", "/journal/readings", c.serveReadings)
 	open("POST", "/journal/report", c.serveReport)
 	open("POST", "/journal/report/page", c.serveReportPage)
 	open("POST", "/journal/report/bundle", c.serveReportBundle)

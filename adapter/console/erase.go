@@ -191,7 +191,7 @@ func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets
 			return nil, err
 		}
 		if len(seen) == 0 {
-			if err := c.mistypedField(q); err != nil {
+			if err := c.mistyped(q); err != nil {
 				return nil, err
 			}
 		}

@@ -209,6 +209,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/journal/search", "/journal/search", question, "200", ""}, {"/journal/search", "/journal/search", map[string]any{"x": 1}, "400", ""},
 		{"/journal/search", "/journal/search", map[string]any{"person": known, "test": "no"}, "200", ""},
 		{"/journal/changes?limit=1", "/journal/changes", nil, "200", ""}, {"/journal/changes?x=1", "/journal/changes", nil, "400", ""},
+		{"/journal/readings", "/journal/readings", map[string]any{"exchange": id}, "200", ""}, {"/journal/readings", "/journal/readings", map[string]any{"limit": 1}, "200", ""}, {"/journal/readings", "/journal/readings", map[string]any{"exchange": "x"}, "404", ""},
+		{"/journal/readings", "/journal/readings", map[string]any{"x": 1}, "400", ""},
 		{"/journal/report", "/journal/report", map[string]any{"person": known}, "200", ""}, {"/journal/report", "/journal/report", map[string]any{}, "400", ""},
 		{"/journal/report", "/journal/report", map[string]any{"person": known}, "200", auditorToken}, // with the reading before it
 		{"/journal/report/page", "/journal/report/page", map[string]any{"person": known, "lang": "en"}, "200", ""}, {"/journal/report/page", "/journal/report/page", map[string]any{"person": known, "lang": "de"}, "400", ""},

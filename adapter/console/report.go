@@ -272,7 +272,7 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	slices.Sort(rep.indexes)
 	rep.indexes = slices.Compact(rep.indexes)
 	if len(exchanges)+len(rep.Refused) == 0 {
-		return rep, c.mistypedField(q)
+		return rep, c.mistyped(q)
 	}
 	return rep, nil
 }
@@ -280,8 +280,12 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 // step notes that the report is made of an entry.
 func (rep *Report) step(row *postgres.Row) Step {
 	rep.indexes = append(rep.indexes, row.Index)
+	return stepOf(row, rep.Covered)
+}
+
+func stepOf(row *postgres.Row, covered int64) Step {
 	s := Step{Index: row.Index, State: Logged, Kind: string(row.Leaf.Kind), Time: row.Leaf.Time.UTC()}
-	if row.Index < rep.Covered {
+	if row.Index < covered {
 		s.State = Proved
 	}
 	return s

@@ -36,7 +36,7 @@ type accept struct {
 	parts       []byte       // JSON
 	replyTo     string       // empty where it stands behind the body
 	queues      []int32      // of the recipients
-	events      [][]byte     // rows of journal_pending
+	events      [][]byte     // for waitSQL
 	done        chan outcome // of capacity 1: the writer never waits for a caller
 }
 
@@ -198,18 +198,6 @@ func (s *Store) prepareBody(a *accept) (err error) {
 	return err
 }
 
-func encodeEvents(events []journal.Event) ([]string, error) {
-	encoded := make([]string, len(events))
-	for i := range events {
-		b, err := events[i].Row()
-		if err != nil {
-			return nil, fmt.Errorf("encoding a journal event: %w", err)
-		}
-		encoded[i] = string(b)
-	}
-	return encoded, nil
-}
-
 // startWriters starts the goroutines that commit batches. They end with Close.
 func (s *Store) startWriters() {
 	ctx, stop := context.WithCancel(context.Background())
@@ -366,7 +354,7 @@ const divisionByZero = "22012"
 //     for each other and do not deadlock.
 //   - "(… IN (SELECT …)) IS TRUE" keeps the planner at a hashed subplan. It
 //     does not know how long the arrays are, and its join would be quadratic.
-const (
+var (
 	acceptSQL         = acceptMessages + acceptEnd
 	acceptAttachedSQL = acceptMessages + acceptAttached + acceptEnd
 
@@ -392,9 +380,8 @@ WITH i AS MATERIALIZED (
 	SELECT t.message, t.shard, t.queue FROM unnest($31::uuid[], $32::smallint[], $33::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
-	INSERT INTO journal_pending (event, packed)
-	SELECT ` + pendingColumns + ` FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
-	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
+	` + waitSQL(`SELECT t.e, t.n FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
+	WHERE (t.message IN (SELECT id FROM d)) IS TRUE`) + `
 )`
 	acceptAttached = `, x AS (
 	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
@@ -425,7 +412,7 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 	if p.attached() {
 		sql, args = acceptAttachedSQL, append(args, p.attachedArguments()...)
 	}
-	rows, err := s.pool.Query(ctx, sql, args...)
+	rows, err := s.pool.Query(ctx, s.gates.sql(sql), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 // queues of its system; the numbers of those that went come back. A row without a system
 // was seen to be alone. It waits for nobody's lock: one message that is being handed out
 // again would hold up the Acks of all systems.
-const ackTell = `
+var ackTell = `
 WITH s AS MATERIALIZED (
 	SELECT set_config('lock_timeout', '100', true)
 ), i AS MATERIALIZED (
@@ -89,7 +89,7 @@ WITH s AS MATERIALIZED (
 			AND o.queue IN (SELECT id FROM queue_name WHERE system = i.system)))
 	RETURNING q.message, i.*
 ), e AS (
-	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (SELECT event, n FROM d) e(e, n) ORDER BY n
+	` + waitSQL(`SELECT event, n FROM d`) + `
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 	SELECT message, queue, attempt, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL
@@ -157,7 +157,7 @@ func (s *Store) ackKnown(ctx context.Context, batch []*ack) (left []*ack, err er
 	if len(t.seqs) == 0 {
 		return batch, nil
 	}
-	rows, _ := s.polls.Query(ctx, ackTell, t.arguments()...)
+	rows, _ := s.polls.Query(ctx, s.gates.sql(ackTell), t.arguments()...)
 	var n int
 	went := make([]bool, len(batch))
 	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { went[n] = true; return nil }); err != nil {
@@ -223,7 +223,7 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 		}
 	}
 	if len(t.seqs) > 0 {
-		last.Queue(ackTell, t.arguments()...)
+		last.Queue(s.gates.sql(ackTell), t.arguments()...)
 	}
 	if len(t.backSeqs) > 0 {
 		last.Queue(ackBack, t.backQueues, t.backPrios, t.backSeqs, now)

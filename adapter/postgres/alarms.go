@@ -157,10 +157,6 @@ func (s *Store) SendAlarms(ctx context.Context, now time.Time, max int, send fun
 		s.leads.release(alarmsWork, epoch)
 		return 0, cmp.Or(deposed(kept), err)
 	}
-	encoded, err := encodeEvents(sent.Events)
-	if err != nil {
-		return 0, err
-	}
 	// What was told is to be remembered even when the node is told to stop meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
@@ -173,8 +169,7 @@ func (s *Store) SendAlarms(ctx context.Context, now time.Time, max int, send fun
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, recordSQL, encoded)
-		return err
+		return s.gates.record(ctx, tx, sent.Events...)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("remembering what was told: %w", err)
@@ -207,17 +202,12 @@ func (s *Store) DeadAlarms(ctx context.Context, limit int) ([]alarms.Alarm, erro
 
 // RetryAlarms has dead alarms tried again, and commits the event that says who wants it.
 func (s *Store) RetryAlarms(ctx context.Context, now time.Time, ev journal.Event) (n int, err error) {
-	encoded, err := encodeEvents([]journal.Event{ev})
-	if err != nil {
-		return 0, err
-	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, "UPDATE alarm SET dead = false, attempts = 0, at = $1, since = $1 WHERE dead", now)
 		if n = int(tag.RowsAffected()); err != nil || n == 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, recordSQL, encoded)
-		return err
+		return s.gates.record(ctx, tx, ev)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("trying dead alarms again: %w", err)
@@ -239,9 +229,9 @@ func (s *Store) MuteAlarms(ctx context.Context, m Mute, ev journal.Event) error 
 	if err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, `WITH m AS (
+	_, err = s.pool.Exec(ctx, s.gates.sql(`WITH m AS (
 	INSERT INTO alarm_mute (rule, until, ground) VALUES ($2, $3, $4) ON CONFLICT (rule) DO UPDATE SET until = excluded.until, ground = excluded.ground
-) `+recordSQL, encoded, m.Rule, m.Until, m.Ground)
+) `+recordSQL), encoded, m.Rule, m.Until, m.Ground)
 	if err != nil {
 		return fmt.Errorf("muting alarms: %w", err)
 	}

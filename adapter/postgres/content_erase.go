@@ -124,7 +124,7 @@ func (s *Store) awaitReadings(ctx context.Context) error {
 	}
 	for end := time.Now().Add(readingsWithin); ; {
 		var waits bool
-		err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM journal_pending WHERE id <= $1 AND event->>'kind' = $2)", last, string(journal.KindEvidenceRead)).Scan(&waits)
+		err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM journal_waiting WHERE id <= $1 AND event->>'kind' = $2)", last, string(journal.KindEvidenceRead)).Scan(&waits)
 		if err != nil {
 			return fmt.Errorf("looking for readings on their way into the log: %w", err)
 		}
@@ -143,14 +143,14 @@ func (s *Store) awaitReadings(ctx context.Context) error {
 }
 
 func (s *Store) erase(ctx context.Context, list []vault.Erasure, by, confirmed string) (did int, err error) {
-	return erase(ctx, s.pool, s.opts.Vault, list, by, confirmed)
+	return erase(ctx, s.pool, s.opts.Vault, &s.gates, list, by, confirmed)
 }
 
 // erase notes who has ordered, in the database, and what, in the vault's register;
 // takes the keys; and then does the rest in one transaction. Vault.Erase says why in
 // this order. What is left after a crash is finished by Reerase, which every node
 // calls again and again, in the names that were noted.
-func erase(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure, by, confirmed string) (did int, err error) {
+func erase(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, list []vault.Erasure, by, confirmed string) (did int, err error) {
 	if len(list) == 0 {
 		return 0, nil
 	}
@@ -168,7 +168,7 @@ func erase(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Era
 	if err := v.Erase(list...); err != nil {
 		return 0, err
 	}
-	if did, err = carryOut(ctx, pool, v, list, by, confirmed); err != nil {
+	if did, err = carryOut(ctx, pool, v, g, list, by, confirmed); err != nil {
 		return 0, fmt.Errorf("%w: the keys are gone, the bytes are not: %w", vault.ErrUnfinished, err)
 	}
 	return did, nil
@@ -204,8 +204,7 @@ func (s *Store) Erasables(ctx context.Context, messages []uuid.UUID, incidents [
 // placed; the sweep removes it.
 const waitingSQL = `SELECT message FROM queue UNION SELECT message FROM outbox UNION SELECT message FROM streamed
 	UNION SELECT message FROM relayed r WHERE NOT EXISTS (SELECT FROM placed p WHERE p.message = r.message AND p.queue = r.queue)
-	UNION SELECT (event->>'message')::uuid FROM journal_pending WHERE event->>'message' <> ''
-	UNION SELECT ` + packedMessage + ` FROM journal_pending WHERE packed IS NOT NULL`
+	UNION SELECT message FROM journal_waiting WHERE message IS NOT NULL`
 
 // erasable are the items of an order that are not erased yet.
 func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error) {
@@ -226,7 +225,7 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 	if len(waits.Messages) > 0 {
 		return nil, waits
 	}
-	rows, _ = s.pool.Query(ctx, `SELECT incident, EXISTS (SELECT FROM journal_pending WHERE event->>'incident' = incident) FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
+	rows, _ = s.pool.Query(ctx, `SELECT incident, EXISTS (SELECT FROM journal_waiting WHERE event->>'incident' = incident) FROM refusal WHERE incident = ANY ($1) AND codec <> $2 ORDER BY incident`, o.Incidents, codecErased)
 	var incident string
 	if _, err := pgx.ForEachRow(rows, []any{&incident, &waiting}, func() error {
 		it, err := itemOfIncident(incident)
@@ -250,11 +249,11 @@ func (s *Store) erasable(ctx context.Context, o EraseOrder) ([]vault.Item, error
 // gone: bytes, values, the mark of it and the entries that tell of it, in one
 // transaction. Done again it finds nothing to do; did counts what it found. by and
 // confirmed are who did it where nobody is noted as having ordered it.
-func carryOut(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure, by, confirmed string) (did int, err error) {
+func carryOut(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, list []vault.Erasure, by, confirmed string) (did int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		did = 0
 		for _, e := range list {
-			if err := carryOutOne(ctx, tx, v, e, by, confirmed, &did); err != nil {
+			if err := carryOutOne(ctx, tx, v, g, e, by, confirmed, &did); err != nil {
 				return err
 			}
 		}
@@ -266,7 +265,7 @@ func carryOut(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.
 	return did, nil
 }
 
-func carryOutOne(ctx context.Context, tx pgx.Tx, v *vault.Vault, e vault.Erasure, by, confirmed string, did *int) error {
+func carryOutOne(ctx context.Context, tx pgx.Tx, v *vault.Vault, g *gates, e vault.Erasure, by, confirmed string, did *int) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -282,7 +281,7 @@ func carryOutOne(ctx context.Context, tx pgx.Tx, v *vault.Vault, e vault.Erasure
 	if err := tx.QueryRow(ctx, "DELETE FROM content_ordered WHERE id = $1 RETURNING ordered, confirmed", [16]byte(id)).Scan(&by, &confirmed); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
-	c := carrying{tx: tx, vault: v, e: e, id: id, did: did}
+	c := carrying{tx: tx, vault: v, gates: g, e: e, id: id, did: did}
 	if by != "" {
 		c.actors = append(c.actors, journal.PersonalField{Field: "actor", Value: by})
 	}
@@ -292,17 +291,14 @@ func carryOutOne(ctx context.Context, tx pgx.Tx, v *vault.Vault, e vault.Erasure
 	if err := errors.Join(c.messages(ctx), c.refusals(ctx), c.values(ctx)); err != nil {
 		return err
 	}
-	encoded, err := encodeEvents(c.events)
-	if err == nil && len(encoded) > 0 {
-		_, err = tx.Exec(ctx, recordSQL, encoded)
-	}
-	return err
+	return g.record(ctx, tx, c.events...)
 }
 
 // carrying is an erasure in its transaction.
 type carrying struct {
 	tx     pgx.Tx
 	vault  *vault.Vault
+	gates  *gates
 	e      vault.Erasure
 	id     uuid.UUID
 	actors []journal.PersonalField
@@ -407,13 +403,13 @@ func (c *carrying) stop(ctx context.Context, ids [][16]byte) error {
 		return err
 	}
 	for _, sql := range []string{
-		`WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING message, queue, facts)
-			INSERT INTO journal_pending (event) SELECT ` + wholeFacts + ` - 'wire' || $2::jsonb FROM d JOIN queue_name n ON n.id = d.queue LEFT JOIN message m ON m.id = d.message`,
-		"WITH d AS (DELETE FROM streamed WHERE message = ANY ($1) RETURNING facts) INSERT INTO journal_pending (event) SELECT facts || $2::jsonb FROM d",
+		`WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING message, queue, facts) ` +
+			waitSQL(`SELECT convert_to((`+wholeFacts+` - 'wire' || $2::jsonb)::text, 'UTF8'), 1 FROM d JOIN queue_name n ON n.id = d.queue LEFT JOIN message m ON m.id = d.message`),
+		"WITH d AS (DELETE FROM streamed WHERE message = ANY ($1) RETURNING facts) " + waitSQL("SELECT convert_to((facts || $2::jsonb)::text, 'UTF8'), 1 FROM d"),
 		"DELETE FROM outbox WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
 		"DELETE FROM relayed WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
 	} {
-		if _, err := c.tx.Exec(ctx, sql, ids, string(dead)); err != nil {
+		if _, err := c.tx.Exec(ctx, c.gates.sql(sql), ids, string(dead)); err != nil {
 			return err
 		}
 	}
@@ -543,7 +539,7 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			if err := s.opts.Vault.Erase(e); err != nil {
 				return out, err
 			}
-			did, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, by, "")
+			did, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, by, "")
 			if err != nil {
 				return out, err
 			}

@@ -143,7 +143,7 @@ func (s *Store) confirmed(ctx context.Context, p *kept, by string, now time.Time
 		if s.opts.Vault == nil {
 			return 0, fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
 		}
-		gone, err := eraseValues(ctx, s.pool, s.opts.Vault, *p.Target, p.Fields, p.Ground, p.By, by, now)
+		gone, err := eraseValues(ctx, s.pool, s.opts.Vault, &s.gates, *p.Target, p.Fields, p.Ground, p.By, by, now)
 		return len(gone), err
 	}
 	o := EraseOrder{Incidents: p.Incidents, Sought: p.Sought, Ground: p.Ground, By: p.By, Confirmed: by, At: now}

@@ -189,7 +189,7 @@ func (s *Store) endContent(ctx context.Context, k ended, now time.Time, keep tim
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return 0, err
 	}
-	if _, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, "", ""); err != nil {
+	if _, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, "", ""); err != nil {
 		return 0, err
 	}
 	return s.wipe(ctx, e)
@@ -213,7 +213,7 @@ func (s *Store) endPending(ctx context.Context, now time.Time, ground string) er
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return err
 	}
-	_, err := carryOut(ctx, s.pool, s.opts.Vault, []vault.Erasure{e}, "", "")
+	_, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, "", "")
 	return err
 }
 
@@ -292,11 +292,7 @@ func (s *Store) wipe(ctx context.Context, e vault.Erasure) (total int, err error
 		} else {
 			ev.Direction = string(k.direction())
 		}
-		row, err := ev.Row()
-		if err == nil {
-			_, err = tx.Exec(ctx, recordSQL, []string{string(row)})
-		}
-		return err
+		return s.gates.record(ctx, tx, ev)
 	})
 	if err != nil {
 		return total, fmt.Errorf("telling the journal of content that has ended: %w", err)

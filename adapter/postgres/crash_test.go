@@ -21,9 +21,6 @@ import (
 	"mezhved/adapter/postgres"
 )
 
-// packedMessage is SQL for the message of an event that waits packed.
-const packedMessage = "encode(substr(packed, 2, 16), 'hex')::uuid"
-
 // durable starts a cluster of the test's own, which it may kill.
 func durable(t *testing.T) (*embedded.Postgres, *world) {
 	t.Helper()
@@ -102,7 +99,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		"MessageIDs":     "SELECT count(DISTINCT message_id) FROM message",
 		"dedup keys":     "SELECT count(*) FROM used_id JOIN message USING (id)",
 		"outbox rows":    "SELECT count(*) FROM outbox JOIN message ON message.id = outbox.message",
-		"journal events": "SELECT count(*) FROM journal_pending JOIN message ON message.id = coalesce((event->>'message')::uuid, " + packedMessage + ")",
+		"journal events": "SELECT count(*) FROM journal_waiting JOIN message ON message.id = journal_waiting.message",
 	} {
 		if got := w.count(sql); got != messages {
 			t.Errorf("%d %s of %d messages", got, what, messages)
@@ -212,7 +209,7 @@ func TestAnswerIsLost(t *testing.T) {
 		if got := direct.count("SELECT count(*) FROM outbox JOIN message m ON m.id = message WHERE message_id = $1", string(m.MessageID)); got != 1 {
 			t.Errorf("%d outbox rows, want 1", got)
 		}
-		if got := direct.count("SELECT count(*) FROM journal_pending JOIN message ON message.id = "+packedMessage+" WHERE message_id = $1", string(m.MessageID)); got != 1 {
+		if got := direct.count("SELECT count(*) FROM journal_waiting JOIN message ON message.id = journal_waiting.message WHERE message_id = $1", string(m.MessageID)); got != 1 {
 			t.Errorf("%d events, want 1", got)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 //     row: nothing is done, and the caller makes it.
 //   - "placed" remembers for good, so that a copy that comes after the message was
 //     acknowledged is known too.
-const enqueueSQL = `
+var enqueueSQL = `
 WITH k AS MATERIALIZED (
 	SELECT "offset" FROM kafka_offset WHERE epoch = $10 AND topic = $11 AND partition = $12 FOR UPDATE
 ), i AS MATERIALIZED (
@@ -32,9 +32,7 @@ WITH k AS MATERIALIZED (
 )` + placeSQL + `, r AS (
 	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
 ), e AS (
-	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (
-	SELECT event, n FROM i WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE)
-	) e(e, n) ORDER BY n
+	` + waitSQL(`SELECT event, n FROM i WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE)`) + `
 ), o AS (
 	UPDATE kafka_offset o SET "offset" = greatest(k."offset", $13) FROM k WHERE o.epoch = $10 AND o.topic = $11 AND o.partition = $12
 )
@@ -92,7 +90,7 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 		if len(p.streams.messages) > 0 {
 			batch.Queue(streamSQL, p.streams.arguments(from)...)
 		}
-		batch.Queue(enqueueSQL, append(p.arguments(), from.Epoch, from.Topic, from.Partition, last)...).
+		batch.Queue(s.gates.sql(enqueueSQL), append(p.arguments(), from.Epoch, from.Topic, from.Partition, last)...).
 			QueryRow(func(r pgx.Row) error { return r.Scan(&n, &there) })
 		if err = s.polls.SendBatch(ctx, batch).Close(); err != nil || there {
 			break

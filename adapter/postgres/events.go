@@ -14,18 +14,9 @@ import (
 	"mezhved/adapter/journal"
 )
 
-const recordSQL = `INSERT INTO journal_pending (event) SELECT e FROM unnest($1::json[]) WITH ORDINALITY t(e, n) ORDER BY n`
-
 // Record is adapter.Store.Record.
 func (s *Store) Record(ctx context.Context, events ...journal.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	encoded, err := encodeEvents(events)
-	if err != nil {
-		return err
-	}
-	if _, err := s.pool.Exec(ctx, recordSQL, encoded); err != nil {
+	if err := s.gates.record(ctx, s.pool, events...); err != nil {
 		return fmt.Errorf("recording %d journal events: %w", len(events), err)
 	}
 	return nil
@@ -37,9 +28,9 @@ func (s *Store) ChangeSettings(ctx context.Context, node string, state []byte, e
 	if err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, `WITH k AS (
+	_, err = s.pool.Exec(ctx, s.gates.sql(`WITH k AS (
 	INSERT INTO node_settings (node, state) VALUES ($2, $3) ON CONFLICT (node) DO UPDATE SET state = excluded.state, at = now()
-) `+recordSQL, encoded, node, string(state))
+) `+recordSQL), encoded, node, string(state))
 	if err != nil {
 		return fmt.Errorf("recording %d changes of settings: %w", len(events), err)
 	}
@@ -83,14 +74,14 @@ func (s *Store) Refuse(ctx context.Context, ev journal.Event, trace, contentType
 			return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
 		}
 	}
-	_, err = s.pool.Exec(ctx, `
+	_, err = s.pool.Exec(ctx, s.gates.sql(`
 WITH r AS (
 	INSERT INTO refusal (incident, at, event, content_type, codec, dictionary, size, body)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING incident
 ), t AS (
 	INSERT INTO refusal_trace (incident, trace) SELECT incident, $10 FROM r WHERE $10 <> ''
 )
-INSERT INTO journal_pending (event) SELECT $9::jsonb FROM r`,
+`+waitSQL(`SELECT convert_to($9::text, 'UTF8'), 1 FROM r`)),
 		ev.Incident, ev.Time, encoded[0], contentType, p.codec, p.dictionary, p.size, nonNil(p.bytes), encoded[1], trace)
 	if err != nil {
 		return fmt.Errorf("recording refusal %s: %w", ev.Incident, err)
@@ -151,10 +142,10 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 				messages = append(messages, e.Message)
 			}
 		}
-		// Of packed rows SQL knows too little; few wait at any time.
-		waiting, _ := tx.Query(ctx, `SELECT coalesce(packed, convert_to(event::text, 'UTF8')) FROM journal_pending
-			WHERE packed IS NOT NULL OR event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
-			ORDER BY id`, id, messages)
+		// Of packed events SQL knows too little; few wait at any time.
+		waiting, _ := tx.Query(ctx, `SELECT row FROM journal_waiting
+			WHERE event IS NULL OR event->>'message' = ANY ($2) OR event->>'messageId' = $1 OR event->>'original' = $1 OR event->>'incident' = $1
+			ORDER BY id, n`, id, messages)
 		var row []byte
 		_, err = pgx.ForEachRow(waiting, []any{&row}, func() error {
 			e, err := journal.ParseRow(row)

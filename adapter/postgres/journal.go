@@ -256,31 +256,47 @@ func (t *journalTx) Head(ctx context.Context) (clerk.Head, error) {
 // still appear and be found at once: transactions that were slow to commit.
 // Older ones are found within pendingFull.
 const (
-	pendingSlack = 50_000
+	pendingSlack = 5_000
 	pendingFull  = 2 * time.Second
 )
 
 // Pending implements clerk.Tx. It begins at a low-water mark, so that rows
 // already taken but not vacuumed yet are not read again and again. The rows are
 // found, read and removed in one pass; their places on the page are safe to go by
-// because nobody ever updates one.
-func (t *journalTx) Pending(ctx context.Context, limit int) ([]clerk.Pending, error) {
-	from := t.j.from()
-	rows, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(SELECT ctid FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2))
-		RETURNING id, event::text, packed`, from, limit)
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (p clerk.Pending, err error) {
-		var packed []byte
-		if err = r.Scan(&p.ID, &p.Event, &packed); packed != nil {
-			p.Event = packed
-		}
-		return p, err
-	})
-	slices.SortFunc(out, func(a, b clerk.Pending) int { return cmp.Compare(a.ID, b.ID) })
-	if len(out) > 0 {
-		t.j.setMark(out[0].ID)
+// because nobody ever updates one. The batch ends with the row that fills it: a
+// row has the events of a statement, and they stay together.
+func (t *journalTx) Pending(ctx context.Context, limit int) (events []clerk.Pending, more bool, err error) {
+	found, _ := t.tx.Query(ctx, `DELETE FROM journal_pending WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM (
+				SELECT ctid, sum(entries) OVER w - entries AS entries_before, sum(bytes) OVER w - bytes AS bytes_before
+				FROM (SELECT ctid, id, entries, coalesce(pg_column_size(events), pg_column_size(packed), pg_column_size(event)) AS bytes FROM journal_pending WHERE id >= $1 ORDER BY id LIMIT $2) p
+				WINDOW w AS (ORDER BY id ROWS UNBOUNDED PRECEDING)
+			) p WHERE entries_before < $2 AND bytes_before < $3))
+		RETURNING id, coalesce(events, ARRAY[coalesce(packed, convert_to(event::text, 'UTF8'))]), coalesce(pg_column_size(events), pg_column_size(packed), pg_column_size(event))`, t.j.from(), limit, pendingBytes)
+	type row struct {
+		ID     int64
+		Events [][]byte
+		Bytes  int
 	}
-	return out, err
+	rows, err := pgx.CollectRows(found, pgx.RowToStructByPos[row])
+	if err != nil || len(rows) == 0 {
+		return nil, false, err
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.ID, b.ID) })
+	bytes := 0
+	for _, r := range rows {
+		for _, e := range r.Events {
+			events = append(events, clerk.Pending{ID: r.ID, Event: e})
+		}
+		bytes += r.Bytes
+	}
+	t.j.setMark(rows[0].ID)
+	return events, len(events) >= limit || bytes >= pendingBytes, nil
 }
+
+// pendingBytes is with how many bytes of rows a batch is full, whatever its events come
+// to.
+var pendingBytes = 8 << 20 // less in tests
 
 // from is where a search for pending rows begins.
 func (j *Journal) from() int64 {

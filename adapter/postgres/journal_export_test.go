@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,8 +33,17 @@ func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vaul
 	j, err := openJournal(ctx, pool, newLeads(pool, Options{Term: shortTerm}, log), origin, keys, log)
 	if err == nil {
 		j.gates.together.Store(true)
+		j.gates.packedEvents.Store(true) // events of one Append wait in one row
 	}
 	return j, pool.Pool, err
+}
+
+// BatchBytes changes with how many bytes of rows a batch of the sequencer is full, until
+// the test ends.
+func BatchBytes(t *testing.T, n int) {
+	was := pendingBytes
+	pendingBytes = n
+	t.Cleanup(func() { pendingBytes = was })
 }
 
 // Boxes has the journal seal each value by itself, as releases before did, or not.

@@ -62,15 +62,7 @@ func (j *Journal) Find(ctx context.Context, message string) (int64, []journal.Op
 // Append puts events into the journal that are part of no other act: reading,
 // erasing, configuration. They are durable on return.
 func (j *Journal) Append(ctx context.Context, events ...journal.Event) error {
-	rows := make([]string, len(events))
-	for i, e := range events {
-		row, err := e.Row()
-		if err != nil {
-			return err
-		}
-		rows[i] = string(row)
-	}
-	if _, err := j.pool.Exec(ctx, recordSQL, rows); err != nil {
+	if err := j.gates.record(ctx, j.pool, events...); err != nil {
 		return fmt.Errorf("append %d events to the journal: %w", len(events), err)
 	}
 	return nil
@@ -86,10 +78,10 @@ func (j *Journal) Erase(ctx context.Context, index int64, fields []string, groun
 	if j.vault == nil {
 		return nil, ErrNoVault
 	}
-	return eraseValues(ctx, j.pool, j.vault, index, fields, ground, by, "", now)
+	return eraseValues(ctx, j.pool, j.vault, j.gates, index, fields, ground, by, "", now)
 }
 
-func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int64, fields []string, ground, by, confirmed string, now time.Time) ([]string, error) {
+func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, index int64, fields []string, ground, by, confirmed string, now time.Time) ([]string, error) {
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
@@ -113,7 +105,7 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, index int6
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	did, err := erase(ctx, pool, v, []vault.Erasure{e}, by, confirmed)
+	did, err := erase(ctx, pool, v, g, []vault.Erasure{e}, by, confirmed)
 	if err != nil || did == 0 {
 		return nil, err
 	}
@@ -171,11 +163,7 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 		} else if err != nil {
 			return err
 		}
-		row, err := journal.Event{Kind: journal.KindErased, Time: now, Count: len(keys), Fields: []string{class}, Ground: ground}.Row()
-		if err == nil {
-			_, err = tx.Exec(ctx, recordSQL, []string{string(row)})
-		}
-		return err
+		return j.gates.record(ctx, tx, journal.Event{Kind: journal.KindErased, Time: now, Count: len(keys), Fields: []string{class}, Ground: ground})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("telling the journal of what was forgotten: %w", err)

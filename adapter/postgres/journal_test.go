@@ -267,8 +267,8 @@ func TestTwoSequencersOnOneDatabaseDoNotFork(t *testing.T) {
 			}
 		})
 	}
-	for i := 0; i < len(events); i += 100 {
-		a.must(a.Append(ctx, events[i:i+100]...))
+	for i := 0; i < len(events); i += 10 { // rows of several events
+		a.must(a.Append(ctx, events[i:i+10]...))
 	}
 	for left := 1; left > 0; {
 		a.must(a.pool.QueryRow(ctx, "SELECT count(*) FROM journal_pending").Scan(&left))

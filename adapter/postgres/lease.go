@@ -25,7 +25,7 @@ import (
 // That a lease ran out is told by the second statement when the sweep has not been
 // quicker. $3 is an array with a place per poll: until when. The first poll gets the first
 // message.
-const (
+var (
 	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
 	// polls have something. The arrays $6 to $9 are the turns; what VIP lanes there are
 	// comes first. Where none is known, VIP requests are taken as they come: $5 is how many.
@@ -110,7 +110,7 @@ WITH i AS MATERIALIZED (
 	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
 		WITH ORDINALITY AS i(e, message, attempt, codec, dictionary, size, body, n)
 ), e AS (
-	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM i ORDER BY n
+	` + waitSQL(`SELECT e, n FROM i`) + `
 )
 INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 SELECT message, $1, attempt, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
@@ -150,7 +150,7 @@ type leased struct {
 
 // handed is what is committed with a delivery.
 type handed struct {
-	event   []byte // a row of journal_pending
+	event   []byte // for waitSQL
 	ranOut  []byte // another before it, of a lease that had run out; nil: there is none
 	facts   *journal.Event
 	receipt *packed // nil: nothing is kept
@@ -406,7 +406,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		}
 	}
 	if err = s.tellRanOut(ctx, t); err == nil {
-		err = tx.commit(ctx, t.batch())
+		err = tx.commit(ctx, t.batch(&s.gates))
 	}
 	by, _ := late.Deadline()
 	for _, i := range slow {
@@ -514,7 +514,7 @@ func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until
 	}
 	t := newTelling(queue)
 	t.tell(found, a)
-	return tx.commit(ctx, t.batch())
+	return tx.commit(ctx, t.batch(&s.gates))
 }
 
 // taking is what polls of one queue want, and what was found for them.
@@ -693,10 +693,10 @@ func (s *Store) tellRanOut(ctx context.Context, t *telling) error {
 	return nil
 }
 
-func (t *telling) batch() *pgx.Batch {
+func (t *telling) batch(g *gates) *pgx.Batch {
 	b := &pgx.Batch{}
 	if len(t.events) > 0 {
-		b.Queue(leaseTell, t.queue, t.events, t.messages, t.attempts, t.codecs, t.dictionaries, t.sizes, t.bodies)
+		b.Queue(g.sql(leaseTell), t.queue, t.events, t.messages, t.attempts, t.codecs, t.dictionaries, t.sizes, t.bodies)
 	}
 	if len(t.asideSeqs) > 0 {
 		b.Queue(leaseAside, t.queue, t.asidePrios, t.asideSeqs, t.untils)

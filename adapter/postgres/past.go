@@ -121,14 +121,6 @@ func (s *Store) WritePast(ctx context.Context, now time.Time, list []PastExchang
 	if err != nil {
 		return err
 	}
-	waiting := make([][]any, len(packed))
-	for i, p := range packed {
-		if p[0] == 1 { // see pendingColumns
-			waiting[i] = []any{nil, p}
-		} else {
-			waiting[i] = []any{string(p), nil}
-		}
-	}
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
 			return err
@@ -144,10 +136,14 @@ func (s *Store) WritePast(ctx context.Context, now time.Time, list []PastExchang
 			{"placed", []string{"message", "queue"}, all.placed},
 			{"receipt", []string{"message", "queue", "attempt", "step", "codec", "dictionary", "size", "body"}, all.receipts},
 			{"open_term", []string{"message", "stage", "due", "next", "told", "later", "message_id", "direction", "sender", "recipient", "service", "version", "accepted"}, all.terms},
-			{"journal_pending", []string{"event", "packed"}, waiting},
 		} {
 			if _, err := tx.CopyFrom(ctx, pgx.Identifier{t.table}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
 				return fmt.Errorf("writing the past: %s: %w", t.table, err)
+			}
+		}
+		for events := range slices.Chunk(packed, batchRows) {
+			if _, err := tx.Exec(ctx, s.gates.sql(waitSQL("SELECT e, n FROM unnest($1::bytea[]) WITH ORDINALITY AS t (e, n)")), events); err != nil {
+				return fmt.Errorf("writing the past: events: %w", err)
 			}
 		}
 		return nil

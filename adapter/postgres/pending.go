@@ -1,25 +1,72 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"reflect"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"mezhved/adapter/journal"
 )
 
 // Events wait in journal_pending, in the transaction of what they tell of, until the
 // sequencer takes them up. Those of the way of a message, which are nearly all, are
-// packed (journal.Event.Pack) once no node of the release before is about; the rest is
-// JSON, which statements make of facts and of what they find.
+// packed (journal.Event.Pack); the rest is JSON, which statements make of facts and of
+// what they find. All events of a statement are one row: to write, index and remove a row
+// costs more than an event.
+//
+// Nodes of the release before read JSON alone, an event to a row. So events are written
+// in that way while such nodes may be about: until a week after migration 00101, and
+// until the first block (openGates). Rows of one event have to be read by every release
+// that may run beside one that may write them: by this one and the next.
 
-// pendingColumns are the columns event and packed of a row that stands in e, in
-// either form.
-const pendingColumns = `CASE WHEN get_byte(e, 0) = 1 THEN NULL ELSE convert_from(e, 'UTF8')::json END, CASE WHEN get_byte(e, 0) = 1 THEN e END`
+// waitSQL is the part of a statement that lets the events wait that another one selects:
+// e, the event, and n, its place among them.
+func waitSQL(events string) string { return waitTogether + events + waitTogetherEnd }
 
-// packedMessage is the message of a row whose event is packed.
-const packedMessage = `encode(substr(packed, 2, 16), 'hex')::uuid`
+const (
+	waitTogether    = `INSERT INTO journal_pending (events, entries) SELECT array_agg(e ORDER BY n), count(*) FROM (`
+	waitTogetherEnd = `) AS e (e, n) HAVING count(*) > 0`
 
-// waiting makes rows of events, for pendingColumns.
+	waitApart    = `INSERT INTO journal_pending (event) SELECT convert_from(e, 'UTF8')::json FROM (`
+	waitApartEnd = `) AS e (e, n) ORDER BY n`
+)
+
+var waitsApart = strings.NewReplacer(waitTogether, waitApart, waitTogetherEnd, waitApartEnd)
+
+// sql is a statement with waitSQL in the form that every node that may be about can read.
+// Ask it after the statement's events were made: they are packed only when the gate is
+// open, which it then stays.
+func (g *gates) sql(statement string) string {
+	if g.packedEvents.Load() {
+		return statement
+	}
+	return waitsApart.Replace(statement)
+}
+
+// recordSQL lets events wait that are JSON, $1.
+var recordSQL = waitSQL(`SELECT convert_to(e, 'UTF8'), n FROM unnest($1::text[]) WITH ORDINALITY AS t (e, n)`)
+
+// executor is a pool or a transaction.
+type executor interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// record lets events wait that are told by no other statement.
+func (g *gates) record(ctx context.Context, db executor, events ...journal.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	rows, err := encodeEvents(events)
+	if err == nil {
+		_, err = db.Exec(ctx, g.sql(recordSQL), rows)
+	}
+	return err
+}
+
+// waiting makes the rows of events that waitSQL is given.
 func (s *Store) waiting(events ...journal.Event) ([][]byte, error) {
 	rows := make([][]byte, len(events))
 	for i := range events {
@@ -35,6 +82,18 @@ func (s *Store) waiting(events ...journal.Event) ([][]byte, error) {
 		}
 	}
 	return rows, nil
+}
+
+func encodeEvents(events []journal.Event) ([]string, error) {
+	encoded := make([]string, len(events))
+	for i := range events {
+		b, err := events[i].Row()
+		if err != nil {
+			return nil, fmt.Errorf("encoding a journal event: %w", err)
+		}
+		encoded[i] = string(b)
+	}
+	return encoded, nil
 }
 
 // completed is an event that says what its message's facts say, where it says nothing

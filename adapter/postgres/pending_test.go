@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"reflect"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
@@ -89,7 +93,7 @@ func life(t *testing.T, packed bool, first, second uuid.UUID, at time.Time) (eve
 		}
 	}
 	trace()
-	if got := w.count("SELECT count(*) FROM journal_pending WHERE packed IS NOT NULL"); packed == (got == 0) {
+	if got := w.count("SELECT count(*) FROM journal_waiting WHERE event IS NULL"); packed == (got == 0) {
 		t.Errorf("%d packed events wait", got)
 	}
 	_, seq := benchJournal(t, w.Store)
@@ -156,7 +160,7 @@ func TestEventsArePackedFromTheFirstBlockOn(t *testing.T) {
 	packed := func() int {
 		w.Store = w.another(postgres.Options{})
 		w.accept(w.message())
-		return w.count("SELECT count(*) FROM journal_pending WHERE packed IS NOT NULL")
+		return w.count("SELECT count(*) FROM journal_waiting WHERE event IS NULL")
 	}
 	if got := packed(); got != 0 {
 		t.Errorf("%d events are packed before the first block", got)
@@ -238,4 +242,156 @@ func TestTheRelayPutsMessagesIntoTheirQueues(t *testing.T) {
 	if sent = relay(true); len(sent) != 0 {
 		t.Errorf("a repetition was relayed: %+v", sent)
 	}
+}
+
+// Each statement leaves one row, whatever it tells of; and what it tells of stands in the
+// log in the order in which nodes of before would have had it.
+func TestTheEventsOfAStatementAreOneRow(t *testing.T) {
+	ctx := context.Background()
+	log := func(together bool) (order []string, rows, entries int) {
+		w := newWorld(t)
+		if together {
+			w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+		}
+		w.Store = w.another(postgres.Options{})
+		number := map[string]string{"": "none"}
+		for _, n := range []string{"first", "second", "third"} {
+			m := w.message()
+			number[m.ID.String()] = n
+			w.accept(m)
+		}
+		if _, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			for i := range out {
+				events = append(events, event(journal.KindRouted, out[i].Message))
+				out[i].Arrival = event(journal.KindQueued, out[i].Message)
+			}
+			return events, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			d := w.lease(adapter.Poll{For: time.Minute})
+			if err := w.Ack(ctx, rosreestr.System, d.Message.MessageID, w.now, event(journal.KindAcknowledged, d.Message), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changed := []journal.Event{{Kind: journal.KindConfigChanged, Time: w.now, Fields: []string{"b"}}, {Kind: journal.KindConfigChanged, Time: w.now, Fields: []string{"a"}}}
+		if err := w.Record(ctx, changed...); err != nil {
+			t.Fatal(err)
+		}
+		rows, entries = w.count("SELECT count(*) FROM journal_pending"), w.count("SELECT sum(entries) FROM journal_pending")
+		if got := w.count("SELECT count(*) FROM journal_waiting"); got != entries {
+			t.Errorf("%d events wait in rows of %d", got, entries)
+		}
+		j, seq := benchJournal(t, w.Store)
+		if n, err := seq.Step(ctx); err != nil || n != entries {
+			t.Errorf("the sequencer took up %d events of %d: %v", n, entries, err)
+		}
+		if err := j.Each(ctx, postgres.Query{}, func(r postgres.Row) error {
+			order = append(order, string(r.Leaf.Kind)+" "+number[r.Leaf.Message])
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return order, rows, entries
+	}
+	order, rows, entries := log(true)
+	if rows != 3+1+3+3+1 || entries != 3+6+3+3+2 {
+		t.Errorf("%d events wait in %d rows, want 17 in 11", entries, rows)
+	}
+	before, rows, entries := log(false)
+	if rows != entries {
+		t.Errorf("%d events wait in %d rows, which nodes of before cannot read", entries, rows)
+	}
+	if !slices.Equal(order, before) {
+		t.Errorf("the log is\n%q\nwant\n%q", order, before)
+	}
+}
+
+// A batch takes rows whole and ends with the one that fills it, by its events or by its
+// bytes; what it leaves comes in the next one, at once.
+func TestBatchesOfRowsWithManyEventsAreBounded(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(77, 450)
+	for i := 0; i < 400; i += 40 {
+		a.must(a.Append(ctx, events[i:i+40]...))
+	}
+	a.Clock.Move(events[len(events)-1].Time.Sub(a.Clock.Now()))
+	seq := a.Sequencer(a.Journal)
+	seq.Batch = 100
+	for n, want := range []int{120, 120} {
+		if got, err := seq.Step(ctx); err != nil || got != want {
+			t.Errorf("batch %d has %d events, %v; want %d", n, got, err, want)
+		}
+	}
+	postgres.BatchBytes(t, 1) // a row fills it
+	if got, err := seq.Step(ctx); err != nil || got != 40 {
+		t.Errorf("a batch has %d events, %v; want those of one row", got, err)
+	}
+	// A row of more than a page.
+	large := slices.Clone(events[400:])
+	for i := range large {
+		large[i].Personal = []journal.PersonalField{{Field: "document", Value: strings.Repeat("z", 3000), Class: journal.ClassPersonal}}
+	}
+	a.must(a.Append(ctx, large...))
+	// Without a pause between batches: this sequencer makes none that ends.
+	run, stop := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	seq.Tick = time.Hour
+	done.Go(func() { seq.Run(run) })
+	until(t, "everything is taken up", func() (all bool) {
+		a.must(a.pool.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM journal_pending)").Scan(&all))
+		return all
+	})
+	stop()
+	done.Wait()
+	a.must(a.Settle(seq))
+	a.check(t, append(events[:400:400], large...))
+}
+
+// Rows as nodes of before have left them, one event each, as JSON or packed, among those of
+// today: each has its place, in the order of the rows, and is found before that.
+func TestRowsOfBeforeAreTakenUpAmongThoseOfToday(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	events := journaltest.Events(78, 90)
+	for i := 0; i < len(events); i += 5 {
+		row, err := events[i].Row()
+		a.must(err)
+		_, err = a.pool.Exec(ctx, "INSERT INTO journal_pending (event) VALUES ($1)", string(row))
+		a.must(err)
+		packed, err := events[i+1].Pack()
+		a.must(err)
+		if packed == nil {
+			packed, err = events[i+1].Row()
+			a.must(err)
+		}
+		_, err = a.pool.Exec(ctx, "INSERT INTO journal_pending (packed) VALUES ($1)", packed)
+		a.must(err)
+		a.must(a.Append(ctx, events[i+2:i+5]...))
+	}
+	s, err := postgres.Open(ctx, postgres.Options{URL: a.url, Node: "node-1"})
+	a.must(err)
+	t.Cleanup(s.Close)
+	found := func() (n int) {
+		t.Helper()
+		met := map[string]bool{}
+		for _, e := range events {
+			if e.Message == "" || met[e.Message] {
+				continue
+			}
+			met[e.Message] = true
+			list, err := s.Trace(ctx, e.Message)
+			a.must(err)
+			n += len(list)
+		}
+		return n
+	}
+	waiting := found()
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	if got := found(); got != waiting || got == 0 {
+		t.Errorf("%d events are found of messages in the log, %d when they waited", got, waiting)
+	}
+	a.check(t, events)
 }

@@ -79,7 +79,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	var led bool
 	var queued []int64 // places in out
-	err = s.pool.QueryRow(ctx, sql, args...).Scan(&led, &queued)
+	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &queued)
 	switch {
 	case isCode(err, divisionByZero), err == nil && !led:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
@@ -153,7 +153,7 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE EXISTS (SELECT FROM l)
 )` + placeSQL
 		told = `
-	UNION ALL SELECT 1, n, event FROM i WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE`
+	UNION ALL SELECT event, cardinality($6::bytea[]) + n FROM i WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE`
 		placed = "ARRAY(SELECT at FROM i JOIN p USING (message, queue))"
 	}
 	if bus {
@@ -168,9 +168,7 @@ WITH l AS (
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 )` + into + after + unhold + `, e AS (
-	INSERT INTO journal_pending (event, packed) SELECT ` + pendingColumns + ` FROM (
-	SELECT 0, n, e FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)` + told + `
-	) e(step, n, e) ORDER BY step, n
+	` + waitSQL(`SELECT e, n FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)`+told) + `
 )
 SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, ` + placed
 }

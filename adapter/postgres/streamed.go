@@ -75,24 +75,25 @@ func (s *Store) Passed(ctx context.Context, from adapter.Partition, group string
 		return 0, err
 	}
 	for {
-		tag, err := s.pool.Exec(ctx, `
+		var passed int
+		err := s.pool.QueryRow(ctx, s.gates.sql(`
 WITH s AS (
 	SELECT "offset" FROM streamed WHERE epoch = $1 AND topic = $2 AND partition = $3 AND "offset" < $4
 	ORDER BY "offset" LIMIT $5 FOR UPDATE SKIP LOCKED
 ), d AS (
 	DELETE FROM streamed t USING s WHERE t.epoch = $1 AND t.topic = $2 AND t.partition = $3 AND t."offset" = s."offset"
 	RETURNING t."offset", t.facts
+), e AS (
+	`+waitSQL(`SELECT convert_to((facts || $6::jsonb || jsonb_build_object('personal', coalesce($6::jsonb->'personal', '[]') ||
+	jsonb_build_array(jsonb_build_object('field', $7::text, 'class', $8::text, 'value', $9::text || "offset" || $10::text))))::text, 'UTF8'), "offset" FROM d`)+`
 )
-INSERT INTO journal_pending (event)
-SELECT facts || $6::jsonb || jsonb_build_object('personal', coalesce($6::jsonb->'personal', '[]') ||
-	jsonb_build_array(jsonb_build_object('field', $7::text, 'class', $8::text, 'value', $9::text || "offset" || $10::text)))
-FROM d ORDER BY "offset"`,
-			from.Epoch, from.Topic, from.Partition, committed, sweepRows, event, field.Field, field.Class, before, after)
+SELECT count(*) FROM d`),
+			from.Epoch, from.Topic, from.Partition, committed, sweepRows, event, field.Field, field.Class, before, after).Scan(&passed)
 		if err != nil {
 			return n, fmt.Errorf("journalling what was read from %s/%d: %w", from.Topic, from.Partition, err)
 		}
-		n += int(tag.RowsAffected())
-		if tag.RowsAffected() < sweepRows {
+		n += passed
+		if passed < sweepRows {
 			return n, nil
 		}
 	}

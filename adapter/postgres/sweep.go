@@ -126,11 +126,11 @@ func (s *Store) sweptLeases(ctx context.Context, tx *transaction, rows []standin
 		return err
 	}
 	last := &pgx.Batch{}
-	last.Queue(`WITH u AS (
+	last.Queue(s.gates.sql(`WITH u AS (
 	UPDATE queue q SET returned = attempts FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
 	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
 )
-INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n) ORDER BY n`, queues, prios, seqs, encoded)
+`+waitSQL(`SELECT e, n FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n)`)), queues, prios, seqs, encoded)
 	return tx.commit(ctx, last)
 }
 
@@ -218,14 +218,14 @@ func (s *Store) expire(ctx context.Context, now time.Time, rows []endedRow) erro
 	if err != nil {
 		return err
 	}
-	_, err = s.polls.Exec(ctx, `
+	_, err = s.polls.Exec(ctx, s.gates.sql(`
 WITH s AS MATERIALIZED (
 	SELECT q.queue, q.prio, q.seq, i.e, i.n FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS i(queue, prio, seq, e, n)
 	JOIN queue q ON q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq WHERE q.visible_at <= $5 FOR UPDATE OF q SKIP LOCKED
 ), d AS (
 	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING s.e, s.n
 )
-INSERT INTO journal_pending (event, packed) SELECT `+pendingColumns+` FROM d ORDER BY n`, queues, prios, seqs, encoded, now)
+`+waitSQL(`SELECT e, n FROM d`)), queues, prios, seqs, encoded, now)
 	return err
 }
 

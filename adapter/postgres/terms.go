@@ -32,7 +32,7 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 		return done, err
 	}
 	err = s.ended(ctx, termsWork, epoch, func(tx pgx.Tx) error {
-		r := termRound{tx: tx, rules: rules, now: now, grace: s.opts.TermGrace}
+		r := termRound{tx: tx, gates: &s.gates, rules: rules, now: now, grace: s.opts.TermGrace}
 		if err := r.read(ctx, max); err != nil {
 			return err
 		}
@@ -51,6 +51,7 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 // termRound is one round over the open terms.
 type termRound struct {
 	tx     pgx.Tx
+	gates  *gates
 	rules  adapter.TermRules
 	now    time.Time
 	grace  time.Duration
@@ -374,7 +375,9 @@ func (r *termRound) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.tx.Exec(ctx, `WITH e AS (`+recordSQL+` RETURNING event) INSERT INTO alarm_event (event) SELECT event FROM e`, encoded)
+	_, err = r.tx.Exec(ctx, r.gates.sql(`WITH a AS (
+	INSERT INTO alarm_event (event) SELECT e::json FROM unnest($1::text[]) WITH ORDINALITY AS t (e, n) ORDER BY n
+) `+recordSQL), encoded)
 	return err
 }
 

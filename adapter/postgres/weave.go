@@ -101,7 +101,14 @@ func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int
 
 // common is how much of b stands at an offset.
 func (c *cloth) common(at int, b []byte) (n int) {
-	for n < len(b) && at+n < len(c.text) && c.text[at+n] == b[n] {
+	a := c.text[at:]
+	for n+8 <= min(len(a), len(b)) {
+		if differ := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); differ != 0 {
+			return n + bits.TrailingZeros64(differ)/8
+		}
+		n += 8
+	}
+	for n < min(len(a), len(b)) && a[n] == b[n] {
 		n++
 	}
 	return n

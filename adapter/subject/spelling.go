@@ -41,6 +41,29 @@ func FormOf(field string) Form {
 	return Text
 }
 
+// Impossible gives an example of what a field's values are like when value cannot be one:
+// it has fewer digits than every SNILS has, or is no day. Empty where it may be one: of
+// most fields nobody knows more than their services.
+func Impossible(field, value string) (example string) {
+	of, ok := examples[field]
+	spelled := FormOf(field).Spell(value)
+	switch {
+	case !ok, FormOf(field) == Date && spelled != "":
+		return ""
+	case FormOf(field) == Digits && slices.Contains(of.digits, len(spelled)):
+		return ""
+	}
+	return of.example
+}
+
+var examples = map[string]struct {
+	digits  []int // that a value has
+	example string
+}{
+	"snils": {[]int{11}, "112-233-445 95"}, "inn": {[]int{10, 12}, "7707083893"}, "ogrn": {[]int{13}, "1027700132195"}, "ogrnip": {[]int{15}, "304500116000157"},
+	"birth-date": {nil, "1984-02-29"},
+}
+
 // maxValue is how much of a value is kept, in bytes.
 const maxValue = 1024
 

@@ -13,6 +13,25 @@ import (
 	"mezhved/envelopes/xmltape"
 )
 
+// What cannot be a value is told with an example; of what nobody knows it is not said.
+func TestImpossibleValues(t *testing.T) {
+	for _, c := range []struct {
+		field, value string
+		possible     bool
+	}{
+		{"snils", "112", false}, {"snils", "112-233-445 95", true}, {"snils", "11223344595", true}, {"snils", "112233445951", false}, {"snils", "Иванов", false},
+		{"inn", "7707083893", true}, {"inn", "500100732259", true}, {"inn", "77070838930", false}, {"ogrn", "1027700132195", true}, {"ogrn", "102", false}, {"ogrnip", "304500116000157", true},
+		{"birth-date", "29.02.1984", true}, {"birth-date", "1984-02-29", true}, {"birth-date", "29.02.1985", false}, {"birth-date", "1984", false},
+		{"passport", "1", true}, {"case", "1", true}, {"name-birth", "1", true}, {"something", "", true},
+	} {
+		if example := Impossible(c.field, c.value); (example == "") != c.possible {
+			t.Errorf("%s=%s: %q", c.field, c.value, example)
+		} else if example != "" && Impossible(c.field, example) != "" {
+			t.Errorf("%s: the example %s is none", c.field, example)
+		}
+	}
+}
+
 func TestSpelling(t *testing.T) {
 	for _, c := range []struct {
 		form   Form

@@ -16,17 +16,18 @@ import (
 )
 
 type journalCmd struct {
-	Trace   journalTraceCmd   `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
-	Search  journalSearchCmd  `cmd:"" help:"Find entries, with their exact count."`
-	Changes journalChangesCmd `cmd:"" help:"Tell what operators have changed: services, parties, configuration, before and after."`
-	Report  journalReportCmd  `cmd:"" help:"Answer a person: who asked about me, when, on what ground, what was answered."`
-	Export  journalExportCmd  `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
-	Bundle  journalBundleCmd  `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
-	Erase   journalEraseCmd   `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`
-	Examine journalExamineCmd `cmd:"" help:"Hold what entries are found and counted by against the entries themselves."`
-	Reopen  journalReopenCmd  `cmd:"" help:"Go on under a new origin when the signer refuses."`
-	Lost    journalLostCmd    `cmd:"" help:"Say what others prove to have been accepted that is not here."`
-	ReErase journalReEraseCmd `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
+	Trace    journalTraceCmd    `cmd:"" help:"Tell what happened to a message, an exchange or a refused call."`
+	Search   journalSearchCmd   `cmd:"" help:"Find entries, with their exact count."`
+	Changes  journalChangesCmd  `cmd:"" help:"Tell what operators have changed: services, parties, configuration, before and after."`
+	Report   journalReportCmd   `cmd:"" help:"Answer a person: who asked about me, when, on what ground, what was answered."`
+	Readings journalReadingsCmd `cmd:"" help:"Tell who has read: of an exchange, about a person, or all of a time."`
+	Export   journalExportCmd   `cmd:"" help:"Write every entry that a question asks for as CSV or JSON."`
+	Bundle   journalBundleCmd   `cmd:"" help:"Take evidence away: a zip that mezhved-audit verifies offline."`
+	Erase    journalEraseCmd    `cmd:"" help:"Erase content, or personal values behind an entry, on a legal ground."`
+	Examine  journalExamineCmd  `cmd:"" help:"Hold what entries are found and counted by against the entries themselves."`
+	Reopen   journalReopenCmd   `cmd:"" help:"Go on under a new origin when the signer refuses."`
+	Lost     journalLostCmd     `cmd:"" help:"Say what others prove to have been accepted that is not here."`
+	ReErase  journalReEraseCmd  `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
 }
 
 type journalTraceCmd struct {

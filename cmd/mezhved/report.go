@@ -138,6 +138,71 @@ func printReport(w io.Writer, rep *console.Report) error {
 	return table(w, rows)
 }
 
+type journalReadingsCmd struct {
+	deskFlags
+	Exchange string `arg:"" optional:"" help:"Any name of an exchange, or an incident: readings that named it."`
+	Person   string `placeholder:"FIELD=VALUE" help:"Readings that asked by this value, in any spelling."`
+	From     string `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or a day (UTC)."`
+	To       string `placeholder:"TIME" help:"Up to this time, exclusive."`
+	Limit    int    `default:"50" help:"Readings of a page, 500 at most, where all of a time are asked for."`
+	After    string `help:"The page after: the value that the page before ended with."`
+}
+
+func (journalReadingsCmd) Help() string {
+	return `Who has read the journal, or envelopes and values behind it, when, and what was asked: by auditors everything, by operators
+what shows content or values. A search that named the exchange beside other restrictions is found by its time alone, and what has no place in
+the log yet is told a moment later. Asking is an entry of the journal itself.
+
+Examples:
+  mezhved journal readings fbaaa8e0-e60f-11f1-b256-e3ebba651313 --config mezhved.yaml
+  mezhved journal readings --person snils="112-233-445 95"
+  mezhved journal readings --from 2026-03-01 --to 2026-04-01 --json`
+}
+
+func (c *journalReadingsCmd) Run(ctx context.Context, out *stdio) error {
+	question := map[string]any{}
+	if c.Person != "" {
+		if c.Exchange != "" {
+			return usage(errors.New("give the name of an exchange, or --person, not both"))
+		}
+		if err := (&aboutFlags{Person: c.Person}).add(question); err != nil {
+			return err
+		}
+	}
+	for name, value := range map[string]string{"from": c.From, "to": c.To, "exchange": c.Exchange, "after": c.After} {
+		if value != "" {
+			question[name] = value
+		}
+	}
+	question["limit"] = c.Limit
+	desk, err := c.client("")
+	if err != nil {
+		return err
+	}
+	var found console.Readings
+	if err := desk.get(ctx, "/api/v1/journal/readings", question, &found); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.out, found)
+	}
+	rows := [][]string{{"READ", "WHO", "WHAT", "ASKED", "ENTRY"}}
+	for _, r := range found.Readings {
+		who, asked := r.Actor, r.Query
+		if who == "" {
+			who = "(erased)"
+		}
+		rows = append(rows, []string{r.Time.Format("2006-01-02 15:04:05Z"), console.Visible(who), r.Operation, console.Visible(asked), strconv.FormatInt(r.Index, 10) + " " + string(r.State)})
+	}
+	if err := table(out.out, rows); err != nil {
+		return err
+	}
+	if found.Next != "" {
+		fmt.Fprintf(out.out, "\nnext page: --after %s\n", found.Next)
+	}
+	return nil
+}
+
 type journalChangesCmd struct {
 	deskFlags
 	From  string `placeholder:"TIME" help:"From this time on: 2026-03-02T15:04:05+03:00, or a day (UTC)."`

@@ -35,7 +35,11 @@ func TestInstalledRPM(t *testing.T) {
 	if got, want := m.run("stat -c '%U:%G %a' /etc/mezhved /var/lib/mezhved"), "root:mezhved 750\nmezhved:mezhved 750"; got != want {
 		t.Errorf("folders:\n%s\nwant\n%s", got, want)
 	}
-	m.run("systemctl cat mezhved >/dev/null && mezhved --version")
+	m.run("systemctl cat mezhved mezhved-backup.service mezhved-backup-register.service >/dev/null && mezhved --version")
+	if state, _ := m.try("systemctl is-enabled mezhved-backup.timer mezhved-backup-register.timer"); state != "disabled\ndisabled" {
+		t.Errorf("backups are made of themselves: %s", state)
+	}
+	m.run("systemctl enable --now mezhved-backup.timer mezhved-backup-register.timer")
 
 	// What docs/install.md says after the package is there.
 	m.postgres()
@@ -76,6 +80,9 @@ func TestInstalledRPM(t *testing.T) {
 	if out, err := m.try("systemctl is-active mezhved"); err == nil {
 		t.Errorf("removed, the unit is %s", out)
 	}
+	if state, err := m.try("systemctl is-active mezhved-backup.timer mezhved-backup-register.timer"); err == nil {
+		t.Errorf("removed, the timers are %s", state)
+	}
 	m.run("test ! -e /usr/bin/mezhved && grep -q '# mine' /etc/mezhved/mezhved.yaml.rpmsave && test -e /etc/mezhved/journal.key && test -e /var/lib/mezhved/journal.state")
 }
 
@@ -87,7 +94,8 @@ func TestPackagesOfBoth(t *testing.T) {
 		output(t, "dpkg-deb", "--extract", made(t, "mezhved_*_"+arch+".deb"), dir)
 		output(t, "dpkg-deb", "--extract", made(t, "mezhved-audit_*_"+arch+".deb"), dir)
 		for _, name := range []string{
-			"usr/bin/mezhved", "usr/bin/mezhved-audit", "usr/lib/systemd/system/mezhved.service", "etc/mezhved/mezhved.yaml",
+			"usr/bin/mezhved", "usr/bin/mezhved-audit", "usr/lib/systemd/system/mezhved.service", "usr/lib/systemd/system/mezhved-backup.service", "usr/lib/systemd/system/mezhved-backup.timer",
+			"usr/lib/systemd/system/mezhved-backup-register.service", "usr/lib/systemd/system/mezhved-backup-register.timer", "etc/mezhved/mezhved.yaml",
 			"usr/share/man/man1/mezhved.1.gz", "usr/share/man/man1/mezhved-journal.1.gz", "usr/share/man/man1/mezhved-audit.1.gz",
 			"usr/share/bash-completion/completions/mezhved", "usr/share/zsh/vendor-completions/_mezhved", "usr/share/fish/vendor_completions.d/mezhved-audit.fish",
 			"usr/share/doc/mezhved/install.md", "usr/share/doc/mezhved/licences.txt",
@@ -127,6 +135,35 @@ func TestStatic(t *testing.T) {
 		if said := output(t, made(t, program+"_*_linux_amd64"), "--version"); !regexp.MustCompile(`^` + program + ` \S+ \(commit [0-9a-f]{12} of \d{4}-.*, linux/amd64, static\)\n$`).MatchString(said) {
 			t.Errorf("%q", said)
 		}
+	}
+}
+
+// TestBackupUnits: systemd understands the units, what they call is what the program has,
+// and they are closed as the gateway's is.
+func TestBackupUnits(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	dir := t.TempDir()
+	var units []string
+	for _, name := range []string{"mezhved-backup.service", "mezhved-backup.timer", "mezhved-backup-register.service", "mezhved-backup-register.timer"} {
+		text, err := os.ReadFile("../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".service") {
+			output(t, "systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", "../"+name)
+			text = bytes.ReplaceAll(text, []byte("/usr/bin/mezhved "), []byte("/bin/true ")) // which is not installed here
+		}
+		units = append(units, filepath.Join(dir, name))
+		if err := os.WriteFile(units[len(units)-1], text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What it finds wrong it says and goes on: nothing is to be said of ours.
+	said, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
+	if err != nil || strings.Contains(string(said), "mezhved-backup") {
+		t.Errorf("%v\n%s", err, said)
 	}
 }
 

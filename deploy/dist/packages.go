@@ -26,7 +26,7 @@ func (s *source) packages(out, arch string, p pages, notices string) error {
 			Recommends: []string{"ca-certificates"},
 			Suggests:   []string{"mezhved-audit", "postgresql"},
 			Contents: append(s.common("mezhved", out, arch, p, notices),
-				s.file("deploy/mezhved.service", "/usr/lib/systemd/system/mezhved.service", 0o644),
+				s.unit("mezhved.service"), s.unit("mezhved-backup.service"), s.unit("mezhved-backup.timer"), s.unit("mezhved-backup-register.service"), s.unit("mezhved-backup-register.timer"),
 				&files.Content{Source: s.path("deploy/mezhved.yaml"), Destination: "/etc/mezhved/mezhved.yaml", Type: files.TypeConfigNoReplace, FileInfo: &files.ContentFileInfo{Mode: 0o640, Group: "mezhved", MTime: s.date}},
 				s.folder("/etc/mezhved", "root", 0o750),
 				s.folder("/etc/mezhved/services", "root", 0o750),
@@ -129,6 +129,10 @@ func (s *source) path(name string) string { return filepath.Join(s.root, filepat
 
 func (s *source) file(from, to string, mode os.FileMode) *files.Content {
 	return &files.Content{Source: s.path(from), Destination: to, FileInfo: &files.ContentFileInfo{Mode: mode, MTime: s.date}}
+}
+
+func (s *source) unit(name string) *files.Content {
+	return s.file("deploy/"+name, "/usr/lib/systemd/system/"+name, 0o644)
 }
 
 func (s *source) folder(name, owner string, mode os.FileMode) *files.Content {

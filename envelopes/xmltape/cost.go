@@ -15,7 +15,7 @@ const (
 	spaceCost  = 2*int(unsafe.Sizeof(spaceEntry{})) + 40
 	prefixCost = 2*int(unsafe.Sizeof(prefixEntry{})) + 40
 
-	fixedCost = 2*256*int(unsafe.Sizeof(tagName{})) + 4*maxDecoded + 32<<10
+	fixedCost = int(unsafe.Sizeof(memory{})) + 4*maxDecoded + 32<<10
 )
 
 // maxDecoded bounds the namespace names that cannot be taken as they are written.
@@ -61,7 +61,7 @@ func (t *Tape) Size() int {
 	return cap(t.Tokens)*tokenSize + cap(t.Attrs)*attrSize + cap(t.Decls)*declSize +
 		cap(t.names)*int(unsafe.Sizeof(nameEntry{})) + cap(t.spaces)*int(unsafe.Sizeof(spaceEntry{})) + cap(t.prefixes)*int(unsafe.Sizeof(prefixEntry{})) +
 		4*(cap(t.nameTab)+cap(t.spaceTab)+cap(t.prefixTab)+cap(t.seen)+cap(t.open)) +
-		(cap(t.tags)+cap(t.attrNames))*int(unsafe.Sizeof(tagName{})) + cap(t.scratch)
+		cap(t.scratch)
 }
 
 // room makes the large tables as large as they can become, so that they never

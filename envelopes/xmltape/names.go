@@ -45,14 +45,6 @@ func (t *Tape) resetNames() {
 		t.spaceTab = make([]uint32, 64)
 		t.prefixTab = make([]uint32, 64)
 	}
-	if n := tagNames(len(t.src)); len(t.tags) < n {
-		t.tags, t.attrNames = make([]tagName, n), make([]tagName, n)
-	}
-	if t.document++; t.document == 0 { // wrapped: old entries could look new
-		clear(t.tags)
-		clear(t.attrNames)
-		t.document = 1
-	}
 	// Only the slots in use are cleared: a small document after a large one stays cheap.
 	if len(t.names)*8 < len(t.nameTab) {
 		for _, n := range t.names[min(1, len(t.names)):] {
@@ -283,23 +275,13 @@ func isAbsoluteURI(uri []byte) bool {
 	return false
 }
 
-// tagNames is how many names of start tags a tape remembers, and how many of
-// attributes, for a source of so many bytes; a power of two. Small documents
-// repeat little, and many a tape is for one of them only.
-func tagNames(size int) int {
-	if size < 4<<10 {
-		return 64
-	}
-	return 256
-}
-
 // tagName reads the QName of a start tag at i: its end, and its entry. Documents
 // repeat their names, and in the same order; so the name that followed the tag
 // before when that was last met is tried first.
 func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
-	t := p.t
-	tag = &t.tags[p.next&uint32(len(t.tags)-1)]
-	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+	m := p.memory
+	tag = &m.tags[p.next%rememberedNames]
+	if end = i + int(tag.len); tag.document == m.document && end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '>', ' ', '/', '\n', '\t', '\r':
 			p.last, p.next = p.next, tag.next
@@ -310,18 +292,18 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 	if err != nil {
 		return end, nil, err
 	}
-	k := p.remember(t.tags, i, end, prefix)
-	t.tags[p.last&uint32(len(t.tags)-1)].next = k
-	tag = &t.tags[k]
+	k := p.remember(&m.tags, i, end, prefix)
+	m.tags[p.last%rememberedNames].next = k
+	tag = &m.tags[k]
 	p.last, p.next = k, tag.next
 	return end, tag, nil
 }
 
 // attrName is tagName for an attribute or declaration.
 func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
-	t := p.t
-	tag = &t.attrNames[*p.expected&uint32(len(t.attrNames)-1)]
-	if end = i + int(tag.len); tag.document == t.document && end+8 < len(p.src) && p.again(tag, i) {
+	m := p.memory
+	tag = &m.attrNames[*p.expected%rememberedNames]
+	if end = i + int(tag.len); tag.document == m.document && end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '=', ' ', '\n', '\t', '\r':
 			tag.at, p.expected = uint32(i), &tag.next
@@ -332,9 +314,9 @@ func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
 	if err != nil {
 		return end, nil, err
 	}
-	k := p.remember(t.attrNames, i, end, prefix)
+	k := p.remember(&m.attrNames, i, end, prefix)
 	*p.expected = k
-	tag = &t.attrNames[k]
+	tag = &m.attrNames[k]
 	tag.at, p.expected = uint32(i), &tag.next
 	return end, tag, nil
 }
@@ -350,15 +332,15 @@ func (p *parser) again(tag *tagName, i int) bool {
 
 // remember gives the index of the name at [i,end) among those that are
 // remembered, entering it when it is not.
-func (p *parser) remember(names []tagName, i, end, prefix int) uint32 {
-	t := p.t
-	k := hash(p.src[i:end], 2) & uint32(len(names)-1)
+func (p *parser) remember(names *[rememberedNames]tagName, i, end, prefix int) uint32 {
+	document := p.memory.document
+	k := hash(p.src[i:end], 2) % rememberedNames
 	tag := &names[k]
-	if tag.document == t.document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
+	if tag.document == document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
 		return k
 	}
 	// What followed is kept: it may well be the same that followed in the document before.
-	*tag = tagName{document: t.document, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix), next: tag.next, attr: tag.attr}
+	*tag = tagName{document: document, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix), next: tag.next, attr: tag.attr}
 	if tag.mask = 1<<64 - 1; end-i < 8 {
 		tag.mask >>= 64 - 8*(end-i)
 	}
@@ -412,8 +394,7 @@ func (p *parser) attributeName(a *Attr) (NameID, *Error) {
 		return p.internName(space, off+int(a.PrefixLen)+1, end)
 	}
 	id, err := p.internName(NoSpace, off, end)
-	memory := p.t.attrNames
-	if tag := &memory[hash(p.src[off:end], 2)&uint32(len(memory)-1)]; tag.at == a.Off {
+	if tag := &p.memory.attrNames[hash(p.src[off:end], 2)%rememberedNames]; tag.document == p.memory.document && tag.at == a.Off {
 		tag.name = id
 	}
 	return id, err

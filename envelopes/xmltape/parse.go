@@ -22,7 +22,10 @@ func (t *Tape) Parse(src []byte, lim Limits) error {
 		t.room(m)
 	}
 	t.reset(src, lim)
-	p := parser{t: t, src: src, scope: -1}
+	m := memories.Get().(*memory)
+	defer memories.Put(m)
+	m.begin()
+	p := parser{t: t, src: src, scope: -1, memory: m}
 	if err := p.document(); err != nil {
 		err.Line, err.Col = position(src, err.Offset)
 		t.reset(nil, t.lim)
@@ -42,6 +45,7 @@ func (t *Tape) reset(src []byte, lim Limits) {
 // stand and give the offset behind what they read.
 type parser struct {
 	t      *Tape
+	memory *memory
 	src    []byte
 	scope  int32 // innermost declaration in force
 	inside int   // declarations in force
@@ -51,7 +55,7 @@ type parser struct {
 	lastOff, lastLen int
 	lastPrefix       int32
 
-	last, next uint32  // into the tape's tags: the start tag before, and the one that is expected
+	last, next uint32  // into the memory's tags: the start tag before, and the one that is expected
 	expected   *uint32 // into its attrNames: the attribute that is expected
 }
 

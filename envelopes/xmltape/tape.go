@@ -1,5 +1,7 @@
 package xmltape
 
+import "sync"
+
 // Kind is the kind of a token.
 type Kind uint8
 
@@ -109,11 +111,8 @@ type Tape struct {
 	prefixes  []prefixEntry
 	seen      []uint32 // per NameID: serial of the element on which it was last an attribute
 	serial    uint32
-	open      []int32   // Start tokens of the open elements
-	tags      []tagName // of start tags
-	attrNames []tagName // of attributes and declarations
-	document  uint32    // counts documents: entries of tags with another number are of the past
-	scratch   []byte    // decoded namespace names
+	open      []int32 // Start tokens of the open elements
+	scratch   []byte  // decoded namespace names
 	lim       Limits
 }
 
@@ -129,9 +128,29 @@ type spaceEntry struct {
 	hash uint32
 }
 
-// tagName is a name as it was written before in a start tag, and what came of
-// it. The tape keeps a fixed number of them, found by hash, the younger driving
-// out the older: they are a memory, not a table on which anything depends.
+// memory is what a parser remembers of the names that it has met: a fixed number of
+// them, found by hash, the younger driving out the older. Nothing depends on it but
+// speed. It is the parser's and not the tape's: a tape is held for as long as its call is
+// answered, a memory for a few microseconds, so the next document finds it in the
+// processor's caches still.
+type memory struct {
+	document  uint32                   // counts documents: what bears another number is of the past
+	tags      [rememberedNames]tagName // of start tags
+	attrNames [rememberedNames]tagName // of attributes and declarations
+}
+
+const rememberedNames = 256 // a power of two
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// begin makes what is remembered that of documents before.
+func (m *memory) begin() {
+	if m.document++; m.document == 0 { // wrapped: old entries could look new
+		*m = memory{document: 1}
+	}
+}
+
+// tagName is a name as it was written before in a start tag, and what came of it.
 type tagName struct {
 	first, mask uint64 // its first eight bytes
 	document    uint32

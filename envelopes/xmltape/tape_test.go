@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"text/template"
 
@@ -485,6 +487,37 @@ func sample(n int) string {
 			"    <d:Note>Квартира &amp; гараж, площадь &lt; 30 м², ул. Ленина, д. 5, корп. 2</d:Note>\n  </d:Person>")
 	}
 	return b.String() + "\n</d:Реестр>\n"
+}
+
+// Parsers take turns with what they remember of names, and documents are parsed at once:
+// the same tags at the same places mean in each document what it declares itself.
+func TestWhatIsRememberedIsOfOneDocument(t *testing.T) {
+	var work sync.WaitGroup
+	for n := range 8 {
+		work.Go(func() {
+			tape := new(xmltape.Tape)
+			space := fmt.Sprintf("urn:%d", n)
+			src := []byte(fmt.Sprintf(`<p:a xmlns:p="%s" b="1" p:c="2"><p:d><p:a c="%d"/><p:d b="x"/></p:d></p:a>`, space, n))
+			for range 200 {
+				if err := tape.Parse(src, xmltape.Limits{}); err != nil {
+					t.Error(err)
+					return
+				}
+				root := tape.Root()
+				d := root.Child(space, "d")
+				a := d.Child(space, "a")
+				if root.Space() != space || !d.Valid() || !a.Valid() || a.Space() != space {
+					t.Errorf("root in %q, want %q; d %v, a %v", root.Space(), space, d.Valid(), a.Valid())
+					return
+				}
+				if value, _ := a.Attr("", "c"); value != strconv.Itoa(n) {
+					t.Errorf("c is %q, want %d", value, n)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
 }
 
 func BenchmarkParse(b *testing.B) {

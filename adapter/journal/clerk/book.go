@@ -21,10 +21,10 @@ type Head struct {
 	Stopped     string                 // why nothing may be appended; empty when all is well
 }
 
-// Pending is a row that was committed with the act it tells of and waits for its
+// Pending is an event that was committed with the act it tells of and waits for its
 // place in the log.
 type Pending struct {
-	ID    int64
+	ID    int64  // of the row that it stands in, alone or with others
 	Event []byte // an Event as Event.Row or Event.Pack writes it
 }
 
@@ -67,10 +67,11 @@ type Tx interface {
 	journal.TileSource
 	// Head locks the head row and reads it.
 	Head(ctx context.Context) (Head, error)
-	// Pending takes up to limit committed rows in the order of their ids: they
-	// are gone when the transaction commits. Rows of transactions still open are
-	// not seen and come in a later batch.
-	Pending(ctx context.Context, limit int) ([]Pending, error)
+	// Pending takes committed rows in the order of their ids, whole, until their
+	// events are limit or more, or as many bytes as a batch should have; more says
+	// that this is why it took no others. They are gone when the transaction
+	// commits. Rows of transactions still open are not seen and come in a later batch.
+	Pending(ctx context.Context, limit int) (events []Pending, more bool, err error)
 	// Counters reads the counters of the parties, or of all parties for nil.
 	// Parties without one are absent.
 	Counters(ctx context.Context, parties []string) (map[string]journal.Counter, error)

@@ -36,7 +36,7 @@ type Sequencer struct {
 	Steady func() error     // why Now cannot be relied on; nil: it always can
 	Log    *slog.Logger
 
-	Batch     int           // rows in one step; 0 means 8192
+	Batch     int           // events in one step; 0 means 8192
 	Tick      time.Duration // pause when there is nothing to do; 0 means 100 ms
 	Publish   time.Duration // least time between checkpoints of a growing log; 0 means 1 s less two ticks
 	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
@@ -57,6 +57,7 @@ type Sequencer struct {
 	term      int64     // under which this node leads; 0: it does not
 	failing   time.Time // the leader's work has been failing since; zero when it is done
 	aside     time.Time // others go first until then
+	more      bool      // the last step left others waiting
 
 	mu       sync.Mutex
 	status   Status    // without Err
@@ -124,7 +125,7 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	}
 }
 
-// turn is one pass of the loop; more says that rows are waiting.
+// turn is one pass of the loop; more says that events are waiting.
 func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 	soon, cancel := context.WithTimeout(ctx, lookPatience) // of connections that are dead the next one may not be
 	st, err := s.Book.Look(soon, Claim{Term: s.term, Want: s.Signer != nil, Behind: s.Now().Before(s.aside)})
@@ -140,14 +141,14 @@ func (s *Sequencer) turn(ctx context.Context, now bool) (more bool, err error) {
 		s.signErr = nil
 		return false, s.undone()
 	}
-	n, err := s.Step(ctx)
+	_, err = s.Step(ctx)
 	if err == nil {
 		err = s.publish(ctx, now)
 	}
 	if s.yields(err); err != nil {
 		return false, err
 	}
-	return n >= or(s.Batch, 8192), nil
+	return s.more, nil
 }
 
 // lookPatience is how long one look at the log may take.
@@ -261,14 +262,14 @@ func (s *Sequencer) Status() Status {
 	return st
 }
 
-// Step takes up one batch and says how many rows it took. When it returns an
+// Step takes up one batch and says how many events it took. When it returns an
 // error the batch may have been committed or not; the next Step finds out from
 // the head. Rows leave journal_pending in the transaction that gives them their
 // places, so none is lost and none comes twice.
 func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	edge := s.edge
 	s.edge = nil // kept only when the commit is known to have happened
-	taken := 0
+	taken, more := 0, false
 	var b *Batch
 	err := s.Book.Sequence(ctx, s.term, func(tx Tx) error {
 		s.touched()
@@ -282,12 +283,12 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 		if head.Origin != s.Signer.Origin() {
 			return fmt.Errorf("the log goes on as %s (epoch %d), this node signs for %s: give it the new key and signer state", head.Origin, head.Epoch, s.Signer.Origin())
 		}
-		rows, err := tx.Pending(ctx, or(s.Batch, 8192))
+		rows, left, err := tx.Pending(ctx, or(s.Batch, 8192))
 		if err != nil {
 			return fmt.Errorf("read pending rows: %w", err)
 		}
 		s.touched()
-		taken = len(rows)
+		taken, more = len(rows), left
 		// The log's time never goes back, so a wrong one stays: for as long as the
 		// clock is ahead, no entry would say when it was logged.
 		if s.Steady != nil {
@@ -320,7 +321,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.edge = edge
+	s.edge, s.more = edge, more
 	if b != nil {
 		for _, e := range b.Entries {
 			s.recent.put(e.Leaf.Message, Latest{e.Index, e.Leaf.Test})
@@ -337,7 +338,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	if edge != nil {
 		s.status.Size, s.standing.Size = edge.Size(), edge.Size()
 	}
-	if taken < or(s.Batch, 8192) {
+	if !more {
 		s.standing.Waits = 0
 	}
 	if s.standing.Size > s.standing.Signed && s.unsigned.IsZero() {

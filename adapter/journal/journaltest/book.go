@@ -194,12 +194,12 @@ func (t *tx) Head(context.Context) (clerk.Head, error) {
 	return t.head, err
 }
 
-func (t *tx) Pending(_ context.Context, limit int) ([]clerk.Pending, error) {
+func (t *tx) Pending(_ context.Context, limit int) ([]clerk.Pending, bool, error) {
 	err := t.breaks("pending")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken = min(limit, len(t.pending))
-	return slices.Clone(t.pending[:t.taken]), err
+	return slices.Clone(t.pending[:t.taken]), t.taken == limit, err
 }
 
 func (t *tx) Counters(_ context.Context, parties []string) (map[string]journal.Counter, error) {
