@@ -3,13 +3,11 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
@@ -70,7 +68,7 @@ const ackFind = `
 WITH i AS MATERIALIZED (
 	SELECT DISTINCT ON (id) id, n FROM unnest($2::text[]) WITH ORDINALITY AS t(id, n) ORDER BY id, n
 )
-SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, q.facts - 'wire' FROM i, LATERAL (
+SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, ` + factsIfWhole + ` FROM i, LATERAL (
 	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
 	ORDER BY seq FOR UPDATE) q`
 
@@ -183,17 +181,16 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 	}
 	now := batch[0].now
 	delivered := make([][]acked, len(batch))
+	var rows []standing
+	var of [][2]int // their places in delivered
 	first, last := &pgx.Batch{}, &pgx.Batch{}
-	first.Queue(ackFind, string(system), ids, now).Query(func(rows pgx.Rows) error {
+	first.Queue(ackFind, string(system), ids, now).Query(func(found pgx.Rows) error {
 		var f acked
 		var facts []byte
-		_, err := pgx.ForEachRow(rows, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &facts}, func() error {
-			f.facts = &journal.Event{}
-			if err := json.Unmarshal(facts, f.facts); err != nil {
-				return fmt.Errorf("what the queue says of message %s: %w", uuid.UUID(f.message), err)
-			}
-			f.service, f.direction = f.facts.Service, adapter.Direction(f.facts.Direction)
+		_, err := pgx.ForEachRow(found, []any{&f.n, &f.queue, &f.prio, &f.seq, &f.out, &f.attempt, &f.message, &facts}, func() error {
+			rows, of = append(rows, standing{f.message, f.queue, facts}), append(of, [2]int{f.n, len(delivered[f.n])})
 			delivered[f.n] = append(delivered[f.n], f)
+			facts = nil
 			return nil
 		})
 		return err
@@ -203,6 +200,14 @@ func (s *Store) ackFound(ctx context.Context, system adapter.Mnemonic, batch []*
 		return nil, err
 	}
 	defer tx.end()
+	facts, err := s.factsOf(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range of {
+		f := &delivered[at[0]][at[1]]
+		f.facts, f.service, f.direction = &facts[i], facts[i].Service, adapter.Direction(facts[i].Direction)
+	}
 	t := &takings{}
 	for i, a := range batch {
 		taken, back := meant(delivered[i])

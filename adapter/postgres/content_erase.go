@@ -406,7 +406,8 @@ func (c *carrying) stop(ctx context.Context, ids [][16]byte) error {
 		return err
 	}
 	for _, sql := range []string{
-		"WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING facts) " + waitSQL("SELECT convert_to((facts - 'wire' || $2::jsonb)::text, 'UTF8'), 1 FROM d"),
+		`WITH d AS (DELETE FROM queue WHERE message = ANY ($1) RETURNING message, queue, facts) ` +
+			waitSQL(`SELECT convert_to((`+wholeFacts+` - 'wire' || $2::jsonb)::text, 'UTF8'), 1 FROM d JOIN queue_name n ON n.id = d.queue LEFT JOIN message m ON m.id = d.message`),
 		"WITH d AS (DELETE FROM streamed WHERE message = ANY ($1) RETURNING facts) " + waitSQL("SELECT convert_to((facts || $2::jsonb)::text, 'UTF8'), 1 FROM d"),
 		"DELETE FROM outbox WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",
 		"DELETE FROM relayed WHERE message = ANY ($1) AND $2::jsonb IS NOT NULL",

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+
 	"fmt"
 	"time"
 
@@ -71,7 +72,11 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 	for _, a := range arrivals {
 		last = max(last, a.Offset)
 	}
-	known, err := s.loadFacts(ctx, arrivals)
+	ids := make([][16]byte, len(arrivals))
+	for i := range arrivals {
+		ids[i] = arrivals[i].Message
+	}
+	known, err := s.loadFacts(ctx, ids)
 	if err != nil {
 		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
 	}
@@ -160,71 +165,6 @@ func (s *Store) unplaced(ctx context.Context, arrivals []adapter.Arrival, queues
 	return arrivals, queues, nil
 }
 
-// arrived is what a queue row takes from its message.
-type arrived struct {
-	event     journal.Event
-	wire      string // empty for the gateway's own words, which are of no version
-	messageID string
-	prio      int16
-	root      int32
-	eol       *time.Time
-}
-
-// loadFacts tells what queue rows take from their messages, of those that are
-// known. What this node accepted a moment ago it still has.
-func (s *Store) loadFacts(ctx context.Context, arrivals []adapter.Arrival) (map[uuid.UUID]arrived, error) {
-	found := make(map[uuid.UUID]arrived, len(arrivals))
-	var rest [][16]byte
-	for i := range arrivals {
-		m := s.fresh.get(arrivals[i].Message)
-		if m == nil {
-			rest = append(rest, arrivals[i].Message)
-			continue
-		}
-		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
-		if err != nil {
-			return nil, err
-		}
-		found[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
-	}
-	if len(rest) == 0 {
-		return found, nil
-	}
-	rows, _ := s.pool.Query(ctx, `SELECT m.id, coalesce(m.sender, k.sender), message_id, coalesce(m.direction, k.direction), coalesce(original, ''), coalesce(m.service, k.service),
-		coalesce(m.version, k.version), coalesce(m.root, k.root), coalesce(m.vip, k.vip), eol, deadline, digest, size, coalesce(m.wire, k.wire)
-		FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE m.id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, rest)
-	var (
-		m             adapter.Message
-		id            [16]byte
-		root, size    int32
-		eol, deadline *time.Time
-		digest        []byte
-	)
-	_, err := pgx.ForEachRow(rows, []any{&id, &m.Sender, &m.MessageID, &m.Direction, &m.Original, &m.Service, &m.Version, &root, &m.VIP, &eol, &deadline, &digest, &size, &m.Wire}, func() error {
-		m.ID = id
-		copy(m.Digest[:], digest)
-		m.Deadline = time.Time{}
-		if deadline != nil {
-			m.Deadline = deadline.UTC()
-		}
-		found[m.ID] = arrivedOf(&m, root, eol, int(size))
-		return nil
-	})
-	return found, err
-}
-
-func arrivedOf(m *adapter.Message, root int32, eol *time.Time, size int) arrived {
-	a := arrived{event: facts(m, adapter.Queue{}), messageID: string(m.MessageID), prio: 1, root: root, eol: eol}
-	a.event.Size = size
-	if m.Direction != adapter.DirAsync {
-		a.wire = m.Wire
-	}
-	if m.VIP && m.Direction == adapter.DirRequest {
-		a.prio = 0 // answers of VIP systems and broadcasts wait like all others
-	}
-	return a
-}
-
 // placements are the arguments of enqueueSQL.
 type placements struct {
 	offsets    []int64
@@ -286,7 +226,7 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 			k.event.Recipient = e.Recipient
 			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
 		}
-		facts, err := encodeFacts(k.event, k.wire)
+		facts, err := s.queueFacts(k)
 		if err != nil {
 			return nil, err
 		}
@@ -310,19 +250,6 @@ func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, q
 		p.lanes = append(p.lanes, k.event.Service)
 	}
 	return p, nil
-}
-
-// encodeFacts leaves out what every event brings itself. It adds what no event
-// says: the version that the message is in, for the lease to compare with the
-// reader's. Whoever makes an event of facts takes it off.
-func encodeFacts(e journal.Event, wire string) (string, error) {
-	b, err := json.Marshal(struct {
-		journal.Event
-		Kind journal.Kind `json:"kind,omitzero"`
-		Time time.Time    `json:"time,omitzero"`
-		Wire string       `json:"wire,omitempty"`
-	}{Event: e, Wire: wire})
-	return string(b), err
 }
 
 // Awaited is adapter.Store.Awaited.

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
@@ -161,28 +160,6 @@ func (s *Store) Trace(ctx context.Context, id string) (events []journal.Event, e
 		return nil, fmt.Errorf("tracing a message: %w", err) // an id is what a reader has typed, and no business of the log
 	}
 	return events, nil
-}
-
-// Depths is adapter.Store.Depths. A lease that ran out counts as one until it
-// is swept. It counts the rows of all queues: ask it
-// every few seconds, not every few milliseconds.
-func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
-	rows, _ := s.pool.Query(ctx, `
-SELECT n.system, n.kind, n.node, c.waiting, c.leased, c.oldest
-FROM (
-	SELECT queue, count(*) FILTER (WHERE attempts = returned) AS waiting, count(*) FILTER (WHERE attempts > returned) AS leased,
-		min(message::text) AS oldest
-	FROM queue GROUP BY queue
-) c JOIN queue_name n ON n.id = c.queue ORDER BY 1, 2, 3`)
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (d adapter.Depth, err error) {
-		var oldest string // as text UUIDv7 sort by time, too
-		if err = r.Scan(&d.Queue.System, &d.Queue.Kind, &d.Queue.Node, &d.Waiting, &d.Leased, &oldest); err != nil {
-			return d, err
-		}
-		id, err := uuid.Parse(oldest)
-		d.Oldest = timeOf(id)
-		return d, err
-	})
 }
 
 // healthCheck keeps the last answer for a moment: many may ask, one writes.

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"mezhved/adapter"
 )
 
 // A queue has a lane for each service of whose messages some wait there. Polls take from
@@ -277,19 +275,4 @@ func (q *queueLanes) saw(seen []head, number int64, explored bool) {
 			}
 		}
 	}
-}
-
-// Lanes is adapter.Store.Lanes. It counts the rows of all queues, as Depths does, and of the
-// outbox.
-func (s *Store) Lanes(ctx context.Context) ([]adapter.Lane, error) {
-	rows, _ := s.pool.Query(ctx, `
-SELECT n.system, n.kind, n.node, c.service, c.sender, sum(c.messages)::int, sum(c.coming)::int FROM (
-	SELECT queue, `+laneOf+` AS service, coalesce(facts->>'sender', '') AS sender, count(*) AS messages, 0 AS coming FROM queue GROUP BY 1, 2, 3
-	UNION ALL
-	SELECT o.queue, m.service, m.sender, 0, count(*) FROM outbox o JOIN `+kindsOf+` m ON m.id = o.message GROUP BY 1, 2, 3
-) c JOIN queue_name n ON n.id = c.queue GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`)
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l adapter.Lane, err error) {
-		err = r.Scan(&l.Queue.System, &l.Queue.Kind, &l.Queue.Node, &l.Service, &l.Sender, &l.Messages, &l.Coming)
-		return l, err
-	})
 }

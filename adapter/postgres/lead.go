@@ -53,6 +53,7 @@ const (
 	lockDays    = 1000 // making and dropping partitions
 	lockOldFeed = 1001 // older releases: putting the log on the bus; 0 to adapter.Shards-1 are their relays
 	lockRestore = 1002 // filling an empty database from a backup, for a session
+	lockCounts  = 1003 // adding up what stands in the queues
 )
 
 // lockOldJournal is the lock of the node that sequences, in older releases.

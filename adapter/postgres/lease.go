@@ -22,12 +22,12 @@ import (
 // low-water mark ($4, $5), below which only dead rows can be. A row that another poll
 // is taking is skipped.
 //
-// A lease that ran out is told of here when the sweep has not been quicker.
-// $3 is an array with a place per poll: until when. The first poll gets the first
+// That a lease ran out is told by the second statement when the sweep has not been
+// quicker. $3 is an array with a place per poll: until when. The first poll gets the first
 // message.
 var (
 	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
-	// polls have something. The arrays $7 to $10 are the turns; what VIP lanes there are
+	// polls have something. The arrays $6 to $9 are the turns; what VIP lanes there are
 	// comes first. Where none is known, VIP requests are taken as they come: $5 is how many.
 	leaseLanes = `
 WITH v AS (
@@ -35,7 +35,7 @@ WITH v AS (
 	WHERE queue = $1 AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 	ORDER BY seq LIMIT $5 FOR UPDATE SKIP LOCKED
 ), n AS (
-	SELECT l.* FROM unnest($7::text[], $8::int[], $9::bigint[], $10::int[]) t(lane, prio, mark, most), LATERAL (
+	SELECT l.* FROM unnest($6::text[], $7::int[], $8::bigint[], $9::int[]) t(lane, prio, mark, most), LATERAL (
 		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT t.most FOR UPDATE SKIP LOCKED) l
@@ -58,15 +58,15 @@ WITH v AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
-	// With a selector of one root the index on the root is read. $7 is its number.
+	// With a selector of one root the index on the root is read. $6 is its number.
 	leaseRoot = `
 WITH v AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	WHERE queue = $1 AND root = ($6::int[])[1] AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 	ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED
 ), n AS (
 	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	WHERE queue = $1 AND root = ($6::int[])[1] AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 	ORDER BY seq LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
 ), s AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
@@ -78,7 +78,7 @@ WITH v AS (
 	// other polls may be taking at the time.
 	leaseRoots = `
 WITH c AS MATERIALIZED (
-	SELECT l.* FROM unnest($7::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($6::int[]) r, LATERAL (
 		(SELECT prio, seq FROM queue
 		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)
@@ -95,21 +95,16 @@ WITH c AS MATERIALIZED (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM b
 )` + leaseTake
 
-	// timeText is how encoding/json writes a time in milliseconds, UTC.
-	timeText = `to_char(ran_out_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-
 	leaseTake = `, u AS (
 	UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
 	FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + ` AS lane, q.facts, s.attempts > s.returned AS ran_out, s.visible_at AS ran_out_at
-), e AS (
-	` + waitSQL(`SELECT convert_to((facts - 'wire' || $6::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts - 1))::text, 'UTF8'), place
-	FROM u WHERE ran_out`) + `
+	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + ` AS lane, CASE WHEN s.attempts > s.returned THEN s.visible_at END AS ran_out
 )
-SELECT place, message, prio, seq, attempts, lane FROM u`
+SELECT place, message, prio, seq, attempts, lane, ran_out FROM u`
 
 	// The second statement. $2 to $8 are parallel arrays with a row per answer that
-	// was made: its event, and what is kept of it. The rows of the queue are locked.
+	// was made: its event, and what is kept of it; and before it one per lease that had
+	// run out, with nothing to keep. The rows of the queue are locked.
 	leaseTell = `
 WITH i AS MATERIALIZED (
 	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
@@ -149,12 +144,14 @@ type leased struct {
 	seq     int64
 	attempt int
 	lane    string
+	ranOut  *time.Time // when the lease before this one did, unless that has been told
 	err     error
 }
 
 // handed is what is committed with a delivery.
 type handed struct {
 	event   []byte // for waitSQL
+	ranOut  []byte // another before it, of a lease that had run out; nil: there is none
 	facts   *journal.Event
 	receipt *packed // nil: nothing is kept
 	err     error
@@ -245,16 +242,16 @@ func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery
 	}
 	if err == nil {
 		d = &adapter.Delivery{Message: m, Attempt: found.attempt, Until: l.poll.Now.Add(l.poll.For)}
-		a = s.told(l, queue, d)
+		a = s.told(l, queue, d, found.ranOut)
 		err = a.err
 	}
 	a.err = err
 	return d, a.facts, err
 }
 
-// told is what is committed with a delivery: its event and, where an answer is made,
-// what is kept of poll and answer.
-func (s *Store) told(l *lease, queue int32, d *adapter.Delivery) (a handed) {
+// told is what is committed with a delivery: its event, behind that of the lease before
+// it if that ran out, and, where an answer is made, what is kept of poll and answer.
+func (s *Store) told(l *lease, queue int32, d *adapter.Delivery, ranOut *time.Time) (a handed) {
 	ev := l.poll.Event
 	if l.poll.Answer != nil {
 		var out []byte
@@ -274,12 +271,25 @@ func (s *Store) told(l *lease, queue int32, d *adapter.Delivery) (a handed) {
 	if ev.Attempt = d.Attempt; l.poll.Wire != "" && arrived.wire != "" && l.poll.Wire != arrived.wire {
 		ev.Outcome = adapter.OutcomeRewrapped
 	}
-	rows, err := s.waiting(ev)
+	events := []journal.Event{ev}
+	if ranOut != nil {
+		events = append(events, s.returned(arrived.event, *ranOut, d.Attempt-1))
+	}
+	rows, err := s.waiting(events...)
 	if err != nil {
 		return handed{err: err}
 	}
-	a.event, a.facts = rows[0], &arrived.event
+	if a.event, a.facts = rows[0], &arrived.event; ranOut != nil {
+		a.ranOut = rows[1]
+	}
 	return a
+}
+
+// returned is the event of a lease that ran out.
+func (s *Store) returned(facts journal.Event, at time.Time, attempt int) journal.Event {
+	e := stamped(journal.Event{Node: s.opts.Node, Time: at.UTC().Truncate(time.Millisecond)}, journal.KindReturned, at)
+	e.Attempt = attempt
+	return completed(e, facts)
 }
 
 // used notes a use by itself.
@@ -348,15 +358,11 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 			uses.add(l.poll.Use)
 		}
 	}
-	returned, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
-	if err != nil {
-		return batch, err
-	}
 	if err := s.look(ctx, queue, now); err != nil {
 		return batch, err
 	}
 	found := make([]leased, len(batch))
-	tx, err := s.take(ctx, &taking{gates: &s.gates, queue: queue, now: now, untils: untils, returned: returned, roots: batch[0].roots, uses: &uses, found: found})
+	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, roots: batch[0].roots, uses: &uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -399,7 +405,9 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 			waiting = append(waiting, batch[i])
 		}
 	}
-	err = tx.commit(ctx, t.batch(&s.gates))
+	if err = s.tellRanOut(ctx, t); err == nil {
+		err = tx.commit(ctx, t.batch(&s.gates))
+	}
 	by, _ := late.Deadline()
 	for _, i := range slow {
 		if l := batch[i]; err != nil {
@@ -488,6 +496,7 @@ func (s *Store) deliverLate(queue int32, l *lease, found leased, until, by time.
 
 func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until time.Time, a handed) error {
 	stands := false
+	a.ranOut = nil // it was told when the message was put aside
 	again := &pgx.Batch{}
 	again.Queue(leaseLate, queue, found.prio, found.seq, until, found.attempt-1).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -510,13 +519,11 @@ func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until
 
 // taking is what polls of one queue want, and what was found for them.
 type taking struct {
-	gates    *gates
-	queue    int32
-	now      time.Time
-	untils   []time.Time
-	returned string
-	roots    []int32
-	uses     *useArrays
+	queue  int32
+	now    time.Time
+	untils []time.Time
+	roots  []int32
+	uses   *useArrays
 
 	found []leased // a place per poll
 	n     int      // how many of them are filled
@@ -571,7 +578,7 @@ type laneAt struct {
 func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]int) {
 	by = map[laneAt]int{}
 	done := t.n
-	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1], t.returned}
+	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1]}
 	switch {
 	case len(t.roots) == 1:
 		sql, args = leaseRoot, append(args, t.roots)
@@ -591,10 +598,10 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 		args[4] = vip
 		sql, args = leaseLanes, append(args, names, prios, marks, most)
 	}
-	b.Queue(t.gates.sql(sql), args...).Query(func(rows pgx.Rows) error {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		var place int
 		var out leased
-		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt, &out.lane}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt, &out.lane, &out.ranOut}, func() error {
 			t.found[done+place-1] = out
 			t.n++
 			by[laneAt{out.lane, out.prio}]++
@@ -636,14 +643,22 @@ type telling struct {
 	asidePrios []int16
 	asideSeqs  []int64
 	untils     []time.Time
+	ranOut     []leased // of them, those whose lease before had run out
 }
 
 func newTelling(queue int32) *telling { return &telling{queue: queue} }
 
 // tell adds a delivery.
 func (t *telling) tell(found leased, a handed) {
-	t.events, t.messages, t.attempts = append(t.events, a.event), append(t.messages, found.id), append(t.attempts, int32(found.attempt))
-	kept := a.receipt
+	if a.ranOut != nil {
+		t.add(found, a.ranOut, nil)
+	}
+	t.add(found, a.event, a.receipt)
+}
+
+// add adds an event, and what is kept with it.
+func (t *telling) add(found leased, event []byte, kept *packed) {
+	t.events, t.messages, t.attempts = append(t.events, event), append(t.messages, found.id), append(t.attempts, int32(found.attempt))
 	if kept == nil {
 		kept = &packed{} // its body is NULL
 	}
@@ -653,6 +668,29 @@ func (t *telling) tell(found leased, a handed) {
 // aside adds a message that was not handed out.
 func (t *telling) aside(found leased, until time.Time) {
 	t.asidePrios, t.asideSeqs, t.untils = append(t.asidePrios, found.prio), append(t.asideSeqs, found.seq), append(t.untils, until)
+	if found.ranOut != nil {
+		t.ranOut = append(t.ranOut, found)
+	}
+}
+
+// tellRanOut adds the events of leases that had run out, of messages that were put aside.
+func (s *Store) tellRanOut(ctx context.Context, t *telling) error {
+	rows := make([]standing, len(t.ranOut))
+	for i, found := range t.ranOut {
+		rows[i] = standing{message: found.id, queue: t.queue}
+	}
+	facts, err := s.factsOf(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i, found := range t.ranOut {
+		event, err := s.waiting(s.returned(facts[i], *found.ranOut, found.attempt-1))
+		if err != nil {
+			return err
+		}
+		t.add(found, event[0], nil)
+	}
+	return nil
 }
 
 func (t *telling) batch(g *gates) *pgx.Batch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"mezhved/adapter"
-	"mezhved/adapter/journal"
 )
 
 // recipient is an adapter.Queue as the message row has it.
@@ -269,25 +267,6 @@ func (s *Store) Find(ctx context.Context, id adapter.MessageID) ([]adapter.Messa
 		messages[i] = *m
 	}
 	return messages, nil
-}
-
-// facts is what every later event of a message in a queue says about it. It is
-// stored in the queue row, so that lease and acknowledgement write their
-// events without reading the message.
-func facts(m *adapter.Message, to adapter.Queue) journal.Event {
-	return journal.Event{
-		Message:   m.ID.String(),
-		MessageID: string(m.MessageID),
-		Original:  string(m.Original),
-		Direction: string(m.Direction),
-		Sender:    string(m.Sender),
-		Recipient: string(to.System),
-		Service:   m.Service,
-		Version:   m.Version,
-		Deadline:  m.Deadline,
-		Digest:    hex.EncodeToString(m.Digest[:]),
-		Size:      len(m.Body),
-	}
 }
 
 // usedKey is under which a MessageID is remembered, whoever used it.

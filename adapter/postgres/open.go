@@ -83,6 +83,7 @@ type Store struct {
 	leads  *leads
 	fresh  fresh
 	lanes  lanes
+	leased leasedCounts
 	health healthCheck
 	sweeps sweeps
 	gates  gates

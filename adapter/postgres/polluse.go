@@ -54,10 +54,9 @@ func (a *useArrays) arguments() []any { return []any{a.marks, a.operations, a.un
 
 // sweepUses forgets polls that are too old to come again.
 func (s *Store) sweepUses(ctx context.Context, now time.Time) (bool, error) {
-	const rows = 5000
-	tag, err := s.pool.Exec(ctx, "DELETE FROM poll_use WHERE mark IN (SELECT mark FROM poll_use WHERE until < $1 ORDER BY until LIMIT $2)", now, rows)
+	gone, end, err := s.sweepSome(ctx, "poll_use", &s.sweeps.uses, "until < $3", now)
 	if err != nil {
 		return false, fmt.Errorf("forgetting old polls: %w", err)
 	}
-	return tag.RowsAffected() == rows, nil
+	return gone > 0 && !end, nil
 }

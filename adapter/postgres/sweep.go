@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Bounds of one sweep.
 const (
 	sweepRows  = 500
-	sweepPages = 400 // of one partition of used_id, 8 KB each
+	sweepPages = 400 // of poll_use, or of one partition of used_id; 8 KB each
 
 	// leaseScan is how often the leases are looked through. A lease that ran
 	// out earlier is free earlier all the same; only its event waits.
@@ -30,10 +31,12 @@ type sweeps struct {
 	mu        sync.Mutex
 	leases    time.Time
 	days      time.Time
+	counts    time.Time
 	content   time.Time // it was asked whether content is sealed
 	gates     time.Time // it was asked what has begun
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
+	uses      int64     // the page of poll_use that comes next
 	awaited   struct {  // the next look at messages with files begins behind this one
 		message [16]byte
 		queue   int32
@@ -46,7 +49,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [9]error
+	var errs [10]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -57,6 +60,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	more[5], errs[6] = s.sweepRelayed(ctx)
 	errs[7] = s.sweepContent(ctx, now)
 	errs[8] = s.sweepGates(ctx, now)
+	errs[9] = s.sweepCounts(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}
@@ -69,70 +73,160 @@ func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, erro
 	if d := now.Sub(s.sweeps.leases); d >= 0 && d < leaseScan {
 		return 0, false, nil
 	}
-	event, err := s.stamp(journal.Event{Node: s.opts.Node}, journal.KindReturned, now)
+	var rows []standing
+	var out []leased // the attempt is that of the lease
+	first := &pgx.Batch{}
+	first.Queue(`SELECT message, queue, `+factsIfWhole+`, prio, seq, visible_at, attempts FROM queue
+		WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED`, now, sweepRows).Query(func(found pgx.Rows) error {
+		var row standing
+		var at leased
+		_, err := pgx.ForEachRow(found, []any{&row.message, &row.queue, &row.facts, &at.prio, &at.seq, &at.ranOut, &at.attempt}, func() error {
+			rows, out = append(rows, row), append(out, at)
+			row.facts, at.ranOut = nil, nil
+			return nil
+		})
+		return err
+	})
+	tx, err := s.polls.open(ctx, first)
 	if err != nil {
-		return 0, false, err
+		return 0, false, fmt.Errorf("looking for leases that ran out: %w", err)
 	}
-	var n int
-	err = s.pool.QueryRow(ctx, s.gates.sql(`
-WITH s AS (
-	SELECT queue, prio, seq, visible_at AS ran_out_at FROM queue
-	WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
-), u AS (
-	UPDATE queue q SET returned = attempts FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING q.facts, q.attempts, s.ran_out_at
-), e AS (
-	`+waitSQL(`SELECT convert_to((facts - 'wire' || $3::jsonb || jsonb_build_object('time', `+timeText+`, 'attempt', attempts))::text, 'UTF8'), row_number() OVER (ORDER BY ran_out_at) FROM u`)+`
-)
-SELECT count(*) FROM u`), now, sweepRows, event).Scan(&n)
-	if err != nil {
+	defer tx.end()
+	if n := len(out); n < sweepRows {
+		defer func() {
+			if err == nil {
+				s.sweeps.leases = now
+			}
+		}()
+		if n == 0 {
+			return 0, false, nil
+		}
+	}
+	if err = s.sweptLeases(ctx, tx, rows, out); err != nil {
 		return 0, false, fmt.Errorf("returning leases that ran out: %w", err)
 	}
-	if n < sweepRows {
-		s.sweeps.leases = now
+	return len(out), len(out) == sweepRows, nil
+}
+
+// sweptLeases tells of leases that ran out, in the order in which they did.
+func (s *Store) sweptLeases(ctx context.Context, tx *transaction, rows []standing, out []leased) error {
+	facts, err := s.factsOf(ctx, rows)
+	if err != nil {
+		return err
 	}
-	return n, n == sweepRows, nil
+	events := make([]journal.Event, len(out))
+	queues, prios, seqs := make([]int32, len(out)), make([]int16, len(out)), make([]int64, len(out))
+	for i, at := range out {
+		events[i] = s.returned(facts[i], *at.ranOut, at.attempt)
+		queues[i], prios[i], seqs[i] = rows[i].queue, at.prio, at.seq
+	}
+	slices.SortStableFunc(events, func(a, b journal.Event) int { return a.Time.Compare(b.Time) })
+	encoded, err := s.waiting(events...)
+	if err != nil {
+		return err
+	}
+	last := &pgx.Batch{}
+	last.Queue(s.gates.sql(`WITH u AS (
+	UPDATE queue q SET returned = attempts FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
+	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+)
+`+waitSQL(`SELECT e, n FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n)`)), queues, prios, seqs, encoded)
+	return tx.commit(ctx, last)
 }
 
 // sweepExpired takes messages out of their queues whose life ended before
 // delivery, the longest ended first. A request stays, undeliverable, until it has
 // its final reply: the caller is told of it here each time, so that the sender is
-// told even if the gateway dies in between.
+// told even if the gateway dies in between. Those of the last time have it by now and
+// go, and in the same sweep the next are found.
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Message, bool, error) {
-	const rows = 8 * sweepRows // a few statements for many; what is told in one sweep goes in the next
-	event, err := s.stamp(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now)
-	if err != nil {
-		return nil, false, err
-	}
-	found, _ := s.polls.Query(ctx, s.gates.sql(`
-WITH s AS MATERIALIZED (
-	SELECT queue, prio, seq, message,
-		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
-	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2 FOR UPDATE SKIP LOCKED
-), d AS (
-	DELETE FROM queue q USING s WHERE NOT s.open AND q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING q.facts
-), e AS (
-	`+waitSQL(`SELECT convert_to((facts - 'wire' || $3::jsonb)::text, 'UTF8'), 1 FROM d`)+`
-)
-SELECT message, open FROM s`), now, rows, event)
-	var ids [][16]byte
-	var id [16]byte
-	var open bool
-	n := 0
-	_, err = pgx.ForEachRow(found, []any{&id, &open}, func() error {
-		if n++; open {
-			ids = append(ids, id)
+	for range 2 {
+		ended, ids, err := s.overdue(ctx, now)
+		if err != nil {
+			return nil, false, fmt.Errorf("looking for expired messages: %w", err)
 		}
+		if err := s.expire(ctx, now, ended); err != nil {
+			return nil, false, fmt.Errorf("taking out expired messages: %w", err)
+		}
+		more := len(ended)+len(ids) == endedRows
+		if more && len(ids) == 0 {
+			continue
+		}
+		expired, err := s.loadHeads(ctx, ids)
+		if err != nil {
+			return nil, false, fmt.Errorf("reading expired messages: %w", err)
+		}
+		return expired, more || len(expired) > 0, nil
+	}
+	return nil, true, nil
+}
+
+// endedRows is how many are looked at at once: a few statements for many; what is told
+// in one sweep goes in the next.
+const endedRows = 8 * sweepRows
+
+// endedRow is a row of the queue whose message has come to its end.
+type endedRow struct {
+	standing
+	prio int16
+	seq  int64
+}
+
+// overdue gives what may go, and the messages of requests that nobody has answered. It
+// locks nothing: of these no row is touched.
+func (s *Store) overdue(ctx context.Context, now time.Time) (rows []endedRow, unanswered [][16]byte, err error) {
+	found, _ := s.polls.Query(ctx, `
+SELECT queue, prio, seq, message, open, CASE WHEN NOT open THEN `+factsIfWhole+` END FROM (
+	SELECT queue, prio, seq, message, facts,
+		facts->>'direction' = 'request' AND (SELECT reply FROM answered a WHERE a.request = q.message) IS NULL AS open -- NOT EXISTS would read all answers
+	FROM queue q WHERE eol <= $1 AND visible_at <= $1 ORDER BY eol LIMIT $2
+) s`, now, endedRows)
+	var row endedRow
+	var open bool
+	_, err = pgx.ForEachRow(found, []any{&row.queue, &row.prio, &row.seq, &row.message, &open, &row.facts}, func() error {
+		if open {
+			unanswered = append(unanswered, row.message)
+		} else {
+			rows = append(rows, row)
+		}
+		row.facts = nil
 		return nil
 	})
-	if err != nil {
-		return nil, false, fmt.Errorf("taking out expired messages: %w", err)
+	return rows, unanswered, err
+}
+
+// expire takes rows out, with their events. What somebody holds, or has been handed out
+// since, stays.
+func (s *Store) expire(ctx context.Context, now time.Time, rows []endedRow) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	expired, err := s.loadHeads(ctx, ids)
-	if err != nil {
-		return nil, false, fmt.Errorf("reading expired messages: %w", err)
+	stand := make([]standing, len(rows))
+	queues, prios, seqs := make([]int32, len(rows)), make([]int16, len(rows)), make([]int64, len(rows))
+	for i, row := range rows {
+		stand[i], queues[i], prios[i], seqs[i] = row.standing, row.queue, row.prio, row.seq
 	}
-	return expired, n == rows || len(expired) > 0, nil
+	facts, err := s.factsOf(ctx, stand)
+	if err != nil {
+		return err
+	}
+	events := make([]journal.Event, len(rows))
+	for i := range rows {
+		events[i] = completed(stamped(journal.Event{Node: s.opts.Node, Outcome: "EndOfLifeReached"}, journal.KindExpired, now), facts[i])
+	}
+	encoded, err := s.waiting(events...)
+	if err != nil {
+		return err
+	}
+	_, err = s.polls.Exec(ctx, s.gates.sql(`
+WITH s AS MATERIALIZED (
+	SELECT q.queue, q.prio, q.seq, i.e, i.n FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS i(queue, prio, seq, e, n)
+	JOIN queue q ON q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq WHERE q.visible_at <= $5 FOR UPDATE OF q SKIP LOCKED
+), d AS (
+	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING s.e, s.n
+)
+`+waitSQL(`SELECT e, n FROM d`)), queues, prios, seqs, encoded, now)
+	return err
 }
 
 // sweepDedup forgets MessageIDs whose life is over. The keys have no index by
@@ -143,21 +237,33 @@ func (s *Store) sweepDedup(ctx context.Context, now time.Time) error {
 	if n := s.sweeps.partition - 16; n >= 0 {
 		table = fmt.Sprintf("dedup_%d", n)
 	}
-	var pages int64
-	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
-		return fmt.Errorf("purging dedup keys: %w", err)
-	}
-	from, to := s.sweeps.page, s.sweeps.page+sweepPages
-	_, err := s.pool.Exec(ctx, "DELETE FROM "+table+" WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND id < $3",
-		fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to), [16]byte(floor(now.Add(-s.opts.DedupLife))))
+	_, end, err := s.sweepSome(ctx, table, &s.sweeps.page, "id < $3", [16]byte(floor(now.Add(-s.opts.DedupLife))))
 	if err != nil {
 		return fmt.Errorf("purging dedup keys: %w", err)
 	}
-	s.sweeps.page = to
-	if to >= pages {
-		s.sweeps.partition, s.sweeps.page = (s.sweeps.partition+1)%32, 0
+	if end {
+		s.sweeps.partition = (s.sweeps.partition + 1) % 32
 	}
 	return nil
+}
+
+// sweepSome removes rows from the next pages of a table that has no index by age. $3 is
+// the argument of the condition. end says that it has come round.
+func (s *Store) sweepSome(ctx context.Context, table string, page *int64, condition string, argument any) (gone int64, end bool, err error) {
+	var pages int64
+	if err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::int", table).Scan(&pages); err != nil {
+		return 0, false, err
+	}
+	from, to := *page, *page+sweepPages
+	tag, err := s.pool.Exec(ctx, "DELETE FROM "+table+" WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND "+condition,
+		fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to), argument)
+	if err != nil {
+		return 0, false, err
+	}
+	if *page = to; to >= pages {
+		*page, end = 0, true
+	}
+	return tag.RowsAffected(), end, nil
 }
 
 func (s *Store) sweepRefusals(ctx context.Context, now time.Time) (bool, error) {

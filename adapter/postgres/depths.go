@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+)
+
+// What stands in the queues is counted by the statements that change it: triggers add to
+// queue_count what each has put in or taken out, of each queue, service and sender
+// (migration 00146). The sum is exact at every commit and no row of it is written twice,
+// so nobody waits for anybody. How many messages are out is not counted so: a poll is too
+// frequent to pay for it.
+
+const (
+	// leasedScan is in how many messages those that are out are counted each time: a few
+	// milliseconds. Where more stand they are counted every leaseScan.
+	leasedScan = 50_000
+	// countFold is how often counts are added up.
+	countFold = 5 * time.Second
+)
+
+// leasedCounts remembers how many messages were out in each queue.
+type leasedCounts struct {
+	mu    sync.Mutex
+	at    time.Time // by the machine's clock: this is about load
+	stand int       // in all queues, at the last look
+	out   map[int32]int
+}
+
+// depthsSQL gives what stands in each queue, its first message, and, with $1, how many
+// are out.
+const depthsSQL = `
+WITH c AS MATERIALIZED (
+	SELECT queue, sum(n)::int AS n FROM queue_count GROUP BY queue HAVING sum(n) > 0
+), l AS MATERIALIZED (
+	SELECT queue, count(*)::int AS leased FROM queue WHERE $1 AND attempts > returned GROUP BY queue
+)
+SELECT n.id, n.system, n.kind, n.node, c.n, coalesce(l.leased, 0), (
+	SELECT min(h.message::text) FROM (VALUES (0::smallint), (1::smallint)) p(prio), LATERAL (
+		SELECT message FROM queue q WHERE q.queue = c.queue AND q.prio = p.prio ORDER BY seq LIMIT 1) h)
+FROM c JOIN queue_name n ON n.id = c.queue LEFT JOIN l ON l.queue = c.queue ORDER BY 2, 3, 4`
+
+// Depths is adapter.Store.Depths. A lease that ran out counts as one until it
+// is swept. Of very many messages it says how many are out as it was leaseScan ago.
+func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
+	known := &s.leased
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	count := known.stand <= leasedScan || time.Since(known.at) >= leaseScan
+	if began := time.Now(); count {
+		known.at, known.out = began, map[int32]int{}
+	}
+	known.stand = 0
+	rows, _ := s.pool.Query(ctx, depthsSQL, count)
+	var queue int32
+	var stand, leased int
+	var oldest *string // as text UUIDv7 sort by time, too
+	var d adapter.Depth
+	var depths []adapter.Depth
+	_, err := pgx.ForEachRow(rows, []any{&queue, &d.Queue.System, &d.Queue.Kind, &d.Queue.Node, &stand, &leased, &oldest}, func() error {
+		known.stand += stand
+		if count {
+			known.out[queue] = leased
+		}
+		d.Leased = min(known.out[queue], stand)
+		d.Waiting = stand - d.Leased
+		if d.Oldest = (time.Time{}); oldest != nil {
+			id, err := uuid.Parse(*oldest)
+			if err != nil {
+				return err
+			}
+			d.Oldest = timeOf(id)
+		}
+		depths = append(depths, d)
+		return nil
+	})
+	if err != nil {
+		known.at = time.Time{}
+		return nil, fmt.Errorf("how much stands in the queues: %w", err)
+	}
+	return depths, nil
+}
+
+// Lanes is adapter.Store.Lanes. It counts the rows of the outbox.
+func (s *Store) Lanes(ctx context.Context) ([]adapter.Lane, error) {
+	rows, _ := s.pool.Query(ctx, `
+SELECT n.system, n.kind, n.node, c.service, c.sender, sum(c.messages)::int, sum(c.coming)::int FROM (
+	SELECT queue, service, sender, n AS messages, 0 AS coming FROM queue_count
+	UNION ALL
+	SELECT o.queue, m.service, m.sender, 0, count(*) FROM outbox o JOIN `+kindsOf+` m ON m.id = o.message GROUP BY 1, 2, 3
+) c JOIN queue_name n ON n.id = c.queue GROUP BY 1, 2, 3, 4, 5 HAVING sum(c.messages) <> 0 OR sum(c.coming) <> 0 ORDER BY 1, 2, 3, 4, 5`)
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l adapter.Lane, err error) {
+		err = r.Scan(&l.Queue.System, &l.Queue.Kind, &l.Queue.Node, &l.Service, &l.Sender, &l.Messages, &l.Coming)
+		return l, err
+	})
+}
+
+// sweepCounts adds up what statements have counted. Whatever it does not see yet stays
+// for the next time.
+func (s *Store) sweepCounts(ctx context.Context, now time.Time) error {
+	if d := now.Sub(s.sweeps.counts); d >= 0 && d < countFold {
+		return nil
+	}
+	_, err := s.pool.Exec(ctx, `
+WITH l AS MATERIALIZED (
+	SELECT pg_try_advisory_xact_lock($1, $2) AS alone
+), g AS (
+	SELECT queue, service, sender FROM queue_count WHERE (SELECT alone FROM l) GROUP BY 1, 2, 3 HAVING count(*) > 1
+), d AS (
+	DELETE FROM queue_count c USING g WHERE c.queue = g.queue AND c.service = g.service AND c.sender = g.sender RETURNING c.*
+)
+INSERT INTO queue_count (queue, service, sender, n) SELECT queue, service, sender, sum(n) FROM d GROUP BY 1, 2, 3 HAVING sum(n) <> 0`, lockClass, lockCounts)
+	if err != nil {
+		return fmt.Errorf("adding up what stands in the queues: %w", err)
+	}
+	s.sweeps.counts = now
+	return nil
+}

@@ -1,0 +1,158 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// wantCounted holds what Depths and Lanes say against the rows of the queue.
+func (w *world) wantCounted() {
+	w.Helper()
+	ctx := context.Background()
+	depths, err := w.Depths(ctx)
+	if err != nil {
+		w.Fatal(err)
+	}
+	stand, leased := 0, 0
+	for _, d := range depths {
+		stand, leased = stand+d.Waiting+d.Leased, leased+d.Leased
+	}
+	if want, out := w.count("SELECT count(*) FROM queue"), w.count("SELECT count(*) FROM queue WHERE attempts > returned"); stand != want || leased != out {
+		w.Errorf("depths say that %d messages stand in queues and %d of them are out; there are %d, %d out", stand, leased, want, out)
+	}
+	lanes, err := w.Lanes(ctx)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, l := range lanes {
+		want := w.count("SELECT count(*) FROM queue q JOIN queue_name n ON n.id = q.queue WHERE n.system = $1 AND n.node = $2 AND facts->>'service' = $3 AND facts->>'sender' = $4",
+			string(l.Queue.System), l.Queue.Node, l.Service, string(l.Sender))
+		if stand -= want; l.Messages != want {
+			w.Errorf("lane %s of %s in %s: %d, want %d", l.Service, l.Sender, l.Queue.System, l.Messages, want)
+		}
+	}
+	if stand != 0 {
+		w.Errorf("%d messages are in no lane", stand)
+	}
+}
+
+// Queues that are polled by several nodes while the counts are added up, and the database
+// is killed meanwhile, have what is counted of them.
+func TestQueuesAreCountedExactly(t *testing.T) {
+	p, w := durable(t)
+	ctx := context.Background()
+	var stop, acked atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := 0; stop.Load() == 0; n++ {
+				ctx, cancel := context.WithTimeout(ctx, time.Second)
+				m := w.message(func(m *adapter.Message) {
+					m.Service, m.Sender = fmt.Sprint("s", n%3), adapter.Mnemonic(fmt.Sprint("MNSV0", i))
+				})
+				w.Accept(ctx, m, []journal.Event{event(journal.KindAccepted, m)}) // whatever comes of it
+				if n%5 == i {
+					w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+						for i := range out {
+							out[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: w.now, Node: "node-1"}
+						}
+						return nil, nil
+					})
+				}
+				if d, err := w.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Hour, Event: journal.Event{Node: "node-1"}}); err == nil && d != nil && n%3 > 0 {
+					if w.Ack(ctx, rosreestr.System, d.Message.MessageID, w.now, journal.Event{Node: "node-1"}, nil) == nil {
+						acked.Add(1)
+					}
+				}
+				if n%10 == i {
+					w.Sweep(ctx, w.now.Add(time.Duration(n)*time.Second))
+				}
+				cancel()
+			}
+		})
+	}
+	for range 2 {
+		time.Sleep(300 * time.Millisecond)
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end, had := time.Now().Add(time.Minute), acked.Load(); acked.Load() < had+20 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop.Store(1)
+	wg.Wait()
+	if acked.Load() == 0 || w.count("SELECT count(*) FROM queue") == 0 {
+		t.Error("this was no load")
+	}
+	w.wantCounted()
+	if _, err := w.Sweep(ctx, w.now.Add(24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.count("SELECT count(*) FROM (SELECT FROM queue_count GROUP BY queue, service, sender HAVING count(*) > 1) g"); got != 0 {
+		t.Errorf("%d lanes are not added up", got)
+	}
+	w.wantCounted()
+}
+
+// What stood in queues before they were counted is counted, and so is what the
+// statements of nodes of before put there and take out.
+func TestQueuesOfBeforeAreCounted(t *testing.T) {
+	w := newWorld(t)
+	w.migrateTo(145)
+	before := func(n int, service string) {
+		w.query(exec(fmt.Sprintf(`INSERT INTO queue (queue, prio, message, message_id, root, facts)
+			SELECT q.id, 1, gen_random_uuid(), gen_random_uuid()::text, 1, '{"service": "%s", "sender": "MNSV05", "messageId": "x"}' FROM queue_name q, generate_series(1, %d)`, service, n)))
+	}
+	w.query(exec("INSERT INTO queue_name (system, kind, node) VALUES ('RRTR01', 'request', ''), ('RRTR02', 'request', 'n')"))
+	before(7, "a")
+	w.upgrade()
+	w.wantCounted()
+	before(5, "b")
+	w.query(exec("DELETE FROM queue WHERE seq IN (SELECT seq FROM queue ORDER BY random() LIMIT 9)"))
+	w.query(exec("UPDATE queue SET attempts = 1 WHERE seq IN (SELECT seq FROM queue LIMIT 4)"))
+	w.wantCounted()
+	w.query(exec("DELETE FROM queue"))
+	w.wantCounted()
+}
+
+// How much stands in a queue is known without reading it each time.
+func TestDepthsReadNoQueue(t *testing.T) {
+	w := open(t)
+	m := w.message()
+	w.put(m)
+	const many = 60_000
+	w.query(exec(fmt.Sprintf(`INSERT INTO queue (queue, prio, message, message_id, root, facts)
+		SELECT queue, prio, message, 'm' || g, root, facts FROM queue, generate_series(1, %d) g`, many)))
+	w.wantCounted() // the first look counts what is out
+	read := func() int {
+		time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
+		if err := w.Health(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return w.count("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'queue'")
+	}
+	read() // wantCounted's own
+	before := read()
+	for range 5 {
+		if depths, err := w.Depths(context.Background()); err != nil || len(depths) != 1 || depths[0].Waiting != many+1 {
+			t.Fatal(depths, err)
+		}
+		if lanes, err := w.Lanes(context.Background()); err != nil || len(lanes) != 1 || lanes[0].Messages != many+1 {
+			t.Fatal(lanes, err)
+		}
+	}
+	if n := read() - before; n > 2*many { // on a slow machine what is out may be counted again meanwhile
+		t.Errorf("five looks have read %d rows of %d", n, many)
+	}
+}
