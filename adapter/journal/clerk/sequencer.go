@@ -295,8 +295,7 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 				return fmt.Errorf("tell the time: %w", err)
 			}
 		}
-		now := s.Now().UTC().Truncate(time.Millisecond)
-		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
+		closing := head.Tree.N > 0 && s.Now().Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
 		first := int64(journal.NoEntry)
 		if !all {
 			first = firstIndex(head, closing)
@@ -316,7 +315,7 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 				return err
 			}
 		}
-		b, err = s.place(ctx, tx, head, edge, rows, closing, now)
+		b, err = s.place(ctx, tx, head, edge, rows, closing)
 		if err != nil {
 			return err
 		}
@@ -357,8 +356,9 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 }
 
 // place makes the batch: leaves, indexes, counters, tiles, the new head.
-func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
+func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool) (*Batch, error) {
 	b := &Batch{Was: head, Vault: s.Vault, Counters: map[string]journal.Counter{}}
+	now := s.Now().UTC().Truncate(time.Millisecond) // after the rows were read, however long they took: none happened later
 	if now.Before(head.Logged) {
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
