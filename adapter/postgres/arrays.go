@@ -29,6 +29,7 @@ type acceptArrays struct {
 	attachments         []int32
 	kinds               []*int64
 	bodies              packedArrays
+	named               numbered
 
 	attachmentOf []*[16]byte
 	attachmentN  []int32
@@ -52,6 +53,35 @@ type acceptArrays struct {
 	awaitedOf    []*[16]byte
 	awaitedQueue []int32
 	awaitedID    []string
+}
+
+// numbered are the numbers that the messages of a batch use, each once, with what they are
+// believed to stand for.
+type numbered struct {
+	seenKinds           map[int64]bool
+	seenQueues          map[int32]bool
+	seenRoots           map[int32]bool
+	kinds               []int64
+	queues              []int32
+	system, queue, node []string
+	roots               []int32
+	space, local        []string
+}
+
+func (n *numbered) add(a *accept) {
+	if a.kind != nil && !n.seenKinds[*a.kind] {
+		n.seenKinds[*a.kind], n.kinds = true, append(n.kinds, *a.kind)
+	}
+	for i, q := range a.message.Recipients {
+		if id := a.queues[i]; !n.seenQueues[id] {
+			n.seenQueues[id], n.queues = true, append(n.queues, id)
+			n.system, n.queue, n.node = append(n.system, string(q.System)), append(n.queue, string(q.Kind)), append(n.node, q.Node)
+		}
+	}
+	if a.root != 0 && !n.seenRoots[a.root] {
+		n.seenRoots[a.root], n.roots = true, append(n.roots, a.root)
+		n.space, n.local = append(n.space, a.message.Root.Space), append(n.local, a.message.Root.Local)
+	}
 }
 
 type packedArrays struct {
@@ -102,13 +132,14 @@ func (a *accept) row() (r ownRow) {
 }
 
 func newAcceptArrays(n int) *acceptArrays {
-	return &acceptArrays{ids: make([]*[16]byte, 0, n)}
+	return &acceptArrays{ids: make([]*[16]byte, 0, n), named: numbered{seenKinds: map[int64]bool{}, seenQueues: map[int32]bool{}, seenRoots: map[int32]bool{}}}
 }
 
 func (p *acceptArrays) add(a *accept) {
 	m := a.message
 	id := (*[16]byte)(&m.ID)
 	p.ids = append(p.ids, id)
+	p.named.add(a)
 	p.keys = append(p.keys, a.key)
 	if a.final() {
 		p.answers = append(p.answers, (*[16]byte)(&m.Request))
@@ -190,6 +221,7 @@ func (p *acceptArrays) arguments() []any {
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
 		p.ownSender, p.kinds,
+		p.named.kinds, p.named.queues, p.named.system, p.named.queue, p.named.node, p.named.roots, p.named.space, p.named.local,
 	}
 }
 
