@@ -386,11 +386,9 @@ var (
 
 	acceptMessages = `
 WITH n AS MATERIALIZED (
-	SELECT EXISTS (SELECT FROM unnest($38::bigint[]) AS t(id) WHERE NOT EXISTS (SELECT FROM message_kind k WHERE k.id = t.id))
-		OR EXISTS (SELECT FROM unnest($39::int[], $40::text[], $41::text[], $42::text[]) AS t(id, system, kind, node)
-			WHERE NOT EXISTS (SELECT FROM queue_name q WHERE q.id = t.id AND q.system = t.system AND q.kind = t.kind AND q.node = t.node))
-		OR EXISTS (SELECT FROM unnest($43::int[], $44::text[], $45::text[]) AS t(id, space, local)
-			WHERE NOT EXISTS (SELECT FROM root_name r WHERE r.id = t.id AND r.space = t.space AND r.local = t.local)) AS gone
+	SELECT (SELECT count(*) FROM message_kind WHERE id = ANY ($38::bigint[])) <> coalesce(cardinality($38), 0)
+		OR (SELECT count(*) FROM queue_name WHERE id = ANY ($39::int[]) AND id || ' ' || system || ' ' || kind || ' ' || node = ANY ($40::text[])) <> coalesce(cardinality($39), 0)
+		OR (SELECT count(*) FROM root_name WHERE id = ANY ($41::int[]) AND id || ' ' || space || ' ' || local = ANY ($42::text[])) <> coalesce(cardinality($41), 0) AS gone
 ), i AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender) WHERE NOT (SELECT gone FROM n)
 ), a AS (
@@ -417,15 +415,15 @@ WITH n AS MATERIALIZED (
 )`
 	acceptAttached = `, x AS (
 	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
-	SELECT t.* FROM unnest($46::uuid[], $47::int[], $48::text[], $49::smallint[], $50::int[], $51::int[], $52::bytea[]) AS t(message)
+	SELECT t.* FROM unnest($43::uuid[], $44::int[], $45::text[], $46::smallint[], $47::int[], $48::int[], $49::bytea[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 ), f AS (
 	INSERT INTO message_file (message, n, file, gost, size, sender)
-	SELECT t.* FROM unnest($53::uuid[], $54::int[], $55::uuid[], $56::bytea[], $57::bigint[], $58::text[]) AS t(message)
+	SELECT t.* FROM unnest($50::uuid[], $51::int[], $52::uuid[], $53::bytea[], $54::bigint[], $55::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.message
 ), w AS (
 	INSERT INTO file_awaited (message, queue, message_id)
-	SELECT t.* FROM unnest($59::uuid[], $60::int[], $61::text[]) AS t(message)
+	SELECT t.* FROM unnest($56::uuid[], $57::int[], $58::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 )`
 	acceptEnd = `

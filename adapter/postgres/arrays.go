@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"mezhved/adapter"
@@ -58,29 +60,24 @@ type acceptArrays struct {
 // numbered are the numbers that the messages of a batch use, each once, with what they are
 // believed to stand for.
 type numbered struct {
-	seenKinds           map[int64]bool
-	seenQueues          map[int32]bool
-	seenRoots           map[int32]bool
-	kinds               []int64
-	queues              []int32
-	system, queue, node []string
-	roots               []int32
-	space, local        []string
+	kinds           []int64
+	queues, roots   []int32
+	queueIs, rootIs []string
 }
 
 func (n *numbered) add(a *accept) {
-	if a.kind != nil && !n.seenKinds[*a.kind] {
-		n.seenKinds[*a.kind], n.kinds = true, append(n.kinds, *a.kind)
+	if a.kind != nil && !slices.Contains(n.kinds, *a.kind) {
+		n.kinds = append(n.kinds, *a.kind)
 	}
 	for i, q := range a.message.Recipients {
-		if id := a.queues[i]; !n.seenQueues[id] {
-			n.seenQueues[id], n.queues = true, append(n.queues, id)
-			n.system, n.queue, n.node = append(n.system, string(q.System)), append(n.queue, string(q.Kind)), append(n.node, q.Node)
+		if id := a.queues[i]; !slices.Contains(n.queues, id) {
+			n.queues = append(n.queues, id)
+			n.queueIs = append(n.queueIs, strconv.Itoa(int(id))+" "+string(q.System)+" "+string(q.Kind)+" "+q.Node)
 		}
 	}
-	if a.root != 0 && !n.seenRoots[a.root] {
-		n.seenRoots[a.root], n.roots = true, append(n.roots, a.root)
-		n.space, n.local = append(n.space, a.message.Root.Space), append(n.local, a.message.Root.Local)
+	if a.root != 0 && !slices.Contains(n.roots, a.root) {
+		n.roots = append(n.roots, a.root)
+		n.rootIs = append(n.rootIs, strconv.Itoa(int(a.root))+" "+a.message.Root.Space+" "+a.message.Root.Local)
 	}
 }
 
@@ -132,7 +129,7 @@ func (a *accept) row() (r ownRow) {
 }
 
 func newAcceptArrays(n int) *acceptArrays {
-	return &acceptArrays{ids: make([]*[16]byte, 0, n), named: numbered{seenKinds: map[int64]bool{}, seenQueues: map[int32]bool{}, seenRoots: map[int32]bool{}}}
+	return &acceptArrays{ids: make([]*[16]byte, 0, n)}
 }
 
 func (p *acceptArrays) add(a *accept) {
@@ -221,7 +218,7 @@ func (p *acceptArrays) arguments() []any {
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
 		p.ownSender, p.kinds,
-		p.named.kinds, p.named.queues, p.named.system, p.named.queue, p.named.node, p.named.roots, p.named.space, p.named.local,
+		p.named.kinds, p.named.queues, p.named.queueIs, p.named.roots, p.named.rootIs,
 	}
 }
 
