@@ -116,6 +116,9 @@ func TestQueuesOfBeforeAreCounted(t *testing.T) {
 	}
 	w.query(exec("INSERT INTO queue_name (system, kind, node) VALUES ('RRTR01', 'request', ''), ('RRTR02', 'request', 'n')"))
 	before(7, "a")
+	w.migrateTo(146)
+	before(3, "a") // counted already
+	w.query(exec("DELETE FROM queue WHERE seq = (SELECT min(seq) FROM queue)"))
 	w.upgrade()
 	w.wantCounted()
 	before(5, "b")

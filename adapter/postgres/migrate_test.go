@@ -102,7 +102,7 @@ func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 				t.Errorf("%s: %s has gone; the release before needs it", result.Source.Path, table)
 			case is.node != was.node:
 				t.Errorf("%s: %s was written anew, row by row, under a lock that stops everything", result.Source.Path, table)
-			case untold >= int64(rows) && !emptied[table]: // what is emptied all the time is small, and 00100 reads it for an index
+			case untold >= int64(rows) && !emptied[table] && path.Base(result.Source.Path) != counts[table]: // what is emptied all the time is small, and 00100 reads it for an index
 				t.Errorf("%s: %d rows of %s were read", result.Source.Path, untold, table)
 				told[table] += untold
 			}
@@ -249,6 +249,9 @@ func TestMigrationsAreAdditive(t *testing.T) {
 		t.Logf("no migration has come since the schema %d", released)
 	}
 }
+
+// counts are migrations that read a table, and stop nobody from writing there meanwhile.
+var counts = map[string]string{"queue": "00147_queue_counted.sql"}
 
 // emptied are tables that have rows for moments only: what is on its way.
 var emptied = map[string]bool{"relayed": true, "outbox": true, "journal_pending": true}

@@ -132,6 +132,12 @@ func arrayRoom(value any, n int) int {
 		for _, v := range list {
 			room += 1 + len(v)
 		}
+	case []*string:
+		for _, v := range list {
+			if room++; v != nil {
+				room += len(*v)
+			}
+		}
 	default:
 		room += 16 * n
 	}

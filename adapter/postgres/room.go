@@ -100,6 +100,14 @@ func argumentRoom(arg any) int {
 		return header + arrayRoom(v, len(v))
 	case []*time.Time:
 		return header + arrayRoom(v, len(v))
+	case []*string:
+		return header + arrayRoom(v, len(v))
+	case []*bool:
+		return header + arrayRoom(v, len(v))
+	case []*int32:
+		return header + arrayRoom(v, len(v))
+	case []*int64:
+		return header + arrayRoom(v, len(v))
 	}
 	return 16
 }

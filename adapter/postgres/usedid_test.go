@@ -60,9 +60,19 @@ func from(sender adapter.Mnemonic, id adapter.MessageID) func(*adapter.Message) 
 
 // pair is a world in whose queue stand two messages of before, of two senders and
 // under one MessageID.
+// openBefore opens a store that writes what every release can read, so that a test can go
+// back.
+func openBefore(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.query(exec("UPDATE release_gate SET since = 'infinity'"))
+	w.Store = w.another(postgres.Options{})
+	return w
+}
+
 func pair(t *testing.T) (w *world, first, second *adapter.Message) {
 	t.Helper()
-	w = open(t)
+	w = openBefore(t)
 	w.put(w.message()) // names the queue
 	if err := w.ack(w.lease(adapter.Poll{}).Message.MessageID); err != nil {
 		t.Fatal(err)
@@ -84,9 +94,7 @@ func pair(t *testing.T) (w *world, first, second *adapter.Message) {
 // While the nodes are upgraded one after another, the ones of before write keys
 // of sender and MessageID. No id is used twice, whichever node hears of it first.
 func TestUsedIDsInARollingUpgrade(t *testing.T) {
-	w := newWorld(t)
-	w.query(exec("UPDATE release_gate SET since = 'infinity'")) // what goes back has nothing of this release
-	w.Store = w.another(postgres.Options{})
+	w := openBefore(t)
 	w.put(w.message()) // names the queue
 	early := adapter.MessageID(uuid.NewString())
 	first, second := w.message(from("MNSV05", early)), w.message(from("FNS001", early))
@@ -204,7 +212,7 @@ func TestLateAckOfAnIDThatTwoMessagesBear(t *testing.T) {
 // A database that gateways of before have worked with says until when they may be
 // at work; a new one says that there are none.
 func TestOldSeals(t *testing.T) {
-	w := open(t)
+	w := openBefore(t)
 	ctx := context.Background()
 	if at, err := w.OldSeals(ctx); err != nil || !at.IsZero() {
 		t.Errorf("a new database: old seals until %v, %v, want never", at, err)

@@ -4,8 +4,7 @@
 -- a million of them every few seconds: the sum of the rows of a queue, service and sender.
 -- Each statement that puts rows into the queue or takes rows out adds what it has done, in
 -- its own transaction, whichever release runs it, and waits for no other. The sweep adds
--- the rows up (adapter/postgres/depths.go). Until they are counted here the first time,
--- nothing is written to the queue: a second or two for a million of rows.
+-- the rows up (adapter/postgres/depths.go). What stands there already is counted by 00147.
 CREATE TABLE queue_count (
     queue   int NOT NULL,
     service text COLLATE "C" NOT NULL,
@@ -25,8 +24,6 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER queue_came AFTER INSERT ON queue REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION queue_counts();
 CREATE TRIGGER queue_went AFTER DELETE ON queue REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION queue_counts();
-INSERT INTO queue_count (queue, service, sender, n)
-SELECT queue, coalesce(facts->>'service', ''), coalesce(facts->>'sender', ''), count(*) FROM queue GROUP BY 1, 2, 3;
 
 -- +goose Down
 DROP TRIGGER queue_went ON queue;
