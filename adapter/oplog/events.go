@@ -144,6 +144,7 @@ var events = map[string]string{
 	"the gateway's key was not read again, the old one stays":              "signature.refused",
 	"the gateway signs with a new key":                                     "signature.replaced",
 	"accept is tried again":                                                "store.accept-again",
+	"the database has lost names that were noted: they are noted again":    "store.names-lost",
 	"private PostgreSQL: for demonstrations and tests, not for production": "store.private",
 	"a session that a leader has left behind in a transaction was ended":   "store.session-ended",
 	"sessions that leaders have left behind could not be looked for":       "store.sessions-unseen",

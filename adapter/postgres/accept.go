@@ -139,16 +139,15 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if err = s.prepareBody(a); err != nil {
 		return nil, err
 	}
-	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
-		return nil, err
-	}
 	to := make([]recipient, len(m.Recipients))
-	a.queues = make([]int32, len(m.Recipients))
 	for i, q := range m.Recipients {
 		to[i] = recipient(q)
-		if a.queues[i], err = s.names.queueID(ctx, s.pool, q, true); err != nil {
-			return nil, err
-		}
+	}
+	if a.recipients, err = json.Marshal(to); err != nil {
+		return nil, err
+	}
+	if err = s.number(ctx, a); err != nil {
+		return nil, err
 	}
 	for n, x := range m.Attachments {
 		p, err := s.seal(contentOf(m), attachmentPart(n), s.bodies.pack(x.Content))
@@ -157,21 +156,31 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 		}
 		a.attachments = append(a.attachments, p)
 	}
-	if a.recipients, err = json.Marshal(to); err != nil {
-		return nil, err
-	}
-	if s.gates.kinds.Load() {
-		if k, ok := kindOf(m, a.recipients, a.root); ok {
-			if a.kind, err = s.names.kindNumber(ctx, s.pool, k); err != nil {
-				return nil, err
-			}
-		}
-	}
 	if events, err = s.sealValues(events); err != nil {
 		return nil, err
 	}
 	a.events, err = s.waiting(events...)
 	return a, err
+}
+
+// number looks up the numbers of what the message names.
+func (s *Store) number(ctx context.Context, a *accept) (err error) {
+	m := a.message
+	if a.root, err = s.names.rootID(ctx, s.pool, m.Root, true); err != nil {
+		return err
+	}
+	a.queues = make([]int32, len(m.Recipients))
+	for i, q := range m.Recipients {
+		if a.queues[i], err = s.names.queueID(ctx, s.pool, q, true); err != nil {
+			return err
+		}
+	}
+	if a.kind = nil; s.gates.kinds.Load() {
+		if k, ok := kindOf(m, a.recipients, a.root); ok {
+			a.kind, err = s.names.kindNumber(ctx, s.pool, k)
+		}
+	}
+	return err
 }
 
 // prepareBody packs the body and says where its parts are. The namespace declarations
@@ -359,6 +368,9 @@ const divisionByZero = "22012"
 // without any of the latter takes the shorter statement: to set up what finds
 // nothing to do costs as much as a message.
 //
+//   - "n" looks whether the database has the numbers that this node remembers. A server
+//     that has lost its last commits may not, or may have given them to others: nothing
+//     is written then.
 //   - "a" marks the requests of final replies, "d" takes the MessageIDs. Only
 //     messages in "d" are written; ids that are not returned met a conflict.
 //   - A reply that got its mark but not its key would leave a request answered
@@ -373,8 +385,12 @@ var (
 	acceptAttachedSQL = acceptMessages + acceptAttached + acceptEnd
 
 	acceptMessages = `
-WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender)
+WITH n AS MATERIALIZED (
+	SELECT (SELECT count(*) FROM message_kind WHERE id = ANY ($38::bigint[])) <> coalesce(cardinality($38), 0)
+		OR (SELECT count(*) FROM queue_name WHERE id = ANY ($39::int[]) AND id || ' ' || system || ' ' || kind || ' ' || node = ANY ($40::text[])) <> coalesce(cardinality($39), 0)
+		OR (SELECT count(*) FROM root_name WHERE id = ANY ($41::int[]) AND id || ' ' || space || ' ' || local = ANY ($42::text[])) <> coalesce(cardinality($41), 0) AS gone
+), i AS MATERIALIZED (
+	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender) WHERE NOT (SELECT gone FROM n)
 ), a AS (
 	INSERT INTO answered (request, reply) SELECT request, id FROM i WHERE request IS NOT NULL ORDER BY request
 	ON CONFLICT DO NOTHING RETURNING reply
@@ -399,25 +415,50 @@ WITH i AS MATERIALIZED (
 )`
 	acceptAttached = `, x AS (
 	INSERT INTO attachment (message, n, id, codec, dictionary, size, content)
-	SELECT t.* FROM unnest($38::uuid[], $39::int[], $40::text[], $41::smallint[], $42::int[], $43::int[], $44::bytea[]) AS t(message)
+	SELECT t.* FROM unnest($43::uuid[], $44::int[], $45::text[], $46::smallint[], $47::int[], $48::int[], $49::bytea[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 ), f AS (
 	INSERT INTO message_file (message, n, file, gost, size, sender)
-	SELECT t.* FROM unnest($45::uuid[], $46::int[], $47::uuid[], $48::bytea[], $49::bigint[], $50::text[]) AS t(message)
+	SELECT t.* FROM unnest($50::uuid[], $51::int[], $52::uuid[], $53::bytea[], $54::bigint[], $55::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.message
 ), w AS (
 	INSERT INTO file_awaited (message, queue, message_id)
-	SELECT t.* FROM unnest($51::uuid[], $52::int[], $53::text[]) AS t(message)
+	SELECT t.* FROM unnest($56::uuid[], $57::int[], $58::text[]) AS t(message)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE
 )`
 	acceptEnd = `
 SELECT id, 1 FROM d
+UNION ALL
+SELECT NULL, 0 FROM n WHERE gone
 UNION ALL
 SELECT NULL, 1 / (CASE WHEN EXISTS (SELECT FROM a WHERE reply NOT IN (SELECT id FROM d)) THEN 0 ELSE 1 END)`
 )
 
 // insert runs the statement and gives the ids that it committed.
 func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool, error) {
+	for tries := 0; ; tries++ {
+		committed, gone, err := s.insertNumbered(ctx, batch)
+		if err != nil || !gone {
+			return committed, err
+		}
+		if tries == 3 {
+			return nil, errNumbersGone
+		}
+		s.log.Warn("the database has lost names that were noted: they are noted again", "messages", len(batch))
+		s.names.forget()
+		for _, a := range batch {
+			if err := s.number(ctx, a); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+var errNumbersGone = errors.New("the database loses names of queues, root elements or kinds of messages as soon as they are noted")
+
+// insertNumbered is insert as long as the numbers stand in the database; gone: they do not,
+// and nothing was done.
+func (s *Store) insertNumbered(ctx context.Context, batch []*accept) (committed map[uuid.UUID]bool, gone bool, err error) {
 	p := newAcceptArrays(len(batch))
 	for _, a := range batch {
 		p.add(a)
@@ -428,17 +469,19 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 	}
 	rows, err := s.pool.Query(ctx, s.gates.sql(sql), args...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	committed := make(map[uuid.UUID]bool, len(batch))
+	committed = make(map[uuid.UUID]bool, len(batch))
 	var id *[16]byte
-	_, err = pgx.ForEachRow(rows, []any{&id, nil}, func() error {
+	var stand int
+	_, err = pgx.ForEachRow(rows, []any{&id, &stand}, func() error {
 		if id != nil {
 			committed[*id] = true
 		}
+		gone = gone || stand == 0
 		return nil
 	})
-	return committed, err
+	return committed, gone, err
 }
 
 // conflicts finds out why messages of a batch were not inserted: an earlier

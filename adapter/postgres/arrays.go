@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"mezhved/adapter"
@@ -29,6 +31,7 @@ type acceptArrays struct {
 	attachments         []int32
 	kinds               []*int64
 	bodies              packedArrays
+	named               numbered
 
 	attachmentOf []*[16]byte
 	attachmentN  []int32
@@ -52,6 +55,30 @@ type acceptArrays struct {
 	awaitedOf    []*[16]byte
 	awaitedQueue []int32
 	awaitedID    []string
+}
+
+// numbered are the numbers that the messages of a batch use, each once, with what they are
+// believed to stand for.
+type numbered struct {
+	kinds           []int64
+	queues, roots   []int32
+	queueIs, rootIs []string
+}
+
+func (n *numbered) add(a *accept) {
+	if a.kind != nil && !slices.Contains(n.kinds, *a.kind) {
+		n.kinds = append(n.kinds, *a.kind)
+	}
+	for i, q := range a.message.Recipients {
+		if id := a.queues[i]; !slices.Contains(n.queues, id) {
+			n.queues = append(n.queues, id)
+			n.queueIs = append(n.queueIs, strconv.Itoa(int(id))+" "+string(q.System)+" "+string(q.Kind)+" "+q.Node)
+		}
+	}
+	if a.root != 0 && !slices.Contains(n.roots, a.root) {
+		n.roots = append(n.roots, a.root)
+		n.rootIs = append(n.rootIs, strconv.Itoa(int(a.root))+" "+a.message.Root.Space+" "+a.message.Root.Local)
+	}
 }
 
 type packedArrays struct {
@@ -109,6 +136,7 @@ func (p *acceptArrays) add(a *accept) {
 	m := a.message
 	id := (*[16]byte)(&m.ID)
 	p.ids = append(p.ids, id)
+	p.named.add(a)
 	p.keys = append(p.keys, a.key)
 	if a.final() {
 		p.answers = append(p.answers, (*[16]byte)(&m.Request))
@@ -190,6 +218,7 @@ func (p *acceptArrays) arguments() []any {
 		p.outboxOf, p.outboxShard, p.outboxQueue,
 		p.eventOf, p.event,
 		p.ownSender, p.kinds,
+		p.named.kinds, p.named.queues, p.named.queueIs, p.named.roots, p.named.rootIs,
 	}
 }
 

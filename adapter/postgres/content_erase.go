@@ -95,6 +95,9 @@ func (s *Store) readings(ctx context.Context, o EraseOrder) (list []vault.Erasur
 	if err := s.awaitReadings(ctx); err != nil {
 		return nil, err
 	}
+	if err := keysThere(ctx, s.pool, s.opts.Vault, "tokens && $1", openingTokens(o.Sought)); err != nil {
+		return nil, err
+	}
 	fields, err := committing(ctx, s.pool, s.opts.Vault, o.Sought, 0, math.MaxInt64)
 	var found []Row
 	if err == nil {
@@ -162,6 +165,9 @@ func erase(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, list [
 		}
 		ids[i] = id
 	}
+	if err := reachable(ctx, pool, v, list); err != nil {
+		return 0, err
+	}
 	if _, err := pool.Exec(ctx, "INSERT INTO content_ordered (id, at, ordered, confirmed) SELECT id, $2, $3, $4 FROM unnest($1::uuid[]) id ON CONFLICT DO NOTHING", ids, list[0].At, by, confirmed); err != nil {
 		return 0, fmt.Errorf("noting who has ordered an erasure: %w", err)
 	}
@@ -172,6 +178,37 @@ func erase(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, list [
 		return 0, fmt.Errorf("%w: the keys are gone, the bytes are not: %w", vault.ErrUnfinished, err)
 	}
 	return did, nil
+}
+
+// reachable refuses an order some of whose values this vault cannot find: it would be
+// told as done, and they would be there for who has the whole vault.
+func reachable(ctx context.Context, pool *sessions, v *vault.Vault, list []vault.Erasure) error {
+	var q sought
+	for _, e := range list {
+		for _, it := range e.Items {
+			if id := uuid.UUID(it.ID).String(); it.Class == ClassRefused {
+				q.incidents = append(q.incidents, id)
+			} else {
+				q.messages = append(q.messages, id)
+			}
+		}
+	}
+	indexes := make([]int64, 0, len(list))
+	if len(q.messages)+len(q.incidents) > 0 {
+		entries, err := find(ctx, pool, q)
+		if err != nil {
+			return fmt.Errorf("the entries of what is to be erased: %w", err)
+		}
+		for i := range entries {
+			indexes = append(indexes, entries[i].Index)
+		}
+	}
+	for _, e := range list {
+		if e.Target != nil {
+			indexes = append(indexes, *e.Target)
+		}
+	}
+	return keysThere(ctx, pool, v, "block = ANY ($1)", (&sought{indexes: indexes}).numbers())
 }
 
 // Erasable is what an order would erase, as whoever orders it can tell it from others.

@@ -20,6 +20,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/subject"
 	"mezhved/adapter/vault"
 )
 
@@ -329,6 +330,83 @@ func TestErasedContentIsGone(t *testing.T) {
 	check("after the vault was restored")
 	if again, err := w.Reerase(ctx, nil, true, "operator duty"); err != nil || again != (postgres.Reerased{}) {
 		t.Errorf("done again: %+v, %v", again, err)
+	}
+}
+
+// A vault that lacks a key of values cannot see which they are: an order that may be about
+// them is refused, and nothing of it done, until the key is there again.
+func TestNothingIsErasedWithAVaultThatLacksAKey(t *testing.T) {
+	w, d := newWorld(t), journaltest.NewDesk(t)
+	dir := filepath.Join(d.Dir, "keys")
+	ctx := context.Background()
+	w.query(exec("UPDATE release_gate SET since = '-infinity'")) // values are sealed together
+	open := func() *postgres.Journal {
+		t.Helper()
+		v := openVault(t, dir)
+		w.Store = w.another(postgres.Options{Vault: v})
+		book, err := w.Store.Journal(ctx, journaltest.Origin, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return book
+	}
+	book := open()
+	m := w.secret()
+	ev := event(journal.KindAccepted, m)
+	ev.Digest, ev.Personal = strings.Repeat("ab", 32), []journal.PersonalField{{Field: "snils", Value: snils}}
+	if _, err := w.Accept(ctx, m, []journal.Event{ev}); err != nil {
+		t.Fatal(err)
+	}
+	w.put()
+	if l := w.lease(adapter.Poll{}); l == nil || w.ack(l.Message.MessageID) != nil {
+		t.Fatal("it was not taken")
+	}
+	if err := book.Append(ctx, journal.Event{Kind: journal.KindEvidenceRead, Time: w.now, Personal: []journal.PersonalField{{Field: subject.Sought("snils"), Value: snils}}}); err != nil {
+		t.Fatal(err)
+	}
+	d.Clock.Move(time.Until(d.Clock.Now()) * -1)
+	if err := d.Settle(d.Sequencer(book)); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := book.Sought(journal.PersonalField{Field: "snils", Value: snils})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := snapshot(t, dir)
+	missing := 0
+	for name := range whole {
+		if key := filepath.Base(name); strings.HasSuffix(key, ".key") && key != "blind.key" {
+			missing++
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	register := whole[filepath.Join(dir, "erasures")]
+	book = open()
+	order := postgres.EraseOrder{Messages: []uuid.UUID{m.ID}, Ground: "152-FZ, art. 21", By: "operator duty", At: w.now}
+	if n, err := w.EraseContent(ctx, order); !errors.Is(err, postgres.ErrVault) || n != 0 || missing == 0 || !strings.Contains(err.Error(), "nothing was erased") {
+		t.Errorf("erased with %d keys missing: %d, %v", missing, n, err)
+	}
+	if n, err := w.EraseContent(ctx, postgres.EraseOrder{Sought: tokens, Ground: "g", At: w.now}); !errors.Is(err, postgres.ErrVault) {
+		t.Errorf("erased by a person with %d keys missing: %d, %v", missing, n, err)
+	}
+	if gone, err := book.Erase(ctx, 0, []string{"snils"}, "g", "duty", w.now); !errors.Is(err, postgres.ErrVault) {
+		t.Errorf("a value was erased with %d keys missing: %v, %v", missing, gone, err)
+	}
+	if now := snapshot(t, dir)[filepath.Join(dir, "erasures")]; !bytes.Equal(now, register) {
+		t.Errorf("the register says %s", now)
+	}
+	if got := w.find(m.MessageID); got.Erased != nil {
+		t.Errorf("it is told as erased: %+v", got.Erased)
+	}
+	restore(t, dir, whole)
+	book = open()
+	if n, err := w.EraseContent(ctx, order); err != nil || n != 1 {
+		t.Errorf("erased with the whole vault: %d, %v", n, err)
+	}
+	if open, err := book.Openings(ctx, 0); err != nil || len(open) > 0 {
+		t.Errorf("the first entry still opens %v, %v", open, err)
 	}
 }
 

@@ -84,6 +84,9 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, 
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
+	if err := keysThere(ctx, pool, v, "block = $1 AND first <= $2", index/blockSize*blockSize, index); err != nil {
+		return nil, err
+	}
 	open, err := openingsOf(ctx, pool, v, index)
 	if err != nil {
 		return nil, err

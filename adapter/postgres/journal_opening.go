@@ -444,6 +444,32 @@ func eachOpenings(ctx context.Context, db querier, v *vault.Vault, condition str
 	return err
 }
 
+// keysThere refuses to erase with a vault that lacks keys of the rows that the condition
+// names, unless retention destroys them just now: what is sealed together in
+// such a row (togetherMark) cannot be seen, let alone taken out of it.
+func keysThere(ctx context.Context, db querier, v *vault.Vault, condition string, args ...any) error {
+	rows, _ := db.Query(ctx, "SELECT DISTINCT key FROM journal_opening WHERE "+condition+" AND substring(sealed FOR 4) = '\\x0000ff7f' AND key <> ALL (ARRAY(SELECT unnest(keys) FROM content_ordered)) ORDER BY key", args...)
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("looking for the keys of what is to be erased: %w", err)
+	}
+	var missing []string
+	for _, key := range keys {
+		there, err := v.Has(key)
+		if err != nil {
+			return err
+		}
+		if !there {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w, or not whole: values beside those that are to be erased are sealed with %s, which the folder of journal.vault does not have, so nothing was erased: "+
+		"put it back from the vault's own backup; where retention has destroyed it and the database is of an older backup, order it again after the next pass of retention (every 6 h), which removes them", ErrVault, strings.Join(missing, ", "))
+}
+
 // openingsOf are the openings of an entry that are left, by field.
 func openingsOf(ctx context.Context, db querier, v *vault.Vault, index int64) ([]keptValue, error) {
 	rows, _ := db.Query(ctx, "SELECT idx, field, class, key, box, blind FROM journal_open WHERE idx = $1", index)

@@ -103,3 +103,43 @@ func TestAKindIsNoOthers(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
+
+// A server that has lost its last commits has lost what this node has noted, and may have
+// given its numbers to others: the node goes on, and each message stands for what it was.
+func TestANodeOutlivesTheNamesOfItsServer(t *testing.T) {
+	ctx := context.Background()
+	for name, lose := range map[string]string{
+		"a kind":                   "DELETE FROM message_kind",
+		"a queue":                  "DELETE FROM queue_name",
+		"a root element":           "DELETE FROM root_name",
+		"a queue, another has it":  "UPDATE queue_name SET system = 'OTHER1'",
+		"a root, another has it":   "UPDATE root_name SET local = 'Other'",
+		"all, as an older backup":  "DELETE FROM message_kind; DELETE FROM queue_name; DELETE FROM root_name",
+		"nothing, and all is well": "SELECT",
+	} {
+		for _, direction := range []adapter.Direction{adapter.DirRequest, adapter.DirStatus} {
+			t.Run(name+" "+string(direction), func(t *testing.T) {
+				w := open(t)
+				change := func(m *adapter.Message) {
+					m.Direction, m.Root = direction, adapter.QName{Space: "urn:root", Local: "Root"}
+				}
+				w.accept(w.message(change))
+				w.exec("DELETE FROM outbox; DELETE FROM message; DELETE FROM journal_pending; " + lose)
+				m := w.message(change)
+				w.put(m)
+				other := w.another(postgres.Options{})
+				found, err := other.Find(ctx, m.MessageID)
+				if err != nil || len(found) != 1 {
+					t.Fatal(found, err)
+				}
+				if d := difference(&found[0], m); d != "" {
+					t.Error(d)
+				}
+				w.Store = other
+				if d := w.lease(adapter.Poll{Queue: m.Recipients[0]}); d == nil || d.Message.ID != m.ID {
+					t.Errorf("its recipient is given %+v", d)
+				}
+			})
+		}
+	}
+}

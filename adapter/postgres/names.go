@@ -11,7 +11,8 @@ import (
 )
 
 // names translates queues and root elements to their numbers. A number never
-// changes, so what was once learned stays true.
+// changes, so what was once learned stays true, as long as the server does not lose its
+// last commits; the statement of an accept looks.
 type names struct {
 	queues sync.Map // adapter.Queue -> int32
 	queue  sync.Map // int32 -> adapter.Queue
@@ -20,6 +21,13 @@ type names struct {
 
 	kindIDs sync.Map // kind -> int64
 	kinds   sync.Map // int64 -> *kind
+}
+
+// forget has all numbers looked up again.
+func (n *names) forget() {
+	for _, m := range []*sync.Map{&n.queues, &n.queue, &n.roots, &n.root, &n.kindIDs, &n.kinds} {
+		m.Clear()
+	}
 }
 
 // queueID gives a queue's number, making one if make is set, else 0 when it

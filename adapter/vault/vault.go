@@ -265,6 +265,16 @@ func (v *Vault) Blind(field, value string) ([]byte, error) {
 	return sum[:16:16], nil
 }
 
+// Has tells whether there is a key of that name: not one that was destroyed, nor one that
+// this vault never had.
+func (v *Vault) Has(key string) (bool, error) {
+	_, err := v.key(key, false)
+	if errors.Is(err, ErrKeyDestroyed) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Doomed are the keys of a class for all months before the given one.
 func (v *Vault) Doomed(class string, before time.Time) ([]string, error) {
 	if !journal.ValidName(class) {

@@ -59,6 +59,7 @@ type Sequencer struct {
 	failing   time.Time // the leader's work has been failing since; zero when it is done
 	aside     time.Time // others go first until then
 	more      bool      // the last step left others waiting
+	fewer     int       // events in one step since one has failed; 0: as many as in Batch
 
 	mu       sync.Mutex
 	status   Status    // without Err
@@ -270,6 +271,27 @@ func (s *Sequencer) Status() Status {
 // places, so none is lost and none comes twice.
 func (s *Sequencer) Step(ctx context.Context) (int, error) { return s.step(ctx, true) }
 
+// batch is how many events the next step takes.
+func (s *Sequencer) batch() int {
+	batch := or(s.Batch, 8192)
+	return min(batch, or(s.fewer, batch))
+}
+
+// adjust halves batches for as long as steps with events fail: on a machine that is too
+// busy, the book may give a transaction up before its batch is made (in PostgreSQL after
+// five seconds of silence), and would do so with that batch for ever. What succeeds
+// doubles them.
+func (s *Sequencer) adjust(err error) {
+	batch := or(s.Batch, 8192)
+	if err != nil {
+		s.fewer = max(s.batch()/2, min(batch, leastBatch))
+	} else if s.fewer *= 2; s.fewer >= batch {
+		s.fewer = 0
+	}
+}
+
+const leastBatch = journal.TileWidth
+
 // step is Step; unless all is set, the book may leave some of the batch to the next turn.
 func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 	edge := s.edge
@@ -300,7 +322,7 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 		if !all {
 			first = firstIndex(head, closing)
 		}
-		rows, left, err := tx.Pending(ctx, or(s.Batch, 8192), first)
+		rows, left, err := tx.Pending(ctx, s.batch(), first)
 		if err != nil {
 			return fmt.Errorf("read pending rows: %w", err)
 		}
@@ -326,6 +348,9 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 		s.touched()
 		return nil
 	})
+	if taken > 0 {
+		s.adjust(err)
+	}
 	if err != nil {
 		return 0, err
 	}
