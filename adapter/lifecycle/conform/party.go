@@ -516,11 +516,16 @@ func (r *partyRun) lay(p *parcel) *parcel {
 	return p
 }
 
-// expect waits for a call, which is the check's to answer.
-func (r *partyRun) expect(what string, match func(*heard) bool) *heard {
+// expect waits for a call, which is the check's to answer. What makes the party call is
+// laid into its queue then and no earlier: a quick one would have called before anybody
+// expected it.
+func (r *partyRun) expect(what string, match func(*heard) bool, put ...*parcel) *heard {
 	c := &claim{match: match, got: make(chan *heard, 1)}
 	r.hall.Lock()
 	r.claims = append(r.claims, c)
+	for _, p := range put {
+		r.lay(p)
+	}
 	r.hall.Unlock()
 	t := time.NewTimer(r.Patience)
 	defer t.Stop()

@@ -73,18 +73,16 @@ var partyAnswers = []partyCheck{
 		}),
 	does(Consumer, "ack-lost", "Ack, ответ на который потерян, повторяется", mrLease,
 		"Повторяйте Ack до ответа; TargetMessageIsNotFound после обрыва значит, что он дошёл.", func(r *partyRun) {
-			p := r.put(r.answer(r.asked()))
-			r.repeatsAck(p, func(h *heard) { r.lose(h) })
+			r.repeatsAck(r.answer(r.asked()), func(h *heard) { r.lose(h) })
 		}),
 	does(Consumer, "ack-failure", "Ack, на который шина ответила 503, повторяется", mrLease,
 		"Ack повторяют, как всякий вызов, пока шина не ответит.", func(r *partyRun) {
-			p := r.put(r.answer(r.asked()))
-			r.repeatsAck(p, func(h *heard) { h.say(r.later(503)) })
+			r.repeatsAck(r.answer(r.asked()), func(h *heard) { h.say(r.later(503)) })
 		}),
 	does(Consumer, "ack-not-found", "TargetMessageIsNotFound на Ack значит «подтверждено»: система идёт дальше", "WSDL: TargetMessageIsNotFound",
 		"Не повторяйте Ack после TargetMessageIsNotFound: сообщения среди неподтверждённых уже нет.", func(r *partyRun) {
-			p := r.put(r.answer(r.asked()))
-			h := r.expect("Ack сообщения "+p.id, func(h *heard) bool { return h.op == envelopes.Ack && h.id == p.id })
+			p := r.answer(r.asked())
+			h := r.acks(p)
 			h.say(r.fault(h, envelopes.TargetMessageIsNotFound, "Сообщение "+p.id+" не найдено среди неподтверждённых."))
 			r.acked(r.put(r.answer(p.original)), "сообщение после TargetMessageIsNotFound")
 			r.hall.Lock()
@@ -242,11 +240,16 @@ func (r *partyRun) notBelieved(bad, next *parcel, what string) {
 	}
 }
 
-// repeatsAck spoils the answer to the first Ack and waits for another, or for
-// the message's second delivery to be acknowledged.
+// acks puts a message into the party's queue and waits for its first Ack, which is the
+// check's to answer.
+func (r *partyRun) acks(p *parcel) *heard {
+	return r.expect("Ack сообщения "+p.id, func(h *heard) bool { return h.op == envelopes.Ack && h.id == p.id }, p)
+}
+
+// repeatsAck puts a message, spoils the answer to the first Ack and waits for another,
+// or for the message's second delivery to be acknowledged.
 func (r *partyRun) repeatsAck(p *parcel, spoil func(*heard)) {
-	first := r.expect("Ack сообщения "+p.id, func(h *heard) bool { return h.op == envelopes.Ack && h.id == p.id })
-	spoil(first)
+	spoil(r.acks(p))
 	r.until("повторный Ack сообщения "+p.id, func() bool {
 		n := 0
 		for _, c := range r.since() {

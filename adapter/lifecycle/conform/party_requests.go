@@ -53,21 +53,21 @@ var partyRequests = []partyCheck{
 			}
 		}),
 	does(Provider, "reply-lost", "Ответ, квитанция на который потеряна, повторяется с тем же MessageID", mrRepeat, adviceSameID, func(r *partyRun) {
-		first := r.replies(r.put(r.ask()))
+		first := r.replies(r.ask())
 		r.lose(first)
 		r.as(r.again(first))
 	}),
 	does(Provider, "reply-unavailable", "На 503 с Retry-After ответ повторяется вовремя и с тем же MessageID", httpRetry, adviceWait, func(r *partyRun) {
-		r.comesAgain(r.replies(r.put(r.ask())), http.StatusServiceUnavailable)
+		r.comesAgain(r.replies(r.ask()), http.StatusServiceUnavailable)
 	}),
 	does(Provider, "reply-failure", "На SMEVFailure ответ повторяется с тем же MessageID", wsdlRetry, adviceSameID, func(r *partyRun) {
-		first := r.replies(r.put(r.ask()))
+		first := r.replies(r.ask())
 		first.say(r.fault(first, envelopes.SMEVFailure, "Ошибка СМЭВ. Обратитесь в службу технической поддержки."))
 		r.as(r.again(first))
 	}),
 	does(Provider, "reply-refused", "Ответ, отклонённый по существу, не повторяется без исправления", "WSDL: InvalidContent — исправить и послать заново",
 		"InvalidContent на ответ: ошибка поставщика, её должен увидеть человек.", func(r *partyRun) {
-			p := r.put(r.ask())
+			p := r.ask()
 			first := r.replies(p)
 			first.say(r.fault(first, envelopes.InvalidContent, "Бизнес-данные сообщения не соответствуют схеме, зарегистрированной в СМЭВ. MessageId = "+first.id))
 			r.replied(r.put(r.ask()), "запрос после отказа")
@@ -131,11 +131,11 @@ var partyRequests = []partyCheck{
 	}),
 }
 
-// replies waits for the answer to a request, which is the check's to answer.
+// replies puts a request and waits for the answer to it, which is the check's to answer.
 func (r *partyRun) replies(p *parcel) *heard {
 	h := r.expect("ответ системы на запрос "+p.id+" (SendResponse, To = ReplyTo)", func(h *heard) bool {
 		return h.op == envelopes.SendResponse && strings.Contains(h.to, p.id)
-	})
+	}, p)
 	if h.to != p.replyTo {
 		r.as(h)
 		r.astray(p, h)
