@@ -94,10 +94,11 @@ func Settle(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// Deepen puts n copies of a message that waits in a queue of the system into that queue.
-func Deepen(ctx context.Context, s *Store, system string, n int) error {
+// Deepen puts copies of a message that waits in a queue of the system into that queue, those
+// numbered from from up to n.
+func Deepen(ctx context.Context, s *Store, system string, from, n int) error {
 	const some = 20_000
-	for from := 0; from < n; from += some {
+	for ; from < n; from += some {
 		if _, err := s.pool.Exec(ctx, `WITH t AS (
 	SELECT q.* FROM queue q JOIN queue_name n ON n.id = q.queue WHERE n.system = $1 ORDER BY q.seq LIMIT 1
 ), i AS MATERIALIZED (

@@ -44,6 +44,8 @@ type Journal struct {
 	looking sync.Mutex
 	last    lastBlocks
 	lastOf  int64 // the term in which they were read
+
+	tiles madeTiles
 }
 
 var _ clerk.Book = (*Journal)(nil)
@@ -361,43 +363,82 @@ LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> ''
 
 // Tile implements journal.TileSource.
 func (t *journalTx) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
-	return readTile(ctx, t.tx, level, n, width)
+	return t.j.readTile(ctx, t.tx, level, n, width)
 }
 
 // Tile implements journal.TileSource.
 func (j *Journal) Tile(ctx context.Context, level int, n int64, width int) ([]byte, error) {
-	return readTile(ctx, j.pool, level, n, width)
+	return j.readTile(ctx, j.pool, level, n, width)
 }
 
-func readTile(ctx context.Context, q querier, level int, n int64, width int) ([]byte, error) {
+func (j *Journal) readTile(ctx context.Context, q querier, level int, n int64, width int) ([]byte, error) {
 	if level == journal.EntriesLevel {
 		return readEntries(ctx, q, n, width)
 	}
-	var data []byte
 	// A tile that has just been finished may stand in both: the longer one is it.
-	err := q.QueryRow(ctx, `SELECT data FROM (SELECT data FROM journal_tile WHERE level = $1 AND n = $2
-		UNION ALL SELECT data FROM journal_edge WHERE level = $1 AND n = $2) t ORDER BY octet_length(data) DESC LIMIT 1`, level, n).Scan(&data)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
-		if level == 0 {
-			return leafHashes(ctx, q, n)
+	const tileSQL = `SELECT data, NULL::bytea AS leaves, octet_length(data) AS size FROM journal_tile WHERE level = $1 AND n = $2
+		UNION ALL SELECT data, NULL, octet_length(data) FROM journal_edge WHERE level = $1 AND n = $2`
+	const longest = " ORDER BY size DESC LIMIT 1"
+	var data, leaves []byte
+	var size int
+	var row pgx.Row
+	if level == 0 {
+		if made := j.tiles.get(n); made != nil {
+			return made, nil
 		}
+		// In one statement: the archive keeps the tile and takes the block. A tile that is
+		// kept spares the leaves.
+		row = q.QueryRow(ctx, tileSQL+" UNION ALL SELECT NULL, leaves, $4::int - 1 FROM journal_block WHERE first = $3"+longest, level, n, n*blockSize, journal.TileWidth*tlog.HashSize)
+	} else {
+		row = q.QueryRow(ctx, tileSQL+longest, level, n)
+	}
+	err := row.Scan(&data, &leaves, &size)
+	if err == nil && leaves != nil {
+		b, err := unpackBlock(n*blockSize, blockSize, leaves)
+		if err != nil {
+			return nil, err
+		}
+		data = hashesOf(b.leaves)
+		j.tiles.put(n, data)
+		return data, nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
 		return nil, fs.ErrNotExist
 	}
 	return data, err
 }
 
-// leafHashes is tile n of level 0, made of a finished block: kept, such tiles would be
-// nearly all of the tree. A leaf that was touched shows at level 1.
-func leafHashes(ctx context.Context, q querier, n int64) ([]byte, error) {
-	rows, _ := q.Query(ctx, "SELECT first, entries, leaves FROM journal_block WHERE first = $1", n*blockSize)
-	b, err := pgx.CollectExactlyOneRow(rows, func(r pgx.CollectableRow) (*block, error) { return readBlock(r) })
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fs.ErrNotExist
+// madeTiles are tiles of level 0 that were made of finished blocks lately: kept, such tiles
+// would be nearly all of the tree; made, one takes sixteen times what reading it would, and
+// who proves the entries of a message, or mirrors the log beside others, asks for the same ones. A
+// leaf that was touched shows at level 1. The zero value is ready.
+type madeTiles struct {
+	mu   sync.Mutex
+	data map[int64][]byte
+	ring [128]int64 // a megabyte of them, in the order in which they came
+	next int
+}
+
+func (m *madeTiles) get(n int64) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.data[n])
+}
+
+func (m *madeTiles) put(n int64, data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.data == nil {
+		m.data = map[int64][]byte{}
 	}
-	if err != nil {
-		return nil, err
+	if m.data[n] != nil {
+		return
 	}
-	return hashesOf(b.leaves), nil
+	if len(m.data) == len(m.ring) {
+		delete(m.data, m.ring[m.next])
+	}
+	m.data[n], m.ring[m.next] = slices.Clone(data), n
+	m.next = (m.next + 1) % len(m.ring)
 }
 
 func hashesOf(leaves [][]byte) []byte {

@@ -308,6 +308,55 @@ func BenchmarkJournalSearch(b *testing.B) {
 	}
 }
 
+// BenchmarkTile reads tiles of level 0 that finished blocks make, each once in its turn,
+// and the entries of which they are made; and proves one entry after another.
+func BenchmarkTile(b *testing.B) {
+	ctx := context.Background()
+	s := benchStore(b, 1)
+	j, seq := benchJournal(b, s)
+	for i := range 20 {
+		if err := j.Append(ctx, journaltest.Events(uint64(i), 1000)...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for more := 1; more > 0; {
+		var err error
+		if more, err = seq.Step(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+	run, stop := context.WithCancel(ctx)
+	stop()
+	if err := seq.Run(run); err != nil { // signs
+		b.Fatal(err)
+	}
+	c, err := j.Checkpoint(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, read := range map[string]func(i int64) error{
+		"hashes":  func(i int64) error { _, err := j.Tile(ctx, 0, i%70, journal.TileWidth); return err },
+		"entries": func(i int64) error { _, err := j.Tile(ctx, journal.EntriesLevel, i%70, journal.TileWidth); return err },
+		"proof": func(i int64) error {
+			_, err := journal.NewProver(ctx, c.Tree, j).Inclusion(i * 131 % c.Tree.N)
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			all, here := busy(b, j), own(b)
+			i := int64(0)
+			for ; b.Loop(); i++ {
+				if err := read(i); err != nil {
+					b.Fatal(err)
+				}
+			}
+			here, all = own(b)-here, busy(b, j)-all
+			b.ReportMetric(float64(here.Microseconds())/float64(i), "here-us")
+			b.ReportMetric(float64((all-here).Microseconds())/float64(i), "server-us")
+		})
+	}
+}
+
 func message(i int) string { return fmt.Sprintf("019c0000-0000-7000-8000-%012x", i/5) }
 
 // unfilled is a journal without entries in a database of its own.

@@ -308,6 +308,37 @@ func TestEntriesBesideTheLogAreFound(t *testing.T) {
 	}
 }
 
+// The archive takes a block while its tile is read: the tile is there before and after, so
+// whoever reads is given it. Tiles that were made are remembered, and no reader can change one.
+func TestATileIsThereWhileItsBlockGoesToTheArchive(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	postgres.KeepTiles(a.Journal, false)
+	a.fill(journaltest.Events(73, 600))
+	want, err := a.Journal.Tile(ctx, 0, 0, journal.TileWidth)
+	a.must(err)
+	statements := -100 // while the node starts
+	j, _ := a.node(t, before{"SELECT", func() {
+		if statements++; statements == 2 {
+			_, err := a.pool.Exec(ctx, "INSERT INTO journal_tile (level, n, data) VALUES (0, 0, $1)", want)
+			a.must(err)
+			_, err = a.pool.Exec(ctx, "DROP TABLE journal_block_0")
+			a.must(err)
+		}
+	}})
+	statements = 0
+	for range 4 {
+		got, err := j.Tile(ctx, 0, 0, journal.TileWidth)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%x, %v; want the tile", got, err)
+		}
+		got[0]++
+	}
+	if statements != 1 {
+		t.Errorf("%d statements for one tile four times, want 1", statements)
+	}
+}
+
 // before runs something when a statement that begins with sql begins.
 type before struct {
 	sql string

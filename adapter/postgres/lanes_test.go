@@ -101,7 +101,7 @@ func TestLanesOfPollsTogether(t *testing.T) {
 func TestALaneThatAnotherNodeFilled(t *testing.T) {
 	w := open(t)
 	w.put(w.of("egrn", 3)...)
-	if err := postgres.Deepen(context.Background(), w.Store, "RRTR01", 20_000); err != nil {
+	if err := postgres.Deepen(context.Background(), w.Store, "RRTR01", 0, 20_000); err != nil {
 		t.Fatal(err)
 	}
 	here := w.another(postgres.Options{})
@@ -130,7 +130,7 @@ func TestPollsReadNothingThatHasGone(t *testing.T) {
 	w.put(w.of("egrn", 1)...)
 	const gone, waiting = 20_000, 10_000
 	w.query(exec("ALTER TABLE queue SET (autovacuum_enabled = off)"))
-	if err := postgres.Deepen(ctx, w.Store, "RRTR01", gone+waiting); err != nil {
+	if err := postgres.Deepen(ctx, w.Store, "RRTR01", 0, gone+waiting); err != nil {
 		t.Fatal(err)
 	}
 	backup, err := pgx.Connect(ctx, w.url)

@@ -96,9 +96,15 @@ func (c *benchFillCmd) Run(ctx context.Context, out *stdio) (err error) {
 			list, at = batch(from + pastStep)
 			go func() { written <- w.store.WritePast(whole, end, list) }()
 		}
+		failed := 0 // steps in a row; each takes fewer events than the one before
 		for rows := 1; rows > 0; sequenced += rows {
-			if rows, err = w.sequencer.Step(whole); err != nil {
+			if rows, err = w.sequencer.Step(whole); err == nil {
+				failed = 0
+			} else if failed++; failed > 5 {
 				return unavailable(err)
+			} else {
+				rows = 1 // still to be taken
+				sequenced--
 			}
 		}
 		if done := from + pastStep; done%20_000 == 0 {

@@ -181,7 +181,7 @@ func TestTheDeskAtATerminal(t *testing.T) {
 		for end := time.Now().Add(20 * time.Second); !strings.Contains(out, "LOOKED") && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 			out = d.good("journal", "report", "--person", "snils=00000000100") // the searches are in the log within a moment
 		}
-		if !strings.Contains(out, "PRIMERSK") || !strings.Contains(out, "case МСП-2026/11-000417") || !strings.Contains(out, "1 exchanges") || !strings.Contains(out, "search") {
+		if !strings.Contains(out, "PRIMERSK") || !strings.Contains(out, "case МСП-2026/11-000417") || !strings.Contains(out, "\n1 exchange\n") || !strings.Contains(out, "search") {
 			t.Errorf("the report says\n%s", out)
 		}
 		d.good("journal", "report", "--person", "name-birth=Ёлкина Софья Андреевна 29.02.1984", "--lang", "en", "-o", page, "--bundle", evidence)

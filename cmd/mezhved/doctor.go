@@ -400,11 +400,10 @@ func (r *report) joins(c adapter.JournalConfig, head clerk.Head) {
 
 // thenReopen adds to why a log was stopped what to do, where it does not say so itself.
 func thenReopen(why string) string {
-	const command = "mezhved journal reopen"
-	if strings.Contains(why, command) {
+	if strings.Contains(why, "mezhved journal reopen") {
 		return why
 	}
-	return why + ". When you know what happened: " + command
+	return why + ". When you know what happened: mezhved journal reopen"
 }
 
 func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Catalog) {

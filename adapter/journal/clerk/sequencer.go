@@ -59,6 +59,7 @@ type Sequencer struct {
 	failing   time.Time // the leader's work has been failing since; zero when it is done
 	aside     time.Time // others go first until then
 	more      bool      // the last step left others waiting
+	fewer     int       // events in one step since one has failed; 0: as many as in Batch
 
 	mu       sync.Mutex
 	status   Status    // without Err
@@ -270,6 +271,27 @@ func (s *Sequencer) Status() Status {
 // places, so none is lost and none comes twice.
 func (s *Sequencer) Step(ctx context.Context) (int, error) { return s.step(ctx, true) }
 
+// batch is how many events the next step takes.
+func (s *Sequencer) batch() int {
+	batch := or(s.Batch, 8192)
+	return min(batch, or(s.fewer, batch))
+}
+
+// adjust halves batches for as long as steps with events fail: on a machine that is too
+// busy, the book may give a transaction up before its batch is made (in PostgreSQL after
+// five seconds of silence), and would do so with that batch for ever. What succeeds
+// doubles them.
+func (s *Sequencer) adjust(err error) {
+	batch := or(s.Batch, 8192)
+	if err != nil {
+		s.fewer = max(s.batch()/2, min(batch, leastBatch))
+	} else if s.fewer *= 2; s.fewer >= batch {
+		s.fewer = 0
+	}
+}
+
+const leastBatch = journal.TileWidth
+
 // step is Step; unless all is set, the book may leave some of the batch to the next turn.
 func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 	edge := s.edge
@@ -295,13 +317,12 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 				return fmt.Errorf("tell the time: %w", err)
 			}
 		}
-		now := s.Now().UTC().Truncate(time.Millisecond)
-		closing := head.Tree.N > 0 && now.Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
+		closing := head.Tree.N > 0 && s.Now().Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
 		first := int64(journal.NoEntry)
 		if !all {
 			first = firstIndex(head, closing)
 		}
-		rows, left, err := tx.Pending(ctx, or(s.Batch, 8192), first)
+		rows, left, err := tx.Pending(ctx, s.batch(), first)
 		if err != nil {
 			return fmt.Errorf("read pending rows: %w", err)
 		}
@@ -316,7 +337,7 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 				return err
 			}
 		}
-		b, err = s.place(ctx, tx, head, edge, rows, closing, now)
+		b, err = s.place(ctx, tx, head, edge, rows, closing)
 		if err != nil {
 			return err
 		}
@@ -327,6 +348,9 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 		s.touched()
 		return nil
 	})
+	if taken > 0 {
+		s.adjust(err)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -357,8 +381,9 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 }
 
 // place makes the batch: leaves, indexes, counters, tiles, the new head.
-func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool, now time.Time) (*Batch, error) {
+func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.Edge, rows []Pending, closing bool) (*Batch, error) {
 	b := &Batch{Was: head, Vault: s.Vault, Counters: map[string]journal.Counter{}}
+	now := s.Now().UTC().Truncate(time.Millisecond) // after the rows were read, however long they took: none happened later
 	if now.Before(head.Logged) {
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back

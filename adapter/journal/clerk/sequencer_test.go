@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -297,6 +298,39 @@ func TestUnwritableIsKnownWithinASecond(t *testing.T) {
 	book.Break = nil
 	if err := d.Settle(seq); err != nil {
 		t.Errorf("not writable again: %v", err)
+	}
+}
+
+// A machine that is too busy for whole batches sequences smaller ones, and whole ones again
+// when it has time.
+func TestBatchesThatFailBecomeSmaller(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	seq := d.Sequencer(book)
+	seq.Batch = 4096
+	if err := book.Add(journaltest.Events(1, 9000)...); err != nil {
+		t.Fatal(err)
+	}
+	late := true
+	taken := 0
+	book.Break = func(s string) error {
+		if s == "write" && late {
+			return errors.New("idle for too long")
+		}
+		return nil
+	}
+	var steps []int
+	for taken < 9000 {
+		n, err := seq.Step(t.Context())
+		if err != nil {
+			n = -1
+		}
+		steps = append(steps, n)
+		taken += max(n, 0)
+		late = late && len(steps) < 6
+	}
+	if want := []int{-1, -1, -1, -1, -1, -1, 256, 512, 1024, 2048, 4096, 1064}; !slices.Equal(steps, want) {
+		t.Errorf("steps took %v, want %v", steps, want)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/journaltest"
 )
 
@@ -27,4 +29,41 @@ func TestNothingIsLoggedByAWrongClock(t *testing.T) {
 	if n, err := s.Step(context.Background()); err != nil || n != 1 {
 		t.Errorf("a step with a right clock: %d, %v", n, err)
 	}
+}
+
+// slow is a book whose rows come two minutes after they were asked for.
+type slow struct {
+	*journaltest.Book
+	clock *journaltest.Clock
+}
+
+type slowTx struct {
+	clerk.Tx
+	clock *journaltest.Clock
+}
+
+func (b slow) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
+	return b.Book.Sequence(ctx, term, func(tx clerk.Tx) error { return step(slowTx{tx, b.clock}) })
+}
+
+func (t slowTx) Pending(ctx context.Context, limit int, first int64) ([]clerk.Pending, bool, error) {
+	t.clock.Move(2 * time.Minute)
+	return t.Tx.Pending(ctx, limit, first)
+}
+
+// What happens while the database takes its time is not logged before it has happened:
+// an auditor would call it forged.
+func TestNothingIsLoggedBeforeItHappens(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	s := d.Sequencer(book)
+	s.Book = slow{book, d.Clock}
+	event := journal.Event{Kind: journal.KindEvidenceRead, Time: d.Clock.Now().Add(119 * time.Second), Outcome: "ok"}
+	if err := book.Add(event); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(s); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, d, book, []journal.Event{event})
 }
