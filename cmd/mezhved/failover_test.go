@@ -144,6 +144,16 @@ func (w *rehearsal) promoted(standby *embedded.Postgres) {
 	w.database = standby
 	w.sql(standby, "SELECT pg_promote()")
 	w.must(old.Stop())
+	w.counted()
+}
+
+// counted holds the counts of what stands in the queues against the queues.
+func (w *rehearsal) counted() {
+	w.t.Helper()
+	if n := w.number(w.database, `SELECT count(*) FROM (SELECT queue, sum(n) AS n FROM queue_count GROUP BY 1) c
+		FULL JOIN (SELECT queue, count(*) AS n FROM queue GROUP BY 1) q USING (queue) WHERE coalesce(c.n, 0) <> coalesce(q.n, 0)`); n > 0 {
+		w.t.Errorf("what stands in %d queues is counted wrong", n)
+	}
 }
 
 func (w *rehearsal) sql(p *embedded.Postgres, statement string) {

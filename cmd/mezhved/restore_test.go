@@ -148,6 +148,7 @@ func TestABackupIsRestored(t *testing.T) {
 	w.log = w.openAuditLog(w.database.URL("mezhved"))
 	w.log.mirror = filepath.Join(w.dir, "mirror-2")
 	w.settle()
+	w.counted()
 
 	// What was asked for is sent again, what is here is delivered again, and the books balance.
 	w.load = startLoad(t.Context(), play, loadOptions{nodes: []string{w.base}, takers: 1, throttle: 200, timeout: 40 * time.Second, ledger: w.books(&v, here)})

@@ -13,8 +13,8 @@ import (
 
 // From the last release to this one, node by node, under load: two nodes of the release
 // before; then one of each, the newer of which has migrated the database under the other;
-// then two of this one. Nothing is lost, nothing happens twice, and a node of the release
-// before that is started now says what to do.
+// then two of this one, and then a week later. Nothing is lost, nothing happens twice, and a
+// node of the release before that is started now says what to do; so does going back.
 func TestAnUpgradeNodeByNode(t *testing.T) {
 	rehearsed(t)
 	old, err := previous()
@@ -64,6 +64,18 @@ func TestAnUpgradeNodeByNode(t *testing.T) {
 	w.load.paused.Store(false)
 	nodes[1].start(program(t, "mezhved"))
 	both("as this release")
+	// A week passes: what the release before cannot read is written, beside what it has
+	// left, and while messages wait, are out and have events on their way.
+	ask := func(question string) int64 { return w.number(w.database, question) }
+	if n := ask("SELECT count(*) FROM message WHERE kind IS NOT NULL"); n > 0 {
+		t.Errorf("%d messages have kinds while a node of the release before may run", n)
+	}
+	w.sql(w.database, "UPDATE release_gate SET since = '-infinity'")
+	w.await("what was put off begins", func() bool {
+		return ask("SELECT count(*) FROM message WHERE kind IS NOT NULL") > 60
+	})
+	both("with what the release before cannot read")
+	w.counted()
 	close(w.load.noMore)
 	w.load.sending.Wait()
 	w.await("everything comes to its end", func() bool { return w.settled("SFR01", "ROSREESTR", "PRIMERSK", "MFC01") })
@@ -81,6 +93,11 @@ func TestAnUpgradeNodeByNode(t *testing.T) {
 	t.Logf("schema %d to %d; %d messages accepted, none lost, none doubled; %d calls had to be repeated", before, after, w.load.accepted.Load(), w.load.repeated.Load())
 	for _, n := range nodes {
 		n.terminate()
+	}
+	if said := w.command(exitNo, "schema", "down", "--to", fmt.Sprint(before), "--config", nodes[0].config); !strings.Contains(said, "the release before cannot read") {
+		t.Errorf("to go back is refused, and why is not said:\n%s", said)
+	} else {
+		t.Log(said)
 	}
 }
 
