@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -382,24 +383,27 @@ func (j *Journal) readTile(ctx context.Context, q querier, level int, n int64, w
 	var data, leaves []byte
 	var size int
 	var row pgx.Row
+	made := j.tiles.get(n)
 	if level == 0 {
-		if made := j.tiles.get(n); made != nil {
-			return made, nil
-		}
 		// In one statement: the archive keeps the tile and takes the block. A tile that is
-		// kept spares the leaves.
-		row = q.QueryRow(ctx, tileSQL+" UNION ALL SELECT NULL, leaves, $4::int - 1 FROM journal_block WHERE first = $3"+longest, level, n, n*blockSize, journal.TileWidth*tlog.HashSize)
+		// kept spares the leaves; so does one that was made of the same ones before.
+		row = q.QueryRow(ctx, tileSQL+" UNION ALL SELECT NULL, CASE WHEN sha256(leaves) = $5 THEN '' ELSE leaves END, $4::int - 1 FROM journal_block WHERE first = $3"+longest,
+			level, n, n*blockSize, journal.TileWidth*tlog.HashSize, made.of)
 	} else {
 		row = q.QueryRow(ctx, tileSQL+longest, level, n)
 	}
 	err := row.Scan(&data, &leaves, &size)
+	if err == nil && leaves != nil && len(leaves) == 0 {
+		return slices.Clone(made.hashes), nil
+	}
 	if err == nil && leaves != nil {
 		b, err := unpackBlock(n*blockSize, blockSize, leaves)
 		if err != nil {
 			return nil, err
 		}
 		data = hashesOf(b.leaves)
-		j.tiles.put(n, data)
+		of := sha256.Sum256(leaves)
+		j.tiles.put(n, madeTile{of[:], slices.Clone(data)})
 		return data, nil
 	}
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && len(data) < width*tlog.HashSize {
@@ -409,36 +413,41 @@ func (j *Journal) readTile(ctx context.Context, q querier, level int, n int64, w
 }
 
 // madeTiles are tiles of level 0 that were made of finished blocks lately: kept, such tiles
-// would be nearly all of the tree; made, one takes sixteen times what reading it would, and
-// who proves the entries of a message, or mirrors the log beside others, asks for the same ones. A
-// leaf that was touched shows at level 1. The zero value is ready.
+// would be nearly all of the tree; made, one takes many times what reading it would, and
+// who proves the entries of a message, or mirrors the log beside others, asks for the same
+// ones. They are believed as long as the database has the leaves that they were made of: it
+// may have been put back to before, or changed. The zero value is ready.
 type madeTiles struct {
-	mu   sync.Mutex
-	data map[int64][]byte
-	ring [128]int64 // a megabyte of them, in the order in which they came
-	next int
+	mu    sync.Mutex
+	tiles map[int64]madeTile
+	ring  [128]int64 // a megabyte of them, in the order in which they came
+	next  int
 }
 
-func (m *madeTiles) get(n int64) []byte {
+// madeTile is a tile, and the digest of the leaves that it was made of, as they are kept.
+// Neither is changed.
+type madeTile struct{ of, hashes []byte }
+
+func (m *madeTiles) get(n int64) madeTile {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.data[n])
+	return m.tiles[n]
 }
 
-func (m *madeTiles) put(n int64, data []byte) {
+func (m *madeTiles) put(n int64, tile madeTile) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.data == nil {
-		m.data = map[int64][]byte{}
+	if m.tiles == nil {
+		m.tiles = map[int64]madeTile{}
 	}
-	if m.data[n] != nil {
+	_, known := m.tiles[n]
+	if m.tiles[n] = tile; known {
 		return
 	}
-	if len(m.data) == len(m.ring) {
-		delete(m.data, m.ring[m.next])
+	if len(m.tiles) > len(m.ring) {
+		delete(m.tiles, m.ring[m.next])
 	}
-	m.data[n], m.ring[m.next] = slices.Clone(data), n
-	m.next = (m.next + 1) % len(m.ring)
+	m.ring[m.next], m.next = n, (m.next+1)%len(m.ring)
 }
 
 func hashesOf(leaves [][]byte) []byte {

@@ -96,13 +96,16 @@ func TestMigrationsLeaveLargeTablesAlone(t *testing.T) {
 			if builtBeside(t, result.Source.Path, table) {
 				told[table] += 2 * int64(rows)
 			}
+			if path.Base(result.Source.Path) == counts[table] {
+				told[table] += int64(rows)
+			}
 			untold := is.read - first[table].read - told[table]
 			switch {
 			case !there:
 				t.Errorf("%s: %s has gone; the release before needs it", result.Source.Path, table)
 			case is.node != was.node:
 				t.Errorf("%s: %s was written anew, row by row, under a lock that stops everything", result.Source.Path, table)
-			case untold >= int64(rows) && !emptied[table] && path.Base(result.Source.Path) != counts[table]: // what is emptied all the time is small, and 00100 reads it for an index
+			case untold >= int64(rows) && !emptied[table]: // what is emptied all the time is small, and 00100 reads it for an index
 				t.Errorf("%s: %d rows of %s were read", result.Source.Path, untold, table)
 				told[table] += untold
 			}
