@@ -330,7 +330,7 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 	}
 	gone, err := c.Journal.Erase(r.Context(), index, order.Fields, order.Ground, actor, c.Now().UTC())
 	if err != nil {
-		return err
+		return c.eraseProblem(err)
 	}
 	if gone == nil {
 		gone = []string{}

@@ -114,6 +114,7 @@ func (c *Console) serveEraseContent(w http.ResponseWriter, r *http.Request, who 
 // eraseProblem says what an order cannot do.
 func (c *Console) eraseProblem(err error) error {
 	var waits *postgres.WaitsError
+	var missing *postgres.KeysMissingError
 	switch {
 	case errors.As(err, &waits):
 		return problem(http.StatusConflict, Text{"Ещё в пути (%d): %s и другие. Их можно удалить, когда получатель их заберёт или истечёт их срок; то, о чём журнал ещё не записан, — через секунду.",
@@ -122,6 +123,11 @@ func (c *Console) eraseProblem(err error) error {
 		c.Log.Error("console: an erasure was noted and not carried out to its end; it will be tried again", "error", err)
 		return problem(http.StatusServiceUnavailable, Text{"Распоряжение записано и выполнено не до конца: узел закончит его сам в ближайшие минуты, либо его закончит mezhved journal re-erase. Причина — в журнале процесса.",
 			"The order is noted and was not carried out to its end: a node will end it by itself within minutes, or mezhved journal re-erase does. Why is in the log of the process."})
+	case errors.As(err, &missing):
+		return problem(http.StatusConflict, Text{"Ничего не удалено: в папке journal.vault этого узла нет ключей %s, и то, что под ними, не прочесть. Верните их из резервной копии хранилища ключей и повторите. " +
+			"Если их уничтожил срок хранения, а база восстановлена из более ранней копии, повторите после очередной уборки (раз в 6 часов): она удалит и сами значения.",
+			"Nothing was erased: the folder of journal.vault has not the keys %s, and what is under them cannot be read. Put them back from the vault's own backup, and repeat the order. " +
+				"Where retention has destroyed them and the database is of an older backup, repeat it after the next pass of retention (every 6 h), which removes the values."}, strings.Join(missing.Keys, ", "))
 	case errors.Is(err, adapter.ErrNotFound):
 		return problem(http.StatusNotFound, Text{"Такое предложение об удалении не ждёт подтверждения: неделя прошла, или его не было. Список — preview без ids (в команде --proposals).",
 			"No such proposal waits: its week is over, or there never was one. A preview without ids lists them (of the command, --proposals)."})
@@ -164,6 +170,9 @@ func (c *Console) toErase(r *http.Request, who Actor, o *contentOrder) (*targets
 		what.values = nil // who is to be forgotten is not written down once more
 		if err := c.note(r.Context(), who, what); err != nil {
 			return nil, err
+		}
+		if err := c.Journal.Findable(r.Context(), q.query.Values...); err != nil {
+			return nil, c.eraseProblem(err)
 		}
 		exchange = exchange || q.Person != nil
 		seen := map[string]bool{}

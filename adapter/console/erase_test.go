@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -440,6 +442,58 @@ func TestErasureOfValuesNeedsFourEyes(t *testing.T) {
 	d.must(err)
 	if len(erased) != 1 || erased[0].Leaf.Target == nil || *erased[0].Leaf.Target != index || len(erased[0].Leaf.Commit) != 2 {
 		t.Errorf("the entries that tell of it: %+v", erased)
+	}
+}
+
+// With a vault that lacks a key nobody is found, and that is said: neither a preview nor an
+// order, nor the one for a value, ends as if there were nothing to erase.
+func TestNothingIsErasedOfAPersonWhoseKeyIsMissing(t *testing.T) {
+	d := openDesk(t, adaptertest.WithFiles())
+	d.about("snils", "/ExtractRequest/RegionCode")
+	d.SQL("UPDATE release_gate SET since = '-infinity'") // values are sealed together
+	d.Clock.Advance(time.Minute)
+	const together = "SELECT count(*) FROM journal_opening WHERE tokens <> '{}' AND substring(sealed FOR 4) = '\\x0000ff7f'"
+	d.Eventually("values are sealed together", func() bool {
+		d.personal()
+		return d.Number(together) > 0
+	})
+	rows, err := d.book.Search(context.Background(), postgres.Query{Values: []journal.PersonalField{{Field: "snils", Value: snils}}, Kind: journal.KindAccepted, Descending: true})
+	d.must(err)
+	if len(rows) == 0 {
+		t.Fatal("the person is not found with the whole vault: nothing is tried here")
+	}
+	d.stop() // it would make this month's key anew
+	keys, err := filepath.Glob(filepath.Join(d.Dir, "vault", "*.key"))
+	d.must(err)
+	away := t.TempDir()
+	for _, key := range keys {
+		if filepath.Base(key) != "blind.key" {
+			d.must(os.Rename(key, filepath.Join(away, filepath.Base(key))))
+		}
+	}
+	about := map[string]any{"question": map[string]any{"person": map[string]any{"field": "snils", "value": snils}}, "ground": "order 7", "expect": 0}
+	about["preview"] = true
+	d.Eventually("the vault has seen that the keys are away", func() bool {
+		return d.ask(operatorToken, "/api/v1/content/erase", about).StatusCode == http.StatusConflict
+	})
+	for _, preview := range []bool{true, false} {
+		about["preview"] = preview
+		a := d.ask(operatorToken, "/api/v1/content/erase", about)
+		if a.StatusCode != http.StatusConflict || !strings.Contains(string(a.body), "Nothing was erased") || !strings.Contains(string(a.body), "personal-") {
+			t.Errorf("preview %v: %d %s", preview, a.StatusCode, a.body)
+		}
+	}
+	for _, row := range rows {
+		if _, names := row.Leaf.Commit["snils"]; names {
+			a := d.ask(operatorToken, fmt.Sprintf("/api/v1/journal/entries/%d/erase", row.Index), map[string]any{"fields": []string{"snils"}, "ground": "order 7"})
+			if a.StatusCode != http.StatusConflict || !strings.Contains(string(a.body), "Nothing was erased") {
+				t.Errorf("the value of entry %d: %d %s", row.Index, a.StatusCode, a.body)
+			}
+		}
+	}
+	said := d.console.eraseProblem(&postgres.KeysMissingError{Keys: []string{"snils-2026-03"}}).(*Problem)
+	if ru := said.Say("ru"); !strings.Contains(ru, "нет ключей snils-2026-03") || !strings.Contains(ru, "Ничего не удалено") {
+		t.Errorf("in Russian: %s", ru)
 	}
 }
 

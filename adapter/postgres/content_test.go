@@ -391,6 +391,17 @@ func TestNothingIsErasedWithAVaultThatLacksAKey(t *testing.T) {
 	if n, err := w.EraseContent(ctx, postgres.EraseOrder{Sought: tokens, Ground: "g", At: w.now}); !errors.Is(err, postgres.ErrVault) {
 		t.Errorf("erased by a person with %d keys missing: %d, %v", missing, n, err)
 	}
+	who := journal.PersonalField{Field: "snils", Value: snils}
+	if found, err := book.Mentions(ctx, who, time.Time{}, time.Time{}); err != nil || len(found) > 0 {
+		t.Errorf("found with %d keys missing: %v, %v", missing, found, err)
+	}
+	var lacks *postgres.KeysMissingError
+	if err := book.Findable(ctx, who); !errors.Is(err, postgres.ErrVault) || !errors.As(err, &lacks) || len(lacks.Keys) == 0 || !strings.Contains(err.Error(), lacks.Keys[0]) {
+		t.Errorf("looked for to be erased with %d keys missing: %v", missing, err)
+	}
+	if err := book.Findable(ctx, journal.PersonalField{Field: "snils", Value: "000-000-000 00"}); err != nil {
+		t.Errorf("looked for somebody whom no entry names: %v", err)
+	}
 	if gone, err := book.Erase(ctx, 0, []string{"snils"}, "g", "duty", w.now); !errors.Is(err, postgres.ErrVault) {
 		t.Errorf("a value was erased with %d keys missing: %v, %v", missing, gone, err)
 	}
@@ -402,6 +413,9 @@ func TestNothingIsErasedWithAVaultThatLacksAKey(t *testing.T) {
 	}
 	restore(t, dir, whole)
 	book = open()
+	if err := book.Findable(ctx, who); err != nil {
+		t.Errorf("looked for with the whole vault: %v", err)
+	}
 	if n, err := w.EraseContent(ctx, order); err != nil || n != 1 {
 		t.Errorf("erased with the whole vault: %d, %v", n, err)
 	}

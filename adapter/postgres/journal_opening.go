@@ -426,7 +426,8 @@ func (t *journalTx) copyOpenings(ctx context.Context, o *sealedOpenings) error {
 var openingColumns = []string{"key", "block", "first", "tokens", "sealed"}
 
 // eachOpenings calls f with all openings of a row of journal_opening, one row after the
-// other; condition and args say which. Rows whose key is destroyed have none.
+// other; condition and args say which. Rows whose key is destroyed, or missing, have none:
+// where that must not be, keysThere is asked before.
 func eachOpenings(ctx context.Context, db querier, v *vault.Vault, condition string, args []any, f func(openingsKey, []keptValue) error) error {
 	rows, _ := db.Query(ctx, "SELECT key, block, first, sealed FROM journal_opening WHERE "+condition, args...)
 	var k openingsKey
@@ -466,9 +467,19 @@ func keysThere(ctx context.Context, db querier, v *vault.Vault, condition string
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w, or not whole: values beside those that are to be erased are sealed with %s, which the folder of journal.vault does not have, so nothing was erased: "+
-		"put it back from the vault's own backup; where retention has destroyed it and the database is of an older backup, order it again after the next pass of retention (every 6 h), which removes them", ErrVault, strings.Join(missing, ", "))
+	return &KeysMissingError{missing}
 }
+
+// KeysMissingError is an ErrVault: the vault lacks keys of values that an erasure is, or may
+// be, about.
+type KeysMissingError struct{ Keys []string }
+
+func (e *KeysMissingError) Error() string {
+	return fmt.Sprintf("%v, or not whole: values beside those that are to be erased are sealed with %s, which the folder of journal.vault does not have, so nothing was erased: "+
+		"put it back from the vault's own backup; where retention has destroyed it and the database is of an older backup, order it again after the next pass of retention (every 6 h), which removes them", ErrVault, strings.Join(e.Keys, ", "))
+}
+
+func (e *KeysMissingError) Unwrap() error { return ErrVault }
 
 // openingsOf are the openings of an entry that are left, by field.
 func openingsOf(ctx context.Context, db querier, v *vault.Vault, index int64) ([]keptValue, error) {

@@ -312,6 +312,24 @@ func (j *Journal) Sought(p journal.PersonalField) ([][]byte, error) {
 	return j.tokens(p.Value, subject.Sought(p.Field))
 }
 
+// Findable refuses (ErrVault) to look for what is to be erased by values with a vault that
+// lacks a key of entries that may commit to them: Search and Mentions do not see those, and
+// who is not found would be told as forgotten.
+func (j *Journal) Findable(ctx context.Context, values ...journal.PersonalField) error {
+	var all [][]byte
+	for _, p := range values {
+		tokens, err := j.tokens(p.Value, p.Field, subject.Sought(p.Field))
+		if err != nil {
+			return err
+		}
+		all = append(all, tokens...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return keysThere(ctx, j.pool, j.vault, "tokens && $1", openingTokens(all))
+}
+
 // Mentions are the entries that commit to a value, however it is spelled, messages
 // and readings by which it was asked for (subject.Sought), and that were logged
 // within the time, in the order of the log; a zero time does not restrict. What was

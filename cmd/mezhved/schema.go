@@ -97,7 +97,7 @@ func (c *schemaDownCmd) Run(ctx context.Context, out *stdio) error {
 		now, err := postgres.Downgrade(ctx, url, c.To)
 		switch {
 		case errors.Is(err, postgres.ErrOneWay):
-			return no(err)
+			return no(oneWay(err))
 		case errors.Is(err, postgres.ErrSchema):
 			return usage(err)
 		case err != nil:
@@ -106,4 +106,9 @@ func (c *schemaDownCmd) Run(ctx context.Context, out *stdio) error {
 		_, err = fmt.Fprintf(out.out, "the database is at version %d\n", now)
 		return err
 	})
+}
+
+// oneWay says what to do where there is no way back.
+func oneWay(err error) error {
+	return fmt.Errorf("%w. Where that cannot be mended, stay on this release (mezhved schema up does again what was taken back) or restore a backup of before the upgrade", err)
 }

@@ -9,7 +9,7 @@
 // Of a bus it is two registered parties, a consumer and a provider, that do right
 // and wrong. Of a party it is the bus: the party's own software is pointed at it
 // and works as it always does, while the kit loses answers, asks to wait, forges
-// signatures and delivers twice.
+// signatures and delivers twice. What the party has not acknowledged comes again.
 //
 // A check is a function that acts and says with passing words (kit.fail, kit.skip)
 // that it has seen enough; these unwind it, as in package testing. Each check stands

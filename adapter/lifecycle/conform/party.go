@@ -97,6 +97,7 @@ type partyRun struct {
 	taken   map[string][32]byte // MessageID -> digest of what was signed, of what was accepted
 	queues  map[envelopes.Operation][]*parcel
 	out     map[string]*parcel // delivered, by MessageID
+	lent    []*parcel          // of them, those that wait for their first Ack
 	spoken  map[envelopes.Version]bool
 	signers map[string]*signing.Certificate
 	begun   int // calls before the check in hand
@@ -155,6 +156,8 @@ type parcel struct {
 	seal      func(d envelopes.Draft) ([]byte, error)
 	pack      func(xml []byte, parts []envelopes.Part) (string, []byte)
 	delivered int
+	due       time.Time // when it comes again
+	settled   bool      // an Ack came since it was laid
 	acks      []bool
 	usual     bool // the small bus's own, not of a check
 }
@@ -262,6 +265,7 @@ func (r *partyRun) tidy() {
 	for op, q := range r.queues {
 		r.queues[op] = slices.DeleteFunc(q, func(p *parcel) bool { return !p.usual })
 	}
+	r.lent = slices.DeleteFunc(r.lent, func(p *parcel) bool { return !p.usual })
 }
 
 // ServeHTTP hears a call and lets the check in hand, or the small bus, answer it.
@@ -281,6 +285,7 @@ func (r *partyRun) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.spoken[h.version] = true
 		if h.unproved == nil {
 			r.signers[h.signed.Certificate().Fingerprint()] = h.signed.Certificate()
+			r.settle(h)
 		}
 	}
 	claimed := false
@@ -477,15 +482,16 @@ func (r *partyRun) sealed(d envelopes.Draft, who signing.Signer) ([]byte, error)
 
 // deliver hands out the first message of the queue.
 func (r *partyRun) deliver(h *heard) reply {
-	queue := r.queues[h.op]
-	if len(queue) == 0 {
+	p := r.next(h.op)
+	if p == nil {
 		h.empty = true
 		return drafted(envelopes.BuildEmpty(h.version, h.op).XML)
 	}
-	p := queue[0]
-	r.queues[h.op] = queue[1:]
 	p.delivered++
 	r.out[p.id] = p
+	if p.due = time.Now().Add(r.Patience / 4); !p.settled {
+		r.lent = append(r.lent, p)
+	}
 	d, err := p.build(h.version)
 	if err == nil {
 		var xml []byte
@@ -495,6 +501,32 @@ func (r *partyRun) deliver(h *heard) reply {
 		}
 	}
 	return r.fault(h, envelopes.SMEVFailure, err.Error())
+}
+
+// next takes the first message of a queue, or one that nobody has acknowledged for a
+// quarter of the patience: whose poll broke off has not read it. Those come last: what a
+// party rightly leaves without Ack keeps nothing from it, however seldom it polls.
+func (r *partyRun) next(op envelopes.Operation) *parcel {
+	if queue := r.queues[op]; len(queue) > 0 {
+		r.queues[op] = queue[1:]
+		return queue[0]
+	}
+	for i, p := range r.lent {
+		if p.op == op && time.Now().After(p.due) {
+			r.lent = slices.Delete(r.lent, i, i+1)
+			return p
+		}
+	}
+	return nil
+}
+
+// settle notes the first Ack of a message, whatever a check then answers to it: with it
+// the party has shown that it has the message. The lock is held.
+func (r *partyRun) settle(h *heard) {
+	if p := r.out[h.id]; h.op == envelopes.Ack && p != nil {
+		p.settled = true
+		r.lent = slices.DeleteFunc(r.lent, func(o *parcel) bool { return o == p })
+	}
 }
 
 // put lays a message into the party's queue.
@@ -512,6 +544,7 @@ func (r *partyRun) lay(p *parcel) *parcel {
 	if p.pack == nil {
 		p.pack = func(xml []byte, parts []envelopes.Part) (string, []byte) { return envelopes.Package(xml, parts, false) }
 	}
+	p.settled = false
 	r.queues[p.op] = append(r.queues[p.op], p)
 	return p
 }

@@ -1,11 +1,14 @@
 package conform_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -308,5 +311,53 @@ func TestTheLastCallIsAnswered(t *testing.T) {
 	}
 	if err := <-called; err != nil {
 		t.Errorf("the call that ended the trial: %v", err)
+	}
+}
+
+// breaking ends every other call that has brought a message of a kind before its answer is
+// read.
+type breaking struct {
+	http.RoundTripper
+	kind     string // text in the message
+	messages atomic.Int32
+}
+
+func (b *breaking) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	if bytes.Contains(body, []byte(b.kind)) && b.messages.Add(1)%2 == 1 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return resp, err
+}
+
+// TestAPollThatBreaksOffIsNoFlaw: what a poll did not bring to its end comes again, each
+// time that the kit lays it into the queue, as with a bus.
+func TestAPollThatBreaksOffIsNoFlaw(t *testing.T) {
+	t.Parallel() // they wait more than they work
+	for check, times := range map[string]int32{"party.answer-ack": 2, "party.answer-again": 4, "party.request-ack": 2} {
+		t.Run(check, func(t *testing.T) {
+			t.Parallel()
+			kind := "<ns2:OriginalMessageId>"
+			if conform.PartyRole(check) == conform.Provider {
+				kind = "<ns2:ReplyTo>"
+			}
+			b := newBench(t)
+			b.kit.Only, b.kit.Patience = []string{check}, 8*time.Second
+			b.kit.Roles = []conform.Role{conform.PartyRole(check)}
+			var way *breaking
+			report := b.try(t, b.kit, func(s *system) {
+				way = &breaking{RoundTripper: s.client.HTTP.Transport, kind: kind}
+				s.client.HTTP.Transport = way
+			})
+			if r := report.Results[0]; r.Verdict != paper.Passed || way.messages.Load() < times {
+				t.Errorf("%s after %d deliveries: %s", r.Verdict, way.messages.Load(), r.Why)
+			}
+		})
 	}
 }
