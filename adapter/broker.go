@@ -48,7 +48,6 @@ type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
-	Dense   bool  // its value is compressed and encrypted already: nothing is to be gained there
 	Offset  int64 // set on consumed records
 }
 

@@ -250,7 +250,7 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 			return r, stream, fmt.Errorf("the record of message %s: %w", m.ID, err)
 		}
 		if ok {
-			r.Value, r.Dense = sealed, true
+			r.Value = sealed
 			add(headerBody, []byte("sealed"))
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -546,34 +545,4 @@ func TestTry(t *testing.T) {
 			t.Errorf("%v refused: %v", fault.key, err)
 		}
 	}
-}
-
-// What is sealed is compressed by Snappy, which finds as much in the headers; a batch with
-// a record that somebody else reads, by zstd. Both come back as they went.
-func TestCompression(t *testing.T) {
-	e := startKafka(t, embedded.KafkaOptions{})
-	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
-	ensure(t, k, topic)
-	var used []int
-	e.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		e.Cluster().KeepControl()
-		const attributes = 22 // of a batch of version 2, the lower byte
-		used = append(used, int(r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[attributes]&7))
-		return nil, nil, false
-	})
-	records := numbered(topic, 0, 3)
-	for i := range records {
-		records[i].Key, records[i].Dense = records[0].Key, i < 2
-	}
-	for _, batch := range [][]adapter.Record{records[:1], records[1:]} {
-		if err := k.Publish(within(t, 30*time.Second), batch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := []int{int(kafkago.Snappy), int(kafkago.Zstd)}; !slices.Equal(used, want) {
-		t.Errorf("codecs %v, want %v", used, want)
-	}
-	var s sink
-	consume(t, k, name(t), list(topic), s.take(t))
-	s.wait(t, 3)
 }

@@ -30,18 +30,6 @@ const (
 // twice the time and save nothing worth it. The codec is kafka-go's only one.
 func init() { compress.ZstdCodec.Level = 1 }
 
-// compression is what a batch is compressed with. Of sealed records only the headers
-// give way: Snappy makes as little of them as zstd does, and of small batches less, in a
-// third of the time or a tenth.
-func compression(records []adapter.Record, indexes []int) kafka.Compression {
-	for _, i := range indexes {
-		if !records[i].Dense {
-			return kafka.Zstd
-		}
-	}
-	return kafka.Snappy
-}
-
 // place is where a record goes.
 type place struct {
 	topic     string
@@ -251,7 +239,7 @@ func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record
 		Topic: at.topic, Partition: at.partition,
 		RequiredAcks: kafka.RequireAll, // the zero value would ask for none
 		Records:      kafka.NewRecordReader(batch...),
-		Compression:  compression(records, indexes),
+		Compression:  kafka.Zstd,
 	})
 	if err != nil {
 		return err

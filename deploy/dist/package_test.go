@@ -36,7 +36,7 @@ func TestInstalledRPM(t *testing.T) {
 		t.Errorf("folders:\n%s\nwant\n%s", got, want)
 	}
 	m.run("systemctl cat mezhved mezhved-backup.service mezhved-backup-register.service >/dev/null && mezhved --version")
-	if state, _ := m.try("systemctl is-enabled mezhved-backup.timer mezhved-backup-register.timer"); state != "disabled\ndisabled" {
+	if state, _ := m.try("systemctl is-enabled mezhved-backup.timer mezhved-backup-register.timer"); strings.TrimSpace(state) != "disabled\ndisabled" {
 		t.Errorf("backups are made of themselves: %s", state)
 	}
 	m.run("systemctl enable --now mezhved-backup.timer mezhved-backup-register.timer")
