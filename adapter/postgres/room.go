@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
+	"reflect"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -82,32 +82,9 @@ func argumentRoom(arg any) int {
 		return len(v)
 	case string:
 		return len(v)
-	case [][]byte:
-		return header + arrayRoom(v, len(v))
-	case []string:
-		return header + arrayRoom(v, len(v))
-	case []*[16]byte:
-		return header + arrayRoom(v, len(v))
-	case []int64:
-		return header + arrayRoom(v, len(v))
-	case []int32:
-		return header + arrayRoom(v, len(v))
-	case []int16:
-		return header + arrayRoom(v, len(v))
-	case []bool:
-		return header + arrayRoom(v, len(v))
-	case []time.Time:
-		return header + arrayRoom(v, len(v))
-	case []*time.Time:
-		return header + arrayRoom(v, len(v))
-	case []*string:
-		return header + arrayRoom(v, len(v))
-	case []*bool:
-		return header + arrayRoom(v, len(v))
-	case []*int32:
-		return header + arrayRoom(v, len(v))
-	case []*int64:
-		return header + arrayRoom(v, len(v))
+	}
+	if list := reflect.ValueOf(arg); list.Kind() == reflect.Slice {
+		return header + arrayRoom(arg, list.Len())
 	}
 	return 16
 }
