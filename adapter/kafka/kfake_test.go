@@ -584,6 +584,61 @@ func BenchmarkPublishSealed(b *testing.B) {
 	}
 }
 
+// BenchmarkConsume is the intake's share: records that come one by one, a millisecond from
+// one another, to the queues of 16 parties. A batch takes a look at its topics and a commit.
+func BenchmarkConsume(b *testing.B) {
+	for _, gather := range []time.Duration{2 * time.Millisecond, 25 * time.Millisecond} {
+		b.Run(gather.String(), func(b *testing.B) {
+			e, err := embedded.StartKafka(embedded.KafkaOptions{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer e.Stop()
+			k, err := kafka.Open(kafka.Options{Brokers: e.Brokers(), Replication: 1, Gather: gather})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer k.Close()
+			if err := k.Ensure(b.Context(), []adapter.Topic{{Name: "bench"}}); err != nil {
+				b.Fatal(err)
+			}
+			var commits, taken atomic.Int64
+			e.Cluster().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+				e.Cluster().KeepControl()
+				commits.Add(1)
+				return nil, nil, false
+			})
+			ctx, stop := context.WithCancel(b.Context())
+			done := make(chan error, 1)
+			all := make(chan struct{})
+			go func() {
+				done <- k.Consume(ctx, "group", list("bench"), func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+					if taken.Add(int64(len(records))) == int64(b.N) {
+						close(all)
+					}
+					return nil
+				})
+			}()
+			b.ResetTimer()
+			for i := range b.N {
+				r := sealedRecord(true)
+				r.Key = fmt.Append(nil, i%16)
+				if err := k.Publish(b.Context(), []adapter.Record{r}); err != nil {
+					b.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			<-all
+			b.StopTimer()
+			b.ReportMetric(float64(commits.Load())/float64(b.N), "commits/record")
+			stop()
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
 // sealedRecord is like the record of a request.
 func sealedRecord(dense bool) adapter.Record {
 	noise := make([]byte, 716)
