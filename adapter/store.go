@@ -130,6 +130,11 @@ type Store interface {
 	// Unseal gives back what Seal encrypted.
 	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
 
+	// OpenKept fills in body, parts and reply address of a message that is Kept, whether the
+	// store has it still or not; what it is and who it is from and for m says. Of what was
+	// erased it fills in that.
+	OpenKept(ctx context.Context, m *Message, k Kept) error
+
 	// Erasure tells when and on what ground the content of a message was erased, also
 	// when the message itself is not kept any more; nil when it was not.
 	Erasure(ctx context.Context, service string, d Direction, id uuid.UUID) (*Erasure, error)
@@ -274,6 +279,17 @@ type Outgoing struct {
 	// commit: the event of that, as of Arrival. Empty: the intake brings it there.
 	Arrival journal.Event
 	Queued  bool // set by the store when it went there and had not been there before
+
+	// Kept is the message's body as the store keeps it, for the bus to carry; nil where it
+	// is not sealed.
+	Kept *Kept
+}
+
+// Kept is the body of a message as a store keeps it: packed, and sealed with the message's
+// key, which its erasure destroys.
+type Kept struct {
+	Form []byte // what it takes, beside the key, to open the box: the store's own affair
+	Box  []byte
 }
 
 // Partition is a place in the bus. Epoch identifies the topic's incarnation

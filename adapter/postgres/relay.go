@@ -325,33 +325,39 @@ func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 	for i := range out {
 		ids = append(ids, out[i].Message.ID)
 	}
-	loaded, err := s.loadMany(ctx, ids)
+	messages, err := s.loadMany(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for i := range out {
-		m := loaded[out[i].Message.ID]
-		if m == nil {
+		m := messages[out[i].Message.ID]
+		if m.Message == nil {
 			return fmt.Errorf("message %s is in the outbox and nowhere else", out[i].Message.ID)
 		}
-		out[i].Message = m
+		out[i].Message, out[i].Kept = m.Message, m.kept
 	}
 	return nil
 }
 
+// loaded is a message with its body as it is kept, if that is sealed.
+type loaded struct {
+	*adapter.Message
+	kept *adapter.Kept
+}
+
 // loadMany gives messages by our ids, without attachments.
-func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]*adapter.Message, error) {
-	loaded := make(map[uuid.UUID]*adapter.Message, len(ids))
+func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loaded, error) {
+	messages := make(map[uuid.UUID]loaded, len(ids))
 	var rest [][16]byte
 	for _, id := range ids {
-		if m := s.fresh.get(id); m != nil {
-			loaded[id] = m
+		if m, kept := s.fresh.whole(id); m != nil {
+			messages[id] = loaded{m, kept}
 		} else {
 			rest = append(rest, id)
 		}
 	}
 	if len(rest) == 0 {
-		return loaded, nil
+		return messages, nil
 	}
 	// Planned each time (no cached plan), so that only the partitions of these
 	// ids are opened and locked.
@@ -365,7 +371,11 @@ func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]*ad
 		if err != nil {
 			return nil, err
 		}
-		loaded[m.ID] = m
+		kept, err := s.keptOf(ctx, m, found[i].packed, found[i].behind, found[i].reply)
+		if err != nil {
+			return nil, err
+		}
+		messages[m.ID] = loaded{m, kept}
 	}
-	return loaded, nil
+	return messages, nil
 }
