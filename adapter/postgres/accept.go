@@ -191,7 +191,11 @@ func (s *Store) prepareBody(a *accept) (err error) {
 	m := a.message
 	if s.gates.wovenBodies.Load() && len(m.Body) <= mostWoven {
 		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err == nil {
-			a.body, err = s.seal(contentOf(m), partBody, s.bodies.packWoven(m))
+			pack := s.bodies.packWoven
+			if s.gates.pressed.Load() {
+				pack = s.bodies.packPressed
+			}
+			a.body, err = s.seal(contentOf(m), partBody, pack(m))
 		}
 		return err
 	}
