@@ -220,10 +220,10 @@ func (j *Journal) examineBlocks(ctx context.Context, from, to int64, fit func(fi
 		if packed == nil {
 			return nil
 		}
-		if want := slices.Sorted(maps.Keys(m.keys)); !slices.Equal(keys, want) {
+		if !slices.Equal(keys, m.found()) {
 			find(first, "its block of %d entries is found by other keys than those of its leaves", count)
 		}
-		if columns, err := unsqueezed(packed); err != nil || !bytes.Equal(columns, packColumns(m.counts)) {
+		if columns, err := unsqueezed(packed); err != nil || !bytes.Equal(columns, m.columns.pack()) {
 			find(first, "the columns of its block of %d entries are not those of its leaves", count)
 		}
 		return nil
