@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +35,8 @@ import (
 //
 //   - its number, which is an index divided by 256: proofs, bundles, openings;
 //   - keys: digests of the ids of its messages, of the sender's MessageIDs, of the
-//     MessageIDs answered, incidents and certificates, once for each block (GIN). Whoever
+//     MessageIDs answered, incidents and certificates, once for each block (GIN), with the
+//     times of those that bear one in front. Whoever
 //     has found a block looks into it for what was meant: a key that two values share
 //     costs time, and nothing else;
 //   - journal_term: which senders, recipients, services ... stand in four blocks;
@@ -351,9 +353,36 @@ func blockKey(of, value string) int64 {
 	return int64(binary.BigEndian.Uint64(digest[:8]))
 }
 
+// timedKey is the key of a MessageID that has a time in it, as those of the protocol have:
+// the second, and four bytes of the digest. The senders' ids of one hour lie together, too,
+// while by their digests alone each would touch another page of an index that has grown
+// large. Who writes a false time into his ids touches more pages, and is found all the same.
+// Of all other values it is the blockKey.
+func timedKey(of, value string) int64 {
+	key := blockKey(of, value)
+	if of != keyMessageID && of != keyOriginal {
+		return key
+	}
+	id, err := uuid.Parse(value)
+	if err != nil {
+		return key
+	}
+	switch id.Version() {
+	case 1, 6, 7:
+		seconds, _ := id.Time().UnixTime()
+		return seconds<<32 | key&math.MaxUint32
+	}
+	return key
+}
+
+// blockKeys are all keys under which blocks may have the values: those that releases of
+// before wrote have no times in them.
 func blockKeys(of string, values []string) (keys []int64) {
 	for _, v := range values {
-		keys = append(keys, blockKey(of, v))
+		key, timed := blockKey(of, v), timedKey(of, v)
+		if keys = append(keys, key); timed != key {
+			keys = append(keys, timed)
+		}
 	}
 	return keys
 }
@@ -369,11 +398,12 @@ func begins(l *journal.Leaf) bool {
 type blockMaker struct {
 	first   int64
 	packed  bool // by columns, in a finished one
+	timed   bool // keys have the times of MessageIDs in them
 	bundle  []byte
 	logged  []time.Time
-	day     string // of the time logged last: that of a batch is one
-	keys    []int64
-	met     map[string]bool // certificates
+	day     string          // of the time logged last: that of a batch is one
+	found   [][2]string     // what there is a key of
+	met     map[string]bool // certificates, which are few
 	columns columnsMaker
 	pieces  int64 // in which it stands
 	stands  int   // how many of its entries do
@@ -394,7 +424,7 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
 		if value != "" {
-			m.keys = append(m.keys, blockKey(of, value))
+			m.found = append(m.found, [2]string{of, value})
 		}
 	}
 	key(keyMessage, l.Message)
@@ -409,11 +439,14 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	}
 }
 
-// found are the keys that the block is found by.
-func (m *blockMaker) found() []int64 {
-	slices.Sort(m.keys)
-	m.keys = slices.Compact(m.keys)
-	return m.keys
+// keys are those of all that was met, each as one of blockKey and timedKey says.
+func (m *blockMaker) keys(as func(of, value string) int64) []int64 {
+	keys := make([]int64, len(m.found))
+	for i, v := range m.found {
+		keys[i] = as(v[0], v[1])
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // queue writes the row of a finished block, and takes what it stands in away; of another
@@ -428,12 +461,15 @@ func (m *blockMaker) queue(add func(int64, string, ...any)) {
 	if m.pieces > 0 {
 		add(m.pieces, "DELETE FROM journal_piece")
 	}
-	leaves := squeezed
+	leaves, key := squeezed, blockKey
 	if m.packed {
 		leaves = packLeaves
 	}
+	if m.timed {
+		key = timedKey
+	}
 	add(1, "INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
-		m.first, len(m.logged), m.logged, m.found(), squeezed(m.columns.pack()), leaves(m.bundle))
+		m.first, len(m.logged), m.logged, m.keys(key), squeezed(m.columns.pack()), leaves(m.bundle))
 }
 
 // readPieces makes a block again of the pieces that it stands in.
@@ -485,7 +521,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 			return err
 		}
 	}
-	packed := t.j.gates.packedLeaves.Load()
+	packed, timed := t.j.gates.packedLeaves.Load(), t.j.gates.timedKeys.Load()
 	for len(entries) > 0 {
 		n := min(len(entries), int(blockSize-entries[0].Index%blockSize))
 		room := 0
@@ -498,7 +534,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 		}
 		entries = entries[n:]
 		if next := end - int64(len(entries)); next%blockSize == 0 {
-			m.packed = packed
+			m.packed, m.timed = packed, timed
 			m.queue(add)
 			m = newBlockMaker(next)
 		}
