@@ -35,7 +35,7 @@ func TestPlainArrays(t *testing.T) {
 		for _, list := range c.lists {
 			for _, format := range []int16{pgtype.BinaryFormatCode, pgtype.TextFormatCode} {
 				drivers, ours := pgtype.NewMap(), pgtype.NewMap()
-				plainArrays(ours)
+				plainArrays(ours, nil)
 				if known, ok := ours.TypeForOID(c.oid); ok {
 					name = known.Name
 				}
