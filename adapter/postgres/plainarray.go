@@ -66,6 +66,10 @@ func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 			if element == pgtype.Int8OID {
 				return arrayPlan[*int64]{element, orNull(appendInt8), c.lent}
 			}
+		case [][16]byte:
+			if element == pgtype.UUIDOID {
+				return arrayPlan[[16]byte]{element, func(b []byte, v [16]byte) []byte { return append(appendLength(b, len(v)), v[:]...) }, c.lent}
+			}
 		case []*[16]byte:
 			if element == pgtype.UUIDOID {
 				return arrayPlan[*[16]byte]{element, appendUUID, c.lent}
