@@ -328,6 +328,7 @@ const (
 	StationCheckpoint Station = "checkpoint" // entries of the log that no checkpoint covers
 	StationFeed       Station = "feed"       // entries of the log that are not on its topic
 	StationTerm       Station = "term"       // messages past their end of life that were not taken out
+	StationVault      Station = "vault"      // this node: everything that its vault lacks a key for
 )
 
 // Oldest is what has waited longest at a station.
@@ -401,6 +402,10 @@ const OutcomeRewrapped = "rewrapped"
 // OutcomeErased is the outcome of the "dead" event of a message that cannot be
 // delivered because its content was erased.
 const OutcomeErased = "erased"
+
+// OutcomeKeyLost is that of one whose content nobody can open, because an operator has
+// admitted that its key is lost.
+const OutcomeKeyLost = "key-lost"
 
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {

@@ -159,6 +159,9 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 		}
 		a.attachments = append(a.attachments, p)
 	}
+	if err = s.sealable(events); err != nil {
+		return nil, err
+	}
 	if events, err = s.sealValues(events); err != nil {
 		return nil, err
 	}
