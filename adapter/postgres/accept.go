@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
 )
 
@@ -233,14 +234,10 @@ func (s *Store) startWriters() {
 
 // write takes whatever has come in while the last batch was committed, and
 // commits it. Alone, a message goes at once; in company, it waits for a little more
-// (see company).
+// (package gather).
 func (s *Store) write(ctx context.Context) {
 	var next *accept
-	last := 0
 	for {
-		if last > 1 && last < companyEnough {
-			time.Sleep(company)
-		}
 		batch, bytes := make([]*accept, 0, 16), 0
 		if next == nil {
 			select {
@@ -257,14 +254,11 @@ func (s *Store) write(ctx context.Context) {
 				next = nil
 			}
 		}
-		last = len(batch)
+		n, began := len(batch), time.Now()
 		s.commit(batch)
+		time.Sleep(gather.After(n, time.Since(began)))
 	}
 }
-
-// companyEnough is of how many messages a batch is large enough to go on at once:
-// what setting the statement up costs has become a small part of it.
-const companyEnough = 32
 
 // commit brings a batch to its end: it tries the same statement again while
 // the trouble is of the passing kind, and halves a batch in which a row is bad
@@ -387,8 +381,7 @@ var (
 	acceptMessages = `
 WITH n AS MATERIALIZED (
 	SELECT (SELECT count(*) FROM message_kind WHERE id = ANY ($38::bigint[])) <> coalesce(cardinality($38), 0)
-		OR (SELECT count(*) FROM queue_name WHERE id = ANY ($39::int[]) AND id || ' ' || system || ' ' || kind || ' ' || node = ANY ($40::text[])) <> coalesce(cardinality($39), 0)
-		OR (SELECT count(*) FROM root_name WHERE id = ANY ($41::int[]) AND id || ' ' || space || ' ' || local = ANY ($42::text[])) <> coalesce(cardinality($41), 0) AS gone
+		OR ` + queuesGone(39, 40) + ` OR ` + rootsGone(41, 42) + ` AS gone
 ), i AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender) WHERE NOT (SELECT gone FROM n)
 ), a AS (
@@ -441,11 +434,9 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 		if err != nil || !gone {
 			return committed, err
 		}
-		if tries == 3 {
-			return nil, errNumbersGone
+		if err := s.namesLost(tries); err != nil {
+			return nil, err
 		}
-		s.log.Warn("the database has lost names that were noted: they are noted again", "messages", len(batch))
-		s.names.forget()
 		for _, a := range batch {
 			if err := s.number(ctx, a); err != nil {
 				return nil, err
@@ -453,8 +444,6 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 		}
 	}
 }
-
-var errNumbersGone = errors.New("the database loses names of queues, root elements or kinds of messages as soon as they are noted")
 
 // insertNumbered is insert as long as the numbers stand in the database; gone: they do not,
 // and nothing was done.

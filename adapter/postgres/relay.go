@@ -21,11 +21,11 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	// Claimed and read in one round trip; what was read without the lead is thrown away.
 	var got claimed
 	var out []adapter.Outgoing
-	var free []bool // of those: goes into its queue if it may
+	var rows []outboxRow
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
-	batch.Queue(outboxSQL, shard, max).Query(func(rows pgx.Rows) error {
-		out, free, err = s.outgoing(rows)
+	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
+		out, rows, err = outgoing(found)
 		return err
 	})
 	err = s.polls.SendBatch(ctx, batch).Close()
@@ -64,7 +64,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
-	direct, p, err := s.direct(ctx, out, free)
+	direct, p, err := s.direct(ctx, out, rows)
 	if err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
 	}
@@ -94,32 +94,35 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	return len(out), nil
 }
 
-// outboxSQL reads a batch, and of each row whether messages of its queue are on the bus
-// that were to come there by the intake and have not: none may overtake them.
-const outboxSQL = `SELECT seq, message, queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL
-	FROM outbox o WHERE shard = $1 ORDER BY seq LIMIT $2`
+// outboxSQL reads a batch, and of each row its queue, as the database has it now, and
+// whether messages of that are on the bus that were to come there by the intake and have
+// not: none may overtake them.
+const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
+	FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
+
+// outboxRow is what the store knows of a row beside.
+type outboxRow struct {
+	queue int32
+	free  bool // goes into its queue if it may
+}
 
 // direct gives the places in out of what goes into its queue with the commit, and its
 // rows there.
-func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, free []bool) (direct []int, p *placements, err error) {
+func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outboxRow) (direct []int, p *placements, err error) {
 	var arrivals []adapter.Arrival
 	var queues []int32
 	known := map[uuid.UUID]arrived{}
 	for i := range out {
 		m := out[i].Message
-		if out[i].Arrival.Kind == "" || !free[i] {
+		if out[i].Arrival.Kind == "" || !rows[i].free {
 			continue
 		}
 		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
 		if err != nil {
 			return nil, nil, err
 		}
-		queue, err := s.names.queueID(ctx, s.pool, out[i].Queue, true)
-		if err != nil {
-			return nil, nil, err
-		}
 		known[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
-		direct, queues = append(direct, i), append(queues, queue)
+		direct, queues = append(direct, i), append(queues, rows[i].queue)
 		arrivals = append(arrivals, adapter.Arrival{Offset: int64(i), Message: m.ID, Queue: out[i].Queue, Event: out[i].Arrival})
 	}
 	p, err = s.place(known, arrivals, queues)
@@ -230,42 +233,24 @@ func buried(events []journal.Event) (messages [][16]byte, systems []string) {
 	return messages, systems
 }
 
-// outgoing reads rows of outboxSQL; the messages have only their ids, the queues
-// only their numbers, in Node.
-func (s *Store) outgoing(rows pgx.Rows) (out []adapter.Outgoing, free []bool, err error) {
-	out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
+// outgoing reads rows of outboxSQL; the messages have only their ids.
+func outgoing(found pgx.Rows) (out []adapter.Outgoing, rows []outboxRow, err error) {
+	out, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
 		var id [16]byte
-		var queue int32
-		var f bool
-		err = r.Scan(&o.Seq, &id, &queue, &f)
-		free = append(free, f)
+		var row outboxRow
+		err = r.Scan(&o.Seq, &id, &row.queue, &row.free, &o.Queue.System, &o.Queue.Kind, &o.Queue.Node)
+		rows = append(rows, row)
 		o.Message = &adapter.Message{ID: id}
-		if q, ok := s.names.queue.Load(queue); ok {
-			o.Queue = q.(adapter.Queue)
-		} else {
-			o.Queue.Node = fmt.Sprint(queue) // looked up by fill: this connection is busy
-		}
 		return o, err
 	})
-	return out, free, err
+	return out, rows, err
 }
 
-// fill loads messages and queue names.
+// fill loads messages.
 func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 	ids := make([][16]byte, 0, len(out))
 	for i := range out {
 		ids = append(ids, out[i].Message.ID)
-		if out[i].Queue.System == "" {
-			var number int32
-			if _, err := fmt.Sscan(out[i].Queue.Node, &number); err != nil {
-				return err
-			}
-			q, err := s.names.queueOf(ctx, s.pool, number)
-			if err != nil {
-				return err
-			}
-			out[i].Queue = q
-		}
 	}
 	loaded, err := s.loadMany(ctx, ids)
 	if err != nil {
