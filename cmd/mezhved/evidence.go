@@ -285,6 +285,7 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 func (n *node) openStandings(rooms *adapter.Rooms) {
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "standings", Run: func(ctx context.Context) error {
 		if n.console == nil { // it is mounted before the loops begin
+			<-ctx.Done()
 			return nil
 		}
 		return n.console.Stand(ctx)
