@@ -12,6 +12,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/reports"
 	"mezhved/adapter/vault"
 )
 
@@ -49,6 +50,15 @@ func BatchBytes(t *testing.T, n int) {
 
 // Boxes has the journal seal each value by itself, as releases before did, or not.
 func Boxes(j *Journal, on bool) { j.gates.together.Store(!on) }
+
+// DropStandings lets go of standings in front of entry $1.
+const DropStandings = dropStandings
+
+// BeginStanding has the first standing made as soon as there are so many entries.
+func BeginStanding(ctx context.Context, pool *pgxpool.Pool, entries int64) error {
+	_, err := pool.Exec(ctx, "INSERT INTO journal_standing ("+standingColumns+") VALUES (0, $1, $2, 0, 0, $3, $3)", entries, reports.Rules(nil), squeezed([]byte{0}))
+	return err
+}
 
 // PlainKeys says whether keys of blocks are written without times.
 func PlainKeys(j *Journal, on bool) { j.gates.timedKeys.Store(!on) }
