@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
@@ -17,12 +18,6 @@ import (
 
 // relayBatch is how many outbox rows go to the bus at once.
 const relayBatch = 500
-
-// relayCompany is how long a relay rests behind a batch of more than one message. A
-// batch costs the store two statements and two commits, and the bus a write to its
-// disk, whether it is of two messages or of twenty, and no caller waits for it. A
-// message that comes alone is taken at once.
-const relayCompany = 10 * time.Millisecond
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
@@ -35,6 +30,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		bytes := 0
 		var sent []Outgoing
 		var placing *placement
+		began := time.Now()
 		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 			sent = batch
 			for i := range batch {
@@ -74,7 +70,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell.
-			if n > 1 && !sleep(ctx, relayCompany) {
+			if rest := gather.After(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
 			}
 		}

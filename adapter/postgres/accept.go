@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
 )
 
@@ -233,14 +234,10 @@ func (s *Store) startWriters() {
 
 // write takes whatever has come in while the last batch was committed, and
 // commits it. Alone, a message goes at once; in company, it waits for a little more
-// (see company).
+// (package gather).
 func (s *Store) write(ctx context.Context) {
 	var next *accept
-	last := 0
 	for {
-		if last > 1 && last < companyEnough {
-			time.Sleep(company)
-		}
 		batch, bytes := make([]*accept, 0, 16), 0
 		if next == nil {
 			select {
@@ -257,14 +254,11 @@ func (s *Store) write(ctx context.Context) {
 				next = nil
 			}
 		}
-		last = len(batch)
+		n, began := len(batch), time.Now()
 		s.commit(batch)
+		time.Sleep(gather.After(n, time.Since(began)))
 	}
 }
-
-// companyEnough is of how many messages a batch is large enough to go on at once:
-// what setting the statement up costs has become a small part of it.
-const companyEnough = 32
 
 // commit brings a batch to its end: it tries the same statement again while
 // the trouble is of the passing kind, and halves a batch in which a row is bad

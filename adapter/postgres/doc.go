@@ -7,8 +7,9 @@
 //   - One promise is one statement, or one transaction: the message, its dedup
 //     key, its outbox rows and its journal events are committed together or not
 //     at all. Nothing returns nil before the commit has returned.
-//   - Accepts are batched without a timer: while one batch commits, the next
-//     one gathers. Alone, a message waits for nobody.
+//   - Calls of one kind are batched: while one batch commits, the next one gathers,
+//     and for a little longer when several came together (package gather). Alone, a
+//     call waits for nobody.
 //   - A MessageID is used once, whoever sends it (used_id). Nodes of before kept
 //     it by sender; migration 00050 says how the two work side by side.
 //   - A statement whose outcome is unknown (the connection was lost) is run

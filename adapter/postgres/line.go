@@ -3,19 +3,17 @@ package postgres
 import (
 	"sync"
 	"time"
+
+	"mezhved/adapter/gather"
 )
 
 // lineBatch is how many calls of a line go into one statement.
 const lineBatch = 64
 
-// company is how long we wait for more when the last batch was of more than one: to
-// set a statement up and to commit costs as much as several rows, and who comes in
-// company comes again in it. A queue that is polled by one reader never waits.
-const company = 3 * time.Millisecond
-
 // line gathers calls about one thing (a queue, a system) that come while the last
 // such calls are at the database, and sends them there together: one statement,
-// one commit. Alone, a call goes at once. Things do not wait for one another.
+// one commit. Alone, a call goes at once; in company, it waits for a little more (package
+// gather). Things do not wait for one another.
 type line[K comparable, C any] struct {
 	run func(K, []C) // must tell every call its outcome
 
@@ -39,11 +37,7 @@ func (l *line[K, C]) join(key K, call C) {
 }
 
 func (l *line[K, C]) work(key K) {
-	last := 0
 	for {
-		if last > 1 {
-			time.Sleep(company)
-		}
 		l.mu.Lock()
 		row := l.waiting[key]
 		if len(row) == 0 {
@@ -54,10 +48,8 @@ func (l *line[K, C]) work(key K) {
 		batch := row[:min(len(row), lineBatch)]
 		l.waiting[key] = row[len(batch):len(row):len(row)]
 		l.mu.Unlock()
-		last = len(batch)
-		if last == lineBatch {
-			last = 0 // there are enough already
-		}
+		n, began := len(batch), time.Now()
 		l.run(key, batch)
+		time.Sleep(gather.After(n, time.Since(began)))
 	}
 }

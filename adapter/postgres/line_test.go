@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mezhved/adapter/gather"
 )
 
 // Calls about one thing share runs and are all told; calls about another thing do
@@ -63,14 +65,15 @@ func TestLine(t *testing.T) {
 }
 
 // A call that comes alone goes at once. Behind a run of several the next one waits for
-// company, once.
+// company, once, and no longer than that run was at the database.
 func TestLineGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const work = 8 * time.Millisecond
 		var sizes []int
 		l := line[string, time.Time]{}
 		l.run = func(_ string, batch []time.Time) {
 			sizes = append(sizes, len(batch))
-			time.Sleep(10 * company) // at the database
+			time.Sleep(work) // at the database
 		}
 		join := func() { l.join("queue", time.Now()) }
 		join()
@@ -80,15 +83,16 @@ func TestLineGathers(t *testing.T) {
 		}
 		join()
 		join()
-		time.Sleep(10 * company) // the first run ends and that of the two begins
+		time.Sleep(work) // the first run ends and that of the two begins
 		synctest.Wait()
 		if !slices.Equal(sizes, []int{1, 2}) {
 			t.Fatalf("runs of %v, want one and then two", sizes)
 		}
 		join()
-		time.Sleep(10*company + company/2)
+		rest := gather.After(2, work)
+		time.Sleep(work + rest/2)
 		join() // while the third waits for company
-		time.Sleep(company)
+		time.Sleep(rest)
 		synctest.Wait()
 		if !slices.Equal(sizes, []int{1, 2, 2}) {
 			t.Errorf("runs of %v, want the last two calls in one", sizes)

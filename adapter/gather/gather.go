@@ -1,0 +1,39 @@
+// Package gather says how long a loop that carries calls to the database together waits
+// for more of them. To set a statement up and to commit it costs as much as several of
+// its rows, on both sides of the connection, so fewer and larger statements leave more of
+// the processors for the messages themselves; but whoever waits for company is answered
+// later. Which of the two counts depends on the load, and the load is seen in what the
+// last statement was like:
+//
+//   - It carried one call: nobody else comes, and the next call goes at once.
+//   - It carried a few and was quick: the processors have time left. To wait longer than a
+//     statement takes would leave them idle, and each caller would be later for nothing.
+//   - It carried many, or was slow because the processors are busy: calls wait for these
+//     anyhow. Those that wait together wait no longer, and cost less.
+//
+// So the rest grows with both: see After. What is busy finds its own length, since longer
+// rests make statements larger and the processors less busy, and those make it shorter.
+// The package decides nothing else: what comes first, what is committed and what a crash
+// leaves is with those who gather.
+package gather
+
+import "time"
+
+const (
+	// Enough is of how many calls a statement is large enough: what setting it up costs
+	// has become a small part of it, and the next one need not wait for more.
+	Enough = 32
+	// Most is the longest rest. No caller is answered later than that for the sake of others.
+	Most = 10 * time.Millisecond
+	// share is for how many calls a loop rests as long as their statement took.
+	share = 4
+)
+
+// After is the rest behind a statement of n calls that took that long, from when it was
+// begun until its last caller was told.
+func After(n int, took time.Duration) time.Duration {
+	if n <= 1 || n >= Enough {
+		return 0
+	}
+	return min(took*time.Duration(n)/share, Most)
+}
