@@ -130,3 +130,6 @@ INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.
 
 // TracesSQL is what TracesOf asks.
 const TracesSQL = tracesSQL
+
+// RanOutSQL is what the sweep asks for leases that ran out, behind ByIndexSQL.
+var RanOutSQL, ByIndexSQL = ranOutSQL, byIndexSQL
