@@ -84,6 +84,7 @@ type Store struct {
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
+	coming coming
 	health healthCheck
 	sweeps sweeps
 	gates  gates
