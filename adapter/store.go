@@ -428,7 +428,7 @@ type Lane struct {
 	Service  string
 	Sender   Mnemonic
 	Messages int
-	Coming   int // accepted, and not there yet: the bus has not taken them
+	Coming   int // accepted, and not there yet: the bus has not taken them; of very many a store may have counted a part
 }
 
 // Depth is the number of messages in one queue.

@@ -85,6 +85,7 @@ type Store struct {
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
+	coming coming
 	health healthCheck
 	sweeps sweeps
 	gates  gates
