@@ -22,7 +22,7 @@ func (c Config) LoadSigner(ctx context.Context) (*signing.RotatingSigner, error)
 	if err != nil {
 		return nil, fmt.Errorf("signature: %w", err)
 	}
-	return signing.NewRotatingSigner(s), nil
+	return signing.NewRotatingSigner(signing.Repeatable(s)), nil // no two answers are the same: each has its time or its message
 }
 
 func loadSigner(ctx context.Context, key, certificate, passwordFile string) (signing.Signer, error) {

@@ -21,7 +21,7 @@ const relayBatch = 500
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
-// shard at a time, for a batch and on while rows wait behind it. A crash between the bus's acknowledgement and the
+// shard at a time, for a batch and on while such of several messages follow one another. A crash between the bus's acknowledgement and the
 // commit publishes the rows again; a message goes into its queue once. The record
 // stays on the bus for all who read it there, and the intake that reads it finds the
 // message in its place.
@@ -69,7 +69,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if n == relayBatch || bytes >= RelayBytes {
 				continue
 			}
-			// What was accepted meanwhile has rung the bell, or the store says so.
+			// What was accepted meanwhile has rung the bell, or is likely to be there.
 			if rest := gather.After(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
 			}

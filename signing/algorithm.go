@@ -8,11 +8,12 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"hash"
-	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Algorithm is a signature algorithm, named by its SignatureMethod URI.
@@ -72,7 +73,7 @@ type method struct {
 	digest Digest
 	kind   keyKind
 	legacy bool
-	hash   crypto.Hash // for RSA
+	hash   crypto.Hash // 0: package crypto has no number for it
 }
 
 type digestMethod struct {
@@ -88,11 +89,11 @@ type digestMethod struct {
 // every way to be asked for them.
 var methods = []method{
 	{uri: RSASHA256, name: "RSA-SHA256", digest: SHA256, kind: rsaKey, hash: crypto.SHA256},
-	{uri: ECDSASHA256, name: "ECDSA-SHA256", digest: SHA256, kind: ecdsaKey},
+	{uri: ECDSASHA256, name: "ECDSA-SHA256", digest: SHA256, kind: ecdsaKey, hash: crypto.SHA256},
 	{uri: RSASHA512, name: "RSA-SHA512", digest: SHA512, kind: rsaKey, hash: crypto.SHA512},
-	{uri: ECDSASHA512, name: "ECDSA-SHA512", digest: SHA512, kind: ecdsaKey},
+	{uri: ECDSASHA512, name: "ECDSA-SHA512", digest: SHA512, kind: ecdsaKey, hash: crypto.SHA512},
 	{uri: RSASHA384, name: "RSA-SHA384", digest: SHA384, kind: rsaKey, hash: crypto.SHA384},
-	{uri: ECDSASHA384, name: "ECDSA-SHA384", digest: SHA384, kind: ecdsaKey},
+	{uri: ECDSASHA384, name: "ECDSA-SHA384", digest: SHA384, kind: ecdsaKey, hash: crypto.SHA384},
 }
 
 var digests = []digestMethod{
@@ -233,25 +234,19 @@ func trimZeros(v []byte) []byte {
 
 // ecdsaValue turns a DER signature into XMLDSig's r || s.
 func ecdsaValue(curve elliptic.Curve, der []byte) ([]byte, error) {
-	r, s, err := parseECDSA(der)
-	if err != nil {
-		return nil, err
+	var inside cryptobyte.String
+	var r, s []byte
+	whole := cryptobyte.String(der)
+	if !whole.ReadASN1(&inside, tag.SEQUENCE) || !whole.Empty() ||
+		!inside.ReadASN1Integer(&r) || !inside.ReadASN1Integer(&s) || !inside.Empty() || trimZeros(r)[0] == 0 || trimZeros(s)[0] == 0 {
+		return nil, errors.New("not a DER signature of two positive integers")
 	}
 	n := (curve.Params().BitSize + 7) / 8
-	if len(r.Bytes()) > n || len(s.Bytes()) > n {
+	if len(r) > n || len(s) > n {
 		return nil, errors.New("ECDSA signature wider than its curve")
 	}
 	out := make([]byte, 2*n)
-	r.FillBytes(out[:n])
-	s.FillBytes(out[n:])
+	copy(out[n-len(r):], r)
+	copy(out[2*n-len(s):], s)
 	return out, nil
-}
-
-func parseECDSA(der []byte) (r, s *big.Int, err error) {
-	var sig struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &sig)
-	if err != nil || len(rest) > 0 || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 {
-		return nil, nil, errors.New("not a DER signature of two positive integers")
-	}
-	return sig.R, sig.S, nil
 }

@@ -118,7 +118,7 @@ func BenchmarkReceipt(b *testing.B) {
 	slot := bytes.Index(receipt, []byte("</ns2:SMEVSignature>"))
 	for _, kind := range keyTypes {
 		b.Run(string(kind), func(b *testing.B) {
-			s := signer(b, kind)
+			s := Repeatable(signer(b, kind)) // as a gateway signs
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := SignInto(context.Background(), receipt, "SIGNED_BY_SMEV", slot, s); err != nil {

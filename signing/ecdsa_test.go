@@ -1,9 +1,11 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/hex"
 	"testing"
 )
 
@@ -76,5 +78,39 @@ func TestKeysThatAreSeenAgainHaveTables(t *testing.T) {
 		if k.fast.Load() == nil {
 			t.Errorf("key %d has no table again", i)
 		}
+	}
+}
+
+// A repeatable signature has the nonce of RFC 6979: its example (A.2.5, SHA-256, "sample").
+// Others are never the same.
+func TestRepeatable(t *testing.T) {
+	number := func(s string) []byte {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), number("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := &softSigner{key: key, method: methodByURI(string(ECDSASHA256))}
+	sign := func(s Signer) []byte {
+		value, err := s.Sign(t.Context(), []byte("sample"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	want := number("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" + "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8")
+	if got := sign(Repeatable(random)); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+	if first := sign(random); bytes.Equal(first, sign(random)) || bytes.Equal(first, want) {
+		t.Error("a random signature came twice")
+	}
+	if far := (Signer)(NewRotatingSigner(random)); Repeatable(far) != far {
+		t.Error("a signer of another kind has become another")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -64,6 +65,24 @@ type softSigner struct {
 	key    crypto.Signer
 	cert   *Certificate
 	method *method
+
+	repeatable bool // ECDSA's nonce takes no random numbers
+}
+
+// Repeatable gives a signer whose ECDSA signatures are the same for the same octets: their
+// nonce is made of key and digest alone (RFC 6979), by the hash of the signature, for which
+// processors have instructions. Otherwise crypto/ecdsa makes it of the same and of random
+// numbers, by SHA-512, which is a quarter of a signature's time. It is for who signs much, and
+// of whom nobody expects that two acts of signing be told apart: not for polls, which a bus
+// may know again by their signatures. Signers of other kinds, and far away, stay as they are.
+func Repeatable(s Signer) Signer {
+	soft, ok := s.(*softSigner)
+	if !ok {
+		return s
+	}
+	again := *soft
+	again.repeatable = true
+	return &again
 }
 
 func (s *softSigner) Certificate() *Certificate { return s.cert }
@@ -78,7 +97,11 @@ func (s *softSigner) Sign(ctx context.Context, octets []byte) ([]byte, error) {
 	case *rsa.PrivateKey:
 		return rsa.SignPKCS1v15(nil, key, s.method.hash, digest)
 	case *ecdsa.PrivateKey:
-		der, err := ecdsa.SignASN1(rand.Reader, key, digest)
+		var random io.Reader
+		if !s.repeatable {
+			random = rand.Reader
+		}
+		der, err := key.Sign(random, digest, s.method.hash)
 		if err != nil {
 			return nil, err
 		}

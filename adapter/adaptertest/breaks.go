@@ -315,7 +315,7 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 			return err
 		}
 		b.mu.Lock()
-		b.published = slices.Concat(b.published, good, kept, lost)
+		b.published = append(append(append(b.published, good...), kept...), lost...) // in place: all that was ever published is long
 		for _, r := range kept {
 			b.kept[r.Topic]++
 		}

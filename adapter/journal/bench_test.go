@@ -80,3 +80,33 @@ func BenchmarkPack(b *testing.B) {
 		}
 	}
 }
+
+// From a row that waits to the bytes of its entry, as the sequencer goes.
+func BenchmarkLeafOfRow(b *testing.B) {
+	events := journaltest.Events(3, 64)
+	rows := make([][]byte, len(events))
+	for i := range events {
+		var err error
+		if rows[i], err = events[i].Pack(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	seed := journal.Seed{1}
+	salts := func(o *journal.Opening) error {
+		o.Salt = seed.Salt(1_000_000, o.Field)
+		return nil
+	}
+	var room []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		e, err := journal.ParseRow(rows[i%len(rows)])
+		if err != nil {
+			b.Fatal(err)
+		}
+		l, _, err := journal.NewLeaf(e, salts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		room = l.Append(room[:0])
+	}
+}

@@ -99,6 +99,43 @@ type Event struct {
 	Personal []PersonalField `json:"personal,omitempty"` // committed to in the leaf, kept apart, erasable
 }
 
+// Complete takes from another event what this one does not say.
+func (e *Event) Complete(from *Event) {
+	texts, more := e.packedTexts(), from.packedTexts()
+	for i := range texts {
+		fill(texts[i], more[i])
+	}
+	numbers, others := e.packedNumbers(), from.packedNumbers()
+	for i := range numbers {
+		fill(numbers[i], others[i])
+	}
+	moments, then := e.moments(), from.moments()
+	for i := range moments {
+		fill(moments[i], then[i])
+	}
+	fill(&e.Time, &from.Time)
+	fill(&e.Channel, &from.Channel)
+	fill(&e.Reference, &from.Reference)
+	fill(&e.Terms, &from.Terms)
+	fill(&e.Stage, &from.Stage)
+	fill(&e.Test, &from.Test)
+	fill(&e.Target, &from.Target)
+	fill(&e.Log, &from.Log)
+	if e.Fields == nil {
+		e.Fields = from.Fields
+	}
+	if e.Personal == nil {
+		e.Personal = from.Personal
+	}
+}
+
+func fill[T comparable](to, from *T) {
+	var zero T
+	if *to == zero {
+		*to = *from
+	}
+}
+
 // PersonalField is a value that may have to be forgotten. The leaf carries
 // HMAC-SHA-256 of Value under a random salt; value and salt are kept apart, by
 // retention class, and can be removed without touching the log.

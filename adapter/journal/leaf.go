@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -178,7 +179,8 @@ type Seed [32]byte
 // Salt is the salt of a field of an entry.
 func (s *Seed) Salt(index int64, field string) [32]byte {
 	var room [128]byte
-	return MAC(s[:], fmt.Appendf(room[:0], "mezhved journal salt 1\n%d\n%s\n", index, field))
+	of := strconv.AppendInt(append(room[:0], "mezhved journal salt 1\n"...), index, 10)
+	return MAC(s[:], append(append(append(of, '\n'), field...), '\n'))
 }
 
 // NewLeaf turns an event into a leaf and the openings of its commitments. The
@@ -186,48 +188,62 @@ func (s *Seed) Salt(index int64, field string) [32]byte {
 // all (unknown kind, impossible names, too many fields) is an error: the caller
 // then uses UnknownLeaf, for nothing that was written down may be lost.
 func NewLeaf(e Event, salts Salts) (Leaf, []Opening, error) {
-	if !kinds[e.Kind] {
-		return Leaf{}, nil, fmt.Errorf("event kind %q is not one this version knows", e.Kind)
+	l := Leaf{Event: e}
+	open, err := l.Take(nil, salts)
+	if err != nil {
+		return Leaf{}, nil, err
+	}
+	return l, open, nil
+}
+
+// Take is NewLeaf of the event that the leaf has been given, for those who make many: it
+// appends the openings to open. After an error the leaf means nothing, and open is as it was.
+func (l *Leaf) Take(open []Opening, salts Salts) ([]Opening, error) {
+	e := &l.Event
+	if e.Kind.Number() == 0 {
+		return open, fmt.Errorf("event kind %q is not one this version knows", e.Kind)
 	}
 	if e.Kind == KindPeriodClose || e.Kind == KindKeyChanged || e.Kind == KindUnknown || e.Log != nil {
 		// Whoever can write a pending row must not be able to speak for the log.
-		return Leaf{}, nil, fmt.Errorf("events of kind %q are the sequencer's own", e.Kind)
+		return open, fmt.Errorf("events of kind %q are the sequencer's own", e.Kind)
 	}
 	if ms := e.Time.UnixMilli(); ms <= 0 || ms > maxInteger {
-		return Leaf{}, nil, fmt.Errorf("event %s has no usable time: %s", e.Kind, e.Time)
+		return open, fmt.Errorf("event %s has no usable time: %s", e.Kind, e.Time)
 	}
 	if len(e.Personal) > MaxPersonal || len(e.Fields) > maxFields {
-		return Leaf{}, nil, fmt.Errorf("event %s has %d personal values and %d field names, at most %d and %d are possible",
+		return open, fmt.Errorf("event %s has %d personal values and %d field names, at most %d and %d are possible",
 			e.Kind, len(e.Personal), len(e.Fields), MaxPersonal, maxFields)
 	}
-	l := Leaf{Event: e, Prev: NoEntry}
+	l.Prev = NoEntry
 	l.Time = e.Time.UTC().Truncate(time.Millisecond)
 	for _, t := range l.moments() {
 		if t.IsZero() {
 			continue
 		}
 		if *t = t.UTC().Truncate(time.Millisecond); t.UnixMilli() <= 0 || t.UnixMilli() > maxInteger {
-			return Leaf{}, nil, fmt.Errorf("event %s names the moment %s", e.Kind, t)
+			return open, fmt.Errorf("event %s names the moment %s", e.Kind, t)
 		}
 	}
-	for _, n := range []int{e.Line, e.Col, e.Attempt, e.Count, e.Size} {
+	for _, n := range [...]int{e.Line, e.Col, e.Attempt, e.Count, e.Size} {
 		if n < 0 || n > maxInteger {
-			return Leaf{}, nil, fmt.Errorf("event %s has number %d", e.Kind, n)
+			return open, fmt.Errorf("event %s has number %d", e.Kind, n)
 		}
 	}
 	if e.Target != nil && (*e.Target < 0 || *e.Target > maxInteger) {
-		return Leaf{}, nil, fmt.Errorf("event %s has target %d", e.Kind, *e.Target)
+		return open, fmt.Errorf("event %s has target %d", e.Kind, *e.Target)
 	}
 	for _, s := range l.texts() {
-		*s = clip(*s)
+		if short := clip(*s); short != *s {
+			*s = short
+		}
 	}
 	for _, f := range e.Fields {
 		if !ValidName(f) {
-			return Leaf{}, nil, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
+			return open, fmt.Errorf("event %s names field %q: names are a-z, 0-9 and '-', at most 32 long", e.Kind, f)
 		}
 	}
 
-	var open []Opening
+	before := len(open)
 	if e.Digest != "" {
 		open = append(open, Opening{Field: FieldDigest, Class: ClassEnvelope, Value: e.Digest})
 	}
@@ -238,16 +254,16 @@ func NewLeaf(e Event, salts Salts) (Leaf, []Opening, error) {
 		}
 		open = append(open, Opening{Field: p.Field, Class: class, Value: p.Value})
 	}
-	if err := l.commit(open, salts); err != nil {
-		return Leaf{}, nil, err
+	if err := l.commit(open[before:], salts); err != nil {
+		return open[:before], err
 	}
 	l.Digest, l.Personal = "", nil
 	if l.roomiest() > MaxLeaf-placeRoom {
 		if n := len(l.Append(nil)); n > MaxLeaf-placeRoom {
-			return Leaf{}, nil, fmt.Errorf("event %s makes a leaf of %d bytes, at most %d are possible", e.Kind, n, MaxLeaf-placeRoom)
+			return open[:before], fmt.Errorf("event %s makes a leaf of %d bytes, at most %d are possible", e.Kind, n, MaxLeaf-placeRoom)
 		}
 	}
-	return l, open, nil
+	return open, nil
 }
 
 // roomiest is a length that the leaf of an event cannot exceed: its texts have no
@@ -322,8 +338,8 @@ func FieldBase(name string) string {
 }
 
 // texts lists the leaf's free strings, for clipping.
-func (l *Leaf) texts() []*string {
-	return []*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
+func (l *Leaf) texts() [21]*string {
+	return [...]*string{&l.Node, &l.Message, &l.MessageID, &l.Original, &l.Operation, &l.Direction, &l.Channel, &l.Reference, &l.Sender, &l.Recipient,
 		&l.Service, &l.Version, &l.Schema, &l.Outcome, &l.Incident, &l.Rule, &l.Certificate, &l.Revocation, &l.Ground, &l.Terms, &l.Stage}
 }
 

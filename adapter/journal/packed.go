@@ -30,7 +30,7 @@ func (e *Event) Pack() ([]byte, error) {
 		return nil, err
 	}
 	p := packer{b: append(make([]byte, 0, 320), packedMark)}
-	message, first := spelledID(e.Message)
+	message, first := SpelledID(e.Message)
 	first = first && message != uuid.Nil
 	p.b = append(p.b, message[:]...)
 	p.moment(e.Time)
@@ -75,7 +75,7 @@ func PackPersonal(values []PersonalField) []byte {
 
 // UnpackPersonal reads what PackPersonal wrote.
 func UnpackPersonal(b []byte) (values []PersonalField, err error) {
-	r := unpacker{b, true}
+	r := unpacker{b: b, ok: true}
 	for r.ok && len(r.b) > 0 {
 		values = append(values, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
 	}
@@ -104,9 +104,10 @@ func (e *Event) packedNumbers() [5]*int {
 // parsePacked reads a packed row.
 func parsePacked(row []byte) (Event, error) {
 	var e Event
-	r := unpacker{row[1:], true}
+	r := unpacker{b: row[1:], ok: true}
+	r.texts.Grow(len(row) * 5 / 2) // as long as they can become
 	if id := r.take(16); r.ok && uuid.UUID(id) != uuid.Nil {
-		e.Message = uuid.UUID(id).String()
+		e.Message = r.id(id)
 	}
 	e.Time = r.moment()
 	texts, numbers := e.packedTexts(), e.packedNumbers()
@@ -115,7 +116,11 @@ func parsePacked(row []byte) (Event, error) {
 		switch {
 		case !r.ok:
 		case n == 0:
-			for n := r.number(); r.ok && n > 0; n-- {
+			n := r.number()
+			if n > 0 {
+				e.Personal = make([]PersonalField, 0, min(n, MaxPersonal))
+			}
+			for ; r.ok && n > 0; n-- {
 				e.Personal = append(e.Personal, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
 			}
 			if r.ok && len(r.b) == 0 {
@@ -200,11 +205,13 @@ func spelled(s string, spelling []string) (digests []byte, ok bool) {
 }
 
 func (r *unpacker) spelled(spelling []string) string {
-	text := spelling[0]
+	from := r.texts.Len()
+	r.texts.WriteString(spelling[0])
 	for _, part := range spelling[1:] {
-		text += hex.EncodeToString(r.take(32)) + part
+		r.hex(r.take(32))
+		r.texts.WriteString(part)
 	}
-	return text
+	return r.texts.String()[from:]
 }
 
 var packedWord = func() map[string]uint64 {
@@ -225,9 +232,9 @@ var longestWord = func() (n int) {
 
 var strictBase64 = base64.StdEncoding.Strict()
 
-// spelledID reads a UUID that is written as UUIDs are, in lower case; else it gives the
+// SpelledID reads a UUID that is written as UUIDs are, in lower case; else it gives the
 // one of zeros.
-func spelledID(s string) (id uuid.UUID, ok bool) {
+func SpelledID(s string) (id uuid.UUID, ok bool) {
 	if len(s) != 36 {
 		return id, false
 	}
@@ -293,7 +300,7 @@ func (p *packer) text(s string) {
 			}
 		}
 	}
-	if id, ok := spelledID(s); ok {
+	if id, ok := SpelledID(s); ok {
 		begin(0, formWord)
 		p.b = append(p.b, id[:]...)
 		return
@@ -317,10 +324,29 @@ func (p *packer) text(s string) {
 	p.b = append(p.b, s...)
 }
 
-// unpacker reads what packer wrote; ok is false when it cannot be.
+// unpacker reads what packer wrote; ok is false when it cannot be. What it spells out
+// are parts of one text: an event has a dozen.
 type unpacker struct {
-	b  []byte
-	ok bool
+	b     []byte
+	ok    bool
+	texts strings.Builder
+}
+
+// id spells a UUID.
+func (r *unpacker) id(id []byte) string {
+	from := r.texts.Len()
+	for i, span := range [...][2]int{{0, 4}, {4, 6}, {6, 8}, {8, 10}, {10, 16}} {
+		if i > 0 {
+			r.texts.WriteByte('-')
+		}
+		r.hex(id[span[0]:span[1]])
+	}
+	return r.texts.String()[from:]
+}
+
+func (r *unpacker) hex(b []byte) {
+	var room [64]byte
+	r.texts.Write(hex.AppendEncode(room[:0], b))
 }
 
 func (r *unpacker) byte() byte {
@@ -382,12 +408,19 @@ func (r *unpacker) text() string {
 			return ""
 		}
 		if id := r.take(16); r.ok {
-			return uuid.UUID(id).String()
+			return r.id(id)
 		}
-	case formHex:
-		return hex.EncodeToString(r.take(length))
-	case formBase64:
-		return base64.StdEncoding.EncodeToString(r.take(length))
+		return ""
 	}
-	return string(r.take(length))
+	from := r.texts.Len()
+	switch b := r.take(length); head % packedForms {
+	case formHex:
+		r.hex(b)
+	case formBase64:
+		var room [512]byte
+		r.texts.Write(base64.StdEncoding.AppendEncode(room[:0], b))
+	default:
+		r.texts.Write(b)
+	}
+	return r.texts.String()[from:]
 }

@@ -96,7 +96,11 @@ func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (
 	if err != nil {
 		return nil, err
 	}
-	a := out.AnswerEnvelope
+	return c.message(out.AnswerEnvelope)
+}
+
+// message proves the answer to a poll; nil: nothing waited.
+func (c *Client) message(a *envelopes.AnswerEnvelope) (*Message, error) {
 	if a.Empty() {
 		return nil, nil
 	}

@@ -233,11 +233,16 @@ func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.D
 	if err != nil {
 		return err
 	}
-	proof, cert, err := c.prove(out.AnswerEnvelope)
+	return c.receipt(out.AnswerEnvelope, receipt)
+}
+
+// receipt proves the answer to a SendRequest or SendResponse and fills the receipt.
+func (c *Client) receipt(a *envelopes.AnswerEnvelope, receipt *Receipt) error {
+	proof, cert, err := c.prove(a)
 	if err != nil {
 		return err
 	}
-	m, err := envelopes.DecodeReceipt(out.AnswerEnvelope, proof)
+	m, err := envelopes.DecodeReceipt(a, proof)
 	if err != nil {
 		return err
 	}
@@ -245,7 +250,7 @@ func (c *Client) send(ctx context.Context, op envelopes.Operation, d envelopes.D
 		return fmt.Errorf("the bus gives a receipt for message %s, not for %s", m.MessageID, receipt.MessageID)
 	}
 	m.MessageID = receipt.MessageID
-	receipt.Metadata, receipt.Certificate, receipt.XML = *m, cert, out.Bytes()
+	receipt.Metadata, receipt.Certificate, receipt.XML = *m, cert, a.Bytes()
 	return nil
 }
 

@@ -381,8 +381,7 @@ var (
 	acceptMessages = `
 WITH n AS MATERIALIZED (
 	SELECT (SELECT count(*) FROM message_kind WHERE id = ANY ($38::bigint[])) <> coalesce(cardinality($38), 0)
-		OR (SELECT count(*) FROM queue_name WHERE id = ANY ($39::int[]) AND id || ' ' || system || ' ' || kind || ' ' || node = ANY ($40::text[])) <> coalesce(cardinality($39), 0)
-		OR (SELECT count(*) FROM root_name WHERE id = ANY ($41::int[]) AND id || ' ' || space || ' ' || local = ANY ($42::text[])) <> coalesce(cardinality($41), 0) AS gone
+		OR ` + queuesGone(39, 40) + ` OR ` + rootsGone(41, 42) + ` AS gone
 ), i AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender) WHERE NOT (SELECT gone FROM n)
 ), a AS (
@@ -435,11 +434,9 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 		if err != nil || !gone {
 			return committed, err
 		}
-		if tries == 3 {
-			return nil, errNumbersGone
+		if err := s.namesLost(tries); err != nil {
+			return nil, err
 		}
-		s.log.Warn("the database has lost names that were noted: they are noted again", "messages", len(batch))
-		s.names.forget()
 		for _, a := range batch {
 			if err := s.number(ctx, a); err != nil {
 				return nil, err
@@ -447,8 +444,6 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 		}
 	}
 }
-
-var errNumbersGone = errors.New("the database loses names of queues, root elements or kinds of messages as soon as they are noted")
 
 // insertNumbered is insert as long as the numbers stand in the database; gone: they do not,
 // and nothing was done.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"mezhved/adapter"
@@ -70,14 +69,20 @@ func (n *numbered) add(a *accept) {
 		n.kinds = append(n.kinds, *a.kind)
 	}
 	for i, q := range a.message.Recipients {
-		if id := a.queues[i]; !slices.Contains(n.queues, id) {
-			n.queues = append(n.queues, id)
-			n.queueIs = append(n.queueIs, strconv.Itoa(int(id))+" "+string(q.System)+" "+string(q.Kind)+" "+q.Node)
-		}
+		n.addQueue(a.queues[i], q)
 	}
-	if a.root != 0 && !slices.Contains(n.roots, a.root) {
-		n.roots = append(n.roots, a.root)
-		n.rootIs = append(n.rootIs, strconv.Itoa(int(a.root))+" "+a.message.Root.Space+" "+a.message.Root.Local)
+	n.addRoot(a.root, a.message.Root)
+}
+
+func (n *numbered) addQueue(id int32, q adapter.Queue) {
+	if !slices.Contains(n.queues, id) {
+		n.queues, n.queueIs = append(n.queues, id), append(n.queueIs, numberedQueue(id, q))
+	}
+}
+
+func (n *numbered) addRoot(id int32, root adapter.QName) {
+	if id != 0 && !slices.Contains(n.roots, id) {
+		n.roots, n.rootIs = append(n.roots, id), append(n.rootIs, numberedRoot(id, root))
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 //   - "k" holds the partition's row until the transaction ends: of two intakes that
 //     believe to own the partition, one waits here and then finds its work done. No
 //     row: nothing is done, and the caller makes it.
+//   - A queue that the database does not have by the number that this node remembers
+//     undoes the transaction, by the division by zero.
 //   - "placed" remembers for good, so that a copy that comes after the message was
 //     acknowledged is known too.
 var enqueueSQL = `
@@ -36,7 +38,7 @@ WITH k AS MATERIALIZED (
 ), o AS (
 	UPDATE kafka_offset o SET "offset" = greatest(k."offset", $13) FROM k WHERE o.epoch = $10 AND o.topic = $11 AND o.partition = $12
 )
-SELECT (SELECT count(*) FROM p), EXISTS (SELECT FROM k)`
+SELECT (SELECT count(*) FROM p), EXISTS (SELECT FROM k), 1 / (CASE WHEN ` + queuesGone(14, 15) + ` THEN 0 ELSE 1 END)`
 
 // placeSQL puts the rows of "i" into their queues; "p" has those that had not been
 // there before.
@@ -53,20 +55,32 @@ const placeSQL = `, p AS (
 // does not have (another installation's bus, a restored backup) is passed over
 // with a "dead" event: to stop there would hold up everything behind it.
 func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []adapter.Arrival) (n int, err error) {
-	if len(arrivals) == 0 {
-		return 0, nil
+	for tries := 0; ; tries++ {
+		n, err = s.enqueue(ctx, from, arrivals)
+		if isCode(err, divisionByZero) {
+			if err = s.namesLost(tries); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
+		}
+		return n, nil
 	}
+}
+
+// enqueue is Enqueue as long as the database has the queues by the numbers that this node
+// remembers; else it divides by zero.
+func (s *Store) enqueue(ctx context.Context, from adapter.Partition, arrivals []adapter.Arrival) (n int, err error) {
 	queues := make([]int32, len(arrivals))
 	for i, a := range arrivals {
 		if queues[i], err = s.names.queueID(ctx, s.pool, a.Queue, true); err != nil {
 			return 0, err
 		}
 	}
-	if arrivals, queues, err = s.unplaced(ctx, arrivals, queues); err != nil {
-		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
-	}
-	if len(arrivals) == 0 {
-		return 0, nil
+	arrivals, queues, err = s.unplaced(ctx, arrivals, queues)
+	if err != nil || len(arrivals) == 0 {
+		return 0, err
 	}
 	last := int64(-1)
 	for _, a := range arrivals {
@@ -76,22 +90,24 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 	for i := range arrivals {
 		ids[i] = arrivals[i].Message
 	}
-	known, err := s.loadFacts(ctx, ids)
-	if err != nil {
-		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
+	// What this node remembers of messages may be what the server has lost.
+	known := make(map[uuid.UUID]arrived, len(ids))
+	if err := s.readFacts(ctx, ids, known); err != nil {
+		return 0, err
 	}
 	p, err := s.place(known, arrivals, queues)
 	if err != nil {
 		return 0, err
 	}
+	named := numberedQueues(arrivals, queues)
 	for tries := 0; tries < 2; tries++ {
 		there := false
 		batch := &pgx.Batch{} // one transaction
 		if len(p.streams.messages) > 0 {
 			batch.Queue(streamSQL, p.streams.arguments(from)...)
 		}
-		batch.Queue(s.gates.sql(enqueueSQL), append(p.arguments(), from.Epoch, from.Topic, from.Partition, last)...).
-			QueryRow(func(r pgx.Row) error { return r.Scan(&n, &there) })
+		batch.Queue(s.gates.sql(enqueueSQL), append(p.arguments(), from.Epoch, from.Topic, from.Partition, last, named.queues, named.queueIs)...).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&n, &there, nil) })
 		if err = s.polls.SendBatch(ctx, batch).Close(); err != nil || there {
 			break
 		}
@@ -102,10 +118,18 @@ func (s *Store) Enqueue(ctx context.Context, from adapter.Partition, arrivals []
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("queueing from %s/%d: %w", from.Topic, from.Partition, err)
+		return 0, err
 	}
 	s.came(p)
 	return n, nil
+}
+
+// numberedQueues are the queues of arrivals by their numbers.
+func numberedQueues(arrivals []adapter.Arrival, queues []int32) (named numbered) {
+	for i, a := range arrivals {
+		named.addQueue(queues[i], a.Queue)
+	}
+	return named
 }
 
 // came notes into which lanes messages have been put.
@@ -123,6 +147,7 @@ const relaysCommit = 20 * time.Millisecond
 
 // unplaced leaves those arrivals whose messages are in no queue yet. Nearly all are, put
 // there by the relay of another node: to see that writes nothing and waits for no disk.
+// It divides by zero when the database has not these queues by these numbers.
 func (s *Store) unplaced(ctx context.Context, arrivals []adapter.Arrival, queues []int32) ([]adapter.Arrival, []int32, error) {
 	for try := range 2 {
 		var looked []int32 // places in arrivals
@@ -136,8 +161,10 @@ func (s *Store) unplaced(ctx context.Context, arrivals []adapter.Arrival, queues
 		if len(looked) == 0 {
 			return arrivals, queues, nil
 		}
+		named := numberedQueues(arrivals, queues)
 		rows, _ := s.polls.Query(ctx, `SELECT i.at FROM unnest($1::int[], $2::uuid[], $3::int[]) i(at, message, queue)
-			WHERE EXISTS (SELECT FROM placed p WHERE p.message = i.message AND p.queue = i.queue)`, looked, messages, of)
+			WHERE EXISTS (SELECT FROM placed p WHERE p.message = i.message AND p.queue = i.queue)
+			UNION ALL SELECT 0 WHERE 1 / (CASE WHEN `+queuesGone(4, 5)+` THEN 0 ELSE 1 END) = 0`, looked, messages, of, named.queues, named.queueIs)
 		there, err := pgx.CollectRows(rows, pgx.RowTo[int32])
 		if err != nil {
 			return nil, nil, err

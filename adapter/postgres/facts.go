@@ -67,12 +67,17 @@ func (s *Store) loadFacts(ctx context.Context, ids [][16]byte) (map[uuid.UUID]ar
 		}
 		found[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
 	}
-	if len(rest) == 0 {
-		return found, nil
+	return found, s.readFacts(ctx, rest, found)
+}
+
+// readFacts finds what the database has.
+func (s *Store) readFacts(ctx context.Context, ids [][16]byte, found map[uuid.UUID]arrived) error {
+	if len(ids) == 0 {
+		return nil
 	}
 	rows, _ := s.pool.Query(ctx, `SELECT m.id, coalesce(m.sender, k.sender), message_id, coalesce(m.direction, k.direction), coalesce(original, ''), coalesce(m.service, k.service),
 		coalesce(m.version, k.version), coalesce(m.root, k.root), coalesce(m.vip, k.vip), eol, deadline, digest, size, coalesce(m.wire, k.wire)
-		FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE m.id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, rest)
+		FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE m.id = ANY ($1)`, pgx.QueryExecModeCacheDescribe, ids)
 	var (
 		m             adapter.Message
 		id            [16]byte
@@ -90,7 +95,7 @@ func (s *Store) loadFacts(ctx context.Context, ids [][16]byte) (map[uuid.UUID]ar
 		found[m.ID] = arrivedOf(&m, root, eol, int(size))
 		return nil
 	})
-	return found, err
+	return err
 }
 
 func arrivedOf(m *adapter.Message, root int32, eol *time.Time, size int) arrived {

@@ -21,6 +21,7 @@ type gates struct {
 	wovenBodies   atomic.Bool // bodies are woven, with parts and reply address
 	kinds         atomic.Bool // what many messages say alike stands once
 	packedLeaves  atomic.Bool // leaves of blocks are packed by columns
+	timedKeys     atomic.Bool // keys of blocks have the times of MessageIDs in them
 	madeTiles     atomic.Bool // tiles of level 0 are made of the leaves in blocks, and not kept
 	shortFacts    atomic.Bool // rows of the queue do not repeat what their messages say
 }
@@ -29,7 +30,7 @@ func (g *gates) byName() map[string]*atomic.Bool {
 	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
 		"openings together": &g.together, "tight receipts": &g.tightReceipts, "reply addresses behind bodies": &g.replyToBehind,
 		"woven bodies": &g.wovenBodies, "made tiles": &g.madeTiles, "kinds of messages": &g.kinds,
-		"packed leaves": &g.packedLeaves, "short facts": &g.shortFacts}
+		"packed leaves": &g.packedLeaves, "timed keys": &g.timedKeys, "short facts": &g.shortFacts}
 }
 
 // gateAge is how long a gate is believed to be closed.

@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -35,7 +35,8 @@ import (
 //
 //   - its number, which is an index divided by 256: proofs, bundles, openings;
 //   - keys: digests of the ids of its messages, of the sender's MessageIDs, of the
-//     MessageIDs answered, incidents and certificates, once for each block (GIN). Whoever
+//     MessageIDs answered, incidents and certificates, once for each block (GIN), with the
+//     times of those that bear one in front. Whoever
 //     has found a block looks into it for what was meant: a key that two values share
 //     costs time, and nothing else;
 //   - journal_term: which senders, recipients, services ... stand in four blocks;
@@ -328,9 +329,36 @@ func blockKey(of, value string) int64 {
 	return int64(binary.BigEndian.Uint64(digest[:8]))
 }
 
+// timedKey is the key of a MessageID that has a time in it, as those of the protocol have:
+// the second, and four bytes of the digest. The senders' ids of one hour lie together, too,
+// while by their digests alone each would touch another page of an index that has grown
+// large. Who writes a false time into his ids touches more pages, and is found all the same.
+// Of all other values it is the blockKey.
+func timedKey(of, value string) int64 {
+	key := blockKey(of, value)
+	if of != keyMessageID && of != keyOriginal {
+		return key
+	}
+	id, err := uuid.Parse(value)
+	if err != nil {
+		return key
+	}
+	switch id.Version() {
+	case 1, 6, 7:
+		seconds, _ := id.Time().UnixTime()
+		return seconds<<32 | key&math.MaxUint32
+	}
+	return key
+}
+
+// blockKeys are all keys under which blocks may have the values: those that releases of
+// before wrote have no times in them.
 func blockKeys(of string, values []string) (keys []int64) {
 	for _, v := range values {
-		keys = append(keys, blockKey(of, v))
+		key, timed := blockKey(of, v), timedKey(of, v)
+		if keys = append(keys, key); timed != key {
+			keys = append(keys, timed)
+		}
 	}
 	return keys
 }
@@ -345,16 +373,16 @@ func begins(l *journal.Leaf) bool {
 type blockMaker struct {
 	first  int64
 	packed bool // by columns, in a finished one
+	timed  bool // keys have the times of MessageIDs in them
 	bundle []byte
 	logged []time.Time
 	day    string             // of the time logged last: that of a batch is one
 	met    map[[2]string]bool // what there is a key of
-	keys   map[int64]bool
-	counts []dayCombination // of each
+	counts []dayCombination   // of each
 }
 
 func newBlockMaker(first int64) *blockMaker {
-	return &blockMaker{first: first, met: map[[2]string]bool{}, keys: map[int64]bool{}}
+	return &blockMaker{first: first, met: map[[2]string]bool{}}
 }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
@@ -364,8 +392,8 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	m.counts = append(m.counts, dayCombination{m.day, combinationOf(l)})
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
-		if v := [2]string{of, value}; value != "" && !m.met[v] {
-			m.met[v], m.keys[blockKey(of, value)] = true, true
+		if value != "" {
+			m.met[[2]string{of, value}] = true
 		}
 	}
 	key(keyMessage, l.Message)
@@ -377,18 +405,31 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	}
 }
 
+// keys are those of all that was met, each as one of blockKey and timedKey says.
+func (m *blockMaker) keys(as func(of, value string) int64) []int64 {
+	keys := make([]int64, 0, len(m.met))
+	for v := range m.met {
+		keys = append(keys, as(v[0], v[1]))
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
 // queue writes the row: a finished block, or a piece.
 func (m *blockMaker) queue(add func(int64, string, ...any)) {
 	if len(m.logged) < blockSize {
 		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first, len(m.logged), m.logged, squeezed(m.bundle))
 		return
 	}
-	leaves := squeezed
+	leaves, key := squeezed, blockKey
 	if m.packed {
 		leaves = packLeaves
 	}
+	if m.timed {
+		key = timedKey
+	}
 	add(1, "INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
-		m.first, len(m.logged), m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), leaves(m.bundle))
+		m.first, len(m.logged), m.logged, m.keys(key), squeezed(packColumns(m.counts)), leaves(m.bundle))
 }
 
 // queueBlocks writes entries. When they finish a block, its pieces, which are
@@ -398,7 +439,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 		return nil
 	}
 	first, end := entries[0].Index, entries[len(entries)-1].Index+1
-	packed := t.j.gates.packedLeaves.Load()
+	packed, timed := t.j.gates.packedLeaves.Load(), t.j.gates.timedKeys.Load()
 	m := newBlockMaker(first)
 	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
 		m = newBlockMaker(begun)
@@ -438,7 +479,7 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 		}
 		entries = entries[n:]
 		if next := end - int64(len(entries)); next%blockSize == 0 {
-			m.packed = packed
+			m.packed, m.timed = packed, timed
 			m.queue(add)
 			m = newBlockMaker(next)
 		}

@@ -10,12 +10,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/google/uuid"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
+	"mezhved/adapter/party"
 	"mezhved/adapter/postgres"
 )
 
@@ -518,5 +522,59 @@ func TestTilesOfLeavesAreMadeOfThem(t *testing.T) {
 	}
 	if _, err := a.Journal.Tile(ctx, 0, 5, journal.TileWidth); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a tile that is not finished: %v", err)
+	}
+}
+
+// MessageIDs that bear their time are keys that begin with it, those of a minute within a
+// sixtieth of an hour's: they touch few pages of the index. What nodes of before wrote by
+// digests alone, and ids without a time, are found as before, and all is examined.
+func TestKeysOfMessageIDsBeginWithTheirTime(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	made := map[string]int{} // entries by MessageID
+	fill := func(seed uint64, id func(at time.Time) string) {
+		events := journaltest.Events(seed, 300)
+		ids := map[string]string{}
+		for i := range events {
+			e := &events[i]
+			if e.MessageID == "" {
+				continue
+			}
+			if ids[e.MessageID] == "" {
+				ids[e.MessageID] = id(e.Time)
+			}
+			if e.MessageID = ids[e.MessageID]; e.Kind == journal.KindAccepted {
+				made[e.MessageID]++
+			}
+		}
+		a.fill(events)
+	}
+	timed := func(at time.Time) string { return party.NewMessageID(at) }
+	postgres.PlainKeys(a.Journal, true)
+	fill(81, timed)
+	postgres.PlainKeys(a.Journal, false)
+	fill(82, timed)
+	fill(83, func(time.Time) string { return uuid.NewString() })
+	for id, n := range made {
+		rows, err := a.Search(ctx, postgres.Query{ID: id, Kind: journal.KindAccepted})
+		a.must(err)
+		if len(rows) != n || rows[0].Leaf.MessageID != id {
+			t.Fatalf("%s is found in %d entries, want %d", id, len(rows), n)
+		}
+	}
+	if len(made) < 100 {
+		t.Fatalf("only %d messages were made", len(made))
+	}
+	findings, err := a.Examine(ctx)
+	a.must(err)
+	if findings != nil {
+		t.Errorf("the examination says %v", findings)
+	}
+	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for _, of := range []string{"message_id", "original"} {
+		first, last := postgres.TimedKey(of, timed(at)), postgres.TimedKey(of, timed(at.Add(time.Minute)))
+		if last <= first || last-first > 61<<32 || postgres.TimedKey(of, timed(at.Add(time.Hour))) < last {
+			t.Errorf("keys of %s a minute apart: %x and %x", of, first, last)
+		}
 	}
 }

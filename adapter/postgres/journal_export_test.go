@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +33,7 @@ func OpenTracedJournal(ctx context.Context, url, origin string, keys *vault.Vaul
 		j.gates.together.Store(true)
 		j.gates.madeTiles.Store(true)
 		j.gates.packedLeaves.Store(true)
+		j.gates.timedKeys.Store(true)
 		j.gates.packedEvents.Store(true) // events of one Append wait in one row
 	}
 	return j, pool.Pool, err
@@ -50,6 +49,9 @@ func BatchBytes(t *testing.T, n int) {
 
 // Boxes has the journal seal each value by itself, as releases before did, or not.
 func Boxes(j *Journal, on bool) { j.gates.together.Store(!on) }
+
+// PlainKeys says whether keys of blocks are written without times.
+func PlainKeys(j *Journal, on bool) { j.gates.timedKeys.Store(!on) }
 
 // KeepTiles has the journal keep tiles of level 0, as releases before did, or not.
 func KeepTiles(j *Journal, on bool) { j.gates.madeTiles.Store(!on) }
@@ -145,7 +147,7 @@ func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first i
 			return err
 		}
 		_, err := pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, columns = $4, leaves = $5 WHERE first = $1",
-			first, m.logged, slices.Sorted(maps.Keys(m.keys)), squeezed(packColumns(m.counts)), packLeaves(m.bundle))
+			first, m.logged, m.keys(timedKey), squeezed(packColumns(m.counts)), packLeaves(m.bundle))
 		return err
 	})
 }
@@ -181,6 +183,9 @@ func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64,
 	}
 	return j.tally(ctx)
 }
+
+// TimedKey is the key of a block that has a MessageID.
+var TimedKey = timedKey
 
 // BlocksWithSQL selects the blocks that have one of the keys $1.
 var BlocksWithSQL = blocksWith("$1")

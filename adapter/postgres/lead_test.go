@@ -163,9 +163,10 @@ func TestADeposedRelayCommitsNothing(t *testing.T) {
 	}
 }
 
-// While rows wait behind a batch the shard is led on, in one term, for a third of its
-// length; behind the last one, and when the node stops, it is free at once.
-func TestAShardIsLedOnWhileRowsWait(t *testing.T) {
+// Behind a batch of several messages the shard is led on, in one term, for a third of its
+// length; behind one that goes alone, when nothing is there, and when the node stops, it
+// is free at once.
+func TestAShardIsLedOnInCompany(t *testing.T) {
 	w := open(t)
 	ctx, shard := context.Background(), adapter.ShardOf(rosreestr)
 	other := w.another(postgres.Options{Node: "other"})
@@ -225,7 +226,9 @@ func TestAShardIsLedOnWhileRowsWait(t *testing.T) {
 	if n != 2 || more || err != nil {
 		t.Errorf("relayed %d, more %t, %v; want the shard free for others after a third of the term", n, more, err)
 	}
-	relay(w.Store, 2, false)
+	relay(w.Store, 2, true)
+	relay(w.Store, 0, false)
+	relay(short, 0, false)
 }
 
 // And of the feed.

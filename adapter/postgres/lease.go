@@ -192,8 +192,10 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	}
 	s.leases.join(in, l)
 	d, err := s.await(l, queue)
-	if errors.Is(err, errContentErased) {
-		// Its key has gone, and the erasure is about to take it out of the queue.
+	switch {
+	case errors.Is(err, errContentErased): // its key has gone, and the erasure is about to take it out of the queue
+		return s.Lease(ctx, p)
+	case errors.Is(err, errOthersQueue):
 		return s.Lease(ctx, p)
 	}
 	if err != nil {
@@ -240,6 +242,9 @@ func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery
 	if err == nil && m.Erased != nil {
 		err = errContentErased
 	}
+	if err == nil && !slices.Contains(m.Recipients, l.poll.Queue) {
+		err = s.othersQueue(l, queue)
+	}
 	if err == nil {
 		d = &adapter.Delivery{Message: m, Attempt: found.attempt, Until: l.poll.Now.Add(l.poll.For)}
 		a = s.told(l, queue, d, found.ranOut)
@@ -247,6 +252,19 @@ func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery
 	}
 	a.err = err
 	return d, a.facts, err
+}
+
+var errOthersQueue = errors.New("the database has another queue by the number that was remembered")
+
+// othersQueue says whether a poll has found what is another's, because the server has lost
+// the number of its queue and has given it away.
+func (s *Store) othersQueue(l *lease, queue int32) error {
+	s.names.forget()
+	now, err := s.names.queueID(l.ctx, s.pool, l.poll.Queue, false)
+	if err != nil || now == queue {
+		return err
+	}
+	return errors.Join(errOthersQueue, s.namesLost(0))
 }
 
 // told is what is committed with a delivery: its event, behind that of the lease before

@@ -88,12 +88,14 @@ func holders(ctx context.Context, pool *sessions) string {
 	return strings.Join(list, "; ")
 }
 
-// ErrOneWay says that a release cannot be gone back from, and why.
+// ErrOneWay says that a release cannot be gone back from, and why: what stands in the
+// database has no place in the schema of before. To try again does not help.
 var ErrOneWay = errors.New("the database cannot go back")
 
 // Downgrade takes back the migrations after a version, for the release that knew no more:
 // the last one first, each whole or not at all. What cannot go back says so by its name
-// and leaves everything as it is from there on. No gateway may run.
+// and leaves everything as it is from there on. Any other trouble, such as a lost
+// connection, does so too, and the same call goes on from there. No gateway may run.
 func Downgrade(ctx context.Context, url string, to int64) (now int64, err error) {
 	pool, err := openSessions(ctx, Options{URL: url})
 	if err != nil {
@@ -114,15 +116,22 @@ func Downgrade(ctx context.Context, url string, to int64) (now int64, err error)
 	err = alone(ctx, url, func(ctx context.Context) error {
 		return patiently(ctx, pool, func() error { _, err := p.DownTo(ctx, to); return err })
 	})
-	now, bad := p.GetDBVersion(ctx)
+	if at, bad := p.GetDBVersion(context.WithoutCancel(ctx)); bad != nil {
+		err = errors.Join(err, bad)
+	} else {
+		now = at
+	}
 	var pg *pgconn.PgError
 	switch {
+	case err == nil:
 	case errors.As(err, &pg) && pg.Code == raisedCode: // a migration's own sentence, without the migrator's words round it
 		err = fmt.Errorf("%w beyond version %d: %s", ErrOneWay, now, pg.Message)
-	case err != nil:
-		err = fmt.Errorf("%w beyond version %d: %w", ErrOneWay, now, explained(err))
+	case classify(err) == data:
+		err = fmt.Errorf("%w beyond version %d: %w", ErrOneWay, now, err)
+	default:
+		err = fmt.Errorf("taking back the migration beyond version %d: %w", now, explained(err))
 	}
-	return now, errors.Join(err, bad)
+	return now, err
 }
 
 // SchemaVersions are the version that the database has, and the one that this program

@@ -337,6 +337,31 @@ func TestASchemaGoesBackOrSaysWhyNot(t *testing.T) {
 		}
 	}
 	if have > released {
+		// A connection that is lost on the way is no reason not to go back.
+		holder, err := conn.Begin(ctx)
+		if err == nil {
+			_, err = holder.Exec(ctx, "LOCK TABLE goose_db_version IN SHARE MODE")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := Downgrade(ctx, url, have-1)
+			ended <- err
+		}()
+		for cut := false; !cut; {
+			if err := holder.QueryRow(ctx, "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&cut); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := <-ended; err == nil || errors.Is(err, ErrOneWay) || !isCode(err, "57P01") {
+			t.Errorf("a lost connection: %v", err)
+		}
+		if err := holder.Rollback(ctx); err != nil {
+			t.Fatal(err)
+		}
+
 		exec("INSERT INTO journal_pending (packed) VALUES ('x')")
 		now, err := Downgrade(ctx, url, released)
 		if !errors.Is(err, ErrOneWay) || !strings.Contains(err.Error(), "events wait that the release before cannot read") || strings.Contains(err.Error(), "SQLSTATE") || now <= released {

@@ -3,7 +3,10 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,7 +15,10 @@ import (
 
 // names translates queues and root elements to their numbers. A number never
 // changes, so what was once learned stays true, as long as the server does not lose its
-// last commits; the statement of an accept looks.
+// last commits: a standby that nobody waited for, once promoted, may lack their rows, or
+// give their numbers to others. So what writes by a number proves it in its statement
+// (queuesGone), a poll hands nothing out that is another's (answer), and the sweep looks
+// for the rest.
 type names struct {
 	queues sync.Map // adapter.Queue -> int32
 	queue  sync.Map // int32 -> adapter.Queue
@@ -64,6 +70,65 @@ func (n *names) rootID(ctx context.Context, pool *sessions, root adapter.QName, 
 		n.root.Store(id, root)
 	}
 	return id, err
+}
+
+// queuesGone is SQL that says whether the database lacks one of the queues of two arrays,
+// each there once: their numbers, and what numberedQueue says of them.
+func queuesGone(ids, are int) string {
+	return fmt.Sprintf(`(SELECT count(*) FROM queue_name WHERE id = ANY ($%[1]d::int[]) AND id || ' ' || system || ' ' || kind || ' ' || node = ANY ($%[2]d::text[])) <> coalesce(cardinality($%[1]d), 0)`, ids, are)
+}
+
+// rootsGone is the same of root elements.
+func rootsGone(ids, are int) string {
+	return fmt.Sprintf(`(SELECT count(*) FROM root_name WHERE id = ANY ($%[1]d::int[]) AND id || ' ' || space || ' ' || local = ANY ($%[2]d::text[])) <> coalesce(cardinality($%[1]d), 0)`, ids, are)
+}
+
+func numberedQueue(id int32, q adapter.Queue) string {
+	return strconv.Itoa(int(id)) + " " + string(q.System) + " " + string(q.Kind) + " " + q.Node
+}
+
+func numberedRoot(id int32, root adapter.QName) string {
+	return strconv.Itoa(int(id)) + " " + root.Space + " " + root.Local
+}
+
+var errNumbersGone = errors.New("the database loses names of queues, root elements or kinds of messages as soon as they are noted")
+
+// namesLost has what the database has lost looked up again. tries says how often that
+// was so for the same work: once it will do.
+func (s *Store) namesLost(tries int) error {
+	if tries == 3 {
+		return errNumbersGone
+	}
+	s.log.Warn("the database has lost names that were noted: they are noted again")
+	s.names.forget()
+	return nil
+}
+
+// sweepNames looks whether the numbers of queues and root elements that this node
+// remembers are those of the database: one that only hands out and reads writes by none.
+func (s *Store) sweepNames(ctx context.Context, now time.Time) error {
+	if d := now.Sub(s.sweeps.names); d >= 0 && d < countFold {
+		return nil
+	}
+	var named numbered
+	s.names.queues.Range(func(q, id any) bool {
+		named.addQueue(id.(int32), q.(adapter.Queue))
+		return true
+	})
+	s.names.roots.Range(func(root, id any) bool {
+		named.addRoot(id.(int32), root.(adapter.QName))
+		return true
+	})
+	var gone bool
+	err := s.pool.QueryRow(ctx, "SELECT "+queuesGone(1, 2)+" OR "+rootsGone(3, 4), named.queues, named.queueIs, named.roots, named.rootIs).Scan(&gone)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking for the names of queues and root elements: %w", err)
+	case gone:
+		return s.namesLost(0)
+	}
+	s.sweeps.names = now
+	return nil
 }
 
 func number(ctx context.Context, pool *sessions, make bool, find, insert string, args ...any) (id int32, err error) {

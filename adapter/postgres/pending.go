@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -99,11 +98,6 @@ func encodeEvents(events []journal.Event) ([]string, error) {
 // completed is an event that says what its message's facts say, where it says nothing
 // itself.
 func completed(e, facts journal.Event) journal.Event {
-	into, from := reflect.ValueOf(&e).Elem(), reflect.ValueOf(&facts).Elem()
-	for i := range into.NumField() {
-		if f := into.Field(i); f.IsZero() {
-			f.Set(from.Field(i))
-		}
-	}
+	e.Complete(&facts)
 	return e
 }

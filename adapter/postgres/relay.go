@@ -16,12 +16,12 @@ import (
 
 // Relay is adapter.Store.Relay. Messages come without their attachments: the
 // bus does not carry them. The shard is led for one batch, so that what is accepted
-// at any node goes soon, and for the next ones while rows wait behind it, until a third
-// of the term has passed. No transaction is open while publish works: a bus that
+// at any node goes soon, and on for the next one where several went together, until a
+// third of the term has passed. No transaction is open while publish works: a bus that
 // is down holds up nothing here.
 func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, more bool, err error) {
 	w := relayWork(shard)
-	t, out, free, err := s.relayRows(ctx, w, shard, max)
+	t, out, rows, err := s.relayRows(ctx, w, shard, max)
 	if err != nil || t.epoch == 0 {
 		return 0, false, err
 	}
@@ -47,20 +47,21 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	for i := range out {
 		seqs[i] = out[i].Seq
 	}
-	again := 0.0 // seconds for which the shard is led on
-	if ctx.Err() == nil && time.Since(t.began) < s.leads.term/3 {
-		again = s.leads.term.Seconds()
+	more = len(out) > 1 && ctx.Err() == nil && time.Since(t.began) < s.leads.term/3
+	on := 0.0 // seconds for which the shard is led on
+	if more {
+		on = s.leads.term.Seconds()
 	}
 	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
-	direct, p, err := s.direct(ctx, out, free)
+	direct, p, err := s.direct(ctx, out, rows)
 	if err != nil {
 		return 0, false, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
 	}
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
-	sql, args := relayedSQL, append(s.leads.proof(w, t.epoch), shard, seqs, encoded, again)
+	sql, args := relayedSQL, append(s.leads.proof(w, t.epoch), shard, seqs, encoded, on)
 	switch {
 	case len(direct) == len(out):
 		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
@@ -70,7 +71,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	var led bool
 	var queued []int64 // places in out
 	t.renewed = time.Now()
-	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &more, &queued)
+	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &queued)
 	switch {
 	case isCode(err, divisionByZero), err == nil && !led:
 		return 0, false, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, t.epoch})
@@ -89,7 +90,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 
 // relayRows reads a batch under a term in which this node leads the shard: the one of the
 // batch before, or a new one. Without it nothing is there to relay, and epoch is 0.
-func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayTerm, out []adapter.Outgoing, free []bool, err error) {
+func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayTerm, out []adapter.Outgoing, rows []outboxRow, err error) {
 	t = s.relays.take(w)
 	fresh := t.epoch != 0 && time.Since(t.renewed) < s.leads.term/3
 	var got claimed
@@ -98,8 +99,8 @@ func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayT
 		t.began = time.Now()
 		s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	}
-	batch.Queue(outboxSQL, shard, max).Query(func(rows pgx.Rows) error {
-		out, free, err = s.outgoing(rows)
+	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
+		out, rows, err = outgoing(found)
 		return err
 	})
 	if err = s.polls.SendBatch(ctx, batch).Close(); err != nil {
@@ -110,7 +111,7 @@ func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayT
 	}
 	switch {
 	case fresh:
-		return t, out, free, nil
+		return t, out, rows, nil
 	case got.epoch == 0 && len(out) == 0:
 		return relayTerm{}, nil, nil, nil
 	case got.epoch == 0:
@@ -119,7 +120,7 @@ func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayT
 	}
 	s.leads.moved(w)
 	t.epoch = got.epoch
-	return t, out, free, nil
+	return t, out, rows, nil
 }
 
 // relayTerm is a term in which this node leads a shard. Its times are this process's, in
@@ -129,7 +130,7 @@ type relayTerm struct {
 	began, renewed time.Time
 }
 
-// relayTerms are those that last beyond a batch, because rows wait behind it. The zero
+// relayTerms are those that last beyond a batch, because others are likely to follow. The zero
 // value is ready.
 type relayTerms struct {
 	mu sync.Mutex
@@ -164,32 +165,35 @@ func (s *Store) leaveShards() {
 	}
 }
 
-// outboxSQL reads a batch, and of each row whether messages of its queue are on the bus
-// that were to come there by the intake and have not: none may overtake them.
-const outboxSQL = `SELECT seq, message, queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL
-	FROM outbox o WHERE shard = $1 ORDER BY seq LIMIT $2`
+// outboxSQL reads a batch, and of each row its queue, as the database has it now, and
+// whether messages of that are on the bus that were to come there by the intake and have
+// not: none may overtake them.
+const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
+	FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
+
+// outboxRow is what the store knows of a row beside.
+type outboxRow struct {
+	queue int32
+	free  bool // goes into its queue if it may
+}
 
 // direct gives the places in out of what goes into its queue with the commit, and its
 // rows there.
-func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, free []bool) (direct []int, p *placements, err error) {
+func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outboxRow) (direct []int, p *placements, err error) {
 	var arrivals []adapter.Arrival
 	var queues []int32
 	known := map[uuid.UUID]arrived{}
 	for i := range out {
 		m := out[i].Message
-		if out[i].Arrival.Kind == "" || !free[i] {
+		if out[i].Arrival.Kind == "" || !rows[i].free {
 			continue
 		}
 		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
 		if err != nil {
 			return nil, nil, err
 		}
-		queue, err := s.names.queueID(ctx, s.pool, out[i].Queue, true)
-		if err != nil {
-			return nil, nil, err
-		}
 		known[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
-		direct, queues = append(direct, i), append(queues, queue)
+		direct, queues = append(direct, i), append(queues, rows[i].queue)
 		arrivals = append(arrivals, adapter.Arrival{Offset: int64(i), Message: m.ID, Queue: out[i].Queue, Event: out[i].Arrival})
 	}
 	p, err = s.place(known, arrivals, queues)
@@ -197,8 +201,8 @@ func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, free []bool)
 }
 
 // relayedQueuedSQL takes a batch out of the outbox, puts it into its queues, writes its
-// events and ends the term that it proves, or leads on when rows wait behind the batch
-// and it may ($7). relayedSQL only remembers that the batch is
+// events and ends the term that it proves, or leads on for as long
+// as $7 says. relayedSQL only remembers that the batch is
 // on the bus: it waits for the intake. relayedMixedSQL is for a batch of which a part
 // does, or of which the bus has refused something. Without the term nothing is done.
 // When rows have gone all the same, a relay of an older release was at work: the
@@ -235,15 +239,13 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	}
 	return `
 WITH l AS (
-	UPDATE lead SET until = clock_timestamp() + make_interval(secs => CASE
-		WHEN $7::float8 > 0 AND EXISTS (SELECT FROM outbox WHERE shard = $4 AND seq > ($5::bigint[])[cardinality($5::bigint[])]) THEN $7 ELSE 0 END)
-	WHERE work = $1 AND holder = $2 AND epoch = $3 RETURNING until > clock_timestamp() AS "on"
+	UPDATE lead SET until = clock_timestamp() + make_interval(secs => $7::float8) WHERE work = $1 AND holder = $2 AND epoch = $3 RETURNING work
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 )` + into + after + unhold + `, e AS (
 	` + waitSQL(`SELECT e, n FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)`+told) + `
 )
-SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, coalesce((SELECT "on" FROM l), false), ` + placed
+SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, ` + placed
 }
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
@@ -303,42 +305,24 @@ func buried(events []journal.Event) (messages [][16]byte, systems []string) {
 	return messages, systems
 }
 
-// outgoing reads rows of outboxSQL; the messages have only their ids, the queues
-// only their numbers, in Node.
-func (s *Store) outgoing(rows pgx.Rows) (out []adapter.Outgoing, free []bool, err error) {
-	out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
+// outgoing reads rows of outboxSQL; the messages have only their ids.
+func outgoing(found pgx.Rows) (out []adapter.Outgoing, rows []outboxRow, err error) {
+	out, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
 		var id [16]byte
-		var queue int32
-		var f bool
-		err = r.Scan(&o.Seq, &id, &queue, &f)
-		free = append(free, f)
+		var row outboxRow
+		err = r.Scan(&o.Seq, &id, &row.queue, &row.free, &o.Queue.System, &o.Queue.Kind, &o.Queue.Node)
+		rows = append(rows, row)
 		o.Message = &adapter.Message{ID: id}
-		if q, ok := s.names.queue.Load(queue); ok {
-			o.Queue = q.(adapter.Queue)
-		} else {
-			o.Queue.Node = fmt.Sprint(queue) // looked up by fill: this connection is busy
-		}
 		return o, err
 	})
-	return out, free, err
+	return out, rows, err
 }
 
-// fill loads messages and queue names.
+// fill loads messages.
 func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 	ids := make([][16]byte, 0, len(out))
 	for i := range out {
 		ids = append(ids, out[i].Message.ID)
-		if out[i].Queue.System == "" {
-			var number int32
-			if _, err := fmt.Sscan(out[i].Queue.Node, &number); err != nil {
-				return err
-			}
-			q, err := s.names.queueOf(ctx, s.pool, number)
-			if err != nil {
-				return err
-			}
-			out[i].Queue = q
-		}
 	}
 	loaded, err := s.loadMany(ctx, ids)
 	if err != nil {

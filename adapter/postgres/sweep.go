@@ -32,6 +32,7 @@ type sweeps struct {
 	leases    time.Time
 	days      time.Time
 	counts    time.Time
+	names     time.Time
 	content   time.Time // it was asked whether content is sealed
 	gates     time.Time // it was asked what has begun
 	partition int       // of used_id and dedup: the one to purge next
@@ -49,7 +50,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [10]error
+	var errs [11]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -61,6 +62,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	errs[7] = s.sweepContent(ctx, now)
 	errs[8] = s.sweepGates(ctx, now)
 	errs[9] = s.sweepCounts(ctx, now)
+	errs[10] = s.sweepNames(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}

@@ -140,8 +140,8 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 	if err != nil {
 		return nil, err
 	}
-	if r.Lost+r.Doubled > 0 {
-		return nil, no(errors.Join(r.problem, fmt.Errorf("%d exchanges lost, %d answered twice", r.Lost, r.Doubled)))
+	if err := r.wrong(); err != nil {
+		return nil, err
 	}
 	add("exchanges/s", 0, r.PerSecond)
 	add("p99 of an exchange, ms", 1, r.P99)

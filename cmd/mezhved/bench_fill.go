@@ -122,7 +122,7 @@ func (c *benchFillCmd) exemplars(ctx context.Context) (list []postgres.PastExcha
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := &exchangeLoad{bed: b, client: httpClient(b.base, 16), times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
+	x := b.exchanges(httpClient(b.base, 16))
 	if err := x.drive(ctx, 8, 2, 3*time.Second, nil); err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func (c *benchReadCmd) Run(ctx context.Context, out *stdio) (err error) {
 		defer func() { err = errors.Join(err, b.finish()) }()
 		beds[i] = b
 		if i == 0 {
-			x := &exchangeLoad{bed: b, client: httpClient(b.base, 16), times: newLatencies(), open: map[string]time.Time{}, answered: map[string]int{}}
+			x := b.exchanges(httpClient(b.base, 16))
 			if err := x.drive(ctx, 8, 2, 3*time.Second, nil); err != nil {
 				return err
 			}

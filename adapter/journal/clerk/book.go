@@ -45,7 +45,7 @@ type Latest struct {
 // one transaction or not at all.
 type Batch struct {
 	Was, Head Head
-	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order; their bytes are good until the transaction ends
+	Entries   []Entry                    // from Was.Tree.N to Head.Tree.N-1, in order; leaves and bytes are good until the transaction ends
 	Open      []Opened                   // openings of their commitments, in the order of the entries
 	Vault     Vault                      // to seal them with: no book keeps them open
 	Tiles     []journal.Tile             // tiles that changed, whole

@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -9,7 +10,7 @@ import (
 // room for and never more than it.
 func TestRecentForgetsTheOlderHalf(t *testing.T) {
 	var r recent
-	name := func(i int) string { return fmt.Sprint("m", i) }
+	name := func(i int) string { return fmt.Sprintf("019c0000-0000-7000-8000-%012x", i) }
 	for i := range 3*recentHalf + 1 {
 		r.put(name(i), Latest{int64(i), i%2 == 0})
 		if i%1000 == 0 || i >= 3*recentHalf-2 {
@@ -30,8 +31,10 @@ func TestRecentForgetsTheOlderHalf(t *testing.T) {
 	if latest, _ := r.get(name(3 * recentHalf)); latest.Index != 7 {
 		t.Errorf("a later entry of the same message: %d, want 7", latest.Index)
 	}
-	r.put("", Latest{Index: 1})
-	if _, ok := r.get(""); ok {
-		t.Error("entries without a message are remembered")
+	for _, other := range []string{"", "m1", strings.ToUpper(name(10)), "00000000-0000-0000-0000-00000000000"} {
+		r.put(other, Latest{Index: 1})
+		if _, ok := r.get(other); ok {
+			t.Errorf("entries of message %q are remembered", other)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"mezhved/adapter/journal"
 
+	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -51,7 +52,8 @@ type Sequencer struct {
 	edge      *journal.Edge              // of the tree that this sequencer committed last
 	recent    recent                     // entries under that edge
 	counters  map[string]journal.Counter // of some parties, as they are with that edge
-	room      []byte                     // for the leaves of a batch; the next one's are written over them
+	room      []byte                     // for the leaves' bytes of a batch; the next one's are written over them
+	leaves    []journal.Leaf             // and for the leaves
 	published time.Time
 	signed    tlog.Tree
 	ahead     time.Time // it was said that the log's time is ahead of the clock
@@ -389,23 +391,37 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		now = head.Logged // a clock that went back must not make the log go back
 	}
 	first := firstIndex(head, closing)
-	seeds := seeds{}
-	opened, leaves := make([][]journal.Opening, len(rows)), make([]journal.Leaf, len(rows))
+	if s.leaves = s.leaves[:0]; cap(s.leaves) < len(rows) || cap(s.leaves) > mostLeaves {
+		s.leaves = make([]journal.Leaf, 0, len(rows))
+	}
+	leaves := s.leaves[:len(rows)]
+	clear(leaves)
 	b.Entries = make([]Entry, 0, len(rows)+1)
-	last := map[string]Latest{}
-	begun := map[string]bool{} // in this batch
+	b.Open = make([]Opened, 0, len(rows))
+	last := make(map[string]Latest, len(rows)/2)
+	begun := make(map[string]bool, len(rows)/2) // in this batch
 	var parties, messages []string
+	var open []journal.Opening
+	seeds, index := seeds{}, first
+	salts := func(o *journal.Opening) error {
+		o.Salt = seeds.get(index, o.Class).Salt(index, o.Field)
+		return nil
+	}
 	for i, row := range rows {
-		l, open, err := s.leaf(row, now, seeds.of(first+int64(i)))
-		if err != nil {
+		l := &leaves[i]
+		var err error
+		if open, err = s.leaf(l, open[:0], row, now, salts); err != nil {
 			return nil, err
 		}
-		leaves[i], opened[i] = l, open
+		for _, o := range open {
+			b.Open = append(b.Open, Opened{o, index, seeds.get(index, o.Class)})
+		}
+		index++
 		parties = s.unknown(parties, b.Counters, l.Sender)
 		parties = s.unknown(parties, b.Counters, l.Recipient)
 		// An accepted or refused message has no earlier entry; looking for one
 		// would be the dearest statement of the batch.
-		if !chained(&l) {
+		if !chained(l) {
 			begun[l.Message] = true
 			continue
 		}
@@ -453,28 +469,21 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	if s.room = s.room[:0]; cap(s.room) > mostRoom {
 		s.room = nil
 	}
-	put := func(l *journal.Leaf, open []journal.Opening) error {
-		index := edge.Size()
+	put := func(l *journal.Leaf) {
 		l.Logged = now
 		begin := len(s.room)
 		s.room = l.Append(s.room)
 		bytes := s.room[begin:len(s.room):len(s.room)]
-		for _, o := range open {
-			b.Open = append(b.Open, Opened{o, index, seeds.get(index, o.Class)})
-		}
-		b.Entries = append(b.Entries, Entry{index, l, bytes})
+		b.Entries = append(b.Entries, Entry{edge.Size(), l, bytes})
 		edge.Append(tlog.RecordHash(bytes))
 		next.Totals[l.Kind]++
-		return nil
 	}
 	if closing {
 		to := edge.Size()
 		closed := &journal.Leaf{Event: journal.Event{Kind: journal.KindPeriodClose, Time: now}, Prev: journal.NoEntry, Period: &journal.Period{
 			From: head.PeriodFrom, To: to, Totals: head.Totals, Parties: int64(len(all)), Counters: journal.CountersDigest(all)}}
 		next.PeriodFrom, next.PeriodStart, next.Totals = to, now, map[journal.Kind]int64{}
-		if err := put(closed, nil); err != nil {
-			return nil, err
-		}
+		put(closed)
 	}
 	for i := range leaves {
 		l, index := &leaves[i], edge.Size()
@@ -495,9 +504,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 			c.Received++
 			b.Counters[l.Recipient], l.RecipientSeq = c, c.Received
 		}
-		if err := put(l, opened[i]); err != nil {
-			return nil, err
-		}
+		put(l)
 	}
 	next.Logged = now
 	next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
@@ -523,48 +530,48 @@ func (s *Sequencer) tellAhead(by time.Duration) {
 	s.Log.Warn("journal: the log's time is ahead of the clock, which was set back or was wrong before; entries bear the log's time until the clock comes up to it", "ahead", by.Round(time.Second))
 }
 
-// seeds are those of a batch, by class and tile of the entries.
-type seeds map[seedOf]*journal.Seed
+// seeds are those of a tile's entries, by class. Entries come in their order: those of
+// tiles before are not asked for again.
+type seeds struct {
+	tile int64
+	list []seedOf
+}
 
 type seedOf struct {
 	class string
-	tile  int64
+	seed  *journal.Seed
 }
 
-func (s seeds) get(index int64, class string) *journal.Seed {
-	of := seedOf{class, index / journal.TileWidth}
-	seed := s[of]
-	if seed == nil {
-		seed = &journal.Seed{}
-		rand.Read(seed[:])
-		s[of] = seed
+func (s *seeds) get(index int64, class string) *journal.Seed {
+	if tile := index / journal.TileWidth; tile != s.tile {
+		s.tile, s.list = tile, s.list[:0]
 	}
+	for i := range s.list {
+		if s.list[i].class == class {
+			return s.list[i].seed
+		}
+	}
+	seed := &journal.Seed{}
+	rand.Read(seed[:])
+	s.list = append(s.list, seedOf{class, seed})
 	return seed
 }
 
-// of makes the salts of the entry at index.
-func (s seeds) of(index int64) journal.Salts {
-	return func(o *journal.Opening) error {
-		o.Salt = s.get(index, o.Class).Salt(index, o.Field)
-		return nil
-	}
-}
-
-// leaf turns a row into a leaf, one way or the other.
-func (s *Sequencer) leaf(row Pending, now time.Time, salts journal.Salts) (journal.Leaf, []journal.Opening, error) {
-	e, err := journal.ParseRow(row.Event)
-	if err == nil {
-		err = s.openPending(&e)
+// leaf turns a row into a leaf, one way or the other, and appends its openings to open.
+func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, now time.Time, salts journal.Salts) ([]journal.Opening, error) {
+	var err error
+	if l.Event, err = journal.ParseRow(row.Event); err == nil {
+		err = s.openPending(&l.Event)
 	}
 	if err == nil {
-		var l journal.Leaf
-		var open []journal.Opening
-		if l, open, err = journal.NewLeaf(e, salts); err == nil {
-			return l, open, nil
+		if open, err = l.Take(open, salts); err == nil {
+			return open, nil
 		}
 	}
 	s.Log.Error("journal: a row cannot be expressed and is committed to whole; a node of another version, or our bug", "row", row.ID, "error", err)
-	return journal.UnknownLeaf(row.Event, now, salts)
+	var whole []journal.Opening
+	*l, whole, err = journal.UnknownLeaf(row.Event, now, salts)
+	return append(open, whole...), err
 }
 
 // openPending opens the values of an event that waited sealed.
@@ -597,32 +604,42 @@ func (s *Sequencer) openPending(e *journal.Event) error {
 // that the database is asked only for those that have rested. What it knows is
 // true; what it does not know says nothing. The older half is forgotten when the
 // younger is full.
-type recent struct{ young, old map[string]Latest }
+//
+// The ids of messages are UUIDs. What a message is called otherwise is not remembered.
+type recent struct{ young, old map[uuid.UUID]Latest }
 
 const (
 	recentHalf   = 32_768 // messages
 	mostCounters = 10_000 // parties
 )
 
-// mostRoom is how much of what a batch was written in is kept for the next one.
-const mostRoom = 8 << 20
+// What a batch was written in is kept for the next one, up to so many bytes and leaves.
+const (
+	mostRoom   = 8 << 20
+	mostLeaves = 8192
+)
 
 func (r *recent) get(message string) (Latest, bool) {
-	if latest, ok := r.young[message]; ok {
+	id, ok := journal.SpelledID(message)
+	if !ok {
+		return Latest{}, false
+	}
+	if latest, ok := r.young[id]; ok {
 		return latest, true
 	}
-	latest, ok := r.old[message]
+	latest, ok := r.old[id]
 	return latest, ok
 }
 
 func (r *recent) put(message string, latest Latest) {
-	if message == "" {
+	id, ok := journal.SpelledID(message)
+	if !ok {
 		return
 	}
 	if r.young == nil || len(r.young) >= recentHalf {
-		r.old, r.young = r.young, make(map[string]Latest, recentHalf)
+		r.old, r.young = r.young, make(map[uuid.UUID]Latest, recentHalf)
 	}
-	r.young[strings.Clone(message)] = latest // not the whole row that it is part of
+	r.young[id] = latest
 }
 
 // unknown puts the counter of a party into counters, as far as it is remembered,
