@@ -171,7 +171,7 @@ func relay(b *testing.B, s *postgres.Store, f func([]adapter.Outgoing) error) {
 	for shard := range adapter.Shards {
 		wg.Go(func() {
 			for {
-				n, _, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+				n, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 					events := make([]journal.Event, len(out))
 					for i, o := range out {
 						events[i] = benchEvents(o.Message)[0]
@@ -264,7 +264,7 @@ func BenchmarkEndOfLife(b *testing.B) {
 		for n := 1; n > 0; relayed += n {
 			var arrivals []adapter.Arrival
 			var err error
-			n, _, err = s.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			n, err = s.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 				for i, o := range out {
 					arrivals = append(arrivals, adapter.Arrival{Offset: int64(relayed + i), Message: o.Message.ID, Queue: o.Queue})
 				}

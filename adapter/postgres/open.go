@@ -81,7 +81,6 @@ type Store struct {
 	bodies *bodies
 	days   days
 	leads  *leads
-	relays relayTerms
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
@@ -167,7 +166,6 @@ func (s *Store) Close() {
 		close(s.stopped)
 		s.leases.working.Wait()
 		s.acks.working.Wait()
-		s.leaveShards()
 		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()
