@@ -135,6 +135,11 @@ func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outbo
 // does, or of which the bus has refused something. Without the term nothing is done.
 // When rows have gone all the same, a relay of an older release was at work: the
 // division by zero undoes the statement, and what is left is relayed again.
+//
+// Nobody is answered by this commit, so it waits for no disk. What follows from it, a
+// delivery or a place in the log, is committed behind it, and so is on the disk only when
+// it is. A crash of the server that loses it brings the rows of the outbox back: they are
+// relayed again, as after a crash before it.
 var (
 	relayedSQL       = relayedBatchSQL(false, true, "", "")
 	relayedQueuedSQL = relayedBatchSQL(true, false, "", "")
@@ -167,7 +172,7 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	}
 	return `
 WITH l AS (
-	` + releaseSQL + ` RETURNING work
+	` + releaseSQL + ` RETURNING work, set_config('synchronous_commit', 'off', true)
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 )` + into + after + unhold + `, e AS (
