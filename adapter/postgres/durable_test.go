@@ -7,21 +7,22 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/journaltest"
 	"mezhved/adapter/postgres"
 )
 
-// What somebody is answered by waits for the disk: an accept, a delivery, an Ack. What the
-// relay has done waits for none, since it is done again when it is lost.
+// What somebody is answered by waits for the disk: an accept, a delivery, an Ack. What
+// relay and feed have done waits for none, since it is done again when it is lost.
 func TestWhatWaitsForTheDisk(t *testing.T) {
 	w := open(t)
 	// The server of these tests may have it off, which a gateway then leaves.
 	w.url += "&synchronous_commit=on"
 	s := w.another(postgres.Options{})
-	for _, table := range []string{"used_id", "placed", "receipt"} {
+	for _, table := range []string{"used_id", "placed", "receipt", "journal_feed"} {
 		w.query(exec("CREATE TABLE waited_" + table + " AS SELECT ''::text AS setting WHERE false"))
 		w.query(exec(`CREATE FUNCTION waits_` + table + `() RETURNS trigger LANGUAGE plpgsql AS
 			'BEGIN INSERT INTO waited_` + table + ` VALUES (current_setting(''synchronous_commit'')); RETURN NULL; END'`))
-		w.query(exec("CREATE TRIGGER waits AFTER INSERT ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION waits_" + table + "()"))
+		w.query(exec("CREATE TRIGGER waits AFTER INSERT OR UPDATE ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION waits_" + table + "()"))
 	}
 	waits := func(table, want string) {
 		t.Helper()
@@ -56,4 +57,17 @@ func TestWhatWaitsForTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	waits("receipt", "on")
+
+	j, seq := benchJournal(t, s)
+	if err := j.Append(ctx, journaltest.Events(1, 2)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seq.Step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.query(exec("DELETE FROM waited_journal_feed"))
+	if n, err := s.Feed(ctx, 10, func(context.Context, []adapter.LogEntry) error { return nil }); n == 0 || err != nil {
+		t.Fatalf("fed %d, %v", n, err)
+	}
+	waits("journal_feed", "off")
 }

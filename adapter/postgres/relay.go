@@ -172,7 +172,7 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	}
 	return `
 WITH l AS (
-	` + releaseSQL + ` RETURNING work, set_config('synchronous_commit', 'off', true)
+	` + releaseSQL + ` RETURNING work, ` + unwaited + `
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 )` + into + after + unhold + `, e AS (
