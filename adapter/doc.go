@@ -86,7 +86,9 @@
 // is given the same receipt. Between the bus's acknowledgement and the outbox
 // row's deletion: the record is on the bus twice and queued once, because what has
 // been put into a queue is remembered for good, and the order of a queue is that of
-// its rows in the outbox, which one relay at a time takes. Before a lease has committed: the message
+// its rows in the outbox, which one relay at a time takes. That commit answers nobody and
+// waits for no disk; whatever is told of it is committed behind it, and a database that
+// loses it has the row in the outbox again. Before a lease has committed: the message
 // stands where it was, or, when others of its transaction went out while its answer was
 // still being made, it comes when the lease would have run out, as undelivered as before.
 // After it: it comes back when the lease runs out, at the head.

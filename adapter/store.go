@@ -71,13 +71,11 @@ type Store interface {
 	// ErrShardTaken says that another node does. A lead that is not renewed, since
 	// its node has died or stands still, runs out, and what is committed under it
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
-	// told the bus of them twice. n is the number of rows taken; more says that others
-	// wait behind them and that the shard is led on: come for them soon, or nobody does
-	// until that runs out. Nothing waiting:
-	// 0, false, nil and publish is not called. The messages come without their
+	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
+	// 0, nil and publish is not called. The messages come without their
 	// attachments, which the bus does not carry, and with Erased and no body when
 	// their content is being erased.
-	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, more bool, err error)
+	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
 	// the highest offset, in one transaction with the arrivals' events (those of

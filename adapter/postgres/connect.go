@@ -209,6 +209,11 @@ var ofSession = []setting{
 // server without fsync may do as it likes.
 const durable = "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'off' AND current_setting('fsync') = 'on' THEN 'on' ELSE current_setting('synchronous_commit') END, %t)"
 
+// unwaited, among what a statement returns, lets its transaction wait for no disk. It is
+// for what nobody is answered by, and what is done again when a crash of the server has
+// lost it. What is committed behind it, and waits, has it on the disk too.
+const unwaited = "set_config('synchronous_commit', 'off', true)"
+
 // give is the SQL that gives settings to a session, or to a transaction alone. The
 // names and values are ours.
 func give(list []setting, transaction bool) string {

@@ -58,7 +58,7 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	defer cancel()
 	next = out[len(out)-1].Index + 1
 	var led bool
-	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND epoch = $5 AND EXISTS (SELECT FROM l))
+	err = s.pool.QueryRow(ctx, `WITH l AS (`+releaseSQL+` RETURNING work, `+unwaited+`), f AS (UPDATE journal_feed SET next = $4 WHERE next < $4 AND epoch = $5 AND EXISTS (SELECT FROM l))
 		SELECT EXISTS (SELECT FROM l)`, append(s.leads.proof(feedWork, got.epoch), next, epoch)...).Scan(&led)
 	if err == nil && !led {
 		err = &DeposedError{feedWork.name, got.epoch}

@@ -120,7 +120,7 @@ func (l *leads) claim(batch *pgx.Batch, w work, waits string, out *claimed) {
 	batch.Queue(`WITH c AS (
 	UPDATE lead SET epoch = epoch + 1, holder = $2, node = $3, until = clock_timestamp() + make_interval(secs => $4::float8)
 	WHERE work = (SELECT work FROM lead WHERE work = $1 AND (until <= clock_timestamp() OR holder = $2) AND `+waits+` AND ($5 OR `+w.old+`) FOR UPDATE SKIP LOCKED)
-	RETURNING epoch, set_config('synchronous_commit', 'off', true)
+	RETURNING epoch, `+unwaited+`
 )
 SELECT coalesce((SELECT epoch FROM c), 0), until <= clock_timestamp() FROM lead WHERE work = $1`,
 		w.name, [16]byte(l.holder), l.node, l.term.Seconds(), l.isStuck(w)).QueryRow(func(r pgx.Row) error { return r.Scan(&out.epoch, &out.free) })
@@ -140,7 +140,7 @@ func (l *leads) proof(w work, epoch int64) []any { return []any{w.name, [16]byte
 func (l *leads) release(w work, epoch int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(5*time.Second, l.term))
 	defer cancel()
-	if _, err := l.pool.Exec(ctx, releaseSQL, l.proof(w, epoch)...); err != nil {
+	if _, err := l.pool.Exec(ctx, releaseSQL+" RETURNING "+unwaited, l.proof(w, epoch)...); err != nil {
 		l.log.Debug("a term was not ended and runs out", "work", w.name, "error", err)
 	}
 }
@@ -162,7 +162,7 @@ func (l *leads) keep(ctx context.Context, w work, epoch int64) (kept context.Con
 			bounded, end := context.WithTimeout(kept, l.term/3)
 			tag, err := l.pool.Exec(bounded, `WITH r AS (
 	UPDATE lead SET until = clock_timestamp() + make_interval(secs => $4::float8) WHERE work = $1 AND holder = $2 AND epoch = $3
-	RETURNING set_config('synchronous_commit', 'off', true)
+	RETURNING `+unwaited+`
 ) SELECT FROM r`, append(l.proof(w, epoch), l.term.Seconds())...)
 			end()
 			if err == nil && tag.RowsAffected() == 0 {

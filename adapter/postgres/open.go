@@ -81,7 +81,6 @@ type Store struct {
 	bodies *bodies
 	days   days
 	leads  *leads
-	relays relayTerms
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
@@ -175,7 +174,6 @@ func (s *Store) Close() {
 		close(s.stopped)
 		s.leases.working.Wait()
 		s.acks.working.Wait()
-		s.leaveShards()
 		if s.unheeded != nil {
 			s.unheeded()
 		}
