@@ -255,6 +255,11 @@ func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record
 			return fmt.Errorf("%w: %w", kafka.InvalidRecord, err)
 		}
 	}
+	if answer.Error == nil {
+		for i, index := range indexes {
+			records[index].Partition, records[index].Offset = at.partition, answer.BaseOffset+int64(i)
+		}
+	}
 	return answer.Error
 }
 
