@@ -144,3 +144,17 @@ func BenchmarkIntakeOfPlaced(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkRecord makes the record of a message as its row has it.
+func BenchmarkRecord(b *testing.B) {
+	g := &Gateway{seals: newSealKeys([][]byte{make([]byte, 32)}), config: Config{Kafka: KafkaConfig{Prefix: "mezhved", MaxRecord: 900 << 10}}, now: time.Now, registry: &registry.Registry{}}
+	m := &Message{ID: uuid.New(), MessageID: "7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a6", Original: "7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a7", Direction: DirResponse, Sender: "FNS01",
+		Service: "extract", Version: "1.0.0", Wire: "1.2", Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+	o := &Outgoing{Message: m, Queue: Queue{System: "MFC01", Kind: QueueResponses}, Kept: &Kept{Form: make([]byte, 58), Box: make([]byte, 716)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := g.record(o); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
