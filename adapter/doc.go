@@ -181,6 +181,13 @@
 // message was erased since, it is not handed out: its content is gone (Message.Erased),
 // and the erasure takes it out of its queue, with a "dead" event.
 //
+// A folder that lacks a key of the vault which the database has rows of is not this database's,
+// or a stale copy. A new key of the name would have what was sealed before look damaged, and
+// nobody found; so none is made (vault.Witness), and a node without it accepts nothing, for
+// neither content nor journal could be sealed; polls and acknowledgements go on where what
+// they need opens. Events that wait stay until the key is back. That it never will be is an
+// operator's word (mezhved journal lost-key).
+//
 // # Terms
 //
 // By when a message is to be queued, taken, heard of and answered is counted at its

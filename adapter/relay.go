@@ -16,7 +16,7 @@ const relayBatch = 500
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
-// shard at a time, for a batch. A crash between the bus's acknowledgement and the
+// shard at a time, for a batch and on while rows wait behind it. A crash between the bus's acknowledgement and the
 // commit publishes the rows again; a message goes into its queue once. The record
 // stays on the bus for all who read it there, and the intake that reads it finds the
 // message in its place.
@@ -26,7 +26,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		var sent []Outgoing
 		var placing *placement
 		began := time.Now()
-		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+		n, more, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 			sent = batch
 			for i := range batch {
 				bytes += len(batch[i].Message.Body)
@@ -68,9 +68,12 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if n == relayBatch || bytes >= RelayBytes {
 				continue
 			}
-			// What was accepted meanwhile has rung the bell.
+			// What was accepted meanwhile has rung the bell, or the store says so.
 			if rest := gather.After(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
+			}
+			if more {
+				continue
 			}
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {

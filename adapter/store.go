@@ -71,11 +71,13 @@ type Store interface {
 	// ErrShardTaken says that another node does. A lead that is not renewed, since
 	// its node has died or stands still, runs out, and what is committed under it
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
-	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
-	// 0, nil and publish is not called. The messages come without their
+	// told the bus of them twice. n is the number of rows taken; more says that others
+	// wait behind them and that the shard is led on: come for them soon, or nobody does
+	// until that runs out. Nothing waiting:
+	// 0, false, nil and publish is not called. The messages come without their
 	// attachments, which the bus does not carry, and with Erased and no body when
 	// their content is being erased.
-	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
+	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, more bool, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
 	// the highest offset, in one transaction with the arrivals' events (those of
@@ -326,6 +328,7 @@ const (
 	StationCheckpoint Station = "checkpoint" // entries of the log that no checkpoint covers
 	StationFeed       Station = "feed"       // entries of the log that are not on its topic
 	StationTerm       Station = "term"       // messages past their end of life that were not taken out
+	StationVault      Station = "vault"      // this node: everything that its vault lacks a key for
 )
 
 // Oldest is what has waited longest at a station.
@@ -400,6 +403,10 @@ const OutcomeRewrapped = "rewrapped"
 // delivered because its content was erased.
 const OutcomeErased = "erased"
 
+// OutcomeKeyLost is that of one whose content nobody can open, because an operator has
+// admitted that its key is lost.
+const OutcomeKeyLost = "key-lost"
+
 // Delivery is a leased message. Attempt counts from 1.
 type Delivery struct {
 	Message *Message
@@ -421,7 +428,7 @@ type Lane struct {
 	Service  string
 	Sender   Mnemonic
 	Messages int
-	Coming   int // accepted, and not there yet: the bus has not taken them
+	Coming   int // accepted, and not there yet: the bus has not taken them; of very many a store may have counted a part
 }
 
 // Depth is the number of messages in one queue.

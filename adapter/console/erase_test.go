@@ -467,7 +467,7 @@ func TestNothingIsErasedOfAPersonWhoseKeyIsMissing(t *testing.T) {
 	if len(rows) == 0 {
 		t.Fatal("the person is not found with the whole vault: nothing is tried here")
 	}
-	d.stop() // it would make this month's key anew
+	d.settle()
 	keys, err := filepath.Glob(filepath.Join(d.Dir, "vault", "*.key"))
 	d.must(err)
 	away := t.TempDir()

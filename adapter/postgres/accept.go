@@ -159,6 +159,9 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 		}
 		a.attachments = append(a.attachments, p)
 	}
+	if err = s.sealable(events); err != nil {
+		return nil, err
+	}
 	if events, err = s.sealValues(events); err != nil {
 		return nil, err
 	}
@@ -196,7 +199,11 @@ func (s *Store) prepareBody(a *accept) (err error) {
 		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err != nil {
 			return err
 		}
-		return s.sealBody(a, s.bodies.packWoven(m), 0, 0)
+		pack := s.bodies.packWoven
+		if s.gates.pressed.Load() {
+			pack = s.bodies.packPressed
+		}
+		return s.sealBody(a, pack(m), 0, 0)
 	}
 	all, err := json.Marshal(m.Parts)
 	if err != nil {

@@ -23,6 +23,8 @@ const (
 	codecTight int16 = 8 // of a receipt, which is woven: its steps are tight
 
 	codecWoven int16 = 16 // of a body: woven with parts and reply address, then compressed (woven.go)
+
+	codecPressed int16 = 32 // with either of those: in the round form, and pressed (press.go)
 )
 
 // maxBody bounds what decompression may produce, against a damaged or forged

@@ -54,7 +54,7 @@ func (w *world) kept(s *postgres.Store) map[adapter.Queue]map[uuid.UUID]adapter.
 	w.Helper()
 	later, found := errors.New("the bus is away"), map[adapter.Queue]map[uuid.UUID]adapter.Kept{}
 	for shard := range adapter.Shards {
-		_, err := s.Relay(w.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+		_, _, err := s.Relay(w.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 			for _, o := range out {
 				if o.Kept == nil {
 					w.Errorf("%s: nothing is kept", o.Message.Direction)
