@@ -9,7 +9,7 @@ type Broker interface {
 	// replicas, in order per key. It repeats what failed until ctx ends; a
 	// record may be written twice, never lost. A record that the broker will
 	// never take (too large) is reported by a *RejectedError while the others
-	// are written.
+	// are written. Those that were say afterwards where they stand.
 	Publish(ctx context.Context, records []Record) error
 
 	// Consume calls handle for batches of one partition, in offset order, and
@@ -48,8 +48,10 @@ type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
-	Dense   bool  // for Publish: the value is sealed, and does not compress
-	Offset  int64 // set on consumed records
+	Dense   bool // for Publish: the value is sealed, and does not compress
+
+	Partition int // of consumed records, and of those that Publish has written
+	Offset    int64
 }
 
 // Header is one header of a record.

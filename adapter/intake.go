@@ -61,6 +61,9 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	began := time.Now()
 	arrivals, traces := make([]Arrival, 0, len(records)), make([]string, 0, len(records))
 	for i := range records {
+		if g.placing.stands(ctx, from.Topic, &records[i]) {
+			continue // it has come from this node, and need not be opened
+		}
 		a, trace, err := g.arrival(from.Topic, &records[i])
 		if errors.Is(err, errSealKey) {
 			// Ours all the same when it brings what was accepted and has not come

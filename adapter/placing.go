@@ -14,6 +14,14 @@ import (
 type placing struct {
 	mu         sync.Mutex
 	young, old map[atQueue]*placement
+	standing   [2]map[onBus]atQueue // the young and the old ones
+}
+
+// onBus is where a record stands.
+type onBus struct {
+	topic     string
+	partition int
+	offset    int64
 }
 
 type atQueue struct {
@@ -73,6 +81,48 @@ func (p *placing) end(in *placement, batch []Outgoing, committed bool) {
 	close(in.done)
 }
 
+// stand says where the bus has the records of messages that are on their way into their
+// queues.
+func (p *placing) stand(batch []Outgoing, records []*Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, r := range records {
+		if r == nil || batch[i].Arrival.Kind == "" {
+			continue
+		}
+		if len(p.standing[0]) >= mostPlaced {
+			p.standing[1], p.standing[0] = p.standing[0], nil
+		}
+		if p.standing[0] == nil {
+			p.standing[0] = map[onBus]atQueue{}
+		}
+		p.standing[0][onBus{r.Topic, r.Partition, r.Offset}] = atQueue{batch[i].Message.ID, batch[i].Queue}
+	}
+}
+
+// stands says whether a record is one that this node has put where it stands, and whose
+// message it has put into its queue (has). That it claims to be that message's is looked
+// at too: its topic may have been made anew.
+func (p *placing) stands(ctx context.Context, topic string, r *Record) bool {
+	where := onBus{topic, r.Partition, r.Offset}
+	p.mu.Lock()
+	at, known := p.standing[0][where]
+	if !known {
+		at, known = p.standing[1][where]
+	}
+	p.mu.Unlock()
+	if !known {
+		return false
+	}
+	for _, h := range r.Headers {
+		if h.Key == headerID {
+			id, err := uuid.ParseBytes(h.Value)
+			return err == nil && id == at.message && p.has(ctx, at.message, at.queue)
+		}
+	}
+	return false
+}
+
 // has says whether this node's relay has put the message into the queue, and told
 // those who wait there. Where it is about to, its commit is waited for.
 func (p *placing) has(ctx context.Context, message uuid.UUID, q Queue) bool {
@@ -80,6 +130,11 @@ func (p *placing) has(ctx context.Context, message uuid.UUID, q Queue) bool {
 	in := p.find(at)
 	if in == nil {
 		return false
+	}
+	select {
+	case <-in.done:
+		return in.committed && p.find(at) == in
+	default:
 	}
 	late := time.NewTimer(placingFor)
 	defer late.Stop()

@@ -2,11 +2,14 @@ package adapter
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"mezhved/adapter/journal"
+	"mezhved/adapter/registry"
 )
 
 // The intake passes over what the relay of this node has put into its queue, waits for
@@ -58,5 +61,100 @@ func TestTheIntakeKnowsWhatTheRelayHasPlaced(t *testing.T) {
 	}
 	if len(p.young)+len(p.old) > 2*mostPlaced {
 		t.Errorf("%d places are remembered", len(p.young)+len(p.old))
+	}
+}
+
+// A record that stands where this node has put it need not be opened; one that stands
+// elsewhere, claims to be another's, or whose message went into no queue, must be.
+func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
+	ctx := t.Context()
+	var p placing
+	batch, records := make([]Outgoing, 3), make([]*Record, 3)
+	for i := range batch {
+		batch[i] = Outgoing{Message: &Message{ID: uuid.New()}, Queue: Queue{System: "FNS01", Kind: QueueRequests}, Arrival: journal.Event{Kind: journal.KindQueued}}
+		records[i] = &Record{Topic: "t", Partition: 2, Offset: int64(10 + i), Headers: []Header{{headerBody, []byte(bodyKept)}, {headerID, []byte(batch[i].Message.ID.String())}}}
+	}
+	batch[1].Arrival.Kind = "" // the bus has refused it
+	in := p.begin(batch)
+	p.stand(batch, records)
+	batch[0].Queued = true // the third stood there before
+	p.end(in, batch, true)
+	for i, want := range []bool{true, false, false} {
+		if got := p.stands(ctx, "t", records[i]); got != want {
+			t.Errorf("record %d is known: %v, want %v", i, got, want)
+		}
+	}
+	for what, change := range map[string]func(*Record){
+		"another partition": func(r *Record) { r.Partition = 1 },
+		"another offset":    func(r *Record) { r.Offset = 11 },
+		"another message":   func(r *Record) { r.Headers = records[1].Headers },
+		"no message":        func(r *Record) { r.Headers = nil },
+	} {
+		r := *records[0]
+		if change(&r); p.stands(ctx, "t", &r) {
+			t.Errorf("%s: it is known", what)
+		}
+	}
+	if p.stands(ctx, "u", records[0]) {
+		t.Error("another topic: it is known")
+	}
+	for i := range 3 * mostPlaced {
+		r := *records[0]
+		r.Offset = int64(100 + i)
+		p.stand(batch[:1], []*Record{&r})
+	}
+	if n := len(p.standing[0]) + len(p.standing[1]); n > 2*mostPlaced {
+		t.Errorf("%d places are remembered", n)
+	}
+}
+
+// BenchmarkIntakeOfPlaced is what a record takes that has come back from the bus when its
+// message is in its queue: opened, and known by where it stands.
+func BenchmarkIntakeOfPlaced(b *testing.B) {
+	keys := newSealKeys([][]byte{make([]byte, 32)})
+	o := Outgoing{Message: &Message{ID: uuid.New()}, Queue: Queue{System: "FNS01", Kind: QueueRequests}, Arrival: journal.Event{Kind: journal.KindQueued}}
+	r := Record{Topic: "mezhved.requests.FNS01", Key: []byte(o.Queue.destination()), Value: make([]byte, 716)}
+	queue, _ := json.Marshal(o.Queue)
+	r.Headers = append(r.Headers, Header{headerBody, []byte(bodyKept)}, Header{headerID, []byte(o.Message.ID.String())}, Header{headerQueue, queue})
+	for _, h := range []string{headerMessage, "direction", "sender", "recipient", "service", "service-version", "wire", "conversation", "reply-to"} {
+		r.Headers = append(r.Headers, Header{h, []byte(o.Message.ID.String())})
+	}
+	keys.seal(&r)
+	g := &Gateway{seals: keys, config: Config{Kafka: KafkaConfig{Prefix: "mezhved"}}, now: time.Now, registry: &registry.Registry{}}
+	batch := []Outgoing{o}
+	in := g.placing.begin(batch)
+	g.placing.stand(batch, []*Record{&r})
+	batch[0].Queued = true
+	g.placing.end(in, batch, true)
+	b.Run("opened", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			a, _, err := g.arrival(r.Topic, &r)
+			if err != nil || !g.placing.has(b.Context(), a.Message, a.Queue) {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("by place", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !g.placing.stands(b.Context(), r.Topic, &r) {
+				b.Fatal("not known")
+			}
+		}
+	})
+}
+
+// BenchmarkRecord makes the record of a message as its row has it.
+func BenchmarkRecord(b *testing.B) {
+	g := &Gateway{seals: newSealKeys([][]byte{make([]byte, 32)}), config: Config{Kafka: KafkaConfig{Prefix: "mezhved", MaxRecord: 900 << 10}}, now: time.Now, registry: &registry.Registry{}}
+	m := &Message{ID: uuid.New(), MessageID: "7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a6", Original: "7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a7", Direction: DirResponse, Sender: "FNS01",
+		Service: "extract", Version: "1.0.0", Wire: "1.2", Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+	o := &Outgoing{Message: m, Queue: Queue{System: "MFC01", Kind: QueueResponses}, Kept: &Kept{Form: make([]byte, 58), Box: make([]byte, 716)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := g.record(o); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -49,8 +49,13 @@ func (r *Record) add(key string, value []byte) { r.Headers = append(r.Headers, H
 // what such a record carries (Outgoing.Kept); RecordValue reads it.
 func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 	m := o.Message
-	r = Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Headers: make([]Header, 0, 20)}
-	add := func(key string, value []byte) { r.add(key, value) }
+	r = Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Headers: make([]Header, 0, 16)}
+	texts := make([]byte, 0, 512) // of headers: they share it, and one that outgrows it takes another
+	add := func(key, value string) {
+		at := len(texts)
+		texts = append(texts, value...)
+		r.add(key, texts[at:len(texts):len(texts)])
+	}
 	attached := m.Parts.Attached + m.Parts.Files
 	fits := func(bytes int) bool { return yamlfile.Size(bytes) <= g.config.Kafka.MaxRecord }
 	if stream = attached == 0 && g.streams(o); stream {
@@ -64,25 +69,25 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 	}
 	if !fits(len(r.Value)) || !fits(m.Parts.Data.Len+m.Parts.Signature.Len) {
 		r.Value, r.Dense, r.Headers = nil, false, r.Headers[:0]
-		add(headerBody, []byte(bodyStore))
+		add(headerBody, bodyStore)
 	}
 	if attached > 0 {
-		add("attachments", []byte(strconv.Itoa(attached)))
+		add("attachments", strconv.Itoa(attached))
 	}
 	id := m.ID.String()
-	add(headerID, []byte(id))
+	add(headerID, id)
 	queue, err := json.Marshal(o.Queue)
 	if err != nil {
 		panic("relay: " + err.Error()) // strings only
 	}
-	add(headerQueue, queue)
+	r.add(headerQueue, queue)
 	if stream {
 		r.Key = append(r.Key, "/"+conversation(m)...)
-		add(headerStream, []byte("stream"))
+		add(headerStream, "stream")
 	}
 	if g.now().Before(g.rooms.OldSeals) {
-		add(headerOldSeal, oldSeal(g.replies[0], id, queue, stream))
-		add(headerEvent, oldEvent(o))
+		r.add(headerOldSeal, oldSeal(g.replies[0], id, queue, stream))
+		r.add(headerEvent, oldEvent(o))
 	}
 	for _, h := range [][2]string{
 		{headerMessage, string(m.MessageID)}, {"original", string(m.Original)}, {"direction", string(m.Direction)},
@@ -90,14 +95,14 @@ func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
 		{"wire", m.Wire}, {"conversation", string(conversation(m))}, {"transaction-code", m.TransactionCode}, {"reply-to", m.ReplyTo}, {headerTrace, m.Trace},
 	} {
 		if h[1] != "" {
-			add(h[0], []byte(h[1]))
+			add(h[0], h[1])
 		}
 	}
 	if !m.EOL.IsZero() {
-		add("eol", []byte(m.EOL.UTC().Format(time.RFC3339)))
+		add("eol", m.EOL.UTC().Format(time.RFC3339))
 	}
 	if m.Test {
-		add("test", []byte("true"))
+		add("test", "true")
 	}
 	g.seals.seal(&r)
 	return r, stream, nil

@@ -36,7 +36,11 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				return nil, err
 			}
 			placing = g.placing.begin(batch) // before the bus can give it back
-			return g.publish(ctx, batch, records)
+			events, err := g.publish(ctx, batch, records)
+			if err == nil {
+				g.placing.stand(batch, records)
+			}
+			return events, err
 		})
 		if placing != nil {
 			g.placing.end(placing, sent, err == nil)
@@ -144,6 +148,9 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record)
 		records, of = append(records, *r), append(of, i)
 	}
 	err := g.broker.Publish(ctx, records)
+	for n, i := range of {
+		made[i].Partition, made[i].Offset = records[n].Partition, records[n].Offset
+	}
 	var rejected *RejectedError
 	if err != nil && !errors.As(err, &rejected) {
 		return nil, err

@@ -42,13 +42,19 @@ type sealKeys []sealKey
 // it, which is most of what a seal over some hundred bytes costs.
 type sealKey struct {
 	id   []byte
-	macs *sync.Pool // of hash.Hash
+	macs *sync.Pool // of *sealMAC
+}
+
+// sealMAC is a hash that has read a key, and room for what it is to read.
+type sealMAC struct {
+	hash.Hash
+	text []byte
 }
 
 func newSealKeys(keys [][]byte) sealKeys {
 	out := make(sealKeys, len(keys))
 	for i, key := range keys {
-		out[i] = sealKey{sealKeyID(key), &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+		out[i] = sealKey{sealKeyID(key), &sync.Pool{New: func() any { return &sealMAC{Hash: hmac.New(sha256.New, key)} }}}
 	}
 	return out
 }
@@ -75,24 +81,25 @@ func sealKeyID(key []byte) []byte {
 
 // mac is over what stands in a record before the n-th header.
 func (k sealKey) mac(topic string, r *Record, n int) []byte {
-	h := k.macs.Get().(hash.Hash)
+	h := k.macs.Get().(*sealMAC)
 	defer k.macs.Put(h)
 	h.Reset()
-	h.Write([]byte("mezhved record 2\x00"))
-	var length [binary.MaxVarintLen64]byte
-	field := func(b []byte) {
-		h.Write(length[:binary.PutUvarint(length[:], uint64(len(b)))])
-		h.Write(b)
-	}
 	digest := sha256.Sum256(r.Value)
-	field([]byte(topic))
-	field(r.Key)
-	field(digest[:])
+	text := append(h.text[:0], "mezhved record 2\x00"...)
+	text = appendField(text, topic)
+	text = appendField(text, r.Key)
+	text = appendField(text, digest[:])
 	for _, x := range r.Headers[:n] {
-		field([]byte(x.Key))
-		field(x.Value)
+		text = appendField(text, x.Key)
+		text = appendField(text, x.Value)
 	}
+	h.Write(text)
+	h.text = text
 	return h.Sum(nil)
+}
+
+func appendField[T string | []byte](text []byte, field T) []byte {
+	return append(binary.AppendUvarint(text, uint64(len(field))), field...)
 }
 
 // seal puts the seal on a finished record.

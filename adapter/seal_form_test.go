@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"testing"
@@ -18,6 +19,10 @@ func TestASealCoversAllBeforeIt(t *testing.T) {
 		r := Record{Topic: "topic", Key: []byte("key"), Value: []byte("value"), Headers: []Header{{"a", []byte("bc")}, {"d", []byte("ef")}}}
 		k.seal(&r)
 		return r
+	}
+	// Records of before are on topics for a week, and nodes of before beside us.
+	if r, want := sealed(one), "0241536c1780c9c8199a30fd3eba9c1d628198eec43aefb60346044e5c4242dfdf62f335f4"; hex.EncodeToString(r.Headers[2].Value) != want {
+		t.Errorf("the seal is %x, want %s", r.Headers[2].Value, want)
 	}
 	for name, c := range map[string]struct {
 		change func(*Record)

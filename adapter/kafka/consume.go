@@ -270,7 +270,7 @@ func (s *session) hangUp() {
 func (s *session) take(ctx context.Context, at place, messages []kafka.Message) error {
 	records := make([]adapter.Record, len(messages))
 	for i, m := range messages {
-		records[i] = adapter.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: headersIn(m.Headers), Offset: m.Offset}
+		records[i] = adapter.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: headersIn(m.Headers), Partition: m.Partition, Offset: m.Offset}
 	}
 	from := adapter.Partition{Epoch: s.epochs[at.topic], Topic: at.topic, Partition: at.partition}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {

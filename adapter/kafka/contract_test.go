@@ -165,9 +165,21 @@ func contract(t *testing.T, b bus) {
 		}
 		var s sink
 		consume(t, k, name(t), list(topic), s.take(t))
+		type spot struct {
+			partition int
+			offset    int64
+		}
+		said := map[spot]string{} // where Publish says that records stand
 		for i := range 10 {
-			if err := k.Publish(within(t, 60*time.Second), numbered(topic, 100*i, 100*i+100)); err != nil {
+			batch := numbered(topic, 100*i, 100*i+100)
+			for n := range batch {
+				batch[n].Dense = i%2 == 0
+			}
+			if err := k.Publish(within(t, 60*time.Second), batch); err != nil {
 				t.Fatal(err)
+			}
+			for _, r := range batch {
+				said[spot{r.Partition, r.Offset}] = string(r.Value)
 			}
 		}
 		s.wait(t, 1000)
@@ -187,12 +199,20 @@ func contract(t *testing.T, b bus) {
 				t.Errorf("key %q is in %v and %v", key, p, s.from[i])
 			}
 			partition[key] = s.from[i]
+			if at := (spot{r.Partition, r.Offset}); said[at] != string(r.Value) && said[at] != "" || r.Partition != s.from[i].Partition {
+				t.Errorf("at %+v stands %s, and Publish has put %s there", at, r.Value, said[at])
+			} else {
+				delete(said, at)
+			}
 			if len(r.Headers) != 2 || r.Headers[0].Key != "n" || string(r.Headers[0].Value) != string(r.Value) || r.Headers[1].Key != "empty" || len(r.Headers[1].Value) != 0 {
 				t.Fatalf("headers %v", r.Headers)
 			}
 			if s.from[i].Epoch == "" || s.from[i].Topic != topic || r.Topic != topic {
 				t.Fatalf("from %+v", s.from[i])
 			}
+		}
+		if len(said) > 0 {
+			t.Errorf("nothing was read where Publish says that records stand: %v", said)
 		}
 	})
 

@@ -1,13 +1,17 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"sort"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
@@ -26,9 +30,53 @@ const (
 	produceTimeout = 15 * time.Second
 )
 
-// Other records are mostly signatures and certificates in base64: higher levels cost
-// twice the time and save nothing worth it. The codec is kafka-go's only one.
-func init() { compress.ZstdCodec.Level = 1 }
+// Records that are not sealed are entries of the journal and signed XML: higher levels cost
+// twice the time and save nothing worth it. kafka-go's own codec takes 8 MB each time that
+// the collector has come by, for a window that no request fills.
+func init() { compress.Codecs[kafka.Zstd] = &codec{reader: &compress.ZstdCodec} }
+
+// codec is kafka-go's for zstd with writers of ours.
+type codec struct {
+	reader  compress.Codec
+	writers sync.Pool // of *zstd.Encoder
+}
+
+// Code is compress.Codec.Code.
+func (c *codec) Code() int8 { return c.reader.Code() }
+
+// Name is compress.Codec.Name.
+func (c *codec) Name() string { return c.reader.Name() }
+
+// NewReader is compress.Codec.NewReader.
+func (c *codec) NewReader(r io.Reader) io.ReadCloser { return c.reader.NewReader(r) }
+
+// NewWriter is compress.Codec.NewWriter.
+func (c *codec) NewWriter(w io.Writer) io.WriteCloser {
+	e, _ := c.writers.Get().(*zstd.Encoder)
+	if e == nil {
+		var err error
+		if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+			zstd.WithZeroFrames(true), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true)); err != nil {
+			panic("kafka: " + err.Error()) // the options are constants
+		}
+	}
+	e.Reset(w)
+	return &encoding{c, e}
+}
+
+// encoding is one batch on its way through an encoder, which goes back with Close.
+type encoding struct {
+	codec *codec
+	*zstd.Encoder
+}
+
+// Close ends the frame.
+func (e *encoding) Close() error {
+	err := e.Encoder.Close()
+	e.Reset(nil)
+	e.codec.writers.Put(e.Encoder)
+	return err
+}
 
 // place is where a record goes.
 type place struct {
@@ -232,19 +280,16 @@ func tooLarge(err error) bool {
 // does not compress: a batch of such records goes out as it is. That costs some 400 bytes
 // of headers each, and spares most of what a record costs here.
 func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record, indexes []int) error {
-	batch, now := make([]kafka.Record, len(indexes)), b.opts.Now()
 	compression := kafka.Compression(0) // none
-	for i, index := range indexes {
-		r := &records[index]
-		if !r.Dense {
+	for _, index := range indexes {
+		if !records[index].Dense {
 			compression = kafka.Zstd
 		}
-		batch[i] = kafka.Record{Time: now, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value), Headers: headersOut(r.Headers)}
 	}
 	answer, err := b.producer.Produce(ctx, &kafka.ProduceRequest{
 		Topic: at.topic, Partition: at.partition,
 		RequiredAcks: kafka.RequireAll, // the zero value would ask for none
-		Records:      kafka.NewRecordReader(batch...),
+		Records:      &batch{records: records, left: indexes, now: b.opts.Now()},
 		Compression:  compression,
 	})
 	if err != nil {
@@ -255,13 +300,50 @@ func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record
 			return fmt.Errorf("%w: %w", kafka.InvalidRecord, err)
 		}
 	}
+	if answer.Error == nil {
+		for i, index := range indexes {
+			records[index].Partition, records[index].Offset = at.partition, answer.BaseOffset+int64(i)
+		}
+	}
 	return answer.Error
 }
 
-func headersOut(headers []adapter.Header) []kafka.Header {
-	out := make([]kafka.Header, len(headers))
-	for i, h := range headers {
-		out[i] = kafka.Header{Key: h.Key, Value: h.Value}
-	}
-	return out
+// batch is what kafka-go reads the records of a request from, one at a time: each is
+// written before the next one is asked for, and so takes the place of the last.
+type batch struct {
+	records    []adapter.Record
+	left       []int
+	now        time.Time
+	record     kafka.Record
+	key, value octets
 }
+
+// ReadRecord is kafka.RecordReader.ReadRecord.
+func (b *batch) ReadRecord() (*kafka.Record, error) {
+	if len(b.left) == 0 {
+		return nil, io.EOF
+	}
+	r := &b.records[b.left[0]]
+	b.left = b.left[1:]
+	headers := slices.Grow(b.record.Headers[:0], len(r.Headers))
+	for _, h := range r.Headers {
+		headers = append(headers, kafka.Header{Key: h.Key, Value: h.Value})
+	}
+	b.record = kafka.Record{Time: b.now, Key: b.key.of(r.Key), Value: b.value.of(r.Value), Headers: headers}
+	return &b.record, nil
+}
+
+// octets are the bytes of a record as kafka-go reads them.
+type octets struct{ bytes.Reader }
+
+// of begins with other bytes; without any it is none.
+func (o *octets) of(b []byte) kafka.Bytes {
+	if b == nil {
+		return nil
+	}
+	o.Reset(b)
+	return o
+}
+
+// Close is kafka.Bytes.Close.
+func (o *octets) Close() error { return nil }
