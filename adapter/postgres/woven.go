@@ -74,16 +74,18 @@ func spellUUID(out []byte, id uuid.UUID) []byte {
 	return hex.AppendEncode(out, id[10:])
 }
 
-// rowCloth is what a message's row says that its body and answers say too: its id and its
-// request's, and its address. It must stay what it is for messages that are kept.
-func rowCloth(out []byte, m *adapter.Message) []byte {
-	return appendAddress(append(append(out, m.MessageID...), m.Original...), m)
+// idsCloth is what the ids in a message's row say, its own and its request's; rowCloth is that
+// and the address. They must stay what they are for messages that are kept.
+func idsCloth(out []byte, m *adapter.Message) []byte {
+	return append(append(out, m.MessageID...), m.Original...)
 }
 
+func rowCloth(out []byte, m *adapter.Message) []byte { return appendAddress(idsCloth(out, m), m) }
+
 // mentions finds where a piece of a text, which begins at a place of it, says what the row
-// says: its ids, where they are first, and its address, twice at most.
+// says: its ids, where they are first, and its address if the cloth has that, twice at most.
 func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte, cloth int) []known {
-	known0 := len(out)
+	before := len(out)
 	look := func(from, offset, end, least int) (next int) {
 		if least < weft || end-offset < least || from > len(piece) {
 			return len(piece)
@@ -101,7 +103,7 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 	look(0, id, address, len(m.Original))
 	const begins = 16 // of an address, which is as much as its first word
 	look(look(0, address, len(row), begins), address, len(row), begins)
-	found := out[known0:]
+	found := out[before:]
 	slices.SortFunc(found, func(a, b known) int { return a.at - b.at })
 	apart := found[:0]
 	for _, k := range found {
@@ -109,7 +111,7 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 			apart = append(apart, k)
 		}
 	}
-	return out[:known0+len(apart)]
+	return out[:before+len(apart)]
 }
 
 // packWoven packs a body with parts and reply address.
