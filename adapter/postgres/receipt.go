@@ -71,7 +71,7 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 	defer r.put()
 	f := s.receiptForm()
 	woven := s.weaveBoth(r, f, m, poll, answer)
-	if woven == nil { // a gigabyte, say
+	if woven == nil { // of nothing that we know, or a gigabyte
 		f = tight
 		woven = s.weaveBoth(r, f, m, poll, answer)
 	}
@@ -79,8 +79,8 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 		packed{codec: f.codec(), dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
 }
 
-// weaveBoth writes the length of the poll and both texts; nil when they are too large for
-// their form.
+// weaveBoth writes the length of the poll and both texts; nil when their form is not for
+// them.
 func (s *Store) weaveBoth(r *loomRoom, f form, m *adapter.Message, poll, answer []byte) []byte {
 	body := &cloth{text: m.Body}
 	var whole bool
@@ -180,7 +180,7 @@ func (s *Store) weaveAck(m *acked, envelope []byte) (packed, error) {
 		woven = pressing1.press(make([]byte, 0, len(r.steps)), r.steps)
 	}
 	if woven == nil {
-		if f == round { // a gigabyte, say
+		if f == round { // of nothing that we know, or a gigabyte
 			f = tight
 			r.steps = weave(r.steps[:0], f, envelope, nil, s.bodies.words)
 		}

@@ -223,12 +223,12 @@ func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, befor
 	if stood < 0 || stood+weft > i || length >= selvage {
 		return cloth, offset, before, length
 	}
+	// What is referred to is written already: it ends where the piece before the match does.
 	n, b := common(text[stood:i], text[i:end]), 0
-	for b < i-w.own && b < stood && text[stood-b-1] == text[i-b-1] {
+	for b < min(i-w.own, stood, i-stood-1) && text[stood-b-1] == text[i-b-1] {
 		b++
 	}
-	// What is before belongs to the text from there on: the match ends where that begins.
-	if n = min(n, i-b-stood); n > 0 && n+b >= max(weft, length+1) {
+	if n = min(n, i-b-stood); n+b > length {
 		return clothItself, stood - b, b, n + b
 	}
 	return cloth, offset, before, length
