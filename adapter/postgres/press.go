@@ -156,12 +156,13 @@ func (w *bitWriter) end() []byte {
 	return w.out
 }
 
-// press appends lists of tight steps, pressed; nil when there is a number in them that is
-// too large.
+// press appends lists of tight steps, pressed; nil when they would be longer than they are,
+// or have a number that is too large.
 func (p *pressing) press(out []byte, lists ...[]byte) []byte {
 	w := bitWriter{out: out}
-	large := uint(0)
+	large, most := uint(0), len(out)+1
 	for _, steps := range lists {
+		most += len(steps)
 		after := 0
 		number := func() uint {
 			v, n := binary.Uvarint(steps)
@@ -212,7 +213,10 @@ func (p *pressing) press(out []byte, lists ...[]byte) []byte {
 		}
 		w.symbol(&p.step[after], endStep)
 	}
-	return w.end()
+	if out = w.end(); len(out) > most {
+		return nil
+	}
+	return out
 }
 
 // number writes a distance with one of four cloths.

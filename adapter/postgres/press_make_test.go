@@ -107,7 +107,7 @@ func TestMakePressing(t *testing.T) {
 			answer = strings.Replace(answer, "<ns2:ReplyTo>", "<ns2:ReplyTo>"+m.ReplyTo, 1)
 			answer = strings.Replace(answer, "<ns2:SenderInformationSystemSignature>", "<ns2:SenderInformationSystemSignature>"+own, 1)
 			answer = strings.Replace(answer, "<ns2:SMEVSignature>", "<ns2:SMEVSignature>"+signature(sealed), 1)
-			known, _ := parts(nil, round, &m, []byte(answer), row)
+			known, _ := parts(nil, round, &m, []byte(answer), idsCloth(nil, &m))
 			c.count(weave(nil, round, []byte(answer), known, b.words, &cloth{text: m.Body}))
 			b.close()
 		}

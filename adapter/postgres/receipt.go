@@ -25,12 +25,12 @@ const (
 )
 
 // The cloths of receipts, by their place behind the words of the dictionary. In the round
-// form what the message's row says follows. The last are attachments, as base64, in their
+// form the message's ids follow. The last are attachments, as base64, in their
 // order.
 const (
 	clothBody = 1 + iota
 	clothReplyTo
-	clothRowOfReceipt
+	clothIDs
 )
 
 func digestOf(b []byte) string {
@@ -71,7 +71,7 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 	defer r.put()
 	f := s.receiptForm()
 	woven := s.weaveBoth(r, f, m, poll, answer)
-	if woven == nil { // a gigabyte, say
+	if woven == nil { // of nothing that we know, or a gigabyte
 		f = tight
 		woven = s.weaveBoth(r, f, m, poll, answer)
 	}
@@ -79,13 +79,13 @@ func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll
 		packed{codec: f.codec(), dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
 }
 
-// weaveBoth writes the length of the poll and both texts; nil when they are too large for
-// their form.
+// weaveBoth writes the length of the poll and both texts; nil when their form is not for
+// them.
 func (s *Store) weaveBoth(r *loomRoom, f form, m *adapter.Message, poll, answer []byte) []byte {
 	body := &cloth{text: m.Body}
 	var whole bool
 	if r.row = r.row[:0]; f == round {
-		r.row = rowCloth(r.row, m)
+		r.row = idsCloth(r.row, m)
 	}
 	if r.known, whole = parts(r.known[:0], f, m, answer, r.row); !whole {
 		body = newCloth(m.Body) // written anew for a reader of another version, or our own words
@@ -109,19 +109,19 @@ func receiptPart(queue int32, attempt int, step int16) string {
 }
 
 // parts finds what of the message stands in the answer, and between that what its row says
-// (rowCloth), if there is any; whole says that its sender's element does.
+// (idsCloth), if that is wanted; whole says that its sender's element does.
 func parts(out []known, f form, m *adapter.Message, answer, row []byte) (_ []known, whole bool) {
 	at := 0
 	between := func(end int) {
 		if len(row) > 0 {
-			out = mentions(out, answer[at:end], at, m, row, f.number(clothRowOfReceipt))
+			out = mentions(out, answer[at:end], at, m, row, f.number(clothIDs))
 		}
 	}
 	look := func(piece []byte, cloth, offset int) (found bool) {
 		if len(piece) < weft {
 			return false
 		}
-		i := bytes.Index(answer[at:], piece)
+		i := index(answer[at:], piece)
 		if i < 0 {
 			return false
 		}
@@ -133,7 +133,7 @@ func parts(out []known, f form, m *adapter.Message, answer, row []byte) (_ []kno
 	whole = look(cut(m.Body, m.Parts.Data), clothBody, m.Parts.Data.Off)
 	look([]byte(m.ReplyTo), clothReplyTo, 0)
 	look(cut(m.Body, m.Parts.Signature), clothBody, m.Parts.Signature.Off)
-	attachments := clothRowOfReceipt
+	attachments := clothIDs
 	if f == round {
 		attachments++
 	}
@@ -144,6 +144,20 @@ func parts(out []known, f form, m *adapter.Message, answer, row []byte) (_ []kno
 	}
 	between(len(answer))
 	return out, whole
+}
+
+// index is bytes.Index for a long piece, which that looks for byte by byte.
+func index(text, piece []byte) int {
+	for from := 0; ; {
+		i := bytes.Index(text[from:], piece[:min(32, len(piece))])
+		if i < 0 {
+			return -1
+		}
+		if from += i; bytes.HasPrefix(text[from:], piece) {
+			return from
+		}
+		from++
+	}
 }
 
 // cut cuts a piece out of a body; nil when it is not in it.
@@ -166,7 +180,7 @@ func (s *Store) weaveAck(m *acked, envelope []byte) (packed, error) {
 		woven = pressing1.press(make([]byte, 0, len(r.steps)), r.steps)
 	}
 	if woven == nil {
-		if f == round { // a gigabyte, say
+		if f == round { // of nothing that we know, or a gigabyte
 			f = tight
 			r.steps = weave(r.steps[:0], f, envelope, nil, s.bodies.words)
 		}
@@ -245,7 +259,7 @@ func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, f form,
 		if steps, err = pressing1.unpress(woven, 2); err != nil {
 			return nil, nil, err
 		}
-		cloths = append(cloths, rowCloth(nil, m))
+		cloths = append(cloths, idsCloth(nil, m))
 	} else {
 		first, n := binary.Uvarint(woven)
 		if n <= 0 || first > uint64(len(woven)-n) {

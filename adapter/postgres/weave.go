@@ -79,11 +79,15 @@ func spreadLong(b []byte) (h uint64) {
 	return h
 }
 
+// may says whether eight bytes may stand there.
+func (c *cloth) may(wide uint64) bool {
+	return (c.table[wide>>(64-c.bits)]^uint32(wide)<<c.bits)>>c.bits == 0
+}
+
 // find gives where eight bytes stand; -1: nowhere.
 func (c *cloth) find(eight, wide uint64) int {
-	stands := c.table[wide>>(64-c.bits)]
-	at := int(stands&(1<<c.bits-1)) - 1
-	if (stands^uint32(wide)<<c.bits)>>c.bits != 0 || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
+	at := int(c.table[wide>>(64-c.bits)]&(1<<c.bits-1)) - 1
+	if !c.may(wide) || at < 0 || binary.LittleEndian.Uint64(c.text[at:]) != eight {
 		return -1
 	}
 	return at
@@ -130,61 +134,104 @@ type known struct {
 // weave appends text as what it has of its own and references into cloths. parts are
 // known already, in their order and apart from one another.
 func weave(out []byte, f form, text []byte, parts []known, cloths ...*cloth) []byte {
-	w := loom{form: f, out: slices.Grow(out, len(text)/8+256)}
-	own := 0 // where the piece begins that is not written yet
-	var last lastPlaces
-	between := func(end int) {
-		for i := own; i+weft <= end; {
-			// Nearly all places have no match, and get no further than this loop.
-			eight := binary.LittleEndian.Uint64(text[i:])
-			wide := spread(eight)
-			best, offset, before, length := 0, 0, 0, 0
-			if f == round {
-				best = clothItself
-				offset, before, length = last.find(text, i, end, own, w.ends[clothItself]+i-own, eight, wide)
-			}
-			for k, c := range cloths {
-				if len(c.text) == 0 {
-					continue
-				}
-				k = f.number(k)
-				// Where the last reference ended, the pattern may go on.
-				if e := w.end(k); e+weft <= len(c.text) && binary.LittleEndian.Uint64(c.text[e:]) == eight {
-					if n := c.common(e, text[i:end]); n > length {
-						best, offset, before, length = k, e, 0, n
-					}
-				}
-				if len(c.table) == 0 || length >= selvage {
-					continue
-				}
-				if at := c.find(eight, wide); at >= 0 {
-					if o, b, n := c.match(at, text[i:end], text[own:i]); n > length {
-						best, offset, before, length = k, o, b, n
-					}
-				}
-			}
-			if length == 0 {
-				i++
-				continue
-			}
-			w.piece(text[own : i-before])
-			w.refer(best, offset, length)
-			i += length - before
-			own = i
+	w := loom{form: f, text: text, out: slices.Grow(out, len(text)/8+256)}
+	for k, c := range cloths {
+		if len(c.table) > 0 && w.count < len(w.room) {
+			w.room[w.count] = laid{cloth: c, number: f.number(k)}
+			w.count++
 		}
 	}
 	for _, p := range parts {
-		between(p.at)
-		w.piece(text[own:p.at])
+		w.between(p.at)
+		w.piece(text[w.own:p.at])
 		w.refer(p.cloth, p.offset, p.length)
-		own = p.at + p.length
+		w.own = p.at + p.length
 	}
-	between(len(text))
-	if f != loose && own == len(text) {
+	w.between(len(text))
+	if f != loose && w.own == len(text) {
 		return w.out
 	}
-	w.piece(text[own:])
+	w.piece(text[w.own:])
 	return w.out
+}
+
+// between weaves what stands before an end, but for the piece that is its own there.
+func (w *loom) between(end int) {
+	text, cloths := w.text, w.cloths()
+	w.look()
+	for i := w.own; i+weft <= end; {
+		// Nearly all places have no match, and get no further than this loop.
+		eight := binary.LittleEndian.Uint64(text[i:])
+		wide := spread(eight)
+		stood, hit := -1, false
+		if w.form == round {
+			place := &w.last[wide>>(64-lastBits)]
+			stood, *place = int(*place)-1, uint16(i+1)
+			on := w.ends[clothItself] + i - w.own
+			hit = stood >= 0 && stood+weft <= i && binary.LittleEndian.Uint64(text[stood:]) == eight ||
+				on >= 0 && on+weft <= i && binary.LittleEndian.Uint64(text[on:]) == eight
+		}
+		for k := range cloths {
+			c := &cloths[k]
+			hit = hit || c.goesOn && c.next == eight || c.may(wide)
+		}
+		if !hit {
+			i++
+			continue
+		}
+		cloth, offset, before, length := w.best(i, end, stood, eight, wide)
+		if length == 0 {
+			i++
+			continue
+		}
+		w.piece(text[w.own : i-before])
+		w.refer(cloth, offset, length)
+		i += length - before
+		w.own = i
+		w.look()
+	}
+}
+
+// best is the longest match at a place: where a reference before would go on, or where the
+// eight bytes there stand in a cloth, or stood in the text. It may begin before the place.
+func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, before, length int) {
+	text := w.text
+	for _, c := range w.cloths() {
+		if c.goesOn && c.next == eight {
+			if n := c.common(c.end, text[i:end]); n > length {
+				cloth, offset, length = c.number, c.end, n
+			}
+		}
+	}
+	if w.form == round {
+		if on := w.ends[clothItself] + i - w.own; on >= 0 && on+weft <= i {
+			if n := common(text[on:i], text[i:end]); n >= max(weft, length+1) {
+				cloth, offset, length = clothItself, on, n
+			}
+		}
+	}
+	if length >= selvage {
+		return cloth, offset, 0, length
+	}
+	for _, c := range w.cloths() {
+		if at := c.find(eight, wide); at >= 0 {
+			if o, b, n := c.match(at, text[i:end], text[w.own:i]); n > length {
+				cloth, offset, before, length = c.number, o, b, n
+			}
+		}
+	}
+	if stood < 0 || stood+weft > i || length >= selvage {
+		return cloth, offset, before, length
+	}
+	// What is referred to is written already: it ends where the piece before the match does.
+	n, b := common(text[stood:i], text[i:end]), 0
+	for b < min(i-w.own, stood, i-stood-1) && text[stood-b-1] == text[i-b-1] {
+		b++
+	}
+	if n = min(n, i-b-stood); n+b > length {
+		return clothItself, stood - b, b, n + b
+	}
+	return cloth, offset, before, length
 }
 
 // form is how steps are written.
@@ -208,34 +255,6 @@ func (f form) number(k int) int {
 	return k
 }
 
-// lastPlaces has where eight of a text's own bytes stood last, by their hash. It is small:
-// what a table costs that is used for one text is that it is cleared.
-type lastPlaces [2048]uint16
-
-// find gives the longest match of a place of the text with one before it: where the last
-// reference would go on, at the same distance, or where eight bytes stood before.
-func (f *lastPlaces) find(text []byte, i, end, own, on int, eight, wide uint64) (offset, before, length int) {
-	if on >= 0 && on+weft <= i && binary.LittleEndian.Uint64(text[on:]) == eight {
-		offset, length = on, common(text[on:i], text[i:end])
-	}
-	place := &f[wide>>(64-11)]
-	at := int(*place) - 1
-	*place = uint16(i + 1)
-	if length >= selvage || at < 0 || at+weft > i || binary.LittleEndian.Uint64(text[at:]) != eight {
-		return offset, 0, length
-	}
-	n := common(text[at:i], text[i:end])
-	for before < i-own && before < at && text[at-before-1] == text[i-before-1] {
-		before++
-	}
-	// What is before belongs to the text from there on: the match ends where that begins.
-	n = min(n, i-before-at)
-	if n > 0 && n+before >= max(weft, length+1) {
-		return at - before, before, n + before
-	}
-	return offset, 0, length
-}
-
 // Kinds of steps.
 const (
 	stepOwn = iota
@@ -246,9 +265,43 @@ const (
 
 // loom writes the steps of a woven text.
 type loom struct {
-	form form
-	out  []byte
-	ends [2]int // of the references so far into the first cloths; in the text itself it goes along
+	form  form
+	text  []byte
+	own   int       // where the piece begins that is not written yet
+	raw   [128]byte // what base64 stands for, for a moment
+	room  [2]laid   // the cloths that are looked at
+	count int
+	out   []byte
+	ends  [2]int // of the references so far into the first cloths; in the text itself it goes along
+
+	// Where eight of the text's own bytes stood last, by their hash. It is small: what a
+	// table costs that is used for one text is that it is cleared.
+	last [1 << lastBits]uint16
+}
+
+const lastBits = 11
+
+// laid is a cloth that is looked at, with where its last reference ended and the eight bytes
+// that come there.
+type laid struct {
+	*cloth
+	number int
+	goesOn bool
+	end    int
+	next   uint64
+}
+
+func (w *loom) cloths() []laid { return w.room[:w.count] }
+
+// look has the cloths say how the pattern goes on.
+func (w *loom) look() {
+	for k := range w.cloths() {
+		c := &w.room[k]
+		c.end = w.end(c.number)
+		if c.goesOn = c.number < len(w.ends) && c.end+weft <= len(c.text); c.goesOn {
+			c.next = binary.LittleEndian.Uint64(c.text[c.end:])
+		}
+	}
 }
 
 func (w *loom) end(cloth int) int {
@@ -317,7 +370,7 @@ func (w *loom) piece(own []byte) {
 			i += max(n, 1)
 			continue
 		}
-		if raw, size := unbase64(own[i : i+n]); size >= leastBase64 {
+		if raw, size := unbase64(w.raw[:0], own[i:i+n]); size >= leastBase64 {
 			flush(i)
 			w.step(stepBase64, len(raw))
 			w.out = append(w.out, raw...)
@@ -340,7 +393,8 @@ func spelledUUID(b []byte) (id uuid.UUID, ok bool) {
 		return id, false
 	}
 	id, err := uuid.ParseBytes(b[:uuidLength])
-	return id, err == nil && id.String() == string(b[:uuidLength])
+	var spelled [uuidLength]byte
+	return id, err == nil && string(spellUUID(spelled[:0], id)) == string(b[:uuidLength])
 }
 
 // base64Kind says of what kind a byte of base64 is; nothing: none.
@@ -381,10 +435,12 @@ func mixed(run []byte) bool {
 	return kinds&7 == 7 || kinds&3 == 3 && len(run) >= 40
 }
 
+var base64Strict = base64.StdEncoding.Strict()
+
 // unbase64 gives what the most of a run stands for that can be written again from it.
-func unbase64(run []byte) (raw []byte, size int) {
+func unbase64(out, run []byte) (raw []byte, size int) {
 	for size = len(run) &^ 3; size >= leastBase64; size -= 4 {
-		raw, err := base64.StdEncoding.Strict().AppendDecode(nil, run[:size])
+		raw, err := base64Strict.AppendDecode(out, run[:size])
 		if err == nil {
 			return raw, size
 		}

@@ -74,16 +74,18 @@ func spellUUID(out []byte, id uuid.UUID) []byte {
 	return hex.AppendEncode(out, id[10:])
 }
 
-// rowCloth is what a message's row says that its body and answers say too: its id and its
-// request's, and its address. It must stay what it is for messages that are kept.
-func rowCloth(out []byte, m *adapter.Message) []byte {
-	return appendAddress(append(append(out, m.MessageID...), m.Original...), m)
+// idsCloth is what the ids in a message's row say, its own and its request's; rowCloth is that
+// and the address. They must stay what they are for messages that are kept.
+func idsCloth(out []byte, m *adapter.Message) []byte {
+	return append(append(out, m.MessageID...), m.Original...)
 }
 
+func rowCloth(out []byte, m *adapter.Message) []byte { return appendAddress(idsCloth(out, m), m) }
+
 // mentions finds where a piece of a text, which begins at a place of it, says what the row
-// says: its ids, where they are first, and its address, twice at most.
+// says: its ids, where they are first, and its address if the cloth has that, twice at most.
 func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte, cloth int) []known {
-	known0 := len(out)
+	before := len(out)
 	look := func(from, offset, end, least int) (next int) {
 		if least < weft || end-offset < least || from > len(piece) {
 			return len(piece)
@@ -101,7 +103,7 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 	look(0, id, address, len(m.Original))
 	const begins = 16 // of an address, which is as much as its first word
 	look(look(0, address, len(row), begins), address, len(row), begins)
-	found := out[known0:]
+	found := out[before:]
 	slices.SortFunc(found, func(a, b known) int { return a.at - b.at })
 	apart := found[:0]
 	for _, k := range found {
@@ -109,7 +111,7 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 			apart = append(apart, k)
 		}
 	}
-	return out[:known0+len(apart)]
+	return out[:before+len(apart)]
 }
 
 // packWoven packs a body with parts and reply address.
@@ -122,15 +124,13 @@ func (b *bodies) packWoven(m *adapter.Message) packed {
 	return packed{codec: codecWoven, dictionary: b.dictionary, size: int32(len(m.Body)), bytes: b.squeeze(plain)}
 }
 
-// How the steps of a pressed body are written. The numbers are in the database for ever.
-const (
-	stepsSqueezed = 0 // compressed
-	stepsPressed1 = 1 // pressed with pressing1
-)
-
-// mostPressed bounds the steps that are pressed: what there are more of repeats enough for
-// a compressor to pay.
+// mostPressed bounds the bodies that are pressed: what is longer repeats enough for a
+// compressor to take less, and has the time.
 const mostPressed = 8 << 10
+
+// bodyPressed1 begins a pressed body: its steps are pressed with pressing1. The number is in
+// the database for ever.
+const bodyPressed1 = 1
 
 // loomRoom is what packing needs for a moment.
 type loomRoom struct {
@@ -142,15 +142,19 @@ var looms = sync.Pool{New: func() any { return new(loomRoom) }}
 
 // put gives the room back, unless something large was in it.
 func (r *loomRoom) put() {
-	if cap(r.text)+cap(r.steps)+cap(r.more) <= 4*mostWoven {
+	if cap(r.text)+cap(r.steps)+cap(r.more) <= 16*mostPressed {
 		looms.Put(r)
 	}
 }
 
 // packPressed packs as packWoven does, in the round form and pressed: the number of how,
 // the length of the reply address, the parts with their length before them, the steps, and
-// a checksum of all that comes out.
+// a checksum of all that comes out. What is too long for that, or takes no less, is left to
+// packWoven.
 func (b *bodies) packPressed(m *adapter.Message) packed {
+	if len(m.Body) > mostPressed {
+		return b.packWoven(m)
+	}
 	r := looms.Get().(*loomRoom)
 	defer r.put()
 	r.parts = appendParts(r.parts[:0], m.Body, &m.Parts)
@@ -158,20 +162,14 @@ func (b *bodies) packPressed(m *adapter.Message) packed {
 	r.row = rowCloth(r.row[:0], m)
 	r.known = mentions(r.known[:0], r.text, 0, m, r.row, clothRow)
 	r.steps = weave(r.steps[:0], round, r.text, r.known, b.phrases)
-	out := make([]byte, 1, len(r.steps)+len(r.parts)+32)
-	out[0] = stepsPressed1
+	out := append(make([]byte, 0, len(r.steps)+len(r.parts)+32), bodyPressed1)
 	out = binary.AppendUvarint(out, uint64(len(m.ReplyTo)))
 	out = append(binary.AppendUvarint(out, uint64(len(r.parts))), r.parts...)
-	var pressed []byte
-	if len(r.steps) <= mostPressed {
-		pressed = pressing1.press(out, r.steps)
+	if out = pressing1.press(out, r.steps); out == nil {
+		return b.packWoven(m)
 	}
-	if pressed == nil {
-		out[0] = stepsSqueezed
-		pressed = b.bare.EncodeAll(r.steps, out)
-	}
-	pressed = binary.LittleEndian.AppendUint32(pressed, checksum(r.text, r.parts))
-	return packed{codec: codecWoven | codecPressed, dictionary: b.dictionary, size: int32(len(m.Body)), bytes: pressed}
+	out = binary.LittleEndian.AppendUint32(out, checksum(r.text, r.parts))
+	return packed{codec: codecWoven | codecPressed, dictionary: b.dictionary, size: int32(len(m.Body)), bytes: out}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -190,7 +188,7 @@ func (b *bodies) unpackWoven(ctx context.Context, m *adapter.Message, p packed) 
 		return err
 	}
 	if p.codec&codecPressed != 0 {
-		return b.unpackPressed(m, p, words)
+		return unpackPressed(m, p, words)
 	}
 	plain, err := b.unsqueeze(p.bytes)
 	if err != nil {
@@ -208,34 +206,24 @@ func (b *bodies) unpackWoven(ctx context.Context, m *adapter.Message, p packed) 
 	return unpackText(m, text, p.size, parts)
 }
 
-func (b *bodies) unpackPressed(m *adapter.Message, p packed, words []byte) error {
+func unpackPressed(m *adapter.Message, p packed, words []byte) error {
 	if len(p.bytes) < 1+crc32.Size || p.size < 0 {
 		return errWovenBody
 	}
 	how, rest, sum := p.bytes[0], p.bytes[1:len(p.bytes)-crc32.Size], p.bytes[len(p.bytes)-crc32.Size:]
+	if how != bodyPressed1 {
+		return fmt.Errorf("a body that is pressed in way %d is of a newer version of this program", how)
+	}
 	r := openingReader{b: rest}
 	reply, parts := r.number(), r.text()
 	if r.broken || reply > maxBody {
 		return errWovenBody
 	}
-	var steps []byte
-	switch how {
-	case stepsSqueezed:
-		plain, err := b.unsqueeze(r.b)
-		if err != nil {
-			return fmt.Errorf("unpacking a body: %w", err)
-		}
-		steps = plain
-	case stepsPressed1:
-		lists, err := pressing1.unpress(r.b, 1)
-		if err != nil {
-			return errWovenBody
-		}
-		steps = lists[0]
-	default:
-		return fmt.Errorf("a body whose steps are written in way %d is of a newer version of this program", how)
+	lists, err := pressing1.unpress(r.b, 1)
+	if err != nil {
+		return errWovenBody
 	}
-	text, err := unweave(round, steps, int(p.size)+int(reply), words, rowCloth(nil, m))
+	text, err := unweave(round, lists[0], int(p.size)+int(reply), words, rowCloth(nil, m))
 	if err != nil || checksum(text, parts) != binary.LittleEndian.Uint32(sum) {
 		return errWovenBody
 	}

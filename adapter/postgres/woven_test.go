@@ -70,6 +70,25 @@ func TestAWovenBodyComesBack(t *testing.T) {
 	}
 }
 
+// Nobody can write a body that is kept as another one, or that is not kept: whatever it, its
+// ids and its address are.
+func FuzzPackedBody(f *testing.F) {
+	b := wovenBodies(f)
+	f.Add([]byte("<r/>"), "reply", "b95a6a2e-ec5a-11f1-9c23-3d1f0dc3643d", "", "service", false)
+	f.Add([]byte("eyJyaWQiOiIwMDAweyJyaWQiOiIwMDAw"), "eyJyaWQiOiIwMDAw", "eyJyaWQiOiIwMDAw", "eyJyaWQiOiIw", "eyJyaWQi", true)
+	f.Add(bytes.Repeat([]byte("abcdefghi"), 800), strings.Repeat("i", 3000), "abcdefgh", "bcdefghi", "", true)
+	f.Fuzz(func(t *testing.T, body []byte, replyTo, id, original, service string, reply bool) {
+		m := adapter.Message{ID: uuid.UUID{1}, MessageID: adapter.MessageID(id), Original: adapter.MessageID(original), Service: service, Body: body, ReplyTo: replyTo}
+		if reply {
+			m.Request = uuid.UUID{2}
+		}
+		_, got := woven(t, b, (*bodies).packPressed, m)
+		if !bytes.Equal(got.Body, body) || got.ReplyTo != replyTo {
+			t.Errorf("came back as %q and %q", got.Body, got.ReplyTo)
+		}
+	})
+}
+
 // An address that says what its row says costs its authentication code, in the request's
 // row and in the answer's To; of a row that is damaged nothing is handed out.
 func TestWhatARowSaysIsNotKeptTwice(t *testing.T) {
