@@ -415,7 +415,7 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 		return err
 	}
 	t.was, t.entries = b.Was.Tree, tailOf(b)
-	return t.rest(ctx, b, b.Entries[rows:])
+	return t.rest(ctx, b, b.Entries[rows:], openings.together)
 }
 
 // copyEntries writes rows of journal_entry.
@@ -445,7 +445,7 @@ var (
 )
 
 // rest writes everything but the rows of Write's copies, in one round trip.
-func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Entry) error {
+func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Entry, openings []openingRow) error {
 	batch := &pgx.Batch{}
 	want := []int64{} // rows that each statement must have changed, -1 for any
 	add := func(rows int64, sql string, args ...any) {
@@ -461,6 +461,7 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 	if err := t.queueBlocks(ctx, add, blocks); err != nil {
 		return fmt.Errorf("blocks: %w", err)
 	}
+	queueOpenings(add, openings)
 	tiles := b.Tiles
 	if t.j.gates.madeTiles.Load() {
 		from := b.Head.Tree.N - int64(len(blocks))

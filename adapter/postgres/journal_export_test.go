@@ -189,3 +189,6 @@ func Remembered(s *Store, from int64) bool {
 	_, ok := s.tail.from(from, 1, s.tail.tree)
 	return ok
 }
+
+// OpeningsSQL is the statement by which values are kept.
+const OpeningsSQL = openingsSQL
