@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // copied are rows in the binary form of COPY, written straight into one buffer.
@@ -43,21 +42,6 @@ func (c *copied) bytea(p []byte) {
 
 func (c *copied) bigint(n int64) {
 	c.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(c.b, 8), uint64(n))
-}
-
-// bigints is an array of bigint.
-func (c *copied) bigints(list []int64) {
-	c.b = binary.BigEndian.AppendUint32(c.b, uint32(12+min(len(list), 1)*8+12*len(list)))
-	header := []uint32{uint32(min(len(list), 1)), 0, pgtype.Int8OID} // dimensions, no nulls
-	if len(list) > 0 {
-		header = append(header, uint32(len(list)), 1) // from 1 on
-	}
-	for _, n := range header {
-		c.b = binary.BigEndian.AppendUint32(c.b, n)
-	}
-	for _, n := range list {
-		c.bigint(n)
-	}
 }
 
 func (c *copied) bool(v bool) {

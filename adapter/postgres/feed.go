@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
@@ -22,19 +22,21 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	// First: of which topic this is, which Refeed may change while the log is read.
 	var epoch string
 	var next int64
-	batch.Queue("SELECT epoch, next FROM journal_feed").QueryRow(func(r pgx.Row) error { return r.Scan(&epoch, &next) })
-	var log stretch
-	log.queue(batch, "(SELECT next FROM journal_feed)", max)
-	if err = s.pool.SendBatch(ctx, batch).Close(); err == nil {
-		out, err = log.from(next, max)
-	}
+	var tree tlog.Tree
+	batch.Queue("SELECT f.epoch, f.next, h.size, h.root FROM journal_feed f, journal_head h").QueryRow(func(r pgx.Row) error {
+		var root []byte
+		err := r.Scan(&epoch, &next, &tree.N, &root)
+		copy(tree.Hash[:], root)
+		return err
+	})
+	err = s.pool.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading the log: %w", err)
-	case got.epoch == 0 && len(out) == 0:
+	case got.epoch == 0 && tree.N <= next:
 		return 0, nil
 	case got.epoch == 0:
-		s.leads.refused(ctx, feedWork, got, out[0].Index)
+		s.leads.refused(ctx, feedWork, got, next)
 		return 0, adapter.ErrShardTaken
 	}
 	s.leads.moved(feedWork)
@@ -44,6 +46,9 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 			s.leads.release(feedWork, got.epoch)
 		}
 	}()
+	if out, err = s.logFrom(ctx, s.pool, next, max, tree); err != nil {
+		return 0, fmt.Errorf("reading the log: %w", err)
+	}
 	if len(out) == 0 {
 		return 0, nil
 	}
@@ -77,19 +82,24 @@ type stretch struct {
 	blocks []*block
 }
 
-// queue asks for at most max entries from an index on, which is SQL.
-func (s *stretch) queue(batch *pgx.Batch, from string, max int, args ...any) {
-	limit := len(args) + 1
-	batch.Queue(fmt.Sprintf("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= %s ORDER BY idx LIMIT $%d", from, limit), append(slices.Clone(args), max)...).Query(func(rows pgx.Rows) (err error) {
+// readStretch reads at most max entries from an index on.
+func readStretch(ctx context.Context, db batcher, from int64, max int) ([]adapter.LogEntry, error) {
+	var s stretch
+	batch := &pgx.Batch{}
+	batch.Queue("SELECT idx, kind, message, leaf FROM journal_entry WHERE idx >= $1 ORDER BY idx LIMIT $2", from, max).Query(func(rows pgx.Rows) (err error) {
 		s.rows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[adapter.LogEntry])
 		return err
 	})
 	// Pieces that were read already are many, and must not take the room of those behind.
-	batch.Queue(fmt.Sprintf(`(SELECT first, entries, leaves FROM journal_block WHERE first > %s - 256 ORDER BY first LIMIT $%d)
-		UNION ALL SELECT first, entries, leaves FROM journal_piece WHERE first + entries > %[1]s ORDER BY first`, from, limit), append(slices.Clone(args), max/blockSize+2)...).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(`(SELECT first, entries, leaves FROM journal_block WHERE first > $1 - 256 ORDER BY first LIMIT $2)
+		UNION ALL SELECT first, entries, leaves FROM journal_piece WHERE first + entries > $1 ORDER BY first`, from, max/blockSize+2).Query(func(rows pgx.Rows) (err error) {
 		s.blocks, err = pgx.CollectRows(rows, readBlock)
 		return err
 	})
+	if err := db.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	return s.from(from, max)
 }
 
 // from gives the entries from next on, at most max.

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/vault"
@@ -28,6 +29,7 @@ type Journal struct {
 	leads *leads
 	vault *vault.Vault
 	gates *gates
+	tail  *tail
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -58,7 +60,7 @@ func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (
 	if err != nil {
 		return nil, err
 	}
-	j.gates = &s.gates
+	j.gates, j.tail = &s.gates, &s.tail
 	return j, nil
 }
 
@@ -69,7 +71,7 @@ func openJournal(ctx context.Context, pool *sessions, leads *leads, origin strin
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: keys, gates: &gates{}, log: log}, nil
+	return &Journal{pool: pool, leads: leads, vault: keys, gates: &gates{}, tail: &tail{}, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node
@@ -230,6 +232,9 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 		j.edge = t.known
 	}
 	j.looking.Unlock()
+	if t.wrote {
+		j.tail.add(t.was, t.next.tree, t.entries)
+	}
 	for _, name := range t.made {
 		if j.made == nil {
 			j.made = map[string]bool{}
@@ -255,6 +260,8 @@ type journalTx struct {
 
 	known, next edge // what it begins with, and what it leaves when it commits
 	wrote       bool
+	was         tlog.Tree // behind which stand
+	entries     []adapter.LogEntry
 }
 
 // edge is what the sequencer need not read again at the end of the log: what the last
@@ -407,7 +414,8 @@ func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
 	if err := t.copyOpenings(ctx, openings); err != nil {
 		return err
 	}
-	return t.rest(ctx, b, b.Entries[rows:])
+	t.was, t.entries = b.Was.Tree, tailOf(b)
+	return t.rest(ctx, b, b.Entries[rows:], openings.together)
 }
 
 // copyEntries writes rows of journal_entry.
@@ -437,7 +445,7 @@ var (
 )
 
 // rest writes everything but the rows of Write's copies, in one round trip.
-func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Entry) error {
+func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Entry, openings []openingRow) error {
 	batch := &pgx.Batch{}
 	want := []int64{} // rows that each statement must have changed, -1 for any
 	add := func(rows int64, sql string, args ...any) {
@@ -453,6 +461,7 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 	if err := t.queueBlocks(ctx, add, blocks); err != nil {
 		return fmt.Errorf("blocks: %w", err)
 	}
+	queueOpenings(add, openings)
 	tiles := b.Tiles
 	if t.j.gates.madeTiles.Load() {
 		from := b.Head.Tree.N - int64(len(blocks))

@@ -73,6 +73,69 @@ func TestAcceptedMessagesReachTheLog(t *testing.T) {
 	}
 }
 
+// Who follows the log on the node that gives entries their places gets what the log has,
+// whether it is remembered or read; and nothing of a log that is not the database's any more.
+func TestWhoFollowsTheLogGetsWhatItHas(t *testing.T) {
+	ctx := context.Background()
+	w := open(t)
+	pool, err := pgxpool.New(ctx, w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	_, seq := benchJournal(t, w.Store)
+	accept := func(n int) {
+		t.Helper()
+		for i := range n {
+			m := benchMessage(i % 3)
+			if _, err := w.Store.Accept(ctx, m, benchEvents(m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if taken, err := seq.Step(ctx); taken != n || err != nil {
+			t.Fatalf("%d of %d events have their place, %v", taken, n, err)
+		}
+	}
+	fed := 0
+	follow := func(want int) {
+		t.Helper()
+		n, err := w.Feed(ctx, 100, func(_ context.Context, entries []adapter.LogEntry) error {
+			_, leaves, err := postgres.Stretch(ctx, pool, int64(fed), 100)
+			for i, e := range entries {
+				if l, err := journal.ParseLeaf(e.Leaf); err != nil || e.Index != int64(fed+i) || e.Message != l.Message || e.Kind != string(l.Kind) || string(e.Leaf) != string(leaves[i]) {
+					t.Errorf("entry %d is told as %d, %s of %s, %v", fed+i, e.Index, e.Kind, e.Message, err)
+				}
+			}
+			return err
+		})
+		if fed += n; n != want || err != nil {
+			t.Errorf("%d entries are fed, %v; want %d", n, err, want)
+		}
+	}
+	accept(30)
+	accept(50)
+	if !postgres.Remembered(w.Store, 0) {
+		t.Error("nothing of what has just been written is remembered")
+	}
+	follow(80)
+	follow(0)
+	tables := []string{"journal_head", "journal_piece", "journal_edge", "journal_opening"}
+	for _, table := range tables {
+		w.exec(fmt.Sprintf("CREATE TABLE b_%s AS TABLE %[1]s", table))
+	}
+	accept(20)
+	for _, table := range tables {
+		w.exec(fmt.Sprintf("TRUNCATE %s; INSERT INTO %[1]s TABLE b_%[1]s", table))
+	}
+	follow(0) // the database was put back
+	accept(20)
+	follow(20)
+	accept(300)
+	for range 3 {
+		follow(100)
+	}
+}
+
 // BenchmarkJournalShare accepts with the sequencer off and on, turn by turn in
 // one run, and reports what the sequencer costs; and how long an event waits for
 // its place.

@@ -113,13 +113,7 @@ func TallyEvery(n int64) (restore func()) {
 // Stretch reads the log as the feed and the open terms do: the indexes of at most max
 // entries from an index on.
 func Stretch(ctx context.Context, pool *pgxpool.Pool, from int64, max int) (indexes []int64, leaves [][]byte, err error) {
-	var s stretch
-	batch := &pgx.Batch{}
-	s.queue(batch, "$1", max, from)
-	if err := pool.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, nil, err
-	}
-	list, err := s.from(from, max)
+	list, err := readStretch(ctx, pool, from, max)
 	for i := range list {
 		indexes, leaves = append(indexes, list[i].Index), append(leaves, list[i].Leaf)
 	}
@@ -199,3 +193,12 @@ var TimedKey = timedKey
 
 // BlocksWithSQL selects the blocks that have one of the keys $1.
 var BlocksWithSQL = blocksWith("$1")
+
+// Remembered says whether the store has the entries of the log from an index on at hand.
+func Remembered(s *Store, from int64) bool {
+	_, ok := s.tail.from(from, 1, s.tail.tree)
+	return ok
+}
+
+// OpeningsSQL is the statement by which values are kept.
+const OpeningsSQL = openingsSQL

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -386,7 +387,7 @@ func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, e
 	return out, nil
 }
 
-// copyOpenings writes the openings of a batch.
+// copyOpenings writes those openings of a batch that are rows of their own.
 func (t *journalTx) copyOpenings(ctx context.Context, o *sealedOpenings) error {
 	if len(o.rows) > 0 {
 		rows := newCopied(256 * len(o.rows))
@@ -404,26 +405,34 @@ func (t *journalTx) copyOpenings(ctx context.Context, o *sealedOpenings) error {
 			return fmt.Errorf("openings: %w", err)
 		}
 	}
-	if len(o.together) == 0 {
-		return nil
-	}
-	packed := newCopied(4096 * len(o.together))
-	for i := range o.together {
-		r := &o.together[i]
-		packed.row(len(openingColumns))
-		packed.text(r.key)
-		packed.bigint(r.block)
-		packed.bigint(r.first)
-		packed.bigints(r.tokens)
-		packed.bytea(r.sealed)
-	}
-	if err := packed.into(ctx, t.tx, "journal_opening", openingColumns); err != nil {
-		return fmt.Errorf("openings: %w", err)
-	}
 	return nil
 }
 
-var openingColumns = []string{"key", "block", "first", "tokens", "sealed"}
+// queueOpenings writes the others. They are few, and a COPY would be two more round trips
+// while the head is locked.
+func queueOpenings(add func(int64, string, ...any), rows []openingRow) {
+	if len(rows) == 0 {
+		return
+	}
+	var keys, tokens []string // an array of arrays cannot be of several lengths
+	var blocks, firsts []int64
+	var sealed [][]byte
+	for i := range rows {
+		r := &rows[i]
+		list := []byte{'{'}
+		for n, token := range r.tokens {
+			if n > 0 {
+				list = append(list, ',')
+			}
+			list = strconv.AppendInt(list, token, 10)
+		}
+		keys, tokens, blocks, firsts, sealed = append(keys, r.key), append(tokens, string(append(list, '}'))), append(blocks, r.block), append(firsts, r.first), append(sealed, r.sealed)
+	}
+	add(int64(len(rows)), openingsSQL, keys, blocks, firsts, tokens, sealed)
+}
+
+const openingsSQL = `INSERT INTO journal_opening (key, block, first, tokens, sealed)
+	SELECT key, block, first, tokens::bigint[], sealed FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) AS o (key, block, first, tokens, sealed)`
 
 // eachOpenings calls f with all openings of a row of journal_opening, one row after the
 // other; condition and args say which. Rows whose key is destroyed, or missing, have none:

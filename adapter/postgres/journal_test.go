@@ -233,7 +233,7 @@ func TestJournalSurvivesABreakAtEachStatement(t *testing.T) {
 			}
 			a.check(t, events[:next])
 			broken := b.broken
-			for _, must := range []string{postgres.SequenceBegin, "commit", `copy "journal_opening"`, "batch", blockInsert} {
+			for _, must := range []string{postgres.SequenceBegin, "commit", "in batch: " + postgres.OpeningsSQL, "batch", blockInsert} {
 				if !broken[must] {
 					t.Errorf("%q was not broken, only %v", must, broken)
 				}

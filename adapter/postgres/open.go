@@ -88,6 +88,7 @@ type Store struct {
 	health healthCheck
 	sweeps sweeps
 	gates  gates
+	tail   tail
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
@@ -32,7 +33,7 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 		return done, err
 	}
 	err = s.ended(ctx, termsWork, epoch, func(tx pgx.Tx) error {
-		r := termRound{tx: tx, gates: &s.gates, rules: rules, now: now, grace: s.opts.TermGrace}
+		r := termRound{tx: tx, store: s, rules: rules, now: now, grace: s.opts.TermGrace}
 		if err := r.read(ctx, max); err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (s *Store) FollowTerms(ctx context.Context, now time.Time, max int, rules a
 // termRound is one round over the open terms.
 type termRound struct {
 	tx     pgx.Tx
-	gates  *gates
+	store  *Store
 	rules  adapter.TermRules
 	now    time.Time
 	grace  time.Duration
@@ -95,20 +96,18 @@ func (r *termRound) read(ctx context.Context, max int) error {
 	}
 	// The oldest pending row first: what is committed after this look is later.
 	r.upTo = r.now
+	// And the log's tree with it: what has left the one by this look is in the other.
 	var pending *time.Time
-	if err := r.tx.QueryRow(ctx, "SELECT at FROM journal_pending ORDER BY id LIMIT 1").Scan(&pending); err != nil && err != pgx.ErrNoRows {
+	var tree tlog.Tree
+	var root []byte
+	if err := r.tx.QueryRow(ctx, "SELECT (SELECT at FROM journal_pending ORDER BY id LIMIT 1), size, root FROM journal_head").Scan(&pending, &tree.N, &root); err != nil {
 		return err
 	}
+	copy(tree.Hash[:], root)
 	if pending != nil && pending.Before(r.upTo) {
 		r.upTo = *pending
 	}
-	var log stretch
-	batch := &pgx.Batch{}
-	log.queue(batch, "$1", max, from)
-	if err := r.tx.SendBatch(ctx, batch).Close(); err != nil {
-		return err
-	}
-	entries, err := log.from(from, max)
+	entries, err := r.store.logFrom(ctx, r.tx, from, max, tree)
 	if err != nil {
 		return err
 	}
@@ -375,7 +374,7 @@ func (r *termRound) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.tx.Exec(ctx, r.gates.sql(`WITH a AS (
+	_, err = r.tx.Exec(ctx, r.store.gates.sql(`WITH a AS (
 	INSERT INTO alarm_event (event) SELECT e::json FROM unnest($1::text[]) WITH ORDINALITY AS t (e, n) ORDER BY n
 ) `+recordSQL), encoded)
 	return err

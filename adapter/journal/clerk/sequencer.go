@@ -40,7 +40,7 @@ type Sequencer struct {
 	Log    *slog.Logger
 
 	Batch     int           // events in one step; 0 means 8192
-	Tick      time.Duration // pause when there is nothing to do; 0 means 100 ms
+	Tick      time.Duration // pause when there is nothing to do, and at most two of them; 0 means 100 ms
 	Publish   time.Duration // least time between checkpoints of a growing log; 0 means 1 s less two ticks
 	Heartbeat time.Duration // a checkpoint even when the log does not grow; 0 means 10 min
 	Period    time.Duration // between period-close entries; 0 means 1 h
@@ -98,7 +98,9 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		// A connection that hangs must not hang the log: the next turn gets another.
 		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+		began := time.Now()
 		more, err := s.turn(bounded, false)
+		took := time.Since(began)
 		cancel()
 		switch {
 		case err == nil && told != "":
@@ -113,7 +115,7 @@ func (s *Sequencer) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(tick):
+		case <-time.After(rest(tick, took)):
 		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -129,6 +131,11 @@ func (s *Sequencer) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// rest is how long the loop rests after a turn that took so long: a tick, and when the
+// machine is so busy that the work is more than a tenth of the time, up to two. Then there
+// is enough to do for one batch, and what two cost by themselves is paid once.
+func rest(tick, took time.Duration) time.Duration { return min(max(tick, 9*took), 2*tick) }
 
 // turn is one pass of the loop; more says that events are waiting for the next one. now
 // says that it may be the last.

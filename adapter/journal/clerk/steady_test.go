@@ -67,3 +67,16 @@ func TestNothingIsLoggedBeforeItHappens(t *testing.T) {
 	}
 	whole(t, d, book, []journal.Event{event})
 }
+
+// A sequencer with little to do looks again after a tick; one whose turns take long rests
+// longer, and never more than two.
+func TestABusySequencerRestsLonger(t *testing.T) {
+	const tick = 100 * time.Millisecond
+	for took, want := range map[time.Duration]time.Duration{
+		0: tick, 5 * time.Millisecond: tick, 15 * time.Millisecond: 135 * time.Millisecond, 30 * time.Millisecond: 2 * tick, time.Minute: 2 * tick,
+	} {
+		if got := clerk.Rest(tick, took); got != want {
+			t.Errorf("after a turn of %s it rests for %s, want %s", took, got, want)
+		}
+	}
+}
