@@ -27,9 +27,11 @@ const (
 	// aheadFor is how long such a run is at most: its polls are signed some seconds
 	// before they are made, and have to be younger than limits.pollAge (five minutes).
 	aheadFor = 30 * time.Second
-	// aheadPerSecond is for how many exchanges calls are signed. Where there are more,
-	// theirs are signed when they are made.
+	// aheadPerSecond is for how many exchanges calls are signed, and aheadPatience how long
+	// that takes at most: RSA is slow. Where there are more, theirs are signed when they
+	// are made.
 	aheadPerSecond = 1000
+	aheadPatience  = 15 * time.Second
 	// keptBytes is how much of answers is kept; what comes beyond it is proved at once.
 	keptBytes = 512 << 20
 )
@@ -77,7 +79,7 @@ func (a *ahead) poll(op envelopes.Operation) pressed {
 	return pressed{}
 }
 
-// signExchanges signs the calls of n exchanges on all cores.
+// signExchanges signs the calls of n exchanges, or of fewer, on all cores.
 func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 	content, err := b.sample("request")
 	if err != nil {
@@ -107,7 +109,7 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 			}
 			var tape xmltape.Tape
 			errs[w] = tape.Parse(content, xmltape.Limits{})
-			for errs[w] == nil {
+			for errs[w] == nil && time.Since(now) < aheadPatience {
 				i := int(at.Add(1)) - 1
 				if i >= polls {
 					return
@@ -133,6 +135,11 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 		})
 	}
 	signers.Wait()
+	done := min(int(at.Load()), polls) // whoever has begun one has ended it
+	a.exchanges = a.exchanges[:min(done, n)]
+	for op := range a.polls {
+		a.polls[op] = a.polls[op][:done]
+	}
 	return a, errors.Join(errs...)
 }
 

@@ -98,11 +98,14 @@ func (c *benchExchangeCmd) measure(ctx context.Context, lines io.Writer) (r exch
 	client := httpClient(b.base, c.Senders+2*c.Providers)
 	warm, x := b.exchanges(client), b.exchanges(client)
 	if c.Warm+c.Duration <= aheadFor && !c.Sustained {
-		for x, duration := range map[*exchangeLoad]time.Duration{warm: c.Warm, x: c.Duration} {
-			if x.ahead, err = b.signExchanges(ctx, int(duration.Seconds()*aheadPerSecond)+c.Senders); err != nil {
+		for _, of := range []struct {
+			load     *exchangeLoad
+			duration time.Duration
+		}{{warm, c.Warm}, {x, c.Duration}} {
+			if of.load.ahead, err = b.signExchanges(ctx, int(of.duration.Seconds()*aheadPerSecond)+c.Senders); err != nil {
 				return r, err
 			}
-			x.kept = &proofs{}
+			of.load.kept = &proofs{}
 		}
 	}
 	load := func(x *exchangeLoad, duration time.Duration, lines io.Writer) error {
