@@ -248,6 +248,18 @@ func (v *Vault) Mark(name string) ([]byte, error) {
 	return t.mark(), nil
 }
 
+// Opens tells whether there is a key of that name, and it is the one that was sealed with:
+// not one that was destroyed, nor one that this vault never had, nor another.
+func (v *Vault) Opens(key string) (bool, error) {
+	mark, err := v.Mark(key + keySuffix)
+	w := v.witness()
+	if err != nil || len(mark) == 0 || w == nil {
+		return len(mark) > 0, err
+	}
+	use, err := w.Sealed(key + keySuffix)
+	return len(use.Mark) == 0 || bytes.Equal(use.Mark, mark), err
+}
+
 // markSize is how long marks are.
 const markSize = 16
 
