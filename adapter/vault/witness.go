@@ -222,6 +222,12 @@ func (v *Vault) Check(name string) (err error) {
 	return err
 }
 
+// Sealable says whether values of a class can be sealed now, as Check does of their key.
+func (v *Vault) Sealable(class string) error {
+	_, err := v.key(v.KeyOf(class), true)
+	return err
+}
+
 // Mark is by what a witness knows the key of that name, as it is in the folder; empty when
 // there is none. Nothing can be learned from it of the key.
 func (v *Vault) Mark(name string) ([]byte, error) {
