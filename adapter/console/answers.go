@@ -26,6 +26,8 @@ type Found struct {
 	Entries []Entry `json:"entries"`
 	Count   int64   `json:"count"`          // of all pages, exact
 	Next    string  `json:"next,omitempty"` // parameter after of the next page; absent on the last
+
+	Unopened *postgres.Unopened `json:"unopened,omitempty"` // what could not be looked at
 }
 
 func (c *Console) serveSearch(w http.ResponseWriter, r *http.Request, who Actor) error {
@@ -57,6 +59,9 @@ func (c *Console) search(ctx context.Context, q *question) (*Found, error) {
 		return nil, err
 	}
 	out := &Found{Entries: []Entry{}, Count: count}
+	if out.Unopened, err = c.Journal.Unopened(ctx, false, q.query.Values...); err != nil {
+		return nil, err
+	}
 	rows, next, err := c.pageOf(ctx, q)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func (c *Console) search(ctx context.Context, q *question) (*Found, error) {
 	for i := range rows {
 		out.Entries = append(out.Entries, rowEntry(&rows[i], covered))
 	}
-	if out.Count == 0 {
+	if out.Count == 0 && out.Unopened == nil {
 		return out, c.mistyped(q)
 	}
 	return out, nil
@@ -196,6 +201,8 @@ type Single struct {
 	// Openings are the values behind the commitments that still exist, on demand
 	// (openings=true).
 	Openings []journal.Opening `json:"openings,omitempty"`
+	// Unopened says that there may be more of them, whose key this node lacks.
+	Unopened *postgres.Unopened `json:"unopened,omitempty"`
 }
 
 func (c *Console) serveEntry(w http.ResponseWriter, r *http.Request, who Actor) error {
@@ -215,6 +222,11 @@ func (c *Console) serveEntry(w http.ResponseWriter, r *http.Request, who Actor) 
 	if open {
 		if out.Openings, err = c.Journal.Openings(r.Context(), index); err != nil {
 			return err
+		}
+		if len(out.Openings) < len(out.Committed) {
+			if out.Unopened, err = c.Journal.UnopenedAt(r.Context(), index); err != nil {
+				return err
+			}
 		}
 	}
 	return writeJSON(w, out)
@@ -324,7 +336,7 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 		}
 		proposal, err := c.Content.ProposeValues(r.Context(), index, order.Fields, order.Ground, actor, c.Now().UTC())
 		if err != nil {
-			return err
+			return c.eraseProblem(err)
 		}
 		return writeJSON(w, Erased{Index: index, Erased: []string{}, Proposal: proposal})
 	}

@@ -20,6 +20,7 @@ import (
 	"mezhved/adapter/journal/remote"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
+	"mezhved/adapter/vault"
 	"mezhved/signing"
 )
 
@@ -247,9 +248,14 @@ func (c *Console) known(r *http.Request, err error) *Problem {
 	var broken *journal.BrokenError
 	var much *adapter.TooMuchError
 	var gone *adapter.ErasedError
+	var lacks *vault.KeyError
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &lacks):
+		c.Log.Error("console: answer", "route", route(r), "error", err)
+		return problem(http.StatusServiceUnavailable, Text{"В папке journal.vault этого узла нет ключа %s, или на его месте другой, и ответить без него нельзя: верните его из резервной копии хранилища ключей.",
+			"The folder of journal.vault of this node has not the key %s, or has another in its place, and without it there is no answer: put it back from the vault's own backup."}, lacks.Key)
 	case errors.As(err, &gone):
 		return goneProblem(&gone.Erasure)
 	case errors.Is(err, adapter.ErrNotFound), errors.Is(err, fs.ErrNotExist):

@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -495,6 +497,47 @@ func TestNothingIsErasedOfAPersonWhoseKeyIsMissing(t *testing.T) {
 				t.Errorf("the value of entry %d: %d %s", row.Index, a.StatusCode, a.body)
 			}
 		}
+	}
+	// Nor do searches keep silent of what they cannot look at, and nothing is accepted.
+	person := map[string]any{"person": map[string]any{"field": "snils", "value": snils}}
+	lacking := func(what string, u *postgres.Unopened, least int) {
+		t.Helper()
+		if u == nil || u.Entries < least || len(u.Keys) == 0 || !strings.HasPrefix(u.Keys[len(u.Keys)-1], "personal-") {
+			t.Errorf("%s: could not be opened: %+v, want %d or more", what, u, least)
+		}
+	}
+	lacking("search", readJSON[Found](d, d.ask(operatorToken, "/api/v1/journal/search", person)).Unopened, 1)
+	lacking("report", readJSON[Report](d, d.ask(auditorToken, "/api/v1/journal/report", person)).Unopened, 1)
+	lacking("readings", readJSON[Readings](d, d.ask(auditorToken, "/api/v1/journal/readings", person)).Unopened, 1)
+	lacking("entry", ok[Single](d, auditorToken, fmt.Sprintf("/api/v1/journal/entries/%d?openings=true", rows[0].Index)).Unopened, 1)
+	description := described(d, t)
+	for path, schema := range map[string]string{"/api/v1/journal/search": "Found", "/api/v1/journal/report": "Report", "/api/v1/journal/readings": "Readings"} {
+		var v any
+		d.must(json.Unmarshal(d.ask(auditorToken, path, person).body, &v))
+		d.must(description.check(description.at("components", "schemas", schema).(map[string]any), v, path))
+	}
+	for _, path := range []string{"/console/search", "/console/report"} {
+		if page := d.submit(path, url.Values{"field": {"snils"}, "value": {snils}}); !strings.Contains(page, "Показано не всё") || !strings.Contains(page, "personal-") {
+			t.Errorf("%s does not say that not all is shown: %s", path, page)
+		}
+	}
+	d.Eventually("nothing is accepted", func() bool {
+		return d.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Extract1, snils)}).Fault != nil
+	})
+	if made, err := filepath.Glob(filepath.Join(d.Dir, "vault", "personal-*.key")); err != nil || len(made) > 0 {
+		t.Errorf("made anew: %v, %v", made, err)
+	}
+	for _, key := range keys {
+		if filepath.Base(key) != "blind.key" {
+			d.must(os.Rename(filepath.Join(away, filepath.Base(key)), key))
+		}
+	}
+	d.Eventually("the keys are back", func() bool {
+		return d.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Extract1, snils)}).Fault == nil
+	})
+	d.settle()
+	if again := readJSON[Found](d, d.ask(operatorToken, "/api/v1/journal/search", person)); again.Unopened != nil || again.Count < int64(len(rows)) {
+		t.Errorf("with the whole vault: %+v", again)
 	}
 	said := d.console.eraseProblem(&postgres.KeysMissingError{Keys: []string{"snils-2026-03"}}).(*Problem)
 	if ru := said.Say("ru"); !strings.Contains(ru, "нет ключей snils-2026-03") || !strings.Contains(ru, "Ничего не удалено") {

@@ -13,6 +13,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/alarms"
+	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
 )
 
@@ -126,6 +127,13 @@ func (c *Console) functions(to reader) template.FuncMap {
 		"text":     in,
 		"word":     func(s any) string { return word(fmt.Sprint(s), in) },
 		"sentence": func(e Entry) string { what, _ := sentence(e.Rule, e.Outcome); return in(what) },
+		"part": func(p Part, log *Log) string {
+			if p.Name == "journal" && log != nil && log.Stopped != "" {
+				return in(stopped(log.Stopped))
+			}
+			return word(p.Detail, in)
+		},
+		"unopened": func(u *postgres.Unopened) string { return in(unopenedSentence(u)) },
 		"standing": func(s Still) string { return in(Text{stationSentences[s.Station], s.Text}) },
 		"time": func(t time.Time) string {
 			if t.IsZero() {

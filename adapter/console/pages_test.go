@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"html"
 	"io"
 	"net/http"
@@ -11,10 +12,27 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/journal/clerk"
 )
+
+// submit sends a form to a page as the operator.
+func (d *desk) submit(path string, form url.Values) string {
+	d.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, d.site.URL+path, strings.NewReader(form.Encode()))
+	d.must(err)
+	req.Header.Set("Authorization", "Bearer "+operatorToken)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	a := d.do(req)
+	if a.StatusCode != http.StatusOK {
+		d.t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)
+	}
+	return string(a.body)
+}
 
 // visit opens a page as the operator in a language.
 func (d *desk) visit(path, lang string) string {
@@ -285,6 +303,18 @@ func TestRefusedPagesSpeakTheReadersLanguage(t *testing.T) {
 func TestTheFirstPageTellsWhatStandsStill(t *testing.T) {
 	d := openDesk(t)
 	o := &Overview{Ready: true}
+	// So is why a log was stopped, by whoever stopped it.
+	back := (&clerk.RollbackError{Origin: "log.example", Signed: tlog.Tree{N: 7}, Shown: tlog.Tree{N: 5}, Cause: errors.New("no proof")}).Error()
+	for why, ru := range map[string]string{back: "подписано записей — 7", clerk.RestoredWhy("2026-03-01T00:00:00Z", "b-17"): "из резервной копии b-17;", "something": "как её записал узел: something"} {
+		d.must(d.book.Stop(context.Background(), why))
+		for lang, want := range map[string]string{"ru": ru, "en": html.EscapeString(why)} {
+			page := d.visit("/console/", lang)
+			if !strings.Contains(page, want) || lang == "ru" && why != "something" && strings.Contains(page, html.EscapeString(why[:40])) {
+				t.Errorf("%s: the page does not say %q", lang, want)
+			}
+		}
+	}
+	d.must(d.book.Stop(context.Background(), ""))
 	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, adapter.StationVault, "watch"} {
 		o.Standing = append(o.Standing, Still{Station: string(s), Since: d.Clock.Now(), Text: "look at " + string(s)})
 	}

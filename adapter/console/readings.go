@@ -17,6 +17,8 @@ import (
 type Readings struct {
 	Readings []Reading `json:"readings"`       // in the order of the log
 	Next     string    `json:"next,omitempty"` // ask with after to read on, where all of a time were asked for
+
+	Unopened *postgres.Unopened `json:"unopened,omitempty"` // what could not be looked at
 }
 
 // Reading is one of them.
@@ -75,7 +77,10 @@ func (c *Console) readings(ctx context.Context, q *question, exchange string) (*
 	case exchange != "":
 		rows, err = c.readingsOf(ctx, q, exchange)
 	case q.Person != nil:
-		rows, err = c.readingsBy(ctx, q, journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value})
+		p := journal.PersonalField{Field: q.Person.Field, Value: q.Person.Value}
+		if rows, err = c.readingsBy(ctx, q, p); err == nil {
+			out.Unopened, err = c.Journal.Unopened(ctx, true, p)
+		}
 	default:
 		rows, out.Next, err = c.pageOf(ctx, q)
 	}
@@ -98,7 +103,7 @@ func (c *Console) readings(ctx context.Context, q *question, exchange string) (*
 		}
 		out.Readings = append(out.Readings, one)
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 && out.Unopened == nil {
 		return out, c.mistyped(q)
 	}
 	return out, nil

@@ -31,6 +31,8 @@ type Report struct {
 	Refused   []Attempt `json:"refused,omitempty"` // calls about the person that were refused: nobody was asked by them
 	Readings  []Looked  `json:"readings"`
 
+	Unopened *postgres.Unopened `json:"unopened,omitempty"` // what could not be looked at
+
 	indexes []int64            // of all entries that it is made of
 	opened  map[int64][]string // fields that it has opened, by entry
 }
@@ -231,6 +233,9 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if rep.Unopened, err = c.Journal.Unopened(ctx, true, p); err != nil {
+		return nil, err
+	}
 	named := map[string]bool{} // messages in which the person stands
 	var exchanges []string     // by the MessageID of the request, in order
 	for i := range mentions {
@@ -272,6 +277,9 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	slices.Sort(rep.indexes)
 	rep.indexes = slices.Compact(rep.indexes)
 	if len(exchanges)+len(rep.Refused) == 0 {
+		if rep.Unopened != nil {
+			return rep, nil
+		}
 		return rep, c.mistyped(q)
 	}
 	return rep, nil

@@ -1,6 +1,12 @@
 package console
 
-import "strings"
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"mezhved/adapter/postgres"
+)
 
 // sentence says why a call was refused and what its sender should do, from the
 // rule and the fault that the journal keeps.
@@ -134,6 +140,22 @@ var sentences = map[string]struct {
 	"journal-unwritten": {Text{"Журнал не принял записи об отказе.", "The journal did not take the entry about the refusal."}, "retry"},
 }
 
+// Unopened says in English what a search could not look at, a line; nothing where it
+// could look at everything.
+func Unopened(u *postgres.Unopened) string {
+	if u == nil {
+		return ""
+	}
+	return "\n" + Visible(unopenedSentence(u).EN) + "\n"
+}
+
+// unopenedSentence says what a search could not look at.
+func unopenedSentence(u *postgres.Unopened) Text {
+	keys := strings.Join(u.Keys, ", ")
+	return Text{fmt.Sprintf("Показано не всё: не открыто записей — %d или больше, потому что в папке journal.vault этого узла нет ключей %s (или на их месте другие). Верните их из резервной копии хранилища ключей и повторите; если их уничтожил срок хранения, значения скоро удалит уборка.", u.Entries, keys),
+		fmt.Sprintf("Not all is shown: %d entries or more could not be opened, because the folder of journal.vault of this node has not the keys %s, or has others in their place. Put them back from the vault's own backup and repeat; where retention has destroyed them, its next pass removes the values.", u.Entries, keys)}
+}
+
 // stationSentences say in Russian what waits at a station and what to do; the
 // gateway's own sentences are English, for its log.
 var stationSentences = map[string]string{
@@ -145,4 +167,26 @@ var stationSentences = map[string]string{
 	"term":       "Сообщения с истёкшим сроком жизни стоят в очередях, и их отправителям не сказано: посмотрите на строки «sweeping» в журналах работы всех узлов.",
 	"vault":      "В папке journal.vault этого узла нет ключа, которым запечатана база, или на его месте другой; узел ничего не принимает. Какой ключ, где и что делать — в строке vault.key-missing его журнала работы.",
 	"watch":      "Этот узел не видит, что ждёт: посмотрите на базу данных и на журнал работы этого узла.",
+}
+
+// stops say in Russian why a log was stopped: its head keeps the sentence of who stopped
+// it (clerk.RollbackError, clerk.RestoredWhy), which is English, for its log.
+var stops = []struct {
+	said *regexp.Regexp
+	text string
+}{
+	{regexp.MustCompile(`^log (.+) has gone back: (\d+) entries with root (\S+) were signed, now there are (\d+) with root (\S+) \(`),
+		"Журнал $1 вернулся назад: подписано записей — $2 (корень $3), сейчас в базе — $4 (корень $5). Больше ничего не подписывается и не принимается: выясните, что случилось с базой данных, затем продолжите журнал под новым именем (mezhved journal reopen)."},
+	{regexp.MustCompile(`^the database is that of (\S+), restored from backup ([^;]+); what the log has signed since is not known here`),
+		"База данных — от $1, восстановлена из резервной копии $2; что журнал подписал с тех пор, здесь неизвестно. Посмотрите, что покажет mezhved restore --verify, затем продолжите журнал под новым именем (mezhved journal reopen)."},
+}
+
+// stopped is why a log was stopped.
+func stopped(why string) Text {
+	for _, s := range stops {
+		if at := s.said.FindStringSubmatchIndex(why); at != nil {
+			return Text{string(s.said.ExpandString(nil, s.text, why, at)), why}
+		}
+	}
+	return Text{"Журнал остановлен, ничего не принимается. Причина, как её записал узел: " + why, why}
 }

@@ -44,6 +44,7 @@ var events = map[string]string{
 	"the control socket is closed":                                                            "control.closed",
 	"content has ended":                                                                       "content.ended",
 	"erasures were done again that the vault or the database had forgotten or not finished":   "content.erased-again",
+	"erasures are not done again, for the vault lacks keys of what they are about":            "content.erasure-waits",
 	"this node has no vault (journal.vault), so the content of messages is sealed by no node: let it be the folder that the other nodes have, on storage that they share": "content.no-vault",
 	"retention of content":                        "content.retention-failed",
 	"console: answer":                             "desk.answer-failed",

@@ -160,12 +160,12 @@ func (s *Store) sealable(events []journal.Event) error {
 	}
 	for i := range events {
 		if events[i].Digest != "" {
-			if err := s.opts.Vault.Check(s.opts.Vault.KeyOf(journal.ClassEnvelope) + keyFile); err != nil {
+			if err := s.opts.Vault.Sealable(journal.ClassEnvelope); err != nil {
 				return err
 			}
 		}
 		for _, p := range events[i].Personal {
-			err := s.opts.Vault.Check(s.opts.Vault.KeyOf(cmp.Or(p.Class, journal.ClassPersonal)) + keyFile)
+			err := s.opts.Vault.Sealable(cmp.Or(p.Class, journal.ClassPersonal))
 			if err == nil && vault.Sought(p.Field) {
 				err = s.opts.Vault.Check(blindFile)
 			}

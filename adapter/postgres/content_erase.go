@@ -208,6 +208,13 @@ func reachable(ctx context.Context, pool *sessions, v *vault.Vault, list []vault
 			indexes = append(indexes, *e.Target)
 		}
 	}
+	err := v.Reaches(list)
+	if lacks := (*vault.KeyError)(nil); errors.As(err, &lacks) {
+		return &KeysMissingError{[]string{lacks.Key}}
+	}
+	if err != nil {
+		return err
+	}
 	return keysThere(ctx, pool, v, "block = ANY ($1)", (&sought{indexes: indexes}).numbers())
 }
 
@@ -531,6 +538,12 @@ func (s *Store) erasures(ctx context.Context, ids [][16]byte, all bool) ([]vault
 type Reerased struct {
 	Lines   int // erasures that the vault or the database had forgotten, or had not finished
 	Content int // messages, refused calls and values that were there again
+
+	// Waiting are erasures that were not done again, for the vault lacks keys of what they
+	// are about, which are Missing, with commas between them: they are done with the next
+	// pass when the keys are back, or when retention has removed what they sealed.
+	Waiting int
+	Missing string
 }
 
 // Reerase holds database and vault against each other's erasures, and against a
@@ -566,7 +579,8 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 	if err != nil {
 		return out, fmt.Errorf("reading the erasures of the database: %w", err)
 	}
-	seen := map[string]bool{}
+	seen, missing := map[string]bool{}, map[string]bool{}
+	defer func() { out.Missing = strings.Join(slices.Sorted(maps.Keys(missing)), ", ") }()
 	for _, list := range [][]vault.Erasure{kept, noted, done} {
 		for _, e := range list {
 			if seen[e.ID] || !all && inVault[e.ID] && inStore[e.ID] {
@@ -575,6 +589,18 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			seen[e.ID] = true
 			if !inVault[e.ID] || !inStore[e.ID] {
 				out.Lines++
+			}
+			lacks := (*KeysMissingError)(nil)
+			err := reachable(ctx, s.pool, s.opts.Vault, []vault.Erasure{e})
+			switch {
+			case errors.As(err, &lacks):
+				out.Waiting++
+				for _, key := range lacks.Keys {
+					missing[key] = true
+				}
+				continue // what it is about cannot be looked at, so it does not count as done
+			case err != nil:
+				return out, err
 			}
 			if err := s.opts.Vault.Erase(e); err != nil {
 				return out, err

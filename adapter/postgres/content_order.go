@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/vault"
 )
 
 // Proposal is an order to erase, content or the values behind an entry, that waits for another operator.
@@ -49,11 +50,21 @@ var ErrSameActor = errors.New("an erasure is confirmed by another operator than 
 
 // Propose keeps an order until Confirm.
 func (s *Store) Propose(ctx context.Context, o EraseOrder) (id string, err error) {
-	waits := &WaitsError{}
-	if _, err := s.erasable(ctx, o); err != nil && !errors.As(err, &waits) {
+	if s.opts.Vault == nil {
+		return "", fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
+	}
+	items, err := s.erasable(ctx, o)
+	if err != nil {
 		return "", err
-	} else if err != nil {
-		return "", waits
+	}
+	// Whoever orders is told at once what the confirmation would fail for.
+	if err := reachable(ctx, s.pool, s.opts.Vault, []vault.Erasure{{Items: items}}); err != nil {
+		return "", err
+	}
+	if len(o.Sought) > 0 {
+		if err := keysThere(ctx, s.pool, s.opts.Vault, "tokens && $1", openingTokens(o.Sought)); err != nil {
+			return "", err
+		}
 	}
 	p := kept{Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: o.At, By: o.By, Ground: o.Ground, Incidents: o.Incidents}, o.Sought}
 	for _, m := range o.Messages {
@@ -64,6 +75,12 @@ func (s *Store) Propose(ctx context.Context, o EraseOrder) (id string, err error
 
 // ProposeValues keeps an order to erase values (Journal.Erase) until Confirm.
 func (s *Store) ProposeValues(ctx context.Context, index int64, fields []string, ground, by string, now time.Time) (id string, err error) {
+	if s.opts.Vault == nil {
+		return "", fmt.Errorf("%w: erasing is for a node with the vault (journal.vault)", ErrVault)
+	}
+	if err := valuesReachable(ctx, s.pool, s.opts.Vault, index); err != nil {
+		return "", err
+	}
 	p := kept{Proposal: Proposal{ID: uuid.Must(uuid.NewV7()).String(), At: now, By: by, Ground: ground, Target: &index, Fields: fields}}
 	return p.ID, s.propose(ctx, p)
 }

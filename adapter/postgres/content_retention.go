@@ -102,6 +102,9 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if again.Waiting > 0 {
+		r.Log.Error("erasures are not done again, for the vault lacks keys of what they are about", "erasures", again.Waiting, "keys", again.Missing)
+	}
 	if again.Lines > 0 {
 		r.Log.Warn("erasures were done again that the vault or the database had forgotten or not finished", "erasures", again.Lines, "content", again.Content)
 	}

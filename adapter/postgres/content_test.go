@@ -406,6 +406,26 @@ func TestNothingIsErasedWithAVaultThatLacksAKey(t *testing.T) {
 	if gone, err := book.Erase(ctx, 0, []string{"snils"}, "g", "duty", w.now); !errors.Is(err, postgres.ErrVault) {
 		t.Errorf("a value was erased with %d keys missing: %v, %v", missing, gone, err)
 	}
+	// Nor is it proposed to a second pair of eyes.
+	if id, err := w.Propose(ctx, order); !errors.As(err, &lacks) {
+		t.Errorf("proposed with %d keys missing: %s, %v", missing, id, err)
+	}
+	if id, err := w.Propose(ctx, postgres.EraseOrder{Sought: tokens, Ground: "g", At: w.now}); !errors.As(err, &lacks) {
+		t.Errorf("proposed by a person with %d keys missing: %s, %v", missing, id, err)
+	}
+	if id, err := w.ProposeValues(ctx, 0, []string{"snils"}, "g", "duty", w.now); !errors.As(err, &lacks) {
+		t.Errorf("a value was proposed with %d keys missing: %s, %v", missing, id, err)
+	}
+	if n := w.count("SELECT count(*) FROM content_order"); n != 0 {
+		t.Errorf("%d proposals wait", n)
+	}
+	// What a register elsewhere says was erased is not told as erased again.
+	elsewhere := []vault.Erasure{{ID: uuid.NewString(), At: w.now.UTC(), Ground: "g", Items: []vault.Item{{Class: adapter.ContentClass(m.Service, m.Direction), ID: vault.ID(m.ID)}}}}
+	for range 2 {
+		if out, err := w.Reerase(ctx, elsewhere, false, "operator duty"); err != nil || out.Waiting != 1 || out.Content != 0 || !strings.Contains(out.Missing, "personal-") || !strings.Contains(out.Missing, ", ") {
+			t.Errorf("erased again with %d keys missing: %+v, %v", missing, out, err)
+		}
+	}
 	if now := snapshot(t, dir)[filepath.Join(dir, "erasures")]; !bytes.Equal(now, register) {
 		t.Errorf("the register says %s", now)
 	}

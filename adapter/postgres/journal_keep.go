@@ -33,7 +33,7 @@ func (j *Journal) Openings(ctx context.Context, index int64) ([]journal.Opening,
 	var out []journal.Opening
 	for _, s := range sealed {
 		o, err := s.opened(j.vault)
-		if errors.Is(err, vault.ErrKeyDestroyed) {
+		if unopenable(err) {
 			continue
 		}
 		if err != nil {
@@ -84,7 +84,7 @@ func eraseValues(ctx context.Context, pool *sessions, v *vault.Vault, g *gates, 
 	if ground == "" {
 		return nil, errors.New("erasing needs a legal ground: it is what the journal will show")
 	}
-	if err := keysThere(ctx, pool, v, "block = $1 AND first <= $2", index/blockSize*blockSize, index); err != nil {
+	if err := valuesReachable(ctx, pool, v, index); err != nil {
 		return nil, err
 	}
 	open, err := openingsOf(ctx, pool, v, index)

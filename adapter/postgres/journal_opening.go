@@ -434,6 +434,12 @@ func queueOpenings(add func(int64, string, ...any), rows []openingRow) {
 const openingsSQL = `INSERT INTO journal_opening (key, block, first, tokens, sealed)
 	SELECT key, block, first, tokens::bigint[], sealed FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) AS o (key, block, first, tokens, sealed)`
 
+// unopenable says that a value is not opened for want of its key.
+func unopenable(err error) bool {
+	lacks := (*vault.KeyError)(nil)
+	return errors.Is(err, vault.ErrKeyDestroyed) || errors.As(err, &lacks)
+}
+
 // eachOpenings calls f with all openings of a row of journal_opening, one row after the
 // other; condition and args say which. Rows whose key is destroyed, or missing, have none:
 // where that must not be, keysThere is asked before.
@@ -443,7 +449,7 @@ func eachOpenings(ctx context.Context, db querier, v *vault.Vault, condition str
 	var packed []byte
 	_, err := pgx.ForEachRow(rows, []any{&k.key, &k.block, &k.first, &packed}, func() error {
 		list, err := unpackOpenings(v, k, packed)
-		if errors.Is(err, vault.ErrKeyDestroyed) {
+		if unopenable(err) {
 			return nil
 		}
 		if err != nil {
@@ -454,18 +460,22 @@ func eachOpenings(ctx context.Context, db querier, v *vault.Vault, condition str
 	return err
 }
 
+// needsKey are rows of which nothing is seen without their key, unless retention destroys
+// it just now.
+const needsKey = ` AND substring(sealed FOR 4) = '\x0000ff7f' AND key <> ALL (ARRAY(SELECT unnest(keys) FROM content_ordered))`
+
 // keysThere refuses to erase with a vault that lacks keys of the rows that the condition
 // names, unless retention destroys them just now: what is sealed together in
 // such a row (togetherMark) cannot be seen, let alone taken out of it.
 func keysThere(ctx context.Context, db querier, v *vault.Vault, condition string, args ...any) error {
-	rows, _ := db.Query(ctx, "SELECT DISTINCT key FROM journal_opening WHERE "+condition+" AND substring(sealed FOR 4) = '\\x0000ff7f' AND key <> ALL (ARRAY(SELECT unnest(keys) FROM content_ordered)) ORDER BY key", args...)
+	rows, _ := db.Query(ctx, "SELECT DISTINCT key FROM journal_opening WHERE "+condition+needsKey+" ORDER BY key", args...)
 	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return fmt.Errorf("looking for the keys of what is to be erased: %w", err)
 	}
 	var missing []string
 	for _, key := range keys {
-		there, err := v.Has(key)
+		there, err := v.Opens(key)
 		if err != nil {
 			return err
 		}
@@ -477,6 +487,11 @@ func keysThere(ctx context.Context, db querier, v *vault.Vault, condition string
 		return nil
 	}
 	return &KeysMissingError{missing}
+}
+
+// valuesReachable is keysThere for the values behind an entry.
+func valuesReachable(ctx context.Context, db querier, v *vault.Vault, index int64) error {
+	return keysThere(ctx, db, v, "block = $1 AND first <= $2", index/blockSize*blockSize, index)
 }
 
 // KeysMissingError is an ErrVault: the vault lacks keys of values that an erasure is, or may

@@ -330,6 +330,72 @@ func (j *Journal) Findable(ctx context.Context, values ...journal.PersonalField)
 	return keysThere(ctx, j.pool, j.vault, "tokens && $1", openingTokens(all))
 }
 
+// Unopened is what a search cannot see, for this node's vault lacks the keys of it.
+type Unopened struct {
+	Entries int      `json:"entries"` // with a value that was asked for, at least: what they are cannot be seen
+	Keys    []string `json:"keys"`
+}
+
+// Unopened tells what Search, or Mentions where readings says so, passes over that may
+// commit to one of the values, because its key is not in the vault, or another is in its
+// place; nil when nothing is.
+func (j *Journal) Unopened(ctx context.Context, readings bool, values ...journal.PersonalField) (*Unopened, error) {
+	var all [][]byte
+	for _, p := range values {
+		fields := []string{p.Field}
+		if readings {
+			fields = append(fields, subject.Sought(p.Field))
+		}
+		tokens, err := j.tokens(p.Value, fields...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tokens...)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return j.unopened(ctx, "(SELECT count(*) FROM unnest(tokens) t WHERE t = ANY ($1))", "tokens && $1", openingTokens(all))
+}
+
+// UnopenedAt tells whether values behind an entry may be there that Openings passes over.
+func (j *Journal) UnopenedAt(ctx context.Context, index int64) (*Unopened, error) {
+	out, err := j.unopened(ctx, "1", "block = $1 AND first <= $2", index/blockSize*blockSize, index)
+	if out != nil {
+		out.Entries = 1
+	}
+	return out, err
+}
+
+func (j *Journal) unopened(ctx context.Context, entries, condition string, args ...any) (*Unopened, error) {
+	if j.vault == nil {
+		return nil, ErrNoVault
+	}
+	rows, _ := j.pool.Query(ctx, "SELECT key, sum("+entries+")::int FROM journal_opening WHERE "+condition+needsKey+" GROUP BY key ORDER BY key", args...)
+	type of struct {
+		Key string
+		N   int
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[of])
+	if err != nil {
+		return nil, fmt.Errorf("looking for the keys of values: %w", err)
+	}
+	out := &Unopened{}
+	for _, k := range keys {
+		there, err := j.vault.Opens(k.Key)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			out.Entries, out.Keys = out.Entries+k.N, append(out.Keys, k.Key)
+		}
+	}
+	if len(out.Keys) == 0 {
+		return nil, nil
+	}
+	return out, nil
+}
+
 // Mentions are the entries that commit to a value, however it is spelled, messages
 // and readings by which it was asked for (subject.Sought), and that were logged
 // within the time, in the order of the log; a zero time does not restrict. What was

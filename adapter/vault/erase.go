@@ -77,7 +77,7 @@ var ErrUnfinished = errors.New("the erasure is noted and not ended")
 // would leave content that looks erased and that every replica and backup still
 // shows. And the register comes before both, so that the crash is known of.
 func (v *Vault) Erase(list ...Erasure) error {
-	if err := v.reaches(list); err != nil {
+	if err := v.Reaches(list); err != nil {
 		return err
 	}
 	unlock, err := v.lock()
@@ -104,9 +104,9 @@ func (v *Vault) Erase(list ...Erasure) error {
 	return nil
 }
 
-// reaches refuses (KeyError) to erase items whose tree is not here and was sealed with: its
+// Reaches refuses (KeyError) to erase items whose tree is not here and was sealed with: its
 // keys would be told as gone, and be back with the vault's backup.
-func (v *Vault) reaches(list []Erasure) error {
+func (v *Vault) Reaches(list []Erasure) error {
 	for _, e := range list {
 		for _, it := range e.Items {
 			path, err := v.treePath(treeName(it))

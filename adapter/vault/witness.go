@@ -222,6 +222,12 @@ func (v *Vault) Check(name string) (err error) {
 	return err
 }
 
+// Sealable says whether values of a class can be sealed now, as Check does of their key.
+func (v *Vault) Sealable(class string) error {
+	_, err := v.key(v.KeyOf(class), true)
+	return err
+}
+
 // Mark is by what a witness knows the key of that name, as it is in the folder; empty when
 // there is none. Nothing can be learned from it of the key.
 func (v *Vault) Mark(name string) ([]byte, error) {
@@ -246,6 +252,18 @@ func (v *Vault) Mark(name string) ([]byte, error) {
 		return nil, err
 	}
 	return t.mark(), nil
+}
+
+// Opens tells whether there is a key of that name, and it is the one that was sealed with:
+// not one that was destroyed, nor one that this vault never had, nor another.
+func (v *Vault) Opens(key string) (bool, error) {
+	mark, err := v.Mark(key + keySuffix)
+	w := v.witness()
+	if err != nil || len(mark) == 0 || w == nil {
+		return len(mark) > 0, err
+	}
+	use, err := w.Sealed(key + keySuffix)
+	return len(use.Mark) == 0 || bytes.Equal(use.Mark, mark), err
 }
 
 // markSize is how long marks are.

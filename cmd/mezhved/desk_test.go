@@ -412,6 +412,31 @@ func (d *deskNode) offline(t *testing.T) {
 			t.Errorf("exit code %d: %s%s, want %s", code, out.String(), errOut.String(), want)
 		}
 	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"blind.key"}, 2, "--ground"},
+		{[]string{"blind.key", "--ground", "the disk broke"}, 3, "was at work"}, // the gateway of this test
+	} {
+		var out, errOut bytes.Buffer
+		if code := run(append([]string{"journal", "lost-key", "--config", file}, c.args...), strings.NewReader(""), &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
+			t.Errorf("lost-key %v: exit code %d: %s%s, want %d, %s", c.args, code, out.String(), errOut.String(), c.code, c.want)
+		}
+	}
+	db, err := pgx.Connect(context.Background(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.Background())
+	if _, err := db.Exec(context.Background(), "DELETE FROM node"); err != nil {
+		t.Fatal(err)
+	}
+	var said, complaint bytes.Buffer
+	if code := run([]string{"journal", "lost-key", "blind.key", "--ground", "the disk broke", "--config", file}, strings.NewReader(""), &said, &complaint); code != 1 || !strings.Contains(complaint.String(), "not lost") {
+		t.Errorf("a key that is there: exit code %d: %s%s", code, said.String(), complaint.String())
+	}
 	d.examined(t, file)
 }
 

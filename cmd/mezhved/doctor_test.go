@@ -275,7 +275,7 @@ func TestDoctorSaysOnceHowToReopen(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "journal.key"), []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, why := range []string{"two logs were signed", restoredWhy("2026-03-02T00:00:00Z", "20260302")} {
+	for _, why := range []string{"two logs were signed", clerk.RestoredWhy("2026-03-02T00:00:00Z", "20260302")} {
 		r := &report{}
 		r.joins(adapter.JournalConfig{Key: filepath.Join(dir, "journal.key")}, clerk.Head{Origin: "journal.test/doctor", Stopped: why})
 		if len(r.checks) != 1 || r.checks[0].Code != "journal.stopped" || strings.Count(r.checks[0].Detail, "mezhved journal reopen") != 1 {

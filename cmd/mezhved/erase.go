@@ -217,6 +217,14 @@ func (c *journalReEraseCmd) Run(ctx context.Context, out *stdio) (err error) {
 	if err != nil {
 		return unavailable(err)
 	}
-	_, err = fmt.Fprintf(out.out, "%d erasures had been forgotten; %d messages, refused calls and values were erased again\n", done.Lines, done.Content)
+	if _, err = fmt.Fprintf(out.out, "%d erasures had been forgotten; %d messages, refused calls and values were erased again\n", done.Lines, done.Content); err == nil && done.Waiting > 0 {
+		err = no(errors.New(notReerased(done)))
+	}
 	return err
+}
+
+// notReerased says what an erasure that was to be done again waits for.
+func notReerased(done postgres.Reerased) string {
+	return fmt.Sprintf("%s not done again, for journal.vault has not the keys %s: put them back from the vault's own backup and run mezhved journal re-erase; "+
+		"where retention has destroyed them, a running gateway does it after its next pass (every 6 h); where they are lost, mezhved journal lost-key admits it", many(done.Waiting, "erasure was", "erasures were"), done.Missing)
 }

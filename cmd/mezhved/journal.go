@@ -446,7 +446,7 @@ func (c *journalSearchCmd) Run(ctx context.Context, out *stdio) error {
 	if err := printEntries(out.out, found.Entries); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.out, "\n%s in all\n", many(found.Count, "entry", "entries"))
+	fmt.Fprintf(out.out, "\n%s in all\n%s", many(found.Count, "entry", "entries"), console.Unopened(found.Unopened))
 	if found.Next != "" {
 		fmt.Fprintf(out.out, "next page: --after %s\n", found.Next)
 	}

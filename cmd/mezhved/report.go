@@ -78,7 +78,11 @@ func (c *journalReportCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		return printJSON(out.out, rep)
 	}
-	return printReport(out.out, &rep)
+	if err := printReport(out.out, &rep); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(out.out, console.Unopened(rep.Unopened))
+	return err
 }
 
 func printReport(w io.Writer, rep *console.Report) error {
@@ -197,6 +201,7 @@ func (c *journalReadingsCmd) Run(ctx context.Context, out *stdio) error {
 	if err := table(out.out, rows); err != nil {
 		return err
 	}
+	fmt.Fprint(out.out, console.Unopened(found.Unopened))
 	if found.Next != "" {
 		fmt.Fprintf(out.out, "\nnext page: --after %s\n", found.Next)
 	}

@@ -387,11 +387,6 @@ func (r *restored) file(ctx context.Context, path string, f backup.File) error {
 	return nil
 }
 
-// restoredWhy is why the log of a database that was restored is stopped.
-func restoredWhy(at, id string) string {
-	return fmt.Sprintf("the database is that of %s, restored from backup %s; what the log has signed since is not known here: see mezhved restore --verify, then go on under a new name with mezhved journal reopen", at, id)
-}
-
 // database fills an empty database.
 func (r *restored) database(ctx context.Context, out *stdio) (err error) {
 	url, stop, err := databaseURL(ctx, r.config.Database, out.openLog(false, false))
@@ -412,7 +407,7 @@ func (r *restored) database(ctx context.Context, out *stdio) (err error) {
 		w.CloseWithError(err)
 		done <- err
 	}()
-	why := restoredWhy(r.manifest.At.UTC().Format(time.RFC3339), r.manifest.ID)
+	why := clerk.RestoredWhy(r.manifest.At.UTC().Format(time.RFC3339), r.manifest.ID)
 	err = postgres.RestoreDump(ctx, url, program, r.manifest.ID, why, in)
 	in.CloseWithError(err)
 	copied := <-done
@@ -545,6 +540,9 @@ func (c *restoreCmd) verify(ctx context.Context, out *stdio, m *backup.Manifest,
 		return unavailable(err)
 	}
 	v.Forgot, v.Erased = again.Lines, again.Content
+	if again.Waiting > 0 {
+		v.Findings = append(v.Findings, notReerased(again))
+	}
 	report, err := e.Against(ctx, book)
 	if err != nil {
 		return unavailable(err)

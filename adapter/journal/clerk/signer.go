@@ -57,6 +57,11 @@ func (e *RollbackError) Error() string {
 
 func (e *RollbackError) Unwrap() error { return e.Cause }
 
+// RestoredWhy is why the log of a database that was put back from a backup is stopped.
+func RestoredWhy(at, id string) string {
+	return fmt.Sprintf("the database is that of %s, restored from backup %s; what the log has signed since is not known here: see mezhved restore --verify, then go on under a new name with mezhved journal reopen", at, id)
+}
+
 // FileSigner is a Signer with an Ed25519 key in memory and its memory in a file.
 // The file is locked while the signer lives, so that two processes cannot sign
 // from one memory. Keep it on a disk that is not restored with the database.
