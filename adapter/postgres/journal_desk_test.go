@@ -24,6 +24,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
@@ -600,13 +601,8 @@ func TestATimeReadsTheTotalsOfItsDays(t *testing.T) {
 		if len(rows) != 5 || asked.sql == "" {
 			t.Fatalf("found %d entries of 5, and asked the totals %q", len(rows), asked.sql)
 		}
-		var text []byte
-		a.must(pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+asked.sql, asked.args...).Scan(&text))
-		blocks := 0
-		for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(text, 2) { // of the whole
-			n, _ := strconv.Atoi(string(m[1]))
-			blocks += n
-		}
+		blocks, text, err := asked.blocks(ctx, pool)
+		a.must(err)
 		if blocks == 0 || blocks > 40 {
 			t.Errorf("descending %t: %d blocks of the totals were read for a few hours:\n%s", descending, blocks, text)
 		}
@@ -642,13 +638,8 @@ func TestAPageReadsTheTotalsOfItsDays(t *testing.T) {
 		if len(rows) != 5 || asked.sql == "" {
 			t.Fatalf("found %d entries of 5, and asked the totals %q", len(rows), asked.sql)
 		}
-		var text []byte
-		a.must(pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+asked.sql, asked.args...).Scan(&text))
-		blocks := 0
-		for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(text, 2) { // of the whole
-			n, _ := strconv.Atoi(string(m[1]))
-			blocks += n
-		}
+		blocks, text, err := asked.blocks(ctx, pool)
+		a.must(err)
 		if blocks == 0 || blocks > 100 {
 			t.Errorf("descending %t: %d blocks of the totals were read for a page:\n%s", descending, blocks, text)
 		}
@@ -678,6 +669,16 @@ func (a *tallied) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQ
 		a.sql, a.args = d.SQL, d.Args
 	}
 	return ctx
+}
+
+// blocks are how many the question reads, by the plan that is given with them.
+func (a *tallied) blocks(ctx context.Context, pool *pgxpool.Pool) (n int, plan []byte, err error) {
+	err = pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+a.sql, a.args...).Scan(&plan)
+	for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(plan, 2) { // of the whole
+		some, _ := strconv.Atoi(string(m[1]))
+		n += some
+	}
+	return n, plan, err
 }
 
 func (*tallied) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
