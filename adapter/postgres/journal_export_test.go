@@ -157,7 +157,7 @@ func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first i
 			return err
 		}
 		_, err := pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, columns = $4, leaves = $5 WHERE first = $1",
-			first, m.logged, m.keys(timedKey), squeezed(packColumns(m.counts)), packLeaves(m.bundle))
+			first, m.logged, m.keys(timedKey), squeezed(m.columns.pack()), packLeaves(m.bundle))
 		return err
 	})
 }
@@ -182,7 +182,7 @@ func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64,
 			if err := t.queueBlocks(ctx, add, b.Entries); err != nil {
 				return err
 			}
-			queueTerms(add, b.Entries)
+			(&journalTx{}).queueTerms(add, b.Entries)
 			last := b.Entries[len(b.Entries)-1]
 			add(1, "UPDATE journal_head SET size = $1, logged = $2, blocks = 0", last.Index+1, last.Leaf.Logged)
 			return tx.SendBatch(ctx, batch).Close()

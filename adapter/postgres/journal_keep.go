@@ -170,7 +170,7 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 	if err != nil {
 		return nil, fmt.Errorf("telling the journal of what was forgotten: %w", err)
 	}
-	return keys, nil
+	return keys, endMarks(ctx, j.pool, class, keyFile, before)
 }
 
 // leafDigest is by what an erasure knows the leaf whose values it erased.

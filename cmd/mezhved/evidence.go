@@ -32,7 +32,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		rooms.Journal = &clerk.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+		rooms.Journal = &clerk.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Keys: n.keys, Log: n.log}
 		return nil
 	}
 	skey, err := os.ReadFile(c.Key)
@@ -69,7 +69,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Keys: n.keys, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -81,6 +81,15 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	n.openRetention(rooms)
 	n.openStandings(rooms)
 	return n.openTimestamps(rooms, sequencer)
+}
+
+// keys says which key of the vault this node lacks.
+func (n *node) keys() error {
+	if n.vault == nil {
+		return nil // content is not sealed yet, see goesBlind
+	}
+	_, err := n.vault.Lacking()
+	return err
 }
 
 // openTimestamps starts asking the authority whose time is put to the checkpoints.
