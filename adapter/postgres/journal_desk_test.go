@@ -24,6 +24,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
@@ -600,15 +601,59 @@ func TestATimeReadsTheTotalsOfItsDays(t *testing.T) {
 		if len(rows) != 5 || asked.sql == "" {
 			t.Fatalf("found %d entries of 5, and asked the totals %q", len(rows), asked.sql)
 		}
-		var text []byte
-		a.must(pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+asked.sql, asked.args...).Scan(&text))
-		blocks := 0
-		for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(text, 2) { // of the whole
-			n, _ := strconv.Atoi(string(m[1]))
-			blocks += n
-		}
+		blocks, text, err := asked.blocks(ctx, pool)
+		a.must(err)
 		if blocks == 0 || blocks > 40 {
 			t.Errorf("descending %t: %d blocks of the totals were read for a few hours:\n%s", descending, blocks, text)
+		}
+	}
+}
+
+// A page of the newest entries, or of the oldest, reads the totals of its days, however many
+// days are kept; and pages together have every entry once.
+func TestAPageReadsTheTotalsOfItsDays(t *testing.T) {
+	ctx := context.Background()
+	a := openArchive(t)
+	like, _, err := journal.NewLeaf(journaltest.Events(1, 1)[0], journal.Drawn(rand.NewChaCha8([32]byte{})))
+	a.must(err)
+	a.must(postgres.FillBlocks(ctx, a.pool, a.Journal, 2048, func(i int) journal.Leaf {
+		l := like
+		l.Logged = journaltest.Start.Truncate(24 * time.Hour).Add(time.Duration(i) * time.Hour)
+		return l
+	}))
+	_, err = a.pool.Exec(ctx, "DELETE FROM journal_tally")
+	a.must(err)
+	_, err = a.pool.Exec(ctx, `INSERT INTO journal_tally (day, kind, sender, recipient, service, version, outcome, channel, test, entries, first, last)
+		SELECT $1::timestamptz::date + d, $3, CASE WHEN n = 0 THEN $2 ELSE 's' || n END, 'r', 'v', '1', 'ok', '', false, 24, d * 24, least(d * 24 + 23, 2047)
+		FROM generate_series(0, 85) d, generate_series(0, 500) n`, journaltest.Start.Truncate(24*time.Hour), like.Sender, string(like.Kind))
+	a.must(err)
+	_, err = a.pool.Exec(ctx, "VACUUM ANALYZE journal_tally")
+	a.must(err)
+	for _, descending := range []bool{false, true} {
+		var asked tallied
+		j, pool := a.node(t, &asked)
+		q := postgres.Query{Sender: like.Sender, Descending: descending, Limit: 5}
+		rows, err := j.Search(ctx, q)
+		a.must(err)
+		if len(rows) != 5 || asked.sql == "" {
+			t.Fatalf("found %d entries of 5, and asked the totals %q", len(rows), asked.sql)
+		}
+		blocks, text, err := asked.blocks(ctx, pool)
+		a.must(err)
+		if blocks == 0 || blocks > 100 {
+			t.Errorf("descending %t: %d blocks of the totals were read for a page:\n%s", descending, blocks, text)
+		}
+		met := map[int64]bool{}
+		for q.Limit = 300; ; q.After, q.HasAfter = rows[len(rows)-1].Index, true {
+			if rows, err = j.Search(ctx, q); err != nil || len(rows) == 0 {
+				break
+			}
+			for _, r := range rows {
+				met[r.Index] = true
+			}
+		}
+		if a.must(err); len(met) != 2048 {
+			t.Errorf("descending %t: pages have %d entries of 2048", descending, len(met))
 		}
 	}
 }
@@ -624,6 +669,16 @@ func (a *tallied) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQ
 		a.sql, a.args = d.SQL, d.Args
 	}
 	return ctx
+}
+
+// blocks are how many the question reads, by the plan that is given with them.
+func (a *tallied) blocks(ctx context.Context, pool *pgxpool.Pool) (n int, plan []byte, err error) {
+	err = pool.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+a.sql, a.args...).Scan(&plan)
+	for _, m := range regexp.MustCompile(`"Shared (?:Hit|Read) Blocks": (\d+)`).FindAllSubmatch(plan, 2) { // of the whole
+		some, _ := strconv.Atoi(string(m[1]))
+		n += some
+	}
+	return n, plan, err
 }
 
 func (*tallied) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

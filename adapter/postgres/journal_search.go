@@ -499,8 +499,8 @@ func (j *Journal) page(ctx context.Context, q *Query, from, to int64) ([]Row, er
 		return nil, err
 	}
 	var out []Row
-	for len(out) < limit && from < to {
-		days, err := j.days(ctx, q, from, to, tallied)
+	for most := daysAtFirst; len(out) < limit && from < to; most = min(4*most, daysAtOnce) {
+		days, err := j.days(ctx, q, from, to, tallied, most)
 		if err != nil || len(days) == 0 {
 			return out, err
 		}
@@ -564,13 +564,17 @@ func (j *Journal) stretch(ctx context.Context, q *Query, from, to int64, limit i
 // span is a run of entries: from inclusive, to exclusive.
 type span struct{ from, to int64 }
 
-// daysAtOnce is for how many days the totals are asked at a time.
-const daysAtOnce = 32
+// For how many days the totals are asked at a time: for more and more. A page is mostly
+// full with the first, and the other days' totals need not be read for it.
+const (
+	daysAtFirst = 1
+	daysAtOnce  = 32
+)
 
-// days gives the next days, in the query's order, on which an entry that it asks
+// days gives the next days, most at once, in the query's order, on which an entry that it asks
 // for may stand between from and to, each cut to where that can be. The entries
 // from tallied on, of which the totals do not speak, stand for one more day.
-func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) ([]span, error) {
+func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64, most int) ([]span, error) {
 	late := span{max(from, tallied), to}
 	if late.from < late.to && (q.Descending || late.from == from) {
 		return []span{late}, nil
@@ -601,7 +605,7 @@ func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) (
 	w.add("last >= ?", from)
 	w.add("first < ?", min(to, tallied))
 	q.dimensions(w)
-	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT min(first), max(last) + 1 FROM journal_tally WHERE %s GROUP BY day ORDER BY %s LIMIT %d", w.sql(), order, daysAtOnce), w.args...)
+	rows, _ := j.pool.Query(ctx, fmt.Sprintf("SELECT min(first), max(last) + 1 FROM journal_tally WHERE %s GROUP BY day ORDER BY %s LIMIT %d", w.sql(), order, most), w.args...)
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (s span, err error) {
 		err = r.Scan(&s.from, &s.to)
 		return span{max(s.from, from), min(s.to, to, tallied)}, err
@@ -609,7 +613,7 @@ func (j *Journal) days(ctx context.Context, q *Query, from, to, tallied int64) (
 	if err != nil {
 		return nil, fmt.Errorf("days of a search: %w", err)
 	}
-	if len(out) < daysAtOnce && late.from < late.to {
+	if len(out) < most && late.from < late.to {
 		out = append(out, late)
 	}
 	return out, nil
