@@ -507,6 +507,21 @@ func TestEveryAlertFires(t *testing.T) {
 			w.SQL("UPDATE journal_pending SET at = at - interval '2 minutes'")
 			watched(w)
 		}},
+		"MezhvedVaultKeyMissing": {happens: func(t *testing.T, w *adaptertest.World) {
+			accepted(t, send(w))
+			keys, err := filepath.Glob(filepath.Join(w.Dir, "vault", "envelope-*.key"))
+			if err != nil || len(keys) != 1 {
+				t.Fatal(keys, err)
+			}
+			if err := os.Remove(keys[0]); err != nil {
+				t.Fatal(err)
+			}
+			w.Eventually("nothing is accepted", func() bool { return send(w).Fault != nil })
+			watched(w)
+			if _, err := os.Stat(keys[0]); err == nil {
+				t.Error("the key was made anew")
+			}
+		}},
 		"MezhvedTermsBehind": {happens: func(t *testing.T, w *adaptertest.World) {
 			w.Store.Always("Sweep", adaptertest.Failed)
 			accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour)}))

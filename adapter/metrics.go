@@ -255,7 +255,7 @@ func (m *metrics) standing(s Standing) {
 			m.waits.WithLabelValues(string(stage), strconv.Itoa(shard)).Set(0)
 		}
 	}
-	for _, stage := range []Station{StationJournal, StationCheckpoint, StationFeed, StationTerm} {
+	for _, stage := range []Station{StationJournal, StationCheckpoint, StationFeed, StationTerm, StationVault} {
 		m.waits.WithLabelValues(string(stage), "0").Set(0)
 	}
 	for _, o := range s.Oldest {

@@ -15,7 +15,7 @@ type Still struct {
 	Text    string    `json:"text"`
 }
 
-// stillTexts say what waits and what to do. Accepts go on in all of these.
+// stillTexts say what waits and what to do. Accepts go on in all of these but the vault's.
 var stillTexts = map[Station]string{
 	StationOutbox:     "accepted messages wait for the bus; nothing is lost, they go when it takes them: look at Kafka, and at the lines \"relaying shard\" and \"making topics\" in the logs of all nodes",
 	StationBus:        "messages that the bus has acknowledged have not come to their queues: look at Kafka and at the lines \"kafka: …\" in the logs of all nodes; what the bus has lost is put there again by itself",
@@ -23,6 +23,7 @@ var stillTexts = map[Station]string{
 	StationCheckpoint: "entries of the log are under no signed checkpoint: look at journal.state and its disk, and at the log, of the node with journal.key that leads",
 	StationFeed:       "entries of the log wait to be put on its topic; nothing is lost: look at Kafka and at the lines \"feeding the log\" in the logs of all nodes",
 	StationTerm:       "messages past their end of life stand in queues, and their senders are not told: look at the lines \"sweeping\" in the logs of all nodes",
+	StationVault:      "this node's vault lacks a key that the database is sealed with, or has another in its place, and nothing is accepted here: the line vault.key-missing of its log says which, where, and what to do",
 }
 
 // stillAgain is how often it is said again that something stands still.
@@ -114,8 +115,11 @@ func (g *Gateway) watchOnce(ctx context.Context) bool {
 // stillAfter is how long something may wait at a station. A message whose life ends
 // while it is leased is left until it comes back.
 func (g *Gateway) stillAfter(s Station) time.Duration {
-	if s == StationTerm {
+	switch s {
+	case StationTerm:
 		return g.config.Queues.Lease.D() + g.config.Times.Still.D()
+	case StationVault: // it does not come back by itself
+		return 0
 	}
 	return g.config.Times.Still.D()
 }

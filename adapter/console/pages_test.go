@@ -285,7 +285,7 @@ func TestRefusedPagesSpeakTheReadersLanguage(t *testing.T) {
 func TestTheFirstPageTellsWhatStandsStill(t *testing.T) {
 	d := openDesk(t)
 	o := &Overview{Ready: true}
-	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, "watch"} {
+	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, adapter.StationVault, "watch"} {
 		o.Standing = append(o.Standing, Still{Station: string(s), Since: d.Clock.Now(), Text: "look at " + string(s)})
 	}
 	for lang, want := range map[string]string{"ru": "Стоит с ", "en": "Stands still since "} {

@@ -59,7 +59,7 @@ func openDesk(t testing.TB, options ...adaptertest.Option) *desk {
 	d.must(err)
 	d.policy, err = journal.LogPolicy(public)
 	d.must(err)
-	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: d.Vault, Now: d.Clock.Now, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
+	sequencer := &clerk.Sequencer{Book: d.book, Signer: signer, Vault: d.Vault, Now: d.Clock.Now, Keys: func() error { _, err := d.Vault.Lacking(); return err }, Log: slog.New(slog.DiscardHandler), Tick: 5 * time.Millisecond, Publish: 20 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -172,7 +172,7 @@ func relay(b *testing.B, s *postgres.Store, f func([]adapter.Outgoing) error) {
 	for shard := range adapter.Shards {
 		wg.Go(func() {
 			for {
-				n, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+				n, _, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 					events := make([]journal.Event, len(out))
 					for i, o := range out {
 						events[i] = benchEvents(o.Message)[0]

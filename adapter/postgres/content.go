@@ -152,6 +152,31 @@ func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
 	return out, nil
 }
 
+// sealable refuses (vault.KeyError) what the journal could not take up: a value that an
+// event commits to is sealed with the key of its class and month.
+func (s *Store) sealable(events []journal.Event) error {
+	if s.opts.Vault == nil {
+		return nil
+	}
+	for i := range events {
+		if events[i].Digest != "" {
+			if err := s.opts.Vault.Check(s.opts.Vault.KeyOf(journal.ClassEnvelope) + keyFile); err != nil {
+				return err
+			}
+		}
+		for _, p := range events[i].Personal {
+			err := s.opts.Vault.Check(s.opts.Vault.KeyOf(cmp.Or(p.Class, journal.ClassPersonal)) + keyFile)
+			if err == nil && vault.Sought(p.Field) {
+				err = s.opts.Vault.Check(blindFile)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // errContentErased says that content is not there any more, as was wanted.
 var errContentErased = errors.New("the content was erased")
 

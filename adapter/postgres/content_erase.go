@@ -371,7 +371,7 @@ func (c *carrying) messages(ctx context.Context) error {
 		return nil
 	}
 	// Only a database that was restored has any of them on their way.
-	if err := c.stop(ctx, ids); err != nil {
+	if err := c.stop(ctx, ids, adapter.OutcomeErased); err != nil {
 		return err
 	}
 	for _, sql := range []string{
@@ -437,8 +437,8 @@ func (c *carrying) openings(ctx context.Context, entries []Row) (int, error) {
 }
 
 // stop takes messages out of all stations, with a "dead" event for each queue.
-func (c *carrying) stop(ctx context.Context, ids [][16]byte) error {
-	dead, err := (journal.Event{Kind: journal.KindDead, Time: c.e.At, Outcome: adapter.OutcomeErased}).Row()
+func (c *carrying) stop(ctx context.Context, ids [][16]byte, outcome string) error {
+	dead, err := (journal.Event{Kind: journal.KindDead, Time: c.e.At, Outcome: outcome}).Row()
 	if err != nil {
 		return err
 	}

@@ -139,16 +139,18 @@ func (r *ContentRetention) Once(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// services are those that there are, those of which the journal tells, and those of
-// which the vault has keys: content outlives its service.
-func (r *ContentRetention) services(ctx context.Context) ([]string, error) {
-	rows, _ := r.Store.pool.Query(ctx, `
-WITH RECURSIVE s AS (
+// loggedServices are the services of which the journal tells: a loose scan of its key.
+const loggedServices = `WITH RECURSIVE s AS (
 	(SELECT value FROM journal_term WHERE dim = 'service' ORDER BY value LIMIT 1)
 	UNION ALL
 	SELECT (SELECT t.value FROM journal_term t WHERE t.dim = 'service' AND t.value > s.value ORDER BY t.value LIMIT 1) FROM s WHERE s.value IS NOT NULL
 )
-SELECT value FROM s WHERE value IS NOT NULL`) // a loose scan of the key
+SELECT value FROM s WHERE value IS NOT NULL`
+
+// services are those that there are, those of which the journal tells, and those of
+// which the vault has keys: content outlives its service.
+func (r *ContentRetention) services(ctx context.Context) ([]string, error) {
+	rows, _ := r.Store.pool.Query(ctx, loggedServices)
 	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("listing the services: %w", err)
@@ -192,7 +194,15 @@ func (s *Store) endContent(ctx context.Context, k ended, now time.Time, keep tim
 	if _, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, "", ""); err != nil {
 		return 0, err
 	}
+	if err := s.endTreeMarks(ctx, e); err != nil {
+		return 0, err
+	}
 	return s.wipe(ctx, e)
+}
+
+// endTreeMarks removes the marks of trees of which an erasure has left nothing.
+func (s *Store) endTreeMarks(ctx context.Context, e vault.Erasure) error {
+	return endMarks(ctx, s.pool, e.Class, treeFile, e.Before.AddDate(0, 0, -vault.LongestMonth))
 }
 
 // endPending ends the keys of values that have long had their place in the journal;
@@ -213,8 +223,10 @@ func (s *Store) endPending(ctx context.Context, now time.Time, ground string) er
 	if err := s.opts.Vault.Erase(e); err != nil {
 		return err
 	}
-	_, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, "", "")
-	return err
+	if _, err := carryOut(ctx, s.pool, s.opts.Vault, &s.gates, []vault.Erasure{e}, "", ""); err != nil {
+		return err
+	}
+	return s.endTreeMarks(ctx, e)
 }
 
 // retentionID is the same at all nodes and tries, so that one day of a class ends

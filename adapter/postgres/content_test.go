@@ -229,6 +229,7 @@ func TestSealingWaitsForEveryNode(t *testing.T) {
 func TestErasedContentIsGone(t *testing.T) {
 	w, dir := sealedWorld(t)
 	d := journaltest.NewDesk(t)
+	d.Vault = openVault(t, dir)
 	ctx := context.Background()
 	book, err := w.Store.Journal(ctx, journaltest.Origin, d.Vault)
 	if err != nil {

@@ -170,7 +170,7 @@ func (j *Journal) Forget(ctx context.Context, class string, before time.Time, gr
 	if err != nil {
 		return nil, fmt.Errorf("telling the journal of what was forgotten: %w", err)
 	}
-	return keys, nil
+	return keys, endMarks(ctx, j.pool, class, keyFile, before)
 }
 
 // leafDigest is by what an erasure knows the leaf whose values it erased.
@@ -256,6 +256,9 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		}
 		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_reference WHERE idx < $1", end); err != nil {
 			return done, fmt.Errorf("archive: the references of dropped entries: %w", err)
+		}
+		if _, err := j.pool.Exec(ctx, dropStandings, end); err != nil {
+			return done, fmt.Errorf("archive: what reports need of dropped entries: %w", err)
 		}
 		done += rows
 	}

@@ -81,7 +81,8 @@ type turn struct {
 
 // begin gives where polls of a queue begin, of which there are n: the marks of the queue
 // itself and the lanes in their turn. Of VIP requests no lane is given while none is
-// known to have any.
+// known to have any; and none at all where nobody has to wait for his turn, since then
+// the order of the queue is that of its one lane.
 func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,6 +90,7 @@ func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 	if q == nil {
 		return mark, nil
 	}
+	share := false
 	for prio := range 2 {
 		var live []*lane
 		for _, one := range q.lane {
@@ -96,12 +98,16 @@ func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 				live = append(live, one)
 			}
 		}
+		share = share || len(live) > 1
 		slices.SortFunc(live, func(a, b *lane) int {
 			return cmp.Or(cmp.Compare(a.served[prio], b.served[prio]), cmp.Compare(a.name, b.name))
 		})
 		for _, one := range live {
 			turns = append(turns, turn{one, prio, one.mark[prio], (n + len(live) - 1) / len(live)})
 		}
+	}
+	if !share {
+		turns = nil
 	}
 	return q.mark, turns
 }

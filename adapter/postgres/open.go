@@ -81,6 +81,7 @@ type Store struct {
 	bodies *bodies
 	days   days
 	leads  *leads
+	relays relayTerms
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
@@ -95,11 +96,12 @@ type Store struct {
 	naming  atomic.Bool  // and whom refused calls were about is told
 	keep    atomic.Int64 // how long retention has rows of messages kept; 0: as Options.Keep says
 
-	accepts chan *accept
-	writing sync.WaitGroup
-	stop    context.CancelFunc
-	stopped chan struct{} // closed when no writer is left
-	close   sync.Once
+	accepts  chan *accept
+	writing  sync.WaitGroup
+	stop     context.CancelFunc
+	unheeded func()        // the vault asks this database no more; nil: there is no vault
+	stopped  chan struct{} // closed when no writer is left
+	close    sync.Once
 }
 
 var _ adapter.Store = (*Store)(nil)
@@ -141,6 +143,12 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err == nil {
 		err = s.openGates(ctx)
 	}
+	if err == nil && opts.Vault != nil {
+		s.unheeded = opts.Vault.Heed(&witness{s.pool, opts.Vault})
+		if err = s.checkKeys(ctx, time.Now()); err != nil {
+			s.unheeded()
+		}
+	}
 	if err != nil {
 		s.polls.Close()
 		s.pool.Close()
@@ -167,6 +175,10 @@ func (s *Store) Close() {
 		close(s.stopped)
 		s.leases.working.Wait()
 		s.acks.working.Wait()
+		s.leaveShards()
+		if s.unheeded != nil {
+			s.unheeded()
+		}
 		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()

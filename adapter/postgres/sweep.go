@@ -35,6 +35,8 @@ type sweeps struct {
 	names     time.Time
 	content   time.Time // it was asked whether content is sealed
 	gates     time.Time // it was asked what has begun
+	keys      time.Time // the keys of the vault were looked for
+	lacking   string    // the one that was told to be lacking
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
 	uses      int64     // the page of poll_use that comes next
@@ -50,7 +52,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	defer s.sweeps.mu.Unlock()
 	var swept adapter.Swept
 	var more [6]bool
-	var errs [11]error
+	var errs [12]error
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
 	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
@@ -63,6 +65,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	errs[8] = s.sweepGates(ctx, now)
 	errs[9] = s.sweepCounts(ctx, now)
 	errs[10] = s.sweepNames(ctx, now)
+	errs[11] = s.checkKeys(ctx, now)
 	for _, m := range more {
 		swept.More = swept.More || m
 	}

@@ -50,6 +50,12 @@ func (s *Store) Standing(ctx context.Context) (adapter.Standing, error) {
 	if eol != nil && eol.Before(at) {
 		add(adapter.StationTerm, 0, eol)
 	}
+	if s.opts.Vault != nil {
+		if missed, err := s.opts.Vault.Lacking(); err != nil {
+			since := at.Add(-missed)
+			add(adapter.StationVault, 0, &since)
+		}
+	}
 	return out, nil
 }
 

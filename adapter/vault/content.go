@@ -62,7 +62,11 @@ func (v *Vault) OpenContent(it Item, what string, sealed []byte) ([]byte, error)
 	}
 	plain, err := box.Open(make([]byte, 0, len(sealed)), sealed[:n], sealed[n:], place(it, what))
 	if err != nil {
-		return nil, fmt.Errorf("%s of %x is damaged, or was sealed with another vault: %w", what, it.ID, err)
+		err = fmt.Errorf("%s of %x is damaged, or was sealed with another vault: %w", what, it.ID, err)
+		if mark, e := v.Mark(treeName(it) + treeSuffix); e == nil {
+			err = v.damaged(treeName(it)+treeSuffix, mark, err)
+		}
+		return nil, err
 	}
 	return plain, nil
 }
@@ -167,10 +171,11 @@ func (b *boxes) put(id ID, box cipher.AEAD) {
 
 // grown is a tree as it was read.
 type grown struct {
-	tree  tree
-	boxes boxes
-	file  os.FileInfo
-	asked time.Time // whether the file has changed
+	tree   tree
+	boxes  boxes
+	file   os.FileInfo
+	asked  time.Time // whether the file has changed
+	proven bool      // to be the one that the witness knows
 }
 
 // reread is how soon a node notices that another one has erased.
@@ -180,25 +185,31 @@ const treeSuffix = ".tree"
 
 func treeName(it Item) string { return monthly(it.Class, it.ID.Time()) }
 
-// grown gives the named tree; make says whether a missing one is planted.
+// grown gives the named tree; make says that it is to be sealed with: a missing one is
+// planted, where the witness has nothing that is sealed with it, and one that is there
+// must be the one that was sealed with before.
 func (v *Vault) grown(name string, make bool) (*grown, error) {
 	v.mu.Lock()
 	g, now, epoch := v.trees[name], time.Now(), v.epoch
-	if g != nil && now.Sub(g.asked) < reread {
+	proven := g != nil && g.proven
+	if g != nil && now.Sub(g.asked) < reread && (proven || !make) {
 		v.mu.Unlock()
 		return g, nil
 	}
-	v.mu.Unlock() // what follows may wait for the disk, or for another node
+	v.mu.Unlock() // what follows may wait for the disk, for another node or the database
 	path, err := v.treePath(name)
 	if err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !make || g != nil {
-			return nil, fmt.Errorf("vault: %s: %w", name, ErrNoKeys)
+		if !make || g != nil && v.witness() == nil {
+			return nil, fmt.Errorf("vault: %w", &KeyError{Key: name + treeSuffix, Folder: v.dir, Rows: "content that is to be opened is"})
 		}
-		if err := v.plant(name, path); err != nil {
+		if err = v.mayMake(name + treeSuffix); err == nil {
+			err = v.plant(name, path)
+		}
+		if err != nil && !errors.Is(err, errMeanwhile) {
 			return nil, err
 		}
 		info, err = os.Stat(path)
@@ -212,8 +223,15 @@ func (v *Vault) grown(name string, make bool) (*grown, error) {
 	} else if read.tree, err = readTree(name, path); err != nil {
 		return nil, err
 	}
+	if mark := read.tree.mark(); make && mark != nil && !(proven && bytes.Equal(mark, g.tree.mark())) {
+		if err := v.vouched(name+treeSuffix, mark); err != nil {
+			return nil, err
+		}
+		proven = true
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	read.proven = read.proven || make
 	if v.epoch == epoch { // else it may be what was just taken away here
 		read.asked = now
 		v.trees[name] = read

@@ -77,6 +77,9 @@ var ErrUnfinished = errors.New("the erasure is noted and not ended")
 // would leave content that looks erased and that every replica and backup still
 // shows. And the register comes before both, so that the crash is known of.
 func (v *Vault) Erase(list ...Erasure) error {
+	if err := v.reaches(list); err != nil {
+		return err
+	}
 	unlock, err := v.lock()
 	if err != nil {
 		return err
@@ -96,6 +99,26 @@ func (v *Vault) Erase(list ...Erasure) error {
 	for _, e := range list {
 		if err := v.take(e); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnfinished, err)
+		}
+	}
+	return nil
+}
+
+// reaches refuses (KeyError) to erase items whose tree is not here and was sealed with: its
+// keys would be told as gone, and be back with the vault's backup.
+func (v *Vault) reaches(list []Erasure) error {
+	for _, e := range list {
+		for _, it := range e.Items {
+			path, err := v.treePath(treeName(it))
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err := v.mayMake(treeName(it) + treeSuffix); err != nil && !errors.Is(err, errMeanwhile) {
+				return err
+			}
 		}
 	}
 	return nil

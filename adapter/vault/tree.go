@@ -171,6 +171,10 @@ func points(paths []path) spans {
 	return out
 }
 
+// LongestMonth is how many days after the beginning of a month nothing is left of its tree
+// when all before a time has been taken away: paths have room for as many.
+const LongestMonth = 50
+
 // until is everything of a month before a time, but for the paths to be spared.
 func until(beginning, before time.Time, spared []path) (out spans) {
 	ms := before.Sub(beginning).Milliseconds()

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -34,6 +35,10 @@ type Vault struct {
 	trees map[string]*grown // of content
 	epoch int               // counts erasures here
 	short atomic.Bool       // values are shortened before they are sealed
+
+	asking    sync.Mutex // a witness
+	witnesses []Witness
+	refused   map[string]*refused // keys that were to be sealed with and must not be made, or used
 }
 
 // Open uses a directory that only this account may enter. One that is missing is made
@@ -46,24 +51,27 @@ func Open(dir string, now func() time.Time) (*Vault, error) {
 	} else if err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("vault: %s is no folder", dir)
 	}
-	return &Vault{dir: dir, now: now, keys: map[string]*named{}, trees: map[string]*grown{}}, nil
+	return &Vault{dir: dir, now: now, keys: map[string]*named{}, trees: map[string]*grown{}, refused: map[string]*refused{}}, nil
 }
 
 // named is the key of a class and month, or the one of search tokens, as it was read.
 type named struct {
-	key   []byte
-	box   cipher.AEAD
-	asked time.Time // whether it is still there
+	key    []byte
+	box    cipher.AEAD
+	asked  time.Time // whether it is still there
+	proven bool      // to be the one that the witness knows
 }
 
-// key gives the named key; make says whether a missing one is made. One that another
-// process has destroyed is missed within a second.
+// key gives the named key; make says that it is to be sealed with: a missing one is made,
+// where the witness has nothing that is sealed with it, and one that is there must be the
+// one that was sealed with before. One that another process has destroyed is missed
+// within a second.
 func (v *Vault) key(name string, make bool) (*named, error) {
 	v.mu.Lock()
-	k, now := v.keys[name], time.Now()
-	v.mu.Unlock() // what follows may wait for the disk, or for another process
-	if k != nil && now.Sub(k.asked) < reread {
-		return k, nil
+	before, now := v.keys[name], time.Now()
+	v.mu.Unlock() // what follows may wait for the disk, for another process or the database
+	if before != nil && now.Sub(before.asked) < reread && (before.proven || !make) {
+		return before, nil
 	}
 	if strings.ContainsAny(name, "/\\") || name == "" {
 		return nil, fmt.Errorf("journal key %q: impossible name", name)
@@ -74,7 +82,10 @@ func (v *Vault) key(name string, make bool) (*named, error) {
 		if !make {
 			return nil, fmt.Errorf("journal key %s: %w", name, ErrKeyDestroyed)
 		}
-		if err := v.create(path); err != nil {
+		if err = v.mayMake(name + keySuffix); err == nil {
+			err = v.create(path)
+		}
+		if err != nil && !errors.Is(err, errMeanwhile) {
 			return nil, fmt.Errorf("make journal key %s: %w", name, err)
 		}
 		text, err = os.ReadFile(path)
@@ -82,7 +93,7 @@ func (v *Vault) key(name string, make bool) (*named, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal key %s: %w", name, err)
 	}
-	k = &named{asked: now}
+	k := &named{asked: now}
 	if k.key, err = hex.DecodeString(strings.TrimSpace(string(text))); err != nil || len(k.key) != 32 {
 		return nil, fmt.Errorf("journal key %s is damaged: want 64 hex digits in %s", name, path)
 	}
@@ -92,6 +103,12 @@ func (v *Vault) key(name string, make bool) (*named, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if k.proven = before != nil && before.proven && bytes.Equal(before.key, k.key); make && !k.proven {
+		if err := v.vouched(name+keySuffix, k.mark()); err != nil {
+			return nil, fmt.Errorf("journal key %s: %w", name, err)
+		}
+		k.proven = true
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -211,7 +228,7 @@ func (v *Vault) OpenTogether(key, place string, box []byte) ([]byte, error) {
 	}
 	plain, err := k.box.Open(nil, box[:n], box[n:], together(key, place))
 	if err != nil {
-		return nil, fmt.Errorf("openings of %s under key %s are damaged: %w", place, key, err)
+		return nil, v.damaged(key+keySuffix, k.mark(), fmt.Errorf("openings of %s under key %s are damaged: %w", place, key, err))
 	}
 	return plain, nil
 }
@@ -234,7 +251,7 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 		plain, err = aead.Open(nil, s.Box[:aead.NonceSize()], s.Box[aead.NonceSize():], sealedFor(&s, form))
 	}
 	if err != nil {
-		return journal.Opening{}, fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err)
+		return journal.Opening{}, v.damaged(s.Key+keySuffix, k.mark(), fmt.Errorf("opening of field %s of entry %d is damaged: %w", s.Field, s.Index, err))
 	}
 	o := journal.Opening{Field: s.Field, Class: s.Class}
 	if len(plain) < len(o.Salt) {
@@ -251,11 +268,20 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 	return o, nil
 }
 
+// blindKey is the key of search tokens.
+const blindKey = "blind"
+
 // Blind is the search token of a value of a field, the same for snils and snils-2.
 // Whoever has the database but
 // not the vault cannot compute it, so cannot try all values.
-func (v *Vault) Blind(field, value string) ([]byte, error) {
-	k, err := v.key("blind", true)
+func (v *Vault) Blind(field, value string) ([]byte, error) { return v.token(field, value, true) }
+
+// Token is the search token as Blind gives it, with the key as it is there: it makes none,
+// and asks nobody whether it is the right one.
+func (v *Vault) Token(field, value string) ([]byte, error) { return v.token(field, value, false) }
+
+func (v *Vault) token(field, value string, sealing bool) ([]byte, error) {
+	k, err := v.key(blindKey, sealing)
 	if err != nil {
 		return nil, err
 	}

@@ -122,6 +122,10 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		add("  and the generator, beside them", 3, c.Generator)
 		add("all three", 3, c.Gateway+c.Database+c.Generator)
 		add("both as a multiple of the generator's", 2, (c.Gateway+c.Database)/c.Generator)
+		if c.Bytes > 0 {
+			add("bytes that the gateway allocates", 0, c.Bytes)
+			add("pieces that it allocates", 0, c.Pieces)
+		}
 		add("bytes that stay in PostgreSQL, a message", 0, s.Stays)
 		add("bytes of PostgreSQL's WAL, a message", 0, s.WAL)
 	}

@@ -35,6 +35,9 @@ func TestBenchAccept(t *testing.T) {
 	if r.QueuedP50 <= 0 || r.QueuedP99 < r.QueuedP50 {
 		t.Errorf("queued after %v ms, p99 %v ms", r.QueuedP50, r.QueuedP99)
 	}
+	if r.Cost.Bytes < 1000 || r.Cost.Pieces < 10 {
+		t.Errorf("a gateway that allocates %.0f bytes in %.0f pieces for each", r.Cost.Bytes, r.Cost.Pieces)
+	}
 	if runtime.GOOS == "linux" && (r.Cost.Gateway <= 0 || r.Cost.Database <= 0 || r.Cost.Generator <= 0) {
 		t.Errorf("processor time each %+v, want some of every process", r.Cost)
 	}

@@ -32,7 +32,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		rooms.Journal = &clerk.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+		rooms.Journal = &clerk.Sequencer{Book: book, Now: n.clock.Now, Steady: n.clock.Trusted, Keys: n.keys, Log: n.log}
 		return nil
 	}
 	skey, err := os.ReadFile(c.Key)
@@ -69,7 +69,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 	if err := n.follows(ctx, signer); err != nil {
 		return err
 	}
-	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Log: n.log}
+	sequencer := &clerk.Sequencer{Book: n.book, Signer: signer, Vault: n.vault, Now: n.clock.Now, Steady: n.clock.Trusted, Keys: n.keys, Log: n.log}
 	rooms.Journal = sequencer
 	if c.Policy == "" {
 		if n.policy, err = journal.LogPolicy(signer.Key()); err != nil {
@@ -79,7 +79,17 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return usage(err)
 	}
 	n.openRetention(rooms)
+	n.openStandings(rooms)
 	return n.openTimestamps(rooms, sequencer)
+}
+
+// keys says which key of the vault this node lacks.
+func (n *node) keys() error {
+	if n.vault == nil {
+		return nil // content is not sealed yet, see goesBlind
+	}
+	_, err := n.vault.Lacking()
+	return err
 }
 
 // openTimestamps starts asking the authority whose time is put to the checkpoints.
@@ -278,6 +288,17 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 		return r.Run(ctx)
 	}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: n.values.loop(n.config, run)})
+}
+
+// openStandings starts making what reports begin with, where there is a desk to ask for them.
+func (n *node) openStandings(rooms *adapter.Rooms) {
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "standings", Run: func(ctx context.Context) error {
+		if n.console == nil { // it is mounted before the loops begin
+			<-ctx.Done()
+			return nil
+		}
+		return n.console.Stand(ctx)
+	}})
 }
 
 // openContent starts ending content whose time is over: on every node that has the

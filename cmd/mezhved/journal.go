@@ -28,6 +28,7 @@ type journalCmd struct {
 	Reopen   journalReopenCmd   `cmd:"" help:"Go on under a new origin when the signer refuses."`
 	Lost     journalLostCmd     `cmd:"" help:"Say what others prove to have been accepted that is not here."`
 	ReErase  journalReEraseCmd  `cmd:"" name:"re-erase" help:"After a restore: erase again what a backup has brought back."`
+	LostKey  journalLostKeyCmd  `cmd:"" name:"lost-key" help:"Admit that a key of the vault is lost for good, and go on without it."`
 }
 
 type journalTraceCmd struct {

@@ -141,6 +141,8 @@ type Vault interface {
 	SealTogether(key, place string, plain []byte) ([]byte, error)
 	// Blind is the search token of a value of a field: 16 bytes.
 	Blind(field, value string) ([]byte, error)
-	// OpenPending decrypts the value of a field as it waited (journal.PendingClass).
+	// OpenPending decrypts the value of a field as it waited (journal.PendingClass). An
+	// error with a method Lacks, the name of a key, says that the vault has not the key
+	// that the value waits under, and that it may come back.
 	OpenPending(message, field, sealed string) (value string, err error)
 }

@@ -36,6 +36,7 @@ type Sequencer struct {
 	Vault  Vault
 	Now    func() time.Time // one clock on all nodes: the database's
 	Steady func() error     // why Now cannot be relied on; nil: it always can
+	Keys   func() error     // which key values are to be sealed with and this node lacks; nil: it has them all
 	Log    *slog.Logger
 
 	Batch     int           // events in one step; 0 means 8192
@@ -202,13 +203,17 @@ func (s *Sequencer) touched() {
 }
 
 // Writable says why nothing may be accepted now, or nil: the database has been
-// silent for Patience, the log was stopped, or nobody places events or signs the
-// log, this node or another. That this node fails while another does the work is
+// silent for Patience, the log was stopped, nobody places events or signs the
+// log, this node or another, or this node lacks a key that what it accepts is sealed
+// with. That this node fails otherwise while another does the work is
 // no reason. Ask it before each accept; it costs a lock.
 func (s *Sequencer) Writable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.undone()
+	if s.Keys != nil && err == nil {
+		err = s.Keys()
+	}
 	if back := (*RollbackError)(nil); errors.As(s.signErr, &back) {
 		err = s.signErr // the log is about to be stopped for everyone
 	}
@@ -562,6 +567,9 @@ func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, n
 	var err error
 	if l.Event, err = journal.ParseRow(row.Event); err == nil {
 		err = s.openPending(&l.Event)
+	}
+	if lacks := (interface{ Lacks() string })(nil); errors.As(err, &lacks) {
+		return nil, err // it can be expressed, by who has the key: it waits
 	}
 	if err == nil {
 		if open, err = l.Take(open, salts); err == nil {

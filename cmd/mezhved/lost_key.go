@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mezhved/adapter"
+	"mezhved/adapter/postgres"
+)
+
+type journalLostKeyCmd struct {
+	Name   string `arg:"" help:"The key's file in the folder of journal.vault, as the gateway's error names it."`
+	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration: names database and vault."`
+	Ground string `help:"What has happened, without names of people: it stands in the journal for ever."`
+	DryRun bool   `help:"Count what goes with the key, and change nothing."`
+	JSON   bool   `help:"Print it as JSON."`
+}
+
+func (journalLostKeyCmd) Help() string {
+	return `A gateway that lacks a key which the database is sealed with accepts nothing, until the vault's backup is put back: do that wherever
+there is one. Only when no folder and no backup has the key any more, this goes on without it, and cannot be taken back: values that only
+that key opens are removed, for what nobody can look at nobody could erase either, and messages on their way whose content it sealed are
+taken out of their queues. They count as lost, not as erased, and an entry of the journal says so. Where the key of search tokens is lost
+(blind.key), nothing goes: tokens are made anew from the values. Stop all gateways first. Doing it again after a crash goes on.
+
+Examples:
+  mezhved journal lost-key personal-2026-11.key --config /etc/mezhved/mezhved.yaml --dry-run
+  mezhved journal lost-key personal-2026-11.key --config /etc/mezhved/mezhved.yaml --ground "the disk of the vault broke, its backup was empty"`
+}
+
+func (c *journalLostKeyCmd) Run(ctx context.Context, out *stdio) (err error) {
+	config, err := adapter.LoadConfig(c.Config)
+	switch {
+	case err != nil:
+		return usage(err)
+	case config.Journal.Vault == "":
+		return usage(errors.New("the configuration names no journal.vault"))
+	case c.Ground == "" && !c.DryRun:
+		return usage(errors.New("it needs a reason (--ground): it is what the journal will show; --dry-run counts what goes"))
+	}
+	store, _, stop, err := openStore(ctx, config, out.openLog(false, false), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	lost, err := store.AdmitLost(ctx, c.Name, c.Ground, time.Now().UTC(), c.DryRun)
+	switch {
+	case errors.Is(err, postgres.ErrKeyNotLost):
+		return no(err)
+	case err != nil:
+		return unavailable(err)
+	case c.JSON:
+		return printJSON(out.out, lost)
+	}
+	would := "did "
+	if c.DryRun {
+		would = "would "
+	}
+	_, err = fmt.Fprintf(out.out, "%s: %s of values %sgo with it, %s on their way %sdie, the tokens of %s %sbe made anew\n", lost.Key,
+		many(lost.Rows, "row", "rows"), would, many(lost.Waiting, "message", "messages"), would, many(lost.Renewed, "row", "rows"), would)
+	return err
+}
