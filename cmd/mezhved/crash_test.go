@@ -89,9 +89,7 @@ type part struct {
 func openCrashWorld(t *testing.T) *crashWorld {
 	w := &crashWorld{t: t, dir: t.TempDir(), address: freeAddress(t)}
 	w.base = "http://" + w.address
-	if _, err := prepareDemo(w.dir, w.address); err != nil {
-		t.Fatal(err)
-	}
+	prepareWorld(t, w.dir, w.address)
 	ctx := t.Context()
 	var err error
 	if w.database, err = embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(w.dir, "postgres"), Durable: true}); err != nil {

@@ -180,9 +180,7 @@ func openFloodWorld(t testing.TB) *floodWorld {
 func serveMeasured(t testing.TB, settle func(config string)) *floodWorld {
 	t.Helper()
 	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
-	if _, err := prepareDemo(dir, address); err != nil {
-		t.Fatal(err)
-	}
+	prepareWorld(t, dir, address)
 	config := filepath.Join(dir, "mezhved.yaml")
 	settle(config)
 	r := launch(t, "mezhved", "serve", "--config", config)

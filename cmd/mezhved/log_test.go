@@ -26,9 +26,7 @@ type serving struct {
 func serveInto(t *testing.T, stuck bool) *serving {
 	t.Helper()
 	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
-	if _, err := prepareDemo(dir, address); err != nil {
-		t.Fatal(err)
-	}
+	prepareWorld(t, dir, address)
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

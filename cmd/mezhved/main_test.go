@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"mezhved/adapter/embedded"
+	"mezhved/adapter/postgres"
 )
 
 // scratch is a folder of this run of the tests: the built programs are in it.
@@ -44,6 +46,48 @@ var programs = sync.OnceValues(func() (string, error) {
 	}
 	return scratch, nil
 })
+
+// migrated is a stopped cluster whose database has the schema, made once for all tests
+// with a private PostgreSQL: to make one and to migrate it takes seconds, to copy it does not.
+var migrated = sync.OnceValues(func() (data string, err error) {
+	dir := filepath.Join(scratch, "postgres")
+	if err := os.Chmod(scratch, 0o755); err != nil { // the server has an account of its own
+		return "", err
+	}
+	ctx := context.Background()
+	p, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: dir, Durable: true})
+	if err != nil {
+		return "", err
+	}
+	if err = p.Create(ctx, "mezhved"); err == nil {
+		err = postgres.Migrate(ctx, p.URL("mezhved"))
+	}
+	return filepath.Join(dir, "data"), errors.Join(err, p.Stop())
+})
+
+// prepareWorld makes a demonstration's folder, with its PostgreSQL migrated.
+func prepareWorld(t testing.TB, dir, address string) {
+	t.Helper()
+	if _, err := prepareDemo(dir, address); err != nil {
+		t.Fatal(err)
+	}
+	layPostgres(t, dir)
+}
+
+// layPostgres puts the migrated cluster into a folder in which there is none yet.
+func layPostgres(t testing.TB, dir string) {
+	t.Helper()
+	data, err := migrated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "postgres"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", data, filepath.Join(dir, "postgres", "data")).CombinedOutput(); err != nil {
+		t.Fatalf("copying the cluster: %v\n%s", err, out)
+	}
+}
 
 // program is the path of a built program.
 func program(t testing.TB, name string) string {

@@ -81,6 +81,7 @@ func findPrograms(e *testscript.Env, bin string) {
 func openDemo(t *testing.T) (dir, address, store string) {
 	t.Helper()
 	dir, address = filepath.Join(t.TempDir(), "demo"), freeAddress(t)
+	layPostgres(t, dir)
 	r := launch(t, "mezhved", "demo", "--dir", dir, "--listen", address, "--ftp", "127.0.0.1:0")
 	for end := time.Now().Add(patience); !strings.Contains(r.out.String(), "\nReady."); time.Sleep(50 * time.Millisecond) {
 		select {

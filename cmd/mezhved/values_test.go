@@ -17,9 +17,7 @@ const marked = "ЗНАЧЕНИЕ-556-677-889"
 func serveDebugging(t *testing.T) (gateway *running, in func(name string) string, address string) {
 	t.Helper()
 	dir, address := filepath.Join(t.TempDir(), "demo"), freeAddress(t)
-	if _, err := prepareDemo(dir, address); err != nil {
-		t.Fatal(err)
-	}
+	prepareWorld(t, dir, address)
 	in = func(name string) string { return filepath.Join(dir, name) }
 	log, err := os.Create(in("serve.log"))
 	if err != nil {
