@@ -48,6 +48,7 @@ type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
+	Dense   bool  // for Publish: the value is sealed, and does not compress
 	Offset  int64 // set on consumed records
 }
 

@@ -47,7 +47,8 @@
 //	refuse.go        writeFault    a refusal is an event: journal, bytes, incident
 //
 // Round the corridor: gateway.go (New, Run, Serve), topics.go (where queues stand on the bus),
-// replyto.go (reply addresses), seal.go (what proves a record to be ours),
+// replyto.go (reply addresses), record.go (what the bus carries of a message, and how that
+// is read), seal.go (what proves a record to be ours),
 // messageid.go, limits.go (rates, strangers, depths of queues), shares.go (what one party and
 // one service may have at work), pace.go (fewer requests
 // when what was accepted waits too long: limits.wait), describe.go (WSDL,
@@ -172,8 +173,9 @@
 // store seals body and attachments of each message, and what is kept of a refused
 // call, with a key of its own out of the vault (package vault), which is in no
 // database and no backup of one; a record on the bus is sealed with the key of its
-// message, unless a provider reads it there (record). So erasing a key erases all
-// copies. Retention ends content by service, direction and day, an operator's order
+// message, unless a provider reads it there: what it carries is the body as its row has
+// it, packed once and sealed once, with the form that it takes to open that when the row
+// is gone (record.go). So erasing a key erases all copies. Retention ends content by service, direction and day, an operator's order
 // ends single messages (package postgres: content_erase.go, content_retention.go);
 // neither touches what is on its way. Should a database be put back from which a
 // message was erased since, it is not handed out: its content is gone (Message.Erased),

@@ -37,95 +37,97 @@ func told(w *adaptertest.World, id string) (list []string) {
 // TestWhatIsLateIsToldOnce: each stage is told to come due and to be overdue once,
 // whatever restarts and however many nodes look; what was reached in time is not.
 func TestWhatIsLateIsToldOnce(t *testing.T) {
-	w := adaptertest.Start(t)
-	withTerms(t, w)
-	stop := w.StartSequencer()
-	w.Join("second")
-	silent, first := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1) // taken, and never answered
-	prompt, delivered := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
-	if a := w.Party("REGISTRY").Reply(delivered.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}); a.Fault != nil {
-		t.Fatal(a.Fault)
-	}
-	open := func() []adapter.OpenTerm {
-		list, err := w.Store.OpenTerms(t.Context(), adapter.TermQuestion{})
-		if err != nil {
-			t.Fatal(err)
+	straightAndPooled(t, func(t *testing.T, w *adaptertest.World) {
+		withTerms(t, w)
+		stop := w.StartSequencer()
+		w.Join("second")
+		silent, first := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1) // taken, and never answered
+		prompt, delivered := w.Exchange("MUNI", "REGISTRY", adaptertest.Extract1)
+		if a := w.Party("REGISTRY").Reply(delivered.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}); a.Fault != nil {
+			t.Fatal(a.Fault)
 		}
-		return list
-	}
-	w.Eventually("status and answer of one request, and the answer to the other, are open", func() bool { return len(open()) == 3 })
-	await := func(n int) {
-		t.Helper()
-		w.Eventually("it is told", func() bool {
-			told := 0
-			for _, row := range w.Entries() {
-				if row.Leaf.Kind == journal.KindDueSoon || row.Leaf.Kind == journal.KindOverdue {
-					told++
-				}
+		open := func() []adapter.OpenTerm {
+			list, err := w.Store.OpenTerms(t.Context(), adapter.TermQuestion{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return told >= n
-		})
-	}
-	w.Clock.Advance(23*time.Hour + 30*time.Minute) // a status is due in half an hour; nobody has fetched the answer for 15 hours
-	await(2)
-	w.Restart()
-	w.Clock.Advance(time.Hour)
-	await(3)
-	w.Clock.Advance(23 * time.Hour)
-	await(4)
-	w.Clock.Advance(2 * time.Hour)
-	await(5)
-	if n := len(open()); n != 3 {
-		t.Errorf("%d terms are open: what was told stays late until it is reached", n)
-	}
-	late := w.Party("REGISTRY").Reply(first.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)})
-	if late.Fault != nil {
-		t.Fatal(late.Fault)
-	}
-	w.Eventually("the late answer closes its request", func() bool { return len(open()) == 2 }) // two answers that nobody fetches
-	stop()
-	if got, want := strings.Join(told(w, silent), ", "), "due-soon status open, overdue status open, due-soon answered open, overdue answered open"; got != want {
-		t.Errorf("told of the silent request: %s, want %s", got, want)
-	}
-	if got := told(w, prompt); len(got) > 0 {
-		t.Errorf("told of the prompt request: %v", got)
-	}
+			return list
+		}
+		w.Eventually("status and answer of one request, and the answer to the other, are open", func() bool { return len(open()) == 3 })
+		await := func(n int) {
+			t.Helper()
+			w.Eventually("it is told", func() bool {
+				told := 0
+				for _, row := range w.Entries() {
+					if row.Leaf.Kind == journal.KindDueSoon || row.Leaf.Kind == journal.KindOverdue {
+						told++
+					}
+				}
+				return told >= n
+			})
+		}
+		w.Clock.Advance(23*time.Hour + 30*time.Minute) // a status is due in half an hour; nobody has fetched the answer for 15 hours
+		await(2)
+		w.Restart()
+		w.Clock.Advance(time.Hour)
+		await(3)
+		w.Clock.Advance(23 * time.Hour)
+		await(4)
+		w.Clock.Advance(2 * time.Hour)
+		await(5)
+		if n := len(open()); n != 3 {
+			t.Errorf("%d terms are open: what was told stays late until it is reached", n)
+		}
+		late := w.Party("REGISTRY").Reply(first.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)})
+		if late.Fault != nil {
+			t.Fatal(late.Fault)
+		}
+		w.Eventually("the late answer closes its request", func() bool { return len(open()) == 2 }) // two answers that nobody fetches
+		stop()
+		if got, want := strings.Join(told(w, silent), ", "), "due-soon status open, overdue status open, due-soon answered open, overdue answered open"; got != want {
+			t.Errorf("told of the silent request: %s, want %s", got, want)
+		}
+		if got := told(w, prompt); len(got) > 0 {
+			t.Errorf("told of the prompt request: %v", got)
+		}
+	})
 }
 
 // TestWhatEndsUnreachedIsNotReached: a request whose life ends with its term, and that
 // nobody took, is overdue; nothing says that it was reached late.
 func TestWhatEndsUnreachedIsNotReached(t *testing.T) {
-	w := adaptertest.Start(t)
-	name := "services/extract/1.0/service.yaml"
-	service, err := os.ReadFile(filepath.Join(w.Dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Write(name, strings.Replace(string(service), "deadline: 5d", "deadline: 48h\nendOfLife: 48h\nterms: {taken: 47h}", 1))
-	w.Reload()
-	stop := w.StartSequencer()
-	a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
-	if a.Fault != nil {
-		t.Fatal(a.Fault)
-	}
-	id := a.Receipt.MessageID
-	w.Eventually("it is queued", func() bool {
-		for _, row := range w.Entries() {
-			if row.Leaf.MessageID == id && row.Leaf.Kind == journal.KindQueued {
-				return true
+	straightAndPooled(t, func(t *testing.T, w *adaptertest.World) {
+		name := "services/extract/1.0/service.yaml"
+		service, err := os.ReadFile(filepath.Join(w.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(name, strings.Replace(string(service), "deadline: 5d", "deadline: 48h\nendOfLife: 48h\nterms: {taken: 47h}", 1))
+		w.Reload()
+		stop := w.StartSequencer()
+		a := w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
+		if a.Fault != nil {
+			t.Fatal(a.Fault)
+		}
+		id := a.Receipt.MessageID
+		w.Eventually("it is queued", func() bool {
+			for _, row := range w.Entries() {
+				if row.Leaf.MessageID == id && row.Leaf.Kind == journal.KindQueued {
+					return true
+				}
+			}
+			return false
+		})
+		w.Clock.Advance(48*time.Hour + 5*time.Second) // past the end of life, and within the grace of the term
+		w.Eventually("it is told", func() bool {
+			list := strings.Join(told(w, id), ", ")
+			return strings.Contains(list, "overdue taken") && strings.Contains(list, "overdue answered")
+		})
+		stop()
+		for _, one := range told(w, id) {
+			if strings.HasSuffix(one, "reached") {
+				t.Errorf("told %q of a request that nobody took", one)
 			}
 		}
-		return false
 	})
-	w.Clock.Advance(48*time.Hour + 5*time.Second) // past the end of life, and within the grace of the term
-	w.Eventually("it is told", func() bool {
-		list := strings.Join(told(w, id), ", ")
-		return strings.Contains(list, "overdue taken") && strings.Contains(list, "overdue answered")
-	})
-	stop()
-	for _, one := range told(w, id) {
-		if strings.HasSuffix(one, "reached") {
-			t.Errorf("told %q of a request that nobody took", one)
-		}
-	}
 }

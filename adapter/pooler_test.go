@@ -7,6 +7,20 @@ import (
 	"mezhved/envelopes"
 )
 
+// straightAndPooled tells a story twice: with PostgreSQL, and with a pooler of transactions
+// in between.
+func straightAndPooled(t *testing.T, story func(t *testing.T, w *adaptertest.World)) {
+	t.Parallel()
+	t.Run("straight", func(t *testing.T) {
+		t.Parallel()
+		story(t, adaptertest.Start(t))
+	})
+	t.Run("behind a pooler", func(t *testing.T) {
+		t.Parallel()
+		story(t, adaptertest.Start(t, adaptertest.WithWay(func(url string) string { return adaptertest.Pooler(t, url, "transaction") })))
+	})
+}
+
 // A pooler of transactions stands between gateway and PostgreSQL and drops what
 // sessions are begun with. Everything goes its way: requests, replies,
 // acknowledgements, the journal.

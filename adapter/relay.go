@@ -1,18 +1,13 @@
 package adapter
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
-	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
 )
 
@@ -21,7 +16,7 @@ const relayBatch = 500
 
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
-// shard at a time, for a batch. A crash between the bus's acknowledgement and the
+// shard at a time, for a batch and on while rows wait behind it. A crash between the bus's acknowledgement and the
 // commit publishes the rows again; a message goes into its queue once. The record
 // stays on the bus for all who read it there, and the intake that reads it finds the
 // message in its place.
@@ -31,7 +26,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		var sent []Outgoing
 		var placing *placement
 		began := time.Now()
-		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+		n, more, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 			sent = batch
 			for i := range batch {
 				bytes += len(batch[i].Message.Body)
@@ -69,9 +64,12 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if n == relayBatch || bytes >= RelayBytes {
 				continue
 			}
-			// What was accepted meanwhile has rung the bell.
+			// What was accepted meanwhile has rung the bell, or the store says so.
 			if rest := gather.After(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
+			}
+			if more {
+				continue
 			}
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
@@ -201,170 +199,3 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 		Fault: &envelopes.Fault{Kind: envelopes.SMEVFailure, Code: g.config.Contour + " : TR:ASYNC:DAS:1", Text: why},
 	})
 }
-
-// Headers of a record. Those who read the topics beside us may rely on them.
-const (
-	headerID      = "mezhved-id"     // our id of the message
-	headerQueue   = "mezhved-queue"  // recipient queue as JSON
-	headerSeal    = "mezhved-seal-2" // covers the record and all headers before it: see seal.go
-	headerOldSeal = "mezhved-seal"   // of gateways of before
-	headerEvent   = "mezhved-event"  // what gateways of before have journalled when the record is queued
-	headerBody    = "mezhved-body"   // "store": the value is left out because it is too large; "sealed": it is encrypted
-	headerStream  = "mezhved-to"     // "stream": the recipient reads this topic itself, no queue is filled
-	headerMessage = "message-id"     // the sender's MessageID
-	headerTrace   = "traceparent"    // W3C trace context
-)
-
-// record makes a bus record. Its key is the recipient queue, which keeps the
-// order of acceptance within it. Where providers read the topic themselves
-// (stream) the conversation is added, so that they may share the work; of such a
-// record the intake only remembers where it stands (see stream.go). What is too large for
-// the bus travels without its body; it and what has attachments, which stay in
-// the store, wait in the queue, for those providers too. What nobody but gateways
-// reads is sealed: its key goes with the message's content, while the record stays
-// as long as its topic keeps it.
-func (g *Gateway) record(o *Outgoing) (r Record, stream bool, err error) {
-	m := o.Message
-	r = Record{Topic: g.topicOf(o.Queue), Key: []byte(o.Queue.destination()), Value: busValue(m)}
-	if o.Queue.Kind == QueueRequests {
-		if s := g.Catalog().Service(m.Service, m.Version); s != nil {
-			stream = s.Stream
-		}
-	}
-	add := func(key string, value []byte) { r.Headers = append(r.Headers, Header{key, value}) }
-	if yamlfile.Size(len(r.Value)) > g.config.Kafka.MaxRecord {
-		r.Value, stream = nil, false
-		add(headerBody, []byte("store"))
-	}
-	if n := m.Parts.Attached + m.Parts.Files; n > 0 {
-		stream = false
-		add("attachments", []byte(strconv.Itoa(n)))
-	}
-	if !stream && len(r.Value) > 0 && g.config.Kafka.Content != ContentPlain {
-		sealed, ok, err := g.store.Seal(m, "record "+r.Topic, r.Value)
-		if err != nil {
-			return r, stream, fmt.Errorf("the record of message %s: %w", m.ID, err)
-		}
-		if ok {
-			r.Value = sealed
-			add(headerBody, []byte("sealed"))
-		}
-	}
-	id := m.ID.String()
-	add(headerID, []byte(id))
-	queue, err := json.Marshal(o.Queue)
-	if err != nil {
-		panic("relay: " + err.Error()) // strings only
-	}
-	add(headerQueue, queue)
-	if stream {
-		r.Key = append(r.Key, "/"+conversation(m)...)
-		add(headerStream, []byte("stream"))
-	}
-	if g.now().Before(g.rooms.OldSeals) {
-		add(headerOldSeal, oldSeal(g.replies[0], id, queue, stream))
-		add(headerEvent, oldEvent(o))
-	}
-	for _, h := range [][2]string{
-		{headerMessage, string(m.MessageID)}, {"original", string(m.Original)}, {"direction", string(m.Direction)},
-		{"sender", string(m.Sender)}, {"recipient", string(o.Queue.System)}, {"service", m.Service}, {"service-version", m.Version},
-		{"wire", m.Wire}, {"conversation", string(conversation(m))}, {"transaction-code", m.TransactionCode}, {"reply-to", m.ReplyTo}, {headerTrace, m.Trace},
-	} {
-		if h[1] != "" {
-			add(h[0], []byte(h[1]))
-		}
-	}
-	if !m.EOL.IsZero() {
-		add("eol", []byte(m.EOL.UTC().Format(time.RFC3339)))
-	}
-	if m.Test {
-		add("test", []byte("true"))
-	}
-	g.seals.seal(&r)
-	return r, stream, nil
-}
-
-// oldEvent is what a gateway of before, reading beside us during an upgrade, has
-// the journal hear when the message stands in its queue.
-func oldEvent(o *Outgoing) []byte {
-	ev := journal.Event{Kind: journal.KindQueued, Outcome: "ok"}
-	describe(&ev, o.Message)
-	ev.Recipient = string(o.Queue.System)
-	event, err := json.Marshal(ev)
-	if err != nil {
-		panic("relay: " + err.Error()) // strings and times only
-	}
-	return event
-}
-
-// conversation is the chain that a message belongs to.
-func conversation(m *Message) MessageID {
-	switch {
-	case m.Reference != "":
-		return m.Reference
-	case m.Original != "":
-		return m.Original
-	}
-	return m.MessageID
-}
-
-// busValue is what a record carries: the sender's signed element and its
-// signature, byte for byte, under the namespace declarations that they were
-// written under. The wrapper's own prefix is chosen so as to hide none of them.
-func busValue(m *Message) []byte {
-	if m.Direction == DirAsync {
-		return m.Body // the gateway's own words
-	}
-	const space = "urn:mezhved:bus:1"
-	prefix := "mz"
-	for inUse(prefix, m.Parts.Scope) || inUse(prefix, m.Parts.SigScope) {
-		prefix += "z"
-	}
-	var b bytes.Buffer
-	b.Grow(m.Parts.Data.Len + m.Parts.Signature.Len + 2<<10)
-	fmt.Fprintf(&b, `<%[1]s:message xmlns:%[1]s="%[2]s"><%[1]s:signed`, prefix, space)
-	declare(&b, m.Parts.Scope)
-	b.WriteByte('>')
-	b.Write(piece(m.Body, m.Parts.Data))
-	fmt.Fprintf(&b, `</%s:signed>`, prefix)
-	if m.Parts.Signature.Len > 0 {
-		fmt.Fprintf(&b, `<%s:signature`, prefix)
-		declare(&b, m.Parts.SigScope)
-		b.WriteByte('>')
-		b.Write(piece(m.Body, m.Parts.Signature))
-		fmt.Fprintf(&b, `</%s:signature>`, prefix)
-	}
-	fmt.Fprintf(&b, `</%s:message>`, prefix)
-	return b.Bytes()
-}
-
-func inUse(prefix string, scope []Binding) bool {
-	for _, b := range scope {
-		if b.Prefix == prefix {
-			return true
-		}
-	}
-	return false
-}
-
-func declare(b *bytes.Buffer, scope []Binding) {
-	for _, d := range scope {
-		if d.Prefix == "xml" {
-			continue
-		}
-		b.WriteString(" xmlns")
-		if d.Prefix != "" {
-			b.WriteString(":" + d.Prefix)
-		}
-		b.WriteString(`="`)
-		escape(b, d.URI)
-		b.WriteByte('"')
-	}
-}
-
-// escape writes an attribute value.
-func escape(b *bytes.Buffer, s string) {
-	attributeEscapes.WriteString(b, s)
-}
-
-var attributeEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;")

@@ -114,6 +114,9 @@ func TestSealedRecordsCannotBeChanged(t *testing.T) {
 		with(r, "reply-to", "somewhere else"),
 		with(r, "mezhved-to", "stream"), // taken for read where it stands
 		with(r, "mezhved-body", "store"),
+		with(r, "mezhved-body", "sealed"),
+		with(r, "mezhved-kept", header(other, "mezhved-kept")+"\x00"), // read as it is not kept
+		without(r, "mezhved-kept"),
 		without(r, "service"),
 		toMFC, moved, elsewhere, value, key,
 		with(r, "mezhved-seal-2", header(other, "mezhved-seal-2")),

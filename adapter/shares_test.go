@@ -143,3 +143,108 @@ func TestWhoHangsUpIsNoFailure(t *testing.T) {
 	}
 	w.Check()
 }
+
+// Two nodes on one database that know nothing of one another's memory, and that are asked
+// in turn: in each lane the order of acceptance holds, requests of VIP senders go first, a
+// service of which little waits stands before the many of another, a selector finds its
+// service behind them, and what one sender may have waiting holds for both nodes together.
+func TestLanesAndQuotasOverTwoNodes(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	nodes := []string{w.URL, w.JoinApart("second")}
+	w.Register("MFC", "vip: true\n")
+	w.Register("MUNI", "limits: {waiting: 30}\n")
+	official := w.NewParty("ИВАНОВА", w.Clock.Now().AddDate(-1, 0, 0), w.Clock.Now().AddDate(1, 0, 0)).Signer
+	signed := adaptertest.Request{Personal: official, Content: `<e:ExtractRequest xmlns:e="` + adaptertest.Signed + `" Id="PERSONAL"><e:КадастровыйНомер>77:01:000101:42</e:КадастровыйНомер></e:ExtractRequest>`}
+	place, lane := map[string]int{}, map[string]string{}
+	send := func(sender, of string, r adaptertest.Request) adaptertest.Answered {
+		a := w.Party(sender).At(nodes[len(place)%2]).Send(r)
+		if a.Fault == nil {
+			id := a.Receipt.MessageID
+			place[id], lane[id] = len(place), of
+		}
+		return a
+	}
+	for range 20 {
+		accepted(t, send("MUNI", "extract", request(adaptertest.Extract1)))
+	}
+	for range 6 {
+		accepted(t, send("MUNI", "signed", signed))
+	}
+	for range 4 {
+		accepted(t, send("MFC", "vip", request(adaptertest.Extract1)))
+	}
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 30)
+
+	last, polls, counts := map[string]int{}, 0, map[string]int{}
+	poll := func(selector adapter.QName) string {
+		t.Helper()
+		at := w.Party("REGISTRY").At(nodes[polls%2])
+		polls++
+		a := accepted(t, at.Get(envelopes.GetRequest, selector, ""))
+		if a.Message == nil {
+			t.Fatalf("poll %d is given nothing", polls)
+		}
+		id := a.Message.Metadata.MessageID
+		of := lane[id]
+		counts[of]++
+		if now := place[id] + 1; now < last[of] {
+			t.Errorf("poll %d gives message %d after %d of the lane %s", polls, now, last[of], of)
+		} else {
+			last[of] = now
+		}
+		accepted(t, w.Party("REGISTRY").At(nodes[polls%2]).Ack(id)) // at the other node
+		return of
+	}
+	for range 4 {
+		if of := poll(anything); of != "vip" {
+			t.Errorf("poll %d is given one of %s, while VIP requests wait", polls, of)
+		}
+	}
+	for range 8 {
+		poll(anything)
+	}
+	if counts["signed"] < 3 || counts["extract"] < 3 {
+		t.Errorf("eight polls at two nodes gave %v, want of both services alike", counts)
+	}
+	if of := poll(adapter.QName{Space: adaptertest.Signed, Local: "ExtractRequest"}); of != "signed" {
+		t.Errorf("a selector of one service gives %s", of)
+	}
+
+	// MUNI may have 30 waiting at both nodes together, and has 17.
+	fill := func(most int) (n int) {
+		for ; n < most; n++ {
+			if a := send("MUNI", "extract", request(adaptertest.Extract1)); a.Fault != nil {
+				refused{fault: envelopes.DestinationOverflow, text: "предельное число сообщений отправителя (30)", rule: "sender-overflow"}.check(t, w, a)
+				return n
+			}
+			queued(t, w, "REGISTRY", adapter.QueueRequests, len(place)-polls)
+		}
+		return n
+	}
+	stands := len(place) - polls
+	if n := fill(100); n == 100 || stands+n < 30 {
+		t.Errorf("%d of the sender waited and %d more were accepted, want 30 together", stands, n)
+	}
+	for _, node := range nodes { // the other node knows as soon as it has looked
+		w.Eventually("the sender's share is full", func() bool {
+			a := w.Party("MUNI").At(node).Send(request(adaptertest.Extract1))
+			if a.Fault == nil {
+				place[a.Receipt.MessageID], lane[a.Receipt.MessageID] = len(place), "extract"
+			}
+			return a.Fault != nil
+		})
+	}
+	accepted(t, send("MFC", "vip", request(adaptertest.Extract1)))
+	queued(t, w, "REGISTRY", adapter.QueueRequests, len(place)-polls)
+	if of := poll(anything); of != "vip" {
+		t.Errorf("a VIP request behind a full share: %s is given first", of)
+	}
+	for range 15 {
+		poll(anything)
+	}
+	for _, node := range nodes {
+		w.Eventually("there is room again", func() bool { return w.Party("MUNI").At(node).Send(request(adaptertest.Extract1)).Fault == nil })
+	}
+	w.Check()
+}

@@ -71,11 +71,13 @@ type Store interface {
 	// ErrShardTaken says that another node does. A lead that is not renewed, since
 	// its node has died or stands still, runs out, and what is committed under it
 	// later fails with journal.ErrDeposed: the rows are another's, and publish has
-	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
-	// 0, nil and publish is not called. The messages come without their
+	// told the bus of them twice. n is the number of rows taken; more says that others
+	// wait behind them and that the shard is led on: come for them soon, or nobody does
+	// until that runs out. Nothing waiting:
+	// 0, false, nil and publish is not called. The messages come without their
 	// attachments, which the bus does not carry, and with Erased and no body when
 	// their content is being erased.
-	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
+	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, more bool, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
 	// the highest offset, in one transaction with the arrivals' events (those of
@@ -127,6 +129,11 @@ type Store interface {
 
 	// Unseal gives back what Seal encrypted.
 	Unseal(m *Message, part string, sealed []byte) ([]byte, error)
+
+	// OpenKept fills in body, parts and reply address of a message that is Kept, whether the
+	// store has it still or not; what it is and who it is from and for m says. Of what was
+	// erased it fills in that.
+	OpenKept(ctx context.Context, m *Message, k Kept) error
 
 	// Erasure tells when and on what ground the content of a message was erased, also
 	// when the message itself is not kept any more; nil when it was not.
@@ -272,6 +279,17 @@ type Outgoing struct {
 	// commit: the event of that, as of Arrival. Empty: the intake brings it there.
 	Arrival journal.Event
 	Queued  bool // set by the store when it went there and had not been there before
+
+	// Kept is the message's body as the store keeps it, for the bus to carry; nil where it
+	// is not sealed.
+	Kept *Kept
+}
+
+// Kept is the body of a message as a store keeps it: packed, and sealed with the message's
+// key, which its erasure destroys.
+type Kept struct {
+	Form []byte // what it takes, beside the key, to open the box: the store's own affair
+	Box  []byte
 }
 
 // Partition is a place in the bus. Epoch identifies the topic's incarnation
@@ -410,7 +428,7 @@ type Lane struct {
 	Service  string
 	Sender   Mnemonic
 	Messages int
-	Coming   int // accepted, and not there yet: the bus has not taken them
+	Coming   int // accepted, and not there yet: the bus has not taken them; of very many a store may have counted a part
 }
 
 // Depth is the number of messages in one queue.

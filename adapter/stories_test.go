@@ -135,43 +135,43 @@ func request(ns string) adaptertest.Request {
 
 // What is not acknowledged comes back, at the head, until it is.
 func TestWhatIsNotAcknowledgedComesBack(t *testing.T) {
-	t.Parallel()
-	w := adaptertest.Start(t)
-	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
-	first := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
-	second := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
-	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+	straightAndPooled(t, func(t *testing.T, w *adaptertest.World) {
+		muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+		first := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+		second := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+		queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
 
-	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
-		t.Errorf("first poll gives %s, want %s", got, first)
-	}
-	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != second {
-		t.Errorf("second poll gives %s, want the next one, %s", got, second)
-	}
-	if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
-		t.Errorf("third poll gives %s within the lease", a.Message.Metadata.MessageID)
-	}
-	accepted(t, registry.Ack(second))
-	third := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
-	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
-	w.Clock.Advance(16 * time.Minute)
-	w.Eventually("the sweep has told that the lease ran out", func() bool { // while it does, polls pass the message over
-		return strings.HasSuffix(life(t, w, first), " returned")
+		if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
+			t.Errorf("first poll gives %s, want %s", got, first)
+		}
+		if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != second {
+			t.Errorf("second poll gives %s, want the next one, %s", got, second)
+		}
+		if a := registry.Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+			t.Errorf("third poll gives %s within the lease", a.Message.Metadata.MessageID)
+		}
+		accepted(t, registry.Ack(second))
+		third := accepted(t, muni.Send(request(adaptertest.Extract1))).Receipt.MessageID
+		queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
+		w.Clock.Advance(16 * time.Minute)
+		w.Eventually("the sweep has told that the lease ran out", func() bool { // while it does, polls pass the message over
+			return strings.HasSuffix(life(t, w, first), " returned")
+		})
+		if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
+			t.Errorf("after the lease the poll gives %s, want the first again, %s", got, first)
+		}
+		accepted(t, registry.Ack(first))
+		if a := registry.Ack(first); a.Fault == nil || a.Fault.Kind != envelopes.TargetMessageIsNotFound {
+			t.Errorf("a second Ack: %v, want TargetMessageIsNotFound", a.Fault)
+		}
+		if got := take(t, registry, envelopes.GetRequest, "").Metadata.MessageID; got != third {
+			t.Errorf("then %s, want %s", got, third)
+		}
+		if got, want := life(t, w, first), "accepted queued delivered returned delivered acknowledged refused"; got != want {
+			t.Errorf("life: %s, want %s", got, want)
+		}
+		w.Check()
 	})
-	if got := registry.Await(envelopes.GetRequest, "").Message.Metadata.MessageID; got != first {
-		t.Errorf("after the lease the poll gives %s, want the first again, %s", got, first)
-	}
-	accepted(t, registry.Ack(first))
-	if a := registry.Ack(first); a.Fault == nil || a.Fault.Kind != envelopes.TargetMessageIsNotFound {
-		t.Errorf("a second Ack: %v, want TargetMessageIsNotFound", a.Fault)
-	}
-	if got := take(t, registry, envelopes.GetRequest, "").Metadata.MessageID; got != third {
-		t.Errorf("then %s, want %s", got, third)
-	}
-	if got, want := life(t, w, first), "accepted queued delivered returned delivered acknowledged refused"; got != want {
-		t.Errorf("life: %s, want %s", got, want)
-	}
-	w.Check()
 }
 
 // Requests of VIP systems are delivered first; answers to them are not.
@@ -267,26 +267,26 @@ func TestBroadcast(t *testing.T) {
 // A request whose end of life comes before anybody took it is answered by the
 // gateway itself, in the response queue of the same node.
 func TestEndOfLife(t *testing.T) {
-	t.Parallel()
-	w := adaptertest.Start(t)
-	muni := w.Party("MUNI")
-	sent := accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour), Node: "n1", Code: "код"}))
-	queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
-	w.Clock.Advance(2 * time.Hour)
-	m := take(t, muni.In(envelopes.V13), envelopes.GetResponse, "n1")
-	if m.Async == nil || m.Async.OriginalMessageID != sent.Receipt.MessageID || m.Async.Category != envelopes.StatusRequestIsRejectedBySmev || m.OriginalTransactionCode != "код" {
-		t.Fatalf("the sender is told %+v", m)
-	}
-	if m.Metadata.Sender.Mnemonic != "SMEV" {
-		t.Errorf("sender %s, want SMEV", m.Metadata.Sender.Mnemonic)
-	}
-	if a := w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""); a.Message != nil {
-		t.Error("an expired request was delivered")
-	}
-	w.Eventually("the request has left the queue", func() bool {
-		return life(t, w, sent.Receipt.MessageID) == "accepted queued answered expired"
+	straightAndPooled(t, func(t *testing.T, w *adaptertest.World) {
+		muni := w.Party("MUNI")
+		sent := accepted(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), EOL: w.Clock.Now().Add(time.Hour), Node: "n1", Code: "код"}))
+		queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
+		w.Clock.Advance(2 * time.Hour)
+		m := take(t, muni.In(envelopes.V13), envelopes.GetResponse, "n1")
+		if m.Async == nil || m.Async.OriginalMessageID != sent.Receipt.MessageID || m.Async.Category != envelopes.StatusRequestIsRejectedBySmev || m.OriginalTransactionCode != "код" {
+			t.Fatalf("the sender is told %+v", m)
+		}
+		if m.Metadata.Sender.Mnemonic != "SMEV" {
+			t.Errorf("sender %s, want SMEV", m.Metadata.Sender.Mnemonic)
+		}
+		if a := w.Party("REGISTRY").Get(envelopes.GetRequest, anything, ""); a.Message != nil {
+			t.Error("an expired request was delivered")
+		}
+		w.Eventually("the request has left the queue", func() bool {
+			return life(t, w, sent.Receipt.MessageID) == "accepted queued answered expired"
+		})
+		w.Check()
 	})
-	w.Check()
 }
 
 // Senders of requests whose life ends together are told together: each of them one

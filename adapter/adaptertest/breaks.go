@@ -170,15 +170,15 @@ func (b *Breakable) Refuse(ctx context.Context, ev journal.Event, trace, content
 // Relay is adapter.Store.Relay. Only passes that have something to relay break: as
 // "Relay" in their middle, as "Relayed" when they have committed, so that this is not
 // known.
-func (b *Breakable) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, err error) {
-	n, err = b.Store.Relay(ctx, shard, max, func(ctx context.Context, batch []adapter.Outgoing) (events []journal.Event, err error) {
+func (b *Breakable) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, more bool, err error) {
+	n, more, err = b.Store.Relay(ctx, shard, max, func(ctx context.Context, batch []adapter.Outgoing) (events []journal.Event, err error) {
 		err = b.do("Relay", func() error { events, err = publish(ctx, batch); return err })
 		return events, err
 	})
 	if n > 0 && err == nil {
 		err = b.do("Relayed", func() error { return nil })
 	}
-	return n, err
+	return n, more, err
 }
 
 // Feed is adapter.Store.Feed. Only passes that have something to feed break.

@@ -21,7 +21,7 @@ func (w *World) Check() {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	for _, m := range w.Store.Accepted() {
+	for _, m := range w.accepted() {
 		var wrong error
 		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			if wrong = w.checkMessage(ctx, m); wrong == nil || time.Now().After(end) {
@@ -131,7 +131,7 @@ func (w *World) audit(ctx context.Context) {
 		entries[r.Leaf.Message] = true
 		return nil
 	}))
-	for _, m := range w.Store.Accepted() {
+	for _, m := range w.accepted() {
 		if !entries[m.ID.String()] {
 			w.T.Errorf("message %s is not in the log", m.MessageID)
 		}
@@ -231,6 +231,15 @@ func possible(life []journal.Event) error {
 	return nil
 }
 
+// accepted are the messages of all nodes whose acceptance was committed.
+func (w *World) accepted() []*adapter.Message {
+	all := w.Store.Accepted()
+	for _, s := range w.apart {
+		all = append(all, s.Accepted()...)
+	}
+	return all
+}
+
 // checkDepths compares the queues with what the journal says must stand in them.
 func (w *World) checkDepths(ctx context.Context) {
 	w.T.Helper()
@@ -251,7 +260,7 @@ func (w *World) checkDepths(ctx context.Context) {
 // depths counts what stands in the queues, and what must by the journal.
 func (w *World) depths(ctx context.Context) (stand, waiting int) {
 	w.T.Helper()
-	for _, m := range w.Store.Accepted() {
+	for _, m := range w.accepted() {
 		events, err := w.Store.Store.Trace(ctx, m.ID.String())
 		w.must(err)
 		for _, q := range m.Recipients {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	kafkago "github.com/segmentio/kafka-go"
 
+	"mezhved/adapter"
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/postgres"
@@ -32,6 +33,15 @@ func openStore(t testing.TB, node string, way func(url string) string, keys *vau
 	}
 	t.Cleanup(s.Close)
 	return s, url
+}
+
+// RecordValue is what a record of the gateway's carries, in the clear.
+func (w *World) RecordValue(r adapter.Record) ([]byte, error) {
+	keys, err := w.Config.LoadSealKeys([][]byte{w.key})
+	if err != nil {
+		return nil, err
+	}
+	return adapter.RecordValue(w.T.Context(), w.Store, keys, r.Topic, &r)
 }
 
 // SQL changes the world's database behind the gateway's back.

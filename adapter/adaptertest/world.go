@@ -62,9 +62,10 @@ type World struct {
 	bus      *Party // the gateway's own key
 	verifier *signing.Verifier
 	registry *registry.Registry
-	database string   // its address
-	brokers  []string // addresses of the bus
-	lossy    bool     // the bus has lost topics, or they were laid out anew
+	database string       // its address
+	apart    []*Breakable // stores of nodes that have their own
+	brokers  []string     // addresses of the bus
+	lossy    bool         // the bus has lost topics, or they were laid out anew
 	stop     func()
 	key      []byte
 }
@@ -238,6 +239,21 @@ func (w *World) JoinMachine(node string, machine *Clock) string {
 	_, url, _, stop := w.start(c)
 	w.T.Cleanup(stop)
 	return url
+}
+
+// JoinApart starts one more node with a store of its own on the database: it knows nothing
+// of what another one has in memory, as on another machine. Faults of the world's Store are
+// not its.
+func (w *World) JoinApart(node string) string {
+	w.T.Helper()
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: w.database, Node: node, Vault: w.Vault, Log: w.logger()})
+	w.must(err)
+	w.T.Cleanup(s.Close)
+	first := w.Store
+	w.Store = &Breakable{Store: s}
+	w.apart = append(w.apart, w.Store)
+	defer func() { w.Store = first }()
+	return w.Join(node)
 }
 
 func (w *World) logger() *slog.Logger {

@@ -120,7 +120,48 @@ func (c *Console) figures(ctx context.Context, q reports.Question) (*reports.Rep
 	}
 	hold, release := c.holding(ctx, 0)
 	defer release()
-	return reports.Make(ctx, q, c.entries(), reports.Log{Origin: cp.Origin, Size: cp.Tree.N, Root: cp.Tree.Hash}, hold)
+	return reports.Make(ctx, q, c.entries(), reports.Log{Origin: cp.Origin, Size: cp.Tree.N, Root: cp.Tree.Hash}, c.Journal, hold)
+}
+
+// standEvery is how often it is looked whether there is something to stand on.
+const standEvery = time.Minute
+
+// Stand makes, as the log grows, what reports begin with (reports.Standing), until ctx
+// ends. It works as long as it rests, and never beside a report.
+func (c *Console) Stand(ctx context.Context) error {
+	wait := standEvery
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		began := time.Now()
+		made, err := c.stand(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.Log.Warn("reports read the log from further back than they would have to", "error", err)
+		}
+		if wait = standEvery; made {
+			wait = time.Since(began)
+		}
+	}
+}
+
+// stand makes one, when it is time for it.
+func (c *Console) stand(ctx context.Context) (made bool, err error) {
+	select {
+	case c.counting <- struct{}{}:
+		defer func() { <-c.counting }()
+	case <-ctx.Done():
+		return false, nil
+	}
+	cp, err := c.checkpoint(ctx)
+	if err != nil || cp == nil {
+		return false, err
+	}
+	hold, release := c.holding(ctx, 0)
+	defer release()
+	return c.Journal.Stand(ctx, c.Gateway().Catalog().Calendar, c.entries(), cp.Tree.N, hold)
 }
 
 // entries is the log, with what was archived.

@@ -44,6 +44,7 @@ type Postgres struct {
 	dir    string // holds lock, log and data
 	socket string // directory of the socket
 	lock   *os.File
+	pages  string // by what it compresses whole pages in its log; empty: it writes none
 
 	mu     sync.Mutex
 	server *server // nil when stopped
@@ -122,10 +123,28 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	if p.socket, err = socketDirectory(p.dir, p.run); err != nil {
 		return err
 	}
-	if major != 0 {
-		return nil
+	if major == 0 {
+		err = p.initdb(ctx)
 	}
-	return p.initdb(ctx)
+	if err == nil && p.opts.Durable {
+		p.pages = p.compression()
+	}
+	return err
+}
+
+// compression is by what the server compresses the pages that it writes whole into its log:
+// lz4 where it was built with it, else what every server can. An index in which keys fall
+// anywhere is most of a log otherwise.
+func (p *Postgres) compression() string {
+	cmd, err := p.run.command(p.data(), p.bin.path("postgres"), "-C", "wal_compression", "-c", "wal_compression=lz4")
+	if err == nil {
+		defer closeAll(cmd.ExtraFiles)
+		err = cmd.Run()
+	}
+	if err != nil {
+		return "pglz"
+	}
+	return "lz4"
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
@@ -188,6 +207,9 @@ func (p *Postgres) settings() []string {
 		"log_timezone":                        "UTC",
 		"log_min_messages":                    "warning",
 		"dynamic_shared_memory_type":          "mmap", // containers often have a tiny /dev/shm
+	}
+	if p.pages != "" {
+		s["wal_compression"] = p.pages
 	}
 	if !p.opts.Durable {
 		s["fsync"] = "off"

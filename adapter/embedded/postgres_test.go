@@ -9,6 +9,7 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +51,24 @@ func TestAClusterInMemory(t *testing.T) {
 	}
 	if _, err := os.Stat(p.dir); !os.IsNotExist(err) {
 		t.Errorf("after its end: %v, want that %s is gone", err, p.dir)
+	}
+}
+
+// What survives a crash has whole pages in its log, and compresses them as this server can.
+func TestWholePagesAreCompressed(t *testing.T) {
+	for _, durable := range []bool{true, false} {
+		p := start(t, PostgresOptions{Durable: durable})
+		can := query[[]string](t, p.URL("postgres"), "SELECT enumvals FROM pg_settings WHERE name = 'wal_compression'")
+		want := "off"
+		if durable {
+			want = "pglz"
+			if slices.Contains(can, "lz4") {
+				want = "lz4"
+			}
+		}
+		if got := query[string](t, p.URL("postgres"), "SHOW wal_compression"); got != want {
+			t.Errorf("durable %t: %s, want %s of %v", durable, got, want, can)
+		}
 	}
 }
 

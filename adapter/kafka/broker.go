@@ -49,6 +49,10 @@ type Options struct {
 	// MaxRecord is the largest record in bytes that such a topic takes, 1 MiB
 	// when zero. A larger record is rejected for good.
 	MaxRecord int
+	// Gather is how long a batch of Consume waits for more records once it has one, 2 ms
+	// when zero. A batch costs a look at its topics and a commit of offsets, of however many
+	// records it is.
+	Gather time.Duration
 
 	// Now gives records their time, time.Now when nil. A broker refuses records
 	// that come from its future (message.timestamp.after.max.ms, an hour) and ends
@@ -104,6 +108,7 @@ func Open(opts Options) (*Broker, error) {
 	}
 	orDefault(&opts.Retention, 7*24*time.Hour)
 	orDefault(&opts.MaxRecord, 1<<20)
+	orDefault(&opts.Gather, 2*time.Millisecond)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}

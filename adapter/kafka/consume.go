@@ -20,8 +20,6 @@ import (
 
 const (
 	batchRecords = 500
-	// gather is how long a batch waits for more records once it has one.
-	gather = 2 * time.Millisecond
 	// look is how often the list of topics is asked for, and whether they are
 	// still the same ones.
 	look = 3 * time.Second
@@ -173,7 +171,7 @@ func (s *session) fetch(ctx context.Context) ([]kafka.Message, error) {
 		return nil, err
 	}
 	batch := []kafka.Message{m}
-	soon, cancel := context.WithTimeout(ctx, gather)
+	soon, cancel := context.WithTimeout(ctx, s.b.opts.Gather)
 	defer cancel()
 	for len(batch) < batchRecords {
 		m, err := s.r.FetchMessage(soon)

@@ -7,17 +7,22 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -471,6 +476,43 @@ func TestNothingIsLeftRunning(t *testing.T) {
 		goleak.IgnoreAnyFunction("mezhved/adapter/embedded.(*lingeringConn).Read"))
 }
 
+// What is sealed is not compressed, since that is lost labour; what anybody may read is, by
+// zstd. A batch with one of the latter in it is.
+func TestDenseBatchesAreNotCompressed(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	ensure(t, k, topic)
+	var codecs []int16
+	e.Cluster().ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
+			for _, p := range topic.Partitions {
+				var batch kmsg.RecordBatch
+				if err := batch.ReadFrom(p.Records); err != nil {
+					t.Error(err)
+				}
+				codecs = append(codecs, batch.Attributes&7)
+			}
+		}
+		return nil, nil, false
+	})
+	for _, dense := range [][2]bool{{true, true}, {false, false}, {true, false}} {
+		batch := []adapter.Record{sealedRecord(dense[0]), sealedRecord(dense[1])}
+		for i := range batch {
+			batch[i].Topic = topic
+		}
+		if err := k.Publish(within(t, 30*time.Second), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int16{0, 4, 4}; !slices.Equal(codecs, want) {
+		t.Errorf("codecs of the batches: %v, want %v", codecs, want)
+	}
+	var s sink
+	defer consume(t, k, name(t), list(topic), s.take(t))()
+	s.wait(t, 6)
+}
+
 // BenchmarkPublish is the relay's share: batches as it makes them, from as many
 // shards as there are.
 func BenchmarkPublish(b *testing.B) {
@@ -503,6 +545,133 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkPublishSealed puts records as the relay makes them of sealed messages on the
+// bus, with their headers, in batches of one partition: as they are, and compressed.
+func BenchmarkPublishSealed(b *testing.B) {
+	for _, dense := range []bool{false, true} {
+		for _, batch := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("dense=%v/%d", dense, batch), func(b *testing.B) {
+				dir := b.TempDir()
+				e, err := embedded.StartKafka(embedded.KafkaOptions{Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer e.Stop()
+				k, err := kafka.Open(kafka.Options{Brokers: e.Brokers(), Replication: 1, Partitions: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer k.Close()
+				if err := k.Ensure(b.Context(), []adapter.Topic{{Name: "bench"}}); err != nil {
+					b.Fatal(err)
+				}
+				records := make([]adapter.Record, batch)
+				for i := range records {
+					records[i] = sealedRecord(dense)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := k.Publish(b.Context(), records); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "us/record")
+				b.ReportMetric(float64(kept(b, filepath.Join(dir, "data", "partitions")))/float64(b.N*batch), "B/record")
+			})
+		}
+	}
+}
+
+// BenchmarkConsume is the intake's share: records that come one by one, a millisecond from
+// one another, to the queues of 16 parties. A batch takes a look at its topics and a commit.
+func BenchmarkConsume(b *testing.B) {
+	for _, gather := range []time.Duration{2 * time.Millisecond, 25 * time.Millisecond} {
+		b.Run(gather.String(), func(b *testing.B) {
+			e, err := embedded.StartKafka(embedded.KafkaOptions{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer e.Stop()
+			k, err := kafka.Open(kafka.Options{Brokers: e.Brokers(), Replication: 1, Gather: gather})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer k.Close()
+			if err := k.Ensure(b.Context(), []adapter.Topic{{Name: "bench"}}); err != nil {
+				b.Fatal(err)
+			}
+			var commits, taken atomic.Int64
+			e.Cluster().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+				e.Cluster().KeepControl()
+				commits.Add(1)
+				return nil, nil, false
+			})
+			ctx, stop := context.WithCancel(b.Context())
+			done := make(chan error, 1)
+			all := make(chan struct{})
+			go func() {
+				done <- k.Consume(ctx, "group", list("bench"), func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+					if taken.Add(int64(len(records))) == int64(b.N) {
+						close(all)
+					}
+					return nil
+				})
+			}()
+			b.ResetTimer()
+			for i := range b.N {
+				r := sealedRecord(true)
+				r.Key = fmt.Append(nil, i%16)
+				if err := k.Publish(b.Context(), []adapter.Record{r}); err != nil {
+					b.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			<-all
+			b.StopTimer()
+			b.ReportMetric(float64(commits.Load())/float64(b.N), "commits/record")
+			stop()
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// sealedRecord is like the record of a request.
+func sealedRecord(dense bool) adapter.Record {
+	noise := make([]byte, 716)
+	rand.Read(noise)
+	id, ours := uuid.NewString(), uuid.NewString()
+	r := adapter.Record{Topic: "bench", Key: []byte("delivery.REGISTRY._REQUEST_"), Value: noise, Dense: dense}
+	for _, h := range [][2]string{{"mezhved-body", "kept"}, {"mezhved-kept", "\x12\xee\x10\x00\x00 01234567890123456789012345678901\x00\x00"}, {"mezhved-id", ours},
+		{"mezhved-queue", `{"System":"REGISTRY","Kind":"request","Node":""}`}, {"message-id", id}, {"direction", "request"}, {"sender", "MUNI"}, {"recipient", "REGISTRY"},
+		{"service", "extract"}, {"service-version", "1.0"}, {"wire", "1.2"}, {"conversation", id},
+		{"reply-to", base64.StdEncoding.EncodeToString(fmt.Appendf(noise[:33:33], `{"rid":"%s","mid":"%s","mnm":"MUNI","prv":"REGISTRY","svc":"extract","ver":"1.0","wir":"1.2"}`, ours, id))},
+		{"mezhved-seal-2", string(noise[100:137])}} {
+		r.Headers = append(r.Headers, adapter.Header{Key: h[0], Value: []byte(h[1])})
+	}
+	return r
+}
+
+// kept is how many bytes lie in a folder.
+func kept(b *testing.B, dir string) (bytes int64) {
+	b.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return bytes
 }
 
 func selfSigned(t *testing.T) (*tls.Config, *x509.CertPool) {

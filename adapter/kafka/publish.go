@@ -26,7 +26,7 @@ const (
 	produceTimeout = 15 * time.Second
 )
 
-// Records are mostly signatures and certificates in base64: higher levels cost
+// Other records are mostly signatures and certificates in base64: higher levels cost
 // twice the time and save nothing worth it. The codec is kafka-go's only one.
 func init() { compress.ZstdCodec.Level = 1 }
 
@@ -228,18 +228,24 @@ func tooLarge(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
 }
 
-// produce sends one request and waits until all in-sync replicas have it.
+// produce sends one request and waits until all in-sync replicas have it. What is sealed
+// does not compress: a batch of such records goes out as it is. That costs some 400 bytes
+// of headers each, and spares most of what a record costs here.
 func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record, indexes []int) error {
 	batch, now := make([]kafka.Record, len(indexes)), b.opts.Now()
+	compression := kafka.Compression(0) // none
 	for i, index := range indexes {
 		r := &records[index]
+		if !r.Dense {
+			compression = kafka.Zstd
+		}
 		batch[i] = kafka.Record{Time: now, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value), Headers: headersOut(r.Headers)}
 	}
 	answer, err := b.producer.Produce(ctx, &kafka.ProduceRequest{
 		Topic: at.topic, Partition: at.partition,
 		RequiredAcks: kafka.RequireAll, // the zero value would ask for none
 		Records:      kafka.NewRecordReader(batch...),
-		Compression:  kafka.Zstd,
+		Compression:  compression,
 	})
 	if err != nil {
 		return err

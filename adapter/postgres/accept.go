@@ -32,6 +32,7 @@ type accept struct {
 	key         []byte
 	root        int32
 	body        packed
+	kept        *adapter.Kept
 	attachments []packed
 	recipients  []byte       // JSON
 	parts       []byte       // JSON
@@ -73,7 +74,7 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 	if m.Direction == adapter.DirStatus {
 		late, err := s.late(ctx, a)
 		if err != nil || late != nil {
-			return s.accepted(ctx, m, late, err)
+			return s.accepted(ctx, a, late, err)
 		}
 	}
 	select {
@@ -85,7 +86,7 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 	}
 	select {
 	case o := <-a.done:
-		return s.accepted(ctx, m, &o, nil)
+		return s.accepted(ctx, a, &o, nil)
 	case <-ctx.Done():
 		return adapter.Accepted{}, &UnknownError{m.MessageID, ctx.Err()}
 	case <-s.stopped:
@@ -94,13 +95,14 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 }
 
 // accepted is what the caller is told of an outcome.
-func (s *Store) accepted(ctx context.Context, m *adapter.Message, o *outcome, err error) (adapter.Accepted, error) {
+func (s *Store) accepted(ctx context.Context, a *accept, o *outcome, err error) (adapter.Accepted, error) {
+	m := a.message
 	if err != nil || o.err != nil || o.first == uuid.Nil {
 		if err == nil {
 			err = o.err
 		}
 		if err == nil {
-			s.fresh.put(m)
+			s.fresh.put(m, a.kept)
 		}
 		return adapter.Accepted{}, err
 	}
@@ -194,19 +196,25 @@ func (s *Store) number(ctx context.Context, a *accept) (err error) {
 func (s *Store) prepareBody(a *accept) (err error) {
 	m := a.message
 	if s.gates.wovenBodies.Load() && len(m.Body) <= mostWoven {
-		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err == nil {
-			a.body, err = s.seal(contentOf(m), partBody, s.bodies.packWoven(m))
+		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err != nil {
+			return err
 		}
-		return err
+		pack := s.bodies.packWoven
+		if s.gates.pressed.Load() {
+			pack = s.bodies.packPressed
+		}
+		return s.sealBody(a, pack(m), 0, 0)
 	}
 	all, err := json.Marshal(m.Parts)
 	if err != nil {
 		return err
 	}
 	text := m.Body
+	var reply []byte
+	behind := 0
 	a.parts, a.replyTo = all, m.ReplyTo
 	if s.gates.partsBehind.Load() {
-		var reply []byte
+		behind = len(all)
 		if s.gates.replyToBehind.Load() {
 			if reply, err = base64.StdEncoding.Strict().DecodeString(m.ReplyTo); err != nil {
 				reply = nil // it is somebody else's, as in an imported message
@@ -221,7 +229,14 @@ func (s *Store) prepareBody(a *accept) (err error) {
 	}
 	p := s.bodies.pack(text)
 	p.size = int32(len(m.Body))
-	a.body, err = s.seal(contentOf(m), partBody, p)
+	return s.sealBody(a, p, behind, len(reply))
+}
+
+// sealBody seals a body that is packed, for its row and for the bus.
+func (s *Store) sealBody(a *accept, p packed, behind, reply int) (err error) {
+	if a.body, err = s.seal(contentOf(a.message), partBody, p); err == nil {
+		a.kept, err = s.keptOf(a.ctx, a.message, a.body, behind, reply)
+	}
 	return err
 }
 

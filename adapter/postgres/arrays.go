@@ -123,7 +123,8 @@ func (a *accept) row() (r ownRow) {
 		if a.kind != nil && (!alone || text == "" || text == "{}") {
 			return nil
 		}
-		return &text
+		kept := text // text itself would be allocated for those that stay out, too
+		return &kept
 	}
 	r = ownRow{own(string(m.Sender), false), own(string(m.Direction), false), own(string(m.Original), true), own(string(m.Reference), true), own(m.TransactionCode, true),
 		own(string(a.recipients), false), own(m.Service, false), own(m.Version, false), own(m.Wire, false), own(string(a.parts), true), own(a.replyTo, true), nil, nil, nil, nil}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -171,7 +172,7 @@ func relay(b *testing.B, s *postgres.Store, f func([]adapter.Outgoing) error) {
 	for shard := range adapter.Shards {
 		wg.Go(func() {
 			for {
-				n, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+				n, _, err := s.Relay(context.Background(), shard, 500, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 					events := make([]journal.Event, len(out))
 					for i, o := range out {
 						events[i] = benchEvents(o.Message)[0]
@@ -235,7 +236,9 @@ func BenchmarkEnqueueAndLeaseAndAck(b *testing.B) {
 
 // BenchmarkEndOfLife takes messages of one queue that have ended out of it, requests
 // that wait for an answer, which is accepted as the gateway does it: one iteration is
-// one message.
+// one message. What has not ended stands before and behind them; four that poll and
+// acknowledge it, each two hundred times a second at most, are measured before they end, while they are taken out, and
+// after that. cpu-us is the processor time of one end, of the server and this process.
 func BenchmarkEndOfLife(b *testing.B) {
 	s := benchStore(b, 1)
 	ctx := context.Background()
@@ -252,35 +255,76 @@ func BenchmarkEndOfLife(b *testing.B) {
 		wg.Wait()
 	}
 	ends := time.Now().Add(time.Hour)
-	at(b.N, func(int) {
-		m := benchMessage(0)
-		m.EOL = ends
-		if _, err := s.Accept(ctx, m, benchEvents(m)); err != nil {
-			b.Error(err)
-		}
-	})
-	relayed := 0
-	for shard := range adapter.Shards {
-		for n := 1; n > 0; relayed += n {
-			var arrivals []adapter.Arrival
-			var err error
-			n, err = s.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
-				for i, o := range out {
-					arrivals = append(arrivals, adapter.Arrival{Offset: int64(relayed + i), Message: o.Message.ID, Queue: o.Queue})
-				}
-				return nil, nil
-			})
-			if err != nil {
-				b.Fatal(err)
+	put := func(n int, eol time.Time) {
+		at(n, func(int) {
+			m := benchMessage(0)
+			m.EOL = eol
+			if _, err := s.Accept(ctx, m, benchEvents(m)); err != nil {
+				b.Error(err)
 			}
-			if _, err := s.Enqueue(ctx, place, arrivals); err != nil {
-				b.Fatal(err)
+		})
+		relay(b, s, func(out []adapter.Outgoing) error {
+			for i := range out {
+				out[i].Arrival = journal.Event{Kind: journal.KindQueued, Time: time.Now(), Node: "node-1"}
 			}
-		}
+			return nil
+		})
 	}
+	const polls, pollers = 1000, 4
+	// poll polls and acknowledges until it is told that it is over, and gives how long polls took.
+	poll := func(now time.Time, over func(n int) bool) (p50, p99 float64) {
+		var took []time.Duration
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for range pollers {
+			wg.Go(func() {
+				for mu.Lock(); !over(len(took)); mu.Lock() {
+					mu.Unlock()
+					queue, began := adapter.Queue{System: "RRTR0", Kind: adapter.QueueRequests}, time.Now()
+					d, err := s.Lease(ctx, adapter.Poll{Queue: queue, Now: now, For: 15 * time.Minute, Event: journal.Event{Node: "node-1", Operation: "GetRequest"}})
+					if err != nil || d == nil || !d.Message.EOL.IsZero() {
+						b.Errorf("lease: %v %v", d, err)
+						return
+					}
+					mu.Lock()
+					took = append(took, time.Since(began))
+					mu.Unlock()
+					if err := s.Ack(ctx, queue.System, d.Message.MessageID, now, journal.Event{Node: "node-1", Operation: "Ack"}, nil); err != nil {
+						b.Error(err)
+					}
+					time.Sleep(pollers * time.Second / 800)
+				}
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		slices.Sort(took)
+		ms := func(part int) float64 { return float64(took[len(took)*part/100].Microseconds()) / 1000 }
+		if len(took) == 0 {
+			return 0, 0
+		}
+		return ms(50), ms(99)
+	}
+	put(polls+1, time.Time{})
+	put(b.N, ends)
+	if err := postgres.Deepen(ctx, s, "RRTR0", 0, 4*polls+b.N/2); err != nil {
+		b.Fatal(err)
+	}
+	if err := postgres.Settle(ctx, s); err != nil {
+		b.Fatal(err)
+	}
+	j, _ := benchJournal(b, s)
+	enough := func(n int) bool { return n >= polls }
+	before, before99 := poll(time.Now(), enough)
+	var over atomic.Bool
+	var during, during99 float64
+	var polling sync.WaitGroup
+	ended := ends.Add(time.Minute)
+	polling.Go(func() { during, during99 = poll(ended, func(int) bool { return over.Load() }) })
+	worked := busy(b, j)
 	b.ResetTimer()
 	for more := true; more; {
-		swept, err := s.Sweep(ctx, ends.Add(time.Minute))
+		swept, err := s.Sweep(ctx, ended)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -294,5 +338,17 @@ func BenchmarkEndOfLife(b *testing.B) {
 				b.Error(err)
 			}
 		})
+	}
+	b.StopTimer()
+	worked = busy(b, j) - worked
+	over.Store(true)
+	polling.Wait()
+	after, after99 := poll(ended, enough)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ended/s")
+	b.ReportMetric(float64(worked.Microseconds())/float64(b.N), "cpu-us")
+	for unit, ms := range map[string]float64{
+		"before-p50-ms": before, "before-p99-ms": before99, "during-p50-ms": during, "during-p99-ms": during99, "after-p50-ms": after, "after-p99-ms": after99,
+	} {
+		b.ReportMetric(ms, unit)
 	}
 }

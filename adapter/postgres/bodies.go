@@ -23,6 +23,8 @@ const (
 	codecTight int16 = 8 // of a receipt, which is woven: its steps are tight
 
 	codecWoven int16 = 16 // of a body: woven with parts and reply address, then compressed (woven.go)
+
+	codecPressed int16 = 32 // with either of those: in the round form, and pressed (press.go)
 )
 
 // maxBody bounds what decompression may produce, against a damaged or forged
@@ -51,6 +53,7 @@ type bodies struct {
 	mu       sync.RWMutex
 	decoders map[int32]*zstd.Decoder
 	texts    map[int32][]byte // dictionaries that woven texts refer to
+	digests  map[int32][32]byte
 }
 
 // openBodies registers the dictionary of this node. Nodes with the same
@@ -94,7 +97,7 @@ func codecs(id int32, content, words []byte) (*bodies, error) {
 		return nil, err
 	}
 	return &bodies{encoder: encoder, phrases: newCloth(content), words: newCloth(words), bare: bare, unbare: unbare,
-		decoders: map[int32]*zstd.Decoder{}, texts: map[int32][]byte{}}, nil
+		decoders: map[int32]*zstd.Decoder{}, texts: map[int32][]byte{}, digests: map[int32][32]byte{}}, nil
 }
 
 func registerDictionary(ctx context.Context, pool *sessions, content []byte) (id int32, err error) {
@@ -149,6 +152,9 @@ func (b *bodies) unpack(ctx context.Context, p packed) ([]byte, error) {
 		return nil, err
 	}
 	body, err := decoder.DecodeAll(p.bytes, make([]byte, 0, p.size))
+	if errors.Is(err, zstd.ErrUnknownDictionary) {
+		body, err = b.unpackForeign(ctx, p)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("unpacking a body: %w", err)
 	}
@@ -156,6 +162,25 @@ func (b *bodies) unpack(ctx context.Context, p packed) ([]byte, error) {
 		return nil, fmt.Errorf("unpacking a body: %d bytes, want %d", len(body), p.size)
 	}
 	return body, nil
+}
+
+// unpackForeign unpacks what another database has packed, which calls the dictionary by a
+// number of its own.
+func (b *bodies) unpackForeign(ctx context.Context, p packed) ([]byte, error) {
+	var frame zstd.Header
+	if err := frame.Decode(p.bytes); err != nil {
+		return nil, err
+	}
+	content, err := b.content(ctx, p.dictionary)
+	if err != nil {
+		return nil, err
+	}
+	d, err := zstd.NewReader(nil, append(slices.Clone(unpacking), zstd.WithDecoderDictRaw(frame.DictionaryID, content))...)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.DecodeAll(p.bytes, make([]byte, 0, p.size))
 }
 
 func (b *bodies) decoder(ctx context.Context, id int32) (*zstd.Decoder, error) {

@@ -263,7 +263,11 @@ func openSessions(ctx context.Context, opts Options, more ...setting) (*sessions
 	}
 	perSession := give(own(slices.Concat(list, ofSession)), false)
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		plainArrays(c.TypeMap())
+		var l *lent
+		if opts.tracer == nil {
+			l = lend(c)
+		}
+		plainArrays(c.TypeMap(), l)
 		switch is, err := isPooled(ctx, c); {
 		case err != nil:
 			return err

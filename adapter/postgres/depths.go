@@ -88,14 +88,23 @@ func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
 	return depths, nil
 }
 
-// Lanes is adapter.Store.Lanes. It counts the rows of the outbox.
+// Lanes is adapter.Store.Lanes.
 func (s *Store) Lanes(ctx context.Context) ([]adapter.Lane, error) {
+	coming, err := s.coming.count(ctx, s.pool)
+	if err != nil {
+		return nil, err
+	}
+	var queues, ns []int32
+	var services, senders []string
+	for of, n := range coming {
+		queues, services, senders, ns = append(queues, of.queue), append(services, of.service), append(senders, of.sender), append(ns, int32(n))
+	}
 	rows, _ := s.pool.Query(ctx, `
 SELECT n.system, n.kind, n.node, c.service, c.sender, sum(c.messages)::int, sum(c.coming)::int FROM (
 	SELECT queue, service, sender, n AS messages, 0 AS coming FROM queue_count
 	UNION ALL
-	SELECT o.queue, m.service, m.sender, 0, count(*) FROM outbox o JOIN `+kindsOf+` m ON m.id = o.message GROUP BY 1, 2, 3
-) c JOIN queue_name n ON n.id = c.queue GROUP BY 1, 2, 3, 4, 5 HAVING sum(c.messages) <> 0 OR sum(c.coming) <> 0 ORDER BY 1, 2, 3, 4, 5`)
+	SELECT o.queue, o.service, o.sender, 0, o.n FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) o(queue, service, sender, n)
+) c JOIN queue_name n ON n.id = c.queue GROUP BY 1, 2, 3, 4, 5 HAVING sum(c.messages) <> 0 OR sum(c.coming) <> 0 ORDER BY 1, 2, 3, 4, 5`, queues, services, senders, ns)
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l adapter.Lane, err error) {
 		err = r.Scan(&l.Queue.System, &l.Queue.Kind, &l.Queue.Node, &l.Service, &l.Sender, &l.Messages, &l.Coming)
 		return l, err

@@ -10,6 +10,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
 )
 
 // wantCounted holds what Depths and Lanes say against the rows of the queue.
@@ -158,4 +159,61 @@ func TestDepthsReadNoQueue(t *testing.T) {
 	if n := read() - before; n > 2*many { // on a slow machine what is out may be counted again meanwhile
 		t.Errorf("five looks have read %d rows of %d", n, many)
 	}
+}
+
+// A million of messages that the bus does not take are counted once. What comes and goes
+// is counted exactly.
+func TestTheOutboxIsCountedOnce(t *testing.T) {
+	w := open(t)
+	for i := range 6 {
+		w.accept(w.of(fmt.Sprint("s", i%2), 1, func(m *adapter.Message) {
+			m.Sender, m.Recipients[0].System = adapter.Mnemonic(fmt.Sprint("MNSV0", i%3)), adapter.Mnemonic(fmt.Sprint("RRTR0", i))
+		})[0])
+	}
+	more := func(n int) {
+		w.exec(fmt.Sprintf("INSERT INTO outbox (message, shard, queue) SELECT message, shard, queue FROM (SELECT DISTINCT message, shard, queue FROM outbox) o, generate_series(1, %d) g ORDER BY g", n/6))
+	}
+	more(120_000)
+	counted := func() {
+		t.Helper()
+		lanes, err := w.Lanes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := w.count("SELECT count(*) FROM outbox")
+		for _, l := range lanes {
+			want := w.count(`SELECT count(*) FROM outbox o JOIN queue_name n ON n.id = o.queue JOIN message m ON m.id = o.message LEFT JOIN message_kind k ON k.id = m.kind
+				WHERE n.system = $1 AND coalesce(m.service, k.service) = $2 AND coalesce(m.sender, k.sender) = $3`, string(l.Queue.System), l.Service, string(l.Sender))
+			if all -= want; l.Coming != want {
+				t.Errorf("%d of %s to %s are coming, want %d", l.Coming, l.Service, l.Queue.System, want)
+			}
+		}
+		if all != 0 {
+			t.Errorf("%d are in no lane", all)
+		}
+	}
+	if _, err := w.Lanes(t.Context()); err != nil { // not all at the first look
+		t.Fatal(err)
+	}
+	counted()
+	read := func() int {
+		postgres.FlushStatistics(t, w.Store)
+		return w.count("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'outbox'")
+	}
+	before := read()
+	for range 5 {
+		if _, err := w.Lanes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, most := read()-before, 5*13_000; n > most {
+		t.Errorf("five looks have read %d rows of the outbox, want %d at most", n, most)
+	}
+	for _, gone := range []int{700, 5_000, 30_000} {
+		w.exec(fmt.Sprintf("DELETE FROM outbox o USING (SELECT seq FROM outbox ORDER BY seq LIMIT %d) g WHERE o.seq = g.seq", gone))
+		more(1_000)
+		counted()
+	}
+	w.exec("DELETE FROM outbox")
+	counted()
 }

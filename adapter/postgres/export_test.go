@@ -79,6 +79,19 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 	return n
 }
 
+// FlushStatistics has the sessions send what they have counted.
+func FlushStatistics(t *testing.T, s *Store) {
+	t.Helper()
+	for _, pool := range []*sessions{s.pool, s.polls} {
+		for _, c := range pool.AcquireAllIdle(context.Background()) {
+			if _, err := c.Exec(context.Background(), "SELECT pg_stat_force_next_flush()"); err != nil {
+				t.Error(err)
+			}
+			c.Release()
+		}
+	}
+}
+
 // Settle does what the server would do behind a filled database, so that nobody measures it.
 func Settle(ctx context.Context, s *Store) error {
 	for _, sql := range []string{"VACUUM (ANALYZE) queue, message", "CHECKPOINT"} {
@@ -117,3 +130,6 @@ INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.
 
 // TracesSQL is what TracesOf asks.
 const TracesSQL = tracesSQL
+
+// RanOutSQL is what the sweep asks for leases that ran out, behind ByIndexSQL.
+var RanOutSQL, ByIndexSQL = ranOutSQL, byIndexSQL

@@ -66,7 +66,7 @@ func (w *world) known(files ...adapter.File) int {
 func (w *world) relayed() (arrivals []adapter.Arrival) {
 	w.Helper()
 	for shard := range adapter.Shards {
-		_, err := w.Relay(w.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		_, _, err := w.Relay(w.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 			for _, o := range out {
 				arrivals = append(arrivals, adapter.Arrival{Offset: w.offset, Message: o.Message.ID, Queue: o.Queue})
 				w.offset++
@@ -254,7 +254,7 @@ func TestFilesOfTheDead(t *testing.T) {
 		}
 	}
 	for shard := range adapter.Shards {
-		_, err := w.Relay(t.Context(), shard, 10, func(_ context.Context, batch []adapter.Outgoing) ([]journal.Event, error) {
+		_, _, err := w.Relay(t.Context(), shard, 10, func(_ context.Context, batch []adapter.Outgoing) ([]journal.Event, error) {
 			events := make([]journal.Event, len(batch))
 			for i, o := range batch {
 				events[i] = journal.Event{Kind: journal.KindRouted, Time: w.now, Message: o.Message.ID.String(), Recipient: string(o.Queue.System)}

@@ -19,13 +19,19 @@ import (
 // room: the older half goes when the younger is full. The zero value is ready.
 type fresh struct {
 	mu         sync.Mutex
-	young, old map[uuid.UUID]*adapter.Message
+	young, old map[uuid.UUID]*freshly
 	room       int       // of the younger half, what is left
 	turned     time.Time // when the younger half was begun
 }
 
+// freshly is a message with its body as it is kept, for the relay.
+type freshly struct {
+	adapter.Message
+	kept *adapter.Kept
+}
+
 const (
-	freshRoom = 16 << 20 // bytes of bodies in one half
+	freshRoom = 20 << 20 // bytes of bodies in one half, and of what is kept of them
 	freshBody = 256 << 10
 	freshAge  = time.Minute // of a half, and so at most twice that of a message
 )
@@ -33,11 +39,15 @@ const (
 // put keeps a message that has been committed. Its body is copied: the caller's
 // buffer is used again. What has attachments is not kept, nor what has files:
 // those go when they have been taken.
-func (f *fresh) put(m *adapter.Message) {
+func (f *fresh) put(m *adapter.Message, as *adapter.Kept) {
 	if len(m.Body) > freshBody || len(m.Attachments) > 0 || m.Parts.Files > 0 {
 		return
 	}
-	kept := *m
+	kept := freshly{*m, as}
+	size := len(m.Body)
+	if as != nil {
+		size += len(as.Box)
+	}
 	kept.Body, kept.Attachments = bytes.Clone(m.Body), nil
 	kept.Recipients = slices.Clone(m.Recipients)
 	for _, t := range []*time.Time{&kept.EOL, &kept.Accepted, &kept.Deadline} {
@@ -46,14 +56,14 @@ func (f *fresh) put(m *adapter.Message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn(time.Now())
-	if f.room < len(kept.Body) {
+	if f.room < size {
 		f.old, f.young, f.room, f.turned = f.young, nil, freshRoom, time.Now()
 	}
 	if f.young == nil {
-		f.young = map[uuid.UUID]*adapter.Message{}
+		f.young = map[uuid.UUID]*freshly{}
 	}
 	f.young[kept.ID] = &kept
-	f.room -= len(kept.Body)
+	f.room -= size
 }
 
 // drop forgets a message.
@@ -87,7 +97,7 @@ func (f *fresh) size(id uuid.UUID) (bytes int, known bool) {
 }
 
 // find looks in both halves.
-func (f *fresh) find(id uuid.UUID) *adapter.Message {
+func (f *fresh) find(id uuid.UUID) *freshly {
 	if m := f.young[id]; m != nil {
 		return m
 	}
@@ -97,13 +107,19 @@ func (f *fresh) find(id uuid.UUID) *adapter.Message {
 // get gives a message that is the caller's, but for its body, which nobody may
 // write to; nil when it is not kept.
 func (f *fresh) get(id uuid.UUID) *adapter.Message {
+	m, _ := f.whole(id)
+	return m
+}
+
+// whole is get, with the body as it is kept, of which the same is true.
+func (f *fresh) whole(id uuid.UUID) (*adapter.Message, *adapter.Kept) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn(time.Now())
 	m := f.find(id)
 	if m == nil {
-		return nil
+		return nil, nil
 	}
-	out := *m
-	return &out
+	out := m.Message
+	return &out, m.kept
 }

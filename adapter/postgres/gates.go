@@ -23,6 +23,7 @@ type gates struct {
 	packedLeaves  atomic.Bool // leaves of blocks are packed by columns
 	timedKeys     atomic.Bool // keys of blocks have the times of MessageIDs in them
 	madeTiles     atomic.Bool // tiles of level 0 are made of the leaves in blocks, and not kept
+	pressed       atomic.Bool // bodies and receipts are woven in the round form, and pressed
 	shortFacts    atomic.Bool // rows of the queue do not repeat what their messages say
 }
 
@@ -30,7 +31,7 @@ func (g *gates) byName() map[string]*atomic.Bool {
 	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
 		"openings together": &g.together, "tight receipts": &g.tightReceipts, "reply addresses behind bodies": &g.replyToBehind,
 		"woven bodies": &g.wovenBodies, "made tiles": &g.madeTiles, "kinds of messages": &g.kinds,
-		"packed leaves": &g.packedLeaves, "timed keys": &g.timedKeys, "short facts": &g.shortFacts}
+		"packed leaves": &g.packedLeaves, "timed keys": &g.timedKeys, "short facts": &g.shortFacts, "pressed": &g.pressed}
 }
 
 // gateAge is how long a gate is believed to be closed.

@@ -41,7 +41,8 @@ type Journal struct {
 
 	looking sync.Mutex
 	last    lastBlocks
-	lastOf  int64 // the term in which they were read
+	edge    edge  // what the last transaction has left
+	lastOf  int64 // the term of both
 
 	tiles madeTiles
 }
@@ -194,8 +195,9 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 	t := &journalTx{j: j, term: term}
 	j.looking.Lock()
 	if j.lastOf != term {
-		j.last, j.lastOf = nil, term // another led meanwhile, and the database may be another
+		j.last, j.edge, j.lastOf = nil, edge{}, term // another led meanwhile, and the database may be another
 	}
+	t.known, j.edge = j.edge, edge{} // until it is known that the transaction was committed
 	j.looking.Unlock()
 	kept, stop := ctx, func() {}
 	if term != 0 {
@@ -223,6 +225,11 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 	if t.begun != nil {
 		j.blocks = t.begun
 	}
+	j.looking.Lock()
+	if j.edge = t.next; !t.wrote {
+		j.edge = t.known
+	}
+	j.looking.Unlock()
 	for _, name := range t.made {
 		if j.made == nil {
 			j.made = map[string]bool{}
@@ -245,6 +252,21 @@ type journalTx struct {
 	term  int64    // to be proved; 0: none
 	made  []string // partitions that are there when it commits
 	begun *int64   // where blocks begin when it commits
+
+	known, next edge // what it begins with, and what it leaves when it commits
+	wrote       bool
+}
+
+// edge is what the sequencer need not read again at the end of the log: what the last
+// transaction has written there. It is believed under the very tree that this transaction
+// has left, which the head, locked, says: then the leaves are those. So it is not in a
+// database that was put back, nor behind another leader, nor when a transaction was
+// committed and said that it failed.
+type edge struct {
+	tree  tlog.Tree
+	block *blockMaker   // of the block that is not finished; nil: not known from its beginning
+	terms map[term]bool // that are there, of the chunk
+	chunk int64
 }
 
 // Head implements clerk.Tx: the lock that makes two sequencers take turns.
@@ -361,6 +383,10 @@ LATERAL (SELECT idx, test FROM journal_entry WHERE message = m AND message <> ''
 
 // Write implements clerk.Tx.
 func (t *journalTx) Write(ctx context.Context, b *clerk.Batch) error {
+	if t.known.tree != b.Was.Tree {
+		t.known = edge{}
+	}
+	t.next, t.wrote = edge{tree: b.Head.Tree}, true
 	from, err := t.blocksFrom(ctx, b.Was.Tree.N)
 	if err != nil {
 		return err
@@ -444,7 +470,7 @@ func (t *journalTx) rest(ctx context.Context, b *clerk.Batch, blocks []clerk.Ent
 		add(int64(len(parties)), `INSERT INTO journal_counter (party, sent, received) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
 			ON CONFLICT (party) DO UPDATE SET sent = excluded.sent, received = excluded.received`, parties, sent, received)
 	}
-	queueTerms(add, b.Entries)
+	t.queueTerms(add, b.Entries)
 	queueReferences(add, b.Entries)
 	totals, err := json.Marshal(b.Head.Totals)
 	if err != nil {
@@ -516,23 +542,22 @@ func (c *combination) terms(chunk int64) [7]term {
 		{"kind", c.kind, chunk}, {"outcome", c.outcome, chunk}, {"channel", c.channel, chunk}, {"test", test, chunk}}
 }
 
-// queueTerms writes the batch's terms. Most are there already; nothing may
-// remember which, since the transaction that wrote them may have been undone.
-func queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
+// queueTerms writes the batch's terms. Most of those of the first chunk are there already.
+func (t *journalTx) queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
 	met := map[combination]bool{}
-	seen := map[term]bool{}
+	var last combination
+	chunk, seen := t.known.chunk, t.known.terms
 	var dims, values []string
 	var chunks []int64
 	for i, e := range entries {
-		chunk := e.Index / chunkSize
-		if i > 0 && e.Index%chunkSize == 0 {
+		c, in := combinationOf(e.Leaf), e.Index/chunkSize
+		if seen == nil || in != chunk {
+			chunk, seen = in, map[term]bool{}
 			clear(met)
-		}
-		c := combinationOf(e.Leaf)
-		if met[c] {
+		} else if i > 0 && c == last || met[c] {
 			continue
 		}
-		met[c] = true
+		last, met[c] = c, true
 		for _, t := range c.terms(chunk) {
 			if t.value != "" && !seen[t] {
 				seen[t] = true
@@ -540,7 +565,10 @@ func queueTerms(add func(int64, string, ...any), entries []clerk.Entry) {
 			}
 		}
 	}
-	add(-1, `INSERT INTO journal_term (dim, value, chunk) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING`, dims, values, chunks)
+	t.next.chunk, t.next.terms = chunk, seen
+	if len(dims) > 0 {
+		add(-1, `INSERT INTO journal_term (dim, value, chunk) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING`, dims, values, chunks)
+	}
 }
 
 // queueReferences writes which messages name the one that their chain began with.

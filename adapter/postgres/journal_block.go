@@ -143,35 +143,58 @@ type blockColumns struct {
 	codes    [counted][]byte // by entry; nil where there is one value
 }
 
-// packColumns writes, for each column, the number of its values and each with its
+// columnsMaker makes the columns of a block, entry by entry.
+type columnsMaker [counted]struct {
+	values []string
+	codes  []byte          // of each entry
+	known  map[string]byte // when values are many
+}
+
+// fewColumnValues is up to how many values are looked through one by one.
+const fewColumnValues = 12
+
+func (m *columnsMaker) add(k *dayCombination) {
+	for n, text := range k.texts() {
+		c := &m[n]
+		code := -1
+		if last := len(c.codes) - 1; last >= 0 && c.values[c.codes[last]] == text {
+			code = int(c.codes[last])
+		} else if c.known != nil {
+			if known, ok := c.known[text]; ok {
+				code = int(known)
+			}
+		} else {
+			code = slices.Index(c.values, text)
+		}
+		if code < 0 {
+			code = len(c.values)
+			c.values = append(c.values, text)
+			if c.known == nil && code >= fewColumnValues {
+				c.known = make(map[string]byte, 2*fewColumnValues)
+				for i, v := range c.values {
+					c.known[v] = byte(i)
+				}
+			} else if c.known != nil {
+				c.known[text] = byte(code)
+			}
+		}
+		c.codes = append(c.codes, byte(code))
+	}
+}
+
+// pack writes, for each column, the number of its values and each with its
 // length before it, and where there are several a byte for each entry. A block has no
 // more entries than a byte has values.
-func packColumns(list []dayCombination) []byte {
-	var values [counted][][]byte
-	var codes [counted][]byte
-	var known [counted]map[string]byte
-	for i := range list {
-		for n, text := range list[i].texts() {
-			code, ok := known[n][text]
-			if !ok {
-				if known[n] == nil {
-					known[n] = map[string]byte{}
-				}
-				code = byte(len(values[n]))
-				known[n][text] = code
-				values[n] = append(values[n], []byte(text))
-			}
-			codes[n] = append(codes[n], code)
-		}
-	}
-	var b []byte
-	for n := range counted {
-		b = binary.AppendUvarint(b, uint64(len(values[n])))
-		for _, v := range values[n] {
+func (m *columnsMaker) pack() []byte {
+	b := make([]byte, 0, 1024)
+	for n := range m {
+		c := &m[n]
+		b = binary.AppendUvarint(b, uint64(len(c.values)))
+		for _, v := range c.values {
 			b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
 		}
-		if len(values[n]) > 1 {
-			b = append(b, codes[n]...)
+		if len(c.values) > 1 {
+			b = append(b, c.codes...)
 		}
 	}
 	return b
@@ -325,7 +348,8 @@ func blockKey(of, value string) int64 {
 			return int64(binary.BigEndian.Uint64(append(id[:6:6], id[14:]...)))
 		}
 	}
-	digest := sha256.Sum256([]byte(of + "\x00" + value))
+	var room [256]byte
+	digest := sha256.Sum256(append(append(append(room[:0], of...), 0), value...))
 	return int64(binary.BigEndian.Uint64(digest[:8]))
 }
 
@@ -369,36 +393,46 @@ func begins(l *journal.Leaf) bool {
 	return l.Kind == journal.KindAccepted || l.Kind == journal.KindRefused
 }
 
-// blockMaker makes the columns of a row from its entries.
+// blockMaker makes the columns of rows from their entries: of a block, and of the pieces
+// that it stands in until it is finished.
 type blockMaker struct {
-	first  int64
-	packed bool // by columns, in a finished one
-	timed  bool // keys have the times of MessageIDs in them
-	bundle []byte
-	logged []time.Time
-	day    string             // of the time logged last: that of a batch is one
-	met    map[[2]string]bool // what there is a key of
-	counts []dayCombination   // of each
+	first   int64
+	packed  bool // by columns, in a finished one
+	timed   bool // keys have the times of MessageIDs in them
+	bundle  []byte
+	logged  []time.Time
+	day     string          // of the time logged last: that of a batch is one
+	found   [][2]string     // what there is a key of
+	met     map[string]bool // certificates, which are few
+	columns columnsMaker
+	pieces  int64 // in which it stands
+	stands  int   // how many of its entries do
+	behind  int   // where the others begin in the bundle
 }
 
 func newBlockMaker(first int64) *blockMaker {
-	return &blockMaker{first: first, met: map[[2]string]bool{}}
+	return &blockMaker{first: first, met: map[string]bool{}}
 }
+
+func (m *blockMaker) end() int64 { return m.first + int64(len(m.logged)) }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 	if n := len(m.logged); n == 0 || !m.logged[n-1].Equal(l.Logged) {
 		m.day = l.Logged.UTC().Format(time.DateOnly)
 	}
-	m.counts = append(m.counts, dayCombination{m.day, combinationOf(l)})
+	m.columns.add(&dayCombination{m.day, combinationOf(l)})
 	m.bundle, m.logged = journal.AppendEntry(m.bundle, leaf), append(m.logged, l.Logged)
 	key := func(of, value string) {
 		if value != "" {
-			m.met[[2]string{of, value}] = true
+			m.found = append(m.found, [2]string{of, value})
 		}
 	}
 	key(keyMessage, l.Message)
 	key(keyIncident, l.Incident)
-	key(keyCertificate, l.Certificate)
+	if !m.met[l.Certificate] {
+		m.met[l.Certificate] = true
+		key(keyCertificate, l.Certificate)
+	}
 	if begins(l) {
 		key(keyMessageID, l.MessageID)
 		key(keyOriginal, l.Original)
@@ -407,19 +441,25 @@ func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
 
 // keys are those of all that was met, each as one of blockKey and timedKey says.
 func (m *blockMaker) keys(as func(of, value string) int64) []int64 {
-	keys := make([]int64, 0, len(m.met))
-	for v := range m.met {
-		keys = append(keys, as(v[0], v[1]))
+	keys := make([]int64, len(m.found))
+	for i, v := range m.found {
+		keys[i] = as(v[0], v[1])
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
-// queue writes the row: a finished block, or a piece.
+// queue writes the row of a finished block, and takes what it stands in away; of another
+// one, a piece with those of its entries that stand in none.
 func (m *blockMaker) queue(add func(int64, string, ...any)) {
 	if len(m.logged) < blockSize {
-		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first, len(m.logged), m.logged, squeezed(m.bundle))
+		logged := m.logged[m.stands:]
+		add(1, "INSERT INTO journal_piece (first, entries, logged, leaves) VALUES ($1, $2, $3, $4)", m.first+int64(m.stands), len(logged), logged, squeezed(m.bundle[m.behind:]))
+		m.pieces, m.stands, m.behind = m.pieces+1, len(m.logged), len(m.bundle)
 		return
+	}
+	if m.pieces > 0 {
+		add(m.pieces, "DELETE FROM journal_piece")
 	}
 	leaves, key := squeezed, blockKey
 	if m.packed {
@@ -429,44 +469,59 @@ func (m *blockMaker) queue(add func(int64, string, ...any)) {
 		key = timedKey
 	}
 	add(1, "INSERT INTO journal_block (first, entries, logged, keys, columns, leaves) VALUES ($1, $2, $3, $4, $5, $6)",
-		m.first, len(m.logged), m.logged, m.keys(key), squeezed(packColumns(m.counts)), leaves(m.bundle))
+		m.first, len(m.logged), m.logged, m.keys(key), squeezed(m.columns.pack()), leaves(m.bundle))
 }
 
-// queueBlocks writes entries. When they finish a block, its pieces, which are
-// taken here, go into it.
+// readPieces makes a block again of the pieces that it stands in.
+func (t *journalTx) readPieces(ctx context.Context, first, end int64) (*blockMaker, error) {
+	m := newBlockMaker(first)
+	var pieces []*block
+	if err := eachBlock(ctx, t.tx, "SELECT first, entries, leaves FROM journal_piece", nil, func(b *block) error {
+		pieces = append(pieces, b)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	m.pieces = int64(len(pieces))
+	slices.SortFunc(pieces, func(a, b *block) int { return cmp.Compare(a.first, b.first) })
+	for _, b := range pieces {
+		if b.first != m.end() {
+			break
+		}
+		for i := b.first; i < b.end(); i++ {
+			row, err := b.row(i)
+			if err != nil {
+				return nil, err
+			}
+			m.add(&row.Leaf, row.Bytes)
+		}
+	}
+	if m.end() != end {
+		return nil, &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), first, end)}
+	}
+	m.stands, m.behind = len(m.logged), len(m.bundle)
+	return m, nil
+}
+
+// queueBlocks writes entries. When they finish a block, its pieces go into it.
 func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...any), entries []clerk.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
 	first, end := entries[0].Index, entries[len(entries)-1].Index+1
-	packed, timed := t.j.gates.packedLeaves.Load(), t.j.gates.timedKeys.Load()
-	m := newBlockMaker(first)
-	if begun := first / blockSize * blockSize; end >= begun+blockSize && begun < first {
-		m = newBlockMaker(begun)
-		var pieces []*block
-		if err := eachBlock(ctx, t.tx, "DELETE FROM journal_piece RETURNING first, entries, leaves", nil, func(b *block) error {
-			pieces = append(pieces, b)
-			return nil
-		}); err != nil {
+	begun := first / blockSize * blockSize
+	m := t.known.block
+	switch {
+	case m != nil && m.first == begun && m.end() == first:
+	case begun == first, end < begun+blockSize: // not what stands in front of it is needed
+		m = newBlockMaker(first)
+	default:
+		var err error
+		if m, err = t.readPieces(ctx, begun, first); err != nil {
 			return err
 		}
-		slices.SortFunc(pieces, func(a, b *block) int { return cmp.Compare(a.first, b.first) })
-		for _, b := range pieces {
-			if b.first != begun+int64(len(m.logged)) {
-				break
-			}
-			for i := b.first; i < b.end(); i++ {
-				row, err := b.row(i)
-				if err != nil {
-					return err
-				}
-				m.add(&row.Leaf, row.Bytes)
-			}
-		}
-		if begun+int64(len(m.logged)) != first {
-			return &journal.BrokenError{What: fmt.Sprintf("%d entries stand in pieces from %d up to %d", len(m.logged), begun, first)}
-		}
 	}
+	packed, timed := t.j.gates.packedLeaves.Load(), t.j.gates.timedKeys.Load()
 	for len(entries) > 0 {
 		n := min(len(entries), int(blockSize-entries[0].Index%blockSize))
 		room := 0
@@ -484,8 +539,11 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 			m = newBlockMaker(next)
 		}
 	}
-	if len(m.logged) > 0 {
+	if m.stands < len(m.logged) {
 		m.queue(add)
+	}
+	if m.first%blockSize == 0 { // else its beginning is not known
+		t.next.block = m
 	}
 	return nil
 }

@@ -223,7 +223,7 @@ func (j *Journal) examineBlocks(ctx context.Context, from, to int64, fit func(fi
 		if !slices.Equal(keys, m.keys(timedKey)) && !slices.Equal(keys, m.keys(blockKey)) {
 			find(first, "its block of %d entries is found by other keys than those of its leaves", count)
 		}
-		if columns, err := unsqueezed(packed); err != nil || !bytes.Equal(columns, packColumns(m.counts)) {
+		if columns, err := unsqueezed(packed); err != nil || !bytes.Equal(columns, m.columns.pack()) {
 			find(first, "the columns of its block of %d entries are not those of its leaves", count)
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/reports"
 	"mezhved/adapter/vault"
 )
 
@@ -49,6 +50,15 @@ func BatchBytes(t *testing.T, n int) {
 
 // Boxes has the journal seal each value by itself, as releases before did, or not.
 func Boxes(j *Journal, on bool) { j.gates.together.Store(!on) }
+
+// DropStandings lets go of standings in front of entry $1.
+const DropStandings = dropStandings
+
+// BeginStanding has the first standing made as soon as there are so many entries.
+func BeginStanding(ctx context.Context, pool *pgxpool.Pool, entries int64) error {
+	_, err := pool.Exec(ctx, "INSERT INTO journal_standing ("+standingColumns+") VALUES (0, $1, $2, 0, 0, $3, $3)", entries, reports.Rules(nil), squeezed([]byte{0}))
+	return err
+}
 
 // PlainKeys says whether keys of blocks are written without times.
 func PlainKeys(j *Journal, on bool) { j.gates.timedKeys.Store(!on) }
@@ -147,7 +157,7 @@ func RewriteBlock(ctx context.Context, pool *pgxpool.Pool, table string, first i
 			return err
 		}
 		_, err := pool.Exec(ctx, "UPDATE journal_block SET logged = $2, keys = $3, columns = $4, leaves = $5 WHERE first = $1",
-			first, m.logged, m.keys(timedKey), squeezed(packColumns(m.counts)), packLeaves(m.bundle))
+			first, m.logged, m.keys(timedKey), squeezed(m.columns.pack()), packLeaves(m.bundle))
 		return err
 	})
 }
@@ -172,7 +182,7 @@ func FillBlocks(ctx context.Context, pool *pgxpool.Pool, j *Journal, size int64,
 			if err := t.queueBlocks(ctx, add, b.Entries); err != nil {
 				return err
 			}
-			queueTerms(add, b.Entries)
+			(&journalTx{}).queueTerms(add, b.Entries)
 			last := b.Entries[len(b.Entries)-1]
 			add(1, "UPDATE journal_head SET size = $1, logged = $2, blocks = 0", last.Index+1, last.Leaf.Logged)
 			return tx.SendBatch(ctx, batch).Close()

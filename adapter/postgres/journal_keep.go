@@ -257,6 +257,9 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_reference WHERE idx < $1", end); err != nil {
 			return done, fmt.Errorf("archive: the references of dropped entries: %w", err)
 		}
+		if _, err := j.pool.Exec(ctx, dropStandings, end); err != nil {
+			return done, fmt.Errorf("archive: what reports need of dropped entries: %w", err)
+		}
 		done += rows
 	}
 }

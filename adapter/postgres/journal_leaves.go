@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 
 	"mezhved/adapter/journal"
 )
@@ -61,43 +62,80 @@ type leafValue struct{ start, end, column int32 }
 // leafColumn are the values of a member of which the first one is of a kind: numbers,
 // texts, or commitments, no two of which are ever alike.
 type leafColumn struct {
-	member string
-	kind   int
-	places map[string]int // of a value among those that differ
-	values [][]byte       // that differ; of numbers the first few, of commitments all
-	codes  []uint64       // of each value: how long ago it was new
-	given  [][]byte       // of numbers: each
-	chance []byte         // of ids, digests and commitments: the bytes of values
-	place  int            // among the columns that are kept, from one on; 0: its values stand in the patterns
-	then   *leafColumn    // which came after it last
-	n      int            // among all columns
-	recent int            // place of the value before
+	member   string
+	kind     int
+	n        int // among the columns of this block; -1: it has none of its values
+	place    int // among the columns that are kept, from one on; 0: its values stand in the patterns
+	then     *leafColumn
+	distinct int      // how many values differ; of numbers at most one more than few, of commitments all
+	codes    []uint64 // of each value: how long ago it was new
+	given    []int64  // of numbers: each
+	values   [][]byte // of texts, and of the first few numbers: those that differ
+	chance   []byte   // of ids, digests and commitments: the bytes of those that differ
+	last     []byte   // the value before, as it is spelled
+	recent   int      // and its place
+	texts    map[string]int
+	ids      map[[16]byte]int // by how they begin
 }
 
-// leafColumns takes leaves apart.
-type leafColumns struct {
-	columns []*leafColumn
-	known   map[string][]*leafColumn // by member
-	last    *leafColumn
-	values  []leafValue // of all leaves
+// leafPacker takes the leaves of one block apart, and may then do so again with another:
+// nearly all columns are the same ones.
+type leafPacker struct {
+	columns  []*leafColumn            // of this block
+	known    map[string][]*leafColumn // by member
+	last     *leafColumn
+	values   []leafValue // of all leaves
+	ends     []int       // of a leaf's values
+	patterns map[string]int
+	pattern  []byte
+	texts    []byte
+	numbers  []byte
+	chance   []byte
+	again    []byte
+}
+
+var leafPackers = sync.Pool{New: func() any {
+	return &leafPacker{known: map[string][]*leafColumn{}, patterns: map[string]int{}}
+}}
+
+// mostKnown is how many columns are remembered between blocks.
+const mostKnown = 256
+
+// forget makes ready for the next block, and lets the leaves of this one go.
+func (c *leafPacker) forget() {
+	for _, column := range c.columns {
+		clear(column.values)
+		clear(column.texts)
+		clear(column.ids)
+		*column = leafColumn{member: column.member, kind: column.kind, n: -1, then: column.then, texts: column.texts, ids: column.ids,
+			codes: column.codes[:0], given: column.given[:0], values: column.values[:0], chance: column.chance[:0]}
+	}
+	if len(c.known) > mostKnown {
+		clear(c.known)
+	}
+	clear(c.patterns)
+	c.columns, c.last, c.values, c.ends = c.columns[:0], nil, c.values[:0], c.ends[:0]
+	c.texts, c.numbers, c.chance = c.texts[:0], c.numbers[:0], c.chance[:0]
 }
 
 // of is the column of a value.
-func (c *leafColumns) of(member []byte, kind int) *leafColumn {
-	if c.last != nil && c.last.then != nil && c.last.then.is(member, kind) { // members come in their order
-		c.last = c.last.then
-		return c.last
-	}
-	var found *leafColumn
-	for _, column := range c.known[string(member)] {
-		if column.is(member, kind) {
-			found = column
+func (c *leafPacker) of(member []byte, kind int) *leafColumn {
+	found := c.next(member)
+	if found == nil || found.kind != kind {
+		found = nil
+		for _, column := range c.known[string(member)] {
+			if column.kind == kind {
+				found = column
+			}
+		}
+		if found == nil {
+			found = &leafColumn{member: string(member), kind: kind, n: -1, texts: map[string]int{}, ids: map[[16]byte]int{}}
+			c.known[found.member] = append(c.known[found.member], found)
 		}
 	}
-	if found == nil {
-		found = &leafColumn{member: string(member), kind: kind, places: map[string]int{}, n: len(c.columns)}
+	if found.n < 0 {
+		found.n = len(c.columns)
 		c.columns = append(c.columns, found)
-		c.known[found.member] = append(c.known[found.member], found)
 	}
 	if c.last != nil {
 		c.last.then = found
@@ -106,18 +144,18 @@ func (c *leafColumns) of(member []byte, kind int) *leafColumn {
 	return found
 }
 
-func (c *leafColumn) is(member []byte, kind int) bool {
-	return c.kind == kind && c.member == string(member)
+// next is the column that came after the last one before, if it is of the member: members
+// come in their order.
+func (c *leafPacker) next(member []byte) *leafColumn {
+	if c.last != nil && c.last.then != nil && c.last.then.member == string(member) {
+		return c.last.then
+	}
+	return nil
 }
 
 // cut finds the values of a leaf.
-func (c *leafColumns) cut(leaf []byte) {
+func (c *leafPacker) cut(leaf []byte) {
 	var member []byte
-	value := func(start, end, kind int) {
-		column := c.of(member, kind)
-		column.add(leaf[start:end])
-		c.values = append(c.values, leafValue{int32(start), int32(end), int32(column.n)})
-	}
 	for i := 0; i < len(leaf); i++ {
 		switch at := leaf[i]; {
 		case at == '"':
@@ -128,20 +166,88 @@ func (c *leafColumns) cut(leaf []byte) {
 			}
 			if i+1 < len(leaf) && leaf[i+1] == ':' {
 				member = leaf[start:i]
-			} else {
-				value(start, i, kindOfText(leaf[start:i]))
+				break
 			}
+			c.value(start, i, c.text(member, leaf[start:i]))
 		case at >= '1' && at <= '9' || at == '0':
-			start := i
+			start, n := i, int64(0)
 			for i < len(leaf) && leaf[i] >= '0' && leaf[i] <= '9' {
+				n = n*10 + int64(leaf[i]-'0') // of at most 18 digits, if it is one
 				i++
 			}
 			if i-start <= 18 && (at != '0' || i-start == 1) && leaf[start-min(start, 1)] == ':' {
-				value(start, i, columnNumbers)
+				column := c.of(member, columnNumbers)
+				column.number(n, leaf[start:i])
+				c.value(start, i, column)
 			}
 			i--
 		}
 	}
+}
+
+func (c *leafPacker) value(start, end int, of *leafColumn) {
+	c.values = append(c.values, leafValue{int32(start), int32(end), int32(of.n)})
+}
+
+// text adds a value between quotes to its column.
+func (c *leafPacker) text(member, text []byte) *leafColumn {
+	if next := c.next(member); next != nil && len(next.codes) > 0 && bytes.Equal(text, next.last) {
+		c.last = next
+		next.codes = append(next.codes, uint64(next.distinct-next.recent))
+		return next
+	}
+	var room [48]byte
+	kind, b := columnTexts, text
+	for of := columnUUIDs; of < columnKinds; of++ {
+		if chance, ok := chanceOf(room[:0], of, text); ok {
+			kind, b = of, chance
+			break
+		}
+	}
+	column := c.of(member, kind)
+	column.add(text, b)
+	return column
+}
+
+// number adds a value; it matters only whether those that differ are few.
+func (c *leafColumn) number(n int64, text []byte) {
+	c.given = append(c.given, n)
+	if c.distinct <= fewValues && !slices.ContainsFunc(c.values, func(v []byte) bool { return bytes.Equal(v, text) }) {
+		c.values = append(c.values, text)
+		c.distinct++
+	}
+}
+
+// add adds a text, and the bytes that it stands for: itself, or what it spells.
+func (c *leafColumn) add(text, b []byte) {
+	if c.kind == columnCommitments {
+		c.chance = append(c.chance, b...)
+		c.distinct++
+		return
+	}
+	c.last = text
+	place, ok := 0, false
+	if c.kind == columnTexts {
+		if place, ok = c.texts[string(text)]; !ok {
+			c.texts[string(text)] = c.distinct
+			c.values = append(c.values, text)
+		}
+	} else {
+		size, begins := chanceSize[c.kind], [16]byte(b)
+		place, ok = c.ids[begins]
+		if ok = ok && bytes.Equal(c.chance[place*size:][:size], b); !ok {
+			c.ids[begins] = c.distinct
+			c.chance = append(c.chance, b...)
+		}
+	}
+	if ok {
+		c.recent = place
+		c.codes = append(c.codes, uint64(c.distinct-place))
+		return
+	}
+	c.recent = c.distinct
+	c.distinct++
+	c.codes = append(c.codes, 0)
 }
 
 // closing is where a text that begins at start ends.
@@ -161,50 +267,6 @@ func closing(leaf []byte, start int) int {
 	}
 }
 
-func (c *leafColumn) add(text []byte) {
-	switch c.kind {
-	case columnNumbers: // of which it matters only whether they are few
-		c.given = append(c.given, text)
-		if len(c.values) <= fewValues && !slices.ContainsFunc(c.values, func(v []byte) bool { return bytes.Equal(v, text) }) {
-			c.values = append(c.values, text)
-		}
-		return
-	case columnCommitments:
-		c.values = append(c.values, text)
-		c.chance, _ = chanceOf(c.chance, c.kind, text)
-		return
-	}
-	if n := len(c.codes); n > 0 && bytes.Equal(text, c.values[c.recent]) {
-		c.codes = append(c.codes, uint64(len(c.values)-c.recent))
-		return
-	}
-	place, ok := c.places[string(text)]
-	if c.recent = place; !ok {
-		c.recent = len(c.values)
-	}
-	if ok {
-		c.codes = append(c.codes, uint64(len(c.values)-place))
-		return
-	}
-	c.codes = append(c.codes, 0)
-	c.places[string(text)] = len(c.values)
-	c.values = append(c.values, text)
-	if chanceSize[c.kind] > 0 {
-		c.chance, _ = chanceOf(c.chance, c.kind, text)
-	}
-}
-
-// kindOfText is what a text between quotes is kept as.
-func kindOfText(text []byte) int {
-	var b [48]byte
-	for kind := columnUUIDs; kind < columnKinds; kind++ {
-		if _, ok := chanceOf(b[:0], kind, text); ok {
-			return kind
-		}
-	}
-	return columnTexts
-}
-
 // chanceOf appends the bytes that a text stands for, when it is what they are spelled as.
 func chanceOf(to []byte, kind int, text []byte) ([]byte, bool) {
 	switch {
@@ -222,11 +284,13 @@ func chanceOf(to []byte, kind int, text []byte) ([]byte, bool) {
 	case kind == columnDigests && len(text) == 64:
 		return fromHex(to, text)
 	case kind == columnCommitments && len(text) == 44 && text[43] == '=' && text[42] != '=':
-		to, err := base64.StdEncoding.Strict().AppendDecode(to, text)
+		to, err := strictBase64.AppendDecode(to, text)
 		return to, err == nil
 	}
 	return to, false
 }
+
+var strictBase64 = base64.StdEncoding.Strict()
 
 // uuidSpans are the digits in a UUID's usual spelling.
 var uuidSpans = [5][2]int{{0, 8}, {9, 13}, {14, 18}, {19, 23}, {24, 36}}
@@ -272,57 +336,60 @@ func spell(to []byte, kind int, b []byte) []byte {
 
 // packLeaves packs a bundle of entries.
 func packLeaves(bundle []byte) []byte {
-	if packed, err := packColumnsOf(bundle); err == nil {
-		if again, err := unpackLeaves(packed); err == nil && bytes.Equal(again, bundle) {
+	c := leafPackers.Get().(*leafPacker)
+	defer func() {
+		c.forget()
+		leafPackers.Put(c)
+	}()
+	if packed, err := c.pack(bundle); err == nil {
+		if c.again, err = appendLeaves(c.again[:0], packed); err == nil && bytes.Equal(c.again, bundle) {
 			return packed
 		}
 	}
 	return squeezed(bundle)
 }
 
-func packColumnsOf(bundle []byte) ([]byte, error) {
+func (c *leafPacker) pack(bundle []byte) ([]byte, error) {
 	leaves, err := journal.Entries(bundle)
 	if err != nil {
 		return nil, err
 	}
-	c := &leafColumns{known: map[string][]*leafColumn{}, values: make([]leafValue, 0, 24*len(leaves))}
-	ends := make([]int, len(leaves)) // of a leaf's values
-	for i, leaf := range leaves {
+	for _, leaf := range leaves {
 		if bytes.IndexByte(leaf, 0) >= 0 {
 			return nil, errLeaves
 		}
 		c.cut(leaf)
-		ends[i] = len(c.values)
+		c.ends = append(c.ends, len(c.values))
 	}
 	kept := 0
 	for _, column := range c.columns {
-		if len(column.values) > fewValues {
+		if column.distinct > fewValues {
 			kept++
 			column.place = kept
 		}
 	}
-	patterns := map[string]int{}
-	var texts, numbers, chance, pattern []byte
 	next := 0
 	for i, leaf := range leaves {
-		pattern = pattern[:0]
+		pattern := c.pattern[:0]
 		from := int32(0)
-		for ; next < ends[i]; next++ {
+		for ; next < c.ends[i]; next++ {
 			if v := c.values[next]; c.columns[v.column].place > 0 {
 				pattern = binary.AppendUvarint(append(append(pattern, leaf[from:v.start]...), 0), uint64(c.columns[v.column].place))
 				from = v.end
 			}
 		}
 		pattern = append(pattern, leaf[from:]...)
-		n, ok := patterns[string(pattern)]
+		n, ok := c.patterns[string(pattern)]
 		if !ok {
-			n = len(patterns)
-			patterns[string(pattern)] = n
-			texts = append(binary.AppendUvarint(texts, uint64(len(pattern))), pattern...)
+			n = len(c.patterns)
+			c.patterns[string(pattern)] = n
+			c.texts = append(binary.AppendUvarint(c.texts, uint64(len(pattern))), pattern...)
 		}
-		numbers = binary.AppendUvarint(numbers, uint64(n))
+		c.numbers = binary.AppendUvarint(c.numbers, uint64(n))
+		c.pattern = pattern
 	}
-	texts = append(binary.AppendUvarint(nil, uint64(len(patterns))), texts...)
+	patterns := c.texts
+	texts := append(binary.AppendUvarint(make([]byte, 0, len(patterns)+4096), uint64(len(c.patterns))), patterns...)
 	texts = binary.AppendUvarint(texts, uint64(kept))
 	for _, column := range c.columns {
 		if column.place == 0 {
@@ -332,9 +399,8 @@ func packColumnsOf(bundle []byte) ([]byte, error) {
 		switch column.kind {
 		case columnNumbers:
 			last := int64(0)
-			for _, text := range column.given {
-				v, _ := strconv.ParseInt(string(text), 10, 64) // it has at most 18 digits
-				numbers, last = binary.AppendVarint(numbers, v-last), v
+			for _, v := range column.given {
+				c.numbers, last = binary.AppendVarint(c.numbers, v-last), v
 			}
 			continue
 		case columnTexts:
@@ -343,15 +409,16 @@ func packColumnsOf(bundle []byte) ([]byte, error) {
 				texts = append(binary.AppendUvarint(texts, uint64(len(text))), text...)
 			}
 		default:
-			chance = binary.AppendUvarint(chance, uint64(len(column.values)))
-			chance = packPlanes(chance, column.chance, chanceSize[column.kind])
+			c.chance = binary.AppendUvarint(c.chance, uint64(column.distinct))
+			c.chance = packPlanes(c.chance, column.chance, chanceSize[column.kind])
 		}
 		for _, code := range column.codes {
-			numbers = binary.AppendUvarint(numbers, code)
+			c.numbers = binary.AppendUvarint(c.numbers, code)
 		}
 	}
-	out := []byte{leavesMark}
-	for _, part := range [][]byte{squeezed(texts), squeezed(numbers), chance} {
+	squeezedTexts, squeezedNumbers := squeezed(texts), squeezed(c.numbers)
+	out := append(make([]byte, 0, len(squeezedTexts)+len(squeezedNumbers)+len(c.chance)+16), leavesMark)
+	for _, part := range [][]byte{squeezedTexts, squeezedNumbers, c.chance} {
 		out = append(binary.AppendUvarint(out, uint64(len(part))), part...)
 	}
 	return out, nil
@@ -379,13 +446,15 @@ func packPlanes(to, all []byte, size int) []byte {
 	return to
 }
 
-func unpackPlanes(r *openingReader, n, size int) []byte {
+// unpackPlanes gives the n texts back, in room that is empty.
+func unpackPlanes(to []byte, r *openingReader, n, size int) []byte {
 	alike := r.bytes(uint64(size / 8))
 	if r.broken || n <= 0 || n > journal.TileWidth*journal.TileWidth {
 		r.broken = true
 		return nil
 	}
-	differ := make([]int, 0, size) // places
+	var places [64]int
+	differ := places[:0]
 	for at := range size {
 		if alike[at/8]&(1<<(at%8)) == 0 {
 			differ = append(differ, at)
@@ -395,10 +464,10 @@ func unpackPlanes(r *openingReader, n, size int) []byte {
 	if r.broken {
 		return nil
 	}
-	all := append(make([]byte, 0, n*size), packed[:size]...)
+	all := append(slices.Grow(to, n*size), packed[:size]...)
 	packed = packed[size:]
 	for range n - 1 {
-		all = append(all, all[:size]...)
+		all = append(all, all[len(all)-size:]...)
 		last := all[len(all)-size:]
 		for i, at := range differ {
 			last[at] = packed[i]
@@ -419,9 +488,10 @@ type unpackedColumn struct {
 	kind   int
 	values [][]byte // of texts
 	chance []byte
-	codes  *openingReader
+	codes  openingReader
 	last   int64
 	known  int // values that were new so far
+	count  int // of all its values
 }
 
 func (c *unpackedColumn) next(to []byte) ([]byte, bool) {
@@ -459,68 +529,90 @@ func (c *unpackedColumn) next(to []byte) ([]byte, bool) {
 	return spell(to, c.kind, c.chance[place*size:][:size]), true
 }
 
+// leafRoom is room to unpack a block in, and then another.
+type leafRoom struct {
+	texts, numbers []byte
+	patterns       [][]leafPiece
+	columns        []unpackedColumn
+	of             []int // the pattern of each leaf
+}
+
+var leafRooms = sync.Pool{New: func() any { return new(leafRoom) }}
+
 // unpackLeaves gives the bundle back.
-func unpackLeaves(packed []byte) ([]byte, error) {
+func unpackLeaves(packed []byte) ([]byte, error) { return appendLeaves(nil, packed) }
+
+// appendLeaves adds the bundle to a text.
+func appendLeaves(to, packed []byte) ([]byte, error) {
 	if len(packed) == 0 || packed[0] != leavesMark {
-		return unsqueezed(packed)
+		return blockCodec().DecodeAll(packed, to)
 	}
-	r := openingReader{b: packed[1:]}
-	squeezedTexts, squeezedNumbers, chance := r.text(), r.text(), openingReader{b: r.text()}
-	if r.broken {
+	r := leafRooms.Get().(*leafRoom)
+	bundle, err := r.unpack(to, packed)
+	for i := range r.columns {
+		c := &r.columns[i]
+		*c = unpackedColumn{values: c.values[:0], chance: c.chance[:0]}
+	}
+	leafRooms.Put(r)
+	return bundle, err
+}
+
+func (r *leafRoom) unpack(bundle, packed []byte) ([]byte, error) {
+	p := openingReader{b: packed[1:]}
+	squeezedTexts, squeezedNumbers, chance := p.text(), p.text(), openingReader{b: p.text()}
+	if p.broken {
 		return nil, errLeaves
 	}
-	texts, err := unsqueezed(squeezedTexts)
-	if err != nil {
+	var err error
+	if r.texts, err = blockCodec().DecodeAll(squeezedTexts, r.texts[:0]); err != nil {
 		return nil, err
 	}
-	numbers, err := unsqueezed(squeezedNumbers)
-	if err != nil {
+	if r.numbers, err = blockCodec().DecodeAll(squeezedNumbers, r.numbers[:0]); err != nil {
 		return nil, err
 	}
-	t, n := openingReader{b: texts}, openingReader{b: numbers}
-	patterns := make([][]leafPiece, min(t.number(), journal.TileWidth))
-	for i := range patterns {
-		patterns[i] = piecesOf(t.text())
+	t, n := openingReader{b: r.texts}, openingReader{b: r.numbers}
+	r.patterns = resized(r.patterns, min(t.number(), journal.TileWidth))
+	for i := range r.patterns {
+		r.patterns[i] = appendPieces(r.patterns[i][:0], t.text())
 	}
-	columns := make([]*unpackedColumn, min(t.number(), uint64(len(t.b))))
-	of := make([]int, 0, journal.TileWidth) // the pattern of each leaf
-	count := make([]int, len(columns))      // of a column's values
-	for len(of) < journal.TileWidth {
+	r.columns = resized(r.columns, min(t.number(), uint64(len(t.b))))
+	r.of = r.of[:0]
+	for len(r.of) < journal.TileWidth {
 		p := n.number()
-		if n.broken || p >= uint64(len(patterns)) {
+		if n.broken || p >= uint64(len(r.patterns)) {
 			return nil, errLeaves
 		}
-		of = append(of, int(p))
-		for _, piece := range patterns[p] {
-			if piece.column >= len(columns) {
+		r.of = append(r.of, int(p))
+		for _, piece := range r.patterns[p] {
+			if piece.column >= len(r.columns) {
 				return nil, errLeaves
 			}
 			if piece.column >= 0 {
-				count[piece.column]++
+				r.columns[piece.column].count++
 			}
 		}
 	}
-	for i := range columns {
+	for i := range r.columns {
 		kind := t.bytes(1)
 		if t.broken || kind[0] >= columnKinds {
 			return nil, errLeaves
 		}
-		c := &unpackedColumn{kind: int(kind[0])}
-		switch columns[i] = c; c.kind {
+		c := &r.columns[i]
+		switch c.kind = int(kind[0]); c.kind {
 		case columnNumbers:
 		case columnTexts:
-			c.values = make([][]byte, min(t.number(), uint64(len(t.b))))
+			c.values = resized(c.values, min(t.number(), uint64(len(t.b))))
 			for k := range c.values {
 				c.values[k] = t.text()
 			}
 		default:
-			c.chance = unpackPlanes(&chance, int(chance.number()), chanceSize[c.kind])
+			c.chance = unpackPlanes(c.chance[:0], &chance, int(chance.number()), chanceSize[c.kind])
 		}
-		c.codes = &openingReader{b: n.b}
+		c.codes.b = n.b
 		if c.kind == columnCommitments {
 			continue
 		}
-		for range count[i] { // and on to the next column's
+		for range c.count { // and on to the next column's
 			_, size := binary.Uvarint(n.b)
 			if size <= 0 {
 				return nil, errLeaves
@@ -531,15 +623,17 @@ func unpackLeaves(packed []byte) ([]byte, error) {
 	if t.broken || n.broken || chance.broken || len(t.b)+len(n.b)+len(chance.b) > 0 {
 		return nil, errLeaves
 	}
-	bundle := make([]byte, 0, len(texts)+len(of)*640)
-	for _, p := range of {
+	if bundle == nil {
+		bundle = make([]byte, 0, len(r.texts)+len(r.of)*640)
+	}
+	for _, p := range r.of {
 		start := len(bundle)
 		bundle = append(bundle, 0, 0)
-		for _, piece := range patterns[p] {
+		for _, piece := range r.patterns[p] {
 			bundle = append(bundle, piece.text...)
 			if piece.column >= 0 {
 				ok := false
-				if bundle, ok = columns[piece.column].next(bundle); !ok {
+				if bundle, ok = r.columns[piece.column].next(bundle); !ok {
 					return nil, errLeaves
 				}
 			}
@@ -553,8 +647,16 @@ func unpackLeaves(packed []byte) ([]byte, error) {
 	return bundle, nil
 }
 
-// piecesOf cuts a pattern; a place without a column makes one that no block has.
-func piecesOf(pattern []byte) (pieces []leafPiece) {
+// resized is a list of n elements, those of before as far as there were any.
+func resized[T any](list []T, n uint64) []T {
+	if n > uint64(cap(list)) {
+		return append(list[:cap(list)], make([]T, n-uint64(cap(list)))...)
+	}
+	return list[:n]
+}
+
+// appendPieces cuts a pattern; a place without a column makes one that no block has.
+func appendPieces(pieces []leafPiece, pattern []byte) []leafPiece {
 	for {
 		at := bytes.IndexByte(pattern, 0)
 		if at < 0 {
@@ -565,6 +667,6 @@ func piecesOf(pattern []byte) (pieces []leafPiece) {
 			column, size = 1<<30, 0
 		}
 		pieces = append(pieces, leafPiece{pattern[:at], int(column) - 1})
-		pattern = slices.Clip(pattern[at+1+size:])
+		pattern = pattern[at+1+size:]
 	}
 }

@@ -151,7 +151,7 @@ func unpackTogether(v *vault.Vault, k openingsKey, b []byte) (list []keptValue, 
 	return list, nil
 }
 
-// openingReader reads numbers and texts of a row.
+// openingReader reads numbers and texts of a row; these are parts of it.
 type openingReader struct {
 	b      []byte
 	broken bool
@@ -174,7 +174,7 @@ func (r *openingReader) bytes(n uint64) []byte {
 		r.b, r.broken = nil, true
 		return nil
 	}
-	out := slices.Clone(r.b[:n])
+	out := r.b[:n:n]
 	r.b = r.b[n:]
 	return out
 }

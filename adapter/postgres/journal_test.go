@@ -347,6 +347,51 @@ func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	}
 }
 
+// What the sequencer remembers of the end of the log is not believed when the log has gone
+// another way since: in a database that was put back, and to which another node has added as
+// many entries.
+func TestTheEndOfTheLogIsRememberedUnderItsTreeAlone(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	other, _ := a.node(t, nil)
+	step := func(j *postgres.Journal, events []journal.Event) {
+		t.Helper()
+		a.must(j.Append(ctx, events...))
+		if n, err := a.Sequencer(j).Step(ctx); n != len(events) || err != nil {
+			t.Fatalf("%d of %d events have their place, %v", n, len(events), err)
+		}
+	}
+	step(a.Journal, journaltest.Events(61, 300))
+	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
+	for _, table := range tables {
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
+		a.must(err)
+	}
+	step(a.Journal, journaltest.Events(62, 100))
+	for _, table := range tables {
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s TABLE backup_%s", table, table, table))
+		a.must(err)
+	}
+	elsewhere := journaltest.Events(63, 100)
+	for i := range elsewhere {
+		elsewhere[i].Service = "urn:x-elsewhere"
+	}
+	step(other, elsewhere)
+	step(a.Journal, elsewhere) // finishes the block in which all of them stand, of its pieces
+	step(a.Journal, elsewhere) // and now of what is remembered
+	step(a.Journal, elsewhere)
+	a.must(a.Settle(a.Sequencer(a.Journal)))
+	if findings, err := a.Examine(ctx); err != nil || findings != nil {
+		t.Errorf("the examination finds %v, %v", findings, err)
+	}
+	if report := a.Audit(a.Journal, a.Desk.Checkpoint(a.Journal).Note); !report.OK() {
+		t.Errorf("the auditor finds %v", report.Recount.Findings)
+	}
+	if n, err := a.Count(ctx, postgres.Query{Service: "urn:x-elsewhere"}); n != 400 || err != nil {
+		t.Errorf("%d entries of the service are found, %v; want 400", n, err)
+	}
+}
+
 // Somebody with the database's password changes a row, a tile, the head: the
 // triggers refuse the plain way, and an audit finds what was done past them.
 func TestTamperingWithTheDatabase(t *testing.T) {

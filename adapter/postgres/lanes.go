@@ -39,6 +39,7 @@ type queueLanes struct {
 	advanced, explored time.Time // when the last look of the kind began; by the machine's clock: this is about load, not about messages
 	took               time.Duration
 	looking            bool
+	far                bool // a poll has found its row far beyond its mark
 }
 
 // lane is one service's in a queue. What has two values is by prio.
@@ -63,6 +64,11 @@ const (
 	// markSlack is how far a mark stays behind the first row, for rows whose
 	// number is lower but whose commit comes later.
 	markSlack = 1000
+	// markFar is how far behind its mark a row is that the marks are moved on for at once,
+	// unless they have been within farAge: very many lives have ended at the same time, and
+	// each poll until then would step over all of these.
+	markFar = 10 * markSlack
+	farAge  = 100 * time.Millisecond
 )
 
 // turn is a lane from which a poll is to take at most some rows.
@@ -75,7 +81,8 @@ type turn struct {
 
 // begin gives where polls of a queue begin, of which there are n: the marks of the queue
 // itself and the lanes in their turn. Of VIP requests no lane is given while none is
-// known to have any.
+// known to have any; and none at all where nobody has to wait for his turn, since then
+// the order of the queue is that of its one lane.
 func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,6 +90,7 @@ func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 	if q == nil {
 		return mark, nil
 	}
+	share := false
 	for prio := range 2 {
 		var live []*lane
 		for _, one := range q.lane {
@@ -90,6 +98,7 @@ func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 				live = append(live, one)
 			}
 		}
+		share = share || len(live) > 1
 		slices.SortFunc(live, func(a, b *lane) int {
 			return cmp.Or(cmp.Compare(a.served[prio], b.served[prio]), cmp.Compare(a.name, b.name))
 		})
@@ -97,16 +106,21 @@ func (l *lanes) begin(queue int32, n int) (mark [2]int64, turns []turn) {
 			turns = append(turns, turn{one, prio, one.mark[prio], (n + len(live) - 1) / len(live)})
 		}
 	}
+	if !share {
+		turns = nil
+	}
 	return q.mark, turns
 }
 
-// served notes the lane of a row that was handed out.
-func (l *lanes) served(queue int32, name string, prio int16) {
+// served notes the lane of a row that was handed out, and where the row was.
+func (l *lanes) served(queue int32, name string, prio int16, seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.of(queue)
 	q.turns++
-	q.note(name, prio).served[prio] = q.turns
+	one := q.note(name, prio)
+	one.served[prio] = q.turns
+	q.far = q.far || seq > one.mark[prio]+markSlack+markFar
 }
 
 // came notes that a row has come into a lane, where the queue is polled here.
@@ -138,24 +152,26 @@ func (q *queueLanes) note(name string, prio int16) *lane {
 		one = &lane{name: name, mark: q.mark}
 		q.lane[name] = one
 	}
+	one.mark[prio] = max(one.mark[prio], q.mark[prio])
 	one.live[prio], one.noted[prio] = true, q.looks
 	return one
 }
 
 // look has a queue looked at when what is known of it is old. The first poll waits for
-// it; the others go on meanwhile.
+// it, and so does one that would step over very many rows; the others go on meanwhile.
 func (s *Store) look(ctx context.Context, queue int32, now time.Time) error {
 	s.lanes.mu.Lock()
 	q := s.lanes.of(queue)
-	first := q.explored.IsZero()
+	far := q.far && time.Since(q.advanced) > farAge
+	wait := q.explored.IsZero() || far
 	explore := time.Since(q.explored) > max(exploreAge, 20*q.took)
-	if q.looking || !explore && time.Since(q.advanced) <= markAge {
+	if q.looking || !explore && !far && time.Since(q.advanced) <= markAge {
 		s.lanes.mu.Unlock()
 		return nil
 	}
 	began := time.Now()
 	q.looks++
-	q.looking, q.advanced = true, began
+	q.looking, q.advanced, q.far = true, began, false
 	number := q.looks
 	s.lanes.mu.Unlock()
 	work := func(ctx context.Context) error {
@@ -172,7 +188,7 @@ func (s *Store) look(ctx context.Context, queue int32, now time.Time) error {
 		q.saw(seen, number, explore)
 		return nil
 	}
-	if first {
+	if wait {
 		return work(ctx)
 	}
 	s.leases.working.Go(func() {
@@ -187,6 +203,7 @@ func (s *Store) look(ctx context.Context, queue int32, now time.Time) error {
 
 // head is the first row of a lane that is there and whose life has not ended, leased or
 // not: many may end at once, and no poll reads past them while the sweep takes them out.
+// Of a queue in which all have ended it is the last one.
 type head struct {
 	lane *string // nil: of the queue itself
 	prio int16
@@ -240,8 +257,9 @@ WITH RECURSIVE l AS (
 SELECT name FROM l WHERE name IS NOT NULL`
 
 	headsSQL = `
-SELECT NULL, m.prio, h.seq FROM (VALUES (0::smallint, $3::bigint), (1::smallint, $4::bigint)) m(prio, mark), LATERAL (
-	SELECT seq FROM queue WHERE queue = $1 AND prio = m.prio AND seq >= m.mark AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1) h
+SELECT NULL, m.prio, h.seq FROM (VALUES (0::smallint, $3::bigint), (1::smallint, $4::bigint)) m(prio, mark), LATERAL (SELECT coalesce(
+	(SELECT seq FROM queue WHERE queue = $1 AND prio = m.prio AND seq >= m.mark AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1),
+	(SELECT seq FROM queue WHERE queue = $1 AND prio = m.prio AND seq >= m.mark ORDER BY seq DESC LIMIT 1)) AS seq) h WHERE h.seq IS NOT NULL
 UNION ALL
 SELECT t.lane, t.prio::smallint, h.seq FROM unnest($5::text[], $6::int[], $7::bigint[]) t(lane, prio, mark), LATERAL (
 	SELECT seq FROM queue WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND (eol IS NULL OR eol > $2) ORDER BY seq LIMIT 1) h`

@@ -189,3 +189,52 @@ func TestASelectedPollHoldsWhatItTakes(t *testing.T) {
 		t.Errorf("got %s and meanwhile %s, want %s and %s; the third is %s", d.Message.MessageID, meanwhile.Message.MessageID, a.MessageID, b.MessageID, c.MessageID)
 	}
 }
+
+// Very many lives end at once. One poll steps over them all; the next ones do not, of
+// whatever service they are, though none of them has been taken out yet, and neither do
+// those of a queue in which all have ended.
+func TestPollsStepOverWhatHasEndedOnce(t *testing.T) {
+	w := open(t)
+	const many, polls = 30_000, 20
+	ends := w.now.Add(time.Hour)
+	eol := func(m *adapter.Message) { m.EOL = ends }
+	w.put(w.of("egrn", 2)...)
+	w.put(w.of("egrn", 1, eol)...)
+	for range 2 { // this node knows the queue
+		if d := w.lease(adapter.Poll{}); d == nil || w.ack(d.Message.MessageID) != nil {
+			t.Fatal(d)
+		}
+	}
+	if err := postgres.Deepen(t.Context(), w.Store, "RRTR01", 0, many); err != nil {
+		t.Fatal(err)
+	}
+	w.put(w.of("passport", polls)...)
+	w.put(w.of("egrn", polls)...)
+	w.exec("ANALYZE queue")
+	read := func() int {
+		postgres.FlushStatistics(t, w.Store)
+		return w.count("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'queue'")
+	}
+	before := read()
+	w.lease(adapter.Poll{})            // marks are moved on now, and not for a second
+	time.Sleep(200 * time.Millisecond) // unless they are far behind
+	for i := range 2 * polls {
+		if d := w.lease(adapter.Poll{Now: ends.Add(time.Second)}); d == nil || !d.Message.EOL.IsZero() {
+			t.Fatal("poll", i, d)
+		}
+	}
+	if n := read() - before; n > 8*many { // a poll, and looks at both lanes and the queue while they go on
+		t.Errorf("%d polls have read %d rows, of which %d had ended", 2*polls, n, many)
+	}
+	w.exec("DELETE FROM queue WHERE eol IS NULL")
+	w.Store = w.another(postgres.Options{})
+	before = read()
+	for i := range polls {
+		if d := w.lease(adapter.Poll{Now: ends.Add(time.Second)}); d != nil {
+			t.Fatal("poll", i, d)
+		}
+	}
+	if n := read() - before; n > 8*many {
+		t.Errorf("%d polls of what has ended have read %d rows of %d", polls, n, many)
+	}
+}

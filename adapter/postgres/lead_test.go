@@ -139,9 +139,9 @@ func TestADeposedRelayCommitsNothing(t *testing.T) {
 		}
 		return events, nil
 	}
-	_, err := w.Relay(ctx, shard, 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+	_, _, err := w.Relay(ctx, shard, 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 		w.query(exec("UPDATE lead SET until = '-infinity'"))
-		if n, err := other.Relay(ctx, shard, 2, publish); n != 2 || err != nil {
+		if n, _, err := other.Relay(ctx, shard, 2, publish); n != 2 || err != nil {
 			t.Errorf("the next leader relayed %d, %v, want 2", n, err)
 		}
 		events, err := publish(ctx, out)
@@ -149,8 +149,11 @@ func TestADeposedRelayCommitsNothing(t *testing.T) {
 		return events, err
 	})
 	deposed(t, err)
-	if n, err := w.Relay(ctx, shard, 10, publish); n != 1 || err != nil {
-		t.Errorf("afterwards: relayed %d, %v, want what was left", n, err)
+	if _, _, err := w.Relay(ctx, shard, 10, publish); !errors.Is(err, adapter.ErrShardTaken) {
+		t.Errorf("afterwards: %v, want ErrShardTaken while the next leader goes on", err)
+	}
+	if n, _, err := other.Relay(ctx, shard, 10, publish); n != 1 || err != nil {
+		t.Errorf("the next leader relayed %d, %v, want what was left", n, err)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("relayed %v, want the order of acceptance %v", got, want)
@@ -158,6 +161,71 @@ func TestADeposedRelayCommitsNothing(t *testing.T) {
 	if got := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = 'routed'"); got != 3 {
 		t.Errorf("%d routed events, want 3", got)
 	}
+}
+
+// While rows wait behind a batch the shard is led on, in one term, for a third of its
+// length; behind the last one, and when the node stops, it is free at once.
+func TestAShardIsLedOnWhileRowsWait(t *testing.T) {
+	w := open(t)
+	ctx, shard := context.Background(), adapter.ShardOf(rosreestr)
+	other := w.another(postgres.Options{Node: "other"})
+	publish := func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		for _, o := range out {
+			events = append(events, event(journal.KindRouted, o.Message))
+		}
+		return events, nil
+	}
+	accept := func(n int) {
+		for range n {
+			w.accept(w.message())
+		}
+	}
+	terms := func() int { return w.count("SELECT sum(epoch) FROM lead WHERE work LIKE 'relay-%'") }
+	relay := func(s *postgres.Store, wantN int, wantMore bool) {
+		t.Helper()
+		if n, more, err := s.Relay(ctx, shard, 2, publish); n != wantN || more != wantMore || err != nil {
+			t.Fatalf("relayed %d, more %t, %v; want %d, %t", n, more, err, wantN, wantMore)
+		}
+	}
+	taken := func(s *postgres.Store) {
+		t.Helper()
+		if _, _, err := s.Relay(ctx, shard, 2, publish); !errors.Is(err, adapter.ErrShardTaken) {
+			t.Fatalf("another node meanwhile: %v, want ErrShardTaken", err)
+		}
+	}
+	accept(5)
+	before := terms()
+	relay(w.Store, 2, true)
+	taken(other)
+	relay(w.Store, 2, true)
+	relay(w.Store, 1, false)
+	if got := terms() - before; got != 1 {
+		t.Errorf("three batches took %d terms, want one", got)
+	}
+
+	accept(3)
+	relay(other, 2, true) // it is free
+	taken(w.Store)
+	other.Close()
+	relay(w.Store, 1, false)
+
+	// Somebody took the rows that were to come.
+	accept(3)
+	relay(w.Store, 2, true)
+	w.query(exec("DELETE FROM outbox"))
+	relay(w.Store, 0, false)
+
+	// A third of the term has passed.
+	accept(4)
+	short := w.another(postgres.Options{Node: "short", Term: 30 * time.Millisecond})
+	n, more, err := short.Relay(ctx, shard, 2, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+		time.Sleep(10 * time.Millisecond)
+		return publish(ctx, out)
+	})
+	if n != 2 || more || err != nil {
+		t.Errorf("relayed %d, more %t, %v; want the shard free for others after a third of the term", n, more, err)
+	}
+	relay(w.Store, 2, false)
 }
 
 // And of the feed.
@@ -270,11 +338,11 @@ func TestALockOfAnOlderRelease(t *testing.T) {
 	publish := func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 		return []journal.Event{event(journal.KindRouted, out[0].Message)}, nil
 	}
-	if _, err := w.Relay(ctx, shard, 10, publish); !errors.Is(err, adapter.ErrShardTaken) {
+	if _, _, err := w.Relay(ctx, shard, 10, publish); !errors.Is(err, adapter.ErrShardTaken) {
 		t.Fatalf("got %v, want ErrShardTaken", err)
 	}
 	until(t, "the oldest row has not moved for a term", func() bool {
-		n, err := w.Relay(ctx, shard, 10, publish)
+		n, _, err := w.Relay(ctx, shard, 10, publish)
 		if err != nil && !errors.Is(err, adapter.ErrShardTaken) {
 			t.Fatal(err)
 		}
@@ -285,7 +353,7 @@ func TestALockOfAnOlderRelease(t *testing.T) {
 	w.accept(w.message())
 	_, err = old.Exec(ctx, "SELECT pg_advisory_unlock_all()")
 	a.must(err)
-	_, err = w.Relay(ctx, shard, 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+	_, _, err = w.Relay(ctx, shard, 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 		_, err := old.Exec(ctx, "DELETE FROM outbox")
 		a.must(err)
 		return publish(ctx, out)
@@ -348,7 +416,7 @@ func TestATermIsKeptWhileItsWorkGoesOn(t *testing.T) {
 	defer s.Close()
 	w.accept(w.message())
 	const ends = "SELECT (extract(epoch FROM until) * 1000)::bigint FROM lead WHERE node <> '' OR until > '-infinity' ORDER BY until DESC LIMIT 1"
-	_, err = s.Relay(context.Background(), adapter.ShardOf(rosreestr), 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+	_, _, err = s.Relay(context.Background(), adapter.ShardOf(rosreestr), 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 		for range 3 {
 			was := w.count(ends)
 			until(t, "the term is renewed", func() bool { return w.count(ends) > was })

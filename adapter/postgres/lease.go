@@ -580,7 +580,7 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 		}
 	}
 	for i := range t.n {
-		s.lanes.served(t.queue, t.found[i].lane, t.found[i].prio)
+		s.lanes.served(t.queue, t.found[i].lane, t.found[i].prio, t.found[i].seq)
 	}
 	return tx, nil
 }

@@ -131,31 +131,13 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 	if err != nil {
 		return nil, err
 	}
-	if w.packed.codec&codecWoven != 0 {
-		err = s.openWoven(ctx, m, w.packed)
-	} else {
-		w.packed.size += int32(w.behind + w.reply)
-		m.Body, err = s.open(ctx, contentOf(m), partBody, w.packed)
-	}
+	err = s.openBody(ctx, w)
 	if errors.Is(err, errContentErased) {
 		m.Erased, err = s.erasureOf(ctx, contentOf(m))
 		return m, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.ID, err)
-	}
-	if w.behind > 0 {
-		end := len(m.Body) - w.behind - w.reply
-		if w.reply < 0 || end < 0 || end > len(m.Body) {
-			return nil, fmt.Errorf("message %s: %d bytes behind its body, which has %d with them", m.ID, w.behind+w.reply, len(m.Body))
-		}
-		if err := json.Unmarshal(m.Body[end+w.reply:], &m.Parts); err != nil {
-			return nil, fmt.Errorf("message %s: its parts: %w", m.ID, err)
-		}
-		if w.reply > 0 {
-			m.ReplyTo = base64.StdEncoding.EncodeToString(m.Body[end : end+w.reply])
-		}
-		m.Body = m.Body[:end:end]
 	}
 	if m.Parts.Files > 0 && attachments {
 		if m.Files, err = s.filesOf(ctx, m.ID); err != nil {
@@ -181,6 +163,32 @@ func (s *Store) complete(ctx context.Context, w *row, attachments bool) (*adapte
 		err = fmt.Errorf("message %s: %d attachments, want %d", m.ID, len(m.Attachments), w.attachments)
 	}
 	return m, err
+}
+
+// openBody fills in the body and what stands with it: parts and reply address;
+// errContentErased when it was erased.
+func (s *Store) openBody(ctx context.Context, w *row) (err error) {
+	m := &w.message
+	if w.packed.codec&codecWoven != 0 {
+		return s.openWoven(ctx, m, w.packed)
+	}
+	p := w.packed
+	p.size += int32(w.behind + w.reply)
+	if m.Body, err = s.open(ctx, contentOf(m), partBody, p); err != nil || w.behind == 0 {
+		return err
+	}
+	end := len(m.Body) - w.behind - w.reply
+	if w.reply < 0 || end < 0 || end > len(m.Body) {
+		return fmt.Errorf("%d bytes behind its body, which has %d with them", w.behind+w.reply, len(m.Body))
+	}
+	if err := json.Unmarshal(m.Body[end+w.reply:], &m.Parts); err != nil {
+		return fmt.Errorf("its parts: %w", err)
+	}
+	if w.reply > 0 {
+		m.ReplyTo = base64.StdEncoding.EncodeToString(m.Body[end : end+w.reply])
+	}
+	m.Body = m.Body[:end:end]
+	return nil
 }
 
 // loadHeads gives messages by our ids, in the order of these, without what is content:

@@ -66,7 +66,7 @@ func TestANumberIsNoOthers(t *testing.T) {
 			accepted(w, now, m, o)
 			to := map[uuid.UUID]adapter.Queue{}
 			for shard := range adapter.Shards {
-				_, err := w.Relay(t.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+				_, _, err := w.Relay(t.Context(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 					for i := range out {
 						to[out[i].Message.ID] = out[i].Queue
 						out[i].Arrival = event(journal.KindQueued, out[i].Message)

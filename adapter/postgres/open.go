@@ -81,9 +81,11 @@ type Store struct {
 	bodies *bodies
 	days   days
 	leads  *leads
+	relays relayTerms
 	fresh  fresh
 	lanes  lanes
 	leased leasedCounts
+	coming coming
 	health healthCheck
 	sweeps sweeps
 	gates  gates
@@ -173,6 +175,7 @@ func (s *Store) Close() {
 		close(s.stopped)
 		s.leases.working.Wait()
 		s.acks.working.Wait()
+		s.leaveShards()
 		if s.unheeded != nil {
 			s.unheeded()
 		}

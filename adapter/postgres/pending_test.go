@@ -177,7 +177,7 @@ func TestTheRelayPutsMessagesIntoTheirQueues(t *testing.T) {
 	ctx := context.Background()
 	relay := func(direct bool) (sent []adapter.Outgoing) {
 		t.Helper()
-		_, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		_, _, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 			for i := range out {
 				events = append(events, event(journal.KindRouted, out[i].Message))
 				if direct {
@@ -259,7 +259,7 @@ func TestTheEventsOfAStatementAreOneRow(t *testing.T) {
 			number[m.ID.String()] = n
 			w.accept(m)
 		}
-		if _, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		if _, _, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 			for i := range out {
 				events = append(events, event(journal.KindRouted, out[i].Message))
 				out[i].Arrival = event(journal.KindQueued, out[i].Message)

@@ -12,20 +12,24 @@ import (
 // rows have, in the form that the driver would give them, straight into one buffer of
 // their size. The driver looks for a plan for each value and makes an interface of each
 // element, and lets its buffer grow as it goes: a quarter of what a batch of accepts
-// costs here. What it is not told of goes the driver's way.
-func plainArrays(types *pgtype.Map) {
+// costs here. What it is not told of goes the driver's way. The buffers are lent, and
+// taken back by roomy; with nil they are made.
+func plainArrays(types *pgtype.Map, l *lent) {
 	for _, oid := range []uint32{
 		pgtype.ByteaArrayOID, pgtype.TextArrayOID, pgtype.JSONArrayOID, pgtype.JSONBArrayOID, pgtype.UUIDArrayOID,
 		pgtype.BoolArrayOID, pgtype.Int2ArrayOID, pgtype.Int4ArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID,
 	} {
 		known, _ := types.TypeForOID(oid)
 		if codec, ok := known.Codec.(*pgtype.ArrayCodec); ok {
-			types.RegisterType(&pgtype.Type{Name: known.Name, OID: oid, Codec: plainArray{codec}})
+			types.RegisterType(&pgtype.Type{Name: known.Name, OID: oid, Codec: plainArray{codec, l}})
 		}
 	}
 }
 
-type plainArray struct{ *pgtype.ArrayCodec }
+type plainArray struct {
+	*pgtype.ArrayCodec
+	lent *lent
+}
 
 // PlanEncode is pgtype.Codec's.
 func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
@@ -34,61 +38,65 @@ func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 		switch value.(type) {
 		case [][]byte:
 			if element == pgtype.ByteaOID {
-				return arrayPlan[[]byte]{element, appendBytea}
+				return arrayPlan[[]byte]{element, appendBytea, c.lent}
 			}
 		case []string:
 			switch element {
 			case pgtype.TextOID, pgtype.JSONOID:
-				return arrayPlan[string]{element, appendText}
+				return arrayPlan[string]{element, appendText, c.lent}
 			case pgtype.JSONBOID:
-				return arrayPlan[string]{element, appendJSONB}
+				return arrayPlan[string]{element, appendJSONB, c.lent}
 			}
 		case []*string:
 			switch element {
 			case pgtype.TextOID, pgtype.JSONOID:
-				return arrayPlan[*string]{element, orNull(appendText)}
+				return arrayPlan[*string]{element, orNull(appendText), c.lent}
 			case pgtype.JSONBOID:
-				return arrayPlan[*string]{element, orNull(appendJSONB)}
+				return arrayPlan[*string]{element, orNull(appendJSONB), c.lent}
 			}
 		case []*bool:
 			if element == pgtype.BoolOID {
-				return arrayPlan[*bool]{element, orNull(appendBool)}
+				return arrayPlan[*bool]{element, orNull(appendBool), c.lent}
 			}
 		case []*int32:
 			if element == pgtype.Int4OID {
-				return arrayPlan[*int32]{element, orNull(appendInt4)}
+				return arrayPlan[*int32]{element, orNull(appendInt4), c.lent}
 			}
 		case []*int64:
 			if element == pgtype.Int8OID {
-				return arrayPlan[*int64]{element, orNull(appendInt8)}
+				return arrayPlan[*int64]{element, orNull(appendInt8), c.lent}
+			}
+		case [][16]byte:
+			if element == pgtype.UUIDOID {
+				return arrayPlan[[16]byte]{element, func(b []byte, v [16]byte) []byte { return append(appendLength(b, len(v)), v[:]...) }, c.lent}
 			}
 		case []*[16]byte:
 			if element == pgtype.UUIDOID {
-				return arrayPlan[*[16]byte]{element, appendUUID}
+				return arrayPlan[*[16]byte]{element, appendUUID, c.lent}
 			}
 		case []bool:
 			if element == pgtype.BoolOID {
-				return arrayPlan[bool]{element, appendBool}
+				return arrayPlan[bool]{element, appendBool, c.lent}
 			}
 		case []int16:
 			if element == pgtype.Int2OID {
-				return arrayPlan[int16]{element, appendInt2}
+				return arrayPlan[int16]{element, appendInt2, c.lent}
 			}
 		case []int32:
 			if element == pgtype.Int4OID {
-				return arrayPlan[int32]{element, appendInt4}
+				return arrayPlan[int32]{element, appendInt4, c.lent}
 			}
 		case []int64:
 			if element == pgtype.Int8OID {
-				return arrayPlan[int64]{element, appendInt8}
+				return arrayPlan[int64]{element, appendInt8, c.lent}
 			}
 		case []time.Time:
 			if element == pgtype.TimestamptzOID {
-				return arrayPlan[time.Time]{element, appendTime}
+				return arrayPlan[time.Time]{element, appendTime, c.lent}
 			}
 		case []*time.Time:
 			if element == pgtype.TimestamptzOID {
-				return arrayPlan[*time.Time]{element, orNull(appendTime)}
+				return arrayPlan[*time.Time]{element, orNull(appendTime), c.lent}
 			}
 		}
 	}
@@ -99,6 +107,7 @@ func (c plainArray) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 type arrayPlan[T any] struct {
 	element uint32
 	write   func(b []byte, v T) []byte
+	lent    *lent
 }
 
 // Encode is pgtype.EncodePlan's. Its header says nothing of NULLs: the server looks.
@@ -109,7 +118,7 @@ func (p arrayPlan[T]) Encode(value any, b []byte) ([]byte, error) {
 	}
 	if need := len(b) + 20 + arrayRoom(value, len(list)); need > cap(b) {
 		// Arguments of a statement stand in one buffer, and more of them follow.
-		b = append(make([]byte, 0, max(need+need/4, 4<<10)), b...)
+		b = append(p.lent.buffer(max(need+need/4, 4<<10)), b...)
 	}
 	for _, n := range []uint32{1, 0, p.element, uint32(len(list)), 1} { // one dimension, which begins at 1
 		b = binary.BigEndian.AppendUint32(b, n)

@@ -24,7 +24,7 @@ func TestPlainArrays(t *testing.T) {
 		{pgtype.TextArrayOID, []any{[]string{}, []string{"", "a", long}, []*string{nil, &long}}},
 		{pgtype.JSONArrayOID, []any{[]string{`{}`, `{"a": [1]}`}}},
 		{pgtype.JSONBArrayOID, []any{[]string{}, []string{`{}`, `{"a": [1]}`}, []*string{&empty, nil}}},
-		{pgtype.UUIDArrayOID, []any{[]*[16]byte{}, []*[16]byte{nil, &id}}},
+		{pgtype.UUIDArrayOID, []any{[]*[16]byte{}, []*[16]byte{nil, &id}, [][16]byte{}, [][16]byte{id, {}}}},
 		{pgtype.BoolArrayOID, []any{[]bool{true, false}, []*bool{nil, &yes}}},
 		{pgtype.Int2ArrayOID, []any{[]int16{-1, 0, 32767}}},
 		{pgtype.Int4ArrayOID, []any{[]int32{-1, 0, 1 << 30}, []*int32{&four, nil}}},
@@ -35,7 +35,7 @@ func TestPlainArrays(t *testing.T) {
 		for _, list := range c.lists {
 			for _, format := range []int16{pgtype.BinaryFormatCode, pgtype.TextFormatCode} {
 				drivers, ours := pgtype.NewMap(), pgtype.NewMap()
-				plainArrays(ours)
+				plainArrays(ours, nil)
 				if known, ok := ours.TypeForOID(c.oid); ok {
 					name = known.Name
 				}

@@ -92,6 +92,22 @@ func TestBehindAPoolerEachStatementHasOurSettings(t *testing.T) {
 	}
 }
 
+// straightAndPooled tells a story twice: with PostgreSQL, and with a pooler of transactions
+// in between.
+func straightAndPooled(t *testing.T, story func(t *testing.T, w *world)) {
+	t.Run("straight", func(t *testing.T) { story(t, open(t)) })
+	t.Run("behind a pooler", func(t *testing.T) {
+		w := newWorld(t)
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: adaptertest.Pooler(t, w.url, "transaction"), Node: "node-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Store = s
+		w.Cleanup(s.Close)
+		story(t, w)
+	})
+}
+
 // A pooler that gives each statement another session cannot be used, and is named.
 func TestAPoolerOfStatementsIsRefused(t *testing.T) {
 	url := adaptertest.Pooler(t, embedded.Test(t, postgres.Migrate), "statement")

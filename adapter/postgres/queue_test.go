@@ -247,71 +247,73 @@ func TestAck(t *testing.T) {
 }
 
 func TestSweepReturnsLeases(t *testing.T) {
-	w := open(t)
-	ctx := context.Background()
-	m := w.message()
-	w.put(m)
-	leased := w.lease(adapter.Poll{For: time.Minute})
-	sweep := func(after time.Duration, want int) {
-		t.Helper()
-		if s, err := w.Sweep(ctx, w.now.Add(after)); err != nil || s.Returned != want {
-			t.Errorf("sweep after %v: %+v, %v, want %d returned", after, s, err, want)
+	straightAndPooled(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		m := w.message()
+		w.put(m)
+		leased := w.lease(adapter.Poll{For: time.Minute})
+		sweep := func(after time.Duration, want int) {
+			t.Helper()
+			if s, err := w.Sweep(ctx, w.now.Add(after)); err != nil || s.Returned != want {
+				t.Errorf("sweep after %v: %+v, %v, want %d returned", after, s, err, want)
+			}
 		}
-	}
-	sweep(30*time.Second, 0)
-	sweep(61*time.Second, 1)
-	sweep(2*time.Minute, 0)
-	sweep(3*time.Minute, 0)
-	events, err := w.Trace(ctx, m.ID.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := events[len(events)-1]; e.Kind != journal.KindReturned || !e.Time.Equal(leased.Until) || e.Attempt != 1 || e.Sender != "MNSV05" {
-		t.Errorf("event %+v, want the return at %v", e, leased.Until)
-	}
-	w.now = w.now.Add(5 * time.Minute)
-	if d := w.lease(adapter.Poll{}); d == nil || d.Attempt != 2 {
-		t.Errorf("got %+v, want attempt 2", d)
-	}
-	w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered)
+		sweep(30*time.Second, 0)
+		sweep(61*time.Second, 1)
+		sweep(2*time.Minute, 0)
+		sweep(3*time.Minute, 0)
+		events, err := w.Trace(ctx, m.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := events[len(events)-1]; e.Kind != journal.KindReturned || !e.Time.Equal(leased.Until) || e.Attempt != 1 || e.Sender != "MNSV05" {
+			t.Errorf("event %+v, want the return at %v", e, leased.Until)
+		}
+		w.now = w.now.Add(5 * time.Minute)
+		if d := w.lease(adapter.Poll{}); d == nil || d.Attempt != 2 {
+			t.Errorf("got %+v, want attempt 2", d)
+		}
+		w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindDelivered, journal.KindReturned, journal.KindDelivered)
+	})
 }
 
 func TestEndOfLife(t *testing.T) {
-	w := open(t)
-	ctx := context.Background()
-	eol := func(m *adapter.Message) { m.EOL = w.now.Add(time.Minute) }
-	request := w.message(eol)
-	broadcast := w.message(eol, func(m *adapter.Message) { m.Direction = adapter.DirBroadcast })
-	delivered := w.message(eol, func(m *adapter.Message) { m.VIP = true })
-	w.put(request, broadcast, delivered)
-	if d := w.lease(adapter.Poll{For: 15 * time.Minute}); d.Message.ID != delivered.ID {
-		t.Fatal("the VIP message is not first")
-	}
-
-	w.now = w.now.Add(2 * time.Minute)
-	if d := w.lease(adapter.Poll{}); d != nil {
-		t.Errorf("a message is delivered after its end of life")
-	}
-	for range 2 { // until it is answered
-		s, err := w.Sweep(ctx, w.now)
-		if err != nil || len(s.Expired) != 1 || s.Expired[0].ID != request.ID {
-			t.Fatalf("sweep: %+v, %v, want the request", s, err)
+	straightAndPooled(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		eol := func(m *adapter.Message) { m.EOL = w.now.Add(time.Minute) }
+		request := w.message(eol)
+		broadcast := w.message(eol, func(m *adapter.Message) { m.Direction = adapter.DirBroadcast })
+		delivered := w.message(eol, func(m *adapter.Message) { m.VIP = true })
+		w.put(request, broadcast, delivered)
+		if d := w.lease(adapter.Poll{For: 15 * time.Minute}); d.Message.ID != delivered.ID {
+			t.Fatal("the VIP message is not first")
 		}
-		w.now = w.now.Add(time.Second)
-	}
-	w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
-	w.wantKinds(broadcast, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
-	w.accept(w.message(func(m *adapter.Message) {
-		m.Direction, m.Request, m.Original = adapter.DirAsync, request.ID, request.MessageID
-		m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses}}
-	}))
-	if s, err := w.Sweep(ctx, w.now); err != nil || len(s.Expired) != 0 {
-		t.Errorf("sweep after the answer: %+v, %v, want nothing", s, err)
-	}
-	w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
-	if err := w.ack(delivered.MessageID); err != nil {
-		t.Errorf("a message that was delivered in time cannot be acknowledged: %v", err)
-	}
+
+		w.now = w.now.Add(2 * time.Minute)
+		if d := w.lease(adapter.Poll{}); d != nil {
+			t.Errorf("a message is delivered after its end of life")
+		}
+		for range 2 { // until it is answered
+			s, err := w.Sweep(ctx, w.now)
+			if err != nil || len(s.Expired) != 1 || s.Expired[0].ID != request.ID {
+				t.Fatalf("sweep: %+v, %v, want the request", s, err)
+			}
+			w.now = w.now.Add(time.Second)
+		}
+		w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+		w.wantKinds(broadcast, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
+		w.accept(w.message(func(m *adapter.Message) {
+			m.Direction, m.Request, m.Original = adapter.DirAsync, request.ID, request.MessageID
+			m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses}}
+		}))
+		if s, err := w.Sweep(ctx, w.now); err != nil || len(s.Expired) != 0 {
+			t.Errorf("sweep after the answer: %+v, %v, want nothing", s, err)
+		}
+		w.wantKinds(request, journal.KindAccepted, journal.KindRouted, journal.KindQueued, journal.KindExpired)
+		if err := w.ack(delivered.MessageID); err != nil {
+			t.Errorf("a message that was delivered in time cannot be acknowledged: %v", err)
+		}
+	})
 }
 
 // Many messages of one queue end at once, some of them requests that nobody has
@@ -366,25 +368,26 @@ func TestManyEndAtOnce(t *testing.T) {
 }
 
 func TestSweepForgetsMessageIDs(t *testing.T) {
-	w := open(t)
-	ctx := context.Background()
-	at := func(age time.Duration) *adapter.Message {
-		return w.message(func(m *adapter.Message) { m.ID = idAt(w.now.Add(-age)) })
-	}
-	old, young := at(8*24*time.Hour), at(6*24*time.Hour)
-	w.accept(old)
-	w.accept(young)
-	for range 16 {
-		if _, err := w.Sweep(ctx, w.now); err != nil {
-			t.Fatal(err)
+	straightAndPooled(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		at := func(age time.Duration) *adapter.Message {
+			return w.message(func(m *adapter.Message) { m.ID = idAt(w.now.Add(-age)) })
 		}
-	}
-	for m, want := range map[*adapter.Message]bool{old: false, young: true} {
-		again := w.message(func(x *adapter.Message) { x.MessageID = m.MessageID })
-		if a := w.accept(again); (a.First != nil) != want {
-			t.Errorf("message of %v: first %v, want a duplicate: %v", m.ID, a.First, want)
+		old, young := at(8*24*time.Hour), at(6*24*time.Hour)
+		w.accept(old)
+		w.accept(young)
+		for range 16 {
+			if _, err := w.Sweep(ctx, w.now); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
+		for m, want := range map[*adapter.Message]bool{old: false, young: true} {
+			again := w.message(func(x *adapter.Message) { x.MessageID = m.MessageID })
+			if a := w.accept(again); (a.First != nil) != want {
+				t.Errorf("message of %v: first %v, want a duplicate: %v", m.ID, a.First, want)
+			}
+		}
+	})
 }
 
 // idAt is a UUIDv7 of a time.
@@ -475,22 +478,23 @@ func TestDays(t *testing.T) {
 }
 
 func TestDepths(t *testing.T) {
-	w := open(t)
-	first := w.message()
-	w.put(first, w.message(), w.message(func(m *adapter.Message) {
-		m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses, Node: "n"}}
-	}))
-	w.lease(adapter.Poll{})
-	depths, err := w.Depths(context.Background())
-	if err != nil || len(depths) != 2 {
-		t.Fatal(depths, err)
-	}
-	if d := depths[1]; d.Queue != rosreestr || d.Waiting != 1 || d.Leased != 1 || d.Oldest.UnixMilli() != int64(first.ID[0])<<40|int64(first.ID[1])<<32|int64(first.ID[2])<<24|int64(first.ID[3])<<16|int64(first.ID[4])<<8|int64(first.ID[5]) {
-		t.Errorf("depth %+v", d)
-	}
-	if d := depths[0]; d.Queue.Node != "n" || d.Waiting != 1 || d.Leased != 0 {
-		t.Errorf("depth %+v", d)
-	}
+	straightAndPooled(t, func(t *testing.T, w *world) {
+		first := w.message()
+		w.put(first, w.message(), w.message(func(m *adapter.Message) {
+			m.Recipients = []adapter.Queue{{System: "MNSV05", Kind: adapter.QueueResponses, Node: "n"}}
+		}))
+		w.lease(adapter.Poll{})
+		depths, err := w.Depths(context.Background())
+		if err != nil || len(depths) != 2 {
+			t.Fatal(depths, err)
+		}
+		if d := depths[1]; d.Queue != rosreestr || d.Waiting != 1 || d.Leased != 1 || d.Oldest.UnixMilli() != int64(first.ID[0])<<40|int64(first.ID[1])<<32|int64(first.ID[2])<<24|int64(first.ID[3])<<16|int64(first.ID[4])<<8|int64(first.ID[5]) {
+			t.Errorf("depth %+v", d)
+		}
+		if d := depths[0]; d.Queue.Node != "n" || d.Waiting != 1 || d.Leased != 0 {
+			t.Errorf("depth %+v", d)
+		}
+	})
 }
 
 // The lease must stay a HOT update, and the poll must not read dead rows.

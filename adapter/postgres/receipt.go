@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -23,12 +24,13 @@ const (
 	stepAcknowledged int16 = 2
 )
 
-// The cloths of receipts, after the words of the dictionary. Attachments follow, as
-// base64, in their order.
+// The cloths of receipts, by their place behind the words of the dictionary. In the round
+// form what the message's row says follows. The last are attachments, as base64, in their
+// order.
 const (
 	clothBody = 1 + iota
 	clothReplyTo
-	clothAttachments
+	clothRowOfReceipt
 )
 
 func digestOf(b []byte) string {
@@ -36,57 +38,111 @@ func digestOf(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// receiptForm is how receipts are woven.
+func (s *Store) receiptForm() form {
+	switch {
+	case s.gates.pressed.Load():
+		return round
+	case s.gates.tightReceipts.Load():
+		return tight
+	}
+	return loose
+}
+
+// codec is how a receipt of a form is stored.
+func (f form) codec() int16 {
+	return [...]int16{loose: codecRaw, tight: codecTight, round: codecTight | codecPressed}[f]
+}
+
+func formOf(codec int16) form {
+	switch {
+	case codec&codecPressed != 0:
+		return round
+	case codec&codecTight != 0:
+		return tight
+	}
+	return loose
+}
+
 // weaveDelivery packs the poll and the answer that handed the message out. The
 // answer holds the message's own bytes, which are kept once.
 func (s *Store) weaveDelivery(m *adapter.Message, queue int32, attempt int, poll, answer []byte) (packed, error) {
-	body := &cloth{text: m.Body}
-	parts, whole := parts(m, answer)
-	if !whole {
-		body = newCloth(m.Body) // written anew for a reader of another version, or our own words
+	r := looms.Get().(*loomRoom)
+	defer r.put()
+	f := s.receiptForm()
+	woven := s.weaveBoth(r, f, m, poll, answer)
+	if woven == nil { // a gigabyte, say
+		f = tight
+		woven = s.weaveBoth(r, f, m, poll, answer)
 	}
-	tight := s.gates.tightReceipts.Load()
-	first := weave(tight, poll, nil, s.bodies.words)
-	woven := binary.AppendUvarint(make([]byte, 0, len(first)+1024), uint64(len(poll)))
-	woven = append(binary.AppendUvarint(woven, uint64(len(first))), first...)
-	woven = append(woven, weave(tight, answer, parts, s.bodies.words, body)...)
 	return s.seal(contentOf(m), receiptPart(queue, attempt, stepDelivered),
-		packed{codec: wovenCodec(tight), dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
+		packed{codec: f.codec(), dictionary: s.bodies.wordsID, size: int32(len(poll) + len(answer)), bytes: woven})
 }
 
-func wovenCodec(tight bool) int16 {
-	if tight {
-		return codecTight
+// weaveBoth writes the length of the poll and both texts; nil when they are too large for
+// their form.
+func (s *Store) weaveBoth(r *loomRoom, f form, m *adapter.Message, poll, answer []byte) []byte {
+	body := &cloth{text: m.Body}
+	var whole bool
+	if r.row = r.row[:0]; f == round {
+		r.row = rowCloth(r.row, m)
 	}
-	return codecRaw
+	if r.known, whole = parts(r.known[:0], f, m, answer, r.row); !whole {
+		body = newCloth(m.Body) // written anew for a reader of another version, or our own words
+	}
+	r.steps = weave(r.steps[:0], f, poll, nil, s.bodies.words)
+	r.more = weave(r.more[:0], f, answer, r.known, s.bodies.words, body)
+	woven := binary.AppendUvarint(make([]byte, 0, len(r.steps)+len(r.more)+32), uint64(len(poll)))
+	if f == round {
+		return pressing1.press(woven, r.steps, r.more)
+	}
+	woven = append(binary.AppendUvarint(woven, uint64(len(r.steps))), r.steps...)
+	return append(woven, r.more...)
 }
 
 // receiptPart names a receipt among what is sealed of its message.
 func receiptPart(queue int32, attempt int, step int16) string {
-	return fmt.Sprintf("receipt %d %d %d", queue, attempt, step)
+	b := append(make([]byte, 0, 48), "receipt "...)
+	b = append(strconv.AppendInt(b, int64(queue), 10), ' ')
+	b = append(strconv.AppendInt(b, int64(attempt), 10), ' ')
+	return string(strconv.AppendInt(b, int64(step), 10))
 }
 
-// parts finds what of the message stands in the answer; whole says that its sender's
-// element does.
-func parts(m *adapter.Message, answer []byte) (out []known, whole bool) {
+// parts finds what of the message stands in the answer, and between that what its row says
+// (rowCloth), if there is any; whole says that its sender's element does.
+func parts(out []known, f form, m *adapter.Message, answer, row []byte) (_ []known, whole bool) {
 	at := 0
-	look := func(piece []byte, cloth, offset int) {
-		if len(piece) < weft {
-			return
-		}
-		if i := bytes.Index(answer[at:], piece); i >= 0 {
-			out = append(out, known{at: at + i, length: len(piece), cloth: cloth, offset: offset})
-			at += i + len(piece)
+	between := func(end int) {
+		if len(row) > 0 {
+			out = mentions(out, answer[at:end], at, m, row, f.number(clothRowOfReceipt))
 		}
 	}
-	look(cut(m.Body, m.Parts.Data), clothBody, m.Parts.Data.Off)
-	whole = len(out) > 0
+	look := func(piece []byte, cloth, offset int) (found bool) {
+		if len(piece) < weft {
+			return false
+		}
+		i := bytes.Index(answer[at:], piece)
+		if i < 0 {
+			return false
+		}
+		between(at + i)
+		out = append(out, known{at: at + i, length: len(piece), cloth: f.number(cloth), offset: offset})
+		at += i + len(piece)
+		return true
+	}
+	whole = look(cut(m.Body, m.Parts.Data), clothBody, m.Parts.Data.Off)
 	look([]byte(m.ReplyTo), clothReplyTo, 0)
 	look(cut(m.Body, m.Parts.Signature), clothBody, m.Parts.Signature.Off)
+	attachments := clothRowOfReceipt
+	if f == round {
+		attachments++
+	}
 	for i, a := range m.Attachments {
 		if base64.StdEncoding.EncodedLen(len(a.Content)) <= len(answer)-at {
-			look([]byte(base64.StdEncoding.EncodeToString(a.Content)), clothAttachments+i, 0)
+			look([]byte(base64.StdEncoding.EncodeToString(a.Content)), attachments+i, 0)
 		}
 	}
+	between(len(answer))
 	return out, whole
 }
 
@@ -101,10 +157,24 @@ func cut(body []byte, s adapter.Span) []byte {
 // weaveAck packs a signed Ack. Of a message whose content is being erased nothing is
 // kept: it is acknowledged all the same.
 func (s *Store) weaveAck(m *acked, envelope []byte) (packed, error) {
-	tight := s.gates.tightReceipts.Load()
+	r := looms.Get().(*loomRoom)
+	defer r.put()
+	f := s.receiptForm()
+	r.steps = weave(r.steps[:0], f, envelope, nil, s.bodies.words)
+	var woven []byte
+	if f == round {
+		woven = pressing1.press(make([]byte, 0, len(r.steps)), r.steps)
+	}
+	if woven == nil {
+		if f == round { // a gigabyte, say
+			f = tight
+			r.steps = weave(r.steps[:0], f, envelope, nil, s.bodies.words)
+		}
+		woven = bytes.Clone(r.steps)
+	}
 	it := vault.Item{Class: adapter.ContentClass(m.service, m.direction), ID: m.message}
 	p, err := s.seal(it, receiptPart(m.queue, m.attempt, stepAcknowledged),
-		packed{codec: wovenCodec(tight), dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: weave(tight, envelope, nil, s.bodies.words)})
+		packed{codec: f.codec(), dictionary: s.bodies.wordsID, size: int32(len(envelope)), bytes: woven})
 	if errors.Is(err, vault.ErrErased) {
 		return packed{}, nil
 	}
@@ -139,15 +209,15 @@ func (s *Store) Receipts(ctx context.Context, message uuid.UUID) ([]adapter.Rece
 	out := make([]adapter.Receipt, len(kept))
 	for i, k := range kept {
 		out[i] = k.receipt
-		tight := k.packed.codec&codecTight != 0
-		k.packed.codec &^= codecTight
+		f := formOf(k.packed.codec)
+		k.packed.codec &^= codecTight | codecPressed
 		k.packed.bytes, err = s.open(ctx, contentOf(m), receiptPart(k.queue, k.receipt.Attempt, k.step), k.packed)
 		switch {
 		case err != nil:
 		case k.step == stepDelivered:
-			out[i].Poll, out[i].Answer, err = s.unweaveDelivery(ctx, m, tight, k.packed)
+			out[i].Poll, out[i].Answer, err = s.unweaveDelivery(ctx, m, f, k.packed)
 		case k.step == stepAcknowledged:
-			out[i].Ack, err = s.unweaveAck(ctx, tight, k.packed)
+			out[i].Ack, err = s.unweaveAck(ctx, f, k.packed)
 		default:
 			err = fmt.Errorf("step %d is of a newer version of this program", k.step)
 		}
@@ -158,7 +228,7 @@ func (s *Store) Receipts(ctx context.Context, message uuid.UUID) ([]adapter.Rece
 	return out, nil
 }
 
-func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, tight bool, p packed) (poll, answer []byte, err error) {
+func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, f form, p packed) (poll, answer []byte, err error) {
 	words, err := s.bodies.text(ctx, p.dictionary)
 	if err != nil {
 		return nil, nil, err
@@ -169,28 +239,45 @@ func (s *Store) unweaveDelivery(ctx context.Context, m *adapter.Message, tight b
 		return nil, nil, errWoven
 	}
 	woven = woven[n:]
-	first, n := binary.Uvarint(woven)
-	if n <= 0 || first > uint64(len(woven)-n) {
-		return nil, nil, errWoven
-	}
-	woven = woven[n:]
 	cloths := [][]byte{words, m.Body, []byte(m.ReplyTo)}
+	var steps [][]byte
+	if f == round {
+		if steps, err = pressing1.unpress(woven, 2); err != nil {
+			return nil, nil, err
+		}
+		cloths = append(cloths, rowCloth(nil, m))
+	} else {
+		first, n := binary.Uvarint(woven)
+		if n <= 0 || first > uint64(len(woven)-n) {
+			return nil, nil, errWoven
+		}
+		woven = woven[n:]
+		steps = [][]byte{woven[:first], woven[first:]}
+	}
 	for _, a := range m.Attachments {
 		cloths = append(cloths, []byte(base64.StdEncoding.EncodeToString(a.Content)))
 	}
-	poll, err = unweave(tight, woven[:first], int(size), words)
+	poll, err = unweave(f, steps[0], int(size), words)
 	if err == nil {
-		answer, err = unweave(tight, woven[first:], int(p.size)-int(size), cloths...)
+		answer, err = unweave(f, steps[1], int(p.size)-int(size), cloths...)
 	}
 	return poll, answer, err
 }
 
-func (s *Store) unweaveAck(ctx context.Context, tight bool, p packed) ([]byte, error) {
+func (s *Store) unweaveAck(ctx context.Context, f form, p packed) ([]byte, error) {
 	words, err := s.bodies.text(ctx, p.dictionary)
 	if err != nil {
 		return nil, err
 	}
-	return unweave(tight, p.bytes, int(p.size), words)
+	steps := p.bytes
+	if f == round {
+		lists, err := pressing1.unpress(steps, 1)
+		if err != nil {
+			return nil, err
+		}
+		steps = lists[0]
+	}
+	return unweave(f, steps, int(p.size), words)
 }
 
 // receiptWords is what polls, Acks and our answers say again and again, whole and in

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,63 +16,51 @@ import (
 
 // Relay is adapter.Store.Relay. Messages come without their attachments: the
 // bus does not carry them. The shard is led for one batch, so that what is accepted
-// at any node goes soon, and no transaction is open while publish works: a bus that
+// at any node goes soon, and for the next ones while rows wait behind it, until a third
+// of the term has passed. No transaction is open while publish works: a bus that
 // is down holds up nothing here.
-func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, err error) {
+func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, more bool, err error) {
 	w := relayWork(shard)
-	// Claimed and read in one round trip; what was read without the lead is thrown away.
-	var got claimed
-	var out []adapter.Outgoing
-	var rows []outboxRow
-	batch := &pgx.Batch{}
-	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
-	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
-		out, rows, err = outgoing(found)
-		return err
-	})
-	err = s.polls.SendBatch(ctx, batch).Close()
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
-	case got.epoch == 0 && len(out) == 0:
-		return 0, nil
-	case got.epoch == 0:
-		s.leads.refused(ctx, w, got, out[0].Seq)
-		return 0, adapter.ErrShardTaken
+	t, out, rows, err := s.relayRows(ctx, w, shard, max)
+	if err != nil || t.epoch == 0 {
+		return 0, false, err
 	}
-	s.leads.moved(w)
 	done := false
 	defer func() {
 		if !done {
-			s.leads.release(w, got.epoch)
+			s.leads.release(w, t.epoch)
 		}
 	}()
 	if len(out) == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	kept, stop := s.leads.keep(ctx, w, got.epoch)
+	kept, stop := s.leads.keep(ctx, w, t.epoch)
 	out, events, err := s.relayed(kept, out, publish)
 	if stop(); err != nil {
-		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
+		return 0, false, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
 	}
 	encoded, err := s.waiting(events...)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	seqs := make([]int64, len(out))
 	for i := range out {
 		seqs[i] = out[i].Seq
+	}
+	again := 0.0 // seconds for which the shard is led on
+	if ctx.Err() == nil && time.Since(t.began) < s.leads.term/3 {
+		again = s.leads.term.Seconds()
 	}
 	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
 	direct, p, err := s.direct(ctx, out, rows)
 	if err != nil {
-		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
+		return 0, false, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
 	}
 	// What the bus refused for good nobody will take: it holds no files.
 	dead, systems := buried(events)
-	sql, args := relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded)
+	sql, args := relayedSQL, append(s.leads.proof(w, t.epoch), shard, seqs, encoded, again)
 	switch {
 	case len(direct) == len(out):
 		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
@@ -79,19 +69,99 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	var led bool
 	var queued []int64 // places in out
-	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &queued)
+	t.renewed = time.Now()
+	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &more, &queued)
 	switch {
 	case isCode(err, divisionByZero), err == nil && !led:
-		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
+		return 0, false, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, t.epoch})
 	case err != nil:
-		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
+		return 0, false, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
 	}
 	for _, n := range queued {
 		out[n].Queued = true
 	}
 	s.came(p)
-	done = true
-	return len(out), nil
+	if done = true; more {
+		s.relays.put(w, t)
+	}
+	return len(out), more, nil
+}
+
+// relayRows reads a batch under a term in which this node leads the shard: the one of the
+// batch before, or a new one. Without it nothing is there to relay, and epoch is 0.
+func (s *Store) relayRows(ctx context.Context, w work, shard, max int) (t relayTerm, out []adapter.Outgoing, rows []outboxRow, err error) {
+	t = s.relays.take(w)
+	fresh := t.epoch != 0 && time.Since(t.renewed) < s.leads.term/3
+	var got claimed
+	batch := &pgx.Batch{}
+	if !fresh { // claimed and read in one round trip; what was read without the lead is thrown away
+		t.began = time.Now()
+		s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
+	}
+	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
+		out, rows, err = outgoing(found)
+		return err
+	})
+	if err = s.polls.SendBatch(ctx, batch).Close(); err != nil {
+		if fresh {
+			s.leads.release(w, t.epoch)
+		}
+		return relayTerm{}, nil, nil, fmt.Errorf("reading outbox shard %d: %w", shard, err)
+	}
+	switch {
+	case fresh:
+		return t, out, rows, nil
+	case got.epoch == 0 && len(out) == 0:
+		return relayTerm{}, nil, nil, nil
+	case got.epoch == 0:
+		s.leads.refused(ctx, w, got, out[0].Seq)
+		return relayTerm{}, nil, nil, adapter.ErrShardTaken
+	}
+	s.leads.moved(w)
+	t.epoch = got.epoch
+	return t, out, rows, nil
+}
+
+// relayTerm is a term in which this node leads a shard. Its times are this process's, in
+// which only what passes is measured.
+type relayTerm struct {
+	epoch          int64 // 0: there is none
+	began, renewed time.Time
+}
+
+// relayTerms are those that last beyond a batch, because rows wait behind it. The zero
+// value is ready.
+type relayTerms struct {
+	mu sync.Mutex
+	of map[string]relayTerm
+}
+
+func (r *relayTerms) put(w work, t relayTerm) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = map[string]relayTerm{}
+	}
+	r.of[w.name] = t
+}
+
+// take gives the term to whoever goes on in it.
+func (r *relayTerms) take(w work) (t relayTerm) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t = r.of[w.name]
+	delete(r.of, w.name)
+	return t
+}
+
+// leaveShards ends the terms in which nobody goes on.
+func (s *Store) leaveShards() {
+	for shard := range adapter.Shards {
+		w := relayWork(shard)
+		if t := s.relays.take(w); t.epoch != 0 {
+			s.leads.release(w, t.epoch)
+		}
+	}
 }
 
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
@@ -130,7 +200,8 @@ func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outbo
 }
 
 // relayedQueuedSQL takes a batch out of the outbox, puts it into its queues, writes its
-// events and ends the term that it proves. relayedSQL only remembers that the batch is
+// events and ends the term that it proves, or leads on when rows wait behind the batch
+// and it may ($7). relayedSQL only remembers that the batch is
 // on the bus: it waits for the intake. relayedMixedSQL is for a batch of which a part
 // does, or of which the bus has refused something. Without the term nothing is done.
 // When rows have gone all the same, a relay of an older release was at work: the
@@ -140,9 +211,9 @@ var (
 	relayedQueuedSQL = relayedBatchSQL(true, false, "", "")
 	relayedMixedSQL  = relayedBatchSQL(true, true, `
 	WHERE ((message, queue) IN (SELECT message, queue FROM i)) IS NOT TRUE
-		AND NOT EXISTS (SELECT FROM unnest($16::uuid[], $17::text[]) t(message, system), queue_name q
+		AND NOT EXISTS (SELECT FROM unnest($17::uuid[], $18::text[]) t(message, system), queue_name q
 		WHERE t.message = o.message AND q.id = o.queue AND q.system = t.system)`, `, f AS (
-	DELETE FROM file_awaited a USING unnest($16::uuid[], $17::text[]) t(message, system), queue_name q
+	DELETE FROM file_awaited a USING unnest($17::uuid[], $18::text[]) t(message, system), queue_name q
 	WHERE q.system = t.system AND a.queue = q.id AND a.message = t.message AND EXISTS (SELECT FROM l)
 )`)
 )
@@ -152,7 +223,7 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	placed = "ARRAY[]::bigint[]"
 	if queued {
 		into = `, i AS MATERIALIZED (
-	SELECT t.* FROM unnest($7::bigint[], $8::uuid[], $9::int[], $10::smallint[], $11::text[], $12::int[], $13::timestamptz[], $14::jsonb[], $15::bytea[])
+	SELECT t.* FROM unnest($8::bigint[], $9::uuid[], $10::int[], $11::smallint[], $12::text[], $13::int[], $14::timestamptz[], $15::jsonb[], $16::bytea[])
 	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE EXISTS (SELECT FROM l)
 )` + placeSQL
 		told = `
@@ -167,13 +238,15 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	}
 	return `
 WITH l AS (
-	` + releaseSQL + ` RETURNING work
+	UPDATE lead SET until = clock_timestamp() + make_interval(secs => CASE
+		WHEN $7::float8 > 0 AND EXISTS (SELECT FROM outbox WHERE shard = $4 AND seq > ($5::bigint[])[cardinality($5::bigint[])]) THEN $7 ELSE 0 END)
+	WHERE work = $1 AND holder = $2 AND epoch = $3 RETURNING until > clock_timestamp() AS "on"
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
 )` + into + after + unhold + `, e AS (
 	` + waitSQL(`SELECT e, n FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)`+told) + `
 )
-SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, ` + placed
+SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, coalesce((SELECT "on" FROM l), false), ` + placed
 }
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
@@ -252,33 +325,39 @@ func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 	for i := range out {
 		ids = append(ids, out[i].Message.ID)
 	}
-	loaded, err := s.loadMany(ctx, ids)
+	messages, err := s.loadMany(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for i := range out {
-		m := loaded[out[i].Message.ID]
-		if m == nil {
+		m := messages[out[i].Message.ID]
+		if m.Message == nil {
 			return fmt.Errorf("message %s is in the outbox and nowhere else", out[i].Message.ID)
 		}
-		out[i].Message = m
+		out[i].Message, out[i].Kept = m.Message, m.kept
 	}
 	return nil
 }
 
+// loaded is a message with its body as it is kept, if that is sealed.
+type loaded struct {
+	*adapter.Message
+	kept *adapter.Kept
+}
+
 // loadMany gives messages by our ids, without attachments.
-func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]*adapter.Message, error) {
-	loaded := make(map[uuid.UUID]*adapter.Message, len(ids))
+func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loaded, error) {
+	messages := make(map[uuid.UUID]loaded, len(ids))
 	var rest [][16]byte
 	for _, id := range ids {
-		if m := s.fresh.get(id); m != nil {
-			loaded[id] = m
+		if m, kept := s.fresh.whole(id); m != nil {
+			messages[id] = loaded{m, kept}
 		} else {
 			rest = append(rest, id)
 		}
 	}
 	if len(rest) == 0 {
-		return loaded, nil
+		return messages, nil
 	}
 	// Planned each time (no cached plan), so that only the partitions of these
 	// ids are opened and locked.
@@ -292,7 +371,11 @@ func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]*ad
 		if err != nil {
 			return nil, err
 		}
-		loaded[m.ID] = m
+		kept, err := s.keptOf(ctx, m, found[i].packed, found[i].behind, found[i].reply)
+		if err != nil {
+			return nil, err
+		}
+		messages[m.ID] = loaded{m, kept}
 	}
-	return loaded, nil
+	return messages, nil
 }

@@ -114,7 +114,7 @@ func (w *world) pump() {
 	var arrivals []adapter.Arrival
 	for shard := range adapter.Shards {
 		for {
-			n, err := w.Relay(context.Background(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			n, _, err := w.Relay(context.Background(), shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 				for _, o := range out {
 					arrivals = append(arrivals, adapter.Arrival{Offset: w.offset, Message: o.Message.ID, Queue: o.Queue, Event: event(journal.KindQueued, o.Message)})
 					w.offset++
@@ -491,7 +491,7 @@ func TestRelayHoldsLittle(t *testing.T) {
 	}
 	ctx, shard := context.Background(), adapter.ShardOf(rosreestr)
 	for {
-		n, err := w.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		n, _, err := w.Relay(ctx, shard, 500, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
 			total := 0
 			for _, o := range out {
 				total += len(o.Message.Body)
@@ -528,12 +528,12 @@ func TestRelay(t *testing.T) {
 	other := w.another(postgres.Options{})
 
 	down := errors.New("the bus is down")
-	if _, err := w.Relay(ctx, shard, 3, func(context.Context, []adapter.Outgoing) ([]journal.Event, error) { return nil, down }); !errors.Is(err, down) {
+	if _, _, err := w.Relay(ctx, shard, 3, func(context.Context, []adapter.Outgoing) ([]journal.Event, error) { return nil, down }); !errors.Is(err, down) {
 		t.Errorf("relay with a broken bus: %v, want its error", err)
 	}
 	var got []uuid.UUID
 	publish := func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
-		if _, err := other.Relay(ctx, shard, 3, nil); !errors.Is(err, adapter.ErrShardTaken) {
+		if _, _, err := other.Relay(ctx, shard, 3, nil); !errors.Is(err, adapter.ErrShardTaken) {
 			t.Errorf("another node on the same shard: %v, want ErrShardTaken", err)
 		}
 		for _, o := range out {
@@ -546,14 +546,14 @@ func TestRelay(t *testing.T) {
 		return events, nil
 	}
 	for _, n := range []int{3, 2, 0} {
-		if k, err := w.Relay(ctx, shard, 3, publish); err != nil || k != n {
+		if k, _, err := w.Relay(ctx, shard, 3, publish); err != nil || k != n {
 			t.Fatalf("relayed %d, %v, want %d", k, err, n)
 		}
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("relayed %v, want the order of acceptance %v", got, want)
 	}
-	if n, err := other.Relay(ctx, shard, 3, publish); n != 0 || err != nil {
+	if n, _, err := other.Relay(ctx, shard, 3, publish); n != 0 || err != nil {
 		t.Errorf("another node afterwards: %d, %v, want the shard free and empty", n, err)
 	}
 	if got := w.count("SELECT count(*) FROM journal_pending WHERE event->>'kind' = 'routed'"); got != 5 {

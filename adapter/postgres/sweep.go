@@ -72,8 +72,56 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	return swept, errors.Join(errs[:]...)
 }
 
-// sweepLeases writes the "returned" events of leases that ran out. The lease
-// columns are in no index, so this reads the whole queue table, not often.
+// outSQL finds the messages that are out. The lease columns are in no index, so that no
+// index hears of a lease; but polls take rows in the order of their lane (a service and
+// its VIP requests, or the rest) or, with a selector, of their root element. So in one of
+// these orders only rows that were out before stand before one that is out, but for those
+// that other polls were taking just then: each is read until outSlack rows have never been
+// out, however many wait behind them. What stands further back, because nobody polls any
+// more and those before it were put aside, is told of when it is handed out again.
+//
+// Whoever runs it does so without sequential and bitmap scans: the planner does not know
+// how near the first of those is.
+var outSQL = `
+WITH RECURSIVE l AS (
+	(SELECT queue, ` + laneOf + ` AS lane, prio::int AS prio FROM queue ORDER BY queue, ` + laneOf + `, (prio::int) LIMIT 1)
+	UNION ALL
+	SELECT n.* FROM l, LATERAL (
+		SELECT queue, ` + laneOf + ` AS lane, prio::int AS prio FROM queue
+		WHERE (queue, ` + laneOf + `, prio::int) > (l.queue, l.lane, l.prio) ORDER BY queue, ` + laneOf + `, (prio::int) LIMIT 1) n
+), r AS (
+	(SELECT queue, root, prio FROM queue ORDER BY queue, root, prio LIMIT 1)
+	UNION ALL
+	SELECT n.* FROM r, LATERAL (
+		SELECT queue, root, prio FROM queue WHERE (queue, root, prio) > (r.queue, r.root, r.prio) ORDER BY queue, root, prio LIMIT 1) n
+), lo AS MATERIALIZED (
+	SELECT l.*, coalesce((SELECT seq FROM queue q WHERE q.queue = l.queue AND ` + laneOf + ` = l.lane AND q.prio::int = l.prio AND attempts = 0
+		ORDER BY seq OFFSET ` + outSlack + ` LIMIT 1), 9223372036854775807) AS upto FROM l
+), ro AS MATERIALIZED (
+	SELECT r.*, coalesce((SELECT seq FROM queue q WHERE q.queue = r.queue AND q.root = r.root AND q.prio = r.prio AND attempts = 0
+		ORDER BY seq OFFSET ` + outSlack + ` LIMIT 1), 9223372036854775807) AS upto FROM r
+), f AS (
+	SELECT o.* FROM lo, LATERAL (SELECT queue, prio, seq FROM queue q
+		WHERE q.queue = lo.queue AND ` + laneOf + ` = lo.lane AND q.prio::int = lo.prio AND seq < lo.upto AND attempts > returned ORDER BY seq OFFSET 0) o
+	UNION
+	SELECT o.* FROM ro, LATERAL (SELECT queue, prio, seq FROM queue q
+		WHERE q.queue = ro.queue AND q.root = ro.root AND q.prio = ro.prio AND seq < ro.upto AND attempts > returned ORDER BY seq OFFSET 0) o
+)`
+
+const (
+	outSlack = "64"
+
+	byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+)
+
+// ranOutSQL locks those whose lease has run out.
+var ranOutSQL = outSQL + `
+SELECT o.* FROM f, LATERAL (
+	SELECT message, queue, ` + factsIfWhole + `, prio, seq, visible_at, attempts FROM queue q
+	WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq AND attempts > returned AND visible_at <= $1 LIMIT 1 FOR UPDATE SKIP LOCKED) o
+LIMIT $2`
+
+// sweepLeases writes the "returned" events of leases that ran out.
 func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, error) {
 	if d := now.Sub(s.sweeps.leases); d >= 0 && d < leaseScan {
 		return 0, false, nil
@@ -81,8 +129,8 @@ func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, erro
 	var rows []standing
 	var out []leased // the attempt is that of the lease
 	first := &pgx.Batch{}
-	first.Queue(`SELECT message, queue, `+factsIfWhole+`, prio, seq, visible_at, attempts FROM queue
-		WHERE attempts > returned AND visible_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED`, now, sweepRows).Query(func(found pgx.Rows) error {
+	first.Queue(byIndexSQL)
+	first.Queue(ranOutSQL, now, sweepRows).Query(func(found pgx.Rows) error {
 		var row standing
 		var at leased
 		_, err := pgx.ForEachRow(found, []any{&row.message, &row.queue, &row.facts, &at.prio, &at.seq, &at.ranOut, &at.attempt}, func() error {

@@ -18,7 +18,7 @@ import (
 func (w *world) relay() {
 	w.Helper()
 	for shard := range adapter.Shards {
-		_, err := w.Relay(context.Background(), shard, 100, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+		_, _, err := w.Relay(context.Background(), shard, 100, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
 			return nil, nil
 		})
 		if err != nil {
@@ -148,7 +148,7 @@ func TestDeadIsNotWaitedFor(t *testing.T) {
 	w := open(t)
 	m := w.message()
 	w.accept(m)
-	_, err := w.Relay(context.Background(), adapter.ShardOf(rosreestr), 10, func(context.Context, []adapter.Outgoing) ([]journal.Event, error) {
+	_, _, err := w.Relay(context.Background(), adapter.ShardOf(rosreestr), 10, func(context.Context, []adapter.Outgoing) ([]journal.Event, error) {
 		e := event(journal.KindDead, m)
 		e.Recipient = string(rosreestr.System)
 		return []journal.Event{e}, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -23,9 +24,13 @@ import (
 // is nearly always the first or the second; three means that a varint with the number less
 // three follows. Texts follow their patterns, so most distances are nothing.
 //
-// Releases before wrote steps of another form, loose ones: the length of a piece of its
-// own, the piece, and unless the text ends there a reference: number of the cloth, offset
-// and length, each a varint. Tight ones begin a week after migration 00132.
+// In the round form the second cloth is the text itself, as far as it has come: there a
+// distance is counted from the place as far back as the last reference into it was. Round
+// steps are pressed (press.go). This form begins a week after migration 00154; before, steps
+// were tight, which is all of the above but for that cloth. Releases before wrote loose ones:
+// the length of a piece of its own, the piece, and unless the text ends there a reference:
+// number of the cloth, offset and length, each a varint. Tight ones begin a week after
+// migration 00132.
 
 // weft is the least length of a match: a reference takes three to six bytes.
 const weft = 8
@@ -100,8 +105,10 @@ func (c *cloth) match(at int, b []byte, back []byte) (offset, before, length int
 }
 
 // common is how much of b stands at an offset.
-func (c *cloth) common(at int, b []byte) (n int) {
-	a := c.text[at:]
+func (c *cloth) common(at int, b []byte) int { return common(c.text[at:], b) }
+
+// common is how many bytes two texts have in common at their beginning.
+func common(a, b []byte) (n int) {
 	for n+8 <= min(len(a), len(b)) {
 		if differ := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); differ != 0 {
 			return n + bits.TrailingZeros64(differ)/8
@@ -120,18 +127,27 @@ type known struct {
 	cloth, offset int
 }
 
-// weave writes text as what it has of its own and references into cloths. parts are
+// weave appends text as what it has of its own and references into cloths. parts are
 // known already, in their order and apart from one another.
-func weave(tight bool, text []byte, parts []known, cloths ...*cloth) []byte {
-	w := loom{tight: tight, out: make([]byte, 0, len(text)/8+256)}
+func weave(out []byte, f form, text []byte, parts []known, cloths ...*cloth) []byte {
+	w := loom{form: f, out: slices.Grow(out, len(text)/8+256)}
 	own := 0 // where the piece begins that is not written yet
+	var last lastPlaces
 	between := func(end int) {
 		for i := own; i+weft <= end; {
 			// Nearly all places have no match, and get no further than this loop.
 			eight := binary.LittleEndian.Uint64(text[i:])
 			wide := spread(eight)
 			best, offset, before, length := 0, 0, 0, 0
+			if f == round {
+				best = clothItself
+				offset, before, length = last.find(text, i, end, own, w.ends[clothItself]+i-own, eight, wide)
+			}
 			for k, c := range cloths {
+				if len(c.text) == 0 {
+					continue
+				}
+				k = f.number(k)
 				// Where the last reference ended, the pattern may go on.
 				if e := w.end(k); e+weft <= len(c.text) && binary.LittleEndian.Uint64(c.text[e:]) == eight {
 					if n := c.common(e, text[i:end]); n > length {
@@ -164,11 +180,60 @@ func weave(tight bool, text []byte, parts []known, cloths ...*cloth) []byte {
 		own = p.at + p.length
 	}
 	between(len(text))
-	if tight && own == len(text) {
+	if f != loose && own == len(text) {
 		return w.out
 	}
 	w.piece(text[own:])
 	return w.out
+}
+
+// form is how steps are written.
+type form uint8
+
+const (
+	loose form = iota
+	tight
+	round // tight, and the text itself is a cloth as far as it has come
+)
+
+// clothItself is the number of the text itself in the round form; cloths that are given are
+// the one before it and those behind.
+const clothItself = 1
+
+// number is that of the k-th cloth.
+func (f form) number(k int) int {
+	if f == round && k >= clothItself {
+		return k + 1
+	}
+	return k
+}
+
+// lastPlaces has where eight of a text's own bytes stood last, by their hash. It is small:
+// what a table costs that is used for one text is that it is cleared.
+type lastPlaces [2048]uint16
+
+// find gives the longest match of a place of the text with one before it: where the last
+// reference would go on, at the same distance, or where eight bytes stood before.
+func (f *lastPlaces) find(text []byte, i, end, own, on int, eight, wide uint64) (offset, before, length int) {
+	if on >= 0 && on+weft <= i && binary.LittleEndian.Uint64(text[on:]) == eight {
+		offset, length = on, common(text[on:i], text[i:end])
+	}
+	place := &f[wide>>(64-11)]
+	at := int(*place) - 1
+	*place = uint16(i + 1)
+	if length >= selvage || at < 0 || at+weft > i || binary.LittleEndian.Uint64(text[at:]) != eight {
+		return offset, 0, length
+	}
+	n := common(text[at:i], text[i:end])
+	for before < i-own && before < at && text[at-before-1] == text[i-before-1] {
+		before++
+	}
+	// What is before belongs to the text from there on: the match ends where that begins.
+	n = min(n, i-before-at)
+	if n > 0 && n+before >= max(weft, length+1) {
+		return at - before, before, n + before
+	}
+	return offset, 0, length
 }
 
 // Kinds of steps.
@@ -181,9 +246,9 @@ const (
 
 // loom writes the steps of a woven text.
 type loom struct {
-	tight bool
-	out   []byte
-	ends  [2]int // of the references so far into the first cloths
+	form form
+	out  []byte
+	ends [2]int // of the references so far into the first cloths; in the text itself it goes along
 }
 
 func (w *loom) end(cloth int) int {
@@ -198,7 +263,7 @@ func (w *loom) step(kind, length int) {
 }
 
 func (w *loom) refer(cloth, offset, length int) {
-	if !w.tight {
+	if w.form == loose {
 		for _, n := range []int{cloth, offset, length} {
 			w.out = binary.AppendUvarint(w.out, uint64(n))
 		}
@@ -210,18 +275,27 @@ func (w *loom) refer(cloth, offset, length int) {
 	if cloth >= 3 {
 		w.out = binary.AppendUvarint(w.out, uint64(cloth-3))
 	}
+	w.along(length)
 	if cloth < len(w.ends) {
 		w.ends[cloth] = offset + length
+	}
+}
+
+// along is called for what of the text has been written.
+func (w *loom) along(n int) {
+	if w.form == round {
+		w.ends[clothItself] += n
 	}
 }
 
 // piece writes what the text has of its own: digests, signatures and ids as the bytes
 // that they stand for.
 func (w *loom) piece(own []byte) {
-	if !w.tight {
+	if w.form == loose {
 		w.out = append(binary.AppendUvarint(w.out, uint64(len(own))), own...)
 		return
 	}
+	w.along(len(own))
 	plain := 0
 	flush := func(end int) {
 		if end > plain {
@@ -239,6 +313,10 @@ func (w *loom) piece(own []byte) {
 			continue
 		}
 		n := base64Run(own[i:])
+		if w.form == round && !mixed(own[i:i+n]) {
+			i += max(n, 1)
+			continue
+		}
 		if raw, size := unbase64(own[i : i+n]); size >= leastBase64 {
 			flush(i)
 			w.step(stepBase64, len(raw))
@@ -265,15 +343,42 @@ func spelledUUID(b []byte) (id uuid.UUID, ok bool) {
 	return id, err == nil && id.String() == string(b[:uuidLength])
 }
 
+// base64Kind says of what kind a byte of base64 is; nothing: none.
+var base64Kind = func() (kinds [256]uint8) {
+	for b := range kinds {
+		switch {
+		case b >= 'A' && b <= 'Z':
+			kinds[b] = 1
+		case b >= 'a' && b <= 'z':
+			kinds[b] = 2
+		case b >= '0' && b <= '9':
+			kinds[b] = 4
+		case b == '+' || b == '/':
+			kinds[b] = 8
+		}
+	}
+	return kinds
+}()
+
 // base64Run is how many bytes at the beginning may be base64.
 func base64Run(b []byte) (n int) {
-	for n < len(b) && (b[n] >= 'A' && b[n] <= 'Z' || b[n] >= 'a' && b[n] <= 'z' || b[n] >= '0' && b[n] <= '9' || b[n] == '+' || b[n] == '/') {
+	for n < len(b) && base64Kind[b[n]] != 0 {
 		n++
 	}
 	for pad := 0; pad < 2 && n%4 != 0 && n < len(b) && b[n] == '='; pad++ {
 		n++
 	}
 	return n
+}
+
+// mixed says whether a run has letters of both cases and, unless it is long, digits: what
+// has not is a word or a number, and takes less as it is when it is pressed.
+func mixed(run []byte) bool {
+	var kinds uint8
+	for _, b := range run {
+		kinds |= base64Kind[b]
+	}
+	return kinds&7 == 7 || kinds&3 == 3 && len(run) >= 40
 }
 
 // unbase64 gives what the most of a run stands for that can be written again from it.
@@ -290,14 +395,14 @@ func unbase64(run []byte) (raw []byte, size int) {
 var errWoven = errors.New("a kept receipt is damaged")
 
 // unweave gives back a text of the given size.
-func unweave(tight bool, woven []byte, size int, cloths ...[]byte) ([]byte, error) {
+func unweave(f form, woven []byte, size int, cloths ...[]byte) ([]byte, error) {
 	if size < 0 || size > maxBody {
 		return nil, errWoven
 	}
-	r := threads{woven: woven, out: make([]byte, 0, min(size, 1<<20)), size: size, cloths: cloths}
-	read := r.loose
-	if tight {
-		read = r.tight
+	r := threads{form: f, woven: woven, out: make([]byte, 0, min(size, 1<<20)), size: size, cloths: cloths}
+	read := r.tight
+	if f == loose {
+		read = r.loose
 	}
 	if !read() || len(r.out) != size {
 		return nil, errWoven
@@ -307,6 +412,7 @@ func unweave(tight bool, woven []byte, size int, cloths ...[]byte) ([]byte, erro
 
 // threads reads a woven text.
 type threads struct {
+	form       form
 	woven, out []byte
 	size       int
 	cloths     [][]byte
@@ -333,10 +439,20 @@ func (r *threads) own(n int) ([]byte, bool) {
 }
 
 func (r *threads) reference(c, offset, length int) bool {
-	if c < 0 || c >= len(r.cloths) || offset < 0 || offset > len(r.cloths[c]) || length > len(r.cloths[c])-offset || len(r.out)+length > r.size {
+	text := r.out
+	if r.form != round || c != clothItself {
+		if r.form == round && c > clothItself {
+			c--
+		}
+		if c < 0 || c >= len(r.cloths) {
+			return false
+		}
+		text = r.cloths[c]
+	}
+	if offset < 0 || offset > len(text) || length > len(text)-offset || len(r.out)+length > r.size {
 		return false
 	}
-	r.out = append(r.out, r.cloths[c][offset:offset+length]...)
+	r.out = append(r.out, text[offset:offset+length]...)
 	return true
 }
 
@@ -376,6 +492,9 @@ func (r *threads) tight() bool {
 			offset := at>>3 ^ -(at >> 2 & 1)
 			if c < len(r.ends) {
 				offset += r.ends[c]
+			}
+			r.along(n)
+			if c < len(r.ends) {
 				r.ends[c] = offset + n
 			}
 			if !ok || !r.reference(c, offset, n) {
@@ -387,6 +506,7 @@ func (r *threads) tight() bool {
 		if !ok {
 			return false
 		}
+		before := len(r.out)
 		switch kind {
 		case stepOwn:
 			r.out = append(r.out, piece...)
@@ -402,6 +522,13 @@ func (r *threads) tight() bool {
 		if len(r.out) > r.size {
 			return false
 		}
+		r.along(len(r.out) - before)
 	}
 	return true
+}
+
+func (r *threads) along(n int) {
+	if r.form == round {
+		r.ends[clothItself] += n
+	}
 }

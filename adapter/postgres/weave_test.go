@@ -15,22 +15,22 @@ func FuzzWeave(f *testing.F) {
 	f.Add([]byte("<d>w7hOdJ4+8zcudtuDxgkkpdQ7apxyc3rA5Td1lvyPY8A=</d><i>7a956fe5-ec1e-11f1-9ca0-435ad5a3e1a6</i>7A956FE5-ec1e-11f1-9ca0-435ad5a3e1a6 AAAAAAAAAAAAAAAAAAB="), []byte("</d><i></i>"), []byte("<d></d>"), uint16(3), uint16(4))
 	f.Fuzz(func(t *testing.T, text, first, second []byte, at, length uint16) {
 		a, b := newCloth(first), newCloth(second)
-		for _, tight := range []bool{false, true} {
+		for _, form := range []form{loose, tight, round} {
 			back := func(woven []byte, cloths ...[]byte) {
 				t.Helper()
-				got, err := unweave(tight, woven, len(text), cloths...)
+				got, err := unweave(form, woven, len(text), cloths...)
 				if err != nil || !bytes.Equal(got, text) {
-					t.Fatalf("tight %t: came back as %q, %v, want %q", tight, got, err, text)
+					t.Fatalf("form %d: came back as %q, %v, want %q", form, got, err, text)
 				}
 			}
-			back(weave(tight, text, nil, a, b), first, second)
+			back(weave(nil, form, text, nil, a, b), first, second)
 			from := min(int(at), len(text))
 			n := min(int(length), len(text)-from)
 			for cloth := 2; cloth < 5; cloth++ {
-				back(weave(tight, text, []known{{at: from, length: n, cloth: cloth, offset: 0}}, a, b), first, second, text[from:from+n], text[from:from+n], text[from:from+n])
+				back(weave(nil, form, text, []known{{at: from, length: n, cloth: form.number(cloth), offset: 0}}, a, b), first, second, text[from:from+n], text[from:from+n], text[from:from+n])
 			}
 			// Nothing that is read does harm.
-			unweave(tight, text, int(at), first, second)
+			unweave(form, text, int(at), first, second)
 		}
 	})
 }
@@ -46,25 +46,25 @@ func TestWeave(t *testing.T) {
 	}
 	body, words := noise(5000), []byte(strings.Repeat("<ns:Words>", 20)+"</ns:Certificate>"+string(noise(1000)))
 	text := bytes.Join([][]byte{words[150:], body, words[:100], []byte("own"), words[200:]}, nil)
-	for _, tight := range []bool{false, true} {
-		woven := weave(tight, text, []known{{at: len(words) - 150, length: len(body), cloth: 1}}, newCloth(words))
+	for _, form := range []form{loose, tight, round} {
+		woven := weave(nil, form, text, []known{{at: len(words) - 150, length: len(body), cloth: form.number(1)}}, newCloth(words))
 		if len(woven) > 128 {
 			t.Errorf("%d bytes of %d are its own", len(woven), len(text))
 		}
-		if got, err := unweave(tight, woven, len(text), words, body); err != nil || !bytes.Equal(got, text) {
+		if got, err := unweave(form, woven, len(text), words, body); err != nil || !bytes.Equal(got, text) {
 			t.Errorf("came back with %d bytes: %v", len(got), err)
 		}
 		for i := range woven {
 			bad := bytes.Clone(woven)
 			bad[i] ^= 0x80
-			if got, err := unweave(tight, bad, len(text), words, body); err == nil && bytes.Equal(got, text) {
+			if got, err := unweave(form, bad, len(text), words, body); err == nil && bytes.Equal(got, text) {
 				t.Errorf("byte %d changed, and the same came back", i)
 			}
 		}
-		if _, err := unweave(tight, woven, len(text)-1, words, body); err == nil {
+		if _, err := unweave(form, woven, len(text)-1, words, body); err == nil {
 			t.Error("more came back than was woven")
 		}
-		if _, err := unweave(tight, woven[:len(woven)-4], len(text), words, body); err == nil {
+		if _, err := unweave(form, woven[:len(woven)-4], len(text), words, body); err == nil {
 			t.Error("less came back than was woven")
 		}
 	}
@@ -83,6 +83,6 @@ func BenchmarkWeave(b *testing.B) {
 	text := bytes.Join([][]byte{words.text[len(words.text)-900:], noise(600), words.text[1000:1500], noise(64)}, nil)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		weave(true, text, nil, words)
+		weave(nil, tight, text, nil, words)
 	}
 }

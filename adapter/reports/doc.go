@@ -24,6 +24,15 @@
 //
 // Messages that are marked as tests are left out, unless they are asked for.
 //
+// # Where reading begins
+//
+// A Standing is what a Fold needs to know of the log up to an entry: which requests are
+// open there, and what was reached in time whose term ends later. Make begins behind the
+// last one that lies before its period, if it is given standings, and its report is that
+// from entry 0, byte for byte. So a report costs what its period costs, and at most a
+// million entries more. Standings are made of the log (Stand) and can be made again of it;
+// the auditor uses none.
+//
 // # Memory
 //
 // A Fold holds one record of fixed size for each open request (some 150 bytes with its

@@ -52,6 +52,8 @@ type Fold struct {
 	zoned                time.Time // a moment whose offset and end of day are known
 	dayFrom, dayTo, hour int64
 	dayNumber            int
+	keeps                bool // it is a keeper's: nothing is in its period
+	kept                 []kept
 }
 
 // id is a MessageID: the bytes of a UUID, or of a digest of what is none.
@@ -68,6 +70,7 @@ type exchange struct {
 	later, mark                          uint32          // numbers of the texts of what counts from the delivery, and of the last mark
 	message                              id
 	odd                                  bool // the MessageID is no UUID
+	test                                 bool
 }
 
 // Stages of a request whose lengths are told.
@@ -133,10 +136,21 @@ func NewFold(q Question) (*Fold, error) {
 		return nil, err
 	}
 	end := q.end()
-	f := &Fold{q: q, from: q.Period.From.UnixMilli(), end: end.UnixMilli(), closes: q.Period.To.Add(Slack).UnixMilli(), recent: max(q.Period.From.UnixMilli(), end.Add(-recent).UnixMilli()),
-		numbers: map[string]uint32{}, open: map[id]uint32{}, cells: map[parties]*cell{}, refusals: map[refusal]int64{}, marks: map[marked]*markCount{}}
-	f.number(nil) // 0 is the empty text
+	f := newFold(q)
+	f.from, f.end, f.closes = q.Period.From.UnixMilli(), end.UnixMilli(), q.Period.To.Add(Slack).UnixMilli()
+	f.recent = max(f.from, end.Add(-recent).UnixMilli())
 	return f, nil
+}
+
+func newFold(q Question) *Fold {
+	f := &Fold{q: q, numbers: map[string]uint32{}, open: map[id]uint32{}, cells: map[parties]*cell{}, refusals: map[refusal]int64{}, marks: map[marked]*markCount{}}
+	f.number(nil) // 0 is the empty text
+	return f
+}
+
+// momentOf is to which moment an event belongs.
+func momentOf(t *journal.Telling) int64 {
+	return max(t.Time, t.Logged-int64(Slack/time.Millisecond))
 }
 
 // number is the number of a text.
@@ -161,7 +175,7 @@ func (f *Fold) Add(leaf []byte) (more bool, err error) {
 		return false, nil
 	}
 	f.read++
-	at := max(t.Time, t.Logged-int64(Slack/time.Millisecond))
+	at := momentOf(t)
 	if at >= f.end {
 		return true, nil
 	}
@@ -183,7 +197,7 @@ func (f *Fold) Add(leaf []byte) (more bool, err error) {
 
 // holds is about how many bytes the fold holds, in steps of a megabyte.
 func (f *Fold) holds() int {
-	return (len(f.records)*150 + len(f.cells)*2000 + len(f.texts)*100 + len(f.refusals)*100) >> 20 << 20
+	return (len(f.records)*150 + len(f.kept)*48 + len(f.cells)*2000 + len(f.texts)*100 + len(f.refusals)*100) >> 20 << 20
 }
 
 // The kinds that matter, as numbers.
@@ -227,7 +241,7 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 		return nil
 	}
 	if !f.asked(t.Service, sender, provider, t.Test) {
-		return nil
+		return f.passedOver(t, provider, at)
 	}
 	p := parties{f.number(t.Service), f.number(t.Version), f.number(sender), f.number(provider)}
 	if f.within(at) {
@@ -249,7 +263,7 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 	}
 	if reply {
 		if string(t.Direction) == "status" {
-			return f.marked(t, p.provider, at)
+			return f.marked(t, p.provider, at, true)
 		}
 		return nil
 	}
@@ -257,7 +271,7 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 		return nil
 	}
 	if len(f.open) >= MostOpen {
-		return fmt.Errorf("more than %d requests are open at once: ask for one service or party", MostOpen)
+		return errMostOpen
 	}
 	n := uint32(len(f.records))
 	if last := len(f.free) - 1; last >= 0 {
@@ -266,8 +280,25 @@ func (f *Fold) accepted(t *journal.Telling, at int64) error {
 		f.records = append(f.records, exchange{})
 	}
 	message, uuid := idOf(t.MessageID)
-	f.records[n] = exchange{parties: p, accepted: at, due: t.Deadline, dues: [terminal]int64{t.DueQueued, t.DueTaken, t.DueStatus}, later: f.number(t.Terms), message: message, odd: !uuid}
+	f.records[n] = exchange{parties: p, accepted: at, due: t.Deadline, dues: [terminal]int64{t.DueQueued, t.DueTaken, t.DueStatus}, later: f.number(t.Terms), message: message, odd: !uuid, test: t.Test}
 	f.open[message] = n
+	return nil
+}
+
+var errMostOpen = fmt.Errorf("more than %d requests are open at once: ask for one service or party", MostOpen)
+
+// passedOver is an acceptance that is not asked for. What it does to exchanges that are,
+// it does all the same, so that they go as they do when everything is asked for: a status
+// reaches its request whatever it is marked as, and a MessageID names the last request
+// that bears it.
+func (f *Fold) passedOver(t *journal.Telling, provider []byte, at int64) error {
+	switch string(t.Direction) {
+	case "status":
+		return f.marked(t, f.number(provider), at, false)
+	case "request":
+		message, _ := idOf(t.MessageID)
+		delete(f.open, message)
+	}
 	return nil
 }
 
@@ -332,6 +363,10 @@ func (f *Fold) reached(x *exchange, stage int, from, at int64) error {
 // judgeStage holds a stage before the answer against its term, as judge does.
 func (f *Fold) judgeStage(x *exchange, stage int, at int64) error {
 	due := x.dues[stage]
+	if f.keeps {
+		f.keep(x, stage, due, at, 0)
+		return nil
+	}
 	if due == 0 || due < f.from || due >= f.end {
 		return nil
 	}
@@ -404,10 +439,10 @@ func (f *Fold) moved(t *journal.Telling, at int64) error {
 }
 
 // marked notes a provider's word about a request: the first one ends a stage, the last
-// one's code is the request's mark.
-func (f *Fold) marked(t *journal.Telling, provider uint32, at int64) error {
+// one's code is the request's mark. counts says whether it is asked for itself.
+func (f *Fold) marked(t *journal.Telling, provider uint32, at int64, counts bool) error {
 	mark := f.markOf(provider, t.Rule)
-	if mark != 0 && f.within(at) {
+	if counts && mark != 0 && f.within(at) {
 		f.mark(provider, mark).statuses++
 	}
 	x := f.find(t.Original)
@@ -500,6 +535,10 @@ func (f *Fold) ended(t *journal.Telling, at int64) error {
 // judge holds a request against its term when it ends, or when the report does (at
 // is then the end). It counts in the period in which it is due.
 func (f *Fold) judge(x *exchange, at int64) error {
+	if f.keeps {
+		f.keep(x, stageAnswered, x.due, at, x.reserve(at))
+		return nil
+	}
 	if x.due == 0 || x.due < f.from || x.due >= f.end {
 		return nil
 	}
@@ -510,9 +549,7 @@ func (f *Fold) judge(x *exchange, at int64) error {
 	c.due++
 	if at <= x.due && at < f.end {
 		c.inTime++
-		if term := x.due - x.accepted; term > 0 {
-			c.reserve += (x.due - at) * 10000 / term
-		}
+		c.reserve += x.reserve(at)
 		return nil
 	}
 	f.day(x.due).late++
@@ -530,6 +567,22 @@ func (f *Fold) judge(x *exchange, at int64) error {
 	f.bands[band]++
 	f.late.add(lateExchange{exchange: *x, ended: end, delay: at - x.due})
 	return nil
+}
+
+// reserve is how much of its term was left to a request that was answered in time.
+func (x *exchange) reserve(at int64) int64 {
+	if term := x.due - x.accepted; term > 0 {
+		return (x.due - at) * 10000 / term
+	}
+	return 0
+}
+
+// keep notes what was reached before its term ended. What is reached later is counted in
+// no period that begins after it.
+func (f *Fold) keep(x *exchange, stage int, due, at, reserve int64) {
+	if due > at {
+		f.kept = append(f.kept, kept{x.parties, x.test, uint8(stage), due, reserve})
+	}
 }
 
 func (f *Fold) refused(t *journal.Telling, at int64) error {

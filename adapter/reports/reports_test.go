@@ -63,7 +63,7 @@ func (m *memo) tell(events ...journal.Event) {
 
 func (m *memo) report(q Question) *Report {
 	m.t.Helper()
-	r, err := Make(context.Background(), q, m, m.log(), nil)
+	r, err := Make(context.Background(), q, m, m.log(), nil, nil)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestAPastPeriodStaysAsItWas(t *testing.T) {
 	for i := range 600 {
 		m.request("MUNI", "TAX", "income", at("2026-12-01 00:00").Add(time.Duration(i)*time.Minute), time.Hour).answered("response", at("2026-12-02 00:00").Add(time.Duration(i)*time.Minute))
 	}
-	r, err := Make(context.Background(), q, m, Log{Origin: "log.test", Size: m.log().Size}, nil)
+	r, err := Make(context.Background(), q, m, Log{Origin: "log.test", Size: m.log().Size}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestTermsOfStages(t *testing.T) {
 	expect(t, "answered", cells(t, r, []string{"answered"}, "due", "late"), "3", "1")
 	m.tell(journal.Event{Kind: journal.KindAccepted, Time: at("2026-11-06 09:00"), MessageID: late.id, Direction: "request", Terms: "nonsense"})
 	late.step(journal.KindDelivered, at("2026-11-06 10:00"))
-	if _, err := Make(context.Background(), asked(Lateness, "2026-11"), m, m.log(), nil); err == nil || !strings.Contains(err.Error(), "entry 1") {
+	if _, err := Make(context.Background(), asked(Lateness, "2026-11"), m, m.log(), nil, nil); err == nil || !strings.Contains(err.Error(), "entry 1") {
 		t.Errorf("terms that cannot be read: %v", err)
 	}
 }
@@ -599,10 +599,10 @@ func TestThereIsRoomOrNoReport(t *testing.T) {
 		m.request("MUNI", "TAX", "income", at("2026-11-02 00:00").Add(time.Duration(i)*time.Second), time.Hour)
 	}
 	most, full := 0, errors.New("full")
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), func(n int) error { most = n; return nil }); err != nil || most < 2<<20 {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), nil, func(n int) error { most = n; return nil }); err != nil || most < 2<<20 {
 		t.Errorf("%d bytes, %v", most, err)
 	}
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), func(n int) error { return full }); !errors.Is(err, full) {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), nil, func(n int) error { return full }); !errors.Is(err, full) {
 		t.Errorf("%v", err)
 	}
 }
@@ -610,15 +610,15 @@ func TestThereIsRoomOrNoReport(t *testing.T) {
 func TestABrokenLogIsNoReport(t *testing.T) {
 	m := story(t)
 	m.leaves[3] = []byte(strings.Replace(string(m.leaves[3]), `"kind":"`, `"kind":"x`, 1))
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), nil); err == nil || !strings.Contains(err.Error(), "entry 3") {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, m.log(), nil, nil); err == nil || !strings.Contains(err.Error(), "entry 3") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, Log{Size: m.log().Size + 1}, nil); err == nil || !strings.Contains(err.Error(), "entries 0 to ") {
+	if _, err := Make(context.Background(), asked(Service, "2026-11"), m, Log{Size: m.log().Size + 1}, nil, nil); err == nil || !strings.Contains(err.Error(), "entries 0 to ") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Make(ctx, asked(Service, "2026-11"), m, Log{Size: 0}, nil); err == nil {
+	if _, err := Make(ctx, asked(Service, "2026-11"), m, Log{Size: 0}, nil, nil); err == nil {
 		t.Error("a report was made although nobody waits for it")
 	}
 }

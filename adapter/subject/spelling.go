@@ -99,7 +99,24 @@ func (f Form) Spell(value string) string {
 }
 
 func text(s string) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(norm.NFC.String(s)), "Ё", "Е")), " ")
+	s = strings.ReplaceAll(strings.ToUpper(norm.NFC.String(s)), "Ё", "Е")
+	if plainlySpaced(s) {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// plainlySpaced says that a text, as nearly all are, has single spaces between words and no
+// other white space.
+func plainlySpaced(s string) bool {
+	space := true
+	for _, c := range s {
+		if unicode.IsSpace(c) && (c != ' ' || space) {
+			return false
+		}
+		space = c == ' '
+	}
+	return !space || s == ""
 }
 
 // date reads a day as schemas (xs:date, with or without a zone, xs:dateTime) and

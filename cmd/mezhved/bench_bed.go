@@ -334,6 +334,10 @@ type spent struct {
 	Gateway   time.Duration // with its in-process broker
 	Database  time.Duration // all processes of the private PostgreSQL
 	Generator time.Duration // this process
+
+	// What the gateway has allocated, and how often its heap was collected; zero where its
+	// metrics do not say it.
+	Bytes, Pieces, Collections float64
 }
 
 // spent reads the processor times so far. Those of others come from /proc: zero
@@ -346,6 +350,11 @@ func (b *bed) spent() spent {
 	}
 	if b.gateway != 0 {
 		s.Gateway, _, _ = processTime(strconv.Itoa(b.gateway))
+		if text, err := b.get(context.Background(), "/metrics"); err == nil {
+			for name, of := range map[string]*float64{"go_memstats_alloc_bytes_total": &s.Bytes, "go_memstats_mallocs_total": &s.Pieces, "go_gc_duration_seconds_count": &s.Collections} {
+				*of, _ = metricOf(text, name)
+			}
+		}
 	}
 	if b.database == 0 {
 		return s
@@ -408,23 +417,34 @@ func processTime(pid string) (live, ended time.Duration, parent int) {
 
 // minus is what was spent since before.
 func (s spent) minus(before spent) spent {
-	return spent{s.Gateway - before.Gateway, s.Database - before.Database, s.Generator - before.Generator}
+	return spent{s.Gateway - before.Gateway, s.Database - before.Database, s.Generator - before.Generator,
+		s.Bytes - before.Bytes, s.Pieces - before.Pieces, s.Collections - before.Collections}
 }
 
-// costs are processor times per operation, in milliseconds.
+// costs are processor times per operation, in milliseconds, and what the gateway allocates
+// for it.
 type costs struct {
 	Gateway   float64 `json:"gatewayMs"`
 	Database  float64 `json:"postgresMs"`
 	Generator float64 `json:"generatorMs"`
+
+	Bytes       float64 `json:"allocatedBytes,omitzero"`
+	Pieces      float64 `json:"allocations,omitzero"`
+	Collections float64 `json:"collections,omitzero"` // of the gateway's heap, for a thousand operations
 }
 
 func (s spent) per(operations int) costs {
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(max(operations, 1)) }
-	return costs{each(s.Gateway), each(s.Database), each(s.Generator)}
+	n := float64(max(operations, 1))
+	return costs{each(s.Gateway), each(s.Database), each(s.Generator), s.Bytes / n, s.Pieces / n, 1000 * s.Collections / n}
 }
 
 func (c costs) String() string {
-	return fmt.Sprintf("processor time each: gateway %.2f ms, PostgreSQL %.2f ms, generator %.2f ms", c.Gateway, c.Database, c.Generator)
+	text := fmt.Sprintf("processor time each: gateway %.2f ms, PostgreSQL %.2f ms, generator %.2f ms", c.Gateway, c.Database, c.Generator)
+	if c.Bytes > 0 {
+		text += fmt.Sprintf("\nthe gateway allocates %.0f KB in %.0f pieces each; %.1f collections for a thousand", c.Bytes/1000, c.Pieces, c.Collections)
+	}
+	return text
 }
 
 // stages ends the private gateway and says where its time went, each operation's so
@@ -444,18 +464,23 @@ func (b *bed) queuedTotal(ctx context.Context) (total int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		_, figure, found := strings.Cut(string(text), "\nmezhved_queued_total ")
-		if !found {
-			return 0, fmt.Errorf("the metrics of %s do not say how many messages were queued", node)
-		}
-		figure, _, _ = strings.Cut(figure, "\n")
-		n, err := strconv.ParseFloat(figure, 64)
+		n, err := metricOf(text, "mezhved_queued_total")
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("metrics of %s: %w", node, err)
 		}
 		total += int(n)
 	}
 	return total, nil
+}
+
+// metricOf reads a metric without labels.
+func metricOf(metrics []byte, name string) (float64, error) {
+	_, figure, found := strings.Cut(string(metrics), "\n"+name+" ")
+	if !found {
+		return 0, fmt.Errorf("there is no %s", name)
+	}
+	figure, _, _ = strings.Cut(figure, "\n")
+	return strconv.ParseFloat(figure, 64)
 }
 
 // settle waits until so many messages have been queued and the journal has come to

@@ -9,6 +9,7 @@ import (
 
 type benchCompareCmd struct {
 	Accept      bool   `xor:"what" help:"Compare accepts; default: whole exchanges."`
+	Sustained   bool   `help:"With --accept: what is accepted is delivered and acknowledged meanwhile, and counted with it; default: after each turn, which takes longer than the turn."`
 	Old         string `placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with; default: the same one, under --old-settings."`
 	OldSettings string `placeholder:"FILE" type:"existingfile" help:"Settings (YAML) that are laid over those of the gateway to compare with; --settings are for the other one."`
 	Filled      string `placeholder:"DIR" type:"existingdir" help:"Compare the store of this folder, which bench fill has made, with a new one."`
@@ -27,6 +28,7 @@ its measure say more still. Bytes say the same on every machine. What a turn's w
 Examples:
   mezhved bench compare --old ./mezhved-before
   mezhved bench compare --old ./mezhved-before --gateway ./mezhved-after --accept --turns 5 --duration 20s
+  mezhved bench compare --old ./mezhved-before --accept --sustained
   mezhved bench compare --settings sealed.yaml --turns 6
   mezhved bench compare --filled filled --duration 30s
   mezhved bench compare --old-settings one-shard.yaml --settings eight-shards.yaml --json`
@@ -49,6 +51,9 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 	}
 	if c.Old == "" && c.OldSettings == "" && c.Settings == "" && c.Filled == "" {
 		return usage(errors.New("nothing to compare: name another build with --old, settings with --settings or --old-settings, or a filled store with --filled"))
+	}
+	if c.Sustained && !c.Accept {
+		return usage(errors.New("--sustained goes with --accept: whole exchanges are delivered anyway"))
 	}
 	if c.Turns < 2 {
 		return usage(errors.New("--turns: one turn says nothing about the difference between turns, take two at least"))
@@ -117,11 +122,15 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		add("  and the generator, beside them", 3, c.Generator)
 		add("all three", 3, c.Gateway+c.Database+c.Generator)
 		add("both as a multiple of the generator's", 2, (c.Gateway+c.Database)/c.Generator)
+		if c.Bytes > 0 {
+			add("bytes that the gateway allocates", 0, c.Bytes)
+			add("pieces that it allocates", 0, c.Pieces)
+		}
 		add("bytes that stay in PostgreSQL, a message", 0, s.Stays)
 		add("bytes of PostgreSQL's WAL, a message", 0, s.WAL)
 	}
 	if c.Accept {
-		run := benchAcceptCmd{loadFlags: flags}
+		run := benchAcceptCmd{loadFlags: flags, Sustained: c.Sustained, Providers: 16}
 		r, err := run.measure(ctx, nil)
 		if err != nil {
 			return nil, err

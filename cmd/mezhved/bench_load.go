@@ -39,7 +39,8 @@ func (l *latencies) ms(q float64) float64 { return float64(l.h.ValueAtQuantile(q
 
 type benchAcceptCmd struct {
 	loadFlags
-	Sustained bool `help:"Providers take and acknowledge meanwhile, so that the queue stays flat; a line is printed every ten seconds."`
+	Sustained bool `help:"Providers take and acknowledge meanwhile, and senders wait for them, so that the queue stays flat; a line is printed every ten seconds."`
+	Providers int  `default:"16" help:"Providers at work at once."`
 }
 
 func (benchAcceptCmd) Help() string {
@@ -48,6 +49,11 @@ its own. The requests are signed before the clock starts (sustained: a little ah
 included, shares the machine. Processor times are counted from the first request until the last one is queued and
 journalled. At the end every accepted message must have been in the provider's queue, once. Exit code 1 says that
 something was lost.
+
+Without --sustained nobody takes anything until the senders have ended, and what an accept alone takes is measured. With
+it providers take and acknowledge all the time, no sender sends while more than a few messages for each of them wait, and
+the figures are of a message that was accepted, delivered and acknowledged: what can go on for ever. How much of their
+time the senders were held back is told.
 
 Examples:
   mezhved bench accept
@@ -76,7 +82,11 @@ type acceptResult struct {
 	Senders   int         `json:"senders"`
 	Bytes     int         `json:"messageBytes"`
 	Cores     int         `json:"cores"`
-	Drain     float64     `json:"drainSeconds"` // for polls and acknowledgements of what was left in the queue
+	Drain     float64     `json:"drainSeconds"`                 // for polls and acknowledgements of what was left in the queue
+	Delivered float64     `json:"deliveredPerSecond,omitempty"` // sustained: while the senders sent
+	Held      float64     `json:"held,omitempty"`               // sustained: the share of the senders' time in which they waited for the providers
+	Waiting   int         `json:"waiting"`                      // for the provider when the senders ended
+	Providers int         `json:"providers"`
 }
 
 func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
@@ -87,6 +97,9 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 	if c.JSON {
 		err = printJSON(out.out, r)
 	} else {
+		if c.Sustained {
+			fmt.Fprintf(out.out, "%.0f delivered/s to %d providers while they sent, senders held back for %.0f %% of the time; %d waited at the end, delivered in %.1f s\n", r.Delivered, r.Providers, 100*r.Held, r.Waiting, r.Drain)
+		}
 		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n%s",
 			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled, r.Whys)
 	}
@@ -104,7 +117,8 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := &acceptLoad{bed: b, client: httpClient(b.base, c.Senders+drainers), tally: newTally()}
+	x := &acceptLoad{bed: b, client: httpClient(b.base, c.Senders+c.Providers), tally: newTally()}
+	drain := func(ctx context.Context) error { return b.drain(ctx, c.Providers, x.tally, x.client) }
 	var stopSigning func()
 	if c.Sustained {
 		x.requests, stopSigning = signAhead(ctx, b)
@@ -123,11 +137,14 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	}
 	warm := int(x.accepted.Load())
 	x.times, x.sample = newLatencies(), nil
+	if c.Sustained {
+		x.most = max(waitForEach*c.Senders, leastWaiting)
+	}
 	draining, stop := context.WithCancel(ctx)
 	defer stop()
 	drained := make(chan error, 1)
 	if c.Sustained {
-		go func() { drained <- b.drain(draining, x.tally, x.client) }()
+		go func() { drained <- drain(draining) }()
 	}
 	var lines io.Writer
 	if c.Sustained && !c.JSON {
@@ -137,16 +154,19 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	if err != nil {
 		return r, err
 	}
-	before, start := b.spent(), time.Now()
+	before, start, gone := b.spent(), time.Now(), x.tally.taken()
 	if err := x.drive(ctx, c.Senders, c.Duration, lines); err != nil {
 		return r, err
 	}
-	took := time.Since(start)
+	took, gone, waiting := time.Since(start), x.tally.taken()-gone, x.tally.waiting()
 	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
 		return r, err
 	}
 	r = acceptResult{Accepted: int(x.accepted.Load()) - warm, Senders: c.Senders, Bytes: int(x.bytes.Load()), Cores: runtime.NumCPU(),
-		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load())}
+		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load()), Providers: c.Providers, Waiting: waiting}
+	if c.Sustained {
+		r.Delivered, r.Held = float64(gone)/took.Seconds(), time.Duration(x.held.Load()).Seconds()/(took.Seconds()*float64(c.Senders))
+	}
 	r.PerSecond, r.Cost = float64(r.Accepted)/took.Seconds(), b.spent().minus(before).per(r.Accepted)
 	has, err := b.written(ctx, false)
 	if err != nil {
@@ -161,7 +181,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 
 	start = time.Now()
 	if !c.Sustained {
-		go func() { drained <- b.drain(draining, x.tally, x.client) }()
+		go func() { drained <- drain(draining) }()
 	}
 	x.tally.wait(ctx, 10*time.Second)
 	stop()
@@ -183,11 +203,33 @@ type acceptLoad struct {
 	tally    *tally
 	times    *latencies
 
+	most int          // may wait for the provider while a sender sends; 0: any number
+	held atomic.Int64 // nanoseconds for which senders waited for that
+
 	accepted, refused, broken, bytes atomic.Int64
 	whys                             whys
 
 	mu     sync.Mutex
 	sample []string // MessageIDs of accepted messages, evenly over the run
+}
+
+// A sustained run's senders wait while so many messages wait for the provider: enough that
+// he always finds some, and not more than he takes in a second or two.
+const (
+	waitForEach  = 4 // of a sender
+	leastWaiting = 500
+)
+
+// hold waits until a sender may send.
+func (x *acceptLoad) hold(ctx context.Context, end time.Time) {
+	if x.most == 0 || x.tally.waiting() < x.most {
+		return
+	}
+	began := time.Now()
+	for x.tally.waiting() >= x.most && time.Now().Before(end) && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	x.held.Add(int64(time.Since(began)))
 }
 
 // samples is of how many messages the journal is asked when they were queued.
@@ -209,7 +251,7 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 	for n := range senders {
 		sending.Go(func() {
 			door := x.nodes[n%len(x.nodes)] + "/smev/v1.2/ws"
-			for time.Now().Before(end) && ctx.Err() == nil {
+			for x.hold(ctx, end); time.Now().Before(end) && ctx.Err() == nil; x.hold(ctx, end) {
 				var r signedRequest
 				select {
 				case r = <-x.requests:
@@ -300,6 +342,13 @@ func (l *tally) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.left
+}
+
+// taken is how many have come.
+func (l *tally) taken() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ours) - l.left
 }
 
 // wait ends when all have come, or nothing has for a while.
@@ -405,12 +454,9 @@ func post(ctx context.Context, client *http.Client, url, contentType string, bod
 	return resp.StatusCode, answer, err
 }
 
-// drainers is how many providers take what was accepted.
-const drainers = 16
-
-// drain takes and acknowledges what waits for the provider, until ctx ends.
-func (b *bed) drain(ctx context.Context, l *tally, client *http.Client) error {
-	errs := make([]error, drainers)
+// drain has providers take and acknowledge what waits for them, until ctx ends.
+func (b *bed) drain(ctx context.Context, providers int, l *tally, client *http.Client) error {
+	errs := make([]error, providers)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {

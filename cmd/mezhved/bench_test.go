@@ -18,7 +18,7 @@ import (
 // The bench drives a gateway of its own, finds what it sent in the queue, and says
 // what it cost whom.
 func TestBenchAccept(t *testing.T) {
-	out, err := exec.Command(program(t, "mezhved"), "bench", "accept", "--json", "--sustained", "--stages", "--senders", "8", "--warm", "0s", "--duration", "1s").Output()
+	out, err := exec.Command(program(t, "mezhved"), "bench", "accept", "--json", "--sustained", "--stages", "--senders", "8", "--providers", "1", "--warm", "0s", "--duration", "2s").Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -29,8 +29,14 @@ func TestBenchAccept(t *testing.T) {
 	if r.Accepted == 0 || r.Lost+r.Doubled+r.Refused+r.Failed != 0 {
 		t.Errorf("%d accepted, %d lost, %d twice, %d refused, %d failed; want some, and none", r.Accepted, r.Lost, r.Doubled, r.Refused, r.Failed)
 	}
+	if most := leastWaiting + r.Senders; r.Waiting > most || r.Delivered <= 0 { // one provider alone does not take what eight send
+		t.Errorf("%d waited for the provider when the senders ended, %.0f delivered a second; want a flat queue, %d at most", r.Waiting, r.Delivered, most)
+	}
 	if r.QueuedP50 <= 0 || r.QueuedP99 < r.QueuedP50 {
 		t.Errorf("queued after %v ms, p99 %v ms", r.QueuedP50, r.QueuedP99)
+	}
+	if r.Cost.Bytes < 1000 || r.Cost.Pieces < 10 {
+		t.Errorf("a gateway that allocates %.0f bytes in %.0f pieces for each", r.Cost.Bytes, r.Cost.Pieces)
 	}
 	if runtime.GOOS == "linux" && (r.Cost.Gateway <= 0 || r.Cost.Database <= 0 || r.Cost.Generator <= 0) {
 		t.Errorf("processor time each %+v, want some of every process", r.Cost)

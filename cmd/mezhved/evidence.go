@@ -79,6 +79,7 @@ func (n *node) openJournal(ctx context.Context, rooms *adapter.Rooms) error {
 		return usage(err)
 	}
 	n.openRetention(rooms)
+	n.openStandings(rooms)
 	return n.openTimestamps(rooms, sequencer)
 }
 
@@ -287,6 +288,17 @@ func (n *node) openRetention(rooms *adapter.Rooms) {
 		return r.Run(ctx)
 	}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "retention", Run: n.values.loop(n.config, run)})
+}
+
+// openStandings starts making what reports begin with, where there is a desk to ask for them.
+func (n *node) openStandings(rooms *adapter.Rooms) {
+	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "standings", Run: func(ctx context.Context) error {
+		if n.console == nil { // it is mounted before the loops begin
+			<-ctx.Done()
+			return nil
+		}
+		return n.console.Stand(ctx)
+	}})
 }
 
 // openContent starts ending content whose time is over: on every node that has the

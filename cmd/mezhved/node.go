@@ -358,6 +358,9 @@ func (n *node) openBroker() (*kafka.Broker, error) {
 // openKafka connects to the bus of a configuration.
 func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*kafka.Broker, error) {
 	opt := kafka.Options{Now: now, Brokers: c.Brokers, Partitions: c.Partitions, Replication: c.Replication, Log: log}
+	if c.Fills == adapter.FillsRelay { // what the intake reads is in its queue, but for a little
+		opt.Gather = 25 * time.Millisecond
+	}
 	if c.TLS {
 		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.CAs != "" {

@@ -68,7 +68,7 @@ func made(t *testing.T, days int) (all []*reports.Report) {
 	}
 	for _, kind := range reports.Kinds {
 		q := reports.Question{Kind: kind, Period: reports.Period{From: start.Add(-9 * time.Hour), To: start.AddDate(0, 0, days)}, Zone: zone, Tests: reports.With, Party: evil}
-		r, err := reports.Make(context.Background(), q, log, reports.Log{Origin: "log", Size: int64(len(log))}, nil)
+		r, err := reports.Make(context.Background(), q, log, reports.Log{Origin: "log", Size: int64(len(log))}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter"
+)
+
+// What is on its way into a queue stands in the outbox. There is next to nothing while the
+// bus takes it, and a million of rows when it has been away for a while. No trigger counts
+// them: an accept would pay for it. But rows come at the end of a shard and go at its
+// beginning, and a row never changes; so what has been counted once is counted: by parts
+// of comingPart rows, of which those go whose rows have gone. A look reads the part at
+// the beginning, if something of it has gone, and what has come.
+
+const (
+	// comingPart is how many rows a part has.
+	comingPart = 2000
+	// comingLook is how many rows a look counts at most. A node that begins where more
+	// stand has counted them all after some looks.
+	comingLook = 100_000
+)
+
+// coming is what this node has counted, by shards.
+type coming struct {
+	mu    sync.Mutex
+	parts [adapter.Shards][]comingRows
+}
+
+// comingRows are the rows of a shard behind one and up to another.
+type comingRows struct {
+	shard       int16
+	after, upto int64
+	n           int
+	of          map[comingTo]int
+}
+
+// comingTo is a lane.
+type comingTo struct {
+	queue           int32
+	service, sender string
+}
+
+const (
+	comingEndsSQL = `
+SELECT s, (SELECT seq FROM outbox WHERE shard = s ORDER BY seq LIMIT 1), (SELECT seq FROM outbox WHERE shard = s ORDER BY seq DESC LIMIT 1) FROM generate_series(0, $1::int - 1) s`
+
+	// comingSQL counts the first rows of ranges.
+	comingSQL = `
+SELECT t.n - 1, o.queue, m.service, m.sender, count(*)::int, max(o.seq) FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY t(shard, after, upto, n), LATERAL (
+	SELECT seq, message, queue FROM outbox WHERE shard = t.shard AND seq > t.after AND seq <= t.upto ORDER BY seq LIMIT $4) o, LATERAL (
+	SELECT coalesce(m.service, k.service) AS service, coalesce(m.sender, k.sender) AS sender FROM message m LEFT JOIN message_kind k ON k.id = m.kind WHERE m.id = o.message LIMIT 1) m
+GROUP BY 1, 2, 3, 4`
+)
+
+// count gives what stands in the outbox, by lanes.
+func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rows, _ := pool.Query(ctx, comingEndsSQL, adapter.Shards)
+	var shard int16
+	var first, last *int64
+	var read []*comingRows
+	ends := map[int16]int64{}
+	_, err := pgx.ForEachRow(rows, []any{&shard, &first, &last}, func() error {
+		parts := c.parts[shard]
+		if first == nil || last == nil {
+			c.parts[shard] = nil
+			return nil
+		}
+		for len(parts) > 0 && parts[0].upto < *first {
+			parts = parts[1:]
+		}
+		after := *first - 1
+		if len(parts) > 0 {
+			if part := &parts[0]; part.after < after {
+				part.after = after
+				read = append(read, part)
+			}
+			after = parts[len(parts)-1].upto
+		}
+		c.parts[shard], ends[shard] = parts, *last
+		read = append(read, &comingRows{shard: shard, after: after, upto: *last})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("where the outbox begins and ends: %w", err)
+	}
+	sum := map[comingTo]int{}
+	for n := 0; len(read) > 0 && n < comingLook; {
+		if err := countComing(ctx, pool, read); err != nil {
+			return nil, err
+		}
+		var next []*comingRows
+		for _, part := range read {
+			n += part.n
+			parts, end := c.parts[part.shard], ends[part.shard]
+			switch {
+			case len(parts) > 0 && part == &parts[0]: // at the beginning
+			case part.n == comingPart && part.upto <= end-markSlack: // nothing comes between its rows any more
+				c.parts[part.shard] = append(parts, *part)
+				next = append(next, &comingRows{shard: part.shard, after: part.upto, upto: end})
+			default:
+				part.addTo(sum)
+				if part.n == comingPart {
+					next = append(next, &comingRows{shard: part.shard, after: part.upto, upto: end})
+				}
+			}
+		}
+		read = next
+	}
+	for _, parts := range c.parts {
+		for i := range parts {
+			parts[i].addTo(sum)
+		}
+	}
+	return sum, nil
+}
+
+// countComing counts the first comingPart rows of each range, and has it end with them.
+func countComing(ctx context.Context, pool *sessions, read []*comingRows) error {
+	var shards []int16
+	var afters, uptos []int64
+	for _, part := range read {
+		shards, afters, uptos = append(shards, part.shard), append(afters, part.after), append(uptos, part.upto)
+		part.n, part.of = 0, map[comingTo]int{}
+	}
+	rows, _ := pool.Query(ctx, comingSQL, shards, afters, uptos, comingPart)
+	var i, n int
+	var of comingTo
+	var last int64
+	lasts := make([]int64, len(read))
+	_, err := pgx.ForEachRow(rows, []any{&i, &of.queue, &of.service, &of.sender, &n, &last}, func() error {
+		read[i].of[of], read[i].n, lasts[i] = n, read[i].n+n, max(lasts[i], last)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("counting the outbox: %w", err)
+	}
+	for i, part := range read {
+		if part.n == comingPart {
+			part.upto = lasts[i]
+		}
+	}
+	return nil
+}
+
+func (r *comingRows) addTo(sum map[comingTo]int) {
+	for of, n := range r.of {
+		sum[of] += n
+	}
+}
