@@ -29,8 +29,8 @@ import (
 // What is compressed is: the length of the reply address, the parts with their length
 // before them, and the woven steps of body and reply address together. Releases before
 // cannot read it; it begins a week after migration 00150. A week after migration 00154 a body
-// refers to itself too, and its steps are pressed (press.go): that takes a quarter less, and
-// a third of the time.
+// of up to mostPressed refers to itself too, and its steps are pressed (press.go): that takes
+// a quarter less, and a third of the time.
 
 // mostWoven bounds what is woven. What is longer is compressed as it is: the little that
 // is around its content does not matter.
