@@ -68,8 +68,8 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if n == relayBatch || bytes >= RelayBytes {
 				continue
 			}
-			// What was accepted meanwhile has rung the bell.
-			if rest := gather.After(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
+			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.
+			if rest := gather.After(n, 0, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
 			}
 		}

@@ -6,6 +6,7 @@
 // last statement was like:
 //
 //   - It carried one call: nobody else comes, and the next call goes at once.
+//   - As many as it carried have come meanwhile: the company is there already.
 //   - It carried a few and was quick: the processors have time left. To wait longer than a
 //     statement takes would leave them idle, and each caller would be later for nothing.
 //   - It carried many, or was slow because the processors are busy: calls wait for these
@@ -30,9 +31,9 @@ const (
 )
 
 // After is the rest behind a statement of n calls that took that long, from when it was
-// begun until its last caller was told.
-func After(n int, took time.Duration) time.Duration {
-	if n <= 1 || n >= Enough {
+// begun until its last caller was told, while so many are waiting for the next one.
+func After(n, waiting int, took time.Duration) time.Duration {
+	if n <= 1 || n >= Enough || waiting >= n {
 		return 0
 	}
 	return min(took*time.Duration(n)/share, Most)

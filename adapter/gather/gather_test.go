@@ -10,20 +10,21 @@ import (
 
 func TestAfter(t *testing.T) {
 	for _, c := range []struct {
-		n          int
+		n, waiting int
 		took, want time.Duration
 	}{
-		{0, time.Second, 0},
-		{1, time.Second, 0}, // alone
-		{2, time.Millisecond, time.Millisecond / 2},
-		{8, time.Millisecond, 2 * time.Millisecond},
-		{8, 2 * time.Millisecond, 4 * time.Millisecond},
-		{Enough - 1, time.Millisecond, (Enough - 1) * time.Millisecond / share},
-		{8, time.Hour, Most},
-		{Enough, time.Hour, 0},
+		{0, 0, time.Second, 0},
+		{1, 0, time.Second, 0}, // alone
+		{2, 0, time.Millisecond, time.Millisecond / 2},
+		{8, 0, time.Millisecond, 2 * time.Millisecond},
+		{8, 7, 2 * time.Millisecond, 4 * time.Millisecond},
+		{8, 8, 2 * time.Millisecond, 0}, // the company is there
+		{Enough - 1, 0, time.Millisecond, (Enough - 1) * time.Millisecond / share},
+		{8, 0, time.Hour, Most},
+		{Enough, 0, time.Hour, 0},
 	} {
-		if got := After(c.n, c.took); got != c.want {
-			t.Errorf("%d calls that took %s: %s, want %s", c.n, c.took, got, c.want)
+		if got := After(c.n, c.waiting, c.took); got != c.want {
+			t.Errorf("%d calls that took %s, %d waiting: %s, want %s", c.n, c.took, c.waiting, got, c.want)
 		}
 	}
 }
@@ -34,7 +35,7 @@ func TestAfter(t *testing.T) {
 // for. A rest of one length is wrong at one of the ends.
 func TestRestFindsItsLength(t *testing.T) {
 	always := func(rest time.Duration) rule {
-		return func(n int, _ time.Duration) time.Duration {
+		return func(n, _ int, _ time.Duration) time.Duration {
 			if n <= 1 {
 				return 0
 			}
@@ -61,7 +62,7 @@ func TestRestFindsItsLength(t *testing.T) {
 	}
 }
 
-type rule func(n int, took time.Duration) time.Duration
+type rule func(n, waiting int, took time.Duration) time.Duration
 
 // played is what came of a run: exchanges a second, statements each.
 type played struct {
@@ -175,7 +176,9 @@ func (l *loop) run() {
 		for _, done := range batch {
 			close(done)
 		}
-		rest := l.rest(len(batch), time.Since(began))
+		l.mu.Lock()
+		rest := l.rest(len(batch), len(l.waiting), time.Since(began))
+		l.mu.Unlock()
 		l.runs, l.rested = l.runs+1, l.rested+rest
 		time.Sleep(rest)
 	}

@@ -274,7 +274,7 @@ func (s *Store) write(ctx context.Context) {
 		}
 		n, began := len(batch), time.Now()
 		s.commit(batch)
-		time.Sleep(gather.After(n, time.Since(began)))
+		time.Sleep(gather.After(n, len(s.accepts), time.Since(began)))
 	}
 }
 

@@ -50,6 +50,9 @@ func (l *line[K, C]) work(key K) {
 		l.mu.Unlock()
 		n, began := len(batch), time.Now()
 		l.run(key, batch)
-		time.Sleep(gather.After(n, time.Since(began)))
+		l.mu.Lock()
+		rest := gather.After(n, len(l.waiting[key]), time.Since(began))
+		l.mu.Unlock()
+		time.Sleep(rest)
 	}
 }
