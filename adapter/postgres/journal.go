@@ -276,9 +276,16 @@ type edge struct {
 	chunk int64
 }
 
-// Head implements clerk.Tx: the lock that makes two sequencers take turns.
+// Head implements clerk.Tx: the lock that makes two sequencers take turns. What is
+// remembered of the log is forgotten when it is not that which the last transaction left.
 func (t *journalTx) Head(ctx context.Context) (clerk.Head, error) {
-	return readHead(ctx, t.tx, headSQL+" FOR UPDATE")
+	h, err := readHead(ctx, t.tx, headSQL+" FOR UPDATE")
+	if err == nil && h.Tree != t.known.tree {
+		t.j.looking.Lock()
+		t.j.last = nil
+		t.j.looking.Unlock()
+	}
+	return h, err
 }
 
 // pendingSlack is how far below the oldest row of the last batch new rows may

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
@@ -390,6 +392,48 @@ func TestTheEndOfTheLogIsRememberedUnderItsTreeAlone(t *testing.T) {
 	if n, err := a.Count(ctx, postgres.Query{Service: "urn:x-elsewhere"}); n != 400 || err != nil {
 		t.Errorf("%d entries of the service are found, %v; want 400", n, err)
 	}
+}
+
+// Nor are blocks that were read of a log that has gone another way since.
+func TestBlocksAreRememberedUnderTheirTreeAlone(t *testing.T) {
+	a := openArchive(t)
+	ctx := context.Background()
+	other, _ := a.node(t, nil)
+	step := func(j *postgres.Journal, events []journal.Event) {
+		t.Helper()
+		a.must(j.Append(ctx, events...))
+		if n, err := a.Sequencer(j).Step(ctx); n != len(events) || err != nil {
+			t.Fatalf("%d of %d events have their place, %v", n, len(events), err)
+		}
+	}
+	var accepted, routed []journal.Event
+	for range 256 {
+		e := journal.Event{Kind: journal.KindAccepted, Time: time.Now(), Message: uuid.Must(uuid.NewV7()).String(), Sender: "MFC01", Service: "extract"}
+		accepted = append(accepted, e)
+		e.Kind = journal.KindRouted
+		routed = append(routed, e)
+	}
+	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
+	for _, table := range tables {
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
+		a.must(err)
+	}
+	step(a.Journal, accepted)
+	step(a.Journal, routed[:10]) // reads the block
+	for _, table := range tables {
+		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s TABLE backup_%s", table, table, table))
+		a.must(err)
+	}
+	slices.Reverse(accepted)
+	step(other, accepted)
+	step(a.Journal, routed[10:])
+	a.must(a.Each(ctx, postgres.Query{Kind: journal.KindRouted}, func(r postgres.Row) error {
+		was, err := a.Entry(ctx, r.Leaf.Prev)
+		if err == nil && was.Leaf.Message != r.Leaf.Message {
+			err = fmt.Errorf("entry %d of message %s follows entry %d, of another one", r.Index, r.Leaf.Message, was.Index)
+		}
+		return err
+	}))
 }
 
 // Somebody with the database's password changes a row, a tile, the head: the
