@@ -23,7 +23,7 @@ var stillTexts = map[Station]string{
 	StationCheckpoint: "entries of the log are under no signed checkpoint: look at journal.state and its disk, and at the log, of the node with journal.key that leads",
 	StationFeed:       "entries of the log wait to be put on its topic; nothing is lost: look at Kafka and at the lines \"feeding the log\" in the logs of all nodes",
 	StationTerm:       "messages past their end of life stand in queues, and their senders are not told: look at the lines \"sweeping\" in the logs of all nodes",
-	StationVault:      "this node's vault lacks a key that the database is sealed with, or has another in its place, and nothing is accepted here: the line vault.key-missing of its log says which, where, and what to do",
+	StationVault:      "this node's vault lacks a key that the database is sealed with, has another in its place or cannot read it, and nothing is accepted here: the line vault.key-missing of its log says which, where, and what to do",
 }
 
 // stillAgain is how often it is said again that something stands still.

@@ -51,6 +51,9 @@ func (s *Store) AdmitLost(ctx context.Context, name, ground string, now time.Tim
 	if strings.TrimSpace(ground) == "" && !dry {
 		return out, errors.New("it needs a reason: it is what the journal will show")
 	}
+	if !strings.HasSuffix(name, keyFile) && !strings.HasSuffix(name, treeFile) {
+		return out, fmt.Errorf("%w: %s is no name of a key's file, which ends with %s or %s, as the gateway's error has it", ErrKeyNotLost, name, keyFile, treeFile)
+	}
 	if err := s.stoppedNodes(ctx); err != nil {
 		return out, err
 	}

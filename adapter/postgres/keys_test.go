@@ -188,6 +188,49 @@ func TestAKeyThatRowsNameIsNotMadeAnew(t *testing.T) {
 	}
 }
 
+// A key that is there and cannot be read is told as one that is missing is: the node says so
+// and accepts nothing, and goes on when it can be read.
+func TestAKeyThatCannotBeReadIsTold(t *testing.T) {
+	w := newKeyedWorld(t)
+	_, err := w.person(w.Store)
+	w.must(err)
+	w.must(w.settled(w.seq))
+	month := time.Now().UTC().Format("2006-01")
+	for _, name := range []string{"personal-" + month + ".key", "blind.key", "pending-" + month + ".tree"} {
+		path := filepath.Join(w.dir, name)
+		whole, err := os.ReadFile(path)
+		w.must(err)
+		for _, folder := range []bool{false, true} { // bytes that are no key; nothing that can be read as a file
+			w.must(os.Remove(path))
+			if folder {
+				w.must(os.Mkdir(path, 0o700))
+			} else {
+				w.must(os.WriteFile(path, []byte("half a ke"), 0o600))
+			}
+			w.node()
+			_, err = w.person(w.Store)
+			lacks := (*vault.KeyError)(nil)
+			if !errors.As(err, &lacks) || lacks.Key != name || lacks.Unread == nil || !strings.HasPrefix(err.Error()[strings.Index(err.Error(), name):], name+" cannot be read (") {
+				t.Errorf("%s, a folder %v: %v", name, folder, err)
+			}
+			standing, err := w.Standing(context.Background())
+			w.must(err)
+			if !slices.ContainsFunc(standing.Oldest, func(o adapter.Oldest) bool { return o.Station == adapter.StationVault }) {
+				t.Errorf("%s, a folder %v: nobody is told: %+v", name, folder, standing.Oldest)
+			}
+			w.must(os.Remove(path))
+			w.must(os.WriteFile(path, whole, 0o600))
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+				if _, err = w.person(w.Store); err == nil || time.Now().After(end) {
+					break
+				}
+			}
+			w.must(err)
+			w.must(w.settled(w.seq))
+		}
+	}
+}
+
 // Events that wait are taken up when the key that they wait under is there again, and not
 // committed to as bytes that nobody can open.
 func TestEventsWaitForTheKeyThatTheyAreSealedWith(t *testing.T) {
@@ -332,7 +375,7 @@ func TestAKeyIsAdmittedToBeLost(t *testing.T) {
 		return len(list)
 	}
 	blind, personal, tree := "blind.key", "personal-"+month+".key", adapter.ContentClass(kept.Service, kept.Direction)+"-"+month+".tree"
-	for _, name := range []string{blind, personal, tree, "personal-2020-01.key"} {
+	for _, name := range []string{blind, personal, tree, "personal-2020-01.key", "personal-" + month, strings.TrimSuffix(tree, ".tree")} {
 		if lost, err := admit(name, false); !errors.Is(err, postgres.ErrKeyNotLost) {
 			t.Fatalf("%s, which is there: %+v, %v", name, lost, err)
 		}

@@ -215,13 +215,13 @@ func (v *Vault) grown(name string, make bool) (*grown, error) {
 		info, err = os.Stat(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return nil, v.unread(name+treeSuffix, make, fmt.Errorf("vault: %w", err))
 	}
 	read := &grown{file: info, asked: now}
 	if g != nil && sameFile(info, g.file) {
 		read = g
 	} else if read.tree, err = readTree(name, path); err != nil {
-		return nil, err
+		return nil, v.unread(name+treeSuffix, make, err)
 	}
 	if mark := read.tree.mark(); make && mark != nil && !(proven && bytes.Equal(mark, g.tree.mark())) {
 		if err := v.vouched(name+treeSuffix, mark); err != nil {

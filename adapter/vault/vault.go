@@ -85,17 +85,19 @@ func (v *Vault) key(name string, make bool) (*named, error) {
 		if err = v.mayMake(name + keySuffix); err == nil {
 			err = v.create(path)
 		}
-		if err != nil && !errors.Is(err, errMeanwhile) {
+		if lacks := (*KeyError)(nil); errors.As(err, &lacks) {
+			return nil, err // it is a sentence of its own
+		} else if err != nil && !errors.Is(err, errMeanwhile) {
 			return nil, fmt.Errorf("make journal key %s: %w", name, err)
 		}
 		text, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("journal key %s: %w", name, err)
+		return nil, v.unread(name+keySuffix, make, fmt.Errorf("journal key %s: %w", name, err))
 	}
 	k := &named{asked: now}
 	if k.key, err = hex.DecodeString(strings.TrimSpace(string(text))); err != nil || len(k.key) != 32 {
-		return nil, fmt.Errorf("journal key %s is damaged: want 64 hex digits in %s", name, path)
+		return nil, v.unread(name+keySuffix, make, fmt.Errorf("journal key %s is damaged: want 64 hex digits in %s", name, path))
 	}
 	block, err := aes.NewCipher(k.key)
 	if err == nil {
@@ -106,7 +108,7 @@ func (v *Vault) key(name string, make bool) (*named, error) {
 	}
 	if k.proven = before != nil && before.proven && bytes.Equal(before.key, k.key); make && !k.proven {
 		if err := v.vouched(name+keySuffix, k.mark()); err != nil {
-			return nil, fmt.Errorf("journal key %s: %w", name, err)
+			return nil, err
 		}
 		k.proven = true
 	}

@@ -33,22 +33,28 @@ type Use struct {
 }
 
 // KeyError says that the vault lacks a key that the database has rows of, or has another
-// one under its name. Nothing is sealed with a key of that name until the right one is
+// one under its name, or one that it cannot read. Nothing is sealed with a key of that name until the right one is
 // back: a new one would be taken for it, and the rows of before for damaged.
 type KeyError struct {
 	Key    string // name of its file
 	Folder string
 	Rows   string // what is sealed with it
 	Other  bool   // there is one of that name, and it is another
+	Unread error  // there is one of that name, and this is why it cannot be read
 }
 
 func (e *KeyError) Error() string {
-	what := "is missing in"
-	if e.Other {
+	what, away := "is missing in", ""
+	switch {
+	case e.Unread != nil && e.Rows == "":
+		return fmt.Sprintf("%s in %s cannot be read (%v), and nothing is sealed with it: let this account read it, or take it away", e.Key, e.Folder, e.Unread)
+	case e.Unread != nil:
+		what, away = fmt.Sprintf("cannot be read (%v) in", e.Unread), "take it away, and "
+	case e.Other:
 		what = "is another one in"
 	}
 	return fmt.Sprintf("%s %s %s, and %s sealed with it: put it back from the vault's own backup, or let journal.vault be the folder that all nodes share, and then run mezhved journal re-erase; "+
-		"if the key is lost for good, mezhved journal lost-key %s admits it", e.Key, what, e.Folder, e.Rows, e.Key)
+		"if the key is lost for good, %smezhved journal lost-key %s admits it", e.Key, what, e.Folder, e.Rows, away, e.Key)
 }
 
 // Unwrap lets a missing key be known for what it is to those who open.
@@ -145,6 +151,31 @@ func (v *Vault) other(w Witness, name string) error {
 		return fmt.Errorf("vault: what is sealed with %s: %w", name, err)
 	}
 	return v.refuse(name, &KeyError{Key: name, Folder: v.dir, Rows: use.Rows, Other: true})
+}
+
+// unread says why a key that is there cannot be read, and what is sealed with it; whoever
+// was to seal with it is refused as where it is missing.
+func (v *Vault) unread(name string, make bool, cause error) error {
+	w := v.witness()
+	if w == nil {
+		return cause
+	}
+	if make { // who opens may do so for the witness's own answer
+		v.asking.Lock()
+		defer v.asking.Unlock()
+		if err := v.refusal(name); err != nil {
+			return err
+		}
+	}
+	use, err := w.Sealed(name)
+	if err != nil {
+		return cause
+	}
+	lacks := &KeyError{Key: name, Folder: v.dir, Rows: use.Rows, Unread: cause}
+	if !make {
+		return lacks
+	}
+	return v.refuse(name, lacks)
 }
 
 // damaged says why a box did not open: its key was replaced, or else as fallback says.

@@ -54,11 +54,10 @@ func (c *journalLostKeyCmd) Run(ctx context.Context, out *stdio) (err error) {
 	case c.JSON:
 		return printJSON(out.out, lost)
 	}
-	would := "did "
+	said := "%s: %s of values went with it, %s on their way died, the tokens of %s were made anew\n"
 	if c.DryRun {
-		would = "would "
+		said = "%s: %s of values would go with it, %s on their way would die, the tokens of %s would be made anew\n"
 	}
-	_, err = fmt.Fprintf(out.out, "%s: %s of values %sgo with it, %s on their way %sdie, the tokens of %s %sbe made anew\n", lost.Key,
-		many(lost.Rows, "row", "rows"), would, many(lost.Waiting, "message", "messages"), would, many(lost.Renewed, "row", "rows"), would)
+	_, err = fmt.Fprintf(out.out, said, lost.Key, many(lost.Rows, "row", "rows"), many(lost.Waiting, "message", "messages"), many(lost.Renewed, "row", "rows"))
 	return err
 }
