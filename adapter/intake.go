@@ -83,7 +83,10 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 			g.log.Warn("a record that no gateway wrote is passed over", "topic", from.Topic, "partition", from.Partition, "offset", records[i].Offset, "error", err)
 			continue
 		}
-		if !a.Stream && g.placing.has(ctx, a.Message, a.Queue) {
+		// It may have been quicker than the relay's word of where it stands. What stands
+		// elsewhere is another copy: whose message was placed, unless the database has
+		// lost that, the store knows.
+		if !a.Stream && g.placing.has(ctx, a.Message, a.Queue) && g.placing.stands(ctx, from.Topic, &records[i]) {
 			continue
 		}
 		arrivals, traces = append(arrivals, a), append(traces, trace)

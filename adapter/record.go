@@ -3,6 +3,7 @@ package adapter
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -23,7 +24,7 @@ const (
 	headerOldSeal = "mezhved-seal"   // of gateways of before
 	headerEvent   = "mezhved-event"  // what gateways of before have journalled when the record is queued
 	headerBody    = "mezhved-body"   // bodyStore: the value is left out because it is too large; bodyKept: it is the body as the store keeps it, encrypted; bodySealed: it is encrypted by itself
-	headerKept    = "mezhved-kept"   // with bodyKept: Kept.Form
+	headerKept    = "mezhved-kept"   // with bodyKept: Kept.Form, in base64
 	headerStream  = "mezhved-to"     // "stream": the recipient reads this topic itself, no queue is filled
 	headerMessage = "message-id"     // the sender's MessageID
 	headerTrace   = "traceparent"    // W3C trace context
@@ -126,7 +127,7 @@ func (g *Gateway) enclose(r *Record, o *Outgoing) (err error) {
 	if o.Kept != nil && o.Message.Parts.Attached == 0 && g.config.Kafka.Content != ContentPlain {
 		r.Value, r.Dense = o.Kept.Box, true
 		r.add(headerBody, []byte(bodyKept))
-		r.add(headerKept, o.Kept.Form)
+		r.add(headerKept, base64.StdEncoding.AppendEncode(nil, o.Kept.Form)) // readers beside us take headers for text
 		return nil
 	}
 	r.Value = busValue(o.Message)
@@ -168,7 +169,11 @@ func RecordValue(ctx context.Context, store Store, keys [][]byte, topic string, 
 	case bodySealed:
 		return store.Unseal(m, sealedPart(topic), r.Value)
 	case bodyKept:
-		if err := store.OpenKept(ctx, m, Kept{[]byte(h[headerKept]), r.Value}); err != nil {
+		form, err := base64.StdEncoding.Strict().DecodeString(h[headerKept])
+		if err == nil {
+			err = store.OpenKept(ctx, m, Kept{form, r.Value})
+		}
+		if err != nil {
 			return nil, err
 		}
 		if m.Erased != nil {

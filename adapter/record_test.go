@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
@@ -31,6 +32,11 @@ func TestRecordsAreReadWithoutTheirMessages(t *testing.T) {
 		r := records[i]
 		if got := header(r, "mezhved-body"); got != form {
 			t.Errorf("record %d is %q, want %q", i, got, form)
+		}
+		for _, h := range r.Headers { // providers' clients take the headers of their topic for text
+			if !strings.HasPrefix(h.Key, "mezhved-seal") && !utf8.Valid(h.Value) {
+				t.Errorf("record %d: the header %s is no text", i, h.Key)
+			}
 		}
 		value, err := w.RecordValue(r)
 		if err != nil {

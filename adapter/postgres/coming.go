@@ -76,6 +76,9 @@ func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, e
 			parts = parts[1:]
 		}
 		after := *first - 1
+		if len(parts) > 0 && after < parts[0].after {
+			parts = nil // rows have come back: a crash of the server has lost the relay's commit
+		}
 		if len(parts) > 0 {
 			if part := &parts[0]; part.after < after {
 				part.after = after

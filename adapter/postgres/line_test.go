@@ -89,7 +89,7 @@ func TestLineGathers(t *testing.T) {
 			t.Fatalf("runs of %v, want one and then two", sizes)
 		}
 		join()
-		rest := gather.After(2, 1, work)
+		rest := gather.After(2, 0, work)
 		time.Sleep(work + rest/2)
 		join() // while the third waits for company
 		time.Sleep(rest)

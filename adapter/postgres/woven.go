@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -251,6 +252,9 @@ func appendParts(out, body []byte, p *adapter.Parts) []byte {
 		for _, d := range list {
 			var room [128]byte
 			at := bytes.Index(body, spelled(room[:0], d))
+			if at >= 0 && strings.IndexByte(d.URI, '"') >= 0 {
+				at = -1 // it is no declaration that says so, and would be read as another
+			}
 			if out = binary.AppendUvarint(out, uint64(at+1)); at < 0 {
 				for _, text := range []string{d.Prefix, d.URI} {
 					out = append(binary.AppendUvarint(out, uint64(len(text))), text...)

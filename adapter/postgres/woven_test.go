@@ -49,11 +49,11 @@ func woven(t testing.TB, b *bodies, pack func(*bodies, *adapter.Message) packed,
 func TestAWovenBodyComesBack(t *testing.T) {
 	b := wovenBodies(t)
 	declaration := adapter.Binding{Prefix: "p", URI: "urn:x"}
-	scopes := [][]adapter.Binding{nil, {declaration}, {{URI: "urn:&amp;"}, declaration}, {{Prefix: "elsewhere", URI: "urn:not in the body"}}}
+	scopes := [][]adapter.Binding{nil, {declaration}, {{URI: "urn:&amp;"}, declaration}, {{Prefix: "elsewhere", URI: "urn:not in the body"}}, {{Prefix: "q", URI: `in"side`}, declaration}}
 	check := func(body []byte, replyTo, id, original string, request, reply uuid.UUID, spans [4]int32, scope, other uint8) bool {
-		m := adapter.Message{ID: request, Request: reply, MessageID: adapter.MessageID(id), Original: adapter.MessageID(original), Body: slices.Concat([]byte(`<a xmlns:p="urn:x" xmlns="urn:&amp;">`), body), ReplyTo: replyTo}
+		m := adapter.Message{ID: request, Request: reply, MessageID: adapter.MessageID(id), Original: adapter.MessageID(original), Body: slices.Concat([]byte(`<a xmlns:p="urn:x" xmlns="urn:&amp;" xmlns:q='in"side'>its text says xmlns:q="in"side"`), body), ReplyTo: replyTo}
 		m.Parts.Data, m.Parts.Signature = adapter.Span{Off: int(spans[0]), Len: int(spans[1])}, adapter.Span{Off: int(spans[2]), Len: int(spans[3])}
-		m.Parts.Scope, m.Parts.SigScope = scopes[scope%4], scopes[other%4]
+		m.Parts.Scope, m.Parts.SigScope = scopes[scope%5], scopes[other%5]
 		// Some say what their row says, whole and cut short.
 		m.Body = slices.Concat(m.Body, []byte(id), rowCloth(nil, &m)[scope%8:], addressCloth(&m)[other%64:], m.Body, []byte(original+id))
 		for name, pack := range packings {

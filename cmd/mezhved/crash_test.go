@@ -86,10 +86,13 @@ type part struct {
 
 // openCrashWorld starts the database and makes what a demonstration has: keys,
 // parties, services.
-func openCrashWorld(t *testing.T) *crashWorld {
+func openCrashWorld(t *testing.T) *crashWorld { return openWorld(t, prepareWorld) }
+
+// openWorld is openCrashWorld in a folder that prepare has made.
+func openWorld(t *testing.T, prepare func(t testing.TB, dir, address string)) *crashWorld {
 	w := &crashWorld{t: t, dir: t.TempDir(), address: freeAddress(t)}
 	w.base = "http://" + w.address
-	prepareWorld(t, w.dir, w.address)
+	prepare(t, w.dir, w.address)
 	ctx := t.Context()
 	var err error
 	if w.database, err = embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(w.dir, "postgres"), Durable: true}); err != nil {

@@ -68,10 +68,16 @@ var migrated = sync.OnceValues(func() (data string, err error) {
 // prepareWorld makes a demonstration's folder, with its PostgreSQL migrated.
 func prepareWorld(t testing.TB, dir, address string) {
 	t.Helper()
+	prepareEmptyWorld(t, dir, address)
+	layPostgres(t, dir)
+}
+
+// prepareEmptyWorld makes a demonstration's folder, with no PostgreSQL yet.
+func prepareEmptyWorld(t testing.TB, dir, address string) {
+	t.Helper()
 	if _, err := prepareDemo(dir, address); err != nil {
 		t.Fatal(err)
 	}
-	layPostgres(t, dir)
 }
 
 // layPostgres puts the migrated cluster into a folder in which there is none yet.
