@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type Examination struct {
 
 	Vault string    // the identity of the vault that content is sealed with; empty: of none yet
 	Since time.Time // from when on; zero: the schema does not know of it yet
+
+	Keys map[string][]byte // of that vault which rows are sealed with, by their files' names, with their marks
 
 	Nodes []adapter.Node // that have told of themselves lately, by name
 
@@ -84,6 +87,14 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 		return nil, err
 	}
 	err = pool.QueryRow(ctx, "SELECT vault, since FROM content_vault").Scan(&x.Vault, &x.Since)
+	if err != nil && !isCode(err, undefinedTable) && !isCode(err, "42501") {
+		return nil, err
+	}
+	x.Keys = map[string][]byte{}
+	rows, _ := pool.Query(ctx, "SELECT name, mark FROM vault_key")
+	var name string
+	var mark []byte
+	_, err = pgx.ForEachRow(rows, []any{&name, &mark}, func() error { x.Keys[name] = bytes.Clone(mark); return nil })
 	if err != nil && !isCode(err, undefinedTable) && !isCode(err, "42501") {
 		return nil, err
 	}

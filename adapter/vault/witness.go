@@ -297,6 +297,25 @@ func (v *Vault) Opens(key string) (bool, error) {
 	return len(use.Mark) == 0 || bytes.Equal(use.Mark, mark), err
 }
 
+// Lacking names those of some keys, given with their marks, that a folder has not, or has
+// others in the place of, or that cannot be read. Nothing is made.
+func Lacking(dir string, keys map[string][]byte) (names []string, err error) {
+	v, err := Open(dir, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	for name, mark := range keys {
+		own, err := v.Mark(name)
+		_, there := os.Stat(filepath.Join(dir, name))
+		// Of a tree that is there and has no mark, everything was erased.
+		if err != nil || there != nil || len(own) > 0 && !bytes.Equal(own, mark) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // markSize is how long marks are.
 const markSize = 16
 

@@ -129,14 +129,6 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 		return r, err
 	}
 	defer stopSigning()
-	if err := x.drive(ctx, c.Senders, c.Warm, nil); err != nil {
-		return r, err
-	}
-	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
-		return r, err
-	}
-	warm := int(x.accepted.Load())
-	x.times, x.sample = newLatencies(), nil
 	if c.Sustained {
 		x.most = max(waitForEach*c.Senders, leastWaiting)
 	}
@@ -146,6 +138,15 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	if c.Sustained {
 		go func() { drained <- drain(draining) }()
 	}
+	if err := x.drive(ctx, c.Senders, c.Warm, nil); err != nil {
+		return r, err
+	}
+	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
+		return r, err
+	}
+	warm := int(x.accepted.Load())
+	x.times, x.sample = newLatencies(), nil
+	x.held.Store(0)
 	var lines io.Writer
 	if c.Sustained && !c.JSON {
 		lines = told

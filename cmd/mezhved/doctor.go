@@ -348,11 +348,24 @@ func (r *report) vault(dir string, x *postgres.Examination) {
 		r.add("bad", "vault.other", "%s is the vault %s, and the content of messages in this database is sealed with the vault %s: all nodes use one folder", dir, own, x.Vault)
 	case x.Vault != "" && own == "":
 		r.add("bad", "vault.missing", "%s has no vault in it, and the content of messages in this database is sealed with the vault %s: name its folder, or put it back from its own backup", dir, x.Vault)
+	case own != "" && r.lacks(dir, x.Keys):
 	case begun:
 		r.add("good", "vault.good", "%s: the content of messages is sealed; its backups are to live for a short time", dir)
 	case x.Vault != "":
 		r.add("good", "vault.later", "%s: the content of messages is sealed from %s on, when all nodes can read it", dir, x.Since.UTC().Format(time.RFC3339))
 	}
+}
+
+// lacks names the keys that rows are sealed with and the folder has not.
+func (r *report) lacks(dir string, keys map[string][]byte) bool {
+	lacking, err := vault.Lacking(dir, keys)
+	if err != nil {
+		r.add("bad", "vault.unreadable", "%v", err)
+	} else if len(lacking) > 0 {
+		r.add("bad", "vault.key-missing", "%s lacks keys that rows of this database are sealed with, or has others in their place, or cannot read them: %s; where one is of this month nothing is accepted: "+
+			"put them back from the vault's own backup, or let journal.vault be the folder that all nodes share; where retention has destroyed them and the database is of an older backup, its next pass removes the values", dir, strings.Join(lacking, ", "))
+	}
+	return err != nil || len(lacking) > 0
 }
 
 // clock compares this machine's clock with the database's.

@@ -203,6 +203,28 @@ func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	lacks := func(name string, want bool, marks map[string][]byte) {
+		t.Helper()
+		r := &report{}
+		r.vault(dir, &postgres.Examination{Vault: own, Since: past, Keys: marks})
+		if len(r.checks) != 1 || (r.checks[0].Code == "vault.key-missing" && r.checks[0].State == "bad" && strings.Contains(r.checks[0].Detail, name)) != want {
+			t.Errorf("%s: %+v", name, r.checks)
+		}
+	}
+	lacks("personal-2026-11.key", true, map[string][]byte{"personal-2026-11.key": make([]byte, 16)})
+	if err := other.Check("personal-2026-11.key"); err != nil {
+		t.Fatal(err)
+	}
+	lacks("personal-2026-11.key", true, map[string][]byte{"personal-2026-11.key": make([]byte, 16)}) // another one
+	mark, err := other.Mark("personal-2026-11.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacks("personal-2026-11.key", false, map[string][]byte{"personal-2026-11.key": mark})
+	if err := os.WriteFile(filepath.Join(dir, "personal-2026-11.key"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lacks("personal-2026-11.key", true, map[string][]byte{"personal-2026-11.key": mark})
 	for _, c := range []struct {
 		dir, known string
 		since      time.Time
