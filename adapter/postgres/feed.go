@@ -23,7 +23,7 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	var epoch string
 	var next int64
 	var tree tlog.Tree
-	batch.Queue("SELECT f.epoch, f.next, h.size, h.root FROM journal_feed f, journal_head h").QueryRow(func(r pgx.Row) error {
+	batch.Queue("SELECT f.epoch, f.next, coalesce(h.size, 0), h.root FROM journal_feed f LEFT JOIN journal_head h ON true").QueryRow(func(r pgx.Row) error {
 		var root []byte
 		err := r.Scan(&epoch, &next, &tree.N, &root)
 		copy(tree.Hash[:], root)

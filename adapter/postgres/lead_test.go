@@ -401,3 +401,15 @@ func TestALivingLeadersTransactionIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// A node may run before a log has been begun: there is nothing to feed, and nothing is wrong.
+func TestThereMayBeNoLogToFeed(t *testing.T) {
+	w := open(t)
+	n, err := w.Feed(t.Context(), 10, func(context.Context, []adapter.LogEntry) error {
+		t.Error("something was published")
+		return nil
+	})
+	if n != 0 || err != nil {
+		t.Errorf("fed %d: %v, want nothing", n, err)
+	}
+}
