@@ -96,11 +96,12 @@ func (r *termRound) read(ctx context.Context, max int) error {
 	}
 	// The oldest pending row first: what is committed after this look is later.
 	r.upTo = r.now
-	// And the log's tree with it: what has left the one by this look is in the other.
+	// And the log's tree with it: what has left the one by this look is in the other. There
+	// may be no log yet.
 	var pending *time.Time
 	var tree tlog.Tree
 	var root []byte
-	if err := r.tx.QueryRow(ctx, "SELECT (SELECT at FROM journal_pending ORDER BY id LIMIT 1), size, root FROM journal_head").Scan(&pending, &tree.N, &root); err != nil {
+	if err := r.tx.QueryRow(ctx, "SELECT (SELECT at FROM journal_pending ORDER BY id LIMIT 1), coalesce((SELECT size FROM journal_head), 0), (SELECT root FROM journal_head)").Scan(&pending, &tree.N, &root); err != nil {
 		return err
 	}
 	copy(tree.Hash[:], root)
