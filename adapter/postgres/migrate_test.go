@@ -350,7 +350,10 @@ func TestASchemaGoesBackOrSaysWhyNot(t *testing.T) {
 			_, err := Downgrade(ctx, url, have-1)
 			ended <- err
 		}()
-		for cut := false; !cut; {
+		for cut := false; !cut; { // within a transaction the view stays as it was when first looked at
+			if _, err := holder.Exec(ctx, "SELECT pg_stat_clear_snapshot()"); err != nil {
+				t.Fatal(err)
+			}
 			if err := holder.QueryRow(ctx, "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&cut); err != nil {
 				t.Fatal(err)
 			}
