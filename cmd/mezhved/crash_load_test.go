@@ -188,8 +188,8 @@ type load struct {
 	absent   sync.Map // systems whose requests nobody takes at the moment
 	unasked  sync.Map // systems that nobody sends new requests to
 	slow     int64
-	throttle int64
-	receipts string // a folder in which the bus's signed answers are kept; empty: none are
+	throttle atomic.Int64 // exchanges that may be under way at once
+	receipts string       // a folder in which the bus's signed answers are kept; empty: none are
 }
 
 // pause between two attempts of a party that was told to come again.
@@ -211,7 +211,8 @@ func startLoad(ctx context.Context, p *play, o loadOptions) *load {
 	if o.ledger == nil {
 		o.ledger = newLedger()
 	}
-	l := &load{ledger: o.ledger, play: p, noMore: make(chan struct{}), slow: o.slow, throttle: o.throttle, nodes: newBalance(o.nodes), receipts: o.receipts}
+	l := &load{ledger: o.ledger, play: p, noMore: make(chan struct{}), slow: o.slow, nodes: newBalance(o.nodes), receipts: o.receipts}
+	l.throttle.Store(o.throttle)
 	l.http = &http.Client{Timeout: o.timeout, Transport: l.nodes}
 	l.ctx, l.leave = context.WithCancel(ctx)
 	for i := range o.senders {
@@ -373,7 +374,7 @@ func (l *load) send(n int) {
 		default:
 		}
 		under := l.begun.Load() - l.finished.Load()
-		if l.paused.Load() || under > l.throttle {
+		if l.paused.Load() || under > l.throttle.Load() {
 			l.sleep()
 			continue
 		}

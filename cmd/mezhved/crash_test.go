@@ -256,6 +256,7 @@ func (w *crashWorld) accepting() {
 		return
 	}
 	from := w.load.accepted.Load()
+	w.load.throttle.Add(20) // those under way may be all that there may be
 	w.await("messages are accepted without the bus", func() bool { return w.load.accepted.Load() >= from+10 })
 }
 
