@@ -645,7 +645,7 @@ func sealedRecord(dense bool) adapter.Record {
 	rand.Read(noise)
 	id, ours := uuid.NewString(), uuid.NewString()
 	r := adapter.Record{Topic: "bench", Key: []byte("delivery.REGISTRY._REQUEST_"), Value: noise, Dense: dense}
-	for _, h := range [][2]string{{"mezhved-body", "kept"}, {"mezhved-kept", "\x12\xee\x10\x00\x00 01234567890123456789012345678901\x00\x00"}, {"mezhved-id", ours},
+	for _, h := range [][2]string{{"mezhved-body", "kept"}, {"mezhved-kept", base64.StdEncoding.EncodeToString([]byte("\x12\xee\x10\x00\x00 01234567890123456789012345678901\x00\x00"))}, {"mezhved-id", ours},
 		{"mezhved-queue", `{"System":"REGISTRY","Kind":"request","Node":""}`}, {"message-id", id}, {"direction", "request"}, {"sender", "MUNI"}, {"recipient", "REGISTRY"},
 		{"service", "extract"}, {"service-version", "1.0"}, {"wire", "1.2"}, {"conversation", id},
 		{"reply-to", base64.StdEncoding.EncodeToString(fmt.Appendf(noise[:33:33], `{"rid":"%s","mid":"%s","mnm":"MUNI","prv":"REGISTRY","svc":"extract","ver":"1.0","wir":"1.2"}`, ours, id))},

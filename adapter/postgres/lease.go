@@ -192,10 +192,8 @@ func (s *Store) Lease(ctx context.Context, p adapter.Poll) (*adapter.Delivery, e
 	}
 	s.leases.join(in, l)
 	d, err := s.await(l, queue)
-	switch {
-	case errors.Is(err, errContentErased): // its key has gone, and the erasure is about to take it out of the queue
-		return s.Lease(ctx, p)
-	case errors.Is(err, errOthersQueue):
+	// Its key has gone, and the erasure is about to take it out of the queue; or it is another's.
+	if errors.Is(err, errContentErased) || errors.Is(err, errOthersQueue) {
 		return s.Lease(ctx, p)
 	}
 	if err != nil {

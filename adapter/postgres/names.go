@@ -110,13 +110,13 @@ func (s *Store) sweepNames(ctx context.Context, now time.Time) error {
 	if d := now.Sub(s.sweeps.names); d >= 0 && d < countFold {
 		return nil
 	}
-	var named numbered
+	var named numbered // of thousands of parties, each once: none is looked for among the others
 	s.names.queues.Range(func(q, id any) bool {
-		named.addQueue(id.(int32), q.(adapter.Queue))
+		named.queues, named.queueIs = append(named.queues, id.(int32)), append(named.queueIs, numberedQueue(id.(int32), q.(adapter.Queue)))
 		return true
 	})
 	s.names.roots.Range(func(root, id any) bool {
-		named.addRoot(id.(int32), root.(adapter.QName))
+		named.roots, named.rootIs = append(named.roots, id.(int32)), append(named.rootIs, numberedRoot(id.(int32), root.(adapter.QName)))
 		return true
 	})
 	var gone bool
