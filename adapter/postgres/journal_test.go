@@ -296,26 +296,40 @@ func (a *archive) vacant() {
 	}
 }
 
+// endOfLog are the tables that say how a log ends.
+var endOfLog = []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
+
+// backup keeps tables as they are, for when they are put back.
+func (a *archive) backup(tables ...string) (putBack func()) {
+	each := func(sql string) {
+		for _, table := range tables {
+			_, err := a.pool.Exec(context.Background(), fmt.Sprintf(sql, table))
+			a.must(err)
+		}
+	}
+	each("CREATE TABLE backup_%[1]s AS TABLE %[1]s")
+	return func() { each("TRUNCATE %[1]s; INSERT INTO %[1]s OVERRIDING SYSTEM VALUE TABLE backup_%[1]s") }
+}
+
+// step gives events their places, by a node.
+func (a *archive) step(j *postgres.Journal, events []journal.Event) {
+	ctx := context.Background()
+	a.must(j.Append(ctx, events...))
+	n, err := a.Sequencer(j).Step(ctx)
+	if a.must(err); n != len(events) {
+		a.must(fmt.Errorf("%d of %d events have their place", n, len(events)))
+	}
+}
+
 func TestARestoredDatabaseStopsTheLog(t *testing.T) {
 	a := openArchive(t)
 	ctx := context.Background()
 	events := journaltest.Events(4, 900)
 	a.fill(events[:600])
-	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_total", "journal_counter", "journal_head", "journal_checkpoint"}
-	for _, table := range tables {
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
-		a.must(err)
-	}
+	putBack := a.backup("journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_total", "journal_counter", "journal_head", "journal_checkpoint")
 	a.fill(events[600:])
 	signed := a.Desk.Checkpoint(a.Journal)
-	for _, table := range tables {
-		override := ""
-		if table == "journal_checkpoint" {
-			override = "OVERRIDING SYSTEM VALUE"
-		}
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s %s TABLE backup_%s", table, table, override, table))
-		a.must(err)
-	}
+	putBack()
 	var back *clerk.RollbackError
 	if err := a.Settle(a.Sequencer(a.Journal)); !errors.As(err, &back) {
 		t.Fatalf("got %v, want a *RollbackError", err)
@@ -356,32 +370,18 @@ func TestTheEndOfTheLogIsRememberedUnderItsTreeAlone(t *testing.T) {
 	a := openArchive(t)
 	ctx := context.Background()
 	other, _ := a.node(t, nil)
-	step := func(j *postgres.Journal, events []journal.Event) {
-		t.Helper()
-		a.must(j.Append(ctx, events...))
-		if n, err := a.Sequencer(j).Step(ctx); n != len(events) || err != nil {
-			t.Fatalf("%d of %d events have their place, %v", n, len(events), err)
-		}
-	}
-	step(a.Journal, journaltest.Events(61, 300))
-	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
-	for _, table := range tables {
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
-		a.must(err)
-	}
-	step(a.Journal, journaltest.Events(62, 100))
-	for _, table := range tables {
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s TABLE backup_%s", table, table, table))
-		a.must(err)
-	}
+	a.step(a.Journal, journaltest.Events(61, 300))
+	putBack := a.backup(endOfLog...)
+	a.step(a.Journal, journaltest.Events(62, 100))
+	putBack()
 	elsewhere := journaltest.Events(63, 100)
 	for i := range elsewhere {
 		elsewhere[i].Service = "urn:x-elsewhere"
 	}
-	step(other, elsewhere)
-	step(a.Journal, elsewhere) // finishes the block in which all of them stand, of its pieces
-	step(a.Journal, elsewhere) // and now of what is remembered
-	step(a.Journal, elsewhere)
+	a.step(other, elsewhere)
+	a.step(a.Journal, elsewhere) // finishes the block in which all of them stand, of its pieces
+	a.step(a.Journal, elsewhere) // and now of what is remembered
+	a.step(a.Journal, elsewhere)
 	a.must(a.Settle(a.Sequencer(a.Journal)))
 	if findings, err := a.Examine(ctx); err != nil || findings != nil {
 		t.Errorf("the examination finds %v, %v", findings, err)
@@ -399,13 +399,6 @@ func TestBlocksAreRememberedUnderTheirTreeAlone(t *testing.T) {
 	a := openArchive(t)
 	ctx := context.Background()
 	other, _ := a.node(t, nil)
-	step := func(j *postgres.Journal, events []journal.Event) {
-		t.Helper()
-		a.must(j.Append(ctx, events...))
-		if n, err := a.Sequencer(j).Step(ctx); n != len(events) || err != nil {
-			t.Fatalf("%d of %d events have their place, %v", n, len(events), err)
-		}
-	}
 	var accepted, routed []journal.Event
 	for range 256 {
 		e := journal.Event{Kind: journal.KindAccepted, Time: time.Now(), Message: uuid.Must(uuid.NewV7()).String(), Sender: "MFC01", Service: "extract"}
@@ -413,20 +406,13 @@ func TestBlocksAreRememberedUnderTheirTreeAlone(t *testing.T) {
 		e.Kind = journal.KindRouted
 		routed = append(routed, e)
 	}
-	tables := []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
-	for _, table := range tables {
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("CREATE TABLE backup_%s AS TABLE %s", table, table))
-		a.must(err)
-	}
-	step(a.Journal, accepted)
-	step(a.Journal, routed[:10]) // reads the block
-	for _, table := range tables {
-		_, err := a.pool.Exec(ctx, fmt.Sprintf("TRUNCATE %s; INSERT INTO %s TABLE backup_%s", table, table, table))
-		a.must(err)
-	}
+	putBack := a.backup(endOfLog...)
+	a.step(a.Journal, accepted)
+	a.step(a.Journal, routed[:10]) // reads the block
+	putBack()
 	slices.Reverse(accepted)
-	step(other, accepted)
-	step(a.Journal, routed[10:])
+	a.step(other, accepted)
+	a.step(a.Journal, routed[10:])
 	a.must(a.Each(ctx, postgres.Query{Kind: journal.KindRouted}, func(r postgres.Row) error {
 		was, err := a.Entry(ctx, r.Leaf.Prev)
 		if err == nil && was.Leaf.Message != r.Leaf.Message {
