@@ -141,6 +141,10 @@ func (l *lane) ready(ctx context.Context) error {
 				return err
 			}
 			conn = secure
+		} else if tcp, ok := conn.(*net.TCPConn); ok {
+			if conn, err = newWire(tcp); err != nil {
+				return err
+			}
 		}
 		l.conn, l.used, l.until, l.release = conn, false, time.Time{}, nil
 		if l.in == nil {
