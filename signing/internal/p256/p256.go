@@ -62,6 +62,9 @@ func (p *extended) add(q *affine) {
 		*p = extended{q.x, q.y, one, one}
 		return
 	}
+	if adx && addADX(p, q) {
+		return
+	}
 	var h, r, hh, v element
 	h.mul(&q.x, &p.zz)
 	h.sub(&h, &p.x)
