@@ -72,19 +72,19 @@ WITH v AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
-	// With several roots the index is read once per root, and of the rows found the best
+	// With several roots the index is read once per root, from its own mark ($4, $5: arrays), and of the rows found the best
 	// are locked, and no others: a row that is locked and not taken would be passed over by
 	// another poll, which then had a later one of the same lane. 256 is how many of a root
 	// other polls may be taking at the time.
 	leaseRoots = `
 WITH c AS MATERIALIZED (
-	SELECT l.* FROM unnest($6::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($6::int[], $4::bigint[], $5::bigint[]) r(root, vip, mark), LATERAL (
 		(SELECT prio, seq FROM queue
-		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r.root AND prio = 0 AND seq >= r.vip AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)
 		UNION ALL
 		(SELECT prio, seq FROM queue
-		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r.root AND prio = 1 AND seq >= r.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)) l
 ), b AS (
 	SELECT q.queue, q.prio, q.seq, q.attempts, q.returned, q.visible_at
@@ -377,7 +377,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 			uses = append(uses, l.poll.Use)
 		}
 	}
-	if err := s.look(ctx, queue, now); err != nil {
+	if err := s.look(ctx, queue, batch[0].roots, now); err != nil {
 		return batch, err
 	}
 	found := make([]leased, len(batch))
@@ -545,6 +545,8 @@ type taking struct {
 	noting string // how uses are noted
 	uses   []adapter.Use
 
+	rootMarks [2][]int64 // where the rows of each root begin, by prio
+
 	found []leased // a place per poll
 	n     int      // how many of them are filled
 }
@@ -558,7 +560,7 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 	if len(t.roots) == 0 {
 		mark, turns = s.lanes.begin(t.queue, len(t.found))
 	} else {
-		mark, _ = s.lanes.begin(t.queue, 0)
+		t.rootMarks = s.lanes.beginRoots(t.queue, t.roots)
 	}
 	first := &pgx.Batch{} // whose use does not hold is given nothing
 	if len(t.uses) > 0 {
@@ -582,7 +584,7 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 		}
 	}
 	for i := range t.n {
-		s.lanes.served(t.queue, t.found[i].lane, t.found[i].prio, t.found[i].seq)
+		s.lanes.served(t.queue, t.roots, t.found[i].lane, t.found[i].prio, t.found[i].seq)
 	}
 	return tx, nil
 }
@@ -601,9 +603,9 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1]}
 	switch {
 	case len(t.roots) == 1:
-		sql, args = leaseRoot, append(args, t.roots)
+		sql, args = leaseRoot, append(args[:3], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
 	case len(t.roots) > 1:
-		sql, args = leaseRoots, append(args, t.roots)
+		sql, args = leaseRoots, append(args[:3], t.rootMarks[0], t.rootMarks[1], t.roots)
 	case len(turns) > 0:
 		vip := len(t.found) - done
 		var names []string
