@@ -110,7 +110,7 @@ func (c *restoreCmd) open(ctx context.Context, config adapter.Config) (*restored
 		b.Keys, b.KeysTo = adapter.KeysApart, c.KeysFrom
 	}
 	r := &restored{config: config}
-	data, keys, err := places(b)
+	data, keys, err := readPlaces(b)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +161,15 @@ func (c *restoreCmd) open(ctx context.Context, config adapter.Config) (*restored
 		}
 	}
 	return r, nil
+}
+
+// readPlaces is places for who reads: where the secrets of a backup are follows from its
+// manifest, too.
+func readPlaces(b adapter.BackupConfig) (data, keys backup.Place, err error) {
+	if b.Keys == adapter.KeysApart && b.KeysTo == "" {
+		b.Keys = adapter.KeysNone
+	}
+	return places(b)
 }
 
 // provedByItself holds the manifest against the key among the secrets: that proves that
@@ -632,7 +641,7 @@ func (c *restoreCmd) register(ctx context.Context, config adapter.Config, place 
 			return nil, nil
 		}
 		var err error
-		if place, _, err = places(b); err != nil {
+		if place, _, err = readPlaces(b); err != nil {
 			return nil, err
 		}
 	}
