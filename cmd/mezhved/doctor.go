@@ -42,6 +42,7 @@ type doctorCmd struct {
 func (doctorCmd) Help() string {
 	return `Tries everything that the configuration names, as a gateway would use it, and says of each thing whether it is
 good, and what to do where it is not. In the database nothing stays of it; on the bus a topic <prefix>.doctor does.
+A private database that does not run is started for it, and stopped again.
 Exit code 1 says that a gateway would not run or could lose messages.
 
 Example:

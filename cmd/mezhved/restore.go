@@ -32,7 +32,7 @@ import (
 type restoreCmd struct {
 	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration on this machine: names where everything goes."`
 	From   string `placeholder:"PLACE" help:"Folder, or s3://bucket/prefix; default: backup.to."`
-	Backup string `default:"latest" placeholder:"ID" help:"Which backup."`
+	Backup string `default:"latest" placeholder:"ID" help:"Which backup; default: the latest."`
 
 	Identity     []string `placeholder:"FILE" type:"existingfile" help:"Reads the data (age)."`
 	KeysFrom     string   `placeholder:"PLACE" help:"Where the secrets are; default: backup.keysTo, or the place of the data."`
