@@ -12,6 +12,10 @@
 //     call waits for nobody.
 //   - A MessageID is used once, whoever sends it (used_id). Nodes of before kept
 //     it by sender; migration 00050 says how the two work side by side.
+//   - What is nearly always so is tried first, by a statement that asks for nothing: no
+//     MessageID of a batch is in use, no poll has come before, what is acknowledged stands
+//     as it was handed out. Where that is wrong the server undoes it, and a careful
+//     statement finds out what is so (usual.go).
 //   - A statement whose outcome is unknown (the connection was lost) is run
 //     again with the same ids; the dedup key tells what the first run did.
 //   - Who leads the journal, a shard of the outbox or the feed proves it in the
