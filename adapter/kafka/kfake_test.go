@@ -723,7 +723,9 @@ func TestOneRequestToEachLeader(t *testing.T) {
 	k := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 })
 	topics := []string{name(t) + "1", name(t) + "2"}
 	ensure(t, k, topics...)
-	records := func(from int) []adapter.Record { return append(numbered(topics[0], from, from+50), numbered(topics[1], from+50, from+100)...) }
+	records := func(from int) []adapter.Record {
+		return append(numbered(topics[0], from, from+50), numbered(topics[1], from+50, from+100)...)
+	}
 	if err := k.Publish(within(t, 60*time.Second), records(0)); err != nil {
 		t.Fatal(err)
 	}
