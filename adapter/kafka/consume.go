@@ -180,10 +180,11 @@ func (s *session) read(ctx, over context.Context, generation *kafka.Generation) 
 		if len(passed) == 0 {
 			return nil
 		}
-		// What has been taken is told, whoever ends the session meanwhile.
-		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), asking)
+		// Whoever ends the session has the records: the next one need not bring them again. That
+		// the partitions are another's by now the group's coordinator knows, and refuses.
+		telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), asking)
 		defer cancel()
-		if err := s.same(asked, passed); err != nil {
+		if err := s.same(telling, passed); err != nil {
 			return err
 		}
 		if err := generation.CommitOffsets(passed); err != nil {
@@ -203,7 +204,7 @@ func (s *session) read(ctx, over context.Context, generation *kafka.Generation) 
 		select {
 		case <-ctx.Done():
 			if over.Err() == nil { // nobody has been given the partitions yet
-				commit()
+				_ = commit() // what comes again is known
 			}
 			return nil
 		case found := <-answers:
