@@ -187,10 +187,13 @@ func (s *session) read(ctx, over context.Context, generation *kafka.Generation) 
 		if err := s.same(telling, passed); err != nil {
 			return err
 		}
-		err := generation.CommitOffsets(passed)
-		if err != nil && ctx.Err() == nil {
-			// The records are safe with the handler. They come again, and it knows them.
-			s.b.log.Warn("kafka: offsets were not committed", "group", s.group, "error", err)
+		if err := generation.CommitOffsets(passed); err != nil {
+			if ctx.Err() == nil {
+				// The records are safe with the handler. They come again, and it knows them.
+				s.b.log.Warn("kafka: offsets were not committed", "group", s.group, "error", err)
+			}
+			tell.Reset(tellWithin)
+			return nil
 		}
 		passed, since = offsets{}, time.Time{}
 		return nil
@@ -206,15 +209,12 @@ func (s *session) read(ctx, over context.Context, generation *kafka.Generation) 
 			return nil
 		case found := <-answers:
 			s.progress = time.Now()
-			some, err := s.deliver(ctx, found.parts)
+			some, err := s.deliver(ctx, found.parts, passed)
 			if err != nil {
 				if ctx.Err() != nil {
-					continue // they come again, here or at another member
+					continue // the others come again, here or at another member
 				}
 				return err
-			}
-			for _, p := range found.parts {
-				passed.set(p.at, p.next)
 			}
 			if some {
 				if err := commit(); err != nil {
@@ -273,19 +273,18 @@ func (s *session) look(ctx context.Context) error {
 
 // deliver hands what a leader has answered to the handler, partition by partition, and says
 // whether there was anything to hand over. The handler is asked again until it has taken the
-// records.
-func (s *session) deliver(ctx context.Context, parts []taken) (some bool, err error) {
+// records. What it has, and what nobody needs to have, is passed.
+func (s *session) deliver(ctx context.Context, parts []taken, passed offsets) (some bool, err error) {
 	from := offsets{}
 	for _, p := range parts {
 		if len(p.records) > 0 {
 			from.set(p.at, p.next)
 		}
 	}
-	if len(from) == 0 {
-		return false, nil
-	}
-	if err := s.same(ctx, from); err != nil {
-		return true, err
+	if len(from) > 0 {
+		if err := s.same(ctx, from); err != nil {
+			return true, err
+		}
 	}
 	for _, p := range parts {
 		for records := range slices.Chunk(p.records, batchRecords) {
@@ -293,8 +292,9 @@ func (s *session) deliver(ctx context.Context, parts []taken) (some bool, err er
 				return true, err
 			}
 		}
+		passed.set(p.at, p.next)
 	}
-	return true, nil
+	return len(from) > 0, nil
 }
 
 // same checks that the topics of a batch are still the ones that this session

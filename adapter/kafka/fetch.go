@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ type taken struct {
 // follow asks the leaders of partitions for what they have, each for all of its partitions
 // at once, until ctx ends, and hands over what they answer.
 func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- taking) {
+	if len(cursors) == 0 { // others of the group have them all
+		return
+	}
 	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
 		began := time.Now()
 		led, err := s.b.led(ctx, cursors)
@@ -52,10 +56,12 @@ func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- 
 			s.complain(ctx, err)
 		}
 		round, cancel := context.WithCancel(ctx)
-		some := 0
 		var wg sync.WaitGroup
+		read := map[place]bool{}
 		for leader, cursors := range led {
-			some += len(cursors)
+			for _, c := range cursors {
+				read[c.at] = true
+			}
 			wg.Go(func() {
 				defer cancel() // one has moved, perhaps all have
 				if err := s.ask(round, leader, cursors, answers); err != nil {
@@ -63,8 +69,11 @@ func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- 
 				}
 			})
 		}
-		if some < len(cursors) && some > 0 { // the others may find a leader
-			time.AfterFunc(time.Second, cancel)
+		if left := slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return read[c.at] }); len(left) > 0 {
+			wg.Go(func() {
+				defer cancel()
+				s.b.lead(round, left)
+			})
 		}
 		wg.Wait()
 		cancel()
@@ -72,6 +81,15 @@ func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- 
 			pause = 100 * time.Millisecond
 		}
 		sleep(ctx, pause)
+	}
+}
+
+// lead waits until somebody leads one of the partitions, or ctx ends.
+func (b *Broker) lead(ctx context.Context, cursors []*cursor) {
+	for sleep(ctx, time.Second/2) {
+		if led, err := b.led(ctx, cursors); err == nil && len(led) > 0 {
+			return
+		}
 	}
 }
 

@@ -585,10 +585,15 @@ func BenchmarkPublishSealed(b *testing.B) {
 }
 
 // BenchmarkConsume is the intake's share: records that come one by one, a millisecond from
-// one another, to the queues of 16 parties. A batch takes a look at its topics and a commit.
+// one another, to the queues of 16 parties. A batch takes a look at its topics and a commit;
+// where the relay has put the records into their queues, neither.
 func BenchmarkConsume(b *testing.B) {
-	for _, gather := range []time.Duration{2 * time.Millisecond, 25 * time.Millisecond} {
-		b.Run(gather.String(), func(b *testing.B) {
+	for _, of := range []struct {
+		gather time.Duration
+		placed bool
+	}{{2 * time.Millisecond, false}, {25 * time.Millisecond, false}, {25 * time.Millisecond, true}} {
+		gather := of.gather
+		b.Run(fmt.Sprintf("%v/placed=%v", gather, of.placed), func(b *testing.B) {
 			e, err := embedded.StartKafka(embedded.KafkaOptions{Dir: b.TempDir()})
 			if err != nil {
 				b.Fatal(err)
@@ -611,11 +616,18 @@ func BenchmarkConsume(b *testing.B) {
 			ctx, stop := context.WithCancel(b.Context())
 			done := make(chan error, 1)
 			all := make(chan struct{})
+			take := func(n int) {
+				if taken.Add(int64(n)) == int64(b.N) {
+					close(all)
+				}
+			}
+			var stands adapter.Stands
+			if of.placed {
+				stands = func(_ context.Context, _ string, _ int, _ int64, n int) bool { take(n); return true }
+			}
 			go func() {
-				done <- k.Consume(ctx, "group", list("bench"), nil, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
-					if taken.Add(int64(len(records))) == int64(b.N) {
-						close(all)
-					}
+				done <- k.Consume(ctx, "group", list("bench"), stands, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+					take(len(records))
 					return nil
 				})
 			}()
@@ -723,7 +735,9 @@ func TestOneRequestToEachLeader(t *testing.T) {
 	k := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 })
 	topics := []string{name(t) + "1", name(t) + "2"}
 	ensure(t, k, topics...)
-	records := func(from int) []adapter.Record { return append(numbered(topics[0], from, from+50), numbered(topics[1], from+50, from+100)...) }
+	records := func(from int) []adapter.Record {
+		return append(numbered(topics[0], from, from+50), numbered(topics[1], from+50, from+100)...)
+	}
 	if err := k.Publish(within(t, 60*time.Second), records(0)); err != nil {
 		t.Fatal(err)
 	}
