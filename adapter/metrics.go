@@ -219,6 +219,9 @@ func (m *metrics) standing(s Standing) {
 		m.waits.WithLabelValues(string(stage), "0").Set(0)
 	}
 	for _, o := range s.Oldest {
+		if o.Station == StationVaultFolder { // one alert for both
+			o.Station = StationVault
+		}
 		m.waits.WithLabelValues(string(o.Station), strconv.Itoa(o.Shard)).Set(o.Age.Seconds())
 	}
 }
