@@ -39,55 +39,60 @@ type wire struct {
 type deadline struct {
 	wanted time.Time // zero: none
 	has    time.Time // what the connection has
-	ended  bool      // what it has was given to it to end what went on
+	over   bool      // and it has passed
 	at     int       // reads, or writes, that go on
 }
 
+// setting is net.Conn.SetReadDeadline or net.Conn.SetWriteDeadline.
+type setting func(net.Conn, time.Time) error
+
 // want changes the deadline. What goes on has it at once.
-func (d *deadline) want(t time.Time, set func(time.Time) error) error {
+func (d *deadline) want(t time.Time, of net.Conn, set setting) error {
 	d.wanted = t
 	if d.at == 0 {
 		return nil
 	}
-	d.has, d.ended = t, true
-	return set(t)
+	d.has, d.over = t, false
+	return set(of, t)
 }
 
 // begin gives the connection the deadline for what begins, if it must be given it. An
 // error is that of a closed connection, which what begins will find out.
-func (d *deadline) begin(set func(time.Time) error) {
+func (d *deadline) begin(of net.Conn, set setting) {
 	d.at++
-	if d.ended || !d.wanted.IsZero() && (d.has.IsZero() || d.wanted.Before(d.has)) {
-		d.give(set)
+	if d.over || !d.wanted.IsZero() && (d.has.IsZero() || d.wanted.Before(d.has)) {
+		d.give(of, set)
 	}
 }
 
-func (d *deadline) give(set func(time.Time) error) {
-	d.has, d.ended = d.wanted, false
-	_ = set(d.wanted)
+func (d *deadline) give(of net.Conn, set setting) {
+	d.has, d.over = d.wanted, false
+	_ = set(of, d.wanted)
 }
 
 // early says that what has ended was given up before the deadline, and lets it go on.
-func (d *deadline) early(err error, set func(time.Time) error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || !d.wanted.IsZero() && !time.Now().Before(d.wanted) {
+func (d *deadline) early(err error, of net.Conn, set setting) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	d.give(set)
-	return true
+	if d.over = !d.wanted.IsZero() && !time.Now().Before(d.wanted); !d.over {
+		d.give(of, set)
+	}
+	return !d.over
 }
 
 // SetReadDeadline is net.Conn's.
 func (w *wire) SetReadDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.reads.want(t, w.Conn.SetReadDeadline)
+	return w.reads.want(t, w.Conn, net.Conn.SetReadDeadline)
 }
 
 // SetWriteDeadline is net.Conn's.
 func (w *wire) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.writes.want(t, w.Conn.SetWriteDeadline)
+	return w.writes.want(t, w.Conn, net.Conn.SetWriteDeadline)
 }
 
 // SetDeadline is net.Conn's.
@@ -99,13 +104,13 @@ func (w *wire) SetDeadline(t time.Time) error {
 func (w *wire) Read(p []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reads.begin(w.Conn.SetReadDeadline)
+	w.reads.begin(w.Conn, net.Conn.SetReadDeadline)
 	defer func() { w.reads.at-- }()
 	for {
 		w.mu.Unlock()
 		n, err = w.Conn.Read(p)
 		w.mu.Lock()
-		if err == nil || n > 0 || !w.reads.early(err, w.Conn.SetReadDeadline) {
+		if err == nil || n > 0 || !w.reads.early(err, w.Conn, net.Conn.SetReadDeadline) {
 			return n, err
 		}
 	}
@@ -115,13 +120,13 @@ func (w *wire) Read(p []byte) (n int, err error) {
 func (w *wire) write(p []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.writes.begin(w.Conn.SetWriteDeadline)
+	w.writes.begin(w.Conn, net.Conn.SetWriteDeadline)
 	defer func() { w.writes.at-- }()
 	for {
 		w.mu.Unlock()
 		some, err := w.Conn.Write(p[n:])
 		w.mu.Lock()
-		if n += some; err == nil || !w.writes.early(err, w.Conn.SetWriteDeadline) {
+		if n += some; err == nil || !w.writes.early(err, w.Conn, net.Conn.SetWriteDeadline) {
 			return n, err
 		}
 	}
@@ -183,7 +188,7 @@ func (w *wire) ReadFrom(r io.Reader) (int64, error) {
 	}
 	w.mu.Lock()
 	w.writes.at++
-	w.writes.give(w.Conn.SetWriteDeadline) // the very one: a copy cannot be gone on with
+	w.writes.give(w.Conn, net.Conn.SetWriteDeadline) // the very one: a copy cannot be gone on with
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()

@@ -254,16 +254,18 @@ func TestDeadlinesOfWire(t *testing.T) {
 	defer w.Close()
 	for name, of := range map[string]struct {
 		set         func(time.Time) error
+		deadline    *deadline
+		setting     setting
 		here, there func() error
 	}{
-		"read": {w.SetReadDeadline, func() error {
+		"read": {w.SetReadDeadline, &w.reads, net.Conn.SetReadDeadline, func() error {
 			_, err := w.Read(make([]byte, 1))
 			return err
 		}, func() error {
 			_, err := theirs.Write([]byte{1})
 			return err
 		}},
-		"write": {w.SetWriteDeadline, func() error {
+		"write": {w.SetWriteDeadline, &w.writes, net.Conn.SetWriteDeadline, func() error {
 			_, err := w.Write([]byte{1})
 			return err
 		}, func() error {
@@ -279,8 +281,12 @@ func TestDeadlinesOfWire(t *testing.T) {
 			t.Errorf("%s: no deadline of its own", name)
 		}
 		<-network.gaveUp
-		// None after it: the connection, which still has it, gives up, and is not heard.
-		of.set(time.Time{})
+		// None, on a connection that has one of before: it gives up, and is not heard.
+		w.mu.Lock()
+		of.deadline.wanted = time.Now().Add(10 * time.Millisecond)
+		of.deadline.give(network, of.setting)
+		of.deadline.wanted = time.Time{}
+		w.mu.Unlock()
 		begin()
 		<-network.gaveUp
 		if err := of.there(); err != nil {
