@@ -141,17 +141,19 @@ func (c *caller) receipt(ctx context.Context, op envelopes.Operation, id string,
 
 // ack acknowledges a message. The bus does not sign what it answers.
 func (c *caller) ack(ctx context.Context, ahead pressed, id string) error {
-	a, unanswered := c.say(ctx, envelopes.Ack, ahead, func() envelopes.Draft {
+	a, err := c.say(ctx, envelopes.Ack, ahead, func() envelopes.Draft {
 		call := envelopes.AckCall{MessageID: id, Accepted: true}
 		return call.Build(envelopes.V12)
 	})
-	if unanswered == nil && a.Status == http.StatusOK && bytes.Contains(a.Body, []byte("AckResponse")) {
+	if err == nil && a.Status == http.StatusOK && bytes.Contains(a.Body, []byte("AckResponse")) {
 		return nil
 	}
-	err := c.Ack(ctx, id, true)
+	// A call without an answer, or one that the bus asks to repeat, may have been done.
+	unsure := err != nil || a.Status == http.StatusServiceUnavailable
+	err = c.Ack(ctx, id, true)
 	var fault *party.FaultError
-	if unanswered != nil && errors.As(err, &fault) && fault.Fault.Kind == envelopes.TargetMessageIsNotFound {
-		return nil // that it was acknowledged was said, and not heard
+	if unsure && errors.As(err, &fault) && fault.Fault.Kind == envelopes.TargetMessageIsNotFound {
+		return nil
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 )
 
@@ -14,7 +15,7 @@ type benchCompareCmd struct {
 	Old         string `placeholder:"PROGRAM" type:"existingfile" help:"Build of mezhved to compare with; default: the same one, under --old-settings."`
 	OldSettings string `placeholder:"FILE" type:"existingfile" help:"Settings (YAML) that are laid over those of the gateway to compare with; --settings are for the other one."`
 	Filled      string `placeholder:"DIR" type:"existingdir" help:"Compare the store of this folder, which bench fill has made, with a new one."`
-	Turns       int    `default:"3" help:"Turns of each, at least two."`
+	Turns       int    `default:"5" help:"Turns of each, at least two: of the same differences between turns five make an interval half as wide as three do, and eight one of a third."`
 	OldFirst    bool   `name:"old-first" default:"true" negatable:"" help:"Which has the first turn; the order changes with every turn."`
 	loadFlags
 }
@@ -129,8 +130,12 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		if c.Old != "" {
 			flags.Gateway = c.Old
 		}
-	} else {
-		flags.Dir = c.Filled
+	} else if flags.Dir = c.Filled; c.Old != "" && c.Filled == "" && flags.Gateway == "" {
+		// As the other one: with a folder that its demonstration has made and played in.
+		var err error
+		if flags.Gateway, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	var figures []*figure
 	add := func(name string, decimals int, v float64) {

@@ -162,7 +162,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	draining, stop := context.WithCancel(whole)
 	defer stop()
 	drained := make(chan error, 1)
-	drain := func() { drained <- b.drain(draining, c.providers(), x.tally, x.kept) }
+	drain := func() { drained <- x.drain(draining, c.providers()) }
 	if c.Sustained {
 		go drain()
 	}
@@ -194,7 +194,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 		return r, err
 	}
 	r = acceptResult{Accepted: int(x.accepted.Load()) - warm, Senders: c.Senders, Bytes: int(x.bytes.Load()), Cores: runtime.NumCPU(),
-		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load()), Providers: c.providers(), Waiting: waiting, Machine: r.Machine}
+		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Providers: c.providers(), Waiting: waiting, Machine: r.Machine}
 	if ctx.Err() != nil {
 		r.Cut = took.Seconds()
 	}
@@ -228,7 +228,7 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	})
 	lost, doubled := x.tally.count()
 	x.whys.lost(whole, b, lost)
-	r.Lost, r.Doubled, r.Unproved, r.Whys = len(lost), doubled, int(unproved.Load()), x.whys.all()
+	r.Failed, r.Lost, r.Doubled, r.Unproved, r.Whys = int(x.broken.Load()), len(lost), doubled, int(unproved.Load()), x.whys.all()
 	var failed error
 	r.Stages, failed = c.stages(b, r.Cost.Gateway)
 	return r, errors.Join(err, failed)
@@ -518,27 +518,27 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 	return errors.Join(errs...)
 }
 
-// drain has providers take and acknowledge what waits for them, until ctx ends.
-func (b *bed) drain(ctx context.Context, providers int, l *tally, kept *proofs) error {
+// drain has providers take and acknowledge what waits for them, until ctx ends. One whose
+// call has failed goes on: its call is counted.
+func (x *acceptLoad) drain(ctx context.Context, providers int) error {
 	errs := make([]error, providers)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
-			c, err := b.caller(w, benchProvider, kept)
-			if err != nil {
-				errs[w] = err
+			var c *caller
+			if c, errs[w] = x.caller(w, benchProvider, x.kept); errs[w] != nil {
 				return
 			}
 			defer c.lane.close()
 			for ctx.Err() == nil {
 				s, err := c.poll(ctx, envelopes.GetRequest, pressed{})
 				if err == nil && s.message != "" {
-					l.delivered(s.message)
+					x.tally.delivered(s.message)
 					err = c.ack(context.WithoutCancel(ctx), pressed{}, s.message)
 				}
 				if err != nil && ctx.Err() == nil {
-					errs[w] = err
-					return
+					x.broken.Add(1)
+					x.whys.failed(err)
 				}
 			}
 		})
