@@ -25,15 +25,24 @@ import (
 // e, the event, and n, its place among them.
 func waitSQL(events string) string { return waitTogether + events + waitTogetherEnd }
 
+// waitAllSQL does so for all events of an array, in its order.
+func waitAllSQL(events string) string { return waitAllTogether + events + waitAllTogetherEnd }
+
 const (
 	waitTogether    = `INSERT INTO journal_pending (events, entries) SELECT array_agg(e ORDER BY n), count(*) FROM (`
 	waitTogetherEnd = `) AS e (e, n) HAVING count(*) > 0`
 
 	waitApart    = `INSERT INTO journal_pending (event) SELECT convert_from(e, 'UTF8')::json FROM (`
 	waitApartEnd = `) AS e (e, n) ORDER BY n`
+
+	waitAllTogether    = `INSERT INTO journal_pending (events, entries) SELECT w.e, cardinality(w.e) FROM (VALUES (`
+	waitAllTogetherEnd = `)) AS w (e) WHERE cardinality(w.e) > 0`
+
+	waitAllApart    = `INSERT INTO journal_pending (event) SELECT convert_from(w.e, 'UTF8')::json FROM (SELECT unnest(`
+	waitAllApartEnd = `)) AS w (e)`
 )
 
-var waitsApart = strings.NewReplacer(waitTogether, waitApart, waitTogetherEnd, waitApartEnd)
+var waitsApart = strings.NewReplacer(waitTogether, waitApart, waitTogetherEnd, waitApartEnd, waitAllTogether, waitAllApart, waitAllTogetherEnd, waitAllApartEnd)
 
 // sql is a statement with waitSQL in the form that every node that may be about can read.
 // Ask it after the statement's events were made: they are packed only when the gate is
@@ -100,4 +109,11 @@ func encodeEvents(events []journal.Event) ([]string, error) {
 func completed(e, facts journal.Event) journal.Event {
 	e.Complete(&facts)
 	return e
+}
+
+// rowsOf is SQL that gives rows of parallel arrays. Named in a FROM, each of these would be
+// written into a store of its own before the first row is there, which costs several times
+// what a row does.
+func rowsOf(arrays string) string {
+	return "SELECT unnest(" + strings.ReplaceAll(strings.Join(strings.Fields(arrays), " "), ", ", "), unnest(") + ")"
 }

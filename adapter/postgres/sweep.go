@@ -41,6 +41,7 @@ type sweeps struct {
 	gates     time.Time // it was asked what has begun
 	keys      time.Time // the keys of the vault were looked for
 	lacking   string    // the one that was told to be lacking
+	elsewhere string    // those that were told to be others in another folder
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
 	ends      bool      // more has come to its end than the last sweep could take out
