@@ -123,7 +123,9 @@
 // with a selector takes from its service's alone. Within a lane the order of acceptance
 // holds, as it does for one service over all senders: first come, first served. Requests
 // of VIP senders go first, over all lanes. What is found costs a step of an index for each
-// lane, however much waits there or has been acknowledged. So that no sender fills what
+// lane, however much waits there, has been acknowledged or has come to its end of life.
+// What ends together is taken out in parts, with rests between them, and its senders are
+// told some together, in one commit (package gather). So that no sender fills what
 // others wait in, there are bounds at the door: for what one service and one sender may
 // have waiting in a queue, and for what each may have at work at once (shares.go).
 //

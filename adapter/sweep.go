@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
+	"time"
 
+	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
 	"mezhved/envelopes"
 )
@@ -35,9 +36,13 @@ func (g *Gateway) sweepOnce(ctx context.Context) (more bool, err error) {
 	if g.rooms.Clock.Trusted() != nil {
 		return false, nil // a life that a wrong clock ends is not given back
 	}
+	began := time.Now()
 	swept, err := g.store.Sweep(ctx, g.now().UTC())
 	if err != nil {
 		return false, fmt.Errorf("sweeping: %w", err)
+	}
+	if swept.More {
+		gather.Aside(ctx, time.Since(began))
 	}
 	g.metrics.returned.Add(float64(swept.Returned))
 	if err := g.tellExpired(ctx, swept.Expired); err != nil {
@@ -49,32 +54,21 @@ func (g *Gateway) sweepOnce(ctx context.Context) (more bool, err error) {
 	return swept.More, nil
 }
 
-// tellTogether is how many senders are told at a time: some batches of the store, so
-// that the next is made while one is committed. One after another, each would wait for a
-// commit of its own.
-const tellTogether = 1024
-
-// tellExpired tells the senders of requests whose life has ended.
+// tellExpired tells the senders of requests whose life has ended. One after another, each
+// would wait for a commit of its own; all at once, polls would wait for theirs.
 func (g *Gateway) tellExpired(ctx context.Context, expired []Message) error {
 	errs := make([]error, len(expired))
-	room := make(chan struct{}, tellTogether)
-	var telling sync.WaitGroup
-	for i := range expired {
-		room <- struct{}{}
-		telling.Go(func() {
-			defer func() { <-room }()
-			m := &expired[i]
-			errs[i] = g.tellSender(ctx, m, envelopes.AsyncStatus{
-				Category: envelopes.StatusRequestIsRejectedBySmev,
-				Details:  fmt.Sprintf("Срок жизни сообщения истёк до доставки получателю. MessageId = %s", m.MessageID),
-				Fault:    &envelopes.Fault{Kind: envelopes.EndOfLifeReached, Code: g.config.Contour + " : TR:ASYNC:PP:45", Text: table["end-of-life"].text},
-			})
-			if errs[i] == nil && !m.Test {
-				g.metrics.expired.Inc()
-			}
+	gather.Apart(ctx, len(expired), func(i int) {
+		m := &expired[i]
+		errs[i] = g.tellSender(ctx, m, envelopes.AsyncStatus{
+			Category: envelopes.StatusRequestIsRejectedBySmev,
+			Details:  fmt.Sprintf("Срок жизни сообщения истёк до доставки получателю. MessageId = %s", m.MessageID),
+			Fault:    &envelopes.Fault{Kind: envelopes.EndOfLifeReached, Code: g.config.Contour + " : TR:ASYNC:PP:45", Text: table["end-of-life"].text},
 		})
-	}
-	telling.Wait()
+		if errs[i] == nil && !m.Test {
+			g.metrics.expired.Inc()
+		}
+	})
 	return errors.Join(errs...)
 }
 

@@ -16,11 +16,20 @@
 // rests make statements larger and the processors less busy, and those make it shorter.
 // Where nobody waits for an answer, because it has been given before, it may be longer
 // (Behind).
+//
+// Work that nobody waits for is carried together as well, and steps aside for what somebody
+// waits for: see Apart.
+//
 // The package decides nothing else: what comes first, what is committed and what a crash
 // leaves is with those who gather.
 package gather
 
-import "time"
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
 
 const (
 	// Enough is of how many calls a statement is large enough: what setting it up costs
@@ -41,6 +50,41 @@ func After(n, waiting int, took time.Duration) time.Duration {
 		return 0
 	}
 	return min(took*time.Duration(n)/share, Most)
+}
+
+const (
+	// Together is how many things that nobody waits for are done at a time. Each statement
+	// is a write to the disk for which the commits of others wait, so it carries many; of too
+	// many others would wait for the statement.
+	Together = 4 * Enough
+	// mostAside is the longest rest from such work.
+	mostAside = time.Second
+)
+
+// Aside rests from work that nobody waits for, which took that long: the busier the
+// processors, the longer. It ends with ctx.
+func Aside(ctx context.Context, took time.Duration) {
+	rest := time.NewTimer(min(took/2, mostAside))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+	}
+}
+
+// Apart does n things that nobody waits for, some together, with rests between them. When
+// ctx ends it begins no more.
+func Apart(ctx context.Context, n int, do func(i int)) {
+	for from := 0; from < n && ctx.Err() == nil; from += Together {
+		began := time.Now()
+		var some sync.WaitGroup
+		for i := from; i < min(from+Together, n); i++ {
+			some.Go(func() { do(i) })
+			runtime.Gosched() // to it, and to whoever else is ready: so few are before him
+		}
+		some.Wait()
+		Aside(ctx, time.Since(began))
+	}
 }
 
 // Behind is the rest of a loop that carries on what its callers have been answered for, as

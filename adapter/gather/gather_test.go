@@ -290,3 +290,44 @@ func play(t *testing.T, senders int, rest, relay rule) (out played) {
 	})
 	return out
 }
+
+// What nobody waits for is done in parts, each thing once, with a rest behind each that is
+// longer where the processors are busy; the end of the context ends it.
+func TestApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, takes = 3*Together - 5, 10 * time.Millisecond
+		var mu sync.Mutex
+		did, at, most := make([]int, n), 0, 0
+		began := time.Now()
+		Apart(t.Context(), n, func(i int) {
+			mu.Lock()
+			at++
+			did[i]++
+			most = max(most, at)
+			mu.Unlock()
+			time.Sleep(takes)
+			mu.Lock()
+			at--
+			mu.Unlock()
+		})
+		for i, times := range did {
+			if times != 1 {
+				t.Errorf("%d was done %d times", i, times)
+			}
+		}
+		if took, want := time.Since(began), 3*(takes+takes/2); most != Together || took != want {
+			t.Errorf("%d at a time, in %s; want %d in %s", most, took, Together, want)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := 0
+		Apart(ctx, n, func(int) {
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			stop()
+		})
+		if done != Together {
+			t.Errorf("%d were done when the context ended in the first part, want %d", done, Together)
+		}
+	})
+}

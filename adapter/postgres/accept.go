@@ -256,7 +256,6 @@ func (s *Store) startWriters() {
 func (s *Store) write(ctx context.Context) {
 	var next *accept
 	for {
-		batch, bytes := make([]*accept, 0, 16), 0
 		if next == nil {
 			select {
 			case next = <-s.accepts:
@@ -264,18 +263,42 @@ func (s *Store) write(ctx context.Context) {
 				return
 			}
 		}
-		for next != nil && len(batch) < batchRows && (len(batch) == 0 || bytes+next.bytes() <= batchBytes) {
-			batch, bytes = append(batch, next), bytes+next.bytes()
-			select {
-			case next = <-s.accepts:
-			default:
-				next = nil
-			}
-		}
+		var batch []*accept
+		batch, next = s.together(next)
 		n, began := len(batch), time.Now()
 		s.commit(batch)
 		time.Sleep(gather.After(n, len(s.accepts), time.Since(began)))
 	}
+}
+
+// together gives the batch that begins with a message, and one that did not fit into it.
+// Where nobody waits for any of them, since they are the gateway's own words, it waits until
+// they are enough: each commit is a write to the disk that others' commits wait for.
+func (s *Store) together(first *accept) (batch []*accept, next *accept) {
+	batch = make([]*accept, 0, 16)
+	var enough <-chan time.Time
+	unhurried, bytes := true, 0
+	for next = first; len(batch) < batchRows && (len(batch) == 0 || bytes+next.bytes() <= batchBytes); {
+		batch, bytes = append(batch, next), bytes+next.bytes()
+		unhurried = unhurried && next.message.Direction == adapter.DirAsync
+		select {
+		case next = <-s.accepts:
+			continue
+		default:
+		}
+		if !unhurried || len(batch) >= gather.Together {
+			return batch, nil
+		}
+		if enough == nil {
+			enough = time.After(gather.Most)
+		}
+		select {
+		case next = <-s.accepts:
+		case <-enough:
+			return batch, nil
+		}
+	}
+	return batch, next
 }
 
 // commit brings a batch to its end: it tries the same statement again while

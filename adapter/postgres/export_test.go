@@ -107,24 +107,28 @@ func Settle(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// Deepen puts copies of a message that waits in a queue of the system into that queue, those
-// numbered from from up to n.
-func Deepen(ctx context.Context, s *Store, system string, from, n int) error {
+// Deepen puts copies of the first message that waits in a queue of the system, of a root
+// element if one is given, into that queue, those numbered from from up to n.
+func Deepen(ctx context.Context, s *Store, system string, from, n int, of ...adapter.QName) error {
 	const some = 20_000
+	roots, err := s.rootIDs(ctx, of)
+	if err != nil {
+		return err
+	}
 	for ; from < n; from += some {
 		if _, err := s.pool.Exec(ctx, `WITH t AS (
-	SELECT q.* FROM queue q JOIN queue_name n ON n.id = q.queue WHERE n.system = $1 ORDER BY q.seq LIMIT 1
+	SELECT q.* FROM queue q JOIN queue_name n ON n.id = q.queue WHERE n.system = $1 AND (q.root = ANY ($4::int[]) OR cardinality($4::int[]) = 0) ORDER BY q.seq LIMIT 1
 ), i AS MATERIALIZED (
 	SELECT overlay(t.message::text placing lpad(to_hex(n), 12, '0') from 25)::uuid AS id FROM t, generate_series($2::bigint, $3::bigint) n
 ), m AS (
 	INSERT INTO message (`+strings.Join(pastColumns, ", ")+`) SELECT i.id, sender, i.id::text, `+strings.Join(pastColumns[3:], ", ")+` FROM message m, i WHERE m.id = (SELECT message FROM t)
 )
 INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.queue, t.prio, i.id, i.id::text, t.root, t.eol, t.facts FROM t, i ORDER BY i.id`,
-			system, from, min(from+some, n)-1); err != nil {
+			system, from, min(from+some, n)-1, append([]int32{}, roots...)); err != nil {
 			return err
 		}
 	}
-	_, err := s.pool.Exec(ctx, "ANALYZE queue")
+	_, err = s.pool.Exec(ctx, "ANALYZE queue")
 	return err
 }
 
@@ -136,3 +140,9 @@ const TracesSQL = tracesSQL
 
 // RanOutSQL is what the sweep asks for leases that ran out, behind ByIndexSQL.
 var RanOutSQL, ByIndexSQL = ranOutSQL, byIndexSQL
+
+// CountRows keeps the server busy with rows that are in no table.
+func CountRows(ctx context.Context, s *Store, n int) error {
+	_, err := s.polls.Exec(ctx, "SELECT count(g) FROM generate_series(1, $1::int) g", n)
+	return err
+}

@@ -25,6 +25,9 @@ const (
 	leaseScan = 15 * time.Second
 	// dayCheck is how often partitions are made and dropped.
 	dayCheck = 10 * time.Minute
+	// wholeSweep is how long a sweep does nothing but take out what has ended, while there is
+	// more of that: it comes again at once, and what else it does is the same each time.
+	wholeSweep = time.Second
 )
 
 // sweeps remembers when this node did what.
@@ -41,6 +44,8 @@ type sweeps struct {
 	elsewhere string    // those that were told to be others in another folder
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
+	ends      bool      // more has come to its end than the last sweep could take out
+	whole     time.Time // by the machine's clock: when a sweep last did all that it does
 	uses      int64     // the page of poll_use that comes next
 	awaited   struct {  // the next look at messages with files begins behind this one
 		message [16]byte
@@ -55,9 +60,15 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 	var swept adapter.Swept
 	var more [6]bool
 	var errs [12]error
+	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
+	ends := s.sweeps.ends
+	if s.sweeps.ends = more[1]; ends && time.Since(s.sweeps.whole) < wholeSweep {
+		swept.More = more[1]
+		return swept, errs[1]
+	}
+	s.sweeps.whole = time.Now()
 	// One part's trouble does not keep the others from their work.
 	swept.Returned, more[0], errs[0] = s.sweepLeases(ctx, now)
-	swept.Expired, more[1], errs[1] = s.sweepExpired(ctx, now)
 	errs[2] = s.sweepDedup(ctx, now)
 	more[2], errs[3] = s.sweepRefusals(ctx, now)
 	more[3], errs[4] = s.sweepDays(ctx, now)
@@ -218,7 +229,7 @@ func (s *Store) sweepExpired(ctx context.Context, now time.Time) ([]adapter.Mess
 
 // endedRows is how many are looked at at once: a few statements for many; what is told
 // in one sweep goes in the next.
-const endedRows = 8 * sweepRows
+const endedRows = 2 * sweepRows
 
 // endedRow is a row of the queue whose message has come to its end.
 type endedRow struct {
@@ -251,7 +262,7 @@ SELECT queue, prio, seq, message, open, CASE WHEN NOT open THEN `+factsIfWhole+`
 }
 
 // expire takes rows out, with their events. What somebody holds, or has been handed out
-// since, stays.
+// since, stays. Nobody is told of it, so it waits for no disk, and no poll for its write.
 func (s *Store) expire(ctx context.Context, now time.Time, rows []endedRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -280,7 +291,7 @@ WITH s AS MATERIALIZED (
 ), d AS (
 	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING s.e, s.n
 )
-`+waitSQL(`SELECT e, n FROM d`)), queues, prios, seqs, encoded, now)
+`+waitSQL(`SELECT e, n FROM d`)+` RETURNING `+unwaited), queues, prios, seqs, encoded, now)
 	return err
 }
 
