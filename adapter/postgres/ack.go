@@ -89,7 +89,7 @@ WITH s AS MATERIALIZED (
 			AND o.queue IN (SELECT id FROM queue_name WHERE system = i.system)))
 	RETURNING q.message, i.*
 ), e AS (
-	` + waitSQL(`SELECT event, n FROM d`) + `
+	` + waitInPlaceSQL(`SELECT event, n FROM d`) + `
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 	SELECT message, queue, attempt, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL

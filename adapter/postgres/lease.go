@@ -110,7 +110,7 @@ WITH i AS MATERIALIZED (
 	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
 		WITH ORDINALITY AS i(e, message, attempt, codec, dictionary, size, body, n)
 ), e AS (
-	` + waitSQL(`SELECT e, n FROM i`) + `
+	` + waitInPlaceSQL(`SELECT e, n FROM i`) + `
 )
 INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 SELECT message, $1, attempt, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
