@@ -29,7 +29,12 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 		}
 		return because("signature-missing")
 	}
-	if claimed, ok := certificateDigest(sig.Child(sig.Space(), "KeyInfo").Child(sig.Space(), "X509Data").Child(sig.Space(), "X509Certificate").Text()); ok {
+	text := sig.Child(signing.Namespace, "KeyInfo").Child(signing.Namespace, "X509Data").Child(signing.Namespace, "X509Certificate").Text()
+	claimed, ok := g.verifier.Kept(text)
+	if !ok {
+		claimed, ok = certificateDigest(text)
+	}
+	if ok {
 		c.claimed = claimed
 		if c.catalog.PartyOf(claimed) == nil {
 			// A stranger whatever the signature says: those who come too often

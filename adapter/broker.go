@@ -17,8 +17,10 @@ type Broker interface {
 	// retried with the same batch for as long as topics names its topic. It
 	// returns when ctx ends, or with an error that will not pass. topics is asked
 	// again every few seconds; what it names no more is let go, and others of the
-	// group are given it.
-	Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, Partition, []Record) error) error
+	// group are given it. Records that this Broker has written itself are passed over
+	// where stands, unless it is nil, says so; the offsets after them are committed
+	// within a second or so.
+	Consume(ctx context.Context, group string, topics func() []string, stands Stands, handle func(context.Context, Partition, []Record) error) error
 
 	// Committed gives the offsets that a consumer group has committed in a
 	// topic: everything below them it has read. Partitions without a committed
@@ -37,6 +39,10 @@ type Broker interface {
 	// last is there and has its leaders.
 	Health(ctx context.Context) error
 }
+
+// Stands says that n records, which stand where Publish has said, one behind the other from
+// an offset on, have been taken care of.
+type Stands func(ctx context.Context, topic string, partition int, first int64, n int) bool
 
 // Extent is where the records of a partition stand: from First, up to End
 // excluded.

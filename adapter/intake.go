@@ -44,7 +44,7 @@ func (g *Gateway) intake(ctx context.Context) error {
 		_, intake := g.config.Kafka.Topics(g.Catalog())
 		return intake
 	}
-	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.enqueue)
+	return g.broker.Consume(ctx, g.config.Kafka.Group, topics, g.placing.all, g.enqueue)
 }
 
 // awayFor is how long the store may not answer before the intake leaves the bus.

@@ -104,13 +104,7 @@ func (p *placing) stand(batch []Outgoing, records []*Record) {
 // message it has put into its queue (has). That it claims to be that message's is looked
 // at too: its topic may have been made anew.
 func (p *placing) stands(ctx context.Context, topic string, r *Record) bool {
-	where := onBus{topic, r.Partition, r.Offset}
-	p.mu.Lock()
-	at, known := p.standing[0][where]
-	if !known {
-		at, known = p.standing[1][where]
-	}
-	p.mu.Unlock()
+	at, known := p.at(onBus{topic, r.Partition, r.Offset})
 	if !known {
 		return false
 	}
@@ -121,6 +115,28 @@ func (p *placing) stands(ctx context.Context, topic string, r *Record) bool {
 		}
 	}
 	return false
+}
+
+// all is Stands for the intake: the records are ones that this node has put there, and
+// all of their messages are in their queues.
+func (p *placing) all(ctx context.Context, topic string, partition int, first int64, n int) bool {
+	for offset := first; offset < first+int64(n); offset++ {
+		at, known := p.at(onBus{topic, partition, offset})
+		if !known || !p.has(ctx, at.message, at.queue) {
+			return false
+		}
+	}
+	return true
+}
+
+// at says whose message this node has put there.
+func (p *placing) at(where onBus) (at atQueue, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at, known = p.standing[0][where]; !known {
+		at, known = p.standing[1][where]
+	}
+	return at, known
 }
 
 // has says whether this node's relay has put the message into the queue, and told

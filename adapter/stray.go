@@ -22,10 +22,11 @@ func (g *Gateway) recallStrays(ctx context.Context) error {
 		return err
 	}
 	read := map[string]bool{} // topics: to the end?
+	until := time.Now().Add(toldWithin)
 	for _, q := range strays {
 		topic := g.topicOf(q)
 		if _, asked := read[topic]; !asked {
-			if read[topic], err = g.readToEnd(ctx, topic); err != nil {
+			if read[topic], err = g.readToEnd(ctx, topic, until); err != nil {
 				return fmt.Errorf("asking whether %s is read to its end: %w", topic, err)
 			}
 		}
@@ -46,21 +47,28 @@ func (g *Gateway) recallStrays(ctx context.Context) error {
 	return nil
 }
 
-// readToEnd says that the intake has taken in everything that the topic holds. Of
-// a topic that is not there nothing is said: it has to be made first.
-func (g *Gateway) readToEnd(ctx context.Context, topic string) (bool, error) {
+// toldWithin is more than the time in which the bus is told how far the intake has read.
+const toldWithin = 2 * time.Second
+
+// readToEnd says that the intake has taken in everything that the topic held when it was
+// asked. Of a topic that is not there nothing is said: it has to be made first. The bus may
+// be told of it until then.
+func (g *Gateway) readToEnd(ctx context.Context, topic string, until time.Time) (bool, error) {
 	extents, err := g.broker.Extents(ctx, topic)
 	if err != nil || len(extents) == 0 {
 		return false, err
 	}
-	committed, err := g.broker.Committed(ctx, g.config.Kafka.Group, topic)
-	if err != nil {
-		return false, err
-	}
-	for at, e := range extents {
-		if e.End > max(committed[at], e.First) {
-			return false, nil
+	for {
+		committed, err := g.broker.Committed(ctx, g.config.Kafka.Group, topic)
+		if err != nil {
+			return false, err
+		}
+		read := true
+		for at, e := range extents {
+			read = read && e.End <= max(committed[at], e.First)
+		}
+		if read || time.Now().After(until) || !sleep(ctx, toldWithin/8) {
+			return read, nil
 		}
 	}
-	return true, nil
 }

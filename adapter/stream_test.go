@@ -21,7 +21,7 @@ func read(t *testing.T, w *adaptertest.World, group, id string) {
 	defer cancel()
 	topics := func() []string { return []string{w.Config.Kafka.Prefix + ".requests.REGISTRY"} }
 	found := false
-	err := w.Bus.Consume(ctx, group, topics, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+	err := w.Bus.Consume(ctx, group, topics, nil, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
 		for _, r := range records {
 			if header(r, "message-id") == id {
 				found = true

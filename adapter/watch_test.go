@@ -71,7 +71,7 @@ func TestStreamThatVanishes(t *testing.T) {
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		topics := func() []string { return []string{w.Config.Kafka.Prefix + ".requests.REGISTRY"} }
-		w.Bus.Consume(ctx, "REGISTRY", topics, func(context.Context, adapter.Partition, []adapter.Record) error { return nil })
+		w.Bus.Consume(ctx, "REGISTRY", topics, nil, func(context.Context, adapter.Partition, []adapter.Record) error { return nil })
 	})
 	defer reading.Wait()
 	defer cancel()

@@ -112,7 +112,7 @@ func (v *Verifier) VerifyCMSAt(der []byte, octets Octets, at time.Time, known ..
 	if err := c.checkValue(cert, octets); err != nil {
 		return SignedFile{}, err
 	}
-	v.certs.keep(cert)
+	v.certs.keep(cert, nil)
 	if err := c.checkDigest(cert, octets); err != nil {
 		return SignedFile{}, err
 	}

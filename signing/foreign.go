@@ -121,7 +121,7 @@ func (v *Verifier) foreignKey(s *scratch, f *foreign, at time.Time) (*Certificat
 				return nil, placed(err, f.certAt)
 			}
 		}
-		v.certs.keep(cert)
+		v.certs.keep(cert, nil)
 		return cert, nil
 	}
 	if unfit != nil {

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"encoding/base64"
 	"hash"
 	"sync"
 
@@ -19,6 +20,17 @@ type scratch struct {
 	uri       []byte
 	out       []byte
 	tape      *xmltape.Tape
+
+	signer     *Certificate // by which was signed last
+	signerText []byte       // its DER in base64
+}
+
+// written is a certificate's DER in base64, as it stands in signatures.
+func (s *scratch) written(cert *Certificate) []byte {
+	if s.signer != cert {
+		s.signer, s.signerText = cert, base64.StdEncoding.AppendEncode(s.signerText[:0], cert.DER)
+	}
+	return s.signerText
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -40,7 +52,7 @@ func (s *scratch) release() {
 	if held > most {
 		return
 	}
-	s.smev.out.src, s.c14n.out.src = nil, nil
+	s.smev.out.src, s.c14n.out.src, s.structure.certs = nil, nil, nil
 	scratches.Put(s)
 }
 

@@ -64,7 +64,7 @@ func appendSignature(ctx context.Context, out []byte, element xmltape.Node, sign
 	out = append(out, "<ds:SignatureValue>"...)
 	out = base64.StdEncoding.AppendEncode(out, value)
 	out = append(out, "</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>"...)
-	out = base64.StdEncoding.AppendEncode(out, signer.Certificate().DER)
+	out = append(out, s.written(signer.Certificate())...)
 	return append(out, signatureTail...), nil
 }
 

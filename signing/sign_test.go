@@ -2,6 +2,7 @@ package signing
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -527,9 +528,22 @@ func TestCertificateCache(t *testing.T) {
 		if err != nil || first.Certificate() != again.Certificate() {
 			t.Errorf("a certificate was read twice in a row (%v)", err)
 		}
+		text := base64.StdEncoding.EncodeToString(id.Certificate.DER)
+		if sum, ok := v.Kept([]byte(text)); !ok || sum != id.Certificate.SHA256 {
+			t.Error("a certificate that is kept is not found by its text")
+		}
+		for _, other := range []string{text[:64] + "\n" + text[64:], text[:64] + " " + text[64:], text} {
+			again, err := v.Verify(caller(parse(t, strings.Replace(good, text, other, 1))))
+			if err != nil || again.Certificate() != first.Certificate() || v.certs.written([]byte(strings.ReplaceAll(other, " ", ""))) != first.Certificate() {
+				t.Errorf("a certificate written otherwise is not kept (%v)", err)
+			}
+		}
+		if _, ok := v.Kept([]byte(text[:len(text)-4])); ok {
+			t.Error("what nobody has signed with is kept")
+		}
 	}
-	if n := len(v.certs.certs); n != 2 {
-		t.Errorf("%d certificates are kept, want 2", n)
+	if n, texts := len(v.certs.certs), len(v.certs.texts); n != 2 || texts != 2 {
+		t.Errorf("%d certificates are kept by %d texts, want 2", n, texts)
 	}
 	if n := verifier(t, Options{}).certs.limit; n != 1024 {
 		t.Errorf("%d certificates by default, want 1024", n)

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"encoding/base64"
 	"slices"
 
@@ -29,14 +30,17 @@ type structure struct {
 	uri        []byte
 	wantDigest []byte
 	value      []byte
-	cert       []byte // DER
+	cert       []byte       // DER
+	certText   []byte       // the base64 of it
+	known      *Certificate // what it is read as, when it is kept
 	valueAt    xmltape.Node
 	certAt     xmltape.Node
 }
 
 // structureReader holds the buffers of one structure and the policy it is read by.
 type structureReader struct {
-	blank bool // white space between the elements is tolerated
+	blank bool       // white space between the elements is tolerated
+	certs *certCache // that knows certificates by their base64; nil: none is known
 	nodes []xmltape.Node
 	text  []byte
 	uri   []byte
@@ -186,7 +190,16 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 	case certificates > 1:
 		return refuse(Malformed, data, "ds:X509Data must hold one ds:X509Certificate: the signer's alone")
 	}
-	st.cert, err = r.base64(st.certAt, 2, maxCertText)
+	if st.certText, err = r.base64Text(st.certAt, maxCertText); err != nil {
+		return err
+	}
+	if r.certs != nil {
+		if st.known = r.certs.written(st.certText); st.known != nil {
+			st.cert = st.known.DER
+			return nil
+		}
+	}
+	st.cert, err = r.decode(st.certAt, st.certText, 2)
 	return err
 }
 
@@ -286,6 +299,16 @@ next:
 
 // base64 decodes the text of an element that holds nothing else into buffer k.
 func (r *structureReader) base64(n xmltape.Node, k, limit int, attrs ...string) ([]byte, error) {
+	text, err := r.base64Text(n, limit, attrs...)
+	if err != nil {
+		return nil, err
+	}
+	return r.decode(n, text, k)
+}
+
+// base64Text is the text of an element that holds nothing else, without what the decoder
+// does not pass over itself. It belongs to the tape, or is good until the next call.
+func (r *structureReader) base64Text(n xmltape.Node, limit int, attrs ...string) ([]byte, error) {
 	if err := onlyAttrs(n, attrs); err != nil {
 		return nil, err
 	}
@@ -298,17 +321,25 @@ func (r *structureReader) base64(n xmltape.Node, k, limit int, attrs ...string) 
 	if int(tok.End-tok.Off) > limit {
 		return nil, refuse(Malformed, n, "ds:%s is longer than %d bytes", n.Local(), limit)
 	}
+	text := t.CharData(tok, nil)
+	if bytes.IndexByte(text, ' ') < 0 && bytes.IndexByte(text, '\t') < 0 {
+		return text, nil
+	}
 	r.text = r.text[:0]
-	for _, c := range t.CharData(tok, nil) {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+	for _, c := range text {
+		if c != ' ' && c != '\t' {
 			r.text = append(r.text, c)
 		}
 	}
-	size := base64.StdEncoding.DecodedLen(len(r.text))
+	return r.text, nil
+}
+
+func (r *structureReader) decode(n xmltape.Node, text []byte, k int) ([]byte, error) {
+	size := base64.StdEncoding.DecodedLen(len(text))
 	if cap(r.bytes[k]) < size {
 		r.bytes[k] = make([]byte, size)
 	}
-	m, err := base64.StdEncoding.Decode(r.bytes[k][:size], r.text)
+	m, err := base64.StdEncoding.Decode(r.bytes[k][:size], text)
 	if err != nil || m == 0 {
 		return nil, refuse(Malformed, n, "ds:%s is not base64", n.Local())
 	}

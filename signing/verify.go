@@ -143,7 +143,7 @@ func (v *Verifier) VerifyAt(sig, target xmltape.Node, at time.Time) (Signed, err
 }
 
 func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (Signed, error) {
-	s.structure.blank = v.opt.Blank
+	s.structure.blank, s.structure.certs = v.opt.Blank, &v.certs
 	st, err := s.structure.read(sig)
 	if err != nil {
 		return Signed{}, err
@@ -161,7 +161,7 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	if err := checkValue(s, &st, cert); err != nil {
 		return Signed{}, err
 	}
-	v.certs.keep(cert)
+	v.certs.keep(cert, st.certText)
 	form, got, err := checkDigest(s, &st, target)
 	if err != nil {
 		return Signed{}, err
@@ -176,6 +176,16 @@ func (v *Verifier) verify(s *scratch, sig, target xmltape.Node, at time.Time) (S
 	copy(signed.digest[:], got)
 	signed.mark = markOf(cert, st.method, got, st.value)
 	return signed, nil
+}
+
+// Kept is the digest of a certificate by which something was verified here and that stood
+// in the signature as this base64. That it stands so elsewhere proves nothing; it spares
+// whoever wants to know whose it claims to be the decoding.
+func (v *Verifier) Kept(text []byte) (sum [32]byte, ok bool) {
+	if cert := v.certs.written(text); cert != nil {
+		return cert.SHA256, true
+	}
+	return sum, false
 }
 
 // revocation asks whether a certificate is revoked, where the policy wants to know.
@@ -231,11 +241,14 @@ func checkTarget(s *scratch, st *structure, sig, target xmltape.Node) error {
 
 // admit reads the certificate and judges it as far as that costs no network.
 func (v *Verifier) admit(st *structure, at time.Time) (*Certificate, error) {
-	cert, err := v.certs.get(st.cert)
-	if err != nil {
-		e := refuse(CertificateMalformed, st.certAt, "X509Certificate cannot be read")
-		e.Err = err
-		return nil, e
+	cert := st.known
+	if cert == nil {
+		var err error
+		if cert, err = v.certs.get(st.cert); err != nil {
+			e := refuse(CertificateMalformed, st.certAt, "X509Certificate cannot be read")
+			e.Err = err
+			return nil, e
+		}
 	}
 	if e := v.judge(cert, st.method, at); e != nil {
 		return nil, placed(e, st.certAt)

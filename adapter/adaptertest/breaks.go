@@ -298,7 +298,7 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 		reject, withhold, lose := b.reject, b.withhold, b.lose
 		b.mu.Unlock()
 		var good, kept, lost []adapter.Record
-		var bad []int
+		var bad, of []int // of: where the good ones were
 		for i, r := range records {
 			switch {
 			case reject != nil && reject(r):
@@ -308,11 +308,17 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 			case lose != nil && lose(r):
 				lost = append(lost, r)
 			default:
-				good = append(good, r)
+				good, of = append(good, r), append(of, i)
 			}
+		}
+		for i := range records {
+			records[i].Offset = -1 // of those that are nowhere
 		}
 		if err := b.Broker.Publish(ctx, good); err != nil {
 			return err
+		}
+		for n, i := range of {
+			records[i].Partition, records[i].Offset = good[n].Partition, good[n].Offset
 		}
 		b.mu.Lock()
 		b.published = append(append(append(b.published, good...), kept...), lost...) // in place: all that was ever published is long

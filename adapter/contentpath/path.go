@@ -11,6 +11,7 @@
 package contentpath
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -185,8 +186,8 @@ func (s *step) matches(n xmltape.Node) bool {
 // First gives the first value that is not empty, without white space round it.
 // The content element is the first step.
 func (p *Path) First(content xmltape.Node) (value string, ok bool) {
-	p.Each(content, func(v string) bool {
-		value, ok = v, true
+	p.Below(0, content, func(v []byte) bool {
+		value, ok = string(v), true
 		return false
 	})
 	return value, ok
@@ -196,26 +197,28 @@ func (p *Path) First(content xmltape.Node) (value string, ok bool) {
 // white space round it, until yield says false. Each element is looked at once per
 // step.
 func (p *Path) Each(content xmltape.Node, yield func(value string) bool) {
-	p.Below(0, content, yield)
+	p.Below(0, content, func(v []byte) bool { return yield(string(v)) })
 }
 
 // Below is Each for a node that the first steps of the path have led to, itself
-// included: with 0, the content.
-func (p *Path) Below(steps int, n xmltape.Node, yield func(value string) bool) {
+// included: with 0, the content. The values may belong to the tape.
+func (p *Path) Below(steps int, n xmltape.Node, yield func(value []byte) bool) {
 	if steps == 0 {
 		if !n.Valid() || !p.steps[0].matches(n) {
 			return
 		}
 		steps = 1
 	}
-	p.descend(n, p.steps[steps:], func(_ xmltape.Node, v string) bool { return v == "" || yield(v) })
+	p.descend(n, p.steps[steps:], func(_ xmltape.Node, v []byte) bool { return len(v) == 0 || yield(v) })
 }
 
 // Places is Each with the element that each value stands in, and with values that are
 // empty: an element without anything in it that is not xsi:nil, an attribute that is there.
 func (p *Path) Places(content xmltape.Node, yield func(at xmltape.Node, value string) bool) {
 	if content.Valid() && p.steps[0].matches(content) {
-		p.descend(content, p.steps[1:], func(at xmltape.Node, v string) bool { return v == "" && !p.empty(at) || yield(at, v) })
+		p.descend(content, p.steps[1:], func(at xmltape.Node, v []byte) bool {
+			return len(v) == 0 && !p.empty(at) || yield(at, string(v))
+		})
 	}
 }
 
@@ -230,7 +233,7 @@ func (p *Path) empty(n xmltape.Node) bool {
 	return null != "true" && null != "1" && !n.First().Valid()
 }
 
-func (p *Path) descend(n xmltape.Node, steps []step, yield func(xmltape.Node, string) bool) bool {
+func (p *Path) descend(n xmltape.Node, steps []step, yield func(xmltape.Node, []byte) bool) bool {
 	if len(steps) == 0 {
 		return yield(n, p.value(n))
 	}
@@ -242,12 +245,11 @@ func (p *Path) descend(n xmltape.Node, steps []step, yield func(xmltape.Node, st
 	return true
 }
 
-func (p *Path) value(n xmltape.Node) string {
+func (p *Path) value(n xmltape.Node) []byte {
 	if p.attr == nil {
-		return n.TrimText()
+		return n.Trimmed()
 	}
-	v, _ := n.Attr(p.attr.space, p.attr.local)
-	return strings.TrimSpace(v)
+	return bytes.TrimSpace(n.AttrText(p.attr.space, p.attr.local))
 }
 
 // Common is how many steps the paths have in common that do not lead to a value of

@@ -99,8 +99,8 @@ func TestEachAndCommon(t *testing.T) {
 	paths[0].Holders(0, n, tape.Root(), func(holder xmltape.Node) {
 		person := ""
 		for _, p := range paths {
-			p.Below(n, holder, func(v string) bool {
-				person += v + ";"
+			p.Below(n, holder, func(v []byte) bool {
+				person += string(v) + ";"
 				return false
 			})
 		}

@@ -72,7 +72,7 @@ type Broker struct {
 	mechanism sasl.Mechanism
 	transport *kafka.Transport
 	client    *kafka.Client
-	producer  *kafka.Client // client, with time for replicas
+	own       ownBatches
 
 	mu         sync.Mutex
 	partitions map[string][]int // of topics that were written to
@@ -128,9 +128,6 @@ func Open(opts Options) (*Broker, error) {
 		MetadataTTL: time.Second, // the default of 6 s is how long a moved leader would not be found
 	}
 	b.client = &kafka.Client{Addr: kafka.TCP(opts.Brokers...), Transport: b.transport}
-	// kafka-go tells a broker half of this. Without it replicas have 0.5 s, and a
-	// request that takes longer is in the log already when it is sent again.
-	b.producer = &kafka.Client{Addr: b.client.Addr, Transport: b.transport, Timeout: produceTimeout}
 	return b, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"slices"
@@ -33,13 +32,15 @@ const (
 	settling = 10 * time.Second
 )
 
-// Consume is adapter.Broker.Consume.
-func (b *Broker) Consume(ctx context.Context, group string, topics func() []string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
+// Consume is adapter.Broker.Consume. kafka-go joins the group and keeps it; what the
+// partitions hold is asked for in one question to each of their leaders (fetch.go).
+func (b *Broker) Consume(ctx context.Context, group string, topics func() []string, stands adapter.Stands, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
 	for ctx.Err() == nil {
 		known, err := b.metadata(ctx, topicSet(topics))
 		if err == nil && len(epochsIn(known)) > 0 {
 			b.settle(ctx, known)
-			err = b.session(ctx, group, topics, epochsIn(known), handle)
+			s := &session{b: b, group: group, topics: topics, epochs: epochsIn(known), stands: stands, handle: handle, progress: time.Now()}
+			err = s.run(ctx)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -60,57 +61,6 @@ func (b *Broker) Consume(ctx context.Context, group string, topics func() []stri
 
 func topicSet(topics func() []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(topics())))
-}
-
-// session reads one set of topics until the set changes, the reader stalls or
-// ctx ends.
-func (b *Broker) session(ctx context.Context, group string, topics func() []string, epochs map[string]string, handle func(context.Context, adapter.Partition, []adapter.Record) error) error {
-	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: b.opts.Brokers, GroupID: group, GroupTopics: slices.Sorted(maps.Keys(epochs)), Dialer: b.dialer(),
-		StartOffset:            kafka.FirstOffset,
-		MinBytes:               1,
-		MaxBytes:               max(8<<20, b.opts.MaxRecord+recordOverhead),
-		MaxWait:                time.Second, // a record ends the wait; many idle partitions cost little
-		QueueCapacity:          1000,
-		HeartbeatInterval:      3 * time.Second,
-		SessionTimeout:         10 * time.Second,
-		RebalanceTimeout:       15 * time.Second,
-		CommitInterval:         0, // a commit is done when CommitMessages returns
-		WatchPartitionChanges:  true,
-		PartitionWatchInterval: look,
-		MaxAttempts:            10,
-		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
-	})
-	defer r.Close() // leaves the group; else it would wait for SessionTimeout
-	s := &session{b: b, r: r, group: group, topics: topics, epochs: epochs, handle: handle, progress: time.Now()}
-	defer s.hangUp()
-	looked := time.Now()
-	for {
-		batch, err := s.fetch(ctx)
-		if err != nil {
-			return err
-		}
-		if len(batch) > 0 {
-			if err := s.deliver(ctx, batch); err != nil {
-				return err
-			}
-			s.progress = time.Now()
-		}
-		if time.Since(looked) < look {
-			continue
-		}
-		looked = time.Now()
-		now, err := s.ask(ctx, topicSet(topics))
-		switch {
-		case err != nil:
-			b.log.Warn("kafka: cannot see the topics", "error", err)
-		case !maps.Equal(now, epochs):
-			return nil
-		}
-		if time.Since(s.progress) > stalled && s.behind(ctx) {
-			return fmt.Errorf("the reader has brought nothing for %v while records wait", stalled)
-		}
-	}
 }
 
 // settle waits until every broker that answers knows the topics that one knows. The leader of a
@@ -145,68 +95,206 @@ func (b *Broker) settle(ctx context.Context, known *kmsg.MetadataResponse) {
 	wg.Wait()
 }
 
-// session is one reader's life.
+// session reads one set of topics as a member of a group.
 type session struct {
 	b         *Broker
-	r         *kafka.Reader
 	group     string
 	topics    func() []string // that the caller wants
 	epochs    map[string]string
+	stands    adapter.Stands
 	handle    func(context.Context, adapter.Partition, []adapter.Record) error
 	line      *line     // to ask for epochs
 	progress  time.Time // of the last records
 	committed map[string]map[int]int64
 }
 
-// fetch waits for records, not longer than until the next look at the topics,
-// and takes along what follows at once.
-func (s *session) fetch(ctx context.Context) ([]kafka.Message, error) {
-	wait, cancel := context.WithTimeout(ctx, look)
-	defer cancel()
-	m, err := s.r.FetchMessage(wait)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	batch := []kafka.Message{m}
-	soon, cancel := context.WithTimeout(ctx, s.b.opts.Gather)
-	defer cancel()
-	for len(batch) < batchRecords {
-		m, err := s.r.FetchMessage(soon)
-		if err != nil {
-			break // it comes again if it matters
-		}
-		batch = append(batch, m)
-	}
-	return batch, nil
-}
+// errAnother says that another set of topics is to be read.
+var errAnother = errors.New("the topics have changed")
 
-// deliver hands a batch to the handler, partition by partition, and commits.
-// The handler is asked again until it has taken the records.
-func (s *session) deliver(ctx context.Context, batch []kafka.Message) error {
-	parts := map[place][]kafka.Message{}
-	for _, m := range batch {
-		at := place{m.Topic, m.Partition}
-		parts[at] = append(parts[at], m)
-	}
-	if err := s.same(ctx, parts); err != nil {
+// run reads until the set of topics changes, nothing comes any more, or ctx ends. Whenever
+// the group shares the partitions out anew, it begins where others have got to.
+func (s *session) run(ctx context.Context) error {
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: s.group, Brokers: s.b.opts.Brokers, Topics: slices.Sorted(maps.Keys(s.epochs)), Dialer: s.b.dialer(),
+		StartOffset:            kafka.FirstOffset,
+		HeartbeatInterval:      3 * time.Second,
+		SessionTimeout:         10 * time.Second,
+		RebalanceTimeout:       15 * time.Second,
+		WatchPartitionChanges:  true,
+		PartitionWatchInterval: look,
+		ErrorLogger:            kafka.LoggerFunc(func(f string, a ...any) { s.b.log.Warn("kafka: the reader complains", "says", fmt.Sprintf(f, a...)) }),
+	})
+	if err != nil {
 		return err
 	}
-	for at, messages := range parts {
-		if err := s.take(ctx, at, messages); err != nil {
+	defer group.Close() // leaves the group; else it would wait for SessionTimeout
+	defer s.hangUp()
+	const attempts = 10
+	for failed := 0; ; {
+		generation, err := group.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if failed++; failed == attempts || !s.b.passes(err) {
+				return fmt.Errorf("joining the group: %w", err)
+			}
+			s.complain(ctx, err)
+			continue
+		}
+		failed = 0
+		ended := make(chan error, 1)
+		generation.Start(func(over context.Context) { ended <- s.read(ctx, over, generation) })
+		switch err := <-ended; {
+		case errors.Is(err, errAnother):
+			return nil
+		case err != nil || ctx.Err() != nil:
 			return err
 		}
 	}
-	if err := s.r.CommitMessages(ctx, batch...); err != nil && ctx.Err() == nil {
-		// The records are safe with the handler. They come again, and it knows them.
-		s.b.log.Warn("kafka: offsets were not committed", "group", s.group, "error", err)
-		if errors.Is(err, io.ErrClosedPipe) {
+}
+
+// read reads the partitions that the group has given us, until the group shares them out
+// anew (over) or the session ends. What was passed over is told to the group now and then:
+// who begins there again passes over it again.
+func (s *session) read(ctx, over context.Context, generation *kafka.Generation) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(over, cancel)()
+	var cursors []*cursor
+	for topic, partitions := range generation.Assignments {
+		for _, p := range partitions {
+			cursors = append(cursors, &cursor{at: place{topic, p.ID}, next: max(p.Offset, 0)}) // FirstOffset is moved to what is there
+		}
+	}
+	answers := make(chan taking)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.follow(ctx, cursors, answers) })
+	defer wg.Wait()
+	defer cancel()
+
+	passed := offsets{}
+	var since time.Time // of what was passed over and not told
+	tell := time.NewTimer(time.Hour)
+	defer tell.Stop()
+	commit := func() error {
+		if len(passed) == 0 {
+			return nil
+		}
+		// Whoever ends the session has the records: the next one need not bring them again. That
+		// the partitions are another's by now the group's coordinator knows, and refuses.
+		telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), asking)
+		defer cancel()
+		if err := s.same(telling, passed); err != nil {
 			return err
 		}
+		err := generation.CommitOffsets(passed)
+		if err != nil && ctx.Err() == nil {
+			// The records are safe with the handler. They come again, and it knows them.
+			s.b.log.Warn("kafka: offsets were not committed", "group", s.group, "error", err)
+		}
+		passed, since = offsets{}, time.Time{}
+		return nil
+	}
+	looks := time.NewTicker(look)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if over.Err() == nil { // nobody has been given the partitions yet
+				_ = commit() // what comes again is known
+			}
+			return nil
+		case found := <-answers:
+			s.progress = time.Now()
+			some, err := s.deliver(ctx, found.parts)
+			if err != nil {
+				if ctx.Err() != nil {
+					continue // they come again, here or at another member
+				}
+				return err
+			}
+			for _, p := range found.parts {
+				passed.set(p.at, p.next)
+			}
+			if some {
+				if err := commit(); err != nil {
+					return err
+				}
+			} else {
+				if since.IsZero() {
+					since = time.Now()
+				}
+				tell.Reset(min(tellAfter, tellWithin-time.Since(since)))
+			}
+			close(found.done)
+		case <-tell.C:
+			if err := commit(); err != nil {
+				return err
+			}
+		case <-looks.C:
+			if err := s.look(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+const (
+	// tellAfter is how long nothing may have come before the group is told of what was
+	// passed over, tellWithin how long it may take when something comes all the time.
+	tellAfter  = 100 * time.Millisecond
+	tellWithin = time.Second
+)
+
+// offsets are those after what was read, by topic and partition.
+type offsets map[string]map[int]int64
+
+func (o offsets) set(at place, next int64) {
+	if o[at.topic] == nil {
+		o[at.topic] = map[int]int64{}
+	}
+	o[at.topic][at.partition] = next
+}
+
+// look sees whether the topics are still those of the session, and whether it gets on.
+func (s *session) look(ctx context.Context) error {
+	now, err := s.epochsOf(ctx, topicSet(s.topics))
+	switch {
+	case err != nil:
+		s.b.log.Warn("kafka: cannot see the topics", "error", err)
+	case !maps.Equal(now, s.epochs):
+		return errAnother
+	}
+	if time.Since(s.progress) > stalled && s.behind(ctx) {
+		return fmt.Errorf("the reader has brought nothing for %v while records wait", stalled)
 	}
 	return nil
+}
+
+// deliver hands what a leader has answered to the handler, partition by partition, and says
+// whether there was anything to hand over. The handler is asked again until it has taken the
+// records.
+func (s *session) deliver(ctx context.Context, parts []taken) (some bool, err error) {
+	from := offsets{}
+	for _, p := range parts {
+		if len(p.records) > 0 {
+			from.set(p.at, p.next)
+		}
+	}
+	if len(from) == 0 {
+		return false, nil
+	}
+	if err := s.same(ctx, from); err != nil {
+		return true, err
+	}
+	for _, p := range parts {
+		for records := range slices.Chunk(p.records, batchRecords) {
+			if err := s.take(ctx, p.at, records); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // same checks that the topics of a batch are still the ones that this session
@@ -214,16 +302,12 @@ func (s *session) deliver(ctx context.Context, batch []kafka.Message) error {
 // offsets, as the reader sees it: its records must not pass under the old
 // epoch, which has seen such offsets, nor may offsets be committed that would
 // skip the first ones.
-func (s *session) same(ctx context.Context, parts map[place][]kafka.Message) error {
-	topics := map[string]bool{}
-	for at := range parts {
-		topics[at.topic] = true
-	}
-	now, err := s.ask(ctx, slices.Sorted(maps.Keys(topics)))
+func (s *session) same(ctx context.Context, of offsets) error {
+	now, err := s.epochsOf(ctx, slices.Sorted(maps.Keys(of)))
 	if err != nil {
 		return err
 	}
-	for topic := range topics {
+	for topic := range of {
 		if now[topic] != s.epochs[topic] {
 			return fmt.Errorf("topic %s was made anew", topic)
 		}
@@ -231,8 +315,8 @@ func (s *session) same(ctx context.Context, parts map[place][]kafka.Message) err
 	return nil
 }
 
-// ask gives the epochs of topics, over a line that stays open.
-func (s *session) ask(ctx context.Context, topics []string) (map[string]string, error) {
+// epochsOf gives the epochs of topics, over a line that stays open.
+func (s *session) epochsOf(ctx context.Context, topics []string) (map[string]string, error) {
 	if s.line != nil {
 		if answer, err := s.line.metadata(ctx, topics); err == nil {
 			return epochsIn(answer), nil
@@ -267,16 +351,15 @@ func (s *session) hangUp() {
 
 // take gives one partition's records to the handler until it has them, or until
 // the caller wants the topic no more: then they are another's to take.
-func (s *session) take(ctx context.Context, at place, messages []kafka.Message) error {
-	records := make([]adapter.Record, len(messages))
-	for i, m := range messages {
-		records[i] = adapter.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: headersIn(m.Headers), Partition: m.Partition, Offset: m.Offset}
-	}
+func (s *session) take(ctx context.Context, at place, records []adapter.Record) error {
 	from := adapter.Partition{Epoch: s.epochs[at.topic], Topic: at.topic, Partition: at.partition}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := s.handle(ctx, from, records)
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if !slices.Contains(s.topics(), at.topic) {
 			return fmt.Errorf("topic %s is let go, its records could not be taken in: %w", at.topic, err)

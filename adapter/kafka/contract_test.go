@@ -127,7 +127,7 @@ func consume(t *testing.T, k *kafka.Broker, group string, topics func() []string
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- k.Consume(ctx, group, topics, handle) }()
+	go func() { done <- k.Consume(ctx, group, topics, nil, handle) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		select {

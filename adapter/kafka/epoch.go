@@ -3,10 +3,8 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -149,31 +147,5 @@ func (l *line) exchange(ctx context.Context, request kmsg.Request, answer kmsg.R
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })()
-	const correlation = 7
-	formatter := kmsg.NewRequestFormatter(kmsg.FormatterClientID(l.client))
-	if _, err := l.conn.Write(formatter.AppendRequest(nil, request, correlation)); err != nil {
-		return err
-	}
-	var head [8]byte
-	if _, err := io.ReadFull(l.conn, head[:]); err != nil {
-		return err
-	}
-	length, id := int32(binary.BigEndian.Uint32(head[:])), binary.BigEndian.Uint32(head[4:])
-	if length < 4 || length > 64<<20 || id != correlation {
-		return fmt.Errorf("answer of %d bytes to request %d", length, id)
-	}
-	body := make([]byte, length-4)
-	if _, err := io.ReadFull(l.conn, body); err != nil {
-		return err
-	}
-	answer.SetVersion(request.GetVersion())
-	// The header of a flexible answer ends in tags, of which there are none;
-	// that of ApiVersions never has them.
-	if answer.IsFlexible() && request.Key() != kmsg.NewPtrApiVersionsRequest().Key() {
-		if len(body) == 0 || body[0] != 0 {
-			return errors.New("answer with unknown header tags")
-		}
-		body = body[1:]
-	}
-	return answer.ReadFrom(body)
+	return exchange(l.conn, l.client, request, answer)
 }

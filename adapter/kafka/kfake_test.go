@@ -612,7 +612,7 @@ func BenchmarkConsume(b *testing.B) {
 			done := make(chan error, 1)
 			all := make(chan struct{})
 			go func() {
-				done <- k.Consume(ctx, "group", list("bench"), func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+				done <- k.Consume(ctx, "group", list("bench"), nil, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
 					if taken.Add(int64(len(records))) == int64(b.N) {
 						close(all)
 					}
@@ -713,5 +713,202 @@ func TestTry(t *testing.T) {
 		if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "uthoriz") {
 			t.Errorf("%v refused: %v", fault.key, err)
 		}
+	}
+}
+
+// What goes to partitions of one leader goes in one request, each partition is acknowledged
+// by itself, and only what a partition has not taken is sent again, in its order.
+func TestOneRequestToEachLeader(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	k := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 })
+	topics := []string{name(t) + "1", name(t) + "2"}
+	ensure(t, k, topics...)
+	records := func(from int) []adapter.Record { return append(numbered(topics[0], from, from+50), numbered(topics[1], from+50, from+100)...) }
+	if err := k.Publish(within(t, 60*time.Second), records(0)); err != nil {
+		t.Fatal(err)
+	}
+	var requests, partitions atomic.Int32
+	e.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		requests.Add(1)
+		for _, topic := range r.(*kmsg.ProduceRequest).Topics {
+			partitions.Add(int32(len(topic.Partitions)))
+		}
+		return nil, nil, false
+	})
+	if err := k.Publish(within(t, 60*time.Second), records(100)); err != nil {
+		t.Fatal(err)
+	}
+	many := partitions.Load()
+	if n := requests.Load(); n > 3 || many <= 3 {
+		t.Errorf("%d requests with %d partitions to three leaders", n, many)
+	}
+	// One of the partitions does not take its records the first time.
+	once := e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topics[0], Partitions: []int32{partitionOf(t, k, topics[0])}, Err: kerr.NotEnoughReplicas, Count: 1})
+	partitions.Store(0)
+	if err := k.Publish(within(t, 60*time.Second), records(200)); err != nil {
+		t.Fatal(err)
+	}
+	if once.Hits() != 1 || partitions.Load() != many+1 {
+		t.Errorf("%d refusals, and %d partitions in all requests, want %d", once.Hits(), partitions.Load(), many+1)
+	}
+	var s sink
+	consume(t, k, name(t), list(topics...), s.take(t))
+	s.wait(t, 300)
+	newest := map[string]int{}
+	for _, r := range s.records {
+		var n int
+		if _, err := fmt.Sscan(string(r.Value), &n); err != nil || n < newest[r.Topic+string(r.Key)] {
+			t.Errorf("%s came after %d: %v", r.Value, newest[r.Topic+string(r.Key)], err)
+		}
+		newest[r.Topic+string(r.Key)] = n
+	}
+	if len(s.records) != 300 {
+		t.Errorf("%d records are on the bus, want 300: something was sent twice", len(s.records))
+	}
+}
+
+// partitionOf is one that has something.
+func partitionOf(t *testing.T, k *kafka.Broker, topic string) int32 {
+	t.Helper()
+	extents, err := k.Extents(within(t, 30*time.Second), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, e := range extents {
+		if e.End > e.First {
+			return int32(at.Partition)
+		}
+	}
+	t.Fatal("the topic is empty")
+	return 0
+}
+
+// Records of others come, however they have compressed them.
+func TestRecordsOfOthers(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t), name(t)
+	ensure(t, k, topic)
+	n := 0
+	for _, codec := range []kafkago.Compression{0, kafkago.Gzip, kafkago.Snappy, kafkago.Lz4, kafkago.Zstd} {
+		w := &kafkago.Writer{Addr: kafkago.TCP(e.Brokers()...), Topic: topic, Compression: codec, BatchTimeout: time.Millisecond}
+		for range 3 {
+			if err := w.WriteMessages(within(t, 30*time.Second), kafkago.Message{Key: []byte("key 0"), Value: fmt.Append(nil, n), Headers: []kafkago.Header{{Key: "n", Value: fmt.Append(nil, n)}}}); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		w.Close()
+	}
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	s.wait(t, n)
+	for _, r := range s.records {
+		if len(r.Headers) != 1 || string(r.Headers[0].Value) != string(r.Value) {
+			t.Errorf("record %q has the headers %v", r.Value, r.Headers)
+		}
+	}
+}
+
+// Records that this process has put on the bus and taken care of are passed over unread; the
+// group is told of them, and seldom. Those of others between them come as ever, as do those
+// that stand where ours stood before the topic was made anew.
+func TestOwnRecordsArePassedOver(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	b := bus{brokers: e.Brokers(), replication: 1}
+	k, other, topic, group := b.open(t), b.open(t), name(t), name(t)
+	ensure(t, k, topic)
+	var commits atomic.Int32
+	e.Cluster().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		commits.Add(1)
+		return nil, nil, false
+	})
+	var stand atomic.Int64
+	stands := func(_ context.Context, of string, _ int, _ int64, n int) bool {
+		if of != topic {
+			t.Errorf("%s is asked for", of)
+		}
+		stand.Add(int64(n))
+		return true
+	}
+	var s sink
+	start := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- k.Consume(ctx, group, list(topic), stands, s.take(t)) }()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stop := start()
+	publish := func(k *kafka.Broker, from, to int) {
+		t.Helper()
+		if err := k.Publish(within(t, 30*time.Second), numbered(topic, from, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(other, 0, 10)
+	s.wait(t, 10) // it reads
+	stand.Store(0)
+	before := commits.Load()
+	const ours = 100
+	came := func() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.records) }
+	for i := range ours {
+		publish(k, 1000+i, 1001+i)
+	}
+	for end := time.Now().Add(time.Minute); int(stand.Load())+came()-10 < ours; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d records were passed over, %d came", stand.Load(), ours, came()-10)
+		}
+	}
+	// Some may have come back before Publish knew where they stand.
+	if n := int(stand.Load()); n < ours/2 {
+		t.Errorf("%d of %d records were passed over", n, ours)
+	}
+	if n, met := int(commits.Load()-before), came()-10; n > met+ours/4 {
+		t.Errorf("%d commits while %d records were passed over and %d came", n, stand.Load(), met)
+	}
+	publish(other, 10, 20)
+	s.wait(t, 20)
+	stop()
+	extents, err := k.Extents(within(t, 30*time.Second), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := k.Committed(within(t, 30*time.Second), group, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, e := range extents {
+		if e.End > 0 && committed[at] != e.End {
+			t.Errorf("partition %d is read to %d, and committed %d", at.Partition, e.End, committed[at])
+		}
+	}
+
+	if err := e.Cluster().DeleteTopic(topic); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, k, topic)
+	stand.Store(0)
+	publish(other, 20, 60)
+	had := came()
+	stop = start()
+	s.wait(t, had+40)
+	stop()
+	seen := map[string]bool{}
+	for _, r := range s.records {
+		seen[string(r.Value)] = true
+	}
+	for i := range 60 {
+		if !seen[fmt.Sprint(i)] {
+			t.Fatalf("record %d of another process did not come", i)
+		}
+	}
+	if stand.Load() > 0 {
+		t.Errorf("%d records of another process are taken for ours", stand.Load())
 	}
 }

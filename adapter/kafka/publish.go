@@ -1,82 +1,35 @@
 package kafka
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sort"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 
 	"mezhved/adapter"
 )
 
 const (
-	// requestBytes bounds one produce request. A broker limits the compressed
-	// batch to max.message.bytes, 1 MB by default; this is counted before
+	// requestBytes bounds what one request has for a partition. A broker limits the
+	// compressed batch to max.message.bytes, 1 MB by default; this is counted before
 	// compression and leaves room for headers.
 	requestBytes = 900 << 10
+	// mostBytes bounds what is on its way to all partitions, about; Kafka takes 100 MB.
+	mostBytes = 16 << 20
+	// shortPause is before what has failed once is sent again.
+	shortPause = 20 * time.Millisecond
 	// recordOverhead is more than a batch header and a record's lengths take.
 	recordOverhead = 1 << 10
 	// produceTimeout is how long one request may take; then it is sent again.
 	produceTimeout = 15 * time.Second
 )
-
-// Records that are not sealed are entries of the journal and signed XML: higher levels cost
-// twice the time and save nothing worth it. kafka-go's own codec takes 8 MB each time that
-// the collector has come by, for a window that no request fills.
-func init() { compress.Codecs[kafka.Zstd] = &codec{reader: &compress.ZstdCodec} }
-
-// codec is kafka-go's for zstd with writers of ours.
-type codec struct {
-	reader  compress.Codec
-	writers sync.Pool // of *zstd.Encoder
-}
-
-// Code is compress.Codec.Code.
-func (c *codec) Code() int8 { return c.reader.Code() }
-
-// Name is compress.Codec.Name.
-func (c *codec) Name() string { return c.reader.Name() }
-
-// NewReader is compress.Codec.NewReader.
-func (c *codec) NewReader(r io.Reader) io.ReadCloser { return c.reader.NewReader(r) }
-
-// NewWriter is compress.Codec.NewWriter.
-func (c *codec) NewWriter(w io.Writer) io.WriteCloser {
-	e, _ := c.writers.Get().(*zstd.Encoder)
-	if e == nil {
-		var err error
-		if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithZeroFrames(true), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true)); err != nil {
-			panic("kafka: " + err.Error()) // the options are constants
-		}
-	}
-	e.Reset(w)
-	return &encoding{c, e}
-}
-
-// encoding is one batch on its way through an encoder, which goes back with Close.
-type encoding struct {
-	codec *codec
-	*zstd.Encoder
-}
-
-// Close ends the frame.
-func (e *encoding) Close() error {
-	err := e.Encoder.Close()
-	e.Reset(nil)
-	e.codec.writers.Put(e.Encoder)
-	return err
-}
 
 // place is where a record goes.
 type place struct {
@@ -84,10 +37,10 @@ type place struct {
 	partition int
 }
 
-// Publish is adapter.Broker.Publish. Records of one key go to one partition,
-// the one that Java clients choose too. A partition has one request in flight
-// at a time, which the broker takes or refuses as a whole, so what is sent
-// again stays in its order.
+// Publish is adapter.Broker.Publish. Records of one key go to one partition, the one that
+// Java clients choose too. All that goes to partitions of one leader goes in one request.
+// A partition is in one request at a time, which the broker takes or refuses as a whole for
+// that partition, so what is sent again stays in its order.
 func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
 	rejected := &adapter.RejectedError{}
 	left := make([]int, len(records))
@@ -95,13 +48,13 @@ func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
 		left[i] = i
 	}
 	for len(left) > 0 {
-		pending, err := b.assign(ctx, records, left, rejected)
+		parts, err := b.assign(ctx, records, left, rejected)
 		if err != nil {
 			return err
 		}
 		// What is left was for partitions that are not there any more, and is
 		// assigned anew.
-		if left, err = b.writeAll(ctx, pending, records, rejected); err != nil {
+		if left, err = b.writeAll(ctx, parts, records, rejected); err != nil {
 			return fmt.Errorf("kafka: publishing: %w", err)
 		}
 	}
@@ -112,32 +65,156 @@ func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
 	return nil
 }
 
-// writeAll writes to all partitions at a time.
-func (b *Broker) writeAll(ctx context.Context, pending map[place][]int, records []adapter.Record, rejected *adapter.RejectedError) (left []int, err error) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for at, indexes := range pending {
-		wg.Go(func() {
-			refused, rest, e := b.write(ctx, at, records, indexes)
-			mu.Lock()
-			defer mu.Unlock()
-			rejected.Indexes = append(rejected.Indexes, refused.Indexes...)
-			rejected.Err = errors.Join(rejected.Err, refused.Err)
-			left = append(left, rest...)
-			err = errors.Join(err, e)
-		})
+// part is what goes to one partition, in order.
+type part struct {
+	at    place
+	left  []int         // indexes of what it has not taken yet
+	n     int           // how many of them are in the request under way
+	bytes int           // of these
+	limit int           // bytes of the next ones
+	pause time.Duration // after the next failure
+	due   time.Time     // of the next request
+
+	err  error  // what became of the request
+	base int64  // offset of its first record
+	crc  uint32 // of its batch
+}
+
+// writeAll writes to all partitions, request by request, until they have taken everything
+// or ctx ends. It gives back those that it has not come to because their partition does not
+// exist any more.
+func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.Record, rejected *adapter.RejectedError) (left []int, err error) {
+	var errs []error
+	vanished := time.Time{} // until when partitions that are gone are not looked for
+	for len(parts) > 0 {
+		now := time.Now()
+		var due []*part
+		next, bytes := now.Add(time.Second), 0
+		for _, p := range parts {
+			switch {
+			case p.due.After(now):
+				next = earlier(next, p.due)
+			case len(due) == 0 || bytes < mostBytes:
+				p.cut(records)
+				bytes += p.bytes
+				due = append(due, p)
+			}
+		}
+		if len(due) == 0 {
+			if !sleep(ctx, next.Sub(now)) {
+				for _, p := range parts {
+					errs = append(errs, fmt.Errorf("%s/%d: %w (%w)", p.at.topic, p.at.partition, p.err, ctx.Err()))
+				}
+				break
+			}
+			continue
+		}
+		b.produce(ctx, due, records)
+		var done []*part
+		for _, p := range due {
+			ended, e := b.conclude(p, records, rejected)
+			switch {
+			case e != nil:
+				errs = append(errs, fmt.Errorf("%s/%d: %w", p.at.topic, p.at.partition, e))
+			case p.err != nil && gone(p.err):
+				left = append(left, p.left...)
+				vanished = p.due
+			case !ended:
+				continue
+			}
+			done = append(done, p)
+		}
+		parts = slices.DeleteFunc(parts, func(p *part) bool { return slices.Contains(done, p) })
 	}
-	wg.Wait()
+	if pause := time.Until(vanished); len(errs) == 0 && pause > 0 && !sleep(ctx, pause) {
+		errs = append(errs, fmt.Errorf("partitions are gone: %w", ctx.Err()))
+	}
 	sort.Ints(left)
-	return left, err
+	return left, errors.Join(errs...)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// cut says what goes into the next request.
+func (p *part) cut(records []adapter.Record) {
+	p.n, p.bytes = 0, 0
+	for p.n < len(p.left) {
+		size := size(&records[p.left[p.n]])
+		if p.n > 0 && p.bytes+size > p.limit {
+			break
+		}
+		p.n++
+		p.bytes += size
+	}
+}
+
+// conclude does what the answer to a partition's request asks for: it says whether the
+// partition has everything, or an error that will not pass.
+func (b *Broker) conclude(p *part, records []adapter.Record, rejected *adapter.RejectedError) (ended bool, err error) {
+	switch {
+	case p.err == nil:
+		for i, index := range p.left[:p.n] {
+			records[index].Partition, records[index].Offset = p.at.partition, p.base+int64(i)
+		}
+		b.own.put(p.at, p.base, p.n, p.crc)
+		p.left = p.left[p.n:]
+		p.limit, p.pause = requestBytes, shortPause
+		return len(p.left) == 0, nil
+	case tooLarge(p.err) && p.n > 1:
+		p.limit = p.bytes / 2 // together too large for this topic; one by one in the end
+		return false, nil
+	case tooLarge(p.err) || errors.Is(p.err, kafka.InvalidRecord):
+		rejected.Err = errors.Join(rejected.Err, fmt.Errorf("%s: %w", p.at.topic, p.err))
+		rejected.Indexes = append(rejected.Indexes, p.left[0])
+		p.left, p.err = p.left[1:], nil
+		return len(p.left) == 0, nil
+	case !b.passes(p.err):
+		return false, p.err
+	case errors.Is(p.err, kafka.InvalidTimestamp):
+		// One of two clocks is wrong, and no message is at fault.
+		p.err = fmt.Errorf("the broker takes our time %s for wrong; set the clocks of the brokers and of the database: %w", b.opts.Now().UTC().Format(time.RFC3339), p.err)
+	}
+	if p.pause >= time.Second {
+		b.log.Warn("kafka: a partition does not take records; trying on", "topic", p.at.topic, "partition", p.at.partition, "error", p.err)
+	}
+	p.due = time.Now().Add(p.pause)
+	p.pause = min(2*p.pause, time.Second)
+	if gone(p.err) {
+		b.mu.Lock()
+		delete(b.partitions, p.at.topic)
+		b.mu.Unlock()
+	}
+	return false, nil
+}
+
+// produce sends what is due, one request to each leader, and waits until all in-sync
+// replicas have it. What became of it is in the parts.
+func (b *Broker) produce(ctx context.Context, due []*part, records []adapter.Record) {
+	slices.SortFunc(due, func(x, y *part) int {
+		return cmp.Or(strings.Compare(x.at.topic, y.at.topic), cmp.Compare(x.at.partition, y.at.partition))
+	})
+	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
+	defer cancel()
+	request := &produce{client: b.opts.ClientID, now: b.opts.Now(), records: records, parts: due}
+	if _, err := b.transport.RoundTrip(ctx, b.client.Addr, request); err != nil {
+		for _, p := range due {
+			p.err = err
+		}
+	}
 }
 
 // assign chooses the partition of every record. Topics that do not exist are
 // waited for: Ensure may still be at it. What is too large is sorted out here,
 // before a broker would drop the connection over it.
-func (b *Broker) assign(ctx context.Context, records []adapter.Record, indexes []int, rejected *adapter.RejectedError) (map[place][]int, error) {
+func (b *Broker) assign(ctx context.Context, records []adapter.Record, indexes []int, rejected *adapter.RejectedError) ([]*part, error) {
 	balancer := kafka.Murmur2Balancer{Consistent: true}
-	pending := map[place][]int{}
+	var parts []*part
+	found := map[place]*part{}
 	for _, i := range indexes {
 		r := &records[i]
 		if n := size(r); n > b.opts.MaxRecord {
@@ -149,10 +226,15 @@ func (b *Broker) assign(ctx context.Context, records []adapter.Record, indexes [
 		if err != nil {
 			return nil, err
 		}
-		partition := balancer.Balance(kafka.Message{Key: r.Key}, partitions...)
-		pending[place{r.Topic, partition}] = append(pending[place{r.Topic, partition}], i)
+		at := place{r.Topic, balancer.Balance(kafka.Message{Key: r.Key}, partitions...)}
+		p := found[at]
+		if p == nil {
+			p = &part{at: at, limit: requestBytes, pause: shortPause}
+			found[at], parts = p, append(parts, p)
+		}
+		p.left = append(p.left, i)
 	}
-	return pending, nil
+	return parts, nil
 }
 
 // size of a record as far as the broker counts it.
@@ -216,56 +298,6 @@ func (b *Broker) askPartitions(ctx context.Context, topic string) ([]int, error)
 	return nil, fmt.Errorf("kafka: topic %s: %w", topic, kafka.UnknownTopicOrPartition)
 }
 
-// write sends the records with these indexes to one partition, in order,
-// request by request, each until it is taken or ctx ends. It gives back those
-// that the broker refuses for good, and those that it has not come to because
-// the partition does not exist any more.
-func (b *Broker) write(ctx context.Context, at place, records []adapter.Record, indexes []int) (refused adapter.RejectedError, rest []int, err error) {
-	limit := requestBytes
-	pause := 20 * time.Millisecond
-	for len(indexes) > 0 {
-		n, bytes := 0, 0
-		for n < len(indexes) && (n == 0 || bytes+size(&records[indexes[n]]) <= limit) {
-			bytes += size(&records[indexes[n]])
-			n++
-		}
-		err := b.produce(ctx, at, records, indexes[:n])
-		switch {
-		case err == nil:
-			indexes = indexes[n:]
-			limit, pause = requestBytes, 20*time.Millisecond
-			continue
-		case tooLarge(err) && n > 1:
-			limit = bytes / 2 // together too large for this topic; one by one in the end
-			continue
-		case tooLarge(err) || errors.Is(err, kafka.InvalidRecord):
-			refused.Err = fmt.Errorf("%s: %w", at.topic, err)
-			refused.Indexes = append(refused.Indexes, indexes[0])
-			indexes = indexes[1:]
-			continue
-		case !b.passes(err):
-			return refused, nil, err
-		case errors.Is(err, kafka.InvalidTimestamp):
-			// One of two clocks is wrong, and no message is at fault.
-			err = fmt.Errorf("the broker takes our time %s for wrong; set the clocks of the brokers and of the database: %w", b.opts.Now().UTC().Format(time.RFC3339), err)
-		}
-		if pause >= time.Second {
-			b.log.Warn("kafka: a partition does not take records; trying on", "topic", at.topic, "partition", at.partition, "error", err)
-		}
-		if !sleep(ctx, pause) {
-			return refused, nil, fmt.Errorf("%s/%d: %w (%w)", at.topic, at.partition, err, ctx.Err())
-		}
-		pause = min(2*pause, time.Second)
-		if gone(err) {
-			b.mu.Lock()
-			delete(b.partitions, at.topic)
-			b.mu.Unlock()
-			return refused, indexes, nil
-		}
-	}
-	return refused, nil, nil
-}
-
 // gone says that the partition is not there any more, as the broker or kafka-go's
 // own list of partitions has it.
 func gone(err error) bool {
@@ -275,75 +307,3 @@ func gone(err error) bool {
 func tooLarge(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
 }
-
-// produce sends one request and waits until all in-sync replicas have it. What is sealed
-// does not compress: a batch of such records goes out as it is. That costs some 400 bytes
-// of headers each, and spares most of what a record costs here.
-func (b *Broker) produce(ctx context.Context, at place, records []adapter.Record, indexes []int) error {
-	compression := kafka.Compression(0) // none
-	for _, index := range indexes {
-		if !records[index].Dense {
-			compression = kafka.Zstd
-		}
-	}
-	answer, err := b.producer.Produce(ctx, &kafka.ProduceRequest{
-		Topic: at.topic, Partition: at.partition,
-		RequiredAcks: kafka.RequireAll, // the zero value would ask for none
-		Records:      &batch{records: records, left: indexes, now: b.opts.Now()},
-		Compression:  compression,
-	})
-	if err != nil {
-		return err
-	}
-	if answer.Error == nil && len(answer.RecordErrors) > 0 {
-		for _, err := range answer.RecordErrors {
-			return fmt.Errorf("%w: %w", kafka.InvalidRecord, err)
-		}
-	}
-	if answer.Error == nil {
-		for i, index := range indexes {
-			records[index].Partition, records[index].Offset = at.partition, answer.BaseOffset+int64(i)
-		}
-	}
-	return answer.Error
-}
-
-// batch is what kafka-go reads the records of a request from, one at a time: each is
-// written before the next one is asked for, and so takes the place of the last.
-type batch struct {
-	records    []adapter.Record
-	left       []int
-	now        time.Time
-	record     kafka.Record
-	key, value octets
-}
-
-// ReadRecord is kafka.RecordReader.ReadRecord.
-func (b *batch) ReadRecord() (*kafka.Record, error) {
-	if len(b.left) == 0 {
-		return nil, io.EOF
-	}
-	r := &b.records[b.left[0]]
-	b.left = b.left[1:]
-	headers := slices.Grow(b.record.Headers[:0], len(r.Headers))
-	for _, h := range r.Headers {
-		headers = append(headers, kafka.Header{Key: h.Key, Value: h.Value})
-	}
-	b.record = kafka.Record{Time: b.now, Key: b.key.of(r.Key), Value: b.value.of(r.Value), Headers: headers}
-	return &b.record, nil
-}
-
-// octets are the bytes of a record as kafka-go reads them.
-type octets struct{ bytes.Reader }
-
-// of begins with other bytes; without any it is none.
-func (o *octets) of(b []byte) kafka.Bytes {
-	if b == nil {
-		return nil
-	}
-	o.Reset(b)
-	return o
-}
-
-// Close is kafka.Bytes.Close.
-func (o *octets) Close() error { return nil }

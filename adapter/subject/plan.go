@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"mezhved/adapter/contentpath"
 	"mezhved/adapter/journal"
@@ -55,66 +54,60 @@ type Field struct {
 // reads nothing. Safe for concurrent use.
 type Plan struct {
 	fields []planned
+	tied   []tie
 }
 
 type planned struct {
 	Field
-	shared int // steps that the paths of a value with several parts have in common
+	shared int      // steps that the paths of a value with several parts have in common
+	ground bool     // it is of the ground, and no person's
+	names  []string // of its first values
+}
+
+// name is what the entry calls the field's value that follows n others.
+func (f *planned) name(n int) string {
+	if n < len(f.names) {
+		return f.names[n]
+	}
+	return f.Name + "-" + strconv.Itoa(n+1)
+}
+
+// tie is a consent that stands with a person in an element of their own, to which so many
+// steps of their paths lead and which is not the document.
+type tie struct {
+	consent, person *planned
+	together        int
 }
 
 // ties are the consents that stand with a person in an element of their own, which is
 // neither the document nor all of its people.
-func (p *Plan) ties(content xmltape.Node, values []journal.PersonalField) (journal.PersonalField, bool) {
-	people, consents, several := 0, 0, false
-	for _, v := range values {
-		switch base := journal.FieldBase(v.Field); {
-		case base == Consent:
-			consents++
-		case !slices.Contains(Grounds, base):
-			several = several || v.Field != base
-			people++
-		}
+func (p *Plan) ties(r *reading, content xmltape.Node, values []journal.PersonalField) journal.PersonalField {
+	if len(p.tied) == 0 {
+		return journal.PersonalField{Field: Ties, Value: "{}"}
 	}
-	if consents == 0 || people == 0 || consents == 1 && !several {
-		return journal.PersonalField{}, false
-	}
-	named := func(f *planned, value string) string {
+	named := func(f *planned, value []byte) string {
 		for _, v := range values {
-			if journal.FieldBase(v.Field) == f.Name && v.Value == value {
+			if v.Value == string(value) && journal.FieldBase(v.Field) == f.Name {
 				return v.Field
 			}
 		}
 		return "" // there was no room for it
 	}
 	found := map[string][]string{}
-	for i := range p.fields {
-		consent := &p.fields[i]
-		if consent.Name != Consent {
-			continue
-		}
-		for j := range p.fields {
-			person := &p.fields[j]
-			if slices.Contains(Grounds, person.Name) {
-				continue
-			}
-			together := contentpath.Common(append(slices.Clone(person.Paths), consent.Paths...))
-			if together < 2 { // the document itself
-				continue
-			}
-			person.Paths[0].Holders(0, together, content, func(holder xmltape.Node) {
-				var whose []string
-				person.below(together, holder, func(value string) {
-					if name := named(person, value); name != "" {
-						whose = append(whose, name)
-					}
-				})
-				consent.below(together, holder, func(value string) {
-					if name := named(consent, value); name != "" && len(whose) > 0 {
-						found[name] = append(found[name], whose...)
-					}
-				})
+	for _, t := range p.tied {
+		t.person.Paths[0].Holders(0, t.together, content, func(holder xmltape.Node) {
+			var whose []string
+			r.below(t.person, t.together, holder, func(value []byte) {
+				if name := named(t.person, value); name != "" {
+					whose = append(whose, name)
+				}
 			})
-		}
+			r.below(t.consent, t.together, holder, func(value []byte) {
+				if name := named(t.consent, value); name != "" && len(whose) > 0 {
+					found[name] = append(found[name], whose...)
+				}
+			})
+		})
 	}
 	for name, whose := range found {
 		slices.Sort(whose)
@@ -124,7 +117,7 @@ func (p *Plan) ties(content xmltape.Node, values []journal.PersonalField) (journ
 	if err != nil {
 		panic(err) // texts
 	}
-	return journal.PersonalField{Field: Ties, Value: string(text)}, true
+	return journal.PersonalField{Field: Ties, Value: string(text)}
 }
 
 // ParseTies reads the value of Ties: by the name of a consent, those of the values of
@@ -141,7 +134,22 @@ func ParseTies(value string) (map[string][]string, error) {
 func NewPlan(fields []Field) *Plan {
 	p := &Plan{}
 	for _, f := range fields {
-		p.fields = append(p.fields, planned{f, contentpath.Common(f.Paths)})
+		one := planned{Field: f, shared: contentpath.Common(f.Paths), ground: slices.Contains(Grounds, f.Name), names: []string{f.Name}}
+		for n := range 7 {
+			one.names = append(one.names, f.Name+"-"+strconv.Itoa(n+2))
+		}
+		p.fields = append(p.fields, one)
+	}
+	for i := range p.fields {
+		for j := range p.fields {
+			consent, person := &p.fields[i], &p.fields[j]
+			if consent.Name != Consent || person.ground {
+				continue
+			}
+			if together := contentpath.Common(append(slices.Clone(person.Paths), consent.Paths...)); together >= 2 { // the first is the document
+				p.tied = append(p.tied, tie{consent, person, together})
+			}
+		}
 	}
 	return p
 }
@@ -162,52 +170,67 @@ func (p *Plan) Fields() []string {
 // gives name, name-2, name-3 and so on, each value once; left says how many values
 // there was no room for.
 func (p *Plan) Read(content xmltape.Node) (values []journal.PersonalField, left int) {
-	if p == nil {
+	if p == nil || len(p.fields) == 0 {
 		return nil, 0
 	}
+	r := new(reading)
+	r.parts, r.spelled = r.room[:0:len(r.room)/2], r.room[len(r.room)/2:][:0]
 	room := Room - roomOf(Ties)
+	people, consents, several := 0, 0, false
+	first := 0 // of the field's values
 	for i := range p.fields {
 		f := &p.fields[i]
-		first := len(values)
-		f.each(content, func(value string) {
+		if i == 0 || p.fields[i-1].Name != f.Name { // consents may stand in several places
+			first = len(values)
+		}
+		before := len(values)
+		r.below(f, 0, content, func(value []byte) {
 			for _, v := range values[first:] {
-				if v.Value == value {
+				if v.Value == string(value) {
 					return
 				}
 			}
-			name := f.Name
-			if n := len(values) - first; n > 0 {
-				name += "-" + strconv.Itoa(n+1)
-			}
+			name := f.name(len(values) - first)
 			if room -= roomOf(name); room < 0 || len(values) == journal.MaxPersonal-1 {
 				left++
 				return
 			}
-			values = append(values, journal.PersonalField{Field: name, Value: value})
+			if values == nil {
+				values = make([]journal.PersonalField, 0, 2*len(p.fields))
+			}
+			values = append(values, journal.PersonalField{Field: name, Value: string(value)})
 		})
+		switch n := len(values) - before; {
+		case f.Name == Consent:
+			consents += n
+		case !f.ground:
+			people += n
+			several = several || n > 1
+		}
 	}
-	if ties, ok := p.ties(content, values); ok {
-		values = append(values, ties)
+	if people > 0 && (consents > 1 || consents == 1 && several) {
+		values = append(values, p.ties(r, content, values))
 	}
 	return values, left
 }
 
-// each gives the field's values in their form.
-func (f *planned) each(content xmltape.Node, take func(value string)) { f.below(0, content, take) }
+// reading is what one Read works in.
+type reading struct {
+	room           [512]byte
+	parts, spelled []byte
+}
 
-// below is each for what stands below a node that the first steps of the field's paths
-// have led to; with 0, the content.
-func (f *planned) below(steps int, n xmltape.Node, take func(value string)) {
-	take = func(take func(string)) func(string) {
-		return func(value string) {
-			if value = f.Form.Spell(value); value != "" {
-				take(value)
-			}
+// below gives the values of a field in their form that stand below a node that the first
+// steps of its paths have led to; with 0, the content. A value is good until take returns.
+func (r *reading) below(f *planned, steps int, n xmltape.Node, take func(value []byte)) {
+	spell := func(value []byte) {
+		if r.spelled = f.Form.appendSpelled(r.spelled[:0], value); len(r.spelled) > 0 {
+			take(r.spelled)
 		}
-	}(take)
+	}
 	if len(f.Paths) == 1 {
-		f.Paths[0].Below(steps, n, func(value string) bool {
-			take(value)
+		f.Paths[0].Below(steps, n, func(value []byte) bool {
+			spell(value)
 			return true
 		})
 		return
@@ -215,20 +238,20 @@ func (f *planned) below(steps int, n xmltape.Node, take func(value string)) {
 	// Each element that holds all parts is one value. Those between the first part
 	// and the last may be missing, as a patronymic is.
 	f.Paths[0].Holders(steps, f.shared, n, func(holder xmltape.Node) {
-		var whole strings.Builder
+		r.parts = r.parts[:0]
 		for i, p := range f.Paths {
 			found := false
-			p.Below(f.shared, holder, func(value string) bool {
-				if found = true; whole.Len() > 0 {
-					whole.WriteByte(' ')
+			p.Below(f.shared, holder, func(value []byte) bool {
+				if found = true; len(r.parts) > 0 {
+					r.parts = append(r.parts, ' ')
 				}
-				whole.WriteString(value)
+				r.parts = append(r.parts, value...)
 				return false
 			})
 			if !found && (i == 0 || i == len(f.Paths)-1) {
 				return
 			}
 		}
-		take(whole.String())
+		spell(r.parts)
 	})
 }

@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -69,82 +70,191 @@ const maxValue = 1024
 
 // Spell gives the value in the form; "" when nothing of it is left, or when it is
 // no date.
-func (f Form) Spell(value string) string {
+func (f Form) Spell(value string) string { return string(f.appendSpelled(nil, []byte(value))) }
+
+// appendSpelled is Spell behind out.
+func (f Form) appendSpelled(out, value []byte) []byte {
+	from := len(out)
 	switch f {
 	case Digits:
-		return clip(strings.Map(func(c rune) rune {
-			if c < '0' || c > '9' {
-				return -1
+		for _, c := range value {
+			if c >= '0' && c <= '9' {
+				out = append(out, c)
 			}
-			return c
-		}, value))
+		}
 	case Date:
-		return date(strings.TrimSpace(value))
+		return appendDate(out, bytes.TrimSpace(value))
 	case Exact:
-		return clip(strings.TrimSpace(value))
+		out = append(out, bytes.TrimSpace(value)...)
 	case Hash:
-		words := strings.FieldsFunc(value, func(c rune) bool { return unicode.IsSpace(c) || c == ',' || c == ';' })
-		for i, w := range words {
-			if words[i] = date(w); words[i] == "" {
-				words[i] = text(w)
+		return appendHash(out, value)
+	default:
+		out = appendText(out, value)
+	}
+	return out[:from+clip(out[from:])]
+}
+
+// appendHash appends the hash of the value's words. What ends a word is no part of any.
+func appendHash(out, value []byte) []byte {
+	from := len(out)
+	for len(value) > 0 {
+		end, size := 0, 0
+		for end < len(value) {
+			c := rune(value[end])
+			if size = 1; c >= utf8.RuneSelf {
+				c, size = utf8.DecodeRune(value[end:])
+			}
+			if unicode.IsSpace(c) || c == ',' || c == ';' {
+				break
+			}
+			end += size
+		}
+		if word := value[:end]; end > 0 {
+			if len(out) > from {
+				out = append(out, ' ')
+			}
+			before := len(out)
+			if out = appendDate(out, word); len(out) == before {
+				out = appendText(out, word)
 			}
 		}
-		if len(words) == 0 {
-			return ""
+		value = value[min(end+size, len(value)):]
+	}
+	if len(out) == from {
+		return out
+	}
+	sum := sha256.Sum256(out[from:])
+	return hex.AppendEncode(out[:from], sum[:])
+}
+
+// appendText appends a text in the form Text. Those of Cyrillic and ASCII letters and of the
+// signs that stand between them, as nearly all are, are spelled byte by byte.
+func appendText(out, s []byte) []byte {
+	from := len(out)
+	space := true // nothing has been written, or a space last
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == ' ', c >= '\t' && c <= '\r':
+			if !space {
+				out = append(out, ' ')
+			}
+			space = true
+			continue
+		case c < utf8.RuneSelf:
+			if c >= 'a' && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			out = append(out, c)
+		default:
+			plain := plainUpper(s[i:])
+			if plain == "" {
+				return append(out[:from], text(string(s))...)
+			}
+			out = append(out, plain...)
+			i += len(plain) - 1
 		}
-		sum := sha256.Sum256([]byte(strings.Join(words, " ")))
-		return hex.EncodeToString(sum[:])
+		space = false
 	}
-	return clip(text(value))
+	if space && len(out) > from {
+		out = out[:len(out)-1]
+	}
+	return out
 }
 
-func text(s string) string {
-	s = strings.ReplaceAll(strings.ToUpper(norm.NFC.String(s)), "Ё", "Е")
-	if plainlySpaced(s) {
-		return s
-	}
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// plainlySpaced says that a text, as nearly all are, has single spaces between words and no
-// other white space.
-func plainlySpaced(s string) bool {
-	space := true
-	for _, c := range s {
-		if unicode.IsSpace(c) && (c != ' ' || space) {
-			return false
-		}
-		space = c == ' '
-	}
-	return !space || s == ""
-}
-
-// date reads a day as schemas (xs:date, with or without a zone, xs:dateTime) and
-// people write it.
-func date(s string) string {
-	if len(s) < len("2.1.2006") || len(s) > len("2006-01-02T15:04:05.000000000+03:00") {
+// plainUpper is how the character at the beginning of s is spelled, which is as long, when
+// it is a letter of the Russian alphabet or a sign that has no capital, composes with nothing
+// that plainUpper knows, and is no space; "" otherwise.
+func plainUpper(s []byte) string {
+	if len(s) < 2 {
 		return ""
 	}
-	if c := s[0]; c < '0' || c > '9' {
-		return ""
-	}
-	for _, layout := range []string{time.DateOnly, "2006-01-02Z07:00", time.RFC3339, "2006-01-02T15:04:05", "2.1.2006"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.Format(time.DateOnly) // the day as it is written: a zone does not move somebody's birth
-		}
+	const upper = "АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ"
+	switch r := int(s[0])<<8 | int(s[1]); {
+	case r >= 0xd090 && r <= 0xd0af: // А to Я
+		return upper[2*(r-0xd090):][:2]
+	case r >= 0xd0b0 && r <= 0xd0bf: // а to п
+		return upper[2*(r-0xd0b0):][:2]
+	case r >= 0xd180 && r <= 0xd18f: // р to я
+		return upper[2*(r-0xd180+16):][:2]
+	case r == 0xd081, r == 0xd191: // Ё, ё
+		return "Е"
+	case r == 0xc2ab:
+		return "«"
+	case r == 0xc2bb:
+		return "»"
+	case r == 0xe284 && len(s) > 2 && s[2] == 0x96:
+		return "№"
 	}
 	return ""
 }
 
-func clip(s string) string {
+// text spells any text in the form Text.
+func text(s string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(norm.NFC.String(s)), "Ё", "Е")), " ")
+}
+
+// appendDate appends the day that schemas (xs:date, with or without a zone, xs:dateTime) and
+// people write so, and nothing for what is none.
+func appendDate(out, s []byte) []byte {
+	if len(s) < len("2.1.2006") || len(s) > len("2006-01-02T15:04:05.000000000+03:00") {
+		return out
+	}
+	if c := s[0]; c < '0' || c > '9' {
+		return out
+	}
+	if len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-' {
+		if isDay(s) {
+			out = append(out, s...)
+		}
+		return out
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02Z07:00", time.RFC3339, "2006-01-02T15:04:05", "2.1.2006"} {
+		if t, err := time.Parse(layout, string(s)); err == nil {
+			return t.AppendFormat(out, time.DateOnly) // the day as it is written: a zone does not move somebody's birth
+		}
+	}
+	return out
+}
+
+// isDay says of 2006-01-02, in which only the hyphens have been looked at, that there is
+// such a day.
+func isDay(s []byte) bool {
+	number := func(from, to int) (n int) {
+		for _, c := range s[from:to] {
+			if c < '0' || c > '9' {
+				return -1 << 20
+			}
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	y, m, d := number(0, 4), number(5, 7), number(8, 10)
+	if y < 0 || m < 1 || m > 12 || d < 1 {
+		return false
+	}
+	days := 31
+	switch {
+	case m == 2 && y%4 == 0 && (y%100 != 0 || y%400 == 0):
+		days = 29
+	case m == 2:
+		days = 28
+	case m == 4, m == 6, m == 9, m == 11:
+		days = 30
+	}
+	return d <= days
+}
+
+// clip is how much of a value is kept: whole characters.
+func clip(s []byte) int {
 	if len(s) <= maxValue {
-		return s
+		return len(s)
 	}
 	end := maxValue
 	for !utf8.RuneStart(s[end]) {
 		end--
 	}
-	return s[:end]
+	return end
 }
 
 // Spellings are the values that somebody may mean who looks for value: what it is

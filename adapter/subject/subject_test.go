@@ -3,6 +3,7 @@ package subject
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,17 @@ func TestPlanReadsEveryPerson(t *testing.T) {
 	}
 }
 
+// What stands in two places that the description names is one field still: its values are
+// told apart, and one that stands in both is one.
+func TestPlanReadsAFieldOfTwoPlaces(t *testing.T) {
+	fields := append(planOf(t, map[string][]string{"consent": {"/R/K"}}).fields, planOf(t, map[string][]string{"consent": {"/R/L"}}).fields...)
+	values, left := NewPlan([]Field{fields[0].Field, fields[1].Field}).Read(tapeOf(t, `<R xmlns="urn:r"><L>18</L><K>17</K><L>17</L></R>`))
+	want := []journal.PersonalField{{Field: "consent", Value: "17"}, {Field: "consent-2", Value: "18"}}
+	if !slices.Equal(values, want) || left != 0 {
+		t.Errorf("%v, want %v", values, want)
+	}
+}
+
 // Whose consent a consent is, is told where it stands with one person in an element;
 // where it stands beside all of them, nothing is said of it, nor where there is one
 // person and one consent.
@@ -173,13 +185,37 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
+// BenchmarkRead reads the sample of a request as its service's description says.
 func BenchmarkRead(b *testing.B) {
-	p := planOf(b, map[string][]string{"snils": {"/R/A/S"}, "name-birth": {"/R/A/L", "/R/A/F", "/R/A/P", "/R/A/B"}, "case": {"/R/G/N"}, "service-code": {"/R/G/C"}})
-	content := tapeOf(b, `<R xmlns="urn:r"><G><C>5000000001</C><N>МСП-2026/11-000417</N></G>
-		<A><L>Ёлкина</L><F>Софья</F><P>Андреевна</P><B>1984-02-29</B><S>000-000-001 00</S></A>`+strings.Repeat("<X><Y>1</Y><Z>2</Z></X>", 40)+`</R>`)
+	doc, err := os.ReadFile("../../testdata/services/family-benefits/1.0.0/samples/request.xml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var list []Field
+	for _, f := range []struct {
+		name  string
+		form  Form
+		paths []string
+	}{
+		{"case", Text, []string{"/BenefitsRequest/Ground/CaseNumber"}}, {"service-code", Text, []string{"/BenefitsRequest/Ground/ServiceCode"}}, {"consent", Text, []string{"/BenefitsRequest/Consent"}},
+		{"snils", Digits, []string{"/BenefitsRequest/*/SNILS"}}, {"passport", Digits, []string{"/BenefitsRequest/Applicant/Passport"}},
+		{"name-birth", Hash, []string{"/BenefitsRequest/*/FamilyName", "/BenefitsRequest/*/FirstName", "/BenefitsRequest/*/Patronymic", "/BenefitsRequest/*/BirthDate"}},
+	} {
+		one := Field{Name: f.name, Form: f.form}
+		for _, s := range f.paths {
+			p, err := contentpath.Parse(s, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			one.Paths = append(one.Paths, p)
+		}
+		list = append(list, one)
+	}
+	p := NewPlan(list)
+	content := tapeOf(b, string(doc))
 	b.ReportAllocs()
 	for b.Loop() {
-		if values, _ := p.Read(content); len(values) != 4 {
+		if values, _ := p.Read(content); len(values) != 11 {
 			b.Fatal(values)
 		}
 	}

@@ -1,7 +1,6 @@
 package xmltape
 
 import (
-	"bytes"
 	"iter"
 	"strconv"
 	"unicode/utf8"
@@ -148,20 +147,37 @@ func (n Node) Child(space, local string) Node {
 	return Node{}
 }
 
-// Attr gives the value of the attribute {space}local; space is empty for an
-// unqualified attribute.
-func (n Node) Attr(space, local string) (string, bool) {
+// attr is the attribute {space}local; nil when there is none.
+func (n Node) attr(space, local string) *Attr {
 	if n.t == nil {
-		return "", false
+		return nil
 	}
 	s := &n.t.Tokens[n.i]
 	for i := range n.t.Attrs[s.Attr : s.Attr+uint32(s.NAttr)] {
-		a := &n.t.Attrs[int(s.Attr)+i]
-		if n.t.Is(a.Name, space, local) {
-			return string(n.t.AttrValue(a, nil)), true
+		if a := &n.t.Attrs[int(s.Attr)+i]; n.t.Is(a.Name, space, local) {
+			return a
 		}
 	}
-	return "", false
+	return nil
+}
+
+// Attr gives the value of the attribute {space}local; space is empty for an
+// unqualified attribute.
+func (n Node) Attr(space, local string) (string, bool) {
+	a := n.attr(space, local)
+	if a == nil {
+		return "", false
+	}
+	return string(n.t.AttrValue(a, nil)), true
+}
+
+// AttrText is the value that Attr gives, empty where the attribute is not there. It may
+// be a slice of the source.
+func (n Node) AttrText(space, local string) []byte {
+	if a := n.attr(space, local); a != nil {
+		return n.t.AttrValue(a, nil)
+	}
+	return nil
 }
 
 // Text is the concatenated character data directly in the element, CDATA
@@ -199,7 +215,19 @@ func (n Node) Text() []byte {
 }
 
 // TrimText is Text without white space round it.
-func (n Node) TrimText() string { return string(bytes.Trim(n.Text(), " \t\r\n")) }
+func (n Node) TrimText() string { return string(n.Trimmed()) }
+
+// Trimmed is TrimText that may be a slice of the source.
+func (n Node) Trimmed() []byte {
+	b := n.Text()
+	for len(b) > 0 && spaceTable[b[0]] {
+		b = b[1:]
+	}
+	for len(b) > 0 && spaceTable[b[len(b)-1]] {
+		b = b[:len(b)-1]
+	}
+	return b
+}
 
 // Binding is a namespace declaration in scope.
 type Binding struct{ Prefix, URI string }

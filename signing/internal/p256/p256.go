@@ -1,21 +1,26 @@
-// Package p256 verifies ECDSA signatures over P-256 with tables of the key.
+// Package p256 verifies and makes ECDSA signatures over P-256 in less time than
+// crypto/ecdsa.
 //
 // crypto/ecdsa multiplies the signer's point afresh for each signature: two thirds of
 // a verification. A gateway sees the same few keys all day, so a table of multiples of
 // the point makes of that multiplication some fifty additions.
 //
-// What is here sees public values only: signatures, digests, public keys. Its time
+// What verifies (Key) sees public values only: signatures, digests, public keys. Its time
 // depends on them, and nothing secret may be fed to it. It says "yes" or "I do not say
 // so": whoever asks turns to crypto/ecdsa then, so a fault of this package cannot make
 // a good signature bad. That it makes no bad one good is what its tests are for, with
 // crypto/ecdsa and crypto/elliptic as oracles.
+//
+// What signs (PrivateKey) computes in a time that is the same for every key and nonce. It
+// makes the signatures that crypto/ecdsa makes without random numbers (RFC 6979), bit by
+// bit, which is what its tests hold it to; the multiplication of the generator by the
+// nonce is left to crypto/ecdh.
 //
 // Only package signing may enter.
 package p256
 
 import (
 	"crypto/elliptic"
-	"math/big"
 	"math/bits"
 	"sync"
 )
@@ -145,7 +150,7 @@ func newTable(p *affine, bits uint) *table {
 
 // pick adds to points those whose sum is k*P. They are picked before any is added: rows
 // are far apart in memory, and what the processor has to wait for it then waits for once.
-func (t *table) pick(points []affine, k *element) []affine {
+func (t *table) pick(points []affine, k *scalar) []affine {
 	half := int64(1) << (t.bits - 1)
 	carry, row := int64(0), t.points
 	for at := uint(0); len(row) > 0; at, row = at+t.bits, row[half:] {
@@ -185,7 +190,6 @@ const KeySize = (256/keyBits + 1) << (keyBits - 1) * 64
 
 var (
 	curve     = elliptic.P256().Params()
-	order     = wordsOf(curve.N.Bytes())
 	generator = sync.OnceValue(func() *table {
 		p := pointOf(curve.Gx.Bytes(), curve.Gy.Bytes())
 		return newTable(&p, generatorBits)
@@ -216,20 +220,16 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 	if len(digest) < 32 || len(r) != 32 || len(s) != 32 {
 		return false
 	}
-	rn, sn := wordsOf(r), wordsOf(s)
-	if rn.isZero() || sn.isZero() || !rn.less(&order) || !sn.less(&order) {
+	rn, sn := scalar(wordsOf(r)), scalar(wordsOf(s))
+	if rn.isZero() || sn.isZero() || !rn.belowOrder() || !sn.belowOrder() {
 		return false
 	}
-	var inverse, factor big.Int
-	inverse.ModInverse(factor.SetBytes(s), curve.N)
-	times := func(octets []byte) element {
-		var out [32]byte
-		factor.SetBytes(octets[:32])
-		factor.Mul(&factor, &inverse)
-		factor.Mod(&factor, curve.N)
-		return wordsOf(factor.FillBytes(out[:]))
-	}
-	u1, u2 := times(digest), times(r)
+	var inverse, u1, u2 scalar
+	inverse.invertPublic(&sn)
+	inverse.mul(&inverse, &orderSquare)
+	e := scalarOf(digest)
+	u1.mul(&e, &inverse)
+	u2.mul(&rn, &inverse)
 	var room [positions]affine
 	var sum jacobian
 	points := generator().pick(room[:0], &u1)
@@ -242,13 +242,13 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 
 // hasAbscissa says that x/z^2 mod n is r, without the division: it compares x with
 // each number below p that r stands for, times z^2.
-func (p *jacobian) hasAbscissa(r *element) bool {
+func (p *jacobian) hasAbscissa(r *scalar) bool {
 	if p.z.isZero() {
 		return false
 	}
 	var zz, x element
 	zz.sqr(&p.z)
-	x.enter(r)
+	x.enter((*element)(r))
 	x.mul(&x, &zz)
 	if x == p.x {
 		return true

@@ -1,0 +1,168 @@
+package kafka
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"mezhved/adapter"
+)
+
+func someRecords(dense bool) []adapter.Record {
+	return []adapter.Record{
+		{Key: []byte("k"), Value: []byte(strings.Repeat("value ", 100)), Headers: []adapter.Header{{Key: "n", Value: []byte("1")}, {Key: "", Value: []byte{}}, {Key: "none"}}, Dense: dense},
+		{Value: []byte{}, Headers: []adapter.Header{}, Dense: dense},
+		{Key: []byte{}, Headers: []adapter.Header{}, Dense: dense},
+		{Key: bytes.Repeat([]byte("long"), 5000), Value: bytes.Repeat([]byte{0}, 100_000), Headers: []adapter.Header{}, Dense: dense},
+	}
+}
+
+// What is written is what others read, to the byte: the head as kmsg has it, the records as
+// kafka-go has them, and both as we do.
+func TestBatchIsWhatOthersRead(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_123)
+	for _, dense := range []bool{false, true} {
+		in := someRecords(dense)
+		set, _ := appendBatch([]byte("before"), in, []int{0, 1, 3, 2}, now)
+		set = set[len("before"):]
+		var head kmsg.RecordBatch
+		if err := head.ReadFrom(set); err != nil {
+			t.Fatal(err)
+		}
+		if head.Magic != 2 || head.NumRecords != 4 || head.LastOffsetDelta != 3 || head.FirstTimestamp != now.UnixMilli() || head.MaxTimestamp != now.UnixMilli() || head.ProducerID != -1 || head.ProducerEpoch != -1 || head.FirstSequence != -1 || (head.Attributes&7 == 0) != dense {
+			t.Errorf("the head is %+v", head)
+		}
+		var theirs protocol.RecordSet
+		if _, err := theirs.ReadFrom(bytes.NewReader(append([]byte{byte(len(set) >> 24), byte(len(set) >> 16), byte(len(set) >> 8), byte(len(set))}, set...))); err != nil {
+			t.Fatal(err)
+		}
+		b, rest, ok, err := nextBatch(set)
+		if err != nil || !ok || len(rest) > 0 {
+			t.Fatalf("batch: %v, %v, and %d bytes more", ok, err, len(rest))
+		}
+		ours, err := b.records(place{"t", 3}, 1)
+		if err != nil || len(ours) != 3 {
+			t.Fatalf("%d records from the second one on, %v", len(ours), err)
+		}
+		if ours, err = b.records(place{"t", 3}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for i, of := range []int{0, 1, 3, 2} {
+			r, err := theirs.Records.ReadRecord()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := in[of]
+			var key, value []byte
+			if r.Key != nil {
+				key, _ = protocol.ReadAll(r.Key)
+			}
+			if r.Value != nil {
+				value, _ = protocol.ReadAll(r.Value)
+			}
+			if !bytes.Equal(key, want.Key) || !bytes.Equal(value, want.Value) || (r.Key == nil) != (want.Key == nil) || (r.Value == nil) != (want.Value == nil) || len(r.Headers) != len(want.Headers) || r.Offset != int64(i) || !r.Time.Equal(now) {
+				t.Errorf("kafka-go reads record %d as %+v", of, r)
+			}
+			for n, h := range r.Headers {
+				if h.Key != want.Headers[n].Key || !bytes.Equal(h.Value, want.Headers[n].Value) {
+					t.Errorf("kafka-go reads header %d as %+v", n, h)
+				}
+			}
+			want.Topic, want.Partition, want.Offset, want.Dense = "t", 3, int64(i), false
+			if !reflect.DeepEqual(ours[i], want) {
+				t.Errorf("we read record %d as %+v, want %+v", of, ours[i], want)
+			}
+		}
+	}
+}
+
+// What has been changed on its way, or cut off, is not read as records.
+func TestBatchThatIsNotWhole(t *testing.T) {
+	set, _ := appendBatch(nil, someRecords(true), []int{0, 1, 2}, time.Now())
+	for at := range set {
+		if at < 8 || at >= 12 && at < 17 { // what the broker fills in; the form has no checksum
+			continue
+		}
+		changed := bytes.Clone(set)
+		changed[at] ^= 0x40
+		b, _, ok, err := nextBatch(changed)
+		if err == nil && ok {
+			_, err = b.records(place{}, 0)
+		}
+		if ok && err == nil {
+			t.Fatalf("byte %d was changed, and nobody noticed", at)
+		}
+	}
+	for n := range len(set) - 1 {
+		if _, _, ok, err := nextBatch(set[:n]); ok || err != nil {
+			t.Fatalf("of %d bytes %d are a batch: %v, %v", len(set), n, ok, err)
+		}
+	}
+}
+
+// FuzzBatch reads what anybody may have put on the bus. What comes of it is written as it
+// was read.
+func FuzzBatch(f *testing.F) {
+	for _, dense := range []bool{true, false} {
+		set, _ := appendBatch(nil, someRecords(dense), []int{0, 1, 2}, time.UnixMilli(0))
+		f.Add(set)
+	}
+	f.Fuzz(func(t *testing.T, set []byte) {
+		for {
+			b, rest, ok, err := nextBatch(set)
+			if err != nil || !ok {
+				return
+			}
+			if len(rest) >= len(set) {
+				t.Fatal("a batch of nothing")
+			}
+			set = rest
+			records, err := b.records(place{}, 0)
+			if err != nil || len(records) == 0 {
+				continue
+			}
+			indexes := make([]int, len(records))
+			for i := range records {
+				indexes[i], records[i].Offset, records[i].Dense = i, int64(i), true
+			}
+			again, _ := appendBatch(nil, records, indexes, time.Now())
+			b, _, _, _ = nextBatch(again)
+			read, err := b.records(place{}, 0)
+			for i := range records {
+				records[i].Dense = false
+			}
+			if err != nil || !reflect.DeepEqual(read, records) {
+				t.Fatalf("%s\nis read again as\n%s, %v", fmt.Sprint(records), fmt.Sprint(read), err)
+			}
+		}
+	})
+}
+
+// BenchmarkAppendBatch is what the relay's records and the journal's entries take to be made
+// a batch of.
+func BenchmarkAppendBatch(b *testing.B) {
+	for _, dense := range []bool{true, false} {
+		b.Run(fmt.Sprintf("dense=%v", dense), func(b *testing.B) {
+			records, indexes := make([]adapter.Record, 64), make([]int, 64)
+			for i := range records {
+				records[i] = adapter.Record{Key: []byte("delivery.REGISTRY._REQUEST_"), Value: bytes.Repeat([]byte("0123456789abcdef"), 64), Dense: dense}
+				for n := range 14 {
+					records[i].Headers = append(records[i].Headers, adapter.Header{Key: fmt.Sprintf("header-%d", n), Value: bytes.Repeat([]byte("v"), 20)})
+				}
+				indexes[i] = i
+			}
+			var into []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				into, _ = appendBatch(into[:0], records, indexes, time.Now())
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*64), "ns/record")
+		})
+	}
+}

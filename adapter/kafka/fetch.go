@@ -1,0 +1,307 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"mezhved/adapter"
+)
+
+const (
+	// longPoll is how long a leader waits for records before it says that there are none. A
+	// record ends the wait.
+	longPoll = time.Second
+	// mostFetched bounds an answer: one at a time of each leader is in memory.
+	mostFetched = 8 << 20
+)
+
+// cursor is how far a partition has been read.
+type cursor struct {
+	at    place
+	next  int64
+	quiet time.Time // until then it is not asked for
+}
+
+// taking is what one leader has answered: of each partition that has something, what it
+// is. Its leader is asked again when it is done.
+type taking struct {
+	parts []taken
+	done  chan struct{}
+}
+
+// taken is what a partition has brought: records, and those that need not come in between.
+type taken struct {
+	at      place
+	records []adapter.Record
+	next    int64 // offset after all of it
+}
+
+// follow asks the leaders of partitions for what they have, each for all of its partitions
+// at once, until ctx ends, and hands over what they answer.
+func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- taking) {
+	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
+		began := time.Now()
+		led, err := s.b.led(ctx, cursors)
+		if err != nil {
+			s.complain(ctx, err)
+		}
+		round, cancel := context.WithCancel(ctx)
+		some := 0
+		var wg sync.WaitGroup
+		for leader, cursors := range led {
+			some += len(cursors)
+			wg.Go(func() {
+				defer cancel() // one has moved, perhaps all have
+				if err := s.ask(round, leader, cursors, answers); err != nil {
+					s.complain(round, err)
+				}
+			})
+		}
+		if some < len(cursors) && some > 0 { // the others may find a leader
+			time.AfterFunc(time.Second, cancel)
+		}
+		wg.Wait()
+		cancel()
+		if time.Since(began) > 5*time.Second {
+			pause = 100 * time.Millisecond
+		}
+		sleep(ctx, pause)
+	}
+}
+
+// complain logs what is tried again.
+func (s *session) complain(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		s.b.log.Warn("kafka: the reader complains", "says", err)
+	}
+}
+
+// led shares partitions out by leader, as kafka-go knows them. Those that nobody leads
+// are left out.
+func (b *Broker) led(ctx context.Context, cursors []*cursor) (map[int32][]*cursor, error) {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	var topics []string
+	seen := map[string]bool{}
+	for _, c := range cursors {
+		if !seen[c.at.topic] {
+			seen[c.at.topic], topics = true, append(topics, c.at.topic)
+		}
+	}
+	m, err := b.client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
+	if err != nil {
+		return nil, fmt.Errorf("asking who leads: %w", err)
+	}
+	leaders := map[place]int32{}
+	for _, t := range m.Topics {
+		for _, p := range t.Partitions {
+			if p.Leader.Host != "" {
+				leaders[place{t.Name, p.ID}] = int32(p.Leader.ID)
+			}
+		}
+	}
+	led := map[int32][]*cursor{}
+	for _, c := range cursors {
+		if leader, ok := leaders[c.at]; ok {
+			led[leader] = append(led[leader], c)
+		}
+	}
+	return led, nil
+}
+
+// ask asks one leader for what its partitions have, again and again, until ctx ends or
+// something is wrong. What has brought something is asked again after Gather: until then
+// more comes together, and each question costs the broker and us as much as several records.
+func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answers chan<- taking) error {
+	for ctx.Err() == nil {
+		answer, err := s.b.fetch(ctx, leader, cursors)
+		if err != nil {
+			return fmt.Errorf("asking broker %d for records: %w", leader, err)
+		}
+		found := taking{done: make(chan struct{})}
+		moved := error(nil)
+		for _, c := range cursors {
+			p := answer[c.at]
+			if p == nil {
+				continue
+			}
+			var part taken
+			err := refused(p.ErrorCode, nil)
+			switch {
+			case err == nil:
+				part, err = s.open(ctx, c, p.RecordBatches)
+			case errors.Is(err, kafka.OffsetOutOfRange):
+				err = s.b.inRange(ctx, c)
+			case errors.Is(err, kafka.NotLeaderForPartition), gone(err):
+				moved = fmt.Errorf("reading %s/%d at broker %d: %w", c.at.topic, c.at.partition, leader, err)
+				continue
+			}
+			if err != nil { // the other partitions go on
+				s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
+				c.quiet = time.Now().Add(time.Second)
+			}
+			if part.next > c.next {
+				found.parts = append(found.parts, part)
+			}
+		}
+		if len(found.parts) > 0 {
+			select {
+			case answers <- found:
+			case <-ctx.Done():
+				return nil
+			}
+			select {
+			case <-found.done:
+			case <-ctx.Done():
+				return nil
+			}
+			next := map[place]int64{}
+			for _, p := range found.parts {
+				next[p.at] = p.next
+			}
+			for _, c := range cursors {
+				c.next = max(c.next, next[c.at])
+			}
+		}
+		if moved != nil {
+			return moved
+		}
+		if len(found.parts) > 0 && !sleep(ctx, s.b.opts.Gather) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// fetch asks a leader once.
+func (b *Broker) fetch(ctx context.Context, leader int32, cursors []*cursor) (map[place]*kmsg.FetchResponseTopicPartition, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll+asking)
+	defer cancel()
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(longPoll.Milliseconds()), 1, int32(max(mostFetched, b.opts.MaxRecord+recordOverhead))
+	topics, now := map[string]int{}, time.Now()
+	for _, c := range cursors {
+		if c.quiet.After(now) {
+			continue
+		}
+		at, ok := topics[c.at.topic]
+		if !ok {
+			at, topics[c.at.topic] = len(request.Topics), len(request.Topics)
+			topic := kmsg.NewFetchRequestTopic()
+			topic.Topic = c.at.topic
+			request.Topics = append(request.Topics, topic)
+		}
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition, p.FetchOffset, p.PartitionMaxBytes = int32(c.at.partition), c.next, request.MaxBytes
+		request.Topics[at].Partitions = append(request.Topics[at].Partitions, p)
+	}
+	if len(request.Topics) == 0 {
+		sleep(ctx, 100*time.Millisecond)
+		return nil, ctx.Err()
+	}
+	answer, err := b.transport.RoundTrip(ctx, b.client.Addr, &fetch{toBroker: toBroker{broker: leader}, ctx: ctx, client: b.opts.ClientID, request: request})
+	if err != nil {
+		return nil, err
+	}
+	said := answer.(*fetched)
+	if err := refused(said.ErrorCode, nil); err != nil {
+		return nil, err
+	}
+	found := map[place]*kmsg.FetchResponseTopicPartition{}
+	for t := range said.Topics {
+		for p := range said.Topics[t].Partitions {
+			part := &said.Topics[t].Partitions[p]
+			found[place{said.Topics[t].Topic, int(part.Partition)}] = part
+		}
+	}
+	return found, nil
+}
+
+// inRange moves a cursor to where records are, when what it stands at has been removed by
+// age. What stands behind the end waits there: the log is shorter than what the group has
+// read of it, and only who looks after the brokers knows why.
+func (b *Broker) inRange(ctx context.Context, c *cursor) error {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	firsts, err := b.offsets(ctx, []string{c.at.topic}, kafka.FirstOffsetOf)
+	if err != nil {
+		return fmt.Errorf("where %s begins: %w", c.at.topic, err)
+	}
+	first, ok := firsts[c.at]
+	if !ok || c.next >= first {
+		return fmt.Errorf("%s/%d has no offset %d, it begins at %d: %w", c.at.topic, c.at.partition, c.next, first, kafka.OffsetOutOfRange)
+	}
+	c.next = first
+	return nil
+}
+
+// open reads batches from where a cursor stands. Those that this process has put there, and
+// whose records need not come, are passed over unread.
+func (s *session) open(ctx context.Context, c *cursor, set []byte) (part taken, err error) {
+	part = taken{at: c.at, next: c.next}
+	for {
+		b, rest, ok, err := nextBatch(set)
+		if err != nil || !ok {
+			return part, err
+		}
+		set = rest
+		if b.last < part.next {
+			continue
+		}
+		if !(s.stands != nil && b.first >= part.next && s.b.own.has(c.at, &b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)) {
+			records, err := b.records(c.at, part.next)
+			if err != nil {
+				return part, err
+			}
+			part.records = append(part.records, records...)
+		}
+		part.next = b.last + 1
+	}
+}
+
+// ownBatches remembers what batches this process has put on the bus, and where, so that
+// they are known when they come back. It may forget. The zero value is ready.
+type ownBatches struct {
+	mu         sync.Mutex
+	young, old map[ownBatch]struct{}
+}
+
+// ownBatch is a batch by where it stands and its checksum, which the broker keeps.
+type ownBatch struct {
+	at    place
+	first int64
+	count int
+	crc   uint32
+}
+
+// mostOwn is how many batches each of two generations has.
+const mostOwn = 4096
+
+func (o *ownBatches) put(at place, first int64, count int, crc uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.young) >= mostOwn {
+		o.old, o.young = o.young, nil
+	}
+	if o.young == nil {
+		o.young = map[ownBatch]struct{}{}
+	}
+	o.young[ownBatch{at, first, count, crc}] = struct{}{}
+}
+
+func (o *ownBatches) has(at place, b *batch) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := ownBatch{at, b.first, b.count, b.crc}
+	if _, ok := o.young[key]; ok {
+		return true
+	}
+	_, ok := o.old[key]
+	return ok
+}

@@ -1,0 +1,218 @@
+package p256
+
+import "math/bits"
+
+// Inversion modulo n by division steps: D. J. Bernstein and B.-Y. Yang, "Fast
+// constant-time gcd computation and modular inversion" (2019), in the variant that begins
+// with delta = 1/2, for which 590 steps are enough for numbers of 256 bits. A step
+// replaces (delta, f, g), f odd, by
+//
+//	(1-delta, g, (g-f)/2)       when delta > 0 and g is odd,
+//	(1+delta, f, (g + (g&1)*f)/2)  otherwise,
+//
+// until g is 0; then f is 1 or -1, or n when g was 0 to begin with. Steps look at the
+// lowest bits alone, so dozens of them are taken on single words and what they come to, a
+// matrix, is applied to the long numbers at once: to f and g, and to d and e, which
+// remember d*x = f and e*x = g modulo n.
+
+// signed is a number of five digits of 62 bits, least significant first; the last has the
+// sign, the others are never negative.
+type signed [5]int64
+
+const digits = 1<<62 - 1
+
+var signedOrder = signedOf(&order)
+
+// orderInverse is 1/n modulo 2^62.
+const orderInverse = -orderNegative & digits
+
+func signedOf(x *scalar) signed {
+	return signed{
+		int64(x[0] & digits),
+		int64((x[0]>>62 | x[1]<<2) & digits),
+		int64((x[1]>>60 | x[2]<<4) & digits),
+		int64((x[2]>>58 | x[3]<<6) & digits),
+		int64(x[3] >> 56),
+	}
+}
+
+// steps is what division steps come to, times 2^62: f becomes u*f + v*g and g q*f + r*g.
+type steps struct{ u, v, q, r int64 }
+
+// wide is a number of 128 bits with a sign.
+type wide struct{ high, low uint64 }
+
+// plus is w + a*digit. The digit is not negative.
+func (w wide) plus(a, digit int64) wide {
+	high, low := bits.Mul64(uint64(a), uint64(digit))
+	low, c := bits.Add64(low, w.low, 0)
+	return wide{high - uint64(a>>63&digit) + w.high + c, low}
+}
+
+// plusLast is plus for a last digit.
+func (w wide) plusLast(a, digit int64) wide {
+	w = w.plus(a, digit)
+	w.high -= uint64(digit >> 63 & a)
+	return w
+}
+
+// cut is w without its last digit.
+func (w wide) cut() wide {
+	return wide{uint64(int64(w.high) >> 62), w.low>>62 | w.high<<2}
+}
+
+func (w wide) digit() int64 { return int64(w.low & digits) }
+
+// constantly takes 59 steps, in the same time whatever f and g are. zeta is -delta-1/2.
+func constantly(zeta int64, f, g uint64) (int64, steps) {
+	// The matrix begins with 8, and has to be doubled but 59 times more.
+	var u, v, q, r uint64 = 8, 0, 0, 8
+	for range 59 {
+		turn := uint64(zeta >> 63) // all ones when delta > 0
+		odd := -(g & 1)
+		g += (f ^ turn - turn) & odd
+		q += (u ^ turn - turn) & odd
+		r += (v ^ turn - turn) & odd
+		turn &= odd
+		zeta = (zeta ^ int64(turn)) - 1
+		f += g & turn
+		u += q & turn
+		v += r & turn
+		g >>= 1
+		u <<= 1
+		v <<= 1
+	}
+	return zeta, steps{int64(u), int64(v), int64(q), int64(r)}
+}
+
+// quickly takes 62 steps, in a time that depends on f and g: noughts at the end of g are
+// passed over at once, and as many of its bits as delta allows are made noughts at once.
+// eta is -delta, beginning with -1: the steps of the variant that begins with 1.
+func quickly(eta int64, f, g uint64) (int64, steps) {
+	var u, v, q, r uint64 = 1, 0, 0, 1
+	for left := uint(62); ; {
+		noughts := uint(bits.TrailingZeros64(g | ^uint64(0)<<left))
+		g >>= noughts
+		u <<= noughts
+		v <<= noughts
+		eta -= int64(noughts)
+		if left -= noughts; left == 0 {
+			return eta, steps{int64(u), int64(v), int64(q), int64(r)}
+		}
+		var w uint64 // g + w*f ends in noughts
+		if eta < 0 {
+			eta = -eta
+			f, g = g, -f
+			u, q = q, -u
+			v, r = r, -v
+			// Six bits: 1/f is f*(2-f*f) modulo 64.
+			w = f * g * (f*f - 2) & (1<<min(uint(eta)+1, left, 6) - 1)
+		} else {
+			// Four: 1/f is f + ((f+1)&4)*2 modulo 16.
+			w = -(f + (f+1)&4<<1) * g & (1<<min(uint(eta)+1, left, 4) - 1)
+		}
+		g += w * f
+		q += w * u
+		r += w * v
+	}
+}
+
+// apply applies steps to f and g.
+func (t *steps) apply(f, g *signed) {
+	cf := wide{}.plus(t.u, f[0]).plus(t.v, g[0]).cut()
+	cg := wide{}.plus(t.q, f[0]).plus(t.r, g[0]).cut()
+	for i := 1; i < 4; i++ {
+		a, b := f[i], g[i]
+		cf = cf.plus(t.u, a).plus(t.v, b)
+		cg = cg.plus(t.q, a).plus(t.r, b)
+		f[i-1], g[i-1] = cf.digit(), cg.digit()
+		cf, cg = cf.cut(), cg.cut()
+	}
+	cf = cf.plusLast(t.u, f[4]).plusLast(t.v, g[4])
+	cg = cg.plusLast(t.q, f[4]).plusLast(t.r, g[4])
+	f[3], g[3] = cf.digit(), cg.digit()
+	f[4], g[4] = int64(cf.cut().low), int64(cg.cut().low)
+}
+
+// applyModulo applies steps to d and e, with as many times n added to both as makes the
+// division by 2^62 one without a remainder. They stay between -2n and n.
+func (t *steps) applyModulo(d, e *signed) {
+	// n is added once to what is negative.
+	sd, se := d[4]>>63, e[4]>>63
+	md, me := t.u&sd+t.v&se, t.q&sd+t.r&se
+	cd := wide{}.plus(t.u, d[0]).plus(t.v, e[0])
+	ce := wide{}.plus(t.q, d[0]).plus(t.r, e[0])
+	md -= int64((orderInverse*cd.low + uint64(md)) & digits)
+	me -= int64((orderInverse*ce.low + uint64(me)) & digits)
+	cd = cd.plus(md, signedOrder[0]).cut()
+	ce = ce.plus(me, signedOrder[0]).cut()
+	for i := 1; i < 4; i++ {
+		a, b, n := d[i], e[i], signedOrder[i]
+		cd = cd.plus(t.u, a).plus(t.v, b).plus(md, n)
+		ce = ce.plus(t.q, a).plus(t.r, b).plus(me, n)
+		d[i-1], e[i-1] = cd.digit(), ce.digit()
+		cd, ce = cd.cut(), ce.cut()
+	}
+	cd = cd.plusLast(t.u, d[4]).plusLast(t.v, e[4]).plus(md, signedOrder[4])
+	ce = ce.plusLast(t.q, d[4]).plusLast(t.r, e[4]).plus(me, signedOrder[4])
+	d[3], e[3] = cd.digit(), ce.digit()
+	d[4], e[4] = int64(cd.cut().low), int64(ce.cut().low)
+}
+
+// settle gives d, or -d when f is negative, modulo n.
+func (d *signed) settle(f int64) (z scalar) {
+	below := func() { // n is added to what is negative
+		add := d[4] >> 63
+		for i := range d {
+			d[i] += signedOrder[i] & add
+		}
+	}
+	carry := func() {
+		for i := range 4 {
+			d[i+1] += d[i] >> 62
+			d[i] &= digits
+		}
+	}
+	below()
+	carry()
+	for i, negative := 0, f>>63; i < len(d); i++ {
+		d[i] = d[i] ^ negative - negative
+	}
+	carry()
+	below()
+	carry()
+	return scalar{
+		uint64(d[0]) | uint64(d[1])<<62,
+		uint64(d[1])>>2 | uint64(d[2])<<60,
+		uint64(d[2])>>4 | uint64(d[3])<<58,
+		uint64(d[3])>>6 | uint64(d[4])<<56,
+	}
+}
+
+// invert sets z to 1/x, or to 0 for 0, in the same time for every x.
+func (z *scalar) invert(x *scalar) {
+	f, g := signedOrder, signedOf(x)
+	d, e := signed{}, signed{1}
+	zeta := int64(-1)
+	for range 10 { // 590 steps
+		var t steps
+		zeta, t = constantly(zeta, uint64(f[0]), uint64(g[0]))
+		t.applyModulo(&d, &e)
+		t.apply(&f, &g)
+	}
+	*z = d.settle(f[4])
+}
+
+// invertPublic is invert for numbers that everybody may know.
+func (z *scalar) invertPublic(x *scalar) {
+	f, g := signedOrder, signedOf(x)
+	d, e := signed{}, signed{1}
+	eta := int64(-1)
+	for g != (signed{}) {
+		var t steps
+		eta, t = quickly(eta, uint64(f[0]), uint64(g[0]))
+		t.applyModulo(&d, &e)
+		t.apply(&f, &g)
+	}
+	*z = d.settle(f[4])
+}
