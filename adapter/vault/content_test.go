@@ -195,13 +195,22 @@ func TestValuesOfOneSecondWaitUnderOneKey(t *testing.T) {
 	}
 }
 
-func BenchmarkSealWaiting(b *testing.B) {
+// The values of an event of a message that nobody has sealed anything for yet, with a key of
+// its own and with that of its second.
+func BenchmarkSealValues(b *testing.B) {
 	v, plain := open(b, b.TempDir()), make([]byte, 120)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := v.SealWaiting(uuid.Must(uuid.NewV7()).String(), plain); err != nil {
-			b.Fatal(err)
-		}
+	for name, seal := range map[string]func(string) (string, error){
+		"own":    func(message string) (string, error) { return v.SealPending(message, "together", string(plain)) },
+		"shared": func(message string) (string, error) { return v.SealWaiting(message, plain) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := seal(uuid.Must(uuid.NewV7()).String()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
