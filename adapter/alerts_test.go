@@ -521,6 +521,15 @@ func TestEveryAlertFires(t *testing.T) {
 			if _, err := os.Stat(keys[0]); err == nil {
 				t.Error("the key was made anew")
 			}
+			// The same alert, and another sentence, where the whole folder is away.
+			if err := os.Rename(filepath.Join(w.Dir, "vault"), filepath.Join(w.Dir, "away")); err != nil {
+				t.Fatal(err)
+			}
+			w.Eventually("/readyz says so", func() bool {
+				_, _, said := get(t, w.URL+"/readyz")
+				return strings.Contains(said, `"station":"vault-folder"`) && strings.Contains(said, "is the storage mounted")
+			})
+			watched(w)
 		}},
 		"MezhvedTermsBehind": {happens: func(t *testing.T, w *adaptertest.World) {
 			w.Store.Always("Sweep", adaptertest.Failed)

@@ -24,6 +24,7 @@ func (b bell) ring() {
 type bells struct {
 	mu      sync.Mutex
 	waiters map[Queue][]*waiter // longest waiting first
+	spare   []*waiter           // that have left; the next polls take them
 }
 
 type waiter struct {
@@ -41,16 +42,23 @@ func (b *bells) wait(q Queue, selects bool) *waiter {
 	if b.waiters == nil {
 		b.waiters = map[Queue][]*waiter{}
 	}
-	w := &waiter{queue: q, selects: selects, rung: make(chan struct{}, 1), standing: true}
+	var w *waiter
+	if n := len(b.spare); n > 0 {
+		w, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else {
+		w = &waiter{rung: make(chan struct{}, 1)}
+	}
+	w.queue, w.selects, w.standing = q, selects, true
 	b.waiters[q] = append(b.waiters[q], w)
 	return w
 }
 
-// leave gives the place up. A ring that came and was not heard, because the poll
+// leave gives the place up, once. A ring that came and was not heard, because the poll
 // found a message before or its caller went away, goes to the next in the row.
 func (b *bells) leave(w *waiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer func() { b.spare = append(b.spare, w) }() // nobody rings for it any more, and it has heard
 	if w.standing {
 		b.keep(w.queue, slices.DeleteFunc(b.waiters[w.queue], func(other *waiter) bool { return other == w }))
 		return

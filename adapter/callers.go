@@ -165,6 +165,9 @@ func Neighbourhood(address string) string {
 	if err != nil {
 		return address
 	}
+	if a.Is4() {
+		return address // which has one form
+	}
 	if a = a.Unmap().WithZone(""); a.Is4() {
 		return a.String()
 	}

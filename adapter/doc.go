@@ -62,7 +62,8 @@
 // (what the log may have of an error). The seams are message.go, store.go,
 // broker.go and filestore.go; packages postgres, kafka and files stand behind them.
 // Which services and parties there are is asked of package registry, how long a loop
-// waits for more before it goes to the store of package gather.
+// waits for more before it goes to the store of package gather; what is
+// counted for each call stands in package tally.
 //
 // A reply is no special case: it is a message whose route was fixed by its
 // request, so it takes the same accept. So do statuses, rejections and the

@@ -136,7 +136,7 @@ type call struct {
 	span        trace.Span
 
 	scratch  *scratch
-	holding  *Holding // what the call holds of the gateway's memory
+	holding  Holding  // what the call holds of the gateway's memory
 	shares   []holder // of which it has a place
 	body     []byte
 	whole    bool // the body has come to its end
@@ -152,6 +152,7 @@ type call struct {
 
 	answer       envelopes.Draft
 	signedAnswer []byte   // of a poll that a message answers; nil: answer is to be signed yet
+	unwritten    error    // why it could not be written
 	outcome      string   // for metrics: ok, empty, repeated, or the fault
 	refused      reason   // why it was not carried out; empty: it was
 	final        bool     // what was accepted is the final answer to a request
@@ -207,7 +208,11 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 		defer g.metrics.atWork.Dec()
 		c := g.begin(door, r)
 		defer func() { g.end(c) }()
-		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(r.Context(), c.span), g.config.Times.Request.D()+c.wait)
+		ctx := r.Context()
+		if c.span.SpanContext().IsValid() {
+			ctx = trace.ContextWithSpan(ctx, c.span)
+		}
+		ctx, cancel := context.WithTimeout(ctx, g.config.Times.Request.D()+c.wait)
 		defer cancel()
 
 		out, err := g.serveCall(ctx, c, w, r)
@@ -226,6 +231,9 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 	}
 }
 
+// ofServer says that a span is of who is called.
+var ofServer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 // begin opens the request record.
 func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	c := &call{
@@ -233,7 +241,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
 		scratch: g.scratches.Get().(*scratch),
 	}
-	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", trace.WithSpanKind(trace.SpanKindServer))
+	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
 	c.id = newID(c.started)
 	c.traceID = traceOf(span.SpanContext(), c.id)
@@ -241,7 +249,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		c.connection = hexDigest(sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
 	}
-	c.holding = g.memory.Begin(c.account(), c.connection != "")
+	c.holding = g.memory.begin(c.account(), c.connection != "")
 	return c
 }
 
@@ -303,10 +311,10 @@ func (g *Gateway) serveCall(ctx context.Context, c *call, w http.ResponseWriter,
 	if err := g.places.take(ctx); err != nil {
 		return nil, err
 	}
-	c.holding.away = c.rest // who waits does not work
+	c.holding.away = c // who waits does not work
 	defer func() {
 		c.holding.away = nil
-		c.rest()
+		c.leave()
 	}()
 	if err := g.handle(ctx, c); err != nil {
 		return nil, err
@@ -324,26 +332,37 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	if r.ContentLength > limit {
 		return tooLarge(limit, fmt.Errorf("%d bytes announced", r.ContentLength))
 	}
-	ctl := http.NewResponseController(w)
-	c.holding.Coming(func() { ctl.SetReadDeadline(time.Unix(1, 0)) })
-	buf, err := g.readAll(ctx, c, http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+	c.holding.Coming(func() { http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
+	body := r.Body
+	if r.ContentLength < 0 { // else no more than that comes
+		body = http.MaxBytesReader(w, body, limit)
+	}
+	buf, err := g.readAll(ctx, c, body, r.ContentLength)
 	cut := c.holding.Came()
 	c.scratch.body, c.body = buf, buf
-	var over *http.MaxBytesError
-	var never *TooMuchError
 	switch {
 	case cut: // and no more can be read of this connection, even where all had come
 		return ErrNoRoom
+	case err != nil:
+		return unreadable(err, limit)
+	}
+	c.whole = true
+	c.event.Size = len(buf)
+	r.Body.Close() // or net/http looks for more of it before the answer
+	return nil
+}
+
+// unreadable says why a body could not be read to its end.
+func unreadable(err error, limit int64) error {
+	var over *http.MaxBytesError
+	var never *TooMuchError
+	switch {
 	case errors.Is(err, ErrNoRoom), errors.As(err, &never):
 		return err
 	case errors.As(err, &over):
 		return tooLarge(limit, err)
-	case err != nil:
-		return &refusal{reason: "incomplete", cause: err}
 	}
-	c.whole = true
-	c.event.Size = len(buf)
-	return nil
+	return &refusal{reason: "incomplete", cause: err}
 }
 
 // tooLarge refuses a body of more than limit bytes.
@@ -505,10 +524,9 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 // plain text/xml, unlike from the real bus, because many of them break on it.
 func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, parts []envelopes.Part) {
 	contentType, xml := envelopes.Package(xml, parts, false)
+	values := []string{contentType, strconv.Itoa(len(xml)), c.traceID} // a slice for each would be three
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(xml)))
-	h.Set(traceHeader, c.traceID)
+	h["Content-Type"], h["Content-Length"], h[traceHeader] = values[0:1:1], values[1:2:2], values[2:]
 	w.WriteHeader(status)
 	if _, err := w.Write(xml); err != nil {
 		g.log.Debug("the caller went away before its answer", "operation", c.operation().String(), "error", err)

@@ -14,7 +14,11 @@ import (
 	"mezhved/envelopes"
 )
 
-func hexDigest(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
+func hexDigest(sum [32]byte) string {
+	var text [2 * len(sum)]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
+}
 
 // rates hold each party to its calls per second.
 type rates struct {

@@ -32,7 +32,7 @@ type Memory struct {
 	held  int64
 	by    map[string]int64 // by caller; only those that hold something
 	slow  list.List        // of *Holding whose bodies are coming, the oldest first
-	freed chan struct{}    // closed, and made anew, when something is given back
+	freed chan struct{}    // closed when something is given back; nil: nobody waits for it
 	peak  int64            // since memory was last given back to the system
 
 	// heavy are the places of large calls whose sender is not known. Few are at
@@ -61,7 +61,7 @@ func NewMemory(c LimitsConfig) *Memory {
 	bodies := 2 * (int64(c.Body) + 1)
 	return &Memory{
 		most: int64(c.Memory), half: max(int64(c.Memory)/2, bodies), share: max(int64(c.Memory)/4, bodies),
-		now: time.Now, patience: memoryPatience, by: map[string]int64{}, freed: make(chan struct{}),
+		now: time.Now, patience: memoryPatience, by: map[string]int64{},
 		heavy: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 	}
 }
@@ -75,9 +75,12 @@ type Holding struct {
 	bytes int64
 	heavy bool
 
-	// away gives the call's place among those at work to others while it waits, and
-	// gives what takes one again. Nil: it has none.
-	away func() (back func())
+	// away gives the call's place among those at work to others while it waits, and takes
+	// one again. Nil: it has none.
+	away interface {
+		leave()
+		back()
+	}
 
 	cut    func()        // ends the coming of its body
 	coming *list.Element // its place in Memory.slow; nil: all has come, or it was cut off
@@ -98,7 +101,12 @@ func (e *TooMuchError) Error() string {
 // Begin opens the account of a call. who is its caller, as far as that is known;
 // known says that it was proved.
 func (m *Memory) Begin(who string, known bool) *Holding {
-	return &Holding{m: m, who: who, known: known}
+	h := m.begin(who, known)
+	return &h
+}
+
+func (m *Memory) begin(who string, known bool) Holding {
+	return Holding{m: m, who: who, known: known}
 }
 
 // Coming says that the body of the call begins to come. While it comes, cut may be
@@ -192,6 +200,9 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 			m.mu.Unlock()
 			return nil
 		}
+		if m.freed == nil {
+			m.freed = make(chan struct{})
+		}
 		freed := m.freed
 		m.mu.Unlock()
 		if patience == nil {
@@ -199,7 +210,8 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 			defer t.Stop()
 			patience = t.C
 			if h.away != nil {
-				defer h.away()()
+				h.away.leave()
+				defer h.away.back()
 			}
 		}
 		select {
@@ -238,7 +250,8 @@ func (h *Holding) enter(ctx context.Context) error {
 	default:
 	}
 	if h.away != nil {
-		defer h.away()()
+		h.away.leave()
+		defer h.away.back()
 	}
 	t := time.NewTimer(h.m.patience)
 	defer t.Stop()
@@ -284,8 +297,10 @@ func (m *Memory) move(who string, n int64) {
 }
 
 func (m *Memory) ring() {
-	close(m.freed)
-	m.freed = make(chan struct{})
+	if m.freed != nil {
+		close(m.freed)
+		m.freed = nil
+	}
 }
 
 // Held is what all calls hold now.

@@ -2,16 +2,14 @@ package adapter
 
 import (
 	"math"
-	"sort"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"mezhved/adapter/registry"
+	"mezhved/adapter/tally"
 	"mezhved/adapter/terms"
 	"mezhved/signing"
 )
@@ -20,9 +18,9 @@ import (
 // reasons, stages, registered mnemonics; nothing that a caller invents.
 type metrics struct {
 	registry *prometheus.Registry
-	calls    *prometheus.CounterVec
-	stages   *prometheus.HistogramVec
-	refused  *prometheus.CounterVec
+	calls    *tally.Counters
+	stages   *tally.Durations
+	refused  *tally.Counters
 	repeated prometheus.Counter
 	relayed  prometheus.Counter
 	queued   prometheus.Counter
@@ -33,7 +31,7 @@ type metrics struct {
 	returned prometheus.Counter
 	expired  prometheus.Counter
 	panics   prometheus.Counter
-	loops    *prometheus.CounterVec
+	loops    *tally.Counters
 	waiting  *prometheus.GaugeVec
 	leased   *prometheus.GaugeVec
 	lanes    *prometheus.GaugeVec
@@ -41,7 +39,7 @@ type metrics struct {
 	oldest   *prometheus.GaugeVec
 	certExp  *prometheus.GaugeVec
 	atWork   prometheus.Gauge
-	reloads  *prometheus.CounterVec
+	reloads  *tally.Counters
 	recalled prometheus.Counter
 	waits    *prometheus.GaugeVec
 	skew     prometheus.Gauge
@@ -51,22 +49,20 @@ type metrics struct {
 	nodes   *prometheus.GaugeVec
 	pending prometheus.Gauge
 
-	parties *prometheus.CounterVec
-	soon    *prometheus.CounterVec
-	overdue *prometheus.CounterVec
+	parties *tally.Counters
+	soon    *tally.Counters
+	overdue *tally.Counters
 
-	served    *prometheus.CounterVec
-	replied   *prometheus.CounterVec
-	overdueOf *prometheus.CounterVec
+	served    *tally.Counters
+	replied   *tally.Counters
+	overdueOf *tally.Counters
 	target    *prometheus.GaugeVec
 	lateNow   *prometheus.GaugeVec
 	calendar  prometheus.Gauge
 
-	unchecked *prometheus.CounterVec
-	transport *prometheus.CounterVec
+	unchecked *tally.Counters
+	transport *tally.Counters
 	doorExp   prometheus.Gauge
-
-	observers sync.Map // of stages, by name: a label need not be looked up for every message
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -76,8 +72,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help})
 	}
-	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, labels)
+	counters := func(name, help string, labels ...string) *tally.Counters {
+		return tally.NewCounters(prometheus.CounterOpts{Namespace: "mezhved", Name: name, Help: help}, labels...)
 	}
 	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "mezhved", Name: name, Help: help}, labels)
@@ -85,11 +81,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	m := &metrics{
 		registry: r,
 		calls:    counters("calls_total", "Calls by operation, protocol version and outcome (ok, empty, repeated, gone where the caller hung up, or the fault), without those of probes.", "operation", "version", "outcome"),
-		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "mezhved", Name: "stage_seconds", Help: "Time spent in each stage of the corridor.",
-			Buckets:                     stageBuckets[:],
-			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
-		}, []string{"stage"}),
+		stages:   tally.NewDurations("mezhved_stage_seconds", "Time spent in each stage of the corridor.", "stage"),
 		refused:  counters("refused_total", "Refused calls by reason; known says whether the caller was proved to be a registered party.", "reason", "known"),
 		repeated: counter("repeated_total", "Calls that repeated an accepted message and were given its receipt again."),
 		relayed:  counter("relayed_total", "Messages acknowledged by the bus."),
@@ -164,19 +156,15 @@ func (m *metrics) blind(age func() time.Duration) {
 // stage measures one stage: defer m.stage("relay", trace).end(). trace is the id of the
 // call whose stage it is; empty: of none.
 func (m *metrics) stage(name, trace string) stageRun {
-	o, ok := m.observers.Load(name)
-	if !ok {
-		o, _ = m.observers.LoadOrStore(name, &stage{observer: m.stages.WithLabelValues(name)})
-	}
-	return stageRun{of: o.(*stage), start: time.Now(), trace: trace} // a duration, not a time of the domain
+	return stageRun{of: m.stages.Of(name), began: tally.Now(), trace: trace}
 }
 
 // stageRun is a stage under way. A call has seven: it is a value, so that none is left to
 // the collector.
 type stageRun struct {
-	of    *stage
-	start time.Time
-	trace string
+	of    *tally.Histogram
+	began tally.Moment
+	trace string         // by which the call is found, if its time is one of those that are shown as examples
 	span  oteltrace.Span // nil: the call is of no trace that is recorded
 }
 
@@ -184,35 +172,7 @@ func (r stageRun) end() {
 	if r.span != nil {
 		r.span.End()
 	}
-	r.of.observe(r.start, time.Now(), r.trace)
-}
-
-// stageBuckets are the bounds of the histogram of stages, in seconds.
-var stageBuckets = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
-
-// exampled is how often a bucket gets another example. Each costs as much as ten
-// observations without one, and who scrapes sees the last alone.
-const exampled = 5 * time.Second
-
-// stage is what is measured of one stage of the corridor.
-type stage struct {
-	observer prometheus.Observer
-	told     [len(stageBuckets) + 1]atomic.Int64 // when each bucket got its last example, in Unix nanoseconds
-}
-
-// observe counts what took from start to end. Of a bucket that has had no example for a
-// while the call becomes it: its trace id leads to the log, the desk and the collector of
-// traces.
-func (s *stage) observe(start, end time.Time, trace string) {
-	took := end.Sub(start).Seconds()
-	if trace != "" {
-		told := &s.told[sort.SearchFloat64s(stageBuckets[:], took)]
-		if last, now := told.Load(), end.UnixNano(); now-last >= int64(exampled) && told.CompareAndSwap(last, now) {
-			s.observer.(prometheus.ExemplarObserver).ObserveWithExemplar(took, prometheus.Labels{"trace_id": trace})
-			return
-		}
-	}
-	s.observer.Observe(took)
+	r.of.Since(r.began, r.trace)
 }
 
 // countTransport counts a reading of what the doors' TLS stands on.
@@ -259,6 +219,9 @@ func (m *metrics) standing(s Standing) {
 		m.waits.WithLabelValues(string(stage), "0").Set(0)
 	}
 	for _, o := range s.Oldest {
+		if o.Station == StationVaultFolder { // one alert for both
+			o.Station = StationVault
+		}
 		m.waits.WithLabelValues(string(o.Station), strconv.Itoa(o.Shard)).Set(o.Age.Seconds())
 	}
 }

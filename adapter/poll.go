@@ -40,8 +40,9 @@ func (g *Gateway) poll(ctx context.Context, c *call) error {
 		return err
 	}
 	g.notePoll(c, ask)
+	queue := p.Queue // and not all of p
 	d, err := g.lease(ctx, c, p, func(d *Delivery) error {
-		waiting, err := g.grantFiles(ctx, d.Message, p.Queue)
+		waiting, err := g.grantFiles(ctx, d.Message, queue)
 		if err != nil {
 			return err
 		}
@@ -164,13 +165,12 @@ func (g *Gateway) selected(c *call, ask *envelopes.PollCall) ([]QName, error) {
 // second for what other nodes have queued. write writes the answer that hands it out,
 // which is signed here: the store commits to what goes out.
 func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delivery) error) (*Delivery, error) {
-	var unwritten error
 	p.Envelope = c.envelope.Bytes()
 	p.Answer = func(d *Delivery) (out []byte, err error) {
 		if err = write(d); err == nil {
 			out, err = g.sign(ctx, c)
 		}
-		c.signedAnswer, unwritten = out, err
+		c.signedAnswer, c.unwritten = out, err
 		return out, err
 	}
 	end := time.Now().Add(c.wait) // a duration of the connection, not a time of the domain
@@ -183,14 +183,8 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 		stage := c.stage("lease")
 		d, err := g.store.Lease(ctx, p)
 		stage.end()
-		var used *UsedError
-		switch {
-		case errors.As(err, &used):
-			err = replayed(c, used.First)
-		case unwritten != nil:
-			err = unwritten // in its own words
-		case err != nil:
-			err = unavailable(err)
+		if err != nil || c.unwritten != nil {
+			err = c.unleased(err)
 		}
 		p.Use = Use{} // it is noted
 		left := time.Until(end)
@@ -198,7 +192,7 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 			g.arrivals.leave(place)
 			return d, err
 		}
-		back := c.rest() // who waits does not work
+		c.leave() // who waits does not work
 		t := time.NewTimer(min(left, g.config.Times.Poll.D()))
 		select {
 		case <-place.rung:
@@ -207,11 +201,23 @@ func (g *Gateway) lease(ctx context.Context, c *call, p Poll, write func(*Delive
 		}
 		t.Stop()
 		g.arrivals.leave(place)
-		back()
+		c.back()
 		if err := ctx.Err(); err != nil {
 			return nil, unavailable(err)
 		}
 	}
+}
+
+// unleased says why nothing was handed out.
+func (c *call) unleased(err error) error {
+	var used *UsedError
+	switch {
+	case errors.As(err, &used):
+		return replayed(c, used.First)
+	case c.unwritten != nil:
+		return c.unwritten // in its own words
+	}
+	return unavailable(err)
 }
 
 // deliver writes the answer, in the reader's version: round the sender's bytes

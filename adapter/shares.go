@@ -144,14 +144,16 @@ func (p *places) fullest(of string) float64 {
 	return full
 }
 
-// rest gives the places of a call to others while it waits; what it gives takes them again.
-func (c *call) rest() (back func()) {
+// leave gives the places of a call to others, for as long as it waits or for good.
+func (c *call) leave() {
 	c.g.places.leave(c.shares)
 	c.g.places.give()
-	return func() {
-		c.g.places.again()
-		c.g.places.back(c.shares)
-	}
+}
+
+// back takes them again.
+func (c *call) back() {
+	c.g.places.again()
+	c.g.places.back(c.shares)
 }
 
 // Whose shares there are.

@@ -327,6 +327,8 @@ const (
 	StationFeed       Station = "feed"       // entries of the log that are not on its topic
 	StationTerm       Station = "term"       // messages past their end of life that were not taken out
 	StationVault      Station = "vault"      // this node: everything that its vault lacks a key for
+	// StationVaultFolder is StationVault where the whole vault is away.
+	StationVaultFolder Station = "vault-folder"
 )
 
 // Oldest is what has waited longest at a station.

@@ -44,7 +44,9 @@ func TraceOf(traceparent string, id uuid.UUID) string {
 			return parts[1]
 		}
 	}
-	return hex.EncodeToString(id[:])
+	var text [2 * len(id)]byte
+	hex.Encode(text[:], id[:])
+	return string(text[:])
 }
 
 // carried is the context of a call's or a message's trace. The caller's tracestate

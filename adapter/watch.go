@@ -17,13 +17,14 @@ type Still struct {
 
 // stillTexts say what waits and what to do. Accepts go on in all of these but the vault's.
 var stillTexts = map[Station]string{
-	StationOutbox:     "accepted messages wait for the bus; nothing is lost, they go when it takes them: look at Kafka, and at the lines \"relaying shard\" and \"making topics\" in the logs of all nodes",
-	StationBus:        "messages that the bus has acknowledged have not come to their queues: look at Kafka and at the lines \"kafka: …\" in the logs of all nodes; what the bus has lost is put there again by itself",
-	StationJournal:    "committed events wait for their place in the log: the node with journal.key that leads does not work, or none does; look at its log and at mezhved doctor there",
-	StationCheckpoint: "entries of the log are under no signed checkpoint: look at journal.state and its disk, and at the log, of the node with journal.key that leads",
-	StationFeed:       "entries of the log wait to be put on its topic; nothing is lost: look at Kafka and at the lines \"feeding the log\" in the logs of all nodes",
-	StationTerm:       "messages past their end of life stand in queues, and their senders are not told: look at the lines \"sweeping\" in the logs of all nodes",
-	StationVault:      "this node's vault lacks a key that the database is sealed with, has another in its place or cannot read it, and nothing is accepted here: the line vault.key-missing of its log says which, where, and what to do",
+	StationOutbox:      "accepted messages wait for the bus; nothing is lost, they go when it takes them: look at Kafka, and at the lines \"relaying shard\" and \"making topics\" in the logs of all nodes",
+	StationBus:         "messages that the bus has acknowledged have not come to their queues: look at Kafka and at the lines \"kafka: …\" in the logs of all nodes; what the bus has lost is put there again by itself",
+	StationJournal:     "committed events wait for their place in the log: the node with journal.key that leads does not work, or none does; look at its log and at mezhved doctor there",
+	StationCheckpoint:  "entries of the log are under no signed checkpoint: look at journal.state and its disk, and at the log, of the node with journal.key that leads",
+	StationFeed:        "entries of the log wait to be put on its topic; nothing is lost: look at Kafka and at the lines \"feeding the log\" in the logs of all nodes",
+	StationTerm:        "messages past their end of life stand in queues, and their senders are not told: look at the lines \"sweeping\" in the logs of all nodes",
+	StationVault:       "this node's vault lacks a key that the database is sealed with, has another in its place or cannot read it, and nothing is accepted here: the line vault.key-missing of its log says which, where, and what to do",
+	StationVaultFolder: "the whole vault of this node is away (journal.vault): its folder is not there, or has no vault in it, and nothing is accepted here: is the storage mounted that all nodes share? The line vault.key-missing of its log says which folder",
 }
 
 // stillAgain is how often it is said again that something stands still.
@@ -118,7 +119,7 @@ func (g *Gateway) stillAfter(s Station) time.Duration {
 	switch s {
 	case StationTerm:
 		return g.config.Queues.Lease.D() + g.config.Times.Still.D()
-	case StationVault: // it does not come back by itself
+	case StationVault, StationVaultFolder: // it does not come back by itself
 		return 0
 	}
 	return g.config.Times.Still.D()

@@ -3,9 +3,11 @@ package adapter
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -15,13 +17,114 @@ import (
 // wire is a caller's connection at a door. net/http hands an answer down in pieces of
 // 4 KB, and each piece costs a call of the system, a packet, and with TLS a record of its
 // own, and may wake its reader for half of an answer. Between gather and rest what is
-// written is held, and goes out in one piece. Nothing else is changed: what is written at
-// other times goes out at once.
+// written is held, and goes out in one piece. What is written at other times goes out at
+// once.
+//
+// net/http changes a connection's deadlines eight times for each call, nearly always to a
+// later one or to none, and before data that is there already. Each change costs a timer of
+// the runtime. Here a deadline is what somebody wants until a read or write begins: only an
+// earlier one than the connection has is given to it then. The connection may so give up
+// before it should, and goes on; it never does so later.
 type wire struct {
 	net.Conn
 
-	mu   sync.Mutex
-	held *[]byte // nil: nothing is gathered
+	mu     sync.Mutex
+	held   *[]byte   // nil: nothing is gathered
+	until  time.Time // when the call has to have its answer, for what is held
+	reads  deadline
+	writes deadline
+}
+
+// deadline is that of the reads of a connection, or of its writes. wire.mu guards it.
+type deadline struct {
+	wanted time.Time // zero: none
+	has    time.Time // what the connection has
+	ended  bool      // what it has was given to it to end what went on
+	at     int       // reads, or writes, that go on
+}
+
+// want changes the deadline. What goes on has it at once.
+func (d *deadline) want(t time.Time, set func(time.Time) error) error {
+	d.wanted = t
+	if d.at == 0 {
+		return nil
+	}
+	d.has, d.ended = t, true
+	return set(t)
+}
+
+// begin gives the connection the deadline for what begins, if it must be given it. An
+// error is that of a closed connection, which what begins will find out.
+func (d *deadline) begin(set func(time.Time) error) {
+	d.at++
+	if d.ended || !d.wanted.IsZero() && (d.has.IsZero() || d.wanted.Before(d.has)) {
+		d.give(set)
+	}
+}
+
+func (d *deadline) give(set func(time.Time) error) {
+	d.has, d.ended = d.wanted, false
+	_ = set(d.wanted)
+}
+
+// early says that what has ended was given up before the deadline, and lets it go on.
+func (d *deadline) early(err error, set func(time.Time) error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !d.wanted.IsZero() && !time.Now().Before(d.wanted) {
+		return false
+	}
+	d.give(set)
+	return true
+}
+
+// SetReadDeadline is net.Conn's.
+func (w *wire) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reads.want(t, w.Conn.SetReadDeadline)
+}
+
+// SetWriteDeadline is net.Conn's.
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writes.want(t, w.Conn.SetWriteDeadline)
+}
+
+// SetDeadline is net.Conn's.
+func (w *wire) SetDeadline(t time.Time) error {
+	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
+}
+
+// Read is net.Conn's.
+func (w *wire) Read(p []byte) (n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads.begin(w.Conn.SetReadDeadline)
+	defer func() { w.reads.at-- }()
+	for {
+		w.mu.Unlock()
+		n, err = w.Conn.Read(p)
+		w.mu.Lock()
+		if err == nil || n > 0 || !w.reads.early(err, w.Conn.SetReadDeadline) {
+			return n, err
+		}
+	}
+}
+
+// write writes to the network. The lock is not held meanwhile: Close ends a write that stands.
+func (w *wire) write(p []byte) (n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writes.begin(w.Conn.SetWriteDeadline)
+	defer func() { w.writes.at-- }()
+	for {
+		w.mu.Unlock()
+		some, err := w.Conn.Write(p[n:])
+		w.mu.Lock()
+		if n += some; err == nil || !w.writes.early(err, w.Conn.SetWriteDeadline) {
+			return n, err
+		}
+	}
 }
 
 // gathered is how much of an answer is held. Of a longer one the rest goes out in the
@@ -35,7 +138,7 @@ func (w *wire) gather() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.held == nil {
-		w.held = gatherings.Get().(*[]byte)
+		w.held, w.until = gatherings.Get().(*[]byte), w.writes.wanted
 	}
 }
 
@@ -51,19 +154,23 @@ func (w *wire) Write(p []byte) (int, error) {
 	if err := w.rest(); err != nil {
 		return 0, err
 	}
-	return w.Conn.Write(p)
+	return w.write(p)
 }
 
-// rest writes what is held. The lock is not held meanwhile: Close ends a write that stands.
+// rest writes what is held. net/http takes the deadline of a call away before the connection
+// rests: a caller who does not read has it nevertheless.
 func (w *wire) rest() error {
 	w.mu.Lock()
 	held := w.held
 	w.held = nil
+	if held != nil && w.writes.wanted.IsZero() {
+		w.writes.wanted = w.until
+	}
 	w.mu.Unlock()
 	if held == nil {
 		return nil
 	}
-	_, err := w.Conn.Write(*held)
+	_, err := w.write(*held)
 	*held = (*held)[:0]
 	gatherings.Put(held)
 	return err
@@ -74,6 +181,15 @@ func (w *wire) ReadFrom(r io.Reader) (int64, error) {
 	if err := w.rest(); err != nil {
 		return 0, err
 	}
+	w.mu.Lock()
+	w.writes.at++
+	w.writes.give(w.Conn.SetWriteDeadline) // the very one: a copy cannot be gone on with
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.writes.at--
+		w.mu.Unlock()
+	}()
 	return io.Copy(w.Conn, r)
 }
 
@@ -95,7 +211,7 @@ func (w *wire) Close() error {
 	holds := w.held != nil
 	w.mu.Unlock()
 	if holds {
-		_ = w.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_ = w.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = w.rest() // its reader has gone then
 	}
 	return w.Conn.Close()

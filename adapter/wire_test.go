@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +130,188 @@ func TestGatheredBeforeClose(t *testing.T) {
 		}()
 		if got, err := io.ReadAll(theirs); string(got) != "answer" || err != nil {
 			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+// What is held for a caller who does not read is given up when the call had to have its
+// answer, although net/http has taken that deadline away by then.
+func TestGatheredHasADeadline(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	w := &wire{Conn: ours}
+	defer w.Close()
+	w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	w.gather()
+	if _, err := w.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	w.SetWriteDeadline(time.Time{})
+	if err := w.rest(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nobody reads: %v, want a deadline", err)
+	}
+}
+
+// timed counts the changes of its deadlines, and tells of reads and writes that it has
+// given up.
+type timed struct {
+	net.Conn
+	changes *atomic.Int64
+	gaveUp  chan struct{}
+}
+
+func (c *timed) SetReadDeadline(t time.Time) error {
+	c.changes.Add(1)
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *timed) SetWriteDeadline(t time.Time) error {
+	c.changes.Add(1)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *timed) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.tell(err)
+	return n, err
+}
+
+func (c *timed) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.tell(err)
+	return n, err
+}
+
+func (c *timed) tell(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.gaveUp <- struct{}{}
+	}
+}
+
+// A call changes the deadlines of its connection twice: when net/http stops waiting for the
+// caller to hang up, and for the wait that comes then.
+func TestDeadlinesOfCall(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := &timing{Listener: l}
+	served := &http.Server{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			gatherAnswer(r.Context())
+			io.WriteString(w, "answer")
+		})}
+	gathering(served)
+	go served.Serve(wires{network})
+	defer served.Close()
+	client := &http.Client{Transport: &http.Transport{}}
+	ask := func() {
+		t.Helper()
+		resp, err := client.Post("http://"+l.Addr().String(), "text/xml", strings.NewReader("call"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if got, err := io.ReadAll(resp.Body); string(got) != "answer" || err != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	ask()
+	before := network.changes.Load()
+	const calls = 50
+	for range calls {
+		ask()
+	}
+	if n := network.changes.Load() - before; n > 3*calls {
+		t.Errorf("%d changes of deadlines in %d calls, want 2 a call", n, calls)
+	}
+}
+
+// timing has its connections timed.
+type timing struct {
+	net.Listener
+	changes atomic.Int64
+}
+
+func (l *timing) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &timed{c, &l.changes, make(chan struct{}, 1000)}, nil
+}
+
+// A read or a write has until its deadline, whatever the deadlines before were, and one that
+// goes on is ended by a new one.
+func TestDeadlinesOfWire(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	network := &timed{Conn: ours, changes: new(atomic.Int64), gaveUp: make(chan struct{}, 10)}
+	w := &wire{Conn: network}
+	defer w.Close()
+	for name, of := range map[string]struct {
+		set         func(time.Time) error
+		here, there func() error
+	}{
+		"read": {w.SetReadDeadline, func() error {
+			_, err := w.Read(make([]byte, 1))
+			return err
+		}, func() error {
+			_, err := theirs.Write([]byte{1})
+			return err
+		}},
+		"write": {w.SetWriteDeadline, func() error {
+			_, err := w.Write([]byte{1})
+			return err
+		}, func() error {
+			_, err := theirs.Read(make([]byte, 1))
+			return err
+		}},
+	} {
+		done := make(chan error, 1)
+		begin := func() { go func() { done <- of.here() }() }
+		// One that is short, and passes.
+		of.set(time.Now().Add(10 * time.Millisecond))
+		if begin(); !errors.Is(<-done, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: no deadline of its own", name)
+		}
+		<-network.gaveUp
+		// None after it: the connection, which still has it, gives up, and is not heard.
+		of.set(time.Time{})
+		begin()
+		<-network.gaveUp
+		if err := of.there(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("%s without a deadline: %v", name, err)
+		}
+		// One that was long, and is ended.
+		of.set(time.Now().Add(time.Hour))
+		begin()
+		for ended := false; !ended; { // it may not have begun yet, and is ended then
+			of.set(time.Unix(1, 0))
+			select {
+			case err := <-done:
+				if ended = true; !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%s that was ended: %v", name, err)
+				}
+			case <-time.After(time.Millisecond):
+			}
+		}
+		for len(network.gaveUp) > 0 {
+			<-network.gaveUp
+		}
+		of.set(time.Time{})
+		begin()
+		if err := of.there(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("%s after one that was ended: %v", name, err)
 		}
 	}
 }

@@ -48,6 +48,14 @@ func Package(envelope []byte, parts []Part, multipart bool) (contentType string,
 // multipart answer: it sent one, or its Accept names multipart/related. h is an
 // http.Header: whoever reads envelopes offline links no HTTP.
 func TakesMultipart(h map[string][]string) bool {
-	names := func(s string) bool { return strings.Contains(strings.ToLower(s), "multipart/related") }
+	names := func(s string) bool {
+		const multipart = "multipart/related"
+		for ; len(s) >= len(multipart); s = s[1:] {
+			if strings.EqualFold(s[:len(multipart)], multipart) {
+				return true
+			}
+		}
+		return false
+	}
 	return slices.ContainsFunc(h["Accept"], names) || len(h["Content-Type"]) > 0 && names(h["Content-Type"][0])
 }

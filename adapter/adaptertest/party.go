@@ -252,9 +252,8 @@ func (p *Party) Await(op envelopes.Operation, node string) Answered {
 // answer.
 func (p *Party) HangUp(op envelopes.Operation) (hangUp func()) {
 	p.w.T.Helper()
-	call := envelopes.PollCall{Operation: op, Timestamp: p.w.Clock.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/ws", bytes.NewReader(p.seal(call.Build(p.Version))))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/ws", bytes.NewReader(p.BuildPoll(op)))
 	p.w.must(err)
 	req.Header.Set("Content-Type", envelopes.TextXML)
 	req.Header.Set("Prefer", "wait=3600")
@@ -274,11 +273,24 @@ func (p *Party) poll(op envelopes.Operation, root adapter.QName, node string, wa
 	return p.post("/ws", envelopes.TextXML, p.seal(call.Build(p.Version)), wait)
 }
 
+// BuildPoll makes the signed envelope of a poll for any message.
+func (p *Party) BuildPoll(op envelopes.Operation) []byte {
+	p.w.T.Helper()
+	call := envelopes.PollCall{Operation: op, Timestamp: p.w.Clock.Now()}
+	return p.seal(call.Build(p.Version))
+}
+
 // Ack acknowledges a message.
 func (p *Party) Ack(id string) Answered {
 	p.w.T.Helper()
+	return p.Post("/ws", envelopes.TextXML, p.BuildAck(id))
+}
+
+// BuildAck makes the signed envelope of an acknowledgement.
+func (p *Party) BuildAck(id string) []byte {
+	p.w.T.Helper()
 	call := envelopes.AckCall{MessageID: id, Accepted: true}
-	return p.Post("/ws", envelopes.TextXML, p.seal(call.Build(p.Version)))
+	return p.seal(call.Build(p.Version))
 }
 
 // GetStatus polls the status queue.

@@ -376,11 +376,22 @@ func (c *Console) serveBundle(w http.ResponseWriter, r *http.Request, who Actor)
 	}
 	hold, release := c.holding(ctx, 0)
 	defer release()
-	exhibits, err := c.exhibits(ctx, indexes, hold)
+	exhibits, unopened, err := c.exhibits(ctx, indexes, hold)
 	if err != nil {
 		return err
 	}
-	return c.giveBundle(ctx, w, who, what, title, exhibits)
+	return c.giveBundle(ctx, w, who, what, entitled(title, unopened), exhibits)
+}
+
+// entitled is the title of a bundle, which says what was asked for, and what is not in it
+// for want of keys: README and manifest of the format have no other place for that, and
+// verifiers of before show it too.
+func entitled(title string, unopened *postgres.Unopened) string {
+	if unopened == nil {
+		return title
+	}
+	keys := strings.Join(unopened.Keys, ", ")
+	return fmt.Sprintf("%s; НЕ ВСЁ: не открыто записей — %d или больше, нет ключей %s; NOT ALL: %[2]d entries or more could not be opened, for want of the keys %[3]s", title, unopened.Entries, keys)
 }
 
 // giveBundle makes a bundle, which is an entry itself, and sends it.

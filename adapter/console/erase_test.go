@@ -545,6 +545,50 @@ func TestNothingIsErasedOfAPersonWhoseKeyIsMissing(t *testing.T) {
 	}
 }
 
+// Evidence says what is not in it for want of a key, so that nobody takes a part for the
+// whole; and a person of whom nothing could be looked at is not told as one of whom the log
+// knows nothing.
+func TestEvidenceSaysWhatCouldNotBeOpened(t *testing.T) {
+	d := openDesk(t, adaptertest.WithFiles())
+	d.about("snils", "/ExtractRequest/RegionCode")
+	d.SQL("UPDATE release_gate SET since = '-infinity'") // values are sealed together
+	d.Clock.Advance(time.Minute)
+	d.Eventually("values are sealed together", func() bool {
+		d.personal()
+		return d.Number("SELECT count(*) FROM journal_opening WHERE tokens <> '{}' AND substring(sealed FOR 4) = '\\x0000ff7f'") > 0
+	})
+	d.settle()
+	report := func() reply {
+		return d.ask(auditorToken, "/api/v1/journal/report/bundle", map[string]any{"person": map[string]string{"field": "snils", "value": snils}})
+	}
+	titled := func(what string, a reply, want ...string) {
+		t.Helper()
+		if a.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s", what, a.StatusCode, a.body)
+		}
+		e, err := audit.VerifyBundle(bytes.NewReader(a.body), int64(len(a.body)), d.policy)
+		d.must(err)
+		for _, w := range want {
+			if !strings.Contains(e.Title, w) {
+				t.Errorf("%s: %q does not say %q", what, e.Title, w)
+			}
+		}
+		if len(want) == 0 && strings.Contains(e.Title, "NOT ALL") {
+			t.Errorf("%s: %q", what, e.Title)
+		}
+	}
+	titled("a report with the whole vault", report())
+	d.SQL("CREATE TABLE opening_of_before PARTITION OF journal_opening DEFAULT")
+	d.SQL("UPDATE journal_opening SET key = regexp_replace(key, '[0-9]{4}-[0-9]{2}$', '2020-01')") // which nobody has
+	if a := report(); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(a.body), "personal-2020-01") {
+		t.Errorf("a report of which nothing can be opened: %d %s", a.StatusCode, a.body)
+	}
+	last, _, _ := d.personal()
+	titled("a report", report(), "report: snils", "НЕ ВСЁ", "нет ключей personal-2020-01", "NOT ALL", "entries or more could not be opened, for want of the keys personal-2020-01")
+	titled("a question", d.ask(auditorToken, "/api/v1/journal/bundle?kind=accepted", nil), "kind=accepted", "НЕ ВСЁ", "NOT ALL", "envelope-2020-01")
+	titled("an exchange of which all is there", d.ask(auditorToken, "/api/v1/journal/bundle?exchange="+last, nil))
+}
+
 // What is asked for by a question is erased as well, after a look at the count.
 func TestContentIsErasedByAQuestion(t *testing.T) {
 	d := openDesk(t)

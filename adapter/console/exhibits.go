@@ -32,8 +32,9 @@ func newMessage() string {
 // exhibits add to entries what they vouch for: the envelope as received, with the
 // opening of its digest, what proves a delivery or an acknowledgement, with that of the
 // receipt, the certificate and by what it was judged. Personal values stay closed.
-// hold is told what they take.
-func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) ([]audit.Exhibit, error) {
+// hold is told what they take. unopened are the entries of which something is left out for
+// want of a key; nil where there are none.
+func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(bytes int) error) (out []audit.Exhibit, unopened *postgres.Unopened, err error) {
 	out, size := make([]audit.Exhibit, 0, len(rows)), 0
 	shown := map[string]bool{} // certificates and answers about revocation
 	receipts := receipts{console: c, kept: map[string][]adapter.Receipt{}}
@@ -45,16 +46,23 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 		if digest || receipt {
 			open, err := c.Journal.Openings(ctx, x.Index)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			c.envelope(ctx, leaf, open, &x)
 			if err := receipts.add(ctx, leaf, open, &x); err != nil {
-				return nil, err
+				return nil, nil, err
+			}
+			if digest && !opens(open, journal.FieldDigest) || receipt && !opens(open, journal.FieldReceipt) {
+				u, err := c.Journal.UnopenedAt(ctx, x.Index)
+				if err != nil {
+					return nil, nil, err
+				}
+				unopened = unopened.And(u)
 			}
 		}
 		size += 2 * (len(x.Envelope) + len(x.Poll) + len(x.Answer) + len(x.Ack)) // here, and in the zip
 		if err := hold(size); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if sum := leaf.Certificate; sum != "" && !shown[sum] {
 			x.Certificate = c.certificate(sum, x.Envelope, func(bytes int) error { return hold(size + bytes) })
@@ -63,19 +71,23 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 		if name := leaf.Revocation; name != "" && !shown[name] {
 			shown[name] = true
 			if err := c.judgement(ctx, name, &x, shown); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			size += len(x.Revocation)
 			for _, a := range x.Answers {
 				size += 2 * len(a)
 			}
 			if err := hold(size); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		out = append(out, x)
 	}
-	return out, nil
+	return out, unopened, nil
+}
+
+func opens(open []journal.Opening, field string) bool {
+	return slices.ContainsFunc(open, func(o journal.Opening) bool { return o.Field == field })
 }
 
 // judgement adds what an entry's certificates were judged by, as far as it is kept

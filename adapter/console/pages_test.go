@@ -315,7 +315,7 @@ func TestTheFirstPageTellsWhatStandsStill(t *testing.T) {
 		}
 	}
 	d.must(d.book.Stop(context.Background(), ""))
-	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, adapter.StationVault, "watch"} {
+	for _, s := range []adapter.Station{adapter.StationOutbox, adapter.StationBus, adapter.StationJournal, adapter.StationCheckpoint, adapter.StationFeed, adapter.StationTerm, adapter.StationVault, adapter.StationVaultFolder, "watch"} {
 		o.Standing = append(o.Standing, Still{Station: string(s), Since: d.Clock.Now(), Text: "look at " + string(s)})
 	}
 	for lang, want := range map[string]string{"ru": "Стоит с ", "en": "Stands still since "} {

@@ -192,6 +192,9 @@ func (c *Console) serveReportBundle(w http.ResponseWriter, r *http.Request, who 
 	if err != nil {
 		return err
 	}
+	if len(rep.indexes) == 0 && rep.Unopened != nil {
+		return problem(http.StatusServiceUnavailable, unopenedSentence(rep.Unopened))
+	}
 	if len(rep.indexes) == 0 {
 		return problem(http.StatusNotFound, Text{"По этому человеку записей в журнале нет.", "No entry of the log is about this person."})
 	}
@@ -211,7 +214,7 @@ func (c *Console) serveReportBundle(w http.ResponseWriter, r *http.Request, who 
 		exhibits = append(exhibits, x)
 	}
 	what := q.reading("report-bundle")
-	return c.giveBundle(ctx, w, who, what, "report: "+q.Person.Field, exhibits)
+	return c.giveBundle(ctx, w, who, what, entitled("report: "+q.Person.Field, rep.Unopened), exhibits)
 }
 
 // report gathers what the journal knows of a person.

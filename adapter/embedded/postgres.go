@@ -422,6 +422,27 @@ func Database(ctx context.Context, opts PostgresOptions) (url string, stop func(
 	return p.URL("mezhved"), p.Stop, nil
 }
 
+// Running gives the URL of a database of the private cluster in dir, as Database makes it,
+// while a server runs on it; ok is false when none does, or Database would give another
+// one. It starts and ends nothing.
+func Running(dir string) (url string, ok bool) {
+	if os.Getenv("DATABASE_URL") != "" {
+		return "", false
+	}
+	data := filepath.Join(dir, "data")
+	pid, err := postmaster(data)
+	if err != nil || !serves(pid, data) {
+		return "", false
+	}
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	const socket = 4 // the line with its directory
+	lines := strings.Split(string(text), "\n")
+	if err != nil || len(lines) <= socket {
+		return "", false // it is being started
+	}
+	return "postgres://postgres@/mezhved?host=" + strings.TrimSpace(lines[socket]), true
+}
+
 // server is one run of the server program under its watcher.
 type server struct {
 	leash io.Closer     // closing it, or dying, ends the server

@@ -102,7 +102,7 @@ func (s *Store) accepted(ctx context.Context, a *accept, o *outcome, err error) 
 			err = o.err
 		}
 		if err == nil {
-			s.fresh.put(m, a.kept)
+			s.fresh.put(m, a.kept, a.root)
 		}
 		return adapter.Accepted{}, err
 	}
@@ -350,9 +350,13 @@ const unreachable = time.Second
 func (s *Store) tryCommit(batch []*accept, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	committed, err := s.insert(ctx, batch)
+	done, err := s.insertNew(ctx, batch)
+	var committed map[uuid.UUID]bool
+	if err == nil && !done {
+		committed, err = s.insert(ctx, batch)
+	}
 	switch {
-	case err == nil && len(committed) == len(batch):
+	case err == nil && (done || len(committed) == len(batch)):
 		for _, a := range batch {
 			a.done <- outcome{}
 		}
@@ -372,24 +376,53 @@ func (s *Store) tryCommit(batch []*accept, deadline time.Time) error {
 	return nil
 }
 
-const divisionByZero = "22012"
+const (
+	divisionByZero  = "22012"
+	uniqueViolation = "23505"
+)
 
-// The one statement of an accept. $1… are parallel arrays with a row per message,
-// then one group each for outbox rows and events, and for what only some messages
-// have: attachments, files and the queues that files are awaited from. A batch
-// without any of the latter takes the shorter statement: to set up what finds
-// nothing to do costs as much as a message.
+// The one statement of an accept, in two forms. Nearly always nothing is in use that the
+// messages of a batch bring, each has a kind, and none has attachments or files: then it is
+// acceptNewSQL, which asks for nothing and puts rows where they belong. Whatever is not as
+// it expects undoes it: a key that is there already is a unique violation, and a number
+// that the database has not by that name (a server that has lost its last commits may not,
+// or may have given it to another) a division by zero. Then nothing was done, and the other
+// form is run, which leaves out what is in conflict, and whose answer says why.
 //
-//   - "n" looks whether the database has the numbers that this node remembers. A server
-//     that has lost its last commits may not, or may have given them to others: nothing
-//     is written then.
+// $1… of both are parallel arrays with a row per message, then one group each for outbox
+// rows and events, and for what only some messages have: attachments, files and the queues
+// that files are awaited from. They are unnested as columns of a SELECT: as functions of a
+// FROM each would be written into a store of its own first.
+//
+// Keys are inserted in order, so that two writers with the same keys wait for each other
+// and do not deadlock.
+var acceptNewSQL = `
+WITH a AS (
+	INSERT INTO answered (request, reply) ` + rowsOf("$1::uuid[], $2::uuid[]") + `
+), d AS (
+	INSERT INTO used_id (key, id, sender) ` + rowsOf("$3::bytea[], $4::uuid[], $5::text[]") + `
+), m AS (
+	INSERT INTO message (id, message_id, original, request, reference, transaction_code, eol, accepted, deadline,
+		parts, reply_to, digest, trace, codec, dictionary, size, body, kind, attachments)
+	` + rowsOf(`$6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
+		$15::jsonb[], $16::text[], $17::bytea[], $18::text[], $19::smallint[], $20::int[], $21::int[], $22::bytea[], $23::bigint[]`) + `, 0
+), o AS (
+	INSERT INTO outbox (message, shard, queue) ` + rowsOf("$24::uuid[], $25::smallint[], $26::int[]") + `
+), e AS (
+	` + waitAllSQL("$27::bytea[]") + `
+)
+SELECT 1 / (CASE WHEN ` + numbersGone(28, 29, 30, 31, 32) + ` THEN 0 ELSE 1 END)`
+
+// The careful form. A batch without attachments and files takes the shorter of its two
+// statements: to set up what finds nothing to do costs as much as a message.
+//
+//   - "n" looks whether the database has the numbers that this node remembers. Nothing is
+//     written when it has not.
 //   - "a" marks the requests of final replies, "d" takes the MessageIDs. Only
 //     messages in "d" are written; ids that are not returned met a conflict.
 //   - A reply that got its mark but not its key would leave a request answered
 //     by nothing. The division by zero undoes the whole statement then; the
 //     batch is halved until that message is alone.
-//   - Keys are inserted in order, so that two writers with the same keys wait
-//     for each other and do not deadlock.
 //   - "(… IN (SELECT …)) IS TRUE" keeps the planner at a hashed subplan. It
 //     does not know how long the arrays are, and its join would be quadratic.
 var (
@@ -398,8 +431,7 @@ var (
 
 	acceptMessages = `
 WITH n AS MATERIALIZED (
-	SELECT (SELECT count(*) FROM message_kind WHERE id = ANY ($38::bigint[])) <> coalesce(cardinality($38), 0)
-		OR ` + queuesGone(39, 40) + ` OR ` + rootsGone(41, 42) + ` AS gone
+	SELECT ` + numbersGone(38, 39, 40, 41, 42) + ` AS gone
 ), i AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[]) AS t(id, key, request, sender) WHERE NOT (SELECT gone FROM n)
 ), a AS (
@@ -412,9 +444,9 @@ WITH n AS MATERIALIZED (
 	INSERT INTO message (id, sender, message_id, direction, original, request, reference, transaction_code,
 		recipients, service, version, root, vip, test, eol, accepted, deadline,
 		wire, parts, reply_to, digest, certificate, trace, attachments, codec, dictionary, size, body, kind)
-	SELECT t.* FROM unnest($1::uuid[], $36::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
+	SELECT t.* FROM (` + rowsOf(`$1::uuid[], $36::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
 		$11::jsonb[], $12::text[], $13::text[], $14::int[], $15::bool[], $16::bool[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
-		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[], $37::bigint[]) AS t(id)
+		$20::text[], $21::jsonb[], $22::text[], $23::bytea[], $24::bytea[], $25::text[], $26::int[], $27::smallint[], $28::int[], $29::int[], $30::bytea[], $37::bigint[]`) + `) AS t(id)
 	WHERE (t.id IN (SELECT id FROM d)) IS TRUE
 ), o AS (
 	INSERT INTO outbox (message, shard, queue)
@@ -445,7 +477,26 @@ UNION ALL
 SELECT NULL, 1 / (CASE WHEN EXISTS (SELECT FROM a WHERE reply NOT IN (SELECT id FROM d)) THEN 0 ELSE 1 END)`
 )
 
-// insert runs the statement and gives the ids that it committed.
+// insertNew puts a batch in of which nothing is in use; not done: it may be, or the batch is
+// no usual one, and nothing was done.
+func (s *Store) insertNew(ctx context.Context, batch []*accept) (done bool, err error) {
+	for _, a := range batch {
+		if a.kind == nil || len(a.attachments)+len(a.message.Files) > 0 {
+			return false, nil
+		}
+	}
+	if !s.usual.accepts.expected() {
+		return false, nil
+	}
+	_, err = s.pool.Exec(ctx, s.gates.sql(acceptNewSQL), newArguments(batch)...)
+	if isCode(err, uniqueViolation) || isCode(err, divisionByZero) {
+		s.usual.accepts.failed()
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// insert runs the careful statement and gives the ids that it committed.
 func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool, error) {
 	for tries := 0; ; tries++ {
 		committed, gone, err := s.insertNumbered(ctx, batch)

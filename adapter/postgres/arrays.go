@@ -1,11 +1,60 @@
 package postgres
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
 	"mezhved/adapter"
 )
+
+// newArguments are those of acceptNewSQL, for a batch of messages that have kinds.
+func newArguments(batch []*accept) []any {
+	n := len(batch)
+	sorted := slices.Clone(batch)
+	slices.SortFunc(sorted, func(a, b *accept) int { return bytes.Compare(a.key, b.key) })
+	keys, holders, senders := make([][]byte, n), make([][16]byte, n), make([]string, n)
+	for i, a := range sorted {
+		keys[i], holders[i], senders[i] = a.key, a.message.ID, string(a.message.Sender)
+	}
+	sorted = slices.DeleteFunc(sorted, func(a *accept) bool { return !a.final() })
+	slices.SortFunc(sorted, func(a, b *accept) int { return bytes.Compare(a.message.Request[:], b.message.Request[:]) })
+	answered, replies := make([][16]byte, len(sorted)), make([][16]byte, len(sorted))
+	for i, a := range sorted {
+		answered[i], replies[i] = a.message.Request, a.message.ID
+	}
+	ids, messageIDs, requests := make([][16]byte, n), make([]string, n), make([]*[16]byte, n)
+	originals, references, codes, parts, replyTos := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	eols, accepted, deadlines := make([]*time.Time, n), make([]time.Time, n), make([]*time.Time, n)
+	digests, traces, kinds := make([][]byte, n), make([]string, n), make([]int64, n)
+	outbox, shards, queues := make([][16]byte, 0, n), make([]int16, 0, n), make([]int32, 0, n)
+	events := make([][]byte, 0, n)
+	var bodies packedArrays
+	var named numbered
+	for i, a := range batch {
+		m := a.message
+		named.add(a)
+		ids[i], messageIDs[i], traces[i], digests[i], kinds[i] = m.ID, string(m.MessageID), m.Trace, m.Digest[:], *a.kind
+		if m.Request != [16]byte{} {
+			requests[i] = (*[16]byte)(&m.Request)
+		}
+		r := a.row()
+		originals[i], references[i], codes[i], parts[i], replyTos[i] = r.original, r.reference, r.code, r.parts, r.replyTo
+		eols[i], accepted[i], deadlines[i] = timeOrNull(m.EOL), m.Accepted, timeOrNull(m.Deadline)
+		bodies.add(a.body)
+		for n, queue := range a.queues {
+			outbox, shards, queues = append(outbox, m.ID), append(shards, int16(adapter.ShardOf(m.Recipients[n]))), append(queues, queue)
+		}
+		events = append(events, a.events...)
+	}
+	return []any{
+		answered, replies, keys, holders, senders,
+		ids, messageIDs, originals, requests, references, codes, eols, accepted, deadlines,
+		parts, replyTos, digests, traces, bodies.codec, bodies.dictionary, bodies.size, bodies.bytes, kinds,
+		outbox, shards, queues, events,
+		named.kinds, named.queues, named.queueIs, named.roots, named.rootIs,
+	}
+}
 
 // acceptArrays are the arguments of acceptSQL and acceptAttachedSQL. pgx sends them in binary form.
 type acceptArrays struct {

@@ -44,8 +44,8 @@ func (s *Store) openContent(ctx context.Context) error {
 		return err
 	}
 	if known != "" && id == "" { // before one is made, which nothing would be sealed with
-		return fmt.Errorf("%w: the content of messages in this database is sealed with the vault %s, and there is no vault in the folder of journal.vault: "+
-			"is its storage mounted? All nodes use one folder; name the right one, or put it back from its own backup", ErrVault, known)
+		return fmt.Errorf("%w: the content of messages in this database is sealed with the vault %s, and the folder of journal.vault, %s, %s: "+
+			"is its storage mounted? All nodes use one folder; name the right one, or put it back from its own backup", ErrVault, known, s.opts.Vault.Folder(), s.opts.Vault.Away())
 	}
 	if id, err = s.opts.Vault.Identity(); err != nil {
 		return err

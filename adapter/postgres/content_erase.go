@@ -622,9 +622,33 @@ func (s *Store) Reerase(ctx context.Context, kept []vault.Erasure, all bool, by 
 			out.Content += did
 		}
 	}
+	if out.Lines+out.Content > 0 {
+		if err := s.tellReerased(ctx, &out, by); err != nil {
+			return out, err
+		}
+	}
 	// Whose order came to nothing: all of the register is carried out by now.
 	if _, err := s.pool.Exec(ctx, "DELETE FROM content_ordered WHERE at < now() - interval '1 day' AND keys = '{}'"); err != nil {
 		return out, err
 	}
 	return out, nil
+}
+
+// OutcomeErasedAgain is that of the entry (config-changed) which tells on which node erasures
+// were done again, of how many messages, refused calls and values.
+const OutcomeErasedAgain = "erased-again"
+
+// tellReerased records it. What was erased is told of one by one as well, so that a crash
+// before this leaves no more out than that it came together.
+func (s *Store) tellReerased(ctx context.Context, out *Reerased, by string) error {
+	now, err := s.Time(ctx)
+	if err != nil {
+		return err
+	}
+	e := journal.Event{Kind: journal.KindConfigChanged, Time: now, Node: s.opts.Node, Operation: "re-erase", Outcome: OutcomeErasedAgain,
+		Rule: fmt.Sprintf("forgotten erasures: %d", out.Lines), Count: out.Content}
+	if by != "" {
+		e.Personal = append(e.Personal, journal.PersonalField{Field: "actor", Value: by})
+	}
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.gates.record(ctx, tx, e) })
 }

@@ -188,9 +188,10 @@ func TestAnswerIsLost(t *testing.T) {
 	proxy := cut(t, strings.TrimPrefix(p.URL("postgres"), "postgres://postgres@/postgres?host=")+"/.s.PGSQL.5432")
 	w := &world{T: t, url: "postgres://postgres@" + proxy.addr + "/postgres?sslmode=disable", now: direct.now}
 	w.Store = w.another(postgres.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	w.accept(w.message()) // names and plans are known
-
 	for range 5 {
+		for range postgres.CarefulFor + 1 {
+			w.accept(w.message()) // names and plans are known
+		}
 		m := w.message()
 		proxy.deaf.Store(true) // answers are not passed on any more
 		done := make(chan struct{})

@@ -13,7 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const undefinedTable = "42P01"
+const (
+	undefinedTable  = "42P01"
+	undefinedColumn = "42703"
+)
 
 // daily are the tables with a partition for each day, by UUIDv7.
 var daily = []string{"message", "attachment", "answered", "placed", "receipt"}

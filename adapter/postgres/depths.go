@@ -16,11 +16,13 @@ import (
 // queue_count what each has put in or taken out, of each queue, service and sender
 // (migration 00146). The sum is exact at every commit and no row of it is written twice,
 // so nobody waits for anybody. How many messages are out is not counted so: a poll is too
-// frequent to pay for it.
+// frequent to pay for it. They are counted where they stand.
 
 const (
 	// leasedScan is in how many messages those that are out are counted each time: a few
-	// milliseconds. Where more stand they are counted every leaseScan.
+	// milliseconds. Where more stand they are counted every leaseScan, by the orders in which
+	// messages are taken (outSQL), so that what waits behind them is not read, unless that
+	// would be to read as much.
 	leasedScan = 50_000
 	// countFold is how often counts are added up.
 	countFold = 5 * time.Second
@@ -28,49 +30,40 @@ const (
 
 // leasedCounts remembers how many messages were out in each queue.
 type leasedCounts struct {
-	mu    sync.Mutex
-	at    time.Time // by the machine's clock: this is about load
-	stand int       // in all queues, at the last look
-	out   map[int32]int
+	mu  sync.Mutex
+	at  time.Time // by the machine's clock: this is about load
+	out map[int32]int
 }
 
-// depthsSQL gives what stands in each queue, its first message, and, with $1, how many
-// are out.
+// depthsSQL gives what stands in each queue, in how many lanes, and its first message.
 const depthsSQL = `
 WITH c AS MATERIALIZED (
-	SELECT queue, sum(n)::int AS n FROM queue_count GROUP BY queue HAVING sum(n) > 0
-), l AS MATERIALIZED (
-	SELECT queue, count(*)::int AS leased FROM queue WHERE $1 AND attempts > returned GROUP BY queue
+	SELECT queue, sum(n)::int AS n, count(DISTINCT service)::int AS lanes FROM queue_count GROUP BY queue HAVING sum(n) > 0
 )
-SELECT n.id, n.system, n.kind, n.node, c.n, coalesce(l.leased, 0), (
+SELECT n.id, n.system, n.kind, n.node, c.n, c.lanes, (
 	SELECT min(h.message::text) FROM (VALUES (0::smallint), (1::smallint)) p(prio), LATERAL (
 		SELECT message FROM queue q WHERE q.queue = c.queue AND q.prio = p.prio ORDER BY seq LIMIT 1) h)
-FROM c JOIN queue_name n ON n.id = c.queue LEFT JOIN l ON l.queue = c.queue ORDER BY 2, 3, 4`
+FROM c JOIN queue_name n ON n.id = c.queue ORDER BY 2, 3, 4`
+
+// Both count how many messages of each queue are out: of all, or by the orders in which they
+// are taken.
+var (
+	outScanSQL    = "SELECT queue, count(*)::int FROM queue WHERE attempts > returned GROUP BY queue"
+	outOrderedSQL = outSQL + " SELECT queue, count(*)::int FROM f GROUP BY queue"
+)
 
 // Depths is adapter.Store.Depths. A lease that ran out counts as one until it
 // is swept. Of very many messages it says how many are out as it was leaseScan ago.
 func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
-	known := &s.leased
-	known.mu.Lock()
-	defer known.mu.Unlock()
-	count := known.stand <= leasedScan || time.Since(known.at) >= leaseScan
-	if began := time.Now(); count {
-		known.at, known.out = began, map[int32]int{}
-	}
-	known.stand = 0
-	rows, _ := s.pool.Query(ctx, depthsSQL, count)
+	rows, _ := s.pool.Query(ctx, depthsSQL)
 	var queue int32
-	var stand, leased int
+	var queues []int32
+	var lanes, all, allLanes int
 	var oldest *string // as text UUIDv7 sort by time, too
 	var d adapter.Depth
 	var depths []adapter.Depth
-	_, err := pgx.ForEachRow(rows, []any{&queue, &d.Queue.System, &d.Queue.Kind, &d.Queue.Node, &stand, &leased, &oldest}, func() error {
-		known.stand += stand
-		if count {
-			known.out[queue] = leased
-		}
-		d.Leased = min(known.out[queue], stand)
-		d.Waiting = stand - d.Leased
+	_, err := pgx.ForEachRow(rows, []any{&queue, &d.Queue.System, &d.Queue.Kind, &d.Queue.Node, &d.Waiting, &lanes, &oldest}, func() error {
+		all, allLanes = all+d.Waiting, allLanes+lanes
 		if d.Oldest = (time.Time{}); oldest != nil {
 			id, err := uuid.Parse(*oldest)
 			if err != nil {
@@ -78,14 +71,59 @@ func (s *Store) Depths(ctx context.Context) ([]adapter.Depth, error) {
 			}
 			d.Oldest = timeOf(id)
 		}
-		depths = append(depths, d)
+		queues, depths = append(queues, queue), append(depths, d)
 		return nil
 	})
 	if err != nil {
-		known.at = time.Time{}
 		return nil, fmt.Errorf("how much stands in the queues: %w", err)
 	}
+	out, err := s.countOut(ctx, all, allLanes)
+	if err != nil {
+		return nil, fmt.Errorf("how much of the queues is out: %w", err)
+	}
+	for i := range depths {
+		d := &depths[i]
+		d.Leased = min(out[queues[i]], d.Waiting)
+		d.Waiting -= d.Leased
+	}
 	return depths, nil
+}
+
+// countOut gives how many messages of each queue are out, where so many stand in so many
+// lanes.
+func (s *Store) countOut(ctx context.Context, stand, lanes int) (map[int32]int, error) {
+	known := &s.leased
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if stand > leasedScan && !known.at.IsZero() && time.Since(known.at) < leaseScan {
+		return known.out, nil
+	}
+	began, out := time.Now(), map[int32]int{}
+	count := func(rows pgx.Rows) error {
+		var queue int32
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&queue, &n}, func() error {
+			out[queue] = n
+			return nil
+		})
+		return err
+	}
+	var err error
+	// Each lane, and each root element, is read twice as far as outSlack rows were never out.
+	if stand > max(leasedScan, 4*outSlack*lanes) {
+		b := &pgx.Batch{}
+		b.Queue(byIndexSQL)
+		b.Queue(outOrderedSQL).Query(count)
+		err = s.polls.SendBatch(ctx, b).Close()
+	} else {
+		rows, _ := s.pool.Query(ctx, outScanSQL)
+		err = count(rows)
+	}
+	if err != nil {
+		return nil, err
+	}
+	known.at, known.out = began, out
+	return out, nil
 }
 
 // Lanes is adapter.Store.Lanes.

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -209,6 +211,25 @@ type placements struct {
 
 func (p *placements) arguments() []any {
 	return []any{p.offsets, p.messages, p.queues, p.prios, p.messageIDs, p.roots, p.eols, p.facts, p.events}
+}
+
+// newArguments are those of relayedNewSQL from its sixth on: events that are told first,
+// and, of messages that have been in no queue, what place has made of them. Of the keys of
+// placed, which are in order, two nodes with the same wait for each other and do not
+// deadlock.
+func (p *placements) newArguments(events [][]byte) []any {
+	order := make([]int, len(p.messages))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(bytes.Compare(p.messages[a][:], p.messages[b][:]), cmp.Compare(*p.queues[a], *p.queues[b]))
+	})
+	messages, queues := make([][16]byte, len(order)), make([]*int32, len(order))
+	for i, at := range order {
+		messages[i], queues[i] = p.messages[at], p.queues[at]
+	}
+	return []any{slices.Concat(events, p.events), messages, queues, p.queues, p.prios, p.messages, p.messageIDs, p.roots, p.eols, p.facts}
 }
 
 // place makes the queue rows of arrivals, and "dead" events of those whose

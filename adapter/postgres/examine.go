@@ -14,6 +14,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/vault"
 )
 
 // Examination is what a look at a database found.
@@ -102,6 +103,34 @@ func Examine(ctx context.Context, url string) (*Examination, error) {
 		return nil, err
 	}
 	return x, x.sizes(ctx, pool)
+}
+
+// ExamineKeys holds the folder of a vault against what is sealed with it. strange are files
+// that stand in the place of keys which the database has rows of, though it has never seen
+// either; elsewhere are keys of which the last rows, of a day for content, are sealed with
+// others than the folder has under their names. Nothing is made or noted.
+func ExamineKeys(ctx context.Context, url, dir string) (strange, elsewhere []string, err error) {
+	pool, err := openSessions(ctx, Options{URL: url, Connections: 3, Writers: 1}, planned...)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer pool.Close()
+	keys, err := vault.Open(dir, time.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := keys.Files()
+	if err != nil {
+		return nil, nil, err
+	}
+	w, now := &witness{pool, keys}, time.Now()
+	if strange, err = w.strange(ctx, files); err == nil {
+		elsewhere, err = w.elsewhere(ctx, now, now.AddDate(0, 0, -1))
+	}
+	if isCode(err, undefinedTable) || isCode(err, undefinedColumn) || isCode(err, "42501") { // of a release before; or it was said that the role may not read
+		return nil, nil, nil
+	}
+	return strange, elsewhere, err
 }
 
 // looked are the server's settings that decide whether what is committed stays, and

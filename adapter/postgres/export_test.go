@@ -128,6 +128,9 @@ INSERT INTO queue (queue, prio, message, message_id, root, eol, facts) SELECT t.
 	return err
 }
 
+// CarefulFor is how many times the careful form of a statement is taken behind a failure.
+const CarefulFor = carefulFor
+
 // TracesSQL is what TracesOf asks.
 const TracesSQL = tracesSQL
 

@@ -61,11 +61,7 @@ func (s *Store) loadFacts(ctx context.Context, ids [][16]byte) (map[uuid.UUID]ar
 			rest = append(rest, id)
 			continue
 		}
-		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
-		if err != nil {
-			return nil, err
-		}
-		found[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
+		found[m.ID] = arrivedOf(m, 0, timeOrNull(m.EOL), len(m.Body))
 	}
 	return found, s.readFacts(ctx, rest, found)
 }

@@ -24,10 +24,7 @@ func (s *Store) Feed(ctx context.Context, max int, publish func(context.Context,
 	var next int64
 	var tree tlog.Tree
 	batch.Queue("SELECT f.epoch, f.next, coalesce(h.size, 0), h.root FROM journal_feed f LEFT JOIN journal_head h ON true").QueryRow(func(r pgx.Row) error {
-		var root []byte
-		err := r.Scan(&epoch, &next, &tree.N, &root)
-		copy(tree.Hash[:], root)
-		return err
+		return r.Scan(&epoch, &next, &tree.N, (*rootColumn)(&tree.Hash))
 	})
 	err = s.pool.SendBatch(ctx, batch).Close()
 	switch {

@@ -24,10 +24,12 @@ type fresh struct {
 	turned     time.Time // when the younger half was begun
 }
 
-// freshly is a message with its body as it is kept, for the relay.
+// freshly is a message with its body as it is kept, and the number of its root element, for
+// the relay.
 type freshly struct {
 	adapter.Message
 	kept *adapter.Kept
+	root int32
 }
 
 const (
@@ -39,11 +41,11 @@ const (
 // put keeps a message that has been committed. Its body is copied: the caller's
 // buffer is used again. What has attachments is not kept, nor what has files:
 // those go when they have been taken.
-func (f *fresh) put(m *adapter.Message, as *adapter.Kept) {
+func (f *fresh) put(m *adapter.Message, as *adapter.Kept, root int32) {
 	if len(m.Body) > freshBody || len(m.Attachments) > 0 || m.Parts.Files > 0 {
 		return
 	}
-	kept := freshly{*m, as}
+	kept := freshly{*m, as, root}
 	size := len(m.Body)
 	if as != nil {
 		size += len(as.Box)
@@ -107,19 +109,18 @@ func (f *fresh) find(id uuid.UUID) *freshly {
 // get gives a message that is the caller's, but for its body, which nobody may
 // write to; nil when it is not kept.
 func (f *fresh) get(id uuid.UUID) *adapter.Message {
-	m, _ := f.whole(id)
-	return m
+	return f.whole(id).Message
 }
 
 // whole is get, with the body as it is kept, of which the same is true.
-func (f *fresh) whole(id uuid.UUID) (*adapter.Message, *adapter.Kept) {
+func (f *fresh) whole(id uuid.UUID) loaded {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn(time.Now())
 	m := f.find(id)
 	if m == nil {
-		return nil, nil
+		return loaded{}
 	}
 	out := m.Message
-	return &out, m.kept
+	return loaded{&out, m.kept, m.root}
 }

@@ -95,6 +95,15 @@ func tailOf(b *clerk.Batch) []adapter.LogEntry {
 	return list
 }
 
+// rootColumn takes journal_head.root into the hash of a tree; where there is no log yet, none.
+type rootColumn tlog.Hash
+
+// ScanBytes implements pgtype.BytesScanner.
+func (r *rootColumn) ScanBytes(b []byte) error {
+	copy(r[:], b)
+	return nil
+}
+
 // batcher is a pool or a transaction.
 type batcher interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"mezhved/adapter"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/vault"
 )
@@ -158,7 +160,7 @@ func (w *witness) Vouch(name string, mark []byte) (noted []byte, err error) {
 		return noted, err
 	}
 	// Rows of nodes that made no marks speak for themselves.
-	if opens, err := w.opens(ctx, name); err != nil || !opens {
+	if opens, err := w.opens(ctx, name, firstRow); err != nil || !opens {
 		return nil, err
 	}
 	if _, err := w.pool.Exec(ctx, "INSERT INTO vault_key (name, mark) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, mark); err != nil {
@@ -167,13 +169,18 @@ func (w *witness) Vouch(name string, mark []byte) (noted []byte, err error) {
 	return noted, known()
 }
 
-// opens says whether a key of the journal opens the first row under its name, or makes its
-// tokens. Of trees nothing is tried: what was taken away of one cannot be told from what
-// was never of it.
-func (w *witness) opens(ctx context.Context, name string) (bool, error) {
+// Which row under a key's name is tried.
+const (
+	firstRow = ""
+	lastRow  = " DESC"
+)
+
+// opens says whether a key of the journal opens the first, or last, row under its name, or
+// makes its tokens; or a tree content that is sealed with one of its name.
+func (w *witness) opens(ctx context.Context, name, which string) (bool, error) {
 	key, ok := strings.CutSuffix(name, keyFile)
 	if !ok {
-		return true, nil
+		return w.opensContent(ctx, strings.TrimSuffix(name, treeFile))
 	}
 	condition, args := "key = $1", []any{key}
 	if name == blindFile {
@@ -182,7 +189,7 @@ func (w *witness) opens(ctx context.Context, name string) (bool, error) {
 	var k openingsKey
 	var tokens []int64
 	var sealed []byte
-	err := w.pool.QueryRow(ctx, "SELECT key, block, first, tokens, sealed FROM journal_opening WHERE "+condition+" ORDER BY block, first LIMIT 1", args...).Scan(&k.key, &k.block, &k.first, &tokens, &sealed)
+	err := w.pool.QueryRow(ctx, "SELECT key, block, first, tokens, sealed FROM journal_opening WHERE "+condition+" ORDER BY block"+which+", first"+which+" LIMIT 1", args...).Scan(&k.key, &k.block, &k.first, &tokens, &sealed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w.opensAlone(ctx, key, name == blindFile)
 	}
@@ -204,6 +211,153 @@ func (w *witness) opens(ctx context.Context, name string) (bool, error) {
 	}
 	made, err := tokensOf(asItIs{w.vault}, list)
 	return err == nil && len(made) > 0 && made[0] == tokens[0], err
+}
+
+// opensContent says whether a tree opens content that was sealed with one of its name before
+// trees had marks. It has a leaf for whatever was not taken away of it, and another tree in
+// its place has one for everything, which opens nothing; where the leaf is gone that says
+// nothing. Of values that wait for their place nothing is tried: a packed event does not say
+// what is sealed in it.
+func (w *witness) opensContent(ctx context.Context, tree string) (bool, error) {
+	class, from := classOf(tree), monthOf(tree)
+	var early bool
+	if err := w.pool.QueryRow(ctx, "SELECT marked > $1 FROM content_vault", from).Scan(&early); err != nil || !early || class == vault.ClassPending {
+		return err == nil, err
+	}
+	part, until := partBody, from.AddDate(0, 1, 0)
+	var rows pgx.Rows
+	if class == ClassRefused {
+		part = partRefused
+		rows, _ = w.pool.Query(ctx, "SELECT incident::uuid, body FROM refusal WHERE at >= $1 AND at < $2 AND codec & 2 = 2 LIMIT $3", from, until, triedContent)
+	} else {
+		services, k, err := w.servicesOf(ctx, class)
+		if err != nil || len(services) == 0 {
+			return err == nil, err
+		}
+		rows, _ = w.pool.Query(ctx, `SELECT m.id, m.body FROM message m LEFT JOIN message_kind k ON k.id = m.kind
+			WHERE m.id >= $1 AND m.id < $2 AND m.codec & 2 = 2 AND coalesce(m.service, k.service) = ANY ($3) AND coalesce(m.direction, k.direction) = ANY ($4) LIMIT $5`,
+			[16]byte(floor(from)), [16]byte(floor(until)), services, k.directions(), triedContent)
+	}
+	type sealed struct {
+		ID   [16]byte
+		Body []byte
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sealed])
+	if err != nil {
+		return false, err
+	}
+	wrong := false
+	for _, s := range list {
+		switch _, err := w.vault.OpenContent(vault.Item{Class: class, ID: s.ID}, part, s.Body); {
+		case err == nil:
+			return true, nil // others are damaged
+		case !errors.Is(err, vault.ErrErased):
+			wrong = true
+		}
+	}
+	return !wrong, nil
+}
+
+// triedContent is how many rows are tried of a tree.
+const triedContent = 5
+
+// strange names those of some keys' files that the database does not know, and that do not
+// open what is sealed under their names already: they were made in the place of others, by a
+// node of the release before, which asks nobody, or by hand.
+func (w *witness) strange(ctx context.Context, files []string) (names []string, err error) {
+	rows, _ := w.pool.Query(ctx, "SELECT f FROM unnest($1::text[]) f WHERE NOT EXISTS (SELECT FROM vault_key WHERE name = f) ORDER BY f", files)
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, name := range unknown {
+		use, err := w.Sealed(name)
+		if err != nil {
+			return names, err
+		}
+		if use.Rows == "" {
+			continue
+		}
+		opens, err := w.opens(ctx, name, firstRow)
+		if err != nil {
+			return names, err
+		}
+		if !opens {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// elsewhere names the keys of this month that the folder has as the database knows them, and
+// of which the last rows are sealed with others: by a node with a folder of its own, and of
+// the release before, which does not ask. Content is looked at as far back as since.
+func (w *witness) elsewhere(ctx context.Context, now, since time.Time) (names []string, err error) {
+	marked, err := w.ofMonth(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	for name, noted := range marked {
+		if own, err := w.vault.Mark(name); err != nil || !bytes.Equal(own, noted.mark) {
+			delete(marked, name) // that is told already
+		}
+	}
+	for name := range marked {
+		if !strings.HasSuffix(name, keyFile) {
+			continue
+		}
+		opens, err := w.opens(ctx, name, lastRow)
+		if err != nil {
+			return nil, err
+		}
+		if !opens {
+			names = append(names, name)
+		}
+	}
+	rows, _ := w.pool.Query(ctx, `SELECT m.id, coalesce(m.service, k.service), coalesce(m.direction, k.direction), m.body FROM message m LEFT JOIN message_kind k ON k.id = m.kind
+		WHERE m.id > $1 AND m.codec & 2 = 2 AND octet_length(m.body) < 65536 ORDER BY m.id DESC LIMIT 20`, [16]byte(floor(since)))
+	type sealed struct {
+		m    adapter.Message
+		body []byte
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (s sealed, err error) {
+		err = r.Scan((*[16]byte)(&s.m.ID), &s.m.Service, &s.m.Direction, &s.body)
+		return s, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		it := contentOf(&list[i].m)
+		tree := it.Class + "-" + it.ID.Time().Format("2006-01") + treeFile
+		if noted, ok := marked[tree]; !ok || it.ID.Time().Before(noted.since) {
+			continue // see strange; and with a tree that was lost
+		}
+		_, err := w.vault.OpenContent(it, partBody, list[i].body)
+		if lacks := (*vault.KeyError)(nil); err != nil && !errors.Is(err, vault.ErrErased) && !errors.As(err, &lacks) {
+			names = append(names, tree)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// noted is the mark of a key, and since when.
+type noted struct {
+	mark  []byte
+	since time.Time
+}
+
+// ofMonth are the keys with marks that are sealed with now.
+func (w *witness) ofMonth(ctx context.Context, now time.Time) (map[string]noted, error) {
+	rows, _ := w.pool.Query(ctx, "SELECT name, mark, since FROM vault_key WHERE name = $1 OR name LIKE '%-' || $2 || '.%'", blindFile, now.UTC().Format("2006-01"))
+	marked := map[string]noted{}
+	var name string
+	var n noted
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n.mark, &n.since}, func() error {
+		marked[name] = noted{bytes.Clone(n.mark), n.since}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("which keys of the vault were sealed with: %w", err)
+	}
+	return marked, nil
 }
 
 // opensAlone is opens for values that are rows of their own.
@@ -261,13 +415,32 @@ func (s *Store) checkKeys(ctx context.Context, now time.Time) error {
 	}
 	if d := now.Sub(s.sweeps.keys); d < 0 || d >= keysEvery {
 		s.sweeps.keys = now
-		rows, _ := s.pool.Query(ctx, "SELECT name FROM vault_key WHERE name = $1 OR name LIKE '%-' || $2 || '.%' ORDER BY name", blindFile, now.UTC().Format("2006-01"))
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		w := &witness{s.pool, s.opts.Vault}
+		marked, err := w.ofMonth(ctx, now)
 		if err != nil {
-			return fmt.Errorf("which keys of the vault were sealed with: %w", err)
+			return err
 		}
-		for _, name := range names {
+		files, err := s.opts.Vault.Files()
+		if err != nil {
+			files = nil // the folder is away: Lacking tells
+		}
+		strange, err := w.strange(ctx, slices.DeleteFunc(files, func(name string) bool {
+			return name != blindFile && !strings.Contains(name, now.UTC().Format("-2006-01."))
+		}))
+		if err != nil {
+			return fmt.Errorf("which keys of the vault nobody knows: %w", err)
+		}
+		for _, name := range slices.Concat(slices.Sorted(maps.Keys(marked)), strange) {
 			s.opts.Vault.Check(name) // Lacking tells
+		}
+		elsewhere, err := w.elsewhere(ctx, now, now.Add(-10*time.Minute))
+		if err != nil {
+			return fmt.Errorf("whether the keys of the vault open what was sealed last: %w", err)
+		}
+		if said := strings.Join(elsewhere, ", "); said != s.sweeps.elsewhere {
+			if s.sweeps.elsewhere = said; said != "" {
+				s.log.Error("the last rows are sealed with other keys than this node's vault has under these names: another node has a folder of its own", "keys", said)
+			}
 		}
 	}
 	_, err := s.opts.Vault.Lacking()
@@ -275,7 +448,7 @@ func (s *Store) checkKeys(ctx context.Context, now time.Time) error {
 	errors.As(err, &lacks)
 	switch {
 	case lacks != nil && s.sweeps.lacking != lacks.Key:
-		s.log.Error("the vault lacks a key that this database is sealed with: nothing is accepted until it is back", "key", lacks.Key, "folder", lacks.Folder, "another in its place", lacks.Other, "error", err)
+		s.log.Error("the vault lacks a key that this database is sealed with: nothing is accepted until it is back", "key", lacks.Key, "folder", lacks.Folder, "another in its place", lacks.Other, "the whole vault is away", lacks.Away != "", "error", err)
 		s.sweeps.lacking = lacks.Key
 	case err == nil && s.sweeps.lacking != "":
 		s.log.Info("the vault has its keys again", "key", s.sweeps.lacking)

@@ -28,8 +28,30 @@ type LostKey struct {
 // ErrKeyNotLost says that the vault has the key, or that nothing was sealed with it.
 var ErrKeyNotLost = errors.New("this key is not lost")
 
-// nodeAlive is how soon a node that has not been seen counts as stopped.
-const nodeAlive = time.Minute
+// nodeAlive is how soon a node that has not been seen counts as stopped: one that is at
+// work says so once a minute, and a little later when its database is busy.
+const nodeAlive = 2 * time.Minute
+
+// AtWorkError says that a gateway was at work so lately that it may be still.
+type AtWorkError struct{ adapter.Node }
+
+func (e *AtWorkError) Error() string {
+	return fmt.Sprintf("the gateway %s was at work %s ago, and its vault may have the key: look there first; if no vault and no backup of one has it, stop all gateways and say it again", e.Name, e.Ago.Round(time.Second))
+}
+
+// Left is when the gateway counts as stopped, if it says nothing of itself until then.
+func (e *AtWorkError) Left() time.Duration { return nodeAlive - e.Ago }
+
+// AtWork are the gateways that may be at work.
+func (s *Store) AtWork(ctx context.Context) (list []*AtWorkError, err error) {
+	nodes, err := s.Nodes(ctx)
+	for _, n := range nodes {
+		if n.Ago < nodeAlive {
+			list = append(list, &AtWorkError{n})
+		}
+	}
+	return list, err
+}
 
 // AdmitLost says of a key that it is lost for good, and has the vault go on with a new one
 // of its name; an entry tells of it, with the ground. It cannot be taken back, not even
@@ -40,8 +62,8 @@ const nodeAlive = time.Minute
 //     their key that was lost;
 //   - messages whose content only this tree opens are taken out of their queues, as dead.
 //
-// No gateway may be at work: one of them may have the key. Done again after a crash it goes
-// on. dry counts and changes nothing.
+// No gateway may be at work (AtWorkError): one of them may have the key. Done again after a
+// crash it goes on. dry counts, whoever is at work, and changes nothing.
 func (s *Store) AdmitLost(ctx context.Context, name, ground string, now time.Time, dry bool) (out LostKey, err error) {
 	out.Key = name
 	v := s.opts.Vault
@@ -54,8 +76,12 @@ func (s *Store) AdmitLost(ctx context.Context, name, ground string, now time.Tim
 	if !strings.HasSuffix(name, keyFile) && !strings.HasSuffix(name, treeFile) {
 		return out, fmt.Errorf("%w: %s is no name of a key's file, which ends with %s or %s, as the gateway's error has it", ErrKeyNotLost, name, keyFile, treeFile)
 	}
-	if err := s.stoppedNodes(ctx); err != nil {
+	working, err := s.AtWork(ctx)
+	if err != nil {
 		return out, err
+	}
+	if len(working) > 0 && !dry {
+		return out, working[0]
 	}
 	w := &witness{s.pool, v}
 	use, err := w.Sealed(name)
@@ -72,7 +98,7 @@ func (s *Store) AdmitLost(ctx context.Context, name, ground string, now time.Tim
 	if len(mark) > 0 {
 		good := bytes.Equal(mark, use.Mark)
 		if len(use.Mark) == 0 {
-			good, err = w.opens(ctx, name)
+			good, err = w.opens(ctx, name, firstRow)
 		}
 		if err != nil {
 			return out, err
@@ -110,20 +136,6 @@ func (s *Store) AdmitLost(ctx context.Context, name, ground string, now time.Tim
 		v.Forget(name)
 	}
 	return out, nil
-}
-
-// stoppedNodes refuses while a gateway is at work.
-func (s *Store) stoppedNodes(ctx context.Context) error {
-	nodes, err := s.Nodes(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if n.Ago < nodeAlive {
-			return fmt.Errorf("the gateway %s was at work %s ago, and its vault may have the key: look there first; if no vault and no backup of one has it, stop all gateways, wait for a minute and say it again", n.Name, n.Ago.Round(time.Second))
-		}
-	}
-	return nil
 }
 
 // admitting is AdmitLost in its transaction.

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"maps"
@@ -119,8 +120,8 @@ func TestAKeyThatRowsNameIsNotMadeAnew(t *testing.T) {
 		}
 		for _, name := range names {
 			for _, replaced := range []bool{false, true} {
-				if replaced && !marks && (strings.HasSuffix(name, ".tree") || name[0] == 'e') {
-					continue // of a tree nothing is tried without a mark
+				if replaced && !marks && name[0] == 'e' {
+					continue
 				}
 				if !marks && strings.HasPrefix(name, "pending") {
 					continue // nothing waits under it
@@ -185,6 +186,52 @@ func TestAKeyThatRowsNameIsNotMadeAnew(t *testing.T) {
 	found, err := w.book.Mentions(context.Background(), thatPerson, time.Time{}, time.Time{})
 	if err != nil || len(found) < 4 {
 		t.Errorf("%d entries tell of the person: %v", len(found), err)
+	}
+}
+
+// Where the whole folder is away, or another is in its place, that is said, and not that a
+// key of it is lost; when it is back, accepting goes on.
+func TestAVaultThatIsAwayIsToldAsOne(t *testing.T) {
+	w := newKeyedWorld(t)
+	_, err := w.person(w.Store)
+	w.must(err)
+	w.must(w.settled(w.seq))
+	whole, away := snapshot(t, w.dir), w.dir+".away"
+	for _, empty := range []bool{false, true} { // no folder; one on which nothing is mounted
+		w.must(os.Rename(w.dir, away))
+		want := "is not there"
+		if empty {
+			w.must(os.Mkdir(w.dir, 0o700))
+			want = "has no vault in it"
+		}
+		lacks := (*vault.KeyError)(nil)
+		for end := time.Now().Add(20 * time.Second); lacks == nil; time.Sleep(50 * time.Millisecond) {
+			if _, err := w.person(w.Store); err != nil && !errors.As(err, &lacks) || time.Now().After(end) {
+				t.Fatalf("an empty folder %v: accepted: %v", empty, err)
+			}
+		}
+		if said := lacks.Error(); lacks.Away != want || !strings.Contains(said, w.dir+" "+want) || strings.Contains(said, "lost-key") {
+			t.Errorf("an empty folder %v: %v", empty, lacks)
+		}
+		standing, err := w.Standing(context.Background())
+		w.must(err)
+		if !slices.ContainsFunc(standing.Oldest, func(o adapter.Oldest) bool { return o.Station == adapter.StationVaultFolder && o.Age > 0 }) {
+			t.Errorf("an empty folder %v: nobody is told: %+v", empty, standing.Oldest)
+		}
+		if _, err := os.Stat(w.dir); (err == nil) != empty {
+			t.Errorf("an empty folder %v: %v", empty, err)
+		}
+		w.must(os.RemoveAll(w.dir))
+		w.must(os.Rename(away, w.dir))
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if _, err = w.person(w.Store); err == nil || time.Now().After(end) {
+				break
+			}
+		}
+		w.must(err)
+		if now := snapshot(t, w.dir); len(now) != len(whole) {
+			t.Errorf("an empty folder %v: the vault has %d files, had %d", empty, len(now), len(whole))
+		}
 	}
 }
 
@@ -286,6 +333,101 @@ func TestTwoFoldersHaveNoKeyOfOneName(t *testing.T) {
 	third, _, _ := w.join(w.dir)
 	if _, err := w.person(third); err != nil {
 		t.Errorf("a node with the same folder: %v", err)
+	}
+}
+
+// Keys and trees that somebody has put in the place of others, before the database had marks
+// of these, are held against what is sealed under their names: a node does so before a
+// message comes, and the doctor for all months.
+func TestKeysThatTheDatabaseDoesNotKnowAreTried(t *testing.T) {
+	ctx := context.Background()
+	sealed := func() *keyedWorld {
+		w := newKeyedWorld(t)
+		_, err := w.person(w.Store)
+		w.must(err)
+		w.must(w.Refuse(ctx, journal.Event{Kind: journal.KindRefused, Time: w.now, Incident: uuid.Must(uuid.NewV7()).String()}, "", "text/xml", []byte(snils)))
+		w.must(w.settled(w.seq))
+		return w
+	}
+	w, other := sealed(), sealed()
+	w.query(exec("DELETE FROM vault_key"))
+	w.query(exec("UPDATE content_vault SET marked = 'infinity'"))
+	examined := func() []string {
+		t.Helper()
+		strange, elsewhere, err := postgres.ExamineKeys(ctx, w.url, w.dir)
+		if err != nil || len(elsewhere) > 0 {
+			t.Errorf("elsewhere: %v, %v", elsewhere, err)
+		}
+		return strange
+	}
+	if strange := examined(); len(strange) > 0 {
+		t.Fatalf("with the whole vault: %v", strange)
+	}
+	month := time.Now().UTC().Format("2006-01")
+	for _, name := range []string{"personal-" + month + ".key", "blind.key", "refused-" + month + ".tree", adapter.ContentClass("egrn-extract", adapter.DirRequest) + "-" + month + ".tree"} {
+		path := filepath.Join(w.dir, name)
+		own, err := os.ReadFile(path)
+		w.must(err)
+		its, err := os.ReadFile(filepath.Join(other.dir, name))
+		w.must(err)
+		w.must(os.WriteFile(path, its, 0o600))
+		if strange := examined(); !slices.Equal(strange, []string{name}) {
+			t.Errorf("another %s: %v", name, strange)
+		}
+		w.node() // which looks when it starts
+		standing, err := w.Standing(ctx)
+		w.must(err)
+		if !slices.ContainsFunc(standing.Oldest, func(o adapter.Oldest) bool { return o.Station == adapter.StationVault }) {
+			t.Errorf("another %s: nobody is told: %+v", name, standing.Oldest)
+		}
+		w.must(os.WriteFile(path, own, 0o600))
+	}
+	w.node()
+	if n := w.count("SELECT count(*) FROM vault_key"); n > 0 {
+		t.Errorf("%d keys were noted that nobody sealed with", n)
+	}
+}
+
+// What a node with a folder of its own has sealed, and did not ask for, is noticed by others,
+// who go on.
+func TestWhatIsSealedElsewhereIsNoticed(t *testing.T) {
+	ctx := context.Background()
+	w := newKeyedWorld(t)
+	_, err := w.person(w.Store) // with whose trees those of after it are to agree
+	w.must(err)
+	m, err := w.person(w.Store)
+	w.must(err)
+	w.must(w.settled(w.seq))
+	var log bytes.Buffer
+	node := w.another(postgres.Options{Vault: openVault(t, w.dir), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	later := time.Now()
+	look := func() []string {
+		t.Helper()
+		later = later.Add(time.Minute)
+		_, err := node.Sweep(ctx, later)
+		w.must(err)
+		_, elsewhere, err := postgres.ExamineKeys(ctx, w.url, w.dir)
+		w.must(err)
+		return elsewhere
+	}
+	if elsewhere := look(); len(elsewhere) > 0 || log.Len() > 0 {
+		t.Fatalf("of one folder: %v, %s", elsewhere, &log)
+	}
+	item := vault.Item{Class: adapter.ContentClass(m.Service, m.Direction), ID: vault.ID(m.ID)}
+	box, err := openVault(t, t.TempDir()).SealContent(item, "body", m.Body)
+	w.must(err)
+	w.query(exec("UPDATE message SET body = '\\x" + hex.EncodeToString(box) + "' WHERE id = '" + m.ID.String() + "'"))
+	w.query(exec("UPDATE journal_opening SET sealed = set_byte(sealed, length(sealed) - 1, 255 - get_byte(sealed, length(sealed) - 1)) WHERE key LIKE 'personal-%'"))
+	month := time.Now().UTC().Format("2006-01")
+	want := []string{item.Class + "-" + month + ".tree", "personal-" + month + ".key"}
+	if elsewhere := look(); !slices.Equal(elsewhere, want) {
+		t.Errorf("sealed elsewhere: %v, want %v", elsewhere, want)
+	}
+	if text := log.String(); !strings.Contains(text, "another node has a folder of its own") || !strings.Contains(text, strings.Join(want, ", ")) {
+		t.Errorf("the log: %s", text)
+	}
+	if _, err := w.person(node); err != nil {
+		t.Errorf("nothing is accepted: %v", err)
 	}
 }
 

@@ -26,3 +26,27 @@ func TestOneLaneTakesNoTurns(t *testing.T) {
 		}
 	}
 }
+
+// A mark stays behind the first row for rows that may still come in front of it, and no
+// further.
+func TestMarksWaitForWhoeverWrites(t *testing.T) {
+	var s settled
+	want := func(when string, seq, want int64) {
+		t.Helper()
+		if got := s.mark(seq); got != want {
+			t.Errorf("%s the mark of %d is %d, want %d", when, seq, got, want)
+		}
+	}
+	s.saw(5000, 90, 100) // 5000 is drawn, 90 writes, 100 comes next
+	want("at the first look", 4000, 4000-markSlack)
+	s.saw(6000, 99, 120)
+	want("while one still writes that wrote then", 4000, 4000-markSlack)
+	s.saw(7000, 100, 130)
+	want("when none of these does", 4000, 4000)
+	want("when none of these does", 5500, 5000)
+	want("when none of these does", 8000, 8000-markSlack)
+	s.saw(8000, 130, 140)
+	want("with the next look", 6500, 6500)
+	s.saw(3000, 150, 150)
+	want("when the server has lost numbers", 2500, 2500-markSlack)
+}

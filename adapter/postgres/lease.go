@@ -72,19 +72,19 @@ WITH v AS (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
 )` + leaseTake
 
-	// With several roots the index is read once per root, and of the rows found the best
+	// With several roots the index is read once per root, from its own mark ($4, $5: arrays), and of the rows found the best
 	// are locked, and no others: a row that is locked and not taken would be passed over by
 	// another poll, which then had a later one of the same lane. 256 is how many of a root
 	// other polls may be taking at the time.
 	leaseRoots = `
 WITH c AS MATERIALIZED (
-	SELECT l.* FROM unnest($6::int[]) r, LATERAL (
+	SELECT l.* FROM unnest($6::int[], $4::bigint[], $5::bigint[]) r(root, vip, mark), LATERAL (
 		(SELECT prio, seq FROM queue
-		WHERE queue = $1 AND root = r AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r.root AND prio = 0 AND seq >= r.vip AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)
 		UNION ALL
 		(SELECT prio, seq FROM queue
-		WHERE queue = $1 AND root = r AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+		WHERE queue = $1 AND root = r.root AND prio = 1 AND seq >= r.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)) l
 ), b AS (
 	SELECT q.queue, q.prio, q.seq, q.attempts, q.returned, q.visible_at
@@ -95,25 +95,20 @@ WITH c AS MATERIALIZED (
 	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM b
 )` + leaseTake
 
-	leaseTake = `, u AS (
-	UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
-	FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-	RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + ` AS lane, CASE WHEN s.attempts > s.returned THEN s.visible_at END AS ran_out
-)
-SELECT place, message, prio, seq, attempts, lane, ran_out FROM u`
+	leaseTake = `
+UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
+FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.attempts > s.returned THEN s.visible_at END`
 
-	// The second statement. $2 to $8 are parallel arrays with a row per answer that
-	// was made: its event, and what is kept of it; and before it one per lease that had
-	// run out, with nothing to keep. The rows of the queue are locked.
+	// The second statement. $2 are the events of answers that were made, each behind that
+	// of the lease before it if that had run out. $3 to $8 are parallel arrays with a row
+	// per answer of which something is kept. The rows of the queue are locked.
 	leaseTell = `
-WITH i AS MATERIALIZED (
-	SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[])
-		WITH ORDINALITY AS i(e, message, attempt, codec, dictionary, size, body, n)
-), e AS (
-	` + waitInPlaceSQL(`SELECT e, n FROM i`) + `
+WITH e AS (
+	` + waitAllSQL("$2::bytea[]") + `
 )
-INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
-SELECT message, $1, attempt, 1, codec, dictionary, size, body FROM i WHERE body IS NOT NULL`
+INSERT INTO receipt (message, attempt, codec, dictionary, size, body, queue, step)
+` + rowsOf("$3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[]") + `, $1::int, 1`
 
 	// What no answer could be made for was not delivered: it has no event and its
 	// attempt does not count, and it steps aside until the time in $4.
@@ -335,7 +330,15 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 	if len(live) == 0 {
 		return
 	}
-	waiting, err := s.leaseRows(queue, live)
+	noting := usesHoldSQL
+	if s.usual.uses.expected() {
+		noting = usesNewSQL
+	}
+	waiting, err := s.leaseRows(queue, live, noting)
+	if isCode(err, uniqueViolation) { // and nothing was done
+		s.usual.uses.failed()
+		waiting, err = s.leaseRows(queue, live, usesHoldSQL)
+	}
 	if isCode(err, divisionByZero) {
 		// One of them came as something else before, and nothing was done. Each is
 		// asked about, and whose use holds goes on.
@@ -349,7 +352,7 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 			held = append(held, l)
 		}
 		if waiting, err = nil, nil; len(held) > 0 {
-			waiting, err = s.leaseRows(queue, held)
+			waiting, err = s.leaseRows(queue, held, usesHoldSQL)
 		}
 	}
 	for _, l := range waiting {
@@ -357,13 +360,13 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 	}
 }
 
-// leaseRows runs the transaction. It gives the polls that have not heard yet how
-// theirs ended.
-func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err error) {
+// leaseRows runs the transaction, which notes uses as its SQL says. It gives the polls that
+// have not heard yet how theirs ended.
+func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting []*lease, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout+answerTime)
 	defer cancel()
 	now := batch[0].poll.Now
-	var uses useArrays
+	var uses []adapter.Use
 	untils := make([]time.Time, len(batch))
 	for i, l := range batch {
 		if l.poll.Now.After(now) {
@@ -371,14 +374,14 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		}
 		untils[i] = l.poll.Now.Add(l.poll.For)
 		if l.poll.Use != (adapter.Use{}) {
-			uses.add(l.poll.Use)
+			uses = append(uses, l.poll.Use)
 		}
 	}
-	if err := s.look(ctx, queue, now); err != nil {
+	if err := s.look(ctx, queue, batch[0].roots, now); err != nil {
 		return batch, err
 	}
 	found := make([]leased, len(batch))
-	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, roots: batch[0].roots, uses: &uses, found: found})
+	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, roots: batch[0].roots, noting: noting, uses: uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -398,7 +401,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease) (waiting []*lease, err er
 		}
 	}
 	if len(waiting)+len(t.asideSeqs) == 0 {
-		if len(uses.marks) > 0 {
+		if len(uses) > 0 {
 			err = tx.commit(ctx, nil) // its table is not logged: this waits for no disk
 		}
 		return nil, err
@@ -539,7 +542,10 @@ type taking struct {
 	now    time.Time
 	untils []time.Time
 	roots  []int32
-	uses   *useArrays
+	noting string // how uses are noted
+	uses   []adapter.Use
+
+	rootMarks [2][]int64 // where the rows of each root begin, by prio
 
 	found []leased // a place per poll
 	n     int      // how many of them are filled
@@ -554,11 +560,11 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 	if len(t.roots) == 0 {
 		mark, turns = s.lanes.begin(t.queue, len(t.found))
 	} else {
-		mark, _ = s.lanes.begin(t.queue, 0)
+		t.rootMarks = s.lanes.beginRoots(t.queue, t.roots)
 	}
 	first := &pgx.Batch{} // whose use does not hold is given nothing
-	if len(t.uses.marks) > 0 {
-		first.Queue(usesHoldSQL, t.uses.arguments()...)
+	if len(t.uses) > 0 {
+		first.Queue(t.noting, useArguments(t.uses)...)
 	}
 	by := t.ask(first, mark, turns)
 	tx, err := s.polls.open(ctx, first)
@@ -578,7 +584,7 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 		}
 	}
 	for i := range t.n {
-		s.lanes.served(t.queue, t.found[i].lane, t.found[i].prio, t.found[i].seq)
+		s.lanes.served(t.queue, t.roots, t.found[i].lane, t.found[i].prio, t.found[i].seq)
 	}
 	return tx, nil
 }
@@ -597,9 +603,9 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1]}
 	switch {
 	case len(t.roots) == 1:
-		sql, args = leaseRoot, append(args, t.roots)
+		sql, args = leaseRoot, append(args[:3], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
 	case len(t.roots) > 1:
-		sql, args = leaseRoots, append(args, t.roots)
+		sql, args = leaseRoots, append(args[:3], t.rootMarks[0], t.rootMarks[1], t.roots)
 	case len(turns) > 0:
 		vip := len(t.found) - done
 		var names []string
@@ -674,10 +680,10 @@ func (t *telling) tell(found leased, a handed) {
 
 // add adds an event, and what is kept with it.
 func (t *telling) add(found leased, event []byte, kept *packed) {
-	t.events, t.messages, t.attempts = append(t.events, event), append(t.messages, found.id), append(t.attempts, int32(found.attempt))
-	if kept == nil {
-		kept = &packed{} // its body is NULL
+	if t.events = append(t.events, event); kept == nil {
+		return
 	}
+	t.messages, t.attempts = append(t.messages, found.id), append(t.attempts, int32(found.attempt))
 	t.codecs, t.dictionaries, t.sizes, t.bodies = append(t.codecs, kept.codec), append(t.dictionaries, kept.dictionary), append(t.sizes, kept.size), append(t.bodies, kept.bytes)
 }
 

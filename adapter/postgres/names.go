@@ -83,6 +83,13 @@ func rootsGone(ids, are int) string {
 	return fmt.Sprintf(`(SELECT count(*) FROM root_name WHERE id = ANY ($%[1]d::int[]) AND id || ' ' || space || ' ' || local = ANY ($%[2]d::text[])) <> coalesce(cardinality($%[1]d), 0)`, ids, are)
 }
 
+// numbersGone is SQL that says whether the database lacks one of the kinds of messages, the
+// queues or the root elements of five arrays.
+func numbersGone(kinds, queues, queueIs, roots, rootIs int) string {
+	return fmt.Sprintf("(SELECT count(*) FROM message_kind WHERE id = ANY ($%[1]d::bigint[])) <> coalesce(cardinality($%[1]d), 0) OR ", kinds) +
+		queuesGone(queues, queueIs) + " OR " + rootsGone(roots, rootIs)
+}
+
 func numberedQueue(id int32, q adapter.Queue) string {
 	return strconv.Itoa(int(id)) + " " + string(q.System) + " " + string(q.Kind) + " " + q.Node
 }

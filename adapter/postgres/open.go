@@ -89,6 +89,7 @@ type Store struct {
 	sweeps sweeps
 	gates  gates
 	tail   tail
+	usual  struct{ accepts, relays, uses, acks usual }
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged

@@ -25,11 +25,14 @@ import (
 // e, the event, and n, its place among them.
 func waitSQL(events string) string { return waitTogether + events + waitTogetherEnd }
 
-// waitInPlaceSQL is waitSQL for events that are chance for the most part, of accepts, polls
-// and acknowledgements. To compress them gains nothing, and what is longer than a row is
+// waitInPlaceSQL is waitSQL for events that are chance for the most part, of accepts and
+// acknowledgements. To compress them gains nothing, and what is longer than a row is
 // kept apart, in pieces with an index: that takes longer to write, and again to remove. So
 // they stand in several rows that are short enough to be left as they are (migration 00165).
 func waitInPlaceSQL(events string) string { return waitInPlace + events + waitInPlaceEnd }
+
+// waitAllSQL does so for all events of an array, in its order.
+func waitAllSQL(events string) string { return waitAllTogether + events + waitAllTogetherEnd }
 
 const (
 	waitTogether    = `INSERT INTO journal_pending (events, entries) SELECT array_agg(e ORDER BY n), count(*) FROM (`
@@ -40,9 +43,16 @@ const (
 
 	waitApart    = `INSERT INTO journal_pending (event) SELECT convert_from(e, 'UTF8')::json FROM (`
 	waitApartEnd = `) AS e (e, n) ORDER BY n`
+
+	waitAllTogether    = `INSERT INTO journal_pending (events, entries) SELECT w.e, cardinality(w.e) FROM (VALUES (`
+	waitAllTogetherEnd = `)) AS w (e) WHERE cardinality(w.e) > 0`
+
+	waitAllApart    = `INSERT INTO journal_pending (event) SELECT convert_from(w.e, 'UTF8')::json FROM (SELECT unnest(`
+	waitAllApartEnd = `)) AS w (e)`
 )
 
-var waitsApart = strings.NewReplacer(waitInPlace, waitApart, waitInPlaceEnd, waitApartEnd, waitTogether, waitApart, waitTogetherEnd, waitApartEnd)
+var waitsApart = strings.NewReplacer(waitInPlace, waitApart, waitInPlaceEnd, waitApartEnd, waitTogether, waitApart, waitTogetherEnd, waitApartEnd,
+	waitAllTogether, waitAllApart, waitAllTogetherEnd, waitAllApartEnd)
 
 // sql is a statement with waitSQL in the form that every node that may be about can read.
 // Ask it after the statement's events were made: they are packed only when the gate is
@@ -109,4 +119,11 @@ func encodeEvents(events []journal.Event) ([]string, error) {
 func completed(e, facts journal.Event) journal.Event {
 	e.Complete(&facts)
 	return e
+}
+
+// rowsOf is SQL that gives rows of parallel arrays. Named in a FROM, each of these would be
+// written into a store of its own before the first row is there, which costs several times
+// what a row does.
+func rowsOf(arrays string) string {
+	return "SELECT unnest(" + strings.ReplaceAll(strings.Join(strings.Fields(arrays), " "), ", ", "), unnest(") + ")"
 }

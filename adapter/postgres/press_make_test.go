@@ -21,7 +21,7 @@ import (
 
 var makePressing = flags.String("make-pressing", "", "file for codes of pressed steps, made of today's samples: a new one gets a number of its own")
 
-// TestMakePressing is how press1.txt was made. It tally the symbols of the steps of our
+// TestMakePressing is how press1.txt was made. It counts the symbols of the steps of our
 // samples, as two clients write them, one in the words of the samples and one in words that
 // no dictionary has, and of the polls, answers and Acks that bring them.
 func TestMakePressing(t *testing.T) {
@@ -29,6 +29,16 @@ func TestMakePressing(t *testing.T) {
 		t.Skip("-make-pressing names no file")
 	}
 	c := &tally{}
+	ownSteps(t, func(_, _ string, _ *bodies, _ *adapter.Message, steps []byte) { c.count(steps) })
+	if err := os.WriteFile(*makePressing, []byte(c.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ownSteps weaves our samples, as messages, and what brings them, of which files say the
+// kind of message: its steps are given with their text's name, bodies with their message.
+func ownSteps(t testing.TB, each func(file, what string, b *bodies, m *adapter.Message, steps []byte)) {
+	t.Helper()
 	files, err := filepath.Glob("../../testdata/services/*/*/*/*.xml")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
@@ -91,12 +101,12 @@ func TestMakePressing(t *testing.T) {
 			m.Parts.Signature = adapter.Span{Off: bytes.Index(m.Body, []byte(own)), Len: len(own)}
 			row := rowCloth(nil, &m)
 			text := append(bytes.Clone(m.Body), m.ReplyTo...)
-			c.count(weave(nil, round, text, mentions(nil, text, 0, &m, row, clothRow), b.phrases))
+			each(file, "body", b, &m, weave(nil, round, text, mentions(nil, text, 0, &m, row, clothRow), b.phrases))
 			poll := signature(strings.Replace(between("<soap:Envelope", "</soap:Envelope>"), "<bas:Timestamp>", "<bas:Timestamp>"+stamp(), 1))
-			c.count(weave(nil, round, []byte(poll), nil, b.words))
+			each(file, "poll", b, nil, weave(nil, round, []byte(poll), nil, b.words))
 			ack := signature(strings.Replace(between(`<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><typ:AckRequest`, "</soap:Envelope>"),
 				`accepted="true">`, `accepted="true">`+string(m.MessageID), 1))
-			c.count(weave(nil, round, []byte(ack), nil, b.words))
+			each(file, "ack", b, nil, weave(nil, round, []byte(ack), nil, b.words))
 			_, answer, _ := strings.Cut(receiptWords, "<soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\"><soap:Body><ns2:Get")
 			answer, _, _ = strings.Cut(answer, "</soap:Envelope>")
 			answer = strings.Replace(answer, "<ns2:MessageMetadata>", data+"<ns2:MessageMetadata>", 1)
@@ -108,12 +118,9 @@ func TestMakePressing(t *testing.T) {
 			answer = strings.Replace(answer, "<ns2:SenderInformationSystemSignature>", "<ns2:SenderInformationSystemSignature>"+own, 1)
 			answer = strings.Replace(answer, "<ns2:SMEVSignature>", "<ns2:SMEVSignature>"+signature(sealed), 1)
 			known, _ := parts(nil, round, &m, []byte(answer), idsCloth(nil, &m))
-			c.count(weave(nil, round, []byte(answer), known, b.words, &cloth{text: m.Body}))
+			each(file, "answer", b, nil, weave(nil, round, []byte(answer), known, b.words, &cloth{text: m.Body}))
 			b.close()
 		}
-	}
-	if err := os.WriteFile(*makePressing, []byte(c.String()), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -49,7 +50,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 		return 0, nil
 	}
 	kept, stop := s.leads.keep(ctx, w, got.epoch)
-	out, events, err := s.relayed(kept, out, publish)
+	out, events, err := s.relayed(kept, out, rows, publish)
 	if stop(); err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
 	}
@@ -57,41 +58,63 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	if err != nil {
 		return 0, err
 	}
-	seqs := make([]int64, len(out))
-	for i := range out {
-		seqs[i] = out[i].Seq
-	}
 	// A caller who is told to stop meanwhile gets this batch finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StatementTimeout)
 	defer cancel()
-	direct, p, err := s.direct(ctx, out, rows)
+	p, err := s.direct(out, rows)
+	if err == nil {
+		err = s.took(ctx, s.leads.proof(w, got.epoch), shard, out, p, encoded, events)
+	}
+	if isCode(err, divisionByZero) {
+		err = &DeposedError{w.name, got.epoch}
+	}
 	if err != nil {
-		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, err)
-	}
-	// What the bus refused for good nobody will take: it holds no files.
-	dead, systems := buried(events)
-	sql, args := relayedSQL, append(s.leads.proof(w, got.epoch), shard, seqs, encoded)
-	switch {
-	case len(direct) == len(out):
-		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
-	case len(direct)+len(dead) > 0:
-		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
-	}
-	var led bool
-	var queued []int64 // places in out
-	err = s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(&led, &queued)
-	switch {
-	case isCode(err, divisionByZero), err == nil && !led:
-		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, &DeposedError{w.name, got.epoch})
-	case err != nil:
 		return 0, fmt.Errorf("committing a relayed batch of shard %d: %w", shard, err)
-	}
-	for _, n := range queued {
-		out[n].Queued = true
 	}
 	s.came(p)
 	done = true
 	return len(out), nil
+}
+
+// took commits a batch that is on the bus, as far as it goes with its queue rows, and notes
+// what has come into a queue. It divides by zero when the batch is not this node's to take.
+func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.Outgoing, p *placements, encoded [][]byte, events []journal.Event) error {
+	seqs := make([]int64, len(out))
+	for i := range out {
+		seqs[i] = out[i].Seq
+	}
+	proof = append(proof, shard, seqs)
+	direct := len(p.messages)
+	if direct == len(out) && s.usual.relays.expected() {
+		_, err := s.pool.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
+		if err == nil {
+			for i := range out {
+				out[i].Queued = true
+			}
+		}
+		if !isCode(err, uniqueViolation) {
+			return err
+		}
+		s.usual.relays.failed()
+	}
+	// What the bus refused for good nobody will take: it holds no files.
+	dead, systems := buried(events)
+	sql, args := relayedSQL, append(proof, encoded)
+	switch {
+	case direct == len(out):
+		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
+	case direct+len(dead) > 0:
+		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
+	}
+	var queued []int64 // places in out
+	err := s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(nil, &queued)
+	if err != nil {
+		return err
+	}
+	for _, n := range queued {
+		out[n].Queued = true
+	}
+	return nil
 }
 
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
@@ -103,12 +126,13 @@ const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relaye
 // outboxRow is what the store knows of a row beside.
 type outboxRow struct {
 	queue int32
-	free  bool // goes into its queue if it may
+	free  bool  // goes into its queue if it may
+	root  int32 // number of the message's root element, as its own row has it
 }
 
-// direct gives the places in out of what goes into its queue with the commit, and its
-// rows there.
-func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outboxRow) (direct []int, p *placements, err error) {
+// direct gives the rows in their queues of what goes there with the commit; their offsets
+// are places in out.
+func (s *Store) direct(out []adapter.Outgoing, rows []outboxRow) (*placements, error) {
 	var arrivals []adapter.Arrival
 	var queues []int32
 	known := map[uuid.UUID]arrived{}
@@ -117,30 +141,41 @@ func (s *Store) direct(ctx context.Context, out []adapter.Outgoing, rows []outbo
 		if out[i].Arrival.Kind == "" || !rows[i].free {
 			continue
 		}
-		root, err := s.names.rootID(ctx, s.pool, m.Root, true)
-		if err != nil {
-			return nil, nil, err
-		}
-		known[m.ID] = arrivedOf(m, root, timeOrNull(m.EOL), len(m.Body))
-		direct, queues = append(direct, i), append(queues, rows[i].queue)
+		known[m.ID] = arrivedOf(m, rows[i].root, timeOrNull(m.EOL), len(m.Body))
+		queues = append(queues, rows[i].queue)
 		arrivals = append(arrivals, adapter.Arrival{Offset: int64(i), Message: m.ID, Queue: out[i].Queue, Event: out[i].Arrival})
 	}
-	p, err = s.place(known, arrivals, queues)
-	return direct, p, err
+	return s.place(known, arrivals, queues)
 }
 
 // relayedQueuedSQL takes a batch out of the outbox, puts it into its queues, writes its
-// events and ends the term that it proves. relayedSQL only remembers that the batch is
+// events and ends the term that it proves. So does relayedNewSQL, of a batch that has been
+// in no queue, as nearly all: what has been is a unique violation. relayedSQL only remembers that the batch is
 // on the bus: it waits for the intake. relayedMixedSQL is for a batch of which a part
-// does, or of which the bus has refused something. Without the term nothing is done.
-// When rows have gone all the same, a relay of an older release was at work: the
-// division by zero undoes the statement, and what is left is relayed again.
+// does, or of which the bus has refused something. Without the term nothing is done: the
+// division by zero undoes the statement. So it does when rows have gone all the same, and a
+// relay of an older release was at work: what is left is relayed again.
 //
 // Nobody is answered by this commit, so it waits for no disk. What follows from it, a
 // delivery or a place in the log, is committed behind it, and so is on the disk only when
 // it is. A crash of the server that loses it brings the rows of the outbox back: they are
 // relayed again, as after a crash before it.
 var (
+	relayedNewSQL = `
+WITH l AS (
+	` + releaseSQL + ` RETURNING work, ` + unwaited + `
+), o AS (
+	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) RETURNING seq
+), p AS (
+	INSERT INTO placed (message, queue) ` + rowsOf("$7::uuid[], $8::int[]") + `
+), q AS (
+	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
+	` + rowsOf("$9::int[], $10::smallint[], $11::uuid[], $12::text[], $13::int[], $14::timestamptz[], $15::jsonb[]") + `
+), e AS (
+	` + waitAllSQL("$6::bytea[]") + `
+)
+SELECT 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) >= cardinality($5::bigint[]) THEN 1 ELSE 0 END)`
+
 	relayedSQL       = relayedBatchSQL(false, true, "", "")
 	relayedQueuedSQL = relayedBatchSQL(true, false, "", "")
 	relayedMixedSQL  = relayedBatchSQL(true, true, `
@@ -157,8 +192,8 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	placed = "ARRAY[]::bigint[]"
 	if queued {
 		into = `, i AS MATERIALIZED (
-	SELECT t.* FROM unnest($7::bigint[], $8::uuid[], $9::int[], $10::smallint[], $11::text[], $12::int[], $13::timestamptz[], $14::jsonb[], $15::bytea[])
-	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE EXISTS (SELECT FROM l)
+	SELECT t.* FROM (` + rowsOf("$7::bigint[], $8::uuid[], $9::int[], $10::smallint[], $11::text[], $12::int[], $13::timestamptz[], $14::jsonb[], $15::bytea[]") + `, generate_subscripts($7::bigint[], 1))
+	AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE EXISTS (SELECT FROM l)
 )` + placeSQL
 		told = `
 	UNION ALL SELECT event, cardinality($6::bytea[]) + n FROM i WHERE ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE`
@@ -178,17 +213,17 @@ WITH l AS (
 )` + into + after + unhold + `, e AS (
 	` + waitSQL(`SELECT e, n FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)`+told) + `
 )
-SELECT EXISTS (SELECT FROM l) AND 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) < cardinality($5::bigint[]) THEN 0 ELSE 1 END) = 1, ` + placed
+SELECT 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) >= cardinality($5::bigint[]) THEN 1 ELSE 0 END), ` + placed
 }
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
 // them published.
-func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]adapter.Outgoing, []journal.Event, error) {
+func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, rows []outboxRow, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]adapter.Outgoing, []journal.Event, error) {
 	out, err := s.bounded(ctx, out)
 	if err != nil {
 		return out, nil, err
 	}
-	if err := s.fill(ctx, out); err != nil {
+	if err := s.fill(ctx, out, rows); err != nil {
 		return out, nil, err
 	}
 	events, err := publish(ctx, out)
@@ -252,7 +287,7 @@ func outgoing(found pgx.Rows) (out []adapter.Outgoing, rows []outboxRow, err err
 }
 
 // fill loads messages.
-func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
+func (s *Store) fill(ctx context.Context, out []adapter.Outgoing, rows []outboxRow) error {
 	ids := make([][16]byte, 0, len(out))
 	for i := range out {
 		ids = append(ids, out[i].Message.ID)
@@ -266,15 +301,18 @@ func (s *Store) fill(ctx context.Context, out []adapter.Outgoing) error {
 		if m.Message == nil {
 			return fmt.Errorf("message %s is in the outbox and nowhere else", out[i].Message.ID)
 		}
-		out[i].Message, out[i].Kept = m.Message, m.kept
+		out[i].Message, out[i].Kept, rows[i].root = m.Message, m.kept, m.root
 	}
 	return nil
 }
 
-// loaded is a message with its body as it is kept, if that is sealed.
+// loaded is a message with its body as it is kept, if that is sealed, and the number that
+// its row has of its root element: the database has that as long as it has the message,
+// whatever this node remembers of it.
 type loaded struct {
 	*adapter.Message
 	kept *adapter.Kept
+	root int32
 }
 
 // loadMany gives messages by our ids, without attachments.
@@ -282,8 +320,8 @@ func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loa
 	messages := make(map[uuid.UUID]loaded, len(ids))
 	var rest [][16]byte
 	for _, id := range ids {
-		if m, kept := s.fresh.whole(id); m != nil {
-			messages[id] = loaded{m, kept}
+		if m := s.fresh.whole(id); m.Message != nil {
+			messages[id] = m
 		} else {
 			rest = append(rest, id)
 		}
@@ -307,7 +345,7 @@ func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loa
 		if err != nil {
 			return nil, err
 		}
-		messages[m.ID] = loaded{m, kept}
+		messages[m.ID] = loaded{m, kept, found[i].root}
 	}
 	return messages, nil
 }

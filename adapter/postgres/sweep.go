@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type sweeps struct {
 	gates     time.Time // it was asked what has begun
 	keys      time.Time // the keys of the vault were looked for
 	lacking   string    // the one that was told to be lacking
+	elsewhere string    // those that were told to be others in another folder
 	partition int       // of used_id and dedup: the one to purge next
 	page      int64     // and its first page
 	uses      int64     // the page of poll_use that comes next
@@ -96,10 +98,10 @@ WITH RECURSIVE l AS (
 		SELECT queue, root, prio FROM queue WHERE (queue, root, prio) > (r.queue, r.root, r.prio) ORDER BY queue, root, prio LIMIT 1) n
 ), lo AS MATERIALIZED (
 	SELECT l.*, coalesce((SELECT seq FROM queue q WHERE q.queue = l.queue AND ` + laneOf + ` = l.lane AND q.prio::int = l.prio AND attempts = 0
-		ORDER BY seq OFFSET ` + outSlack + ` LIMIT 1), 9223372036854775807) AS upto FROM l
+		ORDER BY seq OFFSET ` + strconv.Itoa(outSlack) + ` LIMIT 1), 9223372036854775807) AS upto FROM l
 ), ro AS MATERIALIZED (
 	SELECT r.*, coalesce((SELECT seq FROM queue q WHERE q.queue = r.queue AND q.root = r.root AND q.prio = r.prio AND attempts = 0
-		ORDER BY seq OFFSET ` + outSlack + ` LIMIT 1), 9223372036854775807) AS upto FROM r
+		ORDER BY seq OFFSET ` + strconv.Itoa(outSlack) + ` LIMIT 1), 9223372036854775807) AS upto FROM r
 ), f AS (
 	SELECT o.* FROM lo, LATERAL (SELECT queue, prio, seq FROM queue q
 		WHERE q.queue = lo.queue AND ` + laneOf + ` = lo.lane AND q.prio::int = lo.prio AND seq < lo.upto AND attempts > returned ORDER BY seq OFFSET 0) o
@@ -109,7 +111,7 @@ WITH RECURSIVE l AS (
 )`
 
 const (
-	outSlack = "64"
+	outSlack = 64
 
 	byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 )

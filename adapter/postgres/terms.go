@@ -100,11 +100,9 @@ func (r *termRound) read(ctx context.Context, max int) error {
 	// may be no log yet.
 	var pending *time.Time
 	var tree tlog.Tree
-	var root []byte
-	if err := r.tx.QueryRow(ctx, "SELECT (SELECT at FROM journal_pending ORDER BY id LIMIT 1), coalesce((SELECT size FROM journal_head), 0), (SELECT root FROM journal_head)").Scan(&pending, &tree.N, &root); err != nil {
+	if err := r.tx.QueryRow(ctx, "SELECT (SELECT at FROM journal_pending ORDER BY id LIMIT 1), coalesce((SELECT size FROM journal_head), 0), (SELECT root FROM journal_head)").Scan(&pending, &tree.N, (*rootColumn)(&tree.Hash)); err != nil {
 		return err
 	}
-	copy(tree.Hash[:], root)
 	if pending != nil && pending.Before(r.upTo) {
 		r.upTo = *pending
 	}

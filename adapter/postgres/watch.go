@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/vault"
 )
 
 // standingSQL asks for the oldest row of everything that waits for somebody. Each
@@ -52,8 +54,11 @@ func (s *Store) Standing(ctx context.Context) (adapter.Standing, error) {
 	}
 	if s.opts.Vault != nil {
 		if missed, err := s.opts.Vault.Lacking(); err != nil {
-			since := at.Add(-missed)
-			add(adapter.StationVault, 0, &since)
+			station, since, lacks := adapter.StationVault, at.Add(-missed), (*vault.KeyError)(nil)
+			if errors.As(err, &lacks) && lacks.Away != "" {
+				station = adapter.StationVaultFolder
+			}
+			add(station, 0, &since)
 		}
 	}
 	return out, nil

@@ -244,7 +244,7 @@ func (v *Vault) grown(name string, make bool) (*grown, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !make || g != nil && v.witness() == nil {
-			return nil, fmt.Errorf("vault: %w", &KeyError{Key: name + treeSuffix, Folder: v.dir, Rows: "content that is to be opened is"})
+			return nil, fmt.Errorf("vault: %w", &KeyError{Key: name + treeSuffix, Folder: v.dir, Rows: "content that is to be opened is", Away: v.Away()})
 		}
 		if err = v.mayMake(name + treeSuffix); err == nil {
 			err = v.plant(name, path)
@@ -439,6 +439,25 @@ func Known(dir string) (string, error) {
 	}
 	return strings.TrimSpace(string(text)), nil
 }
+
+// Away says in words, as the folder's predicate, why there is no vault in a folder: it is
+// not there, or another is in its place, such as that on which its storage is mounted.
+// Empty where there is one.
+func Away(dir string) string {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return "is not there"
+	}
+	if id, err := Known(dir); err == nil && id == "" {
+		return "has no vault in it"
+	}
+	return ""
+}
+
+// Away is that of this vault's folder.
+func (v *Vault) Away() string { return Away(v.dir) }
+
+// Folder is where this vault is.
+func (v *Vault) Folder() string { return v.dir }
 
 // Known is the identity of this vault; empty when it has none yet. It makes nothing.
 func (v *Vault) Known() (string, error) { return Known(v.dir) }

@@ -39,6 +39,7 @@ type KeyError struct {
 	Key    string // name of its file
 	Folder string
 	Rows   string // what is sealed with it
+	Away   string // the whole folder is, in words: see Vault.Away
 	Other  bool   // there is one of that name, and it is another
 	Unread error  // there is one of that name, and this is why it cannot be read
 }
@@ -46,6 +47,8 @@ type KeyError struct {
 func (e *KeyError) Error() string {
 	what, away := "is missing in", ""
 	switch {
+	case e.Away != "":
+		return fmt.Sprintf("%s is missing with the whole vault: %s %s, and %s sealed with it: mount there the storage that all nodes share, or put the folder back from the vault's own backup and run mezhved journal re-erase", e.Key, e.Folder, e.Away, e.Rows)
 	case e.Unread != nil && e.Rows == "":
 		return fmt.Sprintf("%s in %s cannot be read (%v), and nothing is sealed with it: let this account read it, or take it away", e.Key, e.Folder, e.Unread)
 	case e.Unread != nil:
@@ -113,7 +116,7 @@ func (v *Vault) mayMake(name string) error {
 	if _, err := os.Stat(filepath.Join(v.dir, name)); err == nil {
 		return errMeanwhile
 	}
-	return v.refuse(name, &KeyError{Key: name, Folder: v.dir, Rows: use.Rows})
+	return v.refuse(name, &KeyError{Key: name, Folder: v.dir, Rows: use.Rows, Away: v.Away()})
 }
 
 // errMeanwhile says that a key was made while the database was asked whether it may be.
@@ -283,6 +286,17 @@ func (v *Vault) Mark(name string) ([]byte, error) {
 		return nil, err
 	}
 	return t.mark(), nil
+}
+
+// Files are the names of the files of keys and trees that are in the folder.
+func (v *Vault) Files() (names []string, err error) {
+	files, err := os.ReadDir(v.dir)
+	for _, f := range files {
+		if name := f.Name(); strings.HasSuffix(name, keySuffix) || strings.HasSuffix(name, treeSuffix) {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }
 
 // Opens tells whether there is a key of that name, and it is the one that was sealed with:

@@ -417,7 +417,7 @@ func (c *backupListCmd) Run(ctx context.Context, out *stdio) error {
 
 type backupCheckCmd struct {
 	placeFlags
-	Backup string `arg:"" optional:"" default:"latest" help:"Which one."`
+	Backup string `arg:"" optional:"" default:"latest" help:"Which one, by its id; default: the latest."`
 }
 
 func (backupCheckCmd) Help() string {

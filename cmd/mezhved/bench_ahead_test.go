@@ -95,27 +95,34 @@ func TestKeptAnswersAreProved(t *testing.T) {
 		a.Body = []byte(strings.Replace(string(a.Body), from, to, 1))
 		return a
 	}
-	right := []answered{
-		{bus, envelopes.SendRequest, receipt, glimpse{message: message}},
-		{bus, envelopes.GetRequest, delivery, glimpse{message: message, replyTo: "to"}},
-		{bus, envelopes.GetResponse, response, glimpse{message: message, original: request}},
+	type kept struct {
+		op     envelopes.Operation
+		answer party.Answer
+		glimpse
 	}
-	wrong := map[string]answered{
-		"a changed receipt":         {bus, envelopes.SendRequest, bent(receipt, "MFC01", "MFC02"), glimpse{message: message}},
-		"a receipt of another":      {bus, envelopes.SendRequest, receipt, glimpse{message: request}},
-		"a changed request":         {bus, envelopes.GetRequest, bent(delivery, "MFC01", "MFC02"), glimpse{message: message, replyTo: "to"}},
-		"another address was used":  {bus, envelopes.GetRequest, delivery, glimpse{message: message, replyTo: "elsewhere"}},
-		"a changed response":        {bus, envelopes.GetResponse, bent(response, request, message), glimpse{message: message, original: message}},
-		"another request was meant": {bus, envelopes.GetResponse, response, glimpse{message: message, original: message}},
-		"an answer without one":     {bus, envelopes.GetRequest, party.Answer{Status: http.StatusOK, ContentType: envelopes.TextXML, Body: empty.XML}, glimpse{message: message}},
+	right := []kept{
+		{envelopes.SendRequest, receipt, glimpse{message: message}},
+		{envelopes.GetRequest, delivery, glimpse{message: message, replyTo: "to"}},
+		{envelopes.GetResponse, response, glimpse{message: message, original: request}},
 	}
-	prove := func(list ...answered) *exchangeLoad {
-		x := (&bed{}).exchanges(nil)
-		x.kept = &proofs{}
+	wrong := map[string]kept{
+		"a changed receipt":         {envelopes.SendRequest, bent(receipt, "MFC01", "MFC02"), glimpse{message: message}},
+		"a receipt of another":      {envelopes.SendRequest, receipt, glimpse{message: request}},
+		"a changed request":         {envelopes.GetRequest, bent(delivery, "MFC01", "MFC02"), glimpse{message: message, replyTo: "to"}},
+		"another address was used":  {envelopes.GetRequest, delivery, glimpse{message: message, replyTo: "elsewhere"}},
+		"a changed response":        {envelopes.GetResponse, bent(response, request, message), glimpse{message: message, original: message}},
+		"another request was meant": {envelopes.GetResponse, response, glimpse{message: message, original: message}},
+		"an answer without one":     {envelopes.GetRequest, party.Answer{Status: http.StatusOK, ContentType: envelopes.TextXML, Body: empty.XML}, glimpse{message: message}},
+	}
+	prove := func(list ...kept) *exchangeLoad {
+		x := (&bed{}).exchanges()
 		for _, a := range list {
-			if !x.kept.take(a) {
+			room := a.answer
+			room.Body = bytes.Clone(room.Body)
+			if !x.kept.take(bus, a.op, room, a.glimpse) {
 				t.Fatal("there is no room for a few answers")
 			}
+			clear(room.Body) // it is the lane's, for its next answer
 		}
 		x.prove()
 		return x
@@ -124,7 +131,7 @@ func TestKeptAnswersAreProved(t *testing.T) {
 		t.Errorf("%d answers are not proved: %v", x.unproved, x.problem)
 	}
 	for name, a := range wrong {
-		x := prove(append([]answered{a}, right...)...)
+		x := prove(append([]kept{a}, right...)...)
 		if r := (exchangeResult{Unproved: x.unproved, problem: x.problem}); x.unproved != 1 || r.wrong() == nil {
 			t.Errorf("%s: %d answers are not proved, the run ends with %v", name, x.unproved, r.wrong())
 		}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +35,7 @@ type loadFlags struct {
 	Dir      string        `placeholder:"DIR" help:"Folder of the private gateway, or of the demo whose keys are used with --url; default: a temporary one."`
 	Gateway  string        `placeholder:"PROGRAM" type:"existingfile" help:"Program that is run as the private gateway; default: this one."`
 	Senders  int           `default:"64" help:"Senders at work at once."`
+	Takers   int           `name:"providers" placeholder:"N" help:"Providers at work at once; default: as many as senders."`
 	Duration time.Duration `default:"10s" help:"How long."`
 	Warm     time.Duration `default:"2s" help:"How long the same load runs before it is measured."`
 	Key      string        `default:"ecdsa-p256" help:"Type of the keys of the bus, the senders and the provider: ecdsa-p256, rsa-2048, gost-2012-256, ..."`
@@ -41,6 +44,34 @@ type loadFlags struct {
 	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
 	Allocs   string        `name:"allocations" placeholder:"FILE" help:"Write a profile of what the private gateway allocated, and of what is live at the end."`
 	JSON     bool          `name:"json" help:"Print JSON."`
+}
+
+// providers is how many are at work at once: with fewer than there are senders it is they
+// that bound the rate, and not the gateway.
+func (f *loadFlags) providers() int {
+	if f.Takers > 0 {
+		return f.Takers
+	}
+	return f.Senders
+}
+
+// lightCollector lets the generator's heap, some 10 MB, grow before it is collected,
+// which was a sixth of its time. Where GOGC is set, that stands.
+func lightCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(1600)
+	}
+}
+
+// fewCores leaves half of the cores to others while the load runs, until restore is called:
+// a generator that sleeps and wakes on as many cores as it finds spends most of its time
+// on that. Where GOMAXPROCS is set, that stands.
+func fewCores() (restore func()) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return func() {}
+	}
+	all := runtime.GOMAXPROCS(max(runtime.NumCPU()/2, 1))
+	return func() { runtime.GOMAXPROCS(all) }
 }
 
 // bed is the gateway under load, a process of its own, with the parties that
@@ -180,6 +211,7 @@ func (f *loadFlags) start(ctx context.Context, b *bed) (stop func(), err error) 
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal interrupts the load, and the gateway lives on for what is measured behind it
 	if err := cmd.Start(); err != nil {
 		end()
 		return nil, usage(err)
@@ -340,34 +372,86 @@ type spent struct {
 	Bytes, Pieces, Collections float64
 }
 
-// spent reads the processor times so far. Those of others come from /proc: zero
-// where there is none, and for a gateway or database that is not private.
+// spent reads the processor times so far, and what the gateway's metrics say of its heap.
 func (b *bed) spent() spent {
-	var own syscall.Rusage
-	var s spent
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil {
-		s.Generator = time.Duration(own.Utime.Nano() + own.Stime.Nano())
-	}
+	s := b.times()
 	if b.gateway != 0 {
-		s.Gateway, _, _ = processTime(strconv.Itoa(b.gateway))
 		if text, err := b.get(context.Background(), "/metrics"); err == nil {
 			for name, of := range map[string]*float64{"go_memstats_alloc_bytes_total": &s.Bytes, "go_memstats_mallocs_total": &s.Pieces, "go_gc_duration_seconds_count": &s.Collections} {
 				*of, _ = metricOf(text, name)
 			}
 		}
 	}
+	return s
+}
+
+// times reads the processor times so far. Those of others come from /proc: zero where
+// there is none, and for a gateway or database that is not private.
+func (b *bed) times() (s spent) {
+	var own syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil {
+		s.Generator = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	}
+	if b.gateway != 0 {
+		s.Gateway, _, _ = processTime(strconv.Itoa(b.gateway))
+	}
 	if b.database == 0 {
 		return s
 	}
 	live, ended, _ := processTime(strconv.Itoa(b.database))
 	s.Database = live + ended
-	processes, _ := filepath.Glob("/proc/[0-9]*")
+	var processes []string
+	if list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", b.database)); err == nil {
+		processes = strings.Fields(string(list))
+	} else { // a kernel that has no such list; to look at all is a thousandth of the load
+		processes, _ = filepath.Glob("/proc/[0-9]*")
+	}
 	for _, p := range processes {
 		if live, _, parent := processTime(filepath.Base(p)); parent == b.database {
 			s.Database += live
 		}
 	}
 	return s
+}
+
+// machine is what the machine's processors have done since its start, and what of it was
+// the load's.
+type machine struct{ ours, busy, idle, stolen time.Duration }
+
+// machine reads it from /proc; zero where there is none, or where the gateway is not private.
+func (b *bed) machine() (m machine) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil || b.gateway == 0 {
+		return m
+	}
+	var user, nice, system, idle, waits, interrupts, soft, stolen time.Duration // proc(5)
+	if _, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &waits, &interrupts, &soft, &stolen); err != nil {
+		return m
+	}
+	t := b.times()
+	return machine{t.Gateway + t.Database + t.Generator, (user + nice + system + interrupts + soft) * tick, (idle + waits) * tick, stolen * tick}
+}
+
+// shares are shares of the machine's time that were not the load's. Where it was idle, the
+// processors are not what has bounded the load; what others had, or another machine on the
+// same host has stolen, makes turns differ.
+type shares struct {
+	Idle   float64 `json:"idle"`
+	Others float64 `json:"others"`
+	Stolen float64 `json:"stolen"`
+}
+
+func (m machine) since(before machine) (s shares) {
+	ours, busy, idle, stolen := m.ours-before.ours, m.busy-before.busy, m.idle-before.idle, m.stolen-before.stolen
+	if whole := busy + idle + stolen; whole > 0 {
+		of := func(d time.Duration) float64 { return max(0, float64(d)/float64(whole)) }
+		s = shares{of(idle), of(busy - ours), of(stolen)}
+	}
+	return s
+}
+
+func (s shares) String() string {
+	return fmt.Sprintf("of the processors %.0f %% were idle, others had %.0f %%, the host %.0f %%", 100*s.Idle, 100*s.Others, 100*s.Stolen)
 }
 
 // written reads what the private PostgreSQL has written so far; begins: a measurement
@@ -398,6 +482,9 @@ func (s storage) String() string {
 	return fmt.Sprintf("PostgreSQL, each message: %.0f bytes stay, %.0f bytes of WAL", s.Stays, s.WAL)
 }
 
+// tick is the unit of times in /proc: USER_HZ, on every Linux.
+const tick = time.Second / 100
+
 // processTime is the processor time of a process, that of its children that have
 // ended, and its parent (proc(5), stat).
 func processTime(pid string) (live, ended time.Duration, parent int) {
@@ -410,7 +497,6 @@ func processTime(pid string) (live, ended time.Duration, parent int) {
 	if len(f) < 15 {
 		return 0, 0, 0
 	}
-	const tick = time.Second / 100 // USER_HZ, on every Linux
 	number := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
 	return time.Duration(number(11)+number(12)) * tick, time.Duration(number(13)+number(14)) * tick, number(1)
 }
@@ -484,29 +570,33 @@ func metricOf(metrics []byte, name string) (float64, error) {
 }
 
 // settle waits until so many messages have been queued and the journal has come to
-// rest, so that all that the load has caused is counted to it.
+// rest, so that all that the load has caused is counted to it. It asks for little: what
+// it asks for is counted too.
 func (b *bed) settle(ctx context.Context, queued int) error {
 	const patience, rest = time.Minute, time.Second
 	end := time.Now().Add(patience)
 	size, since := "", time.Now()
 	for ctx.Err() == nil {
-		n, err := b.queuedTotal(ctx)
-		if err != nil {
-			return err
-		}
 		now := ""
 		if checkpoint, err := b.get(ctx, "/checkpoint"); err == nil {
 			lines := strings.SplitN(string(checkpoint), "\n", 3)
 			now = lines[min(1, len(lines)-1)]
 		}
-		if now != size || n-b.queued < queued {
+		if now != size {
 			size, since = now, time.Now()
 		}
-		switch {
-		case time.Since(since) > rest:
-			return nil
-		case time.Now().After(end):
-			return no(fmt.Errorf("%d of %d messages came to their queues within %s", n-b.queued, queued, patience))
+		rested, late := time.Since(since) > rest, time.Now().After(end)
+		if rested || late {
+			n, err := b.queuedTotal(ctx)
+			switch {
+			case err != nil:
+				return err
+			case rested && n-b.queued >= queued:
+				return nil
+			case late:
+				return no(fmt.Errorf("%d of %d messages came to their queues within %s, and the journal has come to rest: %v", n-b.queued, queued, patience, rested))
+			}
+			since = time.Now()
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

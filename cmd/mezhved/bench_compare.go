@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 type benchCompareCmd struct {
@@ -23,7 +24,9 @@ func (benchCompareCmd) Help() string {
 one of --filled, under the load of this program, and prints what they do and the ratio of the new one (--gateway, default this build; --settings)
 to the old one with its 95 % confidence interval. Rates say little on a machine that others use too. Processor times say
 more, though whoever shares caches and cores makes them longer; the generator does the same work for either, so both in
-its measure say more still. Bytes say the same on every machine. What a turn's warm-up does is in no figure.
+its measure say more still. Bytes say the same on every machine. How idle the processors were says whether they bound the rate, and
+what others had of them how much a turn is worth. What a turn's warm-up does is in no figure. When it is interrupted, or a
+turn fails, it prints what whole turns have shown.
 
 Examples:
   mezhved bench compare --old ./mezhved-before
@@ -39,10 +42,11 @@ type figure struct {
 	Name     string    `json:"figure"`
 	Old      []float64 `json:"old"`
 	New      []float64 `json:"new"`
-	Ratio    float64   `json:"ratio"` // new to old, the geometric mean of the turns
-	Low      float64   `json:"ratioLow"`
-	High     float64   `json:"ratioHigh"`
+	Ratio    float64   `json:"ratio,omitzero"` // new to old, the geometric mean of the turns; none: of the machine, not of a build
+	Low      float64   `json:"ratioLow,omitzero"`
+	High     float64   `json:"ratioHigh,omitzero"` // neither: there was one turn
 	Decimals int       `json:"-"`
+	Machine  bool      `json:"-"`
 }
 
 func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
@@ -58,42 +62,63 @@ func (c *benchCompareCmd) Run(ctx context.Context, out *stdio) error {
 	if c.Turns < 2 {
 		return usage(errors.New("--turns: one turn says nothing about the difference between turns, take two at least"))
 	}
-	var figures []*figure
-	for turn := range c.Turns {
-		for half := range 2 {
-			old := (turn+half)%2 == 0 == c.OldFirst
-			values, err := c.turn(ctx, old)
-			if err != nil {
-				return err
-			}
-			figures = together(figures, values)
-			if !c.JSON {
-				fmt.Fprintf(out.err, "turn %d of %d, %s one done\n", turn+1, c.Turns, map[bool]string{true: "old", false: "new"}[old])
-			}
+	var whole, figures []*figure // of whole turns, and with the half of one
+	var cut error
+	for half := 0; half < 2*c.Turns && cut == nil; half++ {
+		turn := half / 2
+		old := (turn+half)%2 == 0 == c.OldFirst
+		name := map[bool]string{true: "old", false: "new"}[old]
+		values, err := c.turn(ctx, old)
+		if err != nil {
+			cut = fmt.Errorf("turn %d of %d, %s one: %w", turn+1, c.Turns, name, err)
+			continue
+		}
+		if figures = together(figures, values); half%2 == 1 {
+			whole = figures
+		}
+		if !c.JSON {
+			fmt.Fprintf(out.err, "turn %d of %d, %s one done\n", turn+1, c.Turns, name)
 		}
 	}
+	if whole == nil {
+		return cut
+	}
+	return errors.Join(cut, c.print(out, whole))
+}
+
+// print prints what whole turns have shown.
+func (c *benchCompareCmd) print(out *stdio, figures []*figure) error {
+	turns := len(figures[0].Old)
+	rows := [][]string{{"", "old", "new", "new/old", "95 %"}}
 	for _, f := range figures {
+		if f.Machine {
+			rows = append(rows, []string{f.Name, mean(f.Old, f.Decimals), mean(f.New, f.Decimals), "", ""})
+			continue
+		}
 		f.Ratio, f.Low, f.High = ratio(f.Old, f.New)
+		within := "one turn"
+		if turns > 1 {
+			within = fmt.Sprintf("%.2f-%.2f", f.Low, f.High)
+		}
+		rows = append(rows, []string{f.Name, mean(f.Old, f.Decimals), mean(f.New, f.Decimals), fmt.Sprintf("%.2f", f.Ratio), within})
 	}
 	if c.JSON {
 		return printJSON(out.out, figures)
 	}
-	rows := [][]string{{"", "old", "new", "new/old", "95 %"}}
-	for _, f := range figures {
-		rows = append(rows, []string{f.Name, mean(f.Old, f.Decimals), mean(f.New, f.Decimals), fmt.Sprintf("%.2f", f.Ratio), fmt.Sprintf("%.2f-%.2f", f.Low, f.High)})
-	}
 	return table(out.out, rows)
 }
 
-// together adds the values of one turn to those of the turns before.
+// together are the values of the turns before with those of one turn.
 func together(figures, values []*figure) []*figure {
-	if figures == nil {
-		return values
-	}
+	all := make([]*figure, len(values))
 	for i, v := range values {
-		figures[i].Old, figures[i].New = append(figures[i].Old, v.Old...), append(figures[i].New, v.New...)
+		one := *v
+		if figures != nil {
+			one.Old, one.New = slices.Concat(figures[i].Old, v.Old), slices.Concat(figures[i].New, v.New)
+		}
+		all[i] = &one
 	}
-	return figures
+	return all
 }
 
 // turn runs one of the two once.
@@ -115,7 +140,7 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		}
 		figures = append(figures, f)
 	}
-	cost := func(c costs, s storage) {
+	cost := func(c costs, s storage, m shares) {
 		add("processor time, ms: gateway and PostgreSQL", 3, c.Gateway+c.Database)
 		add("  gateway, broker included", 3, c.Gateway)
 		add("  PostgreSQL", 3, c.Database)
@@ -128,34 +153,43 @@ func (c *benchCompareCmd) turn(ctx context.Context, old bool) ([]*figure, error)
 		}
 		add("bytes that stay in PostgreSQL, a message", 0, s.Stays)
 		add("bytes of PostgreSQL's WAL, a message", 0, s.WAL)
+		for _, of := range []struct {
+			name  string
+			share float64
+		}{{"of the processors, %: idle", m.Idle}, {"  others had", m.Others}, {"  the host has stolen", m.Stolen}} {
+			add(of.name, 1, 100*of.share)
+			figures[len(figures)-1].Machine = true
+		}
 	}
 	if c.Accept {
-		run := benchAcceptCmd{loadFlags: flags, Sustained: c.Sustained, Providers: 16}
+		run := benchAcceptCmd{loadFlags: flags, Sustained: c.Sustained}
 		r, err := run.measure(ctx, nil)
-		if err != nil {
+		if err = errors.Join(err, r.wrong(), notCounted(r.Cut)); err != nil {
 			return nil, err
-		}
-		if r.Lost+r.Doubled+r.Failed > 0 {
-			return nil, no(fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed))
 		}
 		add("accepts/s", 0, r.PerSecond)
 		add("p99 of an accept, ms", 1, r.P99)
 		add("p99 until queued, ms", 1, r.QueuedP99)
-		cost(r.Cost, r.Storage)
+		cost(r.Cost, r.Storage, r.Machine)
 		return figures, nil
 	}
-	run := benchExchangeCmd{loadFlags: flags, Providers: 16}
+	run := benchExchangeCmd{loadFlags: flags}
 	r, err := run.measure(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.wrong(); err != nil {
+	if err = errors.Join(err, r.wrong(), notCounted(r.Cut)); err != nil {
 		return nil, err
 	}
 	add("exchanges/s", 0, r.PerSecond)
 	add("p99 of an exchange, ms", 1, r.P99)
-	cost(r.Cost, r.Storage)
+	cost(r.Cost, r.Storage, r.Machine)
 	return figures, nil
+}
+
+// notCounted says that a turn was interrupted; nil: it was not.
+func notCounted(seconds float64) error {
+	if seconds == 0 {
+		return nil
+	}
+	return no(errors.New("interrupted, and not counted"))
 }
 
 func mean(v []float64, decimals int) string {
@@ -167,7 +201,7 @@ func mean(v []float64, decimals int) string {
 }
 
 // ratio is the geometric mean of the turns' ratios with its 95 % confidence
-// interval: Student's t over their logarithms, the turns being pairs.
+// interval: Student's t over their logarithms, the turns being pairs. One turn has none.
 func ratio(old, new []float64) (mean, low, high float64) {
 	n := float64(len(old))
 	logs, sum := make([]float64, len(old)), 0.0
@@ -176,6 +210,9 @@ func ratio(old, new []float64) (mean, low, high float64) {
 		sum += logs[i]
 	}
 	m, squares := sum/n, 0.0
+	if len(old) == 1 {
+		return math.Exp(m), 0, 0
+	}
 	for _, l := range logs {
 		squares += (l - m) * (l - m)
 	}

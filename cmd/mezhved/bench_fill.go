@@ -122,7 +122,7 @@ func (c *benchFillCmd) exemplars(ctx context.Context) (list []postgres.PastExcha
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := b.exchanges(httpClient(b.base, 16))
+	x := b.exchanges()
 	if err := x.drive(ctx, 8, 2, 3*time.Second, nil); err != nil {
 		return nil, err
 	}

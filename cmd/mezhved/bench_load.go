@@ -40,20 +40,21 @@ func (l *latencies) ms(q float64) float64 { return float64(l.h.ValueAtQuantile(q
 type benchAcceptCmd struct {
 	loadFlags
 	Sustained bool `help:"Providers take and acknowledge meanwhile, and senders wait for them, so that the queue stays flat; a line is printed every ten seconds."`
-	Providers int  `default:"16" help:"Providers at work at once."`
 }
 
 func (benchAcceptCmd) Help() string {
 	return `Senders post signed requests of about 4 KB, each when its last was answered, to a gateway that is a process of
 its own. The requests are signed before the clock starts (sustained: a little ahead); everything, the generator
 included, shares the machine. Processor times are counted from the first request until the last one is queued and
-journalled. At the end every accepted message must have been in the provider's queue, once. Exit code 1 says that
-something was lost.
+journalled. At the end every accepted message must have been in the provider's queue, once, and the bus's signature over
+each hold. Exit code 1 says that something was lost, or that the run was interrupted: its figures are of what was done
+until then.
 
 Without --sustained nobody takes anything until the senders have ended, and what an accept alone takes is measured. With
 it providers take and acknowledge all the time, no sender sends while more than a few messages for each of them wait, and
 the figures are of a message that was accepted, delivered and acknowledged: what can go on for ever. How much of their
-time the senders were held back is told.
+time the senders were held back is told. Where that is much, the providers are what the rate is of: if the processors
+are not at work all the time, take more of them (--providers).
 
 Examples:
   mezhved bench accept
@@ -66,6 +67,7 @@ Examples:
 // acceptResult is what bench accept prints.
 type acceptResult struct {
 	Accepted  int         `json:"accepted"`
+	Cut       float64     `json:"interruptedAfterSeconds,omitzero"` // the figures are of that time
 	PerSecond float64     `json:"acceptedPerSecond"`
 	P50       float64     `json:"p50Ms"`
 	P99       float64     `json:"p99Ms"`
@@ -73,11 +75,13 @@ type acceptResult struct {
 	QueuedP99 float64     `json:"queuedAfterP99Ms"`
 	Cost      costs       `json:"processorTime"`
 	Stages    []stageCost `json:"stages,omitempty"`
-	Storage   storage     `json:"storage"` // of a message that waits for its recipient; sustained: taken and acknowledged
+	Machine   shares      `json:"processors"` // while the senders sent
+	Storage   storage     `json:"storage"`    // of a message that waits for its recipient; sustained: taken and acknowledged
 	Refused   int         `json:"refused"`
 	Failed    int         `json:"failed"`
 	Lost      int         `json:"lost"`
 	Doubled   int         `json:"doubled"`
+	Unproved  int         `json:"unproved"`          // deliveries of which the bus's signature does not hold
 	Whys      whysSeen    `json:"reasons,omitempty"` // of what was refused, failed or lost, with how often
 	Senders   int         `json:"senders"`
 	Bytes     int         `json:"messageBytes"`
@@ -100,11 +104,36 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 		if c.Sustained {
 			fmt.Fprintf(out.out, "%.0f delivered/s to %d providers while they sent, senders held back for %.0f %% of the time; %d waited at the end, delivered in %.1f s\n", r.Delivered, r.Providers, 100*r.Held, r.Waiting, r.Drain)
 		}
-		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n%s",
-			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled, r.Whys)
+		fmt.Fprintf(out.out, "%.0f accepted/s (%d, %d senders, %d bytes, %d cores, generator included)\np50 %.1f ms, p99 %.1f ms; in the queue after p50 %.0f ms, p99 %.0f ms; refused %d, failed %d\n%s\n%s%s\n%s\ntaken from the queue and acknowledged: %d, lost %d, twice %d\n%s",
+			r.PerSecond, r.Accepted, r.Senders, r.Bytes, r.Cores, r.P50, r.P99, r.QueuedP50, r.QueuedP99, r.Refused, r.Failed, r.Cost, stagesText(r.Stages), r.Machine, r.Storage, r.Accepted-r.Lost, r.Lost, r.Doubled, r.Whys)
 	}
-	if r.Lost+r.Doubled+r.Failed > 0 {
-		return no(errors.Join(err, fmt.Errorf("%d lost, %d delivered twice, %d calls failed", r.Lost, r.Doubled, r.Failed)))
+	return errors.Join(err, r.wrong(), cutShort(r.Cut, c.Duration))
+}
+
+// wrong says what must not have happened.
+func (r *acceptResult) wrong() error {
+	if r.Lost+r.Doubled+r.Failed+r.Unproved == 0 {
+		return nil
+	}
+	return no(fmt.Errorf("%d lost, %d delivered twice, %d calls failed, %d deliveries not proved", r.Lost, r.Doubled, r.Failed, r.Unproved))
+}
+
+// cutShort says that a run was interrupted; nil: it was not.
+func cutShort(seconds float64, of time.Duration) error {
+	if seconds == 0 {
+		return nil
+	}
+	return no(fmt.Errorf("interrupted after %.1f s of %s: the figures are of that time", seconds, of))
+}
+
+// errEarly ends a run of which there is nothing to tell.
+var errEarly = no(errors.New("interrupted before anything was measured"))
+
+// early is what a run ends with that comes to an end, or to err, before it measures: of an
+// interruption is told what it is.
+func early(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errEarly
 	}
 	return err
 }
@@ -114,34 +143,33 @@ func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
 func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptResult, err error) {
 	b, err := c.open(ctx)
 	if err != nil {
-		return r, err
+		return r, early(ctx, err)
 	}
 	defer func() { err = errors.Join(err, b.finish()) }()
-	x := &acceptLoad{bed: b, client: httpClient(b.base, c.Senders+c.Providers), tally: newTally()}
-	drain := func(ctx context.Context) error { return b.drain(ctx, c.Providers, x.tally, x.client) }
+	whole := context.WithoutCancel(ctx) // what was begun is brought to its end
+	x := &acceptLoad{bed: b, tally: newTally(), kept: &proofs{}}
 	var stopSigning func()
 	if c.Sustained {
 		x.requests, stopSigning = signAhead(ctx, b)
+		x.most = max(waitForEach*c.Senders, leastWaiting)
 	} else {
 		x.requests, stopSigning, err = signBefore(ctx, b, int((c.Duration+c.Warm).Seconds()*6000)+2*c.Senders)
 	}
 	if err != nil {
-		return r, err
+		return r, early(ctx, err)
 	}
 	defer stopSigning()
-	if c.Sustained {
-		x.most = max(waitForEach*c.Senders, leastWaiting)
-	}
-	draining, stop := context.WithCancel(ctx)
+	draining, stop := context.WithCancel(whole)
 	defer stop()
 	drained := make(chan error, 1)
+	drain := func() { drained <- b.drain(draining, c.providers(), x.tally, x.kept) }
 	if c.Sustained {
-		go func() { drained <- drain(draining) }()
+		go drain()
 	}
-	if err := x.drive(ctx, c.Senders, c.Warm, nil); err != nil {
+	if err := early(ctx, x.drive(ctx, c.Senders, c.Warm, nil)); err != nil {
 		return r, err
 	}
-	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
+	if err := b.settle(whole, int(x.accepted.Load())); err != nil {
 		return r, err
 	}
 	warm := int(x.accepted.Load())
@@ -151,30 +179,35 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 	if c.Sustained && !c.JSON {
 		lines = told
 	}
-	had, err := b.written(ctx, true)
+	had, err := b.written(whole, true)
 	if err != nil {
 		return r, err
 	}
-	before, start, gone := b.spent(), time.Now(), x.tally.taken()
+	runtime.GC() // of what was signed ahead
+	before, machine, start, gone := b.spent(), b.machine(), time.Now(), x.tally.taken()
 	if err := x.drive(ctx, c.Senders, c.Duration, lines); err != nil {
 		return r, err
 	}
 	took, gone, waiting := time.Since(start), x.tally.taken()-gone, x.tally.waiting()
-	if err := b.settle(ctx, int(x.accepted.Load())); err != nil {
+	r.Machine = b.machine().since(machine)
+	if err := b.settle(whole, int(x.accepted.Load())); err != nil {
 		return r, err
 	}
 	r = acceptResult{Accepted: int(x.accepted.Load()) - warm, Senders: c.Senders, Bytes: int(x.bytes.Load()), Cores: runtime.NumCPU(),
-		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load()), Providers: c.Providers, Waiting: waiting}
+		P50: x.times.ms(50), P99: x.times.ms(99), Refused: int(x.refused.Load()), Failed: int(x.broken.Load()), Providers: c.providers(), Waiting: waiting, Machine: r.Machine}
+	if ctx.Err() != nil {
+		r.Cut = took.Seconds()
+	}
 	if c.Sustained {
 		r.Delivered, r.Held = float64(gone)/took.Seconds(), time.Duration(x.held.Load()).Seconds()/(took.Seconds()*float64(c.Senders))
 	}
 	r.PerSecond, r.Cost = float64(r.Accepted)/took.Seconds(), b.spent().minus(before).per(r.Accepted)
-	has, err := b.written(ctx, false)
+	has, err := b.written(whole, false)
 	if err != nil {
 		return r, err
 	}
 	r.Storage = storagePer(had, has, r.Accepted)
-	queued, err := b.queuedAfter(ctx, x.sample)
+	queued, err := b.queuedAfter(whole, x.sample)
 	if err != nil {
 		return r, err
 	}
@@ -182,15 +215,20 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 
 	start = time.Now()
 	if !c.Sustained {
-		go func() { drained <- drain(draining) }()
+		go drain()
 	}
-	x.tally.wait(ctx, 10*time.Second)
+	x.tally.wait(whole, 10*time.Second)
 	stop()
 	err = <-drained
 	r.Drain = time.Since(start).Seconds()
+	var unproved atomic.Int64
+	x.kept.prove(func(err error) {
+		unproved.Add(1)
+		x.whys.add("an answer of the bus: " + err.Error())
+	})
 	lost, doubled := x.tally.count()
-	x.whys.lost(ctx, b, lost)
-	r.Lost, r.Doubled, r.Whys = len(lost), doubled, x.whys.all()
+	x.whys.lost(whole, b, lost)
+	r.Lost, r.Doubled, r.Unproved, r.Whys = len(lost), doubled, int(unproved.Load()), x.whys.all()
 	var failed error
 	r.Stages, failed = c.stages(b, r.Cost.Gateway)
 	return r, errors.Join(err, failed)
@@ -199,10 +237,10 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 // acceptLoad is the senders of a run.
 type acceptLoad struct {
 	*bed
-	client   *http.Client
 	requests <-chan signedRequest
 	tally    *tally
 	times    *latencies
+	kept     *proofs // of what was taken from the queue
 
 	most int          // may wait for the provider while a sender sends; 0: any number
 	held atomic.Int64 // nanoseconds for which senders waited for that
@@ -221,60 +259,68 @@ const (
 	leastWaiting = 500
 )
 
-// hold waits until a sender may send.
-func (x *acceptLoad) hold(ctx context.Context, end time.Time) {
-	if x.most == 0 || x.tally.waiting() < x.most {
-		return
+// hold waits until a sender may send, or ctx ends.
+func (x *acceptLoad) hold(ctx context.Context) {
+	if x.most > 0 {
+		x.held.Add(int64(x.tally.hold(ctx, x.most)))
 	}
-	began := time.Now()
-	for x.tally.waiting() >= x.most && time.Now().Before(end) && ctx.Err() == nil {
-		time.Sleep(5 * time.Millisecond)
-	}
-	x.held.Add(int64(time.Since(began)))
 }
 
 // samples is of how many messages the journal is asked when they were queued.
 const samples = 300
 
-// drive lets the senders send for the duration. Every ten seconds it writes a line.
+// drive lets the senders send for the duration, or until ctx ends. Every ten seconds it
+// writes a line.
 func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Duration, lines io.Writer) error {
 	kind, _ := envelopes.Package(nil, nil, false)
 	if x.times == nil {
 		x.times = newLatencies()
 	}
-	end := time.Now().Add(duration)
+	lanes := make([]*lane, senders)
+	for n := range lanes {
+		var err error
+		if lanes[n], err = newLane(x.nodes[n%len(x.nodes)] + "/smev/v1.2/ws"); err != nil {
+			return usage(err)
+		}
+	}
+	defer fewCores()()
 	every := duration / samples
 	var next atomic.Int64 // when the next sample is due, in nanoseconds of the run
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, end.Add(time.Minute))
-	defer cancel()
+	work := context.WithoutCancel(ctx) // a call that was begun is brought to its end, or to the end of its time
+	sendingTime, over := context.WithDeadline(ctx, start.Add(duration))
+	defer over()
+	context.AfterFunc(sendingTime, x.tally.wake)
 	var sending sync.WaitGroup
-	for n := range senders {
+	for _, l := range lanes {
 		sending.Go(func() {
-			door := x.nodes[n%len(x.nodes)] + "/smev/v1.2/ws"
-			for x.hold(ctx, end); time.Now().Before(end) && ctx.Err() == nil; x.hold(ctx, end) {
+			defer l.close()
+			head := l.head("Content-Type", kind)
+			var body []byte
+			for x.hold(sendingTime); sendingTime.Err() == nil; x.hold(sendingTime) {
 				var r signedRequest
 				select {
 				case r = <-x.requests:
-				case <-ctx.Done():
+				case <-sendingTime.Done():
 				}
-				if r.body == nil {
+				if r.like == nil {
 					return
 				}
+				body = r.write(body)
 				sent := time.Now()
-				status, answer, err := post(ctx, x.client, door, kind, r.body)
+				answer, err := l.post(work, head, body)
 				switch {
 				case err != nil:
 					x.broken.Add(1)
 					x.whys.failed(err)
-				case status != http.StatusOK || !bytes.Contains(answer, []byte(r.id)):
+				case answer.Status != http.StatusOK || !bytes.Contains(answer.Body, []byte(r.id)):
 					x.refused.Add(1)
-					x.whys.refused(status, answer)
+					x.whys.refused(answer.Status, answer.Body)
 				default:
 					x.times.add(time.Since(sent))
 					x.tally.accepted(r.id)
 					x.accepted.Add(1)
-					x.bytes.Store(int64(len(r.body)))
+					x.bytes.Store(int64(len(body)))
 					if due := next.Load(); int64(time.Since(start)) >= due && next.CompareAndSwap(due, due+int64(every)) {
 						x.mu.Lock()
 						x.sample = append(x.sample, r.id)
@@ -292,7 +338,7 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 	for {
 		select {
 		case <-done:
-			return ctx.Err()
+			return nil
 		case <-tick.C:
 		}
 		if lines != nil {
@@ -310,9 +356,36 @@ type tally struct {
 	left  int
 	moved time.Time
 	early map[string]int // came before its sender had its receipt
+	fewer sync.Cond      // fewer are left, or somebody has ended
 }
 
-func newTally() *tally { return &tally{ours: map[string]int{}, early: map[string]int{}} }
+func newTally() *tally {
+	l := &tally{ours: map[string]int{}, early: map[string]int{}}
+	l.fewer.L = &l.mu
+	return l
+}
+
+// hold waits while so many are left, until ctx ends; wake has to be called then. It says
+// how long it has waited.
+func (l *tally) hold(ctx context.Context, most int) (waited time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left < most {
+		return 0
+	}
+	began := time.Now()
+	for l.left >= most && ctx.Err() == nil {
+		l.fewer.Wait()
+	}
+	return time.Since(began)
+}
+
+// wake lets those that hold look anew.
+func (l *tally) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fewer.Broadcast()
+}
 
 func (l *tally) accepted(id string) {
 	l.mu.Lock()
@@ -335,6 +408,7 @@ func (l *tally) delivered(id string) {
 		return
 	case n == 0:
 		l.left--
+		l.fewer.Signal()
 	}
 	l.ours[id]++
 }
@@ -382,8 +456,8 @@ func (l *tally) count() (lost []string, doubled int) {
 }
 
 type signedRequest struct {
-	id   string
-	body []byte
+	id string
+	pressed
 }
 
 // signBefore makes n signed requests on all cores.
@@ -421,6 +495,7 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 			if errs[w] = tape.Parse(content, xmltape.Limits{}); errs[w] != nil {
 				return
 			}
+			var like []byte
 			for left.Add(-1) >= 0 {
 				call := envelopes.SendRequestCall{MessageID: party.NewMessageID(time.Now()), Content: tape.Root()}
 				draft := call.Build(envelopes.V12, false)
@@ -428,8 +503,11 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, b.signer); errs[w] != nil {
 					return
 				}
+				if like == nil {
+					like = body
+				}
 				select {
-				case out <- signedRequest{call.MessageID, body}:
+				case out <- signedRequest{call.MessageID, press(like, body)}:
 				case <-ctx.Done():
 					return
 				}
@@ -440,34 +518,23 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 	return errors.Join(errs...)
 }
 
-func post(ctx context.Context, client *http.Client, url, contentType string, body []byte) (status int, answer []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Content-Type", contentType)
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	answer, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
-}
-
 // drain has providers take and acknowledge what waits for them, until ctx ends.
-func (b *bed) drain(ctx context.Context, providers int, l *tally, client *http.Client) error {
+func (b *bed) drain(ctx context.Context, providers int, l *tally, kept *proofs) error {
 	errs := make([]error, providers)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
-			c := b.client(w, benchProvider)
-			c.HTTP = client
+			c, err := b.caller(w, benchProvider, kept)
+			if err != nil {
+				errs[w] = err
+				return
+			}
+			defer c.lane.close()
 			for ctx.Err() == nil {
-				m, err := c.PollRequest(ctx, party.Selector{Wait: time.Second})
-				if err == nil && m != nil {
-					l.delivered(m.Metadata.MessageID)
-					err = c.Ack(context.WithoutCancel(ctx), m.Metadata.MessageID, true)
+				s, err := c.poll(ctx, envelopes.GetRequest, pressed{})
+				if err == nil && s.message != "" {
+					l.delivered(s.message)
+					err = c.ack(context.WithoutCancel(ctx), pressed{}, s.message)
 				}
 				if err != nil && ctx.Err() == nil {
 					errs[w] = err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,11 +40,16 @@ func (w *whys) failed(err error) {
 	var fault *party.FaultError
 	var status *party.HTTPError
 	var address *url.Error
+	var of *net.OpError
 	switch {
 	case errors.As(err, &fault):
 		w.add(fmt.Sprintf("a call was refused: %s %s, HTTP %d", fault.Fault.Kind, fault.Fault.Code, fault.Status))
 	case errors.As(err, &status):
 		w.add(fmt.Sprintf("a call was answered HTTP %d", status.Status))
+	case errors.As(err, &of) && of.Source != nil: // each connection has a source of its own
+		alike := *of
+		alike.Source = nil
+		w.add("a call had no answer: " + alike.Error())
 	case errors.As(err, &address):
 		w.add("a call had no answer: " + address.Err.Error())
 	default:

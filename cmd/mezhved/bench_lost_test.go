@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -24,14 +27,17 @@ func TestReasonsAreCounted(t *testing.T) {
 		_, err := (&http.Client{Timeout: time.Second}).Get("http://127.0.0.1:1" + name)
 		w.failed(err)
 	}
+	for _, port := range []int{40001, 40002} {
+		w.failed(&url.Error{Op: "Post", URL: "/", Err: &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: port}, Addr: &net.TCPAddr{Port: 80}, Err: os.ErrDeadlineExceeded}})
+	}
 	w.refused(503, []byte("<Fault><faultstring>шлюз занят</faultstring></Fault>"))
 	w.add(stands(&console.Trace{Messages: []console.Message{{Direction: "request", Stands: "acknowledged"}, {Direction: "response", Stands: "routed"}}}))
 	said := w.all().String()
 	lines := strings.Split(strings.TrimRight(said, "\n"), "\n")
-	if len(lines) != 5 || !strings.Contains(lines[0], "3  a call was refused: SMEVFailure PP-51, HTTP 503") || !strings.Contains(lines[1], "2  a call had no answer: dial tcp 127.0.0.1:1") {
+	if len(lines) != 6 || !strings.Contains(lines[0], "3  a call was refused: SMEVFailure PP-51, HTTP 503") || !strings.Contains(lines[1], "2  a call had no answer: dial tcp 127.0.0.1:1") {
 		t.Errorf("said:\n%s", said)
 	}
-	for _, want := range []string{"1  a call was answered HTTP 502", "1  a call was refused: HTTP 503, шлюз занят", "1  it stands: request acknowledged, response routed"} {
+	for _, want := range []string{"2  a call had no answer: read tcp :80: i/o timeout", "1  a call was answered HTTP 502", "1  a call was refused: HTTP 503, шлюз занят", "1  it stands: request acknowledged, response routed"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in\n%s", want, said)
 		}

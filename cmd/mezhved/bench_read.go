@@ -138,7 +138,7 @@ func (c *benchReadCmd) Run(ctx context.Context, out *stdio) (err error) {
 		defer func() { err = errors.Join(err, b.finish()) }()
 		beds[i] = b
 		if i == 0 {
-			x := b.exchanges(httpClient(b.base, 16))
+			x := b.exchanges()
 			if err := x.drive(ctx, 8, 2, 3*time.Second, nil); err != nil {
 				return err
 			}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -9,8 +12,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mezhved/signing"
 )
@@ -96,6 +101,84 @@ func TestBenchExchangeWithGOST(t *testing.T) {
 	}
 }
 
+// A run that is interrupted says what it has measured until then, loses nothing, and says
+// that it was.
+func TestBenchInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // the private PostgreSQL has an account of its own
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"accept", "exchange"} {
+		var out, said bytes.Buffer
+		cmd := exec.Command(program(t, "mezhved"), "bench", kind, "--sustained", "--json", "--dir", dir, "--senders", "4", "--warm", "0s", "--duration", "1h")
+		cmd.Stdout, cmd.Stderr = &out, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		loaded := func() bool {
+			config, _ := os.ReadFile(filepath.Join(dir, "bench.yaml"))
+			_, address, _ := strings.Cut(string(config), "listen: ")
+			address, _, _ = strings.Cut(address, "\n")
+			b := &bed{dir: dir, nodes: []string{"http://" + address}}
+			n, err := b.queuedTotal(t.Context())
+			return err == nil && n > 0
+		}
+		for end := time.Now().Add(5 * time.Minute); !loaded() && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitNo {
+			t.Errorf("%s: ends with %v", kind, err)
+		}
+		var r struct {
+			Accepted, Exchanges, Lost, Failed, Unproved int
+			InterruptedAfterSeconds                     float64
+		}
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatalf("%s: %v\n%s\n%s", kind, err, out.Bytes(), said.Bytes())
+		}
+		if r.Accepted+r.Exchanges == 0 || r.Lost+r.Failed+r.Unproved != 0 || r.InterruptedAfterSeconds <= 0 || !strings.Contains(said.String(), "interrupted after") {
+			t.Errorf("%s: %s\n%s", kind, out.Bytes(), said.Bytes())
+		}
+	}
+}
+
+// A comparison that is interrupted prints what whole turns have shown.
+func TestCompareInterrupted(t *testing.T) {
+	settings := filepath.Join(t.TempDir(), "new.yaml")
+	if err := os.WriteFile(settings, []byte("node: after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t, "mezhved"), "bench", "compare", "--accept", "--sustained", "--turns", "9", "--senders", "4", "--warm", "0s", "--duration", "300ms", "--settings", settings)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if last = lines.Text(); last == "turn 1 of 9, new one done" {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitNo {
+		t.Errorf("ends with %v", err)
+	}
+	if !strings.Contains(last, "turn 2 of 9, new one: interrupted") || !strings.Contains(out.String(), "accepts/s") || !strings.Contains(out.String(), "one turn") {
+		t.Errorf("it has said %q and printed\n%s", last, out.Bytes())
+	}
+}
+
 // Two settings of one build are compared in turns, and the settings reach the gateway.
 func TestCompareSettings(t *testing.T) {
 	dir := t.TempDir()
@@ -131,6 +214,36 @@ func TestCompareSettings(t *testing.T) {
 	if !errors.As(err, &exit) || !strings.Contains(string(exit.Stderr), "contents") {
 		t.Errorf("a setting that there is not: %v", err)
 	}
+}
+
+// Senders are held back while more wait than may, and no longer: each that is taken lets one
+// of them go on.
+func TestTallyHolds(t *testing.T) {
+	l := newTally()
+	for n := range 3 {
+		l.accepted(strconv.Itoa(n))
+	}
+	if d := l.hold(t.Context(), 4); d != 0 {
+		t.Errorf("held for %s while fewer wait than may", d)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	context.AfterFunc(ctx, l.wake)
+	free := make(chan time.Duration)
+	for range 2 {
+		go func() { free <- l.hold(ctx, 3) }()
+	}
+	select {
+	case <-free:
+		t.Error("a sender goes on while three wait, of which three are too many")
+	case <-time.After(20 * time.Millisecond):
+	}
+	l.delivered("0")
+	if d := <-free; d <= 0 {
+		t.Errorf("held for %s", d)
+	}
+	l.accepted("3")
+	end()
+	<-free // the other one, whatever waits
 }
 
 // Turns that agree give a narrow interval round their ratio, turns that do not a

@@ -34,7 +34,7 @@ type reportFlags struct {
 	ReportKey  string        `name:"report-key" placeholder:"FILE" type:"existingfile" help:"Key that signs the report. Default: --key."`
 	ReportCert string        `name:"report-cert" placeholder:"FILE" type:"existingfile" help:"Its certificate."`
 	Only       []string      `placeholder:"ID" help:"Only these checks, by id (a trial: it shows nobody fit)."`
-	Patience   time.Duration `placeholder:"30s" help:"How long an answer, a message or an act of the other side is waited for."`
+	Patience   time.Duration `placeholder:"TIME" help:"How long an answer, a message or an act of the other side is waited for; default 30s of a bus, 1m of a party."`
 	JSON       bool          `name:"json" help:"Print the report as JSON."`
 }
 
@@ -125,7 +125,7 @@ type conformBusCmd struct {
 	keyFlags
 	reportFlags
 	URL          string        `default:"http://127.0.0.1:7500/smev/v1.2/ws" env:"MEZHVED_URL" help:"Address of the bus. The version follows from it when it names one."`
-	Version      string        `name:"smev" placeholder:"1.2" help:"Version of the protocol in which most calls are made: 1.1, 1.2 or 1.3."`
+	Version      string        `name:"smev" placeholder:"VERSION" help:"Version of the protocol in which most calls are made: 1.1, 1.2 or 1.3; default: the one that --url names, else 1.2."`
 	BusCert      []string      `name:"bus" placeholder:"FILE" type:"existingfile" help:"Certificate of the bus: answers must be signed with it. Without it any valid certificate will do."`
 	Request      string        `required:"" placeholder:"FILE" type:"existingfile" help:"Content of a request that --key may send and that goes to --provider-key."`
 	Response     string        `placeholder:"FILE" type:"existingfile" help:"Content of an answer to it."`
@@ -137,7 +137,7 @@ type conformBusCmd struct {
 	Nowhere      string        `placeholder:"FILE" type:"existingfile" help:"Content with a routing code that nobody has."`
 	Other        string        `placeholder:"FILE" type:"existingfile" help:"Content of another service of the same provider; another version of the same is none."`
 	Test         bool          `help:"Mark requests as TestMessage: the services are at the stage test."`
-	Lease        time.Duration `placeholder:"15m" help:"After what time the bus delivers again what was not acknowledged; without it that is not waited for."`
+	Lease        time.Duration `placeholder:"TIME" help:"After what time (15m) the bus delivers again what was not acknowledged; without it that is not waited for."`
 }
 
 func (conformBusCmd) Help() string {
@@ -216,9 +216,9 @@ type conformPartyCmd struct {
 	Role       []string      `enum:"consumer,provider" placeholder:"ROLE" help:"What the party does: consumer, provider or both (default)."`
 	Request    string        `placeholder:"FILE" type:"existingfile" help:"Content of a request that the party, as provider, understands."`
 	Response   string        `placeholder:"FILE" type:"existingfile" help:"Content of an answer that the party, as consumer, understands."`
-	Pause      time.Duration `placeholder:"1s" help:"The least pause that the party must keep between two attempts, and two polls of an empty queue."`
-	RetryAfter time.Duration `placeholder:"3s" help:"What the kit asks the party to wait (Retry-After), in whole seconds."`
-	Hold       time.Duration `placeholder:"70s" help:"How long an answer is withheld: longer than the party waits for one."`
+	Pause      time.Duration `placeholder:"TIME" help:"The least pause that the party must keep between two attempts, and two polls of an empty queue; default 1s."`
+	RetryAfter time.Duration `placeholder:"TIME" help:"What the kit asks the party to wait (Retry-After), in whole seconds; default 3s."`
+	Hold       time.Duration `placeholder:"TIME" help:"How long an answer is withheld: longer than the party waits for one; default 70s."`
 }
 
 func (conformPartyCmd) Help() string {

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type deskNode struct {
 	base             string // of the doors
 	traced, incident string
 	node             *node
+	stop             func() // ends the node, once
 }
 
 func openDeskNode(t *testing.T) *deskNode {
@@ -59,7 +61,7 @@ func openDeskNode(t *testing.T) *deskNode {
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- n.serve(ctx, l) }()
-	t.Cleanup(func() {
+	ends := sync.OnceFunc(func() {
 		stop()
 		if err := <-served; err != nil {
 			t.Errorf("the node did not close well: %v", err)
@@ -68,13 +70,14 @@ func openDeskNode(t *testing.T) *deskNode {
 			t.Errorf("closing the node: %v", err)
 		}
 	})
+	t.Cleanup(ends)
 	base := "http://" + l.Addr().String()
 	must(awaitReady(ctx, base, 30*time.Second))
 	p, err := newPlay(ctx, io.Discard, dir, base)
 	must(err)
 	must(p.answered(ctx))
 	must(p.refusedBySchema(ctx))
-	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n, url: config.Database.URL, base: base}
+	d := &deskNode{t: t, config: filepath.Join(dir, "mezhved.yaml"), traced: p.traced, incident: p.incident, node: n, stop: ends, url: config.Database.URL, base: base}
 	// The commands may come before the checkpoint; what they say is then "pending".
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var trace console.Trace
@@ -381,22 +384,29 @@ func TestTheDeskAtATerminal(t *testing.T) {
 	})
 }
 
-// offline holds the database against a register from elsewhere, as after a restore:
-// the one in the vault, with a line of which neither knows.
-func (d *deskNode) offline(t *testing.T) {
+// beside is a demonstration's configuration with a database that is there, whoever runs.
+func beside(t *testing.T, config, url string) (file string) {
 	t.Helper()
-	src, err := os.ReadFile(d.config)
+	src, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(filepath.Dir(d.config), "restored.yaml")
+	file = filepath.Join(filepath.Dir(config), "restored.yaml")
 	private := regexp.MustCompile(`(?m)^(\s+)private: .*postgres.*$`)
 	if !private.Match(src) {
 		t.Fatalf("the configuration names no private database:\n%s", src)
 	}
-	if err := os.WriteFile(file, private.ReplaceAll(src, []byte("${1}url: "+d.url)), 0o600); err != nil {
+	if err := os.WriteFile(file, private.ReplaceAll(src, []byte("${1}url: "+url)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// offline holds the database against a register from elsewhere, as after a restore:
+// the one in the vault, with a line of which neither knows.
+func (d *deskNode) offline(t *testing.T) {
+	t.Helper()
+	file := beside(t, d.config, d.url)
 	kept, err := os.ReadFile(filepath.Join(d.node.config.Journal.Vault, "erasures"))
 	if err != nil {
 		t.Fatal(err)
@@ -406,10 +416,21 @@ func (d *deskNode) offline(t *testing.T) {
 	if err := os.WriteFile(register, append(kept, forgotten...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 erasures had been forgotten; 0 messages", "0 erasures had been forgotten; 0 messages"} {
+	again := func(want string) string {
+		t.Helper()
 		var out, errOut bytes.Buffer
 		if code := run([]string{"journal", "re-erase", "--config", file, "--register", register}, strings.NewReader(""), &out, &errOut); code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("exit code %d: %s%s, want %s", code, out.String(), errOut.String(), want)
+		}
+		return out.String()
+	}
+	if said := again("1 erasures had been forgotten; 0 messages"); strings.Contains(said, "done before") {
+		t.Errorf("nobody had: %s", said)
+	}
+	// Who comes later is told that it was done, when, and by which node.
+	for end := time.Now().Add(patience); !strings.Contains(again("0 erasures had been forgotten; 0 messages"), " on node demo: forgotten erasures: 1; "); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what was done before is not told")
 		}
 	}
 	for _, c := range []struct {
@@ -418,7 +439,7 @@ func (d *deskNode) offline(t *testing.T) {
 		want string
 	}{
 		{[]string{"blind.key"}, 2, "--ground"},
-		{[]string{"blind.key", "--ground", "the disk broke"}, 3, "was at work"}, // the gateway of this test
+		{[]string{"blind.key", "--ground", "the disk broke", "--wait", "0s"}, 3, "was at work"}, // the gateway of this test
 	} {
 		var out, errOut bytes.Buffer
 		if code := run(append([]string{"journal", "lost-key", "--config", file}, c.args...), strings.NewReader(""), &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {

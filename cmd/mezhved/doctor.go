@@ -21,6 +21,7 @@ import (
 	"mezhved/adapter"
 	"mezhved/adapter/backup"
 	"mezhved/adapter/console"
+	"mezhved/adapter/embedded"
 	"mezhved/adapter/files"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
@@ -41,6 +42,7 @@ type doctorCmd struct {
 func (doctorCmd) Help() string {
 	return `Tries everything that the configuration names, as a gateway would use it, and says of each thing whether it is
 good, and what to do where it is not. In the database nothing stays of it; on the bus a topic <prefix>.doctor does.
+A private database that does not run is started for it, and stopped again.
 Exit code 1 says that a gateway would not run or could lose messages.
 
 Example:
@@ -235,8 +237,8 @@ func (r *report) files(c adapter.Config) {
 func (r *report) database(ctx context.Context, c adapter.Config) {
 	if c.Database.Private != "" {
 		r.add("advice", "database.private", "private (%s): for demonstrations and tests, not for production", c.Database.Private)
-		if _, err := os.Stat(filepath.Join(c.Database.Private, "data")); err == nil {
-			return // it may be running under a gateway, which alone may start it
+		if url, ok := embedded.Running(c.Database.Private); ok { // under a gateway, whose it is
+			c.Database = adapter.DatabaseConfig{URL: url}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -264,7 +266,9 @@ func (r *report) database(ctx context.Context, c adapter.Config) {
 	r.nodes(x.Nodes, shell.ThisBuild("mezhved"))
 	r.clock(c.Clock, x.Skew, x.Within)
 	r.joins(c.Journal, x.Head)
-	r.vault(c.Journal.Vault, x)
+	if r.vault(c.Journal.Vault, x) {
+		r.unlike(ctx, url, c.Journal.Vault)
+	}
 	names := make([]string, 0, len(x.Sizes))
 	for name := range x.Sizes {
 		names = append(names, name)
@@ -329,8 +333,9 @@ func (r *report) witnesses(ctx context.Context, c adapter.JournalConfig) {
 	}
 }
 
-// vault says whether content is sealed, and whether this node has the keys.
-func (r *report) vault(dir string, x *postgres.Examination) {
+// vault says whether content is sealed, and whether this node has the keys: whole is that
+// the folder is the vault of the database.
+func (r *report) vault(dir string, x *postgres.Examination) (whole bool) {
 	begun := x.Vault != "" && !x.Since.After(time.Now().Add(-x.Skew))
 	if dir == "" {
 		state, what := "advice", "as long as a node without it is at work, no node seals the content of messages"
@@ -338,7 +343,7 @@ func (r *report) vault(dir string, x *postgres.Examination) {
 			state, what = "bad", "the content of messages is sealed, and this node could hand none of them out"
 		}
 		r.add(state, "vault.not-set", "journal.vault is not set: %s; let it be the folder that the other nodes have, on storage that they share", what)
-		return
+		return false
 	}
 	own, err := vault.Known(dir)
 	switch {
@@ -347,12 +352,30 @@ func (r *report) vault(dir string, x *postgres.Examination) {
 	case x.Vault != "" && own != "" && own != x.Vault:
 		r.add("bad", "vault.other", "%s is the vault %s, and the content of messages in this database is sealed with the vault %s: all nodes use one folder", dir, own, x.Vault)
 	case x.Vault != "" && own == "":
-		r.add("bad", "vault.missing", "%s has no vault in it, and the content of messages in this database is sealed with the vault %s: name its folder, or put it back from its own backup", dir, x.Vault)
+		r.add("bad", "vault.missing", "%s %s, and the content of messages in this database is sealed with the vault %s: mount its storage there, name its folder, or put it back from its own backup", dir, vault.Away(dir), x.Vault)
 	case own != "" && r.lacks(dir, x.Keys):
 	case begun:
 		r.add("good", "vault.good", "%s: the content of messages is sealed; its backups are to live for a short time", dir)
 	case x.Vault != "":
 		r.add("good", "vault.later", "%s: the content of messages is sealed from %s on, when all nodes can read it", dir, x.Since.UTC().Format(time.RFC3339))
+	}
+	return own != "" && own == x.Vault
+}
+
+// unlike says which keys stand in the place of those that rows are sealed with, where the
+// database has not seen that they were put there.
+func (r *report) unlike(ctx context.Context, url, dir string) {
+	strange, elsewhere, err := postgres.ExamineKeys(ctx, url, dir)
+	if err != nil {
+		r.add("bad", "vault.unexamined", "%s could not be held against what is sealed with it: %v", dir, err)
+	}
+	if len(strange) > 0 {
+		r.add("bad", "vault.key-strange", "%s has keys that do not open what is sealed under their names, and that the database has never seen: %s; a node of the release before, which asks nobody, or somebody by hand has made them in the place of those that were lost: "+
+			"put these back from the vault's own backup, and end the upgrade", dir, strings.Join(strange, ", "))
+	}
+	if len(elsewhere) > 0 {
+		r.add("bad", "vault.sealed-elsewhere", "the last rows are sealed with other keys than %s has under these names: %s; another node has a folder of its own, and is of the release before, or has been: "+
+			"let journal.vault be the folder that all nodes share, keep the other one, and end the upgrade", dir, strings.Join(elsewhere, ", "))
 	}
 }
 

@@ -231,7 +231,7 @@ func TestDoctorSaysWhetherContentIsSealed(t *testing.T) {
 		state      string
 		says       string
 	}{
-		{dir, own, past, "good", "is sealed;"}, {dir, own, future, "good", "is sealed from"}, {dir, identity, past, "bad", identity}, {t.TempDir(), own, past, "bad", "has no vault"},
+		{dir, own, past, "good", "is sealed;"}, {dir, own, future, "good", "is sealed from"}, {dir, identity, past, "bad", identity}, {t.TempDir(), own, past, "bad", "has no vault"}, {filepath.Join(t.TempDir(), "away"), own, past, "bad", "is not there"},
 		{"", own, past, "bad", "hand none"}, {"", own, future, "advice", "no node seals"}, {"", "", past, "advice", "no node seals"},
 	} {
 		r := &report{}

@@ -10,6 +10,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/console"
+	"mezhved/adapter/journal"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/vault"
 )
@@ -184,7 +185,8 @@ type journalReEraseCmd struct {
 func (journalReEraseCmd) Help() string {
 	return `After the database or the vault was restored from a backup: what was erased since the backup was made is erased again, by the register
 in the vault, by the one in the database, and by a copy that was kept elsewhere. Run it before the gateways are started; doing it twice
-does nothing more. A running gateway holds the first two against each other by itself.
+does nothing more. A running gateway holds the first two against each other by itself, when it starts and every ten minutes: what nodes
+have done so in the last week is told as well. Exit code 1: erasures wait for keys that the vault has not.
 
 Example:
   mezhved journal re-erase --config /etc/mezhved/mezhved.yaml --register /backup/erasures`
@@ -208,19 +210,42 @@ func (c *journalReEraseCmd) Run(ctx context.Context, out *stdio) (err error) {
 			return usage(fmt.Errorf("%s: %w", c.Register, err))
 		}
 	}
-	store, _, stop, err := openStore(ctx, config, out.openLog(false, false), postgres.Migrate)
+	store, keys, stop, err := openStore(ctx, config, out.openLog(false, false), postgres.Migrate)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	book, err := store.Journal(ctx, config.Journal.Origin, keys)
+	if err != nil {
+		return unavailable(err)
+	}
+	before, err := reerasedLately(ctx, book)
+	if err != nil {
+		return unavailable(err)
+	}
 	done, err := store.Reerase(ctx, kept, true, "mezhved journal re-erase")
 	if err != nil {
 		return unavailable(err)
 	}
-	if _, err = fmt.Fprintf(out.out, "%d erasures had been forgotten; %d messages, refused calls and values were erased again\n", done.Lines, done.Content); err == nil && done.Waiting > 0 {
+	if _, err = fmt.Fprintf(out.out, "%d erasures had been forgotten; %d messages, refused calls and values were erased again\n%s", done.Lines, done.Content, before); err == nil && done.Waiting > 0 {
 		err = no(errors.New(notReerased(done)))
 	}
 	return err
+}
+
+// reerasedLately says what was done before: a node does it when it starts, and may have been
+// quicker.
+func reerasedLately(ctx context.Context, book *postgres.Journal) (string, error) {
+	rows, err := book.Search(ctx, postgres.Query{From: time.Now().AddDate(0, 0, -7), Kind: journal.KindConfigChanged, Outcome: postgres.OutcomeErasedAgain, Descending: true, Limit: 5})
+	if err != nil {
+		return "", err
+	}
+	var said strings.Builder
+	for _, r := range rows {
+		l := &r.Leaf
+		fmt.Fprintf(&said, "done before: %s on node %s: %s; messages, refused calls and values erased again: %d (entry %d)\n", l.Time.UTC().Format(time.RFC3339), console.Visible(l.Node), l.Rule, l.Count, r.Index)
+	}
+	return said.String(), nil
 }
 
 // notReerased says what an erasure that was to be done again waits for.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 		return w.number(w.database, "SELECT count(*) FROM journal_head WHERE stopped LIKE '%gone back%'") == 1
 	})
 	w.load.end()
-	code, said := w.run("journal", "lost", "--config", w.config(), "--receipts", receipts, "--json")
+	saved := filepath.Join(w.dir, "saved")
+	code, said := w.run("journal", "lost", "--config", w.config(), "--receipts", receipts, "--save", saved, "--json")
 	var lost lostSaid
 	if at := strings.Index(said, "\n{"); at < 0 || json.Unmarshal([]byte(said[at:]), &lost) != nil || code != exitNo {
 		t.Fatalf("journal lost: exit code %d\n%s", code, said)
@@ -101,6 +103,19 @@ func TestAStandbyTakesOver(t *testing.T) {
 		if _, ok := here[id]; ok || w.load.sent[id] == nil {
 			t.Errorf("%s is told as lost: it is here (%t), or nobody has sent it", id, ok)
 		}
+	}
+	// What the bus has of them is written down as the sender signed it.
+	for id, m := range told {
+		if !slices.Contains(m.By, losses.Bus) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(saved, id+".xml"))
+		if err != nil || !strings.Contains(string(text), id) || !strings.Contains(string(text), "SignatureValue") {
+			t.Errorf("%s stands on the bus, and is not written down: %v, %.200s", id, err, text)
+		}
+	}
+	if len(lost.Saved) == 0 || len(lost.NotSaved) > 0 {
+		t.Errorf("%d messages are written down, and not: %v", len(lost.Saved), lost.NotSaved)
 	}
 	if gone < 20 || !strings.Contains(lost.Stopped, "gone back") {
 		t.Errorf("%d are gone; the signer remembers %d entries, here are %d; stopped: %q", gone, lost.Signed, lost.Entries, lost.Stopped)

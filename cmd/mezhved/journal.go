@@ -344,7 +344,7 @@ type questionFlags struct {
 	Outcome     string `help:"ok, or the name of a fault."`
 	Channel     string `help:"Door and version: smev/1.2, ws/1.3, stream, gateway."`
 	Reference   string `placeholder:"ID" help:"ReferenceMessageID: all messages of the chain."`
-	Test        string `enum:",no,only" default:"" env:"MEZHVED_TEST" help:"no leaves out messages that are marked TestMessage, only leaves out all others."`
+	Test        string `enum:",no,only" default:"" env:"MEZHVED_TEST" help:"What to do with messages that are marked TestMessage: no leaves them out, only leaves out all others; default: they are as any other."`
 	ID          string `name:"id" help:"Any name of an exchange: the gateway's id, a MessageID, an incident."`
 	Certificate string `placeholder:"SHA256" help:"Certificate of the caller."`
 	Incident    string `help:"Incident."`
@@ -401,7 +401,7 @@ type journalSearchCmd struct {
 
 func (journalSearchCmd) Help() string {
 	return `Examples:
-  mezhved journal search --sender MUNI01 --provider FNS001 --from 2026-03-01 --to 2026-04-01 --kind refused
+  mezhved journal search --sender MUNI01 --recipient FNS01 --from 2026-03-01 --to 2026-04-01 --kind refused
   mezhved journal search --from 2026-03-01 --totals day,outcome --test no
   mezhved journal search --person snils="112-233-445 95" --json
   mezhved journal search --case "МСП-2026/11-000417"`

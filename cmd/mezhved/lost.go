@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
 	"mezhved/adapter/journal/papers"
+	"mezhved/adapter/kafka"
 	"mezhved/adapter/losses"
 	"mezhved/adapter/postgres"
 	"mezhved/adapter/registry"
@@ -175,6 +179,20 @@ func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, 
 		return err
 	}
 	e.Saw(fmt.Sprintf("topic %s: %d entries, %d records that are none", config.Kafka.LogTopic(), entries, strange))
+	records, topics := 0, map[string]bool{}
+	err = eachRecord(ctx, config, store, b, func(topic string, _ [][]byte, _ *adapter.Record, h map[string]string) error {
+		records++
+		topics[topic] = true
+		e.Record(losses.Message{MessageID: h["message-id"], Sender: h["sender"], Recipient: h["recipient"], Direction: h["direction"], Service: h["service"], Version: h["service-version"], Original: h["original"]})
+		return nil
+	})
+	e.Saw(fmt.Sprintf("bus: %d records in %d topics that no queue has taken in", records, len(topics)))
+	return err
+}
+
+// eachRecord reads the records of messages that the intake has not taken in: those that a
+// gateway has sealed, with what stands in their headers.
+func eachRecord(ctx context.Context, config adapter.Config, store *postgres.Store, b *kafka.Broker, each func(topic string, seals [][]byte, r *adapter.Record, headers map[string]string) error) error {
 	replies, err := config.LoadReplyKeys()
 	if err != nil {
 		return err
@@ -192,42 +210,91 @@ func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, 
 		return fmt.Errorf("services and parties:\n%w", found.Errors())
 	}
 	_, topics := config.Kafka.Topics(registry.Catalog())
-	records := 0
 	for _, topic := range topics {
 		err := b.Read(ctx, topic, offsets, func(_ adapter.Partition, r adapter.Record) error {
 			h, err := adapter.SealedHeaders(seals, topic, &r)
 			if err != nil {
 				return nil // no gateway has written it
 			}
-			records++
-			e.Record(losses.Message{MessageID: h["message-id"], Sender: h["sender"], Recipient: h["recipient"], Direction: h["direction"], Service: h["service"], Version: h["service-version"], Original: h["original"]})
-			return nil
+			return each(topic, seals, &r, h)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	e.Saw(fmt.Sprintf("bus: %d records in %d topics that no queue has taken in", records, len(topics)))
 	return nil
+}
+
+// saveLost writes down what the bus still has of messages that are lost, a file for each:
+// what their senders signed, with the signature. It gives the files' names, and why others
+// have none.
+func saveLost(ctx context.Context, config adapter.Config, store *postgres.Store, lost []losses.Message, dir string) (saved, not []string, err error) {
+	wanted := map[string]bool{}
+	for _, m := range lost {
+		if slices.Contains(m.By, losses.Bus) {
+			wanted[m.MessageID] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, nil, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, usage(err)
+	}
+	b, err := openKafka(config.Kafka, time.Now, quietLog())
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	defer b.Close()
+	err = eachRecord(ctx, config, store, b, func(topic string, seals [][]byte, r *adapter.Record, h map[string]string) error {
+		id := h["message-id"]
+		if !wanted[id] { // it is here, or went to another recipient, too
+			return nil
+		}
+		delete(wanted, id)
+		value, err := adapter.RecordValue(ctx, store, seals, topic, r)
+		switch {
+		case err != nil:
+			not = append(not, id+": "+err.Error())
+			return nil
+		case len(value) == 0:
+			not = append(not, id+": it was too large for the bus, which has its headers alone")
+			return nil
+		}
+		name := filepath.Join(dir, url.PathEscape(id)+".xml")
+		if err := os.WriteFile(name, value, 0o600); err != nil {
+			return usage(err)
+		}
+		saved = append(saved, name)
+		return nil
+	})
+	var told *exitError
+	if err != nil && !errors.As(err, &told) {
+		err = unavailable(err)
+	}
+	return saved, not, err
 }
 
 // journalLostCmd says what others prove and this database does not have.
 type journalLostCmd struct {
 	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration."`
 	evidenceFlags
-	From int64 `default:"-1" placeholder:"NUMBER" help:"Entry from which on the log is not that of the evidence any more; default: what was signed last here."`
-	JSON bool  `name:"json" help:"Print JSON."`
+	From int64  `default:"-1" placeholder:"NUMBER" help:"Entry from which on the log is not that of the evidence any more; default: what was signed last here."`
+	Save string `placeholder:"DIR" help:"Write down what the bus still has of lost messages: for each one what its sender signed, in the clear."`
+	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 func (journalLostCmd) Help() string {
 	return `After a standby was promoted that was not waited for, or a backup was restored: what has this database lost? Read are the signer's
 memory, the topics on the bus, and what auditors and parties have kept. Messages that were accepted and are not here are told by their
-MessageID, with whom to ask to send them again under the same one. Gateways may run meanwhile.
+MessageID, with whom to ask to send them again under the same one. What was on its way to its queue stands on the bus, under a key in the
+vault: --save writes it down for those who have to know now what was asked. Gateways may run meanwhile.
 Exit code 0: nothing is proved that is not here; 1: something is.
 
 Examples:
   mezhved journal lost --config /etc/mezhved/mezhved.yaml
-  mezhved journal lost --config /etc/mezhved/mezhved.yaml --mirror /mnt/auditor/mirror --receipts /mnt/muni01/receipts`
+  mezhved journal lost --config /etc/mezhved/mezhved.yaml --mirror /mnt/auditor/mirror --receipts /mnt/muni01/receipts
+  mezhved journal lost --config /etc/mezhved/mezhved.yaml --save lost`
 }
 
 func (c *journalLostCmd) Run(ctx context.Context, out *stdio) (err error) {
@@ -263,6 +330,11 @@ func (c *journalLostCmd) Run(ctx context.Context, out *stdio) (err error) {
 		return unavailable(err)
 	}
 	said.Entries, said.Stopped, said.Report = head.Tree.N, head.Stopped, *report
+	if c.Save != "" {
+		if said.Saved, said.NotSaved, err = saveLost(ctx, config, store, report.Lost, c.Save); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		err = printJSON(out.out, said)
 	} else {
@@ -312,6 +384,8 @@ type lostSaid struct {
 	Evidence int64    `json:"evidence"`          // that the evidence knows of
 	Stopped  string   `json:"stopped,omitempty"` // why nothing is accepted
 	Sources  []string `json:"sources"`
+	Saved    []string `json:"saved,omitempty"`    // files with what the bus still had of lost messages
+	NotSaved []string `json:"notSaved,omitempty"` // of which lost messages it had nothing, and why
 	losses.Report
 }
 
@@ -349,6 +423,15 @@ func (s *lostSaid) print(w io.Writer) {
 			rows = append(rows, []string{see(m.Sender), see(m.MessageID), at, see(m.Recipient), see(strings.TrimSpace(m.Service + " " + m.Version)), see(m.Original), strings.Join(by, ", ")})
 		}
 		table(w, rows)
+	}
+	if len(s.Saved)+len(s.NotSaved) > 0 {
+		fmt.Fprintf(w, "\nSAVED: what %d of them say, as their senders signed it, is written down:\n\n", len(s.Saved))
+		for _, name := range s.Saved {
+			fmt.Fprintf(w, "  %s\n", see(name))
+		}
+		for _, why := range s.NotSaved {
+			fmt.Fprintf(w, "  not %s\n", see(why))
+		}
 	}
 	if len(s.Again) > 0 {
 		fmt.Fprintf(w, "\n%d deliveries and acknowledgements of messages that are here are not known here any more: those messages come again to their recipients,\nwho know them by their MessageIDs (--json lists them)\n", len(s.Again))

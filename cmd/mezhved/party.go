@@ -28,7 +28,7 @@ import (
 type partyFlags struct {
 	keyFlags
 	URL      string `default:"http://127.0.0.1:7500/smev/v1.2/ws" env:"MEZHVED_URL" help:"Address of the bus. The version follows from it when it names one."`
-	Version  string `name:"smev" placeholder:"1.2" help:"Version of the protocol: 1.1, 1.2 or 1.3."`
+	Version  string `name:"smev" placeholder:"VERSION" help:"Version of the protocol: 1.1, 1.2 or 1.3; default: the one that --url names, else 1.2."`
 	Bus      string `placeholder:"FILE" type:"existingfile" help:"Certificate of the bus: its signature must be made with this one. Without it any valid certificate will do."`
 	Unsigned bool   `help:"Accept answers that the bus has not signed (emulators)."`
 	JSON     bool   `name:"json" help:"Print JSON."`
@@ -189,7 +189,7 @@ type sendCmd struct {
 	Attach    []string      `placeholder:"FILE" type:"existingfile" help:"Attachments: inside the message, or over the file store when they are more than 5 MB together."`
 	Stored    bool          `help:"Bring attachments to the file store whatever their size."`
 	XOP       bool          `name:"xop" help:"Send attachments as MIME parts."`
-	Wait      time.Duration `placeholder:"30s" help:"Wait for the answer this long, acknowledge and print it."`
+	Wait      time.Duration `placeholder:"TIME" help:"Wait for the answer this long (30s, 1m), acknowledge and print it; default: do not wait for it."`
 	keepFlag
 }
 

@@ -25,7 +25,7 @@ type pollCmd struct {
 	NodeID string        `name:"node" help:"Responses to requests sent with this NodeID."`
 	Ack    bool          `help:"Acknowledge the message when it has been printed or stored."`
 	Out    string        `placeholder:"DIR" help:"Store the envelope, the content and attachments in this folder; files in the file store are fetched."`
-	Wait   time.Duration `placeholder:"30s" help:"Wait this long for a message."`
+	Wait   time.Duration `placeholder:"TIME" help:"Wait this long for a message (30s, 1m); default: ask once."`
 }
 
 func (pollCmd) Help() string {

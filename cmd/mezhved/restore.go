@@ -32,7 +32,7 @@ import (
 type restoreCmd struct {
 	Config string `required:"" short:"c" placeholder:"FILE" type:"existingfile" help:"The gateway's configuration on this machine: names where everything goes."`
 	From   string `placeholder:"PLACE" help:"Folder, or s3://bucket/prefix; default: backup.to."`
-	Backup string `default:"latest" placeholder:"ID" help:"Which backup."`
+	Backup string `default:"latest" placeholder:"ID" help:"Which backup; default: the latest."`
 
 	Identity     []string `placeholder:"FILE" type:"existingfile" help:"Reads the data (age)."`
 	KeysFrom     string   `placeholder:"PLACE" help:"Where the secrets are; default: backup.keysTo, or the place of the data."`
@@ -110,7 +110,7 @@ func (c *restoreCmd) open(ctx context.Context, config adapter.Config) (*restored
 		b.Keys, b.KeysTo = adapter.KeysApart, c.KeysFrom
 	}
 	r := &restored{config: config}
-	data, keys, err := places(b)
+	data, keys, err := readPlaces(b)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +161,15 @@ func (c *restoreCmd) open(ctx context.Context, config adapter.Config) (*restored
 		}
 	}
 	return r, nil
+}
+
+// readPlaces is places for who reads: where the secrets of a backup are follows from its
+// manifest, too.
+func readPlaces(b adapter.BackupConfig) (data, keys backup.Place, err error) {
+	if b.Keys == adapter.KeysApart && b.KeysTo == "" {
+		b.Keys = adapter.KeysNone
+	}
+	return places(b)
 }
 
 // provedByItself holds the manifest against the key among the secrets: that proves that
@@ -632,7 +641,7 @@ func (c *restoreCmd) register(ctx context.Context, config adapter.Config, place 
 			return nil, nil
 		}
 		var err error
-		if place, _, err = places(b); err != nil {
+		if place, _, err = readPlaces(b); err != nil {
 			return nil, err
 		}
 	}

@@ -37,8 +37,8 @@ func (sandboxCmd) Help() string {
 	return `Starts a gateway on private parts (PostgreSQL, Kafka) with an emulator behind every service of the folder, which
 answers by the scenarios of the service, or with its sample. A partner needs no registration: the certificate of the first
 call whose signature is good is registered under a test mnemonic (TEST0001 …). Faults come on demand, by the header X-Mezhved-Fault, by ?fault= at
-the address, by a value fault:… anywhere in the call, or by a scenario. The X-Mezhved-Sandbox of each answer is the page of its
-call, X-Mezhved-Sandbox-Calls of an answer to a poll that of one's own last calls: verdict, octets, difference. It is a sandbox: anybody who reaches it is let in, and what it answers is made up.
+the address, by a value fault:… anywhere in the call, or by a scenario. The header X-Mezhved-Sandbox of each answer names the page of its
+call (verdict, octets, difference), X-Mezhved-Sandbox-Calls of an answer to a poll or an Ack the page of all one's own calls. It is a sandbox: anybody who reaches it is let in, and what it answers is made up.
 
 Examples:
   mezhved sandbox --services testdata/services

@@ -33,7 +33,7 @@ var versionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 type importFlags struct {
 	foldersFlags
 	File       string `arg:"" type:"existingfile" help:"CSV or XML, in UTF-8."`
-	Version    string `required:"" name:"edition" placeholder:"VERSION" help:"Of what is imported, such as 2026-03-01: letters, digits, . _ and -. A version that is there is not changed."`
+	Version    string `required:"" name:"edition" placeholder:"VERSION" help:"Version of what is imported, such as 2026-03-01: letters, digits, . _ and -. One that is there is not changed."`
 	CodeColumn string `placeholder:"NAME" help:"Column of the code; default: code, код, value, ..."`
 	NameColumn string `placeholder:"NAME" help:"Column of the title; default: title, name, наименование, ..."`
 	FromColumn string `placeholder:"NAME" help:"Column of the first day of use."`
@@ -88,10 +88,10 @@ func (f *importFlags) take(out *stdio, folder, name string, got *reference.Impor
 
 type dictionaryImportCmd struct {
 	importFlags
-	Name        string `required:"" help:"Of the dictionary, as services name it: letters, digits, . _ and -."`
+	Name        string `required:"" help:"Name of the dictionary, as services have it: letters, digits, . _ and -."`
 	Enumeration string `placeholder:"FILE" help:"Write the codes as a simple type of a schema, too."`
-	Namespace   string `placeholder:"URI" help:"Of that schema."`
-	Type        string `default:"Code" help:"Name of that type."`
+	Namespace   string `placeholder:"URI" help:"Namespace of the schema of --enumeration."`
+	Type        string `default:"Code" help:"Name of the type in the schema of --enumeration."`
 }
 
 func (dictionaryImportCmd) Help() string {
@@ -219,8 +219,8 @@ type registerCheckCmd struct {
 
 func (registerCheckCmd) Help() string {
 	return `Each version of a service is looked for by its code (code in service.yaml), else by its namespace. Titles, namespaces, versions and
-providers are compared without regard to case and quotation marks; a version that is in use must be in use there. What the register
-has of our parties and no service is, is told, too.
+providers are compared without regard to case and quotation marks; a version that is in use must be in use there. Kinds of
+data that the register has of our parties, and that are no service here, are told, too.
 
 Exit code 1 says that something differs.
 

@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package p256
+
+const adx = false
+
+func addADX(*extended, *affine) bool { return false }
