@@ -74,6 +74,9 @@ const hexDigits = "0123456789abcdef"
 // they exist, \u00xx in lower case for other controls, everything else as is.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
+	if plain(s) {
+		return append(append(b, s...), '"')
+	}
 	from := 0
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -101,6 +104,29 @@ func appendString(b []byte, s string) []byte {
 	}
 	b = append(b, s[from:]...)
 	return append(b, '"')
+}
+
+// plain says that a string of JSON is written as it is, as nearly all are.
+func plain(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		w := wordOf(s)
+		turned, slash := w^2*each, w^'\\'*each // see sheet.quoted
+		if ((turned-0x21*each)&^turned|(slash-each)&^slash)&highBit != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// wordOf is the first 8 bytes of a text.
+func wordOf(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // What follows reads what writer writes and nothing else: one value has one

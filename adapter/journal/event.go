@@ -156,6 +156,9 @@ const PendingClass = "sealed:"
 // as the value.
 const PendingTogether = PendingClass + "*"
 
+// PendingShared is the same under a key that events of other messages share.
+const PendingShared = PendingClass + "+"
+
 // Retention classes that the journal itself uses. A deployment may name more.
 const (
 	ClassPersonal = "personal" // values about people

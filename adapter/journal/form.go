@@ -405,7 +405,19 @@ func (f *form) index(m int) int64 {
 
 // decode makes a Leaf of what was read. Its texts share one copy of the leaf.
 func (f *form) decode() Leaf {
-	shared := string(f.sheet[:f.end])
+	l, shared := f.told()
+	if f.stands(mCommit) {
+		l.Commit = map[string]Hash{}
+		f.sheet.committed(int(f.values[mCommit].from), func(field, commitment span) {
+			l.Commit[shared[field.from:field.to]], _ = decodeHash(shared[commitment.from:commitment.to])
+		})
+	}
+	return l
+}
+
+// told is decode without the commitments, and gives the copy of the leaf.
+func (f *form) told() (l Leaf, shared string) {
+	shared = string(f.sheet[:f.end])
 	text := func(m int) string {
 		switch {
 		case !f.stands(m):
@@ -416,7 +428,7 @@ func (f *form) decode() Leaf {
 		return shared[f.values[m].from:f.values[m].to]
 	}
 	number := func(m int) int { return int(f.number(m)) }
-	l := Leaf{
+	l = Leaf{
 		Event: Event{
 			Kind: kindByNumber[f.kind], Time: clock(f.number(mTime)), Node: text(mNode),
 			Message: text(mMessage), MessageID: text(mMessageID), Original: text(mOriginal), Operation: text(mOperation), Direction: text(mDirection),
@@ -434,13 +446,7 @@ func (f *form) decode() Leaf {
 		n := f.number(mTarget)
 		l.Target = &n
 	}
-	if f.stands(mCommit) {
-		l.Commit = map[string]Hash{}
-		f.sheet.committed(int(f.values[mCommit].from), func(field, commitment span) {
-			l.Commit[shared[field.from:field.to]], _ = decodeHash(shared[commitment.from:commitment.to])
-		})
-	}
-	return l
+	return l, shared
 }
 
 // moment is the time of a member, zero without it.

@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -153,6 +155,29 @@ func MAC[T string | []byte](key []byte, message T) Hash {
 	return sha256.Sum256(append(append(room[:0], outer[:]...), sum[:]...))
 }
 
+// Macs makes MACs with one key: what that comes to is hashed once. Not for concurrent use.
+type Macs struct {
+	mac     hash.Hash
+	message []byte
+	sum     Hash
+}
+
+// NewMacs makes those of a key.
+func NewMacs(key []byte) *Macs {
+	m := &Macs{mac: hmac.New(sha256.New, key)}
+	m.mac.Reset() // from here on it knows the key's blocks
+	return m
+}
+
+// Of is MAC of the message with the key.
+func (m *Macs) Of(message []byte) Hash {
+	m.message = append(m.message[:0], message...) // else every message would be an object
+	m.mac.Reset()
+	m.mac.Write(m.message)
+	m.mac.Sum(m.sum[:0])
+	return m.sum
+}
+
 // FieldDigest and FieldRow are the names under which the digest of the envelope
 // and an inexpressible row are committed to.
 const (
@@ -179,8 +204,25 @@ type Seed [32]byte
 // Salt is the salt of a field of an entry.
 func (s *Seed) Salt(index int64, field string) [32]byte {
 	var room [128]byte
-	of := strconv.AppendInt(append(room[:0], "mezhved journal salt 1\n"...), index, 10)
-	return MAC(s[:], append(append(append(of, '\n'), field...), '\n'))
+	return MAC(s[:], appendSalted(room[:0], index, field))
+}
+
+// appendSalted adds what a salt is the MAC of.
+func appendSalted(b []byte, index int64, field string) []byte {
+	b = strconv.AppendInt(append(b, "mezhved journal salt 1\n"...), index, 10)
+	return append(append(append(b, '\n'), field...), '\n')
+}
+
+// Salter makes many salts of a seed. Not for concurrent use.
+type Salter struct{ macs *Macs }
+
+// Salter makes those of the seed.
+func (s *Seed) Salter() *Salter { return &Salter{NewMacs(s[:])} }
+
+// Salt is Seed.Salt.
+func (s *Salter) Salt(index int64, field string) [32]byte {
+	var room [128]byte
+	return s.macs.Of(appendSalted(room[:0], index, field))
 }
 
 // NewLeaf turns an event into a leaf and the openings of its commitments. The
@@ -375,7 +417,13 @@ func clip(s string) string {
 // harmless says that s is ASCII without control characters, as nearly all texts
 // of an event are.
 func harmless(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for ; len(s) >= 8; s = s[8:] {
+		// See sheet.quoted; what is 0x7F becomes the high bit when one is added.
+		if w := wordOf(s); ((w-0x20*each)&^w|w|(w+each))&highBit != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
 		if s[i] < 0x20 || s[i] >= 0x7F {
 			return false
 		}
@@ -395,6 +443,14 @@ func (l *Leaf) version() int64 {
 		return 2
 	}
 	return 1
+}
+
+// AppendHashed is Append with LeafHash of what it adds: behind a zero byte, which is hashed
+// with the leaf.
+func (l *Leaf) AppendHashed(b []byte) ([]byte, Hash) {
+	begin := len(b)
+	b = l.Append(append(b, 0))
+	return b, sha256.Sum256(b[begin:])
 }
 
 // Append adds the leaf's bytes to b: canonical JSON, one object, no newline.
@@ -513,6 +569,18 @@ func ParseLeaf(b []byte) (Leaf, error) {
 	return f.decode(), nil
 }
 
+// ParseTold is ParseLeaf for those who ask what a leaf tells and not what it commits to: all
+// of it is checked, and Commit is left out.
+func ParseTold(b []byte) (Leaf, error) {
+	f := forms.Get().(*form)
+	defer forms.Put(f)
+	if err := f.read(b); err != nil {
+		return Leaf{}, err
+	}
+	l, _ := f.told()
+	return l, nil
+}
+
 // ParseHead is ParseLeaf for those who ask what a leaf is and which message it is about:
 // all of it is checked and nothing else decoded.
 func ParseHead(b []byte) (kind Kind, message string, err error) {
@@ -530,6 +598,6 @@ func decodeHash(text string) (Hash, bool) {
 	if len(text) != 44 {
 		return Hash{}, false
 	}
-	n, err := base64.StdEncoding.Strict().Decode(raw[:], []byte(text))
+	n, err := strictBase64.Decode(raw[:], []byte(text))
 	return Hash(raw[:32]), err == nil && n == len(Hash{})
 }

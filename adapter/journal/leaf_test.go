@@ -75,12 +75,21 @@ func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
 		if len(b) > journal.MaxLeaf {
 			t.Fatalf("leaf has %d bytes", len(b))
 		}
+		if hashed, hash := l.AppendHashed([]byte("in front")); string(hashed) != "in front\x00"+string(b) || hash != journal.LeafHash(b) {
+			t.Fatalf("hashed as %x:\n%s\nwant %x:\n%s", hash, hashed, journal.LeafHash(b), b)
+		}
 		back, err := journal.ParseLeaf(b)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, b)
 		}
 		if got := back.Append(nil); !bytes.Equal(got, b) {
 			t.Fatalf("parsed and written again:\n%s\nwant\n%s", got, b)
+		}
+		told, err := journal.ParseTold(b)
+		if want := back; err != nil || told.Commit != nil {
+			t.Fatalf("what it tells: %+v, %v", told, err)
+		} else if want.Commit = nil; !reflect.DeepEqual(told, want) {
+			t.Fatalf("it tells %+v, want %+v", told, want)
 		}
 		for _, o := range open {
 			if o.Commitment() != back.Commit[o.Field] {
@@ -91,6 +100,24 @@ func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Texts are looked through by words, and told from those in which one letter is another.
+func TestLettersThatAreWrittenOtherwiseAreFoundWhereverTheyStand(t *testing.T) {
+	for _, with := range []string{"", "\x00", "\t", "\x1f", " ", "!", `"`, "#", "[", `\`, "]", "~", "\x7f", "\x80", "\xa2", "\xdc", "\xff", "é"} {
+		for n := range 20 {
+			for at := range n + 1 {
+				s := strings.Repeat("a", at) + with + strings.Repeat("~", n-at)
+				odd := strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) >= 0
+				if journal.Harmless(s) == odd {
+					t.Fatalf("%q is harmless: %v", s, !odd)
+				}
+				if odd = strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' }) >= 0; journal.Plain(s) == odd {
+					t.Fatalf("%q is plain: %v", s, !odd)
+				}
+			}
+		}
+	}
 }
 
 func TestLeafIsCanonicalJSONOfRFC8785(t *testing.T) {

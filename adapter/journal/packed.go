@@ -76,6 +76,7 @@ func PackPersonal(values []PersonalField) []byte {
 // UnpackPersonal reads what PackPersonal wrote.
 func UnpackPersonal(b []byte) (values []PersonalField, err error) {
 	r := unpacker{b: b, ok: true}
+	r.texts.Grow(2 * len(b))
 	for r.ok && len(r.b) > 0 {
 		values = append(values, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
 	}

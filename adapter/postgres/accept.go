@@ -476,7 +476,7 @@ WITH n AS MATERIALIZED (
 	SELECT t.message, t.shard, t.queue FROM unnest($31::uuid[], $32::smallint[], $33::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
-	` + waitSQL(`SELECT t.e, t.n FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
+	` + waitInPlaceSQL(`SELECT t.e, t.n FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE`) + `
 )`
 	acceptAttached = `, x AS (

@@ -109,7 +109,7 @@ WITH ` + ackPatience + `, i (n, queue, prio, seq, attempt, id, event, codec, dic
 	DELETE FROM queue q USING i WHERE ` + ackStands + `
 	RETURNING q.message, i.*
 ), e AS (
-	` + waitSQL(`SELECT event, n FROM d`) + `
+	` + waitInPlaceSQL(`SELECT event, n FROM d`) + `
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 	SELECT message, queue, attempt, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL

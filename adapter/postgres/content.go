@@ -130,6 +130,14 @@ func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
 	out := slices.Clone(events)
 	for i := range out {
 		e := &out[i]
+		if len(e.Personal) > 0 && s.gates.sharedPending.Load() {
+			sealed, err := s.opts.Vault.SealWaiting(e.Sealer(), journal.PackPersonal(e.Personal))
+			if err != nil {
+				return nil, fmt.Errorf("sealing the values of an event: %w", err)
+			}
+			e.Personal = []journal.PersonalField{{Value: sealed, Class: journal.PendingShared}}
+			continue
+		}
 		if len(e.Personal) > 1 && s.gates.packedEvents.Load() {
 			const field = "together"
 			sealed, err := s.opts.Vault.SealPending(e.Sealer(), field, string(journal.PackPersonal(e.Personal)))

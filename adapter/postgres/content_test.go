@@ -690,6 +690,10 @@ func TestKeysOfValuesThatWaitedEnd(t *testing.T) {
 	if err != nil || strings.Contains(sealed, "112") {
 		t.Fatal(sealed, err)
 	}
+	shared, err := openVault(t, dir).SealWaiting(m.ID.String(), []byte(snils))
+	if err != nil || strings.Contains(shared, "112") {
+		t.Fatal(shared, err)
+	}
 	r := postgres.ContentRetention{Store: w.Store, Services: func() []string { return nil }, For: func(string, bool) time.Duration { return 0 },
 		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
 	opens := func() error {
@@ -697,9 +701,14 @@ func TestKeysOfValuesThatWaitedEnd(t *testing.T) {
 		if err := r.Once(ctx); err != nil {
 			t.Fatal(err)
 		}
-		value, err := openVault(t, dir).OpenPending(m.ID.String(), "snils", sealed)
+		v := openVault(t, dir)
+		value, err := v.OpenPending(m.ID.String(), "snils", sealed)
 		if err == nil && value != snils {
 			t.Errorf("opened as %q", value)
+		}
+		values, errShared := v.OpenWaiting(m.ID.String(), shared)
+		if errShared == nil && string(values) != snils || errors.Is(errShared, vault.ErrErased) != errors.Is(err, vault.ErrErased) {
+			t.Errorf("under the key of its second: opened as %q, %v", values, errShared)
 		}
 		return err
 	}

@@ -25,13 +25,15 @@ type gates struct {
 	madeTiles     atomic.Bool // tiles of level 0 are made of the leaves in blocks, and not kept
 	pressed       atomic.Bool // bodies and receipts are woven in the round form, and pressed
 	shortFacts    atomic.Bool // rows of the queue do not repeat what their messages say
+	sharedPending atomic.Bool // values that wait are sealed with a key for all of a second
 }
 
 func (g *gates) byName() map[string]*atomic.Bool {
 	return map[string]*atomic.Bool{"packed events": &g.packedEvents, "parts behind bodies": &g.partsBehind, "short openings": &g.openings,
 		"openings together": &g.together, "tight receipts": &g.tightReceipts, "reply addresses behind bodies": &g.replyToBehind,
 		"woven bodies": &g.wovenBodies, "made tiles": &g.madeTiles, "kinds of messages": &g.kinds,
-		"packed leaves": &g.packedLeaves, "timed keys": &g.timedKeys, "short facts": &g.shortFacts, "pressed": &g.pressed}
+		"packed leaves": &g.packedLeaves, "timed keys": &g.timedKeys, "short facts": &g.shortFacts, "pressed": &g.pressed,
+		"shared pending keys": &g.sharedPending}
 }
 
 // gateAge is how long a gate is believed to be closed.

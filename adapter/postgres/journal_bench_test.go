@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mezhved/adapter"
@@ -295,6 +297,82 @@ func BenchmarkJournalSequence(b *testing.B) {
 			b.ReportMetric(float64(here.Microseconds())/float64(n), "here-us/entry")
 		})
 	}
+}
+
+// BenchmarkJournalWait lets events wait as accepts do, two dozen in a statement, each with
+// values that are sealed, and as relays do, the two events of each of some hundred messages,
+// and takes them up; and tells what one costs the server, and its own log.
+func BenchmarkJournalWait(b *testing.B) {
+	s := benchStore(b, 1)
+	ctx := context.Background()
+	j, _ := benchJournal(b, s)
+	events := journaltest.Events(1, 6000)
+	packed := func(kinds ...journal.Kind) (list [][]byte) {
+		for _, e := range events {
+			if !slices.Contains(kinds, e.Kind) {
+				continue
+			}
+			// What is chance in a message's events does not compress.
+			e.Message, e.MessageID = uuid.Must(uuid.NewV7()).String(), uuid.NewString()
+			if e.Digest != "" {
+				e.Digest = fmt.Sprintf("%x", chance(32))
+			}
+			if len(e.Personal) > 0 {
+				e.Personal = []journal.PersonalField{{Value: base64.StdEncoding.EncodeToString(chance(150)), Class: journal.PendingShared}}
+			}
+			row, err := e.Pack()
+			if err != nil {
+				b.Fatal(err)
+			}
+			list = append(list, row)
+		}
+		return list
+	}
+	for _, of := range []struct {
+		name     string
+		inPlace  bool
+		together int
+		rows     [][]byte
+	}{{"accepts", true, 24, packed(journal.KindAccepted)}, {"relays", false, 400, packed(journal.KindRouted, journal.KindQueued)}} {
+		b.Run(of.name, func(b *testing.B) {
+			n := 0
+			var all, here time.Duration
+			var written int64
+			for b.Loop() {
+				allBefore, hereBefore, writtenBefore := busy(b, j), own(b), walBytes(b, j)
+				for rows := range slices.Chunk(of.rows, of.together) {
+					if err := postgres.Wait(ctx, s, of.inPlace, rows); err != nil {
+						b.Fatal(err)
+					}
+					n += len(rows)
+				}
+				if err := postgres.TakeUp(ctx, j); err != nil {
+					b.Fatal(err)
+				}
+				written += walBytes(b, j) - writtenBefore
+				all, here = all+busy(b, j)-allBefore, here+own(b)-hereBefore
+			}
+			b.ReportMetric(float64((all-here).Nanoseconds())/1000/float64(n), "server-us/event")
+			b.ReportMetric(float64(written)/float64(n), "wal-B/event")
+			b.ReportMetric(float64(len(slices.Concat(of.rows...)))/float64(len(of.rows)), "B/event")
+		})
+	}
+}
+
+func chance(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte([]byte(uuid.NewString())[:32])).Read(b)
+	return b
+}
+
+// walBytes is how much the server has written into its own log so far.
+func walBytes(b *testing.B, j *postgres.Journal) (n int64) {
+	b.Helper()
+	n, err := postgres.WALBytes(j)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // own is the processor time used so far by this process.

@@ -202,3 +202,34 @@ func Remembered(s *Store, from int64) bool {
 
 // OpeningsSQL is the statement by which values are kept.
 const OpeningsSQL = openingsSQL
+
+// Wait lets packed events wait, as the statements do that tell of something; in place, as
+// those of accepts, polls and acknowledgements do.
+func Wait(ctx context.Context, s *Store, inPlace bool, events [][]byte) error {
+	sql := waitSQL
+	if inPlace {
+		sql = waitInPlaceSQL
+	}
+	_, err := s.pool.Exec(ctx, sql("SELECT e, n FROM unnest($1::bytea[]) WITH ORDINALITY AS t (e, n)"), events)
+	return err
+}
+
+// TakeUp takes all events that wait, and does nothing with them.
+func TakeUp(ctx context.Context, j *Journal) error {
+	for more := true; more; {
+		err := j.Sequence(ctx, 0, func(tx clerk.Tx) (err error) {
+			_, more, err = tx.Pending(ctx, 8192, journal.NoEntry)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WALBytes is how much the server has written into its own log so far.
+func WALBytes(j *Journal) (n int64, err error) {
+	err = j.pool.QueryRow(context.Background(), "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&n)
+	return n, err
+}

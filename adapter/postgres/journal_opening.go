@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -57,11 +56,10 @@ const (
 // packTogether writes openings of one class, of entries of one block: how far the entry
 // is behind the one before, the field, as a number or zero and the text, without seed the
 // salt, and the value, shortened and with its length before it.
-func packTogether(v clerk.Vault, k openingsKey, list []clerk.Opened, seed *journal.Seed) ([]byte, error) {
+func packTogether(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *journal.Seed) ([]byte, error) {
 	body := make([]byte, 0, 64*len(list))
 	at := k.block
-	for i := range list {
-		o := &list[i]
+	for _, o := range list {
 		body, at = binary.AppendUvarint(body, uint64(o.Index-at)), o.Index
 		n := max(slices.Index(openingFields, o.Field), 0)
 		if body = binary.AppendUvarint(body, uint64(n)); n == 0 {
@@ -338,7 +336,8 @@ func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, e
 		}
 		return s, err
 	}
-	groups := map[openingsKey][]clerk.Opened{}
+	groups := map[openingsKey]*openingGroup{}
+	var last *openingGroup
 	keys := map[string]string{} // of the classes: they do not change within a batch
 	for i := range b.Open {
 		o := &b.Open[i]
@@ -355,36 +354,55 @@ func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, e
 		}
 		k := openingsKey{key: keys[o.Class], block: o.Index / blockSize * blockSize}
 		k.first = max(k.block, b.Open[0].Index)
-		groups[k] = append(groups[k], *o)
-	}
-	for _, k := range slices.SortedFunc(maps.Keys(groups), func(a, b openingsKey) int {
-		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
-	}) {
-		row := openingRow{openingsKey: k}
-		list := make([]keptValue, len(groups[k]))
-		boxes := make([]journal.Sealed, len(list))
-		var err error
-		for i := range groups[k] {
-			o := &groups[k][i]
-			if t.j.gates.together.Load() {
-				list[i] = keptValue{journal.Sealed{Field: o.Field}, &o.Opening}
-			} else if boxes[i], err = alone(o); err != nil {
-				return nil, err
-			} else {
-				boxes[i].Key, list[i].Sealed = k.key, boxes[i]
+		if last == nil || last.openingsKey != k {
+			if last = groups[k]; last == nil {
+				last = &openingGroup{openingsKey: k}
+				groups[k] = last
 			}
 		}
-		if row.tokens, err = tokensOf(b.Vault, list); err != nil {
-			return nil, err
+		last.list = append(last.list, o)
+	}
+	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *openingGroup) int {
+		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
+	}) {
+		row := openingRow{openingsKey: g.openingsKey}
+		blinds := make([][]byte, 0, len(g.list))
+		var err error
+		if t.j.gates.together.Load() {
+			for _, o := range g.list {
+				if !vault.Sought(o.Field) {
+					continue
+				}
+				blind, err := b.Vault.Blind(o.Field, o.Value)
+				if err != nil {
+					return nil, err
+				}
+				blinds = append(blinds, blind)
+			}
+			if row.sealed, err = packTogether(b.Vault, g.openingsKey, g.list, g.list[0].Seed); err != nil {
+				return nil, err
+			}
+		} else {
+			boxes := make([]journal.Sealed, len(g.list))
+			for i, o := range g.list {
+				if boxes[i], err = alone(o); err != nil {
+					return nil, err
+				}
+				boxes[i].Key = g.key
+				blinds = append(blinds, boxes[i].Blind)
+			}
+			row.sealed = packOpenings(g.block, boxes, t.j.gates.openings.Load())
 		}
-		if !t.j.gates.together.Load() {
-			row.sealed = packOpenings(k.block, boxes, t.j.gates.openings.Load())
-		} else if row.sealed, err = packTogether(b.Vault, k, groups[k], groups[k][0].Seed); err != nil {
-			return nil, err
-		}
+		row.tokens = openingTokens(blinds)
 		out.together = append(out.together, row)
 	}
 	return out, nil
+}
+
+// openingGroup are the openings of a batch that are kept in one row.
+type openingGroup struct {
+	openingsKey
+	list []*clerk.Opened
 }
 
 // copyOpenings writes those openings of a batch that are rows of their own.
@@ -414,25 +432,23 @@ func queueOpenings(add func(int64, string, ...any), rows []openingRow) {
 	if len(rows) == 0 {
 		return
 	}
-	var keys, tokens []string // an array of arrays cannot be of several lengths
+	var keys []string
 	var blocks, firsts []int64
+	tokens := []int64{}      // of all rows: an array of arrays cannot be of several lengths
+	var begins, ends []int32 // of a row's tokens among them
 	var sealed [][]byte
 	for i := range rows {
 		r := &rows[i]
-		list := []byte{'{'}
-		for n, token := range r.tokens {
-			if n > 0 {
-				list = append(list, ',')
-			}
-			list = strconv.AppendInt(list, token, 10)
-		}
-		keys, tokens, blocks, firsts, sealed = append(keys, r.key), append(tokens, string(append(list, '}'))), append(blocks, r.block), append(firsts, r.first), append(sealed, r.sealed)
+		keys, blocks, firsts, sealed = append(keys, r.key), append(blocks, r.block), append(firsts, r.first), append(sealed, r.sealed)
+		begins = append(begins, int32(len(tokens)+1))
+		tokens = append(tokens, r.tokens...)
+		ends = append(ends, int32(len(tokens)))
 	}
-	add(int64(len(rows)), openingsSQL, keys, blocks, firsts, tokens, sealed)
+	add(int64(len(rows)), openingsSQL, keys, blocks, firsts, tokens, begins, ends, sealed)
 }
 
 const openingsSQL = `INSERT INTO journal_opening (key, block, first, tokens, sealed)
-	SELECT key, block, first, tokens::bigint[], sealed FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) AS o (key, block, first, tokens, sealed)`
+	SELECT key, block, first, ($4::bigint[])[begins:ends], sealed FROM unnest($1::text[], $2::bigint[], $3::bigint[], $5::int[], $6::int[], $7::bytea[]) AS o (key, block, first, begins, ends, sealed)`
 
 // unopenable says that a value is not opened for want of its key.
 func unopenable(err error) bool {
@@ -639,9 +655,9 @@ func repackOpenings(v *vault.Vault, k openingsKey, rest []keptValue) ([]byte, er
 		}
 		return packOpenings(k.block, boxes, false), nil
 	}
-	list := make([]clerk.Opened, len(rest))
+	list := make([]*clerk.Opened, len(rest))
 	for i := range rest {
-		list[i] = clerk.Opened{Opening: *rest[i].open, Index: rest[i].Index}
+		list[i] = &clerk.Opened{Opening: *rest[i].open, Index: rest[i].Index}
 	}
 	return packTogether(v, k, list, nil)
 }

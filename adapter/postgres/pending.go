@@ -13,8 +13,8 @@ import (
 // Events wait in journal_pending, in the transaction of what they tell of, until the
 // sequencer takes them up. Those of the way of a message, which are nearly all, are
 // packed (journal.Event.Pack); the rest is JSON, which statements make of facts and of
-// what they find. All events of a statement are one row: to write, index and remove a row
-// costs more than an event.
+// what they find. All events of a statement are one row, or a few: to write, index and
+// remove a row costs more than an event.
 //
 // Nodes of the release before read JSON alone, an event to a row. So events are written
 // in that way while such nodes may be about: until a week after migration 00101, and
@@ -25,12 +25,21 @@ import (
 // e, the event, and n, its place among them.
 func waitSQL(events string) string { return waitTogether + events + waitTogetherEnd }
 
+// waitInPlaceSQL is waitSQL for events that are chance for the most part, of accepts and
+// acknowledgements. To compress them gains nothing, and what is longer than a row is
+// kept apart, in pieces with an index: that takes longer to write, and again to remove. So
+// they stand in several rows that are short enough to be left as they are (migration 00165).
+func waitInPlaceSQL(events string) string { return waitInPlace + events + waitInPlaceEnd }
+
 // waitAllSQL does so for all events of an array, in its order.
 func waitAllSQL(events string) string { return waitAllTogether + events + waitAllTogetherEnd }
 
 const (
 	waitTogether    = `INSERT INTO journal_pending (events, entries) SELECT array_agg(e ORDER BY n), count(*) FROM (`
 	waitTogetherEnd = `) AS e (e, n) HAVING count(*) > 0`
+
+	waitInPlace    = waitTogether + `SELECT e, n, sum(octet_length(e) + 8) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) / 3072 AS part FROM (`
+	waitInPlaceEnd = `) AS e (e, n)) AS e GROUP BY part ORDER BY part`
 
 	waitApart    = `INSERT INTO journal_pending (event) SELECT convert_from(e, 'UTF8')::json FROM (`
 	waitApartEnd = `) AS e (e, n) ORDER BY n`
@@ -42,7 +51,8 @@ const (
 	waitAllApartEnd = `)) AS w (e)`
 )
 
-var waitsApart = strings.NewReplacer(waitTogether, waitApart, waitTogetherEnd, waitApartEnd, waitAllTogether, waitAllApart, waitAllTogetherEnd, waitAllApartEnd)
+var waitsApart = strings.NewReplacer(waitInPlace, waitApart, waitInPlaceEnd, waitApartEnd, waitTogether, waitApart, waitTogetherEnd, waitApartEnd,
+	waitAllTogether, waitAllApart, waitAllTogetherEnd, waitAllApartEnd)
 
 // sql is a statement with waitSQL in the form that every node that may be about can read.
 // Ask it after the statement's events were made: they are packed only when the gate is

@@ -307,6 +307,50 @@ func TestTheEventsOfAStatementAreOneRow(t *testing.T) {
 	}
 }
 
+// The events of many accepts, which do not compress, stand in rows that nothing is kept
+// apart of, in their order; one that is longer than a row waits all the same.
+func TestEventsWaitInPlace(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.query(exec("UPDATE release_gate SET since = '-infinity'"))
+	w.Store = w.another(postgres.Options{})
+	var rows [][]byte
+	for i := range 60 {
+		e := journal.Event{Kind: journal.KindAccepted, Time: w.now, Message: uuid.NewString(), Attempt: i, Personal: []journal.PersonalField{{Field: "name", Value: string(chance(200))}}}
+		row, err := e.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	wait := func(rows [][]byte) {
+		t.Helper()
+		if err := postgres.Wait(ctx, w.Store, true, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(nil)
+	wait(rows)
+	apart := func() int {
+		return w.count("SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'journal_pending'::regclass")
+	}
+	if n := w.count("SELECT count(*) FROM journal_pending"); n < 4 || n > 10 || apart() > 0 {
+		t.Errorf("60 events wait in %d rows, with %d bytes apart", n, apart())
+	}
+	wait([][]byte{rows[0], append(rows[1][:len(rows[1]):len(rows[1])], chance(20_000)...), rows[2]})
+	if apart() == 0 {
+		t.Error("an event that is longer than a row is not kept apart: nothing was tried")
+	}
+	if got := w.count("SELECT sum(entries) FROM journal_pending"); got != 63 {
+		t.Errorf("%d events wait, want 63", got)
+	}
+	for i, row := range rows {
+		if got := w.count("SELECT count(*) FROM (SELECT row, row_number() OVER (ORDER BY id, n) AS at FROM journal_waiting) AS w WHERE at = $1 AND row = $2", i+1, row); got != 1 {
+			t.Fatalf("event %d is not in its place", i)
+		}
+	}
+}
+
 // A batch takes rows whole and ends with the one that fills it, by its events or by its
 // bytes; what it leaves comes in the next one, at once.
 func TestBatchesOfRowsWithManyEventsAreBounded(t *testing.T) {
@@ -400,11 +444,9 @@ func TestRowsOfBeforeAreTakenUpAmongThoseOfToday(t *testing.T) {
 func TestValuesWaitInOneSeal(t *testing.T) {
 	ctx := context.Background()
 	values := []journal.PersonalField{{Field: "snils", Value: snils}, {Field: "name", Value: "Иванов Иван"}, {Field: "consent", Value: "c-1", Class: "personal"}}
-	opened := func(together bool) (open []journal.Opening, bytes int) {
+	opened := func(gates string) (open []journal.Opening, bytes int) {
 		w, dir := newWorld(t), t.TempDir()
-		if together {
-			w.query(exec("UPDATE release_gate SET since = '-infinity'"))
-		}
+		w.query(exec("UPDATE release_gate SET since = '-infinity' WHERE " + gates))
 		w.Store = w.another(postgres.Options{Vault: openVault(t, dir)})
 		m := w.message()
 		e := event(journal.KindAccepted, m)
@@ -435,13 +477,14 @@ func TestValuesWaitInOneSeal(t *testing.T) {
 		}
 		return slices.DeleteFunc(open, func(o journal.Opening) bool { return o.Field == journal.FieldDigest }), bytes
 	}
-	one, small := opened(true)
-	each, large := opened(false)
-	if !slices.Equal(one, each) || len(one) != len(values) {
-		t.Errorf("opened from one seal: %+v\nfrom one for each: %+v", one, each)
+	shared, least := opened("true") // under a key that others share
+	one, small := opened("name <> 'shared pending keys'")
+	each, large := opened("false")
+	if !slices.Equal(one, each) || !slices.Equal(shared, each) || len(one) != len(values) {
+		t.Errorf("opened from one seal: %+v\nunder a key that others share: %+v\nfrom one for each: %+v", one, shared, each)
 	}
-	if small*2 > large {
-		t.Errorf("in one seal the event takes %d bytes, %d as releases before wrote it", small, large)
+	if small*2 > large || least > small {
+		t.Errorf("in one seal the event takes %d bytes, %d under a key that others share, %d as releases before wrote it", small, least, large)
 	}
 }
 

@@ -120,7 +120,7 @@ func (r *termRound) read(ctx context.Context, max int) error {
 		if !r.done.More && !slices.Contains(adapter.TermKinds, journal.Kind(e.Kind)) {
 			continue
 		}
-		l, err := journal.ParseLeaf(e.Leaf)
+		l, err := journal.ParseTold(e.Leaf)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", e.Index, err)
 		}

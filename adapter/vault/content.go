@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -106,6 +108,43 @@ func (v *Vault) OpenPending(message, field, sealed string) (string, error) {
 	return string(value), err
 }
 
+// waiting is what the values of a message's event are sealed as while they wait: a part of
+// an item that all those of one second share. A key for each message takes longer to make
+// than everything else that is done to seal them, and ends no sooner.
+func waiting(message string) (it Item, what string, err error) {
+	if it, err = pending(message); err != nil {
+		return it, "", err
+	}
+	second := it.ID.Time().Unix()
+	it.ID = ID{}
+	binary.BigEndian.PutUint64(it.ID[:8], uint64(second*1000)<<16)
+	return it, "values of " + message, nil
+}
+
+// SealWaiting encrypts the values of a message's event. Releases of before cannot open
+// that, but know SealPending.
+func (v *Vault) SealWaiting(message string, values []byte) (string, error) {
+	it, what, err := waiting(message)
+	if err != nil {
+		return "", err
+	}
+	box, err := v.SealContent(it, what, values)
+	return base64.StdEncoding.EncodeToString(box), err
+}
+
+// OpenWaiting decrypts what SealWaiting encrypted.
+func (v *Vault) OpenWaiting(message, sealed string) ([]byte, error) {
+	it, what, err := waiting(message)
+	if err != nil {
+		return nil, err
+	}
+	box, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return nil, err
+	}
+	return v.OpenContent(it, what, box)
+}
+
 // place ties a box to where it belongs.
 func place(it Item, what string) []byte {
 	b := make([]byte, 0, 96)
@@ -123,7 +162,7 @@ func (v *Vault) content(it Item, sealing bool) (cipher.AEAD, error) {
 	if box := g.boxes.get(it.ID); box != nil {
 		return box, nil
 	}
-	key, ok := g.tree.leaf(it.ID.path())
+	key, ok := g.key(it.ID.path())
 	if !ok {
 		return nil, fmt.Errorf("%s of %x: %w", it.Class, it.ID, ErrErased)
 	}
@@ -173,6 +212,7 @@ func (b *boxes) put(id ID, box cipher.AEAD) {
 type grown struct {
 	tree   tree
 	boxes  boxes
+	way    atomic.Pointer[node] // to the keys of the moment that was asked for last
 	file   os.FileInfo
 	asked  time.Time // whether the file has changed
 	proven bool      // to be the one that the witness knows

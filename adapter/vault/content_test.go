@@ -148,6 +148,72 @@ func TestAnErasedMessageCannotBeOpenedAnyMore(t *testing.T) {
 	}
 }
 
+// The values of two messages of one second wait under one key: each opens as its own
+// message's and as no other's, and all are over when the time of their class is.
+func TestValuesOfOneSecondWaitUnderOneKey(t *testing.T) {
+	v := open(t, t.TempDir())
+	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+	message := func(after time.Duration) string {
+		id := uuid.Must(uuid.NewV7())
+		ms := uint64(at.Add(after).UnixMilli())
+		for i := range 6 {
+			id[i] = byte(ms >> (40 - 8*i))
+		}
+		return id.String()
+	}
+	const values = "112-233-445 95"
+	first, second, later := message(0), message(999*time.Millisecond), message(time.Second)
+	boxes := map[string]string{}
+	for _, m := range []string{first, second, later} {
+		box, err := v.SealWaiting(m, []byte(values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		boxes[m] = box
+	}
+	if n := v.Boxes(vault.ClassPending + "-2026-11"); n != 2 {
+		t.Errorf("three messages of two seconds have %d keys", n)
+	}
+	for of, box := range boxes {
+		for _, m := range []string{first, second, later} {
+			got, err := v.OpenWaiting(m, box)
+			if ok := err == nil && string(got) == values; ok != (of == m) {
+				t.Errorf("the values of %s as those of %s: %q, %v", of, m, got, err)
+			}
+		}
+		if got, err := v.OpenPending(of, "together", box); err == nil {
+			t.Errorf("opened with the message's own key: %q", got)
+		}
+	}
+	if err := v.Erase(vault.Erasure{ID: uuid.NewString(), At: at, Ground: "g", Class: vault.ClassPending, Before: at.Add(time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []string{first, second, later} {
+		if _, err := v.OpenWaiting(m, boxes[m]); errors.Is(err, vault.ErrErased) != (m != later) {
+			t.Errorf("after their time is over, the values of %s: %v", m, err)
+		}
+	}
+}
+
+// The values of an event of a message that nobody has sealed anything for yet, with a key of
+// its own and with that of its second.
+func BenchmarkSealValues(b *testing.B) {
+	v, plain := open(b, b.TempDir()), make([]byte, 120)
+	for name, seal := range map[string]func(string) (string, error){
+		"own":    func(message string) (string, error) { return v.SealPending(message, "together", string(plain)) },
+		"shared": func(message string) (string, error) { return v.SealWaiting(message, plain) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := seal(uuid.Must(uuid.NewV7()).String()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // Everything of a class before a time goes, but for what still waits; other classes
 // and later messages stay.
 func TestAClassEndsBeforeATime(t *testing.T) {

@@ -12,7 +12,8 @@
 // tree of its class and month (see tree.go). Erase takes single leaves away, or all
 // before a time, and writes its register, by which a restored backup is held to what
 // was erased since. Values behind the journal's entries are sealed with one key for
-// a class and month; Destroy takes those.
+// a class and month; Destroy takes those. While they wait for their entries it is one for
+// each second (SealWaiting), of a class that ends after two days.
 //
 // A key is on the disk before anything is sealed with it, so a crash leaves no box
 // that nobody can open, and a full disk makes no key and takes none away. Several nodes use one folder, on a file system that has

@@ -13,7 +13,12 @@ import (
 // shortest is the length from which a piece is worth its own place.
 const shortest = 16
 
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
+var isHex = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdef") {
+		is[c] = true
+	}
+	return is
+}()
 
 // Shortened is a value as it is written into a box.
 func Shortened(value string) []byte { return shorten(nil, value) }
@@ -31,7 +36,7 @@ func shorten(to []byte, value string) []byte {
 	}
 	for i := 0; i < len(value); {
 		n := 0
-		for i+n < len(value) && isHex(value[i+n]) {
+		for i+n < len(value) && isHex[value[i+n]] {
 			n++
 		}
 		if whole := n &^ 1; whole >= shortest {

@@ -106,25 +106,69 @@ func (n *node) last() path {
 // another. It is not changed once made.
 type tree []node
 
-// leaf gives the key at a path; false when it was taken away.
-func (t tree) leaf(p path) (key [sha256.Size]byte, ok bool) {
+// above gives the node that has what is left at a path; nil when it was taken away.
+func (t tree) above(p path) *node {
 	i, found := slices.BinarySearchFunc(t, p, func(n node, p path) int { return bytes.Compare(n.at[:], p[:]) })
 	if !found {
 		i--
 	}
 	if i < 0 {
-		return key, false
+		return nil
 	}
 	if last := t[i].last(); bytes.Compare(p[:], last[:]) > 0 {
-		return key, false
+		return nil
 	}
+	return &t[i]
+}
+
+// below gives the value of the node at a depth on a path that goes through this one.
+func (n *node) below(p *path, to int) (value [sha256.Size]byte) {
 	down := descent{sha: sha256.New()}
-	copy(down.at[:], t[i].value[:])
-	for d := int(t[i].depth); d < depth; d++ {
+	copy(down.at[:], n.value[:])
+	for d := int(n.depth); d < to; d++ {
 		down.step(p.branch(d))
 	}
-	copy(key[:], down.at[:])
-	return key, true
+	copy(value[:], down.at[:])
+	return value
+}
+
+// leaf gives the key at a path; false when it was taken away.
+func (t tree) leaf(p path) (key [sha256.Size]byte, ok bool) {
+	n := t.above(p)
+	if n == nil {
+		return key, false
+	}
+	return n.below(&p, depth), true
+}
+
+// until is the path as far as a depth.
+func (p path) until(depth int) path {
+	clear(p[(depth+3)/4:])
+	if rest := depth % 4; rest > 0 {
+		p[depth/4] &^= 0xFF >> (2 * rest)
+	}
+	return p
+}
+
+// sharedDepth is as far down as the ways to the keys of 16 milliseconds are one.
+const sharedDepth = 14
+
+// key is leaf of the tree. The messages of a moment come together: the node through which
+// the ways to their keys lead is remembered.
+func (g *grown) key(p path) (key [sha256.Size]byte, ok bool) {
+	n := g.tree.above(p)
+	if n == nil {
+		return key, false
+	}
+	if n.depth < sharedDepth {
+		at, way := p.until(sharedDepth), g.way.Load()
+		if way == nil || way.at != at {
+			way = &node{depth: sharedDepth, at: at, value: n.below(&p, sharedDepth)}
+			g.way.Store(way)
+		}
+		n = way
+	}
+	return n.below(&p, depth), true
 }
 
 // span is a range of paths, both ends included.

@@ -66,11 +66,15 @@ func TestWhatIsTakenAwayIsGoneAndNothingElse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		remembering := &grown{tree: read}
 		for _, id := range all {
 			want, _ := root.leaf(id.path())
 			got, ok := read.leaf(id.path())
 			if ok == gone[id] || ok && got != want {
 				t.Fatalf("round %d: message %x of %s: key there %v, right %v; gone %v", round, id, id.Time(), ok, got == want, gone[id])
+			}
+			if same, there := remembering.key(id.path()); there != ok || same != got {
+				t.Fatalf("round %d: message %x of %s: behind others its key is there %v, right %v; gone %v", round, id, id.Time(), there, same == got, gone[id])
 			}
 		}
 		for i := range left {

@@ -145,4 +145,7 @@ type Vault interface {
 	// error with a method Lacks, the name of a key, says that the vault has not the key
 	// that the value waits under, and that it may come back.
 	OpenPending(message, field, sealed string) (value string, err error)
+	// OpenWaiting decrypts all values of an event (journal.PendingShared), packed, with the
+	// same errors.
+	OpenWaiting(message, sealed string) (values []byte, err error)
 }
