@@ -69,7 +69,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.
-			if rest := gather.Behind(n, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
+			if rest := gather.After(n, 0, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
 				return nil
 			}
 		}

@@ -14,8 +14,6 @@
 //
 // So the rest grows with both: see After. What is busy finds its own length, since longer
 // rests make statements larger and the processors less busy, and those make it shorter.
-// Where nobody waits for an answer, because it has been given before, it may be longer
-// (Behind).
 //
 // Work that nobody waits for is carried together as well, and steps aside for what somebody
 // waits for: see Apart.
@@ -37,8 +35,6 @@ const (
 	Enough = 32
 	// Most is the longest rest. No caller is answered later than that for the sake of others.
 	Most = 10 * time.Millisecond
-	// MostBehind is the longest rest of a loop whose callers have been answered.
-	MostBehind = 15 * time.Millisecond
 	// share is for how many calls a loop rests as long as their statement took.
 	share = 4
 )
@@ -85,14 +81,4 @@ func Apart(ctx context.Context, n int, do func(i int)) {
 		some.Wait()
 		Aside(ctx, time.Since(began))
 	}
-}
-
-// Behind is the rest of a loop that carries on what its callers have been answered for, as
-// the relay does: whoever is to have it next would not begin sooner, as long as the
-// processors are busy.
-func Behind(n int, took time.Duration) time.Duration {
-	if n <= 1 || n >= Enough {
-		return 0
-	}
-	return min(2*took*time.Duration(n)/share, MostBehind)
 }

@@ -29,23 +29,6 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-func TestBehind(t *testing.T) {
-	for _, c := range []struct {
-		n          int
-		took, want time.Duration
-	}{
-		{0, time.Second, 0},
-		{1, time.Second, 0}, // alone
-		{8, time.Millisecond, 4 * time.Millisecond},
-		{8, time.Hour, MostBehind},
-		{Enough, time.Hour, 0},
-	} {
-		if got := Behind(c.n, c.took); got != c.want {
-			t.Errorf("%d calls that took %s: %s, want %s", c.n, c.took, got, c.want)
-		}
-	}
-}
-
 // Exchanges are played through a gateway of two processors, in time of their own. Where
 // few are under way the rest must be short, because they would wait while the processors
 // do nothing; where many are, it must be long, because the processors are what they wait
@@ -61,9 +44,9 @@ func TestRestFindsItsLength(t *testing.T) {
 	}
 	short, long := always(3*time.Millisecond), always(10*time.Millisecond)
 
-	few := [3]played{play(t, 16, After, After), play(t, 16, short, short), play(t, 16, long, long)}
-	some := [3]played{play(t, 64, After, After), play(t, 64, short, short), play(t, 64, long, long)}
-	many := [3]played{play(t, 256, After, After), play(t, 256, short, short), play(t, 256, long, long)}
+	few := [3]played{play(t, 16, After), play(t, 16, short), play(t, 16, long)}
+	some := [3]played{play(t, 64, After), play(t, 64, short), play(t, 64, long)}
+	many := [3]played{play(t, 256, After), play(t, 256, short), play(t, 256, long)}
 	t.Logf("ours, short, long: 16 senders %v, 64 %v, 256 %v", few, some, many)
 	if few[0].rate < 1.05*few[1].rate || few[0].rate < 1.3*few[2].rate {
 		t.Errorf("16 senders: %v a second, want more than with a short rest, %v, and a long one, %v", few[0], few[1], few[2])
@@ -74,20 +57,10 @@ func TestRestFindsItsLength(t *testing.T) {
 	if many[0].rate < many[1].rate || many[0].statements > 0.95*many[1].statements {
 		t.Errorf("256 senders: %v, want more exchanges of fewer statements than with a short rest, %v", many[0], many[1])
 	}
-	if alone := play(t, 1, After, behind); alone.rested > 0 {
+	if alone := play(t, 1, After); alone.rested > 0 {
 		t.Errorf("one sender waited for company: %s in all", alone.rested)
 	}
-	// The relay, whose callers have been answered, rests longer, and there is more for it.
-	for senders, gain := range map[int]float64{8: 0.98, 24: 1.04, 32: 1.06, 48: 1.06, 64: 1.03} {
-		now, longer := play(t, senders, After, After), play(t, senders, After, behind)
-		t.Logf("%d senders: %v, with a relay that rests longer %v", senders, now, longer)
-		if longer.rate < gain*now.rate {
-			t.Errorf("%d senders: %v a second with a relay that rests longer, want %.2f times %v", senders, longer, gain, now)
-		}
-	}
 }
-
-func behind(n, _ int, took time.Duration) time.Duration { return Behind(n, took) }
 
 type rule func(n, waiting int, took time.Duration) time.Duration
 
@@ -215,10 +188,9 @@ func (l *loop) statement(n int) {
 	l.on.work(80*time.Microsecond+l.setup+time.Duration(n)*l.each, true)
 }
 
-// play has senders play exchanges for three seconds, by one rule for the relay and one for
-// all others: a request, its way to the provider,
+// play has senders play exchanges for three seconds: a request, its way to the provider,
 // who acknowledges and answers it, and the answer's way back.
-func play(t *testing.T, senders int, rest, relay rule) (out played) {
+func play(t *testing.T, senders int, rest rule) (out played) {
 	const us = time.Microsecond
 	const long = 3 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +199,7 @@ func play(t *testing.T, senders int, rest, relay rule) (out played) {
 		acks := &loop{on: on, rest: rest, setup: 120 * us, each: 20 * us, disk: 1200 * us}
 		var relays, polls [2]*loop
 		for way := range 2 {
-			relays[way] = &loop{on: on, rest: relay, setup: 300 * us, each: 90 * us, disk: 2000 * us}
+			relays[way] = &loop{on: on, rest: rest, setup: 300 * us, each: 90 * us, disk: 2000 * us}
 			polls[way] = &loop{on: on, rest: rest, setup: 100 * us, each: 15 * us, answer: 250 * us, disk: 1200 * us}
 		}
 		ctx, stop := context.WithTimeout(context.Background(), long)
