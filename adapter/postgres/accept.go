@@ -432,7 +432,7 @@ WITH a AS (
 ), o AS (
 	INSERT INTO outbox (message, shard, queue) ` + rowsOf("$24::uuid[], $25::smallint[], $26::int[]") + `
 ), e AS (
-	` + waitAllSQL("$27::bytea[]") + `
+	` + waitInPlaceSQL("$27::bytea[]") + `
 )
 SELECT 1 / (CASE WHEN ` + numbersGone(28, 29, 30, 31, 32) + ` THEN 0 ELSE 1 END)`
 
@@ -476,7 +476,7 @@ WITH n AS MATERIALIZED (
 	SELECT t.message, t.shard, t.queue FROM unnest($31::uuid[], $32::smallint[], $33::int[]) WITH ORDINALITY AS t(message, shard, queue, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE ORDER BY t.n
 ), e AS (
-	` + waitInPlaceSQL(`SELECT t.e, t.n FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
+	` + waitSQL(`SELECT t.e, t.n FROM unnest($34::uuid[], $35::bytea[]) WITH ORDINALITY AS t(message, e, n)
 	WHERE (t.message IN (SELECT id FROM d)) IS TRUE`) + `
 )`
 	acceptAttached = `, x AS (

@@ -82,7 +82,7 @@ WITH ` + ackPatience + `, i (queue, prio, seq, attempt, id, system) AS MATERIALI
 ), d AS (
 	DELETE FROM queue q USING i WHERE ` + ackStands + ` RETURNING q.seq
 ), e AS (
-	` + waitAllSQL("$7::bytea[]") + `
+	` + waitInPlaceSQL("$7::bytea[]") + `
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, codec, dictionary, size, body, step)
 	` + rowsOf("$8::uuid[], $9::int[], $10::int[], $11::smallint[], $12::int[], $13::int[], $14::bytea[]") + `, 2
@@ -109,7 +109,7 @@ WITH ` + ackPatience + `, i (n, queue, prio, seq, attempt, id, event, codec, dic
 	DELETE FROM queue q USING i WHERE ` + ackStands + `
 	RETURNING q.message, i.*
 ), e AS (
-	` + waitInPlaceSQL(`SELECT event, n FROM d`) + `
+	` + waitSQL(`SELECT event, n FROM d`) + `
 ), r AS (
 	INSERT INTO receipt (message, queue, attempt, step, codec, dictionary, size, body)
 	SELECT message, queue, attempt, 2, codec, dictionary, size, body FROM d WHERE body IS NOT NULL

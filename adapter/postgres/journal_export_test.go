@@ -206,11 +206,11 @@ const OpeningsSQL = openingsSQL
 // Wait lets packed events wait, as the statements do that tell of something; in place, as
 // those of accepts, polls and acknowledgements do.
 func Wait(ctx context.Context, s *Store, inPlace bool, events [][]byte) error {
-	sql := waitSQL
+	sql := waitAllSQL
 	if inPlace {
 		sql = waitInPlaceSQL
 	}
-	_, err := s.pool.Exec(ctx, sql("SELECT e, n FROM unnest($1::bytea[]) WITH ORDINALITY AS t (e, n)"), events)
+	_, err := s.pool.Exec(ctx, sql("$1::bytea[]"), events)
 	return err
 }
 

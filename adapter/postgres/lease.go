@@ -105,7 +105,7 @@ RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WH
 	// per answer of which something is kept. The rows of the queue are locked.
 	leaseTell = `
 WITH e AS (
-	` + waitAllSQL("$2::bytea[]") + `
+	` + waitInPlaceSQL("$2::bytea[]") + `
 )
 INSERT INTO receipt (message, attempt, codec, dictionary, size, body, queue, step)
 ` + rowsOf("$3::uuid[], $4::int[], $5::smallint[], $6::int[], $7::int[], $8::bytea[]") + `, $1::int, 1`

@@ -25,21 +25,19 @@ import (
 // e, the event, and n, its place among them.
 func waitSQL(events string) string { return waitTogether + events + waitTogetherEnd }
 
-// waitInPlaceSQL is waitSQL for events that are chance for the most part, of accepts and
-// acknowledgements. To compress them gains nothing, and what is longer than a row is
-// kept apart, in pieces with an index: that takes longer to write, and again to remove. So
-// they stand in several rows that are short enough to be left as they are (migration 00165).
-func waitInPlaceSQL(events string) string { return waitInPlace + events + waitInPlaceEnd }
-
 // waitAllSQL does so for all events of an array, in its order.
 func waitAllSQL(events string) string { return waitAllTogether + events + waitAllTogetherEnd }
+
+// waitInPlaceSQL is waitAllSQL for events that are chance for the most part, of accepts, polls
+// and acknowledgements. To compress them gains nothing, and what is longer than a row is
+// kept apart, in pieces with an index: that takes longer to write, and again to remove. So
+// they stand eight to a row, which is nearly always short enough to be left as it is
+// (migration 00165).
+func waitInPlaceSQL(events string) string { return waitInPlace + events + waitInPlaceEnd }
 
 const (
 	waitTogether    = `INSERT INTO journal_pending (events, entries) SELECT array_agg(e ORDER BY n), count(*) FROM (`
 	waitTogetherEnd = `) AS e (e, n) HAVING count(*) > 0`
-
-	waitInPlace    = waitTogether + `SELECT e, n, sum(octet_length(e) + 8) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) / 3072 AS part FROM (`
-	waitInPlaceEnd = `) AS e (e, n)) AS e GROUP BY part ORDER BY part`
 
 	waitApart    = `INSERT INTO journal_pending (event) SELECT convert_from(e, 'UTF8')::json FROM (`
 	waitApartEnd = `) AS e (e, n) ORDER BY n`
@@ -47,11 +45,14 @@ const (
 	waitAllTogether    = `INSERT INTO journal_pending (events, entries) SELECT w.e, cardinality(w.e) FROM (VALUES (`
 	waitAllTogetherEnd = `)) AS w (e) WHERE cardinality(w.e) > 0`
 
+	waitInPlace    = `INSERT INTO journal_pending (events, entries) SELECT w.e[i:i+7], least(cardinality(w.e) - i + 1, 8) FROM (VALUES (`
+	waitInPlaceEnd = `)) AS w (e), generate_series(1, cardinality(w.e), 8) i`
+
 	waitAllApart    = `INSERT INTO journal_pending (event) SELECT convert_from(w.e, 'UTF8')::json FROM (SELECT unnest(`
 	waitAllApartEnd = `)) AS w (e)`
 )
 
-var waitsApart = strings.NewReplacer(waitInPlace, waitApart, waitInPlaceEnd, waitApartEnd, waitTogether, waitApart, waitTogetherEnd, waitApartEnd,
+var waitsApart = strings.NewReplacer(waitInPlace, waitAllApart, waitInPlaceEnd, waitAllApartEnd, waitTogether, waitApart, waitTogetherEnd, waitApartEnd,
 	waitAllTogether, waitAllApart, waitAllTogetherEnd, waitAllApartEnd)
 
 // sql is a statement with waitSQL in the form that every node that may be about can read.
