@@ -20,6 +20,9 @@ const (
 	longPoll = time.Second
 	// mostFetched bounds an answer: one at a time of each leader is in memory.
 	mostFetched = 8 << 20
+	// mostHeld bounds what the records of an answer take once they are read, about, and a
+	// batch beside: what is left of it is asked for again.
+	mostHeld = 32 << 20
 )
 
 // cursor is how far a partition has been read.
@@ -143,7 +146,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			return fmt.Errorf("asking broker %d for records: %w", leader, err)
 		}
 		found := taking{done: make(chan struct{})}
-		moved := error(nil)
+		moved, room := error(nil), mostHeld
 		for _, c := range cursors {
 			p := answer[c.at]
 			if p == nil {
@@ -153,7 +156,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			err := refused(p.ErrorCode, nil)
 			switch {
 			case err == nil:
-				part, err = s.open(ctx, c, p.RecordBatches)
+				part, err = s.open(ctx, c, p.RecordBatches, &room)
 			case errors.Is(err, kafka.OffsetOutOfRange):
 				err = s.b.inRange(ctx, c)
 			case errors.Is(err, kafka.NotLeaderForPartition), gone(err):
@@ -261,9 +264,9 @@ func (b *Broker) inRange(ctx context.Context, c *cursor) error {
 
 // open reads batches from where a cursor stands. Those that this process has put there, and
 // whose records need not come, are passed over unread.
-func (s *session) open(ctx context.Context, c *cursor, set []byte) (part taken, err error) {
+func (s *session) open(ctx context.Context, c *cursor, set []byte, room *int) (part taken, err error) {
 	part = taken{at: c.at, next: c.next}
-	for {
+	for *room > 0 {
 		b, rest, ok, err := nextBatch(set)
 		if err != nil || !ok {
 			return part, err
@@ -274,13 +277,18 @@ func (s *session) open(ctx context.Context, c *cursor, set []byte) (part taken, 
 		}
 		if !(s.stands != nil && b.first >= part.next && s.b.own.has(c.at, &b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)) {
 			records, err := b.records(c.at, part.next)
-			if err != nil {
+			switch {
+			case errors.Is(err, errLarge):
+				s.complain(ctx, fmt.Errorf("reading %s/%d: passing over offsets %d to %d: %w", c.at.topic, c.at.partition, b.first, b.last, err))
+			case err != nil:
 				return part, err
 			}
 			part.records = append(part.records, records...)
+			*room -= b.opened
 		}
 		part.next = b.last + 1
 	}
+	return part, nil
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that
