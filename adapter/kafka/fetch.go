@@ -66,10 +66,8 @@ func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- 
 				read[c.at] = true
 			}
 			wg.Go(func() {
-				defer cancel() // one has moved, perhaps all have
-				if err := s.ask(round, leader, cursors, answers); err != nil {
-					s.complain(round, err)
-				}
+				defer cancel() // another leads one of them, perhaps all
+				s.keepAsking(round, leader, cursors, answers)
 			})
 		}
 		if left := slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return read[c.at] }); len(left) > 0 {
@@ -94,6 +92,29 @@ func (b *Broker) lead(ctx context.Context, cursors []*cursor) {
 			return
 		}
 	}
+}
+
+// keepAsking asks one leader until others lead what it has led, or ctx ends. One that does
+// not answer holds up no other.
+func (s *session) keepAsking(ctx context.Context, leader int32, cursors []*cursor, answers chan<- taking) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		began := time.Now()
+		if err := s.ask(ctx, leader, cursors, answers); err != nil {
+			s.complain(ctx, err)
+		}
+		if time.Since(began) > 5*time.Second {
+			pause = 100 * time.Millisecond
+		}
+		if !sleep(ctx, pause) || !s.b.leads(ctx, leader, cursors) {
+			return
+		}
+	}
+}
+
+// leads says that a broker leads all of the partitions still, as far as is known.
+func (b *Broker) leads(ctx context.Context, leader int32, cursors []*cursor) bool {
+	led, err := b.led(ctx, cursors)
+	return err != nil || len(led[leader]) == len(cursors)
 }
 
 // complain logs what is tried again.
@@ -146,7 +167,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			return fmt.Errorf("asking broker %d for records: %w", leader, err)
 		}
 		found := taking{done: make(chan struct{})}
-		moved, room := error(nil), mostHeld
+		moved, troubled, room := error(nil), false, mostHeld
 		for _, c := range cursors {
 			p := answer[c.at]
 			if p == nil {
@@ -165,7 +186,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			}
 			if err != nil { // the other partitions go on
 				s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
-				c.quiet = time.Now().Add(time.Second)
+				c.quiet, troubled = time.Now().Add(time.Second), true
 			}
 			if part.next > c.next {
 				found.parts = append(found.parts, part)
@@ -189,8 +210,12 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			for _, c := range cursors {
 				c.next = max(c.next, next[c.at])
 			}
+			// A broker fills its answer in the order of the question: whose turn it was stands behind
+			// the others.
+			cursors = append(slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] > 0 }),
+				slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] == 0 })...)
 		}
-		if moved != nil {
+		if moved != nil || troubled && !s.b.leads(ctx, leader, cursors) { // a broker whose disk has failed says so, and not who leads now
 			return moved
 		}
 		if len(found.parts) > 0 && !sleep(ctx, s.b.opts.Gather) {
@@ -206,17 +231,16 @@ func (b *Broker) fetch(ctx context.Context, leader int32, cursors []*cursor) (ma
 	defer cancel()
 	request := kmsg.NewPtrFetchRequest()
 	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(longPoll.Milliseconds()), 1, int32(max(mostFetched, b.opts.MaxRecord+recordOverhead))
-	topics, now := map[string]int{}, time.Now()
+	now := time.Now()
 	for _, c := range cursors {
 		if c.quiet.After(now) {
 			continue
 		}
-		at, ok := topics[c.at.topic]
-		if !ok {
-			at, topics[c.at.topic] = len(request.Topics), len(request.Topics)
+		at := len(request.Topics) - 1
+		if at < 0 || request.Topics[at].Topic != c.at.topic { // a topic may come more than once: the order is that of the cursors
 			topic := kmsg.NewFetchRequestTopic()
 			topic.Topic = c.at.topic
-			request.Topics = append(request.Topics, topic)
+			request.Topics, at = append(request.Topics, topic), at+1
 		}
 		p := kmsg.NewFetchRequestTopicPartition()
 		p.Partition, p.FetchOffset, p.PartitionMaxBytes = int32(c.at.partition), c.next, request.MaxBytes
@@ -266,8 +290,11 @@ func (b *Broker) inRange(ctx context.Context, c *cursor) error {
 // whose records need not come, are passed over unread.
 func (s *session) open(ctx context.Context, c *cursor, set []byte, room *int) (part taken, err error) {
 	part = taken{at: c.at, next: c.next}
-	for *room > 0 {
+	for sent := len(set); *room > 0; {
 		b, rest, ok, err := nextBatch(set)
+		if err == nil && !ok && sent > 0 && part.next == c.next {
+			err = fmt.Errorf("%w, or none from there on, in the %d bytes that the broker has sent", errBatch, sent)
+		}
 		if err != nil || !ok {
 			return part, err
 		}
