@@ -262,8 +262,10 @@ func gathering(s *http.Server) {
 		if state != http.StateIdle {
 			return // what ends otherwise is closed
 		}
-		if w := wireOf(c); w != nil {
-			_ = w.rest() // net/http finds out at the next call, as it would by its own write
+		// Behind half of an answer no other may go out: a call that net/http has read already
+		// is carried out, and its answer finds the connection closed.
+		if w := wireOf(c); w != nil && w.rest() != nil {
+			_ = w.Conn.Close()
 		}
 	}
 }

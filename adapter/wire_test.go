@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -321,3 +322,57 @@ func TestDeadlinesOfWire(t *testing.T) {
 		}
 	}
 }
+
+// An answer of which a part has gone out, and whose reader has stopped for too long, is the
+// last on its connection: what was asked behind it is not answered into the middle of it.
+func TestNothingFollowsHalfAnAnswer(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	l := &handed{conn: make(chan net.Conn, 1), done: make(chan struct{})}
+	l.conn <- ours
+	served := &http.Server{WriteTimeout: 100 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gatherAnswer(r.Context())
+		io.WriteString(w, strings.Repeat(r.URL.Path[1:], 1000))
+	})}
+	gathering(served)
+	go served.Serve(wires{l})
+	defer served.Close()
+
+	if _, err := io.WriteString(theirs, "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 200)
+	if _, err := io.ReadFull(theirs, first); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(150 * time.Millisecond) // of real time: it is the deadline of a connection that passes
+	theirs.SetReadDeadline(time.Now().Add(10 * time.Second))
+	rest, err := io.ReadAll(theirs)
+	if answers := strings.Count(string(first)+string(rest), "HTTP/1.1 200"); answers != 1 || err != nil {
+		t.Errorf("%d answers, %v, behind %d bytes of the first, want the end of the connection", answers, err, len(first))
+	}
+}
+
+// handed is a listener of one connection.
+type handed struct {
+	conn chan net.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func (l *handed) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *handed) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *handed) Addr() net.Addr { return &net.TCPAddr{} }
