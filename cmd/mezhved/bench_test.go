@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
 
@@ -273,5 +275,20 @@ func TestTurnsComeTogether(t *testing.T) {
 	}
 	if f := figures[0]; !slices.Equal(f.Old, []float64{0, 3}) || !slices.Equal(f.New, []float64{1, 2}) {
 		t.Errorf("old %v, new %v", f.Old, f.New)
+	}
+}
+
+// Of a gateway of somebody else nobody measures processors and bytes: the bench says so, and
+// not that it takes none.
+func TestWhatIsNotMeasured(t *testing.T) {
+	for _, s := range []fmt.Stringer{spent{Generator: time.Second}.per(1000), machine{}.since(machine{}), storagePer(postgres.Written{}, postgres.Written{}, 10)} {
+		if text := s.String(); !strings.Contains(text, "alone") || strings.Contains(text, " 0") {
+			t.Error(text)
+		}
+	}
+	for _, s := range []fmt.Stringer{costs{Gateway: .5, Generator: 1}, shares{Idle: .5}, storage{Stays: 100}} {
+		if text := s.String(); strings.Contains(text, "alone") {
+			t.Error(text)
+		}
 	}
 }
