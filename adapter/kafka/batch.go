@@ -8,9 +8,11 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
@@ -152,10 +154,24 @@ type batch struct {
 	crc         uint32
 	attributes  uint16
 	bytes       []byte
+	opened      int // what its records take beside these bytes, once they are read; about
 }
 
 // errBatch says that what stands on the bus is no batch of records.
 var errBatch = errors.New("a batch of records that is not whole")
+
+// errLarge says that a batch is none of a gateway's, whatever is in it: its records would
+// take more than mostOpened.
+var errLarge = errors.New("a batch of records that grows beyond all that a gateway writes")
+
+const (
+	// mostOpened bounds what the records of one batch take: a broker bounds what they are
+	// compressed to, and a kilobyte may become gigabytes. Gateways write less than 1 MB before
+	// it is compressed, or one record.
+	mostOpened = 32 << 20
+	// What a record and a header take beside their bytes, which may be two.
+	recordOpened, headerOpened = 128, 48
+)
 
 // nextBatch takes the first batch off what a broker has answered; false: there is none, or
 // the answer has not all of it.
@@ -197,19 +213,13 @@ func (b *batch) records(at place, from int64) ([]adapter.Record, error) {
 	}
 	text := b.bytes[batchHead:]
 	if compression := compress.Compression(b.attributes & codecs); compression != compress.None {
-		codec := compression.Codec()
-		if codec == nil {
-			return nil, fmt.Errorf("a batch of records is compressed in a way that nobody knows, %d", compression)
-		}
-		r := codec.NewReader(bytes.NewReader(text))
-		plain, err := io.ReadAll(r)
-		r.Close()
+		plain, err := decompress(compression, text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errBatch, err)
+			return nil, err
 		}
-		text = plain
+		text, b.opened = plain, len(plain)
 	}
-	records := make([]adapter.Record, 0, min(b.count, len(text)/6+1))
+	records := make([]adapter.Record, 0, min(b.count, len(text)/6+1, 1000))
 	for range b.count {
 		r := reader{text: text}
 		one := reader{text: r.octets()}
@@ -221,6 +231,9 @@ func (b *batch) records(at place, from int64) ([]adapter.Record, error) {
 		headers := one.varint()
 		if r.short || one.short || headers < 0 || headers > int64(len(one.text)) {
 			return nil, errBatch
+		}
+		if b.opened += recordOpened + int(headers)*headerOpened; b.opened > mostOpened {
+			return nil, errLarge
 		}
 		record.Headers = make([]adapter.Header, headers)
 		for i := range record.Headers {
@@ -234,6 +247,75 @@ func (b *batch) records(at place, from int64) ([]adapter.Record, error) {
 		}
 	}
 	return records, nil
+}
+
+// decompress gives what was compressed, unless it is more than mostOpened.
+func decompress(compression compress.Compression, text []byte) (plain []byte, err error) {
+	switch compression {
+	case compress.Zstd:
+		plain, err = decoder().DecodeAll(text, nil)
+	case compress.Snappy:
+		plain, err = unsnap(text)
+	default:
+		codec := compression.Codec()
+		if codec == nil {
+			return nil, fmt.Errorf("a batch of records is compressed in a way that nobody knows, %d", compression)
+		}
+		r := codec.NewReader(bytes.NewReader(text))
+		plain, err = io.ReadAll(io.LimitReader(r, mostOpened+1))
+		r.Close()
+	}
+	switch {
+	case errors.Is(err, errLarge), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded), len(plain) > mostOpened:
+		return nil, errLarge
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errBatch, err)
+	}
+	return plain, nil
+}
+
+var decoder = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(mostOpened))
+	if err != nil {
+		panic("kafka: " + err.Error()) // the options are constants
+	}
+	return d
+})
+
+// unsnap reads snappy as Java clients write it, in blocks behind a head of 16 bytes, each
+// behind its length, and as others do, in one block without.
+func unsnap(text []byte) (plain []byte, err error) {
+	if len(text) < 16 || !bytes.HasPrefix(text, []byte("\x82SNAPPY\x00")) {
+		return unsnapBlock(nil, text)
+	}
+	for text = text[16:]; len(text) > 0; {
+		if len(text) < 4 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		n := int64(binary.BigEndian.Uint32(text))
+		if text = text[4:]; n > int64(len(text)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if plain, err = unsnapBlock(plain, text[:n]); err != nil {
+			return nil, err
+		}
+		text = text[n:]
+	}
+	return plain, nil
+}
+
+func unsnapBlock(plain, block []byte) ([]byte, error) {
+	n, err := snappy.DecodedLen(block)
+	if err != nil {
+		return nil, err
+	}
+	if n > mostOpened-len(plain) {
+		return nil, errLarge
+	}
+	at := len(plain)
+	plain = slices.Grow(plain, n)[:at+n]
+	_, err = snappy.Decode(plain[at:], block)
+	return plain, err
 }
 
 // reader reads what a record is made of. When there is less than it should it is short, and

@@ -2,12 +2,17 @@ package kafka
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -104,6 +109,78 @@ func TestBatchThatIsNotWhole(t *testing.T) {
 			t.Fatalf("of %d bytes %d are a batch: %v, %v", len(set), n, ok, err)
 		}
 	}
+}
+
+// A batch that a broker has taken, and that grows a thousand times when it is opened, or whose
+// records are many and of nothing, is not opened any further than a gateway's own could be.
+func TestBatchThatGrows(t *testing.T) {
+	zeros := make([]byte, 2*mostOpened)
+	sets := map[string][]byte{
+		"records of nothing":              batchOf(0, appendRecords(nil, make([]adapter.Record, 1e6), upTo(1e6)), 1e6),
+		"headers of nothing":              batchOf(0, appendRecords(nil, []adapter.Record{{Headers: make([]adapter.Header, 1e6)}}, upTo(1)), 1),
+		"a length that is not so, snappy": batchOf(uint16(compress.Snappy), []byte("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x07\xff\xff\xff\xff\x0f\x00\x00"), 1),
+	}
+	for _, c := range []compress.Compression{compress.Gzip, compress.Snappy, compress.Lz4, compress.Zstd} {
+		var text bytes.Buffer
+		w := c.Codec().NewWriter(&text)
+		w.Write(appendRecords(nil, []adapter.Record{{Value: zeros}}, upTo(1)))
+		w.Close()
+		sets[c.String()] = batchOf(uint16(c), text.Bytes(), 1)
+	}
+	for what, set := range sets {
+		b, _, ok, err := nextBatch(set)
+		if err != nil || !ok {
+			t.Fatalf("%s: %v, %v", what, ok, err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		records, err := b.records(place{}, 0)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errLarge) {
+			t.Errorf("%s: %d records, %v", what, len(records), err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8*mostOpened {
+			t.Errorf("%s: %d bytes grow to %d", what, len(set), took)
+		}
+	}
+}
+
+// Of what was cut off no more is read than was there.
+func TestSnappyThatIsNotWhole(t *testing.T) {
+	var text bytes.Buffer
+	w := compress.Snappy.Codec().NewWriter(&text)
+	w.Write(appendRecords(nil, someRecords(false), upTo(4)))
+	w.Close()
+	whole := text.Bytes()
+	all, err := unsnap(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range whole {
+		if plain, err := unsnap(whole[:n]); err == nil && (len(plain) >= len(all) || !bytes.HasPrefix(all, plain)) {
+			t.Fatalf("%d of %d bytes are read as %d", n, len(whole), len(plain))
+		}
+	}
+}
+
+// batchOf is a batch of what may be anything.
+func batchOf(attributes uint16, text []byte, n int) []byte {
+	b, _ := appendBatch(nil, nil, nil, time.UnixMilli(0))
+	b = append(b[:batchHead], text...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-batchLength))
+	binary.BigEndian.PutUint16(b[21:], attributes)
+	binary.BigEndian.PutUint32(b[23:], uint32(n-1))
+	binary.BigEndian.PutUint32(b[57:], uint32(n))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[crcFrom:], castagnoli))
+	return b
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // FuzzBatch reads what anybody may have put on the bus. What comes of it is written as it

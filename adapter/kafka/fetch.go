@@ -20,6 +20,9 @@ const (
 	longPoll = time.Second
 	// mostFetched bounds an answer: one at a time of each leader is in memory.
 	mostFetched = 8 << 20
+	// mostHeld bounds what the records of an answer take once they are read, about, and a
+	// batch beside: what is left of it is asked for again.
+	mostHeld = 32 << 20
 )
 
 // cursor is how far a partition has been read.
@@ -63,10 +66,8 @@ func (s *session) follow(ctx context.Context, cursors []*cursor, answers chan<- 
 				read[c.at] = true
 			}
 			wg.Go(func() {
-				defer cancel() // one has moved, perhaps all have
-				if err := s.ask(round, leader, cursors, answers); err != nil {
-					s.complain(round, err)
-				}
+				defer cancel() // another leads one of them, perhaps all
+				s.keepAsking(round, leader, cursors, answers)
 			})
 		}
 		if left := slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return read[c.at] }); len(left) > 0 {
@@ -91,6 +92,29 @@ func (b *Broker) lead(ctx context.Context, cursors []*cursor) {
 			return
 		}
 	}
+}
+
+// keepAsking asks one leader until others lead what it has led, or ctx ends. One that does
+// not answer holds up no other.
+func (s *session) keepAsking(ctx context.Context, leader int32, cursors []*cursor, answers chan<- taking) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		began := time.Now()
+		if err := s.ask(ctx, leader, cursors, answers); err != nil {
+			s.complain(ctx, err)
+		}
+		if time.Since(began) > 5*time.Second {
+			pause = 100 * time.Millisecond
+		}
+		if !sleep(ctx, pause) || !s.b.leads(ctx, leader, cursors) {
+			return
+		}
+	}
+}
+
+// leads says that a broker leads all of the partitions still, as far as is known.
+func (b *Broker) leads(ctx context.Context, leader int32, cursors []*cursor) bool {
+	led, err := b.led(ctx, cursors)
+	return err != nil || len(led[leader]) == len(cursors)
 }
 
 // complain logs what is tried again.
@@ -143,7 +167,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			return fmt.Errorf("asking broker %d for records: %w", leader, err)
 		}
 		found := taking{done: make(chan struct{})}
-		moved := error(nil)
+		moved, troubled, room := error(nil), false, mostHeld
 		for _, c := range cursors {
 			p := answer[c.at]
 			if p == nil {
@@ -153,7 +177,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			err := refused(p.ErrorCode, nil)
 			switch {
 			case err == nil:
-				part, err = s.open(ctx, c, p.RecordBatches)
+				part, err = s.open(ctx, c, p.RecordBatches, &room)
 			case errors.Is(err, kafka.OffsetOutOfRange):
 				err = s.b.inRange(ctx, c)
 			case errors.Is(err, kafka.NotLeaderForPartition), gone(err):
@@ -162,7 +186,7 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			}
 			if err != nil { // the other partitions go on
 				s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
-				c.quiet = time.Now().Add(time.Second)
+				c.quiet, troubled = time.Now().Add(time.Second), true
 			}
 			if part.next > c.next {
 				found.parts = append(found.parts, part)
@@ -186,8 +210,12 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			for _, c := range cursors {
 				c.next = max(c.next, next[c.at])
 			}
+			// A broker fills its answer in the order of the question: whose turn it was stands behind
+			// the others.
+			cursors = append(slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] > 0 }),
+				slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] == 0 })...)
 		}
-		if moved != nil {
+		if moved != nil || troubled && !s.b.leads(ctx, leader, cursors) { // a broker whose disk has failed says so, and not who leads now
 			return moved
 		}
 		if len(found.parts) > 0 && !sleep(ctx, s.b.opts.Gather) {
@@ -203,17 +231,16 @@ func (b *Broker) fetch(ctx context.Context, leader int32, cursors []*cursor) (ma
 	defer cancel()
 	request := kmsg.NewPtrFetchRequest()
 	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(longPoll.Milliseconds()), 1, int32(max(mostFetched, b.opts.MaxRecord+recordOverhead))
-	topics, now := map[string]int{}, time.Now()
+	now := time.Now()
 	for _, c := range cursors {
 		if c.quiet.After(now) {
 			continue
 		}
-		at, ok := topics[c.at.topic]
-		if !ok {
-			at, topics[c.at.topic] = len(request.Topics), len(request.Topics)
+		at := len(request.Topics) - 1
+		if at < 0 || request.Topics[at].Topic != c.at.topic { // a topic may come more than once: the order is that of the cursors
 			topic := kmsg.NewFetchRequestTopic()
 			topic.Topic = c.at.topic
-			request.Topics = append(request.Topics, topic)
+			request.Topics, at = append(request.Topics, topic), at+1
 		}
 		p := kmsg.NewFetchRequestTopicPartition()
 		p.Partition, p.FetchOffset, p.PartitionMaxBytes = int32(c.at.partition), c.next, request.MaxBytes
@@ -261,10 +288,13 @@ func (b *Broker) inRange(ctx context.Context, c *cursor) error {
 
 // open reads batches from where a cursor stands. Those that this process has put there, and
 // whose records need not come, are passed over unread.
-func (s *session) open(ctx context.Context, c *cursor, set []byte) (part taken, err error) {
+func (s *session) open(ctx context.Context, c *cursor, set []byte, room *int) (part taken, err error) {
 	part = taken{at: c.at, next: c.next}
-	for {
+	for sent := len(set); *room > 0; {
 		b, rest, ok, err := nextBatch(set)
+		if err == nil && !ok && sent > 0 && part.next == c.next {
+			err = fmt.Errorf("%w, or none from there on, in the %d bytes that the broker has sent", errBatch, sent)
+		}
 		if err != nil || !ok {
 			return part, err
 		}
@@ -274,13 +304,18 @@ func (s *session) open(ctx context.Context, c *cursor, set []byte) (part taken, 
 		}
 		if !(s.stands != nil && b.first >= part.next && s.b.own.has(c.at, &b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)) {
 			records, err := b.records(c.at, part.next)
-			if err != nil {
+			switch {
+			case errors.Is(err, errLarge):
+				s.complain(ctx, fmt.Errorf("reading %s/%d: passing over offsets %d to %d: %w", c.at.topic, c.at.partition, b.first, b.last, err))
+			case err != nil:
 				return part, err
 			}
 			part.records = append(part.records, records...)
+			*room -= b.opened
 		}
 		part.next = b.last + 1
 	}
+	return part, nil
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that

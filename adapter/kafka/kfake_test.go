@@ -926,3 +926,150 @@ func TestOwnRecordsArePassedOver(t *testing.T) {
 		t.Errorf("%d records of another process are taken for ours", stand.Load())
 	}
 }
+
+// A broker that does not answer us, although it leads, holds up nothing of the others.
+func TestOneBrokerThatDoesNotAnswer(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	k, topic := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 }), name(t)
+	ensure(t, k, topic)
+	others := 0
+	for _, p := range e.Cluster().PartitionInfos(topic) {
+		if err := e.Cluster().MoveTopicPartition(topic, p.Partition, p.Partition%3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second) // what is known of leaders is a second old at most
+	batch := numbered(topic, 0, 100)
+	if err := k.Publish(within(t, 60*time.Second), batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range batch {
+		if r.Partition%3 != 1 {
+			others++
+		}
+	}
+	e.Cluster().ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		if e.Cluster().CurrentNode() == 1 {
+			return nil, errors.New("go away"), true
+		}
+		// An answer takes longer than a refusal.
+		e.Cluster().SleepControl(func() { time.Sleep(50 * time.Millisecond) })
+		return nil, nil, false
+	})
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	if s.wait(t, others); len(s.records) != others {
+		t.Errorf("%d records came, want %d", len(s.records), others)
+	}
+}
+
+// A broker whose disk has failed says so of what it led, for as long as it runs. Whoever leads
+// now is asked.
+func TestLeaderWhoseDiskHasFailed(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
+	k, topic := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 1 }), name(t)
+	ensure(t, k, topic)
+	if err := k.Publish(within(t, 60*time.Second), numbered(topic, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	s.wait(t, 10)
+	failed := e.Cluster().LeaderFor(topic, 0)
+	e.Cluster().ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		if e.Cluster().CurrentNode() != failed {
+			return nil, nil, false
+		}
+		answer := r.ResponseKind().(*kmsg.FetchResponse)
+		for _, asked := range r.(*kmsg.FetchRequest).Topics {
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic = asked.Topic
+			for _, p := range asked.Partitions {
+				partition := kmsg.NewFetchResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Partition, kerr.KafkaStorageError.Code
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			answer.Topics = append(answer.Topics, topic)
+		}
+		return answer, nil, true
+	})
+	if err := e.Cluster().MoveTopicPartition(topic, 0, (failed+1)%3); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := k.Publish(within(t, 60*time.Second), numbered(topic, 10, 20)); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t, 20)
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("who leads now was asked after %v", took)
+	}
+}
+
+// What waits in great numbers in one topic is read in turns with what waits in others.
+func TestTopicsTakeTurns(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topics := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Partitions = 1 }), []string{name(t) + "1", name(t) + "2"}
+	ensure(t, k, topics...)
+	const many = 14 // more than one answer has
+	for _, topic := range topics {
+		for i := range many {
+			r := adapter.Record{Topic: topic, Value: noiseOf(i, 900_000), Dense: true}
+			if err := k.Publish(within(t, 60*time.Second), []adapter.Record{r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	came, most := map[string]int{}, make(chan int, 1)
+	done := make(chan struct{})
+	consume(t, k, name(t), list(topics...), func(_ context.Context, from adapter.Partition, records []adapter.Record) error {
+		if came[from.Topic] += len(records); came[topics[0]] > 0 && came[topics[1]] > 0 && len(most) == 0 {
+			most <- max(came[topics[0]], came[topics[1]])
+		}
+		if came[topics[0]]+came[topics[1]] == 2*many {
+			close(done)
+		}
+		return nil
+	})
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatalf("of %d records each %v came", many, came)
+	}
+	if n := <-most; n == many {
+		t.Errorf("all %d records of one topic came before the first one of the other", n)
+	}
+}
+
+// A broker that sends what is no batch, or none that was asked for, is asked again after a
+// while, and not at once for ever.
+func TestAnswersThatBringNothing(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Partitions = 1 }), name(t)
+	ensure(t, k, topic)
+	if err := k.Publish(within(t, 60*time.Second), numbered(topic, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	e.Cluster().ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.Cluster().KeepControl()
+		asked.Add(1)
+		answer := r.ResponseKind().(*kmsg.FetchResponse)
+		topic, partition := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+		topic.Topic, partition.RecordBatches = r.(*kmsg.FetchRequest).Topics[0].Topic, []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x7f\xff\xff\xff this is no batch")
+		topic.Partitions = append(topic.Partitions, partition)
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	var s sink
+	consume(t, k, name(t), list(topic), s.take(t))
+	for end := time.Now().Add(time.Minute); asked.Load() == 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(2 * time.Second)
+	if n := asked.Load(); n == 0 || n > 10 {
+		t.Errorf("the broker was asked %d times in two seconds", n)
+	}
+}

@@ -146,3 +146,6 @@ func CountRows(ctx context.Context, s *Store, n int) error {
 	_, err := s.polls.Exec(ctx, "SELECT count(g) FROM generate_series(1, $1::int) g", n)
 	return err
 }
+
+// UsedKey is the key of a MessageID in used_id.
+var UsedKey = usedKey

@@ -272,7 +272,9 @@ type settled struct {
 
 const (
 	drawnSQL = "SELECT last_value FROM queue_seq_seq"
-	begunSQL = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s"
+	// What a snapshot ends with has begun, where nothing behind it has ended: the first that
+	// has not is as much later as it is old.
+	begunSQL = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid) FROM pg_current_snapshot() s"
 )
 
 // settle moves settled on.

@@ -272,3 +272,44 @@ func TestPollsOfARootStepOverWhatHasEndedOnce(t *testing.T) {
 		t.Errorf("a poll for whatever comes gives %v, want what stands in front", d)
 	}
 }
+
+// What a transaction commits late is found at once, though what was drawn behind it has been
+// handed out meanwhile: the marks wait for it, also where none that began to write behind it
+// had ended when they were looked after.
+func TestWhatIsCommittedLateIsFoundAtOnce(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	take := func() {
+		t.Helper()
+		if d := w.lease(adapter.Poll{}); d == nil || w.ack(d.Message.MessageID) != nil {
+			t.Fatal(d)
+		}
+	}
+	w.put(w.of("egrn", 2)...)
+	relay := w.conn()
+	tx, err := relay.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
+		SELECT queue, prio, message, 'late ' || g, root, eol, facts FROM (SELECT * FROM queue ORDER BY seq DESC LIMIT 1) t, generate_series(1, 3) g`); err != nil {
+		t.Fatal(err)
+	}
+	take() // looks
+	take()
+	for range 2 {
+		time.Sleep(1100 * time.Millisecond)
+		w.put(w.of("egrn", 1)...)
+		take() // looks again, beside
+	}
+	time.Sleep(200 * time.Millisecond)
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.lease(adapter.Poll{})
+	}
+	if n := w.count("SELECT count(*) FROM queue WHERE attempts = 0"); n != 0 {
+		t.Errorf("%d of 3 messages that were committed late are passed over", n)
+	}
+}

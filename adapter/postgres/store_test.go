@@ -448,6 +448,54 @@ func TestFinalRepliesAtTheSameTime(t *testing.T) {
 	}
 }
 
+// An accept that waits for its request's mark has no MessageID yet, in whichever form its
+// statement is: two nodes with the same reply would hold what the other waits for.
+func TestAcceptsTakeKeysInOneOrder(t *testing.T) {
+	ctx := context.Background()
+	for _, form := range []string{"quick", "careful"} {
+		t.Run(form, func(t *testing.T) {
+			w := open(t)
+			first := w.message()
+			w.accept(first)
+			if form == "careful" {
+				w.accept(w.message(func(m *adapter.Message) { m.MessageID = first.MessageID }))
+			}
+			reply := w.message(func(m *adapter.Message) {
+				m.Direction, m.Request, m.Original = adapter.DirResponse, first.ID, first.MessageID
+			})
+			other := w.conn()
+			tx, err := other.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback(ctx)
+			if _, err := tx.Exec(ctx, "INSERT INTO answered (request, reply) VALUES ($1, $2)", [16]byte(first.ID), [16]byte(uuid.Must(uuid.NewV7()))); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := w.Accept(ctx, reply, []journal.Event{event(journal.KindAccepted, reply)})
+				done <- err
+			}()
+			for w.count("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+			if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO used_id (key, id, sender) VALUES ($1, $2, 'RRTR01')", postgres.UsedKey(reply.MessageID), [16]byte(uuid.Must(uuid.NewV7()))); err != nil {
+				t.Errorf("the MessageID: %v", err)
+			}
+			if err := tx.Rollback(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("the reply: %v", err)
+			}
+		})
+	}
+}
+
 func TestBadRowIsAlone(t *testing.T) {
 	w := open(t)
 	var wg sync.WaitGroup

@@ -152,8 +152,8 @@ func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store
 	return e, nil
 }
 
-// readBus takes in the log's topic, and the records of messages that the intake has not
-// read yet.
+// readBus takes in the log's topic, and the records of messages from where the intake has
+// last put something into a queue. What a relay has put there itself is among them.
 func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, from int64, e *losses.Evidence) error {
 	b, err := openKafka(config.Kafka, time.Now, quietLog())
 	if err != nil {
@@ -186,12 +186,13 @@ func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, 
 		e.Record(losses.Message{MessageID: h["message-id"], Sender: h["sender"], Recipient: h["recipient"], Direction: h["direction"], Service: h["service"], Version: h["service-version"], Original: h["original"]})
 		return nil
 	})
-	e.Saw(fmt.Sprintf("bus: %d records in %d topics that no queue has taken in", records, len(topics)))
+	e.Saw(fmt.Sprintf("bus: %d records of messages in %d topics", records, len(topics)))
 	return err
 }
 
-// eachRecord reads the records of messages that the intake has not taken in: those that a
-// gateway has sealed, with what stands in their headers.
+// eachRecord reads the records of messages from where the intake has last put something
+// into a queue: those that a gateway has sealed, with what stands in their headers. The
+// intake notes nothing of what relays have put into queues.
 func eachRecord(ctx context.Context, config adapter.Config, store *postgres.Store, b *kafka.Broker, each func(topic string, seals [][]byte, r *adapter.Record, headers map[string]string) error) error {
 	replies, err := config.LoadReplyKeys()
 	if err != nil {
