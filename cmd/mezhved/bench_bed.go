@@ -598,8 +598,9 @@ func (b *bed) settle(ctx context.Context, queued int) error {
 		if rested || late {
 			n, err := b.queuedTotal(ctx)
 			switch {
-			case err != nil:
+			case err != nil && late:
 				return err
+			case err != nil: // a node that starts again
 			case rested && n-b.queued >= queued:
 				return nil
 			case late:

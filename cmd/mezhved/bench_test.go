@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -290,5 +293,25 @@ func TestWhatIsNotMeasured(t *testing.T) {
 		if text := s.String(); strings.Contains(text, "alone") {
 			t.Error(text)
 		}
+	}
+}
+
+// A node that starts again while what was sent comes to rest is waited for.
+func TestSettleWaitsForANode(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			if asked++; asked > 1 {
+				io.WriteString(w, "# TYPE\nmezhved_queued_total 5\n")
+				return
+			}
+		}
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	}))
+	defer node.Close()
+	b := &bed{base: node.URL, nodes: []string{node.URL}}
+	if err := b.settle(t.Context(), 5); err != nil || asked != 2 {
+		t.Errorf("%v when asked %d times, want the figure of the second", err, asked)
 	}
 }
