@@ -451,6 +451,9 @@ func (m machine) since(before machine) (s shares) {
 }
 
 func (s shares) String() string {
+	if s == (shares{}) {
+		return "how idle the processors were is measured of a private gateway alone"
+	}
 	return fmt.Sprintf("of the processors %.0f %% were idle, others had %.0f %%, the host %.0f %%", 100*s.Idle, 100*s.Others, 100*s.Stolen)
 }
 
@@ -479,6 +482,9 @@ func storagePer(before, after postgres.Written, messages int) storage {
 }
 
 func (s storage) String() string {
+	if s == (storage{}) {
+		return "what PostgreSQL writes is measured of a private one alone"
+	}
 	return fmt.Sprintf("PostgreSQL, each message: %.0f bytes stay, %.0f bytes of WAL", s.Stays, s.WAL)
 }
 
@@ -526,6 +532,9 @@ func (s spent) per(operations int) costs {
 }
 
 func (c costs) String() string {
+	if c.Gateway == 0 && c.Database == 0 {
+		return fmt.Sprintf("processor time each: generator %.2f ms; that of gateway and PostgreSQL is measured of private ones alone", c.Generator)
+	}
 	text := fmt.Sprintf("processor time each: gateway %.2f ms, PostgreSQL %.2f ms, generator %.2f ms", c.Gateway, c.Database, c.Generator)
 	if c.Bytes > 0 {
 		text += fmt.Sprintf("\nthe gateway allocates %.0f KB in %.0f pieces each; %.1f collections for a thousand", c.Bytes/1000, c.Pieces, c.Collections)
@@ -589,8 +598,9 @@ func (b *bed) settle(ctx context.Context, queued int) error {
 		if rested || late {
 			n, err := b.queuedTotal(ctx)
 			switch {
-			case err != nil:
+			case err != nil && late:
 				return err
+			case err != nil: // a node that starts again
 			case rested && n-b.queued >= queued:
 				return nil
 			case late:

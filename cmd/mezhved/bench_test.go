@@ -6,7 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/adapter/postgres"
 	"mezhved/signing"
 )
 
@@ -273,5 +278,40 @@ func TestTurnsComeTogether(t *testing.T) {
 	}
 	if f := figures[0]; !slices.Equal(f.Old, []float64{0, 3}) || !slices.Equal(f.New, []float64{1, 2}) {
 		t.Errorf("old %v, new %v", f.Old, f.New)
+	}
+}
+
+// Of a gateway of somebody else nobody measures processors and bytes: the bench says so, and
+// not that it takes none.
+func TestWhatIsNotMeasured(t *testing.T) {
+	for _, s := range []fmt.Stringer{spent{Generator: time.Second}.per(1000), machine{}.since(machine{}), storagePer(postgres.Written{}, postgres.Written{}, 10)} {
+		if text := s.String(); !strings.Contains(text, "alone") || strings.Contains(text, " 0") {
+			t.Error(text)
+		}
+	}
+	for _, s := range []fmt.Stringer{costs{Gateway: .5, Generator: 1}, shares{Idle: .5}, storage{Stays: 100}} {
+		if text := s.String(); strings.Contains(text, "alone") {
+			t.Error(text)
+		}
+	}
+}
+
+// A node that starts again while what was sent comes to rest is waited for.
+func TestSettleWaitsForANode(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			if asked++; asked > 1 {
+				io.WriteString(w, "# TYPE\nmezhved_queued_total 5\n")
+				return
+			}
+		}
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	}))
+	defer node.Close()
+	b := &bed{base: node.URL, nodes: []string{node.URL}}
+	if err := b.settle(t.Context(), 5); err != nil || asked != 2 {
+		t.Errorf("%v when asked %d times, want the figure of the second", err, asked)
 	}
 }
