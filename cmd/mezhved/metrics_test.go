@@ -15,6 +15,7 @@ import (
 var (
 	metricOptions = regexp.MustCompile(`(?s)New(Counter|Gauge|Histogram)(Vec|Func)?\(prometheus\.\w+Opts\{\s*Namespace: "mezhved",( Subsystem: "files",)? Name: "(\w+)",\s*Help: "((?:[^"\\]|\\.)*)"`)
 	metricHelpers = regexp.MustCompile(`\b(counter|counters|gauge|gauges)\("(\w+)", "((?:[^"\\]|\\.)*)"((?:, "\w+")*)`)
+	metricStages  = regexp.MustCompile(`tally\.NewDurations\("(\w+)", "((?:[^"\\]|\\.)*)", "(\w+)"\)`)
 	metricLabels  = regexp.MustCompile(`\[\]string\{((?:"\w+"(?:, )?)+)\}`)
 	metricConst   = regexp.MustCompile(`^,\s*ConstLabels: prometheus.Labels\{"(\w+)":`)
 )
@@ -56,6 +57,9 @@ func TestEveryMetricIsInTheBook(t *testing.T) {
 		subsystem := ""
 		if strings.Contains(string(text), `Subsystem: "files"`) {
 			subsystem = "files"
+		}
+		for _, m := range metricStages.FindAllStringSubmatch(string(text), -1) {
+			rows = append(rows, fmt.Sprintf("| `%s` | histogram | %s | %s |", m[1], m[3], m[2]))
 		}
 		for _, m := range metricHelpers.FindAllStringSubmatch(string(text), -1) {
 			labels := labelled(m[4])
