@@ -304,9 +304,6 @@ func (c *Cluster) Wipe(ctx context.Context, i int) error {
 	return err
 }
 
-// Await waits until a node listens that was started.
-func (c *Cluster) Await(ctx context.Context, i int) error { return c.await(ctx, i) }
-
 // Stop ends all nodes. Nothing on disk is worth keeping, so they are killed.
 func (c *Cluster) Stop() {
 	for _, n := range c.nodes {

@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -251,6 +250,3 @@ func AllSignatures(dir string) (held []Signature, wrong []Flaw) {
 func quoted(s string) string {
 	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(s)
 }
-
-// CertificateDigest is how a Signer names a certificate.
-func CertificateDigest(der []byte) [32]byte { return sha256.Sum256(der) }

@@ -24,9 +24,6 @@ func Int(n int64) Number { return Number{big.NewRat(n, 1)} }
 // Rat is the number as the standard library has it; nil for NaN.
 func (n Number) Rat() *big.Rat { return n.r }
 
-// Of is the number that r is; nil is NaN.
-func Of(r *big.Rat) Number { return Number{r} }
-
 var decimalForm = regexp.MustCompile(`^[-+]?(\d{1,60}(\.\d{0,60})?|\.\d{1,60})$`)
 
 // ParseNumber reads a decimal; anything else is NaN.
