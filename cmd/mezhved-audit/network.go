@@ -111,6 +111,9 @@ func (c *mirrorCommand) tell(s *streams, v *audit.Visit) error {
 	if v.Stamps > 0 {
 		s.say("time       %d new time stamps; mezhved-audit verify log --tsa proves them\n", v.Stamps)
 	}
+	if v.Insufficient > 0 {
+		s.say("time       %d time stamps were passed over: their checkpoints lack the cosignatures that the policy asks for, as those of before a second key or a further witness do; with the policy of then as --earlier-policy they are kept\n", v.Insufficient)
+	}
 	for _, f := range v.Recount.Findings {
 		s.say("FINDING: %s\n", f)
 	}

@@ -86,8 +86,8 @@ type Bundler struct {
 	Now    func() time.Time
 	// Checkpoint gives the latest checkpoint.
 	Checkpoint func(context.Context) (*journal.Checkpoint, error)
-	// Stamped gives the first checkpoint with a time stamp that covers an entry, or
-	// fs.ErrNotExist; nil: the log has none.
+	// Stamped gives the first checkpoint with a time stamp that covers an entry, or the
+	// latest for journal.NoEntry, or fs.ErrNotExist; nil: the log has none.
 	Stamped func(ctx context.Context, entry int64) (*journal.Stamped, error)
 	// Append puts an event into the journal, durable on return.
 	Append func(context.Context, journal.Event) error
@@ -189,14 +189,10 @@ func (b *Bundler) stamp(ctx context.Context, files map[string][]byte, indexes []
 	if b.Stamped == nil || len(indexes) == 0 {
 		return nil
 	}
-	stamped, err := b.Stamped(ctx, indexes[len(indexes)-1])
+	stamped, c, err := b.firstStamp(ctx, indexes[len(indexes)-1])
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	c, err := b.Policy.Open(stamped.Checkpoint)
 	if err != nil {
 		return err
 	}
@@ -206,6 +202,46 @@ func (b *Bundler) stamp(ctx context.Context, files map[string][]byte, indexes []
 	}
 	files[stampProof], files[stampToken] = journal.MarshalBatch(indexes, hashes, c.Note), stamped.Token
 	return nil
+}
+
+// firstStamp is the first time stamp that covers an entry and whose checkpoint suffices
+// the policy, or fs.ErrNotExist. What was stamped before the log had a second key or a
+// further witness does not suffice a policy that asks for it, and what came after does:
+// so the first is found by halving.
+func (b *Bundler) firstStamp(ctx context.Context, entry int64) (*journal.Stamped, *journal.Checkpoint, error) {
+	open := func(entry int64) (*journal.Stamped, *journal.Checkpoint, error) {
+		s, err := b.Stamped(ctx, entry)
+		if err != nil {
+			return nil, nil, err
+		}
+		c, err := b.Policy.Open(s.Checkpoint)
+		return s, c, err
+	}
+	few := (*journal.QuorumError)(nil)
+	stamped, c, err := open(entry)
+	if !errors.As(err, &few) {
+		return stamped, c, err
+	}
+	short := few.Size - 1 // an entry whose first stamp does not suffice
+	if stamped, c, err = open(journal.NoEntry); errors.As(err, &few) {
+		return nil, nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for long := c.Tree.N - 1; long-short > 1; { // long is one whose first stamp, that of c, does
+		middle := short + (long-short)/2
+		s, earlier, err := open(middle)
+		switch {
+		case errors.As(err, &few):
+			short = min(few.Size, long) - 1
+		case err != nil:
+			return nil, nil, err
+		default:
+			stamped, c, long = s, earlier, middle
+		}
+	}
+	return stamped, c, nil
 }
 
 // await waits until the entry of message stands under a sufficient checkpoint.
@@ -356,8 +392,9 @@ type Evidence struct {
 	Checkpoint *journal.Checkpoint // the one that the bundle's export stands under
 	Export     *journal.Proven     // the entry that tells of the bundle's making
 	Entries    []EvidenceEntry
-	Stamp      *Stamp    // a time stamp over all entries but the export; nil: none is enclosed
-	Gaps       []Finding // entries of the shown messages that are not in the bundle
+	Stamp      *Stamp               // a time stamp over all entries but the export; nil: none is enclosed that counts
+	Unstamped  *journal.QuorumError // why one that is enclosed does not count under the policy; nil: it does, or there is none
+	Gaps       []Finding            // entries of the shown messages that are not in the bundle
 
 	recipe []byte // that belongs to the format
 	leaves [][]byte
@@ -541,7 +578,7 @@ func (e *Evidence) proveAtOnce(files map[string][]byte, late, used map[string]bo
 	last := len(proven) - 1
 	if proof, ok := files[stampProof]; ok {
 		stamped, err := journal.VerifyBatch(e.Policy, lines, proof)
-		if err != nil {
+		if err != nil && !errors.As(err, &e.Unstamped) {
 			return nil, fmt.Errorf("%s: %w", stampProof, err)
 		}
 		for i, p := range stamped {
@@ -549,7 +586,9 @@ func (e *Evidence) proveAtOnce(files map[string][]byte, late, used map[string]bo
 				return nil, fmt.Errorf("%s is of other entries", stampProof)
 			}
 		}
-		e.Stamp = &Stamp{stamped[0].Checkpoint, files[stampToken]}
+		if err == nil {
+			e.Stamp = &Stamp{stamped[0].Checkpoint, files[stampToken]}
+		}
 		late[stampProof], late[stampToken] = true, true
 	}
 	e.Export = &proven[last] // it was made when all others were there

@@ -51,7 +51,10 @@ type Visit struct {
 	Fresh   int64               // findings in entries that are new
 	Mended  []string            // files that were missing or wrong in the mirror and are right now, each with the reason
 	Stamps  int                 // checkpoints with time stamps that are new in the mirror
-	Damaged []string            // what was remembered and cannot be verified, each a sentence
+	// Insufficient is how many of those that were served lack cosignatures that the
+	// policies ask for: they are not kept.
+	Insufficient int
+	Damaged      []string // what was remembered and cannot be verified, each a sentence
 }
 
 // Size is how many entries the mirror has after the visit.

@@ -25,16 +25,17 @@ func (s *Stamp) Body() []byte {
 	return body
 }
 
+// openStamp gives the stamp beside a journal.QuorumError too.
 func openStamp(b []byte, policy *journal.Policy, earlier []*journal.Policy) (*Stamp, error) {
 	stamped, err := journal.ParseStamped(b)
 	if err != nil {
 		return nil, err
 	}
 	c, err := openUnder(stamped.Checkpoint, policy, earlier)
-	if err != nil {
+	if c == nil {
 		return nil, err
 	}
-	return &Stamp{c, stamped.Token}, nil
+	return &Stamp{c, stamped.Token}, err
 }
 
 // StampSource is a source of a mirror that has time stamps too: JSON of
@@ -55,38 +56,47 @@ func (w *visit) stamps(ctx context.Context, memory *Memory, source StampSource) 
 		next = memory.Stamps[n-1].Checkpoint.Tree.N
 	}
 	for range maxStamps {
-		s, err := w.stamp(ctx, source, next)
-		if s == nil || err != nil {
+		size, err := w.stamp(ctx, source, next)
+		if size == 0 || err != nil {
 			return err
 		}
-		next = s.Checkpoint.Tree.N
+		next = size
 	}
 	_, err := w.stamp(ctx, source, journal.NoEntry)
 	return err
 }
 
-// stamp fetches one; nil when there is no further one of this log as it is here.
-func (w *visit) stamp(ctx context.Context, source StampSource, entry int64) (*Stamp, error) {
+// stamp fetches one and gives its checkpoint's size; 0 when there is no further one of
+// this log as it is here. One whose checkpoint has too few cosignatures, as those have
+// that were stamped before the log had a second key or a further witness, is held
+// against the log like any other and not kept.
+func (w *visit) stamp(ctx context.Context, source StampSource, entry int64) (int64, error) {
 	b, err := source.Stamped(ctx, entry)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return 0, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetch the time stamps: %w", err)
+		return 0, fmt.Errorf("fetch the time stamps: %w", err)
 	}
 	s, err := openStamp(b, w.Policy, w.Earlier)
-	if err != nil {
-		return nil, fmt.Errorf("a time stamp that was served: %w", err)
+	few := (*journal.QuorumError)(nil)
+	if err != nil && !errors.As(err, &few) {
+		return 0, fmt.Errorf("a time stamp that was served: %w", err)
 	}
-	if size := s.Checkpoint.Tree.N; size > w.top.Tree.N || size <= entry {
-		return nil, nil // of what is shown at the next visit
+	size := s.Checkpoint.Tree.N
+	if size > w.top.Tree.N || size <= entry {
+		return 0, nil // of what is shown at the next visit
 	}
 	if err := w.begins(ctx, s.Checkpoint); err != nil {
-		return nil, err
+		return 0, err
 	}
-	if err := w.folder.replace(fmt.Sprintf("%s/%d.json", stampsDir, s.Checkpoint.Tree.N), b); err != nil {
-		return nil, err
+	if few != nil {
+		w.Insufficient++
+		return size, nil
+	}
+	if err := w.folder.replace(fmt.Sprintf("%s/%d.json", stampsDir, size), b); err != nil {
+		return 0, err
 	}
 	w.Stamps++
-	return s, nil
+	return size, nil
 }

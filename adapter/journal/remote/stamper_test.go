@@ -203,6 +203,51 @@ func TestABundleHasItsTimestamp(t *testing.T) {
 	}
 }
 
+// What was stamped before the log had all the keys that a policy asks for is passed
+// over by mirror and bundle, and is held against the log all the same.
+func TestStampsOfBeforeAKey(t *testing.T) {
+	s := newStamping(t)
+	alone := s.Policy
+	for i := range 5 {
+		if i == 3 {
+			s.Second()
+			s.grow(60)
+		}
+		s.stamp()
+		s.grow(uint64(50 + i))
+	}
+	v, err := s.follow()
+	if err != nil || v.Stamps != 2 || v.Insufficient != 3 {
+		t.Fatalf("%+v, %v; want 2 time stamps and 3 passed over", v, err)
+	}
+	bundler := s.Bundler(s.book.Book)
+	bundler.Stamped = s.book.Stamped
+	bundle := func(read string) *audit.Evidence {
+		t.Helper()
+		var out bytes.Buffer
+		if err := bundler.Write(context.Background(), &out, "an entry", []audit.Exhibit{{Index: 7}}, journal.Event{Time: s.Clock.Now(), Message: read}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := audit.VerifyBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), s.Policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	if e := bundle("read-1"); e.Stamp == nil || e.Stamp.Checkpoint.Tree.N != s.book.sizes[3] || e.Unstamped != nil {
+		t.Errorf("the time stamp is %+v, want the first that suffices", e.Stamp)
+	}
+	bundler.Policy = alone
+	if e := bundle("read-2"); e.Stamp != nil || e.Unstamped == nil || e.Unstamped.Size != s.book.sizes[0] {
+		t.Errorf("%+v, %v; want no time stamp that counts", e.Stamp, e.Unstamped)
+	}
+	s.book.stamps, bundler.Policy = s.book.stamps[:3], s.Policy
+	s.book.sizes = s.book.sizes[:3]
+	if e := bundle("read-3"); e.Stamp != nil || e.Unstamped != nil {
+		t.Errorf("%+v, %v; want none", e.Stamp, e.Unstamped)
+	}
+}
+
 // An authority that refuses, answers nonsense, or is not the one that is believed
 // stops nothing, and nothing is kept of it.
 func TestAuthorityThatFails(t *testing.T) {

@@ -63,6 +63,9 @@ func (x *exchange) told(b []byte) (string, error) {
 	if v.Bad > 0 {
 		return "", fmt.Errorf("%d signatures do not hold", v.Bad)
 	}
+	if e.Unstamped != nil {
+		return "", e.Unstamped
+	}
 	var out strings.Builder
 	v.Tell(&out, "bundle", "policy")
 	for _, p := range e.Entries {

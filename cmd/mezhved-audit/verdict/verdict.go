@@ -89,6 +89,9 @@ func (v *Verdict) Tell(w io.Writer, bundle, policy string) {
 		}
 		Say(w, "time stamp the first %d entries of the log, these among them, were there at %s, by %s\n", e.Stamp.Checkpoint.Tree.N, v.Stamp.Time().Format(time.RFC3339), by)
 	}
+	if e.Unstamped != nil {
+		Say(w, "time stamp one is enclosed and was not looked at: %s\n", e.Unstamped)
+	}
 	Say(w, "asked for  %s\nmade       %s, entry %d of the log tells of it\n", e.Title, e.Created.Format(time.RFC3339), e.Export.Index)
 	signatures := v.Signatures
 	for _, x := range e.Entries {
