@@ -93,8 +93,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 // out, however many wait behind them. What stands further back, because nobody polls any
 // more and those before it were put aside, is told of when it is handed out again.
 //
-// Whoever runs it does so without sequential and bitmap scans: the planner does not know
-// how near the first of those is.
+// Whoever runs it does so without sequential and bitmap scans and sorts: the planner does not
+// know how near the first of those is. Nor that a root element is rare where it has seen but
+// one: asked for queue and priority it would read all that stand there by the primary key, in
+// whose order they are too. Rows are compared as wholes, and prio as an int, so that the one
+// index is of use which has what is asked for together.
 var outSQL = `
 WITH RECURSIVE l AS (
 	(SELECT queue, ` + laneOf + ` AS lane, prio::int AS prio FROM queue ORDER BY queue, ` + laneOf + `, (prio::int) LIMIT 1)
@@ -111,20 +114,21 @@ WITH RECURSIVE l AS (
 	SELECT l.*, coalesce((SELECT seq FROM queue q WHERE q.queue = l.queue AND ` + laneOf + ` = l.lane AND q.prio::int = l.prio AND attempts = 0
 		ORDER BY seq OFFSET ` + strconv.Itoa(outSlack) + ` LIMIT 1), 9223372036854775807) AS upto FROM l
 ), ro AS MATERIALIZED (
-	SELECT r.*, coalesce((SELECT seq FROM queue q WHERE q.queue = r.queue AND q.root = r.root AND q.prio = r.prio AND attempts = 0
-		ORDER BY seq OFFSET ` + strconv.Itoa(outSlack) + ` LIMIT 1), 9223372036854775807) AS upto FROM r
+	SELECT r.*, coalesce((SELECT seq FROM queue q WHERE (q.queue, q.root, q.prio) >= (r.queue, r.root, r.prio) AND (q.queue, q.root, q.prio) <= (r.queue, r.root, r.prio) AND attempts = 0
+		ORDER BY queue, root, prio, seq OFFSET ` + strconv.Itoa(outSlack) + ` LIMIT 1), 9223372036854775807) AS upto FROM r
 ), f AS (
 	SELECT o.* FROM lo, LATERAL (SELECT queue, prio, seq FROM queue q
 		WHERE q.queue = lo.queue AND ` + laneOf + ` = lo.lane AND q.prio::int = lo.prio AND seq < lo.upto AND attempts > returned ORDER BY seq OFFSET 0) o
 	UNION
 	SELECT o.* FROM ro, LATERAL (SELECT queue, prio, seq FROM queue q
-		WHERE q.queue = ro.queue AND q.root = ro.root AND q.prio = ro.prio AND seq < ro.upto AND attempts > returned ORDER BY seq OFFSET 0) o
+		WHERE (q.queue, q.root, q.prio, q.seq) > (ro.queue, ro.root, ro.prio, 0) AND (q.queue, q.root, q.prio, q.seq) < (ro.queue, ro.root, ro.prio, ro.upto)
+		AND attempts > returned ORDER BY queue, root, prio, seq OFFSET 0) o
 )`
 
 const (
 	outSlack = 64
 
-	byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+	byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)"
 )
 
 // ranOutSQL locks those whose lease has run out.
