@@ -292,6 +292,33 @@ func TestAProbeIsDoneOnceWhoeverDies(t *testing.T) {
 	w.Check()
 }
 
+// A node dies between its word that it asks and the question: when another one comes to it
+// after the time for an answer, nobody was asked, so that is no outcome and the question is
+// put anew. One that was put is without an answer then.
+func TestWhatNobodyWasAskedIsNoOutcome(t *testing.T) {
+	w := open(t, "probe: {full: 15m}\n")
+	w.Clock.Advance(16 * time.Minute)
+	dies := w.prober(func(o *probe.Options) { o.Store = &breaking{Store: w.store, left: 1, done: true} })
+	if err := dies.Round(context.Background()); !errors.Is(err, errBroken) {
+		t.Fatalf("the first write was to break: %v", err)
+	}
+	before := w.state(probe.Full)
+	w.Clock.Advance(before.Due.Sub(w.Clock.Now()) + time.Second)
+	w.round(w.prober())
+	if s := w.state(probe.Full); s.MessageID == before.MessageID || !s.Due.After(w.Clock.Now()) || len(w.history()) != 0 {
+		t.Errorf("%+v, %+v; want a new question", s, w.history())
+	}
+	if m, s := w.take(), w.state(probe.Full); m.Metadata.MessageID != string(s.MessageID) {
+		t.Errorf("the provider was asked %s, want %s", m.Metadata.MessageID, s.MessageID)
+	}
+	w.Clock.Advance(w.state(probe.Full).Due.Sub(w.Clock.Now()) + time.Second)
+	w.round(w.prober())
+	if got := w.history(); len(got) != 1 || got[0].Problem != probe.Unanswered {
+		t.Errorf("%+v; want one that was not answered", got)
+	}
+	w.Check()
+}
+
 // drain lets what is still under way end.
 func (w *watched) drain(p *probe.Prober) {
 	w.T.Helper()

@@ -287,7 +287,7 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 		if plans[i].Full == 0 {
 			continue
 		}
-		if s.MessageID != "" && !p.sent[s.MessageID] {
+		if s.MessageID != "" && !p.sent[s.MessageID] && p.o.Now().Before(s.Due) {
 			if err := p.ask(ctx, w, &plans[i], s); err != nil { // whoever led before may not have come to it
 				return err
 			}
@@ -302,21 +302,48 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 		switch {
 		case plans[i].Full == 0:
 		case s.MessageID != "" && !now.Before(s.Due):
-			if err := p.done(ctx, w, s, outcome{problem: Unanswered, provider: plans[i].provider}); err != nil {
+			asked, err := p.asked(ctx, s.MessageID)
+			if err != nil {
+				return err
+			}
+			if !asked {
+				err = p.begin(ctx, w, &plans[i], s, now)
+			} else {
+				err = p.done(ctx, w, s, outcome{problem: Unanswered, provider: plans[i].provider})
+			}
+			if err != nil {
 				return err
 			}
 		case s.MessageID == "" && !s.Next.After(now):
 			s.Next = next(s.Next, now, plans[i].Full)
-			s.MessageID, s.Sent, s.Due = p.o.Gateway().ProbeID(now), now, now.Add(plans[i].Answer).Truncate(time.Second)
-			if err := w.Save(ctx, []State{*s}, nil); err != nil {
-				return err
-			}
-			if err := p.ask(ctx, w, &plans[i], s); err != nil {
+			if err := p.begin(ctx, w, &plans[i], s, now); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// begin commits to a MessageID and sends the sample under it.
+func (p *Prober) begin(ctx context.Context, w *work, s *plan, state *State, now time.Time) error {
+	state.MessageID, state.Sent, state.Due = p.o.Gateway().ProbeID(now), now, now.Add(s.Answer).Truncate(time.Second)
+	if err := w.Save(ctx, []State{*state}, nil); err != nil {
+		return err
+	}
+	return p.ask(ctx, w, s, state)
+}
+
+// asked says whether a probe's request was accepted, by whichever node: who led before may
+// have died before it sent one, and then nobody is to blame that no answer came.
+func (p *Prober) asked(ctx context.Context, id adapter.MessageID) (bool, error) {
+	if p.sent[id] {
+		return true, nil
+	}
+	_, err := p.o.Store.Find(ctx, id)
+	if errors.Is(err, adapter.ErrNotFound) {
+		return false, nil
+	}
+	return true, err
 }
 
 // ask sends the sample under the MessageID that was committed for it. What is refused is
@@ -335,6 +362,8 @@ func (p *Prober) ask(ctx context.Context, w *work, s *plan, state *State) error 
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case !p.o.Now().Before(state.Due):
+		return nil // refused for that, maybe
 	case errors.As(err, &fault) && !fault.Retry():
 		return p.done(ctx, w, state, outcome{problem: Refused, provider: s.provider, detail: string(fault.Fault.Kind)})
 	}

@@ -31,6 +31,9 @@ type Store interface {
 	// OldestRequest tells since when the oldest request with one of the roots waits for a
 	// party and was not handed out, or was and came back; zero: none does.
 	OldestRequest(ctx context.Context, to registry.Mnemonic, roots []registry.QName) (time.Time, error)
+
+	// Find is adapter.Store.Find.
+	Find(ctx context.Context, id adapter.MessageID) ([]adapter.Message, error)
 }
 
 // Term is the time for which a node leads. Its writes prove that it still does.
