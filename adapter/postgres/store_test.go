@@ -198,6 +198,11 @@ func (w *world) query(f func(*pgx.Conn) error) {
 	if err := f(conn); err != nil {
 		w.Fatal(err)
 	}
+	// What it has read would else be told of some time after the session has ended, while
+	// a test of the statistics counts.
+	if _, err := conn.Exec(context.Background(), "ROLLBACK; SELECT pg_stat_force_next_flush()"); err != nil {
+		w.Fatal(err)
+	}
 }
 
 func TestMessageIsKeptByteForByte(t *testing.T) {
