@@ -27,12 +27,14 @@ import (
 // before it should, and goes on; it never does so later.
 type wire struct {
 	net.Conn
+	bare bool // net/http has it as it is, without TLS or a proxy's word before it
 
-	mu     sync.Mutex
-	held   *[]byte   // nil: nothing is gathered
-	until  time.Time // when the call has to have its answer, for what is held
-	reads  deadline
-	writes deadline
+	mu      sync.Mutex
+	held    *[]byte   // nil: nothing is gathered
+	until   time.Time // when the call has to have its answer, for what is held
+	reads   deadline
+	writes  deadline
+	hearing hearing
 }
 
 // deadline is that of the reads of a connection, or of its writes. wire.mu guards it.
@@ -101,9 +103,23 @@ func (w *wire) SetDeadline(t time.Time) error {
 }
 
 // Read is net.Conn's.
-func (w *wire) Read(p []byte) (n int, err error) {
+func (w *wire) Read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	switch {
+	case len(p) == 1 && w.hearing.deaf: // net/http's, for the caller to hang up: nothing else reads one byte
+		w.bodyEnded()
+		return 0, nil
+	case w.hearing.came && len(p) > 0:
+		p[0], w.hearing.came = w.hearing.next[0], false
+		return 1, nil
+	}
+	return w.read(p)
+}
+
+// read reads from the network. The lock is held when it begins and when it ends, and not
+// meanwhile.
+func (w *wire) read(p []byte) (n int, err error) {
 	w.reads.begin(w.Conn, net.Conn.SetReadDeadline)
 	defer func() { w.reads.at-- }()
 	for {
@@ -138,8 +154,12 @@ const gathered = 32 << 10
 
 var gatherings = sync.Pool{New: func() any { b := make([]byte, 0, gathered); return &b }}
 
-// gather holds what is written from now on until the connection rests.
+// gather holds what is written from now on until the connection rests. A handler says so
+// whose whole answer that is.
 func (w *wire) gather() {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.held == nil {
@@ -166,6 +186,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // rests: a caller who does not read has it nevertheless.
 func (w *wire) rest() error {
 	w.mu.Lock()
+	w.hearing.deaf = false
 	held := w.held
 	w.held = nil
 	if held != nil && w.writes.wanted.IsZero() {
@@ -213,8 +234,11 @@ func (w *wire) CloseWrite() error {
 // closes what rests, and this one may rest to net/http already. It has a second for it.
 func (w *wire) Close() error {
 	w.mu.Lock()
-	holds := w.held != nil
+	holds, hangUp := w.held != nil, w.hearing.hangUp
 	w.mu.Unlock()
+	if hangUp != nil {
+		hangUp() // the server does not wait for its end
+	}
 	if holds {
 		_ = w.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = w.rest() // its reader has gone then
@@ -253,10 +277,15 @@ func wireOf(c net.Conn) *wire {
 
 type wireKey struct{}
 
-// gathering has a server's answers gathered: those before which a handler says so.
+// gathering has a server's answers gathered: those before which a handler says so. Its
+// handlers find the wires of their calls.
 func gathering(s *http.Server) {
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, wireKey{}, wireOf(c))
+		w := wireOf(c)
+		if w != nil {
+			w.bare = net.Conn(w) == c
+		}
+		return context.WithValue(ctx, wireKey{}, w)
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		if state != http.StateIdle {
@@ -270,9 +299,8 @@ func gathering(s *http.Server) {
 	}
 }
 
-// gatherAnswer says that what a handler writes now is its whole answer.
-func gatherAnswer(ctx context.Context) {
-	if w, ok := ctx.Value(wireKey{}).(*wire); ok && w != nil {
-		w.gather()
-	}
+// wireAt is the wire that a call came over; nil: it came over none.
+func wireAt(ctx context.Context) *wire {
+	w, _ := ctx.Value(wireKey{}).(*wire)
+	return w
 }
