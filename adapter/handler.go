@@ -42,8 +42,11 @@ func (g *Gateway) routes() http.Handler {
 	r.Use(headAsGet)
 	r.MethodNotAllowed(g.serveNotAllowed)
 	r.Use(g.surviving)
+	posts := map[string]http.Handler{}
 	soap := func(path string, v envelopes.Version) {
-		r.Post(path, g.serveSOAP(v))
+		door := g.serveSOAP(v)
+		posts[path] = g.surviving(door)
+		r.Post(path, door)
 		r.Get(path, g.serveDescription(v))
 	}
 	for path, v := range soapDoors {
@@ -65,7 +68,21 @@ func (g *Gateway) routes() http.Handler {
 	if g.rooms.Mount != nil {
 		g.rooms.Mount(r)
 	}
-	return r
+	return straight(posts, r)
+}
+
+// straight leads calls to the doors that speak SOAP, which are nearly all that comes: the
+// router looks for a path step by step, and hands on a copy of the request.
+func straight(posts map[string]http.Handler, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.RawPath == "" {
+			if door := posts[r.URL.Path]; door != nil {
+				door.ServeHTTP(w, r)
+				return
+			}
+		}
+		others.ServeHTTP(w, r)
+	})
 }
 
 // headAsGet leads HEAD to where GET goes, in the rooms that are mounted too.
