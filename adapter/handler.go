@@ -152,20 +152,21 @@ type call struct {
 	traceID     string            // by which log, metrics, spans and desk are one: see tracing.go
 	span        trace.Span
 
-	scratch  *scratch
-	holding  Holding  // what the call holds of the gateway's memory
-	shares   []holder // of which it has a place
-	body     []byte
-	whole    bool // the body has come to its end
-	envelope *envelopes.Envelope
-	signed   signing.Signed
-	party    *registry.Party // nil until authenticate has proved it
-	claimed  [32]byte
-	counted  bool                        // the call was taken off its address's allowance of strangers
-	judged   []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
-	named    int                         // how many of these the event names
-	event    journal.Event               // what is known of the call so far
-	about    []journal.PersonalField     // whom its content is about, once that was proved to hold against its schema
+	scratch   *scratch
+	holding   Holding  // what the call holds of the gateway's memory
+	shares    []holder // of which it has a place: shareRoom, as far as it goes
+	shareRoom [2]holder
+	body      []byte
+	whole     bool // the body has come to its end
+	envelope  *envelopes.Envelope
+	signed    signing.Signed
+	party     *registry.Party // nil until authenticate has proved it
+	claimed   [32]byte
+	counted   bool                        // the call was taken off its address's allowance of strangers
+	judged    []*signing.RevocationAnswer // by what its certificates were judged, the caller's first
+	named     int                         // how many of these the event names
+	event     journal.Event               // what is known of the call so far
+	about     []journal.PersonalField     // whom its content is about, once that was proved to hold against its schema
 
 	answer       envelopes.Draft
 	signedAnswer []byte   // of a poll that a message answers; nil: answer is to be signed yet
@@ -198,14 +199,24 @@ func (c *call) version() envelopes.Version {
 	return envelopes.V12
 }
 
+var doorChannels, anyChannels = channels("smev/"), channels("ws/")
+
+func channels(of string) map[envelopes.Version]string {
+	names := map[envelopes.Version]string{}
+	for _, v := range envelopes.Versions {
+		names[v] = of + v.String()
+	}
+	return names
+}
+
 // channel is the door that the call came by, with the version that is spoken there,
 // as the journal has it.
 func (c *call) channel() string {
 	switch {
 	case c.door != anyVersion:
-		return "smev/" + c.door.String()
+		return doorChannels[c.door]
 	case c.envelope != nil:
-		return "ws/" + c.envelope.Version().String()
+		return anyChannels[c.envelope.Version()]
 	}
 	return "ws"
 }
@@ -259,6 +270,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
 		scratch: g.scratches.Get().(*scratch),
 	}
+	c.shares = c.shareRoom[:0]
 	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
 	c.id = newID(c.started)

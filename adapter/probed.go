@@ -35,13 +35,15 @@ func (g *Gateway) uncounted(c *call) bool { return c.probe || g.probes(c.party) 
 func (g *Gateway) ProbeID(now time.Time) MessageID {
 	id := uuid.New() // its clock sequence is random
 	setTime(&id, now)
-	copy(id[10:], probeNode(g.replies[0], id))
+	node := probeNode(g.replies[0], id)
+	copy(id[10:], node[:])
 	return MessageID(id.String())
 }
 
-func probeNode(key []byte, id uuid.UUID) []byte {
-	sum := journal.MAC(key, append([]byte("mezhved probe\x00"), id[:10]...))
-	node := sum[:6]
+func probeNode(key []byte, id uuid.UUID) (node [6]byte) {
+	var room [32]byte
+	sum := journal.MAC(key, append(append(room[:0], "mezhved probe\x00"...), id[:10]...))
+	copy(node[:], sum[:])
 	node[0] |= 1 // of no device (RFC 4122, 4.5)
 	return node
 }
@@ -53,7 +55,7 @@ func (g *Gateway) ofProbe(s string) bool {
 		return false
 	}
 	for _, key := range g.replies {
-		if hmac.Equal(probeNode(key, id), id[10:]) {
+		if node := probeNode(key, id); hmac.Equal(node[:], id[10:]) {
 			return true
 		}
 	}

@@ -170,7 +170,7 @@ func (g *Gateway) sharePlaces(ctx context.Context, c *call) error {
 	if c.party.Concurrent > 0 {
 		most = c.party.Concurrent
 	}
-	return c.enter(ctx, holder{ofParty, string(c.party.Mnemonic)}, most, "party-share", most)
+	return c.enter(ctx, holder{ofParty, string(c.party.Mnemonic)}, most)
 }
 
 // placed has a request take its place of its service's share.
@@ -179,16 +179,24 @@ func (g *Gateway) placed(ctx context.Context, c *call, s *registry.Service) erro
 	if s.Concurrent > 0 {
 		most = s.Concurrent
 	}
-	return c.enter(ctx, holder{ofService, s.Name}, most, "service-share", s.Name, most)
+	return c.enter(ctx, holder{ofService, s.Name}, most)
 }
 
-func (c *call) enter(ctx context.Context, h holder, most int, over reason, args ...any) error {
+func (c *call) enter(ctx context.Context, h holder, most int) error {
 	switch err := c.g.places.enter(ctx, h, most); {
 	case errors.Is(err, errNoPlace):
-		return &refusal{reason: over, args: args, retryAfter: placePatience}
+		return overShare(h, most)
 	case err != nil:
 		return unavailable(err)
 	}
 	c.shares = append(c.shares, h)
 	return nil
+}
+
+// overShare refuses a call that has not got a place of a holder's share.
+func overShare(h holder, most int) *refusal {
+	if h.of == ofService {
+		return &refusal{reason: "service-share", args: []any{h.name, most}, retryAfter: placePatience}
+	}
+	return &refusal{reason: "party-share", args: []any{most}, retryAfter: placePatience}
 }

@@ -3,8 +3,6 @@ package adapter
 import (
 	"context"
 	"errors"
-	"hash/fnv"
-	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -260,11 +258,19 @@ const RelayBytes = 4 << 20
 const Shards = 4
 
 // ShardOf is the outbox shard of a queue: what goes to one queue is relayed in
-// the order of acceptance.
+// the order of acceptance. It is made of an FNV-1a hash, on all nodes.
 func ShardOf(q Queue) int {
-	h := fnv.New32a()
-	io.WriteString(h, string(q.System)+"\x00"+string(q.Kind)+"\x00"+q.Node)
-	return int(h.Sum32() % Shards)
+	const basis, prime = 2166136261, 16777619
+	sum := uint32(basis)
+	for i, part := range [...]string{string(q.System), string(q.Kind), q.Node} {
+		if i > 0 {
+			sum *= prime // of a zero byte
+		}
+		for j := range len(part) {
+			sum = (sum ^ uint32(part[j])) * prime
+		}
+	}
+	return int(sum % Shards)
 }
 
 // Outgoing is one outbox row: a message on its way to one recipient's topic.

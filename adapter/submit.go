@@ -423,7 +423,10 @@ func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 		Parts: Parts{Data: span(data), Scope: scope(data)},
 	}
 	if signature.Valid() {
-		m.Parts.Signature, m.Parts.SigScope = span(signature), scope(signature)
+		m.Parts.Signature, m.Parts.SigScope = span(signature), m.Parts.Scope
+		if signature.Parent() != data.Parent() {
+			m.Parts.SigScope = scope(signature)
+		}
 	}
 	return m
 }

@@ -1,6 +1,8 @@
 package adapter_test
 
 import (
+	"hash/fnv"
+	"io"
 	"testing"
 
 	"mezhved/adapter"
@@ -68,4 +70,16 @@ func TestTheLayoutOfTopicsChanges(t *testing.T) {
 		}
 	}
 	w.Check()
+}
+
+// The shard of a queue is the same on all nodes, older ones too: an FNV-1a hash of its names.
+func TestShardOfQueue(t *testing.T) {
+	t.Parallel()
+	for _, q := range []adapter.Queue{{}, {System: "MUNI", Kind: adapter.QueueRequests}, {System: "МФЦ", Kind: adapter.QueueResponses, Node: "n1"}, {System: "A", Node: "\x00"}} {
+		h := fnv.New32a()
+		io.WriteString(h, string(q.System)+"\x00"+string(q.Kind)+"\x00"+q.Node)
+		if got, want := adapter.ShardOf(q), int(h.Sum32()%adapter.Shards); got != want {
+			t.Errorf("%+v: shard %d, want %d", q, got, want)
+		}
+	}
 }

@@ -21,7 +21,7 @@ var isHex = func() (is [256]bool) {
 }()
 
 // Shortened is a value as it is written into a box.
-func Shortened(value string) []byte { return shorten(nil, value) }
+func Shortened(value string) []byte { return shorten(make([]byte, 0, len(value)+2), value) }
 
 // Lengthened gives the value back.
 func Lengthened(short []byte) (string, error) { return lengthen(short) }

@@ -1,6 +1,7 @@
 package xmltape
 
 import (
+	"bytes"
 	"iter"
 	"strconv"
 	"unicode/utf8"
@@ -238,21 +239,27 @@ func (n Node) InScope() []Binding {
 	if n.t == nil {
 		return nil
 	}
-	var out []Binding
-	var hidden []string
+	innermost, most := n.t.Tokens[n.i].Scope, 0
+	for i := innermost; i >= 0; i = n.t.Decls[i].Outer {
+		most++
+	}
+	if most == 0 {
+		return nil
+	}
+	out := make([]Binding, 0, most)
 next:
-	for i := n.t.Tokens[n.i].Scope; i >= 0; i = n.t.Decls[i].Outer {
+	for i := innermost; i >= 0; i = n.t.Decls[i].Outer {
 		d := &n.t.Decls[i]
-		p := string(n.t.DeclPrefix(d))
-		for _, h := range hidden {
-			if h == p {
-				continue next
+		if d.Space == NoSpace {
+			continue
+		}
+		prefix := n.t.DeclPrefix(d)
+		for j := innermost; j != i; j = n.t.Decls[j].Outer {
+			if bytes.Equal(n.t.DeclPrefix(&n.t.Decls[j]), prefix) {
+				continue next // hidden
 			}
 		}
-		hidden = append(hidden, p)
-		if d.Space != NoSpace {
-			out = append(out, Binding{p, string(n.t.SpaceURI(d.Space))})
-		}
+		out = append(out, Binding{string(prefix), string(n.t.SpaceURI(d.Space))})
 	}
 	return out
 }

@@ -245,6 +245,9 @@ func TestNamespaces(t *testing.T) {
 	if len(got) != 2 || got[0] != (xmltape.Binding{Prefix: "p", URI: "urn:2"}) || got[1] != (xmltape.Binding{Prefix: "", URI: "urn:d"}) {
 		t.Errorf("in scope: %v", got)
 	}
+	if got := b.First().Next().InScope(); len(got) != 1 || got[0].Prefix != "p" {
+		t.Errorf("in scope where the default namespace is taken back: %v", got)
+	}
 	if got, want := b.First().Next().XPath(), "/p:a/b/c"; got != want {
 		t.Errorf("path %s, want %s", got, want)
 	}
