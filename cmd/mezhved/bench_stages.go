@@ -33,7 +33,7 @@ var stageTable = []stageName{
 	{"parse", regexp.MustCompile(`^mezhved/envelopes\.Parse|^mezhved/adapter\.\(\*Gateway\)\.parse$`)},
 	{"verify signatures", regexp.MustCompile(`^mezhved/signing\.\(\*Verifier\)`)},
 	{"admit: schema, rights, subject", regexp.MustCompile(`^mezhved/adapter\.\(\*Gateway\)\.(admit\w+|checkContent)$`)},
-	{"sign receipts and answers", regexp.MustCompile(`^mezhved/signing\.Sign(Into)?$`)},
+	{"sign receipts and answers", regexp.MustCompile(`^mezhved/signing\.(Sign|SignInto|AppendSigned)$`)},
 	{"accept", regexp.MustCompile(`^mezhved/adapter\.\(\*Gateway\)\.accept$|^mezhved/adapter/postgres\.\(\*Store\)\.(startWriters|write)\b`)},
 	{"relay", regexp.MustCompile(`^mezhved/adapter\.\(\*Gateway\)\.relay$`)},
 	{"client of the bus", regexp.MustCompile(`^mezhved/adapter/kafka\.|^github\.com/segmentio/kafka-go`)},
