@@ -58,7 +58,7 @@ type TermStep struct {
 
 // TermRules are how the store's work on open terms asks the gateway.
 type TermRules struct {
-	// Step reads an entry of a kind in TermKinds.
+	// Step reads an entry of a kind in TermKinds, which is the caller's.
 	Step func(*journal.Leaf) TermStep
 	// Begin fixes the moments of a term that counts from a delivery.
 	Begin func(t *OpenTerm, delivered time.Time)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,16 +50,19 @@ func (e *Event) Pack() ([]byte, error) {
 		p.b = append(p.b, packedDeadline)
 		p.moment(e.Deadline)
 	}
-	p.b = append(p.b, 0)
-	values := 0
-	e.eachValue(func(_, _, _ string) { values++ })
-	p.b = binary.AppendUvarint(p.b, uint64(values))
+	p.b = append(p.b, 0, 0)
+	count, values := len(p.b)-1, 0
 	e.eachValue(func(field, value, class string) {
+		values++
 		p.text(field)
 		p.text(value)
 		p.text(class)
 	})
-	return p.b, nil
+	if values < 0x80 {
+		p.b[count] = byte(values)
+		return p.b, nil
+	}
+	return slices.Replace(p.b, count, count+1, binary.AppendUvarint(nil, uint64(values))...), nil
 }
 
 // PackPersonal writes personal values as a packed row has them.
@@ -102,9 +106,8 @@ func (e *Event) packedNumbers() [5]*int {
 	return [...]*int{&e.Line, &e.Col, &e.Attempt, &e.Count, &e.Size}
 }
 
-// parsePacked reads a packed row.
-func parsePacked(row []byte) (Event, error) {
-	var e Event
+// unpack reads a packed row.
+func (e *Event) unpack(row []byte) error {
 	r := unpacker{b: row[1:], ok: true}
 	r.texts.Grow(len(row) * 5 / 2) // as long as they can become
 	if id := r.take(16); r.ok && uuid.UUID(id) != uuid.Nil {
@@ -125,7 +128,7 @@ func parsePacked(row []byte) (Event, error) {
 				e.Personal = append(e.Personal, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
 			}
 			if r.ok && len(r.b) == 0 {
-				return e, nil
+				return nil
 			}
 		case n == packedDeadline:
 			e.Deadline = r.moment()
@@ -137,10 +140,10 @@ func parsePacked(row []byte) (Event, error) {
 		case int(n) < packedText+len(texts):
 			*texts[n-packedText] = r.text()
 		default:
-			return e, fmt.Errorf("a packed event with a member %d that this release does not know", n)
+			return fmt.Errorf("a packed event with a member %d that this release does not know", n)
 		}
 	}
-	return e, fmt.Errorf("a packed event of %d bytes is damaged", len(row))
+	return fmt.Errorf("a packed event of %d bytes is damaged", len(row))
 }
 
 // legible is a row as a text: a packed one as Row would have written it, or in
@@ -184,25 +187,39 @@ var packedSpellings = [][]string{{`{"answer":"`, `","poll":"`, `"}`}, {`{"ack":"
 
 const packedSpelling = 1 << 10 // there are fewer words
 
-// spelled gives the digests of a text that has a spelling.
-func spelled(s string, spelling []string) (digests []byte, ok bool) {
-	const digest = 32
-	if len(s) != len(strings.Join(spelling, ""))+(len(spelling)-1)*hex.EncodedLen(digest) {
-		return nil, false
+// spelled writes a text that has one of the spellings; false: it has none.
+func (p *packer) spelled(s string) bool {
+	before := len(p.b)
+	for i, spelling := range packedSpellings {
+		p.begin(packedSpelling+i, formWord)
+		ok := false
+		if p.b, ok = appendSpelled(p.b, s, spelling); ok {
+			return true
+		}
+		p.b = p.b[:before]
 	}
+	return false
+}
+
+// appendSpelled adds the digests of a text that has a spelling; false where it has not.
+func appendSpelled(to []byte, s string, spelling []string) ([]byte, bool) {
+	const digits = 64
+	out, ok := to, true
 	for i, part := range spelling {
-		if !strings.HasPrefix(s, part) {
-			return nil, false
-		}
-		if s = s[len(part):]; i < len(spelling)-1 {
-			text := s[:hex.EncodedLen(digest)]
-			if digests, ok = appendUnhex(digests, text); !ok {
-				return nil, false
+		if i > 0 {
+			if len(s) < digits {
+				return to, false
 			}
-			s = s[len(text):]
+			if out, ok = appendUnhex(out, s[:digits]); !ok {
+				return to, false
+			}
+			s = s[digits:]
+		}
+		if s, ok = strings.CutPrefix(s, part); !ok {
+			return to, false
 		}
 	}
-	return digests, true
+	return out, s == ""
 }
 
 func (r *unpacker) spelled(spelling []string) string {
@@ -215,38 +232,61 @@ func (r *unpacker) spelled(spelling []string) string {
 	return r.texts.String()[from:]
 }
 
-var packedWord = func() map[string]uint64 {
-	words := map[string]uint64{}
+// packedWord is a word with its place.
+type packedWord struct {
+	text  string
+	place int
+}
+
+// wordsOfLength are the words by how long they are: there are but a few of one length, and
+// most texts are none.
+var wordsOfLength = func() (of [32][]packedWord) {
 	for i, w := range packedWords[1:] {
-		words[w] = uint64(i + 1)
+		of[len(w)] = append(of[len(w)], packedWord{w, i + 1})
 	}
-	return words
+	return of
 }()
 
-// longestWord is as many bytes as the longest of them has.
-var longestWord = func() (n int) {
-	for _, w := range packedWords {
-		n = max(n, len(w))
+// wordOfText is the place of a text that is a word; 0: it is none.
+func wordOfText(s string) int {
+	if len(s) < len(wordsOfLength) {
+		for _, w := range wordsOfLength[len(s)] {
+			if w.text == s {
+				return w.place
+			}
+		}
 	}
-	return n
-}()
+	return 0
+}
 
 var strictBase64 = base64.StdEncoding.Strict()
+
+// hexDigit is what a lower-case digit stands for; 16: it is none.
+var hexDigit = func() (value [256]byte) {
+	for i := range value {
+		value[i] = 16
+	}
+	for i, digit := range []byte(hexDigits) {
+		value[digit] = byte(i)
+	}
+	return value
+}()
+
+// idDigits is where the digits of each byte of a UUID stand.
+var idDigits = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
 // SpelledID reads a UUID that is written as UUIDs are, in lower case; else it gives the
 // one of zeros.
 func SpelledID(s string) (id uuid.UUID, ok bool) {
-	if len(s) != 36 {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return id, false
 	}
-	for i := range len(s) {
-		if c := s[i]; 'A' <= c && c <= 'F' {
-			return id, false
+	for i, at := range idDigits {
+		high, low := hexDigit[s[at]], hexDigit[s[at+1]]
+		if high|low > 15 {
+			return uuid.UUID{}, false
 		}
-	}
-	id, err := uuid.Parse(s)
-	if err != nil {
-		return uuid.UUID{}, false
+		id[i] = high<<4 | low
 	}
 	return id, true
 }
@@ -258,21 +298,12 @@ func appendUnhex(to []byte, s string) ([]byte, bool) {
 		return to, false
 	}
 	out := to
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
+	for i := 0; i < len(s); i += 2 {
+		high, low := hexDigit[s[i]], hexDigit[s[i+1]]
+		if high|low > 15 {
 			return to, false
 		}
-		if i%2 == 0 {
-			out = append(out, c<<4)
-		} else {
-			out[len(out)-1] |= c
-		}
+		out = append(out, high<<4|low)
 	}
 	return out, true
 }
@@ -284,45 +315,63 @@ func (p *packer) moment(t time.Time) {
 	p.b = binary.AppendUvarint(p.b, uint64(t.Nanosecond()))
 }
 
+// begin writes length and form of a text.
+func (p *packer) begin(n, form int) {
+	p.b = binary.AppendUvarint(p.b, uint64(n)*packedForms+uint64(form))
+}
+
 func (p *packer) text(s string) {
-	begin := func(n, form int) { p.b = binary.AppendUvarint(p.b, uint64(n)*packedForms+uint64(form)) }
-	if len(s) <= longestWord {
-		if w, ok := packedWord[s]; ok {
-			begin(int(w), formWord)
-			return
-		}
+	if place := wordOfText(s); place > 0 {
+		p.begin(place, formWord)
+		return
 	}
-	if strings.HasPrefix(s, `{"`) {
-		for i, spelling := range packedSpellings {
-			if digests, ok := spelled(s, spelling); ok {
-				begin(packedSpelling+i, formWord)
-				p.b = append(p.b, digests...)
-				return
-			}
-		}
+	if strings.HasPrefix(s, `{"`) && p.spelled(s) {
+		return
 	}
 	if id, ok := SpelledID(s); ok {
-		begin(0, formWord)
+		p.begin(0, formWord)
 		p.b = append(p.b, id[:]...)
 		return
 	}
-	var room [64]byte
-	if n := hex.DecodedLen(len(s)); n > 8 && n <= len(room) {
-		if b, ok := appendUnhex(room[:0], s); ok {
-			begin(len(b), formHex)
-			p.b = append(p.b, b...)
-			return
-		}
+	if p.hex(s) || p.base64(s) {
+		return
 	}
-	if len(s) >= 24 && len(s)%4 == 0 {
-		if b, err := strictBase64.DecodeString(s); err == nil && base64.StdEncoding.EncodedLen(len(b)) == len(s) {
-			begin(len(b), formBase64)
-			p.b = append(p.b, b...)
-			return
-		}
-	}
-	begin(len(s), formRaw)
+	p.begin(len(s), formRaw)
 	p.b = append(p.b, s...)
+}
+
+// hex writes a text that has up to 64 bytes in lower-case hexadecimal; false: it is none,
+// or short.
+func (p *packer) hex(s string) (ok bool) {
+	n := hex.DecodedLen(len(s))
+	if n <= 8 || n > 64 {
+		return false
+	}
+	before := len(p.b)
+	p.begin(n, formHex)
+	if p.b, ok = appendUnhex(p.b, s); !ok {
+		p.b = p.b[:before]
+	}
+	return ok
+}
+
+// base64 writes a text that is standard base64 in its one spelling; false: it is not, or is
+// short.
+func (p *packer) base64(s string) bool {
+	if len(s) < 24 || len(s)%4 != 0 {
+		return false
+	}
+	before := len(p.b)
+	padding := 2 - len(strings.TrimRight(s[len(s)-2:], "="))
+	n := len(s)/4*3 - padding
+	p.begin(n, formBase64)
+	head := len(p.b)
+	b, err := strictBase64.AppendDecode(p.b, []byte(s))
+	if p.b = b; err != nil || len(b)-head != n { // or it has line feeds, which are passed over
+		p.b = p.b[:before]
+		return false
+	}
+	return true
 }
 
 // unpacker reads what packer wrote; ok is false when it cannot be. What it spells out

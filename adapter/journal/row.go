@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -105,25 +104,23 @@ func (e Event) Row() ([]byte, error) {
 
 // timesFit says whether all times of an event can be written.
 func (e *Event) timesFit() error {
-	fits := func(t *time.Time) error {
-		if y := t.UTC().Year(); y < 0 || y > 9999 {
+	for _, t := range [...]*time.Time{&e.Time, &e.Deadline, &e.DueQueued, &e.DueTaken, &e.DueStatus, &e.EOL} {
+		if s := t.Unix(); s < year0 || s >= year10000 {
 			return fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
 		}
-		return nil
 	}
-	err := fits(&e.Time)
-	for _, t := range e.moments() {
-		err = cmp.Or(err, fits(t))
-	}
-	return err
+	return nil
 }
+
+// The seconds since 1970 with which the years 0 and 10000 begin in UTC.
+var year0, year10000 = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
 // eachValue calls f with the personal values of a row: those of the event, and the
 // members that go among them.
 func (e *Event) eachValue(value func(field, value, class string)) {
 	for _, p := range e.Personal {
 		// A text of PostgreSQL cannot hold a zero character.
-		value(strings.ToValidUTF8(p.Field, "\uFFFD"), strings.ReplaceAll(strings.ToValidUTF8(p.Value, "\uFFFD"), "\x00", "\uFFFD"), strings.ToValidUTF8(p.Class, "\uFFFD"))
+		value(inUTF8(p.Field), strings.ReplaceAll(inUTF8(p.Value), "\x00", "\uFFFD"), inUTF8(p.Class))
 	}
 	if e.Channel != "" {
 		value(memberChannel, clip(e.Channel), ClassLeaf)
@@ -142,6 +139,15 @@ func (e *Event) eachValue(value func(field, value, class string)) {
 			value(m.name, strconv.FormatInt(m.moment.UnixMilli(), 10), ClassLeaf)
 		}
 	}
+}
+
+// inUTF8 replaces what of a text is not UTF-8. Nearly all texts are, which is told faster
+// than they are gone through.
+func inUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // The members that go among the personal values of a row.
@@ -214,24 +220,32 @@ func separator(i int, first string) string {
 
 // ParseRow reads what Row or Pack wrote and refuses members that it does not know: a
 // newer node may have written them, and dropping them silently would be a lie.
-func ParseRow(row []byte) (e Event, err error) {
-	ok := false
+func ParseRow(row []byte) (Event, error) {
+	var e Event
+	err := e.Parse(row)
+	return e, err
+}
+
+// Parse is ParseRow into an event that is the zero one, for those who make many. After an
+// error it means nothing.
+func (e *Event) Parse(row []byte) error {
 	if len(row) > 0 && row[0] == packedMark {
-		if e, err = parsePacked(row); err != nil {
-			return e, err
+		if err := e.unpack(row); err != nil {
+			return err
 		}
-	} else if e, ok = readRow(string(row)); !ok {
-		e = Event{}
+	} else if read, ok := readRow(string(row)); ok {
+		*e = read
+	} else {
 		d := json.NewDecoder(strings.NewReader(string(row)))
 		d.DisallowUnknownFields()
-		if err := d.Decode(&e); err != nil {
-			return e, err
+		if err := d.Decode(e); err != nil {
+			return err
 		}
 	}
 	if len(e.Personal) > 0 {
 		e.lift()
 	}
-	return e, nil
+	return nil
 }
 
 // rowReader reads a row in the spellings in which nearly all come: as Row writes them,

@@ -315,6 +315,11 @@ func (t *journalTx) Pending(ctx context.Context, limit int, first int64) (events
 		return nil, false, err
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.ID, b.ID) })
+	count := 0
+	for _, r := range rows {
+		count += len(r.Events)
+	}
+	events = make([]clerk.Pending, 0, count)
 	for _, r := range rows {
 		for _, e := range r.Events {
 			events = append(events, clerk.Pending{ID: r.ID, Event: e})

@@ -414,6 +414,13 @@ func newBlockMaker(first int64) *blockMaker {
 	return &blockMaker{first: first, met: map[string]bool{}}
 }
 
+// next is the maker of the block behind this one, which is written, in its room.
+func (m *blockMaker) next() *blockMaker {
+	clear(m.met)
+	clear(m.found)
+	return &blockMaker{first: m.end(), met: m.met, bundle: m.bundle[:0], found: m.found[:0]}
+}
+
 func (m *blockMaker) end() int64 { return m.first + int64(len(m.logged)) }
 
 func (m *blockMaker) add(l *journal.Leaf, leaf []byte) {
@@ -533,10 +540,10 @@ func (t *journalTx) queueBlocks(ctx context.Context, add func(int64, string, ...
 			m.add(e.Leaf, e.Bytes)
 		}
 		entries = entries[n:]
-		if next := end - int64(len(entries)); next%blockSize == 0 {
+		if m.end()%blockSize == 0 {
 			m.packed, m.timed = packed, timed
 			m.queue(add)
-			m = newBlockMaker(next)
+			m = m.next()
 		}
 	}
 	if m.stands < len(m.logged) {

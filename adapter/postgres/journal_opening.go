@@ -58,6 +58,7 @@ const (
 // salt, and the value, shortened and with its length before it.
 func packTogether(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *journal.Seed) ([]byte, error) {
 	body := make([]byte, 0, 64*len(list))
+	var short []byte
 	at := k.block
 	for _, o := range list {
 		body, at = binary.AppendUvarint(body, uint64(o.Index-at)), o.Index
@@ -68,7 +69,7 @@ func packTogether(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *jour
 		if seed == nil {
 			body = append(body, o.Salt[:]...)
 		}
-		short := vault.Shortened(o.Value)
+		short = vault.AppendShortened(short[:0], o.Value)
 		body = append(binary.AppendUvarint(body, uint64(len(short))), short...)
 	}
 	form := byte(togetherSeeded)

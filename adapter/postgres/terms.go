@@ -114,14 +114,14 @@ func (r *termRound) read(ctx context.Context, max int) error {
 		return nil
 	}
 	w := termWrites{open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}, since: since, r: r}
+	var l journal.Leaf
 	for i := range entries {
 		e := &entries[i]
 		r.done.More = r.done.Read == max && i == max-1
 		if !r.done.More && !slices.Contains(adapter.TermKinds, journal.Kind(e.Kind)) {
 			continue
 		}
-		l, err := journal.ParseTold(e.Leaf)
-		if err != nil {
+		if l, err = journal.ParseTold(e.Leaf); err != nil {
 			return fmt.Errorf("entry %d: %w", e.Index, err)
 		}
 		if r.done.More && l.Logged.Before(r.upTo) {

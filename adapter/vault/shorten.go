@@ -20,8 +20,8 @@ var isHex = func() (is [256]bool) {
 	return is
 }()
 
-// Shortened is a value as it is written into a box.
-func Shortened(value string) []byte { return shorten(make([]byte, 0, len(value)+2), value) }
+// AppendShortened appends a value as it is written into a box.
+func AppendShortened(to []byte, value string) []byte { return shorten(to, value) }
 
 // Lengthened gives the value back.
 func Lengthened(short []byte) (string, error) { return lengthen(short) }

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// What a batch was written in is kept for the next one, up to so many bytes and leaves.
+// What a batch was written in is kept for the next one, up to so many bytes, and leaves or
+// openings.
 const (
 	mostRoom   = 8 << 20
 	mostLeaves = 8192
@@ -35,7 +36,8 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	leaves := s.leaves[:len(rows)]
 	clear(leaves)
 	b.Entries = make([]Entry, 0, len(rows)+1)
-	b.Open = make([]Opened, 0, len(rows))
+	clear(s.opened)
+	b.Open = s.opened[:0]
 	chains := make([]*Latest, len(rows)) // of each row's message; nil: of none
 	counters := make([]counted, len(rows))
 	s.begin(len(rows))
@@ -57,6 +59,9 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		index++
 		chains[i] = s.chain(l)
 		counters[i] = counted{s.counter(l.Sender), s.counter(l.Recipient)}
+	}
+	if s.opened = b.Open; cap(s.opened) > mostLeaves {
+		s.opened = nil
 	}
 	var all map[string]journal.Counter
 	if closing {
@@ -166,7 +171,7 @@ func (s *seeds) get(index int64, class string) *seedOf {
 // leaf turns a row into a leaf, one way or the other, and appends its openings to open.
 func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, now time.Time, salts journal.Salts) ([]journal.Opening, error) {
 	var err error
-	if l.Event, err = journal.ParseRow(row.Event); err == nil {
+	if err = l.Parse(row.Event); err == nil {
 		err = s.openPending(&l.Event)
 	}
 	if lacks := (interface{ Lacks() string })(nil); errors.As(err, &lacks) {

@@ -51,6 +51,7 @@ type Sequencer struct {
 	from      batchMemory                // what the batch at hand goes on from
 	room      []byte                     // for the leaves' bytes of a batch; the next one's are written over them
 	leaves    []journal.Leaf             // and for the leaves
+	opened    []Opened                   // and for their openings
 	published time.Time
 	signed    tlog.Tree
 	ahead     time.Time // it was said that the log's time is ahead of the clock
