@@ -33,13 +33,12 @@ func (w *writer) close() {
 
 // key begins a member. Keys are ours or checked names: they need no escaping.
 func (w *writer) key(k string) {
+	b := w.b // stored once
 	if w.next {
-		w.b = append(w.b, ',')
+		b = append(b, ',')
 	}
 	w.next = true
-	w.b = append(w.b, '"')
-	w.b = append(w.b, k...)
-	w.b = append(w.b, '"', ':')
+	w.b = append(append(append(b, '"'), k...), '"', ':')
 }
 
 func (w *writer) str(k, v string) {

@@ -166,23 +166,31 @@ func (s *Store) sealable(events []journal.Event) error {
 	if s.opts.Vault == nil {
 		return nil
 	}
+	checked, sought := "", false
+	check := func(class string) error {
+		if class == checked {
+			return nil
+		}
+		checked = class
+		return s.opts.Vault.Sealable(class)
+	}
 	for i := range events {
 		if events[i].Digest != "" {
-			if err := s.opts.Vault.Sealable(journal.ClassEnvelope); err != nil {
+			if err := check(journal.ClassEnvelope); err != nil {
 				return err
 			}
 		}
 		for _, p := range events[i].Personal {
-			err := s.opts.Vault.Sealable(cmp.Or(p.Class, journal.ClassPersonal))
-			if err == nil && vault.Sought(p.Field) {
-				err = s.opts.Vault.Check(blindFile)
-			}
-			if err != nil {
+			if err := check(cmp.Or(p.Class, journal.ClassPersonal)); err != nil {
 				return err
 			}
+			sought = sought || vault.Sought(p.Field)
 		}
 	}
-	return nil
+	if !sought {
+		return nil
+	}
+	return s.opts.Vault.Check(blindFile)
 }
 
 // errContentErased says that content is not there any more, as was wanted.

@@ -88,7 +88,8 @@ type leafPacker struct {
 	ends     []int       // of a leaf's values
 	patterns map[string]int
 	pattern  []byte
-	texts    []byte
+	texts    []byte // the patterns
+	whole    []byte // and what else are texts
 	numbers  []byte
 	chance   []byte
 	again    []byte
@@ -388,8 +389,7 @@ func (c *leafPacker) pack(bundle []byte) ([]byte, error) {
 		c.numbers = binary.AppendUvarint(c.numbers, uint64(n))
 		c.pattern = pattern
 	}
-	patterns := c.texts
-	texts := append(binary.AppendUvarint(make([]byte, 0, len(patterns)+4096), uint64(len(c.patterns))), patterns...)
+	texts := append(binary.AppendUvarint(c.whole[:0], uint64(len(c.patterns))), c.texts...)
 	texts = binary.AppendUvarint(texts, uint64(kept))
 	for _, column := range c.columns {
 		if column.place == 0 {
@@ -416,6 +416,7 @@ func (c *leafPacker) pack(bundle []byte) ([]byte, error) {
 			c.numbers = binary.AppendUvarint(c.numbers, code)
 		}
 	}
+	c.whole = texts
 	squeezedTexts, squeezedNumbers := squeezed(texts), squeezed(c.numbers)
 	out := append(make([]byte, 0, len(squeezedTexts)+len(squeezedNumbers)+len(c.chance)+16), leavesMark)
 	for _, part := range [][]byte{squeezedTexts, squeezedNumbers, c.chance} {
@@ -437,13 +438,25 @@ func packPlanes(to, all []byte, size int) []byte {
 			alike[at/8] |= 1 << (at % 8)
 		}
 	}
-	to = append(to, alike...)
-	for i, b := range all {
-		if at := i % size; i < size || alike[at/8]&(1<<(at%8)) == 0 {
-			to = append(to, b)
+	to = append(append(to, alike...), all[:min(size, len(all))]...)
+	var places [64]int
+	differ := differing(places[:0], alike, size)
+	for i := size; i < len(all); i += size {
+		for _, at := range differ {
+			to = append(to, all[i+at])
 		}
 	}
 	return to
+}
+
+// differing are the places, of size, at which texts have not all the same byte.
+func differing(places []int, alike []byte, size int) []int {
+	for at := range size {
+		if alike[at/8]&(1<<(at%8)) == 0 {
+			places = append(places, at)
+		}
+	}
+	return places
 }
 
 // unpackPlanes gives the n texts back, in room that is empty.
@@ -454,12 +467,7 @@ func unpackPlanes(to []byte, r *openingReader, n, size int) []byte {
 		return nil
 	}
 	var places [64]int
-	differ := places[:0]
-	for at := range size {
-		if alike[at/8]&(1<<(at%8)) == 0 {
-			differ = append(differ, at)
-		}
-	}
+	differ := differing(places[:0], alike, size)
 	packed := r.bytes(uint64(size + (n-1)*len(differ)))
 	if r.broken {
 		return nil
