@@ -74,6 +74,19 @@ func (z *element) sub(x, y *element) {
 	*z = element{t0, t1, t2, t3}
 }
 
+// negate sets z to p-z when minus is all ones, and leaves it when it is nought. z is not zero:
+// no point of the curve has such an ordinate.
+func (z *element) negate(minus uint64) {
+	t0, b := bits.Sub64(prime[0], z[0], 0)
+	t1, b := bits.Sub64(prime[1], z[1], b)
+	t2, b := bits.Sub64(prime[2], z[2], b)
+	t3, _ := bits.Sub64(prime[3], z[3], b)
+	z[0] ^= (z[0] ^ t0) & minus
+	z[1] ^= (z[1] ^ t1) & minus
+	z[2] ^= (z[2] ^ t2) & minus
+	z[3] ^= (z[3] ^ t3) & minus
+}
+
 // fold is one step of Montgomery's reduction. Since -1/p = 1 modulo 2^64, what is
 // added to make the lowest word t0 vanish is t0*p itself; the words above it become
 // (r0, r1, r2), and r3 is what goes to the word behind them.

@@ -144,9 +144,14 @@ func newTable(p *affine, bits uint) *table {
 	return &table{bits, settle(multiples)}
 }
 
-// pick adds to points those whose sum is k*P. They are picked before any is added: rows
-// are far apart in memory, and what the processor has to wait for it then waits for once.
-func (t *table) pick(points []affine, k *scalar) []affine {
+// term is a point of a table, or, where minus is all ones and not nought, its opposite.
+type term struct {
+	point *affine
+	minus uint64
+}
+
+// terms appends to terms those whose sum is k*P. It reads no points: see pick.
+func (t *table) terms(terms []term, k *scalar) []term {
 	half := int64(1) << (t.bits - 1)
 	carry, row := int64(0), t.points
 	for at := uint(0); len(row) > 0; at, row = at+t.bits, row[half:] {
@@ -158,20 +163,27 @@ func (t *table) pick(points []affine, k *scalar) []affine {
 			}
 			digit += int64(word & (1<<t.bits - 1))
 		}
-		carry = 0
-		if digit > half {
-			digit, carry = digit-2*half, 1
-		}
-		switch {
-		case digit > 0:
-			points = append(points, row[digit-1])
-		case digit < 0:
-			p := row[-digit-1]
-			p.y.sub(&element{}, &p.y)
-			points = append(points, p)
+		carry = int64(uint64(half-digit) >> 63) // 1 when digit > half
+		digit -= 2 * half * carry
+		minus := digit >> 63
+		if digit != 0 {
+			terms = append(terms, term{&row[(digit^minus)-minus-1], uint64(minus)})
 		}
 	}
-	return points
+	return terms
+}
+
+// pick copies the points of terms. Rows are far apart in memory and mostly in no cache, and
+// which sign a digit has no processor guesses. So first nothing is done but to copy, for the
+// processor to wait for all of them at once, and then what is to be negative is made so without
+// a branch.
+func pick(points []affine, terms []term) {
+	for i, t := range terms {
+		points[i] = *t.point
+	}
+	for i, t := range terms {
+		points[i].y.negate(t.minus)
+	}
 }
 
 const (
@@ -226,11 +238,12 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 	e := scalarOf(digest)
 	u1.mul(&e, &inverse)
 	u2.mul(&rn, &inverse)
-	var room [positions]affine
+	var room [positions]term
+	terms := k.table.terms(generator().terms(room[:0], &u1), &u2)
+	var points [positions]affine
+	pick(points[:], terms)
 	var sum extended
-	points := generator().pick(room[:0], &u1)
-	points = k.table.pick(points, &u2)
-	for i := range points {
+	for i := range terms {
 		sum.add(&points[i])
 	}
 	return sum.hasAbscissa(&rn)
