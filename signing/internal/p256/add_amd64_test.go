@@ -7,6 +7,27 @@ import (
 	"testing"
 )
 
+// atBorders draws a number of which words are often all ones, all noughts or the prime's.
+func atBorders(random *mathrand.Rand) (x element) {
+	for {
+		for i := range x {
+			switch random.IntN(6) {
+			case 0:
+				x[i] = 0
+			case 1:
+				x[i] = ^uint64(0)
+			case 2:
+				x[i] = prime[i] - random.Uint64N(3)
+			default:
+				x[i] = random.Uint64()
+			}
+		}
+		if x.less(&prime) {
+			return x
+		}
+	}
+}
+
 // What the processor's longer instructions add is what the words of field.go add, whatever
 // the coordinates are: they need not be of points for that.
 func TestAdditionsAgree(t *testing.T) {
@@ -14,25 +35,7 @@ func TestAdditionsAgree(t *testing.T) {
 		t.Skip("this processor has no ADX")
 	}
 	random := mathrand.New(mathrand.NewPCG(5, 6))
-	number := func() (x element) {
-		for {
-			for i := range x {
-				switch random.IntN(6) {
-				case 0:
-					x[i] = 0
-				case 1:
-					x[i] = ^uint64(0)
-				case 2:
-					x[i] = prime[i] - random.Uint64N(3)
-				default:
-					x[i] = random.Uint64()
-				}
-			}
-			if x.less(&prime) {
-				return x
-			}
-		}
-	}
+	number := func() element { return atBorders(random) }
 	special := 0
 	for i := range 300_000 {
 		p, q := extended{number(), number(), number(), number()}, affine{number(), number()}

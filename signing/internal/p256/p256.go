@@ -242,6 +242,9 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 	terms := k.table.terms(generator().terms(room[:0], &u1), &u2)
 	var points [positions]affine
 	pick(points[:], terms)
+	if sum, ok := sumLanes(points[:len(terms)]); ok {
+		return sum.hasAbscissa(&rn)
+	}
 	var sum extended
 	for i := range terms {
 		sum.add(&points[i])

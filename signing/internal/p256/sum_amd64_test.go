@@ -1,0 +1,167 @@
+//go:build !purego
+
+package p256
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"math/big"
+	mathrand "math/rand/v2"
+	"testing"
+)
+
+// abscissa is x/zz.
+func (p *extended) abscissa() (x element) {
+	x.invert(&p.zz)
+	x.mul(&x, &p.x)
+	return x
+}
+
+// What eight lanes add up is what is added one by one, of however many points; and where two
+// of one abscissa meet nothing is said.
+func TestLanesAgree(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	random := mathrand.New(mathrand.NewPCG(7, 8))
+	all := generator().points
+	room := make([]affine, positions)
+	for round := range 4000 {
+		points := room[:lanes+round%(positions-lanes+1)]
+		for i := range points {
+			points[i] = all[random.IntN(len(all))]
+			points[i].y.negate(-random.Uint64N(2))
+		}
+		var want extended
+		for i := range points {
+			want.add(&points[i])
+		}
+		got, ok := sumLanes(points)
+		if !ok || got.abscissa() != want.abscissa() {
+			t.Fatalf("%d points: %x, %v, want %x", len(points), got.abscissa(), ok, want.abscissa())
+		}
+		// The same point, or its opposite, in the same lane or in another.
+		i, j := random.IntN(len(points)), random.IntN(len(points))
+		if i == j || len(points) > 2*lanes {
+			continue
+		}
+		if points[j] = points[i]; round%2 == 0 {
+			points[j].y.negate(^uint64(0))
+		}
+		want = extended{}
+		for i := range points {
+			want.add(&points[i])
+		}
+		if got, ok := sumLanes(points); ok && (want.zz.isZero() || got.abscissa() != want.abscissa()) {
+			t.Fatalf("%d points, of which %d and %d are of one abscissa: %x, want %x", len(points), i, j, got, want)
+		}
+	}
+	for k := range 2 { // two that are the first of their lane's
+		points := append([]affine(nil), all[:2*lanes]...)
+		points[3+lanes] = points[3]
+		points[3+lanes].y.negate(-uint64(k))
+		if got, ok := sumLanes(points); ok {
+			t.Errorf("a point that met itself makes %x", got)
+		}
+	}
+	if _, ok := sumLanes(all[:lanes-1]); ok {
+		t.Error("fewer points than lanes are added up")
+	}
+}
+
+// The formulas of an addition hold for coordinates of no point as well, so numbers at the
+// borders come to what the words of field.go make of them.
+func TestLanesAgreeAtTheBorders(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	random := mathrand.New(mathrand.NewPCG(9, 10))
+	points := make([]affine, positions)
+	for round := range 20000 {
+		points := points[:lanes+round%(positions-lanes+1)]
+		for i := range points {
+			points[i] = affine{atBorders(random), atBorders(random)}
+		}
+		got, ok := sumLanes(points)
+		want, known := sumAsLanes(points)
+		if ok != known || ok && got.abscissa() != want.abscissa() {
+			t.Fatalf("%x: %x, %v, want %x, %v", points, got.abscissa(), ok, want.abscissa(), known)
+		}
+	}
+}
+
+// sumAsLanes adds in the order of the lanes: the sum of what are no points depends on it.
+func sumAsLanes(points []affine) (extended, bool) {
+	var sums [lanes]extended
+	for i := range points {
+		sum := &sums[i%lanes]
+		if i >= lanes {
+			var x element
+			if x.mul(&points[i].x, &sum.zz); x == sum.x {
+				return extended{}, false
+			}
+		}
+		sum.add(&points[i])
+	}
+	for far := lanes / 2; far > 0; far /= 2 {
+		for i := range far {
+			if !sums[i].join(&sums[i+far]) {
+				return extended{}, false
+			}
+		}
+	}
+	return sums[0], true
+}
+
+// join adds q to p; false: their abscissas are the same.
+func (p *extended) join(q *extended) bool {
+	var u1, u2, s1, s2, h, r, hh, hhh, v element
+	u1.mul(&p.x, &q.zz)
+	u2.mul(&q.x, &p.zz)
+	s1.mul(&p.y, &q.zzz)
+	s2.mul(&q.y, &p.zzz)
+	h.sub(&u2, &u1)
+	r.sub(&s2, &s1)
+	hh.sqr(&h)
+	hhh.mul(&h, &hh)
+	v.mul(&u1, &hh)
+	p.x.sqr(&r)
+	p.x.sub(&p.x, &hhh)
+	p.x.sub(&p.x, &v)
+	p.x.sub(&p.x, &v)
+	v.sub(&v, &p.x)
+	v.mul(&v, &r)
+	s1.mul(&s1, &hhh)
+	p.y.sub(&v, &s1)
+	p.zz.mul(&p.zz, &q.zz)
+	p.zz.mul(&p.zz, &hh)
+	p.zzz.mul(&p.zzz, &q.zzz)
+	p.zzz.mul(&p.zzz, &hhh)
+	return !h.isZero()
+}
+
+// Processors without the instructions say what those with them say.
+func TestAgreesWithoutLanes(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	defer func() { ifma = true }()
+	for i := range byte(40) {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := sha256.Sum256([]byte{i})
+		r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ifma = range []bool{false, true} {
+			if !agree(t, &k.PublicKey, digest[:], r, s) || agree(t, &k.PublicKey, digest[:], r, new(big.Int).Xor(s, big.NewInt(2))) {
+				t.Errorf("signature %d, eight lanes %v: it does not hold, or its change does", i, ifma)
+			}
+		}
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package p256
+
+const ifma = false
+
+func sumIFMA(*block, int, *[2][5]uint64) {}
