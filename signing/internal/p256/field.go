@@ -209,17 +209,3 @@ func (z *element) sqr(x *element) {
 	t7 += h3 + c
 	z.montgomery(t0, t1, t2, t3, t4, t5, t6, t7)
 }
-
-// invert sets z to 1/x, or to 0 for 0: x to the power of p-2.
-func (z *element) invert(x *element) {
-	exponent := prime
-	exponent[0] -= 2
-	result := one
-	for i := 255; i >= 0; i-- {
-		result.sqr(&result)
-		if exponent[i/64]>>(i%64)&1 == 1 {
-			result.mul(&result, x)
-		}
-	}
-	*z = result
-}

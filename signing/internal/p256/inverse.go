@@ -2,7 +2,7 @@ package p256
 
 import "math/bits"
 
-// Inversion modulo n by division steps: D. J. Bernstein and B.-Y. Yang, "Fast
+// Inversion modulo n, the order or the prime, by division steps: D. J. Bernstein and B.-Y. Yang, "Fast
 // constant-time gcd computation and modular inversion" (2019), in the variant that begins
 // with delta = 1/2, for which 590 steps are enough for numbers of 256 bits. A step
 // replaces (delta, f, g), f odd, by
@@ -21,12 +21,18 @@ type signed [5]int64
 
 const digits = 1<<62 - 1
 
-var signedOrder = signedOf(&order)
+// modulus is an odd number below 2^256.
+type modulus struct {
+	n       signed
+	inverse uint64 // 1/n modulo 2^62
+}
 
-// orderInverse is 1/n modulo 2^62.
-const orderInverse = -orderNegative & digits
+var (
+	modOrder = &modulus{signedOf(order), -orderNegative & digits}
+	modPrime = &modulus{signedOf(prime), digits} // 1/p = -1 modulo 2^64
+)
 
-func signedOf(x *scalar) signed {
+func signedOf(x [4]uint64) signed {
 	return signed{
 		int64(x[0] & digits),
 		int64((x[0]>>62 | x[1]<<2) & digits),
@@ -136,35 +142,35 @@ func (t *steps) apply(f, g *signed) {
 
 // applyModulo applies steps to d and e, with as many times n added to both as makes the
 // division by 2^62 one without a remainder. They stay between -2n and n.
-func (t *steps) applyModulo(d, e *signed) {
+func (t *steps) applyModulo(d, e *signed, m *modulus) {
 	// n is added once to what is negative.
 	sd, se := d[4]>>63, e[4]>>63
 	md, me := t.u&sd+t.v&se, t.q&sd+t.r&se
 	cd := wide{}.plus(t.u, d[0]).plus(t.v, e[0])
 	ce := wide{}.plus(t.q, d[0]).plus(t.r, e[0])
-	md -= int64((orderInverse*cd.low + uint64(md)) & digits)
-	me -= int64((orderInverse*ce.low + uint64(me)) & digits)
-	cd = cd.plus(md, signedOrder[0]).cut()
-	ce = ce.plus(me, signedOrder[0]).cut()
+	md -= int64((m.inverse*cd.low + uint64(md)) & digits)
+	me -= int64((m.inverse*ce.low + uint64(me)) & digits)
+	cd = cd.plus(md, m.n[0]).cut()
+	ce = ce.plus(me, m.n[0]).cut()
 	for i := 1; i < 4; i++ {
-		a, b, n := d[i], e[i], signedOrder[i]
+		a, b, n := d[i], e[i], m.n[i]
 		cd = cd.plus(t.u, a).plus(t.v, b).plus(md, n)
 		ce = ce.plus(t.q, a).plus(t.r, b).plus(me, n)
 		d[i-1], e[i-1] = cd.digit(), ce.digit()
 		cd, ce = cd.cut(), ce.cut()
 	}
-	cd = cd.plusLast(t.u, d[4]).plusLast(t.v, e[4]).plus(md, signedOrder[4])
-	ce = ce.plusLast(t.q, d[4]).plusLast(t.r, e[4]).plus(me, signedOrder[4])
+	cd = cd.plusLast(t.u, d[4]).plusLast(t.v, e[4]).plus(md, m.n[4])
+	ce = ce.plusLast(t.q, d[4]).plusLast(t.r, e[4]).plus(me, m.n[4])
 	d[3], e[3] = cd.digit(), ce.digit()
 	d[4], e[4] = int64(cd.cut().low), int64(ce.cut().low)
 }
 
 // settle gives d, or -d when f is negative, modulo n.
-func (d *signed) settle(f int64) (z scalar) {
+func (d *signed) settle(f int64, m *modulus) [4]uint64 {
 	below := func() { // n is added to what is negative
 		add := d[4] >> 63
 		for i := range d {
-			d[i] += signedOrder[i] & add
+			d[i] += m.n[i] & add
 		}
 	}
 	carry := func() {
@@ -181,7 +187,7 @@ func (d *signed) settle(f int64) (z scalar) {
 	carry()
 	below()
 	carry()
-	return scalar{
+	return [4]uint64{
 		uint64(d[0]) | uint64(d[1])<<62,
 		uint64(d[1])>>2 | uint64(d[2])<<60,
 		uint64(d[2])>>4 | uint64(d[3])<<58,
@@ -189,30 +195,44 @@ func (d *signed) settle(f int64) (z scalar) {
 	}
 }
 
-// invert sets z to 1/x, or to 0 for 0, in the same time for every x.
-func (z *scalar) invert(x *scalar) {
-	f, g := signedOrder, signedOf(x)
+// invert gives 1/x, or 0 for 0, in the same time for every x.
+func (m *modulus) invert(x [4]uint64) [4]uint64 {
+	f, g := m.n, signedOf(x)
 	d, e := signed{}, signed{1}
 	zeta := int64(-1)
 	for range 10 { // 590 steps
 		var t steps
 		zeta, t = constantly(zeta, uint64(f[0]), uint64(g[0]))
-		t.applyModulo(&d, &e)
+		t.applyModulo(&d, &e, m)
 		t.apply(&f, &g)
 	}
-	*z = d.settle(f[4])
+	return d.settle(f[4], m)
 }
 
 // invertPublic is invert for numbers that everybody may know.
-func (z *scalar) invertPublic(x *scalar) {
-	f, g := signedOrder, signedOf(x)
+func (m *modulus) invertPublic(x [4]uint64) [4]uint64 {
+	f, g := m.n, signedOf(x)
 	d, e := signed{}, signed{1}
 	eta := int64(-1)
 	for g != (signed{}) {
 		var t steps
 		eta, t = quickly(eta, uint64(f[0]), uint64(g[0]))
-		t.applyModulo(&d, &e)
+		t.applyModulo(&d, &e, m)
 		t.apply(&f, &g)
 	}
-	*z = d.settle(f[4])
+	return d.settle(f[4], m)
+}
+
+// invert sets z to 1/x, or to 0 for 0, in the same time for every x. Neither has Montgomery's
+// form.
+func (z *scalar) invert(x *scalar) { *z = modOrder.invert(*x) }
+
+// invertPublic is invert for numbers that everybody may know.
+func (z *scalar) invertPublic(x *scalar) { *z = modOrder.invertPublic(*x) }
+
+// invert sets z to 1/x, or to 0 for 0, in the same time for every x.
+func (z *element) invert(x *element) {
+	*z = modPrime.invert(*x)
+	z.enter(z) // 1/x, for the form of x, has to be multiplied by 2^512
+	z.enter(z)
 }

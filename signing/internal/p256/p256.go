@@ -13,8 +13,9 @@
 //
 // What signs (PrivateKey) computes in a time that is the same for every key and nonce. It
 // makes the signatures that crypto/ecdsa makes without random numbers (RFC 6979), bit by
-// bit, which is what its tests hold it to; the multiplication of the generator by the
-// nonce is left to crypto/ecdh.
+// bit, which is what its tests hold it to. Where the processor does not multiply 52 bits in
+// eight lanes (AVX-512 IFMA), the multiplication of the generator by the nonce is left to
+// crypto/ecdh.
 //
 // Only package signing may enter.
 package p256

@@ -75,7 +75,7 @@ func TestField(t *testing.T) {
 			holds("difference", z, new(big.Int).Sub(a, b))
 		}
 	}
-	for _, x := range numbers[:20] {
+	for _, x := range numbers {
 		var z element
 		z.invert(&x)
 		z.mul(&z, &x)

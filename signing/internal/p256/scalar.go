@@ -59,6 +59,18 @@ func (z *scalar) add(x, y *scalar) {
 	z.reduce(t0, t1, t2, t3, c)
 }
 
+// negate sets z to n-z when minus is all ones, and leaves it when it is nought. z is not zero.
+func (z *scalar) negate(minus uint64) {
+	t0, b := bits.Sub64(order[0], z[0], 0)
+	t1, b := bits.Sub64(order[1], z[1], b)
+	t2, b := bits.Sub64(order[2], z[2], b)
+	t3, _ := bits.Sub64(order[3], z[3], b)
+	z[0] ^= (z[0] ^ t0) & minus
+	z[1] ^= (z[1] ^ t1) & minus
+	z[2] ^= (z[2] ^ t2) & minus
+	z[3] ^= (z[3] ^ t3) & minus
+}
+
 // mul sets z to x*y/2^256: the product of two numbers of which one has Montgomery's form.
 func (z *scalar) mul(x, y *scalar) {
 	var t0, t1, t2, t3, t4, c uint64

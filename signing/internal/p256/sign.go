@@ -38,12 +38,11 @@ func (k *PrivateKey) Sign(digest *[32]byte) (signature [64]byte, err error) {
 		if nonce.isZero() || !nonce.belowOrder() {
 			continue // of what was drawn and is not used time may tell
 		}
-		point, err := ecdh.P256().NewPrivateKey(octets[:])
+		r, err := abscissa(&nonce)
 		if err != nil {
 			return signature, err
 		}
 		var s scalar
-		r := scalarOf(point.PublicKey().Bytes()[1:33])
 		s.mul(&r, &k.number)
 		s.add(&s, &e)
 		nonce.invert(&nonce)
@@ -56,6 +55,20 @@ func (k *PrivateKey) Sign(digest *[32]byte) (signature [64]byte, err error) {
 		s.put(signature[32:])
 		return signature, nil
 	}
+}
+
+// abscissa gives that of the generator times a nonce, modulo the order.
+func abscissa(nonce *scalar) (scalar, error) {
+	if r, ok := secretAbscissa(nonce); ok {
+		return r, nil
+	}
+	var octets [32]byte
+	nonce.put(octets[:])
+	point, err := ecdh.P256().NewPrivateKey(octets[:])
+	if err != nil {
+		return scalar{}, err
+	}
+	return scalarOf(point.PublicKey().Bytes()[1:33]), nil
 }
 
 // nonces is the generator of RFC 6979, 3.2: its K and V lie where they are digested from.

@@ -13,3 +13,9 @@ var ifma = cpu.X86.HasAVX512F && cpu.X86.HasAVX512IFMA
 //
 //go:noescape
 func sumIFMA(blocks *block, n int, sum *[2][5]uint64)
+
+// selectIFMA puts into blocks those points of a table that are chosen. Its time and what it
+// reads are the same whatever is chosen.
+//
+//go:noescape
+func selectIFMA(blocks *[8]block, table *secretTable, choices *[8]choice)

@@ -27,7 +27,10 @@ DATA numbers<>+80(SB)/8, $0x000f000000000000
 DATA numbers<>+88(SB)/8, $0x000fffffffffffff
 DATA numbers<>+96(SB)/8, $0x000ffeffffffffff
 DATA numbers<>+104(SB)/8, $0x00000000000fffff
-GLOBL numbers<>(SB), RODATA|NOPTR, $112
+// The words of p that are neither all ones nor nought.
+DATA numbers<>+112(SB)/8, $0x00000000ffffffff
+DATA numbers<>+120(SB)/8, $0xffffffff00000001
+GLOBL numbers<>(SB), RODATA|NOPTR, $128
 
 #define LOWEST Z28
 #define MIDDLE Z29
@@ -374,5 +377,79 @@ fold:
 	MOVQ AX, 64(DI)
 	MOVQ ZZ+256(BX), AX
 	MOVQ AX, 72(DI)
+	VZEROUPPER
+	RET
+
+// func selectIFMA(blocks *[8]block, table *[8][8]block, choices *[8]choice)
+TEXT ·selectIFMA(SB), NOSPLIT, $0-24
+	MOVQ         blocks+0(FP), DI
+	MOVQ         table+8(FP), SI
+	MOVQ         choices+16(FP), DX
+	VPTERNLOGQ   $0xff, Z20, Z20, Z20 // all ones
+	VPXORQ       Z21, Z21, Z21        // nought
+	VPSUBQ       Z20, Z21, Z22        // one
+	VPBROADCASTQ numbers<>+112(SB), Z23
+	VPBROADCASTQ numbers<>+120(SB), Z24
+	MOVQ         $8, R8
+
+rows:
+	VMOVDQU64 0(DX), Z8
+	VMOVDQU64 64(DX), Z9
+	VPXORQ    Z10, Z10, Z10
+	MOVQ      $8, R9
+
+	// Every entry is read, and a lane keeps the one that it is to have.
+entry:
+	VPCMPEQQ  Z8, Z10, K1
+	VPADDQ    Z22, Z10, Z10
+	VMOVDQU64 0(SI), Z11
+	VMOVDQU64 64(SI), Z12
+	VMOVDQU64 128(SI), Z13
+	VMOVDQU64 192(SI), Z14
+	VMOVDQU64 256(SI), Z15
+	VMOVDQU64 320(SI), Z16
+	VMOVDQU64 384(SI), Z17
+	VMOVDQU64 448(SI), Z18
+	VMOVDQA64 Z11, K1, Z0
+	VMOVDQA64 Z12, K1, Z1
+	VMOVDQA64 Z13, K1, Z2
+	VMOVDQA64 Z14, K1, Z3
+	VMOVDQA64 Z15, K1, Z4
+	VMOVDQA64 Z16, K1, Z5
+	VMOVDQA64 Z17, K1, Z6
+	VMOVDQA64 Z18, K1, Z7
+	ADDQ      $512, SI
+	DECQ      R9
+	JNZ       entry
+
+	// p - y, and of it what is to be negative. Words are less one where the words below
+	// have borrowed: the lowest never does, its word of p is all ones.
+	VPSUBQ    Z4, Z20, Z11
+	VPSUBQ    Z5, Z23, Z12
+	VPCMPUQ   $6, Z23, Z5, K1 // above
+	VPSUBQ    Z6, Z21, Z13
+	VPSUBQ    Z22, Z13, K1, Z13
+	VPTESTMQ  Z6, Z6, K2
+	KORW      K1, K2, K2
+	VPSUBQ    Z7, Z24, Z14
+	VPSUBQ    Z22, Z14, K2, Z14
+	VPTESTMQ  Z9, Z9, K3
+	VMOVDQA64 Z11, K3, Z4
+	VMOVDQA64 Z12, K3, Z5
+	VMOVDQA64 Z13, K3, Z6
+	VMOVDQA64 Z14, K3, Z7
+
+	VMOVDQU64 Z0, 0(DI)
+	VMOVDQU64 Z1, 64(DI)
+	VMOVDQU64 Z2, 128(DI)
+	VMOVDQU64 Z3, 192(DI)
+	VMOVDQU64 Z4, 256(DI)
+	VMOVDQU64 Z5, 320(DI)
+	VMOVDQU64 Z6, 384(DI)
+	VMOVDQU64 Z7, 448(DI)
+	ADDQ      $512, DI
+	ADDQ      $128, DX
+	DECQ      R8
+	JNZ       rows
 	VZEROUPPER
 	RET

@@ -3,6 +3,7 @@
 package p256
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -163,5 +164,49 @@ func TestAgreesWithoutLanes(t *testing.T) {
 				t.Errorf("signature %d, eight lanes %v: it does not hold, or its change does", i, ifma)
 			}
 		}
+	}
+}
+
+// The abscissa of a secret multiple of the generator is crypto/ecdh's: of numbers at the
+// borders, of such whose digits are all the same, and of others.
+func TestSecretAbscissas(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	numbers := scalars(2000)
+	for digit := range uint64(16) {
+		x := scalar{}
+		for i := range x {
+			x[i] = digit * 0x1111111111111111
+		}
+		numbers = append(numbers, x, scalar{x[0], x[1], x[2], 0}, scalar{1: x[1], 3: x[3]}, scalar{x[0] ^ 1, x[1], x[2], x[3]})
+	}
+	for i := range 256 {
+		x := scalar{}
+		x[i/64] = 1 << (i % 64)
+		numbers = append(numbers, x)
+	}
+	left := 0
+	for _, k := range numbers {
+		if k.isZero() || !k.belowOrder() {
+			continue
+		}
+		var octets [32]byte
+		k.put(octets[:])
+		got, ok := secretAbscissa(&k)
+		if !ok {
+			left++
+			continue
+		}
+		point, err := ecdh.P256().NewPrivateKey(octets[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := scalarOf(point.PublicKey().Bytes()[1:33]); got != want {
+			t.Fatalf("%x: %x, want %x", octets, got, want)
+		}
+	}
+	if left > 0 {
+		t.Errorf("of %d numbers %d are left to crypto/ecdh", len(numbers), left)
 	}
 }
