@@ -151,7 +151,7 @@ type term struct {
 	minus uint64
 }
 
-// terms appends to terms those whose sum is k*P. It reads no points: see pick.
+// terms appends to terms those whose sum is k*P. It reads no points: see touch.
 func (t *table) terms(terms []term, k *scalar) []term {
 	half := int64(1) << (t.bits - 1)
 	carry, row := int64(0), t.points
@@ -174,17 +174,32 @@ func (t *table) terms(terms []term, k *scalar) []term {
 	return terms
 }
 
-// pick copies the points of terms. Rows are far apart in memory and mostly in no cache, and
-// which sign a digit has no processor guesses. So first nothing is done but to copy, for the
-// processor to wait for all of them at once, and then what is to be negative is made so without
-// a branch.
-func pick(points []affine, terms []term) {
-	for i, t := range terms {
-		points[i] = *t.point
+// affine gives the point: without a branch, for no processor guesses which sign a digit has.
+func (t *term) affine() affine {
+	p := *t.point
+	p.y.negate(t.minus)
+	return p
+}
+
+// touch reads a word of every point. Rows of tables are far apart in memory and mostly in no
+// cache: with nothing else to do between, the processor waits for all of them at once.
+//
+//go:noinline
+func touch(terms []term) (words uint64) {
+	for i := range terms {
+		words |= terms[i].point.x[0]
 	}
-	for i, t := range terms {
-		points[i].y.negate(t.minus)
+	return words // or nothing would be read
+}
+
+// sumOf adds terms up.
+func sumOf(terms []term) (sum extended) {
+	touch(terms)
+	for i := range terms {
+		p := terms[i].affine()
+		sum.add(&p)
 	}
+	return sum
 }
 
 const (
@@ -241,14 +256,9 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 	u2.mul(&rn, &inverse)
 	var room [positions]term
 	terms := k.table.terms(generator().terms(room[:0], &u1), &u2)
-	var points [positions]affine
-	pick(points[:], terms)
-	if sum, ok := sumLanes(points[:len(terms)]); ok {
-		return sum.hasAbscissa(&rn)
-	}
-	var sum extended
-	for i := range terms {
-		sum.add(&points[i])
+	sum, ok := sumLanes(terms)
+	if !ok {
+		sum = sumOf(terms)
 	}
 	return sum.hasAbscissa(&rn)
 }

@@ -13,18 +13,20 @@ func (b *block) put(lane int, p *affine) {
 	}
 }
 
-// sumLanes gives x and zz of the sum of points, and no y. It is false where the processor is
-// not made for it, of a few points, and when two of one abscissa meet on the way.
-func sumLanes(points []affine) (sum extended, ok bool) {
-	if !ifma || len(points) < lanes {
+// sumLanes gives x and zz of the sum of terms, and no y. It is false where the processor is
+// not made for it, of a few terms, and when two of one abscissa meet on the way.
+func sumLanes(terms []term) (sum extended, ok bool) {
+	if !ifma || len(terms) < lanes {
 		return sum, false
 	}
 	var blocks [(positions + lanes - 1) / lanes]block
-	for i := range points {
-		blocks[i/lanes].put(i%lanes, &points[i])
+	touch(terms)
+	for i, t := range terms {
+		p := t.affine()
+		blocks[i/lanes].put(i%lanes, &p)
 	}
 	var digits [2][5]uint64
-	sumIFMA(&blocks[0], len(points), &digits)
+	sumIFMA(&blocks[0], len(terms), &digits)
 	sum.x.pack(&digits[0])
 	sum.zz.pack(&digits[1])
 	return sum, !sum.zz.isZero()
