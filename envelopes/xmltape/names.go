@@ -281,7 +281,7 @@ func isAbsoluteURI(uri []byte) bool {
 func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 	m := p.memory
 	tag = &m.tags[p.next%rememberedNames]
-	if end = i + int(tag.len); tag.document == m.document && end+8 < len(p.src) && p.again(tag, i) {
+	if end = i + int(tag.len); end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '>', ' ', '/', '\n', '\t', '\r':
 			p.last, p.next = p.next, tag.next
@@ -303,7 +303,7 @@ func (p *parser) tagName(i int) (end int, tag *tagName, err *Error) {
 func (p *parser) attrName(i int) (end int, tag *tagName, err *Error) {
 	m := p.memory
 	tag = &m.attrNames[*p.expected%rememberedNames]
-	if end = i + int(tag.len); tag.document == m.document && end+8 < len(p.src) && p.again(tag, i) {
+	if end = i + int(tag.len); end+8 < len(p.src) && p.again(tag, i) {
 		switch p.src[end] {
 		case '=', ' ', '\n', '\t', '\r':
 			tag.at, p.expected = uint32(i), &tag.next
@@ -327,26 +327,41 @@ func (p *parser) again(tag *tagName, i int) bool {
 		return false
 	}
 	n := int(tag.len)
-	return n <= 8 || string(p.src[i+8:i+n]) == string(p.src[int(tag.off)+8:int(tag.off)+n])
+	if n > 8 && (n > rememberedBytes || string(p.src[i+8:i+n]) != string(tag.text[8:n])) {
+		return false
+	}
+	return tag.document == p.memory.document || p.renew(tag)
+}
+
+// renew makes an entry one of this document: false when it has no name, or one that is too
+// long for the document's limits.
+func (p *parser) renew(tag *tagName) bool {
+	if tag.document == 0 || int(tag.len) > p.t.lim.NameLen {
+		return false
+	}
+	tag.document, tag.name = p.memory.document, 0
+	return true
 }
 
 // remember gives the index of the name at [i,end) among those that are
 // remembered, entering it when it is not.
 func (p *parser) remember(names *[rememberedNames]tagName, i, end, prefix int) uint32 {
-	document := p.memory.document
+	n := end - i
 	k := hash(p.src[i:end], 2) % rememberedNames
 	tag := &names[k]
-	if tag.document == document && end-i == int(tag.len) && string(p.src[i:end]) == string(p.src[tag.off:tag.off+uint32(tag.len)]) {
+	if n <= rememberedBytes && n == int(tag.len) && string(p.src[i:end]) == string(tag.text[:n]) {
+		if tag.document != p.memory.document {
+			p.renew(tag)
+		}
 		return k
 	}
 	// What followed is kept: it may well be the same that followed in the document before.
-	*tag = tagName{document: document, off: uint32(i), len: uint16(end - i), prefixLen: uint16(prefix), next: tag.next, attr: tag.attr}
-	if tag.mask = 1<<64 - 1; end-i < 8 {
-		tag.mask >>= 64 - 8*(end-i)
+	tag.document, tag.len, tag.prefixLen, tag.name = p.memory.document, uint16(n), uint16(prefix), 0
+	copy(tag.text[:], p.src[i:end])
+	if tag.mask = 1<<64 - 1; n < 8 {
+		tag.mask >>= 64 - 8*n
 	}
-	if i+8 <= len(p.src) { // otherwise there will be no name for which it could be tried
-		tag.first = word(p.src, i) & tag.mask
-	}
+	tag.first = binary.LittleEndian.Uint64(tag.text[:]) & tag.mask
 	return k
 }
 

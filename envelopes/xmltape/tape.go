@@ -150,19 +150,25 @@ func (m *memory) begin() {
 	}
 }
 
-// tagName is a name as it was written before in a start tag, and what came of it.
+// tagName is a name as it was written before in a start tag, and what came of it. Of a
+// document before it is the name alone that holds, and what mostly follows it.
 type tagName struct {
 	first, mask uint64 // its first eight bytes
-	document    uint32
-	off, at     uint32 // where it stood first and last
+	document    uint32 // 0: there is no name
 	len         uint16
 	prefixLen   uint16
+	next        uint32 // index of the name of its kind that followed
+	attr        uint32 // of a start tag: index of its first attribute
+	at          uint32 // where it stood last
 	prefix      int32  // index into prefixes
 	decl        int32  // the declaration of the prefix that was in force
 	name        NameID // 0: not resolved yet
-	next        uint32 // index of the name of its kind that followed
-	attr        uint32 // of a start tag: index of its first attribute
+	text        [rememberedBytes]byte
 }
+
+// rememberedBytes is how long a name may be to be known again. Longer ones are read anew
+// each time.
+const rememberedBytes = 40
 
 type prefixEntry struct {
 	off, len uint32

@@ -149,7 +149,8 @@ func TestGreater(t *testing.T) {
 // one before it, says nothing where its prefix is bound otherwise. The other
 // opinion is that of encoding/xml.
 func TestNamesMetAgain(t *testing.T) {
-	names := []string{"a", "b", "p:a", "q:a", "abcdefgh", "abcdefghi", "abcdefghj", "p:abcdefgh", "p:abcdefghi", "p:abcdefghj", "имя", "имена", "p:имя"}
+	names := []string{"a", "b", "p:a", "q:a", "abcdefgh", "abcdefghi", "abcdefghj", "p:abcdefgh", "p:abcdefghi", "p:abcdefghj", "имя", "имена", "p:имя",
+		"p:" + strings.Repeat("n", 37), "p:" + strings.Repeat("n", 38), "p:" + strings.Repeat("n", 39), strings.Repeat("n", 39), strings.Repeat("n", 40) + "1", strings.Repeat("n", 40) + "2"}
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	var element func(b *strings.Builder, depth int)
@@ -521,6 +522,22 @@ func TestWhatIsRememberedIsOfOneDocument(t *testing.T) {
 		})
 	}
 	work.Wait()
+}
+
+// A name that is known from a document with wider limits is refused all the same.
+func TestWhatIsRememberedIsWithinLimits(t *testing.T) {
+	var tape xmltape.Tape
+	for _, src := range []string{`<r><a><a-longer-name/></a></r>`, `<r><a b-longer-name="1"/><a b-longer-name="2"/></r>`} {
+		for range 20 {
+			if err := tape.Parse([]byte(src), xmltape.Limits{}); err != nil {
+				t.Fatal(err)
+			}
+			var refused *xmltape.Error
+			if err := tape.Parse([]byte(src), xmltape.Limits{NameLen: 12}); !errors.As(err, &refused) || refused.Code != xmltape.CodeLimitName {
+				t.Fatalf("%s: %v, want %s", src, err, xmltape.CodeLimitName)
+			}
+		}
+	}
 }
 
 func BenchmarkParse(b *testing.B) {
