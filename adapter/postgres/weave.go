@@ -39,6 +39,15 @@ const weft = 8
 // places, of which the right one is the one that goes on.
 const selvage = 32
 
+// stride is how far apart the places are where a text is looked up in cloths: each costs a
+// step into a table that no cache holds. A match of stride-1 bytes more than weft is found
+// wherever it begins, because it is followed backwards too.
+const stride = 4
+
+// mostValue bounds what is passed over as a value: longer ones, such as certificates, may
+// stand in a cloth.
+const mostValue = 128
+
 // cloth is a text to refer to. Its table finds where eight bytes stand: at a place that
 // their upper bits name when they are spread, it has their offset + 1 in its lower bits,
 // and above that, to tell without a look at the text that others stand there, more of the
@@ -158,7 +167,7 @@ func weave(out []byte, f form, text []byte, parts []known, cloths ...*cloth) []b
 // between weaves what stands before an end, but for the piece that is its own there.
 func (w *loom) between(end int) {
 	text, cloths := w.text, w.cloths()
-	w.look()
+	w.look(end)
 	for i := w.own; i+weft <= end; {
 		// Nearly all places have no match, and get no further than this loop.
 		eight := binary.LittleEndian.Uint64(text[i:])
@@ -171,25 +180,34 @@ func (w *loom) between(end int) {
 			hit = stood >= 0 && stood+weft <= i && binary.LittleEndian.Uint64(text[stood:]) == eight ||
 				on >= 0 && on+weft <= i && binary.LittleEndian.Uint64(text[on:]) == eight
 		}
+		seek := (i-w.own)%stride == 0 && (i > w.own || w.behind == 0)
 		for k := range cloths {
 			c := &cloths[k]
-			hit = hit || c.goesOn && c.next == eight || c.may(wide)
+			hit = hit || c.goesOn && c.next == eight || seek && c.may(wide)
 		}
 		if !hit {
-			i++
+			i = w.after(i)
 			continue
 		}
 		cloth, offset, before, length := w.best(i, end, stood, eight, wide)
 		if length == 0 {
-			i++
+			i = w.after(i)
 			continue
 		}
 		w.piece(text[w.own : i-before])
 		w.refer(cloth, offset, length)
 		i += length - before
 		w.own = i
-		w.look()
+		w.look(end)
 	}
+}
+
+// after is the place to look at after one that has no match: behind a value, or the next.
+func (w *loom) after(i int) int {
+	if i == w.own && w.behind > 0 {
+		return w.behind
+	}
+	return i + 1
 }
 
 // best is the longest match at a place: where a reference before would go on, or where the
@@ -265,14 +283,15 @@ const (
 
 // loom writes the steps of a woven text.
 type loom struct {
-	form  form
-	text  []byte
-	own   int       // where the piece begins that is not written yet
-	raw   [128]byte // what base64 stands for, for a moment
-	room  [2]laid   // the cloths that are looked at
-	count int
-	out   []byte
-	ends  [2]int // of the references so far into the first cloths; in the text itself it goes along
+	form   form
+	text   []byte
+	own    int       // where the piece begins that is not written yet
+	behind int       // where a value ends that is all of it, and a pattern goes on; 0: none does
+	raw    [128]byte // what base64 stands for, for a moment
+	room   [2]laid   // the cloths that are looked at
+	count  int
+	out    []byte
+	ends   [2]int // of the references so far into the first cloths; in the text itself it goes along
 
 	// Where eight of the text's own bytes stood last, by their hash. It is small: what a
 	// table costs that is used for one text is that it is cleared.
@@ -293,13 +312,23 @@ type laid struct {
 
 func (w *loom) cloths() []laid { return w.room[:w.count] }
 
-// look has the cloths say how the pattern goes on.
-func (w *loom) look() {
+// look has the cloths say how the pattern goes on, and whether it does so behind a value: a
+// digest, a signature or a time stands between two tags, and in no cloth.
+func (w *loom) look(end int) {
+	w.behind = 0
+	at := w.own
+	if at > 0 && w.text[at-1] == '>' {
+		at += max(0, bytes.IndexByte(w.text[at:min(end, at+mostValue)], '<'))
+	}
+	value := at > w.own && at+weft <= end
 	for k := range w.cloths() {
 		c := &w.room[k]
 		c.end = w.end(c.number)
 		if c.goesOn = c.number < len(w.ends) && c.end+weft <= len(c.text); c.goesOn {
 			c.next = binary.LittleEndian.Uint64(c.text[c.end:])
+			if value && c.next == binary.LittleEndian.Uint64(w.text[at:]) {
+				w.behind = at
+			}
 		}
 	}
 }

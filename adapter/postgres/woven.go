@@ -87,11 +87,11 @@ func rowCloth(out []byte, m *adapter.Message) []byte { return appendAddress(idsC
 // says: its ids, where they are first, and its address if the cloth has that, twice at most.
 func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte, cloth int) []known {
 	before := len(out)
-	look := func(from, offset, end, least, rare int) (next int) {
+	look := func(from, offset, end, least int) (next int) {
 		if least < weft || end-offset < least || from > len(piece) {
 			return len(piece)
 		}
-		i := indexBy(piece[from:], row[offset:offset+least], min(rare, least-1))
+		i := index(piece[from:], row[offset:offset+least])
 		if i < 0 {
 			return len(piece)
 		}
@@ -100,11 +100,10 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 		return from + i + n
 	}
 	id, address := len(m.MessageID), len(m.MessageID)+len(m.Original)
-	const dash = 8 // of a UUID the first
-	look(0, 0, id, id, dash)
-	look(0, id, address, len(m.Original), dash)
-	const begins, brace = 16, 2 // of an address: as much as its first word, and the J of eyJ, which a brace and a quote are in base64
-	look(look(0, address, len(row), begins, brace), address, len(row), begins, brace)
+	look(0, 0, id, id)
+	look(0, id, address, len(m.Original))
+	const begins = 16 // of an address, which is as much as its first word
+	look(look(0, address, len(row), begins), address, len(row), begins)
 	found := out[before:]
 	slices.SortFunc(found, func(a, b known) int { return a.at - b.at })
 	apart := found[:0]
@@ -114,21 +113,6 @@ func mentions(out []known, piece []byte, at int, m *adapter.Message, row []byte,
 		}
 	}
 	return out[:before+len(apart)]
-}
-
-// indexBy is bytes.Index for who knows a place of what is looked for at which it has a byte
-// that is rare in bodies: with what ids and addresses begin, hundreds of words do.
-func indexBy(text, sought []byte, rare int) int {
-	for from := rare; from < len(text); from++ {
-		n := bytes.IndexByte(text[from:], sought[rare])
-		if n < 0 {
-			break
-		}
-		if from += n; bytes.HasPrefix(text[from-rare:], sought) {
-			return from - rare
-		}
-	}
-	return -1
 }
 
 // packWoven packs a body with parts and reply address.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"reflect"
 	"slices"
@@ -200,22 +199,4 @@ func BenchmarkPackBody(b *testing.B) {
 // benchBody is a body of some 4 KB, half of it words of the protocol.
 func benchBody() []byte {
 	return []byte(versioned(receiptWords[:2000], "1.2") + strings.Repeat("<f:Month>2026-01</f:Month><f:Amount>17200.50</f:Amount>\n  ", 30))
-}
-
-func TestAPlaceIsFoundByAnyOfItsBytes(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	letters := func(n int) []byte {
-		text := make([]byte, n)
-		for i := range text {
-			text[i] = "ab"[r.IntN(2)]
-		}
-		return text
-	}
-	for range 20_000 {
-		text, sought := letters(r.IntN(24)), letters(1+r.IntN(5))
-		rare := r.IntN(len(sought))
-		if got, want := indexBy(text, sought, rare), bytes.Index(text, sought); got != want {
-			t.Fatalf("%s in %s by its byte %d: at %d, want %d", sought, text, rare, got, want)
-		}
-	}
 }
