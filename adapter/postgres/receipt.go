@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -309,41 +310,40 @@ func (s *Store) unweaveAck(ctx context.Context, f form, p packed) ([]byte, error
 	return unweave(f, steps, int(p.size), words)
 }
 
-// receiptWords is what polls, Acks and our answers say again and again, whole and in
-// order: a receipt then has little of its own but times, ids, digests and signatures.
+// receiptWords is what polls, Acks and our answers say, each whole and as our own clients and
+// we write it: a receipt then is a few references, and has little of its own but times, ids,
+// digests and signatures. Behind them stand pieces that some of them have. A change here
+// makes a new dictionary, as in buildDictionary.
 var receiptWords = func() string {
-	const signature = `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:CanonicalizationMethod>` +
-		`<ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"></ds:SignatureMethod><ds:Reference URI="#SIGNED_BY_CALLER"><ds:Transforms>` +
-		`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:Transform><ds:Transform Algorithm="urn://smev-gov-ru/xmldsig/transform"></ds:Transform></ds:Transforms>` +
-		`<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></ds:DigestMethod><ds:DigestValue></ds:DigestValue></ds:Reference></ds:SignedInfo>` +
-		`<ds:SignatureValue></ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate></ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>`
-	const calls = `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><typ:GetRequestRequest xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:bas="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2">` +
-		`<bas:MessageTypeSelector Id="SIGNED_BY_CALLER"><bas:Timestamp>` +
-		`</bas:Timestamp></bas:MessageTypeSelector><typ:CallerInformationSystemSignature>` + signature + `</typ:CallerInformationSystemSignature></typ:GetRequestRequest></soap:Body></soap:Envelope>` +
-		`</typ:CallerInformationSystemSignature></typ:GetResponseRequest></soap:Body></soap:Envelope>` +
-		`<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><typ:AckRequest xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:bas="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2">` +
-		`<bas:AckTargetMessage Id="SIGNED_BY_CALLER" accepted="true">` +
-		`</bas:AckTargetMessage><typ:CallerInformationSystemSignature>` + signature + `</typ:CallerInformationSystemSignature></typ:AckRequest></soap:Body></soap:Envelope>`
-	const answers = `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><ns2:GetRequestResponse xmlns="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2" xmlns:ns2="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:ns3="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/faults/1.2">` +
-		`<ns2:RequestMessage><ns2:Request Id="SIGNED_BY_SMEV" xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:bas="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2" xmlns="">` +
-		`<ns2:MessageMetadata><ns2:MessageId></ns2:MessageId><ns2:MessageType>REQUEST</ns2:MessageType><ns2:Sender><ns2:Mnemonic></ns2:Mnemonic><ns2:HumanReadableName></ns2:HumanReadableName></ns2:Sender><ns2:Sender><ns2:Mnemonic></ns2:Mnemonic></ns2:Sender>` +
-		`<ns2:SendingTimestamp></ns2:SendingTimestamp><ns2:DestinationName>unknown</ns2:DestinationName><ns2:Recipient><ns2:Mnemonic></ns2:Mnemonic><ns2:HumanReadableName></ns2:HumanReadableName></ns2:Recipient>` +
+	const envelope = `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body>`
+	const end = `></soap:Body></soap:Envelope>`
+	call := func(operation, signed string) string {
+		return envelope + `<typ:` + operation + `Request xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:bas="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2">` +
+			signed + `<typ:CallerInformationSystemSignature>` + signatureWords("SIGNED_BY_CALLER") + `</typ:CallerInformationSystemSignature></typ:` + operation + `Request` + end
+	}
+	answer := func(carrier, before, kind, after string) string {
+		return envelope + `<ns2:Get` + carrier + `Response xmlns="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2" xmlns:ns2="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:ns3="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/faults/1.2">` +
+			`<ns2:` + carrier + `Message><ns2:` + carrier + ` Id="SIGNED_BY_SMEV" xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" xmlns:bas="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2" xmlns="">` + before +
+			`<ns2:MessageMetadata><ns2:MessageId></ns2:MessageId><ns2:MessageType>` + kind + `</ns2:MessageType><ns2:Sender><ns2:Mnemonic></ns2:Mnemonic></ns2:Sender><ns2:SendingTimestamp></ns2:SendingTimestamp>` +
+			`<ns2:Recipient><ns2:Mnemonic></ns2:Mnemonic></ns2:Recipient><ns2:DeliveryTimestamp></ns2:DeliveryTimestamp><ns2:Status>messageIsDelivered</ns2:Status></ns2:MessageMetadata>` + after +
+			`<ns2:SenderInformationSystemSignature></ns2:SenderInformationSystemSignature></ns2:` + carrier + `><ns2:SMEVSignature>` + signatureWords("SIGNED_BY_SMEV") + `</ns2:SMEVSignature></ns2:` + carrier + `Message></ns2:Get` + carrier + `Response` + end
+	}
+	const selector = `<bas:MessageTypeSelector Id="SIGNED_BY_CALLER"><bas:Timestamp></bas:Timestamp></bas:MessageTypeSelector>`
+	const pieces = `<bas:NamespaceURI></bas:NamespaceURI><bas:RootElementLocalName></bas:RootElementLocalName><bas:Timestamp><ns2:Sender><ns2:Mnemonic></ns2:Mnemonic><ns2:HumanReadableName></ns2:HumanReadableName></ns2:Sender><ns2:SendingTimestamp></ns2:SendingTimestamp><ns2:DestinationName>unknown</ns2:DestinationName>` +
+		`<ns2:Recipient><ns2:Mnemonic></ns2:Mnemonic><ns2:HumanReadableName></ns2:HumanReadableName></ns2:Recipient>` +
 		`<ns2:SupplementaryData><ns2:DetectedContentTypeName>not detected</ns2:DetectedContentTypeName><ns2:InteractionType>NotDetected</ns2:InteractionType></ns2:SupplementaryData>` +
-		`</ns2:SendingTimestamp><ns2:Recipient><ns2:Mnemonic></ns2:Mnemonic></ns2:Recipient><ns2:DeliveryTimestamp></ns2:DeliveryTimestamp><ns2:Status>responseIsDelivered</ns2:Status></ns2:MessageMetadata>` +
-		`</ns2:DeliveryTimestamp><ns2:Status>messageIsDelivered</ns2:Status></ns2:MessageMetadata><ns2:ReplyTo></ns2:ReplyTo>` +
-		`<ns2:SenderInformationSystemSignature></ns2:SenderInformationSystemSignature></ns2:Request><ns2:SMEVSignature></ns2:SMEVSignature></ns2:RequestMessage></ns2:GetRequestResponse></soap:Body></soap:Envelope>` +
-		`<ns2:GetResponseResponse xmlns="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2" xmlns:ns2="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2"` +
-		`<ns2:ResponseMessage><ns2:Response Id="SIGNED_BY_SMEV" xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2"><ns2:OriginalMessageId></ns2:OriginalMessageId><ns2:MessageType>RESPONSE</ns2:MessageType>` +
-		`</ns2:SenderInformationSystemSignature></ns2:Response><ns2:SMEVSignature>` + `</ns2:SMEVSignature></ns2:ResponseMessage></ns2:GetResponseResponse></soap:Body></soap:Envelope>`
-	var b bytes.Buffer
+		`<ns2:DeliveryTimestamp></ns2:DeliveryTimestamp><ns2:Status>responseIsDelivered</ns2:Status></ns2:MessageMetadata><ns2:ReplyTo></ns2:ReplyTo>`
+	var b strings.Builder
 	for _, v := range []string{"1.1", "1.3", "1.2"} {
-		for _, text := range []string{calls, answers} {
+		for _, text := range []string{
+			call("GetRequest", selector), call("GetResponse", selector), call("Ack", `<bas:AckTargetMessage Id="SIGNED_BY_CALLER" accepted="true"></bas:AckTargetMessage>`), pieces,
+			answer("Request", "", "REQUEST", `<ns2:ReplyTo></ns2:ReplyTo>`), answer("Response", `<ns2:OriginalMessageId></ns2:OriginalMessageId>`, "RESPONSE", ""),
+		} {
 			b.WriteString(versioned(text, v))
 		}
 	}
 	b.WriteString(`<ds:SignatureMethod Algorithm="urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102012-gostr34112012-256"></ds:SignatureMethod>` +
-		`<ds:DigestMethod Algorithm="urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-256"></ds:DigestMethod><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"></ds:SignatureMethod>` +
-		`<ds:Reference URI="#SIGNED_BY_SMEV"><ds:Transforms>`)
+		`<ds:DigestMethod Algorithm="urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-256"></ds:DigestMethod><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"></ds:SignatureMethod>`)
 	return b.String()
 }()
 

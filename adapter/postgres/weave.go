@@ -180,7 +180,8 @@ func (w *loom) between(end int) {
 			hit = stood >= 0 && stood+weft <= i && binary.LittleEndian.Uint64(text[stood:]) == eight ||
 				on >= 0 && on+weft <= i && binary.LittleEndian.Uint64(text[on:]) == eight
 		}
-		seek := (i-w.own)%stride == 0 && (i > w.own || w.behind == 0)
+		hit = hit || i == w.sure
+		seek := (i-w.own)%stride == 0 && (i > w.own || w.sure < i)
 		for k := range cloths {
 			c := &cloths[k]
 			hit = hit || c.goesOn && c.next == eight || seek && c.may(wide)
@@ -204,8 +205,8 @@ func (w *loom) between(end int) {
 
 // after is the place to look at after one that has no match: behind a value, or the next.
 func (w *loom) after(i int) int {
-	if i == w.own && w.behind > 0 {
-		return w.behind
+	if i == w.own && w.sure > i {
+		return w.sure
 	}
 	return i + 1
 }
@@ -220,6 +221,14 @@ func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, befor
 				cloth, offset, length = c.number, c.end, n
 			}
 		}
+		if c.left > 0 && i == w.sure {
+			if n := c.common(c.left, text[i:end]); n >= max(weft, length+1) {
+				cloth, offset, length = c.number, c.left, n
+			}
+		}
+	}
+	if w.sure > i {
+		end = w.sure // a value's
 	}
 	if w.form == round {
 		if on := w.ends[clothItself] + i - w.own; on >= 0 && on+weft <= i {
@@ -283,15 +292,15 @@ const (
 
 // loom writes the steps of a woven text.
 type loom struct {
-	form   form
-	text   []byte
-	own    int       // where the piece begins that is not written yet
-	behind int       // where a value ends that is all of it, and a pattern goes on; 0: none does
-	raw    [128]byte // what base64 stands for, for a moment
-	room   [2]laid   // the cloths that are looked at
-	count  int
-	out    []byte
-	ends   [2]int // of the references so far into the first cloths; in the text itself it goes along
+	form  form
+	text  []byte
+	own   int       // where the piece begins that is not written yet
+	sure  int       // where the pattern of a cloth goes on, here or behind a value; -1: nobody knows
+	raw   [128]byte // what base64 stands for, for a moment
+	room  [2]laid   // the cloths that are looked at
+	count int
+	out   []byte
+	ends  [2]int // of the references so far into the first cloths; in the text itself it goes along
 
 	// Where eight of the text's own bytes stood last, by their hash. It is small: what a
 	// table costs that is used for one text is that it is cleared.
@@ -308,27 +317,35 @@ type laid struct {
 	goesOn bool
 	end    int
 	next   uint64
+	left   int // where the reference before that ended; 0: there is none
 }
 
 func (w *loom) cloths() []laid { return w.room[:w.count] }
 
-// look has the cloths say how the pattern goes on, and whether it does so behind a value: a
-// digest, a signature or a time stands between two tags, and in no cloth.
+// look has the cloths say how the pattern goes on, here or behind a value: a digest, a
+// signature or a time stands between two tags, and in no cloth. A certificate does, and
+// behind that the pattern goes on which the text has left for it.
 func (w *loom) look(end int) {
-	w.behind = 0
-	at := w.own
-	if at > 0 && w.text[at-1] == '>' {
-		at += max(0, bytes.IndexByte(w.text[at:min(end, at+mostValue)], '<'))
+	here := w.own
+	if w.sure > here { // there is more of the value
+		here = w.sure
+	} else if w.sure = -1; here > 0 && w.text[here-1] == '>' {
+		here += max(0, bytes.IndexByte(w.text[here:min(end, here+mostValue)], '<'))
 	}
-	value := at > w.own && at+weft <= end
 	for k := range w.cloths() {
 		c := &w.room[k]
-		c.end = w.end(c.number)
+		if at := w.end(c.number); at != c.end {
+			c.left, c.end = c.end, at
+			if w.own > 0 && c.left > 0 && c.left < len(c.text) && c.text[c.left] == w.text[w.own-1] {
+				c.left++ // by chance it goes on with what the text goes on with
+			}
+		}
 		if c.goesOn = c.number < len(w.ends) && c.end+weft <= len(c.text); c.goesOn {
 			c.next = binary.LittleEndian.Uint64(c.text[c.end:])
-			if value && c.next == binary.LittleEndian.Uint64(w.text[at:]) {
-				w.behind = at
-			}
+		}
+		if here+weft <= end && (c.goesOn && c.next == binary.LittleEndian.Uint64(w.text[here:]) ||
+			c.left > 0 && c.common(c.left, w.text[here:min(end, here+weft)]) == weft) {
+			w.sure = here
 		}
 	}
 }
