@@ -215,7 +215,8 @@ func (w *loom) after(i int) int {
 // eight bytes there stand in a cloth, or stood in the text. It may begin before the place.
 func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, before, length int) {
 	text := w.text
-	for _, c := range w.cloths() {
+	for k := range w.cloths() {
+		c := &w.room[k]
 		if c.goesOn && c.next == eight {
 			if n := c.common(c.end, text[i:end]); n > length {
 				cloth, offset, length = c.number, c.end, n
@@ -240,9 +241,10 @@ func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, befor
 	if length >= selvage {
 		return cloth, offset, 0, length
 	}
-	for _, c := range w.cloths() {
+	for k := range w.cloths() {
+		c := &w.room[k]
 		if at := c.find(eight, wide); at >= 0 {
-			if o, b, n := c.match(at, text[i:end], text[w.own:i]); n > length {
+			if o, b, n := c.match(at, text[i:end], text[w.own:i]); n >= max(weft, length+1) {
 				cloth, offset, before, length = c.number, o, b, n
 			}
 		}
@@ -255,7 +257,7 @@ func (w *loom) best(i, end, stood int, eight, wide uint64) (cloth, offset, befor
 	for b < min(i-w.own, stood, i-stood-1) && text[stood-b-1] == text[i-b-1] {
 		b++
 	}
-	if n = min(n, i-b-stood); n+b > length {
+	if n = min(n, i-b-stood); n+b >= max(weft, length+1) {
 		return clothItself, stood - b, b, n + b
 	}
 	return cloth, offset, before, length
