@@ -147,8 +147,8 @@ func parts(out []known, f form, m *adapter.Message, answer, row []byte) (_ []kno
 	return out, whole
 }
 
-// index is bytes.Index, by a byte of the piece that texts have little of: by its first ones,
-// which may be those of any tag, it takes several times as long.
+// index is bytes.Index of a piece that is not empty, by a byte of it that texts have little of:
+// by its first ones, which may be those of any tag, it takes several times as long.
 func index(text, piece []byte) int {
 	k := rare(piece[:min(32, len(piece))])
 	for from := k; from < len(text); from++ {

@@ -70,6 +70,23 @@ func TestWeave(t *testing.T) {
 	}
 }
 
+func TestIndexIsThatOfBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	some := func(n int) []byte {
+		b := make([]byte, r.IntN(n))
+		for i := range b {
+			b[i] = "ab1A"[r.IntN(4)]
+		}
+		return b
+	}
+	for range 20_000 {
+		text, piece := some(50), append(some(4), 'a')
+		if got, want := index(text, piece), bytes.Index(text, piece); got != want {
+			t.Fatalf("%q is found in %q at %d, want %d", piece, text, got, want)
+		}
+	}
+}
+
 // BenchmarkWeave packs what is like a signed poll: words that are known, and a
 // certificate and a signature that are not.
 func BenchmarkWeave(b *testing.B) {
