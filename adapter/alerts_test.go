@@ -31,6 +31,7 @@ import (
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/audit"
 	"mezhved/adapter/journal/remote"
+	"mezhved/adapter/kafka"
 	"mezhved/adapter/lifecycle/probe"
 	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
@@ -543,6 +544,14 @@ func TestEveryAlertFires(t *testing.T) {
 			watched(w)
 			blind.Wait(2 * time.Minute)
 		}},
+		"MezhvedBusUnreadable": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
+			w.Bus.Broker.(*kafka.Broker).Measure(figures)
+			l.scrape(w)
+			accepted(t, send(w))
+			w.AwaitQueued(1)
+			adaptertest.Damage(t, w.Brokers(), w.Bus.Published()[0].Topic, 0, 1)
+			l.await(w, "mezhved_bus_unreadable_partitions")
+		}),
 		"MezhvedBusLost": {options: []adaptertest.Option{byIntake}, happens: func(t *testing.T, w *adaptertest.World) {
 			accepted(t, send(w))
 			w.AwaitQueued(1) // the topic is read to its end

@@ -1,6 +1,12 @@
 package adapter
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+)
 
 // Broker is the bus between accept and queue. package kafka implements it.
 // All methods are safe for concurrent use.
@@ -58,6 +64,57 @@ type Record struct {
 
 	Partition int // of consumed records, and of those that Publish has written
 	Offset    int64
+
+	Skipped *Skipped // of consumed records: there is none here that anybody could read
+}
+
+// Skipped says of a record that it stands for whatever is from its offset on up to Last:
+// that cannot be read, and the operator has named the place, so it is passed over.
+type Skipped struct {
+	Last int64
+	Why  error
+}
+
+// Skip is a place on the bus that the operator has named, for what stands there cannot be
+// read and holds its partition: kafka.skip.
+type Skip struct {
+	Topic       string
+	Partition   int
+	First, Last int64 // offsets, both included
+}
+
+var skipForm = regexp.MustCompile(`^([A-Za-z0-9._-]+)/([0-9]+)@([0-9]+)(?:-([0-9]+))?$`)
+
+// ParseSkip reads topic/partition@offset, or topic/partition@first-last.
+func ParseSkip(text string) (s Skip, err error) {
+	m := skipForm.FindStringSubmatch(text)
+	if m == nil {
+		return s, fmt.Errorf("topic/partition@offset or topic/partition@first-last is expected, not %q", text)
+	}
+	s.Topic = m[1]
+	number := func(text string) (n int64) {
+		var bad error
+		n, bad = strconv.ParseInt(text, 10, 64)
+		err = errors.Join(err, bad)
+		return n
+	}
+	s.Partition, s.First = int(number(m[2])), number(m[3])
+	if s.Last = s.First; m[4] != "" {
+		s.Last = number(m[4])
+	}
+	if err == nil && s.Last < s.First {
+		err = fmt.Errorf("%q ends before it begins", text)
+	}
+	return s, err
+}
+
+// String is as ParseSkip reads it.
+func (s Skip) String() string {
+	at := fmt.Sprintf("%s/%d@%d", s.Topic, s.Partition, s.First)
+	if s.Last == s.First {
+		return at
+	}
+	return at + "-" + strconv.FormatInt(s.Last, 10)
 }
 
 // Header is one header of a record.

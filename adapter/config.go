@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -95,6 +96,16 @@ type KafkaConfig struct {
 	Content      string        `yaml:"content"`      // sealed (default): records that gateways read bear content encrypted with the vault's keys; plain: as it is, for programs that read those topics beside them
 	Fills        string        `yaml:"fills"`        // who puts into its queue what has gone to the bus: relay (default), when the bus has acknowledged it; intake, when the bus gives it back
 	SealKeys     []string      `yaml:"sealKeys"`     // files of 32 or more random bytes (raw or base64) that prove records to be ours; the first seals, all verify; default: made from replyTo.keys
+	Skip         []string      `yaml:"skip"`         // places on the bus that nobody can read and that the intake passes over: topic/partition@offset or topic/partition@first-last
+}
+
+// Skips are the places that the intake passes over.
+func (k KafkaConfig) Skips() (skips []Skip, err error) {
+	for _, text := range k.Skip {
+		s, bad := ParseSkip(text)
+		skips, err = append(skips, s), errors.Join(err, bad)
+	}
+	return skips, err
 }
 
 // What KafkaConfig.Content may say.

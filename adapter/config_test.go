@@ -90,7 +90,7 @@ func TestSampleConfigIsWholeAndTrue(t *testing.T) {
 	section := ""
 	var b strings.Builder
 	value := regexp.MustCompile(`^(\s*)# (\w+): ([^#]*?)(\s+#.*)?$`)
-	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "authorities": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "mldsa": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true, "sealKeys": true, "trustedProxies": true,
+	notDefault := map[string]bool{"url": true, "private": true, "certificate": true, "key": true, "replication": true, "passwordFile": true, "off": true, "roots": true, "authorities": true, "crls": true, "ignoreDates": true, "anyUuid": true, "strict": true, "origin": true, "vault": true, "policy": true, "mldsa": true, "intermediates": true, "ocsp": true, "failOpen": true, "algorithms": true, "public": true, "ports": true, "sealKeys": true, "skip": true, "trustedProxies": true,
 		"server": true, "tls": true, "cas": true, "user": true, "from": true}
 	for s := bufio.NewScanner(bytes.NewReader(src)); s.Scan(); {
 		line := s.Text()

@@ -87,6 +87,9 @@ func (c Config) checkStores(f *yamlfile.File) {
 	if c.Kafka.Shared < 0 || c.Kafka.Shared > 1000 {
 		f.Errorf("kafka.shared", "0 to 1000 partitions are expected")
 	}
+	if _, err := c.Kafka.Skips(); err != nil {
+		f.Errorf("kafka.skip", "%v", err)
+	}
 	if c.Kafka.Fills != FillsRelay && c.Kafka.Fills != FillsIntake {
 		f.Errorf("kafka.fills", "%s or %s is expected, not %q", FillsRelay, FillsIntake, c.Kafka.Fills)
 	}

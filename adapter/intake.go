@@ -60,7 +60,12 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 	defer g.metrics.stage("intake", "").end()
 	began := time.Now()
 	arrivals, traces := make([]Arrival, 0, len(records)), make([]string, 0, len(records))
+	var skipped []journal.Event
 	for i := range records {
+		if records[i].Skipped != nil {
+			skipped = append(skipped, g.skipped(from, &records[i]))
+			continue
+		}
 		if g.placing.stands(ctx, from.Topic, &records[i]) {
 			continue // it has come from this node, and need not be opened
 		}
@@ -91,11 +96,16 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 		}
 		arrivals, traces = append(arrivals, a), append(traces, trace)
 	}
+	bounded, cancel := context.WithTimeout(ctx, enqueueWithin)
+	defer cancel()
+	if len(skipped) > 0 { // what the journal cannot be told is not passed over
+		if err := g.store.Record(bounded, skipped...); err != nil {
+			return fmt.Errorf("passing over what cannot be read on %s/%d: %w", from.Topic, from.Partition, err)
+		}
+	}
 	if len(arrivals) == 0 {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, enqueueWithin)
-	defer cancel()
 	n, err := g.store.Enqueue(bounded, from, arrivals)
 	if err != nil {
 		return fmt.Errorf("enqueueing from %s/%d: %w", from.Topic, from.Partition, err)
@@ -108,6 +118,14 @@ func (g *Gateway) enqueue(ctx context.Context, from Partition, records []Record)
 		g.arrivals.ring(q, n)
 	}
 	return nil
+}
+
+// skipped tells of a place on the bus that cannot be read and is passed over, since the
+// operator has named it. It may be told twice, when the node dies before the bus is told.
+func (g *Gateway) skipped(from Partition, r *Record) journal.Event {
+	s := Skip{Topic: from.Topic, Partition: from.Partition, First: r.Offset, Last: r.Skipped.Last}
+	g.log.Error("what cannot be read on the bus is passed over, as kafka.skip says; messages that were in it and in no queue are put there again", "skip", s.String(), "error", r.Skipped.Why)
+	return journal.Event{Kind: journal.KindConfigChanged, Time: g.now().UTC(), Node: g.config.Node, Operation: "skip", Outcome: "skipped", Rule: s.String(), Count: int(s.Last - s.First + 1)}
 }
 
 // arrived counts the arrivals of each queue.

@@ -11,7 +11,7 @@ import (
 // Every setting that is a text names a file, and is then found beside the configuration
 // and kept by a backup, or is known to name none. A new one has to be the one or the other.
 func TestEverySettingThatNamesAFileIsNamed(t *testing.T) {
-	others := []string{"node", "contour", "name", "listen", "url", "trustedProxies", "proxyHeader", "database.url", "kafka.brokers", "kafka.sasl", "kafka.user", "kafka.group", "kafka.prefix", "kafka.fills",
+	others := []string{"node", "contour", "name", "listen", "url", "trustedProxies", "proxyHeader", "database.url", "kafka.brokers", "kafka.sasl", "kafka.user", "kafka.group", "kafka.prefix", "kafka.fills", "kafka.skip",
 		"kafka.content", "journal.origin", "journal.timestamp.url", "journal.retention.ground", "retention.ground", "quality.faults", "quality.inTime", "trust.ocsp", "trust.algorithms", "ftp.listen",
 		"ftp.public", "ftp.ports", "console.zone", "console.tokens.0.name", "console.tokens.0.role", "alarms.mail.server", "alarms.mail.tls", "alarms.mail.user", "alarms.mail.from",
 		"backup.keys", "backup.s3.endpoint", "backup.s3.region", "probe.party", "protocols.operator", "protocols.signers"}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -54,6 +55,10 @@ type Options struct {
 	// records it is.
 	Gather time.Duration
 
+	// Skip are places that Consume passes over where nobody can read what they hold. Its
+	// handler is given a record instead that says so.
+	Skip []adapter.Skip
+
 	// Now gives records their time, time.Now when nil. A broker refuses records
 	// that come from its future (message.timestamp.after.max.ms, an hour) and ends
 	// their life by this time, so it should be a clock that all nodes share.
@@ -79,6 +84,7 @@ type Broker struct {
 	ours       map[string]bool  // topics that have been there
 	wanted     []string         // topics that Ensure was asked for last
 	gone       map[string]bool  // of ours, what has vanished and was told, until it is there again
+	held       map[place]bool   // what stands still, for nobody can read it on
 }
 
 var _ adapter.Broker = (*Broker)(nil)
@@ -112,7 +118,7 @@ func Open(opts Options) (*Broker, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}, gone: map[string]bool{}}
+	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}, gone: map[string]bool{}, held: map[place]bool{}}
 	if b.log == nil {
 		b.log = slog.Default()
 	}
@@ -150,6 +156,26 @@ func mechanism(s SASL) (sasl.Mechanism, error) {
 		return scram.Mechanism(scram.SHA512, s.User, s.Password)
 	}
 	return nil, fmt.Errorf("kafka: SASL mechanism %q; known are PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512", s.Mechanism)
+}
+
+// hold notes whether a partition stands still.
+func (b *Broker) hold(at place, held bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if held {
+		b.held[at] = true
+	} else {
+		delete(b.held, at)
+	}
+}
+
+// Measure publishes how many partitions stand still at this node.
+func (b *Broker) Measure(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "mezhved", Name: "bus_unreadable_partitions", Help: "Partitions that stand still at this node, for nobody can read what they hold."}, func() float64 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return float64(len(b.held))
+	}))
 }
 
 // Close closes idle connections.

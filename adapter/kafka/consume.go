@@ -371,14 +371,6 @@ func (s *session) take(ctx context.Context, at place, records []adapter.Record) 
 	}
 }
 
-func headersIn(headers []kafka.Header) []adapter.Header {
-	in := make([]adapter.Header, len(headers))
-	for i, h := range headers {
-		in[i] = adapter.Header{Key: h.Key, Value: h.Value}
-	}
-	return in
-}
-
 // behind tells whether records wait for the group and nobody in it has got on
 // since it was last asked.
 func (s *session) behind(ctx context.Context) bool {

@@ -30,6 +30,7 @@ type cursor struct {
 	at    place
 	next  int64
 	quiet time.Time // until then it is not asked for
+	tell  time.Time // from then on it is told again that it stands still
 }
 
 // taking is what one leader has answered: of each partition that has something, what it
@@ -161,6 +162,17 @@ func (b *Broker) led(ctx context.Context, cursors []*cursor) (map[int32][]*curso
 // something is wrong. What has brought something is asked again after Gather: until then
 // more comes together, and each question costs the broker and us as much as several records.
 func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answers chan<- taking) error {
+	defer func() {
+		for _, c := range cursors {
+			s.b.hold(c.at, false) // whoever asks next says whether it does
+		}
+	}()
+	complain := func(err error) { s.complain(ctx, err) }
+	known := func(c *cursor) func(*batch) bool { // put there by this process, and its records need not come
+		return func(b *batch) bool {
+			return s.stands != nil && s.b.own.has(c.at, b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)
+		}
+	}
 	for ctx.Err() == nil {
 		answer, err := s.b.fetch(ctx, leader, cursors)
 		if err != nil {
@@ -177,7 +189,14 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			err := refused(p.ErrorCode, nil)
 			switch {
 			case err == nil:
-				part, err = s.open(ctx, c, p.RecordBatches, &room)
+				part, err = open(c, p.RecordBatches, &room, known(c), complain)
+				var h *hole
+				if errors.As(err, &h) {
+					if h.last >= p.HighWatermark { // the head, too
+						h.last = -1
+					}
+					err = s.skip(ctx, c, &part, h)
+				}
 			case errors.Is(err, kafka.OffsetOutOfRange):
 				err = s.b.inRange(ctx, c)
 			case errors.Is(err, kafka.NotLeaderForPartition), gone(err):
@@ -185,8 +204,13 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 				continue
 			}
 			if err != nil { // the other partitions go on
-				s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
+				if !errors.As(err, new(*hole)) { // that is told by itself
+					s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
+				}
 				c.quiet, troubled = time.Now().Add(time.Second), true
+			} else if !c.tell.IsZero() {
+				c.tell = time.Time{}
+				s.b.hold(c.at, false)
 			}
 			if part.next > c.next {
 				found.parts = append(found.parts, part)
@@ -286,29 +310,33 @@ func (b *Broker) inRange(ctx context.Context, c *cursor) error {
 	return nil
 }
 
-// open reads batches from where a cursor stands. Those that this process has put there, and
-// whose records need not come, are passed over unread.
-func (s *session) open(ctx context.Context, c *cursor, set []byte, room *int) (part taken, err error) {
+// open reads batches from where a cursor stands. What is known need not come, and is passed
+// over unread; tell hears what is passed over because no gateway has written it. An error is
+// a *hole at part.next, behind what could be read.
+func open(c *cursor, set []byte, room *int, known func(*batch) bool, tell func(error)) (part taken, err error) {
 	part = taken{at: c.at, next: c.next}
 	for sent := len(set); *room > 0; {
 		b, rest, ok, err := nextBatch(set)
 		if err == nil && !ok && sent > 0 && part.next == c.next {
 			err = fmt.Errorf("%w, or none from there on, in the %d bytes that the broker has sent", errBatch, sent)
 		}
-		if err != nil || !ok {
-			return part, err
+		if err != nil {
+			return part, &hole{part.next, -1, err}
+		}
+		if !ok {
+			return part, nil
 		}
 		set = rest
 		if b.last < part.next {
 			continue
 		}
-		if !(s.stands != nil && b.first >= part.next && s.b.own.has(c.at, &b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)) {
+		if b.first < part.next || !known(&b) {
 			records, err := b.records(c.at, part.next)
 			switch {
 			case errors.Is(err, errLarge):
-				s.complain(ctx, fmt.Errorf("reading %s/%d: passing over offsets %d to %d: %w", c.at.topic, c.at.partition, b.first, b.last, err))
+				tell(fmt.Errorf("reading %s/%d: passing over offsets %d to %d: %w", c.at.topic, c.at.partition, b.first, b.last, err))
 			case err != nil:
-				return part, err
+				return part, &hole{part.next, b.last, err}
 			}
 			part.records = append(part.records, records...)
 			*room -= b.opened
@@ -316,6 +344,43 @@ func (s *session) open(ctx context.Context, c *cursor, set []byte, room *int) (p
 		part.next = b.last + 1
 	}
 	return part, nil
+}
+
+// hole is what stands in a partition and nobody can read, from an offset on up to another; -1:
+// how far it goes nobody knows, for the batch's head is damaged, too.
+type hole struct {
+	first, last int64
+	err         error
+}
+
+func (h *hole) Error() string { return h.err.Error() }
+
+// Unwrap gives what is wrong.
+func (h *hole) Unwrap() error { return h.err }
+
+// skip passes over a hole that the operator has named, with a record that says so. One that
+// he has not named holds its partition: what stands there may be a message that was accepted.
+func (s *session) skip(ctx context.Context, c *cursor, part *taken, h *hole) error {
+	for _, o := range s.b.opts.Skip {
+		if o.Topic != c.at.topic || o.Partition != c.at.partition || h.first < o.First || h.first > o.Last {
+			continue
+		}
+		last := o.Last
+		if h.last >= 0 { // what is behind it may be read
+			last = min(last, h.last)
+		}
+		part.records = append(part.records, adapter.Record{Topic: o.Topic, Partition: o.Partition, Offset: h.first, Skipped: &adapter.Skipped{Last: last, Why: h.err}})
+		part.next = last + 1
+		return nil
+	}
+	s.b.hold(c.at, true)
+	if now := time.Now(); ctx.Err() == nil && now.After(c.tell) {
+		c.tell = now.Add(time.Minute)
+		skip := adapter.Skip{Topic: c.at.topic, Partition: c.at.partition, First: h.first, Last: max(h.first, h.last)}
+		s.b.log.Error("kafka: a partition stands still, for nobody can read what it holds at an offset: see the runbook, MezhvedBusUnreadable; kafka.skip passes over it",
+			"topic", c.at.topic, "partition", c.at.partition, "offset", h.first, "skip", skip.String(), "error", h.err)
+	}
+	return h
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that

@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -11,44 +13,76 @@ import (
 
 // Read gives the records that a topic holds now, partition by partition: from the given
 // offsets on, or from the first that is there. It joins no group and commits nothing. A
-// topic that does not exist has none.
+// topic that does not exist has none. What is in memory is one answer of a broker's. Where
+// nobody can read what stands there it ends, with an error that names the place.
 func (b *Broker) Read(ctx context.Context, topic string, from map[adapter.Partition]int64, each func(adapter.Partition, adapter.Record) error) error {
 	extents, err := b.Extents(ctx, topic)
 	if err != nil {
 		return err
 	}
 	for at, e := range extents {
-		first := max(e.First, from[at])
-		if first >= e.End {
-			continue
-		}
-		if err := b.readPartition(ctx, at, first, e.End, each); err != nil {
-			return fmt.Errorf("kafka: reading %s/%d: %w", topic, at.Partition, err)
+		c := &cursor{at: place{topic, at.Partition}, next: max(e.First, from[at])}
+		err := b.readTo(ctx, c, e.End, func(r adapter.Record) error { return each(at, r) })
+		if err != nil {
+			return fmt.Errorf("kafka: reading %s/%d from offset %d: %w", topic, at.Partition, c.next, err)
 		}
 	}
 	return nil
 }
 
-func (b *Broker) readPartition(ctx context.Context, at adapter.Partition, from, end int64, each func(adapter.Partition, adapter.Record) error) error {
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: b.opts.Brokers, Topic: at.Topic, Partition: at.Partition, Dialer: b.dialer(), MinBytes: 1, MaxBytes: 16 << 20, MaxWait: asking})
-	defer r.Close()
-	if err := r.SetOffset(from); err != nil {
-		return err
-	}
-	for next := from; next < end; {
-		// What stands at the end may be no record (a transaction's mark): nobody waits for it.
-		bounded, cancel := context.WithTimeout(ctx, stalled)
-		m, err := r.ReadMessage(bounded)
-		cancel()
-		if err != nil {
-			return err
+// readTo reads a partition from where a cursor stands to an offset. What passes is waited
+// for, as long as something has come in the last half minute.
+func (b *Broker) readTo(ctx context.Context, c *cursor, end int64, each func(adapter.Record) error) error {
+	for moved := time.Now(); c.next < end; {
+		part, err := b.askOnce(ctx, c)
+		for _, r := range part.records {
+			if r.Offset >= end {
+				return nil
+			}
+			if err := each(r); err != nil {
+				return err
+			}
 		}
-		if next = m.Offset + 1; m.Offset >= end {
-			return nil
+		if part.next > c.next {
+			c.next, moved = part.next, time.Now()
 		}
-		if err := each(at, adapter.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: headersIn(m.Headers), Offset: m.Offset}); err != nil {
+		switch {
+		case err == nil:
+		case errors.As(err, new(*hole)), !b.passes(err), time.Since(moved) > stalled:
 			return err
+		case !sleep(ctx, 200*time.Millisecond):
+			return fmt.Errorf("%w (%w)", err, ctx.Err())
 		}
 	}
 	return nil
+}
+
+// askOnce asks the leader of a partition once for what it has where a cursor stands.
+func (b *Broker) askOnce(ctx context.Context, c *cursor) (part taken, err error) {
+	part.next = c.next
+	led, err := b.led(ctx, []*cursor{c})
+	if err != nil {
+		return part, err
+	}
+	for leader, cursors := range led {
+		answer, err := b.fetch(ctx, leader, cursors)
+		if err != nil {
+			return part, err
+		}
+		p := answer[c.at]
+		if p == nil || p.ErrorCode == 0 && len(p.RecordBatches) == 0 {
+			return part, errors.New("the broker sends nothing of it")
+		}
+		err = refused(p.ErrorCode, nil)
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			err = b.inRange(ctx, c)
+			part.next = c.next
+		} else if err == nil {
+			room := mostHeld
+			none := func(*batch) bool { return false }
+			return open(c, p.RecordBatches, &room, none, func(err error) { b.log.Warn("kafka: the reader complains", "says", err) })
+		}
+		return part, err
+	}
+	return part, kafka.LeaderNotAvailable
 }

@@ -133,6 +133,7 @@ func openNodeIn(ctx context.Context, c adapter.Config, log *slog.Logger, s *sand
 	}
 	rooms := adapter.Rooms{Store: n.store, Broker: broker, Registry: registry, Log: log, Clock: n.clock, Metrics: newMetricsRegistry(log), Memory: adapter.NewMemory(c.Limits), Mount: n.mount}
 	rooms.Loops = append(rooms.Loops, adapter.Loop{Name: "memory", Run: rooms.Memory.Keep})
+	broker.Measure(rooms.Metrics)
 	n.reloads = newReloads(rooms.Metrics)
 	build := shell.ThisBuild("mezhved")
 	rooms.Build = adapter.Build{Version: build.Version, Commit: build.Commit}
@@ -380,6 +381,10 @@ func openKafka(c adapter.KafkaConfig, now func() time.Time, log *slog.Logger) (*
 			}
 			opt.TLS.Certificates = []tls.Certificate{pair}
 		}
+	}
+	var err error
+	if opt.Skip, err = c.Skips(); err != nil {
+		return nil, fmt.Errorf("kafka.skip: %w", err)
 	}
 	if c.SASL != "" {
 		password, err := os.ReadFile(c.PasswordFile)
