@@ -55,8 +55,8 @@ type Options struct {
 	// records it is.
 	Gather time.Duration
 
-	// Skip are places that Consume passes over where nobody can read what they hold. Its
-	// handler is given a record instead that says so.
+	// Skip are places that Consume and Read pass over where nobody can read what they hold.
+	// Who takes the records is given one instead that says so.
 	Skip []adapter.Skip
 
 	// Now gives records their time, time.Now when nil. A broker refuses records

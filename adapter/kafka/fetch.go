@@ -186,16 +186,12 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 				continue
 			}
 			var part taken
+			var h *hole
 			err := refused(p.ErrorCode, nil)
 			switch {
 			case err == nil:
-				part, err = open(c, p.RecordBatches, &room, known(c), complain)
-				var h *hole
-				if errors.As(err, &h) {
-					if h.last >= p.HighWatermark { // the head, too
-						h.last = -1
-					}
-					err = s.skip(ctx, c, &part, h)
+				if part, err = open(c, p, &room, known(c), complain); errors.As(err, &h) && s.b.pass(&part, h) {
+					err = nil
 				}
 			case errors.Is(err, kafka.OffsetOutOfRange):
 				err = s.b.inRange(ctx, c)
@@ -203,14 +199,18 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 				moved = fmt.Errorf("reading %s/%d at broker %d: %w", c.at.topic, c.at.partition, leader, err)
 				continue
 			}
-			if err != nil { // the other partitions go on
-				if !errors.As(err, new(*hole)) { // that is told by itself
-					s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
-				}
-				c.quiet, troubled = time.Now().Add(time.Second), true
-			} else if !c.tell.IsZero() {
+			switch {
+			case err == nil && !c.tell.IsZero(): // it stood still
 				c.tell = time.Time{}
 				s.b.hold(c.at, false)
+			case err == nil:
+			case h != nil:
+				s.stand(ctx, c, h)
+			default:
+				s.complain(ctx, fmt.Errorf("reading %s/%d from offset %d: %w", c.at.topic, c.at.partition, c.next, err))
+			}
+			if err != nil { // the other partitions go on
+				c.quiet, troubled = time.Now().Add(time.Second), true
 			}
 			if part.next > c.next {
 				found.parts = append(found.parts, part)
@@ -313,8 +313,9 @@ func (b *Broker) inRange(ctx context.Context, c *cursor) error {
 // open reads batches from where a cursor stands. What is known need not come, and is passed
 // over unread; tell hears what is passed over because no gateway has written it. An error is
 // a *hole at part.next, behind what could be read.
-func open(c *cursor, set []byte, room *int, known func(*batch) bool, tell func(error)) (part taken, err error) {
+func open(c *cursor, p *kmsg.FetchResponseTopicPartition, room *int, known func(*batch) bool, tell func(error)) (part taken, err error) {
 	part = taken{at: c.at, next: c.next}
+	set := p.RecordBatches
 	for sent := len(set); *room > 0; {
 		b, rest, ok, err := nextBatch(set)
 		if err == nil && !ok && sent > 0 && part.next == c.next {
@@ -336,6 +337,9 @@ func open(c *cursor, set []byte, room *int, known func(*batch) bool, tell func(e
 			case errors.Is(err, errLarge):
 				tell(fmt.Errorf("reading %s/%d: passing over offsets %d to %d: %w", c.at.topic, c.at.partition, b.first, b.last, err))
 			case err != nil:
+				if b.last >= p.HighWatermark { // the head, too
+					b.last = -1
+				}
 				return part, &hole{part.next, b.last, err}
 			}
 			part.records = append(part.records, records...)
@@ -358,11 +362,10 @@ func (h *hole) Error() string { return h.err.Error() }
 // Unwrap gives what is wrong.
 func (h *hole) Unwrap() error { return h.err }
 
-// skip passes over a hole that the operator has named, with a record that says so. One that
-// he has not named holds its partition: what stands there may be a message that was accepted.
-func (s *session) skip(ctx context.Context, c *cursor, part *taken, h *hole) error {
-	for _, o := range s.b.opts.Skip {
-		if o.Topic != c.at.topic || o.Partition != c.at.partition || h.first < o.First || h.first > o.Last {
+// pass passes over a hole that the operator has named, with a record that says so.
+func (b *Broker) pass(part *taken, h *hole) bool {
+	for _, o := range b.opts.Skip {
+		if o.Topic != part.at.topic || o.Partition != part.at.partition || h.first < o.First || h.first > o.Last {
 			continue
 		}
 		last := o.Last
@@ -371,16 +374,23 @@ func (s *session) skip(ctx context.Context, c *cursor, part *taken, h *hole) err
 		}
 		part.records = append(part.records, adapter.Record{Topic: o.Topic, Partition: o.Partition, Offset: h.first, Skipped: &adapter.Skipped{Last: last, Why: h.err}})
 		part.next = last + 1
-		return nil
+		return true
 	}
+	return false
+}
+
+// stand holds a partition at a hole that the operator has not named: what stands there may be
+// a message that was accepted.
+func (s *session) stand(ctx context.Context, c *cursor, h *hole) {
 	s.b.hold(c.at, true)
-	if now := time.Now(); ctx.Err() == nil && now.After(c.tell) {
-		c.tell = now.Add(time.Minute)
-		skip := adapter.Skip{Topic: c.at.topic, Partition: c.at.partition, First: h.first, Last: max(h.first, h.last)}
-		s.b.log.Error("kafka: a partition stands still, for nobody can read what it holds at an offset: see the runbook, MezhvedBusUnreadable; kafka.skip passes over it",
-			"topic", c.at.topic, "partition", c.at.partition, "offset", h.first, "skip", skip.String(), "error", h.err)
+	now := time.Now()
+	if ctx.Err() != nil || now.Before(c.tell) {
+		return
 	}
-	return h
+	c.tell = now.Add(time.Minute)
+	skip := adapter.Skip{Topic: c.at.topic, Partition: c.at.partition, First: h.first, Last: max(h.first, h.last)}
+	s.b.log.Error("kafka: a partition stands still, for nobody can read what it holds at an offset: see the runbook, MezhvedBusUnreadable; kafka.skip passes over it",
+		"topic", c.at.topic, "partition", c.at.partition, "offset", h.first, "skip", skip.String(), "error", h.err)
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that

@@ -14,7 +14,8 @@ import (
 // Read gives the records that a topic holds now, partition by partition: from the given
 // offsets on, or from the first that is there. It joins no group and commits nothing. A
 // topic that does not exist has none. What is in memory is one answer of a broker's. Where
-// nobody can read what stands there it ends, with an error that names the place.
+// nobody can read what stands there it ends, with an error that names the place, unless
+// Options.Skip does: then a record says so (Record.Skipped).
 func (b *Broker) Read(ctx context.Context, topic string, from map[adapter.Partition]int64, each func(adapter.Partition, adapter.Record) error) error {
 	extents, err := b.Extents(ctx, topic)
 	if err != nil {
@@ -59,7 +60,7 @@ func (b *Broker) readTo(ctx context.Context, c *cursor, end int64, each func(ada
 
 // askOnce asks the leader of a partition once for what it has where a cursor stands.
 func (b *Broker) askOnce(ctx context.Context, c *cursor) (part taken, err error) {
-	part.next = c.next
+	part = taken{at: c.at, next: c.next}
 	led, err := b.led(ctx, []*cursor{c})
 	if err != nil {
 		return part, err
@@ -80,7 +81,12 @@ func (b *Broker) askOnce(ctx context.Context, c *cursor) (part taken, err error)
 		} else if err == nil {
 			room := mostHeld
 			none := func(*batch) bool { return false }
-			return open(c, p.RecordBatches, &room, none, func(err error) { b.log.Warn("kafka: the reader complains", "says", err) })
+			tell := func(err error) { b.log.Warn("kafka: the reader complains", "says", err) }
+			part, err = open(c, p, &room, none, tell)
+			if h := (*hole)(nil); errors.As(err, &h) && b.pass(&part, h) {
+				tell(fmt.Errorf("reading %s/%d: passing over offsets %d to %d, as kafka.skip says: %w", c.at.topic, c.at.partition, h.first, part.next-1, err))
+				err = nil
+			}
 		}
 		return part, err
 	}

@@ -139,6 +139,12 @@ func TestReadOfWhatIsNoneOfOurs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s/0 from offset %d", topic, at)) || total(values) != 10 {
 		t.Errorf("%d records before a batch that nobody can read: %v", total(values), err)
 	}
+	passing := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) {
+		o.Skip, o.Log = []adapter.Skip{{Topic: topic, First: at, Last: at + 2}}, log.logger()
+	})
+	if values, err := readAll(t, passing, topic, nil); err != nil || total(values) != 11 || !strings.Contains(log.String(), fmt.Sprintf("passing over offsets %d to %d, as kafka.skip says", at, at+2)) {
+		t.Errorf("%d records, with one for what is passed over: %v\n%s", total(values), err, log.String())
+	}
 }
 
 // lines is a log that a test reads while it is written.

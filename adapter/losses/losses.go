@@ -84,6 +84,8 @@ type Evidence struct {
 	accepted map[string]*Message
 	steps    map[string]*Step
 	erased   []journal.Leaf
+	records  []Message // of the bus, not yet held against what is here
+	known    int       // of the bus, and here
 }
 
 // New is evidence of nothing.
@@ -224,8 +226,40 @@ func (e *Evidence) ReadReceipts(dir string, bus *papers.Bus) error {
 	return nil
 }
 
-// Record takes in a record of a message on the bus, proved by its seal.
-func (e *Evidence) Record(m Message) { e.message(m, Bus) }
+// mostRecords is how many records are held against what is here at once.
+const mostRecords = 1000
+
+// Record takes in a record of a message on the bus, proved by its seal. The bus has those of
+// a week and more, and nearly all of their messages are here: of these nothing is kept.
+func (e *Evidence) Record(ctx context.Context, m Message, here Here) error {
+	if e.records = append(e.records, m); len(e.records) < mostRecords {
+		return nil
+	}
+	return e.sift(ctx, here)
+}
+
+// sift keeps of the records those whose messages are not here.
+func (e *Evidence) sift(ctx context.Context, here Here) error {
+	ids := make([]string, len(e.records))
+	for i := range e.records {
+		ids[i] = e.records[i].MessageID
+	}
+	slices.Sort(ids)
+	found, err := here.Accepted(ctx, slices.Compact(ids))
+	if err != nil {
+		return err
+	}
+	for _, m := range e.records {
+		if e.accepted[m.MessageID] == nil && found[m.MessageID] {
+			e.known++
+			continue
+		}
+		e.message(m, Bus)
+	}
+	clear(e.records)
+	e.records = e.records[:0]
+	return nil
+}
 
 // Saw notes for the reader what else was read.
 func (e *Evidence) Saw(what string) { e.Sources = append(e.Sources, what) }
@@ -252,12 +286,15 @@ type Here interface {
 type Report struct {
 	Lost  []Message `json:"lost"`  // accepted, and not here: ask their senders
 	Again []Step    `json:"again"` // happened to what is here, and will happen again
-	Known int       `json:"known"` // messages of the evidence that are here
+	Known int       `json:"known"` // proofs of messages that are here: a record on the bus is one, and all else together that tells of a message
 }
 
 // Against holds the evidence against what is here.
 func (e *Evidence) Against(ctx context.Context, here Here) (*Report, error) {
-	r := &Report{Lost: []Message{}, Again: []Step{}}
+	if err := e.sift(ctx, here); err != nil {
+		return nil, err
+	}
+	r := &Report{Lost: []Message{}, Again: []Step{}, Known: e.known}
 	ids := map[string]bool{}
 	for id := range e.accepted {
 		ids[id] = true

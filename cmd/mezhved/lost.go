@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -145,7 +147,7 @@ func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store
 	case config.Kafka.Private != "":
 		e.Saw("bus: in-process, it is not looked at")
 	default:
-		if err := readBus(ctx, config, store, from, e); err != nil {
+		if err := readBus(ctx, config, store, book, from, e); err != nil {
 			return nil, unavailable(fmt.Errorf("the topics on the bus, which may prove what is lost, cannot be read; say --no-bus when they are gone: %w", err))
 		}
 	}
@@ -154,8 +156,8 @@ func (f *evidenceFlags) gather(ctx context.Context, config adapter.Config, store
 
 // readBus takes in the log's topic, and the records of messages from where the intake has
 // last put something into a queue. What a relay has put there itself is among them.
-func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, from int64, e *losses.Evidence) error {
-	b, err := openKafka(config.Kafka, time.Now, quietLog())
+func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, book *postgres.Journal, from int64, e *losses.Evidence) error {
+	b, err := openKafka(config.Kafka, time.Now, slog.Default())
 	if err != nil {
 		return err
 	}
@@ -183,8 +185,7 @@ func readBus(ctx context.Context, config adapter.Config, store *postgres.Store, 
 	err = eachRecord(ctx, config, store, b, func(topic string, _ [][]byte, _ *adapter.Record, h map[string]string) error {
 		records++
 		topics[topic] = true
-		e.Record(losses.Message{MessageID: h["message-id"], Sender: h["sender"], Recipient: h["recipient"], Direction: h["direction"], Service: h["service"], Version: h["service-version"], Original: h["original"]})
-		return nil
+		return e.Record(ctx, losses.Message{MessageID: h["message-id"], Sender: h["sender"], Recipient: h["recipient"], Direction: h["direction"], Service: h["service"], Version: h["service-version"], Original: h["original"]}, book)
 	})
 	e.Saw(fmt.Sprintf("bus: %d records of messages in %d topics", records, len(topics)))
 	return err
@@ -230,50 +231,70 @@ func eachRecord(ctx context.Context, config adapter.Config, store *postgres.Stor
 // what their senders signed, with the signature. It gives the files' names, and why others
 // have none.
 func saveLost(ctx context.Context, config adapter.Config, store *postgres.Store, lost []losses.Message, dir string) (saved, not []string, err error) {
-	wanted := map[string]bool{}
+	r := rescue{dir: dir, wanted: map[string]string{}}
 	for _, m := range lost {
 		if slices.Contains(m.By, losses.Bus) {
-			wanted[m.MessageID] = true
+			r.wanted[m.MessageID] = "the bus has it no more"
 		}
 	}
-	if len(wanted) == 0 {
+	if len(r.wanted) == 0 {
 		return nil, nil, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, usage(err)
 	}
-	b, err := openKafka(config.Kafka, time.Now, quietLog())
+	b, err := openKafka(config.Kafka, time.Now, slog.Default())
 	if err != nil {
 		return nil, nil, usage(err)
 	}
 	defer b.Close()
-	err = eachRecord(ctx, config, store, b, func(topic string, seals [][]byte, r *adapter.Record, h map[string]string) error {
-		id := h["message-id"]
-		if !wanted[id] { // it is here, or went to another recipient, too
-			return nil
-		}
-		delete(wanted, id)
-		value, err := adapter.RecordValue(ctx, store, seals, topic, r)
-		switch {
-		case err != nil:
-			not = append(not, id+": "+err.Error())
-			return nil
-		case len(value) == 0:
-			not = append(not, id+": it was too large for the bus, which has its headers alone")
-			return nil
-		}
-		name := filepath.Join(dir, url.PathEscape(id)+".xml")
-		if err := os.WriteFile(name, value, 0o600); err != nil {
-			return usage(err)
-		}
-		saved = append(saved, name)
-		return nil
+	err = eachRecord(ctx, config, store, b, func(topic string, seals [][]byte, record *adapter.Record, h map[string]string) error {
+		return r.try(h["message-id"], func() ([]byte, error) { return adapter.RecordValue(ctx, store, seals, topic, record) })
 	})
 	var told *exitError
 	if err != nil && !errors.As(err, &told) {
 		err = unavailable(err)
 	}
-	return saved, not, err
+	return r.saved, r.not(), err
+}
+
+// rescue is what is written down of lost messages. A record may stand on the bus more than
+// once, and went to several recipients, perhaps; one copy that opens is enough.
+type rescue struct {
+	dir    string
+	wanted map[string]string // by MessageID: why it is not written down yet
+	saved  []string
+}
+
+// try writes down what a copy of a message carries.
+func (r *rescue) try(id string, value func() ([]byte, error)) error {
+	if r.wanted[id] == "" { // it is here, or written down
+		return nil
+	}
+	text, err := value()
+	switch {
+	case err != nil:
+		r.wanted[id] = err.Error()
+		return nil
+	case len(text) == 0:
+		r.wanted[id] = "it was too large for the bus, which has its headers alone"
+		return nil
+	}
+	name := filepath.Join(r.dir, url.PathEscape(id)+".xml")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		return usage(err)
+	}
+	r.saved = append(r.saved, name)
+	delete(r.wanted, id)
+	return nil
+}
+
+// not are those that are not written down, and why.
+func (r *rescue) not() (list []string) {
+	for _, id := range slices.Sorted(maps.Keys(r.wanted)) {
+		list = append(list, id+": "+r.wanted[id])
+	}
+	return list
 }
 
 // journalLostCmd says what others prove and this database does not have.
