@@ -15,7 +15,9 @@ type Broker interface {
 	// replicas, in order per key. It repeats what failed until ctx ends; a
 	// record may be written twice, never lost. A record that the broker will
 	// never take (too large) is reported by a *RejectedError while the others
-	// are written. Those that were say afterwards where they stand.
+	// are written. Those that are not acknowledged in the end are named by an
+	// *UnpublishedError; the error may be both. All others are on the bus, and
+	// say afterwards where they stand.
 	Publish(ctx context.Context, records []Record) error
 
 	// Consume calls handle for batches of one partition, in offset order, and
@@ -136,3 +138,16 @@ func (e *RejectedError) Error() string {
 
 // Unwrap gives the broker's own words.
 func (e *RejectedError) Unwrap() error { return e.Err }
+
+// UnpublishedError names the records, by index in the published batch, that the broker has
+// not acknowledged: whether it has them nobody knows. Among those of one key they are the
+// last, so publishing them again, and then what comes after them, keeps the order.
+type UnpublishedError struct {
+	Indexes []int
+	Err     error
+}
+
+func (e *UnpublishedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what was in the way.
+func (e *UnpublishedError) Unwrap() error { return e.Err }

@@ -89,7 +89,7 @@ func (g *Gateway) refeed(ctx context.Context) error {
 // stop the feed for ever and is in the log for everyone to read, so it is left
 // out with a word to the operator.
 func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, publishWithin)
 	defer cancel()
 	topic := g.logTopic()
 	records := make([]Record, len(entries))
@@ -104,11 +104,14 @@ func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
-	if errors.As(err, &rejected) {
-		for _, i := range rejected.Indexes {
-			g.log.Error("the bus refuses an entry of the log for good; its readers miss it", "index", entries[i].Index, "error", rejected.Err)
-		}
-		return nil
+	if !errors.As(err, &rejected) {
+		return err
 	}
-	return err
+	for _, i := range rejected.Indexes {
+		g.log.Error("the bus refuses an entry of the log for good; its readers miss it", "index", entries[i].Index, "error", rejected.Err)
+	}
+	if unpublished := (*UnpublishedError)(nil); errors.As(err, &unpublished) { // all of them come again, in order
+		return unpublished
+	}
+	return nil
 }

@@ -87,7 +87,7 @@ func (p *placing) stand(batch []Outgoing, records []*Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range records {
-		if r == nil || batch[i].Arrival.Kind == "" {
+		if r == nil || batch[i].Left || batch[i].Arrival.Kind == "" {
 			continue
 		}
 		if len(p.standing[0]) >= mostPlaced {

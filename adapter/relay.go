@@ -19,12 +19,15 @@ const relayBatch = 500
 // shard at a time, for a batch. A crash between the bus's acknowledgement and the
 // commit publishes the rows again; a message goes into its queue once. The record
 // stays on the bus for all who read it there, and the intake that reads it finds the
-// message in its place.
+// message in its place. What the bus has taken of a batch is committed although it has not
+// taken the rest, which stays in the outbox: that is the last of each queue, whose records
+// have one key (record), so the queues keep their order. The order of streams is the topic's.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
 	for {
 		bytes := 0
 		var sent []Outgoing
 		var placing *placement
+		var late error
 		began := time.Now()
 		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 			sent = batch
@@ -36,7 +39,8 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				return nil, err
 			}
 			placing = g.placing.begin(batch) // before the bus can give it back
-			events, err := g.publish(ctx, batch, records)
+			var events []journal.Event
+			events, late, err = g.publish(ctx, batch, records)
 			if err == nil {
 				g.placing.stand(batch, records)
 			}
@@ -64,6 +68,9 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			}
 			if ctx.Err() != nil {
 				return nil
+			}
+			if late != nil {
+				return fmt.Errorf("relaying shard %d: %d of %d messages wait: %w", shard, len(sent)-n, len(sent), late)
 			}
 			if n == relayBatch || bytes >= RelayBytes {
 				continue
@@ -128,16 +135,17 @@ func (g *Gateway) records(batch []Outgoing) ([]*Record, error) {
 	return records, nil
 }
 
+// publishWithin is how long the bus may take over a batch. The shard is led meanwhile. When
+// the bus is away, it is let go and tried again, here or at another node.
+const publishWithin = 20 * time.Second
+
 // publish puts a batch on the bus and gives its journal events. What the bus
 // refuses for good goes to the dead letters, and its sender is told, before the
-// rows are deleted.
-func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) ([]journal.Event, error) {
+// rows are deleted. What it has not taken in time is left, and late says why; when that is
+// everything, it is an error.
+func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) (events []journal.Event, late, err error) {
 	defer g.metrics.stage("relay", "").end()
 	began := time.Now()
-	// The shard is led meanwhile. When the bus is away, it is let go and tried
-	// again, here or at another node.
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	records, of := make([]Record, 0, len(batch)), make([]int, 0, len(batch))
 	dead := map[int]string{}
 	for i, r := range made {
@@ -147,24 +155,37 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record)
 		}
 		records, of = append(records, *r), append(of, i)
 	}
-	err := g.broker.Publish(ctx, records)
+	bounded, cancel := context.WithTimeout(ctx, publishWithin)
+	err = g.broker.Publish(bounded, records)
+	cancel()
 	for n, i := range of {
 		made[i].Partition, made[i].Offset = records[n].Partition, records[n].Offset
 	}
 	var rejected *RejectedError
-	if err != nil && !errors.As(err, &rejected) {
-		return nil, err
+	var unpublished *UnpublishedError
+	refused, left := errors.As(err, &rejected), errors.As(err, &unpublished)
+	if err != nil && !refused && (!left || len(unpublished.Indexes) == len(batch)) {
+		return nil, nil, err
 	}
-	if rejected != nil {
+	if left {
+		late = unpublished
+		for _, n := range unpublished.Indexes {
+			batch[of[n]].Left = true
+		}
+	}
+	if refused {
 		for _, n := range rejected.Indexes {
 			dead[of[n]] = "rejected by the bus"
 			if err := g.bury(ctx, &batch[of[n]], records[n], rejected.Err); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
-	events := make([]journal.Event, 0, len(batch))
+	events = make([]journal.Event, 0, len(batch))
 	for i := range batch {
+		if batch[i].Left {
+			continue
+		}
 		g.span(batch[i].Message.Trace, "relay", began)
 		ev := journal.Event{Kind: journal.KindRouted, Time: g.now().UTC(), Node: g.config.Node, Outcome: "ok"}
 		describe(&ev, batch[i].Message)
@@ -175,12 +196,14 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record)
 		}
 		events = append(events, ev)
 	}
-	return events, nil
+	return events, late, nil
 }
 
 // bury keeps what the bus will not take: a note on the dead topic, and word to
 // the sender. The message itself stays in the store.
 func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, publishWithin)
+	defer cancel()
 	m := o.Message
 	g.metrics.dead.Inc()
 	g.log.Error("the bus refuses a message for good; its sender is told", "message", m.ID, "messageId", string(m.MessageID), "recipient", string(o.Queue.System), "error", cause)

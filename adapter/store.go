@@ -61,7 +61,8 @@ type Store interface {
 	// Relay takes up to max outbox rows of one shard (ShardOf of the row's
 	// queue), oldest first, and no more than with which their bodies come to
 	// RelayBytes, gives them to publish and, when that returns nil,
-	// deletes them and commits the events that publish returned ("routed", or
+	// deletes them, but for those that publish says are left (Outgoing.Left), and commits
+	// the events that publish returned for them ("routed", or
 	// "dead" for what the bus refuses for good). Of what was routed, that for which
 	// publish has set Outgoing.Arrival goes into its queue in the same commit, as by
 	// Enqueue, unless messages of that queue are still to come there from the bus; the
@@ -283,6 +284,11 @@ type Outgoing struct {
 	// commit: the event of that, as of Arrival. Empty: the intake brings it there.
 	Arrival journal.Event
 	Queued  bool // set by the store when it went there and had not been there before
+
+	// Left is for publish to set where the bus has not taken the message: its row stays in
+	// the outbox. What goes into a queue by Arrival is left with all that comes behind it
+	// for that queue, or the queue loses its order.
+	Left bool
 
 	// Kept is the message's body as the store keeps it, for the bus to carry; nil where it
 	// is not sealed.

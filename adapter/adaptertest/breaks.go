@@ -240,6 +240,7 @@ type BreakableBus struct {
 	reject    func(adapter.Record) bool
 	withhold  func(adapter.Record) bool
 	lose      func(adapter.Record) bool
+	silent    func(adapter.Record) bool
 	kept      map[string]int64 // how many were withheld, by topic
 	published []adapter.Record
 }
@@ -286,6 +287,13 @@ func (b *BreakableBus) Extents(ctx context.Context, topic string) (map[adapter.P
 	return extents, err
 }
 
+// Silence makes the bus say nothing of the records that match, and not have them; nil: none.
+func (b *BreakableBus) Silence(match func(adapter.Record) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.silent = match
+}
+
 // Ensure is adapter.Broker.Ensure.
 func (b *BreakableBus) Ensure(ctx context.Context, topics []adapter.Topic) error {
 	return b.do("Ensure", func() error { return b.Broker.Ensure(ctx, topics) })
@@ -295,14 +303,16 @@ func (b *BreakableBus) Ensure(ctx context.Context, topics []adapter.Topic) error
 func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) error {
 	return b.do("Publish", func() error {
 		b.mu.Lock()
-		reject, withhold, lose := b.reject, b.withhold, b.lose
+		reject, withhold, lose, silent := b.reject, b.withhold, b.lose, b.silent
 		b.mu.Unlock()
 		var good, kept, lost []adapter.Record
-		var bad, of []int // of: where the good ones were
+		var bad, unheard, of []int // of: where the good ones were
 		for i, r := range records {
 			switch {
 			case reject != nil && reject(r):
 				bad = append(bad, i)
+			case silent != nil && silent(r):
+				unheard = append(unheard, i)
 			case withhold != nil && withhold(r):
 				kept = append(kept, r)
 			case lose != nil && lose(r):
@@ -314,21 +324,40 @@ func (b *BreakableBus) Publish(ctx context.Context, records []adapter.Record) er
 		for i := range records {
 			records[i].Offset = -1 // of those that are nowhere
 		}
-		if err := b.Broker.Publish(ctx, good); err != nil {
+		err := b.Broker.Publish(ctx, good)
+		var unpublished *adapter.UnpublishedError
+		if err != nil && !errors.As(err, &unpublished) {
 			return err
 		}
+		missing := map[int]bool{}
+		if unpublished != nil {
+			for k, n := range unpublished.Indexes {
+				missing[n], unpublished.Indexes[k] = true, of[n]
+			}
+		}
+		on := make([]adapter.Record, 0, len(good))
 		for n, i := range of {
-			records[i].Partition, records[i].Offset = good[n].Partition, good[n].Offset
+			if !missing[n] {
+				records[i].Partition, records[i].Offset = good[n].Partition, good[n].Offset
+				on = append(on, good[n])
+			}
 		}
 		b.mu.Lock()
-		b.published = append(append(append(b.published, good...), kept...), lost...) // in place: all that was ever published is long
+		b.published = append(append(append(b.published, on...), kept...), lost...) // in place: all that was ever published is long
 		for _, r := range kept {
 			b.kept[r.Topic]++
 		}
 		b.mu.Unlock()
 		if len(bad) > 0 {
-			return &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")}
+			err = errors.Join(err, &adapter.RejectedError{Indexes: bad, Err: errors.New("too large, says the test")})
 		}
-		return nil
+		if len(unheard) > 0 {
+			if unpublished == nil {
+				unpublished = &adapter.UnpublishedError{Err: errors.New("a leader is silent, says the test")}
+				err = errors.Join(err, unpublished)
+			}
+			unpublished.Indexes = append(unpublished.Indexes, unheard...)
+		}
+		return err
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -188,8 +189,11 @@ func appendName(b []byte, name string) []byte {
 func (p *produce) Merge(messages []protocol.Message, results []any) (protocol.Message, error) {
 	for i, m := range messages {
 		to := m.(*produceTo)
-		answer, err := protocol.Result(results[i])
-		if err != nil {
+		// kafka-go waits for one leader after another: when time is up with one that does not
+		// answer, it may not look at what those behind it have answered long since.
+		answer := to.answer.Load()
+		if answer == nil {
+			_, err := protocol.Result(results[i])
 			for _, part := range to.parts {
 				part.err = err
 			}
@@ -197,7 +201,7 @@ func (p *produce) Merge(messages []protocol.Message, results []any) (protocol.Me
 		}
 		release(to.text)
 		answered := map[place]*kmsg.ProduceResponseTopicPartition{}
-		topics := answer.(*produced).Topics
+		topics := answer.Topics
 		for t := range topics {
 			for n := range topics[t].Partitions {
 				a := &topics[t].Partitions[n]
@@ -222,8 +226,9 @@ func (p *produce) Merge(messages []protocol.Message, results []any) (protocol.Me
 // produceTo is the request to one of the leaders.
 type produceTo struct {
 	toBroker
-	parts []*part
-	text  *[]byte
+	parts  []*part
+	text   *[]byte
+	answer atomic.Pointer[produced]
 }
 
 // produced is its answer.
@@ -252,7 +257,11 @@ func (p *produceTo) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	}
 	answer := &produced{kmsg.NewProduceResponse()}
 	answer.SetVersion(p.version)
-	return answer, receive(rw, answer)
+	if err := receive(rw, answer); err != nil {
+		return nil, err
+	}
+	p.answer.Store(answer)
+	return answer, nil
 }
 
 // fetch asks one leader for what its partitions have.

@@ -40,29 +40,43 @@ type place struct {
 // Publish is adapter.Broker.Publish. Records of one key go to one partition, the one that
 // Java clients choose too. All that goes to partitions of one leader goes in one request.
 // A partition is in one request at a time, which the broker takes or refuses as a whole for
-// that partition, so what is sent again stays in its order.
+// that partition, so what is sent again stays in its order, and what a partition has not
+// taken in the end are its last records: of each key the last ones, since a key's are all in
+// one partition. A leader that does not answer costs others nothing of what they have taken.
 func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
-	rejected := &adapter.RejectedError{}
+	rejected, unpublished := &adapter.RejectedError{}, &adapter.UnpublishedError{}
 	left := make([]int, len(records))
 	for i := range left {
 		left[i] = i
 	}
-	for len(left) > 0 {
+	for len(left) > 0 && unpublished.Err == nil {
 		parts, err := b.assign(ctx, records, left, rejected)
 		if err != nil {
-			return err
+			unpublished.Indexes, unpublished.Err = without(left, rejected.Indexes), err
+			break
 		}
 		// What is left was for partitions that are not there any more, and is
 		// assigned anew.
-		if left, err = b.writeAll(ctx, parts, records, rejected); err != nil {
-			return fmt.Errorf("kafka: publishing: %w", err)
-		}
+		left = b.writeAll(ctx, parts, records, rejected, unpublished)
 	}
+	var errs []error
 	if len(rejected.Indexes) > 0 {
 		sort.Ints(rejected.Indexes)
-		return rejected
+		errs = append(errs, rejected)
 	}
-	return nil
+	if unpublished.Err != nil {
+		sort.Ints(unpublished.Indexes)
+		errs = append(errs, unpublished)
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// without are those of a list that are not in another.
+func without(list, others []int) []int {
+	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return slices.Contains(others, i) })
 }
 
 // part is what goes to one partition, in order.
@@ -82,9 +96,12 @@ type part struct {
 
 // writeAll writes to all partitions, request by request, until they have taken everything
 // or ctx ends. It gives back those that it has not come to because their partition does not
-// exist any more.
-func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.Record, rejected *adapter.RejectedError) (left []int, err error) {
-	var errs []error
+// exist any more, unless others are unpublished by then: these are so, too.
+func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.Record, rejected *adapter.RejectedError, unpublished *adapter.UnpublishedError) (left []int) {
+	fail := func(indexes []int, err error) {
+		unpublished.Indexes = append(unpublished.Indexes, indexes...)
+		unpublished.Err = errors.Join(unpublished.Err, fmt.Errorf("kafka: publishing: %w", err))
+	}
 	vanished := time.Time{} // until when partitions that are gone are not looked for
 	for len(parts) > 0 {
 		now := time.Now()
@@ -103,7 +120,7 @@ func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.
 		if len(due) == 0 {
 			if !sleep(ctx, next.Sub(now)) {
 				for _, p := range parts {
-					errs = append(errs, fmt.Errorf("%s/%d: %w (%w)", p.at.topic, p.at.partition, p.err, ctx.Err()))
+					fail(p.left, fmt.Errorf("%s/%d: %w (%w)", p.at.topic, p.at.partition, p.err, ctx.Err()))
 				}
 				break
 			}
@@ -115,7 +132,7 @@ func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.
 			ended, e := b.conclude(p, records, rejected)
 			switch {
 			case e != nil:
-				errs = append(errs, fmt.Errorf("%s/%d: %w", p.at.topic, p.at.partition, e))
+				fail(p.left, fmt.Errorf("%s/%d: %w", p.at.topic, p.at.partition, e))
 			case p.err != nil && gone(p.err):
 				left = append(left, p.left...)
 				vanished = p.due
@@ -126,11 +143,12 @@ func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.
 		}
 		parts = slices.DeleteFunc(parts, func(p *part) bool { return slices.Contains(done, p) })
 	}
-	if pause := time.Until(vanished); len(errs) == 0 && pause > 0 && !sleep(ctx, pause) {
-		errs = append(errs, fmt.Errorf("partitions are gone: %w", ctx.Err()))
+	if pause := time.Until(vanished); len(left) > 0 && (unpublished.Err != nil || pause > 0 && !sleep(ctx, pause)) {
+		fail(left, errors.New("partitions are gone"))
+		return nil
 	}
 	sort.Ints(left)
-	return left, errors.Join(errs...)
+	return left
 }
 
 func earlier(a, b time.Time) time.Time {

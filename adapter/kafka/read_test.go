@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,19 @@ func readAll(t *testing.T, k *kafka.Broker, topic string, from map[adapter.Parti
 		return nil
 	})
 	return values, err
+}
+
+// numbersOf are the numbers of numbered records.
+func numbersOf(t *testing.T, values []string) (numbers []int) {
+	t.Helper()
+	for _, v := range values {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Errorf("%q came: %v", v, err)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
 }
 
 func total(values map[int][]string) (n int) {

@@ -73,23 +73,31 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	s.came(p)
 	done = true
-	return len(out), nil
+	return len(seqsOf(out)), nil
+}
+
+// seqsOf are the rows of a batch that the bus has taken.
+func seqsOf(out []adapter.Outgoing) []int64 {
+	seqs := make([]int64, 0, len(out))
+	for i := range out {
+		if !out[i].Left {
+			seqs = append(seqs, out[i].Seq)
+		}
+	}
+	return seqs
 }
 
 // took commits a batch that is on the bus, as far as it goes with its queue rows, and notes
 // what has come into a queue. It divides by zero when the batch is not this node's to take.
 func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.Outgoing, p *placements, encoded [][]byte, events []journal.Event) error {
-	seqs := make([]int64, len(out))
-	for i := range out {
-		seqs[i] = out[i].Seq
-	}
+	seqs := seqsOf(out)
 	proof = append(proof, shard, seqs)
 	direct := len(p.messages)
-	if direct == len(out) && s.usual.relays.expected() {
+	if direct == len(seqs) && s.usual.relays.expected() {
 		_, err := s.pool.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
 		if err == nil {
 			for i := range out {
-				out[i].Queued = true
+				out[i].Queued = !out[i].Left
 			}
 		}
 		if !isCode(err, uniqueViolation) {
@@ -101,7 +109,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 	dead, systems := buried(events)
 	sql, args := relayedSQL, append(proof, encoded)
 	switch {
-	case direct == len(out):
+	case direct == len(seqs):
 		sql, args = relayedQueuedSQL, append(args, p.arguments()...)
 	case direct+len(dead) > 0:
 		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
@@ -138,7 +146,7 @@ func (s *Store) direct(out []adapter.Outgoing, rows []outboxRow) (*placements, e
 	known := map[uuid.UUID]arrived{}
 	for i := range out {
 		m := out[i].Message
-		if out[i].Arrival.Kind == "" || !rows[i].free {
+		if out[i].Arrival.Kind == "" || out[i].Left || !rows[i].free {
 			continue
 		}
 		known[m.ID] = arrivedOf(m, rows[i].root, timeOrNull(m.EOL), len(m.Body))

@@ -1,0 +1,105 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"mezhved/adapter"
+	"mezhved/adapter/journal"
+)
+
+// What the bus has not taken of a batch stays in the outbox and is relayed again, in its
+// order; the rest is taken, whether it goes into its queue at once or by the intake. Each is
+// routed and queued once.
+func TestRelayOfAPart(t *testing.T) {
+	for _, way := range []string{"relay", "intake", "both"} {
+		t.Run(way, func(t *testing.T) {
+			w := open(t)
+			ctx := context.Background()
+			shard := adapter.ShardOf(rosreestr)
+			silent := rosreestr // a queue of the same shard
+			for n := 0; silent == rosreestr || adapter.ShardOf(silent) != shard; n++ {
+				silent.System = adapter.Mnemonic(fmt.Sprintf("SILENT%02d", n))
+			}
+			var order []*adapter.Message
+			for n := range 12 {
+				m := w.message(func(m *adapter.Message) {
+					if n%3 > 0 {
+						m.Recipients = []adapter.Queue{silent}
+					}
+				})
+				w.accept(m)
+				order = append(order, m)
+			}
+			answers := 3 // of those to the silent one the bus takes so many
+			var published []uuid.UUID
+			round := func() int {
+				var arrivals []adapter.Arrival
+				n, err := w.Relay(ctx, shard, 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+					taken := 0
+					for i := range out {
+						if out[i].Queue == silent {
+							taken++
+						}
+						if out[i].Queue == silent && taken > answers {
+							out[i].Left = true
+						} else {
+							published = append(published, out[i].Message.ID)
+							events = append(events, event(journal.KindRouted, out[i].Message))
+						}
+						if way == "relay" || way == "both" && i%2 == 0 {
+							out[i].Arrival = event(journal.KindQueued, out[i].Message)
+						} else if !out[i].Left {
+							arrivals = append(arrivals, adapter.Arrival{Offset: w.offset, Message: out[i].Message.ID, Queue: out[i].Queue, Event: event(journal.KindQueued, out[i].Message)})
+							w.offset++
+						}
+					}
+					return events, nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.Enqueue(ctx, place, arrivals); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			for _, want := range []int{4 + 3, 3, 2} {
+				if n := round(); n != want {
+					t.Fatalf("%d were taken, want %d", n, want)
+				}
+				if n := w.count("SELECT count(*) FROM outbox"); n != len(order)-len(published) {
+					t.Fatalf("%d are left, want %d", n, len(order)-len(published))
+				}
+				if n := w.count("SELECT count(*) FROM queue"); n != len(published) {
+					t.Fatalf("%d are queued, want %d", n, len(published))
+				}
+			}
+			if n := round(); n != 0 || len(published) != len(order) {
+				t.Errorf("%d were published, and %d in the end", len(published), n)
+			}
+			of := map[adapter.Queue][]uuid.UUID{}
+			for _, m := range order {
+				w.wantKinds(m, journal.KindAccepted, journal.KindRouted, journal.KindQueued)
+				of[m.Recipients[0]] = append(of[m.Recipients[0]], m.ID)
+			}
+			for queue, want := range of {
+				var got []uuid.UUID
+				for range want {
+					d := w.lease(adapter.Poll{Queue: queue})
+					if d == nil {
+						break
+					}
+					got = append(got, d.Message.ID)
+				}
+				if way != "both" && !slices.Equal(got, want) || len(got) != len(want) {
+					t.Errorf("%s is handed out as %v, want %v", queue.System, got, want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,65 @@
+package adapter_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"mezhved/adapter"
+	"mezhved/adapter/adaptertest"
+	"mezhved/adapter/journal"
+	"mezhved/envelopes"
+)
+
+// While the leader of one topic is silent, what goes to others in the same batch gets to its
+// queue, and is put on the bus once. The rest comes when it answers, in the order of its
+// acceptance.
+func TestALeaderThatIsSilentHoldsUpItsOwn(t *testing.T) {
+	t.Parallel()
+	node := "" // whose answers are in the shard of the registry's requests
+	shard := adapter.ShardOf(adapter.Queue{System: "REGISTRY", Kind: adapter.QueueRequests})
+	for n := 0; adapter.ShardOf(adapter.Queue{System: "MUNI", Kind: adapter.QueueResponses, Node: node}) != shard; n++ {
+		node = fmt.Sprint("node-", n)
+	}
+	w := adaptertest.Start(t)
+	ask := func() string {
+		return accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Node: node})).Receipt.MessageID
+	}
+	ids := []string{ask()}
+	got := w.Party("REGISTRY").Await(envelopes.GetRequest, "")
+	w.Bus.Always("Publish", adaptertest.Failed) // so that all of it is one batch
+	for range 3 {
+		ids = append(ids, ask())
+	}
+	accepted(t, w.Party("REGISTRY").Reply(got.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	w.Bus.Silence(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+	w.Bus.Always("Publish", 0)
+	w.Party("MUNI").Await(envelopes.GetResponse, node)
+	if n := w.Number("SELECT count(*) FROM outbox"); n != 3 {
+		t.Errorf("%d messages wait for the bus, want 3", n)
+	}
+	w.Bus.Silence(nil)
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 4)
+	times := map[string]int{}
+	for _, r := range w.Bus.Published() {
+		times[header(r, "message-id")]++
+	}
+	for id, n := range times {
+		if id != "" && n != 1 {
+			t.Errorf("%s was put on the bus %d times", id, n)
+		}
+	}
+	routed := map[string]int{}
+	var order []string
+	for _, row := range w.Entries() {
+		if l := row.Leaf; l.Kind == journal.KindRouted {
+			if routed[l.MessageID]++; slices.Contains(ids, l.MessageID) {
+				order = append(order, l.MessageID)
+			}
+		}
+	}
+	if len(routed) != 5 || !slices.Equal(order, ids) {
+		t.Errorf("routed are %v, of the requests %v, want %v", routed, order, ids)
+	}
+}
