@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,28 @@ type loadFlags struct {
 	Profile  string        `placeholder:"FILE" help:"Write a CPU profile of the private gateway (go tool pprof reads it)."`
 	Allocs   string        `name:"allocations" placeholder:"FILE" help:"Write a profile of what the private gateway allocated, and of what is live at the end."`
 	JSON     bool          `name:"json" help:"Print JSON."`
+
+	notes io.Writer // for what is to be said while it goes on; nil: nothing is
+}
+
+// partyDoor is where a node takes the calls of parties.
+const partyDoor = "/smev/v1.2/ws"
+
+// signing says that calls are being signed, once that has taken a second, until it is done.
+func (f *loadFlags) signing() (done func()) {
+	if f.notes == nil {
+		return func() {}
+	}
+	said := make(chan struct{})
+	t := time.AfterFunc(time.Second, func() {
+		defer close(said)
+		fmt.Fprintln(f.notes, "signing the calls of the run before the clock starts")
+	})
+	return func() {
+		if !t.Stop() {
+			<-said
+		}
+	}
 }
 
 // providers is how many are at work at once: with fewer than there are senders it is they
@@ -87,6 +110,8 @@ type bed struct {
 	store    string         // connection string of it; empty: it is somebody else's
 	profile  string         // of its processor time, written when it ends; empty: none is
 	queued   int            // messages that it had put into queues before the load
+	counted  map[string]int // messages that each node had put into queues when it was last asked
+	anew     bool           // one has begun to count anew: it was started again
 	stop     func()         // ends the private gateway
 	finish   func() error
 }
@@ -103,6 +128,12 @@ func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
 		}
 		if f.Settings != "" || f.Stages || f.Profile != "" || f.Allocs != "" {
 			return nil, usage(errors.New("--settings, --stages, --profile and --allocations need the private gateway"))
+		}
+		for _, address := range f.URL {
+			u, err := url.Parse(address)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+				return nil, usage(fmt.Errorf("--url %s: the base address of a node is wanted, http://host:port or https://host:port, without %s", address, partyDoor))
+			}
 		}
 		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL[0])
 		if err != nil {
@@ -516,8 +547,8 @@ func (s spent) minus(before spent) spent {
 // costs are processor times per operation, in milliseconds, and what the gateway allocates
 // for it.
 type costs struct {
-	Gateway   float64 `json:"gatewayMs"`
-	Database  float64 `json:"postgresMs"`
+	Gateway   float64 `json:"gatewayMs,omitzero"`
+	Database  float64 `json:"postgresMs,omitzero"`
 	Generator float64 `json:"generatorMs"`
 
 	Bytes       float64 `json:"allocatedBytes,omitzero"`
@@ -563,6 +594,11 @@ func (b *bed) queuedTotal(ctx context.Context) (total int, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("metrics of %s: %w", node, err)
 		}
+		b.anew = b.anew || int(n) < b.counted[node]
+		if b.counted == nil {
+			b.counted = map[string]int{}
+		}
+		b.counted[node] = int(n)
 		total += int(n)
 	}
 	return total, nil
@@ -580,7 +616,8 @@ func metricOf(metrics []byte, name string) (float64, error) {
 
 // settle waits until so many messages have been queued and the journal has come to
 // rest, so that all that the load has caused is counted to it. It asks for little: what
-// it asks for is counted too.
+// it asks for is counted too. Where a node was started again, nobody knows how many it had
+// queued: there the journal's rest is enough.
 func (b *bed) settle(ctx context.Context, queued int) error {
 	const patience, rest = time.Minute, time.Second
 	end := time.Now().Add(patience)
@@ -601,7 +638,7 @@ func (b *bed) settle(ctx context.Context, queued int) error {
 			case err != nil && late:
 				return err
 			case err != nil: // a node that starts again
-			case rested && n-b.queued >= queued:
+			case rested && (n-b.queued >= queued || b.anew):
 				return nil
 			case late:
 				return no(fmt.Errorf("%d of %d messages came to their queues within %s, and the journal has come to rest: %v", n-b.queued, queued, patience, rested))

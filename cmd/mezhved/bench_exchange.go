@@ -45,8 +45,8 @@ type exchangeResult struct {
 	P99       float64     `json:"p99Ms"`
 	Cost      costs       `json:"processorTime"`
 	Stages    []stageCost `json:"stages,omitempty"`
-	Machine   shares      `json:"processors"`
-	Storage   storage     `json:"storage"` // of a message, of which an exchange has two
+	Machine   shares      `json:"processors,omitzero"`
+	Storage   storage     `json:"storage,omitzero"` // of a message, of which an exchange has two
 	Lost      int         `json:"lost"`
 	Doubled   int         `json:"doubled"`
 	Failed    int         `json:"failed"`
@@ -64,6 +64,7 @@ func (c *benchExchangeCmd) Run(ctx context.Context, out *stdio) error {
 	if c.Sustained && !c.JSON {
 		lines = out.out
 	}
+	c.notes = out.err
 	r, err := c.measure(ctx, lines)
 	if err != nil {
 		return err
@@ -96,14 +97,17 @@ func (c *benchExchangeCmd) measure(ctx context.Context, lines io.Writer) (r exch
 	whole := context.WithoutCancel(ctx) // what was begun is brought to its end
 	warm, x := b.exchanges(), b.exchanges()
 	if c.Warm+c.Duration <= aheadFor && !c.Sustained {
+		done := c.signing()
 		for _, of := range []struct {
 			load     *exchangeLoad
 			duration time.Duration
 		}{{warm, c.Warm}, {x, c.Duration}} {
 			if of.load.ahead, err = b.signExchanges(ctx, int(of.duration.Seconds()*aheadPerSecond)+c.Senders); err != nil {
+				done()
 				return r, early(ctx, err)
 			}
 		}
+		done()
 	}
 	load := func(x *exchangeLoad, duration time.Duration, lines io.Writer) error {
 		if err := x.drive(ctx, c.Senders, c.providers(), duration, lines); err != nil {

@@ -75,8 +75,8 @@ type acceptResult struct {
 	QueuedP99 float64     `json:"queuedAfterP99Ms"`
 	Cost      costs       `json:"processorTime"`
 	Stages    []stageCost `json:"stages,omitempty"`
-	Machine   shares      `json:"processors"` // while the senders sent
-	Storage   storage     `json:"storage"`    // of a message that waits for its recipient; sustained: taken and acknowledged
+	Machine   shares      `json:"processors,omitzero"` // while the senders sent
+	Storage   storage     `json:"storage,omitzero"`    // of a message that waits for its recipient; sustained: taken and acknowledged
 	Refused   int         `json:"refused"`
 	Failed    int         `json:"failed"`
 	Lost      int         `json:"lost"`
@@ -94,6 +94,7 @@ type acceptResult struct {
 }
 
 func (c *benchAcceptCmd) Run(ctx context.Context, out *stdio) error {
+	c.notes = out.err
 	r, err := c.measure(ctx, out.out)
 	if err != nil {
 		return err
@@ -153,7 +154,9 @@ func (c *benchAcceptCmd) measure(ctx context.Context, told io.Writer) (r acceptR
 		x.requests, stopSigning = signAhead(ctx, b)
 		x.most = max(waitForEach*c.Senders, leastWaiting)
 	} else {
+		done := c.signing()
 		x.requests, stopSigning, err = signBefore(ctx, b, int((c.Duration+c.Warm).Seconds()*6000)+2*c.Senders)
+		done()
 	}
 	if err != nil {
 		return r, early(ctx, err)
@@ -279,7 +282,7 @@ func (x *acceptLoad) drive(ctx context.Context, senders int, duration time.Durat
 	lanes := make([]*lane, senders)
 	for n := range lanes {
 		var err error
-		if lanes[n], err = newLane(x.nodes[n%len(x.nodes)] + "/smev/v1.2/ws"); err != nil {
+		if lanes[n], err = newLane(x.nodes[n%len(x.nodes)] + partyDoor); err != nil {
 			return usage(err)
 		}
 	}

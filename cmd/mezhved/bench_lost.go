@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,7 +46,11 @@ func (w *whys) failed(err error) {
 	case errors.As(err, &fault):
 		w.add(fmt.Sprintf("a call was refused: %s %s, HTTP %d", fault.Fault.Kind, fault.Fault.Code, fault.Status))
 	case errors.As(err, &status):
-		w.add(fmt.Sprintf("a call was answered HTTP %d", status.Status))
+		why := fmt.Sprintf("a call was answered HTTP %d", status.Status)
+		if status.Status == http.StatusNotFound || status.Status == http.StatusMethodNotAllowed {
+			why += ": no gateway is there, whose parties call " + partyDoor
+		}
+		w.add(why)
 	case errors.As(err, &of) && of.Source != nil: // each connection has a source of its own
 		alike := *of
 		alike.Source = nil
