@@ -122,7 +122,7 @@ type Gateway struct {
 	pace      *pacer
 	outbox    [Shards]bell // rung when something was accepted for the shard
 	arrivals  bells        // rung when something was queued
-	placing   placing      // what the relay puts into queues, for the intake
+	placing   *placing     // what the relay puts into queues, for the intake
 	depth     depths
 	polls     polls
 	draining  atomic.Bool
@@ -200,7 +200,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 	}
 	g := &Gateway{
 		config: c, store: p.Store, broker: p.Broker, registry: p.Registry,
-		verifier: p.Verifier, personal: p.Personal, signer: p.Signer, replies: keys, seals: newSealKeys(seals),
+		verifier: p.Verifier, personal: p.Personal, placing: newPlacing(), signer: p.Signer, replies: keys, seals: newSealKeys(seals),
 		log: p.Log, now: p.Now, metrics: newMetrics(p.Metrics), rooms: p,
 		places:    newPlaces(c.Limits.Concurrent),
 		memory:    p.Memory,

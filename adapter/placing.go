@@ -6,15 +6,21 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"mezhved/adapter/lately"
 )
 
 // placing remembers what this node's relay puts into queues, so that the intake, to
 // which the bus brings the same records a moment later, need not ask the store. It may
-// forget: what it does not know, the store does. The zero value is ready.
+// forget: what it does not know, the store does.
 type placing struct {
-	mu         sync.Mutex
-	young, old map[atQueue]*placement
-	standing   [2]map[onBus]atQueue // the young and the old ones
+	mu       sync.Mutex
+	placed   lately.Map[atQueue, *placement]
+	standing lately.Map[onBus, atQueue]
+}
+
+func newPlacing() *placing {
+	return &placing{placed: lately.Map[atQueue, *placement]{Most: mostPlaced}, standing: lately.Map[onBus, atQueue]{Most: mostPlaced}}
 }
 
 // onBus is where a record stands.
@@ -37,7 +43,7 @@ type placement struct {
 }
 
 const (
-	// mostPlaced is how many places each of two generations has.
+	// mostPlaced is how many places are remembered at least.
 	mostPlaced = 20_000
 	// placingFor is how long the intake waits for the commit of what has come back
 	// before it. It is about work that would be done twice, and nothing else.
@@ -53,13 +59,7 @@ func (p *placing) begin(batch []Outgoing) *placement {
 		if batch[i].Arrival.Kind == "" {
 			continue
 		}
-		if len(p.young) >= mostPlaced {
-			p.old, p.young = p.young, nil
-		}
-		if p.young == nil {
-			p.young = map[atQueue]*placement{}
-		}
-		p.young[atQueue{batch[i].Message.ID, batch[i].Queue}] = in
+		p.placed.Put(atQueue{batch[i].Message.ID, batch[i].Queue}, in)
 	}
 	return in
 }
@@ -68,12 +68,8 @@ func (p *placing) begin(batch []Outgoing) *placement {
 func (p *placing) end(in *placement, batch []Outgoing, committed bool) {
 	p.mu.Lock()
 	for i := range batch {
-		if at := (atQueue{batch[i].Message.ID, batch[i].Queue}); !batch[i].Queued {
-			for _, m := range []map[atQueue]*placement{p.young, p.old} {
-				if m[at] == in {
-					delete(m, at)
-				}
-			}
+		if !batch[i].Queued {
+			p.placed.Delete(atQueue{batch[i].Message.ID, batch[i].Queue}, func(of *placement) bool { return of == in })
 		}
 	}
 	in.committed = committed
@@ -90,13 +86,7 @@ func (p *placing) stand(batch []Outgoing, records []*Record) {
 		if r == nil || batch[i].Left || batch[i].Arrival.Kind == "" {
 			continue
 		}
-		if len(p.standing[0]) >= mostPlaced {
-			p.standing[1], p.standing[0] = p.standing[0], nil
-		}
-		if p.standing[0] == nil {
-			p.standing[0] = map[onBus]atQueue{}
-		}
-		p.standing[0][onBus{r.Topic, r.Partition, r.Offset}] = atQueue{batch[i].Message.ID, batch[i].Queue}
+		p.standing.Put(onBus{r.Topic, r.Partition, r.Offset}, atQueue{batch[i].Message.ID, batch[i].Queue})
 	}
 }
 
@@ -133,10 +123,7 @@ func (p *placing) all(ctx context.Context, topic string, partition int, first in
 func (p *placing) at(where onBus) (at atQueue, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at, known = p.standing[0][where]; !known {
-		at, known = p.standing[1][where]
-	}
-	return at, known
+	return p.standing.Get(where)
 }
 
 // has says whether this node's relay has put the message into the queue, and told
@@ -166,8 +153,6 @@ func (p *placing) has(ctx context.Context, message uuid.UUID, q Queue) bool {
 func (p *placing) find(at atQueue) *placement {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if in := p.young[at]; in != nil {
-		return in
-	}
-	return p.old[at]
+	in, _ := p.placed.Get(at)
+	return in
 }

@@ -24,7 +24,7 @@ func TestTheIntakeKnowsWhatTheRelayHasPlaced(t *testing.T) {
 		}
 		return o
 	}
-	var p placing
+	p := newPlacing()
 	batch := []Outgoing{row(true), row(true), row(false)}
 	in := p.begin(batch)
 	heard := make(chan bool)
@@ -59,8 +59,8 @@ func TestTheIntakeKnowsWhatTheRelayHasPlaced(t *testing.T) {
 		more[0].Queued = true
 		p.end(p.begin(more), more, true)
 	}
-	if len(p.young)+len(p.old) > 2*mostPlaced {
-		t.Errorf("%d places are remembered", len(p.young)+len(p.old))
+	if p.placed.Len() > 2*mostPlaced {
+		t.Errorf("%d places are remembered", p.placed.Len())
 	}
 }
 
@@ -68,7 +68,7 @@ func TestTheIntakeKnowsWhatTheRelayHasPlaced(t *testing.T) {
 // elsewhere, claims to be another's, or whose message went into no queue, must be.
 func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
 	ctx := t.Context()
-	var p placing
+	p := newPlacing()
 	batch, records := make([]Outgoing, 3), make([]*Record, 3)
 	for i := range batch {
 		batch[i] = Outgoing{Message: &Message{ID: uuid.New()}, Queue: Queue{System: "FNS01", Kind: QueueRequests}, Arrival: journal.Event{Kind: journal.KindQueued}}
@@ -103,7 +103,7 @@ func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
 		r.Offset = int64(100 + i)
 		p.stand(batch[:1], []*Record{&r})
 	}
-	if n := len(p.standing[0]) + len(p.standing[1]); n > 2*mostPlaced {
+	if n := p.standing.Len(); n > 2*mostPlaced {
 		t.Errorf("%d places are remembered", n)
 	}
 }
@@ -120,7 +120,7 @@ func BenchmarkIntakeOfPlaced(b *testing.B) {
 		r.Headers = append(r.Headers, Header{h, []byte(o.Message.ID.String())})
 	}
 	keys.seal(&r)
-	g := &Gateway{seals: keys, config: Config{Kafka: KafkaConfig{Prefix: "mezhved"}}, now: time.Now, registry: &registry.Registry{}}
+	g := &Gateway{seals: keys, config: Config{Kafka: KafkaConfig{Prefix: "mezhved"}}, now: time.Now, registry: &registry.Registry{}, placing: newPlacing()}
 	batch := []Outgoing{o}
 	in := g.placing.begin(batch)
 	g.placing.stand(batch, []*Record{&r})

@@ -119,6 +119,7 @@ func Open(opts Options) (*Broker, error) {
 		opts.Now = time.Now
 	}
 	b := &Broker{opts: opts, log: opts.Log, partitions: map[string][]int{}, ours: map[string]bool{}, gone: map[string]bool{}, held: map[place]bool{}}
+	b.own.batches.Most = mostOwn
 	if b.log == nil {
 		b.log = slog.Default()
 	}

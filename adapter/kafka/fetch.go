@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"mezhved/adapter"
+	"mezhved/adapter/lately"
 )
 
 const (
@@ -394,10 +395,10 @@ func (s *session) stand(ctx context.Context, c *cursor, h *hole) {
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that
-// they are known when they come back. It may forget. The zero value is ready.
+// they are known when they come back. It may forget.
 type ownBatches struct {
-	mu         sync.Mutex
-	young, old map[ownBatch]struct{}
+	mu      sync.Mutex
+	batches lately.Map[ownBatch, struct{}]
 }
 
 // ownBatch is a batch by where it stands and its checksum, which the broker keeps.
@@ -408,28 +409,18 @@ type ownBatch struct {
 	crc   uint32
 }
 
-// mostOwn is how many batches each of two generations has.
+// mostOwn is how many batches are remembered at least.
 const mostOwn = 4096
 
 func (o *ownBatches) put(at place, first int64, count int, crc uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.young) >= mostOwn {
-		o.old, o.young = o.young, nil
-	}
-	if o.young == nil {
-		o.young = map[ownBatch]struct{}{}
-	}
-	o.young[ownBatch{at, first, count, crc}] = struct{}{}
+	o.batches.Put(ownBatch{at, first, count, crc}, struct{}{})
 }
 
 func (o *ownBatches) has(at place, b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := ownBatch{at, b.first, b.count, b.crc}
-	if _, ok := o.young[key]; ok {
-		return true
-	}
-	_, ok := o.old[key]
+	_, ok := o.batches.Get(ownBatch{at, b.first, b.count, b.crc})
 	return ok
 }

@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"adapter/reports/paper":       {"adapter/reports"},
 	"adapter/reports/workbook":    {"adapter/reports", "adapter/reports/paper"},
 	"adapter/gather":              {},
+	"adapter/lately":              {},
 	"adapter/oplog":               {},
 	"adapter/settings":            {},
 	"adapter/tally":               {},
@@ -48,7 +49,7 @@ var rooms = map[string][]string{
 	"adapter/lifecycle/proving":   {"adapter/lifecycle/emulator", "adapter/lifecycle/protocol", "adapter/lifecycle/scenario", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/lifecycle/reference": {"envelopes/xmltape"},
 	"adapter/registry":            {"signing", "adapter/lifecycle/conform/paper", "adapter/lifecycle/protocol", "adapter/lifecycle/reference", "envelopes/xmltape", "xsd", "adapter/yamlfile", "adapter/contentpath", "adapter/journal", "adapter/reports", "adapter/settings", "adapter/subject", "adapter/terms"},
-	"adapter":                     {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/gather", "adapter/journal", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/tally", "adapter/terms", "adapter/reports"},
+	"adapter":                     {"envelopes", "envelopes/xmltape", "signing", "xsd", "adapter/gather", "adapter/journal", "adapter/lately", "adapter/contentpath", "adapter/registry", "adapter/yamlfile", "adapter/settings", "adapter/subject", "adapter/tally", "adapter/terms", "adapter/reports"},
 	"adapter/alarms":              {"adapter", "adapter/journal", "adapter/registry", "adapter/terms", "adapter/yamlfile"},
 	"adapter/alarms/sink":         {},
 	"cmd":                         {}, // cmd/internal: what the programs tell a machine of themselves
