@@ -388,6 +388,9 @@ func (s *session) behind(ctx context.Context) bool {
 	if err != nil || answer.Error != nil {
 		return false
 	}
+	s.b.mu.Lock()
+	held := maps.Clone(s.b.held) // a new reader could not read them either
+	s.b.mu.Unlock()
 	waiting := false
 	now := map[string]map[int]int64{}
 	for topic, partitions := range answer.Topics {
@@ -397,7 +400,8 @@ func (s *session) behind(ctx context.Context) bool {
 				return false
 			}
 			now[topic][p.Partition] = p.CommittedOffset
-			if end := ends[place{topic, p.Partition}]; end > max(p.CommittedOffset, 0) {
+			at := place{topic, p.Partition}
+			if ends[at] > max(p.CommittedOffset, 0) && !held[at] {
 				waiting = true
 			}
 		}
