@@ -77,10 +77,14 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 // a row per message, $7 are the events, $8 to $14 are arrays with a row per Ack of which
 // something is kept. Of what stands and locks see ackTell, which finds out which it is.
 var ackKnownSQL = `
-WITH ` + ackPatience + `, i (queue, prio, seq, attempt, id, system) AS MATERIALIZED (
+WITH s AS MATERIALIZED (
+	SELECT ` + ackPatience + `, ` + countsItself + `
+), i (queue, prio, seq, attempt, id, system) AS MATERIALIZED (
 	` + rowsOf("$1::int[], $2::smallint[], $3::bigint[], $4::int[], $5::text[], $6::text[]") + ` FROM s
 ), d AS (
-	DELETE FROM queue q USING i WHERE ` + ackStands + ` RETURNING q.seq
+	DELETE FROM queue q USING i WHERE ` + ackStands + ` RETURNING ` + countedOf + `
+), c AS (
+	` + countSQL("d", "-") + `
 ), e AS (
 	` + waitInPlaceSQL("$7::bytea[]") + `
 ), r AS (
@@ -89,9 +93,7 @@ WITH ` + ackPatience + `, i (queue, prio, seq, attempt, id, system) AS MATERIALI
 )
 SELECT 1 / (CASE WHEN (SELECT count(*) FROM d) = cardinality($1::int[]) THEN 1 ELSE 0 END)`
 
-const ackPatience = `s AS MATERIALIZED (
-	SELECT set_config('lock_timeout', '100', true)
-)`
+const ackPatience = "set_config('lock_timeout', '100', true)"
 
 const ackStands = `q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q.attempts = i.attempt AND q.message_id = i.id
 		AND (i.system IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
@@ -103,7 +105,9 @@ const ackStands = `q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q
 // was seen to be alone. It waits for nobody's lock: one message that is being handed out
 // again would hold up the Acks of all systems.
 var ackTell = `
-WITH ` + ackPatience + `, i (n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body, system) AS MATERIALIZED (
+WITH s AS MATERIALIZED (
+	SELECT ` + ackPatience + `
+), i (n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body, system) AS MATERIALIZED (
 	` + rowsOf("$1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::smallint[], $9::int[], $10::int[], $11::bytea[], $12::text[]") + ` FROM s
 ), d AS (
 	DELETE FROM queue q USING i WHERE ` + ackStands + `

@@ -14,9 +14,10 @@ import (
 
 // What stands in the queues is counted by the statements that change it: triggers add to
 // queue_count what each has put in or taken out, of each queue, service and sender
-// (migration 00146). The sum is exact at every commit and no row of it is written twice,
-// so nobody waits for anybody. How many messages are out is not counted so: a poll is too
-// frequent to pay for it. They are counted where they stand.
+// (migration 00146); statements of every message's way do so themselves (countSQL). The sum
+// is exact at every commit and no row of it is written twice, so nobody waits for anybody.
+// How many messages are out is not counted so: a poll is too frequent to pay for it. They
+// are counted where they stand.
 
 const (
 	// leasedScan is in how many messages those that are out are counted each time: a few
@@ -27,6 +28,21 @@ const (
 	// countFold is how often counts are added up.
 	countFold = 5 * time.Second
 )
+
+// countsItself, among what a statement returns, keeps the triggers from counting what its
+// transaction does to the queue. It must be run before the queue is changed, in a transaction
+// of no other statement that changes it.
+const countsItself = "set_config('mezhved.counted', 'yes', true)"
+
+// countedOf is what countSQL asks of the rows "q" of the queue that a statement puts in or
+// takes out.
+const countedOf = "q.queue, coalesce(q.facts->>'service', '') AS service, coalesce(q.facts->>'sender', '') AS sender"
+
+// countSQL adds the rows of countedOf that another part of the statement returns, or with the
+// sign "-" takes them off.
+func countSQL(rows, sign string) string {
+	return "INSERT INTO queue_count (queue, service, sender, n) SELECT queue, service, sender, " + sign + "count(*) FROM " + rows + " GROUP BY 1, 2, 3"
+}
 
 // leasedCounts remembers how many messages were out in each queue.
 type leasedCounts struct {

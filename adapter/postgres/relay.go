@@ -171,14 +171,17 @@ func (s *Store) direct(out []adapter.Outgoing, rows []outboxRow) (*placements, e
 var (
 	relayedNewSQL = `
 WITH l AS (
-	` + releaseSQL + ` RETURNING work, ` + unwaited + `
+	` + releaseSQL + ` RETURNING work, ` + unwaited + `, ` + countsItself + `
 ), o AS (
 	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) RETURNING seq
 ), p AS (
 	INSERT INTO placed (message, queue) ` + rowsOf("$7::uuid[], $8::int[]") + `
 ), q AS (
-	INSERT INTO queue (queue, prio, message, message_id, root, eol, facts)
+	INSERT INTO queue AS q (queue, prio, message, message_id, root, eol, facts)
 	` + rowsOf("$9::int[], $10::smallint[], $11::uuid[], $12::text[], $13::int[], $14::timestamptz[], $15::jsonb[]") + `
+	RETURNING ` + countedOf + `
+), c AS (
+	` + countSQL("q", "") + `
 ), e AS (
 	` + waitAllSQL("$6::bytea[]") + `
 )
