@@ -92,7 +92,7 @@ func (s *Store) lead(ctx context.Context, w work, waits string) (epoch int64, er
 // ended does something and ends the term, in one transaction; when that is not
 // committed the term is let go of apart.
 func (s *Store) ended(ctx context.Context, w work, epoch int64, do func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.works, func(tx pgx.Tx) error {
 		if err := do(tx); err != nil {
 			return err
 		}

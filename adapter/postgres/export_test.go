@@ -82,7 +82,7 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 // FlushStatistics has the sessions send what they have counted.
 func FlushStatistics(t *testing.T, s *Store) {
 	t.Helper()
-	for _, pool := range []*sessions{s.pool, s.polls} {
+	for _, pool := range []*sessions{s.pool, s.polls, s.works} {
 		for _, c := range pool.AcquireAllIdle(context.Background()) {
 			if _, err := c.Exec(context.Background(), "SELECT pg_stat_force_next_flush()"); err != nil {
 				t.Error(err)

@@ -26,6 +26,7 @@ import (
 // Any number of nodes may have one on the same database.
 type Journal struct {
 	pool  *sessions
+	works *sessions // of the sequencer
 	leads *leads
 	vault *vault.Vault
 	gates *gates
@@ -60,7 +61,7 @@ func (s *Store) Journal(ctx context.Context, origin string, keys *vault.Vault) (
 	if err != nil {
 		return nil, err
 	}
-	j.gates, j.tail = &s.gates, &s.tail
+	j.works, j.gates, j.tail = s.works, &s.gates, &s.tail
 	return j, nil
 }
 
@@ -71,7 +72,7 @@ func openJournal(ctx context.Context, pool *sessions, leads *leads, origin strin
 	if err != nil {
 		return nil, fmt.Errorf("begin the journal: %w", err)
 	}
-	return &Journal{pool: pool, leads: leads, vault: keys, gates: &gates{}, tail: &tail{}, log: log}, nil
+	return &Journal{pool: pool, works: pool, leads: leads, vault: keys, gates: &gates{}, tail: &tail{}, log: log}, nil
 }
 
 // Name gives the log its origin while it has neither an entry nor a signature: a node
@@ -205,7 +206,7 @@ func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) 
 	if term != 0 {
 		kept, stop = j.leads.keep(ctx, journalWork, term)
 	}
-	err := pgx.BeginTxFunc(kept, j.pool, pgx.TxOptions{BeginQuery: sequenceBegin}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(kept, j.works, pgx.TxOptions{BeginQuery: sequenceBegin}, func(tx pgx.Tx) error {
 		t.tx = tx
 		return step(t)
 	})

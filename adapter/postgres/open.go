@@ -73,6 +73,10 @@ type Store struct {
 	// made once, often while a queue is empty, and must still be right when it
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
+	// works are the sessions of what is at work all the time, and never much of it at once:
+	// writers, the commits of relays, the sequencer, terms and alarms. Each session plans what
+	// it runs by itself, and anew when a table has been vacuumed, so they should be few.
+	works *sessions
 	// Calls that come together are served together: polls by queue and selector, Acks all.
 	leases line[leaseLine, *lease]
 	acks   line[struct{}, *ack]
@@ -134,6 +138,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	few := opts
+	few.Connections = worksSessions
+	if s.works, err = openSessions(ctx, few); err != nil {
+		s.polls.Close()
+		s.pool.Close()
+		return nil, err
+	}
 	s.leads = newLeads(s.pool, opts, s.log)
 	if s.bodies, err = openBodies(ctx, s.pool, opts.Samples); err == nil {
 		err = s.days.ensure(ctx, s.pool, time.Now())
@@ -151,6 +162,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		}
 	}
 	if err != nil {
+		s.works.Close()
 		s.polls.Close()
 		s.pool.Close()
 		return nil, explained(err)
@@ -159,6 +171,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.startWriters()
 	return s, nil
 }
+
+// worksSessions bounds works, beside the writers: each shard's relay, the sequencer, terms and
+// alarms have one at most, and may want another while one to a host that is cut off closes.
+const worksSessions = 2 * (adapter.Shards + 3)
 
 func orDefault[T comparable](v *T, d T) {
 	var zero T
@@ -179,6 +195,7 @@ func (s *Store) Close() {
 		if s.unheeded != nil {
 			s.unheeded()
 		}
+		s.works.Close()
 		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()

@@ -94,7 +94,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 	proof = append(proof, shard, seqs)
 	direct := len(p.messages)
 	if direct == len(seqs) && s.usual.relays.expected() {
-		_, err := s.pool.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
+		_, err := s.works.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
 		if err == nil {
 			for i := range out {
 				out[i].Queued = !out[i].Left
@@ -115,7 +115,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
 	}
 	var queued []int64 // places in out
-	err := s.pool.QueryRow(ctx, s.gates.sql(sql), args...).Scan(nil, &queued)
+	err := s.works.QueryRow(ctx, s.gates.sql(sql), args...).Scan(nil, &queued)
 	if err != nil {
 		return err
 	}
