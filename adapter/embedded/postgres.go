@@ -211,6 +211,9 @@ func (p *Postgres) settings() []string {
 	if p.pages != "" {
 		s["wal_compression"] = p.pages
 	}
+	if p.pages == "lz4" { // what doctor says that a server should have, which is there then
+		s["default_toast_compression"] = p.pages
+	}
 	if !p.opts.Durable {
 		s["fsync"] = "off"
 		s["synchronous_commit"] = "off"

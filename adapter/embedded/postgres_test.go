@@ -69,6 +69,9 @@ func TestWholePagesAreCompressed(t *testing.T) {
 		if got := query[string](t, p.URL("postgres"), "SHOW wal_compression"); got != want {
 			t.Errorf("durable %t: %s, want %s of %v", durable, got, want, can)
 		}
+		if got := query[string](t, p.URL("postgres"), "SHOW default_toast_compression"); want == "lz4" && got != want {
+			t.Errorf("durable %t: long values are compressed by %s, want %s", durable, got, want)
+		}
 	}
 }
 
