@@ -53,10 +53,10 @@ func (c *Console) serveReadings(w http.ResponseWriter, r *http.Request, who Acto
 	if order.Exchange != "" {
 		what.query, what.fields = "exchange "+order.Exchange, []string{"exchange"}
 	}
+	out, err := c.readings(r.Context(), q, order.Exchange) // before it is one of them itself
 	if err := c.note(r.Context(), who, what); err != nil {
 		return err
 	}
-	out, err := c.readings(r.Context(), q, order.Exchange)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,8 +70,9 @@ func TestWhoHasRead(t *testing.T) {
 func TestImpossibleValuesAreTold(t *testing.T) {
 	d := openDesk(t)
 	d.demo()
-	for _, path := range []string{"/journal/search", "/journal/report", "/journal/readings"} {
-		a := d.ask(operatorToken, "/api/v1"+path, map[string]any{"person": map[string]any{"field": "snils", "value": "112"}})
+	for i, path := range []string{"/journal/search", "/journal/report", "/journal/readings"} {
+		// Each asks for another value: a search for one is a reading that is found by it.
+		a := d.ask(operatorToken, "/api/v1"+path, map[string]any{"person": map[string]any{"field": "snils", "value": fmt.Sprint(112 + i)}})
 		if a.StatusCode != http.StatusBadRequest || !strings.Contains(string(a.body), "112-233-445 95") {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}
