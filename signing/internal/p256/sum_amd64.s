@@ -5,8 +5,10 @@
 
 // Numbers modulo the prime have here five digits of 52 bits, and a register has one digit of
 // eight of them, lane by lane. A number x is held as x*2^260, and what is held need not be
-// below the prime: products are below 2p when their factors make less than 16p^2, and settle
-// gives what is a little more than 2^256 at most.
+// below the prime: settle gives what is a little more than 2^256 at most, and the product of
+// x and y is below p + xy/2^260. So products are below 1.1p, but for those of a point that
+// SPLIT gave, which is below 16p: they are below 2.1p, and go into a difference at once. What
+// is taken off anywhere, three products at most, is less than the 4p that settle adds.
 
 // The digits of p+1 that are not nought: a multiple of p that makes the lowest digit t vanish
 // is t*p, since -1/p = 1 modulo 2^52, and that is t*(p+1) less t.

@@ -154,7 +154,52 @@ func (p *extended) join(q *extended) bool {
 	return !h.isZero()
 }
 
-// Processors without the instructions say what those with them say.
+// Where the key is the generator or its opposite, and its digits are the generator's, each
+// lane meets the point that it has, or the opposite: such signatures hold, or do not, as they
+// do to crypto/ecdsa.
+func TestAgreesWhereLanesMeet(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	for _, d := range []*big.Int{big.NewInt(1), new(big.Int).Sub(curve.N, big.NewInt(1))} {
+		k := key(t, d)
+		point, err := k.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fast := NewKey(point)
+		for opposites := range 1 << (lanes - 1) { // the highest digit stays: u2 is positive
+			u1, u2 := new(big.Int), new(big.Int)
+			for i := range lanes {
+				digit := new(big.Int).Lsh(big.NewInt(int64(i+9)), uint(generatorBits*i))
+				u1.Add(u1, digit)
+				if opposites>>i&1 == 1 {
+					digit.Neg(digit)
+				}
+				u2.Add(u2, digit)
+			}
+			a, b := scalar(toWords(u1)), scalar(toWords(u2))
+			terms := fast.table.terms(generator().terms(nil, &a), &b)
+			if _, ok := sumLanes(terms); ok || len(terms) != 2*lanes {
+				t.Fatalf("key %x, opposites %b: of %d terms none meet", d, opposites, len(terms))
+			}
+			sum, r := new(big.Int).Mul(u2, d), big.NewInt(12345)
+			sum.Add(sum, u1).Mod(sum, curve.N)
+			infinity := sum.Sign() == 0
+			if !infinity {
+				r.Mod(key(t, sum).X, curve.N)
+			}
+			s := new(big.Int).Mul(r, new(big.Int).ModInverse(u2, curve.N))
+			s.Mod(s, curve.N)
+			e := new(big.Int).Mul(u1, s)
+			if agree(t, &k.PublicKey, e.Mod(e, curve.N).FillBytes(make([]byte, 32)), r, s) == infinity {
+				t.Errorf("key %x, opposites %b: it does not hold, or the point at infinity does", d, opposites)
+			}
+		}
+	}
+}
+
+// Processors without the instructions say, and sign, what those with them do.
 func TestAgreesWithoutLanes(t *testing.T) {
 	if !ifma {
 		t.Skip("this processor has no IFMA")
@@ -174,6 +219,7 @@ func TestAgreesWithoutLanes(t *testing.T) {
 			if !agree(t, &k.PublicKey, digest[:], r, s) || agree(t, &k.PublicKey, digest[:], r, new(big.Int).Xor(s, big.NewInt(2))) {
 				t.Errorf("signature %d, eight lanes %v: it does not hold, or its change does", i, ifma)
 			}
+			signsAs(t, k, &digest)
 		}
 	}
 }
@@ -219,5 +265,34 @@ func TestSecretAbscissas(t *testing.T) {
 	}
 	if left > 0 {
 		t.Errorf("of %d numbers %d are left to crypto/ecdh", len(numbers), left)
+	}
+}
+
+// The number of which the digits at even places make what those at odd places make, less the
+// order, and its opposite: the last addition is of one abscissa, and crypto/ecdh is asked.
+func TestSecretAbscissaWhereSumsMeet(t *testing.T) {
+	if !ifma {
+		t.Skip("this processor has no IFMA")
+	}
+	// The order is a sum of odd digits, too.
+	half := new(big.Int).Add(new(big.Int).Rsh(curve.N, 1), new(big.Int).Lsh(big.NewInt(1), 255))
+	number := new(big.Int)
+	for i := range uint(64) {
+		h := new(big.Int).Rsh(half, 4*i)
+		digit := big.NewInt(2*h.And(h, big.NewInt(15)).Int64() - 15)
+		if i%2 == 0 {
+			digit.Neg(digit)
+		}
+		number.Add(number, digit.Lsh(digit, 4*i))
+	}
+	for _, n := range []*big.Int{number, new(big.Int).Sub(curve.N, number)} {
+		k := scalar(toWords(n))
+		if _, ok := secretAbscissa(&k); ok {
+			t.Errorf("%x: the sums of even and of odd places have not met", n)
+		}
+		want := new(big.Int).Mod(key(t, n).X, curve.N)
+		if got, err := abscissa(&k); err != nil || fromWords((*element)(&got)).Cmp(want) != 0 {
+			t.Errorf("%x: %x, %v, want %x", n, got, err, want)
+		}
 	}
 }
