@@ -74,6 +74,14 @@ func (w *wire) unattend() {
 	_ = w.reads.want(time.Time{}, w.Conn, net.Conn.SetReadDeadline)
 }
 
+// hear lets net/http hear again, when the connection rests: not when something is written, for
+// of who asks before he sends his body that is before its end.
+func (w *wire) hear() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hearing.deaf = false
+}
+
 // bodyEnded has the wire listen after a while, unless the call has ended, too. It is called
 // with the lock held.
 func (w *wire) bodyEnded() {

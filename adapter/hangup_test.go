@@ -111,6 +111,22 @@ func (c *client) send(body string) {
 	}
 }
 
+// ask sends a call of a client that asks first, which most libraries do with long bodies.
+func (c *client) ask(body string) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
+		if got, err := c.in.ReadString('\n'); got != want || err != nil {
+			c.t.Fatalf("answered %q, %v, want %q", got, err, want)
+		}
+	}
+	if _, err := io.WriteString(c, body); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func (c *client) answered(want string) {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.in, nil)
@@ -152,6 +168,7 @@ func TestHangingUpEndsACall(t *testing.T) {
 	for name, x := range map[string]struct {
 		over   func(net.Listener) net.Listener
 		trusts *tls.Config
+		asks   bool // before it sends the body
 		most   time.Duration
 		late   bool // when the wire listens already
 		end    func(*lasting, *client)
@@ -159,6 +176,7 @@ func TestHangingUpEndsACall(t *testing.T) {
 	}{
 		"hung up at once":  {over: asItIs, end: func(_ *lasting, c *client) { c.Close() }, want: context.Canceled},
 		"hung up":          {over: asItIs, late: true, end: func(_ *lasting, c *client) { c.Close() }, want: context.Canceled},
+		"asked, hung up":   {over: asItIs, asks: true, end: func(_ *lasting, c *client) { c.Close() }, want: context.Canceled},
 		"hung up over TLS": {over: secret, trusts: trusts, end: func(_ *lasting, c *client) { c.Close() }, want: context.Canceled},
 		"closed":           {over: asItIs, end: func(s *lasting, _ *client) { s.Close() }, want: context.Canceled},
 		"too long":         {over: asItIs, most: time.Millisecond, end: func(*lasting, *client) {}, want: context.DeadlineExceeded},
@@ -170,7 +188,11 @@ func TestHangingUpEndsACall(t *testing.T) {
 			}
 			s := startLasting(t, x.most, x.over)
 			c := s.dial(t, x.trusts)
-			c.send("wait")
+			if x.asks {
+				c.ask("wait")
+			} else {
+				c.send("wait")
+			}
 			w := <-s.begun
 			if x.late {
 				comes(t, w, "the wire listens", listens)

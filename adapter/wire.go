@@ -107,7 +107,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case len(p) == 1 && w.hearing.deaf: // net/http's, for the caller to hang up: nothing else reads one byte
+	case len(p) == 1 && w.hearing.deaf:
+		// net/http's, for the caller to hang up. Else it reads one byte only where a chunk's
+		// line, or the trailers, have filled the 4 KB of its buffer but for that: at its limits
+		// for both, and such a body is refused.
 		w.bodyEnded()
 		return 0, nil
 	case w.hearing.came && len(p) > 0:
@@ -186,7 +189,6 @@ func (w *wire) Write(p []byte) (int, error) {
 // rests: a caller who does not read has it nevertheless.
 func (w *wire) rest() error {
 	w.mu.Lock()
-	w.hearing.deaf = false
 	held := w.held
 	w.held = nil
 	if held != nil && w.writes.wanted.IsZero() {
@@ -293,8 +295,11 @@ func gathering(s *http.Server) {
 		}
 		// Behind half of an answer no other may go out: a call that net/http has read already
 		// is carried out, and its answer finds the connection closed.
-		if w := wireOf(c); w != nil && w.rest() != nil {
-			_ = w.Conn.Close()
+		if w := wireOf(c); w != nil {
+			w.hear()
+			if w.rest() != nil {
+				_ = w.Conn.Close()
+			}
 		}
 	}
 }
