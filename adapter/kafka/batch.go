@@ -174,7 +174,7 @@ const (
 )
 
 // nextBatch takes the first batch off what a broker has answered; false: there is none, or
-// the answer has not all of it.
+// the answer has not all of it. What is behind one whose head is none is given, too.
 func nextBatch(set []byte) (b batch, rest []byte, ok bool, err error) {
 	order := binary.BigEndian
 	if len(set) < batchLength {
@@ -191,25 +191,41 @@ func nextBatch(set []byte) (b batch, rest []byte, ok bool, err error) {
 		return b, rest, true, nil
 	}
 	if len(b.bytes) < batchHead {
-		return b, nil, false, errBatch
+		return b, rest, false, errBatch
 	}
 	b.crc = order.Uint32(b.bytes[17:])
 	b.attributes = order.Uint16(b.bytes[21:])
 	b.last = b.first + int64(int32(order.Uint32(b.bytes[23:])))
 	b.count = int(int32(order.Uint32(b.bytes[57:])))
 	if b.last < b.first || b.count < 0 {
-		return b, nil, false, errBatch
+		return b, rest, false, errBatch
 	}
 	return b, rest, true, nil
 }
 
-// records are those of a batch from an offset on. They share its bytes.
+// whole holds a batch against its checksum. In the old form that is one of another kind, and
+// follows the length.
+func (b *batch) whole() error {
+	sum, want := uint32(0), b.crc
+	if b.bytes[16] < batchForm {
+		sum, want = crc32.ChecksumIEEE(b.bytes[16:]), binary.BigEndian.Uint32(b.bytes[batchLength:])
+	} else {
+		sum = crc32.Checksum(b.bytes[crcFrom:], castagnoli)
+	}
+	if sum != want {
+		return fmt.Errorf("%w: its checksum is %08x, and should be %08x", errBatch, sum, want)
+	}
+	return nil
+}
+
+// records are those of a batch from an offset on. They share its bytes. That there are none
+// in it is not believed of one that is not whole.
 func (b *batch) records(at place, from int64) ([]adapter.Record, error) {
+	if err := b.whole(); err != nil {
+		return nil, err
+	}
 	if b.attributes&controls != 0 || b.count == 0 {
 		return nil, nil
-	}
-	if sum := crc32.Checksum(b.bytes[crcFrom:], castagnoli); sum != b.crc {
-		return nil, fmt.Errorf("%w: its checksum is %08x, and should be %08x", errBatch, sum, b.crc)
 	}
 	text := b.bytes[batchHead:]
 	if compression := compress.Compression(b.attributes & codecs); compression != compress.None {

@@ -90,18 +90,26 @@ func TestBatchIsWhatOthersRead(t *testing.T) {
 // What has been changed on its way, or cut off, is not read as records.
 func TestBatchThatIsNotWhole(t *testing.T) {
 	set, _ := appendBatch(nil, someRecords(true), []int{0, 1, 2}, time.Now())
-	for at := range set {
-		if at < 8 || at >= 12 && at < 17 { // what the broker fills in; the form has no checksum
-			continue
-		}
-		changed := bytes.Clone(set)
-		changed[at] ^= 0x40
-		b, _, ok, err := nextBatch(changed)
-		if err == nil && ok {
-			_, err = b.records(place{}, 0)
-		}
-		if ok && err == nil {
-			t.Fatalf("byte %d was changed, and nobody noticed", at)
+	single, _ := appendBatch(nil, someRecords(true), []int{0}, time.Now())
+	for _, set := range [][]byte{set, single} {
+		for at := range set {
+			if at < 8 || at >= 12 && at < 16 { // what the broker fills in
+				continue
+			}
+			for bit := range 8 {
+				changed := bytes.Clone(set)
+				changed[at] ^= 1 << bit
+				if at == 16 && changed[at] > batchForm { // a newer form is read as this one
+					continue
+				}
+				b, _, ok, err := nextBatch(changed)
+				if err == nil && ok {
+					_, err = b.records(place{}, 0)
+				}
+				if ok && err == nil {
+					t.Fatalf("bit %d of byte %d was changed, and nobody noticed", bit, at)
+				}
+			}
 		}
 	}
 	for n := range len(set) - 1 {
@@ -159,6 +167,31 @@ func TestSnappyThatIsNotWhole(t *testing.T) {
 	for n := range whole {
 		if plain, err := unsnap(whole[:n]); err == nil && (len(plain) >= len(all) || !bytes.HasPrefix(all, plain)) {
 			t.Fatalf("%d of %d bytes are read as %d", n, len(whole), len(plain))
+		}
+	}
+}
+
+// What nobody can read goes up to what is behind it, whatever its own head says of it.
+func TestHoleEndsWhereTheNextBatchBegins(t *testing.T) {
+	numbered := func(first int64, n int) []byte {
+		b, _ := appendBatch(nil, someRecords(true), upTo(n), time.Now())
+		binary.BigEndian.PutUint64(b, uint64(first))
+		return b
+	}
+	for name, damage := range map[string]func(bad, behind []byte){
+		"far":      func(bad, _ []byte) { binary.BigEndian.PutUint32(bad[23:], 500) },
+		"short":    func(bad, _ []byte) { binary.BigEndian.PutUint32(bad[23:], 0) },
+		"no head":  func(bad, _ []byte) { binary.BigEndian.PutUint32(bad[23:], 1<<31) },
+		"old form": func(bad, _ []byte) { bad[16] = 0 },
+		"control":  func(bad, _ []byte) { bad[22] |= controls },
+		"both":     func(bad, behind []byte) { bad[70]++; behind[70]++ },
+	} {
+		bad, behind := numbered(10, 3), numbered(13, 1)
+		damage(bad, behind)
+		room := mostHeld
+		part, err := open(&cursor{next: 10}, &kmsg.FetchResponseTopicPartition{RecordBatches: append(bad, behind...), HighWatermark: 1000}, &room, func(*batch) bool { return false }, func(error) {})
+		if h := (*hole)(nil); !errors.As(err, &h) || h.first != 10 || h.last != 12 || part.next != 10 {
+			t.Errorf("%s: %+v, %+v; want a hole from 10 to 12", name, part, err)
 		}
 	}
 }

@@ -323,7 +323,7 @@ func open(c *cursor, p *kmsg.FetchResponseTopicPartition, room *int, known func(
 			err = fmt.Errorf("%w, or none from there on, in the %d bytes that the broker has sent", errBatch, sent)
 		}
 		if err != nil {
-			return part, &hole{part.next, -1, err}
+			return part, &hole{part.next, holeEnd(part.next, -1, rest), err}
 		}
 		if !ok {
 			return part, nil
@@ -341,7 +341,7 @@ func open(c *cursor, p *kmsg.FetchResponseTopicPartition, room *int, known func(
 				if b.last >= p.HighWatermark { // the head, too
 					b.last = -1
 				}
-				return part, &hole{part.next, b.last, err}
+				return part, &hole{part.next, holeEnd(part.next, b.last, rest), err}
 			}
 			part.records = append(part.records, records...)
 			*room -= b.opened
@@ -362,6 +362,20 @@ func (h *hole) Error() string { return h.err.Error() }
 
 // Unwrap gives what is wrong.
 func (h *hole) Unwrap() error { return h.err }
+
+// skip is the setting that passes over a hole, as far as is known how far it goes.
+func (h *hole) skip(at place) string {
+	return adapter.Skip{Topic: at.topic, Partition: at.partition, First: h.first, Last: max(h.first, h.last)}.String()
+}
+
+// holeEnd is how far a hole goes: up to what is behind it, when that is whole. Else there is
+// what the head says, which may be damaged as what it heads.
+func holeEnd(first, said int64, behind []byte) int64 {
+	if b, _, ok, err := nextBatch(behind); err == nil && ok && b.first > first && b.whole() == nil {
+		return b.first - 1
+	}
+	return said
+}
 
 // pass passes over a hole that the operator has named, with a record that says so.
 func (b *Broker) pass(part *taken, h *hole) bool {
@@ -389,9 +403,8 @@ func (s *session) stand(ctx context.Context, c *cursor, h *hole) {
 		return
 	}
 	c.tell = now.Add(time.Minute)
-	skip := adapter.Skip{Topic: c.at.topic, Partition: c.at.partition, First: h.first, Last: max(h.first, h.last)}
 	s.b.log.Error("kafka: a partition stands still, for nobody can read what it holds at an offset: see the runbook, MezhvedBusUnreadable; kafka.skip passes over it",
-		"topic", c.at.topic, "partition", c.at.partition, "offset", h.first, "skip", skip.String(), "error", h.err)
+		"topic", c.at.topic, "partition", c.at.partition, "offset", h.first, "skip", h.skip(c.at), "error", h.err)
 }
 
 // ownBatches remembers what batches this process has put on the bus, and where, so that

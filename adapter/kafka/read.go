@@ -24,6 +24,9 @@ func (b *Broker) Read(ctx context.Context, topic string, from map[adapter.Partit
 	for at, e := range extents {
 		c := &cursor{at: place{topic, at.Partition}, next: max(e.First, from[at])}
 		err := b.readTo(ctx, c, e.End, func(r adapter.Record) error { return each(at, r) })
+		if h := (*hole)(nil); errors.As(err, &h) {
+			err = fmt.Errorf("%w; kafka.skip passes over it: %s", err, h.skip(c.at))
+		}
 		if err != nil {
 			return fmt.Errorf("kafka: reading %s/%d from offset %d: %w", topic, at.Partition, c.next, err)
 		}
