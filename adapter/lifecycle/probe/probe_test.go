@@ -319,6 +319,35 @@ func TestWhatNobodyWasAskedIsNoOutcome(t *testing.T) {
 	w.Check()
 }
 
+// A door that takes nothing for as long as an answer is waited for is an outcome, and not
+// the provider's: else the last one, a good one perhaps, would stand for as long as that.
+func TestADoorThatTakesNothingIsAnOutcome(t *testing.T) {
+	w := open(t, "probe: {full: 15m}\n")
+	w.Clock.Advance(16 * time.Minute)
+	w.Store.Always("Accept", adaptertest.Failed)
+	p := w.prober()
+	w.round(p)
+	before := w.state(probe.Full)
+	if before.MessageID == "" || before.Known() {
+		t.Fatalf("%+v; want one that is under way", before)
+	}
+	w.Clock.Advance(before.Due.Sub(w.Clock.Now()) + time.Second)
+	w.round(p)
+	if got := w.history(); len(got) != 1 || got[0].Problem != probe.Refused || got[0].Detail == "" || got[0].Provider != "" {
+		t.Errorf("%+v; want one that was not taken", got)
+	}
+	if s := w.state(probe.Full); s.MessageID != "" || !s.Next.After(w.Clock.Now()) {
+		t.Errorf("%+v; want the next one in its time", s)
+	}
+	w.Store.Always("Accept", 0)
+	w.Clock.Advance(16 * time.Minute)
+	w.round(p)
+	if m := w.take(); m.Metadata.MessageID != string(w.state(probe.Full).MessageID) {
+		t.Errorf("the provider was asked %s, want %s", m.Metadata.MessageID, w.state(probe.Full).MessageID)
+	}
+	w.Check()
+}
+
 // drain lets what is still under way end.
 func (w *watched) drain(p *probe.Prober) {
 	w.T.Helper()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -37,7 +38,8 @@ type Prober struct {
 	o      Options
 	client *party.Client
 	began  time.Time
-	sent   map[adapter.MessageID]bool // by this process: what another one may have sent is sent again
+	sent   map[adapter.MessageID]bool   // by this process: what another one may have sent is sent again
+	shut   map[adapter.MessageID]string // by this process, and the door could not take it: why
 	good   *prometheus.GaugeVec
 	at     *prometheus.GaugeVec
 	took   *prometheus.GaugeVec
@@ -51,7 +53,7 @@ func New(o Options) *Prober {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "mezhved", Name: name, Help: help}, []string{"service", "version", "kind"})
 	}
 	p := &Prober{
-		o: o, began: o.Now(), sent: map[adapter.MessageID]bool{},
+		o: o, began: o.Now(), sent: map[adapter.MessageID]bool{}, shut: map[adapter.MessageID]string{},
 		good:  gauges("probe_good", "What the last probe of a service version has found: 1 all is well, 0 something is wrong."),
 		at:    gauges("probe_at_seconds", "Unix time of the last probe's outcome."),
 		took:  gauges("probe_answer_seconds", "How long the provider took to answer the last full probe."),
@@ -282,6 +284,8 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 			under[s.MessageID] = &plans[i]
 		}
 	}
+	maps.DeleteFunc(p.sent, func(id adapter.MessageID, _ bool) bool { return under[id] == nil }) // another node has ended it
+	maps.DeleteFunc(p.shut, func(id adapter.MessageID, _ string) bool { return under[id] == nil })
 	for i := range plans {
 		s := w.state(Key{plans[i].Name, plans[i].Version, Full})
 		if plans[i].Full == 0 {
@@ -306,10 +310,13 @@ func (p *Prober) full(ctx context.Context, w *work, plans []plan) error {
 			if err != nil {
 				return err
 			}
-			if !asked {
-				err = p.begin(ctx, w, &plans[i], s, now)
-			} else {
+			switch why := p.shut[s.MessageID]; {
+			case asked:
 				err = p.done(ctx, w, s, outcome{problem: Unanswered, provider: plans[i].provider})
+			case why != "": // begun anew it would find the same door
+				err = p.done(ctx, w, s, outcome{problem: Refused, detail: why})
+			default:
+				err = p.begin(ctx, w, &plans[i], s, now)
 			}
 			if err != nil {
 				return err
@@ -348,7 +355,7 @@ func (p *Prober) asked(ctx context.Context, id adapter.MessageID) (bool, error) 
 
 // ask sends the sample under the MessageID that was committed for it. What is refused is
 // an outcome; what a door could not take now is tried again in the next round, until the
-// wait is over.
+// wait is over, and then that is the outcome.
 func (p *Prober) ask(ctx context.Context, w *work, s *plan, state *State) error {
 	r := party.Request{MessageID: string(state.MessageID), Unsure: true, Content: s.Sample, EOL: state.Due, Test: true}
 	if s.Personal == registry.PersonalRequired {
@@ -367,6 +374,7 @@ func (p *Prober) ask(ctx context.Context, w *work, s *plan, state *State) error 
 	case errors.As(err, &fault) && !fault.Retry():
 		return p.done(ctx, w, state, outcome{problem: Refused, provider: s.provider, detail: string(fault.Fault.Kind)})
 	}
+	p.shut[state.MessageID] = kindOf(err)
 	p.o.Log.Warn("a probe's request was not taken, it is sent again", "service", s.Name, "version", s.Version, "error", kindOf(err))
 	return nil
 }
