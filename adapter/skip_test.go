@@ -38,15 +38,8 @@ func TestTheJournalSaysWhatWasPassedOver(t *testing.T) {
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
 	w.Eventually("the partition stands still", func() bool { return strings.Contains(w.Log.String(), fmt.Sprintf("%s/0@%d-%d", topic, first, first+1)) })
 
-	passing, err := kafka.Open(kafka.Options{Brokers: w.Brokers(), Partitions: 1, Replication: 1, Log: slog.New(slog.DiscardHandler), Skip: []adapter.Skip{{Topic: topic, First: first, Last: first + 1}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(passing.Close)
 	w.Store.Break("Record", adaptertest.Failed)
-	w.Stop()
-	w.Bus.Broker = passing
-	w.Restart()
+	passOver(t, w, adapter.Skip{Topic: topic, First: first, Last: first + 1})
 	queued(t, w, "REGISTRY", adapter.QueueRequests, 2)
 	n := 0
 	for _, row := range w.Entries() {
@@ -60,5 +53,61 @@ func TestTheJournalSaysWhatWasPassedOver(t *testing.T) {
 	}
 	if n == 0 { // twice, when the bus was not told in time
 		t.Error("the journal does not say it")
+	}
+}
+
+// passOver starts the gateway again with a place in kafka.skip.
+func passOver(t *testing.T, w *adaptertest.World, place adapter.Skip) {
+	t.Helper()
+	passing, err := kafka.Open(kafka.Options{Brokers: w.Brokers(), Partitions: 1, Replication: 1, Log: slog.New(slog.DiscardHandler), Skip: []adapter.Skip{place}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(passing.Close)
+	w.Stop()
+	w.Bus.Broker = passing
+	w.Restart()
+}
+
+// A message whose batch nobody can read is put on the bus again once the place is passed
+// over, and not before: until then it may be read yet.
+func TestWhatWasPassedOverIsRecalled(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, byIntake)
+	send := func() { accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1))) }
+	send()
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
+	topic := w.Bus.Published()[0].Topic
+	first := adaptertest.Damage(t, w.Brokers(), topic, 0, 1)
+	on := func() (n int) {
+		for _, r := range w.Bus.Published() {
+			if r.Topic == topic {
+				n++
+			}
+		}
+		return n
+	}
+	w.Bus.Lose(func(r adapter.Record) bool { return r.Topic == topic })
+	send() // it is in that batch
+	w.Eventually("the bus has acknowledged it", func() bool { return on() == 2 })
+	w.Bus.Lose(nil)
+	send() // behind it
+	w.Eventually("the next one stands behind it", func() bool { return on() == 3 })
+	w.Eventually("the partition stands still", func() bool { return strings.Contains(w.Log.String(), fmt.Sprintf("%s/0@%d", topic, first)) })
+	w.Eventually("they are on the bus and in no queue for long", func() bool {
+		strays, err := w.Store.Strays(t.Context(), 3*w.Config.Times.Watch.D())
+		return err == nil && len(strays) > 0
+	})
+	looks := w.Bus.Calls("Ensure")
+	w.Eventually("the gateway has looked since", func() bool { return w.Bus.Calls("Ensure") >= looks+2 })
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 1)
+	if n := on(); n != 3 {
+		t.Errorf("%d records were published while the batch may be read yet, want 3", n)
+	}
+
+	passOver(t, w, adapter.Skip{Topic: topic, First: first, Last: first})
+	queued(t, w, "REGISTRY", adapter.QueueRequests, 3)
+	if n := on(); n != 4 {
+		t.Errorf("%d records were published, want 4: of each message one, and one again", n)
 	}
 }
