@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"html"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -322,6 +323,51 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// earlyStamp is a bundle that a witness of the policy has cosigned, whose time stamp is of
+// before there was one.
+func earlyStamp(t *testing.T) ([]byte, *journal.Policy) {
+	t.Helper()
+	d := journaltest.NewDesk(t)
+	d.TSA = func([]byte) []byte { return []byte("a token, which is not looked at") }
+	b, _ := d.Exchange(d.Filled(6, 300), []byte("<envelope/>"))
+	skey, vkey, err := journal.NewKey("witness.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := journal.ParseSigningKey(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := journal.ParsePolicy([]byte(strings.TrimSuffix(string(d.Policy.Text()), "quorum none\n") + "witness w " + vkey + "\nquorum w\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	made := zip.NewWriter(&out)
+	for _, f := range z.File {
+		content, err := fs.ReadFile(z, f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name == "proof" {
+			_, note, _ := strings.Cut(string(content), "\n\n")
+			text, _, _ := strings.Cut(note, "\n\n")
+			content = append(content, key.Cosign(text+"\n", d.Clock.Now())...)
+		}
+		w, err := made.Create(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(content)
+	}
+	made.Close()
+	return out.Bytes(), policy
+}
+
 // The page's script verifies the same bundles in Node.js, with its own Ed25519
 // and with the platform's, and refuses changed ones.
 func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
@@ -378,6 +424,12 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 			write(t, dir, strings.ReplaceAll(name, "/", "_")+strings.Repeat("x", int(at*10))+".zip", out.Bytes())
 		}
 	}
+	early, witnessed := earlyStamp(t)
+	write(t, dir, "early", early)
+	write(t, dir, "early.policy", witnessed.Text())
+	if e, err := audit.VerifyBundle(bytes.NewReader(early), int64(len(early)), witnessed); err != nil || e.Unstamped == nil {
+		t.Fatalf("the program says %v of a time stamp of before a witness", err)
+	}
 	for from, to := range map[string]string{"bundle-1.zip": "old", "bundle-1.policy": "old.policy"} {
 		b, err := os.ReadFile(filepath.Join("../../adapter/journal/audit/testdata", from))
 		if err != nil {
@@ -389,12 +441,13 @@ func TestPageVerifiesWhatTheProgramVerifies(t *testing.T) {
 	write(t, dir, "foreign", journaltest.NewDesk(t).Policy.Text())
 	run := write(t, dir, "run.js", []byte(script[1]+`
 const fs = require('fs'), dir = process.argv[2], policy = fs.readFileSync(dir + '/policy', 'utf8'), foreign = fs.readFileSync(dir + '/foreign', 'utf8');
-const attempt = async (name, policy) => { try { const r = await verifyBundle(new Uint8Array(fs.readFileSync(dir + '/' + name)), policy); return 'ok ' + r.pinned + ' ' + r.entries.length; } catch (e) { return 'no ' + e.message; } };
+const attempt = async (name, policy) => { try { const r = await verifyBundle(new Uint8Array(fs.readFileSync(dir + '/' + name)), policy); return 'ok ' + r.pinned + ' ' + r.entries.length + (r.unstamped ? ' unstamped' : ''); } catch (e) { return 'no ' + e.message; } };
 (async () => {
   const out = {};
   for (const name of fs.readdirSync(dir)) if (name.endsWith('.zip')) out[name] = await attempt(name, policy);
   out.own = await attempt('0-good.zip', '');
   out.foreign = await attempt('0-good.zip', foreign);
+  out.early = await attempt('early', fs.readFileSync(dir + '/early.policy', 'utf8'));
   out.old = await attempt('old', fs.readFileSync(dir + '/old.policy', 'utf8'));
   ed25519 = ed25519ByHand;
   out.byHand = await attempt('0-good.zip', policy);
@@ -423,6 +476,10 @@ const attempt = async (name, policy) => { try { const r = await verifyBundle(new
 			}
 		case "old":
 			if verdict != "ok true 5" {
+				t.Errorf("%s: %s", name, verdict)
+			}
+		case "early":
+			if verdict != "ok true 7 unstamped" {
 				t.Errorf("%s: %s", name, verdict)
 			}
 		case "own":

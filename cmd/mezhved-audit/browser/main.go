@@ -37,7 +37,8 @@ type answer struct {
 	Stamped   string `json:"stamped,omitempty"` // when, and by whom, as the time stamp says
 
 	StampUnpathed bool   `json:"stampUnpathed"`
-	Text          string `json:"text,omitempty"` // what the program says at a terminal
+	Unstamped     string `json:"unstamped,omitempty"` // why a time stamp that is enclosed was not looked at
+	Text          string `json:"text,omitempty"`      // what the program says at a terminal
 }
 
 func main() {
@@ -87,6 +88,9 @@ func verify(bundle []byte, policyText, anchorsPEM, issuersPEM, tsaPEM string) (*
 	a := &answer{Pinned: e.Pinned, Hold: v.Hold, Bad: v.Bad, Refused: v.Refused, Absent: v.Absent, Unpathed: v.Unpathed, Unchecked: v.Unchecked, StampUnpathed: v.StampUnpathed, Text: text.String()}
 	if v.Stamp != nil {
 		a.Stamped = v.Stamp.Time().UTC().Format("2006-01-02 15:04:05 UTC") + ", " + verdict.Visible(v.Stamp.Certificate().Subject())
+	}
+	if e.Unstamped != nil {
+		a.Unstamped = e.Unstamped.Error()
 	}
 	return a, nil
 }
