@@ -129,11 +129,12 @@ func (f *loadFlags) open(ctx context.Context) (b *bed, err error) {
 		if f.Settings != "" || f.Stages || f.Profile != "" || f.Allocs != "" {
 			return nil, usage(errors.New("--settings, --stages, --profile and --allocations need the private gateway"))
 		}
-		for _, address := range f.URL {
+		for i, address := range f.URL {
 			u, err := url.Parse(address)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || strings.ContainsAny(address, "?#") {
 				return nil, usage(fmt.Errorf("--url %s: the base address of a node is wanted, http://host:port or https://host:port, without %s", address, partyDoor))
 			}
+			f.URL[i] = strings.TrimRight(address, "/") // paths are put behind it
 		}
 		p, err := newPlay(ctx, io.Discard, f.Dir, f.URL[0])
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 // An address that is none of a node's is wrong usage, whatever is wrong with it, and what is
 // wanted is said.
 func TestBenchWantsBaseAddresses(t *testing.T) {
-	for _, address := range []string{"ftp://127.0.0.1:7500", "http://127.0.0.1:7500/smev/v1.2/ws", "127.0.0.1:7500", "http://", "http://127.0.0.1:7500,ftp://127.0.0.1:7501"} {
+	for _, address := range []string{"ftp://127.0.0.1:7500", "http://127.0.0.1:7500/smev/v1.2/ws", "127.0.0.1:7500", "http://", "http://127.0.0.1:7500,ftp://127.0.0.1:7501", "http://127.0.0.1:7500?x=1", "http://127.0.0.1:7500/#x"} {
 		for _, kind := range []string{"accept", "exchange"} {
 			var out bytes.Buffer
 			code := run([]string{"bench", kind, "--dir", t.TempDir(), "--url", address}, strings.NewReader(""), &out, &out)
@@ -22,6 +22,32 @@ func TestBenchWantsBaseAddresses(t *testing.T) {
 				t.Errorf("bench %s --url %s: exit code %d\n%s", kind, address, code, out.String())
 			}
 		}
+	}
+}
+
+// A slash at the end of an address is none of the paths that are put behind it.
+func TestBenchTakesAddressesWithASlash(t *testing.T) {
+	asked := make(chan string, 100)
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	defer node.Close()
+	dir := t.TempDir()
+	if _, err := prepareDemo(dir, "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if code := run([]string{"bench", "accept", "--dir", dir, "--url", node.URL + "/"}, strings.NewReader(""), &out, &out); code == 0 {
+		t.Errorf("a node that is none was taken for one:\n%s", out.String())
+	}
+	select {
+	case path := <-asked:
+		if strings.HasPrefix(path, "//") {
+			t.Errorf("%s was asked for", path)
+		}
+	default:
+		t.Errorf("nothing was asked for:\n%s", out.String())
 	}
 }
 
