@@ -482,6 +482,8 @@ func (r *report) bus(ctx context.Context, c adapter.Config, catalog *registry.Ca
 		return
 	}
 	r.topics(states, int(c.Kafka.MaxRecord))
+	skips, _ := c.Kafka.Skips() // it was checked with the rest
+	r.skips(states, skips)
 	r.unsealed(states, c.Kafka.Unsealed(catalog, c.Keep))
 }
 
@@ -537,6 +539,18 @@ func some(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// skips tells what the intake passes over: a place that there is not, or that nobody has
+// taken out when it had done its work.
+func (r *report) skips(states map[string]kafka.TopicState, skips []adapter.Skip) {
+	for _, skip := range skips {
+		if s, there := states[skip.Topic]; !there || skip.Partition >= s.Partitions {
+			r.add("bad", "kafka.skip-nowhere", "kafka.skip names %s, and there is no such partition: it passes over nothing; name the place as the line bus.unreadable of the log does", skip)
+			continue
+		}
+		r.add("advice", "kafka.skip", "what cannot be read at %s is passed over; take it out of kafka.skip when all nodes are beyond it", skip)
+	}
 }
 
 // unsealed holds topics that bear content in the clear against how long that content

@@ -145,6 +145,22 @@ func TestDoctorLooksAtHowTopicsAreKept(t *testing.T) {
 	}
 }
 
+// A place in kafka.skip that there is not passes over nothing, which is told before somebody
+// waits for it.
+func TestDoctorLooksAtWhatIsPassedOver(t *testing.T) {
+	for text, want := range map[string]string{"m.a/2@7": "advice", "m.a/3@7": "bad", "m.b/0@7-9": "bad"} {
+		skip, err := adapter.ParseSkip(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &report{}
+		r.skips(map[string]kafka.TopicState{"m.a": {Partitions: 3}}, []adapter.Skip{skip})
+		if len(r.checks) != 1 || r.checks[0].State != want || !strings.Contains(r.checks[0].Detail, text) {
+			t.Errorf("%s: %+v, want %s", text, r.checks, want)
+		}
+	}
+}
+
 // What is kept for longer than it can be found is told.
 func TestDoctorSaysWhatCouldNotBeErased(t *testing.T) {
 	config, err := prepareDemo(t.TempDir(), "127.0.0.1:0")
