@@ -11,9 +11,6 @@ import (
 	"mezhved/envelopes"
 )
 
-// relayBatch is how many outbox rows go to the bus at once.
-const relayBatch = 500
-
 // relay takes one shard of the outbox to the bus, woken by accept, and what the bus
 // has acknowledged into its queue. All nodes try all shards; the store lets one lead a
 // shard at a time, for a batch. A crash between the bus's acknowledgement and the
@@ -29,7 +26,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 		var placing *placement
 		var late error
 		began := time.Now()
-		n, err := g.store.Relay(ctx, shard, relayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
+		n, err := g.store.Relay(ctx, shard, RelayBatch, func(ctx context.Context, batch []Outgoing) ([]journal.Event, error) {
 			sent = batch
 			for i := range batch {
 				bytes += len(batch[i].Message.Body)
@@ -72,7 +69,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if late != nil {
 				return fmt.Errorf("relaying shard %d: %d of %d messages wait: %w", shard, len(sent)-n, len(sent), late)
 			}
-			if n == relayBatch || bytes >= RelayBytes {
+			if n == RelayBatch || bytes >= RelayBytes {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.

@@ -255,6 +255,10 @@ type Accepted struct{ First *Message }
 // last message has beyond it.
 const RelayBytes = 4 << 20
 
+// RelayBatch is how many outbox rows of a shard go to the bus at once, at most: what has gone
+// of a shard has been among its first RelayBatch rows.
+const RelayBatch = 500
+
 // Shards is the number of outbox shards. Each is relayed by one node at a time.
 const Shards = 4
 

@@ -12,10 +12,11 @@ import (
 
 // What is on its way into a queue stands in the outbox. There is next to nothing while the
 // bus takes it, and a million of rows when it has been away for a while. No trigger counts
-// them: an accept would pay for it. But rows come at the end of a shard and go at its
-// beginning, and a row never changes; so what has been counted once is counted: by parts
-// of comingPart rows, of which those go whose rows have gone. A look reads the part at
-// the beginning, if something of it has gone, and what has come.
+// them: an accept would pay for it. But rows come at the end of a shard and go from among
+// its first adapter.RelayBatch, its head, and a row never changes; so what has been counted
+// once is counted: by parts of comingPart rows, of which those go that the head has come to.
+// A look reads the head, of which some may stay where a leader of the bus is silent, the part
+// behind it, if the head has moved, and what has come.
 
 const (
 	// comingPart is how many rows a part has.
@@ -47,7 +48,8 @@ type comingTo struct {
 
 const (
 	comingEndsSQL = `
-SELECT s, (SELECT seq FROM outbox WHERE shard = s ORDER BY seq LIMIT 1), (SELECT seq FROM outbox WHERE shard = s ORDER BY seq DESC LIMIT 1) FROM generate_series(0, $1::int - 1) s`
+SELECT s, (SELECT seq FROM outbox WHERE shard = s ORDER BY seq LIMIT 1), (SELECT seq FROM outbox WHERE shard = s ORDER BY seq OFFSET $2 LIMIT 1),
+	(SELECT seq FROM outbox WHERE shard = s ORDER BY seq DESC LIMIT 1) FROM generate_series(0, $1::int - 1) s`
 
 	// comingSQL counts the first rows of ranges.
 	comingSQL = `
@@ -61,27 +63,27 @@ GROUP BY 1, 2, 3, 4`
 func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rows, _ := pool.Query(ctx, comingEndsSQL, adapter.Shards)
 	var shard int16
-	var first, last *int64
+	var first, head, last *int64
 	var read []*comingRows
 	ends := map[int16]int64{}
-	_, err := pgx.ForEachRow(rows, []any{&shard, &first, &last}, func() error {
+	look := func() error {
 		parts := c.parts[shard]
 		if first == nil || last == nil {
 			c.parts[shard] = nil
 			return nil
 		}
-		for len(parts) > 0 && parts[0].upto < *first {
+		for len(parts) > 0 && (head == nil || parts[0].upto <= *head) {
 			parts = parts[1:]
 		}
 		after := *first - 1
-		if len(parts) > 0 && after < parts[0].after {
+		if len(parts) > 0 && *head < parts[0].after {
 			parts = nil // rows have come back: a crash of the server has lost the relay's commit
 		}
 		if len(parts) > 0 {
-			if part := &parts[0]; part.after < after {
-				part.after = after
+			read = append(read, &comingRows{shard: shard, after: after, upto: *head})
+			if part := &parts[0]; part.after < *head {
+				part.after = *head
 				read = append(read, part)
 			}
 			after = parts[len(parts)-1].upto
@@ -89,8 +91,15 @@ func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, e
 		c.parts[shard], ends[shard] = parts, *last
 		read = append(read, &comingRows{shard: shard, after: after, upto: *last})
 		return nil
+	}
+	// By the index, whatever the planner knows of how much there is: the head is near.
+	b := &pgx.Batch{}
+	b.Queue(byIndexSQL)
+	b.Queue(comingEndsSQL, adapter.Shards, adapter.RelayBatch-1).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&shard, &first, &head, &last}, look)
+		return err
 	})
-	if err != nil {
+	if err := pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("where the outbox begins and ends: %w", err)
 	}
 	sum := map[comingTo]int{}

@@ -216,6 +216,12 @@ func TestTheOutboxIsCountedOnce(t *testing.T) {
 		more(1_000)
 		counted()
 	}
+	// A leader of the bus is silent: the first rows stay, and those behind them go.
+	for _, gone := range []int{300, 3_000, 20_000} {
+		w.exec(fmt.Sprintf("DELETE FROM outbox o USING (SELECT seq FROM outbox ORDER BY seq LIMIT %d OFFSET 7) g WHERE o.seq = g.seq", gone))
+		more(1_000)
+		counted()
+	}
 	// What the relay has taken comes back: the server was killed, and has lost its commit.
 	w.exec("CREATE TABLE lost AS SELECT * FROM outbox ORDER BY seq LIMIT 3000")
 	w.exec("DELETE FROM outbox o USING lost WHERE o.seq = lost.seq")
