@@ -106,6 +106,50 @@ func TestQueuesAreCountedExactly(t *testing.T) {
 	w.wantCounted()
 }
 
+// A statement that counts itself leaves nothing behind on its session: those that the triggers
+// count, on the same one, are counted too.
+func TestSessionsCountWithAndWithoutTriggers(t *testing.T) {
+	straightAndPooled(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		other, err := postgres.Open(ctx, postgres.Options{URL: w.url, Node: "node-2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		for round := range 3 {
+			for _, direct := range []int{4, 2} { // all of them as is usual, or some by the intake
+				for _, m := range w.of("egrn", 4) {
+					w.accept(m)
+				}
+				if _, err := w.Relay(ctx, adapter.ShardOf(rosreestr), 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+					for i := range out {
+						if events = append(events, event(journal.KindRouted, out[i].Message)); i < direct {
+							out[i].Arrival = event(journal.KindQueued, out[i].Message)
+						}
+					}
+					return events, nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				w.exec("DELETE FROM relayed")
+			}
+			for _, from := range []*postgres.Store{w.Store, other} { // which knows where it stands, or does not
+				d, err := from.Lease(ctx, adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Hour, Event: journal.Event{Node: "node-1"}})
+				if err != nil || d == nil {
+					t.Fatalf("%v, %v", d, err)
+				}
+				if err := w.ack(d.Message.MessageID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n, want := w.count("SELECT count(*) FROM queue"), 4*(round+1); n != want {
+				t.Fatalf("%d stand in the queue, want %d", n, want)
+			}
+			w.wantCounted()
+		}
+	})
+}
+
 // What stood in queues before they were counted is counted, and so is what the
 // statements of nodes of before put there and take out.
 func TestQueuesOfBeforeAreCounted(t *testing.T) {
