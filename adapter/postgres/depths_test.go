@@ -96,6 +96,10 @@ func TestQueuesAreCountedExactly(t *testing.T) {
 	if acked.Load() == 0 || w.count("SELECT count(*) FROM queue") == 0 {
 		t.Error("this was no load")
 	}
+	until(t, "sessions that nothing else has used since are made anew", func() bool {
+		_, err := w.Depths(ctx)
+		return err == nil
+	})
 	w.wantCounted()
 	if _, err := w.Sweep(ctx, w.now.Add(24*time.Hour)); err != nil {
 		t.Fatal(err)

@@ -77,6 +77,10 @@ func TestALostRelayCommitIsMadeAgain(t *testing.T) {
 		}
 		lost = lost || outbox > 0
 		relay()
+		until(t, "sessions that nothing else has used since are made anew", func() bool {
+			_, err := w.Trace(ctx, sent[0].ID.String())
+			return err == nil
+		})
 		for _, m := range sent {
 			var d *adapter.Delivery
 			until(t, "a poll is answered", func() bool {
