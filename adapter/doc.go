@@ -56,7 +56,7 @@
 // config.go, configcheck.go (what of it cannot work), named.go (files that settings name), environment.go (what may say it beside
 // its file), configbook.go (what is told of it), reconfigure.go (what of it changes while
 // the gateway runs), tls.go, wire.go (an answer goes
-// out in one piece), hangup.go (who hangs up ends his call), bell.go (wake-ups), placing.go (what the relay has put into
+// out in one piece), bell.go (wake-ups), placing.go (what the relay has put into
 // queues), metrics.go, quality.go (what is promised of services), probed.go (what probes send is in no total), tracing.go, haste.go and
 // examplefault.go (what a sandbox has of us), logged.go
 // (what the log may have of an error). The seams are message.go, store.go,

@@ -236,13 +236,12 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 		defer g.metrics.atWork.Dec()
 		c := g.begin(door, r)
 		defer func() { g.end(c) }()
-		wire := wireAt(r.Context())
-		ctx, cancel := wire.untilHungUp(r, g.config.Times.Request.D()+c.wait)
-		defer cancel()
-		defer wire.unattend()
+		ctx := r.Context()
 		if c.span.SpanContext().IsValid() {
 			ctx = trace.ContextWithSpan(ctx, c.span)
 		}
+		ctx, cancel := context.WithTimeout(ctx, g.config.Times.Request.D()+c.wait)
+		defer cancel()
 
 		out, err := g.serveCall(ctx, c, w, r)
 		if err != nil {
@@ -255,7 +254,7 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 			}
 			return
 		}
-		wire.gather()
+		gatherAnswer(r.Context())
 		g.write(c, w, http.StatusOK, out, c.answer.Parts)
 	}
 }

@@ -27,14 +27,12 @@ import (
 // before it should, and goes on; it never does so later.
 type wire struct {
 	net.Conn
-	bare bool // net/http has it as it is, without TLS or a proxy's word before it
 
-	mu      sync.Mutex
-	held    *[]byte   // nil: nothing is gathered
-	until   time.Time // when the call has to have its answer, for what is held
-	reads   deadline
-	writes  deadline
-	hearing hearing
+	mu     sync.Mutex
+	held   *[]byte   // nil: nothing is gathered
+	until  time.Time // when the call has to have its answer, for what is held
+	reads  deadline
+	writes deadline
 }
 
 // deadline is that of the reads of a connection, or of its writes. wire.mu guards it.
@@ -103,26 +101,9 @@ func (w *wire) SetDeadline(t time.Time) error {
 }
 
 // Read is net.Conn's.
-func (w *wire) Read(p []byte) (int, error) {
+func (w *wire) Read(p []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case len(p) == 1 && w.hearing.deaf:
-		// net/http's, for the caller to hang up. Else it reads one byte only where a chunk's
-		// line, or the trailers, have filled the 4 KB of its buffer but for that: at its limits
-		// for both, and such a body is refused.
-		w.bodyEnded()
-		return 0, nil
-	case w.hearing.came && len(p) > 0:
-		p[0], w.hearing.came = w.hearing.next[0], false
-		return 1, nil
-	}
-	return w.read(p)
-}
-
-// read reads from the network. The lock is held when it begins and when it ends, and not
-// meanwhile.
-func (w *wire) read(p []byte) (n int, err error) {
 	w.reads.begin(w.Conn, net.Conn.SetReadDeadline)
 	defer func() { w.reads.at-- }()
 	for {
@@ -157,12 +138,8 @@ const gathered = 32 << 10
 
 var gatherings = sync.Pool{New: func() any { b := make([]byte, 0, gathered); return &b }}
 
-// gather holds what is written from now on until the connection rests. A handler says so
-// whose whole answer that is.
+// gather holds what is written from now on until the connection rests.
 func (w *wire) gather() {
-	if w == nil {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.held == nil {
@@ -236,11 +213,8 @@ func (w *wire) CloseWrite() error {
 // closes what rests, and this one may rest to net/http already. It has a second for it.
 func (w *wire) Close() error {
 	w.mu.Lock()
-	holds, hangUp := w.held != nil, w.hearing.hangUp
+	holds := w.held != nil
 	w.mu.Unlock()
-	if hangUp != nil {
-		hangUp() // the server does not wait for its end
-	}
 	if holds {
 		_ = w.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = w.rest() // its reader has gone then
@@ -279,15 +253,10 @@ func wireOf(c net.Conn) *wire {
 
 type wireKey struct{}
 
-// gathering has a server's answers gathered: those before which a handler says so. Its
-// handlers find the wires of their calls.
+// gathering has a server's answers gathered: those before which a handler says so.
 func gathering(s *http.Server) {
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		w := wireOf(c)
-		if w != nil {
-			w.bare = net.Conn(w) == c
-		}
-		return context.WithValue(ctx, wireKey{}, w)
+		return context.WithValue(ctx, wireKey{}, wireOf(c))
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		if state != http.StateIdle {
@@ -295,17 +264,15 @@ func gathering(s *http.Server) {
 		}
 		// Behind half of an answer no other may go out: a call that net/http has read already
 		// is carried out, and its answer finds the connection closed.
-		if w := wireOf(c); w != nil {
-			w.hear()
-			if w.rest() != nil {
-				_ = w.Conn.Close()
-			}
+		if w := wireOf(c); w != nil && w.rest() != nil {
+			_ = w.Conn.Close()
 		}
 	}
 }
 
-// wireAt is the wire that a call came over; nil: it came over none.
-func wireAt(ctx context.Context) *wire {
-	w, _ := ctx.Value(wireKey{}).(*wire)
-	return w
+// gatherAnswer says that what a handler writes now is its whole answer.
+func gatherAnswer(ctx context.Context) {
+	if w, ok := ctx.Value(wireKey{}).(*wire); ok && w != nil {
+		w.gather()
+	}
 }

@@ -51,7 +51,7 @@ func TestAnswerInOneWrite(t *testing.T) {
 	answer := bytes.Repeat([]byte("ответ "), 1000)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/whole" {
-			wireAt(r.Context()).gather()
+			gatherAnswer(r.Context())
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 		w.Write(answer)
@@ -202,7 +202,7 @@ func TestDeadlinesOfCall(t *testing.T) {
 	served := &http.Server{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
-			wireAt(r.Context()).gather()
+			gatherAnswer(r.Context())
 			io.WriteString(w, "answer")
 		})}
 	gathering(served)
@@ -332,7 +332,7 @@ func TestNothingFollowsHalfAnAnswer(t *testing.T) {
 	l := &handed{conn: make(chan net.Conn, 1), done: make(chan struct{})}
 	l.conn <- ours
 	served := &http.Server{WriteTimeout: 100 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wireAt(r.Context()).gather()
+		gatherAnswer(r.Context())
 		io.WriteString(w, strings.Repeat(r.URL.Path[1:], 1000))
 	})}
 	gathering(served)
