@@ -88,6 +88,10 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Errorf("%d accepted, %d without an answer: this was no load", len(accepted), unknown.Load())
 	}
 
+	until(t, "sessions that nothing else has used since are made anew", func() bool {
+		_, err := w.Find(context.Background(), "none")
+		return errors.Is(err, adapter.ErrNotFound)
+	})
 	for id := range accepted {
 		found, err := w.Find(context.Background(), id)
 		if err != nil || len(found) != 1 {
