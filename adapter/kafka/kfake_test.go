@@ -927,18 +927,26 @@ func TestOwnRecordsArePassedOver(t *testing.T) {
 	}
 }
 
-// A broker that does not answer us, although it leads, holds up nothing of the others.
-func TestOneBrokerThatDoesNotAnswer(t *testing.T) {
+// threeLeaders is a cluster of three brokers with a topic of six partitions, of which the
+// broker P%3 leads partition P.
+func threeLeaders(t *testing.T) (*embedded.Kafka, *kafka.Broker, string) {
+	t.Helper()
 	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
 	k, topic := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 }), name(t)
 	ensure(t, k, topic)
-	others := 0
 	for _, p := range e.Cluster().PartitionInfos(topic) {
 		if err := e.Cluster().MoveTopicPartition(topic, p.Partition, p.Partition%3); err != nil {
 			t.Fatal(err)
 		}
 	}
 	time.Sleep(time.Second) // what is known of leaders is a second old at most
+	return e, k, topic
+}
+
+// A broker that does not answer us, although it leads, holds up nothing of the others.
+func TestOneBrokerThatDoesNotAnswer(t *testing.T) {
+	e, k, topic := threeLeaders(t)
+	others := 0
 	batch := numbered(topic, 0, 100)
 	if err := k.Publish(within(t, 60*time.Second), batch); err != nil {
 		t.Fatal(err)

@@ -20,15 +20,7 @@ import (
 // What the others have taken is on the bus and says where; published again, the rest comes
 // behind it, in its order.
 func TestOneLeaderThatIsSilent(t *testing.T) {
-	e := startKafka(t, embedded.KafkaOptions{Nodes: 3})
-	k, topic := bus{brokers: e.Brokers(), replication: 3}.open(t, func(o *kafka.Options) { o.Partitions = 6 }), name(t)
-	ensure(t, k, topic)
-	for _, p := range e.Cluster().PartitionInfos(topic) {
-		if err := e.Cluster().MoveTopicPartition(topic, p.Partition, p.Partition%3); err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(time.Second) // what is known of leaders is a second old at most
+	e, k, topic := threeLeaders(t)
 	records := numbered(topic, 0, 200)
 	if err := k.Publish(within(t, 60*time.Second), records); err != nil {
 		t.Fatal(err)
