@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/crc32"
+	"os"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 // with and nobody can read, and gives its first offset.
 func Damage(t testing.TB, brokers []string, topic string, partition, records int) (offset int64) {
 	t.Helper()
+	if os.Getenv("KAFKA_BROKERS") != "" {
+		t.Skip("Apache Kafka takes no batch that it cannot read itself: what a disk does to one is tried on the embedded broker alone")
+	}
 	batch := append(make([]byte, 61), "these are no records"...)
 	order, none := binary.BigEndian, ^uint64(0)
 	order.PutUint32(batch[8:], uint32(len(batch)-12))
