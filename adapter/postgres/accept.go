@@ -516,7 +516,7 @@ func (s *Store) insertNew(ctx context.Context, batch []*accept) (done bool, err 
 	if !s.usual.accepts.expected() {
 		return false, nil
 	}
-	_, err = s.works.Exec(ctx, s.gates.sql(acceptNewSQL), newArguments(batch)...)
+	_, err = s.writes.Exec(ctx, s.gates.sql(acceptNewSQL), newArguments(batch)...)
 	if isCode(err, uniqueViolation) || isCode(err, divisionByZero) {
 		s.usual.accepts.failed()
 		return false, nil
@@ -553,7 +553,7 @@ func (s *Store) insertNumbered(ctx context.Context, batch []*accept) (committed 
 	if p.attached() {
 		sql, args = acceptAttachedSQL, append(args, p.attachedArguments()...)
 	}
-	rows, err := s.works.Query(ctx, s.gates.sql(sql), args...)
+	rows, err := s.writes.Query(ctx, s.gates.sql(sql), args...)
 	if err != nil {
 		return nil, false, err
 	}

@@ -241,7 +241,7 @@ func (x *Examination) wal(lies, most int64, failing bool) {
 }
 
 // perNode is how many connections a gateway on a machine such as this takes at most.
-func perNode() int { return 2*max(8*runtime.GOMAXPROCS(0)+1, 4) + worksSessions + 2 }
+func perNode() int { return 2*max(8*runtime.GOMAXPROCS(0)+1, 4) + writesSessions + worksSessions + 2 }
 
 // clocks compares the two, by the quickest of some answers.
 func (x *Examination) clocks(ctx context.Context, pool *sessions) error {

@@ -64,17 +64,19 @@ func SettingInTransaction(t *testing.T, s *Store, name string) (value string) {
 	return value
 }
 
-// PlannedAnew counts how often the sessions of polls have planned a statement for the
-// values that it was given.
+// PlannedAnew counts how often the sessions of polls, writers and relays have planned a
+// statement for the values that it was given.
 func PlannedAnew(t *testing.T, s *Store) (n int) {
 	t.Helper()
-	for _, c := range s.polls.AcquireAllIdle(context.Background()) {
-		var here int
-		if err := c.QueryRow(context.Background(), "SELECT coalesce(sum(custom_plans), 0) FROM pg_prepared_statements").Scan(&here); err != nil {
-			t.Error(err)
+	for _, pool := range []*sessions{s.polls, s.writes} {
+		for _, c := range pool.AcquireAllIdle(context.Background()) {
+			var here int
+			if err := c.QueryRow(context.Background(), "SELECT coalesce(sum(custom_plans), 0) FROM pg_prepared_statements").Scan(&here); err != nil {
+				t.Error(err)
+			}
+			n += here
+			c.Release()
 		}
-		n += here
-		c.Release()
 	}
 	return n
 }
@@ -82,7 +84,7 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 // FlushStatistics has the sessions send what they have counted.
 func FlushStatistics(t *testing.T, s *Store) {
 	t.Helper()
-	for _, pool := range []*sessions{s.pool, s.polls, s.works} {
+	for _, pool := range []*sessions{s.pool, s.polls, s.works, s.writes} {
 		for _, c := range pool.AcquireAllIdle(context.Background()) {
 			if _, err := c.Exec(context.Background(), "SELECT pg_stat_force_next_flush()"); err != nil {
 				t.Error(err)

@@ -74,9 +74,13 @@ type Store struct {
 	// holds a million: there they are told never to read the table through.
 	polls *sessions
 	// works are the sessions of what is at work all the time, and never much of it at once:
-	// writers, the commits of relays, the sequencer, terms and alarms. Each session plans what
-	// it runs by itself, and anew when a table has been vacuumed, so they should be few.
+	// the sequencer, terms and alarms. Each session plans what it runs by itself, and anew
+	// when a table has been vacuumed, so they should be few.
 	works *sessions
+	// writes are those of writers and of the commits of relays, whose plans are made once as
+	// those of polls are: left to itself PostgreSQL finds that a plan for the few rows of a
+	// small batch would be a little cheaper, and makes one for each.
+	writes *sessions
 	// Calls that come together are served together: polls by queue and selector, Acks all.
 	leases line[leaseLine, *lease]
 	acks   line[struct{}, *ack]
@@ -139,8 +143,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	few := opts
-	few.Connections = worksSessions
+	few.Connections = writesSessions
+	if s.writes, err = openSessions(ctx, few, planned...); err != nil {
+		s.polls.Close()
+		s.pool.Close()
+		return nil, err
+	}
+	few.Connections, few.Writers = worksSessions, 0
 	if s.works, err = openSessions(ctx, few); err != nil {
+		s.writes.Close()
 		s.polls.Close()
 		s.pool.Close()
 		return nil, err
@@ -163,6 +174,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err != nil {
 		s.works.Close()
+		s.writes.Close()
 		s.polls.Close()
 		s.pool.Close()
 		return nil, explained(err)
@@ -172,9 +184,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// worksSessions bounds works, beside the writers: each shard's relay, the sequencer, terms and
-// alarms have one at most, and may want another while one to a host that is cut off closes.
-const worksSessions = 2 * (adapter.Shards + 3)
+// writesSessions bounds writes, beside the writers, and worksSessions works: each shard's
+// relay, the sequencer, terms and alarms have one at most, and may want another while one to
+// a host that is cut off closes.
+const (
+	writesSessions = 2 * adapter.Shards
+	worksSessions  = 2 * 3
+)
 
 func orDefault[T comparable](v *T, d T) {
 	var zero T
@@ -196,6 +212,7 @@ func (s *Store) Close() {
 			s.unheeded()
 		}
 		s.works.Close()
+		s.writes.Close()
 		s.polls.Close()
 		s.pool.Close()
 		s.bodies.close()

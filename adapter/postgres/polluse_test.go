@@ -88,8 +88,9 @@ func TestLeaseHoldsUses(t *testing.T) {
 	}
 }
 
-// What polls and acknowledgements run is planned once for a session, not each time.
-func TestPollsArePlannedOnce(t *testing.T) {
+// What accepts, relays, polls and acknowledgements run is planned once for a session, not
+// each time.
+func TestStatementsOfEachMessageArePlannedOnce(t *testing.T) {
 	w := open(t)
 	for range 12 { // PostgreSQL makes up its mind after five
 		m := w.message()

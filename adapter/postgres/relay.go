@@ -29,7 +29,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 		out, rows, err = outgoing(found)
 		return err
 	})
-	err = s.polls.SendBatch(ctx, batch).Close()
+	err = s.writes.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
@@ -94,7 +94,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 	proof = append(proof, shard, seqs)
 	direct := len(p.messages)
 	if direct == len(seqs) && s.usual.relays.expected() {
-		_, err := s.works.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
+		_, err := s.writes.Exec(ctx, s.gates.sql(relayedNewSQL), append(slices.Clip(proof), p.newArguments(encoded)...)...)
 		if err == nil {
 			for i := range out {
 				out[i].Queued = !out[i].Left
@@ -115,7 +115,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 		sql, args = relayedMixedSQL, append(append(args, p.arguments()...), dead, systems)
 	}
 	var queued []int64 // places in out
-	err := s.works.QueryRow(ctx, s.gates.sql(sql), args...).Scan(nil, &queued)
+	err := s.writes.QueryRow(ctx, s.gates.sql(sql), args...).Scan(nil, &queued)
 	if err != nil {
 		return err
 	}
