@@ -281,7 +281,7 @@ func ShardOf(q Queue) int {
 // Outgoing is one outbox row: a message on its way to one recipient's topic.
 type Outgoing struct {
 	Seq     int64
-	Message *Message
+	Message *Message // lent: the store hands the same one to others
 	Queue   Queue
 
 	// Arrival is for publish to set where the message may go into its queue with the

@@ -77,12 +77,13 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 			return s.accepted(ctx, a, late, err)
 		}
 	}
+	s.fresh.put(m, a.kept, a.root)
 	select {
 	case s.accepts <- a:
 	case <-ctx.Done():
-		return adapter.Accepted{}, fmt.Errorf("message %s was not accepted: the writer is busy: %w", m.MessageID, ctx.Err())
+		return s.accepted(ctx, a, nil, fmt.Errorf("message %s was not accepted: the writer is busy: %w", m.MessageID, ctx.Err()))
 	case <-s.stopped:
-		return adapter.Accepted{}, fmt.Errorf("message %s was not accepted: %w", m.MessageID, errClosed)
+		return s.accepted(ctx, a, nil, fmt.Errorf("message %s was not accepted: %w", m.MessageID, errClosed))
 	}
 	select {
 	case o := <-a.done:
@@ -97,13 +98,14 @@ func (s *Store) Accept(ctx context.Context, m *adapter.Message, events []journal
 // accepted is what the caller is told of an outcome.
 func (s *Store) accepted(ctx context.Context, a *accept, o *outcome, err error) (adapter.Accepted, error) {
 	m := a.message
-	if err != nil || o.err != nil || o.first == uuid.Nil {
-		if err == nil {
-			err = o.err
-		}
-		if err == nil {
-			s.fresh.put(m, a.kept, a.root)
-		}
+	if err == nil {
+		err = o.err
+	}
+	if err == nil && o.first == uuid.Nil {
+		return adapter.Accepted{}, nil
+	}
+	s.fresh.drop(m.ID)
+	if err != nil {
 		return adapter.Accepted{}, err
 	}
 	first, err := s.load(ctx, o.first, true)

@@ -97,9 +97,15 @@ func (s *Store) enqueue(ctx context.Context, from adapter.Partition, arrivals []
 	if err := s.readFacts(ctx, ids, known); err != nil {
 		return 0, err
 	}
-	p, err := s.place(known, arrivals, queues)
-	if err != nil {
-		return 0, err
+	p := newPlacements(len(arrivals))
+	for i := range arrivals {
+		var k *arrived
+		if of, ok := known[arrivals[i].Message]; ok {
+			k = &of
+		}
+		if err = s.place(p, &arrivals[i], &queues[i], k); err != nil {
+			return 0, err
+		}
 	}
 	named := numberedQueues(arrivals, queues)
 	for tries := 0; tries < 2; tries++ {
@@ -207,6 +213,22 @@ type placements struct {
 	events     [][]byte
 	lanes      []string
 	streams    streams // those that are only noted
+
+	seen map[placed]bool
+}
+
+// placed is a message in a queue.
+type placed struct {
+	message uuid.UUID
+	queue   int32
+}
+
+func newPlacements(n int) *placements {
+	return &placements{
+		offsets: make([]int64, 0, n), messages: make([][16]byte, 0, n), queues: make([]*int32, 0, n), prios: make([]int16, 0, n),
+		messageIDs: make([]string, 0, n), roots: make([]int32, 0, n), eols: make([]*time.Time, 0, n), facts: make([]*string, 0, n),
+		events: make([][]byte, 0, n), lanes: make([]string, 0, n), seen: make(map[placed]bool, n),
+	}
 }
 
 func (p *placements) arguments() []any {
@@ -232,72 +254,61 @@ func (p *placements) newArguments(events [][]byte) []any {
 	return []any{slices.Concat(events, p.events), messages, queues, p.queues, p.prios, p.messages, p.messageIDs, p.roots, p.eols, p.facts}
 }
 
-// place makes the queue rows of arrivals, and "dead" events of those whose
-// message is unknown.
-func (s *Store) place(known map[uuid.UUID]arrived, arrivals []adapter.Arrival, queues []int32) (*placements, error) {
-	type place struct {
-		message uuid.UUID
-		queue   int32
+// place makes the queue row of an arrival, or, where its message is not known (nil), a
+// "dead" event.
+func (s *Store) place(p *placements, a *adapter.Arrival, queue *int32, k *arrived) error {
+	at := placed{a.Message, *queue}
+	if p.seen[at] { // a copy may follow at once
+		return nil
 	}
-	p := &placements{messages: make([][16]byte, 0, len(arrivals))}
-	seen := make(map[place]bool, len(arrivals)) // a copy may follow at once
-	for i, a := range arrivals {
-		at := place{a.Message, queues[i]}
-		if seen[at] {
-			continue
-		}
-		seen[at] = true
-		k, ok := known[a.Message]
-		e := k.event
-		queue := &queues[i]
-		switch {
-		case !ok:
-			s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
-			e, queue = a.Event, nil
-			e.Kind, e.Message, e.Recipient, e.Outcome = journal.KindDead, a.Message.String(), string(a.Queue.System), "unknown message"
-		case a.Stream:
-			e.Recipient = string(a.Queue.System)
-			facts, err := encodeFacts(e, "")
-			if err != nil {
-				return nil, err
-			}
-			p.streams.messages = append(p.streams.messages, a.Message)
-			p.streams.queues = append(p.streams.queues, queues[i])
-			p.streams.offsets = append(p.streams.offsets, a.Offset)
-			p.streams.systems = append(p.streams.systems, string(a.Queue.System))
-			p.streams.facts = append(p.streams.facts, facts)
-			continue
-		default:
-			// Of the message the journal hears what the store knows, not what
-			// the bus says.
-			e.Recipient = string(a.Queue.System)
-			k.event.Recipient = e.Recipient
-			e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
-		}
-		facts, err := s.queueFacts(k)
+	p.seen[at] = true
+	var e journal.Event
+	switch {
+	case k == nil:
+		s.log.Error("a record on the bus names a message that this database does not have", "message", a.Message, "queue", a.Queue)
+		k, e, queue = &arrived{}, a.Event, nil
+		e.Kind, e.Message, e.Recipient, e.Outcome = journal.KindDead, a.Message.String(), string(a.Queue.System), "unknown message"
+	case a.Stream:
+		e = k.event
+		e.Recipient = string(a.Queue.System)
+		facts, err := encodeFacts(e, "")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var event []byte
-		if e.Kind != "" {
-			rows, err := s.waiting(e)
-			if err != nil {
-				return nil, err
-			}
-			event = rows[0]
-		}
-		p.offsets = append(p.offsets, a.Offset)
-		p.messages = append(p.messages, a.Message)
-		p.queues = append(p.queues, queue)
-		p.prios = append(p.prios, k.prio)
-		p.messageIDs = append(p.messageIDs, k.messageID)
-		p.roots = append(p.roots, k.root)
-		p.eols = append(p.eols, k.eol)
-		p.facts = append(p.facts, &facts)
-		p.events = append(p.events, event)
-		p.lanes = append(p.lanes, k.event.Service)
+		p.streams.messages = append(p.streams.messages, a.Message)
+		p.streams.queues = append(p.streams.queues, *queue)
+		p.streams.offsets = append(p.streams.offsets, a.Offset)
+		p.streams.systems = append(p.streams.systems, string(a.Queue.System))
+		p.streams.facts = append(p.streams.facts, facts)
+		return nil
+	default:
+		// Of the message the journal hears what the store knows, not what
+		// the bus says.
+		k.event.Recipient = string(a.Queue.System)
+		e = k.event
+		e.Kind, e.Time, e.Node, e.Outcome, e.Digest, e.Size = a.Event.Kind, a.Event.Time, a.Event.Node, a.Event.Outcome, "", 0
 	}
-	return p, nil
+	facts, err := s.queueFacts(k)
+	if err != nil {
+		return err
+	}
+	var event []byte
+	if e.Kind != "" {
+		if event, err = s.wait(&e); err != nil {
+			return err
+		}
+	}
+	p.offsets = append(p.offsets, a.Offset)
+	p.messages = append(p.messages, a.Message)
+	p.queues = append(p.queues, queue)
+	p.prios = append(p.prios, k.prio)
+	p.messageIDs = append(p.messageIDs, k.messageID)
+	p.roots = append(p.roots, k.root)
+	p.eols = append(p.eols, k.eol)
+	p.facts = append(p.facts, &facts)
+	p.events = append(p.events, event)
+	p.lanes = append(p.lanes, k.event.Service)
+	return nil
 }
 
 // Awaited is adapter.Store.Awaited.

@@ -81,6 +81,9 @@ func PlannedAnew(t *testing.T, s *Store) (n int) {
 	return n
 }
 
+// Fresh says whether this node has a message in memory.
+func Fresh(s *Store, id uuid.UUID) bool { return s.fresh.get(id) != nil }
+
 // FlushStatistics has the sessions send what they have counted.
 func FlushStatistics(t *testing.T, s *Store) {
 	t.Helper()

@@ -35,7 +35,9 @@ func facts(m *adapter.Message, to adapter.Queue) journal.Event {
 		Size:      len(m.Body),
 	}
 	if m.Digest != [32]byte{} { // it ends with the content
-		e.Digest = hex.EncodeToString(m.Digest[:])
+		var text [2 * len(m.Digest)]byte
+		hex.Encode(text[:], m.Digest[:])
+		e.Digest = string(text[:])
 	}
 	return e
 }
@@ -56,7 +58,7 @@ func (s *Store) loadFacts(ctx context.Context, ids [][16]byte) (map[uuid.UUID]ar
 	found := make(map[uuid.UUID]arrived, len(ids))
 	var rest [][16]byte
 	for _, id := range ids {
-		m := s.fresh.get(id)
+		m := s.fresh.lend(id).Message
 		if m == nil {
 			rest = append(rest, id)
 			continue
@@ -107,11 +109,16 @@ func arrivedOf(m *adapter.Message, root int32, eol *time.Time, size int) arrived
 }
 
 // queueFacts are the facts of a row of the queue.
-func (s *Store) queueFacts(of arrived) (string, error) {
+func (s *Store) queueFacts(of *arrived) (string, error) {
 	if !s.gates.shortFacts.Load() {
 		return encodeFacts(of.event, of.wire)
 	}
-	return encodeFacts(journal.Event{Sender: of.event.Sender, Service: of.event.Service, Direction: of.event.Direction}, "")
+	b, err := json.Marshal(struct {
+		Direction string `json:"direction,omitempty"`
+		Sender    string `json:"sender,omitempty"`
+		Service   string `json:"service,omitempty"`
+	}{of.event.Direction, of.event.Sender, of.event.Service})
+	return string(b), err
 }
 
 // encodeFacts leaves out what every event brings itself. It adds what no event

@@ -11,12 +11,15 @@ import (
 	"mezhved/adapter"
 )
 
-// fresh keeps what this node committed last, as it would be read back: nearly
+// fresh keeps what this node accepted last, as it would be read back: nearly
 // every message is taken by the relay and handed out within seconds, and each
 // reading costs a statement, a row of thirty columns and an unpacking. A message
 // never changes, so what is kept is true while it is kept; whoever is not found
-// here is read. It is forgotten by age, so that retention is not outlived, and by
-// room: the older half goes when the younger is full. The zero value is ready.
+// here is read. It is kept from before it is committed, since the relay may come as soon
+// as it is: who asks by an id of ours has it from the database, and what comes to nothing
+// is dropped. It is forgotten by age, so that retention is not
+// outlived, and by room: the older half goes when the younger is full. The zero value is
+// ready.
 type fresh struct {
 	mu         sync.Mutex
 	young, old map[uuid.UUID]*freshly
@@ -38,7 +41,7 @@ const (
 	freshAge  = time.Minute // of a half, and so at most twice that of a message
 )
 
-// put keeps a message that has been committed. Its body is copied: the caller's
+// put keeps a message that is about to be committed. Its body is copied: the caller's
 // buffer is used again. What has attachments is not kept, nor what has files:
 // those go when they have been taken.
 func (f *fresh) put(m *adapter.Message, as *adapter.Kept, root int32) {
@@ -86,18 +89,6 @@ func (f *fresh) turn(now time.Time) {
 	}
 }
 
-// size is that of a message's body; known says that the message is kept.
-func (f *fresh) size(id uuid.UUID) (bytes int, known bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turn(time.Now())
-	m := f.find(id)
-	if m == nil {
-		return 0, false
-	}
-	return len(m.Body), true
-}
-
 // find looks in both halves.
 func (f *fresh) find(id uuid.UUID) *freshly {
 	if m := f.young[id]; m != nil {
@@ -109,11 +100,17 @@ func (f *fresh) find(id uuid.UUID) *freshly {
 // get gives a message that is the caller's, but for its body, which nobody may
 // write to; nil when it is not kept.
 func (f *fresh) get(id uuid.UUID) *adapter.Message {
-	return f.whole(id).Message
+	m := f.lend(id).Message
+	if m == nil {
+		return nil
+	}
+	own := *m
+	return &own
 }
 
-// whole is get, with the body as it is kept, of which the same is true.
-func (f *fresh) whole(id uuid.UUID) loaded {
+// lend gives a message, and its body as it is kept, that nobody may write to; no message
+// when it is not kept here.
+func (f *fresh) lend(id uuid.UUID) loaded {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn(time.Now())
@@ -121,6 +118,5 @@ func (f *fresh) whole(id uuid.UUID) loaded {
 	if m == nil {
 		return loaded{}
 	}
-	out := m.Message
-	return loaded{&out, m.kept, m.root}
+	return loaded{&m.Message, m.kept, m.root}
 }

@@ -86,21 +86,29 @@ func (g *gates) record(ctx context.Context, db executor, events ...journal.Event
 }
 
 // waiting makes the rows of events that waitSQL is given.
-func (s *Store) waiting(events ...journal.Event) ([][]byte, error) {
-	rows := make([][]byte, len(events))
+func (s *Store) waiting(events ...journal.Event) (rows [][]byte, err error) {
+	rows = make([][]byte, len(events))
 	for i := range events {
-		var err error
-		if s.gates.packedEvents.Load() {
-			rows[i], err = events[i].Pack()
-		}
-		if err == nil && rows[i] == nil {
-			rows[i], err = events[i].Row()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("encoding a journal event: %w", err)
+		if rows[i], err = s.wait(&events[i]); err != nil {
+			return nil, err
 		}
 	}
 	return rows, nil
+}
+
+// wait is waiting of one event.
+func (s *Store) wait(e *journal.Event) (row []byte, err error) {
+	if s.gates.packedEvents.Load() {
+		row, err = e.Pack()
+	}
+	if err == nil && row == nil {
+		rare := *e // so that e may stay on the stack
+		row, err = rare.Row()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoding a journal event: %w", err)
+	}
+	return row, nil
 }
 
 func encodeEvents(events []journal.Event) ([]string, error) {

@@ -21,22 +21,21 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	w := relayWork(shard)
 	// Claimed and read in one round trip; what was read without the lead is thrown away.
 	var got claimed
-	var out []adapter.Outgoing
 	var rows []outboxRow
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
-		out, rows, err = outgoing(found)
+		rows, err = pgx.CollectRows(found, scanOutboxRow)
 		return err
 	})
 	err = s.writes.SendBatch(ctx, batch).Close()
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
-	case got.epoch == 0 && len(out) == 0:
+	case got.epoch == 0 && len(rows) == 0:
 		return 0, nil
 	case got.epoch == 0:
-		s.leads.refused(ctx, w, got, out[0].Seq)
+		s.leads.refused(ctx, w, got, rows[0].seq)
 		return 0, adapter.ErrShardTaken
 	}
 	s.leads.moved(w)
@@ -46,13 +45,13 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 			s.leads.release(w, got.epoch)
 		}
 	}()
-	if len(out) == 0 {
+	if len(rows) == 0 {
 		return 0, nil
 	}
 	kept, stop := s.leads.keep(ctx, w, got.epoch)
-	out, events, err := s.relayed(kept, out, rows, publish)
+	out, events, err := s.relayed(kept, rows, publish)
 	if stop(); err != nil {
-		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(out), shard, cmp.Or(deposed(kept), err))
+		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(rows), shard, cmp.Or(deposed(kept), err))
 	}
 	encoded, err := s.waiting(events...)
 	if err != nil {
@@ -131,29 +130,37 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
 	FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
 
-// outboxRow is what the store knows of a row beside.
+// outboxRow is a row of outboxSQL, and what the store learns of its message.
 type outboxRow struct {
-	queue int32
-	free  bool  // goes into its queue if it may
-	root  int32 // number of the message's root element, as its own row has it
+	seq     int64
+	message uuid.UUID
+	to      adapter.Queue
+	queue   int32
+	free    bool  // goes into its queue if it may
+	root    int32 // number of the message's root element, as its own row has it
+}
+
+func scanOutboxRow(r pgx.CollectableRow) (row outboxRow, err error) {
+	err = r.Scan(&row.seq, (*[16]byte)(&row.message), &row.queue, &row.free, &row.to.System, &row.to.Kind, &row.to.Node)
+	return row, err
 }
 
 // direct gives the rows in their queues of what goes there with the commit; their offsets
 // are places in out.
 func (s *Store) direct(out []adapter.Outgoing, rows []outboxRow) (*placements, error) {
-	var arrivals []adapter.Arrival
-	var queues []int32
-	known := map[uuid.UUID]arrived{}
+	p := newPlacements(len(out))
 	for i := range out {
-		m := out[i].Message
-		if out[i].Arrival.Kind == "" || out[i].Left || !rows[i].free {
+		o := &out[i]
+		if o.Arrival.Kind == "" || o.Left || !rows[i].free {
 			continue
 		}
-		known[m.ID] = arrivedOf(m, rows[i].root, timeOrNull(m.EOL), len(m.Body))
-		queues = append(queues, rows[i].queue)
-		arrivals = append(arrivals, adapter.Arrival{Offset: int64(i), Message: m.ID, Queue: out[i].Queue, Event: out[i].Arrival})
+		a := adapter.Arrival{Offset: int64(i), Message: o.Message.ID, Queue: o.Queue, Event: o.Arrival}
+		k := arrivedOf(o.Message, rows[i].root, timeOrNull(o.Message.EOL), len(o.Message.Body))
+		if err := s.place(p, &a, &rows[i].queue, &k); err != nil {
+			return nil, err
+		}
 	}
-	return s.place(known, arrivals, queues)
+	return p, nil
 }
 
 // relayedQueuedSQL takes a batch out of the outbox, puts it into its queues, writes its
@@ -229,31 +236,46 @@ SELECT 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) >= car
 
 // relayed loads the messages of a batch, as many as may be held at once, and has
 // them published.
-func (s *Store) relayed(ctx context.Context, out []adapter.Outgoing, rows []outboxRow, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]adapter.Outgoing, []journal.Event, error) {
-	out, err := s.bounded(ctx, out)
+func (s *Store) relayed(ctx context.Context, rows []outboxRow, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) ([]adapter.Outgoing, []journal.Event, error) {
+	out, err := s.outgoing(ctx, rows)
 	if err != nil {
-		return out, nil, err
-	}
-	if err := s.fill(ctx, out, rows); err != nil {
-		return out, nil, err
+		return nil, nil, err
 	}
 	events, err := publish(ctx, out)
 	return out, events, err
 }
 
-// bounded cuts a batch behind the message with which its bodies come to
-// adapter.RelayBytes. While the bus is away any number of large messages may wait.
-func (s *Store) bounded(ctx context.Context, out []adapter.Outgoing) ([]adapter.Outgoing, error) {
-	sizes := make(map[uuid.UUID]int, len(out))
+// outgoing loads the messages of rows, up to the one with which their bodies come to
+// adapter.RelayBytes, and notes the root elements of those. While the bus is away any
+// number of large messages may wait.
+func (s *Store) outgoing(ctx context.Context, rows []outboxRow) ([]adapter.Outgoing, error) {
+	found := make([]loaded, len(rows))
 	var rest [][16]byte
-	for i := range out {
-		id := out[i].Message.ID
-		if bytes, known := s.fresh.size(id); known {
-			sizes[id] = bytes
-		} else {
-			rest = append(rest, id)
+	for i := range rows {
+		if found[i] = s.fresh.lend(rows[i].message); found[i].Message == nil {
+			rest = append(rest, rows[i].message)
 		}
 	}
+	found, err := s.bounded(ctx, rows, found, rest)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		if err := s.loadRest(ctx, rows, found); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]adapter.Outgoing, len(found))
+	for i, m := range found {
+		out[i] = adapter.Outgoing{Seq: rows[i].seq, Message: m.Message, Queue: rows[i].to, Kept: m.kept}
+		rows[i].root = m.root
+	}
+	return out, nil
+}
+
+// bounded leaves as many as may be held at once; of the rest it asks how large they are.
+func (s *Store) bounded(ctx context.Context, rows []outboxRow, found []loaded, rest [][16]byte) ([]loaded, error) {
+	sizes := map[uuid.UUID]int{}
 	if len(rest) > 1 {
 		rows, _ := s.pool.Query(ctx, "SELECT id, size FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, rest)
 		var id [16]byte
@@ -266,12 +288,43 @@ func (s *Store) bounded(ctx context.Context, out []adapter.Outgoing) ([]adapter.
 		}
 	}
 	total := 0
-	for i := range out {
-		if total += sizes[out[i].Message.ID]; total >= adapter.RelayBytes {
-			return out[:i+1], nil
+	for i := range found {
+		if m := found[i].Message; m != nil {
+			total += len(m.Body)
+		} else {
+			total += sizes[rows[i].message]
+		}
+		if total >= adapter.RelayBytes {
+			return found[:i+1], nil
 		}
 	}
-	return out, nil
+	return found, nil
+}
+
+// loadRest fills in what is not there.
+func (s *Store) loadRest(ctx context.Context, rows []outboxRow, found []loaded) error {
+	var rest [][16]byte
+	for i := range found {
+		if found[i].Message == nil {
+			rest = append(rest, rows[i].message)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	messages, err := s.readMany(ctx, rest)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		if found[i].Message != nil {
+			continue
+		}
+		if found[i] = messages[rows[i].message]; found[i].Message == nil {
+			return fmt.Errorf("message %s is in the outbox and nowhere else", rows[i].message)
+		}
+	}
+	return nil
 }
 
 // buried are the messages of "dead" events and their recipients.
@@ -284,39 +337,6 @@ func buried(events []journal.Event) (messages [][16]byte, systems []string) {
 	return messages, systems
 }
 
-// outgoing reads rows of outboxSQL; the messages have only their ids.
-func outgoing(found pgx.Rows) (out []adapter.Outgoing, rows []outboxRow, err error) {
-	out, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (o adapter.Outgoing, err error) {
-		var id [16]byte
-		var row outboxRow
-		err = r.Scan(&o.Seq, &id, &row.queue, &row.free, &o.Queue.System, &o.Queue.Kind, &o.Queue.Node)
-		rows = append(rows, row)
-		o.Message = &adapter.Message{ID: id}
-		return o, err
-	})
-	return out, rows, err
-}
-
-// fill loads messages.
-func (s *Store) fill(ctx context.Context, out []adapter.Outgoing, rows []outboxRow) error {
-	ids := make([][16]byte, 0, len(out))
-	for i := range out {
-		ids = append(ids, out[i].Message.ID)
-	}
-	messages, err := s.loadMany(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for i := range out {
-		m := messages[out[i].Message.ID]
-		if m.Message == nil {
-			return fmt.Errorf("message %s is in the outbox and nowhere else", out[i].Message.ID)
-		}
-		out[i].Message, out[i].Kept, rows[i].root = m.Message, m.kept, m.root
-	}
-	return nil
-}
-
 // loaded is a message with its body as it is kept, if that is sealed, and the number that
 // its row has of its root element: the database has that as long as it has the message,
 // whatever this node remembers of it.
@@ -326,23 +346,12 @@ type loaded struct {
 	root int32
 }
 
-// loadMany gives messages by our ids, without attachments.
-func (s *Store) loadMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loaded, error) {
+// readMany gives messages that the database has by our ids, without attachments.
+func (s *Store) readMany(ctx context.Context, ids [][16]byte) (map[uuid.UUID]loaded, error) {
 	messages := make(map[uuid.UUID]loaded, len(ids))
-	var rest [][16]byte
-	for _, id := range ids {
-		if m := s.fresh.whole(id); m.Message != nil {
-			messages[id] = m
-		} else {
-			rest = append(rest, id)
-		}
-	}
-	if len(rest) == 0 {
-		return messages, nil
-	}
 	// Planned each time (no cached plan), so that only the partitions of these
 	// ids are opened and locked.
-	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, rest)
+	rows, _ := s.pool.Query(ctx, "SELECT "+messageColumns+" FROM message WHERE id = ANY ($1)", pgx.QueryExecModeCacheDescribe, ids)
 	found, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
 		return nil, err
