@@ -81,11 +81,10 @@ func acceptEvents(c *call, a admitted) []journal.Event {
 	m := a.message
 	ev := acceptedEvent(c, m)
 	ev.Personal = a.about
-	events := []journal.Event{ev}
 	if m.Direction.Final() {
-		events = append(events, answeredEvent(ev, m))
+		return []journal.Event{ev, answeredEvent(ev, m)}
 	}
-	return events
+	return []journal.Event{ev}
 }
 
 // answeredEvent is the end of a request, told with the acceptance of its final reply.

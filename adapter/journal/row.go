@@ -106,7 +106,7 @@ func (e Event) Row() ([]byte, error) {
 func (e *Event) timesFit() error {
 	for _, t := range [...]*time.Time{&e.Time, &e.Deadline, &e.DueQueued, &e.DueTaken, &e.DueStatus, &e.EOL} {
 		if s := t.Unix(); s < year0 || s >= year10000 {
-			return fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, t)
+			return fmt.Errorf("event %s has time %s: no such year in RFC 3339", e.Kind, *t)
 		}
 	}
 	return nil
@@ -131,12 +131,12 @@ func (e *Event) eachValue(value func(field, value, class string)) {
 	if e.Test {
 		value(memberTest, "true", ClassLeaf)
 	}
-	for _, m := range e.laterMembers() {
+	for i, m := range e.laterMembers() {
 		switch {
 		case m.text != nil && *m.text != "":
-			value(m.name, clip(*m.text), ClassLeaf)
+			value(laterNames[i], clip(*m.text), ClassLeaf)
 		case m.moment != nil && !m.moment.IsZero():
-			value(m.name, strconv.FormatInt(m.moment.UnixMilli(), 10), ClassLeaf)
+			value(laterNames[i], strconv.FormatInt(m.moment.UnixMilli(), 10), ClassLeaf)
 		}
 	}
 }
@@ -159,20 +159,22 @@ const (
 
 // laterMember is a member of version 3: a text, or a moment in milliseconds since 1970.
 type laterMember struct {
-	name   string
 	text   *string
 	moment *time.Time
 }
 
+// laterNames are those of laterMembers. They stand apart so that an event can stay on the
+// stack while its names are handed on.
+var laterNames = [6]string{"due-queued", "due-taken", "due-status", "eol", "terms", "stage"}
+
 func (e *Event) laterMembers() [6]laterMember {
-	return [6]laterMember{{"due-queued", nil, &e.DueQueued}, {"due-taken", nil, &e.DueTaken}, {"due-status", nil, &e.DueStatus},
-		{"eol", nil, &e.EOL}, {"terms", &e.Terms, nil}, {"stage", &e.Stage, nil}}
+	return [6]laterMember{{nil, &e.DueQueued}, {nil, &e.DueTaken}, {nil, &e.DueStatus}, {nil, &e.EOL}, {&e.Terms, nil}, {&e.Stage, nil}}
 }
 
 // liftLater is lift for the members of version 3.
 func (e *Event) liftLater(p PersonalField) bool {
-	for _, m := range e.laterMembers() {
-		if m.name != p.Field {
+	for i, m := range e.laterMembers() {
+		if laterNames[i] != p.Field {
 			continue
 		}
 		if m.text != nil {

@@ -164,11 +164,16 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if err = s.sealable(events); err != nil {
 		return nil, err
 	}
-	if events, err = s.sealValues(events); err != nil {
-		return nil, err
+	a.events = make([][]byte, len(events))
+	for i, e := range events {
+		if err = s.sealValues(&e); err == nil {
+			a.events[i], err = s.wait(&e)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	a.events, err = s.waiting(events...)
-	return a, err
+	return a, nil
 }
 
 // number looks up the numbers of what the message names.

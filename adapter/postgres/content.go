@@ -121,43 +121,39 @@ func (s *Store) seal(it vault.Item, part string, p packed) (packed, error) {
 	return p, nil
 }
 
-// sealValues seals the values about people in events that are to wait for their place
+// sealValues seals the values about people in an event that is to wait for its place
 // in the journal; the sequencer opens them.
-func (s *Store) sealValues(events []journal.Event) ([]journal.Event, error) {
+func (s *Store) sealValues(e *journal.Event) error {
 	if !s.sealing.Load() {
-		return events, nil
+		return nil
 	}
-	out := slices.Clone(events)
-	for i := range out {
-		e := &out[i]
-		if len(e.Personal) > 0 && s.gates.sharedPending.Load() {
-			sealed, err := s.opts.Vault.SealWaiting(e.Sealer(), journal.PackPersonal(e.Personal))
-			if err != nil {
-				return nil, fmt.Errorf("sealing the values of an event: %w", err)
-			}
-			e.Personal = []journal.PersonalField{{Value: sealed, Class: journal.PendingShared}}
-			continue
+	if len(e.Personal) > 0 && s.gates.sharedPending.Load() {
+		sealed, err := s.opts.Vault.SealWaiting(e.Sealer(), journal.PackPersonal(e.Personal))
+		if err != nil {
+			return fmt.Errorf("sealing the values of an event: %w", err)
 		}
-		if len(e.Personal) > 1 && s.gates.packedEvents.Load() {
-			const field = "together"
-			sealed, err := s.opts.Vault.SealPending(e.Sealer(), field, string(journal.PackPersonal(e.Personal)))
-			if err != nil {
-				return nil, fmt.Errorf("sealing the values of an event: %w", err)
-			}
-			e.Personal = []journal.PersonalField{{Field: field, Value: sealed, Class: journal.PendingTogether}}
-			continue
-		}
-		e.Personal = slices.Clone(e.Personal)
-		for n := range e.Personal {
-			p := &e.Personal[n]
-			sealed, err := s.opts.Vault.SealPending(e.Sealer(), p.Field, p.Value)
-			if err != nil {
-				return nil, fmt.Errorf("sealing field %s of an event: %w", p.Field, err)
-			}
-			p.Value, p.Class = sealed, journal.PendingClass+cmp.Or(p.Class, journal.ClassPersonal)
-		}
+		e.Personal = []journal.PersonalField{{Value: sealed, Class: journal.PendingShared}}
+		return nil
 	}
-	return out, nil
+	if len(e.Personal) > 1 && s.gates.packedEvents.Load() {
+		const field = "together"
+		sealed, err := s.opts.Vault.SealPending(e.Sealer(), field, string(journal.PackPersonal(e.Personal)))
+		if err != nil {
+			return fmt.Errorf("sealing the values of an event: %w", err)
+		}
+		e.Personal = []journal.PersonalField{{Field: field, Value: sealed, Class: journal.PendingTogether}}
+		return nil
+	}
+	e.Personal = slices.Clone(e.Personal) // others may have the event, too
+	for n := range e.Personal {
+		p := &e.Personal[n]
+		sealed, err := s.opts.Vault.SealPending(e.Sealer(), p.Field, p.Value)
+		if err != nil {
+			return fmt.Errorf("sealing field %s of an event: %w", p.Field, err)
+		}
+		p.Value, p.Class = sealed, journal.PendingClass+cmp.Or(p.Class, journal.ClassPersonal)
+	}
+	return nil
 }
 
 // sealable refuses (vault.KeyError) what the journal could not take up: a value that an

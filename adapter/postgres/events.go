@@ -53,14 +53,14 @@ func (s *Store) Settings(ctx context.Context, node string) (state []byte, err er
 func (s *Store) Refuse(ctx context.Context, ev journal.Event, trace, contentType string, body []byte) error {
 	kept := ev
 	kept.Personal = nil // whom it is about stands in the journal alone
-	waiting := []journal.Event{kept}
-	var err error
+	waiting := kept
 	if len(ev.Personal) > 0 && s.naming.Load() {
-		if waiting, err = s.sealValues([]journal.Event{ev}); err != nil {
+		waiting = ev
+		if err := s.sealValues(&waiting); err != nil {
 			return err
 		}
 	}
-	encoded, err := encodeEvents([]journal.Event{kept, waiting[0]})
+	encoded, err := encodeEvents([]journal.Event{kept, waiting})
 	if err != nil {
 		return err
 	}
