@@ -138,6 +138,7 @@ type Gateway struct {
 
 // scratch is what one call needs and the next may reuse.
 type scratch struct {
+	call   call // the record itself
 	body   []byte
 	tape   xmltape.Tape
 	answer []byte // signed

@@ -264,11 +264,11 @@ var ofServer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
 // begin opens the request record.
 func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
-	c := &call{
-		g: g, door: door, remote: remoteHost(r), contentType: r.Header.Get("Content-Type"), multipart: envelopes.TakesMultipart(r.Header),
-		wait: g.askedWait(r.Header.Values("Prefer")), started: g.now().UTC().Truncate(time.Millisecond), catalog: g.registry.Catalog(),
-		scratch: g.scratches.Get().(*scratch),
-	}
+	s := g.scratches.Get().(*scratch)
+	c := &s.call // empty, as end has left it
+	c.g, c.scratch, c.door, c.catalog = g, s, door, g.registry.Catalog()
+	c.remote, c.contentType, c.multipart = remoteHost(r), r.Header.Get("Content-Type"), envelopes.TakesMultipart(r.Header)
+	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), g.now().UTC().Truncate(time.Millisecond)
 	c.shares = c.shareRoom[:0]
 	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
@@ -282,8 +282,8 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	return c
 }
 
-// end closes the request record. A scratch that somebody may still be reading
-// has been taken out of the record and is not used again.
+// end closes the request record; nobody may use it any more. A scratch that somebody may
+// still be reading has been taken out of the record, and neither is used again.
 func (g *Gateway) end(c *call) {
 	op, v := "none", "none"
 	if c.envelope != nil {
@@ -305,8 +305,9 @@ func (g *Gateway) end(c *call) {
 	}
 	c.span.End()
 	c.holding.Release()
-	if c.scratch != nil && c.scratch.spare() {
-		g.scratches.Put(c.scratch)
+	if s := c.scratch; s != nil && s.spare() {
+		*c = call{} // nothing of it stays for the next one, nor in memory
+		g.scratches.Put(s)
 	}
 }
 

@@ -93,18 +93,18 @@ func (g *Gateway) admitReply(ctx context.Context, c *call, resp *envelopes.SendR
 // replyRoute reads the reply address. Only the provider that the request went
 // to may answer it, however the others came by the address.
 func (g *Gateway) replyRoute(c *call, token string) (replyAddress, *registry.Service, error) {
-	shown := cmp.Or(short(token), "не указана")
+	shown := func() string { return cmp.Or(short(token), "не указана") }
 	to, err := g.replies.open(token)
 	if err != nil {
-		return to, nil, &refusal{reason: "no-reply-address", args: []any{shown}, cause: err}
+		return to, nil, &refusal{reason: "no-reply-address", args: []any{shown()}, cause: err}
 	}
 	c.aside(to.Sender, to.Test)
 	if to.Provider != c.party.Mnemonic {
-		return to, nil, because("not-the-provider", shown)
+		return to, nil, because("not-the-provider", shown())
 	}
 	s := c.catalog.Service(to.Service, to.Version)
 	if s == nil || c.catalog.Party(to.Sender) == nil {
-		return to, nil, because("no-reply-address", shown)
+		return to, nil, because("no-reply-address", shown())
 	}
 	return to, s, nil
 }
