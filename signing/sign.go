@@ -43,11 +43,17 @@ func appendSignature(ctx context.Context, out []byte, element xmltape.Node, sign
 	if s.uri, ok = attrValue(element, "Id", s.uri); !ok || !isNCName(s.uri) {
 		return nil, refuse(Unsignable, element, "attribute Id is missing or no name: a signature could not refer to the element")
 	}
+	return s.appendSignature(ctx, out, signer, func(k int) ([]byte, error) { return s.digest(k, element, Woodstox) })
+}
+
+// appendSignature writes the signature over what digest gives the digest of, by the k-th
+// algorithm; its Id is s.uri.
+func (s *scratch) appendSignature(ctx context.Context, out []byte, signer Signer, digest func(k int) ([]byte, error)) ([]byte, error) {
 	m := methodByURI(string(signer.Algorithm()))
 	if m == nil {
 		return nil, &Error{Code: SignerFailed, Detail: fmt.Sprintf("algorithm %q is not known", signer.Algorithm())}
 	}
-	h, err := s.digest(digestByURI(string(m.digest)), element, Woodstox)
+	h, err := digest(digestByURI(string(m.digest)))
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +125,33 @@ func AppendSigned(ctx context.Context, out, xml []byte, id string, slot int, sig
 	}
 	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
 	if out, err = appendSignature(ctx, out, element, signer); err != nil {
+		return nil, err
+	}
+	return append(out, xml[slot:]...), nil
+}
+
+// AppendSignedOctets is AppendSigned for who knows what the signature digests: octets, which
+// Transform would write for the element in the Woodstox form. Nothing is parsed; that the
+// document has the element, and its Id once, is the caller's to know, too.
+func AppendSignedOctets(ctx context.Context, out, xml, octets []byte, id string, slot int, signer Signer) ([]byte, error) {
+	if slot < 0 || slot > len(xml) {
+		return nil, fmt.Errorf("signature slot %d outside the document of %d bytes", slot, len(xml))
+	}
+	s := scratches.Get().(*scratch)
+	defer s.release()
+	if s.uri = append(s.uri[:0], id...); !isNCName(s.uri) {
+		return nil, &Error{Code: Unsignable, Detail: "the Id is no name: a signature could not refer to the element"}
+	}
+	if r, ok := signer.(*RotatingSigner); ok {
+		signer = r.Current()
+	}
+	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
+	out, err := s.appendSignature(ctx, out, signer, func(k int) ([]byte, error) {
+		h := s.hasher(k)
+		h.Write(octets)
+		return h.Sum(s.sum[:0]), nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return append(out, xml[slot:]...), nil
