@@ -92,30 +92,40 @@ func (k replyKeys) seal(a replyAddress) string {
 	if err != nil {
 		panic("replyto: " + err.Error()) // only strings and numbers are in it
 	}
-	token := append(make([]byte, 0, 1+sha256.Size+len(body)), tokenVersion)
-	token = append(token, mac(k[0], body)...)
-	return base64.StdEncoding.EncodeToString(append(token, body...))
+	var room, text [1 << 10]byte // nearly every token has room in them
+	token := append(room[:tokenHead], body...)
+	sum := tokenMAC(k[0], token)
+	token[0] = tokenVersion
+	copy(token[1:], sum[:])
+	return string(base64.StdEncoding.AppendEncode(text[:0], token))
 }
 
 // open reads a token. White space in and round it is forgiven, since documents are
 // indented and lines broken on the way; nothing else is.
 func (k replyKeys) open(token string) (a replyAddress, err error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(token), ""))
-	if err != nil || len(raw) < 1+sha256.Size || raw[0] != tokenVersion {
+	if err != nil || len(raw) < tokenHead || raw[0] != tokenVersion {
 		return a, errReplyTo
 	}
-	given, body := raw[1:1+sha256.Size], raw[1+sha256.Size:]
+	given := journal.Hash(raw[1:])
 	for _, key := range k {
-		if hmac.Equal(given, mac(key, body)) {
-			return a, json.Unmarshal(body, &a)
+		if sum := tokenMAC(key, raw); hmac.Equal(given[:], sum[:]) {
+			return a, json.Unmarshal(raw[tokenHead:], &a)
 		}
 	}
 	return a, errReplyTo
 }
 
-func mac(key, body []byte) []byte {
-	sum := journal.MAC(key, append([]byte("mezhved reply address 1\x00"), body...))
-	return sum[:]
+// tokenHead is what stands before a token's JSON: its version and its MAC.
+const tokenHead = 1 + sha256.Size
+
+// tokenMAC is the MAC of a token's JSON, with what it is made for before it: that is put where
+// the MAC stands, or will stand.
+func tokenMAC(key, token []byte) journal.Hash {
+	const use = "mezhved reply address 1\x00"
+	message := token[tokenHead-len(use):]
+	copy(message, use)
+	return journal.MAC(key, message)
 }
 
 // derived is a key for another use than reply addresses. Neither it nor what is
