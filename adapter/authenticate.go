@@ -68,7 +68,7 @@ func (g *Gateway) authenticate(ctx context.Context, c *call) error {
 	c.signed, c.party = signed, party
 	c.holding.Prove("party " + string(party.Mnemonic))
 	c.event.Sender = string(party.Mnemonic)
-	c.event.Certificate = hexDigest(cert.SHA256)
+	c.event.Certificate = cert.Fingerprint()
 	c.unchecked("caller", signed.Unchecked())
 	if err := g.rates.admit(party, c.started); err != nil {
 		return err

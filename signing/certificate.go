@@ -20,8 +20,10 @@ type Certificate struct {
 	DER    []byte
 	SHA256 [32]byte // of DER; the certificate's name in caches, registers and the journal
 	X509   *x509.Certificate
-	key    publicKey
-	keyErr error // why key is not usable; a certificate may still be an issuer or be shown
+
+	fingerprint string // SHA256 in hexadecimal: each call of who has it is told by it
+	key         publicKey
+	keyErr      error // why key is not usable; a certificate may still be an issuer or be shown
 }
 
 // ParseCertificate reads a DER certificate. An unusable key (too short, unknown
@@ -36,6 +38,7 @@ func ParseCertificate(der []byte) (*Certificate, error) {
 		return nil, err
 	}
 	c := &Certificate{DER: der, SHA256: sha256.Sum256(der), X509: x}
+	c.fingerprint = hex.EncodeToString(c.SHA256[:])
 	c.key, c.keyErr = readPublicKey(x)
 	return c, nil
 }
@@ -70,7 +73,7 @@ func ParsePEMCertificates(data []byte) ([]*Certificate, error) {
 }
 
 // Fingerprint is SHA256 in lower-case hexadecimal.
-func (c *Certificate) Fingerprint() string { return hex.EncodeToString(c.SHA256[:]) }
+func (c *Certificate) Fingerprint() string { return c.fingerprint }
 
 // Subject is the subject's name as RFC 1779 and Java's X500Principal write it,
 // the most specific part first; this is the form that SMEV faults use.
