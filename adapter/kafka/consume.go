@@ -242,7 +242,7 @@ func (s *session) read(ctx, over context.Context, generation *kafka.Generation) 
 const (
 	// tellAfter is how long nothing may have come before the group is told of what was
 	// passed over, tellWithin how long it may take when something comes all the time.
-	tellAfter  = 100 * time.Millisecond
+	tellAfter  = 250 * time.Millisecond
 	tellWithin = time.Second
 )
 

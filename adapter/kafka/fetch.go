@@ -24,6 +24,8 @@ const (
 	// mostHeld bounds what the records of an answer take once they are read, about, and a
 	// batch beside: what is left of it is asked for again.
 	mostHeld = 32 << 20
+	// ownRest is how many times Gather what brings nothing but this process's own rests.
+	ownRest = 4
 )
 
 // cursor is how far a partition has been read.
@@ -162,6 +164,9 @@ func (b *Broker) led(ctx context.Context, cursors []*cursor) (map[int32][]*curso
 // ask asks one leader for what its partitions have, again and again, until ctx ends or
 // something is wrong. What has brought something is asked again after Gather: until then
 // more comes together, and each question costs the broker and us as much as several records.
+// When all of it was this process's own, the rest is longer, and what it has put there in the
+// meantime is not asked for: only whether there is anything else, and that is not waited for,
+// since what ended the wait would be the next of its own.
 func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answers chan<- taking) error {
 	defer func() {
 		for _, c := range cursors {
@@ -174,12 +179,25 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 			return s.stands != nil && s.b.own.has(c.at, b) && s.stands(ctx, c.at.topic, c.at.partition, b.first, b.count)
 		}
 	}
-	for ctx.Err() == nil {
-		answer, err := s.b.fetch(ctx, leader, cursors)
+	for since := time.Now(); ctx.Err() == nil; {
+		var own []taken
+		for _, c := range cursors {
+			if part := s.own(ctx, c, since); part.next > c.next {
+				own = append(own, part)
+			}
+		}
+		if !handOver(ctx, own, cursors, answers) {
+			return nil
+		}
+		wait := longPoll
+		if len(own) > 0 {
+			wait = 0
+		}
+		answer, err := s.b.fetch(ctx, leader, cursors, wait)
 		if err != nil {
 			return fmt.Errorf("asking broker %d for records: %w", leader, err)
 		}
-		found := taking{done: make(chan struct{})}
+		var found []taken
 		moved, troubled, room := error(nil), false, mostHeld
 		for _, c := range cursors {
 			p := answer[c.at]
@@ -214,48 +232,89 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 				c.quiet, troubled = time.Now().Add(time.Second), true
 			}
 			if part.next > c.next {
-				found.parts = append(found.parts, part)
+				found = append(found, part)
 			}
 		}
-		if len(found.parts) > 0 {
-			select {
-			case answers <- found:
-			case <-ctx.Done():
-				return nil
-			}
-			select {
-			case <-found.done:
-			case <-ctx.Done():
-				return nil
-			}
-			next := map[place]int64{}
-			for _, p := range found.parts {
-				next[p.at] = p.next
-			}
-			for _, c := range cursors {
-				c.next = max(c.next, next[c.at])
-			}
-			// A broker fills its answer in the order of the question: whose turn it was stands behind
-			// the others.
-			cursors = append(slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] > 0 }),
-				slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return next[c.at] == 0 })...)
+		if !handOver(ctx, found, cursors, answers) {
+			return nil
 		}
+		cursors = inTurn(cursors, found)
 		if moved != nil || troubled && !s.b.leads(ctx, leader, cursors) { // a broker whose disk has failed says so, and not who leads now
 			return moved
 		}
-		if len(found.parts) > 0 && !sleep(ctx, s.b.opts.Gather) {
+		rest := s.b.opts.Gather
+		if !slices.ContainsFunc(found, func(p taken) bool { return len(p.records) > 0 }) {
+			rest *= ownRest
+		}
+		if len(own)+len(found) > 0 && !sleep(ctx, rest) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// fetch asks a leader once.
-func (b *Broker) fetch(ctx context.Context, leader int32, cursors []*cursor) (map[place]*kmsg.FetchResponseTopicPartition, error) {
+// own is what need not be asked for where a cursor stands: this process has put it there,
+// and its records need not come. That is believed of what was acknowledged since the leader
+// has been asked, over this very conversation with it. What is older may have been on a topic
+// that was made anew since, or may be what a broker has lost that came back: it is fetched,
+// and known by its checksum. That the topic is the same still is asked, as ever, before the
+// group is told.
+func (s *session) own(ctx context.Context, c *cursor, since time.Time) taken {
+	part := taken{at: c.at, next: c.next}
+	for s.stands != nil {
+		n := s.b.own.count(c.at, part.next, since)
+		if n == 0 || !s.stands(ctx, c.at.topic, c.at.partition, part.next, n) {
+			break
+		}
+		part.next += int64(n)
+	}
+	return part
+}
+
+// handOver hands over what partitions have, and moves their cursors when it was taken;
+// false: ctx has ended.
+func handOver(ctx context.Context, parts []taken, cursors []*cursor, answers chan<- taking) bool {
+	if len(parts) == 0 {
+		return true
+	}
+	done := make(chan struct{})
+	select {
+	case answers <- taking{parts, done}:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return false
+	}
+	next := map[place]int64{}
+	for _, p := range parts {
+		next[p.at] = p.next
+	}
+	for _, c := range cursors {
+		c.next = max(c.next, next[c.at])
+	}
+	return true
+}
+
+// inTurn puts those cursors behind whose turn it was: a broker fills its answer in the order
+// of the question.
+func inTurn(cursors []*cursor, found []taken) []*cursor {
+	had := map[place]bool{}
+	for _, p := range found {
+		had[p.at] = true
+	}
+	first := slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return had[c.at] })
+	return append(first, slices.DeleteFunc(slices.Clone(cursors), func(c *cursor) bool { return !had[c.at] })...)
+}
+
+// fetch asks a leader once, and lets it wait for records.
+func (b *Broker) fetch(ctx context.Context, leader int32, cursors []*cursor, wait time.Duration) (map[place]*kmsg.FetchResponseTopicPartition, error) {
 	ctx, cancel := context.WithTimeout(ctx, longPoll+asking)
 	defer cancel()
 	request := kmsg.NewPtrFetchRequest()
-	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(longPoll.Milliseconds()), 1, int32(max(mostFetched, b.opts.MaxRecord+recordOverhead))
+	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(wait.Milliseconds()), 1, int32(max(mostFetched, b.opts.MaxRecord+recordOverhead))
 	now := time.Now()
 	for _, c := range cursors {
 		if c.quiet.After(now) {
@@ -411,29 +470,45 @@ func (s *session) stand(ctx context.Context, c *cursor, h *hole) {
 // they are known when they come back. It may forget.
 type ownBatches struct {
 	mu      sync.Mutex
-	batches lately.Map[ownBatch, struct{}]
+	batches lately.Map[batchAt, ownBatch]
 }
 
-// ownBatch is a batch by where it stands and its checksum, which the broker keeps.
-type ownBatch struct {
+// batchAt is where a batch stands: at its first record's offset.
+type batchAt struct {
 	at    place
 	first int64
+}
+
+// ownBatch is a batch by how many records it is and its checksum, which the broker keeps.
+type ownBatch struct {
 	count int
 	crc   uint32
+	sent  time.Time
 }
 
 // mostOwn is how many batches are remembered at least.
 const mostOwn = 4096
 
-func (o *ownBatches) put(at place, first int64, count int, crc uint32) {
+func (o *ownBatches) put(at place, first int64, is ownBatch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.batches.Put(ownBatch{at, first, count, crc}, struct{}{})
+	o.batches.Put(batchAt{at, first}, is)
 }
 
 func (o *ownBatches) has(at place, b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, ok := o.batches.Get(ownBatch{at, b.first, b.count, b.crc})
-	return ok
+	is, ok := o.batches.Get(batchAt{at, b.first})
+	return ok && is.count == b.count && is.crc == b.crc
+}
+
+// count is of how many records the batch is that was put there and sent after a time, 0 when
+// there is none.
+func (o *ownBatches) count(at place, first int64, since time.Time) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if is, ok := o.batches.Get(batchAt{at, first}); ok && is.sent.After(since) {
+		return is.count
+	}
+	return 0
 }

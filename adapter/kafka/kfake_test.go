@@ -927,6 +927,76 @@ func TestOwnRecordsArePassedOver(t *testing.T) {
 	}
 }
 
+// What this process puts on the bus while it asks the leader is passed over although the
+// broker gives none of it. What it has put there before is asked for, and known then: the
+// topic may be another by now.
+func TestOwnRecordsAreNotFetched(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, topic, group := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Partitions = 1 }), name(t), name(t)
+	ensure(t, k, topic)
+	publish := func(from, to int) {
+		t.Helper()
+		if err := k.Publish(within(t, 60*time.Second), numbered(topic, from, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed := func() (offset int64) {
+		t.Helper()
+		all, err := k.Committed(within(t, 60*time.Second), group, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, offset = range all {
+		}
+		return offset
+	}
+	publish(0, 10)
+	silent := e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Count: -1})
+	var stand atomic.Int64
+	stands := func(_ context.Context, _ string, _ int, _ int64, n int) bool {
+		stand.Add(int64(n))
+		return true
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- k.Consume(ctx, group, list(topic), stands, func(_ context.Context, _ adapter.Partition, records []adapter.Record) error {
+			t.Errorf("%d records came that this process has taken care of", len(records))
+			return nil
+		})
+	}()
+	if err := silent.Wait(within(t, 60*time.Second), 2); err != nil {
+		t.Fatal(err)
+	}
+	if n, at := stand.Load(), committed(); n > 0 || at > 0 {
+		t.Errorf("%d records of before are passed over, and the group is told of %d", n, at)
+	}
+	silent.Remove()
+	end := 10
+	eventually(t, "what is put there meanwhile is passed over", func() bool {
+		eventually(t, "what is put there before is known", func() bool { return committed() == int64(end) })
+		silent := e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Count: -1})
+		defer silent.Remove()
+		if err := silent.Wait(within(t, 60*time.Second), 1); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			publish(end, end+1)
+			end++
+		}
+		for until := time.Now().Add(10 * time.Second); committed() < int64(end); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(until) { // on a busy machine the conversation may break off
+				return false
+			}
+		}
+		return true
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // threeLeaders is a cluster of three brokers with a topic of six partitions, of which the
 // broker P%3 leads partition P.
 func threeLeaders(t *testing.T) (*embedded.Kafka, *kafka.Broker, string) {

@@ -89,9 +89,10 @@ type part struct {
 	pause time.Duration // after the next failure
 	due   time.Time     // of the next request
 
-	err  error  // what became of the request
-	base int64  // offset of its first record
-	crc  uint32 // of its batch
+	sent time.Time // when the request was
+	err  error     // what became of it
+	base int64     // offset of its first record
+	crc  uint32    // of its batch
 }
 
 // writeAll writes to all partitions, request by request, until they have taken everything
@@ -179,7 +180,7 @@ func (b *Broker) conclude(p *part, records []adapter.Record, rejected *adapter.R
 		for i, index := range p.left[:p.n] {
 			records[index].Partition, records[index].Offset = p.at.partition, p.base+int64(i)
 		}
-		b.own.put(p.at, p.base, p.n, p.crc)
+		b.own.put(p.at, p.base, ownBatch{p.n, p.crc, p.sent})
 		p.left = p.left[p.n:]
 		p.limit, p.pause = requestBytes, shortPause
 		return len(p.left) == 0, nil
@@ -218,6 +219,10 @@ func (b *Broker) produce(ctx context.Context, due []*part, records []adapter.Rec
 	})
 	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
 	defer cancel()
+	sent := time.Now()
+	for _, p := range due {
+		p.sent = sent
+	}
 	request := &produce{client: b.opts.ClientID, now: b.opts.Now(), records: records, parts: due}
 	if _, err := b.transport.RoundTrip(ctx, b.client.Addr, request); err != nil {
 		for _, p := range due {

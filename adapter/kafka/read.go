@@ -69,7 +69,7 @@ func (b *Broker) askOnce(ctx context.Context, c *cursor) (part taken, err error)
 		return part, err
 	}
 	for leader, cursors := range led {
-		answer, err := b.fetch(ctx, leader, cursors)
+		answer, err := b.fetch(ctx, leader, cursors, longPoll)
 		if err != nil {
 			return part, err
 		}
