@@ -62,18 +62,21 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 // stands in its head. What is sealed does not compress: a batch of such records is as they
 // are. That costs some 400 bytes of headers each, and spares most of what a record costs here.
 func appendBatch(b []byte, records []adapter.Record, indexes []int, now time.Time) ([]byte, uint32) {
-	at, n := len(b), len(indexes)
+	at, n, room := len(b), len(indexes), batchHead
+	for _, index := range indexes {
+		room += size(&records[index]) // a buffer that grows record by record is copied over and over
+	}
 	var head [batchHead]byte
-	b = append(b, head[:]...)
 	attributes := uint16(0)
 	if dense(records, indexes) {
-		b = appendRecords(b, records, indexes)
+		b = appendRecords(append(slices.Grow(b, room), head[:]...), records, indexes)
 	} else {
+		b = append(b, head[:]...)
 		attributes = uint16(kafka.Zstd)
-		plain := buffers.Get().(*[]byte)
-		*plain = appendRecords((*plain)[:0], records, indexes)
+		plain := plains.get()
+		*plain = appendRecords(slices.Grow((*plain)[:0], room), records, indexes)
 		b = encoder().EncodeAll(*plain, b)
-		release(plain)
+		plains.release(plain)
 	}
 	made := b[at:]
 	order, none := binary.BigEndian, ^uint64(0)
@@ -102,13 +105,23 @@ func dense(records []adapter.Record, indexes []int) bool {
 	return true
 }
 
-// buffers are for what is written and not kept.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// buffers are for what is written and not kept: requests, and what is compressed for them. The
+// latter is of entries of the journal, and many times as large as most requests.
+type buffers struct{ pool sync.Pool }
+
+var requests, plains buffers
+
+func (bs *buffers) get() *[]byte {
+	if b, ok := bs.pool.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
 
 // release gives a buffer back, unless it is of a size that is seldom needed.
-func release(b *[]byte) {
+func (bs *buffers) release(b *[]byte) {
 	if cap(*b) <= 4<<20 {
-		buffers.Put(b)
+		bs.pool.Put(b)
 	}
 }
 

@@ -146,7 +146,7 @@ func partitionIn(cluster protocol.Cluster, at place) (partition protocol.Partiti
 // write makes the request to one broker, in the form of versions 3 to 8.
 func (p *produce) write(to *produceTo) {
 	order := binary.BigEndian
-	to.text = buffers.Get().(*[]byte)
+	to.text = requests.get()
 	b := append((*to.text)[:0], 0, 0, 0, 0, 0, 0, 0, 0) // length; which request, and the version of it
 	b = order.AppendUint32(b, correlation)
 	b = appendName(b, p.client)
@@ -199,7 +199,7 @@ func (p *produce) Merge(messages []protocol.Message, results []any) (protocol.Me
 			}
 			continue // whether the request is still being written nobody knows: its buffer is not used again
 		}
-		release(to.text)
+		requests.release(to.text)
 		answered := map[place]*kmsg.ProduceResponseTopicPartition{}
 		topics := answer.Topics
 		for t := range topics {
