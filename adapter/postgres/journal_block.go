@@ -345,7 +345,7 @@ const (
 func blockKey(of, value string) int64 {
 	if of == keyMessage {
 		if id, err := uuid.Parse(value); err == nil {
-			return int64(binary.BigEndian.Uint64(append(id[:6:6], id[14:]...)))
+			return int64(binary.BigEndian.Uint64(id[:])&^math.MaxUint16 | uint64(binary.BigEndian.Uint16(id[14:])))
 		}
 	}
 	var room [256]byte

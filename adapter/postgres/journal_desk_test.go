@@ -381,7 +381,7 @@ func TestEraseLeavesNothingToGuessFromAndEveryProofValid(t *testing.T) {
 	a.must(a.Settle(a.Sequencer(a.Journal)))
 
 	salt := open[slices.IndexFunc(open, func(o journal.Opening) bool { return o.Field == "snils" })].Salt
-	blind, err := a.Vault.Blind("snils", snils)
+	blind, err := a.Vault.Blind(nil, "snils", snils)
 	a.must(err)
 	if found := a.anywhere([]byte(snils), salt[:], blind); found != nil {
 		t.Errorf("value, salt or search token is left in %v", found)

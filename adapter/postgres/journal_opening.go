@@ -199,7 +199,7 @@ func (s *keptValue) token(v clerk.Vault) ([]byte, error) {
 	if s.open == nil || !vault.Sought(s.Field) {
 		return s.Blind, nil
 	}
-	return v.Blind(s.Field, s.open.Value)
+	return v.Blind(nil, s.Field, s.open.Value)
 }
 
 // packOpenings writes openings of entries of one block: the entry's place in the block,
@@ -367,18 +367,19 @@ func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, e
 		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
 	}) {
 		row := openingRow{openingsKey: g.openingsKey}
-		blinds := make([][]byte, 0, len(g.list))
+		var blinds [][]byte
+		var all []byte // of these
 		var err error
 		if t.j.gates.together.Load() {
 			for _, o := range g.list {
 				if !vault.Sought(o.Field) {
 					continue
 				}
-				blind, err := b.Vault.Blind(o.Field, o.Value)
-				if err != nil {
+				before := len(all)
+				if all, err = b.Vault.Blind(all, o.Field, o.Value); err != nil {
 					return nil, err
 				}
-				blinds = append(blinds, blind)
+				blinds = append(blinds, all[before:])
 			}
 			if row.sealed, err = packTogether(b.Vault, g.openingsKey, g.list, g.list[0].Seed); err != nil {
 				return nil, err

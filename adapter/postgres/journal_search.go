@@ -273,7 +273,7 @@ func (j *Journal) tokens(value string, fields ...string) ([][]byte, error) {
 	var out [][]byte
 	for _, spelling := range subject.Spellings(value) {
 		for _, field := range fields {
-			blind, err := j.vault.Blind(field, spelling)
+			blind, err := j.vault.Blind(nil, field, spelling)
 			if err != nil {
 				return nil, err
 			}

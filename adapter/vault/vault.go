@@ -189,7 +189,7 @@ func (v *Vault) Seal(index int64, o journal.Opening) (journal.Sealed, error) {
 	s.Box = aead.Seal(nonce, nonce, plain, sealedFor(&s, form))
 	s.Blind = []byte{}
 	if Sought(o.Field) {
-		s.Blind, err = v.Blind(o.Field, o.Value)
+		s.Blind, err = v.Blind(nil, o.Field, o.Value)
 	}
 	return s, err
 }
@@ -274,16 +274,20 @@ func (v *Vault) Unseal(s journal.Sealed) (journal.Opening, error) {
 // blindKey is the key of search tokens.
 const blindKey = "blind"
 
-// Blind is the search token of a value of a field, the same for snils and snils-2.
-// Whoever has the database but
-// not the vault cannot compute it, so cannot try all values.
-func (v *Vault) Blind(field, value string) ([]byte, error) { return v.token(field, value, true) }
+const tokenSize = 16
+
+// Blind appends the search token of a value of a field, 16 bytes, the same for snils and
+// snils-2. Whoever has the database but not the vault cannot compute it, so cannot try all
+// values.
+func (v *Vault) Blind(to []byte, field, value string) ([]byte, error) {
+	return v.token(to, field, value, true)
+}
 
 // Token is the search token as Blind gives it, with the key as it is there: it makes none,
 // and asks nobody whether it is the right one.
-func (v *Vault) Token(field, value string) ([]byte, error) { return v.token(field, value, false) }
+func (v *Vault) Token(field, value string) ([]byte, error) { return v.token(nil, field, value, false) }
 
-func (v *Vault) token(field, value string, sealing bool) ([]byte, error) {
+func (v *Vault) token(to []byte, field, value string, sealing bool) ([]byte, error) {
 	k, err := v.key(blindKey, sealing)
 	if err != nil {
 		return nil, err
@@ -296,7 +300,7 @@ func (v *Vault) token(field, value string, sealing bool) ([]byte, error) {
 	}
 	sum := macs.Of(message)
 	k.macs.Put(macs)
-	return sum[:16:16], nil
+	return append(to, sum[:tokenSize]...), nil
 }
 
 // Has tells whether there is a key of that name: not one that was destroyed, nor one that

@@ -98,7 +98,7 @@ func BenchmarkBlind(b *testing.B) {
 	v := open(b, b.TempDir())
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := v.Blind("snils", "11223344595"); err != nil {
+		if _, err := v.Blind(nil, "snils", "11223344595"); err != nil {
 			b.Fatal(err)
 		}
 	}

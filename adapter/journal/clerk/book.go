@@ -139,8 +139,8 @@ type Vault interface {
 	// SealTogether encrypts openings of one class with a key; place says where they
 	// are kept, and they open there and nowhere else.
 	SealTogether(key, place string, plain []byte) ([]byte, error)
-	// Blind is the search token of a value of a field: 16 bytes.
-	Blind(field, value string) ([]byte, error)
+	// Blind appends the search token of a value of a field: 16 bytes.
+	Blind(to []byte, field, value string) ([]byte, error)
 	// OpenPending decrypts the value of a field as it waited (journal.PendingClass). An
 	// error with a method Lacks, the name of a key, says that the vault has not the key
 	// that the value waits under, and that it may come back.

@@ -174,8 +174,8 @@ func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, n
 	if err = l.Parse(row.Event); err == nil {
 		err = s.openPending(&l.Event)
 	}
-	if lacks := (interface{ Lacks() string })(nil); errors.As(err, &lacks) {
-		return nil, err // it can be expressed, by who has the key: it waits
+	if waitsForKey(err) {
+		return nil, err // it can be expressed, by who has the key
 	}
 	if err == nil {
 		if open, err = l.Take(open, salts); err == nil {
@@ -186,6 +186,12 @@ func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, n
 	var whole []journal.Opening
 	*l, whole, err = journal.UnknownLeaf(row.Event, now, salts)
 	return append(open, whole...), err
+}
+
+// waitsForKey says whether an error of the vault is that it lacks a key (Vault.OpenPending).
+func waitsForKey(err error) bool {
+	var lacks interface{ Lacks() string }
+	return err != nil && errors.As(err, &lacks)
 }
 
 // openPending opens the values of an event that waited sealed.
