@@ -325,7 +325,7 @@ func (c *Console) serveErase(w http.ResponseWriter, r *http.Request, who Actor) 
 		return err
 	}
 	for _, f := range order.Fields {
-		if _, ok := row.Leaf.Commit[f]; !ok {
+		if _, ok := row.Leaf.Committed(f); !ok {
 			return problem(http.StatusBadRequest, Text{"Запись %d не содержит обязательства по полю %q.", "Entry %d commits to no field %q."}, index, f)
 		}
 	}

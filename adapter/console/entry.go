@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -98,8 +97,10 @@ func rowEntry(r *postgres.Row, covered int64) Entry {
 	if r.Index < covered {
 		e.State = Proved
 	}
-	e.Committed = slices.Sorted(maps.Keys(r.Leaf.Commit))
-	if _, ok := r.Leaf.Commit[journal.FieldReceipt]; ok {
+	for _, c := range r.Leaf.Commit {
+		e.Committed = append(e.Committed, c.Field)
+	}
+	if _, ok := r.Leaf.Committed(journal.FieldReceipt); ok {
 		e.Receipt = receiptOf(&r.Leaf.Event, nil)
 	}
 	return e
@@ -272,7 +273,7 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 		}
 		for i := range rows {
 			if e := rowEntry(&rows[i], covered); !slices.ContainsFunc(t.Events, func(o Entry) bool { return o.Index != nil && *o.Index == *e.Index }) {
-				if _, ok := rows[i].Leaf.Commit[journal.FieldReceipt]; ok && e.Receipt == nil {
+				if _, ok := rows[i].Leaf.Committed(journal.FieldReceipt); ok && e.Receipt == nil {
 					if e.Receipt, err = c.streamOf(ctx, rows[i].Index); err != nil {
 						return err
 					}

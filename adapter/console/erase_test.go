@@ -491,7 +491,7 @@ func TestNothingIsErasedOfAPersonWhoseKeyIsMissing(t *testing.T) {
 		}
 	}
 	for _, row := range rows {
-		if _, names := row.Leaf.Commit["snils"]; names {
+		if _, names := row.Leaf.Committed("snils"); names {
 			a := d.ask(operatorToken, fmt.Sprintf("/api/v1/journal/entries/%d/erase", row.Index), map[string]any{"fields": []string{"snils"}, "ground": "order 7"})
 			if a.StatusCode != http.StatusConflict || !strings.Contains(string(a.body), "Nothing was erased") {
 				t.Errorf("the value of entry %d: %d %s", row.Index, a.StatusCode, a.body)

@@ -41,8 +41,8 @@ func (c *Console) exhibits(ctx context.Context, rows []postgres.Row, hold func(b
 	for i := range rows {
 		x := audit.Exhibit{Index: rows[i].Index}
 		leaf := &rows[i].Leaf
-		_, digest := leaf.Commit[journal.FieldDigest]
-		_, receipt := leaf.Commit[journal.FieldReceipt]
+		_, digest := leaf.Committed(journal.FieldDigest)
+		_, receipt := leaf.Committed(journal.FieldReceipt)
 		if digest || receipt {
 			open, err := c.Journal.Openings(ctx, x.Index)
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -362,8 +361,8 @@ func (c *Console) grounds(ctx context.Context, rep *Report, q *Inquiry, row *pos
 	}
 	var ties map[string][]string
 	several := map[string]int{} // values by field
-	for name := range row.Leaf.Commit {
-		several[journal.FieldBase(name)]++
+	for _, c := range row.Leaf.Commit {
+		several[journal.FieldBase(c.Field)]++
 	}
 	for _, o := range open {
 		if o.Field == subject.Ties {
@@ -377,7 +376,8 @@ func (c *Console) grounds(ctx context.Context, rep *Report, q *Inquiry, row *pos
 	for field, n := range several {
 		crowd = crowd || n > 1 && !slices.Contains(subject.Grounds, field)
 	}
-	for _, name := range slices.Sorted(maps.Keys(row.Leaf.Commit)) {
+	for _, c := range row.Leaf.Commit {
+		name := c.Field
 		base := journal.FieldBase(name)
 		if !slices.Contains(subject.Grounds, base) {
 			continue

@@ -407,9 +407,9 @@ func (f *form) index(m int) int64 {
 func (f *form) decode() Leaf {
 	l, shared := f.told()
 	if f.stands(mCommit) {
-		l.Commit = map[string]Hash{}
 		f.sheet.committed(int(f.values[mCommit].from), func(field, commitment span) {
-			l.Commit[shared[field.from:field.to]], _ = decodeHash(shared[commitment.from:commitment.to])
+			hash, _ := decodeHash(shared[commitment.from:commitment.to])
+			l.Commit = append(l.Commit, Committed{shared[field.from:field.to], hash})
 		})
 	}
 	return l

@@ -67,7 +67,7 @@ func specimens(t testing.TB) (out [][]byte) {
 			Direction: "8 bytes.", Sender: "9 bytes..", Recipient: "Министерство", Service: "\"", Version: "\\u0041", Schema: strings.Repeat("s", 64),
 			Outcome: "tab\tnul\x00", Incident: "é", Rule: "<&>\u2028😀", Line: 1, Col: 99999999, Attempt: 100000000, Count: 1<<53 - 1, Deadline: at,
 			Certificate: strings.Repeat("c", 200), Size: 12345, Revocation: "\x1f\x7f", Target: &zero, Fields: []string{"a", "b-1"}, Ground: "152-ФЗ"},
-		Logged: at, Prev: 1<<53 - 1, SenderSeq: 9999999999999999 >> 1, RecipientSeq: 10, Commit: map[string]journal.Hash{"a": {}, "b": {31: 255}},
+		Logged: at, Prev: 1<<53 - 1, SenderSeq: 9999999999999999 >> 1, RecipientSeq: 10, Commit: []journal.Committed{{Field: "a"}, {Field: "b", Hash: journal.Hash{31: 255}}},
 	}
 	for _, l := range []journal.Leaf{full,
 		{Event: journal.Event{Kind: journal.KindPeriodClose, Time: at}, Logged: at, Prev: journal.NoEntry, Period: &journal.Period{

@@ -50,12 +50,28 @@ type Hash = tlog.Hash
 // Personal: the leaf holds only commitments to them.
 type Leaf struct {
 	Event
-	Logged       time.Time       // when the sequencer took it up; never goes back from one entry to the next
-	Prev         int64           // the previous entry of the same message, or NoEntry
-	SenderSeq    int64           // counts from 1 the entries that name Sender as sender; 0 without a sender
-	RecipientSeq int64           // the same for Recipient as recipient
-	Commit       map[string]Hash // by field name
-	Period       *Period         // period-close only
+	Logged       time.Time   // when the sequencer took it up; never goes back from one entry to the next
+	Prev         int64       // the previous entry of the same message, or NoEntry
+	SenderSeq    int64       // counts from 1 the entries that name Sender as sender; 0 without a sender
+	RecipientSeq int64       // the same for Recipient as recipient
+	Commit       []Committed // in ascending order of the fields, no two of which are the same
+	Period       *Period     // period-close only
+}
+
+// Committed is what a leaf commits to a field's value with: Opening.Commitment.
+type Committed struct {
+	Field string
+	Hash  Hash
+}
+
+// Committed finds the commitment to a field.
+func (l *Leaf) Committed(field string) (Hash, bool) {
+	for i := range l.Commit {
+		if l.Commit[i].Field == field {
+			return l.Commit[i].Hash, true
+		}
+	}
+	return Hash{}, false
 }
 
 // Period is what a period-close leaf asserts about the entries since the last
@@ -338,20 +354,21 @@ func (l *Leaf) commit(open []Opening, salts Salts) error {
 	if len(open) == 0 {
 		return nil
 	}
-	l.Commit = make(map[string]Hash, len(open))
+	l.Commit = slices.Grow(l.Commit[:0], len(open)) // of a leaf of before, or none
 	for i := range open {
 		o := &open[i]
 		if !ValidName(o.Field) || !ValidName(o.Class) {
 			return fmt.Errorf("event %s: field %q of class %q: names are a-z, 0-9 and '-', at most 32 long", l.Kind, o.Field, o.Class)
 		}
-		if _, twice := l.Commit[o.Field]; twice {
+		if _, twice := l.Committed(o.Field); twice {
 			return fmt.Errorf("event %s: field %q stands twice", l.Kind, o.Field)
 		}
 		if err := salts(o); err != nil {
 			return fmt.Errorf("make a salt for field %q: %w", o.Field, err)
 		}
-		l.Commit[o.Field] = o.Commitment()
+		l.Commit = append(l.Commit, Committed{o.Field, o.Commitment()})
 	}
+	slices.SortFunc(l.Commit, func(a, b Committed) int { return strings.Compare(a.Field, b.Field) })
 	return nil
 }
 
@@ -464,16 +481,10 @@ func (l *Leaf) Append(b []byte) []byte {
 	if len(l.Commit) > 0 {
 		w.key("commit")
 		w.open()
-		var room [8]string
-		names := room[:0]
-		for f := range l.Commit {
-			names = append(names, f)
-		}
-		slices.Sort(names)
-		for _, f := range names {
-			h := l.Commit[f]
-			w.key(f)
-			w.b = append(base64.StdEncoding.AppendEncode(append(w.b, '"'), h[:]), '"')
+		for i := range l.Commit {
+			c := &l.Commit[i]
+			w.key(c.Field)
+			w.b = append(base64.StdEncoding.AppendEncode(append(w.b, '"'), c.Hash[:]), '"')
 		}
 		w.close()
 	}

@@ -92,7 +92,7 @@ func TestAnyEventMakesACanonicalLeafOrSaysWhyNot(t *testing.T) {
 			t.Fatalf("it tells %+v, want %+v", told, want)
 		}
 		for _, o := range open {
-			if o.Commitment() != back.Commit[o.Field] {
+			if c, ok := back.Committed(o.Field); !ok || o.Commitment() != c {
 				t.Fatalf("opening of %q does not open the leaf's commitment", o.Field)
 			}
 			if len(o.Value) > 3 && bytes.Contains(b, []byte(o.Value)) && !strings.Contains(e.Node+e.Message+e.MessageID+e.Channel+e.Reference+e.Sender+e.Recipient+e.Rule+e.Ground, o.Value) {

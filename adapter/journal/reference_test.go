@@ -91,13 +91,12 @@ func (l *refLeaf) member(r *refReader, key string, version *int64) {
 	case "col":
 		l.Col = int(r.num())
 	case "commit":
-		l.Commit = map[string]journal.Hash{}
 		r.object(func(field string) {
 			h, ok := refHash(r.str())
 			if !ok || !refName(field) {
 				r.fail("a field name and a commitment of 32 bytes in base64")
 			}
-			l.Commit[field] = h
+			l.Commit = append(l.Commit, journal.Committed{Field: field, Hash: h})
 		})
 		if len(l.Commit) == 0 {
 			r.fail("a commitment")

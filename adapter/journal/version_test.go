@@ -43,7 +43,7 @@ func TestASequencerOfBeforeLosesNothing(t *testing.T) {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	for _, name := range strings.Fields("channel reference test due-queued due-taken due-status eol terms stage") {
-		if _, ok := l.Commit[name]; !ok {
+		if _, ok := l.Committed(name); !ok {
 			t.Errorf("%s was lost", name)
 		}
 	}

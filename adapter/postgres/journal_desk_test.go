@@ -295,7 +295,7 @@ func TestNothingIsFoundOfWhoWasErased(t *testing.T) {
 				for _, o := range open[row.Index] {
 					o.Value = number(n)
 					for _, c := range row.Leaf.Commit {
-						if o.Commitment() == c && !slices.Contains(d.insider[n], row.Index) {
+						if o.Commitment() == c.Hash && !slices.Contains(d.insider[n], row.Index) {
 							d.insider[n] = append(d.insider[n], row.Index)
 						}
 					}

@@ -534,7 +534,7 @@ func check(files map[string][]byte, policy *journal.Policy) (*Evidence, error) {
 	if again, err := json.Marshal(o); err != nil || !bytes.Equal(again, files[exportOpening]) {
 		return nil, errors.New("export/opening.json is not in its only spelling")
 	}
-	if c, ok := e.Export.Leaf.Commit[journal.FieldDigest]; e.Export.Leaf.Kind != journal.KindEvidenceRead || !ok || o.Field != journal.FieldDigest || o.Class != journal.ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
+	if c, ok := e.Export.Leaf.Committed(journal.FieldDigest); e.Export.Leaf.Kind != journal.KindEvidenceRead || !ok || o.Field != journal.FieldDigest || o.Class != journal.ClassEnvelope || c != o.Commitment() || o.Value != hexDigest(files["manifest.json"]) {
 		return nil, errors.New("the entry that tells of the bundle's making is not about this manifest: the bundle was changed after it was made")
 	}
 	for name, digest := range m.Files {
@@ -656,7 +656,7 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 	digest := ""
 	seen := map[string]bool{}
 	for _, o := range x.Openings {
-		if c, ok := x.Leaf.Commit[o.Field]; !ok || c != o.Commitment() || seen[o.Field] {
+		if c, ok := x.Leaf.Committed(o.Field); !ok || c != o.Commitment() || seen[o.Field] {
 			return fmt.Errorf("field %q is not what the entry commits to", o.Field)
 		}
 		seen[o.Field] = true

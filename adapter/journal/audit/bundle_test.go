@@ -234,7 +234,7 @@ func TestErasedValuesCannotBeGuessed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, ok := l.Commit["snils"]
+	want, ok := l.Committed("snils")
 	open, err := d.Opened(book, 0)
 	if err != nil || !ok {
 		t.Fatal(err, ok)
@@ -246,7 +246,9 @@ func TestErasedValuesCannotBeGuessed(t *testing.T) {
 	// The dictionary holds the value itself; what the attacker lacks is the salt.
 	// He tries none, the zero salt, and everything public about the entry.
 	value := open[i].Value
-	salts := [][32]byte{{}, l.Commit["applicant"], l.Commit["digest"], want, [32]byte(journal.LeafHash(book.Entry(0)))}
+	applicant, _ := l.Committed("applicant")
+	digest, _ := l.Committed("digest")
+	salts := [][32]byte{{}, applicant, digest, want, [32]byte(journal.LeafHash(book.Entry(0)))}
 	for _, salt := range salts {
 		if (journal.Opening{Salt: salt, Value: value}).Commitment() == want {
 			t.Fatal("guessed without the salt")

@@ -34,7 +34,9 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		s.leaves = make([]journal.Leaf, 0, len(rows))
 	}
 	leaves := s.leaves[:len(rows)]
-	clear(leaves)
+	for i := range leaves {
+		leaves[i] = journal.Leaf{Commit: leaves[i].Commit[:0]}
+	}
 	b.Entries = make([]Entry, 0, len(rows)+1)
 	clear(s.opened)
 	b.Open = s.opened[:0]

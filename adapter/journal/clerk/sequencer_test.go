@@ -269,7 +269,7 @@ func TestRowsThatCannotBeExpressedAreKeptWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Commitment() != l.Commit[journal.FieldRow] || !strings.Contains(o.Value, "invented-tomorrow") {
+	if c, _ := l.Committed(journal.FieldRow); o.Commitment() != c || !strings.Contains(o.Value, "invented-tomorrow") {
 		t.Errorf("opening %+v does not give the row back", o)
 	}
 }
