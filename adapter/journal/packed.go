@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,18 +78,77 @@ func PackPersonal(values []PersonalField) []byte {
 	return p.b
 }
 
-// UnpackPersonal reads what PackPersonal wrote.
-func UnpackPersonal(b []byte) (values []PersonalField, err error) {
-	r := unpacker{b: b, ok: true}
-	r.texts.Grow(2 * len(b))
-	for r.ok && len(r.b) > 0 {
-		values = append(values, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
+// EventRoom is what packed events are read in by who reads many, one behind the other:
+// their texts are parts of a few large ones. The personal values of an event are good until
+// the next one is read. The zero value is ready. Not for concurrent use.
+type EventRoom struct {
+	texts            strings.Builder
+	personal, opened []PersonalField
+}
+
+// textRoom is how much of texts is made at once for events behind the first one: so many
+// bytes are kept by whoever keeps a text.
+const textRoom = 16 << 10
+
+// grow makes room for texts.
+func (r *EventRoom) grow(need int) {
+	switch {
+	case r.texts.Cap() == 0:
+		r.texts.Grow(need)
+	case r.texts.Cap()-r.texts.Len() < need:
+		r.texts.Reset() // the texts of before stay with who has them
+		r.texts.Grow(max(need, textRoom))
 	}
-	if !r.ok {
+}
+
+// Parse is ParseRow into an event that is the zero one. After an error it means nothing.
+func (r *EventRoom) Parse(e *Event, row []byte) error {
+	if len(row) > 0 && row[0] == packedMark {
+		if err := e.unpack(row, r); err != nil {
+			return err
+		}
+	} else if read, ok := readRow(string(row)); ok {
+		*e = read
+	} else {
+		d := json.NewDecoder(strings.NewReader(string(row)))
+		d.DisallowUnknownFields()
+		if err := d.Decode(e); err != nil {
+			return err
+		}
+	}
+	if len(e.Personal) > 0 {
+		e.lift()
+	}
+	return nil
+}
+
+// Open puts the values that PackPersonal wrote in the place of the one at i, of the event
+// that was read last, and says how many they are.
+func (r *EventRoom) Open(e *Event, i int, packed []byte) (int, error) {
+	values, err := r.values(packed)
+	if err != nil {
+		return 0, err
+	}
+	e.Personal = slices.Replace(e.Personal, i, i+1, values...)
+	r.personal = e.Personal[:0]
+	return len(values), nil
+}
+
+// values reads what PackPersonal wrote. They are good until others are read.
+func (r *EventRoom) values(b []byte) ([]PersonalField, error) {
+	r.grow(2 * len(b))
+	u, values := unpacker{b: b, ok: true, texts: &r.texts}, r.opened[:0]
+	for u.ok && len(u.b) > 0 {
+		values = append(values, PersonalField{Field: u.text(), Value: u.text(), Class: u.text()})
+	}
+	if r.opened = values[:0]; !u.ok {
 		return nil, fmt.Errorf("packed values of %d bytes are damaged", len(b))
 	}
 	return values, nil
 }
+
+// UnpackPersonal reads what PackPersonal wrote.
+func UnpackPersonal(b []byte) ([]PersonalField, error) { return new(EventRoom).values(b) }
 
 // Numbers of members.
 const (
@@ -107,9 +167,9 @@ func (e *Event) packedNumbers() [5]*int {
 }
 
 // unpack reads a packed row.
-func (e *Event) unpack(row []byte) error {
-	r := unpacker{b: row[1:], ok: true}
-	r.texts.Grow(len(row) * 5 / 2) // as long as they can become
+func (e *Event) unpack(row []byte, room *EventRoom) error {
+	room.grow(len(row) * 5 / 2) // as long as they can become
+	r := unpacker{b: row[1:], ok: true, texts: &room.texts}
 	if id := r.take(16); r.ok && uuid.UUID(id) != uuid.Nil {
 		e.Message = r.id(id)
 	}
@@ -121,13 +181,13 @@ func (e *Event) unpack(row []byte) error {
 		case !r.ok:
 		case n == 0:
 			n := r.number()
-			if n > 0 {
-				e.Personal = make([]PersonalField, 0, min(n, MaxPersonal))
+			if e.Personal = room.personal[:0]; n > 0 {
+				e.Personal = slices.Grow(e.Personal, int(min(n, MaxPersonal)))
 			}
 			for ; r.ok && n > 0; n-- {
 				e.Personal = append(e.Personal, PersonalField{Field: r.text(), Value: r.text(), Class: r.text()})
 			}
-			if r.ok && len(r.b) == 0 {
+			if room.personal = e.Personal[:0]; r.ok && len(r.b) == 0 {
 				return nil
 			}
 		case n == packedDeadline:
@@ -379,7 +439,7 @@ func (p *packer) base64(s string) bool {
 type unpacker struct {
 	b     []byte
 	ok    bool
-	texts strings.Builder
+	texts *strings.Builder
 }
 
 // id spells a UUID.

@@ -3,7 +3,9 @@ package journal_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,5 +150,49 @@ func TestEventsArePackedAsEver(t *testing.T) {
 	}
 	if got, want := hex.EncodeToString(hash.Sum(nil)), "88e674f91ec57a9b6b440d2650603afcefa5f51410238934ebeaa2788af6a337"; got != want {
 		t.Errorf("SHA-256 of packed events %s, want %s", got, want)
+	}
+}
+
+// What is read in one room, one behind the other, is what each row by itself is read as,
+// and stays so when others are read.
+func TestPackedEventsShareARoom(t *testing.T) {
+	var room journal.EventRoom
+	var got, want []journal.Event
+	for _, e := range journaltest.Events(5, 400) {
+		row, err := e.Pack()
+		if row == nil && err == nil {
+			row, err = e.Row()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone, err := journal.ParseRow(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want = append(want, alone); len(row)%3 == 0 && len(alone.Personal) > 0 {
+			values := []journal.PersonalField{{Field: "inn", Value: fmt.Sprint("7707", len(row)), Class: "personal"}, {Field: "name", Value: "И. И."}}
+			last := &want[len(want)-1]
+			last.Personal = slices.Replace(slices.Clone(last.Personal), 0, 1, values...)
+		}
+		var together journal.Event
+		if err := room.Parse(&together, row); err != nil {
+			t.Fatal(err)
+		}
+		if w := want[len(want)-1].Personal; len(w) > len(alone.Personal) {
+			if n, err := room.Open(&together, 0, journal.PackPersonal(w[:2])); n != 2 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if !slices.Equal(together.Personal, want[len(want)-1].Personal) {
+			t.Fatalf("values %+v, want %+v", together.Personal, want[len(want)-1].Personal)
+		}
+		together.Personal = nil // good until the next one
+		got = append(got, together)
+	}
+	for i := range want {
+		if want[i].Personal = nil; !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("event %d is %+v, want %+v", i, got[i], want[i])
+		}
 	}
 }

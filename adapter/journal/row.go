@@ -224,30 +224,8 @@ func separator(i int, first string) string {
 // newer node may have written them, and dropping them silently would be a lie.
 func ParseRow(row []byte) (Event, error) {
 	var e Event
-	err := e.Parse(row)
+	err := new(EventRoom).Parse(&e, row)
 	return e, err
-}
-
-// Parse is ParseRow into an event that is the zero one, for those who make many. After an
-// error it means nothing.
-func (e *Event) Parse(row []byte) error {
-	if len(row) > 0 && row[0] == packedMark {
-		if err := e.unpack(row); err != nil {
-			return err
-		}
-	} else if read, ok := readRow(string(row)); ok {
-		*e = read
-	} else {
-		d := json.NewDecoder(strings.NewReader(string(row)))
-		d.DisallowUnknownFields()
-		if err := d.Decode(e); err != nil {
-			return err
-		}
-	}
-	if len(e.Personal) > 0 {
-		e.lift()
-	}
-	return nil
 }
 
 // rowReader reads a row in the spellings in which nearly all come: as Row writes them,

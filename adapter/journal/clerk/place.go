@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,7 +172,7 @@ func (s *seeds) get(index int64, class string) *seedOf {
 // leaf turns a row into a leaf, one way or the other, and appends its openings to open.
 func (s *Sequencer) leaf(l *journal.Leaf, open []journal.Opening, row Pending, now time.Time, salts journal.Salts) ([]journal.Opening, error) {
 	var err error
-	if err = l.Parse(row.Event); err == nil {
+	if err = s.events.Parse(&l.Event, row.Event); err == nil {
 		err = s.openPending(&l.Event)
 	}
 	if waitsForKey(err) {
@@ -219,12 +218,11 @@ func (s *Sequencer) openPending(e *journal.Event) error {
 			p.Value, p.Class = value, class
 			continue
 		}
-		values, err := journal.UnpackPersonal(plain)
+		n, err := s.events.Open(e, i, plain)
 		if err != nil {
 			return fmt.Errorf("open the values of %s: %w", e.Sealer(), err)
 		}
-		e.Personal = slices.Replace(e.Personal, i, i+1, values...)
-		i += len(values) - 1
+		i += n - 1
 	}
 	return nil
 }

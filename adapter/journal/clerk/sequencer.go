@@ -51,6 +51,7 @@ type Sequencer struct {
 	from      batchMemory                // what the batch at hand goes on from
 	room      []byte                     // for the leaves' bytes of a batch; the next one's are written over them
 	leaves    []journal.Leaf             // and for the leaves
+	events    journal.EventRoom          // and for the events that they are made of
 	opened    []Opened                   // and for their openings
 	published time.Time
 	signed    tlog.Tree
