@@ -181,6 +181,9 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error
 // openedBy tells what entries open and reach by the rules and the calendar in force.
 type openedBy struct{ *registry.Catalog }
 
+// The stages that entries reach; nobody changes them.
+var stagesQueued, stagesTaken, stagesStatus = []terms.Stage{terms.StageQueued}, []terms.Stage{terms.StageQueued, terms.StageTaken}, []terms.Stage{terms.StageStatus}
+
 // termStep reads what an entry opens and reaches. Test messages have terms, and
 // nobody is told of them.
 func (c openedBy) termStep(l *journal.Leaf) (step TermStep) {
@@ -193,16 +196,16 @@ func (c openedBy) termStep(l *journal.Leaf) (step TermStep) {
 	case journal.KindAccepted:
 		step.Open = c.opened(id, l)
 		if d := Direction(l.Direction); (d == DirStatus || d == DirResponse || d == DirRejection) && l.Original != "" {
-			step.Reached = Reached{Request: MessageID(l.Original), Stages: []terms.Stage{terms.StageStatus}, At: l.Time}
+			step.Reached = Reached{Request: MessageID(l.Original), Stages: stagesStatus, At: l.Time}
 		}
 		return step
 	case journal.KindQueued:
-		at.Stages = []terms.Stage{terms.StageQueued}
+		at.Stages = stagesQueued
 	case journal.KindDelivered:
 		if l.Attempt > 1 {
 			return step
 		}
-		at.Stages, at.Taken = []terms.Stage{terms.StageQueued, terms.StageTaken}, true
+		at.Stages, at.Taken = stagesTaken, true
 	default: // what its recipient never answered is not reached by its end
 		at.Stages, at.Lost = terms.Stages, l.Kind != journal.KindAnswered || l.Outcome == "async"
 	}

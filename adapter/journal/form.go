@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -405,7 +407,8 @@ func (f *form) index(m int) int64 {
 
 // decode makes a Leaf of what was read. Its texts share one copy of the leaf.
 func (f *form) decode() Leaf {
-	l, shared := f.told()
+	shared := string(f.sheet[:f.end])
+	l := f.told(func(of span) string { return shared[of.from:of.to] })
 	if f.stands(mCommit) {
 		f.sheet.committed(int(f.values[mCommit].from), func(field, commitment span) {
 			hash, _ := decodeHash(shared[commitment.from:commitment.to])
@@ -415,9 +418,35 @@ func (f *form) decode() Leaf {
 	return l
 }
 
-// told is decode without the commitments, and gives the copy of the leaf.
-func (f *form) told() (l Leaf, shared string) {
-	shared = string(f.sheet[:f.end])
+// allTexts has the members that are texts.
+var allTexts = func() (set uint64) {
+	for m, member := range memberNames {
+		if member.value == aText {
+			set |= 1 << m
+		}
+	}
+	return set
+}()
+
+// tell is decode without the commitments, whose names and digits are the longer part of a
+// leaf: its texts share a copy of what is text.
+func (f *form) tell() Leaf {
+	length := 0
+	for left := f.has & allTexts; left != 0; left &= left - 1 {
+		of := f.values[bits.TrailingZeros64(left)]
+		length += int(of.to - of.from)
+	}
+	var texts strings.Builder
+	texts.Grow(length)
+	return f.told(func(of span) string {
+		from := texts.Len()
+		texts.Write(f.sheet[of.from:of.to])
+		return texts.String()[from:]
+	})
+}
+
+// told makes a Leaf without the commitments; copied gives what a part of the sheet says.
+func (f *form) told(copied func(span) string) (l Leaf) {
 	text := func(m int) string {
 		switch {
 		case !f.stands(m):
@@ -425,7 +454,7 @@ func (f *form) told() (l Leaf, shared string) {
 		case f.escaped>>m&1 != 0:
 			return string(f.plain(m))
 		}
-		return shared[f.values[m].from:f.values[m].to]
+		return copied(f.values[m])
 	}
 	number := func(m int) int { return int(f.number(m)) }
 	l = Leaf{
@@ -446,7 +475,7 @@ func (f *form) told() (l Leaf, shared string) {
 		n := f.number(mTarget)
 		l.Target = &n
 	}
-	return l, shared
+	return l
 }
 
 // moment is the time of a member, zero without it.

@@ -588,8 +588,7 @@ func ParseTold(b []byte) (Leaf, error) {
 	if err := f.read(b); err != nil {
 		return Leaf{}, err
 	}
-	l, _ := f.told()
-	return l, nil
+	return f.tell(), nil
 }
 
 // ParseHead is ParseLeaf for those who ask what a leaf is and which message it is about:

@@ -24,14 +24,17 @@ import (
 const packedMark = 1
 
 // Pack is the event as a packed row, or nil for what only Row can express.
-func (e *Event) Pack() ([]byte, error) {
+func (e *Event) Pack() ([]byte, error) { return e.AppendPack(make([]byte, 0, 320)) }
+
+// AppendPack is Pack behind what is in b.
+func (e *Event) AppendPack(b []byte) ([]byte, error) {
 	if e.Log != nil || e.Target != nil || len(e.Fields) > 0 {
 		return nil, nil
 	}
 	if err := e.timesFit(); err != nil {
 		return nil, err
 	}
-	p := packer{b: append(make([]byte, 0, 320), packedMark)}
+	p := packer{b: append(b, packedMark)}
 	message, first := SpelledID(e.Message)
 	first = first && message != uuid.Nil
 	p.b = append(p.b, message[:]...)

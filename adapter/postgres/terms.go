@@ -114,6 +114,8 @@ func (r *termRound) read(ctx context.Context, max int) error {
 		return nil
 	}
 	w := termWrites{open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}, since: since, r: r}
+	about := len(entries) // of a message as many stages are reached as it has entries
+	w.reached, w.at, w.lost = make([]termKey, 0, about), make([]time.Time, 0, about), make([]bool, 0, about)
 	var l journal.Leaf
 	for i := range entries {
 		e := &entries[i]

@@ -25,7 +25,7 @@ type Head struct {
 // place in the log.
 type Pending struct {
 	ID    int64  // of the row that it stands in, alone or with others
-	Event []byte // an Event as Event.Row or Event.Pack writes it
+	Event []byte // an Event as Event.Row or Event.Pack writes it; good until the transaction ends
 }
 
 // Entry is a leaf in its place.
