@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,15 +93,21 @@ func (g *Gateway) publishLog(ctx context.Context, entries []LogEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, publishWithin)
 	defer cancel()
 	topic := g.logTopic()
-	records := make([]Record, len(entries))
-	for i, e := range entries {
-		key := e.Message
-		if key == "" {
-			key = e.Kind
-		}
-		records[i] = Record{Topic: topic, Key: []byte(key), Value: e.Leaf, Headers: []Header{
-			{headerIndex, strconv.AppendInt(nil, e.Index, 10)}, {headerKind, []byte(e.Kind)},
-		}}
+	records, headers := make([]Record, len(entries)), make([]Header, 2*len(entries))
+	texts := make([]byte, 0, 80*len(entries)) // keys and what headers say, all of them one object
+	from := func(begin int) []byte { return texts[begin:len(texts):len(texts)] }
+	text := func(s string) []byte {
+		begin := len(texts)
+		texts = append(texts, s...)
+		return from(begin)
+	}
+	for i := range entries {
+		e := &entries[i]
+		begin := len(texts)
+		texts = strconv.AppendInt(texts, e.Index, 10)
+		h := headers[2*i : 2*i+2 : 2*i+2]
+		h[0], h[1] = Header{headerIndex, from(begin)}, Header{headerKind, text(e.Kind)}
+		records[i] = Record{Topic: topic, Key: text(cmp.Or(e.Message, e.Kind)), Value: e.Leaf, Headers: h}
 	}
 	err := g.broker.Publish(ctx, records)
 	var rejected *RejectedError
