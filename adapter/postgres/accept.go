@@ -165,9 +165,10 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 		return nil, err
 	}
 	a.events = make([][]byte, len(events))
+	room := waitingRoom(len(events))
 	for i, e := range events {
 		if err = s.sealValues(&e); err == nil {
-			a.events[i], err = s.wait(&e)
+			a.events[i], room, err = s.waitingIn(room, &e)
 		}
 		if err != nil {
 			return nil, err

@@ -215,6 +215,7 @@ type placements struct {
 	streams    streams // those that are only noted
 
 	seen map[placed]bool
+	room []byte // of events
 }
 
 // placed is a message in a queue.
@@ -227,7 +228,7 @@ func newPlacements(n int) *placements {
 	return &placements{
 		offsets: make([]int64, 0, n), messages: make([][16]byte, 0, n), queues: make([]*int32, 0, n), prios: make([]int16, 0, n),
 		messageIDs: make([]string, 0, n), roots: make([]int32, 0, n), eols: make([]*time.Time, 0, n), facts: make([]*string, 0, n),
-		events: make([][]byte, 0, n), lanes: make([]string, 0, n), seen: make(map[placed]bool, n),
+		events: make([][]byte, 0, n), lanes: make([]string, 0, n), seen: make(map[placed]bool, n), room: waitingRoom(n),
 	}
 }
 
@@ -294,7 +295,7 @@ func (s *Store) place(p *placements, a *adapter.Arrival, queue *int32, k *arrive
 	}
 	var event []byte
 	if e.Kind != "" {
-		if event, err = s.wait(&e); err != nil {
+		if event, p.room, err = s.waitingIn(p.room, &e); err != nil {
 			return err
 		}
 	}

@@ -196,6 +196,7 @@ func (j *Journal) Resign(term int64) {
 // Sequence implements clerk.Book.
 func (j *Journal) Sequence(ctx context.Context, term int64, step func(clerk.Tx) error) error {
 	t := &journalTx{j: j, term: term}
+	defer func() { t.rows.release() }()
 	j.looking.Lock()
 	if j.lastOf != term {
 		j.last, j.edge, j.lastOf = nil, edge{}, term // another led meanwhile, and the database may be another
@@ -263,6 +264,7 @@ type journalTx struct {
 	wrote       bool
 	was         tlog.Tree // behind which stand
 	entries     []adapter.LogEntry
+	rows        *pendingRoom // what waited
 }
 
 // edge is what the sequencer need not read again at the end of the log: what the last
@@ -305,29 +307,80 @@ const (
 // ends with the row that finishes the last block that they all finish: what is behind a
 // block costs as much again, as a piece, and is written anew with the next batch.
 func (t *journalTx) Pending(ctx context.Context, limit int, first int64) (events []clerk.Pending, more bool, err error) {
+	if t.rows == nil {
+		t.rows = pendingRooms.Get().(*pendingRoom)
+	}
 	found, _ := t.tx.Query(ctx, pendingSQL, t.j.from(), limit, pendingBytes, first)
 	type row struct {
-		ID     int64
-		Events [][]byte
-		Full   bool
+		id     int64
+		events [][]byte
 	}
-	rows, err := pgx.CollectRows(found, pgx.RowToStructByPos[row])
-	if err != nil || len(rows) == 0 {
+	var rows []row
+	var id int64
+	if _, err = pgx.ForEachRow(found, []any{&id, t.rows, &more}, func() error {
+		rows = append(rows, row{id, t.rows.row()})
+		return nil
+	}); err != nil || len(rows) == 0 {
 		return nil, false, err
 	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.ID, b.ID) })
-	count := 0
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	events = make([]clerk.Pending, 0, len(t.rows.events))
 	for _, r := range rows {
-		count += len(r.Events)
-	}
-	events = make([]clerk.Pending, 0, count)
-	for _, r := range rows {
-		for _, e := range r.Events {
-			events = append(events, clerk.Pending{ID: r.ID, Event: e})
+		for _, e := range r.events {
+			events = append(events, clerk.Pending{ID: r.id, Event: e})
 		}
 	}
-	t.j.setMark(rows[0].ID)
-	return events, rows[0].Full, nil
+	t.j.setMark(rows[0].id)
+	return events, more, nil
+}
+
+// pendingRoom takes the events of rows, one row behind the other: the driver would make an
+// object of each. They are good until it is given back.
+type pendingRoom struct {
+	bytes  []byte
+	events [][]byte
+	begin  int // of the row's events
+	at     int // where the next one goes
+}
+
+var pendingRooms = sync.Pool{New: func() any { return new(pendingRoom) }}
+
+// release gives the room back, unless it is larger than a full batch leaves it.
+func (r *pendingRoom) release() {
+	if r != nil && cap(r.bytes) <= 2*pendingBytes {
+		clear(r.events)
+		*r = pendingRoom{bytes: r.bytes[:0], events: r.events[:0]}
+		pendingRooms.Put(r)
+	}
+}
+
+// row gives the events of the row that was read last.
+func (r *pendingRoom) row() [][]byte { return r.events[r.begin:] }
+
+// SetDimensions implements pgtype.ArraySetter.
+func (r *pendingRoom) SetDimensions(dimensions []pgtype.ArrayDimension) error {
+	r.begin, r.at = len(r.events), len(r.events)
+	for _, d := range dimensions {
+		r.events = slices.Grow(r.events, int(d.Length))[:len(r.events)+int(d.Length)]
+	}
+	return nil
+}
+
+// ScanIndex implements pgtype.ArraySetter.
+func (r *pendingRoom) ScanIndex(i int) any {
+	r.at = r.begin + i
+	return r
+}
+
+// ScanIndexType implements pgtype.ArraySetter.
+func (r *pendingRoom) ScanIndexType() any { return r }
+
+// ScanBytes implements pgtype.BytesScanner.
+func (r *pendingRoom) ScanBytes(b []byte) error {
+	before := len(r.bytes)
+	r.bytes = append(r.bytes, b...)
+	r.events[r.at] = r.bytes[before:len(r.bytes):len(r.bytes)]
+	return nil
 }
 
 // pendingSQL takes the rows from the id $1 on, until they have $2 events or $3 bytes, and

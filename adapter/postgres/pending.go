@@ -86,29 +86,36 @@ func (g *gates) record(ctx context.Context, db executor, events ...journal.Event
 }
 
 // waiting makes the rows of events that waitSQL is given.
-func (s *Store) waiting(events ...journal.Event) (rows [][]byte, err error) {
-	rows = make([][]byte, len(events))
+func (s *Store) waiting(events ...journal.Event) ([][]byte, error) {
+	rows, room := make([][]byte, len(events)), waitingRoom(len(events))
 	for i := range events {
-		if rows[i], err = s.wait(&events[i]); err != nil {
+		var err error
+		if rows[i], room, err = s.waitingIn(room, &events[i]); err != nil {
 			return nil, err
 		}
 	}
 	return rows, nil
 }
 
-// wait is waiting of one event.
-func (s *Store) wait(e *journal.Event) (row []byte, err error) {
+// waitingRoom is room for about so many rows. One that has values is longer than most.
+func waitingRoom(events int) []byte { return make([]byte, 0, 128+192*events) }
+
+// waitingIn is waiting for one event: its row stands behind those in room.
+func (s *Store) waitingIn(room []byte, e *journal.Event) (row, with []byte, err error) {
 	if s.gates.packedEvents.Load() {
-		row, err = e.Pack()
+		with, err = e.AppendPack(room)
+		if with != nil {
+			return with[len(room):len(with):len(with)], with, nil
+		}
 	}
-	if err == nil && row == nil {
+	if err == nil {
 		rare := *e // so that e may stay on the stack
 		row, err = rare.Row()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("encoding a journal event: %w", err)
+		return nil, room, fmt.Errorf("encoding a journal event: %w", err)
 	}
-	return row, nil
+	return row, room, nil
 }
 
 func encodeEvents(events []journal.Event) ([]string, error) {
