@@ -30,7 +30,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		now = head.Logged // a clock that went back must not make the log go back
 	}
 	if s.leaves = s.leaves[:0]; cap(s.leaves) < len(rows) || cap(s.leaves) > mostLeaves {
-		s.leaves = make([]journal.Leaf, 0, len(rows))
+		s.leaves = make([]journal.Leaf, 0, max(len(rows), min(len(rows)*5/4, mostLeaves))) // the next batch may be a little larger
 	}
 	leaves := s.leaves[:len(rows)]
 	for i := range leaves {
