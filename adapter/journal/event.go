@@ -152,7 +152,7 @@ type PersonalField struct {
 const PendingClass = "sealed:"
 
 // PendingTogether is the class of all values of an event that wait in one seal: what it
-// opens to is UnpackPersonal's. A seal, its nonce and its tag for each value are as long
+// opens to is PackPersonal's. A seal, its nonce and its tag for each value are as long
 // as the value.
 const PendingTogether = PendingClass + "*"
 

@@ -11,3 +11,6 @@ func ReadsRow(row string) bool {
 
 // Harmless and Plain are what is asked of texts.
 var Harmless, Plain = harmless, plain
+
+// UnpackPersonal reads what PackPersonal wrote.
+func UnpackPersonal(b []byte) ([]PersonalField, error) { return new(EventRoom).values(b) }

@@ -150,9 +150,6 @@ func (r *EventRoom) values(b []byte) ([]PersonalField, error) {
 	return values, nil
 }
 
-// UnpackPersonal reads what PackPersonal wrote.
-func UnpackPersonal(b []byte) ([]PersonalField, error) { return new(EventRoom).values(b) }
-
 // Numbers of members.
 const (
 	packedText     = 1 // and the place in packedTexts

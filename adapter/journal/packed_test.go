@@ -3,6 +3,7 @@ package journal_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -193,6 +194,31 @@ func TestPackedEventsShareARoom(t *testing.T) {
 	for i := range want {
 		if want[i].Personal = nil; !reflect.DeepEqual(got[i], want[i]) {
 			t.Errorf("event %d is %+v, want %+v", i, got[i], want[i])
+		}
+	}
+}
+
+// However a receipt is spelled, it is as package json spells it.
+func TestReceiptsAreSpelledAsJSON(t *testing.T) {
+	digest := strings.Repeat("0123456789abcdef", 4)
+	texts := []string{"", digest, strings.ToUpper(digest), `"<&>\`, "я", "\x00"}
+	receipts := []journal.Receipt{{Stream: &journal.Stream{Group: "<g>", Offset: 7}}, {Poll: digest, Stream: &journal.Stream{}}}
+	for _, ack := range texts {
+		for _, answer := range texts {
+			for _, poll := range texts {
+				receipts = append(receipts, journal.Receipt{Ack: ack, Answer: answer, Poll: poll})
+			}
+		}
+	}
+	for _, r := range receipts {
+		var want strings.Builder
+		e := json.NewEncoder(&want)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(r); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.String() + "\n"; got != want.String() {
+			t.Errorf("%s, want %s", got, want.String())
 		}
 	}
 }
