@@ -69,7 +69,7 @@ WITH i AS MATERIALIZED (
 	SELECT DISTINCT ON (id) id, n FROM unnest($2::text[]) WITH ORDINALITY AS t(id, n) ORDER BY id, n
 )
 SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message, ` + factsIfWhole + ` FROM i, LATERAL (
-	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue IN (SELECT id FROM queue_name WHERE system = $1)
+	SELECT * FROM queue WHERE message_id = i.id AND attempts > 0 AND queue + 0 IN (SELECT id FROM queue_name WHERE system = $1)
 	ORDER BY seq FOR UPDATE) q`
 
 // ackKnownSQL takes out messages that stand as they did when they were handed out, as nearly
@@ -79,7 +79,7 @@ SELECT i.n - 1, q.queue, q.prio, q.seq, q.visible_at > $3, q.attempts, q.message
 var ackKnownSQL = `
 WITH s AS MATERIALIZED (
 	SELECT ` + ackPatience + `, ` + countsItself + `
-), i (queue, prio, seq, attempt, id, system) AS MATERIALIZED (
+), i (queue, prio, seq, attempt, message_id, system) AS MATERIALIZED (
 	` + rowsOf("$1::int[], $2::smallint[], $3::bigint[], $4::int[], $5::text[], $6::text[]") + ` FROM s
 ), d AS (
 	DELETE FROM queue q USING i WHERE ` + ackStands + ` RETURNING ` + countedOf + `
@@ -95,9 +95,9 @@ SELECT 1 / (CASE WHEN (SELECT count(*) FROM d) = cardinality($1::int[]) THEN 1 E
 
 const ackPatience = "set_config('lock_timeout', '100', true)"
 
-const ackStands = `q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q.attempts = i.attempt AND q.message_id = i.id
-		AND (i.system IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
-			AND o.queue IN (SELECT id FROM queue_name WHERE system = i.system)))`
+var ackStands = rowIs("i") + ` AND q.attempts = i.attempt
+		AND (i.system IS NULL OR NOT EXISTS (SELECT FROM queue o WHERE o.message_id = i.message_id AND o.attempts > 0 AND (o.queue, o.prio, o.seq) <> (i.queue, i.prio, i.seq)
+			AND o.queue + 0 IN (SELECT id FROM queue_name WHERE system = i.system)))`
 
 // In ackTell, $1 to $12 are parallel arrays with a row per message that goes out. It
 // goes out when it stands as it did when it was found, and alone under its id in the
@@ -107,7 +107,7 @@ const ackStands = `q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq AND q
 var ackTell = `
 WITH s AS MATERIALIZED (
 	SELECT ` + ackPatience + `
-), i (n, queue, prio, seq, attempt, id, event, codec, dictionary, size, body, system) AS MATERIALIZED (
+), i (n, queue, prio, seq, attempt, message_id, event, codec, dictionary, size, body, system) AS MATERIALIZED (
 	` + rowsOf("$1::int[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::smallint[], $9::int[], $10::int[], $11::bytea[], $12::text[]") + ` FROM s
 ), d AS (
 	DELETE FROM queue q USING i WHERE ` + ackStands + `
@@ -121,9 +121,8 @@ WITH s AS MATERIALIZED (
 SELECT n FROM d`
 
 // ackBack lets messages come back at once.
-const ackBack = `
-UPDATE queue q SET visible_at = $4 FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS f(queue, prio, seq)
-WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq`
+var ackBack = `
+UPDATE queue q SET visible_at = $4 FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS f(queue, prio, seq), ` + rowAt("f.queue, f.prio, f.seq") + ` WHERE ` + rowIs("k")
 
 var errAmbiguous = fmt.Errorf("%w: messages of several senders bear this id, and which of them is meant cannot be told", adapter.ErrNotAwaiting)
 

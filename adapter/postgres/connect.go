@@ -174,12 +174,14 @@ func (c *bounded) judge(start time.Time, err error) error {
 const statementTimeout = 15 * time.Second
 
 // planned are of the sessions whose plans are made once, while tables may be empty,
-// and must be right when they are not. Left to itself PostgreSQL finds that a plan
+// and must be right when they are not (queuerow.go). Left to itself PostgreSQL finds that a plan
 // for the very values of an acknowledgement would be a little cheaper, and makes one
 // each time, which costs twice what running it does. And where the first rows by an
-// index are wanted, it would read and sort them all: of a few, which it thinks there
-// are, that is no dearer.
-var planned = []setting{{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"plan_cache_mode", "force_generic_plan"}}
+// index are wanted, or those that a few others say, it would read all, to sort or to hash
+// them: of a few, which it thinks there are, that is no dearer. What it would remember of
+// rows that it has found is of none that comes again.
+var planned = []setting{{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_memoize", "off"}, {"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"}, {"enable_sort", "off"}, {"enable_incremental_sort", "off"}, {"plan_cache_mode", "force_generic_plan"}}
 
 // setting is a session setting that our statements rely on.
 type setting struct{ name, value string }

@@ -127,10 +127,8 @@ func (s *Store) countOut(ctx context.Context, stand, lanes int) (map[int32]int, 
 	var err error
 	// Each lane, and each root element, is read twice as far as outSlack rows were never out.
 	if stand > max(leasedScan, 4*outSlack*lanes) {
-		b := &pgx.Batch{}
-		b.Queue(byIndexSQL)
-		b.Queue(outOrderedSQL).Query(count)
-		err = s.polls.SendBatch(ctx, b).Close()
+		rows, _ := s.polls.Query(ctx, outOrderedSQL)
+		err = count(rows)
 	} else {
 		rows, _ := s.pool.Query(ctx, outScanSQL)
 		err = count(rows)

@@ -34,7 +34,7 @@ WITH k AS MATERIALIZED (
 	SELECT t.* FROM k, unnest($1::bigint[], $2::uuid[], $3::int[], $4::smallint[], $5::text[], $6::int[], $7::timestamptz[], $8::jsonb[], $9::bytea[])
 	WITH ORDINALITY AS t(at, message, queue, prio, message_id, root, eol, facts, event, n) WHERE t.at > k."offset"
 )` + placeSQL + `, r AS (
-	DELETE FROM relayed r USING i WHERE r.message = i.message AND r.queue = i.queue
+	DELETE FROM relayed r USING i WHERE ` + relayedIs("i") + `
 ), e AS (
 	` + waitSQL(`SELECT event, n FROM i WHERE event IS NOT NULL AND (queue IS NULL OR ((message, queue) IN (SELECT message, queue FROM p)) IS TRUE)`) + `
 ), o AS (
@@ -171,7 +171,7 @@ func (s *Store) unplaced(ctx context.Context, arrivals []adapter.Arrival, queues
 		}
 		named := numberedQueues(arrivals, queues)
 		rows, _ := s.polls.Query(ctx, `SELECT i.at FROM unnest($1::int[], $2::uuid[], $3::int[]) i(at, message, queue)
-			WHERE EXISTS (SELECT FROM placed p WHERE p.message = i.message AND p.queue = i.queue)
+			WHERE `+inPlace("i")+`
 			UNION ALL SELECT 0 WHERE 1 / (CASE WHEN `+queuesGone(4, 5)+` THEN 0 ELSE 1 END) = 0`, looked, messages, of, named.queues, named.queueIs)
 		there, err := pgx.CollectRows(rows, pgx.RowTo[int32])
 		if err != nil {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,86 +20,71 @@ import (
 // committed to, and a crash before the commit leaves the message where it was.
 //
 // In "v" and "n" are VIP requests and everything else. Each has its own
-// low-water mark ($4, $5), below which only dead rows can be. A row that another poll
-// is taking is skipped.
+// low-water mark ($5, $6), below which only dead rows can be. A row that another poll
+// is taking is skipped. $3 is until when they are leased, $4 how many polls there are.
 //
 // That a lease ran out is told by the second statement when the sweep has not been
-// quicker. $3 is an array with a place per poll: until when. The first poll gets the first
-// message.
+// quicker.
 var (
 	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
-	// polls have something. The arrays $6 to $9 are the turns; what VIP lanes there are
-	// comes first. Where none is known, VIP requests are taken as they come: $5 is how many.
+	// polls have something. The arrays $7 to $10 are the turns; what VIP lanes there are
+	// comes first. Where none is known, VIP requests are taken as they come: $6 is how many.
 	leaseLanes = `
 WITH v AS (
-	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $5 FOR UPDATE SKIP LOCKED
+	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $6 FOR UPDATE SKIP LOCKED
 ), n AS (
-	SELECT l.* FROM unnest($6::text[], $7::int[], $8::bigint[], $9::int[]) t(lane, prio, mark, most), LATERAL (
-		SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
+	SELECT l.* FROM unnest($7::text[], $8::int[], $9::bigint[], $10::int[]) t(lane, prio, mark, most), LATERAL (
+		SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
 		WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
 		ORDER BY seq LIMIT t.most FOR UPDATE SKIP LOCKED) l
-	LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v)
-), s AS (
-	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
-)` + leaseTake
+	LIMIT $4 - (SELECT count(*) FROM v)
+)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
 
 	// leaseAny takes what comes first, whatever lane it is in.
 	leaseAny = `
 WITH v AS (
-	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED
+	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $4 FOR UPDATE SKIP LOCKED
 ), n AS (
-	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
-), s AS (
-	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
-)` + leaseTake
+	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $4 - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
+)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
 
-	// With a selector of one root the index on the root is read. $6 is its number.
+	// With a selector of one root the index on the root is read. $7 is its number.
 	leaseRoot = `
 WITH v AS (
-	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($6::int[])[1] AND prio = 0 AND seq >= $4 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE SKIP LOCKED
+	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $4 FOR UPDATE SKIP LOCKED
 ), n AS (
-	SELECT queue, prio, seq, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($6::int[])[1] AND prio = 1 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT cardinality($3::timestamptz[]) - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
-), s AS (
-	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM (SELECT * FROM v UNION ALL SELECT * FROM n) b
-)` + leaseTake
+	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
+	ORDER BY seq LIMIT $4 - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
+)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
 
-	// With several roots the index is read once per root, from its own mark ($4, $5: arrays), and of the rows found the best
+	// With several roots the index is read once per root, from its own mark ($5, $6: arrays), and of the rows found the best
 	// are locked, and no others: a row that is locked and not taken would be passed over by
 	// another poll, which then had a later one of the same lane. 256 is how many of a root
 	// other polls may be taking at the time.
 	leaseRoots = `
 WITH c AS MATERIALIZED (
-	SELECT l.* FROM unnest($6::int[], $4::bigint[], $5::bigint[]) r(root, vip, mark), LATERAL (
-		(SELECT prio, seq FROM queue
+	SELECT l.* FROM unnest($7::int[], $5::bigint[], $6::bigint[]) r(root, vip, mark), LATERAL (
+		(SELECT queue, prio, seq, message_id FROM queue
 		WHERE queue = $1 AND root = r.root AND prio = 0 AND seq >= r.vip AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)
+		ORDER BY seq LIMIT $4 + 256)
 		UNION ALL
-		(SELECT prio, seq FROM queue
+		(SELECT queue, prio, seq, message_id FROM queue
 		WHERE queue = $1 AND root = r.root AND prio = 1 AND seq >= r.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT cardinality($3::timestamptz[]) + 256)) l
-), b AS (
-	SELECT q.queue, q.prio, q.seq, q.attempts, q.returned, q.visible_at
-	FROM c JOIN queue q ON q.queue = $1 AND q.prio = c.prio AND q.seq = c.seq
-	WHERE q.visible_at <= $2
-	ORDER BY q.prio, q.seq LIMIT cardinality($3::timestamptz[]) FOR UPDATE OF q SKIP LOCKED
+		ORDER BY seq LIMIT $4 + 256)) l
 ), s AS (
-	SELECT *, row_number() OVER (ORDER BY prio, seq) AS place FROM b
-)` + leaseTake
-
-	leaseTake = `
-UPDATE queue q SET visible_at = ($3::timestamptz[])[s.place], attempts = q.attempts + 1, returned = q.attempts
-FROM s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
-RETURNING s.place, q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.attempts > s.returned THEN s.visible_at END`
+	SELECT q.queue, q.prio, q.seq, q.message_id, q.attempts, q.returned, q.visible_at
+	FROM (SELECT * FROM c ORDER BY prio, seq OFFSET 0) c, queue q WHERE ` + rowIs("c") + ` AND q.visible_at <= $2
+	ORDER BY c.prio, c.seq LIMIT $4 FOR UPDATE OF q SKIP LOCKED
+)` + leaseTake("SELECT * FROM s")
 
 	// The second statement. $2 are the events of answers that were made, each behind that
 	// of the lease before it if that had run out. $3 to $8 are parallel arrays with a row
@@ -114,9 +100,16 @@ INSERT INTO receipt (message, attempt, codec, dictionary, size, body, queue, ste
 	// attempt does not count, and it steps aside until the time in $4.
 	leaseAside = `
 UPDATE queue q SET attempts = q.attempts - 1, visible_at = f.until
-FROM unnest($2::smallint[], $3::bigint[], $4::timestamptz[]) AS f(prio, seq, until)
-WHERE q.queue = $1 AND q.prio = f.prio AND q.seq = f.seq`
+FROM unnest($2::smallint[], $3::bigint[], $4::timestamptz[]) AS f(prio, seq, until), ` + rowAt("$1::int, f.prio, f.seq") + ` WHERE ` + rowIs("k")
 )
+
+// leaseTake leases rows.
+func leaseTake(rows string) string {
+	return `
+UPDATE queue q SET visible_at = $3, attempts = q.attempts + 1, returned = q.attempts
+FROM (` + rows + `) s WHERE ` + rowIs("s") + `
+RETURNING q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.attempts > s.returned THEN s.visible_at END`
+}
 
 // lease is one poll on its way to the database.
 type lease struct {
@@ -367,12 +360,14 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 	defer cancel()
 	now := batch[0].poll.Now
 	var uses []adapter.Use
-	untils := make([]time.Time, len(batch))
-	for i, l := range batch {
+	until := now
+	for _, l := range batch {
 		if l.poll.Now.After(now) {
 			now = l.poll.Now
 		}
-		untils[i] = l.poll.Now.Add(l.poll.For)
+		if end := l.poll.Now.Add(l.poll.For); end.After(until) {
+			until = end
+		}
 		if l.poll.Use != (adapter.Use{}) {
 			uses = append(uses, l.poll.Use)
 		}
@@ -381,7 +376,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 		return batch, err
 	}
 	found := make([]leased, len(batch))
-	tx, err := s.take(ctx, &taking{queue: queue, now: now, untils: untils, roots: batch[0].roots, noting: noting, uses: uses, found: found})
+	tx, err := s.take(ctx, &taking{queue: queue, now: now, until: until, roots: batch[0].roots, noting: noting, uses: uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -415,10 +410,10 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 		switch {
 		case !slices.Contains(making, batch[i]):
 		case a == nil: // nobody may have it until then, and it is not delivered yet
-			t.aside(found[i], untils[i])
+			t.aside(found[i], until)
 			slow = append(slow, i)
 		case a.err != nil: // its caller knows, or is told as soon as it asks
-			t.aside(found[i], untils[i])
+			t.aside(found[i], until)
 		default:
 			t.tell(found[i], *a)
 			waiting = append(waiting, batch[i])
@@ -432,7 +427,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 		if l := batch[i]; err != nil {
 			l.done <- leased{err: err}
 		} else {
-			s.leases.working.Go(func() { s.deliverLate(queue, l, found[i], untils[i], by) })
+			s.leases.working.Go(func() { s.deliverLate(queue, l, found[i], until, by) })
 		}
 	}
 	return waiting, err
@@ -494,9 +489,9 @@ func heard(late context.Context, batch, making []*lease) []*handed {
 
 // A message whose answer was not there when the others of its transaction went out was
 // put aside until the end of its lease. It is delivered by this, when it stands so still.
-const leaseLate = `
-UPDATE queue SET attempts = attempts + 1, returned = attempts
-WHERE queue = $1 AND prio = $2 AND seq = $3 AND visible_at = $4 AND attempts = $5 RETURNING 1`
+var leaseLate = `
+UPDATE queue q SET attempts = attempts + 1, returned = attempts
+FROM ` + rowAt("$1::int, $2::smallint, $3::bigint") + ` WHERE ` + rowIs("k") + ` AND q.visible_at = $4 AND q.attempts = $5 RETURNING 1`
 
 // deliverLate waits for an answer, until by, and commits the delivery by itself. A crash before
 // that leaves the message where it stands, and it comes when the lease would have run
@@ -540,15 +535,15 @@ func (s *Store) commitLate(ctx context.Context, queue int32, found leased, until
 type taking struct {
 	queue  int32
 	now    time.Time
-	untils []time.Time
+	until  time.Time // of all of them
 	roots  []int32
 	noting string // how uses are noted
 	uses   []adapter.Use
 
 	rootMarks [2][]int64 // where the rows of each root begin, by prio
 
-	found []leased // a place per poll
-	n     int      // how many of them are filled
+	found []leased // a place per poll, of which the first are filled, in the order of the queue
+	n     int      // how many
 }
 
 // take finds rows and leases them, in a transaction that is open then: by the lanes, as
@@ -583,6 +578,7 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 			return nil, err
 		}
 	}
+	slices.SortFunc(t.found[:t.n], func(a, b leased) int { return cmp.Or(cmp.Compare(a.prio, b.prio), cmp.Compare(a.seq, b.seq)) })
 	for i := range t.n {
 		s.lanes.served(t.queue, t.roots, t.found[i].lane, t.found[i].prio, t.found[i].seq)
 	}
@@ -599,15 +595,15 @@ type laneAt struct {
 // what each lane gave.
 func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]int) {
 	by = map[laneAt]int{}
-	done := t.n
-	sql, args := leaseAny, []any{t.queue, t.now, t.untils[done:], mark[0], mark[1]}
+	polls := len(t.found) - t.n
+	sql, args := leaseAny, []any{t.queue, t.now, t.until, polls, mark[0], mark[1]}
 	switch {
 	case len(t.roots) == 1:
-		sql, args = leaseRoot, append(args[:3], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
+		sql, args = leaseRoot, append(args[:4], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
 	case len(t.roots) > 1:
-		sql, args = leaseRoots, append(args[:3], t.rootMarks[0], t.rootMarks[1], t.roots)
+		sql, args = leaseRoots, append(args[:4], t.rootMarks[0], t.rootMarks[1], t.roots)
 	case len(turns) > 0:
-		vip := len(t.found) - done
+		vip := polls
 		var names []string
 		var prios, most []int32
 		var marks []int64
@@ -617,14 +613,13 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 			}
 			names, prios, marks, most = append(names, one.lane.name), append(prios, int32(one.prio)), append(marks, one.mark), append(most, int32(one.most))
 		}
-		args[4] = vip
+		args[5] = vip
 		sql, args = leaseLanes, append(args, names, prios, marks, most)
 	}
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-		var place int
 		var out leased
-		_, err := pgx.ForEachRow(rows, []any{&place, &out.id, &out.prio, &out.seq, &out.attempt, &out.lane, &out.ranOut}, func() error {
-			t.found[done+place-1] = out
+		_, err := pgx.ForEachRow(rows, []any{&out.id, &out.prio, &out.seq, &out.attempt, &out.lane, &out.ranOut}, func() error {
+			t.found[t.n] = out
 			t.n++
 			by[laneAt{out.lane, out.prio}]++
 			return nil

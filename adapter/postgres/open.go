@@ -71,7 +71,7 @@ type Store struct {
 	pool *sessions
 	// polls are the sessions of leases and acknowledgements. Their plans are
 	// made once, often while a queue is empty, and must still be right when it
-	// holds a million: there they are told never to read the table through.
+	// holds a million (planned).
 	polls *sessions
 	// works are the sessions of what is at work all the time, and never much of it at once:
 	// the sequencer, terms and alarms. Each session plans what it runs by itself, and anew

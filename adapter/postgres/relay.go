@@ -127,7 +127,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
-const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue = o.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
+const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
 	FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
 
 // outboxRow is a row of outboxSQL, and what the store learns of its message.
@@ -180,7 +180,7 @@ var (
 WITH l AS (
 	` + releaseSQL + ` RETURNING work, ` + unwaited + `, ` + countsItself + `
 ), o AS (
-	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) RETURNING seq
+	` + outboxGoes + ` RETURNING o.seq
 ), p AS (
 	INSERT INTO placed (message, queue) ` + rowsOf("$7::uuid[], $8::int[]") + `
 ), q AS (
@@ -205,6 +205,11 @@ SELECT 1 / (CASE WHEN EXISTS (SELECT FROM l) AND (SELECT count(*) FROM o) >= car
 )`)
 )
 
+// outboxGoes takes the rows $5 of the shard $4 out. Each is found by its key, whatever the planner
+// believes to be in the table (queuerow.go): it would read all of a shard and hold each row
+// against the array.
+const outboxGoes = `DELETE FROM outbox o USING unnest($5::bigint[]) t(seq), LATERAL (SELECT ctid AS at FROM outbox WHERE shard = $4 AND seq = t.seq OFFSET 0) r WHERE o.ctid = r.at`
+
 func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 	var into, after, told, placed string
 	placed = "ARRAY[]::bigint[]"
@@ -227,7 +232,7 @@ func relayedBatchSQL(queued, bus bool, onBus, unhold string) string {
 WITH l AS (
 	` + releaseSQL + ` RETURNING work, ` + unwaited + `
 ), o AS (
-	DELETE FROM outbox WHERE shard = $4 AND seq = ANY ($5) AND EXISTS (SELECT FROM l) RETURNING message, queue
+	` + outboxGoes + ` AND EXISTS (SELECT FROM l) RETURNING o.message, o.queue
 )` + into + after + unhold + `, e AS (
 	` + waitSQL(`SELECT e, n FROM unnest($6::bytea[]) WITH ORDINALITY t(e, n) WHERE EXISTS (SELECT FROM l)`+told) + `
 )

@@ -93,7 +93,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (adapter.Swept, error)
 // out, however many wait behind them. What stands further back, because nobody polls any
 // more and those before it were put aside, is told of when it is handed out again.
 //
-// Whoever runs it does so without sequential and bitmap scans and sorts: the planner does not
+// Sessions that run it (planned) do so without sequential and bitmap scans and sorts: the planner does not
 // know how near the first of those is. Nor that a root element is rare where it has seen but
 // one: asked for queue and priority it would read all that stand there by the primary key, in
 // whose order they are too. Rows are compared as wholes, and prio as an int, so that the one
@@ -135,7 +135,7 @@ const (
 var ranOutSQL = outSQL + `
 SELECT o.* FROM f, LATERAL (
 	SELECT message, queue, ` + factsIfWhole + `, prio, seq, visible_at, attempts FROM queue q
-	WHERE q.queue = f.queue AND q.prio = f.prio AND q.seq = f.seq AND attempts > returned AND visible_at <= $1 LIMIT 1 FOR UPDATE SKIP LOCKED) o
+	WHERE ` + keyIs("f.queue, f.prio, f.seq") + ` AND attempts > returned AND visible_at <= $1 ORDER BY queue, prio, seq LIMIT 1 FOR UPDATE SKIP LOCKED) o
 LIMIT $2`
 
 // sweepLeases writes the "returned" events of leases that ran out.
@@ -146,7 +146,6 @@ func (s *Store) sweepLeases(ctx context.Context, now time.Time) (int, bool, erro
 	var rows []standing
 	var out []leased // the attempt is that of the lease
 	first := &pgx.Batch{}
-	first.Queue(byIndexSQL)
 	first.Queue(ranOutSQL, now, sweepRows).Query(func(found pgx.Rows) error {
 		var row standing
 		var at leased
@@ -197,8 +196,7 @@ func (s *Store) sweptLeases(ctx context.Context, tx *transaction, rows []standin
 	}
 	last := &pgx.Batch{}
 	last.Queue(s.gates.sql(`WITH u AS (
-	UPDATE queue q SET returned = attempts FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq)
-	WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq
+	UPDATE queue q SET returned = attempts FROM unnest($1::int[], $2::smallint[], $3::bigint[]) AS s(queue, prio, seq), `+rowAt("s.queue, s.prio, s.seq")+` WHERE `+rowIs("k")+`
 )
 `+waitSQL(`SELECT e, n FROM unnest($4::bytea[]) WITH ORDINALITY t(e, n)`)), queues, prios, seqs, encoded)
 	return tx.commit(ctx, last)
@@ -290,10 +288,10 @@ func (s *Store) expire(ctx context.Context, now time.Time, rows []endedRow) erro
 	}
 	_, err = s.polls.Exec(ctx, s.gates.sql(`
 WITH s AS MATERIALIZED (
-	SELECT q.queue, q.prio, q.seq, i.e, i.n FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS i(queue, prio, seq, e, n)
-	JOIN queue q ON q.queue = i.queue AND q.prio = i.prio AND q.seq = i.seq WHERE q.visible_at <= $5 FOR UPDATE OF q SKIP LOCKED
+	SELECT q.queue, q.prio, q.seq, q.message_id, i.e, i.n FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY AS i(queue, prio, seq, e, n),
+		`+rowAt("i.queue, i.prio, i.seq")+`, queue q WHERE `+rowIs("k")+` AND q.visible_at <= $5 FOR UPDATE OF q SKIP LOCKED
 ), d AS (
-	DELETE FROM queue q USING s WHERE q.queue = s.queue AND q.prio = s.prio AND q.seq = s.seq RETURNING s.e, s.n
+	DELETE FROM queue q USING s WHERE `+rowIs("s")+` RETURNING s.e, s.n
 )
 `+waitSQL(`SELECT e, n FROM d`)+` RETURNING `+unwaited), queues, prios, seqs, encoded, now)
 	return err

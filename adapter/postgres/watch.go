@@ -84,8 +84,8 @@ func (s *Store) sweepRelayed(ctx context.Context) (bool, error) {
 		SELECT r.* FROM generate_series(0, $1::int - 1) s, LATERAL (
 			SELECT message, queue FROM relayed WHERE shard = s AND at < now() - interval '`+settleAfter+`' ORDER BY at LIMIT $2) r
 	), d AS MATERIALIZED (
-		SELECT message, queue FROM o WHERE EXISTS (SELECT FROM placed p WHERE p.message = o.message AND p.queue = o.queue)
-	) DELETE FROM relayed r USING d WHERE r.message = d.message AND r.queue = d.queue`, adapter.Shards, strayRows)
+		SELECT message, queue FROM o WHERE `+inPlace("o")+`
+	) DELETE FROM relayed r USING d WHERE `+relayedIs("d"), adapter.Shards, strayRows)
 	if err != nil {
 		return false, fmt.Errorf("settling what has arrived from the bus: %w", err)
 	}
@@ -118,10 +118,10 @@ func (s *Store) Recall(ctx context.Context, q adapter.Queue, age time.Duration) 
 		SELECT message, queue, shard FROM relayed WHERE shard = $1 AND queue = $2 AND at < now() - $3::interval
 		ORDER BY at LIMIT $4 FOR UPDATE SKIP LOCKED
 	), d AS (
-		DELETE FROM relayed r USING o WHERE r.message = o.message AND r.queue = o.queue
+		DELETE FROM relayed r USING o WHERE `+relayedIs("o")+`
 	), b AS (
 		INSERT INTO outbox (message, shard, queue) SELECT message, shard, queue FROM o
-		WHERE NOT EXISTS (SELECT FROM placed p WHERE p.message = o.message AND p.queue = o.queue) ORDER BY message RETURNING 1
+		WHERE NOT `+inPlace("o")+` ORDER BY message RETURNING 1
 	) SELECT count(*) FROM b`, adapter.ShardOf(q), queue, age, strayRows).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("taking back what the bus has lost for %v: %w", q, err)
