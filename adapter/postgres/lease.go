@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,72 +20,42 @@ import (
 // which commit to poll and answer, and keeps these. What is handed out is what was
 // committed to, and a crash before the commit leaves the message where it was.
 //
-// In "v" and "n" are VIP requests and everything else. Each has its own
-// low-water mark ($5, $6), below which only dead rows can be. A row that another poll
-// is taking is skipped. $3 is until when they are leased, $4 how many polls there are.
+// "s" has VIP requests first and then everything else. Each has its own
+// low-water mark ($8, $9), below which only dead rows can be. A row that another poll
+// is taking is skipped. Rows are locked as they are asked for, and no more of them are than
+// there are polls, $7. They are leased until $6.
 //
 // That a lease ran out is told by the second statement when the sweep has not been
 // quicker.
 var (
 	// leaseLanes takes from lanes in their turn, from each as many as it says, until all
-	// polls have something. The arrays $7 to $10 are the turns; what VIP lanes there are
-	// comes first. Where none is known, VIP requests are taken as they come: $6 is how many.
-	leaseLanes = `
-WITH v AS (
-	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $6 FOR UPDATE SKIP LOCKED
-), n AS (
-	SELECT l.* FROM unnest($7::text[], $8::int[], $9::bigint[], $10::int[]) t(lane, prio, mark, most), LATERAL (
-		SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-		WHERE queue = $1 AND ` + laneOf + ` = t.lane AND prio::int = t.prio AND seq >= t.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT t.most FOR UPDATE SKIP LOCKED) l
-	LIMIT $4 - (SELECT count(*) FROM v)
-)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
+	// polls have something. The arrays $10 to $13 are the turns; what VIP lanes there are
+	// comes first. Where none is known, VIP requests are taken as they come: $9 is how many.
+	leaseLanes = leaseFirst("", leaseFree+` AND prio = 0 AND seq >= $8 ORDER BY seq LIMIT $9 FOR UPDATE SKIP LOCKED`, `
+		SELECT l.* FROM unnest($10::text[], $11::int[], $12::bigint[], $13::int[]) t(lane, prio, mark, most), LATERAL (`+
+		leaseFree+` AND `+laneOf+` = t.lane AND prio::int = t.prio AND seq >= t.mark ORDER BY seq LIMIT t.most FOR UPDATE SKIP LOCKED) l`)
 
 	// leaseAny takes what comes first, whatever lane it is in.
-	leaseAny = `
-WITH v AS (
-	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $4 FOR UPDATE SKIP LOCKED
-), n AS (
-	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $4 - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
-)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
+	leaseAny = leaseFirst("", leaseFree+` AND prio = 0 AND seq >= $8 ORDER BY seq LIMIT $7 FOR UPDATE SKIP LOCKED`,
+		leaseFree+` AND prio = 1 AND seq >= $9 ORDER BY seq LIMIT $7 FOR UPDATE SKIP LOCKED`)
 
-	// With a selector of one root the index on the root is read. $7 is its number.
-	leaseRoot = `
-WITH v AS (
-	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 0 AND seq >= $5 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $4 FOR UPDATE SKIP LOCKED
-), n AS (
-	SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
-	WHERE queue = $1 AND root = ($7::int[])[1] AND prio = 1 AND seq >= $6 AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-	ORDER BY seq LIMIT $4 - (SELECT count(*) FROM v) FOR UPDATE SKIP LOCKED
-)` + leaseTake("SELECT * FROM v UNION ALL SELECT * FROM n")
+	// With a selector of one root the index on the root is read. $10 is its number.
+	leaseRoot = leaseFirst("", leaseFree+` AND root = ($10::int[])[1] AND prio = 0 AND seq >= $8 ORDER BY seq LIMIT $7 FOR UPDATE SKIP LOCKED`,
+		leaseFree+` AND root = ($10::int[])[1] AND prio = 1 AND seq >= $9 ORDER BY seq LIMIT $7 FOR UPDATE SKIP LOCKED`)
 
-	// With several roots the index is read once per root, from its own mark ($5, $6: arrays), and of the rows found the best
+	// With several roots the index is read once per root, from its own mark ($8, $9: arrays), and of the rows found the best
 	// are locked, and no others: a row that is locked and not taken would be passed over by
 	// another poll, which then had a later one of the same lane. 256 is how many of a root
 	// other polls may be taking at the time.
-	leaseRoots = `
-WITH c AS MATERIALIZED (
-	SELECT l.* FROM unnest($7::int[], $5::bigint[], $6::bigint[]) r(root, vip, mark), LATERAL (
-		(SELECT queue, prio, seq, message_id FROM queue
-		WHERE queue = $1 AND root = r.root AND prio = 0 AND seq >= r.vip AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT $4 + 256)
+	leaseRoots = leaseFirst(`c AS MATERIALIZED (
+	SELECT l.* FROM unnest($10::int[], $8::bigint[], $9::bigint[]) r(root, vip, mark), LATERAL (
+		(`+leaseFree+` AND root = r.root AND prio = 0 AND seq >= r.vip ORDER BY seq LIMIT $7 + 256)
 		UNION ALL
-		(SELECT queue, prio, seq, message_id FROM queue
-		WHERE queue = $1 AND root = r.root AND prio = 1 AND seq >= r.mark AND visible_at <= $2 AND (eol IS NULL OR eol > $2)
-		ORDER BY seq LIMIT $4 + 256)) l
-), s AS (
-	SELECT q.queue, q.prio, q.seq, q.message_id, q.attempts, q.returned, q.visible_at
-	FROM (SELECT * FROM c ORDER BY prio, seq OFFSET 0) c, queue q WHERE ` + rowIs("c") + ` AND q.visible_at <= $2
-	ORDER BY c.prio, c.seq LIMIT $4 FOR UPDATE OF q SKIP LOCKED
-)` + leaseTake("SELECT * FROM s")
+		(`+leaseFree+` AND root = r.root AND prio = 1 AND seq >= r.mark ORDER BY seq LIMIT $7 + 256)) l
+), `, `
+		SELECT q.queue, q.prio, q.seq, q.message_id, q.attempts, q.returned, q.visible_at
+		FROM (SELECT * FROM c ORDER BY prio, seq OFFSET 0) c, queue q WHERE `+rowIs("c")+` AND q.visible_at <= $5
+		ORDER BY c.prio, c.seq LIMIT $7 FOR UPDATE OF q SKIP LOCKED`)
 
 	// The second statement. $2 are the events of answers that were made, each behind that
 	// of the lease before it if that had run out. $3 to $8 are parallel arrays with a row
@@ -103,11 +74,24 @@ UPDATE queue q SET attempts = q.attempts - 1, visible_at = f.until
 FROM unnest($2::smallint[], $3::bigint[], $4::timestamptz[]) AS f(prio, seq, until), ` + rowAt("$1::int, f.prio, f.seq") + ` WHERE ` + rowIs("k")
 )
 
-// leaseTake leases rows.
-func leaseTake(rows string) string {
+// leaseFree gives rows of the queue $4 that may be handed out at the time $5.
+const leaseFree = `
+		SELECT queue, prio, seq, message_id, attempts, returned, visible_at FROM queue
+		WHERE queue = $4 AND visible_at <= $5 AND (eol IS NULL OR eol > $5)`
+
+// leaseFirst leases the first rows that selects give, one after the other, behind other parts of the
+// statement, and notes the polls as new, $1 to $3 (useRows). For one that is not, all is undone; it
+// may wait for another that notes the same, with rows locked, of which nobody who waits so
+// asks for one.
+func leaseFirst(before string, selects ...string) string {
 	return `
-UPDATE queue q SET visible_at = $3, attempts = q.attempts + 1, returned = q.attempts
-FROM (` + rows + `) s WHERE ` + rowIs("s") + `
+WITH u AS (
+	` + usesNewSQL + `
+), ` + before + `s AS MATERIALIZED (
+	SELECT * FROM (` + strings.Join(selects, `) a
+	UNION ALL SELECT * FROM (`) + `) b LIMIT $7
+)
+UPDATE queue q SET visible_at = $6, attempts = q.attempts + 1, returned = q.attempts FROM s WHERE ` + rowIs("s") + `
 RETURNING q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.attempts > s.returned THEN s.visible_at END`
 }
 
@@ -323,14 +307,10 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 	if len(live) == 0 {
 		return
 	}
-	noting := usesHoldSQL
-	if s.usual.uses.expected() {
-		noting = usesNewSQL
-	}
-	waiting, err := s.leaseRows(queue, live, noting)
+	waiting, err := s.leaseRows(queue, live, s.usual.uses.expected())
 	if isCode(err, uniqueViolation) { // and nothing was done
 		s.usual.uses.failed()
-		waiting, err = s.leaseRows(queue, live, usesHoldSQL)
+		waiting, err = s.leaseRows(queue, live, false)
 	}
 	if isCode(err, divisionByZero) {
 		// One of them came as something else before, and nothing was done. Each is
@@ -345,7 +325,7 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 			held = append(held, l)
 		}
 		if waiting, err = nil, nil; len(held) > 0 {
-			waiting, err = s.leaseRows(queue, held, usesHoldSQL)
+			waiting, err = s.leaseRows(queue, held, false)
 		}
 	}
 	for _, l := range waiting {
@@ -353,9 +333,9 @@ func (s *Store) lease(in leaseLine, batch []*lease) {
 	}
 }
 
-// leaseRows runs the transaction, which notes uses as its SQL says. It gives the polls that
-// have not heard yet how theirs ended.
-func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting []*lease, err error) {
+// leaseRows runs the transaction, which notes uses as new or holds them against what is noted.
+// It gives the polls that have not heard yet how theirs ended.
+func (s *Store) leaseRows(queue int32, batch []*lease, areNew bool) (waiting []*lease, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.StatementTimeout+answerTime)
 	defer cancel()
 	now := batch[0].poll.Now
@@ -376,7 +356,7 @@ func (s *Store) leaseRows(queue int32, batch []*lease, noting string) (waiting [
 		return batch, err
 	}
 	found := make([]leased, len(batch))
-	tx, err := s.take(ctx, &taking{queue: queue, now: now, until: until, roots: batch[0].roots, noting: noting, uses: uses, found: found})
+	tx, err := s.take(ctx, &taking{queue: queue, now: now, until: until, roots: batch[0].roots, areNew: areNew, uses: uses, found: found})
 	if err != nil {
 		return batch, err
 	}
@@ -537,8 +517,8 @@ type taking struct {
 	now    time.Time
 	until  time.Time // of all of them
 	roots  []int32
-	noting string // how uses are noted
-	uses   []adapter.Use
+	areNew bool          // as far as is known, uses are
+	uses   []adapter.Use // to be noted
 
 	rootMarks [2][]int64 // where the rows of each root begin, by prio
 
@@ -558,8 +538,9 @@ func (s *Store) take(ctx context.Context, t *taking) (*transaction, error) {
 		t.rootMarks = s.lanes.beginRoots(t.queue, t.roots)
 	}
 	first := &pgx.Batch{} // whose use does not hold is given nothing
-	if len(t.uses) > 0 {
-		first.Queue(t.noting, useArguments(t.uses)...)
+	if len(t.uses) > 0 && !t.areNew {
+		first.Queue(usesHoldSQL, useArguments(t.uses)...)
+		t.uses = nil
 	}
 	by := t.ask(first, mark, turns)
 	tx, err := s.polls.open(ctx, first)
@@ -596,12 +577,13 @@ type laneAt struct {
 func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]int) {
 	by = map[laneAt]int{}
 	polls := len(t.found) - t.n
-	sql, args := leaseAny, []any{t.queue, t.now, t.until, polls, mark[0], mark[1]}
+	sql, args := leaseAny, append(useArguments(t.uses), t.queue, t.now, t.until, polls, mark[0], mark[1])
+	t.uses = nil
 	switch {
 	case len(t.roots) == 1:
-		sql, args = leaseRoot, append(args[:4], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
+		sql, args = leaseRoot, append(args[:7], t.rootMarks[0][0], t.rootMarks[1][0], t.roots)
 	case len(t.roots) > 1:
-		sql, args = leaseRoots, append(args[:4], t.rootMarks[0], t.rootMarks[1], t.roots)
+		sql, args = leaseRoots, append(args[:7], t.rootMarks[0], t.rootMarks[1], t.roots)
 	case len(turns) > 0:
 		vip := polls
 		var names []string
@@ -613,7 +595,7 @@ func (t *taking) ask(b *pgx.Batch, mark [2]int64, turns []turn) (by map[laneAt]i
 			}
 			names, prios, marks, most = append(names, one.lane.name), append(prios, int32(one.prio)), append(marks, one.mark), append(most, int32(one.most))
 		}
-		args[5] = vip
+		args[8] = vip
 		sql, args = leaseLanes, append(args, names, prios, marks, most)
 	}
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
