@@ -99,10 +99,11 @@ RETURNING q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.atte
 type lease struct {
 	ctx   context.Context
 	poll  adapter.Poll
-	roots []int32     // of the selector
-	offer chan leased // what was found for it, while nothing is committed; to a caller that is there
-	made  chan handed // of capacity 1: what the caller made of it
-	done  chan leased // of capacity 1: the outcome
+	roots []int32       // of the selector
+	offer chan leased   // what was found for it, while nothing is committed; to a caller that is there
+	made  chan handed   // of capacity 1: what the caller made of it
+	some  chan struct{} // of capacity 1, of all with which it shares a transaction, if there are any: one has made its own
+	done  chan leased   // of capacity 1: the outcome
 }
 
 func newLease(ctx context.Context, p adapter.Poll) *lease {
@@ -207,7 +208,13 @@ func (s *Store) await(l *lease, queue int32) (*adapter.Delivery, error) {
 // transaction that waits for it hears of it.
 func (s *Store) answer(l *lease, queue int32, found leased) (d *adapter.Delivery, told *journal.Event, err error) {
 	a := handed{err: errors.New("making the answer broke off")} // should it panic
-	defer func() { l.made <- a }()
+	defer func() {
+		l.made <- a
+		select {
+		case l.some <- struct{}{}:
+		default:
+		}
+	}()
 	m, err := s.load(l.ctx, found.id, true)
 	if err == nil && m.Erased != nil {
 		err = errContentErased
@@ -240,7 +247,7 @@ func (s *Store) othersQueue(l *lease, queue int32) error {
 // told is what is committed with a delivery: its event, behind that of the lease before
 // it if that ran out, and, where an answer is made, what is kept of poll and answer.
 func (s *Store) told(l *lease, queue int32, d *adapter.Delivery, ranOut *time.Time) (a handed) {
-	ev := l.poll.Event
+	ev := &l.poll.Event // of this lease alone
 	if l.poll.Answer != nil {
 		var out []byte
 		if out, a.err = l.poll.Answer(d); a.err != nil {
@@ -255,21 +262,20 @@ func (s *Store) told(l *lease, queue int32, d *adapter.Delivery, ranOut *time.Ti
 	}
 	arrived := arrivedOf(d.Message, 0, nil, len(d.Message.Body))
 	arrived.event.Recipient = string(l.poll.Queue.System)
-	ev = completed(stamped(ev, journal.KindDelivered, l.poll.Now), arrived.event)
+	*ev = stamped(*ev, journal.KindDelivered, l.poll.Now)
+	ev.Complete(&arrived.event)
 	if ev.Attempt = d.Attempt; l.poll.Wire != "" && arrived.wire != "" && l.poll.Wire != arrived.wire {
 		ev.Outcome = adapter.OutcomeRewrapped
 	}
-	events := []journal.Event{ev}
-	if ranOut != nil {
-		events = append(events, s.returned(arrived.event, *ranOut, d.Attempt-1))
+	var err error
+	if a.event, _, err = s.waitingIn(waitingRoom(1), ev); err == nil && ranOut != nil {
+		before := s.returned(arrived.event, *ranOut, d.Attempt-1)
+		a.ranOut, _, err = s.waitingIn(waitingRoom(1), &before)
 	}
-	rows, err := s.waiting(events...)
 	if err != nil {
 		return handed{err: err}
 	}
-	if a.event, a.facts = rows[0], &arrived.event; ranOut != nil {
-		a.ranOut = rows[1]
-	}
+	a.facts = &arrived.event
 	return a
 }
 
@@ -362,20 +368,26 @@ func (s *Store) leaseRows(queue int32, batch []*lease, areNew bool) (waiting []*
 	}
 	defer tx.end()
 	t := newTelling(queue)
+	var some chan struct{}
+	if len(batch) > 1 {
+		some = make(chan struct{}, 1)
+	}
+	making, of := make([]*lease, 0, len(batch)), found[:0] // what each of them makes its answer of
 	for i, l := range batch {
 		if found[i].attempt == 0 {
 			l.done <- leased{}
 			continue
 		}
+		l.some = some
 		select {
 		case l.offer <- found[i]:
-			waiting = append(waiting, l)
+			making, of = append(making, l), append(of, found[i])
 		case <-l.ctx.Done(): // nothing was handed out, and the next one may have it at once
 			l.done <- leased{err: l.ctx.Err()}
 			t.aside(found[i], now)
 		}
 	}
-	if len(waiting)+len(t.asideSeqs) == 0 {
+	if len(making)+len(t.asideSeqs) == 0 {
 		if len(uses) > 0 {
 			err = tx.commit(ctx, nil) // its table is not logged: this waits for no disk
 		}
@@ -383,20 +395,17 @@ func (s *Store) leaseRows(queue int32, batch []*lease, areNew bool) (waiting []*
 	}
 	late, stop := context.WithTimeout(ctx, answerTime)
 	defer stop()
-	making := waiting
-	waiting = nil
-	var slow []int // places in batch
-	for i, a := range heard(late, batch, making) {
+	var slow []int // places in making
+	for i, a := range heard(late, making, some) {
 		switch {
-		case !slices.Contains(making, batch[i]):
 		case a == nil: // nobody may have it until then, and it is not delivered yet
-			t.aside(found[i], until)
+			t.aside(of[i], until)
 			slow = append(slow, i)
 		case a.err != nil: // its caller knows, or is told as soon as it asks
-			t.aside(found[i], until)
+			t.aside(of[i], until)
 		default:
-			t.tell(found[i], *a)
-			waiting = append(waiting, batch[i])
+			t.tell(of[i], *a)
+			waiting = append(waiting, making[i])
 		}
 	}
 	if err = s.tellRanOut(ctx, t); err == nil {
@@ -404,10 +413,10 @@ func (s *Store) leaseRows(queue int32, batch []*lease, areNew bool) (waiting []*
 	}
 	by, _ := late.Deadline()
 	for _, i := range slow {
-		if l := batch[i]; err != nil {
+		if l := making[i]; err != nil {
 			l.done <- leased{err: err}
 		} else {
-			s.leases.working.Go(func() { s.deliverLate(queue, l, found[i], until, by) })
+			s.leases.working.Go(func() { s.deliverLate(queue, l, of[i], until, by) })
 		}
 	}
 	return waiting, err
@@ -418,50 +427,43 @@ func (s *Store) leaseRows(queue int32, batch []*lease, areNew bool) (waiting []*
 // megabytes.
 const answersTogether = 100 * time.Millisecond
 
-// heard gives what the callers that are at work make, by their places in the batch: all
-// of it, or what there is when one has waited for the others for long enough; nil where
-// nothing is there yet.
-func heard(late context.Context, batch, making []*lease) []*handed {
-	out := make([]*handed, len(batch))
-	ctx, stop := context.WithCancel(late)
-	defer stop()
-	type made struct {
-		i int
-		a handed
-	}
-	in := make(chan made, len(batch))
-	waits := 0
-	for i, l := range batch {
-		if !slices.Contains(making, l) {
-			continue
-		}
-		if waits++; len(making) == 1 {
-			a := l.heard(late)
-			out[i] = &a
-			return out
-		}
-		go func() {
-			select {
-			case a := <-l.made:
-				in <- made{i, a}
-			case <-ctx.Done():
-				in <- made{i: -1}
-			}
-		}()
+// heard gives what callers make: all of it, or what there is when one has waited for the
+// others for long enough; nil where nothing is there yet. some says that one has made its own.
+func heard(late context.Context, making []*lease, some <-chan struct{}) []*handed {
+	out := make([]*handed, len(making))
+	if len(making) == 1 {
+		a := making[0].heard(late)
+		out[0] = &a
+		return out
 	}
 	var enough <-chan time.Time
-	for stopped := false; waits > 0; {
-		select {
-		case m := <-in:
-			if waits--; m.i < 0 {
-				continue
+	for i, l := range making {
+		for out[i] == nil {
+			select {
+			case a := <-l.made:
+				out[i] = &a
+			case <-some:
+			case <-enough:
+				return append(out[:i], there(making[i:])...)
+			case <-late.Done(): // what they have made until now still counts
+				return append(out[:i], there(making[i:])...)
 			}
-			if out[m.i] = &m.a; enough == nil && !stopped {
+			if enough == nil {
 				enough = time.After(answersTogether)
 			}
-		case <-enough:
-			stop() // what they have heard until now still counts
-			enough, stopped = nil, true
+		}
+	}
+	return out
+}
+
+// there gives what callers have made until now.
+func there(making []*lease) []*handed {
+	out := make([]*handed, len(making))
+	for i, l := range making {
+		select {
+		case a := <-l.made:
+			out[i] = &a
+		default:
 		}
 	}
 	return out
