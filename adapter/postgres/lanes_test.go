@@ -313,3 +313,21 @@ func TestWhatIsCommittedLateIsFoundAtOnce(t *testing.T) {
 		t.Errorf("%d of 3 messages that were committed late are passed over", n)
 	}
 }
+
+// A poll locks what it takes, and no row beside it, which others would pass over.
+func TestPollsLockNothingBeside(t *testing.T) {
+	w := open(t)
+	vip := func(m *adapter.Message) { m.VIP = true }
+	w.put(append(append(w.of("egrn", 4), w.of("passport", 4)...), w.of("egrn", 2, vip)...)...)
+	egrn, passport := adapter.QName{Space: "urn:x:egrn", Local: "Request"}, adapter.QName{Space: "urn:x:passport", Local: "Request"}
+	for i, roots := range [][]adapter.QName{nil, {egrn}, {egrn, passport}, nil, {passport}, {egrn, passport}} {
+		free := -1
+		d, err := w.Lease(t.Context(), adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute, Roots: roots, Answer: func(*adapter.Delivery) ([]byte, error) {
+			free = w.count("SELECT count(*) FROM (SELECT FROM queue FOR UPDATE SKIP LOCKED) q")
+			return []byte("<answer/>"), nil
+		}})
+		if err != nil || d == nil || free != 9 {
+			t.Errorf("poll %d: %v, %v; %d rows of 10 are free, want 9", i, d, err, free)
+		}
+	}
+}
