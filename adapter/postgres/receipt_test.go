@@ -42,7 +42,10 @@ func TestReceiptsCostNoCommits(t *testing.T) {
 	ctx := context.Background()
 	m := w.message()
 	w.put(m)
-	commits := func() int { return w.count("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint") }
+	// Of transactions in all of the server there may be others: it vacuums when it likes.
+	commits := func() int {
+		return w.count("SELECT count(DISTINCT by) FROM (SELECT xmin::text AS by FROM receipt UNION ALL SELECT xmin::text FROM journal_pending UNION ALL SELECT xmin::text FROM queue) rows")
+	}
 	rows := func() int {
 		return w.count("SELECT (SELECT count(*) FROM receipt) + (SELECT count(*) FROM journal_pending)")
 	}
