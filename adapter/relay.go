@@ -73,9 +73,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.
-			if rest := gather.After(n, 0, time.Since(began)); rest > 0 && !sleep(ctx, rest) {
-				return nil
-			}
+			gather.Rest(gather.After(n, 0, time.Since(began)))
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
 			return nil

@@ -13,7 +13,8 @@
 //     anyhow. Those that wait together wait no longer, and cost less.
 //
 // So the rest grows with both: see After. What is busy finds its own length, since longer
-// rests make statements larger and the processors less busy, and those make it shorter.
+// rests make statements larger and the processors less busy, and those make it shorter. And
+// a rest ends early when little is under way at the database, where all rest at once: see Rest.
 //
 // Work that nobody waits for is carried together as well, and steps aside for what somebody
 // waits for: see Apart.
@@ -26,6 +27,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,6 +48,34 @@ func After(n, waiting int, took time.Duration) time.Duration {
 		return 0
 	}
 	return min(took*time.Duration(n)/share, Most)
+}
+
+// underWay counts the statements of all loops. The processors are the process's, and so is it.
+var underWay atomic.Int64
+
+// Begin says that a loop's statement is under way, until End.
+func Begin() { underWay.Add(1) }
+
+// End is the other side of Begin.
+func End() { underWay.Add(-1) }
+
+// look is how long a rest lasts at least before it looks whether it still serves anybody: a
+// caller who has its answer comes with its next call by then.
+const look = 400 * time.Microsecond
+
+// Rest waits that long, or until fewer statements are under way than there are processors:
+// what these would do next waits for this rest to end, or for another.
+func Rest(d time.Duration) {
+	for end := time.Now().Add(d); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return
+		}
+		time.Sleep(min(left, look))
+		if left > look && int(underWay.Load()) < runtime.GOMAXPROCS(0) {
+			return
+		}
+	}
 }
 
 const (

@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,41 @@ func TestAfter(t *testing.T) {
 			t.Errorf("%d calls that took %s, %d waiting: %s, want %s", c.n, c.took, c.waiting, got, c.want)
 		}
 	}
+}
+
+// A rest spares the processors only while they have enough to do.
+func TestRest(t *testing.T) {
+	const whole = 20 * look
+	synctest.Test(t, func(t *testing.T) {
+		rested := func() time.Duration {
+			began := time.Now()
+			Rest(whole)
+			return time.Since(began)
+		}
+		if took := rested(); took != look {
+			t.Errorf("nothing is under way: a rest of %s, want %s", took, look)
+		}
+		for range runtime.GOMAXPROCS(0) {
+			Begin()
+		}
+		if took := rested(); took != whole {
+			t.Errorf("as much is under way as there are processors: a rest of %s, want %s", took, whole)
+		}
+		time.AfterFunc(whole/2, End)
+		if took := rested(); took < whole/2 || took > whole/2+look {
+			t.Errorf("one of them has ended: a rest of %s, want about %s", took, whole/2)
+		}
+		for range runtime.GOMAXPROCS(0) - 1 {
+			End()
+		}
+		began := time.Now()
+		if Rest(look / 2); time.Since(began) != look/2 {
+			t.Errorf("a short rest is of %s, want %s", time.Since(began), look/2)
+		}
+		if n := underWay.Load(); n != 0 {
+			t.Errorf("%d are under way at the end", n)
+		}
+	})
 }
 
 // Exchanges are played through a gateway of two processors, in time of their own. Where

@@ -274,8 +274,10 @@ func (s *Store) write(ctx context.Context) {
 		var batch []*accept
 		batch, next = s.together(next)
 		n, began := len(batch), time.Now()
+		gather.Begin()
 		s.commit(batch)
-		time.Sleep(gather.After(n, len(s.accepts), time.Since(began)) / acceptShare)
+		gather.End()
+		gather.Rest(gather.After(n, len(s.accepts), time.Since(began)) / acceptShare)
 	}
 }
 

@@ -49,10 +49,12 @@ func (l *line[K, C]) work(key K) {
 		l.waiting[key] = row[len(batch):len(row):len(row)]
 		l.mu.Unlock()
 		n, began := len(batch), time.Now()
+		gather.Begin()
 		l.run(key, batch)
+		gather.End()
 		l.mu.Lock()
 		rest := gather.After(n, len(l.waiting[key]), time.Since(began))
 		l.mu.Unlock()
-		time.Sleep(rest)
+		gather.Rest(rest)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/gather"
 	"mezhved/adapter/journal"
 )
 
@@ -18,6 +19,8 @@ import (
 // at any node goes soon, and no transaction is open while publish works: a bus that
 // is down holds up nothing here.
 func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.Context, []adapter.Outgoing) ([]journal.Event, error)) (n int, err error) {
+	gather.Begin()
+	defer gather.End()
 	w := relayWork(shard)
 	// Claimed and read in one round trip; what was read without the lead is thrown away.
 	var got claimed
