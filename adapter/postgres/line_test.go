@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -65,8 +66,12 @@ func TestLine(t *testing.T) {
 }
 
 // A call that comes alone goes at once. Behind a run of several the next one waits for
-// company, once, and no longer than that run was at the database.
+// company, once, and no longer than that run was at the database, while others are at work.
 func TestLineGathers(t *testing.T) {
+	for range runtime.GOMAXPROCS(0) { // the processors have enough to do
+		gather.Begin()
+		defer gather.End()
+	}
 	synctest.Test(t, func(t *testing.T) {
 		const work = 8 * time.Millisecond
 		var sizes []int
