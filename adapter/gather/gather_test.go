@@ -214,8 +214,8 @@ func (l *loop) run() {
 		}
 		l.mu.Lock()
 		rest := l.rest(len(batch), len(l.waiting), time.Since(began))
-		l.mu.Unlock()
 		l.runs, l.rested = l.runs+1, l.rested+rest
+		l.mu.Unlock()
 		time.Sleep(rest)
 	}
 }
@@ -292,7 +292,9 @@ func play(t *testing.T, senders int, rest rule) (out played) {
 		time.Sleep(time.Second) // the last rests
 		runs := 0
 		for _, l := range []*loop{accepts, acks, relays[0], relays[1], polls[0], polls[1]} {
+			l.mu.Lock()
 			runs, out.rested = runs+l.runs, out.rested+l.rested
+			l.mu.Unlock()
 		}
 		out.rate, out.statements = float64(done)/long.Seconds(), float64(runs)/float64(done)
 	})
