@@ -437,21 +437,27 @@ func TestSlowAndLargeBodies(t *testing.T) {
 	}
 	accepted(t, w.Party("MUNI").Send(request(adaptertest.Extract1)))
 
-	turnedAway := make(chan bool, 20)
-	for range 20 {
-		conn := slow(1<<20, 1<<20-1)
-		go func() {
-			conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-			b := make([]byte, 1000)
-			n, _ := conn.Read(b)
-			turnedAway <- strings.Contains(string(b[:n]), "503") && strings.Contains(string(b[:n]), "Retry-After")
-		}()
-	}
-	away := 0
-	for range 20 {
-		if <-turnedAway {
-			away++
+	wave := func() (away int) {
+		turnedAway := make(chan bool, 20)
+		for range 20 {
+			conn := slow(1<<20, 1<<20-1)
+			go func() {
+				conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+				b := make([]byte, 1000)
+				n, _ := conn.Read(b)
+				turnedAway <- strings.Contains(string(b[:n]), "503") && strings.Contains(string(b[:n]), "Retry-After")
+			}()
 		}
+		for range 20 {
+			if <-turnedAway {
+				away++
+			}
+		}
+		return away
+	}
+	away := wave()
+	for end := time.Now().Add(time.Minute); away == 20 && time.Now().Before(end); { // the last two may have waited for one another
+		away = wave()
 	}
 	if away == 0 || away == 20 {
 		t.Errorf("%d of 20 large bodies were turned away", away)
