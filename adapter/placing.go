@@ -83,10 +83,15 @@ func (p *placing) stand(batch []Outgoing, records []*Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range records {
-		if r == nil || batch[i].Left || batch[i].Arrival.Kind == "" {
+		if r == nil || batch[i].Left {
 			continue
 		}
-		p.standing.Put(onBus{r.Topic, r.Partition, r.Offset}, atQueue{batch[i].Message.ID, batch[i].Queue})
+		where := onBus{r.Topic, r.Partition, r.Offset}
+		if batch[i].Arrival.Kind == "" { // what stood there before its topic was made anew is not this
+			p.standing.Delete(where, func(atQueue) bool { return true })
+			continue
+		}
+		p.standing.Put(where, atQueue{batch[i].Message.ID, batch[i].Queue})
 	}
 }
 

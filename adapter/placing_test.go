@@ -108,6 +108,26 @@ func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
 	}
 }
 
+// A record that this node has put into no queue is none that stands in one, though another
+// did where it stands: its topic was made anew.
+func TestWhatIsInNoQueueStandsInNone(t *testing.T) {
+	p := newPlacing()
+	put := func(kind journal.Kind) {
+		batch := []Outgoing{{Message: &Message{ID: uuid.New()}, Queue: Queue{System: "FNS01", Kind: QueueRequests}, Arrival: journal.Event{Kind: kind}}}
+		in := p.begin(batch)
+		p.stand(batch, []*Record{{Topic: "t", Offset: 10}})
+		batch[0].Queued = kind != ""
+		p.end(in, batch, true)
+	}
+	put(journal.KindQueued)
+	if !p.all(t.Context(), "t", 0, 10, 1) {
+		t.Error("what is in its queue is not known")
+	}
+	if put(""); p.all(t.Context(), "t", 0, 10, 1) {
+		t.Error("what the intake is to put into its queue is taken for what stood there before")
+	}
+}
+
 // BenchmarkIntakeOfPlaced is what a record takes that has come back from the bus when its
 // message is in its queue: opened, and known by where it stands.
 func BenchmarkIntakeOfPlaced(b *testing.B) {
