@@ -52,8 +52,8 @@ type Options struct {
 	MaxRecord int
 	// Gather is how long a batch of Consume waits for more records once it has one, 2 ms
 	// when zero. A batch costs a look at its topics and a commit of offsets, of however many
-	// records it is. While all that comes is this Broker's own and taken care of, it is four
-	// times as long.
+	// records it is. While all that comes is this Broker's own and taken care of, it is twice
+	// as long.
 	Gather time.Duration
 
 	// Skip are places that Consume and Read pass over where nobody can read what they hold.

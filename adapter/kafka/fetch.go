@@ -25,7 +25,7 @@ const (
 	// batch beside: what is left of it is asked for again.
 	mostHeld = 32 << 20
 	// ownRest is how many times Gather what brings nothing but this process's own rests.
-	ownRest = 4
+	ownRest = 2
 )
 
 // cursor is how far a partition has been read.
