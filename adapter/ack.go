@@ -33,6 +33,7 @@ func (g *Gateway) ack(ctx context.Context, c *call) error {
 	case errors.Is(err, ErrNotAwaiting):
 		return &refusal{reason: "not-awaiting", args: []any{a.MessageID}, cause: err}
 	case err != nil:
+		c.scratch = nil // the store may still be reading the envelope
 		return unavailable(err)
 	}
 	if !a.Accepted {
