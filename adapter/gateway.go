@@ -138,11 +138,13 @@ type Gateway struct {
 
 // scratch is what one call needs and the next may reuse.
 type scratch struct {
-	call   call // the record itself
+	call   *call // the record itself, apart: it outlives the rest where the scratch is taken out of it
 	body   []byte
 	tape   xmltape.Tape
 	answer []byte // signed
 }
+
+func newScratch() *scratch { return &scratch{call: new(call)} }
 
 // New puts a gateway together. The error names everything that is missing.
 func New(c Config, p Rooms) (*Gateway, error) {
@@ -208,7 +210,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		proxies:   proxies,
 		pace:      newPacer(c.Limits.Wait.D()),
 		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
-		scratches: sync.Pool{New: func() any { return new(scratch) }},
+		scratches: sync.Pool{New: func() any { return newScratch() }},
 	}
 	g.inForce.Store(&c)
 	if g.memory == nil {

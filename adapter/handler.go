@@ -265,7 +265,7 @@ var ofServer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 // begin opens the request record.
 func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	s := g.scratches.Get().(*scratch)
-	c := &s.call // empty, as end has left it
+	c := s.call // empty, as end has left it
 	c.g, c.scratch, c.door, c.catalog = g, s, door, g.registry.Catalog()
 	c.remote, c.contentType, c.multipart = remoteHost(r), r.Header.Get("Content-Type"), envelopes.TakesMultipart(r.Header)
 	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), g.now().UTC().Truncate(time.Millisecond)
