@@ -545,6 +545,7 @@ func (s *Store) insert(ctx context.Context, batch []*accept) (map[uuid.UUID]bool
 			return nil, err
 		}
 		for _, a := range batch {
+			s.fresh.drop(a.message.ID) // it says a number of before
 			if err := s.number(ctx, a); err != nil {
 				return nil, err
 			}

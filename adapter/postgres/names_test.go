@@ -130,3 +130,32 @@ func TestARootElementIsWhatTheRowSays(t *testing.T) {
 		}
 	}
 }
+
+// So it does where the node itself has accepted the message, and found only then that the
+// numbers which it remembered are no more.
+func TestARootElementIsWhatTheRowSaysAtTheNodeThatAccepts(t *testing.T) {
+	w := open(t)
+	other := adapter.QName{Space: "urn:x:egrn:1.0", Local: "Other"}
+	w.put(w.message(), w.message(func(m *adapter.Message) { m.Root = other }))
+	w.exec(`DELETE FROM message; DELETE FROM placed; DELETE FROM queue; DELETE FROM journal_pending;
+		CREATE TABLE kept AS SELECT id + 1 AS id, space, local FROM root_name; DELETE FROM root_name; INSERT INTO root_name OVERRIDING SYSTEM VALUE SELECT * FROM kept`)
+	messages := []*adapter.Message{w.message(func(m *adapter.Message) { m.Root = other }), w.message()}
+	for _, m := range messages {
+		w.accept(m)
+	}
+	_, err := w.Relay(t.Context(), adapter.ShardOf(rosreestr), 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		for i := range out {
+			out[i].Arrival = event(journal.KindQueued, out[i].Message)
+			events = append(events, event(journal.KindRouted, out[i].Message))
+		}
+		return events, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range messages {
+		if d := w.lease(adapter.Poll{Roots: []adapter.QName{m.Root}}); d == nil || d.Message.ID != m.ID {
+			t.Errorf("a poll for %s is given %+v", m.Root.Local, d)
+		}
+	}
+}
