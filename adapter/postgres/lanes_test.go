@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -329,5 +330,50 @@ func TestPollsLockNothingBeside(t *testing.T) {
 		if err != nil || d == nil || free != 9 {
 			t.Errorf("poll %d: %v, %v; %d rows of 10 are free, want 9", i, d, err, free)
 		}
+	}
+}
+
+// The same poll, brought to a second node while the first makes its answer, waits there
+// until that is committed, and holds no message meanwhile, which others would pass over.
+func TestAPollThatWaitsForItselfHoldsNoMessage(t *testing.T) {
+	w := open(t)
+	messages := w.of("egrn", 3)
+	w.put(messages...)
+	egrn, passport := adapter.QName{Space: "urn:x:egrn", Local: "Request"}, adapter.QName{Space: "urn:x:passport", Local: "Request"}
+	second := w.another(postgres.Options{})
+	for name, roots := range map[string][]adapter.QName{"lanes": nil, "a root": {egrn}, "roots": {egrn, passport}} {
+		t.Run(name, func(t *testing.T) {
+			w.exec("UPDATE queue SET visible_at = '-infinity', attempts = 0, returned = 0")
+			poll := func(s *postgres.Store, mark string, answer func(*adapter.Delivery) ([]byte, error)) (*adapter.Delivery, error) {
+				return s.Lease(t.Context(), adapter.Poll{Queue: rosreestr, Now: w.now, For: time.Minute, Roots: roots, Answer: answer,
+					Use: adapter.Use{Mark: sha256.Sum256([]byte(name + mark)), Operation: "GetRequest", Until: w.now.Add(time.Minute)}})
+			}
+			quick := func(*adapter.Delivery) ([]byte, error) { return []byte("<answer/>"), nil }
+			want := func(what string, d *adapter.Delivery, err error, m *adapter.Message) {
+				t.Helper()
+				if err != nil || d == nil || d.Message.ID != m.ID {
+					t.Errorf("%s: %+v, %v; want message %s", what, d, err, m.ID)
+				}
+			}
+			again := make(chan *adapter.Delivery, 1)
+			d, err := poll(w.Store, "captured", func(*adapter.Delivery) ([]byte, error) {
+				go func() {
+					d, err := poll(second, "captured", quick)
+					if err != nil {
+						t.Error(err)
+					}
+					again <- d
+				}()
+				until(t, "the second node waits for the first", func() bool {
+					return w.count("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") > 0
+				})
+				if free := w.count("SELECT count(*) FROM (SELECT FROM queue FOR UPDATE SKIP LOCKED) q"); free != 2 {
+					t.Errorf("%d rows of 3 are free, want 2", free)
+				}
+				return quick(nil)
+			})
+			want("the first", d, err, messages[0])
+			want("the second", <-again, nil, messages[1])
+		})
 	}
 }

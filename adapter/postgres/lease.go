@@ -80,16 +80,16 @@ const leaseFree = `
 		WHERE queue = $4 AND visible_at <= $5 AND (eol IS NULL OR eol > $5)`
 
 // leaseFirst leases the first rows that selects give, one after the other, behind other parts of the
-// statement, and notes the polls as new, $1 to $3 (useRows). For one that is not, all is undone; it
-// may wait for another that notes the same, with rows locked, of which nobody who waits so
-// asks for one.
+// statement, and notes the polls as new, $1 to $3 (useRows). For one that is not, all is undone. It
+// may wait for another node that notes the same; so they are noted before any row is asked for,
+// since others would pass over what it holds meanwhile.
 func leaseFirst(before string, selects ...string) string {
 	return `
 WITH u AS (
-	` + usesNewSQL + `
+	` + usesNewSQL + ` RETURNING 1
 ), ` + before + `s AS MATERIALIZED (
-	SELECT * FROM (` + strings.Join(selects, `) a
-	UNION ALL SELECT * FROM (`) + `) b LIMIT $7
+	SELECT * FROM (SELECT * FROM (` + strings.Join(selects, `) a
+	UNION ALL SELECT * FROM (`) + `) b) r WHERE (SELECT count(*) FROM u) >= 0 LIMIT $7
 )
 UPDATE queue q SET visible_at = $6, attempts = q.attempts + 1, returned = q.attempts FROM s WHERE ` + rowIs("s") + `
 RETURNING q.message, q.prio, q.seq, q.attempts, ` + laneOf + `, CASE WHEN s.attempts > s.returned THEN s.visible_at END`
