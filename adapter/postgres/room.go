@@ -26,7 +26,7 @@ func (roomy) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.Trace
 
 // TraceQueryEnd is pgx.QueryTracer's.
 func (roomy) TraceQueryEnd(_ context.Context, conn *pgx.Conn, _ pgx.TraceQueryEndData) {
-	lentTo(conn).takeBack(conn.PgConn().Frontend())
+	takeBack(conn)
 }
 
 // TraceBatchStart is pgx.BatchTracer's.
@@ -44,14 +44,14 @@ func (roomy) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData
 
 // TraceBatchEnd is pgx.BatchTracer's.
 func (roomy) TraceBatchEnd(_ context.Context, conn *pgx.Conn, _ pgx.TraceBatchEndData) {
-	lentTo(conn).takeBack(conn.PgConn().Frontend())
+	takeBack(conn)
 }
 
 // driverRoom is what the driver has anyway.
 const driverRoom = 1 << 10
 
 func makeRoom(conn *pgx.Conn, bytes int) {
-	if bytes > driverRoom {
+	if bytes > driverRoom && !conn.PgConn().IsClosed() {
 		conn.PgConn().Frontend().Send(room{bytes, lentTo(conn)})
 	}
 }
@@ -117,6 +117,16 @@ func (l *lent) buffer(bytes int) []byte {
 	}
 	l.buffers = append(l.buffers, b)
 	return (*b)[:0]
+}
+
+// takeBack takes back what a connection is lent. Of one that broke off nothing comes back: the
+// driver may still write with it, beside, to say that it leaves.
+func takeBack(conn *pgx.Conn) {
+	if l := lentTo(conn); l != nil && conn.PgConn().IsClosed() {
+		l.buffers = nil
+	} else {
+		l.takeBack(conn.PgConn().Frontend())
+	}
 }
 
 // takeBack takes all back when a statement has ended. Of its arguments the driver then

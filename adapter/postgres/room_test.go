@@ -74,6 +74,31 @@ func TestNothingIsWrittenIntoWhatWasTakenBack(t *testing.T) {
 	}
 }
 
+// Of a connection that broke off nothing is taken back for others: the driver says beside that
+// it leaves, and may write that there.
+func TestWhatABrokenConnectionIsLentIsNoOthers(t *testing.T) {
+	pool, err := openSessions(t.Context(), Options{URL: embedded.Test(t, func(context.Context, string) error { return nil }), Connections: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	c, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	l, text := lentTo(c.Conn()), fmt.Sprintf("%05000d", 1)
+	if _, err := c.Exec(t.Context(), "SELECT $1::text", text); err != nil || len(l.buffers) != 0 || cap(l.buffers) == 0 {
+		t.Fatalf("%v: %d of %d are not taken back", err, len(l.buffers), cap(l.buffers))
+	}
+	if _, err := c.Exec(t.Context(), "SELECT pg_terminate_backend(pg_backend_pid()), $1::text", text); err == nil || !c.Conn().IsClosed() {
+		t.Fatalf("%v: the connection has not broken off", err)
+	}
+	if cap(l.buffers) != 0 {
+		t.Error("what a connection was lent that broke off is taken back")
+	}
+}
+
 // Statements of all sizes at once, alone, in batches and copied, arrive as they were made.
 func TestLentBuffersAreNotShared(t *testing.T) {
 	pool, err := openSessions(t.Context(), Options{URL: embedded.Test(t, func(context.Context, string) error { return nil }), Connections: 4})
