@@ -102,60 +102,41 @@ func TestANumberIsNoOthers(t *testing.T) {
 
 // A server that has lost its last commits has given the numbers of root elements anew. What
 // a node relays stands in its queue under the number that its own row says, whatever the
-// node remembers by that name, and a poll that asks for it finds it.
+// node remembers by that name, and a poll that asks for it finds it. That is so as well where
+// it has accepted the message itself, and found only then that its numbers are no more.
 func TestARootElementIsWhatTheRowSays(t *testing.T) {
-	w := open(t)
-	other := adapter.QName{Space: "urn:x:egrn:1.0", Local: "Other"}
-	w.put(w.message(), w.message(func(m *adapter.Message) { m.Root = other }))
-	w.exec(`DELETE FROM message; DELETE FROM placed; DELETE FROM queue; DELETE FROM journal_pending;
-		CREATE TABLE kept AS SELECT id + 1 AS id, space, local FROM root_name; DELETE FROM root_name; INSERT INTO root_name OVERRIDING SYSTEM VALUE SELECT * FROM kept`)
-	now := &world{T: t, Store: w.another(postgres.Options{}), url: w.url, now: w.now}
-	messages := []*adapter.Message{now.message(func(m *adapter.Message) { m.Root = other }), now.message()}
-	for _, m := range messages {
-		now.accept(m)
-	}
-	_, err := w.Relay(t.Context(), adapter.ShardOf(rosreestr), 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
-		for i := range out {
-			out[i].Arrival = event(journal.KindQueued, out[i].Message)
-			events = append(events, event(journal.KindRouted, out[i].Message))
-		}
-		return events, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range messages {
-		if d := now.lease(adapter.Poll{Roots: []adapter.QName{m.Root}}); d == nil || d.Message.ID != m.ID {
-			t.Errorf("a poll for %s is given %+v", m.Root.Local, d)
-		}
-	}
-}
-
-// So it does where the node itself has accepted the message, and found only then that the
-// numbers which it remembered are no more.
-func TestARootElementIsWhatTheRowSaysAtTheNodeThatAccepts(t *testing.T) {
-	w := open(t)
-	other := adapter.QName{Space: "urn:x:egrn:1.0", Local: "Other"}
-	w.put(w.message(), w.message(func(m *adapter.Message) { m.Root = other }))
-	w.exec(`DELETE FROM message; DELETE FROM placed; DELETE FROM queue; DELETE FROM journal_pending;
-		CREATE TABLE kept AS SELECT id + 1 AS id, space, local FROM root_name; DELETE FROM root_name; INSERT INTO root_name OVERRIDING SYSTEM VALUE SELECT * FROM kept`)
-	messages := []*adapter.Message{w.message(func(m *adapter.Message) { m.Root = other }), w.message()}
-	for _, m := range messages {
-		w.accept(m)
-	}
-	_, err := w.Relay(t.Context(), adapter.ShardOf(rosreestr), 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
-		for i := range out {
-			out[i].Arrival = event(journal.KindQueued, out[i].Message)
-			events = append(events, event(journal.KindRouted, out[i].Message))
-		}
-		return events, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range messages {
-		if d := w.lease(adapter.Poll{Roots: []adapter.QName{m.Root}}); d == nil || d.Message.ID != m.ID {
-			t.Errorf("a poll for %s is given %+v", m.Root.Local, d)
-		}
+	for name, accepting := range map[string]func(*world) *world{
+		"another node accepts": func(w *world) *world {
+			return &world{T: w.T, Store: w.another(postgres.Options{}), url: w.url, now: w.now}
+		},
+		"the node itself": func(w *world) *world { return w },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t)
+			other := adapter.QName{Space: "urn:x:egrn:1.0", Local: "Other"}
+			w.put(w.message(), w.message(func(m *adapter.Message) { m.Root = other }))
+			w.exec(`DELETE FROM message; DELETE FROM placed; DELETE FROM queue; DELETE FROM journal_pending;
+				CREATE TABLE kept AS SELECT id + 1 AS id, space, local FROM root_name; DELETE FROM root_name; INSERT INTO root_name OVERRIDING SYSTEM VALUE SELECT * FROM kept`)
+			now := accepting(w)
+			messages := []*adapter.Message{now.message(func(m *adapter.Message) { m.Root = other }), now.message()}
+			for _, m := range messages {
+				now.accept(m)
+			}
+			_, err := w.Relay(t.Context(), adapter.ShardOf(rosreestr), 100, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+				for i := range out {
+					out[i].Arrival = event(journal.KindQueued, out[i].Message)
+					events = append(events, event(journal.KindRouted, out[i].Message))
+				}
+				return events, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range messages {
+				if d := now.lease(adapter.Poll{Roots: []adapter.QName{m.Root}}); d == nil || d.Message.ID != m.ID {
+					t.Errorf("a poll for %s is given %+v", m.Root.Local, d)
+				}
+			}
+		})
 	}
 }
