@@ -254,8 +254,8 @@ func (s *session) ask(ctx context.Context, leader int32, cursors []*cursor, answ
 }
 
 // own is what need not be asked for where a cursor stands: this process has put it there,
-// and its records need not come. That is believed of what was acknowledged since the leader
-// has been asked, over this very conversation with it. What is older may have been on a topic
+// and its records need not come. That is believed of what was sent since this leader is
+// asked, none of whose answers was an error. What is older may have been on a topic
 // that was made anew since, or may be what a broker has lost that came back: it is fetched,
 // and known by its checksum. That the topic is the same still is asked, as ever, before the
 // group is told.

@@ -135,25 +135,22 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	if err := errors.Join(checkRestored(ctx, s.pool), checkSchema(ctx, opts.URL)); err != nil {
-		s.pool.Close()
+		s.closeSessions()
 		return nil, err
 	}
 	if s.polls, err = openSessions(ctx, opts, planned...); err != nil {
-		s.pool.Close()
+		s.closeSessions()
 		return nil, err
 	}
 	few := opts
 	few.Connections = writesSessions
 	if s.writes, err = openSessions(ctx, few, planned...); err != nil {
-		s.polls.Close()
-		s.pool.Close()
+		s.closeSessions()
 		return nil, err
 	}
 	few.Connections, few.Writers = worksSessions, 0
 	if s.works, err = openSessions(ctx, few); err != nil {
-		s.writes.Close()
-		s.polls.Close()
-		s.pool.Close()
+		s.closeSessions()
 		return nil, err
 	}
 	s.leads = newLeads(s.pool, opts, s.log)
@@ -173,15 +170,21 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		}
 	}
 	if err != nil {
-		s.works.Close()
-		s.writes.Close()
-		s.polls.Close()
-		s.pool.Close()
+		s.closeSessions()
 		return nil, explained(err)
 	}
 	s.leases.run, s.acks.run = s.lease, s.ack
 	s.startWriters()
 	return s, nil
+}
+
+// closeSessions closes those that there are, the narrowest first.
+func (s *Store) closeSessions() {
+	for _, of := range []*sessions{s.works, s.writes, s.polls, s.pool} {
+		if of != nil {
+			of.Close()
+		}
+	}
 }
 
 // writesSessions bounds writes, beside the writers, and worksSessions works: each shard's
@@ -211,10 +214,7 @@ func (s *Store) Close() {
 		if s.unheeded != nil {
 			s.unheeded()
 		}
-		s.works.Close()
-		s.writes.Close()
-		s.polls.Close()
-		s.pool.Close()
+		s.closeSessions()
 		s.bodies.close()
 	})
 }
