@@ -12,8 +12,8 @@ import (
 // All methods are safe for concurrent use.
 type Broker interface {
 	// Publish returns nil when every record is acknowledged by all in-sync
-	// replicas, in order per key. It repeats what failed until ctx ends; a
-	// record may be written twice, never lost. A record that the broker will
+	// replicas, in order per key. It repeats what failed for some seconds, one
+	// after all others are written, and waits for an answer until ctx ends; a record may be written twice, never lost. A record that the broker will
 	// never take (too large) is reported by a *RejectedError while the others
 	// are written. Those that are not acknowledged in the end are named by an
 	// *UnpublishedError; the error may be both. All others are on the bus, and

@@ -107,7 +107,9 @@
 // without its data, is made again by any running node. What waited in the outbox
 // goes; what the bus had acknowledged, no queue has, and the topic, read to its
 // end, does not hold, is put there once more. Offsets are stored by incarnation of
-// the topic, so those of the new one are not taken for the old one's.
+// the topic, so those of the new one are not taken for the old one's. A topic that cannot be
+// made, or a partition that nobody leads, holds up what is for it: the relay goes on with
+// what is behind, and comes back to it.
 //
 // A provider that reads its topic itself (delivery: stream) has a message when
 // its consumer group has committed an offset beyond it. The intake stores where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mezhved/adapter/gather"
@@ -19,7 +20,10 @@ import (
 // message in its place. What the bus has taken of a batch is committed although it has not
 // taken the rest, which stays in the outbox: that is the last of each queue, whose records
 // have one key (record), so the queues keep their order. The order of streams is the topic's.
+// The store reads past those queues for a while: a topic that is not there, or a partition that
+// nobody leads, holds up its own.
 func (g *Gateway) relay(ctx context.Context, shard int) error {
+	var told time.Time // that messages wait
 	for {
 		bytes := 0
 		var sent []Outgoing
@@ -57,7 +61,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				return nil
 			}
 			return fmt.Errorf("relaying shard %d: %w", shard, err)
-		case n > 0:
+		case n > 0 || late != nil:
 			g.metrics.relayed.Add(float64(n))
 			for q, n := range queued(sent) {
 				g.metrics.queued.Add(float64(n))
@@ -66,10 +70,11 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if late != nil {
-				return fmt.Errorf("relaying shard %d: %d of %d messages wait: %w", shard, len(sent)-n, len(sent), late)
+			if late != nil && g.now().Sub(told) > tellWaiting {
+				told = g.now()
+				g.log.Warn("the bus does not take messages of some queues; they are tried again, and others go on", "shard", shard, "messages", len(sent)-n, "queues", leftOf(sent), "error", late)
 			}
-			if n == RelayBatch || bytes >= RelayBytes {
+			if late != nil || n == RelayBatch || bytes >= RelayBytes {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.
@@ -79,6 +84,18 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			return nil
 		}
 	}
+}
+
+// leftOf are the queues of which the bus has not taken all, some of many.
+func leftOf(batch []Outgoing) (queues []string) {
+	const most = 20
+	for i := range batch {
+		q := string(batch[i].Queue.System) + " " + string(batch[i].Queue.Kind)
+		if batch[i].Left && len(queues) < most && !slices.Contains(queues, q) {
+			queues = append(queues, q)
+		}
+	}
+	return queues
 }
 
 // pause waits for the bell or the timer; false says that ctx ended. With again
@@ -130,14 +147,16 @@ func (g *Gateway) records(batch []Outgoing) ([]*Record, error) {
 	return records, nil
 }
 
+// tellWaiting is how often a node says of a shard that the bus does not take everything.
+const tellWaiting = 30 * time.Second
+
 // publishWithin is how long the bus may take over a batch. The shard is led meanwhile. When
 // the bus is away, it is let go and tried again, here or at another node.
 const publishWithin = 20 * time.Second
 
 // publish puts a batch on the bus and gives its journal events. What the bus
 // refuses for good goes to the dead letters, and its sender is told, before the
-// rows are deleted. What it has not taken in time is left, and late says why; when that is
-// everything, it is an error.
+// rows are deleted. What it has not taken in time is left, and late says why.
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) (events []journal.Event, late, err error) {
 	defer g.metrics.stage("relay", "").end()
 	began := time.Now()
@@ -159,7 +178,7 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record)
 	var rejected *RejectedError
 	var unpublished *UnpublishedError
 	refused, left := errors.As(err, &rejected), errors.As(err, &unpublished)
-	if err != nil && !refused && (!left || len(unpublished.Indexes) == len(batch)) {
+	if err != nil && !refused && !left {
 		return nil, nil, err
 	}
 	if left {

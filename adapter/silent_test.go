@@ -17,11 +17,7 @@ import (
 // acceptance.
 func TestALeaderThatIsSilentHoldsUpItsOwn(t *testing.T) {
 	t.Parallel()
-	node := "" // whose answers are in the shard of the registry's requests
-	shard := adapter.ShardOf(adapter.Queue{System: "REGISTRY", Kind: adapter.QueueRequests})
-	for n := 0; adapter.ShardOf(adapter.Queue{System: "MUNI", Kind: adapter.QueueResponses, Node: node}) != shard; n++ {
-		node = fmt.Sprint("node-", n)
-	}
+	node := nodeBesideRequests()
 	w := adaptertest.Start(t)
 	ask := func() string {
 		return accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Node: node})).Receipt.MessageID
@@ -62,4 +58,48 @@ func TestALeaderThatIsSilentHoldsUpItsOwn(t *testing.T) {
 	if len(routed) != 5 || !slices.Equal(order, ids) {
 		t.Errorf("routed are %v, of the requests %v, want %v", routed, order, ids)
 	}
+}
+
+// More messages than the relay takes at once are for a topic that takes nothing: answers of
+// the same shard do not wait for them, and neither is lost.
+func TestATopicThatTakesNothingHoldsUpItsOwn(t *testing.T) {
+	t.Parallel()
+	node := nodeBesideRequests()
+	w := adaptertest.Start(t)
+	ask := func() {
+		accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Node: node}))
+	}
+	const more = adapter.RelayBatch + 1
+	for range 3 {
+		ask()
+	}
+	var to []string
+	for range 3 {
+		got := w.Party("REGISTRY").Await(envelopes.GetRequest, "")
+		w.Party("REGISTRY").Ack(got.Message.Metadata.MessageID)
+		to = append(to, got.Message.ReplyTo)
+	}
+	w.Bus.Silence(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+	for range more {
+		ask()
+	}
+	for _, reply := range to {
+		accepted(t, w.Party("REGISTRY").Reply(reply, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	}
+	queued(t, w, "MUNI", adapter.QueueResponses, len(to))
+	if n := w.Number("SELECT count(*) FROM outbox"); n != more {
+		t.Errorf("%d messages wait for the bus, want %d", n, more)
+	}
+	w.Bus.Silence(nil)
+	queued(t, w, "REGISTRY", adapter.QueueRequests, more)
+}
+
+// nodeBesideRequests is a node of a consumer whose answers are in the shard of the
+// registry's requests.
+func nodeBesideRequests() (node string) {
+	shard := adapter.ShardOf(adapter.Queue{System: "REGISTRY", Kind: adapter.QueueRequests})
+	for n := 0; adapter.ShardOf(adapter.Queue{System: "MUNI", Kind: adapter.QueueResponses, Node: node}) != shard; n++ {
+		node = fmt.Sprint("node-", n)
+	}
+	return node
 }

@@ -73,7 +73,9 @@ type Store interface {
 	// told the bus of them twice. n is the number of rows taken. Nothing waiting:
 	// 0, nil and publish is not called. The messages come without their
 	// attachments, which the bus does not carry, and with Erased and no body when
-	// their content is being erased.
+	// their content is being erased. Queues of which something was left are read past for a
+	// second, and for the longer, up to half a minute, the longer the bus takes other queues'
+	// messages and not theirs; then they are tried again.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores

@@ -29,6 +29,10 @@ const (
 	recordOverhead = 1 << 10
 	// produceTimeout is how long one request may take; then it is sent again.
 	produceTimeout = 15 * time.Second
+	// laggards is how long what is refused, or fails, is tried on when all else of its batch
+	// has gone, which waits for it; failing is how long when nothing has.
+	laggards = time.Second
+	failing  = 3 * time.Second
 )
 
 // place is where a record goes.
@@ -42,31 +46,37 @@ type place struct {
 // A partition is in one request at a time, which the broker takes or refuses as a whole for
 // that partition, so what is sent again stays in its order, and what a partition has not
 // taken in the end are its last records: of each key the last ones, since a key's are all in
-// one partition. A leader that does not answer costs others nothing of what they have taken.
+// one partition. Neither a leader that does not answer nor a topic that is not there costs
+// others anything of what they have taken.
 func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
-	rejected, unpublished := &adapter.RejectedError{}, &adapter.UnpublishedError{}
+	p := &publishing{Broker: b, records: records, began: time.Now()}
 	left := make([]int, len(records))
 	for i := range left {
 		left[i] = i
 	}
-	for len(left) > 0 && unpublished.Err == nil {
-		parts, err := b.assign(ctx, records, left, rejected)
-		if err != nil {
-			unpublished.Indexes, unpublished.Err = without(left, rejected.Indexes), err
-			break
-		}
+	for pause := shortPause; len(left) > 0 && p.unpublished.Err == nil; pause = min(2*pause, time.Second) {
+		parts, absent, why := p.assign(ctx, left)
 		// What is left was for partitions that are not there any more, and is
 		// assigned anew.
-		left = b.writeAll(ctx, parts, records, rejected, unpublished)
+		left = p.writeAll(ctx, parts)
+		if len(absent) == 0 {
+			continue
+		}
+		if p.unpublished.Err != nil || p.lags(time.Now()) || !sleep(ctx, pause) {
+			p.fail(append(left, absent...), ended(ctx, why))
+			break
+		}
+		left = append(left, absent...)
+		sort.Ints(left)
 	}
 	var errs []error
-	if len(rejected.Indexes) > 0 {
-		sort.Ints(rejected.Indexes)
-		errs = append(errs, rejected)
+	if len(p.rejected.Indexes) > 0 {
+		sort.Ints(p.rejected.Indexes)
+		errs = append(errs, &p.rejected)
 	}
-	if unpublished.Err != nil {
-		sort.Ints(unpublished.Indexes)
-		errs = append(errs, unpublished)
+	if p.unpublished.Err != nil {
+		sort.Ints(p.unpublished.Indexes)
+		errs = append(errs, &p.unpublished)
 	}
 	if len(errs) == 1 {
 		return errs[0]
@@ -74,9 +84,29 @@ func (b *Broker) Publish(ctx context.Context, records []adapter.Record) error {
 	return errors.Join(errs...)
 }
 
-// without are those of a list that are not in another.
-func without(list, others []int) []int {
-	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return slices.Contains(others, i) })
+// publishing is a batch on its way.
+type publishing struct {
+	*Broker
+	records     []adapter.Record
+	rejected    adapter.RejectedError
+	unpublished adapter.UnpublishedError
+	began       time.Time
+	took        time.Time // when a partition took something last; zero: none has
+}
+
+// fail gives records up.
+func (p *publishing) fail(indexes []int, err error) {
+	p.unpublished.Indexes = append(p.unpublished.Indexes, indexes...)
+	p.unpublished.Err = errors.Join(p.unpublished.Err, fmt.Errorf("kafka: publishing: %w", err))
+}
+
+// lags says that what fails is not to be tried on: what has gone of the batch waits, and
+// whatever comes behind it.
+func (p *publishing) lags(now time.Time) bool {
+	if p.took.IsZero() {
+		return now.Sub(p.began) > failing
+	}
+	return now.Sub(p.took) > laggards
 }
 
 // part is what goes to one partition, in order.
@@ -95,61 +125,71 @@ type part struct {
 	crc  uint32    // of its batch
 }
 
-// writeAll writes to all partitions, request by request, until they have taken everything
-// or ctx ends. It gives back those that it has not come to because their partition does not
-// exist any more, unless others are unpublished by then: these are so, too.
-func (b *Broker) writeAll(ctx context.Context, parts []*part, records []adapter.Record, rejected *adapter.RejectedError, unpublished *adapter.UnpublishedError) (left []int) {
-	fail := func(indexes []int, err error) {
-		unpublished.Indexes = append(unpublished.Indexes, indexes...)
-		unpublished.Err = errors.Join(unpublished.Err, fmt.Errorf("kafka: publishing: %w", err))
-	}
+// writeAll writes to all partitions, request by request, until they have taken everything,
+// or ctx ends, or each has been failing for a while. It gives back those
+// that it has not come to because their partition does not exist any more, unless others are
+// unpublished by then: these are so, too.
+func (p *publishing) writeAll(ctx context.Context, parts []*part) (left []int) {
 	vanished := time.Time{} // until when partitions that are gone are not looked for
 	for len(parts) > 0 {
 		now := time.Now()
 		var due []*part
-		next, bytes := now.Add(time.Second), 0
-		for _, p := range parts {
+		next, bytes, all := now.Add(time.Second), 0, true // all: that fail
+		for _, o := range parts {
+			all = all && o.err != nil
 			switch {
-			case p.due.After(now):
-				next = earlier(next, p.due)
+			case o.due.After(now):
+				next = earlier(next, o.due)
 			case len(due) == 0 || bytes < mostBytes:
-				p.cut(records)
-				bytes += p.bytes
-				due = append(due, p)
+				o.cut(p.records)
+				bytes += o.bytes
+				due = append(due, o)
 			}
 		}
-		if len(due) == 0 {
-			if !sleep(ctx, next.Sub(now)) {
-				for _, p := range parts {
-					fail(p.left, fmt.Errorf("%s/%d: %w (%w)", p.at.topic, p.at.partition, p.err, ctx.Err()))
+		late := all && p.lags(now)
+		if late || len(due) == 0 {
+			if late || !sleep(ctx, next.Sub(now)) {
+				for _, o := range parts {
+					p.fail(o.left, fmt.Errorf("%s/%d: %w", o.at.topic, o.at.partition, ended(ctx, o.err)))
 				}
 				break
 			}
 			continue
 		}
-		b.produce(ctx, due, records)
+		p.produce(ctx, due, p.records)
 		var done []*part
-		for _, p := range due {
-			ended, e := b.conclude(p, records, rejected)
+		for _, o := range due {
+			if o.err == nil {
+				p.took = time.Now()
+			}
+			whole, e := p.conclude(o, p.records, &p.rejected)
 			switch {
 			case e != nil:
-				fail(p.left, fmt.Errorf("%s/%d: %w", p.at.topic, p.at.partition, e))
-			case p.err != nil && gone(p.err):
-				left = append(left, p.left...)
-				vanished = p.due
-			case !ended:
+				p.fail(o.left, fmt.Errorf("%s/%d: %w", o.at.topic, o.at.partition, e))
+			case o.err != nil && gone(o.err):
+				left = append(left, o.left...)
+				vanished = o.due
+			case !whole:
 				continue
 			}
-			done = append(done, p)
+			done = append(done, o)
 		}
-		parts = slices.DeleteFunc(parts, func(p *part) bool { return slices.Contains(done, p) })
+		parts = slices.DeleteFunc(parts, func(o *part) bool { return slices.Contains(done, o) })
 	}
-	if pause := time.Until(vanished); len(left) > 0 && (unpublished.Err != nil || pause > 0 && !sleep(ctx, pause)) {
-		fail(left, errors.New("partitions are gone"))
+	if pause := time.Until(vanished); len(left) > 0 && (p.unpublished.Err != nil || pause > 0 && !sleep(ctx, pause)) {
+		p.fail(left, errors.New("partitions are gone"))
 		return nil
 	}
 	sort.Ints(left)
 	return left
+}
+
+// ended says with an error why nothing more is tried, where that is ctx's doing.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", err, ctx.Err())
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -231,33 +271,47 @@ func (b *Broker) produce(ctx context.Context, due []*part, records []adapter.Rec
 	}
 }
 
-// assign chooses the partition of every record. Topics that do not exist are
-// waited for: Ensure may still be at it. What is too large is sorted out here,
+// assign chooses the partition of every record, but for those whose topics are absent, and
+// says why those are: Ensure may still be at it. What is too large is sorted out here,
 // before a broker would drop the connection over it.
-func (b *Broker) assign(ctx context.Context, records []adapter.Record, indexes []int, rejected *adapter.RejectedError) ([]*part, error) {
+func (p *publishing) assign(ctx context.Context, indexes []int) (parts []*part, absent []int, why error) {
 	balancer := kafka.Murmur2Balancer{Consistent: true}
-	var parts []*part
 	found := map[place]*part{}
+	var refused map[string]error // what became of asking for a topic
 	for _, i := range indexes {
-		r := &records[i]
-		if n := size(r); n > b.opts.MaxRecord {
-			rejected.Err = fmt.Errorf("kafka: record of %d bytes for %s, allowed are %d: %w", n, r.Topic, b.opts.MaxRecord, kafka.MessageSizeTooLarge)
-			rejected.Indexes = append(rejected.Indexes, i)
+		r := &p.records[i]
+		if n := size(r); n > p.opts.MaxRecord {
+			p.rejected.Err = fmt.Errorf("kafka: record of %d bytes for %s, allowed are %d: %w", n, r.Topic, p.opts.MaxRecord, kafka.MessageSizeTooLarge)
+			p.rejected.Indexes = append(p.rejected.Indexes, i)
 			continue
 		}
-		partitions, err := b.partitionsOf(ctx, r.Topic)
+		partitions, err := []int(nil), refused[r.Topic]
+		if err == nil {
+			partitions, err = p.partitionsOf(ctx, r.Topic, why)
+		}
 		if err != nil {
-			return nil, err
+			if refused == nil {
+				refused = map[string]error{}
+			}
+			refused[r.Topic] = err
+		}
+		switch {
+		case err != nil && p.passes(err):
+			absent, why = append(absent, i), cmp.Or(why, err)
+			continue
+		case err != nil:
+			p.fail([]int{i}, err)
+			continue
 		}
 		at := place{r.Topic, balancer.Balance(kafka.Message{Key: r.Key}, partitions...)}
-		p := found[at]
-		if p == nil {
-			p = &part{at: at, limit: requestBytes, pause: shortPause}
-			found[at], parts = p, append(parts, p)
+		o := found[at]
+		if o == nil {
+			o = &part{at: at, limit: requestBytes, pause: shortPause}
+			found[at], parts = o, append(parts, o)
 		}
-		p.left = append(p.left, i)
+		o.left = append(o.left, i)
 	}
-	return parts, nil
+	return parts, absent, why
 }
 
 // size of a record as far as the broker counts it.
@@ -270,29 +324,27 @@ func size(r *adapter.Record) int {
 }
 
 // partitionsOf gives the partitions of a topic. They are asked for once, until
-// one is gone: to notice that there are more would move keys in mid-stream.
-func (b *Broker) partitionsOf(ctx context.Context, topic string) ([]int, error) {
+// one is gone: to notice that there are more would move keys in mid-stream. Nobody is asked
+// where that has failed a moment ago for another topic, and not for what the topic is.
+func (b *Broker) partitionsOf(ctx context.Context, topic string, failed error) ([]int, error) {
 	b.mu.Lock()
 	known := b.partitions[topic]
 	b.mu.Unlock()
 	if known != nil {
 		return known, nil
 	}
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		partitions, err := b.askPartitions(ctx, topic)
-		if err == nil {
-			b.mu.Lock()
-			b.partitions[topic] = partitions
-			b.mu.Unlock()
-			return partitions, nil
-		}
-		if !b.passes(err) {
-			return nil, err
-		}
-		if !sleep(ctx, pause) {
-			return nil, fmt.Errorf("%w (%w)", err, ctx.Err())
-		}
+	var of kafka.Error
+	if failed != nil && !errors.As(failed, &of) {
+		return nil, failed
 	}
+	partitions, err := b.askPartitions(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.partitions[topic] = partitions
+	return partitions, nil
 }
 
 func (b *Broker) askPartitions(ctx context.Context, topic string) ([]int, error) {

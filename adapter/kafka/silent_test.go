@@ -2,7 +2,9 @@ package kafka_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,5 +127,44 @@ func TestRefusedAndNotTaken(t *testing.T) {
 	}
 	if values, err := readAll(t, k, topics[1], nil); err != nil || !slices.Equal(values[0], []string{"3"}) {
 		t.Errorf("the other topic has %v: %v", values, err)
+	}
+}
+
+// A topic that is not there, or whose partition nobody leads, costs others of its batch a second: they are on the
+// bus, and what is for it is named, although there would be time to wait.
+func TestATopicThatIsNotThereHoldsUpItsOwn(t *testing.T) {
+	e := startKafka(t, embedded.KafkaOptions{})
+	k, there, never, refused := bus{brokers: e.Brokers(), replication: 1}.open(t, func(o *kafka.Options) { o.Partitions = 1 }), name(t)+"1", name(t)+"2", name(t)+"3"
+	ensure(t, k, there, refused)
+	e.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: refused, Err: kerr.LeaderNotAvailable, Count: -1})
+	to := func(topic string, n int) adapter.Record {
+		return adapter.Record{Topic: topic, Key: []byte("k"), Value: fmt.Append(nil, n)}
+	}
+	records := []adapter.Record{to(never, 0), to(there, 1), to(refused, 2), to(never, 3), to(there, 4)}
+	ctx := within(t, 10*time.Minute)
+	err := k.Publish(ctx, records)
+	var unpublished *adapter.UnpublishedError
+	if !errors.As(err, &unpublished) || !slices.Equal(unpublished.Indexes, []int{0, 2, 3}) || ctx.Err() != nil {
+		t.Fatalf("two of three topics take nothing: %v, not taken are %+v", err, unpublished)
+	}
+	for _, topic := range []string{never, refused} {
+		if !strings.Contains(err.Error(), topic) {
+			t.Errorf("%v does not name %s", err, topic)
+		}
+	}
+	if values, err := readAll(t, k, there, nil); err != nil || !slices.Equal(values[0], []string{"1", "4"}) {
+		t.Errorf("the topic that is there has %v: %v", values, err)
+	}
+	if err := k.Publish(ctx, records[:1]); !errors.As(err, &unpublished) || ctx.Err() != nil {
+		t.Errorf("all of a batch is for a topic that is not there: %v", err)
+	}
+	go func() { // it is waited for as long as that
+		_ = k.Ensure(ctx, named([]string{never}))
+	}()
+	for err = k.Publish(ctx, records[:1]); err != nil && ctx.Err() == nil; {
+		err = k.Publish(ctx, records[:1])
+	}
+	if values, err := readAll(t, k, never, nil); err != nil || len(values[0]) == 0 {
+		t.Errorf("the topic that came has %v: %v", values, err)
 	}
 }

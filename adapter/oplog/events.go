@@ -142,6 +142,7 @@ var events = map[string]string{
 	"registry read again: nothing has changed":                                                                                                    "registry.unchanged",
 	"the registry was not reloaded, because the journal could not be told of it; the old set stays in force: reload again when the store answers": "registry.unjournalled",
 	"reports read the log from further back than they would have to":                                                                              "reports.standing-failed",
+	"the bus does not take messages of some queues; they are tried again, and others go on":                                                       "relay.waits",
 	"this node was too slow: another one relays the shard":                                                                                        "relay.deposed",
 	"a caller was not registered":                                          "sandbox.caller-refused",
 	"a caller was registered on first sight":                               "sandbox.caller-registered",

@@ -98,6 +98,7 @@ type Store struct {
 	gates  gates
 	tail   tail
 	usual  struct{ accepts, relays, uses, acks usual }
+	left   [adapter.Shards]leftQueues
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged

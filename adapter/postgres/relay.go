@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,11 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	var rows []outboxRow
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
-	batch.Queue(outboxSQL, shard, max).Query(func(found pgx.Rows) error {
+	sql, args := outboxSQL, []any{shard, max}
+	if past := s.left[shard].past(time.Now()); len(past) > 0 {
+		sql, args = outboxPastSQL, append(args, past)
+	}
+	batch.Queue(sql, args...).Query(func(found pgx.Rows) error {
 		rows, err = pgx.CollectRows(found, scanOutboxRow)
 		return err
 	})
@@ -55,6 +60,9 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	out, events, err := s.relayed(kept, rows, publish)
 	if stop(); err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(rows), shard, cmp.Or(deposed(kept), err))
+	}
+	if s.left[shard].learn(time.Now(), out, rows); len(seqsOf(out)) == 0 {
+		return 0, nil
 	}
 	encoded, err := s.waiting(events...)
 	if err != nil {
@@ -130,8 +138,16 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
-const outboxSQL = `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
-	FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
+// outboxPastSQL does not read the queues $3.
+var (
+	outboxSQL     = outboxBut("")
+	outboxPastSQL = outboxBut("AND queue <> ALL ($3::int[]) ")
+)
+
+func outboxBut(some string) string {
+	return `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
+	FROM (SELECT * FROM outbox WHERE shard = $1 ` + some + `ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
+}
 
 // outboxRow is a row of outboxSQL, and what the store learns of its message.
 type outboxRow struct {

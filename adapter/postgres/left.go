@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"sync"
+	"time"
+
+	"mezhved/adapter"
+)
+
+// leftQueues remembers of which queues of a shard this node's relay could not bring the bus
+// their messages: their topic is not there, or nobody leads its partition. Any number of
+// those may stand at the head of the outbox, and what is behind them for other queues is not
+// to wait: they are read past for a while. A queue is passed over as a whole, so it keeps its order.
+type leftQueues struct {
+	mu    sync.Mutex
+	of    map[int32]*leftQueue
+	taken bool // something, since the last time that something was left
+}
+
+type leftQueue struct {
+	wait time.Duration
+	next time.Time
+}
+
+const (
+	leastLeft = time.Second
+	mostLeft  = 30 * time.Second
+)
+
+// past are the queues whose time has not come.
+func (l *leftQueues) past(now time.Time) (queues []int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for queue, q := range l.of {
+		switch {
+		case q.next.After(now):
+			queues = append(queues, queue)
+		case now.Sub(q.next) > time.Minute:
+			delete(l.of, queue) // another node has relayed what there was
+		}
+	}
+	return queues
+}
+
+// learn takes over what became of a batch. While the bus takes nothing at all, nobody
+// waits longer for it than the first time: when it comes back it is to be found out soon.
+func (l *leftQueues) learn(now time.Time, out []adapter.Outgoing, rows []outboxRow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var left map[int32]bool
+	for i := range out {
+		switch {
+		case !out[i].Left:
+			l.taken = true
+		case left == nil:
+			left = map[int32]bool{rows[i].queue: true}
+		default:
+			left[rows[i].queue] = true
+		}
+	}
+	if len(l.of) > 0 {
+		for i := range out {
+			if !left[rows[i].queue] {
+				delete(l.of, rows[i].queue)
+			}
+		}
+	}
+	for queue := range left {
+		l.again(queue, now)
+	}
+	l.taken = l.taken && left == nil
+}
+
+// again says when a queue is to be tried again.
+func (l *leftQueues) again(queue int32, now time.Time) {
+	q := l.of[queue]
+	switch {
+	case q == nil:
+		if l.of == nil {
+			l.of = map[int32]*leftQueue{}
+		}
+		q = &leftQueue{wait: leastLeft}
+		l.of[queue] = q
+	case l.taken:
+		q.wait = min(2*q.wait, mostLeft)
+	}
+	q.next = now.Add(q.wait)
+}
