@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -53,13 +52,19 @@ const (
 	togetherPacked = 4 // with either: the rest is compressed
 )
 
-// packTogether writes openings of one class, of entries of one block: how far the entry
+// togetherPacker packs openings of one row after the other, in the same room. The zero value
+// is ready. Not for concurrent use.
+type togetherPacker struct{ body, packed, short []byte }
+
+// pack writes openings of one class, of entries of one block: how far the entry
 // is behind the one before, the field, as a number or zero and the text, without seed the
 // salt, and the value, shortened and with its length before it.
-func packTogether(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *journal.Seed) ([]byte, error) {
-	body := make([]byte, 0, 64*len(list))
-	var short []byte
-	at := k.block
+func (p *togetherPacker) pack(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *journal.Seed) ([]byte, error) {
+	form, room := byte(togetherSeeded), len(seed)
+	if seed == nil {
+		form, room = togetherSalted, 0
+	}
+	body, at := p.body[:0], k.block
 	for _, o := range list {
 		body, at = binary.AppendUvarint(body, uint64(o.Index-at)), o.Index
 		n := max(slices.Index(openingFields, o.Field), 0)
@@ -69,25 +74,25 @@ func packTogether(v clerk.Vault, k openingsKey, list []*clerk.Opened, seed *jour
 		if seed == nil {
 			body = append(body, o.Salt[:]...)
 		}
-		short = vault.AppendShortened(short[:0], o.Value)
-		body = append(binary.AppendUvarint(body, uint64(len(short))), short...)
+		p.short = vault.AppendShortened(p.short[:0], o.Value)
+		body = append(binary.AppendUvarint(body, uint64(len(p.short))), p.short...)
 	}
-	form := byte(togetherSeeded)
-	if seed == nil {
-		form = togetherSalted
-	}
-	if packed := squeezed(body); len(packed) < len(body) {
-		form, body = form|togetherPacked, packed
-	}
-	plain := append(make([]byte, 0, len(body)+40), form)
+	p.body = body
+	head := append(p.packed[:0], make([]byte, 1+room)...)
 	if seed != nil {
-		plain = append(plain, seed[:]...)
+		copy(head[1:], seed[:])
 	}
-	box, err := v.SealTogether(k.key, k.place(), append(plain, body...))
+	plain := blockCodec().EncodeAll(body, head)
+	if form |= togetherPacked; len(plain)-len(head) >= len(body) {
+		form, plain = form&^togetherPacked, append(plain[:len(head)], body...)
+	}
+	plain[0], p.packed = form, plain
+	sealed := append(make([]byte, 0, len(togetherMark)+len(plain)+vault.Overhead), togetherMark...)
+	sealed, err := v.SealTogether(sealed, k.key, k.place(), plain)
 	if err != nil {
 		return nil, fmt.Errorf("sealing the values under key %s behind the entries from %d on: %w", k.key, k.first, err)
 	}
-	return append([]byte(togetherMark), box...), nil
+	return sealed, nil
 }
 
 // brokenOpenings says that a row of journal_opening cannot be read.
@@ -95,7 +100,7 @@ func brokenOpenings(k openingsKey) error {
 	return &journal.BrokenError{What: fmt.Sprintf("the values under key %s behind the entries from %d on", k.key, k.first)}
 }
 
-// unpackTogether reads what packTogether wrote; it opens with the vault alone.
+// unpackTogether reads what togetherPacker wrote; it opens with the vault alone.
 func unpackTogether(v *vault.Vault, k openingsKey, b []byte) (list []keptValue, err error) {
 	if v == nil {
 		return nil, ErrNoVault
@@ -194,8 +199,13 @@ func (s *keptValue) opened(v *vault.Vault) (journal.Opening, error) {
 	return v.Unseal(s.Sealed)
 }
 
+// blinder makes search tokens: a vault, or one that makes no key for them (asItIs).
+type blinder interface {
+	Blind(to []byte, field, value string) ([]byte, error)
+}
+
 // token gives its search token, empty where it is not searched for.
-func (s *keptValue) token(v clerk.Vault) ([]byte, error) {
+func (s *keptValue) token(v blinder) ([]byte, error) {
 	if s.open == nil || !vault.Sought(s.Field) {
 		return s.Blind, nil
 	}
@@ -296,14 +306,42 @@ func openingTokens(blinds [][]byte) []int64 {
 	tokens := make([]int64, 0, len(blinds))
 	for _, blind := range blinds {
 		if len(blind) >= 8 {
-			tokens = append(tokens, int64(binary.BigEndian.Uint64(blind)))
+			tokens = append(tokens, openingToken(blind))
 		}
 	}
 	slices.Sort(tokens)
 	return slices.Compact(tokens)
 }
 
-func tokensOf(v clerk.Vault, list []keptValue) ([]int64, error) {
+// openingToken is what is kept of a search token.
+func openingToken(blind []byte) int64 { return int64(binary.BigEndian.Uint64(blind)) }
+
+// tokenMaker makes those of values that are sealed together. The vault is asked for the key
+// when there is one: else it would make one that nobody needs.
+type tokenMaker struct {
+	vault clerk.Vault
+	blind func(to []byte, field, value string) []byte
+}
+
+func (m *tokenMaker) of(list []*clerk.Opened) (tokens []int64, err error) {
+	tokens = make([]int64, 0, len(list))
+	var room [64]byte
+	for _, o := range list {
+		if !vault.Sought(o.Field) {
+			continue
+		}
+		if m.blind == nil {
+			if m.blind, err = m.vault.Blinder(); err != nil {
+				return nil, err
+			}
+		}
+		tokens = append(tokens, openingToken(m.blind(room[:0], o.Field, o.Value)))
+	}
+	slices.Sort(tokens)
+	return slices.Compact(tokens), nil
+}
+
+func tokensOf(v blinder, list []keptValue) ([]int64, error) {
 	blinds := make([][]byte, len(list))
 	for i := range list {
 		var err error
@@ -329,25 +367,16 @@ type openingRow struct {
 // sealOpenings seals the openings of a batch, those of the entries before from for rows
 // of journal_open, the others together.
 func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, error) {
-	out := &sealedOpenings{}
-	alone := func(o *clerk.Opened) (journal.Sealed, error) {
-		s, err := b.Vault.Seal(o.Index, o.Opening)
-		if err != nil {
-			err = fmt.Errorf("seal field %s of entry %d: %w", o.Field, o.Index, err)
-		}
-		return s, err
-	}
-	groups := map[openingsKey]*openingGroup{}
-	var last *openingGroup
+	s := openingSealer{vault: b.Vault, gates: t.j.gates, tokens: tokenMaker{vault: b.Vault}}
 	keys := map[string]string{} // of the classes: they do not change within a batch
 	for i := range b.Open {
 		o := &b.Open[i]
 		if o.Index < from {
-			s, err := alone(o)
+			box, err := s.alone(o)
 			if err != nil {
 				return nil, err
 			}
-			out.rows = append(out.rows, s)
+			s.out.rows = append(s.out.rows, box)
 			continue
 		}
 		if keys[o.Class] == "" {
@@ -355,56 +384,90 @@ func (t *journalTx) sealOpenings(b *clerk.Batch, from int64) (*sealedOpenings, e
 		}
 		k := openingsKey{key: keys[o.Class], block: o.Index / blockSize * blockSize}
 		k.first = max(k.block, b.Open[0].Index)
-		if last == nil || last.openingsKey != k {
-			if last = groups[k]; last == nil {
-				last = &openingGroup{openingsKey: k}
-				groups[k] = last
-			}
+		if err := s.add(k, o); err != nil {
+			return nil, err
 		}
-		last.list = append(last.list, o)
 	}
-	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *openingGroup) int {
-		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key))
-	}) {
-		row := openingRow{openingsKey: g.openingsKey}
-		var blinds [][]byte
-		var all []byte // of these
-		var err error
-		if t.j.gates.together.Load() {
-			for _, o := range g.list {
-				if !vault.Sought(o.Field) {
-					continue
-				}
-				before := len(all)
-				if all, err = b.Vault.Blind(all, o.Field, o.Value); err != nil {
-					return nil, err
-				}
-				blinds = append(blinds, all[before:])
-			}
-			if row.sealed, err = packTogether(b.Vault, g.openingsKey, g.list, g.list[0].Seed); err != nil {
-				return nil, err
-			}
-		} else {
-			boxes := make([]journal.Sealed, len(g.list))
-			for i, o := range g.list {
-				if boxes[i], err = alone(o); err != nil {
-					return nil, err
-				}
-				boxes[i].Key = g.key
-				blinds = append(blinds, boxes[i].Blind)
-			}
-			row.sealed = packOpenings(g.block, boxes, t.j.gates.openings.Load())
-		}
-		row.tokens = openingTokens(blinds)
-		out.together = append(out.together, row)
+	if err := s.finish(); err != nil {
+		return nil, err
 	}
-	return out, nil
+	return &s.out, nil
+}
+
+// openingSealer seals the openings of a batch, which come block by block.
+type openingSealer struct {
+	vault  clerk.Vault
+	gates  *gates
+	packer togetherPacker
+	tokens tokenMaker
+	groups []openingGroup // of the block at hand, in room that the next one has again
+	out    sealedOpenings
 }
 
 // openingGroup are the openings of a batch that are kept in one row.
 type openingGroup struct {
 	openingsKey
 	list []*clerk.Opened
+}
+
+// alone seals an opening by itself.
+func (s *openingSealer) alone(o *clerk.Opened) (journal.Sealed, error) {
+	box, err := s.vault.Seal(o.Index, o.Opening)
+	if err != nil {
+		err = fmt.Errorf("seal field %s of entry %d: %w", o.Field, o.Index, err)
+	}
+	return box, err
+}
+
+// add puts an opening to those that it is kept with.
+func (s *openingSealer) add(k openingsKey, o *clerk.Opened) error {
+	if len(s.groups) > 0 && s.groups[0].block != k.block {
+		if err := s.finish(); err != nil {
+			return err
+		}
+	}
+	at := slices.IndexFunc(s.groups, func(g openingGroup) bool { return g.key == k.key })
+	if at < 0 {
+		at, s.groups = len(s.groups), slices.Grow(s.groups, 1)[:len(s.groups)+1]
+		s.groups[at].openingsKey = k
+	}
+	s.groups[at].list = append(s.groups[at].list, o)
+	return nil
+}
+
+// finish seals what there is of a block.
+func (s *openingSealer) finish() error {
+	slices.SortFunc(s.groups, func(a, b openingGroup) int { return cmp.Compare(a.key, b.key) })
+	for i := range s.groups {
+		g := &s.groups[i]
+		row, err := s.seal(g)
+		if err != nil {
+			return err
+		}
+		s.out.together, g.list = append(s.out.together, row), g.list[:0]
+	}
+	s.groups = s.groups[:0]
+	return nil
+}
+
+func (s *openingSealer) seal(g *openingGroup) (row openingRow, err error) {
+	row.openingsKey = g.openingsKey
+	if s.gates.together.Load() {
+		if row.tokens, err = s.tokens.of(g.list); err == nil {
+			row.sealed, err = s.packer.pack(s.vault, g.openingsKey, g.list, g.list[0].Seed)
+		}
+		return row, err
+	}
+	boxes, blinds := make([]journal.Sealed, len(g.list)), make([][]byte, len(g.list))
+	for i, o := range g.list {
+		if boxes[i], err = s.alone(o); err != nil {
+			return row, err
+		}
+		boxes[i].Key = g.key
+		blinds[i] = boxes[i].Blind
+	}
+	row.tokens, row.sealed = openingTokens(blinds), packOpenings(g.block, boxes, s.gates.openings.Load())
+	return row, nil
 }
 
 // copyOpenings writes those openings of a batch that are rows of their own.
@@ -661,7 +724,8 @@ func repackOpenings(v *vault.Vault, k openingsKey, rest []keptValue) ([]byte, er
 	for i := range rest {
 		list[i] = &clerk.Opened{Opening: *rest[i].open, Index: rest[i].Index}
 	}
-	return packTogether(v, k, list, nil)
+	var p togetherPacker
+	return p.pack(v, k, list, nil)
 }
 
 // people says whether values about people are left behind the entries from from up to

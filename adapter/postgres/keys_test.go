@@ -440,12 +440,12 @@ func TestAKeyThatIsMadeMeanwhileIsUsed(t *testing.T) {
 	defer second.Heed(&asked{func() {
 		if box == nil {
 			var err error
-			if box, err = first.SealTogether(name, "here", []byte("said")); err != nil {
+			if box, err = first.SealTogether(nil, name, "here", []byte("said")); err != nil {
 				t.Error(err)
 			}
 		}
 	}})()
-	if _, err := second.SealTogether(name, "there", []byte("too")); err != nil {
+	if _, err := second.SealTogether(nil, name, "there", []byte("too")); err != nil {
 		t.Fatal(err)
 	}
 	if plain, err := second.OpenTogether(name, "here", box); err != nil || string(plain) != "said" {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -206,16 +207,18 @@ func together(key, place string) []byte {
 	return fmt.Appendf(nil, "mezhved journal openings 1\n%s\n%s\n", key, place)
 }
 
-// SealTogether encrypts what opens many commitments, with the key that is named. It
-// opens in its place and in no other.
-func (v *Vault) SealTogether(key, place string, plain []byte) ([]byte, error) {
+// SealTogether encrypts what opens many commitments, with the key that is named, and appends
+// that: Overhead bytes more. It opens in its place and in no other.
+func (v *Vault) SealTogether(to []byte, key, place string, plain []byte) ([]byte, error) {
 	k, err := v.key(key, true)
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, k.box.NonceSize(), len(plain)+Overhead)
+	begin := len(to)
+	to = slices.Grow(to, len(plain)+Overhead)[:begin+k.box.NonceSize()]
+	nonce := to[begin:]
 	rand.Read(nonce)
-	return k.box.Seal(nonce, nonce, plain, together(key, place)), nil
+	return k.box.Seal(to, nonce, plain, together(key, place)), nil
 }
 
 // OpenTogether decrypts what SealTogether encrypted. errors.Is(err, ErrKeyDestroyed)
@@ -292,15 +295,30 @@ func (v *Vault) token(to []byte, field, value string, sealing bool) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	message := make([]byte, 0, 160)
-	message = append(append(append(message, journal.FieldBase(field)...), 0), value...)
 	macs, ok := k.macs.Get().(*journal.Macs)
 	if !ok {
 		macs = journal.NewMacs(k.key)
 	}
-	sum := macs.Of(message)
+	to = appendToken(to, macs, field, value)
 	k.macs.Put(macs)
-	return append(to, sum[:tokenSize]...), nil
+	return to, nil
+}
+
+func appendToken(to []byte, macs *journal.Macs, field, value string) []byte {
+	var room [160]byte
+	sum := macs.Of(append(append(append(room[:0], journal.FieldBase(field)...), 0), value...))
+	return append(to, sum[:tokenSize]...)
+}
+
+// Blinder is Blind for those who make many tokens: the key is looked for once. Not for
+// concurrent use.
+func (v *Vault) Blinder() (func(to []byte, field, value string) []byte, error) {
+	k, err := v.key(blindKey, true)
+	if err != nil {
+		return nil, err
+	}
+	macs := journal.NewMacs(k.key)
+	return func(to []byte, field, value string) []byte { return appendToken(to, macs, field, value) }, nil
 }
 
 // Has tells whether there is a key of that name: not one that was destroyed, nor one that

@@ -136,11 +136,12 @@ type Vault interface {
 	Seal(index int64, o journal.Opening) (journal.Sealed, error)
 	// KeyOf names the key with which values of a class are sealed now.
 	KeyOf(class string) string
-	// SealTogether encrypts openings of one class with a key; place says where they
-	// are kept, and they open there and nowhere else.
-	SealTogether(key, place string, plain []byte) ([]byte, error)
-	// Blind appends the search token of a value of a field: 16 bytes.
-	Blind(to []byte, field, value string) ([]byte, error)
+	// SealTogether encrypts openings of one class with a key, and appends that; place says
+	// where they are kept, and they open there and nowhere else.
+	SealTogether(to []byte, key, place string, plain []byte) ([]byte, error)
+	// Blinder gives what appends the search token of a value of a field, 16 bytes, for
+	// those who make many: not for concurrent use, and for no longer than a batch.
+	Blinder() (func(to []byte, field, value string) []byte, error)
 	// OpenPending decrypts the value of a field as it waited (journal.PendingClass). An
 	// error with a method Lacks, the name of a key, says that the vault has not the key
 	// that the value waits under, and that it may come back.

@@ -14,11 +14,12 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// What a batch was written in is kept for the next one, up to so many bytes, and leaves or
-// openings.
+// What a batch was written in is kept for the next one, up to so many bytes, leaves and
+// openings, of which an entry has some two.
 const (
 	mostRoom   = 8 << 20
 	mostLeaves = 8192
+	mostOpened = 4 * mostLeaves
 )
 
 // place makes the batch: leaves, indexes, counters, tiles, the new head.
@@ -61,7 +62,7 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		chains[i] = s.chain(l)
 		counters[i] = counted{s.counter(l.Sender), s.counter(l.Recipient)}
 	}
-	if s.opened = b.Open; cap(s.opened) > mostLeaves {
+	if s.opened = b.Open; cap(s.opened) > mostOpened {
 		s.opened = nil
 	}
 	var all map[string]journal.Counter
