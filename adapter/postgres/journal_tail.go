@@ -58,19 +58,25 @@ func (t *tail) add(was, tree tlog.Tree, entries []adapter.LogEntry) {
 }
 
 // from gives at most max entries from an index on, of the log of a tree; false: it is not
-// known what they are.
+// known what they are. They are others' too: nobody writes to them.
 func (t *tail) from(next int64, max int, tree tlog.Tree) ([]adapter.LogEntry, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.tree != tree || next < tree.N-int64(t.entries) || next > tree.N {
 		return nil, false
 	}
-	list := make([]adapter.LogEntry, 0, min(int64(max), tree.N-next))
+	want := int(min(int64(max), tree.N-next))
+	var list []adapter.LogEntry
 	for _, batch := range t.batches {
-		if skip := next + int64(len(list)) - batch[0].Index; len(list) < max && skip < int64(len(batch)) {
-			batch = batch[skip:]
-			list = append(list, batch[:min(len(batch), max-len(list))]...)
+		skip := next + int64(len(list)) - batch[0].Index
+		if len(list) == want || skip >= int64(len(batch)) {
+			continue
 		}
+		batch = batch[skip:]
+		if len(list) == 0 && len(batch) >= want {
+			return batch[:want:want], true
+		}
+		list = append(slices.Grow(list, want-len(list)), batch[:min(len(batch), want-len(list))]...)
 	}
 	return list, true
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,33 @@ func TestKeysThatACrashLeftAreClearedAway(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*new*")); err != nil || len(left) != 1 || left[0] != young {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// Who makes many search tokens makes the same ones, and what is sealed goes behind what is
+// there.
+func TestManyTokensAreTheSame(t *testing.T) {
+	v := open(t, t.TempDir())
+	blind, err := v.Blinder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"", "11223344595", strings.Repeat("long ", 100), "11223344595"} {
+		want, err := v.Blind(nil, "snils-2", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := blind([]byte("before"), "snils", value); string(got) != "before"+string(want) {
+			t.Errorf("the token of %q is %x, want %x", value, got, want)
+		}
+	}
+	box, err := v.SealTogether([]byte("before"), v.KeyOf("personal"), "here", []byte("said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, ok := bytes.CutPrefix(box, []byte("before"))
+	if plain, err := v.OpenTogether(v.KeyOf("personal"), "here", box); !ok || err != nil || string(plain) != "said" || len(box) != len(plain)+vault.Overhead {
+		t.Errorf("sealed as %x, which opens to %q, %v", box, plain, err)
 	}
 }
 

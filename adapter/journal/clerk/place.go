@@ -30,16 +30,12 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 		s.tellAhead(head.Logged.Sub(now))
 		now = head.Logged // a clock that went back must not make the log go back
 	}
-	if s.leaves = s.leaves[:0]; cap(s.leaves) < len(rows) || cap(s.leaves) > mostLeaves {
+	if cap(s.leaves) < len(rows) || cap(s.leaves) > mostLeaves {
 		s.leaves = make([]journal.Leaf, 0, max(len(rows), min(len(rows)*5/4, mostLeaves))) // the next batch may be a little larger
 	}
-	leaves := s.leaves[:len(rows)]
-	for i := range leaves {
-		leaves[i] = journal.Leaf{Commit: leaves[i].Commit[:0]}
-	}
+	s.leaves = s.leaves[:len(rows)]
+	leaves := s.leaves
 	b.Entries = make([]Entry, 0, len(rows)+1)
-	clear(s.opened)
-	b.Open = s.opened[:0]
 	chains := make([]*Latest, len(rows)) // of each row's message; nil: of none
 	counters := make([]counted, len(rows))
 	s.begin(len(rows))
@@ -56,15 +52,13 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 			return nil, err
 		}
 		for _, o := range open {
-			b.Open = append(b.Open, Opened{o, index, &seeds.get(index, o.Class).seed})
+			s.opened = append(s.opened, Opened{o, index, &seeds.get(index, o.Class).seed})
 		}
 		index++
 		chains[i] = s.chain(l)
 		counters[i] = counted{s.counter(l.Sender), s.counter(l.Recipient)}
 	}
-	if s.opened = b.Open; cap(s.opened) > mostOpened {
-		s.opened = nil
-	}
+	b.Open = s.opened
 	var all map[string]journal.Counter
 	if closing {
 		var err error
@@ -129,6 +123,20 @@ func (s *Sequencer) place(ctx context.Context, tx Tx, head Head, edge *journal.E
 	next.Tree = tlog.Tree{N: edge.Size(), Hash: edge.Root()}
 	b.Head, b.Tiles, b.Counters = next, edge.Take(), s.from.counted()
 	return b, nil
+}
+
+// forget lets the texts of a batch go, which are parts of larger ones, and the values that
+// its entries commit to: the room that is kept for the next batch would keep them all.
+func (s *Sequencer) forget() {
+	for i := range s.leaves {
+		commit := s.leaves[i].Commit
+		clear(commit)
+		s.leaves[i] = journal.Leaf{Commit: commit[:0]}
+	}
+	clear(s.opened)
+	if s.leaves, s.opened = s.leaves[:0], s.opened[:0]; cap(s.opened) > mostOpened {
+		s.opened = nil
+	}
 }
 
 // tellAhead says that the log's time is ahead of the clock: entries are logged at

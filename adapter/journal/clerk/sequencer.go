@@ -50,9 +50,9 @@ type Sequencer struct {
 	counters  map[string]journal.Counter // of some parties, as they are with that edge
 	from      batchMemory                // what the batch at hand goes on from
 	room      []byte                     // for the leaves' bytes of a batch; the next one's are written over them
-	leaves    []journal.Leaf             // and for the leaves
+	leaves    []journal.Leaf             // and for the leaves, of which there are none between batches
 	events    journal.EventRoom          // and for the events that they are made of
-	opened    []Opened                   // and for their openings
+	opened    []Opened                   // and for their openings, likewise
 	published time.Time
 	signed    tlog.Tree
 	ahead     time.Time // it was said that the log's time is ahead of the clock
@@ -309,6 +309,7 @@ func (s *Sequencer) step(ctx context.Context, all bool) (int, error) {
 	edge := s.edge
 	s.edge = nil // kept only when the commit is known to have happened
 	taken, more := 0, false
+	defer s.forget()
 	var b *Batch
 	err := s.Book.Sequence(ctx, s.term, func(tx Tx) error {
 		s.touched()

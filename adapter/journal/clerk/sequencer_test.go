@@ -334,6 +334,34 @@ func TestBatchesThatFailBecomeSmaller(t *testing.T) {
 	}
 }
 
+// The room that a batch is made in is kept for the next one, and nothing of what it said:
+// each of its texts is a part of a larger one, and some are about people.
+func TestNothingOfABatchIsKept(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	book := journaltest.NewBook(journaltest.Origin)
+	seq := d.Sequencer(book)
+	seq.Batch = 8192
+	events, at := journaltest.Events(1, 5000), 0
+	for i, n := range []int{900, 30, 1000, 1, 700, 300, 2000} {
+		if err := book.Add(events[at : at+n]...); err != nil {
+			t.Fatal(err)
+		}
+		at += n
+		book.Break = func(s string) error {
+			if s == "write" && i%3 == 1 {
+				return errors.New("not now")
+			}
+			return nil
+		}
+		if _, err := seq.Step(t.Context()); err == nil != (i%3 != 1) {
+			t.Fatal(err)
+		}
+		if texts, room := seq.Kept(); texts > 0 || room < n {
+			t.Errorf("behind a batch of %d events %d texts are kept; there is room for %d leaves", n, texts, room)
+		}
+	}
+}
+
 // The signer's device may be away for a while; a log without checkpoints for
 // long must not accept.
 func TestSignerAway(t *testing.T) {
