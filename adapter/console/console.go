@@ -82,10 +82,7 @@ func New(r Rooms) (*Console, error) {
 	c := &Console{Rooms: r, counting: make(chan struct{}, 1)}
 	c.ReplaceTokens(r.Tokens)
 	c.Rooms.Tokens = nil // they are in tokens
-	var err error
-	if c.pages, err = c.loadPages(); err != nil {
-		return nil, fmt.Errorf("console: %w", err)
-	}
+	c.pages = c.preparePages()
 	return c, nil
 }
 

@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -234,10 +233,7 @@ func PublicHealth(r Doors, rooms Rooms) error {
 	if c.Zone == nil {
 		c.Zone = terms.Moscow
 	}
-	var err error
-	if c.pages, err = c.loadPages(); err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
+	c.pages = c.preparePages()
 	p := &publicHealth{Console: c}
 	files, err := fs.Sub(static, "static")
 	if err != nil {

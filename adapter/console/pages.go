@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"mezhved/adapter"
@@ -20,32 +21,34 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-// pages are the templates of every page for every kind of reader.
+// pages are the templates of every page for every kind of reader. Each is parsed when it is
+// shown first: all of them together are half a million pieces that every collection of
+// garbage would look at, in a node whose desk nobody may ever open.
 type pages struct {
-	of    map[reader]map[string]*template.Template
-	print map[reader]*template.Template // the report, as a file of its own
+	of    map[reader]map[string]func() *template.Template
+	print map[reader]func() *template.Template // the report, as a file of its own
 }
 
 var pageNames = []string{"login", "overview", "queues", "late", "alarms", "search", "trace", "incident", "message", "entry", "report", "figures", "services", "shadow", "health", "status", "parties", "problem"}
 
-func (c *Console) loadPages() (*pages, error) {
-	p := &pages{of: map[reader]map[string]*template.Template{}, print: map[reader]*template.Template{}}
+func (c *Console) preparePages() *pages {
+	p := &pages{of: map[reader]map[string]func() *template.Template{}, print: map[reader]func() *template.Template{}}
 	for _, to := range []reader{{"ru", false}, {"ru", true}, {"en", false}, {"en", true}} {
-		p.of[to] = map[string]*template.Template{}
+		p.of[to] = map[string]func() *template.Template{}
 		for _, name := range pageNames {
-			t, err := template.New("frame.html").Funcs(c.functions(to)).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html", "pages/"+name+".html")
-			if err != nil {
-				return nil, err
-			}
-			p.of[to][name] = t
+			p.of[to][name] = c.parsed(to, "frame", name)
 		}
-		t, err := template.New("print.html").Funcs(c.functions(to)).ParseFS(pageFiles, "pages/print.html", "pages/parts.html", "pages/report.html")
-		if err != nil {
-			return nil, err
-		}
-		p.print[to] = t
+		p.print[to] = c.parsed(to, "print", "report")
 	}
-	return p, nil
+	return p
+}
+
+// parsed gives a page in its frame for a kind of reader. They are parts of the program, and a
+// test parses all of them.
+func (c *Console) parsed(to reader, frame, name string) func() *template.Template {
+	return sync.OnceValue(func() *template.Template {
+		return template.Must(template.New(frame+".html").Funcs(c.functions(to)).ParseFS(pageFiles, "pages/"+frame+".html", "pages/parts.html", "pages/"+name+".html"))
+	})
 }
 
 // sheet is what every page is made of.
@@ -85,7 +88,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 		}
 	}
 	var b bytes.Buffer
-	if err := c.pages.of[to][name].Execute(&b, s); err != nil {
+	if err := c.pages.of[to][name]().Execute(&b, s); err != nil {
 		c.Log.Error("console: a page", "page", name, "error", err)
 		http.Error(w, "The page could not be made; the log of the node has the cause.", http.StatusInternalServerError)
 		return

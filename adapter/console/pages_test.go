@@ -18,6 +18,7 @@ import (
 	"mezhved/adapter/adaptertest"
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/clerk"
+	"mezhved/adapter/terms"
 )
 
 // submit sends a form to a page as the operator.
@@ -137,6 +138,24 @@ func TestPagesSpeakBothLanguages(t *testing.T) {
 	a := d.ask(operatorToken, "/console/search?sender=MUNI&lang=en", nil)
 	if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/console/search?sender=MUNI" || len(a.Cookies()) != 1 || a.Cookies()[0].Value != "en" {
 		t.Errorf("the switch: %d to %q, %v", a.StatusCode, a.Header.Get("Location"), a.Cookies())
+	}
+}
+
+// Pages are parsed when they are shown first: that each can be is found here, and not by
+// whoever opens it.
+func TestEveryPageIsATemplate(t *testing.T) {
+	t.Parallel()
+	c := &Console{Rooms: Rooms{Zone: terms.Moscow}}
+	p := c.preparePages()
+	for to, pages := range p.of {
+		for name, page := range pages {
+			if page().Lookup("frame.html") == nil {
+				t.Errorf("%s for %+v stands in no frame", name, to)
+			}
+		}
+		if p.print[to]() == nil {
+			t.Errorf("nothing to print for %+v", to)
+		}
 	}
 }
 

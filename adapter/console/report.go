@@ -169,7 +169,7 @@ func (c *Console) serveReportPage(w http.ResponseWriter, r *http.Request, who Ac
 		to.lang = "ru"
 	}
 	var b bytes.Buffer
-	if err := c.pages.print[to].Execute(&b, sheet{Lang: to.lang, Page: "report", Node: c.Gateway().Config().Node, Now: c.Now().UTC(), D: rep}); err != nil {
+	if err := c.pages.print[to]().Execute(&b, sheet{Lang: to.lang, Page: "report", Node: c.Gateway().Config().Node, Now: c.Now().UTC(), D: rep}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
