@@ -3,6 +3,7 @@ package adapter
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
 	}
 	batch[1].Arrival.Kind = "" // the bus has refused it
 	in := p.begin(batch)
-	p.stand(batch, records)
+	p.stand(in, batch, records)
 	batch[0].Queued = true // the third stood there before
 	p.end(in, batch, true)
 	for i, want := range []bool{true, false, false} {
@@ -101,7 +102,7 @@ func TestTheIntakeKnowsWhereTheRelayHasPutRecords(t *testing.T) {
 	for i := range 3 * mostPlaced {
 		r := *records[0]
 		r.Offset = int64(100 + i)
-		p.stand(batch[:1], []*Record{&r})
+		p.stand(in, batch[:1], []*Record{&r})
 	}
 	if n := p.standing.Len(); n > 2*mostPlaced {
 		t.Errorf("%d places are remembered", n)
@@ -115,7 +116,7 @@ func TestWhatIsInNoQueueStandsInNone(t *testing.T) {
 	put := func(kind journal.Kind) {
 		batch := []Outgoing{{Message: &Message{ID: uuid.New()}, Queue: Queue{System: "FNS01", Kind: QueueRequests}, Arrival: journal.Event{Kind: kind}}}
 		in := p.begin(batch)
-		p.stand(batch, []*Record{{Topic: "t", Offset: 10}})
+		p.stand(in, batch, []*Record{{Topic: "t", Offset: 10}})
 		batch[0].Queued = kind != ""
 		p.end(in, batch, true)
 	}
@@ -125,6 +126,44 @@ func TestWhatIsInNoQueueStandsInNone(t *testing.T) {
 	}
 	if put(""); p.all(t.Context(), "t", 0, 10, 1) {
 		t.Error("what the intake is to put into its queue is taken for what stood there before")
+	}
+}
+
+// Queues and topics are known by numbers, which are forgotten when they become many: nothing is
+// taken then for what it is not, and least of all what went into no queue for what did.
+func TestWhatIsNumberedIsForgottenWhenThereIsMuch(t *testing.T) {
+	ctx := t.Context()
+	p := newPlacing()
+	row := func(system string) []Outgoing {
+		return []Outgoing{{Message: &Message{ID: uuid.New()}, Queue: Queue{System: Mnemonic(system)}, Arrival: journal.Event{Kind: journal.KindQueued}}}
+	}
+	put := func(batch []Outgoing, topic string, meanwhile func()) {
+		in := p.begin(batch)
+		p.stand(in, batch, []*Record{{Topic: topic}})
+		meanwhile()
+		p.end(in, batch, true)
+	}
+	crowd := func() {
+		for i := range mostNumbers {
+			p.queues.give(Queue{Node: strconv.Itoa(i)})
+			p.topics.give(strconv.Itoa(i))
+		}
+	}
+	placed, not, later := row("FNS01"), row("FNS01"), row("FNS01")
+	placed[0].Queued, later[0].Queued = true, true
+	put(placed, "a", func() {})
+	put(not, "b", crowd)
+	for topic, batch := range map[string][]Outgoing{"a": placed, "b": not} {
+		if p.has(ctx, batch[0].Message.ID, batch[0].Queue) || p.all(ctx, topic, 0, 0, 1) {
+			t.Errorf("%s: what was forgotten is known", topic)
+		}
+	}
+	if len(p.queues.of) > mostNumbers || len(p.topics.of) > mostNumbers || len(p.underWay) > 0 {
+		t.Errorf("%d queues, %d topics and %d batches are remembered", len(p.queues.of), len(p.topics.of), len(p.underWay))
+	}
+	put(later, "a", func() {})
+	if !p.has(ctx, later[0].Message.ID, later[0].Queue) || !p.all(ctx, "a", 0, 0, 1) {
+		t.Error("what came later is not known")
 	}
 }
 
@@ -143,7 +182,7 @@ func BenchmarkIntakeOfPlaced(b *testing.B) {
 	g := &Gateway{seals: keys, config: Config{Kafka: KafkaConfig{Prefix: "mezhved"}}, now: time.Now, registry: &registry.Registry{}, placing: newPlacing()}
 	batch := []Outgoing{o}
 	in := g.placing.begin(batch)
-	g.placing.stand(batch, []*Record{&r})
+	g.placing.stand(in, batch, []*Record{&r})
 	batch[0].Queued = true
 	g.placing.end(in, batch, true)
 	b.Run("opened", func(b *testing.B) {

@@ -43,7 +43,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			var events []journal.Event
 			events, late, err = g.publish(ctx, batch, records)
 			if err == nil {
-				g.placing.stand(batch, records)
+				g.placing.stand(placing, batch, records)
 			}
 			return events, err
 		})
