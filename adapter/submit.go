@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -425,7 +426,9 @@ func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 	if signature.Valid() {
 		m.Parts.Signature, m.Parts.SigScope = span(signature), m.Parts.Scope
 		if signature.Parent() != data.Parent() {
-			m.Parts.SigScope = scope(signature)
+			if own := scope(signature); !slices.Equal(own, m.Parts.Scope) { // nearly always the same: kept once
+				m.Parts.SigScope = own
+			}
 		}
 	}
 	return m

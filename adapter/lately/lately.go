@@ -16,7 +16,8 @@ type Map[K comparable, V any] struct {
 // Put remembers a value.
 func (m *Map[K, V]) Put(k K, v V) {
 	if len(m.young) >= m.Most {
-		m.old, m.young = m.young, nil
+		m.old, m.young = m.young, m.old
+		clear(m.young) // it has its room: to grow a map means to place all of it anew, over and over
 	}
 	if m.young == nil {
 		m.young = map[K]V{}

@@ -246,7 +246,9 @@ func (n Node) InScope() []Binding {
 	if most == 0 {
 		return nil
 	}
-	out := make([]Binding, 0, most)
+	var room [512]byte
+	texts := room[:0] // of all bindings: they share one string
+	out, ends := make([]Binding, 0, most), make([][2]int, 0, 16)
 next:
 	for i := innermost; i >= 0; i = n.t.Decls[i].Outer {
 		d := &n.t.Decls[i]
@@ -259,7 +261,14 @@ next:
 				continue next // hidden
 			}
 		}
-		out = append(out, Binding{string(prefix), string(n.t.SpaceURI(d.Space))})
+		texts = append(texts, prefix...)
+		at := len(texts)
+		texts = append(texts, n.t.SpaceURI(d.Space)...)
+		ends = append(ends, [2]int{at, len(texts)})
+	}
+	text, from := string(texts), 0
+	for _, e := range ends {
+		out, from = append(out, Binding{text[from:e[0]], text[e[0]:e[1]]}), e[1]
 	}
 	return out
 }
