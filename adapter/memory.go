@@ -367,7 +367,7 @@ func (m *Memory) Keep(ctx context.Context) error {
 func (m *Memory) gcPercent(live int64, busy bool) int {
 	growth, most := int64(96<<20), int64(400)
 	if busy {
-		growth, most = max(growth, min(384<<20, m.most/4*3)), 2800
+		growth, most = max(growth, min(512<<20, m.most)), 2800
 	}
 	return int(min(max(100*growth/max(live, 1), 100), most)) / 25 * 25 // not anew for every few bytes
 }

@@ -207,8 +207,8 @@ func TestSmallHeapsAreCollectedSeldom(t *testing.T) {
 		want  int
 	}{
 		{0, 0, false, 400}, {0, 20 * mb, false, 400}, {0, 48 * mb, false, 200}, {0, 64 * mb, false, 150}, {0, 96 * mb, false, 100}, {0, 800 * mb, false, 100},
-		{0, 0, true, 2800}, {0, 32 * mb, true, 1200}, {0, 64 * mb, true, 600}, {0, 256 * mb, true, 150}, {0, 800 * mb, true, 100},
-		{256 * mb, 32 * mb, true, 600}, {64 * mb, 48 * mb, true, 200},
+		{0, 0, true, 2800}, {0, 32 * mb, true, 1600}, {0, 64 * mb, true, 800}, {0, 256 * mb, true, 200}, {0, 800 * mb, true, 100},
+		{256 * mb, 32 * mb, true, 800}, {64 * mb, 48 * mb, true, 200},
 	} {
 		if got := adapter.NewMemory(adapter.LimitsConfig{Memory: c.limit}).GCPercent(c.live, c.busy); got != c.want {
 			t.Errorf("%d MB live, busy %v, %d MB for calls: %d %%, want %d", c.live/mb, c.busy, c.limit/mb, got, c.want)
