@@ -161,12 +161,12 @@ func (p proxies) hop(text string) (netip.Addr, bool) {
 // network has all of them (RFC 6177; RFC 4291, section 2.5.4). What is no address
 // stands for itself.
 func Neighbourhood(address string) string {
+	if !strings.Contains(address, ":") {
+		return address // of IPv4, which has one form, or none
+	}
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
-	}
-	if a.Is4() {
-		return address // which has one form
 	}
 	if a = a.Unmap().WithZone(""); a.Is4() {
 		return a.String()

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 
 	"mezhved/adapter"
 	"mezhved/adapter/adaptertest"
@@ -25,6 +26,33 @@ import (
 	"mezhved/envelopes"
 	"mezhved/signing"
 )
+
+// Who is counted as one caller: an address of IPv4 in either form, a network of IPv6, and
+// what is no address as it stands.
+func TestNeighbourhood(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:0:7::9": "2001:db8:0:7::/64", "fe80::1%eth0": "fe80::/64",
+		"192.0.2.01": "192.0.2.01", "host": "host", "host:1": "host:1", "": "",
+	} {
+		if got := adapter.Neighbourhood(address); got != want {
+			t.Errorf("%q is counted as %q, want %q", address, got, want)
+		}
+	}
+}
+
+// A message's own id is of the time that it is given, whatever the machine's is.
+func TestIDsAreOfTheirTime(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2031, 4, 5, 6, 7, 8, 9*int(time.Millisecond), time.UTC)
+	one, another := adapter.NewID(at), adapter.NewID(at)
+	if one == another || one.Version() != 7 || one.Variant() != uuid.RFC4122 {
+		t.Errorf("%v and %v, want two of version 7", one, another)
+	}
+	if seconds, nanos := one.Time().UnixTime(); !time.Unix(seconds, nanos).Equal(at) {
+		t.Errorf("%v is of %v, want %v", one, time.Unix(seconds, nanos).UTC(), at)
+	}
+}
 
 // front opens the gateway's own listener, as the program does.
 func front(t *testing.T, w *adaptertest.World) (address string) {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // CallerOf is the caller of a request that a neighbour has passed on.
@@ -14,6 +16,9 @@ func CallerOf(c Config, neighbour string, h http.Header) (netip.Addr, bool) {
 	}
 	return p.caller(&http.Request{RemoteAddr: neighbour, Header: h})
 }
+
+// NewID is an id of a message that is accepted now.
+func NewID(now time.Time) uuid.UUID { return newID(now) }
 
 // Later lets time pass for what the calls hold.
 func Later(m *Memory, d time.Duration) {

@@ -270,7 +270,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	c.remote, c.contentType, c.multipart = remoteHost(r), r.Header.Get("Content-Type"), envelopes.TakesMultipart(r.Header)
 	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), g.now().UTC().Truncate(time.Millisecond)
 	c.shares = c.shareRoom[:0]
-	sctx, span := g.tracer.Start(carried(r.Context(), r.Header.Get("traceparent")), "smev", ofServer...)
+	sctx, span := g.tracer.Start(carried(context.Background(), r.Header.Get("Traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
 	c.id = newID(c.started)
 	c.traceID = traceOf(span.SpanContext(), c.id)
