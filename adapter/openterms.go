@@ -52,8 +52,9 @@ type Reached struct {
 
 // TermStep is what one entry of the log does to the open terms.
 type TermStep struct {
-	Open    []OpenTerm
-	Reached Reached
+	Accepted uuid.UUID // the message that begins with it; zero: it is of one that began before
+	Open     []OpenTerm
+	Reached  Reached
 }
 
 // TermRules are how the store's work on open terms asks the gateway.
@@ -194,7 +195,7 @@ func (c openedBy) termStep(l *journal.Leaf) (step TermStep) {
 	at := Reached{Message: id, At: l.Time}
 	switch l.Kind {
 	case journal.KindAccepted:
-		step.Open = c.opened(id, l)
+		step.Accepted, step.Open = id, c.opened(id, l)
 		if d := Direction(l.Direction); (d == DirStatus || d == DirResponse || d == DirRejection) && l.Original != "" {
 			step.Reached = Reached{Request: MessageID(l.Original), Stages: stagesStatus, At: l.Time}
 		}

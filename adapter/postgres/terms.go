@@ -113,9 +113,7 @@ func (r *termRound) read(ctx context.Context, max int) error {
 	if r.done.Read = len(entries); r.done.Read == 0 {
 		return nil
 	}
-	w := termWrites{open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}, since: since, r: r}
-	about := len(entries) // of a message as many stages are reached as it has entries
-	w.reached, w.at, w.lost = make([]termKey, 0, about), make([]time.Time, 0, about), make([]bool, 0, about)
+	w := newTermWrites(r, since)
 	var l journal.Leaf
 	for i := range entries {
 		e := &entries[i]
@@ -147,21 +145,29 @@ type termKey struct {
 
 // termWrites gathers what a stretch of the log changes.
 type termWrites struct {
-	r       *termRound
-	since   time.Time
-	order   []termKey
-	open    map[termKey]*adapter.OpenTerm
-	status  map[adapter.MessageID]termKey // of the open ones
-	reached []termKey                     // rows of rounds before, and when each was reached
-	at      []time.Time
-	lost    []bool
-	words   []adapter.MessageID // requests of rounds before that were heard of
-	wordsAt []time.Time
-	taken   []uuid.UUID // messages of rounds before that were delivered
-	takenAt []time.Time
+	r        *termRound
+	since    time.Time
+	accepted map[uuid.UUID]bool // messages that begin here: rounds before have left no row of them
+	order    []termKey
+	open     map[termKey]*adapter.OpenTerm
+	status   map[adapter.MessageID]termKey // of the open ones
+	reached  []termKey                     // rows of rounds before, and when each was reached
+	at       []time.Time
+	lost     []bool
+	words    []adapter.MessageID // requests of rounds before that were heard of
+	wordsAt  []time.Time
+	taken    []uuid.UUID // messages of rounds before that were delivered
+	takenAt  []time.Time
+}
+
+func newTermWrites(r *termRound, since time.Time) *termWrites {
+	return &termWrites{r: r, since: since, accepted: map[uuid.UUID]bool{}, open: map[termKey]*adapter.OpenTerm{}, status: map[adapter.MessageID]termKey{}}
 }
 
 func (w *termWrites) step(s adapter.TermStep) {
+	if s.Accepted != uuid.Nil {
+		w.accepted[s.Accepted] = true
+	}
 	for i := range s.Open {
 		t := &s.Open[i]
 		key := termKey{t.Message, t.Stage}
@@ -188,7 +194,9 @@ func (w *termWrites) step(s adapter.TermStep) {
 	if !x.Taken {
 		return
 	}
-	w.taken, w.takenAt = append(w.taken, x.Message), append(w.takenAt, x.At)
+	if !w.accepted[x.Message] {
+		w.taken, w.takenAt = append(w.taken, x.Message), append(w.takenAt, x.At)
+	}
 	for _, stage := range terms.Stages {
 		if t := w.open[termKey{x.Message, stage}]; t != nil && !t.Later.IsZero() {
 			w.r.rules.Begin(t, x.At)
@@ -200,6 +208,9 @@ func (w *termWrites) reach(key termKey, at time.Time, lost bool) {
 	if t := w.open[key]; t != nil {
 		delete(w.open, key)
 		w.late(t, at, lost)
+		return
+	}
+	if w.accepted[key.message] { // it has no such term, or has reached the stage already
 		return
 	}
 	w.reached, w.at, w.lost = append(w.reached, key), append(w.at, at), append(w.lost, lost)
@@ -214,9 +225,11 @@ func (w *termWrites) late(t *adapter.OpenTerm, at time.Time, lost bool) {
 }
 
 func (w *termWrites) write(ctx context.Context) error {
-	if err := w.close(ctx, `DELETE FROM open_term o USING (SELECT DISTINCT ON (message, stage) * FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::bool[]) u(message, stage, at, lost) ORDER BY 1, 2, 3, 4) u
+	if len(w.reached) > 0 {
+		if err := w.close(ctx, `DELETE FROM open_term o USING (SELECT DISTINCT ON (message, stage) * FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::bool[]) u(message, stage, at, lost) ORDER BY 1, 2, 3, 4) u
 		WHERE o.message = u.message AND o.stage = u.stage RETURNING u.at, u.lost, `, uuids(w.reached), stages(w.reached), w.at, w.lost); err != nil {
-		return err
+			return err
+		}
 	}
 	if len(w.words) > 0 {
 		ids := make([]string, len(w.words))
