@@ -103,6 +103,9 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 	}
 	err = attachLike(ctx, step, table, name, fmt.Sprintf("FROM ('%s') TO ('%s')", floor(day), floor(day.AddDate(0, 0, 1))))
 	if err == nil {
+		_, err = step.Exec(ctx, "ALTER TABLE "+pgx.Identifier{name}.Sanitize()+" SET ("+growing+")")
+	}
+	if err == nil {
 		return true, step.Commit(ctx)
 	}
 	if rollback := step.Rollback(ctx); rollback != nil {
@@ -113,6 +116,9 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 	}
 	return false, err
 }
+
+// growing are when autovacuum looks at what only grows (migration 00176).
+const growing = "autovacuum_analyze_scale_factor = 0.5, autovacuum_analyze_threshold = 50000, autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_vacuum_insert_threshold = 50000"
 
 // attachLike does so for bounds as FOR VALUES takes them. What LIKE does not take over is
 // how many values of a column the planner's statistics keep.

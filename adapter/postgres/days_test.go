@@ -2,8 +2,14 @@ package postgres
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/embedded"
 )
 
 // Identifiers are in the order of their times, those before 1970 too: what is kept for a
@@ -17,5 +23,31 @@ func TestFloorKeepsTheOrderOfTimes(t *testing.T) {
 			t.Errorf("%v stands before what is earlier: %x", one, id)
 		}
 		before = id[:]
+	}
+}
+
+// Days that are made, and what else only grows, are not looked at by autovacuum every few
+// seconds while they are young.
+func TestAutovacuumLeavesYoungTablesAlone(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: embedded.Test(t, Migrate)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tables := []string{"open_term", "used_id_0", "used_id_15"}
+	for _, table := range daily {
+		tables = append(tables, partition(table, time.Now()), partition(table, time.Now().AddDate(0, 0, ahead-1)))
+	}
+	rows, _ := s.pool.Query(t.Context(), "SELECT reloptions FROM pg_class WHERE relname = ANY ($1) AND relkind = 'r'", tables)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
+	if err != nil || len(found) != len(tables) {
+		t.Fatalf("%d tables (%v), want %d", len(found), err, len(tables))
+	}
+	for _, options := range found {
+		for _, want := range strings.Split(growing, ", ") {
+			if !slices.Contains(options, strings.ReplaceAll(want, " ", "")) {
+				t.Errorf("a table has %v, want %s", options, want)
+			}
+		}
 	}
 }
