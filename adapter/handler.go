@@ -539,20 +539,15 @@ func (g *Gateway) sign(ctx context.Context, c *call) ([]byte, error) {
 		return c.answer.XML, nil
 	}
 	defer c.stage("sign").end()
-	var out []byte
-	var err error
-	if a := &c.answer; a.Octets != nil {
-		out, err = signing.AppendSignedOctets(ctx, c.scratch.answer[:0], a.XML, a.Octets, a.SignID, a.Slot, g.signer)
-	} else {
-		out, err = signing.AppendSigned(ctx, c.scratch.answer[:0], a.XML, a.SignID, a.Slot, g.signer)
-	}
+	a := &c.answer
+	out, err := signing.AppendSigned(ctx, c.scratch.answer[:0], a.XML, a.SignID, a.Slot, g.signer)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("signing the answer: %w", err))
 	}
 	if cap(out) <= spareBytes {
 		c.scratch.answer = out
 	}
-	c.answer.Release()
+	a.Release()
 	return out, nil
 }
 

@@ -13,11 +13,6 @@ type Draft struct {
 	Slot   int    // offset in XML where the ds:Signature element goes
 	Parts  []Part // attachments that XML refers to by XOP; then it must travel as multipart
 
-	// Octets are what the signature digests, as the SMEV transform leaves the element (package
-	// signing, the Woodstox form): for what is written in one namespace and without references
-	// it is known without asking. Nil: it is to be asked. They stand in the room of XML.
-	Octets []byte
-
 	room *[]byte // that XML stands in and another draft may have; nil: it has it alone
 }
 
@@ -28,14 +23,14 @@ var rooms = sync.Pool{New: func() any { return new([]byte) }}
 // widest is the largest room that is kept.
 const widest = 64 << 10
 
-// Release gives what XML stands in to another draft. XML, Octets, and everything cut out of it, must not be
-// used any more; nor must a copy of the draft be released too.
+// Release gives what XML stands in to another draft. XML, and everything cut out of it, must not be used
+// any more; nor must a copy of the draft be released too.
 func (d *Draft) Release() {
 	if d.room != nil && cap(d.XML) <= widest {
 		*d.room = d.XML[:0]
 		rooms.Put(d.room)
 	}
-	d.XML, d.Octets, d.room = nil, nil, nil
+	d.XML, d.room = nil, nil
 }
 
 // Seal gives the document with the signature in its slot; a complete document

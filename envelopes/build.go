@@ -1,7 +1,6 @@
 package envelopes
 
 import (
-	"bytes"
 	"encoding/base64"
 	"slices"
 	"strconv"
@@ -70,63 +69,10 @@ func BuildReceipt(v Version, op Operation, m Metadata) Draft {
 		m.ID = bySMEV
 	}
 	w := openAnswer(v, op, 2048)
-	from := len(w.b)
 	w.metadata("ns2", m)
-	to := len(w.b)
 	at := w.slot("ns2:SMEVSignature")
 	w.closeAnswer(op)
-	end := len(w.b)
-	octets := w.octets(from, to)
-	return Draft{XML: w.b[:end], Octets: octets, room: w.room, SignID: m.ID, Slot: at}
-}
-
-// octets writes, behind everything, what the SMEV transform makes of an element that stands
-// in [from,to): written here, with the prefix ns2 and in its namespace throughout, and with
-// no attribute but an Id. The transform gives the prefix ns1 instead, and declares it. Nil:
-// it would change more than that: references, control characters, texts of white space.
-func (w *writer) octets(from, to int) []byte {
-	element := w.b[from:to]
-	if bytes.IndexByte(element, '&') >= 0 || hasControls(element) {
-		return nil
-	}
-	begin := len(w.b)
-	name := from + bytes.IndexByte(element, ' ')
-	w.b = append(w.b, w.b[from:name]...)
-	w.raw(` xmlns:ns1="`)
-	w.raw(w.v.TypesSpace())
-	w.raw(`"`)
-	w.b = append(w.b, w.b[name:to]...)
-	out := w.b[begin:]
-	for i := 0; ; {
-		next := bytes.IndexByte(out[i:], '<')
-		if next < 0 {
-			return out
-		}
-		if i += next; i > 0 && out[i-1] <= ' ' {
-			w.b = w.b[:begin]
-			return nil // the text that ends here may be white space alone, which the transform leaves out
-		}
-		if i++; out[i] == '/' {
-			i++
-		}
-		out[i+len("ns")] = '1'
-	}
-}
-
-// hasControls looks for DEL and the control characters behind it, U+0080 to U+009F.
-func hasControls(b []byte) bool {
-	if bytes.IndexByte(b, 0x7f) >= 0 {
-		return true
-	}
-	for {
-		i := bytes.IndexByte(b, 0xc2)
-		if i < 0 {
-			return false
-		}
-		if b = b[i+1:]; b[0] < 0xa0 {
-			return true
-		}
-	}
+	return Draft{XML: w.b, room: w.room, SignID: m.ID, Slot: at}
 }
 
 // metadata writes MessageMetadata; p is the prefix of the types namespace.

@@ -12,6 +12,7 @@ import (
 // the size of the traffic and is used again.
 type scratch struct {
 	smev      smevEmitter
+	plain     plainEmitter
 	c14n      canonEmitter
 	structure structureReader
 	ids       idIndex

@@ -41,9 +41,14 @@ func appendSignature(ctx context.Context, out []byte, element xmltape.Node, sign
 	defer s.release()
 	var ok bool
 	if s.uri, ok = attrValue(element, "Id", s.uri); !ok || !isNCName(s.uri) {
-		return nil, refuse(Unsignable, element, "attribute Id is missing or no name: a signature could not refer to the element")
+		return nil, unnamed(element)
 	}
 	return s.appendSignature(ctx, out, signer, func(k int) ([]byte, error) { return s.digest(k, element, Woodstox) })
+}
+
+// unnamed says that an element has no usable Id.
+func unnamed(element xmltape.Node) error {
+	return refuse(Unsignable, element, "attribute Id is missing or no name: a signature could not refer to the element")
 }
 
 // appendSignature writes the signature over what digest gives the digest of, by the k-th
@@ -104,57 +109,48 @@ func SignInto(ctx context.Context, xml []byte, id string, slot int, signer Signe
 }
 
 // AppendSigned is SignInto that writes behind out, which must not share memory with xml.
+// What is written plainly, as nearly all of our documents are, is not parsed (plainEmitter).
 func AppendSigned(ctx context.Context, out, xml []byte, id string, slot int, signer Signer) ([]byte, error) {
 	if slot < 0 || slot > len(xml) {
 		return nil, fmt.Errorf("signature slot %d outside the document of %d bytes", slot, len(xml))
 	}
+	if r, ok := signer.(*RotatingSigner); ok {
+		signer = r.Current()
+	}
 	s := scratches.Get().(*scratch)
 	defer s.release()
+	s.uri = append(s.uri[:0], id...)
+	digest := func(k int) ([]byte, error) { return s.digestOf(k, xml) }
+	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
+	out, err := s.appendSignature(ctx, out, signer, digest)
+	if err != nil {
+		return nil, err
+	}
+	return append(out, xml[slot:]...), nil
+}
+
+// digestOf transforms and digests the element of a document whose Id is s.uri. The result is good
+// until the next digest.
+func (s *scratch) digestOf(k int, xml []byte) ([]byte, error) {
+	if isNCName(s.uri) {
+		if h := s.hasher(k); s.plain.run(h, xml, s.uri) {
+			return h.Sum(s.sum[:0]), nil
+		}
+	}
 	if s.tape == nil {
 		s.tape = new(xmltape.Tape)
 	}
 	if err := s.tape.Parse(xml, xmltape.Widest); err != nil {
 		return nil, fmt.Errorf("parsing the document to sign: %w", err)
 	}
-	element, err := s.ids.find(s.tape, []byte(id))
+	element, err := s.ids.find(s.tape, s.uri)
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := signer.(*RotatingSigner); ok {
-		signer = r.Current()
+	if !isNCName(s.uri) {
+		return nil, unnamed(element)
 	}
-	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
-	if out, err = appendSignature(ctx, out, element, signer); err != nil {
-		return nil, err
-	}
-	return append(out, xml[slot:]...), nil
-}
-
-// AppendSignedOctets is AppendSigned for who knows what the signature digests: octets, which
-// Transform would write for the element in the Woodstox form. Nothing is parsed; that the
-// document has the element, and its Id once, is the caller's to know, too.
-func AppendSignedOctets(ctx context.Context, out, xml, octets []byte, id string, slot int, signer Signer) ([]byte, error) {
-	if slot < 0 || slot > len(xml) {
-		return nil, fmt.Errorf("signature slot %d outside the document of %d bytes", slot, len(xml))
-	}
-	s := scratches.Get().(*scratch)
-	defer s.release()
-	if s.uri = append(s.uri[:0], id...); !isNCName(s.uri) {
-		return nil, &Error{Code: Unsignable, Detail: "the Id is no name: a signature could not refer to the element"}
-	}
-	if r, ok := signer.(*RotatingSigner); ok {
-		signer = r.Current()
-	}
-	out = append(slices.Grow(out, len(xml)+signatureRoom(signer)), xml[:slot]...)
-	out, err := s.appendSignature(ctx, out, signer, func(k int) ([]byte, error) {
-		h := s.hasher(k)
-		h.Write(octets)
-		return h.Sum(s.sum[:0]), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return append(out, xml[slot:]...), nil
+	return s.digest(k, element, Woodstox)
 }
 
 // Splice returns a document with a signature put in at byte offset slot.

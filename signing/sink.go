@@ -64,6 +64,31 @@ func (s *sink) release() {
 	s.from = s.to
 }
 
+// tag writes what has been kept and the beginning of a tag, n bytes of it, and
+// keeps src[from:to].
+func (s *sink) tag(begin *[16]byte, n, from, to int) {
+	k, kept := len(s.buf), s.to-s.from
+	if kept > short || s.from+short > len(s.src) || k+short+16 > cap(s.buf) {
+		s.release()
+		s.piece(begin[:n])
+		s.room()
+	} else {
+		dst := (*[short + 16]byte)(s.buf[k : k+short+16])
+		copyShort((*[short]byte)(dst[:]), (*[short]byte)(s.src[s.from:]), kept)
+		*(*[16]byte)(dst[kept:]) = *begin
+		s.buf = s.buf[:k+kept+n]
+	}
+	s.from, s.to = from, to
+}
+
+// byte writes a byte that does not stand in the source, which goes on at a place.
+func (s *sink) byte(c byte, at int) {
+	s.release()
+	s.buf = append(s.buf, c)
+	s.room()
+	s.from, s.to = at, at
+}
+
 // short is how much is copied without a call and whatever the length: a name and
 // a short value are shorter. The surplus is overwritten by what comes next.
 const short = 64

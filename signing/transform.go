@@ -172,23 +172,6 @@ func (e *smevEmitter) run(w io.Writer, element xmltape.Node, form Form) error {
 	return e.out.close()
 }
 
-// tag writes what has been kept and the beginning of a tag, n bytes of it, and
-// keeps src[from:to].
-func (e *smevEmitter) tag(begin *[16]byte, n, from, to int) {
-	k, kept := len(e.out.buf), e.out.to-e.out.from
-	if kept > short || e.out.from+short > len(e.out.src) || k+short+16 > cap(e.out.buf) {
-		e.out.release()
-		e.out.piece(begin[:n])
-		e.out.room()
-	} else {
-		dst := (*[short + 16]byte)(e.out.buf[k : k+short+16])
-		copyShort((*[short]byte)(dst[:]), (*[short]byte)(e.out.src[e.out.from:]), kept)
-		*(*[16]byte)(dst[kept:]) = *begin
-		e.out.buf = e.out.buf[:k+kept+n]
-	}
-	e.out.from, e.out.to = from, to
-}
-
 // charData gives the value of a text token, in e.value where it had to be decoded.
 func (e *smevEmitter) charData(t *xmltape.Tape, tok *xmltape.Token) []byte {
 	v := t.CharData(tok, e.value[:0])
@@ -214,10 +197,10 @@ func (e *smevEmitter) start(t *xmltape.Tape, i int, tok *xmltape.Token) error {
 	}
 	nameEnd := int(tok.Off) + 1 + int(tok.NameLen)
 	if !fresh && int(tok.End) == nameEnd+1 {
-		e.tag(&p.start, 1+int(p.n), local, nameEnd+1) // nothing but the prefix changes
+		e.out.tag(&p.start, 1+int(p.n), local, nameEnd+1) // nothing but the prefix changes
 		return nil
 	}
-	e.tag(&p.start, 1+int(p.n), local, nameEnd)
+	e.out.tag(&p.start, 1+int(p.n), local, nameEnd)
 	if fresh {
 		e.out.release()
 		e.declare(t, space)
@@ -313,9 +296,9 @@ func (e *smevEmitter) end(t *xmltape.Tape, tok *xmltape.Token) {
 		local += int(tok.PrefixLen) + 1
 	}
 	if int(tok.End) == nameEnd+1 {
-		e.tag(&p.end, 2+int(p.n), local, nameEnd+1)
+		e.out.tag(&p.end, 2+int(p.n), local, nameEnd+1)
 	} else {
-		e.tag(&p.end, 2+int(p.n), local, nameEnd)
+		e.out.tag(&p.end, 2+int(p.n), local, nameEnd)
 		e.out.release()
 		e.out.buf = append(e.out.buf, '>')
 		e.out.from, e.out.to = int(tok.End), int(tok.End)

@@ -81,9 +81,12 @@ func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
 		return false
 	}
 	raw := e.out.src[tok.Off:tok.End]
-	if bytes.IndexByte(raw, '\r') >= 0 {
-		return false
-	}
+	return bytes.IndexByte(raw, '\r') < 0 && e.out.certain(raw)
+}
+
+// certain is woodstoxRaw of a text with references, whose ">" and carriage returns the caller
+// has looked for.
+func (s *sink) certain(raw []byte) bool {
 	for i := bytes.IndexByte(raw, '&'); i < len(raw); i++ {
 		if _, ok := certainReference(raw[i:]); !ok {
 			return false
@@ -94,28 +97,28 @@ func (e *smevEmitter) woodstoxRaw(tok *xmltape.Token) bool {
 		}
 		i += next
 	}
-	e.out.release()
+	s.release()
 	for {
 		i := bytes.IndexByte(raw, '&')
 		if i < 0 {
-			e.out.piece(raw)
+			s.piece(raw)
 			return true
 		}
 		kept, _ := certainReference(raw[i:])
 		switch kept {
 		case 0: // a quotation mark or apostrophe
-			e.out.piece(raw[:i])
+			s.piece(raw[:i])
 			c := byte('"')
 			if raw[i+1] == 'a' {
 				c = '\''
 			}
-			e.out.buf = append(e.out.buf, c)
+			s.buf = append(s.buf, c)
 			raw = raw[i+len("&quot;"):]
 		default:
-			e.out.piece(raw[:i+kept])
+			s.piece(raw[:i+kept])
 			raw = raw[i+kept:]
 		}
-		e.out.room()
+		s.room()
 	}
 }
 
