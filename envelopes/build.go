@@ -48,16 +48,24 @@ func (w *writer) slot(qname string) int {
 }
 
 // BuildEmpty writes the answer of an operation that has nothing to give: an
-// empty queue, an empty status queue, or the answer to Ack. Nothing in it is signed.
-func BuildEmpty(v Version, op Operation) Draft {
-	w := newWriter(v, 512)
-	w.envelope()
-	w.raw("<ns2:")
-	w.raw(op.answerElement())
-	w.answerSpaces()
-	w.raw("/></soap:Body></soap:Envelope>")
-	return Draft{XML: w.b}
-}
+// empty queue, an empty status queue, or the answer to Ack. Nothing in it is signed, and it is
+// the same each time: nobody may write to it.
+func BuildEmpty(v Version, op Operation) Draft { return Draft{XML: empties[v][op]} }
+
+var empties = func() (t [V13 + 1][GetIncomingQueueStatistics + 1][]byte) {
+	for _, v := range Versions {
+		for _, op := range Operations {
+			w := newWriter(v, 512)
+			w.envelope()
+			w.raw("<ns2:")
+			w.raw(op.answerElement())
+			w.answerSpaces()
+			w.raw("/></soap:Body></soap:Envelope>")
+			t[v][op] = w.b[:len(w.b):len(w.b)]
+		}
+	}
+	return t
+}()
 
 // BuildAck writes the answer to Ack. It is not signed.
 func BuildAck(v Version) Draft { return BuildEmpty(v, Ack) }
@@ -87,7 +95,7 @@ func (w *writer) metadata(p string, m Metadata) {
 	w.leafIf(p+":MessageId", m.MessageID)
 	w.leaf(p+":MessageType", string(m.Type))
 	w.participant(p, "Sender", m.Sender, w.v == V11)
-	w.leaf(p+":SendingTimestamp", stamp(m.Sent))
+	w.stamped(p+":SendingTimestamp", m.Sent)
 	if w.v == V11 {
 		w.leaf(p+":DestinationName", cut(or(m.Destination, "unknown"), 500))
 	}
@@ -99,7 +107,7 @@ func (w *writer) metadata(p string, m Metadata) {
 		w.raw("</" + p + ":SupplementaryData>")
 	}
 	if !m.Delivered.IsZero() {
-		w.leaf(p+":DeliveryTimestamp", stamp(m.Delivered))
+		w.stamped(p+":DeliveryTimestamp", m.Delivered)
 	}
 	if m.Status != "" {
 		w.leaf(p+":Status", string(m.Status.as(w.v)))

@@ -83,7 +83,7 @@ func (w *writer) requestData(force inForce, c *SendRequestCall, id string) {
 	w.leafIf(t+"TransactionCode", c.TransactionCode)
 	w.leafIf(t+"NodeID", c.NodeID)
 	if !c.EOL.IsZero() {
-		w.leaf(t+"EOL", stamp(c.EOL))
+		w.stamped(t+"EOL", c.EOL)
 	}
 	w.primary(force, c.Content, c.PersonalSignature, c.Headers, c.References)
 	if c.Process.Valid() {
@@ -235,7 +235,7 @@ func (c *PollCall) Build(v Version) Draft {
 		w.leaf(b+"NamespaceURI", c.Root.Space)
 		w.leaf(b+"RootElementLocalName", c.Root.Local)
 	}
-	w.leaf(b+"Timestamp", stamp(c.Timestamp))
+	w.stamped(b+"Timestamp", c.Timestamp)
 	w.leafIf(b+"NodeID", c.NodeID)
 	w.raw("</" + b + "MessageTypeSelector>")
 	return w.closeCall(c.Operation, id, nil, nil)
@@ -251,7 +251,7 @@ func (c *GetStatusCall) Build(v Version) Draft {
 
 func (w *writer) timestamp(id string, t time.Time) {
 	w.openID(callBasic+":Timestamp", id)
-	w.text(stamp(t))
+	w.stamp(t)
 	w.raw("</" + callBasic + ":Timestamp>")
 }
 

@@ -149,8 +149,3 @@ func offset(s string) (int, bool) {
 
 // moscow is the zone of the timestamps on the wire.
 var moscow = time.FixedZone("MSK", 3*60*60)
-
-// stamp writes a timestamp as the live bus does: milliseconds and the Moscow offset.
-func stamp(t time.Time) string {
-	return t.In(moscow).Format("2006-01-02T15:04:05.000-07:00")
-}

@@ -54,14 +54,16 @@ const (
 )
 
 // spaces are the namespaces of one version.
-type spaces struct{ types, basic, faults string }
+type spaces struct{ types, basic, faults, declared string } // declared: see answerSpaces
 
 var versionSpaces = func() (t [V13 + 1]spaces) {
 	for _, v := range Versions {
-		t[v] = spaces{
+		s := spaces{
 			types: smev + "types/" + v.String(),
 			basic: smev + "types/basic/" + v.String(), faults: smev + "types/faults/" + v.String(),
 		}
+		s.declared = ` xmlns="` + s.basic + `" xmlns:ns2="` + s.types + `" xmlns:ns3="` + s.faults + `"`
+		t[v] = s
 	}
 	return t
 }()

@@ -57,7 +57,7 @@ func freePrefix(wish, space string, scopes ...[]xmltape.Binding) string {
 // its meaning. own is a prefix that the element itself needs for space; scope
 // does not bind it to anything else.
 func (w *writer) declare(force inForce, own, space string, scope []xmltape.Binding) inForce {
-	now := append(inForce(nil), force...)
+	now := append(make(inForce, 0, len(force)+len(scope)+2), force...)
 	put := func(prefix, uri string) {
 		if have, bound := now.lookup(prefix); bound && have == uri {
 			return

@@ -2,6 +2,7 @@ package envelopes
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,10 @@ func (w *writer) attr(s string) { w.escape(s, true) }
 func (w *writer) escape(s string, attribute bool) {
 	from := 0
 	for i := 0; i < len(s); {
+		if plainText[s[i]] {
+			i++
+			continue
+		}
 		c, n := rune(s[i]), 1
 		if c >= utf8.RuneSelf {
 			c, n = utf8.DecodeRuneInString(s[i:])
@@ -59,6 +64,14 @@ func (w *writer) escape(s string, attribute bool) {
 	w.b = append(w.b, s[from:]...)
 }
 
+// plainText are the ASCII characters that are written as they are, in texts and in attributes.
+var plainText = func() (t [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		t[c] = !strings.ContainsRune(`&<>"`, c)
+	}
+	return t
+}()
+
 // leaf writes an element of text; name is a QName as it is to be written.
 func (w *writer) leaf(name, text string) {
 	w.raw("<")
@@ -68,6 +81,22 @@ func (w *writer) leaf(name, text string) {
 	w.raw("</")
 	w.raw(name)
 	w.raw(">")
+}
+
+// stamped is leaf of a time.
+func (w *writer) stamped(name string, t time.Time) {
+	w.raw("<")
+	w.raw(name)
+	w.raw(">")
+	w.stamp(t)
+	w.raw("</")
+	w.raw(name)
+	w.raw(">")
+}
+
+// stamp writes a time as the live bus does: milliseconds and the Moscow offset.
+func (w *writer) stamp(t time.Time) {
+	w.b = t.In(moscow).AppendFormat(w.b, "2006-01-02T15:04:05.000-07:00")
 }
 
 // leafIf writes the element unless its text is empty.
@@ -84,10 +113,7 @@ func (w *writer) envelope() {
 
 // answerSpaces declares the three namespaces of the version with the prefixes
 // of the live bus: default basic, ns2 types, ns3 faults.
-func (w *writer) answerSpaces() {
-	s := &versionSpaces[w.v]
-	w.raw(` xmlns="` + s.basic + `" xmlns:ns2="` + s.types + `" xmlns:ns3="` + s.faults + `"`)
-}
+func (w *writer) answerSpaces() { w.raw(versionSpaces[w.v].declared) }
 
 // cut shortens a text to at most n characters.
 func cut(s string, n int) string {
