@@ -36,7 +36,13 @@ func HashName(space, local string) uint32 {
 }
 
 // fixedSpaces are the namespaces of every tape, by SpaceID.
-var fixedSpaces = [][]byte{NoSpace: nil, XMLSpace: []byte(XMLURI), XMLNSSpace: []byte(XMLNSURI)}
+var fixedSpaces = func() []spaceEntry {
+	spaces := []spaceEntry{NoSpace: {}, XMLSpace: {uri: []byte(XMLURI)}, XMLNSSpace: {uri: []byte(XMLNSURI)}}
+	for i := range spaces {
+		spaces[i].hash = hash(spaces[i].uri, 0)
+	}
+	return spaces
+}()
 
 // resetNames forgets the names of the document before.
 func (t *Tape) resetNames() {
@@ -46,7 +52,8 @@ func (t *Tape) resetNames() {
 		t.prefixTab = make([]uint32, 64)
 	}
 	// Only the slots in use are cleared: a small document after a large one stays cheap.
-	if len(t.names)*8 < len(t.nameTab) {
+	// To look for one takes as long as to clear dozens that are side by side.
+	if len(t.names)*64 < len(t.nameTab) {
 		for _, n := range t.names[min(1, len(t.names)):] {
 			t.clearSlots(t.nameTab, n.hash)
 		}
@@ -56,13 +63,13 @@ func (t *Tape) resetNames() {
 	t.spaceTab = cleared(t.spaceTab, 64)
 	t.prefixTab = cleared(t.prefixTab, 64)
 	t.names = append(t.names[:0], nameEntry{})
-	t.spaces = t.spaces[:0]
+	t.spaces = append(t.spaces[:0], fixedSpaces...)
+	for i := range fixedSpaces {
+		insertSlot(t.spaceTab, fixedSpaces[i].hash, uint32(i+1))
+	}
 	t.prefixes = append(t.prefixes[:0], prefixEntry{decl: -1}) // [0]: the default namespace
 	clear(t.seen)
 	t.serial = 0
-	for _, uri := range fixedSpaces {
-		t.internSpace(uri)
-	}
 }
 
 // cleared gives an empty table: the same one, or a small one when an unusual
@@ -83,33 +90,34 @@ func (t *Tape) clearSlots(tab []uint32, h uint32) {
 	}
 }
 
-func (t *Tape) findSpace(uri []byte) (SpaceID, bool) {
+func (t *Tape) findSpace(uri []byte) (id SpaceID, h uint32, ok bool) {
+	h = hash(uri, 0)
 	if len(t.spaces) == 0 {
-		return 0, false
+		return 0, h, false
 	}
-	h := hash(uri, 0)
 	mask := uint32(len(t.spaceTab) - 1)
 	for i := h & mask; t.spaceTab[i] != 0; i = (i + 1) & mask {
 		if e := &t.spaces[t.spaceTab[i]-1]; e.hash == h && string(e.uri) == string(uri) {
-			return SpaceID(t.spaceTab[i] - 1), true
+			return SpaceID(t.spaceTab[i] - 1), h, true
 		}
 	}
-	return 0, false
+	return 0, h, false
 }
 
 // internSpace gives the ID of a namespace name; uri must stay as it is while the tape is in use.
 func (t *Tape) internSpace(uri []byte) SpaceID {
-	if id, ok := t.findSpace(uri); ok {
+	id, h, ok := t.findSpace(uri)
+	if ok {
 		return id
 	}
-	t.spaces = append(t.spaces, spaceEntry{uri: uri, hash: hash(uri, 0)})
+	t.spaces = append(t.spaces, spaceEntry{uri: uri, hash: h})
 	if len(t.spaces)*2 > len(t.spaceTab) {
 		t.spaceTab = make([]uint32, len(t.spaceTab)*4)
 		for i := range t.spaces {
 			insertSlot(t.spaceTab, t.spaces[i].hash, uint32(i+1))
 		}
 	} else {
-		insertSlot(t.spaceTab, t.spaces[len(t.spaces)-1].hash, uint32(len(t.spaces)))
+		insertSlot(t.spaceTab, h, uint32(len(t.spaces)))
 	}
 	return SpaceID(len(t.spaces) - 1)
 }

@@ -224,7 +224,7 @@ func (t *Tape) Is(n NameID, space, local string) bool {
 
 // LookupName finds the NameID of {space}local in this document; 0 when the name does not occur.
 func (t *Tape) LookupName(space, local string) NameID {
-	s, ok := t.findSpace([]byte(space))
+	s, _, ok := t.findSpace([]byte(space))
 	if !ok {
 		return 0
 	}
