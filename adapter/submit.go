@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"time"
 
@@ -427,10 +426,8 @@ func (g *Gateway) message(c *call, data, signature xmltape.Node) *Message {
 	}
 	if signature.Valid() {
 		m.Parts.Signature, m.Parts.SigScope = span(signature), m.Parts.Scope
-		if signature.Parent() != data.Parent() {
-			if own := scope(signature); !slices.Equal(own, m.Parts.Scope) { // nearly always the same: kept once
-				m.Parts.SigScope = own
-			}
+		if signature.Parent().Token().Scope != data.Parent().Token().Scope {
+			m.Parts.SigScope = scope(signature)
 		}
 	}
 	return m

@@ -241,19 +241,22 @@ func (s *Sequencer) Writable() error {
 // caller holds mu.
 func (s *Sequencer) undone() error {
 	st := &s.standing
-	leader := "no node with the log's key is at work"
-	if st.Leader != "" {
-		leader += fmt.Sprintf(" (node %s led last)", st.Leader)
+	leader := func() string {
+		leader := "no node with the log's key is at work"
+		if st.Leader != "" {
+			leader += fmt.Sprintf(" (node %s led last)", st.Leader)
+		}
+		return leader
 	}
 	switch waits := st.At.Sub(s.unsigned); {
 	case st.Stopped != "":
 		return &StoppedError{st.Stopped}
 	case st.Waits > or(s.Alone, 30*time.Second):
-		return fmt.Errorf("an event has waited for its place for %s: %s", st.Waits.Round(time.Second), leader)
+		return fmt.Errorf("an event has waited for its place for %s: %s", st.Waits.Round(time.Second), leader())
 	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second) && s.signErr != nil:
 		return fmt.Errorf("no checkpoint has been signed for %s: %w", waits.Round(time.Second), s.signErr)
 	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second):
-		return fmt.Errorf("no checkpoint has been signed for %s: %s", waits.Round(time.Second), leader)
+		return fmt.Errorf("no checkpoint has been signed for %s: %s", waits.Round(time.Second), leader())
 	}
 	return nil
 }
