@@ -133,10 +133,15 @@ func validUTF8(b []byte) (valid, ef bool) {
 	i, carry := 0, uint64(0) // carry: the byte before i is a lead byte
 	for i+32 <= len(b) {
 		w := (*[32]byte)(b[i:])
-		bad0, carry0 := oddUTF8(binary.LittleEndian.Uint64(w[0:]), carry)
-		bad1, carry1 := oddUTF8(binary.LittleEndian.Uint64(w[8:]), carry0)
-		bad2, carry2 := oddUTF8(binary.LittleEndian.Uint64(w[16:]), carry1)
-		bad3, carry3 := oddUTF8(binary.LittleEndian.Uint64(w[24:]), carry2)
+		v0, v1, v2, v3 := binary.LittleEndian.Uint64(w[0:]), binary.LittleEndian.Uint64(w[8:]), binary.LittleEndian.Uint64(w[16:]), binary.LittleEndian.Uint64(w[24:])
+		if (v0|v1|v2|v3|carry)&highs == 0 { // ASCII, as nearly all around the content is
+			i += 32
+			continue
+		}
+		bad0, carry0 := oddUTF8(v0, carry)
+		bad1, carry1 := oddUTF8(v1, carry0)
+		bad2, carry2 := oddUTF8(v2, carry1)
+		bad3, carry3 := oddUTF8(v3, carry2)
 		if (bad0|bad1|bad2|bad3)&highs == 0 {
 			carry = carry3
 			i += 32

@@ -555,3 +555,30 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+// Elements of one Scope inherit the same declarations: who has listed those of one has listed
+// those of the other.
+func TestOneScopeIsOneList(t *testing.T) {
+	var tape xmltape.Tape
+	const doc = `<r xmlns="urn:r" xmlns:a="urn:a"><x><y/></x><x xmlns:a="urn:b" xmlns=""><y xmlns:c="urn:c"/><y/></x><x a:b=""/><x xmlns:a="urn:a"/></r>`
+	if err := tape.Parse([]byte(doc), xmltape.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	lists := map[int32][]xmltape.Binding{}
+	elements := 0
+	for i := range tape.Tokens {
+		n := tape.NodeAt(i)
+		if !n.Valid() {
+			continue
+		}
+		elements++
+		scope := n.Token().Scope
+		if known, ok := lists[scope]; ok && !slices.Equal(n.InScope(), known) {
+			t.Errorf("in scope of %s is %v, of another of its Scope %v", n.XPath(), n.InScope(), known)
+		}
+		lists[scope] = n.InScope()
+	}
+	if elements != 8 || len(lists) != 4 {
+		t.Errorf("%d elements of %d scopes, want 8 of 4", elements, len(lists))
+	}
+}
