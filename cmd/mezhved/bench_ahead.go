@@ -84,6 +84,10 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 	polls := n + n/10
 	a := &ahead{exchanges: make([]exchange, n), polls: map[envelopes.Operation][]pressed{
 		envelopes.GetRequest: make([]pressed, polls), envelopes.GetResponse: make([]pressed, polls)}}
+	quick := map[string]signing.Signer{}
+	for of, signer := range b.play.signers {
+		quick[of] = signing.Repeatable(signer)
+	}
 	now := time.Now()
 	errs := make([]error, runtime.NumCPU())
 	var at atomic.Int64
@@ -96,7 +100,7 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 					return p
 				}
 				var body []byte
-				body, errs[w] = signing.SignInto(ctx, d.XML, d.SignID, d.Slot, b.play.signers[of])
+				body, errs[w] = signing.SignInto(ctx, d.XML, d.SignID, d.Slot, signerOf(op, b.play.signers[of], quick[of]))
 				if like[op] == nil {
 					like[op] = body
 				}

@@ -488,6 +488,7 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 	if err != nil {
 		return err
 	}
+	signer := signing.Repeatable(b.signer)
 	errs := make([]error, runtime.NumCPU())
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -503,7 +504,7 @@ func signInto(ctx context.Context, b *bed, out chan<- signedRequest, n int) erro
 				call := envelopes.SendRequestCall{MessageID: party.NewMessageID(time.Now()), Content: tape.Root()}
 				draft := call.Build(envelopes.V12, false)
 				var body []byte
-				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, b.signer); errs[w] != nil {
+				if body, errs[w] = signing.SignInto(ctx, draft.XML, draft.SignID, draft.Slot, signer); errs[w] != nil {
 					return
 				}
 				if like == nil {
