@@ -348,7 +348,7 @@ func TestAPollThatBreaksOffIsNoFlaw(t *testing.T) {
 				kind = "<ns2:ReplyTo>"
 			}
 			b := newBench(t)
-			b.kit.Only, b.kit.Patience = []string{check}, 8*time.Second
+			b.kit.Only, b.kit.Patience = []string{check}, 20*time.Second
 			b.kit.Roles = []conform.Role{conform.PartyRole(check)}
 			var way *breaking
 			report := b.try(t, b.kit, func(s *system) {
