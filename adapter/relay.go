@@ -25,7 +25,7 @@ import (
 func (g *Gateway) relay(ctx context.Context, shard int) error {
 	var told time.Time // that messages wait
 	for {
-		bytes := 0
+		bytes, again := 0, false
 		var sent []Outgoing
 		var placing *placement
 		var late error
@@ -34,6 +34,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 			sent = batch
 			for i := range batch {
 				bytes += len(batch[i].Message.Body)
+				again = again || batch[i].Again
 			}
 			records, err := g.records(batch)
 			if err != nil {
@@ -74,7 +75,7 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				told = g.now()
 				g.log.Warn("the bus does not take messages of some queues; they are tried again, and others go on", "shard", shard, "messages", len(sent)-n, "queues", leftOf(sent), "error", late)
 			}
-			if late != nil || n == RelayBatch || bytes >= RelayBytes {
+			if late != nil || again || n == RelayBatch || bytes >= RelayBytes {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.

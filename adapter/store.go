@@ -296,6 +296,10 @@ type Outgoing struct {
 	// for that queue, or the queue loses its order.
 	Left bool
 
+	// Again says that something of its queue was left before, and that more of it may wait
+	// than the batch has.
+	Again bool
+
 	// Kept is the message's body as the store keeps it, for the bus to carry; nil where it
 	// is not sealed.
 	Kept *Kept

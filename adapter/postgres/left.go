@@ -10,11 +10,15 @@ import (
 // leftQueues remembers of which queues of a shard this node's relay could not bring the bus
 // their messages: their topic is not there, or nobody leads its partition. Any number of
 // those may stand at the head of the outbox, and what is behind them for other queues is not
-// to wait: they are read past for a while. A queue is passed over as a whole, so it keeps its order.
+// to wait: they are read past for a while, and then tried with a few messages beside a batch
+// of the others, so that they cannot fill one batch after the other, each of which takes as
+// long as the bus is given to come to itself. A queue is passed over as a whole, so it keeps
+// its order.
 type leftQueues struct {
 	mu    sync.Mutex
 	of    map[int32]*leftQueue
-	taken bool // something, since the last time that something was left
+	began time.Time // where times to try again are counted from
+	taken bool      // something, since the last time that something was left
 }
 
 type leftQueue struct {
@@ -24,22 +28,23 @@ type leftQueue struct {
 
 const (
 	leastLeft = time.Second
-	mostLeft  = 30 * time.Second
+	mostLeft  = 32 * time.Second // a multiple of all that are shorter
 )
 
-// past are the queues whose time has not come.
-func (l *leftQueues) past(now time.Time) (queues []int32) {
+// past are all of these queues, and due those whose time has come.
+func (l *leftQueues) past(now time.Time) (queues, due []int32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for queue, q := range l.of {
-		switch {
-		case q.next.After(now):
-			queues = append(queues, queue)
-		case now.Sub(q.next) > time.Minute:
+		if now.Sub(q.next) > time.Minute {
 			delete(l.of, queue) // another node has relayed what there was
+			continue
+		}
+		if queues = append(queues, queue); !q.next.After(now) {
+			due = append(due, queue)
 		}
 	}
-	return queues
+	return queues, due
 }
 
 // learn takes over what became of a batch. While the bus takes nothing at all, nobody
@@ -71,18 +76,19 @@ func (l *leftQueues) learn(now time.Time, out []adapter.Outgoing, rows []outboxR
 	l.taken = l.taken && left == nil
 }
 
-// again says when a queue is to be tried again.
+// again says when a queue is to be tried again: about when its wait is over, at a multiple of
+// it, so that many are tried together. Each time costs the batch a second or more.
 func (l *leftQueues) again(queue int32, now time.Time) {
 	q := l.of[queue]
 	switch {
 	case q == nil:
 		if l.of == nil {
-			l.of = map[int32]*leftQueue{}
+			l.of, l.began = map[int32]*leftQueue{}, now
 		}
 		q = &leftQueue{wait: leastLeft}
 		l.of[queue] = q
 	case l.taken:
 		q.wait = min(2*q.wait, mostLeft)
 	}
-	q.next = now.Add(q.wait)
+	q.next = l.began.Add((now.Sub(l.began) + q.wait).Round(q.wait))
 }

@@ -29,8 +29,13 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	sql, args := outboxSQL, []any{shard, max}
-	if past := s.left[shard].past(time.Now()); len(past) > 0 {
-		sql, args = outboxPastSQL, append(args, past)
+	past, due := s.left[shard].past(time.Now())
+	if len(past) > 0 {
+		few := 0
+		if len(due) > 0 {
+			few = (max + leftPart - 1) / leftPart
+		}
+		sql, args = outboxPastSQL, []any{shard, max - few, past, due, few}
 	}
 	batch.Queue(sql, args...).Query(func(found pgx.Rows) error {
 		rows, err = pgx.CollectRows(found, scanOutboxRow)
@@ -138,15 +143,20 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
-// outboxPastSQL does not read the queues $3.
+// outboxPastSQL does not read the queues $3, but of those $4 among them the first $5 rows: behind
+// the others, which they cannot crowd out where the batch is cut by its bytes.
 var (
-	outboxSQL     = outboxBut("")
-	outboxPastSQL = outboxBut("AND queue <> ALL ($3::int[]) ")
+	outboxSQL     = outboxOf("SELECT false AS again, * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2")
+	outboxPastSQL = outboxOf(`(SELECT false AS again, * FROM outbox WHERE shard = $1 AND queue <> ALL ($3::int[]) ORDER BY seq LIMIT $2)
+		UNION ALL (SELECT true, * FROM outbox WHERE shard = $1 AND queue = ANY ($4::int[]) ORDER BY seq LIMIT $5)`)
 )
 
-func outboxBut(some string) string {
-	return `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, n.system, n.kind, n.node
-	FROM (SELECT * FROM outbox WHERE shard = $1 ` + some + `ORDER BY seq LIMIT $2) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.seq`
+// leftPart is the part of a batch, one of so many, that is for what was left before.
+const leftPart = 5
+
+func outboxOf(rows string) string {
+	return `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, o.again, n.system, n.kind, n.node
+	FROM (` + rows + `) o LEFT JOIN queue_name n ON n.id = o.queue ORDER BY o.again, o.seq`
 }
 
 // outboxRow is a row of outboxSQL, and what the store learns of its message.
@@ -156,11 +166,12 @@ type outboxRow struct {
 	to      adapter.Queue
 	queue   int32
 	free    bool  // goes into its queue if it may
+	again   bool  // was left, or is behind what was
 	root    int32 // number of the message's root element, as its own row has it
 }
 
 func scanOutboxRow(r pgx.CollectableRow) (row outboxRow, err error) {
-	err = r.Scan(&row.seq, (*[16]byte)(&row.message), &row.queue, &row.free, &row.to.System, &row.to.Kind, &row.to.Node)
+	err = r.Scan(&row.seq, (*[16]byte)(&row.message), &row.queue, &row.free, &row.again, &row.to.System, &row.to.Kind, &row.to.Node)
 	return row, err
 }
 
@@ -291,7 +302,7 @@ func (s *Store) outgoing(ctx context.Context, rows []outboxRow) ([]adapter.Outgo
 	}
 	out := make([]adapter.Outgoing, len(found))
 	for i, m := range found {
-		out[i] = adapter.Outgoing{Seq: rows[i].seq, Message: m.Message, Queue: rows[i].to, Kept: m.kept}
+		out[i] = adapter.Outgoing{Seq: rows[i].seq, Message: m.Message, Queue: rows[i].to, Kept: m.kept, Again: rows[i].again}
 		rows[i].root = m.root
 	}
 	return out, nil

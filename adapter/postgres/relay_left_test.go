@@ -167,3 +167,70 @@ func TestLeftMessagesAreReadPast(t *testing.T) {
 		t.Errorf("then came %v, want %v", order[1:], waiting)
 	}
 }
+
+// Two queues whose messages the bus takes longer to refuse than they are read past stand before a message of
+// another, each with more of them than a batch has: the other one's goes all the same, and theirs in their order when
+// the bus takes them.
+func TestLeftQueuesDoNotTakeTurns(t *testing.T) {
+	w := open(t)
+	shard := adapter.ShardOf(rosreestr)
+	dead := map[adapter.Queue][]uuid.UUID{}
+	var queues []adapter.Queue
+	for n := 0; len(queues) < 2; n++ {
+		q := rosreestr
+		if q.System = adapter.Mnemonic(fmt.Sprintf("SILENT%02d", n)); adapter.ShardOf(q) == shard {
+			queues = append(queues, q)
+		}
+	}
+	const batch, each = 5, 12
+	for _, q := range queues {
+		for range each {
+			m := w.message(func(m *adapter.Message) { m.Recipients = []adapter.Queue{q} })
+			w.accept(m)
+			dead[q] = append(dead[q], m.ID)
+		}
+	}
+	m := w.message(func(*adapter.Message) {})
+	w.accept(m)
+	takes, taken := false, map[adapter.Queue][]uuid.UUID{}
+	relay := func() {
+		t.Helper()
+		if _, err := w.Relay(t.Context(), shard, batch, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			if len(out) > batch {
+				t.Errorf("%d messages in a batch of %d", len(out), batch)
+			}
+			for i := range out {
+				o := &out[i]
+				if o.Left = dead[o.Queue] != nil && !takes; o.Left {
+					continue
+				}
+				taken[o.Queue] = append(taken[o.Queue], o.Message.ID)
+				o.Arrival = event(journal.KindQueued, o.Message)
+				events = append(events, event(journal.KindRouted, o.Message))
+			}
+			if len(events) == 0 {
+				time.Sleep(1600 * time.Millisecond) // as long as none waits that was refused once
+			}
+			return events, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: taken are %v", what, taken)
+			}
+			relay()
+		}
+	}
+	until("the live queue starves", func() bool { return slices.Equal(taken[rosreestr], []uuid.UUID{m.ID}) })
+	takes = true
+	until("the bus takes all", func() bool { return w.count("SELECT count(*) FROM outbox") == 0 })
+	for _, q := range queues {
+		if !slices.Equal(taken[q], dead[q]) {
+			t.Errorf("of %s came %v, want %v", q.System, taken[q], dead[q])
+		}
+	}
+}
