@@ -12,11 +12,13 @@ import (
 
 // What is on its way into a queue stands in the outbox. There is next to nothing while the
 // bus takes it, and a million of rows when it has been away for a while. No trigger counts
-// them: an accept would pay for it. But rows come at the end of a shard and go from among
+// them: an accept would pay for it. But rows come at the end of a shard and mostly go from among
 // its first adapter.RelayBatch, its head, and a row never changes; so what has been counted
 // once is counted: by parts of comingPart rows, of which those go that the head has come to.
 // A look reads the head, of which some may stay where a leader of the bus is silent, the part
-// behind it, if the head has moved, and what has come.
+// behind it, if the head has moved, and what has come. Where more stay than the head has, the
+// relay reads past them (leftQueues) and takes rows from among the parts: so a look also counts
+// some of these anew, by turns.
 
 const (
 	// comingPart is how many rows a part has.
@@ -24,12 +26,15 @@ const (
 	// comingLook is how many rows a look counts at most. A node that begins where more
 	// stand has counted them all after some looks.
 	comingLook = 100_000
+	// comingAgain is how many parts of a shard a look counts anew.
+	comingAgain = 2
 )
 
 // coming is what this node has counted, by shards.
 type coming struct {
 	mu    sync.Mutex
 	parts [adapter.Shards][]comingRows
+	turn  [adapter.Shards]int // of the part that was counted anew last
 }
 
 // comingRows are the rows of a shard behind one and up to another.
@@ -38,6 +43,7 @@ type comingRows struct {
 	after, upto int64
 	n           int
 	of          map[comingTo]int
+	kept        bool // one of the parts
 }
 
 // comingTo is a lane.
@@ -86,6 +92,10 @@ func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, e
 				part.after = *head
 				read = append(read, part)
 			}
+			for range min(comingAgain, len(parts)) {
+				c.turn[shard] = (c.turn[shard] + 1) % len(parts)
+				read = append(read, &parts[c.turn[shard]])
+			}
 			after = parts[len(parts)-1].upto
 		}
 		c.parts[shard], ends[shard] = parts, *last
@@ -112,8 +122,9 @@ func (c *coming) count(ctx context.Context, pool *sessions) (map[comingTo]int, e
 			n += part.n
 			parts, end := c.parts[part.shard], ends[part.shard]
 			switch {
-			case len(parts) > 0 && part == &parts[0]: // at the beginning
+			case part.kept: // it is added below
 			case part.n == comingPart && part.upto <= end-markSlack: // nothing comes between its rows any more
+				part.kept = true
 				c.parts[part.shard] = append(parts, *part)
 				next = append(next, &comingRows{shard: part.shard, after: part.upto, upto: end})
 			default:
@@ -139,23 +150,26 @@ func countComing(ctx context.Context, pool *sessions, read []*comingRows) error 
 	var afters, uptos []int64
 	for _, part := range read {
 		shards, afters, uptos = append(shards, part.shard), append(afters, part.after), append(uptos, part.upto)
-		part.n, part.of = 0, map[comingTo]int{}
 	}
 	rows, _ := pool.Query(ctx, comingSQL, shards, afters, uptos, comingPart)
 	var i, n int
 	var of comingTo
 	var last int64
-	lasts := make([]int64, len(read))
+	counted := make([]comingRows, len(read)) // of those that are kept nothing is lost when this fails
 	_, err := pgx.ForEachRow(rows, []any{&i, &of.queue, &of.service, &of.sender, &n, &last}, func() error {
-		read[i].of[of], read[i].n, lasts[i] = n, read[i].n+n, max(lasts[i], last)
+		c := &counted[i]
+		if c.of == nil {
+			c.of = map[comingTo]int{}
+		}
+		c.of[of], c.n, c.upto = n, c.n+n, max(c.upto, last)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("counting the outbox: %w", err)
 	}
 	for i, part := range read {
-		if part.n == comingPart {
-			part.upto = lasts[i]
+		if part.n, part.of = counted[i].n, counted[i].of; part.n == comingPart {
+			part.upto = counted[i].upto
 		}
 	}
 	return nil
