@@ -225,7 +225,9 @@ func (b *Broker) conclude(p *part, records []adapter.Record, rejected *adapter.R
 		p.limit, p.pause = requestBytes, shortPause
 		return len(p.left) == 0, nil
 	case tooLarge(p.err) && p.n > 1:
-		p.limit = p.bytes / 2 // together too large for this topic; one by one in the end
+		// Together too large for this topic; one by one in the end. It gets on: however many
+		// requests that takes, nothing fails.
+		p.limit, p.err = p.bytes/2, nil
 		return false, nil
 	case tooLarge(p.err) || errors.Is(p.err, kafka.InvalidRecord):
 		rejected.Err = errors.Join(rejected.Err, fmt.Errorf("%s: %w", p.at.topic, p.err))
@@ -286,7 +288,8 @@ func (p *publishing) assign(ctx context.Context, indexes []int) (parts []*part, 
 			continue
 		}
 		partitions, err := []int(nil), refused[r.Topic]
-		if err == nil {
+		told := err != nil
+		if !told {
 			partitions, err = p.partitionsOf(ctx, r.Topic, why)
 		}
 		if err != nil {
@@ -298,6 +301,9 @@ func (p *publishing) assign(ctx context.Context, indexes []int) (parts []*part, 
 		switch {
 		case err != nil && p.passes(err):
 			absent, why = append(absent, i), cmp.Or(why, err)
+			continue
+		case told: // said once for all of its topic
+			p.unpublished.Indexes = append(p.unpublished.Indexes, i)
 			continue
 		case err != nil:
 			p.fail([]int{i}, err)
