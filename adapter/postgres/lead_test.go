@@ -160,6 +160,37 @@ func TestADeposedRelayCommitsNothing(t *testing.T) {
 	}
 }
 
+// A relay that was deposed while the bus had taken nothing says so, and takes no queue for one that
+// the bus does not take.
+func TestADeposedRelayLeavesNothing(t *testing.T) {
+	w := open(t)
+	slow := w.another(postgres.Options{Node: "slow", Term: 300 * time.Millisecond})
+	w.accept(w.message())
+	shard := adapter.ShardOf(rosreestr)
+	_, err := slow.Relay(t.Context(), shard, 10, func(ctx context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+		w.query(exec("UPDATE lead SET epoch = epoch + 1, until = '-infinity'"))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+			t.Error("nobody has told it")
+		}
+		for i := range out {
+			out[i].Left = true
+		}
+		return nil, nil
+	})
+	deposed(t, err)
+	n, err := slow.Relay(t.Context(), shard, 10, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		if out[0].Again {
+			t.Error("the bus is said to have left it")
+		}
+		return []journal.Event{event(journal.KindRouted, out[0].Message)}, nil
+	})
+	if n != 1 || err != nil {
+		t.Errorf("afterwards: relayed %d, %v, want 1", n, err)
+	}
+}
+
 // And of the feed.
 func TestADeposedFeedRemembersNothing(t *testing.T) {
 	w := open(t)

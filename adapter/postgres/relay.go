@@ -63,7 +63,11 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	kept, stop := s.leads.keep(ctx, w, got.epoch)
 	out, events, err := s.relayed(kept, rows, publish)
-	if stop(); err != nil {
+	stop()
+	if err == nil && len(seqsOf(out)) == 0 {
+		err = deposed(kept) // which left them, and not the bus
+	}
+	if err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(rows), shard, cmp.Or(deposed(kept), err))
 	}
 	if s.left[shard].learn(time.Now(), out, rows); len(seqsOf(out)) == 0 {
