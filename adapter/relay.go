@@ -157,7 +157,9 @@ const publishWithin = 20 * time.Second
 
 // publish puts a batch on the bus and gives its journal events. What the bus
 // refuses for good goes to the dead letters, and its sender is told, before the
-// rows are deleted. What it has not taken in time is left, and late says why.
+// rows are deleted. What it has not taken in time is left, and so is what it refuses and
+// takes no note of; late says why. What is behind a message that is refused goes on: that
+// one comes into no queue.
 func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record) (events []journal.Event, late, err error) {
 	defer g.metrics.stage("relay", "").end()
 	began := time.Now()
@@ -189,11 +191,22 @@ func (g *Gateway) publish(ctx context.Context, batch []Outgoing, made []*Record)
 		}
 	}
 	if refused {
+		var stays *UnpublishedError // a note: the next ones would take as long
 		for _, n := range rejected.Indexes {
-			dead[of[n]] = "rejected by the bus"
-			if err := g.bury(ctx, &batch[of[n]], records[n], rejected.Err); err != nil {
-				return nil, nil, err
+			if stays == nil {
+				err := g.bury(ctx, &batch[of[n]], records[n], rejected.Err)
+				if err != nil && !errors.As(err, &stays) {
+					return nil, nil, err
+				}
 			}
+			if stays != nil {
+				batch[of[n]].Left = true
+				continue
+			}
+			dead[of[n]] = "rejected by the bus"
+		}
+		if stays != nil {
+			late = errors.Join(late, fmt.Errorf("a note of what the bus refuses: %w", stays))
 		}
 	}
 	events = make([]journal.Event, 0, len(batch))
@@ -220,8 +233,6 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 	ctx, cancel := context.WithTimeout(ctx, publishWithin)
 	defer cancel()
 	m := o.Message
-	g.metrics.dead.Inc()
-	g.log.Error("the bus refuses a message for good; its sender is told", "message", m.ID, "messageId", string(m.MessageID), "recipient", string(o.Queue.System), "error", cause)
 	note := Record{Topic: g.config.Kafka.Prefix + ".dead", Key: r.Key}
 	for _, h := range r.Headers {
 		if h.Key != headerSeal && h.Key != headerOldSeal { // nobody is to find here what fills a queue
@@ -235,6 +246,8 @@ func (g *Gateway) bury(ctx context.Context, o *Outgoing, r Record, cause error) 
 		}
 		g.log.Error("the dead letter topic refuses a note too", "message", m.ID, "error", err)
 	}
+	g.metrics.dead.Inc()
+	g.log.Error("the bus refuses a message for good; its sender is told", "message", m.ID, "messageId", string(m.MessageID), "recipient", string(o.Queue.System), "error", cause)
 	why := "Сообщение не может быть доставлено получателю."
 	return g.tellSender(ctx, m, envelopes.AsyncStatus{
 		Category: envelopes.StatusRequestIsRejectedBySmev, Details: why,

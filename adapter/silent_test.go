@@ -94,6 +94,45 @@ func TestATopicThatTakesNothingHoldsUpItsOwn(t *testing.T) {
 	queued(t, w, "REGISTRY", adapter.QueueRequests, more)
 }
 
+// What the bus refuses waits where the topic of dead letters takes no note of it: answers of the
+// same batch do not, and go once. When it takes notes, the sender is told.
+func TestDeadLettersThatWaitHoldUpTheirOwn(t *testing.T) {
+	t.Parallel()
+	node := nodeBesideRequests()
+	w := adaptertest.Start(t)
+	ask := func() string {
+		return accepted(t, w.Party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1), Node: node})).Receipt.MessageID
+	}
+	ask()
+	got := w.Party("REGISTRY").Await(envelopes.GetRequest, "")
+	w.Party("REGISTRY").Ack(got.Message.Metadata.MessageID)
+	w.Bus.Always("Publish", adaptertest.Failed) // so that all of it is one batch
+	refused := []string{ask(), ask()}
+	accepted(t, w.Party("REGISTRY").Reply(got.Message.ReplyTo, adaptertest.Reply{Content: adaptertest.Answer(adaptertest.Extract1)}))
+	w.Bus.Reject(func(r adapter.Record) bool { return strings.Contains(r.Topic, ".requests.") })
+	w.Bus.Silence(func(r adapter.Record) bool { return strings.HasSuffix(r.Topic, ".dead") })
+	w.Bus.Always("Publish", 0)
+	queued(t, w, "MUNI", adapter.QueueResponses, 1)
+	if n := w.Number("SELECT count(*) FROM outbox"); n != int64(len(refused)) {
+		t.Errorf("%d messages wait for the bus, want %d", n, len(refused))
+	}
+	w.Bus.Silence(nil)
+	queued(t, w, "MUNI", adapter.QueueResponses, 1+len(refused))
+	for _, id := range refused {
+		w.Eventually("its sender is told", func() bool { return life(t, w, id) == "accepted answered dead" })
+	}
+	answers := 0
+	for _, r := range w.Bus.Published() {
+		if header(r, "direction") == string(adapter.DirResponse) {
+			answers++
+		}
+	}
+	if answers != 1 {
+		t.Errorf("the answer was put on the bus %d times", answers)
+	}
+	w.Check()
+}
+
 // nodeBesideRequests is a node of a consumer whose answers are in the shard of the
 // registry's requests.
 func nodeBesideRequests() (node string) {

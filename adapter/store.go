@@ -75,7 +75,8 @@ type Store interface {
 	// attachments, which the bus does not carry, and with Erased and no body when
 	// their content is being erased. Queues of which something was left are read past for a
 	// second, and for the longer, up to half a minute, the longer the bus takes other queues'
-	// messages and not theirs; then they are tried again.
+	// messages and not theirs; then they are tried again with a part of a batch, behind others
+	// (Outgoing.Again).
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores
@@ -258,7 +259,7 @@ type Accepted struct{ First *Message }
 const RelayBytes = 4 << 20
 
 // RelayBatch is how many outbox rows of a shard go to the bus at once, at most: what has gone
-// of a shard has been among its first RelayBatch rows.
+// of a shard has been among its first RelayBatch rows, but for those of queues that are read past.
 const RelayBatch = 500
 
 // Shards is the number of outbox shards. Each is relayed by one node at a time.
@@ -293,7 +294,7 @@ type Outgoing struct {
 
 	// Left is for publish to set where the bus has not taken the message: its row stays in
 	// the outbox. What goes into a queue by Arrival is left with all that comes behind it
-	// for that queue, or the queue loses its order.
+	// for that queue, or the queue loses its order; but not what the bus refuses for good.
 	Left bool
 
 	// Again says that something of its queue was left before, and that more of it may wait

@@ -17,7 +17,7 @@ type Still struct {
 
 // stillTexts say what waits and what to do. Accepts go on in all of these but the vault's.
 var stillTexts = map[Station]string{
-	StationOutbox:      "accepted messages wait for the bus; nothing is lost, they go when it takes them: look at Kafka, and at the lines \"relaying shard\" and \"making topics\" in the logs of all nodes",
+	StationOutbox:      "accepted messages wait for the bus; nothing is lost, they go when it takes them: look at Kafka, and at the lines \"the bus does not take messages of some queues\" and \"making topics\" in the logs of all nodes",
 	StationBus:         "messages that the bus has acknowledged have not come to their queues: look at Kafka and at the lines \"kafka: …\" in the logs of all nodes; what the bus has lost is put there again by itself",
 	StationJournal:     "committed events wait for their place in the log: the node with journal.key that leads does not work, or none does; look at its log and at mezhved doctor there",
 	StationCheckpoint:  "entries of the log are under no signed checkpoint: look at journal.state and its disk, and at the log, of the node with journal.key that leads",

@@ -159,7 +159,7 @@ func unopenedSentence(u *postgres.Unopened) Text {
 // stationSentences say in Russian what waits at a station and what to do; the
 // gateway's own sentences are English, for its log.
 var stationSentences = map[string]string{
-	"outbox":       "Принятые сообщения ждут шину; ничего не потеряно, они уйдут, когда она их возьмёт: посмотрите на Kafka и на строки «relaying shard» и «making topics» в журналах работы всех узлов.",
+	"outbox":       "Принятые сообщения ждут шину; ничего не потеряно, они уйдут, когда она их возьмёт: посмотрите на Kafka и на строки «the bus does not take messages of some queues» и «making topics» в журналах работы всех узлов.",
 	"bus":          "Сообщения, которые шина подтвердила, не пришли в свои очереди: посмотрите на Kafka и на строки «kafka: …» в журналах работы всех узлов; потерянное шиной кладётся туда снова само.",
 	"journal":      "Зафиксированные события ждут места в журнале: ведущий узел с journal.key не работает, или такого нет; посмотрите его журнал работы и mezhved doctor на нём.",
 	"checkpoint":   "Записи журнала не стоят под подписанной контрольной точкой: посмотрите на journal.state, его диск и журнал работы ведущего узла с journal.key.",
