@@ -54,6 +54,21 @@ func TestIDsAreOfTheirTime(t *testing.T) {
 	}
 }
 
+// What goes back to the bus goes in the order of its ids: of what one node is sent within a
+// millisecond, too, the earlier has the lesser.
+func TestIDsAreInOrder(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2031, 4, 5, 6, 7, 8, 9*int(time.Millisecond), time.UTC)
+	for before := adapter.NewID(at); at.Nanosecond() < 11*int(time.Millisecond); {
+		at = at.Add(time.Microsecond)
+		id := adapter.NewID(at)
+		if bytes.Compare(before[:], id[:]) >= 0 {
+			t.Fatalf("%v at %v comes behind %v a microsecond before", id, at, before)
+		}
+		before = id
+	}
+}
+
 // front opens the gateway's own listener, as the program does.
 func front(t *testing.T, w *adaptertest.World) (address string) {
 	t.Helper()

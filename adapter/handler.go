@@ -268,11 +268,12 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	c := s.call // empty, as end has left it
 	c.g, c.scratch, c.door, c.catalog = g, s, door, g.registry.Catalog()
 	c.remote, c.contentType, c.multipart = remoteHost(r), r.Header.Get("Content-Type"), envelopes.TakesMultipart(r.Header)
-	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), g.now().UTC().Truncate(time.Millisecond)
+	now := g.now().UTC()
+	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), now.Truncate(time.Millisecond)
 	c.shares = c.shareRoom[:0]
 	sctx, span := g.tracer.Start(carried(context.Background(), r.Header.Get("Traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
-	c.id = newID(c.started)
+	c.id = newID(now)
 	c.traceID = traceOf(span.SpanContext(), c.id)
 	c.event = journal.Event{Time: c.started, Node: g.config.Node, Channel: c.channel()}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
