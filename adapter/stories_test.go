@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -131,6 +132,29 @@ func queued(t *testing.T, w *adaptertest.World, system string, kind adapter.Queu
 
 func request(ns string) adaptertest.Request {
 	return adaptertest.Request{Content: adaptertest.Content(ns)}
+}
+
+// What a signature does not cover stands in a delivery nevertheless, under the bus's signature. A
+// sender cannot put there what the bus could not sign: its recipient would get nothing any more.
+func TestWhatCouldNotBeHandedOutIsRefused(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t)
+	muni, registry := w.Party("MUNI"), w.Party("REGISTRY")
+	for _, name := range []string{
+		`<ds:X509SubjectName xml:lang="ru">CN=x</ds:X509SubjectName>`,
+		`<ds:X509SubjectName><x xmlns=""/></ds:X509SubjectName>`,
+		`<ds:X509IssuerSerial><ds:X509IssuerName xml:space="preserve">CN=x</ds:X509IssuerName></ds:X509IssuerSerial>`,
+	} {
+		kind, body, _ := muni.BuildRequest(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
+		body = bytes.Replace(body, []byte("</ds:X509Data>"), []byte(name+"</ds:X509Data>"), 1)
+		if a := muni.Post("/ws", kind, body); a.Fault == nil {
+			t.Errorf("accepted with %s beside the certificate", name)
+		}
+	}
+	sent := muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)})
+	if got := registry.Await(envelopes.GetRequest, "").Message; got.Metadata.MessageID != sent.Receipt.MessageID {
+		t.Errorf("delivered %s, want %s", got.Metadata.MessageID, sent.Receipt.MessageID)
+	}
 }
 
 // What is not acknowledged comes back, at the head, until it is.

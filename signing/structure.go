@@ -171,7 +171,7 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 	if parts, err = r.childrenAny(data, nil); err != nil {
 		return err
 	}
-	// What names the certificate may stand beside it. It is not read: the certificate
+	// What names the certificate may stand beside it. It is not used: the certificate
 	// says it itself, and KeyInfo is not signed.
 	certificates := 0
 	for _, p := range parts {
@@ -180,6 +180,9 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 			st.certAt = p
 			certificates++
 		case p.Is(Namespace, "X509SubjectName"), p.Is(Namespace, "X509IssuerSerial"), p.Is(Namespace, "X509SKI"):
+			if err := signable(p); err != nil {
+				return err
+			}
 		default:
 			return refuse(Malformed, p, "unexpected element in ds:X509Data")
 		}
@@ -201,6 +204,28 @@ func (r *structureReader) readKeyInfo(st *structure, keyInfo xmltape.Node) error
 	}
 	st.cert, err = r.decode(st.certAt, st.certText, 2)
 	return err
+}
+
+// signable checks that the SMEV transform is defined for an element that is not looked at
+// otherwise: a delivery holds the sender's signature and is signed with it, so what may stand in a
+// signature must be such. Else the message could be accepted, and not be handed out.
+func signable(n xmltape.Node) error {
+	t := n.Tape()
+	for i := n.Index(); i < int(n.Token().Match); i++ {
+		tok := &t.Tokens[i]
+		if tok.Kind != xmltape.Start {
+			continue
+		}
+		if t.Space(tok.Name) == xmltape.NoSpace {
+			return refuse(Unsignable, t.NodeAt(i), "element in no namespace: the SMEV transform is not defined for it")
+		}
+		for _, a := range t.Attrs[tok.Attr : tok.Attr+uint32(tok.NAttr)] {
+			if t.Space(a.Name) == xmltape.XMLSpace {
+				return refuse(Unsignable, t.NodeAt(i), "attribute of the xml namespace: the SMEV transform is not defined for it")
+			}
+		}
+	}
+	return nil
 }
 
 // algorithm gives the Algorithm of an element that has this attribute and no
