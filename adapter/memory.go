@@ -362,8 +362,8 @@ func (m *Memory) Keep(ctx context.Context) error {
 // was live. The runtime's 100 is for heaps of any size; ours is mostly some 20 to 50 MB,
 // and a gateway under load would collect it several times a second, a sixth of its work.
 // So a small heap may grow by about the bytes that it would anyhow if it were large, and
-// while collections follow one another within seconds (busy) by more, up to three quarters of what
-// calls may hold.
+// while collections follow one another within seconds (busy) by more, up to what calls may
+// hold, which the process is bounded by anyhow (Keep).
 func (m *Memory) gcPercent(live int64, busy bool) int {
 	growth, most := int64(96<<20), int64(400)
 	if busy {
