@@ -50,8 +50,10 @@ func Migrate(ctx context.Context, url string) error {
 
 const (
 	// standsInLine is how long a migration may wait for a lock on a table: whoever comes
-	// after it waits behind it, and so accepts would.
-	standsInLine = time.Second
+	// after it waits behind it, and so accepts would. It is more than a server's
+	// deadlock_timeout (1s), after which autovacuum is told to make way, which otherwise
+	// has a large table for longer than our patience.
+	standsInLine = 1500 * time.Millisecond
 	// between is how long everybody else has the tables before it tries again.
 	between = 3 * time.Second
 	// patience is how long it goes on to try.

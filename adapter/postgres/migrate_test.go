@@ -260,7 +260,7 @@ var counts = map[string]string{"queue": "00147_queue_counted.sql"}
 var emptied = map[string]bool{"relayed": true, "outbox": true, "journal_pending": true}
 
 // A table that somebody reads for long, a backup for one, does not stop everybody else
-// while a migration waits for it: it stands in line for a second at a time.
+// while a migration waits for it: it stands in line for a second and a half at a time.
 func TestAMigrationDoesNotHoldUpAccepts(t *testing.T) {
 	ctx := t.Context()
 	url, _ := atReleased(t)
@@ -385,5 +385,43 @@ func TestASchemaGoesBackOrSaysWhyNot(t *testing.T) {
 	_, err = Open(ctx, Options{URL: url})
 	if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "Start the newer release on this node too") || !strings.Contains(err.Error(), "mezhved schema down --to") {
 		t.Errorf("opening a newer schema: %v", err)
+	}
+}
+
+// Autovacuum is at work on a table that is busy for as long as the table is large. It makes
+// way for a migration, and the migration waits for long enough to be made way for.
+func TestAutovacuumMakesWayForAMigration(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	url, p := atReleased(t)
+	if _, err := p.UpTo(ctx, 171); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	// A page in a tenth of a second, and thousands of them: 00176 alters the table.
+	fill(t, conn, "open_term", 100_000)
+	for _, sql := range []string{
+		"ALTER TABLE open_term SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 1)",
+		"DELETE FROM open_term", "SELECT pg_stat_force_next_flush()", "SELECT 1",
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for works := false; !works; time.Sleep(20 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE relid = 'open_term'::regclass)").Scan(&works); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Migrate(ctx, url); err != nil {
+		t.Error(err)
+	}
+	// What is left to clear is not to keep one of the server's few workers.
+	if _, err := conn.Exec(context.WithoutCancel(ctx), "ALTER TABLE open_term RESET (autovacuum_vacuum_cost_delay, autovacuum_vacuum_cost_limit)"); err != nil {
+		t.Error(err)
 	}
 }
