@@ -278,9 +278,11 @@ func (x *Examination) measure(ctx context.Context, pool *sessions) error {
 	return nil
 }
 
+// sizes are those of tables. What was not vacuumed or analyzed yet has its rows in the
+// server's statistics alone, which a crash empties; what was, in the catalogue too.
 func (x *Examination) sizes(ctx context.Context, pool *sessions) error {
 	rows, _ := pool.Query(ctx, `
-SELECT c.relname, sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid)))::bigint, sum(greatest(coalesce(p.reltuples, c.reltuples), 0))::bigint
+SELECT c.relname, sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid)))::bigint, sum(greatest(coalesce(p.reltuples, c.reltuples), pg_stat_get_live_tuples(coalesce(i.inhrelid, c.oid)), 0))::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_inherits i ON i.inhparent = c.oid LEFT JOIN pg_class p ON p.oid = i.inhrelid
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition GROUP BY 1 ORDER BY 2 DESC LIMIT 6`)
 	var name string

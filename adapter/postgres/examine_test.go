@@ -4,6 +4,11 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mezhved/adapter/embedded"
 )
 
 // What of a server's settings loses messages is an error, what makes it slow or leaves
@@ -84,6 +89,36 @@ func TestDoctorLooksAtWAL(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+// How many rows a table has is told of one, too, that autovacuum has not come to look at
+// yet: a day of a few ten thousand messages never grows to where it would (00176).
+func TestDoctorCountsRowsThatNobodyAnalyzed(t *testing.T) {
+	ctx := t.Context()
+	url := embedded.Test(t, Migrate)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	const rows = 20_000
+	fill(t, conn, "used_id", rows)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // what a session has written is told when it rests
+		if _, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
+			t.Fatal(err)
+		}
+		x, err := Examine(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := x.Sizes["used_id"].Rows
+		if got == rows {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d rows are told of a table that has %d", got, rows)
 		}
 	}
 }
