@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"mezhved/adapter/embedded"
 	"mezhved/adapter/postgres"
@@ -92,6 +94,22 @@ func layPostgres(t testing.TB, dir string) {
 	}
 	if out, err := exec.Command("cp", "-a", data, filepath.Join(dir, "postgres", "data")).CombinedOutput(); err != nil {
 		t.Fatalf("copying the cluster: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { awaitNoServer(filepath.Join(dir, "postgres", "data")) })
+}
+
+// awaitNoServer waits until nobody serves a cluster any more. A server whose gateway has
+// crashed writes to its folder for a moment, while the test removes that.
+func awaitNoServer(data string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		if err != nil {
+			return
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		if pid, err := strconv.Atoi(first); err != nil || syscall.Kill(pid, 0) != nil {
+			return
+		}
 	}
 }
 
