@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mezhved/adapter"
 	"mezhved/adapter/kafka"
 	"mezhved/adapter/kafka/realkafka"
 )
@@ -56,7 +58,7 @@ func load(k *kafka.Broker, topic string, total int) (written *atomic.Int64, done
 	go func() {
 		for i := 0; i < total; i += 50 {
 			start := time.Now()
-			if err := k.Publish(context.Background(), numbered(topic, i, i+50)); err != nil {
+			if err := publishAll(k, numbered(topic, i, i+50)); err != nil {
 				done <- err
 				return
 			}
@@ -66,6 +68,22 @@ func load(k *kafka.Broker, topic string, total int) (written *atomic.Int64, done
 		done <- nil
 	}()
 	return written, done, longest
+}
+
+// publishAll publishes again, in their order, what was not taken, as the relay does.
+func publishAll(k *kafka.Broker, records []adapter.Record) error {
+	for {
+		err := k.Publish(context.Background(), records)
+		var left *adapter.UnpublishedError
+		if !errors.As(err, &left) {
+			return err
+		}
+		var again []adapter.Record
+		for _, i := range left.Indexes {
+			again = append(again, records[i])
+		}
+		records = again
+	}
 }
 
 func leaderKilled(t *testing.T, c *realkafka.Cluster, b bus) {
