@@ -64,13 +64,14 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	kept, stop := s.leads.keep(ctx, w, got.epoch)
 	out, events, err := s.relayed(kept, rows, publish)
 	stop()
-	if err == nil && len(seqsOf(out)) == 0 {
+	taken := len(seqsOf(out))
+	if err == nil && taken == 0 {
 		err = deposed(kept) // which left them, and not the bus
 	}
 	if err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(rows), shard, cmp.Or(deposed(kept), err))
 	}
-	if s.left[shard].learn(time.Now(), out, rows); len(seqsOf(out)) == 0 {
+	if s.left[shard].learn(time.Now(), out, rows); taken == 0 {
 		return 0, nil
 	}
 	encoded, err := s.waiting(events...)
@@ -92,7 +93,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	s.came(p)
 	done = true
-	return len(seqsOf(out)), nil
+	return taken, nil
 }
 
 // seqsOf are the rows of a batch that the bus has taken.
@@ -147,6 +148,7 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // outboxSQL reads a batch, and of each row its queue, as the database has it now, and
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
+//
 // outboxPastSQL does not read the queues $3, but of those $4 among them the first $5 rows: behind
 // the others, which they cannot crowd out where the batch is cut by its bytes.
 var (
