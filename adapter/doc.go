@@ -51,7 +51,7 @@
 // is read), seal.go (what proves a record to be ours),
 // messageid.go, limits.go (rates, strangers, depths of queues), shares.go (what one party and
 // one service may have at work), pace.go (fewer requests
-// when what was accepted waits too long: limits.wait), describe.go (WSDL,
+// to all or to some queues when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),
 // config.go, configcheck.go (what of it cannot work), named.go (files that settings name), environment.go (what may say it beside
 // its file), configbook.go (what is told of it), reconfigure.go (what of it changes while

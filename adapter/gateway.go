@@ -120,9 +120,10 @@ type Gateway struct {
 	strangers *strangers
 	rates     rates
 	pace      *pacer
-	outbox    [Shards]bell // rung when something was accepted for the shard
-	arrivals  bells        // rung when something was queued
-	placing   *placing     // what the relay puts into queues, for the intake
+	apart     atomic.Pointer[map[Queue]*pacer] // levels of queues that wait while others get on; nil: none does
+	outbox    [Shards]bell                     // rung when something was accepted for the shard
+	arrivals  bells                            // rung when something was queued
+	placing   *placing                         // what the relay puts into queues, for the intake
 	depth     depths
 	polls     polls
 	draining  atomic.Bool

@@ -104,7 +104,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		reloads:  counters("registry_reloads_total", "Reloads of the registry by outcome.", "outcome"),
 		recalled: counter("recalled_total", "Records that the bus has acknowledged and lost, and that were put there again."),
 		waits:    gauges("waiting_seconds", "Age of what has waited longest at a station, by the database's clock; 0: nothing waits.", "station", "shard"),
-		pace:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "paced_requests_per_second", Help: "Requests that each party may send while what was accepted waits too long (limits.wait); +Inf: any."}),
+		pace:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "paced_requests_per_second", Help: "Requests that each party may send while what was accepted waits too long (limits.wait), where some queues alone wait to that of them which may be sent fewest; +Inf: any."}),
 		skew:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_seconds", Help: "This node's clock minus the database's."}),
 		skewErr:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "clock_skew_error_seconds", Help: "How wrong clock_skew_seconds may be."}),
 	}

@@ -3,6 +3,7 @@ package adapter
 import (
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,10 @@ import (
 // party may send requests up to one level, which is lowered until the oldest of what
 // waits is younger than half of that time, and raised again after. Who sends less
 // than the level feels nothing. Answers are never held back: they end exchanges.
+//
+// What the bus does not take while it takes the rest (Apart), for a topic that cannot be made or
+// a partition that nobody leads, holds back those alone who send it more: the queue has a
+// level of its own, and the age of what waits there counts for no other.
 //
 // Without limits.wait an outage of the bus fills the outbox, and nobody is refused.
 type pacer struct {
@@ -78,22 +83,103 @@ func (p *pacer) admit(m Mnemonic, now time.Time) error {
 // paced takes a request of its sender's share.
 func (g *Gateway) paced(c *call) error { return g.pace.admit(c.party.Mnemonic, c.started) }
 
-// setPace sets the level by what was seen of what waits.
+// pacedTo takes a request of its sender's share in a queue, where that waits apart.
+func (g *Gateway) pacedTo(c *call, q Queue) error {
+	apart := g.apart.Load()
+	if apart == nil || g.pace.bound.Load() == 0 {
+		return nil
+	}
+	if p := (*apart)[q]; p != nil {
+		return p.admit(c.party.Mnemonic, c.started)
+	}
+	return nil
+}
+
+// setPace sets the levels by what was seen of what waits.
 func (g *Gateway) setPace(seen Standing) {
-	var age time.Duration
+	age := seen.Rest
 	for _, o := range seen.Oldest {
-		if o.Station == StationOutbox || o.Station == StationBus || o.Station == StationJournal {
+		if o.Station == StationBus || o.Station == StationJournal {
 			age = max(age, o.Age)
 		}
 	}
 	was, level := g.pace.look(age, g.ticks(), g.now())
-	g.metrics.pace.Set(level)
+	g.metrics.pace.Set(min(level, g.setApart(seen.Apart)))
 	switch free := math.IsInf(level, 1); {
 	case free && !math.IsInf(was, 1):
 		g.log.Info("parties may send as they like again")
 	case !free && math.IsInf(was, 1):
 		g.log.Warn("what was accepted waits too long: parties are told to send fewer requests", "waits", age.Round(time.Millisecond), "each may send a second", level)
 	}
+}
+
+// setApart sets the levels of the queues that wait apart, and gives the lowest one.
+func (g *Gateway) setApart(queues []Apart) (lowest float64) {
+	lowest = math.Inf(1)
+	bound, tick := g.pace.bound.Load(), g.ticks()
+	if bound == 0 {
+		queues = nil
+	}
+	var before, now map[Queue]*pacer
+	if m := g.apart.Load(); m != nil {
+		before = *m
+	}
+	var begun, ended []Queue
+	for _, one := range queues {
+		if now == nil {
+			now = map[Queue]*pacer{}
+		}
+		p := before[one.Queue]
+		if p == nil { // how much is asked of it is not known yet
+			p = newPacer(time.Duration(bound))
+			p.looked, p.age = tick, one.Age
+			now[one.Queue] = p
+			continue
+		}
+		p.bound.Store(bound)
+		now[one.Queue] = p
+		was, level := p.look(one.Age, tick, g.now())
+		lowest = min(lowest, level)
+		switch free := math.IsInf(level, 1); {
+		case free && !math.IsInf(was, 1):
+			ended = append(ended, one.Queue)
+		case !free && math.IsInf(was, 1):
+			begun = append(begun, one.Queue)
+		}
+	}
+	for q, p := range before {
+		if now[q] == nil && p.holds() {
+			ended = append(ended, q)
+		}
+	}
+	g.apart.Store(nil)
+	if len(now) > 0 {
+		g.apart.Store(&now)
+	}
+	if len(begun) > 0 {
+		g.log.Warn("what was accepted for some queues waits too long while others get on: parties are told to send them fewer requests", "queues", queueNames(begun))
+	}
+	if len(ended) > 0 {
+		g.log.Info("parties may send to queues that waited as they like again", "queues", queueNames(ended))
+	}
+	return lowest
+}
+
+// holds says whether somebody is held back.
+func (p *pacer) holds() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !math.IsInf(p.level, 1)
+}
+
+// queueNames are some of many queues, for a line of the log.
+func queueNames(queues []Queue) (names []string) {
+	for _, q := range queues {
+		names = append(names, string(q.System)+" "+string(q.Kind))
+	}
+	slices.SortFunc(names, strings.Compare)
+	names = slices.Compact(names)
+	return names[:min(len(names), mostQueues)]
 }
 
 func burst(level float64) int { return max(int(level), 1) }

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -70,4 +71,39 @@ func TestRepeatsAreNotPaced(t *testing.T) {
 	if counted != held {
 		t.Errorf("the journal tells of %d refused requests, want %d", counted, held)
 	}
+}
+
+// A topic that takes nothing while the bus takes everything else holds back those alone who
+// send to it, until it takes what waits; that it stands still is told as ever.
+func TestAQueueThatWaitsHoldsBackItsOwn(t *testing.T) {
+	t.Parallel()
+	w := adaptertest.Start(t, adaptertest.WithConfig(func(c *adapter.Config) { c.Limits.Wait = yamlfile.Period(2 * time.Minute) }))
+	muni := w.Party("MUNI")
+	other := func() adaptertest.Answered {
+		return muni.Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "77")})
+	}
+	w.Bus.Silence(func(r adapter.Record) bool { return strings.HasSuffix(r.Topic, ".requests.REGISTRY") })
+	accepted(t, muni.Send(request(adaptertest.Extract1)))
+	w.Eventually("the bus is seen to take what is for others", func() bool {
+		accepted(t, other())
+		return w.Number("SELECT count(*) FROM outbox_left") == 1
+	})
+	w.SQL("UPDATE outbox SET at = at - interval '1 hour' WHERE queue = (SELECT queue FROM outbox_left)")
+	w.Eventually("a request to the queue that waits is held back", func() bool {
+		held := muni.Send(request(adaptertest.Extract1))
+		return held.Status == 429 && held.Header.Get("Retry-After") != "" && held.Fault.Kind == envelopes.SMEVFailure
+	})
+	for range 20 {
+		accepted(t, other())
+	}
+	w.Eventually("it is told that something stands still", func() bool {
+		_, _, said := get(t, w.URL+"/readyz")
+		return strings.Contains(string(said), `"station":"outbox"`)
+	})
+	w.Bus.Silence(nil)
+	for range 3 {
+		w.Eventually("requests are taken again", func() bool { return muni.Send(request(adaptertest.Extract1)).Fault == nil })
+	}
+	w.Eventually("no queue is apart any more", func() bool { return w.Number("SELECT count(*) FROM outbox_left") == 0 })
+	w.Check()
 }

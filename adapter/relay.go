@@ -87,12 +87,14 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 	}
 }
 
+// mostQueues is how many queues a line of the log names.
+const mostQueues = 20
+
 // leftOf are the queues of which the bus has not taken all, some of many.
 func leftOf(batch []Outgoing) (queues []string) {
-	const most = 20
 	for i := range batch {
 		q := string(batch[i].Queue.System) + " " + string(batch[i].Queue.Kind)
-		if batch[i].Left && len(queues) < most && !slices.Contains(queues, q) {
+		if batch[i].Left && len(queues) < mostQueues && !slices.Contains(queues, q) {
 			queues = append(queues, q)
 		}
 	}

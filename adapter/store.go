@@ -367,6 +367,17 @@ type Oldest struct {
 type Standing struct {
 	At     time.Time
 	Oldest []Oldest
+
+	// Apart are the queues whose messages the bus did not take when it took those of others,
+	// as long as they wait; Rest is the age of the oldest message in the outbox for any other.
+	Apart []Apart
+	Rest  time.Duration
+}
+
+// Apart is a queue that waits while others get on.
+type Apart struct {
+	Queue Queue
+	Age   time.Duration // of its oldest message in the outbox
 }
 
 // LogEntry is an entry of the journal's log, as the bus is told of it.

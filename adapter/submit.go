@@ -401,6 +401,9 @@ func (g *Gateway) checkRoom(c *call, s *registry.Service, to []Queue) error {
 		if s == nil {
 			continue // an answer ends an exchange: it has the room that there is
 		}
+		if err := g.pacedTo(c, q); err != nil {
+			return err
+		}
 		if s.QueueLimit > 0 && g.depth.laneFull(q, s.Name, s.QueueLimit) {
 			return &refusal{reason: "lane-overflow", args: []any{s.Name, s.QueueLimit}, queue: q, retryAfter: 30 * time.Second}
 		}

@@ -22,8 +22,9 @@ type leftQueues struct {
 }
 
 type leftQueue struct {
-	wait time.Duration
-	next time.Time
+	wait  time.Duration
+	next  time.Time
+	taken int64 // batches of which the bus had taken something when it was left
 }
 
 const (
@@ -49,36 +50,48 @@ func (l *leftQueues) past(now time.Time) (queues, due []int32) {
 
 // learn takes over what became of a batch. While the bus takes nothing at all, nobody
 // waits longer for it than the first time: when it comes back it is to be found out soon.
-func (l *leftQueues) learn(now time.Time, out []adapter.Outgoing, rows []outboxRow) {
+// taken counts the batches of all shards of which the bus has taken something, this one too.
+// It gives the queues that are apart, which were left once more after the bus had taken
+// something of whichever queue, and of each the row in which it was left.
+func (l *leftQueues) learn(now time.Time, out []adapter.Outgoing, rows []outboxRow, taken int64) (apart map[int32]int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var left map[int32]bool
+	var left map[int32]int64
 	for i := range out {
 		switch {
 		case !out[i].Left:
 			l.taken = true
+			continue
 		case left == nil:
-			left = map[int32]bool{rows[i].queue: true}
-		default:
-			left[rows[i].queue] = true
+			left = map[int32]int64{}
+		}
+		if _, ok := left[rows[i].queue]; !ok {
+			left[rows[i].queue] = rows[i].seq
 		}
 	}
 	if len(l.of) > 0 {
 		for i := range out {
-			if !left[rows[i].queue] {
+			if _, ok := left[rows[i].queue]; !ok {
 				delete(l.of, rows[i].queue)
 			}
 		}
 	}
-	for queue := range left {
-		l.again(queue, now)
+	for queue, seq := range left {
+		if q := l.of[queue]; q != nil && q.taken < taken {
+			if apart == nil {
+				apart = map[int32]int64{}
+			}
+			apart[queue] = seq
+		}
+		l.again(queue, now).taken = taken
 	}
 	l.taken = l.taken && left == nil
+	return apart
 }
 
 // again says when a queue is to be tried again: about when its wait is over, at a multiple of
 // it, so that many are tried together. Each time costs the batch a second or more.
-func (l *leftQueues) again(queue int32, now time.Time) {
+func (l *leftQueues) again(queue int32, now time.Time) *leftQueue {
 	q := l.of[queue]
 	switch {
 	case q == nil:
@@ -91,4 +104,5 @@ func (l *leftQueues) again(queue int32, now time.Time) {
 		q.wait = min(2*q.wait, mostLeft)
 	}
 	q.next = l.began.Add((now.Sub(l.began) + q.wait).Round(q.wait))
+	return q
 }

@@ -93,12 +93,15 @@ type Store struct {
 	lanes  lanes
 	leased leasedCounts
 	coming coming
+	apart  apart
 	health healthCheck
 	sweeps sweeps
 	gates  gates
 	tail   tail
 	usual  struct{ accepts, relays, uses, acks usual }
 	left   [adapter.Shards]leftQueues
+
+	batches atomic.Int64 // that this node's relays have published, in part at least
 
 	answers answers      // about revocation
 	handed  handedOut    // to be acknowledged

@@ -71,7 +71,13 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	if err != nil {
 		return 0, fmt.Errorf("relaying %d messages of shard %d: %w", len(rows), shard, cmp.Or(deposed(kept), err))
 	}
-	if s.left[shard].learn(time.Now(), out, rows); taken == 0 {
+	batches := s.batches.Load()
+	if taken > 0 {
+		batches = s.batches.Add(1)
+	}
+	apart := s.left[shard].learn(time.Now(), out, rows, batches)
+	if taken == 0 {
+		s.tellApart(ctx, shard, apart)
 		return 0, nil
 	}
 	encoded, err := s.waiting(events...)
@@ -93,6 +99,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	}
 	s.came(p)
 	done = true
+	s.tellApart(ctx, shard, apart)
 	return taken, nil
 }
 

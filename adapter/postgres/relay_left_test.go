@@ -11,6 +11,7 @@ import (
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
+	"mezhved/adapter/postgres"
 )
 
 // What the bus has not taken of a batch stays in the outbox and is relayed again, in its
@@ -233,4 +234,93 @@ func TestLeftQueuesDoNotTakeTurns(t *testing.T) {
 			t.Errorf("of %s came %v, want %v", q.System, taken[q], dead[q])
 		}
 	}
+}
+
+// What a relay has left while the bus takes the rest is told to all nodes, with the age of its
+// oldest message, and apart from all else that waits; when the bus takes it again, until nothing
+// waits from before. While the bus takes nothing at all no queue is apart.
+func TestQueuesThatWaitApart(t *testing.T) {
+	w := open(t)
+	door := w.another(postgres.Options{}) // of another node, which relays nothing
+	ctx := t.Context()
+	shard := adapter.ShardOf(rosreestr)
+	silent := ofShard(shard, 1)[0]
+	send := func(q adapter.Queue, n int) {
+		for range n {
+			w.accept(w.message(func(m *adapter.Message) { m.Recipients = []adapter.Queue{q} }))
+		}
+	}
+	relay := func(takes func(adapter.Queue) bool) {
+		t.Helper()
+		if _, err := w.Relay(ctx, shard, 4, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			for i := range out {
+				if out[i].Left = !takes(out[i].Queue); !out[i].Left {
+					out[i].Arrival = event(journal.KindQueued, out[i].Message)
+					events = append(events, event(journal.KindRouted, out[i].Message))
+				}
+			}
+			return events, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(what string, takes func(adapter.Queue) bool, done func(adapter.Standing) bool) {
+		t.Helper()
+		var seen adapter.Standing
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			var err error
+			if seen, err = door.Standing(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if done(seen) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: seen is %+v", what, seen)
+			}
+			relay(takes)
+		}
+	}
+	none := func(adapter.Queue) bool { return false }
+	others := func(q adapter.Queue) bool { return q != silent }
+	all := func(adapter.Queue) bool { return true }
+
+	send(silent, 10)
+	w.age("outbox", "3 hours")
+	tried := 0
+	until("none is apart", func(adapter.Queue) bool { tried++; return false }, func(adapter.Standing) bool { return tried > 8 })
+	if s, err := door.Standing(ctx); err != nil || len(s.Apart) > 0 || s.Rest < 3*time.Hour {
+		t.Fatalf("while the bus takes nothing: %+v, %v", s, err)
+	}
+	send(rosreestr, 1)
+	until("the rest goes", others, func(adapter.Standing) bool { return w.count("SELECT count(*) FROM outbox") == 10 })
+	until("the silent one is apart", others, func(s adapter.Standing) bool { return len(s.Apart) == 1 })
+	send(rosreestr, 1)
+	s, err := door.Standing(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Apart) != 1 || s.Apart[0].Queue != silent || s.Apart[0].Age < 3*time.Hour || s.Rest > time.Hour {
+		t.Errorf("seen is %+v", s)
+	}
+	if o := s.Oldest[0]; o.Station != adapter.StationOutbox || o.Shard != shard || o.Age < 3*time.Hour {
+		t.Errorf("the operator sees %+v", o)
+	}
+	until("the rest waits too", none, func(s adapter.Standing) bool { return s.Rest > 0 && len(s.Apart) == 1 })
+	send(silent, 4)
+	until("the backlog goes", all, func(s adapter.Standing) bool { return len(s.Apart) == 0 })
+	if n := w.count("SELECT count(*) FROM outbox_left"); n != 0 {
+		t.Errorf("%d queues are still noted", n)
+	}
+}
+
+// ofShard are queues of a shard.
+func ofShard(shard, n int) (queues []adapter.Queue) {
+	for i := 0; len(queues) < n; i++ {
+		q := rosreestr
+		if q.System = adapter.Mnemonic(fmt.Sprintf("SILENT%02d", i)); adapter.ShardOf(q) == shard {
+			queues = append(queues, q)
+		}
+	}
+	return queues
 }

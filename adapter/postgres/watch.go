@@ -24,7 +24,8 @@ const standingSQL = `SELECT clock_timestamp(),
 	(SELECT at FROM journal_pending ORDER BY id LIMIT 1),
 	journal_logged(coalesce((SELECT size FROM journal_checkpoint WHERE NOT cosigned ORDER BY id DESC LIMIT 1), 0)),
 	journal_logged((SELECT greatest(next, dropped) FROM journal_feed, journal_head)),
-	(SELECT eol FROM queue WHERE eol IS NOT NULL ORDER BY eol LIMIT 1)`
+	(SELECT eol FROM queue WHERE eol IS NOT NULL ORDER BY eol LIMIT 1),
+	EXISTS (SELECT FROM outbox_left)`
 
 // Standing is adapter.Store.Standing. It runs on the sessions that never read a
 // table through: the plan is made while the tables are empty.
@@ -32,7 +33,8 @@ func (s *Store) Standing(ctx context.Context) (adapter.Standing, error) {
 	var at time.Time
 	var outbox, bus []*time.Time
 	var pending, unsigned, unfed, eol *time.Time
-	err := s.polls.QueryRow(ctx, standingSQL, adapter.Shards).Scan(&at, &outbox, &bus, &pending, &unsigned, &unfed, &eol)
+	var left bool
+	err := s.polls.QueryRow(ctx, standingSQL, adapter.Shards).Scan(&at, &outbox, &bus, &pending, &unsigned, &unfed, &eol, &left)
 	if err != nil {
 		return adapter.Standing{}, fmt.Errorf("looking how long rows have waited: %w", err)
 	}
@@ -51,6 +53,9 @@ func (s *Store) Standing(ctx context.Context) (adapter.Standing, error) {
 	add(adapter.StationFeed, 0, unfed)
 	if eol != nil && eol.Before(at) {
 		add(adapter.StationTerm, 0, eol)
+	}
+	if err := s.standApart(ctx, &out, outbox, left); err != nil {
+		return adapter.Standing{}, err
 	}
 	if s.opts.Vault != nil {
 		if missed, err := s.opts.Vault.Lacking(); err != nil {
