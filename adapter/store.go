@@ -76,7 +76,7 @@ type Store interface {
 	// their content is being erased. Queues of which something was left are read past for a
 	// second, and for the longer, up to half a minute, the longer the bus takes other queues'
 	// messages and not theirs; then they are tried again with a part of a batch, behind others
-	// (Outgoing.Again).
+	// (Outgoing.Again), and their backlog goes so too. What a batch costs does not grow with theirs.
 	Relay(ctx context.Context, shard, max int, publish func(context.Context, []Outgoing) ([]journal.Event, error)) (n int, err error)
 
 	// Enqueue puts arrivals of one topic partition into their queues and stores

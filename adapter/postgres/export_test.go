@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -51,6 +52,12 @@ func Setting(t *testing.T, s *Store, name string) (value string) {
 
 // StandingSQL is what Standing asks.
 const StandingSQL = standingSQL
+
+// RelayReads is what a relay would ask for the next batch of a shard.
+func RelayReads(s *Store, shard, max int) (sql string, args []any) {
+	r := s.left[shard].read(time.Now(), shard, max)
+	return r.sql, r.args
+}
 
 // SettingInTransaction reads it as a transaction of the store has it.
 func SettingInTransaction(t *testing.T, s *Store, name string) (value string) {

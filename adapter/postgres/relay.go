@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,23 +29,13 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	var rows []outboxRow
 	batch := &pgx.Batch{}
 	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
-	sql, args := outboxSQL, []any{shard, max}
-	past, due := s.left[shard].past(time.Now())
-	if len(past) > 0 {
-		few := 0
-		if len(due) > 0 {
-			few = (max + leftPart - 1) / leftPart
-		}
-		sql, args = outboxPastSQL, []any{shard, max - few, past, due, few}
-	}
-	batch.Queue(sql, args...).Query(func(found pgx.Rows) error {
-		rows, err = pgx.CollectRows(found, scanOutboxRow)
-		return err
-	})
-	err = s.writes.SendBatch(ctx, batch).Close()
-	switch {
-	case err != nil:
+	reading := s.left[shard].read(time.Now(), shard, max)
+	reading.queue(batch, &rows)
+	if err = s.writes.SendBatch(ctx, batch).Close(); err != nil {
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)
+	}
+	s.left[shard].saw(reading, rows)
+	switch {
 	case got.epoch == 0 && len(rows) == 0:
 		return 0, nil
 	case got.epoch == 0:
@@ -75,7 +66,7 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	if taken > 0 {
 		batches = s.batches.Add(1)
 	}
-	apart := s.left[shard].learn(time.Now(), out, rows, batches)
+	apart := s.left[shard].learn(time.Now(), reading, out, rows, batches)
 	if taken == 0 {
 		s.tellApart(ctx, shard, apart)
 		return 0, nil
@@ -156,16 +147,17 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
 //
-// outboxPastSQL does not read the queues $3, but of those $4 among them the first $5 rows: behind
-// the others, which they cannot crowd out where the batch is cut by its bytes.
+// outboxPastSQL does not read the queues $5, but of those $7 among them some rows each: behind
+// the others, which they cannot crowd out where the batch is cut by its bytes. Where it begins
+// to read holds as long as the session $1, $2 is there (leftQueues).
 var (
 	outboxSQL     = outboxOf("SELECT false AS again, * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2")
-	outboxPastSQL = outboxOf(`(SELECT false AS again, * FROM outbox WHERE shard = $1 AND queue <> ALL ($3::int[]) ORDER BY seq LIMIT $2)
-		UNION ALL (SELECT true, * FROM outbox WHERE shard = $1 AND queue = ANY ($4::int[]) ORDER BY seq LIMIT $5)`)
+	outboxPastSQL = outboxOf(`(SELECT false AS again, * FROM outbox WHERE shard = $3 AND seq >= (SELECT CASE WHEN EXISTS `+sessionSQL+` THEN $6::bigint ELSE 0 END)
+			AND queue <> ALL ($5::int[]) ORDER BY seq LIMIT $4)
+		UNION ALL SELECT true, r.* FROM unnest($7::int[], $8::bigint[], $9::int[]) t(queue, first, most), LATERAL (
+			SELECT * FROM (SELECT * FROM outbox WHERE shard = $3 AND seq >= CASE WHEN (SELECT EXISTS `+sessionSQL+`) THEN t.first ELSE 0 END ORDER BY seq LIMIT `+strconv.Itoa(leftWindow)+`) w
+			WHERE w.queue = t.queue ORDER BY seq LIMIT t.most) r`) + " LIMIT $10"
 )
-
-// leftPart is the part of a batch, one of so many, that is for what was left before.
-const leftPart = 5
 
 func outboxOf(rows string) string {
 	return `SELECT o.seq, o.message, o.queue, (SELECT r.queue FROM relayed r WHERE r.queue >= o.queue AND r.queue <= o.queue ORDER BY r.queue LIMIT 1) IS NULL, o.again, n.system, n.kind, n.node

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
 	"mezhved/adapter/journal"
@@ -323,4 +324,188 @@ func ofShard(shard, n int) (queues []adapter.Queue) {
 		}
 	}
 	return queues
+}
+
+// leftWorld is a shard with a queue of which the bus takes nothing, and of which many rows wait.
+type leftWorld struct {
+	*world
+	shard  int
+	silent adapter.Queue
+	queue  int32 // number of silent
+	taken  []uuid.UUID
+}
+
+// openLeft opens one where so many wait, and one of another queue behind them has been relayed.
+func openLeft(t *testing.T, waiting int) *leftWorld {
+	w := &leftWorld{world: open(t), shard: adapter.ShardOf(rosreestr)}
+	w.silent = ofShard(w.shard, 1)[0]
+	for range 10 { // those that are tried have messages
+		w.send(w.silent)
+	}
+	w.query(func(c *pgx.Conn) error {
+		return c.QueryRow(t.Context(), "SELECT queue FROM outbox LIMIT 1").Scan(&w.queue)
+	})
+	w.more(waiting)
+	w.relay()
+	w.goes(w.send(rosreestr))
+	return w
+}
+
+func (w *leftWorld) send(q adapter.Queue) uuid.UUID {
+	w.Helper()
+	m := w.message(func(m *adapter.Message) { m.Recipients = []adapter.Queue{q} })
+	w.accept(m)
+	return m.ID
+}
+
+// more has more rows wait.
+func (w *leftWorld) more(n int) {
+	w.Helper()
+	w.query(exec(fmt.Sprintf("INSERT INTO outbox (message, shard, queue) SELECT gen_random_uuid(), %d, %d FROM generate_series(1, %d)", w.shard, w.queue, n)))
+}
+
+func (w *leftWorld) relay() {
+	w.Helper()
+	if _, err := w.Relay(w.Context(), w.shard, 5, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+		for i := range out {
+			if out[i].Left = out[i].Queue == w.silent; !out[i].Left {
+				w.taken = append(w.taken, out[i].Message.ID)
+				out[i].Arrival = event(journal.KindQueued, out[i].Message)
+				events = append(events, event(journal.KindRouted, out[i].Message))
+			}
+		}
+		return events, nil
+	}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// goes relays until a message has gone.
+func (w *leftWorld) goes(id uuid.UUID) {
+	w.Helper()
+	for end := time.Now().Add(time.Minute); !slices.Contains(w.taken, id); w.relay() {
+		if time.Now().After(end) {
+			w.Fatalf("taken are %v, want %s too", w.taken, id)
+		}
+	}
+}
+
+// walks gives how many rows of the outbox the next batch walks over.
+func (w *leftWorld) walks() (rows int) {
+	w.Helper()
+	w.query(func(c *pgx.Conn) error {
+		for _, off := range []string{"enable_seqscan", "enable_bitmapscan", "enable_sort"} {
+			if _, err := c.Exec(w.Context(), "SET "+off+" = off"); err != nil {
+				return err
+			}
+		}
+		sql, args := postgres.RelayReads(w.Store, w.shard, 5)
+		var plans []struct{ Plan planNode }
+		if err := c.QueryRow(w.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+sql, args...).Scan(&plans); err != nil {
+			return err
+		}
+		rows = plans[0].Plan.read("outbox")
+		return nil
+	})
+	return rows
+}
+
+// planNode is a node of a plan that was run.
+type planNode struct {
+	Table   string     `json:"Relation Name"`
+	Rows    float64    `json:"Actual Rows"`
+	Loops   float64    `json:"Actual Loops"`
+	Removed float64    `json:"Rows Removed by Filter"`
+	Plans   []planNode `json:"Plans"`
+}
+
+// read counts the rows of a table that were read.
+func (n *planNode) read(table string) (rows int) {
+	if n.Table == table {
+		rows = int((n.Rows + n.Removed) * n.Loops)
+	}
+	for i := range n.Plans {
+		rows += n.Plans[i].read(table)
+	}
+	return rows
+}
+
+// What a batch reads does not grow with what waits for a topic that takes nothing, nor with
+// what comes for it.
+func TestABatchWalksOverNothingThatWaits(t *testing.T) {
+	w := openLeft(t, 20_000)
+	near := func(when string) {
+		t.Helper()
+		rows := 0
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); w.relay() {
+			if rows = w.walks(); rows < 2000 {
+				return
+			}
+		}
+		t.Errorf("%s a batch walks over %d rows", when, rows)
+	}
+	near("with many rows that wait")
+	w.more(20_000)
+	w.goes(w.send(rosreestr))
+	near("with more of them")
+	w.goes(w.send(rosreestr))
+	near("when another has gone")
+}
+
+// A row whose transaction is committed late, with a number below those that were relayed, goes
+// with the next batch; and so does one that a crash of the server has given back.
+func TestABatchHasWhatComesBehindIt(t *testing.T) {
+	w := openLeft(t, 100)
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	late := w.send(rosreestr)
+	w.query(exec(fmt.Sprintf("DELETE FROM outbox WHERE message = '%s'", late)))
+	var live, seq int64
+	w.query(func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, "SELECT id FROM queue_name WHERE system = $1", string(rosreestr.System)).Scan(&live)
+	})
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.QueryRow(ctx, "SELECT pg_current_xact_id()").Scan(nil); err != nil { // it has written something
+		t.Fatal(err)
+	}
+	if err := tx.QueryRow(ctx, "INSERT INTO outbox (message, shard, queue) VALUES ($1, $2, $3) RETURNING seq", late, w.shard, live).Scan(&seq); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		w.more(10)
+		w.goes(w.send(rosreestr))
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if w.relay(); !slices.Contains(w.taken, late) {
+		t.Error("what was committed late is passed over")
+	}
+	for range 5 {
+		w.goes(w.send(rosreestr))
+	}
+	again := w.send(rosreestr)
+	w.query(exec(fmt.Sprintf("DELETE FROM outbox WHERE message = '%s'", again)))
+	w.query(exec(fmt.Sprintf("INSERT INTO outbox (seq, message, shard, queue) OVERRIDING SYSTEM VALUE VALUES (%d, '%s', %d, %d)", seq, again, w.shard, live)))
+	w.query(exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"))
+	for end := time.Now().Add(time.Minute); !slices.Contains(w.taken, again) && time.Now().Before(end); {
+		w.Relay(ctx, w.shard, 5, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) { // the first may break off
+			for i := range out {
+				if out[i].Left = out[i].Queue == w.silent; !out[i].Left {
+					w.taken = append(w.taken, out[i].Message.ID)
+				}
+			}
+			return nil, nil
+		})
+	}
+	if !slices.Contains(w.taken, again) {
+		t.Error("what a crash has given back is passed over")
+	}
 }
