@@ -152,10 +152,11 @@ func (g *Gateway) setApart(queues []Apart) (lowest float64) {
 			ended = append(ended, q)
 		}
 	}
-	g.apart.Store(nil)
-	if len(now) > 0 {
-		g.apart.Store(&now)
+	held := &now
+	if len(now) == 0 {
+		held = nil
 	}
+	g.apart.Store(held)
 	if len(begun) > 0 {
 		g.log.Warn("what was accepted for some queues waits too long while others get on: parties are told to send them fewer requests", "queues", queueNames(begun))
 	}
