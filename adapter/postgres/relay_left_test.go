@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -507,5 +508,58 @@ func TestABatchHasWhatComesBehindIt(t *testing.T) {
 	}
 	if !slices.Contains(w.taken, again) {
 		t.Error("what a crash has given back is passed over")
+	}
+}
+
+// What one node's relay has left another one's may bring the bus, which takes turns with it. Each message goes
+// once and in its order, whichever of them has passed over what.
+func TestRelaysThatLeaveDifferentQueues(t *testing.T) {
+	w := open(t)
+	shard := adapter.ShardOf(rosreestr)
+	queues := append(ofShard(shard, 2), rosreestr)
+	nodes := []*postgres.Store{w.Store, w.another(postgres.Options{})}
+	sent, taken := map[adapter.Queue][]uuid.UUID{}, map[adapter.Queue][]uuid.UUID{}
+	send := func() {
+		for i, q := range queues {
+			for range 3 - i {
+				m := w.message(func(m *adapter.Message) { m.Recipients = []adapter.Queue{q} })
+				w.accept(m)
+				sent[q] = append(sent[q], m.ID)
+			}
+		}
+	}
+	relay := func(node int, takes func(adapter.Queue) bool) {
+		t.Helper()
+		_, err := nodes[node].Relay(t.Context(), shard, 5, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+			for i := range out {
+				if out[i].Left = !takes(out[i].Queue); !out[i].Left {
+					taken[out[i].Queue] = append(taken[out[i].Queue], out[i].Message.ID)
+					out[i].Arrival = event(journal.KindQueued, out[i].Message)
+					events = append(events, event(journal.KindRouted, out[i].Message))
+				}
+			}
+			return events, nil
+		})
+		if err != nil && !errors.Is(err, adapter.ErrShardTaken) {
+			t.Fatal(err)
+		}
+	}
+	for turn := range 60 {
+		send()
+		silent := queues[turn/3%2] // the other one comes back, to one node first
+		for range 3 {
+			relay(turn%2, func(q adapter.Queue) bool { return q != silent })
+		}
+		relay(1-turn%2, func(q adapter.Queue) bool { return q == rosreestr || turn%5 == 0 })
+	}
+	for end := time.Now().Add(time.Minute); w.count("SELECT count(*) FROM outbox") > 0 && time.Now().Before(end); {
+		for node := range nodes {
+			relay(node, func(adapter.Queue) bool { return true })
+		}
+	}
+	for _, q := range queues {
+		if !slices.Equal(taken[q], sent[q]) {
+			t.Errorf("of %s came %d, want these %d in their order:\n%v\n%v", q.System, len(taken[q]), len(sent[q]), taken[q], sent[q])
+		}
 	}
 }
