@@ -12,8 +12,14 @@ import (
 )
 
 const (
-	// feedBatch is how many entries go to the bus at once.
-	feedBatch = 1000
+	// feedBatch is how many entries go to the bus at once: what a pause leaves under load. They
+	// spread over all partitions of the topic, each of which writes its share to the disk, and
+	// statements and leads are paid for once a batch.
+	feedBatch = 8192
+	// feedFirst is of how many entries the first batch is, and the first after a failure; the
+	// next ones double. What the bus has not taken whole comes again, all of it, and would do so
+	// for as long as a partition takes nothing.
+	feedFirst = 1024
 	// feedPause is how long the feed rests when it has come to the log's end.
 	// Nobody waits for it, and full batches are the cheap ones.
 	feedPause = 500 * time.Millisecond
@@ -32,8 +38,8 @@ const (
 // Who can write to the topic can put false entries there: a reader who must be sure
 // asks the log for the proof that the entry is at its index.
 func (g *Gateway) feed(ctx context.Context) error {
-	for {
-		n, err := g.store.Feed(ctx, feedBatch, g.publishLog)
+	for most := feedFirst; ; {
+		n, err := g.store.Feed(ctx, most, g.publishLog)
 		switch {
 		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil:
@@ -43,7 +49,11 @@ func (g *Gateway) feed(ctx context.Context) error {
 			return fmt.Errorf("feeding the log to the bus: %w", err)
 		}
 		g.metrics.fed.Add(float64(n))
-		if n == feedBatch && ctx.Err() == nil {
+		full := n == most
+		if n > 0 {
+			most = min(2*most, feedBatch)
+		}
+		if full && ctx.Err() == nil {
 			continue
 		}
 		if !sleep(ctx, feedPause) {
