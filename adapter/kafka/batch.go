@@ -49,9 +49,10 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Records that are not sealed are entries of the journal and signed XML: higher levels cost
-// twice the time and save nothing worth it.
+// twice the time and save nothing worth it. A batch has its checksum in its head, and needs no
+// other.
 var encoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic("kafka: " + err.Error()) // the options are constants
 	}
