@@ -141,8 +141,9 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 const termsCounted = 30 * time.Second
 
 // termRows is how many entries are read, and how many terms are told, in one go. Terms
-// that open and are reached among them, which under load are most, never become rows.
-const termRows = 4096
+// that open and are reached among them, which under load are most, never become rows; of a
+// message whose entries are read in two goes, the second one looks for rows.
+const termRows = 16384
 
 func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error) {
 	defer g.metrics.stage("terms", "").end()

@@ -340,9 +340,13 @@ func stages(keys []termKey) []int16 {
 	return out
 }
 
+// mostTold is of how many terms a round tells at most: its events are written in one statement.
+const mostTold = 4096
+
 // tell takes the terms of which it is time to tell, by the index alone, and marks
 // them with what it tells.
 func (r *termRound) tell(ctx context.Context, max int) error {
+	max = min(max, mostTold)
 	rows, _ := r.tx.Query(ctx, "SELECT "+termColumns+" FROM open_term WHERE next <= $1 ORDER BY next LIMIT $2 FOR UPDATE", r.upTo.Add(-r.grace), max)
 	list, err := pgx.CollectRows(rows, scanTerm)
 	if err != nil || len(list) == 0 {
