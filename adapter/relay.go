@@ -79,7 +79,9 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 				continue
 			}
 			// What was accepted meanwhile has rung the bell; how much it is, nobody has counted.
-			gather.Rest(gather.After(n, 0, time.Since(began)))
+			// And a batch is never large enough to spare the rest: to set it up costs several
+			// statements, a request to the bus and a write to its disk.
+			gather.Rest(gather.After(min(n, gather.Enough-1), 0, time.Since(began)))
 		}
 		if !g.pause(ctx, g.outbox[shard], wait, errors.Is(err, ErrShardTaken)) {
 			return nil
