@@ -101,10 +101,7 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 	if err != nil {
 		return false, err
 	}
-	err = attachLike(ctx, step, table, name, fmt.Sprintf("FROM ('%s') TO ('%s')", floor(day), floor(day.AddDate(0, 0, 1))))
-	if err == nil {
-		_, err = step.Exec(ctx, "ALTER TABLE "+pgx.Identifier{name}.Sanitize()+" SET ("+growing+")")
-	}
+	err = attachLike(ctx, step, table, name, fmt.Sprintf("FROM ('%s') TO ('%s')", floor(day), floor(day.AddDate(0, 0, 1))), growing)
 	if err == nil {
 		return true, step.Commit(ctx)
 	}
@@ -120,11 +117,16 @@ func attach(ctx context.Context, tx pgx.Tx, table, name string, day time.Time) (
 // growing are when autovacuum looks at what only grows (migration 00176).
 const growing = "autovacuum_analyze_scale_factor = 0.5, autovacuum_analyze_threshold = 50000, autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_vacuum_insert_threshold = 50000"
 
-// attachLike does so for bounds as FOR VALUES takes them. What LIKE does not take over is
-// how many values of a column the planner's statistics keep.
-func attachLike(ctx context.Context, tx pgx.Tx, parent, name, bounds string) error {
+// growingBlocks are when it looks at partitions of the log, whose rows have hundreds of entries
+// each (migration 00178).
+const growingBlocks = "autovacuum_analyze_scale_factor = 0.5, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_vacuum_insert_threshold = 2000"
+
+// attachLike does so for bounds as FOR VALUES takes them, with storage parameters of the new
+// table. What LIKE does not take over is how many values of a column, or of an expression in
+// an index, the planner's statistics keep.
+func attachLike(ctx context.Context, tx pgx.Tx, parent, name, bounds, options string) error {
 	quoted := pgx.Identifier{name}.Sanitize()
-	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING ALL);
+	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING ALL) WITH (%[4]s);
 		DO $$
 		DECLARE c record;
 		BEGIN
@@ -133,7 +135,17 @@ func attachLike(ctx context.Context, tx pgx.Tx, parent, name, bounds string) err
 			END LOOP;
 		END
 		$$;
-		ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES %[3]s`, quoted, parent, bounds))
+		ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES %[3]s;
+		DO $$
+		DECLARE c record;
+		BEGIN
+			FOR c IN SELECT h.inhrelid::regclass AS of, a.attnum, a.attstattarget FROM pg_index x
+				JOIN pg_inherits h ON h.inhrelid = x.indexrelid JOIN pg_attribute a ON a.attrelid = h.inhparent
+				WHERE x.indrelid = '%[1]s'::regclass AND a.attstattarget >= 0 LOOP
+				EXECUTE format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', c.of, c.attnum, c.attstattarget);
+			END LOOP;
+		END
+		$$`, quoted, parent, bounds, options))
 	return err
 }
 

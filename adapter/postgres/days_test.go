@@ -51,3 +51,34 @@ func TestAutovacuumLeavesYoungTablesAlone(t *testing.T) {
 		}
 	}
 }
+
+// ANALYZE reads few rows of what is found by its keys alone, in days that are made as in what
+// was there: three hundred for each value that it may keep of a column, or of an expression
+// in an index.
+func TestFewRowsAreAnalyzed(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: embedded.Test(t, Migrate)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tables := []string{"open_term", "used_id_0", "used_id_15", "journal_block", "journal_opening"}
+	for _, table := range daily {
+		tables = append(tables, table, partition(table, time.Now()), partition(table, time.Now().AddDate(0, 0, ahead-1)))
+	}
+	rows, _ := s.pool.Query(t.Context(), `SELECT a.attrelid::regclass || '.' || a.attname, coalesce(a.attstattarget, -1) FROM pg_class c JOIN pg_attribute a
+		ON a.attrelid = c.oid OR a.attrelid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indexprs IS NOT NULL)
+		WHERE c.relname = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped`, tables)
+	var of string
+	var values, columns int
+	if _, err := pgx.ForEachRow(rows, []any{&of, &values}, func() error {
+		if columns++; values < 0 || values > 10 {
+			t.Errorf("of %s %d values are kept, want 10 at most", of, values)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if columns < 3*29 { // message has so many
+		t.Errorf("%d columns were looked at", columns)
+	}
+}

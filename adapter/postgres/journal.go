@@ -778,7 +778,7 @@ func (t *journalTx) attach(ctx context.Context, parent, name, bounds string) err
 	if err != nil || there {
 		return err
 	}
-	if err := attachLike(ctx, t.tx, parent, name, bounds); err != nil {
+	if err := attachLike(ctx, t.tx, parent, name, bounds, growingBlocks); err != nil {
 		return fmt.Errorf("make partition %s: %w", name, err)
 	}
 	return nil
