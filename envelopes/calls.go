@@ -142,6 +142,7 @@ type PollCall struct {
 	ID        string
 	Root      Name // the selector: a request or response root of a service; zero: any
 	Timestamp time.Time
+	Fine      bool // Timestamp is written to the microsecond, so that polls of one millisecond differ
 	Zoneless  bool // Timestamp came without a zone and was read as Moscow time
 	NodeID    string
 

@@ -235,7 +235,11 @@ func (c *PollCall) Build(v Version) Draft {
 		w.leaf(b+"NamespaceURI", c.Root.Space)
 		w.leaf(b+"RootElementLocalName", c.Root.Local)
 	}
-	w.stamped(b+"Timestamp", c.Timestamp)
+	if c.Fine {
+		w.leaf(b+"Timestamp", c.Timestamp.In(moscow).Format("2006-01-02T15:04:05.000000-07:00"))
+	} else {
+		w.stamped(b+"Timestamp", c.Timestamp)
+	}
 	w.leafIf(b+"NodeID", c.NodeID)
 	w.raw("</" + b + "MessageTypeSelector>")
 	return w.closeCall(c.Operation, id, nil, nil)

@@ -219,3 +219,23 @@ func TestEmptySelectorSelectsEverything(t *testing.T) {
 		t.Errorf("time without a zone %v, want %v", got, want)
 	}
 }
+
+// A poll is read with the microsecond that it names, if it names one.
+func TestPollsOfAMicrosecond(t *testing.T) {
+	at := someTime.Truncate(time.Second).Add(123456 * time.Microsecond)
+	for fine, want := range map[bool]time.Time{false: at.Truncate(time.Millisecond), true: at} {
+		for _, v := range Versions {
+			draft := (&PollCall{Operation: GetRequest, Timestamp: at, Fine: fine}).Build(v)
+			sealed := draft.Seal([]byte(signature))
+			xmllint(t, v, sealed)
+			e := parse(t, "text/xml; charset=utf-8", sealed)
+			c, err := DecodePoll(e, proof(e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Timestamp; !got.Equal(want) {
+				t.Errorf("%v, fine %v: Timestamp %v, want %v", v, fine, got, want)
+			}
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 					return p
 				}
 				var body []byte
-				body, errs[w] = signing.SignInto(ctx, d.XML, d.SignID, d.Slot, signerOf(op, b.play.signers[of], quick[of]))
+				body, errs[w] = signing.SignInto(ctx, d.XML, d.SignID, d.Slot, quick[of])
 				if like[op] == nil {
 					like[op] = body
 				}
@@ -113,11 +113,8 @@ func (b *bed) signExchanges(ctx context.Context, n int) (*ahead, error) {
 				if i >= polls {
 					return
 				}
-				// No two polls are the same: their times differ.
-				call := envelopes.PollCall{Timestamp: now.Add(-time.Duration(i) * time.Millisecond)}
 				for op, mnemonic := range map[envelopes.Operation]string{envelopes.GetRequest: benchProvider, envelopes.GetResponse: benchSender} {
-					call.Operation = op
-					a.polls[op][i] = sign(mnemonic, op, call.Build(envelopes.V12))
+					a.polls[op][i] = sign(mnemonic, op, pollNow(op))
 				}
 				if i >= n {
 					continue

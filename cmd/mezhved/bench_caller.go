@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mezhved/adapter/party"
@@ -19,8 +20,8 @@ import (
 // with, which asks again where the bus says so. It is for one goroutine.
 type caller struct {
 	*party.Client
-	kept  *proofs // of its answers
-	quick signing.Signer
+	kept  *proofs        // of its answers
+	quick signing.Signer // signing.Repeatable: what it signs has to differ, see pollNow
 
 	lane  *lane
 	heads map[envelopes.Operation][]byte
@@ -50,15 +51,6 @@ func (b *bed) caller(n int, mnemonic string, kept *proofs) (*caller, error) {
 	return c, nil
 }
 
-// signerOf is the quick one (signing.Repeatable) of two signers, unless the call is a poll: the
-// bus knows a poll again by its signature, and those of one millisecond say the same.
-func signerOf(op envelopes.Operation, usual, quick signing.Signer) signing.Signer {
-	if op == envelopes.GetRequest || op == envelopes.GetResponse {
-		return usual
-	}
-	return quick
-}
-
 // say makes a call: the one that was signed ahead, or else the one that draft writes. The
 // answer's body is good until the next one.
 func (c *caller) say(ctx context.Context, op envelopes.Operation, ahead pressed, draft func() envelopes.Draft) (party.Answer, error) {
@@ -66,7 +58,7 @@ func (c *caller) say(ctx context.Context, op envelopes.Operation, ahead pressed,
 		c.call = ahead.write(c.call)
 	} else {
 		d := draft()
-		signed, err := signing.AppendSigned(ctx, c.call[:0], d.XML, d.SignID, d.Slot, signerOf(op, c.Signer, c.quick))
+		signed, err := signing.AppendSigned(ctx, c.call[:0], d.XML, d.SignID, d.Slot, c.quick)
 		if err != nil {
 			return party.Answer{}, err
 		}
@@ -81,13 +73,25 @@ const (
 	pollWish = "wait=5"
 )
 
+// polled is the microsecond of the last poll that was written.
+var polled atomic.Int64
+
+// pollNow is a poll of this moment and of a microsecond of its own. The bus knows a poll again by
+// its signature, and a repeatable one is the same for the same poll.
+func pollNow(op envelopes.Operation) envelopes.Draft {
+	for {
+		last := polled.Load()
+		if now := max(time.Now().UnixMicro(), last+1); polled.CompareAndSwap(last, now) {
+			call := envelopes.PollCall{Operation: op, Timestamp: time.UnixMicro(now), Fine: true}
+			return call.Build(envelopes.V12)
+		}
+	}
+}
+
 // poll takes what comes next, if anything does. An answer in which not everything stands
 // where it usually does is proved at once: an empty one, for instance.
 func (c *caller) poll(ctx context.Context, op envelopes.Operation, ahead pressed) (glimpse, error) {
-	a, err := c.say(ctx, op, ahead, func() envelopes.Draft {
-		call := envelopes.PollCall{Operation: op, Timestamp: time.Now()}
-		return call.Build(envelopes.V12)
-	})
+	a, err := c.say(ctx, op, ahead, func() envelopes.Draft { return pollNow(op) })
 	var m *party.Message
 	switch {
 	case ctx.Err() != nil:

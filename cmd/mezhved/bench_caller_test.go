@@ -65,3 +65,25 @@ func TestAckThatWasSaidAndNotHeard(t *testing.T) {
 		}
 	}
 }
+
+// No two polls are the same, whoever makes them at once, though they are signed without random
+// numbers.
+func TestPollsDiffer(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var polling sync.WaitGroup
+	for range 4 {
+		polling.Go(func() {
+			for range 500 {
+				poll := string(pollNow(envelopes.GetRequest).XML)
+				mu.Lock()
+				if seen[poll] {
+					t.Errorf("made twice: %s", poll)
+				}
+				seen[poll] = true
+				mu.Unlock()
+			}
+		})
+	}
+	polling.Wait()
+}
