@@ -3,9 +3,8 @@ package p256
 import "math/bits"
 
 // Inversion modulo n, the order or the prime, by division steps: D. J. Bernstein and B.-Y. Yang, "Fast
-// constant-time gcd computation and modular inversion" (2019), in the variant that begins
-// with delta = 1/2, for which 590 steps are enough for numbers of 256 bits. A step
-// replaces (delta, f, g), f odd, by
+// constant-time gcd computation and modular inversion" (2019). A step replaces (delta, f, g), f
+// odd, delta 1 at first, by
 //
 //	(1-delta, g, (g-f)/2)       when delta > 0 and g is odd,
 //	(1+delta, f, (g + (g&1)*f)/2)  otherwise,
@@ -69,31 +68,9 @@ func (w wide) cut() wide {
 
 func (w wide) digit() int64 { return int64(w.low & digits) }
 
-// constantly takes 59 steps, in the same time whatever f and g are. zeta is -delta-1/2.
-func constantly(zeta int64, f, g uint64) (int64, steps) {
-	// The matrix begins with 8, and has to be doubled but 59 times more.
-	var u, v, q, r uint64 = 8, 0, 0, 8
-	for range 59 {
-		turn := uint64(zeta >> 63) // all ones when delta > 0
-		odd := -(g & 1)
-		g += (f ^ turn - turn) & odd
-		q += (u ^ turn - turn) & odd
-		r += (v ^ turn - turn) & odd
-		turn &= odd
-		zeta = (zeta ^ int64(turn)) - 1
-		f += g & turn
-		u += q & turn
-		v += r & turn
-		g >>= 1
-		u <<= 1
-		v <<= 1
-	}
-	return zeta, steps{int64(u), int64(v), int64(q), int64(r)}
-}
-
 // quickly takes 62 steps, in a time that depends on f and g: noughts at the end of g are
 // passed over at once, and as many of its bits as delta allows are made noughts at once.
-// eta is -delta, beginning with -1: the steps of the variant that begins with 1.
+// eta is -delta.
 func quickly(eta int64, f, g uint64) (int64, steps) {
 	var u, v, q, r uint64 = 1, 0, 0, 1
 	for left := uint(62); ; {
@@ -195,44 +172,56 @@ func (d *signed) settle(f int64, m *modulus) [4]uint64 {
 	}
 }
 
-// invert gives 1/x, or 0 for 0, in the same time for every x.
+// division is a division on its way: d*x = f and e*x = g modulo n.
+type division struct{ f, g, d, e signed }
+
+// invert gives 1/x, or 0 for 0, in a time that depends on x: x may be known to everybody, or
+// is hidden by a factor that nobody knows.
 func (m *modulus) invert(x [4]uint64) [4]uint64 {
-	f, g := m.n, signedOf(x)
-	d, e := signed{}, signed{1}
-	zeta := int64(-1)
-	for range 10 { // 590 steps
-		var t steps
-		zeta, t = constantly(zeta, uint64(f[0]), uint64(g[0]))
-		t.applyModulo(&d, &e, m)
-		t.apply(&f, &g)
+	t := division{f: m.n, g: signedOf(x), e: signed{1}}
+	if bmi {
+		divideBMI(&t, m)
+	} else {
+		t.divide(m)
 	}
-	return d.settle(f[4], m)
+	return t.d.settle(t.f[4], m)
 }
 
-// invertPublic is invert for numbers that everybody may know.
-func (m *modulus) invertPublic(x [4]uint64) [4]uint64 {
-	f, g := m.n, signedOf(x)
-	d, e := signed{}, signed{1}
-	eta := int64(-1)
-	for g != (signed{}) {
-		var t steps
-		eta, t = quickly(eta, uint64(f[0]), uint64(g[0]))
-		t.applyModulo(&d, &e, m)
-		t.apply(&f, &g)
+// divide takes steps until g is 0.
+func (t *division) divide(m *modulus) {
+	for eta := int64(-1); t.g != (signed{}); {
+		var s steps
+		eta, s = quickly(eta, uint64(t.f[0]), uint64(t.g[0]))
+		s.applyModulo(&t.d, &t.e, m)
+		s.apply(&t.f, &t.g)
 	}
-	return d.settle(f[4], m)
 }
 
-// invert sets z to 1/x, or to 0 for 0, in the same time for every x. Neither has Montgomery's
-// form.
+// invert sets z to 1/x, or to 0 for 0. It is for numbers that everybody may know. Neither has
+// Montgomery's form.
 func (z *scalar) invert(x *scalar) { *z = modOrder.invert(*x) }
 
-// invertPublic is invert for numbers that everybody may know.
-func (z *scalar) invertPublic(x *scalar) { *z = modOrder.invertPublic(*x) }
+// invertHidden sets z to 1/x for an x that is a secret and not 0. What is inverted, in a time
+// that depends on it, is x times a blinder: a number that was drawn evenly from all but 0, that
+// nobody knows, and that hides nothing else. So it is any number with the same probability
+// whatever x is, and who learns all of it learns nothing of x. The rest takes the same
+// time for all numbers.
+func (z *scalar) invertHidden(x, blinder *scalar) {
+	z.mul(x, blinder)
+	z.invert(z)
+	z.mul(z, blinder)
+}
 
-// invert sets z to 1/x, or to 0 for 0, in the same time for every x.
+// invert sets z to 1/x, or to 0 for 0. It is for numbers that everybody may know.
 func (z *element) invert(x *element) {
 	*z = modPrime.invert(*x)
 	z.enter(z) // 1/x, for the form of x, has to be multiplied by 2^512
 	z.enter(z)
+}
+
+// invertHidden is invert for secrets, as that of a scalar is.
+func (z *element) invertHidden(x, blinder *element) {
+	z.mul(x, blinder)
+	z.invert(z)
+	z.mul(z, blinder)
 }

@@ -11,11 +11,12 @@
 // a good signature bad. That it makes no bad one good is what its tests are for, with
 // crypto/ecdsa and crypto/elliptic as oracles.
 //
-// What signs (PrivateKey) computes in a time that is the same for every key and nonce. It
-// makes the signatures that crypto/ecdsa makes without random numbers (RFC 6979), bit by
-// bit, which is what its tests hold it to. Where the processor does not multiply 52 bits in
-// eight lanes (AVX-512 IFMA), the multiplication of the generator by the nonce is left to
-// crypto/ecdh.
+// What signs (PrivateKey) computes in a time that tells nothing of key and nonce: it is the
+// same for all of them, but for inversions of what was multiplied by a secret of its own before
+// (invertHidden). It makes the signatures that crypto/ecdsa makes without random numbers (RFC
+// 6979), bit by bit, which is what its tests hold it to. Where the processor does not multiply
+// 52 bits in eight lanes (AVX-512 IFMA), the multiplication of the generator by the nonce is left
+// to crypto/ecdh.
 //
 // Only package signing may enter.
 package p256
@@ -249,7 +250,7 @@ func (k *Key) Verify(digest, r, s []byte) bool {
 		return false
 	}
 	var inverse, u1, u2 scalar
-	inverse.invertPublic(&sn)
+	inverse.invert(&sn)
 	inverse.mul(&inverse, &orderSquare)
 	e := scalarOf(digest)
 	u1.mul(&e, &inverse)

@@ -67,9 +67,10 @@ func TestScalars(t *testing.T) {
 	}
 }
 
-// Both inversions are math/big's, and that of nought is nought.
+// Inversions are math/big's, and that of nought is nought, whatever hides what is inverted.
 func TestInversions(t *testing.T) {
-	for _, x := range scalars(3000) {
+	numbers := scalars(3000)
+	for i, x := range numbers {
 		want := new(big.Int)
 		if !x.isZero() {
 			want.ModInverse(fromWords((*element)(&x)), curve.N)
@@ -78,8 +79,18 @@ func TestInversions(t *testing.T) {
 		if z.invert(&x); fromWords((*element)(&z)).Cmp(want) != 0 {
 			t.Fatalf("1/%x: %x, want %x", x, z, want)
 		}
-		if z.invertPublic(&x); fromWords((*element)(&z)).Cmp(want) != 0 {
-			t.Fatalf("1/%x of a public number: %x, want %x", x, z, want)
+		blinder := numbers[len(numbers)-1-i]
+		if blinder.isZero() {
+			continue
+		}
+		if z.invertHidden(&x, &blinder); fromWords((*element)(&z)).Cmp(want) != 0 {
+			t.Fatalf("1/%x, hidden by %x: %x, want %x", x, blinder, z, want)
+		}
+		e, hidden, by := element(x), element{}, element(blinder) // the order is below the prime
+		e.invert(&e)
+		hidden.invertHidden((*element)(&x), &by)
+		if hidden != e {
+			t.Fatalf("1/%x modulo the prime, hidden by %x: %x, want %x", x, blinder, hidden, e)
 		}
 	}
 }
@@ -90,37 +101,33 @@ func FuzzInversions(f *testing.F) {
 	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		x := scalarOf(new(big.Int).SetBytes(octets[:min(len(octets), 32)]).FillBytes(make([]byte, 32)))
-		var secret, public, again scalar
-		secret.invert(&x)
-		public.invertPublic(&x)
-		again.invert(&secret)
-		if secret != public || again != x || !secret.belowOrder() {
-			t.Errorf("1/%x: %x and %x", x, secret, public)
+		var once, hidden, again scalar
+		once.invert(&x)
+		hidden.invertHidden(&x, &orderSquare)
+		again.invert(&once)
+		if once != hidden || again != x || !once.belowOrder() {
+			t.Errorf("1/%x: %x and %x", x, once, hidden)
 		}
 	})
 }
 
 func BenchmarkInversion(b *testing.B) {
-	x := scalars(20)[19]
-	b.Run("secret", func(b *testing.B) {
-		for b.Loop() {
-			x.invert(&x)
-		}
-	})
-	b.Run("public", func(b *testing.B) {
-		for b.Loop() {
-			x.invertPublic(&x)
-		}
-	})
-	b.Run("math-big", func(b *testing.B) {
-		n := fromWords((*element)(&x))
-		for b.Loop() {
-			n.ModInverse(n, curve.N)
-		}
-	})
-	b.Run("product", func(b *testing.B) {
-		for b.Loop() {
-			x.mul(&x, &orderSquare)
-		}
-	})
+	// Many numbers: a processor learns the branches that a few take.
+	random := mathrand.New(mathrand.NewPCG(5, 6))
+	numbers := make([]scalar, 1<<12)
+	for i := range numbers {
+		numbers[i] = scalar{random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64() >> 1}
+	}
+	for name, invert := range map[string]func(z, x *scalar){
+		"invert":  (*scalar).invert,
+		"hidden":  func(z, x *scalar) { z.invertHidden(x, &orderSquare) },
+		"product": func(z, x *scalar) { z.mul(x, &orderSquare) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			var z scalar
+			for i := 0; b.Loop(); i++ {
+				invert(&z, &numbers[i%len(numbers)])
+			}
+		})
+	}
 }

@@ -9,7 +9,8 @@ import (
 // PrivateKey signs. It does not change and may be used by several goroutines.
 type PrivateKey struct {
 	octets [32]byte
-	number scalar // in Montgomery's form
+	number scalar   // in Montgomery's form
+	veil   [22]byte // of the key's digest: what blinders are made with
 }
 
 // NewPrivateKey takes a key as crypto/ecdsa writes it: 32 octets of a number between
@@ -24,6 +25,8 @@ func NewPrivateKey(octets []byte) (*PrivateKey, error) {
 		return nil, errors.New("p256: a private key is a number between nought and the order of the group")
 	}
 	k.number.mul(&k.number, &orderSquare)
+	veil := sha256.Sum256(append([]byte("blinders"), octets...))
+	copy(k.veil[:], veil[:])
 	return k, nil
 }
 
@@ -38,14 +41,15 @@ func (k *PrivateKey) Sign(digest *[32]byte) (signature [64]byte, err error) {
 		if nonce.isZero() || !nonce.belowOrder() {
 			continue // of what was drawn and is not used time may tell
 		}
-		r, err := abscissa(&nonce)
+		ofPrime, ofOrder := k.blinder(&octets, 0, &prime), scalar(k.blinder(&octets, 1, (*element)(&order)))
+		r, err := abscissa(&nonce, &ofPrime)
 		if err != nil {
 			return signature, err
 		}
 		var s scalar
 		s.mul(&r, &k.number)
 		s.add(&s, &e)
-		nonce.invert(&nonce)
+		nonce.invertHidden(&nonce, &ofOrder)
 		nonce.mul(&nonce, &orderSquare)
 		s.mul(&s, &nonce)
 		if r.isZero() || s.isZero() {
@@ -57,9 +61,26 @@ func (k *PrivateKey) Sign(digest *[32]byte) (signature [64]byte, err error) {
 	}
 }
 
-// abscissa gives that of the generator times a nonce, modulo the order.
-func abscissa(nonce *scalar) (scalar, error) {
-	if r, ok := secretAbscissa(nonce); ok {
+// blinder gives a number between nought and a bound, for one inversion beside a nonce. It takes
+// no random numbers: SHA-256 makes it of the nonce and of what is made of the key, in one block,
+// so to who has neither it is as good as drawn, and is one of its own for each use.
+func (k *PrivateKey) blinder(nonce *[32]byte, use byte, bound *element) element {
+	for ; ; use += 2 {
+		var text [1 + 32 + len(k.veil)]byte
+		text[0] = use
+		copy(text[1:], nonce[:])
+		copy(text[33:], k.veil[:])
+		sum := sha256.Sum256(text[:])
+		if w := wordsOf(sum[:]); !w.isZero() && w.less(bound) {
+			return w
+		}
+	}
+}
+
+// abscissa gives that of the generator times a nonce, modulo the order. blinder hides what is
+// inverted.
+func abscissa(nonce *scalar, blinder *element) (scalar, error) {
+	if r, ok := secretAbscissa(nonce, blinder); ok {
 		return r, nil
 	}
 	var octets [32]byte

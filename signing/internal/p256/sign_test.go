@@ -118,6 +118,30 @@ func TestNonces(t *testing.T) {
 	}
 }
 
+// A blinder is one of its own for each key, nonce and use, and in its bounds.
+func TestBlinders(t *testing.T) {
+	seen := map[element]bool{}
+	for d := range byte(3) {
+		k, err := NewPrivateKey(append(make([]byte, 31), d+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for nonce := range byte(20) {
+			for use, bound := range []element{prime, element(order)} {
+				b := k.blinder(&[32]byte{nonce}, byte(use), &bound)
+				if seen[b] || b.isZero() || !b.less(&bound) {
+					t.Errorf("key %d, nonce %d, use %d: %x", d+1, nonce, use, b)
+				}
+				seen[b] = true
+			}
+			low := element{0, 0, 0, 1 << 61} // which seven of eight are not below
+			if b := k.blinder(&[32]byte{nonce}, 0, &low); !b.less(&low) {
+				t.Errorf("key %d, nonce %d: %x is not below %x", d+1, nonce, b, low)
+			}
+		}
+	}
+}
+
 // What is no private key is refused.
 func TestPrivateKeys(t *testing.T) {
 	for _, octets := range [][]byte{nil, make([]byte, 32), make([]byte, 31), make([]byte, 33), curve.N.Bytes(), new(big.Int).Add(curve.N, big.NewInt(1)).Bytes()} {

@@ -73,15 +73,16 @@ var secretGenerator = sync.OnceValue(func() *secretTable {
 })
 
 // secretAbscissa gives the abscissa modulo n of a number between nought and n times the
-// generator, in the same time for every number. It is false where the processor is not made
-// for it, and for such numbers, of which nobody will ever draw one, that two sums on the way
-// have one abscissa.
+// generator, in a time that tells nothing of the number. The sum's zz does tell of it (Naccache,
+// Smart and Stern, "Projective coordinates leak", 2004), so a blinder hides it from the
+// inversion. It is false where the processor is not made for it, and for such numbers, of which
+// nobody will ever draw one, that two sums on the way have one abscissa.
 //
 // A number and its opposite have one abscissa, and one of them is odd: that one, k, is the
 // sum of 64 odd digits, none of them nought, each 2*h-15 for a hexadecimal digit h of
 // (k-1)/2 + 2^255. So there is nothing to leave out, and nothing to begin with that would
 // be the point at infinity.
-func secretAbscissa(k *scalar) (r scalar, ok bool) {
+func secretAbscissa(k *scalar, blinder *element) (r scalar, ok bool) {
 	if !ifma {
 		return r, false
 	}
@@ -103,7 +104,7 @@ func secretAbscissa(k *scalar) (r scalar, ok bool) {
 	x.pack(&digits[0])
 	zz.pack(&digits[1])
 	ok = !zz.isZero()
-	zz.invert(&zz)
+	zz.invertHidden(&zz, blinder)
 	x.mul(&x, &zz)
 	x.mul(&x, &element{1}) // out of its form
 	r.reduce(x[0], x[1], x[2], x[3], 0)

@@ -250,7 +250,7 @@ func TestSecretAbscissas(t *testing.T) {
 		}
 		var octets [32]byte
 		k.put(octets[:])
-		got, ok := secretAbscissa(&k)
+		got, ok := secretAbscissa(&k, &square)
 		if !ok {
 			left++
 			continue
@@ -287,11 +287,11 @@ func TestSecretAbscissaWhereSumsMeet(t *testing.T) {
 	}
 	for _, n := range []*big.Int{number, new(big.Int).Sub(curve.N, number)} {
 		k := scalar(toWords(n))
-		if _, ok := secretAbscissa(&k); ok {
+		if _, ok := secretAbscissa(&k, &square); ok {
 			t.Errorf("%x: the sums of even and of odd places have not met", n)
 		}
 		want := new(big.Int).Mod(key(t, n).X, curve.N)
-		if got, err := abscissa(&k); err != nil || fromWords((*element)(&got)).Cmp(want) != 0 {
+		if got, err := abscissa(&k, &square); err != nil || fromWords((*element)(&got)).Cmp(want) != 0 {
 			t.Errorf("%x: %x, %v, want %x", n, got, err, want)
 		}
 	}
