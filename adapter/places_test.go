@@ -2,7 +2,9 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -60,4 +62,57 @@ func TestASharePastItsBoundShrinksWhileOthersWait(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who waits for a place of a share is told after placePatience that there is none, each after
+// its own, in its own order; who goes away before leaves the line, and who is left in it has
+// the place that is given back.
+func TestWaitingForAShareEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, h := newPlaces(10), holder{ofParty, "MUNI"}
+		p.again()
+		p.back([]holder{h})
+		ended := map[string]chan error{}
+		began := time.Now()
+		wait := func(who string, ctx context.Context) {
+			ended[who] = make(chan error, 1)
+			go func() {
+				p.again()
+				ended[who] <- p.enter(ctx, h, 1)
+			}()
+			synctest.Wait()
+		}
+		for round := range 2 { // the second finds that nobody waited for long
+			going, goAway := context.WithCancel(context.Background())
+			wait("first", context.Background())
+			time.Sleep(placePatience / 2)
+			wait("goes", going)
+			wait("second", context.Background())
+			wait("third", context.Background())
+			if goAway(); !errors.Is(<-ended["goes"], context.Canceled) {
+				t.Error("who went away was not told so")
+			}
+			if err := <-ended["first"]; err != errNoPlace || time.Since(began) != placePatience {
+				t.Errorf("round %d: the first is told %v after %v, want %v after %v", round, err, time.Since(began), errNoPlace, placePatience)
+			}
+			p.leave([]holder{h})
+			if err := <-ended["second"]; err != nil {
+				t.Errorf("round %d: the second is told %v when there is a place", round, err)
+			}
+			if err := <-ended["third"]; err != errNoPlace || time.Since(began) != 3*placePatience/2 {
+				t.Errorf("round %d: the third is told %v after %v, want %v after %v", round, err, time.Since(began), errNoPlace, 3*placePatience/2)
+			}
+			for range 4 {
+				p.give()
+			}
+			time.Sleep(3 * placePatience)
+			p.mu.Lock()
+			if len(p.wanted) != 0 || p.held[h] != 1 || len(p.all) != 1 || p.loses {
+				t.Errorf("round %d: at the end %v are held, %v wait (looked for: %t), %d are at work", round, p.held, p.wanted, p.loses, len(p.all))
+			}
+			p.mu.Unlock()
+			began = time.Now()
+		}
+	})
 }

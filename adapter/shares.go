@@ -21,17 +21,19 @@ type places struct {
 
 	mu     sync.Mutex
 	held   map[holder]int
-	wanted map[holder][]turnAt // those who wait for a place of the share, in their order
-	most   map[string]float64  // the fullest share since the last look, by whose it is
+	wanted map[holder][]*turn // those who wait for a place of the share, in their order
+	loses  bool               // lose will come: a timer of its own for each who waits would be half of what waiting costs
+	most   map[string]float64 // the fullest share since the last look, by whose it is
 }
 
 // holder is a party, or a service.
 type holder struct{ of, name string }
 
-// turnAt is closed when who waits has a place of a share of which there are so many.
-type turnAt struct {
-	came chan struct{}
-	most int
+// turn is of who waits for a place of a share of which there are so many.
+type turn struct {
+	most  int
+	since time.Time
+	came  chan bool // has room for one: whether it was given a place, or has waited for too long
 }
 
 // placePatience is how long a call waits for a place. It is short: whoever does not get
@@ -39,7 +41,7 @@ type turnAt struct {
 const placePatience = 2 * time.Second
 
 func newPlaces(n int) *places {
-	return &places{all: make(chan struct{}, n), held: map[holder]int{}, wanted: map[holder][]turnAt{}, most: map[string]float64{}}
+	return &places{all: make(chan struct{}, n), held: map[holder]int{}, wanted: map[holder][]*turn{}, most: map[string]float64{}}
 }
 
 var errNoPlace = errors.New("too many calls at work")
@@ -78,32 +80,68 @@ func (p *places) enter(ctx context.Context, h holder, most int) error {
 		p.mu.Unlock()
 		return nil
 	}
-	turn := turnAt{make(chan struct{}), most}
-	p.wanted[h] = append(p.wanted[h], turn)
+	t := &turn{most, time.Now(), make(chan bool, 1)}
+	p.wanted[h] = append(p.wanted[h], t)
+	if !p.loses {
+		p.loses = true
+		time.AfterFunc(placePatience, p.lose)
+	}
 	p.mu.Unlock()
 	p.give()
 	defer p.again()
-	t := time.NewTimer(placePatience)
-	defer t.Stop()
-	var err error
+	given := false
 	select {
-	case <-turn.came:
-		return nil
+	case given = <-t.came:
 	case <-ctx.Done():
-		err = ctx.Err()
-	case <-t.C:
-		err = errNoPlace
+		if p.quit(h, t) {
+			return ctx.Err()
+		}
+		given = <-t.came
 	}
+	if !given {
+		return errNoPlace
+	}
+	return nil
+}
+
+// quit takes who waits out of its line, and reports whether it stood there: if not, it was
+// told just now.
+func (p *places) quit(h holder, t *turn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.Index(p.wanted[h], turn)
+	i := slices.Index(p.wanted[h], t)
 	if i < 0 {
-		return nil // it was given to us just now
+		return false
 	}
-	if p.wanted[h] = slices.Delete(p.wanted[h], i, i+1); len(p.wanted[h]) == 0 {
+	p.waitFor(h, slices.Delete(p.wanted[h], i, i+1))
+	return true
+}
+
+// lose tells those who have waited for too long, and comes again while somebody waits.
+func (p *places) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	left := placePatience
+	for h, line := range p.wanted {
+		for len(line) > 0 && now.Sub(line[0].since) >= placePatience {
+			line[0].came <- false
+			line = line[1:]
+		}
+		if p.waitFor(h, line); len(line) > 0 {
+			left = min(left, placePatience-now.Sub(line[0].since))
+		}
+	}
+	if p.loses = len(p.wanted) > 0; p.loses {
+		time.AfterFunc(left, p.lose)
+	}
+}
+
+// waitFor is who waits for a place of a share now. It is called with the lock held.
+func (p *places) waitFor(h holder, line []*turn) {
+	if p.wanted[h] = line; len(line) == 0 {
 		delete(p.wanted, h)
 	}
-	return err
 }
 
 // leave gives places of shares back, to who waits longest for them: but not while more are
@@ -115,10 +153,8 @@ func (p *places) leave(shares []holder) {
 		p.held[h]--
 		if next := p.wanted[h]; len(next) > 0 && p.held[h] < next[0].most {
 			p.held[h]++
-			close(next[0].came)
-			if p.wanted[h] = next[1:]; len(next) == 1 {
-				delete(p.wanted, h)
-			}
+			next[0].came <- true
+			p.waitFor(h, next[1:])
 		}
 		if p.held[h] == 0 {
 			delete(p.held, h)
