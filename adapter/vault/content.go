@@ -155,7 +155,7 @@ func place(it Item, what string) []byte {
 
 // content gives the item's own key as a box.
 func (v *Vault) content(it Item, sealing bool) (cipher.AEAD, error) {
-	g, err := v.grown(treeName(it), sealing)
+	g, err := v.treeOf(it, sealing)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +225,26 @@ const treeSuffix = ".tree"
 
 func treeName(it Item) string { return monthly(it.Class, it.ID.Time()) }
 
+// good says that a tree is used as it was read. The caller holds the lock of its vault.
+func (g *grown) good(now time.Time, make bool) bool {
+	return g != nil && now.Sub(g.asked) < reread && (g.proven || !make)
+}
+
+// treeOf gives the tree of an item, as grown does. Nearly always it is at hand, and then no
+// text is made of its name.
+func (v *Vault) treeOf(it Item, make bool) (*grown, error) {
+	var room [64]byte
+	name := appendMonthly(room[:0], it.Class, it.ID.Time())
+	v.mu.Lock()
+	g := v.trees[string(name)]
+	good := g.good(time.Now(), make)
+	v.mu.Unlock()
+	if good {
+		return g, nil
+	}
+	return v.grown(string(name), make)
+}
+
 // grown gives the named tree; make says that it is to be sealed with: a missing one is
 // planted, where the witness has nothing that is sealed with it, and one that is there
 // must be the one that was sealed with before.
@@ -232,7 +252,7 @@ func (v *Vault) grown(name string, make bool) (*grown, error) {
 	v.mu.Lock()
 	g, now, epoch := v.trees[name], time.Now(), v.epoch
 	proven := g != nil && g.proven
-	if g != nil && now.Sub(g.asked) < reread && (proven || !make) {
+	if g.good(now, make) {
 		v.mu.Unlock()
 		return g, nil
 	}

@@ -169,8 +169,11 @@ func (v *Vault) Shorten() { v.short.Store(true) }
 
 // monthly is the name of a key, or of a tree, of a class for the month of a time.
 func monthly(class string, at time.Time) string {
-	name := append(append(make([]byte, 0, 48), class...), '-')
-	return string(at.UTC().AppendFormat(name, "2006-01"))
+	return string(appendMonthly(make([]byte, 0, 48), class, at))
+}
+
+func appendMonthly(to []byte, class string, at time.Time) []byte {
+	return at.UTC().AppendFormat(append(append(to, class...), '-'), "2006-01")
 }
 
 // Seal encrypts an opening of the entry at index.
