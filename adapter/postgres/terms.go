@@ -310,17 +310,35 @@ func (w *termWrites) begin(ctx context.Context) error {
 }
 
 func (w *termWrites) insert(ctx context.Context) error {
-	var rows [][]any
+	left := make([]*adapter.OpenTerm, 0, len(w.open))
 	for _, key := range w.order {
 		if t := w.open[key]; t != nil {
-			rows = append(rows, []any{[16]byte(t.Message), stageNumber(t.Stage), timeOrNull(t.Due), timeOrNull(t.Next), int(t.Told), t.Later.String(), string(t.MessageID),
-				string(t.Direction), string(t.Sender), string(t.Recipient), t.Service, t.Version, t.Accepted})
+			left = append(left, t)
 		}
 	}
-	if len(rows) == 0 {
+	if len(left) == 0 {
 		return nil
 	}
-	_, err := w.r.tx.CopyFrom(ctx, pgx.Identifier{"open_term"}, strings.Split(termColumns, ", "), pgx.CopyFromRows(rows))
+	row := make([]any, strings.Count(termColumns, ",")+1) // one after the other: each is written when it is given
+	text := func(column int, is string) {
+		if row[column] != any(is) { // most say what the one before says
+			row[column] = is
+		}
+	}
+	rows := pgx.CopyFromFunc(func() ([]any, error) {
+		if len(left) == 0 {
+			return nil, nil
+		}
+		t := left[0]
+		left = left[1:]
+		row[0], row[1], row[2], row[3], row[4] = [16]byte(t.Message), stageNumber(t.Stage), timeOrNull(t.Due), timeOrNull(t.Next), int(t.Told)
+		for i, is := range [...]string{t.Later.String(), string(t.MessageID), string(t.Direction), string(t.Sender), string(t.Recipient), t.Service, t.Version} {
+			text(5+i, is)
+		}
+		row[12] = t.Accepted
+		return row, nil
+	})
+	_, err := w.r.tx.CopyFrom(ctx, pgx.Identifier{"open_term"}, strings.Split(termColumns, ", "), rows)
 	return err
 }
 
