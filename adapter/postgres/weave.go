@@ -122,13 +122,17 @@ func (c *cloth) common(at int, b []byte) int { return common(c.text[at:], b) }
 
 // common is how many bytes two texts have in common at their beginning.
 func common(a, b []byte) (n int) {
-	for n+8 <= min(len(a), len(b)) {
+	most := min(len(a), len(b))
+	for n+selvage <= most && [selvage]byte(a[n:]) == [selvage]byte(b[n:]) {
+		n += selvage
+	}
+	for n+8 <= most {
 		if differ := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); differ != 0 {
 			return n + bits.TrailingZeros64(differ)/8
 		}
 		n += 8
 	}
-	for n < min(len(a), len(b)) && a[n] == b[n] {
+	for n < most && a[n] == b[n] {
 		n++
 	}
 	return n
@@ -405,16 +409,18 @@ func (w *loom) piece(own []byte) {
 		}
 	}
 	for i := 0; i < len(own); {
-		if id, ok := spelledUUID(own[i:]); ok {
-			flush(i)
-			w.step(stepUUID, len(id))
-			w.out = append(w.out, id[:]...)
-			i += uuidLength
-			plain = i
-			continue
+		n, kinds := base64Run(own[i:])
+		if n == uuidFirst {
+			if id, ok := spelledUUID(own[i:]); ok {
+				flush(i)
+				w.step(stepUUID, len(id))
+				w.out = append(w.out, id[:]...)
+				i += uuidLength
+				plain = i
+				continue
+			}
 		}
-		n := base64Run(own[i:])
-		if w.form == round && !mixed(own[i:i+n]) {
+		if w.form == round && !mixed(kinds, n) {
 			i += max(n, 1)
 			continue
 		}
@@ -433,11 +439,12 @@ func (w *loom) piece(own []byte) {
 
 const (
 	uuidLength  = 36
+	uuidFirst   = 8 // digits, with which a run of base64 ends: a hyphen follows
 	leastBase64 = 16
 )
 
 func spelledUUID(b []byte) (id uuid.UUID, ok bool) {
-	if len(b) < uuidLength || b[8] != '-' {
+	if len(b) < uuidLength || b[uuidFirst] != '-' {
 		return id, false
 	}
 	id, err := uuid.ParseBytes(b[:uuidLength])
@@ -462,26 +469,25 @@ var base64Kind = func() (kinds [256]uint8) {
 	return kinds
 }()
 
-// base64Run is how many bytes at the beginning may be base64.
-func base64Run(b []byte) (n int) {
-	for n < len(b) && base64Kind[b[n]] != 0 {
+// base64Run is how many bytes at the beginning may be base64, and of which kinds they are.
+func base64Run(b []byte) (n int, kinds uint8) {
+	for _, c := range b {
+		kind := base64Kind[c]
+		if kind == 0 {
+			break
+		}
+		kinds |= kind
 		n++
 	}
 	for pad := 0; pad < 2 && n%4 != 0 && n < len(b) && b[n] == '='; pad++ {
 		n++
 	}
-	return n
+	return n, kinds
 }
 
 // mixed says whether a run has letters of both cases and, unless it is long, digits: what
 // has not is a word or a number, and takes less as it is when it is pressed.
-func mixed(run []byte) bool {
-	var kinds uint8
-	for _, b := range run {
-		kinds |= base64Kind[b]
-	}
-	return kinds&7 == 7 || kinds&3 == 3 && len(run) >= 40
-}
+func mixed(kinds uint8, n int) bool { return kinds&7 == 7 || kinds&3 == 3 && n >= 40 }
 
 var base64Strict = base64.StdEncoding.Strict()
 
