@@ -34,8 +34,8 @@ type accept struct {
 	body        packed
 	kept        *adapter.Kept
 	attachments []packed
-	recipients  []byte       // JSON
-	parts       []byte       // JSON
+	recipients  string       // JSON
+	parts       string       // JSON
 	replyTo     string       // empty where it stands with the body
 	kind        *int64       // what says sender, recipients, service ...; nil: the row does
 	queues      []int32      // of the recipients
@@ -144,11 +144,7 @@ func (s *Store) prepare(ctx context.Context, m *adapter.Message, events []journa
 	if err = s.prepareBody(a); err != nil {
 		return nil, err
 	}
-	to := make([]recipient, len(m.Recipients))
-	for i, q := range m.Recipients {
-		to[i] = recipient(q)
-	}
-	if a.recipients, err = json.Marshal(to); err != nil {
+	if a.recipients, err = s.names.recipientsText(m.Recipients); err != nil {
 		return nil, err
 	}
 	if err = s.number(ctx, a); err != nil {
@@ -204,7 +200,7 @@ func (s *Store) number(ctx context.Context, a *accept) (err error) {
 func (s *Store) prepareBody(a *accept) (err error) {
 	m := a.message
 	if s.gates.wovenBodies.Load() && len(m.Body) <= mostWoven {
-		if a.parts, err = json.Marshal(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err != nil {
+		if err = a.say(behindRow{Attached: m.Parts.Attached, Files: m.Parts.Files}); err != nil {
 			return err
 		}
 		pack := s.bodies.packWoven
@@ -220,7 +216,7 @@ func (s *Store) prepareBody(a *accept) (err error) {
 	text := m.Body
 	var reply []byte
 	behind := 0
-	a.parts, a.replyTo = all, m.ReplyTo
+	a.parts, a.replyTo = string(all), m.ReplyTo
 	if s.gates.partsBehind.Load() {
 		behind = len(all)
 		if s.gates.replyToBehind.Load() {
@@ -231,13 +227,23 @@ func (s *Store) prepareBody(a *accept) (err error) {
 			}
 		}
 		text = append(append(slices.Clip(text), reply...), all...)
-		if a.parts, err = json.Marshal(behindRow{m.Parts.Attached, m.Parts.Files, len(all), len(reply)}); err != nil {
+		if err = a.say(behindRow{m.Parts.Attached, m.Parts.Files, len(all), len(reply)}); err != nil {
 			return err
 		}
 	}
 	p := s.bodies.pack(text)
 	p.size = int32(len(m.Body))
 	return s.sealBody(a, p, behind, len(reply))
+}
+
+// say has the row say that of its parts. Nearly always it is nothing.
+func (a *accept) say(b behindRow) error {
+	if a.parts = "{}"; b == (behindRow{}) {
+		return nil
+	}
+	text, err := json.Marshal(b)
+	a.parts = string(text)
+	return err
 }
 
 // sealBody seals a body that is packed, for its row and for the bus.

@@ -176,7 +176,7 @@ func (a *accept) row() (r ownRow) {
 		return &kept
 	}
 	r = ownRow{own(string(m.Sender), false), own(string(m.Direction), false), own(string(m.Original), true), own(string(m.Reference), true), own(m.TransactionCode, true),
-		own(string(a.recipients), false), own(m.Service, false), own(m.Version, false), own(m.Wire, false), own(string(a.parts), true), own(a.replyTo, true), nil, nil, nil, nil}
+		own(a.recipients, false), own(m.Service, false), own(m.Version, false), own(m.Wire, false), own(a.parts, true), own(a.replyTo, true), nil, nil, nil, nil}
 	if a.kind == nil {
 		r.root, r.vip, r.test, r.certificate = &a.root, &m.VIP, &m.Test, m.Certificate[:]
 	}

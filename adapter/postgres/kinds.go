@@ -30,13 +30,13 @@ type kind struct {
 
 // kindOf is the kind of a message with these recipients. One that names a node has none:
 // what a sender makes up would stand for ever.
-func kindOf(m *adapter.Message, recipients []byte, root int32) (k kind, ok bool) {
+func kindOf(m *adapter.Message, recipients string, root int32) (k kind, ok bool) {
 	for _, q := range m.Recipients {
 		if q.Node != "" {
 			return k, false
 		}
 	}
-	return kind{string(m.Sender), string(m.Direction), string(recipients), m.Service, m.Version, m.Wire, root, m.VIP, m.Test, m.Certificate}, true
+	return kind{string(m.Sender), string(m.Direction), recipients, m.Service, m.Version, m.Wire, root, m.VIP, m.Test, m.Certificate}, true
 }
 
 // number is under which it stands.

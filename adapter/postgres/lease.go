@@ -126,7 +126,7 @@ type handed struct {
 	event   []byte // for waitSQL
 	ranOut  []byte // another before it, of a lease that had run out; nil: there is none
 	facts   *journal.Event
-	receipt *packed // nil: nothing is kept
+	receipt packed // without bytes: nothing is kept
 	err     error
 }
 
@@ -254,11 +254,9 @@ func (s *Store) told(l *lease, queue int32, d *adapter.Delivery, ranOut *time.Ti
 			return a
 		}
 		ev.Personal = append(slices.Clip(ev.Personal), journal.Receipt{Poll: digestOf(l.poll.Envelope), Answer: digestOf(out)}.Field())
-		var kept packed
-		if kept, a.err = s.weaveDelivery(d.Message, queue, d.Attempt, l.poll.Envelope, out); a.err != nil {
+		if a.receipt, a.err = s.weaveDelivery(d.Message, queue, d.Attempt, l.poll.Envelope, out); a.err != nil {
 			return a
 		}
-		a.receipt = &kept
 	}
 	arrived := arrivedOf(d.Message, 0, nil, len(d.Message.Body))
 	arrived.event.Recipient = string(l.poll.Queue.System)
@@ -652,14 +650,14 @@ func newTelling(queue int32) *telling { return &telling{queue: queue} }
 // tell adds a delivery.
 func (t *telling) tell(found leased, a handed) {
 	if a.ranOut != nil {
-		t.add(found, a.ranOut, nil)
+		t.add(found, a.ranOut, packed{})
 	}
 	t.add(found, a.event, a.receipt)
 }
 
 // add adds an event, and what is kept with it.
-func (t *telling) add(found leased, event []byte, kept *packed) {
-	if t.events = append(t.events, event); kept == nil {
+func (t *telling) add(found leased, event []byte, kept packed) {
+	if t.events = append(t.events, event); kept.bytes == nil {
 		return
 	}
 	t.messages, t.attempts = append(t.messages, found.id), append(t.attempts, int32(found.attempt))
@@ -689,7 +687,7 @@ func (s *Store) tellRanOut(ctx context.Context, t *telling) error {
 		if err != nil {
 			return err
 		}
-		t.add(found, event[0], nil)
+		t.add(found, event[0], packed{})
 	}
 	return nil
 }

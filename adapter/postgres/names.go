@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -24,6 +25,8 @@ type names struct {
 	queue  sync.Map // int32 -> adapter.Queue
 	roots  sync.Map // adapter.QName -> int32
 	root   sync.Map // int32 -> adapter.QName
+
+	texts sync.Map // adapter.Queue -> string: it alone, as recipientsText has it
 
 	kindIDs sync.Map // kind -> int64
 	kinds   sync.Map // int64 -> *kind
@@ -51,6 +54,26 @@ func (n *names) queueID(ctx context.Context, pool *sessions, q adapter.Queue, ma
 		n.queue.Store(id, q)
 	}
 	return id, err
+}
+
+// recipientsText is a list of recipients as the column has it: JSON. Nearly all messages have
+// one, a queue of which there are as many as there are systems: its text is made once.
+func (n *names) recipientsText(to []adapter.Queue) (string, error) {
+	alone := len(to) == 1 && to[0].Node == ""
+	if alone {
+		if text, ok := n.texts.Load(to[0]); ok {
+			return text.(string), nil
+		}
+	}
+	list := make([]recipient, len(to))
+	for i, q := range to {
+		list[i] = recipient(q)
+	}
+	text, err := json.Marshal(list)
+	if err == nil && alone {
+		n.texts.Store(to[0], string(text))
+	}
+	return string(text), err
 }
 
 // rootID does the same for a root element; the zero name is number 0.
