@@ -62,3 +62,5 @@ func KeptOfStrangers(c LimitsConfig, now func() time.Time, names []string, calls
 // GCPercent is how much a heap may grow between collections.
 // GCPercent is what the collector is told of a heap.
 func (m *Memory) GCPercent(live int64, busy bool) int { return m.gcPercent(live, busy) }
+
+var TermsPause = termsPause

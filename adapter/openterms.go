@@ -106,9 +106,11 @@ type TermCount struct {
 func (g *Gateway) openTerms(ctx context.Context) error {
 	var counted, took time.Duration // when the counts were made, and in what time
 	missing, changed := 0, false
+	read, since := 0, g.ticks() // entries, from when on
 	for {
 		missing = g.tellCalendar(missing)
-		more, told, err := g.openTermsOnce(ctx)
+		done, told, err := g.openTermsOnce(ctx)
+		read += done.Read
 		switch {
 		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
 		case err != nil && ctx.Err() != nil:
@@ -116,12 +118,12 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("open terms: %w", err)
 		}
-		if more && ctx.Err() == nil {
+		if done.More && ctx.Err() == nil {
 			continue
 		}
 		// Counting reads every late term: it may take a tenth of the time.
 		changed = changed || told
-		if since := g.ticks() - counted; counted == 0 || since > termsCounted || changed && since > 10*took {
+		if ago := g.ticks() - counted; counted == 0 || ago > termsCounted || changed && ago > 10*took {
 			began := g.ticks()
 			counts, err := g.store.TermCounts(ctx, g.now().UTC(), g.now().UTC(), TermQuestion{})
 			if err != nil && ctx.Err() == nil {
@@ -131,10 +133,22 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 			counted, changed = g.ticks(), false
 			took = counted - began
 		}
-		if !sleep(ctx, g.config.Times.Terms.D()) {
+		now := g.ticks()
+		pause := termsPause(g.config.Times.Terms.D(), read, now-since)
+		if read, since = 0, now; !sleep(ctx, pause) {
 			return nil
 		}
 	}
+}
+
+// termsPause is how long the terms rest after so many entries were read in a time, begun
+// behind the rest before: no longer than until half of what is read in one go has come. So
+// a busy log is read while the store still remembers it, and not from the database.
+func termsPause(most time.Duration, read int, in time.Duration) time.Duration {
+	if read == 0 {
+		return most
+	}
+	return min(most, time.Duration(float64(in)*(termRows/2)/float64(read)))
 }
 
 // termsCounted is how often what is late is counted for the metrics.
@@ -145,14 +159,14 @@ const termsCounted = 30 * time.Second
 // message whose entries are read in two goes, the second one looks for rows.
 const termRows = 16384
 
-func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error) {
+func (g *Gateway) openTermsOnce(ctx context.Context) (done TermsDone, told bool, err error) {
 	defer g.metrics.stage("terms", "").end()
 	if g.rooms.Clock.Trusted() != nil {
-		return false, false, nil // nobody is late by a wrong clock
+		return done, false, nil // nobody is late by a wrong clock
 	}
 	c, now := openedBy{g.Catalog()}, g.now().UTC()
 	late := map[string]int{} // answers, by service
-	done, err := g.store.FollowTerms(ctx, now, termRows, TermRules{
+	done, err = g.store.FollowTerms(ctx, now, termRows, TermRules{
 		Step:  func(l *journal.Leaf) TermStep { return c.termStep(l) },
 		Begin: c.beginTerm,
 		Tell: func(t *OpenTerm, kind journal.Kind, reached bool) journal.Event {
@@ -177,7 +191,7 @@ func (g *Gateway) openTermsOnce(ctx context.Context) (more, told bool, err error
 			g.metrics.overdueOf.WithLabelValues(service).Add(float64(n))
 		}
 	}
-	return done.More, len(done.Soon)+len(done.Overdue) > 0, err
+	return done, len(done.Soon)+len(done.Overdue) > 0, err
 }
 
 // openedBy tells what entries open and reach by the rules and the calendar in force.

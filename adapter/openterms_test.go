@@ -131,3 +131,26 @@ func TestWhatEndsUnreachedIsNotReached(t *testing.T) {
 		}
 	})
 }
+
+// A busy log is followed more often than the setting says, so that what is read still stands
+// in the store's memory.
+func TestTermsFollowABusyLog(t *testing.T) {
+	const most = 2 * time.Second
+	for _, c := range []struct {
+		read int
+		in   time.Duration
+		want time.Duration
+	}{
+		{0, most, most},
+		{100, most, most},
+		{8192, most, most},
+		{16384, most, most / 2},
+		{16384, most / 2, most / 4},
+		{65536, 4 * time.Second, most / 4},
+		{1, 0, 0}, // at the start, which the next round is behind
+	} {
+		if got := adapter.TermsPause(most, c.read, c.in); got != c.want {
+			t.Errorf("after %d entries in %s the terms rest for %s, want %s", c.read, c.in, got, c.want)
+		}
+	}
+}

@@ -29,8 +29,7 @@ type tail struct {
 	tree    tlog.Tree            // up to the last one
 }
 
-// What a tail has at most: what is followed every two seconds, at a few thousand entries
-// a second.
+// What a tail has at most: who follows it comes before half of that has been added.
 const (
 	tailEntries = 16384
 	tailBytes   = 16 << 20
