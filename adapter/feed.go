@@ -17,9 +17,12 @@ const (
 	// statements and leads are paid for once a batch.
 	feedBatch = 8192
 	// feedFirst is of how many entries the first batch is, and the first after a failure; the
-	// next ones double. What the bus has not taken whole comes again, all of it, and would do so
+	// next ones grow. What the bus has not taken whole comes again, all of it, and would do so
 	// for as long as a partition takes nothing.
 	feedFirst = 1024
+	// feedSoon is how long a batch may take that a larger one follows. The bus has publishWithin
+	// for each: a slow one would be given more than it takes in that, again and again.
+	feedSoon = publishWithin / 4
 	// feedPause is how long the feed rests when it has come to the log's end.
 	// Nobody waits for it, and full batches are the cheap ones.
 	feedPause = 500 * time.Millisecond
@@ -39,6 +42,7 @@ const (
 // asks the log for the proof that the entry is at its index.
 func (g *Gateway) feed(ctx context.Context) error {
 	for most := feedFirst; ; {
+		began := time.Now()
 		n, err := g.store.Feed(ctx, most, g.publishLog)
 		switch {
 		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
@@ -50,9 +54,7 @@ func (g *Gateway) feed(ctx context.Context) error {
 		}
 		g.metrics.fed.Add(float64(n))
 		full := n == most
-		if n > 0 {
-			most = min(2*most, feedBatch)
-		}
+		most = grown(most, full, time.Since(began), feedSoon, feedFirst, feedBatch)
 		if full && ctx.Err() == nil {
 			continue
 		}
@@ -60,6 +62,19 @@ func (g *Gateway) feed(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// grown is how much of the log is taken in the next go by a loop that follows it: twice as much
+// after a full one that was over soon, half after one that took more than twice as long, within
+// bounds. So what has to be over within some time is so at any speed.
+func grown(now int, full bool, took, soon time.Duration, least, most int) int {
+	switch {
+	case took > 2*soon:
+		return max(now/2, least)
+	case full && took <= soon:
+		return min(2*now, most)
+	}
+	return now
 }
 
 func (g *Gateway) logTopic() string { return g.config.Kafka.LogTopic() }

@@ -107,12 +107,16 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 	var counted, took time.Duration // when the counts were made, and in what time
 	missing, changed := 0, false
 	read, since := 0, g.ticks() // entries, from when on
-	for {
+	for rows := termFirst; ; {
 		missing = g.tellCalendar(missing)
-		done, told, err := g.openTermsOnce(ctx)
+		began := time.Now()
+		done, told, err := g.openTermsOnce(ctx, rows)
 		read += done.Read
+		rows = grown(rows, done.More, time.Since(began), termSoon, termFirst, termRows)
 		switch {
-		case errors.Is(err, ErrShardTaken), errors.Is(err, journal.ErrDeposed): // another node is at it
+		case errors.Is(err, ErrShardTaken): // another node is at it
+		case errors.Is(err, journal.ErrDeposed): // or has thought that we are not: we were slow
+			rows = termFirst
 		case err != nil && ctx.Err() != nil:
 			return nil
 		case err != nil:
@@ -154,19 +158,27 @@ func termsPause(most time.Duration, read int, in time.Duration) time.Duration {
 // termsCounted is how often what is late is counted for the metrics.
 const termsCounted = 30 * time.Second
 
-// termRows is how many entries are read, and how many terms are told, in one go. Terms
-// that open and are reached among them, which under load are most, never become rows; of a
-// message whose entries are read in two goes, the second one looks for rows.
-const termRows = 16384
+const (
+	// termRows is how many entries are read, and how many terms are told, in one go. Terms
+	// that open and are reached among them, which under load are most, never become rows; of a
+	// message whose entries are read in two goes, the second one looks for rows.
+	termRows = 16384
+	// termFirst is how many they are at first, and after a failure. A go is one transaction, all
+	// of it or nothing, whose statements have their time: one that a slow database cannot end
+	// would be the same one again for ever.
+	termFirst = 1024
+	// termSoon is how long a go may take that a larger one follows.
+	termSoon = 2 * time.Second
+)
 
-func (g *Gateway) openTermsOnce(ctx context.Context) (done TermsDone, told bool, err error) {
+func (g *Gateway) openTermsOnce(ctx context.Context, rows int) (done TermsDone, told bool, err error) {
 	defer g.metrics.stage("terms", "").end()
 	if g.rooms.Clock.Trusted() != nil {
 		return done, false, nil // nobody is late by a wrong clock
 	}
 	c, now := openedBy{g.Catalog()}, g.now().UTC()
 	late := map[string]int{} // answers, by service
-	done, err = g.store.FollowTerms(ctx, now, termRows, TermRules{
+	done, err = g.store.FollowTerms(ctx, now, rows, TermRules{
 		Step:  func(l *journal.Leaf) TermStep { return c.termStep(l) },
 		Begin: c.beginTerm,
 		Tell: func(t *OpenTerm, kind journal.Kind, reached bool) journal.Event {
