@@ -3,6 +3,8 @@ package adapter
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +115,60 @@ func TestWaitingForAShareEnds(t *testing.T) {
 			}
 			p.mu.Unlock()
 			began = time.Now()
+		}
+	})
+}
+
+// Whoever is given a place, loses patience and goes away in one moment has the place or has
+// it not: none is given to nobody, and none twice.
+func TestNoPlaceOfAShareIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const most, step = 3, placePatience / 4
+		p := newPlaces(20)
+		shares := []holder{{ofParty, "MUNI"}, {ofParty, "ZAGS"}, {ofService, "births"}}
+		var at [3]atomic.Int32
+		var told [3]atomic.Int32 // of a place, that there is none, and who went away
+		var all sync.WaitGroup
+		for caller := range 150 {
+			all.Go(func() {
+				for call := range 20 {
+					n := caller*7 + call*13
+					share := n % len(shares)
+					h := shares[share]
+					p.again()
+					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+n%5)*step) // the fourth is placePatience
+					err := p.enter(ctx, h, most)
+					cancel()
+					switch {
+					case err == nil:
+						told[0].Add(1)
+						if held := at[share].Add(1); held > most {
+							t.Errorf("%d have a place of %v, of which there are %d", held, h, most)
+						}
+						time.Sleep(time.Duration(n%3) * step)
+						at[share].Add(-1)
+						p.leave([]holder{h})
+					case errors.Is(err, errNoPlace):
+						told[1].Add(1)
+					default:
+						told[2].Add(1)
+					}
+					p.give()
+				}
+			})
+		}
+		all.Wait()
+		time.Sleep(2 * placePatience)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.held) > 0 || len(p.wanted) > 0 || p.loses || len(p.all) > 0 {
+			t.Errorf("at the end %v are held, %v wait (looked for: %t), %d are at work", p.held, p.wanted, p.loses, len(p.all))
+		}
+		for i := range told {
+			if told[i].Load() == 0 {
+				t.Errorf("nobody was told one of the three: %d, %d, %d", told[0].Load(), told[1].Load(), told[2].Load())
+			}
 		}
 	})
 }
