@@ -1,13 +1,17 @@
 package postgres
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
+	"mezhved/adapter/embedded"
 	"mezhved/adapter/terms"
 )
 
@@ -38,5 +42,50 @@ func TestTermsOfOneStretch(t *testing.T) {
 	}
 	if o := w.open[termKey{here, terms.StageAnswered}]; len(w.open) != 1 || o == nil || !o.Due.Equal(delivered.AddDate(0, 0, 2)) {
 		t.Errorf("open are %v, want the answer alone, two days from the delivery", w.open)
+	}
+}
+
+// TestTermsAreWrittenEachAsItIs: no row has anything of the one before it, whether they say
+// the same, or one says nothing where its neighbours do.
+func TestTermsAreWrittenEachAsItIs(t *testing.T) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, embedded.Test(t, Migrate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	later, err := terms.ParseLater("answered 2d, +03:00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	full := adapter.OpenTerm{Stage: terms.StageStatus, Due: at.Add(time.Hour), Next: at.Add(time.Minute), Told: adapter.ToldSoon, Later: later,
+		MessageID: "m1", Direction: adapter.DirRequest, Sender: "MNSV05", Recipient: "RRTR01", Service: "extract", Version: "1.0", Accepted: at}
+	bare := adapter.OpenTerm{Stage: terms.StageQueued, MessageID: "m2", Direction: adapter.DirStatus, Accepted: at.Add(time.Second)}
+	other := full
+	other.MessageID, other.Recipient, other.Version, other.Due = "m3", "FNS001", "", time.Time{}
+	want := []adapter.OpenTerm{full, bare, full, full, other, bare, other, full}
+	for i := range want {
+		want[i].Message = uuid.Must(uuid.NewV7())
+	}
+	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		w := newTermWrites(&termRound{tx: tx}, at)
+		w.step(adapter.TermStep{Open: slices.Clone(want)})
+		return w.insert(ctx)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := conn.Query(ctx, "SELECT "+termColumns+" FROM open_term ORDER BY message")
+	got, err := pgx.CollectRows(rows, scanTerm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d rows, want %d", len(got), len(want))
+	}
+	for i, one := range got {
+		if is, to := fmt.Sprint(one), fmt.Sprint(want[i]); is != to {
+			t.Errorf("row %d is %s, want %s", i, is, to)
+		}
 	}
 }
