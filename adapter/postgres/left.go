@@ -63,7 +63,9 @@ const (
 	leftWindow = 1000
 )
 
-// leftDrawnSQL and leftLookSQL come before a batch is read, each with a snapshot of its own.
+// leftDrawnSQL and leftLookSQL come before a batch is read, each with a snapshot of its own, and
+// before its transaction writes: age() counts up to its own transaction where it has one, and
+// not up to the next that is to begin.
 const (
 	leftDrawnSQL = "SELECT last_value FROM outbox_seq_seq"
 	leftLookSQL  = `SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid),
@@ -133,14 +135,19 @@ func (l *leftQueues) read(now time.Time, shard, max int) *reading {
 	return r
 }
 
-// queue has a batch look for what saw takes over, and read.
-func (r *reading) queue(b *pgx.Batch, rows *[]outboxRow) {
-	if r.due != nil {
-		b.Queue(leftDrawnSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&r.drawn) })
-		b.Queue(leftLookSQL, r.session.pid, r.session.began).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&r.running, &r.next, &r.same, &r.session.pid, &r.session.began)
-		})
+// look has a batch look for what saw takes over. It comes first.
+func (r *reading) look(b *pgx.Batch) {
+	if r.due == nil {
+		return
 	}
+	b.Queue(leftDrawnSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&r.drawn) })
+	b.Queue(leftLookSQL, r.session.pid, r.session.began).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&r.running, &r.next, &r.same, &r.session.pid, &r.session.began)
+	})
+}
+
+// queue has it read.
+func (r *reading) queue(b *pgx.Batch, rows *[]outboxRow) {
 	b.Queue(r.sql, r.args...).Query(func(found pgx.Rows) (err error) {
 		*rows, err = pgx.CollectRows(found, scanOutboxRow)
 		return err

@@ -28,8 +28,9 @@ func (s *Store) Relay(ctx context.Context, shard, max int, publish func(context.
 	var got claimed
 	var rows []outboxRow
 	batch := &pgx.Batch{}
-	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	reading := s.left[shard].read(time.Now(), shard, max)
+	reading.look(batch)
+	s.leads.claim(batch, w, fmt.Sprintf("EXISTS (SELECT FROM outbox WHERE shard = %d)", shard), &got)
 	reading.queue(batch, &rows)
 	if err = s.writes.SendBatch(ctx, batch).Close(); err != nil {
 		return 0, fmt.Errorf("reading outbox shard %d: %w", shard, err)

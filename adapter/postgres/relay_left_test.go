@@ -511,6 +511,64 @@ func TestABatchHasWhatComesBehindIt(t *testing.T) {
 	}
 }
 
+// A row is not passed over whose transaction had begun to write, and drawn its number, while a batch waited for
+// its claim, and is committed when the next ones have gone.
+func TestABatchHasWhatComesWhileItIsClaimed(t *testing.T) {
+	w := openLeft(t, 100)
+	ctx := t.Context()
+	for range 5 {
+		w.goes(w.send(rosreestr))
+	}
+	late := w.send(rosreestr)
+	var live int
+	w.query(func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, "DELETE FROM outbox WHERE message = $1 RETURNING queue", late).Scan(&live)
+	})
+	w.query(exec(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(177); RETURN NEW; END $$;
+		CREATE TRIGGER hold BEFORE UPDATE ON lead FOR EACH ROW EXECUTE FUNCTION hold()`))
+	release := w.block("SELECT pg_advisory_xact_lock(177)")
+	relayed := make(chan error, 1)
+	go func() {
+		_, err := w.Relay(ctx, w.shard, 5, func(_ context.Context, out []adapter.Outgoing) ([]journal.Event, error) {
+			for i := range out {
+				out[i].Left = true
+			}
+			return nil, nil
+		})
+		relayed <- err
+	}()
+	for end := time.Now().Add(time.Minute); w.count("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the relay does not wait for its claim")
+		}
+	}
+	conn, err := pgx.Connect(ctx, w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"SELECT pg_current_xact_id()", fmt.Sprintf("INSERT INTO outbox (message, shard, queue) VALUES ('%s', %d, %d)", late, w.shard, live)} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	if err := <-relayed; err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		w.goes(w.send(rosreestr))
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.goes(late)
+}
+
 // What one node's relay has left another one's may bring the bus, which takes turns with it. Each message goes
 // once and in its order, whichever of them has passed over what.
 func TestRelaysThatLeaveDifferentQueues(t *testing.T) {
