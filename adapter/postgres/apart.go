@@ -42,7 +42,11 @@ const (
 	apartRestSQL = `SELECT coalesce((SELECT seq FROM outbox WHERE shard = $1 ORDER BY seq DESC LIMIT 1), 0), o.seq, o.at FROM (SELECT) l LEFT JOIN LATERAL (
 	SELECT seq, at FROM outbox WHERE shard = $1 AND seq > $2 AND queue <> ALL ($3::int[]) ORDER BY seq LIMIT 1) o ON true`
 
-	apartOverSQL = `DELETE FROM outbox_left l USING unnest($1::int[], $2::timestamptz[]) t(queue, told) WHERE l.queue = t.queue AND l.told = t.told`
+	// apartOverSQL leaves to the next look what a relay, or the look of another node, has in
+	// hand: it waits for nobody and deadlocks with nobody.
+	apartOverSQL = `WITH o AS (
+	SELECT l.queue FROM unnest($1::int[], $2::timestamptz[]) t(queue, told) JOIN outbox_left l ON l.queue = t.queue AND l.told = t.told FOR UPDATE OF l SKIP LOCKED
+) DELETE FROM outbox_left l USING o WHERE l.queue = o.queue RETURNING ` + unwaited
 
 	// apartBegunSQL notes the queues of rows.
 	apartBegunSQL = `INSERT INTO outbox_left (queue, shard, seq, told) SELECT t.queue, $1, t.seq, clock_timestamp() FROM unnest($2::int[], $3::bigint[]) t(queue, seq) ORDER BY t.queue

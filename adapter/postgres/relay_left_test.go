@@ -316,6 +316,33 @@ func TestQueuesThatWaitApart(t *testing.T) {
 	}
 }
 
+// A look at what waits does not wait for a relay that has a queue in hand which is apart no more, nor
+// tells of it; the next one takes it out.
+func TestALookWaitsForNoRelay(t *testing.T) {
+	w := open(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w.accept(w.message())
+	w.query(exec("INSERT INTO outbox_left (queue, shard, seq) SELECT queue, shard, 0 FROM outbox"))
+	w.relay()
+	release := w.block("UPDATE outbox_left SET seq = 0")
+	look := func() (left int) {
+		t.Helper()
+		s, err := w.Standing(ctx)
+		if err != nil || len(s.Apart) > 0 {
+			t.Fatalf("apart are %+v, %v", s.Apart, err)
+		}
+		return w.count("SELECT count(*) FROM outbox_left")
+	}
+	if n := look(); n != 1 {
+		t.Errorf("%d queues are noted, want the one that is held", n)
+	}
+	release()
+	for look() > 0 { // the session ends soon
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // ofShard are queues of a shard.
 func ofShard(shard, n int) (queues []adapter.Queue) {
 	for i := 0; len(queues) < n; i++ {
