@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,11 @@ import (
 // none draws a number while it has not begun to write. Rows never change, and what has
 // gone comes back only with a crash of the server that loses the relay's last commit: the session that was there
 // when from was found is there no more then, and the shard is read from its beginning.
+//
+// While a transaction anywhere in the cluster has written and does not end, first cannot follow
+// the rows, and those of other queues may fill what is looked through from there (leftWindow).
+// Such a queue is far: it is looked for through all that waits, by one walk a batch for all of
+// these. Were it read as any other then, it would fill batches again as often as it is due.
 type leftQueues struct {
 	mu    sync.Mutex
 	of    map[int32]*leftQueue
@@ -45,6 +51,7 @@ type leftQueue struct {
 	taken int64 // batches of which the bus had taken something when it was left
 	first int64
 	back  bool // the bus takes its messages again
+	far   bool // none of its rows stood in the window from first
 }
 
 // session tells one session of the server from all others, of this server's life or another one.
@@ -78,6 +85,8 @@ type reading struct {
 	sql  string
 	args []any
 	due  map[int32]int // and how many rows of each are asked for
+	far  map[int32]bool
+	most int // rows of all that are far
 	max  int
 	gone int
 
@@ -118,9 +127,10 @@ func (l *leftQueues) read(now time.Time, shard, max int) *reading {
 			back++
 		}
 	}
-	r.due = map[int32]int{}
+	r.due, r.far = map[int32]int{}, map[int32]bool{}
+	var near, most, far []int32
 	var firsts []int64
-	var most []int32
+	farFirst := int64(math.MaxInt64)
 	for _, queue := range due {
 		q := l.of[queue]
 		n := few / len(due)
@@ -128,10 +138,14 @@ func (l *leftQueues) read(now time.Time, shard, max int) *reading {
 			n = (max + back - 1) / back // the batch has room for what others leave of it
 		}
 		r.due[queue] = n
-		firsts, most = append(firsts, q.first), append(most, int32(n))
+		if r.far[queue] = q.far; q.far {
+			far, farFirst, r.most = append(far, queue), min(farFirst, q.first), r.most+n
+			continue
+		}
+		near, firsts, most = append(near, queue), append(firsts, q.first), append(most, int32(n))
 	}
 	r.session = l.session
-	r.args = []any{l.session.pid, l.session.began, shard, max - few, past, l.from, due, firsts, most, max}
+	r.args = []any{l.session.pid, l.session.began, shard, max - few, past, l.from, near, firsts, most, max, far, farFirst, r.most}
 	return r
 }
 
@@ -171,11 +185,18 @@ func (l *leftQueues) saw(r *reading, rows []outboxRow) {
 	l.settled.saw(r.drawn, r.running, r.next)
 	from := l.settled.upto + 1
 	firsts := map[int32]int64{}
+	far := 0
 	for i := range rows {
+		queue := rows[i].queue
 		if !rows[i].again {
 			from = min(from, rows[i].seq)
-		} else if _, ok := firsts[rows[i].queue]; !ok {
-			firsts[rows[i].queue] = rows[i].seq
+			continue
+		}
+		if _, ok := firsts[queue]; !ok {
+			firsts[queue] = rows[i].seq
+		}
+		if r.far[queue] {
+			far++
 		}
 	}
 	l.from = max(l.from, from)
@@ -185,7 +206,11 @@ func (l *leftQueues) saw(r *reading, rows []outboxRow) {
 		case q == nil:
 		case first > 0:
 			q.first = max(q.first, min(first, l.settled.upto+1))
-		case len(rows) < r.max: // another node has relayed what stood there, or all
+			q.far = r.far[queue] && q.first < first
+		case len(rows) >= r.max, r.far[queue] && far >= r.most: // there was no room for it
+		case !r.far[queue]:
+			q.far = true
+		default: // another node has relayed all
 			l.forget(queue)
 		}
 	}
@@ -257,7 +282,7 @@ func (l *leftQueues) took(now time.Time, r *reading, out []adapter.Outgoing, row
 			continue
 		}
 		any = true
-		if n, ok := r.due[queue]; ok && (tried[queue] >= n || len(rows) >= r.max || len(out) < len(rows)) {
+		if n, ok := r.due[queue]; ok && (tried[queue] >= n || r.far[queue] || len(rows) >= r.max || len(out) < len(rows)) {
 			q.back, q.wait, q.next = true, leastLeft, now
 			continue
 		}

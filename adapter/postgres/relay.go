@@ -148,8 +148,8 @@ func (s *Store) took(ctx context.Context, proof []any, shard int, out []adapter.
 // whether messages of that are on the bus that were to come there by the intake and have
 // not: none may overtake them.
 //
-// outboxPastSQL does not read the queues $5, but of those $7 among them some rows each: behind
-// the others, which they cannot crowd out where the batch is cut by its bytes. Where it begins
+// outboxPastSQL does not read the queues $5, but of those $7 among them some rows each, and some of those
+// $11 together: behind the others, which they cannot crowd out where the batch is cut by its bytes. Where it begins
 // to read holds as long as the session $1, $2 is there (leftQueues).
 var (
 	outboxSQL     = outboxOf("SELECT false AS again, * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT $2")
@@ -157,7 +157,9 @@ var (
 			AND queue <> ALL ($5::int[]) ORDER BY seq LIMIT $4)
 		UNION ALL SELECT true, r.* FROM unnest($7::int[], $8::bigint[], $9::int[]) t(queue, first, most), LATERAL (
 			SELECT * FROM (SELECT * FROM outbox WHERE shard = $3 AND seq >= CASE WHEN (SELECT EXISTS `+sessionSQL+`) THEN t.first ELSE 0 END ORDER BY seq LIMIT `+strconv.Itoa(leftWindow)+`) w
-			WHERE w.queue = t.queue ORDER BY seq LIMIT t.most) r`) + " LIMIT $10"
+			WHERE w.queue = t.queue ORDER BY seq LIMIT t.most) r
+		UNION ALL (SELECT true, * FROM outbox WHERE shard = $3 AND seq >= (SELECT CASE WHEN EXISTS `+sessionSQL+` THEN $12::bigint ELSE 0 END)
+			AND queue = ANY ($11::int[]) ORDER BY seq LIMIT $13)`) + " LIMIT $10"
 )
 
 func outboxOf(rows string) string {

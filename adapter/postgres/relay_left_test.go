@@ -538,6 +538,64 @@ func TestABatchHasWhatComesBehindIt(t *testing.T) {
 	}
 }
 
+// A queue whose rows stand far behind those of another one is tried with a part of a batch, also while a
+// transaction that does not end keeps all that has come since from being settled; and its messages keep their
+// order when the bus takes them.
+func TestAQueueFarBehindAnother(t *testing.T) {
+	w := openLeft(t, 100)
+	release := w.block("SELECT pg_current_xact_id()")
+	defer release()
+	w.more(3000)
+	behind := ofShard(w.shard, 2)[1]
+	var sent, taken []uuid.UUID
+	for range 12 {
+		sent = append(sent, w.send(behind))
+	}
+	takes, tries, whole := false, 0, 0
+	until := func(done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("tried %d times, taken are %v", tries, taken)
+			}
+			if _, err := w.Relay(t.Context(), w.shard, 5, func(_ context.Context, out []adapter.Outgoing) (events []journal.Event, err error) {
+				first := true
+				for i := range out {
+					o := &out[i]
+					switch {
+					case o.Queue != behind:
+						o.Left = true
+						continue
+					case first && !o.Again:
+						whole++
+					}
+					if first {
+						tries++
+					}
+					first = false
+					if o.Left = !takes; takes {
+						taken = append(taken, o.Message.ID)
+						o.Arrival = event(journal.KindQueued, o.Message)
+						events = append(events, event(journal.KindRouted, o.Message))
+					}
+				}
+				return events, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	until(func() bool { return tries == 4 })
+	if whole != 1 {
+		t.Errorf("%d of %d tries were not with a part of a batch, want the first alone", whole, tries)
+	}
+	takes = true
+	until(func() bool { return len(taken) >= len(sent) })
+	if !slices.Equal(taken, sent) {
+		t.Errorf("taken are %v, want %v", taken, sent)
+	}
+}
+
 // A row is not passed over whose transaction had begun to write, and drawn its number, while a batch waited for
 // its claim, and is committed when the next ones have gone.
 func TestABatchHasWhatComesWhileItIsClaimed(t *testing.T) {
