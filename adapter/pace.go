@@ -191,11 +191,11 @@ const slowest = 1
 
 // look sets the level by the age of the oldest thing that waits, and says what it was.
 func (p *pacer) look(age, tick time.Duration, now time.Time) (was, level float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bound.Load() == 0 {
 		return p.level, p.level
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	passed := (tick - p.looked).Seconds()
 	if passed <= 0 {
 		return p.level, p.level

@@ -71,3 +71,19 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+// Looks and changes of the bound come from different goroutines (for the race detector).
+func TestPaceIsChangedBesideALook(t *testing.T) {
+	p := newPacer(time.Second)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range 1000 {
+			p.reconfigure(time.Duration(n%2) * time.Second)
+		}
+	}()
+	for n := range 1000 {
+		p.look(time.Minute, time.Duration(n+1)*time.Second, time.Unix(int64(n), 0))
+	}
+	<-done
+}
