@@ -147,12 +147,13 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 
 // termsPause is how long the terms rest after so many entries were read in a time, begun
 // behind the rest before: no longer than until half of what is read in one go has come. So
-// a busy log is read while the store still remembers it, and not from the database.
+// a busy log is read while the store still remembers it, and not from the database. No log is
+// so busy that a sixteenth of most would be too long.
 func termsPause(most time.Duration, read int, in time.Duration) time.Duration {
 	if read == 0 {
 		return most
 	}
-	return min(most, time.Duration(float64(in)*(termRows/2)/float64(read)))
+	return min(most, max(most/16, time.Duration(float64(in)*(termRows/2)/float64(read))))
 }
 
 // termsCounted is how often what is late is counted for the metrics.
