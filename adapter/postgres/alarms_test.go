@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter/alarms"
-	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
-	"mezhved/adapter/postgres"
 	"mezhved/adapter/terms"
 )
 
@@ -21,17 +18,7 @@ import (
 // warned of what is reached.
 func TestAlarmsComeInWholeGroups(t *testing.T) {
 	ctx := t.Context()
-	url := embedded.Test(t, postgres.Migrate)
-	s, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
+	s, conn := openBare(t)
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	const bodies, each = 40, 25
 	var events []journal.Event
@@ -56,6 +43,7 @@ func TestAlarmsComeInWholeGroups(t *testing.T) {
 		}
 	}
 	for n := 1; n > 0; {
+		var err error
 		n, err = s.ExpandAlarms(ctx, 500, func(list []journal.Event) (out []alarms.Alarm) {
 			for _, e := range list {
 				out = append(out, alarms.Alarm{Rule: "r", Way: alarms.WayMail, Target: e.Recipient + "@x.example", Event: e, Message: uuid.MustParse(e.Message), Stage: terms.Stage(e.Stage), At: now})

@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"mezhved/adapter"
-	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
-	"mezhved/adapter/postgres"
 )
 
 // BenchmarkRelayPast relays a message of a shard in which many wait for a topic that takes nothing.
@@ -20,17 +17,7 @@ func BenchmarkRelayPast(b *testing.B) {
 	for _, waiting := range []int{100, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
 			ctx := context.Background()
-			url := embedded.Test(b, postgres.Migrate)
-			s, err := postgres.Open(ctx, postgres.Options{URL: url, Node: "node-1"})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer s.Close()
-			conn, err := pgx.Connect(ctx, url)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer conn.Close(ctx)
+			s, conn := openBare(b)
 			shard := adapter.ShardOf(rosreestr)
 			silent := ofShard(shard, 1)[0]
 			accept := func(to adapter.Queue) {

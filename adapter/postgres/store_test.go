@@ -44,6 +44,23 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// openBare opens a store of a database of its own, and a connection beside it.
+func openBare(t testing.TB) (*postgres.Store, *pgx.Conn) {
+	t.Helper()
+	url := embedded.Test(t, postgres.Migrate)
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Node: "node-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return s, conn
+}
+
 func open(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)

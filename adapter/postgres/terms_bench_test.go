@@ -6,12 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"mezhved/adapter"
-	"mezhved/adapter/embedded"
 	"mezhved/adapter/journal"
-	"mezhved/adapter/postgres"
 )
 
 // BenchmarkOpenTerms is a round over the open terms of requests, as many as the name
@@ -25,17 +21,7 @@ func BenchmarkOpenTerms(b *testing.B) {
 
 func benchOpenTerms(b *testing.B, rows int) {
 	ctx := context.Background()
-	url := embedded.Test(b, postgres.Migrate)
-	s, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close(ctx)
+	s, conn := openBare(b)
 	do := func(format string, args ...any) {
 		b.Helper()
 		if _, err := conn.Exec(ctx, fmt.Sprintf(format, args...)); err != nil {

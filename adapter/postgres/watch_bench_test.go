@@ -5,28 +5,14 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"mezhved/adapter"
-	"mezhved/adapter/embedded"
-	"mezhved/adapter/postgres"
 )
 
 // BenchmarkStanding looks at a store where a million rows wait at each station,
 // and then at one from which they have just gone and nobody has cleaned up yet.
 func BenchmarkStanding(b *testing.B) {
 	ctx := context.Background()
-	url := embedded.Test(b, postgres.Migrate)
-	s, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close(ctx)
+	s, conn := openBare(b)
 	do := func(format string, args ...any) {
 		b.Helper()
 		if _, err := conn.Exec(ctx, fmt.Sprintf(format, args...)); err != nil {
