@@ -109,10 +109,10 @@ func (g *Gateway) openTerms(ctx context.Context) error {
 	read, since := 0, g.ticks() // entries, from when on
 	for rows := termFirst; ; {
 		missing = g.tellCalendar(missing)
-		began := time.Now()
+		began := g.ticks()
 		done, told, err := g.openTermsOnce(ctx, rows)
 		read += done.Read
-		rows = grown(rows, done.More, time.Since(began), termSoon, termFirst, termRows)
+		rows = grown(rows, done.More, g.ticks()-began, termSoon, termFirst, termRows)
 		switch {
 		case errors.Is(err, ErrShardTaken): // another node is at it
 		case errors.Is(err, journal.ErrDeposed): // or has thought that we are not: we were slow

@@ -173,6 +173,9 @@ func (p *pacer) holds() bool {
 	return !math.IsInf(p.level, 1)
 }
 
+// mostQueues is how many queues a line of the log names.
+const mostQueues = 20
+
 // queueNames are some of many queues, for a line of the log.
 func queueNames(queues []Queue) (names []string) {
 	for _, q := range queues {

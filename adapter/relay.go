@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"mezhved/adapter/gather"
@@ -89,18 +88,15 @@ func (g *Gateway) relay(ctx context.Context, shard int) error {
 	}
 }
 
-// mostQueues is how many queues a line of the log names.
-const mostQueues = 20
-
 // leftOf are the queues of which the bus has not taken all, some of many.
-func leftOf(batch []Outgoing) (queues []string) {
+func leftOf(batch []Outgoing) []string {
+	var left []Queue
 	for i := range batch {
-		q := string(batch[i].Queue.System) + " " + string(batch[i].Queue.Kind)
-		if batch[i].Left && len(queues) < mostQueues && !slices.Contains(queues, q) {
-			queues = append(queues, q)
+		if batch[i].Left {
+			left = append(left, batch[i].Queue)
 		}
 	}
-	return queues
+	return queueNames(left)
 }
 
 // pause waits for the bell or the timer; false says that ctx ended. With again
