@@ -95,6 +95,13 @@ func TestAnswersOfEveryOperationAndVersion(t *testing.T) {
 				if got := sig.Valid(); got != (draft.SignID != "") {
 					t.Errorf("signature found: %v", got)
 				}
+				acknowledged := ""
+				if d, err := DecodeDelivery(a, placed{target}); err == nil {
+					acknowledged = d.Metadata.MessageID
+				}
+				if got := a.Claim(); got != acknowledged {
+					t.Errorf("it claims to hand out %q, want %q", got, acknowledged)
+				}
 			})
 		}
 	}

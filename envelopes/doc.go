@@ -11,6 +11,7 @@
 // that what was verified is what is used. Parts of a call that no signature
 // covers (attachment contents, the routing block with its own signature) are
 // read from the Envelope and are marked as such.
+// Who only passes a call on, to have another verify it, reads Claims instead.
 //
 // Decode holds calls against the schemas that are served (package data under
 // schemas), and differs from them on purpose in a few places, all of them tested

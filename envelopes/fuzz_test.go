@@ -57,6 +57,7 @@ func roundTrip(t *testing.T, kind string, body []byte) {
 	if err != nil {
 		return
 	}
+	claimsAgree(t, e.Claims(), first)
 	again := parse(t, "text/xml", draft.Seal([]byte(signature)))
 	redraft, second, err := rebuild(again)
 	if err != nil {

@@ -274,9 +274,7 @@ func DecodeDelivery(a *AnswerEnvelope, p Proven) (*Delivered, error) {
 		ReferenceMessageID:      n.Child(types, "ReferenceMessageID").TrimText(),
 		ReplyTo:                 string(n.Child(types, "ReplyTo").Text()),
 	}
-	if out.Metadata.MessageID == "" {
-		out.Metadata.MessageID = data.Child(types, "MessageID").TrimText()
-	}
+	out.Metadata.MessageID = a.messageID(n)
 	for f := range n.Child(basic, "FSAttachmentsList").Children() {
 		get := func(local string) string { return f.Child(basic, local).TrimText() }
 		out.Files = append(out.Files, FSAttachment{UUID: get("uuid"), UserName: get("UserName"), Password: get("Password"), FileName: get("FileName")})
@@ -297,6 +295,15 @@ func DecodeDelivery(a *AnswerEnvelope, p Proven) (*Delivered, error) {
 		out.Async = a.async(s)
 	}
 	return out, nil
+}
+
+// messageID is the value to acknowledge of what a Request or Response hands out.
+func (a *AnswerEnvelope) messageID(n xmltape.Node) string {
+	types := a.version.TypesSpace()
+	if id := n.Child(types, "MessageMetadata").Child(types, "MessageId").TrimText(); id != "" {
+		return id
+	}
+	return a.data(n).Child(types, "MessageID").TrimText()
 }
 
 func (a *AnswerEnvelope) request(d xmltape.Node) *SendRequestCall {
