@@ -108,6 +108,16 @@ func (c *call) seems() *registry.Party {
 	return c.catalog.PartyOf(c.claimed)
 }
 
+// ClaimedCaller is the party that registered the certificate which the signature of a call
+// brings along, in base64; nil: nobody has. Nothing is proved, for who passes the call on.
+func ClaimedCaller(c *registry.Catalog, certificate []byte) *registry.Party {
+	claimed, ok := certificateDigest(certificate)
+	if !ok {
+		return nil
+	}
+	return c.PartyOf(claimed)
+}
+
 // account is to whom an unproved call is charged: the client certificate of its
 // connection, else its address, and at an address to whom it seems to come from, so
 // that strangers who share it take nothing from him.

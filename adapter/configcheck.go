@@ -19,7 +19,7 @@ import (
 // not at the network.
 func (c Config) check(f *yamlfile.File) {
 	c.Quality.Read(f, reports.DefaultTarget)
-	c.checkDoors(f)
+	c.CheckDoors(f)
 	c.checkStores(f)
 	c.Backup.check(f)
 	c.checkKeys(f)
@@ -32,7 +32,8 @@ func (c Config) check(f *yamlfile.File) {
 	c.checkFiles(f)
 }
 
-func (c Config) checkDoors(f *yamlfile.File) {
+// CheckDoors names what cannot work in the settings by which OpenDoors goes.
+func (c Config) CheckDoors(f *yamlfile.File) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		f.Errorf("listen", "an address such as 127.0.0.1:7500 is expected, not %q", c.Listen)
 	}

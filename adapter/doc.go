@@ -49,7 +49,7 @@
 // Round the corridor: gateway.go (New, Run, Serve), topics.go (where queues stand on the bus),
 // replyto.go (reply addresses), record.go (what the bus carries of a message, and how that
 // is read), seal.go (what proves a record to be ours),
-// messageid.go, limits.go (rates, strangers, depths of queues), shares.go (what one party and
+// messageid.go, discard.go (bodies that are refused before their end), limits.go (rates, strangers, depths of queues), shares.go (what one party and
 // one service may have at work), pace.go (fewer requests
 // to all or to some queues when what was accepted waits too long: limits.wait), describe.go (WSDL,
 // health, the front page), watch.go (what stands still), clock.go (whose time),

@@ -235,6 +235,28 @@ func unavailable(err error) error {
 	return &refusal{reason: "unavailable", cause: err, retryAfter: 5 * time.Second}
 }
 
+// Unavailable marks an error of who else was to carry out a call: the same call may succeed
+// later.
+func Unavailable(err error) error { return unavailable(err) }
+
+// Refusal is how a caller is told that his call was not carried out.
+type Refusal struct {
+	Reason     string // the row of Reasons
+	Incident   string // joins the caller's fault with the log
+	Fault      *envelopes.Fault
+	Status     int           // of HTTP
+	RetryAfter time.Duration // 0: it is not said
+}
+
+// RefusalOf puts why a call goes no further into the words of the table, for doors before
+// those of gateways: whoever calls reads the same from both. contour is Config.Contour. An
+// error of Unreadable or Unavailable has its row, and any other is a failure of ours.
+func RefusalOf(err error, contour string) Refusal {
+	r := refuse(err)
+	r.incident = newIncident()
+	return Refusal{string(r.reason), r.incident, r.fault(contour), table[r.reason].status, r.retryAfter}
+}
+
 // refuse finds the row for an error of any room. What it does not know is our
 // own failure.
 func refuse(err error) *refusal {

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 
 	"mezhved/adapter/registry"
 	"mezhved/adapter/settings"
@@ -115,7 +114,7 @@ type Gateway struct {
 	memory    *Memory
 	proxies   proxies
 	transport atomic.Pointer[transport] // nil: plain HTTP
-	discards  *rate.Limiter             // bytes of bodies that are refused and read to their end
+	discards  Discards                  // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
@@ -210,7 +209,7 @@ func New(c Config, p Rooms) (*Gateway, error) {
 		memory:    p.Memory,
 		proxies:   proxies,
 		pace:      newPacer(c.Limits.Wait.D()),
-		discards:  rate.NewLimiter(discardedAtOnce, discardedAtOnce/8),
+		discards:  NewDiscards(),
 		scratches: sync.Pool{New: func() any { return newScratch() }},
 	}
 	g.inForce.Store(&c)
@@ -467,18 +466,9 @@ func (g *Gateway) watchTopics(ctx context.Context) error {
 // Listen opens the configured address, with TLS when it is configured. A taken
 // address is an error that names it.
 func (g *Gateway) Listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", g.config.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", g.config.Listen, err)
-	}
-	l = g.proxies.listener(wires{l})
-	if g.config.TLS.Certificate == "" {
-		return l, nil
-	}
-	t, err := newTransport(g.config.TLS, g.log, g.metrics.countTransport)
-	if err != nil {
-		l.Close()
-		return nil, err
+	l, t, err := g.config.listen(g.proxies, g.log, g.metrics.countTransport)
+	if err != nil || t == nil {
+		return l, err
 	}
 	g.transport.Store(t)
 	return tls.NewListener(l, forListener(g.transport.Load)), nil

@@ -5,8 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ var soapDoors = func() map[string]envelopes.Version {
 	}
 	return doors
 }()
+
+// SOAPDoors are the paths at which gateways speak SOAP: a call is a POST, what is asked by
+// GET is a description.
+func SOAPDoors() []string { return slices.Sorted(maps.Keys(soapDoors)) }
 
 // routes are the doors. The paths are those of the real bus, so that a client
 // changes nothing but the host.
@@ -245,7 +250,10 @@ func (g *Gateway) serveSOAP(door envelopes.Version) http.HandlerFunc {
 
 		out, err := g.serveCall(ctx, c, w, r)
 		if err != nil {
-			rest := g.unread(w, r, c)
+			var rest func()
+			if !c.whole {
+				rest = g.discards.After(w, r)
+			}
 			g.writeFault(ctx, c, w, err)
 			if rest != nil {
 				c.scratch, c.body = nil, nil // nothing is held while the rest comes
@@ -269,7 +277,7 @@ func (g *Gateway) begin(door envelopes.Version, r *http.Request) *call {
 	c.g, c.scratch, c.door, c.catalog = g, s, door, g.registry.Catalog()
 	c.remote, c.contentType, c.multipart = remoteHost(r), r.Header.Get("Content-Type"), envelopes.TakesMultipart(r.Header)
 	now := g.now().UTC()
-	c.wait, c.started = g.askedWait(r.Header.Values("Prefer")), now.Truncate(time.Millisecond)
+	c.wait, c.started = AskedWait(r.Header.Values("Prefer"), g.config.Queues.LongPoll.D()), now.Truncate(time.Millisecond)
 	c.shares = c.shareRoom[:0]
 	sctx, span := g.tracer.Start(carried(context.Background(), r.Header.Get("Traceparent")), "smev", ofServer...)
 	c.trace, c.span = carriedOn(sctx, span), span
@@ -368,14 +376,14 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	if r.ContentLength < 0 { // else no more than that comes
 		body = http.MaxBytesReader(w, body, limit)
 	}
-	buf, err := g.readAll(ctx, c, body, r.ContentLength)
+	buf, err := c.holding.ReadBody(ctx, c.scratch.body, body, limit, r.ContentLength)
 	cut := c.holding.Came()
 	c.scratch.body, c.body = buf, buf
 	switch {
 	case cut: // and no more can be read of this connection, even where all had come
 		return ErrNoRoom
 	case err != nil:
-		return unreadable(err, limit)
+		return Unreadable(err, limit)
 	}
 	c.whole = true
 	c.event.Size = len(buf)
@@ -383,8 +391,8 @@ func (g *Gateway) read(ctx context.Context, c *call, w http.ResponseWriter, r *h
 	return nil
 }
 
-// unreadable says why a body could not be read to its end.
-func unreadable(err error, limit int64) error {
+// Unreadable says why a body of at most limit bytes could not be read to its end.
+func Unreadable(err error, limit int64) error {
 	var over *http.MaxBytesError
 	var never *TooMuchError
 	switch {
@@ -399,87 +407,6 @@ func unreadable(err error, limit int64) error {
 // tooLarge refuses a body of more than limit bytes.
 func tooLarge(limit int64, cause error) *refusal {
 	return &refusal{reason: "too-large", args: []any{strconv.FormatInt(limit, 10) + " байт"}, cause: cause}
-}
-
-// What is read of a body that is refused before its end: of one, how long, and of
-// all together in a second, so that a flood of them leaves time for other work.
-const (
-	discardedBytes  = 64 << 20
-	discardedTime   = 10 * time.Second
-	discardedAtOnce = 128 << 20
-	discardedPiece  = 64 << 10
-)
-
-// unread prepares for the refusal of a call whose body has not come to its end,
-// and gives what is to be done after it, nil when nothing is: most clients read no answer before they
-// have sent everything, and closing on what they still send would reset the
-// connection and take the answer with it. So the answer is sent, and what comes is
-// read on and thrown away, within bounds.
-func (g *Gateway) unread(w http.ResponseWriter, r *http.Request, c *call) func() {
-	if c.whole || r.ContentLength == 0 || r.Header.Get("Expect") != "" { // who asks first sends nothing now
-		return nil
-	}
-	ctl := http.NewResponseController(w)
-	if ctl.EnableFullDuplex() != nil {
-		return nil
-	}
-	w.Header().Set("Connection", "close")
-	return func() {
-		if ctl.Flush() != nil || ctl.SetReadDeadline(time.Now().Add(discardedTime)) != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), discardedTime)
-		defer cancel()
-		for range discardedBytes / discardedPiece {
-			if g.discards.WaitN(ctx, discardedPiece) != nil {
-				return
-			}
-			if _, err := io.CopyN(io.Discard, r.Body, discardedPiece); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// readAll reads into the call's buffer, which grows with what has come, not with
-// what was announced (-1: nothing was).
-func (g *Gateway) readAll(ctx context.Context, c *call, r io.Reader, announced int64) ([]byte, error) {
-	most := int(g.limits().Body) + 1 // one more, so that the end of a body of full length is seen
-	buf := c.scratch.body[:0]
-	if err := c.holding.Hold(ctx, int64(cap(buf))); err != nil {
-		return buf, err
-	}
-	for {
-		if len(buf) == cap(buf) {
-			larger := growth(cap(buf), most, announced)
-			if err := c.holding.Hold(ctx, int64(cap(buf)+larger)); err != nil { // both stand there while one is copied
-				return buf, err
-			}
-			buf = append(make([]byte, 0, larger), buf...)
-			if err := c.holding.Hold(ctx, int64(larger)); err != nil {
-				return buf, err
-			}
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == io.EOF {
-			return buf, nil
-		}
-		if err != nil {
-			return buf, err
-		}
-	}
-}
-
-// growth is the size of the next buffer of a body that has filled one of size
-// bytes. The last one is as large as was announced, and a byte more in which the
-// end is seen.
-func growth(size, most int, announced int64) int {
-	larger := min(max(2*size, 8<<10), most)
-	if full := announced + 1; announced >= 0 && full <= int64(most) && full > int64(size) && int64(larger) > full/2 {
-		larger = int(full)
-	}
-	return larger
 }
 
 // handle is the corridor: bytes -> envelope -> proof of the caller -> the
@@ -565,14 +492,14 @@ func (g *Gateway) write(c *call, w http.ResponseWriter, status int, xml []byte, 
 	}
 }
 
-// askedWait is how long an empty poll may wait: Prefer: wait=N (RFC 7240), an
+// AskedWait is how long an empty poll may wait, at most: Prefer: wait=N (RFC 7240), an
 // extension of ours that no client of SMEV 3 sends by accident.
-func (g *Gateway) askedWait(prefer []string) time.Duration {
+func AskedWait(prefer []string, most time.Duration) time.Duration {
 	for _, line := range prefer {
 		for p := range strings.SplitSeq(line, ",") {
 			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "wait="); ok {
 				if n, err := strconv.Atoi(v); err == nil && n > 0 {
-					return min(time.Duration(n)*time.Second, g.config.Queues.LongPoll.D())
+					return min(time.Duration(n)*time.Second, most)
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -222,6 +223,48 @@ func (h *Holding) Hold(ctx context.Context, n int64) error {
 			return ErrNoRoom
 		}
 	}
+}
+
+// ReadBody reads a body of at most limit bytes into buf, which grows with what has come,
+// not with what was announced (-1: nothing was). Whoever calls it sees to it that no more
+// than that can be read. The error is that of Hold or of r; what has been read comes with it.
+func (h *Holding) ReadBody(ctx context.Context, buf []byte, r io.Reader, limit, announced int64) ([]byte, error) {
+	most := int(limit) + 1 // one more, so that the end of a body of full length is seen
+	buf = buf[:0]
+	if err := h.Hold(ctx, int64(cap(buf))); err != nil {
+		return buf, err
+	}
+	for {
+		if len(buf) == cap(buf) {
+			larger := growth(cap(buf), most, announced)
+			if err := h.Hold(ctx, int64(cap(buf)+larger)); err != nil { // both stand there while one is copied
+				return buf, err
+			}
+			buf = append(make([]byte, 0, larger), buf...)
+			if err := h.Hold(ctx, int64(larger)); err != nil {
+				return buf, err
+			}
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}
+
+// growth is the size of the next buffer of a body that has filled one of size
+// bytes. The last one is as large as was announced, and a byte more in which the
+// end is seen.
+func growth(size, most int, announced int64) int {
+	larger := min(max(2*size, 8<<10), most)
+	if full := announced + 1; announced >= 0 && full <= int64(most) && full > int64(size) && int64(larger) > full/2 {
+		larger = int(full)
+	}
+	return larger
 }
 
 // Release gives back what is held.

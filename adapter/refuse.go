@@ -52,9 +52,14 @@ func (g *Gateway) writeFault(ctx context.Context, c *call, w http.ResponseWriter
 	h := w.Header()
 	h.Set("X-Mezhved-Incident", r.incident)
 	if r.retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(max(int(r.retryAfter.Round(time.Second).Seconds()), 1)))
+		h.Set("Retry-After", RetryAfter(r.retryAfter))
 	}
 	g.write(c, w, table[r.reason].status, r.fault(g.config.Contour).Build(c.version()), nil)
+}
+
+// RetryAfter is the header by which a caller is told to come again: whole seconds, one at least.
+func RetryAfter(d time.Duration) string {
+	return strconv.Itoa(max(int(d.Round(time.Second).Seconds()), 1))
 }
 
 // newIncident is an id that a caller can read to somebody over the telephone

@@ -103,9 +103,9 @@ func (k replyKeys) seal(a replyAddress) string {
 // open reads a token. White space in and round it is forgiven, since documents are
 // indented and lines broken on the way; nothing else is.
 func (k replyKeys) open(token string) (a replyAddress, err error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(token), ""))
-	if err != nil || len(raw) < tokenHead || raw[0] != tokenVersion {
-		return a, errReplyTo
+	raw, err := tokenBytes(token)
+	if err != nil {
+		return a, err
 	}
 	given := journal.Hash(raw[1:])
 	for _, key := range k {
@@ -114,6 +114,26 @@ func (k replyKeys) open(token string) (a replyAddress, err error) {
 		}
 	}
 	return a, errReplyTo
+}
+
+func tokenBytes(token string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(token), ""))
+	if err != nil || len(raw) < tokenHead || raw[0] != tokenVersion {
+		return nil, errReplyTo
+	}
+	return raw, nil
+}
+
+// ClaimedReplier is who may answer at a reply address, as the address has it: nothing is
+// proved, for who passes an answer on to the gateway that holds the key. Empty: it is no
+// address of a gateway.
+func ClaimedReplier(token string) Mnemonic {
+	var a replyAddress
+	raw, err := tokenBytes(token)
+	if err != nil || json.Unmarshal(raw[tokenHead:], &a) != nil {
+		return ""
+	}
+	return a.Provider
 }
 
 // tokenHead is what stands before a token's JSON: its version and its MAC.

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -87,6 +88,14 @@ func TestReplyAddress(t *testing.T) {
 	}
 	if got, err := (replyKeys{k1}).open(broken); err != nil || got.Request != address.Request {
 		t.Errorf("a token in lines: %+v, %v", got, err)
+	}
+	if got := ClaimedReplier(broken); got != "P" {
+		t.Errorf("without a key it says that %q may answer", got)
+	}
+	for _, none := range []string{"", "P", old[:40], base64.StdEncoding.EncodeToString([]byte{tokenVersion})} {
+		if got := ClaimedReplier(none); got != "" {
+			t.Errorf("%q says that %q may answer", none, got)
+		}
 	}
 	if _, err := (replyKeys{k2}).open(old); !errors.Is(err, errReplyTo) {
 		t.Errorf("opened with a key that did not make it: %v", err)

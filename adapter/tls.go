@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -48,6 +50,44 @@ func (c TLSConfig) Try() (*x509.Certificate, error) {
 		return nil, err
 	}
 	return pair.Leaf, nil
+}
+
+// listen opens the configured address behind the proxies that are trusted. The transport
+// security is nil where there is none; the listener is still without it.
+func (c Config) listen(p proxies, log *slog.Logger, count func(what, outcome string, expires time.Time)) (net.Listener, *transport, error) {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listening on %s: %w (is another gateway running? choose another address with listen)", c.Listen, err)
+	}
+	l = p.listener(wires{l})
+	if c.TLS.Certificate == "" {
+		return l, nil, nil
+	}
+	t, err := newTransport(c.TLS, log, count)
+	if err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	return l, t, nil
+}
+
+// OpenDoors opens the configured address for doors that are no gateway's as a gateway opens
+// its own: with TLS where it is configured, and behind the proxies that are trusted, whose
+// word the handler that it gives takes for who calls. The doors' certificate is read again
+// when its file changes.
+func (c Config) OpenDoors(doors http.Handler, log *slog.Logger) (net.Listener, http.Handler, error) {
+	p, err := c.proxies()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, t, err := c.listen(p, log, func(string, string, time.Time) {})
+	if err != nil {
+		return nil, nil, err
+	}
+	if t != nil {
+		l = tls.NewListener(l, forListener(func() *transport { return t }))
+	}
+	return l, p.handler(doors), nil
 }
 
 // forListener is the configuration whose handshakes follow what is in force then.

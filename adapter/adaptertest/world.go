@@ -157,6 +157,15 @@ func WithWay(way func(url string) string) Option { return func(w *World) { w.way
 // Beside puts the world's topics on the brokers of another world, whose prefix is another.
 func Beside(other *World) Option { return func(w *World) { w.brokers = other.brokers } }
 
+// Like gives the world the parties, services and keys of another one: a second
+// installation of the same bus.
+func Like(other *World) Option {
+	return func(w *World) {
+		w.parties, w.bus = other.parties, other.bus
+		w.Config.Services, w.Config.Parties = other.Config.Services, other.Config.Parties
+	}
+}
+
 // Brokers are the addresses of the world's bus.
 func (w *World) Brokers() []string { return w.brokers }
 
