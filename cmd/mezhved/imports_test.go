@@ -56,6 +56,8 @@ var rooms = map[string][]string{
 	"adapter/lifecycle/impact":    {"adapter", "adapter/registry", "envelopes/xmltape", "xsd"},
 	"adapter/lifecycle/probe":     {"adapter", "adapter/journal", "adapter/party", "adapter/registry", "envelopes/xmltape", "signing", "xsd"},
 	"adapter/files":               {"adapter", "signing/gost", "envelopes/xmltape"},
+	// A router verifies nothing and keeps nothing: no key, no store and no log is within its reach.
+	"adapter/router": {"adapter", "adapter/lately", "adapter/registry", "adapter/yamlfile", "envelopes", "envelopes/xmltape"},
 
 	// The kit that tries buses and parties is an outsider: of ours it knows what is on
 	// the wire.

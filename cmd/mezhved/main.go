@@ -54,6 +54,7 @@ func unavailable(err error) error { return &exitError{exitUnavailable, err} }
 
 type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
+	Route    routeCmd    `cmd:"" help:"Run one address in front of several installations."`
 	Demo     demoCmd     `cmd:"" help:"Start everything privately and play real exchanges."`
 	Sandbox  sandboxCmd  `cmd:"" help:"Run a gateway to try: an emulator behind every service, faults on demand, fast time."`
 	Send     sendCmd     `cmd:"" group:"party" help:"Send a request and print the receipt."`

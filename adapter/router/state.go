@@ -1,0 +1,141 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mezhved/envelopes"
+)
+
+// metrics is what the router counts. Labels come from closed sets: operations, outcomes,
+// names of installations.
+type metrics struct {
+	asked   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+	refused *prometheus.CounterVec
+	answers *prometheus.GaugeVec
+	atWork  prometheus.Gauge
+}
+
+func newMetrics(r *prometheus.Registry) *metrics {
+	m := &metrics{
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "mezhved", Name: "route_asked_total",
+			Help: "Calls that a router has passed on, by operation, installation and what it said: ok, empty, refused, later (to come again), lost (it has not answered), passed (not asked, for it has just not answered), gone (the caller hung up), no-room.",
+		}, []string{"operation", "installation", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "mezhved", Name: "route_seconds",
+			Help:    "Time until an installation has answered a router.",
+			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40},
+		}, []string{"installation"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "mezhved", Name: "route_refused_total",
+			Help: "Calls that a router has refused by itself, by reason.",
+		}, []string{"reason"}),
+		answers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "mezhved", Name: "route_installation_answers",
+			Help: "Whether an installation has answered the last call that a router passed on to it: 1 or 0.",
+		}, []string{"installation"}),
+		atWork: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "route_calls_at_work", Help: "Calls that a router is passing on now."}),
+	}
+	r.MustRegister(m.asked, m.seconds, m.refused, m.answers, m.atWork)
+	return m
+}
+
+func (m *metrics) count(op envelopes.Operation, i *installation, outcome string) {
+	name := "none"
+	if op != 0 {
+		name = op.String()
+	}
+	m.asked.WithLabelValues(name, i.name, outcome).Inc()
+}
+
+// installationState is what readiness tells of an installation.
+type installationState struct {
+	Name  string `json:"name"`
+	State string `json:"state"` // as its /readyz has it: ready, degraded, unavailable; or unreachable
+}
+
+// serveReadiness says which installations can be reached and what they say of themselves.
+// The router is ready while one of them takes calls: those for others are answered with an
+// outage, wherever they come in.
+func (r *Router) serveReadiness(w http.ResponseWriter, req *http.Request) {
+	h := r.homes.Load()
+	state := struct {
+		Ready         bool                `json:"ready"`
+		State         string              `json:"state"` // ready, degraded, unavailable
+		Draining      bool                `json:"draining,omitempty"`
+		Installations []installationState `json:"installations"`
+		Services      int                 `json:"services"`
+		Parties       int                 `json:"parties"`
+	}{State: "unavailable", Installations: r.states(req.Context()), Services: len(h.catalog.Services()), Parties: len(h.catalog.Parties())}
+	well := 0
+	for _, i := range state.Installations {
+		switch i.State {
+		case "ready":
+			well++
+			state.Ready = true
+		case "degraded":
+			state.Ready = true
+		}
+	}
+	select {
+	case <-r.draining:
+		state.Draining, state.Ready = true, false
+	default:
+	}
+	switch {
+	case state.Ready && well == len(state.Installations):
+		state.State = "ready"
+	case state.Ready:
+		state.State = "degraded"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !state.Ready {
+		w.Header().Set("Retry-After", "5")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	json.NewEncoder(w).Encode(state)
+}
+
+// states asks all installations at once.
+func (r *Router) states(ctx context.Context) []installationState {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second) // a node takes three at most
+	defer cancel()
+	out := make([]installationState, len(r.installations))
+	var all sync.WaitGroup
+	for n, i := range r.installations {
+		all.Go(func() { out[n] = installationState{i.name, r.state(ctx, i)} })
+	}
+	all.Wait()
+	return out
+}
+
+func (r *Router) state(ctx context.Context, i *installation) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.base+"/readyz", nil)
+	if err != nil {
+		return "unreachable"
+	}
+	resp, err := r.transport.RoundTrip(req)
+	if err != nil {
+		return "unreachable"
+	}
+	defer resp.Body.Close()
+	var says struct {
+		State string `json:"state"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&says)
+	switch {
+	case err == nil && (says.State == "ready" || says.State == "degraded" || says.State == "unavailable"):
+		return says.State
+	case resp.StatusCode == http.StatusOK:
+		return "ready"
+	}
+	return "unavailable"
+}
