@@ -30,8 +30,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Help: "Calls that a router has passed on, by operation, installation and what it said: ok, empty, refused, later (to come again), lost (it has not answered), passed (not asked, for it has just not answered), gone (the caller hung up), no-room.",
 		}, []string{"operation", "installation", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "mezhved", Name: "route_seconds",
-			Help:    "Time until an installation has answered a router.",
+			Namespace: "mezhved", Name: "route_seconds", Help: "Time until an installation has answered a router.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40},
 		}, []string{"installation"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
