@@ -1,7 +1,6 @@
 package router_test
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,15 +9,6 @@ import (
 
 	"mezhved/adapter/router"
 )
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 // Every mistake is named, with its place and what is expected.
 func TestMistakesOfTheConfiguration(t *testing.T) {

@@ -3,12 +3,17 @@ package router_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -705,11 +710,49 @@ func TestHeadersThatGoOn(t *testing.T) {
 // serve answers at an address of its own.
 func serve(t *testing.T, h http.Handler) string {
 	t.Helper()
-	s := &http.Server{Handler: h}
-	l := listen(t)
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	return "http://" + l.Addr().String()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// The doors speak TLS where they have a certificate, and installations do, by whom the
+// configuration names.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	to, err := url.Parse(b.north.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(to))
+	t.Cleanup(inside.Close)
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pair := inside.TLS.Certificates[0] // for 127.0.0.1, and its own authority
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("cert.pem", "CERTIFICATE", pair.Certificate[0])
+	write("key.pem", "PRIVATE KEY", key)
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := strings.Replace(string(text), b.north.URL, inside.URL, 1) + fmt.Sprintf("cas: %[1]s/cert.pem\ntls: {certificate: %[1]s/cert.pem, key: %[1]s/key.pem}\n", dir)
+	if err := os.WriteFile(b.config, []byte(secure), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, address, _, stop := b.open()
+	defer stop()
+	b.north.HTTP.Transport = inside.Client().Transport
+	muni := b.north.Party("MUNI").At(strings.Replace(address, "http://", "https://", 1))
+	good(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)}))
+	good(t, muni.Get(envelopes.GetResponse, adapter.QName{}, ""))
 }
 
 // A set of services of which somebody would live nowhere does not come into force.
