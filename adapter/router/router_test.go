@@ -397,6 +397,7 @@ var lost = map[string]func(*adaptertest.Proxy){
 // While one installation is away the other's messages come and go, and nobody is told that
 // the queues of the one are empty.
 func TestAnInstallationThatIsAway(t *testing.T) {
+	t.Parallel()
 	for how, away := range lost {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
