@@ -17,9 +17,13 @@ import (
 // may carry out, too. Then one of them tries it again.
 const rest = 5 * time.Second
 
-// between is the time from one round of a poll that waits to the next: the nodes of an
-// installation look as often for what others of them have queued.
-const between = time.Second
+// Times from one round of a poll that waits to the next: they grow, for where much is on its
+// way something comes soon, up to the time after which the nodes of an installation look for
+// what others of them have queued.
+const (
+	firstPause = 50 * time.Millisecond
+	mostPause  = time.Second
+)
 
 // installation is one of those that calls go to.
 type installation struct {
@@ -59,13 +63,13 @@ var errPassedOver = errors.New("it has not answered a moment ago")
 // wait for it.
 func (r *Router) waiting(ctx context.Context, c *call) (*answer, error) {
 	end := time.Now().Add(c.wait)
-	for {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		a, err := r.inTurn(ctx, c)
 		left := time.Until(end)
 		if a != nil && a.verdict == done || ctx.Err() != nil || left <= 0 {
 			return a, err
 		}
-		t := time.NewTimer(min(left, between))
+		t := time.NewTimer(min(left, pause))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
