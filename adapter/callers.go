@@ -40,15 +40,24 @@ func (c Config) proxies() (p proxies, err error) {
 		}
 		p.trusted = append(p.trusted, prefix.Masked())
 	}
-	for _, known := range []string{tellsForwardedFor, tellsForwarded, tellsPROXY} {
-		if strings.EqualFold(c.ProxyHeader, known) {
-			p.tells = known
-		}
-	}
-	if p.tells == "" {
-		return p, fmt.Errorf("%s, %s or %s is expected, not %q", tellsForwardedFor, tellsForwarded, tellsPROXY, c.ProxyHeader)
+	if p.tells = c.tells(); p.tells == "" {
+		return p, errTells(c.ProxyHeader)
 	}
 	return p, nil
+}
+
+func errTells(header string) error {
+	return fmt.Errorf("%s, %s or %s is expected, not %q", tellsForwardedFor, tellsForwarded, tellsPROXY, header)
+}
+
+// tells is the way of proxies to say for whom they call; empty: none that is known.
+func (c Config) tells() string {
+	for _, known := range []string{tellsForwardedFor, tellsForwarded, tellsPROXY} {
+		if strings.EqualFold(c.ProxyHeader, known) {
+			return known
+		}
+	}
+	return ""
 }
 
 func (p proxies) trusts(a netip.Addr) bool {

@@ -42,7 +42,9 @@ func (c Config) CheckDoors(f *yamlfile.File) {
 			f.Errorf("url", "an http or https address is expected, not %q", c.URL)
 		}
 	}
-	if _, err := c.proxies(); err != nil {
+	if c.tells() == "" {
+		f.Errorf("proxyHeader", "%v", errTells(c.ProxyHeader))
+	} else if _, err := c.proxies(); err != nil {
 		f.Errorf("trustedProxies", "%v", err)
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {

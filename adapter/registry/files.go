@@ -168,7 +168,7 @@ func (r *catalogReader) errorf(file, format string, args ...any) {
 // missing tells of a folder that cannot be read. setting is what names it.
 func (r *catalogReader) missing(dir string, err error, setting string) {
 	if errors.Is(err, fs.ErrNotExist) {
-		r.errorf(dir, "there is no such folder: name the right one with --%s, or with %s in the configuration", setting, setting)
+		r.errorf(dir, "there is no such folder: name the right one with %s in the configuration, or with --%s where a command has it", setting, setting)
 		return
 	}
 	r.errorf(dir, "%v", err)

@@ -241,7 +241,7 @@ func TestSampleRegistry(t *testing.T) {
 // A folder that is not there is one mistake, and not one for each who would be in it.
 func TestLintWithoutParties(t *testing.T) {
 	_, found := registry.Lint("../../testdata/services", filepath.Join(t.TempDir(), "none"), aDay)
-	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with --parties") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
+	if len(found) != 1 || !strings.Contains(found[0].String(), "there is no such folder: name the right one with parties in the configuration") || !strings.Contains(found[0].Russian().String(), "такой папки нет") {
 		t.Errorf("%d findings: %v", len(found), found)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +55,7 @@ type LimitsConfig struct {
 // TimesConfig says for how long is waited.
 type TimesConfig struct {
 	Answer   yamlfile.Period `yaml:"answer"`   // for the answer of the one installation that a call goes to; longer than its times.request; default 40s
-	Turn     yamlfile.Period `yaml:"turn"`     // for one of several that are asked in turn; default 10s
+	Turn     yamlfile.Period `yaml:"turn"`     // for one of several that are asked in turn; default 10s, or answer where that is shorter
 	LongPoll yamlfile.Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
 }
 
@@ -82,7 +84,7 @@ func (c Config) withDefaults() Config {
 	c.Limits.Body = or(c.Limits.Body, 16<<20)
 	c.Limits.Memory = or(c.Limits.Memory, 512<<20)
 	c.Times.Answer = or(c.Times.Answer, yamlfile.Period(40*time.Second))
-	c.Times.Turn = or(c.Times.Turn, yamlfile.Period(10*time.Second))
+	c.Times.Turn = or(c.Times.Turn, min(yamlfile.Period(10*time.Second), c.Times.Answer))
 	c.Times.LongPoll = or(c.Times.LongPoll, yamlfile.Period(20*time.Second))
 	return c
 }
@@ -131,6 +133,9 @@ func (c Config) check(f *yamlfile.File) {
 	if c.Broadcasts != "" && c.named(c.Broadcasts) < 0 {
 		f.Errorf("broadcasts", "there is no installation %s: name one of installations", c.Broadcasts)
 	}
+	if c.Limits.Memory < c.Limits.Body {
+		f.Errorf("limits.memory", "%s are less than limits.body (%s), so calls of that size would be refused for ever: allow several of them at once", yamlfile.Text(reflect.ValueOf(c.Limits.Memory)), yamlfile.Text(reflect.ValueOf(c.Limits.Body)))
+	}
 	if c.Times.Turn > c.Times.Answer {
 		f.Errorf("times.turn", "is longer than times.answer, so it would never be reached")
 	}
@@ -140,6 +145,7 @@ func (c Config) check(f *yamlfile.File) {
 }
 
 func (c Config) checkInstallations(f *yamlfile.File) {
+	first := map[string]string{} // names, by address
 	for i, in := range c.Installations {
 		at := fmt.Sprintf("installations.%d.", i)
 		if !nameForm.MatchString(in.Name) {
@@ -148,16 +154,31 @@ func (c Config) checkInstallations(f *yamlfile.File) {
 			f.Errorf(at+"name", "%s is another installation's name already", in.Name)
 		}
 		switch u, err := url.Parse(in.URL); {
-		case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		case in.URL == "":
+			f.Errorf(at+"url", "the address of the installation is missing, such as http://10.1.2.3:7500")
+		case err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || !isPort(u.Port()):
 			f.Errorf(at+"url", "an http or https address such as http://10.1.2.3:7500 is expected, not %q", in.URL)
 		case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(u.Path, "/ws"):
 			f.Errorf(at+"url", "the address of the installation is expected, without /ws, ? and #, not %q", in.URL)
+		case first[in.base()] != "":
+			f.Errorf(at+"url", "%s is the address of %s already: an installation stands here once, with all its providers", in.URL, first[in.base()])
+		default:
+			first[in.base()] = in.Name
 		}
 		if len(in.Providers) == 0 && in.Name != c.Broadcasts {
 			f.Errorf(at+"providers", "the mnemonics of the providers that live in %s are missing", in.Name)
 		}
 	}
 }
+
+// isPort says that a port, empty where an address names none, can be one.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
+}
+
+// base is the address without its last slash.
+func (in InstallationConfig) base() string { return strings.TrimRight(in.URL, "/") }
 
 func (c Config) checkProviders(f *yamlfile.File) {
 	home := map[string]string{}

@@ -71,7 +71,7 @@ func New(c Config, services *registry.Registry, log *slog.Logger, m *prometheus.
 		},
 	}
 	for _, in := range c.Installations {
-		r.installations = append(r.installations, &installation{name: in.Name, base: strings.TrimRight(in.URL, "/")})
+		r.installations = append(r.installations, &installation{name: in.Name, base: in.base()})
 		r.metrics.answers.WithLabelValues(in.Name).Set(1)
 	}
 	h, bad := settle(c, r.installations, services.Catalog())
