@@ -35,6 +35,8 @@ import (
 	"mezhved/adapter/lifecycle/probe"
 	"mezhved/adapter/oplog"
 	"mezhved/adapter/postgres"
+	"mezhved/adapter/registry"
+	"mezhved/adapter/router"
 	"mezhved/adapter/terms"
 	"mezhved/adapter/yamlfile"
 	"mezhved/envelopes"
@@ -51,9 +53,15 @@ type timeline struct {
 // knows only that.
 func (l *timeline) scrape(w *adaptertest.World) {
 	w.T.Helper()
+	l.read(w, w.URL)
+}
+
+// read does so at any address.
+func (l *timeline) read(w *adaptertest.World, address string) {
+	w.T.Helper()
 	at := map[string]float64{`up{job="mezhved"}`: 0}
 	l.scrapes = append(l.scrapes, at)
-	answer, err := w.HTTP.Get(w.URL + "/metrics")
+	answer, err := w.HTTP.Get(address + "/metrics")
 	if err != nil {
 		return
 	}
@@ -380,7 +388,46 @@ func TestEveryAlertFires(t *testing.T) {
 			l.scrape(w)
 		}
 	}}
+	// routed worlds are an installation with a router in front, which is what is read.
+	routed := func(goes func(t *testing.T, w *adaptertest.World, r *router.Router, get func(string), read func())) story {
+		return story{goes: func(t *testing.T, w *adaptertest.World, l *timeline) {
+			services, found := registry.Open(w.Config.Services, w.Config.Parties, w.Clock.Now)
+			if bad := found.Errors(); len(bad) > 0 {
+				t.Fatal(bad)
+			}
+			r, err := router.New(router.Config{Broadcasts: "north", Installations: []router.InstallationConfig{{Name: "north", URL: w.URL, Providers: []string{"REGISTRY", "MOSCOW", "OBLAST"}}}},
+				services, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			site := httptest.NewServer(r.Handler())
+			defer site.Close()
+			get := func(path string) {
+				answer, err := w.HTTP.Get(site.URL + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+			}
+			goes(t, w, r, get, func() { l.read(w, site.URL) })
+		}}
+	}
 	stories := map[string]story{
+		"MezhvedInstallationAway": routed(func(t *testing.T, w *adaptertest.World, r *router.Router, get func(string), read func()) {
+			get("/smev/v1.2/ws?wsdl")
+			read()
+			w.Stop()
+			get("/smev/v1.2/ws?wsdl")
+			read()
+		}),
+		"MezhvedRouterReloadRefused": routed(func(t *testing.T, w *adaptertest.World, r *router.Router, get func(string), read func()) {
+			read()
+			w.Write("services/extract/1.0/service.yaml", "title: [")
+			if r.Reload().Errors() == nil {
+				t.Fatal("a broken service was taken")
+			}
+			read()
+		}),
 		"MezhvedWitnessSilent": witnessed(1), "MezhvedWitnessQuorum": witnessed(2),
 		"MezhvedTimestampsMissing": measured(func(t *testing.T, w *adaptertest.World, l *timeline, figures *prometheus.Registry) {
 			book := w.Book()

@@ -138,6 +138,7 @@ var events = map[string]string{
 	"registry":                                                                                                           "registry.finding",
 	"the registry was not reloaded, the old set stays in force: mend the files and reload again":                         "registry.refused",
 	"an installation does not answer; calls that others may carry out pass it over, and try it again every few seconds":  "route.installation-lost",
+	"an installation cannot be asked whether it is ready":                                                                "route.installation-unasked",
 	"an installation answers again":                                                                                      "route.installation-back",
 	"router is open":                                                                                                     "route.open",
 	"router is closed":                                                                                                   "route.closed",

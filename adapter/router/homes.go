@@ -58,13 +58,13 @@ func (h *homes) checkServices(f *yamlfile.File) {
 	for _, s := range h.catalog.Services() {
 		if s.Broadcast {
 			if h.broadcast(s) == nil {
-				f.Errorf("broadcasts", "the subscribers of the broadcast %s %s do not all live in one installation: name here the installation in which such broadcasts live", s.Name, s.Version)
+				f.Errorf("broadcasts", "the subscribers of the broadcast %s %s do not all live in one installation: name here the installation in which such broadcasts live, and start the router again", s.Name, s.Version)
 			}
 			continue
 		}
 		for _, p := range s.Providers {
 			if h.of[p] == nil {
-				f.Errorf("installations", "%s, a provider of %s %s, lives in no installation: name it among the providers of one", p, s.Name, s.Version)
+				f.Errorf("installations", "%s, a provider of %s %s, lives in no installation: name it among the providers of one, and start the router again", p, s.Name, s.Version)
 			}
 		}
 	}

@@ -74,6 +74,9 @@ func New(c Config, services *registry.Registry, log *slog.Logger, m *prometheus.
 		r.installations = append(r.installations, &installation{name: in.Name, base: in.base()})
 		r.metrics.answers.WithLabelValues(in.Name).Set(1)
 	}
+	for _, outcome := range []string{"ok", "refused"} {
+		r.metrics.reloads.WithLabelValues(outcome) // there at 0: the first refusal is an increase
+	}
 	h, bad := settle(c, r.installations, services.Catalog())
 	if len(bad) > 0 {
 		return nil, bad
@@ -134,10 +137,12 @@ func (r *Router) Reload() yamlfile.Findings {
 		found = append(found, bad...)
 	}
 	if bad := found.Errors(); len(bad) > 0 || next == nil {
+		r.metrics.reloads.WithLabelValues("refused").Inc()
 		r.log.Error("the registry was not reloaded, the old set stays in force: mend the files and reload again", "findings", bad.Error())
 		return found
 	}
 	r.homes.Store(next)
+	r.metrics.reloads.WithLabelValues("ok").Inc()
 	r.log.Info("registry reloaded", "services", len(next.catalog.Services()), "parties", len(next.catalog.Parties()), "digest", next.catalog.Digest)
 	return found
 }

@@ -453,7 +453,7 @@ func (b *bus) away(away func(*adaptertest.Proxy)) {
 	good(t, muni.Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "50")}))
 	b.answer(b.south, "OBLAST", adaptertest.Regional, "MUNI")
 	refused(t, muni.Ack(muni.ID()), envelopes.TargetMessageIsNotFound, http.StatusInternalServerError)
-	for _, line := range []string{"an installation does not answer", "an installation answers again"} {
+	for _, line := range []string{"an installation does not answer", "an installation cannot be asked whether it is ready", "an installation answers again"} {
 		if !strings.Contains(b.log.String(), line) {
 			t.Errorf("the log has no %q:\n%s", line, b.log)
 		}
@@ -769,8 +769,20 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := b.router.Reload().Errors()
-	if len(bad) != 1 || !strings.Contains(bad.Error(), "MFC, a provider of extract 1.0, lives in no installation") || !strings.Contains(bad.Error(), "route.yaml:5") {
+	if len(bad) != 1 || !strings.Contains(bad.Error(), "MFC, a provider of extract 1.0, lives in no installation: name it among the providers of one, and start the router again") || !strings.Contains(bad.Error(), "route.yaml:5") {
 		t.Fatalf("the findings are %v", bad)
 	}
 	good(t, b.party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)}))
+	if err := os.WriteFile(service, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if bad := b.router.Reload().Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	figures := b.get("/metrics")
+	for _, want := range []string{`mezhved_route_reloads_total{outcome="refused"} 1`, `mezhved_route_reloads_total{outcome="ok"} 1`} {
+		if !strings.Contains(figures, want) {
+			t.Errorf("the metrics have no %s:\n%s", want, figures)
+		}
+	}
 }

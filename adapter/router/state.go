@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -21,6 +22,7 @@ type metrics struct {
 	refused *prometheus.CounterVec
 	answers *prometheus.GaugeVec
 	atWork  prometheus.Gauge
+	reloads *prometheus.CounterVec
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -41,9 +43,13 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Namespace: "mezhved", Name: "route_installation_answers",
 			Help: "Whether an installation has answered the last call that a router passed on to it: 1 or 0.",
 		}, []string{"installation"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "mezhved", Name: "route_reloads_total",
+			Help: "Readings of services and parties again by a router, by outcome: ok or refused.",
+		}, []string{"outcome"}),
 		atWork: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "route_calls_at_work", Help: "Calls that a router is passing on now."}),
 	}
-	r.MustRegister(m.asked, m.seconds, m.refused, m.answers, m.atWork)
+	r.MustRegister(m.asked, m.seconds, m.refused, m.answers, m.atWork, m.reloads)
 	return m
 }
 
@@ -58,7 +64,7 @@ func (m *metrics) count(op envelopes.Operation, i *installation, outcome string)
 // installationState is what readiness tells of an installation.
 type installationState struct {
 	Name  string `json:"name"`
-	State string `json:"state"` // as its /readyz has it: ready, degraded, unavailable; or unreachable
+	State string `json:"state"` // as its /readyz has it: ready, degraded, unavailable; or unreachable, and the log says why
 }
 
 // serveReadiness says which installations can be reached and what they say of themselves.
@@ -110,20 +116,27 @@ func (r *Router) states(ctx context.Context) []installationState {
 	out := make([]installationState, len(r.installations))
 	var all sync.WaitGroup
 	for n, i := range r.installations {
-		all.Go(func() { out[n] = installationState{i.name, r.state(ctx, i)} })
+		all.Go(func() {
+			state, err := r.state(ctx, i)
+			if err != nil && context.Cause(ctx) != context.Canceled { // who asks has not hung up
+				r.log.Warn("an installation cannot be asked whether it is ready", "installation", i.name, "error", err)
+			}
+			out[n] = installationState{i.name, state}
+		})
 	}
 	all.Wait()
 	return out
 }
 
-func (r *Router) state(ctx context.Context, i *installation) string {
+// state is what an installation says of itself. An error says why it says nothing.
+func (r *Router) state(ctx context.Context, i *installation) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.base+"/readyz", nil)
 	if err != nil {
-		return "unreachable"
+		return "unreachable", err
 	}
 	resp, err := r.transport.RoundTrip(req)
 	if err != nil {
-		return "unreachable"
+		return "unreachable", err
 	}
 	defer resp.Body.Close()
 	var says struct {
@@ -132,9 +145,9 @@ func (r *Router) state(ctx context.Context, i *installation) string {
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&says)
 	switch {
 	case err == nil && (says.State == "ready" || says.State == "degraded" || says.State == "unavailable"):
-		return says.State
+		return says.State, nil
 	case resp.StatusCode == http.StatusOK:
-		return "ready"
+		return "ready", nil
 	}
-	return "unavailable"
+	return "unavailable", fmt.Errorf("HTTP status %d, and nothing that a gateway says", resp.StatusCode)
 }
