@@ -226,7 +226,13 @@ func TestInstalled(t *testing.T) {
 	if got := m.run("grep 'core file' /proc/" + pid + "/limits"); !regexp.MustCompile(`size +0 +0 `).MatchString(got) {
 		t.Errorf("core files: %q", got)
 	}
-	m.run("man -w mezhved mezhved-journal && bash -ic 'source /usr/share/bash-completion/completions/mezhved; complete -p mezhved'")
+	m.run(`test "$(systemctl is-enabled mezhved-route)" = disabled
+		printf '%s\n' 'broadcasts: here' 'installations: [{name: here, url: "http://127.0.0.1:7500"}]' >/etc/mezhved/route.yaml
+		systemctl enable --now mezhved-route
+		curl --fail --silent http://127.0.0.1:7600/readyz
+		systemctl reload mezhved-route`) // as docs/route.md says
+	router := m.run("systemctl show --value -p MainPID mezhved-route")
+	m.run("man -w mezhved mezhved-journal mezhved-route && bash -ic 'source /usr/share/bash-completion/completions/mezhved; complete -p mezhved'")
 
 	// An upgrade: the same programs under a later version.
 	m.put(later(t, origin(t), "mezhved_*.deb"), "/root/fetched/next.deb")
@@ -235,6 +241,9 @@ func TestInstalled(t *testing.T) {
 	m.run("dpkg -i /root/fetched/next.deb")
 	if now := m.run("systemctl show --value -p MainPID mezhved"); now == pid || now == "0" {
 		t.Errorf("after the upgrade the process is %s, before it was %s", now, pid)
+	}
+	if now := m.run("systemctl show --value -p MainPID mezhved-route"); now == router || now == "0" {
+		t.Errorf("after the upgrade the router's process is %s, before it was %s", now, router)
 	}
 	if got := m.run("curl --fail --silent http://127.0.0.1:7500/readyz >/dev/null; curl --silent http://127.0.0.1:7500/checkpoint | head -n 1"); got != head {
 		t.Errorf("after the upgrade the log is %q, before it was %q", got, head)
@@ -248,8 +257,8 @@ func TestInstalled(t *testing.T) {
 	m.run("systemctl stop mezhved && systemctl reset-failed") // what it writes at its end is there
 	before := m.run(data)
 	m.run("systemctl start mezhved && dpkg --remove mezhved")
-	if out, err := m.try("systemctl is-active mezhved"); err == nil {
-		t.Errorf("removed, the unit is %s", out)
+	if out, err := m.try("systemctl is-active mezhved mezhved-route"); err == nil {
+		t.Errorf("removed, the units are %s", out)
 	}
 	if names := func(s string) string { return regexp.MustCompile(`(?m)^\S+ `).ReplaceAllString(s, "") }; names(m.run(data)) != names(before) {
 		t.Errorf("removed, there is\n%s\nand before there was\n%s", m.run(data), before)

@@ -35,7 +35,7 @@ func TestInstalledRPM(t *testing.T) {
 	if got, want := m.run("stat -c '%U:%G %a' /etc/mezhved /var/lib/mezhved"), "root:mezhved 750\nmezhved:mezhved 750"; got != want {
 		t.Errorf("folders:\n%s\nwant\n%s", got, want)
 	}
-	m.run("systemctl cat mezhved mezhved-backup.service mezhved-backup-register.service >/dev/null && mezhved --version")
+	m.run("systemctl cat mezhved mezhved-route.service mezhved-backup.service mezhved-backup-register.service >/dev/null && mezhved --version")
 	if state, _ := m.try("systemctl is-enabled mezhved-backup.timer mezhved-backup-register.timer"); strings.TrimSpace(state) != "disabled\ndisabled" {
 		t.Errorf("backups are made of themselves: %s", state)
 	}
@@ -95,7 +95,8 @@ func TestPackagesOfBoth(t *testing.T) {
 		output(t, "dpkg-deb", "--extract", made(t, "mezhved-audit_*_"+arch+".deb"), dir)
 		for _, name := range []string{
 			"usr/bin/mezhved", "usr/bin/mezhved-audit", "usr/lib/systemd/system/mezhved.service", "usr/lib/systemd/system/mezhved-backup.service", "usr/lib/systemd/system/mezhved-backup.timer",
-			"usr/lib/systemd/system/mezhved-backup-register.service", "usr/lib/systemd/system/mezhved-backup-register.timer", "etc/mezhved/mezhved.yaml",
+			"usr/lib/systemd/system/mezhved-backup-register.service", "usr/lib/systemd/system/mezhved-backup-register.timer", "usr/lib/systemd/system/mezhved-route.service",
+			"etc/mezhved/mezhved.yaml", "usr/share/doc/mezhved/route.yaml.sample",
 			"usr/share/man/man1/mezhved.1.gz", "usr/share/man/man1/mezhved-journal.1.gz", "usr/share/man/man1/mezhved-audit.1.gz",
 			"usr/share/bash-completion/completions/mezhved", "usr/share/zsh/vendor-completions/_mezhved", "usr/share/fish/vendor_completions.d/mezhved-audit.fish",
 			"usr/share/doc/mezhved/install.md", "usr/share/doc/mezhved/licences.txt",
@@ -138,15 +139,15 @@ func TestStatic(t *testing.T) {
 	}
 }
 
-// TestBackupUnits: systemd understands the units, what they call is what the program has,
+// TestOtherUnits: systemd understands the units of backups and of the router, what they call is what the program has,
 // and they are closed as the gateway's is.
-func TestBackupUnits(t *testing.T) {
+func TestOtherUnits(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
 	dir := t.TempDir()
 	var units []string
-	for _, name := range []string{"mezhved-backup.service", "mezhved-backup.timer", "mezhved-backup-register.service", "mezhved-backup-register.timer"} {
+	for _, name := range []string{"mezhved-route.service", "mezhved-backup.service", "mezhved-backup.timer", "mezhved-backup-register.service", "mezhved-backup-register.timer"} {
 		text, err := os.ReadFile("../" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +163,7 @@ func TestBackupUnits(t *testing.T) {
 	}
 	// What it finds wrong it says and goes on: nothing is to be said of ours.
 	said, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
-	if err != nil || strings.Contains(string(said), "mezhved-backup") {
+	if err != nil || strings.Contains(string(said), "mezhved-") {
 		t.Errorf("%v\n%s", err, said)
 	}
 }
