@@ -23,7 +23,7 @@ func (routeCmd) Help() string {
 goes to the installation in which its provider lives, an answer to where the request came from; a poll asks those where
 something may wait for the caller, one after the other. Calls are passed on byte for byte: the installations verify
 them. A router keeps nothing: any number of them may run, and be stopped, at any time. SIGHUP reads services and parties
-again; have the routers read them before the installations do.
+again, a start the configuration; have the routers read them before the installations do.
 
 Examples:
   mezhved route --config /etc/mezhved/route.yaml
