@@ -41,6 +41,20 @@ func TestNeighbourhood(t *testing.T) {
 	}
 }
 
+// A poll waits for as long as it asks, and no longer than it may, however large the number.
+func TestAskedWait(t *testing.T) {
+	t.Parallel()
+	const most = 20 * time.Second
+	for prefer, want := range map[string]time.Duration{
+		"": 0, "respond-async": 0, "wait=": 0, "wait=x": 0, "wait=-5": 0, "wait=5": 5 * time.Second, "respond-async, wait=20": most, "wait=21": most,
+		"wait=9223372036854775807": most, "wait=9223372036854775707": most, "wait=18446744080": most, "wait=9223372036854775808": 0, // which overflow as a time.Duration, or at all
+	} {
+		if got := adapter.AskedWait([]string{prefer}, most); got != want {
+			t.Errorf("%q waits for %v, want %v", prefer, got, want)
+		}
+	}
+}
+
 // A message's own id is of the time that it is given, whatever the machine's is.
 func TestIDsAreOfTheirTime(t *testing.T) {
 	t.Parallel()

@@ -498,8 +498,13 @@ func AskedWait(prefer []string, most time.Duration) time.Duration {
 	for _, line := range prefer {
 		for p := range strings.SplitSeq(line, ",") {
 			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "wait="); ok {
-				if n, err := strconv.Atoi(v); err == nil && n > 0 {
-					return min(time.Duration(n)*time.Second, most)
+				n, err := strconv.Atoi(v)
+				switch {
+				case err != nil || n <= 0:
+				case time.Duration(n) > most/time.Second: // in nanoseconds it may overflow
+					return most
+				default:
+					return time.Duration(n) * time.Second
 				}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -39,7 +40,10 @@ type replyAddress struct {
 // that provider's signing key to have them accepted.
 type replyKeys [][]byte
 
-// maxCodeInToken keeps the token under the 4000 characters of To and ReplyTo.
+// maxToken is how many characters the schema has for To and ReplyTo.
+const maxToken = 4000
+
+// maxCodeInToken keeps the token under maxToken.
 const maxCodeInToken = 1000
 
 const tokenVersion = 1
@@ -128,6 +132,9 @@ func tokenBytes(token string) ([]byte, error) {
 // proved, for who passes an answer on to the gateway that holds the key. Empty: it is no
 // address of a gateway.
 func ClaimedReplier(token string) Mnemonic {
+	if len(token) > maxToken*utf8.UTFMax { // the schema is not held against it yet, and to read it takes many times its bytes
+		return ""
+	}
 	var a replyAddress
 	raw, err := tokenBytes(token)
 	if err != nil || json.Unmarshal(raw[tokenHead:], &a) != nil {

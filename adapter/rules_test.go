@@ -92,9 +92,10 @@ func TestReplyAddress(t *testing.T) {
 	if got := ClaimedReplier(broken); got != "P" {
 		t.Errorf("without a key it says that %q may answer", got)
 	}
-	for _, none := range []string{"", "P", old[:40], base64.StdEncoding.EncodeToString([]byte{tokenVersion})} {
+	for _, none := range []string{"", "P", old[:40], old + strings.Repeat("\n", 4*maxToken), // no larger one is looked at: its sender is nobody yet
+		base64.StdEncoding.EncodeToString([]byte{tokenVersion})} {
 		if got := ClaimedReplier(none); got != "" {
-			t.Errorf("%q says that %q may answer", none, got)
+			t.Errorf("%.500q says that %q may answer", none, got)
 		}
 	}
 	if _, err := (replyKeys{k2}).open(old); !errors.Is(err, errReplyTo) {
