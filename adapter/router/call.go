@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -171,11 +172,11 @@ func (r *Router) order(c *call, e *envelopes.Envelope) {
 	case envelopes.SendResponse:
 		c.order = one(h.of[adapter.ClaimedReplier(claims.To)], h.all)
 	case envelopes.GetRequest:
-		c.order, c.looked = r.rotated(h.requests(caller, selector)), true
+		c.order, c.looked = rotated(h.requests(caller, selector)), true
 	case envelopes.GetResponse:
-		c.order, c.looked = r.rotated(h.answers(selector)), true
+		c.order, c.looked = rotated(h.answers(selector)), true
 	case envelopes.GetStatus:
-		c.order, c.looked = r.rotated(h.all), true
+		c.order, c.looked = rotated(h.all), true
 	case envelopes.Ack:
 		c.order, c.looked = h.first(r.origins.of(claims.MessageID), own), true
 	default:
@@ -201,13 +202,14 @@ func (h *homes) first(before ...*installation) []*installation {
 	return order
 }
 
-// rotated begins with another one each time, so that nobody's messages wait for ever behind
-// those of others.
-func (r *Router) rotated(list []*installation) []*installation {
+// rotated begins with any one, so that nobody's messages wait for ever behind those of others.
+// By lot: to count would lead a caller who asks for two things by turns to the same one each
+// time.
+func rotated(list []*installation) []*installation {
 	if len(list) < 2 {
 		return list
 	}
-	n := int(r.turns.Add(1) % uint64(len(list)))
+	n := rand.N(len(list))
 	return slices.Concat(list[n:], list[:n])
 }
 
@@ -423,7 +425,7 @@ func (r *Router) serveDocument(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), r.config.Times.Answer.D())
 	defer cancel()
 	var why error
-	for _, i := range r.rotated(r.installations) {
+	for _, i := range rotated(r.installations) {
 		if why = r.pass(ctx, w, req, i); why == nil {
 			return
 		}
@@ -431,18 +433,16 @@ func (r *Router) serveDocument(w http.ResponseWriter, req *http.Request) {
 	r.refuse(w, &call{request: req, version: doorVersion(req.URL.Path)}, adapter.Unavailable(why))
 }
 
-// pass passes a document on. An error says that nothing was written.
+// pass passes a document on. An error says that nothing was written; a document that ends too
+// soon takes the connection with it.
 func (r *Router) pass(ctx context.Context, w http.ResponseWriter, req *http.Request, i *installation) error {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Times.Turn.D())
 	defer cancel()
-	address := i.base + req.URL.Path
-	if req.URL.RawQuery != "" {
-		address += "?" + req.URL.RawQuery
-	}
-	out, err := http.NewRequestWithContext(ctx, req.Method, address, nil)
+	out, err := http.NewRequestWithContext(ctx, req.Method, i.base+req.URL.EscapedPath(), nil)
 	if err != nil {
 		return err
 	}
+	out.URL.RawQuery = req.URL.RawQuery
 	out.Header = passedOn(req)
 	resp, err := r.transport.RoundTrip(out)
 	if err != nil {
@@ -460,6 +460,7 @@ func (r *Router) pass(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	w.WriteHeader(resp.StatusCode)
 	if _, err := io.Copy(w, resp.Body); err != nil {
 		r.log.Debug("a document was not passed on to its end", "error", err)
+		panic(http.ErrAbortHandler) // a connection that is cut off is not taken for the end of the document
 	}
 	return nil
 }

@@ -29,7 +29,7 @@
 // does not poll.
 //
 // A consumer's answers wait in as many installations as it has asked providers of. Its polls
-// ask one after the other, beginning with another one each time, and never two at once: each
+// ask one after the other, beginning with any one, by lot, and never two at once: each
 // would lease a message, and the caller can be given one. An installation that does not
 // answer, or says to come later, is passed over and costs the others nothing; but where no
 // other has a message, the poll is answered with an outage and not with an empty queue. A

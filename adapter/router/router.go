@@ -36,7 +36,6 @@ type Router struct {
 	memory        *adapter.Memory
 	large         chan struct{} // places of large calls that are parsed
 	discards      adapter.Discards
-	turns         atomic.Uint64
 	origins       origins
 	tapes         sync.Pool
 	metrics       *metrics
