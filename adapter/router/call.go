@@ -99,6 +99,11 @@ func (c *call) polls() bool {
 	return false
 }
 
+// sends says that the call brings a message, which one installation may accept and no other.
+func (c *call) sends() bool {
+	return c.operation == envelopes.SendRequest || c.operation == envelopes.SendResponse
+}
+
 // read takes the body, up to the limit and no further.
 func (r *Router) read(w http.ResponseWriter, c *call) error {
 	limit, req := int64(r.config.Limits.Body), c.request
@@ -231,10 +236,12 @@ func (r *Router) ask(ctx context.Context, c *call, i *installation) (*answer, er
 	if !c.several() {
 		limit = r.config.Times.Answer.D() + c.wait
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(limit, func() { cancel(context.DeadlineExceeded) })
+	defer patience.Stop()
 	began := time.Now()
-	a, err := r.exchange(ctx, c, i)
+	a, err := r.exchange(ctx, c, i, patience)
 	switch {
 	case err != nil && c.left():
 		r.metrics.count(c.operation, i, "gone")
@@ -247,7 +254,7 @@ func (r *Router) ask(ctx context.Context, c *call, i *installation) (*answer, er
 		r.metrics.count(c.operation, i, "lost")
 		return nil, err
 	}
-	if a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout { // says who stands before it
+	if isCutOff(a.status) {
 		r.lost(i, fmt.Errorf("HTTP status %d", a.status))
 	} else {
 		r.answered(i)
@@ -257,8 +264,10 @@ func (r *Router) ask(ctx context.Context, c *call, i *installation) (*answer, er
 	return a, nil
 }
 
-// exchange posts the call as it came and reads the answer whole.
-func (r *Router) exchange(ctx context.Context, c *call, i *installation) (*answer, error) {
+// exchange posts the call as it came and reads the answer whole. patience is for its
+// beginning: who answers may have handed out a message, which an answer that is cut off would
+// only keep from everybody for the time of its lease.
+func (r *Router) exchange(ctx context.Context, c *call, i *installation, patience *time.Timer) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.base+c.request.URL.Path, bytes.NewReader(c.bytes))
 	if err != nil {
 		return nil, err
@@ -278,6 +287,7 @@ func (r *Router) exchange(ctx context.Context, c *call, i *installation) (*answe
 		return nil, err
 	}
 	defer resp.Body.Close()
+	patience.Stop()
 	limit := 2*int64(r.config.Limits.Body) + largeCall // what came in parts goes out in base64, and the bus adds to it
 	body, err := c.reply.ReadBody(ctx, nil, http.MaxBytesReader(nil, resp.Body, limit), limit, resp.ContentLength)
 	if err != nil {

@@ -55,7 +55,7 @@ type LimitsConfig struct {
 // TimesConfig says for how long is waited.
 type TimesConfig struct {
 	Answer   yamlfile.Period `yaml:"answer"`   // for the answer of the one installation that a call goes to; longer than its times.request; default 40s
-	Turn     yamlfile.Period `yaml:"turn"`     // for one of several that are asked in turn; default 10s, or answer where that is shorter
+	Turn     yamlfile.Period `yaml:"turn"`     // for the beginning of the answer of one of several that are asked in turn; default 10s, or answer where that is shorter
 	LongPoll yamlfile.Period `yaml:"longPoll"` // longest wait that a poll may ask for (Prefer: wait=N); default 20s
 }
 

@@ -24,6 +24,8 @@
 // installation, where its subscribers live or which Config.Broadcasts names. What nobody can
 // tell the way of (content that is of no registered service, a body that cannot be read) any
 // installation refuses, with the fault and the entry in its journal that it gets everywhere.
+// One that has not answered may have accepted it, if it knows of services that the router does
+// not know yet: then the caller is told to come again, and no other is asked.
 // So a router reads bodies within wider bounds than any gateway: what a gateway could
 // accept must not look unreadable here, or it would be accepted by one that its provider
 // does not poll.

@@ -743,6 +743,78 @@ func TestNoPatternOfPollsStarvesAnInstallation(t *testing.T) {
 	}
 }
 
+// What an installation has perhaps accepted is given to no other one: a service that the
+// installations know, and the router does not yet, would be asked twice.
+func TestWhatMayBeAcceptedGoesToNoOther(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	for how, north := range map[string]http.HandlerFunc{
+		"it does not answer":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"who stands before it says": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) },
+	} {
+		taken, asked := 0, 0
+		var mu sync.Mutex
+		inside := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			taken++
+			mu.Unlock()
+			north(w, r)
+		}))
+		other := before(t, b.south, func(*http.Request) {
+			mu.Lock()
+			asked++
+			mu.Unlock()
+		})
+		was, err := os.ReadFile(b.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := b.rewritten(b.north.URL, inside, "http://"+b.way.Address(), other)
+		if err := os.WriteFile(b.config, was, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		kind, body, _ := b.party("MUNI").BuildRequest(adaptertest.Request{Content: adaptertest.Content("urn://nobody")})
+		resp, err := b.north.HTTP.Post(address+"/ws", kind, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		mu.Lock()
+		if resp.StatusCode < 503 || taken == 0 || asked != 0 {
+			t.Errorf("%s: HTTP status %d, after %d calls to the one and %d to the other", how, resp.StatusCode, taken, asked)
+		}
+		mu.Unlock()
+	}
+}
+
+// Who has begun to answer has perhaps handed out a message: an answer that is long on its way
+// is waited for, or its message would be taken out of the queue in vain each time.
+func TestAnswersThatHaveBegunAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	const turn = 3 * time.Second
+	slow := func(w *adaptertest.World) string {
+		return serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			rw.Header().Set("Content-Type", envelopes.TextXML)
+			http.NewResponseController(rw).Flush()
+			time.Sleep(2 * turn)
+			resp, err := w.HTTP.Post(w.URL+r.URL.Path, envelopes.TextXML, bytes.NewReader(body))
+			if err != nil {
+				return
+			}
+			defer resp.Body.Close()
+			io.Copy(rw, resp.Body)
+		}))
+	}
+	address := b.rewritten("turn: 40s", "turn: 3s", b.north.URL, slow(b.north), "http://"+b.way.Address(), slow(b.south))
+	good(t, b.north.Party("MUNI").At(address).Get(envelopes.GetResponse, adapter.QName{}, ""))
+}
+
 // A path comes to an installation, and to whoever stands before it, as it came here: it is not
 // decoded twice.
 func TestDocumentsAreAskedForAsTheyCame(t *testing.T) {

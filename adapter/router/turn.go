@@ -96,6 +96,10 @@ func (r *Router) inTurn(ctx context.Context, c *call) (*answer, error) {
 		switch {
 		case err != nil && c.left():
 			return nil, err
+		case c.sends() && err != nil: // perhaps it has accepted it, if it knows of services that we do not
+			return nil, adapter.Unavailable(fmt.Errorf("installation %s: %w", i.name, err))
+		case c.sends() && isCutOff(a.status):
+			return a, nil
 		case err != nil:
 			lost = errors.Join(lost, fmt.Errorf("installation %s: %w", i.name, err))
 		case a.verdict == done:
@@ -128,14 +132,16 @@ const (
 	come                 // later: it does not carry out the call now
 )
 
+// isCutOff are the statuses by which who stands before an installation says that it has not
+// answered, or not in time.
+func isCutOff(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
+}
+
 // isLater are the statuses of HTTP by which a gateway, or what stands before it, does not
 // carry out a call now.
 func isLater(status int) bool {
-	switch status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || isCutOff(status)
 }
 
 // origins remember from which installation a message came. They spare an Ack the way to the
