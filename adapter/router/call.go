@@ -232,9 +232,9 @@ func (r *Router) spare(t *xmltape.Tape) {
 // ask has one installation carry the call out. An error says that it has not answered, or
 // nothing that a gateway says.
 func (r *Router) ask(ctx context.Context, c *call, i *installation) (*answer, error) {
-	limit := r.config.Times.Turn.D()
+	limit, may := r.config.Times.Turn.D(), rest // for how long it may be silent
 	if !c.several() {
-		limit = r.config.Times.Answer.D() + c.wait
+		limit, may = r.config.Times.Answer.D()+c.wait, may+c.wait
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -244,6 +244,9 @@ func (r *Router) ask(ctx context.Context, c *call, i *installation) (*answer, er
 	a, err := r.exchange(ctx, c, i, patience)
 	switch {
 	case err != nil && c.left():
+		if patience.Stop() && time.Since(began) > may { // not a word: callers may be less patient than we are
+			r.lost(i, err)
+		}
 		r.metrics.count(c.operation, i, "gone")
 		return nil, err
 	case isRoom(err): // here, not there

@@ -458,6 +458,19 @@ func (b *bus) away(away func(*adaptertest.Proxy)) {
 	}
 }
 
+// Callers who wait less long than the router find out that an installation is away, too.
+func TestImpatientCallersFindOut(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	b.way.Swallow(adaptertest.Both)
+	b.eventually("the south does not answer", func() bool {
+		hangUp := b.party("MUNI").HangUp(envelopes.GetResponse)
+		time.Sleep(6 * time.Second) // as their clients do
+		hangUp()
+		return strings.Contains(b.log.String(), "an installation does not answer")
+	})
+}
+
 // Connections that an installation has ended, as one does whose nodes are restarted, are no
 // outage.
 func TestConnectionsThatHaveEnded(t *testing.T) {
