@@ -27,13 +27,28 @@ func reconstitute(t *xmltape.Tape, parts []part, lim Limits) ([]byte, error) {
 	}
 	var values []value
 	used, size := map[*part]bool{}, len(src)
+	// The elements round a token, told as they come: Parent and First look through what stands
+	// before, and where all that is Includes, too, a small body would take hours.
+	var open []openElement
 	for i := range t.Tokens {
-		if t.Tokens[i].Kind != xmltape.Start || t.Tokens[i].Name != name {
+		alone := true
+		switch t.Tokens[i].Kind {
+		case xmltape.Start:
+			if n := len(open); n > 0 {
+				alone, open[n-1].holds = !open[n-1].holds, true
+			}
+			open = append(open, openElement{at: i})
+		case xmltape.End:
+			open = open[:len(open)-1]
+			continue
+		default:
 			continue
 		}
-		inc := t.NodeAt(i)
-		holder := inc.Parent()
-		if isAttachmentContent(holder) || inc.First().Valid() || holder.First() != inc || inc.Next().Valid() || holder.Token().Flags&xmltape.HasText != 0 {
+		if t.Tokens[i].Name != name || len(open) < 3 { // no value stands so near to the root
+			continue
+		}
+		inc, holder := t.NodeAt(i), t.NodeAt(open[len(open)-2].at)
+		if isAttachmentContent(holder, t.NodeAt(open[len(open)-3].at)) || inc.First().Valid() || !alone || inc.Next().Valid() || holder.Token().Flags&xmltape.HasText != 0 {
 			continue
 		}
 		href, _ := inc.Attr("", "href")
@@ -64,11 +79,17 @@ func reconstitute(t *xmltape.Tape, parts []part, lim Limits) ([]byte, error) {
 	return append(out, src[from:]...), nil
 }
 
-// isAttachmentContent reports whether an element is AttachmentContent/Content.
-func isAttachmentContent(n xmltape.Node) bool {
+// openElement is an element that has begun, and whether another one has begun in it.
+type openElement struct {
+	at    int // its token
+	holds bool
+}
+
+// isAttachmentContent reports whether an element in another one is AttachmentContent/Content.
+func isAttachmentContent(n, parent xmltape.Node) bool {
 	for _, v := range Versions {
 		if n.Is(v.BasicSpace(), "Content") {
-			return n.Parent().Is(v.BasicSpace(), "AttachmentContent")
+			return parent.Is(v.BasicSpace(), "AttachmentContent")
 		}
 	}
 	return false
