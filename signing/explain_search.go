@@ -67,10 +67,23 @@ func (x *Explanation) searchDigestValue(st *structure, target xmltape.Node) {
 		x.deviate("digest-reversed", "the octets of the digest are in reverse order", "байты хеша записаны в обратном порядке", nil, nil)
 		return
 	}
-	t := target.Tape()
+	// The elements round a token are told as they come: Parent looks through all that stands
+	// before, and where that is much, one element after the other would take hours.
+	t, parent := target.Tape(), target.Parent()
+	var open []xmltape.Node
 	for i := range t.Tokens {
+		switch t.Tokens[i].Kind {
+		case xmltape.Start:
+		case xmltape.End:
+			open = open[:len(open)-1]
+			continue
+		default:
+			continue
+		}
 		n := t.NodeAt(i)
-		if _, ok := n.Attr("", "Id"); !ok && n.Parent() != target && n != target.Parent() {
+		within := len(open) > 0 && open[len(open)-1] == target
+		open = append(open, n)
+		if _, ok := n.Attr("", "Id"); !ok && !within && n != parent {
 			continue
 		}
 		var b bytes.Buffer

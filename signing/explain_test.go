@@ -238,3 +238,19 @@ func TestExplainIsPrintable(t *testing.T) {
 		t.Errorf("control characters in %q", b.String())
 	}
 }
+
+// A body of a million elements beside each other is explained as any other is: to look for
+// the parent of each of them from its beginning would take hours.
+func TestExplainManyElements(t *testing.T) {
+	doc := sender(t, KeyECDSA256, func(_ xmltape.Node, right []byte) []byte { return right })
+	begin := strings.Index(doc, "MessagePrimaryContent>") + len("MessagePrimaryContent>")
+	doc = doc[:begin] + strings.Repeat("<b/>", 1_000_000) + doc[begin:]
+	tape := new(xmltape.Tape)
+	if err := tape.Parse([]byte(doc), xmltape.Widest); err != nil {
+		t.Fatal(err)
+	}
+	list := verifier(t, Options{}).Explain(tape, testNow)
+	if len(list) != 1 || list[0].Code != DigestMismatch || len(list[0].Deviations) != 0 {
+		t.Errorf("got %d explanations: %+v", len(list), list)
+	}
+}

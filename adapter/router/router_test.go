@@ -806,7 +806,7 @@ func TestWhatMayBeAcceptedGoesToNoOther(t *testing.T) {
 func TestAnswersThatHaveBegunAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := start(t, "")
-	const turn = 3 * time.Second
+	const turn = 8 * time.Second
 	slow := func(w *adaptertest.World) string {
 		return serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
@@ -824,7 +824,7 @@ func TestAnswersThatHaveBegunAreWaitedFor(t *testing.T) {
 			io.Copy(rw, resp.Body)
 		}))
 	}
-	address := b.rewritten("turn: 40s", "turn: 3s", b.north.URL, slow(b.north), "http://"+b.way.Address(), slow(b.south))
+	address := b.rewritten("turn: 40s", "turn: "+turn.String(), b.north.URL, slow(b.north), "http://"+b.way.Address(), slow(b.south))
 	good(t, b.north.Party("MUNI").At(address).Get(envelopes.GetResponse, adapter.QName{}, ""))
 }
 
@@ -834,8 +834,8 @@ func TestDocumentsAreAskedForAsTheyCame(t *testing.T) {
 	t.Parallel()
 	b := start(t, "")
 	paths := make(chan string, 1)
-	inside := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths <- r.RequestURI }))
-	address := b.rewritten(b.north.URL, inside, "http://"+b.way.Address(), inside)
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths <- r.RequestURI })
+	address := b.rewritten(b.north.URL, serve(t, inside), "http://"+b.way.Address(), serve(t, inside))
 	for _, path := range []string{
 		"/ws/%252e%252e/metrics", "/ws/%253Fx", "/ws/%2523x", "/ws/%25zz", "/ws/%D1%85.xsd?a=%252e&b", "/ws?wsdl",
 	} {
@@ -858,12 +858,12 @@ func TestDocumentsAreAskedForAsTheyCame(t *testing.T) {
 func TestHalfADocument(t *testing.T) {
 	t.Parallel()
 	b := start(t, "")
-	inside := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<schema>")
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
-	}))
-	address := b.rewritten(b.north.URL, inside, "http://"+b.way.Address(), inside)
+	})
+	address := b.rewritten(b.north.URL, serve(t, inside), "http://"+b.way.Address(), serve(t, inside))
 	resp, err := b.north.HTTP.Get(address + "/ws?wsdl")
 	if err != nil {
 		return // not even its beginning
