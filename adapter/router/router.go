@@ -153,8 +153,8 @@ func (r *Router) Listen() (net.Listener, error) {
 	return l, err
 }
 
-// Serve runs the router on the listener until ctx ends. Open calls are answered then; polls
-// that wait ask once more.
+// Serve runs the router on the listener until ctx ends. Open calls have the longest time that
+// a poll may wait, and five seconds, to be answered then; polls that wait ask once more.
 func (r *Router) Serve(ctx context.Context, l net.Listener) error {
 	doors := r.doors
 	if doors == nil { // not one of Listen's
