@@ -96,8 +96,9 @@ type partyRun struct {
 	calls   []*heard            // all of the run, in order
 	taken   map[string][32]byte // MessageID -> digest of what was signed, of what was accepted
 	queues  map[envelopes.Operation][]*parcel
-	out     map[string]*parcel // delivered, by MessageID
-	lent    []*parcel          // of them, those that wait for their first Ack
+	queued  map[envelopes.Operation]bool // what was delivered last came out of its queue
+	out     map[string]*parcel           // delivered, by MessageID
+	lent    []*parcel                    // of them, those that wait for their first Ack
 	spoken  map[envelopes.Version]bool
 	signers map[string]*signing.Certificate
 	begun   int // calls before the check in hand
@@ -182,7 +183,7 @@ func (k PartyKit) Serve(ctx context.Context, l net.Listener) (*paper.Report, err
 		return nil, err
 	}
 	r := &partyRun{
-		PartyKit: k, ctx: ctx, taken: map[string][32]byte{}, queues: map[envelopes.Operation][]*parcel{}, out: map[string]*parcel{},
+		PartyKit: k, ctx: ctx, taken: map[string][32]byte{}, queues: map[envelopes.Operation][]*parcel{}, queued: map[envelopes.Operation]bool{}, out: map[string]*parcel{},
 		spoken: map[envelopes.Version]bool{}, signers: map[string]*signing.Certificate{},
 	}
 	r.changed = sync.NewCond(&r.hall)
@@ -504,18 +505,20 @@ func (r *partyRun) deliver(h *heard) reply {
 }
 
 // next takes the first message of a queue, or one that nobody has acknowledged for a
-// quarter of the patience: whose poll broke off has not read it. Those come last: what a
-// party rightly leaves without Ack keeps nothing from it, however seldom it polls.
+// quarter of the patience: whose poll broke off has not read it. The two take turns: what a
+// party rightly leaves without Ack keeps nothing from it, however seldom it polls, nor does
+// what it goes on asking for keep from it what it has not read.
 func (r *partyRun) next(op envelopes.Operation) *parcel {
-	if queue := r.queues[op]; len(queue) > 0 {
-		r.queues[op] = queue[1:]
+	queue := r.queues[op]
+	due := slices.IndexFunc(r.lent, func(p *parcel) bool { return p.op == op && time.Now().After(p.due) })
+	switch {
+	case due >= 0 && (len(queue) == 0 || r.queued[op]):
+		p := r.lent[due]
+		r.lent, r.queued[op] = slices.Delete(r.lent, due, due+1), false
+		return p
+	case len(queue) > 0:
+		r.queues[op], r.queued[op] = queue[1:], true
 		return queue[0]
-	}
-	for i, p := range r.lent {
-		if p.op == op && time.Now().After(p.due) {
-			r.lent = slices.Delete(r.lent, i, i+1)
-			return p
-		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -314,12 +315,25 @@ func TestTheLastCallIsAnswered(t *testing.T) {
 	}
 }
 
-// breaking ends every other call that has brought a message of a kind before its answer is
-// read.
+// breaking ends every other call that has brought a certain message, of a kind, before its
+// answer is read. Of messages that come by turns none is broken off each time.
 type breaking struct {
 	http.RoundTripper
 	kind     string // text in the message
 	messages atomic.Int32
+	mu       sync.Mutex
+	broken   map[string]bool // by what the message is called: its last delivery was
+}
+
+var messageNames = regexp.MustCompile(`MessageI[dD]>([^<]+)<`)
+
+func (b *breaking) breaks(body []byte) bool {
+	b.messages.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name := string(bytes.Join(messageNames.FindAll(body, -1), nil))
+	b.broken[name] = !b.broken[name]
+	return b.broken[name]
 }
 
 func (b *breaking) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -330,7 +344,7 @@ func (b *breaking) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	if bytes.Contains(body, []byte(b.kind)) && b.messages.Add(1)%2 == 1 {
+	if bytes.Contains(body, []byte(b.kind)) && b.breaks(body) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	return resp, err
@@ -352,7 +366,7 @@ func TestAPollThatBreaksOffIsNoFlaw(t *testing.T) {
 			b.kit.Roles = []conform.Role{conform.PartyRole(check)}
 			var way *breaking
 			report := b.try(t, b.kit, func(s *system) {
-				way = &breaking{RoundTripper: s.client.HTTP.Transport, kind: kind}
+				way = &breaking{RoundTripper: s.client.HTTP.Transport, kind: kind, broken: map[string]bool{}}
 				s.client.HTTP.Transport = way
 			})
 			if r := report.Results[0]; r.Verdict != paper.Passed || way.messages.Load() < times {
