@@ -27,28 +27,16 @@ func reconstitute(t *xmltape.Tape, parts []part, lim Limits) ([]byte, error) {
 	}
 	var values []value
 	used, size := map[*part]bool{}, len(src)
-	// The elements round a token, told as they come: Parent and First look through what stands
-	// before, and where all that is Includes, too, a small body would take hours.
-	var open []openElement
-	for i := range t.Tokens {
-		alone := true
-		switch t.Tokens[i].Kind {
-		case xmltape.Start:
-			if n := len(open); n > 0 {
-				alone, open[n-1].holds = !open[n-1].holds, true
-			}
-			open = append(open, openElement{at: i})
-		case xmltape.End:
-			open = open[:len(open)-1]
-			continue
-		default:
+	var before xmltape.Node // the element that began last
+	for inc, round := range t.Elements() {
+		last := before
+		before = inc
+		if inc.Token().Name != name || len(round) < 2 { // no value stands so near to the root
 			continue
 		}
-		if t.Tokens[i].Name != name || len(open) < 3 { // no value stands so near to the root
-			continue
-		}
-		inc, holder := t.NodeAt(i), t.NodeAt(open[len(open)-2].at)
-		if isAttachmentContent(holder, t.NodeAt(open[len(open)-3].at)) || inc.First().Valid() || !alone || inc.Next().Valid() || holder.Token().Flags&xmltape.HasText != 0 {
+		holder := round[len(round)-1]
+		alone := last == holder && !inc.Next().Valid()
+		if isAttachmentContent(holder, round[len(round)-2]) || inc.First().Valid() || !alone || holder.Token().Flags&xmltape.HasText != 0 {
 			continue
 		}
 		href, _ := inc.Attr("", "href")
@@ -77,12 +65,6 @@ func reconstitute(t *xmltape.Tape, parts []part, lim Limits) ([]byte, error) {
 		from = v.end
 	}
 	return append(out, src[from:]...), nil
-}
-
-// openElement is an element that has begun, and whether another one has begun in it.
-type openElement struct {
-	at    int // its token
-	holds bool
 }
 
 // isAttachmentContent reports whether an element in another one is AttachmentContent/Content.

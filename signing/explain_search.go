@@ -67,22 +67,9 @@ func (x *Explanation) searchDigestValue(st *structure, target xmltape.Node) {
 		x.deviate("digest-reversed", "the octets of the digest are in reverse order", "байты хеша записаны в обратном порядке", nil, nil)
 		return
 	}
-	// The elements round a token are told as they come: Parent looks through all that stands
-	// before, and where that is much, one element after the other would take hours.
-	t, parent := target.Tape(), target.Parent()
-	var open []xmltape.Node
-	for i := range t.Tokens {
-		switch t.Tokens[i].Kind {
-		case xmltape.Start:
-		case xmltape.End:
-			open = open[:len(open)-1]
-			continue
-		default:
-			continue
-		}
-		n := t.NodeAt(i)
-		within := len(open) > 0 && open[len(open)-1] == target
-		open = append(open, n)
+	parent := target.Parent()
+	for n, round := range target.Tape().Elements() {
+		within := len(round) > 0 && round[len(round)-1] == target
 		if _, ok := n.Attr("", "Id"); !ok && !within && n != parent {
 			continue
 		}

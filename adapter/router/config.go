@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"net/url"
@@ -76,25 +77,17 @@ func LoadConfig(file string) (Config, error) {
 }
 
 func (c Config) withDefaults() Config {
-	c.Listen = or(c.Listen, "127.0.0.1:7600")
-	c.ProxyHeader = or(c.ProxyHeader, "X-Forwarded-For")
-	c.Contour = or(c.Contour, "mezhved")
-	c.Services = or(c.Services, "services")
-	c.Parties = or(c.Parties, "parties")
-	c.Limits.Body = or(c.Limits.Body, 16<<20)
-	c.Limits.Memory = or(c.Limits.Memory, 512<<20)
-	c.Times.Answer = or(c.Times.Answer, yamlfile.Period(40*time.Second))
-	c.Times.Turn = or(c.Times.Turn, min(yamlfile.Period(10*time.Second), c.Times.Answer))
-	c.Times.LongPoll = or(c.Times.LongPoll, yamlfile.Period(20*time.Second))
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
+	c.ProxyHeader = cmp.Or(c.ProxyHeader, "X-Forwarded-For")
+	c.Contour = cmp.Or(c.Contour, "mezhved")
+	c.Services = cmp.Or(c.Services, "services")
+	c.Parties = cmp.Or(c.Parties, "parties")
+	c.Limits.Body = cmp.Or(c.Limits.Body, 16<<20)
+	c.Limits.Memory = cmp.Or(c.Limits.Memory, 512<<20)
+	c.Times.Answer = cmp.Or(c.Times.Answer, yamlfile.Period(40*time.Second))
+	c.Times.Turn = cmp.Or(c.Times.Turn, min(yamlfile.Period(10*time.Second), c.Times.Answer))
+	c.Times.LongPoll = cmp.Or(c.Times.LongPoll, yamlfile.Period(20*time.Second))
 	return c
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // resolve makes relative paths relative to dir.

@@ -99,6 +99,27 @@ func (n Node) Parent() Node {
 	return Node{}
 }
 
+// Elements are those of the document in their order, each with the elements in which it
+// stands, the root first; the list is good until the next one. To ask each for its Parent
+// would look through all that stands before it: many beside each other would take hours.
+func (t *Tape) Elements() iter.Seq2[Node, []Node] {
+	return func(yield func(Node, []Node) bool) {
+		var round []Node
+		for i := range t.Tokens {
+			switch t.Tokens[i].Kind {
+			case Start:
+				n := t.NodeAt(i)
+				if !yield(n, round) {
+					return
+				}
+				round = append(round, n)
+			case End:
+				round = round[:len(round)-1]
+			}
+		}
+	}
+}
+
 // First is the first child element.
 func (n Node) First() Node {
 	if n.t == nil {

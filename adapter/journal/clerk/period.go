@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"time"
 
 	"mezhved/adapter/journal"
@@ -9,7 +10,7 @@ import (
 // closing says whether the open period is over, so that the next batch begins with the
 // entry that closes it.
 func (s *Sequencer) closing(head Head) bool {
-	return head.Tree.N > 0 && s.Now().Truncate(or(s.Period, time.Hour)).After(head.PeriodStart)
+	return head.Tree.N > 0 && s.Now().Truncate(cmp.Or(s.Period, time.Hour)).After(head.PeriodStart)
 }
 
 // firstIndex is that of the first event's entry.

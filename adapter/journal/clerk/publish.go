@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,9 @@ import (
 // publish has the head signed when it has grown and Publish has passed, or when
 // Heartbeat has, or when now is set and it has grown.
 func (s *Sequencer) publish(ctx context.Context, now bool) error {
-	tick := or(s.Tick, 100*time.Millisecond)
+	tick := cmp.Or(s.Tick, 100*time.Millisecond)
 	since := s.Now().Sub(s.published)
-	if !now && since < or(s.Publish, time.Second-2*tick) {
+	if !now && since < cmp.Or(s.Publish, time.Second-2*tick) {
 		return nil
 	}
 	head, err := s.Book.Head(ctx)
@@ -27,7 +28,7 @@ func (s *Sequencer) publish(ctx context.Context, now bool) error {
 	if s.published.IsZero() {
 		grown = true // after a start, find out what the signer remembers
 	}
-	if !grown && (now || since < or(s.Heartbeat, 10*time.Minute)) {
+	if !grown && (now || since < cmp.Or(s.Heartbeat, 10*time.Minute)) {
 		return nil
 	}
 	signed, err := s.sign(ctx)

@@ -77,19 +77,11 @@ type StoppedError struct{ Why string }
 
 func (e *StoppedError) Error() string { return "the journal was stopped: " + e.Why }
 
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
-
 // Run sequences and publishes until ctx ends, then takes up what is left and
 // publishes a last checkpoint. It returns nil when ctx ended, and never
 // otherwise: every failure is tried again, and told by Writable meanwhile.
 func (s *Sequencer) Run(ctx context.Context) error {
-	tick := or(s.Tick, 100*time.Millisecond)
+	tick := cmp.Or(s.Tick, 100*time.Millisecond)
 	defer func() { s.Book.Resign(s.term) }()
 	var told string // the last error logged, and when: a database that is away would fill the disk with lines
 	var toldAt time.Time
@@ -192,10 +184,10 @@ func (s *Sequencer) yields(err error) {
 		s.term, s.failing = 0, time.Time{}
 	case s.failing.IsZero():
 		s.failing = s.Now()
-	case s.Now().Sub(s.failing) >= or(s.Yield, 3*time.Second):
+	case s.Now().Sub(s.failing) >= cmp.Or(s.Yield, 3*time.Second):
 		s.Log.Warn("journal: this node cannot do the work and gives the lead up for a while", "error", cmp.Or(err, s.signErr))
 		s.Book.Resign(s.term)
-		s.term, s.failing, s.aside = 0, time.Time{}, s.Now().Add(or(s.Aside, 30*time.Second))
+		s.term, s.failing, s.aside = 0, time.Time{}, s.Now().Add(cmp.Or(s.Aside, 30*time.Second))
 	}
 }
 
@@ -228,7 +220,7 @@ func (s *Sequencer) Writable() error {
 		err = s.lookErr
 	case s.contact.IsZero():
 		err = errors.New("the sequencer has not reached the database yet")
-	case silent > or(s.Patience, 900*time.Millisecond):
+	case silent > cmp.Or(s.Patience, 900*time.Millisecond):
 		err = fmt.Errorf("the database has not answered for %s", silent.Round(time.Millisecond))
 	}
 	if err != nil {
@@ -251,11 +243,11 @@ func (s *Sequencer) undone() error {
 	switch waits := st.At.Sub(s.unsigned); {
 	case st.Stopped != "":
 		return &StoppedError{st.Stopped}
-	case st.Waits > or(s.Alone, 30*time.Second):
+	case st.Waits > cmp.Or(s.Alone, 30*time.Second):
 		return fmt.Errorf("an event has waited for its place for %s: %s", st.Waits.Round(time.Second), leader())
-	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second) && s.signErr != nil:
+	case !s.unsigned.IsZero() && waits > cmp.Or(s.Unsigned, 15*time.Second) && s.signErr != nil:
 		return fmt.Errorf("no checkpoint has been signed for %s: %w", waits.Round(time.Second), s.signErr)
-	case !s.unsigned.IsZero() && waits > or(s.Unsigned, 15*time.Second):
+	case !s.unsigned.IsZero() && waits > cmp.Or(s.Unsigned, 15*time.Second):
 		return fmt.Errorf("no checkpoint has been signed for %s: %s", waits.Round(time.Second), leader())
 	}
 	return nil
@@ -288,8 +280,8 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) { return s.step(ctx, 
 
 // batch is how many events the next step takes.
 func (s *Sequencer) batch() int {
-	batch := or(s.Batch, 8192)
-	return min(batch, or(s.fewer, batch))
+	batch := cmp.Or(s.Batch, 8192)
+	return min(batch, cmp.Or(s.fewer, batch))
 }
 
 // adjust halves batches for as long as steps with events fail: on a machine that is too
@@ -297,7 +289,7 @@ func (s *Sequencer) batch() int {
 // five seconds of silence), and would do so with that batch for ever. What succeeds
 // doubles them.
 func (s *Sequencer) adjust(err error) {
-	batch := or(s.Batch, 8192)
+	batch := cmp.Or(s.Batch, 8192)
 	if err != nil {
 		s.fewer = max(s.batch()/2, min(batch, leastBatch))
 	} else if s.fewer *= 2; s.fewer >= batch {
