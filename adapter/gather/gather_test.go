@@ -90,8 +90,9 @@ func TestRestFindsItsLength(t *testing.T) {
 	if some[0].rate < 0.95*some[1].rate || some[0].rate < 1.05*some[2].rate {
 		t.Errorf("64 senders: %v a second, want as many as with a short rest, %v, and more than with a long one, %v", some[0], some[1], some[2])
 	}
-	if many[0].rate < many[1].rate || many[0].statements > 0.95*many[1].statements {
-		t.Errorf("256 senders: %v, want more exchanges of fewer statements than with a short rest, %v", many[0], many[1])
+	// The processors are full with either, and who of several comes first is chance.
+	if many[0].rate < 0.98*many[1].rate || many[0].statements > 0.95*many[1].statements {
+		t.Errorf("256 senders: %v, want as many exchanges, of fewer statements, as with a short rest, %v", many[0], many[1])
 	}
 	if alone := play(t, 1, After); alone.rested > 0 {
 		t.Errorf("one sender waited for company: %s in all", alone.rested)
