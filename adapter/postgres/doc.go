@@ -38,7 +38,8 @@
 //     journal_leaves.go); the hashes of their leaves are made of them. The journal has
 //     few indexes: digests of the ids in a block; journal_term says in which stretches
 //     of 1024 entries a value stands, journal_tally on which days a combination of
-//     values does and between which entries; a search reads what these leave.
+//     values does and between which entries; a search reads what these leave. What stretches
+//     come to, for times that are no whole days, is put down beside (journal_sums.go).
 //   - Who sends what to whom is said once for all messages of a kind (kinds.go).
 //   - What opens the commitments of a block is sealed together, with one seed for all
 //     salts (journal_opening.go): a value costs little more than its own bytes, and goes

@@ -684,15 +684,9 @@ func queueTally(ctx context.Context, db querier, add func(int64, string, ...any)
 			FROM journal_entry WHERE idx >= $1 AND idx < $2 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9`), tallied, rows)
 	}
 	if blocks != nil && *blocks < end {
-		from := max(tallied, *blocks)
-		counted, err := blockSums(ctx, db, nil, from, size)
+		counted, err := stretchSums(ctx, db, add, max(tallied, *blocks), size, end, entries)
 		if err != nil {
 			return fmt.Errorf("daily totals: %w", err)
-		}
-		for _, e := range entries {
-			if e.Index >= from {
-				counted.count(e.Index, e.Leaf)
-			}
 		}
 		var days []string
 		var texts [7][]string

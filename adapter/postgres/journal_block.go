@@ -112,14 +112,18 @@ func (s sums) addAll(c *blockColumns, q *Query, from, to int64) {
 		here[k] = p
 	})
 	for codes, add := range here {
-		k := c.combination(codes)
-		p, ok := s[k]
-		if !ok {
-			p.first = add.first
-		}
-		p.entries, p.last = p.entries+add.entries, max(p.last, add.last)
-		s[k] = p
+		s.join(c.combination(codes), add)
 	}
+}
+
+// join adds entries of a combination that are behind those counted so far.
+func (s sums) join(k dayCombination, add places) {
+	p, ok := s[k]
+	if !ok {
+		p.first = add.first
+	}
+	p.entries, p.last = p.entries+add.entries, max(p.last, add.last)
+	s[k] = p
 }
 
 // counted is how many columns entries are counted by: the day, and those of a
@@ -251,6 +255,11 @@ func (c *blockColumns) combination(codes [counted]byte) dayCombination {
 	for n := range counted {
 		v[n] = c.values[n][codes[n]]
 	}
+	return combinationOfTexts(v)
+}
+
+// combinationOfTexts is the other side of texts.
+func combinationOfTexts(v [counted]string) dayCombination {
 	return dayCombination{v[0], combination{v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8] != ""}}
 }
 

@@ -62,6 +62,10 @@ func TestSearchAgreesWithReadingTheWholeLog(t *testing.T) {
 	for name, begin := range map[string]int{"blocks": 0, "rows and blocks": 1380, "rows": 3000} {
 		t.Run(name, func(t *testing.T) { searchAgrees(t, begin) })
 	}
+	t.Run("blocks of which it is put down what they come to", func(t *testing.T) {
+		defer postgres.TallyEvery(250)()
+		searchAgrees(t, 0)
+	})
 }
 
 // searchAgrees asks a log that has blocks from about begin on.

@@ -29,6 +29,7 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 	}
 	var dropped, size, tallied, blocks int64
 	totals, counters := map[dayCombination]places{}, map[string]journal.Counter{}
+	var stretches *sumChecker
 	// One snapshot for what the pages must add up to.
 	err := pgx.BeginTxFunc(ctx, j.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, "SELECT dropped, size, tallied, coalesce(blocks, size) FROM journal_head").Scan(&dropped, &size, &tallied, &blocks); err != nil {
@@ -53,11 +54,18 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 			return err
 		}
 		var err error
-		counters, err = (&journalTx{tx: tx, j: j}).Counters(ctx, nil)
+		if stretches, err = readSums(ctx, tx, dropped); err == nil {
+			counters, err = (&journalTx{tx: tx, j: j}).Counters(ctx, nil)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("examine the journal: %w", err)
+	}
+	wrong := func(list []sumRow) {
+		for _, row := range list {
+			find(row.first, "what the %d entries from here on come to is put down otherwise than they are: counts of a part of a day would be wrong", row.entries)
+		}
 	}
 	seen, made := map[string]journal.Counter{}, sums{}
 	next := dropped
@@ -106,6 +114,7 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 			if index < tallied {
 				made.count(index, l)
 			}
+			wrong(stretches.count(index, l))
 			count(seen, l)
 		}
 		_, err = pgx.ForEachRow(rows, append(into, &test, &leaf), func() error {
@@ -154,6 +163,7 @@ func (j *Journal) Examine(ctx context.Context) ([]audit.Finding, error) {
 			find(next, "is missing from the table")
 		}
 	}
+	wrong(stretches.end())
 	if dropped > 0 {
 		return out, nil
 	}

@@ -257,6 +257,9 @@ func (j *Journal) Archive(ctx context.Context, before time.Time, dir string) (in
 		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_reference WHERE idx < $1", end); err != nil {
 			return done, fmt.Errorf("archive: the references of dropped entries: %w", err)
 		}
+		if _, err := j.pool.Exec(ctx, "DELETE FROM journal_sum WHERE first < $1", end); err != nil {
+			return done, fmt.Errorf("archive: what dropped entries come to: %w", err)
+		}
 		if _, err := j.pool.Exec(ctx, dropStandings, end); err != nil {
 			return done, fmt.Errorf("archive: what reports need of dropped entries: %w", err)
 		}
@@ -280,7 +283,7 @@ func (j *Journal) Recount(ctx context.Context) error {
 		if dropped > 0 {
 			return ErrArchived
 		}
-		for _, sql := range []string{"SET LOCAL statement_timeout = 0", "DELETE FROM journal_tally", "UPDATE journal_head SET tallied = 0"} {
+		for _, sql := range []string{"SET LOCAL statement_timeout = 0", "DELETE FROM journal_tally", "DELETE FROM journal_sum", "UPDATE journal_head SET tallied = 0"} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err
 			}

@@ -297,7 +297,7 @@ func (a *archive) vacant() {
 }
 
 // endOfLog are the tables that say how a log ends.
-var endOfLog = []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_counter", "journal_head", "journal_term", "journal_reference"}
+var endOfLog = []string{"journal_block", "journal_piece", "journal_opening", "journal_tile", "journal_edge", "journal_tally", "journal_sum", "journal_counter", "journal_head", "journal_term", "journal_reference"}
 
 // backup keeps tables as they are, for when they are put back.
 func (a *archive) backup(tables ...string) (putBack func()) {

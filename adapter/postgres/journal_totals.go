@@ -44,7 +44,8 @@ func (j *Journal) Count(ctx context.Context, q Query) (int64, error) {
 
 // Totals counts the entries that the query asks for, grouped by any of day,
 // kind, sender, service, version, outcome, channel, test, in that order. Whole days come from
-// the daily totals, the rest is counted; both are exact, and read from one
+// the daily totals, the rest from what stretches of the log come to, and its ends are counted;
+// all of it is exact, and read from one
 // snapshot. Entries that retention has taken stay counted in whole days.
 func (j *Journal) Totals(ctx context.Context, q Query, by ...string) ([]Total, error) {
 	for _, column := range by {
@@ -106,7 +107,7 @@ const dayText = "to_char(day, 'YYYY-MM-DD')"
 
 // totals counts by group over up to three parts, the days that the time covers wholly
 // and the pieces before and after them. Of the pieces, rows are counted in the same
-// statement as the days, and blocks by their columns.
+// statement as the days, and blocks by what was put down of them, or their columns.
 func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string) (map[Total]Total, error) {
 	named, err := j.named(ctx, db, q)
 	if err != nil {
@@ -134,11 +135,7 @@ func (j *Journal) totals(ctx context.Context, db querier, q *Query, by []string)
 				return true
 			})
 		}
-		kept, err := blockSums(ctx, db, q, from, to)
-		for k, p := range kept {
-			out.addDay(k.day, &k.combination, p.entries)
-		}
-		return err
+		return countWithin(ctx, db, q, from, to, func(k *dayCombination, n int64) { out.addDay(k.day, &k.combination, n) })
 	}
 	from, to, err := j.bounds(ctx, db, q)
 	if err != nil {
