@@ -40,6 +40,8 @@ type Router struct {
 	tapes         sync.Pool
 	metrics       *metrics
 	told          http.Handler // the metrics
+	asking        sync.Mutex   // guards round
+	round         *round       // the last one, or the one at work; nil: nobody has asked yet
 	doors         http.Handler // behind proxies; nil before Listen
 	draining      chan struct{}
 }

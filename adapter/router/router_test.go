@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -505,6 +506,57 @@ func (b *bus) readiness(status int) (state readiness) {
 		b.t.Fatalf("readiness: HTTP status %d, %v", resp.StatusCode, err)
 	}
 	return state
+}
+
+// However many strangers ask a router whether it is ready, at once or one after the other, and
+// whether they wait for the answer or not, an installation is asked once a second at most.
+func TestReadinessAsksOnceASecond(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	var asked atomic.Int64
+	slow := make(chan struct{})
+	north := before(t, b.north, func(r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			asked.Add(1)
+			<-slow
+		}
+	})
+	url, began := b.rewritten("url: "+b.north.URL, "url: "+north), time.Now()
+	ask := func(ctx context.Context) (state readiness, err error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+		if err != nil {
+			return state, err
+		}
+		resp, err := b.north.HTTP.Do(req)
+		if err != nil {
+			return state, err
+		}
+		defer resp.Body.Close()
+		return state, json.NewDecoder(resp.Body).Decode(&state)
+	}
+	first, hangUp := context.WithCancel(t.Context())
+	hungUp := make(chan struct{})
+	go func() { ask(first); close(hungUp) }()
+	b.eventually("the installation is asked", func() bool { return asked.Load() > 0 })
+	hangUp() // he in whose call it is asked
+	<-hungUp
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if state, err := ask(t.Context()); err != nil || len(state.Installations) != 2 {
+				t.Errorf("the router says of itself: %+v, %v", state, err)
+			}
+		})
+	}
+	close(slow)
+	all.Wait()
+	b.eventually("the installation is asked again", func() bool {
+		_, err := ask(t.Context())
+		return err == nil && asked.Load() > 2
+	})
+	if n, most := asked.Load(), 1+int64(time.Since(began)/time.Second); n > most {
+		t.Errorf("the installation was asked %d times in %s, want %d at most", n, time.Since(began), most)
+	}
 }
 
 func (b *bus) get(path string) string {

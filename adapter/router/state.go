@@ -80,6 +80,9 @@ func (r *Router) serveReadiness(w http.ResponseWriter, req *http.Request) {
 		Services      int                 `json:"services"`
 		Parties       int                 `json:"parties"`
 	}{State: "unavailable", Installations: r.states(req.Context()), Services: len(h.catalog.Services()), Parties: len(h.catalog.Parties())}
+	if req.Context().Err() != nil {
+		return // who asks has hung up
+	}
 	well := 0
 	for _, i := range state.Installations {
 		switch i.State {
@@ -109,8 +112,53 @@ func (r *Router) serveReadiness(w http.ResponseWriter, req *http.Request) {
 	json.NewEncoder(w).Encode(state)
 }
 
-// states asks all installations at once.
+// round is one asking of all installations, which all who ask meanwhile share.
+type round struct {
+	began  time.Time
+	done   chan struct{} // closed when states are there
+	states []installationState
+}
+
+// fresh is for how long a round is good from its beginning: however many ask whether the
+// router is ready, and they are proved by nothing, an installation is asked no more often.
+const fresh = time.Second
+
+// states are what the installations say of themselves now; nil: who asks has hung up.
 func (r *Router) states(ctx context.Context) []installationState {
+	now, mine := r.thisRound()
+	if mine {
+		defer close(now.done)
+		now.states = r.askAll(context.WithoutCancel(ctx)) // others wait for it, whoever hangs up
+		return now.states
+	}
+	select {
+	case <-now.done:
+		return now.states
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// thisRound is the round that counts now, and whether it is the caller's to ask.
+func (r *Router) thisRound() (now *round, mine bool) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if r.round != nil {
+		select {
+		case <-r.round.done:
+			if time.Since(r.round.began) < fresh {
+				return r.round, false
+			}
+		default:
+			return r.round, false
+		}
+	}
+	r.round = &round{began: time.Now(), done: make(chan struct{})}
+	return r.round, true
+}
+
+// askAll asks all installations at once.
+func (r *Router) askAll(ctx context.Context) []installationState {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second) // a node takes three at most
 	defer cancel()
 	out := make([]installationState, len(r.installations))
@@ -118,7 +166,7 @@ func (r *Router) states(ctx context.Context) []installationState {
 	for n, i := range r.installations {
 		all.Go(func() {
 			state, err := r.state(ctx, i)
-			if err != nil && context.Cause(ctx) != context.Canceled { // who asks has not hung up
+			if err != nil {
 				r.log.Warn("an installation cannot be asked whether it is ready", "installation", i.name, "error", err)
 			}
 			out[n] = installationState{i.name, state}
