@@ -459,7 +459,9 @@ func (r *Router) pass(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	out.Header = passedOn(req)
 	resp, err := r.transport.RoundTrip(out)
 	if err != nil {
-		r.lost(i, err)
+		if req.Context().Err() == nil { // else who asks has hung up
+			r.lost(i, err)
+		}
 		return err
 	}
 	defer resp.Body.Close()

@@ -747,6 +747,28 @@ func TestStrangersLoseNoInstallation(t *testing.T) {
 	good(t, b.party("MUNI").Get(envelopes.GetResponse, adapter.QName{}, ""))
 }
 
+// Neither does who hangs up before he has the description that he has asked for.
+func TestWhoHangsUpOnADocument(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	b.way.Swallow(adaptertest.Both)
+	b.eventually("somebody has hung up on the south", func() bool { // where he begins is by lot
+		ctx, hangUp := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer hangUp()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/smev/v1.2/ws?wsdl", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := b.north.HTTP.Do(req); err == nil {
+			resp.Body.Close()
+		}
+		return strings.Contains(b.log.String(), "the caller hung up before it had its answer")
+	})
+	if strings.Contains(b.log.String(), "does not answer") {
+		t.Errorf("the log has\n%s", b.log)
+	}
+}
+
 // before stands before an installation: whatever is asked of it passes by look first.
 func before(t *testing.T, w *adaptertest.World, look func(*http.Request)) (url string) {
 	t.Helper()
