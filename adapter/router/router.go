@@ -73,7 +73,6 @@ func New(c Config, services *registry.Registry, log *slog.Logger, m *prometheus.
 	}
 	for _, in := range c.Installations {
 		r.installations = append(r.installations, &installation{name: in.Name, base: in.base()})
-		r.metrics.answers.WithLabelValues(in.Name).Set(1)
 	}
 	for _, outcome := range []string{"ok", "refused"} {
 		r.metrics.reloads.WithLabelValues(outcome) // there at 0: the first refusal is an increase

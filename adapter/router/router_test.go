@@ -423,6 +423,9 @@ func (b *bus) away(away func(*adaptertest.Proxy)) {
 	b.router, b.url, b.log, b.stop = b.open()
 	muni, registry = b.party("MUNI"), b.party("REGISTRY")
 
+	if text := b.get("/metrics"); strings.Contains(text, "mezhved_route_installation_answers{") {
+		t.Errorf("the metrics tell who answers before anybody was asked:\n%s", text)
+	}
 	away(b.way)
 	a := good(t, muni.Get(envelopes.GetResponse, adapter.QName{}, ""))
 	if a.Message == nil {

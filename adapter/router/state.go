@@ -41,7 +41,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		}, []string{"reason"}),
 		answers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "mezhved", Name: "route_installation_answers",
-			Help: "Whether an installation has answered the last call that a router passed on to it: 1 or 0.",
+			Help: "Whether an installation has answered the last call that a router passed on to it: 1 or 0; not there before the first.",
 		}, []string{"installation"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "mezhved", Name: "route_reloads_total",

@@ -30,7 +30,9 @@ type installation struct {
 	name string
 	base string // address, without its last slash
 
-	again atomic.Int64 // Unix nanoseconds at which it is tried again; 0: it answers
+	again  atomic.Int64 // Unix nanoseconds at which it is tried again; 0: it answers
+	tried  atomic.Bool  // a call has told whether it answers
+	change sync.Mutex   // held while one of the two changes, and what is told of them
 }
 
 // passedOver says that calls which others may carry out leave the installation alone for now.
@@ -42,6 +44,9 @@ func (i *installation) passedOver(now time.Time) bool {
 
 // lost notes that the installation has not answered.
 func (r *Router) lost(i *installation, why error) {
+	i.change.Lock()
+	defer i.change.Unlock()
+	i.tried.Store(true)
 	if i.again.Swap(time.Now().Add(rest).UnixNano()) == 0 {
 		r.metrics.answers.WithLabelValues(i.name).Set(0)
 		r.log.Warn("an installation does not answer; calls that others may carry out pass it over, and try it again every few seconds", "installation", i.name, "error", why)
@@ -50,8 +55,14 @@ func (r *Router) lost(i *installation, why error) {
 
 // answered notes that it has.
 func (r *Router) answered(i *installation) {
-	if i.again.Load() != 0 && i.again.Swap(0) != 0 {
-		r.metrics.answers.WithLabelValues(i.name).Set(1)
+	if i.tried.Load() && i.again.Load() == 0 {
+		return
+	}
+	i.change.Lock()
+	defer i.change.Unlock()
+	i.tried.Store(true)
+	r.metrics.answers.WithLabelValues(i.name).Set(1)
+	if i.again.Swap(0) != 0 {
 		r.log.Info("an installation answers again", "installation", i.name)
 	}
 }
