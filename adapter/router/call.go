@@ -31,6 +31,7 @@ type call struct {
 	version   envelopes.Version   // of the answer
 	order     []*installation     // who may carry it out, in the order in which they are asked
 	looked    bool                // into answers, for who has what is asked for
+	broken    bool                // by a panic of ours
 }
 
 // left says that the caller has hung up.
@@ -72,12 +73,24 @@ func (r *Router) serveCall(w http.ResponseWriter, req *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), r.config.Times.Answer.D()+c.wait)
 	defer cancel()
-	a, err := r.carry(ctx, c)
+	a, err := r.carried(ctx, c)
 	if err != nil {
 		r.refuse(w, c, err)
 		return
 	}
 	r.write(w, c, a)
+}
+
+// carried is carry, whose panic is our bug and one caller's bad luck: it ends this call only.
+func (r *Router) carried(ctx context.Context, c *call) (a *answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.metrics.panics.Inc()
+			c.broken = true
+			err = adapter.Caught(p)
+		}
+	}()
+	return r.carry(ctx, c)
 }
 
 // carry finds out where the call belongs and has it carried out there.
@@ -360,7 +373,7 @@ func (r *Router) write(w http.ResponseWriter, c *call, a *answer) {
 
 // refuse ends a call that no installation has carried out, in the words of a gateway's doors.
 func (r *Router) refuse(w http.ResponseWriter, c *call, err error) {
-	if c.left() && !errors.Is(err, adapter.ErrNoRoom) {
+	if c.left() && !c.broken && !errors.Is(err, adapter.ErrNoRoom) {
 		r.log.Info("the caller hung up before it had its answer", "operation", c.operation.String(), "remote", remoteHost(c.request))
 		return
 	}

@@ -89,8 +89,8 @@ times: {longPoll: 60s, turn: 40s}
 	return b
 }
 
-// open starts one more router.
-func (b *bus) open() (r *router.Router, url string, log *adaptertest.Log, stop func()) {
+// open starts one more router, whose log goes through what is named.
+func (b *bus) open(through ...func(slog.Handler) slog.Handler) (r *router.Router, url string, log *adaptertest.Log, stop func()) {
 	b.t.Helper()
 	log = &adaptertest.Log{}
 	config, err := router.LoadConfig(b.config)
@@ -101,7 +101,11 @@ func (b *bus) open() (r *router.Router, url string, log *adaptertest.Log, stop f
 	if bad := found.Errors(); len(bad) > 0 {
 		b.t.Fatal(bad)
 	}
-	r, err = router.New(config, services, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	var handler slog.Handler = slog.NewTextHandler(log, nil)
+	for _, way := range through {
+		handler = way(handler)
+	}
+	r, err = router.New(config, services, slog.New(handler), prometheus.NewRegistry())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -770,6 +774,53 @@ func TestWhoHangsUpOnADocument(t *testing.T) {
 	if strings.Contains(b.log.String(), "does not answer") {
 		t.Errorf("the log has\n%s", b.log)
 	}
+}
+
+// fragile is a log that breaks when it is to tell that an installation is lost.
+type fragile struct{ slog.Handler }
+
+func (f fragile) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "an installation does not answer") {
+		panic(errors.New("secret"))
+	}
+	return f.Handler.Handle(ctx, r)
+}
+
+// A panic ends one call, is told with its stack and counted, and the router goes on.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	b.way.Refuse()
+	b.way.Cut()
+	reopen := func() {
+		b.stop()
+		b.router, b.url, b.log, b.stop = b.open(func(h slog.Handler) slog.Handler { return fragile{h} })
+	}
+	told := func(line, where string) {
+		t.Helper()
+		log := b.log.String()
+		if !strings.Contains(log, line) || !strings.Contains(log, "panic: *errors.errorString") || !strings.Contains(log, where) || strings.Contains(log, "secret") {
+			t.Errorf("the log has\n%s", log)
+		}
+		if text := b.get("/metrics"); !strings.Contains(text, "\nmezhved_panics_total 1\n") {
+			t.Errorf("the panic is not counted:\n%s", text)
+		}
+	}
+
+	reopen()
+	a := b.party("MUNI").Send(adaptertest.Request{Content: adaptertest.ContentFor(adaptertest.Regional, "50")})
+	refused(t, a, envelopes.SMEVFailure, http.StatusInternalServerError)
+	told(`level=ERROR msg="call failed" incident=`+a.Header.Get("X-Mezhved-Incident"), "router.(*Router).inTurn")
+	good(t, b.party("MUNI").Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)}))
+
+	reopen()
+	b.eventually("a description is asked for in the south", func() bool { // where one begins is by lot
+		if resp, err := b.north.HTTP.Get(b.url + "/smev/v1.2/ws?wsdl"); err == nil {
+			resp.Body.Close()
+		}
+		return strings.Contains(b.log.String(), "panic")
+	})
+	told(`level=ERROR msg="a call ended in a panic"`, "router.(*Router).serveDocument")
 }
 
 // before stands before an installation: whatever is asked of it passes by look first.

@@ -23,6 +23,7 @@ type metrics struct {
 	answers *prometheus.GaugeVec
 	atWork  prometheus.Gauge
 	reloads *prometheus.CounterVec
+	panics  prometheus.Counter
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -47,9 +48,10 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Namespace: "mezhved", Name: "route_reloads_total",
 			Help: "Readings of services and parties again by a router, by outcome: ok or refused.",
 		}, []string{"outcome"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "mezhved", Name: "panics_total", Help: "Calls that ended in a panic of ours."}), // as a gateway has it, and the alert with it
 		atWork: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "mezhved", Name: "route_calls_at_work", Help: "Calls that a router is passing on now."}),
 	}
-	r.MustRegister(m.asked, m.seconds, m.refused, m.answers, m.atWork, m.reloads)
+	r.MustRegister(m.asked, m.seconds, m.refused, m.answers, m.atWork, m.reloads, m.panics)
 	return m
 }
 

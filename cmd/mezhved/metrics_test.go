@@ -74,6 +74,7 @@ func TestEveryMetricIsInTheBook(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(rows)
+	rows = slices.Compact(rows) // gateways and routers count panics alike
 	book, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
