@@ -95,6 +95,7 @@ func (g *Gateway) serveHealth(w http.ResponseWriter, _ *http.Request) {
 func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
+	catalog := g.Catalog()
 	state := struct {
 		Ready    bool    `json:"ready"`
 		State    string  `json:"state"` // ready, degraded, unavailable
@@ -107,9 +108,10 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		Standing []Still `json:"standing"`
 		Services int     `json:"services"`
 		Parties  int     `json:"parties"`
+		Registry string  `json:"registry"` // Catalog.Likeness, for routers
 	}{
 		Draining: g.draining.Load(), State: "ready", Store: "ok", Bus: "ok", Journal: "ok", Clock: "ok",
-		Standing: g.stillNow(), Services: len(g.Catalog().Services()), Parties: len(g.Catalog().Parties()),
+		Standing: g.stillNow(), Services: len(catalog.Services()), Parties: len(catalog.Parties()), Registry: catalog.Likeness,
 	}
 	state.Ready = !state.Draining
 	if err := g.store.Health(ctx); err != nil {

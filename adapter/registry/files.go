@@ -157,7 +157,7 @@ func (r *catalogReader) read(services, parties string) *Catalog {
 			}
 		}
 	}
-	r.catalog.Digest = hex.EncodeToString(r.sum.Sum(nil))
+	r.catalog.Digest, r.catalog.Likeness = hex.EncodeToString(r.sum.Sum(nil)), r.catalog.likeness()
 	return r.catalog
 }
 

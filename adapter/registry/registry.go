@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -100,6 +103,7 @@ func (r *Registry) Catalog() *Catalog { return r.current.Load() }
 // Catalog is one consistent set of services and parties. It does not change.
 type Catalog struct {
 	Digest   string // hex SHA-256 over everything that was read, for the journal
+	Likeness string // short hex digest of what routers and installations must have alike: see likeness
 	Calendar *terms.Calendar
 
 	Settings     settings.State // as they were read, to tell what is changed
@@ -239,6 +243,26 @@ func compare(a, b Mnemonic) int {
 		return 1
 	}
 	return 0
+}
+
+// likeness is over what says where a call goes and who calls: services with their roots,
+// schemas, providers and routing tables, parties with their certificates. What each gateway
+// may have of its own, such as limits and the standing of protocols, is not in it.
+func (c *Catalog) likeness() string {
+	h := sha256.New()
+	for _, s := range c.services {
+		fmt.Fprintf(h, "service %q %q %s %q %q %t %q\n", s.Name, s.Version, s.SchemaDigest, s.Request, s.Response, s.Broadcast, s.Providers)
+		if s.code != nil {
+			fmt.Fprintf(h, "by %q %q %q\n", s.code.String(), s.table, s.otherwise) // fmt orders the keys of a table
+		}
+	}
+	for _, p := range c.Parties() {
+		fmt.Fprintf(h, "party %q\n", p.Mnemonic)
+		for _, one := range p.Certificates {
+			fmt.Fprintf(h, "certificate %x\n", one.SHA256)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Services lists all versions of all services.

@@ -398,3 +398,46 @@ func TestSettingsAndDictionariesAreUnderTheProtocol(t *testing.T) {
 		t.Errorf("of before: stage %s, held %v, %v", s.Stage, s.Held, s.Protocol.Flaws)
 	}
 }
+
+// Routers and gateways are alike by what says where a call goes and who calls, and not by what
+// each may have of its own.
+func TestLikeness(t *testing.T) {
+	w := adaptertest.Start(t)
+	likeness := func(gate ...registry.Gate) string {
+		t.Helper()
+		r, found := registry.Open(w.Dir+"/services", w.Dir+"/parties", w.Clock.Now, gate...)
+		if r == nil {
+			t.Fatal(found)
+		}
+		return r.Catalog().Likeness
+	}
+	edit := func(name, old, to string) {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(w.Dir, name))
+		if err != nil || !strings.Contains(string(text), old) {
+			t.Fatal(name, err)
+		}
+		w.Write(name, strings.Replace(string(text), old, to, 1))
+	}
+	own := likeness()
+	if gated := likeness(registry.Gate{Operator: "REGISTRY", Signers: []string{"operator"}}); gated != own {
+		t.Errorf("with a gate it is %s, without one %s", gated, own)
+	}
+	edit("services/extract/1.0/service.yaml", "title: ", "limits: {content: 1MB}\ntitle: ")
+	edit("parties/MUNI.yaml", "name: ", "limits: {queue: 7}\nname: ")
+	if now := likeness(); now != own {
+		t.Errorf("with limits it is %s, before it was %s", now, own)
+	}
+	for what, change := range map[string]func(){
+		"a schema":      func() { edit("services/extract/1.0/extract.xsd", "</xs:schema>", "<!-- --></xs:schema>") },
+		"a provider":    func() { edit("services/extract/2.0/service.yaml", "providers: [REGISTRY]", "providers: [MOSCOW]") },
+		"a table":       func() { edit("services/regional/1.0/service.yaml", `"50": OBLAST`, `"51": OBLAST`) },
+		"a certificate": func() { w.Party("STRANGER").AddCertificate("MUNI/next.pem") },
+		"a service":     func() { os.RemoveAll(filepath.Join(w.Dir, "services/draft")) },
+	} {
+		before := likeness()
+		if change(); likeness() == before {
+			t.Errorf("%s changes nothing", what)
+		}
+	}
+}

@@ -444,7 +444,7 @@ func (b *bus) away(away func(*adaptertest.Proxy)) {
 		t.Error("there is a request for REGISTRY")
 	}
 	good(t, muni.Send(adaptertest.Request{Content: adaptertest.Content(adaptertest.Extract1)}))
-	if state := b.readiness(http.StatusOK); state.State != "degraded" || !slices.Contains(state.Installations, installation{"south", "unreachable"}) || !slices.Contains(state.Installations, installation{"north", "ready"}) {
+	if state := b.readiness(http.StatusOK); state.State != "degraded" || !slices.Contains(state.Installations, installation{"south", "unreachable", false}) || !slices.Contains(state.Installations, installation{"north", "ready", false}) {
 		t.Errorf("the router says of itself: %+v", state)
 	}
 	if text := b.get("/metrics"); !strings.Contains(text, `mezhved_route_installation_answers{installation="south"} 0`) || !strings.Contains(text, `mezhved_route_installation_answers{installation="north"} 1`) {
@@ -494,7 +494,10 @@ func TestConnectionsThatHaveEnded(t *testing.T) {
 }
 
 // installation is what readiness tells of one.
-type installation struct{ Name, State string }
+type installation struct {
+	Name, State string
+	Differs     bool
+}
 
 type readiness struct {
 	Ready         bool
@@ -1131,6 +1134,45 @@ func TestReload(t *testing.T) {
 	for _, want := range []string{`mezhved_route_reloads_total{outcome="refused"} 1`, `mezhved_route_reloads_total{outcome="ok"} 1`} {
 		if !strings.Contains(figures, want) {
 			t.Errorf("the metrics have no %s:\n%s", want, figures)
+		}
+	}
+}
+
+// A router tells, once for each change, which installations have other services and parties.
+func TestInstallationsThatDiffer(t *testing.T) {
+	t.Parallel()
+	b := start(t, "")
+	differ := func(want ...bool) {
+		t.Helper()
+		b.eventually(fmt.Sprintf("that they differ is %v", want), func() bool {
+			state := b.readiness(http.StatusOK)
+			return len(state.Installations) == 2 && state.Installations[0].Differs == want[0] && state.Installations[1].Differs == want[1]
+		})
+	}
+	told := func(line, of string) int {
+		return strings.Count(b.log.String(), fmt.Sprintf("msg=%q installation=%s", line, of))
+	}
+	const other, again = "an installation has other services or parties than this router: have both read the same folders", "an installation has the services and parties of this router again"
+	differ(false, false)
+
+	stranger := b.north.Party("STRANGER")
+	b.north.Write("parties/NEWCOMER.yaml", "name: Newcomer\n")
+	stranger.AddCertificate("NEWCOMER.pem")
+	if bad := b.router.Reload().Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	differ(true, true)
+	if bad := b.north.Gateway.Reload(t.Context()).Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	differ(false, true)
+	if bad := b.south.Gateway.Reload(t.Context()).Errors(); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	differ(false, false)
+	for _, of := range []string{"north", "south"} {
+		if told(other, of) != 1 || told(again, of) != 1 {
+			t.Errorf("of the %s the log has\n%s", of, b.log)
 		}
 	}
 }

@@ -65,8 +65,9 @@ func (m *metrics) count(op envelopes.Operation, i *installation, outcome string)
 
 // installationState is what readiness tells of an installation.
 type installationState struct {
-	Name  string `json:"name"`
-	State string `json:"state"` // as its /readyz has it: ready, degraded, unavailable; or unreachable, and the log says why
+	Name    string `json:"name"`
+	State   string `json:"state"`             // as its /readyz has it: ready, degraded, unavailable; or unreachable, and the log says why
+	Differs bool   `json:"differs,omitempty"` // it has other services or parties than the router
 }
 
 // serveReadiness says which installations can be reached and what they say of themselves.
@@ -167,37 +168,62 @@ func (r *Router) askAll(ctx context.Context) []installationState {
 	var all sync.WaitGroup
 	for n, i := range r.installations {
 		all.Go(func() {
-			state, err := r.state(ctx, i)
+			says, err := r.state(ctx, i)
 			if err != nil {
 				r.log.Warn("an installation cannot be asked whether it is ready", "installation", i.name, "error", err)
 			}
-			out[n] = installationState{i.name, state}
+			out[n] = installationState{i.name, says.State, r.differs(i, says.Registry)}
 		})
 	}
 	all.Wait()
 	return out
 }
 
+// differs says whether an installation has other services or parties than the router, by what
+// its node says of them; a node of a release before says nothing. It is told in the log once
+// for each change. The rounds, which come one after the other, ask it.
+func (r *Router) differs(i *installation, has string) bool {
+	own := r.homes.Load().catalog.Likeness
+	switch {
+	case has == "":
+		return false
+	case has == own:
+		if i.unlike != "" {
+			r.log.Info("an installation has the services and parties of this router again", "installation", i.name)
+		}
+		i.unlike = ""
+		return false
+	case i.unlike != own+has:
+		i.unlike = own + has
+		r.log.Warn("an installation has other services or parties than this router: have both read the same folders", "installation", i.name, "has", has, "own", own)
+	}
+	return true
+}
+
+// says is what a node tells at /readyz, as far as a router reads it.
+type says struct {
+	State    string `json:"state"`
+	Registry string `json:"registry"`
+}
+
 // state is what an installation says of itself. An error says why it says nothing.
-func (r *Router) state(ctx context.Context, i *installation) (string, error) {
+func (r *Router) state(ctx context.Context, i *installation) (says, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.base+"/readyz", nil)
 	if err != nil {
-		return "unreachable", err
+		return says{State: "unreachable"}, err
 	}
 	resp, err := r.transport.RoundTrip(req)
 	if err != nil {
-		return "unreachable", err
+		return says{State: "unreachable"}, err
 	}
 	defer resp.Body.Close()
-	var says struct {
-		State string `json:"state"`
-	}
-	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&says)
+	var said says
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&said)
 	switch {
-	case err == nil && (says.State == "ready" || says.State == "degraded" || says.State == "unavailable"):
-		return says.State, nil
+	case err == nil && (said.State == "ready" || said.State == "degraded" || said.State == "unavailable"):
+		return said, nil
 	case resp.StatusCode == http.StatusOK:
-		return "ready", nil
+		return says{State: "ready"}, nil
 	}
-	return "unavailable", fmt.Errorf("HTTP status %d, and nothing that a gateway says", resp.StatusCode)
+	return says{State: "unavailable"}, fmt.Errorf("HTTP status %d, and nothing that a gateway says", resp.StatusCode)
 }

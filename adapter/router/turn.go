@@ -33,6 +33,7 @@ type installation struct {
 	again  atomic.Int64 // Unix nanoseconds at which it is tried again; 0: it answers
 	tried  atomic.Bool  // a call has told whether it answers
 	change sync.Mutex   // held while one of the two changes, and what is told of them
+	unlike string       // how it last differed from the router, as was told; empty: it did not
 }
 
 // passedOver says that calls which others may carry out leave the installation alone for now.
