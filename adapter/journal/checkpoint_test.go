@@ -2,8 +2,11 @@ package journal_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -82,6 +85,40 @@ func TestCheckpointsAndCosignaturesAgreeWithTheReferenceCode(t *testing.T) {
 	}
 }
 
+// A group may be a member of several: so there are 2^60 ways down in this policy, of 3 KB.
+func TestGroupsOfGroupsAreAskedOnce(t *testing.T) {
+	d := journaltest.NewDesk(t)
+	c := d.Checkpoint(d.Filled(1, 10))
+	text := strings.TrimSuffix(string(d.Policy.Text()), "quorum none\n")
+	for _, name := range []string{"any0", "all0"} {
+		_, public, err := journal.NewKey(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "witness " + name + " " + public + "\n"
+	}
+	for i := range 60 {
+		text += fmt.Sprintf("group any%d any any%[2]d all%[2]d\ngroup all%[1]d all any%[2]d all%[2]d\n", i+1, i)
+	}
+	policy, err := journal.ParsePolicy([]byte(text + "quorum any60\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		_, err := policy.Open(c.Note)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if quorum := (*journal.QuorumError)(nil); !errors.As(err, &quorum) {
+			t.Errorf("got %v, want a *QuorumError", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it is still counting")
+	}
+}
+
 func TestPoliciesThatAreRefused(t *testing.T) {
 	_, k, err := journal.NewKey("log")
 	if err != nil {
@@ -104,6 +141,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"one witness twice":    "log " + k + "\nwitness a " + w + "\ngroup g 2 a a\nquorum g\n",
 		"more than its number": "log " + k + "\nwitness a " + w + "\ngroup g 2 a\nquorum g\n",
 		"nobody needed":        "log " + k + "\nwitness a " + w + "\ngroup g 0 a\nquorum g\n",
+		"too long":             "log " + k + "\nquorum none\n" + strings.Repeat("#\n", journal.MaxPolicy/2),
 		"not an address":       "log " + k + "\nwitness a " + w + " file:///etc\nquorum a\n",
 	} {
 		if _, err := journal.ParsePolicy([]byte(text)); err == nil {

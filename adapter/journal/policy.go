@@ -40,18 +40,29 @@ type quorum struct {
 	of      []*quorum
 }
 
-func (q *quorum) satisfied(signed map[uint32]string) bool {
+// satisfied asks each group once, whatever the groups are members of: asked is what it said.
+// A bundle brings its own policy, and groups of groups have twice as many ways down with
+// every line.
+func (q *quorum) satisfied(signed map[uint32]string, asked map[*quorum]bool) bool {
 	if q.witness != nil {
 		return signed[q.witness.Key.KeyHash()] == q.witness.Key.Name()
 	}
+	if said, ok := asked[q]; ok {
+		return said
+	}
 	have := 0
 	for _, member := range q.of {
-		if member.satisfied(signed) {
+		if member.satisfied(signed, asked) {
 			have++
 		}
 	}
-	return have >= q.need
+	asked[q] = have >= q.need
+	return asked[q]
 }
+
+// MaxPolicy bounds a policy, in bytes: as many witnesses as a note may have signatures, a
+// hundred, take less with the longest keys.
+const MaxPolicy = 256 << 10
 
 // ParsePolicy reads a policy in the format of https://c2sp.org/tlog-policy:
 //
@@ -68,6 +79,9 @@ func (q *quorum) satisfied(signed map[uint32]string) bool {
 // alone. Keys are Ed25519; those of witnesses, and the log's second key, which stands
 // among them, may be ML-DSA-44. Lines that begin with # are comments.
 func ParsePolicy(text []byte) (*Policy, error) {
+	if len(text) > MaxPolicy {
+		return nil, fmt.Errorf("policy has %d bytes, at most %d are allowed", len(text), MaxPolicy)
+	}
 	p := &Policy{text: bytes.Clone(text)}
 	known := map[string]*quorum{}
 	ended := false
@@ -250,7 +264,7 @@ func (p *Policy) Open(signed []byte) (*Checkpoint, error) {
 	if by[p.log.KeyHash()] != p.log.Name() {
 		return nil, fmt.Errorf("checkpoint of %s has no signature of the log", c.Origin)
 	}
-	if p.quorum != nil && !p.quorum.satisfied(by) {
+	if p.quorum != nil && !p.quorum.satisfied(by, map[*quorum]bool{}) {
 		return c, &QuorumError{c.Origin, c.Tree.N}
 	}
 	return c, nil
