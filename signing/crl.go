@@ -15,7 +15,7 @@ type revocationList struct {
 	x       *x509.RevocationList
 	revoked map[string]time.Time // serial number -> when
 	as      *RevocationAnswer
-	signer  [32]byte // certificate that its signature was verified with; zero: not yet
+	makers  map[[32]byte]bool // by certificate of the list's issuer name: whether its key made the list
 }
 
 var (
@@ -46,7 +46,7 @@ func parseRevocationList(data []byte) (*revocationList, error) {
 			return nil, fmt.Errorf("the CRL has a critical extension that is not understood: %s", e.Id)
 		}
 	}
-	l := &revocationList{x: x, revoked: make(map[string]time.Time, len(x.RevokedCertificateEntries))}
+	l := &revocationList{x: x, revoked: make(map[string]time.Time, len(x.RevokedCertificateEntries)), makers: map[[32]byte]bool{}}
 	for _, e := range x.RevokedCertificateEntries {
 		if e.ReasonCode != 8 { // removeFromCRL
 			l.revoked[string(e.SerialNumber.Bytes())] = e.RevocationTime
@@ -70,20 +70,21 @@ func partial(der []byte) bool {
 	return false
 }
 
-// by tells whether issuer made the list: its name, and its key's signature.
+// by tells whether issuer made the list: its name, and its key's signature. Both answers are
+// kept: an authority has several keys under one name when it has changed its key, and to hash
+// a list again for each message costs more than the message.
 func (l *revocationList) by(issuer *Certificate) bool {
-	if l.signer == issuer.SHA256 {
-		return true
-	}
 	x := issuer.X509
 	if !bytes.Equal(l.x.RawIssuer, x.RawSubject) || x.KeyUsage != 0 && x.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		return false
 	}
-	if checkX509Signature(issuer, l.x.SignatureAlgorithm, outerAlgorithm(l.x.Raw), l.x.RawTBSRevocationList, l.x.Signature) != nil {
-		return false
+	made, known := l.makers[issuer.SHA256]
+	if !known {
+		made = checkX509Signature(issuer, l.x.SignatureAlgorithm, outerAlgorithm(l.x.Raw), l.x.RawTBSRevocationList, l.x.Signature) == nil
+		makeRoom(l.makers)
+		l.makers[issuer.SHA256] = made
 	}
-	l.signer = issuer.SHA256
-	return true
+	return made
 }
 
 // fresh tells whether the list may be believed at a moment.

@@ -115,6 +115,38 @@ func TestRevocationListMaker(t *testing.T) {
 	}
 }
 
+// An authority that has changed its key has two certificates of one name. A list of 5 MB is
+// held against each of them once, and not for every message.
+func TestAListIsHeldAgainstAKeyOnce(t *testing.T) {
+	before, now := testCA(t, "CA"), testCA(t, "CA")
+	list, err := parseRevocationList(crl(t, now, func(l *x509.RevocationList) {
+		for n := range int64(200_000) {
+			l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: big.NewInt(1<<60 + n), RevocationTime: testNow})
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for i := range 50_000 {
+		if list.by(before.Certificate) || !list.by(now.Certificate) {
+			t.Fatal("whose list it is")
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d questions have taken a minute", i+1)
+		}
+	}
+}
+
+func testCA(t *testing.T, name string) *TestCA {
+	t.Helper()
+	ca, err := NewTestCA(name, KeyECDSA256, testNow.AddDate(-1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
 func TestFreshness(t *testing.T) {
 	list := func(from, next time.Duration) *revocationList {
 		l := &revocationList{x: &x509.RevocationList{ThisUpdate: testNow.Add(from)}}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -99,29 +100,42 @@ func askOCSP(ctx context.Context, client *httpClient, url string, cert, issuer *
 // parseOCSP reads a response and makes sure that it is about cert and signed by
 // its issuer, or by a responder that the issuer has appointed.
 func parseOCSP(data []byte, cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
-	var envelope ocspEnvelope
-	if rest, err := asn1.Unmarshal(data, &envelope); err != nil || len(rest) > 0 {
-		return nil, errors.New("OCSP response is not understood")
-	}
-	if envelope.Status != 0 {
-		return nil, fmt.Errorf("OCSP responder refused with status %d", envelope.Status)
-	}
-	if !envelope.Response.Type.Equal(oidOCSPBasic) {
-		return nil, fmt.Errorf("OCSP response of type %s", envelope.Response.Type)
-	}
-	var basic ocspBasic
-	if rest, err := asn1.Unmarshal(envelope.Response.Response, &basic); err != nil || len(rest) > 0 {
-		return nil, errors.New("OCSP basic response is not understood")
-	}
-	if err := checkOCSPSignature(&basic, issuer, at); err != nil {
+	basic, said, err := readOCSP(data)
+	if err != nil {
 		return nil, err
 	}
-	var tbs ocspData
-	if _, err := asn1.Unmarshal(basic.TBS.FullBytes, &tbs); err != nil {
-		return nil, errors.New("OCSP response data is not understood")
+	if !anyBy(basic.signers(issuer), issuer, at) {
+		return nil, errOCSPSigner
 	}
-	for i := range tbs.Responses {
-		s := &tbs.Responses[i]
+	return said.about(cert, issuer)
+}
+
+// readOCSP reads a response, of which nothing is proved then.
+func readOCSP(data []byte) (*ocspBasic, *ocspData, error) {
+	var envelope ocspEnvelope
+	if rest, err := asn1.Unmarshal(data, &envelope); err != nil || len(rest) > 0 {
+		return nil, nil, errors.New("OCSP response is not understood")
+	}
+	if envelope.Status != 0 {
+		return nil, nil, fmt.Errorf("OCSP responder refused with status %d", envelope.Status)
+	}
+	if !envelope.Response.Type.Equal(oidOCSPBasic) {
+		return nil, nil, fmt.Errorf("OCSP response of type %s", envelope.Response.Type)
+	}
+	basic, said := new(ocspBasic), new(ocspData)
+	if rest, err := asn1.Unmarshal(envelope.Response.Response, basic); err != nil || len(rest) > 0 {
+		return nil, nil, errors.New("OCSP basic response is not understood")
+	}
+	if _, err := asn1.Unmarshal(basic.TBS.FullBytes, said); err != nil {
+		return nil, nil, errors.New("OCSP response data is not understood")
+	}
+	return basic, said, nil
+}
+
+// about is what the response says of cert.
+func (d *ocspData) about(cert, issuer *Certificate) (*ocspAnswer, error) {
+	for i := range d.Responses {
+		s := &d.Responses[i]
 		if !s.ID.names(cert, issuer) {
 			continue
 		}
@@ -154,19 +168,23 @@ func (id *ocspID) names(cert, issuer *Certificate) bool {
 	return bytes.Equal(id.NameHash, name[:]) && bytes.Equal(id.KeyHash, key[:])
 }
 
-func checkOCSPSignature(basic *ocspBasic, issuer *Certificate, at time.Time) error {
+var errOCSPSigner = errors.New("OCSP response is signed neither by the issuer nor by a responder that it has appointed")
+
+// signers are those whose signature the response bears: the issuer, or responders that it has
+// appointed, whatever their dates.
+func (b *ocspBasic) signers(issuer *Certificate) (by []*Certificate) {
 	holds := func(by *Certificate) bool {
-		return checkX509Signature(by, signatureAlgorithm(basic.Algorithm.Algorithm), basic.Algorithm.Algorithm, basic.TBS.FullBytes, basic.Signature.RightAlign()) == nil
+		return checkX509Signature(by, signatureAlgorithm(b.Algorithm.Algorithm), b.Algorithm.Algorithm, b.TBS.FullBytes, b.Signature.RightAlign()) == nil
 	}
 	if holds(issuer) {
-		return nil
+		return []*Certificate{issuer}
 	}
-	for i, raw := range basic.Certificates {
+	for i, raw := range b.Certificates {
 		if i == 4 {
 			break
 		}
 		responder, err := ParseCertificate(raw.FullBytes)
-		if err != nil || responder.checkDates(at) != nil {
+		if err != nil {
 			continue
 		}
 		appointed := false
@@ -175,10 +193,16 @@ func checkOCSPSignature(basic *ocspBasic, issuer *Certificate, at time.Time) err
 		}
 		if appointed && bytes.Equal(responder.X509.RawIssuer, issuer.X509.RawSubject) &&
 			checkCertificateSignature(issuer, responder) == nil && holds(responder) {
-			return nil
+			by = append(by, responder)
 		}
 	}
-	return errors.New("OCSP response is signed neither by the issuer nor by a responder that it has appointed")
+	return by
+}
+
+// anyBy says that one of the signers could sign at a moment. The issuer's dates are its
+// chain's concern.
+func anyBy(signers []*Certificate, issuer *Certificate, at time.Time) bool {
+	return slices.ContainsFunc(signers, func(c *Certificate) bool { return c == issuer || c.checkDates(at) == nil })
 }
 
 // signatureAlgorithm names the algorithms that responders use besides GOST.

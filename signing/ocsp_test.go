@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/x509/pkix"
@@ -8,6 +9,8 @@ import (
 	"math/big"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 
 	"mezhved/signing/gost"
 )
@@ -145,4 +148,32 @@ func FuzzOCSP(f *testing.F) {
 			t.Errorf("an answer that nobody signed was taken: %+v", a)
 		}
 	})
+}
+
+// A certificate that called for a year has an answer of each hour, and entries that were judged
+// by each: every signature is verified once.
+func TestKeptAnswersAreProvedOnce(t *testing.T) {
+	p := newPKI(t, KeyECDSA256)
+	leaf, mid := p.leaf.Certificate, p.mid.Certificate
+	const hours = 4000
+	var answers [][]byte
+	for i := range hours {
+		at := testNow.Add(time.Duration(i) * time.Hour)
+		der, err := ocsp.CreateResponse(mid.X509, mid.X509, ocsp.Response{Status: ocsp.Good, SerialNumber: leaf.X509.SerialNumber, ThisUpdate: at, NextUpdate: at.Add(time.Hour)}, p.mid.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, der)
+	}
+	kept, began := KeptRevocation(answers...), time.Now()
+	for i := range hours {
+		at := testNow.Add(time.Duration(i)*time.Hour + 30*time.Minute)
+		decided, unchecked, err := kept.check(leaf, mid, at, at)
+		if err != nil || unchecked != nil || !bytes.Equal(decided.DER, answers[i]) {
+			t.Fatalf("hour %d: %v, %v, %v", i, decided, unchecked, err)
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d questions have taken a minute", i+1)
+		}
+	}
 }

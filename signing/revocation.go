@@ -53,7 +53,8 @@ type Revocation struct {
 	failed  map[string]error
 	loaded  bool
 	answers map[[32]byte]cachedAnswer
-	kept    [][]byte                    // of KeptRevocation: answers of responders
+	kept    map[string][]*keptAnswer    // of KeptRevocation: answers of responders, by serial number
+	proved  map[keptQuestion]keptProof  // and what they were found to prove
 	asking  map[[32]byte]*question      // under way now, by certificate
 	silent  map[string]failedQuestion   // responders that do not answer, by address
 	unknown map[[32]byte]failedQuestion // certificates of which nobody could tell
@@ -120,11 +121,14 @@ func NewRevocation(opt RevocationOptions) (*Revocation, error) {
 // was judged then. What they do not say is let pass, with the reason (FailOpen).
 // Those that are neither are passed by.
 func KeptRevocation(answers ...[]byte) *Revocation {
-	r := &Revocation{opt: RevocationOptions{FailOpen: true}, lists: map[string]*revocationList{}, failed: map[string]error{}, loaded: true}
+	r := &Revocation{opt: RevocationOptions{FailOpen: true}, lists: map[string]*revocationList{}, failed: map[string]error{}, loaded: true,
+		kept: map[string][]*keptAnswer{}, proved: map[keptQuestion]keptProof{}}
+	kept := 0
 	for i, der := range answers {
 		l, err := parseRevocationList(der)
 		if err != nil {
-			r.kept = append(r.kept, der)
+			r.index(fmt.Sprintf("kept answer %d", kept+1), der)
+			kept++
 			continue
 		}
 		name := fmt.Sprintf("kept list %d", i+1)
@@ -135,22 +139,79 @@ func KeptRevocation(answers ...[]byte) *Revocation {
 	return r
 }
 
+// keptAnswer is an answer of a responder that others have kept.
+type keptAnswer struct {
+	name  string
+	der   []byte
+	basic *ocspBasic
+	said  *ocspData
+}
+
+// keptQuestion is what an answer may be asked, keptProof what it proves: signatures are
+// verified once, however many moments are asked about.
+type (
+	keptQuestion struct {
+		of           *keptAnswer
+		cert, issuer [32]byte
+	}
+	keptProof struct {
+		answer  *ocspAnswer // nil: it is about another, or no answer
+		signers []*Certificate
+	}
+)
+
+// index takes an answer in under the serial numbers that it names.
+func (r *Revocation) index(name string, der []byte) {
+	if len(der) > maxOCSP {
+		return // nobody has been given it by a responder
+	}
+	basic, said, err := readOCSP(der)
+	if err != nil {
+		return
+	}
+	k, seen := &keptAnswer{name, der, basic, said}, map[string]bool{}
+	for i := range said.Responses {
+		if serial := string(said.Responses[i].ID.SerialNumber.Bytes()); !seen[serial] {
+			seen[serial] = true
+			r.kept[serial] = append(r.kept[serial], k)
+		}
+	}
+}
+
 // fromKept looks for an answer about the certificate that was fresh then.
 func (r *Revocation) fromKept(cert, issuer *Certificate, at time.Time) (*ocspAnswer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	why := errNoList
-	for i, der := range r.kept {
-		a, err := parseOCSP(der, cert, issuer, at)
-		if err != nil {
-			continue // it is about another, or no answer
+	for _, k := range r.kept[string(cert.X509.SerialNumber.Bytes())] {
+		q := keptQuestion{k, cert.SHA256, issuer.SHA256}
+		p, asked := r.proved[q]
+		if !asked {
+			p = k.prove(cert, issuer)
+			r.proved[q] = p
 		}
-		if err := r.freshAnswer(a, at); err != nil {
+		if p.answer == nil || !anyBy(p.signers, issuer, at) {
+			continue
+		}
+		if err := r.freshAnswer(p.answer, at); err != nil {
 			why = err
 			continue
 		}
-		a.as = &RevocationAnswer{"ocsp", fmt.Sprintf("kept answer %d", i+1), der, sha256.Sum256(der), a.thisUpdate, a.nextUpdate}
-		return a, nil
+		return p.answer, nil
 	}
 	return nil, why
+}
+
+func (k *keptAnswer) prove(cert, issuer *Certificate) (p keptProof) {
+	a, err := k.said.about(cert, issuer)
+	if err != nil {
+		return p
+	}
+	if p.signers = k.basic.signers(issuer); len(p.signers) > 0 {
+		a.as = &RevocationAnswer{"ocsp", k.name, k.der, sha256.Sum256(k.der), a.thisUpdate, a.nextUpdate}
+		p.answer = a
+	}
+	return p
 }
 
 // Run reads the lists now and again every Refresh until ctx ends. Without it they

@@ -418,7 +418,8 @@ type EvidenceEntry struct {
 	Envelope    []byte
 	Certificate []byte
 	// Revocation are the answers, as far as the bundle has them, by which the
-	// certificates of the call were judged, that about the caller's own first.
+	// certificates of the call were judged, that about the caller's own first. Entries that
+	// name the same share them.
 	Revocation [][]byte
 	// Receipt is what the entry commits to as proof of a delivery or of an
 	// acknowledgement, when that is disclosed; Poll, Answer and Ack are its envelopes,
@@ -630,9 +631,10 @@ func (e *Evidence) proveEach(files map[string][]byte, late, used map[string]bool
 // entries binds the other files to the entries that vouch for them.
 func (e *Evidence) entries(proven []journal.Proven, files map[string][]byte, used map[string]bool) error {
 	used["policy"] = true
+	judged := map[string][][]byte{}
 	for _, p := range proven {
 		x := EvidenceEntry{Proven: p}
-		if err := x.bind(files, used); err != nil {
+		if err := x.bind(files, used, judged); err != nil {
 			return fmt.Errorf("entry %d: %w", p.Index, err)
 		}
 		e.Entries = append(e.Entries, x)
@@ -645,8 +647,9 @@ func (e *Evidence) entries(proven []journal.Proven, files map[string][]byte, use
 	return nil
 }
 
-// bind takes the files that this entry vouches for.
-func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) error {
+// bind takes the files that this entry vouches for. judged are the answers about revocation
+// by what entries name, which many entries may name alike.
+func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool, judged map[string][][]byte) error {
 	if list, ok := files[openingName(x.Index)]; ok {
 		used[openingName(x.Index)] = true
 		if err := strictJSON(list, &x.Openings); err != nil {
@@ -685,7 +688,15 @@ func (x *EvidenceEntry) bind(files map[string][]byte, used map[string]bool) erro
 	if x.Certificate, err = named(files, used, "certificates/"+x.Leaf.Certificate+".der", x.Leaf.Certificate); err != nil {
 		return err
 	}
-	return x.judged(files, used)
+	answers, there := judged[x.Leaf.Revocation]
+	if !there {
+		if answers, err = revocation(x.Leaf.Revocation, files, used); err != nil {
+			return err
+		}
+		judged[x.Leaf.Revocation] = answers
+	}
+	x.Revocation = answers
+	return nil
 }
 
 // receipts takes the envelopes that the entry's receipt vouches for.
@@ -711,18 +722,18 @@ func (x *EvidenceEntry) receipts(files map[string][]byte, used map[string]bool) 
 	return nil
 }
 
-// judged takes the answers about revocation that this entry names, by itself or by
+// revocation takes the answers about revocation that an entry names, by itself or by
 // a list.
-func (x *EvidenceEntry) judged(files map[string][]byte, used map[string]bool) error {
-	answers := []string{x.Leaf.Revocation}
-	list, err := named(files, used, judgementName(x.Leaf.Revocation), x.Leaf.Revocation)
+func revocation(name string, files map[string][]byte, used map[string]bool) (found [][]byte, err error) {
+	answers := []string{name}
+	list, err := named(files, used, judgementName(name), name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if list != nil {
 		digests, err := journal.ParseJudgement(list)
 		if err != nil {
-			return fmt.Errorf("%s: %w", judgementName(x.Leaf.Revocation), err)
+			return nil, fmt.Errorf("%s: %w", judgementName(name), err)
 		}
 		answers = answers[:0]
 		for _, d := range digests {
@@ -732,23 +743,23 @@ func (x *EvidenceEntry) judged(files map[string][]byte, used map[string]bool) er
 	for _, digest := range answers {
 		answer, err := named(files, used, answerName(digest), digest)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if answer != nil {
-			x.Revocation = append(x.Revocation, answer)
+			found = append(found, answer)
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // named takes a file whose name is the digest of what it holds; nil when there is
-// none of that name.
+// none of that name. One that was taken before is not hashed again: every entry may name it.
 func named(files map[string][]byte, used map[string]bool, name, digest string) ([]byte, error) {
 	content, ok := files[name]
 	if !ok || digest == "" {
 		return nil, nil
 	}
-	if hexDigest(content) != digest {
+	if !used[name] && hexDigest(content) != digest {
 		return nil, fmt.Errorf("%s is not what its name says", name)
 	}
 	used[name] = true

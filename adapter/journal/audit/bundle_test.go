@@ -3,6 +3,10 @@ package audit_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -214,6 +218,49 @@ func TestABundleIsNoBomb(t *testing.T) {
 }
 
 // A bundle of another log with the same origin and another key must not pass.
+// Every entry may name the same certificate and the same list of answers about revocation:
+// each is hashed and read once. Were it done for each entry, this bundle of 1 MB would cost the
+// hash of 240 GB and 2 GB of memory.
+func TestEntriesThatNameTheSame(t *testing.T) {
+	const entries = 5000
+	d := journaltest.NewDesk(t)
+	certificate := make([]byte, 48<<20)
+	var answers [][]byte
+	var sums [][32]byte
+	for i := range entries {
+		answers = append(answers, fmt.Append(nil, i))
+		sums = append(sums, sha256.Sum256(answers[i]))
+	}
+	name, list := journal.Judgement(sums)
+	sum := sha256.Sum256(certificate)
+	events, exhibits := make([]journal.Event, entries), make([]audit.Exhibit, entries)
+	for i := range events {
+		events[i] = journal.Event{Kind: journal.KindAccepted, Time: d.Clock.Now(), Message: fmt.Sprint("m-", i), Sender: "MUNI01", Certificate: hex.EncodeToString(sum[:]), Revocation: name}
+		exhibits[i].Index = int64(i)
+	}
+	exhibits[0].Certificate, exhibits[0].Revocation, exhibits[0].Answers = certificate, list, answers
+	book := journaltest.NewBook(journaltest.Origin)
+	if err := errors.Join(book.Add(events...), d.Settle(d.Sequencer(book))); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := d.Bundler(book).Write(context.Background(), &b, "all", exhibits, journal.Event{Time: d.Clock.Now(), Message: "read"}); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	e, err := verify(b.Bytes(), d.Policy)
+	took := time.Since(began)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(e.Entries) != entries || len(e.Entries[entries-1].Revocation) != entries || len(e.Entries[entries-1].Certificate) != len(certificate) {
+		t.Fatalf("%d entries, %v", len(e.Entries), err)
+	}
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 800 || took > time.Minute {
+		t.Errorf("verifying %d KB took %s and %d MB", b.Len()>>10, took, made)
+	}
+}
+
 func TestABundleOfAnotherKeyIsRefused(t *testing.T) {
 	d, other := journaltest.NewDesk(t), journaltest.NewDesk(t)
 	b, _ := other.Exchange(other.Filled(33, 20), []byte("<a/>"))

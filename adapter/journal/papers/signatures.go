@@ -80,11 +80,10 @@ const (
 // the time of the entry, revocation by the answers that the bundle has: what an entry
 // says was relied on then. Nobody is asked.
 func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
-	var answers [][]byte
+	answers, certificates := brought(e)
 	known := append([]*signing.Certificate(nil), anchors.Intermediates...)
-	for i := range e.Entries {
-		answers = append(answers, e.Entries[i].Revocation...)
-		if c, err := signing.ParseCertificate(e.Entries[i].Certificate); err == nil {
+	for _, der := range certificates {
+		if c, err := signing.ParseCertificate(der); err == nil {
 			known = append(known, c)
 		}
 	}
@@ -111,6 +110,29 @@ func Signatures(e *audit.Evidence, anchors *Anchors) ([]Signature, error) {
 		}
 	}
 	return p.found, nil
+}
+
+// brought are the answers about revocation and the certificates of a bundle, each once
+// however many entries name it.
+func brought(e *audit.Evidence) (answers, certificates [][]byte) {
+	lists, had := map[string]bool{}, map[*byte]bool{}
+	add := func(to *[][]byte, file []byte) {
+		if len(file) > 0 && !had[&file[0]] { // entries that name the same share it
+			had[&file[0]] = true
+			*to = append(*to, file)
+		}
+	}
+	for i := range e.Entries {
+		x := &e.Entries[i]
+		add(&certificates, x.Certificate)
+		if name := x.Leaf.Revocation; !lists[name] {
+			lists[name] = true
+			for _, a := range x.Revocation {
+				add(&answers, a)
+			}
+		}
+	}
+	return answers, certificates
 }
 
 // prover goes through the envelopes of a bundle.
