@@ -31,6 +31,9 @@ type Message struct {
 	Certificate       *signing.Certificate // of the bus; nil when it did not sign
 	SenderCertificate *signing.Certificate // of the author; nil when it was not verified
 	XML               []byte               // the envelope as received
+
+	signatures map[string][]byte                        // of attachments, by id: what a bus hands out may have very many
+	stored     map[string]envelopes.AttachmentReference // by uuid in lower case
 }
 
 // PollRequest takes the next request; nil when there is none.
@@ -62,32 +65,37 @@ func (m *Message) headers() ([]envelopes.AttachmentHeader, []envelopes.Attachmen
 	return nil, nil
 }
 
-// PKCS7 is the signature of the attachment or the file in the file store of this
-// id or uuid; nil when it has none.
-func (m *Message) PKCS7(id string) []byte {
+// note makes what the sender signed about files ready to be asked for. Of several of a
+// name the first counts.
+func (m *Message) note() {
 	inside, stored := m.headers()
+	m.signatures, m.stored = map[string][]byte{}, map[string]envelopes.AttachmentReference{}
 	for _, h := range inside {
-		if h.ContentID == id {
-			return h.PKCS7
+		if _, twice := m.signatures[h.ContentID]; !twice {
+			m.signatures[h.ContentID] = h.PKCS7
 		}
 	}
 	for _, r := range stored {
-		if strings.EqualFold(r.UUID, id) {
-			return r.PKCS7
+		id := strings.ToLower(r.UUID)
+		if _, twice := m.stored[id]; !twice {
+			m.stored[id] = r
 		}
 	}
-	return nil
+}
+
+// PKCS7 is the signature of the attachment or the file in the file store of this
+// id or uuid; nil when it has none.
+func (m *Message) PKCS7(id string) []byte {
+	if signature, ok := m.signatures[id]; ok {
+		return signature
+	}
+	return m.stored[strings.ToLower(id)].PKCS7
 }
 
 // Hash is the digest that the sender signed for a file; nil when it signed none,
 // and then the file is not of this message.
 func (m *Message) Hash(f envelopes.FSAttachment) []byte {
-	for _, r := range m.References() {
-		if strings.EqualFold(r.UUID, f.UUID) {
-			return r.Hash
-		}
-	}
-	return nil
+	return m.stored[strings.ToLower(f.UUID)].Hash
 }
 
 func (c *Client) poll(ctx context.Context, op envelopes.Operation, s Selector) (*Message, error) {
@@ -113,6 +121,7 @@ func (c *Client) message(a *envelopes.AnswerEnvelope) (*Message, error) {
 		return nil, err
 	}
 	m := &Message{Delivered: d, Certificate: cert, XML: a.Bytes()}
+	m.note()
 	if c.Sender != nil {
 		if sig, data := a.SenderSigned(proof); sig.Valid() {
 			signed, err := c.Sender.Verify(sig, data)
