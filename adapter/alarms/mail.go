@@ -94,6 +94,7 @@ func dialUntil(ctx, dialing context.Context, network, address string, within *tl
 	if err != nil {
 		return nil, err
 	}
+	raw = &brief{raw, mostWords}
 	context.AfterFunc(ctx, func() { raw.Close() })
 	if within == nil {
 		return raw, nil
@@ -104,6 +105,25 @@ func dialUntil(ctx, dialing context.Context, network, address string, within *tl
 		return nil, err
 	}
 	return c, nil
+}
+
+// mostWords bounds what a mail server may say over one mail, in bytes: the library reads an
+// answer into memory until it ends.
+const mostWords = 1 << 20
+
+// brief is a connection on which no more than so much comes.
+type brief struct {
+	net.Conn
+	words int
+}
+
+func (b *brief) Read(p []byte) (int, error) {
+	if b.words <= 0 {
+		return 0, fmt.Errorf("the mail server has said more than %d bytes and no end", mostWords)
+	}
+	n, err := b.Conn.Read(p)
+	b.words -= n
+	return n, err
 }
 
 // withinTLS proves a user with a password by the best way that the server offers.

@@ -192,3 +192,38 @@ func TestAMailBlamesNobodyForTheQueue(t *testing.T) {
 		}
 	}
 }
+
+// A mail server that never comes to the end of an answer does not fill our memory.
+func TestAMailServerThatTalksWithoutEnd(t *testing.T) {
+	for _, line := range []string{"220-welcome\r\n", "220 welcome "} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan int, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				said <- 0
+				return
+			}
+			defer conn.Close()
+			words, n := []byte(strings.Repeat(line, 1000)), 0
+			for n < 128<<20 {
+				more, err := conn.Write(words)
+				if n += more; err != nil {
+					break
+				}
+			}
+			said <- n
+		}()
+		m := mailerOf(t, adapter.MailConfig{Server: l.Addr().String(), TLS: "none"})
+		if err := m.Send(t.Context(), "duty@body.example", "s", "b", "id", time.Now()); err == nil || !strings.Contains(err.Error(), "no end") {
+			t.Errorf("%q: %v", line, err)
+		}
+		l.Close()
+		if n := <-said; n > 64<<20 { // what the system keeps of it included
+			t.Errorf("%q: %d MB were listened to", line, n>>20)
+		}
+	}
+}

@@ -201,7 +201,7 @@ func (s *FileStore) login(ctx context.Context, user, password string) (*ftp.Serv
 		if err != nil {
 			return nil, err
 		}
-		conn = &patient{conn, s.timeout(), context.AfterFunc(ctx, func() { conn.Close() })}
+		conn = &patient{conn, s.timeout(), context.AfterFunc(ctx, func() { conn.Close() }), !control, mostWords}
 		if secure != nil && !control {
 			conn = tls.Client(conn, secure)
 		}
@@ -222,17 +222,28 @@ func (s *FileStore) login(ctx context.Context, user, password string) (*ftp.Serv
 	return c, nil
 }
 
+// mostWords bounds what a store may say over one file, in bytes: an answer of it is read into
+// memory until it ends.
+const mostWords = 1 << 20
+
 // patient is a connection that fails when nothing has moved on it for a while,
 // and ends with its context.
 type patient struct {
 	net.Conn
 	timeout time.Duration
 	stop    func() bool
+	data    bool // a file, which may be of any length
+	words   int  // that may still come where no file does
 }
 
 func (p *patient) Read(b []byte) (int, error) {
+	if !p.data && p.words <= 0 {
+		return 0, fmt.Errorf("the file store has said more than %d bytes and no end", mostWords)
+	}
 	p.SetReadDeadline(time.Now().Add(p.timeout))
-	return p.Conn.Read(b)
+	n, err := p.Conn.Read(b)
+	p.words -= n
+	return n, err
 }
 
 func (p *patient) Write(b []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,41 @@ func TestLargeAttachments(t *testing.T) {
 		}
 	}
 	w.Check()
+}
+
+// A store that never comes to the end of an answer does not fill its caller's memory.
+func TestAFileStoreThatTalksWithoutEnd(t *testing.T) {
+	for _, line := range []string{"220-welcome\r\n", "220 welcome "} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan int, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				said <- 0
+				return
+			}
+			defer conn.Close()
+			words, n := bytes.Repeat([]byte(line), 1000), 0
+			for n < 128<<20 {
+				more, err := conn.Write(words)
+				if n += more; err != nil {
+					break
+				}
+			}
+			said <- n
+		}()
+		store := &party.FileStore{URL: "ftp://" + l.Addr().String(), Attempts: 1}
+		if err := store.Fetch(t.Context(), envelopes.FSAttachment{FileName: "a"}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "no end") {
+			t.Errorf("%q: %v", line, err)
+		}
+		l.Close()
+		if n := <-said; n > 64<<20 { // what the system keeps of it included
+			t.Errorf("%q: %d MB were listened to", line, n>>20)
+		}
+	}
 }
 
 // The connection breaks in the middle, both ways: the client goes on.

@@ -217,7 +217,6 @@ func TestABundleIsNoBomb(t *testing.T) {
 	}
 }
 
-// A bundle of another log with the same origin and another key must not pass.
 // Every entry may name the same certificate and the same list of answers about revocation:
 // each is hashed and read once. Were it done for each entry, this bundle of 1 MB would cost the
 // hash of 240 GB and 2 GB of memory.
@@ -261,6 +260,7 @@ func TestEntriesThatNameTheSame(t *testing.T) {
 	}
 }
 
+// A bundle of another log with the same origin and another key must not pass.
 func TestABundleOfAnotherKeyIsRefused(t *testing.T) {
 	d, other := journaltest.NewDesk(t), journaltest.NewDesk(t)
 	b, _ := other.Exchange(other.Filled(33, 20), []byte("<a/>"))
