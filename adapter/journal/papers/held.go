@@ -184,22 +184,26 @@ func (h *Held) see(index int64, l *journal.Leaf, leaf []byte) {
 func (r *Report) compare(f *Folder) {
 	logged := map[string]string{} // by MessageID
 	index := map[string]int64{}
+	shown := map[int64][]*audit.EvidenceEntry{}
+	for _, e := range f.Evidence {
+		for j := range e.Entries {
+			x := &e.Entries[j]
+			shown[x.Index] = append(shown[x.Index], x)
+		}
+	}
 	for i := range r.Held {
 		h := &r.Held[i]
 		if h.Promises != journal.KindAccepted || h.Index == journal.NoEntry {
 			continue
 		}
 		index[h.MessageID] = h.Index
-		for _, e := range f.Evidence {
-			for j := range e.Entries {
-				x := &e.Entries[j]
-				if x.Index != h.Index || journal.LeafHash(x.Bytes) != h.leaf {
-					continue
-				}
-				for _, o := range x.Openings {
-					if o.Field == journal.FieldDigest {
-						logged[h.MessageID] = o.Value
-					}
+		for _, x := range shown[h.Index] {
+			if journal.LeafHash(x.Bytes) != h.leaf {
+				continue
+			}
+			for _, o := range x.Openings {
+				if o.Field == journal.FieldDigest {
+					logged[h.MessageID] = o.Value
 				}
 			}
 		}
