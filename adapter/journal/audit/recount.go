@@ -44,7 +44,7 @@ type Recount struct {
 	Found      int64                      `json:"found"` // findings, listed or not
 
 	// While counting: settle brings what stands above up to date.
-	parties        map[string]*journal.Counter
+	parties        counters
 	logged         int64 // milliseconds
 	period, closed kindTotals
 	chains         *chains
@@ -114,10 +114,7 @@ func (r *Recount) Resume() {
 	if r.Counters == nil {
 		r.Counters = map[string]journal.Counter{}
 	}
-	r.parties = map[string]*journal.Counter{}
-	for party, c := range r.Counters {
-		r.parties[party] = &c
-	}
+	r.parties = newCounters(r.Counters)
 	r.logged = r.Logged.UnixMilli()
 	r.period, r.closed = totalsOf(r.Period), totalsOf(r.Closed)
 	r.chains, r.from = newChains(), r.Size
@@ -125,8 +122,8 @@ func (r *Recount) Resume() {
 
 // settle brings the exported fields up to date.
 func (r *Recount) settle() {
-	for party, c := range r.parties {
-		r.Counters[party] = *c
+	for _, p := range r.parties.sorted {
+		r.Counters[p.name] = p.Counter
 	}
 	r.Period, r.Closed = r.period.byKind(), r.closed.byKind()
 	if r.logged > r.Logged.UnixMilli() {
@@ -173,12 +170,12 @@ func (r *Recount) add(c *counted) {
 		r.find(index, "its time is %s after it was logged", moment(c.Time).Sub(moment(c.Logged)))
 	}
 	if len(c.Sender) > 0 || c.SenderSeq != 0 {
-		have := r.party(c.Sender)
+		have := r.parties.party(c.Sender)
 		r.follows(index, "sender", c.Sender, c.SenderSeq, have.Sent)
 		have.Sent = c.SenderSeq
 	}
 	if len(c.Recipient) > 0 || c.RecipientSeq != 0 {
-		have := r.party(c.Recipient)
+		have := r.parties.party(c.Recipient)
 		r.follows(index, "recipient", c.Recipient, c.RecipientSeq, have.Received)
 		have.Received = c.RecipientSeq
 	}
@@ -192,17 +189,6 @@ func (r *Recount) add(c *counted) {
 	r.period[c.Kind]++
 }
 
-func (r *Recount) party(name []byte) *journal.Counter {
-	c := r.parties[string(name)]
-	if c == nil {
-		c = &journal.Counter{}
-		if len(name) > 0 { // a counter without a party is a finding, not a party
-			r.parties[string(name)] = c
-		}
-	}
-	return c
-}
-
 func (r *Recount) follows(index int64, role string, party []byte, seq, have int64) {
 	switch {
 	case len(party) == 0:
@@ -213,15 +199,14 @@ func (r *Recount) follows(index int64, role string, party []byte, seq, have int6
 }
 
 func (r *Recount) close(index int64, p *journal.Period) {
-	r.settle()
 	if p.From != r.PeriodFrom || p.To != index {
 		r.find(index, "closes the period of entries %d to %d, which is %d to %d", p.From, p.To, r.PeriodFrom, index)
 	}
-	if !maps.Equal(p.Totals, r.Period) {
-		r.find(index, "closes its period with totals %v, recounted %v", p.Totals, r.Period)
+	if totals := r.period.byKind(); !maps.Equal(p.Totals, totals) {
+		r.find(index, "closes its period with totals %v, recounted %v", p.Totals, totals)
 	}
-	if digest := journal.CountersDigest(r.Counters); p.Counters != digest || p.Parties != int64(len(r.Counters)) {
-		r.find(index, "closes its period with counters of %d parties that differ from the recounted ones of %d", p.Parties, len(r.Counters))
+	if parties := len(r.parties.sorted); p.Counters != r.parties.sum() || p.Parties != int64(parties) {
+		r.find(index, "closes its period with counters of %d parties that differ from the recounted ones of %d", p.Parties, parties)
 	}
 	r.Closes++
 	r.PeriodFrom = index

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -173,4 +174,36 @@ func replace(list [][]byte, i int, b []byte) [][]byte {
 	out := slices.Clone(list)
 	out[i] = b
 	return out
+}
+
+// An operator may close a period after every entry, and there may be many parties: what is
+// hashed for each close stands ready.
+func TestALogOfCloses(t *testing.T) {
+	const many = 12_000
+	d := journaltest.NewDesk(t)
+	counters, entries := map[string]journal.Counter{}, [][]byte{}
+	for i := range int64(2 * many) {
+		at := journaltest.Start.Add(time.Duration(i) * time.Second)
+		l := journal.Leaf{Event: journal.Event{Kind: journal.KindPeriodClose, Time: at}, Logged: at, Prev: journal.NoEntry}
+		switch {
+		case i < many:
+			l.Kind, l.Message, l.Sender, l.SenderSeq = journal.KindAccepted, fmt.Sprint("m-", i), fmt.Sprint("P", i), 1
+			counters[l.Sender] = journal.Counter{Sent: 1}
+		case i == many:
+			l.Period = &journal.Period{To: i, Totals: map[journal.Kind]int64{journal.KindAccepted: many}, Parties: many, Counters: journal.CountersDigest(counters)}
+		default:
+			before, err := journal.ParseLeaf(entries[i-1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Period = &journal.Period{From: i - 1, To: i, Totals: map[journal.Kind]int64{journal.KindPeriodClose: 1}, Parties: many, Counters: before.Period.Counters}
+		}
+		entries = append(entries, l.Append(nil))
+	}
+	files := rewrite(t, d, entries)
+	began := time.Now()
+	rep := d.Audit(audit.DirSource{FS: journaltest.FS(files)}, files["checkpoint"])
+	if took := time.Since(began); !rep.OK() || rep.Recount.Closes != many || took > 20*time.Second {
+		t.Errorf("%d closes in %s, %v", rep.Recount.Closes, took, rep.Recount.Findings)
+	}
 }
