@@ -320,12 +320,13 @@ func (p *prover) files(body []byte, headers []envelopes.AttachmentHeader, refere
 	for _, a := range contents {
 		octets[a.ID] = a.Content
 	}
+	beside := bytes.Contains(body, []byte(envelopes.XOPSpace))
 	for _, h := range headers {
 		if len(h.PKCS7) == 0 {
 			continue
 		}
 		content, here := octets[h.ContentID]
-		if !here || len(content) == 0 && bytes.Contains(body, []byte(envelopes.XOPSpace)) {
+		if !here || len(content) == 0 && beside {
 			p.add(OfFile+h.ContentID, nil, nil, nil, nil).Absent = errors.New("the file travelled beside the envelope and is not in the bundle")
 			continue
 		}
