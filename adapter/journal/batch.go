@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,18 +203,21 @@ func verifyBatch(policy *Policy, leaves [][]byte, proof []byte, paths [][]Hash) 
 }
 
 // SplitBatch makes of a proof that VerifyBatch accepts one for each entry, in the
-// form that other people's programs read: see MarshalProof.
-func SplitBatch(policy *Policy, leaves [][]byte, proof []byte) (map[int64][]byte, error) {
+// form that other people's programs read: see MarshalProof. Each has the checkpoint, which
+// may be 64 KB long: they are made one by one, as they are asked for.
+func SplitBatch(policy *Policy, leaves [][]byte, proof []byte) (iter.Seq2[int64, []byte], error) {
 	paths := make([][]Hash, len(leaves))
 	p, _, err := verifyBatch(policy, leaves, proof, paths)
 	if err != nil {
 		return nil, err
 	}
-	out := map[int64][]byte{}
-	for i, n := range p.indexes {
-		out[n] = MarshalProof(n, paths[i], p.checkpoint)
-	}
-	return out, nil
+	return func(yield func(int64, []byte) bool) {
+		for i, n := range p.indexes {
+			if !yield(n, MarshalProof(n, paths[i], p.checkpoint)) {
+				return
+			}
+		}
+	}, nil
 }
 
 // check computes the root anew, and, unless paths is nil, puts into it the way to the

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"mezhved/adapter/journal"
 	"mezhved/adapter/journal/journaltest"
@@ -41,9 +46,13 @@ func TestBatchProvesWhatSingleProofsProve(t *testing.T) {
 			if err != nil {
 				t.Fatalf("entries %v of %d: %v", indexes, size, err)
 			}
-			split, err := journal.SplitBatch(d.Policy, leaves, proof)
-			if err != nil || len(split) != len(indexes) || len(proven) != len(indexes) {
+			singles, err := journal.SplitBatch(d.Policy, leaves, proof)
+			if err != nil {
 				t.Fatal(err)
+			}
+			split := maps.Collect(singles)
+			if len(split) != len(indexes) || len(proven) != len(indexes) {
+				t.Fatalf("%d entries, split into %d", len(indexes), len(split))
 			}
 			for i, n := range indexes {
 				path, err := prover.Inclusion(n)
@@ -108,4 +117,41 @@ func indexesOf(list []journal.Proven) (out []int64) {
 		out = append(out, p.Index)
 	}
 	return out
+}
+
+// A checkpoint may be 64 KB long and stands in each of the proofs that a proof of several
+// entries is split into: not all of them are in memory at once.
+func TestSplitProofsAreMadeOneByOne(t *testing.T) {
+	const many = 20_000
+	d := journaltest.NewDesk(t)
+	edge, leaves, indexes := &journal.Edge{}, [][]byte{}, []int64{}
+	for i := range int64(many) {
+		l := journal.Leaf{Event: journal.Event{Kind: journal.KindRouted, Time: journaltest.Start}, Logged: journaltest.Start, Prev: journal.NoEntry, SenderSeq: i}
+		leaves, indexes = append(leaves, l.Append(nil)), append(indexes, i)
+		edge.Append(journal.LeafHash(leaves[i]))
+	}
+	key, err := journal.ParseSigningKey(d.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := journal.CheckpointText(journaltest.Origin, tlog.Tree{N: many, Hash: edge.Root()}) + strings.Repeat("extension\n", 6000)
+	proof := journal.MarshalBatch(indexes, nil, []byte(text+"\n"+key.Sign(text)))
+	var before, most runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	proofs, err := journal.SplitBatch(d.Policy, leaves, proof)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, proof := range proofs {
+		if n++; n == many {
+			runtime.GC()
+			runtime.ReadMemStats(&most)
+			runtime.KeepAlive(proof)
+		}
+	}
+	if held := (int64(most.HeapAlloc) - int64(before.HeapAlloc)) >> 20; n != many || held > 200 {
+		t.Errorf("%d proofs, with %d MB at the last", n, held)
+	}
 }

@@ -336,20 +336,20 @@ func (c *proofsCommand) Run(s *streams) error {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return err
 	}
-	list := []journal.Proven{*e.Export}
+	leaves := map[int64][]byte{e.Export.Index: e.Export.Bytes}
 	for _, x := range e.Entries {
-		list = append(list, x.Proven)
+		leaves[x.Index] = x.Bytes
 	}
-	for _, p := range list {
-		name := filepath.Join(c.Dir, strconv.FormatInt(p.Index, 10))
-		if err := os.WriteFile(name+".json", p.Bytes, 0o644); err != nil {
+	for index, proof := range proofs {
+		name := filepath.Join(c.Dir, strconv.FormatInt(index, 10))
+		if err := os.WriteFile(name+".json", leaves[index], 0o644); err != nil {
 			return err
 		}
-		if err := os.WriteFile(name+".tlog-proof", proofs[p.Index], 0o644); err != nil {
+		if err := os.WriteFile(name+".tlog-proof", proof, 0o644); err != nil {
 			return err
 		}
 	}
-	s.say("%d entries and their proofs are in %s\n", len(list), c.Dir)
+	s.say("%d entries and their proofs are in %s\n", len(leaves), c.Dir)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -404,9 +405,9 @@ type Evidence struct {
 
 // Proofs gives a proof of each entry, the export's among them, by its index, as
 // https://c2sp.org/tlog-proof has it and other people's programs read it.
-func (e *Evidence) Proofs() (map[int64][]byte, error) {
+func (e *Evidence) Proofs() (iter.Seq2[int64, []byte], error) {
 	if e.proof == nil {
-		return e.single, nil
+		return maps.All(e.single), nil
 	}
 	return journal.SplitBatch(e.Policy, e.leaves, e.proof)
 }

@@ -132,9 +132,13 @@ func TestBundlesOfTheReleaseBefore(t *testing.T) {
 	if err != nil || len(honest.Entries) != 5 || len(honest.Entries[0].Revocation) != 1 {
 		t.Fatalf("verified %+v, %v", honest, err)
 	}
-	proofs, err := honest.Proofs()
-	if err != nil || len(proofs) != 6 {
-		t.Fatalf("%d proofs, %v", len(proofs), err)
+	singles, err := honest.Proofs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proofs := maps.Collect(singles)
+	if len(proofs) != 6 {
+		t.Fatalf("%d proofs", len(proofs))
 	}
 	files := journaltest.Unzip(t, b)
 	names := slices.Sorted(maps.Keys(files))
@@ -165,10 +169,11 @@ func TestABundleIsSmall(t *testing.T) {
 	if err != nil || len(e.Entries) != len(indexes) || len(indexes) < 12 {
 		t.Fatalf("%d entries, %v", len(indexes), err)
 	}
-	proofs, err := e.Proofs()
+	singles, err := e.Proofs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	proofs := maps.Collect(singles)
 	for _, x := range e.Entries {
 		if p, err := journal.VerifyProof(d.Policy, x.Bytes, proofs[x.Index]); err != nil || p.Index != x.Index {
 			t.Errorf("the proof of entry %d alone: %v", x.Index, err)
