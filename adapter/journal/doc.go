@@ -119,7 +119,8 @@
 // plain note signature, and as a timestamped cosignature/v1
 // (https://c2sp.org/tlog-cosignature), which says when. Witnesses add
 // cosignatures. A Policy (https://c2sp.org/tlog-policy) says whose signatures are
-// enough; an auditor must have it from somebody other than the log's operator.
+// enough; an auditor must have it from somebody other than the log's operator. It is at
+// most 256 KB long (MaxPolicy).
 //
 // A log may have a second key, ML-DSA-44 (MLDSAKey), and signs with it too: one more
 // cosignature/v1. Verifiers pass by the lines of keys that they do not know; a policy
