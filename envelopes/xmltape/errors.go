@@ -67,7 +67,7 @@ type Limits struct {
 	Depth      int // nested elements; default 100
 	Tokens     int // tokens of the document; default 2,000,000
 	Attrs      int // attributes of one element, declarations included; default 256
-	NameLen    int // bytes of a name; default 1,024
+	NameLen    int // bytes of a name, and of a namespace name as it is written; default 1,024
 	ValueLen   int // bytes of an attribute value, comment or processing instruction; default 1 MiB
 	Spaces     int // namespace declarations in scope at once; default 128
 	TotalDecls int // namespace declarations of the document; default 100,000

@@ -211,6 +211,10 @@ func (p *parser) declare(first int) *Error {
 	for k := first; k < len(t.Decls); k++ {
 		d := &t.Decls[k]
 		uri := p.src[d.ValOff:d.ValEnd]
+		// A canonical form may have to repeat it at every element.
+		if len(uri) > t.lim.NameLen {
+			return fail(CodeLimitName, int(d.ValOff), "a namespace name of more than %d bytes", t.lim.NameLen)
+		}
 		if d.Flags&Decode != 0 {
 			from := len(t.scratch)
 			if from+len(uri) > maxDecoded {

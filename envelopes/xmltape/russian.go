@@ -17,6 +17,7 @@ var inRussian = map[string]string{
 	"the XML declaration is malformed; write <?xml version=\"1.0\" encoding=\"UTF-8\"?>": "объявление XML построено неверно; нужно <?xml version=\"1.0\" encoding=\"UTF-8\"?>",
 	"XML version %s; send 1.0":                                                           "версия XML %s; отправьте 1.0",
 	"declared encoding %s; send UTF-8":                                                   "объявлена кодировка %s; отправьте UTF-8",
+	"a namespace name of more than %d bytes":                                             "имя пространства имён длиннее %d байт",
 	"more than %d different names":                                                       "более %d различных имён",
 	"more than %d namespace declarations in scope":                                       "одновременно действуют более %d объявлений пространств имён",
 	"more than %d namespace declarations":                                                "более %d объявлений пространств имён",

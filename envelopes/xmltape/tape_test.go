@@ -540,6 +540,21 @@ func TestWhatIsRememberedIsWithinLimits(t *testing.T) {
 	}
 }
 
+// A namespace has a name and not a book: it is looked at wherever it is used, and a canonical
+// form writes it at each element that needs it. A megabyte of it beside a million attributes
+// would take hours.
+func TestNamespaceNamesAreShort(t *testing.T) {
+	var tape xmltape.Tape
+	for _, n := range []int{1024 - len("x:"), 1025 - len("x:"), 1_000_000} {
+		src := `<r xmlns="urn:r" xmlns:a="` + strings.Repeat("x", n) + `x:">` + strings.Repeat(`<b a:c=""/>`, 900_000) + "</r>"
+		var refused *xmltape.Error
+		err := tape.Parse([]byte(src), xmltape.Limits{})
+		if short := n+len("x:") <= 1024; short && err != nil || !short && (!errors.As(err, &refused) || refused.Code != xmltape.CodeLimitName) {
+			t.Errorf("a name of %d bytes: %v", n+len("x:"), err)
+		}
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{4 << 10, 40 << 10, 200 << 10} {
 		b.Run(strconv.Itoa(n>>10)+"KB", func(b *testing.B) {
