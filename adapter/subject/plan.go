@@ -85,6 +85,12 @@ func (p *Plan) ties(r *reading, content xmltape.Node, values []journal.PersonalF
 	if len(p.tied) == 0 {
 		return journal.PersonalField{Field: Ties, Value: "{}"}
 	}
+	add := func(names []string, name string) []string { // a holder may have the same value a million times
+		if slices.Contains(names, name) {
+			return names
+		}
+		return append(names, name)
+	}
 	named := func(f *planned, value []byte) string {
 		for _, v := range values {
 			if v.Value == string(value) && journal.FieldBase(v.Field) == f.Name {
@@ -99,19 +105,20 @@ func (p *Plan) ties(r *reading, content xmltape.Node, values []journal.PersonalF
 			var whose []string
 			r.below(t.person, t.together, holder, func(value []byte) {
 				if name := named(t.person, value); name != "" {
-					whose = append(whose, name)
+					whose = add(whose, name)
 				}
 			})
 			r.below(t.consent, t.together, holder, func(value []byte) {
-				if name := named(t.consent, value); name != "" && len(whose) > 0 {
-					found[name] = append(found[name], whose...)
+				if name := named(t.consent, value); name != "" {
+					for _, w := range whose {
+						found[name] = add(found[name], w)
+					}
 				}
 			})
 		})
 	}
-	for name, whose := range found {
+	for _, whose := range found {
 		slices.Sort(whose)
-		found[name] = slices.Compact(whose)
 	}
 	text, err := json.Marshal(found) // keys in order
 	if err != nil {

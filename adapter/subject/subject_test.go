@@ -181,6 +181,18 @@ func TestPlanLeavesRoomInTheLeaf(t *testing.T) {
 	}
 }
 
+// A holder with each value of a person and each consent many times over costs what it is
+// long, not its square.
+func TestManyConsentsOfMany(t *testing.T) {
+	const n = 100_000
+	doc := `<R xmlns="urn:r"><A>` + strings.Repeat("<S>1</S>", n) + "<S>3</S>" + strings.Repeat("<K>17</K>", n) + "<K>18</K></A></R>"
+	values, left := planOf(t, map[string][]string{"snils": {"/R/A/S"}, "consent": {"/R/A/K"}}).Read(tapeOf(t, doc))
+	want := `{"consent":["snils","snils-2"],"consent-2":["snils","snils-2"]}`
+	if got := values[len(values)-1]; got.Field != Ties || got.Value != want || left != 0 {
+		t.Errorf("%s: %s, want %s; %d left", got.Field, got.Value, want, left)
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
