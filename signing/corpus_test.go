@@ -114,7 +114,7 @@ func verdictsOf(t testing.TB, v *Verifier, doc []byte) []corpusVerdict {
 		t.Fatal(err)
 	}
 	var out []corpusVerdict
-	for _, x := range v.Explain(tape, corpusNow) {
+	for _, x := range v.Explain(tape, corpusNow, 100) {
 		c := corpusVerdict{Verdict: x.Verdict, Code: x.Code, Role: x.Role, Form: x.WriterForm}
 		for _, d := range x.Deviations {
 			c.Deviations = append(c.Deviations, d.Name)

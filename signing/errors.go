@@ -18,7 +18,7 @@ const (
 	DuplicateID             Code = "duplicate-id"              // two elements claim one Id
 	Malformed               Code = "malformed"                 // ds:Signature is not built as the profile has it
 	BadAlgorithm            Code = "algorithm"                 // an algorithm or transform outside the allowed lists
-	Unsignable              Code = "unsignable"                // content for which the SMEV transform is not defined
+	Unsignable              Code = "unsignable"                // content for which the SMEV transform is not defined, or makes many times as much
 	CertificateMissing      Code = "certificate-missing"       // no X509Certificate
 	CertificateMalformed    Code = "certificate-malformed"     // X509Certificate cannot be read
 	KeyUnfit                Code = "key-unfit"                 // a key too short, on an unknown curve, or not of the algorithm's kind

@@ -80,19 +80,30 @@ type Deviation struct {
 	Signed   string `json:"signed,omitempty"`   // what the sender signed there
 }
 
-// Explain looks at every signature of a document: those at the places of the
-// protocol, missing ones left out, and, in a document that has none, any
+// FewSignatures are more than people write, but for registries, and as many as may be explained
+// of a document that a stranger has written.
+const FewSignatures = 10
+
+// Explain looks at the signatures of a document, the first most of them: those at the
+// places of the protocol, missing ones left out, and, in a document that has none, any
 // ds:Signature. Certificates are judged as of the moment, under the Verifier's
-// policy. It is slow and for people; nothing is admitted by it.
-func (v *Verifier) Explain(t *xmltape.Tape, at time.Time) []Explanation {
+// policy. It is slow and for people; nothing is admitted by it. Each signature takes as
+// long as the document is, so a stranger's document is to be asked for FewSignatures of them.
+func (v *Verifier) Explain(t *xmltape.Tape, at time.Time, most int) []Explanation {
 	var out []Explanation
 	for _, p := range Places(t) {
+		if len(out) == most {
+			return out
+		}
 		out = append(out, v.explainPlace(p, at))
 	}
 	if len(out) > 0 {
 		return out
 	}
 	for i := range t.Tokens {
+		if len(out) == most {
+			return out
+		}
 		if n := t.NodeAt(i); n.Is(Namespace, "Signature") {
 			out = append(out, v.explainLoose(t, n, at))
 		}
@@ -185,7 +196,8 @@ func (v *Verifier) explainSMEV(x *Explanation, sig, target xmltape.Node, at time
 func (x *Explanation) digest(s *scratch, st *structure, target xmltape.Node) {
 	for form := Woodstox; form <= JDK; form++ {
 		var octets bytes.Buffer
-		if err := s.smev.run(&octets, target, form); err != nil {
+		s.bounded = boundFor(&octets, target, explainedGrowth)
+		if err := s.smev.run(&s.bounded, target, form); err != nil {
 			return
 		}
 		got := digestOf(st.digest, octets.Bytes())
@@ -302,9 +314,11 @@ func excerpt(b []byte, at int) string {
 	return fmt.Sprintf("%q", b[min(from, to):to])
 }
 
+// canonicalOctets is the canonical form of an element; nil when it is too large to be kept.
 func canonicalOctets(n xmltape.Node, method C14N) []byte {
 	var b bytes.Buffer
-	if Canonicalize(&b, Subset{Element: n}, method) != nil {
+	out := boundFor(&b, n, explainedGrowth)
+	if Canonicalize(&out, Subset{Element: n}, method) != nil {
 		return nil
 	}
 	return b.Bytes()

@@ -39,7 +39,7 @@ func sender(t *testing.T, kind KeyType, octets func(target xmltape.Node, right [
 
 func explainOne(t *testing.T, doc string, opt Options) Explanation {
 	t.Helper()
-	list := verifier(t, opt).Explain(parse(t, doc), testNow)
+	list := verifier(t, opt).Explain(parse(t, doc), testNow, 100)
 	if len(list) != 1 {
 		t.Fatalf("%d explanations, want 1", len(list))
 	}
@@ -249,8 +249,62 @@ func TestExplainManyElements(t *testing.T) {
 	if err := tape.Parse([]byte(doc), xmltape.Widest); err != nil {
 		t.Fatal(err)
 	}
-	list := verifier(t, Options{}).Explain(tape, testNow)
+	list := verifier(t, Options{}).Explain(tape, testNow, 100)
 	if len(list) != 1 || list[0].Code != DigestMismatch || len(list[0].Deviations) != 0 {
 		t.Errorf("got %d explanations: %+v", len(list), list)
+	}
+}
+
+// inContent is a signed document with something put into its content afterwards.
+func inContent(t *testing.T, added string) *xmltape.Tape {
+	t.Helper()
+	doc := sender(t, KeyECDSA256, func(_ xmltape.Node, right []byte) []byte { return right })
+	begin := strings.Index(doc, "MessagePrimaryContent>") + len("MessagePrimaryContent>")
+	return parse(t, doc[:begin]+added+doc[begin:])
+}
+
+// Each element that may have been signed instead costs as much as all names of the document,
+// and there may be as many of the one as of the other: some are tried, not all.
+func TestExplainManyIds(t *testing.T) {
+	doc := sender(t, KeyECDSA256, func(n xmltape.Node, _ []byte) []byte {
+		var b bytes.Buffer
+		Transform(&b, n.Child(basicNS, "MessagePrimaryContent"), Woodstox)
+		return b.Bytes()
+	})
+	begin := strings.Index(doc, "Envelope")
+	begin += strings.Index(doc[begin:], ">") + 1
+	for ids, found := range map[int]bool{maxOthers / 2: true, maxOthers: false} {
+		added := `<soap:Header xmlns:soap="` + soap11Namespace + `">` + strings.Repeat(`<soap:b Id=""/>`, ids) + "</soap:Header>"
+		x := explainOne(t, doc[:begin]+added+doc[begin:], Options{})
+		if len(x.Deviations) > 0 != found {
+			t.Errorf("behind %d others: %+v", ids, x.Deviations)
+		}
+	}
+}
+
+// A stranger's document can be nothing but signatures.
+func TestExplainManySignatures(t *testing.T) {
+	doc := `<r xmlns="urn:r" xmlns:s="` + Namespace + `">` + strings.Repeat("<s:Signature/>", 500_000) + "</r>"
+	if list := verifier(t, Options{}).Explain(parse(t, doc), testNow, FewSignatures); len(list) != FewSignatures {
+		t.Errorf("%d explanations, want %d", len(list), FewSignatures)
+	}
+}
+
+// An element whose canonical form is hundreds of times as large is neither digested to its
+// end nor kept.
+func TestGrownElements(t *testing.T) {
+	many := strings.Repeat("<a:x/>", 300_000)
+	tape := inContent(t, `<r xmlns="urn:r" xmlns:a="urn:`+strings.Repeat("A", 1000)+`">`+many+`</r>`)
+	v := verifier(t, Options{})
+	sig, target := caller(tape)
+	if _, err := v.Verify(sig, target); code(err) != Unsignable {
+		t.Errorf("got %v, want %s", err, Unsignable)
+	}
+	list := v.Explain(tape, testNow, FewSignatures)
+	if len(list) != 1 || list[0].Code != Unsignable || list[0].Canonical != nil || list[0].Transformed != nil {
+		t.Fatalf("got %d explanations", len(list))
+	}
+	if n := len(tape.Source()); n > 4<<20 {
+		t.Errorf("a document of %d bytes is too large to show anything", n)
 	}
 }

@@ -72,8 +72,9 @@ func (v *Verifier) VerifyForeignAt(sig xmltape.Node, at time.Time) (Signed, erro
 		return Signed{}, err
 	}
 	h := s.hasher(f.digest)
-	if err := s.c14n.run(h, subset, f.refC14N); err != nil {
-		return Signed{}, err
+	s.bounded = boundFor(h, target, verifiedGrowth)
+	if err := s.c14n.run(&s.bounded, subset, f.refC14N); err != nil {
+		return Signed{}, grown(err, target)
 	}
 	got := h.Sum(s.sum[:0])
 	if subtle.ConstantTimeCompare(got, f.want) != 1 {

@@ -100,7 +100,7 @@ func TestForeignSignatures(t *testing.T) {
 		if signed.Form() != "canonical" || signed.Certificate().SHA256 != s.Certificate().SHA256 {
 			t.Errorf("%s: got %s by %s", name, signed.Form(), signed.Certificate().Subject())
 		}
-		x := verifier(t, Options{}).Explain(tape, testNow)
+		x := verifier(t, Options{}).Explain(tape, testNow, 100)
 		if len(x) != 1 || x[0].Verdict != "valid" || x[0].Profile != "xmldsig" {
 			t.Errorf("%s: explained as %+v", name, x)
 		}

@@ -77,7 +77,7 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 		if len(doc) < 4096 {
-			v.Explain(tape, testNow)
+			v.Explain(tape, testNow, 100)
 		}
 	})
 }

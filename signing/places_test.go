@@ -107,7 +107,7 @@ func TestSeveralSignatures(t *testing.T) {
 			t.Errorf("prescribed: got %s, want %s", got[i].Prescribed, want)
 		}
 	}
-	for _, x := range v.Explain(tape, testNow) {
+	for _, x := range v.Explain(tape, testNow, 100) {
 		if x.Verdict != "valid" {
 			t.Errorf("%s: %s", x.Role, x.Reason)
 		}

@@ -59,6 +59,7 @@ var inRussian = map[string]string{
 	"ds:%s is not base64":                                                                 "ds:%s — не base64",
 	"element in no namespace: the SMEV transform is not defined for it":                   "элемент без пространства имён: преобразование СМЭВ для него не определено",
 	"attribute of the xml namespace: the SMEV transform is not defined for it":            "атрибут пространства имён xml: преобразование СМЭВ для него не определено",
+	"its canonical form is more than %d times as large as the element":                    "каноническая форма элемента более чем в %d раз больше его самого",
 	"digest algorithm %s is not allowed with %s":                                          "алгоритм хеша %s не разрешён с %s",
 	"DigestValue of %d bytes: %s has %d":                                                  "в ds:DigestValue %d байт: у %s их %d",
 	"the element that is to be signed is not there":                                       "элемента, который должен быть подписан, нет",

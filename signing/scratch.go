@@ -17,6 +17,7 @@ type scratch struct {
 	structure structureReader
 	ids       idIndex
 	hashes    []hash.Hash // by index in digests
+	bounded   bounded
 	sum       [64]byte
 	uri       []byte
 	out       []byte
@@ -67,6 +68,16 @@ func (s *scratch) hasher(k int) hash.Hash {
 	}
 	s.hashes[k].Reset()
 	return s.hashes[k]
+}
+
+// verifiedDigest is digest for an element that nobody has proved: it may have been written to
+// grow.
+func (s *scratch) verifiedDigest(k int, element xmltape.Node, form Form) ([]byte, error) {
+	s.bounded = boundFor(s.hasher(k), element, verifiedGrowth)
+	if err := s.smev.run(&s.bounded, element, form); err != nil {
+		return nil, grown(err, element)
+	}
+	return s.hashes[k].Sum(s.sum[:0]), nil
 }
 
 // digest transforms and digests an element in one walk. The result is good until

@@ -295,7 +295,7 @@ func checkValue(s *scratch, st *structure, cert *Certificate) error {
 // whatever the JDK would write for it.
 func checkDigest(s *scratch, st *structure, target xmltape.Node) (Form, []byte, error) {
 	for form := Woodstox; form <= JDK; form++ {
-		got, err := s.digest(st.digest, target, form)
+		got, err := s.verifiedDigest(st.digest, target, form)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -276,7 +276,7 @@ func (s *Sandbox) explained(ctx context.Context, c *Call) []signing.Explanation 
 	if err != nil {
 		return nil
 	}
-	return s.o.Verifier.Explain(e.Tape(), c.At)
+	return s.o.Verifier.Explain(e.Tape(), c.At, signing.FewSignatures)
 }
 
 // comparison is what one's own octets look like beside those of the gateway's rule.
