@@ -52,7 +52,7 @@ func (l *leaf) term() term {
 	return term{elem: l.elem, wild: l.wild, leaf: l, head: l.elem != nil && l.elem.global && len(l.elem.members) > 0}
 }
 
-func (c *compiler) newAlphabet(leaves []*leaf) *alphabet {
+func (c *compiler) newAlphabet(at *node, leaves []*leaf) *alphabet {
 	a := &alphabet{index: map[qname]int{}, other: -1, columnsOf: make([][]int, len(leaves))}
 	var wilds []*leaf
 	mentioned := map[string]bool{"": true}
@@ -85,13 +85,19 @@ func (c *compiler) newAlphabet(leaves []*leaf) *alphabet {
 		byHead[l.elem] = a.columnsOf[l.id]
 	}
 	a.columns = len(a.names)
+	c.hold(at, len(a.names)*columnBytes)
 	if len(wilds) == 0 {
 		return a
 	}
+	c.hold(at, len(mentioned)*spaceBytes)
+	pairs := 0
 	for col, name := range a.names {
 		for _, l := range wilds {
 			c.tick()
 			if l.wild.spaces.contains(name.space) {
+				if pairs++; pairs > c.lim.TotalRows {
+					c.exceededAt(at, "rows", c.lim.TotalRows)
+				}
 				a.columnsOf[l.id] = append(a.columnsOf[l.id], col)
 			}
 		}
@@ -147,7 +153,7 @@ func (c *compiler) contentModel(t *complexType) *model {
 	p := orEmpty(t.particle)
 	var leaves []*leaf
 	e := c.expand(p, &leaves)
-	a := c.newAlphabet(leaves)
+	a := c.newAlphabet(t.node, leaves)
 	if !c.consistent(t, leaves) {
 		return nil
 	}

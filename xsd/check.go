@@ -167,6 +167,7 @@ func (c *compiler) checkValue(n *node, rule string, t *simpleType, v *valueConst
 		c.find(n, rule+part, "у типа xs:ID не может быть значения по умолчанию или постоянного", "type xs:ID may not have a default or fixed value")
 		return
 	}
+	c.literal(n, v.value)
 	ctx := &value.Context{Namespaces: v.node}
 	if f := t.v.Validate([]byte(v.value), ctx); f != nil {
 		ru, en := describe(f)
@@ -193,6 +194,7 @@ func (c *compiler) sameValue(ta *simpleType, a *valueConstraint, tb *simpleType,
 		return true
 	}
 	key := func(t *simpleType, v *valueConstraint) (string, bool) {
+		c.literal(v.node, v.value)
 		ctx := &value.Context{Namespaces: v.node}
 		if t.v.Validate([]byte(v.value), ctx) != nil {
 			return "", false

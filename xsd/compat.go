@@ -254,23 +254,27 @@ func (c *comparison) enumerations(path string, o, n *simpleType) {
 		c.add(false, "value-widened", path, "перечень допустимых значений снят", "the list of allowed values is gone").Removed = was
 		return
 	}
-	var removed, added []string
-	for _, v := range was {
-		if !slices.Contains(is, v) {
-			removed = append(removed, v)
-		}
-	}
-	for _, v := range is {
-		if !slices.Contains(was, v) {
-			added = append(added, v)
-		}
-	}
+	removed, added := without(was, is), without(is, was)
 	if removed != nil {
 		c.add(true, "value-narrowed", path, "больше не допустимы значения: %[1]s", "no longer allowed: %[1]s", shortList(removed)).Removed = removed
 	}
 	if added != nil {
 		c.add(false, "value-widened", path, "новые допустимые значения: %[1]s", "newly allowed: %[1]s", shortList(added)).Added = added
 	}
+}
+
+// without are the values that are not among others.
+func without(values, others []string) (out []string) {
+	among := make(map[string]bool, len(others))
+	for _, v := range others {
+		among[v] = true
+	}
+	for _, v := range values {
+		if !among[v] {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func shortList(values []string) string {
@@ -309,13 +313,13 @@ func (c *comparison) content(path string, o, n *complexType) {
 	if a == nil || b == nil {
 		if a != nil && a.names != nil {
 			c.add(true, "content-kind", path, "элемент теперь должен быть пустым", "the element must now be empty")
-		} else if b != nil && !(&frameless{b}).mayEnd(0) {
+		} else if b != nil && !(&frameless{m: b}).mayEnd(0) {
 			c.add(true, "content-kind", path, "элемент больше не может быть пустым", "the element may no longer be empty")
 		}
 		return
 	}
 	children := map[qname]bool{}
-	fa, fb := &frameless{a}, &frameless{b}
+	fa, fb := newFrameless(a, c.renamed), newFrameless(b, func(q qname) qname { return q })
 	type states struct{ a, b int32 }
 	seen := map[states]bool{{0, 0}: true}
 	queue := []states{{0, 0}}
@@ -323,24 +327,31 @@ func (c *comparison) content(path string, o, n *complexType) {
 	said := map[string]bool{}
 	if b.isAll {
 		for i, name := range b.names {
-			if b.members[i].elem != nil && b.needed[b.slots[i]] && !fa.knows(name, c) {
+			if b.members[i].elem != nil && b.needed[b.slots[i]] && !fa.has(name) {
 				said[fmt.Sprint("element-added", name)] = true
 				c.add(true, "element-required", path+"/"+name.local, "новый обязательный элемент", "a new required element").Added = []string{name.String()}
 			}
 		}
 	}
-	once := func(breaking bool, kind string, name qname, ru, en string, args ...any) {
+	first := func(kind string, name qname) bool {
 		k := fmt.Sprint(kind, name)
-		if !said[k] {
-			said[k] = true
+		again := said[k]
+		said[k] = true
+		return !again
+	}
+	once := func(breaking bool, kind string, name qname, ru, en string, args ...any) {
+		if first(kind, name) {
 			c.add(breaking, kind, path+"/"+name.local, ru, en, args...)
 		}
 	}
-	for len(queue) > 0 && len(seen) < 100_000 {
+	ended := map[int32]bool{} // states of the new version
+	for cells := 0; len(queue) > 0 && len(seen) < 100_000 && cells < mostCells; cells += len(a.names) + len(b.names) {
 		s := queue[0]
 		queue = queue[1:]
-		if fa.mayEnd(s.a) && !fb.mayEnd(s.b) {
-			names := fb.names(s.b)
+		before, after := fa.names(s.a), fb.names(s.b)
+		if fa.mayEnd(s.a) && !fb.mayEnd(s.b) && !ended[s.b] {
+			ended[s.b] = true
+			names := after
 			known := len(names) > 0 && !slices.ContainsFunc(names, func(n qname) bool { return !narrowed[n] })
 			if k := fmt.Sprint("end", names); !said[k] && !known {
 				said[k] = true
@@ -350,7 +361,7 @@ func (c *comparison) content(path string, o, n *complexType) {
 				c.add(true, "element-required", path, "содержимое больше не может на этом закончиться; нужно ещё: %[1]s", "the content may no longer end there; needed: %[1]s", joinNames(displayNames(names))).Added = displayNames(names)
 			}
 		}
-		if inserted := c.inserted(fa, fb, s.a, s.b, narrowed); inserted != nil {
+		if inserted := c.inserted(fa, fb, s.b, before, after, narrowed); inserted != nil {
 			// The new version wants something first: say so and go on behind it.
 			for _, name := range inserted {
 				if !narrowed[name] {
@@ -364,7 +375,7 @@ func (c *comparison) content(path string, o, n *complexType) {
 			}
 			continue
 		}
-		for _, name := range fa.names(s.a) {
+		for _, name := range before {
 			to := c.renamed(name)
 			ta, ea := fa.step(s.a, name)
 			tb, eb := fb.step(s.b, to)
@@ -373,7 +384,9 @@ func (c *comparison) content(path string, o, n *complexType) {
 					continue // its range says it
 				}
 				if fb.has(to) {
-					once(true, "element-moved", to, "элемент больше не может стоять там, где мог; вместо него ожидается: %[1]s", "the element may no longer stand where it could; expected instead: %[1]s", joinNames(displayNames(fb.names(s.b))))
+					if first("element-moved", to) {
+						c.add(true, "element-moved", path+"/"+to.local, "элемент больше не может стоять там, где мог; вместо него ожидается: %[1]s", "the element may no longer stand where it could; expected instead: %[1]s", joinNames(displayNames(after)))
+					}
 				} else {
 					once(true, "element-removed", to, "элемента больше нет: не посылайте его", "the element is gone: do not send it")
 				}
@@ -388,8 +401,8 @@ func (c *comparison) content(path string, o, n *complexType) {
 				queue = append(queue, next)
 			}
 		}
-		for _, name := range fb.names(s.b) {
-			if !slices.ContainsFunc(fa.names(s.a), func(q qname) bool { return c.renamed(q) == name }) && !fa.knows(name, c) {
+		for _, name := range after {
+			if !fa.has(name) {
 				once(false, "element-added", name, "здесь теперь может стоять новый элемент", "a new element may stand here now")
 			}
 		}
@@ -398,19 +411,16 @@ func (c *comparison) content(path string, o, n *complexType) {
 
 // inserted gives what a state of the new version asks for before anything else
 // and the old one does not ask for at all; nil when there is no such thing.
-func (c *comparison) inserted(fa, fb *frameless, a, b int32, narrowed map[qname]bool) []qname {
-	names := fb.names(b)
+func (c *comparison) inserted(fa, fb *frameless, b int32, before, names []qname, narrowed map[qname]bool) []qname {
 	if fb.m.isAll || fb.mayEnd(b) || len(names) == 0 {
 		return nil
 	}
 	for _, name := range names {
-		if fa.knows(name, c) && !narrowed[name] {
+		if fa.has(name) && !narrowed[name] {
 			return nil
 		}
-		for _, n := range fa.names(a) {
-			if c.renamed(n) == name && len(fa.names(a)) == 1 {
-				return nil // both ask for it
-			}
+		if len(before) == 1 && c.renamed(before[0]) == name {
+			return nil // both ask for it
 		}
 	}
 	return names
@@ -465,14 +475,30 @@ func displayNames(names []qname) []string {
 	return out
 }
 
+// mostCells bounds how many names of states are looked at in one pair of models.
+const mostCells = 20_000_000
+
 // frameless runs a content model without counters: a guarded way is open.
-type frameless struct{ m *model }
+type frameless struct {
+	m       *model
+	columns map[qname]int
+	known   map[qname]bool // as the new version has them
+}
+
+// newFrameless is for a model whose names renamed gives as the new version has them.
+func newFrameless(m *model, renamed func(qname) qname) *frameless {
+	f := &frameless{m: m, columns: map[qname]int{}, known: map[qname]bool{}}
+	for i, n := range m.names {
+		if n.local != "" {
+			f.columns[n], f.known[renamed(n)] = i, true
+		}
+	}
+	return f
+}
 
 func (f *frameless) column(name qname) int {
-	for i, n := range f.m.names {
-		if n == name && n.local != "" {
-			return i
-		}
+	if i, ok := f.columns[name]; ok {
+		return i
 	}
 	for _, s := range f.m.spaces {
 		if s.space == name.space {
@@ -482,12 +508,8 @@ func (f *frameless) column(name qname) int {
 	return int(f.m.other)
 }
 
-func (f *frameless) has(name qname) bool { return slices.Contains(f.m.names, name) }
-
-// knows reports whether the old model has the name, before renaming, anywhere.
-func (f *frameless) knows(name qname, c *comparison) bool {
-	return slices.ContainsFunc(f.m.names, func(q qname) bool { return c.renamed(q) == name })
-}
+// has reports whether the model has the name, as the new version has it, anywhere.
+func (f *frameless) has(name qname) bool { return f.known[name] }
 
 // names are the elements that a state goes on with.
 func (f *frameless) names(state int32) (out []qname) {

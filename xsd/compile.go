@@ -53,6 +53,7 @@ type compiler struct {
 	ticks    int
 	began    time.Time
 	rows     int
+	held     int // bytes, of Limits.Memory
 }
 
 // stop ends a compilation from any depth; Compile recovers it.
@@ -115,8 +116,14 @@ func newCompiler(fsys fs.FS, opts Options) *compiler {
 
 // tick counts a step of work and ends a compilation that takes too long.
 func (c *compiler) tick() {
-	c.ticks++
-	if c.ticks%1024 == 0 && c.opts.Now().Sub(c.began) > c.opts.Timeout {
+	if c.ticks++; c.ticks%1024 == 0 {
+		c.look()
+	}
+}
+
+// look ends a compilation that takes too long. Long steps call it, short ones tick.
+func (c *compiler) look() {
+	if c.opts.Now().Sub(c.began) > c.opts.Timeout {
 		c.report(Finding{Rule: "budget-time",
 			ru: fmt.Sprintf("сборка схемы прервана: она длится дольше %v", c.opts.Timeout),
 			en: fmt.Sprintf("compilation stopped: it takes longer than %v", c.opts.Timeout)})
@@ -136,6 +143,33 @@ func (c *compiler) exceeded(file, what string, limit int) {
 func (c *compiler) exceededAt(n *node, what string, limit int) {
 	c.find(n, "budget-"+what, "схема превышает предел %[1]q: %[2]d", "the schema exceeds the limit %[1]q: %[2]d", what, limit)
 	panic(stop{})
+}
+
+// hold counts what one component makes of others: a few lines of a schema could
+// otherwise have each of a thousand types hold the tables of the largest.
+func (c *compiler) hold(n *node, bytes int) {
+	if c.held += bytes; c.held > c.lim.Memory {
+		c.exceededAt(n, "memory", c.lim.Memory)
+	}
+}
+
+// What each of them takes, in bytes, while its table is made and afterwards.
+const (
+	useBytes    = 250 // an attribute in the table of a type
+	memberBytes = 48  // a member of a union
+	spaceBytes  = 120 // a namespace of a wildcard
+	columnBytes = 350 // a column of a content model
+)
+
+// longestLiteral bounds enumerated, default and fixed values: checking one against a
+// pattern may cost as many steps for each character as the pattern has positions.
+const longestLiteral = 64 << 10
+
+// literal ends the compilation at a value that is too long to be checked.
+func (c *compiler) literal(n *node, value string) {
+	if c.look(); len(value) > longestLiteral {
+		c.exceededAt(n, "value", longestLiteral)
+	}
 }
 
 // enter guards recursion along references between components.

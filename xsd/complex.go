@@ -240,6 +240,7 @@ func (c *compiler) inheritAttributes(t *complexType, own []*attributeUse, wild *
 		t.uses = kept
 		return
 	}
+	c.hold(t.node, len(base.uses)*useBytes)
 	if t.method == byExtension {
 		t.uses = append(slices.Clone(base.uses), slices.DeleteFunc(kept, func(u *attributeUse) bool { return slices.Contains(base.uses, u) })...)
 		for _, u := range base.uses {
@@ -256,6 +257,7 @@ func (c *compiler) inheritAttributes(t *complexType, own []*attributeUse, wild *
 				c.find(t.node, "src-ct.5", "объединение anyAttribute с основой %[1]s невыразимо", "the union of anyAttribute with that of the base %[1]s is not expressible", base.display())
 				return
 			}
+			c.hold(t.node, len(both.set)*spaceBytes)
 			t.wildcard = &wildcard{spaces: both, process: wild.process, node: wild.node}
 		}
 		return

@@ -30,6 +30,10 @@ func (l Language) Pick(ru, en string) string {
 // without end.
 const maxOutline = 5000
 
+// maxOutlineBytes bounds what the lines hold: paths grow with the depth, and a union may
+// have a thousand members.
+const maxOutlineBytes = 8 << 20
+
 // Outline writes what a document with the given root looks like: an indented
 // list of elements and attributes with how often they occur, their types,
 // facets and documentation. A type that was spelled out before is named only.
@@ -48,22 +52,32 @@ type outline struct {
 	lang  Language
 	seen  map[typeDef]bool
 	lines int
+	bytes int
 }
 
+func (o *outline) full() bool { return o.lines > maxOutline || o.bytes >= maxOutlineBytes }
+
 func (o *outline) line(depth int, format string, args ...any) bool {
-	if o.lines++; o.lines > maxOutline {
-		if o.lines == maxOutline+1 {
-			fmt.Fprintln(o.w, "...")
-		}
+	if o.full() {
 		return false
 	}
-	fmt.Fprint(o.w, strings.Repeat("  ", depth))
-	fmt.Fprintf(o.w, format, args...)
+	if o.lines++; o.lines > maxOutline {
+		fmt.Fprintln(o.w, "...")
+		return false
+	}
+	n, _ := fmt.Fprint(o.w, strings.Repeat("  ", depth)) // its error is Flush's
+	m, _ := fmt.Fprintf(o.w, format, args...)
 	fmt.Fprintln(o.w)
+	if o.bytes += n + m + 1; o.full() {
+		fmt.Fprintln(o.w, "...")
+	}
 	return true
 }
 
 func (o *outline) element(e *elementDecl, min, max, depth int) {
+	if o.full() {
+		return
+	}
 	text := e.name.local
 	if depth == 0 {
 		text = e.name.String()
@@ -105,6 +119,9 @@ func (o *outline) element(e *elementDecl, min, max, depth int) {
 	}
 	o.seen[ct] = true
 	for _, u := range ct.uses {
+		if o.full() {
+			return
+		}
 		text := "@" + u.decl.name.local
 		if !u.required {
 			text += " [0..1]"
@@ -138,7 +155,7 @@ func valueText(v *valueConstraint) string {
 
 func (o *outline) particle(p *particle, depth int, top bool) {
 	switch {
-	case o.lines > maxOutline:
+	case o.full():
 	case p.elem != nil:
 		o.element(p.elem, p.min, p.max, depth)
 	case p.wild != nil:

@@ -46,17 +46,24 @@ type fieldList struct {
 	words outline // of simple types
 	seen  map[typeDef]bool
 	list  []Field
+	bytes int
 }
 
+func (l *fieldList) full() bool { return len(l.list) >= maxOutline || l.bytes >= maxOutlineBytes }
+
 func (l *fieldList) add(f Field) bool {
-	if len(l.list) >= maxOutline {
+	if l.full() {
 		return false
 	}
+	l.bytes += len(f.Path) + len(f.Type) + len(f.Name)
 	l.list = append(l.list, f)
 	return true
 }
 
 func (l *fieldList) element(e *elementDecl, min, max, depth int, path string) {
+	if l.full() {
+		return
+	}
 	path += "/" + e.name.local
 	f := Field{Kind: ElementField, Depth: depth, Path: path, Name: e.name.local, Space: e.name.space, Occurs: times(min, max), About: e.about}
 	if t := contentType(e.typ); t != nil {
@@ -76,6 +83,9 @@ func (l *fieldList) element(e *elementDecl, min, max, depth int, path string) {
 	}
 	l.seen[ct] = true
 	for _, u := range ct.uses {
+		if l.full() {
+			return
+		}
 		min := 0
 		if u.required {
 			min = 1
@@ -127,6 +137,7 @@ func aboutType(t typeDef) string {
 
 func (l *fieldList) particle(p *particle, depth int, path string, top bool) {
 	switch {
+	case l.full():
 	case p.elem != nil:
 		l.element(p.elem, p.min, p.max, depth, path)
 	case p.wild != nil:

@@ -385,6 +385,7 @@ func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attr
 				continue
 			}
 			c.leave()
+			c.hold(k, len(g.uses)*useBytes)
 			for _, u := range g.uses {
 				c.tick()
 				add(k, u)
@@ -408,6 +409,7 @@ func (c *compiler) gatherAttributes(n *node, self *attributeGroup) (uses []*attr
 			c.find(n, "src-attribute_group.2", "пересечение anyAttribute невыразимо", "the intersection of the anyAttribute wildcards is not expressible")
 			continue
 		}
+		c.hold(n, len(both.set)*spaceBytes)
 		wild = &wildcard{spaces: both, process: wild.process, node: wild.node}
 	}
 	if self != nil && self.original != nil && !selfSeen {

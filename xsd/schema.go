@@ -35,13 +35,14 @@ type Limits struct {
 	States     int // states of one content automaton; default 10,000
 	TotalRows  int // transitions of all content automata; default 4,000,000
 	Members    int // member types of one union, expanded; default 1,000
+	Memory     int // bytes of what components multiply, by estimate: inherited attributes, members, namespaces, columns, patterns; default 256 MiB
 	Findings   int // findings reported; default 100
 }
 
 // DefaultLimits are the limits of the zero Limits.
 var DefaultLimits = Limits{
 	Documents: 1000, Bytes: 64 << 20, Components: 500_000, Nesting: 500,
-	Positions: 10_000, States: 10_000, TotalRows: 4_000_000, Members: 1000, Findings: 100,
+	Positions: 10_000, States: 10_000, TotalRows: 4_000_000, Members: 1000, Memory: 256 << 20, Findings: 100,
 }
 
 func (l Limits) withDefaults() Limits {
@@ -55,6 +56,6 @@ func (l Limits) withDefaults() Limits {
 	return Limits{
 		Documents: set(l.Documents, d.Documents), Bytes: set(l.Bytes, d.Bytes), Components: set(l.Components, d.Components),
 		Nesting: min(set(l.Nesting, d.Nesting), 5000), Positions: set(l.Positions, d.Positions), States: set(l.States, d.States),
-		TotalRows: set(l.TotalRows, d.TotalRows), Members: set(l.Members, d.Members), Findings: set(l.Findings, d.Findings),
+		TotalRows: set(l.TotalRows, d.TotalRows), Members: set(l.Members, d.Members), Memory: set(l.Memory, d.Memory), Findings: set(l.Findings, d.Findings),
 	}
 }

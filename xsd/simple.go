@@ -237,13 +237,18 @@ func (c *compiler) restricted(t *simpleType, n *node, base *simpleType) *simpleT
 		v, _ := k.attr("value")
 		facets = append(facets, value.Facet{Kind: kind, Value: v, Fixed: k.boolean("fixed"), Namespaces: k})
 		places = append(places, k)
-		c.tick()
+		if kind == value.Enumeration {
+			c.literal(k, v)
+		}
 	}
 	if base.variety == anySimple && len(facets) > 0 {
 		c.find(n, "cos-applicable-facets", "у xs:anySimpleType нет фасетов", "xs:anySimpleType has no facets")
 		return c.stand(t)
 	}
-	v, err := base.v.Restrict(value.Name{Space: t.name.space, Local: t.name.local}, facets, value.Options{})
+	v, err := base.v.Restrict(value.Name{Space: t.name.space, Local: t.name.local}, facets, value.Options{Step: func(bytes int) {
+		c.look()
+		c.hold(n, bytes)
+	}})
 	if err != nil {
 		var all value.FacetErrors
 		if !errors.As(err, &all) {
@@ -366,6 +371,7 @@ func (c *compiler) unionBody(t *simpleType, n *node) {
 	for _, k := range n.kids {
 		add(k, c.anonymousSimple(k))
 	}
+	c.hold(n, len(members)*memberBytes)
 	if len(members) == 0 && !faulty {
 		c.find(n, "src-union-memberTypes-or-simpleTypes", "в xs:union нет ни memberTypes, ни вложенных типов", "xs:union has neither memberTypes nor nested types")
 		faulty = true

@@ -54,6 +54,9 @@ type Facet struct {
 // Options bound the work a restriction step may cause.
 type Options struct {
 	Regex xsdregex.Limits // zero fields take xsdregex's defaults
+	// Step is told before each piece of work that may take long, and how many bytes
+	// each pattern holds. It may panic, to end the restriction; nil: nobody is told.
+	Step func(bytes int)
 }
 
 // Resolver finds the namespace bound to a prefix at the place of a value.

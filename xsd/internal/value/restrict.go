@@ -77,6 +77,12 @@ func (t *Type) Restrict(name Name, facets []Facet, opts Options) (*Type, error) 
 	return r.t, nil
 }
 
+func (r *restriction) step(bytes int) {
+	if r.opts.Step != nil {
+		r.opts.Step(bytes)
+	}
+}
+
 func (r *restriction) fail(rule Rule, i int) *FacetError {
 	e := &FacetError{Rule: rule, Index: i, Base: r.base}
 	if i >= 0 {
@@ -340,11 +346,13 @@ func (r *restriction) pattern() {
 	step := &patternStep{owner: r.t}
 	for _, i := range r.patterns {
 		literal := r.facets[i].Value
+		r.step(0)
 		re, err := xsdregex.Compile(literal, r.opts.Regex)
 		if err != nil {
 			r.fail(RulePatternSyntax, i).Err = err
 			continue
 		}
+		r.step(re.Size())
 		step.literals = append(step.literals, literal)
 		step.res = append(step.res, re)
 	}
@@ -370,6 +378,7 @@ func (r *restriction) enumeration() {
 	for _, i := range r.enum {
 		f := r.facets[i]
 		raw := []byte(f.Value)
+		r.step(0)
 		r.ctx.Namespaces = f.Namespaces
 		if !r.base.check(raw, &r.ctx) {
 			r.fail(RuleEnumRestriction, i).Cause = r.base.failure(raw, &r.ctx)

@@ -94,3 +94,19 @@ func (re *Regexp) Match(value []byte) bool {
 func (re *Regexp) MatchString(value string) bool {
 	return re.Match(unsafe.Slice(unsafe.StringData(value), len(value)))
 }
+
+// Size is about how many bytes the expression takes, while it is made and afterwards.
+func (re *Regexp) Size() int {
+	const fixed, inst, set, span = 1 << 10, 128, 320, 8
+	n := fixed + len(re.pattern)
+	if d := re.dfa; d != nil {
+		n += 4*len(d.next) + len(d.accept) + 6*len(d.classes.lo)
+	}
+	if a := re.nfa; a != nil {
+		n += inst * len(a.insts)
+		for _, s := range a.sets {
+			n += set + span*len(s)
+		}
+	}
+	return n
+}
