@@ -271,8 +271,15 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 		if err != nil {
 			return err
 		}
+		// A sender who tries the same message again and again makes a hundred thousand.
+		there := make(map[int64]bool, len(t.Events))
+		for i := range t.Events {
+			if at := t.Events[i].Index; at != nil {
+				there[*at] = true
+			}
+		}
 		for i := range rows {
-			if e := rowEntry(&rows[i], covered); !slices.ContainsFunc(t.Events, func(o Entry) bool { return o.Index != nil && *o.Index == *e.Index }) {
+			if e := rowEntry(&rows[i], covered); !there[*e.Index] {
 				if _, ok := rows[i].Leaf.Committed(journal.FieldReceipt); ok && e.Receipt == nil {
 					if e.Receipt, err = c.streamOf(ctx, rows[i].Index); err != nil {
 						return err
@@ -282,6 +289,10 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 			}
 		}
 	}
+	known := make(map[telling]bool, len(t.Events))
+	for i := range t.Events {
+		known[tellingOf(&t.Events[i])] = true
+	}
 	for i := range waiting {
 		e := entryOf(&waiting[i])
 		for _, p := range waiting[i].Personal {
@@ -289,17 +300,22 @@ func (c *Console) gather(ctx context.Context, t *Trace, id string) error {
 				e.Receipt = receiptOf(&waiting[i], &r)
 			}
 		}
-		if !slices.ContainsFunc(t.Events, func(o Entry) bool { return same(&o, &e) }) {
-			t.Events = append(t.Events, e)
+		if of := tellingOf(&e); !known[of] {
+			known[of], t.Events = true, append(t.Events, e)
 		}
 	}
 	return nil
 }
 
-// same reports whether both tell of one event.
-func same(a, b *Entry) bool {
-	return a.Kind == b.Kind && a.Message == b.Message && a.MessageID == b.MessageID && a.Recipient == b.Recipient && a.Incident == b.Incident && a.Attempt == b.Attempt &&
-		a.Time.Truncate(time.Millisecond).Equal(b.Time.Truncate(time.Millisecond))
+// telling is the same of two entries that tell of one event.
+type telling struct {
+	kind, message, messageID, recipient, incident string
+	attempt                                       int
+	at                                            int64 // milliseconds
+}
+
+func tellingOf(e *Entry) telling {
+	return telling{e.Kind, e.Message, e.MessageID, e.Recipient, e.Incident, e.Attempt, e.Time.UnixMilli()}
 }
 
 // before orders events as they happened: by the log where it has both, else by
@@ -336,14 +352,15 @@ func requestOf(events []Entry) string {
 // messagesOf reads the lives of the messages out of their events.
 func messagesOf(events []Entry, now time.Time) []Message {
 	list := []Message{}
+	places := map[string]int{}
 	for _, e := range events {
 		if e.Message == "" || e.Kind == string(journal.KindEvidenceRead) {
 			continue
 		}
-		i := slices.IndexFunc(list, func(m Message) bool { return m.Message == e.Message })
-		if i < 0 {
-			list = append(list, Message{Message: e.Message, Envelope: "/api/v1/messages/" + e.Message + "/envelope"})
-			i = len(list) - 1
+		i, known := places[e.Message]
+		if !known {
+			i = len(list)
+			places[e.Message], list = i, append(list, Message{Message: e.Message, Envelope: "/api/v1/messages/" + e.Message + "/envelope"})
 		}
 		m := &list[i]
 		for _, f := range []struct {

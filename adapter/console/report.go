@@ -240,6 +240,7 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 	}
 	named := map[string]bool{} // messages in which the person stands
 	var exchanges []string     // by the MessageID of the request, in order
+	told := map[string]bool{}  // of exchanges
 	for i := range mentions {
 		m := &mentions[i]
 		rep.opened[m.Index] = append(rep.opened[m.Index], m.Fields...)
@@ -257,8 +258,8 @@ func (c *Console) report(ctx context.Context, q *question) (*Report, error) {
 			if request == "" {
 				request = m.Leaf.MessageID
 			}
-			if !slices.Contains(exchanges, request) {
-				exchanges = append(exchanges, request)
+			if !told[request] {
+				told[request], exchanges = true, append(exchanges, request)
 			}
 		}
 	}
