@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -129,7 +130,7 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 			state.Why = err.Error()
 		}
 	}
-	if err := g.broker.Health(ctx); err != nil {
+	if err := g.busLook.health(ctx, g.broker); err != nil {
 		g.log.Warn("the bus is away; accepted messages wait in the outbox", "error", err)
 		state.Bus = "unavailable"
 	}
@@ -143,6 +144,29 @@ func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 		state.State = "degraded"
 	}
 	json.NewEncoder(w).Encode(state)
+}
+
+// busLook is what the bus said of itself last. Anybody may ask whether a node is ready, as often
+// as he likes: one of all who do asks the bus, and its answer is good for busAge.
+type busLook struct {
+	mu  sync.Mutex
+	at  time.Time // zero: it was not asked yet
+	err error
+}
+
+const busAge = 250 * time.Millisecond // as long as the store's answer is
+
+func (l *busLook) health(ctx context.Context, b Broker) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.at.IsZero() && time.Since(l.at) < busAge {
+		return l.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // others wait for it, whoever hangs up
+	defer cancel()
+	l.err = b.Health(ctx)
+	l.at = time.Now()
+	return l.err
 }
 
 // serveFront tells a person who opened the address in a browser where they are.

@@ -114,7 +114,8 @@ type Gateway struct {
 	memory    *Memory
 	proxies   proxies
 	transport atomic.Pointer[transport] // nil: plain HTTP
-	discards  Discards                  // bytes of bodies that are refused and read to their end
+	busLook   busLook
+	discards  Discards // bytes of bodies that are refused and read to their end
 	scratches sync.Pool
 	strangers *strangers
 	rates     rates
