@@ -35,10 +35,10 @@ func (s *sought) keys() []int64 {
 }
 
 // blocksWith selects the first entries of the blocks that have one of the keys, an
-// argument. Key by key: of "keys && many" the planner believes that most blocks have one,
-// reads all of them, and holds each one's thousand keys against all that are wanted.
+// argument (migration 00180). Of "keys && many" the planner believes that most blocks have
+// one, reads all of them, and holds each one's thousand keys against all that are wanted.
 func blocksWith(keys string) string {
-	return "SELECT b.first FROM unnest(" + keys + "::bigint[]) AS k (key) CROSS JOIN LATERAL (SELECT first FROM journal_block WHERE keys @> ARRAY[k.key] OFFSET 0) b"
+	return "SELECT first FROM journal_blocks_with(" + keys + ") AS b (first)"
 }
 
 // numbers are the first entries of the blocks in which its indexes stand.
