@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -107,6 +108,26 @@ func TestSigV4Examples(t *testing.T) {
 			if _, err := io.ReadAll(in); err == nil {
 				t.Errorf("%s: byte %d changed, and taken", tt.url, i)
 			}
+		}
+	}
+}
+
+// A header that is named again and again is in what is digested each time: a request of
+// 32 KB would be digested as a hundred megabytes.
+func TestSigV4NamesTwice(t *testing.T) {
+	now := time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC)
+	for names, refused := range map[string]bool{
+		"host;x-amz-date": false, "x-amz-date;host": false, "host;x;x": true, "X;host;x": true, "host;host": true, "host;;": true,
+		strings.Repeat("x;", 8000) + "host": true,
+	} {
+		r := httptest.NewRequest("PUT", "/attachment/a/b", nil)
+		r.Header.Set("X-Amz-Date", now.Format(sigTime))
+		r.Header.Set("X-Amz-Content-Sha256", payloadOpen)
+		r.Header.Set("Authorization", sigAlgorithm+" Credential=anonymous/20130524/us-east-1/s3/aws4_request,SignedHeaders="+names+",Signature=00")
+		_, err := readSigV4(r, now)
+		var e *sigError
+		if errors.As(err, &e) && e.code == "AuthorizationHeaderMalformed" != refused || refused && e == nil || !refused && err != nil {
+			t.Errorf("%.40s: %v", names, err)
 		}
 	}
 }
