@@ -103,6 +103,7 @@ func TestHostileDocuments(t *testing.T) {
 	wide := inSchema(`<xs:element name="root" type="T"/><xs:complexType name="T"><xs:sequence><xs:element name="r" type="T" minOccurs="0"/></xs:sequence><xs:attribute name="k" type="xs:string"/></xs:complexType>
 		<xs:element name="top"><xs:complexType><xs:sequence><xs:element name="r" type="T"/></xs:sequence></xs:complexType>
 		<xs:unique name="U"><xs:selector xpath=".//t:r"/><xs:field xpath=".//@k"/></xs:unique></xs:element>`)
+	listed := inSchema(`<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="s" type="xs:string"/><xs:element name="ids"><xs:simpleType><xs:list itemType="xs:ID"/></xs:simpleType></xs:element></xs:sequence></xs:complexType></xs:element>`)
 	digits := strings.Repeat("9", 500_000)
 	many := func(format string, n int) string {
 		var b strings.Builder
@@ -117,6 +118,7 @@ func TestHostileDocuments(t *testing.T) {
 		{"a hundred thousand keys", keys, `<r xmlns="urn:t">` + many(`<a k="v%d"/>`, 100_000) + `</r>`, ""},
 		{"a hundred thousand keys and IDs", keys, `<r xmlns="urn:t">` + many(`<a k="v%[1]d" id="i%[1]d"/>`, 100_000) + `</r>`, ""},
 		{"the same key again and again", keys, `<r xmlns="urn:t">` + strings.Repeat(`<a k="v"/>`, 100_000) + `</r>`, "cvc-identity-constraint.4.2.2"},
+		{"the same ID again and again in a list", listed, `<r xmlns="urn:t"><s>` + digits + `</s><ids>` + strings.Repeat("a ", 500_000) + `</ids></r>`, "cvc-id.2"},
 		{"more keys than allowed", keys, `<r xmlns="urn:t">` + many(`<a k="v%d"/>`, 250_000) + `</r>`, "limit-keys"},
 		{"deep targets with many fields", nested, `<root xmlns="urn:t">` + strings.Repeat(strings.Repeat("<r>", 90)+strings.Repeat("</r>", 90), 200) + `</root>`, ""},
 		{"one giant value in every key", wide, `<top xmlns="urn:t">` + strings.Repeat("<r>", 90) + `<r k="` + strings.Repeat("x", 1_000_000) + `"/>` + strings.Repeat("</r>", 90) + `</top>`, "limit-keys"},

@@ -113,6 +113,9 @@ func (v *Validator) identities(i int32, t *simpleType, raw []byte) {
 }
 
 func (v *Validator) visitIdentity(kind value.Identity, name []byte) {
+	if v.full() { // in the midst of a list, each item of which would look for the line of the one before
+		return
+	}
 	t := &v.ids
 	if len(t.ids.entries)+len(t.refs) >= v.maxKeys() || len(t.arena)+len(name) > maxKeyBytes {
 		if !t.limit {
