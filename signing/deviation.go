@@ -154,6 +154,13 @@ func (w *deviantWriter) content(n xmltape.Node) {
 	flush()
 }
 
+// One replacer takes as long to make as kilobytes to escape, and most texts are short.
+var (
+	canonicalText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#xD;")
+	minimalText   = strings.NewReplacer("&", "&amp;", "<", "&lt;")
+	minimalAttr   = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;")
+)
+
 func (w *deviantWriter) text(v []byte) {
 	drop := blank(v)
 	switch w.blank {
@@ -173,9 +180,9 @@ func (w *deviantWriter) text(v []byte) {
 	}
 	switch w.escape {
 	case "canonical":
-		w.out = append(w.out, strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#xD;").Replace(string(v))...)
+		w.out = append(w.out, canonicalText.Replace(string(v))...)
 	case "minimal":
-		w.out = append(w.out, strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(string(v))...)
+		w.out = append(w.out, minimalText.Replace(string(v))...)
 	default:
 		var b bytes.Buffer
 		w.e.out.reset(&b, nil)
@@ -194,7 +201,7 @@ func (w *deviantWriter) attr(v []byte) {
 	case "canonical":
 		w.out = appendCanonAttr(w.out, v)
 	case "minimal":
-		w.out = append(w.out, strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;").Replace(string(v))...)
+		w.out = append(w.out, minimalAttr.Replace(string(v))...)
 	case "jdk":
 		w.out = appendJDKAttr(w.out, v)
 	default:

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -279,6 +280,23 @@ func TestExplainManyIds(t *testing.T) {
 		if len(x.Deviations) > 0 != found {
 			t.Errorf("behind %d others: %+v", ids, x.Deviations)
 		}
+	}
+}
+
+// What is made for each of tens of thousands of texts, by each of a hundred deviants, is small.
+func TestExplainManyTexts(t *testing.T) {
+	const texts = 10_000
+	tape := inContent(t, strings.Repeat("<b>x y</b>", texts))
+	v := verifier(t, Options{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	list := v.Explain(tape, testNow, FewSignatures)
+	runtime.ReadMemStats(&after)
+	if len(list) != 1 || list[0].Code != DigestMismatch {
+		t.Errorf("%+v", list)
+	}
+	if got := int(after.TotalAlloc-before.TotalAlloc) / texts; got > 60_000 {
+		t.Errorf("%d bytes for each text", got)
 	}
 }
 

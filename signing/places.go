@@ -179,12 +179,14 @@ func (p place) find(n xmltape.Node, version string) xmltape.Node {
 	return n
 }
 
+var prefixes = strings.NewReplacer("t:", "", "b:", "", "r:", "", "d:", "")
+
 func (p place) prescribed() string {
 	path := p.target
 	if p.path != "" {
 		path = p.path + "/" + path
 	}
-	return strings.NewReplacer("t:", "", "b:", "", "r:", "", "d:", "").Replace(path)
+	return prefixes.Replace(path)
 }
 
 func isStep(n xmltape.Node, step, version string) bool {
