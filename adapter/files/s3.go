@@ -464,13 +464,11 @@ func (q *request) beginParts(id uuid.UUID) error {
 func (q *request) parts(id uuid.UUID, upload string) (list []adapter.FilePart, total int64, by sender, err error) {
 	ctx, cancel := q.patience()
 	defer cancel()
-	all, err := q.door.store.index.FileParts(ctx, []uuid.UUID{id})
+	all, err := q.door.store.index.UploadParts(ctx, id, upload)
 	for _, p := range all {
-		switch {
-		case p.Upload != upload:
-		case p.N == 0:
+		if p.N == 0 {
 			by = sender{p.Owner, upload}
-		default:
+		} else {
 			list, total = append(list, p), total+p.Size
 		}
 	}

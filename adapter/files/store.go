@@ -39,6 +39,7 @@ type Index interface {
 	DropFile(ctx context.Context, id uuid.UUID, session string) (gone []string, err error)
 	PutPart(ctx context.Context, p adapter.FilePart, now time.Time) (old string, err error)
 	FileParts(ctx context.Context, ids []uuid.UUID) ([]adapter.FilePart, error)
+	UploadParts(ctx context.Context, id uuid.UUID, upload string) ([]adapter.FilePart, error)
 	DropParts(ctx context.Context, id uuid.UUID, upload string) (gone []string, err error)
 	FileUse(ctx context.Context, owner string) (adapter.FileUse, error)
 	HeldFiles(ctx context.Context, sender adapter.Mnemonic, to []adapter.Queue) (sent, waiting int64, err error)

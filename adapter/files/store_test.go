@@ -173,6 +173,11 @@ func (m *memory) FileParts(_ context.Context, ids []uuid.UUID) (out []adapter.Fi
 	return out, m.broken
 }
 
+func (m *memory) UploadParts(ctx context.Context, id uuid.UUID, upload string) ([]adapter.FilePart, error) {
+	all, err := m.FileParts(ctx, []uuid.UUID{id})
+	return slices.DeleteFunc(all, func(p adapter.FilePart) bool { return p.Upload != upload }), err
+}
+
 func (m *memory) DropParts(_ context.Context, id uuid.UUID, upload string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -225,15 +225,26 @@ func lockUpload(ctx context.Context, tx pgx.Tx, folder uuid.UUID, upload string)
 
 // FileParts gives the uploads to folders and their parts, in order.
 func (s *Store) FileParts(ctx context.Context, folders []uuid.UUID) ([]adapter.FilePart, error) {
-	rows, _ := s.pool.Query(ctx, "SELECT folder, upload, n, owner, blob, size, sha256 FROM file_part WHERE folder = ANY ($1) ORDER BY folder, upload, n", raw(folders))
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p adapter.FilePart, err error) {
-		var id [16]byte
-		var sum []byte
-		err = r.Scan(&id, &p.Upload, &p.N, &p.Owner, &p.Blob, &p.Size, &sum)
-		p.Folder = id
-		copy(p.SHA256[:], sum)
-		return p, err
-	})
+	rows, _ := s.pool.Query(ctx, "SELECT "+partColumns+" FROM file_part WHERE folder = ANY ($1) ORDER BY folder, upload, n", raw(folders))
+	return pgx.CollectRows(rows, scanPart)
+}
+
+// UploadParts gives one upload and its parts, in order: anybody may have begun
+// thousands of others to the same folder.
+func (s *Store) UploadParts(ctx context.Context, folder uuid.UUID, upload string) ([]adapter.FilePart, error) {
+	rows, _ := s.pool.Query(ctx, "SELECT "+partColumns+" FROM file_part WHERE folder = $1 AND upload = $2 ORDER BY n", [16]byte(folder), upload)
+	return pgx.CollectRows(rows, scanPart)
+}
+
+const partColumns = "folder, upload, n, owner, blob, size, sha256"
+
+func scanPart(r pgx.CollectableRow) (p adapter.FilePart, err error) {
+	var id [16]byte
+	var sum []byte
+	err = r.Scan(&id, &p.Upload, &p.N, &p.Owner, &p.Blob, &p.Size, &sum)
+	p.Folder = id
+	copy(p.SHA256[:], sum)
+	return p, err
 }
 
 // DropParts forgets an upload and gives the blobs of its parts. ErrNotFound says

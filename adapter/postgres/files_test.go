@@ -243,6 +243,34 @@ func TestFilesOfOneFolder(t *testing.T) {
 	}
 }
 
+// Of the uploads to one folder each has its own parts, in order; who has
+// begun none, or has ended it, has none.
+func TestPartsOfOneUpload(t *testing.T) {
+	w := open(t)
+	folder := uuid.Must(uuid.NewUUID())
+	for _, upload := range []string{"one", "two"} {
+		for _, n := range []int{0, 2, 1} {
+			if _, err := w.PutPart(t.Context(), adapter.FilePart{Folder: folder, Upload: upload, Owner: "o " + upload, N: n, Size: int64(n)}, w.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := w.DropParts(t.Context(), folder, "two"); err != nil {
+		t.Fatal(err)
+	}
+	for upload, want := range map[string]int{"one": 3, "two": 0, "three": 0} {
+		list, err := w.UploadParts(t.Context(), folder, upload)
+		if err != nil || len(list) != want {
+			t.Errorf("upload %s: %d parts, %v, want %d", upload, len(list), err, want)
+		}
+		for n, p := range list {
+			if p.Folder != folder || p.Upload != upload || p.Owner != "o "+upload || p.N != n || p.Size != int64(n) {
+				t.Errorf("part %d: %+v", n, p)
+			}
+		}
+	}
+}
+
 // What the bus refuses for good lets go of its files.
 func TestFilesOfTheDead(t *testing.T) {
 	w := open(t)
