@@ -286,6 +286,7 @@ var ruleTexts = []ruleText{
 	{"cvc-maxExclusive-valid", "Part 2, 4.3.8", "Значение должно быть меньше границы.", "The value must be less than the bound."},
 	{"cvc-totalDigits-valid", "Part 2, 4.3.11", "В числе слишком много цифр.", "The number has too many digits."},
 	{"cvc-fractionDigits-valid", "Part 2, 4.3.12", "Слишком много цифр после запятой.", "Too many fraction digits."},
+	{"limit-patterns", "", "Длинные значения и сложные шаблоны: проверка заняла бы слишком много времени. Сократите значение; поставщику: упростите шаблон или ограничьте в нём длину.", "Long values and intricate patterns: the check would take too much time. Shorten the value; providers: simplify the pattern, or bound the length in it."},
 	{"limit-keys", "", "В документе больше ключей и идентификаторов, чем принимает шлюз.", "The document has more keys and identifiers than the gateway takes."},
 
 	{"cos-nonambig", "Part 1, 3.8.6", "Модель содержимого должна быть однозначной: по имени элемента видно, какому месту модели он соответствует (Unique Particle Attribution).", "A content model must be unambiguous: the name of an element tells its place in the model (Unique Particle Attribution)."},

@@ -104,6 +104,9 @@ func TestHostileDocuments(t *testing.T) {
 		<xs:element name="top"><xs:complexType><xs:sequence><xs:element name="r" type="T"/></xs:sequence></xs:complexType>
 		<xs:unique name="U"><xs:selector xpath=".//t:r"/><xs:field xpath=".//@k"/></xs:unique></xs:element>`)
 	listed := inSchema(`<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="s" type="xs:string"/><xs:element name="ids"><xs:simpleType><xs:list itemType="xs:ID"/></xs:simpleType></xs:element></xs:sequence></xs:complexType></xs:element>`)
+	words := inSchema(`<xs:simpleType name="W"><xs:restriction base="xs:string"><xs:pattern value="(\w+ ?){1,900}"/></xs:restriction></xs:simpleType>
+		<xs:element name="r"><xs:complexType><xs:simpleContent><xs:extension base="t:W"><xs:attribute name="a" type="t:W"/></xs:extension></xs:simpleContent></xs:complexType></xs:element>
+		<xs:element name="u"><xs:simpleType><xs:union memberTypes="t:W xs:string"/></xs:simpleType></xs:element>`)
 	digits := strings.Repeat("9", 500_000)
 	many := func(format string, n int) string {
 		var b strings.Builder
@@ -119,6 +122,10 @@ func TestHostileDocuments(t *testing.T) {
 		{"a hundred thousand keys and IDs", keys, `<r xmlns="urn:t">` + many(`<a k="v%[1]d" id="i%[1]d"/>`, 100_000) + `</r>`, ""},
 		{"the same key again and again", keys, `<r xmlns="urn:t">` + strings.Repeat(`<a k="v"/>`, 100_000) + `</r>`, "cvc-identity-constraint.4.2.2"},
 		{"the same ID again and again in a list", listed, `<r xmlns="urn:t"><s>` + digits + `</s><ids>` + strings.Repeat("a ", 500_000) + `</ids></r>`, "cvc-id.2"},
+		{"a pattern that is simulated", words, `<r xmlns="urn:t">` + strings.Repeat("ab ", 200) + `</r>`, ""},
+		{"megabytes against a pattern that is simulated", words, `<r xmlns="urn:t">` + strings.Repeat("a", 2_000_000) + `</r>`, "limit-patterns"},
+		{"and in an attribute", words, `<r xmlns="urn:t" a="` + strings.Repeat("a", 1_000_000) + `">a</r>`, "limit-patterns"},
+		{"and in a member of a union that takes all", words, `<u xmlns="urn:t">` + strings.Repeat("a", 2_000_000) + `</u>`, "limit-patterns"},
 		{"more keys than allowed", keys, `<r xmlns="urn:t">` + many(`<a k="v%d"/>`, 250_000) + `</r>`, "limit-keys"},
 		{"deep targets with many fields", nested, `<root xmlns="urn:t">` + strings.Repeat(strings.Repeat("<r>", 90)+strings.Repeat("</r>", 90), 200) + `</root>`, ""},
 		{"one giant value in every key", wide, `<top xmlns="urn:t">` + strings.Repeat("<r>", 90) + `<r k="` + strings.Repeat("x", 1_000_000) + `"/>` + strings.Repeat("</r>", 90) + `</top>`, "limit-keys"},

@@ -216,15 +216,29 @@ func (v *Validator) badValue(i int32, raw []byte, f *value.Failure) {
 	if v.tokens[i].Match > i+1 {
 		at = i + 1
 	}
+	if v.steps < 0 {
+		v.exhausted(int(v.tokens[at].Off), i)
+		return
+	}
 	ru, en := describe(f)
 	v.add(int(v.tokens[at].Off), v.path(i), string(f.Rule), quote(raw), allowed(f), "значение %[1]s элемента %[2]s не годится: %[3]s%.0[4]s", "value %[1]s of element %[2]s is not valid: %.0[3]s%[4]s",
 		quote(raw), v.nameAt(i), ru, en)
 }
 
 func (v *Validator) badAttribute(i int32, a *xmltape.Attr, raw []byte, f *value.Failure) {
+	if v.steps < 0 {
+		v.exhausted(int(a.ValOff), i)
+		return
+	}
 	ru, en := describe(f)
 	v.add(int(a.ValOff), v.path(i)+"/@"+v.attrNameAt(a), string(f.Rule), quote(raw), allowed(f), "значение %[1]s атрибута %[2]s не годится: %[3]s%.0[4]s", "value %[1]s of attribute %[2]s is not valid: %.0[3]s%[4]s",
 		quote(raw), v.attrNameAt(a), ru, en)
+}
+
+// exhausted ends the check at a value of an element: its patterns take too long.
+func (v *Validator) exhausted(off int, element int32) {
+	v.add(off, v.path(element), "limit-patterns", "", nil, "проверка значений документа по шаблонам (pattern) слишком долга; прервана на элементе %[1]s", "to hold the values of the document against their patterns takes too long; it was ended at element %[1]s", v.nameAt(element))
+	v.more = true
 }
 
 func allowed(f *value.Failure) []string {

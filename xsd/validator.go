@@ -40,6 +40,7 @@ type Validator struct {
 	attr   []byte
 	key    []byte
 	ctx    value.Context
+	steps  int // of patterns that are simulated; less than none: they are used up
 	scope  scopeResolver
 
 	ids   idTable
@@ -123,7 +124,7 @@ func (r *scopeResolver) ResolvePrefix(prefix []byte) (string, bool) {
 func (s *Schema) NewValidator() *Validator {
 	v := &Validator{s: s}
 	v.scope.v = v
-	v.ctx.Namespaces = &v.scope
+	v.ctx.Namespaces, v.ctx.Steps = &v.scope, &v.steps
 	v.visit = v.visitIdentity
 	return v
 }
@@ -136,6 +137,9 @@ func (v *Validator) Validate(element xmltape.Node) error {
 	}
 	v.begin(element)
 	v.run()
+	if v.steps < 0 && !v.full() { // in a value that was taken otherwise, such as a union's
+		v.exhausted(int(v.tokens[v.root].Off), v.root)
+	}
 	if v.ids.used() && !v.full() {
 		v.checkReferences()
 	}
@@ -168,7 +172,12 @@ func (v *Validator) begin(element xmltape.Node) {
 	v.idc.reset()
 	v.watched, v.asleep = v.watched[:0], 0
 	v.violations, v.more, v.settled = nil, false, 0
+	v.steps = mostSimulated
 }
+
+// mostSimulated is how many steps the patterns of a document that are simulated may take, a quarter
+// of a second or a half: one may take thousands for each character, and megabytes of text minutes.
+const mostSimulated = 20_000_000
 
 func (v *Validator) maxViolations() int {
 	if v.MaxViolations > 0 {

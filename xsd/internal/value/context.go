@@ -9,6 +9,11 @@ type Context struct {
 	// such values are checked lexically only and every prefix stands for itself.
 	Namespaces Resolver
 
+	// Steps are those that patterns which are simulated may still take; less than none says
+	// that they are used up, and that a value which was refused for its pattern may be
+	// valid. Nil: there is no bound.
+	Steps *int
+
 	// Member is set by Validate and AppendKey: the atomic or list type that
 	// took the value, that is the type itself, or the active member of a union.
 	Member *Type

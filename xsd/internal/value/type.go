@@ -146,9 +146,9 @@ type patternStep struct {
 	res      []*xsdregex.Regexp // one for all, or one each when together they would exceed the limits
 }
 
-func (p *patternStep) match(v []byte) bool {
+func (p *patternStep) match(v []byte, steps *int) bool {
 	for _, re := range p.res {
-		if re.Match(v) {
+		if re.MatchWithin(v, steps) {
 			return true
 		}
 	}

@@ -217,7 +217,7 @@ func (t *Type) checkAtomicFacets(v []byte, ctx *Context) bool {
 
 func (t *Type) checkPatterns(v []byte, ctx *Context) bool {
 	for _, p := range t.patterns {
-		if !p.match(v) {
+		if !p.match(v, ctx.Steps) {
 			ctx.fail = fault{rule: RulePattern, typ: p.owner, facet: Pattern}
 			return false
 		}

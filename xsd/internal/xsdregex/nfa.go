@@ -73,7 +73,7 @@ type nfaScratch struct {
 	counters  []counter
 }
 
-func (n *nfa) match(value []byte) bool {
+func (n *nfa) match(value []byte, steps *int) bool {
 	s := n.scratch.Get().(*nfaScratch)
 	defer n.scratch.Put(s)
 	for i := range s.counters {
@@ -91,6 +91,11 @@ func (n *nfa) match(value []byte) bool {
 			}
 		}
 		i += width
+		if steps != nil {
+			if *steps -= 1 + len(s.now.list); *steps < 0 {
+				return false
+			}
+		}
 		s.next.reset()
 		for _, pc := range s.now.list {
 			in := &n.insts[pc]

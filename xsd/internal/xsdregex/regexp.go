@@ -80,14 +80,19 @@ func (re *Regexp) Deterministic() bool { return re.nfa == nil }
 
 // Match reports whether the whole of value, which is UTF-8, is in the language
 // of the expression. Anything that is not UTF-8 is not.
-func (re *Regexp) Match(value []byte) bool {
+func (re *Regexp) Match(value []byte) bool { return re.MatchWithin(value, nil) }
+
+// MatchWithin is Match in no more than so many steps of a simulation (Deterministic), which it
+// takes from steps: when they are used up, which it says by leaving less than none, it reports
+// false of any value. Nil: there is no bound.
+func (re *Regexp) MatchWithin(value []byte, steps *int) bool {
 	switch {
 	case re.dfa != nil:
 		return re.dfa.match(value)
 	case re.count != nil:
 		return re.count.match(value)
 	}
-	return re.nfa.match(value)
+	return re.nfa.match(value, steps)
 }
 
 // MatchString is Match for a string.

@@ -316,7 +316,7 @@ func TestAgreesWithGo(t *testing.T) {
 			if got := ours.MatchString(v); got != want {
 				t.Fatalf("%s on %q: got %v, Go says %v", pattern, v, got, want)
 			}
-			if got := counted.match([]byte(v)); got != want {
+			if got := counted.match([]byte(v), nil); got != want {
 				t.Fatalf("%s on %q, simulated: got %v, Go says %v", pattern, v, got, want)
 			}
 		}
@@ -378,7 +378,7 @@ func FuzzMatch(f *testing.F) {
 		}
 		got := re.MatchString(value)
 		theirs, translatable := goSyntax(tree)
-		if got != newNFA(newProgram(simplify(tree), false)).match([]byte(value)) {
+		if got != newNFA(newProgram(simplify(tree), false)).match([]byte(value), nil) {
 			t.Fatalf("%q on %q: determinised says %v, simulated does not", pattern, value, got)
 		}
 		if !utf8.ValidString(value) {

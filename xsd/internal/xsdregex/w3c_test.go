@@ -223,7 +223,7 @@ func TestW3CPatternsMatch(t *testing.T) {
 		if sixteenBit[tc.id] {
 			// The reason given is the reason only if counting in 16 bits mends it.
 			for _, v := range values {
-				valid = valid && simulated.nfa.match(codeUnits(v))
+				valid = valid && simulated.nfa.match(codeUnits(v), nil)
 			}
 			if got == tc.expected || valid {
 				t.Errorf("%s: %q: got %s, %v in 16 bits: not what the list of exceptions says", tc.id, patterns[0], got, valid)
