@@ -3,9 +3,12 @@ package adapter
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mezhved/envelopes"
 )
@@ -73,9 +76,14 @@ func Caught(p any) error {
 	return fmt.Errorf("panic: %s\n%s", what, debug.Stack())
 }
 
-// surviving serves what is behind it; a panic there ends one call and is a line
-// of the log.
+// surviving is Surviving for the gateway's handlers.
 func (g *Gateway) surviving(next http.Handler) http.Handler {
+	return Surviving(next, g.log, g.metrics.panics)
+}
+
+// Surviving serves what is behind it; a panic there ends one call, is a line of the log and
+// is counted.
+func Surviving(next http.Handler, log *slog.Logger, panics prometheus.Counter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			p := recover()
@@ -83,8 +91,8 @@ func (g *Gateway) surviving(next http.Handler) http.Handler {
 				return
 			}
 			if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
-				g.metrics.panics.Inc()
-				g.log.Error("a call ended in a panic", "error", Caught(p))
+				panics.Inc()
+				log.Error("a call ended in a panic", "error", Caught(p))
 			}
 			panic(http.ErrAbortHandler) // what was written of the answer is not its whole
 		}()

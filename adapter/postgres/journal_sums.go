@@ -186,16 +186,14 @@ func (c *sumChecker) end() (wrong []sumRow) {
 func (c *sumChecker) next() []sumRow {
 	row, made := c.rows[0], c.made
 	c.rows, c.made = c.rows[1:], sums{}
-	entries := int64(0)
+	entries, same := int64(0), true
 	err := eachSum(row.first, row.packed, func(k *dayCombination, n int64) {
-		if made[*k].entries != n {
-			entries = -1 << 62
-		}
+		same = same && made[*k].entries == n
 		entries += n
 		delete(made, *k)
 	})
-	if err != nil || entries != row.entries || len(made) > 0 {
-		return []sumRow{row}
+	if err == nil && same && entries == row.entries && len(made) == 0 {
+		return nil
 	}
-	return nil
+	return []sumRow{row}
 }

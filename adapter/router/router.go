@@ -86,22 +86,8 @@ func New(c Config, services *registry.Registry, log *slog.Logger, m *prometheus.
 }
 
 // Handler is the doors.
-func (r *Router) Handler() http.Handler { return http.HandlerFunc(r.surviving) }
-
-// surviving serves a request; a panic there ends it alone and is a line of the log.
-func (r *Router) surviving(w http.ResponseWriter, req *http.Request) {
-	defer func() {
-		p := recover()
-		if p == nil {
-			return
-		}
-		if p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
-			r.metrics.panics.Inc()
-			r.log.Error("a call ended in a panic", "error", adapter.Caught(p))
-		}
-		panic(http.ErrAbortHandler) // what was written of the answer is not its whole
-	}()
-	r.serve(w, req)
+func (r *Router) Handler() http.Handler {
+	return adapter.Surviving(http.HandlerFunc(r.serve), r.log, r.metrics.panics)
 }
 
 var soapDoors = adapter.SOAPDoors()
